@@ -1,0 +1,111 @@
+# Everything a developer or an operator types. `make help` lists it.
+#
+# The environment is made from the lock files, by uv where it is on PATH, else by pip. A stamp in it
+# names the state of the files it was made from: when they change it is made anew, when they have
+# not, nothing is run. The stamp is written last, so an interrupted installation starts over.
+
+PYTHON ?= # the interpreter to build on; without it, the first of PYTHONS that is new enough
+VENV ?= .venv
+ARGS ?= # more words for the command behind serve, test, bench and lock
+
+PYTHONS := python3 python3.14 python3.13 python3.12 python3.11
+BIN := $(VENV)/bin
+# The directory counts too: an environment that has been moved no longer finds itself.
+STATE := $(shell { cat requirements.lock requirements-dev.lock pyproject.toml; echo '$(CURDIR)'; } \
+	| cksum | cut -d ' ' -f 1)
+SERVE_READY := $(VENV)/ready-to-serve-$(STATE)
+TEST_READY := $(VENV)/ready-to-test-$(STATE)
+# Stamps count for nothing when the interpreter has gone away under them.
+ifneq ($(shell $(BIN)/python -c 'print("alive")' 2>/dev/null),alive)
+.PHONY: $(SERVE_READY) $(TEST_READY)
+endif
+
+.DEFAULT_GOAL := help
+.PHONY: help serve install install-dev test lint format lock bench clean
+
+help: ## show this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' Makefile
+	@echo "Variables: ARGS='...' for the command behind it, PYTHON=python3.12, VENV=.venv"
+
+serve: install ## run the whole service (make serve ARGS='--help')
+	@exec $(BIN)/ilios serve $(ARGS)
+
+install: $(SERVE_READY) ## make the environment the service runs in
+
+install-dev: $(TEST_READY) ## add the tools for tests and checks to it
+
+test: install-dev ## run the tests (make test ARGS='-k house')
+	@$(BIN)/python -m pytest $(ARGS)
+
+lint: install-dev ## check format, style and types
+	$(BIN)/ruff format --check
+	$(BIN)/ruff check
+	$(BIN)/mypy
+
+format: install-dev ## put the sources into their format
+	$(BIN)/ruff format
+	$(BIN)/ruff check --fix
+
+bench: install ## measure this machine (make bench ARGS='--help')
+	@$(BIN)/python -m bench $(ARGS)
+
+# Keeps what is pinned unless told otherwise: ARGS='--upgrade' or ARGS='--upgrade-package pillow'.
+# One resolution holds for every platform and every Python we support. No address of an index gets
+# into the locks: where packages come from is the machine's affair, which packages is ours.
+LOCK = uv pip compile pyproject.toml --quiet --universal --python-version 3.11 --generate-hashes \
+	--no-emit-index-url --no-emit-find-links --custom-compile-command 'make lock' $(ARGS)
+
+lock: ## pin the dependencies of pyproject.toml anew (needs uv)
+	@command -v uv >/dev/null || { echo "make lock needs uv: python3 -m pip install uv" >&2; exit 1; }
+	$(LOCK) --group build --output-file requirements.lock
+	$(LOCK) --group dev --constraints requirements.lock --output-file requirements-dev.lock
+
+clean: ## remove what was made here, but not your data
+	rm -rf $(VENV) dist .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+# $(call install_lock,FILE): exactly what the lock says, or nothing. Compiled at once, because uv
+# leaves that to the first start otherwise, and some machines forbid it there. pip is told to be
+# silent (-qq) because it warns of every package that one of several indexes does not have.
+define install_lock
+	if command -v uv >/dev/null; then \
+		uv pip install --quiet --python $(BIN)/python --compile-bytecode --require-hashes -r $(1); \
+	else \
+		$(BIN)/python -m pip install -qq --disable-pip-version-check --require-hashes -r $(1); \
+	fi
+endef
+
+$(SERVE_READY):
+	@set -eu; \
+	for python in $(or $(strip $(PYTHON)),$(PYTHONS)); do \
+		"$$python" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && break; \
+		python=; \
+	done; \
+	if [ -z "$$python" ]; then \
+		echo "ilios needs Python 3.11 or newer; tried: $(or $(strip $(PYTHON)),$(PYTHONS))." >&2; \
+		echo "Name one with: make PYTHON=/path/to/python3.12 $(MAKECMDGOALS)" >&2; \
+		exit 1; \
+	fi; \
+	echo "Making $(VENV) with $$("$$python" --version), the first time takes a minute ..."; \
+	rm -rf $(VENV); \
+	if command -v uv >/dev/null; then \
+		uv venv --quiet --no-python-downloads --python "$$python" $(VENV); \
+	else \
+		"$$python" -m venv $(VENV); \
+	fi; \
+	$(call install_lock,requirements.lock); \
+	if command -v uv >/dev/null; then \
+		uv pip install --quiet --python $(BIN)/python --no-deps --no-build-isolation -e .; \
+	else \
+		$(BIN)/python -m pip install -qq --disable-pip-version-check \
+			--no-deps --no-build-isolation -e .; \
+	fi; \
+	touch $@
+
+# The first stamp is away while the tools come in: interrupted here, all of it starts over.
+$(TEST_READY): | $(SERVE_READY)
+	@set -eu; \
+	rm -f $(SERVE_READY); \
+	echo "Adding the tools for tests and checks ..."; \
+	$(call install_lock,requirements-dev.lock); \
+	touch $(SERVE_READY) $@

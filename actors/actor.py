@@ -1,0 +1,219 @@
+"""What all actors that hear one event and answer with the next have in common.
+
+An actor declares its ``consumer`` (what it hears, its acknowledgement deadline, its retry steps, how
+many at once) and one ``receive``. The rest is done here, once: take as many as there is room for,
+decode, bind the log context, say the answer, *then* acknowledge; judge what went wrong.
+"""
+
+import asyncio
+from abc import ABC, abstractmethod
+from datetime import datetime
+from typing import ClassVar, Generic, TypeVar
+
+import structlog
+from msgspec import Struct
+
+from bus import wire
+from bus.connection import Connection
+from bus.consumers import Consumer
+from bus.dead_letters import DeadLetters
+from bus.delivery import Delivery
+from bus.errors import BusFull, BusUnavailable
+from bus.inbox import Inbox
+from bus.publisher import Publisher
+from bus.verdicts import Drop, Reject, Retry
+from schemas.documents import AnyDocumentEvent, DocumentEvent, DocumentFailed
+
+MAX_DELIVERIES = 25
+"""An event delivered this often without an end has taken the process down with it each time."""
+
+FINISH_WITHIN = 5.0  # seconds that work in hand gets when the actor is asked to stop
+FULL_PAUSE = 2.0  # seconds until it is tried again to say something on a full log
+FALLBACK_PAUSE = 1.0  # seconds before an uncounted retry that names no pause of its own
+
+Heard = TypeVar("Heard", bound=DocumentEvent)
+
+log = structlog.get_logger("actor")
+
+
+class Occasion(Struct, frozen=True):
+    """When and for the how-manieth time an event is heard; ``sequence`` is its place on the log."""
+
+    sequence: int
+    attempt: int
+    stored_at: datetime
+
+
+class Actor(ABC, Generic[Heard]):
+    """Hears ``consumer.hears``, answers with the next event.
+
+    ``receive`` may run twice for the same event, at the same time even: it must end the same way.
+    """
+
+    consumer: ClassVar[Consumer]
+
+    def __init__(self, connection: Connection, at_once: int | None = None) -> None:
+        self._connection = connection
+        self._publisher = Publisher(connection)
+        self._dead_letters = DeadLetters(self._publisher)
+        self._at_once = at_once or self.consumer.at_once
+        self._failures: dict[int, int] = {}  # sequence on the log -> attempts that failed here
+        self._busy: set[asyncio.Task[None]] = set()
+        self._stopping = False
+
+    @abstractmethod
+    async def receive(self, heard: Heard, occasion: Occasion) -> AnyDocumentEvent | None:
+        """Do the work and return what is to be said, or None if nothing is.
+
+        :raises Retry: later; :raises Reject: never, and the document has failed;
+        :raises Drop: never, and the document is not touched. Any other exception counts as a
+            failed attempt.
+        """
+
+    async def run(self) -> None:
+        """Work until cancelled; then finish what is in hand, or hand it back."""
+        consumer = self.consumer
+        self._stopping = False
+        async with Inbox(self._connection, consumer, self._at_once).open() as inbox:
+            workers = [
+                asyncio.create_task(self._work(inbox), name=f"{consumer.name} {number}")
+                for number in range(self._at_once)
+            ]
+            try:
+                # Not gather: cancelling it would cancel the work in hand before it had its grace.
+                ended, _ = await asyncio.wait(workers, return_when=asyncio.FIRST_EXCEPTION)
+                for worker in ended:
+                    worker.result()
+            finally:
+                await self._stop(workers)
+
+    async def _stop(self, workers: list[asyncio.Task[None]]) -> None:
+        self._stopping = True
+        for worker in workers:
+            if worker not in self._busy:
+                worker.cancel()
+        _, unfinished = await asyncio.wait(workers, timeout=FINISH_WITHIN)
+        for worker in unfinished:
+            worker.cancel()
+        await asyncio.gather(*workers, return_exceptions=True)
+
+    async def _work(self, inbox: Inbox) -> None:
+        me = asyncio.current_task()
+        assert me is not None  # a coroutine of a task has one
+        while not self._stopping:
+            delivery = await inbox.take()
+            self._busy.add(me)
+            try:
+                await self._handle(delivery)
+            except asyncio.CancelledError:
+                await delivery.nak(0)
+                raise
+            finally:
+                inbox.let_go(delivery)
+                self._busy.discard(me)
+                structlog.contextvars.clear_contextvars()
+
+    async def _handle(self, delivery: Delivery) -> None:
+        structlog.contextvars.bind_contextvars(actor=self.consumer.name, attempt=delivery.attempt)
+        try:
+            event = wire.decode(delivery.subject, delivery.body)
+            if not isinstance(event, self.consumer.hears):
+                raise wire.Malformed(f"{type(event).__name__} is not heard here")
+        except wire.Malformed as error:
+            await self._bury(delivery, f"malformed event: {error}")
+            return
+        structlog.contextvars.bind_contextvars(document_id=event.document_id)
+        try:
+            await self._judge(event, delivery)
+        except (BusUnavailable, BusFull) as error:
+            # Nothing can be said, not even that it failed: the log will deliver it again.
+            log.warning("bus lost while working", error=str(error))
+
+    async def _judge(self, event: DocumentEvent, delivery: Delivery) -> None:
+        if delivery.attempt > MAX_DELIVERIES:
+            reason = f"The document ended the converter {delivery.attempt - 1} times."
+            await self._give_up(event, delivery, Reject("crashed", reason, retryable=True))
+            return
+        try:
+            answer = await self._receive_in_place(event, delivery)
+        except Drop as verdict:
+            await self._bury(delivery, verdict.reason)
+        except Reject as verdict:
+            await self._give_up(event, delivery, verdict)
+        except Retry as verdict:
+            await self._try_later(event, delivery, verdict)
+        except (BusUnavailable, BusFull):
+            raise
+        except Exception as error:
+            log.exception("attempt failed")
+            await self._try_later(event, delivery, Retry(f"{type(error).__name__}: {error}"))
+        else:
+            if answer is not None:
+                await self._say(answer)
+            await delivery.ack()
+            self._failures.pop(delivery.sequence, None)
+
+    async def _receive_in_place(
+        self, event: DocumentEvent, delivery: Delivery
+    ) -> AnyDocumentEvent | None:
+        """Repeat what was ended from outside without giving the delivery back meanwhile."""
+        occasion = Occasion(delivery.sequence, delivery.attempt, delivery.stored_at)
+        while True:
+            try:
+                return await self.receive(event, occasion)  # type: ignore[arg-type]  # checked above
+            except Retry as verdict:
+                if verdict.counted:
+                    raise
+                log.warning("retrying", reason=verdict.reason)
+                await asyncio.sleep(verdict.after or FALLBACK_PAUSE)
+
+    async def _try_later(self, event: DocumentEvent, delivery: Delivery, verdict: Retry) -> None:
+        failures = self._failures.get(delivery.sequence, 0) + 1
+        steps = self.consumer.retry_after
+        if failures > len(steps):
+            reason = f"The conversion failed {failures} times and was given up."
+            log.warning("given up", reason=verdict.reason)
+            await self._give_up(
+                event, delivery, Reject("gave_up", reason, retryable=True), verdict.reason
+            )
+            return
+        self._failures[delivery.sequence] = failures
+        after = steps[failures - 1] if verdict.after is None else verdict.after
+        log.warning("attempt failed, will retry", reason=verdict.reason, after=after)
+        await delivery.nak(after)
+
+    async def _give_up(
+        self, event: DocumentEvent, delivery: Delivery, verdict: Reject, cause: str | None = None
+    ) -> None:
+        failures = self._failures.pop(delivery.sequence, 0)
+        await self._dead_letters.bury(
+            self.consumer.name, delivery, f"{verdict.code}: {cause or verdict.reason}"
+        )
+        await self._say(
+            DocumentFailed(
+                document_id=event.document_id,
+                tenant=event.tenant,
+                priority=event.priority,
+                code=verdict.code,
+                reason=verdict.reason,
+                retryable=verdict.retryable,
+                attempts=failures + 1,
+            )
+        )
+        await delivery.ack()
+        log.info("document failed", code=verdict.code, reason=verdict.reason)
+
+    async def _bury(self, delivery: Delivery, reason: str) -> None:
+        log.warning("dead letter", reason=reason, sequence=delivery.sequence)
+        await self._dead_letters.bury(self.consumer.name, delivery, reason)
+        await delivery.ack()
+
+    async def _say(self, event: AnyDocumentEvent) -> None:
+        while True:
+            try:
+                await self._publisher.say(event)
+            except BusFull as error:
+                log.warning("log is full, waiting", error=str(error))
+                await asyncio.sleep(FULL_PAUSE)
+            else:
+                return

@@ -1,0 +1,91 @@
+"""Brings a document's bytes in and finds out what they are.
+
+Hears ``submitted``, says ``fetched``. Keeps nothing.
+"""
+
+from collections.abc import AsyncIterator
+from typing import ClassVar
+
+from bus.connection import Connection
+from bus.consumers import Consumer
+from bus.log import Log
+from bus.verdicts import Drop, Reject, Retry
+from schemas.documents import Blob, DocumentFetched, DocumentSubmitted, Inline, Remote, Stored
+
+from . import sniffing
+from .actor import Actor, Occasion
+from .keys import fetched_key, original_key
+from .ports import BlobNotFound, Blobs, Downloads, StorageFull, Unfetchable
+
+FULL_PAUSE = 5.0  # seconds until a full volume is tried again
+
+
+class Fetcher(Actor[DocumentSubmitted]):
+    """One document's bytes are put under one key and never change afterwards."""
+
+    consumer: ClassVar = Consumer(
+        name="fetcher",
+        description="Brings originals in and finds out what they are",
+        hears=DocumentSubmitted,
+        at_once=16,
+    )
+
+    def __init__(self, connection: Connection, blobs: Blobs, downloads: Downloads) -> None:
+        super().__init__(connection)
+        self._log = Log(connection)
+        self._blobs = blobs
+        self._downloads = downloads
+
+    async def receive(self, heard: DocumentSubmitted, occasion: Occasion) -> DocumentFetched | None:
+        try:
+            if not isinstance(heard.source, Stored) and await self._already_known(heard, occasion):
+                return None
+            original = await self._bring_in(heard)
+            head, tail = await self._blobs.ends(original.key, sniffing.ENDS_LENGTH)
+        except BlobNotFound:
+            raise Reject("source_missing", "The uploaded bytes are not in the store.") from None
+        except StorageFull:
+            raise Retry("the blob store is full", after=FULL_PAUSE, counted=False) from None
+        except Unfetchable as error:
+            if error.retryable:
+                raise Retry(error.reason) from error
+            raise Reject(error.code, error.reason) from error
+        if original.size == 0:
+            raise Reject("empty", "The document is empty.")
+        content_type = sniffing.sniff(head, tail)
+        if content_type is None:
+            what = sniffing.describe(head, tail)
+            reason = f"This is {what}; what can be converted: {sniffing.SUPPORTED}."
+            raise Reject("unsupported_type", reason)
+        return DocumentFetched(
+            document_id=heard.document_id,
+            tenant=heard.tenant,
+            priority=heard.priority,
+            original=original,
+            content_type=content_type,
+        )
+
+    async def _already_known(self, heard: DocumentSubmitted, occasion: Occasion) -> bool:
+        """Whether this id was submitted before; the edge makes its own ids, others choose theirs.
+
+        :raises Drop: it was, for another document.
+        """
+        first = await self._log.first_submission(heard.tenant, heard.document_id)
+        if first is None or first.sequence == occasion.sequence:
+            return False
+        if first.event == heard:
+            return True
+        raise Drop(f"id already taken by another submission, sequence {first.sequence}")
+
+    async def _bring_in(self, heard: DocumentSubmitted) -> Blob:
+        source = heard.source
+        if isinstance(source, Stored):
+            key = original_key(heard.tenant, heard.document_id)
+            return Blob(key, source.size, source.sha256)
+        key = fetched_key(heard.tenant, heard.document_id)
+        if isinstance(source, Inline):
+            return await self._blobs.put_bytes(key, source.data)
+        return await self._blobs.put(key, self._download(source))
+
+    def _download(self, source: Remote) -> AsyncIterator[bytes]:
+        return self._downloads.fetch(source.url)

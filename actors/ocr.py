@@ -1,0 +1,99 @@
+"""Has an engine make Markdown of the document.
+
+Hears ``fetched``, says ``converted``. Keeps nothing.
+"""
+
+import time
+from typing import ClassVar
+
+from bus.connection import Connection
+from bus.consumers import Consumer
+from bus.log import Log
+from bus.verdicts import Reject, Retry
+from schemas.documents import DocumentConverted, DocumentFetched
+
+from .actor import Actor, Occasion
+from .keys import markdown_key
+from .ports import (
+    PAGE_SEPARATOR,
+    BlobNotFound,
+    Blobs,
+    Conversion,
+    Engine,
+    EngineCrashed,
+    SourceFile,
+    StorageFull,
+    Unconvertible,
+)
+
+BLAMED_CRASHES = 2  # engines a document may take down before it is held to be the cause
+OUTSIDE_CRASHES = 10  # engines ended from outside, in one attempt
+FULL_PAUSE = 5.0  # seconds until a full volume is tried again
+CHARACTERS_PER_TOKEN = 4  # the estimate where an engine does not count tokens
+
+
+class Ocr(Actor[DocumentFetched]):
+    """Finished work is found, not done again: the log knows whether it was said."""
+
+    consumer: ClassVar = Consumer(
+        name="ocr",
+        description="Makes Markdown of originals with an engine",
+        hears=DocumentFetched,
+    )
+
+    def __init__(
+        self, connection: Connection, blobs: Blobs, engine: Engine, *, at_once: int
+    ) -> None:
+        super().__init__(connection, at_once)
+        self._log = Log(connection)
+        self._blobs = blobs
+        self._engine = engine
+
+    async def receive(self, heard: DocumentFetched, occasion: Occasion) -> DocumentConverted | None:
+        if occasion.attempt > 1 and await self._log.conversion(heard.tenant, heard.document_id):
+            return None
+        try:
+            async with self._blobs.local_path(heard.original.key) as path:
+                document = SourceFile(path, heard.content_type, heard.original.sha256)
+                started = time.monotonic()
+                conversion = await self._convert(document)
+                seconds = time.monotonic() - started
+            text = PAGE_SEPARATOR.join(conversion.pages)
+            key = markdown_key(heard.tenant, heard.document_id)
+            # "replace": half a surrogate pair, which a damaged font can yield, has no UTF-8.
+            markdown = await self._blobs.put_bytes(key, text.encode(errors="replace"))
+        except BlobNotFound:
+            raise Reject("source_missing", "The original is no longer in the store.") from None
+        except StorageFull:
+            raise Retry("the blob store is full", after=FULL_PAUSE, counted=False) from None
+        except Unconvertible as error:
+            raise Reject(error.code, error.reason) from error
+        return DocumentConverted(
+            document_id=heard.document_id,
+            tenant=heard.tenant,
+            priority=heard.priority,
+            markdown=markdown,
+            pages=len(conversion.pages),
+            engine=conversion.engine,
+            model=conversion.model,
+            seconds=round(seconds, 6),
+            input_tokens=conversion.input_tokens or -(-len(text) // CHARACTERS_PER_TOKEN),
+            output_tokens=conversion.output_tokens,
+        )
+
+    async def _convert(self, document: SourceFile) -> Conversion:
+        blamed = outside = 0
+        while True:
+            try:
+                return await self._engine.convert(document)
+            except EngineCrashed as error:
+                if error.blame:
+                    blamed += 1
+                else:
+                    outside += 1
+                if blamed >= BLAMED_CRASHES:
+                    raise Reject(
+                        "crashed", f"The document crashed the converter {blamed} times."
+                    ) from error
+                if outside >= OUTSIDE_CRASHES:
+                    raise Retry(error.reason) from error

@@ -1,0 +1,121 @@
+"""Makes what the log says true in the database, in order, and announces what has become true.
+
+Hears every event that changes a document, says ``completed``. Keeps its cursor, in the same
+transaction as the rows: on restart the cursor is the truth.
+"""
+
+import asyncio
+
+import structlog
+
+from bus import wire
+from bus.connection import Connection
+from bus.dead_letters import DeadLetters
+from bus.delivery import Delivery
+from bus.publisher import Publisher
+from bus.reader import OutOfOrder, Reader
+from bus.streams import StreamIdentity
+from schemas.documents import (
+    DocumentCompleted,
+    DocumentConverted,
+    DocumentFailed,
+    DocumentFetched,
+    DocumentSubmitted,
+)
+
+from .writer import Writer
+from .writes import ApplyEntries, Cursor, Entry, Ledger, WriteRefused
+
+NAME = "persister"
+GROUP = 500  # events in one write
+
+log = structlog.get_logger(NAME)
+
+
+class Persister:
+    """One per database, beside the writer."""
+
+    def __init__(self, connection: Connection, writer: Writer, ledger: Ledger) -> None:
+        self._writer = writer
+        self._ledger = ledger
+        self._publisher = Publisher(connection)
+        self._dead_letters = DeadLetters(self._publisher)
+        self._reader = Reader(
+            connection,
+            NAME,
+            "Makes rows of events, in order",
+            (DocumentSubmitted, DocumentFetched, DocumentConverted, DocumentFailed),
+        )
+
+    async def run(self) -> None:
+        """Read the log until cancelled; what the bus or the database refuses is raised."""
+        while True:
+            try:
+                await self._read_on()
+            except OutOfOrder as gap:
+                log.info("reading again from the cursor", reason=str(gap))
+
+    async def _read_on(self) -> None:
+        stream = await self._reader.identity()
+        done = await self._resume(stream)
+        async with self._reader.read_after(done, GROUP) as reading:
+            while True:
+                await self._settle(stream, await reading.group(GROUP))
+
+    async def _resume(self, stream: StreamIdentity) -> int:
+        cursor = await self._ledger.cursor(NAME)
+        if cursor is None:
+            return 0
+        if cursor.created == stream.created and cursor.sequence <= stream.last_sequence:
+            return cursor.sequence
+        # Applying an event twice changes nothing, so a log that began anew is simply read whole.
+        log.error(
+            "the log is not the one this database was written from; reading it from its beginning",
+            database=f"{cursor.created} up to {cursor.sequence}",
+            log=f"{stream.created} up to {stream.last_sequence}",
+        )
+        return 0
+
+    async def _settle(self, stream: StreamIdentity, group: list[Delivery]) -> None:
+        entries = [entry for delivery in group if (entry := await self._decode(delivery))]
+        completed = await self._apply(stream, entries, group)
+        await asyncio.gather(*map(self._publisher.say, completed))
+        # Last: what was not acknowledged is announced again after a crash.
+        await group[-1].ack()
+
+    async def _decode(self, delivery: Delivery) -> Entry | None:
+        try:
+            event = wire.decode(delivery.subject, delivery.body)
+        except wire.Malformed as error:
+            await self._dead_letters.bury(NAME, delivery, f"malformed event: {error}")
+            return None
+        return Entry(delivery.sequence, delivery.stored_at, event)
+
+    async def _apply(
+        self, stream: StreamIdentity, entries: list[Entry], group: list[Delivery]
+    ) -> tuple[DocumentCompleted, ...]:
+        """Write the group in one transaction; if the database refuses it, event by event.
+
+        One event the database chokes on must not stop the log for everybody.
+        """
+        last = group[-1].sequence
+        try:
+            return await self._keep(stream, entries, last)
+        except WriteRefused:
+            log.warning("group refused, applying one by one", events=len(entries))
+        completed: list[DocumentCompleted] = []
+        by_sequence = {delivery.sequence: delivery for delivery in group}
+        for entry in entries:
+            try:
+                completed.extend(await self._keep(stream, [entry], entry.sequence))
+            except WriteRefused as error:
+                delivery = by_sequence[entry.sequence]
+                await self._dead_letters.bury(NAME, delivery, f"cannot be written: {error}")
+        completed.extend(await self._keep(stream, [], last))
+        return tuple(completed)
+
+    async def _keep(
+        self, stream: StreamIdentity, entries: list[Entry], last: int
+    ) -> tuple[DocumentCompleted, ...]:
+        cursor = Cursor(stream.name, stream.created, last)
+        return await self._writer.keep(ApplyEntries(NAME, tuple(entries), cursor))

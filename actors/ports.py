@@ -1,0 +1,153 @@
+"""What the actors need of the world, as Protocols. The walls in ``ilios/`` fit them.
+
+Errors an implementation may raise stand beside the port that raises them, because the actor has to
+judge them: is another attempt worth it, and what does the owner of the document get to read?
+"""
+
+from collections.abc import AsyncIterable, AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager
+from pathlib import Path
+from typing import Protocol
+
+from msgspec import Struct
+
+from schemas.documents import Blob
+
+
+class BlobNotFound(Exception):
+    """No blob lies under this key."""
+
+
+class StorageFull(Exception):
+    """There is no room left for the bytes; nothing of them was kept."""
+
+
+class Blobs(Protocol):
+    """A store of bytes under keys of our own making (``originals/<tenant>/<id>``).
+
+    A ``put`` returns after the bytes are durable, replaces what lay there in one step, and leaves
+    nothing behind when it fails or is cancelled.
+    """
+
+    async def put(self, key: str, chunks: AsyncIterable[bytes]) -> Blob:
+        """Store a stream of any length in constant memory, hashing it on the way.
+
+        :raises StorageFull: when the volume has no room.
+        """
+        ...
+
+    async def put_bytes(self, key: str, data: bytes) -> Blob:
+        """Store bytes that are in memory anyway.
+
+        :raises StorageFull: when the volume has no room.
+        """
+        ...
+
+    async def ends(self, key: str, length: int) -> tuple[bytes, bytes]:
+        """Return the first and the last ``length`` bytes (fewer when the blob is shorter).
+
+        :raises BlobNotFound: when nothing lies under the key.
+        """
+        ...
+
+    def read(self, key: str) -> AsyncIterator[bytes]:
+        """Stream the blob in chunks of bounded size.
+
+        :raises BlobNotFound: on the first step, when nothing lies under the key.
+        """
+        ...
+
+    def local_path(self, key: str) -> AbstractAsyncContextManager[Path]:
+        """Lend a path on this machine under which the blob can be read; never write to it.
+
+        :raises BlobNotFound: on entering, when nothing lies under the key.
+        """
+        ...
+
+    async def delete(self, key: str) -> None:
+        """Remove the blob; deleting what is not there is no error."""
+        ...
+
+
+class Unfetchable(Exception):
+    """A URL cannot be fetched. ``code`` is stable, ``reason`` a sentence for the owner."""
+
+    def __init__(self, code: str, reason: str, *, retryable: bool) -> None:
+        super().__init__(reason)
+        self.code = code
+        self.reason = reason
+        self.retryable = retryable
+
+
+class Downloads(Protocol):
+    """Fetches what a submission only points at, without ever reaching into private networks."""
+
+    def fetch(self, url: str) -> AsyncIterator[bytes]:
+        """Stream the body of ``url`` in chunks of bounded size.
+
+        :raises Unfetchable: refused address, bad answer, too large, too slow.
+        """
+        ...
+
+
+class SourceFile(Struct, frozen=True):
+    """A document as an engine gets it: a readable path and what is known of the bytes there."""
+
+    path: Path
+    content_type: str
+    sha256: str | None = None
+
+
+class Conversion(Struct, frozen=True):
+    """What an engine made of a document: the Markdown of each page, in page order."""
+
+    pages: tuple[str, ...]
+    engine: str
+    model: str
+    input_tokens: int = 0
+    output_tokens: int = 0
+
+
+class Unconvertible(Exception):
+    """The engine has judged the document: no other attempt will do better.
+
+    ``code`` is one of the stable failure codes (``corrupt``, ``password_protected``,
+    ``unsupported_type``, ``too_large``, ``too_many_pages``, ``timeout``, ``out_of_memory``,
+    ``integrity``); ``reason`` is a sentence for the owner.
+    """
+
+    def __init__(self, code: str, reason: str) -> None:
+        super().__init__(reason)
+        self.code = code
+        self.reason = reason
+
+
+class EngineCrashed(Exception):
+    """The engine died under the document; the document may or may not be to blame.
+
+    ``blame`` is true when the death looks like the document's own doing (a native abort or
+    segmentation fault) and false when something else ended the engine (a kill from outside).
+    """
+
+    def __init__(self, reason: str, *, blame: bool) -> None:
+        super().__init__(reason)
+        self.reason = reason
+        self.blame = blame
+
+
+class Engine(Protocol):
+    """Makes Markdown of documents."""
+
+    async def convert(
+        self, document: SourceFile, progress: Callable[[int, int], None] | None = None
+    ) -> Conversion:
+        """Convert one document; ``progress(done, total)`` is called with page counts if given.
+
+        :raises Unconvertible: the document cannot be converted, now or later.
+        :raises EngineCrashed: the engine died; it is already being replaced.
+        """
+        ...
+
+
+PAGE_SEPARATOR = "\n\n---\n\n"
+"""Stands between the Markdown of two pages."""

@@ -1,0 +1,69 @@
+"""What can be written: each write is a whole transaction as a value, with what it answers."""
+
+from datetime import datetime
+from typing import Generic, Protocol, TypeVar
+
+from msgspec import Struct
+
+from schemas.documents import AnyDocumentEvent, DocumentCompleted
+
+Answer = TypeVar("Answer")
+
+
+class Write(Struct, Generic[Answer], frozen=True):
+    """One transaction: kept whole or not at all, answered after the commit."""
+
+
+class Cursor(Struct, frozen=True):
+    """How far a reader of the log has come, and on which log: ``created`` tells two apart."""
+
+    stream: str
+    created: str
+    sequence: int
+
+
+class Entry(Struct, frozen=True):
+    """An event with its place on the log and the time at which the log took it."""
+
+    sequence: int
+    stored_at: datetime
+    event: AnyDocumentEvent
+
+
+class ApplyEntries(Write[tuple[DocumentCompleted, ...]], frozen=True):
+    """Make rows of entries of the log and remember in the same transaction how far that is.
+
+    Entries at or before the stored cursor are known already and change nothing. Answers with what
+    is to be announced: the completion of every document whose conversion is among the entries.
+    """
+
+    reader: str
+    entries: tuple[Entry, ...]
+    cursor: Cursor
+
+
+class Ping(Write[None], frozen=True):
+    """Write nothing, but commit: shows that the writer lives."""
+
+
+class WriteRefused(Exception):
+    """The database refuses this one write; it left no trace and others are not affected."""
+
+
+class LedgerUnavailable(Exception):
+    """The database cannot be written at the moment (full volume, I/O error); nothing was kept."""
+
+
+class Ledger(Protocol):
+    """Keeps writes, several in one commit."""
+
+    async def keep(self, writes: "list[Write[object]]") -> "list[object | WriteRefused]":
+        """Keep each write or refuse it; answers stand in the order of the writes.
+
+        :raises LedgerUnavailable: none was kept.
+        """
+        ...
+
+    async def cursor(self, reader: str) -> Cursor | None:
+        """Return how far ``reader`` has come, or None if it never wrote anything."""
+        ...

@@ -1,0 +1,36 @@
+"""``python -m bench pipeline|convert|memory|corpus``: prints what it measured."""
+
+import argparse
+import asyncio
+from pathlib import Path
+
+from bench import convert, corpus, memory, pipeline
+
+
+def main() -> None:
+    """Run one measurement."""
+    parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
+    kinds = parser.add_subparsers(dest="kind", required=True)
+    one = kinds.add_parser("pipeline", help="instant stub engine: rates, latencies, CPU, memory")
+    one.add_argument("--documents", type=int, default=1500)
+    one.add_argument("--clients", type=int, default=16)
+    one.add_argument("--kilobytes", type=int, default=50)
+    two = kinds.add_parser("convert", help="what /v1/convert adds to the engine's own time")
+    two.add_argument("--rounds", type=int, default=200)
+    kinds.add_parser("memory", help="idle memory, and what a 1 GB upload adds")
+    four = kinds.add_parser("corpus", help="convert every document of a directory at once")
+    four.add_argument("directory", type=Path)
+    four.add_argument("--markdown", type=Path, help="write the Markdown there")
+    options = parser.parse_args()
+    if options.kind == "pipeline":
+        asyncio.run(pipeline.measure(options.documents, options.clients, options.kilobytes))
+    elif options.kind == "convert":
+        asyncio.run(convert.measure(options.rounds))
+    elif options.kind == "memory":
+        asyncio.run(memory.measure())
+    else:
+        asyncio.run(corpus.measure(options.directory, options.markdown))
+
+
+if __name__ == "__main__":
+    main()

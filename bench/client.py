@@ -1,0 +1,72 @@
+"""A lean HTTP/1.1 client: one kept-alive connection, no parsing beyond what is needed.
+
+The load generator shares two cores with the service, so it must cost next to nothing.
+"""
+
+import asyncio
+import secrets
+from urllib.parse import urlsplit
+
+import msgspec
+
+BOUNDARY = "ilios-bench-boundary"
+
+
+class Answer(msgspec.Struct):
+    """Status and body of a response."""
+
+    status: int
+    body: bytes
+
+    def json(self) -> dict[str, object]:
+        """Read the body as a JSON object."""
+        return msgspec.json.decode(self.body, type=dict[str, object])
+
+
+class Client:
+    """One connection; one request at a time."""
+
+    def __init__(self, url: str) -> None:
+        parts = urlsplit(url)
+        self._host = parts.hostname or "127.0.0.1"
+        self._port = parts.port or 80
+        self._reader: asyncio.StreamReader | None = None
+        self._writer: asyncio.StreamWriter | None = None
+
+    async def post_file(self, path: str, name: str, content: bytes) -> Answer:
+        """POST one file as ``multipart/form-data``."""
+        head = (
+            f'--{BOUNDARY}\r\nContent-Disposition: form-data; name="file"; filename="{name}"\r\n'
+            "Content-Type: application/pdf\r\n\r\n"
+        ).encode()
+        body = head + content + f"\r\n--{BOUNDARY}--\r\n".encode()
+        request = (
+            f"POST {path} HTTP/1.1\r\nHost: {self._host}\r\n"
+            f"Content-Type: multipart/form-data; boundary={BOUNDARY}\r\n"
+            f"Content-Length: {len(body)}\r\n\r\n"
+        ).encode()
+        return await self._exchange(request + body)
+
+    async def get(self, path: str) -> Answer:
+        """GET a path."""
+        return await self._exchange(f"GET {path} HTTP/1.1\r\nHost: {self._host}\r\n\r\n".encode())
+
+    async def _exchange(self, request: bytes) -> Answer:
+        if self._reader is None or self._writer is None:
+            self._reader, self._writer = await asyncio.open_connection(self._host, self._port)
+        self._writer.write(request)
+        await self._writer.drain()
+        head = (await self._reader.readuntil(b"\r\n\r\n")).decode().lower()
+        length = int(head.partition("content-length:")[2].partition("\r\n")[0] or 0)
+        body = await self._reader.readexactly(length)
+        return Answer(int(head.split()[1]), body)
+
+    def close(self) -> None:
+        """Close the connection."""
+        if self._writer is not None:
+            self._writer.close()
+
+
+def unique_pdf(kilobytes: int) -> bytes:
+    """Return bytes that look like a PDF and are like no other's."""
+    return b"%PDF-1.7\n" + secrets.token_bytes(32) + b"\0" * (kilobytes * 1024 - 41)

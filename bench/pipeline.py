@@ -1,0 +1,90 @@
+"""The pipeline alone: how fast documents are accepted and carried to ``completed``."""
+
+import asyncio
+import sqlite3
+import tempfile
+import time
+from pathlib import Path
+
+from bench import server
+from bench.client import Client, unique_pdf
+
+FINISHED_WITHIN = 120.0  # seconds
+ASKED_EVERY = 0.05  # seconds between looks at the database
+
+
+async def measure(documents: int, clients: int, kilobytes: int) -> None:
+    """Submit ``documents`` through ``clients`` connections and wait until all are completed."""
+    with tempfile.TemporaryDirectory(prefix="ilios-bench-") as name:
+        data = Path(name)
+        async with server.started(data, stub=True) as running:
+            await _submit(running.url, 100, clients, kilobytes)  # warm
+            await _completed(data, 100)
+            idle = running.resident_mb()
+            before = running.cpu_seconds()
+            started = time.perf_counter()
+            latencies = await _submit(running.url, documents, clients, kilobytes)
+            accepted = time.perf_counter() - started
+            await _completed(data, documents + 100)
+            ended = time.perf_counter() - started
+            used = {k: v - before.get(k, 0) for k, v in running.cpu_seconds().items()}
+            peak = running.resident_mb("VmHWM")
+    _print(documents, accepted, ended, sorted(latencies), used, idle, peak)
+
+
+async def _submit(url: str, documents: int, clients: int, kilobytes: int) -> list[float]:
+    latencies: list[float] = []
+    left = iter(range(documents))
+
+    async def one_client() -> None:
+        client = Client(url)
+        for number in left:
+            content = unique_pdf(kilobytes)
+            started = time.perf_counter()
+            answer = await client.post_file("/api/documents/submit", f"{number}.pdf", content)
+            latencies.append(time.perf_counter() - started)
+            if answer.status != 202:
+                raise RuntimeError(f"submit answered {answer.status}: {answer.body!r}")
+        client.close()
+
+    await asyncio.gather(*(one_client() for _ in range(clients)))
+    return latencies
+
+
+async def _completed(data: Path, wanted: int) -> None:
+    """Wait at the database itself, so that waiting costs the service nothing."""
+    deadline = time.monotonic() + FINISHED_WITHIN
+    done = billed = 0
+    with sqlite3.connect(f"file:{data / 'ilios.db'}?mode=ro", uri=True) as database:
+        while time.monotonic() < deadline:
+            done, billed = database.execute(
+                "SELECT (SELECT count(*) FROM documents WHERE state = 'completed'),"
+                " (SELECT count(*) FROM usage)"
+            ).fetchone()
+            if done == wanted == billed:
+                return
+            await asyncio.sleep(ASKED_EVERY)
+    raise RuntimeError(f"{done} of {wanted} completed, {billed} billed")
+
+
+def _print(
+    documents: int,
+    accepted: float,
+    ended: float,
+    latencies: list[float],
+    used: dict[str, float],
+    idle: dict[str, float],
+    peak: dict[str, float],
+) -> None:
+    def percentile(share: float) -> str:
+        return f"{1000 * latencies[min(len(latencies) - 1, int(share * len(latencies)))]:.1f} ms"
+
+    print(f"documents            {documents}")
+    print(f"accepted             {documents / accepted:.0f}/s")
+    print(f"  latency            p50 {percentile(0.5)}, p95 {percentile(0.95)}, "
+          f"p99 {percentile(0.99)}")  # fmt: skip
+    print(f"end to end           {documents / ended:.0f} documents/s")
+    print(f"CPU per document     {1000 * sum(used.values()) / documents:.2f} ms, of which "
+          + ", ".join(f"{k} {1000 * v / documents:.2f}" for k, v in used.items()))  # fmt: skip
+    print("resident, idle       " + ", ".join(f"{k} {v:.0f} MB" for k, v in idle.items()))
+    print("resident, peak       " + ", ".join(f"{k} {v:.0f} MB" for k, v in peak.items()))

@@ -1,0 +1,1 @@
+"""How words travel: subjects, streams, consumers, publishing, deliveries. The only floor with nats."""

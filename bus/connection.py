@@ -1,0 +1,162 @@
+"""The connection to NATS: made once, mended by itself, closed last."""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+
+import nats
+import nats.errors
+import structlog
+from nats.aio.client import Client
+from nats.js import JetStreamContext
+from nats.js.errors import Error as JetStreamError
+
+from .errors import BusUnavailable
+
+RECONNECT_EVERY = 0.1  # seconds between attempts; a restarted local server is back in 0.2 s
+PING_EVERY = 20  # seconds
+CONNECT_WITHIN = 5  # seconds for one attempt
+REQUEST_WITHIN = 5.0  # seconds for one JetStream API request
+DRAIN_WITHIN = 5  # seconds
+PENDING_BYTES = 8 * 1024 * 1024  # what may wait in the client while the server is away
+MINIMUM_VERSION = (2, 14)  # consumer reset, which the persister's restart needs
+
+log = structlog.get_logger("bus")
+
+
+class Connection:
+    """One connection for all that a process says and hears.
+
+    It reconnects for ever. Whoever pulls registers with ``on_reconnect``, because a server that
+    went away has forgotten every pull request made of it.
+    """
+
+    def __init__(self, client: Client) -> None:
+        self.client = client
+        self.jetstream: JetStreamContext = client.jetstream(timeout=REQUEST_WITHIN)
+        self._listeners: set[Callable[[], None]] = set()
+
+    @property
+    def connected(self) -> bool:
+        """Whether the server can be spoken to at this moment."""
+        return bool(self.client.is_connected)
+
+    @property
+    def address(self) -> str:
+        """Where the server is, without credentials."""
+        url = self.client.connected_url
+        return f"{url.hostname}:{url.port}" if url else "nowhere"
+
+    def on_reconnect(self, listener: Callable[[], None]) -> Callable[[], None]:
+        """Call ``listener`` after every reconnect; returns what takes it off the list again."""
+        self._listeners.add(listener)
+        return lambda: self._listeners.discard(listener)
+
+    async def request(self, subject: str, body: bytes, within: float = REQUEST_WITHIN) -> "Reply":
+        """Ask the server something.
+
+        :raises BusUnavailable: not connected, nobody there, or no answer ``within`` seconds.
+        """
+        if not self.connected:
+            raise BusUnavailable("the bus is not connected")
+        try:
+            message = await self.client.request(subject, body, timeout=within)
+        except (nats.errors.Error, TimeoutError) as error:
+            # A refused permission looks like a timeout; the reason reaches only the error callback.
+            raise BusUnavailable(f"no answer on {subject}: {error}") from error
+        return Reply(message.data, message.headers or {})
+
+    async def check(self) -> None:
+        """Make a round trip to JetStream.
+
+        :raises BusUnavailable: it does not answer, or the server is too old.
+        """
+        try:
+            await self.jetstream.account_info()
+        except (nats.errors.Error, JetStreamError, TimeoutError) as error:
+            raise BusUnavailable(f"JetStream does not answer: {error}") from error
+        version = self.client.connected_server_version
+        if (version.major, version.minor) < MINIMUM_VERSION:
+            wanted = ".".join(map(str, MINIMUM_VERSION))
+            raise BusUnavailable(f"nats-server {version} is too old: {wanted} or newer is needed")
+
+    def reconnected(self) -> None:
+        """Tell everybody who pulls that the server has forgotten them."""
+        for listener in tuple(self._listeners):
+            listener()
+
+
+class Reply:
+    """An answer of the server: its body and its headers."""
+
+    __slots__ = ("body", "headers")
+
+    def __init__(self, body: bytes, headers: dict[str, str]) -> None:
+        self.body = body
+        self.headers = headers
+
+    @property
+    def status(self) -> str | None:
+        """The status code the server gave instead of a body, for example ``404``."""
+        return self.headers.get("Status")
+
+
+@asynccontextmanager
+async def connect(url: str, *, name: str) -> AsyncIterator[Connection]:
+    """Connect to ``url`` (credentials in it, if any) and drain when leaving.
+
+    :raises BusUnavailable: nobody answers there, or the credentials are refused.
+    """
+    made: list[Connection] = []
+
+    async def on_error(error: Exception) -> None:
+        if isinstance(error, (ConnectionError, nats.errors.UnexpectedEOF, OSError)):
+            return  # the disconnect is logged once, every failed attempt to mend it is noise
+        log.warning("bus error", error=str(error) or type(error).__name__)
+
+    async def on_disconnect() -> None:
+        log.warning("bus disconnected")
+
+    async def on_reconnect() -> None:
+        log.info("bus reconnected")
+        for connection in made:
+            connection.reconnected()
+
+    client = Client()
+    try:
+        await client.connect(
+            url,
+            name=name,
+            allow_reconnect=True,
+            max_reconnect_attempts=-1,
+            reconnect_time_wait=RECONNECT_EVERY,  # type: ignore[arg-type]  # a float works
+            connect_timeout=CONNECT_WITHIN,
+            ping_interval=PING_EVERY,
+            pending_size=PENDING_BYTES,
+            drain_timeout=DRAIN_WITHIN,
+            error_cb=on_error,
+            disconnected_cb=on_disconnect,
+            reconnected_cb=on_reconnect,
+        )
+    except (nats.errors.Error, OSError, TimeoutError) as error:
+        await client.close()
+        raise BusUnavailable(f"cannot connect to the bus: {error}") from error
+    connection = Connection(client)
+    made.append(connection)
+    try:
+        yield connection
+    finally:
+        await _close(client)
+
+
+async def _close(client: Client) -> None:
+    if client.is_closed:
+        return
+    try:
+        if client.is_connected:
+            await asyncio.wait_for(client.drain(), DRAIN_WITHIN)
+    except (nats.errors.Error, TimeoutError, OSError):
+        log.warning("bus not drained")
+    finally:
+        if not client.is_closed:
+            await client.close()

@@ -1,0 +1,98 @@
+"""The durable consumers: who hears what, and how long an answer may take."""
+
+from msgspec import Struct
+from nats.js import JetStreamContext
+from nats.js.api import AckPolicy, ConsumerConfig, DeliverPolicy
+from nats.js.errors import NotFoundError
+
+from schemas.documents import AnyDocumentEvent
+
+from . import streams, subjects
+
+MAX_ACK_PENDING = 10_000  # far above what is in hand; naks with a delay count too
+
+
+class Lane(Struct, frozen=True):
+    """A range of priorities with a consumer of its own; ``weight`` is its share under load."""
+
+    name: str
+    priorities: range
+    weight: int
+
+
+LANES = (
+    Lane("high", range(8, 11), 8),
+    Lane("normal", range(4, 8), 3),
+    Lane("low", range(1, 4), 1),
+)
+
+
+class Consumer(Struct, frozen=True, kw_only=True):
+    """What an actor hears. One durable per lane, so that urgent work overtakes the rest.
+
+    ``ack_within`` is the acknowledgement deadline in seconds, renewed while work goes on.
+    ``retry_after`` holds the delays in seconds between attempts; when they are used up the event
+    becomes a dead letter. ``at_once`` events are worked on at the same time in one process.
+    """
+
+    name: str
+    description: str
+    hears: type[AnyDocumentEvent]
+    ack_within: float = 5.0
+    retry_after: tuple[float, ...] = (5.0, 10.0, 20.0)
+    at_once: int = 16
+
+    def durable(self, lane: Lane) -> str:
+        """Name the lane's durable consumer, as ``nats consumer report`` shows it."""
+        return f"{self.name}-{lane.name}"
+
+
+async def ensure_lanes(js: JetStreamContext, consumer: Consumer) -> None:
+    """Create the consumer's durables that are missing."""
+    for lane in LANES:
+        first, last = lane.priorities[0], lane.priorities[-1]
+        await _ensure(
+            js,
+            ConsumerConfig(
+                durable_name=consumer.durable(lane),
+                description=f"{consumer.description} (priorities {first}-{last})",
+                deliver_policy=DeliverPolicy.ALL,
+                ack_policy=AckPolicy.EXPLICIT,
+                ack_wait=consumer.ack_within,
+                # Never given up by the server: the message would stay on the log, invisible. The
+                # actor counts and gives up itself, with a dead letter.
+                max_deliver=-1,
+                max_ack_pending=MAX_ACK_PENDING,
+                filter_subjects=[subjects.every(consumer.hears, p) for p in lane.priorities],
+            ),
+        )
+
+
+async def ensure_reader(
+    js: JetStreamContext,
+    name: str,
+    description: str,
+    words: tuple[type[AnyDocumentEvent], ...],
+    ack_within: float,
+) -> None:
+    """Create the durable of somebody who reads the log in order, if it is missing."""
+    await _ensure(
+        js,
+        ConsumerConfig(
+            durable_name=name,
+            description=description,
+            deliver_policy=DeliverPolicy.ALL,
+            ack_policy=AckPolicy.ALL,
+            ack_wait=ack_within,
+            max_deliver=-1,
+            max_ack_pending=MAX_ACK_PENDING,
+            filter_subjects=[subjects.every(word) for word in words],
+        ),
+    )
+
+
+async def _ensure(js: JetStreamContext, config: ConsumerConfig) -> None:
+    try:
+        await js.consumer_info(streams.EVENTS, str(config.durable_name))
+    except NotFoundError:
+        await js.add_consumer(streams.EVENTS, config)

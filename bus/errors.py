@@ -1,0 +1,13 @@
+"""What can be wrong with the bus, in the words of the service."""
+
+
+class BusUnavailable(Exception):
+    """The bus cannot be reached or does not answer; nothing was said. Try again later."""
+
+
+class BusFull(Exception):
+    """The log takes no more events: its stream or its volume has reached its limit."""
+
+
+class EventTooLarge(Exception):
+    """The event is larger than the log takes."""

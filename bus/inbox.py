@@ -1,0 +1,96 @@
+"""What an actor has to do: the deliveries of its lanes, urgent ones first, none starved."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+
+import nats.errors
+
+from .connection import Connection
+from .consumers import LANES, Consumer, Lane, ensure_lanes
+from .delivery import Delivery
+from .pull import Pull
+
+
+class Inbox:
+    """Deliveries of one consumer. Everything in it is held on the log until it is let go.
+
+    Held deliveries, waiting ones too, get their acknowledgement deadline renewed every third of
+    it; so a long conversion is not handed to somebody else meanwhile.
+    """
+
+    def __init__(self, connection: Connection, consumer: Consumer, at_once: int) -> None:
+        self._connection = connection
+        self._consumer = consumer
+        self._arrived = asyncio.Event()
+        self._lanes = [
+            (lane, Pull(connection, consumer.durable(lane), at_once, self._arrived.set))
+            for lane in LANES
+        ]
+        self._credit = {lane.name: 0 for lane in LANES}
+        self._in_hand: set[Delivery] = set()
+
+    @asynccontextmanager
+    async def open(self) -> AsyncIterator["Inbox"]:
+        """Make sure the durables exist, pull from them, and renew deadlines while open."""
+        await ensure_lanes(self._connection.jetstream, self._consumer)
+        async with AsyncExitStack() as stack:
+            for _, pull in self._lanes:
+                await stack.enter_async_context(pull.open())
+            renewing = asyncio.create_task(self._renew(), name=f"renew {self._consumer.name}")
+            stack.callback(renewing.cancel)
+            try:
+                yield self
+            finally:
+                await self._hand_back()
+
+    async def take(self) -> Delivery:
+        """Wait for the next delivery to work on; give it back with ``let_go``.
+
+        :raises BusUnavailable: a consumer is gone; open the inbox anew.
+        """
+        while True:
+            delivery = self._next()
+            if delivery is not None:
+                self._in_hand.add(delivery)
+                return delivery
+            self._arrived.clear()
+            await self._arrived.wait()
+
+    def let_go(self, delivery: Delivery) -> None:
+        """The delivery was answered, one way or another: its deadline is nobody's business now."""
+        self._in_hand.discard(delivery)
+
+    async def _hand_back(self) -> None:
+        """Give what nobody took to somebody else at once, instead of after its deadline."""
+        for _, pull in self._lanes:
+            for delivery in pull.waiting:
+                await delivery.nak(0)
+            pull.waiting.clear()
+
+    def _next(self) -> Delivery | None:
+        """Smooth weighted round robin over the lanes that have something waiting."""
+        ready = [(lane, pull) for lane, pull in self._lanes if pull.ready]
+        if not ready:
+            return None
+        total = 0
+        best: tuple[Lane, Pull] = ready[0]
+        for lane, pull in ready:
+            self._credit[lane.name] += lane.weight
+            total += lane.weight
+            if self._credit[lane.name] > self._credit[best[0].name]:
+                best = (lane, pull)
+        self._credit[best[0].name] -= total
+        return best[1].take()
+
+    async def _renew(self) -> None:
+        while True:
+            await asyncio.sleep(self._consumer.ack_within / 3)
+            held = [*self._in_hand]
+            for _, pull in self._lanes:
+                held.extend(pull.waiting)
+            for delivery in held:
+                try:
+                    await delivery.in_progress()
+                except (nats.errors.Error, OSError):
+                    break  # the server is away; what was not renewed comes again

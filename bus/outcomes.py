@@ -1,0 +1,65 @@
+"""Hearing how one document ends, the moment it is said."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+import nats.errors
+from nats.aio.msg import Msg
+
+from schemas.documents import DocumentCompleted, DocumentFailed
+
+from . import subjects, wire
+from .connection import Connection
+from .errors import BusUnavailable
+
+
+class Outcome:
+    """The end of one document, as soon as it is known."""
+
+    def __init__(self) -> None:
+        self._ended: asyncio.Future[DocumentCompleted | DocumentFailed] = (
+            asyncio.get_running_loop().create_future()
+        )
+
+    async def wait(self) -> DocumentCompleted | DocumentFailed:
+        """Wait for the end, without a limit; it may be missed while the bus reconnects."""
+        return await asyncio.shield(self._ended)
+
+    async def _on_message(self, message: Msg) -> None:
+        try:
+            event = wire.decode(message.subject, message.data)
+        except wire.Malformed:
+            return
+        if isinstance(event, DocumentCompleted | DocumentFailed) and not self._ended.done():
+            self._ended.set_result(event)
+
+
+class Outcomes:
+    """Waits for documents by listening to their own subjects; nothing is stored for it."""
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+
+    @asynccontextmanager
+    async def watch(self, tenant: str, document_id: str) -> AsyncIterator[Outcome]:
+        """Listen to one document; enter before submitting it, or its end may be missed.
+
+        :raises BusUnavailable: the bus is not connected.
+        """
+        outcome = Outcome()
+        subject = subjects.one_document("*", tenant, document_id)
+        try:
+            subscription = await self._connection.client.subscribe(
+                subject,
+                cb=outcome._on_message,  # noqa: SLF001  # the two are one room
+            )
+        except (nats.errors.Error, OSError) as error:
+            raise BusUnavailable(f"cannot listen: {error}") from error
+        try:
+            yield outcome
+        finally:
+            try:
+                await subscription.unsubscribe()
+            except (nats.errors.Error, OSError):
+                pass  # a closed connection has no subscriptions left

@@ -1,0 +1,102 @@
+"""Saying something on the log: returns when the log has it on disk."""
+
+import asyncio
+import time
+from typing import NoReturn
+
+import msgspec
+import nats.errors
+
+from schemas.documents import AnyDocumentEvent
+
+from . import subjects, wire
+from .connection import Connection
+from .errors import BusFull, BusUnavailable, EventTooLarge
+
+ACKNOWLEDGED_WITHIN = 2.0  # seconds for one try; the log acknowledges in milliseconds
+SAID_WITHIN = 10.0  # seconds for all tries: a local server that died is back in less
+TRY_AGAIN_AFTER = 0.1  # seconds
+
+# JetStream API error codes, nats-server server/errors.json
+_STREAM_FULL = {10077, 10023, 10122, 10047}
+_TOO_LARGE = {10054, 10141}
+
+
+class _PubAck(msgspec.Struct):
+    """The server's answer to a publish: a sequence, or an error."""
+
+    seq: int = 0
+    duplicate: bool = False
+    error: dict[str, object] | None = None
+
+
+_pub_ack = msgspec.json.Decoder(_PubAck)
+
+
+def message_id(event: AnyDocumentEvent) -> str:
+    """Return the ``Nats-Msg-Id``: one word of one kind about one document is said once."""
+    return f"{event.tenant}:{event.document_id}:{subjects.event_name(type(event))}"
+
+
+class Publisher:
+    """Says events. What was said is on disk when ``say`` returns, and is said once.
+
+    A try whose acknowledgement is lost is repeated under the same ``Nats-Msg-Id``, which the log
+    drops as a duplicate.
+    """
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+
+    async def say(self, event: AnyDocumentEvent, within: float = SAID_WITHIN) -> int:
+        """Publish an event on its own subject; returns its sequence on the log.
+
+        :raises BusUnavailable: no acknowledgement ``within`` seconds; it may have been stored.
+        :raises BusFull: the log has no room.
+        :raises EventTooLarge: the log does not take events of this size.
+        """
+        return await self.publish(
+            subjects.document_subject(event),
+            wire.encode(event),
+            {"Nats-Msg-Id": message_id(event)},
+            within,
+        )
+
+    async def publish(
+        self, subject: str, body: bytes, headers: dict[str, str], within: float = SAID_WITHIN
+    ) -> int:
+        """Publish a body to whichever stream takes ``subject``; errors as ``say``."""
+        deadline = time.monotonic() + within
+        while True:
+            try:
+                return await self._publish_once(subject, body, headers)
+            except BusUnavailable:
+                if time.monotonic() + TRY_AGAIN_AFTER >= deadline:
+                    raise
+            await asyncio.sleep(TRY_AGAIN_AFTER)
+
+    async def _publish_once(self, subject: str, body: bytes, headers: dict[str, str]) -> int:
+        # Not while disconnected: the client would keep the message and send it after we said no.
+        if not self._connection.connected:
+            raise BusUnavailable("the bus is not connected")
+        try:
+            message = await self._connection.client.request(
+                subject, body, timeout=ACKNOWLEDGED_WITHIN, headers=headers
+            )
+        except nats.errors.MaxPayloadError as error:
+            raise EventTooLarge(f"{len(body)} bytes are more than the bus takes") from error
+        except (nats.errors.Error, TimeoutError, OSError) as error:
+            raise BusUnavailable(f"no acknowledgement: {error}") from error
+        answer = _pub_ack.decode(message.data)
+        if answer.error is not None:
+            _refused(answer.error)
+        return answer.seq
+
+
+def _refused(error: dict[str, object]) -> NoReturn:
+    code, text = error.get("err_code"), str(error.get("description"))
+    if code in _STREAM_FULL:
+        raise BusFull(text)
+    if code in _TOO_LARGE:
+        raise EventTooLarge(text)
+    raise BusUnavailable(f"refused: {text} ({code})")

@@ -1,0 +1,163 @@
+"""A standing order at one consumer: a bounded number of deliveries, on their way or waiting here.
+
+The client's own ``fetch`` costs three to five times the CPU per message and returns in batches; this
+keeps long pull requests open instead and asks for more as deliveries are taken.
+Protocol: NATS ADR-13 (pull subscribe internals).
+"""
+
+import asyncio
+import time
+from collections import deque
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+
+import msgspec
+import nats.errors
+import structlog
+from nats.aio.msg import Msg
+
+from . import streams
+from .connection import Connection
+from .delivery import Delivery
+from .errors import BusUnavailable
+
+EXPIRES = 30.0  # seconds a pull request stays open on the server
+HEARTBEAT = 5.0  # seconds between signs of life while nothing is there to deliver
+SILENT_AFTER = 2.5 * HEARTBEAT  # seconds without one: the request is lost, ask anew
+MAX_BATCH_BYTES = 4 * 1024 * 1024  # per request, so that large events do not pile up in memory
+REFUSED_PAUSE = 0.25  # seconds before asking again after a refusal
+
+_IDLE_HEARTBEAT = "100"
+
+log = structlog.get_logger("bus")
+
+
+class Pull:
+    """Deliveries of one durable, at most ``capacity`` of them granted and not yet taken.
+
+    ``arrived`` is called whenever there is something to take.
+    """
+
+    def __init__(
+        self, connection: Connection, durable: str, capacity: int, arrived: Callable[[], None]
+    ) -> None:
+        self._connection = connection
+        self._subject = f"$JS.API.CONSUMER.MSG.NEXT.{streams.EVENTS}.{durable}"
+        self._durable = durable
+        self._capacity = capacity
+        self._arrived = arrived
+        self._inbox = connection.client.new_inbox()
+        self._granted = 0  # deliveries asked for that have not come yet
+        self._requested = 0
+        self._heard_at = time.monotonic()
+        self._wanted = asyncio.Event()
+        self._not_before = 0.0
+        self._gone = False
+        self.waiting: deque[Delivery] = deque()
+
+    @property
+    def ready(self) -> bool:
+        """Whether ``take`` has something to say: a delivery, or that the consumer is gone."""
+        return bool(self.waiting) or self._gone
+
+    @asynccontextmanager
+    async def open(self) -> AsyncIterator["Pull"]:
+        """Subscribe, keep asking while open, and forget what was not taken when closed."""
+        subscription = await self._connection.client.subscribe(
+            f"{self._inbox}.*", cb=self._on_message
+        )
+        forget = self._connection.on_reconnect(self._ask_anew)
+        asking = asyncio.create_task(self._keep_asking(), name=f"pull {self._durable}")
+        try:
+            yield self
+        finally:
+            forget()
+            asking.cancel()
+            await asyncio.gather(asking, return_exceptions=True)
+            try:
+                await subscription.unsubscribe()
+            except (nats.errors.Error, OSError):
+                pass  # a closed connection has no subscriptions left
+
+    def take(self) -> Delivery | None:
+        """Take the oldest waiting delivery, if there is one, and ask for more.
+
+        :raises BusUnavailable: the consumer is gone; whoever made it has to make it again.
+        """
+        if self._gone:
+            raise BusUnavailable(f"the consumer {self._durable} is gone")
+        if not self.waiting:
+            return None
+        delivery = self.waiting.popleft()
+        if self._room() * 2 >= self._capacity:
+            self._wanted.set()
+        return delivery
+
+    def _room(self) -> int:
+        return self._capacity - len(self.waiting) - self._granted
+
+    async def _on_message(self, message: Msg) -> None:
+        self._heard_at = time.monotonic()
+        headers = message.headers or {}
+        status = headers.get("Status")
+        if status is None or message.data:
+            self._granted = max(0, self._granted - 1)
+            self.waiting.append(Delivery(self._connection.client, message))
+            self._arrived()
+        elif status != _IDLE_HEARTBEAT:
+            self._request_ended(status, headers)
+
+    def _request_ended(self, status: str, headers: dict[str, str]) -> None:
+        """404, 408: expired; 409: filled, byte limit reached, consumer gone; 503: nobody there."""
+        undelivered = headers.get("Nats-Pending-Messages")
+        # A delivery does not say which request it answers, only a request's end what it left open.
+        self._granted = max(0, self._granted - int(undelivered)) if undelivered else 0
+        if status == "503" or "Deleted" in headers.get("Description", ""):
+            self._gone = True
+            self._arrived()
+        elif self._room() * 2 >= self._capacity:
+            self._wanted.set()
+
+    def _ask_anew(self) -> None:
+        self._granted = 0
+        self._heard_at = time.monotonic()
+        self._wanted.set()
+
+    async def _keep_asking(self) -> None:
+        self._wanted.set()
+        while True:
+            try:
+                await asyncio.wait_for(self._wanted.wait(), HEARTBEAT)
+            except TimeoutError:
+                if self._granted and time.monotonic() - self._heard_at > SILENT_AFTER:
+                    log.warning("pull went silent", consumer=self._durable)
+                    self._ask_anew()
+            # Never in a tight loop: one that spins while the server is away starves the
+            # reconnection itself.
+            await asyncio.sleep(max(0.0, self._not_before - time.monotonic()))
+            self._wanted.clear()
+            await self._ask()
+
+    async def _ask(self) -> None:
+        room = self._room()
+        if room <= 0 or not self._connection.connected:
+            return  # the next take, or the reconnect, asks again
+        self._requested += 1
+        reply = f"{self._inbox}.{self._requested}"
+        body = msgspec.json.encode(
+            {
+                "batch": room,
+                "expires": int(EXPIRES * 1e9),
+                "idle_heartbeat": int(HEARTBEAT * 1e9),
+                "max_bytes": MAX_BATCH_BYTES,
+            }
+        )
+        self._granted += room
+        self._heard_at = time.monotonic()
+        try:
+            await self._connection.client.publish(self._subject, body, reply=reply)
+        except (nats.errors.Error, OSError) as error:
+            self._granted = 0
+            self._not_before = time.monotonic() + REFUSED_PAUSE
+            self._wanted.set()
+            log.warning("pull refused", consumer=self._durable, error=str(error))

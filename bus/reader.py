@@ -1,0 +1,104 @@
+"""Reading the log in order, from a chosen place, without gaps."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+import nats.errors
+from nats.js.errors import Error as JetStreamError
+
+from schemas.documents import AnyDocumentEvent
+
+from . import streams
+from .connection import Connection
+from .consumers import ensure_reader
+from .delivery import Delivery
+from .errors import BusUnavailable
+from .pull import Pull
+
+ACK_WITHIN = 30.0  # seconds; after a restart nothing waits for it, because reading resumes by seek
+
+
+class OutOfOrder(Exception):
+    """A delivery is missing or came twice: what follows must be read again from the cursor."""
+
+
+class Reader:
+    """One durable consumer whose deliveries are taken strictly in the order of the log.
+
+    Only one process may read by the same name: two would take each other's deliveries, see gaps
+    and raise ``OutOfOrder`` for ever.
+    """
+
+    def __init__(
+        self,
+        connection: Connection,
+        name: str,
+        description: str,
+        hears: tuple[type[AnyDocumentEvent], ...],
+    ) -> None:
+        self._connection = connection
+        self._name = name
+        self._description = description
+        self._hears = hears
+
+    async def identity(self) -> streams.StreamIdentity:
+        """Say which log is read.
+
+        :raises BusUnavailable: the server does not answer.
+        """
+        try:
+            return await streams.identity(self._connection.jetstream)
+        except (nats.errors.Error, JetStreamError, TimeoutError) as error:
+            raise BusUnavailable(f"the log does not answer: {error}") from error
+
+    @asynccontextmanager
+    async def read_after(self, sequence: int, at_most: int) -> AsyncIterator["Reading"]:
+        """Read on after ``sequence``, or after what was acknowledged last if that is earlier.
+
+        What lies between the two was written down, but perhaps not announced.
+
+        :raises BusUnavailable: the server does not answer.
+        """
+        js = self._connection.jetstream
+        try:
+            await ensure_reader(js, self._name, self._description, self._hears, ACK_WITHIN)
+            info = await js.consumer_info(streams.EVENTS, self._name)
+            acknowledged = info.ack_floor.stream_seq if info.ack_floor else 0
+            start = min(sequence, acknowledged) + 1
+            await js.reset_consumer(streams.EVENTS, self._name, seq=start)
+        except (nats.errors.Error, JetStreamError, TimeoutError) as error:
+            raise BusUnavailable(f"the log cannot be read: {error}") from error
+        arrived = asyncio.Event()
+        async with Pull(self._connection, self._name, at_most, arrived.set).open() as pull:
+            forget = self._connection.on_reconnect(arrived.set)
+            try:
+                yield Reading(pull, arrived)
+            finally:
+                forget()
+
+
+class Reading:
+    """The log from one place on, in groups."""
+
+    def __init__(self, pull: Pull, arrived: asyncio.Event) -> None:
+        self._pull = pull
+        self._arrived = arrived
+        self._next = 1  # a reset consumer counts its deliveries from 1
+
+    async def group(self, at_most: int) -> list[Delivery]:
+        """Wait until something is there, and take all that is, in order.
+
+        :raises OutOfOrder: a delivery was lost or repeated.
+        :raises BusUnavailable: the consumer is gone; read anew.
+        """
+        while not self._pull.ready:
+            self._arrived.clear()
+            await self._arrived.wait()
+        taken: list[Delivery] = []
+        while len(taken) < at_most and (delivery := self._pull.take()) is not None:
+            if delivery.consumer_sequence != self._next or delivery.attempt != 1:
+                raise OutOfOrder(f"delivery {delivery.consumer_sequence} instead of {self._next}")
+            self._next += 1
+            taken.append(delivery)
+        return taken

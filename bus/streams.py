@@ -1,0 +1,77 @@
+"""The streams of ilios: what they hold, how long, and how they are brought about."""
+
+from datetime import UTC, datetime
+
+from msgspec import Struct
+from nats.js import JetStreamContext
+from nats.js.api import DiscardPolicy, RetentionPolicy, StorageType, StoreCompression, StreamConfig
+from nats.js.errors import NotFoundError
+
+from . import subjects
+
+EVENTS = "ILIOS_EVENTS"
+DEAD_LETTERS = "ILIOS_DEAD_LETTERS"
+
+HISTORY = 7 * 24 * 3600.0  # seconds an event stays on the log
+DEAD_LETTER_HISTORY = 30 * 24 * 3600.0  # seconds a dead letter waits for somebody to look
+DUPLICATE_WINDOW = 2 * 3600.0  # seconds in which a repeated Nats-Msg-Id is dropped
+MAX_EVENT_BYTES = 1024 * 1024  # the server's max_payload
+
+
+class StreamIdentity(Struct, frozen=True):
+    """Which log this is: a stream made anew under the same name is another log.
+
+    ``created`` is the server's RFC 3339 text; ``last_sequence`` the newest event's.
+    """
+
+    name: str
+    created: str
+    last_sequence: int
+
+
+def _stream_configs() -> tuple[StreamConfig, ...]:
+    return (
+        StreamConfig(
+            name=EVENTS,
+            description="The log: everything that happened to every document, in order",
+            subjects=[f"{subjects.DOCUMENT}.>"],
+            retention=RetentionPolicy.LIMITS,
+            storage=StorageType.FILE,
+            # Refusing a new event is honest; dropping an old one would lose an accepted document.
+            discard=DiscardPolicy.NEW,
+            max_age=HISTORY,
+            max_msg_size=MAX_EVENT_BYTES,
+            duplicate_window=DUPLICATE_WINDOW,
+            allow_direct=True,
+            compression=StoreCompression.NONE,
+        ),
+        StreamConfig(
+            name=DEAD_LETTERS,
+            description="What could not be worked on: the event as it came, with reason and attempts",
+            subjects=[f"{subjects.DEAD}.>"],
+            retention=RetentionPolicy.LIMITS,
+            storage=StorageType.FILE,
+            discard=DiscardPolicy.OLD,
+            max_age=DEAD_LETTER_HISTORY,
+            duplicate_window=DUPLICATE_WINDOW,
+            allow_direct=True,
+        ),
+    )
+
+
+async def ensure(js: JetStreamContext, replicas: int = 1) -> None:
+    """Create the streams that are missing; those that exist are left as their owner set them."""
+    for config in _stream_configs():
+        config.num_replicas = replicas
+        try:
+            await js.stream_info(str(config.name))
+        except NotFoundError:
+            await js.add_stream(config)
+
+
+async def identity(js: JetStreamContext) -> StreamIdentity:
+    """Say which log ``ILIOS_EVENTS`` is and how far it has come."""
+    info = await js.stream_info(EVENTS)
+    created = info.created
+    text = created.astimezone(UTC).isoformat() if isinstance(created, datetime) else str(created)
+    return StreamIdentity(EVENTS, text, info.state.last_seq)

@@ -1,0 +1,40 @@
+"""What an actor may say instead of an answer."""
+
+
+class Retry(Exception):
+    """Not now, but later: the fault is not the event's.
+
+    ``after`` is in seconds; without it the consumer's own steps count. ``counted`` tells whether
+    this try uses one of the steps up: not if something outside ended it.
+    """
+
+    def __init__(self, reason: str, *, after: float | None = None, counted: bool = True) -> None:
+        super().__init__(reason)
+        self.reason = reason
+        self.after = after
+        self.counted = counted
+
+
+class Reject(Exception):
+    """Never: no other attempt will do better.
+
+    ``code`` is stable and for programs, ``reason`` a sentence for people; ``retryable`` tells the
+    owner whether submitting again may help.
+    """
+
+    def __init__(self, code: str, reason: str, *, retryable: bool = False) -> None:
+        super().__init__(reason)
+        self.code = code
+        self.reason = reason
+        self.retryable = retryable
+
+
+class Drop(Exception):
+    """The event is somebody's mistake and must not touch the document it names.
+
+    It becomes a dead letter and nothing is said about the document.
+    """
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(reason)
+        self.reason = reason

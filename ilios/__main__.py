@@ -1,0 +1,63 @@
+"""``ilios``: serve, convert, check."""
+
+import argparse
+import importlib
+import sys
+from pathlib import Path
+
+from ilios import __version__
+
+COMMANDS = {name: f"ilios.cli.{name}" for name in ("serve", "convert", "check")}
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run a command and return its exit code (``ilios.cli.exit_codes``)."""
+    options = _parser().parse_args(arguments)
+    # By name, so that `ilios convert` does not wait for the web server it never starts.
+    command = importlib.import_module(COMMANDS[options.command])
+    code: int = command.run(options)
+    return code
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="ilios", description="Turns documents (PDF, images, DOCX, PPTX) into Markdown."
+    )
+    parser.add_argument("--version", action="version", version=f"ilios {__version__}")
+    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    commands.add_parser(
+        "serve",
+        help="start the service with everything it needs inside",
+        description="Start the service. Settings come from the environment; see `ilios check`.",
+    )
+    commands.add_parser(
+        "check",
+        help="show the settings in effect and what is wrong with them",
+        description="Show every setting, where it comes from, and what is wrong. "
+        "Exit code 0: fine; 2: something has to be changed.",
+    )
+    converting = commands.add_parser(
+        "convert",
+        help="convert files here and now, without a service",
+        description="Convert files and print the Markdown, or write it. "
+        "Exit code 0: all converted; 1: some failed; 2: wrong usage.",
+    )
+    converting.add_argument("files", nargs="+", metavar="FILE", help="a document; - reads stdin")
+    converting.add_argument(
+        "-o",
+        "--output",
+        type=Path,
+        metavar="PATH",
+        help="write here: a directory (one FILE.md per document), or a file for one document",
+    )
+    converting.add_argument(
+        "--format",
+        choices=("markdown", "json"),
+        default="markdown",
+        help="markdown (default), or one JSON object a line with pages and metadata",
+    )
+    return parser
+
+
+if __name__ == "__main__":
+    sys.exit(main())

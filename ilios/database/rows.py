@@ -1,0 +1,79 @@
+"""From rows to records and back: the one place that knows the columns' order and units."""
+
+from collections.abc import Sequence
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from schemas.documents import Blob, DocumentCompleted
+from schemas.records import DocumentRecord
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_MILLISECOND = timedelta(milliseconds=1)
+
+
+def milliseconds(moment: datetime) -> int:
+    """Return UTC milliseconds since 1970; a time without a zone counts as UTC."""
+    aware = moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+    return (aware - _EPOCH) // _MILLISECOND
+
+
+def moment(value: int) -> datetime:
+    """Return the time that lies ``value`` milliseconds after 1970, in UTC."""
+    return _EPOCH + value * _MILLISECOND
+
+
+def document_record(row: Sequence[Any]) -> DocumentRecord:
+    """Read a row of the columns that ``statements.DOCUMENT`` selects."""
+    (
+        tenant, document_id, state, file_name, content_type, file_size, priority,
+        retention_days, operation, submitted_at, finished_at, original_key,
+        original_sha256, markdown_key, markdown_size, markdown_sha256, pages, engine,
+        model, seconds, input_tokens, output_tokens, code, reason, retryable,
+    ) = row  # fmt: skip
+    return DocumentRecord(
+        tenant=tenant,
+        document_id=document_id,
+        state=state,
+        file_name=file_name,
+        content_type=content_type,
+        file_size=file_size,
+        priority=priority,
+        retention_days=retention_days,
+        operation=operation,
+        submitted_at=moment(submitted_at),
+        finished_at=None if finished_at is None else moment(finished_at),
+        original=Blob(original_key, file_size, original_sha256) if original_key else None,
+        markdown=Blob(markdown_key, markdown_size, markdown_sha256) if markdown_key else None,
+        pages=pages,
+        engine=engine,
+        model=model,
+        seconds=seconds,
+        input_tokens=input_tokens,
+        output_tokens=output_tokens,
+        code=code,
+        reason=reason,
+        retryable=None if retryable is None else bool(retryable),
+    )
+
+
+def completed_event(record: DocumentRecord) -> DocumentCompleted | None:
+    """Say of a completed record that it is; None where the record is not that of one."""
+    if record.original is None or record.markdown is None or record.finished_at is None:
+        return None
+    return DocumentCompleted(
+        document_id=record.document_id,
+        tenant=record.tenant,
+        priority=record.priority,
+        file_name=record.file_name,
+        content_type=record.content_type,
+        original=record.original,
+        markdown=record.markdown,
+        pages=record.pages or 0,
+        engine=record.engine or "",
+        model=record.model or "",
+        seconds=record.seconds or 0.0,
+        input_tokens=record.input_tokens or 0,
+        output_tokens=record.output_tokens or 0,
+        submitted_at=record.submitted_at,
+        completed_at=record.finished_at,
+    )

@@ -1,0 +1,1 @@
+"""The HTTP edge: handlers parse, say and answer; they decide nothing."""

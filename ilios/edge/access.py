@@ -1,0 +1,66 @@
+"""What every answer carries, and the one line that is logged for it."""
+
+import secrets
+import time
+
+import structlog
+from aiohttp import web
+from aiohttp.typedefs import Handler
+
+from ilios.edge.keys import REQUEST_ID
+
+_EXPOSED = "X-Document-Id, X-Processing-Time-Ms, X-Extracted-Pages, X-Request-Id, Location, ETag"
+_PREFLIGHT = {
+    "Access-Control-Allow-Methods": "GET, HEAD, POST, PUT, DELETE, OPTIONS",
+    "Access-Control-Allow-Headers": (
+        "Authorization, Content-Type, X-Api-Key, Idempotency-Key, Range"
+    ),
+    "Access-Control-Max-Age": "86400",
+}
+
+log = structlog.get_logger("access")
+
+
+async def finish_headers(request: web.Request, response: web.StreamResponse) -> None:
+    """Add what every answer carries; also to those that are streamed (``on_response_prepare``)."""
+    headers = response.headers
+    headers["Server"] = "ilios"  # aiohttp would tell its version
+    headers["X-Request-Id"] = request.get(REQUEST_ID, "")
+    headers["Access-Control-Allow-Origin"] = "*"
+    headers["Access-Control-Expose-Headers"] = _EXPOSED
+
+
+@web.middleware
+async def log_requests(request: web.Request, handler: Handler) -> web.StreamResponse:
+    """Log each request by its route; neither path nor query, which may hold ids and keys."""
+    began = time.perf_counter()
+    request[REQUEST_ID] = request_id = secrets.token_hex(8)
+    structlog.contextvars.bind_contextvars(request_id=request_id)
+    status = 499  # what nginx calls a client that hung up
+    try:
+        response = await handler(request)
+        status = response.status
+    finally:
+        milliseconds = round((time.perf_counter() - began) * 1000, 1)
+        write = log.debug if status < 400 else log.info if status < 500 else log.warning
+        write(
+            "request",
+            method=request.method,
+            route=_route(request),
+            status=status,
+            milliseconds=milliseconds,
+        )
+    return response
+
+
+@web.middleware
+async def answer_preflight(request: web.Request, handler: Handler) -> web.StreamResponse:
+    """Answer ``OPTIONS`` for every address before anybody asks for a key (WHATWG Fetch, CORS)."""
+    if request.method == "OPTIONS":
+        return web.Response(status=204, headers=_PREFLIGHT)
+    return await handler(request)
+
+
+def _route(request: web.Request) -> str:
+    resource = request.match_info.route.resource
+    return resource.canonical if resource is not None else "unknown"

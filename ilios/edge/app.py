@@ -1,0 +1,111 @@
+"""The web application and the server around it."""
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+import structlog
+from aiohttp import web
+from aiohttp.http_exceptions import HttpProcessingError
+
+from ilios.edge import access, auth, convert, documents, errors, health, pages, uploads
+from ilios.edge.keys import CLOSING, EDGE, Edge
+
+KEEP_ALIVE = 75.0
+"""Seconds an idle connection stays; also how long a client may take to send a header."""
+LINGER = 2.0
+"""Seconds a refused client may go on sending before its connection is closed."""
+CLOSE_WITHIN = 8.0
+"""Seconds for the requests under way when the edge closes."""
+
+log = structlog.get_logger("edge")
+
+
+def make_app(edge: Edge) -> web.Application:
+    """Return the application that serves the whole HTTP interface."""
+    app = web.Application(
+        middlewares=[
+            access.log_requests,
+            access.answer_preflight,
+            errors.answer_problems,
+            auth.authenticate(edge.api_keys),
+        ]
+    )
+    app[EDGE] = edge
+    app[CLOSING] = asyncio.Event()
+    app.on_shutdown.append(_say_closing)
+    app.on_response_prepare.append(access.finish_headers)
+    router = app.router
+    router.add_get("/", pages.index)
+    router.add_get("/health", health.health)
+    router.add_get("/livez", health.live)
+    router.add_get("/readyz", health.ready)
+    for path, handler in (
+        ("/v1/convert", convert.convert),
+        ("/api/documents/submit", documents.submit),
+    ):
+        router.add_post(path, handler, expect_handler=uploads.expect_later)
+    router.add_get("/api/documents/status/{id}", documents.status)
+    router.add_get("/api/documents/{id}", documents.markdown)
+    router.add_get("/api/documents/{id}/original", documents.original)
+    return app
+
+
+@asynccontextmanager
+async def serve_edge(
+    edge: Edge,
+    host: str,
+    port: int,
+    *,
+    keep_alive: float = KEEP_ALIVE,
+    close_within: float = CLOSE_WITHIN,
+) -> AsyncIterator[int]:
+    """Serve while the context is open; yields the port, which matters when 0 was asked for.
+
+    Leaving closes the door first, lets waiting clients go with a 202, and gives the requests that
+    are under way ``close_within`` seconds.
+    """
+    runner = web.AppRunner(
+        make_app(edge),
+        access_log=None,
+        logger=_quiet_logger(),
+        keepalive_timeout=keep_alive,
+        lingering_time=LINGER,
+        shutdown_timeout=close_within,
+        # A client that hangs up frees what waits for it.
+        handler_cancellation=True,
+        # A compressed body is refused, not unpacked: it may be a bomb.
+        auto_decompress=False,
+    )
+    await runner.setup()
+    try:
+        await web.TCPSite(runner, host, port).start()
+        bound = int(runner.addresses[0][1])
+        log.info("edge listening", host=host, port=bound)
+        yield bound
+    finally:
+        await runner.cleanup()
+        log.info("edge closed")
+
+
+async def _say_closing(app: web.Application) -> None:
+    app[CLOSING].set()
+
+
+def _quiet_logger() -> logging.Logger:
+    logger = logging.getLogger("ilios.edge.http")
+    logger.filters = [_shorten]
+    return logger
+
+
+def _shorten(record: logging.LogRecord) -> bool:
+    """Whether the standard library shall log ``record``; malformed requests are told in a line.
+
+    aiohttp writes a traceback for each, which anybody who can connect could fill a disk with.
+    """
+    error = record.exc_info[1] if record.exc_info else None
+    if isinstance(error, HttpProcessingError):
+        log.info("malformed request", error=type(error).__name__)
+        return False
+    return True

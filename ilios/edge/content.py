@@ -1,0 +1,170 @@
+"""Sends blobs: whole, in part (RFC 9110 section 14) or not at all when the client has them already.
+
+The entity tag is the SHA-256 of the bytes, so it is the same from every host and for ever.
+"""
+
+import asyncio
+import codecs
+import contextlib
+import os
+import re
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import msgspec
+import structlog
+from aiohttp import ETag, web
+
+from actors.ports import BlobNotFound, Blobs
+from ilios.edge.errors import Refused
+from schemas.documents import Blob
+from schemas.replies import DocumentContent
+
+IN_ONE_PIECE = 256 * 1024
+"""Blobs up to this many bytes are answered from memory, larger ones in chunks of it."""
+
+_RANGE = re.compile(r"bytes=(\d{0,18})-(\d{0,18})")
+_ANY = "*"
+
+log = structlog.get_logger("edge")
+
+
+async def send(
+    request: web.Request, blobs: Blobs, blob: Blob, headers: dict[str, str]
+) -> web.StreamResponse:
+    """Answer a GET or HEAD with a blob, honouring conditions and a single range.
+
+    :raises Refused: a condition failed (412), no such range (416), or the blob is gone (410).
+    """
+    headers = headers | {"ETag": f'"{blob.sha256}"', "Accept-Ranges": "bytes"}
+    if (wanted := request.if_match) is not None and not _names(wanted, blob):
+        raise Refused(412, "precondition_failed", "The document is not the one expected")
+    if (known := request.if_none_match) is not None and _names(known, blob):
+        headers.pop("Content-Type", None)
+        return web.Response(status=304, headers=headers)
+    part = _range(request, blob)
+    if part is None:
+        return await _send_all(request, blobs, blob, headers)
+    headers["Content-Range"] = f"bytes {part.start}-{part.stop - 1}/{blob.size}"
+    response = _begin(206, len(part), headers)
+    async with _found(blobs, blob) as path:
+        await response.prepare(request)
+        for start in range(part.start, part.stop, IN_ONE_PIECE):
+            length = min(IN_ONE_PIECE, part.stop - start)
+            await response.write(await asyncio.to_thread(_read_part, path, start, length))
+    return response
+
+
+async def send_json(
+    request: web.Request, blobs: Blobs, blob: Blob, reply: DocumentContent, headers: dict[str, str]
+) -> web.StreamResponse:
+    """Answer with ``reply``, its content being the blob, in constant memory.
+
+    :raises Refused: the blob is gone (410).
+    """
+    # The id before it cannot hold a quote, so the first match is the member.
+    before, after = msgspec.json.encode(reply).split(b'"content":""', 1)
+    before, after = before + b'"content":"', b'"' + after
+    decoder = codecs.getincrementaldecoder("utf-8")("replace")
+    headers = headers | {"Content-Type": "application/json"}
+    chunks = _chunks(blobs, blob)
+    if blob.size <= IN_ONE_PIECE:
+        text = decoder.decode(b"".join([chunk async for chunk in chunks]), final=True)
+        return web.Response(body=before + _escaped(text) + after, headers=headers)
+    response = web.StreamResponse(headers=headers)
+    if request.method == "HEAD":
+        return response
+    first = await anext(chunks)  # a blob that is gone is told before the answer begins
+    await response.prepare(request)
+    await response.write(before + _escaped(decoder.decode(first)))
+    async for chunk in chunks:
+        await response.write(_escaped(decoder.decode(chunk)))
+    await response.write(_escaped(decoder.decode(b"", final=True)) + after)
+    return response
+
+
+async def _send_all(
+    request: web.Request, blobs: Blobs, blob: Blob, headers: dict[str, str]
+) -> web.StreamResponse:
+    if request.method == "HEAD":
+        return _begin(200, blob.size, headers)
+    chunks = _chunks(blobs, blob)
+    if blob.size <= IN_ONE_PIECE:
+        return web.Response(body=b"".join([chunk async for chunk in chunks]), headers=headers)
+    response = _begin(200, blob.size, headers)
+    first = await anext(chunks)
+    await response.prepare(request)
+    await response.write(first)
+    async for chunk in chunks:
+        await response.write(chunk)
+    return response
+
+
+def _begin(status: int, length: int, headers: dict[str, str]) -> web.StreamResponse:
+    response = web.StreamResponse(status=status, headers=headers)
+    response.content_length = length
+    return response
+
+
+async def _chunks(blobs: Blobs, blob: Blob) -> AsyncIterator[bytes]:
+    try:
+        async for chunk in blobs.read(blob.key):
+            yield chunk
+    except BlobNotFound:
+        raise _gone(blob) from None
+
+
+@contextlib.asynccontextmanager
+async def _found(blobs: Blobs, blob: Blob) -> AsyncIterator[Path]:
+    async with contextlib.AsyncExitStack() as stack:
+        try:
+            path = await stack.enter_async_context(blobs.local_path(blob.key))
+        except BlobNotFound:
+            raise _gone(blob) from None
+        yield path
+
+
+def _gone(blob: Blob) -> Refused:
+    log.error("blob missing", key=blob.key)
+    return Refused(410, "content_gone", "The document is no longer stored")
+
+
+def _names(tags: tuple[ETag, ...], blob: Blob) -> bool:
+    return any(tag.value in (_ANY, blob.sha256) for tag in tags)
+
+
+def _range(request: web.Request, blob: Blob) -> range | None:
+    """Return the one range asked for, or None where everything is to be sent.
+
+    Several ranges and what is not understood are ignored, as RFC 9110 section 14.2 allows, and so
+    is any range if ``If-Range`` does not name exactly these bytes.
+    """
+    asked = _RANGE.fullmatch(request.headers.get("Range", ""))
+    if request.method != "GET" or asked is None or asked[0] == "bytes=-":
+        return None
+    if request.headers.get("If-Range", f'"{blob.sha256}"') != f'"{blob.sha256}"':
+        return None
+    first, last = asked.groups()
+    if not first:
+        start, stop = max(0, blob.size - int(last)), blob.size
+    else:
+        start, stop = int(first), min(int(last) + 1 if last else blob.size, blob.size)
+        if last and int(last) < int(first):
+            return None
+    if start >= stop:
+        raise Refused(
+            416,
+            "range_not_satisfiable",
+            "The document has no such range",
+            headers={"Content-Range": f"bytes */{blob.size}"},
+        )
+    return range(start, stop)
+
+
+def _read_part(path: Path, start: int, length: int) -> bytes:
+    with path.open("rb") as file:
+        return os.pread(file.fileno(), length, start)
+
+
+def _escaped(text: str) -> bytes:
+    return msgspec.json.encode(text)[1:-1]

@@ -1,0 +1,63 @@
+"""Reading a request's body under deadlines, with the parser's errors told as what they are."""
+
+import asyncio
+import time
+from collections.abc import Awaitable
+from typing import TypeVar
+
+from aiohttp import web
+from aiohttp.http_exceptions import HttpProcessingError
+
+from ilios.edge.errors import Refused
+from ilios.edge.keys import Limits
+
+_T = TypeVar("_T")
+
+
+class Pace:
+    """Gives up on clients that send too slowly.
+
+    Each step may take ``read_within``; all of them together may take ``grace`` and then must have
+    come at ``min_bytes_per_second``. Only time spent waiting for the client counts, never what the
+    store takes, so a slow disk is not blamed on the client.
+    """
+
+    def __init__(self, limits: Limits) -> None:
+        self._limits = limits
+        self._received = 0
+        self._waited = 0.0
+
+    async def read(self, reading: Awaitable[_T]) -> _T:
+        """Wait for one step of reading.
+
+        :raises Refused: too slow (408), or what came makes no sense (400).
+        """
+        began = time.monotonic()
+        try:
+            async with asyncio.timeout(self._limits.read_within):
+                read = await reading
+        except TimeoutError:
+            raise _too_slow() from None
+        except (
+            # All of these come out of aiohttp's multipart reader for bodies that are not well
+            # formed; nothing of ours runs in this step.
+            HttpProcessingError,
+            web.RequestPayloadError,
+            ValueError,
+            LookupError,
+            RuntimeError,
+            AssertionError,
+        ) as error:
+            raise Refused(400, "malformed_request", "The request body is malformed") from error
+        self._waited += time.monotonic() - began
+        if isinstance(read, bytes | bytearray):
+            self._received += len(read)
+        if self._waited > self._limits.grace:
+            rate = self._received / self._waited
+            if rate < self._limits.min_bytes_per_second:
+                raise _too_slow()
+        return read
+
+
+def _too_slow() -> Refused:
+    return Refused(408, "upload_too_slow", "The upload was too slow")

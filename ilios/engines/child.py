@@ -1,0 +1,150 @@
+"""A child of the local engine: confined, warm, converting one document after another.
+
+Started as ``python -m ilios.engines.child LIMITS ENGINE_PID``; requests come on stdin, answers go
+to what was stdout.
+"""
+
+import ctypes
+import errno
+import gc
+import hashlib
+import os
+import sys
+import time
+import traceback
+from pathlib import Path
+
+import msgspec
+
+from actors.ports import Unconvertible
+from ilios.engines import confinement, deaths, kinds
+from ilios.engines.limits import MIB, EngineLimits
+from ilios.engines.protocol import (
+    Broken,
+    Converted,
+    Progress,
+    Ready,
+    Refused,
+    Request,
+    Started,
+    read_request,
+    write_answer,
+)
+
+PROGRESS_EVERY = 0.2
+"""Seconds between two words of progress; a fast document has hundreds of pages per second."""
+
+FORGET_ABOVE_BYTES = 96 * MIB
+
+OURS = frozenset(
+    {
+        errno.ENOENT,
+        errno.EACCES,
+        errno.EPERM,
+        errno.EIO,
+        errno.EMFILE,
+        errno.ENFILE,
+        errno.ENOSPC,
+        errno.EDQUOT,
+        errno.EROFS,
+        errno.ESTALE,
+    }
+)
+"""Errors of the machine, not of the document: another attempt may do better."""
+
+
+def main() -> None:
+    """Serve requests until the engine closes the pipe."""
+    requests, answers = _claim_pipes()
+    limits = msgspec.json.decode(sys.argv[1], type=EngineLimits)
+    confinement.confine(limits, int(sys.argv[2]))
+    memory = confinement.MemoryWatch(limits.memory_bytes)
+    write_answer(answers, Ready())
+    while (request := read_request(requests)) is not None:
+        write_answer(answers, Started())
+        with memory:
+            answer = _serve(request, limits, answers)
+        write_answer(answers, answer)
+        _forget()
+
+
+def _claim_pipes() -> tuple[int, int]:
+    """Take the pipes away from stdin and stdout.
+
+    Native libraries print to fd 1: one line among the frames would end every conversion after it.
+    """
+    requests, answers = os.dup(0), os.dup(1)
+    nothing = os.open(os.devnull, os.O_RDONLY)
+    os.dup2(nothing, 0)
+    os.close(nothing)
+    os.dup2(2, 1)
+    return requests, answers
+
+
+def _serve(request: Request, limits: EngineLimits, answers: int) -> Converted | Refused | Broken:
+    confinement.renew_cpu_allowance(limits.cpu_seconds)
+    try:
+        return _convert(request, limits, answers)
+    except Unconvertible as refusal:
+        return Refused(refusal.code, refusal.reason, confinement.resident_bytes())
+    except MemoryError:
+        return Refused("out_of_memory", deaths.OUT_OF_MEMORY, confinement.resident_bytes())
+    except (SystemExit, KeyboardInterrupt):
+        raise
+    # Broad, because nobody lists what parsers raise; not Exception, because the panics of Rust
+    # libraries are BaseExceptions.
+    except BaseException as error:  # noqa: BLE001
+        traceback.print_exc()
+        if isinstance(error, OSError) and error.errno == errno.ENOMEM:
+            return Refused("out_of_memory", deaths.OUT_OF_MEMORY, confinement.resident_bytes())
+        if isinstance(error, ImportError) or (isinstance(error, OSError) and error.errno in OURS):
+            return Broken(f"{type(error).__name__}: {error}")
+        reason = "The document is damaged or uses features that cannot be read."
+        return Refused("corrupt", reason, confinement.resident_bytes())
+
+
+def _convert(request: Request, limits: EngineLimits, answers: int) -> Converted:
+    path = Path(request.path)
+    _verify(path, request.sha256)
+    last_said = 0.0
+
+    def progress(done: int, total: int) -> None:
+        nonlocal last_said
+        now = time.monotonic()
+        if done in (0, total) or now - last_said >= PROGRESS_EVERY:
+            last_said = now
+            write_answer(answers, Progress(done, total))
+
+    written = kinds.converter(request.content_type)(path, limits, progress)
+    size = sum(len(page.encode()) for page in written.pages)
+    if size > limits.max_output_bytes:
+        raise Unconvertible(
+            "too_large",
+            f"The document becomes {size} bytes of Markdown; "
+            f"at most {limits.max_output_bytes} are allowed.",
+        )
+    return Converted(tuple(written.pages), written.model, confinement.resident_bytes())
+
+
+def _verify(path: Path, sha256: str | None) -> None:
+    with path.open("rb") as file:
+        if sha256 and hashlib.file_digest(file, "sha256").hexdigest() != sha256:
+            raise Unconvertible(
+                "integrity", "The stored file is not the one that was submitted (wrong SHA-256)."
+            )
+
+
+def _forget() -> None:
+    """Give memory back between documents, so that an idle child is a small one."""
+    if confinement.resident_bytes() < FORGET_ABOVE_BYTES:
+        return  # It takes milliseconds, which the next small document would wait for.
+    gc.collect()
+    if sys.platform == "linux":
+        ctypes.CDLL(None).malloc_trim(0)
+
+
+if __name__ == "__main__":
+    try:
+        main()
+    except confinement.Orphaned:
+        sys.exit("the engine is gone")

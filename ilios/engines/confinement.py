@@ -1,0 +1,119 @@
+"""What a child gives up before it touches a document. Linux only where the kernel is asked."""
+
+import ctypes
+import os
+import resource
+import signal
+import sys
+import threading
+import time
+
+from ilios.engines import deaths
+from ilios.engines.limits import MIB, EngineLimits
+
+PR_SET_PDEATHSIG = 1
+PR_SET_NO_NEW_PRIVS = 38
+OPEN_FILES = 256
+FILE_BYTES = 256 * MIB
+"""Largest file a child may write; converters write next to nothing."""
+
+WATCH_EVERY = 0.03
+"""Seconds between two looks at the memory in use while a document is in work."""
+
+GIVE_UP_SHARE = 0.7
+"""Share of the allowed address space at which a child gives up by itself.
+
+Native libraries do not survive a failed allocation: they abort, which looks like a crash. Ending
+earlier lets the engine say what really happened.
+"""
+
+PRESSURE_SHARE = 0.4
+"""Share from which on an abort is taken for want of memory: buffers that double fail at once."""
+
+NICENESS = 5
+"""Below the service itself, which has to stay responsive while every core converts."""
+
+
+class Orphaned(Exception):
+    """The engine that started this process is gone."""
+
+
+def confine(limits: EngineLimits, engine_pid: int) -> None:
+    """Tie this process to the engine's life and bound what it may take.
+
+    :raises Orphaned: when the engine died while this process was starting.
+    """
+    if sys.platform == "linux":
+        libc = ctypes.CDLL(None, use_errno=True)
+        libc.prctl(PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
+        libc.prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0)
+    # An engine that died before the prctl above never signals us: only the new parent tells.
+    if os.getppid() != engine_pid:
+        raise Orphaned
+    _bound(resource.RLIMIT_AS, limits.memory_bytes)
+    _bound(resource.RLIMIT_CORE, 0)
+    _bound(resource.RLIMIT_NOFILE, OPEN_FILES)
+    _bound(resource.RLIMIT_FSIZE, FILE_BYTES)
+    os.nice(NICENESS)
+
+
+def renew_cpu_allowance(seconds: int) -> None:
+    """Let this process burn ``seconds`` from now on; SIGXCPU ends it when they are used up."""
+    usage = resource.getrusage(resource.RUSAGE_SELF)
+    used = int(usage.ru_utime + usage.ru_stime) + 1
+    _, hard = resource.getrlimit(resource.RLIMIT_CPU)
+    soft = used + seconds if hard == resource.RLIM_INFINITY else min(used + seconds, hard)
+    resource.setrlimit(resource.RLIMIT_CPU, (soft, hard))
+
+
+class MemoryWatch:
+    """Ends this process with ``deaths.OUT_OF_MEMORY_EXIT`` before its memory runs out.
+
+    A context manager around the work on one document; a thread looks on meanwhile, which it can
+    because the native libraries let go of the interpreter.
+    """
+
+    def __init__(self, memory_bytes: int) -> None:
+        self._pressing = int(memory_bytes * PRESSURE_SHARE)
+        self._most = int(memory_bytes * GIVE_UP_SHARE)
+        self._working = threading.Event()
+        threading.Thread(target=self._look_on, daemon=True, name="memory watch").start()
+
+    def __enter__(self) -> None:
+        self._working.set()
+
+    def __exit__(self, *_: object) -> None:
+        self._working.clear()
+
+    def _look_on(self) -> None:
+        pressed = False
+        while self._working.wait():
+            in_use = _memory()[0]
+            if in_use > self._most:
+                os._exit(deaths.OUT_OF_MEMORY_EXIT)
+            if not pressed and in_use > self._pressing:
+                os.write(2, deaths.PRESSURE + b"\n")
+            pressed = in_use > self._pressing
+            time.sleep(WATCH_EVERY)
+
+
+def resident_bytes() -> int:
+    """Return what this process holds in memory now, or 0 where the kernel does not tell."""
+    return _memory()[1]
+
+
+def _memory() -> tuple[int, int]:
+    """Return address space and resident memory of this process in bytes."""
+    try:
+        with open("/proc/self/statm", encoding="ascii") as statm:
+            total, resident, *_ = statm.read().split()
+    except OSError:
+        return 0, 0
+    size = resource.getpagesize()
+    return int(total) * size, int(resident) * size
+
+
+def _bound(what: int, value: int) -> None:
+    _, hard = resource.getrlimit(what)
+    value = value if hard == resource.RLIM_INFINITY else min(value, hard)
+    resource.setrlimit(what, (value, value))

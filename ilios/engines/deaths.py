@@ -1,0 +1,56 @@
+"""What the death of a child says about the document it had in hand."""
+
+import signal
+
+from actors.ports import EngineCrashed, Unconvertible
+
+NATIVE_CRASHES = frozenset(
+    {
+        signal.SIGABRT,
+        signal.SIGSEGV,
+        signal.SIGBUS,
+        signal.SIGILL,
+        signal.SIGFPE,
+        signal.SIGTRAP,
+        signal.SIGSYS,
+    }
+)
+PRESSURE = b"memory is running short"
+"""What a child prints when it has come so far that an abort means want of memory."""
+
+MEMORY_SIGNS = (
+    PRESSURE,
+    b"memory allocation of",
+    b"bad_alloc",
+    b"out of memory",
+    b"cannot allocate memory",
+    b"memoryerror",
+)
+"""What runtimes print before they abort for want of memory: Rust, C++, PDFium, libc, Python."""
+
+OUT_OF_MEMORY_EXIT = 77
+"""Exit code of a child that saw its memory run out."""
+
+TIMEOUT = "The document took longer to convert than is allowed."
+OUT_OF_MEMORY = "Converting the document needs more memory than is allowed."
+
+
+def verdict(returncode: int, last_words: bytes) -> Unconvertible | EngineCrashed:
+    """Judge a death we did not cause.
+
+    :param returncode: as in :mod:`subprocess`, negative for a signal.
+    :param last_words: the end of what the child wrote to stderr.
+    """
+    if returncode == -signal.SIGXCPU:
+        return Unconvertible("timeout", TIMEOUT)
+    out_of_memory = any(sign in last_words.lower() for sign in MEMORY_SIGNS)
+    if returncode == 0 or -returncode in (signal.SIGKILL, signal.SIGTERM, signal.SIGINT):
+        return EngineCrashed("the conversion process was ended from outside", blame=False)
+    if out_of_memory or returncode == OUT_OF_MEMORY_EXIT:
+        return Unconvertible("out_of_memory", OUT_OF_MEMORY)
+    if -returncode in NATIVE_CRASHES:
+        name = signal.Signals(-returncode).name
+        return EngineCrashed(f"the conversion process crashed with {name}", blame=True)
+    if returncode < 0:
+        return EngineCrashed(f"the conversion process got signal {-returncode}", blame=False)
+    return EngineCrashed(f"the conversion process exited with {returncode}", blame=True)

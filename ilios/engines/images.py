@@ -1,0 +1,66 @@
+"""Images to Markdown: every frame that is a page is read."""
+
+import warnings
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+from PIL import Image, ImageOps, ImageSequence
+
+from actors.ports import Unconvertible
+from ilios.engines import ocr
+from ilios.engines.kinds import Written
+from ilios.engines.limits import EngineLimits
+from ilios.engines.versions import model
+
+FORMATS = ("PNG", "JPEG", "GIF", "WEBP", "TIFF", "BMP", "MPO")
+ANIMATED = ("GIF", "WEBP", "PNG", "MPO")
+"""Frames of these are moments or previews, not pages; only the first is read."""
+
+
+def convert(path: Path, limits: EngineLimits, progress: Callable[[int, int], None]) -> Written:
+    """Convert an image; see :class:`ilios.engines.kinds.Converter`."""
+    # Our own bound holds, checked before anything is decoded; Pillow's only warns at first.
+    Image.MAX_IMAGE_PIXELS = limits.max_pixels
+    warnings.simplefilter("error", Image.DecompressionBombWarning)
+    pages = []
+    try:
+        with Image.open(path, formats=FORMATS) as image:
+            total = 1 if image.format in ANIMATED else getattr(image, "n_frames", 1)
+            if total > limits.max_pages:
+                raise Unconvertible(
+                    "too_many_pages",
+                    f"The image has {total} pages; at most {limits.max_pages} are allowed.",
+                )
+            progress(0, total)
+            for frame in _frames(image, total, limits.max_pixels):
+                pages.append(ocr.read(frame))
+                progress(len(pages), total)
+    except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
+        raise _too_large(limits.max_pixels) from error
+    except (OSError, SyntaxError, ValueError) as error:
+        if isinstance(error, OSError) and error.errno is not None:
+            raise
+        raise Unconvertible("corrupt", "The image is damaged: it cannot be decoded.") from error
+    return Written(pages, model("rapidocr"))
+
+
+def _frames(image: Image.Image, total: int, max_pixels: int) -> Iterator[Image.Image]:
+    for number, frame in enumerate(ImageSequence.Iterator(image)):
+        if number == total:
+            return
+        if frame.width * frame.height > max_pixels:
+            raise _too_large(max_pixels)
+        upright = ImageOps.exif_transpose(frame)
+        if upright.mode in ("RGBA", "LA", "PA") or "transparency" in upright.info:
+            # Black text on nothing would become black text on black.
+            paper = Image.new("RGBA", upright.size, "white")
+            paper.alpha_composite(upright.convert("RGBA"))
+            upright = paper
+        yield upright.convert("RGB")
+
+
+def _too_large(max_pixels: int) -> Unconvertible:
+    return Unconvertible(
+        "too_large",
+        f"The image is too large: at most {max_pixels // 1_000_000} megapixels are allowed.",
+    )

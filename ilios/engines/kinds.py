@@ -1,0 +1,82 @@
+"""Which converter takes which content type.
+
+The one place where rooms are imported late, and by name: a child that only ever sees PDFs must not
+pay for the libraries of the other kinds (seconds and hundreds of MB), and the service, which knows
+this room too, for none of them.
+"""
+
+from collections.abc import Callable
+from importlib import import_module
+from pathlib import Path
+from typing import Any, Protocol
+
+from msgspec import Struct
+
+from actors.ports import Unconvertible
+from ilios.engines.limits import EngineLimits
+
+OFFICE = "application/vnd.openxmlformats-officedocument"
+CONVERTERS = {
+    "application/pdf": "ilios.engines.pdf",
+    "image/png": "ilios.engines.images",
+    "image/jpeg": "ilios.engines.images",
+    "image/gif": "ilios.engines.images",
+    "image/webp": "ilios.engines.images",
+    "image/tiff": "ilios.engines.images",
+    "image/bmp": "ilios.engines.images",
+    f"{OFFICE}.wordprocessingml.document": "ilios.engines.docx",
+    f"{OFFICE}.presentationml.presentation": "ilios.engines.pptx",
+}
+RECOGNISER = "ilios.engines.ocr"
+SUPPORTED = "PDF, PNG, JPEG, GIF, WebP, TIFF, BMP, DOCX and PPTX"
+
+
+class Written(Struct, frozen=True):
+    """A document as Markdown, page by page, and the name of what read it."""
+
+    pages: list[str]
+    model: str
+
+
+class Converter(Protocol):
+    """Makes Markdown of one document.
+
+    ``progress(done, total)`` is called with page counts.
+
+    :raises Unconvertible: when the document is the reason that there is none.
+    """
+
+    def __call__(
+        self, path: Path, limits: EngineLimits, progress: Callable[[int, int], None]
+    ) -> Written: ...
+
+
+def is_supported(content_type: str) -> bool:
+    """Tell whether a converter takes this content type."""
+    return content_type in CONVERTERS
+
+
+def unsupported(content_type: str) -> Unconvertible:
+    """Return the refusal of a content type no converter takes."""
+    return Unconvertible(
+        "unsupported_type",
+        f"Documents of type {content_type or 'unknown'} cannot be converted; "
+        f"supported are {SUPPORTED}.",
+    )
+
+
+def converter(content_type: str) -> Converter:
+    """Return the converter of a content type, imported now.
+
+    :raises Unconvertible: when no converter takes the content type.
+    """
+    if content_type not in CONVERTERS:
+        raise unsupported(content_type)
+    convert: Converter = import_module(CONVERTERS[content_type]).convert
+    return convert
+
+
+def recogniser() -> Callable[[Any], str]:
+    """Return :func:`ilios.engines.ocr.read`, imported now: most PDFs need no recognition."""
+    read: Callable[[Any], str] = import_module(RECOGNISER).read
+    return read

@@ -1,0 +1,59 @@
+"""The local engine: documents become Markdown on this machine, in processes that may die."""
+
+from collections.abc import Callable
+from types import TracebackType
+from typing import Self
+
+from actors.ports import Conversion, SourceFile, Unconvertible
+from ilios.engines import kinds
+from ilios.engines.limits import EngineLimits
+from ilios.engines.pool import Pool
+from ilios.engines.protocol import Refused, Request
+
+
+class LocalEngine:
+    """Converts in confined child processes, so that one bad file costs only itself.
+
+    An async context manager: children live until it is left, which kills those still at work. No
+    library that parses is ever imported into this process.
+
+    Enter it in a thread that lives as long as the engine: the kernel ends the children with the
+    thread that started them.
+    """
+
+    def __init__(self, limits: EngineLimits | None = None) -> None:
+        self._pool = Pool(limits or EngineLimits())
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        await self._pool.close()
+
+    @property
+    def child_pids(self) -> frozenset[int]:
+        """The processes of this engine, for the supervisor and for tests."""
+        return self._pool.pids
+
+    async def convert(
+        self, document: SourceFile, progress: Callable[[int, int], None] | None = None
+    ) -> Conversion:
+        """Convert one document; wait for a free child first, however long that takes.
+
+        :raises Unconvertible: the document cannot be converted, now or later.
+        :raises EngineCrashed: the child died or cannot work; it is already being replaced.
+        """
+        if not kinds.is_supported(document.content_type):
+            raise kinds.unsupported(document.content_type)
+        path = str(document.path.absolute())
+        answer = await self._pool.run(
+            Request(path, document.content_type, document.sha256), progress
+        )
+        if isinstance(answer, Refused):
+            raise Unconvertible(answer.code, answer.reason)
+        return Conversion(pages=answer.pages, engine="local", model=answer.model)

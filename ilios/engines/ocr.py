@@ -1,0 +1,96 @@
+"""Text recognition: an image to Markdown."""
+
+from collections import Counter
+from functools import cache
+from typing import Any
+
+import cv2
+import numpy as np
+from PIL import Image
+from rapidocr import RapidOCR
+
+from ilios.engines import blocks, markdown
+from ilios.engines.layout import Line
+
+TALL = 1.5
+"""A box so much taller than wide holds a line that stands on its side."""
+
+SURE = 0.9
+"""Confidence above which the recogniser turns a line by 180 degrees."""
+
+
+class _Recogniser(RapidOCR):
+    """Turns all lines of a page the same way.
+
+    Left alone, the classifier turns single lines of an upright page upside down and they come out
+    as nonsense: it is unsure about long lines. So the lines vote.
+    """
+
+    flipped = False
+    """Whether the lines of the last page were upside down."""
+
+    def cls_and_rotate(self, img: list[Any]) -> Any:
+        """Return the crops as they are to be recognised, and what the classifier said."""
+        _, result = super().cls_and_rotate(img)
+        votes = [
+            "180" in label and score > SURE
+            for crop, (label, score) in zip(img, result.cls_res or (), strict=True)
+            if crop.shape[1] > TALL * crop.shape[0]
+        ]
+        self.flipped = 2 * sum(votes) > len(votes)
+        return [cv2.rotate(crop, cv2.ROTATE_180) for crop in img] if self.flipped else img, result
+
+
+@cache
+def _recogniser() -> _Recogniser:
+    """Load the models (1.5 CPU seconds); one thread, because there is a child per core."""
+    cv2.setNumThreads(1)
+    return _Recogniser(
+        params={
+            "EngineConfig.onnxruntime.intra_op_num_threads": 1,
+            "EngineConfig.onnxruntime.inter_op_num_threads": 1,
+            "Global.log_level": "critical",
+        }
+    )
+
+
+def read(image: Image.Image) -> str:
+    """Return the text on the image as Markdown, "" when there is none."""
+    recogniser = _recogniser()
+    recogniser.flipped = False
+    # The models were trained on BGR.
+    found: Any = recogniser(np.asarray(image.convert("RGB"))[:, :, ::-1])
+    if not found.txts:
+        return ""
+    lines = [
+        Line(
+            float(box[:, 0].min()),
+            float(box[:, 1].min()),
+            float(box[:, 0].max()),
+            float(box[:, 1].max()),
+            text,
+        )
+        for box, text in zip(found.boxes, found.txts, strict=True)
+    ]
+    turned = _quarter_turns(lines, flipped=recogniser.flipped)
+    return markdown.clean(blocks.arrange(_upright(lines, image.size, turned)))
+
+
+def _quarter_turns(lines: list[Line], *, flipped: bool) -> int:
+    """Return by how many quarter turns counter-clockwise the page has to be turned."""
+    tall = Counter(line.height > TALL * line.width for line in lines if len(line.text) > 2)
+    if tall[True] > tall[False]:
+        return 3 if flipped else 1
+    return 2 if flipped else 0
+
+
+def _upright(lines: list[Line], size: tuple[int, int], quarter_turns: int) -> list[Line]:
+    """Return the lines where they lie once the page is turned; their text is right already."""
+    width, height = size
+    for _ in range(quarter_turns):
+        lines = [
+            Line(line.top, width - line.right, line.bottom, width - line.left, line.text)
+            for line in lines
+        ]
+        width, height = height, width
+    return lines

@@ -1,0 +1,229 @@
+"""One child process as the engine sees it."""
+
+import asyncio
+import contextlib
+import os
+import shutil
+import signal
+import sys
+import tempfile
+from asyncio.subprocess import PIPE, Process
+from collections.abc import Callable
+from pathlib import Path
+
+import msgspec
+
+from actors.ports import EngineCrashed
+from ilios.engines import deaths
+from ilios.engines.limits import MIB, EngineLimits
+from ilios.engines.protocol import (
+    FRAME_SLACK_BYTES,
+    Answer,
+    BadFrame,
+    Broken,
+    Converted,
+    Progress,
+    Ready,
+    Refused,
+    Request,
+    Started,
+    frame,
+    read_answer,
+)
+
+ROOT = Path(__file__).resolve().parents[2]
+START_WITHIN = 60.0
+"""Seconds a child may take to come up; it needs a tenth of one on an idle machine."""
+
+DIE_WITHIN = 5.0
+"""Seconds a child may outlive its pipe."""
+
+LAST_WORDS_BYTES = 4096
+PIPE_BUFFER_BYTES = MIB
+PASSED_ON = ("PATH", "LD_LIBRARY_PATH", "PYTHONDONTWRITEBYTECODE", "PYTHONHOME", "TZ")
+"""Variables a child may inherit. All others stay here: they hold keys and passwords."""
+
+
+class LostBeforeStart(Exception):
+    """The child died before it touched the document; another child can have it."""
+
+
+class NotStarting(EngineCrashed):
+    """A child ends before it is up; the reason holds its last words."""
+
+    def __init__(self, detail: str) -> None:
+        super().__init__(f"the conversion process does not start: {detail}", blame=False)
+
+
+class ChildProcess:
+    """A child and the pipes to it. Serves one document at a time.
+
+    It is buried once, whatever ended it: its pipes are emptied, it is reaped, its temporary
+    directory is removed. ``buried`` is that task.
+    """
+
+    def __init__(self, process: Process, scratch: Path, limits: EngineLimits) -> None:
+        assert process.stdin
+        assert process.stdout
+        assert process.stderr
+        self._process = process
+        self._scratch = scratch
+        self._requests = process.stdin
+        self._answers = process.stdout
+        self._stderr = process.stderr
+        self._max_frame = limits.max_output_bytes + FRAME_SLACK_BYTES
+        self._last_words = bytearray()
+        self._silent = asyncio.Event()
+        self._asking = asyncio.Lock()
+        self.served = 0
+        self.resident_bytes = 0
+        self.doomed = False
+        self.buried = asyncio.create_task(self._bury(), name=f"bury child {process.pid}")
+
+    @classmethod
+    async def spawn(cls, limits: EngineLimits) -> "ChildProcess":
+        """Start a process; it is not known to be up before :meth:`ready` returns."""
+        scratch = Path(tempfile.mkdtemp(prefix="ilios-engine-"))
+        try:
+            process = await asyncio.create_subprocess_exec(
+                sys.executable,
+                "-P",
+                "-m",
+                "ilios.engines.child",
+                msgspec.json.encode(limits).decode(),
+                str(os.getpid()),
+                stdin=PIPE,
+                stdout=PIPE,
+                stderr=PIPE,
+                limit=PIPE_BUFFER_BYTES,
+                cwd=scratch,
+                env=_environment(scratch),
+                start_new_session=True,
+            )
+        except BaseException:
+            shutil.rmtree(scratch, ignore_errors=True)
+            raise
+        return cls(process, scratch, limits)
+
+    @property
+    def pid(self) -> int:
+        """The process id, which is also its group's."""
+        return self._process.pid
+
+    @property
+    def usable(self) -> bool:
+        """Whether the child is not known to be dead or dying."""
+        return not self.doomed and not self.buried.done() and self._process.returncode is None
+
+    async def ready(self) -> None:
+        """Wait until the child is up.
+
+        :raises LostBeforeStart: it was killed meanwhile.
+        :raises NotStarting: it cannot come up, or takes too long.
+        """
+        try:
+            async with self._asking, asyncio.timeout(START_WITHIN):
+                answer = await read_answer(self._answers, self._max_frame)
+        except TimeoutError:
+            raise NotStarting(f"not up after {START_WITHIN:.0f} s") from None
+        except (asyncio.IncompleteReadError, ConnectionError, BadFrame):
+            returncode = await self._death()
+            if returncode < 0:
+                raise LostBeforeStart from None
+            detail = self._last_words.decode(errors="replace").strip()
+            raise NotStarting(detail or f"exit code {returncode}") from None
+        if not isinstance(answer, Ready):
+            raise NotStarting(f"it said {type(answer).__name__} first")
+
+    async def ask(
+        self, request: Request, progress: Callable[[int, int], None] | None
+    ) -> Converted | Refused:
+        """Have one document converted. After any exception the child must be killed.
+
+        :raises LostBeforeStart: the child died before it touched the document.
+        :raises Unconvertible: the child died of a limit.
+        :raises EngineCrashed: the child died otherwise, or is not able to work.
+        """
+        started = False
+        async with self._asking:
+            self._last_words.clear()
+            try:
+                self._requests.write(frame(request))
+                await self._requests.drain()
+                while True:
+                    answer = await read_answer(self._answers, self._max_frame)
+                    started = started or isinstance(answer, Started)
+                    if isinstance(answer, Converted | Refused):
+                        self.served += 1
+                        self.resident_bytes = answer.resident_bytes
+                        return answer
+                    _heed(answer, progress)
+            except BadFrame as error:
+                raise EngineCrashed(f"the conversion process sent {error}", blame=True) from error
+            except (asyncio.IncompleteReadError, ConnectionError):
+                pass
+        returncode = await self._death()
+        if not started:
+            raise LostBeforeStart
+        raise deaths.verdict(returncode, bytes(self._last_words))
+
+    def kill(self) -> None:
+        """End the child and all it may have started, now. Does nothing to a dead one."""
+        self.doomed = True
+        if self._process.returncode is None:
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(self._process.pid, signal.SIGKILL)
+
+    async def _death(self) -> int:
+        """Wait until a child whose pipe has ended is dead and has said its last words."""
+        try:
+            async with asyncio.timeout(DIE_WITHIN):
+                await self._silent.wait()
+        except TimeoutError:
+            self.kill()
+        return await self._process.wait()
+
+    async def _bury(self) -> None:
+        await self._hear_last_words()
+        self.kill()
+        # The reader of a killed child may be full and its pipe paused: unread, it never ends.
+        async with self._asking:
+            while await self._answers.read(PIPE_BUFFER_BYTES):
+                pass
+        await self._process.wait()
+        self._requests.close()
+        await asyncio.to_thread(shutil.rmtree, self._scratch, ignore_errors=True)
+
+    async def _hear_last_words(self) -> None:
+        while words := await self._stderr.read(LAST_WORDS_BYTES):
+            self._last_words += words
+            del self._last_words[:-LAST_WORDS_BYTES]
+        self._silent.set()
+
+
+def _heed(answer: Answer, progress: Callable[[int, int], None] | None) -> None:
+    if isinstance(answer, Broken):
+        raise EngineCrashed(f"the conversion process is broken: {answer.detail}", blame=False)
+    if isinstance(answer, Progress) and progress is not None:
+        progress(answer.done, answer.total)
+
+
+def _environment(scratch: Path) -> dict[str, str]:
+    """Return all that a child gets to see of the environment.
+
+    One thread per child, because there is a child per core; one malloc arena, because each takes
+    64 MiB of the address space the child is bound to.
+    """
+    kept = {name: os.environ[name] for name in PASSED_ON if name in os.environ}
+    search = [str(ROOT), *filter(None, os.environ.get("PYTHONPATH", "").split(os.pathsep))]
+    return kept | {
+        "HOME": str(scratch),
+        "LANG": "C.UTF-8",
+        "MALLOC_ARENA_MAX": "1",
+        "OMP_NUM_THREADS": "1",
+        "OPENBLAS_NUM_THREADS": "1",
+        "PYTHONNOUSERSITE": "1",
+        "PYTHONPATH": os.pathsep.join(os.path.abspath(path) for path in search),
+        "RAYON_NUM_THREADS": "1",
+        "TMPDIR": str(scratch),
+    }

@@ -1,0 +1,116 @@
+"""What the engine and its children say to each other: length-prefixed msgpack frames on pipes."""
+
+import os
+from asyncio import StreamReader
+
+import msgspec
+from msgspec import Struct
+
+HEADER_BYTES = 4
+FRAME_SLACK_BYTES = 4 * 1024 * 1024
+"""What a frame may hold beside the Markdown itself: msgpack headers, codes, sentences."""
+
+
+class Request(Struct, frozen=True):
+    """Convert this document."""
+
+    path: str
+    content_type: str
+    sha256: str | None
+
+
+class Ready(Struct, frozen=True, tag=True):
+    """The child is up and confined. Said once."""
+
+
+class Started(Struct, frozen=True, tag=True):
+    """The child has read the request and is about to touch the document.
+
+    A child that dies before saying so was not killed by the document.
+    """
+
+
+class Progress(Struct, frozen=True, tag=True):
+    """So many pages are done."""
+
+    done: int
+    total: int
+
+
+class Converted(Struct, frozen=True, tag=True):
+    """The document's Markdown by page; ``resident_bytes`` is what the child holds afterwards."""
+
+    pages: tuple[str, ...]
+    model: str
+    resident_bytes: int
+
+
+class Refused(Struct, frozen=True, tag=True):
+    """The document cannot be converted, now or later; the child is well."""
+
+    code: str
+    reason: str
+    resident_bytes: int
+
+
+class Broken(Struct, frozen=True, tag=True):
+    """The child cannot do its work, and the document is not the reason."""
+
+    detail: str
+
+
+Answer = Ready | Started | Progress | Converted | Refused | Broken
+
+
+class BadFrame(Exception):
+    """The other side said something that is not a frame of ours."""
+
+
+_requests = msgspec.msgpack.Decoder(Request)
+_answers: msgspec.msgpack.Decoder[Answer] = msgspec.msgpack.Decoder(Answer)
+
+
+def frame(word: Request | Answer) -> bytes:
+    """Return the word as it travels."""
+    body = msgspec.msgpack.encode(word)
+    return len(body).to_bytes(HEADER_BYTES, "big") + body
+
+
+async def read_answer(pipe: StreamReader, max_bytes: int) -> Answer:
+    """Read the child's next word.
+
+    :raises asyncio.IncompleteReadError: the pipe ended.
+    :raises BadFrame: more than ``max_bytes``, or not a word. The child parses hostile files, so
+        what it says is not trusted either.
+    """
+    length = int.from_bytes(await pipe.readexactly(HEADER_BYTES), "big")
+    if length > max_bytes:
+        raise BadFrame(f"a frame of {length} bytes")
+    try:
+        return _answers.decode(await pipe.readexactly(length))
+    except msgspec.DecodeError as error:
+        raise BadFrame(str(error)) from error
+
+
+def read_request(descriptor: int) -> Request | None:
+    """Read the next request, blocking; ``None`` once the engine has closed the pipe."""
+    header = _read_exactly(descriptor, HEADER_BYTES)
+    body = _read_exactly(descriptor, int.from_bytes(header, "big")) if header else b""
+    return _requests.decode(body) if body else None
+
+
+def write_answer(descriptor: int, answer: Answer) -> None:
+    """Write the whole word, blocking."""
+    data = memoryview(frame(answer))
+    while data:
+        data = data[os.write(descriptor, data) :]
+
+
+def _read_exactly(descriptor: int, length: int) -> bytes:
+    data = bytearray()
+    while len(data) < length:
+        piece = os.read(descriptor, length - len(data))
+        if not piece:
+            return b""
+        data += piece
+    return bytes(data)

@@ -1,0 +1,77 @@
+"""Whether the service can do its work: every part is asked, none is believed."""
+
+import asyncio
+import sqlite3
+import time
+
+from actors.writer import Writer
+from actors.writes import LedgerUnavailable, Ping
+from bus.connection import Connection
+from bus.errors import BusUnavailable
+from ilios.database.reads import Reads
+from ilios.supervision import Supervisor
+from schemas.replies import HealthReport
+
+ANSWER_WITHIN = 2.0  # seconds for each part
+ASKED_EVERY = 1.0  # seconds an answer stays good, so that asking often costs nothing
+
+
+class Health:
+    """Asks the parts, at most once a second."""
+
+    def __init__(
+        self, connection: Connection, writer: Writer, reads: Reads, supervisor: Supervisor
+    ) -> None:
+        self._connection = connection
+        self._writer = writer
+        self._reads = reads
+        self._supervisor = supervisor
+        self._asking = asyncio.Lock()
+        self._report: HealthReport | None = None
+        self._asked_at = 0.0
+
+    async def __call__(self) -> HealthReport:
+        """Return how the parts are; never raises."""
+        async with self._asking:
+            if self._report is None or time.monotonic() - self._asked_at > ASKED_EVERY:
+                self._report = await self._ask()
+                self._asked_at = time.monotonic()
+            return self._report
+
+    async def _ask(self) -> HealthReport:
+        bus, writer, database = await asyncio.gather(
+            self._ask_bus(), self._ask_writer(), self._ask_database()
+        )
+        faults = {"bus": bus, "writer": writer, "database": database}
+        problems = [f"{name}: {fault}" for name, fault in faults.items() if fault]
+        problems.extend(self._supervisor.problems)
+        services = {
+            "database": "unavailable" if database else "connected",
+            "s3": "not configured",
+            "blobs": "local",
+            "bus": "unavailable" if bus else "connected",
+            "writer": "unavailable" if writer else "running",
+            "engine": "local",
+        }
+        return HealthReport(services=services, healthy=not problems, problems=problems)
+
+    async def _ask_bus(self) -> str | None:
+        try:
+            await asyncio.wait_for(self._connection.check(), ANSWER_WITHIN)
+        except (BusUnavailable, TimeoutError):
+            return "JetStream does not answer"
+        return None
+
+    async def _ask_writer(self) -> str | None:
+        try:
+            await asyncio.wait_for(self._writer.keep(Ping()), ANSWER_WITHIN)
+        except (LedgerUnavailable, TimeoutError):
+            return "nothing can be written"
+        return None
+
+    async def _ask_database(self) -> str | None:
+        try:
+            await asyncio.wait_for(self._reads.ping(), ANSWER_WITHIN)
+        except (sqlite3.Error, TimeoutError):
+            return "the database does not answer"
+        return None

@@ -1,0 +1,41 @@
+"""How the service logs: JSON for machines, pleasant lines on a terminal, always on stderr."""
+
+import logging
+import sys
+
+import msgspec
+import structlog
+
+_LEVELS = {"debug": 10, "info": 20, "warning": 30, "error": 40}
+
+
+def _to_json(event: object, default: object = None, **_: object) -> str:
+    return msgspec.json.encode(event, enc_hook=repr).decode()
+
+
+def set_up(level: str = "info", form: str = "auto") -> None:
+    """Configure structlog; ``form`` is ``json``, ``console`` or ``auto`` (console on a terminal)."""
+    console = form == "console" or (form == "auto" and sys.stderr.isatty())
+    renderers: list[structlog.typing.Processor]
+    if console:
+        renderers = [structlog.dev.ConsoleRenderer(pad_event_to=28)]
+    else:
+        renderers = [
+            structlog.processors.dict_tracebacks,
+            structlog.processors.JSONRenderer(serializer=_to_json),
+        ]
+    structlog.configure(
+        processors=[
+            structlog.contextvars.merge_contextvars,
+            structlog.processors.add_log_level,
+            structlog.processors.TimeStamper(fmt="%H:%M:%S" if console else "iso", utc=not console),
+            *renderers,
+        ],
+        wrapper_class=structlog.make_filtering_bound_logger(_LEVELS[level]),
+        logger_factory=structlog.WriteLoggerFactory(sys.stderr),
+        cache_logger_on_first_use=True,
+    )
+    # Libraries that log by the standard library: only what is wrong, and never on stdout.
+    logging.basicConfig(level=logging.WARNING, stream=sys.stderr, format="%(name)s: %(message)s")
+    for noisy in ("nats", "aiohttp.access", "aiohttp.server", "asyncio"):
+        logging.getLogger(noisy).setLevel(logging.ERROR)

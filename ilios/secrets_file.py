@@ -1,0 +1,37 @@
+"""Secrets on disk: files that only their owner can read, made once."""
+
+import os
+import secrets
+from collections.abc import Callable
+from pathlib import Path
+from typing import TypeVar
+
+import msgspec
+
+Content = TypeVar("Content", bound=msgspec.Struct)
+
+
+def password() -> str:
+    """Return a random password of 128 bits; it begins with a letter and needs no quoting."""
+    return "s" + secrets.token_hex(16)
+
+
+def write(path: Path, text: str) -> None:
+    """Write ``text`` in one step to a file of mode 0600."""
+    fresh = path.with_name(path.name + ".new")
+    descriptor = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW, 0o600)
+    with os.fdopen(descriptor, "w") as file:
+        file.write(text)
+        file.flush()
+        os.fsync(file.fileno())
+    fresh.replace(path)
+
+
+def load_or_create(path: Path, kind: type[Content], make: Callable[[], Content]) -> Content:
+    """Read the secrets in ``path``, or make them and write them there."""
+    try:
+        return msgspec.json.decode(path.read_bytes(), type=kind)
+    except FileNotFoundError:
+        content = make()
+        write(path, msgspec.json.encode(content).decode())
+        return content

@@ -1,0 +1,134 @@
+"""The composition root: the one place that knows everybody.
+
+Read downwards it is the start of the service, upwards its stop.
+"""
+
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+from pathlib import Path
+
+from msgspec import Struct
+
+from actors.fetcher import Fetcher
+from actors.ocr import Ocr
+from actors.persister import Persister
+from actors.ports import Engine
+from actors.writer import Writer
+from bus import streams
+from bus.connection import Connection, connect
+from bus.log import Log
+from bus.outcomes import Outcomes
+from bus.publisher import Publisher
+from ilios.blobs.local import LocalBlobs
+from ilios.database.connection import lock_file, open_reader, open_writer
+from ilios.database.ledger import SqliteLedger
+from ilios.database.reads import Reads
+from ilios.downloads import HttpDownloads
+from ilios.edge.app import serve_edge
+from ilios.edge.keys import Edge, Limits
+from ilios.engines.local import LocalEngine
+from ilios.health import Health
+from ilios.locks import held
+from ilios.nats_server import embedded
+from ilios.settings import Settings
+from ilios.supervision import Supervisor
+
+AHEAD = 2  # documents an engine slot may have waiting beside it, so that none idles
+
+
+class CannotListen(Exception):
+    """The edge cannot listen where it was told to."""
+
+
+class Service(Struct, frozen=True):
+    """What a running service can be told to people."""
+
+    settings: Settings
+    url: str
+    bus: str
+    engine: str
+    operator_url_file: Path | None
+
+
+@asynccontextmanager
+async def service(settings: Settings, engine: Engine | None = None) -> AsyncIterator[Service]:
+    """Run the whole service while the context is open; ``engine`` replaces the local one.
+
+    :raises AlreadyInUse, BusDidNotStart, BusUnavailable, DatabaseDamaged, NewerDatabase,
+        CannotListen: it cannot start, and the message says what to do about it.
+    """
+    async with AsyncExitStack() as stack:
+        enter = stack.enter_async_context
+        data_dir, database_path = settings.data_dir, settings.database_path
+        stack.enter_context(held(data_dir / "lock", f"the data directory {data_dir}"))
+        stack.enter_context(held(lock_file(database_path), f"the database {database_path}"))
+        supervisor = Supervisor()
+
+        connection, bus, operator_url_file = await _bus(settings, stack)
+        writer_connection = await enter(open_writer(database_path))
+        ledger = SqliteLedger(writer_connection)
+        reads = Reads(await enter(open_reader(database_path)))
+        blobs = await enter(LocalBlobs.open(data_dir / "blobs"))
+        downloads = HttpDownloads(
+            max_bytes=settings.max_file_bytes, allow=frozenset(settings.download_allow)
+        )
+        if engine is None:
+            engine = await enter(LocalEngine(settings.engine_limits))
+
+        writer = Writer(ledger)
+        persister = Persister(connection, writer, ledger)
+        ocr = Ocr(connection, blobs, engine, at_once=settings.engine_processes + AHEAD)
+        fetcher = Fetcher(connection, blobs, downloads)
+        await enter(supervisor.running("writer", writer.run))
+        await enter(supervisor.running("persister", persister.run))
+        await enter(supervisor.running("ocr", ocr.run))
+        await enter(supervisor.running("fetcher", fetcher.run))
+
+        edge = Edge(
+            publisher=Publisher(connection),
+            log=Log(connection),
+            outcomes=Outcomes(connection),
+            reads=reads,
+            blobs=blobs,
+            health=Health(connection, writer, reads, supervisor),
+            api_keys=tuple(key.reveal() for key in settings.api_keys),
+            limits=Limits(
+                max_file_bytes=settings.max_file_bytes, convert_within=settings.convert_within
+            ),
+        )
+        url = await _open_edge(edge, settings, stack)
+        yield Service(
+            settings,
+            url,
+            bus,
+            f"local, {settings.engine_processes} processes",
+            operator_url_file,
+        )
+
+
+async def _open_edge(edge: Edge, settings: Settings, stack: AsyncExitStack) -> str:
+    """Open the door, last of all; returns its URL."""
+    try:
+        port = await stack.enter_async_context(serve_edge(edge, settings.host, settings.port))
+    except OSError as error:
+        raise CannotListen(
+            f"port {settings.port} of {settings.host} cannot be used ({error.strerror}); "
+            "set PORT or ILIOS_HOST"
+        ) from error
+    host = f"[{settings.host}]" if ":" in settings.host else settings.host
+    return f"http://{host}:{port}"
+
+
+async def _bus(settings: Settings, stack: AsyncExitStack) -> tuple[Connection, str, Path | None]:
+    """Connect to the bus that is configured, or start the one inside and connect to that."""
+    enter = stack.enter_async_context
+    if settings.nats_url is not None:
+        connection = await enter(connect(settings.nats_url.reveal(), name="ilios"))
+        await connection.check()
+        await streams.ensure(connection.jetstream)
+        return connection, f"NATS at {connection.address}", None
+    server = await enter(embedded(settings.data_dir / "nats", settings.nats_port))
+    connection = await enter(connect(server.url("ilios"), name="ilios"))
+    await connection.check()
+    await streams.ensure(connection.jetstream)
+    return connection, f"nats-server inside, at {connection.address}", server.url_file("operator")

@@ -1,0 +1,131 @@
+"""What can be said of a document. Every event is a fact in the past tense and never changes.
+
+The ``type`` member carries the word and its version (``document.submitted/1``), so the wire never
+depends on a Python module path. A new version of an event is a new class with a new tag; a field
+added to an existing one needs a default.
+"""
+
+from datetime import datetime
+from typing import Annotated, Literal
+
+from msgspec import Meta, Struct
+
+MAX_INLINE_BYTES = 512 * 1024
+"""Most bytes a submission may carry in itself; base64 makes them 4/3 as many on the wire."""
+
+DocumentId = Annotated[str, Meta(pattern=r"^[a-z0-9]{20,30}\Z")]
+Tenant = Annotated[str, Meta(pattern=r"^[a-z0-9][a-z0-9_-]{0,31}\Z")]
+Priority = Annotated[int, Meta(ge=1, le=10)]
+RetentionDays = Annotated[int, Meta(ge=1, le=3650)]
+FileName = Annotated[str, Meta(min_length=1, max_length=255)]
+Sha256 = Annotated[str, Meta(pattern=r"^[0-9a-f]{64}\Z")]
+Operation = Literal["convert", "convert-immediate"]
+
+DEFAULT_PRIORITY = 5
+IMMEDIATE_PRIORITY = 10
+DEFAULT_RETENTION_DAYS = 365
+
+
+class Blob(Struct, frozen=True):
+    """A claim check: where bytes lie in the blob store, and which bytes they are."""
+
+    key: str
+    size: int
+    sha256: Sha256
+
+
+class Stored(Struct, frozen=True, tag_field="kind", tag="stored"):
+    """The bytes already lie in the blob store under the document's own key."""
+
+    size: Annotated[int, Meta(ge=0)]
+    sha256: Sha256
+
+
+class Inline(Struct, frozen=True, tag_field="kind", tag="inline"):
+    """The bytes travel in the event itself, base64 encoded, at most ``MAX_INLINE_BYTES``."""
+
+    data: Annotated[bytes, Meta(max_length=MAX_INLINE_BYTES)]
+
+
+class Remote(Struct, frozen=True, tag_field="kind", tag="url"):
+    """The bytes are to be fetched from a public http or https address."""
+
+    url: Annotated[str, Meta(min_length=1, max_length=2048)]
+
+
+Source = Stored | Inline | Remote
+
+
+class DocumentEvent(Struct, frozen=True, kw_only=True, tag_field="type"):
+    """What every event about a document says; ``tenant`` and ``document_id`` name it together."""
+
+    document_id: DocumentId
+    tenant: Tenant = "default"
+    priority: Priority = DEFAULT_PRIORITY
+
+
+class DocumentSubmitted(DocumentEvent, frozen=True, kw_only=True, tag="document.submitted/1"):
+    """Somebody asks for a document to be converted.
+
+    ``submitted_at`` may be left out: then the time at which the log took the event counts.
+    """
+
+    source: Source
+    file_name: FileName = "document"
+    content_type: Annotated[str, Meta(max_length=255)] = "application/octet-stream"
+    retention_days: RetentionDays = DEFAULT_RETENTION_DAYS
+    operation: Operation = "convert"
+    submitted_at: datetime | None = None
+
+
+class DocumentFetched(DocumentEvent, frozen=True, kw_only=True, tag="document.fetched/1"):
+    """The original lies in the blob store and its type is known from its content."""
+
+    original: Blob
+    content_type: str
+
+
+class DocumentConverted(DocumentEvent, frozen=True, kw_only=True, tag="document.converted/1"):
+    """An engine has made Markdown of the document and the Markdown lies in the blob store.
+
+    ``seconds`` is what the engine took; tokens are estimated where an engine does not count them.
+    """
+
+    markdown: Blob
+    pages: Annotated[int, Meta(ge=0)]
+    engine: str
+    model: str
+    seconds: float
+    input_tokens: int = 0
+    output_tokens: int = 0
+
+
+class DocumentCompleted(DocumentEvent, frozen=True, kw_only=True, tag="document.completed/1"):
+    """The conversion and its usage are committed: the document can be read, and it is billed."""
+
+    file_name: str
+    content_type: str
+    original: Blob
+    markdown: Blob
+    pages: int
+    engine: str
+    model: str
+    seconds: float
+    input_tokens: int
+    output_tokens: int
+    submitted_at: datetime
+    completed_at: datetime
+
+
+class DocumentFailed(DocumentEvent, frozen=True, kw_only=True, tag="document.failed/1"):
+    """The document will not be converted; ``reason`` is a sentence for its owner."""
+
+    code: str
+    reason: str
+    retryable: bool = False
+    attempts: int = 1
+
+
+AnyDocumentEvent = (
+    DocumentSubmitted | DocumentFetched | DocumentConverted | DocumentCompleted | DocumentFailed
+)

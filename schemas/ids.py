@@ -1,0 +1,36 @@
+"""Names that are safe in a subject, in a path and in a URL."""
+
+import re
+import secrets
+import time
+
+_ALPHABET = "0123456789abcdefghijklmnopqrstuvwxyz"
+_TIME_DIGITS = 9  # base 36 milliseconds: sorts by time until the year 5188
+_RANDOM_DIGITS = 15  # 77 random bits
+_ID = re.compile(r"[a-z0-9]{20,30}")
+_TENANT = re.compile(r"[a-z0-9][a-z0-9_-]{0,31}")
+
+DEFAULT_TENANT = "default"
+
+
+def new_id() -> str:
+    """Return a new id: 24 characters of ``[a-z0-9]``, later ids sort after earlier ones."""
+    milliseconds = time.time_ns() // 1_000_000
+    digits = []
+    for _ in range(_TIME_DIGITS):
+        milliseconds, digit = divmod(milliseconds, 36)
+        digits.append(_ALPHABET[digit])
+    digits.reverse()
+    digits.extend(secrets.choice(_ALPHABET) for _ in range(_RANDOM_DIGITS))
+    return "".join(digits)
+
+
+def is_id(text: str) -> bool:
+    """Whether ``text`` can be the id of a document or a batch: 20-30 characters of ``[a-z0-9]``."""
+    # fullmatch, because match with "$" lets a trailing newline through.
+    return _ID.fullmatch(text) is not None
+
+
+def is_tenant(text: str) -> bool:
+    """Whether ``text`` can name a tenant: one subject token of ``[a-z0-9_-]``, 1-32 characters."""
+    return _TENANT.fullmatch(text) is not None

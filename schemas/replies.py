@@ -1,0 +1,157 @@
+"""What clients get to read. Members are camelCase, times ISO 8601 in UTC with milliseconds.
+
+A member that is null or not yet known is left out, unless its description says otherwise.
+"""
+
+from datetime import UTC, datetime
+from typing import Any
+
+from msgspec import Struct, field
+
+from .records import DocumentState
+
+
+def instant(time: datetime) -> str:
+    """Return a time as replies carry it: ``2026-01-15T10:30:00.000Z``."""
+    return time.astimezone(UTC).isoformat(timespec="milliseconds")[:-6] + "Z"
+
+
+class Problem(Struct, frozen=True, kw_only=True, rename="camel", omit_defaults=True):
+    """Why a request was not served (RFC 9457, ``application/problem+json``).
+
+    ``code`` is stable and meant for programs. ``error`` is the same sentence as ``detail``, under
+    the name clients of ilios have always read. ``details`` holds figures some errors come with,
+    ``id`` the document the error is about.
+    """
+
+    type: str = field(default_factory=lambda: "about:blank")
+    title: str
+    status: int
+    detail: str
+    error: str
+    code: str
+    instance: str
+    request_id: str
+    details: dict[str, Any] | None = None
+    id: str | None = None
+
+
+class Submitted(Struct, frozen=True, kw_only=True, rename="camel"):
+    """The document is stored and will be converted."""
+
+    id: str
+    status: DocumentState
+    file_name: str
+    file_size: int
+    retention_days: int
+    created_at: str
+    status_url: str
+
+
+class StatusMetadata(Struct, frozen=True, kw_only=True, rename="camel", omit_defaults=True):
+    """What the conversion took: milliseconds in the engine, pages, and the model that did it."""
+
+    pages: int | None = None
+    processing_time_ms: int | None = None
+    model: str | None = None
+
+
+class DocumentStatus(Struct, frozen=True, kw_only=True, rename="camel", omit_defaults=True):
+    """How far a document is. ``error`` and ``code`` say why it failed."""
+
+    id: str
+    status: DocumentState
+    file_name: str
+    file_size: int | None = None
+    created_at: str | None = None
+    processed_at: str | None = None
+    metadata: StatusMetadata | None = None
+    download_url: str | None = None
+    error: str | None = None
+    code: str | None = None
+    retryable: bool | None = None
+
+
+class Unfinished(Struct, frozen=True, kw_only=True, rename="camel"):
+    """There is no Markdown yet; ask ``status_url`` again."""
+
+    id: str
+    status: DocumentState
+    status_url: str
+
+
+class FailedDocument(Struct, frozen=True, kw_only=True, rename="camel"):
+    """There will be no Markdown; ``error`` says why."""
+
+    id: str
+    error: str
+    code: str
+    retryable: bool
+    status: DocumentState = "failed"
+
+
+class DocumentMetadata(Struct, frozen=True, kw_only=True, rename="camel"):
+    """What was converted, by what, and how long the engine took in milliseconds."""
+
+    model: str | None
+    engine: str | None
+    pages: int
+    extracted_pages: int
+    processing_time_ms: int
+    file_name: str
+    file_size: int
+    mime_type: str
+
+
+class TokenUsage(Struct, frozen=True, kw_only=True):
+    """Tokens of the conversion, estimated where the engine does not count them."""
+
+    prompt_tokens: int
+    completion_tokens: int
+    total_tokens: int
+
+
+class DocumentContent(Struct, frozen=True, kw_only=True, rename="camel", omit_defaults=True):
+    """A converted document, ``content`` being its Markdown."""
+
+    id: str
+    content: str
+    metadata: DocumentMetadata
+    usage: TokenUsage
+    download_url: str
+    file_name: str
+    created_at: str
+    processed_at: str | None = None
+
+
+class HealthReport(Struct, frozen=True, kw_only=True):
+    """How the parts of the service are; each problem is a sentence for the operator."""
+
+    services: dict[str, str]
+    healthy: bool
+    problems: list[str]
+
+
+class Health(Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """``healthy`` or ``unhealthy``, then with ``error``."""
+
+    status: str
+    timestamp: str
+    services: dict[str, str]
+    error: str | None = None
+
+
+class Endpoint(Struct, frozen=True, kw_only=True):
+    """One thing the service can be asked."""
+
+    method: str
+    path: str
+    description: str
+
+
+class Index(Struct, frozen=True, kw_only=True):
+    """What can be asked of the service."""
+
+    name: str
+    version: str
+    endpoints: list[Endpoint]

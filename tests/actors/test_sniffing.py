@@ -1,0 +1,98 @@
+import io
+import struct
+import zipfile
+
+import pytest
+
+from actors.sniffing import DOCX, ENDS_LENGTH, PPTX, describe, sniff
+
+
+def zipped(*names: str, content: bytes = b"x" * 50, last: bytes = b"") -> bytes:
+    file = io.BytesIO()
+    with zipfile.ZipFile(file, "w") as archive:
+        for name in names:
+            archive.writestr(name, content)
+        archive.comment = last
+    return file.getvalue()
+
+
+def ole(stream: str) -> bytes:
+    return b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1" + bytes(504) + stream.encode("utf-16-le")
+
+
+def ends(data: bytes) -> tuple[bytes, bytes]:
+    return data[:ENDS_LENGTH], data[-ENDS_LENGTH:]
+
+
+@pytest.mark.parametrize(
+    ("data", "content_type"),
+    [
+        (b"%PDF-1.7\n", "application/pdf"),
+        (b"junk \xff" * 100 + b"%PDF-1.4", "application/pdf"),
+        (b"x" * 1024 + b"%PDF-1.4", None),
+        (b"%PDF without a version", None),
+        (b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR", "image/png"),
+        (b"\xff\xd8\xff\xe0\0\x10JFIF", "image/jpeg"),
+        (b"GIF89a", "image/gif"),
+        (b"RIFF\x10\0\0\0WEBPVP8 ", "image/webp"),
+        (b"RIFF\x10\0\0\0WAVEfmt ", None),
+        (b"II*\0\x08\0\0\0", "image/tiff"),
+        (b"MM\0*\0\0\0\x08", "image/tiff"),
+        (b"BM" + bytes(12) + struct.pack("<I", 40) + bytes(36), "image/bmp"),
+        (b"BMW is a maker of cars and motorcycles", None),
+        (zipped("[Content_Types].xml", "_rels/.rels", "word/document.xml"), DOCX),
+        (zipped("word/document.xml", "[Content_Types].xml", last=b"a comment"), DOCX),
+        (zipped("ppt/presentation.xml", "[Content_Types].xml"), PPTX),
+        (zipped("xl/workbook.xml", "[Content_Types].xml"), None),
+        (zipped("notes.txt"), None),
+        (zipped("backup.docx", content=zipped("word/document.xml")), None),
+        (zipped("paper.pdf", content=b"%PDF-1.7"), None),
+        (ole("WordDocument"), None),
+        (b"", None),
+        (b"# Title\n\ntext", None),
+    ],
+)
+def test_the_content_decides_what_a_document_is(data: bytes, content_type: str | None) -> None:
+    assert sniff(*ends(data)) == content_type
+
+
+def test_a_document_of_many_parts_is_known_by_the_entries_at_its_ends() -> None:
+    slides = [f"ppt/slides/slide{n:05}.xml" for n in range(3000)]
+    assert sniff(*ends(zipped("ppt/presentation.xml", *slides))) == PPTX
+    assert sniff(*ends(zipped(*slides, "ppt/presentation.xml"))) == PPTX
+
+
+@pytest.mark.parametrize("cut", [10, 100, 1000])
+def test_a_truncated_document_is_judged_without_an_error(cut: int) -> None:
+    data = zipped("[Content_Types].xml", "word/document.xml", "word/styles.xml")
+    assert sniff(*ends(data[:-cut])) in (DOCX, None)
+    for length in range(0, len(data), 7):
+        sniff(*ends(data[:length]))
+        describe(*ends(data[:length]))
+        sniff(data[:20], data[-length:])
+
+
+@pytest.mark.parametrize(
+    ("data", "phrase"),
+    [
+        (b"", "an empty file"),
+        (zipped("notes.txt"), "a ZIP archive"),
+        (zipped("xl/workbook.xml", "[Content_Types].xml"), "an Excel workbook (.xlsx)"),
+        (zipped("mimetype", "META-INF/container.xml"), "an EPUB book"),
+        (zipped("mimetype", "content.xml"), "an OpenDocument file"),
+        (ole("WordDocument"), "an old Word document (.doc)"),
+        (ole("PowerPoint Document"), "an old PowerPoint presentation (.ppt)"),
+        (ole("Workbook"), "an old Excel workbook (.xls)"),
+        (ole("EncryptedPackage"), "a password-protected Office file"),
+        (ole("Contents"), "an old Office file"),
+        (b"\n<!DOCTYPE html><html>", "an HTML page"),
+        (b"<!-- saved --> <HTML lang=en>", "an HTML page"),
+        (b"{\\rtf1\\ansi", "an RTF document"),
+        ("Grüße, 世界".encode(), "a text file"),
+        ("Grüß".encode()[:-1], "a text file"),
+        ("Grüße".encode("utf-16"), "a text file"),
+        (bytes(range(256)), "a file of an unknown type"),
+    ],
+)
+def test_what_cannot_be_converted_is_named(data: bytes, phrase: str) -> None:
+    assert describe(*ends(data)) == phrase

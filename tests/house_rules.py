@@ -1,0 +1,248 @@
+"""The rules of the house, read off the sources: CONTRIBUTING.md says them in words.
+
+Each rule is a function from sources (path -> text) to complaints, so that tests/test_house.py can
+show it broken ones too: a rule that has never been seen to fail is only a hope.
+"""
+
+import ast
+import re
+import sys
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from functools import cache
+from pathlib import PurePosixPath
+from typing import NamedTuple
+
+FLOORS = ("schemas", "bus", "actors", "ilios")
+"""From the ground up: a floor imports what lies below it, never what lies above."""
+
+OUTBUILDINGS = ("bench", "tests")
+"""May import every floor; no floor imports them."""
+
+LIBRARIES = {
+    "aiohttp": ("ilios/",),
+    "aiosqlite": ("ilios/database/",),
+    "bs4": ("ilios/engines/",),
+    "cv2": ("ilios/engines/",),
+    "liteparse": ("ilios/engines/",),
+    "mammoth": ("ilios/engines/",),
+    "markdownify": ("ilios/engines/",),
+    "msgspec": ("schemas/", "bus/", "actors/", "ilios/"),
+    "nats": ("bus/",),
+    "numpy": ("ilios/engines/",),
+    "onnxruntime": ("ilios/engines/",),
+    "PIL": ("ilios/engines/",),
+    "pptx": ("ilios/engines/",),
+    "pypdfium2": ("ilios/engines/",),
+    "rapidocr": ("ilios/engines/",),
+    "sqlite3": ("ilios/",),
+    "structlog": ("bus/", "actors/", "ilios/"),
+    "yarl": ("ilios/",),
+}
+"""Where a library lives; one that is not here lives nowhere."""
+
+SHARED_BY_ACTORS = {"actor", "keys", "ports", "pricing", "sniffing", "writer", "writes"}
+"""What an actor may import on its own floor. Everything else there is another actor, a stranger."""
+
+LATE_IMPORTS = {
+    ("ilios/__main__.py", "*"): "`ilios convert` must not wait for the web server it never starts",
+    ("ilios/engines/kinds.py", "*"): "a child loads the one converter its document needs, and the "
+    "recogniser (a second, 150 MB) only when it meets a scanned page",
+}
+"""Imports that do not stand at the top of their file, and why; ``*`` is a name made at run time."""
+
+FORBIDDEN_NAMES = {"base", "common", "helper", "helpers", "manager", "misc", "util", "utils"}
+MOST_LINES = 300
+
+PRINTERS = ("ilios/cli/", "bench/", "tests/")
+SQL = re.compile(
+    r"\s*(SELECT\s|INSERT\s+(INTO|OR)\s|UPDATE\s+\S+\s+SET\s|DELETE\s+FROM\s|PRAGMA\s+\w"
+    r"|(CREATE|DROP|ALTER)\s+(UNIQUE\s+)?(TABLE|INDEX|VIEW|TRIGGER)\s|BEGIN\s+(IMMEDIATE|DEFERRED))"
+)
+# Put together from pieces, or this file would be the first to break its rule.
+FOLDERS = "|".join(("ho" + "me", "ro" + "ot", "wo" + "rk", "Us" + "ers"))
+HOSTS = "|".join(("py" + "pi.org", "python" + "hosted.org", "npm" + "js.", "deb" + "ian.org"))
+ELSEWHERE = re.compile(rf"(?<![\w.])/({FOLDERS})/|{HOSTS}")
+
+Sources = Mapping[str, str]
+
+
+class Import(NamedTuple):
+    """One name one file imports; ``late`` when not at the top level of the module."""
+
+    name: str
+    line: int
+    late: bool
+    relative: bool
+
+
+def module_of(path: str) -> str:
+    return ".".join(PurePosixPath(path).with_suffix("").parts).removesuffix(".__init__")
+
+
+@cache
+def imports(path: str, text: str) -> tuple[Import, ...]:
+    tree = ast.parse(text, path)
+    package = module_of(path).split(".")
+    if not path.endswith("/__init__.py"):
+        package = package[:-1]
+    found = []
+    for node in ast.walk(tree):
+        late = node not in tree.body
+        match node:
+            case ast.Import(names=names):
+                found += [Import(alias.name, node.lineno, late, relative=False) for alias in names]
+            case ast.ImportFrom(module=module, names=names, level=level):
+                above = package[: len(package) - level + 1] if level else []
+                origin = ".".join([*above, *([module] if module else [])])
+                found += [
+                    Import(f"{origin}.{alias.name}", node.lineno, late, relative=bool(level))
+                    for alias in names
+                ]
+            case ast.Call(
+                func=ast.Name(id="import_module" | "__import__")
+                | ast.Attribute(attr="import_module"),
+                args=[name, *_],
+            ):
+                text_of = name.value if isinstance(name, ast.Constant) else "*"
+                found.append(Import(str(text_of), node.lineno, late=True, relative=False))
+    return tuple(found)
+
+
+def every_import(sources: Sources) -> Iterator[tuple[str, Import]]:
+    for path, text in sources.items():
+        if path.endswith(".py") and path.startswith(tuple(f"{floor}/" for floor in FLOORS)):
+            yield from ((path, found) for found in imports(path, text))
+
+
+def arrows_point_down(sources: Sources) -> Iterator[str]:
+    order = {name: height for height, name in enumerate((*FLOORS, *OUTBUILDINGS))}
+    for path, found in every_import(sources):
+        here, there = path.split("/")[0], found.name.split(".")[0]
+        if order.get(there, -1) > order[here]:
+            yield f"{path}:{found.line}: {here} imports {found.name}, which lies above it"
+
+
+def schemas_stand_alone(sources: Sources) -> Iterator[str]:
+    for path, found in every_import(sources):
+        if (
+            path.startswith("schemas/")
+            and re.match(r"schemas\b", found.name)
+            and not found.relative
+        ):
+            yield f"{path}:{found.line}: import {found.name} relatively, or ilios_schemas breaks"
+
+
+def libraries_live_on_one_floor(sources: Sources) -> Iterator[str]:
+    ours = {*FLOORS, *OUTBUILDINGS, "*"}
+    for path, found in every_import(sources):
+        library = found.name.split(".")[0]
+        if library in LIBRARIES:
+            if not path.startswith(LIBRARIES[library]):
+                homes = " and ".join(LIBRARIES[library])
+                yield f"{path}:{found.line}: {library} lives in {homes} only"
+        elif library not in ours and library not in sys.stdlib_module_names:
+            yield f"{path}:{found.line}: {library} has no home yet: give it one in LIBRARIES"
+
+
+def actors_are_strangers(sources: Sources) -> Iterator[str]:
+    for path, found in every_import(sources):
+        match found.name.split("."):
+            case ["actors", room, *_] if path.startswith("actors/"):
+                if room not in SHARED_BY_ACTORS:
+                    yield f"{path}:{found.line}: an actor imports another one, {found.name}"
+
+
+def imports_stand_at_the_top(sources: Sources) -> Iterator[str]:
+    for path, found in every_import(sources):
+        if found.late and (path, found.name) not in LATE_IMPORTS:
+            yield f"{path}:{found.line}: {found.name} is imported late, without a reason"
+
+
+def no_circles(sources: Sources) -> Iterator[str]:
+    modules = {module_of(path): path for path in sources if path.endswith(".py")}
+    graph: dict[str, set[str]] = {module: set() for module in modules}
+    for path, found in every_import(sources):
+        target = found.name
+        while target and target not in modules:
+            target = target.rpartition(".")[0]
+        if target:
+            graph[module_of(path)].add(target)
+
+    done: set[str] = set()
+
+    def walk(module: str, trail: tuple[str, ...]) -> Iterator[str]:
+        if module in trail:
+            yield "a circle: " + " -> ".join((*trail[trail.index(module) :], module))
+        elif module not in done:
+            for target in sorted(graph[module]):
+                yield from walk(target, (*trail, module))
+            done.add(module)
+
+    for module in sorted(graph):
+        yield from walk(module, ())
+
+
+def names_say_something(sources: Sources) -> Iterator[str]:
+    for path in sources:
+        if path.endswith(".py"):
+            for part in PurePosixPath(path).with_suffix("").parts:
+                if part.strip("_") in FORBIDDEN_NAMES:
+                    yield f"{path}: {part} says nothing of what is in it"
+
+
+def files_fit_in_a_head(sources: Sources) -> Iterator[str]:
+    for path, text in sources.items():
+        lines = len(text.splitlines())
+        if path.endswith(".py") and lines > MOST_LINES:
+            yield f"{path}: {lines} lines, {MOST_LINES} is the most: this is two files"
+
+
+def sql_stays_in_the_database(sources: Sources) -> Iterator[str]:
+    for path, text in sources.items():
+        if not path.endswith(".py") or path.startswith(("ilios/database/", *OUTBUILDINGS)):
+            continue
+        for node in ast.walk(ast.parse(text, path)):
+            match node:
+                case ast.Constant(value=str(value)) if SQL.match(value):
+                    yield f"{path}:{node.lineno}: SQL belongs to ilios/database: {value[:40]!r}"
+
+
+def only_the_command_line_prints(sources: Sources) -> Iterator[str]:
+    for path, text in sources.items():
+        if not path.endswith(".py") or path.startswith(PRINTERS):
+            continue
+        for node in ast.walk(ast.parse(text, path)):
+            match node:
+                case ast.Call(func=ast.Name(id="print")):
+                    yield f"{path}:{node.lineno}: print() outside the command line: use a logger"
+
+
+def names_are_ours(owners: Mapping[str, Iterable[str]]) -> Iterator[str]:
+    """Read ``packages_distributions()``: of two with one name, the one installed last wins."""
+    for name in (*FLOORS, *OUTBUILDINGS):
+        for owner in owners.get(name, ()):
+            if owner != "ilios":
+                yield f"the distribution {owner!r} installs a {name}/ of its own: uninstall it"
+
+
+def nothing_points_elsewhere(sources: Sources) -> Iterator[str]:
+    for path, text in sources.items():
+        for number, line in enumerate(text.splitlines(), 1):
+            if found := ELSEWHERE.search(line):
+                yield f"{path}:{number}: {found[0]!r} holds on one machine or network only"
+
+
+Rule = Callable[[Sources], Iterable[str]]
+RULES: tuple[Rule, ...] = (
+    arrows_point_down,
+    schemas_stand_alone,
+    libraries_live_on_one_floor,
+    actors_are_strangers,
+    imports_stand_at_the_top,
+    no_circles,
+    names_say_something,
+    files_fit_in_a_head,
+    sql_stays_in_the_database,
+    only_the_command_line_prints,
+    nothing_points_elsewhere,
+)

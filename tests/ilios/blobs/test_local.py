@@ -1,0 +1,268 @@
+import asyncio
+import errno
+import hashlib
+import os
+import stat
+import threading
+from collections.abc import AsyncIterator, Iterable
+from pathlib import Path
+
+import pytest
+
+from actors.ports import BlobNotFound, Blobs, StorageFull
+from ilios.blobs.local import CHUNK_BYTES, LocalBlobs
+from schemas.documents import Blob
+
+KEY = "originals/default/abc123"
+SMALL = b"%PDF-1.7 small"
+LARGE = os.urandom(CHUNK_BYTES) * 3 + b"the end"
+
+
+@pytest.fixture
+async def blobs(tmp_path: Path) -> AsyncIterator[LocalBlobs]:
+    async with LocalBlobs.open(tmp_path / "blobs") as store:
+        yield store
+
+
+async def stream(data: bytes, size: int = 10_000) -> AsyncIterator[bytes]:
+    for start in range(0, len(data), size):
+        yield data[start : start + size]
+
+
+async def content(store: Blobs, key: str) -> bytes:
+    return b"".join([chunk async for chunk in store.read(key)])
+
+
+def left_in(root: Path) -> set[Path]:
+    return {path for path in root.rglob("*") if path.is_file() and path.name != "lock"}
+
+
+@pytest.mark.parametrize("data", [b"", SMALL, LARGE[:CHUNK_BYTES], LARGE])
+async def test_what_is_put_can_be_read(blobs: LocalBlobs, data: bytes) -> None:
+    expected = Blob(key=KEY, size=len(data), sha256=hashlib.sha256(data).hexdigest())
+    assert await blobs.put(KEY, stream(data)) == expected
+    assert await content(blobs, KEY) == data
+    assert await blobs.put_bytes(KEY, data) == expected
+    assert await content(blobs, KEY) == data
+
+
+async def test_a_put_replaces_what_lay_there(blobs: LocalBlobs, tmp_path: Path) -> None:
+    await blobs.put_bytes(KEY, SMALL)
+    await blobs.put(KEY, stream(LARGE))
+    assert await content(blobs, KEY) == LARGE
+    assert len(left_in(tmp_path)) == 1
+
+
+async def test_a_reader_sees_one_blob_even_if_it_is_replaced_meanwhile(blobs: LocalBlobs) -> None:
+    await blobs.put_bytes(KEY, LARGE)
+    reading = blobs.read(KEY)
+    first = await anext(reading)
+    await blobs.put_bytes(KEY, SMALL)
+    assert first + b"".join([chunk async for chunk in reading]) == LARGE
+
+
+async def test_a_reader_that_stops_half_way_leaves_no_open_file(blobs: LocalBlobs) -> None:
+    await blobs.put_bytes(KEY, LARGE)
+    before = len(os.listdir("/proc/self/fd"))
+    for _ in range(20):
+        reading = blobs.read(KEY)
+        await anext(reading)
+        await reading.aclose()  # type: ignore[attr-defined]
+        await blobs.ends(KEY, 1)
+    assert len(os.listdir("/proc/self/fd")) <= before + 1
+
+
+async def test_the_ends_are_the_first_and_the_last_bytes(blobs: LocalBlobs) -> None:
+    await blobs.put_bytes(KEY, LARGE)
+    assert await blobs.ends(KEY, 100) == (LARGE[:100], LARGE[-100:])
+    assert await blobs.ends(KEY, len(LARGE) + 5) == (LARGE, LARGE)
+
+
+async def test_a_blob_has_a_local_path(blobs: LocalBlobs) -> None:
+    await blobs.put_bytes(KEY, SMALL)
+    async with blobs.local_path(KEY) as path:
+        assert path.read_bytes() == SMALL
+
+
+async def test_what_is_deleted_is_gone_and_deleting_it_again_is_no_error(blobs: LocalBlobs) -> None:
+    await blobs.put_bytes(KEY, SMALL)
+    await blobs.delete(KEY)
+    await blobs.delete(KEY)
+    with pytest.raises(BlobNotFound):
+        await content(blobs, KEY)
+    with pytest.raises(BlobNotFound):
+        await blobs.ends(KEY, 10)
+    with pytest.raises(BlobNotFound):
+        async with blobs.local_path(KEY):
+            pass
+
+
+@pytest.mark.parametrize(
+    "key",
+    [
+        "",
+        "/a",
+        "a/",
+        "a//b",
+        "../a",
+        "a/../b",
+        "a/..",
+        "a/.b",
+        "a..b",
+        "a\n",
+        "A",
+        "a+b",
+        "é",
+        "\0",
+    ],
+)
+async def test_a_key_that_could_lead_elsewhere_is_refused(blobs: LocalBlobs, key: str) -> None:
+    with pytest.raises(ValueError, match="not a blob key"):
+        await blobs.put_bytes(key, SMALL)
+    with pytest.raises(ValueError, match="not a blob key"):
+        await blobs.delete(key)
+
+
+async def test_everything_belongs_to_its_owner_alone(blobs: LocalBlobs, tmp_path: Path) -> None:
+    await blobs.put_bytes(KEY, SMALL)
+    for path in (tmp_path / "blobs").rglob("*"):
+        mode = stat.S_IMODE(path.stat().st_mode)
+        assert mode == (0o700 if path.is_dir() else 0o600)
+
+
+async def test_a_stream_that_breaks_off_leaves_nothing(blobs: LocalBlobs, tmp_path: Path) -> None:
+    async def broken() -> AsyncIterator[bytes]:
+        async for chunk in stream(LARGE):
+            yield chunk
+        raise ConnectionResetError
+
+    with pytest.raises(ConnectionResetError):
+        await blobs.put(KEY, broken())
+    assert left_in(tmp_path) == set()
+
+
+async def test_a_cancelled_stream_leaves_nothing(blobs: LocalBlobs, tmp_path: Path) -> None:
+    spilled = asyncio.Event()
+
+    async def endless() -> AsyncIterator[bytes]:
+        yield LARGE
+        spilled.set()
+        await asyncio.Event().wait()
+
+    putting = asyncio.create_task(blobs.put(KEY, endless()))
+    await spilled.wait()
+    assert len(left_in(tmp_path)) == 1
+    putting.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await putting
+    assert left_in(tmp_path) == set()
+
+
+async def test_a_put_cancelled_while_its_thread_writes_leaves_nothing(
+    blobs: LocalBlobs, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    began, go_on = threading.Event(), threading.Event()
+    write = os.write
+
+    def slow(file: int, data: bytes) -> int:
+        began.set()
+        go_on.wait(10)
+        return write(file, data)
+
+    monkeypatch.setattr(os, "write", slow)
+    writing = asyncio.create_task(blobs.put(KEY, stream(LARGE, CHUNK_BYTES)))
+    await asyncio.to_thread(began.wait, 10)
+    writing.cancel()
+    await asyncio.sleep(0)
+    go_on.set()
+    with pytest.raises(asyncio.CancelledError):
+        await writing
+    assert left_in(tmp_path) == set()
+
+
+async def test_puts_cancelled_at_any_moment_are_whole_or_not_there(
+    blobs: LocalBlobs, tmp_path: Path
+) -> None:
+    puts = [asyncio.create_task(blobs.put_bytes(f"a/{n}", LARGE)) for n in range(40)]
+    await puts[5]
+    for put in puts:
+        put.cancel()
+    await asyncio.gather(*puts, return_exceptions=True)
+    left = left_in(tmp_path)
+    assert all(path.read_bytes() == LARGE for path in left)
+    assert not any((tmp_path / "blobs" / "tmp") in path.parents for path in left)
+
+
+@pytest.mark.parametrize("number", [errno.ENOSPC, errno.EDQUOT])
+@pytest.mark.parametrize("data", [SMALL, LARGE])
+async def test_a_full_volume_is_said_so_and_keeps_nothing(
+    blobs: LocalBlobs, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int, data: bytes
+) -> None:
+    def full(_file: int) -> None:
+        raise OSError(number, os.strerror(number))
+
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(StorageFull):
+        await blobs.put(KEY, stream(data))
+    assert left_in(tmp_path) == set()
+
+
+async def test_a_short_write_is_continued(
+    blobs: LocalBlobs, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write = os.write
+    monkeypatch.setattr(os, "write", lambda file, data: write(file, data[:1000]))
+    await blobs.put_bytes(KEY, LARGE[:5500])
+    assert await content(blobs, KEY) == LARGE[:5500]
+
+
+async def test_bytes_are_durable_before_they_get_their_name(
+    blobs: LocalBlobs, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    steps: list[str] = []
+
+    def noted(name: str) -> None:
+        real = getattr(os, name)
+
+        def step(*arguments: object) -> object:
+            steps.append(name)
+            return real(*arguments)
+
+        monkeypatch.setattr(os, name, step)
+
+    noted("fsync")
+    noted("rename")
+    await blobs.put_bytes(KEY, SMALL)
+    assert steps == ["fsync", "rename", "fsync"]
+
+
+async def test_opening_sweeps_what_the_dead_left_and_spares_the_living(tmp_path: Path) -> None:
+    dead = tmp_path / "tmp" / "0123456789abcdef"
+    dead.mkdir(parents=True)
+    (dead / "lock").touch()
+    (dead / "half").write_bytes(SMALL)
+    async with LocalBlobs.open(tmp_path) as living:
+        assert not dead.exists()
+        spilled, go_on = asyncio.Event(), asyncio.Event()
+
+        async def slow() -> AsyncIterator[bytes]:
+            yield LARGE
+            spilled.set()
+            await go_on.wait()
+
+        putting = asyncio.create_task(living.put(KEY, slow()))
+        await spilled.wait()
+        async with LocalBlobs.open(tmp_path) as second:
+            go_on.set()
+            await putting
+            assert await content(second, KEY) == LARGE
+    assert list((tmp_path / "tmp").iterdir()) == [tmp_path / "tmp" / "lock"]
+
+
+async def test_blobs_spread_over_the_shards(blobs: LocalBlobs, tmp_path: Path) -> None:
+    await asyncio.gather(*(blobs.put_bytes(f"originals/default/{n}", SMALL) for n in range(64)))
+    assert len(shards(left_in(tmp_path))) > 40
+
+
+def shards(paths: Iterable[Path]) -> set[str]:
+    return {path.parent.name for path in paths}

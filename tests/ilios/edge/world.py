@@ -1,0 +1,214 @@
+"""An edge on a real socket, with a real blob store and nothing else that is real."""
+
+import asyncio
+from contextlib import AsyncExitStack
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import msgspec
+from aiohttp import ClientSession
+from msgspec import Struct
+
+from ilios.blobs.local import LocalBlobs
+from ilios.edge.app import serve_edge
+from ilios.edge.keys import Edge, Limits
+from schemas.documents import Blob, DocumentCompleted, DocumentFailed, DocumentSubmitted
+from schemas.records import DocumentRecord
+from schemas.replies import HealthReport
+from tests.fakes import FakeLog, FakeOutcomes, FakePublisher, FakeReads
+
+ID = "abcdefghij0123456789abcd"
+PDF = b"%PDF-1.7 the document"
+BORN = datetime(2026, 1, 15, 10, 30, 0, 123_456, tzinfo=UTC)
+
+
+class Answer(Struct):
+    """What came back over a raw connection."""
+
+    status: int
+    headers: dict[str, str]
+    body: bytes
+
+    def json(self) -> Any:
+        return msgspec.json.decode(self.body)
+
+
+class World:
+    """The edge under test and everything around it."""
+
+    def __init__(self, blobs: LocalBlobs, root: Path) -> None:
+        self.blobs = blobs
+        self.root = root
+        self.publisher = FakePublisher()
+        self.log = FakeLog()
+        self.outcomes = FakeOutcomes()
+        self.reads = FakeReads()
+        self.report = HealthReport(services={"database": "connected"}, healthy=True, problems=[])
+        self.port = 0
+        self._stack = AsyncExitStack()
+        self._door = AsyncExitStack()
+
+    async def serve(self, *keys: str, **limits: Any) -> ClientSession:
+        """Start the edge and return a client of it."""
+        edge = Edge(
+            publisher=self.publisher,
+            log=self.log,
+            outcomes=self.outcomes,
+            reads=self.reads,
+            blobs=self.blobs,
+            health=self.health,
+            api_keys=keys,
+            limits=Limits(**limits),
+        )
+        serving = serve_edge(edge, "127.0.0.1", 0, close_within=2)
+        self.port = await self._door.enter_async_context(serving)
+        self._stack.push_async_callback(self.close_door)
+        client = ClientSession(f"http://127.0.0.1:{self.port}")
+        return await self._stack.enter_async_context(client)
+
+    async def close_door(self) -> None:
+        """Stop the edge, as leaving ``serve_edge`` does."""
+        await self._door.aclose()
+
+    async def close(self) -> None:
+        await self._stack.aclose()
+
+    async def health(self) -> HealthReport:
+        return self.report
+
+    def stored(self) -> set[Path]:
+        """Return the files in the blob store."""
+        files = (path for path in self.root.rglob("*") if path.is_file())
+        return {path for path in files if path.name != "lock"}
+
+    def connect(self) -> Any:
+        """Return a raw connection to the edge, as a coroutine."""
+        return asyncio.open_connection("127.0.0.1", self.port)
+
+    async def exchange(self, raw: bytes) -> Answer:
+        """Send raw bytes and return the answer to them."""
+        reader, writer = await self.connect()
+        try:
+            writer.write(raw)
+            async with asyncio.timeout(20):
+                return await read_answer(reader)
+        finally:
+            writer.close()
+
+    async def completed(self, markdown: bytes, **known: Any) -> DocumentRecord:
+        """Make the database know a completed document."""
+        blob = await self.blobs.put_bytes(f"markdown/default/{ID}.0", markdown)
+        original = await self.blobs.put_bytes(f"originals/default/{ID}", PDF)
+        document = record(
+            state="completed",
+            original=original,
+            markdown=blob,
+            pages=3,
+            engine="local",
+            model="local-1",
+            seconds=1.2346,
+            input_tokens=10,
+            output_tokens=5,
+            finished_at=BORN,
+            **known,
+        )
+        self.reads.add(document)
+        return document
+
+    async def convert(self, submitted: DocumentSubmitted) -> None:
+        """Complete what is submitted, as the actors would."""
+        key = f"markdown/{submitted.tenant}/{submitted.document_id}.0"
+        markdown = await self.blobs.put_bytes(key, "# Grüße\n".encode())
+        self.outcomes.end(completed_event(submitted, markdown))
+
+    async def fail(self, submitted: DocumentSubmitted) -> None:
+        """Fail what is submitted, as the actors would."""
+        self.outcomes.end(
+            DocumentFailed(
+                document_id=submitted.document_id,
+                tenant=submitted.tenant,
+                code="corrupt",
+                reason="The PDF is damaged.",
+            )
+        )
+
+
+def record(**known: Any) -> DocumentRecord:
+    """Return a record of a document with the usual values where none are given."""
+    usual: dict[str, Any] = {
+        "tenant": "default",
+        "document_id": ID,
+        "state": "pending",
+        "file_name": "paper.pdf",
+        "content_type": "application/pdf",
+        "file_size": len(PDF),
+        "priority": 5,
+        "retention_days": 365,
+        "operation": "convert",
+        "submitted_at": BORN,
+    }
+    return DocumentRecord(**(usual | known))
+
+
+def completed_event(submitted: DocumentSubmitted, markdown: Blob) -> DocumentCompleted:
+    """Return the event that ends a submission well."""
+    return DocumentCompleted(
+        document_id=submitted.document_id,
+        tenant=submitted.tenant,
+        file_name=submitted.file_name,
+        content_type="application/pdf",
+        original=Blob(key="originals/x", size=len(PDF), sha256="0" * 64),
+        markdown=markdown,
+        pages=3,
+        engine="local",
+        model="local-1",
+        seconds=1.5,
+        input_tokens=10,
+        output_tokens=5,
+        submitted_at=BORN,
+        completed_at=BORN,
+    )
+
+
+def form(*parts: tuple[str, bytes], boundary: str = "BOUNDARY") -> bytes:
+    """Return a multipart body; each part is the text of its header and its content."""
+    lines = (
+        f"--{boundary}\r\n{head}\r\n\r\n".encode("utf-8", "surrogateescape") + content + b"\r\n"
+        for head, content in parts
+    )
+    return b"".join(lines) + f"--{boundary}--\r\n".encode()
+
+
+def file_part(name: str = "paper.pdf", content: bytes = PDF) -> tuple[str, bytes]:
+    """Return the part of a form that holds the document."""
+    return f'Content-Disposition: form-data; name="file"; filename="{name}"', content
+
+
+def field_part(name: str, value: bytes) -> tuple[str, bytes]:
+    """Return the part of a form that holds a field."""
+    return f'Content-Disposition: form-data; name="{name}"', value
+
+
+def post(
+    body: bytes,
+    *headers: str,
+    path: str = "/api/documents/submit",
+    content_type: str | None = "multipart/form-data; boundary=BOUNDARY",
+    length: int | None = None,
+) -> bytes:
+    """Return a raw POST request."""
+    lines = [f"POST {path} HTTP/1.1", "Host: ilios", *headers]
+    if content_type is not None:
+        lines.append(f"Content-Type: {content_type}")
+    lines.append(f"Content-Length: {len(body) if length is None else length}")
+    return "\r\n".join([*lines, "", ""]).encode("utf-8", "surrogateescape") + body
+
+
+async def read_answer(reader: asyncio.StreamReader) -> Answer:
+    """Read one answer off a connection."""
+    head = (await reader.readuntil(b"\r\n\r\n")).decode()
+    first, *lines = head.split("\r\n")[:-2]
+    headers = {name.lower(): value for name, value in (line.split(": ", 1) for line in lines)}
+    body = await reader.readexactly(int(headers.get("content-length", "0")))
+    return Answer(int(first.split()[1]), headers, body)

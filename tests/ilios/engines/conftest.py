@@ -1,0 +1,39 @@
+"""A place for documents on disk, and a check that no test leaves a child behind."""
+
+import hashlib
+import os
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from actors.ports import SourceFile
+
+Placed = Callable[[bytes, str], SourceFile]
+
+
+@pytest.fixture
+def placed(tmp_path: Path) -> Placed:
+    """Return a function that stores bytes under a name without an ending, as the blobs are."""
+
+    def place(data: bytes, content_type: str) -> SourceFile:
+        sha256 = hashlib.sha256(data).hexdigest()
+        path = tmp_path / sha256[:24]
+        path.write_bytes(data)
+        return SourceFile(path, content_type, sha256)
+
+    return place
+
+
+@pytest.fixture(autouse=True)
+def no_child_is_left() -> Iterator[None]:
+    """Fail a test after which this process has a child, running or a zombie, it had not before."""
+    before = _children()
+    yield
+    assert _children() <= before
+
+
+def _children() -> set[str]:
+    pid = os.getpid()
+    listed = (Path(f"/proc/{pid}/task/{task}/children") for task in os.listdir(f"/proc/{pid}/task"))
+    return {child for path in listed for child in path.read_text().split()}

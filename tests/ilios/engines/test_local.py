@@ -1,0 +1,165 @@
+"""What becomes of documents of every kind, good and bad."""
+
+from pathlib import Path
+
+import pytest
+
+from actors.ports import EngineCrashed, SourceFile, Unconvertible
+from ilios.engines.limits import MIB, EngineLimits
+from ilios.engines.local import LocalEngine
+from tests import documents
+from tests.ilios.engines.conftest import Placed
+
+ONE = EngineLimits(processes=1)
+
+
+async def refusal(document: SourceFile, limits: EngineLimits = ONE) -> Unconvertible:
+    async with LocalEngine(limits) as engine:
+        with pytest.raises(Unconvertible) as caught:
+            await engine.convert(document)
+    return caught.value
+
+
+async def test_a_pdf_becomes_its_pages_in_order(placed: Placed) -> None:
+    texts = [f"This is page number {number}, with words of its own." for number in range(1, 31)]
+    async with LocalEngine(ONE) as engine:
+        conversion = await engine.convert(placed(documents.pdf(*texts), documents.PDF))
+    assert len(conversion.pages) == 30
+    for text, page in zip(texts, conversion.pages, strict=True):
+        assert text in page
+    assert conversion.engine == "local"
+    assert conversion.model.startswith("liteparse-")
+    assert (conversion.input_tokens, conversion.output_tokens) == (0, 0)
+
+
+async def test_a_blank_page_stays_a_page(placed: Placed) -> None:
+    async with LocalEngine(ONE) as engine:
+        made = documents.pdf("The first page says something.", "", "The third does too.")
+        conversion = await engine.convert(placed(made, documents.PDF))
+    assert conversion.pages[1] == ""
+    assert "third" in conversion.pages[2]
+
+
+async def test_progress_reaches_the_number_of_pages(placed: Placed) -> None:
+    said: list[tuple[int, int]] = []
+    async with LocalEngine(ONE) as engine:
+        document = placed(documents.pdf("One page.", "Two pages."), documents.PDF)
+        await engine.convert(document, lambda done, total: said.append((done, total)))
+    assert said[0] == (0, 2)
+    assert said[-1] == (2, 2)
+
+
+async def test_scans_and_images_are_read_and_turned_upright(placed: Placed) -> None:
+    upright = documents.picture("Seven green boats", "sail over the lake")
+    sideways, upside_down = upright.rotate(90, expand=True), upright.rotate(180)
+    async with LocalEngine(ONE) as engine:
+        scan = await engine.convert(placed(documents.saved(upright, "PDF"), documents.PDF))
+        png = await engine.convert(placed(documents.saved(upside_down, "PNG"), documents.PNG))
+        tiff = await engine.convert(
+            placed(documents.saved(upright, "TIFF", [sideways]), documents.TIFF)
+        )
+        gif = await engine.convert(
+            placed(documents.saved(upright, "GIF", [upside_down]), documents.GIF)
+        )
+    for page in (*scan.pages, *png.pages, *tiff.pages, *gif.pages):
+        assert page.split() == "Seven green boats sail over the lake".split()
+    assert [len(done.pages) for done in (scan, png, tiff, gif)] == [1, 1, 2, 1]
+    assert scan.model.startswith("rapidocr-")
+
+
+async def test_a_docx_keeps_headings_and_tables_and_holds_no_base64(placed: Placed) -> None:
+    made = documents.docx(
+        documents.paragraph("Heading", style="Heading1"),
+        documents.paragraph("Some text & more."),
+        documents.table(["Name", "Price"], ["Apple", "3 | 4"]),
+        documents.image_in_docx("A red apple"),
+    )
+    async with LocalEngine(ONE) as engine:
+        (page,) = (await engine.convert(placed(made, documents.DOCX))).pages
+    assert page.splitlines() == [
+        "# Heading",
+        "",
+        "Some text & more.",
+        "",
+        "| Name | Price |",
+        "| --- | --- |",
+        r"| Apple | 3 \| 4 |",
+        "",
+        "![A red apple]()",
+    ]
+
+
+async def test_a_pptx_becomes_a_page_for_every_slide(placed: Placed) -> None:
+    made = documents.pptx(
+        {"First": ["one", "two"], "Second": ["three"]}, [["Name", "Price"], ["Pear", "2"]]
+    )
+    async with LocalEngine(ONE) as engine:
+        first, second = (await engine.convert(placed(made, documents.PPTX))).pages
+    assert first.startswith("# First\n\n- one\n- two")
+    assert "> Say more about First." in first
+    assert second.startswith("# Second")
+    assert "| Name | Price |\n| --- | --- |\n| Pear | 2 |" in second
+
+
+async def test_an_unknown_type_is_refused_without_starting_a_child(placed: Placed) -> None:
+    async with LocalEngine(ONE) as engine:
+        with pytest.raises(Unconvertible, match="supported are PDF") as caught:
+            await engine.convert(placed(b"a,b", "text/csv"))
+        assert not engine.child_pids
+    assert caught.value.code == "unsupported_type"
+
+
+async def test_other_bytes_than_submitted_are_refused(placed: Placed) -> None:
+    document = placed(documents.pdf("Good text."), documents.PDF)
+    document.path.write_bytes(documents.pdf("Evil text."))
+    assert (await refusal(document)).code == "integrity"
+
+
+@pytest.mark.parametrize(
+    ("data", "content_type", "code"),
+    [
+        (b"", documents.PDF, "corrupt"),
+        (b"%PDF-1.7\nnothing of use", documents.PDF, "corrupt"),
+        (documents.locked_pdf(), documents.PDF, "password_protected"),
+        (b"\x89PNG\r\n\x1a\nnothing of use", documents.PNG, "corrupt"),
+        (b"PK\x03\x04nothing of use", documents.DOCX, "corrupt"),
+        (documents.zipped({"word/other.xml": "<a/>"}), documents.DOCX, "corrupt"),
+        (documents.zipped({"word/document.xml": "<broken"}), documents.DOCX, "corrupt"),
+        (documents.zipped({"ppt/presentation.xml": "<broken"}), documents.PPTX, "corrupt"),
+        (b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1" + bytes(512), documents.DOCX, "password_protected"),
+        (
+            documents.zipped({"word/document.xml": "<a/>" + " " * 30 * MIB}),
+            documents.DOCX,
+            "too_large",
+        ),
+    ],
+    ids=["empty", "no-pdf", "locked", "no-png", "no-zip", "no-docx", "bad-xml", "bad-pptx"]
+    + ["ole", "zip-bomb"],
+)
+async def test_what_cannot_be_read_is_refused_with_a_code_and_a_sentence(
+    placed: Placed, data: bytes, content_type: str, code: str
+) -> None:
+    error = await refusal(placed(data, content_type))
+    assert error.code == code
+    assert error.reason.endswith(".")
+    assert not any(name in error.reason.lower() for name in ("pdfium", "mammoth", "zipfile"))
+
+
+async def test_a_document_over_a_limit_is_refused(placed: Placed) -> None:
+    three = placed(documents.pdf("One page.", "Two pages.", "Three."), documents.PDF)
+    pages = await refusal(three, EngineLimits(processes=1, max_pages=2))
+    output = await refusal(three, EngineLimits(processes=1, max_output_bytes=5))
+    wide = placed(documents.saved(documents.picture("A wide one"), "PNG"), documents.PNG)
+    pixels = await refusal(wide, EngineLimits(processes=1, max_pixels=1000))
+    assert [error.code for error in (pages, output, pixels)] == [
+        "too_many_pages",
+        "too_large",
+        "too_large",
+    ]
+
+
+async def test_a_missing_file_is_not_the_documents_fault(tmp_path: Path) -> None:
+    async with LocalEngine(ONE) as engine:
+        with pytest.raises(EngineCrashed) as caught:
+            await engine.convert(SourceFile(tmp_path / "gone", documents.PDF))
+    assert not caught.value.blame

@@ -1,0 +1,273 @@
+import asyncio
+import gzip
+import socket
+from collections.abc import AsyncIterator, Awaitable, Callable
+
+import pytest
+from aiohttp import web
+from aiohttp.abc import AbstractResolver, ResolveResult
+
+from actors.ports import Unfetchable
+from ilios.downloads import HttpDownloads, is_public
+
+SECRET = b"the secret of the house"
+Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+Serve = Callable[[Handler], Awaitable[int]]
+
+
+@pytest.fixture
+async def serve() -> AsyncIterator[Serve]:
+    runners: list[web.ServerRunner] = []
+
+    async def start(handler: Handler) -> int:
+        runner = web.ServerRunner(web.Server(handler), shutdown_timeout=0.1)  # type: ignore[arg-type]
+        await runner.setup()
+        runners.append(runner)
+        await web.TCPSite(runner, "127.0.0.1", 0).start()
+        port = runner.addresses[0][1]
+        assert isinstance(port, int)
+        return port
+
+    yield start
+    for runner in runners:
+        await runner.cleanup()
+
+
+async def secret(_request: web.BaseRequest) -> web.Response:
+    return web.Response(body=SECRET)
+
+
+def to(location: str) -> Handler:
+    async def redirect(_request: web.Request) -> web.Response:
+        return web.Response(status=302, headers={"Location": location})
+
+    return redirect
+
+
+async def body(downloads: HttpDownloads, url: str) -> bytes:
+    return b"".join([chunk async for chunk in downloads.fetch(url)])
+
+
+async def refusal(downloads: HttpDownloads, url: str) -> Unfetchable:
+    with pytest.raises(Unfetchable) as caught:
+        await body(downloads, url)
+    assert "127.0.0.1" not in caught.value.reason
+    return caught.value
+
+
+def allowing(port: int, **settings: float) -> HttpDownloads:
+    return HttpDownloads(allow={f"127.0.0.1:{port}"}, **settings)  # type: ignore[arg-type]
+
+
+class Rebinding(AbstractResolver):
+    """Answers every name with loopback, as a hostile name server would."""
+
+    async def resolve(
+        self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_INET
+    ) -> list[ResolveResult]:
+        return [
+            ResolveResult(
+                hostname=host, host="127.0.0.1", port=port, family=family, proto=0, flags=0
+            )
+        ]
+
+    async def close(self) -> None:
+        pass
+
+
+async def test_an_allowed_address_is_fetched(serve: Serve) -> None:
+    port = await serve(secret)
+    assert await body(allowing(port), f"http://127.0.0.1:{port}/a.pdf?x=1") == SECRET
+
+
+@pytest.mark.parametrize(
+    "host",
+    [
+        "localhost",
+        "127.0.0.1",
+        "127.1",
+        "2130706433",
+        "0x7f000001",
+        "0177.0.0.1",
+        "[::1]",
+        "[::ffff:127.0.0.1]",
+        "0.0.0.0",
+        "".join(chr(ord(c) + 0xFEE0) if c.isdigit() else c for c in "127.0.0.1"),  # full width
+        "[64:ff9b::7f00:1]",
+        "[2002:7f00:1::]",
+    ],
+)
+async def test_no_spelling_of_loopback_reaches_it(serve: Serve, host: str) -> None:
+    port = await serve(secret)
+    downloads = HttpDownloads(ports={port})
+    assert (await refusal(downloads, f"http://{host}:{port}/")).code in (
+        "source_refused",
+        "source_unreachable",
+    )
+
+
+async def test_a_name_that_leads_inside_is_refused(serve: Serve) -> None:
+    port = await serve(secret)
+    downloads = HttpDownloads(ports={port}, resolver=Rebinding())
+    refused = await refusal(downloads, f"http://files.example.com:{port}/")
+    assert (refused.code, refused.retryable) == ("source_refused", False)
+
+
+async def test_localhost_is_refused_and_not_just_unreachable(serve: Serve) -> None:
+    port = await serve(secret)
+    refused = await refusal(HttpDownloads(ports={port}), f"http://localhost:{port}/")
+    assert refused.code == "source_refused"
+
+
+async def test_a_redirect_to_the_inside_is_refused(serve: Serve) -> None:
+    inside = await serve(secret)
+    outside = await serve(to(f"http://127.0.0.1:{inside}/"))
+    downloads = HttpDownloads(allow={f"127.0.0.1:{outside}"}, ports={inside})
+    assert (await refusal(downloads, f"http://127.0.0.1:{outside}/")).code == "source_refused"
+
+
+async def test_a_redirect_between_allowed_addresses_is_followed(serve: Serve) -> None:
+    port = await serve(secret)
+    first = await serve(to(f"http://127.0.0.1:{port}/x"))
+    downloads = HttpDownloads(allow={f"127.0.0.1:{first}", f"127.0.0.1:{port}"})
+    assert await body(downloads, f"http://127.0.0.1:{first}/") == SECRET
+
+
+async def test_redirects_come_to_an_end(serve: Serve) -> None:
+    port = await serve(to("/again"))
+    refused = await refusal(allowing(port), f"http://127.0.0.1:{port}/")
+    assert refused.code == "source_refused"
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "ftp://example.com/a.pdf",
+        "file:///etc/passwd",
+        "data:text/plain,hello",
+        "gopher://example.com/",
+        "http://",
+        "",
+        "no address",
+        "http://user:password@example.com/",
+        "http://example.com:22/",
+        "http://[::1",
+        "http://example.com:99999/",
+    ],
+)
+async def test_what_is_no_web_address_is_refused(url: str) -> None:
+    refused = await refusal(HttpDownloads(), url)
+    assert (refused.code, refused.retryable) == ("source_refused", False)
+
+
+async def test_a_redirect_to_another_scheme_is_refused(serve: Serve) -> None:
+    port = await serve(to("file:///etc/passwd"))
+    assert (await refusal(allowing(port), f"http://127.0.0.1:{port}/")).code == "source_refused"
+
+
+@pytest.mark.parametrize(
+    ("status", "again"), [(404, False), (403, False), (204, False), (429, True), (503, True)]
+)
+async def test_another_answer_than_200_is_told(serve: Serve, status: int, again: object) -> None:
+    async def answer(_request: web.BaseRequest) -> web.Response:
+        return web.Response(status=status)
+
+    port = await serve(answer)
+    told = await refusal(allowing(port), f"http://127.0.0.1:{port}/")
+    assert (told.code, told.retryable) == ("source_status", again)
+    assert str(status) in told.reason
+
+
+async def test_a_compressed_answer_is_not_unpacked(serve: Serve) -> None:
+    async def bomb(_request: web.BaseRequest) -> web.Response:
+        packed = gzip.compress(bytes(10_000_000))
+        return web.Response(body=packed, headers={"Content-Encoding": "gzip"})
+
+    port = await serve(bomb)
+    assert (await refusal(allowing(port), f"http://127.0.0.1:{port}/")).code == "source_status"
+
+
+async def test_a_source_that_says_it_is_too_large_is_not_read(serve: Serve) -> None:
+    port = await serve(secret)
+    told = await refusal(allowing(port, max_bytes=10), f"http://127.0.0.1:{port}/")
+    assert (told.code, told.retryable) == ("source_too_large", False)
+
+
+async def test_a_source_that_does_not_say_its_size_is_cut(serve: Serve) -> None:
+    async def endless(request: web.BaseRequest) -> web.StreamResponse:
+        response = web.StreamResponse()
+        await response.prepare(request)
+        while True:
+            await response.write(bytes(10_000))
+
+    port = await serve(endless)
+    told = await refusal(allowing(port, max_bytes=100_000), f"http://127.0.0.1:{port}/")
+    assert told.code == "source_too_large"
+
+
+async def test_a_silent_source_is_given_up(serve: Serve) -> None:
+    async def silent(_request: web.BaseRequest) -> web.Response:
+        await asyncio.Event().wait()
+        return web.Response()
+
+    port = await serve(silent)
+    told = await refusal(allowing(port, read_within=0.05), f"http://127.0.0.1:{port}/")
+    assert (told.code, told.retryable) == ("source_timeout", True)
+
+
+async def test_a_dripping_source_is_given_up(serve: Serve) -> None:
+    async def dripping(request: web.BaseRequest) -> web.StreamResponse:
+        response = web.StreamResponse()
+        await response.prepare(request)
+        while True:
+            await response.write(b".")
+            await asyncio.sleep(0.01)
+
+    port = await serve(dripping)
+    told = await refusal(allowing(port, total_within=0.1), f"http://127.0.0.1:{port}/")
+    assert told.code == "source_timeout"
+
+
+async def test_an_answer_that_breaks_off_is_no_document(serve: Serve) -> None:
+    async def broken(request: web.BaseRequest) -> web.StreamResponse:
+        response = web.StreamResponse(headers={"Content-Length": "1000"})
+        await response.prepare(request)
+        await response.write(b"half")
+        assert request.transport is not None
+        request.transport.abort()
+        return response
+
+    port = await serve(broken)
+    told = await refusal(allowing(port), f"http://127.0.0.1:{port}/")
+    assert (told.code, told.retryable) == ("source_unreachable", True)
+
+
+async def test_a_source_that_is_not_there_is_unreachable() -> None:
+    with socket.socket() as unused:
+        unused.bind(("127.0.0.1", 0))
+        port = unused.getsockname()[1]
+    told = await refusal(allowing(port), f"http://127.0.0.1:{port}/")
+    assert (told.code, told.retryable) == ("source_unreachable", True)
+
+
+@pytest.mark.parametrize(
+    ("address", "public"),
+    [
+        ("93.184.215.14", True),
+        ("2606:2800:21f:cb07:6820:80da:af6b:8b2c", True),
+        ("10.0.0.1", False),
+        ("100.64.0.1", False),
+        ("169.254.169.254", False),
+        ("192.168.1.1", False),
+        ("224.0.0.1", False),
+        ("255.255.255.255", False),
+        ("fe80::1%eth0", False),
+        ("fc00::1", False),
+        ("::", False),
+        ("64:ff9b::a9fe:a9fe", False),
+        ("2002:a9fe:a9fe::", False),
+        ("::ffff:10.0.0.1", False),
+    ],
+)
+def test_only_public_addresses_are_dialled(address: str, public: object) -> None:
+    assert is_public(address) is public

@@ -1,0 +1,116 @@
+"""The service as its users run it: a process of its own, started, killed and started again."""
+
+import asyncio
+import os
+import signal
+import sys
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+from tests.waiting import until
+
+ROOT = Path(__file__).parents[2]
+READY_WITHIN = 30.0  # seconds
+
+
+class RunningService:
+    """`ilios serve` on a port of its own, with everything real."""
+
+    def __init__(self, data_dir: Path, **environ: str) -> None:
+        self.data_dir = data_dir
+        self._environ = environ
+        self._process: asyncio.subprocess.Process | None = None
+        self.url = ""
+
+    @property
+    def pid(self) -> int:
+        """The service's own process."""
+        assert self._process is not None
+        return self._process.pid
+
+    @property
+    def has_ended(self) -> bool:
+        """Whether the service's own process is gone."""
+        return self._process is None or self._process.returncode is not None
+
+    async def start(self) -> None:
+        """Start it and wait until it says where it listens."""
+        self._process = await asyncio.create_subprocess_exec(
+            sys.executable,
+            "-m",
+            "ilios",
+            "serve",
+            cwd=ROOT,
+            env={
+                "PATH": os.environ["PATH"],
+                "PORT": "0",
+                "ILIOS_NATS_PORT": "0",
+                "ILIOS_DATA_DIR": str(self.data_dir),
+                "ILIOS_LOG_FORMAT": "json",
+                "ILIOS_LOG_LEVEL": "warning",
+                **self._environ,
+            },
+            stdout=asyncio.subprocess.PIPE,
+        )
+        stdout = self._process.stdout
+        assert stdout is not None
+        async with asyncio.timeout(READY_WITHIN):
+            async for line in stdout:
+                if line.split()[:1] == [b"HTTP"]:
+                    self.url = line.split()[1].decode()
+                    return
+        raise AssertionError("the service ended before it was ready")
+
+    def children(self, kind: str) -> list[int]:
+        """Return the pids of the children whose command names ``kind``."""
+        found = []
+        for pid in _children(self.pid):
+            if kind in Path(f"/proc/{pid}/cmdline").read_bytes().decode().replace("\0", " "):
+                found.append(pid)
+        return found
+
+    async def kill(self, victim: str) -> None:
+        """``kill -9`` the service, its nats-server, one engine process, or all of them at once."""
+        pids = {
+            "service": lambda: [self.pid],
+            "nats-server": lambda: self.children("nats-server"),
+            "engine": lambda: self.children("engines.child")[:1],
+            "all": lambda: [
+                *self.children("nats-server"),
+                *self.children("engines.child"),
+                self.pid,
+            ],
+        }[victim]()
+        assert pids, f"there is no {victim} to kill"
+        for pid in pids:
+            os.kill(pid, signal.SIGKILL)
+        if self.pid in pids:
+            assert self._process is not None
+            await self._process.wait()
+
+    async def stop(self) -> int:
+        """Ask it to stop and return its exit code."""
+        assert self._process is not None
+        if self._process.returncode is None:
+            self._process.terminate()
+        return await self._process.wait()
+
+
+def _children(pid: int) -> list[int]:
+    try:
+        return [int(p) for p in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+    except FileNotFoundError:
+        return []
+
+
+@asynccontextmanager
+async def running(data_dir: Path, **environ: str) -> AsyncIterator[RunningService]:
+    """Run the service while the context is open; nothing of it is left afterwards."""
+    service = RunningService(data_dir, **environ)
+    await service.start()
+    try:
+        yield service
+    finally:
+        await service.stop()
+        await until(lambda: not _children(service.pid))

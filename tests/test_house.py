@@ -1,0 +1,150 @@
+"""The house keeps its own rules, and every rule has been seen to catch what it is there for."""
+
+import re
+import subprocess
+import tomllib
+from collections.abc import Iterator
+from importlib.metadata import packages_distributions
+from pathlib import Path
+
+import pytest
+
+from tests.house_rules import (
+    FLOORS,
+    LATE_IMPORTS,
+    MOST_LINES,
+    OUTBUILDINGS,
+    RULES,
+    Rule,
+    every_import,
+    names_are_ours,
+)
+
+ROOT = Path(__file__).resolve().parents[1]
+
+
+def our_files() -> Iterator[Path]:
+    command = ["git", "ls-files", "--cached", "--others", "--exclude-standard", "-z"]
+    try:
+        listed = subprocess.run(command, cwd=ROOT, check=True, capture_output=True, text=True)
+    except (OSError, subprocess.CalledProcessError):  # an unpacked archive
+        folders = (*FLOORS, *OUTBUILDINGS, "deploy", "docs")
+        yield from (file for folder in folders for file in (ROOT / folder).rglob("*"))
+        yield from ROOT.glob("*")
+    else:
+        yield from (ROOT / name for name in listed.stdout.split("\0") if name)
+
+
+@pytest.fixture(scope="session")
+def house() -> dict[str, str]:
+    sources = {}
+    for file in our_files():
+        if file.is_file() and "__pycache__" not in file.parts:
+            try:
+                sources[file.relative_to(ROOT).as_posix()] = file.read_text("utf-8")
+            except UnicodeDecodeError:
+                continue  # a picture, a document
+    return sources
+
+
+@pytest.mark.parametrize("rule", RULES, ids=lambda rule: rule.__name__)
+def test_the_house_keeps_the_rule(rule: Rule, house: dict[str, str]) -> None:
+    if complaints := sorted(set(rule(house))):
+        pytest.fail("\n".join(complaints), pytrace=False)
+
+
+def test_all_floors_were_read(house: dict[str, str]) -> None:
+    assert {path.split("/")[0] for path in house if path.endswith(".py")} >= {*FLOORS, "tests"}
+
+
+def test_no_other_distribution_has_our_names() -> None:
+    complaints = list(names_are_ours(packages_distributions()))
+    assert not complaints, "\n".join(complaints)
+
+
+def test_every_late_import_is_still_there(house: dict[str, str]) -> None:
+    late = {(path, found.name) for path, found in every_import(house) if found.late}
+    assert late >= LATE_IMPORTS.keys(), "strike what nobody needs any more"
+
+
+def test_the_locks_pin_all_that_is_declared() -> None:
+    declared = tomllib.loads((ROOT / "pyproject.toml").read_text())
+    words = tomllib.loads((ROOT / "schemas/pyproject.toml").read_text())
+    needed = {*declared["project"]["dependencies"], *words["project"]["dependencies"]}
+    needed |= {*declared["build-system"]["requires"], *words["build-system"]["requires"]}
+    for lock in ("requirements.lock", "requirements-dev.lock"):
+        pinned = set(re.findall(r"^([a-z0-9-]+)==", (ROOT / lock).read_text(), re.MULTILINE))
+        missing = {need for need in needed if re.split(r"[<>=]", need)[0] not in pinned}
+        assert not missing, f"{lock} does not have {missing}: make lock"
+
+
+HOME, INDEX = "ho" + "me", "py" + "pi"
+BROKEN: dict[str, tuple[dict[str, str], str]] = {
+    "arrows_point_down": ({"bus/log.py": "from actors.writer import Writer"}, "lies above"),
+    "arrows_point_down, relatively": ({"bus/log.py": "from ..ilios import settings"}, "lies above"),
+    "arrows_point_down, to a test": ({"ilios/app.py": "from tests import fakes"}, "lies above"),
+    "arrows_point_down, at run time": (
+        {"bus/log.py": "import importlib\nimportlib.import_module('ilios.app')"},
+        "log.py:2: bus imports ilios.app",
+    ),
+    "schemas_stand_alone": ({"schemas/records.py": "import schemas.documents"}, "relatively"),
+    "libraries_live_on_one_floor": ({"actors/ocr.py": "import nats.js"}, "nats lives in bus/"),
+    "libraries_live_on_one_floor, words": (
+        {"schemas/ids.py": "import structlog"},
+        "structlog lives",
+    ),
+    "libraries_live_on_one_floor, unknown": ({"ilios/edge/app.py": "import flask"}, "no home yet"),
+    "actors_are_strangers": ({"actors/ocr.py": "from .fetcher import Fetcher"}, "another one"),
+    "actors_are_strangers, by name": ({"actors/ocr.py": "from . import persister"}, "another one"),
+    "imports_stand_at_the_top": ({"bus/log.py": "def say():\n    import json"}, "imported late"),
+    "imports_stand_at_the_top, for types": (
+        {"bus/log.py": "if TYPE_CHECKING:\n    from bus.wire import encode"},
+        "log.py:2: bus.wire.encode",
+    ),
+    "no_circles": (
+        {
+            "bus/a.py": "from bus import b",
+            "bus/b.py": "from .c import x",
+            "bus/c.py": "def late():\n    import bus.a",
+        },
+        "bus.a -> bus.b -> bus.c -> bus.a",
+    ),
+    "names_say_something": ({"ilios/utils.py": ""}, "utils says nothing"),
+    "names_say_something, folders": ({"ilios/common/app.py": ""}, "common says nothing"),
+    "files_fit_in_a_head": ({"bus/log.py": "\n" * (MOST_LINES + 1)}, "this is two files"),
+    "sql_stays_in_the_database": ({"actors/a.py": "x = f'DELETE FROM {table}'"}, "SQL belongs"),
+    "only_the_command_line_prints": ({"ilios/app.py": "print(1)"}, "use a logger"),
+    "nothing_points_elsewhere": ({"README.md": f"see /{HOME}/me/notes"}, "one machine"),
+    "nothing_points_elsewhere, hosts": ({"a.txt": f"https://{INDEX}.org/simple"}, "one machine"),
+}
+
+
+@pytest.mark.parametrize("name", BROKEN)
+def test_the_rule_catches(name: str) -> None:
+    sources, complaint = BROKEN[name]
+    (rule,) = (rule for rule in RULES if rule.__name__ == name.partition(",")[0])
+    assert complaint in "\n".join(rule(sources))
+
+
+def test_the_rule_catches_a_distribution_with_one_of_our_names() -> None:
+    (complaint,) = names_are_ours({"schemas": ["schemas", "ilios"], "flask": ["flask"]})
+    assert complaint.startswith("the distribution 'schemas'")
+
+
+def test_no_rule_goes_unproved() -> None:
+    assert {name.partition(",")[0] for name in BROKEN} == {rule.__name__ for rule in RULES}
+
+
+@pytest.mark.parametrize("rule", RULES, ids=lambda rule: rule.__name__)
+def test_the_rule_leaves_good_sources_alone(rule: Rule) -> None:
+    good = {
+        "schemas/records.py": "from .documents import Blob",
+        "schemas/documents.py": "import msgspec",
+        "bus/wire.py": "import json\nimport nats\nfrom schemas.documents import Blob",
+        "actors/ocr.py": "from . import ports\nfrom .actor import Actor\nfrom bus import wire",
+        "ilios/database/reads.py": "import aiosqlite\nSQL = 'SELECT 1'",
+        "ilios/cli/status.py": "print('Select one, or update and delete from here')",
+        "ilios/edge/app.py": '"""Update it."""\nx = "create a table "\nfrom aiohttp import web',
+        "docs/a.md": f"https://example.com/{HOME}/x",
+    }
+    assert not list(rule(good))

@@ -1,0 +1,21 @@
+"""Waiting for facts, never for time."""
+
+import asyncio
+import inspect
+import time
+from collections.abc import Awaitable, Callable
+
+LOOK_EVERY = 0.01  # seconds
+
+
+async def until(fact: Callable[[], bool | Awaitable[bool]], within: float = 10.0) -> None:
+    """Return as soon as ``fact`` holds; fail when it does not ``within`` seconds."""
+    deadline = time.monotonic() + within
+    while True:
+        answer = fact()
+        if inspect.isawaitable(answer):
+            answer = await answer
+        if answer:
+            return
+        assert time.monotonic() < deadline, "this did not become true in time"
+        await asyncio.sleep(LOOK_EVERY)
