@@ -1,8 +1,8 @@
 """What all actors that hear one event and answer with the next have in common.
 
-An actor declares its ``consumer`` (what it hears, its acknowledgement deadline, its retry steps, how
-many at once) and one ``receive``. The rest is done here, once: take as many as there is room for,
-decode, bind the log context, say the answer, *then* acknowledge; judge what went wrong.
+An actor declares its ``consumer`` (what it hears, its acknowledgement deadline, its retry steps,
+how many at once) and one ``receive``. The rest is done here, once: take as many as there is room
+for, decode, bind the log context, say the answer, *then* acknowledge; judge what went wrong.
 """
 
 import asyncio
@@ -30,6 +30,7 @@ MAX_DELIVERIES = 25
 FINISH_WITHIN = 5.0  # seconds that work in hand gets when the actor is asked to stop
 FULL_PAUSE = 2.0  # seconds until it is tried again to say something on a full log
 FALLBACK_PAUSE = 1.0  # seconds before an uncounted retry that names no pause of its own
+MAX_REASON = 2000  # characters of a reason that are said; what an engine says has no limit
 
 Heard = TypeVar("Heard", bound=DocumentEvent)
 
@@ -105,29 +106,35 @@ class Actor(ABC, Generic[Heard]):
             self._busy.add(me)
             try:
                 await self._handle(delivery)
-            except asyncio.CancelledError:
-                await delivery.nak(0)
-                raise
-            finally:
+                # Not when cancelled: what is not let go is handed back when the inbox closes.
                 inbox.let_go(delivery)
+            finally:
                 self._busy.discard(me)
                 structlog.contextvars.clear_contextvars()
 
     async def _handle(self, delivery: Delivery) -> None:
         structlog.contextvars.bind_contextvars(actor=self.consumer.name, attempt=delivery.attempt)
         try:
-            event = wire.decode(delivery.subject, delivery.body)
-            if not isinstance(event, self.consumer.hears):
-                raise wire.Malformed(f"{type(event).__name__} is not heard here")
-        except wire.Malformed as error:
-            await self._bury(delivery, f"malformed event: {error}")
-            return
-        structlog.contextvars.bind_contextvars(document_id=event.document_id)
-        try:
-            await self._judge(event, delivery)
+            try:
+                event = self._read(delivery)
+            except wire.Malformed as error:
+                await self._bury(delivery, f"malformed event: {error}")
+            else:
+                structlog.contextvars.bind_contextvars(document_id=event.document_id)
+                await self._judge(event, delivery)
         except (BusUnavailable, BusFull) as error:
             # Nothing can be said, not even that it failed: the log will deliver it again.
             log.warning("bus lost while working", error=str(error))
+        except Exception:
+            # Nor can this be: but an event that can be neither answered nor given up must not end
+            # the actor, and with it the work on all others.
+            log.exception("no verdict could be given", sequence=delivery.sequence)
+
+    def _read(self, delivery: Delivery) -> DocumentEvent:
+        event = wire.decode(delivery.subject, delivery.body)
+        if not isinstance(event, self.consumer.hears):
+            raise wire.Malformed(f"{type(event).__name__} is not heard here")
+        return event
 
     async def _judge(self, event: DocumentEvent, delivery: Delivery) -> None:
         if delivery.attempt > MAX_DELIVERIES:
@@ -166,6 +173,13 @@ class Actor(ABC, Generic[Heard]):
                     raise
                 log.warning("retrying", reason=verdict.reason)
                 await asyncio.sleep(verdict.after or FALLBACK_PAUSE)
+            except asyncio.CancelledError:
+                me = asyncio.current_task()
+                if me is None or me.cancelling():
+                    raise
+                # Something the work waited for was cancelled, not the work: without this the
+                # worker would end, unnoticed, and its place would stay empty.
+                raise Retry("what the work waited for was cancelled") from None
 
     async def _try_later(self, event: DocumentEvent, delivery: Delivery, verdict: Retry) -> None:
         failures = self._failures.get(delivery.sequence, 0) + 1
@@ -195,7 +209,7 @@ class Actor(ABC, Generic[Heard]):
                 tenant=event.tenant,
                 priority=event.priority,
                 code=verdict.code,
-                reason=verdict.reason,
+                reason=_sayable(verdict.reason),
                 retryable=verdict.retryable,
                 attempts=failures + 1,
             )
@@ -205,6 +219,7 @@ class Actor(ABC, Generic[Heard]):
 
     async def _bury(self, delivery: Delivery, reason: str) -> None:
         log.warning("dead letter", reason=reason, sequence=delivery.sequence)
+        self._failures.pop(delivery.sequence, None)
         await self._dead_letters.bury(self.consumer.name, delivery, reason)
         await delivery.ack()
 
@@ -217,3 +232,8 @@ class Actor(ABC, Generic[Heard]):
                 await asyncio.sleep(FULL_PAUSE)
             else:
                 return
+
+
+def _sayable(reason: str) -> str:
+    """Make a reason fit for an event, whatever a damaged document has put into it."""
+    return reason[:MAX_REASON].encode(errors="replace").decode()

@@ -38,7 +38,7 @@ class Fetcher(Actor[DocumentSubmitted]):
 
     async def receive(self, heard: DocumentSubmitted, occasion: Occasion) -> DocumentFetched | None:
         try:
-            if not isinstance(heard.source, Stored) and await self._already_known(heard, occasion):
+            if await self._already_known(heard, occasion):
                 return None
             original = await self._bring_in(heard)
             head, tail = await self._blobs.ends(original.key, sniffing.ENDS_LENGTH)
@@ -66,7 +66,7 @@ class Fetcher(Actor[DocumentSubmitted]):
         )
 
     async def _already_known(self, heard: DocumentSubmitted, occasion: Occasion) -> bool:
-        """Whether this id was submitted before; the edge makes its own ids, others choose theirs.
+        """Whether this id was submitted before: publishers choose their ids themselves.
 
         :raises Drop: it was, for another document.
         """

@@ -24,10 +24,11 @@ from schemas.documents import (
 )
 
 from .writer import Writer
-from .writes import ApplyEntries, Cursor, Entry, Ledger, WriteRefused
+from .writes import ApplyEntries, Cursor, Entry, Forget, Ledger, WriteRefused
 
 NAME = "persister"
 GROUP = 500  # events in one write
+AGAIN_AFTER = 0.1  # seconds before reading again, lest two who read by one name keep the bus busy
 
 log = structlog.get_logger(NAME)
 
@@ -54,6 +55,7 @@ class Persister:
                 await self._read_on()
             except OutOfOrder as gap:
                 log.info("reading again from the cursor", reason=str(gap))
+                await asyncio.sleep(AGAIN_AFTER)
 
     async def _read_on(self) -> None:
         stream = await self._reader.identity()
@@ -74,6 +76,8 @@ class Persister:
             database=f"{cursor.created} up to {cursor.sequence}",
             log=f"{stream.created} up to {stream.last_sequence}",
         )
+        # Or events that get a number the old log had reached would count as known, and be lost.
+        await self._writer.keep(Forget(NAME))
         return 0
 
     async def _settle(self, stream: StreamIdentity, group: list[Delivery]) -> None:

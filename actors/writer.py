@@ -61,7 +61,7 @@ class Writer:
         try:
             answers = await self._ledger.keep([waiting.write for waiting in group])
         except LedgerUnavailable as error:
-            log.error("nothing can be written", error=str(error))
+            log.warning("nothing can be written", error=str(error))
             for waiting in group:
                 _refuse(waiting.answer, error)
         except Exception as error:

@@ -42,6 +42,12 @@ class ApplyEntries(Write[tuple[DocumentCompleted, ...]], frozen=True):
     cursor: Cursor
 
 
+class Forget(Write[None], frozen=True):
+    """Forget how far a reader has come: it reads the log from its beginning."""
+
+    reader: str
+
+
 class Ping(Write[None], frozen=True):
     """Write nothing, but commit: shows that the writer lives."""
 

@@ -1,1 +1,1 @@
-"""How words travel: subjects, streams, consumers, publishing, deliveries. The only floor with nats."""
+"""How words travel: subjects, streams, consumers, publishing. The only floor with nats."""

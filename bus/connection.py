@@ -2,23 +2,24 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 
-import nats
 import nats.errors
 import structlog
 from nats.aio.client import Client
 from nats.js import JetStreamContext
 from nats.js.errors import Error as JetStreamError
 
+from .client import TolerantClient
 from .errors import BusUnavailable
 
 RECONNECT_EVERY = 0.1  # seconds between attempts; a restarted local server is back in 0.2 s
 PING_EVERY = 20  # seconds
-CONNECT_WITHIN = 5  # seconds for one attempt
+CONNECT_WITHIN = 5  # seconds for one attempt, and for the first connection altogether
 REQUEST_WITHIN = 5.0  # seconds for one JetStream API request
 DRAIN_WITHIN = 5  # seconds
 PENDING_BYTES = 8 * 1024 * 1024  # what may wait in the client while the server is away
+INBOX_PREFIX = "_ILIOS"  # apart from _INBOX, which other clients may listen to as a whole
 MINIMUM_VERSION = (2, 14)  # consumer reset, which the persister's restart needs
 
 log = structlog.get_logger("bus")
@@ -108,39 +109,51 @@ async def connect(url: str, *, name: str) -> AsyncIterator[Connection]:
     :raises BusUnavailable: nobody answers there, or the credentials are refused.
     """
     made: list[Connection] = []
+    fault: Exception | None = None
 
     async def on_error(error: Exception) -> None:
+        nonlocal fault
+        fault = error
+        if not made:
+            return  # said below, once
         if isinstance(error, (ConnectionError, nats.errors.UnexpectedEOF, OSError)):
             return  # the disconnect is logged once, every failed attempt to mend it is noise
         log.warning("bus error", error=str(error) or type(error).__name__)
 
     async def on_disconnect() -> None:
-        log.warning("bus disconnected")
+        if not client.is_closed:
+            log.warning("bus disconnected")
 
     async def on_reconnect() -> None:
         log.info("bus reconnected")
         for connection in made:
             connection.reconnected()
 
-    client = Client()
+    client = TolerantClient()
     try:
-        await client.connect(
-            url,
-            name=name,
-            allow_reconnect=True,
-            max_reconnect_attempts=-1,
-            reconnect_time_wait=RECONNECT_EVERY,  # type: ignore[arg-type]  # a float works
-            connect_timeout=CONNECT_WITHIN,
-            ping_interval=PING_EVERY,
-            pending_size=PENDING_BYTES,
-            drain_timeout=DRAIN_WITHIN,
-            error_cb=on_error,
-            disconnected_cb=on_disconnect,
-            reconnected_cb=on_reconnect,
-        )
+        # Left to itself the client would try the first connection for ever, in silence.
+        async with asyncio.timeout(CONNECT_WITHIN):
+            await client.connect(
+                url,
+                name=name,
+                inbox_prefix=INBOX_PREFIX,
+                allow_reconnect=True,
+                max_reconnect_attempts=-1,
+                reconnect_time_wait=RECONNECT_EVERY,  # type: ignore[arg-type]  # a float works
+                connect_timeout=CONNECT_WITHIN,
+                ping_interval=PING_EVERY,
+                pending_size=PENDING_BYTES,
+                drain_timeout=DRAIN_WITHIN,
+                error_cb=on_error,
+                disconnected_cb=on_disconnect,
+                reconnected_cb=on_reconnect,
+            )
     except (nats.errors.Error, OSError, TimeoutError) as error:
         await client.close()
-        raise BusUnavailable(f"cannot connect to the bus: {error}") from error
+        why = fault or error
+        raise BusUnavailable(
+            f"cannot connect to the bus: {str(why) or type(why).__name__}"
+        ) from error
     connection = Connection(client)
     made.append(connection)
     try:
@@ -154,9 +167,11 @@ async def _close(client: Client) -> None:
         return
     try:
         if client.is_connected:
-            await asyncio.wait_for(client.drain(), DRAIN_WITHIN)
+            async with asyncio.timeout(DRAIN_WITHIN):
+                await client.drain()
     except (nats.errors.Error, TimeoutError, OSError):
         log.warning("bus not drained")
     finally:
         if not client.is_closed:
-            await client.close()
+            with suppress(nats.errors.Error, OSError):
+                await client.close()

@@ -33,7 +33,7 @@ class DeadLetters:
             SUBJECT: delivery.subject,
             SEQUENCE: str(delivery.sequence),
         }
-        subject = subjects.dead_letter_subject(actor, delivery.subject, delivery.sequence)
+        subject = subjects.dead_letter_subject(delivery.subject, delivery.sequence)
         await self._publisher.publish(subject, delivery.body, headers)
 
 

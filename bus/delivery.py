@@ -1,8 +1,10 @@
 """One message in hand: what came, for the how-manieth time, and what to tell the log about it."""
 
+from contextlib import suppress
 from datetime import UTC, datetime
 
 import msgspec
+import nats.errors
 from nats.aio.client import Client
 from nats.aio.msg import Msg
 
@@ -44,17 +46,21 @@ class Delivery:
 
     async def ack(self) -> None:
         """Done; with ``ack_all``, everything before it too."""
-        await self._client.publish(self._reply, b"+ACK")
+        await self._answer(b"+ACK")
 
     async def nak(self, delay: float) -> None:
-        """Not now: deliver again after ``delay`` seconds. (A bare nak would redeliver at once.)"""
-        body = b"-NAK " + msgspec.json.encode({"delay": int(delay * _NANOSECONDS)})
-        await self._client.publish(self._reply, body)
+        """Not now: deliver again after ``delay`` seconds, which a consumer's backoff ignores."""
+        await self._answer(b"-NAK " + msgspec.json.encode({"delay": int(delay * _NANOSECONDS)}))
 
     async def in_progress(self) -> None:
         """Still at it: the acknowledgement deadline starts anew."""
-        await self._client.publish(self._reply, b"+WPI")
+        await self._answer(b"+WPI")
 
     async def term(self) -> None:
         """Never deliver this again."""
-        await self._client.publish(self._reply, b"+TERM")
+        await self._answer(b"+TERM")
+
+    async def _answer(self, body: bytes) -> None:
+        # Where the connection is closed, or has too much waiting, the delivery comes again.
+        with suppress(nats.errors.Error, OSError):
+            await self._client.publish(self._reply, body)

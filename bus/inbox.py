@@ -5,10 +5,12 @@ from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 
 import nats.errors
+from nats.js.errors import Error as JetStreamError
 
 from .connection import Connection
 from .consumers import LANES, Consumer, Lane, ensure_lanes
 from .delivery import Delivery
+from .errors import BusUnavailable
 from .pull import Pull
 
 
@@ -32,17 +34,24 @@ class Inbox:
 
     @asynccontextmanager
     async def open(self) -> AsyncIterator["Inbox"]:
-        """Make sure the durables exist, pull from them, and renew deadlines while open."""
-        await ensure_lanes(self._connection.jetstream, self._consumer)
+        """Make sure the durables exist, pull from them, and renew deadlines while open.
+
+        What was not let go when it is closed is delivered to somebody else at once.
+
+        :raises BusUnavailable: the server does not answer.
+        """
+        try:
+            await ensure_lanes(self._connection.jetstream, self._consumer)
+        except (nats.errors.Error, JetStreamError, TimeoutError) as error:
+            raise BusUnavailable(f"no consumer {self._consumer.name}: {error}") from error
         async with AsyncExitStack() as stack:
+            # Only when nothing is pulled any more, or it would be delivered to ourselves.
+            stack.push_async_callback(self._hand_back)
             for _, pull in self._lanes:
                 await stack.enter_async_context(pull.open())
             renewing = asyncio.create_task(self._renew(), name=f"renew {self._consumer.name}")
             stack.callback(renewing.cancel)
-            try:
-                yield self
-            finally:
-                await self._hand_back()
+            yield self
 
     async def take(self) -> Delivery:
         """Wait for the next delivery to work on; give it back with ``let_go``.
@@ -62,11 +71,15 @@ class Inbox:
         self._in_hand.discard(delivery)
 
     async def _hand_back(self) -> None:
-        """Give what nobody took to somebody else at once, instead of after its deadline."""
+        """Give what is held to somebody else at once, instead of after its deadline."""
+        for delivery in self._held():
+            await delivery.nak(0)
+        self._in_hand.clear()
         for _, pull in self._lanes:
-            for delivery in pull.waiting:
-                await delivery.nak(0)
             pull.waiting.clear()
+
+    def _held(self) -> list[Delivery]:
+        return [*self._in_hand, *(delivery for _, pull in self._lanes for delivery in pull.waiting)]
 
     def _next(self) -> Delivery | None:
         """Smooth weighted round robin over the lanes that have something waiting."""
@@ -86,11 +99,5 @@ class Inbox:
     async def _renew(self) -> None:
         while True:
             await asyncio.sleep(self._consumer.ack_within / 3)
-            held = [*self._in_hand]
-            for _, pull in self._lanes:
-                held.extend(pull.waiting)
-            for delivery in held:
-                try:
-                    await delivery.in_progress()
-                except (nats.errors.Error, OSError):
-                    break  # the server is away; what was not renewed comes again
+            for delivery in self._held():
+                await delivery.in_progress()

@@ -1,5 +1,7 @@
 """Asking the log itself what was said of a document."""
 
+from datetime import datetime
+
 import msgspec
 from msgspec import Struct
 
@@ -14,6 +16,7 @@ class Submission(Struct, frozen=True):
     """A submission as it lies on the log."""
 
     sequence: int
+    stored_at: datetime
     event: DocumentSubmitted
 
 
@@ -24,12 +27,14 @@ class Log:
         self._connection = connection
 
     async def submission(self, tenant: str, document_id: str) -> DocumentSubmitted | None:
-        """Return what was submitted under this id, or None.
+        """Return what was submitted under this id, or None; ``submitted_at`` is always given.
 
         :raises BusUnavailable: the log does not answer.
         """
         found = await self.first_submission(tenant, document_id)
-        return found.event if found else None
+        if found is None or found.event.submitted_at is not None:
+            return found.event if found else None
+        return msgspec.structs.replace(found.event, submitted_at=found.stored_at)
 
     async def first_submission(self, tenant: str, document_id: str) -> Submission | None:
         """Return the submission that counts: the first under this id. Errors as ``submission``."""
@@ -38,12 +43,13 @@ class Log:
         if reply is None:
             return None
         try:
-            event = wire.decode(reply.headers["Nats-Subject"], reply.body)
+            event = wire.decode(reply.headers.get("Nats-Subject", ""), reply.body)
         except wire.Malformed:
             return None
         if not isinstance(event, DocumentSubmitted):
             return None
-        return Submission(int(reply.headers["Nats-Sequence"]), event)
+        stored_at = datetime.fromisoformat(reply.headers["Nats-Time-Stamp"])
+        return Submission(int(reply.headers["Nats-Sequence"]), stored_at, event)
 
     async def conversion(self, tenant: str, document_id: str) -> DocumentConverted | None:
         """Return the document's finished conversion, if one was said. Errors as ``submission``."""
@@ -52,7 +58,7 @@ class Log:
         if reply is None:
             return None
         try:
-            event = wire.decode(reply.headers["Nats-Subject"], reply.body)
+            event = wire.decode(reply.headers.get("Nats-Subject", ""), reply.body)
         except wire.Malformed:
             return None
         return event if isinstance(event, DocumentConverted) else None
@@ -60,7 +66,7 @@ class Log:
     async def _get(self, query: dict[str, object]) -> Reply | None:
         subject = f"$JS.API.DIRECT.GET.{streams.EVENTS}"
         reply = await self._connection.request(subject, msgspec.json.encode(query))
-        if reply.status is None:
+        if "Nats-Sequence" in reply.headers:  # a message, whatever else its publisher put there
             return reply
         if reply.status == "404":
             return None

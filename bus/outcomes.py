@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 
 import nats.errors
 from nats.aio.msg import Msg
@@ -59,7 +59,5 @@ class Outcomes:
         try:
             yield outcome
         finally:
-            try:
+            with suppress(nats.errors.Error, OSError):  # a closed connection has none left
                 await subscription.unsubscribe()
-            except (nats.errors.Error, OSError):
-                pass  # a closed connection has no subscriptions left

@@ -1,7 +1,7 @@
 """A standing order at one consumer: a bounded number of deliveries, on their way or waiting here.
 
-The client's own ``fetch`` costs three to five times the CPU per message and returns in batches; this
-keeps long pull requests open instead and asks for more as deliveries are taken.
+The client's own ``fetch`` costs three to five times the CPU per message and returns in batches;
+this keeps long pull requests open instead and asks for more as deliveries are taken.
 Protocol: NATS ADR-13 (pull subscribe internals).
 """
 
@@ -15,6 +15,7 @@ import msgspec
 import nats.errors
 import structlog
 from nats.aio.msg import Msg
+from nats.aio.subscription import Subscription
 
 from . import streams
 from .connection import Connection
@@ -26,8 +27,10 @@ HEARTBEAT = 5.0  # seconds between signs of life while nothing is there to deliv
 SILENT_AFTER = 2.5 * HEARTBEAT  # seconds without one: the request is lost, ask anew
 MAX_BATCH_BYTES = 4 * 1024 * 1024  # per request, so that large events do not pile up in memory
 REFUSED_PAUSE = 0.25  # seconds before asking again after a refusal
+DRAINED_WITHIN = 2.0  # seconds for what is under way to arrive when pulling ends
 
 _IDLE_HEARTBEAT = "100"
+_ACK = "$JS.ACK."
 
 log = structlog.get_logger("bus")
 
@@ -62,7 +65,7 @@ class Pull:
 
     @asynccontextmanager
     async def open(self) -> AsyncIterator["Pull"]:
-        """Subscribe, keep asking while open, and forget what was not taken when closed."""
+        """Subscribe and keep asking while open; what was not taken stays in ``waiting``."""
         subscription = await self._connection.client.subscribe(
             f"{self._inbox}.*", cb=self._on_message
         )
@@ -74,10 +77,7 @@ class Pull:
             forget()
             asking.cancel()
             await asyncio.gather(asking, return_exceptions=True)
-            try:
-                await subscription.unsubscribe()
-            except (nats.errors.Error, OSError):
-                pass  # a closed connection has no subscriptions left
+            await self._end(subscription)
 
     def take(self) -> Delivery | None:
         """Take the oldest waiting delivery, if there is one, and ask for more.
@@ -93,18 +93,29 @@ class Pull:
             self._wanted.set()
         return delivery
 
+    async def _end(self, subscription: Subscription) -> None:
+        """Withdraw all requests; what was under way until then still arrives in ``waiting``."""
+        try:
+            if self._connection.connected:
+                async with asyncio.timeout(DRAINED_WITHIN):
+                    await subscription.drain()  # type: ignore[no-untyped-call]
+            else:
+                await subscription.unsubscribe()
+        except (nats.errors.Error, TimeoutError, OSError):
+            log.warning("pull not drained", consumer=self._durable)
+
     def _room(self) -> int:
         return self._capacity - len(self.waiting) - self._granted
 
     async def _on_message(self, message: Msg) -> None:
         self._heard_at = time.monotonic()
         headers = message.headers or {}
-        status = headers.get("Status")
-        if status is None or message.data:
+        # Not by its headers, which are the publisher's: one could announce the consumer's end.
+        if message.reply.startswith(_ACK):
             self._granted = max(0, self._granted - 1)
             self.waiting.append(Delivery(self._connection.client, message))
             self._arrived()
-        elif status != _IDLE_HEARTBEAT:
+        elif (status := headers.get("Status", "")) != _IDLE_HEARTBEAT:
             self._request_ended(status, headers)
 
     def _request_ended(self, status: str, headers: dict[str, str]) -> None:
@@ -112,6 +123,8 @@ class Pull:
         undelivered = headers.get("Nats-Pending-Messages")
         # A delivery does not say which request it answers, only a request's end what it left open.
         self._granted = max(0, self._granted - int(undelivered)) if undelivered else 0
+        if not undelivered:  # refused outright: it would be again, as fast as we can ask
+            self._not_before = time.monotonic() + REFUSED_PAUSE
         if status == "503" or "Deleted" in headers.get("Description", ""):
             self._gone = True
             self._arrived()
@@ -127,7 +140,10 @@ class Pull:
         self._wanted.set()
         while True:
             try:
-                await asyncio.wait_for(self._wanted.wait(), HEARTBEAT)
+                # Not wait_for: before Python 3.12 it forgets that it was cancelled when what it
+                # waits for comes at the same moment, and whoever closes this waits for ever.
+                async with asyncio.timeout(HEARTBEAT):
+                    await self._wanted.wait()
             except TimeoutError:
                 if self._granted and time.monotonic() - self._heard_at > SILENT_AFTER:
                     log.warning("pull went silent", consumer=self._durable)

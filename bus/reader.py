@@ -71,9 +71,10 @@ class Reader:
             raise BusUnavailable(f"the log cannot be read: {error}") from error
         arrived = asyncio.Event()
         async with Pull(self._connection, self._name, at_most, arrived.set).open() as pull:
-            forget = self._connection.on_reconnect(arrived.set)
+            reading = Reading(pull, arrived)
+            forget = self._connection.on_reconnect(reading.interrupt)
             try:
-                yield Reading(pull, arrived)
+                yield reading
             finally:
                 forget()
 
@@ -85,6 +86,12 @@ class Reading:
         self._pull = pull
         self._arrived = arrived
         self._next = 1  # a reset consumer counts its deliveries from 1
+        self._interrupted = False
+
+    def interrupt(self) -> None:
+        """Say that the connection was lost: what was under way would come after ``ACK_WITHIN``."""
+        self._interrupted = True
+        self._arrived.set()
 
     async def group(self, at_most: int) -> list[Delivery]:
         """Wait until something is there, and take all that is, in order.
@@ -92,9 +99,11 @@ class Reading:
         :raises OutOfOrder: a delivery was lost or repeated.
         :raises BusUnavailable: the consumer is gone; read anew.
         """
-        while not self._pull.ready:
+        while not (self._pull.ready or self._interrupted):
             self._arrived.clear()
             await self._arrived.wait()
+        if self._interrupted:
+            raise OutOfOrder("the connection was lost and found again")
         taken: list[Delivery] = []
         while len(taken) < at_most and (delivery := self._pull.take()) is not None:
             if delivery.consumer_sequence != self._next or delivery.attempt != 1:

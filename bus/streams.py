@@ -2,12 +2,15 @@
 
 from datetime import UTC, datetime
 
+import nats.errors
 from msgspec import Struct
 from nats.js import JetStreamContext
 from nats.js.api import DiscardPolicy, RetentionPolicy, StorageType, StoreCompression, StreamConfig
+from nats.js.errors import Error as JetStreamError
 from nats.js.errors import NotFoundError
 
 from . import subjects
+from .errors import BusUnavailable
 
 EVENTS = "ILIOS_EVENTS"
 DEAD_LETTERS = "ILIOS_DEAD_LETTERS"
@@ -15,7 +18,9 @@ DEAD_LETTERS = "ILIOS_DEAD_LETTERS"
 HISTORY = 7 * 24 * 3600.0  # seconds an event stays on the log
 DEAD_LETTER_HISTORY = 30 * 24 * 3600.0  # seconds a dead letter waits for somebody to look
 DUPLICATE_WINDOW = 2 * 3600.0  # seconds in which a repeated Nats-Msg-Id is dropped
-MAX_EVENT_BYTES = 1024 * 1024  # the server's max_payload
+# The server's max_payload less room for the headers with which an event becomes a dead letter: one
+# that may come in but not be filed would stop whoever has to file it, and the log behind it.
+MAX_EVENT_BYTES = 1024 * 1024 - 64 * 1024
 
 
 class StreamIdentity(Struct, frozen=True):
@@ -47,7 +52,7 @@ def _stream_configs() -> tuple[StreamConfig, ...]:
         ),
         StreamConfig(
             name=DEAD_LETTERS,
-            description="What could not be worked on: the event as it came, with reason and attempts",
+            description="What could not be worked on: the event as it came, reason and attempts",
             subjects=[f"{subjects.DEAD}.>"],
             retention=RetentionPolicy.LIMITS,
             storage=StorageType.FILE,
@@ -60,13 +65,19 @@ def _stream_configs() -> tuple[StreamConfig, ...]:
 
 
 async def ensure(js: JetStreamContext, replicas: int = 1) -> None:
-    """Create the streams that are missing; those that exist are left as their owner set them."""
+    """Create the streams that are missing; those that exist are left as their owner set them.
+
+    :raises BusUnavailable: JetStream does not answer, or refuses.
+    """
     for config in _stream_configs():
         config.num_replicas = replicas
         try:
-            await js.stream_info(str(config.name))
-        except NotFoundError:
-            await js.add_stream(config)
+            try:
+                await js.stream_info(str(config.name))
+            except NotFoundError:
+                await js.add_stream(config)
+        except (nats.errors.Error, JetStreamError, TimeoutError) as error:
+            raise BusUnavailable(f"the stream {config.name} cannot be made: {error}") from error
 
 
 async def identity(js: JetStreamContext) -> StreamIdentity:

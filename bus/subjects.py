@@ -6,9 +6,12 @@
 from msgspec import Struct
 
 from schemas.documents import AnyDocumentEvent
+from schemas.ids import is_id, is_tenant
 
 DOCUMENT = "ilios.document"
 DEAD = "ilios.dead"
+
+_TIERS = {f"p{priority:02d}": priority for priority in range(1, 11)}
 
 
 class Address(Struct, frozen=True):
@@ -58,16 +61,18 @@ def parse(subject: str) -> Address:
     tokens = subject.split(".")
     if len(tokens) != 6 or f"{tokens[0]}.{tokens[1]}" != DOCUMENT:
         raise NotAnAddress(f"{subject!r} is not ilios.document.<event>.<pNN>.<tenant>.<id>")
-    tier = tokens[3]
-    if len(tier) != 3 or tier[0] != "p" or not tier[1:].isdecimal() or not 1 <= int(tier[1:]) <= 10:
-        raise NotAnAddress(f"{tier!r} is not a priority token p01..p10")
-    return Address(tokens[2], int(tier[1:]), tokens[4], tokens[5])
+    priority = _TIERS.get(tokens[3])
+    if priority is None:
+        raise NotAnAddress(f"{tokens[3]!r} is not a priority token p01..p10")
+    return Address(tokens[2], priority, tokens[4], tokens[5])
 
 
-def dead_letter_subject(actor: str, subject: str, sequence: int) -> str:
+def dead_letter_subject(subject: str, sequence: int) -> str:
     """Return where a dead letter lies: by document where the subject names one, else by number."""
     try:
         address = parse(subject)
     except NotAnAddress:
-        return f"{DEAD}.{actor}.unknown.{sequence}"
-    return f"{DEAD}.{actor}.{address.tenant}.{address.document_id}"
+        address = None
+    if address and is_tenant(address.tenant) and is_id(address.document_id):
+        return f"{DEAD}.{address.event}.{address.tenant}.{address.document_id}"
+    return f"{DEAD}.unknown.unknown.{sequence}"

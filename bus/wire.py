@@ -32,6 +32,8 @@ def decode(subject: str, body: bytes) -> AnyDocumentEvent:
         event = _decoder.decode(body)
     except (msgspec.MsgspecError, subjects.NotAnAddress, UnicodeDecodeError) as error:
         raise Malformed(str(error)) from error
+    except RecursionError:
+        raise Malformed("the event is nested too deeply to be read") from None
     said = subjects.Address(
         subjects.event_name(type(event)), event.priority, event.tenant, event.document_id
     )

@@ -9,12 +9,12 @@ import structlog
 _LEVELS = {"debug": 10, "info": 20, "warning": 30, "error": 40}
 
 
-def _to_json(event: object, default: object = None, **_: object) -> str:
+def _to_json(event: object, **_: object) -> str:
     return msgspec.json.encode(event, enc_hook=repr).decode()
 
 
 def set_up(level: str = "info", form: str = "auto") -> None:
-    """Configure structlog; ``form`` is ``json``, ``console`` or ``auto`` (console on a terminal)."""
+    """Configure structlog; ``form`` is ``json``, ``console`` or ``auto``: console on a terminal."""
     console = form == "console" or (form == "auto" and sys.stderr.isatty())
     renderers: list[structlog.typing.Processor]
     if console:
@@ -37,5 +37,5 @@ def set_up(level: str = "info", form: str = "auto") -> None:
     )
     # Libraries that log by the standard library: only what is wrong, and never on stdout.
     logging.basicConfig(level=logging.WARNING, stream=sys.stderr, format="%(name)s: %(message)s")
-    for noisy in ("nats", "aiohttp.access", "aiohttp.server", "asyncio"):
+    for noisy in ("nats", "aiohttp.access", "aiohttp.server", "aiohttp.internal", "asyncio"):
         logging.getLogger(noisy).setLevel(logging.ERROR)

@@ -14,7 +14,7 @@ import socket
 import sys
 import sysconfig
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from importlib.resources import files
 from pathlib import Path
 
@@ -57,6 +57,7 @@ class NatsServer:
     """
 
     def __init__(self, directory: Path, preferred_port: int) -> None:
+        directory.mkdir(parents=True, exist_ok=True, mode=0o700)
         self._directory = directory
         self._credentials = secrets_file.load_or_create(
             directory / "credentials.json",
@@ -96,7 +97,7 @@ class NatsServer:
             "-c",
             str(_config()),
             "-P",
-            str(self._directory / "nats-server.pid"),
+            str(_pid_file(self._directory)),
             stdin=asyncio.subprocess.DEVNULL,
             stdout=asyncio.subprocess.DEVNULL,
             stderr=asyncio.subprocess.PIPE,
@@ -105,7 +106,9 @@ class NatsServer:
             preexec_fn=_die_with_parent,
         )
         try:
-            await asyncio.wait_for(self._until_ready(self._process), READY_WITHIN)
+            # Not wait_for: before Python 3.12 it can forget that it was cancelled.
+            async with asyncio.timeout(READY_WITHIN):
+                await self._until_ready(self._process)
         except (TimeoutError, BusDidNotStart) as error:
             await self.stop()
             raise BusDidNotStart(f"nats-server did not start: {self._last_words}") from error
@@ -119,7 +122,8 @@ class NatsServer:
             return
         process.terminate()
         try:
-            await asyncio.wait_for(process.wait(), STOPPED_WITHIN)
+            async with asyncio.timeout(STOPPED_WITHIN):
+                await process.wait()
         except TimeoutError:
             process.kill()
             await process.wait()
@@ -136,8 +140,8 @@ class NatsServer:
             try:
                 await self.start()
                 pause = FIRST_PAUSE
-            except BusDidNotStart as error:
-                log.error("nats-server does not start", error=str(error), after=pause)
+            except (BusDidNotStart, OSError) as error:  # a full volume raises the latter
+                log.warning("nats-server does not start", error=str(error), after=pause)
                 await asyncio.sleep(pause)
                 pause = min(pause * 2, LONGEST_PAUSE)
 
@@ -186,7 +190,6 @@ async def embedded(directory: Path, preferred_port: int) -> AsyncIterator[NatsSe
 
     :raises BusDidNotStart: the first start failed.
     """
-    directory.mkdir(parents=True, exist_ok=True, mode=0o700)
     server = NatsServer(directory, preferred_port)
     await server.start()
     watching = asyncio.create_task(server.watch(), name="nats-server")
@@ -230,21 +233,29 @@ def _store_limit(store: Path) -> int:
     return max(MIN_STORE_BYTES, min(MAX_STORE_BYTES, (free + used) // 2))
 
 
+_libc = ctypes.CDLL(None)  # loaded here: between fork and exec a lock may be held for ever
+
+
 def _die_with_parent() -> None:
     """Ask the kernel to end this process with the one that starts it (Linux).
 
     Without it, killing the service leaves a server that holds the port and the store.
     """
     if sys.platform == "linux":
-        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
+        _libc.prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
+
+
+def _pid_file(directory: Path) -> Path:
+    # Absolute: by this name in its command line a leftover of ours is told from anybody else's.
+    return directory.absolute() / "nats-server.pid"
 
 
 async def _end_leftover(directory: Path) -> None:
     """End a server of a former run that still holds the store."""
-    pid_file = directory / "nats-server.pid"
+    pid_file = _pid_file(directory)
     try:
         pid = int(pid_file.read_text())
-        command = Path(f"/proc/{pid}/cmdline").read_bytes()
+        command = _command(pid)
     except (OSError, ValueError):
         return
     # The number may meanwhile belong to somebody else: only ours has our pid file in its command.
@@ -252,11 +263,16 @@ async def _end_leftover(directory: Path) -> None:
         return
     log.warning("ending a nats-server left over from a former run", pid=pid)
     deadline = asyncio.get_running_loop().time() + STOPPED_WITHIN
-    os.kill(pid, signal.SIGTERM)
-    while Path(f"/proc/{pid}/cmdline").exists() and _is_alive(pid):
-        if asyncio.get_running_loop().time() > deadline:
-            os.kill(pid, signal.SIGKILL)
-        await asyncio.sleep(0.02)
+    with suppress(ProcessLookupError):
+        os.kill(pid, signal.SIGTERM)
+        while _is_alive(pid):
+            if asyncio.get_running_loop().time() > deadline:
+                os.kill(pid, signal.SIGKILL)
+            await asyncio.sleep(0.02)
+
+
+def _command(pid: int) -> bytes:
+    return Path(f"/proc/{pid}/cmdline").read_bytes()
 
 
 def _is_alive(pid: int) -> bool:

@@ -21,6 +21,7 @@ def write(path: Path, text: str) -> None:
     fresh = path.with_name(path.name + ".new")
     descriptor = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW, 0o600)
     with os.fdopen(descriptor, "w") as file:
+        os.fchmod(descriptor, 0o600)  # what a former run left there may have been more open
         file.write(text)
         file.flush()
         os.fsync(file.fileno())

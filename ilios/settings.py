@@ -1,5 +1,6 @@
 """Every setting of the service: one typed table, read once from the environment."""
 
+import ipaddress
 import os
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -127,7 +128,10 @@ def _list(text: str) -> tuple[str, ...]:
 
 
 def _secrets(text: str) -> tuple[Secret, ...]:
-    return tuple(Secret(part) for part in _list(text))
+    found = tuple(Secret(part) for part in _list(text))
+    if not found:
+        raise ValueError("holds no key; unset it if everybody may use the API")
+    return found
 
 
 def _host(text: str) -> str:
@@ -242,7 +246,13 @@ IGNORED = {
 }
 """Variables that have no effect here; worth a warning, not a refusal."""
 
-_LOOPBACK = ("127.", "::1", "localhost")
+
+def _is_loopback(host: str) -> bool:
+    """Whether nobody outside can reach ``host``; a name that only begins like that is a name."""
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
 
 
 def from_environ(environ: Mapping[str, str]) -> Settings:
@@ -264,7 +274,7 @@ def from_environ(environ: Mapping[str, str]) -> Settings:
         if environ.get(variable, "").strip().lower() not in ("", "false"):
             problems.append(f"{variable}: {why}; unset it")
     settings = Settings(**values)
-    if not settings.host.startswith(_LOOPBACK) and not (settings.api_keys or settings.insecure):
+    if not _is_loopback(settings.host) and not (settings.api_keys or settings.insecure):
         problems.append(
             f"ILIOS_HOST: {settings.host} can be reached from outside, and without API_KEY "
             "everybody may read everything; set API_KEY, or ILIOS_INSECURE=true if you mean it"

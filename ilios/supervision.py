@@ -8,10 +8,11 @@ from contextlib import asynccontextmanager
 import structlog
 
 from actors.writes import LedgerUnavailable
-from bus.errors import BusUnavailable
+from bus.errors import BusFull, BusUnavailable
 
 FIRST_PAUSE = 0.1  # seconds before the first restart
 LONGEST_PAUSE = 5.0  # seconds between restarts of a part that cannot stay up
+CANCEL_AGAIN_AFTER = 10.0  # seconds a part gets to end; more than what it holds may take
 SETTLED_AFTER = 10.0  # seconds of running after which a part counts as well again
 
 log = structlog.get_logger("supervisor")
@@ -35,8 +36,10 @@ class Supervisor:
         try:
             yield
         finally:
-            task.cancel()
-            await asyncio.gather(task, return_exceptions=True)
+            while not task.done():
+                task.cancel()
+                # More than once: before Python 3.12 a library's wait_for can forget a cancellation.
+                await asyncio.wait([task], timeout=CANCEL_AGAIN_AFTER)
 
     async def _keep(self, name: str, run: Callable[[], Awaitable[None]]) -> None:
         pause = FIRST_PAUSE
@@ -46,11 +49,18 @@ class Supervisor:
                 self._down.pop(name, None)
                 await run()
                 why = "ended"
-            except (BusUnavailable, LedgerUnavailable) as error:
+            except (BusFull, BusUnavailable, LedgerUnavailable) as error:
                 why = str(error)  # the world's fault, not a defect: a traceback would say nothing
             except Exception as error:
                 log.exception("part failed", part=name)
                 why = type(error).__name__
+            except asyncio.CancelledError:
+                me = asyncio.current_task()
+                if me is None or me.cancelling():
+                    raise
+                # The part let something end it that was cancelled within: it would stay down.
+                log.exception("part was cancelled from within", part=name)
+                why = "cancelled"
             if time.monotonic() - started > SETTLED_AFTER:
                 pause = FIRST_PAUSE
             self._down[name] = why

@@ -16,13 +16,16 @@ DEFAULT_TENANT = "default"
 def new_id() -> str:
     """Return a new id: 24 characters of ``[a-z0-9]``, later ids sort after earlier ones."""
     milliseconds = time.time_ns() // 1_000_000
+    random = secrets.randbelow(36**_RANDOM_DIGITS)
+    return _base36(milliseconds, _TIME_DIGITS) + _base36(random, _RANDOM_DIGITS)
+
+
+def _base36(number: int, length: int) -> str:
     digits = []
-    for _ in range(_TIME_DIGITS):
-        milliseconds, digit = divmod(milliseconds, 36)
+    for _ in range(length):
+        number, digit = divmod(number, 36)
         digits.append(_ALPHABET[digit])
-    digits.reverse()
-    digits.extend(secrets.choice(_ALPHABET) for _ in range(_RANDOM_DIGITS))
-    return "".join(digits)
+    return "".join(reversed(digits))
 
 
 def is_id(text: str) -> bool:

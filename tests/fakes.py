@@ -92,8 +92,10 @@ class FakeReads:
     def __init__(self) -> None:
         self.records: dict[tuple[str, str], DocumentRecord] = {}
         self.fails: Exception | None = None
+        self.asked = asyncio.Event()
 
     async def document(self, tenant: str, document_id: str) -> DocumentRecord | None:
+        self.asked.set()
         if self.fails is not None:
             raise self.fails
         return self.records.get((tenant, document_id))

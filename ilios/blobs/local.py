@@ -13,6 +13,7 @@ import asyncio
 import errno
 import fcntl
 import hashlib
+import itertools
 import os
 import re
 import secrets
@@ -51,6 +52,7 @@ class LocalBlobs:
         self._root = str(root)
         self._pending = str(pending)
         self._threads = threads
+        self._number = itertools.count()
 
     @classmethod
     @asynccontextmanager
@@ -167,7 +169,7 @@ class LocalBlobs:
         return f"{self._root}/{shard}/{key.replace('/', '+')}"
 
     def _new_pending(self) -> str:
-        return f"{self._pending}/{secrets.token_hex(16)}"
+        return f"{self._pending}/{next(self._number)}"
 
     async def _find(self, look: Callable[..., _T], *arguments: object) -> _T:
         try:

@@ -3,6 +3,7 @@
 import argparse
 import asyncio
 import os
+import shutil
 import sys
 import tempfile
 import time
@@ -155,12 +156,12 @@ class Progress:
 
     def page(self, name: str, done: int, total: int) -> None:
         """A page of a document is done."""
-        self._line(f"[{self._finished}/{self._total}] {name}: page {done} of {total}")
+        self._line(f"[{self._finished}/{self._total}] {Path(name).name}: page {done} of {total}")
 
     def done(self, name: str, pages: int, seconds: float) -> None:
         """A document is done."""
         self._finished += 1
-        self._line(f"[{self._finished}/{self._total}] {name}: {pages} pages in {seconds:.1f} s")
+        self._line(f"[{self._finished}/{self._total}] {Path(name).name}: {pages} pages in {seconds:.1f} s")
 
     def clear(self) -> None:
         """Make room for a line of somebody else."""
@@ -168,5 +169,6 @@ class Progress:
 
     def _line(self, text: str) -> None:
         if self._shown:
-            sys.stderr.write(f"\r\x1b[K{text}")
+            width = shutil.get_terminal_size().columns - 1  # a line that wraps cannot be cleared
+            sys.stderr.write(f"\r\x1b[K{text[:width]}")
             sys.stderr.flush()

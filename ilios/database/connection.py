@@ -60,8 +60,11 @@ async def open_writer(path: Path) -> AsyncIterator[aiosqlite.Connection]:
 @asynccontextmanager
 async def open_reader(path: Path) -> AsyncIterator[aiosqlite.Connection]:
     """Open the database for reading only; it must exist."""
-    uri = f"{path.absolute().as_uri()}?mode=ro"
-    async with aiosqlite.connect(uri, uri=True, isolation_level=None) as connection:
+    async with aiosqlite.connect(_read_only(path), uri=True, isolation_level=None) as connection:
         await connection.execute("PRAGMA query_only = ON")
         await connection.execute(f"PRAGMA busy_timeout = {BUSY_TIMEOUT}")
         yield connection
+
+
+def _read_only(path: Path) -> str:
+    return f"{path.absolute().as_uri()}?mode=ro"

@@ -10,6 +10,7 @@ from actors.writes import (
     ApplyEntries,
     Cursor,
     Entry,
+    Forget,
     LedgerUnavailable,
     Ping,
     Write,
@@ -28,6 +29,10 @@ from schemas.documents import (
 from . import rows, statements
 
 _TERMINAL = (DocumentConverted, DocumentFailed)
+
+# All else SQLite may raise is about the volume, the file or the connection: a damaged database that
+# refused events one by one would turn the whole log into dead letters.
+_WRITE_AT_FAULT = (sqlite3.IntegrityError, sqlite3.DataError, OverflowError, UnicodeError)
 
 Parameters = dict[str, object]
 
@@ -54,8 +59,8 @@ class SqliteLedger:
         :raises LedgerUnavailable: the volume is full or broken; none was kept.
         """
         try:
-            await self._connection.execute(statements.BEGIN)
             try:
+                await self._connection.execute(statements.BEGIN)
                 answers = [await self._keep_one(write, alone=len(writes) == 1) for write in writes]
                 await self._connection.execute(statements.COMMIT)
             except BaseException:
@@ -86,11 +91,12 @@ class SqliteLedger:
         try:
             if isinstance(write, ApplyEntries):
                 return await self._apply(write)
+            if isinstance(write, Forget):
+                await self._connection.execute(statements.FORGET_CURSOR, {"reader": write.reader})
+                return None
             if isinstance(write, Ping):
                 return None
-        except sqlite3.OperationalError:
-            raise  # the volume, not the write
-        except (sqlite3.Error, OverflowError, UnicodeError) as error:
+        except _WRITE_AT_FAULT as error:
             raise _Refused(f"{type(error).__name__}: {error}") from error
         raise TypeError(f"nobody knows how to keep a {type(write).__name__}")
 
@@ -133,15 +139,15 @@ class _Refused(Exception):
 def _changes(entries: tuple[Entry, ...], done: int) -> dict[str, list[Parameters]]:
     """Sort what the entries change by statement, so that a group costs few statements.
 
-    Statements run in the order below. That is the order of events for one document, but for two
-    terminal ones in the same group: there the first counts, as it would one by one.
+    Statements run in the order below. That is the order of events for one document, but for those
+    that follow a terminal one in the same group: they change nothing, as they would one by one.
     """
     changes: dict[str, list[Parameters]] = defaultdict(list)
     ended: set[tuple[str, str]] = set()
     for entry in entries:
         event = entry.event
         name = (event.tenant, event.document_id)
-        if entry.sequence <= done or (isinstance(event, _TERMINAL) and name in ended):
+        if entry.sequence <= done or name in ended:
             continue
         if isinstance(event, _TERMINAL):
             ended.add(name)

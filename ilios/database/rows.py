@@ -9,12 +9,18 @@ from schemas.records import DocumentRecord
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MILLISECOND = timedelta(milliseconds=1)
+_FIRST = (datetime.min.replace(tzinfo=UTC) - _EPOCH) // _MILLISECOND
+_LAST = (datetime.max.replace(tzinfo=UTC) - _EPOCH) // _MILLISECOND
 
 
 def milliseconds(moment: datetime) -> int:
-    """Return UTC milliseconds since 1970; a time without a zone counts as UTC."""
+    """Return UTC milliseconds since 1970; a time without a zone counts as UTC.
+
+    One that lies outside the years 1 to 9999 only in UTC is moved to their edge: it could be
+    written, but never be read again.
+    """
     aware = moment if moment.tzinfo else moment.replace(tzinfo=UTC)
-    return (aware - _EPOCH) // _MILLISECOND
+    return min(max((aware - _EPOCH) // _MILLISECOND, _FIRST), _LAST)
 
 
 def moment(value: int) -> datetime:

@@ -16,6 +16,8 @@ ON CONFLICT (reader) DO UPDATE SET
     stream = excluded.stream, created = excluded.created, sequence = excluded.sequence
 """
 
+FORGET_CURSOR = "DELETE FROM cursors WHERE reader = :reader"
+
 # The first submission under an id counts; a second one changes nothing.
 SUBMITTED = """
 INSERT INTO documents (

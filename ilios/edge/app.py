@@ -16,6 +16,8 @@ KEEP_ALIVE = 75.0
 """Seconds an idle connection stays; also how long a client may take to send a header."""
 LINGER = 2.0
 """Seconds a refused client may go on sending before its connection is closed."""
+BACKLOG = 1024
+"""Connections the system holds for us while the loop is busy."""
 CLOSE_WITHIN = 8.0
 """Seconds for the requests under way when the edge closes."""
 
@@ -80,7 +82,7 @@ async def serve_edge(
     )
     await runner.setup()
     try:
-        await web.TCPSite(runner, host, port).start()
+        await web.TCPSite(runner, host, port, backlog=BACKLOG).start()
         bound = int(runner.addresses[0][1])
         log.info("edge listening", host=host, port=bound)
         yield bound

@@ -107,11 +107,16 @@ def _begin(status: int, length: int, headers: dict[str, str]) -> web.StreamRespo
 
 
 async def _chunks(blobs: Blobs, blob: Blob) -> AsyncIterator[bytes]:
+    size = 0
     try:
         async for chunk in blobs.read(blob.key):
+            size += len(chunk)
             yield chunk
     except BlobNotFound:
         raise _gone(blob) from None
+    if size != blob.size:
+        log.error("blob damaged", key=blob.key, size=size, expected=blob.size)
+        raise Refused(500, "content_damaged", "The stored document is damaged")
 
 
 @contextlib.asynccontextmanager

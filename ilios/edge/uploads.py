@@ -14,7 +14,7 @@ from msgspec import Struct
 from actors.ports import Blobs
 from ilios.edge.errors import Refused
 from ilios.edge.keys import EDGE, Limits
-from ilios.edge.names import clean_name
+from ilios.edge.names import clean_name, part_names
 from ilios.edge.pace import Pace
 from schemas.documents import Blob
 
@@ -154,26 +154,27 @@ class _Taking:
             if parts > self._limits.max_parts:
                 raise Refused(400, "too_many_parts", "The form has too many parts")
             part = _plain(part)
-            if part.name == "file":
+            name, file_name = part_names(part.headers.get("Content-Disposition", ""))
+            if name == "file":
                 if file is not None:
                     raise Refused(400, "too_many_files", "Only one file can be submitted at a time")
-                file = await self._file(part, fields)
-            elif part.filename is not None:
+                file = await self._file(part, file_name, fields)
+            elif file_name is not None:
                 raise _no_file()
             else:
-                fields[part.name or ""] = await self._field(part)
+                fields[name or ""] = await self._field(part)
         if file is None:
             raise _no_file()
         return file
 
-    async def _file(self, part: BodyPartReader, fields: dict[str, str]) -> Upload:
+    async def _file(self, part: BodyPartReader, name: str | None, fields: dict[str, str]) -> Upload:
         blob = await self._blobs.put(self._key, self._counted(part))
         if not blob.size:
             # A form whose file was not chosen has an empty file without a name.
-            raise _empty() if part.filename else _no_file()
+            raise _empty() if name else _no_file()
         return Upload(
             blob=blob,
-            file_name=clean_name(part.filename or ""),
+            file_name=clean_name(name or ""),
             content_type=_media_type(part.headers.get("Content-Type")) or UNKNOWN_TYPE,
             fields=fields,
         )

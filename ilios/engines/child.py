@@ -27,6 +27,7 @@ from ilios.engines.protocol import (
     Refused,
     Request,
     Started,
+    Wear,
     read_request,
     write_answer,
 )
@@ -86,9 +87,9 @@ def _serve(request: Request, limits: EngineLimits, answers: int) -> Converted | 
     try:
         return _convert(request, limits, answers)
     except Unconvertible as refusal:
-        return Refused(refusal.code, refusal.reason, confinement.resident_bytes())
+        return Refused(refusal.code, refusal.reason, _wear())
     except MemoryError:
-        return Refused("out_of_memory", deaths.OUT_OF_MEMORY, confinement.resident_bytes())
+        return Refused("out_of_memory", deaths.OUT_OF_MEMORY, _wear())
     except (SystemExit, KeyboardInterrupt):
         raise
     # Broad, because nobody lists what parsers raise; not Exception, because the panics of Rust
@@ -96,11 +97,15 @@ def _serve(request: Request, limits: EngineLimits, answers: int) -> Converted | 
     except BaseException as error:  # noqa: BLE001
         traceback.print_exc()
         if isinstance(error, OSError) and error.errno == errno.ENOMEM:
-            return Refused("out_of_memory", deaths.OUT_OF_MEMORY, confinement.resident_bytes())
+            return Refused("out_of_memory", deaths.OUT_OF_MEMORY, _wear())
         if isinstance(error, ImportError) or (isinstance(error, OSError) and error.errno in OURS):
             return Broken(f"{type(error).__name__}: {error}")
         reason = "The document is damaged or uses features that cannot be read."
-        return Refused("corrupt", reason, confinement.resident_bytes())
+        return Refused("corrupt", reason, _wear())
+
+
+def _wear() -> Wear:
+    return Wear(confinement.resident_bytes(), confinement.cramped())
 
 
 def _convert(request: Request, limits: EngineLimits, answers: int) -> Converted:
@@ -123,7 +128,7 @@ def _convert(request: Request, limits: EngineLimits, answers: int) -> Converted:
             f"The document becomes {size} bytes of Markdown; "
             f"at most {limits.max_output_bytes} are allowed.",
         )
-    return Converted(tuple(written.pages), written.model, confinement.resident_bytes())
+    return Converted(tuple(written.pages), written.model, _wear())
 
 
 def _verify(path: Path, sha256: str | None) -> None:

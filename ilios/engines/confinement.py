@@ -9,7 +9,7 @@ import threading
 import time
 
 from ilios.engines import deaths
-from ilios.engines.limits import MIB, EngineLimits
+from ilios.engines.limits import GIB, MIB, EngineLimits
 
 PR_SET_PDEATHSIG = 1
 PR_SET_NO_NEW_PRIVS = 38
@@ -20,15 +20,16 @@ FILE_BYTES = 256 * MIB
 WATCH_EVERY = 0.03
 """Seconds between two looks at the memory in use while a document is in work."""
 
-GIVE_UP_SHARE = 0.7
-"""Share of the allowed address space at which a child gives up by itself.
-
-Native libraries do not survive a failed allocation: they abort, which looks like a crash. Ending
-earlier lets the engine say what really happened.
-"""
+RESERVE_BYTES = 2 * GIB
+"""Address space a child may have beyond its memory: the PDF and OCR libraries reserve 1.3 GiB
+that they never touch."""
 
 PRESSURE_SHARE = 0.4
-"""Share from which on an abort is taken for want of memory: buffers that double fail at once."""
+"""Share of the memory from which on an abort is taken for want of it: buffers that double fail
+at once. Native libraries do not survive a failed allocation, they abort like any crash."""
+
+CRAMPED_SHARE = 0.75
+"""Share of the address space that may be taken after a document; it is never given back."""
 
 NICENESS = 5
 """Below the service itself, which has to stay responsive while every core converts."""
@@ -50,7 +51,7 @@ def confine(limits: EngineLimits, engine_pid: int) -> None:
     # An engine that died before the prctl above never signals us: only the new parent tells.
     if os.getppid() != engine_pid:
         raise Orphaned
-    _bound(resource.RLIMIT_AS, limits.memory_bytes)
+    _bound(resource.RLIMIT_AS, limits.memory_bytes + RESERVE_BYTES)
     _bound(resource.RLIMIT_CORE, 0)
     _bound(resource.RLIMIT_NOFILE, OPEN_FILES)
     _bound(resource.RLIMIT_FSIZE, FILE_BYTES)
@@ -75,7 +76,7 @@ class MemoryWatch:
 
     def __init__(self, memory_bytes: int) -> None:
         self._pressing = int(memory_bytes * PRESSURE_SHARE)
-        self._most = int(memory_bytes * GIVE_UP_SHARE)
+        self._most = memory_bytes
         self._working = threading.Event()
         threading.Thread(target=self._look_on, daemon=True, name="memory watch").start()
 
@@ -88,7 +89,7 @@ class MemoryWatch:
     def _look_on(self) -> None:
         pressed = False
         while self._working.wait():
-            in_use = _memory()[0]
+            in_use = _memory()[1]
             if in_use > self._most:
                 os._exit(deaths.OUT_OF_MEMORY_EXIT)
             if not pressed and in_use > self._pressing:
@@ -100,6 +101,12 @@ class MemoryWatch:
 def resident_bytes() -> int:
     """Return what this process holds in memory now, or 0 where the kernel does not tell."""
     return _memory()[1]
+
+
+def cramped() -> bool:
+    """Tell whether so much address space is taken that the next document may find none."""
+    bound, _ = resource.getrlimit(resource.RLIMIT_AS)
+    return bound != resource.RLIM_INFINITY and _memory()[0] > CRAMPED_SHARE * bound
 
 
 def _memory() -> tuple[int, int]:

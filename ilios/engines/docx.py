@@ -1,18 +1,27 @@
 """DOCX to Markdown. A DOCX has no pages of its own: it becomes one."""
 
-from collections.abc import Callable
+import re
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
-from zipfile import BadZipFile
+from tempfile import NamedTemporaryFile
+from typing import IO, Any
+from xml.etree import ElementTree as ET
+from zipfile import BadZipFile, ZipFile
 
 import mammoth
 from markdownify import MarkdownConverter
 
 from actors.ports import Unconvertible
 from ilios.engines import archives, markdown
+from ilios.engines.equations import MATH, latex
 from ilios.engines.kinds import Written
 from ilios.engines.limits import EngineLimits
 from ilios.engines.versions import model
+
+WORD = "http://schemas.openxmlformats.org/wordprocessingml/2006/main"
+BODY = "word/document.xml"
+_MARK = re.compile("\ue000([0-9]{1,6})\ue001")
 
 STYLES = """
 p[style-name='Title'] => h1:fresh
@@ -28,11 +37,11 @@ a heading over three columns belongs to each of them, a paragraph need not be re
 
 def convert(path: Path, limits: EngineLimits, progress: Callable[[int, int], None]) -> Written:
     """Convert a DOCX; see :class:`ilios.engines.kinds.Converter`."""
-    archives.inspect(path, "word/document.xml", "DOCX")
+    archives.inspect(path, BODY, "DOCX")
     del limits  # One page, and the archive has bounds of its own.
     progress(0, 1)
     try:
-        with path.open("rb") as file:
+        with _equations_marked(path) as (file, equations):
             html = mammoth.convert_to_html(
                 file,
                 style_map=STYLES,
@@ -45,8 +54,50 @@ def convert(path: Path, limits: EngineLimits, progress: Callable[[int, int], Non
             "corrupt", "The DOCX file is damaged: its text cannot be read."
         ) from error
     text = _Writer(heading_style="ATX", bullets="-").convert(html)
+    # Only now: as text they would have been escaped.
+    text = _MARK.sub(lambda mark: "".join(equations[int(mark[1]) :][:1]), text)
     progress(1, 1)
     return Written([markdown.clean(text)], model("mammoth"))
+
+
+@contextmanager
+def _equations_marked(path: Path) -> Iterator[tuple[IO[bytes], list[str]]]:
+    """Lend the file with a mark in place of every equation, and the equations as LaTeX.
+
+    The reader drops equations. A mark is a number between two characters for private use.
+    """
+    with ZipFile(path) as archive:
+        body = archive.read(BODY)
+        if b"oMath" not in body:
+            with path.open("rb") as file:
+                yield file, []
+            return
+        equations: list[str] = []
+        tree = ET.fromstring(body)  # noqa: S314 in a confined process
+        for parent in list(tree.iter()):
+            for place, child in enumerate(parent):
+                if child.tag in (f"{{{MATH}}}oMath", f"{{{MATH}}}oMathPara"):
+                    parent[place] = _marked(child, equations)
+        with NamedTemporaryFile() as copy:
+            with ZipFile(copy, "w") as marked:
+                for entry in archive.infolist():
+                    if entry.filename != BODY:
+                        marked.writestr(entry, archive.read(entry))
+                marked.writestr(BODY, ET.tostring(tree))
+            yield copy.file, equations
+
+
+def _marked(equation: ET.Element, equations: list[str]) -> ET.Element:
+    """Return the run of text that stands for an equation, which is noted down."""
+    block = equation.tag.endswith("oMathPara")
+    parts = list(equation.iter(f"{{{MATH}}}oMath")) if block else [equation]
+    sign, between = ("$$", "\n\n") if block else ("$", " ")
+    written = (latex(part) for part in parts)
+    equations.append(between.join(f"{sign}{text}{sign}" for text in written if text))
+    run = ET.Element(f"{{{WORD}}}r")
+    text = ET.SubElement(run, f"{{{WORD}}}t")
+    text.text = f"\ue000{len(equations) - 1}\ue001"
+    return run
 
 
 class _Writer(MarkdownConverter):

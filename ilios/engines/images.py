@@ -4,7 +4,8 @@ import warnings
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from PIL import Image, ImageOps, ImageSequence
+from PIL import Image, ImageSequence
+from PIL.Image import Transpose
 
 from actors.ports import Unconvertible
 from ilios.engines import ocr
@@ -15,6 +16,19 @@ from ilios.engines.versions import model
 FORMATS = ("PNG", "JPEG", "GIF", "WEBP", "TIFF", "BMP", "MPO")
 ANIMATED = ("GIF", "WEBP", "PNG", "MPO")
 """Frames of these are moments or previews, not pages; only the first is read."""
+
+
+ORIENTATION = 0x0112
+UPRIGHT = {
+    2: Transpose.FLIP_LEFT_RIGHT,
+    3: Transpose.ROTATE_180,
+    4: Transpose.FLIP_TOP_BOTTOM,
+    5: Transpose.TRANSPOSE,
+    6: Transpose.ROTATE_270,
+    7: Transpose.TRANSVERSE,
+    8: Transpose.ROTATE_90,
+}
+"""What sets an image upright, by its EXIF orientation."""
 
 
 def convert(path: Path, limits: EngineLimits, progress: Callable[[int, int], None]) -> Written:
@@ -50,13 +64,26 @@ def _frames(image: Image.Image, total: int, max_pixels: int) -> Iterator[Image.I
             return
         if frame.width * frame.height > max_pixels:
             raise _too_large(max_pixels)
-        upright = ImageOps.exif_transpose(frame)
-        if upright.mode in ("RGBA", "LA", "PA") or "transparency" in upright.info:
-            # Black text on nothing would become black text on black.
-            paper = Image.new("RGBA", upright.size, "white")
-            paper.alpha_composite(upright.convert("RGBA"))
-            upright = paper
-        yield upright.convert("RGB")
+        yield _on_paper(frame)
+
+
+def _on_paper(frame: Image.Image) -> Image.Image:
+    """Return a frame as it is to be read: upright, no larger than of use, on white.
+
+    Made small first: of an image at the limit even three copies are more than a child may hold.
+    """
+    frame.draft("RGB", (ocr.LARGEST_SIDE, ocr.LARGEST_SIDE))  # a JPEG is decoded small at once
+    frame.load()
+    turn = UPRIGHT.get(frame.getexif().get(ORIENTATION, 1))
+    clear = frame.mode in ("RGBA", "LA", "PA") or "transparency" in frame.info
+    small = frame.convert("RGBA" if clear else "RGB")
+    small.thumbnail((ocr.LARGEST_SIDE, ocr.LARGEST_SIDE))
+    if clear:
+        # Black text on nothing would become black text on black.
+        paper = Image.new("RGBA", small.size, "white")
+        paper.alpha_composite(small)
+        small = paper.convert("RGB")
+    return small if turn is None else small.transpose(turn)
 
 
 def _too_large(max_pixels: int) -> Unconvertible:

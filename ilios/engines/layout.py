@@ -17,6 +17,12 @@ PROSE_FILL = 0.6
 CROSSING_SHARE = 0.3
 """Most lines (titles, figures) that may reach across the gutter between two columns."""
 
+BOX_MARGIN = 0.35
+"""How far, in its heights, a box may reach beyond its text on each side."""
+
+MERGED_IN_A_ROW = 8
+"""Most lines one below the other that are taken for merged ones and not for a wide paragraph."""
+
 GUTTER_ZONE = (0.15, 0.85)
 """Where on the width a gutter is looked for, and in how many steps."""
 GUTTER_STEPS = 140
@@ -58,10 +64,11 @@ def sections(lines: Sequence[Line]) -> Iterator[list[Line]]:
         if lines:
             yield list(lines)
         return
+    lines = _unmerged(lines, gutter)
     crossing = sorted(
-        (line for line in lines if line.left < gutter < line.right), key=lambda line: line.middle
+        (line for line in lines if _side(line, gutter) == 0), key=lambda line: line.middle
     )
-    rest = [line for line in lines if not line.left < gutter < line.right]
+    rest = [line for line in lines if _side(line, gutter) != 0]
     edges = [line.middle for line in crossing] + [float("inf")]
     spanning: list[Line] = []
     above = float("-inf")
@@ -71,8 +78,8 @@ def sections(lines: Sequence[Line]) -> Iterator[list[Line]]:
             if spanning:
                 yield spanning
                 spanning = []
-            yield from sections([line for line in between if line.right <= gutter])
-            yield from sections([line for line in between if line.left >= gutter])
+            yield from sections([line for line in between if _side(line, gutter) < 0])
+            yield from sections([line for line in between if _side(line, gutter) > 0])
         if place < len(crossing):
             spanning.append(crossing[place])
         above = edge
@@ -90,7 +97,7 @@ def _gutter(lines: Sequence[Line]) -> float | None:
     best: tuple[int, list[float]] | None = None
     for step in range(GUTTER_STEPS + 1):
         x = left + width * (start + (stop - start) * step / GUTTER_STEPS)
-        crossing = sum(line.left < x < line.right for line in lines)
+        crossing = sum(_side(line, x) == 0 for line in lines)
         if crossing > CROSSING_SHARE * len(lines) or not _parts_prose(lines, x):
             continue
         if best is None or crossing < best[0]:
@@ -101,9 +108,52 @@ def _gutter(lines: Sequence[Line]) -> float | None:
 
 
 def _parts_prose(lines: Sequence[Line], x: float) -> bool:
-    return _is_prose([line for line in lines if line.right <= x]) and _is_prose(
-        [line for line in lines if line.left >= x]
+    return _is_prose([line for line in lines if _side(line, x) < 0]) and _is_prose(
+        [line for line in lines if _side(line, x) > 0]
     )
+
+
+def _side(line: Line, x: float) -> int:
+    """Return -1 for a line left of x, 1 for one right of it, 0 for one that reaches across."""
+    margin = BOX_MARGIN * line.height
+    if line.right - margin <= x:
+        return -1
+    return 1 if line.left + margin >= x else 0
+
+
+def _unmerged(lines: Sequence[Line], gutter: float) -> list[Line]:
+    """Return the lines with those parted that were taken for one across a narrow gutter."""
+    left = min(line.left for line in lines)
+    right = max(line.right for line in lines)
+    for _ in range(MERGED_IN_A_ROW):
+        beside = [line for line in lines if _side(line, gutter) != 0]
+        parted: list[Line] = []
+        for line in lines:
+            fills = line.left - left < 2 * line.height and right - line.right < 2 * line.height
+            if _side(line, gutter) == 0 and fills and any(_near(line, other) for other in beside):
+                parted += _parted(line, gutter)
+            else:
+                parted.append(line)
+        lines = parted
+    return list(lines)
+
+
+def _near(line: Line, other: Line) -> bool:
+    gap = max(line.top - other.bottom, other.top - line.bottom)
+    return -line.height / 2 < gap < line.height / 2
+
+
+def _parted(line: Line, x: float) -> list[Line]:
+    """Return the two halves of a line, parted at the space that is nearest to x."""
+    guess = len(line.text) * (x - line.left) / line.width
+    spaces = [place for place, sign in enumerate(line.text) if sign == " "]
+    if not spaces:
+        return [line]
+    at = min(spaces, key=lambda place: abs(place - guess))
+    return [
+        Line(line.left, line.top, x, line.bottom, line.text[:at].rstrip()),
+        Line(x, line.top, line.right, line.bottom, line.text[at:].lstrip()),
+    ]
 
 
 def _is_prose(column: Sequence[Line]) -> bool:

@@ -7,14 +7,14 @@ from msgspec import Struct, field
 MIB = 1024 * 1024
 GIB = 1024 * MIB
 
-MEMORY_BYTES = 3 * GIB
+MEMORY_BYTES = 2 * GIB
 CPU_SECONDS = 300
 WALL_SECONDS = 300.0
 MAX_PAGES = 5_000
 MAX_OUTPUT_BYTES = 64 * MIB
 MAX_PIXELS = 100_000_000
 RECYCLE_AFTER_DOCUMENTS = 200
-RECYCLE_ABOVE_BYTES = 1536 * MIB
+RECYCLE_ABOVE_BYTES = GIB
 
 
 def _cores() -> int:
@@ -31,7 +31,11 @@ class EngineLimits(Struct, frozen=True, kw_only=True):
     """Children at once. Each works on one document with one thread."""
 
     memory_bytes: int = MEMORY_BYTES
-    """Address space of a child. Recognising text alone needs 1.1 GiB of it."""
+    """Resident memory one document may drive a child to. Recognising text needs up to 1.1 GiB.
+
+    The kernel enforces it only roughly (see ``confinement.RESERVE_BYTES``), the child itself to
+    the millisecond.
+    """
 
     cpu_seconds: int = CPU_SECONDS
     """CPU time one document may burn."""

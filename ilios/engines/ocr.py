@@ -15,6 +15,9 @@ from ilios.engines.layout import Line
 TALL = 1.5
 """A box so much taller than wide holds a line that stands on its side."""
 
+LARGEST_SIDE = 2000
+"""Pixels; the recogniser looks at nothing larger."""
+
 SURE = 0.9
 """Confidence above which the recogniser turns a line by 180 degrees."""
 
@@ -50,16 +53,18 @@ def _recogniser() -> _Recogniser:
             "EngineConfig.onnxruntime.intra_op_num_threads": 1,
             "EngineConfig.onnxruntime.inter_op_num_threads": 1,
             "Global.log_level": "critical",
+            "Global.max_side_len": LARGEST_SIDE,
         }
     )
 
 
 def read(image: Image.Image) -> str:
     """Return the text on the image as Markdown, "" when there is none."""
+    image = image.convert("RGB")
     recogniser = _recogniser()
     recogniser.flipped = False
     # The models were trained on BGR.
-    found: Any = recogniser(np.asarray(image.convert("RGB"))[:, :, ::-1])
+    found: Any = recogniser(np.asarray(image)[:, :, ::-1])
     if not found.txts:
         return ""
     lines = [

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Callable
+from pathlib import Path
 
 import structlog
 
@@ -10,6 +11,7 @@ from ilios.engines import deaths
 from ilios.engines.limits import EngineLimits
 from ilios.engines.process import ChildProcess, LostBeforeStart
 from ilios.engines.protocol import Converted, Refused, Request
+from ilios.engines.scratch import Room
 
 CHILDREN_PER_DOCUMENT = 3
 """How many children may be lost before they touch the document until we give up on this attempt."""
@@ -37,6 +39,7 @@ class Pool:
         self._slots = asyncio.Semaphore(limits.processes)
         self._idle: list[ChildProcess] = []
         self._alive: set[ChildProcess] = set()
+        self._room: Room | None = None
         self._closed = False
 
     @property
@@ -73,6 +76,9 @@ class Pool:
         for _ in range(self._limits.processes):
             self._slots.release()
         await asyncio.gather(*(child.buried for child in self._alive))
+        if self._room is not None:
+            self._room.close()
+            self._room = None
 
     async def _attempt(
         self, request: Request, progress: Callable[[int, int], None] | None
@@ -111,7 +117,7 @@ class Pool:
             child = self._idle.pop()
             if child.usable:
                 return child
-        child = await ChildProcess.spawn(self._limits)
+        child = await ChildProcess.spawn(self._limits, self._scratch())
         self._alive.add(child)
         child.buried.add_done_callback(lambda _: self._alive.discard(child))
         try:
@@ -124,10 +130,16 @@ class Pool:
             raise PoolClosed
         return child
 
+    def _scratch(self) -> Path:
+        if self._room is None:
+            self._room = Room()
+        return self._room.place()
+
     def _give_back(self, child: ChildProcess, answer: Converted | Refused) -> None:
         worn = (
             child.served >= self._limits.recycle_after_documents
-            or child.resident_bytes > self._limits.recycle_above_bytes
+            or answer.wear.resident_bytes > self._limits.recycle_above_bytes
+            or answer.wear.cramped
             # What is left of a heap that ran full would fail the next document too.
             or (isinstance(answer, Refused) and answer.code == "out_of_memory")
         )

@@ -6,7 +6,6 @@ import os
 import shutil
 import signal
 import sys
-import tempfile
 from asyncio.subprocess import PIPE, Process
 from collections.abc import Callable
 from pathlib import Path
@@ -76,14 +75,15 @@ class ChildProcess:
         self._silent = asyncio.Event()
         self._asking = asyncio.Lock()
         self.served = 0
-        self.resident_bytes = 0
         self.doomed = False
         self.buried = asyncio.create_task(self._bury(), name=f"bury child {process.pid}")
 
     @classmethod
-    async def spawn(cls, limits: EngineLimits) -> "ChildProcess":
-        """Start a process; it is not known to be up before :meth:`ready` returns."""
-        scratch = Path(tempfile.mkdtemp(prefix="ilios-engine-"))
+    async def spawn(cls, limits: EngineLimits, scratch: Path) -> "ChildProcess":
+        """Start a process; it is not known to be up before :meth:`ready` returns.
+
+        :param scratch: an empty directory, which is the child's from now on.
+        """
         try:
             process = await asyncio.create_subprocess_exec(
                 sys.executable,
@@ -155,7 +155,6 @@ class ChildProcess:
                     started = started or isinstance(answer, Started)
                     if isinstance(answer, Converted | Refused):
                         self.served += 1
-                        self.resident_bytes = answer.resident_bytes
                         return answer
                     _heed(answer, progress)
             except BadFrame as error:

@@ -19,6 +19,13 @@ class Request(Struct, frozen=True):
     sha256: str | None
 
 
+class Wear(Struct, frozen=True):
+    """How fit a child is after a document: memory it holds, address space running out."""
+
+    resident_bytes: int
+    cramped: bool
+
+
 class Ready(Struct, frozen=True, tag=True):
     """The child is up and confined. Said once."""
 
@@ -38,11 +45,11 @@ class Progress(Struct, frozen=True, tag=True):
 
 
 class Converted(Struct, frozen=True, tag=True):
-    """The document's Markdown by page; ``resident_bytes`` is what the child holds afterwards."""
+    """The document's Markdown by page, and what is left of the child afterwards."""
 
     pages: tuple[str, ...]
     model: str
-    resident_bytes: int
+    wear: Wear
 
 
 class Refused(Struct, frozen=True, tag=True):
@@ -50,7 +57,7 @@ class Refused(Struct, frozen=True, tag=True):
 
     code: str
     reason: str
-    resident_bytes: int
+    wear: Wear
 
 
 class Broken(Struct, frozen=True, tag=True):

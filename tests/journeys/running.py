@@ -64,11 +64,11 @@ class RunningService:
 
     def children(self, kind: str) -> list[int]:
         """Return the pids of the children whose command names ``kind``."""
-        found = []
-        for pid in _children(self.pid):
-            if kind in Path(f"/proc/{pid}/cmdline").read_bytes().decode().replace("\0", " "):
-                found.append(pid)
-        return found
+        return [
+            pid
+            for pid in _children(self.pid)
+            if kind in Path(f"/proc/{pid}/cmdline").read_bytes().decode().replace("\0", " ")
+        ]
 
     async def kill(self, victim: str) -> None:
         """``kill -9`` the service, its nats-server, one engine process, or all of them at once."""

@@ -79,8 +79,10 @@ async def test_every_accepted_document_is_completed_and_billed_once_after(
 
         database = tmp_path / "ilios.db"
         await until(
-            lambda: set(_states(database)) == {"completed"}
-            and _states(database)["completed"] >= DOCUMENTS,
+            lambda: (
+                set(_states(database)) == {"completed"}
+                and _states(database)["completed"] >= DOCUMENTS
+            ),
             within=ENDED_WITHIN,
         )
 

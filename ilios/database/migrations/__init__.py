@@ -46,7 +46,8 @@ async def migrate(connection: aiosqlite.Connection) -> int:
             await connection.execute(f"PRAGMA user_version = {number}")
             await connection.execute("COMMIT")
         except BaseException:
-            await connection.execute("ROLLBACK")
+            if connection.in_transaction:  # some errors end it by themselves
+                await connection.execute("ROLLBACK")
             raise
         version = number
     return version

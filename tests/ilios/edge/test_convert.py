@@ -32,7 +32,9 @@ async def test_a_conversion_can_answer_in_json(world: World, where: str) -> None
     client = await world.serve()
     fields = {"format": "json"} if where == "field" else {}
     query = {"format": "json"} if where == "query" else {}
-    async with client.post("/v1/convert", data=form_data(PDF, "paper.pdf", **fields), params=query) as answer:
+    async with client.post(
+        "/v1/convert", data=form_data(PDF, "paper.pdf", **fields), params=query
+    ) as answer:
         assert answer.status == 200
         body = await answer.json()
     document_id = world.publisher.submitted.document_id
@@ -111,15 +113,8 @@ async def test_an_end_that_was_not_heard_is_found_in_the_database(world: World) 
 async def test_a_database_that_fails_meanwhile_does_not_end_the_waiting(world: World) -> None:
     world.reads.fails = OSError("disk")
     client = await world.serve(ask_again_after=0.001)
-    said = asyncio.Event()
-
-    async def heard(_submitted: Any) -> None:
-        said.set()
-
-    world.publisher.heard = heard
     converting = asyncio.ensure_future(client.post("/v1/convert", data=form_data()))
-    await said.wait()
-    await asyncio.sleep(0.01)  # some questions are asked and not answered
+    await world.reads.asked.wait()
     await world.convert(world.publisher.submitted)
     async with await converting as answer:
         assert answer.status == 200

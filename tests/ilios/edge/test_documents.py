@@ -4,6 +4,7 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
+from aiohttp import ClientPayloadError
 
 from bus.errors import BusUnavailable
 from schemas.documents import DocumentSubmitted, Inline, Remote, Stored
@@ -200,6 +201,22 @@ async def test_content_that_is_gone_is_told_before_the_answer_begins(world: Worl
                 assert (answer.status, (await answer.json())["code"]) == (410, "content_gone")
         async with client.get(DOCUMENT, headers={"Range": "bytes=0-0"}) as answer:
             assert answer.status == 410
+
+
+async def test_content_of_another_size_than_it_should_be_is_never_passed_off(world: World) -> None:
+    client = await world.serve()
+    document = await world.completed(b"0123456789")
+    assert document.markdown is not None
+    await world.blobs.put_bytes(document.markdown.key, b"01234")
+    for query in ({}, {"format": "json"}):
+        async with client.get(DOCUMENT, params=query) as answer:
+            assert (answer.status, (await answer.json())["code"]) == (500, "content_damaged")
+    await world.completed(LARGE)
+    await world.blobs.put_bytes(document.markdown.key, LARGE[:-1])
+    for query in ({}, {"format": "json"}):
+        with pytest.raises(ClientPayloadError):
+            async with client.get(DOCUMENT, params=query) as answer:
+                await answer.read()
 
 
 @pytest.mark.parametrize(

@@ -3,8 +3,10 @@
 from pathlib import Path
 
 import pytest
+from PIL import Image
 
 from actors.ports import EngineCrashed, SourceFile, Unconvertible
+from ilios.engines import images
 from ilios.engines.limits import MIB, EngineLimits
 from ilios.engines.local import LocalEngine
 from tests import documents
@@ -62,9 +64,27 @@ async def test_scans_and_images_are_read_and_turned_upright(placed: Placed) -> N
             placed(documents.saved(upright, "GIF", [upside_down]), documents.GIF)
         )
     for page in (*scan.pages, *png.pages, *tiff.pages, *gif.pages):
-        assert page.split() == "Seven green boats sail over the lake".split()
+        assert page.split() == ["Seven", "green", "boats", "sail", "over", "the", "lake"]
     assert [len(done.pages) for done in (scan, png, tiff, gif)] == [1, 1, 2, 1]
     assert scan.model.startswith("rapidocr-")
+
+
+def test_a_photograph_is_turned_as_its_camera_says(tmp_path: Path) -> None:
+    image = Image.new("RGB", (40, 20), "white")
+    image.paste("black", (0, 0, 20, 20))
+    exif = image.getexif()
+    exif[images.ORIENTATION] = 6  # the top is on the right
+    image.save(tmp_path / "photograph", "JPEG", exif=exif)
+    with Image.open(tmp_path / "photograph") as taken:
+        upright = images._on_paper(taken)
+    assert upright.size == (20, 40)
+    assert upright.convert("L").getpixel((10, 5)) == 0
+    assert upright.convert("L").getpixel((10, 35)) == 255
+
+
+def test_black_on_nothing_becomes_black_on_white() -> None:
+    clear = Image.new("RGBA", (20, 20), (0, 0, 0, 0))
+    assert images._on_paper(clear).getpixel((5, 5)) == (255, 255, 255)
 
 
 async def test_a_docx_keeps_headings_and_tables_and_holds_no_base64(placed: Placed) -> None:
@@ -133,8 +153,18 @@ async def test_other_bytes_than_submitted_are_refused(placed: Placed) -> None:
             "too_large",
         ),
     ],
-    ids=["empty", "no-pdf", "locked", "no-png", "no-zip", "no-docx", "bad-xml", "bad-pptx"]
-    + ["ole", "zip-bomb"],
+    ids=[
+        "empty",
+        "no-pdf",
+        "locked",
+        "no-png",
+        "no-zip",
+        "no-docx",
+        "bad-xml",
+        "bad-pptx",
+        "ole",
+        "zip-bomb",
+    ],
 )
 async def test_what_cannot_be_read_is_refused_with_a_code_and_a_sentence(
     placed: Placed, data: bytes, content_type: str, code: str

@@ -1,0 +1,53 @@
+"""The NATS client, hardened: nothing that lies on the log can stop it from reading.
+
+nats-py 2.16 ends its read loop, and with it all that a process hears, on a message whose header is
+shorter than its own first line or whose subject is not UTF-8; it loses its place in the stream of
+bytes on a subject with a control character in it; and it closes for ever on most errors that a
+server can name. The server stores such messages, and any client that may publish can send one.
+"""
+
+import re
+
+import nats.errors
+import nats.protocol.parser
+from nats.aio.client import Client
+from nats.aio.msg import Msg
+
+_BLANK, _WORD = rb"[ \t]+", rb"([^ \t\n]+)"  # what the server itself takes for one and the other
+_OPENING = rb"MSG" + _BLANK + _WORD + _BLANK + _WORD + _BLANK + rb"(" + _WORD + _BLANK + rb")?"
+
+nats.protocol.parser.MSG_RE = re.compile(rb"\A" + _OPENING + rb"(\d+)\r\n")
+nats.protocol.parser.HMSG_RE = re.compile(rb"\AH" + _OPENING + rb"(\d+)" + _BLANK + rb"(\d+)\r\n")
+
+
+class TolerantClient(Client):
+    """Hands on what it cannot read as well as it can, so that somebody judges and buries it."""
+
+    async def close(self) -> None:
+        if not self.is_connected:
+            # It would be written to a connection that is gone, and nothing after it cleared away.
+            self._pending.clear()
+            self._pending_data_size = 0
+        await super().close()
+
+    async def _process_headers(self, headers: bytes | None) -> dict[str, str] | None:
+        try:
+            found: dict[str, str] | None = await super()._process_headers(headers)
+        except (IndexError, UnicodeDecodeError):
+            return None
+        return found
+
+    def _build_message(
+        self, sid: int, subject: bytes, reply: bytes, data: bytes, headers: dict[str, str] | None
+    ) -> Msg:
+        readable = subject.decode(errors="replace").encode()
+        message: Msg = super()._build_message(sid, readable, reply, data, headers)
+        return message
+
+    async def _process_err(self, err_msg: str) -> None:
+        if "permissions violation" in err_msg or not self.is_connected:
+            await super()._process_err(err_msg)
+        else:
+            # The server hangs up after such an error. That is no reason never to call again.
+            await self._error_cb(nats.errors.Error(f"nats: {err_msg}"))
+            await self._process_op_err(nats.errors.UnexpectedEOF())

@@ -1,0 +1,40 @@
+"""What the tests of the bus share."""
+
+import os
+import signal
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+
+from ilios.nats_server import NatsServer
+
+
+class MortalServer(NatsServer):
+    """A nats-server that stays dead when it is killed, until it is started again."""
+
+    async def kill(self) -> None:
+        self._signal(signal.SIGKILL)
+        assert self._process is not None
+        await self._process.wait()
+
+    def freeze(self) -> None:
+        self._signal(signal.SIGSTOP)
+
+    def thaw(self) -> None:
+        self._signal(signal.SIGCONT)
+
+    def _signal(self, number: signal.Signals) -> None:
+        assert self.pid is not None
+        os.kill(self.pid, number)
+
+
+@pytest.fixture
+async def mortal(tmp_path: Path) -> AsyncIterator[MortalServer]:
+    """A nats-server that nobody starts again but the test."""
+    server = MortalServer(tmp_path / "mortal", 0)
+    await server.start()
+    try:
+        yield server
+    finally:
+        await server.stop()

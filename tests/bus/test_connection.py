@@ -1,0 +1,174 @@
+"""One connection that mends itself, and that nothing on the log can end."""
+
+import asyncio
+import socket
+
+import pytest
+
+from bus import connection as module
+from bus import streams
+from bus.connection import Connection, connect
+from bus.errors import BusUnavailable
+from bus.publisher import Publisher
+from bus.reader import Reader
+from ilios.nats_server import NatsServer
+from schemas.documents import DocumentSubmitted
+from tests import events
+from tests.bus.conftest import MortalServer
+from tests.bus.raw import RawClient, publish
+from tests.waiting import until
+
+
+async def test_it_answers_and_says_where_it_is(nats_server: NatsServer) -> None:
+    async with connect(nats_server.url("ilios"), name="test") as connection:
+        await connection.check()
+        assert connection.connected
+        assert connection.address == f"127.0.0.1:{nats_server.port}"
+    assert not connection.connected
+
+
+async def test_nobody_there_is_said_in_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "CONNECT_WITHIN", 0.3)
+    with socket.socket() as reserved:
+        reserved.bind(("127.0.0.1", 0))
+        url = f"nats://127.0.0.1:{reserved.getsockname()[1]}"
+        with pytest.raises(BusUnavailable, match=r"cannot connect.*(refused|failed)"):
+            async with asyncio.timeout(5), connect(url, name="test"):
+                pytest.fail("there is nobody")
+
+
+async def test_wrong_credentials_are_said_in_time(
+    nats_server: NatsServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "CONNECT_WITHIN", 0.5)
+    url = f"nats://ilios:guess@127.0.0.1:{nats_server.port}"
+    with pytest.raises(BusUnavailable, match="Authorization Violation"):
+        async with asyncio.timeout(5), connect(url, name="test"):
+            pytest.fail("anybody may come in")
+
+
+async def test_an_old_server_is_refused(
+    connection: Connection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await connection.check()
+    monkeypatch.setattr(module, "MINIMUM_VERSION", (99, 0))
+    with pytest.raises(BusUnavailable, match=r"too old: 99\.0"):
+        await connection.check()
+
+
+async def test_it_finds_a_restarted_server_and_tells_its_listeners(mortal: MortalServer) -> None:
+    told = asyncio.Event()
+    async with connect(mortal.url("ilios"), name="test") as connection:
+        forget = connection.on_reconnect(told.set)
+        await mortal.kill()
+        await until(lambda: not connection.connected)
+        with pytest.raises(BusUnavailable):
+            await connection.request("$JS.API.INFO", b"")
+        with pytest.raises(BusUnavailable):
+            await connection.check()
+        await mortal.start()
+        await asyncio.wait_for(told.wait(), 10)
+        await connection.check()
+        forget()
+        told.clear()
+        await mortal.kill()
+        await mortal.start()
+        await until(lambda: connection.connected)
+        await connection.check()
+        assert not told.is_set()
+
+
+async def test_an_error_the_server_hangs_up_after_is_survived(connection: Connection) -> None:
+    """The client by itself would close for ever, and the service with it."""
+    again = asyncio.Event()
+    connection.on_reconnect(again.set)
+    await connection.client._process_err("'maximum payload violation'")
+    await asyncio.wait_for(again.wait(), 10)
+    assert await Publisher(connection).say(events.submitted()) == 1
+
+
+async def test_leaving_while_the_server_is_down_does_not_hang(mortal: MortalServer) -> None:
+    async with asyncio.timeout(5):
+        async with connect(mortal.url("ilios"), name="test") as connection:
+            await mortal.kill()
+            await until(lambda: not connection.connected)
+
+
+async def test_other_clients_do_not_see_our_answers(
+    nats_server: NatsServer, connection: Connection
+) -> None:
+    """What we are told lies beside the inboxes that a publisher may listen to as a whole."""
+    async with RawClient(nats_server.url("publisher")) as spy:
+        assert await spy.say(b"SUB _INBOX.> 1\r\n") == b""
+        await Publisher(connection).say(events.submitted())
+        await connection.check()
+        assert await spy.say(b"") == b""
+        assert b"Permissions Violation" in await spy.say(b"SUB _ILIOS.> 2\r\n")
+
+
+SUBJECT = b"ilios.document.submitted.p05.default." + events.name(1).encode()
+POISON = {
+    "a subject that is not UTF-8": publish(b"ilios.document.submitted.p05.\xff\xfe.x", b"{}"),
+    "a vertical tab in the subject": publish(b"ilios.document.submitted.p05.a\x0bb.x", b"{}"),
+    "a carriage return in the subject": publish(b"ilios.document.submitted.p05.a\rb.x", b"{}"),
+    "a NUL in the subject": publish(b"ilios.document.submitted.p05.a\0b.x", b"{}"),
+    "a wildcard in the subject": publish(b"ilios.document.submitted.p05.*.>", b"{}"),
+    "a very long subject": publish(b"ilios.document.submitted.p05." + b"z" * 4000, b"{}"),
+    "a header of one byte": publish(SUBJECT, b"{}", header=b"N"),
+    "a header without an end": publish(SUBJECT, b"{}", header=b"NATS/1.0"),
+    "a header that is not UTF-8": publish(SUBJECT, b"", header=b"NATS/1.0\r\n\xff: \xff\r\n\r\n"),
+    "a status that is not UTF-8": publish(SUBJECT, b"", header=b"NATS/1.0 \xff\xff \xff\r\n\r\n"),
+    "a status": publish(SUBJECT, b"", header=b"NATS/1.0 409 Consumer Deleted\r\n\r\n"),
+    "the end of the consumer": publish(
+        SUBJECT,
+        b"",
+        header=b"NATS/1.0\r\nStatus: 409\r\nDescription: Consumer Deleted\r\n\r\n",
+    ),
+    "an idle heartbeat": publish(SUBJECT, b"", header=b"NATS/1.0\r\nStatus: 100\r\n\r\n"),
+}
+
+
+@pytest.mark.parametrize("poison", POISON.values(), ids=list(POISON))
+async def test_nothing_on_the_log_can_stop_us_from_reading_on(
+    nats_server: NatsServer, connection: Connection, poison: bytes
+) -> None:
+    async with RawClient(nats_server.url("publisher")) as publisher:
+        assert await publisher.say(poison) == b""
+        assert await publisher.say(publish(SUBJECT, b"after")) == b""
+    reader = Reader(connection, "test", "A test", (DocumentSubmitted,))
+    async with asyncio.timeout(5), reader.read_after(0, 10) as reading:
+        bodies: list[bytes] = []
+        while len(bodies) < 2:
+            bodies += [delivery.body for delivery in await reading.group(10)]
+    assert bodies[-1] == b"after"
+    assert await Publisher(connection).say(events.submitted(2)) == 3
+
+
+async def test_the_streams_are_made_once_and_left_alone(connection: Connection) -> None:
+    js = connection.jetstream
+    config = (await js.stream_info(streams.EVENTS)).config
+    await js.update_stream(config.evolve(max_age=24 * 3600.0))
+    await streams.ensure(js)
+    assert (await js.stream_info(streams.EVENTS)).config.max_age == 24 * 3600.0
+
+
+async def test_streams_on_a_server_that_does_not_answer_are_an_error(mortal: MortalServer) -> None:
+    async with connect(mortal.url("ilios"), name="test") as connection:
+        await mortal.kill()
+        await until(lambda: not connection.connected)
+        js = connection.client.jetstream(timeout=0.2)
+        with pytest.raises(BusUnavailable, match=streams.EVENTS):
+            await streams.ensure(js)
+
+
+async def test_a_log_made_anew_is_another_log(connection: Connection) -> None:
+    publisher = Publisher(connection)
+    before = await streams.identity(connection.jetstream)
+    await publisher.say(events.submitted())
+    grown = await streams.identity(connection.jetstream)
+    assert (grown.created, grown.last_sequence) == (before.created, 1)
+    await connection.jetstream.delete_stream(streams.EVENTS)
+    await streams.ensure(connection.jetstream)
+    after = await streams.identity(connection.jetstream)
+    assert after.created != before.created
+    assert after.last_sequence == 0

@@ -1,0 +1,72 @@
+"""A delivery knows its place from its reply subject, in the old form and in the new one."""
+
+from datetime import UTC, datetime
+
+import nats.errors
+import pytest
+from nats.aio.client import Client
+from nats.aio.msg import Msg
+
+from bus.delivery import Delivery
+
+OLD = "$JS.ACK.ILIOS_EVENTS.fetcher-high.3.42.17.1768473000123456000.9"
+NEW = "$JS.ACK.hub.Xy12Ab.ILIOS_EVENTS.fetcher-high.3.42.17.1768473000123456000.9"
+
+
+class DeafClient(Client):
+    """Keeps what is published, or refuses it."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.published: list[tuple[str, bytes]] = []
+        self.fails: Exception | None = None
+
+    async def publish(
+        self,
+        subject: str,
+        payload: bytes = b"",
+        reply: str = "",
+        headers: dict[str, str] | None = None,
+    ) -> None:
+        if self.fails:
+            raise self.fails
+        self.published.append((subject, payload))
+
+
+def delivery(reply: str, client: Client | None = None) -> Delivery:
+    client = client or DeafClient()
+    return Delivery(client, Msg(_client=client, subject="a.b", reply=reply, data=b"body"))
+
+
+@pytest.mark.parametrize("reply", [OLD, NEW, NEW + ".random"], ids=["v1", "v2", "v2 longer"])
+def test_attempt_sequences_and_time_are_read_from_the_reply_subject(reply: str) -> None:
+    held = delivery(reply)
+    assert (held.attempt, held.sequence, held.consumer_sequence) == (3, 42, 17)
+    stored_at = datetime(2026, 1, 15, 10, 30, 0, 123456, tzinfo=UTC)
+    assert abs((held.stored_at - stored_at).total_seconds()) < 1e-5
+    assert (held.subject, held.body) == ("a.b", b"body")
+
+
+async def test_answers_are_the_words_of_the_protocol() -> None:
+    client = DeafClient()
+    held = delivery(OLD, client)
+    await held.ack()
+    await held.nak(1.5)
+    await held.nak(0)
+    await held.in_progress()
+    await held.term()
+    assert client.published == [
+        (OLD, b"+ACK"),
+        (OLD, b'-NAK {"delay":1500000000}'),
+        (OLD, b'-NAK {"delay":0}'),
+        (OLD, b"+WPI"),
+        (OLD, b"+TERM"),
+    ]
+
+
+async def test_an_answer_that_cannot_be_sent_is_nobodys_error() -> None:
+    client = DeafClient()
+    client.fails = ConnectionResetError()
+    await delivery(OLD, client).ack()
+    client.fails = nats.errors.ConnectionClosedError()
+    await delivery(OLD, client).nak(1)

@@ -1,0 +1,133 @@
+"""What was said is on disk, once; what could not be said is an error that says why."""
+
+import asyncio
+
+import pytest
+from nats.js.api import StreamConfig
+
+from bus import streams
+from bus.connection import Connection, connect
+from bus.errors import BusFull, BusUnavailable, EventTooLarge
+from bus.publisher import Publisher, message_id
+from schemas.documents import AnyDocumentEvent
+from tests import events
+from tests.bus.conftest import MortalServer
+
+SUBJECT = f"ilios.document.submitted.p05.default.{events.name(1)}"
+
+
+async def messages(connection: Connection) -> int:
+    return (await connection.jetstream.stream_info(streams.EVENTS)).state.messages
+
+
+async def change(connection: Connection, **settings: int) -> None:
+    config: StreamConfig = (await connection.jetstream.stream_info(streams.EVENTS)).config
+    await connection.jetstream.update_stream(config.evolve(**settings))
+
+
+async def test_an_event_lies_on_the_log_under_its_subject(connection: Connection) -> None:
+    sequence = await Publisher(connection).say(events.submitted())
+    message = await connection.jetstream.get_msg(streams.EVENTS, sequence)
+    assert message.subject == SUBJECT
+    assert message.headers == {"Nats-Msg-Id": f"default:{events.name(1)}:submitted"}
+
+
+async def test_an_event_said_twice_is_on_the_log_once(connection: Connection) -> None:
+    publisher = Publisher(connection)
+    first, second = await publisher.say(events.submitted()), await publisher.say(events.submitted())
+    assert first == second
+    assert await messages(connection) == 1
+
+
+def test_events_that_differ_in_anything_that_names_them_have_ids_of_their_own() -> None:
+    said: list[AnyDocumentEvent] = [
+        events.submitted(),
+        events.submitted(2),
+        events.submitted(tenant="other"),
+        events.failed(),
+        events.fetched(),
+    ]
+    assert len({message_id(event) for event in said}) == len(said)
+
+
+async def test_nothing_is_said_while_the_server_is_down(mortal: MortalServer) -> None:
+    async with connect(mortal.url("ilios"), name="test") as connection:
+        await streams.ensure(connection.jetstream)
+        await mortal.kill()
+        with pytest.raises(BusUnavailable):
+            await Publisher(connection).say(events.submitted(), within=0.3)
+        await mortal.start()
+        assert await Publisher(connection).say(events.submitted(2)) == 1
+
+
+async def test_a_server_that_comes_back_in_time_is_waited_for(mortal: MortalServer) -> None:
+    async with connect(mortal.url("ilios"), name="test") as connection:
+        await streams.ensure(connection.jetstream)
+        publisher = Publisher(connection)
+        await publisher.say(events.submitted(1))
+        await mortal.kill()
+        saying = asyncio.create_task(publisher.say(events.submitted(2)))
+        with pytest.raises(TimeoutError):  # it is really waiting, not failed and forgotten
+            await asyncio.wait_for(asyncio.shield(saying), 0.2)
+        await mortal.start()
+        assert await saying == 2
+        assert await messages(connection) == 2
+
+
+async def test_a_frozen_server_is_not_believed(mortal: MortalServer) -> None:
+    """Every acknowledged event is there, every event is there once, however often it was tried."""
+    async with connect(mortal.url("ilios"), name="test") as connection:
+        await streams.ensure(connection.jetstream)
+        mortal.freeze()
+        saying = asyncio.create_task(Publisher(connection).say(events.submitted()))
+        try:
+            with pytest.raises(TimeoutError):
+                await asyncio.wait_for(asyncio.shield(saying), 0.3)
+        finally:
+            mortal.thaw()
+        await saying
+        assert await messages(connection) == 1
+
+
+@pytest.mark.parametrize("size", [streams.MAX_EVENT_BYTES, 2 * 1024 * 1024])
+async def test_what_is_larger_than_the_log_takes_is_refused(
+    connection: Connection, size: int
+) -> None:
+    publisher = Publisher(connection)
+    with pytest.raises(EventTooLarge):
+        await publisher.publish(SUBJECT, b"x" * size, {"Nats-Msg-Id": "x"})
+    assert await publisher.say(events.submitted()) == 1, "the connection did not survive it"
+
+
+@pytest.mark.parametrize("limit", [{"max_msgs": 1}, {"max_bytes": 500}])
+async def test_a_full_log_refuses_instead_of_forgetting(
+    connection: Connection, limit: dict[str, int]
+) -> None:
+    await change(connection, **limit)
+    publisher = Publisher(connection)
+    await publisher.say(events.failed(1))
+    with pytest.raises(BusFull):
+        await publisher.say(events.submitted(2))
+    assert (await connection.jetstream.get_msg(streams.EVENTS, 1)).data
+
+
+async def test_a_subject_no_stream_takes_is_an_error(connection: Connection) -> None:
+    with pytest.raises(BusUnavailable):
+        await Publisher(connection).publish("nowhere", b"", {}, within=0.1)
+
+
+async def test_a_closed_connection_is_an_error(mortal: MortalServer) -> None:
+    async with connect(mortal.url("ilios"), name="test") as connection:
+        pass
+    with pytest.raises(BusUnavailable):
+        await Publisher(connection).say(events.submitted(), within=0.1)
+
+
+async def test_a_cancelled_caller_leaves_the_publisher_usable(connection: Connection) -> None:
+    publisher = Publisher(connection)
+    saying = [asyncio.create_task(publisher.say(events.submitted(n))) for n in range(1, 21)]
+    await asyncio.sleep(0)
+    for task in saying[::2]:
+        task.cancel()
+    await asyncio.gather(*saying, return_exceptions=True)
+    assert await publisher.say(events.submitted(21)) == await messages(connection)

@@ -1,0 +1,185 @@
+"""Deliveries of one durable: never too many, never none for long."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+import msgspec
+import pytest
+
+from bus import streams
+from bus.connection import Connection, connect
+from bus.consumers import LANES, Consumer, ensure_lanes
+from bus.delivery import Delivery
+from bus.errors import BusUnavailable
+from bus.publisher import Publisher
+from bus.pull import Pull
+from schemas.documents import DocumentSubmitted
+from tests import events
+from tests.bus.conftest import MortalServer
+from tests.waiting import until
+
+CONSUMER = Consumer(name="test", description="A test", hears=DocumentSubmitted, ack_within=1.0)
+NORMAL = CONSUMER.durable(LANES[1])
+
+
+class Puller:
+    """A pull, and waiting for what it brings."""
+
+    def __init__(self, connection: Connection, capacity: int) -> None:
+        self.arrived = asyncio.Event()
+        self.pull = Pull(connection, NORMAL, capacity, self.arrived.set)
+
+    async def take(self) -> Delivery:
+        async with asyncio.timeout(10):
+            while (delivery := self.pull.take()) is None:
+                self.arrived.clear()
+                await self.arrived.wait()
+        return delivery
+
+
+@asynccontextmanager
+async def pulling(connection: Connection, capacity: int) -> AsyncIterator[Puller]:
+    await ensure_lanes(connection.jetstream, CONSUMER)
+    puller = Puller(connection, capacity)
+    async with puller.pull.open():
+        yield puller
+
+
+async def say(connection: Connection, first: int, last: int) -> None:
+    publisher = Publisher(connection)
+    await asyncio.gather(*(publisher.say(events.submitted(n)) for n in range(first, last + 1)))
+
+
+async def handed_out(connection: Connection) -> int:
+    """Say how many deliveries the server believes to be in our hands."""
+    return (await connection.jetstream.consumer_info(streams.EVENTS, NORMAL)).num_ack_pending or 0
+
+
+@pytest.mark.parametrize("capacity", [1, 2, 7])
+async def test_never_more_than_the_capacity_waits_here(
+    connection: Connection, capacity: int
+) -> None:
+    await say(connection, 1, 30)
+    async with pulling(connection, capacity) as puller:
+        await until(lambda: len(puller.pull.waiting) == capacity)
+        assert await handed_out(connection) == capacity
+        sequences = []
+        for _ in range(30):
+            delivery = await puller.take()
+            assert len(puller.pull.waiting) <= capacity
+            sequences.append(delivery.sequence)
+            await delivery.ack()
+        assert sequences == list(range(1, 31))
+
+
+async def test_what_comes_later_is_delivered_at_once(connection: Connection) -> None:
+    async with pulling(connection, 4) as puller:
+        for number in range(1, 12):
+            taking = asyncio.create_task(puller.take())
+            await say(connection, number, number)
+            assert (await asyncio.wait_for(taking, 2)).sequence == number
+
+
+async def test_it_goes_on_when_the_server_was_killed(mortal: MortalServer) -> None:
+    async with connect(mortal.url("ilios"), name="test") as connection:
+        await streams.ensure(connection.jetstream)
+        async with pulling(connection, 4) as puller:
+            heard: set[int] = set()
+            for round_ in range(3):
+                await say(connection, round_ * 10 + 1, round_ * 10 + 10)
+                while len(heard) < (round_ + 1) * 10:
+                    delivery = await puller.take()
+                    await delivery.ack()
+                    heard.add(delivery.sequence)
+                await mortal.kill()
+                await until(lambda: not connection.connected)
+                await mortal.start()
+            assert heard == set(range(1, 31))
+
+
+async def test_a_request_the_server_forgot_is_made_again(
+    connection: Connection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As when a message was lost on its way: no word from the server, and nothing granted comes."""
+    monkeypatch.setattr("bus.pull.HEARTBEAT", 0.1)
+    monkeypatch.setattr("bus.pull.SILENT_AFTER", 0.2)
+    await ensure_lanes(connection.jetstream, CONSUMER)
+    puller = Puller(connection, 4)
+    publish = connection.client.publish
+    lost: list[str] = []
+
+    async def lose_the_first(subject: str, *rest: object, **named: object) -> None:
+        if "MSG.NEXT" in subject and not lost:
+            lost.append(subject)
+        else:
+            await publish(subject, *rest, **named)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(connection.client, "publish", lose_the_first)
+    async with puller.pull.open():
+        await until(lambda: bool(lost))
+        await say(connection, 1, 1)
+        assert (await puller.take()).sequence == 1
+
+
+async def test_a_refused_request_is_not_repeated_in_a_tight_loop(
+    connection: Connection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await ensure_lanes(connection.jetstream, CONSUMER)
+    config = (await connection.jetstream.consumer_info(streams.EVENTS, NORMAL)).config
+    changed = {"stream_name": streams.EVENTS, "config": config.as_dict() | {"max_batch": 1}}
+    subject = f"$JS.API.CONSUMER.CREATE.{streams.EVENTS}.{NORMAL}"
+    await connection.request(subject, msgspec.json.encode(changed))
+    asked: list[str] = []
+    publish = connection.client.publish
+
+    async def count(subject: str, *rest: object, **named: object) -> None:
+        asked.append(subject)
+        await publish(subject, *rest, **named)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(connection.client, "publish", count)
+    async with Puller(connection, 4).pull.open():
+        await until(lambda: len(asked) >= 2)
+        loop = asyncio.get_running_loop()
+        started, before = loop.time(), len(asked)
+        await until(lambda: len(asked) >= before + 2)
+        assert loop.time() - started > 0.2
+
+
+async def test_a_consumer_that_was_deleted_is_an_error(connection: Connection) -> None:
+    async with pulling(connection, 4) as puller:
+        await say(connection, 1, 1)
+        await puller.take()
+        await connection.jetstream.delete_consumer(streams.EVENTS, NORMAL)
+        with pytest.raises(BusUnavailable, match="gone"):
+            await puller.take()
+    async with pulling(connection, 4) as puller:
+        assert (await puller.take()).sequence == 1
+
+
+async def test_a_consumer_that_never_was_is_an_error(connection: Connection) -> None:
+    puller = Puller(connection, 4)
+    async with puller.pull.open():
+        with pytest.raises(BusUnavailable, match="gone"):
+            await puller.take()
+
+
+async def test_what_was_on_its_way_when_pulling_ends_is_not_lost_from_sight(
+    connection: Connection,
+) -> None:
+    await say(connection, 1, 200)
+    for _ in range(3):
+        async with pulling(connection, 50) as puller:
+            await puller.take()
+        assert await handed_out(connection) == len(puller.pull.waiting) + 1
+        for delivery in puller.pull.waiting:
+            await delivery.nak(0)
+        await connection.jetstream.delete_consumer(streams.EVENTS, NORMAL)
+
+
+async def test_leaving_while_the_server_is_down_does_not_hang(mortal: MortalServer) -> None:
+    async with connect(mortal.url("ilios"), name="test") as connection:
+        await streams.ensure(connection.jetstream)
+        async with asyncio.timeout(5), pulling(connection, 4):
+            await mortal.kill()
+            await until(lambda: not connection.connected)

@@ -1,0 +1,94 @@
+"""Events for tests: whole histories of documents, true to form."""
+
+from datetime import UTC, datetime
+
+from actors.writes import Entry
+from schemas.documents import (
+    AnyDocumentEvent,
+    Blob,
+    DocumentCompleted,
+    DocumentConverted,
+    DocumentFailed,
+    DocumentFetched,
+    DocumentSubmitted,
+    Inline,
+    Source,
+)
+
+SHA256 = "2c26b46b68ffc68ff99b453c1d30413413422d706483bfa0f98a5e886266e7ae"
+SUBMITTED_AT = datetime(2026, 1, 15, 10, 30, tzinfo=UTC)
+COMPLETED_AT = datetime(2026, 1, 15, 10, 31, tzinfo=UTC)
+
+
+def name(number: int) -> str:
+    """Return the id of the ``number``-th document."""
+    return f"document{number:016d}"
+
+
+def submitted(
+    number: int = 1,
+    *,
+    source: Source | None = None,
+    priority: int = 5,
+    tenant: str = "default",
+    file_name: str = "hello.txt",
+    submitted_at: datetime | None = SUBMITTED_AT,
+) -> DocumentSubmitted:
+    return DocumentSubmitted(
+        document_id=name(number),
+        tenant=tenant,
+        priority=priority,
+        source=source or Inline(b"foo"),
+        file_name=file_name,
+        content_type="text/plain",
+        submitted_at=submitted_at,
+    )
+
+
+def fetched(number: int = 1, *, key: str = "original", priority: int = 5) -> DocumentFetched:
+    return DocumentFetched(
+        document_id=name(number),
+        priority=priority,
+        original=Blob(key, 3, SHA256),
+        content_type="application/pdf",
+    )
+
+
+def converted(number: int = 1, *, pages: int = 3, key: str = "markdown") -> DocumentConverted:
+    return DocumentConverted(
+        document_id=name(number),
+        markdown=Blob(key, 9, SHA256),
+        pages=pages,
+        engine="local",
+        model="none",
+        seconds=0.5,
+        input_tokens=12,
+        output_tokens=34,
+    )
+
+
+def completed(number: int = 1) -> DocumentCompleted:
+    return DocumentCompleted(
+        document_id=name(number),
+        file_name="hello.txt",
+        content_type="application/pdf",
+        original=Blob("original", 3, SHA256),
+        markdown=Blob("markdown", 9, SHA256),
+        pages=3,
+        engine="local",
+        model="none",
+        seconds=0.5,
+        input_tokens=12,
+        output_tokens=34,
+        submitted_at=SUBMITTED_AT,
+        completed_at=COMPLETED_AT,
+    )
+
+
+def failed(number: int = 1, *, code: str = "corrupt", reason: str = "It is.") -> DocumentFailed:
+    return DocumentFailed(document_id=name(number), code=code, reason=reason, attempts=2)
+
+
+def entry(sequence: int, event: AnyDocumentEvent) -> Entry:
+    """Say where ``event`` lies on the log, and that it came there in its sequence-th second."""
+    return Entry(sequence, datetime.fromtimestamp(1_768_473_000 + sequence, UTC), event)

@@ -1,0 +1,146 @@
+"""Whoever publishes to the bus gets the same as whoever comes by HTTP."""
+
+import asyncio
+import base64
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import aiohttp
+import msgspec
+import nats
+import pytest
+from aiohttp import web
+from nats.aio.client import Client
+
+from schemas.ids import new_id
+from tests import documents
+from tests.journeys.running import RunningService, running
+from tests.waiting import until
+
+
+@pytest.fixture
+async def source() -> AsyncIterator[str]:
+    """The address of an HTTP server that has one document."""
+
+    async def document(_: web.Request) -> web.Response:
+        return web.Response(body=documents.pdf("Fetched from afar"))
+
+    app = web.Application()
+    app.router.add_get("/a.pdf", document)
+    runner = web.AppRunner(app)
+    await runner.setup()
+    await web.TCPSite(runner, "127.0.0.1", 0).start()
+    yield f"127.0.0.1:{runner.addresses[0][1]}"
+    await runner.cleanup()
+
+
+@pytest.fixture
+async def service(tmp_path: Path, source: str) -> AsyncIterator[RunningService]:
+    """A service that may fetch from ``source``."""
+    async with running(tmp_path, ILIOS_DOWNLOAD_ALLOW=source) as service:
+        yield service
+
+
+@pytest.fixture
+async def publisher(service: RunningService) -> AsyncIterator[Client]:
+    """Any NATS client, with the credentials the service hands out to publishers."""
+    client = await nats.connect((service.data_dir / "nats" / "publisher.url").read_text().strip())
+    yield client
+    await client.close()
+
+
+async def _publish(client: Client, document_id: str, source: dict[str, str]) -> None:
+    event = {"type": "document.submitted/1", "document_id": document_id, "source": source}
+    subject = f"ilios.document.submitted.p05.default.{document_id}"
+    acknowledged = await client.request(subject, msgspec.json.encode(event), timeout=5)
+    assert msgspec.json.decode(acknowledged.data).get("seq")
+
+
+async def _status(service: RunningService, document_id: str) -> dict[str, str]:
+    async with (
+        aiohttp.ClientSession() as session,
+        session.get(f"{service.url}/api/documents/status/{document_id}") as answer,
+    ):
+        assert answer.status == 200
+        status: dict[str, str] = await answer.json()
+        return status
+
+
+async def _text(service: RunningService, document_id: str) -> str:
+    async with (
+        aiohttp.ClientSession() as session,
+        session.get(f"{service.url}/api/documents/{document_id}") as answer,
+    ):
+        assert answer.status == 200
+        return (await answer.text()).strip()
+
+
+async def test_a_document_in_the_event_itself_is_converted(
+    service: RunningService, publisher: Client
+) -> None:
+    document_id = new_id()
+    ended = await publisher.subscribe(f"ilios.document.completed.*.default.{document_id}")
+    data = base64.b64encode(documents.pdf("Carried by the event")).decode()
+
+    await _publish(publisher, document_id, {"kind": "inline", "data": data})
+
+    completed = msgspec.json.decode((await ended.next_msg(timeout=20)).data)
+    assert completed["pages"] == 1
+    assert await _text(service, document_id) == "Carried by the event"
+
+
+async def test_a_document_at_an_address_is_fetched_and_converted(
+    service: RunningService, publisher: Client, source: str
+) -> None:
+    document_id = new_id()
+
+    await _publish(publisher, document_id, {"kind": "url", "url": f"http://{source}/a.pdf"})
+
+    await until(lambda: _is(service, document_id, "completed"), within=20)
+    assert await _text(service, document_id) == "Fetched from afar"
+
+
+@pytest.mark.parametrize(
+    "url",
+    ["http://localhost:8080/a.pdf", "http://169.254.169.254/latest", "http://[::ffff:127.0.0.1]/a"],
+)
+async def test_an_address_that_is_not_public_fails_the_document(
+    service: RunningService, publisher: Client, url: str
+) -> None:
+    document_id = new_id()
+
+    await _publish(publisher, document_id, {"kind": "url", "url": url})
+
+    await until(lambda: _is(service, document_id, "failed"), within=20)
+    status = await _status(service, document_id)
+    assert status["code"] == "source_refused"
+    assert "127.0.0.1" not in status["error"]
+
+
+async def test_a_malformed_event_becomes_a_dead_letter_and_blocks_nobody(
+    service: RunningService, publisher: Client
+) -> None:
+    broken, fine = new_id(), new_id()
+    subject = f"ilios.document.submitted.p05.default.{broken}"
+    await publisher.request(subject, b'{"type": "document.submitted/1", "oops', timeout=5)
+    data = base64.b64encode(documents.pdf("Not held up")).decode()
+    await _publish(publisher, fine, {"kind": "inline", "data": data})
+
+    await until(lambda: _is(service, fine, "completed"), within=20)
+    operator = await nats.connect((service.data_dir / "nats" / "operator.url").read_text().strip())
+    try:
+        letter = await asyncio.wait_for(
+            operator.jetstream().get_last_msg(
+                "ILIOS_DEAD_LETTERS", f"ilios.dead.submitted.default.{broken}"
+            ),
+            5,
+        )
+    finally:
+        await operator.close()
+    assert letter.data == b'{"type": "document.submitted/1", "oops'
+    assert letter.headers is not None
+    assert "malformed" in letter.headers["Ilios-Reason"]
+
+
+async def _is(service: RunningService, document_id: str, state: str) -> bool:
+    return (await _status(service, document_id))["status"] == state

@@ -1,0 +1,128 @@
+"""Starting and stopping: work outlives the process, and nobody treads on another's feet."""
+
+import asyncio
+import os
+import sys
+from pathlib import Path
+
+import aiohttp
+
+from tests import documents
+from tests.journeys.running import ROOT, RunningService, running
+from tests.waiting import until
+
+
+async def _submit(session: aiohttp.ClientSession, service: RunningService, words: str) -> str:
+    form = aiohttp.FormData()
+    form.add_field("file", documents.pdf(words), filename="a.pdf")
+    async with session.post(f"{service.url}/api/documents/submit", data=form) as answer:
+        assert answer.status == 202
+        return str((await answer.json())["id"])
+
+
+async def _state(session: aiohttp.ClientSession, service: RunningService, document: str) -> str:
+    async with session.get(f"{service.url}/api/documents/status/{document}") as answer:
+        assert answer.status == 200, "what was accepted is never unknown"
+        return str((await answer.json())["status"])
+
+
+async def test_a_service_stopped_under_load_finishes_the_work_after_the_next_start(
+    tmp_path: Path,
+) -> None:
+    async with running(tmp_path) as service, aiohttp.ClientSession() as session:
+        ids = await asyncio.gather(*(_submit(session, service, f"Word {n}") for n in range(60)))
+
+        assert await service.stop() == 0
+
+        await service.start()
+        for number, document in enumerate(ids):
+
+            async def completed(document: str = document) -> bool:
+                return await _state(session, service, document) == "completed"
+
+            await until(completed, within=30)
+            async with session.get(f"{service.url}/api/documents/{document}") as answer:
+                assert (await answer.text()).strip() == f"Word {number}"
+
+
+async def test_a_second_service_on_the_same_data_refuses_and_says_what_to_do(
+    tmp_path: Path,
+) -> None:
+    async with running(tmp_path):
+        code, _, errors = await _ilios("serve", ILIOS_DATA_DIR=str(tmp_path), PORT="0")
+
+    assert code == 3
+    assert "in use by another process" in errors
+    assert "ILIOS_DATA_DIR" in errors
+
+
+async def test_a_service_whose_port_is_taken_says_so_and_leaves_nothing_running(
+    tmp_path: Path,
+) -> None:
+    async with running(tmp_path / "one") as service:
+        port = service.url.rpartition(":")[2]
+        code, _, errors = await _ilios("serve", ILIOS_DATA_DIR=str(tmp_path / "two"), PORT=port)
+
+    assert code == 3
+    assert f"port {port}" in errors
+    assert "PORT" in errors
+
+
+async def test_two_services_live_side_by_side(tmp_path: Path) -> None:
+    async with (
+        running(tmp_path / "one", ILIOS_NATS_PORT="4222") as one,
+        running(tmp_path / "two", ILIOS_NATS_PORT="4222") as two,
+        aiohttp.ClientSession() as session,
+    ):
+        mine = await _submit(session, one, "Mine")
+
+        async with session.get(f"{two.url}/api/documents/status/{mine}") as answer:
+            assert answer.status == 404
+
+
+async def test_the_service_uses_a_bus_of_ours_when_told_to(tmp_path: Path) -> None:
+    async with running(tmp_path / "bus") as owner:
+        address = (tmp_path / "bus" / "nats" / "operator.url").read_text().strip()
+        await owner.kill("engine") if owner.children("engines.child") else None
+        async with (
+            running(tmp_path / "guest", NATS_URL=address) as guest,
+            aiohttp.ClientSession() as session,
+        ):
+            assert guest.children("nats-server") == []
+            async with session.get(f"{guest.url}/health") as answer:
+                assert (await answer.json())["services"]["bus"] == "connected"
+
+
+async def test_settings_that_cannot_be_used_are_all_named_at_once() -> None:
+    code, _, errors = await _ilios("check", PORT="many", WORKER_COUNT="0", S3_BUCKET="documents")
+
+    assert code == 2
+    for variable in ("PORT", "WORKER_COUNT", "S3_BUCKET"):
+        assert variable in errors
+
+
+async def test_check_shows_the_settings_in_effect_but_no_secret() -> None:
+    code, shown, _ = await _ilios("check", PORT="8080", API_KEY="canary-of-the-mine")
+
+    assert code == 0
+    assert "8080" in shown
+    assert "***" in shown
+    assert "canary" not in shown
+
+
+async def _ilios(command: str, *words: str, **environ: str) -> tuple[int, str, str]:
+    process = await asyncio.create_subprocess_exec(
+        sys.executable,
+        "-m",
+        "ilios",
+        command,
+        *words,
+        cwd=ROOT,
+        env={"PATH": os.environ["PATH"], "ILIOS_NATS_PORT": "0", **environ},
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.PIPE,
+    )
+    async with asyncio.timeout(60):
+        out, errors = await process.communicate()
+    assert process.returncode is not None
+    return process.returncode, out.decode(), errors.decode()

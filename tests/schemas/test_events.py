@@ -1,0 +1,151 @@
+"""What was once said can be read for ever; what never could be meant is refused by name."""
+
+import json
+from pathlib import Path
+from typing import Any, get_args
+
+import msgspec
+import pytest
+
+from schemas.documents import (
+    MAX_INLINE_BYTES,
+    AnyDocumentEvent,
+    DocumentConverted,
+    DocumentFailed,
+    DocumentSubmitted,
+    Inline,
+    Remote,
+    Stored,
+)
+from tests import events
+
+GOLDEN = sorted((Path(__file__).parent / "golden").glob("*.json"))
+
+ORIGINALS: dict[str, AnyDocumentEvent] = {
+    "document.submitted.1.inline": events.submitted(),
+    "document.submitted.1.stored": events.submitted(
+        source=Stored(3, events.SHA256), priority=10, tenant="acme-1"
+    ),
+    "document.submitted.1.url": events.submitted(source=Remote("https://example.com/a.pdf")),
+    "document.submitted.1.least": DocumentSubmitted(
+        document_id=events.name(1), source=Remote("https://example.com/a.pdf")
+    ),
+    "document.fetched.1": events.fetched(),
+    "document.fetched.1.more": events.fetched(),
+    "document.converted.1": events.converted(),
+    "document.converted.1.least": msgspec.structs.replace(
+        events.converted(), input_tokens=0, output_tokens=0
+    ),
+    "document.completed.1": events.completed(),
+    "document.failed.1": events.failed(),
+    "document.failed.1.least": msgspec.structs.replace(events.failed(), attempts=1),
+}
+
+
+def decode(body: bytes) -> AnyDocumentEvent:
+    event: AnyDocumentEvent = msgspec.json.decode(body, type=AnyDocumentEvent)
+    return event
+
+
+def test_every_golden_file_has_an_original_and_the_other_way_round() -> None:
+    assert [file.stem for file in GOLDEN] == sorted(ORIGINALS)
+
+
+@pytest.mark.parametrize("file", GOLDEN, ids=lambda file: file.stem)
+def test_an_event_of_every_version_is_read_for_ever(file: Path) -> None:
+    assert decode(file.read_bytes()) == ORIGINALS[file.stem]
+
+
+@pytest.mark.parametrize("word", get_args(AnyDocumentEvent), ids=lambda word: word.__name__)
+def test_every_event_has_a_golden_file_of_its_version(word: type[AnyDocumentEvent]) -> None:
+    tag = str(word.__struct_config__.tag)
+    assert any(name.startswith(tag.replace("/", ".")) for name in ORIGINALS)
+    kind, _, version = tag.partition("/")
+    assert kind == "document." + word.__name__.removeprefix("Document").lower()
+    assert version.isdecimal()
+
+
+@pytest.mark.parametrize("event", ORIGINALS.values(), ids=list(ORIGINALS))
+def test_what_is_written_is_read_back(event: AnyDocumentEvent) -> None:
+    assert decode(msgspec.json.encode(event)) == event
+
+
+def test_the_type_stands_first_on_the_wire() -> None:
+    assert msgspec.json.encode(events.failed()).startswith(b'{"type":"document.failed/1",')
+
+
+WRONG: list[tuple[str, object, str]] = [
+    ("document_id", "short", "$.document_id"),
+    ("document_id", "document000000000000001\n", "$.document_id"),
+    ("document_id", "Document0000000000000001", "$.document_id"),
+    ("tenant", "a.b", "$.tenant"),
+    ("tenant", "", "$.tenant"),
+    ("priority", 0, "$.priority"),
+    ("priority", 11, "$.priority"),
+    ("priority", True, "$.priority"),
+    ("priority", "5", "$.priority"),
+    ("retention_days", 0, "$.retention_days"),
+    ("retention_days", 3651, "$.retention_days"),
+    ("retention_days", 10**30, "$.retention_days"),
+    ("file_name", "", "$.file_name"),
+    ("file_name", "a" * 256, "$.file_name"),
+    ("content_type", "a" * 256, "$.content_type"),
+    ("operation", "burn", "$.operation"),
+    ("submitted_at", "yesterday", "$.submitted_at"),
+    ("submitted_at", 5, "$.submitted_at"),
+    ("source", {"kind": "ftp"}, "$.source.kind"),
+    ("source", {"kind": "url", "url": ""}, "$.source.url"),
+    ("source", {"kind": "url", "url": "h" * 2049}, "$.source.url"),
+    ("source", {"kind": "stored", "size": -1, "sha256": events.SHA256}, "$.source.size"),
+    ("source", {"kind": "stored", "size": 1, "sha256": "A" * 64}, "$.source.sha256"),
+    ("source", {"kind": "inline", "data": "not base64"}, "$.source.data"),
+    ("source", {"kind": "inline"}, "`data`"),
+    ("type", "document.submitted/2", "$.type"),
+    ("type", "document.burnt/1", "$.type"),
+]
+
+
+@pytest.mark.parametrize(("member", "value", "named"), WRONG)
+def test_a_wrong_value_is_refused_by_name(member: str, value: object, named: str) -> None:
+    whole: dict[str, Any] = json.loads(msgspec.json.encode(events.submitted()))
+    assert decode(json.dumps(whole).encode())
+    with pytest.raises(msgspec.ValidationError) as refusal:
+        decode(json.dumps(whole | {member: value}).encode())
+    assert named in str(refusal.value)
+
+
+@pytest.mark.parametrize("member", ["type", "document_id", "source"])
+def test_what_is_missing_is_named(member: str) -> None:
+    whole = json.loads(msgspec.json.encode(events.submitted()))
+    del whole[member]
+    with pytest.raises(msgspec.ValidationError, match=member):
+        decode(json.dumps(whole).encode())
+
+
+def test_an_inline_document_has_a_most() -> None:
+    event = events.submitted(source=Inline(b"x" * MAX_INLINE_BYTES))
+    assert decode(msgspec.json.encode(event)) == event
+    with pytest.raises(msgspec.ValidationError, match=r"\$\.source\.data"):
+        decode(msgspec.json.encode(events.submitted(source=Inline(b"x" * (MAX_INLINE_BYTES + 1)))))
+
+
+@pytest.mark.parametrize("number", ["1e400", "-1e400", "NaN", "Infinity"])
+def test_what_cannot_be_written_again_is_not_read(number: str) -> None:
+    body = msgspec.json.encode(events.converted()).replace(
+        b'"seconds":0.5', b'"seconds":%s' % number.encode()
+    )
+    assert number.encode() in body
+    with pytest.raises(msgspec.DecodeError):
+        decode(body)
+
+
+def test_a_reason_with_half_a_character_is_not_read() -> None:
+    with pytest.raises(msgspec.DecodeError):
+        decode(msgspec.json.encode(events.failed()).replace(b"It is.", b"\\ud800"))
+
+
+def test_events_cannot_be_changed() -> None:
+    for event in (events.failed(), events.converted()):
+        assert isinstance(event, DocumentFailed | DocumentConverted)
+        with pytest.raises(AttributeError):
+            event.tenant = "other"  # type: ignore[misc]
