@@ -27,7 +27,7 @@ from .ports import (
 )
 
 BLAMED_CRASHES = 2  # engines a document may take down before it is held to be the cause
-OUTSIDE_CRASHES = 10  # engines ended from outside, in one attempt
+OUTSIDE_CRASHES = 5  # engines ended from outside, in one attempt
 FULL_PAUSE = 5.0  # seconds until a full volume is tried again
 CHARACTERS_PER_TOKEN = 4  # the estimate where an engine does not count tokens
 

@@ -138,6 +138,13 @@ class EngineCrashed(Exception):
 class Engine(Protocol):
     """Makes Markdown of documents."""
 
+    async def check(self) -> None:
+        """Make sure that documents can be converted at the moment.
+
+        :raises EngineCrashed: they cannot; the reason is for the operator.
+        """
+        ...
+
     async def convert(
         self, document: SourceFile, progress: Callable[[int, int], None] | None = None
     ) -> Conversion:

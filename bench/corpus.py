@@ -1,4 +1,4 @@
-"""Every document of a directory, submitted at once: does each reach an end, and which?"""
+"""Submits every document of a directory at once and tells how each ends."""
 
 import asyncio
 import tempfile

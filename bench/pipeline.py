@@ -29,7 +29,13 @@ async def measure(documents: int, clients: int, kilobytes: int) -> None:
             ended = time.perf_counter() - started
             used = {k: v - before.get(k, 0) for k, v in running.cpu_seconds().items()}
             peak = running.resident_mb("VmHWM")
-    _print(documents, accepted, ended, sorted(latencies), used, idle, peak)
+    print(f"documents            {documents} of {kilobytes} KB by {clients} clients")
+    print(f"accepted             {documents / accepted:.0f}/s")
+    _print_latencies(sorted(latencies))
+    print(f"end to end           {documents / ended:.0f} documents/s")
+    _print_cpu(used, documents)
+    _print_memory("idle", idle)
+    _print_memory("peak", peak)
 
 
 async def _submit(url: str, documents: int, clients: int, kilobytes: int) -> list[float]:
@@ -67,24 +73,18 @@ async def _completed(data: Path, wanted: int) -> None:
     raise RuntimeError(f"{done} of {wanted} completed, {billed} billed")
 
 
-def _print(
-    documents: int,
-    accepted: float,
-    ended: float,
-    latencies: list[float],
-    used: dict[str, float],
-    idle: dict[str, float],
-    peak: dict[str, float],
-) -> None:
-    def percentile(share: float) -> str:
-        return f"{1000 * latencies[min(len(latencies) - 1, int(share * len(latencies)))]:.1f} ms"
+def _print_latencies(latencies: list[float]) -> None:
+    shares = {"p50": 0.5, "p95": 0.95, "p99": 0.99}
+    last = len(latencies) - 1
+    told = (f"{n} {1000 * latencies[min(last, int(s * last))]:.1f} ms" for n, s in shares.items())
+    print(f"  latency            {', '.join(told)}")
 
-    print(f"documents            {documents}")
-    print(f"accepted             {documents / accepted:.0f}/s")
-    print(f"  latency            p50 {percentile(0.5)}, p95 {percentile(0.95)}, "
-          f"p99 {percentile(0.99)}")  # fmt: skip
-    print(f"end to end           {documents / ended:.0f} documents/s")
-    print(f"CPU per document     {1000 * sum(used.values()) / documents:.2f} ms, of which "
-          + ", ".join(f"{k} {1000 * v / documents:.2f}" for k, v in used.items()))  # fmt: skip
-    print("resident, idle       " + ", ".join(f"{k} {v:.0f} MB" for k, v in idle.items()))
-    print("resident, peak       " + ", ".join(f"{k} {v:.0f} MB" for k, v in peak.items()))
+
+def _print_cpu(used: dict[str, float], documents: int) -> None:
+    each = (f"{name} {1000 * seconds / documents:.2f}" for name, seconds in used.items())
+    total = 1000 * sum(used.values()) / documents
+    print(f"CPU per document     {total:.2f} ms, of which {', '.join(each)}")
+
+
+def _print_memory(when: str, held: dict[str, float]) -> None:
+    print(f"resident, {when}       " + ", ".join(f"{k} {v:.0f} MB" for k, v in held.items()))

@@ -18,6 +18,9 @@ READY_WITHIN = 30.0  # seconds
 class StubEngine:
     """Converts in no time: what is left is the pipeline."""
 
+    async def check(self) -> None:
+        """Always fine."""
+
     async def convert(
         self, document: SourceFile, progress: Callable[[int, int], None] | None = None
     ) -> Conversion:

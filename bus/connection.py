@@ -72,6 +72,8 @@ class Connection:
 
         :raises BusUnavailable: it does not answer, or the server is too old.
         """
+        if not self.connected:
+            raise BusUnavailable("the bus is not connected")
         try:
             await self.jetstream.account_info()
         except (nats.errors.Error, JetStreamError, TimeoutError) as error:

@@ -4,6 +4,7 @@ import asyncio
 import sqlite3
 import time
 
+from actors.ports import Engine, EngineCrashed
 from actors.writer import Writer
 from actors.writes import LedgerUnavailable, Ping
 from bus.connection import Connection
@@ -20,11 +21,17 @@ class Health:
     """Asks the parts, at most once a second."""
 
     def __init__(
-        self, connection: Connection, writer: Writer, reads: Reads, supervisor: Supervisor
+        self,
+        connection: Connection,
+        writer: Writer,
+        reads: Reads,
+        engine: Engine,
+        supervisor: Supervisor,
     ) -> None:
         self._connection = connection
         self._writer = writer
         self._reads = reads
+        self._engine = engine
         self._supervisor = supervisor
         self._asking = asyncio.Lock()
         self._report: HealthReport | None = None
@@ -39,10 +46,10 @@ class Health:
             return self._report
 
     async def _ask(self) -> HealthReport:
-        bus, writer, database = await asyncio.gather(
-            self._ask_bus(), self._ask_writer(), self._ask_database()
+        bus, writer, database, engine = await asyncio.gather(
+            self._ask_bus(), self._ask_writer(), self._ask_database(), self._ask_engine()
         )
-        faults = {"bus": bus, "writer": writer, "database": database}
+        faults = {"bus": bus, "writer": writer, "database": database, "engine": engine}
         problems = [f"{name}: {fault}" for name, fault in faults.items() if fault]
         problems.extend(self._supervisor.problems)
         services = {
@@ -51,7 +58,7 @@ class Health:
             "blobs": "local",
             "bus": "unavailable" if bus else "connected",
             "writer": "unavailable" if writer else "running",
-            "engine": "local",
+            "engine": "unavailable" if engine else "local",
         }
         return HealthReport(services=services, healthy=not problems, problems=problems)
 
@@ -67,6 +74,15 @@ class Health:
             await asyncio.wait_for(self._writer.keep(Ping()), ANSWER_WITHIN)
         except (LedgerUnavailable, TimeoutError):
             return "nothing can be written"
+        return None
+
+    async def _ask_engine(self) -> str | None:
+        try:
+            await asyncio.wait_for(self._engine.check(), ANSWER_WITHIN)
+        except EngineCrashed as error:
+            return error.reason
+        except TimeoutError:
+            return "no engine process starts"
         return None
 
     async def _ask_database(self) -> str | None:

@@ -55,7 +55,7 @@ async def service(settings: Settings, engine: Engine | None = None) -> AsyncIter
     """Run the whole service while the context is open; ``engine`` replaces the local one.
 
     :raises AlreadyInUse, BusDidNotStart, BusUnavailable, DatabaseDamaged, NewerDatabase,
-        CannotListen: it cannot start, and the message says what to do about it.
+        EngineCrashed, CannotListen: it cannot start, and the message says why.
     """
     async with AsyncExitStack() as stack:
         enter = stack.enter_async_context
@@ -74,6 +74,7 @@ async def service(settings: Settings, engine: Engine | None = None) -> AsyncIter
         )
         if engine is None:
             engine = await enter(LocalEngine(settings.engine_limits))
+        await engine.check()
 
         writer = Writer(ledger)
         persister = Persister(connection, writer, ledger)
@@ -90,7 +91,7 @@ async def service(settings: Settings, engine: Engine | None = None) -> AsyncIter
             outcomes=Outcomes(connection),
             reads=reads,
             blobs=blobs,
-            health=Health(connection, writer, reads, supervisor),
+            health=Health(connection, writer, reads, engine, supervisor),
             api_keys=tuple(key.reveal() for key in settings.api_keys),
             limits=Limits(
                 max_file_bytes=settings.max_file_bytes, convert_within=settings.convert_within

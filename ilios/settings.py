@@ -56,7 +56,7 @@ class Settings(Struct, frozen=True, kw_only=True):
     max_file_bytes: int = 1024 * MIB
     convert_within: float = 300.0
     engine_processes: int = field(default_factory=lambda: os.cpu_count() or 1)
-    engine_memory_bytes: int = 3072 * MIB
+    engine_memory_bytes: int = 2048 * MIB
     engine_within: float = 300.0
     download_allow: tuple[str, ...] = ()
     insecure: bool = False
@@ -185,8 +185,8 @@ TABLE: tuple[Setting, ...] = (
         "ILIOS_ENGINE_MEMORY_MB",
         "engine_memory_bytes",
         _whole(512, 65_536, MIB),
-        "3072",
-        "Address space of one engine process, in MiB",
+        "2048",
+        "Memory one engine process may hold, in MiB",
     ),
     Setting(
         "ILIOS_ENGINE_TIMEOUT",

@@ -161,7 +161,8 @@ class Progress:
     def done(self, name: str, pages: int, seconds: float) -> None:
         """A document is done."""
         self._finished += 1
-        self._line(f"[{self._finished}/{self._total}] {Path(name).name}: {pages} pages in {seconds:.1f} s")
+        took = f"{pages} pages in {seconds:.1f} s"
+        self._line(f"[{self._finished}/{self._total}] {Path(name).name}: {took}")
 
     def clear(self) -> None:
         """Make room for a line of somebody else."""

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import structlog
 
+from actors.ports import EngineCrashed
 from bus.errors import BusUnavailable
 from ilios import __version__, logs
 from ilios import settings as table
@@ -29,6 +30,7 @@ _CANNOT_START = (
     BusUnavailable,
     CannotListen,
     DatabaseDamaged,
+    EngineCrashed,
     NewerDatabase,
 )
 

@@ -40,6 +40,13 @@ class LocalEngine:
         """The processes of this engine, for the supervisor and for tests."""
         return self._pool.pids
 
+    async def check(self) -> None:
+        """Make sure that documents can be converted; the first check starts the first child.
+
+        :raises EngineCrashed: no child can be started; the reason says why.
+        """
+        await self._pool.check()
+
     async def convert(
         self, document: SourceFile, progress: Callable[[int, int], None] | None = None
     ) -> Conversion:

@@ -65,6 +65,17 @@ class Pool:
                     continue
         raise EngineCrashed("conversion processes keep being killed", blame=False)
 
+    async def check(self) -> None:
+        """Make sure that a child can work, by starting one if none is there.
+
+        :raises EngineCrashed: none can be started.
+        """
+        if self._slots.locked():
+            return  # all of them are at work
+        async with self._slots:
+            child = await self._take()
+            self._idle.append(child)
+
     async def close(self) -> None:
         """Kill all children and wait until they are gone. Documents in work end in PoolClosed."""
         self._closed = True

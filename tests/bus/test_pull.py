@@ -171,7 +171,8 @@ async def test_what_was_on_its_way_when_pulling_ends_is_not_lost_from_sight(
     for _ in range(3):
         async with pulling(connection, 50) as puller:
             await puller.take()
-        assert await handed_out(connection) == len(puller.pull.waiting) + 1
+        # The server itself may have one on its way out while it hears that nobody listens.
+        assert await handed_out(connection) - len(puller.pull.waiting) in (1, 2)
         for delivery in puller.pull.waiting:
             await delivery.nak(0)
         await connection.jetstream.delete_consumer(streams.EVENTS, NORMAL)

@@ -1,0 +1,145 @@
+"""Stand-ins for what actors need of the world."""
+
+import asyncio
+import hashlib
+from collections.abc import AsyncIterable, AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+from actors.ports import BlobNotFound, Conversion, SourceFile
+from actors.writes import (
+    ApplyEntries,
+    Cursor,
+    Forget,
+    LedgerUnavailable,
+    Ping,
+    Write,
+    WriteRefused,
+)
+from schemas.documents import Blob
+
+
+class FakeBlobs:
+    """Blobs in a directory; ``fails`` holds what the next puts raise."""
+
+    def __init__(self, directory: Path) -> None:
+        self._directory = directory
+        self.kept: dict[str, bytes] = {}
+        self.fails: list[Exception] = []
+
+    async def put(self, key: str, chunks: AsyncIterable[bytes]) -> Blob:
+        return await self.put_bytes(key, b"".join([chunk async for chunk in chunks]))
+
+    async def put_bytes(self, key: str, data: bytes) -> Blob:
+        if self.fails:
+            raise self.fails.pop(0)
+        self.kept[key] = data
+        return Blob(key, len(data), hashlib.sha256(data).hexdigest())
+
+    async def ends(self, key: str, length: int) -> tuple[bytes, bytes]:
+        data = self._get(key)
+        return data[:length], data[-length:]
+
+    async def read(self, key: str) -> AsyncIterator[bytes]:
+        yield self._get(key)
+
+    @asynccontextmanager
+    async def local_path(self, key: str) -> AsyncIterator[Path]:
+        path = self._directory / hashlib.sha256(key.encode()).hexdigest()
+        path.write_bytes(self._get(key))
+        yield path
+
+    async def delete(self, key: str) -> None:
+        self.kept.pop(key, None)
+
+    def _get(self, key: str) -> bytes:
+        try:
+            return self.kept[key]
+        except KeyError:
+            raise BlobNotFound(key) from None
+
+
+class FakeDownloads:
+    """Has what lies under a URL, or the error that is met there."""
+
+    def __init__(self, **found: bytes | Exception) -> None:
+        self.found = {f"http://example.com/{name}": what for name, what in found.items()}
+        self.fetched: list[str] = []
+
+    async def fetch(self, url: str) -> AsyncIterator[bytes]:
+        self.fetched.append(url)
+        what = self.found[url]
+        if isinstance(what, Exception):
+            raise what
+        yield what
+
+
+class FakeEngine:
+    """Makes pages of a text; ``meets`` holds what happens to the next conversions."""
+
+    def __init__(self) -> None:
+        self.meets: list[Exception] = []
+        self.converted: list[SourceFile] = []
+        self.pages: tuple[str, ...] = ("one", "two")
+        self.may_end = asyncio.Event()
+        self.may_end.set()
+
+    async def convert(
+        self, document: SourceFile, progress: Callable[[int, int], None] | None = None
+    ) -> Conversion:
+        self.converted.append(document)
+        if self.meets:
+            raise self.meets.pop(0)
+        await self.may_end.wait()
+        return Conversion(self.pages, "fake", "none")
+
+
+class FakeLedger:
+    """Keeps writes in a list, one group per commit; refuses events of documents in ``refused``."""
+
+    def __init__(self) -> None:
+        self.groups: list[list[Write[object]]] = []
+        self.cursors: dict[str, Cursor] = {}
+        self.refused: set[str] = set()
+        self.unavailable: LedgerUnavailable | None = None
+        self.may_commit = asyncio.Event()
+        self.may_commit.set()
+
+    async def keep(self, writes: list[Write[object]]) -> list[object | WriteRefused]:
+        if self.unavailable:
+            raise self.unavailable
+        await self.may_commit.wait()
+        self.groups.append(writes)
+        return [self._keep_one(write) for write in writes]
+
+    async def cursor(self, reader: str) -> Cursor | None:
+        return self.cursors.get(reader)
+
+    @property
+    def applied(self) -> list[int]:
+        """The sequences that were kept, in order, repeated ones too."""
+        writes = [write for group in self.groups for write in group]
+        return [
+            entry.sequence
+            for write in writes
+            if isinstance(write, ApplyEntries) and not self._refuses(write)
+            for entry in write.entries
+        ]
+
+    def _refuses(self, write: ApplyEntries) -> bool:
+        return any(entry.event.document_id in self.refused for entry in write.entries)
+
+    def _keep_one(self, write: Write[object]) -> object | WriteRefused:
+        match write:
+            case ApplyEntries():
+                if self._refuses(write):
+                    return WriteRefused("poison")
+                self.cursors[write.reader] = write.cursor
+                return ()
+            case Forget(reader=reader):
+                self.cursors.pop(reader, None)
+                return None
+            case Ping():
+                return None
+            case _:
+                return write

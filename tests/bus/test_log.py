@@ -1,0 +1,78 @@
+"""What was said of a document can be asked of the log itself."""
+
+import pytest
+
+from bus.connection import Connection, connect
+from bus.errors import BusUnavailable
+from bus.log import Log
+from bus.publisher import Publisher
+from ilios.nats_server import NatsServer
+from tests import events
+from tests.bus.conftest import MortalServer
+from tests.bus.raw import RawClient, publish
+from tests.waiting import until
+
+ID = events.name(1)
+
+
+async def test_a_submission_is_found_whatever_its_priority(connection: Connection) -> None:
+    for number in range(1, 11):
+        await Publisher(connection).say(events.submitted(number, priority=number))
+    for number in range(1, 11):
+        found = await Log(connection).submission("default", events.name(number))
+        assert found == events.submitted(number, priority=number)
+
+
+async def test_unknown_and_somebody_elses_look_the_same(connection: Connection) -> None:
+    await Publisher(connection).say(events.submitted(tenant="acme"))
+    log = Log(connection)
+    assert await log.submission("acme", ID)
+    assert await log.submission("default", ID) is None
+    assert await log.submission("acme", events.name(2)) is None
+
+
+async def test_the_first_submission_is_the_one_that_counts(connection: Connection) -> None:
+    publisher = Publisher(connection)
+    await publisher.say(events.submitted(2))
+    await publisher.say(events.submitted(priority=9))
+    again = events.submitted(file_name="other.txt")
+    await publisher.publish(
+        f"ilios.document.submitted.p05.default.{ID}", b'{"not": "an event"}', {}
+    )
+    assert again != events.submitted(priority=9)
+    found = await Log(connection).first_submission("default", ID)
+    assert found
+    assert (found.sequence, found.event) == (2, events.submitted(priority=9))
+
+
+async def test_a_conversion_is_found_once_it_was_said(connection: Connection) -> None:
+    publisher, log = Publisher(connection), Log(connection)
+    await publisher.say(events.submitted())
+    assert await log.conversion("default", ID) is None
+    await publisher.say(events.converted())
+    assert await log.conversion("default", ID) == events.converted()
+    assert await log.conversion("acme", ID) is None
+
+
+@pytest.mark.parametrize(
+    "header",
+    [None, b"NATS/1.0\r\nStatus: 404\r\n\r\n", b"NATS/1.0\r\nNats-Sequence: x\r\n\r\n", b"NATS"],
+)
+async def test_nonsense_under_an_id_is_no_submission(
+    nats_server: NatsServer, connection: Connection, header: bytes | None
+) -> None:
+    subject = f"ilios.document.submitted.p05.default.{ID}".encode()
+    async with RawClient(nats_server.url("publisher")) as publisher:
+        assert await publisher.say(publish(subject, b"", header=header)) == b""
+    assert await Log(connection).submission("default", ID) is None
+    assert await Log(connection).first_submission("default", ID) is None
+
+
+async def test_a_log_that_does_not_answer_is_an_error(mortal: MortalServer) -> None:
+    async with connect(mortal.url("ilios"), name="test") as connection:
+        with pytest.raises(BusUnavailable):  # there is no stream
+            await Log(connection).submission("default", ID)
+        await mortal.kill()
+        await until(lambda: not connection.connected)
+        with pytest.raises(BusUnavailable):
+            await Log(connection).submission("default", ID)

@@ -1,0 +1,179 @@
+"""The log in order, from a chosen place, and never with a gap."""
+
+import asyncio
+
+import pytest
+
+from bus import reader as module
+from bus import streams
+from bus.connection import Connection, connect
+from bus.delivery import Delivery
+from bus.errors import BusUnavailable
+from bus.publisher import Publisher
+from bus.reader import OutOfOrder, Reader, Reading
+from schemas.documents import DocumentFailed, DocumentSubmitted
+from tests import events
+from tests.bus.conftest import MortalServer
+from tests.waiting import until
+
+HEARS = (DocumentSubmitted, DocumentFailed)
+
+
+def reader(connection: Connection) -> Reader:
+    return Reader(connection, "test", "A test", HEARS)
+
+
+async def say(connection: Connection, first: int, last: int) -> None:
+    publisher = Publisher(connection)
+    for number in range(first, last + 1):
+        await publisher.say(events.submitted(number))
+
+
+async def read(reading: Reading, count: int) -> list[Delivery]:
+    taken: list[Delivery] = []
+    async with asyncio.timeout(10):
+        while len(taken) < count:
+            taken += await reading.group(count - len(taken))
+    return taken
+
+
+async def test_it_reads_in_order_and_only_what_it_hears(connection: Connection) -> None:
+    await say(connection, 1, 2)
+    await Publisher(connection).say(events.fetched())
+    await Publisher(connection).say(events.failed())
+    async with reader(connection).read_after(0, 10) as reading:
+        assert [delivery.sequence for delivery in await read(reading, 3)] == [1, 2, 4]
+
+
+async def test_a_group_is_all_that_is_there_but_not_more_than_asked_for(
+    connection: Connection,
+) -> None:
+    await say(connection, 1, 20)
+    async with reader(connection).read_after(0, 20) as reading:
+        await until(lambda: len(reading._pull.waiting) == 20)
+        assert len(await reading.group(15)) == 15
+        assert len(await reading.group(15)) == 5
+
+
+async def test_more_than_fits_in_hand_is_read_in_order_too(connection: Connection) -> None:
+    await say(connection, 1, 200)
+    async with reader(connection).read_after(0, 16) as reading:
+        sequences: list[int] = []
+        async with asyncio.timeout(10):
+            while len(sequences) < 200:
+                group = await reading.group(16)
+                sequences += [delivery.sequence for delivery in group]
+                await group[-1].ack()
+    assert sequences == list(range(1, 201))
+
+
+async def test_what_was_not_acknowledged_comes_again_however_far_the_cursor_is(
+    connection: Connection,
+) -> None:
+    await say(connection, 1, 5)
+    async with reader(connection).read_after(0, 10) as reading:
+        await (await read(reading, 2))[-1].ack()
+    await until(lambda: acknowledged(connection, 2))
+    async with reader(connection).read_after(4, 10) as reading:
+        assert [delivery.sequence for delivery in await read(reading, 3)] == [3, 4, 5]
+
+
+async def acknowledged(connection: Connection, sequence: int) -> bool:
+    floor = (await connection.jetstream.consumer_info(streams.EVENTS, "test")).ack_floor
+    return floor is not None and floor.stream_seq == sequence
+
+
+async def test_an_earlier_cursor_reads_again_what_was_acknowledged(connection: Connection) -> None:
+    await say(connection, 1, 5)
+    async with reader(connection).read_after(0, 10) as reading:
+        await (await read(reading, 5))[-1].ack()
+    await until(lambda: acknowledged(connection, 5))
+    async with reader(connection).read_after(1, 10) as reading:
+        deliveries = await read(reading, 4)
+    assert [delivery.sequence for delivery in deliveries] == [2, 3, 4, 5]
+    assert {delivery.attempt for delivery in deliveries} == {1}
+
+
+async def test_a_gap_on_the_log_is_no_gap_in_reading(connection: Connection) -> None:
+    await say(connection, 1, 5)
+    for sequence in (1, 3):
+        await connection.jetstream.delete_msg(streams.EVENTS, sequence)
+    async with reader(connection).read_after(0, 10) as reading:
+        assert [delivery.sequence for delivery in await read(reading, 3)] == [2, 4, 5]
+
+
+async def test_a_lost_delivery_is_out_of_order(connection: Connection) -> None:
+    await say(connection, 1, 3)
+    async with reader(connection).read_after(0, 10) as reading:
+        await until(lambda: len(reading._pull.waiting) == 3)
+        reading._pull.waiting.popleft()
+        with pytest.raises(OutOfOrder):
+            await reading.group(10)
+    async with reader(connection).read_after(0, 10) as reading:
+        assert [delivery.sequence for delivery in await read(reading, 3)] == [1, 2, 3]
+
+
+async def test_a_repeated_delivery_is_out_of_order(
+    connection: Connection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "ACK_WITHIN", 0.2)
+    await say(connection, 1, 1)
+    async with reader(connection).read_after(0, 10) as reading:
+        await read(reading, 1)
+        with pytest.raises(OutOfOrder):
+            async with asyncio.timeout(10):
+                await reading.group(10)
+
+
+async def test_two_who_read_by_one_name_are_told(connection: Connection) -> None:
+    async with (
+        reader(connection).read_after(0, 1) as one,
+        reader(connection).read_after(0, 1) as two,
+    ):
+        await say(connection, 1, 10)
+        with pytest.raises(OutOfOrder):
+            await asyncio.gather(read(one, 10), read(two, 10))
+
+
+async def test_a_lost_connection_is_read_after_at_once_not_after_the_deadline(
+    mortal: MortalServer,
+) -> None:
+    """What the dead server had sent may not have come, and would come again after half a minute."""
+    async with connect(mortal.url("ilios"), name="test") as connection:
+        await streams.ensure(connection.jetstream)
+        await say(connection, 1, 3)
+        async with reader(connection).read_after(0, 10) as reading:
+            await until(lambda: len(reading._pull.waiting) == 3)
+            reading._pull.waiting.clear()  # as if they had been on their way
+            await mortal.kill()
+            await mortal.start()
+            async with asyncio.timeout(10):
+                with pytest.raises(OutOfOrder, match="connection"):
+                    await reading.group(10)
+        async with reader(connection).read_after(0, 10) as reading:
+            assert [delivery.sequence for delivery in await read(reading, 3)] == [1, 2, 3]
+
+
+async def test_a_deleted_consumer_is_an_error_and_reading_anew_mends_it(
+    connection: Connection,
+) -> None:
+    await say(connection, 1, 2)
+    async with reader(connection).read_after(0, 10) as reading:
+        await read(reading, 2)
+        await connection.jetstream.delete_consumer(streams.EVENTS, "test")
+        with pytest.raises(BusUnavailable):
+            await reading.group(10)
+    async with reader(connection).read_after(1, 10) as reading:
+        assert (await read(reading, 1))[0].sequence == 1, "nothing of it was acknowledged"
+
+
+async def test_no_server_is_an_error_in_our_words(mortal: MortalServer) -> None:
+    async with connect(mortal.url("ilios"), name="test") as connection:
+        connection.jetstream = connection.client.jetstream(timeout=0.2)
+        await mortal.kill()
+        await until(lambda: not connection.connected)
+        with pytest.raises(BusUnavailable):
+            await reader(connection).identity()
+        with pytest.raises(BusUnavailable):
+            async with reader(connection).read_after(0, 10):
+                pytest.fail("there is no server")
