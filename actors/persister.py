@@ -83,9 +83,19 @@ class Persister:
     async def _settle(self, stream: StreamIdentity, group: list[Delivery]) -> None:
         entries = [entry for delivery in group if (entry := await self._decode(delivery))]
         completed = await self._apply(stream, entries, group)
-        await asyncio.gather(*map(self._publisher.say, completed))
+        await asyncio.gather(*map(self._announce, completed))
         # Last: what was not acknowledged is announced again after a crash.
         await group[-1].ack()
+
+    async def _announce(self, document: DocumentCompleted) -> None:
+        await self._publisher.say(document)
+        log.info(
+            "document completed",
+            document_id=document.document_id,
+            pages=document.pages,
+            model=document.model,
+            seconds=round(document.seconds, 3),
+        )
 
     async def _decode(self, delivery: Delivery) -> Entry | None:
         try:

@@ -85,10 +85,10 @@ async def started(data_dir: Path, *, stub: bool) -> AsyncIterator[Running]:
             "PATH": os.environ["PATH"],
             "PORT": "0",
             "ILIOS_DATA_DIR": str(data_dir),
-            "ILIOS_LOG_LEVEL": "warning",
             "PYTHONPATH": str(Path(__file__).parent.parent),
         },
         stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.DEVNULL,  # the log is written, as everywhere, but nobody reads it
     )
     assert process.stdout is not None
     try:

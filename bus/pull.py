@@ -23,7 +23,7 @@ from .delivery import Delivery
 from .errors import BusUnavailable
 
 EXPIRES = 30.0  # seconds a pull request stays open on the server
-HEARTBEAT = 5.0  # seconds between signs of life while nothing is there to deliver
+HEARTBEAT = 2.0  # seconds between signs of life while nothing is there to deliver
 SILENT_AFTER = 2.5 * HEARTBEAT  # seconds without one: the request is lost, ask anew
 MAX_BATCH_BYTES = 4 * 1024 * 1024  # per request, so that large events do not pile up in memory
 REFUSED_PAUSE = 0.25  # seconds before asking again after a refusal

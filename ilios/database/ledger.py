@@ -2,6 +2,7 @@
 
 import sqlite3
 from collections import defaultdict
+from contextlib import suppress
 
 import aiosqlite
 import msgspec
@@ -64,7 +65,8 @@ class SqliteLedger:
                 answers = [await self._keep_one(write, alone=len(writes) == 1) for write in writes]
                 await self._connection.execute(statements.COMMIT)
             except BaseException:
-                if self._connection.in_transaction:
+                # Always: when this is cancelled, the thread may not even have come to the BEGIN.
+                with suppress(sqlite3.OperationalError):  # there is nothing to roll back
                     await self._connection.execute(statements.ROLLBACK)
                 raise
         except _Refused as refused:

@@ -12,7 +12,6 @@ from actors.writes import (
     Cursor,
     Forget,
     LedgerUnavailable,
-    Ping,
     Write,
     WriteRefused,
 )
@@ -84,6 +83,9 @@ class FakeEngine:
         self.may_end = asyncio.Event()
         self.may_end.set()
 
+    async def check(self) -> None:
+        return
+
     async def convert(
         self, document: SourceFile, progress: Callable[[int, int], None] | None = None
     ) -> Conversion:
@@ -102,12 +104,14 @@ class FakeLedger:
         self.cursors: dict[str, Cursor] = {}
         self.refused: set[str] = set()
         self.unavailable: LedgerUnavailable | None = None
+        self.begun = asyncio.Event()
         self.may_commit = asyncio.Event()
         self.may_commit.set()
 
     async def keep(self, writes: list[Write[object]]) -> list[object | WriteRefused]:
         if self.unavailable:
             raise self.unavailable
+        self.begun.set()
         await self.may_commit.wait()
         self.groups.append(writes)
         return [self._keep_one(write) for write in writes]
@@ -130,16 +134,11 @@ class FakeLedger:
         return any(entry.event.document_id in self.refused for entry in write.entries)
 
     def _keep_one(self, write: Write[object]) -> object | WriteRefused:
-        match write:
-            case ApplyEntries():
-                if self._refuses(write):
-                    return WriteRefused("poison")
-                self.cursors[write.reader] = write.cursor
-                return ()
-            case Forget(reader=reader):
-                self.cursors.pop(reader, None)
-                return None
-            case Ping():
-                return None
-            case _:
-                return write
+        if isinstance(write, ApplyEntries):
+            if self._refuses(write):
+                return WriteRefused("poison")
+            self.cursors[write.reader] = write.cursor
+            return ()
+        if isinstance(write, Forget):
+            self.cursors.pop(write.reader, None)
+        return write

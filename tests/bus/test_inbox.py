@@ -178,11 +178,18 @@ async def test_what_is_handed_back_is_delivered_to_a_neighbour_not_to_oneself(
         await neighbour.__aexit__(None, None, None)
 
 
+async def pulled(connection: Connection, durable: str) -> bool:
+    info = await connection.jetstream.consumer_info(streams.EVENTS, durable)
+    return bool(info.num_waiting)
+
+
 async def test_a_consumer_deleted_under_it_is_an_error_and_opening_anew_mends_it(
     connection: Connection,
 ) -> None:
     async with Inbox(connection, PATIENT, 2).open() as inbox:
-        await connection.jetstream.delete_consumer(streams.EVENTS, PATIENT.durable(LANES[0]))
+        durable = PATIENT.durable(LANES[0])
+        await until(lambda: pulled(connection, durable))
+        await connection.jetstream.delete_consumer(streams.EVENTS, durable)
         with pytest.raises(BusUnavailable, match="test-high"):
             await take(inbox)
     await say(connection, [1], priority=10)

@@ -1,0 +1,78 @@
+"""An actor at work on a real log, and what it leaves there."""
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+
+from nats.js.api import RawStreamMsg
+
+from bus import streams, wire
+from bus.connection import Connection
+from bus.consumers import LANES, Consumer
+from schemas.documents import AnyDocumentEvent, DocumentEvent
+from tests.waiting import until
+
+
+@asynccontextmanager
+async def running(run: Callable[[], Awaitable[None]]) -> AsyncIterator[asyncio.Task[None]]:
+    """Run something until the block is left; an error that ended it meanwhile is raised there."""
+
+    async def carry_on() -> None:
+        await run()
+
+    task = asyncio.create_task(carry_on())
+    try:
+        yield task
+    finally:
+        if task.done():
+            task.result()
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+
+
+class Streams:
+    """Reads what lies on the streams."""
+
+    def __init__(self, connection: Connection) -> None:
+        self._js = connection.jetstream
+
+    async def said(self, *words: type[DocumentEvent]) -> list[AnyDocumentEvent]:
+        """Return the events of these kinds, in order."""
+        read = [message async for message in self._messages(streams.EVENTS)]
+        events = [wire.decode(message.subject or "", message.data or b"") for message in read]
+        return [event for event in events if isinstance(event, words)]
+
+    async def dead(self) -> list[RawStreamMsg]:
+        """Return the dead letters."""
+        return [message async for message in self._messages(streams.DEAD_LETTERS)]
+
+    async def wait_for(self, word: type[DocumentEvent], count: int = 1) -> list[AnyDocumentEvent]:
+        """Wait until so many events of this kind were said; returns them."""
+
+        async def there() -> bool:
+            return len(await self.said(word)) >= count
+
+        await until(there)
+        return await self.said(word)
+
+    async def wait_for_dead(self, count: int = 1) -> list[RawStreamMsg]:
+        """Wait until there are so many dead letters; returns them."""
+
+        async def there() -> bool:
+            return len(await self.dead()) >= count
+
+        await until(there)
+        return await self.dead()
+
+    async def finished(self, consumer: Consumer) -> bool:
+        """Whether everything was acknowledged that this consumer was to hear."""
+        for lane in LANES:
+            info = await self._js.consumer_info(streams.EVENTS, consumer.durable(lane))
+            if info.num_pending or info.num_ack_pending:
+                return False
+        return True
+
+    async def _messages(self, stream: str) -> AsyncIterator[RawStreamMsg]:
+        last = (await self._js.stream_info(stream)).state.last_seq
+        for sequence in range(1, last + 1):
+            yield await self._js.get_msg(stream, sequence)

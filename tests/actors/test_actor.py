@@ -1,0 +1,425 @@
+"""What every actor does: say the answer, then acknowledge; judge what went wrong; stop in order."""
+
+import asyncio
+import contextlib
+from collections import defaultdict
+from collections.abc import Awaitable, Callable
+from typing import ClassVar
+
+import pytest
+
+from actors import actor as module
+from actors.actor import Actor, Occasion
+from bus import dead_letters, streams
+from bus.connection import Connection
+from bus.consumers import LANES, Consumer
+from bus.delivery import Delivery
+from bus.errors import BusFull, BusUnavailable
+from bus.publisher import Publisher
+from bus.verdicts import Drop, Reject, Retry
+from schemas.documents import AnyDocumentEvent, DocumentFailed, DocumentFetched, DocumentSubmitted
+from tests import events
+from tests.actors.running import Streams, running
+from tests.waiting import until
+
+Behaviour = Callable[[DocumentSubmitted, Occasion], Awaitable[AnyDocumentEvent | None]]
+
+
+async def answer(heard: DocumentSubmitted, occasion: Occasion) -> AnyDocumentEvent:
+    return DocumentFetched(
+        document_id=heard.document_id,
+        priority=heard.priority,
+        original=events.fetched().original,
+        content_type="text/plain",
+    )
+
+
+class Parrot(Actor[DocumentSubmitted]):
+    """Does with each document what the test says, in turn; then answers."""
+
+    consumer: ClassVar = Consumer(
+        name="parrot",
+        description="A test",
+        hears=DocumentSubmitted,
+        ack_within=0.6,
+        retry_after=(0.05, 0.1, 0.15),
+        at_once=4,
+    )
+
+    def __init__(self, connection: Connection, at_once: int | None = None) -> None:
+        super().__init__(connection, at_once)
+        self.behaviours: dict[str, list[Behaviour | Exception]] = defaultdict(list)
+        self.occasions: dict[str, list[Occasion]] = defaultdict(list)
+        self.at = asyncio.get_running_loop().time
+        self.times: list[float] = []
+
+    def will(self, *behaviours: Behaviour | Exception, number: int = 1) -> None:
+        self.behaviours[events.name(number)].extend(behaviours)
+
+    def heard(self, number: int = 1) -> list[Occasion]:
+        return self.occasions[events.name(number)]
+
+    async def receive(
+        self, heard: DocumentSubmitted, occasion: Occasion
+    ) -> AnyDocumentEvent | None:
+        self.occasions[heard.document_id].append(occasion)
+        self.times.append(self.at())
+        turns = self.behaviours[heard.document_id]
+        turn = turns.pop(0) if turns else answer
+        if isinstance(turn, Exception):
+            raise turn
+        return await turn(heard, occasion)
+
+
+class Patient(Parrot):
+    """With a deadline of a minute only what is handed back is delivered again in time."""
+
+    consumer: ClassVar = Consumer(
+        name="patient", description="A test", hears=DocumentSubmitted, ack_within=60.0, at_once=2
+    )
+
+
+async def say(connection: Connection, *numbers: int) -> None:
+    publisher = Publisher(connection)
+    await asyncio.gather(*(publisher.say(events.submitted(number)) for number in numbers))
+
+
+async def test_it_answers_and_then_acknowledges(connection: Connection) -> None:
+    parrot, log = Parrot(connection), Streams(connection)
+    await say(connection, *range(1, 21))
+    async with running(parrot.run):
+        said = await log.wait_for(DocumentFetched, 20)
+        await until(lambda: log.finished(parrot.consumer))
+    assert {event.document_id for event in said} == {events.name(n) for n in range(1, 21)}
+    assert all(len(heard) == 1 for heard in parrot.occasions.values())
+
+
+async def test_it_does_not_acknowledge_what_it_could_not_say(
+    connection: Connection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    parrot, log = Parrot(connection), Streams(connection)
+    say_it, refusals = Publisher.say, [BusUnavailable("not now")]
+
+    async def refuse_once(self: Publisher, event: AnyDocumentEvent, within: float = 10.0) -> int:
+        if isinstance(event, DocumentFetched) and refusals:
+            raise refusals.pop()
+        return await say_it(self, event, within)
+
+    monkeypatch.setattr(Publisher, "say", refuse_once)
+    await say(connection, 1)
+    async with running(parrot.run):
+        await log.wait_for(DocumentFetched)
+        await until(lambda: log.finished(parrot.consumer))
+    assert [occasion.attempt for occasion in parrot.heard()] == [1, 2]
+
+
+async def test_a_full_log_is_waited_for_without_doing_the_work_again(
+    connection: Connection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "FULL_PAUSE", 0.05)
+    parrot, log = Parrot(connection), Streams(connection)
+    say_it, refusals = Publisher.say, [BusFull("full")] * 3
+
+    async def refuse(self: Publisher, event: AnyDocumentEvent, within: float = 10.0) -> int:
+        if isinstance(event, DocumentFetched) and refusals:
+            raise refusals.pop()
+        return await say_it(self, event, within)
+
+    monkeypatch.setattr(Publisher, "say", refuse)
+    await say(connection, 1)
+    async with running(parrot.run):
+        await log.wait_for(DocumentFetched)
+    assert len(parrot.heard()) == 1
+
+
+async def test_an_occasion_says_place_attempt_and_time(connection: Connection) -> None:
+    parrot, log = Parrot(connection), Streams(connection)
+    parrot.will(Retry("later"))
+    await say(connection, 1)
+    async with running(parrot.run):
+        await log.wait_for(DocumentFetched)
+    first, second = parrot.heard()
+    assert (first.sequence, first.attempt, second.attempt) == (1, 1, 2)
+    assert first.stored_at == second.stored_at
+
+
+async def test_no_answer_is_an_answer_too(connection: Connection) -> None:
+    async def nothing(heard: DocumentSubmitted, occasion: Occasion) -> None:
+        return None
+
+    parrot, log = Parrot(connection), Streams(connection)
+    parrot.will(nothing)
+    await say(connection, 1)
+    async with running(parrot.run):
+        await until(lambda: len(parrot.heard()) == 1)
+        await until(lambda: log.finished(parrot.consumer))
+    assert await log.said(DocumentFetched, DocumentFailed) == []
+
+
+@pytest.mark.parametrize(
+    "fault", [Retry("later"), ValueError("a defect"), asyncio.CancelledError("from within")]
+)
+async def test_attempts_are_repeated_at_the_consumers_steps_and_then_given_up(
+    connection: Connection, fault: Exception
+) -> None:
+    parrot, log = Parrot(connection, at_once=1), Streams(connection)
+
+    async def fail(heard: DocumentSubmitted, occasion: Occasion) -> None:
+        raise fault
+
+    parrot.will(fail, fail, fail, fail, fail)
+    await say(connection, 1)
+    async with running(parrot.run):
+        (failed,) = await log.wait_for(DocumentFailed)
+        await until(lambda: log.finished(parrot.consumer))
+        await say(connection, 2)
+        await log.wait_for(DocumentFetched)  # its only worker is still there
+    assert isinstance(failed, DocumentFailed)
+    assert (failed.code, failed.attempts, failed.retryable) == ("gave_up", 4, True)
+    assert len(parrot.heard()) == 4
+    pauses = [
+        later - earlier for earlier, later in zip(parrot.times, parrot.times[1:4], strict=False)
+    ]
+    for pause, step in zip(pauses, parrot.consumer.retry_after, strict=True):
+        assert step <= pause < step + 2
+    (letter,) = await log.dead()
+    assert (letter.headers or {})[dead_letters.REASON].startswith("gave_up: ")
+    assert not parrot._failures
+
+
+async def test_a_retry_may_name_its_own_pause(connection: Connection) -> None:
+    parrot, log = Parrot(connection), Streams(connection)
+    parrot.will(Retry("later", after=0.4))
+    await say(connection, 1)
+    async with running(parrot.run):
+        await log.wait_for(DocumentFetched)
+    assert parrot.times[1] - parrot.times[0] >= 0.4
+
+
+async def test_a_fault_from_outside_is_repeated_in_place_and_not_counted(
+    connection: Connection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "FALLBACK_PAUSE", 0.01)
+    parrot, log = Parrot(connection), Streams(connection)
+    parrot.will(*(Retry("full", counted=False) for _ in range(10)))
+    parrot.will(*(Retry("full", after=0.01, counted=False) for _ in range(10)))
+    await say(connection, 1)
+    async with running(parrot.run):
+        await log.wait_for(DocumentFetched)
+    assert [occasion.attempt for occasion in parrot.heard()] == [1] * 21
+
+
+async def test_a_rejected_document_has_failed_for_the_reason_given(connection: Connection) -> None:
+    parrot, log = Parrot(connection), Streams(connection)
+    parrot.will(Reject("corrupt", "It is broken.", retryable=True))
+    await say(connection, 1)
+    async with running(parrot.run):
+        (failed,) = await log.wait_for(DocumentFailed)
+        await until(lambda: log.finished(parrot.consumer))
+    assert failed == DocumentFailed(
+        document_id=events.name(1), code="corrupt", reason="It is broken.", retryable=True
+    )
+    (letter,) = await log.dead()
+    assert (letter.headers or {})[dead_letters.REASON] == "corrupt: It is broken."
+    assert len(parrot.heard()) == 1
+
+
+@pytest.mark.parametrize("reason", ["half \ud800 of it", "x" * 2_000_000, "", "\x00"])
+async def test_any_reason_can_be_said(connection: Connection, reason: str) -> None:
+    parrot, log = Parrot(connection), Streams(connection)
+    parrot.will(Reject("corrupt", reason))
+    await say(connection, 1)
+    async with running(parrot.run):
+        (failed,) = await log.wait_for(DocumentFailed)
+    assert isinstance(failed, DocumentFailed)
+    assert failed.reason[:5] == reason[:5]
+
+
+async def test_a_dropped_event_does_not_touch_its_document(connection: Connection) -> None:
+    parrot, log = Parrot(connection), Streams(connection)
+    parrot.will(Drop("a mistake"))
+    await say(connection, 1)
+    async with running(parrot.run):
+        (letter,) = await log.wait_for_dead()
+        await until(lambda: log.finished(parrot.consumer))
+    assert (letter.headers or {})[dead_letters.REASON] == "a mistake"
+    assert await log.said(DocumentFailed, DocumentFetched) == []
+
+
+MALFORMED = [b"", b"{}", b'{"a":' + b"[" * 50_000 + b"]" * 50_000 + b"}", b"\xff" * 100]
+
+
+async def test_malformed_events_are_buried_and_their_neighbours_go_on(
+    connection: Connection,
+) -> None:
+    parrot, log = Parrot(connection), Streams(connection)
+    publisher = Publisher(connection)
+    subject = f"ilios.document.submitted.p05.default.{events.name(99)}"
+    for number, body in enumerate(MALFORMED, 1):
+        await publisher.publish(subject, body, {})
+        await publisher.say(events.submitted(number))
+    async with running(parrot.run):
+        letters = await log.wait_for_dead(len(MALFORMED))
+        await until(lambda: log.finished(parrot.consumer))
+    assert {letter.data or b"" for letter in letters} == set(MALFORMED)
+    assert all(
+        (letter.headers or {})[dead_letters.REASON].startswith("malformed") for letter in letters
+    )
+    assert len(parrot.occasions) == len(MALFORMED)
+    assert not parrot.heard(99)
+
+
+async def test_an_event_that_can_be_neither_answered_nor_given_up_harms_no_neighbour(
+    connection: Connection,
+) -> None:
+    parrot, log = Parrot(connection), Streams(connection)
+
+    async def too_much(heard: DocumentSubmitted, occasion: Occasion) -> AnyDocumentEvent:
+        return events.failed(1, reason="x" * 2_000_000)
+
+    parrot.will(*[too_much] * 3)
+    await say(connection, 1)
+    async with running(parrot.run) as task:
+        await until(lambda: len(parrot.heard()) == 1)
+        await say(connection, *range(2, 12))
+        await log.wait_for(DocumentFetched, 10)
+        assert not task.done()
+        await log.wait_for(DocumentFetched, 11)
+
+
+async def test_an_event_that_was_delivered_too_often_is_given_up_untouched(
+    connection: Connection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It may have taken the process down each time, so it is not tried again."""
+    monkeypatch.setattr(module, "MAX_DELIVERIES", 3)
+    parrot, log = Parrot(connection), Streams(connection)
+    await say(connection, 1)
+    async with running(parrot.run):
+        handle, times = parrot._handle, 0
+
+        async def die(delivery: Delivery) -> None:
+            nonlocal times
+            times += 1
+            if delivery.attempt <= 3:
+                await delivery.nak(0)  # as a process that ends with it would
+            else:
+                await handle(delivery)
+
+        monkeypatch.setattr(parrot, "_handle", die)
+        (failed,) = await log.wait_for(DocumentFailed)
+        await until(lambda: log.finished(parrot.consumer))
+    assert isinstance(failed, DocumentFailed)
+    assert (failed.code, failed.retryable) == ("crashed", True)
+    assert "3 times" in failed.reason
+    assert not parrot.heard()
+
+
+async def test_it_works_on_as_many_as_it_may_at_once_and_no_more(connection: Connection) -> None:
+    parrot, log = Parrot(connection, at_once=3), Streams(connection)
+    going, most, gate = 0, 0, asyncio.Event()
+
+    async def together(heard: DocumentSubmitted, occasion: Occasion) -> AnyDocumentEvent:
+        nonlocal going, most
+        going += 1
+        most = max(most, going)
+        await gate.wait()
+        going -= 1
+        return await answer(heard, occasion)
+
+    for number in range(1, 13):
+        parrot.will(together, number=number)
+    await say(connection, *range(1, 13))
+    async with running(parrot.run):
+        await until(lambda: going == 3)
+        gate.set()
+        await log.wait_for(DocumentFetched, 12)
+    assert most == 3
+
+
+async def test_long_work_is_not_handed_out_again_meanwhile(connection: Connection) -> None:
+    parrot, log = Parrot(connection), Streams(connection)
+
+    async def long(heard: DocumentSubmitted, occasion: Occasion) -> AnyDocumentEvent:
+        await asyncio.sleep(parrot.consumer.ack_within * 2.5)
+        return await answer(heard, occasion)
+
+    parrot.will(long)
+    await say(connection, 1)
+    async with running(parrot.run):
+        await log.wait_for(DocumentFetched)
+    assert len(parrot.heard()) == 1
+
+
+async def test_when_stopped_it_finishes_what_is_in_hand(connection: Connection) -> None:
+    patient, log = Patient(connection), Streams(connection)
+    begun, gate = asyncio.Event(), asyncio.Event()
+
+    async def work(heard: DocumentSubmitted, occasion: Occasion) -> AnyDocumentEvent:
+        begun.set()
+        await gate.wait()
+        return await answer(heard, occasion)
+
+    patient.will(work)
+    await say(connection, 1)
+    task = asyncio.create_task(patient.run())
+    await begun.wait()
+    task.cancel()
+    await until(lambda: patient._stopping)
+    gate.set()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    assert len(await log.said(DocumentFetched)) == 1
+    await until(lambda: log.finished(patient.consumer))
+
+
+async def test_when_stopped_it_hands_back_what_takes_too_long(
+    connection: Connection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "FINISH_WITHIN", 0.1)
+    patient, log = Patient(connection), Streams(connection)
+
+    async def never(heard: DocumentSubmitted, occasion: Occasion) -> AnyDocumentEvent:
+        await asyncio.Event().wait()
+        raise AssertionError
+
+    numbers = range(1, 11)
+    for number in numbers:
+        patient.will(never, number=number)
+    await say(connection, *numbers)
+    async with running(patient.run):
+        await until(lambda: len(patient.occasions) == 2)
+    assert await log.said(DocumentFetched) == []
+    another = Patient(connection)
+    async with running(another.run):
+        await log.wait_for(DocumentFetched, 10)
+        await until(lambda: log.finished(patient.consumer))
+    attempts = [occasion.attempt for heard in another.occasions.values() for occasion in heard]
+    assert max(attempts) == 2, "a minute's deadline was not waited for"
+
+
+async def test_a_deleted_consumer_ends_it_and_running_again_mends_it(
+    connection: Connection,
+) -> None:
+    parrot, log = Parrot(connection), Streams(connection)
+    task = asyncio.create_task(parrot.run())
+    await say(connection, 1)
+    await log.wait_for(DocumentFetched)
+    await connection.jetstream.delete_consumer(streams.EVENTS, parrot.consumer.durable(LANES[1]))
+    with pytest.raises(BusUnavailable):
+        await asyncio.wait_for(task, 15)
+    await say(connection, 2)
+    async with running(parrot.run):
+        await log.wait_for(DocumentFetched, 2)
+
+
+async def test_stopping_while_idle_is_quick_and_can_be_done_at_any_moment(
+    connection: Connection,
+) -> None:
+    for steps in (*range(12), 20, 50, 100):
+        task = asyncio.create_task(Parrot(connection).run())
+        for _ in range(steps):
+            await asyncio.sleep(0)
+        task.cancel()
+        async with asyncio.timeout(3):
+            with contextlib.suppress(asyncio.CancelledError):
+                await task

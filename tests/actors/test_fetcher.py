@@ -1,0 +1,171 @@
+"""One document's bytes are put under one key: those that were submitted under its id first."""
+
+from pathlib import Path
+
+import pytest
+
+from actors import fetcher as module
+from actors.fetcher import Fetcher
+from actors.ports import StorageFull, Unfetchable
+from bus import subjects, wire
+from bus.connection import Connection
+from bus.publisher import Publisher
+from schemas.documents import (
+    DocumentFailed,
+    DocumentFetched,
+    DocumentSubmitted,
+    Inline,
+    Remote,
+    Stored,
+)
+from tests import events
+from tests.actors.fakes import FakeBlobs, FakeDownloads
+from tests.actors.running import Streams, running
+from tests.waiting import until
+
+PDF = b"%PDF-1.7\n1 0 obj <<>> endobj\ntrailer <<>>\n%%EOF\n"
+URL = "http://example.com/"
+
+
+class World:
+    """A fetcher and what it works with."""
+
+    def __init__(self, connection: Connection, directory: Path, **found: bytes | Exception) -> None:
+        self.blobs = FakeBlobs(directory)
+        self.downloads = FakeDownloads(**found)
+        self.fetcher = Fetcher(connection, self.blobs, self.downloads)
+        self.streams = Streams(connection)
+        self.publisher = Publisher(connection)
+
+    async def submit(self, *submissions: DocumentSubmitted) -> None:
+        """Submit as other programs do: nothing on the log drops what comes twice."""
+        for event in submissions:
+            await self.publisher.publish(subjects.document_subject(event), wire.encode(event), {})
+
+    async def fetched(self) -> DocumentFetched:
+        (event,) = await self.streams.wait_for(DocumentFetched)
+        assert isinstance(event, DocumentFetched)
+        return event
+
+    async def failed(self) -> DocumentFailed:
+        (event,) = await self.streams.wait_for(DocumentFailed)
+        assert isinstance(event, DocumentFailed)
+        assert await self.streams.said(DocumentFetched) == []
+        return event
+
+
+async def test_an_inline_document_is_put_in_the_store(
+    connection: Connection, tmp_path: Path
+) -> None:
+    world = World(connection, tmp_path)
+    await world.submit(events.submitted(source=Inline(PDF), priority=9))
+    async with running(world.fetcher.run):
+        event = await world.fetched()
+    assert world.blobs.kept == {event.original.key: PDF}
+    assert event.original.size == len(PDF)
+    assert (event.priority, event.content_type) == (9, "application/pdf")
+    assert event.original.key.startswith(f"originals/default/{events.name(1)}.")
+
+
+async def test_a_document_is_fetched_from_its_url(connection: Connection, tmp_path: Path) -> None:
+    world = World(connection, tmp_path, a=PDF)
+    await world.submit(events.submitted(source=Remote(URL + "a")))
+    async with running(world.fetcher.run):
+        event = await world.fetched()
+    assert world.blobs.kept == {event.original.key: PDF}
+
+
+async def test_a_stored_document_stays_where_it_is(connection: Connection, tmp_path: Path) -> None:
+    world = World(connection, tmp_path)
+    key = f"originals/default/{events.name(1)}"
+    blob = await world.blobs.put_bytes(key, PDF)
+    await world.submit(events.submitted(source=Stored(blob.size, blob.sha256)))
+    async with running(world.fetcher.run):
+        event = await world.fetched()
+    assert event.original == blob
+    assert list(world.blobs.kept) == [key]
+
+
+async def test_the_type_is_what_the_bytes_are_not_what_was_claimed(
+    connection: Connection, tmp_path: Path
+) -> None:
+    world = World(connection, tmp_path)
+    await world.submit(events.submitted(source=Inline(PDF), file_name="cat.png"))
+    async with running(world.fetcher.run):
+        assert (await world.fetched()).content_type == "application/pdf"
+
+
+@pytest.mark.parametrize(
+    ("source", "code"),
+    [
+        (Stored(3, events.SHA256), "source_missing"),
+        (Inline(b""), "empty"),
+        (Inline(b"\x00\x01\x02 nothing known"), "unsupported_type"),
+        (Remote(URL + "gone"), "not_found"),
+    ],
+)
+async def test_what_cannot_be_brought_in_has_failed(
+    connection: Connection, tmp_path: Path, source: Stored | Inline | Remote, code: str
+) -> None:
+    gone = Unfetchable("not_found", "There is nothing.", retryable=False)
+    world = World(connection, tmp_path, gone=gone)
+    await world.submit(events.submitted(source=source))
+    async with running(world.fetcher.run):
+        assert (await world.failed()).code == code
+
+
+async def test_a_url_that_may_answer_later_is_tried_again(
+    connection: Connection, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    busy = Unfetchable("busy", "It is busy.", retryable=True)
+    world = World(connection, tmp_path, busy=busy)
+    steps = (0.05, 0.05, 0.05)
+    consumer = type(Fetcher.consumer)(
+        name="fetcher", description="A test", hears=DocumentSubmitted, retry_after=steps
+    )
+    monkeypatch.setattr(Fetcher, "consumer", consumer)
+    await world.submit(events.submitted(source=Remote(URL + "busy")))
+    async with running(world.fetcher.run):
+        assert (await world.failed()).code == "gave_up"
+    assert len(world.downloads.fetched) == 4
+
+
+async def test_a_full_store_is_waited_for(
+    connection: Connection, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "FULL_PAUSE", 0.01)
+    world = World(connection, tmp_path)
+    world.blobs.fails = [StorageFull()] * 10
+    await world.submit(events.submitted(source=Inline(PDF)))
+    async with running(world.fetcher.run):
+        await world.fetched()
+
+
+async def test_the_same_submission_twice_is_one_document(
+    connection: Connection, tmp_path: Path
+) -> None:
+    world = World(connection, tmp_path)
+    await world.submit(*[events.submitted(source=Inline(PDF))] * 2)
+    async with running(world.fetcher.run):
+        await world.fetched()
+        await until(lambda: world.streams.finished(world.fetcher.consumer))
+    assert len(await world.streams.said(DocumentFetched)) == 1
+    assert await world.streams.dead() == []
+    assert len(world.blobs.kept) == 1
+
+
+@pytest.mark.parametrize("stranger", [Inline(b"%PDF-other"), Stored(3, events.SHA256)])
+async def test_another_submission_under_a_taken_id_is_dropped_and_does_no_harm(
+    connection: Connection, tmp_path: Path, stranger: Inline | Stored
+) -> None:
+    world = World(connection, tmp_path)
+    await world.submit(
+        events.submitted(source=Inline(PDF)), events.submitted(source=stranger, priority=10)
+    )
+    async with running(world.fetcher.run):
+        event = await world.fetched()
+        (letter,) = await world.streams.wait_for_dead()
+        await until(lambda: world.streams.finished(world.fetcher.consumer))
+    assert world.blobs.kept[event.original.key] == PDF
+    assert (letter.headers or {})["Ilios-Sequence"] == "2"
+    assert await world.streams.said(DocumentFailed) == []

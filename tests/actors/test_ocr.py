@@ -1,0 +1,160 @@
+"""A document is converted once, whatever becomes of the engine."""
+
+from pathlib import Path
+
+import pytest
+
+from actors import ocr as module
+from actors.ocr import Ocr
+from actors.ports import PAGE_SEPARATOR, EngineCrashed, StorageFull, Unconvertible
+from bus.connection import Connection
+from bus.consumers import Consumer
+from bus.delivery import Delivery
+from bus.publisher import Publisher
+from schemas.documents import DocumentConverted, DocumentFailed, DocumentFetched
+from tests import events
+from tests.actors.fakes import FakeBlobs, FakeEngine
+from tests.actors.running import Streams, running
+from tests.waiting import until
+
+ORIGINAL = b"foo"
+BLAMED, OUTSIDE = EngineCrashed("it aborted", blame=True), EngineCrashed("killed", blame=False)
+
+
+class World:
+    """An actor and what it works with; the original lies in the store, the event on the log."""
+
+    def __init__(self, connection: Connection, directory: Path) -> None:
+        self.blobs = FakeBlobs(directory)
+        self.blobs.kept["original"] = ORIGINAL
+        self.engine = FakeEngine()
+        self.ocr = Ocr(connection, self.blobs, self.engine, at_once=2)
+        self.streams = Streams(connection)
+        self.publisher = Publisher(connection)
+
+    async def converted(self) -> DocumentConverted:
+        (event,) = await self.streams.wait_for(DocumentConverted)
+        assert isinstance(event, DocumentConverted)
+        return event
+
+    async def failed(self) -> DocumentFailed:
+        (event,) = await self.streams.wait_for(DocumentFailed)
+        assert isinstance(event, DocumentFailed)
+        return event
+
+
+@pytest.fixture
+async def world(connection: Connection, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> World:
+    consumer = Consumer(
+        name="ocr",
+        description="A test",
+        hears=DocumentFetched,
+        ack_within=1.0,
+        retry_after=(0.05, 0.05, 0.05),
+    )
+    monkeypatch.setattr(Ocr, "consumer", consumer)
+    world = World(connection, tmp_path)
+    await world.publisher.say(events.fetched(priority=7))
+    return world
+
+
+async def test_the_markdown_of_all_pages_lies_in_the_store_in_order(world: World) -> None:
+    world.engine.pages = ("one", "", "three")
+    async with running(world.ocr.run):
+        event = await world.converted()
+    assert world.blobs.kept[event.markdown.key].decode() == PAGE_SEPARATOR.join(world.engine.pages)
+    assert (event.pages, event.engine, event.model) == (3, "fake", "none")
+    assert (event.priority, event.document_id) == (7, events.name(1))
+    assert event.input_tokens > 0
+    (document,) = world.engine.converted
+    assert (document.sha256, document.content_type) == (events.SHA256, "application/pdf")
+    assert document.path.read_bytes() == ORIGINAL
+
+
+async def test_half_a_character_does_not_lose_the_document(world: World) -> None:
+    world.engine.pages = ("a\ud800b",)
+    async with running(world.ocr.run):
+        event = await world.converted()
+    assert world.blobs.kept[event.markdown.key] == b"a?b"
+
+
+async def test_finished_work_is_found_and_not_done_again(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As after a process that died between saying its answer and acknowledging."""
+    ack, attempts = Delivery.ack, list[int]()
+
+    async def lose_the_first(delivery: Delivery) -> None:
+        attempts.append(delivery.attempt)
+        if len(attempts) > 1:
+            await ack(delivery)
+
+    monkeypatch.setattr(Delivery, "ack", lose_the_first)
+    async with running(world.ocr.run):
+        await world.converted()
+        await until(lambda: world.streams.finished(world.ocr.consumer))
+    assert attempts == [1, 2]
+    assert len(world.engine.converted) == 1
+    assert len(await world.streams.said(DocumentConverted)) == 1
+
+
+async def test_a_document_that_takes_the_engine_down_twice_is_held_to_be_the_cause(
+    world: World,
+) -> None:
+    world.engine.meets = [BLAMED, BLAMED]
+    async with running(world.ocr.run):
+        failed = await world.failed()
+    assert failed.code == "crashed"
+    assert "2 times" in failed.reason
+    assert len(world.engine.converted) == 2
+
+
+async def test_one_crash_is_forgiven(world: World) -> None:
+    world.engine.meets = [BLAMED]
+    async with running(world.ocr.run):
+        await world.converted()
+    assert await world.streams.said(DocumentFailed) == []
+
+
+async def test_an_engine_ended_from_outside_is_nobodys_fault(world: World) -> None:
+    world.engine.meets = [OUTSIDE] * (module.OUTSIDE_CRASHES - 1)
+    async with running(world.ocr.run):
+        await world.converted()
+    assert await world.streams.said(DocumentFailed) == []
+
+
+async def test_an_engine_that_is_ended_again_and_again_ends_the_attempt_not_the_document(
+    world: World,
+) -> None:
+    world.engine.meets = [OUTSIDE] * module.OUTSIDE_CRASHES
+    async with running(world.ocr.run):
+        await world.converted()
+    assert len(world.engine.converted) == module.OUTSIDE_CRASHES + 1
+
+
+async def test_an_engine_that_never_lives_long_enough_is_given_up(world: World) -> None:
+    world.engine.meets = [OUTSIDE] * 1000
+    async with running(world.ocr.run):
+        failed = await world.failed()
+    assert (failed.code, failed.retryable, failed.attempts) == ("gave_up", True, 4)
+
+
+async def test_the_engines_judgement_is_final(world: World) -> None:
+    world.engine.meets = [Unconvertible("password_protected", "It has a password.")]
+    async with running(world.ocr.run):
+        failed = await world.failed()
+    assert (failed.code, failed.reason) == ("password_protected", "It has a password.")
+    assert len(world.engine.converted) == 1
+
+
+async def test_a_missing_original_is_a_failure_not_a_loop(world: World) -> None:
+    world.blobs.kept.clear()
+    async with running(world.ocr.run):
+        assert (await world.failed()).code == "source_missing"
+
+
+async def test_a_full_store_is_waited_for(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "FULL_PAUSE", 0.01)
+    world.blobs.fails = [StorageFull()] * 10
+    async with running(world.ocr.run):
+        await world.converted()

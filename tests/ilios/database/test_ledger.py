@@ -1,0 +1,373 @@
+"""What the rows say is what the events say, however they were grouped and how often they came."""
+
+import asyncio
+import sqlite3
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from datetime import UTC, datetime, timedelta, timezone
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import aiosqlite
+import msgspec
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from actors.writes import (
+    ApplyEntries,
+    Cursor,
+    Entry,
+    Forget,
+    LedgerUnavailable,
+    Ping,
+    Write,
+    WriteRefused,
+)
+from ilios.database import rows
+from ilios.database.connection import open_reader, open_writer
+from ilios.database.ledger import SqliteLedger
+from ilios.database.reads import Reads
+from schemas.documents import AnyDocumentEvent, DocumentCompleted, Remote, Stored
+from tests import events
+
+STREAM, CREATED = "ILIOS_EVENTS", "2026-01-15T10:30:00+00:00"
+
+
+class Books:
+    """A database of its own, and what is asked of it in these tests."""
+
+    def __init__(self, connection: aiosqlite.Connection, reads: Reads) -> None:
+        self.connection = connection
+        self.ledger = SqliteLedger(connection)
+        self.reads = reads
+
+    async def apply(
+        self, *entries: Entry, created: str = CREATED
+    ) -> tuple[DocumentCompleted, ...] | WriteRefused:
+        (answer,) = await self.ledger.keep([apply(*entries, created=created)])
+        assert isinstance(answer, tuple | WriteRefused)
+        return answer
+
+    async def table(self, name: str) -> list[tuple[object, ...]]:
+        found = await self.connection.execute_fetchall(f"SELECT * FROM {name} ORDER BY 1, 2")
+        return [tuple(row) for row in found]
+
+
+def apply(*entries: Entry, created: str = CREATED) -> Write[object]:
+    cursor = Cursor(STREAM, created, entries[-1].sequence)
+    write: Write[object] = ApplyEntries("test", entries, cursor)  # type: ignore[assignment]
+    return write
+
+
+def history(*said: AnyDocumentEvent, first: int = 1) -> list[Entry]:
+    return [events.entry(sequence, event) for sequence, event in enumerate(said, first)]
+
+
+@asynccontextmanager
+async def opened(path: Path) -> AsyncIterator[Books]:
+    async with open_writer(path) as connection, open_reader(path) as reading:
+        yield Books(connection, Reads(reading))
+
+
+@pytest.fixture
+async def books(tmp_path: Path) -> AsyncIterator[Books]:
+    async with opened(tmp_path / "ilios.db") as books:
+        yield books
+
+
+WHOLE = history(events.submitted(), events.fetched(), events.converted())
+
+
+async def test_a_document_is_read_as_far_as_it_is(books: Books) -> None:
+    for entry, state in zip(WHOLE, ("pending", "processing", "completed"), strict=True):
+        await books.apply(entry)
+        record = await books.reads.document("default", events.name(1))
+        assert record
+        assert record.state == state
+    record = await books.reads.document("default", events.name(1))
+    assert record
+    assert record.original == events.fetched().original
+    assert record.markdown == events.converted().markdown
+    assert record.submitted_at == events.SUBMITTED_AT
+    assert record.finished_at == WHOLE[2].stored_at
+    assert (record.pages, record.engine, record.seconds) == (3, "local", 0.5)
+    assert (record.content_type, record.file_name) == ("application/pdf", "hello.txt")
+
+
+async def test_a_completion_is_answered_with_what_is_to_be_announced(books: Books) -> None:
+    assert await books.apply(*WHOLE[:2]) == ()
+    announced = await books.apply(WHOLE[2])
+    assert announced == (
+        msgspec.structs.replace(events.completed(), completed_at=WHOLE[2].stored_at),
+    )
+    assert await books.apply(WHOLE[2]) == announced, "it may be missing after a crash"
+
+
+async def test_unknown_and_somebody_elses_look_the_same(books: Books) -> None:
+    await books.apply(*WHOLE)
+    assert await books.reads.document("other", events.name(1)) is None
+    assert await books.reads.document("default", events.name(2)) is None
+
+
+async def test_a_completed_document_is_billed_once_however_often_it_is_applied(
+    books: Books,
+) -> None:
+    for _ in range(3):
+        await books.apply(*WHOLE)
+    await books.ledger.keep([Forget("test")])  # type: ignore[list-item]
+    await books.apply(*WHOLE)
+    await books.apply(*history(*(entry.event for entry in WHOLE), first=50), created="anew")
+    assert len(await books.table("usage")) == 1
+
+
+async def test_the_bill_says_what_was_done(books: Books) -> None:
+    await books.apply(*WHOLE)
+    at = rows.milliseconds(WHOLE[2].stored_at)
+    bill = ("default", events.name(1), "convert", "local", "none", 3, 12, 34, at)
+    assert await books.table("usage") == [bill]
+
+
+async def test_a_failed_document_says_why_and_is_not_billed(books: Books) -> None:
+    await books.apply(*history(events.submitted(), events.fetched(), events.failed()))
+    record = await books.reads.document("default", events.name(1))
+    assert record
+    assert (record.state, record.code, record.reason, record.retryable) == (
+        "failed",
+        "corrupt",
+        "It is.",
+        False,
+    )
+    assert await books.table("usage") == []
+
+
+ENDS = [
+    [events.converted(), events.failed()],
+    [events.failed(), events.converted()],
+    [events.converted(pages=3), events.converted(pages=99)],
+    [events.failed(code="a"), events.failed(code="b")],
+    [events.converted(), events.fetched(key="other")],
+    [events.failed(), events.fetched(key="other")],
+]
+
+
+@pytest.mark.parametrize("ends", ENDS, ids=range(len(ENDS)))
+@pytest.mark.parametrize("grouped", ["in one group", "one by one"])
+async def test_the_first_end_counts(
+    books: Books, ends: list[AnyDocumentEvent], grouped: str
+) -> None:
+    entries = history(events.submitted(), events.fetched(), *ends)
+    for group in [entries] if grouped == "in one group" else [[entry] for entry in entries]:
+        await books.apply(*group)
+    record = await books.reads.document("default", events.name(1))
+    assert record
+    assert record.finished_at == entries[2].stored_at
+    assert record.original == events.fetched().original
+    assert record.pages in (3, None)
+    assert record.code in ("corrupt", "a", None)
+    assert len(await books.table("usage")) == (record.state == "completed")
+
+
+async def test_the_first_submission_under_an_id_counts(books: Books) -> None:
+    stranger = events.submitted(file_name="stranger.txt", priority=9)
+    await books.apply(*history(events.submitted(), stranger, events.fetched(), stranger))
+    record = await books.reads.document("default", events.name(1))
+    assert record
+    assert (record.file_name, record.priority, record.state) == ("hello.txt", 5, "processing")
+
+
+async def test_the_size_is_known_where_the_submission_says_it(books: Books) -> None:
+    sources = [Stored(7, events.SHA256), events.submitted().source, Remote("http://x")]
+    await books.apply(*history(*(events.submitted(n, source=s) for n, s in enumerate(sources))))
+    records = [await books.reads.document("default", events.name(n)) for n in range(3)]
+    assert [record.file_size for record in records if record] == [7, 3, None]
+
+
+async def test_the_cursor_moves_with_the_rows_and_knows_its_log(books: Books) -> None:
+    assert await books.ledger.cursor("test") is None
+    await books.apply(*WHOLE[:2])
+    assert await books.ledger.cursor("test") == Cursor(STREAM, CREATED, 2)
+    await books.apply(WHOLE[0])
+    assert await books.ledger.cursor("test") == Cursor(STREAM, CREATED, 2), "it went back"
+    await books.apply(events.entry(1, events.submitted(2)), created="anew")
+    assert await books.ledger.cursor("test") == Cursor(STREAM, "anew", 1)
+    assert await books.reads.document("default", events.name(2)), "taken for known"
+    await books.ledger.keep([Forget("test")])  # type: ignore[list-item]
+    assert await books.ledger.cursor("test") is None
+
+
+async def test_events_at_or_before_the_cursor_change_nothing(books: Books) -> None:
+    await books.apply(*WHOLE[:2])
+    await books.apply(events.entry(2, events.submitted(2)))
+    assert await books.reads.document("default", events.name(2)) is None
+
+
+POISON: dict[str, AnyDocumentEvent] = {
+    "a number no column holds": events.converted(pages=2**63),
+    "a larger one": events.converted(pages=10**30),
+    "half a character": events.failed(reason="half \ud800 of it"),
+    "half a character in a name": events.submitted(2, file_name="\udfff"),
+}
+
+
+@pytest.mark.parametrize("poison", POISON.values(), ids=list(POISON))
+async def test_what_cannot_be_written_is_refused_alone_and_leaves_no_trace(
+    books: Books, poison: AnyDocumentEvent
+) -> None:
+    await books.apply(*WHOLE[:2])
+    before = [await books.table(name) for name in ("documents", "usage", "cursors")]
+    assert isinstance(await books.apply(events.entry(3, poison)), WriteRefused)
+    assert [await books.table(name) for name in ("documents", "usage", "cursors")] == before
+    one = apply(events.entry(3, events.submitted(7)))
+    bad = apply(events.entry(4, events.submitted(8)), events.entry(5, poison))
+    two = apply(events.entry(6, events.submitted(9)))
+    answers = await books.ledger.keep([one, bad, Ping(), two])  # type: ignore[list-item]
+    assert [isinstance(answer, WriteRefused) for answer in answers] == [False, True, False, False]
+    known = [await books.reads.document("default", events.name(n)) for n in (7, 8, 9)]
+    assert [record is not None for record in known] == [True, False, True]
+
+
+ODD_TIMES = [
+    datetime.min.replace(tzinfo=timezone(timedelta(hours=14))),
+    datetime.max.replace(tzinfo=timezone(timedelta(hours=-14))),
+    datetime(1, 1, 1),  # noqa: DTZ001  # as a client may write it
+    datetime(9999, 12, 31, 23, 59, 59, 999_999),  # noqa: DTZ001
+    datetime(1970, 1, 1, tzinfo=UTC),
+    datetime(1, 1, 1, 0, 0, 0, 1, tzinfo=UTC),
+]
+
+
+@pytest.mark.parametrize("submitted_at", ODD_TIMES, ids=range(len(ODD_TIMES)))
+async def test_any_time_that_can_be_written_can_be_read(
+    books: Books, submitted_at: datetime
+) -> None:
+    """Or the document could be asked for by nobody, and not even be completed."""
+    submission = events.submitted(submitted_at=submitted_at)
+    announced = await books.apply(*history(submission, events.fetched(), events.converted()))
+    assert isinstance(announced, tuple)
+    (event,) = announced
+    record = await books.reads.document("default", events.name(1))
+    assert record
+    assert event.submitted_at == record.submitted_at
+    assert abs(record.submitted_at.year - submitted_at.year) <= 1
+
+
+@pytest.mark.parametrize("text", ["a\0b", "'; DROP TABLE documents; --", "\u202e", "\U0001f600"])
+async def test_any_text_is_kept_as_it_is(books: Books, text: str) -> None:
+    await books.apply(*history(events.submitted(file_name=text), events.failed(reason=text)))
+    record = await books.reads.document("default", events.name(1))
+    assert record
+    assert (record.file_name, record.reason) == (text, text)
+
+
+async def test_a_full_volume_is_everybodys_error_and_passes(books: Books) -> None:
+    ((pages,),) = await books.connection.execute_fetchall("PRAGMA page_count")
+    await books.connection.execute(f"PRAGMA max_page_count = {pages}")
+    large = history(*(events.submitted(n, file_name="x" * 255) for n in range(1, 2000)))
+    with pytest.raises(LedgerUnavailable, match="full"):
+        await books.apply(*large)
+    assert await books.table("documents") == []
+    await books.connection.execute("PRAGMA max_page_count = 1000000")
+    await books.apply(*large)
+    assert len(await books.table("documents")) == 1999
+
+
+@pytest.mark.parametrize("error", [sqlite3.DatabaseError("malformed"), sqlite3.OperationalError()])
+async def test_a_broken_database_is_not_the_events_fault(
+    books: Books, monkeypatch: pytest.MonkeyPatch, error: sqlite3.Error
+) -> None:
+    async def broken(*_: object) -> object:
+        raise error
+
+    with monkeypatch.context() as damage:
+        damage.setattr(books.connection, "executemany", broken)
+        with pytest.raises(LedgerUnavailable):
+            await books.apply(*WHOLE)
+        with pytest.raises(LedgerUnavailable):
+            await books.ledger.keep([apply(*WHOLE), Ping()])  # type: ignore[list-item]
+    await books.apply(*WHOLE)
+
+
+async def test_a_cancelled_keeper_leaves_no_transaction_open(books: Books) -> None:
+    for steps in range(12):
+        keeping = asyncio.create_task(books.apply(*WHOLE))
+        for _ in range(steps):
+            await asyncio.sleep(0)
+        keeping.cancel()
+        await asyncio.gather(keeping, return_exceptions=True)
+        await books.ledger.keep([Ping()])  # type: ignore[list-item]
+
+
+DOCUMENTS = 3
+EVENTS = st.sampled_from(
+    [
+        event
+        for number in range(1, DOCUMENTS + 1)
+        for event in (
+            events.fetched(number, key="one"),
+            events.fetched(number, key="two"),
+            events.converted(number, pages=1),
+            events.converted(number, pages=2),
+            events.failed(number, code="a"),
+            events.failed(number, code="b"),
+            events.submitted(number, file_name="again"),
+            events.submitted(number + DOCUMENTS),
+        )
+    ]
+)
+SUBMISSIONS = tuple(events.submitted(number) for number in range(1, DOCUMENTS + 1))
+
+
+async def all_rows(groups: Sequence[Sequence[Entry]]) -> tuple[list[object], set[object]]:
+    """Apply groups to a database of their own; returns its rows and what was announced."""
+    with TemporaryDirectory() as directory:
+        async with opened(Path(directory) / "ilios.db") as books:
+            await books.connection.execute("PRAGMA synchronous = OFF")
+            announced: set[object] = set()
+            for group in groups:
+                answer = await books.apply(*group)
+                assert isinstance(answer, tuple)
+                announced |= {event.document_id for event in answer}
+            tables = [await books.table("documents"), await books.table("usage")]
+            states = [(row[1], row[2]) for row in tables[0]]
+            completed = {name for name, state in states if state == "completed"}
+            assert {row[1] for row in tables[1]} == completed
+            return [*tables], announced
+
+
+@settings(max_examples=40, deadline=None)
+@given(st.data())
+def test_any_grouping_and_repetition_gives_the_rows_of_one_by_one(data: st.DataObject) -> None:
+    said = data.draw(st.lists(EVENTS, max_size=25))
+    entries = history(*SUBMISSIONS, *said)
+    groups: list[list[Entry]] = []
+    at = 0
+    while at < len(entries):
+        # A reader begins again anywhere before where it was, and reads on from there.
+        begin = data.draw(st.integers(0, at) | st.just(at))
+        at = data.draw(st.integers(at + 1, len(entries)))
+        groups.append(entries[begin:at])
+    grouped, announced = asyncio.run(all_rows(groups))
+    single, announced_singly = asyncio.run(all_rows([[entry] for entry in entries]))
+    assert grouped == single
+    assert announced == announced_singly
+
+
+@settings(max_examples=25, deadline=None)
+@given(st.lists(EVENTS, max_size=15))
+def test_reading_the_whole_log_again_changes_nothing(said: list[AnyDocumentEvent]) -> None:
+    entries = history(*SUBMISSIONS, *said)
+    once, _ = asyncio.run(all_rows([entries]))
+    twice, _ = asyncio.run(again(entries))
+    assert once == twice
+
+
+async def again(entries: list[Entry]) -> tuple[list[object], set[object]]:
+    """Apply a history, forget the cursor, and apply it anew one by one."""
+    with TemporaryDirectory() as directory:
+        async with opened(Path(directory) / "ilios.db") as books:
+            await books.apply(*entries)
+            await books.ledger.keep([Forget("test")])  # type: ignore[list-item]
+            for entry in entries:
+                await books.apply(entry)
+            return [await books.table("documents"), await books.table("usage")], set()

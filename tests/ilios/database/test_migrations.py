@@ -1,0 +1,161 @@
+"""A database is brought up to date whole, or left as it was."""
+
+import sqlite3
+from pathlib import Path
+
+import aiosqlite
+import pytest
+
+from ilios.database import migrations
+from ilios.database.connection import DatabaseDamaged, open_reader, open_writer
+from ilios.database.migrations import NewerDatabase
+
+SECOND = "CREATE TABLE more (a TEXT NOT NULL) STRICT;\nINSERT INTO more VALUES ('x');\n"
+
+
+def look(path: Path, question: str) -> list[tuple[object, ...]]:
+    connection = sqlite3.connect(path)
+    try:
+        return connection.execute(question).fetchall()
+    finally:
+        connection.close()
+
+
+def tables(path: Path) -> set[object]:
+    return {name for (name,) in look(path, "SELECT name FROM sqlite_schema WHERE type = 'table'")}
+
+
+def version(path: Path) -> object:
+    return look(path, "PRAGMA user_version")[0][0]
+
+
+async def open_and_close(path: Path) -> None:
+    async with open_writer(path):
+        pass
+
+
+async def test_an_empty_file_becomes_a_database(tmp_path: Path) -> None:
+    path = tmp_path / "deep" / "ilios.db"
+    await open_and_close(path)
+    assert tables(path) == {"documents", "usage", "cursors"}
+    assert version(path) == migrations.scripts()[-1][0]
+
+
+async def test_opening_again_changes_nothing(tmp_path: Path) -> None:
+    path = tmp_path / "ilios.db"
+    await open_and_close(path)
+    before = look(path, "SELECT * FROM sqlite_schema")
+    await open_and_close(path)
+    assert look(path, "SELECT * FROM sqlite_schema") == before
+
+
+async def test_only_what_is_new_is_applied(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "ilios.db"
+    await open_and_close(path)
+    known = migrations.scripts()
+    monkeypatch.setattr(migrations, "scripts", lambda: [*known, (known[-1][0] + 1, SECOND)])
+    await open_and_close(path)
+    assert look(path, "SELECT * FROM more") == [("x",)]
+    assert version(path) == known[-1][0] + 1
+
+
+@pytest.mark.parametrize("fault", ["SELECT nonsense;", "INSERT INTO more VALUES (NULL);", "BURN;"])
+async def test_a_step_that_fails_leaves_nothing_behind(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, fault: str
+) -> None:
+    path = tmp_path / "ilios.db"
+    await open_and_close(path)
+    known = migrations.scripts()
+    ahead = known[-1][0] + 1
+    broken = [*known, (ahead, SECOND), (ahead + 1, SECOND.replace("more", "third") + fault)]
+    with monkeypatch.context() as broken_release:
+        broken_release.setattr(migrations, "scripts", lambda: broken)
+        with pytest.raises((sqlite3.Error, DatabaseDamaged)):
+            await open_and_close(path)
+    assert version(path) == ahead, "the step before it is whole"
+    assert "third" not in tables(path)
+    monkeypatch.setattr(migrations, "scripts", lambda: broken[:-1])
+    await open_and_close(path)
+
+
+async def test_a_newer_database_is_refused_and_not_touched(tmp_path: Path) -> None:
+    path = tmp_path / "ilios.db"
+    await open_and_close(path)
+    with sqlite3.connect(path) as connection:
+        connection.execute("PRAGMA user_version = 99")
+    connection.close()
+    before = path.read_bytes()
+    with pytest.raises(NewerDatabase, match="99"):
+        await open_and_close(path)
+    assert path.read_bytes() == before
+
+
+def test_migrations_are_numbered_from_one_without_a_gap() -> None:
+    numbers = [number for number, _ in migrations.scripts()]
+    assert numbers == list(range(1, len(numbers) + 1))
+
+
+def test_a_script_is_split_at_its_statements() -> None:
+    script = "-- a; comment;\nCREATE TABLE a (\n  b TEXT -- why;\n);\n\nSELECT 1;\n\n"
+    assert migrations.statements(script) == ["CREATE TABLE a (\n  b TEXT\n)", "SELECT 1"]
+
+
+@pytest.mark.parametrize("content", [b"this is no database at all, whatever its name" * 100])
+async def test_a_file_that_is_no_database_is_refused_and_not_touched(
+    tmp_path: Path, content: bytes
+) -> None:
+    path = tmp_path / "ilios.db"
+    path.write_bytes(content)
+    with pytest.raises(DatabaseDamaged, match=r"ilios\.db"):
+        await open_and_close(path)
+    assert path.read_bytes() == content
+
+
+async def test_a_damaged_database_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "ilios.db"
+    await open_and_close(path)
+    with sqlite3.connect(path) as connection:
+        rows = (("reader" * 10 + str(number), "s", "c", number) for number in range(9999))
+        connection.executemany("INSERT INTO cursors VALUES (?, ?, ?, ?)", rows)
+    connection.close()
+    whole = path.read_bytes()
+    middle = len(whole) // 2
+    path.write_bytes(whole[:middle] + b"\x5a" * 8192 + whole[middle + 8192 :])
+    with pytest.raises(DatabaseDamaged):
+        await open_and_close(path)
+    path.write_bytes(whole[: len(whole) // 3])
+    with pytest.raises(DatabaseDamaged):
+        await open_and_close(path)
+    path.write_bytes(whole)
+    await open_and_close(path)
+
+
+async def test_a_commit_survives_a_power_cut_and_only_the_owner_may_look(tmp_path: Path) -> None:
+    path = tmp_path / "ilios.db"
+    async with open_writer(path) as connection:
+        for question, answer in (
+            ("PRAGMA journal_mode", "wal"),
+            ("PRAGMA synchronous", 2),
+            ("PRAGMA foreign_keys", 1),
+        ):
+            ((found,),) = await connection.execute_fetchall(question)
+            assert found == answer, question
+        for file in tmp_path.iterdir():
+            assert file.stat().st_mode & 0o077 == 0, file
+
+
+async def test_a_reader_sees_what_was_committed_and_cannot_write(tmp_path: Path) -> None:
+    path = tmp_path / "with space?#%.db"
+    async with open_writer(path) as writing, open_reader(path) as reading:
+        assert isinstance(writing, aiosqlite.Connection)
+        await writing.execute("INSERT INTO cursors VALUES ('a', 'b', 'c', 1)")
+        assert list(await reading.execute_fetchall("SELECT sequence FROM cursors")) == [(1,)]
+        with pytest.raises(sqlite3.OperationalError, match="readonly"):
+            await reading.execute("DELETE FROM cursors")
+
+
+async def test_a_reader_does_not_make_a_database(tmp_path: Path) -> None:
+    with pytest.raises(sqlite3.OperationalError):
+        async with open_reader(tmp_path / "none.db"):
+            pytest.fail("there is none")
+    assert list(tmp_path.iterdir()) == []

@@ -1,0 +1,417 @@
+"""The bus inside: comes up, stays up, keeps what it has, and never outlives us."""
+
+import asyncio
+import errno
+import json
+import os
+import re
+import signal
+import socket
+import sys
+import urllib.request
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import nats.errors
+import pytest
+from nats.aio.client import Client
+
+from bus import streams
+from bus.connection import Connection, connect
+from bus.errors import BusUnavailable
+from bus.publisher import Publisher
+from ilios import nats_server as module
+from ilios import secrets_file
+from ilios.nats_server import BusDidNotStart, NatsServer, embedded
+from tests import events
+from tests.bus.raw import RawClient, publish
+from tests.waiting import until
+
+ROOT = Path(__file__).parents[2]
+SUBJECT = f"ilios.document.submitted.p05.default.{events.name(1)}".encode()
+
+
+def is_gone(pid: int) -> bool:
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] in "ZX"
+    except OSError:
+        return True
+
+
+def mode(path: Path) -> int:
+    return path.stat().st_mode & 0o777
+
+
+async def test_it_is_ready_when_it_is_started_and_gone_when_it_is_left(tmp_path: Path) -> None:
+    async with embedded(tmp_path, 0) as server:
+        pid = server.pid
+        assert pid
+        async with connect(server.url("ilios"), name="test") as connection:
+            await connection.check()
+    assert is_gone(pid)
+    assert server.pid is None
+
+
+async def test_the_preferred_port_is_taken_where_it_is_free(tmp_path: Path) -> None:
+    async with embedded(tmp_path / "a", 0) as first:
+        port = first.port
+    async with embedded(tmp_path / "b", port) as second:
+        assert second.port == port
+        async with embedded(tmp_path / "c", port) as third:
+            assert third.port not in (port, 0, -1)
+            async with connect(third.url("ilios"), name="test") as connection:
+                await connection.check()
+
+
+@asynccontextmanager
+async def talking(directory: Path) -> AsyncIterator[Connection]:
+    async with (
+        embedded(directory, 0) as server,
+        connect(server.url("ilios"), name="test") as connection,
+    ):
+        yield connection
+
+
+@pytest.mark.parametrize("name", ["with space", 'quote"and\\slash', "grün", "$HOME # {x}"])
+async def test_any_directory_will_do(tmp_path: Path, name: str) -> None:
+    async with talking(tmp_path / name) as connection:
+        await streams.ensure(connection.jetstream)
+        await Publisher(connection).say(events.submitted())
+    assert list((tmp_path / name / "jetstream").rglob("*.blk"))
+
+
+async def test_what_was_said_is_there_after_a_restart(tmp_path: Path) -> None:
+    for sequence in (1, 2, 3):
+        async with talking(tmp_path) as connection:
+            await streams.ensure(connection.jetstream)
+            assert await Publisher(connection).say(events.submitted(sequence)) == sequence
+
+
+async def test_it_is_started_again_on_the_same_port_with_all_it_had(
+    nats_server: NatsServer, connection: Connection
+) -> None:
+    publisher, port = Publisher(connection), nats_server.port
+    for number in range(1, 4):
+        await publisher.say(events.submitted(number))
+        before = nats_server.pid
+        assert before
+        os.kill(before, signal.SIGKILL)
+        await until(lambda before=before: nats_server.pid not in (None, before))  # type: ignore[misc]
+        assert nats_server.port == port
+    assert await publisher.say(events.submitted(4)) == 4
+
+
+async def test_a_full_volume_does_not_end_the_watch(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    full = OSError(errno.ENOSPC, "no space left")
+    write, failures = secrets_file.write, [full] * 3
+
+    def refuse(path: Path, text: str) -> None:
+        if failures:
+            raise failures.pop()
+        write(path, text)
+
+    async with embedded(tmp_path, 0) as server:
+        monkeypatch.setattr(secrets_file, "write", refuse)
+        for _ in range(4):
+            before = server.pid
+            assert before
+            os.kill(before, signal.SIGKILL)
+            await until(lambda before=before: server.pid not in (None, before))  # type: ignore[misc]
+        async with connect(server.url("ilios"), name="test") as connection:
+            await connection.check()
+
+
+async def test_a_port_taken_meanwhile_is_waited_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with embedded(tmp_path, 0) as server:
+        taken = socket.socket()
+        taken.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        start, refused, why = server.start, asyncio.Event(), list[str]()
+
+        async def start_while_taken() -> None:
+            if not refused.is_set():
+                taken.bind(("127.0.0.1", server.port))
+                taken.listen()
+            try:
+                await start()
+            except BusDidNotStart as error:
+                why.append(str(error))
+                refused.set()
+                taken.close()
+                raise
+
+        monkeypatch.setattr(server, "start", start_while_taken)
+        assert server.pid
+        os.kill(server.pid, signal.SIGKILL)
+        await asyncio.wait_for(refused.wait(), 30)
+        assert "address already in use" in why[0]
+        await until(lambda: server.pid is not None)
+        async with connect(server.url("ilios"), name="test") as connection:
+            await connection.check()
+
+
+async def test_a_server_that_cannot_start_says_why(tmp_path: Path) -> None:
+    (tmp_path / "jetstream").mkdir()
+    (tmp_path / "jetstream" / "jetstream").write_text("in the way")
+    with pytest.raises(BusDidNotStart, match=r"did not start: .*storage directory"):
+        async with embedded(tmp_path, 0):
+            pytest.fail("it has no store")
+
+
+EMBEDDER = """
+import asyncio, sys
+from pathlib import Path
+from ilios.nats_server import embedded
+
+async def main():
+    async with embedded(Path(sys.argv[1]), 0) as server:
+        print(server.pid, flush=True)
+        await asyncio.Event().wait()
+
+asyncio.run(main())
+"""
+
+
+async def test_it_dies_with_its_parent_and_the_next_finds_everything(tmp_path: Path) -> None:
+    parent = await asyncio.create_subprocess_exec(
+        sys.executable, "-c", EMBEDDER, str(tmp_path), cwd=ROOT, stdout=asyncio.subprocess.PIPE
+    )
+    assert parent.stdout
+    pid = int(await asyncio.wait_for(parent.stdout.readline(), 30))
+    assert not is_gone(pid)
+    parent.kill()
+    await parent.wait()
+    await until(lambda: is_gone(pid))
+    async with embedded(tmp_path, 0):
+        pass
+
+
+async def test_a_leftover_of_a_former_run_is_ended(tmp_path: Path) -> None:
+    former = NatsServer(tmp_path, 0)
+    await former.start()
+    left = former.pid
+    assert left
+    async with embedded(tmp_path, 0) as server:
+        assert is_gone(left)
+        async with connect(server.url("ilios"), name="test") as connection:
+            await connection.check()
+    await former.stop()
+
+
+async def test_a_stranger_with_the_number_of_a_leftover_is_left_alone(tmp_path: Path) -> None:
+    stranger = await asyncio.create_subprocess_exec("sleep", "60")
+    try:
+        (tmp_path / "nats-server.pid").write_text(str(stranger.pid))
+        async with embedded(tmp_path, 0):
+            pass
+        assert stranger.returncode is None
+        assert not is_gone(stranger.pid)
+    finally:
+        stranger.kill()
+        await stranger.wait()
+
+
+async def test_credentials_are_for_the_owner_alone_and_stay_what_they_are(tmp_path: Path) -> None:
+    directory = tmp_path / "nats"
+    before = os.umask(0)
+    try:
+        async with embedded(directory, 0) as first:
+            url = first.url("publisher")
+            files = [
+                directory / "credentials.json",
+                *map(first.url_file, ("operator", "publisher")),
+            ]
+            assert [mode(file) for file in files] == [0o600] * 3
+            assert mode(directory) == mode(directory / "jetstream") == 0o700
+            assert first.url_file("publisher").read_text().strip() == url
+        async with embedded(directory, first.port) as second:
+            assert second.url("publisher") == url
+    finally:
+        os.umask(before)
+
+
+async def test_no_password_stands_in_the_command_line(nats_server: NatsServer) -> None:
+    command = Path(f"/proc/{nats_server.pid}/cmdline").read_bytes().decode()
+    for user in ("ilios", "operator", "publisher"):
+        assert nats_server.url(user).split(":")[2].split("@")[0] not in command
+
+
+async def test_nobody_comes_in_without_a_password(nats_server: NatsServer) -> None:
+    for credentials in ("", "ilios:@", "publisher:guess@"):
+        client = Client()
+        with pytest.raises(nats.errors.Error):
+            await client.connect(
+                f"nats://{credentials}127.0.0.1:{nats_server.port}", allow_reconnect=False
+            )
+        await client.close()
+
+
+async def test_it_listens_on_this_machine_only(nats_server: NatsServer) -> None:
+    lines = Path(f"/proc/{nats_server.pid}/net/tcp").read_text().splitlines()[1:]
+    port = f"{nats_server.port:04X}"
+    listening = {line.split()[1] for line in lines if line.split()[3] == "0A"}
+    assert {address for address in listening if address.endswith(":" + port)} == {
+        f"0100007F:{port}"
+    }
+
+
+class Usage(NamedTuple):
+    """What ``shutil.disk_usage`` answers."""
+
+    total: int
+    used: int
+    free: int
+
+
+async def messages(connection: Connection) -> int:
+    return (await connection.jetstream.stream_info(streams.EVENTS)).state.messages
+
+
+FORBIDDEN = [
+    f"ilios.document.{event}.p05.default.{events.name(1)}"
+    for event in ("fetched", "converted", "completed", "failed", "deleted")
+] + [
+    "ilios.dead.submitted.default.x",
+    "ilios.document.submitted",
+    "$JS.API.STREAM.DELETE.ILIOS_EVENTS",
+    "$JS.API.STREAM.PURGE.ILIOS_EVENTS",
+    "$JS.API.DIRECT.GET.ILIOS_EVENTS",
+    "$JS.API.CONSUMER.MSG.NEXT.ILIOS_EVENTS.ocr-normal",
+    "$JS.ACK.ILIOS_EVENTS.ocr-normal.1.1.1.1.0",
+    "_ILIOS.x",
+    "_INBOX.x",
+]
+
+
+@pytest.mark.parametrize("subject", FORBIDDEN)
+async def test_a_publisher_may_submit_and_nothing_else(
+    nats_server: NatsServer, connection: Connection, subject: str
+) -> None:
+    async with RawClient(nats_server.url("publisher")) as publisher:
+        assert b"Permissions Violation" in await publisher.say(publish(subject.encode(), b""))
+        assert await publisher.say(publish(SUBJECT, b"")) == b""
+    assert await messages(connection) == 1
+
+
+HIDDEN = [
+    ">",
+    "ilios.>",
+    "ilios.document.submitted.>",
+    "ilios.dead.>",
+    "$JS.>",
+    "_ILIOS.>",
+    "$SYS.>",
+]
+
+
+@pytest.mark.parametrize("subject", HIDDEN)
+async def test_a_publisher_hears_how_documents_end_and_nothing_else(
+    nats_server: NatsServer, connection: Connection, subject: str
+) -> None:
+    async with RawClient(nats_server.url("publisher")) as publisher:
+        line = b"SUB %s 1\r\n" % subject.encode()
+        assert b"Permissions Violation" in await publisher.say(line)
+        assert await publisher.say(b"SUB ilios.document.completed.> 2\r\n") == b""
+        await Publisher(connection).say(events.completed())
+        assert b"document.completed/1" in await publisher.listen(b"}\r\n")
+
+
+ORDERS = [
+    "$JS.API.STREAM.PURGE.ILIOS_EVENTS",
+    "$JS.API.STREAM.DELETE.ILIOS_EVENTS",
+    "$JS.API.STREAM.UPDATE.ILIOS_EVENTS",
+    "$JS.API.STREAM.MSG.DELETE.ILIOS_EVENTS",
+    "$JS.API.CONSUMER.DELETE.ILIOS_EVENTS.victim",
+    "$JS.API.CONSUMER.PAUSE.ILIOS_EVENTS.victim",
+    "$JS.API.CONSUMER.RESET.ILIOS_EVENTS.victim",
+    "$JS.API.CONSUMER.CREATE.ILIOS_EVENTS",
+]
+
+
+@pytest.mark.parametrize("order", ORDERS)
+async def test_a_publisher_gives_no_orders_by_where_it_wants_its_answer(
+    nats_server: NatsServer, connection: Connection, order: str
+) -> None:
+    """The server itself says the acknowledgement there, and what it says nobody forbids."""
+    js = connection.jetstream
+    await Publisher(connection).say(events.submitted(2))
+    await js.add_consumer(streams.EVENTS, durable_name="victim")
+    before = (await js.consumer_info(streams.EVENTS, "victim")).config
+    async with RawClient(nats_server.url("publisher")) as publisher:
+        await publisher.say(publish(SUBJECT, b"", reply=order.encode()))
+    await connection.check()
+    assert await messages(connection) == 2
+    assert (await js.consumer_info(streams.EVENTS, "victim")).config == before
+    assert len(await js.consumers_info(streams.EVENTS)) == 1
+
+
+async def varz(server: NatsServer) -> dict[str, Any]:
+    """Run the same configuration with a monitoring port, and ask it what is in force."""
+    process = await asyncio.create_subprocess_exec(
+        module._binary(),
+        "-c",
+        str(module._config()),
+        "-m",
+        "-1",
+        stderr=asyncio.subprocess.PIPE,
+        env=server._environment(),
+    )
+    assert process.stderr
+    try:
+        async for line in process.stderr:
+            if found := re.search(rb"http monitor on (127\.0\.0\.1:\d+)", line):
+                url = f"http://{found[1].decode()}/varz"
+                break
+        else:
+            pytest.fail("no monitor")
+
+        def ask() -> dict[str, Any]:
+            with urllib.request.urlopen(url, timeout=10) as answer:
+                found: dict[str, Any] = json.load(answer)
+            return found
+
+        return await asyncio.to_thread(ask)
+    finally:
+        process.terminate()
+        await process.communicate()
+
+
+async def test_every_acknowledged_event_is_on_disk(tmp_path: Path) -> None:
+    found = await varz(NatsServer(tmp_path, 0))
+    jetstream = found["jetstream"]["config"]
+    assert jetstream["sync_always"] is True
+    assert jetstream["store_dir"] == str(tmp_path / "jetstream" / "jetstream")
+    assert jetstream["strict"] is True, "or a publisher's reply subject can purge the log"
+    assert (found["host"], found["max_payload"]) == ("127.0.0.1", 1024 * 1024)
+
+
+def test_the_log_is_full_before_the_volume_is(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "x").write_bytes(b"x" * 1000)
+    free = 10 * 1024**3
+
+    def usage(path: Path) -> Usage:
+        return Usage(100 * 1024**3, 0, free)
+
+    monkeypatch.setattr("shutil.disk_usage", usage)
+    assert module._store_limit(tmp_path) == (free + 1000) // 2
+    free = 0
+    assert module._store_limit(tmp_path) == module.MIN_STORE_BYTES
+    free = 1024**5
+    assert module._store_limit(tmp_path) == module.MAX_STORE_BYTES
+
+
+async def test_a_wrong_password_for_the_service_is_an_error_in_our_words(
+    nats_server: NatsServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("bus.connection.CONNECT_WITHIN", 0.3)
+    url = nats_server.url("ilios").replace("ilios:", "operator:")
+    with pytest.raises(BusUnavailable):
+        async with connect(url, name="test"):
+            pytest.fail("the password is not the operator's")

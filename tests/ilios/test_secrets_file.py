@@ -1,0 +1,58 @@
+"""Secrets lie in files that only their owner can read, and stay what they were."""
+
+import os
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from ilios import secrets_file
+
+
+class Secrets(msgspec.Struct, frozen=True):
+    """Something to keep."""
+
+    word: str
+
+
+def mode(path: Path) -> int:
+    return path.stat().st_mode & 0o777
+
+
+def test_a_secret_is_for_its_owner_whatever_the_umask_and_whatever_lay_there(
+    tmp_path: Path,
+) -> None:
+    path = tmp_path / "secret"
+    (tmp_path / "secret.new").touch(mode=0o644)
+    before = os.umask(0)
+    try:
+        secrets_file.write(path, "a")
+        assert mode(path) == 0o600
+        path.chmod(0o644)
+        secrets_file.write(path, "b")
+    finally:
+        os.umask(before)
+    assert mode(path) == 0o600
+    assert path.read_text() == "b"
+    assert [file.name for file in tmp_path.iterdir()] == ["secret"]
+
+
+def test_a_link_is_not_followed(tmp_path: Path) -> None:
+    (tmp_path / "secret.new").symlink_to(tmp_path / "elsewhere")
+    with pytest.raises(OSError, match="symbolic"):
+        secrets_file.write(tmp_path / "secret", "a")
+    assert not (tmp_path / "elsewhere").exists()
+
+
+def test_secrets_are_made_once(tmp_path: Path) -> None:
+    path = tmp_path / "secrets.json"
+    made = secrets_file.load_or_create(path, Secrets, lambda: Secrets(secrets_file.password()))
+    again = secrets_file.load_or_create(path, Secrets, lambda: Secrets("other"))
+    assert made == again
+    assert mode(path) == 0o600
+
+
+def test_passwords_differ_and_need_no_quoting() -> None:
+    passwords = {secrets_file.password() for _ in range(100)}
+    assert len(passwords) == 100
+    assert all(word.isalnum() and word[0].isalpha() and len(word) == 33 for word in passwords)

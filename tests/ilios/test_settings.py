@@ -1,0 +1,123 @@
+"""One typed table: every variable is read once, and every mistake is named at once."""
+
+from pathlib import Path
+
+import pytest
+
+from ilios import settings
+from ilios.settings import BadSettings, Secret, Settings, from_environ
+
+GOOD: list[tuple[str, str, str, object]] = [
+    ("PORT", "0", "port", 0),
+    ("PORT", " 8080 ", "port", 8080),
+    ("ILIOS_HOST", "::1", "host", "::1"),
+    ("API_KEY", "a, b,,c", "api_keys", (Secret("a"), Secret("b"), Secret("c"))),
+    ("ILIOS_DATA_DIR", "/some where", "data_dir", Path("/some where")),
+    ("LOCAL_DB_PATH", "x.db", "database_path", Path("x.db")),
+    ("ILIOS_DATA_DIR", "d", "database_path", Path("d/ilios.db")),
+    ("NATS_URL", "nats://a:b@c:1", "nats_url", Secret("nats://a:b@c:1")),
+    ("ILIOS_MAX_FILE_MB", "2", "max_file_bytes", 2 * 1024 * 1024),
+    ("ILIOS_CONVERT_TIMEOUT", "0.5", "convert_within", 0.5),
+    ("WORKER_COUNT", "7", "engine_processes", 7),
+    ("ILIOS_DOWNLOAD_ALLOW", "a:1, b:2", "download_allow", ("a:1", "b:2")),
+    ("ILIOS_INSECURE", "YES", "insecure", True),
+    ("ILIOS_INSECURE", "off", "insecure", False),
+    ("ILIOS_LOG_LEVEL", "DEBUG", "log_level", "debug"),
+]
+
+
+@pytest.mark.parametrize(("variable", "text", "field", "value"), GOOD)
+def test_a_variable_is_read(variable: str, text: str, field: str, value: object) -> None:
+    assert getattr(from_environ({variable: text}), field) == value
+
+
+BAD = [
+    ("PORT", "65536"),
+    ("PORT", "-1"),
+    ("PORT", "http"),
+    ("ILIOS_HOST", "a b"),
+    ("ILIOS_HOST", "http://a"),
+    ("API_KEY", ","),
+    ("NATS_URL", "localhost:4222"),
+    ("ILIOS_NATS_PORT", "x"),
+    ("ILIOS_MAX_FILE_MB", "0"),
+    ("ILIOS_MAX_FILE_MB", "1.5"),
+    ("ILIOS_CONVERT_TIMEOUT", "nan"),
+    ("ILIOS_CONVERT_TIMEOUT", "inf"),
+    ("ILIOS_CONVERT_TIMEOUT", "0"),
+    ("ILIOS_CONVERT_TIMEOUT", "-1"),
+    ("WORKER_COUNT", "0"),
+    ("ILIOS_INSECURE", "maybe"),
+    ("ILIOS_LOG_LEVEL", "loud"),
+    ("ILIOS_LOG_FORMAT", "xml"),
+    ("S3_BUCKET", "b"),
+    ("DB_ENCRYPTION_KEY", "k"),
+    ("USE_EMBEDDED_REPLICA", "true"),
+]
+
+
+@pytest.mark.parametrize(("variable", "text"), BAD)
+def test_a_mistake_is_named(variable: str, text: str) -> None:
+    with pytest.raises(BadSettings) as refusal:
+        from_environ({variable: text})
+    (problem,) = refusal.value.problems
+    assert problem.startswith(f"{variable}: ")
+    assert text not in ("localhost:4222", "k") or text not in problem.partition("(")[0]
+
+
+def test_all_mistakes_are_named_at_once() -> None:
+    with pytest.raises(BadSettings) as refusal:
+        from_environ({"PORT": "x", "WORKER_COUNT": "x", "S3_BUCKET": "x"})
+    named = [problem.partition(":")[0] for problem in refusal.value.problems]
+    assert named == ["PORT", "WORKER_COUNT", "S3_BUCKET"]
+
+
+def test_nothing_set_is_a_service_for_this_machine_alone() -> None:
+    found = from_environ({})
+    assert found == Settings()
+    assert found.host == "127.0.0.1"
+
+
+def test_an_empty_variable_is_not_set() -> None:
+    names = [setting.variable for setting in settings.TABLE]
+    assert from_environ(dict.fromkeys([*names, *settings.NOT_YET], "")) == from_environ({})
+
+
+OUTSIDE = ["0.0.0.0", "::", "192.0.2.1", "::1234", "127.0.0.1.example.com", "localhost.evil.com"]
+
+
+@pytest.mark.parametrize("host", OUTSIDE)
+def test_an_open_api_is_not_shown_to_the_world_by_mistake(host: str) -> None:
+    with pytest.raises(BadSettings, match="API_KEY"):
+        from_environ({"ILIOS_HOST": host})
+    with pytest.raises(BadSettings, match="API_KEY"):
+        from_environ({"ILIOS_HOST": host, "API_KEY": " , "})
+    assert from_environ({"ILIOS_HOST": host, "API_KEY": "k"}).host == host
+    assert from_environ({"ILIOS_HOST": host, "ILIOS_INSECURE": "true"}).host == host
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "127.1.2.3", "::1", "localhost"])
+def test_on_this_machine_alone_no_key_is_needed(host: str) -> None:
+    assert from_environ({"ILIOS_HOST": host}).host == host
+
+
+def test_a_secret_does_not_show_itself() -> None:
+    found = from_environ({"API_KEY": "hush", "NATS_URL": "nats://u:hush@h:1"})
+    assert "hush" not in repr(found)
+    assert "hush" not in str(found.api_keys)
+    assert f"{found.nats_url}" == "***"
+    assert found.api_keys[0].reveal() == "hush"
+
+
+def test_every_row_of_the_table_fills_a_field_of_its_own_and_its_example_is_good() -> None:
+    fields = [setting.field for setting in settings.TABLE]
+    assert sorted(fields) == sorted(Settings.__struct_fields__)
+    for setting in settings.TABLE:
+        assert setting.why
+        from_environ({setting.variable: setting.example, "API_KEY": "k"})
+
+
+def test_what_has_no_effect_is_said() -> None:
+    assert settings.warnings({"MISTRAL_API_KEY": "k", "PATH": "x", "AWS_ACCESS_KEY_ID": ""}) == [
+        f"MISTRAL_API_KEY has no effect: {settings.IGNORED['MISTRAL_API_KEY']}"
+    ]
