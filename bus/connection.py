@@ -115,7 +115,10 @@ async def connect(url: str, *, name: str) -> AsyncIterator[Connection]:
 
     async def on_error(error: Exception) -> None:
         nonlocal fault
-        fault = error
+        if (
+            "authorization" not in str(fault).lower()
+        ):  # what follows a refusal only says that it was
+            fault = error
         if not made:
             return  # said below, once
         if isinstance(error, (ConnectionError, nats.errors.UnexpectedEOF, OSError)):

@@ -21,39 +21,12 @@ from ilios.database.ledger import SqliteLedger
 from ilios.database.reads import Reads
 from ilios.nats_server import NatsServer
 from schemas.documents import AnyDocumentEvent, DocumentCompleted
-from schemas.records import DocumentRecord
 from tests import events
+from tests.actors.books import Books
 from tests.actors.fakes import FakeLedger
 from tests.actors.running import Streams, running
 from tests.bus.raw import RawClient, publish
 from tests.waiting import until
-
-
-class Books:
-    """A real database with its writer, and what lies in it."""
-
-    def __init__(self, path: Path, ledger: SqliteLedger, reads: Reads) -> None:
-        self._path = path
-        self._reads = reads
-        self.ledger = ledger
-        self.writer = Writer(ledger)
-
-    async def document(self, number: int = 1) -> DocumentRecord | None:
-        return await self._reads.document("default", events.name(number))
-
-    async def is_(self, state: str, number: int = 1) -> bool:
-        record = await self.document(number)
-        return record is not None and record.state == state
-
-    async def reached(self, sequence: int) -> bool:
-        cursor = await self.ledger.cursor(module.NAME)
-        return cursor is not None and cursor.sequence == sequence
-
-    def rows(self, table: str) -> list[tuple[object, ...]]:
-        with sqlite3.connect(self._path) as connection:
-            found = connection.execute(f"SELECT * FROM {table}").fetchall()
-        connection.close()
-        return found
 
 
 @pytest.fixture

@@ -6,6 +6,7 @@ from contextlib import asynccontextmanager
 
 import msgspec
 import pytest
+from nats.aio.msg import Msg
 
 from bus import streams
 from bus.connection import Connection, connect
@@ -165,17 +166,21 @@ async def test_a_consumer_that_never_was_is_an_error(connection: Connection) -> 
 
 
 async def test_what_was_on_its_way_when_pulling_ends_is_not_lost_from_sight(
-    connection: Connection,
+    connection: Connection, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    await say(connection, 1, 200)
-    for _ in range(3):
-        async with pulling(connection, 50) as puller:
-            await puller.take()
-        # The server itself may have one on its way out while it hears that nobody listens.
-        assert await handed_out(connection) - len(puller.pull.waiting) in (1, 2)
-        for delivery in puller.pull.waiting:
-            await delivery.nak(0)
-        await connection.jetstream.delete_consumer(streams.EVENTS, NORMAL)
+    on_message, gate = Pull._on_message, asyncio.Event()
+
+    async def later(pull: Pull, message: Msg) -> None:
+        await gate.wait()
+        await on_message(pull, message)
+
+    monkeypatch.setattr(Pull, "_on_message", later)
+    await say(connection, 1, 60)
+    async with pulling(connection, 50) as puller:
+        subscriptions = connection.client._subs.values()
+        await until(lambda: any(each.pending_msgs >= 49 for each in subscriptions))
+        asyncio.get_running_loop().call_later(0.05, gate.set)
+    assert len(puller.pull.waiting) == await handed_out(connection) == 50
 
 
 async def test_leaving_while_the_server_is_down_does_not_hang(mortal: MortalServer) -> None:

@@ -2,72 +2,24 @@
 
 import asyncio
 import sqlite3
-from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta, timezone
 from pathlib import Path
-from tempfile import TemporaryDirectory
 
-import aiosqlite
 import msgspec
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
 from actors.writes import (
-    ApplyEntries,
     Cursor,
-    Entry,
     Forget,
     LedgerUnavailable,
     Ping,
-    Write,
     WriteRefused,
 )
 from ilios.database import rows
-from ilios.database.connection import open_reader, open_writer
-from ilios.database.ledger import SqliteLedger
-from ilios.database.reads import Reads
-from schemas.documents import AnyDocumentEvent, DocumentCompleted, Remote, Stored
+from schemas.documents import AnyDocumentEvent, Remote, Stored
 from tests import events
-
-STREAM, CREATED = "ILIOS_EVENTS", "2026-01-15T10:30:00+00:00"
-
-
-class Books:
-    """A database of its own, and what is asked of it in these tests."""
-
-    def __init__(self, connection: aiosqlite.Connection, reads: Reads) -> None:
-        self.connection = connection
-        self.ledger = SqliteLedger(connection)
-        self.reads = reads
-
-    async def apply(
-        self, *entries: Entry, created: str = CREATED
-    ) -> tuple[DocumentCompleted, ...] | WriteRefused:
-        (answer,) = await self.ledger.keep([apply(*entries, created=created)])
-        assert isinstance(answer, tuple | WriteRefused)
-        return answer
-
-    async def table(self, name: str) -> list[tuple[object, ...]]:
-        found = await self.connection.execute_fetchall(f"SELECT * FROM {name} ORDER BY 1, 2")
-        return [tuple(row) for row in found]
-
-
-def apply(*entries: Entry, created: str = CREATED) -> Write[object]:
-    cursor = Cursor(STREAM, created, entries[-1].sequence)
-    write: Write[object] = ApplyEntries("test", entries, cursor)  # type: ignore[assignment]
-    return write
-
-
-def history(*said: AnyDocumentEvent, first: int = 1) -> list[Entry]:
-    return [events.entry(sequence, event) for sequence, event in enumerate(said, first)]
-
-
-@asynccontextmanager
-async def opened(path: Path) -> AsyncIterator[Books]:
-    async with open_writer(path) as connection, open_reader(path) as reading:
-        yield Books(connection, Reads(reading))
+from tests.ilios.database.books import CREATED, STREAM, Books, apply, history, opened
 
 
 @pytest.fixture
@@ -113,11 +65,14 @@ async def test_unknown_and_somebody_elses_look_the_same(books: Books) -> None:
 async def test_a_completed_document_is_billed_once_however_often_it_is_applied(
     books: Books,
 ) -> None:
+    said = [entry.event for entry in WHOLE]
     for _ in range(3):
-        await books.apply(*WHOLE)
+        assert isinstance(await books.apply(*WHOLE), tuple)
     await books.ledger.keep([Forget("test")])  # type: ignore[list-item]
-    await books.apply(*WHOLE)
-    await books.apply(*history(*(entry.event for entry in WHOLE), first=50), created="anew")
+    assert isinstance(await books.apply(*WHOLE), tuple)
+    for first in (1, 50):
+        entries = history(*said, first=first)
+        assert isinstance(await books.apply(*entries, created=f"anew {first}"), tuple)
     assert len(await books.table("usage")) == 1
 
 
@@ -296,78 +251,3 @@ async def test_a_cancelled_keeper_leaves_no_transaction_open(books: Books) -> No
         keeping.cancel()
         await asyncio.gather(keeping, return_exceptions=True)
         await books.ledger.keep([Ping()])  # type: ignore[list-item]
-
-
-DOCUMENTS = 3
-EVENTS = st.sampled_from(
-    [
-        event
-        for number in range(1, DOCUMENTS + 1)
-        for event in (
-            events.fetched(number, key="one"),
-            events.fetched(number, key="two"),
-            events.converted(number, pages=1),
-            events.converted(number, pages=2),
-            events.failed(number, code="a"),
-            events.failed(number, code="b"),
-            events.submitted(number, file_name="again"),
-            events.submitted(number + DOCUMENTS),
-        )
-    ]
-)
-SUBMISSIONS = tuple(events.submitted(number) for number in range(1, DOCUMENTS + 1))
-
-
-async def all_rows(groups: Sequence[Sequence[Entry]]) -> tuple[list[object], set[object]]:
-    """Apply groups to a database of their own; returns its rows and what was announced."""
-    with TemporaryDirectory() as directory:
-        async with opened(Path(directory) / "ilios.db") as books:
-            await books.connection.execute("PRAGMA synchronous = OFF")
-            announced: set[object] = set()
-            for group in groups:
-                answer = await books.apply(*group)
-                assert isinstance(answer, tuple)
-                announced |= {event.document_id for event in answer}
-            tables = [await books.table("documents"), await books.table("usage")]
-            states = [(row[1], row[2]) for row in tables[0]]
-            completed = {name for name, state in states if state == "completed"}
-            assert {row[1] for row in tables[1]} == completed
-            return [*tables], announced
-
-
-@settings(max_examples=40, deadline=None)
-@given(st.data())
-def test_any_grouping_and_repetition_gives_the_rows_of_one_by_one(data: st.DataObject) -> None:
-    said = data.draw(st.lists(EVENTS, max_size=25))
-    entries = history(*SUBMISSIONS, *said)
-    groups: list[list[Entry]] = []
-    at = 0
-    while at < len(entries):
-        # A reader begins again anywhere before where it was, and reads on from there.
-        begin = data.draw(st.integers(0, at) | st.just(at))
-        at = data.draw(st.integers(at + 1, len(entries)))
-        groups.append(entries[begin:at])
-    grouped, announced = asyncio.run(all_rows(groups))
-    single, announced_singly = asyncio.run(all_rows([[entry] for entry in entries]))
-    assert grouped == single
-    assert announced == announced_singly
-
-
-@settings(max_examples=25, deadline=None)
-@given(st.lists(EVENTS, max_size=15))
-def test_reading_the_whole_log_again_changes_nothing(said: list[AnyDocumentEvent]) -> None:
-    entries = history(*SUBMISSIONS, *said)
-    once, _ = asyncio.run(all_rows([entries]))
-    twice, _ = asyncio.run(again(entries))
-    assert once == twice
-
-
-async def again(entries: list[Entry]) -> tuple[list[object], set[object]]:
-    """Apply a history, forget the cursor, and apply it anew one by one."""
-    with TemporaryDirectory() as directory:
-        async with opened(Path(directory) / "ilios.db") as books:
-            await books.apply(*entries)
-            await books.ledger.keep([Forget("test")])  # type: ignore[list-item]
-            for entry in entries:
-                await books.apply(entry)
-            return [await books.table("documents"), await books.table("usage")], set()

@@ -1,0 +1,126 @@
+"""An actor holds what is in its hands, and stops in order."""
+
+import asyncio
+
+import pytest
+
+from actors import actor as module
+from actors.actor import Occasion
+from bus import streams
+from bus.connection import Connection
+from bus.consumers import LANES
+from bus.errors import BusUnavailable
+from schemas.documents import AnyDocumentEvent, DocumentFetched, DocumentSubmitted
+from tests.actors.parrot import Parrot, Patient, answer, say
+from tests.actors.running import Streams, running
+from tests.waiting import until
+
+
+async def test_it_works_on_as_many_as_it_may_at_once_and_no_more(connection: Connection) -> None:
+    parrot, log = Parrot(connection, at_once=3), Streams(connection)
+    going, most, gate = 0, 0, asyncio.Event()
+
+    async def together(heard: DocumentSubmitted, occasion: Occasion) -> AnyDocumentEvent:
+        nonlocal going, most
+        going += 1
+        most = max(most, going)
+        await gate.wait()
+        going -= 1
+        return await answer(heard, occasion)
+
+    for number in range(1, 13):
+        parrot.will(together, number=number)
+    await say(connection, *range(1, 13))
+    async with running(parrot.run):
+        await until(lambda: going == 3)
+        gate.set()
+        await log.wait_for(DocumentFetched, 12)
+    assert most == 3
+
+
+async def test_long_work_is_not_handed_out_again_meanwhile(connection: Connection) -> None:
+    parrot, log = Parrot(connection), Streams(connection)
+
+    async def long(heard: DocumentSubmitted, occasion: Occasion) -> AnyDocumentEvent:
+        await asyncio.sleep(parrot.consumer.ack_within * 2.5)
+        return await answer(heard, occasion)
+
+    parrot.will(long)
+    await say(connection, 1)
+    async with running(parrot.run):
+        await log.wait_for(DocumentFetched)
+    assert len(parrot.heard()) == 1
+
+
+async def test_when_stopped_it_finishes_what_is_in_hand(connection: Connection) -> None:
+    patient, log = Patient(connection), Streams(connection)
+    begun, gate = asyncio.Event(), asyncio.Event()
+
+    async def work(heard: DocumentSubmitted, occasion: Occasion) -> AnyDocumentEvent:
+        begun.set()
+        await gate.wait()
+        return await answer(heard, occasion)
+
+    patient.will(work)
+    await say(connection, 1)
+    task = asyncio.create_task(patient.run())
+    await begun.wait()
+    task.cancel()
+    await until(lambda: patient._stopping)
+    gate.set()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    assert len(await log.said(DocumentFetched)) == 1
+    await until(lambda: log.finished(patient.consumer))
+
+
+async def test_when_stopped_it_hands_back_what_takes_too_long(
+    connection: Connection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "FINISH_WITHIN", 0.1)
+    patient, log = Patient(connection), Streams(connection)
+
+    async def never(heard: DocumentSubmitted, occasion: Occasion) -> AnyDocumentEvent:
+        await asyncio.Event().wait()
+        raise AssertionError
+
+    numbers = range(1, 11)
+    for number in numbers:
+        patient.will(never, number=number)
+    await say(connection, *numbers)
+    async with running(patient.run):
+        await until(lambda: len(patient.occasions) == 2)
+    assert await log.said(DocumentFetched) == []
+    another = Patient(connection)
+    async with running(another.run):
+        await log.wait_for(DocumentFetched, 10)
+        await until(lambda: log.finished(patient.consumer))
+    attempts = [occasion.attempt for heard in another.occasions.values() for occasion in heard]
+    assert max(attempts) == 2, "a minute's deadline was not waited for"
+
+
+async def test_a_deleted_consumer_ends_it_and_running_again_mends_it(
+    connection: Connection,
+) -> None:
+    parrot, log = Parrot(connection), Streams(connection)
+    task = asyncio.create_task(parrot.run())
+    await say(connection, 1)
+    await log.wait_for(DocumentFetched)
+    await connection.jetstream.delete_consumer(streams.EVENTS, parrot.consumer.durable(LANES[1]))
+    with pytest.raises(BusUnavailable):
+        await asyncio.wait_for(task, 15)
+    await say(connection, 2)
+    async with running(parrot.run):
+        await log.wait_for(DocumentFetched, 2)
+
+
+async def test_stopping_while_idle_is_quick_and_can_be_done_at_any_moment(
+    connection: Connection,
+) -> None:
+    for steps in (*range(12), 20, 50, 100):
+        task = asyncio.create_task(Parrot(connection).run())
+        for _ in range(steps):
+            await asyncio.sleep(0)
+        task.cancel()
+        await asyncio.wait([task], timeout=3)
+        assert task.done()

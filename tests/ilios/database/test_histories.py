@@ -1,0 +1,91 @@
+"""However a history is grouped and repeated, the rows are those of one by one."""
+
+import asyncio
+from collections.abc import Sequence
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from actors.writes import (
+    Entry,
+    Forget,
+)
+from schemas.documents import AnyDocumentEvent
+from tests import events
+from tests.ilios.database.books import history, opened
+
+DOCUMENTS = 3
+EVENTS = st.sampled_from(
+    [
+        event
+        for number in range(1, DOCUMENTS + 1)
+        for event in (
+            events.fetched(number, key="one"),
+            events.fetched(number, key="two"),
+            events.converted(number, pages=1),
+            events.converted(number, pages=2),
+            events.failed(number, code="a"),
+            events.failed(number, code="b"),
+            events.submitted(number, file_name="again"),
+            events.submitted(number + DOCUMENTS),
+        )
+    ]
+)
+SUBMISSIONS = tuple(events.submitted(number) for number in range(1, DOCUMENTS + 1))
+
+
+async def all_rows(groups: Sequence[Sequence[Entry]]) -> tuple[list[object], set[object]]:
+    """Apply groups to a database of their own; returns its rows and what was announced."""
+    with TemporaryDirectory() as directory:
+        async with opened(Path(directory) / "ilios.db") as books:
+            await books.connection.execute("PRAGMA synchronous = OFF")
+            announced: set[object] = set()
+            for group in groups:
+                answer = await books.apply(*group)
+                assert isinstance(answer, tuple)
+                announced |= {event.document_id for event in answer}
+            tables = [await books.table("documents"), await books.table("usage")]
+            states = [(row[1], row[2]) for row in tables[0]]
+            completed = {name for name, state in states if state == "completed"}
+            assert {row[1] for row in tables[1]} == completed
+            return [*tables], announced
+
+
+@settings(max_examples=40, deadline=None)
+@given(st.data())
+def test_any_grouping_and_repetition_gives_the_rows_of_one_by_one(data: st.DataObject) -> None:
+    said = data.draw(st.lists(EVENTS, max_size=25))
+    entries = history(*SUBMISSIONS, *said)
+    groups: list[list[Entry]] = []
+    at = 0
+    while at < len(entries):
+        # A reader begins again anywhere before where it was, and reads on from there.
+        begin = data.draw(st.integers(0, at) | st.just(at))
+        at = data.draw(st.integers(at + 1, len(entries)))
+        groups.append(entries[begin:at])
+    grouped, announced = asyncio.run(all_rows(groups))
+    single, announced_singly = asyncio.run(all_rows([[entry] for entry in entries]))
+    assert grouped == single
+    assert announced == announced_singly
+
+
+@settings(max_examples=25, deadline=None)
+@given(st.lists(EVENTS, max_size=15))
+def test_reading_the_whole_log_again_changes_nothing(said: list[AnyDocumentEvent]) -> None:
+    entries = history(*SUBMISSIONS, *said)
+    once, _ = asyncio.run(all_rows([entries]))
+    twice, _ = asyncio.run(again(entries))
+    assert once == twice
+
+
+async def again(entries: list[Entry]) -> tuple[list[object], set[object]]:
+    """Apply a history, forget the cursor, and apply it anew one by one."""
+    with TemporaryDirectory() as directory:
+        async with opened(Path(directory) / "ilios.db") as books:
+            await books.apply(*entries)
+            await books.ledger.keep([Forget("test")])  # type: ignore[list-item]
+            for entry in entries:
+                await books.apply(entry)
+            return [await books.table("documents"), await books.table("usage")], set()
