@@ -24,7 +24,7 @@ from bus.publisher import Publisher
 from bus.verdicts import Drop, Reject, Retry
 from schemas.documents import AnyDocumentEvent, DocumentEvent, DocumentFailed
 
-MAX_DELIVERIES = 25
+MAX_DELIVERIES = 50
 """An event delivered this often without an end has taken the process down with it each time."""
 
 FINISH_WITHIN = 5.0  # seconds that work in hand gets when the actor is asked to stop

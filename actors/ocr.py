@@ -4,6 +4,7 @@ Hears ``fetched``, says ``converted``. Keeps nothing.
 """
 
 import time
+from datetime import UTC, datetime
 from typing import ClassVar
 
 from bus.connection import Connection
@@ -28,6 +29,7 @@ from .ports import (
 
 BLAMED_CRASHES = 2  # engines a document may take down before it is held to be the cause
 OUTSIDE_CRASHES = 5  # engines ended from outside, in one attempt
+FRESH_WITHIN = 30.0  # seconds on the log in which nobody else can have finished the work
 FULL_PAUSE = 5.0  # seconds until a full volume is tried again
 CHARACTERS_PER_TOKEN = 4  # the estimate where an engine does not count tokens
 
@@ -50,7 +52,7 @@ class Ocr(Actor[DocumentFetched]):
         self._engine = engine
 
     async def receive(self, heard: DocumentFetched, occasion: Occasion) -> DocumentConverted | None:
-        if occasion.attempt > 1 and await self._log.conversion(heard.tenant, heard.document_id):
+        if await self._is_done(heard, occasion):
             return None
         try:
             async with self._blobs.local_path(heard.original.key) as path:
@@ -80,6 +82,16 @@ class Ocr(Actor[DocumentFetched]):
             input_tokens=conversion.input_tokens or -(-len(text) // CHARACTERS_PER_TOKEN),
             output_tokens=conversion.output_tokens,
         )
+
+    async def _is_done(self, heard: DocumentFetched, occasion: Occasion) -> bool:
+        """Whether the conversion was said already; what is heard fresh and first cannot be.
+
+        A consumer that was made anew hears the whole log again, as if for the first time.
+        """
+        age = (datetime.now(UTC) - occasion.stored_at).total_seconds()
+        if occasion.attempt == 1 and age < FRESH_WITHIN:
+            return False
+        return await self._log.conversion(heard.tenant, heard.document_id) is not None
 
     async def _convert(self, document: SourceFile) -> Conversion:
         blamed = outside = 0

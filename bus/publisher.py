@@ -1,11 +1,13 @@
 """Saying something on the log: returns when the log has it on disk."""
 
 import asyncio
+import secrets
 import time
 from typing import NoReturn
 
 import msgspec
 import nats.errors
+import structlog
 
 from schemas.documents import AnyDocumentEvent
 
@@ -16,6 +18,7 @@ from .errors import BusFull, BusUnavailable, EventTooLarge
 ACKNOWLEDGED_WITHIN = 2.0  # seconds for one try; the log acknowledges in milliseconds
 SAID_WITHIN = 10.0  # seconds for all tries: a local server that died is back in less
 TRY_AGAIN_AFTER = 0.1  # seconds
+MESSAGE_ID = "Nats-Msg-Id"
 
 # JetStream API error codes, nats-server server/errors.json
 _STREAM_FULL = {10077, 10023, 10122, 10047}
@@ -25,10 +28,13 @@ _TOO_LARGE = {10054, 10141}
 class _PubAck(msgspec.Struct):
     """The server's answer to a publish: a sequence, or an error."""
 
+    stream: str = ""
     seq: int = 0
     duplicate: bool = False
     error: dict[str, object] | None = None
 
+
+log = structlog.get_logger("bus")
 
 _pub_ack = msgspec.json.Decoder(_PubAck)
 
@@ -58,7 +64,7 @@ class Publisher:
         return await self.publish(
             subjects.document_subject(event),
             wire.encode(event),
-            {"Nats-Msg-Id": message_id(event)},
+            {MESSAGE_ID: message_id(event)},
             within,
         )
 
@@ -90,7 +96,18 @@ class Publisher:
         answer = _pub_ack.decode(message.data)
         if answer.error is not None:
             _refused(answer.error)
+        if answer.duplicate and not await self._lies_on(subject, answer):
+            # Ids are the publisher's choice: somebody has used ours for something else.
+            log.warning("message id already taken", subject=subject, sequence=answer.seq)
+            fresh = {**headers, MESSAGE_ID: f"{headers[MESSAGE_ID]}:{secrets.token_hex(8)}"}
+            return await self._publish_once(subject, body, fresh)
         return answer.seq
+
+    async def _lies_on(self, subject: str, answer: _PubAck) -> bool:
+        """Whether the message that made ours a duplicate was said on the same subject."""
+        query = msgspec.json.encode({"seq": answer.seq})
+        stored = await self._connection.request(f"$JS.API.DIRECT.GET.{answer.stream}", query)
+        return stored.headers.get("Nats-Subject") == subject
 
 
 def _refused(error: dict[str, object]) -> NoReturn:

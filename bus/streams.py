@@ -17,7 +17,9 @@ DEAD_LETTERS = "ILIOS_DEAD_LETTERS"
 
 HISTORY = 7 * 24 * 3600.0  # seconds an event stays on the log
 DEAD_LETTER_HISTORY = 30 * 24 * 3600.0  # seconds a dead letter waits for somebody to look
-DUPLICATE_WINDOW = 2 * 3600.0  # seconds in which a repeated Nats-Msg-Id is dropped
+# Seconds in which a repeated Nats-Msg-Id is dropped. The server holds every id of that time in
+# memory; what is repeated later changes nothing in the database either.
+DUPLICATE_WINDOW = 600.0
 # The server's max_payload less room for the headers with which an event becomes a dead letter: one
 # that may come in but not be filed would stop whoever has to file it, and the log behind it.
 MAX_EVENT_BYTES = 1024 * 1024 - 64 * 1024

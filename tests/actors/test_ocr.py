@@ -3,12 +3,14 @@
 from pathlib import Path
 
 import pytest
+from nats.js.errors import NotFoundError
 
 from actors import ocr as module
 from actors.ocr import Ocr
 from actors.ports import PAGE_SEPARATOR, EngineCrashed, StorageFull, Unconvertible
+from bus import streams
 from bus.connection import Connection
-from bus.consumers import Consumer
+from bus.consumers import LANES, Consumer
 from bus.delivery import Delivery
 from bus.publisher import Publisher
 from schemas.documents import DocumentConverted, DocumentFailed, DocumentFetched
@@ -25,6 +27,7 @@ class World:
     """An actor and what it works with; the original lies in the store, the event on the log."""
 
     def __init__(self, connection: Connection, directory: Path) -> None:
+        self.connection = connection
         self.blobs = FakeBlobs(directory)
         self.blobs.kept["original"] = ORIGINAL
         self.engine = FakeEngine()
@@ -96,6 +99,28 @@ async def test_finished_work_is_found_and_not_done_again(
     assert attempts == [1, 2]
     assert len(world.engine.converted) == 1
     assert len(await world.streams.said(DocumentConverted)) == 1
+
+
+async def test_a_consumer_made_anew_does_not_have_old_work_done_again(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with running(world.ocr.run):
+        await world.converted()
+        await until(lambda: world.streams.finished(world.ocr.consumer))
+    for lane in LANES:
+        durable = world.ocr.consumer.durable(lane)
+        await world.connection.jetstream.delete_consumer(streams.EVENTS, durable)
+    monkeypatch.setattr(module, "FRESH_WITHIN", 0.0)  # as if it had lain there for long
+
+    async def finished_again() -> bool:
+        try:
+            return await world.streams.finished(world.ocr.consumer)
+        except NotFoundError:
+            return False
+
+    async with running(world.ocr.run):
+        await until(finished_again)
+    assert len(world.engine.converted) == 1
 
 
 async def test_a_document_that_takes_the_engine_down_twice_is_held_to_be_the_cause(

@@ -39,6 +39,14 @@ async def test_an_event_said_twice_is_on_the_log_once(connection: Connection) ->
     assert await messages(connection) == 1
 
 
+async def test_an_id_that_somebody_else_has_used_up_does_not_silence_an_event(
+    connection: Connection,
+) -> None:
+    stolen = {"Nats-Msg-Id": message_id(events.fetched())}
+    await connection.jetstream.publish(SUBJECT, b"{}", headers=stolen)
+    assert await Publisher(connection).say(events.fetched()) == 2
+
+
 def test_events_that_differ_in_anything_that_names_them_have_ids_of_their_own() -> None:
     said: list[AnyDocumentEvent] = [
         events.submitted(),

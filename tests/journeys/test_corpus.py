@@ -1,7 +1,7 @@
 """A corpus of real and hostile documents, all at once: each reaches its end, nobody else suffers.
 
-Not part of the project: a directory with a ``manifest.json`` that lists ``path`` and ``kind`` of each
-document, named by ILIOS_CORPUS.
+Not part of the project: a directory named by ILIOS_CORPUS, with a ``manifest.json`` that lists
+``path`` and ``kind`` of each document.
 """
 
 import asyncio
