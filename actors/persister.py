@@ -48,6 +48,13 @@ class Persister:
             (DocumentSubmitted, DocumentFetched, DocumentConverted, DocumentFailed),
         )
 
+    async def refuse_company(self) -> None:
+        """Make sure that no other database is written from the same log.
+
+        :raises ReaderTaken: one is.
+        """
+        await self._reader.refuse_company()
+
     async def run(self) -> None:
         """Read the log until cancelled; what the bus or the database refuses is raised."""
         while True:

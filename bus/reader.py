@@ -1,11 +1,13 @@
 """Reading the log in order, from a chosen place, without gaps."""
 
 import asyncio
+import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 import nats.errors
 from nats.js.errors import Error as JetStreamError
+from nats.js.errors import NotFoundError
 
 from schemas.documents import AnyDocumentEvent
 
@@ -14,9 +16,17 @@ from .connection import Connection
 from .consumers import ensure_reader
 from .delivery import Delivery
 from .errors import BusUnavailable
-from .pull import Pull
+from .pull import EXPIRES, Pull
 
 ACK_WITHIN = 30.0  # seconds; after a restart nothing waits for it, because reading resumes by seek
+
+
+FREED_WITHIN = EXPIRES + 5.0  # seconds until the server has forgotten a reader that vanished
+LOOK_EVERY = 0.5  # seconds
+
+
+class ReaderTaken(Exception):
+    """Somebody else reads the log by the same name, for another database."""
 
 
 class OutOfOrder(Exception):
@@ -51,6 +61,30 @@ class Reader:
             return await streams.identity(self._connection.jetstream)
         except (nats.errors.Error, JetStreamError, TimeoutError) as error:
             raise BusUnavailable(f"the log does not answer: {error}") from error
+
+    async def refuse_company(self, within: float = FREED_WITHIN) -> None:
+        """Make sure that nobody else reads by this name; wait for the requests of a dead one to go.
+
+        :raises ReaderTaken: somebody still does ``within`` seconds later.
+        :raises BusUnavailable: the server does not answer.
+        """
+        deadline = time.monotonic() + within
+        while await self._somebody_reads():
+            if time.monotonic() > deadline:
+                raise ReaderTaken(
+                    f"another ilios reads this bus (consumer {self._name}); one bus belongs to one "
+                    "database: stop the other one, or use another bus"
+                )
+            await asyncio.sleep(LOOK_EVERY)
+
+    async def _somebody_reads(self) -> bool:
+        try:
+            info = await self._connection.jetstream.consumer_info(streams.EVENTS, self._name)
+        except NotFoundError:
+            return False
+        except (nats.errors.Error, JetStreamError, TimeoutError) as error:
+            raise BusUnavailable(f"the log does not answer: {error}") from error
+        return bool(info.num_waiting)
 
     @asynccontextmanager
     async def read_after(self, sequence: int, at_most: int) -> AsyncIterator["Reading"]:

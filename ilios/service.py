@@ -54,8 +54,8 @@ class Service(Struct, frozen=True):
 async def service(settings: Settings, engine: Engine | None = None) -> AsyncIterator[Service]:
     """Run the whole service while the context is open; ``engine`` replaces the local one.
 
-    :raises AlreadyInUse, BusDidNotStart, BusUnavailable, DatabaseDamaged, NewerDatabase,
-        EngineCrashed, CannotListen: it cannot start, and the message says why.
+    :raises AlreadyInUse, BusDidNotStart, BusUnavailable, ReaderTaken, DatabaseDamaged,
+        NewerDatabase, EngineCrashed, CannotListen: it cannot start, and the message says why.
     """
     async with AsyncExitStack() as stack:
         enter = stack.enter_async_context
@@ -80,6 +80,8 @@ async def service(settings: Settings, engine: Engine | None = None) -> AsyncIter
         persister = Persister(connection, writer, ledger)
         ocr = Ocr(connection, blobs, engine, at_once=settings.engine_processes + AHEAD)
         fetcher = Fetcher(connection, blobs, downloads)
+        if settings.nats_url is not None:
+            await persister.refuse_company()
         await enter(supervisor.running("writer", writer.run))
         await enter(supervisor.running("persister", persister.run))
         await enter(supervisor.running("ocr", ocr.run))

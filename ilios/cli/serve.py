@@ -13,6 +13,7 @@ import structlog
 
 from actors.ports import EngineCrashed
 from bus.errors import BusUnavailable
+from bus.reader import ReaderTaken
 from ilios import __version__, logs
 from ilios import settings as table
 from ilios.cli import check, exit_codes
@@ -32,6 +33,7 @@ _CANNOT_START = (
     DatabaseDamaged,
     EngineCrashed,
     NewerDatabase,
+    ReaderTaken,
 )
 
 

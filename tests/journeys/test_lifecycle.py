@@ -7,6 +7,7 @@ from pathlib import Path
 
 import aiohttp
 
+from ilios.nats_server import embedded
 from tests import documents
 from tests.journeys.running import ROOT, RunningService, running
 from tests.waiting import until
@@ -81,16 +82,38 @@ async def test_two_services_live_side_by_side(tmp_path: Path) -> None:
 
 
 async def test_the_service_uses_a_bus_of_ours_when_told_to(tmp_path: Path) -> None:
-    async with running(tmp_path / "bus") as owner:
-        address = (tmp_path / "bus" / "nats" / "operator.url").read_text().strip()
-        await owner.kill("engine") if owner.children("engines.child") else None
-        async with (
-            running(tmp_path / "guest", NATS_URL=address) as guest,
-            aiohttp.ClientSession() as session,
-        ):
-            assert guest.children("nats-server") == []
-            async with session.get(f"{guest.url}/health") as answer:
-                assert (await answer.json())["services"]["bus"] == "connected"
+    async with (
+        embedded(tmp_path / "bus", 0) as bus,
+        running(tmp_path / "data", NATS_URL=bus.url("operator")) as service,
+        aiohttp.ClientSession() as session,
+    ):
+        assert service.children("nats-server") == []
+        document = await _submit(session, service, "By a bus of ours")
+
+        async def completed() -> bool:
+            return await _state(session, service, document) == "completed"
+
+        await until(completed, within=30)
+
+
+async def test_a_bus_that_another_database_is_written_from_is_refused(tmp_path: Path) -> None:
+    async with running(tmp_path / "one"):
+        address = (tmp_path / "one" / "nats" / "operator.url").read_text().strip()
+        code, _, errors = await _ilios(
+            "serve", ILIOS_DATA_DIR=str(tmp_path / "two"), PORT="0", NATS_URL=address
+        )
+
+    assert code == 3
+    assert "another ilios reads this bus" in errors
+
+
+async def test_a_bus_that_is_not_there_is_said_within_seconds(tmp_path: Path) -> None:
+    code, _, errors = await _ilios(
+        "serve", ILIOS_DATA_DIR=str(tmp_path), PORT="0", NATS_URL="nats://127.0.0.1:1"
+    )
+
+    assert code == 3
+    assert "cannot connect to the bus" in errors
 
 
 async def test_settings_that_cannot_be_used_are_all_named_at_once() -> None:
