@@ -218,7 +218,9 @@ class Actor(ABC, Generic[Heard]):
         log.info("document failed", code=verdict.code, reason=verdict.reason)
 
     async def _bury(self, delivery: Delivery, reason: str) -> None:
-        log.warning("dead letter", reason=reason, sequence=delivery.sequence)
+        log.warning(
+            "dead letter", reason=reason, sequence=delivery.sequence, subject=delivery.subject
+        )
         self._failures.pop(delivery.sequence, None)
         await self._dead_letters.bury(self.consumer.name, delivery, reason)
         await delivery.ack()

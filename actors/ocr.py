@@ -3,15 +3,17 @@
 Hears ``fetched``, says ``converted``. Keeps nothing.
 """
 
-import time
+import asyncio
 from datetime import UTC, datetime
 from typing import ClassVar
+
+import structlog
 
 from bus.connection import Connection
 from bus.consumers import Consumer
 from bus.log import Log
 from bus.verdicts import Reject, Retry
-from schemas.documents import DocumentConverted, DocumentFetched
+from schemas.documents import Blob, DocumentConverted, DocumentFetched
 
 from .actor import Actor, Occasion
 from .keys import markdown_key
@@ -32,6 +34,8 @@ OUTSIDE_CRASHES = 5  # engines ended from outside, in one attempt
 FRESH_WITHIN = 30.0  # seconds on the log in which nobody else can have finished the work
 FULL_PAUSE = 5.0  # seconds until a full volume is tried again
 CHARACTERS_PER_TOKEN = 4  # the estimate where an engine does not count tokens
+
+log = structlog.get_logger("ocr")
 
 
 class Ocr(Actor[DocumentFetched]):
@@ -57,17 +61,11 @@ class Ocr(Actor[DocumentFetched]):
         try:
             async with self._blobs.local_path(heard.original.key) as path:
                 document = SourceFile(path, heard.content_type, heard.original.sha256)
-                started = time.monotonic()
                 conversion = await self._convert(document)
-                seconds = time.monotonic() - started
             text = PAGE_SEPARATOR.join(conversion.pages)
-            key = markdown_key(heard.tenant, heard.document_id)
-            # "replace": half a surrogate pair, which a damaged font can yield, has no UTF-8.
-            markdown = await self._blobs.put_bytes(key, text.encode(errors="replace"))
+            markdown = await self._store(markdown_key(heard.tenant, heard.document_id), text)
         except BlobNotFound:
             raise Reject("source_missing", "The original is no longer in the store.") from None
-        except StorageFull:
-            raise Retry("the blob store is full", after=FULL_PAUSE, counted=False) from None
         except Unconvertible as error:
             raise Reject(error.code, error.reason) from error
         return DocumentConverted(
@@ -78,10 +76,20 @@ class Ocr(Actor[DocumentFetched]):
             pages=len(conversion.pages),
             engine=conversion.engine,
             model=conversion.model,
-            seconds=round(seconds, 6),
+            seconds=round(conversion.seconds, 6),
             input_tokens=conversion.input_tokens or -(-len(text) // CHARACTERS_PER_TOKEN),
             output_tokens=conversion.output_tokens,
         )
+
+    async def _store(self, key: str, text: str) -> Blob:
+        """Store the Markdown; on a full volume wait with it in hand, not to do the work again."""
+        while True:
+            try:
+                # "replace": half a surrogate pair, which a damaged font can yield, has no UTF-8.
+                return await self._blobs.put_bytes(key, text.encode(errors="replace"))
+            except StorageFull:
+                log.warning("the blob store is full, waiting")
+                await asyncio.sleep(FULL_PAUSE)
 
     async def _is_done(self, heard: DocumentFetched, occasion: Occasion) -> bool:
         """Whether the conversion was said already; what is heard fresh and first cannot be.

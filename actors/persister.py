@@ -98,6 +98,8 @@ class Persister:
         await self._publisher.say(document)
         log.info(
             "document completed",
+            actor=NAME,
+            tenant=document.tenant,
             document_id=document.document_id,
             pages=document.pages,
             model=document.model,

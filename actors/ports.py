@@ -99,11 +99,15 @@ class SourceFile(Struct, frozen=True):
 
 
 class Conversion(Struct, frozen=True):
-    """What an engine made of a document: the Markdown of each page, in page order."""
+    """What an engine made of a document: the Markdown of each page, in page order.
+
+    ``seconds`` is what the work took, without the wait for a free engine.
+    """
 
     pages: tuple[str, ...]
     engine: str
     model: str
+    seconds: float
     input_tokens: int = 0
     output_tokens: int = 0
 

@@ -25,7 +25,7 @@ class StubEngine:
         self, document: SourceFile, progress: Callable[[int, int], None] | None = None
     ) -> Conversion:
         """Return one page that names the document's hash."""
-        return Conversion((f"# Stub\n\n{document.sha256}\n",), "stub", "stub-1")
+        return Conversion((f"# Stub\n\n{document.sha256}\n",), "stub", "stub-1", seconds=0.0)
 
 
 class Running:

@@ -7,6 +7,7 @@ from contextlib import AsyncExitStack, asynccontextmanager
 import nats.errors
 from nats.js.errors import Error as JetStreamError
 
+from . import streams
 from .connection import Connection
 from .consumers import LANES, Consumer, Lane, ensure_lanes
 from .delivery import Delivery
@@ -40,6 +41,7 @@ class Inbox:
 
         :raises BusUnavailable: the server does not answer.
         """
+        await streams.ensure(self._connection.jetstream)
         try:
             await ensure_lanes(self._connection.jetstream, self._consumer)
         except (nats.errors.Error, JetStreamError, TimeoutError) as error:

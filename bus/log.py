@@ -39,17 +39,17 @@ class Log:
     async def first_submission(self, tenant: str, document_id: str) -> Submission | None:
         """Return the submission that counts: the first under this id. Errors as ``submission``."""
         wanted = subjects.one_document("submitted", tenant, document_id)
-        reply = await self._get({"seq": 1, "next_by_subj": wanted})
-        if reply is None:
-            return None
-        try:
-            event = wire.decode(reply.headers.get("Nats-Subject", ""), reply.body)
-        except wire.Malformed:
-            return None
-        if not isinstance(event, DocumentSubmitted):
-            return None
-        stored_at = datetime.fromisoformat(reply.headers["Nats-Time-Stamp"])
-        return Submission(int(reply.headers["Nats-Sequence"]), stored_at, event)
+        after = 0
+        while reply := await self._get({"seq": after + 1, "next_by_subj": wanted}):
+            after = int(reply.headers["Nats-Sequence"])
+            try:
+                event = wire.decode(reply.headers.get("Nats-Subject", ""), reply.body)
+            except wire.Malformed:
+                continue  # a dead letter, which takes the id from nobody
+            if isinstance(event, DocumentSubmitted):
+                stored_at = datetime.fromisoformat(reply.headers["Nats-Time-Stamp"])
+                return Submission(after, stored_at, event)
+        return None
 
     async def conversion(self, tenant: str, document_id: str) -> DocumentConverted | None:
         """Return the document's finished conversion, if one was said. Errors as ``submission``."""

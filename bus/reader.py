@@ -53,10 +53,11 @@ class Reader:
         self._hears = hears
 
     async def identity(self) -> streams.StreamIdentity:
-        """Say which log is read.
+        """Say which log is read; one that is gone is begun anew.
 
         :raises BusUnavailable: the server does not answer.
         """
+        await streams.ensure(self._connection.jetstream)
         try:
             return await streams.identity(self._connection.jetstream)
         except (nats.errors.Error, JetStreamError, TimeoutError) as error:

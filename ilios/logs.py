@@ -13,6 +13,14 @@ def _to_json(event: object, **_: object) -> str:
     return msgspec.json.encode(event, enc_hook=repr).decode()
 
 
+def _what_happened_first(
+    _logger: object, _method: str, event: structlog.typing.EventDict
+) -> structlog.typing.EventDict:
+    """Put time, level and event before the rest, where eyes look for them."""
+    first = {key: event.pop(key) for key in ("timestamp", "level", "event") if key in event}
+    return {**first, **event}
+
+
 def set_up(level: str = "info", form: str = "auto") -> None:
     """Configure structlog; ``form`` is ``json``, ``console`` or ``auto``: console on a terminal."""
     console = form == "console" or (form == "auto" and sys.stderr.isatty())
@@ -29,6 +37,7 @@ def set_up(level: str = "info", form: str = "auto") -> None:
             structlog.contextvars.merge_contextvars,
             structlog.processors.add_log_level,
             structlog.processors.TimeStamper(fmt="%H:%M:%S" if console else "iso", utc=not console),
+            _what_happened_first,
             *renderers,
         ],
         wrapper_class=structlog.make_filtering_bound_logger(_LEVELS[level]),

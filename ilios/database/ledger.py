@@ -3,6 +3,7 @@
 import sqlite3
 from collections import defaultdict
 from contextlib import suppress
+from datetime import UTC, datetime, timedelta
 
 import aiosqlite
 import msgspec
@@ -17,6 +18,7 @@ from actors.writes import (
     Write,
     WriteRefused,
 )
+from ilios.file_names import clean_name
 from schemas.documents import (
     DocumentCompleted,
     DocumentConverted,
@@ -28,6 +30,8 @@ from schemas.documents import (
 )
 
 from . import rows, statements
+
+CLOCKS_DIFFER_BY = timedelta(days=1)  # more is a mistake, or worse
 
 _TERMINAL = (DocumentConverted, DocumentFailed)
 
@@ -188,6 +192,15 @@ def _change(entry: Entry) -> list[tuple[str, Parameters]]:
             return []
 
 
+def _submitted_at(event: DocumentSubmitted, entry: Entry) -> datetime:
+    """Believe the publisher's clock as long as it is not absurd: retention counts from there."""
+    said = event.submitted_at
+    if said is None:
+        return entry.stored_at
+    aware = said if said.tzinfo else said.replace(tzinfo=UTC)
+    return aware if abs(aware - entry.stored_at) < CLOCKS_DIFFER_BY else entry.stored_at
+
+
 def _submission(event: DocumentSubmitted, entry: Entry) -> Parameters:
     size: int | None = None
     if isinstance(event.source, Stored):
@@ -195,11 +208,11 @@ def _submission(event: DocumentSubmitted, entry: Entry) -> Parameters:
     elif isinstance(event.source, Inline):
         size = len(event.source.data)
     return {
-        "file_name": event.file_name,
+        "file_name": clean_name(event.file_name),
         "content_type": event.content_type,
         "file_size": size,
         "priority": event.priority,
         "retention_days": event.retention_days,
         "operation": event.operation,
-        "submitted_at": rows.milliseconds(event.submitted_at or entry.stored_at),
+        "submitted_at": rows.milliseconds(_submitted_at(event, entry)),
     }

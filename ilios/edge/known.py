@@ -8,6 +8,7 @@ from aiohttp import web
 from actors.keys import original_key
 from ilios.edge.errors import Refused, document_not_found
 from ilios.edge.keys import EDGE, TENANT, Edge
+from ilios.file_names import clean_name
 from schemas.documents import (
     Blob,
     DocumentCompleted,
@@ -65,7 +66,7 @@ def pending(submitted: DocumentSubmitted) -> DocumentRecord:
         tenant=submitted.tenant,
         document_id=submitted.document_id,
         state="pending",
-        file_name=submitted.file_name,
+        file_name=clean_name(submitted.file_name),
         content_type=submitted.content_type,
         file_size=file_size,
         priority=submitted.priority,

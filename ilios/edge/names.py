@@ -1,17 +1,8 @@
 """File names as clients send them, and as they are sent back. They are never used as paths."""
 
 import re
-import unicodedata
 from urllib.parse import quote, unquote
 
-MAX_NAME_BYTES = 255
-UNNAMED = "document"
-
-# Control characters break headers and terminals; bidirectional ones make "fdp.exe" look like a PDF;
-# surrogates are bytes that were not UTF-8 and cannot be encoded again.
-_UNWANTED = re.compile(
-    "[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ufeff\ud800-\udfff]"
-)
 _QUOTABLE = re.compile(r"[ !#$&'()+,\-.0-9;=@A-Z\[\]^_`a-z{}~]+")
 _PARAMETER = re.compile(r';\s*([\w!#$%&+.^`|~*-]+)\s*=\s*("(?:[^"\\]|\\.)*"|[^;\s"]*)', re.ASCII)
 # RFC 8187 section 3.2.1, attr-char
@@ -34,21 +25,6 @@ def part_names(header: str) -> tuple[str | None, str | None]:
     if encoded and charset.lower() in ("utf-8", "iso-8859-1"):
         found["filename"] = unquote(encoded.partition("'")[2], charset)
     return found.get("name"), found.get("filename")
-
-
-def clean_name(name: str) -> str:
-    """Return the last component of ``name`` in NFC, at most 255 bytes, with nothing unprintable."""
-    name = re.split(r"[/\\]", _UNWANTED.sub("", name))[-1]
-    name = unicodedata.normalize("NFC", name).strip()
-    if not name.strip("."):
-        return UNNAMED
-    if len(name.encode()) > MAX_NAME_BYTES:
-        stem, dot, suffix = name.rpartition(".")
-        if not stem or len(suffix) > 10:
-            stem, dot, suffix = name, "", ""
-        room = MAX_NAME_BYTES - len((dot + suffix).encode())
-        name = stem.encode()[:room].decode(errors="ignore") + dot + suffix
-    return name
 
 
 def disposition(kind: str, name: str) -> str:

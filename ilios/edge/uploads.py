@@ -14,8 +14,9 @@ from msgspec import Struct
 from actors.ports import Blobs
 from ilios.edge.errors import Refused
 from ilios.edge.keys import EDGE, Limits
-from ilios.edge.names import clean_name, part_names
+from ilios.edge.names import part_names
 from ilios.edge.pace import Pace
+from ilios.file_names import clean_name
 from schemas.documents import Blob
 
 CHUNK_BYTES = 256 * 1024

@@ -109,6 +109,7 @@ def _wear() -> Wear:
 
 
 def _convert(request: Request, limits: EngineLimits, answers: int) -> Converted:
+    began = time.monotonic()
     path = Path(request.path)
     _verify(path, request.sha256)
     last_said = 0.0
@@ -128,7 +129,7 @@ def _convert(request: Request, limits: EngineLimits, answers: int) -> Converted:
             f"The document becomes {size} bytes of Markdown; "
             f"at most {limits.max_output_bytes} are allowed.",
         )
-    return Converted(tuple(written.pages), written.model, _wear())
+    return Converted(tuple(written.pages), written.model, time.monotonic() - began, _wear())
 
 
 def _verify(path: Path, sha256: str | None) -> None:

@@ -63,4 +63,6 @@ class LocalEngine:
         )
         if isinstance(answer, Refused):
             raise Unconvertible(answer.code, answer.reason)
-        return Conversion(pages=answer.pages, engine="local", model=answer.model)
+        return Conversion(
+            pages=answer.pages, engine="local", model=answer.model, seconds=answer.seconds
+        )

@@ -45,10 +45,11 @@ class Progress(Struct, frozen=True, tag=True):
 
 
 class Converted(Struct, frozen=True, tag=True):
-    """The document's Markdown by page, and what is left of the child afterwards."""
+    """The document's Markdown by page, what it took, and what is left of the child afterwards."""
 
     pages: tuple[str, ...]
     model: str
+    seconds: float
     wear: Wear
 
 

@@ -93,7 +93,7 @@ class FakeEngine:
         if self.meets:
             raise self.meets.pop(0)
         await self.may_end.wait()
-        return Conversion(self.pages, "fake", "none")
+        return Conversion(self.pages, "fake", "none", seconds=0.25)
 
 
 class FakeLedger:

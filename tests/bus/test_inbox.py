@@ -197,6 +197,19 @@ async def test_a_consumer_deleted_under_it_is_an_error_and_opening_anew_mends_it
         assert (await finish(inbox)).sequence == 1
 
 
+async def test_a_stream_deleted_under_it_is_made_anew_by_opening_anew(
+    connection: Connection,
+) -> None:
+    async with Inbox(connection, PATIENT, 2).open() as inbox:
+        await until(lambda: pulled(connection, PATIENT.durable(LANES[0])))
+        await connection.jetstream.delete_stream(streams.EVENTS)
+        with pytest.raises(BusUnavailable):
+            await take(inbox)
+    async with Inbox(connection, PATIENT, 2).open() as inbox:
+        await say(connection, [1])
+        assert (await finish(inbox)).sequence == 1
+
+
 async def test_many_takers_share_the_work_and_none_waits_while_there_is_some(
     connection: Connection,
 ) -> None:
@@ -223,6 +236,6 @@ async def test_no_server_is_an_error_in_our_words(mortal: MortalServer) -> None:
         connection.jetstream = connection.client.jetstream(timeout=0.2)
         await mortal.kill()
         await until(lambda: not connection.connected)
-        with pytest.raises(BusUnavailable, match="test"):
+        with pytest.raises(BusUnavailable, match="cannot be made"):
             async with Inbox(connection, PATIENT, 4).open():
                 pytest.fail("there is no server")

@@ -45,6 +45,16 @@ async def test_the_first_submission_is_the_one_that_counts(connection: Connectio
     assert (found.sequence, found.event) == (2, events.submitted(priority=9))
 
 
+async def test_a_malformed_submission_takes_an_id_from_nobody(connection: Connection) -> None:
+    publisher = Publisher(connection)
+    for nonsense in (b"{bad", b'{"not": "an event"}'):
+        await publisher.publish(f"ilios.document.submitted.p05.default.{ID}", nonsense, {})
+    await publisher.say(events.submitted())
+    found = await Log(connection).first_submission("default", ID)
+    assert found
+    assert (found.sequence, found.event) == (3, events.submitted())
+
+
 async def test_a_conversion_is_found_once_it_was_said(connection: Connection) -> None:
     publisher, log = Publisher(connection), Log(connection)
     await publisher.say(events.submitted())
