@@ -1,8 +1,10 @@
 """Whether the service can do its work: every part is asked, none is believed."""
 
 import asyncio
+import shutil
 import sqlite3
 import time
+from pathlib import Path
 
 from actors.ports import Engine, EngineCrashed
 from actors.writer import Writer
@@ -14,6 +16,7 @@ from ilios.supervision import Supervisor
 from schemas.replies import HealthReport
 
 ANSWER_WITHIN = 2.0  # seconds for each part
+FREE_BYTES = 32 * 1024**2  # below this, uploads are about to be refused with 507
 ASKED_EVERY = 1.0  # seconds an answer stays good, so that asking often costs nothing
 
 
@@ -27,12 +30,14 @@ class Health:
         reads: Reads,
         engine: Engine,
         supervisor: Supervisor,
+        data_dir: Path,
     ) -> None:
         self._connection = connection
         self._writer = writer
         self._reads = reads
         self._engine = engine
         self._supervisor = supervisor
+        self._data_dir = data_dir
         self._asking = asyncio.Lock()
         self._report: HealthReport | None = None
         self._asked_at = 0.0
@@ -52,15 +57,23 @@ class Health:
         faults = {"bus": bus, "writer": writer, "database": database, "engine": engine}
         problems = [f"{name}: {fault}" for name, fault in faults.items() if fault]
         problems.extend(self._supervisor.problems)
+        if full := self._ask_volume():
+            problems.append(f"blobs: {full}")
         services = {
             "database": "unavailable" if database else "connected",
             "s3": "not configured",
-            "blobs": "local",
+            "blobs": "full" if full else "local",
             "bus": "unavailable" if bus else "connected",
             "writer": "unavailable" if writer else "running",
             "engine": "unavailable" if engine else "local",
         }
         return HealthReport(services=services, healthy=not problems, problems=problems)
+
+    def _ask_volume(self) -> str | None:
+        free = shutil.disk_usage(self._data_dir).free
+        if free >= FREE_BYTES:
+            return None
+        return f"only {free // 1024**2} MB are free in {self._data_dir}; submissions are refused"
 
     async def _ask_bus(self) -> str | None:
         try:

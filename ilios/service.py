@@ -93,7 +93,7 @@ async def service(settings: Settings, engine: Engine | None = None) -> AsyncIter
             outcomes=Outcomes(connection),
             reads=reads,
             blobs=blobs,
-            health=Health(connection, writer, reads, engine, supervisor),
+            health=Health(connection, writer, reads, engine, supervisor, data_dir),
             api_keys=tuple(key.reveal() for key in settings.api_keys),
             limits=Limits(
                 max_file_bytes=settings.max_file_bytes, convert_within=settings.convert_within

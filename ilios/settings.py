@@ -1,38 +1,25 @@
 """Every setting of the service: one typed table, read once from the environment."""
 
 import ipaddress
+import math
 import os
+import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 from msgspec import Struct, field
 
+from ilios import setting_values as values
 from ilios.engines.limits import EngineLimits
+from ilios.setting_values import Secret
+
+__all__ = ["IGNORED", "NOT_YET", "TABLE", "BadSettings", "Secret", "Setting", "Settings"]
+__all__ += ["cores", "from_environ", "warnings"]
 
 MIB = 1024 * 1024
-
-
-class Secret:
-    """Text that does not show itself: only ``reveal`` gives it away."""
-
-    __slots__ = ("_text",)
-
-    def __init__(self, text: str) -> None:
-        self._text = text
-
-    def reveal(self) -> str:
-        """Return the text itself."""
-        return self._text
-
-    def __repr__(self) -> str:
-        return "***"
-
-    def __eq__(self, other: object) -> bool:
-        return isinstance(other, Secret) and other._text == self._text
-
-    def __hash__(self) -> int:
-        return hash(self._text)
+CGROUPS = Path("/sys/fs/cgroup")
+CGROUP_OF_PROCESS = Path("/proc/self/cgroup")
 
 
 class BadSettings(Exception):
@@ -41,6 +28,32 @@ class BadSettings(Exception):
     def __init__(self, problems: list[str]) -> None:
         super().__init__("; ".join(problems))
         self.problems = problems
+
+
+def cores(mount: Path = CGROUPS, process: Path = CGROUP_OF_PROCESS) -> int:
+    """Return how many cores this process may keep busy: by affinity, and by cgroup v2 quota."""
+    affinity = getattr(os, "sched_getaffinity", None)  # not on every platform
+    found: int = len(affinity(0)) if affinity else os.cpu_count() or 1
+    try:
+        lines = process.read_text().splitlines()
+    except OSError:
+        lines = []
+    for line in lines:
+        if line.startswith("0::"):
+            group = Path(line.removeprefix("0::").lstrip("/"))
+            # A quota holds for all that is below it, so those above ours count as well.
+            for above in (group, *group.parents):
+                found = min(found, _quota(mount / above / "cpu.max"))
+    return max(1, found)
+
+
+def _quota(file: Path) -> int:
+    """Return the cores that ``<microseconds> <period>`` or ``max <period>`` in ``file`` allow."""
+    try:
+        quota, period = file.read_text().split()
+        return math.ceil(int(quota) / int(period))
+    except (OSError, ValueError, ZeroDivisionError):
+        return sys.maxsize
 
 
 class Settings(Struct, frozen=True, kw_only=True):
@@ -55,7 +68,7 @@ class Settings(Struct, frozen=True, kw_only=True):
     nats_port: int = 4222
     max_file_bytes: int = 1024 * MIB
     convert_within: float = 300.0
-    engine_processes: int = field(default_factory=lambda: os.cpu_count() or 1)
+    engine_processes: int = field(default_factory=cores)
     engine_memory_bytes: int = 2048 * MIB
     engine_within: float = 300.0
     download_allow: tuple[str, ...] = ()
@@ -87,139 +100,106 @@ class Setting(Struct, frozen=True):
     parse: Callable[[str], Any]
     example: str
     why: str
+    unit: int = 1
 
+    def read(self, text: str) -> object:
+        """Return what the field is to hold."""
+        value = self.parse(text)
+        return value if self.unit == 1 else value * self.unit
 
-def _whole(least: int, most: int, unit: int = 1) -> Callable[[str], int]:
-    def parse(text: str) -> int:
-        value = int(text)
-        if not least <= value <= most:
-            raise ValueError(f"must be from {least} to {most}")
-        return value * unit
-
-    return parse
-
-
-def _seconds(text: str) -> float:
-    value = float(text)
-    if not 0 < value <= 86_400:
-        raise ValueError("must be more than 0 and at most 86400 seconds")
-    return value
-
-
-def _one_of(*choices: str) -> Callable[[str], str]:
-    def parse(text: str) -> str:
-        if text.lower() not in choices:
-            raise ValueError(f"must be one of {', '.join(choices)}")
-        return text.lower()
-
-    return parse
-
-
-def _yes_no(text: str) -> bool:
-    if text.lower() in ("true", "1", "yes", "on"):
-        return True
-    if text.lower() in ("false", "0", "no", "off"):
-        return False
-    raise ValueError("must be true or false")
-
-
-def _list(text: str) -> tuple[str, ...]:
-    return tuple(part.strip() for part in text.split(",") if part.strip())
-
-
-def _secrets(text: str) -> tuple[Secret, ...]:
-    found = tuple(Secret(part) for part in _list(text))
-    if not found:
-        raise ValueError("holds no key; unset it if everybody may use the API")
-    return found
-
-
-def _host(text: str) -> str:
-    if not text or any(c.isspace() or c == "/" for c in text):
-        raise ValueError("must be a host name or an address")
-    return text
-
-
-def _url(text: str) -> Secret:
-    if "://" not in text:
-        raise ValueError("must be a URL such as nats://user:password@host:4222")
-    return Secret(text)
+    def show(self, settings: Settings) -> str:
+        """Return what the variable would hold; a secret shows as ``***``."""
+        match getattr(settings, self.field):
+            case None | ():
+                return "-"
+            case bool(value):
+                return str(value).lower()
+            case tuple(parts):
+                return ",".join(map(str, parts))
+            case float(value):
+                return f"{value:.15g}"
+            case int(value):
+                return str(value // self.unit)
+            case value:
+                return str(value)
 
 
 TABLE: tuple[Setting, ...] = (
-    Setting("PORT", "port", _whole(0, 65_535), "1337", "Port of the HTTP edge; 0 takes a free one"),
-    Setting("ILIOS_HOST", "host", _host, "127.0.0.1", "Address the HTTP edge listens on"),
-    Setting("API_KEY", "api_keys", _secrets, "key1,key2", "Keys that may use the API; none = open"),
+    Setting("PORT", "port", values.whole(0, 65_535), "1337", "Port of the HTTP edge; 0 takes a free one"),
+    Setting("ILIOS_HOST", "host", values.host, "127.0.0.1", "Address the HTTP edge listens on"),
+    Setting("API_KEY", "api_keys", values.secret_list, "key1,key2", "Keys that may use the API; none = open"),
     Setting("ILIOS_DATA_DIR", "data_dir", Path, "./data", "Where the bus, blobs and database lie"),
     Setting("LOCAL_DB_PATH", "database", Path, "./data/ilios.db", "The SQLite file, if elsewhere"),
-    Setting("NATS_URL", "nats_url", _url, "nats://host:4222", "A NATS of yours; unset = inside"),
+    Setting("NATS_URL", "nats_url", values.bus_url, "nats://host:4222", "A NATS of yours; unset = inside"),
     Setting(
         "ILIOS_NATS_PORT",
         "nats_port",
-        _whole(0, 65_535),
+        values.whole(0, 65_535),
         "4222",
         "Port of the bus inside; a free one is taken when it is not, or for 0",
     ),
     Setting(
         "ILIOS_MAX_FILE_MB",
         "max_file_bytes",
-        _whole(1, 1024, MIB),
+        values.whole(1, 1024),
         "1024",
         "Largest document accepted, in MiB",
+        unit=MIB,
     ),
     Setting(
         "ILIOS_CONVERT_TIMEOUT",
         "convert_within",
-        _seconds,
+        values.seconds,
         "300",
         "Seconds /v1/convert waits before it answers 202 and lets the conversion go on",
     ),
     Setting(
         "WORKER_COUNT",
         "engine_processes",
-        _whole(1, 256),
+        values.whole(1, 256),
         "4",
-        "Engine processes, each converting one document at a time; default: one per core",
+        "Engine processes, each converting one document at a time; default: one per core allowed",
     ),
     Setting(
         "ILIOS_ENGINE_MEMORY_MB",
         "engine_memory_bytes",
-        _whole(512, 65_536, MIB),
+        values.whole(512, 65_536),
         "2048",
         "Memory one engine process may hold, in MiB",
+        unit=MIB,
     ),
     Setting(
         "ILIOS_ENGINE_TIMEOUT",
         "engine_within",
-        _seconds,
+        values.seconds,
         "300",
         "Seconds one document may take in the engine, wall and CPU",
     ),
     Setting(
         "ILIOS_DOWNLOAD_ALLOW",
         "download_allow",
-        _list,
+        values.hosts_and_ports,
         "files.internal:8080",
         "host:port pairs documents may be fetched from although they are not public",
     ),
     Setting(
         "ILIOS_INSECURE",
         "insecure",
-        _yes_no,
+        values.yes_no,
         "false",
         "Allow listening beyond loopback without API_KEY",
     ),
     Setting(
         "ILIOS_LOG_LEVEL",
         "log_level",
-        _one_of("debug", "info", "warning", "error"),
+        values.one_of("debug", "info", "warning", "error"),
         "info",
         "Least severe line that is logged",
     ),
     Setting(
         "ILIOS_LOG_FORMAT",
         "log_format",
-        _one_of("auto", "json", "console"),
+        values.one_of("auto", "json", "console"),
         "auto",
         "json, console, or auto: console on a terminal",
     ),
@@ -260,20 +240,20 @@ def from_environ(environ: Mapping[str, str]) -> Settings:
 
     :raises BadSettings: with every problem at once, each naming its variable and an example.
     """
-    values: dict[str, Any] = {}
+    found: dict[str, Any] = {}
     problems: list[str] = []
     for setting in TABLE:
         text = environ.get(setting.variable, "").strip()
         if not text:
             continue
         try:
-            values[setting.field] = setting.parse(text)
+            found[setting.field] = setting.read(text)
         except ValueError as error:
             problems.append(f"{setting.variable}: {error} (for example {setting.example})")
     for variable, why in NOT_YET.items():
         if environ.get(variable, "").strip().lower() not in ("", "false"):
             problems.append(f"{variable}: {why}; unset it")
-    settings = Settings(**values)
+    settings = Settings(**found)
     if not _is_loopback(settings.host) and not (settings.api_keys or settings.insecure):
         problems.append(
             f"ILIOS_HOST: {settings.host} can be reached from outside, and without API_KEY "

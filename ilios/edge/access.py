@@ -9,11 +9,15 @@ from aiohttp.typedefs import Handler
 
 from ilios.edge.keys import REQUEST_ID
 
-_EXPOSED = "X-Document-Id, X-Processing-Time-Ms, X-Extracted-Pages, X-Request-Id, Location, ETag"
+_EXPOSED = (
+    "X-Document-Id, X-Processing-Time-Ms, X-Extracted-Pages, X-Request-Id, Location, ETag, "
+    "Content-Range, Content-Disposition, Retry-After, Accept-Ranges"
+)
 _PREFLIGHT = {
     "Access-Control-Allow-Methods": "GET, HEAD, POST, PUT, DELETE, OPTIONS",
     "Access-Control-Allow-Headers": (
-        "Authorization, Content-Type, X-Api-Key, Idempotency-Key, Range"
+        "Authorization, Content-Type, X-Api-Key, Idempotency-Key, Prefer, "
+        "Range, If-Range, If-Match, If-None-Match"
     ),
     "Access-Control-Max-Age": "86400",
 }
@@ -23,6 +27,11 @@ log = structlog.get_logger("access")
 
 async def finish_headers(request: web.Request, response: web.StreamResponse) -> None:
     """Add what every answer carries; also to those that are streamed (``on_response_prepare``)."""
+    add_headers(request, response)
+
+
+def add_headers(request: web.BaseRequest, response: web.StreamResponse) -> None:
+    """Add what every answer carries; to be called for answers outside the application."""
     headers = response.headers
     headers["Server"] = "ilios"  # aiohttp would tell its version
     headers["X-Request-Id"] = request.get(REQUEST_ID, "")
@@ -30,13 +39,18 @@ async def finish_headers(request: web.Request, response: web.StreamResponse) -> 
     headers["Access-Control-Expose-Headers"] = _EXPOSED
 
 
+def name_request(request: web.BaseRequest) -> None:
+    """Give the request the id that stands in its answer and in every line logged for it."""
+    # Not from the kernel, which takes its time: it names a request and guards nothing.
+    request[REQUEST_ID] = request_id = f"{random.getrandbits(64):016x}"
+    structlog.contextvars.bind_contextvars(request_id=request_id)
+
+
 @web.middleware
 async def log_requests(request: web.Request, handler: Handler) -> web.StreamResponse:
     """Log each request by its route; neither path nor query, which may hold ids and keys."""
     began = time.perf_counter()
-    # Not from the kernel, which takes its time: it names a request and guards nothing.
-    request[REQUEST_ID] = request_id = f"{random.getrandbits(64):016x}"
-    structlog.contextvars.bind_contextvars(request_id=request_id)
+    name_request(request)
     status = 499  # what nginx calls a client that hung up
     try:
         response = await handler(request)

@@ -1,15 +1,23 @@
 """The web application and the server around it."""
 
 import asyncio
-import logging
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 import structlog
 from aiohttp import web
-from aiohttp.http_exceptions import HttpProcessingError
 
-from ilios.edge import access, auth, convert, documents, errors, health, pages, uploads
+from ilios.edge import (
+    access,
+    auth,
+    connections,
+    convert,
+    documents,
+    errors,
+    health,
+    pages,
+    uploads,
+)
 from ilios.edge.keys import CLOSING, EDGE, Edge
 
 KEEP_ALIVE = 75.0
@@ -68,15 +76,11 @@ async def serve_edge(
     Leaving closes the door first, lets waiting clients go with a 202, and gives the requests that
     are under way ``close_within`` seconds.
     """
-    runner = web.AppRunner(
+    runner = connections.Runner(
         make_app(edge),
-        access_log=None,
-        logger=_quiet_logger(),
         keepalive_timeout=keep_alive,
         lingering_time=LINGER,
         shutdown_timeout=close_within,
-        # A client that hangs up frees what waits for it.
-        handler_cancellation=True,
         # A compressed body is refused, not unpacked: it may be a bomb.
         auto_decompress=False,
     )
@@ -93,21 +97,3 @@ async def serve_edge(
 
 async def _say_closing(app: web.Application) -> None:
     app[CLOSING].set()
-
-
-def _quiet_logger() -> logging.Logger:
-    logger = logging.getLogger("ilios.edge.http")
-    logger.filters = [_shorten]
-    return logger
-
-
-def _shorten(record: logging.LogRecord) -> bool:
-    """Whether the standard library shall log ``record``; malformed requests are told in a line.
-
-    aiohttp writes a traceback for each, which anybody who can connect could fill a disk with.
-    """
-    error = record.exc_info[1] if record.exc_info else None
-    if isinstance(error, HttpProcessingError):
-        log.info("malformed request", error=type(error).__name__)
-        return False
-    return True

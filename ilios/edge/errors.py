@@ -62,14 +62,14 @@ async def answer_problems(request: web.Request, handler: Handler) -> web.StreamR
     except (ConnectionError, web.HTTPSuccessful, web.HTTPRedirection):
         raise  # the client is gone, or there is no problem
     except Exception as error:  # noqa: BLE001  # nothing may reach the client as it is
-        refused = _explain(request, error)
+        refused = explain(request, error)
     if request.writer.output_size > 0:
         # The answer has begun: breaking it off is the only way left to say that it is not whole.
         raise ConnectionResetError(refused.error)
     return problem(request, refused)
 
 
-def problem(request: web.Request, refused: Refused) -> web.Response:
+def problem(request: web.BaseRequest, refused: Refused) -> web.Response:
     """Return the answer to a refused request."""
     body = Problem(
         title=HTTPStatus(refused.status).phrase,
@@ -95,7 +95,8 @@ def problem(request: web.Request, refused: Refused) -> web.Response:
     return response
 
 
-def _explain(request: web.Request, error: Exception) -> Refused:
+def explain(request: web.BaseRequest, error: BaseException) -> Refused:
+    """Return what the client is told of ``error``; the log is told what the client is not."""
     match error:
         case BusUnavailable():
             log.warning("bus unavailable", error=str(error))
@@ -120,7 +121,7 @@ def _explain(request: web.Request, error: Exception) -> Refused:
             return Refused(500, "internal_error", "The service failed; the request id names it")
 
 
-def _stock(request: web.Request, error: web.HTTPException) -> Refused:
+def _stock(request: web.BaseRequest, error: web.HTTPException) -> Refused:
     match error:
         case web.HTTPMethodNotAllowed():
             allowed = ", ".join(sorted(error.allowed_methods))

@@ -1,0 +1,133 @@
+"""The values of settings: how each kind is read from its text, and what is wrong with a text.
+
+A reader's complaint follows the variable's name; it never repeats the text, which may be a secret.
+"""
+
+from collections.abc import Callable
+from urllib.parse import urlsplit
+
+BUS_SCHEMES = ("nats", "tls", "ws", "wss")
+LONGEST = 86_400  # seconds
+HIGHEST_PORT = 65_535
+
+
+class Secret:
+    """Text that does not show itself: only ``reveal`` gives it away."""
+
+    __slots__ = ("_text",)
+
+    def __init__(self, text: str) -> None:
+        self._text = text
+
+    def reveal(self) -> str:
+        """Return the text itself."""
+        return self._text
+
+    def __repr__(self) -> str:
+        return "***"
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Secret) and other._text == self._text
+
+    def __hash__(self) -> int:
+        return hash(self._text)
+
+
+def whole(least: int, most: int) -> Callable[[str], int]:
+    """Return the reader of whole numbers from ``least`` to ``most``."""
+
+    def parse(text: str) -> int:
+        # Not int() alone: it also takes 1_000, and its complaints are for programmers.
+        digits = text.removeprefix("-")
+        value = int(digits) if digits.isascii() and digits.isdigit() and len(digits) < 10 else None
+        if value is None or text.startswith("-") or not least <= value <= most:
+            raise ValueError(f"must be a whole number from {least} to {most}")
+        return value
+
+    return parse
+
+
+def seconds(text: str) -> float:
+    """Read a length of time."""
+    complaint = f"must be a number of seconds, more than 0 and at most {LONGEST}"
+    try:
+        value = float(text)
+    except ValueError:
+        raise ValueError(complaint) from None
+    if not 0 < value <= LONGEST:
+        raise ValueError(complaint)
+    return value
+
+
+def one_of(*choices: str) -> Callable[[str], str]:
+    """Return the reader of one of some words."""
+
+    def parse(text: str) -> str:
+        if text.lower() not in choices:
+            raise ValueError(f"must be one of {', '.join(choices)}")
+        return text.lower()
+
+    return parse
+
+
+def yes_no(text: str) -> bool:
+    """Read a truth."""
+    if text.lower() in ("true", "1", "yes", "on"):
+        return True
+    if text.lower() in ("false", "0", "no", "off"):
+        return False
+    raise ValueError("must be true or false")
+
+
+def secret_list(text: str) -> tuple[Secret, ...]:
+    """Read keys, separated by commas."""
+    found = tuple(Secret(part) for part in _parts(text))
+    if not found:
+        raise ValueError("holds no key; unset it if everybody may use the API")
+    return found
+
+
+def host(text: str) -> str:
+    """Read what can be listened on."""
+    if not text or any(c.isspace() or c == "/" for c in text):
+        raise ValueError("must be a host name or an address")
+    return text
+
+
+def hosts_and_ports(text: str) -> tuple[str, ...]:
+    """Read ``host:port`` pairs, separated by commas; ``[::1]:80`` becomes ``::1:80``."""
+    return tuple(_host_and_port(part) for part in _parts(text))
+
+
+def bus_url(text: str) -> Secret:
+    """Read where a NATS server is; a missing port is the scheme's own."""
+    complaint = f"must be one URL: {', '.join(BUS_SCHEMES)}, then ://, a host and a port"
+    try:
+        url = urlsplit(text)
+        port = url.port
+    except ValueError:  # its words would repeat what may be a part of the password
+        raise ValueError(f"{complaint} from 1 to {HIGHEST_PORT}") from None
+    if url.scheme not in BUS_SCHEMES or not url.hostname or "," in url.netloc.rpartition("@")[2]:
+        raise ValueError(complaint)
+    if port == 0 or any(c.isspace() for c in text):
+        raise ValueError(f"{complaint} from 1 to {HIGHEST_PORT}")
+    return Secret(text)
+
+
+def _host_and_port(text: str) -> str:
+    name, _, port = text.rpartition(":")
+    bracketed = name.startswith("[") and name.endswith("]")
+    if bracketed:
+        name = name[1:-1]
+    try:
+        host(name)
+        number = whole(1, HIGHEST_PORT)(port)
+    except ValueError:
+        number = 0
+    if not number or "@" in name or (":" in name) != bracketed:
+        raise ValueError("must be host:port pairs, separated by commas")
+    return f"{name}:{number}"
+
+
+def _parts(text: str) -> tuple[str, ...]:
+    return tuple(part.strip() for part in text.split(",") if part.strip())

@@ -1,0 +1,95 @@
+"""What aiohttp's parser rejects never reaches the application, and is answered as if it had."""
+
+import asyncio
+
+import pytest
+import structlog
+from structlog.testing import capture_logs
+
+from tests.ilios.edge.world import PDF, World, post, read_answer
+
+LINE = b"GET /livez HTTP/1.1\r\n"
+SECRET = b"echo-me-not"
+
+MALFORMED = {
+    "a request line of garbage": SECRET + b" and nothing else\r\n\r\n",
+    "TLS on this port": b"\x16\x03\x01\x02\x00\x01\x00" + SECRET + b"\r\n\r\n",
+    "a header over 8 KiB": LINE + b"Host: a\r\nX: " + SECRET * 1000 + b"\r\n\r\n",
+    "a URL over 8 KiB": b"GET /" + SECRET * 1000 + b" HTTP/1.1\r\nHost: a\r\n\r\n",
+    "a bare line feed in a header": LINE + b"Host: a\r\nX: a\n" + SECRET + b"\r\n\r\n",
+    "a header without a colon": LINE + b"Host: a\r\n" + SECRET + b"\r\n\r\n",
+    "a length that is no number": LINE + b"Content-Length: " + SECRET + b"\r\n\r\n",
+    "two lengths": LINE + b"X: " + SECRET + b"\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\n",
+}
+
+
+@pytest.mark.parametrize("raw", MALFORMED.values(), ids=MALFORMED.keys())
+async def test_what_cannot_be_parsed_is_a_problem_that_repeats_nothing(
+    world: World, raw: bytes
+) -> None:
+    await world.serve("key-1")
+    with capture_logs([structlog.contextvars.merge_contextvars]) as logs:
+        answer = await world.exchange(raw)
+    assert answer.status == 400
+    assert answer.headers["content-type"] == "application/problem+json"
+    assert answer.headers["server"] == "ilios"
+    assert answer.headers["connection"] == "close"
+    assert answer.headers["access-control-allow-origin"] == "*"
+    problem = answer.json()
+    assert (problem["status"], problem["code"]) == (400, "malformed_request")
+    assert problem["error"] == problem["detail"]
+    assert problem["requestId"] == answer.headers["x-request-id"] != ""
+    assert SECRET not in answer.body
+    (told,) = logs
+    assert (told["event"], told["log_level"]) == ("malformed request", "info")
+    assert told["request_id"] == problem["requestId"]
+    assert SECRET.decode() not in str(logs)
+
+
+async def test_a_malformed_request_ends_its_connection_and_no_other(world: World) -> None:
+    client = await world.serve()
+    reader, writer = await world.connect()
+    writer.write(LINE + b"Host: a\r\n\r\n")
+    assert (await read_answer(reader)).status == 200
+    writer.write(b"nonsense\r\n\r\n" + LINE + b"Host: a\r\n\r\n")
+    assert (await read_answer(reader)).json()["code"] == "malformed_request"
+    assert await reader.read() == b""
+    writer.close()
+    async with client.get("/livez") as answer:
+        assert answer.status == 200
+
+
+async def test_a_client_that_goes_away_while_it_reads_leaves_no_traceback(
+    world: World, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    asked = asyncio.Event()
+
+    async def hung_up() -> None:
+        asked.set()
+        raise ConnectionResetError("Cannot write to closing transport")
+
+    monkeypatch.setattr(world, "health", hung_up)
+    monkeypatch.setattr("ilios.edge.health._report", lambda _request: hung_up())
+    await world.serve()
+    reader, writer = await world.connect()
+    writer.write(b"GET /health HTTP/1.1\r\nHost: a\r\n\r\n")
+    await asked.wait()
+    assert await reader.read() == b""
+    writer.close()
+    assert caplog.records == []
+
+
+async def test_a_failure_outside_the_application_is_a_problem_too(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fails(_request: object) -> str:
+        raise RuntimeError("secret")
+
+    monkeypatch.setattr("ilios.edge.access._route", fails)
+    await world.serve()
+    with capture_logs() as logs:
+        answer = await world.exchange(post(PDF, path="/nowhere"))
+    assert (answer.status, answer.json()["code"]) == (500, "internal_error")
+    assert answer.headers["server"] == "ilios"
+    assert b"secret" not in answer.body
+    assert [line["log_level"] for line in logs] == ["error"]
