@@ -20,6 +20,7 @@ REQUEST_WITHIN = 5.0  # seconds for one JetStream API request
 DRAIN_WITHIN = 5  # seconds
 PENDING_BYTES = 8 * 1024 * 1024  # what may wait in the client while the server is away
 INBOX_PREFIX = "_ILIOS"  # apart from _INBOX, which other clients may listen to as a whole
+PERMISSION = "permissions violation"  # in the server's words for what it does not permit
 MINIMUM_VERSION = (2, 14)  # consumer reset, which the persister's restart needs
 
 log = structlog.get_logger("bus")
@@ -36,6 +37,7 @@ class Connection:
         self.client = client
         self.jetstream: JetStreamContext = client.jetstream(timeout=REQUEST_WITHIN)
         self._listeners: set[Callable[[], None]] = set()
+        self._refusal = ""
 
     @property
     def connected(self) -> bool:
@@ -74,14 +76,23 @@ class Connection:
         """
         if not self.connected:
             raise BusUnavailable("the bus is not connected")
+        self._refusal = ""
         try:
             await self.jetstream.account_info()
         except (nats.errors.Error, JetStreamError, TimeoutError) as error:
-            raise BusUnavailable(f"JetStream does not answer: {error}") from error
+            why = str(error) or type(error).__name__
+            if self._refusal:  # what is refused is not answered: no time was too short
+                why = f"{self._refusal}; its user needs more permissions, or use another user"
+            raise BusUnavailable(f"JetStream does not answer: {why}") from error
         version = self.client.connected_server_version
         if (version.major, version.minor) < MINIMUM_VERSION:
             wanted = ".".join(map(str, MINIMUM_VERSION))
             raise BusUnavailable(f"nats-server {version} is too old: {wanted} or newer is needed")
+
+    def hears(self, error: Exception) -> None:
+        """Remember what the server does not permit; whoever asked for it gets no answer."""
+        if PERMISSION in str(error).lower():
+            self._refusal = str(error).removeprefix("nats: ")
 
     def reconnected(self) -> None:
         """Tell everybody who pulls that the server has forgotten them."""
@@ -121,6 +132,7 @@ async def connect(url: str, *, name: str) -> AsyncIterator[Connection]:
             fault = error
         if not made:
             return  # said below, once
+        made[0].hears(error)
         if isinstance(error, (ConnectionError, nats.errors.UnexpectedEOF, OSError)):
             return  # the disconnect is logged once, every failed attempt to mend it is noise
         log.warning("bus error", error=str(error) or type(error).__name__)

@@ -3,7 +3,6 @@
 import argparse
 import importlib
 import sys
-from pathlib import Path
 
 from ilios import __version__
 
@@ -46,7 +45,6 @@ def _parser() -> argparse.ArgumentParser:
     converting.add_argument(
         "-o",
         "--output",
-        type=Path,
         metavar="PATH",
         help="write here: a directory (one FILE.md per document), or a file for one document",
     )

@@ -11,15 +11,26 @@ class AlreadyInUse(Exception):
     """Another process holds it. Stop that one, or give this one a data directory of its own."""
 
 
+class CannotHold(Exception):
+    """The lock file cannot be made or opened: its directory is no place to write to."""
+
+
 @contextmanager
 def held(path: Path, what: str) -> Iterator[None]:
     """Hold the lock file ``path``; ``what`` names in the error what it stands for.
 
     :raises AlreadyInUse: another process holds it.
+    :raises CannotHold: it cannot be made there.
     """
-    path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-    # CLOEXEC: a child that inherited it would hold it beyond our death.
-    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        # CLOEXEC: a child that inherited it would hold it beyond our death.
+        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    except OSError as error:
+        raise CannotHold(
+            f"{what} cannot be used: {error.filename}: {error.strerror}; make it a directory that "
+            "can be written to, or set ILIOS_DATA_DIR (and LOCAL_DB_PATH) to another"
+        ) from error
     try:
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)

@@ -191,13 +191,15 @@ async def embedded(directory: Path, preferred_port: int) -> AsyncIterator[NatsSe
     :raises BusDidNotStart: the first start failed.
     """
     server = NatsServer(directory, preferred_port)
-    await server.start()
-    watching = asyncio.create_task(server.watch(), name="nats-server")
     try:
-        yield server
+        await server.start()  # may fail with the child running, when its address cannot be written
+        watching = asyncio.create_task(server.watch(), name="nats-server")
+        try:
+            yield server
+        finally:
+            watching.cancel()
+            await asyncio.gather(watching, return_exceptions=True)
     finally:
-        watching.cancel()
-        await asyncio.gather(watching, return_exceptions=True)
         await server.stop()
 
 

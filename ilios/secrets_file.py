@@ -11,6 +11,10 @@ import msgspec
 Content = TypeVar("Content", bound=msgspec.Struct)
 
 
+class SecretsDamaged(Exception):
+    """The file does not hold the secrets it should."""
+
+
 def password() -> str:
     """Return a random password of 128 bits; it begins with a letter and needs no quoting."""
     return "s" + secrets.token_hex(16)
@@ -29,10 +33,17 @@ def write(path: Path, text: str) -> None:
 
 
 def load_or_create(path: Path, kind: type[Content], make: Callable[[], Content]) -> Content:
-    """Read the secrets in ``path``, or make them and write them there."""
+    """Read the secrets in ``path``, or make them and write them there.
+
+    :raises SecretsDamaged: they cannot be read from what lies there.
+    """
     try:
         return msgspec.json.decode(path.read_bytes(), type=kind)
     except FileNotFoundError:
         content = make()
         write(path, msgspec.json.encode(content).decode())
         return content
+    except msgspec.DecodeError as error:  # its words may quote what is in there
+        raise SecretsDamaged(
+            f"{path} is damaged; it may be deleted: it is made anew, with other passwords"
+        ) from error

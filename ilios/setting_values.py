@@ -101,16 +101,17 @@ def hosts_and_ports(text: str) -> tuple[str, ...]:
 
 def bus_url(text: str) -> Secret:
     """Read where a NATS server is; a missing port is the scheme's own."""
-    complaint = f"must be one URL: {', '.join(BUS_SCHEMES)}, then ://, a host and a port"
+    schemes = f"{', '.join(BUS_SCHEMES[:-1])} or {BUS_SCHEMES[-1]}"
+    complaint = f"must be one URL, {schemes}, with a host and a port from 1 to {HIGHEST_PORT}"
     try:
         url = urlsplit(text)
         port = url.port
     except ValueError:  # its words would repeat what may be a part of the password
-        raise ValueError(f"{complaint} from 1 to {HIGHEST_PORT}") from None
-    if url.scheme not in BUS_SCHEMES or not url.hostname or "," in url.netloc.rpartition("@")[2]:
+        raise ValueError(complaint) from None
+    if url.scheme not in BUS_SCHEMES or not url.hostname or port == 0:
         raise ValueError(complaint)
-    if port == 0 or any(c.isspace() for c in text):
-        raise ValueError(f"{complaint} from 1 to {HIGHEST_PORT}")
+    if "," in url.netloc.rpartition("@")[2] or any(c.isspace() for c in text):
+        raise ValueError(complaint)
     return Secret(text)
 
 

@@ -125,12 +125,26 @@ class Setting(Struct, frozen=True):
 
 
 TABLE: tuple[Setting, ...] = (
-    Setting("PORT", "port", values.whole(0, 65_535), "1337", "Port of the HTTP edge; 0 takes a free one"),
+    Setting(
+        "PORT", "port", values.whole(0, 65_535), "1337", "Port of the HTTP edge; 0 takes a free one"
+    ),
     Setting("ILIOS_HOST", "host", values.host, "127.0.0.1", "Address the HTTP edge listens on"),
-    Setting("API_KEY", "api_keys", values.secret_list, "key1,key2", "Keys that may use the API; none = open"),
+    Setting(
+        "API_KEY",
+        "api_keys",
+        values.secret_list,
+        "key1,key2",
+        "Keys that may use the API; none = open",
+    ),
     Setting("ILIOS_DATA_DIR", "data_dir", Path, "./data", "Where the bus, blobs and database lie"),
     Setting("LOCAL_DB_PATH", "database", Path, "./data/ilios.db", "The SQLite file, if elsewhere"),
-    Setting("NATS_URL", "nats_url", values.bus_url, "nats://host:4222", "A NATS of yours; unset = inside"),
+    Setting(
+        "NATS_URL",
+        "nats_url",
+        values.bus_url,
+        "nats://host:4222",
+        "A NATS of yours; unset = inside",
+    ),
     Setting(
         "ILIOS_NATS_PORT",
         "nats_port",

@@ -5,7 +5,11 @@ import os
 import sys
 
 from ilios import settings as table
-from ilios.cli import exit_codes
+from ilios.cli import exit_codes, printing
+from ilios.tenants import tenant_of
+
+HINT_LENGTH = 4  # characters of a key
+LONG_ENOUGH = 12  # characters of a key of which some may be shown
 
 
 def run(_options: argparse.Namespace) -> int:
@@ -17,10 +21,19 @@ def run(_options: argparse.Namespace) -> int:
         print_problems(error)
         return exit_codes.USAGE
     width = max(len(setting.variable) for setting in table.TABLE)
+    lines = []
     for setting in table.TABLE:
         origin = "environment" if environ.get(setting.variable, "").strip() else "default"
-        value = getattr(settings, setting.field)
-        print(f"{setting.variable:<{width}}  {show(value):<24} {origin:<12} {setting.why}")
+        value = setting.show(settings)
+        lines.append(f"{setting.variable:<{width}}  {value:<24} {origin:<12} {setting.why}")
+    if settings.api_keys:
+        lines += ["", "On the bus, the documents of each key are those of its tenant:"]
+        lines += [f"  {hint(key)}  {tenant_of(key.reveal())}" for key in settings.api_keys]
+    try:
+        printing.say("".join(f"{line}\n" for line in lines))
+    except printing.CannotPrint as error:
+        printing.complain(error)
+        return exit_codes.SOME_FAILED
     for warning in table.warnings(environ):
         print(f"warning: {warning}", file=sys.stderr)
     return exit_codes.OK
@@ -32,10 +45,7 @@ def print_problems(error: table.BadSettings) -> None:
         print(f"ilios: {problem}", file=sys.stderr)
 
 
-def show(value: object) -> str:
-    """Show a setting's value; a secret shows as ``***``."""
-    if value is None or value == ():
-        return "-"
-    if isinstance(value, tuple):
-        return ",".join(map(str, value))
-    return str(value)
+def hint(key: table.Secret) -> str:
+    """Return as much of a key as tells its owner which one it is, and nobody else what it is."""
+    text = key.reveal()
+    return f"{text[:HINT_LENGTH]}…" if len(text) >= LONG_ENOUGH else str(key)

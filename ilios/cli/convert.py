@@ -2,8 +2,10 @@
 
 import argparse
 import asyncio
+import itertools
 import os
 import shutil
+import stat
 import sys
 import tempfile
 import time
@@ -23,36 +25,91 @@ from actors.ports import (
     Unconvertible,
 )
 from ilios import settings as table
-from ilios.cli import check, exit_codes
+from ilios.cli import check, exit_codes, printing
 from ilios.engines.local import LocalEngine
 
 STDIN = "-"
+CHUNK = 1024 * 1024  # bytes read from stdin at once
 
 
 class Failed(Exception):
-    """A document was not converted; the message says why."""
+    """A document was not converted, or not delivered; the message says why."""
+
+
+class CannotWrite(Exception):
+    """Nothing can be written where ``-o`` says; the message says why."""
+
+
+class WrongUsage(Exception):
+    """What was typed contradicts itself or what is there."""
 
 
 def run(options: argparse.Namespace) -> int:
     """Convert ``options.files``; what they become is delivered in their order."""
     files: list[str] = options.files
-    output: Path | None = options.output
     try:
         settings = table.from_environ(os.environ)
     except table.BadSettings as error:
         check.print_problems(error)
         return exit_codes.USAGE
-    if output and len(files) > 1 and output.exists() and not output.is_dir():
-        print(f"ilios: {output} is a file; several documents need a directory", file=sys.stderr)
-        return exit_codes.USAGE
     try:
-        return asyncio.run(_convert_all(files, output, options.format, settings))
+        targets = None
+        if options.output is not None:
+            # As it was typed: a Path has forgotten the slash that says it is to be a directory.
+            targets = _targets(files, str(options.output), options.format)
+        return asyncio.run(_convert_all(files, targets, options.format, settings))
+    except WrongUsage as error:
+        printing.complain(error)
+        return exit_codes.USAGE
+    except (CannotWrite, printing.CannotPrint) as error:
+        printing.complain(error)
+        return exit_codes.SOME_FAILED
     except KeyboardInterrupt:
         return exit_codes.INTERRUPTED
 
 
+def _targets(files: list[str], typed: str, form: str) -> list[Path]:
+    """Say where each document goes, while no work can be lost; make the directory it takes."""
+    output = Path(typed)
+    suffix = "md" if form == "markdown" else "json"
+    try:
+        if len(files) > 1 or typed.endswith("/") or output.is_dir():
+            if output.exists() and not output.is_dir():
+                if len(files) > 1:
+                    raise WrongUsage(f"{output} is a file; several documents need a directory")
+                raise CannotWrite(f"cannot write into {typed}: it is a file")
+            output.mkdir(parents=True, exist_ok=True)
+            targets = [output / name for name in _names(files, suffix)]
+        else:
+            if not output.parent.is_dir():
+                raise CannotWrite(f"cannot write {output}: no directory {output.parent}")
+            targets = [output]
+        for file in (Path(name) for name in files if name != STDIN):
+            if any(
+                target.exists() and file.exists() and target.samefile(file) for target in targets
+            ):
+                raise CannotWrite(f"cannot write {file}: it is one of the documents")
+    except OSError as error:
+        raise CannotWrite(f"cannot write {error.filename or typed}: {error.strerror}") from error
+    return targets
+
+
+def _names(files: list[str], suffix: str) -> list[str]:
+    """Name what the documents become; those of one name from several directories get numbers."""
+    names: list[str] = []
+    for file in files:
+        stem = "stdin" if file == STDIN else Path(file).name
+        name = f"{stem}.{suffix}"
+        for number in itertools.count(2):
+            if name not in names:
+                break
+            name = f"{stem}-{number}.{suffix}"
+        names.append(name)
+    return names
+
+
 async def _convert_all(
-    files: list[str], output: Path | None, form: str, settings: table.Settings
+    files: list[str], targets: list[Path] | None, form: str, settings: table.Settings
 ) -> int:
     progress = Progress(len(files))
     failed = False
@@ -61,30 +118,41 @@ async def _convert_all(
 
         async def convert(name: str) -> Conversion:
             async with slots:
-                return await _convert_one(engine, name, progress)
+                return await _convert_one(engine, name, progress, settings.max_file_bytes)
 
         tasks = [asyncio.create_task(convert(name)) for name in files]
-        for name, task in zip(files, tasks, strict=True):
-            try:
-                conversion = await task
-            except Failed as error:
-                failed = True
-                progress.clear()
-                print(f"ilios: {name}: {error}", file=sys.stderr)
-            else:
-                progress.clear()
-                _deliver(name, conversion, output, form, several=len(files) > 1)
+        try:
+            for number, (name, task) in enumerate(zip(files, tasks, strict=True)):
+                try:
+                    conversion = await task
+                    progress.clear()
+                    text = _render(name, conversion, form)
+                    if targets:
+                        _write(targets[number], text)
+                    else:
+                        several = len(files) > 1 and form == "markdown"
+                        printing.say(f"<!-- {name} -->\n\n{text}" if several else text)
+                except Failed as error:
+                    failed = True
+                    progress.clear()
+                    print(f"ilios: {name}: {error}", file=sys.stderr)
+        finally:  # when there is nowhere to put the results, nobody waits for the rest
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
     return exit_codes.SOME_FAILED if failed else exit_codes.OK
 
 
-async def _convert_one(engine: Engine, name: str, progress: "Progress") -> Conversion:
+async def _convert_one(
+    engine: Engine, name: str, progress: "Progress", max_bytes: int
+) -> Conversion:
     started = time.monotonic()
     try:
-        async with _readable(name) as path:
+        async with _readable(name, max_bytes) as path:
             with path.open("rb") as file:
                 head = file.read(sniffing.ENDS_LENGTH)
                 file.seek(max(0, path.stat().st_size - sniffing.ENDS_LENGTH))
-                tail = file.read()
+                tail = file.read(sniffing.ENDS_LENGTH)
             content_type = sniffing.sniff(head, tail)
             if content_type is None:
                 what = sniffing.describe(head, tail)
@@ -104,41 +172,38 @@ async def _convert_one(engine: Engine, name: str, progress: "Progress") -> Conve
 
 
 @asynccontextmanager
-async def _readable(name: str) -> AsyncIterator[Path]:
+async def _readable(name: str, max_bytes: int) -> AsyncIterator[Path]:
     """Lend the path of a file; stdin is copied into a file of its own first."""
     if name != STDIN:
+        mode = os.stat(name).st_mode
+        if not stat.S_ISREG(mode) and not stat.S_ISDIR(mode):  # opening a directory says enough
+            raise Failed("This is not a regular file; what comes from a pipe is read from -.")
         yield Path(name)
         return
+    if sys.stdin is None:
+        raise Failed("Stdin is closed.")
     with tempfile.NamedTemporaryFile(prefix="ilios-") as copy:
-        while chunk := await asyncio.to_thread(sys.stdin.buffer.read, 1024 * 1024):
+        while chunk := await asyncio.to_thread(sys.stdin.buffer.read, CHUNK):
+            if copy.tell() + len(chunk) > max_bytes:
+                most = max_bytes // table.MIB
+                raise Failed(f"There is more on stdin than {most} MiB (ILIOS_MAX_FILE_MB).")
             copy.write(chunk)
         copy.flush()
         yield Path(copy.name)
 
 
-def _deliver(
-    name: str, conversion: Conversion, output: Path | None, form: str, *, several: bool
-) -> None:
-    text = _render(name, conversion, form)
-    if output is None:
-        if several and form == "markdown":
-            sys.stdout.write(f"<!-- {name} -->\n\n")
-        sys.stdout.write(text)
-        sys.stdout.flush()
-        return
-    target = output
-    if several or output.is_dir():
-        output.mkdir(parents=True, exist_ok=True)
-        stem = "stdin" if name == STDIN else Path(name).name
-        target = output / f"{stem}.{'md' if form == 'markdown' else 'json'}"
-    target.write_text(text, encoding="utf-8")
+def _write(target: Path, text: str) -> None:
+    try:
+        target.write_text(text, encoding="utf-8")
+    except OSError as error:
+        raise Failed(f"cannot write {target}: {error.strerror}") from error
 
 
 def _render(name: str, conversion: Conversion, form: str) -> str:
     if form == "markdown":
         return PAGE_SEPARATOR.join(conversion.pages).rstrip("\n") + "\n"
     line = {
-        "fileName": name,
+        "fileName": os.fsencode(name).decode(errors="replace"),
         "engine": conversion.engine,
         "model": conversion.model,
         "pages": conversion.pages,

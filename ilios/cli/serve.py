@@ -5,7 +5,10 @@ import asyncio
 import os
 import shlex
 import signal
+import sqlite3
 import sys
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
 from importlib.resources import files
 from pathlib import Path
 
@@ -16,29 +19,42 @@ from bus.errors import BusUnavailable
 from bus.reader import ReaderTaken
 from ilios import __version__, logs
 from ilios import settings as table
-from ilios.cli import check, exit_codes
+from ilios.cli import check, exit_codes, printing
 from ilios.database.connection import DatabaseDamaged
 from ilios.database.migrations import NewerDatabase
-from ilios.locks import AlreadyInUse
+from ilios.locks import AlreadyInUse, CannotHold
 from ilios.nats_server import BusDidNotStart
+from ilios.secrets_file import SecretsDamaged
 from ilios.service import CannotListen, Service, service
 
+_OUTPUTS = (1, 2)
+_REMEDY = "see ILIOS_DATA_DIR and LOCAL_DB_PATH"
+
 log = structlog.get_logger("serve")
+
+
+class CannotStore(Exception):
+    """Where the data are to lie is no place for them."""
+
 
 _CANNOT_START = (
     AlreadyInUse,
     BusDidNotStart,
     BusUnavailable,
+    CannotHold,
     CannotListen,
+    CannotStore,
     DatabaseDamaged,
     EngineCrashed,
     NewerDatabase,
     ReaderTaken,
+    SecretsDamaged,
+    printing.CannotPrint,
 )
 
 
 def run(_options: argparse.Namespace) -> int:
-    """Serve until SIGINT or SIGTERM; returns the exit code."""
+    """Serve until SIGINT, SIGTERM or SIGHUP; returns the exit code."""
     try:
         settings = table.from_environ(os.environ)
     except table.BadSettings as error:
@@ -50,36 +66,69 @@ def run(_options: argparse.Namespace) -> int:
     try:
         asyncio.run(_serve(settings))
     except _CANNOT_START as error:
-        print(f"ilios cannot start: {error}", file=sys.stderr)
+        why = str(error) or "nobody reads its stdout"
+        print(f"ilios cannot start: {why}", file=sys.stderr)
         return exit_codes.CANNOT_START
     return exit_codes.OK
 
 
 async def _serve(settings: table.Settings) -> None:
     stop = asyncio.Event()
+    terminals = [descriptor for descriptor in _OUTPUTS if os.isatty(descriptor)]
 
     def on_signal() -> None:
         if stop.is_set():
             # Asked twice: leave at once. What is in hand is on the log and comes again.
             os._exit(exit_codes.INTERRUPTED)
-        log.info("stopping; a second signal stops at once")
         stop.set()
+        _leave_dead(terminals)
+        log.info("stopping; a second signal stops at once")
 
     loop = asyncio.get_running_loop()
-    for number in (signal.SIGINT, signal.SIGTERM):
-        loop.add_signal_handler(number, on_signal)
-    async with service(settings) as running:
-        sys.stdout.write(banner(running))
-        sys.stdout.flush()
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        # nohup has it ignored, and that is to stay so.
+        if number != signal.SIGHUP or signal.getsignal(number) != signal.SIG_IGN:
+            loop.add_signal_handler(number, on_signal)
+    async with _started(settings) as running:
+        printing.say(banner(running))
         await stop.wait()
     log.info("stopped")
+
+
+@asynccontextmanager
+async def _started(settings: table.Settings) -> AsyncIterator[Service]:
+    """Run the service; what the file system refuses it at the start is said in its words.
+
+    :raises CannotStore: a directory, a file or the database cannot be used.
+    """
+    async with AsyncExitStack() as stack:
+        try:
+            running = await stack.enter_async_context(service(settings))
+        except OSError as error:
+            where = error.filename or settings.data_dir
+            raise CannotStore(f"{where} cannot be used ({error.strerror}); {_REMEDY}") from error
+        except sqlite3.OperationalError as error:
+            where = settings.database_path
+            raise CannotStore(f"{where} cannot be used ({error}); {_REMEDY}") from error
+        yield running
+
+
+def _leave_dead(terminals: list[int]) -> None:
+    """Leave the terminals that were closed; a log line to one would fail, and stop the stopping."""
+    for descriptor in terminals:
+        if not os.isatty(descriptor):
+            nowhere = os.open(os.devnull, os.O_WRONLY)
+            os.dup2(nowhere, descriptor)
+            os.close(nowhere)
 
 
 def banner(running: Service) -> str:
     """Say on one screen where everything is and what to try first."""
     settings = running.settings
     sample = _near(Path(str(files("ilios"))) / "samples" / "hello.pdf")
-    key = '-H "Authorization: Bearer $API_KEY" ' if settings.api_keys else ""
+    # Of several keys the variable is none.
+    key = "$API_KEY" if len(settings.api_keys) == 1 else "YOUR_KEY"
+    header = f'-H "Authorization: Bearer {key}" ' if settings.api_keys else ""
     lines = [
         f"ilios {__version__} turns documents into Markdown",
         "",
@@ -94,7 +143,7 @@ def banner(running: Service) -> str:
     lines += [
         "",
         "Try it:",
-        f"  curl {key}-F file=@{shlex.quote(str(sample))} {running.url}/v1/convert",
+        f"  curl {header}-F file=@{shlex.quote(str(sample))} {running.url}/v1/convert",
         "",
         "Ctrl-C stops it; nothing accepted is lost.",
         "",

@@ -78,11 +78,9 @@ async def serve_edge(
     """
     runner = connections.Runner(
         make_app(edge),
-        keepalive_timeout=keep_alive,
-        lingering_time=LINGER,
-        shutdown_timeout=close_within,
-        # A compressed body is refused, not unpacked: it may be a bomb.
-        auto_decompress=False,
+        keep_alive=keep_alive,
+        linger=LINGER,
+        close_within=close_within,
     )
     await runner.setup()
     try:

@@ -1,7 +1,6 @@
 """The HTTP server below the application; it answers what never gets as far as a handler."""
 
 import asyncio
-import logging
 from typing import Any
 
 import structlog
@@ -15,14 +14,19 @@ log = structlog.get_logger("edge")
 
 
 class Runner(web.AppRunner):
-    """Serves an application over connections that say no in our words.
+    """Serves an application over connections that say no in our words. Times are seconds."""
 
-    ``options`` are those of ``aiohttp.web.RequestHandler``.
-    """
-
-    def __init__(self, app: web.Application, *, shutdown_timeout: float, **options: Any) -> None:
-        super().__init__(app, shutdown_timeout=shutdown_timeout)
-        self._options = options | {"logger": _quiet_logger(), "access_log": None}
+    def __init__(
+        self, app: web.Application, *, keep_alive: float, linger: float, close_within: float
+    ) -> None:
+        super().__init__(app, shutdown_timeout=close_within)
+        self._options: dict[str, Any] = {
+            "access_log": None,
+            "keepalive_timeout": keep_alive,
+            "lingering_time": linger,
+            # A compressed body is refused, not unpacked: it may be a bomb.
+            "auto_decompress": False,
+        }
 
     async def _make_server(self) -> web.Server:
         # A private name, and aiohttp has no public one for it: without this method the answers to
@@ -60,8 +64,9 @@ class _Connection(web.RequestHandler):
         message: str | None = None,  # noqa: ARG002  # repeats what the client sent
     ) -> web.StreamResponse:
         """Answer what the parser rejected, or what was raised around the application."""
-        if isinstance(exc, ConnectionError) or request.writer.output_size > 0:
-            # Nobody is left to answer, or half of an answer is out: the connection ends here.
+        gone = request.transport is None or request.transport.is_closing()
+        if gone or request.writer.output_size > 0:
+            # Nobody is left to answer, or a part of the answer is out: the connection ends here.
             raise ConnectionResetError("the answer was broken off") from exc
         if REQUEST_ID not in request:
             access.name_request(request)
@@ -72,18 +77,3 @@ class _Connection(web.RequestHandler):
         access.add_headers(request, response)
         response.force_close()
         return response
-
-
-def _quiet_logger() -> logging.Logger:
-    logger = logging.getLogger("ilios.edge.http")
-    logger.filters = [_shorten]
-    return logger
-
-
-def _shorten(record: logging.LogRecord) -> bool:
-    """Whether the standard library shall log ``record``; malformed bodies are told in a line."""
-    error = record.exc_info[1] if record.exc_info else None
-    if isinstance(error, HttpProcessingError):
-        log.info("malformed request", error=type(error).__name__)
-        return False
-    return True

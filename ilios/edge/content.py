@@ -1,11 +1,12 @@
 """Sends blobs: whole, in part (RFC 9110 section 14) or not at all when the client has them already.
 
-The entity tag is the SHA-256 of the bytes, so it is the same from every host and for ever.
+A blob's entity tag is the SHA-256 of its bytes, so it is the same from every host and for ever.
 """
 
 import asyncio
 import codecs
 import contextlib
+import hashlib
 import os
 import re
 from collections.abc import AsyncIterator
@@ -37,11 +38,8 @@ async def send(
     :raises Refused: a condition failed (412), no such range (416), or the blob is gone (410).
     """
     headers = headers | {"ETag": f'"{blob.sha256}"', "Accept-Ranges": "bytes"}
-    if (wanted := request.if_match) is not None and not _names(wanted, blob):
-        raise Refused(412, "precondition_failed", "The document is not the one expected")
-    if (known := request.if_none_match) is not None and _names(known, blob):
-        headers.pop("Content-Type", None)
-        return web.Response(status=304, headers=headers)
+    if _is_known(request, blob.sha256):
+        return _not_modified(headers)
     part = _range(request, blob)
     if part is None:
         return await _send_all(request, blobs, blob, headers)
@@ -60,13 +58,17 @@ async def send_json(
 ) -> web.StreamResponse:
     """Answer with ``reply``, its content being the blob, in constant memory.
 
-    :raises Refused: the blob is gone (410).
+    :raises Refused: a condition failed (412), or the blob is gone (410).
     """
     # The id before it cannot hold a quote, so the first match is the member.
     before, after = msgspec.json.encode(reply).split(b'"content":""', 1)
     before, after = before + b'"content":"', b'"' + after
+    # All the answer is made of, so it changes with every byte of it, also when ilios tells more.
+    tag = hashlib.sha256(b"%b%b%b" % (before, blob.sha256.encode(), after)).hexdigest()
+    headers = headers | {"Content-Type": "application/json", "ETag": f'"{tag}"'}
+    if _is_known(request, tag):
+        return _not_modified(headers)
     decoder = codecs.getincrementaldecoder("utf-8")("replace")
-    headers = headers | {"Content-Type": "application/json"}
     chunks = _chunks(blobs, blob)
     if blob.size <= IN_ONE_PIECE:
         text = decoder.decode(b"".join([chunk async for chunk in chunks]), final=True)
@@ -134,8 +136,23 @@ def _gone(blob: Blob) -> Refused:
     return Refused(410, "content_gone", "The document is no longer stored")
 
 
-def _names(tags: tuple[ETag, ...], blob: Blob) -> bool:
-    return any(tag.value in (_ANY, blob.sha256) for tag in tags)
+def _is_known(request: web.Request, tag: str) -> bool:
+    """Whether the client has what ``tag`` stands for already (RFC 9110 section 13).
+
+    :raises Refused: it wants something else.
+    """
+    if (wanted := request.if_match) is not None and not _names(wanted, tag):
+        raise Refused(412, "precondition_failed", "The document is not the one expected")
+    return (known := request.if_none_match) is not None and _names(known, tag)
+
+
+def _not_modified(headers: dict[str, str]) -> web.Response:
+    headers.pop("Content-Type", None)
+    return web.Response(status=304, headers=headers)
+
+
+def _names(tags: tuple[ETag, ...], tag: str) -> bool:
+    return any(named.value in (_ANY, tag) for named in tags)
 
 
 def _range(request: web.Request, blob: Blob) -> range | None:

@@ -20,7 +20,7 @@ async def convert(request: web.Request) -> web.StreamResponse:
     received = await submitting.receive(request, "convert-immediate", IMMEDIATE_PRIORITY)
     event = received.event
     async with AsyncExitStack() as stack:
-        async with submitting.kept_if_said(edge, event):
+        async with submitting.kept_if_said(edge, received):
             form = documents.chosen_format(received.fields.get("format"))
             # Listening begins before the event is said, or a quick end would be missed.
             outcome = await stack.enter_async_context(

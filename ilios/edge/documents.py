@@ -16,7 +16,7 @@ async def submit(request: web.Request) -> web.StreamResponse:
     edge = request.app[EDGE]
     received = await submitting.receive(request, "convert", DEFAULT_PRIORITY)
     event = received.event
-    async with submitting.kept_if_said(edge, event):
+    async with submitting.kept_if_said(edge, received):
         await edge.publisher.say(event)
     body = Submitted(
         id=event.document_id,
@@ -47,12 +47,16 @@ async def markdown(request: web.Request) -> web.StreamResponse:
 
 
 async def original(request: web.Request) -> web.StreamResponse:
-    """``GET /api/documents/{id}/original``: the bytes as they were submitted."""
+    """``GET /api/documents/{id}/original``: the bytes as they were submitted.
+
+    A document that is yet to be fetched has none, and is answered as one without Markdown.
+    """
     edge, document = request.app[EDGE], await known.find(request)
     _refuse_archived(document)
     blob = await known.find_original(edge, document)
     if blob is None:
-        raise Refused(404, "original_not_found", "The original is not stored yet")
+        failed = document.state == "failed"
+        return answers.failed(document) if failed else answers.unfinished(document)
     headers = {
         "Content-Type": document.content_type,
         "Content-Disposition": disposition("attachment", document.file_name),

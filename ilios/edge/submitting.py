@@ -1,9 +1,11 @@
 """From a request to a submission on the log: what every way of handing in a document shares."""
 
+import re
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 
+import structlog
 from aiohttp import web
 from msgspec import Struct
 
@@ -15,6 +17,11 @@ from schemas.documents import DEFAULT_RETENTION_DAYS, DocumentSubmitted, Operati
 from schemas.ids import new_id
 
 MAX_RETENTION_DAYS = 3650
+
+# Longer texts would be numbers, too, after int had worked on them for a while.
+_DAYS = re.compile("[1-9][0-9]{0,3}")
+
+log = structlog.get_logger("edge")
 
 
 class Received(Struct, frozen=True):
@@ -53,29 +60,30 @@ async def receive(request: web.Request, operation: Operation, priority: int) -> 
 
 
 @asynccontextmanager
-async def kept_if_said(edge: Edge, event: DocumentSubmitted) -> AsyncIterator[None]:
-    """Delete the stored document when the body of the context fails to say ``event``.
+async def kept_if_said(edge: Edge, received: Received) -> AsyncIterator[None]:
+    """Delete the stored document when the body of the context fails to say its event.
 
     Not when it is cancelled: the event may be on the log by then. If it is not, the document is an
     orphan, and orphans are swept.
     """
+    event = received.event
     try:
         yield
     except Exception:
         await uploads.discard(edge.blobs, original_key(event.tenant, event.document_id))
         raise
+    log.info(
+        "document accepted",
+        document_id=event.document_id,
+        tenant=event.tenant,
+        size=received.size,
+    )
 
 
 def _retention_days(text: str | None) -> int:
     if not text:
         return DEFAULT_RETENTION_DAYS
-    # Longer texts would be numbers, too, after int had worked on them for a while.
-    if (
-        text.isascii()
-        and text.isdigit()
-        and len(text) <= 4
-        and 1 <= int(text) <= MAX_RETENTION_DAYS
-    ):
+    if _DAYS.fullmatch(text) and int(text) <= MAX_RETENTION_DAYS:
         return int(text)
     error = f"retentionDays must be a whole number from 1 to {MAX_RETENTION_DAYS}"
     raise Refused(400, "invalid_retention_days", error)

@@ -23,13 +23,16 @@ CHUNK_BYTES = 256 * 1024
 FORM_OVERHEAD = 2 * 1024 * 1024
 """How much longer than its file a form may be."""
 UNKNOWN_TYPE = "application/octet-stream"
+FIELD_TYPE = "text/plain"
+"""What a part of a form is that does not say (RFC 7578 section 4.4)."""
 
 _MIB = 1024 * 1024
 _TYPE = re.compile(r"[A-Za-z0-9!#$&^_.+-]{1,127}/[A-Za-z0-9!#$&^_.+-]{1,127}")
 _NOT_A_FILE = ("multipart/", "application/x-www-form-urlencoded", "application/json")
 _HOW_TO = (
     'Send multipart/form-data with the document in a part named "file", '
-    "or the document itself as the body with its Content-Type."
+    "or the document itself as the body with its Content-Type. "
+    "With curl: -F file=@paper.pdf; without the @ it sends the name instead of the file."
 )
 
 log = structlog.get_logger("edge")
@@ -159,6 +162,8 @@ class _Taking:
             if name == "file":
                 if file is not None:
                     raise Refused(400, "too_many_files", "Only one file can be submitted at a time")
+                if file_name is None and _is_text(part):
+                    raise _no_file()
                 file = await self._file(part, file_name, fields)
             elif file_name is not None:
                 raise _no_file()
@@ -209,6 +214,11 @@ def _plain(part: MultipartReader | BodyPartReader) -> BodyPartReader:
         # Deprecated for forms by RFC 7578 section 4.7; taken as it is, it would not be the file.
         raise Refused(400, "encoding_unsupported", "A part of the form is encoded")
     return part
+
+
+def _is_text(part: BodyPartReader) -> bool:
+    """Whether a part without a file name is a field: what is not text is a file all the same."""
+    return (_media_type(part.headers.get("Content-Type")) or FIELD_TYPE) == FIELD_TYPE
 
 
 def _media_type(header: str | None) -> str | None:

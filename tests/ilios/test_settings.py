@@ -1,11 +1,15 @@
 """One typed table: every variable is read once, and every mistake is named at once."""
 
+import os
+import re
 from pathlib import Path
 
 import pytest
 
 from ilios import settings
 from ilios.settings import BadSettings, Secret, Settings, from_environ
+
+ROOT = Path(__file__).parents[2]
 
 GOOD: list[tuple[str, str, str, object]] = [
     ("PORT", "0", "port", 0),
@@ -20,6 +24,8 @@ GOOD: list[tuple[str, str, str, object]] = [
     ("ILIOS_CONVERT_TIMEOUT", "0.5", "convert_within", 0.5),
     ("WORKER_COUNT", "7", "engine_processes", 7),
     ("ILIOS_DOWNLOAD_ALLOW", "a:1, b:2", "download_allow", ("a:1", "b:2")),
+    ("ILIOS_DOWNLOAD_ALLOW", "[::1]:80", "download_allow", ("::1:80",)),
+    ("NATS_URL", "wss://host", "nats_url", Secret("wss://host")),
     ("ILIOS_INSECURE", "YES", "insecure", True),
     ("ILIOS_INSECURE", "off", "insecure", False),
     ("ILIOS_LOG_LEVEL", "DEBUG", "log_level", "debug"),
@@ -39,6 +45,17 @@ BAD = [
     ("ILIOS_HOST", "http://a"),
     ("API_KEY", ","),
     ("NATS_URL", "localhost:4222"),
+    ("NATS_URL", "nats://"),
+    ("NATS_URL", "nats://u:hush@"),
+    ("NATS_URL", "nats://u:hush@host:99999"),
+    ("NATS_URL", "nats://u:hu/sh@host:4222"),
+    ("NATS_URL", "nats://u:hush@[host"),
+    ("NATS_URL", "nats://u:hush@a:1,nats://b:2"),
+    ("NATS_URL", "http://u:hush@host:4222"),
+    ("ILIOS_DOWNLOAD_ALLOW", "host"),
+    ("ILIOS_DOWNLOAD_ALLOW", "host:x"),
+    ("ILIOS_DOWNLOAD_ALLOW", "a:1, http://b:2"),
+    ("ILIOS_DOWNLOAD_ALLOW", "::1"),
     ("ILIOS_NATS_PORT", "x"),
     ("ILIOS_MAX_FILE_MB", "0"),
     ("ILIOS_MAX_FILE_MB", "1.5"),
@@ -63,6 +80,21 @@ def test_a_mistake_is_named(variable: str, text: str) -> None:
     (problem,) = refusal.value.problems
     assert problem.startswith(f"{variable}: ")
     assert text not in ("localhost:4222", "k") or text not in problem.partition("(")[0]
+    assert "hu" not in problem.replace("must", "")
+    assert variable in settings.NOT_YET or f"(for example {_example(variable)})" in problem
+
+
+def _example(variable: str) -> str:
+    return next(row.example for row in settings.TABLE if row.variable == variable)
+
+
+@pytest.mark.parametrize("text", ["x", "1.5", "1_0", "²", "9" * 5000, "0", "257", "-1"])
+def test_a_number_that_cannot_be_used_is_answered_with_those_that_can(text: str) -> None:
+    with pytest.raises(BadSettings) as refusal:
+        from_environ({"WORKER_COUNT": text})
+    assert refusal.value.problems == [
+        "WORKER_COUNT: must be a whole number from 1 to 256 (for example 4)"
+    ]
 
 
 def test_all_mistakes_are_named_at_once() -> None:
@@ -121,3 +153,34 @@ def test_what_has_no_effect_is_said() -> None:
     assert settings.warnings({"MISTRAL_API_KEY": "k", "PATH": "x", "AWS_ACCESS_KEY_ID": ""}) == [
         f"MISTRAL_API_KEY has no effect: {settings.IGNORED['MISTRAL_API_KEY']}"
     ]
+
+
+def test_the_example_file_has_every_setting_and_no_other() -> None:
+    text = (ROOT / ".env.example").read_text()
+    rows = [(f"{row.variable}={row.example}", row.why) for row in settings.TABLE]
+    assert re.findall(r"^# (.+)\n#(\w+=.*)$", text, re.MULTILINE) == [
+        (why, assignment) for assignment, why in rows
+    ]
+    assert all(line.startswith("#") for line in text.splitlines() if line), "all are commented out"
+
+
+def test_there_are_as_many_engines_as_cores_this_process_may_use(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(os, "cpu_count", lambda: 64)
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _: set(range(8)), raising=False)
+    process = tmp_path / "cgroup"
+    assert settings.cores(tmp_path, process) == 8
+
+    process.write_text("1:cpu:/old\n0::/slice/service\n")
+    (tmp_path / "slice" / "service").mkdir(parents=True)
+    (tmp_path / "slice" / "service" / "cpu.max").write_text("max 100000\n")
+    assert settings.cores(tmp_path, process) == 8
+    (tmp_path / "slice" / "cpu.max").write_text("250000 100000\n")
+    assert settings.cores(tmp_path, process) == 3
+    (tmp_path / "slice" / "service" / "cpu.max").write_text("10000 100000\n")
+    assert settings.cores(tmp_path, process) == 1
+
+    monkeypatch.delattr(os, "sched_getaffinity")
+    process.unlink()
+    assert settings.cores(tmp_path, process) == 64

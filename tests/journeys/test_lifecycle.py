@@ -2,6 +2,8 @@
 
 import asyncio
 import os
+import pty
+import signal
 import sys
 from pathlib import Path
 
@@ -131,6 +133,46 @@ async def test_check_shows_the_settings_in_effect_but_no_secret() -> None:
     assert "8080" in shown
     assert "***" in shown
     assert "canary" not in shown
+
+
+async def test_a_terminal_that_goes_away_stops_the_service_in_order(tmp_path: Path) -> None:
+    ours, theirs = pty.openpty()
+    process = await asyncio.create_subprocess_exec(
+        sys.executable,
+        "-c",
+        # The terminal becomes its own: closing it is what sends SIGHUP.
+        "import fcntl, os, sys, termios; os.setsid(); fcntl.ioctl(2, termios.TIOCSCTTY, 0); "
+        "os.execv(sys.executable, [sys.executable, '-m', 'ilios', 'serve'])",
+        cwd=ROOT,
+        env={
+            "PATH": os.environ["PATH"],
+            "PORT": "0",
+            "ILIOS_NATS_PORT": "0",
+            "ILIOS_DATA_DIR": str(tmp_path),
+        },
+        stdout=asyncio.subprocess.PIPE,
+        stderr=theirs,
+    )
+    os.close(theirs)
+    assert process.stdout is not None
+    async with asyncio.timeout(60):
+        async for line in process.stdout:
+            if b"Ctrl-C" in line:
+                break
+        os.close(ours)
+        assert await process.wait() == 0
+
+
+async def test_a_service_under_nohup_outlives_its_terminal(tmp_path: Path) -> None:
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)  # children inherit what is ignored
+    try:
+        async with running(tmp_path) as service:
+            status = Path(f"/proc/{service.pid}/status").read_text()
+    finally:
+        signal.signal(signal.SIGHUP, before)
+
+    (ignored,) = (line.split()[1] for line in status.splitlines() if line.startswith("SigIgn"))
+    assert int(ignored, 16) & 1 << signal.SIGHUP - 1
 
 
 async def _ilios(command: str, *words: str, **environ: str) -> tuple[int, str, str]:

@@ -1,5 +1,6 @@
 """`ilios convert`: files in, Markdown out, and exit codes that scripts can rely on."""
 
+import argparse
 import asyncio
 import os
 import pty
@@ -9,6 +10,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
+from ilios.cli import convert
 from tests import documents
 
 ROOT = Path(__file__).parents[3]
@@ -131,3 +133,109 @@ async def test_progress_is_shown_on_a_terminal(report: Path) -> None:
 
     assert "report.pdf: page 2 of 2" in shown
     assert "2 pages in" in shown
+
+
+async def test_documents_of_one_name_do_not_replace_each_other(tmp_path: Path) -> None:
+    files = []
+    for place in ("a", "b", "c"):
+        (tmp_path / place).mkdir()
+        files.append(tmp_path / place / "x.pdf")
+        files[-1].write_bytes(documents.pdf(f"From {place}"))
+    out = tmp_path / "out"
+
+    code, _, _ = await _convert(*map(str, files), "-o", str(out))
+
+    assert code == 0
+    written = {path.name: path.read_text() for path in out.iterdir()}
+    assert written == {
+        "x.pdf.md": "From a\n",
+        "x.pdf-2.md": "From b\n",
+        "x.pdf-3.md": "From c\n",
+    }
+
+
+def test_a_slash_at_the_end_makes_a_directory(report: Path, tmp_path: Path) -> None:
+    options = argparse.Namespace(files=[str(report)], output=f"{tmp_path}/new/", format="markdown")
+
+    assert convert.run(options) == 0
+    assert (tmp_path / "new" / "report.pdf.md").read_text().startswith("First page")
+    options.output = f"{report}/"
+    assert convert.run(options) == 1
+    assert report.read_bytes().startswith(b"%PDF")
+
+
+@pytest.mark.parametrize("target", ["missing/out.md", "report.pdf/", "report.pdf/out.md"])
+async def test_a_place_that_cannot_be_written_to_is_said_in_one_line(
+    report: Path, tmp_path: Path, target: str
+) -> None:
+    code, out, errors = await _convert(str(report), "-o", f"{tmp_path}/{target}")
+
+    assert code == 1
+    assert out == ""
+    assert len(errors.splitlines()) == 1
+    assert "cannot write" in errors
+
+
+@pytest.mark.parametrize("command", ["convert", "check"])
+async def test_a_full_stdout_is_said_in_one_line(report: Path, command: str) -> None:
+    full = os.open("/dev/full", os.O_WRONLY)
+    code, errors = await _into(full, command, str(report))
+    os.close(full)
+
+    assert code == 1
+    assert errors.splitlines() == ["ilios: stdout cannot be written: No space left on device"]
+
+
+@pytest.mark.parametrize("command", ["convert", "check"])
+async def test_a_reader_who_has_left_is_no_reason_for_words(report: Path, command: str) -> None:
+    theirs, ours = os.pipe()
+    os.close(theirs)
+    code, errors = await _into(ours, command, str(report))
+    os.close(ours)
+
+    assert code == 1
+    assert errors == ""
+
+
+async def _into(stdout: int, command: str, *files: str) -> tuple[int, str]:
+    process = await asyncio.create_subprocess_exec(
+        sys.executable,
+        "-m",
+        "ilios",
+        command,
+        *(files if command == "convert" else ()),
+        cwd=ROOT,
+        env={"PATH": os.environ["PATH"]},
+        stdout=stdout,
+        stderr=asyncio.subprocess.PIPE,
+    )
+    async with asyncio.timeout(60):
+        _, errors = await process.communicate()
+    assert process.returncode is not None
+    return process.returncode, errors.decode()
+
+
+async def test_what_is_not_a_regular_file_is_not_even_opened(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")  # opening it would wait for a writer for ever
+
+    code, _, errors = await _convert("/dev/zero", str(tmp_path / "pipe"))
+
+    assert code == 1
+    assert errors.count("not a regular file") == 2
+
+
+async def test_stdin_is_read_up_to_the_size_of_a_document(report: Path) -> None:
+    endless = report.read_bytes() + b"\n" * 1024 * 1024
+    code, _, errors = await _convert("-", stdin=endless, ILIOS_MAX_FILE_MB="1")
+
+    assert code == 1
+    assert "more on stdin than 1 MiB (ILIOS_MAX_FILE_MB)" in errors
+
+
+async def test_a_document_is_not_replaced_by_its_own_markdown(report: Path) -> None:
+    before = report.read_bytes()
+    code, _, errors = await _convert(str(report), "-o", str(report))
+
+    assert code == 1
+    assert "is one of the documents" in errors
+    assert report.read_bytes() == before

@@ -165,31 +165,6 @@ async def test_the_json_holds_the_markdown_small_and_large(world: World) -> None
         assert answer.status == 400
 
 
-async def test_the_original_comes_back_as_a_file_and_never_as_a_page(world: World) -> None:
-    client = await world.serve()
-    await world.completed(b"x", content_type="text/html", file_name='a"b\\ü.html')
-    async with client.get(ORIGINAL) as answer:
-        assert (answer.status, await answer.read()) == (200, PDF)
-        assert answer.headers["Content-Type"] == "text/html"
-        assert answer.headers["X-Content-Type-Options"] == "nosniff"
-        assert (
-            answer.headers["Content-Disposition"]
-            == "attachment; filename=\"a_b__.html\"; filename*=UTF-8''a%22b%5C%C3%BC.html"
-        )
-
-
-async def test_the_original_can_be_read_before_the_document_is_done(world: World) -> None:
-    client = await world.serve()
-    await world.blobs.put_bytes(f"originals/default/{ID}", PDF)
-    world.reads.add(record())
-    world.log.submissions["default", ID] = submission()
-    async with client.get(ORIGINAL) as answer:
-        assert (answer.status, await answer.read()) == (200, PDF)
-    world.log.submissions["default", ID] = submission(source=Remote(url="http://x"))
-    async with client.get(ORIGINAL) as answer:
-        assert (answer.status, (await answer.json())["code"]) == (404, "original_not_found")
-
-
 async def test_content_that_is_gone_is_told_before_the_answer_begins(world: World) -> None:
     client = await world.serve()
     for markdown in (b"x", LARGE):
@@ -281,6 +256,33 @@ async def test_conditions_are_honoured(world: World) -> None:
     assert await asked(Range="bytes=0-1", If_Range=other) == (200, b"0123456789")
     date = (BORN + timedelta(days=1)).strftime("%a, %d %b %Y %H:%M:%S GMT")
     assert await asked(Range="bytes=0-1", If_Range=date) == (200, b"0123456789")
+
+
+async def test_the_json_has_a_tag_of_its_own(world: World) -> None:
+    client = await world.serve()
+
+    async def asked(**headers: str) -> tuple[int, str, bytes]:
+        named = {name.replace("_", "-"): value for name, value in headers.items()}
+        async with client.get(DOCUMENT, params={"format": "json"}, headers=named) as answer:
+            return answer.status, answer.headers.get("ETag", ""), await answer.read()
+
+    tags = set()
+    for markdown, name in ((b"# Hello\n", "a.pdf"), (b"# Hallo\n", "a.pdf"), (LARGE, "b.pdf")):
+        document = await world.completed(markdown, file_name=name)
+        assert document.markdown is not None
+        status, tag, body = await asked()
+        assert (status, tag[0], tag[-1]) == (200, '"', '"')
+        tags |= {tag, f'"{document.markdown.sha256}"'}
+        assert await asked(If_None_Match=tag) == (304, tag, b"")
+        assert await asked(If_None_Match=f'"{document.markdown.sha256}"') == (200, tag, body)
+        assert await asked(If_Match=tag) == (200, tag, body)
+        assert (await asked(If_Match='"other"'))[0] == 412
+        async with client.head(DOCUMENT, params={"format": "json"}) as answer:
+            assert answer.headers["ETag"] == tag
+    # One more name, the same Markdown: the JSON is another, the Markdown is not.
+    await world.completed(LARGE, file_name="c.pdf")
+    tags.add((await asked())[1])
+    assert len(tags) == 7
 
 
 async def test_two_waiting_readers_do_not_disturb_each_other(world: World) -> None:

@@ -2,12 +2,13 @@ import pytest
 import structlog
 from structlog.testing import capture_logs
 
+from bus.errors import BusUnavailable
 from ilios import __version__
 from ilios.edge.auth import tenant_of
 from schemas.ids import is_tenant
 from schemas.replies import HealthReport
 from tests.ilios.edge.test_submit import form_data
-from tests.ilios.edge.world import ID, World, record
+from tests.ilios.edge.world import ID, PDF, World, record
 
 STATUS = f"/api/documents/status/{ID}"
 
@@ -110,6 +111,29 @@ async def test_a_request_is_logged_by_its_route_and_not_by_its_address(world: Wo
     assert ID not in str([line for line in logs if line["event"] == "request"])
 
 
+@pytest.mark.parametrize("path", ["/api/documents/submit", "/v1/convert"])
+async def test_a_document_is_logged_once_the_log_has_it(world: World, path: str) -> None:
+    client = await world.serve("key-1", convert_within=0.01)
+    key = {"X-Api-Key": "key-1"}
+    with capture_logs([structlog.contextvars.merge_contextvars]) as logs:
+        world.publisher.fails = BusUnavailable("no")
+        async with client.post(path, data=form_data(), headers=key) as answer:
+            assert answer.status == 503
+        assert "document accepted" not in [line["event"] for line in logs]
+        world.publisher.fails = None
+        async with client.post(path, data=form_data(), headers=key) as answer:
+            assert answer.status == 202
+    (told,) = [line for line in logs if line["event"] == "document accepted"]
+    assert told == {
+        "event": "document accepted",
+        "log_level": "info",
+        "document_id": world.publisher.submitted.document_id,
+        "tenant": tenant_of("key-1"),
+        "size": len(PDF),
+        "request_id": answer.headers["X-Request-Id"],
+    }
+
+
 async def test_an_unexpected_error_tells_nothing_but_its_request_id(world: World) -> None:
     client = await world.serve()
     world.reads.fails = RuntimeError("database is locked")
@@ -146,11 +170,14 @@ async def test_browsers_of_other_origins_may_ask(world: World) -> None:
     client = await world.serve("key-1")
     async with client.options("/v1/convert") as answer:
         assert answer.status == 204
-        assert "Authorization" in answer.headers["Access-Control-Allow-Headers"]
+        allowed = set(answer.headers["Access-Control-Allow-Headers"].split(", "))
+        assert allowed >= {"Authorization", "X-Api-Key", "Content-Type", "Idempotency-Key"}
+        assert allowed >= {"Prefer", "Range", "If-Range", "If-Match", "If-None-Match"}
     async with client.get(STATUS) as answer:
         assert answer.status == 401
-    for name in ("X-Document-Id", "X-Processing-Time-Ms", "X-Extracted-Pages"):
-        assert name in answer.headers["Access-Control-Expose-Headers"]
+    exposed = set(answer.headers["Access-Control-Expose-Headers"].split(", "))
+    assert exposed >= {"X-Document-Id", "X-Processing-Time-Ms", "X-Extracted-Pages", "ETag"}
+    assert exposed >= {"Content-Range", "Content-Disposition", "Retry-After", "Accept-Ranges"}
     assert answer.headers["Access-Control-Allow-Origin"] == "*"
 
 

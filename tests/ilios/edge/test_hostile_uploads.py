@@ -82,17 +82,21 @@ HOSTILE = {
 
 
 @pytest.mark.parametrize("raw", HOSTILE.values(), ids=HOSTILE.keys())
-async def test_it_is_refused_clearly_and_nothing_is_kept(world: World, raw: bytes) -> None:
+async def test_it_is_refused_clearly_and_nothing_is_kept(
+    world: World, raw: bytes, caplog: pytest.LogCaptureFixture
+) -> None:
     await world.serve()
     answer = await world.exchange(raw)
     assert 400 <= answer.status < 500
     assert world.publisher.said == []
     assert world.stored() == set()
-    if answer.headers["content-type"] == "application/problem+json":
-        problem = answer.json()
-        assert problem["error"]
-        assert problem["code"]
-        assert problem["status"] == answer.status
+    assert answer.headers["content-type"] == "application/problem+json"
+    assert answer.headers["server"] == "ilios"
+    problem = answer.json()
+    assert problem["error"]
+    assert problem["code"]
+    assert problem["status"] == answer.status
+    assert caplog.records == []  # aiohttp would write a traceback for some of these
 
 
 async def test_thousands_of_parts_do_not_hold_up_the_others(world: World) -> None:

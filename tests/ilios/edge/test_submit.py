@@ -134,7 +134,7 @@ async def test_control_characters_smuggled_into_a_name_are_dropped(world: World)
     assert world.publisher.submitted.file_name == "xX-Bad: 1.pdf"
 
 
-@pytest.mark.parametrize("days", ["0", "3651", "-1", "1.5", "many", "\uff11", "9" * 5000])
+@pytest.mark.parametrize("days", ["0", "3651", "007", "-1", "1.5", "many", "\uff11", "9" * 5000])
 async def test_a_retention_out_of_range_is_refused_and_nothing_kept(
     world: World, days: str
 ) -> None:
@@ -153,6 +153,7 @@ async def test_a_retention_out_of_range_is_refused_and_nothing_kept(
         (form(field_part("retentionDays", b"7")), "multipart/form-data; boundary=BOUNDARY"),
         (form(), "multipart/form-data; boundary=BOUNDARY"),
         (form(file_part("", b"")), "multipart/form-data; boundary=BOUNDARY"),
+        (form(field_part("file", b"paper.pdf")), "multipart/form-data; boundary=BOUNDARY"),
         (
             form(('Content-Disposition: form-data; name="doc"; filename="a.pdf"', PDF)),
             "multipart/form-data; boundary=BOUNDARY",
@@ -172,7 +173,15 @@ async def test_a_request_without_a_file_is_told_so(
     assert answer.status == 400
     assert answer.headers["content-type"] == "application/problem+json"
     assert (answer.json()["error"], answer.json()["code"]) == ("No file provided", "no_file")
+    assert "file=@" in answer.json()["detail"]
     assert world.stored() == set()
+
+
+async def test_a_file_may_come_without_a_name(world: World) -> None:
+    await world.serve()
+    head = 'Content-Disposition: form-data; name="file"\r\nContent-Type: application/pdf'
+    assert (await world.exchange(post(form((head, PDF))))).status == 202
+    assert world.publisher.submitted.file_name == "document"
 
 
 async def test_an_empty_file_is_refused(world: World) -> None:

@@ -1,0 +1,38 @@
+"""Results on stdout, which may be full, closed, or a pipe that nobody reads any more."""
+
+import os
+import sys
+
+
+class CannotPrint(Exception):
+    """Stdout takes nothing more. The message says why; it is empty when the reader has left."""
+
+
+def say(text: str) -> None:
+    """Write ``text`` to stdout, now and in UTF-8.
+
+    :raises CannotPrint: it cannot be written.
+    """
+    if sys.stdout is None:
+        raise CannotPrint("stdout is closed")
+    try:
+        # Names of files may be no UTF-8; they leave as they came.
+        sys.stdout.buffer.write(text.encode("utf-8", "surrogateescape"))
+        sys.stdout.buffer.flush()
+    except OSError as error:
+        _forget_stdout()
+        message = f"stdout cannot be written: {error.strerror}"
+        raise CannotPrint("" if isinstance(error, BrokenPipeError) else message) from error
+
+
+def complain(error: Exception) -> None:
+    """Say on stderr what is wrong, if there is anything to say."""
+    if str(error):
+        print(f"ilios: {error}", file=sys.stderr)
+
+
+def _forget_stdout() -> None:
+    # Python flushes stdout once more when it ends, and would complain a second time.
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, sys.stdout.fileno())
+    os.close(nowhere)

@@ -1,0 +1,130 @@
+"""`ilios serve`: what keeps it from starting is said in one line, and the rest on one screen."""
+
+import asyncio
+import os
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from ilios.cli.serve import banner
+from ilios.nats_server import embedded
+from ilios.service import Service
+from ilios.settings import from_environ
+
+ROOT = Path(__file__).parents[3]
+
+
+async def _serve(
+    tmp_path: Path, environ: dict[str, str], stdout: int = asyncio.subprocess.DEVNULL
+) -> tuple[int, str]:
+    process = await asyncio.create_subprocess_exec(
+        sys.executable,
+        "-m",
+        "ilios",
+        "serve",
+        cwd=ROOT,
+        env={
+            "PATH": os.environ["PATH"],
+            "PORT": "0",
+            "ILIOS_NATS_PORT": "0",
+            "ILIOS_DATA_DIR": str(tmp_path / "data"),
+            "ILIOS_LOG_LEVEL": "error",
+            **environ,
+        },
+        stdout=stdout,
+        stderr=asyncio.subprocess.PIPE,
+    )
+    async with asyncio.timeout(60):
+        _, errors = await process.communicate()
+    assert process.returncode is not None
+    return process.returncode, errors.decode()
+
+
+def _a_file(tmp_path: Path) -> dict[str, str]:
+    (tmp_path / "file").touch()
+    return {"ILIOS_DATA_DIR": str(tmp_path / "file")}
+
+
+def _below_a_file(tmp_path: Path) -> dict[str, str]:
+    (tmp_path / "file").touch()
+    return {"ILIOS_DATA_DIR": str(tmp_path / "file" / "data")}
+
+
+def _where_nothing_can_be_made(_: Path) -> dict[str, str]:
+    return {"ILIOS_DATA_DIR": "/proc/data"}  # not even by root
+
+
+def _a_directory_for_a_database(tmp_path: Path) -> dict[str, str]:
+    (tmp_path / "directory").mkdir()
+    return {"LOCAL_DB_PATH": str(tmp_path / "directory")}
+
+
+def _a_bus_without_an_address(tmp_path: Path) -> dict[str, str]:
+    (tmp_path / "data" / "nats" / "operator.url.new").mkdir(parents=True)
+    return {}
+
+
+@pytest.mark.parametrize(
+    "obstacle",
+    [
+        _a_file,
+        _below_a_file,
+        _where_nothing_can_be_made,
+        _a_directory_for_a_database,
+        _a_bus_without_an_address,
+    ],
+)
+async def test_a_place_that_cannot_hold_the_data_is_named(
+    tmp_path: Path, obstacle: Callable[[Path], dict[str, str]]
+) -> None:
+    code, errors = await _serve(tmp_path, obstacle(tmp_path))
+
+    assert code == 3
+    assert len(errors.splitlines()) == 1
+    assert "cannot be used" in errors
+    assert "ILIOS_DATA_DIR" in errors
+    assert "LOCAL_DB_PATH" in errors
+
+
+@pytest.mark.parametrize("content", ["", "{", '{"service": "hush"}'])
+async def test_damaged_credentials_may_be_deleted(tmp_path: Path, content: str) -> None:
+    path = tmp_path / "data" / "nats" / "credentials.json"
+    path.parent.mkdir(parents=True)
+    path.write_text(content)
+
+    code, errors = await _serve(tmp_path, {})
+
+    assert code == 3
+    assert len(errors.splitlines()) == 1
+    assert f"{path} is damaged; it may be deleted" in errors
+    assert "hush" not in errors
+
+
+async def test_a_full_stdout_is_said_in_one_line(tmp_path: Path) -> None:
+    full = os.open("/dev/full", os.O_WRONLY)
+    code, errors = await _serve(tmp_path, {}, full)
+    os.close(full)
+
+    assert code == 3
+    assert len(errors.splitlines()) == 1
+    assert "stdout cannot be written" in errors
+
+
+async def test_a_user_of_the_bus_who_may_not_is_told_what_is_refused(tmp_path: Path) -> None:
+    async with embedded(tmp_path / "bus", 0) as bus:
+        code, errors = await _serve(tmp_path, {"NATS_URL": bus.url("publisher")})
+
+    assert code == 3
+    said = errors.splitlines()[-1]
+    assert "permissions violation" in said
+    assert "$js.api" in said.lower()
+    assert "timeout" not in said
+
+
+@pytest.mark.parametrize(("keys", "said"), [("k", "$API_KEY"), ("k,l", "YOUR_KEY")])
+def test_what_to_try_first_has_a_key_that_works(tmp_path: Path, keys: str, said: str) -> None:
+    settings = from_environ({"ILIOS_DATA_DIR": str(tmp_path), "API_KEY": keys})
+    screen = banner(Service(settings, "http://a:1", "a bus", "an engine", None))
+    assert f'-H "Authorization: Bearer {said}" ' in screen
