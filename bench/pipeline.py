@@ -6,7 +6,7 @@ import tempfile
 import time
 from pathlib import Path
 
-from bench import server
+from bench import machine, server
 from bench.client import Client, unique_pdf
 
 FINISHED_WITHIN = 120.0  # seconds
@@ -15,6 +15,7 @@ ASKED_EVERY = 0.05  # seconds between looks at the database
 
 async def measure(documents: int, clients: int, kilobytes: int) -> None:
     """Submit ``documents`` through ``clients`` connections and wait until all are completed."""
+    speed = [machine.reference()]
     with tempfile.TemporaryDirectory(prefix="ilios-bench-") as name:
         data = Path(name)
         async with server.started(data, stub=True) as running:
@@ -29,11 +30,13 @@ async def measure(documents: int, clients: int, kilobytes: int) -> None:
             ended = time.perf_counter() - started
             used = {k: v - before.get(k, 0) for k, v in running.cpu_seconds().items()}
             peak = running.resident_mb("VmHWM")
+    speed.append(machine.reference())
     print(f"documents            {documents} of {kilobytes} KB by {clients} clients")
     print(f"accepted             {documents / accepted:.0f}/s")
     _print_latencies(sorted(latencies))
     print(f"end to end           {documents / ended:.0f} documents/s")
     _print_cpu(used, documents)
+    print(f"reference loop       {speed[0]:.0f} ms before, {speed[1]:.0f} ms after")
     _print_memory("idle", idle)
     _print_memory("peak", peak)
 
