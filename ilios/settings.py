@@ -11,7 +11,7 @@ from typing import Any
 from msgspec import Struct, field
 
 from ilios import setting_values as values
-from ilios.engines.limits import EngineLimits
+from ilios.engines.limits import MEMORY_BYTES, WALL_SECONDS, EngineLimits
 from ilios.setting_values import Secret
 
 __all__ = ["IGNORED", "NOT_YET", "TABLE", "BadSettings", "Secret", "Setting", "Settings"]
@@ -69,8 +69,8 @@ class Settings(Struct, frozen=True, kw_only=True):
     max_file_bytes: int = 1024 * MIB
     convert_within: float = 300.0
     engine_processes: int = field(default_factory=cores)
-    engine_memory_bytes: int = 2048 * MIB
-    engine_within: float = 300.0
+    engine_memory_bytes: int = MEMORY_BYTES
+    engine_within: float = WALL_SECONDS
     download_allow: tuple[str, ...] = ()
     insecure: bool = False
     log_level: str = "info"

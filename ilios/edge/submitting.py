@@ -63,8 +63,8 @@ async def receive(request: web.Request, operation: Operation, priority: int) -> 
 async def kept_if_said(edge: Edge, received: Received) -> AsyncIterator[None]:
     """Delete the stored document when the body of the context fails to say its event.
 
-    Not when it is cancelled: the event may be on the log by then. If it is not, the document is an
-    orphan, and orphans are swept.
+    Not when it is cancelled: the event may be on the log by then. If it is not, the bytes are an
+    orphan that nobody refers to.
     """
     event = received.event
     try:

@@ -70,7 +70,7 @@ async def receive(request: web.Request, key: str) -> Upload:
 
 
 async def discard(blobs: Blobs, key: str) -> None:
-    """Delete a blob nobody will ask for; what cannot be deleted is left to the sweep of orphans."""
+    """Delete a blob nobody will ask for; what cannot be deleted stays, and nobody refers to it."""
     try:
         # Shielded: a client that hangs up now must not keep its upload in the store.
         await asyncio.shield(blobs.delete(key))
