@@ -4,6 +4,7 @@ Hears ``submitted``, says ``fetched``. Keeps nothing.
 """
 
 from collections.abc import AsyncIterator
+from datetime import timedelta
 from typing import ClassVar
 
 from bus.connection import Connection
@@ -14,10 +15,12 @@ from schemas.documents import Blob, DocumentFetched, DocumentSubmitted, Inline, 
 
 from . import sniffing
 from .actor import Actor, Occasion
+from .cancellations import Cancellations
 from .keys import fetched_key, original_key
 from .ports import BlobNotFound, Blobs, Downloads, StorageFull, Unfetchable
 
 FULL_PAUSE = 5.0  # seconds until a full volume is tried again
+REPEATED_WITHIN = timedelta(minutes=1)  # a publisher's repetition; later it is the janitor's
 
 
 class Fetcher(Actor[DocumentSubmitted]):
@@ -30,13 +33,22 @@ class Fetcher(Actor[DocumentSubmitted]):
         at_once=16,
     )
 
-    def __init__(self, connection: Connection, blobs: Blobs, downloads: Downloads) -> None:
+    def __init__(
+        self,
+        connection: Connection,
+        blobs: Blobs,
+        downloads: Downloads,
+        cancellations: Cancellations,
+    ) -> None:
         super().__init__(connection)
+        self._cancellations = cancellations
         self._log = Log(connection)
         self._blobs = blobs
         self._downloads = downloads
 
     async def receive(self, heard: DocumentSubmitted, occasion: Occasion) -> DocumentFetched | None:
+        if await self._cancellations.includes(heard, occasion.stored_at):
+            return None
         try:
             if await self._already_known(heard, occasion):
                 return None
@@ -66,21 +78,26 @@ class Fetcher(Actor[DocumentSubmitted]):
         )
 
     async def _already_known(self, heard: DocumentSubmitted, occasion: Occasion) -> bool:
-        """Whether this id was submitted before: publishers choose their ids themselves.
+        """Whether this was submitted before, and fetched: publishers choose their ids themselves.
 
-        :raises Drop: it was, for another document.
+        What was submitted again because nothing came of the first time is fetched now.
+
+        :raises Drop: the id was taken by another document.
         """
-        first = await self._log.first_submission(heard.tenant, heard.document_id)
+        tenant, document_id = heard.tenant, heard.document_id
+        first = await self._log.first_submission(tenant, document_id)
         if first is None or first.sequence == occasion.sequence:
             return False
         if first.event == heard:
-            return True
+            if occasion.stored_at - first.stored_at < REPEATED_WITHIN:
+                return True
+            return await self._log.last_word(tenant, document_id, event="fetched") is not None
         raise Drop(f"id already taken by another submission, sequence {first.sequence}")
 
     async def _bring_in(self, heard: DocumentSubmitted) -> Blob:
         source = heard.source
         if isinstance(source, Stored):
-            key = original_key(heard.tenant, heard.document_id)
+            key = original_key(heard.tenant, heard.document_id, source.suffix)
             return Blob(key, source.size, source.sha256)
         key = fetched_key(heard.tenant, heard.document_id)
         if isinstance(source, Inline):

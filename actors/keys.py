@@ -2,21 +2,63 @@
 
 import secrets
 
+from msgspec import Struct
 
-def original_key(tenant: str, document_id: str) -> str:
-    """Return the key under which an upload lies before it is submitted."""
-    return f"originals/{tenant}/{document_id}"
+ORIGINALS = "originals/"
+MARKDOWN = "markdown/"
+UPLOADS = "uploads/"
+ARCHIVE = "archive/"
 
 
-def fetched_key(tenant: str, document_id: str) -> str:
-    """Return a fresh key for an original that an actor brings in.
+def new_suffix() -> str:
+    """Return what ends the key of one attempt to store something.
 
     Each attempt has its own, so that one that was thought dead cannot change the bytes under
     another's feet; the event names the one that counts.
     """
-    return f"{original_key(tenant, document_id)}.{secrets.token_hex(4)}"
+    return secrets.token_hex(4)
+
+
+def original_key(tenant: str, document_id: str, suffix: str | None = None) -> str:
+    """Return the key under which an upload lies before it is submitted."""
+    return _key(ORIGINALS, tenant, document_id, suffix)
+
+
+def fetched_key(tenant: str, document_id: str) -> str:
+    """Return a fresh key for an original that an actor brings in."""
+    return original_key(tenant, document_id, new_suffix())
 
 
 def markdown_key(tenant: str, document_id: str) -> str:
-    """Return a fresh key for a document's Markdown; each attempt has its own, as above."""
-    return f"markdown/{tenant}/{document_id}.{secrets.token_hex(4)}"
+    """Return a fresh key for a document's Markdown."""
+    return _key(MARKDOWN, tenant, document_id, new_suffix())
+
+
+def upload_key(tenant: str, document_id: str, suffix: str | None = None) -> str:
+    """Return where a client puts what it has asked an upload URL for, until it says complete."""
+    return _key(UPLOADS, tenant, document_id, suffix)
+
+
+def archived_key(original: str) -> str:
+    """Return where an original lies after its retention, where it is archived."""
+    return ARCHIVE + original.removeprefix(ORIGINALS)
+
+
+class Owner(Struct, frozen=True):
+    """Whose blob it is."""
+
+    tenant: str
+    document_id: str
+
+
+def owner_of(key: str) -> Owner | None:
+    """Return the document a key was made for; None for keys that are not of this module."""
+    parts = key.split("/")
+    if len(parts) != 3 or f"{parts[0]}/" not in (ORIGINALS, MARKDOWN, UPLOADS, ARCHIVE):
+        return None
+    return Owner(parts[1], parts[2].partition(".")[0])
+
+
+def _key(prefix: str, tenant: str, document_id: str, suffix: str | None) -> str:
+    key = f"{prefix}{tenant}/{document_id}"
+    return f"{key}.{suffix}" if suffix else key

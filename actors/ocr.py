@@ -16,6 +16,7 @@ from bus.verdicts import Reject, Retry
 from schemas.documents import Blob, DocumentConverted, DocumentFetched
 
 from .actor import Actor, Occasion
+from .cancellations import Cancellations, Cancelled
 from .keys import markdown_key
 from .ports import (
     PAGE_SEPARATOR,
@@ -48,22 +49,34 @@ class Ocr(Actor[DocumentFetched]):
     )
 
     def __init__(
-        self, connection: Connection, blobs: Blobs, engine: Engine, *, at_once: int
+        self,
+        connection: Connection,
+        blobs: Blobs,
+        engine: Engine,
+        cancellations: Cancellations,
+        *,
+        at_once: int,
     ) -> None:
         super().__init__(connection, at_once)
+        self._cancellations = cancellations
         self._log = Log(connection)
         self._blobs = blobs
         self._engine = engine
 
     async def receive(self, heard: DocumentFetched, occasion: Occasion) -> DocumentConverted | None:
+        if await self._cancellations.includes(heard, occasion.stored_at):
+            return None
         if await self._is_done(heard, occasion):
             return None
         try:
             async with self._blobs.local_path(heard.original.key) as path:
                 document = SourceFile(path, heard.content_type, heard.original.sha256)
-                conversion = await self._convert(document)
+                conversion = await self._cancellations.unless(heard, self._convert(document))
             text = PAGE_SEPARATOR.join(conversion.pages)
             markdown = await self._store(markdown_key(heard.tenant, heard.document_id), text)
+        except Cancelled:
+            log.info("conversion broken off, the document was cancelled")
+            return None
         except BlobNotFound:
             raise Reject("source_missing", "The original is no longer in the store.") from None
         except Unconvertible as error:
@@ -99,7 +112,8 @@ class Ocr(Actor[DocumentFetched]):
         age = (datetime.now(UTC) - occasion.stored_at).total_seconds()
         if occasion.attempt == 1 and age < FRESH_WITHIN:
             return False
-        return await self._log.conversion(heard.tenant, heard.document_id) is not None
+        said = await self._log.last_word(heard.tenant, heard.document_id, event="converted")
+        return said is not None
 
     async def _convert(self, document: SourceFile) -> Conversion:
         blamed = outside = 0

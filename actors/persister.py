@@ -1,7 +1,7 @@
 """Makes what the log says true in the database, in order, and announces what has become true.
 
-Hears every event that changes a document, says ``completed``. Keeps its cursor, in the same
-transaction as the rows: on restart the cursor is the truth.
+Hears every event that changes a document or a batch, says ``completed``. Keeps its cursor, in the
+same transaction as the rows: on restart the cursor is the truth.
 """
 
 import asyncio
@@ -15,9 +15,13 @@ from bus.delivery import Delivery
 from bus.publisher import Publisher
 from bus.reader import OutOfOrder, Reader
 from bus.streams import StreamIdentity
+from schemas.batches import BatchCompleted, BatchSubmitted
 from schemas.documents import (
+    DocumentArchived,
+    DocumentCancelled,
     DocumentCompleted,
     DocumentConverted,
+    DocumentDeleted,
     DocumentFailed,
     DocumentFetched,
     DocumentSubmitted,
@@ -28,6 +32,17 @@ from .writes import ApplyEntries, Cursor, Entry, Forget, Ledger, WriteRefused
 
 NAME = "persister"
 GROUP = 500  # events in one write
+HEARS = (
+    DocumentSubmitted,
+    DocumentFetched,
+    DocumentConverted,
+    DocumentFailed,
+    DocumentCancelled,
+    DocumentArchived,
+    DocumentDeleted,
+    BatchSubmitted,
+    BatchCompleted,
+)
 AGAIN_AFTER = 0.1  # seconds before reading again, lest two who read by one name keep the bus busy
 
 log = structlog.get_logger(NAME)
@@ -45,7 +60,7 @@ class Persister:
             connection,
             NAME,
             "Makes rows of events, in order",
-            (DocumentSubmitted, DocumentFetched, DocumentConverted, DocumentFailed),
+            HEARS,
         )
 
     async def refuse_company(self) -> None:

@@ -12,6 +12,7 @@ from typing import Protocol
 from msgspec import Struct
 
 from schemas.documents import Blob
+from schemas.records import BatchRecord
 
 
 class BlobNotFound(Exception):
@@ -162,3 +163,23 @@ class Engine(Protocol):
 
 PAGE_SEPARATOR = "\n\n---\n\n"
 """Stands between the Markdown of two pages."""
+
+
+class OpenBatch(Struct, frozen=True):
+    """A batch that is not known to be complete, and its documents that have not ended yet."""
+
+    tenant: str
+    batch_id: str
+    unfinished: frozenset[str]
+
+
+class Batches(Protocol):
+    """What the database knows about batches."""
+
+    async def batch(self, tenant: str, batch_id: str) -> BatchRecord | None:
+        """Return the tenant's batch with its progress, or None."""
+        ...
+
+    async def open_batches(self) -> list[OpenBatch]:
+        """Return every batch that is not known to be complete."""
+        ...

@@ -5,7 +5,8 @@ from typing import Generic, Protocol, TypeVar
 
 from msgspec import Struct
 
-from schemas.documents import AnyDocumentEvent, DocumentCompleted
+from schemas.documents import DocumentCompleted
+from schemas.events import AnyEvent
 
 Answer = TypeVar("Answer")
 
@@ -27,7 +28,7 @@ class Entry(Struct, frozen=True):
 
     sequence: int
     stored_at: datetime
-    event: AnyDocumentEvent
+    event: AnyEvent
 
 
 class ApplyEntries(Write[tuple[DocumentCompleted, ...]], frozen=True):
@@ -46,6 +47,26 @@ class Forget(Write[None], frozen=True):
     """Forget how far a reader has come: it reads the log from its beginning."""
 
     reader: str
+
+
+class DocumentName(Struct, frozen=True, array_like=True):
+    """What names a document everywhere."""
+
+    tenant: str
+    document_id: str
+
+
+class MarkErased(Write[None], frozen=True):
+    """Note that the bytes of these removed documents are gone."""
+
+    names: tuple[DocumentName, ...]
+    at: datetime
+
+
+class MarkSweep(Write[None], frozen=True):
+    """Note when the janitor last looked at what is due, by the wall clock."""
+
+    at: datetime
 
 
 class Ping(Write[None], frozen=True):

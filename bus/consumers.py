@@ -6,6 +6,7 @@ from nats.js.api import AckPolicy, ConsumerConfig, DeliverPolicy
 from nats.js.errors import NotFoundError
 
 from schemas.documents import AnyDocumentEvent
+from schemas.events import AnyEvent
 
 from . import streams, subjects
 
@@ -72,7 +73,7 @@ async def ensure_reader(
     js: JetStreamContext,
     name: str,
     description: str,
-    words: tuple[type[AnyDocumentEvent], ...],
+    words: tuple[type[AnyEvent], ...],
     ack_within: float,
 ) -> None:
     """Create the durable of somebody who reads the log in order, if it is missing."""
@@ -92,7 +93,14 @@ async def ensure_reader(
 
 
 async def _ensure(js: JetStreamContext, config: ConsumerConfig) -> None:
+    """Create the consumer if it is missing; one that hears too little is told to hear more."""
     try:
-        await js.consumer_info(streams.EVENTS, str(config.durable_name))
+        found = (await js.consumer_info(streams.EVENTS, str(config.durable_name))).config
     except NotFoundError:
         await js.add_consumer(streams.EVENTS, config)
+        return
+    heard = found.filter_subjects or [found.filter_subject]
+    missing = [subject for subject in config.filter_subjects or [] if subject not in heard]
+    if missing:
+        found.filter_subject, found.filter_subjects = None, config.filter_subjects
+        await js.add_consumer(streams.EVENTS, found)  # of an existing one: an update

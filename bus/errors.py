@@ -11,3 +11,7 @@ class BusFull(Exception):
 
 class EventTooLarge(Exception):
     """The event is larger than the log takes."""
+
+
+class AlreadySaid(Exception):
+    """Somebody has said it before, so nothing was said now."""

@@ -1,11 +1,14 @@
-"""Asking the log itself what was said of a document."""
+"""Asking the log itself what was said of a document or a batch."""
 
+from collections.abc import AsyncIterator
 from datetime import datetime
 
 import msgspec
 from msgspec import Struct
 
-from schemas.documents import DocumentConverted, DocumentSubmitted
+from schemas.batches import BatchSubmitted
+from schemas.documents import DocumentEvent, DocumentSubmitted
+from schemas.events import AnyEvent
 
 from . import streams, subjects, wire
 from .connection import Connection, Reply
@@ -18,6 +21,22 @@ class Submission(Struct, frozen=True):
     sequence: int
     stored_at: datetime
     event: DocumentSubmitted
+
+
+class BatchSubmission(Struct, frozen=True):
+    """A batch's submission as it lies on the log."""
+
+    sequence: int
+    stored_at: datetime
+    event: BatchSubmitted
+
+
+class Word(Struct, frozen=True):
+    """An event about a document, as it lies on the log."""
+
+    sequence: int
+    stored_at: datetime
+    event: DocumentEvent
 
 
 class Log:
@@ -39,29 +58,44 @@ class Log:
     async def first_submission(self, tenant: str, document_id: str) -> Submission | None:
         """Return the submission that counts: the first under this id. Errors as ``submission``."""
         wanted = subjects.one_document("submitted", tenant, document_id)
-        after = 0
-        while reply := await self._get({"seq": after + 1, "next_by_subj": wanted}):
-            after = int(reply.headers["Nats-Sequence"])
-            try:
-                event = wire.decode(reply.headers.get("Nats-Subject", ""), reply.body)
-            except wire.Malformed:
-                continue  # a dead letter, which takes the id from nobody
+        async for sequence, stored_at, event in self._each(wanted):
             if isinstance(event, DocumentSubmitted):
-                stored_at = datetime.fromisoformat(reply.headers["Nats-Time-Stamp"])
-                return Submission(after, stored_at, event)
+                return Submission(sequence, stored_at, event)
         return None
 
-    async def conversion(self, tenant: str, document_id: str) -> DocumentConverted | None:
-        """Return the document's finished conversion, if one was said. Errors as ``submission``."""
-        wanted = subjects.one_document("converted", tenant, document_id)
-        reply = await self._get({"last_by_subj": wanted})
+    async def batch(self, tenant: str, batch_id: str) -> BatchSubmission | None:
+        """Return the batch that counts: the first under this id. Errors as ``submission``."""
+        wanted = subjects.one_batch("submitted", tenant, batch_id)
+        async for sequence, stored_at, event in self._each(wanted):
+            if isinstance(event, BatchSubmitted):
+                return BatchSubmission(sequence, stored_at, event)
+        return None
+
+    async def last_word(self, tenant: str, document_id: str, event: str = "*") -> Word | None:
+        """Return what was said last of a document (of one kind, if given) and can be read.
+
+        Errors as ``submission``.
+        """
+        reply = await self._get({"last_by_subj": subjects.one_document(event, tenant, document_id)})
         if reply is None:
             return None
         try:
-            event = wire.decode(reply.headers.get("Nats-Subject", ""), reply.body)
+            said = wire.decode(reply.headers.get("Nats-Subject", ""), reply.body)
         except wire.Malformed:
             return None
-        return event if isinstance(event, DocumentConverted) else None
+        assert isinstance(said, DocumentEvent)  # decode has held it against its subject
+        return Word(_sequence(reply), _stored_at(reply), said)
+
+    async def _each(self, wanted: str) -> AsyncIterator[tuple[int, datetime, AnyEvent]]:
+        """Yield what lies on a subject, oldest first, but for dead letters: they say nothing."""
+        after = 0
+        while reply := await self._get({"seq": after + 1, "next_by_subj": wanted}):
+            after = _sequence(reply)
+            try:
+                event = wire.decode(reply.headers.get("Nats-Subject", ""), reply.body)
+            except wire.Malformed:
+                continue
+            yield after, _stored_at(reply), event
 
     async def _get(self, query: dict[str, object]) -> Reply | None:
         subject = f"$JS.API.DIRECT.GET.{streams.EVENTS}"
@@ -71,3 +105,11 @@ class Log:
         if reply.status == "404":
             return None
         raise BusUnavailable(f"the log answered {reply.status}")
+
+
+def _sequence(reply: Reply) -> int:
+    return int(reply.headers["Nats-Sequence"])
+
+
+def _stored_at(reply: Reply) -> datetime:
+    return datetime.fromisoformat(reply.headers["Nats-Time-Stamp"])

@@ -7,22 +7,22 @@ from contextlib import asynccontextmanager, suppress
 import nats.errors
 from nats.aio.msg import Msg
 
-from schemas.documents import DocumentCompleted, DocumentFailed
+from schemas.documents import DocumentCancelled, DocumentCompleted, DocumentFailed
 
 from . import subjects, wire
 from .connection import Connection
 from .errors import BusUnavailable
+
+End = DocumentCompleted | DocumentFailed | DocumentCancelled
 
 
 class Outcome:
     """The end of one document, as soon as it is known."""
 
     def __init__(self) -> None:
-        self._ended: asyncio.Future[DocumentCompleted | DocumentFailed] = (
-            asyncio.get_running_loop().create_future()
-        )
+        self._ended: asyncio.Future[End] = asyncio.get_running_loop().create_future()
 
-    async def wait(self) -> DocumentCompleted | DocumentFailed:
+    async def wait(self) -> End:
         """Wait for the end, without a limit; it may be missed while the bus reconnects."""
         return await asyncio.shield(self._ended)
 
@@ -31,7 +31,7 @@ class Outcome:
             event = wire.decode(message.subject, message.data)
         except wire.Malformed:
             return
-        if isinstance(event, DocumentCompleted | DocumentFailed) and not self._ended.done():
+        if isinstance(event, End) and not self._ended.done():
             self._ended.set_result(event)
 
 

@@ -9,20 +9,24 @@ import msgspec
 import nats.errors
 import structlog
 
-from schemas.documents import AnyDocumentEvent
+from schemas.batches import BatchEvent
+from schemas.documents import DocumentEvent
 
 from . import subjects, wire
 from .connection import Connection
-from .errors import BusFull, BusUnavailable, EventTooLarge
+from .errors import AlreadySaid, BusFull, BusUnavailable, EventTooLarge
 
 ACKNOWLEDGED_WITHIN = 2.0  # seconds for one try; the log acknowledges in milliseconds
 SAID_WITHIN = 10.0  # seconds for all tries: a local server that died is back in less
 TRY_AGAIN_AFTER = 0.1  # seconds
 MESSAGE_ID = "Nats-Msg-Id"
+LAST_SEQUENCE = "Nats-Expected-Last-Subject-Sequence"
+LAST_SEQUENCE_OF = "Nats-Expected-Last-Subject-Sequence-Subject"
 
 # JetStream API error codes, nats-server server/errors.json
 _STREAM_FULL = {10077, 10023, 10122, 10047}
 _TOO_LARGE = {10054, 10141}
+_WRONG_LAST = {10071, 10164}
 
 
 class _PubAck(msgspec.Struct):
@@ -39,9 +43,12 @@ log = structlog.get_logger("bus")
 _pub_ack = msgspec.json.Decoder(_PubAck)
 
 
-def message_id(event: AnyDocumentEvent) -> str:
+def message_id(event: DocumentEvent | BatchEvent) -> str:
     """Return the ``Nats-Msg-Id``: one word of one kind about one document is said once."""
-    return f"{event.tenant}:{event.document_id}:{subjects.event_name(type(event))}"
+    name = subjects.event_name(type(event))
+    if isinstance(event, BatchEvent):
+        return f"{event.tenant}:{event.batch_id}:batch-{name}"
+    return f"{event.tenant}:{event.document_id}:{name}"
 
 
 class Publisher:
@@ -54,19 +61,35 @@ class Publisher:
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
 
-    async def say(self, event: AnyDocumentEvent, within: float = SAID_WITHIN) -> int:
+    async def say(
+        self, event: DocumentEvent | BatchEvent, within: float = SAID_WITHIN, *, again: str = ""
+    ) -> int:
         """Publish an event on its own subject; returns its sequence on the log.
+
+        ``again`` is for what was said before and must be heard once more: another text each time.
 
         :raises BusUnavailable: no acknowledgement ``within`` seconds; it may have been stored.
         :raises BusFull: the log has no room.
         :raises EventTooLarge: the log does not take events of this size.
         """
-        return await self.publish(
-            subjects.document_subject(event),
-            wire.encode(event),
-            {MESSAGE_ID: message_id(event)},
-            within,
-        )
+        name = f"{message_id(event)}:{again}" if again else message_id(event)
+        headers = {MESSAGE_ID: name}
+        return await self.publish(subjects.subject(event), wire.encode(event), headers, within)
+
+    async def say_first(
+        self, event: DocumentEvent | BatchEvent, within: float = SAID_WITHIN
+    ) -> int:
+        """Say something only if it was not said of this document or batch by anybody before.
+
+        :raises AlreadySaid: it was; the rest as ``say``.
+        """
+        headers = {
+            # Of its own making each time: that of an equal event would hide who was first.
+            MESSAGE_ID: f"{message_id(event)}:{secrets.token_hex(8)}",
+            LAST_SEQUENCE: "0",
+            LAST_SEQUENCE_OF: subjects.same_thing(event),
+        }
+        return await self.publish(subjects.subject(event), wire.encode(event), headers, within)
 
     async def publish(
         self, subject: str, body: bytes, headers: dict[str, str], within: float = SAID_WITHIN
@@ -116,4 +139,6 @@ def _refused(error: dict[str, object]) -> NoReturn:
         raise BusFull(text)
     if code in _TOO_LARGE:
         raise EventTooLarge(text)
+    if code in _WRONG_LAST:
+        raise AlreadySaid(text)
     raise BusUnavailable(f"refused: {text} ({code})")

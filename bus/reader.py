@@ -1,15 +1,16 @@
 """Reading the log in order, from a chosen place, without gaps."""
 
 import asyncio
+import sys
 import time
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 
 import nats.errors
 from nats.js.errors import Error as JetStreamError
 from nats.js.errors import NotFoundError
 
-from schemas.documents import AnyDocumentEvent
+from schemas.events import AnyEvent
 
 from . import streams
 from .connection import Connection
@@ -45,7 +46,7 @@ class Reader:
         connection: Connection,
         name: str,
         description: str,
-        hears: tuple[type[AnyDocumentEvent], ...],
+        hears: tuple[type[AnyEvent], ...],
     ) -> None:
         self._connection = connection
         self._name = name
@@ -86,6 +87,10 @@ class Reader:
         except (nats.errors.Error, JetStreamError, TimeoutError) as error:
             raise BusUnavailable(f"the log does not answer: {error}") from error
         return bool(info.num_waiting)
+
+    def read_on(self, at_most: int) -> AbstractAsyncContextManager["Reading"]:
+        """Read on after what was acknowledged last. Errors as ``read_after``."""
+        return self.read_after(sys.maxsize, at_most)
 
     @asynccontextmanager
     async def read_after(self, sequence: int, at_most: int) -> AsyncIterator["Reading"]:

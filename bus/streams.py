@@ -3,6 +3,7 @@
 from datetime import UTC, datetime
 
 import nats.errors
+import structlog
 from msgspec import Struct
 from nats.js import JetStreamContext
 from nats.js.api import DiscardPolicy, RetentionPolicy, StorageType, StoreCompression, StreamConfig
@@ -25,6 +26,9 @@ DUPLICATE_WINDOW = 600.0
 MAX_EVENT_BYTES = 1024 * 1024 - 64 * 1024
 
 
+log = structlog.get_logger("bus")
+
+
 class StreamIdentity(Struct, frozen=True):
     """Which log this is: a stream made anew under the same name is another log.
 
@@ -41,7 +45,7 @@ def _stream_configs() -> tuple[StreamConfig, ...]:
         StreamConfig(
             name=EVENTS,
             description="The log: everything that happened to every document, in order",
-            subjects=[f"{subjects.DOCUMENT}.>"],
+            subjects=[f"{subjects.DOCUMENT}.>", f"{subjects.BATCH}.>", f"{subjects.JANITOR}.>"],
             retention=RetentionPolicy.LIMITS,
             storage=StorageType.FILE,
             # Refusing a new event is honest; dropping an old one would lose an accepted document.
@@ -69,17 +73,29 @@ def _stream_configs() -> tuple[StreamConfig, ...]:
 async def ensure(js: JetStreamContext, replicas: int = 1) -> None:
     """Create the streams that are missing; those that exist are left as their owner set them.
 
+    Only subjects are added that an older ilios did not know: without them nothing could be said.
+
     :raises BusUnavailable: JetStream does not answer, or refuses.
     """
     for config in _stream_configs():
         config.num_replicas = replicas
         try:
             try:
-                await js.stream_info(str(config.name))
+                found = (await js.stream_info(str(config.name))).config
             except NotFoundError:
                 await js.add_stream(config)
+            else:
+                await _add_subjects(js, found, config.subjects or [])
         except (nats.errors.Error, JetStreamError, TimeoutError) as error:
             raise BusUnavailable(f"the stream {config.name} cannot be made: {error}") from error
+
+
+async def _add_subjects(js: JetStreamContext, found: StreamConfig, wanted: list[str]) -> None:
+    missing = [subject for subject in wanted if subject not in (found.subjects or [])]
+    if missing:
+        found.subjects = [*(found.subjects or []), *missing]
+        await js.update_stream(found)
+        log.info("subjects added to a stream", stream=found.name, subjects=missing)
 
 
 async def identity(js: JetStreamContext) -> StreamIdentity:

@@ -1,14 +1,18 @@
 """Where on the log an event lies. Pure: words in, subjects out.
 
-``ilios.document.<event>.<pNN>.<tenant>.<document_id>``, ``pNN`` being the priority p01..p10.
+``ilios.document.<event>.<pNN>.<tenant>.<document_id>``, ``pNN`` being the priority p01..p10;
+``ilios.batch.<event>.<tenant>.<batch_id>``.
 """
 
 from msgspec import Struct
 
-from schemas.documents import AnyDocumentEvent
+from schemas.batches import BatchEvent
+from schemas.documents import DocumentEvent
 from schemas.ids import is_id, is_tenant
 
 DOCUMENT = "ilios.document"
+BATCH = "ilios.batch"
+JANITOR = "ilios.janitor"
 DEAD = "ilios.dead"
 
 _TIERS = {f"p{priority:02d}": priority for priority in range(1, 11)}
@@ -27,30 +31,65 @@ class NotAnAddress(ValueError):
     """The subject does not have the form of a document's event."""
 
 
-def event_name(word: type[AnyDocumentEvent]) -> str:
+class BatchAddress(Struct, frozen=True):
+    """What a batch's subject says, without looking into the event."""
+
+    event: str
+    tenant: str
+    batch_id: str
+
+
+def event_name(word: type[Struct]) -> str:
     """``DocumentSubmitted`` -> ``submitted``: the tag's last word, without its version."""
     tag = word.__struct_config__.tag
     return str(tag).partition("/")[0].rpartition(".")[2]
 
 
-def document_subject(event: AnyDocumentEvent) -> str:
+def subject(event: DocumentEvent | BatchEvent) -> str:
     """Return the subject on which ``event`` is said."""
     name = event_name(type(event))
+    if isinstance(event, BatchEvent):
+        return f"{BATCH}.{name}.{event.tenant}.{event.batch_id}"
     return f"{DOCUMENT}.{name}.p{event.priority:02d}.{event.tenant}.{event.document_id}"
 
 
-def every(word: type[AnyDocumentEvent], priority: int | None = None) -> str:
-    """Return the filter for all events of one kind, or for those of one priority.
+def every(word: type[Struct], priority: int | None = None) -> str:
+    """Return the filter for all events of one kind, or for documents' of one priority.
 
     The former also matches subjects that are malformed further on, so that somebody hears them.
     """
+    if issubclass(word, BatchEvent):
+        return f"{BATCH}.{event_name(word)}.>"
     tier = "" if priority is None else f"p{priority:02d}."
     return f"{DOCUMENT}.{event_name(word)}.{tier}>"
+
+
+def same_thing(event: DocumentEvent | BatchEvent) -> str:
+    """Return the filter for the events that say the same of the same, whatever the priority."""
+    if isinstance(event, BatchEvent):
+        return subject(event)
+    return one_document(event_name(type(event)), event.tenant, event.document_id)
 
 
 def one_document(event: str, tenant: str, document_id: str) -> str:
     """Return the filter for one kind of event (``*`` for any) of one document."""
     return f"{DOCUMENT}.{event}.*.{tenant}.{document_id}"
+
+
+def one_batch(event: str, tenant: str, batch_id: str) -> str:
+    """Return the subject of one kind of event of one batch."""
+    return f"{BATCH}.{event}.{tenant}.{batch_id}"
+
+
+def parse_batch(subject: str) -> BatchAddress:
+    """Read a batch's subject.
+
+    :raises NotAnAddress: it is not ``ilios.batch.<event>.<tenant>.<batch_id>``.
+    """
+    tokens = subject.split(".")
+    if len(tokens) != 5 or f"{tokens[0]}.{tokens[1]}" != BATCH:
+        raise NotAnAddress(f"{subject!r} is not ilios.batch.<event>.<tenant>.<id>")
+    return BatchAddress(tokens[2], tokens[3], tokens[4])
 
 
 def parse(subject: str) -> Address:
@@ -68,11 +107,19 @@ def parse(subject: str) -> Address:
 
 
 def dead_letter_subject(subject: str, sequence: int) -> str:
-    """Return where a dead letter lies: by document where the subject names one, else by number."""
+    """Return where a dead letter lies: by what it is about, else by number.
+
+    A batch's lies under ``batch-<event>``, a document's under its event.
+    """
     try:
-        address = parse(subject)
+        if subject.startswith(f"{BATCH}."):
+            batch = parse_batch(subject)
+            event, tenant, name = f"batch-{batch.event}", batch.tenant, batch.batch_id
+        else:
+            address = parse(subject)
+            event, tenant, name = address.event, address.tenant, address.document_id
     except NotAnAddress:
-        address = None
-    if address and is_tenant(address.tenant) and is_id(address.document_id):
-        return f"{DEAD}.{address.event}.{address.tenant}.{address.document_id}"
+        return f"{DEAD}.unknown.unknown.{sequence}"
+    if is_tenant(tenant) and is_id(name):
+        return f"{DEAD}.{event}.{tenant}.{name}"
     return f"{DEAD}.unknown.unknown.{sequence}"

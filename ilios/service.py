@@ -9,6 +9,8 @@ from pathlib import Path
 
 from msgspec import Struct
 
+from actors.aggregator import Aggregator
+from actors.cancellations import Cancellations
 from actors.fetcher import Fetcher
 from actors.ocr import Ocr
 from actors.persister import Persister
@@ -20,6 +22,7 @@ from bus.log import Log
 from bus.outcomes import Outcomes
 from bus.publisher import Publisher
 from ilios.blobs.local import LocalBlobs
+from ilios.database.batch_reads import BatchReads
 from ilios.database.connection import lock_file, open_reader, open_writer
 from ilios.database.ledger import SqliteLedger
 from ilios.database.reads import Reads
@@ -67,7 +70,8 @@ async def service(settings: Settings, engine: Engine | None = None) -> AsyncIter
         connection, bus, operator_url_file = await _bus(settings, stack)
         writer_connection = await enter(open_writer(database_path))
         ledger = SqliteLedger(writer_connection)
-        reads = Reads(await enter(open_reader(database_path)))
+        reading = await enter(open_reader(database_path))
+        reads, batches = Reads(reading), BatchReads(reading)
         blobs = await enter(LocalBlobs.open(data_dir / "blobs"))
         downloads = HttpDownloads(
             max_bytes=settings.max_file_bytes, allow=frozenset(settings.download_allow)
@@ -78,12 +82,18 @@ async def service(settings: Settings, engine: Engine | None = None) -> AsyncIter
 
         writer = Writer(ledger)
         persister = Persister(connection, writer, ledger)
-        ocr = Ocr(connection, blobs, engine, at_once=settings.engine_processes + AHEAD)
-        fetcher = Fetcher(connection, blobs, downloads)
+        aggregator = Aggregator(connection, batches)
+        cancellations = Cancellations(connection)
+        ocr = Ocr(
+            connection, blobs, engine, cancellations, at_once=settings.engine_processes + AHEAD
+        )
+        fetcher = Fetcher(connection, blobs, downloads, cancellations)
         if settings.nats_url is not None:
             await persister.refuse_company()
         await enter(supervisor.running("writer", writer.run))
         await enter(supervisor.running("persister", persister.run))
+        await enter(supervisor.running("aggregator", aggregator.run))
+        await enter(supervisor.running("cancellations", cancellations.run))
         await enter(supervisor.running("ocr", ocr.run))
         await enter(supervisor.running("fetcher", fetcher.run))
 

@@ -19,11 +19,15 @@ Priority = Annotated[int, Meta(ge=1, le=10)]
 RetentionDays = Annotated[int, Meta(ge=1, le=3650)]
 FileName = Annotated[str, Meta(min_length=1, max_length=255)]
 Sha256 = Annotated[str, Meta(pattern=r"^[0-9a-f]{64}\Z")]
+KeySuffix = Annotated[str, Meta(pattern=r"^[a-z0-9]{1,16}\Z")]
+ContentType = Annotated[str, Meta(max_length=255)]
 Operation = Literal["convert", "convert-immediate"]
+Removal = Literal["requested", "expired"]
 
 DEFAULT_PRIORITY = 5
 IMMEDIATE_PRIORITY = 10
 DEFAULT_RETENTION_DAYS = 365
+UNKNOWN_TYPE = "application/octet-stream"
 
 
 class Blob(Struct, frozen=True):
@@ -34,11 +38,15 @@ class Blob(Struct, frozen=True):
     sha256: Sha256
 
 
-class Stored(Struct, frozen=True, tag_field="kind", tag="stored"):
-    """The bytes already lie in the blob store under the document's own key."""
+class Stored(Struct, frozen=True, tag_field="kind", tag="stored", omit_defaults=True):
+    """The bytes already lie in the blob store under the document's own key.
+
+    ``suffix`` ends that key, so that two uploads under one id never share a blob.
+    """
 
     size: Annotated[int, Meta(ge=0)]
     sha256: Sha256
+    suffix: KeySuffix | None = None
 
 
 class Inline(Struct, frozen=True, tag_field="kind", tag="inline"):
@@ -68,14 +76,16 @@ class DocumentSubmitted(DocumentEvent, frozen=True, kw_only=True, tag="document.
     """Somebody asks for a document to be converted.
 
     ``submitted_at`` may be left out: then the time at which the log took the event counts.
+    ``fingerprint`` tells a repeated request from another one under the same idempotency key.
     """
 
     source: Source
     file_name: FileName = "document"
-    content_type: Annotated[str, Meta(max_length=255)] = "application/octet-stream"
+    content_type: ContentType = UNKNOWN_TYPE
     retention_days: RetentionDays = DEFAULT_RETENTION_DAYS
     operation: Operation = "convert"
     submitted_at: datetime | None = None
+    fingerprint: Sha256 | None = None
 
 
 class DocumentFetched(DocumentEvent, frozen=True, kw_only=True, tag="document.fetched/1"):
@@ -126,6 +136,35 @@ class DocumentFailed(DocumentEvent, frozen=True, kw_only=True, tag="document.fai
     attempts: int = 1
 
 
+class DocumentCancelled(DocumentEvent, frozen=True, kw_only=True, tag="document.cancelled/1"):
+    """Its owner no longer wants a document that was still under way.
+
+    If it was completed after all by the time this was said, it is deleted.
+    """
+
+
+class DocumentArchived(DocumentEvent, frozen=True, kw_only=True, tag="document.archived/1"):
+    """The document has outlived its retention; its original lies in the archive, at ``original``.
+
+    The Markdown stays where it is. ``original`` is None where there was none to keep.
+    """
+
+    original: Blob | None = None
+
+
+class DocumentDeleted(DocumentEvent, frozen=True, kw_only=True, tag="document.deleted/1"):
+    """The document is no longer kept: its bytes go, its row and its usage stay as a receipt."""
+
+    cause: Removal = "requested"
+
+
 AnyDocumentEvent = (
-    DocumentSubmitted | DocumentFetched | DocumentConverted | DocumentCompleted | DocumentFailed
+    DocumentSubmitted
+    | DocumentFetched
+    | DocumentConverted
+    | DocumentCompleted
+    | DocumentFailed
+    | DocumentCancelled
+    | DocumentArchived
+    | DocumentDeleted
 )

@@ -5,16 +5,21 @@ from typing import Literal
 
 from msgspec import Struct
 
-from .documents import Blob, Operation
+from .documents import Blob, Operation, Removal
 
-DocumentState = Literal["pending", "processing", "completed", "failed", "archived"]
+DocumentState = Literal[
+    "pending", "processing", "completed", "failed", "archived", "cancelled", "deleted"
+]
+BatchState = Literal["pending", "processing", "completed", "failed"]
 
 
 class DocumentRecord(Struct, frozen=True, kw_only=True):
     """A document as far as the log has been applied. Times are UTC.
 
-    ``original`` is known once the document was fetched, ``markdown`` and the figures after it once
-    it is completed, ``code`` and ``reason`` once it has failed.
+    ``original`` is known once the bytes lie in the blob store, ``markdown`` and the figures after
+    it once it is completed, ``code`` and ``reason`` once it has failed or was cancelled. Of a
+    removed document (``removed_at``, ``removal``) the bytes are gone or about to go; ``erased_at``
+    says since when.
     """
 
     tenant: str
@@ -39,3 +44,48 @@ class DocumentRecord(Struct, frozen=True, kw_only=True):
     code: str | None = None
     reason: str | None = None
     retryable: bool | None = None
+    batch_id: str | None = None
+    fingerprint: str | None = None
+    archived_at: datetime | None = None
+    removed_at: datetime | None = None
+    removal: Removal | None = None
+    erased_at: datetime | None = None
+    original_sha256: str | None = None
+
+
+class Progress(Struct, frozen=True, kw_only=True):
+    """How many of a batch's documents are how far: always counted, never kept.
+
+    What was archived or deleted after its end counts as it ended; what was cancelled, as failed.
+    """
+
+    total: int = 0
+    pending: int = 0
+    processing: int = 0
+    completed: int = 0
+    failed: int = 0
+
+    @property
+    def ended(self) -> bool:
+        """Whether every document has."""
+        return self.completed + self.failed == self.total
+
+    @property
+    def state(self) -> BatchState:
+        """What the batch as a whole is."""
+        if self.ended:
+            return "failed" if self.failed == self.total else "completed"
+        return "processing" if self.completed + self.failed else "pending"
+
+
+class BatchRecord(Struct, frozen=True, kw_only=True):
+    """A batch as far as the log has been applied. Times are UTC."""
+
+    tenant: str
+    batch_id: str
+    priority: int
+    retention_days: int
+    submitted_at: datetime
+    progress: Progress
+    completed_at: datetime | None = None
+    fingerprint: str | None = None

@@ -4,7 +4,6 @@ from datetime import UTC, datetime
 
 from actors.writes import Entry
 from schemas.documents import (
-    AnyDocumentEvent,
     Blob,
     DocumentCompleted,
     DocumentConverted,
@@ -14,6 +13,7 @@ from schemas.documents import (
     Inline,
     Source,
 )
+from schemas.events import AnyEvent
 
 SHA256 = "2c26b46b68ffc68ff99b453c1d30413413422d706483bfa0f98a5e886266e7ae"
 SUBMITTED_AT = datetime(2026, 1, 15, 10, 30, tzinfo=UTC)
@@ -89,6 +89,6 @@ def failed(number: int = 1, *, code: str = "corrupt", reason: str = "It is.") ->
     return DocumentFailed(document_id=name(number), code=code, reason=reason, attempts=2)
 
 
-def entry(sequence: int, event: AnyDocumentEvent) -> Entry:
+def entry(sequence: int, event: AnyEvent) -> Entry:
     """Say where ``event`` lies on the log, and that it came there in its sequence-th second."""
     return Entry(sequence, datetime.fromtimestamp(1_768_473_000 + sequence, UTC), event)

@@ -40,7 +40,8 @@ LIBRARIES = {
 }
 """Where a library lives; one that is not here lives nowhere."""
 
-SHARED_BY_ACTORS = {"actor", "keys", "ports", "pricing", "sniffing", "writer", "writes"}
+SHARED_BY_ACTORS = {"actor", "cancellations", "keys", "ports", "pricing"}
+SHARED_BY_ACTORS |= {"sniffing", "writer", "writes"}
 """What an actor may import on its own floor. Everything else there is another actor, a stranger."""
 
 LATE_IMPORTS = {

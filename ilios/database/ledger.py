@@ -1,9 +1,7 @@
 """Keeping writes in SQLite: the wall that fits ``actors.writes.Ledger``."""
 
 import sqlite3
-from collections import defaultdict
 from contextlib import suppress
-from datetime import UTC, datetime, timedelta
 
 import aiosqlite
 import msgspec
@@ -14,32 +12,20 @@ from actors.writes import (
     Entry,
     Forget,
     LedgerUnavailable,
+    MarkErased,
+    MarkSweep,
     Ping,
     Write,
     WriteRefused,
 )
-from ilios.file_names import clean_name
-from schemas.documents import (
-    DocumentCompleted,
-    DocumentConverted,
-    DocumentFailed,
-    DocumentFetched,
-    DocumentSubmitted,
-    Inline,
-    Stored,
-)
+from schemas.documents import DocumentCompleted, DocumentConverted
 
 from . import rows, statements
-
-CLOCKS_DIFFER_BY = timedelta(days=1)  # more is a mistake, or worse
-
-_TERMINAL = (DocumentConverted, DocumentFailed)
+from .changes import changes
 
 # All else SQLite may raise is about the volume, the file or the connection: a damaged database that
 # refused events one by one would turn the whole log into dead letters.
 _WRITE_AT_FAULT = (sqlite3.IntegrityError, sqlite3.DataError, OverflowError, UnicodeError)
-
-Parameters = dict[str, object]
 
 
 class SqliteLedger:
@@ -97,19 +83,16 @@ class SqliteLedger:
         try:
             if isinstance(write, ApplyEntries):
                 return await self._apply(write)
-            if isinstance(write, Forget):
-                await self._connection.execute(statements.FORGET_CURSOR, {"reader": write.reader})
-                return None
-            if isinstance(write, Ping):
-                return None
+            statement, parameters = _upkeep(write)
+            await self._connection.execute(statement, parameters)
+            return None
         except _WRITE_AT_FAULT as error:
             raise _Refused(f"{type(error).__name__}: {error}") from error
-        raise TypeError(f"nobody knows how to keep a {type(write).__name__}")
 
     async def _apply(self, write: ApplyEntries) -> tuple[DocumentCompleted, ...]:
         stored = await self.cursor(write.reader)
         done = stored.sequence if stored and stored.created == write.cursor.created else 0
-        for statement, parameters in _changes(write.entries, done).items():
+        for statement, parameters in changes(write.entries, done).items():
             await self._connection.executemany(statement, parameters)
         if write.cursor.sequence > done:
             await self._connection.execute(
@@ -142,77 +125,17 @@ class _Refused(Exception):
     """One write cannot be kept."""
 
 
-def _changes(entries: tuple[Entry, ...], done: int) -> dict[str, list[Parameters]]:
-    """Sort what the entries change by statement, so that a group costs few statements.
-
-    Statements run in the order below. That is the order of events for one document, but for those
-    that follow a terminal one in the same group: they change nothing, as they would one by one.
-    """
-    changes: dict[str, list[Parameters]] = defaultdict(list)
-    ended: set[tuple[str, str]] = set()
-    for entry in entries:
-        event = entry.event
-        name = (event.tenant, event.document_id)
-        if entry.sequence <= done or name in ended:
-            continue
-        if isinstance(event, _TERMINAL):
-            ended.add(name)
-        for statement, parameters in _change(entry):
-            changes[statement].append(parameters)
-    order = (
-        statements.SUBMITTED,
-        statements.FETCHED,
-        statements.CONVERTED,
-        statements.USED,
-        statements.FAILED,
-    )
-    return {statement: changes[statement] for statement in order if statement in changes}
-
-
-def _change(entry: Entry) -> list[tuple[str, Parameters]]:
-    event = entry.event
-    common: Parameters = {
-        "tenant": event.tenant,
-        "id": event.document_id,
-        "sequence": entry.sequence,
-        "at": rows.milliseconds(entry.stored_at),
-    }
-    match event:
-        case DocumentSubmitted():
-            return [(statements.SUBMITTED, common | _submission(event, entry))]
-        case DocumentFetched(original=blob):
-            fetched = {"content_type": event.content_type}
-            return [(statements.FETCHED, common | fetched | msgspec.structs.asdict(blob))]
-        case DocumentConverted(markdown=blob):
-            figures = msgspec.structs.asdict(event) | msgspec.structs.asdict(blob)
-            return [(statements.CONVERTED, figures | common), (statements.USED, common)]
-        case DocumentFailed():
-            return [(statements.FAILED, msgspec.structs.asdict(event) | common)]
+def _upkeep(write: object) -> tuple[str, dict[str, object]]:
+    """Return the statement behind a write that no event stands for."""
+    match write:
+        case Forget(reader=reader):
+            return statements.FORGET_CURSOR, {"reader": reader}
+        case MarkErased(names=names, at=at):
+            named = msgspec.json.encode(names).decode()
+            return statements.ERASED, {"names": named, "at": rows.milliseconds(at)}
+        case MarkSweep(at=at):
+            return statements.MARK_SWEEP, {"at": rows.milliseconds(at)}
+        case Ping():
+            return statements.PING, {}
         case _:
-            return []
-
-
-def _submitted_at(event: DocumentSubmitted, entry: Entry) -> datetime:
-    """Believe the publisher's clock as long as it is not absurd: retention counts from there."""
-    said = event.submitted_at
-    if said is None:
-        return entry.stored_at
-    aware = said if said.tzinfo else said.replace(tzinfo=UTC)
-    return aware if abs(aware - entry.stored_at) < CLOCKS_DIFFER_BY else entry.stored_at
-
-
-def _submission(event: DocumentSubmitted, entry: Entry) -> Parameters:
-    size: int | None = None
-    if isinstance(event.source, Stored):
-        size = event.source.size
-    elif isinstance(event.source, Inline):
-        size = len(event.source.data)
-    return {
-        "file_name": clean_name(event.file_name),
-        "content_type": event.content_type,
-        "file_size": size,
-        "priority": event.priority,
-        "retention_days": event.retention_days,
-        "operation": event.operation,
-        "submitted_at": rows.milliseconds(_submitted_at(event, entry)),
-    }
+            raise TypeError(f"nobody knows how to keep a {type(write).__name__}")

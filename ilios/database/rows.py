@@ -5,11 +5,13 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from schemas.documents import Blob, DocumentCompleted
-from schemas.records import DocumentRecord
+from schemas.records import BatchRecord, DocumentRecord, Progress
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MILLISECOND = timedelta(milliseconds=1)
 _FIRST = (datetime.min.replace(tzinfo=UTC) - _EPOCH) // _MILLISECOND
+EARLIEST = _FIRST
+"""Milliseconds no time comes before."""
 _LAST = (datetime.max.replace(tzinfo=UTC) - _EPOCH) // _MILLISECOND
 
 
@@ -28,13 +30,18 @@ def moment(value: int) -> datetime:
     return _EPOCH + value * _MILLISECOND
 
 
+def _moment(value: int | None) -> datetime | None:
+    return None if value is None else moment(value)
+
+
 def document_record(row: Sequence[Any]) -> DocumentRecord:
     """Read a row of the columns that ``statements.DOCUMENT`` selects."""
     (
         tenant, document_id, state, file_name, content_type, file_size, priority,
         retention_days, operation, submitted_at, finished_at, original_key,
         original_sha256, markdown_key, markdown_size, markdown_sha256, pages, engine,
-        model, seconds, input_tokens, output_tokens, code, reason, retryable,
+        model, seconds, input_tokens, output_tokens, code, reason, retryable, batch_id,
+        fingerprint, archived_at, removed_at, removal, erased_at,
     ) = row  # fmt: skip
     return DocumentRecord(
         tenant=tenant,
@@ -47,7 +54,7 @@ def document_record(row: Sequence[Any]) -> DocumentRecord:
         retention_days=retention_days,
         operation=operation,
         submitted_at=moment(submitted_at),
-        finished_at=None if finished_at is None else moment(finished_at),
+        finished_at=_moment(finished_at),
         original=Blob(original_key, file_size, original_sha256) if original_key else None,
         markdown=Blob(markdown_key, markdown_size, markdown_sha256) if markdown_key else None,
         pages=pages,
@@ -59,6 +66,37 @@ def document_record(row: Sequence[Any]) -> DocumentRecord:
         code=code,
         reason=reason,
         retryable=None if retryable is None else bool(retryable),
+        batch_id=batch_id,
+        fingerprint=fingerprint,
+        archived_at=_moment(archived_at),
+        removed_at=_moment(removed_at),
+        removal=removal,
+        erased_at=_moment(erased_at),
+        original_sha256=original_sha256,
+    )
+
+
+def batch_record(row: Sequence[Any]) -> BatchRecord:
+    """Read a row of the columns that ``statements.BATCH`` selects."""
+    (
+        tenant, batch_id, priority, retention_days, submitted_at, completed_at, fingerprint, *counts
+    ) = row  # fmt: skip
+    total, pending, processing, completed, failed = map(int, counts)
+    return BatchRecord(
+        tenant=tenant,
+        batch_id=batch_id,
+        priority=priority,
+        retention_days=retention_days,
+        submitted_at=moment(submitted_at),
+        completed_at=_moment(completed_at),
+        fingerprint=fingerprint,
+        progress=Progress(
+            total=total,
+            pending=pending,
+            processing=processing,
+            completed=completed,
+            failed=failed,
+        ),
     )
 
 

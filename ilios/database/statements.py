@@ -22,11 +22,25 @@ FORGET_CURSOR = "DELETE FROM cursors WHERE reader = :reader"
 SUBMITTED = """
 INSERT INTO documents (
     tenant, id, state, file_name, content_type, file_size, priority, retention_days, operation,
-    submitted_at, submitted_sequence
+    submitted_at, submitted_sequence, expires_at, batch_id, fingerprint, original_key,
+    original_sha256
 ) VALUES (
     :tenant, :id, 'pending', :file_name, :content_type, :file_size, :priority, :retention_days,
-    :operation, :submitted_at, :sequence
+    :operation, :submitted_at, :sequence, :submitted_at + :retention_days * 86400000, :batch_id,
+    :fingerprint, :key, :sha256
 ) ON CONFLICT (tenant, id) DO NOTHING
+"""
+
+BATCH_SUBMITTED = """
+INSERT INTO batches (
+    tenant, id, priority, retention_days, submitted_at, submitted_sequence, fingerprint
+) VALUES (
+    :tenant, :id, :priority, :retention_days, :submitted_at, :sequence, :fingerprint
+) ON CONFLICT (tenant, id) DO NOTHING
+"""
+
+BATCH_COMPLETED = """
+UPDATE batches SET completed_at = :at WHERE tenant = :tenant AND id = :id AND completed_at IS NULL
 """
 
 FETCHED = """
@@ -64,16 +78,130 @@ UPDATE documents SET
 WHERE tenant = :tenant AND id = :id AND state IN ('pending', 'processing')
 """
 
+# Only what has ended, and only once; the failed have no Markdown, but are kept as long.
+ARCHIVED = """
+UPDATE documents SET state = 'archived', archived_at = :at, original_key = :key
+WHERE tenant = :tenant AND id = :id AND state IN ('completed', 'failed')
+"""
+
+# Whoever cancels may be late, and whoever deletes too early: the state decides what it is.
+REMOVED = """
+UPDATE documents SET
+    state = iif(state IN ('pending', 'processing'), 'cancelled', 'deleted'),
+    code = iif(state IN ('pending', 'processing'), 'cancelled', code),
+    reason = iif(state IN ('pending', 'processing'), 'The document was cancelled.', reason),
+    retryable = iif(state IN ('pending', 'processing'), 0, retryable),
+    finished_at = coalesce(finished_at, :at),
+    finished_sequence = coalesce(finished_sequence, :sequence),
+    removed_at = :at, removal = :cause
+WHERE tenant = :tenant AND id = :id AND removed_at IS NULL
+    AND (:cause = 'requested' OR state IN ('completed', 'failed', 'archived'))
+"""
+
+# :names is a JSON array of [tenant, id].
+ERASED = """
+UPDATE documents SET erased_at = :at, original_key = NULL, markdown_key = NULL
+WHERE (tenant, id) IN (SELECT value ->> 0, value ->> 1 FROM json_each(:names))
+    AND removed_at IS NOT NULL
+"""
+
+MARK_SWEEP = """
+INSERT INTO sweeps (name, at) VALUES ('janitor', :at)
+ON CONFLICT (name) DO UPDATE SET at = excluded.at
+"""
+
 _DOCUMENT = """
 SELECT
     d.tenant, d.id, d.state, d.file_name, d.content_type, d.file_size, d.priority,
     d.retention_days, d.operation, d.submitted_at, d.finished_at, d.original_key,
     d.original_sha256, d.markdown_key, d.markdown_size, d.markdown_sha256, d.pages, d.engine,
-    d.model, d.seconds, d.input_tokens, d.output_tokens, d.code, d.reason, d.retryable
+    d.model, d.seconds, d.input_tokens, d.output_tokens, d.code, d.reason, d.retryable,
+    d.batch_id, d.fingerprint, d.archived_at, d.removed_at, d.removal, d.erased_at
 FROM documents AS d
 """
 
 DOCUMENT = _DOCUMENT + "WHERE d.tenant = :tenant AND d.id = :id"
+
+_PROGRESS = """
+    count(d.id) AS total,
+    total(d.state = 'pending') AS pending,
+    total(d.state = 'processing') AS processing,
+    total(d.state NOT IN ('pending', 'processing') AND d.code IS NULL) AS completed,
+    total(d.state NOT IN ('pending', 'processing') AND d.code IS NOT NULL) AS failed
+"""
+
+BATCH = (
+    """
+SELECT
+    b.tenant, b.id, b.priority, b.retention_days, b.submitted_at, b.completed_at, b.fingerprint,
+"""
+    + _PROGRESS
+    + """
+FROM batches AS b
+LEFT JOIN documents AS d ON d.tenant = b.tenant AND d.batch_id = b.id
+WHERE b.tenant = :tenant AND b.id = :id
+GROUP BY b.tenant, b.id
+"""
+)
+
+DOCUMENTS_OF_BATCH = (
+    _DOCUMENT
+    + """
+WHERE d.tenant = :tenant AND d.batch_id = :id AND d.id > :after
+ORDER BY d.id LIMIT :limit
+"""
+)
+
+# Every document of every batch that is not known to be complete, with whether it has ended.
+OPEN_BATCHES = """
+SELECT b.tenant, b.id, d.id, d.state NOT IN ('pending', 'processing')
+FROM batches AS b
+JOIN documents AS d ON d.tenant = b.tenant AND d.batch_id = b.id
+WHERE b.completed_at IS NULL
+ORDER BY b.tenant, b.id
+"""
+
+EXPIRED = (
+    _DOCUMENT
+    + """
+WHERE d.expires_at <= :now AND d.state IN ('completed', 'failed', 'archived')
+    AND (d.state <> 'archived' OR :with_archived)
+ORDER BY d.expires_at LIMIT :limit
+"""
+)
+
+# What the janitor has let expire since a moment, and all it could let expire.
+EXPIRED_SINCE = """
+SELECT
+    (SELECT count(*) FROM documents WHERE removal = 'expired' AND removed_at > :since)
+    + (SELECT count(*) FROM documents WHERE archived_at > :since),
+    (SELECT count(*) FROM documents WHERE state IN ('completed', 'failed', 'archived'))
+"""
+
+TO_ERASE = (
+    _DOCUMENT
+    + "WHERE d.removed_at IS NOT NULL AND d.erased_at IS NULL ORDER BY d.removed_at LIMIT :limit"
+)
+
+UNFINISHED = (
+    _DOCUMENT
+    + """
+WHERE d.state IN ('pending', 'processing') AND d.submitted_at <= :before
+    AND (d.submitted_at, d.tenant, d.id) > (:after, :after_tenant, :after_id)
+ORDER BY d.submitted_at, d.tenant, d.id LIMIT :limit
+"""
+)
+
+# :names as above.
+DOCUMENTS_AMONG = (
+    _DOCUMENT
+    + """
+JOIN json_each(:names) AS name
+    ON d.tenant = name.value ->> 0 AND d.id = name.value ->> 1
+"""
+)
+
+LAST_SWEEP = "SELECT at FROM sweeps WHERE name = 'janitor'"
 
 # :names is a JSON array of [tenant, id].
 COMPLETED_AMONG = (

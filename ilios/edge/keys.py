@@ -12,6 +12,7 @@ from msgspec import Struct
 from actors.ports import Blobs
 from schemas.documents import (
     AnyDocumentEvent,
+    DocumentCancelled,
     DocumentCompleted,
     DocumentFailed,
     DocumentSubmitted,
@@ -47,7 +48,7 @@ class Log(Protocol):
 class Outcome(Protocol):
     """The end of one document."""
 
-    async def wait(self) -> DocumentCompleted | DocumentFailed:
+    async def wait(self) -> DocumentCompleted | DocumentFailed | DocumentCancelled:
         """Wait for it, without a limit; it may be missed while the bus reconnects."""
         ...
 

@@ -11,6 +11,7 @@ from ilios.edge.keys import EDGE, TENANT, Edge
 from ilios.file_names import clean_name
 from schemas.documents import (
     Blob,
+    DocumentCancelled,
     DocumentCompleted,
     DocumentFailed,
     DocumentSubmitted,
@@ -47,7 +48,7 @@ async def find_original(edge: Edge, document: DocumentRecord) -> Blob | None:
     if submitted is None or not isinstance(submitted.source, Stored):
         return None
     return Blob(
-        key=original_key(document.tenant, document.document_id),
+        key=original_key(document.tenant, document.document_id, submitted.source.suffix),
         size=submitted.source.size,
         sha256=submitted.source.sha256,
     )
@@ -76,8 +77,12 @@ def pending(submitted: DocumentSubmitted) -> DocumentRecord:
     )
 
 
-def ended(document: DocumentRecord, event: DocumentCompleted | DocumentFailed) -> DocumentRecord:
+def ended(
+    document: DocumentRecord, event: DocumentCompleted | DocumentFailed | DocumentCancelled
+) -> DocumentRecord:
     """Return the record as it is after the event that ends the document."""
+    if isinstance(event, DocumentCancelled):
+        return msgspec.structs.replace(document, state="cancelled", removal="requested")
     if isinstance(event, DocumentFailed):
         return msgspec.structs.replace(
             document,

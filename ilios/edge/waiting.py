@@ -10,7 +10,7 @@ from ilios.edge.keys import CLOSING, EDGE, Edge, Outcome
 from schemas.documents import DocumentSubmitted
 from schemas.records import DocumentRecord
 
-ENDED = frozenset({"completed", "failed", "archived"})
+UNFINISHED = frozenset({"pending", "processing"})
 
 log = structlog.get_logger("edge")
 
@@ -46,5 +46,5 @@ async def _ask_until_ended(edge: Edge, submitted: DocumentSubmitted) -> Document
         except Exception as error:  # noqa: BLE001  # the next time may go well, and the event count
             log.warning("waiter could not read", error=repr(error))
             continue
-        if document is not None and document.state in ENDED:
+        if document is not None and document.state not in UNFINISHED:
             return document

@@ -131,7 +131,9 @@ class FakeLedger:
         ]
 
     def _refuses(self, write: ApplyEntries) -> bool:
-        return any(entry.event.document_id in self.refused for entry in write.entries)
+        return any(
+            getattr(entry.event, "document_id", None) in self.refused for entry in write.entries
+        )
 
     def _keep_one(self, write: Write[object]) -> object | WriteRefused:
         if isinstance(write, ApplyEntries):

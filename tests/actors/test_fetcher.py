@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 
 from actors import fetcher as module
+from actors.cancellations import Cancellations
 from actors.fetcher import Fetcher
 from actors.ports import StorageFull, Unfetchable
 from bus import subjects, wire
@@ -33,14 +34,14 @@ class World:
     def __init__(self, connection: Connection, directory: Path, **found: bytes | Exception) -> None:
         self.blobs = FakeBlobs(directory)
         self.downloads = FakeDownloads(**found)
-        self.fetcher = Fetcher(connection, self.blobs, self.downloads)
+        self.fetcher = Fetcher(connection, self.blobs, self.downloads, Cancellations(connection))
         self.streams = Streams(connection)
         self.publisher = Publisher(connection)
 
     async def submit(self, *submissions: DocumentSubmitted) -> None:
         """Submit as other programs do: nothing on the log drops what comes twice."""
         for event in submissions:
-            await self.publisher.publish(subjects.document_subject(event), wire.encode(event), {})
+            await self.publisher.publish(subjects.subject(event), wire.encode(event), {})
 
     async def fetched(self) -> DocumentFetched:
         (event,) = await self.streams.wait_for(DocumentFetched)

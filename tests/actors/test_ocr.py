@@ -6,6 +6,7 @@ import pytest
 from nats.js.errors import NotFoundError
 
 from actors import ocr as module
+from actors.cancellations import Cancellations
 from actors.ocr import Ocr
 from actors.ports import PAGE_SEPARATOR, EngineCrashed, StorageFull, Unconvertible
 from bus import streams
@@ -31,7 +32,8 @@ class World:
         self.blobs = FakeBlobs(directory)
         self.blobs.kept["original"] = ORIGINAL
         self.engine = FakeEngine()
-        self.ocr = Ocr(connection, self.blobs, self.engine, at_once=2)
+        self.cancellations = Cancellations(connection)
+        self.ocr = Ocr(connection, self.blobs, self.engine, self.cancellations, at_once=2)
         self.streams = Streams(connection)
         self.publisher = Publisher(connection)
 

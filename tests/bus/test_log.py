@@ -55,13 +55,15 @@ async def test_a_malformed_submission_takes_an_id_from_nobody(connection: Connec
     assert (found.sequence, found.event) == (3, events.submitted())
 
 
-async def test_a_conversion_is_found_once_it_was_said(connection: Connection) -> None:
+async def test_the_last_word_on_a_document_is_found(connection: Connection) -> None:
     publisher, log = Publisher(connection), Log(connection)
     await publisher.say(events.submitted())
-    assert await log.conversion("default", ID) is None
-    await publisher.say(events.converted())
-    assert await log.conversion("default", ID) == events.converted()
-    assert await log.conversion("acme", ID) is None
+    assert await log.last_word("default", ID, event="converted") is None
+    sequence = await publisher.say(events.converted())
+    word = await log.last_word("default", ID, event="converted")
+    assert word
+    assert (word.sequence, word.event) == (sequence, events.converted())
+    assert await log.last_word("acme", ID, event="converted") is None
 
 
 @pytest.mark.parametrize(

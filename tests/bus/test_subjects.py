@@ -13,12 +13,12 @@ ID = events.name(1)
 
 def test_a_subject_says_kind_priority_tenant_and_document() -> None:
     event = events.submitted(priority=9, tenant="acme-1")
-    assert subjects.document_subject(event) == f"ilios.document.submitted.p09.acme-1.{ID}"
+    assert subjects.subject(event) == f"ilios.document.submitted.p09.acme-1.{ID}"
 
 
 def test_an_event_is_found_again_by_its_subject() -> None:
     for event in (events.submitted(priority=1), events.submitted(priority=10), events.failed()):
-        address = subjects.parse(subjects.document_subject(event))
+        address = subjects.parse(subjects.subject(event))
         assert address == subjects.Address(
             subjects.event_name(type(event)), event.priority, event.tenant, event.document_id
         )
@@ -26,7 +26,7 @@ def test_an_event_is_found_again_by_its_subject() -> None:
 
 def test_no_two_events_share_a_name() -> None:
     names = [subjects.event_name(word) for word in get_args(AnyDocumentEvent)]
-    assert sorted(names) == ["completed", "converted", "failed", "fetched", "submitted"]
+    assert sorted(names) == sorted(set(names))
 
 
 def test_filters_name_one_kind_one_priority_or_one_document() -> None:

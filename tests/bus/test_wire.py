@@ -18,7 +18,7 @@ EVERY_KIND: list[AnyDocumentEvent] = [
 
 @pytest.mark.parametrize("event", EVERY_KIND, ids=lambda event: type(event).__name__)
 def test_what_is_encoded_is_decoded_under_its_own_subject(event: AnyDocumentEvent) -> None:
-    assert wire.decode(subjects.document_subject(event), wire.encode(event)) == event
+    assert wire.decode(subjects.subject(event), wire.encode(event)) == event
 
 
 def test_the_wire_is_json_that_people_can_read() -> None:
@@ -36,7 +36,7 @@ def test_the_wire_is_json_that_people_can_read() -> None:
     ids=["tenant", "priority", "document", "kind"],
 )
 def test_an_event_may_not_contradict_its_subject(stranger: AnyDocumentEvent) -> None:
-    subject = subjects.document_subject(events.submitted())
+    subject = subjects.subject(events.submitted())
     with pytest.raises(wire.Malformed, match="the event says"):
         wire.decode(subject, wire.encode(stranger))
 
@@ -59,7 +59,7 @@ NESTED = b'{"type":"document.failed/1","unknown":' + b"[" * 100_000 + b"]" * 100
     ],
 )
 def test_what_is_no_event_is_malformed_and_says_why(body: bytes, sentence: str) -> None:
-    subject = subjects.document_subject(events.failed())
+    subject = subjects.subject(events.failed())
     with pytest.raises(wire.Malformed, match=sentence):
         wire.decode(subject, body)
 

@@ -9,6 +9,10 @@ class NewerDatabase(Exception):
     """The database was written by a newer ilios; upgrade, or restore a snapshot."""
 
 
+class BrokenReference(Exception):
+    """A step would break references between rows; it was not applied."""
+
+
 def scripts() -> list[tuple[int, str]]:
     """Return (version, SQL) of every migration, oldest first."""
     found = [
@@ -35,6 +39,18 @@ async def migrate(connection: aiosqlite.Connection) -> int:
     known = scripts()
     if version > known[-1][0]:
         raise NewerDatabase(f"the database has version {version}, this ilios knows {known[-1][0]}")
+    # A step may make a table anew that others refer to, and in a transaction this is not heard.
+    await connection.execute("PRAGMA foreign_keys = OFF")
+    try:
+        version = await _apply(connection, known, version)
+    finally:
+        await connection.execute("PRAGMA foreign_keys = ON")
+    return version
+
+
+async def _apply(
+    connection: aiosqlite.Connection, known: list[tuple[int, str]], version: int
+) -> int:
     for number, script in known:
         if number <= version:
             continue
@@ -43,6 +59,9 @@ async def migrate(connection: aiosqlite.Connection) -> int:
         try:
             for statement in statements(script + "\n"):
                 await connection.execute(statement)
+            broken = list(await connection.execute_fetchall("PRAGMA foreign_key_check"))
+            if broken:
+                raise BrokenReference(f"step {number} would leave {len(broken)} rows astray")
             await connection.execute(f"PRAGMA user_version = {number}")
             await connection.execute("COMMIT")
         except BaseException:

@@ -16,7 +16,8 @@ from actors.writes import (
 from ilios.database.connection import open_reader, open_writer
 from ilios.database.ledger import SqliteLedger
 from ilios.database.reads import Reads
-from schemas.documents import AnyDocumentEvent, DocumentCompleted
+from schemas.documents import DocumentCompleted
+from schemas.events import AnyEvent
 from tests import events
 
 STREAM, CREATED = "ILIOS_EVENTS", "2026-01-15T10:30:00+00:00"
@@ -48,7 +49,7 @@ def apply(*entries: Entry, created: str = CREATED) -> Write[object]:
     return write
 
 
-def history(*said: AnyDocumentEvent, first: int = 1) -> list[Entry]:
+def history(*said: AnyEvent, first: int = 1) -> list[Entry]:
     return [events.entry(sequence, event) for sequence, event in enumerate(said, first)]
 
 

@@ -39,7 +39,7 @@ async def open_and_close(path: Path) -> None:
 async def test_an_empty_file_becomes_a_database(tmp_path: Path) -> None:
     path = tmp_path / "deep" / "ilios.db"
     await open_and_close(path)
-    assert tables(path) == {"documents", "usage", "cursors"}
+    assert tables(path) == {"documents", "usage", "cursors", "batches", "sweeps"}
     assert version(path) == migrations.scripts()[-1][0]
 
 

@@ -1,0 +1,175 @@
+"""What an event changes: the statements it runs, and with which parameters."""
+
+from collections import defaultdict
+from datetime import UTC, datetime, timedelta
+
+import msgspec
+
+from actors.keys import original_key
+from actors.writes import Entry
+from ilios.file_names import clean_name
+from schemas.batches import BatchCompleted, BatchEvent, BatchSubmitted, submissions
+from schemas.documents import (
+    DocumentArchived,
+    DocumentCancelled,
+    DocumentConverted,
+    DocumentDeleted,
+    DocumentEvent,
+    DocumentFailed,
+    DocumentFetched,
+    DocumentSubmitted,
+    Inline,
+    Source,
+    Stored,
+)
+
+from . import rows, statements
+
+CLOCKS_DIFFER_BY = timedelta(days=1)  # more is a mistake, or worse
+
+_ENDING = (DocumentConverted, DocumentFailed)
+_REMOVING = (DocumentCancelled, DocumentDeleted)
+
+# The order of events for one document, but for those that ``_hear`` leaves out.
+_ORDER = (
+    statements.BATCH_SUBMITTED,
+    statements.SUBMITTED,
+    statements.FETCHED,
+    statements.CONVERTED,
+    statements.USED,
+    statements.FAILED,
+    statements.ARCHIVED,
+    statements.REMOVED,
+    statements.BATCH_COMPLETED,
+)
+
+Parameters = dict[str, object]
+
+
+def changes(entries: tuple[Entry, ...], done: int) -> dict[str, list[Parameters]]:
+    """Sort what the entries change by statement, so that a group costs few statements.
+
+    ``done`` is the sequence up to which everything is known. Statements are to be run in the order
+    given. What follows a document's end, or its removal, in the same group is left out: it changes
+    nothing, as it would one by one.
+    """
+    found: dict[str, list[Parameters]] = defaultdict(list)
+    ended: set[tuple[str, str]] = set()
+    removed: set[tuple[str, str]] = set()
+    for entry in entries:
+        if entry.sequence <= done:
+            continue
+        event = entry.event
+        if isinstance(event, DocumentEvent) and not _hear(event, ended, removed):
+            continue
+        for statement, parameters in _change(entry):
+            found[statement].append(parameters)
+    return {statement: found[statement] for statement in _ORDER if statement in found}
+
+
+def _hear(event: DocumentEvent, ended: set[tuple[str, str]], removed: set[tuple[str, str]]) -> bool:
+    """Whether the event still says something after the others of its group, which it joins."""
+    name = (event.tenant, event.document_id)
+    if name in removed:
+        return False
+    if isinstance(event, _REMOVING):
+        removed.add(name)
+    elif not isinstance(event, DocumentArchived):
+        if name in ended:
+            return False
+        if isinstance(event, _ENDING):
+            ended.add(name)
+    return True
+
+
+def _change(entry: Entry) -> list[tuple[str, Parameters]]:
+    event = entry.event
+    common: Parameters = {"sequence": entry.sequence, "at": rows.milliseconds(entry.stored_at)}
+    if isinstance(event, BatchEvent):
+        return _change_of_batch(event, entry, common)
+    common |= {"tenant": event.tenant, "id": event.document_id}
+    found: list[tuple[str, Parameters]] = []
+    match event:
+        case DocumentSubmitted():
+            found = [(statements.SUBMITTED, _submission(event, entry))]
+        case DocumentFetched(original=blob):
+            fetched = {"content_type": event.content_type}
+            found = [(statements.FETCHED, common | fetched | msgspec.structs.asdict(blob))]
+        case DocumentConverted(markdown=blob):
+            figures = msgspec.structs.asdict(event) | msgspec.structs.asdict(blob)
+            found = [(statements.CONVERTED, figures | common), (statements.USED, common)]
+        case DocumentFailed():
+            found = [(statements.FAILED, msgspec.structs.asdict(event) | common)]
+        case DocumentArchived(original=original):
+            found = [(statements.ARCHIVED, common | {"key": original.key if original else None})]
+        case DocumentCancelled():
+            found = [(statements.REMOVED, common | {"cause": "requested"})]
+        case DocumentDeleted(cause=cause):
+            found = [(statements.REMOVED, common | {"cause": cause})]
+    return found
+
+
+def _change_of_batch(
+    event: BatchEvent, entry: Entry, common: Parameters
+) -> list[tuple[str, Parameters]]:
+    common = common | {"tenant": event.tenant, "id": event.batch_id}
+    match event:
+        case BatchCompleted():
+            return [(statements.BATCH_COMPLETED, common)]
+        case BatchSubmitted():
+            batch = common | {
+                "priority": event.priority,
+                "retention_days": event.retention_days,
+                "submitted_at": rows.milliseconds(_submitted_at(event.submitted_at, entry)),
+                "fingerprint": event.fingerprint,
+            }
+            documents = (
+                _submission(document, entry, event.batch_id) for document in submissions(event)
+            )
+            return [
+                (statements.BATCH_SUBMITTED, batch),
+                *((statements.SUBMITTED, document) for document in documents),
+            ]
+        case _:
+            return []
+
+
+def _submitted_at(said: datetime | None, entry: Entry) -> datetime:
+    """Believe the publisher's clock as long as it is not absurd: retention counts from there."""
+    if said is None:
+        return entry.stored_at
+    aware = said if said.tzinfo else said.replace(tzinfo=UTC)
+    return aware if abs(aware - entry.stored_at) < CLOCKS_DIFFER_BY else entry.stored_at
+
+
+def _submission(event: DocumentSubmitted, entry: Entry, batch_id: str | None = None) -> Parameters:
+    key, sha256 = None, None
+    if isinstance(event.source, Stored):
+        key = original_key(event.tenant, event.document_id, event.source.suffix)
+        sha256 = event.source.sha256
+    return {
+        "sequence": entry.sequence,
+        "tenant": event.tenant,
+        "id": event.document_id,
+        "file_name": clean_name(event.file_name),
+        "content_type": event.content_type,
+        "file_size": _size(event.source),
+        "priority": event.priority,
+        "retention_days": event.retention_days,
+        "operation": event.operation,
+        "submitted_at": rows.milliseconds(_submitted_at(event.submitted_at, entry)),
+        "batch_id": batch_id,
+        "fingerprint": event.fingerprint,
+        "key": key,
+        "sha256": sha256,
+    }
+
+
+def _size(source: Source) -> int | None:
+    match source:
+        case Stored(size=size):
+            return size
+        case Inline(data=data):
+            return len(data)
+        case _:
+            return None

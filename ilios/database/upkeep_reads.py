@@ -1,0 +1,71 @@
+"""What the janitor asks of the database, in bounded portions."""
+
+from collections.abc import Iterable, Mapping
+from datetime import datetime
+
+import aiosqlite
+import msgspec
+
+from schemas.records import DocumentRecord
+
+from . import rows, statements
+
+
+class UpkeepReads:
+    """Questions over a read-only connection; fits ``actors.upkeep.Upkeep``."""
+
+    def __init__(self, connection: aiosqlite.Connection) -> None:
+        self._connection = connection
+
+    async def last_sweep(self) -> datetime | None:
+        """Return when the janitor looked last, by the wall clock of then."""
+        found = list(await self._connection.execute_fetchall(statements.LAST_SWEEP))
+        return rows.moment(found[0][0]) if found else None
+
+    async def expired(
+        self, now: datetime, limit: int, *, with_archived: bool
+    ) -> list[DocumentRecord]:
+        """Return documents that have ended and outlived their retention, the oldest first."""
+        wanted = {
+            "now": rows.milliseconds(now),
+            "limit": limit,
+            "with_archived": with_archived,
+        }
+        return await self._documents(statements.EXPIRED, wanted)
+
+    async def expired_since(self, since: datetime) -> tuple[int, int]:
+        """Return how many documents have expired since then, and how many could expire at all."""
+        wanted = {"since": rows.milliseconds(since)}
+        found = list(await self._connection.execute_fetchall(statements.EXPIRED_SINCE, wanted))
+        return int(found[0][0]), int(found[0][1])
+
+    async def to_erase(self, limit: int) -> list[DocumentRecord]:
+        """Return removed documents whose bytes may still lie in the store."""
+        return await self._documents(statements.TO_ERASE, {"limit": limit})
+
+    async def unfinished(
+        self, before: datetime, after: DocumentRecord | None, limit: int
+    ) -> list[DocumentRecord]:
+        """Return documents submitted ``before`` then that have not ended, oldest first.
+
+        ``after`` is the last one of the portion before.
+        """
+        wanted = {
+            "before": rows.milliseconds(before),
+            "after": rows.milliseconds(after.submitted_at) if after else rows.EARLIEST,
+            "after_tenant": after.tenant if after else "",
+            "after_id": after.document_id if after else "",
+            "limit": limit,
+        }
+        return await self._documents(statements.UNFINISHED, wanted)
+
+    async def among(self, names: Iterable[tuple[str, str]]) -> list[DocumentRecord]:
+        """Return those documents of these (tenant, id) that are known."""
+        wanted = {"names": msgspec.json.encode(list(names)).decode()}
+        return await self._documents(statements.DOCUMENTS_AMONG, wanted)
+
+    async def _documents(
+        self, statement: str, wanted: Mapping[str, object]
+    ) -> list[DocumentRecord]:
+        found = await self._connection.execute_fetchall(statement, wanted)
+        return [rows.document_record(row) for row in found]

@@ -1,0 +1,98 @@
+"""What can be said of a batch: documents that were submitted together.
+
+The ids of its documents begin with the batch's own id. So whoever knows a document's id can find
+the batch that submitted it, and nobody else's document can be drawn into a batch.
+"""
+
+from collections.abc import Iterator
+from datetime import datetime
+from typing import Annotated
+
+from msgspec import Meta, Struct
+
+from .documents import (
+    DEFAULT_PRIORITY,
+    DEFAULT_RETENTION_DAYS,
+    UNKNOWN_TYPE,
+    ContentType,
+    DocumentId,
+    DocumentSubmitted,
+    FileName,
+    Priority,
+    RetentionDays,
+    Sha256,
+    Source,
+    Tenant,
+)
+
+MAX_DOCUMENTS = 100
+
+BatchId = Annotated[str, Meta(pattern=r"^[a-z0-9]{20,27}\Z")]
+
+
+class BatchDocument(Struct, frozen=True, kw_only=True):
+    """One document of a batch; ``document_id`` begins with the batch's id."""
+
+    document_id: DocumentId
+    source: Source
+    file_name: FileName = "document"
+    content_type: ContentType = UNKNOWN_TYPE
+
+
+class BatchEvent(Struct, frozen=True, kw_only=True, tag_field="type"):
+    """What every event about a batch says; ``tenant`` and ``batch_id`` name it together."""
+
+    batch_id: BatchId
+    tenant: Tenant = "default"
+
+
+class BatchSubmitted(BatchEvent, frozen=True, kw_only=True, tag="batch.submitted/1"):
+    """Somebody asks for documents to be converted, all of them or none.
+
+    ``submitted_at`` and ``fingerprint`` as with a document.
+    """
+
+    documents: Annotated[tuple[BatchDocument, ...], Meta(min_length=1, max_length=MAX_DOCUMENTS)]
+    priority: Priority = DEFAULT_PRIORITY
+    retention_days: RetentionDays = DEFAULT_RETENTION_DAYS
+    submitted_at: datetime | None = None
+    fingerprint: Sha256 | None = None
+
+
+class BatchCompleted(BatchEvent, frozen=True, kw_only=True, tag="batch.completed/1"):
+    """Every document of the batch has ended; said once. The counts are those of the documents."""
+
+    total: int
+    completed: int
+    failed: int
+
+
+AnyBatchEvent = BatchSubmitted | BatchCompleted
+
+
+def document_id(batch_id: str, number: int) -> str:
+    """Return the id of the ``number``-th document (from 1) of a batch."""
+    return f"{batch_id}{number:03d}"
+
+
+def batch_of(document_id: str) -> str | None:
+    """Return the id of the batch a document of this id can belong to, or None.
+
+    Only for ids made by ``new_id`` and the function above; publishers may choose other forms.
+    """
+    return document_id[:24] if len(document_id) == 27 else None
+
+
+def submissions(batch: BatchSubmitted) -> Iterator[DocumentSubmitted]:
+    """Return what the batch says of each of its documents, in its order."""
+    for document in batch.documents:
+        yield DocumentSubmitted(
+            document_id=document.document_id,
+            tenant=batch.tenant,
+            priority=batch.priority,
+            source=document.source,
+            file_name=document.file_name,
+            content_type=document.content_type,
+            retention_days=batch.retention_days,
+            submitted_at=batch.submitted_at,
+        )

@@ -1,0 +1,6 @@
+"""Everything that can be said on the log."""
+
+from .batches import AnyBatchEvent
+from .documents import AnyDocumentEvent
+
+AnyEvent = AnyDocumentEvent | AnyBatchEvent
