@@ -28,6 +28,12 @@ LANES = (
 )
 
 
+def lane_of(priority: int) -> Lane:
+    """Return the lane that events of this priority travel in."""
+    (lane,) = (lane for lane in LANES if priority in lane.priorities)
+    return lane
+
+
 class Consumer(Struct, frozen=True, kw_only=True):
     """What an actor hears. One durable per lane, so that urgent work overtakes the rest.
 

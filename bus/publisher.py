@@ -11,6 +11,7 @@ import structlog
 
 from schemas.batches import BatchEvent
 from schemas.documents import DocumentEvent
+from schemas.upkeep import Swept
 
 from . import subjects, wire
 from .connection import Connection
@@ -90,6 +91,11 @@ class Publisher:
             LAST_SEQUENCE_OF: subjects.same_thing(event),
         }
         return await self.publish(subjects.subject(event), wire.encode(event), headers, within)
+
+    async def note(self, swept: Swept) -> None:
+        """Say what a pass of the janitor has done. Errors as ``say``."""
+        name = f"{subjects.JANITOR}.{subjects.event_name(Swept)}"
+        await self.publish(name, wire.encode(swept), {MESSAGE_ID: secrets.token_hex(16)})
 
     async def publish(
         self, subject: str, body: bytes, headers: dict[str, str], within: float = SAID_WITHIN

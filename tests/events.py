@@ -3,14 +3,19 @@
 from datetime import UTC, datetime
 
 from actors.writes import Entry
+from schemas.batches import BatchDocument, BatchSubmitted, document_id
 from schemas.documents import (
     Blob,
+    DocumentArchived,
+    DocumentCancelled,
     DocumentCompleted,
     DocumentConverted,
+    DocumentDeleted,
     DocumentFailed,
     DocumentFetched,
     DocumentSubmitted,
     Inline,
+    Removal,
     Source,
 )
 from schemas.events import AnyEvent
@@ -87,6 +92,36 @@ def completed(number: int = 1) -> DocumentCompleted:
 
 def failed(number: int = 1, *, code: str = "corrupt", reason: str = "It is.") -> DocumentFailed:
     return DocumentFailed(document_id=name(number), code=code, reason=reason, attempts=2)
+
+
+def cancelled(number: int = 1) -> DocumentCancelled:
+    return DocumentCancelled(document_id=name(number))
+
+
+def archived(number: int = 1) -> DocumentArchived:
+    return DocumentArchived(document_id=name(number), original=Blob("archive/original", 3, SHA256))
+
+
+def deleted(number: int = 1, *, cause: Removal = "requested") -> DocumentDeleted:
+    return DocumentDeleted(document_id=name(number), cause=cause)
+
+
+def batch(number: int, documents: int, *, tenant: str = "default") -> BatchSubmitted:
+    """Return a batch of so many documents, each with bytes of its own."""
+    batch_id = f"batch{number:019d}"
+    return BatchSubmitted(
+        batch_id=batch_id,
+        tenant=tenant,
+        submitted_at=SUBMITTED_AT,
+        documents=tuple(
+            BatchDocument(
+                document_id=document_id(batch_id, place),
+                source=Inline(f"document {place}".encode()),
+                file_name=f"{place}.txt",
+            )
+            for place in range(1, documents + 1)
+        ),
+    )
 
 
 def entry(sequence: int, event: AnyEvent) -> Entry:

@@ -42,6 +42,7 @@ LIBRARIES = {
 
 SHARED_BY_ACTORS = {"actor", "cancellations", "keys", "ports", "pricing"}
 SHARED_BY_ACTORS |= {"sniffing", "writer", "writes"}
+SHARED_BY_ACTORS |= {"erasing", "orphans", "redriving", "retention", "upkeep"}  # the janitor's
 """What an actor may import on its own floor. Everything else there is another actor, a stranger."""
 
 LATE_IMPORTS = {

@@ -1,7 +1,9 @@
 """What an event changes: the statements it runs, and with which parameters."""
 
 from collections import defaultdict
+from collections.abc import Iterable
 from datetime import UTC, datetime, timedelta
+from itertools import groupby
 
 import msgspec
 
@@ -28,9 +30,9 @@ from . import rows, statements
 CLOCKS_DIFFER_BY = timedelta(days=1)  # more is a mistake, or worse
 
 _ENDING = (DocumentConverted, DocumentFailed)
-_REMOVING = (DocumentCancelled, DocumentDeleted)
+_AFTER_THE_END = (DocumentArchived, DocumentCancelled, DocumentDeleted)
 
-# The order of events for one document, but for those that ``_hear`` leaves out.
+# The order of events for one document, but for those after its end, which ``_flow`` leaves out.
 _ORDER = (
     statements.BATCH_SUBMITTED,
     statements.SUBMITTED,
@@ -38,48 +40,58 @@ _ORDER = (
     statements.CONVERTED,
     statements.USED,
     statements.FAILED,
-    statements.ARCHIVED,
-    statements.REMOVED,
     statements.BATCH_COMPLETED,
 )
 
 Parameters = dict[str, object]
+Change = tuple[str, list[Parameters]]
+"""A statement, and the parameters with which it is to be run, once each."""
 
 
-def changes(entries: tuple[Entry, ...], done: int) -> dict[str, list[Parameters]]:
+def changes(entries: tuple[Entry, ...], done: int) -> list[Change]:
     """Sort what the entries change by statement, so that a group costs few statements.
 
-    ``done`` is the sequence up to which everything is known. Statements are to be run in the order
-    given. What follows a document's end, or its removal, in the same group is left out: it changes
-    nothing, as it would one by one.
+    ``done`` is the sequence up to which everything is known. The statements are to be run in the
+    order given.
+    """
+    found: list[Change] = []
+    fresh = [entry for entry in entries if entry.sequence > done]
+    for kind, run in groupby(fresh, key=_kind):
+        if kind is None:
+            found += _flow(run)
+        else:
+            # Done in its place: it may stand in the midst of the flow.
+            found.append((kind, [parameters for entry in run for _, parameters in _change(entry)]))
+    return found
+
+
+def _kind(entry: Entry) -> str | None:
+    """Return the statement of an event that does not belong to the flow."""
+    event = entry.event
+    if not isinstance(event, _AFTER_THE_END):
+        return None
+    return statements.ARCHIVED if isinstance(event, DocumentArchived) else statements.REMOVED
+
+
+def _flow(entries: Iterable[Entry]) -> list[Change]:
+    """Sort the events that carry documents forward.
+
+    What follows a document's end in the same group is left out: it changes nothing, as it would
+    one by one.
     """
     found: dict[str, list[Parameters]] = defaultdict(list)
     ended: set[tuple[str, str]] = set()
-    removed: set[tuple[str, str]] = set()
     for entry in entries:
-        if entry.sequence <= done:
-            continue
         event = entry.event
-        if isinstance(event, DocumentEvent) and not _hear(event, ended, removed):
-            continue
+        if isinstance(event, DocumentEvent):
+            name = (event.tenant, event.document_id)
+            if name in ended:
+                continue
+            if isinstance(event, _ENDING):
+                ended.add(name)
         for statement, parameters in _change(entry):
             found[statement].append(parameters)
-    return {statement: found[statement] for statement in _ORDER if statement in found}
-
-
-def _hear(event: DocumentEvent, ended: set[tuple[str, str]], removed: set[tuple[str, str]]) -> bool:
-    """Whether the event still says something after the others of its group, which it joins."""
-    name = (event.tenant, event.document_id)
-    if name in removed:
-        return False
-    if isinstance(event, _REMOVING):
-        removed.add(name)
-    elif not isinstance(event, DocumentArchived):
-        if name in ended:
-            return False
-        if isinstance(event, _ENDING):
-            ended.add(name)
-    return True
+    return [(statement, found[statement]) for statement in _ORDER if statement in found]
 
 
 def _change(entry: Entry) -> list[tuple[str, Parameters]]:

@@ -92,7 +92,7 @@ class SqliteLedger:
     async def _apply(self, write: ApplyEntries) -> tuple[DocumentCompleted, ...]:
         stored = await self.cursor(write.reader)
         done = stored.sequence if stored and stored.created == write.cursor.created else 0
-        for statement, parameters in changes(write.entries, done).items():
+        for statement, parameters in changes(write.entries, done):
             await self._connection.executemany(statement, parameters)
         if write.cursor.sequence > done:
             await self._connection.execute(

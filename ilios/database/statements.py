@@ -170,13 +170,7 @@ ORDER BY d.expires_at LIMIT :limit
 """
 )
 
-# What the janitor has let expire since a moment, and all it could let expire.
-EXPIRED_SINCE = """
-SELECT
-    (SELECT count(*) FROM documents WHERE removal = 'expired' AND removed_at > :since)
-    + (SELECT count(*) FROM documents WHERE archived_at > :since),
-    (SELECT count(*) FROM documents WHERE state IN ('completed', 'failed', 'archived'))
-"""
+CAN_EXPIRE = "SELECT count(*) FROM documents WHERE state IN ('completed', 'failed', 'archived')"
 
 TO_ERASE = (
     _DOCUMENT

@@ -33,11 +33,10 @@ class UpkeepReads:
         }
         return await self._documents(statements.EXPIRED, wanted)
 
-    async def expired_since(self, since: datetime) -> tuple[int, int]:
-        """Return how many documents have expired since then, and how many could expire at all."""
-        wanted = {"since": rows.milliseconds(since)}
-        found = list(await self._connection.execute_fetchall(statements.EXPIRED_SINCE, wanted))
-        return int(found[0][0]), int(found[0][1])
+    async def can_expire(self) -> int:
+        """Return how many documents are kept that will expire some day."""
+        found = list(await self._connection.execute_fetchall(statements.CAN_EXPIRE))
+        return int(found[0][0])
 
     async def to_erase(self, limit: int) -> list[DocumentRecord]:
         """Return removed documents whose bytes may still lie in the store."""

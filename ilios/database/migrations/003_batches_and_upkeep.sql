@@ -67,8 +67,6 @@ CREATE INDEX documents_expiring ON documents (expires_at)
     WHERE state IN ('completed', 'failed', 'archived');
 CREATE INDEX documents_to_erase ON documents (removed_at)
     WHERE removed_at IS NOT NULL AND erased_at IS NULL;
-CREATE INDEX documents_expired ON documents (removed_at) WHERE removal = 'expired';
-CREATE INDEX documents_archived ON documents (archived_at) WHERE archived_at IS NOT NULL;
 
 CREATE TABLE batches (
     tenant TEXT NOT NULL,

@@ -12,7 +12,13 @@ from actors.writes import (
     Entry,
     Forget,
 )
-from schemas.documents import AnyDocumentEvent
+from schemas.documents import (
+    AnyDocumentEvent,
+    DocumentArchived,
+    DocumentConverted,
+    DocumentDeleted,
+    DocumentFailed,
+)
 from tests import events
 from tests.ilios.database.books import history, opened
 
@@ -30,10 +36,15 @@ EVENTS = st.sampled_from(
             events.failed(number, code="b"),
             events.submitted(number, file_name="again"),
             events.submitted(number + DOCUMENTS),
+            events.cancelled(number),
+            events.archived(number),
+            events.deleted(number),
+            events.deleted(number, cause="expired"),
         )
     ]
 )
 SUBMISSIONS = tuple(events.submitted(number) for number in range(1, DOCUMENTS + 1))
+REMOVED = ("cancelled", "deleted")
 
 
 async def all_rows(groups: Sequence[Sequence[Entry]]) -> tuple[list[object], set[object]]:
@@ -47,10 +58,14 @@ async def all_rows(groups: Sequence[Sequence[Entry]]) -> tuple[list[object], set
                 assert isinstance(answer, tuple)
                 announced |= {event.document_id for event in answer}
             tables = [await books.table("documents"), await books.table("usage")]
-            states = [(row[1], row[2]) for row in tables[0]]
-            completed = {name for name, state in states if state == "completed"}
-            assert {row[1] for row in tables[1]} == completed
-            return [*tables], announced
+            columns = "id, state, pages IS NOT NULL"
+            states = await books.connection.execute_fetchall(f"SELECT {columns} FROM documents")
+            ended_well = {name for name, _, paged in states if paged}
+            assert {row[1] for row in tables[1]} == ended_well
+            assert {name for name, state, _ in states if state == "completed"} <= ended_well
+            # Of what was removed in the same breath it need not be said that it was completed.
+            removed = {name for name, state, _ in states if state in REMOVED}
+            return [*tables], announced - removed
 
 
 @settings(max_examples=40, deadline=None)
@@ -74,10 +89,25 @@ def test_any_grouping_and_repetition_gives_the_rows_of_one_by_one(data: st.DataO
 @settings(max_examples=25, deadline=None)
 @given(st.lists(EVENTS, max_size=15))
 def test_reading_the_whole_log_again_changes_nothing(said: list[AnyDocumentEvent]) -> None:
-    entries = history(*SUBMISSIONS, *said)
+    entries = history(*SUBMISSIONS, *plausible(said))
     once, _ = asyncio.run(all_rows([entries]))
     twice, _ = asyncio.run(again(entries))
     assert once == twice
+
+
+def plausible(said: list[AnyDocumentEvent]) -> list[AnyDocumentEvent]:
+    """Leave out what the janitor never says: that something expired before it had ended."""
+    ended: set[str] = set()
+    kept = []
+    for event in said:
+        match event:
+            case DocumentConverted() | DocumentFailed():
+                ended.add(event.document_id)
+            case DocumentArchived() | DocumentDeleted(cause="expired"):
+                if event.document_id not in ended:
+                    continue
+        kept.append(event)
+    return kept
 
 
 async def again(entries: list[Entry]) -> tuple[list[object], set[object]]:

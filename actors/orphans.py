@@ -1,0 +1,91 @@
+"""Finds blobs no document refers to: uploads that were broken off, attempts that came late."""
+
+from collections import defaultdict
+from datetime import datetime, timedelta
+
+import structlog
+
+from bus.log import Log
+from schemas.records import DocumentRecord
+
+from .keys import ARCHIVE, MARKDOWN, ORIGINALS, UPLOADS, Owner, owner_of
+from .ports import Blobs, StoredBlob
+from .upkeep import Upkeep
+
+PASS = 2000  # blobs looked at in one pass
+OLD = timedelta(hours=24)  # longer than any upload or conversion may take
+FEW = 20  # so many orphans may be deleted in any case
+SHARE = 4  # of more, one in so many looked at: else it is rather the database that is wrong
+PREFIXES = (ORIGINALS, MARKDOWN, UPLOADS, ARCHIVE)
+
+log = structlog.get_logger("janitor")
+
+
+class TooManyOrphans(Exception):
+    """So many blobs belong to nobody that the database is to be doubted, not they."""
+
+
+class Orphans:
+    """Walks the whole store, a portion in each pass, and begins again at its end."""
+
+    def __init__(self, log_of_events: Log, upkeep: Upkeep, blobs: Blobs) -> None:
+        self._log = log_of_events
+        self._upkeep = upkeep
+        self._blobs = blobs
+        self._prefix = 0
+        self._position: str | None = None
+
+    async def sweep(self, now: datetime) -> int:
+        """Delete the orphans of the next portion; returns how many.
+
+        :raises TooManyOrphans: nothing was deleted; an operator should look.
+        """
+        prefix = PREFIXES[self._prefix]
+        found, self._position = await self._blobs.page(prefix, self._position, PASS)
+        if self._position is None:
+            self._prefix = (self._prefix + 1) % len(PREFIXES)
+        old = [blob for blob in found if now - blob.modified_at > OLD]
+        orphans = await self._without_owner(old)
+        if len(orphans) > max(FEW, len(old) // SHARE):
+            raise TooManyOrphans(
+                f"{len(orphans)} of {len(old)} blobs under {prefix} belong to no document of this "
+                "database; none was deleted. Is it the database that belongs to this store?"
+            )
+        for key in orphans:
+            await self._blobs.delete(key)
+            log.info("orphan deleted", key=key)
+        return len(orphans)
+
+    async def _without_owner(self, blobs: list[StoredBlob]) -> list[str]:
+        by_owner: dict[Owner, list[str]] = defaultdict(list)
+        for blob in blobs:
+            if (owner := owner_of(blob.key)) is not None:  # else it is not ours to judge
+                by_owner[owner].append(blob.key)
+        names = [(owner.tenant, owner.document_id) for owner in by_owner]
+        known = {
+            Owner(document.tenant, document.document_id): document
+            for document in await self._upkeep.among(names)
+        }
+        orphans: list[str] = []
+        for owner, keys in by_owner.items():
+            document = known.get(owner)
+            if document is not None:
+                orphans += [key for key in keys if not _keeps(document, key)]
+            elif not await self._is_on_its_way(owner):
+                orphans += keys
+            else:
+                orphans += [key for key in keys if key.startswith(UPLOADS)]
+        return orphans
+
+    async def _is_on_its_way(self, owner: Owner) -> bool:
+        """Whether the log knows what the database does not know yet."""
+        return await self._log.submission(owner.tenant, owner.document_id) is not None
+
+
+def _keeps(document: DocumentRecord, key: str) -> bool:
+    """Whether a document may still need a blob. What waits for an upload has no document yet."""
+    if key.startswith(UPLOADS):
+        return False
+    if document.state in ("pending", "processing"):
+        return True
+    return key in {blob.key for blob in (document.original, document.markdown) if blob}

@@ -1,0 +1,42 @@
+"""What the janitor asks of the database, as a port, and what its parts answer."""
+
+from collections.abc import Iterable
+from datetime import datetime
+from typing import Protocol
+
+from schemas.records import DocumentRecord
+
+
+class Upkeep(Protocol):
+    """What the database knows of documents that may need something done. All of it is bounded."""
+
+    async def last_sweep(self) -> datetime | None:
+        """Return when the janitor looked last, by the wall clock of then."""
+        ...
+
+    async def expired(
+        self, now: datetime, limit: int, *, with_archived: bool
+    ) -> list[DocumentRecord]:
+        """Return documents that have ended and outlived their retention, the oldest first."""
+        ...
+
+    async def can_expire(self) -> int:
+        """Return how many documents are kept that will expire some day."""
+        ...
+
+    async def to_erase(self, limit: int) -> list[DocumentRecord]:
+        """Return removed documents whose bytes may still lie in the store."""
+        ...
+
+    async def unfinished(
+        self, before: datetime, after: DocumentRecord | None, limit: int
+    ) -> list[DocumentRecord]:
+        """Return documents submitted ``before`` then that have not ended, oldest first.
+
+        ``after`` is the last one of the portion before.
+        """
+        ...
+
+    async def among(self, names: Iterable[tuple[str, str]]) -> list[DocumentRecord]:
+        """Return those documents of these (tenant, id) that are known."""
+        ...
