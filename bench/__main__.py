@@ -1,10 +1,10 @@
-"""``python -m bench pipeline|convert|memory|corpus``: prints what it measured."""
+"""``python -m bench pipeline|convert|memory|corpus|batches|download``: prints what it measured."""
 
 import argparse
 import asyncio
 from pathlib import Path
 
-from bench import convert, corpus, memory, pipeline
+from bench import batches, convert, corpus, memory, pipeline
 
 
 def main() -> None:
@@ -21,6 +21,13 @@ def main() -> None:
     four = kinds.add_parser("corpus", help="convert every document of a directory at once")
     four.add_argument("directory", type=Path)
     four.add_argument("--markdown", type=Path, help="write the Markdown there")
+    five = kinds.add_parser("batches", help="batches against single submits, status reads")
+    five.add_argument("--batches", type=int, default=20)
+    five.add_argument("--documents", type=int, default=100)
+    five.add_argument("--kilobytes", type=int, default=10)
+    six = kinds.add_parser("download", help="memory while a batch of large Markdown is downloaded")
+    six.add_argument("--documents", type=int, default=100)
+    six.add_argument("--kilobytes", type=int, default=1024)
     options = parser.parse_args()
     if options.kind == "pipeline":
         asyncio.run(pipeline.measure(options.documents, options.clients, options.kilobytes))
@@ -28,6 +35,10 @@ def main() -> None:
         asyncio.run(convert.measure(options.rounds))
     elif options.kind == "memory":
         asyncio.run(memory.measure())
+    elif options.kind == "batches":
+        asyncio.run(batches.measure(options.batches, options.documents, options.kilobytes))
+    elif options.kind == "download":
+        asyncio.run(batches.measure_download(options.documents, options.kilobytes))
     else:
         asyncio.run(corpus.measure(options.directory, options.markdown))
 

@@ -35,15 +35,13 @@ class Client:
 
     async def post_file(self, path: str, name: str, content: bytes) -> Answer:
         """POST one file as ``multipart/form-data``."""
-        head = (
-            f'--{BOUNDARY}\r\nContent-Disposition: form-data; name="file"; filename="{name}"\r\n'
-            "Content-Type: application/pdf\r\n\r\n"
-        ).encode()
-        body = head + content + f"\r\n--{BOUNDARY}--\r\n".encode()
+        return await self.post(path, *multipart("file", [(name, content)]))
+
+    async def post(self, path: str, content_type: str, body: bytes) -> Answer:
+        """POST a body."""
         request = (
             f"POST {path} HTTP/1.1\r\nHost: {self._host}\r\n"
-            f"Content-Type: multipart/form-data; boundary={BOUNDARY}\r\n"
-            f"Content-Length: {len(body)}\r\n\r\n"
+            f"Content-Type: {content_type}\r\nContent-Length: {len(body)}\r\n\r\n"
         ).encode()
         return await self._exchange(request + body)
 
@@ -65,6 +63,19 @@ class Client:
         """Close the connection."""
         if self._writer is not None:
             self._writer.close()
+
+
+def multipart(name: str, files: list[tuple[str, bytes]]) -> tuple[str, bytes]:
+    """Return content type and body of a form whose files all stand in parts called ``name``."""
+    body = bytearray()
+    for file_name, content in files:
+        body += (
+            f'--{BOUNDARY}\r\nContent-Disposition: form-data; name="{name}"; '
+            f'filename="{file_name}"\r\nContent-Type: application/pdf\r\n\r\n'
+        ).encode()
+        body += content + b"\r\n"
+    body += f"--{BOUNDARY}--\r\n".encode()
+    return f"multipart/form-data; boundary={BOUNDARY}", bytes(body)
 
 
 def unique_pdf(kilobytes: int) -> bytes:

@@ -19,14 +19,14 @@ async def measure(documents: int, clients: int, kilobytes: int) -> None:
     with tempfile.TemporaryDirectory(prefix="ilios-bench-") as name:
         data = Path(name)
         async with server.started(data, stub=True) as running:
-            await _submit(running.url, 100, clients, kilobytes)  # warm
-            await _completed(data, 100)
+            await submit(running.url, 100, clients, kilobytes)  # warm
+            await completed(data, 100)
             idle = running.resident_mb()
             before = running.cpu_seconds()
             started = time.perf_counter()
-            latencies = await _submit(running.url, documents, clients, kilobytes)
+            latencies = await submit(running.url, documents, clients, kilobytes)
             accepted = time.perf_counter() - started
-            await _completed(data, documents + 100)
+            await completed(data, documents + 100)
             ended = time.perf_counter() - started
             used = {k: v - before.get(k, 0) for k, v in running.cpu_seconds().items()}
             peak = running.resident_mb("VmHWM")
@@ -41,7 +41,8 @@ async def measure(documents: int, clients: int, kilobytes: int) -> None:
     _print_memory("peak", peak)
 
 
-async def _submit(url: str, documents: int, clients: int, kilobytes: int) -> list[float]:
+async def submit(url: str, documents: int, clients: int, kilobytes: int) -> list[float]:
+    """Submit documents one by one and return how long each answer took, in seconds."""
     latencies: list[float] = []
     left = iter(range(documents))
 
@@ -60,7 +61,7 @@ async def _submit(url: str, documents: int, clients: int, kilobytes: int) -> lis
     return latencies
 
 
-async def _completed(data: Path, wanted: int) -> None:
+async def completed(data: Path, wanted: int) -> None:
     """Wait at the database itself, so that waiting costs the service nothing."""
     deadline = time.monotonic() + FINISHED_WITHIN
     done = billed = 0

@@ -18,6 +18,9 @@ READY_WITHIN = 30.0  # seconds
 class StubEngine:
     """Converts in no time: what is left is the pipeline."""
 
+    def __init__(self, kilobytes: int) -> None:
+        self._more = "Lorem ipsum “dolor” sit amet.\n" * (kilobytes * 1024 // 34)
+
     async def check(self) -> None:
         """Always fine."""
 
@@ -25,7 +28,8 @@ class StubEngine:
         self, document: SourceFile, progress: Callable[[int, int], None] | None = None
     ) -> Conversion:
         """Return one page that names the document's hash."""
-        return Conversion((f"# Stub\n\n{document.sha256}\n",), "stub", "stub-1", seconds=0.0)
+        page = f"# Stub\n\n{document.sha256}\n{self._more}"
+        return Conversion((page,), "stub", "stub-1", seconds=0.0)
 
 
 class Running:
@@ -74,13 +78,19 @@ def _children(pid: int) -> list[int]:
 
 
 @asynccontextmanager
-async def started(data_dir: Path, *, stub: bool) -> AsyncIterator[Running]:
-    """Run the service on a free port while the context is open."""
+async def started(
+    data_dir: Path, *, stub: bool, markdown_kilobytes: int = 0
+) -> AsyncIterator[Running]:
+    """Run the service on a free port while the context is open.
+
+    The stub adds so many kilobytes of text to what it makes of a document.
+    """
     process = await asyncio.create_subprocess_exec(
         sys.executable,
         "-m",
         "bench.server",
         "stub" if stub else "local",
+        str(markdown_kilobytes),
         env={
             "PATH": os.environ["PATH"],
             "PORT": "0",
@@ -99,15 +109,16 @@ async def started(data_dir: Path, *, stub: bool) -> AsyncIterator[Running]:
         await process.wait()
 
 
-async def _serve(kind: str) -> None:
+async def _serve(kind: str, kilobytes: int) -> None:
     configured = settings.from_environ(os.environ)
     logs.set_up(configured.log_level)
     stop = asyncio.Event()
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, stop.set)
-    async with service(configured, engine=StubEngine() if kind == "stub" else None) as running:
+    engine = StubEngine(kilobytes) if kind == "stub" else None
+    async with service(configured, engine=engine) as running:
         print(running.url, flush=True)
         await stop.wait()
 
 
 if __name__ == "__main__":
-    asyncio.run(_serve(sys.argv[1]))
+    asyncio.run(_serve(sys.argv[1], int(sys.argv[2])))
