@@ -27,11 +27,10 @@ from .orphans import Orphans, TooManyOrphans
 from .ports import Blobs
 from .redriving import Redriven, Redriving
 from .retention import ClockGuard, Expired, Retention
-from .upkeep import Upkeep
+from .upkeep import EVERY, Upkeep
 from .writer import Writer
 from .writes import MarkSweep
 
-EVERY = 60.0  # seconds between passes
 SETTLE = 0.1  # seconds from hearing of a removal until the database may show it
 TEMPORARY = timedelta(hours=1)  # age at which what an unfinished put has left is removed
 

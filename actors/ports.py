@@ -6,6 +6,7 @@ judge them: is another attempt worth it, and what does the owner of the document
 
 from collections.abc import AsyncIterable, AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Protocol
 
@@ -21,6 +22,17 @@ class BlobNotFound(Exception):
 
 class StorageFull(Exception):
     """There is no room left for the bytes; nothing of them was kept."""
+
+
+class StoredBlob(Struct, frozen=True):
+    """What a store knows of a blob without reading it.
+
+    ``modified_at`` (UTC) is when the bytes came to lie under this key, by a put or a move.
+    """
+
+    key: str
+    size: int
+    modified_at: datetime
 
 
 class Blobs(Protocol):
@@ -65,8 +77,62 @@ class Blobs(Protocol):
         """
         ...
 
+    async def size(self, key: str) -> int:
+        """Return how many bytes lie under the key, without reading them.
+
+        :raises BlobNotFound: when nothing lies under the key.
+        """
+        ...
+
+    async def examine(self, key: str) -> Blob:
+        """Read what lies under the key and return its size and SHA-256, in constant memory.
+
+        :raises BlobNotFound: when nothing lies under the key.
+        """
+        ...
+
+    async def move(self, source: str, target: str) -> None:
+        """Let the bytes lie under ``target`` and no longer under ``source``; replaces the target.
+
+        Returns after that is durable. When it is broken off they may lie under both, never under
+        neither, and it may simply be done again. When it was done but its caller did not hear of
+        it, a repetition raises BlobNotFound, and what lies under ``target`` lies there durably.
+        A reader that has begun finishes. Moving a blob to where it lies changes nothing.
+
+        :raises BlobNotFound: when nothing lies under ``source``.
+        :raises StorageFull: when the volume has no room.
+        """
+        ...
+
     async def delete(self, key: str) -> None:
         """Remove the blob; deleting what is not there is no error."""
+        ...
+
+    async def page(
+        self, prefix: str, position: str | None, limit: int
+    ) -> tuple[list[StoredBlob], str | None]:
+        """Return at most ``limit`` blobs under keys that begin with ``prefix``, and where to go on.
+
+        The first page has the position None, each further one the position the page before gave,
+        and after the last one that is None again. The order is the store's own. A position stays
+        good while blobs come and go, and after a restart; over all pages, what lies there the
+        whole time is met exactly once. A page may be short, even empty, before the last one.
+        """
+        ...
+
+    async def sweep(self, older_than: timedelta) -> int:
+        """Remove what is left of puts that nobody will finish; returns of how many.
+
+        A put that is still under way may be taken for one only by a store that cannot know, and
+        then not before it is ``older_than``.
+        """
+        ...
+
+    async def presign_put(self, key: str, *, size: int, expires_in: int) -> str | None:
+        """Return a URL to which anybody may PUT exactly ``size`` bytes for ``expires_in`` seconds.
+
+        None when the store has no door of its own: then the caller has to open one.
+        """
         ...
 
 

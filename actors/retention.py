@@ -1,7 +1,6 @@
 """Lets documents expire that have outlived their retention, but never because a clock jumped."""
 
 from datetime import datetime, timedelta
-from typing import Literal
 
 import msgspec
 import structlog
@@ -13,9 +12,7 @@ from schemas.records import DocumentRecord
 
 from .keys import archived_key
 from .ports import BlobNotFound, Blobs
-from .upkeep import Upkeep
-
-Disposal = Literal["archive", "delete"]
+from .upkeep import Disposal, Upkeep
 
 PASS = 500  # documents that may expire in one pass
 FEW = 10  # so many may in any case

@@ -2,9 +2,14 @@
 
 from collections.abc import Iterable
 from datetime import datetime
-from typing import Protocol
+from typing import Literal, Protocol
 
 from schemas.records import DocumentRecord
+
+EVERY = 60.0  # seconds between the janitor's passes
+
+Disposal = Literal["archive", "delete"]
+"""What becomes of a document that has outlived its retention."""
 
 
 class Upkeep(Protocol):

@@ -26,7 +26,7 @@ async def measure(batches: int, documents: int, kilobytes: int) -> None:
         async with server.started(data, stub=True) as running:
             await submit(running.url, 100, 16, kilobytes)  # warm
             await completed(data, 100)
-            done = 100
+            done, ids = 100, list[str]()
             for _ in range(ROUNDS):
                 done += total
                 started = time.perf_counter()

@@ -10,6 +10,7 @@ from typing import Any
 
 from msgspec import Struct, field
 
+from actors.upkeep import EVERY, Disposal
 from ilios import setting_values as values
 from ilios.engines.limits import MEMORY_BYTES, WALL_SECONDS, EngineLimits
 from ilios.setting_values import Secret
@@ -72,6 +73,8 @@ class Settings(Struct, frozen=True, kw_only=True):
     engine_memory_bytes: int = MEMORY_BYTES
     engine_within: float = WALL_SECONDS
     download_allow: tuple[str, ...] = ()
+    disposal: Disposal = "delete"
+    janitor_every: float = EVERY
     insecure: bool = False
     log_level: str = "info"
     log_format: str = "auto"
@@ -195,6 +198,20 @@ TABLE: tuple[Setting, ...] = (
         values.hosts_and_ports,
         "files.internal:8080",
         "host:port pairs documents may be fetched from although they are not public",
+    ),
+    Setting(
+        "ILIOS_RETENTION",
+        "disposal",
+        values.one_of("delete", "archive"),
+        "archive",
+        "What happens after a document's retentionDays: delete it, or archive its original",
+    ),
+    Setting(
+        "ILIOS_JANITOR_INTERVAL",
+        "janitor_every",
+        values.seconds,
+        "60",
+        "Seconds between looks for what has expired, is stuck or lies about",
     ),
     Setting(
         "ILIOS_INSECURE",

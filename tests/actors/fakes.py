@@ -4,9 +4,10 @@ import asyncio
 import hashlib
 from collections.abc import AsyncIterable, AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-from actors.ports import BlobNotFound, Conversion, SourceFile
+from actors.ports import BlobNotFound, Conversion, SourceFile, StoredBlob
 from actors.writes import (
     ApplyEntries,
     Cursor,
@@ -19,11 +20,15 @@ from schemas.documents import Blob
 
 
 class FakeBlobs:
-    """Blobs in a directory; ``fails`` holds what the next puts raise."""
+    """Blobs in memory; ``fails`` holds what the next puts raise.
+
+    ``modified`` has when each came under its key, and may be set to make one old.
+    """
 
     def __init__(self, directory: Path) -> None:
         self._directory = directory
         self.kept: dict[str, bytes] = {}
+        self.modified: dict[str, datetime] = {}
         self.fails: list[Exception] = []
 
     async def put(self, key: str, chunks: AsyncIterable[bytes]) -> Blob:
@@ -33,6 +38,7 @@ class FakeBlobs:
         if self.fails:
             raise self.fails.pop(0)
         self.kept[key] = data
+        self.modified[key] = datetime.now(UTC)
         return Blob(key, len(data), hashlib.sha256(data).hexdigest())
 
     async def ends(self, key: str, length: int) -> tuple[bytes, bytes]:
@@ -48,8 +54,39 @@ class FakeBlobs:
         path.write_bytes(self._get(key))
         yield path
 
+    async def size(self, key: str) -> int:
+        return len(self._get(key))
+
+    async def examine(self, key: str) -> Blob:
+        data = self._get(key)
+        return Blob(key, len(data), hashlib.sha256(data).hexdigest())
+
+    async def move(self, source: str, target: str) -> None:
+        data = self._get(source)
+        await self.delete(source)
+        self.kept[target] = data
+        self.modified[target] = datetime.now(UTC)
+
     async def delete(self, key: str) -> None:
         self.kept.pop(key, None)
+        self.modified.pop(key, None)
+
+    async def page(
+        self, prefix: str, position: str | None, limit: int
+    ) -> tuple[list[StoredBlob], str | None]:
+        keys = sorted(key for key in self.kept if key.startswith(prefix) and key > (position or ""))
+        now = datetime.now(UTC)  # of what a test has put into ``kept`` itself
+        found = [
+            StoredBlob(key, len(self.kept[key]), self.modified.get(key, now))
+            for key in keys[:limit]
+        ]
+        return found, keys[limit - 1] if len(keys) > limit else None
+
+    async def sweep(self, older_than: timedelta) -> int:
+        return 0  # a put is done at once or not at all
+
+    async def presign_put(self, key: str, *, size: int, expires_in: int) -> str | None:
+        return None
 
     def _get(self, key: str) -> bytes:
         try:

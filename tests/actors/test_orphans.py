@@ -1,0 +1,126 @@
+"""Blobs that belong to nobody go; whatever somebody may still need stays."""
+
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+
+from actors import orphans as module
+from actors.orphans import FEW, OLD, PREFIXES, Orphans, TooManyOrphans
+from bus.connection import Connection
+from bus.log import Log
+from bus.publisher import Publisher
+from schemas.documents import Blob
+from tests import events
+from tests.actors.fakes import FakeBlobs
+from tests.actors.upkeep import FakeUpkeep, record
+
+NOW = datetime.now(UTC)
+LONG_AGO = NOW - OLD - timedelta(minutes=1)
+
+
+class World:
+    """A store, and a database that knows some of what lies there."""
+
+    def __init__(self, connection: Connection, directory: Path) -> None:
+        self.publisher = Publisher(connection)
+        self.blobs = FakeBlobs(directory)
+        self.upkeep = FakeUpkeep()
+        self.orphans = Orphans(Log(connection), self.upkeep, self.blobs)
+
+    def put(self, kind: str, number: int, suffix: str, at: datetime = LONG_AGO) -> str:
+        key = f"{kind}/default/{events.name(number)}.{suffix}"
+        self.blobs.kept[key] = b"foo"
+        self.blobs.modified[key] = at
+        return key
+
+    async def sweep(self) -> int:
+        """Walk through the whole store once."""
+        return sum([await self.orphans.sweep(NOW) for _ in PREFIXES])
+
+
+@pytest.fixture
+def world(connection: Connection, tmp_path: Path) -> World:
+    return World(connection, tmp_path)
+
+
+async def test_an_upload_that_was_never_submitted_goes_when_it_is_old(world: World) -> None:
+    world.put("originals", 1, "a")
+    young = world.put("originals", 2, "a", NOW - OLD + timedelta(minutes=1))
+    assert await world.sweep() == 1
+    assert list(world.blobs.kept) == [young]
+
+
+async def test_what_a_document_refers_to_stays_and_stale_attempts_go(world: World) -> None:
+    original, markdown = world.put("originals", 1, "a"), world.put("markdown", 1, "a")
+    stale = [world.put("originals", 1, "b"), world.put("markdown", 1, "b")]
+    world.upkeep.documents = [
+        record(
+            state="completed",
+            original=Blob(original, 3, events.SHA256),
+            markdown=Blob(markdown, 3, events.SHA256),
+        )
+    ]
+    assert await world.sweep() == len(stale)
+    assert set(world.blobs.kept) == {original, markdown}
+
+
+async def test_of_a_document_under_way_everything_stays(world: World) -> None:
+    world.put("originals", 1, "a")
+    world.put("markdown", 1, "b")
+    world.upkeep.documents = [record(state="processing")]
+    assert await world.sweep() == 0
+
+
+async def test_what_only_the_log_knows_of_stays(world: World) -> None:
+    world.put("originals", 1, "a")
+    await world.publisher.say(events.submitted())
+    assert await world.sweep() == 0
+
+
+async def test_of_an_erased_document_late_bytes_go(world: World) -> None:
+    world.put("markdown", 1, "late")
+    world.upkeep.documents = [record(state="deleted", removed_at=LONG_AGO, erased_at=LONG_AGO)]
+    assert await world.sweep() == 1
+
+
+async def test_uploads_by_url_go_whether_completed_or_not(world: World) -> None:
+    world.put("uploads", 1, "request")
+    world.put("uploads", 2, "request")
+    world.upkeep.documents = [record(2, state="completed")]
+    assert await world.sweep() == 2
+
+
+async def test_archived_originals_stay(world: World) -> None:
+    key = world.put("archive", 1, "a")
+    world.upkeep.documents = [record(state="archived", original=Blob(key, 3, events.SHA256))]
+    assert await world.sweep() == 0
+
+
+async def test_a_store_that_belongs_to_another_database_is_left_alone(world: World) -> None:
+    for number in range(FEW + 1):
+        world.put("originals", number, "a")
+    with pytest.raises(TooManyOrphans, match="database"):
+        await world.sweep()
+    assert len(world.blobs.kept) == FEW + 1
+
+
+async def test_keys_of_another_making_are_not_judged(world: World) -> None:
+    world.blobs.kept["originals/notes.txt"] = b"mine"
+    world.blobs.modified["originals/notes.txt"] = LONG_AGO
+    assert await world.sweep() == 0
+
+
+async def test_a_store_larger_than_a_pass_is_walked_to_its_end(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "PASS", 3)
+    kept = [world.put("originals", number, "a") for number in range(1, 9)]
+    world.upkeep.documents = [
+        record(number, "completed", original=Blob(key, 3, events.SHA256))
+        for number, key in enumerate(kept, 1)
+    ]
+    world.put("originals", 8, "z")
+    found = sum([await world.orphans.sweep(NOW) for _ in range(3)])
+    assert found == 1
+    assert set(world.blobs.kept) == set(kept)

@@ -1,0 +1,135 @@
+"""To another tenant's key, what exists looks exactly like what does not."""
+
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+import pytest
+
+from schemas.ids import new_id
+from tests import documents
+from tests.journeys.running import running
+from tests.waiting import until
+
+OWNER, STRANGER = "owner-key-0123456789", "stranger-key-0123456789"
+
+# Every address that names something, and everything an HTTP client can do to it.
+ADDRESSES = (
+    "/api/documents/status/{id}",
+    "/api/documents/{id}",
+    "/api/documents/{id}?format=json",
+    "/api/documents/{id}/original",
+    "/api/documents/upload-complete/{id}",
+    "/v1/batch/status/{id}",
+    "/v1/batch/status/{id}?details=true",
+    "/v1/batch/download/{id}",
+    "/v1/batch/download/{id}?format=zip",
+)
+VERBS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")
+SECRET = "Meridian"
+
+
+class Kept:
+    """What the owner has: ids, and a session that speaks with a key of choice."""
+
+    def __init__(self, url: str) -> None:
+        self.url = url
+        self.ids: dict[str, str] = {}
+
+    async def ask(
+        self, key: str, verb: str, path: str, **more: Any
+    ) -> tuple[int, dict[str, str], bytes]:
+        """Return status, headers and body of one answer."""
+        headers = {"Authorization": f"Bearer {key}"}
+        async with (
+            aiohttp.ClientSession() as session,
+            session.request(verb, self.url + path, headers=headers, **more) as response,
+        ):
+            return response.status, dict(response.headers), await response.read()
+
+    async def ask_json(self, key: str, verb: str, path: str, **more: Any) -> Any:
+        """Return one answer's JSON; it must be a good one."""
+        headers = {"Authorization": f"Bearer {key}"}
+        async with (
+            aiohttp.ClientSession() as session,
+            session.request(verb, self.url + path, headers=headers, **more) as response,
+        ):
+            assert response.status < 300, await response.text()
+            return await response.json()
+
+
+@pytest.fixture
+async def kept(tmp_path: Path) -> AsyncIterator[Kept]:
+    """A service with two keys, and what one of them has brought in."""
+    async with running(tmp_path, API_KEY=f"{OWNER},{STRANGER}") as service:
+        kept = Kept(service.url)
+        pdf = documents.pdf(SECRET)
+        form = aiohttp.FormData()
+        form.add_field("file", pdf, filename="secret.pdf")
+        document = await kept.ask_json(OWNER, "POST", "/api/documents/submit", data=form)
+        form = aiohttp.FormData()
+        form.add_field("files", pdf, filename="one.pdf")
+        form.add_field("files", pdf, filename="two.pdf")
+        batch = await kept.ask_json(OWNER, "POST", "/v1/batch/submit", data=form)
+        asked = {"fileName": "later.pdf", "fileSize": len(pdf)}
+        upload = await kept.ask_json(OWNER, "POST", "/api/documents/upload-url", json=asked)
+        kept.ids = {
+            "document": document["id"],
+            "batch": batch["batchId"],
+            "document of the batch": batch["documents"][0]["id"],
+            "upload": upload["id"],
+        }
+
+        async def is_complete() -> bool:
+            path = f"/v1/batch/status/{batch['batchId']}"
+            return bool((await kept.ask_json(OWNER, "GET", path))["status"] == "completed")
+
+        await until(is_complete, 60)
+        yield kept
+
+
+def without_names(answer: tuple[int, dict[str, str], bytes], name: str) -> object:
+    """Return an answer without what differs between any two: its id, the request's and the time."""
+    status, headers, body = answer
+    volatile = {"Date", "X-Request-Id"}
+    request_id = headers.get("X-Request-Id", "-").encode()
+    text = body.replace(name.encode(), b"ID").replace(request_id, b"REQUEST")
+    return status, {k: v for k, v in headers.items() if k not in volatile}, text
+
+
+async def test_a_stranger_cannot_tell_what_exists_from_what_does_not(kept: Kept) -> None:
+    # A matching form for both: an id of a batch's document is longer than others.
+    unknown = {what: name[:-4] + "zzzz" for what, name in kept.ids.items()}
+    for what, name in kept.ids.items():
+        for address in ADDRESSES:
+            for verb in VERBS:
+                stranger = await kept.ask(STRANGER, verb, address.format(id=name))
+                nothing = await kept.ask(STRANGER, verb, address.format(id=unknown[what]))
+                where = f"{verb} {address} of a {what}"
+                assert without_names(stranger, name) == without_names(nothing, unknown[what]), where
+                assert stranger[0] in (204, 400, 404, 405), where
+                assert SECRET.encode() not in stranger[2], where
+                assert b"secret.pdf" not in stranger[2], where
+    # And nothing the stranger tried did any harm.
+    path = f"/api/documents/{kept.ids['document']}"
+    status, _, body = await kept.ask(OWNER, "GET", path)
+    assert (status, SECRET.encode() in body) == (200, True)
+
+
+async def test_usage_counts_only_what_the_key_itself_has_used(kept: Kept) -> None:
+    mine = await kept.ask_json(OWNER, "GET", "/api/usage/summary")
+    theirs = await kept.ask_json(STRANGER, "GET", "/api/usage/summary")
+    assert mine["totalDocuments"] >= 2
+    assert (theirs["totalDocuments"], theirs["totalCostCents"]) == (0, 0)
+    breakdown = await kept.ask_json(STRANGER, "GET", "/api/usage/breakdown")
+    assert breakdown == {"breakdown": []}
+
+
+async def test_without_a_key_nothing_is_answered_but_what_is_open(kept: Kept) -> None:
+    addresses = [address.format(id=kept.ids["document"]) for address in ADDRESSES]
+    async with aiohttp.ClientSession(kept.url) as session:
+        for verb in ("GET", "POST", "PUT", "DELETE"):
+            for path in (*addresses, "/api/usage/summary", f"/nothing/{new_id()}"):
+                async with session.request(verb, path) as response:
+                    assert response.status == 401, (verb, path)
