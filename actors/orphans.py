@@ -58,9 +58,13 @@ class Orphans:
 
     async def _without_owner(self, blobs: list[StoredBlob]) -> list[str]:
         by_owner: dict[Owner, list[str]] = defaultdict(list)
+        older: set[str] = set()
+        first = await self._upkeep.first_sweep()
         for blob in blobs:
             if (owner := owner_of(blob.key)) is not None:  # else it is not ours to judge
                 by_owner[owner].append(blob.key)
+                if first is None or blob.modified_at < first:
+                    older.add(blob.key)
         names = [(owner.tenant, owner.document_id) for owner in by_owner]
         known = {
             Owner(document.tenant, document.document_id): document
@@ -72,7 +76,8 @@ class Orphans:
             if document is not None:
                 orphans += [key for key in keys if not _keeps(document, key)]
             elif not await self._is_on_its_way(owner):
-                orphans += keys
+                # What is older than the database may be of one that was lost: it stays.
+                orphans += [key for key in keys if key not in older]
             else:
                 orphans += [key for key in keys if key.startswith(UPLOADS)]
         return orphans

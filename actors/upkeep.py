@@ -19,6 +19,10 @@ class Upkeep(Protocol):
         """Return when the janitor looked last, by the wall clock of then."""
         ...
 
+    async def first_sweep(self) -> datetime | None:
+        """Return when the janitor looked for the first time: this database is not much older."""
+        ...
+
     async def expired(
         self, now: datetime, limit: int, *, with_archived: bool
     ) -> list[DocumentRecord]:

@@ -26,6 +26,7 @@ from schemas.documents import (
 )
 
 from . import rows, statements
+from .usage_bills import Bills
 
 CLOCKS_DIFFER_BY = timedelta(days=1)  # more is a mistake, or worse
 
@@ -48,7 +49,7 @@ Change = tuple[str, list[Parameters]]
 """A statement, and the parameters with which it is to be run, once each."""
 
 
-def changes(entries: tuple[Entry, ...], done: int) -> list[Change]:
+def changes(entries: tuple[Entry, ...], done: int, bills: Bills) -> list[Change]:
     """Sort what the entries change by statement, so that a group costs few statements.
 
     ``done`` is the sequence up to which everything is known. The statements are to be run in the
@@ -58,10 +59,12 @@ def changes(entries: tuple[Entry, ...], done: int) -> list[Change]:
     fresh = [entry for entry in entries if entry.sequence > done]
     for kind, run in groupby(fresh, key=_kind):
         if kind is None:
-            found += _flow(run)
+            found += _flow(run, bills)
         else:
             # Done in its place: it may stand in the midst of the flow.
-            found.append((kind, [parameters for entry in run for _, parameters in _change(entry)]))
+            found.append(
+                (kind, [parameters for entry in run for _, parameters in _change(entry, bills)])
+            )
     return found
 
 
@@ -73,7 +76,7 @@ def _kind(entry: Entry) -> str | None:
     return statements.ARCHIVED if isinstance(event, DocumentArchived) else statements.REMOVED
 
 
-def _flow(entries: Iterable[Entry]) -> list[Change]:
+def _flow(entries: Iterable[Entry], bills: Bills) -> list[Change]:
     """Sort the events that carry documents forward.
 
     What follows a document's end in the same group is left out: it changes nothing, as it would
@@ -89,12 +92,12 @@ def _flow(entries: Iterable[Entry]) -> list[Change]:
                 continue
             if isinstance(event, _ENDING):
                 ended.add(name)
-        for statement, parameters in _change(entry):
+        for statement, parameters in _change(entry, bills):
             found[statement].append(parameters)
     return [(statement, found[statement]) for statement in _ORDER if statement in found]
 
 
-def _change(entry: Entry) -> list[tuple[str, Parameters]]:
+def _change(entry: Entry, bills: Bills) -> list[tuple[str, Parameters]]:
     event = entry.event
     common: Parameters = {"sequence": entry.sequence, "at": rows.milliseconds(entry.stored_at)}
     if isinstance(event, BatchEvent):
@@ -109,7 +112,8 @@ def _change(entry: Entry) -> list[tuple[str, Parameters]]:
             found = [(statements.FETCHED, common | fetched | msgspec.structs.asdict(blob))]
         case DocumentConverted(markdown=blob):
             figures = msgspec.structs.asdict(event) | msgspec.structs.asdict(blob)
-            found = [(statements.CONVERTED, figures | common), (statements.USED, common)]
+            used = common | bills.bill(event, entry.stored_at)
+            found = [(statements.CONVERTED, figures | common), (statements.USED, used)]
         case DocumentFailed():
             found = [(statements.FAILED, msgspec.structs.asdict(event) | common)]
         case DocumentArchived(original=original):

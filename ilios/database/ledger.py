@@ -6,6 +6,7 @@ from contextlib import suppress
 import aiosqlite
 import msgspec
 
+from actors.pricing import Pricing
 from actors.writes import (
     ApplyEntries,
     Cursor,
@@ -22,6 +23,7 @@ from schemas.documents import DocumentCompleted, DocumentConverted
 
 from . import rows, statements
 from .changes import changes
+from .usage_bills import Bills
 
 # All else SQLite may raise is about the volume, the file or the connection: a damaged database that
 # refused events one by one would turn the whole log into dead letters.
@@ -34,8 +36,9 @@ class SqliteLedger:
     Built on the one read-write connection; only the writer calls ``keep``.
     """
 
-    def __init__(self, connection: aiosqlite.Connection) -> None:
+    def __init__(self, connection: aiosqlite.Connection, pricing: Pricing | None = None) -> None:
         self._connection = connection
+        self._bills = Bills(pricing or Pricing())
 
     async def cursor(self, reader: str) -> Cursor | None:
         """Return how far ``reader`` has come, or None if it never wrote anything."""
@@ -92,7 +95,7 @@ class SqliteLedger:
     async def _apply(self, write: ApplyEntries) -> tuple[DocumentCompleted, ...]:
         stored = await self.cursor(write.reader)
         done = stored.sequence if stored and stored.created == write.cursor.created else 0
-        for statement, parameters in changes(write.entries, done):
+        for statement, parameters in changes(write.entries, done, self._bills):
             await self._connection.executemany(statement, parameters)
         if write.cursor.sequence > done:
             await self._connection.execute(

@@ -63,9 +63,12 @@ WHERE tenant = :tenant AND id = :id AND state IN ('pending', 'processing')
 # Only for the conversion that completed the document, and once whatever is applied again.
 USED = """
 INSERT INTO usage (
-    tenant, document_id, operation, engine, model, pages, input_tokens, output_tokens, created_at
+    tenant, document_id, operation, engine, model, pages, input_tokens, output_tokens, created_at,
+    unit_micros, base_micros, margin_percent, total_micros
 )
-SELECT tenant, id, operation, engine, model, pages, input_tokens, output_tokens, finished_at
+SELECT
+    tenant, id, operation, engine, model, pages, input_tokens, output_tokens, finished_at,
+    :unit_micros, :base_micros, :margin_percent, :total_micros
 FROM documents
 WHERE tenant = :tenant AND id = :id AND state = 'completed' AND finished_sequence = :sequence
 ON CONFLICT (tenant, document_id, operation) DO NOTHING
@@ -105,9 +108,10 @@ WHERE (tenant, id) IN (SELECT value ->> 0, value ->> 1 FROM json_each(:names))
     AND removed_at IS NOT NULL
 """
 
+# The first one stays, too: it tells how old this database is.
 MARK_SWEEP = """
-INSERT INTO sweeps (name, at) VALUES ('janitor', :at)
-ON CONFLICT (name) DO UPDATE SET at = excluded.at
+INSERT INTO sweeps (name, at) VALUES ('last', :at), ('first', :at)
+ON CONFLICT (name) DO UPDATE SET at = excluded.at WHERE name = 'last'
 """
 
 _DOCUMENT = """
@@ -195,7 +199,7 @@ JOIN json_each(:names) AS name
 """
 )
 
-LAST_SWEEP = "SELECT at FROM sweeps WHERE name = 'janitor'"
+SWEPT = "SELECT at FROM sweeps WHERE name = :name"
 
 # :names is a JSON array of [tenant, id].
 COMPLETED_AMONG = (

@@ -19,8 +19,11 @@ class UpkeepReads:
 
     async def last_sweep(self) -> datetime | None:
         """Return when the janitor looked last, by the wall clock of then."""
-        found = list(await self._connection.execute_fetchall(statements.LAST_SWEEP))
-        return rows.moment(found[0][0]) if found else None
+        return await self._swept("last")
+
+    async def first_sweep(self) -> datetime | None:
+        """Return when the janitor looked for the first time: this database is not much older."""
+        return await self._swept("first")
 
     async def expired(
         self, now: datetime, limit: int, *, with_archived: bool
@@ -62,6 +65,10 @@ class UpkeepReads:
         """Return those documents of these (tenant, id) that are known."""
         wanted = {"names": msgspec.json.encode(list(names)).decode()}
         return await self._documents(statements.DOCUMENTS_AMONG, wanted)
+
+    async def _swept(self, name: str) -> datetime | None:
+        found = list(await self._connection.execute_fetchall(statements.SWEPT, {"name": name}))
+        return rows.moment(found[0][0]) if found else None
 
     async def _documents(
         self, statement: str, wanted: Mapping[str, object]

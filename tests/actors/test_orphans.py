@@ -105,6 +105,15 @@ async def test_a_store_that_belongs_to_another_database_is_left_alone(world: Wor
     assert len(world.blobs.kept) == FEW + 1
 
 
+async def test_what_is_older_than_the_database_may_be_of_one_that_was_lost(world: World) -> None:
+    world.upkeep.first_at = NOW - OLD
+    world.put("originals", 1, "a")
+    stale = world.put("originals", 2, "b")
+    world.upkeep.documents = [record(2, "completed")]
+    assert await world.sweep() == 1
+    assert stale not in world.blobs.kept
+
+
 async def test_keys_of_another_making_are_not_judged(world: World) -> None:
     world.blobs.kept["originals/notes.txt"] = b"mine"
     world.blobs.modified["originals/notes.txt"] = LONG_AGO

@@ -1,7 +1,7 @@
 """What the janitor's parts are told about documents."""
 
 from collections.abc import Iterable
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 
 import msgspec
 
@@ -33,10 +33,14 @@ class FakeUpkeep:
         self.documents: list[DocumentRecord] = []
         self.now_known: list[DocumentRecord] | None = None
         self.swept_at: datetime | None = None
+        self.first_at = datetime(2020, 1, 1, tzinfo=UTC)
         self.kept = 0
 
     async def last_sweep(self) -> datetime | None:
         return self.swept_at
+
+    async def first_sweep(self) -> datetime | None:
+        return self.first_at
 
     async def expired(
         self, now: datetime, limit: int, *, with_archived: bool

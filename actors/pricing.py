@@ -1,0 +1,128 @@
+"""What a conversion costs: a dated table of prices per page, and the margin on top.
+
+All money is in whole micros, millionths of a US dollar: cents cannot say a tenth of a cent, and
+floats cannot say it exactly.
+"""
+
+from collections.abc import Iterable
+from datetime import date
+
+from msgspec import Struct
+
+MARGIN_PERCENT = 30
+LOCAL_MICROS = 1_000
+ANY = "*"
+"""Stands in a row for every model of its engine."""
+PLAIN, BATCH, ANNOTATED = "plain", "batch", "annotated"
+"""Variants: as usual; by the engine's own cheaper batches; with annotations."""
+
+
+class Row(Struct, frozen=True):
+    """From the day ``since``, until a later row for the same, a page costs ``micros``."""
+
+    engine: str
+    model: str
+    since: date
+    micros: int
+    variant: str = PLAIN
+
+
+class Price(Struct, frozen=True, kw_only=True):
+    """What one conversion costs. ``since`` dates the row it was priced by.
+
+    A price is ``assumed`` where the table does not know what was used.
+    """
+
+    unit_micros: int
+    base_micros: int
+    margin_percent: int
+    total_micros: int
+    since: date
+    assumed: bool
+
+
+_MAY_2025, _DECEMBER_2025 = date(2025, 5, 1), date(2025, 12, 1)
+_JUNE_2026, _JULY_2026 = date(2026, 6, 23), date(2026, 7, 16)
+
+
+def _rows(
+    model: str, since: date, micros: int, annotated: int, engine: str = "mistral"
+) -> tuple[Row, ...]:
+    """Return the rows of a model whose batches cost half."""
+    return (
+        Row(engine, model, since, micros),
+        Row(engine, model, since, micros // 2, BATCH),
+        Row(engine, model, since, annotated, ANNOTATED),
+    )
+
+
+# As published in August 2026. The alias moved to dearer models, so it has rows of its own. A model
+# named by year and month counts from the first of that month.
+TABLE: tuple[Row, ...] = (
+    Row("local", ANY, date.min, LOCAL_MICROS),
+    *_rows("mistral-ocr-2505", _MAY_2025, 1_000, 3_000),
+    *_rows("mistral-ocr-2512", _DECEMBER_2025, 2_000, 3_000),
+    *_rows("mistral-ocr-4-0", _JUNE_2026, 4_000, 5_000),
+    *_rows("mistral-ocr-4-1", _JULY_2026, 4_000, 5_000),
+    *_rows("mistral-ocr-4", _JULY_2026, 4_000, 5_000),
+    *_rows("mistral-ocr-latest", _MAY_2025, 1_000, 3_000),
+    *_rows("mistral-ocr-latest", _DECEMBER_2025, 2_000, 3_000),
+    *_rows("mistral-ocr-latest", _JUNE_2026, 4_000, 5_000),
+)
+
+
+class Pricing(Struct, frozen=True, kw_only=True):
+    """A table, and the margin in whole percent that is added to what it says."""
+
+    table: tuple[Row, ...] = TABLE
+    margin_percent: int = MARGIN_PERCENT
+
+    def price(self, engine: str, model: str, pages: int, on: date, variant: str = PLAIN) -> Price:
+        """Return what ``pages`` cost that were converted on a day.
+
+        What the table does not know costs as the dearest of what it does: the dearest variant of a
+        known model, the dearest model of a known engine, the dearest of all. A new model may be
+        dear, and a bill that is too high is noticed and put right; one of nothing is not.
+        """
+        row, assumed = self._row(engine, model, variant, on)
+        base = pages * row.micros
+        return Price(
+            unit_micros=row.micros,
+            base_micros=base,
+            margin_percent=self.margin_percent,
+            # Half up, to a whole micro.
+            total_micros=(base * (100 + self.margin_percent) + 50) // 100,
+            since=row.since,
+            assumed=assumed,
+        )
+
+    def _row(self, engine: str, model: str, variant: str, on: date) -> tuple[Row, bool]:
+        candidates = _in_force(self.table, on)
+        for matches in (
+            lambda row: row.engine == engine,
+            lambda row: row.model in (model, ANY),
+            lambda row: row.variant == variant,
+        ):
+            narrower = [row for row in candidates if matches(row)]
+            if not narrower:
+                return max(candidates, key=lambda row: row.micros), True
+            candidates = narrower
+        # A row that names the model goes before one for all of them.
+        return max(candidates, key=lambda row: row.model == model), False
+
+
+def pricing(*, local_micros: int = LOCAL_MICROS, margin_percent: int = MARGIN_PERCENT) -> Pricing:
+    """Return the table with a page price of one's own for the local engine, whatever the day."""
+    table = (row for row in TABLE if row.engine != "local")
+    local = Row("local", ANY, date.min, local_micros)
+    return Pricing(table=(local, *table), margin_percent=margin_percent)
+
+
+def _in_force(table: Iterable[Row], on: date) -> list[Row]:
+    """Return one row for each thing that has a price: the latest that has begun, else the first."""
+    found: dict[tuple[str, str, str], Row] = {}
+    for row in sorted(table, key=lambda row: row.since):
+        key = (row.engine, row.model, row.variant)
+        if key not in found or row.since <= on:
+            found[key] = row
+    return list(found.values())
