@@ -114,6 +114,27 @@ class ReadingFile:
             self._file = None
 
 
+class ExaminedFile(ReadingFile):
+    """A blob being hashed from front to back; ``size`` and ``sha256`` tell of what was read."""
+
+    def __init__(self, path: str) -> None:
+        super().__init__(path)
+        self.size = 0
+        self._hash = hashlib.sha256()
+
+    def examine(self, most: int, chunk: int) -> None:
+        """Hash up to ``most`` further bytes, in chunks; at its end the file is closed."""
+        end = self.size + most
+        while self.size < end and not self.closed:
+            data = self.read(chunk)
+            self._hash.update(data)
+            self.size += len(data)
+
+    @property
+    def sha256(self) -> str:
+        return self._hash.hexdigest()
+
+
 class AbandonedError(Exception):
     """The file was given up before this step began."""
 
@@ -141,6 +162,23 @@ def read_ends(path: str, length: int) -> tuple[bytes, bytes]:
         return head, head if size <= length else _read_at(file, size - length, length)
     finally:
         os.close(file)
+
+
+def rename(source: str, target: str) -> None:
+    """Rename a blob, durably; it gets the time of now.
+
+    :raises FileNotFoundError: ``source`` is not there, and that is durable, too.
+    """
+    try:
+        # Before it gets its new name: nobody may find it there and think that it is old.
+        os.utime(source)
+        os.rename(source, target)
+    finally:
+        # Also when it is not there any more: it may have been moved by somebody who was killed
+        # before he came here, and the caller will believe what he finds under the target.
+        # The target first: whatever is lost in a power cut, it is not both names.
+        fsync_directory(os.path.dirname(target))
+        fsync_directory(os.path.dirname(source))
 
 
 def _open_blob(path: str) -> int:

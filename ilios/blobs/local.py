@@ -4,39 +4,31 @@ Layout, directories 0700 and files 0600::
 
     <root>/00 ... <root>/ff    the blobs, spread by the first byte of SHA-256 of their key
     <root>/tmp/<opening>/      unfinished puts of one opening, beside the lock its owner holds
-
-A key is one or more segments of ``[a-z0-9._-]`` joined by "/"; on disk the "/" is a "+",
-which no key can hold, so two keys never share a file and no key reaches out of its shard.
 """
 
 import asyncio
 import errno
-import fcntl
-import hashlib
 import itertools
 import os
-import re
-import secrets
-import shutil
 from collections.abc import AsyncIterable, AsyncIterator, Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
+from datetime import timedelta
 from pathlib import Path
 from typing import Self, TypeVar
 
-from actors.ports import BlobNotFound, StorageFull
-from ilios.blobs.files import PendingFile, ReadingFile, fsync_directory, open_private, read_ends
+from actors.ports import BlobNotFound, StorageFull, StoredBlob
+from ilios.blobs import listing, openings
+from ilios.blobs.files import ExaminedFile, PendingFile, ReadingFile, read_ends, rename
+from ilios.blobs.layout import path_of
 from schemas.documents import Blob
 
 CHUNK_BYTES = 256 * 1024
 """A shorter stream is put in one step from memory; a longer one is written and read in these."""
 THREADS = 8
 """Syncs in flight at once: the file system commits those that wait together in one go."""
-MAX_KEY_LENGTH = 200
-
-_SEGMENT = r"[a-z0-9_-][a-z0-9._-]*"
-_KEY = re.compile(rf"{_SEGMENT}(?:/{_SEGMENT})*")
-_LOCK = "lock"
+EXAMINED_BYTES = 8 * 1024 * 1024
+"""Hashed in one step of a thread: a cancelled examination keeps its thread no longer than that."""
 
 _T = TypeVar("_T")
 
@@ -64,11 +56,11 @@ class LocalBlobs:
         threads = ThreadPoolExecutor(THREADS, thread_name_prefix="blobs")
         loop = asyncio.get_running_loop()
         try:
-            root, pending, lock = await loop.run_in_executor(threads, _prepare, root)
+            root, pending, lock = await loop.run_in_executor(threads, openings.enter, root)
             try:
                 yield cls(root, pending, threads)
             finally:
-                await loop.run_in_executor(threads, _leave, pending, lock)
+                await loop.run_in_executor(threads, openings.leave, pending, lock)
         finally:
             await asyncio.to_thread(threads.shutdown)
 
@@ -139,13 +131,11 @@ class LocalBlobs:
                     return
                 chunk = await self._find(reading.read, CHUNK_BYTES)
         finally:
-            if not reading.closed:
-                # In a thread and not awaited: a read that was cancelled may still be running there.
-                self._threads.submit(reading.close)
+            self._let_go(reading)
 
     @asynccontextmanager
     async def local_path(self, key: str) -> AsyncIterator[Path]:
-        """Lend the path of the blob itself; never write to it.
+        """Lend the path of the blob itself; never write to it. It is gone when the blob is moved.
 
         :raises BlobNotFound: on entering, when nothing lies under the key.
         """
@@ -155,6 +145,35 @@ class LocalBlobs:
             raise BlobNotFound(key)
         yield Path(path)
 
+    async def size(self, key: str) -> int:
+        """Return how many bytes lie under the key.
+
+        :raises BlobNotFound: when nothing lies under the key.
+        """
+        return await self._find(os.path.getsize, self._path(key))
+
+    async def examine(self, key: str) -> Blob:
+        """Read what lies under the key and return its size and SHA-256, in constant memory.
+
+        :raises BlobNotFound: when nothing lies under the key.
+        """
+        examined = ExaminedFile(self._path(key))
+        try:
+            while not examined.closed:
+                await self._find(examined.examine, EXAMINED_BYTES, CHUNK_BYTES)
+        finally:
+            self._let_go(examined)
+        return Blob(key=key, size=examined.size, sha256=examined.sha256)
+
+    async def move(self, source: str, target: str) -> None:
+        """Let the bytes lie under ``target`` and no longer under ``source``, in one durable step.
+
+        A move cancelled in that step may stand.
+
+        :raises BlobNotFound: when nothing lies under ``source``.
+        """
+        await self._find(rename, self._path(source), self._path(target))
+
     async def delete(self, key: str) -> None:
         """Remove the blob; deleting what is not there is no error."""
         try:
@@ -162,16 +181,42 @@ class LocalBlobs:
         except FileNotFoundError:
             return
 
-    def _path(self, key: str) -> str:
-        # fullmatch, because match with "$" lets a trailing newline through.
-        if len(key) > MAX_KEY_LENGTH or ".." in key or _KEY.fullmatch(key) is None:
-            message = f"not a blob key: {key!r}"
+    async def page(
+        self, prefix: str, position: str | None, limit: int
+    ) -> tuple[list[StoredBlob], str | None]:
+        """Return at most ``limit`` blobs whose keys begin with ``prefix``, and where to go on."""
+        if limit < 1:
+            message = f"a page has room for one blob at least, not {limit}"
             raise ValueError(message)
-        shard = hashlib.sha256(key.encode()).hexdigest()[:2]
-        return f"{self._root}/{shard}/{key.replace('/', '+')}"
+        found: list[StoredBlob] = []
+        here: listing.Position | None = listing.Position.parse(position)
+        while here is not None and len(found) < limit:
+            # A shard at a time, so that puts and reads get their turns between.
+            more, here = await self._run(listing.look, self._root, prefix, here, limit - len(found))
+            found += more
+        return found, None if here is None else str(here)
+
+    async def sweep(self, older_than: timedelta) -> int:
+        """Remove what dead openings left, if it is ``older_than``; returns how many puts.
+
+        What living ones have under way is left alone, however old.
+        """
+        return await self._run(openings.sweep, self._root, older_than.total_seconds())
+
+    async def presign_put(self, key: str, *, size: int, expires_in: int) -> str | None:  # noqa: ARG002
+        """Return None: a directory has no door to the outside."""
+        return None
+
+    def _path(self, key: str) -> str:
+        return path_of(self._root, key)
 
     def _new_pending(self) -> str:
         return f"{self._pending}/{next(self._number)}"
+
+    def _let_go(self, reading: ReadingFile) -> None:
+        if not reading.closed:
+            # In a thread and not awaited: a step that was cancelled may still be running there.
+            self._threads.submit(reading.close)
 
     async def _find(self, look: Callable[..., _T], *arguments: object) -> _T:
         try:
@@ -187,43 +232,3 @@ class LocalBlobs:
             if error.errno in (errno.ENOSPC, errno.EDQUOT):
                 raise StorageFull(os.strerror(error.errno)) from error
             raise
-
-
-def _prepare(root: Path) -> tuple[Path, Path, int]:
-    """Make the directories, take the lock of a new opening and sweep dead ones."""
-    root = root.absolute()
-    tmp = root / "tmp"
-    for directory in (root, *(root / f"{shard:02x}" for shard in range(256)), tmp):
-        directory.mkdir(mode=0o700, parents=True, exist_ok=True)
-    fsync_directory(str(root))
-    # One opening at a time: a sweep must not meet a directory whose owner has not locked it yet.
-    doorway = open_private(str(tmp / _LOCK))
-    try:
-        fcntl.flock(doorway, fcntl.LOCK_EX)
-        for opening in tmp.iterdir():
-            if opening.is_dir():
-                _sweep(opening)
-        pending = tmp / secrets.token_hex(8)
-        pending.mkdir(mode=0o700)
-        lock = open_private(str(pending / _LOCK))
-        fcntl.flock(lock, fcntl.LOCK_EX)
-    finally:
-        os.close(doorway)
-    return root, pending, lock
-
-
-def _sweep(opening: Path) -> None:
-    lock = open_private(str(opening / _LOCK))
-    try:
-        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return  # its owner lives
-    else:
-        shutil.rmtree(opening)
-    finally:
-        os.close(lock)
-
-
-def _leave(pending: Path, lock: int) -> None:
-    shutil.rmtree(pending, ignore_errors=True)
-    os.close(lock)

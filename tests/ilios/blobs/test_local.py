@@ -9,28 +9,18 @@ from pathlib import Path
 
 import pytest
 
-from actors.ports import BlobNotFound, Blobs, StorageFull
+from actors.ports import BlobNotFound, StorageFull
 from ilios.blobs.local import CHUNK_BYTES, LocalBlobs
 from schemas.documents import Blob
+from tests.ilios.blobs.walking import KEY, content
 
-KEY = "originals/default/abc123"
 SMALL = b"%PDF-1.7 small"
 LARGE = os.urandom(CHUNK_BYTES) * 3 + b"the end"
-
-
-@pytest.fixture
-async def blobs(tmp_path: Path) -> AsyncIterator[LocalBlobs]:
-    async with LocalBlobs.open(tmp_path / "blobs") as store:
-        yield store
 
 
 async def stream(data: bytes, size: int = 10_000) -> AsyncIterator[bytes]:
     for start in range(0, len(data), size):
         yield data[start : start + size]
-
-
-async def content(store: Blobs, key: str) -> bytes:
-    return b"".join([chunk async for chunk in store.read(key)])
 
 
 def left_in(root: Path) -> set[Path]:

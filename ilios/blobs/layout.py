@@ -1,0 +1,33 @@
+"""Where a blob lies below the root of the local store, and which key a file there stands for.
+
+A key is one or more segments of ``[a-z0-9._-]`` joined by "/"; on disk the "/" is a "+",
+which no key can hold, so two keys never share a file and no key reaches out of its shard.
+"""
+
+import hashlib
+import re
+
+SHARDS = tuple(f"{number:02x}" for number in range(256))
+TEMPORARY = "tmp"
+MAX_KEY_LENGTH = 200
+
+_SEGMENT = r"[a-z0-9_-][a-z0-9._-]*"
+_KEY = re.compile(rf"{_SEGMENT}(?:/{_SEGMENT})*")
+
+
+def path_of(root: str, key: str) -> str:
+    """Return where the blob of this key lies.
+
+    :raises ValueError: this is no key.
+    """
+    # fullmatch, because match with "$" lets a trailing newline through.
+    if len(key) > MAX_KEY_LENGTH or ".." in key or _KEY.fullmatch(key) is None:
+        message = f"not a blob key: {key!r}"
+        raise ValueError(message)
+    shard = hashlib.sha256(key.encode()).hexdigest()[:2]
+    return f"{root}/{shard}/{key.replace('/', '+')}"
+
+
+def key_of(name: str) -> str:
+    """Return what would be the key of a file of this name; it need not be one of ours."""
+    return name.replace("+", "/")

@@ -1,0 +1,204 @@
+"""What every store promises, whatever it is made of. A further store is a further parameter.
+
+The stand-in of the actors' tests is held to it as well: what it cannot do, no test should rely on.
+"""
+
+import asyncio
+import hashlib
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+
+from actors.ports import BlobNotFound, Blobs
+from ilios.blobs.local import EXAMINED_BYTES, LocalBlobs
+from schemas.documents import Blob
+from tests.actors.fakes import FakeBlobs
+from tests.ilios.blobs.walking import KEY, content, keys, pages
+
+OTHER = "archive/default/abc123"
+DATA = b"%PDF-1.7 " + bytes(range(256)) * 5000
+LARGE = DATA * (2 * EXAMINED_BYTES // len(DATA) + 1)
+A_BIT = timedelta(seconds=2)  # file systems and servers have clocks of their own
+
+
+@pytest.fixture(params=["local", "fake"])
+async def store(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Blobs]:
+    async with AsyncExitStack() as stack:
+        if request.param == "local":
+            yield await stack.enter_async_context(LocalBlobs.open(tmp_path / "blobs"))
+        else:
+            yield FakeBlobs(tmp_path)
+
+
+def blob(key: str, data: bytes) -> Blob:
+    return Blob(key, len(data), hashlib.sha256(data).hexdigest())
+
+
+async def stream(data: bytes) -> AsyncIterator[bytes]:
+    for start in range(0, len(data), 100_000):
+        yield data[start : start + 100_000]
+
+
+async def test_what_is_put_is_what_is_read(store: Blobs) -> None:
+    assert await store.put(KEY, stream(DATA)) == blob(KEY, DATA)
+    assert await content(store, KEY) == DATA
+    assert await store.ends(KEY, 9) == (DATA[:9], DATA[-9:])
+    async with store.local_path(KEY) as path:
+        assert path.read_bytes() == DATA
+
+
+@pytest.mark.parametrize("data", [b"", b"x", DATA, LARGE, LARGE[:EXAMINED_BYTES]])
+async def test_a_blob_is_known_by_its_size_and_its_hash(store: Blobs, data: bytes) -> None:
+    await store.put_bytes(KEY, data)
+    assert await store.size(KEY) == len(data)
+    assert await store.examine(KEY) == blob(KEY, data)
+
+
+async def test_what_is_examined_is_what_lies_there_now(store: Blobs) -> None:
+    await store.put_bytes(KEY, DATA)
+    await store.put_bytes(KEY, b"replaced")
+    assert await store.size(KEY) == 8
+    assert await store.examine(KEY) == blob(KEY, b"replaced")
+
+
+async def test_what_is_not_there_is_not_found(store: Blobs) -> None:
+    with pytest.raises(BlobNotFound):
+        await store.size(KEY)
+    with pytest.raises(BlobNotFound):
+        await store.examine(KEY)
+    with pytest.raises(BlobNotFound):
+        await store.move(KEY, OTHER)
+    with pytest.raises(BlobNotFound):
+        await store.move(KEY, KEY)
+    with pytest.raises(BlobNotFound):
+        await content(store, KEY)
+    await store.delete(KEY)
+
+
+async def test_a_moved_blob_lies_only_where_it_was_moved_to(store: Blobs) -> None:
+    await store.put_bytes(KEY, DATA)
+    await store.move(KEY, OTHER)
+    assert await store.examine(OTHER) == blob(OTHER, DATA)
+    assert await keys(store) == [OTHER]
+    with pytest.raises(BlobNotFound):
+        await store.size(KEY)
+
+
+async def test_a_move_replaces_what_lay_there(store: Blobs) -> None:
+    await store.put_bytes(OTHER, b"old")
+    await store.put_bytes(KEY, DATA)
+    await store.move(KEY, OTHER)
+    assert await content(store, OTHER) == DATA
+
+
+async def test_a_move_that_was_done_leaves_its_target_alone_when_repeated(store: Blobs) -> None:
+    await store.put_bytes(KEY, DATA)
+    await store.move(KEY, OTHER)
+    with pytest.raises(BlobNotFound):
+        await store.move(KEY, OTHER)
+    assert await content(store, OTHER) == DATA
+
+
+async def test_a_move_that_left_the_blob_under_both_keys_is_finished_by_another(
+    store: Blobs,
+) -> None:
+    await store.put_bytes(KEY, DATA)
+    await store.put_bytes(OTHER, DATA)
+    await store.move(KEY, OTHER)
+    assert await keys(store) == [OTHER]
+    assert await content(store, OTHER) == DATA
+
+
+async def test_a_blob_moved_to_where_it_lies_stays(store: Blobs) -> None:
+    await store.put_bytes(KEY, DATA)
+    await store.move(KEY, KEY)
+    assert await content(store, KEY) == DATA
+
+
+async def test_of_many_moves_of_one_blob_one_succeeds(store: Blobs) -> None:
+    await store.put_bytes(KEY, DATA)
+    targets = [f"archive/default/{number}" for number in range(10)]
+    moves = (store.move(KEY, target) for target in targets)
+    outcomes = await asyncio.gather(*moves, return_exceptions=True)
+    (moved,) = [target for target, met in zip(targets, outcomes, strict=True) if met is None]
+    assert sum(isinstance(met, BlobNotFound) for met in outcomes) == 9
+    assert await keys(store) == [moved]
+
+
+async def test_a_reader_that_has_begun_finishes_although_the_blob_is_moved(store: Blobs) -> None:
+    await store.put_bytes(KEY, DATA)
+    reading = store.read(KEY)
+    first = await anext(reading)
+    await store.move(KEY, OTHER)
+    await store.put_bytes(KEY, b"another")
+    assert first + b"".join([chunk async for chunk in reading]) == DATA
+
+
+async def test_a_listed_blob_has_its_size_and_the_time_it_came_there(store: Blobs) -> None:
+    before = datetime.now(UTC)
+    await store.put_bytes(KEY, DATA)
+    ((listed,),) = await pages(store)
+    assert (listed.key, listed.size) == (KEY, len(DATA))
+    assert before - A_BIT < listed.modified_at < datetime.now(UTC) + A_BIT
+    assert listed.modified_at.tzinfo is UTC
+
+
+async def test_only_keys_with_the_prefix_are_listed(store: Blobs) -> None:
+    for key in ("originals/a/1", "originals/b/1", "originals2/a/1", "markdown/a/1"):
+        await store.put_bytes(key, b"x")
+    assert sorted(await keys(store, "originals/")) == ["originals/a/1", "originals/b/1"]
+    assert await keys(store, "originals/a/") == ["originals/a/1"]
+    assert await keys(store, "uploads/") == []
+    assert len(await keys(store, "")) == 4
+
+
+@pytest.mark.parametrize("limit", [1, 7, 59, 60, 61])
+async def test_pages_of_any_length_hold_everything_once_and_in_the_same_order(
+    store: Blobs, limit: int
+) -> None:
+    put = [f"originals/default/{number}" for number in range(60)]
+    await asyncio.gather(*(store.put_bytes(key, b"x") for key in put))
+    found = await keys(store, "originals/", limit)
+    assert sorted(found) == sorted(put)
+    assert found == await keys(store, "originals/", 1000)
+
+
+async def test_a_position_outlives_the_blob_it_was_taken_at(store: Blobs) -> None:
+    put = [f"originals/default/{number}" for number in range(40)]
+    await asyncio.gather(*(store.put_bytes(key, b"x") for key in put))
+    found: list[str] = []
+    position: str | None = None
+    while True:
+        page, position = await store.page("originals/", position, 3)
+        found += [blob.key for blob in page]
+        for blob in page:
+            await store.delete(blob.key)
+        if position is None:
+            break
+    assert sorted(found) == sorted(put)
+    assert await keys(store) == []
+
+
+async def test_a_put_under_way_is_not_listed_and_no_sweep_takes_it(store: Blobs) -> None:
+    spilled, go_on = asyncio.Event(), asyncio.Event()
+
+    async def slow() -> AsyncIterator[bytes]:
+        yield DATA
+        spilled.set()
+        await go_on.wait()
+
+    putting = asyncio.create_task(store.put(KEY, slow()))
+    await spilled.wait()
+    assert await keys(store) == []
+    assert await store.sweep(timedelta(hours=1)) == 0
+    go_on.set()
+    assert await putting == blob(KEY, DATA)
+    assert await keys(store) == [KEY]
+
+
+async def test_a_presigned_url_is_a_url_or_nothing(store: Blobs) -> None:
+    url = await store.presign_put(KEY, size=10, expires_in=60)
+    assert url is None or url.startswith(("http://", "https://"))

@@ -1,0 +1,72 @@
+"""Whatever is done to a store, it holds what a dictionary would."""
+
+import asyncio
+import hashlib
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from actors.ports import BlobNotFound, Blobs
+from ilios.blobs.local import LocalBlobs
+from schemas.documents import Blob
+from tests.ilios.blobs.walking import content, pages
+
+KEYS = st.sampled_from([f"{room}/{name}" for room in ("originals", "archive") for name in "abc"])
+STEPS = st.one_of(
+    st.tuples(st.just("put"), KEYS, st.binary(max_size=20)),
+    st.tuples(st.just("move"), KEYS, KEYS),
+    st.tuples(st.just("delete"), KEYS, st.none()),
+)
+
+
+async def do(store: Blobs, held: dict[str, bytes], step: tuple[str, str, object]) -> None:
+    """Do one step to both; the dictionary says whether it may succeed."""
+    match step:
+        case ("put", key, bytes(data)):
+            await store.put_bytes(key, data)
+            held[key] = data
+        case ("delete", key, _):
+            await store.delete(key)
+            held.pop(key, None)
+        case ("move", source, str(target)):
+            try:
+                await store.move(source, target)
+            except BlobNotFound:
+                assert source not in held
+            else:
+                held[target] = held.pop(source)
+
+
+async def compare(store: Blobs, held: dict[str, bytes], prefix: str, limit: int) -> None:
+    expected = {key: len(data) for key, data in held.items() if key.startswith(prefix)}
+    listed = [blob for page in await pages(store, prefix, limit) for blob in page]
+    assert len(listed) == len(expected)
+    assert {blob.key: blob.size for blob in listed} == expected
+    for key, data in held.items():
+        assert await content(store, key) == data
+        assert await store.examine(key) == Blob(key, len(data), hashlib.sha256(data).hexdigest())
+
+
+@settings(max_examples=20, deadline=None)
+@given(
+    st.lists(st.lists(STEPS, max_size=12), max_size=6),
+    st.sampled_from(["", "originals/", "archive/"]),
+    st.integers(1, 4),
+)
+def test_any_history_leaves_what_a_dictionary_holds(
+    histories: list[list[tuple[str, str, object]]], prefix: str, limit: int
+) -> None:
+    async def run() -> None:
+        with TemporaryDirectory() as directory:
+            async with LocalBlobs.open(Path(directory)) as store:
+                for history in histories:
+                    held: dict[str, bytes] = {}
+                    for step in history:
+                        await do(store, held, step)
+                    await compare(store, held, prefix, limit)
+                    for key in held:
+                        await store.delete(key)
+
+    asyncio.run(run())

@@ -1,0 +1,152 @@
+"""The walk through a directory meets what is there and nothing else, whatever goes on meanwhile."""
+
+import asyncio
+import os
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from ilios.blobs import listing
+from ilios.blobs.layout import SHARDS, path_of
+from ilios.blobs.local import LocalBlobs
+from tests.ilios.blobs.walking import KEY, keys, pages
+
+MANY = 10_000
+LIMIT = 2_000
+
+
+def fill(root: Path, count: int) -> set[str]:
+    """Lay blobs into the store without the syncs of a put; returns their keys."""
+    put = {f"originals/default/{number:05}" for number in range(count)}
+    for key in put:
+        Path(path_of(str(root), key)).touch()
+    return put
+
+
+async def test_ten_thousand_blobs_are_met_once_in_pages_within_the_limit(
+    blobs: LocalBlobs, tmp_path: Path
+) -> None:
+    put = fill(tmp_path / "blobs", MANY)
+    found = await pages(blobs, "originals/", LIMIT)
+    met = [blob.key for page in found for blob in page]
+    assert len(met) == MANY
+    assert set(met) == put
+    assert [len(page) for page in found][:4] == [LIMIT] * 4
+
+
+async def test_what_is_there_the_whole_time_is_met_once_while_others_come_and_go(
+    blobs: LocalBlobs, tmp_path: Path
+) -> None:
+    stays = fill(tmp_path / "blobs", MANY)
+    turns = 0
+
+    async def come_and_go(name: int) -> None:
+        nonlocal turns
+        while True:
+            key = f"originals/default/x{name}-{turns}"
+            await blobs.put_bytes(key, b"x")
+            await blobs.move(key, f"{key}-moved")
+            await blobs.put_bytes(f"originals/default/{turns % MANY:05}", b"replaced")
+            await blobs.delete(f"{key}-moved")
+            turns += 1
+
+    others = [asyncio.create_task(come_and_go(name)) for name in range(4)]
+    met = await keys(blobs, "originals/", 100)
+    for other in others:
+        other.cancel()
+    ends = await asyncio.gather(*others, return_exceptions=True)
+    assert all(isinstance(end, asyncio.CancelledError) for end in ends), ends
+    assert turns > 20
+    assert sorted(stays.intersection(met)) == sorted(key for key in met if key in stays)
+    assert stays <= set(met)
+
+
+async def test_a_blob_that_vanishes_while_it_is_listed_is_skipped(
+    blobs: LocalBlobs, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    put = fill(tmp_path / "blobs", 20)
+    gone, lstat = sorted(put)[7], os.lstat
+
+    def late(path: str) -> os.stat_result:
+        if path == path_of(str(tmp_path / "blobs"), gone):
+            os.unlink(path)
+        return lstat(path)
+
+    monkeypatch.setattr(os, "lstat", late)
+    assert set(await keys(blobs)) == put - {gone}
+
+
+async def test_what_is_not_a_blob_of_ours_is_never_listed(
+    blobs: LocalBlobs, tmp_path: Path
+) -> None:
+    await blobs.put_bytes(KEY, b"x")
+    root = tmp_path / "blobs"
+    own = Path(path_of(str(root), KEY))
+    another_shard = root / SHARDS[(SHARDS.index(own.parent.name) + 1) % len(SHARDS)]
+    (another_shard / own.name).touch()
+    Path(path_of(str(root), "originals/a/directory")).mkdir()
+    Path(path_of(str(root), "originals/a/link")).symlink_to(root / "tmp")
+    (root / "00" / "Upper case").touch()
+    (root / "00" / ".hidden").touch()
+    assert await keys(blobs, limit=1) == [KEY]
+
+
+async def test_memory_holds_a_page_and_not_a_shard(
+    blobs: LocalBlobs, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    looked: list[str] = []
+
+    def endless(_shard: str, _prefix: str, after: str) -> Iterator[str]:
+        for number in range(100_000):
+            yield f"k{number:06}"
+
+    def known(_root: str, _shard: str, key: str) -> None:
+        looked.append(key)
+
+    monkeypatch.setattr(listing, "_keys", endless)
+    monkeypatch.setattr(listing, "_stored", known)
+    found, position = listing.look("", "", listing.Position(0), 3)
+    assert looked == ["k000000", "k000001", "k000002"]
+    assert (found, position) == ([], listing.Position(0, "k000002"))
+
+
+async def test_a_walk_is_not_done_on_the_event_loop(
+    blobs: LocalBlobs, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await blobs.put_bytes(KEY, b"x")
+    began, go_on, scandir = threading.Event(), threading.Event(), os.scandir
+
+    def slow(path: str) -> object:
+        began.set()
+        assert go_on.wait(10), "nobody else had a turn"
+        return scandir(path)
+
+    monkeypatch.setattr(os, "scandir", slow)
+    walking = asyncio.create_task(keys(blobs))
+    await asyncio.to_thread(began.wait, 10)
+    go_on.set()
+    assert await walking == [KEY]
+
+
+@pytest.mark.parametrize("position", ["", "/", "zz/", "0/", "abc/x", "../x"])
+async def test_what_is_no_position_is_refused(blobs: LocalBlobs, position: str) -> None:
+    with pytest.raises(ValueError, match="not a position"):
+        await blobs.page("", position, 10)
+
+
+@pytest.mark.parametrize("limit", [0, -1])
+async def test_a_page_without_room_is_refused(blobs: LocalBlobs, limit: int) -> None:
+    with pytest.raises(ValueError, match="room for one blob"):
+        await blobs.page("", None, limit)
+
+
+async def test_a_position_is_good_in_another_opening(blobs: LocalBlobs, tmp_path: Path) -> None:
+    put = fill(tmp_path / "blobs", 50)
+    first, position = await blobs.page("", None, 20)
+    async with LocalBlobs.open(tmp_path / "blobs") as other:
+        second, end = await other.page("", position, 100)
+    assert end is None
+    assert {blob.key for blob in (*first, *second)} == put
+    assert len(first) + len(second) == 50

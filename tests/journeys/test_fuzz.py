@@ -1,0 +1,54 @@
+"""Whatever is asked of the interface that describes itself, the answer is one it describes.
+
+``ILIOS_FUZZ_EXAMPLES`` says how many requests are made up for each operation, at most.
+"""
+
+import asyncio
+import os
+import sys
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from tests.journeys.running import running
+
+EXAMPLES = os.environ.get("ILIOS_FUZZ_EXAMPLES", "12")
+WITHIN = 600.0  # seconds
+CHECKS = (
+    "status_code_conformance,content_type_conformance,response_headers_conformance,"
+    "response_schema_conformance,unsupported_method,allow_header_conformance,use_after_free"
+)
+# Not "not_a_server_error": a failed document is answered with 500, as the contract has it, and no
+# other 500 is described. Not the two that judge what is accepted: two requests under one
+# idempotency key are valid one by one, and a form's field wins over the query's.
+
+
+@pytest.mark.timeout(WITHIN + 60)
+async def test_no_request_gets_an_answer_that_is_not_described(tmp_path: Path) -> None:
+    report = tmp_path / "report.json"
+    async with running(tmp_path / "data", ILIOS_CONVERT_TIMEOUT="5") as service:
+        process = await asyncio.create_subprocess_exec(
+            str(Path(sys.executable).parent / "schemathesis"),
+            "run",
+            f"{service.url}/openapi.json",
+            *("--checks", CHECKS),
+            *("--max-examples", EXAMPLES),
+            *("--phases", "examples,coverage,fuzzing,stateful"),
+            *("--seed", "1337"),
+            *("--request-timeout", "30"),
+            *("--report", "json", "--report-json-path", str(report)),
+            "--continue-on-failure",
+            "--no-color",
+            cwd=tmp_path,
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.STDOUT,
+        )
+        async with asyncio.timeout(WITHIN):
+            output, _ = await process.communicate()
+        assert not service.has_ended
+    said = output.decode(errors="replace")
+    assert process.returncode == 0, said[-20_000:]
+    told = msgspec.json.decode(report.read_bytes())
+    assert told["test_cases"]["generated"] > 300, said[-3000:]
+    assert told["operations"]["tested"] == told["operations"]["total"]
