@@ -82,7 +82,8 @@ class Aggregator:
                     group = heard.result()
                     heard = asyncio.ensure_future(reading.group(GROUP))
                     await self._settle(group)
-                elif time.monotonic() - self._rebuilt_at >= REBUILD_EVERY:
+                # Also under a load that never lets up.
+                if time.monotonic() - self._rebuilt_at >= REBUILD_EVERY:
                     await self._rebuild()
         finally:
             heard.cancel()
@@ -156,6 +157,7 @@ class Aggregator:
         batch = self._batch_of.pop(document, None)
         if batch is not None:
             self._unfinished[batch].discard(document[1])
+            self._look_after = FIRST_LOOK
 
     async def _finish(self) -> None:
         """Say of batches whose documents have ended that they have, once the database agrees.

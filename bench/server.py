@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import secrets
 import signal
 import sys
 from collections.abc import AsyncIterator, Callable
@@ -19,7 +20,7 @@ class StubEngine:
     """Converts in no time: what is left is the pipeline."""
 
     def __init__(self, kilobytes: int) -> None:
-        self._more = "Lorem ipsum “dolor” sit amet.\n" * (kilobytes * 1024 // 34)
+        self._more = secrets.token_hex(kilobytes * 512)
 
     async def check(self) -> None:
         """Always fine."""

@@ -26,7 +26,9 @@ def set_up(level: str = "info", form: str = "auto") -> None:
     console = form == "console" or (form == "auto" and sys.stderr.isatty())
     renderers: list[structlog.typing.Processor]
     if console:
-        renderers = [structlog.dev.ConsoleRenderer(pad_event_to=28)]
+        # Plain: where rich happens to be installed, its tracebacks take a tenth of a second each.
+        plain = structlog.dev.plain_traceback
+        renderers = [structlog.dev.ConsoleRenderer(pad_event_to=28, exception_formatter=plain)]
     else:
         renderers = [
             structlog.processors.dict_tracebacks,

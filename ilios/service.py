@@ -9,34 +9,42 @@ from pathlib import Path
 
 from msgspec import Struct
 
+from actors.aggregator import NAME as AGGREGATOR
 from actors.aggregator import Aggregator
 from actors.cancellations import Cancellations
 from actors.fetcher import Fetcher
+from actors.janitor import Janitor
 from actors.ocr import Ocr
+from actors.orphans import Orphans
+from actors.persister import NAME as PERSISTER
 from actors.persister import Persister
-from actors.ports import Engine
+from actors.ports import Blobs, Engine
+from actors.redriving import Readers, Redriving
+from actors.retention import Retention
 from actors.writer import Writer
 from bus import streams
 from bus.connection import Connection, connect
 from bus.log import Log
 from bus.outcomes import Outcomes
+from bus.progress import Progress
 from bus.publisher import Publisher
 from ilios.blobs.local import LocalBlobs
 from ilios.database.batch_reads import BatchReads
 from ilios.database.connection import lock_file, open_reader, open_writer
 from ilios.database.ledger import SqliteLedger
 from ilios.database.reads import Reads
+from ilios.database.upkeep_reads import UpkeepReads
+from ilios.database.usage_reads import UsageReads
 from ilios.downloads import HttpDownloads
 from ilios.edge.app import serve_edge
 from ilios.edge.keys import Edge, Limits
+from ilios.edge.signing import Signer
 from ilios.engines.local import LocalEngine
 from ilios.health import Health
 from ilios.locks import held
 from ilios.nats_server import embedded
 from ilios.settings import Settings
 from ilios.supervision import Supervisor
-
-AHEAD = 2  # documents an engine slot may have waiting beside it, so that none idles
 
 
 class CannotListen(Exception):
@@ -58,7 +66,8 @@ async def service(settings: Settings, engine: Engine | None = None) -> AsyncIter
     """Run the whole service while the context is open; ``engine`` replaces the local one.
 
     :raises AlreadyInUse, BusDidNotStart, BusUnavailable, ReaderTaken, DatabaseDamaged,
-        NewerDatabase, EngineCrashed, CannotListen: it cannot start, and the message says why.
+        NewerDatabase, SecretsDamaged, EngineCrashed, CannotListen: it cannot start, and the
+        message says why.
     """
     async with AsyncExitStack() as stack:
         enter = stack.enter_async_context
@@ -69,10 +78,11 @@ async def service(settings: Settings, engine: Engine | None = None) -> AsyncIter
 
         connection, bus, operator_url_file = await _bus(settings, stack)
         writer_connection = await enter(open_writer(database_path))
-        ledger = SqliteLedger(writer_connection)
+        ledger = SqliteLedger(writer_connection, settings.pricing)
         reading = await enter(open_reader(database_path))
         reads, batches = Reads(reading), BatchReads(reading)
         blobs = await enter(LocalBlobs.open(data_dir / "blobs"))
+        signer = Signer.load(data_dir / "upload-url.secret")
         downloads = HttpDownloads(
             max_bytes=settings.max_file_bytes, allow=frozenset(settings.download_allow)
         )
@@ -84,9 +94,7 @@ async def service(settings: Settings, engine: Engine | None = None) -> AsyncIter
         persister = Persister(connection, writer, ledger)
         aggregator = Aggregator(connection, batches)
         cancellations = Cancellations(connection)
-        ocr = Ocr(
-            connection, blobs, engine, cancellations, at_once=settings.engine_processes + AHEAD
-        )
+        ocr = Ocr(connection, blobs, engine, cancellations, at_once=settings.documents_in_hand)
         fetcher = Fetcher(connection, blobs, downloads, cancellations)
         if settings.nats_url is not None:
             await persister.refuse_company()
@@ -96,14 +104,21 @@ async def service(settings: Settings, engine: Engine | None = None) -> AsyncIter
         await enter(supervisor.running("cancellations", cancellations.run))
         await enter(supervisor.running("ocr", ocr.run))
         await enter(supervisor.running("fetcher", fetcher.run))
+        janitor = _janitor(settings, connection, writer, UpkeepReads(reading), blobs)
+        await enter(supervisor.running("janitor", janitor.run))
 
         edge = Edge(
             publisher=Publisher(connection),
             log=Log(connection),
             outcomes=Outcomes(connection),
             reads=reads,
+            batches=batches,
+            # On a connection of its own: adding up years must not hold up who asks for a status.
+            usage=UsageReads(await enter(open_reader(database_path))),
             blobs=blobs,
             health=Health(connection, writer, reads, engine, supervisor, data_dir),
+            signer=signer,
+            public_url=settings.public_url,
             api_keys=tuple(key.reveal() for key in settings.api_keys),
             limits=Limits(
                 max_file_bytes=settings.max_file_bytes, convert_within=settings.convert_within
@@ -117,6 +132,24 @@ async def service(settings: Settings, engine: Engine | None = None) -> AsyncIter
             f"local, {settings.engine_processes} processes",
             operator_url_file,
         )
+
+
+def _janitor(
+    settings: Settings, connection: Connection, writer: Writer, upkeep: UpkeepReads, blobs: Blobs
+) -> Janitor:
+    """Put the janitor together: it is the only actor made of parts."""
+    publisher, log = Publisher(connection), Log(connection)
+    readers = Readers(Fetcher.consumer, Ocr.consumer, PERSISTER, AGGREGATOR)
+    return Janitor(
+        connection,
+        writer,
+        upkeep,
+        blobs,
+        retention=Retention(publisher, upkeep, blobs, settings.disposal),
+        redriving=Redriving(publisher, log, Progress(connection), upkeep, readers),
+        orphans=Orphans(log, upkeep, blobs),
+        every=settings.janitor_every,
+    )
 
 
 async def _open_edge(edge: Edge, settings: Settings, stack: AsyncExitStack) -> str:

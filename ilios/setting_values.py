@@ -79,6 +79,17 @@ def yes_no(text: str) -> bool:
     raise ValueError("must be true or false")
 
 
+def only_true(why: str) -> Callable[[str], bool]:
+    """Return the reader of a truth that cannot be otherwise, and ``why`` it cannot."""
+
+    def parse(text: str) -> bool:
+        if not yes_no(text):
+            raise ValueError(f"must be true: {why}")
+        return True
+
+    return parse
+
+
 def secret_list(text: str) -> tuple[Secret, ...]:
     """Read keys, separated by commas."""
     found = tuple(Secret(part) for part in _parts(text))
@@ -92,6 +103,22 @@ def host(text: str) -> str:
     if not text or any(c.isspace() or c == "/" for c in text):
         raise ValueError("must be a host name or an address")
     return text
+
+
+def origin(text: str) -> str:
+    """Read where clients find the HTTP edge: a URL that names a host and nothing on it."""
+    complaint = "must be an http or https URL with a host, and without user, path or query"
+    try:
+        url = urlsplit(text)
+        port = url.port
+    except ValueError:
+        raise ValueError(complaint) from None
+    if url.scheme not in ("http", "https") or not url.hostname or port == 0 or "@" in url.netloc:
+        raise ValueError(complaint)
+    plain = text.isascii() and text.isprintable() and not set(text) & set(' "<>\\^`{|}?#,')
+    if not plain or url.path not in ("", "/"):
+        raise ValueError(complaint)
+    return f"{url.scheme}://{url.netloc}"
 
 
 def hosts_and_ports(text: str) -> tuple[str, ...]:

@@ -4,7 +4,7 @@ A member that is null or not yet known is left out, unless its description says 
 """
 
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, Literal
 
 from msgspec import Struct, field
 
@@ -57,7 +57,11 @@ class StatusMetadata(Struct, frozen=True, kw_only=True, rename="camel", omit_def
 
 
 class DocumentStatus(Struct, frozen=True, kw_only=True, rename="camel", omit_defaults=True):
-    """How far a document is. ``error`` and ``code`` say why it failed."""
+    """How far a document is. ``error`` and ``code`` say why it failed or was cancelled.
+
+    ``archived_at`` and ``deleted_at`` are there once it has outlived its retention, and once it is
+    no longer kept.
+    """
 
     id: str
     status: DocumentState
@@ -65,6 +69,8 @@ class DocumentStatus(Struct, frozen=True, kw_only=True, rename="camel", omit_def
     file_size: int | None = None
     created_at: str | None = None
     processed_at: str | None = None
+    archived_at: str | None = None
+    deleted_at: str | None = None
     metadata: StatusMetadata | None = None
     download_url: str | None = None
     error: str | None = None
@@ -88,6 +94,20 @@ class FailedDocument(Struct, frozen=True, kw_only=True, rename="camel"):
     code: str
     retryable: bool
     status: DocumentState = "failed"
+
+
+class DeletionReceipt(Struct, frozen=True, kw_only=True, rename="camel"):
+    """The document is no longer kept. Size in bytes and SHA-256 are those of the original.
+
+    Both are null where the original was never received; ``deleted_at`` is while it is being done.
+    """
+
+    id: str
+    status: Literal["deleted", "cancelled"]
+    file_name: str
+    file_size: int | None
+    sha256: str | None
+    deleted_at: str | None
 
 
 class DocumentMetadata(Struct, frozen=True, kw_only=True, rename="camel"):

@@ -4,10 +4,20 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
+import structlog
 
 from bus import streams
 from bus.connection import Connection, connect
 from ilios.nats_server import NatsServer, embedded
+
+# What a test logs is shown when it fails; rendering it must not take the time deadlines are made of.
+structlog.configure(
+    processors=[
+        structlog.contextvars.merge_contextvars,
+        structlog.processors.add_log_level,
+        structlog.dev.ConsoleRenderer(exception_formatter=structlog.dev.plain_traceback),
+    ]
+)
 
 
 @pytest.fixture

@@ -3,33 +3,55 @@
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
+from datetime import UTC, datetime
 
+from bus.errors import AlreadySaid
+from bus.log import BatchSubmission
+from schemas.batches import AnyBatchEvent, BatchSubmitted
 from schemas.documents import (
     AnyDocumentEvent,
+    DocumentCancelled,
     DocumentCompleted,
     DocumentFailed,
     DocumentSubmitted,
 )
-from schemas.records import DocumentRecord
+from schemas.records import BatchRecord, DocumentRecord
+from schemas.usage import OperationUsage, UsageTotal
 
 Listener = Callable[[DocumentSubmitted], Awaitable[None]]
 
 
 class FakePublisher:
-    """Keeps what was said; ``fails`` is raised instead, ``heard`` is called with submissions."""
+    """Keeps what was said; ``fails`` is raised instead, ``heard`` is called with submissions.
 
-    def __init__(self) -> None:
-        self.said: list[AnyDocumentEvent] = []
+    With ``lost`` it is raised although the log has it by then.
+    """
+
+    def __init__(self, log: "FakeLog | None" = None) -> None:
+        self.said: list[AnyDocumentEvent | AnyBatchEvent] = []
         self.fails: Exception | None = None
+        self.lost: Exception | None = None
         self.heard: Listener | None = None
+        self._log = log or FakeLog()
 
-    async def say(self, event: AnyDocumentEvent) -> int:
+    async def say(self, event: AnyDocumentEvent | AnyBatchEvent) -> int:
         if self.fails is not None:
             raise self.fails
         self.said.append(event)
+        if isinstance(event, DocumentSubmitted | BatchSubmitted):
+            self._log.add(event)
+        if self.lost is not None:
+            raise self.lost
         if self.heard is not None and isinstance(event, DocumentSubmitted):
             await self.heard(event)
         return len(self.said)
+
+    async def say_first(self, event: AnyDocumentEvent | AnyBatchEvent) -> int:
+        if isinstance(event, DocumentSubmitted | BatchSubmitted) and self._log.has(event):
+            raise AlreadySaid
+        if event in self.said:
+            raise AlreadySaid
+        return await self.say(event)
 
     @property
     def submitted(self) -> DocumentSubmitted:
@@ -44,6 +66,7 @@ class FakeLog:
 
     def __init__(self) -> None:
         self.submissions: dict[tuple[str, str], DocumentSubmitted] = {}
+        self.batches: dict[tuple[str, str], BatchSubmission] = {}
         self.fails: Exception | None = None
 
     async def submission(self, tenant: str, document_id: str) -> DocumentSubmitted | None:
@@ -51,16 +74,38 @@ class FakeLog:
             raise self.fails
         return self.submissions.get((tenant, document_id))
 
+    async def batch(self, tenant: str, batch_id: str) -> BatchSubmission | None:
+        if self.fails is not None:
+            raise self.fails
+        return self.batches.get((tenant, batch_id))
+
+    def add(self, event: DocumentSubmitted | BatchSubmitted) -> None:
+        if isinstance(event, BatchSubmitted):
+            lies = BatchSubmission(len(self.batches) + 1, datetime.now(UTC), event)
+            self.batches.setdefault((event.tenant, event.batch_id), lies)
+        else:
+            self.submissions.setdefault((event.tenant, event.document_id), event)
+
+    def has(self, event: DocumentSubmitted | BatchSubmitted) -> bool:
+        if isinstance(event, BatchSubmitted):
+            return (event.tenant, event.batch_id) in self.batches
+        return (event.tenant, event.document_id) in self.submissions
+
+    def forget(self) -> None:
+        """Be as the log is after its days of history."""
+        self.submissions.clear()
+        self.batches.clear()
+
 
 class FakeOutcome:
     """Ends when ``end`` is called."""
 
     def __init__(self) -> None:
-        self.ended: asyncio.Future[DocumentCompleted | DocumentFailed] = (
+        self.ended: asyncio.Future[DocumentCompleted | DocumentFailed | DocumentCancelled] = (
             asyncio.get_running_loop().create_future()
         )
 
-    async def wait(self) -> DocumentCompleted | DocumentFailed:
+    async def wait(self) -> DocumentCompleted | DocumentFailed | DocumentCancelled:
         return await asyncio.shield(self.ended)
 
 
@@ -82,7 +127,7 @@ class FakeOutcomes:
         finally:
             self.left.set()
 
-    def end(self, event: DocumentCompleted | DocumentFailed) -> None:
+    def end(self, event: DocumentCompleted | DocumentFailed | DocumentCancelled) -> None:
         self.watched[event.tenant, event.document_id].ended.set_result(event)
 
 
@@ -102,3 +147,46 @@ class FakeReads:
 
     def add(self, record: DocumentRecord) -> None:
         self.records[record.tenant, record.document_id] = record
+
+
+class FakeBatches:
+    """Knows the batches it was given; their documents are those ``reads`` knows."""
+
+    def __init__(self, reads: FakeReads) -> None:
+        self._reads = reads
+        self.records: dict[tuple[str, str], BatchRecord] = {}
+
+    async def batch(self, tenant: str, batch_id: str) -> BatchRecord | None:
+        return self.records.get((tenant, batch_id))
+
+    async def documents(self, tenant: str, batch_id: str) -> list[DocumentRecord]:
+        found = (
+            record
+            for record in self._reads.records.values()
+            if (record.tenant, record.batch_id) == (tenant, batch_id)
+        )
+        return sorted(found, key=lambda record: record.document_id)
+
+    def add(self, record: BatchRecord) -> None:
+        self.records[record.tenant, record.batch_id] = record
+
+
+class FakeUsage:
+    """Knows of no usage, and keeps the ranges it was asked for."""
+
+    def __init__(self) -> None:
+        self.asked: list[tuple[datetime | None, datetime | None]] = []
+
+    async def total(
+        self, _tenant: str, within: tuple[datetime | None, datetime | None]
+    ) -> UsageTotal:
+        self.asked.append(within)
+        return UsageTotal(
+            documents=0, operations=0, pages=0, input_tokens=0, output_tokens=0, total_micros=0
+        )
+
+    async def by_operation(
+        self, _tenant: str, within: tuple[datetime | None, datetime | None]
+    ) -> list[OperationUsage]:
+        self.asked.append(within)
+        return []

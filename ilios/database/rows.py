@@ -13,6 +13,8 @@ _FIRST = (datetime.min.replace(tzinfo=UTC) - _EPOCH) // _MILLISECOND
 EARLIEST = _FIRST
 """Milliseconds no time comes before."""
 _LAST = (datetime.max.replace(tzinfo=UTC) - _EPOCH) // _MILLISECOND
+LATEST = _LAST
+"""Milliseconds no time comes after."""
 
 
 def milliseconds(moment: datetime) -> int:

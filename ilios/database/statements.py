@@ -18,16 +18,20 @@ ON CONFLICT (reader) DO UPDATE SET
 
 FORGET_CURSOR = "DELETE FROM cursors WHERE reader = :reader"
 
-# The first submission under an id counts; a second one changes nothing.
+# The first submission under an id counts; a second one changes nothing. What comes with a batch
+# counts if the batch does: a second one under its id must not add documents to the first.
 SUBMITTED = """
 INSERT INTO documents (
     tenant, id, state, file_name, content_type, file_size, priority, retention_days, operation,
     submitted_at, submitted_sequence, expires_at, batch_id, fingerprint, original_key,
     original_sha256
-) VALUES (
+) SELECT
     :tenant, :id, 'pending', :file_name, :content_type, :file_size, :priority, :retention_days,
     :operation, :submitted_at, :sequence, :submitted_at + :retention_days * 86400000, :batch_id,
     :fingerprint, :key, :sha256
+WHERE :batch_id IS NULL OR EXISTS (
+    SELECT 1 FROM batches
+    WHERE tenant = :tenant AND id = :batch_id AND submitted_sequence = :sequence
 ) ON CONFLICT (tenant, id) DO NOTHING
 """
 

@@ -21,9 +21,9 @@ class UsageReads:
     async def total(self, tenant: str, within: Range = (None, None)) -> UsageTotal:
         """Return all usage of a tenant whose conversions ended in that time."""
         wanted = _parameters(tenant, within)
-        ((documents, operations, pages, tokens_in, tokens_out, micros),) = (
-            await self._connection.execute_fetchall(usage_statements.TOTAL, wanted)
-        )
+        (
+            (documents, operations, pages, tokens_in, tokens_out, micros),
+        ) = await self._connection.execute_fetchall(usage_statements.TOTAL, wanted)
         return UsageTotal(
             documents=documents,
             operations=operations,
@@ -33,9 +33,7 @@ class UsageReads:
             total_micros=micros,
         )
 
-    async def by_operation(
-        self, tenant: str, within: Range = (None, None)
-    ) -> list[OperationUsage]:
+    async def by_operation(self, tenant: str, within: Range = (None, None)) -> list[OperationUsage]:
         """Return the same by operation, in the order of their names, without those unused."""
         found = await self._connection.execute_fetchall(
             usage_statements.BY_OPERATION, _parameters(tenant, within)

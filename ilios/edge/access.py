@@ -11,7 +11,7 @@ from ilios.edge.keys import REQUEST_ID
 
 _EXPOSED = (
     "X-Document-Id, X-Processing-Time-Ms, X-Extracted-Pages, X-Request-Id, Location, ETag, "
-    "Content-Range, Content-Disposition, Retry-After, Accept-Ranges"
+    "Content-Range, Content-Disposition, Retry-After, Accept-Ranges, Idempotent-Replayed"
 )
 _PREFLIGHT = {
     "Access-Control-Allow-Methods": "GET, HEAD, POST, PUT, DELETE, OPTIONS",

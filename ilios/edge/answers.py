@@ -1,8 +1,11 @@
 """Replies made of what is known about a document."""
 
+from datetime import datetime
+
 import msgspec
 from aiohttp import web
 
+from ilios.edge.errors import Refused
 from ilios.edge.names import disposition
 from schemas.records import DocumentRecord
 from schemas.replies import (
@@ -17,6 +20,8 @@ from schemas.replies import (
 )
 
 ASK_AGAIN_AFTER = "1"  # seconds
+REMOVED = frozenset({"cancelled", "deleted"})
+"""States of documents of which nothing is kept but the receipt."""
 
 _encode = msgspec.json.Encoder().encode
 
@@ -41,6 +46,29 @@ def download_url(document_id: str) -> str:
 def see_status(document_id: str) -> dict[str, str]:
     """Return the headers that send a client to ask for the status."""
     return {"Location": status_url(document_id), "Retry-After": ASK_AGAIN_AFTER}
+
+
+def has_failed(document: DocumentRecord) -> bool:
+    """Whether it ended without Markdown, also if that was so long ago that it is archived."""
+    return document.state == "failed" or (document.state == "archived" and not document.markdown)
+
+
+def gone(document: DocumentRecord) -> Refused:
+    """Return the 410 of a removed document; the time is missing while only the log knows it."""
+    if document.removal == "expired":
+        code, what = "document_expired", "has outlived its retention and was deleted"
+    else:
+        code, what = f"document_{document.state}", f"was {document.state}"
+    if document.removed_at is None:
+        return Refused(410, code, f"The document {what}", document_id=document.document_id)
+    when = instant(document.removed_at)
+    return Refused(
+        410,
+        code,
+        f"The document {what} at {when}",
+        details={"deletedAt": when},
+        document_id=document.document_id,
+    )
 
 
 def unfinished(document: DocumentRecord) -> web.Response:
@@ -68,13 +96,16 @@ def status(document: DocumentRecord) -> web.Response:
     """Return how far a document is."""
     body = DocumentStatus(
         id=document.document_id,
-        status=document.state,
+        status="failed" if has_failed(document) else document.state,
         file_name=document.file_name,
         file_size=document.file_size,
         created_at=instant(document.submitted_at),
-        processed_at=instant(document.finished_at) if document.finished_at else None,
+        # What was cancelled has ended, but was never processed.
+        processed_at=None if document.state == "cancelled" else _instant(document.finished_at),
+        archived_at=_instant(document.archived_at),
+        deleted_at=_instant(document.removed_at),
     )
-    if document.state == "completed":
+    if document.state in ("completed", "archived") and not has_failed(document):
         metadata = StatusMetadata(
             pages=document.pages,
             processing_time_ms=_milliseconds(document),
@@ -83,7 +114,7 @@ def status(document: DocumentRecord) -> web.Response:
         body = msgspec.structs.replace(
             body, metadata=metadata, download_url=download_url(document.document_id)
         )
-    elif document.state == "failed":
+    elif document.code is not None:
         body = msgspec.structs.replace(
             body, error=document.reason, code=document.code, retryable=document.retryable
         )
@@ -117,7 +148,7 @@ def content(document: DocumentRecord) -> DocumentContent:
         download_url=download_url(document.document_id),
         file_name=document.file_name,
         created_at=instant(document.submitted_at),
-        processed_at=instant(document.finished_at) if document.finished_at else None,
+        processed_at=_instant(document.finished_at),
     )
 
 
@@ -138,6 +169,10 @@ def markdown_headers(document: DocumentRecord) -> dict[str, str]:
         "Content-Type": "text/markdown; charset=utf-8",
         "Content-Disposition": disposition("inline", f"{document.file_name}.md"),
     }
+
+
+def _instant(time: datetime | None) -> str | None:
+    return None if time is None else instant(time)
 
 
 def _milliseconds(document: DocumentRecord) -> int:

@@ -10,13 +10,20 @@ from aiohttp import web
 from ilios.edge import (
     access,
     auth,
+    batch_downloads,
+    batches,
     connections,
     convert,
+    deletion,
     documents,
     errors,
     health,
+    idempotency,
     pages,
+    signed_urls,
+    upload_urls,
     uploads,
+    usage,
 )
 from ilios.edge.keys import CLOSING, EDGE, Edge
 
@@ -44,21 +51,40 @@ def make_app(edge: Edge) -> web.Application:
     )
     app[EDGE] = edge
     app[CLOSING] = asyncio.Event()
+    app[upload_urls.TURNS] = upload_urls.Turns()
     app.on_shutdown.append(_say_closing)
     app.on_response_prepare.append(access.finish_headers)
+    app.on_response_prepare.append(idempotency.mark_replayed)
     router = app.router
     router.add_get("/", pages.index)
+    router.add_get("/docs", pages.docs)
+    router.add_get(pages.FILES, pages.file)
+    router.add_get("/openapi.json", pages.description)
     router.add_get("/health", health.health)
     router.add_get("/livez", health.live)
     router.add_get("/readyz", health.ready)
     for path, handler in (
         ("/v1/convert", convert.convert),
+        ("/v1/batch/submit", batches.submit),
         ("/api/documents/submit", documents.submit),
+        ("/api/documents/upload-url", upload_urls.reserve),
     ):
-        router.add_post(path, handler, expect_handler=uploads.expect_later)
+        posting = router.add_resource(path)
+        posting.add_route("POST", handler, expect_handler=uploads.expect_later)
+        # Or other methods would go on to the address below that takes any word for an id.
+        posting.add_route("*", errors.only_post)
+    router.add_get("/api/usage/summary", usage.summary)
+    router.add_get("/api/usage/breakdown", usage.breakdown)
+    router.add_get("/v1/batch/status/{id}", batches.status)
+    router.add_get("/v1/batch/download/{id}", batch_downloads.download)
     router.add_get("/api/documents/status/{id}", documents.status)
     router.add_get("/api/documents/{id}", documents.markdown)
     router.add_get("/api/documents/{id}/original", documents.original)
+    router.add_delete("/api/documents/{id}", deletion.delete)
+    router.add_put(
+        signed_urls.PREFIX + "{id}", upload_urls.put, expect_handler=uploads.expect_later
+    )
+    router.add_post("/api/documents/upload-complete/{id}", upload_urls.complete)
     return app
 
 

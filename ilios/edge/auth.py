@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from aiohttp import web
 from aiohttp.typedefs import Handler, Middleware
 
+from ilios.edge import signed_urls
 from ilios.edge.errors import Refused
 from ilios.edge.keys import TENANT
 from ilios.tenants import digest_of, tenant_by, tenant_of
@@ -14,6 +15,8 @@ from schemas.ids import DEFAULT_TENANT
 __all__ = ["OPEN_PATHS", "authenticate", "tenant_of"]
 
 OPEN_PATHS = frozenset({"/", "/health", "/livez", "/readyz", "/docs", "/openapi.json"})
+OPEN_PREFIX = "/docs/"
+"""Where the files of the pages lie that anybody may see."""
 
 
 def authenticate(api_keys: Iterable[str]) -> Middleware:
@@ -24,11 +27,17 @@ def authenticate(api_keys: Iterable[str]) -> Middleware:
     async def authenticated(request: web.Request, handler: Handler) -> web.StreamResponse:
         if not known:
             request[TENANT] = DEFAULT_TENANT
-        elif request.path not in OPEN_PATHS:
+        elif not _is_open(request):
             request[TENANT] = _recognise(request, known)
         return await handler(request)
 
     return authenticated
+
+
+def _is_open(request: web.Request) -> bool:
+    # An upload brings its right with it, in its URL: the handler looks at that before all else.
+    signed = request.method == "PUT" and request.path.startswith(signed_urls.PREFIX)
+    return signed or request.path in OPEN_PATHS or request.path.startswith(OPEN_PREFIX)
 
 
 def _recognise(request: web.Request, known: list[tuple[bytes, str]]) -> str:

@@ -9,7 +9,7 @@ import contextlib
 import hashlib
 import os
 import re
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator
 from pathlib import Path
 
 import msgspec
@@ -23,6 +23,9 @@ from schemas.replies import DocumentContent
 
 IN_ONE_PIECE = 256 * 1024
 """Blobs up to this many bytes are answered from memory, larger ones in chunks of it."""
+
+GONE = "content_gone"
+"""The code of what is to be sent and does not lie in the store."""
 
 _RANGE = re.compile(r"bytes=(\d{0,18})-(\d{0,18})")
 _ANY = "*"
@@ -68,47 +71,27 @@ async def send_json(
     headers = headers | {"Content-Type": "application/json", "ETag": f'"{tag}"'}
     if _is_known(request, tag):
         return _not_modified(headers)
-    decoder = codecs.getincrementaldecoder("utf-8")("replace")
-    chunks = _chunks(blobs, blob)
     if blob.size <= IN_ONE_PIECE:
-        text = decoder.decode(b"".join([chunk async for chunk in chunks]), final=True)
-        return web.Response(body=before + _escaped(text) + after, headers=headers)
+        text = b"".join([piece async for piece in as_json_text(chunks(blobs, blob))])
+        return web.Response(body=before + text + after, headers=headers)
     response = web.StreamResponse(headers=headers)
     if request.method == "HEAD":
         return response
-    first = await anext(chunks)  # a blob that is gone is told before the answer begins
+    pieces = as_json_text(chunks(blobs, blob))
+    first = await anext(pieces)  # a blob that is gone is told before the answer begins
     await response.prepare(request)
-    await response.write(before + _escaped(decoder.decode(first)))
-    async for chunk in chunks:
-        await response.write(_escaped(decoder.decode(chunk)))
-    await response.write(_escaped(decoder.decode(b"", final=True)) + after)
+    await response.write(before + first)
+    async for piece in pieces:
+        await response.write(piece)
+    await response.write(after)
     return response
 
 
-async def _send_all(
-    request: web.Request, blobs: Blobs, blob: Blob, headers: dict[str, str]
-) -> web.StreamResponse:
-    if request.method == "HEAD":
-        return _begin(200, blob.size, headers)
-    chunks = _chunks(blobs, blob)
-    if blob.size <= IN_ONE_PIECE:
-        return web.Response(body=b"".join([chunk async for chunk in chunks]), headers=headers)
-    response = _begin(200, blob.size, headers)
-    first = await anext(chunks)
-    await response.prepare(request)
-    await response.write(first)
-    async for chunk in chunks:
-        await response.write(chunk)
-    return response
+async def chunks(blobs: Blobs, blob: Blob) -> AsyncGenerator[bytes, None]:
+    """Stream a blob.
 
-
-def _begin(status: int, length: int, headers: dict[str, str]) -> web.StreamResponse:
-    response = web.StreamResponse(status=status, headers=headers)
-    response.content_length = length
-    return response
-
-
-async def _chunks(blobs: Blobs, blob: Blob) -> AsyncIterator[bytes]:
+    :raises Refused: it is gone (410), or damaged, which may show only at its end.
+    """
     size = 0
     try:
         async for chunk in blobs.read(blob.key):
@@ -119,6 +102,37 @@ async def _chunks(blobs: Blobs, blob: Blob) -> AsyncIterator[bytes]:
     if size != blob.size:
         log.error("blob damaged", key=blob.key, size=size, expected=blob.size)
         raise Refused(500, "content_damaged", "The stored document is damaged")
+
+
+async def as_json_text(text: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
+    """Make of UTF-8 what stands between the quotes of a JSON string, piece by piece."""
+    decoder = codecs.getincrementaldecoder("utf-8")("replace")
+    async for chunk in text:
+        yield _escaped(decoder.decode(chunk))
+    yield _escaped(decoder.decode(b"", final=True))
+
+
+async def _send_all(
+    request: web.Request, blobs: Blobs, blob: Blob, headers: dict[str, str]
+) -> web.StreamResponse:
+    if request.method == "HEAD":
+        return _begin(200, blob.size, headers)
+    found = chunks(blobs, blob)
+    if blob.size <= IN_ONE_PIECE:
+        return web.Response(body=b"".join([chunk async for chunk in found]), headers=headers)
+    response = _begin(200, blob.size, headers)
+    first = await anext(found)
+    await response.prepare(request)
+    await response.write(first)
+    async for chunk in found:
+        await response.write(chunk)
+    return response
+
+
+def _begin(status: int, length: int, headers: dict[str, str]) -> web.StreamResponse:
+    response = web.StreamResponse(status=status, headers=headers)
+    response.content_length = length
+    return response
 
 
 @contextlib.asynccontextmanager
@@ -133,7 +147,7 @@ async def _found(blobs: Blobs, blob: Blob) -> AsyncIterator[Path]:
 
 def _gone(blob: Blob) -> Refused:
     log.error("blob missing", key=blob.key)
-    return Refused(410, "content_gone", "The document is no longer stored")
+    return Refused(410, GONE, "The document is no longer stored")
 
 
 def _is_known(request: web.Request, tag: str) -> bool:

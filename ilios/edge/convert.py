@@ -2,6 +2,7 @@
 
 from contextlib import AsyncExitStack
 
+import msgspec
 from aiohttp import web
 
 from ilios.edge import answers, documents, submitting, waiting
@@ -20,15 +21,20 @@ async def convert(request: web.Request) -> web.StreamResponse:
     received = await submitting.receive(request, "convert-immediate", IMMEDIATE_PRIORITY)
     event = received.event
     async with AsyncExitStack() as stack:
-        async with submitting.kept_if_said(edge, received):
+        async with submitting.kept_if_said(edge, event, received.key):
             form = documents.chosen_format(received.fields.get("format"))
             # Listening begins before the event is said, or a quick end would be missed.
             outcome = await stack.enter_async_context(
                 edge.outcomes.watch(event.tenant, event.document_id)
             )
-            await edge.publisher.say(event)
-        document = await waiting.wait_for_end(request, event, outcome)
-    if document.state == "failed":
+            document = await submitting.say(request, received)
+        if document.state in waiting.UNFINISHED:
+            # Of a repeated request: what the first one has begun.
+            begun = msgspec.structs.replace(event, submitted_at=document.submitted_at)
+            document = await waiting.wait_for_end(request, begun, outcome)
+    if document.state in answers.REMOVED:
+        raise answers.gone(document)
+    if answers.has_failed(document):
         raise Refused(
             422,
             document.code or "failed",
@@ -36,6 +42,6 @@ async def convert(request: web.Request) -> web.StreamResponse:
             details={"retryable": bool(document.retryable)},
             document_id=document.document_id,
         )
-    if document.state != "completed":
+    if document.markdown is None:
         return answers.unfinished(document)
     return await documents.send_markdown(request, document, form)

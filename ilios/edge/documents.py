@@ -1,12 +1,18 @@
 """Submitting a document and reading what became of it: ``/api/documents``."""
 
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
+
+import msgspec
 from aiohttp import web
 
+from actors.keys import archived_key
+from actors.ports import BlobNotFound
 from ilios.edge import answers, content, known, submitting
 from ilios.edge.errors import Refused
-from ilios.edge.keys import EDGE
+from ilios.edge.keys import EDGE, Edge
 from ilios.edge.names import disposition
-from schemas.documents import DEFAULT_PRIORITY
+from schemas.documents import DEFAULT_PRIORITY, Blob
 from schemas.records import DocumentRecord
 from schemas.replies import Submitted, instant
 
@@ -15,19 +21,18 @@ async def submit(request: web.Request) -> web.StreamResponse:
     """``POST /api/documents/submit``: 202 when the document is stored and the log has it."""
     edge = request.app[EDGE]
     received = await submitting.receive(request, "convert", DEFAULT_PRIORITY)
-    event = received.event
-    async with submitting.kept_if_said(edge, received):
-        await edge.publisher.say(event)
+    async with submitting.kept_if_said(edge, received.event, received.key):
+        document = await submitting.say(request, received)
     body = Submitted(
-        id=event.document_id,
+        id=document.document_id,
         status="pending",
-        file_name=event.file_name,
+        file_name=document.file_name,
         file_size=received.size,
-        retention_days=event.retention_days,
-        created_at=instant(received.submitted_at),
-        status_url=answers.status_url(event.document_id),
+        retention_days=document.retention_days,
+        created_at=instant(document.submitted_at),
+        status_url=answers.status_url(document.document_id),
     )
-    return answers.answer(body, 202, answers.see_status(event.document_id))
+    return answers.answer(body, 202, answers.see_status(document.document_id))
 
 
 async def status(request: web.Request) -> web.StreamResponse:
@@ -38,10 +43,10 @@ async def status(request: web.Request) -> web.StreamResponse:
 async def markdown(request: web.Request) -> web.StreamResponse:
     """``GET /api/documents/{id}``: the Markdown, or with ``?format=json`` also what is about it."""
     document = await known.find(request)
-    _refuse_archived(document)
-    if document.state == "failed":
+    refuse_removed(document)
+    if answers.has_failed(document):
         return answers.failed(document)
-    if document.state != "completed":
+    if document.markdown is None:
         return answers.unfinished(document)
     return await send_markdown(request, document, chosen_format(request.query.get("format")))
 
@@ -52,10 +57,10 @@ async def original(request: web.Request) -> web.StreamResponse:
     A document that is yet to be fetched has none, and is answered as one without Markdown.
     """
     edge, document = request.app[EDGE], await known.find(request)
-    _refuse_archived(document)
+    refuse_removed(document)
     blob = await known.find_original(edge, document)
     if blob is None:
-        failed = document.state == "failed"
+        failed = answers.has_failed(document)
         return answers.failed(document) if failed else answers.unfinished(document)
     headers = {
         "Content-Type": document.content_type,
@@ -65,7 +70,8 @@ async def original(request: web.Request) -> web.StreamResponse:
         "Content-Security-Policy": "sandbox; default-src 'none'",
         "Cache-Control": "private, no-cache",
     }
-    return await content.send(request, edge.blobs, blob, headers)
+    async with _told_when_removed(edge, document):
+        return await content.send(request, edge.blobs, await _moved(edge, blob), headers)
 
 
 def chosen_format(text: str | None) -> str:
@@ -81,15 +87,44 @@ def chosen_format(text: str | None) -> str:
 async def send_markdown(
     request: web.Request, document: DocumentRecord, form: str
 ) -> web.StreamResponse:
-    """Answer with the Markdown of a completed document."""
-    blobs = request.app[EDGE].blobs
-    assert document.markdown is not None
-    if form == "json":
-        reply, headers = answers.content(document), answers.content_headers(document)
-        return await content.send_json(request, blobs, document.markdown, reply, headers)
-    return await content.send(request, blobs, document.markdown, answers.markdown_headers(document))
+    """Answer with the Markdown of a document that was completed."""
+    edge, blob = request.app[EDGE], document.markdown
+    assert blob is not None
+    async with _told_when_removed(edge, document):
+        if form == "json":
+            reply, headers = answers.content(document), answers.content_headers(document)
+            return await content.send_json(request, edge.blobs, blob, reply, headers)
+        return await content.send(request, edge.blobs, blob, answers.markdown_headers(document))
 
 
-def _refuse_archived(document: DocumentRecord) -> None:
-    if document.state == "archived":
-        raise Refused(410, "document_expired", "Document is no longer kept")
+def refuse_removed(document: DocumentRecord) -> None:
+    """Let pass what is still kept.
+
+    :raises Refused: the document was cancelled or deleted, or has expired (410).
+    """
+    if document.state in answers.REMOVED:
+        raise answers.gone(document)
+
+
+async def _moved(edge: Edge, original: Blob) -> Blob:
+    """Return where an original lies: it is moved to the archive before the database says so."""
+    try:
+        await edge.blobs.size(original.key)
+    except BlobNotFound:
+        archived = msgspec.structs.replace(original, key=archived_key(original.key))
+        with suppress(BlobNotFound):
+            await edge.blobs.size(archived.key)
+            return archived
+    return original
+
+
+@asynccontextmanager
+async def _told_when_removed(edge: Edge, document: DocumentRecord) -> AsyncIterator[None]:
+    """Say of a blob that is gone that its document was removed, if it was so a moment ago."""
+    try:
+        yield
+    except Refused as refused:
+        if refused.code == content.GONE:
+            now = await edge.reads.document(document.tenant, document.document_id)
+            refuse_removed(now or document)
+        raise

@@ -23,7 +23,7 @@ class Refused(Exception):
     """A request that is answered with a problem.
 
     ``error`` is the sentence the contract of the route gives, ``detail`` a longer one where it
-    helps; ``code`` is stable.
+    helps; ``code`` is stable. ``members`` stand beside ``error``, where the contract has them.
     """
 
     def __init__(
@@ -34,6 +34,7 @@ class Refused(Exception):
         *,
         detail: str | None = None,
         details: dict[str, Any] | None = None,
+        members: dict[str, Any] | None = None,
         document_id: str | None = None,
         headers: dict[str, str] | None = None,
     ) -> None:
@@ -43,6 +44,7 @@ class Refused(Exception):
         self.error = error
         self.detail = detail or error
         self.details = details
+        self.members = members or {}
         self.document_id = document_id
         self.headers = headers or {}
 
@@ -69,6 +71,11 @@ async def answer_problems(request: web.Request, handler: Handler) -> web.StreamR
     return problem(request, refused)
 
 
+async def only_post(request: web.Request) -> web.StreamResponse:
+    """Refuse every method but POST."""
+    raise web.HTTPMethodNotAllowed(request.method, ["POST"])
+
+
 def problem(request: web.BaseRequest, refused: Refused) -> web.Response:
     """Return the answer to a refused request."""
     body = Problem(
@@ -85,7 +92,7 @@ def problem(request: web.BaseRequest, refused: Refused) -> web.Response:
     )
     response = web.Response(
         status=refused.status,
-        body=msgspec.json.encode(body),
+        body=msgspec.json.encode(msgspec.to_builtins(body) | refused.members),
         content_type="application/problem+json",
         headers=refused.headers,
     )

@@ -4,12 +4,16 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Protocol
 
 from aiohttp import web
 from msgspec import Struct
 
 from actors.ports import Blobs
+from bus.log import BatchSubmission
+from ilios.edge.signing import Signer
+from schemas.batches import AnyBatchEvent
 from schemas.documents import (
     AnyDocumentEvent,
     DocumentCancelled,
@@ -17,19 +21,27 @@ from schemas.documents import (
     DocumentFailed,
     DocumentSubmitted,
 )
-from schemas.records import DocumentRecord
+from schemas.records import BatchRecord, DocumentRecord
 from schemas.replies import HealthReport
+from schemas.usage import OperationUsage, UsageTotal
 
 
 class Publisher(Protocol):
     """Says events on the log."""
 
-    async def say(self, event: AnyDocumentEvent) -> object:
+    async def say(self, event: AnyDocumentEvent | AnyBatchEvent) -> object:
         """Return after the log has the event on disk.
 
         :raises bus.errors.BusUnavailable: the log did not answer.
         :raises bus.errors.BusFull: the log has no room.
         :raises bus.errors.EventTooLarge: the log does not take events of this size.
+        """
+        ...
+
+    async def say_first(self, event: AnyDocumentEvent | AnyBatchEvent) -> object:
+        """Say something only if it was not said of this document or batch by anybody before.
+
+        :raises bus.errors.AlreadySaid: it was; the rest as ``say``.
         """
         ...
 
@@ -42,6 +54,10 @@ class Log(Protocol):
 
         :raises bus.errors.BusUnavailable: the log did not answer.
         """
+        ...
+
+    async def batch(self, tenant: str, batch_id: str) -> BatchSubmission | None:
+        """Return the batch that was submitted under this id. Errors as ``submission``."""
         ...
 
 
@@ -69,13 +85,41 @@ class Reads(Protocol):
         ...
 
 
+class Batches(Protocol):
+    """What the database knows about batches."""
+
+    async def batch(self, tenant: str, batch_id: str) -> BatchRecord | None:
+        """Return the tenant's batch with its progress, or None."""
+        ...
+
+    async def documents(self, tenant: str, batch_id: str) -> list[DocumentRecord]:
+        """Return the documents of a batch in its order."""
+        ...
+
+
+class UsageReads(Protocol):
+    """What the database knows about usage; the range is inclusive, None leaves an end open."""
+
+    async def total(
+        self, tenant: str, within: tuple[datetime | None, datetime | None]
+    ) -> UsageTotal:
+        """Return all usage of a tenant whose conversions ended in that time."""
+        ...
+
+    async def by_operation(
+        self, tenant: str, within: tuple[datetime | None, datetime | None]
+    ) -> list[OperationUsage]:
+        """Return the same by operation."""
+        ...
+
+
 class Limits(Struct, frozen=True, kw_only=True):
     """What one request may take. Sizes are bytes, times seconds."""
 
     max_file_bytes: int = 1024**3
     max_field_bytes: int = 64 * 1024
     max_parts: int = 20
-    """Parts of a form with one file. Thousands of empty parts would hold the loop for seconds."""
+    """Parts of a form, not counting a batch's further files. Thousands would hold the loop up."""
     read_within: float = 30.0
     """A client may be silent this long while it sends."""
     grace: float = 60.0
@@ -85,6 +129,8 @@ class Limits(Struct, frozen=True, kw_only=True):
     """How long ``/v1/convert`` waits before it answers 202."""
     ask_again_after: float = 1.0
     """How often a waiter asks the database, in case it missed the event."""
+    removed_within: float = 5.0
+    """How long ``DELETE`` waits for the database before it answers 202."""
     health_within: float = 5.0
 
 
@@ -99,8 +145,13 @@ class Edge:
     log: Log
     outcomes: Outcomes
     reads: Reads
+    batches: Batches
+    usage: UsageReads
     blobs: Blobs
     health: Health
+    signer: Signer
+    public_url: str | None = None
+    """Where clients reach the edge, if not where they say they do."""
     api_keys: tuple[str, ...] = field(default=(), repr=False)
     limits: Limits = field(default_factory=Limits)
 

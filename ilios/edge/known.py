@@ -1,4 +1,4 @@
-"""What is known about a document: by the database, or by the log when that is ahead of it."""
+"""What is known of documents and batches: by the database, or by the log when that is ahead."""
 
 from datetime import UTC, datetime
 
@@ -6,9 +6,11 @@ import msgspec
 from aiohttp import web
 
 from actors.keys import original_key
+from bus.log import BatchSubmission
 from ilios.edge.errors import Refused, document_not_found
 from ilios.edge.keys import EDGE, TENANT, Edge
 from ilios.file_names import clean_name
+from schemas.batches import BatchSubmitted, batch_of, submissions
 from schemas.documents import (
     Blob,
     DocumentCancelled,
@@ -19,7 +21,7 @@ from schemas.documents import (
     Stored,
 )
 from schemas.ids import is_id
-from schemas.records import DocumentRecord
+from schemas.records import BatchRecord, DocumentRecord, Progress
 
 
 async def find(request: web.Request) -> DocumentRecord:
@@ -30,14 +32,68 @@ async def find(request: web.Request) -> DocumentRecord:
     edge, tenant, document_id = request.app[EDGE], request[TENANT], request.match_info["id"]
     if not is_id(document_id):
         raise Refused(400, "invalid_id", "Invalid document ID format")
-    document = await edge.reads.document(tenant, document_id)
-    if document is not None:
-        return document
-    # The log first has what the database will have: a status asked right after the 202 is found.
-    submitted = await edge.log.submission(tenant, document_id)
-    if submitted is None:
+    found = await document(edge, tenant, document_id)
+    if found is None:
         raise document_not_found()
-    return pending(submitted)
+    return found
+
+
+async def find_batch(request: web.Request) -> BatchRecord:
+    """Return the batch the path names, if it is the asking tenant's. Errors as ``find``."""
+    edge, tenant, batch_id = request.app[EDGE], request[TENANT], request.match_info["id"]
+    if not is_id(batch_id):
+        raise Refused(400, "invalid_id", "Invalid batch ID format")
+    found = await batch(edge, tenant, batch_id)
+    if found is None:
+        raise Refused(404, "batch_not_found", "Batch not found")
+    return found
+
+
+async def document(edge: Edge, tenant: str, document_id: str) -> DocumentRecord | None:
+    """Return what is known of a document.
+
+    The log first has what the database will have: a status asked right after the 202 is found.
+    """
+    found = await edge.reads.document(tenant, document_id)
+    if found is not None:
+        return found
+    submitted = await edge.log.submission(tenant, document_id)
+    if submitted is not None:
+        return pending(submitted)
+    batch_id = batch_of(document_id)
+    submission = await edge.log.batch(tenant, batch_id) if batch_id else None
+    waiting = _documents(submission) if submission else []
+    return next((found for found in waiting if found.document_id == document_id), None)
+
+
+async def batch(edge: Edge, tenant: str, batch_id: str) -> BatchRecord | None:
+    """Return what is known of a batch, as ``document``."""
+    found = await edge.batches.batch(tenant, batch_id)
+    if found is not None:
+        return found
+    submission = await edge.log.batch(tenant, batch_id)
+    if submission is None:
+        return None
+    submitted = submission.event
+    total = len(submitted.documents)
+    return BatchRecord(
+        tenant=tenant,
+        batch_id=batch_id,
+        priority=submitted.priority,
+        retention_days=submitted.retention_days,
+        submitted_at=submitted.submitted_at or submission.stored_at,
+        progress=Progress(total=total, pending=total),
+        fingerprint=submitted.fingerprint,
+    )
+
+
+async def documents_of(edge: Edge, record: BatchRecord) -> list[DocumentRecord]:
+    """Return the documents of a batch in its order."""
+    found = await edge.batches.documents(record.tenant, record.batch_id)
+    if found:
+        return found
+    submission = await edge.log.batch(record.tenant, record.batch_id)
+    return _documents(submission) if submission else []
 
 
 async def find_original(edge: Edge, document: DocumentRecord) -> Blob | None:
@@ -45,16 +101,10 @@ async def find_original(edge: Edge, document: DocumentRecord) -> Blob | None:
     if document.original is not None:
         return document.original
     submitted = await edge.log.submission(document.tenant, document.document_id)
-    if submitted is None or not isinstance(submitted.source, Stored):
-        return None
-    return Blob(
-        key=original_key(document.tenant, document.document_id, submitted.source.suffix),
-        size=submitted.source.size,
-        sha256=submitted.source.sha256,
-    )
+    return _stored_original(submitted) if submitted else None
 
 
-def pending(submitted: DocumentSubmitted) -> DocumentRecord:
+def pending(submitted: DocumentSubmitted, batch_id: str | None = None) -> DocumentRecord:
     """Return the record of a document of which only the submission is known."""
     match submitted.source:
         case Stored(size=size):
@@ -74,6 +124,9 @@ def pending(submitted: DocumentSubmitted) -> DocumentRecord:
         retention_days=submitted.retention_days,
         operation=submitted.operation,
         submitted_at=submitted.submitted_at or datetime.now(UTC),
+        original=_stored_original(submitted),
+        batch_id=batch_id,
+        fingerprint=submitted.fingerprint,
     )
 
 
@@ -107,3 +160,18 @@ def ended(
         submitted_at=event.submitted_at,
         finished_at=event.completed_at,
     )
+
+
+def _documents(submission: BatchSubmission) -> list[DocumentRecord]:
+    batch: BatchSubmitted = submission.event
+    if batch.submitted_at is None:
+        batch = msgspec.structs.replace(batch, submitted_at=submission.stored_at)
+    return [pending(document, batch.batch_id) for document in submissions(batch)]
+
+
+def _stored_original(submitted: DocumentSubmitted) -> Blob | None:
+    source = submitted.source
+    if not isinstance(source, Stored):
+        return None
+    key = original_key(submitted.tenant, submitted.document_id, source.suffix)
+    return Blob(key=key, size=source.size, sha256=source.sha256)

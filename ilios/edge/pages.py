@@ -1,30 +1,153 @@
-"""``GET /``: what can be asked here."""
+"""What explains itself: ``GET /``, ``/docs`` and ``/openapi.json``."""
 
+import asyncio
+import html
+import re
+from functools import cache
+from itertools import groupby
+
+import msgspec
 from aiohttp import web
 
 from ilios import __version__
+from ilios.edge import openapi, page_files
 from ilios.edge.answers import answer
+from ilios.edge.errors import Refused
+from ilios.edge.keys import EDGE
+from ilios.edge.operations import OPERATIONS
+from ilios.edge.page_files import File
 from schemas.replies import Endpoint, Index
+
+FILES = "/docs/{edition}/{name}"
 
 INDEX = Index(
     name="ilios",
     version=__version__,
     endpoints=[
-        Endpoint(method=method, path=path, description=description)
-        for method, path, description in (
-            ("POST", "/v1/convert", "Convert a document and wait for its Markdown"),
-            ("POST", "/api/documents/submit", "Submit a document for conversion"),
-            ("GET", "/api/documents/status/{id}", "How far a document is"),
-            ("GET", "/api/documents/{id}", "The Markdown of a document, ?format=json for more"),
-            ("GET", "/api/documents/{id}/original", "The document as it was submitted"),
-            ("GET", "/health", "Whether the service works"),
-            ("GET", "/livez", "Whether the process answers"),
-            ("GET", "/readyz", "Whether requests should be sent here"),
-        )
+        Endpoint(method=operation.method, path=operation.path, description=operation.summary)
+        for operation in OPERATIONS
     ],
 )
 
+PAGE_HEADERS = {
+    # No page of ours asks another host, is framed, or runs anything that is not a file of ours.
+    "Content-Security-Policy": "default-src 'none'; script-src 'self'; style-src 'self'; "
+    "img-src 'self' data: blob:; connect-src 'self'; base-uri 'none'; form-action 'none'; "
+    "frame-ancestors 'none'",
+    "Referrer-Policy": "no-referrer",
+}
+FRESH = {"Cache-Control": "no-cache", "X-Content-Type-Options": "nosniff"}
+KEPT = {"Cache-Control": "public, max-age=31536000, immutable", "X-Content-Type-Options": "nosniff"}
 
-async def index(_request: web.Request) -> web.StreamResponse:
-    """Answer with the list of endpoints."""
-    return answer(INDEX)
+_WEIGHT = re.compile(r"q\s*=\s*([01](?:\.\d{0,3})?)", re.IGNORECASE)
+
+
+async def index(request: web.Request) -> web.StreamResponse:
+    """``GET /``: what can be asked here, as a page for those who prefer one, else as JSON."""
+    if not prefers_html(request.headers.get("Accept", "")):
+        return answer(INDEX, headers=FRESH | {"Vary": "Accept"})
+    page = await asyncio.to_thread(_index_page, _command(request))
+    return await _send(request, page, PAGE_HEADERS | FRESH, "Accept, Accept-Encoding")
+
+
+async def docs(request: web.Request) -> web.StreamResponse:
+    """``GET /docs``: Swagger UI, from here and nowhere else."""
+    return await _send(request, await asyncio.to_thread(_docs_page), PAGE_HEADERS | FRESH)
+
+
+async def description(request: web.Request) -> web.StreamResponse:
+    """``GET /openapi.json``: the description of all that is served."""
+    return await _send(request, await asyncio.to_thread(_description), FRESH)
+
+
+async def file(request: web.Request) -> web.StreamResponse:
+    """Answer with a file of a page; its address changes with its content.
+
+    :raises Refused: there is no such file, or not in this edition.
+    """
+    name, asked = request.match_info["name"], request.match_info["edition"]
+    if name not in page_files.SERVED or asked != await asyncio.to_thread(page_files.edition):
+        raise Refused(404, "route_not_found", "There is nothing at this address")
+    return await _send(request, await asyncio.to_thread(page_files.served, name), KEPT)
+
+
+def prefers_html(accept: str) -> bool:
+    """Whether this ``Accept`` is a browser's: who does not say so gets JSON."""
+    weights = {}
+    for choice in accept.split(","):
+        kind, _, rest = choice.partition(";")
+        weight = _WEIGHT.search(rest)
+        weights[kind.strip().lower()] = float(weight[1]) if weight else 1.0
+    wish = max(weights.get("text/html", 0.0), weights.get("application/xhtml+xml", 0.0))
+    if (other := weights.get("application/json")) is not None:
+        return wish > other
+    return 0 < wish >= weights.get("*/*", 0.0)
+
+
+async def _send(
+    request: web.Request, found: File, headers: dict[str, str], vary: str = "Accept-Encoding"
+) -> web.StreamResponse:
+    """Answer with a file: packed to those who take it, not at all to those who have it."""
+    packs = _takes_gzip(request.headers.get("Accept-Encoding", ""))
+    tag = f'"{found.tag}{"-gzip" if packs else ""}"'
+    headers = headers | {"ETag": tag, "Vary": vary}
+    known = request.if_none_match or ()
+    if any(f'"{one.value}"' == tag or one.value == "*" for one in known):
+        return web.Response(status=304, headers=headers)
+    headers |= {"Content-Type": found.content_type}
+    if packs:
+        headers |= {"Content-Encoding": "gzip"}
+    return web.Response(body=found.packed if packs else found.body, headers=headers)
+
+
+def _takes_gzip(accept: str) -> bool:
+    for choice in accept.split(","):
+        kind, _, rest = choice.partition(";")
+        if kind.strip().lower() == "gzip":
+            weight = _WEIGHT.search(rest)
+            return weight is None or float(weight[1]) > 0
+    return False
+
+
+@cache
+def _description() -> File:
+    return page_files.file_of(msgspec.json.encode(openapi.describe(OPERATIONS)), ".json")
+
+
+@cache
+def _docs_page() -> File:
+    page = page_files.template("docs.html").substitute(edition=page_files.edition())
+    return page_files.file_of(page.encode(), ".html")
+
+
+def _index_page(command: str) -> File:
+    page = page_files.template("index.html").substitute(
+        edition=page_files.edition(),
+        version=html.escape(__version__),
+        command=html.escape(command),
+        operations=_operations(),
+    )
+    return page_files.file_of(page.encode(), ".html")
+
+
+@cache
+def _operations() -> str:
+    """Return the tables of what is served, a table for each tag."""
+    tables = []
+    for tag, operations in groupby(OPERATIONS, key=lambda operation: operation.tag):
+        rows = "\n".join(
+            f'<tr><td>{operation.method}</td><td class="path">'
+            f'<a href="/docs#/{tag}/{operation.name}">{html.escape(operation.path)}</a></td>'
+            f"<td>{html.escape(operation.summary)}</td></tr>"
+            for operation in operations
+        )
+        tables.append(f'<h2>{tag}</h2>\n<table class="operations">\n{rows}\n</table>')
+    return "\n".join(tables)
+
+
+def _command(request: web.Request) -> str:
+    """Return a line to try; the page's script puts in the address as the browser knows it."""
+    edge = request.app[EDGE]
+    origin = edge.public_url or f"{request.scheme}://{request.host}"
+    key = ' -H "Authorization: Bearer $API_KEY"' if edge.api_keys else ""
+    return f"curl -F file=@report.pdf{key} {origin}/v1/convert"

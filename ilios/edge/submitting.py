@@ -9,12 +9,15 @@ import structlog
 from aiohttp import web
 from msgspec import Struct
 
-from actors.keys import original_key
-from ilios.edge import uploads
+from actors.keys import new_suffix, original_key
+from bus.errors import BusUnavailable
+from ilios.edge import forms, idempotency, known, uploads
 from ilios.edge.errors import Refused
 from ilios.edge.keys import EDGE, TENANT, Edge
+from schemas.batches import BatchSubmitted
 from schemas.documents import DEFAULT_RETENTION_DAYS, DocumentSubmitted, Operation, Stored
 from schemas.ids import new_id
+from schemas.records import DocumentRecord
 
 MAX_RETENTION_DAYS = 3650
 
@@ -25,62 +28,91 @@ log = structlog.get_logger("edge")
 
 
 class Received(Struct, frozen=True):
-    """A document that lies in the blob store, and what is to be said about it."""
+    """A document that lies in the blob store under ``key``, and what is to be said about it."""
 
     event: DocumentSubmitted
+    key: str
     size: int
-    submitted_at: datetime
     fields: dict[str, str]
 
 
 async def receive(request: web.Request, operation: Operation, priority: int) -> Received:
-    """Store the document of a request under a new id.
+    """Store the document of a request under a new id, or the one its idempotency key stands for.
 
     :raises Refused: the request cannot be accepted; nothing of it was kept.
     """
-    edge, tenant, document_id = request.app[EDGE], request[TENANT], new_id()
-    upload = await uploads.receive(request, original_key(tenant, document_id))
-    submitted_at = datetime.now(UTC)
+    edge, tenant, once = request.app[EDGE], request[TENANT], idempotency.key_of(request)
+    document_id, suffix = name_of(tenant, once), new_suffix()
+    key = original_key(tenant, document_id, suffix)
+    form = await uploads.receive(request, forms.ONE, lambda _: key)
+    (upload,) = form.files
     try:
         event = DocumentSubmitted(
             document_id=document_id,
             tenant=tenant,
             priority=priority,
-            source=Stored(size=upload.blob.size, sha256=upload.blob.sha256),
+            source=Stored(size=upload.blob.size, sha256=upload.blob.sha256, suffix=suffix),
             file_name=upload.file_name,
             content_type=upload.content_type,
-            retention_days=_retention_days(upload.fields.get("retentionDays")),
+            retention_days=retention_days(form.fields.get("retentionDays")),
             operation=operation,
-            submitted_at=submitted_at,
+            submitted_at=datetime.now(UTC),
+            fingerprint=idempotency.fingerprint(operation, form) if once else None,
         )
     except Refused:
-        await uploads.discard(edge.blobs, upload.blob.key)
+        await uploads.discard(edge.blobs, key)
         raise
-    return Received(event, upload.blob.size, submitted_at, upload.fields)
+    return Received(event, key, upload.blob.size, form.fields)
 
 
-@asynccontextmanager
-async def kept_if_said(edge: Edge, received: Received) -> AsyncIterator[None]:
-    """Delete the stored document when the body of the context fails to say its event.
+def name_of(tenant: str, once: str | None) -> str:
+    """Return the id of what a request makes that came with this idempotency key, or with none."""
+    return idempotency.id_under(tenant, once) if once else new_id()
 
-    Not when it is cancelled: the event may be on the log by then. If it is not, the bytes are an
-    orphan that nobody refers to.
+
+async def say(request: web.Request, received: Received) -> DocumentRecord:
+    """Say the submission and return its document, or the one the same request has made before.
+
+    To be called within ``kept_if_said``. Errors as ``idempotency.say``.
     """
-    event = received.event
-    try:
-        yield
-    except Exception:
-        await uploads.discard(edge.blobs, original_key(event.tenant, event.document_id))
-        raise
+    edge, event = request.app[EDGE], received.event
+    earlier = await idempotency.say(edge, event, (received.key,))
+    if earlier is not None:
+        request[idempotency.REPLAYED] = True
+        await uploads.discard(edge.blobs, received.key)
+        return earlier.documents[0]
     log.info(
         "document accepted",
         document_id=event.document_id,
         tenant=event.tenant,
         size=received.size,
     )
+    return known.pending(event)
 
 
-def _retention_days(text: str | None) -> int:
+@asynccontextmanager
+async def kept_if_said(
+    edge: Edge, event: DocumentSubmitted | BatchSubmitted, *keys: str
+) -> AsyncIterator[None]:
+    """Delete the stored originals when the body of the context fails to say their event.
+
+    Not when it is cancelled: the event may be on the log by then. If it is not, the bytes are
+    orphans that nobody refers to, and are swept. The same goes for a request that can be repeated
+    when the log did not answer: what the client does next will show.
+    """
+    try:
+        yield
+    except Exception as error:
+        if not (isinstance(error, BusUnavailable) and event.fingerprint):
+            await uploads.discard(edge.blobs, *keys)
+        raise
+
+
+def retention_days(text: str | None) -> int:
+    """Return how long a document is to be kept.
+
+    :raises Refused: not a number of days that is allowed.
+    """
     if not text:
         return DEFAULT_RETENTION_DAYS
     if _DAYS.fullmatch(text) and int(text) <= MAX_RETENTION_DAYS:

@@ -12,11 +12,12 @@ from bus.connection import Connection, connect
 from bus.errors import BusUnavailable
 from bus.publisher import Publisher
 from ilios.nats_server import NatsServer, embedded
-from tests import events
+from tests import batch_events, events
 from tests.bus.raw import RawClient, publish
 from tests.waiting import until
 
 SUBJECT = f"ilios.document.submitted.p05.default.{events.name(1)}".encode()
+BATCH = f"ilios.batch.submitted.default.{batch_events.name()}".encode()
 
 
 def mode(path: Path) -> int:
@@ -86,6 +87,9 @@ FORBIDDEN = [
     f"ilios.document.{event}.p05.default.{events.name(1)}"
     for event in ("fetched", "converted", "completed", "failed", "deleted")
 ] + [
+    f"ilios.batch.completed.default.{batch_events.name()}",
+    "ilios.batch.submitted",
+    "ilios.janitor.swept",
     "ilios.dead.submitted.default.x",
     "ilios.document.submitted",
     "$JS.API.STREAM.DELETE.ILIOS_EVENTS",
@@ -105,13 +109,15 @@ async def test_a_publisher_may_submit_and_nothing_else(
     async with RawClient(nats_server.url("publisher")) as publisher:
         assert b"Permissions Violation" in await publisher.say(publish(subject.encode(), b""))
         assert await publisher.say(publish(SUBJECT, b"")) == b""
-    await until(lambda: holds(connection, 1))
+        assert await publisher.say(publish(BATCH, b"")) == b""
+    await until(lambda: holds(connection, 2))
 
 
 HIDDEN = [
     ">",
     "ilios.>",
     "ilios.document.submitted.>",
+    "ilios.batch.submitted.>",
     "ilios.dead.>",
     "$JS.>",
     "_ILIOS.>",
@@ -129,6 +135,9 @@ async def test_a_publisher_hears_how_documents_end_and_nothing_else(
         assert await publisher.say(b"SUB ilios.document.completed.> 2\r\n") == b""
         await Publisher(connection).say(events.completed())
         assert b"document.completed/1" in await publisher.listen(b"}\r\n")
+        assert await publisher.say(b"SUB ilios.batch.completed.> 3\r\n") == b""
+        await Publisher(connection).say(batch_events.completed())
+        assert b"batch.completed/1" in await publisher.listen(b"}\r\n")
 
 
 ORDERS = [

@@ -2,6 +2,7 @@
 
 import os
 import re
+from datetime import date
 from pathlib import Path
 
 import pytest
@@ -15,6 +16,8 @@ GOOD: list[tuple[str, str, str, object]] = [
     ("PORT", "0", "port", 0),
     ("PORT", " 8080 ", "port", 8080),
     ("ILIOS_HOST", "::1", "host", "::1"),
+    ("ILIOS_PUBLIC_URL", "https://a.example:8443/", "public_url", "https://a.example:8443"),
+    ("ILIOS_PUBLIC_URL", "http://[::1]:80", "public_url", "http://[::1]:80"),
     ("API_KEY", "a, b,,c", "api_keys", (Secret("a"), Secret("b"), Secret("c"))),
     ("ILIOS_DATA_DIR", "/some where", "data_dir", Path("/some where")),
     ("LOCAL_DB_PATH", "x.db", "database_path", Path("x.db")),
@@ -23,6 +26,12 @@ GOOD: list[tuple[str, str, str, object]] = [
     ("ILIOS_MAX_FILE_MB", "2", "max_file_bytes", 2 * 1024 * 1024),
     ("ILIOS_CONVERT_TIMEOUT", "0.5", "convert_within", 0.5),
     ("WORKER_COUNT", "7", "engine_processes", 7),
+    ("MAX_CONCURRENT_JOBS", "1", "jobs_per_process", 1),
+    ("ILIOS_MARGIN_PERCENT", "0", "margin_percent", 0),
+    ("ILIOS_MARGIN_PERCENT", "1000", "margin_percent", 1000),
+    ("ILIOS_LOCAL_PAGE_PRICE", "0", "local_page_micros", 0),
+    ("ILIOS_LOCAL_PAGE_PRICE", "2500", "local_page_micros", 2500),
+    ("DB_WAL_MODE", "TRUE", "wal_mode", True),
     ("ILIOS_DOWNLOAD_ALLOW", "a:1, b:2", "download_allow", ("a:1", "b:2")),
     ("ILIOS_DOWNLOAD_ALLOW", "[::1]:80", "download_allow", ("::1:80",)),
     ("NATS_URL", "wss://host", "nats_url", Secret("wss://host")),
@@ -43,6 +52,14 @@ BAD = [
     ("PORT", "http"),
     ("ILIOS_HOST", "a b"),
     ("ILIOS_HOST", "http://a"),
+    ("ILIOS_PUBLIC_URL", "docs.example.com"),
+    ("ILIOS_PUBLIC_URL", "ftp://docs.example.com"),
+    ("ILIOS_PUBLIC_URL", "https://"),
+    ("ILIOS_PUBLIC_URL", "https://a/docs"),
+    ("ILIOS_PUBLIC_URL", "https://a?b=c"),
+    ("ILIOS_PUBLIC_URL", "https://u:hush@a"),
+    ("ILIOS_PUBLIC_URL", "https://a:99999"),
+    ("ILIOS_PUBLIC_URL", "https://a b"),
     ("API_KEY", ","),
     ("NATS_URL", "localhost:4222"),
     ("NATS_URL", "nats://"),
@@ -64,6 +81,16 @@ BAD = [
     ("ILIOS_CONVERT_TIMEOUT", "0"),
     ("ILIOS_CONVERT_TIMEOUT", "-1"),
     ("WORKER_COUNT", "0"),
+    ("MAX_CONCURRENT_JOBS", "0"),
+    ("MAX_CONCURRENT_JOBS", "101"),
+    ("ILIOS_MARGIN_PERCENT", "-1"),
+    ("ILIOS_MARGIN_PERCENT", "1001"),
+    ("ILIOS_MARGIN_PERCENT", "0.3"),
+    ("ILIOS_MARGIN_PERCENT", "30%"),
+    ("ILIOS_LOCAL_PAGE_PRICE", "-1"),
+    ("ILIOS_LOCAL_PAGE_PRICE", "0.001"),
+    ("DB_WAL_MODE", "false"),
+    ("DB_WAL_MODE", "maybe"),
     ("ILIOS_INSECURE", "maybe"),
     ("ILIOS_LOG_LEVEL", "loud"),
     ("ILIOS_LOG_FORMAT", "xml"),
@@ -95,6 +122,25 @@ def test_a_number_that_cannot_be_used_is_answered_with_those_that_can(text: str)
     assert refusal.value.problems == [
         "WORKER_COUNT: must be a whole number from 1 to 256 (for example 4)"
     ]
+
+
+def test_a_database_without_wal_is_refused_with_the_reason() -> None:
+    with pytest.raises(BadSettings, match=r"must be true: .*block the one writer"):
+        from_environ({"DB_WAL_MODE": "off"})
+
+
+def test_prices_are_what_was_set() -> None:
+    found = from_environ({"ILIOS_MARGIN_PERCENT": "0", "ILIOS_LOCAL_PAGE_PRICE": "250"})
+    price = found.pricing.price("local", "any", 4, date(2026, 1, 1))
+    assert (price.base_micros, price.total_micros) == (1_000, 1_000)
+    usual = Settings().pricing.price("local", "any", 1_000, date(2026, 1, 1))
+    assert usual.total_micros == 1_300_000
+
+
+def test_as_many_documents_are_in_hand_as_was_set_for_each_process() -> None:
+    assert from_environ({"WORKER_COUNT": "3"}).documents_in_hand == 3 + settings.AHEAD
+    assert from_environ({"WORKER_COUNT": "3", "MAX_CONCURRENT_JOBS": "1"}).documents_in_hand == 3
+    assert from_environ({"WORKER_COUNT": "3", "MAX_CONCURRENT_JOBS": "10"}).documents_in_hand == 30
 
 
 def test_all_mistakes_are_named_at_once() -> None:

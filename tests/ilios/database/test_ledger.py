@@ -80,7 +80,8 @@ async def test_the_bill_says_what_was_done(books: Books) -> None:
     await books.apply(*WHOLE)
     at = rows.milliseconds(WHOLE[2].stored_at)
     bill = ("default", events.name(1), "convert", "local", "none", 3, 12, 34, at)
-    assert await books.table("usage") == [bill]
+    price = (1000, 3000, 30, 3900)
+    assert await books.table("usage") == [bill + price]
 
 
 async def test_a_failed_document_says_why_and_is_not_billed(books: Books) -> None:

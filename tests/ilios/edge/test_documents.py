@@ -84,16 +84,6 @@ async def test_a_failed_document_says_why(world: World) -> None:
         }
 
 
-async def test_an_archived_document_is_gone(world: World) -> None:
-    client = await world.serve()
-    world.reads.add(record(state="archived"))
-    async with client.get(STATUS) as answer:
-        assert (await answer.json())["status"] == "archived"
-    for path in (DOCUMENT, ORIGINAL):
-        async with client.get(path) as answer:
-            assert answer.status == 410
-
-
 @pytest.mark.parametrize("path", [STATUS, DOCUMENT, ORIGINAL])
 async def test_an_unknown_document_is_404_and_a_wrong_id_400(world: World, path: str) -> None:
     client = await world.serve()

@@ -48,10 +48,11 @@ async def test_a_submitted_document_is_stored_and_said_before_the_202(world: Wor
     assert answer.headers["Location"] == body["statusUrl"]
     assert answer.headers["Retry-After"] == "1"
     assert (event.tenant, event.priority, event.operation) == ("default", 5, "convert")
-    assert event.source == Stored(size=len(PDF), sha256=hashlib.sha256(PDF).hexdigest())
+    assert isinstance(event.source, Stored)
+    assert (event.source.size, event.source.sha256) == (len(PDF), hashlib.sha256(PDF).hexdigest())
     assert event.content_type == "application/pdf"
     assert event.submitted_at is not None
-    key = f"originals/default/{event.document_id}"
+    key = f"originals/default/{event.document_id}.{event.source.suffix}"
     assert [chunk async for chunk in world.blobs.read(key)] == [PDF]
 
 
@@ -71,7 +72,8 @@ async def test_a_large_document_is_streamed(world: World) -> None:
     async with client.post("/api/documents/submit", data=form_data(content)) as answer:
         assert answer.status == 202
     source = world.publisher.submitted.source
-    assert source == Stored(size=len(content), sha256=hashlib.sha256(content).hexdigest())
+    assert isinstance(source, Stored)
+    assert (source.size, source.sha256) == (len(content), hashlib.sha256(content).hexdigest())
 
 
 async def test_the_bare_bytes_are_taken_too(world: World) -> None:

@@ -1,6 +1,7 @@
 """An edge on a real socket, with a real blob store and nothing else that is real."""
 
 import asyncio
+import time
 from contextlib import AsyncExitStack
 from datetime import UTC, datetime
 from pathlib import Path
@@ -12,11 +13,12 @@ from msgspec import Struct
 
 from ilios.blobs.local import LocalBlobs
 from ilios.edge.app import serve_edge
-from ilios.edge.keys import Edge, Limits
+from ilios.edge.keys import Edge, Limits, UsageReads
+from ilios.edge.signing import Signer
 from schemas.documents import Blob, DocumentCompleted, DocumentFailed, DocumentSubmitted
 from schemas.records import DocumentRecord
 from schemas.replies import HealthReport
-from tests.fakes import FakeLog, FakeOutcomes, FakePublisher, FakeReads
+from tests.fakes import FakeBatches, FakeLog, FakeOutcomes, FakePublisher, FakeReads, FakeUsage
 
 ID = "abcdefghij0123456789abcd"
 PDF = b"%PDF-1.7 the document"
@@ -40,32 +42,47 @@ class World:
     def __init__(self, blobs: LocalBlobs, root: Path) -> None:
         self.blobs = blobs
         self.root = root
-        self.publisher = FakePublisher()
         self.log = FakeLog()
+        self.publisher = FakePublisher(self.log)
         self.outcomes = FakeOutcomes()
         self.reads = FakeReads()
+        self.batches = FakeBatches(self.reads)
+        self.usage: UsageReads = FakeUsage()
         self.report = HealthReport(services={"database": "connected"}, healthy=True, problems=[])
         self.port = 0
+        self.public_url: str | None = None
+        self.clock_ahead = 0.0
         self._stack = AsyncExitStack()
         self._door = AsyncExitStack()
 
     async def serve(self, *keys: str, **limits: Any) -> ClientSession:
         """Start the edge and return a client of it."""
-        edge = Edge(
-            publisher=self.publisher,
-            log=self.log,
-            outcomes=self.outcomes,
-            reads=self.reads,
-            blobs=self.blobs,
-            health=self.health,
-            api_keys=keys,
-            limits=Limits(**limits),
-        )
-        serving = serve_edge(edge, "127.0.0.1", 0, close_within=2)
+        serving = serve_edge(self.edge(*keys, **limits), "127.0.0.1", 0, close_within=2)
         self.port = await self._door.enter_async_context(serving)
         self._stack.push_async_callback(self.close_door)
         client = ClientSession(f"http://127.0.0.1:{self.port}")
         return await self._stack.enter_async_context(client)
+
+    def edge(self, *keys: str, **limits: Any) -> Edge:
+        """Return what the edge is made of."""
+        return Edge(
+            publisher=self.publisher,
+            log=self.log,
+            outcomes=self.outcomes,
+            reads=self.reads,
+            batches=self.batches,
+            usage=self.usage,
+            blobs=self.blobs,
+            health=self.health,
+            signer=Signer(b"the secret of this world", clock=self.now),
+            public_url=self.public_url,
+            api_keys=keys,
+            limits=Limits(**limits),
+        )
+
+    def now(self) -> float:
+        """Return the time in seconds since 1970, by the clock signatures are held against."""
+        return time.time() + self.clock_ahead
 
     async def close_door(self) -> None:
         """Stop the edge, as leaving ``serve_edge`` does."""
@@ -81,6 +98,10 @@ class World:
         """Return the files in the blob store."""
         files = (path for path in self.root.rglob("*") if path.is_file())
         return {path for path in files if path.name != "lock"}
+
+    def taking(self) -> int:
+        """Return how many puts of more than one step are under way in the blob store."""
+        return sum(path.parent.parent.name == "tmp" for path in self.stored())
 
     def connect(self) -> Any:
         """Return a raw connection to the edge, as a coroutine."""

@@ -1,0 +1,203 @@
+"""Submitting many documents at once and reading how far they are: ``/v1/batch``."""
+
+import re
+from datetime import UTC, datetime
+
+import msgspec
+import structlog
+from aiohttp import web
+from msgspec import Struct
+
+from actors.keys import new_suffix, original_key
+from ilios.edge import answers, forms, idempotency, known, submitting, uploads
+from ilios.edge.errors import Refused
+from ilios.edge.keys import EDGE, TENANT
+from schemas import batch_replies
+from schemas.batches import BatchDocument, BatchSubmitted, document_id
+from schemas.documents import DEFAULT_PRIORITY, Stored
+from schemas.records import BatchRecord, DocumentRecord, DocumentState
+from schemas.replies import instant
+
+OPERATION = "batch"
+LOCAL = "local"
+"""The only value of the field ``model`` that means an engine this version has."""
+
+_PRIORITY = re.compile("[1-9]|10")
+_SWITCH = {"": False, "false": False, "true": True}
+
+log = structlog.get_logger("edge")
+
+
+class Received(Struct, frozen=True):
+    """Documents that lie in the blob store under ``keys``, and what is to be said about them."""
+
+    event: BatchSubmitted
+    keys: tuple[str, ...]
+
+
+async def submit(request: web.Request) -> web.StreamResponse:
+    """``POST /v1/batch/submit``: 202 when every document is stored and the log has the batch."""
+    edge, received = request.app[EDGE], await _receive(request)
+    event, keys = received.event, received.keys
+    async with submitting.kept_if_said(edge, event, *keys):
+        earlier = await idempotency.say(edge, event, keys)
+    if earlier is not None:
+        request[idempotency.REPLAYED] = True
+        await uploads.discard(edge.blobs, *keys)
+        return _accepted(event, earlier.submitted_at)
+    log.info(
+        "batch accepted",
+        batch_id=event.batch_id,
+        tenant=event.tenant,
+        documents=len(event.documents),
+    )
+    return _accepted(event, event.submitted_at)
+
+
+async def status(request: web.Request) -> web.StreamResponse:
+    """``GET /v1/batch/status/{id}``: how far the batch is, ``?details=true`` each document too."""
+    edge = request.app[EDGE]
+    detailed = _switch("details", "invalid_details", request.query.get("details"))
+    batch = await known.find_batch(request)
+    progress = batch.progress
+    # The last document's end is known a moment before the end of the batch is.
+    closing = progress.ended and batch.completed_at is None
+    documents = await known.documents_of(edge, batch) if detailed or closing else []
+    body = batch_replies.BatchStatus(
+        batch_id=batch.batch_id,
+        status=progress.state,
+        progress=reply_of(batch),
+        created_at=instant(batch.submitted_at),
+        completed_at=completed_at(batch, documents),
+        download_url=f"/v1/batch/download/{batch.batch_id}" if progress.ended else None,
+        documents=[_detail(document) for document in documents] if detailed else msgspec.UNSET,
+    )
+    headers = {} if progress.ended else {"Retry-After": answers.ASK_AGAIN_AFTER}
+    return answers.answer(body, 200, headers)
+
+
+def reply_of(batch: BatchRecord) -> batch_replies.BatchProgress:
+    """Return the counts of a batch as clients read them."""
+    return batch_replies.BatchProgress(**msgspec.structs.asdict(batch.progress))
+
+
+def completed_at(batch: BatchRecord, documents: list[DocumentRecord]) -> str | None:
+    """Return when the batch ended, by its documents as long as that is not written down."""
+    if not batch.progress.ended:
+        return None
+    ends = [document.finished_at for document in documents if document.finished_at]
+    moment = batch.completed_at or max(ends, default=None)
+    return instant(moment) if moment else None
+
+
+def shown_state(document: DocumentRecord) -> DocumentState:
+    """Return the state clients are told: what failed stays failed in the archive."""
+    return "failed" if answers.has_failed(document) else document.state
+
+
+async def _receive(request: web.Request) -> Received:
+    """Store the documents of a request.
+
+    :raises Refused: the request cannot be accepted; nothing of it was kept.
+    """
+    edge, tenant, once = request.app[EDGE], request[TENANT], idempotency.key_of(request)
+    batch_id, suffix = submitting.name_of(tenant, once), new_suffix()
+    form = await uploads.receive(
+        request,
+        forms.MANY,
+        lambda number: original_key(tenant, document_id(batch_id, number), suffix),
+    )
+    keys = tuple(file.blob.key for file in form.files)
+    try:
+        event = _submission(tenant, batch_id, suffix, form, once)
+    except Refused:
+        await uploads.discard(edge.blobs, *keys)
+        raise
+    return Received(event, keys)
+
+
+def _submission(
+    tenant: str, batch_id: str, suffix: str, form: forms.Form, once: str | None
+) -> BatchSubmitted:
+    _refuse_engines(form.fields)
+    return BatchSubmitted(
+        batch_id=batch_id,
+        tenant=tenant,
+        documents=tuple(
+            BatchDocument(
+                document_id=document_id(batch_id, number),
+                source=Stored(size=file.blob.size, sha256=file.blob.sha256, suffix=suffix),
+                file_name=file.file_name,
+                content_type=file.content_type,
+            )
+            for number, file in enumerate(form.files, 1)
+        ),
+        priority=_priority(form.fields.get("priority")),
+        retention_days=submitting.retention_days(form.fields.get("retentionDays")),
+        submitted_at=datetime.now(UTC),
+        fingerprint=idempotency.fingerprint(OPERATION, form) if once else None,
+    )
+
+
+def _refuse_engines(fields: dict[str, str]) -> None:
+    """Refuse what asks for an engine that is not here, rather than use another in silence."""
+    asked = fields.get("useMistralBatch")
+    if _switch("useMistralBatch", "invalid_use_mistral_batch", asked):
+        raise Refused(
+            422,
+            "engine_unavailable",
+            "This version has no Mistral engine; leave useMistralBatch out to convert locally",
+        )
+    if fields.get("model", "") not in ("", LOCAL):
+        error = f'This version converts with its own engine only; leave model out or say "{LOCAL}"'
+        raise Refused(422, "engine_unavailable", error)
+
+
+def _priority(text: str | None) -> int:
+    if not text:
+        return DEFAULT_PRIORITY
+    if _PRIORITY.fullmatch(text):
+        return int(text)
+    raise Refused(400, "invalid_priority", "priority must be a whole number from 1 to 10")
+
+
+def _switch(name: str, code: str, text: str | None) -> bool:
+    if (chosen := _SWITCH.get((text or "").lower())) is None:
+        raise Refused(400, code, f'{name} must be "true" or "false"')
+    return chosen
+
+
+def _accepted(event: BatchSubmitted, submitted_at: datetime | None) -> web.Response:
+    """Answer a submission: the same for the first request and for its repetitions."""
+    assert submitted_at is not None
+    documents = []
+    for document in event.documents:
+        assert isinstance(document.source, Stored)
+        documents.append(
+            batch_replies.SubmittedDocument(
+                id=document.document_id,
+                file_name=document.file_name,
+                file_size=document.source.size,
+            )
+        )
+    status_url = f"/v1/batch/status/{event.batch_id}"
+    body = batch_replies.BatchSubmitted(
+        batch_id=event.batch_id,
+        total_documents=len(documents),
+        documents=documents,
+        created_at=instant(submitted_at),
+        status_url=status_url,
+    )
+    headers = {"Location": status_url, "Retry-After": answers.ASK_AGAIN_AFTER}
+    return answers.answer(body, 202, headers)
+
+
+def _detail(document: DocumentRecord) -> batch_replies.BatchDocumentStatus:
+    return batch_replies.BatchDocumentStatus(
+        id=document.document_id,
+        file_name=document.file_name,
+        status=shown_state(document),
+        error=document.reason,
+        code=document.code,
+        processed_at=instant(document.finished_at) if document.finished_at else None,
+    )

@@ -1,0 +1,86 @@
+"""``DELETE /api/documents/{id}``: what is under way is cancelled, what has ended is deleted."""
+
+import asyncio
+import time
+from contextlib import suppress
+from typing import Literal
+
+import structlog
+from aiohttp import web
+
+from bus.errors import AlreadySaid
+from ilios.edge import answers, known
+from ilios.edge.keys import EDGE, Edge
+from ilios.edge.waiting import UNFINISHED
+from schemas.documents import DocumentCancelled, DocumentDeleted
+from schemas.records import DocumentRecord
+from schemas.replies import DeletionReceipt, instant
+
+LOOK_EVERY = 0.02  # seconds; the database is some milliseconds behind the log
+
+log = structlog.get_logger("edge")
+
+
+async def delete(request: web.Request) -> web.StreamResponse:
+    """Answer with the receipt; with 202 when the log has heard of it and the database not yet.
+
+    Whoever repeats it gets the same receipt, and nothing is said again.
+    """
+    edge, document = request.app[EDGE], await known.find(request)
+    if document.state in answers.REMOVED:
+        return _receipt(document)
+    await _say(edge, document)
+    removed = await _removed(edge, document)
+    if removed is None:
+        return _receipt(document, 202)
+    return _receipt(removed)
+
+
+async def _say(edge: Edge, document: DocumentRecord) -> None:
+    # Which of the two is only how it looks from here; the database, which goes by the order of the
+    # log, knows whether the document had ended. Either takes it away.
+    word = DocumentCancelled if document.state in UNFINISHED else DocumentDeleted
+    with suppress(AlreadySaid):
+        await edge.publisher.say_first(
+            word(
+                tenant=document.tenant,
+                document_id=document.document_id,
+                priority=document.priority,
+            )
+        )
+        log.info(
+            "removal asked for",
+            tenant=document.tenant,
+            document_id=document.document_id,
+            state=document.state,
+        )
+
+
+async def _removed(edge: Edge, document: DocumentRecord) -> DocumentRecord | None:
+    """Return the document as soon as the database shows that it is removed, or None."""
+    deadline = time.monotonic() + edge.limits.removed_within
+    while True:
+        found = await edge.reads.document(document.tenant, document.document_id)
+        if found is not None and found.state in answers.REMOVED:
+            return found
+        if time.monotonic() >= deadline:
+            return None
+        await asyncio.sleep(LOOK_EVERY)
+
+
+def _receipt(document: DocumentRecord, status: int = 200) -> web.Response:
+    sha256 = document.original_sha256
+    if sha256 is None and document.original is not None:
+        sha256 = document.original.sha256
+    cancelled = document.state in UNFINISHED or document.state == "cancelled"
+    became: Literal["cancelled", "deleted"] = "cancelled" if cancelled else "deleted"
+    body = DeletionReceipt(
+        id=document.document_id,
+        status=became,
+        file_name=document.file_name,
+        file_size=document.file_size,
+        sha256=sha256,
+        deleted_at=instant(document.removed_at) if document.removed_at else None,
+    )
+    headers = answers.see_status(document.document_id) if status == 202 else None
+    return answers.answer(body, status, headers)

@@ -1,0 +1,151 @@
+"""Requests that may be repeated: under one ``Idempotency-Key`` something is made once.
+
+No table stands behind this. The id of what is made is derived from the tenant and the key, its
+event carries a fingerprint of the request, and the log takes the first event under an id only. So
+a repetition is known for as long as its document is, across restarts and from every edge.
+
+The header is draft-ietf-httpapi-idempotency-key-header's; its value may also stand without quotes.
+"""
+
+import hashlib
+import re
+from datetime import datetime
+
+import msgspec
+from aiohttp import web
+from msgspec import Struct
+
+from bus.errors import AlreadySaid
+from ilios.edge import known
+from ilios.edge.errors import Refused
+from ilios.edge.forms import Form
+from ilios.edge.keys import Edge
+from schemas.batches import BatchSubmitted
+from schemas.documents import DocumentSubmitted
+from schemas.ids import id_from
+from schemas.records import DocumentRecord
+
+HEADER = "Idempotency-Key"
+REPLAYED = web.RequestKey("replayed", bool)
+MAX_KEY_LENGTH = 255
+
+FIELDS = ("format", "priority", "retentionDays")
+"""Fields whose values make another request of the same files."""
+REMOVED = frozenset({"cancelled", "deleted"})
+
+_QUOTED = re.compile(r'"((?:[^"\\]|\\["\\])*)"')  # RFC 9651, String
+_PLAIN = re.compile(r'[^"].*')
+_PRINTABLE = re.compile(rf"[\x20-\x7e]{{1,{MAX_KEY_LENGTH}}}")
+
+
+class Earlier(Struct, frozen=True):
+    """What the first request under a key has made."""
+
+    fingerprint: str | None
+    submitted_at: datetime
+    documents: list[DocumentRecord]
+
+
+def key_of(request: web.Request) -> str | None:
+    """Return the key a request came with, or None.
+
+    :raises Refused: it is not one.
+    """
+    values = request.headers.getall(HEADER, [])
+    if not values:
+        return None
+    value = values[0].strip()
+    if quoted := _QUOTED.fullmatch(value):
+        key = re.sub(r"\\(.)", r"\1", quoted[1])
+    else:
+        key = value if _PLAIN.fullmatch(value) else ""
+    if len(values) > 1 or not _PRINTABLE.fullmatch(key):
+        raise Refused(
+            400,
+            "invalid_idempotency_key",
+            f"{HEADER} must be 1 to {MAX_KEY_LENGTH} printable ASCII characters, given once",
+        )
+    return key
+
+
+def id_under(tenant: str, key: str) -> str:
+    """Return the id of what a tenant makes under a key. A tenant's name holds no line break."""
+    return id_from(hashlib.sha256(f"{tenant}\n{key}".encode()).digest())
+
+
+def fingerprint(operation: str, form: Form) -> str:
+    """Return what tells this request from every other one, but for its repetitions."""
+    files = [
+        (file.blob.sha256, file.blob.size, file.file_name, file.content_type) for file in form.files
+    ]
+    fields = [(name, form.fields[name]) for name in FIELDS if form.fields.get(name)]
+    return hashlib.sha256(msgspec.json.encode((operation, files, fields))).hexdigest()
+
+
+async def say(
+    edge: Edge, event: DocumentSubmitted | BatchSubmitted, keys: tuple[str, ...]
+) -> Earlier | None:
+    """Say a submission, or return what the same request has made before.
+
+    ``keys`` are those of the blobs the submission names.
+
+    :raises Refused: the idempotency key was used for something else (422), or what was made under
+        it is no longer there (410).
+    """
+    if event.fingerprint is None:
+        await edge.publisher.say(event)
+        return None
+    earlier = await _find(edge, event)
+    if earlier is None:
+        try:
+            await edge.publisher.say_first(event)
+            return None
+        except AlreadySaid:
+            earlier = await _find(edge, event)
+    if earlier is None or earlier.fingerprint != event.fingerprint:
+        raise Refused(
+            422,
+            "idempotency_key_reused",
+            f"This {HEADER} was used for another request; use a new one for each request",
+        )
+    if all(document.state in REMOVED for document in earlier.documents):
+        raise Refused(
+            410,
+            "document_removed",
+            "What was submitted under this Idempotency-Key was cancelled or deleted; "
+            "use a new one to submit it again",
+        )
+    original = earlier.documents[0].original
+    # An event of ours whose acknowledgement was lost is met again as somebody's: it names our blob.
+    return None if original is not None and original.key in keys else earlier
+
+
+async def mark_replayed(request: web.Request, response: web.StreamResponse) -> None:
+    """Tell the client that its request had been carried out before (``on_response_prepare``)."""
+    if request.get(REPLAYED):
+        response.headers["Idempotent-Replayed"] = "true"
+
+
+async def _find(edge: Edge, event: DocumentSubmitted | BatchSubmitted) -> Earlier | None:
+    """Return what is known under the event's id: of its own kind first, then of the other."""
+    if isinstance(event, BatchSubmitted):
+        tenant, name, kinds = event.tenant, event.batch_id, (_batch, _document)
+    else:
+        tenant, name, kinds = event.tenant, event.document_id, (_document, _batch)
+    for kind in kinds:
+        if (earlier := await kind(edge, tenant, name)) is not None:
+            return earlier
+    return None
+
+
+async def _document(edge: Edge, tenant: str, name: str) -> Earlier | None:
+    found = await known.document(edge, tenant, name)
+    return Earlier(found.fingerprint, found.submitted_at, [found]) if found else None
+
+
+async def _batch(edge: Edge, tenant: str, name: str) -> Earlier | None:
+    found = await known.batch(edge, tenant, name)
+    if found is None:
+        return None
+    documents = await known.documents_of(edge, found)
+    return Earlier(found.fingerprint, found.submitted_at, documents)

@@ -1,0 +1,231 @@
+"""The description of the HTTP interface (OpenAPI 3.1), made of the table of operations."""
+
+import inspect
+import re
+from collections.abc import Iterable
+from http import HTTPStatus
+from typing import Any
+
+import msgspec
+from msgspec import Struct
+
+from ilios import __version__
+from ilios.edge.operations.headers import HEADERS, OF_PROBLEMS, REQUEST_ID
+from ilios.edge.operations.problems import ANY_CODE, CODES
+from ilios.edge.operations.table import Answer, Body, Operation, Parameter
+from schemas.batch_replies import BatchLine, BatchManifest
+from schemas.replies import Problem
+
+PROBLEM = "application/problem+json"
+ABOUT = """\
+Documents in, Markdown out: PDF, images, DOCX and PPTX.
+
+**Keys.** Where the service wants a key, send it as `Authorization: Bearer KEY` or `X-Api-Key: KEY`.
+Each key sees its own documents only; those of others are answered as unknown ones are.
+
+**Errors** are `application/problem+json` (RFC 9457): `code` is stable and meant for programs,
+`error` is a sentence for people. An address that is not served is answered with 404
+(`route_not_found`), a method it does not have with 405 (`method_not_allowed`) and `Allow`.
+
+**HEAD** is answered wherever GET is, **OPTIONS** everywhere. Clients should ignore members and
+headers they do not know.
+"""
+
+TAGS = {
+    "Documents": "One at a time: convert and wait, or submit, ask, fetch.",
+    "Batches": "Up to 100 documents in one request.",
+    "Uploads": "Bytes that are sent in a request of their own.",
+    "Usage": "What was converted and what it cost.",
+    "Service": "Whether it is well, and what it can be asked.",
+}
+
+SECURITY_SCHEMES = {
+    "bearer": {"type": "http", "scheme": "bearer", "description": "An API key."},
+    "header": {"type": "apiKey", "in": "header", "name": "X-Api-Key"},
+    "query": {
+        "type": "apiKey",
+        "in": "query",
+        "name": "apiKey",
+        "description": "Addresses are kept in histories and logs: prefer a header.",
+    },
+}
+
+EXTRA = (BatchLine, BatchManifest, Problem)
+"""Described although no answer as a whole is one: they are parts of files."""
+
+_REFERENCE = "#/components/schemas/{name}"
+_INLINE_CODE = re.compile("``([^`]+)``")
+
+
+def describe(operations: Iterable[Operation]) -> dict[str, Any]:
+    """Return the description of these operations."""
+    operations = tuple(operations)
+    structs: set[type[Struct]] = {*EXTRA}
+    for operation in operations:
+        structs.update(_schemas(operation))
+    paths: dict[str, dict[str, Any]] = {}
+    for operation in operations:
+        paths.setdefault(operation.path, {})[operation.method.lower()] = _operation(operation)
+    used = {operation.tag for operation in operations}
+    return {
+        "openapi": "3.1.0",
+        "info": {
+            "title": "ilios",
+            "version": __version__,
+            "summary": "Documents to Markdown, as a service other software can trust.",
+            "description": ABOUT,
+            "license": {"name": "MIT", "identifier": "MIT"},
+        },
+        "servers": [{"url": "/"}],
+        # The first alternative is none at all: a service without keys is open.
+        "security": [{}, *({name: []} for name in SECURITY_SCHEMES)],
+        "tags": [{"name": name, "description": TAGS[name]} for name in TAGS if name in used],
+        "paths": paths,
+        "components": {
+            "schemas": _components(sorted(structs, key=lambda kind: kind.__name__)),
+            "headers": {name: _header(name) for name in sorted(HEADERS)},
+            "securitySchemes": SECURITY_SCHEMES,
+        },
+    }
+
+
+def _schemas(operation: Operation) -> Iterable[type[Struct]]:
+    bodies = [answer.content for answer in operation.answers.values()]
+    if operation.body is not None:
+        bodies.append(operation.body.content)
+    for content in bodies:
+        yield from (schema for schema in content.values() if isinstance(schema, type))
+
+
+def _components(structs: Iterable[type[Struct]]) -> dict[str, Any]:
+    """Return the schemas of these structs and of all they are made of."""
+    _, components = msgspec.json.schema_components(structs, ref_template=_REFERENCE)
+    classes = {kind.__name__: kind for kind in _all_structs(structs)}
+    for name, schema in components.items():
+        kind = classes[name]
+        if "description" in schema:
+            schema["description"] = _as_markdown(schema["description"], kind)
+        if kind.__struct_config__.omit_defaults:
+            # What is null is left out, so nobody ever reads it.
+            schema["properties"] = {
+                member: _never_null(described) for member, described in schema["properties"].items()
+            }
+    return components
+
+
+def _as_markdown(docstring: str, kind: type[Struct]) -> str:
+    """Return a docstring for people who see the members under their names on the wire."""
+    names = {member.name: member.encode_name for member in msgspec.structs.fields(kind)}
+
+    def named(code: re.Match[str]) -> str:
+        return f"`{names.get(code[1], code[1])}`"
+
+    return _INLINE_CODE.sub(named, inspect.cleandoc(docstring))
+
+
+def _all_structs(structs: Iterable[type[Struct]]) -> set[type[Struct]]:
+    found: set[type[Struct]] = set()
+    waiting: list[Any] = list(msgspec.inspect.multi_type_info(structs))
+    while waiting:
+        match waiting.pop():
+            case msgspec.inspect.StructType(cls=kind, fields=fields):
+                if kind not in found:
+                    found.add(kind)
+                    waiting.extend(field.type for field in fields)
+            case msgspec.inspect.UnionType(types=types):
+                waiting.extend(types)
+            case msgspec.inspect.ListType(item_type=item):
+                waiting.append(item)
+            case _:
+                pass
+    return found
+
+
+def _never_null(schema: dict[str, Any]) -> dict[str, Any]:
+    if "default" not in schema or schema["default"] is not None:
+        return schema
+    rest = {key: value for key, value in schema.items() if key not in ("anyOf", "default")}
+    kinds = [kind for kind in schema.get("anyOf", ()) if kind != {"type": "null"}]
+    return rest | (kinds[0] if len(kinds) == 1 else {"anyOf": kinds})
+
+
+def _operation(operation: Operation) -> dict[str, Any]:
+    described: dict[str, Any] = {
+        "operationId": operation.name,
+        "tags": [operation.tag],
+        "summary": operation.summary,
+    }
+    if operation.description:
+        described["description"] = operation.description
+    if operation.open:
+        described["security"] = []
+    if operation.parameters:
+        described["parameters"] = [_parameter(parameter) for parameter in operation.parameters]
+    if operation.body is not None:
+        described["requestBody"] = _body(operation.body)
+    described["responses"] = {
+        str(status): _response(operation, status)
+        for status in sorted({*operation.answers, *operation.problems})
+    }
+    return described
+
+
+def _parameter(parameter: Parameter) -> dict[str, Any]:
+    return {
+        "name": parameter.name,
+        "in": parameter.place,
+        "description": parameter.description,
+        "required": parameter.required,
+        "schema": _schema(parameter.schema),
+    }
+
+
+def _body(body: Body) -> dict[str, Any]:
+    return {
+        "description": body.description,
+        "required": True,
+        "content": _content(body.content),
+    }
+
+
+def _response(operation: Operation, status: int) -> dict[str, Any]:
+    """Return what an operation answers with a status: its answer, its problems, or both."""
+    answer = operation.answers.get(status, Answer(description=""))
+    codes = operation.problems.get(status, ())
+    told = answer.description or f"{HTTPStatus(status).phrase}."
+    if codes:
+        told = "\n".join((told, "", *(f"- `{code}`: {CODES[code]}" for code in codes)))
+    content = _content(answer.content)
+    headers = {REQUEST_ID, *answer.headers}
+    if codes:
+        content[PROBLEM] = {"schema": _problem(status, codes)}
+        headers.update(OF_PROBLEMS.get(status, ()))
+    described: dict[str, Any] = {
+        "description": told,
+        "headers": {name: {"$ref": f"#/components/headers/{name}"} for name in sorted(headers)},
+    }
+    if content:
+        described["content"] = content
+    return described
+
+
+def _problem(status: int, codes: tuple[str, ...]) -> dict[str, Any]:
+    narrowed: dict[str, Any] = {"status": {"const": status}}
+    if ANY_CODE not in codes:
+        narrowed["code"] = {"enum": list(codes)}
+    return {"allOf": [_schema(Problem), {"type": "object", "properties": narrowed}]}
+
+
+def _content(content: dict[str, Any]) -> dict[str, Any]:
+    return {media_type: {"schema": _schema(schema)} for media_type, schema in content.items()}
+
+
+def _schema(schema: Any) -> dict[str, Any]:  # noqa: ANN401  # a type, or a schema already
+    if isinstance(schema, dict):
+        return schema
+    return {"$ref": _REFERENCE.format(name=schema.__name__)}
+
+
+def _header(name: str) -> dict[str, Any]:
+    description, schema = HEADERS[name]
+    return {"description": description, "schema": schema}

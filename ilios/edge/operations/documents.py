@@ -1,0 +1,238 @@
+"""One document at a time: ``/v1/convert`` and ``/api/documents``."""
+
+from ilios.edge.operations.parameters import (
+    BARE,
+    DOCUMENT_ID,
+    FILE_NAME,
+    FORMAT,
+    IDEMPOTENCY_KEY,
+    IF_MATCH,
+    IF_NONE_MATCH,
+    KEPT_DAYS,
+    MARKDOWN_OR_JSON,
+    RANGE,
+    RETENTION_DAYS,
+    UPLOADED,
+)
+from ilios.edge.operations.problems import (
+    ANY_CODE,
+    ASKING_LOG,
+    FINDING,
+    FORM,
+    KEYED,
+    RECEIVING,
+    REMOVED,
+    REPEATING,
+    SAYING,
+    SENDING,
+    joined,
+)
+from ilios.edge.operations.table import BYTES, JSON, MARKDOWN, TEXT, Answer, Body, Operation
+from ilios.edge.operations.table import FORM as FORM_TYPE
+from schemas.replies import (
+    DeletionReceipt,
+    DocumentContent,
+    DocumentStatus,
+    FailedDocument,
+    Submitted,
+    Unfinished,
+)
+
+TAG = "Documents"
+
+_KEPT = ("Cache-Control", "ETag")
+_OF_MARKDOWN = ("X-Document-Id", "X-Extracted-Pages", "X-Processing-Time-Ms", *_KEPT)
+_MARKDOWN = Answer(
+    description="The Markdown; pages are separated by a line of `---`.",
+    content={MARKDOWN: TEXT, JSON: DocumentContent},
+    headers=(*_OF_MARKDOWN, "Accept-Ranges", "Content-Disposition"),
+)
+_UNFINISHED = Answer(
+    description="There is no Markdown yet; ask again.",
+    content={JSON: Unfinished},
+    headers=("Location", "Retry-After"),
+)
+_FAILED = Answer(
+    description="There will be no Markdown; `error` says why.", content={JSON: FailedDocument}
+)
+_SAME = "It is what `If-None-Match` names."
+_NO_RANGE = {416: ("range_not_satisfiable",)}
+
+_FILE = UPLOADED | {"description": "The document."}
+
+CONVERT = Operation(
+    name="convert",
+    method="POST",
+    path="/v1/convert",
+    tag=TAG,
+    summary="Convert a document and wait for its Markdown",
+    description="The same as submitting, waiting and reading, in one request. When it takes too "
+    "long the answer is 202, and the conversion goes on. A client that hangs up ends the waiting, "
+    "not the conversion. The codes of a document that cannot be converted are the engine's: "
+    "`corrupt`, `password_protected`, `unsupported_type`, `timeout` and others.",
+    parameters=(FILE_NAME, FORMAT, KEPT_DAYS, IDEMPOTENCY_KEY),
+    body=Body(
+        description="A form with the document as `file`, or the document itself.",
+        content={
+            FORM_TYPE: {
+                "type": "object",
+                "required": ["file"],
+                "properties": {
+                    "file": _FILE,
+                    "format": MARKDOWN_OR_JSON,
+                    "retentionDays": RETENTION_DAYS,
+                },
+            },
+            **BARE,
+        },
+    ),
+    answers={
+        200: Answer(
+            description=_MARKDOWN.description,
+            content=_MARKDOWN.content,
+            headers=(*_MARKDOWN.headers, "Idempotent-Replayed"),
+        ),
+        202: Answer(
+            description="It takes longer; ask again at `Location`.",
+            content=_UNFINISHED.content,
+            headers=(*_UNFINISHED.headers, "Idempotent-Replayed"),
+        ),
+    },
+    problems=joined(
+        KEYED,
+        RECEIVING,
+        FORM,
+        SAYING,
+        REPEATING,
+        SENDING,
+        REMOVED,
+        {400: ("invalid_format",), 422: (ANY_CODE,)},
+    ),
+)
+
+SUBMIT = Operation(
+    name="submitDocument",
+    method="POST",
+    path="/api/documents/submit",
+    tag=TAG,
+    summary="Submit a document for conversion",
+    description="202 means stored: the document is on disk and the log has its event.",
+    parameters=(FILE_NAME, KEPT_DAYS, IDEMPOTENCY_KEY),
+    body=Body(
+        description="A form with the document as `file`, or the document itself.",
+        content={
+            FORM_TYPE: {
+                "type": "object",
+                "required": ["file"],
+                "properties": {"file": _FILE, "retentionDays": RETENTION_DAYS},
+            },
+            **BARE,
+        },
+    ),
+    answers={
+        202: Answer(
+            description="The document is stored and will be converted.",
+            content={JSON: Submitted},
+            headers=("Location", "Retry-After", "Idempotent-Replayed"),
+        )
+    },
+    problems=joined(KEYED, RECEIVING, FORM, SAYING, REPEATING),
+)
+
+STATUS = Operation(
+    name="documentStatus",
+    method="GET",
+    path="/api/documents/status/{id}",
+    tag=TAG,
+    summary="How far a document is",
+    parameters=(DOCUMENT_ID,),
+    answers={
+        200: Answer(
+            description="Its status. `Retry-After` is there until it has ended.",
+            content={JSON: DocumentStatus},
+            headers=("Retry-After",),
+        )
+    },
+    problems=joined(KEYED, FINDING, ASKING_LOG),
+)
+
+READ = Operation(
+    name="readDocument",
+    method="GET",
+    path="/api/documents/{id}",
+    tag=TAG,
+    summary="The Markdown of a document",
+    description="Ranges hold for the Markdown, not for the JSON.",
+    parameters=(DOCUMENT_ID, FORMAT, RANGE, IF_NONE_MATCH, IF_MATCH),
+    answers={
+        200: _MARKDOWN,
+        202: _UNFINISHED,
+        206: Answer(
+            description="A part of the Markdown.",
+            content={MARKDOWN: TEXT},
+            headers=(*_MARKDOWN.headers, "Content-Range"),
+        ),
+        304: Answer(description=_SAME, headers=_MARKDOWN.headers),
+        500: _FAILED,
+    },
+    problems=joined(
+        KEYED, FINDING, ASKING_LOG, REMOVED, SENDING, _NO_RANGE, {400: ("invalid_format",)}
+    ),
+)
+
+ORIGINAL = Operation(
+    name="readOriginal",
+    method="GET",
+    path="/api/documents/{id}/original",
+    tag=TAG,
+    summary="The document as it was submitted",
+    description="A document that is yet to be fetched from its address has no original.",
+    parameters=(DOCUMENT_ID, RANGE, IF_NONE_MATCH, IF_MATCH),
+    answers={
+        200: Answer(
+            description="Its bytes, under the type they were found to be.",
+            content={"*/*": BYTES},
+            headers=(*_KEPT, "Accept-Ranges", "Content-Disposition"),
+        ),
+        202: Answer(
+            description="There is no original yet; ask again.",
+            content={JSON: Unfinished},
+            headers=("Location", "Retry-After"),
+        ),
+        206: Answer(
+            description="A part of its bytes.",
+            content={"*/*": BYTES},
+            headers=(*_KEPT, "Accept-Ranges", "Content-Disposition", "Content-Range"),
+        ),
+        304: Answer(description=_SAME, headers=(*_KEPT, "Accept-Ranges", "Content-Disposition")),
+        500: Answer(
+            description="It could not be fetched; `error` says why.", content={JSON: FailedDocument}
+        ),
+    },
+    problems=joined(KEYED, FINDING, ASKING_LOG, REMOVED, SENDING, _NO_RANGE),
+)
+
+DELETE = Operation(
+    name="deleteDocument",
+    method="DELETE",
+    path="/api/documents/{id}",
+    tag=TAG,
+    summary="Delete a document, or cancel its conversion",
+    description="Markdown and original are erased; what was billed stays billed. Asking again "
+    "gets the same receipt.",
+    parameters=(DOCUMENT_ID,),
+    answers={
+        200: Answer(
+            description="It is no longer kept; this is the receipt.",
+            content={JSON: DeletionReceipt},
+        ),
+        202: Answer(
+            description="It will be deleted; `deletedAt` is null until it is.",
+            content={JSON: DeletionReceipt},
+            headers=("Location", "Retry-After"),
+        ),
+    },
+    problems=joined(KEYED, FINDING, SAYING),
+)
+
+OPERATIONS = (CONVERT, SUBMIT, STATUS, READ, ORIGINAL, DELETE)

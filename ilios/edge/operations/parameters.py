@@ -1,0 +1,90 @@
+"""What several operations take: parameters, and the media types documents come in."""
+
+from typing import Any
+
+from ilios.edge.operations.table import BYTES, Parameter
+
+ID: dict[str, Any] = {"type": "string", "pattern": "^[a-z0-9]{20,30}$"}
+RETENTION_DAYS: dict[str, Any] = {
+    "type": "integer",
+    "minimum": 1,
+    "maximum": 3650,
+    "default": 365,
+    "description": "How many days the document is kept.",
+}
+MARKDOWN_OR_JSON: dict[str, Any] = {
+    "type": "string",
+    "enum": ["markdown", "json"],
+    "default": "markdown",
+    "description": "`json` also tells pages, model, sizes and tokens.",
+}
+UPLOADED: dict[str, Any] = BYTES | {"minLength": 1}
+"""The bytes of a document; an empty one is refused."""
+
+BARE: dict[str, Any] = dict.fromkeys(
+    (
+        "application/pdf",
+        "image/png",
+        "image/jpeg",
+        "image/tiff",
+        "image/webp",
+        "image/gif",
+        "image/bmp",
+        "application/vnd.openxmlformats-officedocument.wordprocessingml.document",
+        "application/vnd.openxmlformats-officedocument.presentationml.presentation",
+        "application/octet-stream",
+    ),
+    UPLOADED,
+)
+"""A document as the whole body. Its type is found out from its bytes, whatever is said here."""
+
+DOCUMENT_ID = Parameter(
+    name="id", place="path", description="The id of the document.", schema=ID, required=True
+)
+BATCH_ID = Parameter(
+    name="id", place="path", description="The id of the batch.", schema=ID, required=True
+)
+FORMAT = Parameter(name="format", description="What to answer with.", schema=MARKDOWN_OR_JSON)
+FILE_NAME = Parameter(
+    name="fileName",
+    description="The name of a document that is the whole body; at most 255 bytes of it are kept.",
+    schema={"type": "string"},
+)
+KEPT_DAYS = Parameter(
+    name="retentionDays",
+    description="As in the form, for a document that is the whole body.",
+    schema=RETENTION_DAYS,
+)
+_PLAIN = "[!#-~](?:[ -~]{0,253}[!-~])?"
+_QUOTED = r'"(?:[ !#-\[\]-~]|\\["\\]){1,255}"'
+
+IDEMPOTENCY_KEY = Parameter(
+    name="Idempotency-Key",
+    place="header",
+    description="Makes the request safe to repeat: under one key something is made once, and a "
+    "repetition gets the same answer. 1 to 255 printable ASCII characters, plain or in quotes.",
+    # The ends of a header's value are trimmed, so blanks can stand there only within quotes.
+    schema={
+        "type": "string",
+        "pattern": rf"^(?:{_PLAIN}|{_QUOTED})$",
+        "examples": ["f3b1c9d2-invoice-2026-01"],
+    },
+)
+RANGE = Parameter(
+    name="Range",
+    place="header",
+    description="One range of bytes, such as `bytes=0-1023`; what is not understood is ignored.",
+    schema={"type": "string"},
+)
+IF_NONE_MATCH = Parameter(
+    name="If-None-Match",
+    place="header",
+    description="An `ETag` you have: 304 says it is still the one.",
+    schema={"type": "string"},
+)
+IF_MATCH = Parameter(
+    name="If-Match",
+    place="header",
+    description="The `ETag` it must have: 412 says it is another one.",
+    schema={"type": "string"},
+)

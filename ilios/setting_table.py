@@ -1,0 +1,207 @@
+"""The variables of the service, row by row; ``ilios.settings`` reads them."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from msgspec import Struct
+
+from ilios import setting_values as values
+
+MIB = 1024 * 1024
+
+
+class Setting(Struct, frozen=True):
+    """One row of the table: a variable, the field it fills, how its text is read, and why."""
+
+    variable: str
+    field: str
+    parse: Callable[[str], Any]
+    example: str
+    why: str
+    unit: int = 1
+
+    def read(self, text: str) -> object:
+        """Return what the field is to hold."""
+        value = self.parse(text)
+        return value if self.unit == 1 else value * self.unit
+
+    def show(self, settings: object) -> str:
+        """Return what the variable would hold; a secret shows as ``***``."""
+        match getattr(settings, self.field):
+            case None | ():
+                return "-"
+            case bool(value):
+                return str(value).lower()
+            case tuple(parts):
+                return ",".join(map(str, parts))
+            case float(value):
+                return f"{value:.15g}"
+            case int(value):
+                return str(value // self.unit)
+            case value:
+                return str(value)
+
+
+TABLE: tuple[Setting, ...] = (
+    Setting(
+        "PORT", "port", values.whole(0, 65_535), "1337", "Port of the HTTP edge; 0 takes a free one"
+    ),
+    Setting("ILIOS_HOST", "host", values.host, "127.0.0.1", "Address the HTTP edge listens on"),
+    Setting(
+        "ILIOS_PUBLIC_URL",
+        "public_url",
+        values.origin,
+        "https://docs.example.com",
+        "Where clients reach the HTTP edge; unset = where each request says it was sent to",
+    ),
+    Setting(
+        "API_KEY",
+        "api_keys",
+        values.secret_list,
+        "key1,key2",
+        "Keys that may use the API; none = open",
+    ),
+    Setting("ILIOS_DATA_DIR", "data_dir", Path, "./data", "Where the bus, blobs and database lie"),
+    Setting("LOCAL_DB_PATH", "database", Path, "./data/ilios.db", "The SQLite file, if elsewhere"),
+    Setting(
+        "NATS_URL",
+        "nats_url",
+        values.bus_url,
+        "nats://host:4222",
+        "A NATS of yours; unset = inside",
+    ),
+    Setting(
+        "ILIOS_NATS_PORT",
+        "nats_port",
+        values.whole(0, 65_535),
+        "4222",
+        "Port of the bus inside; a free one is taken when it is not, or for 0",
+    ),
+    Setting(
+        "ILIOS_MAX_FILE_MB",
+        "max_file_bytes",
+        values.whole(1, 1024),
+        "1024",
+        "Largest document accepted, in MiB",
+        unit=MIB,
+    ),
+    Setting(
+        "ILIOS_CONVERT_TIMEOUT",
+        "convert_within",
+        values.seconds,
+        "300",
+        "Seconds /v1/convert waits before it answers 202 and lets the conversion go on",
+    ),
+    Setting(
+        "WORKER_COUNT",
+        "engine_processes",
+        values.whole(1, 256),
+        "4",
+        "Engine processes, each converting one document at a time; default: one per core allowed",
+    ),
+    Setting(
+        "MAX_CONCURRENT_JOBS",
+        "jobs_per_process",
+        values.whole(1, 100),
+        "10",
+        "Documents each engine process has in hand: one converting, the others waiting beside it",
+    ),
+    Setting(
+        "ILIOS_ENGINE_MEMORY_MB",
+        "engine_memory_bytes",
+        values.whole(512, 65_536),
+        "2048",
+        "Memory one engine process may hold, in MiB",
+        unit=MIB,
+    ),
+    Setting(
+        "ILIOS_ENGINE_TIMEOUT",
+        "engine_within",
+        values.seconds,
+        "300",
+        "Seconds one document may take in the engine, wall and CPU",
+    ),
+    Setting(
+        "ILIOS_DOWNLOAD_ALLOW",
+        "download_allow",
+        values.hosts_and_ports,
+        "files.internal:8080",
+        "host:port pairs documents may be fetched from although they are not public",
+    ),
+    Setting(
+        "ILIOS_RETENTION",
+        "disposal",
+        values.one_of("delete", "archive"),
+        "archive",
+        "What happens after a document's retentionDays: delete it, or archive its original",
+    ),
+    Setting(
+        "ILIOS_JANITOR_INTERVAL",
+        "janitor_every",
+        values.seconds,
+        "60",
+        "Seconds between looks for what has expired, is stuck or lies about",
+    ),
+    Setting(
+        "ILIOS_LOCAL_PAGE_PRICE",
+        "local_page_micros",
+        values.whole(0, 100_000_000),
+        "1000",
+        "Price of a page of the local engine, in millionths of a US dollar, before the margin",
+    ),
+    Setting(
+        "ILIOS_MARGIN_PERCENT",
+        "margin_percent",
+        values.whole(0, 1000),
+        "30",
+        "What is added to the price of every page, in whole percent",
+    ),
+    Setting(
+        "DB_WAL_MODE",
+        "wal_mode",
+        values.only_true("without WAL, readers would block the one writer"),
+        "true",
+        "The database is always in WAL mode; false is refused",
+    ),
+    Setting(
+        "ILIOS_INSECURE",
+        "insecure",
+        values.yes_no,
+        "false",
+        "Allow listening beyond loopback without API_KEY",
+    ),
+    Setting(
+        "ILIOS_LOG_LEVEL",
+        "log_level",
+        values.one_of("debug", "info", "warning", "error"),
+        "info",
+        "Least severe line that is logged",
+    ),
+    Setting(
+        "ILIOS_LOG_FORMAT",
+        "log_format",
+        values.one_of("auto", "json", "console"),
+        "auto",
+        "json, console, or auto: console on a terminal",
+    ),
+)
+
+NOT_YET = {
+    "S3_BUCKET": "documents would not be stored in it: this version keeps them in ILIOS_DATA_DIR",
+    "USE_EMBEDDED_REPLICA": "this version has no Turso replica",
+    "TURSO_DATABASE_URL": "this version has no Turso replica",
+    "DB_ENCRYPTION_KEY": "this version does not encrypt its database",
+}
+"""Variables whose silent neglect would be a broken promise: refused while set (and not false)."""
+
+IGNORED = {
+    "MISTRAL_API_KEY": "the local engine is used; this version does not call Mistral",
+    "AWS_ACCESS_KEY_ID": "S3 is not used by this version",
+    "AWS_SECRET_ACCESS_KEY": "S3 is not used by this version",
+    "AWS_ENDPOINT_URL_S3": "S3 is not used by this version",
+    "S3_MULTIPART_THRESHOLD": "S3 is not used by this version",
+    "TURSO_AUTH_TOKEN": "this version has no Turso replica",
+    "TURSO_SYNC_INTERVAL": "this version has no Turso replica",
+}
+"""Variables that have no effect here; worth a warning, not a refusal."""

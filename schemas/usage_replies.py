@@ -1,0 +1,45 @@
+"""What clients get to read about their usage and its cost; members as in ``replies``.
+
+Costs carry the margin. ``totalCostMicros`` is exact, in millionths of a US dollar; cents and
+dollars are rounded half up from it, once, and are there to be shown.
+"""
+
+from msgspec import Struct, field
+
+
+class UsageSummary(Struct, frozen=True, kw_only=True, rename="camel", omit_defaults=True):
+    """What was converted, and what it cost.
+
+    ``startDate`` and ``endDate`` are the range that was asked for, both ends included; left out
+    where it is open.
+    """
+
+    total_documents: int
+    total_operations: int
+    total_pages: int
+    total_input_tokens: int
+    total_output_tokens: int
+    total_cost_cents: int
+    total_cost_micros: int
+    total_cost_usd: str = field(name="totalCostUSD")
+    start_date: str | None = None
+    end_date: str | None = None
+
+
+class UsageLine(Struct, frozen=True, kw_only=True, rename="camel"):
+    """The share of one operation: ``convert``, or ``convert-immediate``."""
+
+    operation: str
+    count: int
+    total_pages: int
+    total_input_tokens: int
+    total_output_tokens: int
+    total_cost_cents: int
+    total_cost_micros: int
+    total_cost_usd: str = field(name="totalCostUSD")
+
+
+class UsageBreakdown(Struct, frozen=True, kw_only=True, rename="camel"):
+    """Usage by operation, in the order of their names; an operation without usage is left out."""
+
+    breakdown: list[UsageLine]

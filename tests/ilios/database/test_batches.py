@@ -1,0 +1,202 @@
+"""The progress of a batch is what its documents are, whatever the log says in whatever order."""
+
+import asyncio
+from collections import Counter
+from collections.abc import AsyncIterator, Sequence
+from itertools import pairwise
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from actors.writes import Entry, Forget
+from ilios.database.batch_reads import BatchReads
+from schemas.documents import AnyDocumentEvent, DocumentArchived, DocumentCancelled, DocumentDeleted
+from schemas.events import AnyEvent
+from schemas.records import BatchRecord, DocumentRecord, Progress
+from tests import batch_events, events
+from tests.ilios.database.books import Books, history, opened
+
+ID = batch_events.name()
+CANCELLED = DocumentCancelled(document_id=events.name(1))
+DELETED = DocumentDeleted(document_id=events.name(1))
+ARCHIVED = DocumentArchived(document_id=events.name(1))
+DOCUMENTS = 3
+
+
+@pytest.fixture
+async def books(tmp_path: Path) -> AsyncIterator[Books]:
+    async with opened(tmp_path / "ilios.db") as books:
+        yield books
+
+
+async def batch(books: Books, number: int = 1) -> BatchRecord:
+    found = await BatchReads(books.connection).batch("default", batch_events.name(number))
+    assert found is not None
+    return found
+
+
+def counted(documents: Sequence[DocumentRecord]) -> Progress:
+    """Count what the batch's documents are, one by one."""
+
+    def kind(document: DocumentRecord) -> str:
+        if document.state in ("pending", "processing"):
+            return document.state
+        return "failed" if document.code else "completed"
+
+    return Progress(total=len(documents), **Counter(map(kind, documents)))
+
+
+def ended(place: int, *, well: bool = True) -> list[AnyEvent]:
+    """Return what is said of a document of the batch up to its end."""
+    end = events.converted() if well else events.failed()
+    return [batch_events.of(events.fetched(), place), batch_events.of(end, place)]
+
+
+async def test_a_batch_and_its_documents_are_there_together(books: Books) -> None:
+    await books.apply(*history(batch_events.submitted(documents=3, priority=9)))
+    record = await batch(books)
+    assert record.progress == Progress(total=3, pending=3)
+    assert (record.priority, record.submitted_at) == (9, events.SUBMITTED_AT)
+    documents = await BatchReads(books.connection).documents("default", ID)
+    assert [document.document_id for document in documents] == [f"{ID}00{n}" for n in (1, 2, 3)]
+    assert {document.batch_id for document in documents} == {ID}
+
+
+async def test_the_documents_of_a_batch_can_be_read_page_by_page(books: Books) -> None:
+    await books.apply(*history(batch_events.submitted(documents=5)))
+    reads = BatchReads(books.connection)
+    first = await reads.documents("default", ID, limit=3)
+    rest = await reads.documents("default", ID, after=first[-1].document_id, limit=3)
+    assert [document.document_id[-1] for document in [*first, *rest]] == list("12345")
+
+
+async def test_each_tenant_has_its_own_batches(books: Books) -> None:
+    other = batch_events.submitted(documents=5, tenant="other")
+    failed = batch_events.of(events.failed(), 1, tenant="other")
+    await books.apply(*history(batch_events.submitted(), other, failed))
+    assert (await batch(books)).progress == Progress(total=2, pending=2)
+    assert await BatchReads(books.connection).batch("nobody", ID) is None
+    assert len(await BatchReads(books.connection).documents("other", ID)) == 5
+
+
+@pytest.mark.parametrize(
+    ("said", "progress"),
+    [
+        ([], Progress(total=2, pending=2)),
+        ([batch_events.of(events.fetched(), 1)], Progress(total=2, processing=1, pending=1)),
+        (ended(1), Progress(total=2, completed=1, pending=1)),
+        (ended(1, well=False), Progress(total=2, failed=1, pending=1)),
+        ([batch_events.of(CANCELLED, 1)], Progress(total=2, failed=1, pending=1)),
+        ([*ended(1), batch_events.of(DELETED, 1)], Progress(total=2, completed=1, pending=1)),
+        (
+            [*ended(1, well=False), batch_events.of(DELETED, 1)],
+            Progress(total=2, failed=1, pending=1),
+        ),
+        ([*ended(1), batch_events.of(ARCHIVED, 1)], Progress(total=2, completed=1, pending=1)),
+    ],
+)
+async def test_what_happens_to_a_document_counts_for_its_batch(
+    books: Books, said: list[AnyEvent], progress: Progress
+) -> None:
+    await books.apply(*history(batch_events.submitted(), *said))
+    assert (await batch(books)).progress == progress
+
+
+async def test_the_end_of_a_batch_is_written_down_once(books: Books) -> None:
+    log = history(batch_events.submitted(), *ended(1), *ended(2), batch_events.completed())
+    await books.apply(*log)
+    assert await BatchReads(books.connection).open_batches() == []
+    record = await batch(books)
+    assert record.completed_at == log[-1].stored_at
+    await books.apply(*history(batch_events.completed(), first=len(log) + 1))
+    assert (await batch(books)).completed_at == log[-1].stored_at
+
+
+async def test_open_batches_say_what_they_wait_for(books: Books) -> None:
+    said = [*ended(1), batch_events.of(CANCELLED, 2)]
+    second = batch_events.submitted(2, documents=1)
+    await books.apply(*history(batch_events.submitted(documents=3), second, *said))
+    found = await BatchReads(books.connection).open_batches()
+    assert {batch.batch_id: batch.unfinished for batch in found} == {
+        ID: frozenset({f"{ID}003"}),
+        batch_events.name(2): frozenset({f"{batch_events.name(2)}001"}),
+    }
+
+
+@pytest.mark.parametrize("together", [True, False])
+async def test_a_second_batch_under_an_id_adds_nothing_to_the_first(
+    books: Books, *, together: bool
+) -> None:
+    log = history(
+        batch_events.submitted(documents=2, priority=9), batch_events.submitted(documents=5)
+    )
+    for group in [log] if together else [[entry] for entry in log]:
+        await books.apply(*group)
+    record = await batch(books)
+    assert (record.progress, record.priority) == (Progress(total=2, pending=2), 9)
+    assert len(await BatchReads(books.connection).documents("default", ID)) == 2
+
+
+async def test_a_document_said_by_the_aggregator_changes_nothing(books: Books) -> None:
+    await books.apply(*history(batch_events.submitted()))
+    before = await books.table("documents")
+    again = batch_events.of(events.submitted(file_name="other"), 1)
+    await books.apply(*history(again, first=2))
+    assert await books.table("documents") == before
+
+
+OF_A_DOCUMENT: tuple[AnyDocumentEvent, ...] = (
+    events.submitted(file_name="again"),
+    events.fetched(),
+    events.converted(),
+    events.failed(),
+    CANCELLED,
+    DELETED,
+    ARCHIVED,
+)
+SAID: st.SearchStrategy[AnyEvent] = st.sampled_from(
+    [
+        *(
+            batch_events.of(event, place)
+            for place in range(1, DOCUMENTS + 2)
+            for event in OF_A_DOCUMENT
+        ),
+        batch_events.submitted(documents=DOCUMENTS + 1),
+        batch_events.completed(),
+    ]
+)
+
+
+async def progress_after_each(groups: Sequence[Sequence[Entry]]) -> list[Progress]:
+    """Apply groups to a database of their own, comparing counts and documents after each."""
+    with TemporaryDirectory() as directory:
+        async with opened(Path(directory) / "ilios.db") as books:
+            await books.connection.execute("PRAGMA synchronous = OFF")
+            found: list[Progress] = []
+            for group in groups:
+                await books.apply(*group)
+                documents = await BatchReads(books.connection).documents("default", ID)
+                found.append((await batch(books)).progress)
+                assert found[-1] == counted(documents)
+            await books.ledger.keep([Forget("test")])  # type: ignore[list-item]
+            await books.apply(*(entry for group in groups for entry in group))
+            assert (await batch(books)).progress == found[-1], "read again, it says the same"
+            return found
+
+
+@settings(max_examples=40, deadline=None)
+@given(st.data())
+def test_the_progress_is_always_what_the_documents_are(data: st.DataObject) -> None:
+    said = data.draw(st.lists(SAID, max_size=25))
+    entries = history(batch_events.submitted(documents=DOCUMENTS), *said)
+    cuts = sorted(data.draw(st.sets(st.integers(1, len(entries)))) | {len(entries)})
+    groups = [entries[a:b] for a, b in zip([0, *cuts], cuts, strict=False)]
+    found = asyncio.run(progress_after_each(groups))
+    assert {progress.total for progress in found} == {DOCUMENTS}
+    for earlier, later in pairwise(found):
+        assert later.completed + later.failed >= earlier.completed + earlier.failed
+        assert later.completed >= earlier.completed
+        assert later.failed >= earlier.failed

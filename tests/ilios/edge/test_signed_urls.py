@@ -1,0 +1,115 @@
+"""An upload URL is the right to one upload, for a while, and to nothing else."""
+
+import asyncio
+from typing import Any
+
+import msgspec
+import pytest
+
+from ilios.edge.upload_urls import GOOD_FOR
+from ilios.tenants import tenant_of
+from tests.ilios.edge.test_upload_urls import ASK, WANTED, ask, complete, put
+from tests.ilios.edge.world import PDF, World, post
+
+MINE, THEIRS = {"X-Api-Key": "mine"}, {"X-Api-Key": "theirs"}
+
+
+def changes(asked: dict[str, Any], other: dict[str, Any]) -> dict[str, str]:
+    path, signature = asked["path"], asked["path"].rpartition("=")[2]
+    swapped = signature[:-1] + ("0" if signature[-1] != "0" else "1")
+    return {
+        "none": path.partition("?")[0],
+        "document": path.replace(asked["id"], other["id"]),
+        "tenant": path.replace("tenant=default", "tenant=kdefault"),
+        "size": path.replace(f"size={len(PDF)}", f"size={len(PDF) + 1}"),
+        "zeros": path.replace("expires=", "expires=0"),
+        "expires": path.replace("expires=1", "expires=9"),
+        "signature": path.replace(signature, swapped),
+        "half": path[:-8],
+        "version": path.replace("signature=v1.", "signature=v2."),
+        "surrogate": path.replace(signature, "%ED%A0%80"),
+        "no number": path.replace("size=", "size=x"),
+        "many digits": path.replace("size=", "size=" + "1" * 400),
+        "foreign digits": path.replace("size=", "size=%D9%A1"),
+        "no tenant": path.replace("tenant=default", "tenant=../x"),
+        "no id": path.replace(asked["id"], "nonsense"),
+    }
+
+
+async def test_a_url_that_was_not_signed_here_like_this_is_403(world: World) -> None:
+    client = await world.serve()
+    asked, other = await ask(client), await ask(client)
+    before = world.stored()
+    for change, path in changes(asked, other).items():
+        if change != "zeros":  # the same number, and so the same right
+            assert await put(client, path) == (403, "upload_url_invalid"), change
+    assert world.stored() == before
+    async with client.post(asked["path"], data=PDF) as answer:
+        assert answer.status == 405
+
+
+async def test_a_url_ends_with_its_time(world: World) -> None:
+    client = await world.serve()
+    asked = await ask(client)
+    world.clock_ahead = GOOD_FOR - 60
+    assert await put(client, asked["path"]) == (200, "")
+    world.clock_ahead = GOOD_FOR + 1
+    assert await put(client, asked["path"]) == (403, "upload_url_expired")
+    forged = asked["path"].replace(f"size={len(PDF)}", "size=1")
+    assert await put(client, forged) == (403, "upload_url_invalid")
+    assert (await complete(client, asked["id"]))[0] == 200  # what was uploaded in time counts
+
+
+async def test_the_url_needs_no_key_and_all_around_it_the_right_one(world: World) -> None:
+    client = await world.serve("mine", "theirs")
+    async with client.post(ASK, json=WANTED) as answer:
+        assert answer.status == 401
+    asked = await ask(client, MINE)
+    assert f"tenant={tenant_of('mine')}" in asked["path"]
+    assert await put(client, asked["path"]) == (200, "")
+    assert (await complete(client, asked["id"], THEIRS))[0] == 404
+    assert (await complete(client, asked["id"]))[0] == 401
+    as_theirs = asked["path"].replace(tenant_of("mine"), tenant_of("theirs"))
+    assert await put(client, as_theirs) == (403, "upload_url_invalid")
+    assert world.publisher.said == []
+    assert (await complete(client, asked["id"], MINE))[0] == 200
+    assert world.publisher.submitted.tenant == tenant_of("mine")
+    async with client.get("/api/uploads/" + asked["id"]) as answer:
+        assert answer.status == 401
+
+
+async def test_a_client_that_expects_to_be_invited_is_only_with_a_good_url(world: World) -> None:
+    client = await world.serve()
+    asked = await ask(client)
+    for path, invited in ((asked["path"], True), (asked["path"] + "0", False)):
+        head = f"PUT {path} HTTP/1.1\r\nHost: a\r\nContent-Length: {len(PDF)}\r\n"
+        reader, writer = await world.connect()
+        writer.write(f"{head}Expect: 100-continue\r\n\r\n".encode())
+        async with asyncio.timeout(10):
+            line = await reader.readline()
+        assert (b" 100 " in line) is invited
+        assert (b" 403 " in line) is not invited
+        writer.close()
+
+
+@pytest.mark.parametrize(
+    ("host", "public_url", "origin"),
+    [
+        ("docs.example.com:8443", None, "http://docs.example.com:8443"),
+        ("[::1]:1337", None, "http://[::1]:1337"),
+        ("a/b?c=", None, "http://127.0.0.1:{port}"),
+        ('"<x>"', None, "http://127.0.0.1:{port}"),
+        ("user@host", None, "http://127.0.0.1:{port}"),
+        ("inside:1", "https://docs.example.com", "https://docs.example.com"),
+    ],
+)
+async def test_the_url_leads_to_where_the_client_found_the_edge(
+    world: World, host: str, public_url: str | None, origin: str
+) -> None:
+    world.public_url = public_url
+    await world.serve()
+    raw = post(msgspec.json.encode(WANTED), path=ASK, content_type="application/json")
+    answer = await world.exchange(raw.replace(b"Host: ilios", f"Host: {host}".encode()))
+    assert answer.status == 200
+    expected = origin.format(port=world.port)
+    assert answer.json()["uploadUrl"].startswith(f"{expected}/api/uploads/")

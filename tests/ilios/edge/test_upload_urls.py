@@ -1,0 +1,210 @@
+"""Uploads in a request of their own: how much, how often, and that it counts once."""
+
+import asyncio
+import hashlib
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+import msgspec
+import pytest
+from aiohttp import ClientSession
+
+from actors.keys import original_key, upload_key
+from bus.errors import BusUnavailable
+from ilios.edge.upload_urls import GOOD_FOR, RESERVATION, SUFFIX
+from schemas.documents import DocumentSubmitted, Stored
+from tests.ilios.edge.test_deletion import removed
+from tests.ilios.edge.world import PDF, World, record
+from tests.waiting import until
+
+ASK = "/api/documents/upload-url"
+WANTED = {"fileName": "paper.pdf", "fileSize": len(PDF), "mimeType": "application/pdf"}
+CONFIRMED = {"status": "pending", "message": "Upload confirmed, queued for processing"}
+
+
+async def ask(client: ClientSession, headers: Any = None, **wanted: Any) -> dict[str, Any]:
+    """Ask for an upload URL; returns the answer, with the URL without its origin."""
+    async with client.post(ASK, json=WANTED | wanted, headers=headers) as answer:
+        assert answer.status == 200, await answer.text()
+        assert answer.headers["Cache-Control"] == "no-store"
+        body: dict[str, Any] = await answer.json()
+    url = urlsplit(body["uploadUrl"])
+    body["path"] = f"{url.path}?{url.query}"
+    return body
+
+
+async def put(client: ClientSession, path: str, data: Any = PDF) -> tuple[int, str]:
+    """Upload; returns the status and the code of the problem, if it was one."""
+    async with client.put(path, data=data) as answer:
+        return answer.status, (await answer.json())["code"] if answer.status >= 400 else ""
+
+
+async def complete(
+    client: ClientSession, document_id: str, headers: Any = None
+) -> tuple[int, dict[str, Any]]:
+    path = f"/api/documents/upload-complete/{document_id}"
+    async with client.post(path, headers=headers) as answer:
+        return answer.status, await answer.json()
+
+
+async def test_what_was_uploaded_by_url_is_submitted_with_what_was_asked_for(
+    world: World,
+) -> None:
+    client = await world.serve()
+    asked = await ask(client, fileName="../Größe\n.pdf", retentionDays=7)
+    document_id = asked["id"]
+    assert asked["expiresIn"] == GOOD_FOR == 3600
+    assert asked["s3Key"] == upload_key("default", document_id)
+    assert asked["uploadUrl"].startswith(f"http://127.0.0.1:{world.port}/api/uploads/")
+    assert world.publisher.said == []
+    assert await put(client, asked["path"]) == (200, "")
+    assert world.publisher.said == []
+    assert await complete(client, document_id) == (200, {"id": document_id} | CONFIRMED)
+    event = world.publisher.submitted
+    sha256 = hashlib.sha256(PDF).hexdigest()
+    assert event.source == Stored(size=len(PDF), sha256=sha256, suffix=SUFFIX)
+    assert (event.file_name, event.content_type) == ("Größe.pdf", "application/pdf")
+    assert (event.retention_days, event.priority, event.operation) == (7, 5, "convert")
+    original = await world.blobs.examine(original_key("default", document_id, SUFFIX))
+    assert original.sha256 == sha256
+    assert len(world.stored()) == 1  # neither the upload nor the reservation is left
+
+
+async def test_an_upload_is_answered_with_what_it_is_and_can_be_done_again(world: World) -> None:
+    client = await world.serve()
+    asked = await ask(client, fileSize=3)
+    for content in (b"one", b"two"):
+        async with client.put(asked["path"], data=content) as answer:
+            assert answer.status == 200
+            assert answer.headers["ETag"] == f'"{hashlib.sha256(content).hexdigest()}"'
+            assert answer.headers["Access-Control-Allow-Origin"] == "*"
+    await complete(client, asked["id"])
+    source = world.publisher.submitted.source
+    assert isinstance(source, Stored)
+    assert source.sha256 == hashlib.sha256(b"two").hexdigest()
+
+
+async def test_completing_again_is_the_same_answer_and_one_submission(world: World) -> None:
+    client = await world.serve()
+    asked = await ask(client)
+    await put(client, asked["path"])
+    answers = await asyncio.gather(*(complete(client, asked["id"]) for _ in range(10)))
+    answers += [await complete(client, asked["id"])]
+    assert answers == [(200, {"id": asked["id"]} | CONFIRMED)] * 11
+    assert len(world.publisher.said) == 1
+    assert await put(client, asked["path"]) == (409, "upload_completed")
+
+
+@pytest.mark.parametrize("state", ["completed", "failed", "deleted"])
+async def test_completing_after_the_end_is_still_the_same_answer(world: World, state: str) -> None:
+    client = await world.serve()
+    asked = await ask(client)
+    await put(client, asked["path"])
+    await complete(client, asked["id"])
+    await world.blobs.delete(original_key("default", asked["id"], SUFFIX))
+    world.log.forget()
+    ended = removed("deleted") if state == "deleted" else record(state=state)
+    world.reads.add(msgspec.structs.replace(ended, document_id=asked["id"]))
+    assert await complete(client, asked["id"]) == (200, {"id": asked["id"]} | CONFIRMED)
+    assert await put(client, asked["path"]) == (409, "upload_completed")
+    assert len(world.publisher.said) == 1
+
+
+async def test_a_completion_that_was_broken_off_after_the_move_is_taken_up_again(
+    world: World,
+) -> None:
+    client = await world.serve()
+    asked = await ask(client)
+    await put(client, asked["path"])
+    world.publisher.fails = BusUnavailable("no")
+    assert (await complete(client, asked["id"]))[0] == 503
+    # The bytes are at their last place: nobody may change them under the feet of the next try.
+    assert await put(client, asked["path"], b"x" * len(PDF)) == (409, "upload_completed")
+    world.publisher.fails = None
+    assert (await complete(client, asked["id"]))[0] == 200
+    source = world.publisher.submitted.source
+    assert isinstance(source, Stored)
+    assert source.sha256 == hashlib.sha256(PDF).hexdigest()
+
+
+async def test_a_completion_whose_acknowledgement_was_lost_is_not_done_twice(world: World) -> None:
+    client = await world.serve()
+    asked = await ask(client)
+    await put(client, asked["path"])
+    world.publisher.lost = BusUnavailable("no")
+    assert (await complete(client, asked["id"]))[0] == 503
+    world.publisher.lost = None
+    assert (await complete(client, asked["id"]))[0] == 200
+    assert isinstance(world.publisher.submitted, DocumentSubmitted)
+    assert await world.blobs.size(original_key("default", asked["id"], SUFFIX)) == len(PDF)
+
+
+async def test_nothing_uploaded_is_400_and_never_asked_for_is_404(world: World) -> None:
+    client = await world.serve()
+    asked = await ask(client)
+    status, body = await complete(client, asked["id"])
+    assert (status, body["error"], body["code"]) == (400, "File upload failed", "upload_missing")
+    status, body = await complete(client, "z" * 24)
+    assert (status, body["error"]) == (404, "Document not found")
+    assert (await complete(client, "nonsense"))[0] == 400
+    assert (await put(client, asked["path"]))[0] == 200  # it was not too late
+    assert (await complete(client, asked["id"]))[0] == 200
+
+
+async def test_bytes_of_another_size_that_came_past_the_edge_are_discarded(world: World) -> None:
+    client = await world.serve()
+    asked = await ask(client)
+    await world.blobs.put_bytes(upload_key("default", asked["id"]), b"too short")
+    status, body = await complete(client, asked["id"])
+    assert (status, body["code"]) == (400, "upload_size_differs")
+    assert body["details"] == {"fileSize": 9, "expectedSize": len(PDF)}
+    assert world.publisher.said == []
+    assert len(world.stored()) == 1
+    assert (await put(client, asked["path"]))[0] == 200
+    assert (await complete(client, asked["id"]))[0] == 200
+
+
+async def _chunked(content: bytes) -> Any:
+    yield content[:5]
+    yield content[5:]
+
+
+@pytest.mark.parametrize("content", [b"", PDF[:-1], PDF + b"!"])
+async def test_only_the_size_that_was_asked_for_is_taken(world: World, content: bytes) -> None:
+    client = await world.serve()
+    asked = await ask(client)
+    before = world.stored()
+    assert await put(client, asked["path"], content) == (400, "upload_size_differs")
+    assert await put(client, asked["path"], _chunked(content)) == (400, "upload_size_differs")
+    assert world.stored() == before
+    assert await put(client, asked["path"], _chunked(PDF)) == (200, "")
+
+
+async def test_a_reservation_that_was_swept_takes_nothing_more(world: World) -> None:
+    client = await world.serve()
+    asked = await ask(client)
+    await world.blobs.delete(upload_key("default", asked["id"], RESERVATION))
+    assert await put(client, asked["path"]) == (404, "document_not_found")
+    assert (await complete(client, asked["id"]))[0] == 404
+    assert world.stored() == set[Path]()
+
+
+async def test_an_upload_that_ends_after_the_completion_is_not_kept(world: World) -> None:
+    client = await world.serve()
+    first, last = b"a" * 300_000, b"b"  # long enough to be stored in more than one step
+    asked = await ask(client, fileSize=len(first + last))
+    await put(client, asked["path"], first + last)
+    go_on = asyncio.Event()
+
+    async def slowly() -> Any:
+        yield first
+        await go_on.wait()
+        yield last
+
+    late = asyncio.create_task(put(client, asked["path"], slowly()))
+    await until(lambda: world.taking() > 0)
+    assert (await complete(client, asked["id"]))[0] == 200
+    go_on.set()
+    assert await late == (409, "upload_completed")
+    assert len(world.stored()) == 1

@@ -1,0 +1,157 @@
+"""Deleting and cancelling on a real service: it ends, nothing is billed, nothing is left."""
+
+import asyncio
+import hashlib
+import io
+import sqlite3
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+import pytest
+
+from schemas.batches import document_id
+from tests import documents
+from tests.journeys.running import RunningService, running
+from tests.journeys.test_upkeep import Client, blobs
+from tests.waiting import until
+
+WITHIN = 60.0  # seconds
+
+
+def scan(pages: int) -> bytes:
+    """Return scanned pages: each takes the recogniser a second or two."""
+    page = documents.picture(*(f"Line {n} of a long page" for n in range(12))).convert("1")
+    out = io.BytesIO()
+    more = [page] * (pages - 1)
+    page.save(out, "TIFF", save_all=True, append_images=more, compression="group4")
+    return out.getvalue()
+
+
+async def delete(service: RunningService, name: str) -> tuple[int, Any]:
+    url = f"{service.url}/api/documents/{name}"
+    async with aiohttp.ClientSession() as session, session.delete(url) as answer:
+        return answer.status, await answer.json()
+
+
+def usage(data: Path) -> list[str]:
+    """Return the ids of what was billed."""
+    with sqlite3.connect(f"file:{data}/ilios.db?mode=ro", uri=True) as database:
+        return [name for (name,) in database.execute("SELECT document_id FROM usage")]
+
+
+async def test_a_running_conversion_is_cancelled_and_nothing_is_billed(tmp_path: Path) -> None:
+    # One worker, and minutes of work for it: the second document ends only if it was let go.
+    async with running(tmp_path, WORKER_COUNT="1") as service:
+        client, slow = Client(service), scan(120)
+        name = await client.submit(slow)
+        await client.wait_for(name, "processing")
+
+        status, receipt = await delete(service, name)
+
+        assert (status, receipt["status"]) == (200, "cancelled")
+        assert receipt["sha256"] == hashlib.sha256(slow).hexdigest()
+        assert receipt["fileSize"] == len(slow)
+        assert (await delete(service, name)) == (200, receipt)
+        other = await client.submit(documents.pdf("Meridian"))
+        await client.wait_for(other, "completed")
+        assert (await client.status(name))["status"] == "cancelled"
+        assert (await client.get(f"/api/documents/{name}"))[0] == 410
+        assert usage(tmp_path) == [other]
+        await until(lambda: not [key for key in blobs(tmp_path) if name in key], WITHIN)
+
+
+async def test_a_completed_document_is_deleted_with_its_bytes_but_not_its_bill(
+    tmp_path: Path,
+) -> None:
+    async with running(tmp_path) as service:
+        client = Client(service)
+        name = await client.submit(documents.pdf("Meridian"))
+        await client.wait_for(name, "completed")
+        assert [key for key in blobs(tmp_path) if name in key]
+
+        status, receipt = await delete(service, name)
+
+        assert (status, receipt["status"]) == (200, "deleted")
+        for path in (f"/api/documents/{name}", f"/api/documents/{name}/original"):
+            answered, body = await client.get(path)
+            assert answered == 410
+            assert receipt["deletedAt"].encode() in body
+        await until(lambda: not [key for key in blobs(tmp_path) if name in key], WITHIN)
+
+        await service.kill("all")
+        await service.start()
+
+        assert await delete(service, name) == (200, receipt)
+        assert (await client.status(name))["status"] == "deleted"
+        assert usage(tmp_path) == [name]
+
+
+async def test_documents_of_a_batch_can_be_cancelled_as_soon_as_it_is_accepted(
+    tmp_path: Path,
+) -> None:
+    async with running(tmp_path, WORKER_COUNT="1") as service:
+        form, slow = aiohttp.FormData(), scan(120)
+        for number in range(5):
+            form.add_field("files", slow, filename=f"{number}.tiff")
+        form.add_field("files", documents.pdf("Meridian"), filename="last.pdf")
+        async with aiohttp.ClientSession() as session:
+            async with session.post(f"{service.url}/v1/batch/submit", data=form) as answer:
+                assert answer.status == 202
+                batch = (await answer.json())["batchId"]
+            names = [document_id(batch, number) for number in range(1, 6)]
+            removed = await asyncio.gather(*(delete(service, name) for name in names))
+            assert {(status, receipt["status"]) for status, receipt in removed} == {
+                (200, "cancelled")
+            }
+
+            async def progress() -> Any:
+                async with session.get(f"{service.url}/v1/batch/status/{batch}") as answer:
+                    return await answer.json()
+
+            async def ended() -> bool:
+                return bool((await progress())["completedAt"])
+
+            await until(ended, WITHIN)
+            counts = (await progress())["progress"]
+        assert (counts["completed"], counts["failed"], counts["total"]) == (1, 5, 6)
+        assert usage(tmp_path) == [document_id(batch, 6)]
+
+
+async def test_whoever_waits_for_a_conversion_hears_that_it_was_cancelled(tmp_path: Path) -> None:
+    async with running(tmp_path) as service, aiohttp.ClientSession() as session:
+        form = aiohttp.FormData()
+        form.add_field("file", scan(120), filename="slow.tiff")
+        asked = asyncio.ensure_future(session.post(f"{service.url}/v1/convert", data=form))
+
+        def found() -> list[str]:
+            with sqlite3.connect(f"file:{tmp_path}/ilios.db?mode=ro", uri=True) as database:
+                return [name for (name,) in database.execute("SELECT id FROM documents")]
+
+        await until(lambda: bool(found()), WITHIN)
+        (name,) = found()
+        await delete(service, name)
+        async with await asyncio.wait_for(asked, WITHIN) as answer:
+            body = await answer.json()
+        assert (answer.status, body["code"], body["id"]) == (410, "document_cancelled", name)
+        assert usage(tmp_path) == []
+
+
+@pytest.mark.parametrize("victim", ["service", "all"])
+async def test_a_cancelled_document_stays_so_whatever_is_killed(
+    tmp_path: Path, victim: str
+) -> None:
+    async with running(tmp_path, WORKER_COUNT="1") as service:
+        client = Client(service)
+        name = await client.submit(scan(120))
+        waiting = [await client.submit(scan(3)) for _ in range(2)]
+        await client.wait_for(name, "processing")
+        for one in (name, *waiting):
+            assert (await delete(service, one))[0] == 200
+        await service.kill(victim)
+        await service.start()
+        other = await client.submit(documents.pdf("Meridian"))
+        await client.wait_for(other, "completed")
+        for one in (name, *waiting):
+            assert (await client.status(one))["status"] == "cancelled"
+        assert usage(tmp_path) == [other]
