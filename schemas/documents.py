@@ -20,6 +20,9 @@ RetentionDays = Annotated[int, Meta(ge=1, le=3650)]
 FileName = Annotated[str, Meta(min_length=1, max_length=255)]
 Sha256 = Annotated[str, Meta(pattern=r"^[0-9a-f]{64}\Z")]
 KeySuffix = Annotated[str, Meta(pattern=r"^[a-z0-9]{1,16}\Z")]
+Pages = Annotated[int, Meta(ge=0, le=1_000_000)]
+Tokens = Annotated[int, Meta(ge=0, le=10**12)]
+"""Far above what there is: what is summed up must stay below 64 bits."""
 ContentType = Annotated[str, Meta(max_length=255)]
 Operation = Literal["convert", "convert-immediate"]
 Removal = Literal["requested", "expired"]
@@ -102,12 +105,12 @@ class DocumentConverted(DocumentEvent, frozen=True, kw_only=True, tag="document.
     """
 
     markdown: Blob
-    pages: Annotated[int, Meta(ge=0)]
+    pages: Pages
     engine: str
     model: str
     seconds: float
-    input_tokens: int = 0
-    output_tokens: int = 0
+    input_tokens: Tokens = 0
+    output_tokens: Tokens = 0
 
 
 class DocumentCompleted(DocumentEvent, frozen=True, kw_only=True, tag="document.completed/1"):

@@ -153,8 +153,12 @@ def _gone(blob: Blob) -> Refused:
 def _is_known(request: web.Request, tag: str) -> bool:
     """Whether the client has what ``tag`` stands for already (RFC 9110 section 13).
 
+    A conversion is never conditional: nobody has what is yet to be made.
+
     :raises Refused: it wants something else.
     """
+    if request.method not in ("GET", "HEAD"):
+        return False
     if (wanted := request.if_match) is not None and not _names(wanted, tag):
         raise Refused(412, "precondition_failed", "The document is not the one expected")
     return (known := request.if_none_match) is not None and _names(known, tag)

@@ -135,6 +135,9 @@ async def test_a_publisher_hears_how_documents_end_and_nothing_else(
         assert await publisher.say(b"SUB ilios.document.completed.> 2\r\n") == b""
         await Publisher(connection).say(events.completed())
         assert b"document.completed/1" in await publisher.listen(b"}\r\n")
+        assert await publisher.say(b"SUB ilios.document.cancelled.> 4\r\n") == b""
+        await Publisher(connection).say(events.cancelled())
+        assert b"document.cancelled/1" in await publisher.listen(b"}\r\n")
         assert await publisher.say(b"SUB ilios.batch.completed.> 3\r\n") == b""
         await Publisher(connection).say(batch_events.completed())
         assert b"batch.completed/1" in await publisher.listen(b"}\r\n")

@@ -3,6 +3,7 @@
 import asyncio
 import hashlib
 import io
+import os
 import sqlite3
 from pathlib import Path
 from typing import Any
@@ -34,6 +35,24 @@ async def delete(service: RunningService, name: str) -> tuple[int, Any]:
         return answer.status, await answer.json()
 
 
+def engine_seconds(service: RunningService) -> float:
+    """Return how much CPU time the living engine processes have taken."""
+    ticks = 0
+    for pid in service.children("engines.child"):
+        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+        ticks += int(fields[11]) + int(fields[12])
+    return ticks / os.sysconf("SC_CLK_TCK")
+
+
+async def submit_slow(service: RunningService) -> tuple[str, bytes]:
+    """Submit what takes minutes and wait until an engine is at it; returns id and content."""
+    client, content, before = Client(service), scan(120), engine_seconds(service)
+    name = await client.submit(content)
+    await until(lambda: engine_seconds(service) > before + 2, WITHIN)
+    assert (await client.status(name))["status"] == "processing"
+    return name, content
+
+
 def usage(data: Path) -> list[str]:
     """Return the ids of what was billed."""
     with sqlite3.connect(f"file:{data}/ilios.db?mode=ro", uri=True) as database:
@@ -43,9 +62,8 @@ def usage(data: Path) -> list[str]:
 async def test_a_running_conversion_is_cancelled_and_nothing_is_billed(tmp_path: Path) -> None:
     # One worker, and minutes of work for it: the second document ends only if it was let go.
     async with running(tmp_path, WORKER_COUNT="1") as service:
-        client, slow = Client(service), scan(120)
-        name = await client.submit(slow)
-        await client.wait_for(name, "processing")
+        client = Client(service)
+        name, slow = await submit_slow(service)
 
         status, receipt = await delete(service, name)
 
@@ -143,9 +161,8 @@ async def test_a_cancelled_document_stays_so_whatever_is_killed(
 ) -> None:
     async with running(tmp_path, WORKER_COUNT="1") as service:
         client = Client(service)
-        name = await client.submit(scan(120))
+        name, _ = await submit_slow(service)
         waiting = [await client.submit(scan(3)) for _ in range(2)]
-        await client.wait_for(name, "processing")
         for one in (name, *waiting):
             assert (await delete(service, one))[0] == 200
         await service.kill(victim)

@@ -171,3 +171,11 @@ async def test_an_unknown_format_is_refused_before_anything_is_said(world: World
         assert (await answer.json())["code"] == "invalid_format"
     assert world.publisher.said == []
     assert world.stored() == set()
+
+
+async def test_a_conversion_is_never_conditional(world: World) -> None:
+    client = await world.serve()
+    world.publisher.heard = world.convert
+    for condition in ({"If-None-Match": "*"}, {"If-Match": '"something else"'}):
+        async with client.post("/v1/convert", data=form_data(), headers=condition) as answer:
+            assert answer.status == 200
