@@ -10,7 +10,7 @@ from bus import streams
 from bus.connection import Connection, connect
 from ilios.nats_server import NatsServer, embedded
 
-# What a test logs is shown when it fails; rendering it must not take the time deadlines are made of.
+# What a test logs is shown when it fails; rendering it must not take the time that deadlines have.
 structlog.configure(
     processors=[
         structlog.contextvars.merge_contextvars,
