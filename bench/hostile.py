@@ -6,6 +6,7 @@ import socket
 import statistics
 import tempfile
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 from urllib.parse import urlsplit
@@ -50,6 +51,179 @@ async def measure(rounds: int, only: str) -> None:
                 seen = [await _watched(url, lambda raw=raw: _send(url, raw)) for _ in range(rounds)]
                 _print(what, seen)
             if only in "dripping connections":
-                _print(f"{DRIPPING} dripping connections", [await _watched(url, lambda: _drip(url))])
+                _print(
+                    f"{DRIPPING} dripping connections", [await _watched(url, lambda: _drip(url))]
+                )
             left = [path for path in (Path(name) / "blobs").rglob("*") if path.is_file()]
             print(f"left in the blob store: {len(left)} files")
+
+
+def _attacks() -> dict[str, bytes]:
+    """Return the requests: each is valid enough to be read on for as long as possible."""
+    field = "Content-Disposition: form-data; name=a\r\n\r\n"
+    files = [f"{_file('files', n)}%PDF-1.7" for n in range(100)]
+    fields = [field.replace("=a", f"=f{n}") + "x" * 65_536 for n in range(19)]
+    long, many = "a" * LONGEST_LINE, [f"X-{n}: {'a' * LONGEST_LINE}" for n in range(120)]
+    headers = "\r\n".join(many[:100])
+    return {
+        "10,000 empty parts": _form(["\r\n"] * 10_000),
+        "10,000 empty parts in a batch": _form(["\r\n"] * 10_000, BATCH),
+        "30,000 tiny fields": _form([field + "b"] * 30_000),
+        "30,000 tiny fields in a batch": _form([field + "b"] * 30_000, BATCH),
+        "100 files and the longest fields": _form(fields + files, BATCH),
+        "101 files": _form([*files, files[0]], BATCH),
+        "a batch whose parts have 100 long headers": _form([f"{headers}\r\n{field}x"] * 20, BATCH),
+        "a part with 1,000 long headers": _form(["\r\n".join(many * 9) + "\r\n\r\nx"]),
+        "20 longest Content-Dispositions": _form(
+            [f"Content-Disposition: form-data; {';x=' * 2600}\r\n\r\nx"] * 20
+        ),
+        "20 Content-Dispositions of quotes": _form(
+            ["Content-Disposition: form-data; a=" + '";' * 4000 + "\r\n\r\nx"] * 20
+        ),
+        "2 MB of line feeds before the form": _post(SUBMIT, b"\n" * 2_000_000),
+        "2 MB of line ends before the form": _post(SUBMIT, b"\r\n" * 1_000_000),
+        "2 MB of short lines before the form": _post(SUBMIT, b"ab\r\n" * 500_000),
+        "2 MB of line feeds after the form": _form(["\r\n"]) + b"\n" * 2_000_000,
+        "2 MB of line feeds in a file": _form([_file("file", 1) + "\n" * 2_000_000], CONVERT),
+        "2 MB of beginnings of the boundary": _form([_file("file", 1) + "\r\n--" * 500_000]),
+        "2 MB of other boundaries in a file": _form([_file("file", 1) + "\r\n--BB" * 300_000]),
+        "1 MB in chunks of a byte": _chunked(b"1\r\na\r\n" * 150_000),
+        "1 MB in chunks of a byte, to the bare door": _chunked(
+            b"1\r\na\r\n" * 150_000 + b"zz\r\n", kind="application/pdf"
+        ),
+        "1 MB in chunks of a byte, to a GET": _chunked(b"1\r\na\r\n" * 150_000, line="GET /livez"),
+        "1 MB of chunk extensions": _chunked(b"1;" + b"a=b;" * 250_000 + b"\r\na\r\n"),
+        "1 MB of trailers": _chunked(b"0\r\n" + b"X: y\r\n" * 170_000 + b"\r\n"),
+        "120 longest request headers": _post(SUBMIT, b"", *many),
+        "10,000 request headers": _post(SUBMIT, b"", *[f"X-{n}: a" for n in range(10_000)]),
+        "a longest Content-Type of semicolons": _post(SUBMIT, b"x", kind="a/b;" + '";' * 4000),
+        "a longest Content-Type of parameters": _post(SUBMIT, b"x", kind=FORM + ";a=b" * 1990),
+        "a longest Content-Type of RFC 2231": _post(
+            SUBMIT, b"x", kind=FORM + "".join(f";a*{n}*=''b" for n in range(750))
+        ),
+        "a longest Idempotency-Key": _post(SUBMIT, b"x", 'Idempotency-Key: "' + "\\\\" * 4000),
+        "a longest If-None-Match": _get(f"/api/documents/{'a' * 24}", 'If-None-Match: "' + '",' * 4000),
+        "a longest query of parameters": _get(f"/api/usage/summary?{'a&' * 4000}"),
+        "a longest query of escapes": _get(f"/api/usage/summary?startDate={'%F0' * 2600}"),
+        "a longest path of dots": _get("/." * 4000),
+        "a longest path of escapes": _get("/" + "%2e%2e%2f" * 880),
+        "10,000 requests in a row": _get("/nowhere") * 10_000,
+        "64 KiB of JSON: brackets": _json("[" * 65_536),
+        "64 KiB of JSON: nested objects": _json('{"a":' * 13_000),
+        "64 KiB of JSON: members": _json("{" + ",".join(f'"{n}":1' for n in range(6500)) + "}"),
+        "64 KiB of JSON: empty objects": _json('{"a":[' + ",".join(["{}"] * 21_000) + "]}"),
+        "64 KiB of JSON: a number": _json('{"fileName":"a","fileSize":' + "9" * 65_000 + "}"),
+        "64 KiB of JSON: 15 long numbers": _json(
+            '{"fileName":"a","fileSize":[' + ",".join(["9" * 4300] * 15) + "]}"
+        ),
+        "64 KiB of JSON: a name of marks": _json(
+            '{"fileSize":1,"fileName":"a' + "\u0301\u0323" * 16_000 + '"}'
+        ),
+        "64 KiB of JSON: a name of escapes": _json(
+            '{"fileSize":9e99,"fileName":"' + "\\ud800" * 10_900 + '"}'
+        ),
+        "a file name of 8 kB of marks": _form(
+            [f'Content-Disposition: form-data; name="file"; filename="a{long}.pdf"\r\n\r\n'
+             .replace("aa", "\u0301\u0323")]
+        ),
+    }  # fmt: skip
+
+
+def _file(name: str, number: int) -> str:
+    head = f'Content-Disposition: form-data; name="{name}"; filename="{number}.pdf"'
+    return f"{head}\r\nContent-Type: application/pdf\r\n\r\n"
+
+
+def _form(parts: list[str], path: str = SUBMIT) -> bytes:
+    return _post(path, "".join([*(f"--B\r\n{part}\r\n" for part in parts), "--B--\r\n"]).encode())
+
+
+def _json(body: str) -> bytes:
+    return _post(RESERVE, body.encode(), kind="application/json")
+
+
+def _post(path: str, body: bytes, *headers: str, kind: str = FORM) -> bytes:
+    lines = [f"POST {path} HTTP/1.1", "Host: ilios", f"Content-Type: {kind}", *headers]
+    return "\r\n".join([*lines, f"Content-Length: {len(body)}", "", ""]).encode() + body
+
+
+def _chunked(body: bytes, *, line: str = f"POST {SUBMIT}", kind: str = FORM) -> bytes:
+    lines = [f"{line} HTTP/1.1", "Host: ilios", f"Content-Type: {kind}"]
+    return "\r\n".join([*lines, "Transfer-Encoding: chunked", "", ""]).encode() + body
+
+
+def _get(path: str, *headers: str) -> bytes:
+    return "\r\n".join([f"GET {path} HTTP/1.1", "Host: ilios", *headers, "", ""]).encode()
+
+
+def _nothing() -> str:
+    time.sleep(QUIET)
+    return ""
+
+
+def _send(url: str, raw: bytes) -> str:
+    """Send all of it as fast as it is taken; returns the status of the first answer."""
+    parts = urlsplit(url)
+    with socket.create_connection((parts.hostname, parts.port), ANSWERED_WITHIN) as connection:
+        # A service that refuses early closes before it has taken everything.
+        with contextlib.suppress(BrokenPipeError, ConnectionResetError):
+            connection.sendall(raw)
+        return _status(connection)
+
+
+def _status(connection: socket.socket) -> str:
+    try:
+        head = connection.recv(AT_ONCE)
+    except TimeoutError:
+        return "hangs"
+    except ConnectionResetError:
+        return "reset"
+    return head[9:12].decode() if head else "closed"
+
+
+def _drip(url: str) -> str:
+    """Send forms byte by byte over many connections; returns the status of the last answer."""
+    parts = urlsplit(url)
+    opened = [
+        socket.create_connection((parts.hostname, parts.port), ANSWERED_WITHIN)
+        for _ in range(DRIPPING)
+    ]
+    for connection in opened:
+        connection.sendall(_post(SUBMIT, b"--B\r\n" + b"x" * DRIPS)[:-DRIPS])
+    for _ in range(DRIPS - 1):
+        for connection in opened:
+            connection.sendall(b"x")
+        time.sleep(DRIP_EVERY)
+    for connection in opened:
+        connection.sendall(b"x")
+    answers = {_status(connection) for connection in opened}
+    for connection in opened:
+        connection.close()
+    return ",".join(sorted(answers))
+
+
+async def _watched(url: str, attack: Callable[[], str]) -> Seen:
+    """Run one attack in a thread and ask ``/livez`` until it is over, and a moment longer."""
+    client = Client(url)
+    await client.get("/livez")
+    others: list[float] = []
+    began = time.perf_counter()
+    attacking = asyncio.create_task(asyncio.to_thread(attack))
+    ended = 0.0
+    while not ended or time.perf_counter() < ended + AFTERWARDS:
+        asked = time.perf_counter()
+        await client.get("/livez")
+        others.append(time.perf_counter() - asked)
+        if attacking.done() and not ended:
+            ended = time.perf_counter()
+        await asyncio.sleep(ASKED_EVERY)
+    client.close()
+    return Seen(await attacking, ended - began, others)
+
+
+def _print(what: str, seen: list[Seen]) -> None:
+    answers = ",".join(sorted({one.answer for one in seen}))
+    took = statistics.median(one.seconds for one in seen)
+    longest = " ".join(f"{1000 * max(one.others):.0f}" for one in seen)
+    usual = 1000 * statistics.median([other for one in seen for other in one.others])
+    print(f"{what:44}{answers:>8}{took:>8.2f} s   {longest} ({usual:.1f})", flush=True)

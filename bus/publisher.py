@@ -82,8 +82,8 @@ class Publisher:
     ) -> int:
         """Say something only if it was not said of this document or batch by anybody before.
 
-        :raises AlreadySaid: it was, if only by a try of ours whose acknowledgement was lost; the rest
-            as ``say``.
+        :raises AlreadySaid: it was, perhaps by a try of ours whose acknowledgement was lost; the
+            rest as ``say``.
         """
         headers = {
             # Of its own making each time: that of an equal event would hide who was first.

@@ -149,9 +149,9 @@ async def _submit(edge: Edge, tenant: str, document_id: str) -> None:
         if await known.document(edge, tenant, document_id) is not None:
             return  # another edge was faster
         raise document_not_found()
-    upload, original = upload_key(tenant, document_id), _original(tenant, document_id)
+    original = _original(tenant, document_id)
     with suppress(BlobNotFound):  # or it was moved already, before somebody was killed
-        await edge.blobs.move(upload, original)
+        await edge.blobs.move(upload_key(tenant, document_id), original)
     try:
         blob = await edge.blobs.examine(original)
     except BlobNotFound:
@@ -175,7 +175,7 @@ async def _submit(edge: Edge, tenant: str, document_id: str) -> None:
     except AlreadySaid:
         return  # nothing is deleted: that may have been this very upload
     log.info("document accepted", document_id=document_id, tenant=tenant, size=blob.size)
-    await uploads.discard(edge.blobs, upload_key(tenant, document_id, RESERVATION), upload)
+    await uploads.discard(edge.blobs, upload_key(tenant, document_id, RESERVATION))
 
 
 def _wanted(body: dict[str, Any]) -> UploadWanted:

@@ -4,13 +4,16 @@ import asyncio
 import io
 import sqlite3
 import zipfile
+from base64 import b64encode
 from pathlib import Path
 from typing import Any
 
 import aiohttp
 import msgspec
+import nats
 import pytest
 
+from schemas.ids import new_id
 from tests import documents
 from tests.journeys.running import RunningService, running
 from tests.waiting import until
@@ -132,6 +135,36 @@ async def test_a_batch_outlives_a_kill_with_exact_counters_and_bills(
         assert len(billed) == len(set(billed)) == 38
 
 
+async def test_a_batch_comes_by_the_bus_and_its_end_is_heard_there(tmp_path: Path) -> None:
+    batch = new_id()
+    said = {
+        "type": "batch.submitted/1",
+        "batch_id": batch,
+        "documents": [
+            {
+                "document_id": f"{batch}{number:03d}",
+                "file_name": f"{number}.pdf",
+                "source": {"kind": "inline", "data": b64encode(content).decode()},
+            }
+            for number, content in enumerate((documents.pdf("By the bus"), BROKEN), 1)
+        ],
+    }
+    async with running(tmp_path) as service, aiohttp.ClientSession(timeout=TIMEOUT) as session:
+        publisher = await nats.connect((tmp_path / "nats" / "publisher.url").read_text().strip())
+        ends = await publisher.subscribe(f"ilios.batch.completed.default.{batch}")
+        subject = f"ilios.batch.submitted.default.{batch}"
+        answer = await publisher.request(subject, msgspec.json.encode(said), timeout=5)
+        assert msgspec.json.decode(answer.data).get("seq")
+        assert (await status(session, service.url, batch))["progress"]["total"] == 2
+        end = msgspec.json.decode((await ends.next_msg(timeout=60)).data)
+        assert (end["total"], end["completed"], end["failed"]) == (2, 1, 1)
+        body = await download(session, service.url, batch, "jsonl")
+        lines = [msgspec.json.decode(line) for line in body.splitlines()]
+        assert lines[0]["content"].strip() == "By the bus"
+        assert lines[1]["code"] == "corrupt"
+        await publisher.close()
+
+
 async def _post(
     session: aiohttp.ClientSession, url: str, data: aiohttp.FormData
 ) -> tuple[int, Any, bool]:
@@ -173,6 +206,10 @@ async def test_a_repeated_request_makes_one_document_also_across_a_kill(
         other = await _post(session, service.url + path, form(content + b"\n", part=part))
         assert (other[0], other[1]["code"]) == (422, "idempotency_key_reused")
         await _originals(service, 1)
-        with sqlite3.connect(tmp_path / "ilios.db") as connection:
-            assert len(connection.execute("SELECT id FROM documents").fetchall()) == 1
-            assert len(connection.execute("SELECT document_id FROM usage").fetchall()) == 1
+
+        def counted(table: str) -> int:
+            with sqlite3.connect(tmp_path / "ilios.db") as connection:
+                return len(connection.execute(f"SELECT * FROM {table}").fetchall())
+
+        await until(lambda: counted("usage") == 1, within=20)
+        assert counted("documents") == 1

@@ -14,7 +14,8 @@ from actors.keys import original_key, upload_key
 from bus.errors import BusUnavailable
 from ilios.edge.upload_urls import GOOD_FOR, RESERVATION, SUFFIX
 from schemas.documents import DocumentSubmitted, Stored
-from tests.ilios.edge.test_deletion import removed
+from tests.ilios.edge.test_documents import submission
+from tests.ilios.edge.test_removed import removed
 from tests.ilios.edge.world import PDF, World, record
 from tests.waiting import until
 
@@ -137,6 +138,25 @@ async def test_a_completion_whose_acknowledgement_was_lost_is_not_done_twice(wor
     world.publisher.lost = None
     assert (await complete(client, asked["id"]))[0] == 200
     assert isinstance(world.publisher.submitted, DocumentSubmitted)
+    assert await world.blobs.size(original_key("default", asked["id"], SUFFIX)) == len(PDF)
+
+
+async def test_of_two_edges_that_complete_at_once_one_submits(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    client = await world.serve()
+    asked = await ask(client)
+    await put(client, asked["path"])
+    faster = submission(document_id=asked["id"])
+    await world.publisher.say(faster)
+
+    async def not_yet(*_: str) -> None:
+        return None
+
+    monkeypatch.setattr(world.log, "submission", not_yet)
+    assert await complete(client, asked["id"]) == (200, {"id": asked["id"]} | CONFIRMED)
+    assert world.publisher.said == [faster]
+    # The one that counts may be about these very bytes.
     assert await world.blobs.size(original_key("default", asked["id"], SUFFIX)) == len(PDF)
 
 
