@@ -7,9 +7,10 @@ from typing import Any, get_args
 import msgspec
 import pytest
 
+from schemas.batches import BatchCompleted, BatchSubmitted
 from schemas.documents import (
     MAX_INLINE_BYTES,
-    AnyDocumentEvent,
+    DocumentArchived,
     DocumentConverted,
     DocumentFailed,
     DocumentSubmitted,
@@ -17,11 +18,15 @@ from schemas.documents import (
     Remote,
     Stored,
 )
+from schemas.events import AnyEvent
+from schemas.upkeep import Swept
 from tests import events
+
+Word = AnyEvent | Swept
 
 GOLDEN = sorted((Path(__file__).parent / "golden").glob("*.json"))
 
-ORIGINALS: dict[str, AnyDocumentEvent] = {
+ORIGINALS: dict[str, Word] = {
     "document.submitted.1.inline": events.submitted(),
     "document.submitted.1.stored": events.submitted(
         source=Stored(3, events.SHA256), priority=10, tenant="acme-1"
@@ -39,11 +44,35 @@ ORIGINALS: dict[str, AnyDocumentEvent] = {
     "document.completed.1": events.completed(),
     "document.failed.1": events.failed(),
     "document.failed.1.least": msgspec.structs.replace(events.failed(), attempts=1),
+    "document.submitted.1.keyed": msgspec.structs.replace(
+        events.submitted(source=Stored(3, events.SHA256, suffix="abc123")),
+        fingerprint=events.SHA256,
+    ),
+    "document.cancelled.1": events.cancelled(),
+    "document.archived.1": events.archived(),
+    "document.archived.1.least": DocumentArchived(document_id=events.name(1)),
+    "document.deleted.1": events.deleted(cause="expired"),
+    "document.deleted.1.least": events.deleted(),
+    "batch.submitted.1": events.batch(1, 2),
+    "batch.completed.1": BatchCompleted(
+        batch_id="batch0000000000000000001", total=3, completed=2, failed=1
+    ),
+    "janitor.swept.1": Swept(
+        archived=1,
+        deleted=2,
+        erased=3,
+        redriven=4,
+        given_up=5,
+        orphans=6,
+        temporary=7,
+        held="why",
+        seconds=0.5,
+    ),
 }
 
 
-def decode(body: bytes) -> AnyDocumentEvent:
-    event: AnyDocumentEvent = msgspec.json.decode(body, type=AnyDocumentEvent)
+def decode(body: bytes) -> Word:
+    event: Word = msgspec.json.decode(body, type=Word)
     return event
 
 
@@ -56,22 +85,42 @@ def test_an_event_of_every_version_is_read_for_ever(file: Path) -> None:
     assert decode(file.read_bytes()) == ORIGINALS[file.stem]
 
 
-@pytest.mark.parametrize("word", get_args(AnyDocumentEvent), ids=lambda word: word.__name__)
-def test_every_event_has_a_golden_file_of_its_version(word: type[AnyDocumentEvent]) -> None:
+@pytest.mark.parametrize("word", get_args(Word), ids=lambda word: word.__name__)
+def test_every_event_has_a_golden_file_of_its_version(word: type[msgspec.Struct]) -> None:
     tag = str(word.__struct_config__.tag)
     assert any(name.startswith(tag.replace("/", ".")) for name in ORIGINALS)
     kind, _, version = tag.partition("/")
-    assert kind == "document." + word.__name__.removeprefix("Document").lower()
+    thing, _, said = kind.partition(".")
+    assert word.__name__.lower() in (thing + said, said)
     assert version.isdecimal()
 
 
 @pytest.mark.parametrize("event", ORIGINALS.values(), ids=list(ORIGINALS))
-def test_what_is_written_is_read_back(event: AnyDocumentEvent) -> None:
+def test_what_is_written_is_read_back(event: Word) -> None:
     assert decode(msgspec.json.encode(event)) == event
 
 
 def test_the_type_stands_first_on_the_wire() -> None:
     assert msgspec.json.encode(events.failed()).startswith(b'{"type":"document.failed/1",')
+
+
+WRONG_BATCHES: list[tuple[str, object, str]] = [
+    ("batch_id", "short", "$.batch_id"),
+    ("batch_id", "b" * 28, "$.batch_id"),
+    ("documents", [], "$.documents"),
+    ("documents", msgspec.to_builtins(events.batch(1, 100).documents) * 2, "$.documents"),
+    ("priority", 11, "$.priority"),
+    ("retention_days", 0, "$.retention_days"),
+]
+
+
+@pytest.mark.parametrize(("member", "value", "named"), WRONG_BATCHES)
+def test_a_wrong_batch_is_refused_by_name(member: str, value: object, named: str) -> None:
+    whole: dict[str, Any] = json.loads(msgspec.json.encode(events.batch(1, 2)))
+    assert isinstance(decode(json.dumps(whole).encode()), BatchSubmitted)
+    with pytest.raises(msgspec.ValidationError) as refusal:
+        decode(json.dumps(whole | {member: value}).encode())
+    assert named in str(refusal.value)
 
 
 WRONG: list[tuple[str, object, str]] = [
