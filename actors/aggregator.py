@@ -32,6 +32,9 @@ AGAIN_AFTER = 0.1  # seconds before reading again, lest two who read by one name
 FIRST_LOOK = 0.05  # seconds until a batch whose documents have ended is asked for again
 LAST_LOOK = 5.0  # seconds, at most, the wait having doubled each time
 REBUILD_EVERY = 15.0  # seconds; for ends that were heard by nobody
+# Seconds, doubled each time up to the above: what was heard and acknowledged before a crash, the
+# database may learn only after it, and nobody says it again.
+REBUILD_AFTER_START = 1.0
 
 Name = tuple[str, str]
 """A tenant, and the id of a batch or a document."""
@@ -56,6 +59,7 @@ class Aggregator:
         self._unfinished: dict[Name, set[str]] = {}  # batch -> documents that have not ended
         self._batch_of: dict[Name, Name] = {}  # document -> batch
         self._look_after = FIRST_LOOK
+        self._rebuild_after = REBUILD_AFTER_START
         self._rebuilt_at = 0.0
 
     async def run(self) -> None:
@@ -72,6 +76,7 @@ class Aggregator:
     async def _follow(self, reading: Reading) -> None:
         self._unfinished.clear()
         self._batch_of.clear()
+        self._rebuild_after = REBUILD_AFTER_START / 2
         await self._rebuild()
         heard = asyncio.ensure_future(reading.group(GROUP))
         try:
@@ -83,7 +88,7 @@ class Aggregator:
                     heard = asyncio.ensure_future(reading.group(GROUP))
                     await self._settle(group)
                 # Also under a load that never lets up.
-                if time.monotonic() - self._rebuilt_at >= REBUILD_EVERY:
+                if time.monotonic() - self._rebuilt_at >= self._rebuild_after:
                     await self._rebuild()
         finally:
             heard.cancel()
@@ -92,7 +97,7 @@ class Aggregator:
         """Return how long to wait for the next event before looking at the database again."""
         if all(self._unfinished.values()):
             self._look_after = FIRST_LOOK
-            return REBUILD_EVERY
+            return self._rebuild_after
         wait = self._look_after
         self._look_after = min(2 * wait, LAST_LOOK)
         return wait
@@ -107,6 +112,7 @@ class Aggregator:
                 for document_id in known - batch.unfinished:
                     self._end((batch.tenant, document_id))
         self._rebuilt_at = time.monotonic()
+        self._rebuild_after = min(2 * self._rebuild_after, REBUILD_EVERY)
 
     async def _settle(self, group: list[Delivery]) -> None:
         for delivery in group:

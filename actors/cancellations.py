@@ -32,7 +32,7 @@ class Cancellations:
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
         self._log = Log(connection)
-        self._heard: OrderedDict[Name, None] = OrderedDict()
+        self._heard: OrderedDict[Name, datetime] = OrderedDict()  # and when
         self._working: dict[Name, set[asyncio.Task[Any]]] = {}
         self._since: datetime | None = None
         self._connected_anew = asyncio.Event()
@@ -111,9 +111,12 @@ class Cancellations:
 
     def _hear(self, tenant: str, document_id: str) -> None:
         name = (tenant, document_id)
-        self._heard[name] = None
+        self._heard[name] = datetime.now(UTC)
         while len(self._heard) > REMEMBERED:
-            self._heard.popitem(last=False)
+            _, forgotten = self._heard.popitem(last=False)
+            if self._since is not None:
+                # Or it would count as never heard, and so as never said.
+                self._since = max(self._since, forgotten)
         for task in self._working.get(name, ()):
             task.cancel()
 

@@ -4,8 +4,10 @@ Hears ``submitted``, says ``fetched``. Keeps nothing.
 """
 
 from collections.abc import AsyncIterator
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import ClassVar
+
+import structlog
 
 from bus.connection import Connection
 from bus.consumers import Consumer
@@ -15,12 +17,15 @@ from schemas.documents import Blob, DocumentFetched, DocumentSubmitted, Inline, 
 
 from . import sniffing
 from .actor import Actor, Occasion
-from .cancellations import Cancellations
+from .cancellations import Cancellations, Cancelled
 from .keys import fetched_key, original_key
 from .ports import BlobNotFound, Blobs, Downloads, StorageFull, Unfetchable
 
 FULL_PAUSE = 5.0  # seconds until a full volume is tried again
 REPEATED_WITHIN = timedelta(minutes=1)  # a publisher's repetition; later it is the janitor's
+FRESH_WITHIN = 30.0  # seconds on the log in which nobody else can have fetched it
+
+log = structlog.get_logger("fetcher")
 
 
 class Fetcher(Actor[DocumentSubmitted]):
@@ -52,8 +57,11 @@ class Fetcher(Actor[DocumentSubmitted]):
         try:
             if await self._already_known(heard, occasion):
                 return None
-            original = await self._bring_in(heard)
+            original = await self._cancellations.unless(heard, self._bring_in(heard))
             head, tail = await self._blobs.ends(original.key, sniffing.ENDS_LENGTH)
+        except Cancelled:
+            log.info("fetching broken off, the document was cancelled")
+            return None
         except BlobNotFound:
             raise Reject("source_missing", "The uploaded bytes are not in the store.") from None
         except StorageFull:
@@ -78,21 +86,23 @@ class Fetcher(Actor[DocumentSubmitted]):
         )
 
     async def _already_known(self, heard: DocumentSubmitted, occasion: Occasion) -> bool:
-        """Whether this was submitted before, and fetched: publishers choose their ids themselves.
+        """Whether somebody has fetched this, or is at it: publishers choose their ids themselves.
 
-        What was submitted again because nothing came of the first time is fetched now.
+        What was submitted again because nothing came of the first time is fetched now. A consumer
+        that was made anew hears the whole log again, as if for the first time.
 
         :raises Drop: the id was taken by another document.
         """
         tenant, document_id = heard.tenant, heard.document_id
         first = await self._log.first_submission(tenant, document_id)
-        if first is None or first.sequence == occasion.sequence:
-            return False
-        if first.event == heard:
+        if first is not None and first.sequence != occasion.sequence:
+            if first.event != heard:
+                raise Drop(f"id already taken by another submission, sequence {first.sequence}")
             if occasion.stored_at - first.stored_at < REPEATED_WITHIN:
                 return True
-            return await self._log.last_word(tenant, document_id, event="fetched") is not None
-        raise Drop(f"id already taken by another submission, sequence {first.sequence}")
+        elif occasion.attempt == 1 and _age(occasion) < FRESH_WITHIN:
+            return False
+        return await self._log.last_word(tenant, document_id, event="fetched") is not None
 
     async def _bring_in(self, heard: DocumentSubmitted) -> Blob:
         source = heard.source
@@ -106,3 +116,8 @@ class Fetcher(Actor[DocumentSubmitted]):
 
     def _download(self, source: Remote) -> AsyncIterator[bytes]:
         return self._downloads.fetch(source.url)
+
+
+def _age(occasion: Occasion) -> float:
+    """Return for how many seconds the event has been on the log."""
+    return (datetime.now(UTC) - occasion.stored_at).total_seconds()

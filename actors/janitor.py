@@ -89,14 +89,13 @@ class Janitor:
         held = self._clock.look(now, began)
         if held:
             log.warning("nothing expires", reason=held)
-        expired = Expired() if held else await _tried(self._retention.expire(now), Expired())
-        redriven = await _tried(self._redriving.sweep(now), Redriven())
+        # First what makes room and says nothing: without room the log takes no word of the others.
         erased = await _tried(self._erasing.sweep(now), 0)
-        try:
-            orphans = await _tried(self._orphans.sweep(now), 0)
-        except TooManyOrphans as error:
-            log.error("orphans are kept", reason=str(error))  # noqa: TRY400  # it says it all
-            orphans = 0
+        temporary = await _tried(self._blobs.sweep(TEMPORARY), 0)
+        # By a clock that has jumped, what was stored a moment ago looks like something given up.
+        orphans = 0 if held else await self._delete_orphans(now)
+        redriven = await _tried(self._redriving.sweep(now), Redriven())
+        expired = Expired() if held else await _tried(self._retention.expire(now), Expired())
         swept = Swept(
             archived=expired.archived,
             deleted=expired.deleted,
@@ -104,7 +103,7 @@ class Janitor:
             redriven=redriven.redriven,
             given_up=redriven.given_up,
             orphans=orphans,
-            temporary=await _tried(self._blobs.sweep(TEMPORARY), 0),
+            temporary=temporary,
             held=held,
             seconds=round(time.monotonic() - began, 3),
         )
@@ -112,6 +111,13 @@ class Janitor:
             await self._writer.keep(MarkSweep(now))
         await self._tell(swept)
         return swept
+
+    async def _delete_orphans(self, now: datetime) -> int:
+        try:
+            return await _tried(self._orphans.sweep(now), 0)
+        except TooManyOrphans as error:
+            log.error("orphans are kept", reason=str(error))  # noqa: TRY400  # it says it all
+            return 0
 
     def _hear(self, _tenant: str, _document_id: str) -> None:
         self._removed.set()

@@ -8,6 +8,7 @@ ORIGINALS = "originals/"
 MARKDOWN = "markdown/"
 UPLOADS = "uploads/"
 ARCHIVE = "archive/"
+ANYBODY = "anybody"
 
 
 def new_suffix() -> str:
@@ -34,9 +35,12 @@ def markdown_key(tenant: str, document_id: str) -> str:
     return _key(MARKDOWN, tenant, document_id, new_suffix())
 
 
-def upload_key(tenant: str, document_id: str, suffix: str | None = None) -> str:
-    """Return where a client puts what it has asked an upload URL for, until it says complete."""
-    return _key(UPLOADS, tenant, document_id, suffix)
+def upload_key(document_id: str, suffix: str | None = None) -> str:
+    """Return where a client puts what it has asked an upload URL for, until it says complete.
+
+    Whoever has the URL may see this key, so it does not tell whose document it will be.
+    """
+    return _key(UPLOADS, ANYBODY, document_id, suffix)
 
 
 def archived_key(original: str) -> str:

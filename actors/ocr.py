@@ -71,9 +71,9 @@ class Ocr(Actor[DocumentFetched]):
         try:
             async with self._blobs.local_path(heard.original.key) as path:
                 document = SourceFile(path, heard.content_type, heard.original.sha256)
-                conversion = await self._cancellations.unless(heard, self._convert(document))
-            text = PAGE_SEPARATOR.join(conversion.pages)
-            markdown = await self._store(markdown_key(heard.tenant, heard.document_id), text)
+                conversion, text, markdown = await self._cancellations.unless(
+                    heard, self._make(heard, document)
+                )
         except Cancelled:
             log.info("conversion broken off, the document was cancelled")
             return None
@@ -93,6 +93,14 @@ class Ocr(Actor[DocumentFetched]):
             input_tokens=conversion.input_tokens or -(-len(text) // CHARACTERS_PER_TOKEN),
             output_tokens=conversion.output_tokens,
         )
+
+    async def _make(
+        self, heard: DocumentFetched, document: SourceFile
+    ) -> tuple[Conversion, str, Blob]:
+        conversion = await self._convert(document)
+        text = PAGE_SEPARATOR.join(conversion.pages)
+        markdown = await self._store(markdown_key(heard.tenant, heard.document_id), text)
+        return conversion, text, markdown
 
     async def _store(self, key: str, text: str) -> Blob:
         """Store the Markdown; on a full volume wait with it in hand, not to do the work again."""

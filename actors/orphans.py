@@ -6,6 +6,7 @@ from datetime import datetime, timedelta
 import structlog
 
 from bus.log import Log
+from schemas.batches import batch_of
 from schemas.records import DocumentRecord
 
 from .keys import ARCHIVE, MARKDOWN, ORIGINALS, UPLOADS, Owner, owner_of
@@ -44,17 +45,36 @@ class Orphans:
         found, self._position = await self._blobs.page(prefix, self._position, PASS)
         if self._position is None:
             self._prefix = (self._prefix + 1) % len(PREFIXES)
-        old = [blob for blob in found if now - blob.modified_at > OLD]
+        left_behind, others = await self._of_removed(found)
+        old = [blob for blob in others if now - blob.modified_at > OLD]
         orphans = await self._without_owner(old)
-        if len(orphans) > max(FEW, len(old) // SHARE):
+        # Uploads belong to nobody until they are complete: however many, they say nothing.
+        if prefix != UPLOADS and len(orphans) > max(FEW, len(old) // SHARE):
             raise TooManyOrphans(
                 f"{len(orphans)} of {len(old)} blobs under {prefix} belong to no document of this "
                 "database; none was deleted. Is it the database that belongs to this store?"
             )
+        orphans += left_behind
         for key in orphans:
             await self._blobs.delete(key)
             log.info("orphan deleted", key=key)
         return len(orphans)
+
+    async def _of_removed(self, blobs: list[StoredBlob]) -> tuple[list[str], list[StoredBlob]]:
+        """Sort out what is left of removed documents, which nobody needs, however young it is.
+
+        An attempt that was killed, or did not hear of it in time, may have stored something that
+        no event names.
+        """
+        owners = {blob.key: owner for blob in blobs if (owner := owner_of(blob.key)) is not None}
+        names = {(owner.tenant, owner.document_id) for owner in owners.values()}
+        removed = {
+            Owner(document.tenant, document.document_id)
+            for document in await self._upkeep.among(names)
+            if document.removed_at is not None
+        }
+        left_behind = [key for key, owner in owners.items() if owner in removed]
+        return left_behind, [blob for blob in blobs if owners.get(blob.key) not in removed]
 
     async def _without_owner(self, blobs: list[StoredBlob]) -> list[str]:
         by_owner: dict[Owner, list[str]] = defaultdict(list)
@@ -84,7 +104,10 @@ class Orphans:
 
     async def _is_on_its_way(self, owner: Owner) -> bool:
         """Whether the log knows what the database does not know yet."""
-        return await self._log.submission(owner.tenant, owner.document_id) is not None
+        if await self._log.submission(owner.tenant, owner.document_id) is not None:
+            return True
+        batch_id = batch_of(owner.document_id)  # nobody may have said it of each document yet
+        return batch_id is not None and await self._log.batch(owner.tenant, batch_id) is not None
 
 
 def _keeps(document: DocumentRecord, key: str) -> bool:

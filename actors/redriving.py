@@ -13,7 +13,7 @@ import structlog
 from msgspec import Struct
 
 from bus.consumers import Consumer, lane_of
-from bus.log import BatchSubmission, Log, Word
+from bus.log import BatchSubmission, Log, Submission, Word
 from bus.progress import Progress
 from bus.publisher import Publisher
 from schemas.batches import submissions
@@ -32,6 +32,7 @@ from .upkeep import Upkeep
 PASS = 500  # documents looked at in one pass
 STUCK_AFTER = timedelta(minutes=5)  # since its submission, and between two attempts to help it
 ATTEMPTS = 5
+UNFINISHED = ("pending", "processing")
 _ENDS = ("converted", "failed", "cancelled")
 
 log = structlog.get_logger("janitor")
@@ -85,14 +86,21 @@ class Redriving:
         before = now - self._stuck_after
         found = await self._upkeep.unfinished(before, self._after, PASS)
         self._after = found[-1] if len(found) == PASS else None
+        if self._after is None:
+            await self._forget_ended()
         if not found:
-            self._helped.clear()
             return Redriven()
         # First of all: an actor says its answer before it acknowledges, so what is acknowledged
         # by now and has an answer has it on the log already.
         settled = await self._settled(found)
         fates = [await self._look(document, settled, now) for document in found]
         return Redriven(fates.count(_Fate.REDRIVEN), fates.count(_Fate.GIVEN_UP))
+
+    async def _forget_ended(self) -> None:
+        """Remember of those that were helped only the ones that have still not ended."""
+        known = await self._upkeep.among(self._helped)
+        left = {(one.tenant, one.document_id) for one in known if one.state in UNFINISHED}
+        self._helped = {name: times for name, times in self._helped.items() if name in left}
 
     async def _settled(self, documents: list[DocumentRecord]) -> dict[str, int]:
         """Return up to where each durable that these documents may wait for has acknowledged."""
@@ -107,8 +115,9 @@ class Redriving:
     async def _look(
         self, document: DocumentRecord, settled: dict[str, int], now: datetime
     ) -> _Fate:
+        first = await self._submission(document) if document.state == "pending" else None
         heard = "submitted" if document.state == "pending" else "fetched"
-        word = await self._last_word(document, heard)
+        word = await self._last_word(document, heard) or first
         if word is not None and word.sequence > settled[self._stage(document)]:
             return _Fate.WAITING
         answers = await self._answers(document)
@@ -124,8 +133,8 @@ class Redriving:
         again: DocumentEvent | None
         if document.state == "processing":
             again = _fetched(document)
-        elif word is not None:
-            again = word.event
+        elif first is not None:
+            again = first.event
         else:
             again = _of_batch(document, batch) or _submitted(document)
         return await self._help(document, again, now)
@@ -172,6 +181,10 @@ class Redriving:
         if any(isinstance(answer.event, DocumentFailed) for answer in answers):
             return _Fate.WAITING  # to say that again would not help either
         return await self._give_up(document, "unwritable", "The result could not be stored.")
+
+    async def _submission(self, document: DocumentRecord) -> Submission | None:
+        """Return the one that counts: another under the same id would be dropped again."""
+        return await self._log.first_submission(document.tenant, document.document_id)
 
     async def _last_word(self, document: DocumentRecord, event: str) -> Word | None:
         return await self._log.last_word(document.tenant, document.document_id, event=event)

@@ -1,10 +1,10 @@
-"""``python -m bench pipeline|convert|memory|corpus|batches|download``: prints what it measured."""
+"""``python -m bench pipeline|convert|memory|...``: runs one measurement and prints it."""
 
 import argparse
 import asyncio
 from pathlib import Path
 
-from bench import batches, convert, corpus, memory, pipeline
+from bench import batches, convert, corpus, hostile, memory, pipeline
 
 
 def main() -> None:
@@ -28,6 +28,9 @@ def main() -> None:
     six = kinds.add_parser("download", help="memory while a batch of large Markdown is downloaded")
     six.add_argument("--documents", type=int, default=100)
     six.add_argument("--kilobytes", type=int, default=1024)
+    seven = kinds.add_parser("hostile", help="how long hostile requests keep others waiting")
+    seven.add_argument("--rounds", type=int, default=3)
+    seven.add_argument("--only", default="", help="those with this in their name")
     options = parser.parse_args()
     if options.kind == "pipeline":
         asyncio.run(pipeline.measure(options.documents, options.clients, options.kilobytes))
@@ -39,6 +42,8 @@ def main() -> None:
         asyncio.run(batches.measure(options.batches, options.documents, options.kilobytes))
     elif options.kind == "download":
         asyncio.run(batches.measure_download(options.documents, options.kilobytes))
+    elif options.kind == "hostile":
+        asyncio.run(hostile.measure(options.rounds, options.only))
     else:
         asyncio.run(corpus.measure(options.directory, options.markdown))
 

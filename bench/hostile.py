@@ -7,6 +7,7 @@ import statistics
 import tempfile
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 from urllib.parse import urlsplit
@@ -25,7 +26,7 @@ AT_ONCE = 256 * 1024  # bytes the event loop takes off a socket at once
 LONGEST_LINE = 8000  # bytes; over 8190 a line is refused before anybody looks at it
 
 FORM = "multipart/form-data; boundary=B"
-SUBMIT, BATCH, CONVERT = "/api/documents/submit", "/v1/batch/submit", "/v1/convert"
+SUBMIT, BATCH = "/api/documents/submit", "/v1/batch/submit"
 RESERVE = "/api/documents/upload-url"
 
 
@@ -38,95 +39,118 @@ class Seen(NamedTuple):
 
 
 async def measure(rounds: int, only: str) -> None:
-    """Throw everything at one service, one after the other, and print what it did to others."""
-    attacks = {name: raw for name, raw in _attacks().items() if only in name}
+    """Throw everything whose name has ``only`` in it at one service, and print what came of it."""
     with tempfile.TemporaryDirectory(prefix="ilios-bench-") as name:
-        async with server.started(Path(name), stub=True) as running:
+        data = Path(name)
+        async with server.started(data, stub=True) as running:
             url = running.url
-            await _watched(url, lambda: "warm")
-            quiet = await _watched(url, _nothing)
-            print(f"{'':44}{'answer':>8}{'took':>10}   /livez meanwhile, ms: longest (p50)")
-            _print("nothing at all", [quiet])
-            for what, raw in attacks.items():
-                seen = [await _watched(url, lambda raw=raw: _send(url, raw)) for _ in range(rounds)]
-                _print(what, seen)
-            if only in "dripping connections":
-                _print(
-                    f"{DRIPPING} dripping connections", [await _watched(url, lambda: _drip(url))]
-                )
-            left = [path for path in (Path(name) / "blobs").rglob("*") if path.is_file()]
-            print(f"left in the blob store: {len(left)} files")
+            print(f"{'':40}{'answer':>8}{'took':>10}   /livez meanwhile, ms: longest (p50)")
+            _print("nothing at all", [await _watched(url, _nothing) for _ in range(rounds)])
+            for what, raw in _attacks().items():
+                if only in what:
+                    send = partial(_send, url, raw)
+                    _print(what, [await _watched(url, send) for _ in range(rounds)])
+            if only in (what := f"{DRIPPING} dripping connections"):
+                drip = partial(_drip, url)
+                _print(what, [await _watched(url, drip) for _ in range(rounds)])
+            left = [path for path in (data / "blobs").rglob("*") if path.is_file()]
+            print(f"left in the blob store: {sum(path.name != 'lock' for path in left)} files")
 
 
 def _attacks() -> dict[str, bytes]:
-    """Return the requests: each is valid enough to be read on for as long as possible."""
-    field = "Content-Disposition: form-data; name=a\r\n\r\n"
+    """Return the requests: each is good enough to be read on for as long as possible."""
+    return _forms() | _lines() | _chunks() | _heads() | _json_bodies()
+
+
+def _forms() -> dict[str, bytes]:
+    field = "Content-Disposition: form-data; name="
+    # Seen only when everything else was taken, and then refused.
+    last = f"{field}retentionDays\r\n\r\n0"
     files = [f"{_file('files', n)}%PDF-1.7" for n in range(100)]
-    fields = [field.replace("=a", f"=f{n}") + "x" * 65_536 for n in range(19)]
-    long, many = "a" * LONGEST_LINE, [f"X-{n}: {'a' * LONGEST_LINE}" for n in range(120)]
-    headers = "\r\n".join(many[:100])
+    fields = [f"{field}f{n}\r\n\r\n" + "x" * 65_536 for n in range(18)]
+    headers = [f"X-{n}: {'a' * LONGEST_LINE}" for n in range(1000)]
+    long = "\r\n".join(headers[:100])
+    marks = "\u0301\u0323" * (LONGEST_LINE // 4)
     return {
         "10,000 empty parts": _form(["\r\n"] * 10_000),
         "10,000 empty parts in a batch": _form(["\r\n"] * 10_000, BATCH),
-        "30,000 tiny fields": _form([field + "b"] * 30_000),
-        "30,000 tiny fields in a batch": _form([field + "b"] * 30_000, BATCH),
-        "100 files and the longest fields": _form(fields + files, BATCH),
+        "30,000 tiny fields": _form([f"{field}a\r\n\r\nb"] * 30_000),
+        "30,000 tiny fields in a batch": _form([f"{field}a\r\n\r\nb"] * 30_000, BATCH),
+        "100 files and the longest fields": _form([*fields, *files, last], BATCH),
         "101 files": _form([*files, files[0]], BATCH),
-        "a batch whose parts have 100 long headers": _form([f"{headers}\r\n{field}x"] * 20, BATCH),
-        "a part with 1,000 long headers": _form(["\r\n".join(many * 9) + "\r\n\r\nx"]),
-        "20 longest Content-Dispositions": _form(
-            [f"Content-Disposition: form-data; {';x=' * 2600}\r\n\r\nx"] * 20
+        "20 parts with 100 long headers each": _form([f"{long}\r\n{field}x"] * 20, BATCH),
+        "a part with 1,000 long headers": _form(["\r\n".join(headers) + "\r\n\r\nx"]),
+        "119 parts of endless parameters": _form(
+            [f"{field}file{';x=' * 2600}; filename=x\r\n\r\nx"] * 119, BATCH
         ),
-        "20 Content-Dispositions of quotes": _form(
-            ["Content-Disposition: form-data; a=" + '";' * 4000 + "\r\n\r\nx"] * 20
+        "20 parts of quotes": _form([f"{field}{';x=' + chr(34) * 7900}\r\n\r\nx"] * 20),
+        "a file name of 8 kB of marks": _form(
+            [f'{field}"file"; filename="a{marks}.pdf"\r\n\r\nx', last]
         ),
+    }
+
+
+def _lines() -> dict[str, bytes]:
+    last = "Content-Disposition: form-data; name=retentionDays\r\n\r\n0"
+    file = _file("file", 1)
+    return {
         "2 MB of line feeds before the form": _post(SUBMIT, b"\n" * 2_000_000),
-        "2 MB of line ends before the form": _post(SUBMIT, b"\r\n" * 1_000_000),
         "2 MB of short lines before the form": _post(SUBMIT, b"ab\r\n" * 500_000),
-        "2 MB of line feeds after the form": _form(["\r\n"]) + b"\n" * 2_000_000,
-        "2 MB of line feeds in a file": _form([_file("file", 1) + "\n" * 2_000_000], CONVERT),
-        "2 MB of beginnings of the boundary": _form([_file("file", 1) + "\r\n--" * 500_000]),
-        "2 MB of other boundaries in a file": _form([_file("file", 1) + "\r\n--BB" * 300_000]),
-        "1 MB in chunks of a byte": _chunked(b"1\r\na\r\n" * 150_000),
-        "1 MB in chunks of a byte, to the bare door": _chunked(
-            b"1\r\na\r\n" * 150_000 + b"zz\r\n", kind="application/pdf"
-        ),
-        "1 MB in chunks of a byte, to a GET": _chunked(b"1\r\na\r\n" * 150_000, line="GET /livez"),
+        "2 MB of line feeds after the form": _form([last]) + b"\n" * 2_000_000,
+        "2 MB of line feeds in a file": _form([file + "\n" * 2_000_000, last]),
+        "2 MB of beginnings of the boundary": _form([file + "\r\n--" * 500_000, last]),
+        "2 MB of other boundaries in a file": _form([file + "\r\n--BB" * 300_000, last]),
+    }
+
+
+def _chunks() -> dict[str, bytes]:
+    tiny = b"1\r\na\r\n" * 150_000
+    return {
+        "a form in chunks of a byte": _chunked(tiny),
+        "bare bytes in chunks of a byte": _chunked(tiny, kind="application/pdf"),
+        "JSON in chunks of a byte": _chunked(tiny, f"POST {RESERVE}", "application/json"),
+        "a GET with a body in chunks of a byte": _chunked(tiny, "GET /livez"),
         "1 MB of chunk extensions": _chunked(b"1;" + b"a=b;" * 250_000 + b"\r\na\r\n"),
         "1 MB of trailers": _chunked(b"0\r\n" + b"X: y\r\n" * 170_000 + b"\r\n"),
-        "120 longest request headers": _post(SUBMIT, b"", *many),
-        "10,000 request headers": _post(SUBMIT, b"", *[f"X-{n}: a" for n in range(10_000)]),
-        "a longest Content-Type of semicolons": _post(SUBMIT, b"x", kind="a/b;" + '";' * 4000),
-        "a longest Content-Type of parameters": _post(SUBMIT, b"x", kind=FORM + ";a=b" * 1990),
-        "a longest Content-Type of RFC 2231": _post(
+    }
+
+
+def _heads() -> dict[str, bytes]:
+    document, usage = f"/api/documents/{'a' * 24}", "/api/usage/summary"
+    return {
+        "120 longest headers": _post(
+            SUBMIT, b"", *[f"X-{n}: {'a' * LONGEST_LINE}" for n in range(120)]
+        ),
+        "10,000 headers": _post(SUBMIT, b"", *[f"X-{n}: a" for n in range(10_000)]),
+        "a Content-Type of quotes": _post(BATCH, b"x", kind="a/b;" + '";' * 4000),
+        "a Content-Type of parameters": _post(SUBMIT, b"x", kind=FORM + ";a=b" * 1990),
+        "a Content-Type in sections": _post(
             SUBMIT, b"x", kind=FORM + "".join(f";a*{n}*=''b" for n in range(750))
         ),
-        "a longest Idempotency-Key": _post(SUBMIT, b"x", 'Idempotency-Key: "' + "\\\\" * 4000),
-        "a longest If-None-Match": _get(f"/api/documents/{'a' * 24}", 'If-None-Match: "' + '",' * 4000),
-        "a longest query of parameters": _get(f"/api/usage/summary?{'a&' * 4000}"),
-        "a longest query of escapes": _get(f"/api/usage/summary?startDate={'%F0' * 2600}"),
-        "a longest path of dots": _get("/." * 4000),
-        "a longest path of escapes": _get("/" + "%2e%2e%2f" * 880),
+        "an Idempotency-Key of backslashes": _post(
+            SUBMIT, b"x", 'Idempotency-Key: "' + "\\\\" * 4000
+        ),
+        "an If-None-Match of quotes": _get(document, 'If-None-Match: "' + '",' * 4000),
+        "a query of 4,000 parameters": _get(f"{usage}?startDate=x&{'a&' * 4000}"),
+        "a query of escapes": _get(f"{usage}?startDate={'%F0' * 2600}"),
+        "a path of dots": _get("/." * 4000),
+        "a path of escapes": _get("/" + "%2e%2e%2f" * 880),
         "10,000 requests in a row": _get("/nowhere") * 10_000,
-        "64 KiB of JSON: brackets": _json("[" * 65_536),
-        "64 KiB of JSON: nested objects": _json('{"a":' * 13_000),
-        "64 KiB of JSON: members": _json("{" + ",".join(f'"{n}":1' for n in range(6500)) + "}"),
-        "64 KiB of JSON: empty objects": _json('{"a":[' + ",".join(["{}"] * 21_000) + "]}"),
-        "64 KiB of JSON: a number": _json('{"fileName":"a","fileSize":' + "9" * 65_000 + "}"),
-        "64 KiB of JSON: 15 long numbers": _json(
-            '{"fileName":"a","fileSize":[' + ",".join(["9" * 4300] * 15) + "]}"
-        ),
-        "64 KiB of JSON: a name of marks": _json(
-            '{"fileSize":1,"fileName":"a' + "\u0301\u0323" * 16_000 + '"}'
-        ),
-        "64 KiB of JSON: a name of escapes": _json(
-            '{"fileSize":9e99,"fileName":"' + "\\ud800" * 10_900 + '"}'
-        ),
-        "a file name of 8 kB of marks": _form(
-            [f'Content-Disposition: form-data; name="file"; filename="a{long}.pdf"\r\n\r\n'
-             .replace("aa", "\u0301\u0323")]
-        ),
-    }  # fmt: skip
+    }
+
+
+def _json_bodies() -> dict[str, bytes]:
+    marks = "\u0301\u0323" * 16_000
+    return {
+        "64 KiB of brackets": _json("[" * 65_536),
+        "64 KiB of nested objects": _json('{"a":' * 13_000),
+        "64 KiB of members": _json("{" + ",".join(f'"{n}":1' for n in range(6500)) + "}"),
+        "64 KiB of empty objects": _json('{"a":[' + ",".join(["{}"] * 21_000) + "]}"),
+        "64 KiB of digits": _json('{"fileName":"a","fileSize":' + "9" * 65_000 + "}"),
+        "15 numbers of 4,300 digits": _json('{"a":[' + ",".join(["9" * 4300] * 15) + "]}"),
+        "64 KiB of marks": _json('{"fileSize":1,"fileName":"a' + marks + '"}'),
+        "64 KiB of escapes": _json('{"fileSize":9e99,"fileName":"' + "\\ud800" * 10_900 + '"}'),
+    }
 
 
 def _file(name: str, number: int) -> str:
@@ -147,9 +171,9 @@ def _post(path: str, body: bytes, *headers: str, kind: str = FORM) -> bytes:
     return "\r\n".join([*lines, f"Content-Length: {len(body)}", "", ""]).encode() + body
 
 
-def _chunked(body: bytes, *, line: str = f"POST {SUBMIT}", kind: str = FORM) -> bytes:
+def _chunked(body: bytes, line: str = f"POST {SUBMIT}", kind: str = FORM) -> bytes:
     lines = [f"{line} HTTP/1.1", "Host: ilios", f"Content-Type: {kind}"]
-    return "\r\n".join([*lines, "Transfer-Encoding: chunked", "", ""]).encode() + body
+    return "\r\n".join([*lines, "Transfer-Encoding: chunked", "", ""]).encode() + body + b"zz\r\n"
 
 
 def _get(path: str, *headers: str) -> bytes:
@@ -226,4 +250,4 @@ def _print(what: str, seen: list[Seen]) -> None:
     took = statistics.median(one.seconds for one in seen)
     longest = " ".join(f"{1000 * max(one.others):.0f}" for one in seen)
     usual = 1000 * statistics.median([other for one in seen for other in one.others])
-    print(f"{what:44}{answers:>8}{took:>8.2f} s   {longest} ({usual:.1f})", flush=True)
+    print(f"{what:40}{answers:>8}{took:>8.2f} s   {longest} ({usual:.1f})", flush=True)

@@ -1,6 +1,7 @@
 """The connection to NATS: made once, mended by itself, closed last."""
 
 import asyncio
+import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
 
@@ -21,6 +22,7 @@ DRAIN_WITHIN = 5  # seconds
 PENDING_BYTES = 8 * 1024 * 1024  # what may wait in the client while the server is away
 INBOX_PREFIX = "_ILIOS"  # apart from _INBOX, which other clients may listen to as a whole
 PERMISSION = "permissions violation"  # in the server's words for what it does not permit
+BACK_WITHIN = 4.0  # seconds in which a local server that died is back as a rule
 MINIMUM_VERSION = (2, 14)  # consumer reset, which the persister's restart needs
 
 log = structlog.get_logger("bus")
@@ -38,11 +40,18 @@ class Connection:
         self.jetstream: JetStreamContext = client.jetstream(timeout=REQUEST_WITHIN)
         self._listeners: set[Callable[[], None]] = set()
         self._refusal = ""
+        self._lost_at: float | None = None
 
     @property
     def connected(self) -> bool:
         """Whether the server can be spoken to at this moment."""
         return bool(self.client.is_connected)
+
+    @property
+    def is_given_up(self) -> bool:
+        """Whether the server has been away so long that waiting for it is no use to a client."""
+        lost_at = self._lost_at
+        return lost_at is not None and time.monotonic() - lost_at > BACK_WITHIN
 
     @property
     def address(self) -> str:
@@ -94,8 +103,15 @@ class Connection:
         if PERMISSION in str(error).lower():
             self._refusal = str(error).removeprefix("nats: ")
 
+    def lost(self) -> None:
+        """Note since when the server has been away, unless it was left on purpose."""
+        if self._lost_at is None and not self.client.is_closed:
+            self._lost_at = time.monotonic()
+            log.warning("bus disconnected")
+
     def reconnected(self) -> None:
         """Tell everybody who pulls that the server has forgotten them."""
+        self._lost_at = None
         for listener in tuple(self._listeners):
             listener()
 
@@ -138,8 +154,8 @@ async def connect(url: str, *, name: str) -> AsyncIterator[Connection]:
         log.warning("bus error", error=str(error) or type(error).__name__)
 
     async def on_disconnect() -> None:
-        if not client.is_closed:
-            log.warning("bus disconnected")
+        for connection in made:
+            connection.lost()
 
     async def on_reconnect() -> None:
         log.info("bus reconnected")

@@ -107,7 +107,8 @@ class Publisher:
             try:
                 return await self._publish_once(subject, body, headers)
             except BusUnavailable:
-                if time.monotonic() + TRY_AGAIN_AFTER >= deadline:
+                late = time.monotonic() + TRY_AGAIN_AFTER >= deadline
+                if late or self._connection.is_given_up:
                     raise
             await asyncio.sleep(TRY_AGAIN_AFTER)
 

@@ -104,7 +104,9 @@ async def service(settings: Settings, engine: Engine | None = None) -> AsyncIter
         await enter(supervisor.running("cancellations", cancellations.run))
         await enter(supervisor.running("ocr", ocr.run))
         await enter(supervisor.running("fetcher", fetcher.run))
-        janitor = _janitor(settings, connection, writer, UpkeepReads(reading), blobs)
+        # Like usage: counting what is kept takes a while, too.
+        upkeep = UpkeepReads(await enter(open_reader(database_path)))
+        janitor = _janitor(settings, connection, writer, upkeep, blobs)
         await enter(supervisor.running("janitor", janitor.run))
 
         edge = Edge(

@@ -122,4 +122,9 @@ def from_environ(environ: Mapping[str, str]) -> Settings:
 
 def warnings(environ: Mapping[str, str]) -> list[str]:
     """Return a sentence for each variable that is set and has no effect."""
-    return [f"{name} has no effect: {why}" for name, why in IGNORED.items() if environ.get(name)]
+    known = {setting.variable for setting in TABLE} | set(IGNORED) | set(NOT_YET)
+    strangers = sorted(name for name in environ if name.startswith("ILIOS_") and name not in known)
+    return [
+        *(f"{name} has no effect: {why}" for name, why in IGNORED.items() if environ.get(name)),
+        *(f"{name} has no effect: there is no such setting; misspelt?" for name in strangers),
+    ]

@@ -28,7 +28,10 @@ def run(_options: argparse.Namespace) -> int:
         lines.append(f"{setting.variable:<{width}}  {value:<24} {origin:<12} {setting.why}")
     if settings.api_keys:
         lines += ["", "On the bus, the documents of each key are those of its tenant:"]
-        lines += [f"  {hint(key)}  {tenant_of(key.reveal())}" for key in settings.api_keys]
+        lines += [
+            f"  {place}.  {hint(key)}  {tenant_of(key.reveal())}"
+            for place, key in enumerate(settings.api_keys, 1)
+        ]
     try:
         printing.say("".join(f"{line}\n" for line in lines))
     except printing.CannotPrint as error:

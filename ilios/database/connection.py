@@ -11,6 +11,7 @@ import aiosqlite
 from . import migrations
 
 BUSY_TIMEOUT = 5000  # milliseconds; only a checkpoint of a stranger can make us wait
+ADVICE = "restore it, or move it away: it is written anew from the log (docs/operations.md)"
 CACHE_KIB = 16 * 1024
 
 _WRITER_PRAGMAS = (
@@ -48,12 +49,12 @@ async def open_writer(path: Path) -> AsyncIterator[aiosqlite.Connection]:
                 await connection.execute(pragma)
             rows = list(await connection.execute_fetchall("PRAGMA quick_check(1)"))
             if rows[0][0] != "ok":
-                raise DatabaseDamaged(f"{path}: {rows[0][0]}")
+                raise DatabaseDamaged(f"{path}: {rows[0][0]}; {ADVICE}")
             await migrations.migrate(connection)
         except sqlite3.DatabaseError as error:
             if isinstance(error, sqlite3.OperationalError):
                 raise
-            raise DatabaseDamaged(f"{path}: {error}") from error
+            raise DatabaseDamaged(f"{path}: {error}; {ADVICE}") from error
         yield connection
 
 

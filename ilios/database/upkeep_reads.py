@@ -29,12 +29,8 @@ class UpkeepReads:
         self, now: datetime, limit: int, *, with_archived: bool
     ) -> list[DocumentRecord]:
         """Return documents that have ended and outlived their retention, the oldest first."""
-        wanted = {
-            "now": rows.milliseconds(now),
-            "limit": limit,
-            "with_archived": with_archived,
-        }
-        return await self._documents(statements.EXPIRED, wanted)
+        statement = statements.EXPIRED if with_archived else statements.EXPIRED_YET_KEPT
+        return await self._documents(statement, {"now": rows.milliseconds(now), "limit": limit})
 
     async def can_expire(self) -> int:
         """Return how many documents are kept that will expire some day."""

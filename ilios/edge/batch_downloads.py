@@ -12,7 +12,7 @@ import msgspec
 from aiohttp import web
 from msgspec import UNSET, Struct
 
-from actors.ports import Blobs
+from actors.ports import BlobNotFound, Blobs
 from ilios.edge import answers, batches, content, known
 from ilios.edge.errors import Refused
 from ilios.edge.keys import EDGE
@@ -51,13 +51,28 @@ async def download(request: web.Request) -> web.StreamResponse:
     response = web.StreamResponse(headers=_headers(form, batch))
     if request.method == "HEAD":
         return response
-    documents = await known.documents_of(edge, batch)
+    documents = [
+        await _if_it_is_there(edge.blobs, document)
+        for document in await known.documents_of(edge, batch)
+    ]
     async with aclosing(form.stream(edge.blobs, batch, documents)) as pieces:
         async for piece in pieces:
             if not response.prepared:  # what is missing first of all is still told
                 await response.prepare(request)
             await response.write(piece)
     return response
+
+
+async def _if_it_is_there(blobs: Blobs, document: DocumentRecord) -> DocumentRecord:
+    """Return the document without its Markdown when that is gone: the others are still good."""
+    if document.markdown is None:
+        return document
+    try:
+        await blobs.size(document.markdown.key)
+    except BlobNotFound:
+        reason = "The document is no longer stored"
+        return msgspec.structs.replace(document, markdown=None, code="content_gone", reason=reason)
+    return document
 
 
 def _headers(form: Form, batch: BatchRecord) -> dict[str, str]:

@@ -23,7 +23,7 @@ LOCAL = "local"
 """The only value of the field ``model`` that means an engine this version has."""
 
 _PRIORITY = re.compile("[1-9]|10")
-_SWITCH = {"": False, "false": False, "true": True}
+_SWITCH = {"": False, "false": False, "0": False, "true": True, "1": True}
 
 log = structlog.get_logger("edge")
 

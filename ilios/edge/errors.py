@@ -96,7 +96,7 @@ def problem(request: web.BaseRequest, refused: Refused) -> web.Response:
         content_type="application/problem+json",
         headers=refused.headers,
     )
-    if not request.content.is_eof():
+    if not request.content.is_eof() or request.content.exception() is not None:
         # Nobody will read the rest of the body, so the connection cannot carry another request.
         response.force_close()
     return response

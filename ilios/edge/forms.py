@@ -3,6 +3,7 @@
 The bytes go straight to the blob store; memory use does not depend on their number.
 """
 
+import asyncio
 import re
 from collections.abc import AsyncIterator, Callable
 
@@ -11,6 +12,7 @@ from msgspec import Struct, field
 
 from actors.ports import Blobs
 from ilios.edge.errors import Refused
+from ilios.edge.form_bodies import FormBody, reader_of
 from ilios.edge.keys import Limits
 from ilios.edge.names import part_names
 from ilios.edge.pace import Pace
@@ -149,13 +151,14 @@ class Taking:
 
     async def form(self) -> Form:
         """Take the files and the fields around them, in any order."""
-        reader = await self._pace.read(self._request.multipart())
-        most = self._limits.max_parts + self._wanted.most - 1
-        parts = 0
+        body = FormBody(self._request.content)
+        reader = await self._pace.read(reader_of(self._request, body))
+        fields = parts = 0
         while (part := await self._pace.read(reader.next())) is not None:
+            body.begin_part()
+            await asyncio.sleep(0)  # a turn for others: all the parts may be here already
             parts += 1
-            if parts > most:
-                raise Refused(400, "too_many_parts", "The form has too many parts")
+            self._refuse_many(parts, self._wanted.most)
             part = _plain(part)
             name, file_name = part_names(part.headers.get("Content-Disposition", ""))
             if name in self._wanted.parts:
@@ -163,10 +166,16 @@ class Taking:
             elif file_name is not None:
                 raise self._wanted.no_file()
             else:
+                fields += 1
+                self._refuse_many(fields, 0)  # each is held in memory
                 self._taken.fields[name or ""] = await self._field(part)
         if not self._taken.files:
             raise self._wanted.no_file()
         return self._taken
+
+    def _refuse_many(self, parts: int, files: int) -> None:
+        if parts >= self._limits.max_parts + files:
+            raise Refused(400, "too_many_parts", "The form has too many parts")
 
     async def _file(self, part: BodyPartReader, file_name: str | None) -> None:
         if len(self._taken.files) == self._wanted.most:

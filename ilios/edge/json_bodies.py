@@ -7,6 +7,7 @@ from aiohttp import web
 
 from ilios.edge import uploads
 from ilios.edge.errors import Refused
+from ilios.edge.forms import media_type
 from ilios.edge.keys import EDGE
 from ilios.edge.pace import Pace
 
@@ -19,7 +20,7 @@ async def read_object(request: web.Request) -> dict[str, Any]:
     :raises Refused: another media type (415), too large (413), too slow (408), no object (400).
     """
     uploads.refuse_compressed(request)
-    if request.content_type != "application/json":
+    if media_type(request.headers.get("Content-Type")) != "application/json":
         raise Refused(
             415, "json_expected", "Send a JSON object, with Content-Type: application/json"
         )

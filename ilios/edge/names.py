@@ -24,6 +24,10 @@ def part_names(header: str) -> tuple[str | None, str | None]:
     charset, _, encoded = found.get("filename*", "").partition("'")
     if encoded and charset.lower() in ("utf-8", "iso-8859-1"):
         found["filename"] = unquote(encoded.partition("'")[2], charset)
+    elif "filename" in found:
+        # So do browsers, node and curl send what would end the name (WHATWG HTML, 4.10.21.8).
+        for escaped, meant in (("%22", '"'), ("%0D", "\r"), ("%0A", "\n")):
+            found["filename"] = found["filename"].replace(escaped, meant)
     return found.get("name"), found.get("filename")
 
 

@@ -5,10 +5,11 @@ from urllib.parse import urlencode
 
 from aiohttp import web
 
+from actors.keys import ANYBODY
 from ilios.edge.errors import Refused
 from ilios.edge.keys import EDGE
 from ilios.edge.signing import SignatureExpired, SignatureForged
-from schemas.ids import is_id, is_tenant
+from schemas.ids import is_id
 
 PREFIX = "/api/uploads/"
 
@@ -16,39 +17,38 @@ _HOST = re.compile(r"(?:[A-Za-z0-9._-]{1,253}|\[[0-9A-Fa-f:.]{2,45}\])(?::[0-9]{
 _NUMBER = re.compile(r"[0-9]{1,18}")
 
 
-def make(request: web.Request, tenant: str, document_id: str, size: int, expires_at: int) -> str:
+def make(request: web.Request, document_id: str, size: int, expires_at: int) -> str:
     """Return where ``size`` bytes may be PUT before ``expires_at``, in seconds since 1970."""
     signer = request.app[EDGE].signer
     query = {
-        "tenant": tenant,
         "size": size,
         "expires": expires_at,
-        "signature": signer.sign(tenant, document_id, size, expires_at),
+        "signature": signer.sign(ANYBODY, document_id, size, expires_at),
     }
     return f"{_origin(request)}{PREFIX}{document_id}?{urlencode(query)}"
 
 
-def read(request: web.Request) -> tuple[str, int]:
-    """Return the tenant and the size that the request's URL was signed for.
+def read(request: web.Request) -> int:
+    """Return the size that the request's URL was signed for.
 
     :raises Refused: it was not signed here, or is too old (403). Nothing else was looked at yet.
     """
     document_id, query = request.match_info["id"], request.query
-    tenant, size, expires = (query.get(name, "") for name in ("tenant", "size", "expires"))
+    size, expires = (query.get(name, "") for name in ("size", "expires"))
     forged = Refused(403, "upload_url_invalid", "The upload URL is not valid")
-    if not is_id(document_id) or not is_tenant(tenant):
+    if not is_id(document_id):
         raise forged
     if not _NUMBER.fullmatch(size) or not _NUMBER.fullmatch(expires):
         raise forged
     try:
         request.app[EDGE].signer.check(
-            query.get("signature", ""), tenant, document_id, int(size), int(expires)
+            query.get("signature", ""), ANYBODY, document_id, int(size), int(expires)
         )
     except SignatureForged:
         raise forged from None
     except SignatureExpired:
         raise Refused(403, "upload_url_expired", "The upload URL has expired") from None
-    return tenant, int(size)
+    return int(size)
 
 
 def _origin(request: web.Request) -> str:

@@ -54,6 +54,7 @@ log = structlog.get_logger("edge")
 class Reservation(Struct, frozen=True):
     """What an upload URL was asked for, as it lies in the store. Times are UTC."""
 
+    tenant: str
     file_name: str
     size: int
     content_type: str
@@ -78,12 +79,13 @@ TURNS = web.AppKey("turns", Turns)
 
 async def reserve(request: web.Request) -> web.StreamResponse:
     """``POST /api/documents/upload-url``: a URL for one PUT of exactly the size asked for."""
-    edge, tenant, document_id = request.app[EDGE], request[TENANT], new_id()
+    edge, document_id = request.app[EDGE], new_id()
     wanted = _wanted(await json_bodies.read_object(request))
     if wanted.file_size > edge.limits.max_file_bytes:
         raise too_large(min(wanted.file_size, _LARGEST), edge.limits)
     expires_at = int(time.time()) + GOOD_FOR
     reservation = Reservation(
+        tenant=request[TENANT],
         file_name=clean_name(wanted.file_name),
         size=wanted.file_size,
         content_type=media_type(wanted.mime_type) or UNKNOWN_TYPE,
@@ -91,13 +93,13 @@ async def reserve(request: web.Request) -> web.StreamResponse:
         created_at=datetime.now(UTC),
         expires_at=datetime.fromtimestamp(expires_at, UTC),
     )
-    key = upload_key(tenant, document_id)
+    key = upload_key(document_id)
     await edge.blobs.put_bytes(
-        upload_key(tenant, document_id, RESERVATION), msgspec.json.encode(reservation)
+        upload_key(document_id, RESERVATION), msgspec.json.encode(reservation)
     )
     url = await edge.blobs.presign_put(key, size=reservation.size, expires_in=GOOD_FOR)
     if url is None:
-        url = signed_urls.make(request, tenant, document_id, reservation.size, expires_at)
+        url = signed_urls.make(request, document_id, reservation.size, expires_at)
     reply = UploadUrl(id=document_id, upload_url=url, s3_key=key, expires_in=GOOD_FOR)
     # The URL is a right: whoever keeps the answer keeps that.
     return answers.answer(reply, headers={"Cache-Control": "no-store"})
@@ -109,18 +111,19 @@ async def put(request: web.Request) -> web.StreamResponse:
     May be done again, until the upload is complete; what came last counts.
     """
     edge, document_id = request.app[EDGE], request.match_info["id"]
-    tenant, size = signed_urls.read(request)
-    await _refuse_completed(edge, tenant, document_id)
-    if await _reservation(edge, tenant, document_id) is None:
-        raise document_not_found()
+    size = signed_urls.read(request)
+    reservation = await _reservation(edge, document_id)
+    if reservation is None:
+        raise _closed()  # the signature shows that there was one
+    await _refuse_completed(edge, reservation.tenant, document_id)
     uploads.refuse_compressed(request)
     if request.content_length is not None and request.content_length != size:
         raise _other_size(request.content_length, size)
     await uploads.invite(request)
-    key = upload_key(tenant, document_id)
+    key = upload_key(document_id)
     blob = await edge.blobs.put(key, _exactly(request, size))
     try:
-        await _refuse_completed(edge, tenant, document_id)
+        await _refuse_completed(edge, reservation.tenant, document_id)
     except Refused:
         await uploads.discard(edge.blobs, key)
         raise
@@ -133,8 +136,11 @@ async def complete(request: web.Request) -> web.StreamResponse:
     if not is_id(document_id):
         raise Refused(400, "invalid_id", "Invalid document ID format")
     async with request.app[TURNS].of(tenant, document_id):
-        if await known.document(edge, tenant, document_id) is None:
+        document = await known.document(edge, tenant, document_id)
+        if document is None:
             await _submit(edge, tenant, document_id)
+        elif document.state in answers.REMOVED:
+            raise answers.gone(document)
     message = "Upload confirmed, queued for processing"
     return answers.answer(UploadConfirmed(id=document_id, message=message))
 
@@ -144,14 +150,14 @@ async def _submit(edge: Edge, tenant: str, document_id: str) -> None:
 
     :raises Refused: no such upload (404), nothing or something else was uploaded (400).
     """
-    reservation = await _reservation(edge, tenant, document_id)
-    if reservation is None:
+    reservation = await _reservation(edge, document_id)
+    if reservation is None or reservation.tenant != tenant:
         if await known.document(edge, tenant, document_id) is not None:
             return  # another edge was faster
         raise document_not_found()
     original = _original(tenant, document_id)
     with suppress(BlobNotFound):  # or it was moved already, before somebody was killed
-        await edge.blobs.move(upload_key(tenant, document_id), original)
+        await edge.blobs.move(upload_key(document_id), original)
     try:
         blob = await edge.blobs.examine(original)
     except BlobNotFound:
@@ -175,7 +181,7 @@ async def _submit(edge: Edge, tenant: str, document_id: str) -> None:
     except AlreadySaid:
         return  # nothing is deleted: that may have been this very upload
     log.info("document accepted", document_id=document_id, tenant=tenant, size=blob.size)
-    await uploads.discard(edge.blobs, upload_key(tenant, document_id, RESERVATION))
+    await uploads.discard(edge.blobs, upload_key(document_id, RESERVATION))
 
 
 def _wanted(body: dict[str, Any]) -> UploadWanted:
@@ -200,12 +206,12 @@ async def _refuse_completed(edge: Edge, tenant: str, document_id: str) -> None:
     except BlobNotFound:
         if await known.document(edge, tenant, document_id) is None:
             return
-    raise Refused(409, "upload_completed", "The upload is complete already")
+    raise _closed()
 
 
-async def _reservation(edge: Edge, tenant: str, document_id: str) -> Reservation | None:
+async def _reservation(edge: Edge, document_id: str) -> Reservation | None:
     try:
-        chunks = edge.blobs.read(upload_key(tenant, document_id, RESERVATION))
+        chunks = edge.blobs.read(upload_key(document_id, RESERVATION))
         text = b"".join([chunk async for chunk in chunks])
     except BlobNotFound:
         return None
@@ -221,6 +227,10 @@ async def _exactly(request: web.Request, size: int) -> AsyncIterator[bytes]:
         yield chunk
     if received < size:
         raise _other_size(received, size)
+
+
+def _closed() -> Refused:
+    return Refused(409, "upload_completed", "The upload is complete already, or was given up")
 
 
 def _original(tenant: str, document_id: str) -> str:

@@ -9,6 +9,7 @@ import pytest
 
 from actors import aggregator as module
 from actors.aggregator import Aggregator
+from actors.ports import OpenBatch
 from bus import dead_letters
 from bus.connection import Connection
 from bus.publisher import Publisher
@@ -162,6 +163,28 @@ async def test_what_a_restart_has_not_heard_it_learns_from_the_database(town: To
         async with town.aggregating():
             await until(town.acknowledged)
     assert await town.ended(times=2)
+
+
+async def test_what_was_heard_before_a_restart_and_written_after_it_is_not_forgotten(
+    town: Town, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rebuilt = asyncio.Event()
+    open_batches = town.batches.open_batches
+
+    async def noted() -> list[OpenBatch]:
+        found = await open_batches()
+        rebuilt.set()
+        return found
+
+    async with town.aggregating():
+        await town.say(batch_events.submitted(), batch_events.of(events.failed(), 1), FAILED)
+        await until(town.acknowledged)
+    monkeypatch.setattr(town.batches, "open_batches", noted)
+    async with town.aggregating():
+        await rebuilt.wait()
+        async with town.persisting():
+            await until(town.written_down, within=module.REBUILD_EVERY / 2)
+    assert await town.ended()
 
 
 async def test_an_end_that_was_said_and_is_not_written_down_is_not_said_again(

@@ -204,6 +204,19 @@ async def test_what_is_remembered_has_a_limit_and_the_log_the_rest(
         assert await cancellations.includes(events.fetched(1), datetime.now(UTC))
 
 
+async def test_of_what_was_forgotten_the_log_is_asked_however_long_one_has_listened(
+    connection: Connection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "REMEMBERED", 2)
+    cancellations = Cancellations(connection)
+    async with listening(cancellations):
+        cancellations._since = datetime.now(UTC) - FRESH
+        submitted_at = datetime.now(UTC)
+        for number in (1, 2, 3):
+            await hear(cancellations, number)
+        assert await cancellations.includes(events.fetched(1), submitted_at)
+
+
 async def test_a_cancelled_submission_is_not_fetched(
     connection: Connection, tmp_path: Path
 ) -> None:

@@ -155,6 +155,21 @@ async def test_the_same_submission_twice_is_one_document(
     assert len(world.blobs.kept) == 1
 
 
+async def test_what_was_fetched_long_ago_is_not_fetched_again_by_a_consumer_made_anew(
+    connection: Connection, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It hears the whole log once more, as if for the first time."""
+    monkeypatch.setattr(module, "FRESH_WITHIN", -1.0)
+    world = World(connection, tmp_path, a=PDF, b=PDF)
+    await world.submit(events.submitted(1, source=Remote(URL + "a")))
+    await world.publisher.say(events.fetched(1))
+    await world.submit(events.submitted(2, source=Remote(URL + "b")))
+    async with running(world.fetcher.run):
+        await world.streams.wait_for(DocumentFetched, 2)
+        await until(lambda: world.streams.finished(world.fetcher.consumer))
+    assert world.downloads.fetched == [URL + "b"]
+
+
 @pytest.mark.parametrize("stranger", [Inline(b"%PDF-other"), Stored(3, events.SHA256)])
 async def test_another_submission_under_a_taken_id_is_dropped_and_does_no_harm(
     connection: Connection, tmp_path: Path, stranger: Inline | Stored

@@ -12,13 +12,14 @@ from actors.aggregator import NAME as AGGREGATOR
 from actors.fetcher import Fetcher
 from actors.janitor import Janitor
 from actors.ocr import Ocr
-from actors.orphans import Orphans
+from actors.orphans import PREFIXES, Orphans
 from actors.redriving import Readers, Redriving
 from actors.retention import Retention
 from actors.writer import Writer
 from actors.writes import MarkErased, MarkSweep
 from bus import streams
 from bus.connection import Connection
+from bus.errors import BusFull
 from bus.log import Log
 from bus.progress import Progress
 from bus.publisher import Publisher
@@ -123,6 +124,23 @@ async def test_a_part_that_fails_does_not_keep_the_others_from_their_work(
         assert (await world.janitor.sweep()).erased == 1
 
 
+async def test_a_full_log_does_not_keep_the_janitor_from_making_room(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def full(*_: object, **__: object) -> int:
+        raise BusFull
+
+    monkeypatch.setattr(Publisher, "say", full)
+    world.upkeep.swept_at = datetime.now(UTC)
+    born = datetime.now(UTC) - timedelta(days=366)
+    world.upkeep.documents = [REMOVED, record(2, "completed", submitted_at=born)]
+    world.blobs.kept[KEY] = b"foo"
+    async with running(world.writer.run):
+        with pytest.raises(BusFull):
+            await world.janitor.sweep()
+    assert world.blobs.kept == {}
+
+
 async def test_after_a_jump_of_the_clock_nothing_expires_and_the_jump_is_not_believed(
     world: World,
 ) -> None:
@@ -135,6 +153,16 @@ async def test_after_a_jump_of_the_clock_nothing_expires_and_the_jump_is_not_bel
     assert world.written(MarkSweep) == []
     (note,) = await world.notes()
     assert "400.0 days" in note["held"]
+
+
+async def test_after_a_jump_of_the_clock_no_upload_counts_as_old(world: World) -> None:
+    world.upkeep.swept_at = datetime.now(UTC) - timedelta(days=400)
+    world.blobs.kept[KEY] = b"foo"  # put just before the jump, and about to be submitted
+    world.blobs.modified[KEY] = world.upkeep.swept_at
+    async with running(world.writer.run):
+        for _ in PREFIXES:
+            assert (await world.janitor.sweep()).orphans == 0
+    assert list(world.blobs.kept) == [KEY]
 
 
 async def test_what_is_due_is_said_to_be_deleted(world: World) -> None:

@@ -11,7 +11,7 @@ from bus.connection import Connection
 from bus.log import Log
 from bus.publisher import Publisher
 from schemas.documents import Blob
-from tests import events
+from tests import batch_events, events
 from tests.actors.fakes import FakeBlobs
 from tests.actors.upkeep import FakeUpkeep, record
 
@@ -82,6 +82,33 @@ async def test_of_an_erased_document_late_bytes_go(world: World) -> None:
     world.put("markdown", 1, "late")
     world.upkeep.documents = [record(state="deleted", removed_at=LONG_AGO, erased_at=LONG_AGO)]
     assert await world.sweep() == 1
+
+
+async def test_what_is_left_of_a_removed_document_goes_however_young_it_is(world: World) -> None:
+    """As what an attempt that was killed had stored: no event names it, so nothing erases it."""
+    kinds = ("originals", "markdown", "uploads", "archive")
+    for number in range(FEW + 1):
+        for kind in kinds:
+            world.put(kind, number, "late", NOW)
+    world.upkeep.documents = [
+        record(number, "cancelled", removed_at=NOW) for number in range(FEW + 1)
+    ]
+    assert await world.sweep() == len(kinds) * (FEW + 1)
+    assert world.blobs.kept == {}
+
+
+async def test_of_a_batch_that_is_yet_to_be_submitted_everything_stays(world: World) -> None:
+    batch = batch_events.submitted()
+    key = f"originals/default/{batch.documents[0].document_id}.a"
+    world.blobs.kept[key], world.blobs.modified[key] = b"foo", LONG_AGO
+    await world.publisher.say(batch)
+    assert await world.sweep() == 0
+
+
+async def test_uploads_that_were_given_up_go_however_many_they_are(world: World) -> None:
+    for number in range(FEW + 1):
+        world.put("uploads", number, "request")
+    assert await world.sweep() == FEW + 1
 
 
 async def test_uploads_by_url_go_whether_completed_or_not(world: World) -> None:

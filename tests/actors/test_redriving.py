@@ -139,6 +139,30 @@ async def test_an_end_the_database_could_not_write_down_is_a_failure(world: Worl
     assert said.code == "unwritable"
 
 
+async def test_what_is_said_again_is_the_submission_that_counts(world: World) -> None:
+    """Another one under the id is dropped by whoever hears it, and would never help."""
+    await world.publisher.say(events.submitted())
+    await world.publisher.say(events.submitted(file_name="another.txt"), again="stranger")
+    await world.acknowledge("fetcher-normal", 2)
+    world.upkeep.documents = [record()]
+    assert await world.redriving.sweep(NOW) == Redriven(redriven=1)
+    said = await world.streams.said(DocumentSubmitted)
+    assert said[2] == said[0] == events.submitted()
+
+
+async def test_whoever_was_helped_and_has_ended_is_forgotten_also_under_load(
+    world: World,
+) -> None:
+    await world.publisher.say(events.submitted(1))
+    await world.acknowledge("fetcher-normal")
+    world.upkeep.documents = [record(1)]
+    assert await world.redriving.sweep(NOW) == Redriven(redriven=1)
+    await world.publisher.say(events.submitted(2))
+    world.upkeep.documents = [record(1, "completed"), record(2)]
+    assert await world.redriving.sweep(NOW + LATER) == Redriven()
+    assert world.redriving._helped == {}
+
+
 async def test_a_document_that_went_on_meanwhile_is_left_alone(world: World) -> None:
     await world.publisher.say(events.submitted())
     await world.acknowledge("fetcher-normal")

@@ -1,10 +1,12 @@
 """What was said is on disk, once; what could not be said is an error that says why."""
 
 import asyncio
+import time
 
 import pytest
 from nats.js.api import StreamConfig
 
+from bus import connection as module
 from bus import streams
 from bus.connection import Connection, connect
 from bus.errors import BusFull, BusUnavailable, EventTooLarge
@@ -12,6 +14,7 @@ from bus.publisher import Publisher, message_id
 from schemas.documents import AnyDocumentEvent
 from tests import events
 from tests.bus.conftest import MortalServer
+from tests.waiting import until
 
 SUBJECT = f"ilios.document.submitted.p05.default.{events.name(1)}"
 
@@ -139,3 +142,18 @@ async def test_a_cancelled_caller_leaves_the_publisher_usable(connection: Connec
         task.cancel()
     await asyncio.gather(*saying, return_exceptions=True)
     assert await publisher.say(events.submitted(21)) == await messages(connection)
+
+
+async def test_nobody_waits_long_for_a_server_that_has_been_away_for_long(
+    mortal: MortalServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with connect(mortal.url("ilios"), name="test") as connection:
+        await streams.ensure(connection.jetstream)
+        await mortal.kill()
+        await until(lambda: not connection.connected)
+        assert not connection.is_given_up, "a server that was just lost may be back in no time"
+        monkeypatch.setattr(module, "BACK_WITHIN", 0.0)
+        began = time.monotonic()
+        with pytest.raises(BusUnavailable):
+            await Publisher(connection).say(events.submitted(), within=60.0)
+        assert time.monotonic() - began < 30.0

@@ -230,3 +230,8 @@ def test_there_are_as_many_engines_as_cores_this_process_may_use(
     monkeypatch.delattr(os, "sched_getaffinity")
     process.unlink()
     assert settings.cores(tmp_path, process) == 64
+
+
+def test_a_variable_of_ours_that_there_is_not_is_probably_misspelt() -> None:
+    (warning,) = settings.warnings({"ILIOS_PROT": "3", "ILIOS_HOST": "127.0.0.1", "HOME": "x"})
+    assert "ILIOS_PROT" in warning

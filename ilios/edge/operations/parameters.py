@@ -38,13 +38,21 @@ BARE: dict[str, Any] = dict.fromkeys(
 )
 """A document as the whole body. Its type is found out from its bytes, whatever is said here."""
 
+
+def _without_default(schema: dict[str, Any]) -> dict[str, Any]:
+    """Return a schema for a query beside a form: pages that fill in defaults would send both."""
+    return {word: value for word, value in schema.items() if word != "default"}
+
+
 DOCUMENT_ID = Parameter(
     name="id", place="path", description="The id of the document.", schema=ID, required=True
 )
 BATCH_ID = Parameter(
     name="id", place="path", description="The id of the batch.", schema=ID, required=True
 )
-FORMAT = Parameter(name="format", description="What to answer with.", schema=MARKDOWN_OR_JSON)
+FORMAT = Parameter(
+    name="format", description="What to answer with.", schema=_without_default(MARKDOWN_OR_JSON)
+)
 FILE_NAME = Parameter(
     name="fileName",
     description="The name of a document that is the whole body; at most 255 bytes of it are kept.",
@@ -52,8 +60,8 @@ FILE_NAME = Parameter(
 )
 KEPT_DAYS = Parameter(
     name="retentionDays",
-    description="As in the form, for a document that is the whole body.",
-    schema=RETENTION_DAYS,
+    description="As in the form, for a document that is the whole body; the form's counts.",
+    schema=_without_default(RETENTION_DAYS),
 )
 _PLAIN = "[!#-~](?:[ -~]{0,253}[!-~])?"
 _QUOTED = r'"(?:[ !#-\[\]-~]|\\["\\]){1,255}"'

@@ -1,7 +1,7 @@
 """A document whose bytes come in a request of their own: ask for an address, PUT, confirm."""
 
 from ilios.edge.operations.parameters import BARE, DOCUMENT_ID
-from ilios.edge.operations.problems import ASKING_LOG, FINDING, KEYED, SAYING, joined
+from ilios.edge.operations.problems import ASKING_LOG, FINDING, KEYED, REMOVED, SAYING, joined
 from ilios.edge.operations.table import JSON, Answer, Body, Operation, Parameter
 from schemas.upload_replies import UploadConfirmed, UploadUrl, UploadWanted
 
@@ -63,12 +63,6 @@ PUT = Operation(
     parameters=(
         DOCUMENT_ID,
         Parameter(
-            name="tenant",
-            description="Whose document it is.",
-            schema={"type": "string", "pattern": "^[a-z0-9][a-z0-9_-]{0,31}$"},
-            required=True,
-        ),
-        Parameter(
             name="size",
             description="How many bytes it must have.",
             schema=_NUMBER,
@@ -97,7 +91,7 @@ PUT = Operation(
         {
             400: ("upload_size_differs",),
             403: ("upload_url_expired", "upload_url_invalid"),
-            404: ("document_not_found", "route_not_found"),
+            404: ("route_not_found",),
             409: ("upload_completed",),
             500: ("internal_error",),
         },
@@ -110,7 +104,8 @@ CONFIRM = Operation(
     path="/api/documents/upload-complete/{id}",
     tag=TAG,
     summary="Confirm an upload, so that the document is converted",
-    description="Asking again gets the same answer; the document is converted once.",
+    description="Asking again gets the same answer, until the document is removed; it is "
+    "converted once.",
     parameters=(DOCUMENT_ID,),
     answers={
         200: Answer(
@@ -118,7 +113,9 @@ CONFIRM = Operation(
             content={JSON: UploadConfirmed},
         )
     },
-    problems=joined(KEYED, FINDING, SAYING, {400: ("upload_missing", "upload_size_differs")}),
+    problems=joined(
+        KEYED, FINDING, REMOVED, SAYING, {400: ("upload_missing", "upload_size_differs")}
+    ),
 )
 
 OPERATIONS = (ASK, PUT, CONFIRM)

@@ -56,6 +56,13 @@ async def test_a_completion_is_answered_with_what_is_to_be_announced(books: Book
     assert await books.apply(WHOLE[2]) == announced, "it may be missing after a crash"
 
 
+async def test_what_was_archived_in_the_same_breath_is_announced_all_the_same(
+    books: Books,
+) -> None:
+    (announced,) = await books.apply(*WHOLE, events.entry(4, events.archived()))  # type: ignore[misc]
+    assert announced.document_id == events.name(1)
+
+
 async def test_unknown_and_somebody_elses_look_the_same(books: Books) -> None:
     await books.apply(*WHOLE)
     assert await books.reads.document("other", events.name(1)) is None

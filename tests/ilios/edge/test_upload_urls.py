@@ -13,6 +13,7 @@ from aiohttp import ClientSession
 from actors.keys import original_key, upload_key
 from bus.errors import BusUnavailable
 from ilios.edge.upload_urls import GOOD_FOR, RESERVATION, SUFFIX
+from ilios.tenants import tenant_of
 from schemas.documents import DocumentSubmitted, Stored
 from tests.ilios.edge.test_documents import submission
 from tests.ilios.edge.test_removed import removed
@@ -56,7 +57,7 @@ async def test_what_was_uploaded_by_url_is_submitted_with_what_was_asked_for(
     asked = await ask(client, fileName="../Größe\n.pdf", retentionDays=7)
     document_id = asked["id"]
     assert asked["expiresIn"] == GOOD_FOR == 3600
-    assert asked["s3Key"] == upload_key("default", document_id)
+    assert asked["s3Key"] == upload_key(document_id)
     assert asked["uploadUrl"].startswith(f"http://127.0.0.1:{world.port}/api/uploads/")
     assert world.publisher.said == []
     assert await put(client, asked["path"]) == (200, "")
@@ -97,7 +98,7 @@ async def test_completing_again_is_the_same_answer_and_one_submission(world: Wor
     assert await put(client, asked["path"]) == (409, "upload_completed")
 
 
-@pytest.mark.parametrize("state", ["completed", "failed", "deleted"])
+@pytest.mark.parametrize("state", ["completed", "failed"])
 async def test_completing_after_the_end_is_still_the_same_answer(world: World, state: str) -> None:
     client = await world.serve()
     asked = await ask(client)
@@ -105,11 +106,24 @@ async def test_completing_after_the_end_is_still_the_same_answer(world: World, s
     await complete(client, asked["id"])
     await world.blobs.delete(original_key("default", asked["id"], SUFFIX))
     world.log.forget()
-    ended = removed("deleted") if state == "deleted" else record(state=state)
-    world.reads.add(msgspec.structs.replace(ended, document_id=asked["id"]))
+    world.reads.add(msgspec.structs.replace(record(state=state), document_id=asked["id"]))
     assert await complete(client, asked["id"]) == (200, {"id": asked["id"]} | CONFIRMED)
     assert await put(client, asked["path"]) == (409, "upload_completed")
     assert len(world.publisher.said) == 1
+
+
+async def test_what_was_deleted_since_cannot_be_completed(world: World) -> None:
+    client = await world.serve()
+    asked = await ask(client)
+    world.reads.add(msgspec.structs.replace(removed("deleted"), document_id=asked["id"]))
+    status, body = await complete(client, asked["id"])
+    assert (status, body["code"]) == (410, "document_deleted")
+
+
+async def test_an_upload_url_does_not_tell_whose_it_is(world: World) -> None:
+    client = await world.serve("a-key")
+    asked = await ask(client, headers={"X-Api-Key": "a-key"})
+    assert tenant_of("a-key") not in str(asked)
 
 
 async def test_a_completion_that_was_broken_off_after_the_move_is_taken_up_again(
@@ -175,7 +189,7 @@ async def test_nothing_uploaded_is_400_and_never_asked_for_is_404(world: World) 
 async def test_bytes_of_another_size_that_came_past_the_edge_are_discarded(world: World) -> None:
     client = await world.serve()
     asked = await ask(client)
-    await world.blobs.put_bytes(upload_key("default", asked["id"]), b"too short")
+    await world.blobs.put_bytes(upload_key(asked["id"]), b"too short")
     status, body = await complete(client, asked["id"])
     assert (status, body["code"]) == (400, "upload_size_differs")
     assert body["details"] == {"fileSize": 9, "expectedSize": len(PDF)}
@@ -204,8 +218,8 @@ async def test_only_the_size_that_was_asked_for_is_taken(world: World, content: 
 async def test_a_reservation_that_was_swept_takes_nothing_more(world: World) -> None:
     client = await world.serve()
     asked = await ask(client)
-    await world.blobs.delete(upload_key("default", asked["id"], RESERVATION))
-    assert await put(client, asked["path"]) == (404, "document_not_found")
+    await world.blobs.delete(upload_key(asked["id"], RESERVATION))
+    assert await put(client, asked["path"]) == (409, "upload_completed")
     assert (await complete(client, asked["id"]))[0] == 404
     assert world.stored() == set[Path]()
 
