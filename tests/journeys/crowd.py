@@ -11,7 +11,7 @@ import msgspec
 from tests import documents
 from tests.journeys.running import RunningService
 
-REQUESTS = 300
+REQUESTS = 220
 CLIENTS = 6
 ACTIONS = {"submit": 3, "batch": 4, "once": 2, "repeat": 3, "delete": 4}
 """What a client does next, and how often beside the rest."""

@@ -15,7 +15,7 @@ from tests.journeys.crowd import REQUESTS, Crowd
 from tests.journeys.running import RunningService, running
 from tests.waiting import until
 
-KILLS = 7
+KILLS = 5
 VICTIMS = {"service": "", "nats-server": "nats-server", "engine": "engines.child", "all": ""}
 """Who may be killed, and which child of the service must be there for it."""
 
