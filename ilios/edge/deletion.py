@@ -9,7 +9,8 @@ import structlog
 from aiohttp import web
 
 from bus.errors import AlreadySaid
-from ilios.edge import answers, known
+from ilios.edge import answers, known, upload_urls
+from ilios.edge.errors import Refused
 from ilios.edge.keys import EDGE, Edge
 from ilios.edge.waiting import UNFINISHED
 from schemas.documents import DocumentCancelled, DocumentDeleted
@@ -24,9 +25,26 @@ log = structlog.get_logger("edge")
 async def delete(request: web.Request) -> web.StreamResponse:
     """Answer with the receipt; with 202 when the log has heard of it and the database not yet.
 
-    Whoever repeats it gets the same receipt, and nothing is said again.
+    Whoever repeats it gets the same receipt, and nothing is said again. An upload that was not
+    completed yet can be given up in the same way.
     """
-    edge, document = request.app[EDGE], await known.find(request)
+    edge = request.app[EDGE]
+    try:
+        document = await known.find(request)
+    except Refused as refused:
+        upload = await upload_urls.withdraw(request) if refused.status == 404 else None
+        if upload is None or upload.withdrawn_at is None:
+            raise
+        return answers.answer(
+            DeletionReceipt(
+                id=request.match_info["id"],
+                status="cancelled",
+                file_name=upload.file_name,
+                file_size=upload.size,
+                sha256=None,
+                deleted_at=instant(upload.withdrawn_at),
+            )
+        )
     if document.state in answers.REMOVED:
         return _receipt(document)
     await _say(edge, document)

@@ -29,6 +29,7 @@ from ilios.edge.pace import Pace
 from ilios.file_names import clean_name
 from schemas.documents import UNKNOWN_TYPE, DocumentSubmitted, Stored
 from schemas.ids import is_id, new_id
+from schemas.replies import instant
 from schemas.upload_replies import UploadConfirmed, UploadUrl, UploadWanted
 
 GOOD_FOR = 3600
@@ -61,6 +62,7 @@ class Reservation(Struct, frozen=True):
     retention_days: int
     created_at: datetime
     expires_at: datetime
+    withdrawn_at: datetime | None = None
 
 
 class Turns:
@@ -113,7 +115,7 @@ async def put(request: web.Request) -> web.StreamResponse:
     edge, document_id = request.app[EDGE], request.match_info["id"]
     size = signed_urls.read(request)
     reservation = await _reservation(edge, document_id)
-    if reservation is None:
+    if reservation is None or reservation.withdrawn_at is not None:
         raise _closed()  # the signature shows that there was one
     await _refuse_completed(edge, reservation.tenant, document_id)
     uploads.refuse_compressed(request)
@@ -145,16 +147,44 @@ async def complete(request: web.Request) -> web.StreamResponse:
     return answers.answer(UploadConfirmed(id=document_id, message=message))
 
 
+async def withdraw(request: web.Request) -> Reservation | None:
+    """Give up the upload the path names, if it is the asking tenant's and was not completed.
+
+    Done again it returns the same, until the janitor has swept the reservation.
+    """
+    edge, tenant, document_id = request.app[EDGE], request[TENANT], request.match_info["id"]
+    async with request.app[TURNS].of(tenant, document_id):
+        reservation = await _reservation(edge, document_id)
+        if reservation is None or reservation.tenant != tenant:
+            return None
+        if await known.document(edge, tenant, document_id) is not None:
+            return None  # completed a moment ago
+        if reservation.withdrawn_at is None:
+            reservation = msgspec.structs.replace(reservation, withdrawn_at=datetime.now(UTC))
+            await edge.blobs.put_bytes(
+                upload_key(document_id, RESERVATION), msgspec.json.encode(reservation)
+            )
+        await uploads.discard(edge.blobs, upload_key(document_id), _original(tenant, document_id))
+        return reservation
+
+
 async def _submit(edge: Edge, tenant: str, document_id: str) -> None:
     """Submit the upload. Broken off anywhere, it can be done again.
 
-    :raises Refused: no such upload (404), nothing or something else was uploaded (400).
+    :raises Refused: no such upload (404), nothing or something else was uploaded (400), or it was
+        given up (410).
     """
     reservation = await _reservation(edge, document_id)
     if reservation is None or reservation.tenant != tenant:
         if await known.document(edge, tenant, document_id) is not None:
             return  # another edge was faster
         raise document_not_found()
+    if reservation.withdrawn_at is not None:
+        raise Refused(
+            410,
+            "document_cancelled",
+            f"The upload was given up at {instant(reservation.withdrawn_at)}; ask for another URL",
+        )
     original = _original(tenant, document_id)
     with suppress(BlobNotFound):  # or it was moved already, before somebody was killed
         await edge.blobs.move(upload_key(document_id), original)

@@ -15,7 +15,7 @@ from bus.errors import BusUnavailable
 from ilios.edge.upload_urls import GOOD_FOR, RESERVATION, SUFFIX
 from schemas.documents import DocumentSubmitted, Stored
 from tests.ilios.edge.test_documents import submission
-from tests.ilios.edge.test_removed import removed
+from tests.ilios.edge.test_removed import WHEN, removed
 from tests.ilios.edge.world import PDF, World, record
 from tests.waiting import until
 
@@ -235,3 +235,35 @@ async def test_an_upload_that_ends_after_the_completion_is_not_kept(world: World
     go_on.set()
     assert await late == (409, "upload_completed")
     assert len(world.stored()) == 1
+
+
+async def test_an_upload_can_be_given_up_before_it_is_complete(world: World) -> None:
+    client = await world.serve("mine", "theirs")
+    mine = {"X-Api-Key": "mine"}
+    asked = await ask(client, mine)
+    await put(client, asked["path"])
+    path = f"/api/documents/{asked['id']}"
+    async with client.delete(path, headers={"X-Api-Key": "theirs"}) as answer:
+        assert answer.status == 404
+    receipts = []
+    for _ in range(2):
+        async with client.delete(path, headers=mine) as answer:
+            assert answer.status == 200
+            receipts.append(await answer.json())
+    assert receipts[0] == receipts[1]
+    assert (receipts[0]["status"], receipts[0]["fileSize"]) == ("cancelled", len(PDF))
+    assert len(world.stored()) == 1, "only the reservation is left, for the janitor"
+    assert await put(client, asked["path"]) == (409, "upload_completed")
+    status, body = await complete(client, asked["id"], mine)
+    assert (status, body["code"]) == (410, "document_cancelled")
+    assert world.publisher.said == []
+
+
+async def test_a_completed_upload_is_no_longer_given_up_but_cancelled(world: World) -> None:
+    client = await world.serve()
+    asked = await ask(client)
+    await put(client, asked["path"])
+    await complete(client, asked["id"])
+    world.reads.add(msgspec.structs.replace(removed("cancelled"), document_id=asked["id"]))
+    async with client.delete(f"/api/documents/{asked['id']}") as answer:
+        assert (await answer.json())["deletedAt"] == WHEN
