@@ -7,6 +7,10 @@ import msgspec
 import structlog
 
 _LEVELS = {"debug": 10, "info": 20, "warning": 30, "error": 40}
+# Without local variables, which structlog would show: they hold keys and documents.
+_TRACEBACKS = structlog.processors.ExceptionRenderer(
+    structlog.tracebacks.ExceptionDictTransformer(show_locals=False)
+)
 
 
 def _to_json(event: object, **_: object) -> str:
@@ -31,7 +35,7 @@ def set_up(level: str = "info", form: str = "auto") -> None:
         renderers = [structlog.dev.ConsoleRenderer(pad_event_to=28, exception_formatter=plain)]
     else:
         renderers = [
-            structlog.processors.dict_tracebacks,
+            _TRACEBACKS,
             structlog.processors.JSONRenderer(serializer=_to_json),
         ]
     structlog.configure(

@@ -1,0 +1,51 @@
+"""What the service logs: a line of JSON for machines, nothing that is nobody's business."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import msgspec
+import pytest
+
+ROOT = Path(__file__).parents[2]
+SECRET = "canary-in-a-local-variable"
+PROGRAM = f"""
+import sys
+import structlog
+from ilios import logs
+
+def fails(password):
+    raise ValueError("what went wrong")
+
+logs.set_up("info", sys.argv[1])
+log = structlog.get_logger("test")
+try:
+    fails("".join({list(SECRET)!r}))
+except ValueError:
+    log.exception("it failed", document_id="m1")
+log.debug("not to be seen")
+log.warning("line one\\nline two", odd=object)
+"""
+
+
+def logged(form: str) -> str:
+    done = subprocess.run(
+        [sys.executable, "-c", PROGRAM, form], cwd=ROOT, capture_output=True, text=True, check=True
+    )
+    assert done.stdout == ""
+    return done.stderr
+
+
+@pytest.mark.parametrize("form", ["json", "console"])
+def test_a_traceback_shows_where_it_went_wrong_but_not_with_what(form: str) -> None:
+    said = logged(form)
+    assert "what went wrong" in said
+    assert "fails" in said
+    assert SECRET not in said
+
+
+def test_every_line_is_an_object_that_begins_with_when_and_what() -> None:
+    lines = [msgspec.json.decode(line) for line in logged("json").splitlines()]
+    assert [line["event"] for line in lines] == ["it failed", "line one\nline two"]
+    assert all(list(line)[:3] == ["timestamp", "level", "event"] for line in lines)
+    assert lines[0]["document_id"] == "m1"
