@@ -21,7 +21,7 @@ ifneq ($(shell $(BIN)/python -c 'print("alive")' 2>/dev/null),alive)
 endif
 
 .DEFAULT_GOAL := help
-.PHONY: help serve install install-dev test lint format lock bench clean
+.PHONY: help serve install install-dev test lint format lock audit bench clean
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' Makefile
@@ -46,6 +46,12 @@ format: install-dev ## put the sources into their format
 	$(BIN)/ruff format
 	$(BIN)/ruff check --fix
 
+# In an environment of its own: what asks about the locks must not be part of them.
+audit: install ## ask the advisory database about every pinned version (needs the internet)
+	@test -x .audit/bin/pip-audit || { $(BIN)/python -m venv .audit \
+		&& .audit/bin/python -m pip install -qq 'pip-audit>=2.10,<3'; }
+	.audit/bin/pip-audit --require-hashes --disable-pip -r requirements.lock -r requirements-dev.lock
+
 bench: install ## measure this machine (make bench ARGS='--help')
 	@$(BIN)/python -m bench $(ARGS)
 
@@ -61,7 +67,7 @@ lock: ## pin the dependencies of pyproject.toml anew (needs uv)
 	$(LOCK) --group dev --constraints requirements.lock --output-file requirements-dev.lock
 
 clean: ## remove what was made here, but not your data
-	rm -rf $(VENV) dist .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	rm -rf $(VENV) .audit dist .mypy_cache .ruff_cache .pytest_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # $(call install_lock,FILE): exactly what the lock says, or nothing. Compiled at once, because uv

@@ -78,6 +78,25 @@ def test_the_locks_pin_all_that_is_declared() -> None:
         assert not missing, f"{lock} does not have {missing}: make lock"
 
 
+@pytest.mark.parametrize("lock", ["requirements.lock", "requirements-dev.lock"])
+def test_nothing_is_installed_but_what_its_hash_says(lock: str) -> None:
+    text = (ROOT / lock).read_text()
+    assert "://" not in text, "where it comes from is the installer's own business"
+    pins = re.split(r"^(?=[a-z])", text, flags=re.MULTILINE)[1:]
+    assert len(pins) > 40
+    for pin in pins:
+        assert re.match(r"[a-z0-9-]+==\S+", pin), pin
+        assert re.search(r"--hash=sha256:[0-9a-f]{64}", pin), pin
+
+
+def test_every_way_to_install_asks_for_hashes() -> None:
+    for path in ("Makefile", "deploy/Dockerfile", "deploy/ilios.service"):
+        commands = (ROOT / path).read_text().replace("\\\n", " ").splitlines()
+        installing = [line for line in commands if re.search(r"\b(install|sync)\b.* -r ", line)]
+        assert installing, path
+        assert all("--require-hashes" in line for line in installing), path
+
+
 HOME, INDEX = "ho" + "me", "py" + "pi"
 BROKEN: dict[str, tuple[dict[str, str], str]] = {
     "arrows_point_down": ({"bus/log.py": "from actors.writer import Writer"}, "lies above"),
