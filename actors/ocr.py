@@ -10,7 +10,7 @@ from typing import ClassVar
 import structlog
 
 from bus.connection import Connection
-from bus.consumers import Consumer
+from bus.consumers import URGENT, Consumer
 from bus.log import Log
 from bus.verdicts import Reject, Retry
 from schemas.documents import Blob, DocumentConverted, DocumentFetched
@@ -33,6 +33,7 @@ from .ports import (
 BLAMED_CRASHES = 2  # engines a document may take down before it is held to be the cause
 OUTSIDE_CRASHES = 5  # engines ended from outside, in one attempt
 FRESH_WITHIN = 30.0  # seconds on the log in which nobody else can have finished the work
+KEPT_FOR_URGENT = 2  # urgent documents that are taken in hand beside those that are in work
 FULL_PAUSE = 5.0  # seconds until a full volume is tried again
 CHARACTERS_PER_TOKEN = 4  # the estimate where an engine does not count tokens
 
@@ -57,7 +58,7 @@ class Ocr(Actor[DocumentFetched]):
         *,
         at_once: int,
     ) -> None:
-        super().__init__(connection, at_once)
+        super().__init__(connection, at_once, kept_for_urgent=KEPT_FOR_URGENT)
         self._cancellations = cancellations
         self._log = Log(connection)
         self._blobs = blobs
@@ -70,7 +71,8 @@ class Ocr(Actor[DocumentFetched]):
             return None
         try:
             async with self._blobs.local_path(heard.original.key) as path:
-                document = SourceFile(path, heard.content_type, heard.original.sha256)
+                urgent = heard.priority in URGENT.priorities
+                document = SourceFile(path, heard.content_type, heard.original.sha256, urgent)
                 conversion, text, markdown = await self._cancellations.unless(
                     heard, self._make(heard, document)
                 )
@@ -129,6 +131,8 @@ class Ocr(Actor[DocumentFetched]):
             try:
                 return await self._engine.convert(document)
             except EngineCrashed as error:
+                if error.full:
+                    raise Retry(error.reason, after=FULL_PAUSE, counted=False) from error
                 if error.blame:
                     blamed += 1
                 else:

@@ -158,11 +158,15 @@ class Downloads(Protocol):
 
 
 class SourceFile(Struct, frozen=True):
-    """A document as an engine gets it: a readable path and what is known of the bytes there."""
+    """A document as an engine gets it: a readable path and what is known of the bytes there.
+
+    Somebody waits for an ``urgent`` one: an engine that is busy lets it go first.
+    """
 
     path: Path
     content_type: str
     sha256: str | None = None
+    urgent: bool = False
 
 
 class Conversion(Struct, frozen=True):
@@ -198,12 +202,14 @@ class EngineCrashed(Exception):
 
     ``blame`` is true when the death looks like the document's own doing (a native abort or
     segmentation fault) and false when something else ended the engine (a kill from outside).
+    ``full`` is true when a volume had no room for the work, which passes.
     """
 
-    def __init__(self, reason: str, *, blame: bool) -> None:
+    def __init__(self, reason: str, *, blame: bool, full: bool = False) -> None:
         super().__init__(reason)
         self.reason = reason
         self.blame = blame
+        self.full = full
 
 
 class Engine(Protocol):

@@ -104,12 +104,20 @@ def saved(image: Image.Image, kind: str, more: Sequence[Image.Image] = ()) -> by
     return out.getvalue()
 
 
+def saved_with(image: Image.Image, kind: str, **options: object) -> bytes:
+    """Return the picture as a file of this kind, written with these options."""
+    out = io.BytesIO()
+    image.save(out, kind, **options)
+    return out.getvalue()
+
+
 def zipped(parts: Mapping[str, str | bytes]) -> bytes:
     """Return a ZIP archive of these parts."""
     out = io.BytesIO()
     with zipfile.ZipFile(out, "w", zipfile.ZIP_DEFLATED) as archive:
         for name, content in parts.items():
-            archive.writestr(name, content)
+            # Without the time of day: the same parts are the same bytes.
+            archive.writestr(zipfile.ZipInfo(name), content, zipfile.ZIP_DEFLATED)
     return out.getvalue()
 
 

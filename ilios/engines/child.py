@@ -1,7 +1,8 @@
 """A child of the local engine: confined, warm, converting one document after another.
 
-Started as ``python -m ilios.engines.child LIMITS ENGINE_PID``; requests come on stdin, answers go
-to what was stdout.
+Started as ``python -m ilios.engines.child LIMITS ENGINE_PID HANDOVER`` in the one directory it may
+write in; HANDOVER is the one its documents are laid in. Questions come on stdin, answers go to what
+was stdout.
 """
 
 import ctypes
@@ -12,32 +13,38 @@ import os
 import sys
 import time
 import traceback
+from collections.abc import Callable
 from pathlib import Path
 
 import msgspec
 
 from actors.ports import Unconvertible
-from ilios.engines import confinement, deaths, kinds
+from ilios.engines import confinement, deaths, kinds, sandbox
 from ilios.engines.limits import MIB, EngineLimits
 from ilios.engines.protocol import (
     Broken,
     Converted,
+    Prepare,
     Progress,
     Ready,
     Refused,
     Request,
     Started,
     Wear,
-    read_request,
+    read_question,
     write_answer,
 )
 
 PROGRESS_EVERY = 0.2
 """Seconds between two words of progress; a fast document has hundreds of pages per second."""
 
+HASHED_BYTES = 4 * MIB
+"""Bytes that are hashed between two words that say so: a large file may lie on a slow disk."""
+
 FORGET_ABOVE_BYTES = 96 * MIB
 
-OURS = frozenset(
+FULL = frozenset({errno.ENOSPC, errno.EDQUOT})
+OURS = FULL | frozenset(
     {
         errno.ENOENT,
         errno.EACCES,
@@ -45,8 +52,6 @@ OURS = frozenset(
         errno.EIO,
         errno.EMFILE,
         errno.ENFILE,
-        errno.ENOSPC,
-        errno.EDQUOT,
         errno.EROFS,
         errno.ESTALE,
     }
@@ -56,17 +61,29 @@ OURS = frozenset(
 
 def main() -> None:
     """Serve requests until the engine closes the pipe."""
-    requests, answers = _claim_pipes()
+    questions, answers = _claim_pipes()
     limits = msgspec.json.decode(sys.argv[1], type=EngineLimits)
     confinement.confine(limits, int(sys.argv[2]))
+    exposed = sandbox.enter(limits.sandbox, Path.cwd(), Path(sys.argv[3]))
     memory = confinement.MemoryWatch(limits.memory_bytes)
-    write_answer(answers, Ready())
-    while (request := read_request(requests)) is not None:
+    write_answer(answers, Ready(exposed))
+    while (question := read_question(questions)) is not None:
+        if isinstance(question, Prepare):
+            _prepare(question)
+            write_answer(answers, Ready(exposed))
+            continue
         write_answer(answers, Started())
         with memory:
-            answer = _serve(request, limits, answers)
+            answer = _serve(question, limits, answers)
         write_answer(answers, answer)
         _forget()
+
+
+def _prepare(question: Prepare) -> None:
+    for content_type in question.content_types:
+        kinds.converter(content_type)
+    if question.recognising:
+        kinds.recogniser().load()
 
 
 def _claim_pipes() -> tuple[int, int]:
@@ -99,7 +116,8 @@ def _serve(request: Request, limits: EngineLimits, answers: int) -> Converted | 
         if isinstance(error, OSError) and error.errno == errno.ENOMEM:
             return Refused("out_of_memory", deaths.OUT_OF_MEMORY, _wear())
         if isinstance(error, ImportError) or (isinstance(error, OSError) and error.errno in OURS):
-            return Broken(f"{type(error).__name__}: {error}")
+            full = isinstance(error, OSError) and error.errno in FULL
+            return Broken(f"{type(error).__name__}: {error}", full)
         reason = "The document is damaged or uses features that cannot be read."
         return Refused("corrupt", reason, _wear())
 
@@ -111,13 +129,13 @@ def _wear() -> Wear:
 def _convert(request: Request, limits: EngineLimits, answers: int) -> Converted:
     began = time.monotonic()
     path = Path(request.path)
-    _verify(path, request.sha256)
+    _verify(path, request.sha256, lambda: write_answer(answers, Started()))
     last_said = 0.0
 
     def progress(done: int, total: int) -> None:
         nonlocal last_said
         now = time.monotonic()
-        if done in (0, total) or now - last_said >= PROGRESS_EVERY:
+        if not last_said or (done and done == total) or now - last_said >= PROGRESS_EVERY:
             last_said = now
             write_answer(answers, Progress(done, total))
 
@@ -132,12 +150,17 @@ def _convert(request: Request, limits: EngineLimits, answers: int) -> Converted:
     return Converted(tuple(written.pages), written.model, time.monotonic() - began, _wear())
 
 
-def _verify(path: Path, sha256: str | None) -> None:
+def _verify(path: Path, sha256: str | None, alive: Callable[[], None]) -> None:
+    digest = hashlib.sha256()
     with path.open("rb") as file:
-        if sha256 and hashlib.file_digest(file, "sha256").hexdigest() != sha256:
-            raise Unconvertible(
-                "integrity", "The stored file is not the one that was submitted (wrong SHA-256)."
-            )
+        while sha256 and (piece := file.read(HASHED_BYTES)):
+            digest.update(piece)
+            if len(piece) == HASHED_BYTES:
+                alive()
+    if sha256 and digest.hexdigest() != sha256:
+        raise Unconvertible(
+            "integrity", "The stored file is not the one that was submitted (wrong SHA-256)."
+        )
 
 
 def _forget() -> None:
@@ -154,3 +177,5 @@ if __name__ == "__main__":
         main()
     except confinement.Orphaned:
         sys.exit("the engine is gone")
+    except sandbox.Incomplete as lack:
+        sys.exit(f"ILIOS_SANDBOX is strict, and there is {lack}")

@@ -7,12 +7,17 @@ import signal
 import sys
 import threading
 import time
+from functools import cache
 
 from ilios.engines import deaths
 from ilios.engines.limits import GIB, MIB, EngineLimits
 
 PR_SET_PDEATHSIG = 1
 PR_SET_NO_NEW_PRIVS = 38
+CAPABILITIES_VERSION = 0x20080522
+KEPT_CAPABILITIES = 1 << 1 | 1 << 2
+"""Of a child of root: to read what belongs to others, where libraries lie in somebody's home."""
+
 OPEN_FILES = 256
 FILE_BYTES = 256 * MIB
 """Largest file a child may write; converters write next to nothing."""
@@ -31,6 +36,8 @@ at once. Native libraries do not survive a failed allocation, they abort like an
 CRAMPED_SHARE = 0.75
 """Share of the address space that may be taken after a document; it is never given back."""
 
+STATM_BYTES = 256  # seven numbers
+
 NICENESS = 5
 """Below the service itself, which has to stay responsive while every core converts."""
 
@@ -48,6 +55,7 @@ def confine(limits: EngineLimits, engine_pid: int) -> None:
         libc = ctypes.CDLL(None, use_errno=True)
         libc.prctl(PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
         libc.prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0)
+        _drop_capabilities(libc)
     # An engine that died before the prctl above never signals us: only the new parent tells.
     if os.getppid() != engine_pid:
         raise Orphaned
@@ -56,6 +64,20 @@ def confine(limits: EngineLimits, engine_pid: int) -> None:
     _bound(resource.RLIMIT_NOFILE, OPEN_FILES)
     _bound(resource.RLIMIT_FSIZE, FILE_BYTES)
     os.nice(NICENESS)
+
+
+def _drop_capabilities(libc: ctypes.CDLL) -> None:
+    """Give up what root may do beyond others; who is not root has nothing to give up.
+
+    With struct __user_cap_header and two of struct __user_cap_data of linux/capability.h.
+    """
+    header = (ctypes.c_uint32 * 2)(CAPABILITIES_VERSION, 0)
+    data = (ctypes.c_uint32 * 6)()
+    if libc.capget(header, data) == 0:
+        data[0] &= KEPT_CAPABILITIES  # effective
+        data[1] &= KEPT_CAPABILITIES  # permitted
+        data[2] = data[3] = data[4] = data[5] = 0
+        libc.capset(header, data)
 
 
 def renew_cpu_allowance(seconds: int) -> None:
@@ -111,13 +133,21 @@ def cramped() -> bool:
 
 def _memory() -> tuple[int, int]:
     """Return address space and resident memory of this process in bytes."""
-    try:
-        with open("/proc/self/statm", encoding="ascii") as statm:
-            total, resident, *_ = statm.read().split()
-    except OSError:
+    descriptor = _statm()
+    if descriptor is None:
         return 0, 0
+    total, resident, *_ = os.pread(descriptor, STATM_BYTES, 0).split()
     size = resource.getpagesize()
     return int(total) * size, int(resident) * size
+
+
+@cache
+def _statm() -> int | None:
+    """Open, once and for good, what the kernel tells of our memory: later it might be refused."""
+    try:
+        return os.open("/proc/self/statm", os.O_RDONLY | os.O_CLOEXEC)
+    except OSError:
+        return None
 
 
 def _bound(what: int, value: int) -> None:

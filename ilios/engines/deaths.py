@@ -32,6 +32,7 @@ OUT_OF_MEMORY_EXIT = 77
 """Exit code of a child that saw its memory run out."""
 
 TIMEOUT = "The document took longer to convert than is allowed."
+NO_PAGE = "The document was given up: no page of it was finished within {seconds:g} seconds."
 OUT_OF_MEMORY = "Converting the document needs more memory than is allowed."
 
 

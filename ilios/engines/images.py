@@ -36,18 +36,15 @@ def convert(path: Path, limits: EngineLimits, progress: Callable[[int, int], Non
     # Our own bound holds, checked before anything is decoded; Pillow's only warns at first.
     Image.MAX_IMAGE_PIXELS = limits.max_pixels
     warnings.simplefilter("error", Image.DecompressionBombWarning)
-    pages = []
+    pages: list[str] = []
     try:
         with Image.open(path, formats=FORMATS) as image:
-            total = 1 if image.format in ANIMATED else getattr(image, "n_frames", 1)
-            if total > limits.max_pages:
-                raise Unconvertible(
-                    "too_many_pages",
-                    f"The image has {total} pages; at most {limits.max_pages} are allowed.",
-                )
+            total = 1 if image.format in ANIMATED else _count(image, limits.max_pages)
             progress(0, total)
+            reader = ocr.Reader()
             for frame in _frames(image, total, limits.max_pixels):
-                pages.append(ocr.read(frame))
+                progress(len(pages), total)  # it is decoded
+                pages.append(reader.read(frame, lambda: progress(len(pages), total)))
                 progress(len(pages), total)
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
         raise _too_large(limits.max_pixels) from error
@@ -56,6 +53,18 @@ def convert(path: Path, limits: EngineLimits, progress: Callable[[int, int], Non
             raise
         raise Unconvertible("corrupt", "The image is damaged: it cannot be decoded.") from error
     return Written(pages, model("rapidocr"))
+
+
+def _count(image: Image.Image, most: int) -> int:
+    """Return how many pages an image has, without counting many more than are allowed."""
+    try:
+        image.seek(most)
+    except EOFError:
+        image.seek(0)
+        return int(getattr(image, "n_frames", 1))
+    raise Unconvertible(
+        "too_many_pages", f"The image has too many pages; at most {most} are allowed."
+    )
 
 
 def _frames(image: Image.Image, total: int, max_pixels: int) -> Iterator[Image.Image]:

@@ -41,7 +41,8 @@ class Written(Struct, frozen=True):
 class Converter(Protocol):
     """Makes Markdown of one document.
 
-    ``progress(done, total)`` is called with page counts.
+    ``progress(done, total)`` is called with page counts, and again with the same while a page or
+    the only part comes along: who says nothing for too long is taken to hang.
 
     :raises Unconvertible: when the document is the reason that there is none.
     """
@@ -49,6 +50,26 @@ class Converter(Protocol):
     def __call__(
         self, path: Path, limits: EngineLimits, progress: Callable[[int, int], None]
     ) -> Written: ...
+
+
+class Reader(Protocol):
+    """Reads text off the images of one document."""
+
+    def read(self, image: Any, alive: Callable[[], None] | None = None) -> str:
+        """Return the text on an image as Markdown; ``alive`` is called while that goes on."""
+        ...
+
+
+class Recogniser(Protocol):
+    """Recognises text."""
+
+    def load(self) -> None:
+        """Load the models now rather than with the first image."""
+        ...
+
+    def Reader(self) -> Reader:  # noqa: N802 it is a class
+        """Return a reader for one document."""
+        ...
 
 
 def is_supported(content_type: str) -> bool:
@@ -76,7 +97,7 @@ def converter(content_type: str) -> Converter:
     return convert
 
 
-def recogniser() -> Callable[[Any], str]:
-    """Return :func:`ilios.engines.ocr.read`, imported now: most PDFs need no recognition."""
-    read: Callable[[Any], str] = import_module(RECOGNISER).read
-    return read
+def recogniser() -> Recogniser:
+    """Return :mod:`ilios.engines.ocr`, imported now: most PDFs need no recognition."""
+    recognises: Recogniser = import_module(RECOGNISER)
+    return recognises

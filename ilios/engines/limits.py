@@ -4,12 +4,15 @@ import os
 
 from msgspec import Struct, field
 
+from ilios.engines.sandbox import Mode
+
 MIB = 1024 * 1024
 GIB = 1024 * MIB
 
 MEMORY_BYTES = 2 * GIB
 CPU_SECONDS = 300
 WALL_SECONDS = 300.0
+PAGE_SECONDS = 45.0
 MAX_PAGES = 5_000
 MAX_OUTPUT_BYTES = 64 * MIB
 MAX_PIXELS = 100_000_000
@@ -43,6 +46,9 @@ class EngineLimits(Struct, frozen=True, kw_only=True):
     wall_seconds: float = WALL_SECONDS
     """Time one document may take once a child has it; waiting for a child does not count."""
 
+    page_seconds: float = PAGE_SECONDS
+    """Time one document may go without a word of progress: a page, a slide, a paragraph."""
+
     max_pages: int = MAX_PAGES
     max_output_bytes: int = MAX_OUTPUT_BYTES
     """Most Markdown one document may become, in bytes of UTF-8."""
@@ -56,7 +62,11 @@ class EngineLimits(Struct, frozen=True, kw_only=True):
     recycle_above_bytes: int = RECYCLE_ABOVE_BYTES
     """A child that still holds more resident memory than this after a document is replaced."""
 
+    sandbox: Mode = "auto"
+    """How far a child is shut in."""
+
     def __post_init__(self) -> None:
         for name in self.__struct_fields__:
-            if getattr(self, name) <= 0:
-                raise ValueError(f"EngineLimits.{name} must be positive, not {getattr(self, name)}")
+            value = getattr(self, name)
+            if name != "sandbox" and value <= 0:
+                raise ValueError(f"EngineLimits.{name} must be positive, not {value}")

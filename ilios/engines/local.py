@@ -1,6 +1,7 @@
 """The local engine: documents become Markdown on this machine, in processes that may die."""
 
 from collections.abc import Callable
+from pathlib import Path
 from types import TracebackType
 from typing import Self
 
@@ -8,7 +9,8 @@ from actors.ports import Conversion, SourceFile, Unconvertible
 from ilios.engines import kinds
 from ilios.engines.limits import EngineLimits
 from ilios.engines.pool import Pool
-from ilios.engines.protocol import Refused, Request
+from ilios.engines.protocol import Refused
+from ilios.restarts import Restarts
 
 
 class LocalEngine:
@@ -21,8 +23,13 @@ class LocalEngine:
     thread that started them.
     """
 
-    def __init__(self, limits: EngineLimits | None = None) -> None:
-        self._pool = Pool(limits or EngineLimits())
+    def __init__(self, limits: EngineLimits | None = None, handover: Path | None = None) -> None:
+        """Start nothing yet.
+
+        :param handover: a directory on the volume of the documents, made if it is missing, where
+            they are handed over without being copied; None is the temporary directory.
+        """
+        self._pool = Pool(limits or EngineLimits(), handover)
 
     async def __aenter__(self) -> Self:
         return self
@@ -39,6 +46,11 @@ class LocalEngine:
     def child_pids(self) -> frozenset[int]:
         """The processes of this engine, for the supervisor and for tests."""
         return self._pool.pids
+
+    @property
+    def restarts(self) -> Restarts:
+        """How often children were lost, or did not come up."""
+        return self._pool.restarts
 
     async def check(self) -> None:
         """Make sure that documents can be converted; the first check starts the first child.
@@ -57,10 +69,7 @@ class LocalEngine:
         """
         if not kinds.is_supported(document.content_type):
             raise kinds.unsupported(document.content_type)
-        path = str(document.path.absolute())
-        answer = await self._pool.run(
-            Request(path, document.content_type, document.sha256), progress
-        )
+        answer = await self._pool.run(document, progress)
         if isinstance(answer, Refused):
             raise Unconvertible(answer.code, answer.reason)
         return Conversion(

@@ -1,6 +1,8 @@
 """Text recognition: an image to Markdown."""
 
+import hashlib
 from collections import Counter
+from collections.abc import Callable
 from functools import cache
 from typing import Any
 
@@ -18,6 +20,9 @@ TALL = 1.5
 LARGEST_SIDE = 2000
 """Pixels; the recogniser looks at nothing larger."""
 
+SMALLEST_SIDE = 5
+"""Pixels; less is no letter, but made large enough for the recogniser it would be a long strip."""
+
 SURE = 0.9
 """Confidence above which the recogniser turns a line by 180 degrees."""
 
@@ -32,9 +37,16 @@ class _Recogniser(RapidOCR):
     flipped = False
     """Whether the lines of the last page were upside down."""
 
+    alive: Callable[[], None] | None = None
+    """Called between the steps of a page."""
+
     def cls_and_rotate(self, img: list[Any]) -> Any:
         """Return the crops as they are to be recognised, and what the classifier said."""
+        if self.alive:
+            self.alive()  # the lines are found
         _, result = super().cls_and_rotate(img)
+        if self.alive:
+            self.alive()  # and turned
         votes = [
             "180" in label and score > SURE
             for crop, (label, score) in zip(img, result.cls_res or (), strict=True)
@@ -58,11 +70,38 @@ def _recogniser() -> _Recogniser:
     )
 
 
-def read(image: Image.Image) -> str:
-    """Return the text on the image as Markdown, "" when there is none."""
-    image = image.convert("RGB")
+def load() -> None:
+    """Load the models, so that the first image does not wait for them."""
+    _recogniser()(np.full((64, 256, 3), 255, np.uint8))
+
+
+class Reader:
+    """Reads the images of one document, and none of them twice.
+
+    A few kilobytes can hold thousands of pages that are all the same.
+    """
+
+    def __init__(self) -> None:
+        self._known: dict[bytes, str] = {}
+
+    def read(self, image: Image.Image, alive: Callable[[], None] | None = None) -> str:
+        """Return the text on the image as Markdown, "" when there is none.
+
+        :param alive: called between the steps of that.
+        """
+        if min(image.size) < SMALLEST_SIDE:
+            return ""
+        image = image.convert("RGB")
+        look = hashlib.sha256(repr(image.size).encode() + image.tobytes()).digest()
+        if look not in self._known:
+            self._known[look] = _read(image, alive)
+        return self._known[look]
+
+
+def _read(image: Image.Image, alive: Callable[[], None] | None) -> str:
     recogniser = _recogniser()
     recogniser.flipped = False
+    recogniser.alive = alive
     # The models were trained on BGR.
     found: Any = recogniser(np.asarray(image)[:, :, ::-1])
     if not found.txts:

@@ -4,6 +4,7 @@ import os
 import traceback
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from itertools import islice
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -70,15 +71,23 @@ def _convert(path: Path, limits: EngineLimits, progress: Callable[[int, int], No
                 f"The PDF has {total} pages; at most {limits.max_pages} are allowed.",
             )
         progress(0, total)
-        scanned = [number for number in range(total) if _is_scan(document, number)]
+        scanned = []
+        for number in range(total):
+            if _is_scan(document, number):
+                scanned.append(number)
+            progress(0, total)
         pages = [""] * total
         if len(scanned) < total:
-            for number, text in _text_pages(path, document):
+            for number, text in _text_pages(path, document, lambda: progress(0, total)):
                 pages[number] = text
+                progress(0, total)
             progress(total - len(scanned), total)
-        for done, number in enumerate(scanned, total - len(scanned) + 1):
-            pages[number] = _recognised(document, number) or pages[number]
-            progress(done, total)
+        if scanned:
+            reader = kinds.recogniser().Reader()
+            for done, number in enumerate(scanned, total - len(scanned) + 1):
+                alive = partial(progress, done - 1, total)
+                pages[number] = _recognised(document, number, reader, alive) or pages[number]
+                progress(done, total)
         used = ["liteparse"] * (len(scanned) < total) + ["rapidocr"] * bool(scanned)
         return Written(pages, model(*used))
 
@@ -169,11 +178,15 @@ def _is_drawn(page: pypdfium2.PdfPage) -> bool:
         return False
 
 
-def _text_pages(path: Path, document: pypdfium2.PdfDocument) -> Iterator[tuple[int, str]]:
+def _text_pages(
+    path: Path, document: pypdfium2.PdfDocument, alive: Callable[[], None]
+) -> Iterator[tuple[int, str]]:
     """Yield page numbers from 0 and their Markdown; plain text where the layout fails."""
     laid_out: dict[int, str] = {}
     try:
-        laid_out.update(_laid_out(path, len(document)))
+        for number, text in _laid_out(path, len(document)):
+            laid_out[number] = text
+            alive()
     except (MemoryError, SystemExit, KeyboardInterrupt):
         raise
     # Broad, because a panic of the native parser is a BaseException; what it was goes to stderr.
@@ -211,14 +224,20 @@ def _laid_out(path: Path, total: int) -> Iterator[tuple[int, str]]:
                 yield page.page_num - 1, page.markdown
 
 
-def _recognised(document: pypdfium2.PdfDocument, number: int) -> str:
+def _recognised(
+    document: pypdfium2.PdfDocument,
+    number: int,
+    reader: kinds.Reader,
+    alive: Callable[[], None],
+) -> str:
     with _page(document, number) as page:
         if page is None:
             return ""
         width, height = page.get_size()
         scale = min(OCR_DPI / 72, (MAX_RENDER_PIXELS / max(width * height, 1)) ** 0.5)
         bitmap = page.render(scale=scale)
+        alive()
         try:
-            return kinds.recogniser()(bitmap.to_pil())
+            return reader.read(bitmap.to_pil(), alive)
         finally:
             bitmap.close()

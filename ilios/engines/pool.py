@@ -1,20 +1,29 @@
 """The children of the local engine: warm, bounded in number, replaced when they are lost."""
 
 import asyncio
+import errno
+import time
 from collections.abc import Callable
 from pathlib import Path
 
 import structlog
 
-from actors.ports import EngineCrashed, Unconvertible
+from actors.ports import EngineCrashed, SourceFile, Unconvertible
 from ilios.engines import deaths
 from ilios.engines.limits import EngineLimits
-from ilios.engines.process import ChildProcess, LostBeforeStart
-from ilios.engines.protocol import Converted, Refused, Request
+from ilios.engines.process import ChildProcess, LostBeforeStart, NotStarting
+from ilios.engines.protocol import Converted, Refused
 from ilios.engines.scratch import Room
+from ilios.engines.slots import Slots
+from ilios.restarts import Restarts
 
 CHILDREN_PER_DOCUMENT = 3
 """How many children may be lost before they touch the document until we give up on this attempt."""
+
+FIRST_PAUSE = 0.1  # seconds before a child is started after one that did not come up
+LONGEST_PAUSE = 5.0  # seconds between such starts
+LOST_AS_A_MATTER_OF_COURSE = 2
+"""Children a minute may take from outside without the engine being unwell."""
 
 log = structlog.get_logger(__name__)
 
@@ -27,20 +36,29 @@ class PoolClosed(EngineCrashed):
 
 
 class Pool:
-    """At most ``limits.processes`` children, each with one document at a time.
+    """At most ``limits.processes`` children, and one for urgent documents; each has one at a time.
 
     Children start when they are needed and stay. A child goes back to the idle ones only after it
     has answered; whatever else happens to a document (timeout, death, cancellation), its child is
     killed and the slot is free again. A child that dies idle is noticed and buried by itself.
+
+    A worn child serves on until its successor is up and has loaded what it had loaded, so that no
+    document waits for that; one that could fail the next document goes while its successor comes.
     """
 
-    def __init__(self, limits: EngineLimits) -> None:
+    def __init__(self, limits: EngineLimits, handover: Path | None = None) -> None:
         self._limits = limits
-        self._slots = asyncio.Semaphore(limits.processes)
+        self._slots = Slots(limits.processes)
         self._idle: list[ChildProcess] = []
         self._alive: set[ChildProcess] = set()
-        self._room: Room | None = None
+        self._successions: dict[ChildProcess, asyncio.Task[None]] = {}
+        self._handover = handover
+        self._rooms: list[Room] = []
+        self._exposed: tuple[str, ...] = ()
         self._closed = False
+        self._not_before = 0.0
+        self._not_starting = ""
+        self.restarts = Restarts(FIRST_PAUSE, LONGEST_PAUSE, tolerated=LOST_AS_A_MATTER_OF_COURSE)
 
     @property
     def pids(self) -> frozenset[int]:
@@ -48,19 +66,19 @@ class Pool:
         return frozenset(child.pid for child in self._alive)
 
     async def run(
-        self, request: Request, progress: Callable[[int, int], None] | None
+        self, document: SourceFile, progress: Callable[[int, int], None] | None
     ) -> Converted | Refused:
         """Have a document converted by the next free child.
 
         :raises Unconvertible: it took too long or needed too much memory.
         :raises EngineCrashed: its child died, or none can be started.
         """
-        async with self._slots:
+        async with self._slots.taken(urgent=document.urgent):
             for _ in range(CHILDREN_PER_DOCUMENT):
                 if self._closed:
                     raise PoolClosed
                 try:
-                    return await self._attempt(request, progress)
+                    return await self._attempt(document, progress)
                 except LostBeforeStart:
                     continue
         raise EngineCrashed("conversion processes keep being killed", blame=False)
@@ -70,33 +88,35 @@ class Pool:
 
         :raises EngineCrashed: none can be started.
         """
-        if self._slots.locked():
+        if self._slots.full:
             return  # all of them are at work
-        async with self._slots:
+        if self._not_starting and time.monotonic() < self._not_before:
+            raise EngineCrashed(self._not_starting, blame=False)
+        async with self._slots.taken():
             child = await self._take()
             self._idle.append(child)
 
     async def close(self) -> None:
         """Kill all children and wait until they are gone. Documents in work end in PoolClosed."""
         self._closed = True
+        successions = list(self._successions.values())
+        for succession in successions:
+            succession.cancel()
+        await asyncio.gather(*successions, return_exceptions=True)
         for child in self._alive:
             child.kill()
         # Every slot free means nobody is left who might still be starting a child.
-        for _ in range(self._limits.processes):
-            await self._slots.acquire()
-        for _ in range(self._limits.processes):
-            self._slots.release()
+        await self._slots.emptied()
         await asyncio.gather(*(child.buried for child in self._alive))
-        if self._room is not None:
-            self._room.close()
-            self._room = None
+        while self._rooms:
+            self._rooms.pop().close()
 
     async def _attempt(
-        self, request: Request, progress: Callable[[int, int], None] | None
+        self, document: SourceFile, progress: Callable[[int, int], None] | None
     ) -> Converted | Refused:
         child = await self._take()
         try:
-            answer = await self._ask(child, request, progress)
+            answer = await self._ask(child, document, progress)
         except BaseException:
             # Also when cancelled: the child is still at work, and its answer would be taken for
             # that to the next request.
@@ -106,13 +126,25 @@ class Pool:
         return answer
 
     async def _ask(
-        self, child: ChildProcess, request: Request, progress: Callable[[int, int], None] | None
+        self,
+        child: ChildProcess,
+        document: SourceFile,
+        progress: Callable[[int, int], None] | None,
     ) -> Converted | Refused:
+        loop = asyncio.get_running_loop()
         deadline = asyncio.timeout(self._limits.wall_seconds)
+        page = asyncio.timeout(None)  # begins once the child has the document
+
+        def alive() -> None:
+            page.reschedule(loop.time() + self._limits.page_seconds)
+
         try:
-            async with deadline:
-                return await child.ask(request, progress)
+            async with deadline, page:
+                return await child.ask(document, progress, alive)
         except TimeoutError:
+            if page.expired():
+                reason = deaths.NO_PAGE.format(seconds=self._limits.page_seconds)
+                raise Unconvertible("timeout", reason) from None
             if not deadline.expired():
                 raise
             raise Unconvertible("timeout", deaths.TIMEOUT) from None
@@ -120,15 +152,46 @@ class Pool:
             if self._closed:
                 raise PoolClosed from crash
             log.warning("engine.child_lost", pid=child.pid, reason=crash.reason, blame=crash.blame)
+            if not crash.blame:
+                self.restarts.ended(crash.reason)
+                self.restarts.started()  # its place is free again; the next to come up takes it
             raise
 
     async def _take(self) -> ChildProcess:
-        while self._idle:
-            # The last one back is the one with warm caches; the others may stay swapped out.
-            child = self._idle.pop()
-            if child.usable:
-                return child
-        child = await ChildProcess.spawn(self._limits, self._scratch())
+        while True:
+            while self._idle:
+                # The last one back is the one with warm caches; the others may stay swapped out.
+                child = self._idle.pop()
+                if child.usable:
+                    return child
+            coming = [task for worn, task in self._successions.items() if worn.doomed]
+            if not coming:
+                return await self._newcomer()
+            await asyncio.wait(coming, return_when=asyncio.FIRST_COMPLETED)
+
+    async def _newcomer(self) -> ChildProcess:
+        await asyncio.sleep(self._not_before - time.monotonic())
+        try:
+            child = await self._start()
+        except (LostBeforeStart, NotStarting) as error:
+            if not self._closed:
+                self._not_starting = getattr(error, "reason", "")
+                why = self._not_starting or "conversion processes are killed before they are up"
+                self._not_before = time.monotonic() + self.restarts.ended(why)
+            raise
+        self._not_starting = ""
+        self.restarts.started()
+        if self._closed:
+            child.kill()
+            raise PoolClosed
+        return child
+
+    async def _start(self) -> ChildProcess:
+        try:
+            child = await ChildProcess.spawn(self._limits, *self._places())
+        except OSError as error:  # no memory, no process ids, no room: not the document's fault
+            full = error.errno in (errno.ENOSPC, errno.EDQUOT)
+            raise NotStarting(str(error), full=full) from error
         self._alive.add(child)
         child.buried.add_done_callback(lambda _: self._alive.discard(child))
         try:
@@ -136,25 +199,56 @@ class Pool:
         except BaseException:
             child.kill()
             raise
-        if self._closed:
-            child.kill()
-            raise PoolClosed
+        if child.exposed != self._exposed:
+            self._exposed = child.exposed
+            for what in child.exposed:
+                log.warning("engine.exposed", what=what)
         return child
 
-    def _scratch(self) -> Path:
-        if self._room is None:
-            self._room = Room()
-        return self._room.place()
+    def _places(self) -> tuple[Path, Path]:
+        """Make two directories for one child: to write in, and to be given documents in."""
+        if not self._rooms:
+            self._rooms.append(Room())
+            if self._handover is not None:
+                self._rooms.append(Room(self._handover))
+        return self._rooms[0].place(), self._rooms[-1].place()
 
     def _give_back(self, child: ChildProcess, answer: Converted | Refused) -> None:
-        worn = (
-            child.served >= self._limits.recycle_after_documents
-            or answer.wear.resident_bytes > self._limits.recycle_above_bytes
+        # What holds so much, or is left of a heap that ran full, would fail the next document.
+        spent = (
+            answer.wear.resident_bytes > self._limits.recycle_above_bytes
             or answer.wear.cramped
-            # What is left of a heap that ran full would fail the next document too.
             or (isinstance(answer, Refused) and answer.code == "out_of_memory")
         )
-        if worn or self._closed:
+        surplus = len(self._idle) >= self._limits.processes
+        if spent or child.succeeded or surplus or self._closed:
             child.kill()
         elif child.usable:
             self._idle.append(child)
+        worn = spent or child.served >= self._limits.recycle_after_documents
+        if worn and not (child.succeeded or surplus or self._closed or child in self._successions):
+            succession = asyncio.create_task(self._succeed(child), name=f"succeed {child.pid}")
+            self._successions[child] = succession
+            succession.add_done_callback(lambda _: self._successions.pop(child, None))
+
+    async def _succeed(self, worn: ChildProcess) -> None:
+        """Put a child in the place of a worn one, which goes as soon as it has nothing in hand."""
+        try:
+            child = await self._start()
+        except (LostBeforeStart, NotStarting) as error:
+            log.warning("engine.not_succeeded", pid=worn.pid, reason=str(error))
+            return  # it serves on, and the next document tries again
+        try:
+            await child.prepare(worn.content_types, recognising=worn.recognised)
+        except (LostBeforeStart, NotStarting, ConnectionError) as error:
+            log.warning("engine.not_succeeded", pid=worn.pid, reason=str(error))
+            child.kill()
+            return
+        except BaseException:
+            child.kill()
+            raise
+        worn.succeeded = True
+        if worn in self._idle:
+            self._idle.remove(worn)
+            worn.kill()
+        self._idle.append(child)

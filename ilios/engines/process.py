@@ -2,18 +2,20 @@
 
 import asyncio
 import contextlib
+import errno
 import os
 import shutil
 import signal
 import sys
 from asyncio.subprocess import PIPE, Process
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 import msgspec
 
-from actors.ports import EngineCrashed
+from actors.ports import EngineCrashed, SourceFile
 from ilios.engines import deaths
+from ilios.engines.handover import Handover
 from ilios.engines.limits import MIB, EngineLimits
 from ilios.engines.protocol import (
     FRAME_SLACK_BYTES,
@@ -21,6 +23,7 @@ from ilios.engines.protocol import (
     BadFrame,
     Broken,
     Converted,
+    Prepare,
     Progress,
     Ready,
     Refused,
@@ -29,6 +32,7 @@ from ilios.engines.protocol import (
     frame,
     read_answer,
 )
+from ilios.engines.scratch import empty
 
 ROOT = Path(__file__).resolve().parents[2]
 START_WITHIN = 60.0
@@ -37,6 +41,7 @@ START_WITHIN = 60.0
 DIE_WITHIN = 5.0
 """Seconds a child may outlive its pipe."""
 
+RECOGNISER = "rapidocr"  # as a conversion's model names it
 LAST_WORDS_BYTES = 4096
 PIPE_BUFFER_BYTES = MIB
 PASSED_ON = ("PATH", "LD_LIBRARY_PATH", "PYTHONDONTWRITEBYTECODE", "PYTHONHOME", "TZ")
@@ -50,23 +55,27 @@ class LostBeforeStart(Exception):
 class NotStarting(EngineCrashed):
     """A child ends before it is up; the reason holds its last words."""
 
-    def __init__(self, detail: str) -> None:
-        super().__init__(f"the conversion process does not start: {detail}", blame=False)
+    def __init__(self, detail: str, *, full: bool = False) -> None:
+        reason = f"the conversion process does not start: {detail}"
+        super().__init__(reason, blame=False, full=full)
 
 
 class ChildProcess:
     """A child and the pipes to it. Serves one document at a time.
 
-    It is buried once, whatever ended it: its pipes are emptied, it is reaped, its temporary
-    directory is removed. ``buried`` is that task.
+    It is buried once, whatever ended it: its pipes are emptied, it is reaped, its directories are
+    removed. ``buried`` is that task.
     """
 
-    def __init__(self, process: Process, scratch: Path, limits: EngineLimits) -> None:
+    def __init__(
+        self, process: Process, scratch: Path, handover: Handover, limits: EngineLimits
+    ) -> None:
         assert process.stdin
         assert process.stdout
         assert process.stderr
         self._process = process
         self._scratch = scratch
+        self._handover = handover
         self._requests = process.stdin
         self._answers = process.stdout
         self._stderr = process.stderr
@@ -75,14 +84,19 @@ class ChildProcess:
         self._silent = asyncio.Event()
         self._asking = asyncio.Lock()
         self.served = 0
+        self.content_types: set[str] = set()
+        self.recognised = False
+        self.exposed: tuple[str, ...] = ()
+        self.succeeded = False
         self.doomed = False
         self.buried = asyncio.create_task(self._bury(), name=f"bury child {process.pid}")
 
     @classmethod
-    async def spawn(cls, limits: EngineLimits, scratch: Path) -> "ChildProcess":
+    async def spawn(cls, limits: EngineLimits, scratch: Path, handover: Path) -> "ChildProcess":
         """Start a process; it is not known to be up before :meth:`ready` returns.
 
         :param scratch: an empty directory, which is the child's from now on.
+        :param handover: another one, where documents are laid for it.
         """
         try:
             process = await asyncio.create_subprocess_exec(
@@ -92,6 +106,7 @@ class ChildProcess:
                 "ilios.engines.child",
                 msgspec.json.encode(limits).decode(),
                 str(os.getpid()),
+                str(handover),
                 stdin=PIPE,
                 stdout=PIPE,
                 stderr=PIPE,
@@ -102,8 +117,9 @@ class ChildProcess:
             )
         except BaseException:
             shutil.rmtree(scratch, ignore_errors=True)
+            shutil.rmtree(handover, ignore_errors=True)
             raise
-        return cls(process, scratch, limits)
+        return cls(process, scratch, Handover(handover), limits)
 
     @property
     def pid(self) -> int:
@@ -116,7 +132,7 @@ class ChildProcess:
         return not self.doomed and not self.buried.done() and self._process.returncode is None
 
     async def ready(self) -> None:
-        """Wait until the child is up.
+        """Wait until the child is up; ``exposed`` then says what of the sandbox it does not have.
 
         :raises LostBeforeStart: it was killed meanwhile.
         :raises NotStarting: it cannot come up, or takes too long.
@@ -134,16 +150,31 @@ class ChildProcess:
             raise NotStarting(detail or f"exit code {returncode}") from None
         if not isinstance(answer, Ready):
             raise NotStarting(f"it said {type(answer).__name__} first")
+        self.exposed = answer.exposed
+
+    async def prepare(self, content_types: Iterable[str], *, recognising: bool) -> None:
+        """Have the child load what it will need, before it gets a document.
+
+        :raises LostBeforeStart: it was killed meanwhile.
+        :raises NotStarting: it cannot, or takes too long.
+        """
+        self._requests.write(frame(Prepare(tuple(content_types), recognising)))
+        await self.ready()
 
     async def ask(
-        self, request: Request, progress: Callable[[int, int], None] | None
+        self,
+        document: SourceFile,
+        progress: Callable[[int, int], None] | None,
+        alive: Callable[[], None],
     ) -> Converted | Refused:
         """Have one document converted. After any exception the child must be killed.
 
+        :param alive: called with every word of the child from the moment it has the document.
         :raises LostBeforeStart: the child died before it touched the document.
         :raises Unconvertible: the child died of a limit.
         :raises EngineCrashed: the child died otherwise, or is not able to work.
         """
+        request = await self._handed_over(document)
         started = False
         async with self._asking:
             self._last_words.clear()
@@ -152,9 +183,11 @@ class ChildProcess:
                 await self._requests.drain()
                 while True:
                     answer = await read_answer(self._answers, self._max_frame)
+                    alive()
                     started = started or isinstance(answer, Started)
                     if isinstance(answer, Converted | Refused):
-                        self.served += 1
+                        await self._clear_away()
+                        self._note(document, answer)
                         return answer
                     _heed(answer, progress)
             except BadFrame as error:
@@ -165,6 +198,28 @@ class ChildProcess:
         if not started:
             raise LostBeforeStart
         raise deaths.verdict(returncode, bytes(self._last_words))
+
+    async def _handed_over(self, document: SourceFile) -> Request:
+        try:
+            path = await self._handover.lay(document.path)
+        except OSError as error:
+            full = error.errno in (errno.ENOSPC, errno.EDQUOT)
+            reason = f"the document cannot be handed over: {error.strerror or error}"
+            raise EngineCrashed(reason, blame=False, full=full) from error
+        return Request(str(path), document.content_type, document.sha256)
+
+    def _note(self, document: SourceFile, answer: Converted | Refused) -> None:
+        self.served += 1
+        self.content_types.add(document.content_type)
+        self.recognised = self.recognised or (
+            isinstance(answer, Converted) and RECOGNISER in answer.model
+        )
+
+    async def _clear_away(self) -> None:
+        """Leave nothing of one document for the next."""
+        self._handover.clear()
+        if any(self._scratch.iterdir()):
+            await asyncio.to_thread(empty, self._scratch)
 
     def kill(self) -> None:
         """End the child and all it may have started, now. Does nothing to a dead one."""
@@ -192,6 +247,7 @@ class ChildProcess:
         await self._process.wait()
         self._requests.close()
         await asyncio.to_thread(shutil.rmtree, self._scratch, ignore_errors=True)
+        await asyncio.to_thread(self._handover.remove)
 
     async def _hear_last_words(self) -> None:
         while words := await self._stderr.read(LAST_WORDS_BYTES):
@@ -202,7 +258,8 @@ class ChildProcess:
 
 def _heed(answer: Answer, progress: Callable[[int, int], None] | None) -> None:
     if isinstance(answer, Broken):
-        raise EngineCrashed(f"the conversion process is broken: {answer.detail}", blame=False)
+        reason = f"the conversion process is broken: {answer.detail}"
+        raise EngineCrashed(reason, blame=False, full=answer.full)
     if isinstance(answer, Progress) and progress is not None:
         progress(answer.done, answer.total)
 

@@ -11,12 +11,19 @@ FRAME_SLACK_BYTES = 4 * 1024 * 1024
 """What a frame may hold beside the Markdown itself: msgpack headers, codes, sentences."""
 
 
-class Request(Struct, frozen=True):
+class Request(Struct, frozen=True, tag=True):
     """Convert this document."""
 
     path: str
     content_type: str
     sha256: str | None
+
+
+class Prepare(Struct, frozen=True, tag=True):
+    """Load what documents of these types need; ``Ready`` is said once more when that is done."""
+
+    content_types: tuple[str, ...]
+    recognising: bool
 
 
 class Wear(Struct, frozen=True):
@@ -27,18 +34,23 @@ class Wear(Struct, frozen=True):
 
 
 class Ready(Struct, frozen=True, tag=True):
-    """The child is up and confined. Said once."""
+    """The child is up and confined, or has loaded what it was to prepare.
+
+    ``exposed`` are sentences on what of the sandbox this machine does not have.
+    """
+
+    exposed: tuple[str, ...] = ()
 
 
 class Started(Struct, frozen=True, tag=True):
-    """The child has read the request and is about to touch the document.
+    """The child has read the request and is about to touch the document; it reads a large one.
 
     A child that dies before saying so was not killed by the document.
     """
 
 
 class Progress(Struct, frozen=True, tag=True):
-    """So many pages are done."""
+    """So many pages are done; said again while the next one comes along."""
 
     done: int
     total: int
@@ -62,11 +74,13 @@ class Refused(Struct, frozen=True, tag=True):
 
 
 class Broken(Struct, frozen=True, tag=True):
-    """The child cannot do its work, and the document is not the reason."""
+    """The child cannot do its work, not for the document's sake but perhaps a ``full`` volume's."""
 
     detail: str
+    full: bool = False
 
 
+Question = Request | Prepare
 Answer = Ready | Started | Progress | Converted | Refused | Broken
 
 
@@ -74,11 +88,11 @@ class BadFrame(Exception):
     """The other side said something that is not a frame of ours."""
 
 
-_requests = msgspec.msgpack.Decoder(Request)
+_questions: msgspec.msgpack.Decoder[Question] = msgspec.msgpack.Decoder(Question)
 _answers: msgspec.msgpack.Decoder[Answer] = msgspec.msgpack.Decoder(Answer)
 
 
-def frame(word: Request | Answer) -> bytes:
+def frame(word: Question | Answer) -> bytes:
     """Return the word as it travels."""
     body = msgspec.msgpack.encode(word)
     return len(body).to_bytes(HEADER_BYTES, "big") + body
@@ -100,11 +114,11 @@ async def read_answer(pipe: StreamReader, max_bytes: int) -> Answer:
         raise BadFrame(str(error)) from error
 
 
-def read_request(descriptor: int) -> Request | None:
-    """Read the next request, blocking; ``None`` once the engine has closed the pipe."""
+def read_question(descriptor: int) -> Question | None:
+    """Read the next question, blocking; ``None`` once the engine has closed the pipe."""
     header = _read_exactly(descriptor, HEADER_BYTES)
     body = _read_exactly(descriptor, int.from_bytes(header, "big")) if header else b""
-    return _requests.decode(body) if body else None
+    return _questions.decode(body) if body else None
 
 
 def write_answer(descriptor: int, answer: Answer) -> None:

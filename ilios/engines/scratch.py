@@ -17,13 +17,17 @@ YOUNG = 60.0
 class Room:
     """A directory of this engine's own, locked as long as the process lives.
 
-    A killed engine cannot tidy up; the next one on this machine does, and knows by the lock which
-    rooms are abandoned.
+    A killed engine cannot tidy up; the next one in the same place does, and knows by the lock
+    which rooms are abandoned.
+
+    :param parent: where it lies; None is the temporary directory.
     """
 
-    def __init__(self) -> None:
-        clear_abandoned()
-        self.path = Path(tempfile.mkdtemp(prefix=PREFIX))
+    def __init__(self, parent: Path | None = None) -> None:
+        parent = (parent or Path(tempfile.gettempdir())).absolute()
+        parent.mkdir(mode=0o700, exist_ok=True)
+        clear_abandoned(parent)
+        self.path = Path(tempfile.mkdtemp(prefix=PREFIX, dir=parent))
         self._lock = os.open(self.path, os.O_RDONLY | os.O_DIRECTORY)
         fcntl.flock(self._lock, fcntl.LOCK_EX)
 
@@ -37,9 +41,19 @@ class Room:
         os.close(self._lock)
 
 
-def clear_abandoned() -> None:
+def empty(place: Path) -> None:
+    """Remove what a child has left in its directory, which may be anything."""
+    for entry in os.scandir(place):
+        if entry.is_dir(follow_symlinks=False):
+            shutil.rmtree(entry.path, ignore_errors=True)
+        else:
+            with contextlib.suppress(OSError):
+                os.unlink(entry.path)
+
+
+def clear_abandoned(parent: Path) -> None:
     """Remove the rooms of engines that are gone."""
-    for path in Path(tempfile.gettempdir()).glob(f"{PREFIX}*"):
+    for path in parent.glob(f"{PREFIX}*"):
         with contextlib.suppress(OSError), _locked(path):
             shutil.rmtree(path, ignore_errors=True)
 

@@ -76,6 +76,19 @@ async def test_the_markdown_of_all_pages_lies_in_the_store_in_order(world: World
     assert document.path.read_bytes() == ORIGINAL
 
 
+async def test_an_urgent_document_is_taken_in_hand_while_all_hands_are_full(world: World) -> None:
+    world.engine.may_end.clear()
+    for number in range(2, 8):
+        await world.publisher.say(events.fetched(number))
+    async with running(world.ocr.run):
+        await until(lambda: len(world.engine.converted) == 2)
+        await world.publisher.say(events.fetched(9, priority=10))
+        await until(lambda: len(world.engine.converted) == 3)
+        assert [document.urgent for document in world.engine.converted] == [False, False, True]
+        world.engine.may_end.set()
+        await until(lambda: world.streams.finished(world.ocr.consumer))
+
+
 async def test_half_a_character_does_not_lose_the_document(world: World) -> None:
     world.engine.pages = ("a\ud800b",)
     async with running(world.ocr.run):
@@ -164,6 +177,17 @@ async def test_an_engine_that_never_lives_long_enough_is_given_up(world: World) 
     async with running(world.ocr.run):
         failed = await world.failed()
     assert (failed.code, failed.retryable, failed.attempts) == ("gave_up", True, 4)
+
+
+async def test_an_engine_without_room_is_waited_for_however_long(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "FULL_PAUSE", 0.01)
+    full = EngineCrashed("no space left", blame=False, full=True)
+    world.engine.meets = [full] * (module.OUTSIDE_CRASHES * 8)
+    async with running(world.ocr.run):
+        await world.converted()
+    assert await world.streams.said(DocumentFailed) == []
 
 
 async def test_the_engines_judgement_is_final(world: World) -> None:

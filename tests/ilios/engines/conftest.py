@@ -1,5 +1,6 @@
 """A place for documents on disk, and a check that no test leaves a child behind."""
 
+import contextlib
 import hashlib
 import os
 from collections.abc import Callable, Iterator
@@ -36,4 +37,8 @@ def no_child_is_left() -> Iterator[None]:
 def _children() -> set[str]:
     pid = os.getpid()
     listed = (Path(f"/proc/{pid}/task/{task}/children") for task in os.listdir(f"/proc/{pid}/task"))
-    return {child for path in listed for child in path.read_text().split()}
+    found: set[str] = set()
+    for path in listed:
+        with contextlib.suppress(FileNotFoundError):  # a thread that is gone has no children
+            found |= set(path.read_text().split())
+    return found

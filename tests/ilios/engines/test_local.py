@@ -4,9 +4,10 @@ from pathlib import Path
 
 import pytest
 from PIL import Image
+from PIL.TiffImagePlugin import TiffImageFile
 
 from actors.ports import EngineCrashed, SourceFile, Unconvertible
-from ilios.engines import images
+from ilios.engines import images, ocr
 from ilios.engines.limits import MIB, EngineLimits
 from ilios.engines.local import LocalEngine
 from tests import documents
@@ -85,6 +86,38 @@ def test_a_photograph_is_turned_as_its_camera_says(tmp_path: Path) -> None:
 def test_black_on_nothing_becomes_black_on_white() -> None:
     clear = Image.new("RGBA", (20, 20), (0, 0, 0, 0))
     assert images._on_paper(clear).getpixel((5, 5)) == (255, 255, 255)
+
+
+def test_pages_of_an_image_are_not_counted_beyond_what_is_allowed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def counted(_: object) -> int:
+        raise AssertionError("counting takes the square of the time")
+
+    page = Image.new("L", (8, 8))
+    (tmp_path / "many").write_bytes(documents.saved(page, "TIFF", [page] * 5))
+    monkeypatch.setattr(TiffImageFile, "n_frames", property(counted))
+    with pytest.raises(Unconvertible) as caught:
+        images.convert(tmp_path / "many", EngineLimits(max_pages=3), lambda *_: None)
+    assert caught.value.code == "too_many_pages"
+
+
+def test_pages_that_are_all_the_same_are_read_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    read: list[tuple[int, int]] = []
+
+    def note(image: Image.Image, alive: object) -> str:
+        read.append(image.size)
+        return f"Text {len(read)}"
+
+    monkeypatch.setattr(ocr, "_read", note)
+    white, other, strip = (Image.new("L", size, "white") for size in ((9, 9), (9, 8), (900, 2)))
+    pages = documents.saved(white, "TIFF", [white, other, strip, white])
+    (tmp_path / "same").write_bytes(pages)
+    written = images.convert(tmp_path / "same", EngineLimits(), lambda *_: None)
+    assert written.pages == ["Text 1", "Text 1", "Text 2", "", "Text 1"]
+    assert len(read) == 2
 
 
 async def test_a_docx_keeps_headings_and_tables_and_holds_no_base64(placed: Placed) -> None:

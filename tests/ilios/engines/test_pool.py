@@ -160,24 +160,6 @@ async def test_stopping_ends_documents_at_work_and_those_that_wait(placed: Place
         assert not ended.blame
 
 
-@pytest.mark.parametrize("worn", ["recycle_after_documents", "recycle_above_bytes"])
-async def test_a_worn_child_is_replaced(placed: Placed, worn: str) -> None:
-    seen: set[int] = set()
-    async with LocalEngine(EngineLimits(processes=1, **{worn: 1})) as engine:
-        for _ in range(3):
-            await engine.convert(short(placed), lambda *_: seen.update(engine.child_pids))
-    assert len(seen) == 3
-
-
-async def test_a_warm_child_is_kept(placed: Placed) -> None:
-    async with LocalEngine(EngineLimits(processes=2)) as engine:
-        await still_works(engine, placed)
-        warm = engine.child_pids
-        await still_works(engine, placed)
-        assert engine.child_pids == warm
-        assert len(warm) == 1
-
-
 async def test_a_child_that_cannot_start_says_so_instead_of_being_tried_for_ever(
     placed: Placed, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:

@@ -1,0 +1,120 @@
+"""What of the machine a child can still reach once it has started: next to nothing.
+
+Landlock leaves it its libraries to read and a directory to write in, seccomp leaves it no network
+and no other process. A kernel or container that has one of them not gets what it has; ``strict``
+refuses to work there instead.
+"""
+
+import os
+import site
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Literal
+
+from ilios.engines import landlock, seccomp
+
+Mode = Literal["auto", "strict", "off"]
+"""As much as the kernel allows; all of it or no work; nothing."""
+
+ROOT = Path(__file__).resolve().parents[2]
+PACKAGES = ("schemas", "bus", "actors", "ilios")
+LIBRARIES = ("/lib", "/lib32", "/lib64", "/usr/lib", "/usr/lib32", "/usr/lib64", "/usr/local/lib")
+SHARED = ("/usr/share", "/usr/local/share/fonts")  # fonts, time zones, names of characters
+CONFIGURATION = (
+    "/etc/ld.so.cache",
+    "/etc/ld-musl-x86_64.path",
+    "/etc/ld-musl-aarch64.path",
+    "/etc/localtime",
+    "/etc/os-release",
+    "/etc/ssl/openssl.cnf",
+)
+KERNEL = (
+    "/proc/self",
+    "/proc/cpuinfo",
+    "/proc/meminfo",
+    "/proc/sys/kernel/osrelease",
+    "/proc/sys/vm/overcommit_memory",
+    "/sys/devices/system/cpu",
+    "/dev/urandom",
+    "/dev/random",
+    "/dev/zero",
+)
+NOTHING = Path(os.devnull)
+
+NO_FILES = "no Landlock: an engine process can read and write every file that the service can"
+NO_CALLS = "no seccomp: an engine process can reach the network and other processes"
+
+
+class Incomplete(Exception):
+    """A part of the sandbox is missing where all of it was asked for."""
+
+
+def missing() -> tuple[str, ...]:
+    """Return a sentence for each part of the sandbox that this machine does not have."""
+    return (
+        *((NO_FILES,) if not landlock.version() else ()),
+        *((NO_CALLS,) if not seccomp.available() else ()),
+    )
+
+
+def warnings(mode: Mode) -> list[str]:
+    """Return a sentence for each thing an operator should know of the sandbox on this machine."""
+    if mode == "off":
+        return ["ILIOS_SANDBOX: off; a document that takes over its engine process has the service"]
+    remedy = "; nothing will be converted" if mode == "strict" else ""
+    return [f"ILIOS_SANDBOX: {mode}, but {what}{remedy}" for what in missing()]
+
+
+def enter(mode: Mode, scratch: Path, handover: Path) -> tuple[str, ...]:
+    """Shut this process in, for good; to be done before it has a second thread.
+
+    :param scratch: the one directory it may write in.
+    :param handover: where the documents are laid that it is to read.
+    :returns: a sentence for each part that this machine does not have.
+    :raises Incomplete: there is one, and ``mode`` is strict.
+    """
+    if mode == "off":
+        return ()
+    absent = []
+    try:
+        landlock.restrict((*_readable(scratch, handover), handover), (scratch, NOTHING))
+    except OSError as error:
+        absent.append(f"{NO_FILES} ({error.strerror})")
+    try:
+        seccomp.restrict()
+    except OSError as error:
+        absent.append(f"{NO_CALLS} ({error.strerror})")
+    if absent and mode == "strict":
+        raise Incomplete("; ".join(absent))
+    return tuple(absent)
+
+
+def _readable(scratch: Path, handover: Path) -> Iterator[Path]:
+    """Yield what a child needs to run and to load its converters and models when it needs them."""
+    yield from map(Path, (*LIBRARIES, *SHARED, *CONFIGURATION, *KERNEL))
+    yield from (ROOT / package for package in PACKAGES)
+    for found in {*_interpreter(), *_mapped()}:
+        # What holds our directory holds those of others as well, and perhaps the data.
+        if found != ROOT and not any(
+            place.is_relative_to(found) for place in (scratch.resolve(), handover.resolve())
+        ):
+            yield found
+
+
+def _interpreter() -> Iterator[Path]:
+    for prefix in {sys.prefix, sys.base_prefix, sys.exec_prefix, sys.base_exec_prefix}:
+        yield from (Path(prefix, "lib").resolve(), Path(prefix, "lib64").resolve())
+        yield Path(prefix, "pyvenv.cfg")
+    for entry in (*sys.path, *site.getsitepackages()):
+        if entry:
+            yield Path(entry).resolve()
+
+
+def _mapped() -> Iterator[Path]:
+    """Yield the directories of the libraries in use: not every system has them in the usual one."""
+    with open("/proc/self/maps", encoding="utf-8", errors="surrogateescape") as maps:
+        for line in maps:
+            _, slash, path = line.rstrip("\n").partition("/")
+            if slash and ".so" in path:
+                yield Path(f"/{path}").parent

@@ -1,0 +1,147 @@
+"""Hostile documents of all kinds, made from a seed: the same number gives the same thousand."""
+
+import random
+import time
+from collections.abc import Callable, Iterator
+from typing import NamedTuple
+
+from tests import (
+    documents,
+    hostile_images,
+    hostile_offices,
+    hostile_pages,
+    hostile_pdfs,
+    hostile_xml,
+)
+
+EPOCH = time.gmtime(0)
+
+
+class Hostile(NamedTuple):
+    """A document that wants to be no good, and the name and type it goes by."""
+
+    kind: str
+    name: str
+    data: bytes
+
+
+class Canary(NamedTuple):
+    """What no document may reach: an address that notices, and a file with a word to look for."""
+
+    url: str
+    file: str
+
+
+def whole(dice: random.Random) -> tuple[str, bytes]:
+    """Return a document of some type that has nothing wrong with it."""
+    image = documents.picture("Seven green boats", "sail over the lake")
+    makers: dict[str, Callable[[], bytes]] = {
+        "pdf": lambda: documents.pdf("First page of words.", "Second page."),
+        "scan.pdf": lambda: documents.saved_with(image, "PDF", creationDate=EPOCH, modDate=EPOCH),
+        "docx": lambda: documents.docx(
+            documents.paragraph("Heading", "Heading1"), documents.table(["a", "b"], ["c", "d"])
+        ),
+        "pptx": lambda: hostile_offices.pptx_with({}),
+        "tiff": lambda: documents.saved(image, "TIFF", [image]),
+    }
+    makers |= {
+        kind: lambda kind=kind: documents.saved(image, kind.upper())  # type: ignore[misc]
+        for kind in ("png", "jpeg", "gif", "webp", "bmp")
+    }
+    name = dice.choice(sorted(makers))
+    return f"whole.{name}", makers[name]()
+
+
+def cut_off(dice: random.Random) -> tuple[str, bytes]:
+    name, data = whole(dice)
+    return name, data[: dice.randrange(1, len(data))]
+
+
+def cut_out(dice: random.Random) -> tuple[str, bytes]:
+    name, data = whole(dice)
+    start = dice.randrange(len(data))
+    return name, data[:start] + data[start + dice.randrange(1, 5_000) :]
+
+
+def flipped(dice: random.Random) -> tuple[str, bytes]:
+    name, data = whole(dice)
+    broken = bytearray(data)
+    for _ in range(dice.choice([1, 5, 50, 500])):
+        broken[dice.randrange(len(broken))] ^= 1 << dice.randrange(8)
+    return name, bytes(broken)
+
+
+def stretched(dice: random.Random) -> tuple[str, bytes]:
+    """Numbers of the file made large: sizes, counts, offsets."""
+    name, data = whole(dice)
+    broken = bytearray(data)
+    for _ in range(dice.choice([1, 10])):
+        place = dice.randrange(max(len(broken) - 4, 1))
+        broken[place : place + 4] = dice.choice([b"\xff" * 4, b"\x7f\xff\xff\xff", bytes(4)])
+    return name, bytes(broken)
+
+
+def repeated(dice: random.Random) -> tuple[str, bytes]:
+    name, data = whole(dice)
+    start = dice.randrange(len(data))
+    piece = data[start : start + dice.choice([10, 1_000])]
+    return name, data[:start] + piece * dice.choice([10, 2_000]) + data[start:]
+
+
+def wrong_name(dice: random.Random) -> tuple[str, bytes]:
+    _, data = whole(dice)
+    return f"wrong.{dice.choice(['pdf', 'png', 'docx', 'pptx', 'jpeg', 'exe', 'html'])}", data
+
+
+def two_at_once(dice: random.Random) -> tuple[str, bytes]:
+    """The beginning of one type, the end of another."""
+    (name, one), (_, other) = whole(dice), whole(dice)
+    return name, dice.choice([one + other, one[:1024] + other, other[:16] + one])
+
+
+def empty_or_noise(dice: random.Random) -> tuple[str, bytes]:
+    heads = [b"%PDF-1.7\n", b"PK\x03\x04", b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff\xe0", b"II*\0"]
+    heads += [b"GIF89a", b"BM", b"RIFF\xff\xff\xff\xffWEBP", b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1"]
+    size = dice.choice([0, 10, 100_000])
+    return "noise.pdf", dice.choice(heads) + dice.randbytes(size)
+
+
+DAMAGES = {
+    "any type: cut off": cut_off,
+    "any type: a piece missing": cut_out,
+    "any type: bits flipped": flipped,
+    "any type: numbers stretched": stretched,
+    "any type: a piece repeated": repeated,
+    "any type: wrong name": wrong_name,
+    "any type: two at once": two_at_once,
+    "any type: noise": empty_or_noise,
+}
+
+
+def hostile(count: int, seed: int, canary: Canary) -> Iterator[Hostile]:
+    """Yield so many documents, every kind about as often, the order shuffled."""
+    made = makers(canary)
+    kinds = [sorted(made)[place % len(made)] for place in range(count)]
+    random.Random(seed).shuffle(kinds)
+    for place, kind in enumerate(kinds):
+        name, data = made[kind](random.Random(f"{seed} {place} {kind}"))
+        yield Hostile(kind, name, data)
+
+
+def makers(canary: Canary) -> dict[str, Callable[[random.Random], tuple[str, bytes]]]:
+    """Return what makes a document of each kind: its name and its bytes."""
+    found: dict[str, Callable[[random.Random], tuple[str, bytes]]] = dict(DAMAGES)
+    for kind, pdf in {**hostile_pdfs.KINDS, **hostile_pages.KINDS}.items():
+        found[kind] = lambda dice, make=pdf: ("hostile.pdf", make(dice))  # type: ignore[misc]
+    found["pdf: reaching out"] = lambda dice: (
+        "hostile.pdf",
+        hostile_pdfs.reaching_out(dice, *canary),
+    )
+    for kind, image in hostile_images.KINDS.items():
+        found[kind] = lambda dice, make=image: ("hostile.png", make(dice))  # type: ignore[misc]
+    for kind, office in {**hostile_offices.KINDS, **hostile_xml.KINDS}.items():
+        found[kind] = lambda dice, make=office: (  # type: ignore[misc]
+            "hostile.docx",
+            make(dice, *canary),
+        )
+    return found

@@ -1,0 +1,215 @@
+"""Run in a process that shuts itself in as a child does, and then tries to get out.
+
+Where it succeeds, because the sandbox is broken, that does no harm to who has started it.
+
+``python confined.py MODE SCRATCH HANDOVER SECRET LISTENER``: prints as JSON what came of every
+attempt.
+"""
+
+import contextlib
+import ctypes
+import errno
+import fcntl
+import json
+import mmap
+import os
+import platform
+import resource
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import threading
+from collections.abc import Callable
+from pathlib import Path
+
+from ilios.engines import confinement, sandbox, system_calls
+from ilios.engines.limits import EngineLimits
+
+PTRACE_SEIZE, CLONE_NEWUSER, O_PATH_OF_FD = 0x4206, 0x10000000, "/proc/self/fd"
+
+
+def call(name: str, *arguments: object) -> None:
+    """Make a system call by its number; those of the table are the ones refused."""
+    place = ("x86_64", "aarch64").index(platform.machine())
+    number = system_calls.REFUSED[name][place]
+    assert number is not None
+    libc = ctypes.CDLL(None, use_errno=True)
+    if libc.syscall(ctypes.c_long(number), *arguments) < 0:
+        raise OSError(ctypes.get_errno(), name)
+
+
+def read_memory_of(pid: int) -> None:
+    """Read a byte of the memory of a process, where there is none: EFAULT would be an answer."""
+
+    class Piece(ctypes.Structure):
+        _fields_ = (("base", ctypes.c_void_p), ("length", ctypes.c_size_t))
+
+    here, there = Piece(id(object()), 1), Piece(4096, 1)
+    call("process_vm_readv", pid, ctypes.byref(here), 1, ctypes.byref(there), 1, 0)
+
+
+def connect(port: int) -> None:
+    with socket.create_connection(("127.0.0.1", port), timeout=5):
+        pass
+
+
+def connect_with_what_is_there(port: int) -> None:
+    """Reach out with a pair's end: connect itself has to be refused, too."""
+    ours, theirs = socket.socketpair()
+    with ours, theirs:
+        ours.connect(f"\0nobody-{port}")
+
+
+def start_thread() -> None:
+    done = threading.Event()
+    threading.Thread(target=done.set).start()
+    assert done.wait(30)
+
+
+def hostile(
+    scratch: Path, handover: Path, secret: Path, port: int
+) -> dict[str, Callable[[], object]]:
+    """Return what is to be refused."""
+    parent = os.getppid()
+    document = handover / "document"
+    descriptor = os.open(document, os.O_RDONLY)
+    return {
+        "read a file of the store": secret.read_bytes,
+        "list the store": lambda: os.listdir(secret.parent),
+        "write into the store": lambda: (secret.parent / "more").write_bytes(b"x"),
+        "read it by a link": lambda: link_and_read(scratch, secret),
+        "read it by the root of a process": lambda: Path(f"/proc/self/root{secret}").read_bytes(),
+        "read the passwords": Path("/etc/passwd").read_bytes,
+        "list a home": lambda: os.listdir(Path("~root").expanduser()),
+        "list the root": lambda: os.listdir("/"),
+        "write beside the scratch directory": lambda: tempfile.mkstemp(dir=scratch.parent),
+        "write into the temporary directory": lambda: tempfile.TemporaryFile(dir="/tmp").close(),
+        "write its own code": lambda: Path(sandbox.__file__).open("r+b"),
+        "write into the document": lambda: document.open("r+b"),
+        "open the document anew for writing": lambda: os.open(
+            f"{O_PATH_OF_FD}/{descriptor}", os.O_RDWR
+        ),
+        "truncate the document": lambda: os.truncate(document, 0),
+        "remove the document": document.unlink,
+        "close the document to others": lambda: os.chmod(document, 0),
+        "close the open document to others": lambda: os.fchmod(descriptor, 0),
+        "give the document away": lambda: os.chown(document, 1, 1),
+        "set the document's time": lambda: os.utime(document, (0, 0)),
+        "mark the document": lambda: os.setxattr(document, "user.x", b"x"),
+        "take the document along": lambda: os.link(document, scratch / "mine"),
+        "make a device": lambda: os.mknod(scratch / "device", 0o20600, os.makedev(1, 1)),
+        "open a socket": lambda: socket.socket(socket.AF_INET).close(),
+        "open a UNIX socket": lambda: socket.socket(socket.AF_UNIX).close(),
+        "open a netlink socket": lambda: socket.socket(socket.AF_NETLINK).close(),
+        "connect to a port": lambda: connect(port),
+        "connect to an abstract socket": lambda: connect_with_what_is_there(port),
+        "run a program": lambda: os.execv("/bin/true", ["true"]),
+        "start a process": lambda: subprocess.run(["/bin/true"], check=True),
+        "fork": fork,
+        "trace the parent": lambda: call("ptrace", PTRACE_SEIZE, parent, 0, 0),
+        "read the parent's memory": lambda: read_memory_of(parent),
+        "open the parent's memory": lambda: os.open(f"/proc/{parent}/mem", os.O_RDONLY),
+        "read the parent's environment": Path(f"/proc/{parent}/environ").read_bytes,
+        "read the parent's command": Path(f"/proc/{parent}/cmdline").read_bytes,
+        "kill the parent": lambda: os.kill(parent, 0),
+        "kill everybody": lambda: os.kill(-1, 0),
+        "kill its group": lambda: os.killpg(0, 0),
+        "slow the parent down": lambda: os.setpriority(os.PRIO_PROCESS, parent, 0),
+        "limit the parent": lambda: resource.prlimit(parent, resource.RLIMIT_NOFILE),
+        "raise its own limits": lambda: resource.setrlimit(
+            resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY, resource.RLIM_INFINITY)
+        ),
+        "outlive its parent": outlive,
+        "hold the parent by a descriptor": lambda: os.pidfd_open(parent),
+        "mount": lambda: call("mount", None, None, None, 0, None),
+        "become another user's root": lambda: call("unshare", CLONE_NEWUSER),
+        "load a kernel program": lambda: call("bpf", 0, None, 0),
+        "set up io_uring": lambda: call("io_uring_setup", 1, None),
+        "catch page faults": lambda: call("userfaultfd", 0),
+        "ask for keys": lambda: call("keyctl", 0, 0, 0, 0, 0),
+        "watch the processor": lambda: call("perf_event_open", None, 0, -1, -1, 0),
+        "share memory by number": lambda: call("shmget", 0, 4096, 0o600),
+    }
+
+
+def honest(scratch: Path, handover: Path) -> dict[str, Callable[[], object]]:
+    """Return what converters need."""
+    document = handover / "document"
+    descriptor = os.open(document, os.O_RDONLY)
+    return {
+        "read the document": document.read_bytes,
+        "map the document": lambda: mmap.mmap(descriptor, 0, access=mmap.ACCESS_READ).close(),
+        "write in the scratch directory": lambda: write_and_remove(scratch),
+        "make a temporary directory": lambda: shutil.rmtree(tempfile.mkdtemp(dir=scratch)),
+        "start a thread": start_thread,
+        "make a pair of sockets": socket.socketpair,
+        "read random bytes": lambda: Path("/dev/urandom").open("rb", buffering=0).read(1),
+        "write into nothing": lambda: Path("/dev/null").write_bytes(b"x"),
+        "look at its own memory": lambda: 1 / confinement.resident_bytes(),
+        "end itself": lambda: os.kill(os.getpid(), 0),
+        "lock a file of its own": lambda: lock(scratch),
+        "load a library late": lambda: __import__("sqlite3"),
+    }
+
+
+def link_and_read(scratch: Path, secret: Path) -> None:
+    (scratch / "link").symlink_to(secret)
+    (scratch / "link").read_bytes()
+
+
+def write_and_remove(scratch: Path) -> None:
+    (scratch / "a").write_bytes(b"x")
+    (scratch / "a").rename(scratch / "b")
+    (scratch / "b").unlink()
+
+
+def lock(scratch: Path) -> None:
+    with (scratch / "lock").open("w") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+
+
+def fork() -> None:
+    if os.fork() == 0:
+        os._exit(0)
+    with contextlib.suppress(ChildProcessError):
+        os.wait()
+
+
+def outlive() -> None:
+    libc = ctypes.CDLL(None, use_errno=True)
+    if libc.prctl(confinement.PR_SET_PDEATHSIG, 0, 0, 0, 0) < 0:
+        raise OSError(ctypes.get_errno(), "prctl")
+
+
+def tried(attempts: dict[str, Callable[[], object]]) -> dict[str, str]:
+    """Make all attempts; returns the name of the error of each, or "done"."""
+    came = {}
+    for name, attempt in attempts.items():
+        try:
+            attempt()
+        except OSError as error:
+            came[name] = errno.errorcode.get(error.errno or 0, str(error))
+        except ValueError as error:  # how Python says that a limit cannot be raised
+            came[name] = str(error)
+        else:
+            came[name] = "done"
+    return came
+
+
+def main() -> None:
+    mode, *rest, port = sys.argv[1:]
+    scratch, handover, secret = map(Path, rest)
+    refused = hostile(scratch, handover, secret, int(port))
+    needed = honest(scratch, handover)
+    confinement.confine(EngineLimits(), os.getppid())
+    sandbox.enter(mode, scratch, handover)  # type: ignore[arg-type]
+    came = {"refused": tried(refused), "needed": tried(needed)}
+    signal.raise_signal(0)  # a process may still abort itself
+    print(json.dumps(came))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,260 @@
+"""What a confined child can reach: its document, its scratch directory, and nothing else."""
+
+import asyncio
+import errno
+import json
+import os
+import platform
+import socket
+import subprocess
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import pytest
+import structlog
+
+from actors.ports import EngineCrashed
+from ilios.engines import confinement, handover, landlock, sandbox, seccomp, system_calls
+from ilios.engines.limits import EngineLimits
+from ilios.engines.local import LocalEngine
+from ilios.engines.process import NotStarting
+from tests import documents
+from tests.ilios.engines import confined
+from tests.ilios.engines.conftest import Placed
+
+ROOT = Path(sandbox.__file__).parents[2]
+ONE = EngineLimits(processes=1)
+SECRET = b"of another tenant"
+
+needs_a_sandbox = pytest.mark.skipif(
+    bool(sandbox.missing()), reason="; ".join(sandbox.missing()) or "all there"
+)
+
+
+@pytest.fixture(scope="module")
+def outcomes(tmp_path_factory: pytest.TempPathFactory) -> dict[str, dict[str, str]]:
+    """Return what came of all attempts of one confined process."""
+    room = tmp_path_factory.mktemp("confined")
+    for name in ("scratch", "handover", "store"):
+        (room / name).mkdir()
+    secret, document = room / "store" / "blob", room / "handover" / "document"
+    secret.write_bytes(SECRET)
+    document.hardlink_to(secret)
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        port = str(listener.getsockname()[1])
+        places = map(str, (room / "scratch", room / "handover", secret))
+        done = subprocess.run(
+            [sys.executable, confined.__file__, "strict", *places, port],
+            # Code may lie around the data, too; that is no reason to read them.
+            env={"PYTHONPATH": f"{ROOT}:{room}", "PYTHONDONTWRITEBYTECODE": "1"},
+            capture_output=True,
+            text=True,
+            timeout=100,
+            check=False,
+        )
+    assert done.returncode == 0, done.stderr
+    assert secret.read_bytes() == SECRET
+    assert document.stat().st_mode & 0o777
+    came: dict[str, dict[str, str]] = json.loads(done.stdout)
+    return came
+
+
+@needs_a_sandbox
+def test_a_child_gets_at_no_file_socket_or_process_but_its_own(
+    outcomes: dict[str, dict[str, str]],
+) -> None:
+    refusals = {"EACCES", "EPERM", "EXDEV", "not allowed to raise maximum limit"}
+    assert {k: v for k, v in outcomes["refused"].items() if v not in refusals} == {}
+
+
+@needs_a_sandbox
+def test_a_child_can_do_all_that_converters_need(outcomes: dict[str, dict[str, str]]) -> None:
+    assert {k: v for k, v in outcomes["needed"].items() if v != "done"} == {}
+
+
+@pytest.mark.parametrize("machine", ["x86_64", "aarch64"])
+def test_the_filter_refuses_every_call_of_its_table_and_no_ordinary_one(machine: str) -> None:
+    table = system_calls.TABLES[machine]
+    filtered = tuple(seccomp._steps(table, pid := 4711))
+
+    def verdict(number: int, argument: int = 0, architecture: int = table.architecture) -> int:
+        return judged(filtered, number, architecture, argument)
+
+    refused = seccomp.REFUSE | errno.EPERM
+    assert {verdict(number) for number in table.refused} == {refused}
+    ordinary = set(range(470)) - {*table.refused, *table.only_to_itself, table.clone, table.clone3}
+    assert {verdict(number, pid) for number in ordinary} == {seccomp.ALLOW}
+    assert verdict(table.clone3) == seccomp.REFUSE | errno.ENOSYS
+    assert verdict(table.clone, 0x003D0F00) == seccomp.ALLOW  # a thread, as libc makes it
+    assert verdict(table.clone, 0x01200011) == refused  # a process, as fork does
+    for number in table.only_to_itself:
+        assert (verdict(number, pid), verdict(number, 1)) == (seccomp.ALLOW, refused)
+    assert [verdict(table.prlimit, who) for who in (0, pid, 1)] == [
+        seccomp.ALLOW,
+        seccomp.ALLOW,
+        refused,
+    ]
+    assert verdict(table.prctl, seccomp.PARENT_DEATH_SIGNAL) == refused
+    assert verdict(0, architecture=0x40000003) == refused  # calls of 32 bits
+    assert verdict(seccomp.FOREIGN + 41) == refused  # calls of x32
+
+
+def judged(steps: Sequence[seccomp.Instruction], number: int, machine: int, argument: int) -> int:
+    """Return what the kernel would answer to a system call."""
+    words = {
+        seccomp.NUMBER_AT: number,
+        seccomp.ARCHITECTURE_AT: machine,
+        seccomp.FIRST_ARGUMENT_AT: argument,
+    }
+    holds: dict[int, Callable[[int, int], bool]] = {
+        seccomp.EQUAL: lambda word, value: word == value,
+        seccomp.AT_LEAST: lambda word, value: word >= value,
+        seccomp.ANY_BIT: lambda word, value: bool(word & value),
+    }
+    word = place = 0
+    while True:
+        code, if_so, if_not, value = steps[place]
+        place += 1
+        if code == seccomp.ANSWER:
+            return value
+        if code == seccomp.LOAD:
+            word = words[value]
+        else:
+            place += if_so if holds[code](word, value) else if_not
+
+
+@needs_a_sandbox
+async def test_a_living_child_is_shut_in(placed: Placed, tmp_path: Path) -> None:
+    async with LocalEngine(ONE, tmp_path / "handover") as engine:
+        await engine.convert(placed(documents.pdf("A short text."), documents.PDF))
+        (pid,) = engine.child_pids
+        status = Path(f"/proc/{pid}/status").read_text()
+        assert "Seccomp:\t2" in status
+        effective = int(status.partition("CapEff:\t")[2].split()[0], 16)
+        assert not effective & ~confinement.KEPT_CAPABILITIES
+        left = [path for path in (tmp_path / "handover").rglob("*") if not path.is_dir()]
+        left += list(Path(f"/proc/{pid}/cwd").readlink().iterdir())
+        assert not left
+    assert not list((tmp_path / "handover").iterdir())
+
+
+@needs_a_sandbox
+@pytest.mark.parametrize("mode", ["auto", "strict", "off"])
+async def test_without_a_sandbox_a_child_starts_only_where_it_may(
+    placed: Placed, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, mode: sandbox.Mode
+) -> None:
+    old = tmp_path / "python"
+    old.write_text(f"#!/bin/sh\nshift 3\nexec {sys.executable} -P -c '{ON_AN_OLD_KERNEL}' \"$@\"\n")
+    old.chmod(0o700)
+    monkeypatch.setattr(sys, "executable", str(old))
+    document = placed(documents.pdf("A short text."), documents.PDF)
+    with structlog.testing.capture_logs() as logged:
+        async with LocalEngine(EngineLimits(processes=2, sandbox=mode)) as engine:
+            if mode == "strict":
+                with pytest.raises(NotStarting, match="no Landlock"):
+                    await engine.check()
+                return
+            await asyncio.gather(engine.convert(document), engine.convert(document))
+    said = [line["what"] for line in logged if line["event"] == "engine.exposed"]
+    assert [line.partition(":")[0] for line in said] == (["no Landlock"] if mode == "auto" else [])
+
+
+ON_AN_OLD_KERNEL = """
+import errno
+from ilios.engines import child, landlock
+def call(*_):
+    raise OSError(errno.ENOSYS, "Function not implemented")
+landlock._call = call
+child.main()
+"""
+
+
+def test_what_is_missing_is_a_warning(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(landlock, "version", lambda: 0)
+    monkeypatch.setattr(seccomp, "available", lambda: False)
+    assert [line.partition(",")[2][:12] for line in sandbox.warnings("auto")] == [
+        " but no Land",
+        " but no secc",
+    ]
+    assert all("nothing will be converted" in line for line in sandbox.warnings("strict"))
+    assert len(sandbox.warnings("off")) == 1
+
+
+def test_a_machine_nobody_knows_the_calls_of_is_not_filtered(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(platform, "machine", lambda: "riscv64")
+    assert not seccomp.available()
+    with pytest.raises(OSError, match="not known"):
+        seccomp.restrict()
+
+
+async def test_a_document_is_handed_over_as_a_second_name_of_its_file(tmp_path: Path) -> None:
+    blob, link, place = tmp_path / "blob", tmp_path / "link", tmp_path / "place"
+    blob.write_bytes(SECRET)
+    link.symlink_to(blob)
+    place.mkdir()
+    for source in (blob, link):
+        laid = await handover.Handover(place).lay(source)
+        assert laid.samefile(blob)
+        assert not laid.is_symlink()
+
+
+async def test_a_document_of_another_volume_is_copied_and_never_written_over(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    blob, place = tmp_path / "blob", tmp_path / "place"
+    blob.write_bytes(SECRET)
+    place.mkdir()
+    desk = handover.Handover(place)
+    await desk.lay(blob)
+
+    def other_volume(*_: object) -> None:
+        raise OSError(errno.EXDEV, "Invalid cross-device link")
+
+    monkeypatch.setattr(os, "link", other_volume)
+    other = tmp_path / "other"
+    other.write_bytes(b"shorter")
+    laid = await desk.lay(other)
+    assert (laid.read_bytes(), blob.read_bytes()) == (b"shorter", SECRET)
+    assert not laid.samefile(other)
+    desk.clear()
+    assert not list(place.iterdir())
+    monkeypatch.undo()
+    (place / handover.NAME).hardlink_to(blob)
+    monkeypatch.setattr(desk, "clear", lambda: None)
+    with pytest.raises(FileExistsError):
+        await desk.lay(other)
+    assert blob.read_bytes() == SECRET
+
+
+async def test_a_document_there_is_no_room_for_waits_for_room(
+    placed: Placed, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def no_room(*_: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    document = placed(documents.pdf("A short text."), documents.PDF)
+    async with LocalEngine(ONE) as engine:
+        with monkeypatch.context() as patched:
+            patched.setattr(handover, "_linked", no_room)
+            with pytest.raises(EngineCrashed, match="No space left") as caught:
+                await engine.convert(document)
+        assert (caught.value.full, caught.value.blame) == (True, False)
+        assert (await engine.convert(document)).pages == ("A short text.",)
+
+
+async def test_what_a_child_leaves_in_its_directory_is_gone_before_the_next_document(
+    placed: Placed,
+) -> None:
+    document = placed(documents.pdf("A short text."), documents.PDF)
+    async with LocalEngine(ONE) as engine:
+        await engine.convert(document)
+        (pid,) = engine.child_pids
+        scratch = Path(f"/proc/{pid}/cwd").readlink()
+        (scratch / "kept" / "deep").mkdir(parents=True)
+        (scratch / "kept" / "deep" / "text").write_bytes(SECRET)
+        (scratch / "link").symlink_to("/")
+        await engine.convert(document)
+        assert not list(scratch.iterdir())

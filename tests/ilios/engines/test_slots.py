@@ -1,0 +1,175 @@
+"""Places for documents: bounded, urgent ones first, nobody forgotten."""
+
+import asyncio
+import random
+import signal
+
+import msgspec
+
+from ilios.engines.local import LocalEngine
+from ilios.engines.slots import EXTRA, OVERTAKES, Slots
+from tests.ilios.engines.conftest import Placed
+from tests.ilios.engines.test_pool import ONE, hit, long, short
+from tests.waiting import until
+
+
+class Crowd:
+    """Documents that want a place, and leave it when they are told to."""
+
+    def __init__(self, count: int) -> None:
+        self.slots = Slots(count)
+        self.inside: list[str] = []
+        self.most = 0
+        self._may_leave: dict[str, asyncio.Event] = {}
+        self.tasks: dict[str, asyncio.Task[None]] = {}
+
+    async def send(self, name: str, *, urgent: bool = False) -> None:
+        self._may_leave[name] = asyncio.Event()
+        self.tasks[name] = asyncio.create_task(self._stay(name, urgent=urgent))
+        await self.settled()
+
+    async def _stay(self, name: str, *, urgent: bool) -> None:
+        async with self.slots.taken(urgent=urgent):
+            self.inside.append(name)
+            self.most = max(self.most, len(self.inside))
+            try:
+                await self._may_leave[name].wait()
+            finally:
+                self.inside.remove(name)
+
+    async def leave(self, name: str) -> None:
+        self._may_leave[name].set()
+        await self.settled()
+
+    async def settled(self) -> None:
+        for _ in range(5):
+            await asyncio.sleep(0)
+
+
+async def test_an_urgent_document_finds_a_place_while_ordinary_ones_hold_all() -> None:
+    crowd = Crowd(2)
+    for name in "abc":
+        await crowd.send(name)
+    assert crowd.inside == ["a", "b"]
+    await crowd.send("u", urgent=True)
+    await crowd.send("v", urgent=True)
+    assert crowd.inside == ["a", "b", "u"]
+    await crowd.leave("a")
+    assert crowd.inside == ["b", "u", "v"]
+    await crowd.leave("v")
+    assert crowd.inside == ["b", "u"]  # the extra place is not for ordinary ones
+    await crowd.leave("u")
+    assert crowd.inside == ["b", "c"]
+    for name in "bc":
+        await crowd.leave(name)
+    await crowd.slots.emptied()
+
+
+async def test_urgent_documents_do_not_keep_an_ordinary_one_waiting_for_ever() -> None:
+    crowd = Crowd(1)
+    await crowd.send("first", urgent=True)
+    await crowd.send("second", urgent=True)
+    await crowd.send("ordinary")
+    for number in range(2 * OVERTAKES):
+        await crowd.send(f"urgent {number}", urgent=True)
+    await crowd.leave("first")  # that was the extra place
+    served = 0
+    while "ordinary" not in crowd.inside:
+        await crowd.leave(crowd.inside[0])
+        served += 1
+        assert served <= OVERTAKES + EXTRA + 1
+    for name in crowd.tasks:
+        await crowd.leave(name)
+    await crowd.slots.emptied()
+
+
+async def test_a_document_that_no_longer_waits_holds_no_place() -> None:
+    crowd = Crowd(1)
+    await crowd.send("a")
+    await crowd.send("b")
+    await crowd.send("c")
+    crowd.tasks["b"].cancel()
+    await crowd.settled()
+    await crowd.leave("a")
+    assert crowd.inside == ["c"]
+    crowd.tasks["c"].cancel()
+    await crowd.settled()
+    assert not crowd.slots.full
+    await crowd.slots.emptied()
+
+
+async def test_a_place_given_to_somebody_who_is_cancelled_is_given_on() -> None:
+    slots = Slots(1)
+    holding, entered = slots.taken(), asyncio.Event()
+
+    async def hold() -> None:
+        async with slots.taken():
+            entered.set()
+
+    await holding.__aenter__()
+    cancelled, following = asyncio.create_task(hold()), asyncio.create_task(hold())
+    await asyncio.sleep(0)
+    await holding.__aexit__(None, None, None)  # the place is given away, who gets it sleeps still
+    cancelled.cancel()
+    async with asyncio.timeout(30):
+        await following
+        await slots.emptied()
+
+
+async def test_whoever_comes_goes_or_gives_up_the_places_stay_right() -> None:
+    dice = random.Random(3)
+    crowd = Crowd(3)
+    for number in range(500):
+        await crowd.send(f"{number}", urgent=dice.random() < 0.4)
+        for name in dice.sample(sorted(crowd.tasks), min(2, len(crowd.tasks))):
+            if dice.random() < 0.5:
+                crowd._may_leave[name].set()
+            if dice.random() < 0.3:
+                crowd.tasks[name].cancel()  # perhaps the very moment it is given a place
+        if dice.random() < 0.5:
+            await crowd.settled()
+    for name in list(crowd.tasks):
+        await crowd.leave(name)
+    async with asyncio.timeout(30):
+        await crowd.slots.emptied()
+    assert not crowd.inside
+    assert crowd.most == 3 + EXTRA
+    assert (crowd.slots._busy, crowd.slots.full) == ({True: 0, False: 0}, False)
+
+
+async def test_an_urgent_document_does_not_wait_for_one_that_takes_its_time(
+    placed: Placed,
+) -> None:
+    async with LocalEngine(ONE) as engine:
+        document = long(placed)
+        strike = hit(engine, signal.SIGSTOP)
+        at_work = asyncio.Event()
+
+        def stop(done: int, total: int) -> None:
+            if not at_work.is_set():
+                strike(done, total)
+            at_work.set()
+
+        slow = asyncio.create_task(engine.convert(document, stop))
+        await at_work.wait()
+        ordinary = asyncio.create_task(engine.convert(short(placed)))
+        for _ in range(2):
+            urgent = msgspec.structs.replace(short(placed), urgent=True)
+            assert (await engine.convert(urgent)).pages == ("A short text.",)
+        assert len(engine.child_pids) == 2
+        assert not slow.done()
+        assert not ordinary.done()
+        slow.cancel()
+        await asyncio.wait([slow])
+        await ordinary
+
+
+async def test_the_extra_child_is_gone_when_it_is_no_longer_needed(placed: Placed) -> None:
+    async with LocalEngine(ONE) as engine:
+        at_work = asyncio.Event()
+        slow = asyncio.create_task(engine.convert(long(placed), lambda *_: at_work.set()))
+        await at_work.wait()
+        await engine.convert(msgspec.structs.replace(short(placed), urgent=True))
+        assert len(engine.child_pids) == 2
+        await slow
+        await until(lambda: len(engine.child_pids) == 1, 30)
