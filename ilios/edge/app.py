@@ -26,9 +26,10 @@ from ilios.edge import (
     usage,
 )
 from ilios.edge.keys import CLOSING, EDGE, Edge
+from ilios.edge.upload_places import PLACES, UploadPlaces
 
 KEEP_ALIVE = 75.0
-"""Seconds an idle connection stays; also how long a client may take to send a header."""
+"""Seconds a connection stays over which nothing is asked any more."""
 LINGER = 2.0
 """Seconds a refused client may go on sending before its connection is closed."""
 BACKLOG = 1024
@@ -52,6 +53,10 @@ def make_app(edge: Edge) -> web.Application:
     app[EDGE] = edge
     app[CLOSING] = asyncio.Event()
     app[upload_urls.TURNS] = upload_urls.Turns()
+    limits = edge.limits
+    app[PLACES] = UploadPlaces(
+        limits.max_uploads, limits.place_within, shared=len(edge.api_keys) > 1
+    )
     app.on_shutdown.append(_say_closing)
     app.on_response_prepare.append(access.finish_headers)
     app.on_response_prepare.append(idempotency.mark_replayed)
@@ -104,6 +109,7 @@ async def serve_edge(
     """
     runner = connections.Runner(
         make_app(edge),
+        edge.limits,
         keep_alive=keep_alive,
         linger=LINGER,
         close_within=close_within,

@@ -9,6 +9,7 @@ from aiohttp.typedefs import Handler, Middleware
 from ilios.edge import signed_urls
 from ilios.edge.errors import Refused
 from ilios.edge.keys import TENANT
+from ilios.edge.wrong_keys import WrongKeys
 from ilios.tenants import digest_of, tenant_by, tenant_of
 from schemas.ids import DEFAULT_TENANT
 
@@ -22,13 +23,14 @@ OPEN_PREFIX = "/docs/"
 def authenticate(api_keys: Iterable[str]) -> Middleware:
     """Return the middleware that knows ``api_keys``; with none everything is open."""
     known = [(digest, tenant_by(digest)) for digest in map(digest_of, api_keys)]
+    wrong_keys = WrongKeys()
 
     @web.middleware
     async def authenticated(request: web.Request, handler: Handler) -> web.StreamResponse:
         if not known:
             request[TENANT] = DEFAULT_TENANT
         elif not _is_open(request):
-            request[TENANT] = _recognise(request, known)
+            request[TENANT] = _recognise(request, known, wrong_keys)
         return await handler(request)
 
     return authenticated
@@ -40,9 +42,9 @@ def _is_open(request: web.Request) -> bool:
     return signed or request.path in OPEN_PATHS or request.path.startswith(OPEN_PREFIX)
 
 
-def _recognise(request: web.Request, known: list[tuple[bytes, str]]) -> str:
+def _recognise(request: web.Request, known: list[tuple[bytes, str]], wrong_keys: WrongKeys) -> str:
     key = _offered(request)
-    if key is None:
+    if key is None:  # which guesses nothing, so it is not counted
         raise _unauthorised("Missing or invalid authorization header")
     digest = digest_of(key)
     tenant = None
@@ -50,7 +52,7 @@ def _recognise(request: web.Request, known: list[tuple[bytes, str]]) -> str:
     for known_digest, known_tenant in known:
         if hmac.compare_digest(digest, known_digest):
             tenant = known_tenant
-    if tenant is None:
+    if not wrong_keys.check(request.remote, tenant) or tenant is None:
         raise _unauthorised("Invalid API key")
     return tenant
 

@@ -15,8 +15,13 @@ from ilios.edge.keys import REQUEST_ID
 from schemas.replies import Problem
 
 RETRY_AFTER = "2"  # seconds; a local bus that died is back in less
+ROOM_AFTER = "10"  # seconds; somebody has to make room, and then it takes no longer than that
 
 log = structlog.get_logger("edge")
+
+
+class HeaderTooSlow(HttpProcessingError):
+    """The header of a request did not come in time."""
 
 
 class Refused(Exception):
@@ -115,17 +120,28 @@ def explain(request: web.BaseRequest, error: BaseException) -> Refused:
             )
         case StorageFull() | BusFull():
             log.error("storage full", error=repr(error))
-            return Refused(507, "storage_full", "The service has no room left for documents")
+            return Refused(
+                507,
+                "storage_full",
+                "The service has no room left for documents",
+                headers={"Retry-After": ROOM_AFTER},
+            )
         case EventTooLarge():
             return Refused(413, "event_too_large", "The request is too large")
         case HttpProcessingError() | web.RequestPayloadError():
             # The parser raises these inside the handler that reads the body.
-            return Refused(400, "malformed_request", "The request is malformed")
+            return _unread(error)
         case web.HTTPException():
             return _stock(request, error)
         case _:
             log.error("unexpected error", exc_info=error)
             return Refused(500, "internal_error", "The service failed; the request id names it")
+
+
+def _unread(error: BaseException) -> Refused:
+    if isinstance(error, HeaderTooSlow):
+        return Refused(408, "request_too_slow", "The request was sent too slowly")
+    return Refused(400, "malformed_request", "The request is malformed")
 
 
 def _stock(request: web.BaseRequest, error: web.HTTPException) -> Refused:

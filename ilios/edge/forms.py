@@ -10,10 +10,9 @@ from collections.abc import AsyncIterator, Callable
 from aiohttp import BodyPartReader, MultipartReader, StreamReader, web
 from msgspec import Struct, field
 
-from actors.ports import Blobs
 from ilios.edge.errors import Refused
 from ilios.edge.form_bodies import FormBody, reader_of
-from ilios.edge.keys import Limits
+from ilios.edge.keys import Edge, Limits
 from ilios.edge.names import part_names
 from ilios.edge.pace import Pace
 from ilios.file_names import clean_name
@@ -125,17 +124,17 @@ class Taking:
     def __init__(
         self,
         request: web.Request,
-        blobs: Blobs,
-        limits: Limits,
+        edge: Edge,
         wanted: Wanted,
         key_of: Callable[[int], str],
     ) -> None:
         self._request = request
-        self._blobs = blobs
-        self._limits = limits
+        self._blobs = edge.blobs
+        self._limits = edge.limits
+        self._room = edge.room
         self._wanted = wanted
         self._key_of = key_of
-        self._pace = Pace(limits)
+        self._pace = Pace(edge.limits)
         self._taken = Form(fields=dict(request.query))
         self.begun: set[str] = set()
 
@@ -207,6 +206,7 @@ class Taking:
             size += len(chunk)
             if size > self._limits.max_file_bytes:
                 raise self._wanted.too_large(name, size, self._limits)
+            self._room.take(len(chunk))
             yield chunk
 
     async def _field(self, part: BodyPartReader) -> str:

@@ -15,7 +15,7 @@ import msgspec
 from aiohttp import web
 from msgspec import Struct
 
-from bus.errors import AlreadySaid
+from bus.errors import AlreadySaid, BusUnavailable, NothingSaid
 from ilios.edge import known
 from ilios.edge.errors import Refused
 from ilios.edge.forms import Form
@@ -95,7 +95,10 @@ async def say(
     if event.fingerprint is None:
         await edge.publisher.say(event)
         return None
-    earlier = await _find(edge, event)
+    try:
+        earlier = await _find(edge, event)
+    except BusUnavailable as error:
+        raise NothingSaid(str(error)) from error
     if earlier is None:
         try:
             await edge.publisher.say_first(event)

@@ -27,7 +27,8 @@ async def read_object(request: web.Request) -> dict[str, Any]:
     if (request.content_length or 0) > MAX_BYTES:
         raise _too_large()
     await uploads.invite(request)
-    body, pace = bytearray(), Pace(request.app[EDGE].limits)
+    limits = request.app[EDGE].limits
+    body, pace = bytearray(), Pace(limits, grace=limits.small_grace)
     while chunk := await pace.read(request.content.read(MAX_BYTES)):
         body += chunk
         if len(body) > MAX_BYTES:

@@ -132,6 +132,35 @@ class Limits(Struct, frozen=True, kw_only=True):
     removed_within: float = 5.0
     """How long ``DELETE`` waits for the database before it answers 202."""
     health_within: float = 5.0
+    max_connections: int = 1000
+    max_uploads: int = 64
+    """Bodies of uploads that are read at once."""
+    place_within: float = 2.0
+    """How long an upload waits for others to be through, before it is refused."""
+    header_within: float = 15.0
+    """A client may take this long to send the header of a request."""
+    small_grace: float = 10.0
+    """``grace`` of bodies that are small, so that slow ones hold no connection for a minute."""
+    answer_within: float = 120.0
+    """A client may be without room for a single byte of its answer this long. More than a minute,
+    because a system lets nobody send to it before a sixteenth of its buffer is free."""
+    half_closed_within: float = 30.0
+    """A client that has closed its side may wait this long for its answer to begin."""
+
+
+class Room(Protocol):
+    """Whether there is room for more. Sizes are bytes."""
+
+    def refuse(self, size: int = 0) -> None:
+        """Let pass what is yet to be taken in.
+
+        :raises actors.ports.StorageFull: there is no room for it.
+        """
+        ...
+
+    def take(self, size: int) -> None:
+        """Count what is being taken in. Errors as ``refuse``."""
+        ...
 
 
 Health = Callable[[], Awaitable[HealthReport]]
@@ -148,6 +177,7 @@ class Edge:
     batches: Batches
     usage: UsageReads
     blobs: Blobs
+    room: Room
     health: Health
     signer: Signer
     public_url: str | None = None

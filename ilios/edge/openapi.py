@@ -26,6 +26,9 @@ Each key sees its own documents only; those of others are answered as unknown on
 **Errors** are `application/problem+json` (RFC 9457): `code` is stable and meant for programs,
 `error` is a sentence for people. An address that is not served is answered with 404
 (`route_not_found`), a method it does not have with 405 (`method_not_allowed`) and `Allow`.
+A header that does not come in time is answered with 408 (`request_too_slow`). While too many
+clients are connected, anything but `/health`, `/livez` and `/readyz` may be answered with 503
+(`overloaded`).
 
 **HEAD** is answered wherever GET is, **OPTIONS** everywhere. Clients should ignore members and
 headers they do not know.

@@ -19,11 +19,12 @@ class Pace:
 
     Each step may take ``read_within``; all of them together may take ``grace`` and then must have
     come at ``min_bytes_per_second``. Only time spent waiting for the client counts, never what the
-    store takes, so a slow disk is not blamed on the client.
+    store takes, so a slow disk is not blamed on the client. A ``grace`` given here is the one.
     """
 
-    def __init__(self, limits: Limits) -> None:
+    def __init__(self, limits: Limits, grace: float | None = None) -> None:
         self._limits = limits
+        self._grace = limits.grace if grace is None else grace
         self._received = 0
         self._waited = 0.0
 
@@ -52,7 +53,7 @@ class Pace:
         self._waited += time.monotonic() - began
         if isinstance(read, bytes | bytearray):
             self._received += len(read)
-        if self._waited > self._limits.grace:
+        if self._waited > self._grace:
             rate = self._received / self._waited
             if rate < self._limits.min_bytes_per_second:
                 raise _too_slow()

@@ -10,7 +10,7 @@ from aiohttp import web
 from msgspec import Struct
 
 from actors.keys import new_suffix, original_key
-from bus.errors import BusUnavailable
+from bus.errors import BusUnavailable, NothingSaid
 from ilios.edge import forms, idempotency, known, uploads
 from ilios.edge.errors import Refused
 from ilios.edge.keys import EDGE, TENANT, Edge
@@ -98,12 +98,14 @@ async def kept_if_said(
 
     Not when it is cancelled: the event may be on the log by then. If it is not, the bytes are
     orphans that nobody refers to, and are swept. The same goes for a request that can be repeated
-    when the log did not answer: what the client does next will show.
+    when the log did not answer: what the client does next will show. But not when it was certainly
+    not said: clients that repeat it for as long as the bus is away would fill the volume.
     """
     try:
         yield
     except Exception as error:
-        if not (isinstance(error, BusUnavailable) and event.fingerprint):
+        certain = isinstance(error, NothingSaid) or not isinstance(error, BusUnavailable)
+        if certain or not event.fingerprint:
             await uploads.discard(edge.blobs, *keys)
         raise
 

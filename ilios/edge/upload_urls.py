@@ -26,6 +26,7 @@ from ilios.edge.errors import Refused, document_not_found
 from ilios.edge.forms import CHUNK_BYTES, media_type, too_large
 from ilios.edge.keys import EDGE, TENANT, Edge
 from ilios.edge.pace import Pace
+from ilios.edge.upload_places import PLACES
 from ilios.file_names import clean_name
 from schemas.documents import UNKNOWN_TYPE, DocumentSubmitted, Stored
 from schemas.ids import is_id, new_id
@@ -82,6 +83,7 @@ TURNS = web.AppKey("turns", Turns)
 async def reserve(request: web.Request) -> web.StreamResponse:
     """``POST /api/documents/upload-url``: a URL for one PUT of exactly the size asked for."""
     edge, document_id = request.app[EDGE], new_id()
+    edge.room.refuse()
     wanted = _wanted(await json_bodies.read_object(request))
     if wanted.file_size > edge.limits.max_file_bytes:
         raise too_large(min(wanted.file_size, _LARGEST), edge.limits)
@@ -121,9 +123,11 @@ async def put(request: web.Request) -> web.StreamResponse:
     uploads.refuse_compressed(request)
     if request.content_length is not None and request.content_length != size:
         raise _other_size(request.content_length, size)
-    await uploads.invite(request)
+    edge.room.refuse(size)
     key = upload_key(document_id)
-    blob = await edge.blobs.put(key, _exactly(request, size))
+    async with request.app[PLACES].held_by(reservation.tenant):
+        await uploads.invite(request)
+        blob = await edge.blobs.put(key, _exactly(request, size))
     try:
         await _refuse_completed(edge, reservation.tenant, document_id)
     except Refused:
@@ -140,6 +144,7 @@ async def complete(request: web.Request) -> web.StreamResponse:
     async with request.app[TURNS].of(tenant, document_id):
         document = await known.document(edge, tenant, document_id)
         if document is None:
+            edge.room.refuse()
             await _submit(edge, tenant, document_id)
         elif document.state in answers.REMOVED:
             raise answers.gone(document)
@@ -249,11 +254,13 @@ async def _reservation(edge: Edge, document_id: str) -> Reservation | None:
 
 
 async def _exactly(request: web.Request, size: int) -> AsyncIterator[bytes]:
-    pace, received = Pace(request.app[EDGE].limits), 0
+    edge = request.app[EDGE]
+    pace, received = Pace(edge.limits), 0
     while chunk := await pace.read(request.content.read(CHUNK_BYTES)):
         received += len(chunk)
         if received > size:
             raise _other_size(received, size)
+        edge.room.take(len(chunk))
         yield chunk
     if received < size:
         raise _other_size(received, size)

@@ -12,7 +12,8 @@ from aiohttp import HttpVersion11, web
 from actors.ports import Blobs
 from ilios.edge.errors import Refused
 from ilios.edge.forms import Form, Taking, Wanted, media_type, too_large
-from ilios.edge.keys import EDGE, Limits
+from ilios.edge.keys import EDGE, TENANT, Limits
+from ilios.edge.upload_places import PLACES
 
 FORM_OVERHEAD = 2 * 1024 * 1024
 """How much longer than its files a form may be."""
@@ -30,19 +31,22 @@ async def expect_later(_request: web.Request) -> None:
 async def receive(request: web.Request, wanted: Wanted, key_of: Callable[[int], str]) -> Form:
     """Store the documents of a request, the n-th under ``key_of(n)``; all of them or none.
 
-    :raises Refused: no file, too large, too slow, malformed.
+    :raises Refused: no file, too large, too slow, malformed, or too many are uploading.
+    :raises StorageFull: there is no room for them, or none is left before they are all there.
     """
     edge = request.app[EDGE]
     _refuse_early(request, edge.limits, wanted)
-    await invite(request)
-    taking = Taking(request, edge.blobs, edge.limits, wanted, key_of)
-    try:
-        if _kind(request) == FORM_TYPE:
-            return await taking.form()
-        return await taking.bare()
-    except BaseException:
-        await discard(edge.blobs, *taking.begun)
-        raise
+    edge.room.refuse(request.content_length or 0)
+    async with request.app[PLACES].held_by(request[TENANT]):
+        await invite(request)
+        taking = Taking(request, edge, wanted, key_of)
+        try:
+            if _kind(request) == FORM_TYPE:
+                return await taking.form()
+            return await taking.bare()
+        except BaseException:
+            await discard(edge.blobs, *taking.begun)
+            raise
 
 
 def refuse_compressed(request: web.Request) -> None:

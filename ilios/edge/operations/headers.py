@@ -42,6 +42,8 @@ OF_PROBLEMS = {
     401: ("WWW-Authenticate",),
     415: ("Accept-Encoding",),
     416: ("Content-Range",),
+    429: ("Retry-After",),
     503: ("Retry-After",),
+    507: ("Retry-After",),
 }
 """Which come with every problem of a status."""

@@ -45,13 +45,16 @@ CODES = {
     "missing_fields": "A member that must be there is not.",
     "nested_form": "The form holds another form.",
     "no_file": "There is no file in the request.",
+    "overloaded": "There are too many clients or uploads at once; try again in a moment.",
     "precondition_failed": "It is not what `If-Match` names.",
     "range_not_satisfiable": "There is no such part of it.",
     "request_too_large": "The body is larger than it needs to be.",
+    "request_too_slow": "The header of the request did not come in time.",
     "route_not_found": "There is nothing at this address.",
     "storage_full": "There is no room left for documents.",
     "too_many_files": "There are more files than are accepted in one request.",
     "too_many_parts": "The form has too many parts.",
+    "too_many_wrong_keys": "Too many wrong keys came from this address; see `Retry-After`.",
     "unauthorized": "There is no key in the request, or none that is known.",
     "unsupported_format": "There is no such format; `supportedFormats` names those there are.",
     "upload_completed": "The upload was confirmed already.",
@@ -63,7 +66,12 @@ CODES = {
 }
 """What each code means."""
 
-KEYED: Problems = {401: ("unauthorized",), 500: ("internal_error",)}
+KEYED: Problems = {
+    401: ("unauthorized",),
+    429: ("too_many_wrong_keys",),
+    500: ("internal_error",),
+    503: ("overloaded",),
+}
 """What everything answers that needs a key."""
 
 ASKING_LOG: Problems = {503: ("bus_unavailable",)}

@@ -129,7 +129,7 @@ async def test_a_client_that_hangs_up_ends_the_waiting_but_not_the_conversion(
         said.set()
 
     world.publisher.heard = heard
-    await world.serve()
+    await world.serve(half_closed_within=0.1)
     _, writer = await world.connect()
     writer.write(post(form(file_part()), path="/v1/convert"))
     await said.wait()

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from aiohttp import web
 
-from ilios.edge import connections
+from ilios.edge import connection
 from tests.ilios.edge import hostile
 from tests.ilios.edge.world import ID, PDF, World, file_part, form, post, read_answer
 
@@ -154,7 +154,7 @@ async def test_a_client_takes_the_loop_for_a_moment_at_a_time(
 ) -> None:
     received: list[int] = []
     resumed: list[bool] = []
-    receive, resume = connections._Connection.data_received, web.RequestHandler.resume_reading
+    receive, resume = connection.Connection.data_received, web.RequestHandler.resume_reading
 
     def count_bytes(self: Any, data: bytes) -> None:
         received.append(len(data))
@@ -164,10 +164,10 @@ async def test_a_client_takes_the_loop_for_a_moment_at_a_time(
         resumed.append(True)
         resume(self, *again)
 
-    monkeypatch.setattr(connections._Connection, "data_received", count_bytes)
+    monkeypatch.setattr(connection.Connection, "data_received", count_bytes)
     monkeypatch.setattr(web.RequestHandler, "resume_reading", count)
     await world.serve()
     answer = await world.exchange(CHUNKED + b"1\r\na\r\n" * 100_000 + b"0\r\n\r\n")
     hostile.check_refusal(answer)
-    assert max(received) <= connections.TAKEN_AT_ONCE
+    assert max(received) <= connection.TAKEN_AT_ONCE
     assert len(resumed) < 1000  # not with every chunk

@@ -5,7 +5,7 @@ import msgspec
 import pytest
 from aiohttp import ClientSession, FormData
 
-from bus.errors import BusUnavailable, EventTooLarge
+from bus.errors import BusUnavailable, EventTooLarge, NothingSaid
 from ilios.edge import known
 from ilios.edge.idempotency import id_under
 from schemas.batches import BatchSubmitted, submissions
@@ -226,6 +226,19 @@ async def test_what_was_surely_not_said_is_not_kept(world: World) -> None:
     client = await world.serve()
     world.publisher.fails = EventTooLarge("no")
     assert (await ask(client, SUBMIT, form_data())).status == 413
+    assert world.stored() == set()
+
+
+@pytest.mark.parametrize("path", [SUBMIT, BATCH, CONVERT])
+@pytest.mark.parametrize("away", ["publisher", "log"])
+async def test_repeating_it_while_the_bus_is_away_does_not_fill_the_volume(
+    world: World, path: str, away: str
+) -> None:
+    client = await world.serve()
+    getattr(world, away).fails = NothingSaid("no") if away == "publisher" else BusUnavailable("no")
+    for _ in range(3):
+        data = many(b"one", b"two") if path == BATCH else form_data()
+        assert (await ask(client, path, data)).status == 503
     assert world.stored() == set()
 
 

@@ -34,7 +34,7 @@ REFUSING = {"*"}
 """Routes of every method that is not served there: they answer 405."""
 NOT_OPERATIONS = {("GET", pages.FILES)}
 """Routes nobody calls but our own pages."""
-ANYWHERE = {(404, "route_not_found"), (405, "method_not_allowed")}
+ANYWHERE = {(404, "route_not_found"), (405, "method_not_allowed"), (408, "request_too_slow")}
 """Refusals of requests that are no operation's; the description's introduction names them."""
 
 

@@ -15,6 +15,7 @@ from ilios.blobs.local import LocalBlobs
 from ilios.edge.app import serve_edge
 from ilios.edge.keys import Edge, Limits, UsageReads
 from ilios.edge.signing import Signer
+from ilios.free_space import BLOBS, FreeSpace, Volume
 from schemas.documents import Blob, DocumentCompleted, DocumentFailed, DocumentSubmitted
 from schemas.records import DocumentRecord
 from schemas.replies import HealthReport
@@ -22,6 +23,7 @@ from tests.fakes import FakeBatches, FakeLog, FakeOutcomes, FakePublisher, FakeR
 
 ID = "abcdefghij0123456789abcd"
 PDF = b"%PDF-1.7 the document"
+RESERVE = 1024 * 1024  # bytes
 BORN = datetime(2026, 1, 15, 10, 30, 0, 123_456, tzinfo=UTC)
 
 
@@ -48,6 +50,7 @@ class World:
         self.reads = FakeReads()
         self.batches = FakeBatches(self.reads)
         self.usage: UsageReads = FakeUsage()
+        self.volume = Volume(device=1, free=2**50, files=None)
         self.report = HealthReport(services={"database": "connected"}, healthy=True, problems=[])
         self.port = 0
         self.public_url: str | None = None
@@ -73,6 +76,7 @@ class World:
             batches=self.batches,
             usage=self.usage,
             blobs=self.blobs,
+            room=FreeSpace({BLOBS: self.root}, RESERVE, ask=lambda _: self.volume),
             health=self.health,
             signer=Signer(b"the secret of this world", clock=self.now),
             public_url=self.public_url,

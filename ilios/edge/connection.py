@@ -1,0 +1,234 @@
+"""One client's connection: what it may take its time with, and what is said where it takes longer.
+
+It stands on names of aiohttp's that begin with an underscore, as aiohttp has no others for them;
+what becomes of them shows in tests/ilios/edge/test_malformed.py and test_connection.py.
+"""
+
+import asyncio
+import socket
+import sys
+from itertools import islice
+from typing import Any
+
+import structlog
+from aiohttp import StreamReader, web
+from aiohttp.http import RawRequestMessage
+from aiohttp.http_exceptions import BadHttpMessage, HttpProcessingError
+from aiohttp.streams import EMPTY_PAYLOAD
+from aiohttp.web_protocol import _ErrInfo
+
+from ilios.edge import access, errors
+from ilios.edge.connection_cap import ConnectionCap
+from ilios.edge.errors import HeaderTooSlow, Refused
+from ilios.edge.keys import REQUEST_ID, Limits
+
+TAKEN_AT_ONCE = 32 * 1024
+"""Bytes taken off a socket before others have their turn."""
+
+NO_ROOM = Refused(
+    503,
+    "overloaded",
+    "The service has as many clients as it can serve; try again in a moment",
+    headers={"Retry-After": errors.RETRY_AFTER},
+)
+_NO_ROOM_AT_ALL = (
+    b"HTTP/1.1 503 Service Unavailable\r\nServer: ilios\r\nConnection: close\r\n"
+    b"Retry-After: %b\r\nContent-Length: 0\r\n\r\n" % errors.RETRY_AFTER.encode()
+)
+
+log = structlog.get_logger("edge")
+
+
+class Connection(web.RequestHandler):
+    """One client's connection. ``options`` are those of aiohttp."""
+
+    __slots__ = (
+        "_answered",
+        "_asking",
+        "_busy",
+        "_cap",
+        "_half_closed",
+        "_latest",
+        "_limits",
+        "_patience",
+        "is_inside",
+    )
+
+    def __init__(
+        self, server: web.Server, limits: Limits, cap: ConnectionCap, options: dict[str, Any]
+    ) -> None:
+        super().__init__(server, loop=asyncio.get_running_loop(), **options)
+        self._limits = limits
+        self._cap = cap
+        self._latest: StreamReader | None = None
+        self._answered: StreamReader | None = None
+        self._busy = False
+        self._asking = False
+        self._half_closed = False
+        self._patience: asyncio.TimerHandle | None = None
+        self.is_inside = True
+        """Whether what it asks for is to be answered; else only whether the service is well."""
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Begin, if there is room; asyncio would take eight times ``TAKEN_AT_ONCE``."""
+        if hasattr(transport, "max_size"):
+            transport.max_size = TAKEN_AT_ONCE
+        _bound_unread(transport, self._limits.answer_within)
+        super().connection_made(transport)
+        if self._cap.enter(self):
+            self._await_header()
+        else:
+            assert self.transport is not None
+            self.transport.write(_NO_ROOM_AT_ALL)
+            self.force_close()
+
+    def connection_lost(self, exc: BaseException | None) -> None:
+        """End; the place is another's."""
+        self._lose_patience()
+        self._cap.leave(self)
+        super().connection_lost(exc)
+
+    def data_received(self, data: bytes) -> None:
+        """Parse ``data``, and tell whoever reads a body when it will never be whole.
+
+        aiohttp queues the error behind the request that waits for the rest of its body.
+        """
+        before = len(self._messages)
+        super().data_received(data)
+        if len(self._messages) == before:
+            if data and not self._busy and (self._latest is None or self._latest.is_eof()):
+                self._begin_header()
+            return
+        self._end_header()
+        for message, payload in islice(self._messages, before, None):
+            if isinstance(message, RawRequestMessage):
+                self._latest = payload
+            elif self._latest is not None and not self._latest.is_eof():
+                if self._latest is not self._answered:
+                    self._latest.set_exception(BadHttpMessage("the rest of it is malformed"))
+                self._latest.feed_eof()
+
+    def eof_received(self) -> bool:  # type: ignore[override]  # aiohttp never keeps it open
+        """Let a client that has sent all it will hear the answer, if there is one to come.
+
+        It looks the same as one that has hung up. So it is waited with only for a while.
+        """
+        owed = self._busy and (self._latest is None or self._latest.is_eof())
+        if owed:
+            self._half_closed = True
+            self._cap.half_closes(self)
+            self._lose_patience()
+            self._patience = self._loop.call_later(
+                self._limits.half_closed_within, self._give_up_answering
+            )
+        return owed
+
+    async def finish_response(
+        self, request: web.BaseRequest, resp: web.StreamResponse, start_time: float | None
+    ) -> tuple[web.StreamResponse, bool]:
+        """Send the answer; from now on nobody is left to be told about the request's body."""
+        self._answered = request.content
+        finished = await super().finish_response(request, resp, start_time)
+        if not self._messages:
+            self._busy = False
+            self._cap.rests(self)
+            # Of a half-closed connection nothing more comes, so aiohttp must not wait for it.
+            self._close = self._close or self._half_closed
+        return finished
+
+    def resume_reading(self, resume_parser: bool = True) -> None:  # noqa: FBT001, FBT002
+        """Read on, if reading was paused: aiohttp asks for it with every chunk that is taken."""
+        if self._reading_paused:
+            super().resume_reading(resume_parser)
+
+    @property
+    def is_answered(self) -> bool:
+        """Whether a part of the answer is out already, or all of it on its way."""
+        request = self._current_request
+        return request is None or request.writer.output_size > 0
+
+    def give_up(self) -> None:
+        """Close; a client of whose header a part has come is told that it was too slow."""
+        self._lose_patience()
+        if not self._asking:
+            self.force_close()
+            return
+        self._asking, self._busy = False, True
+        self._messages.append((_ErrInfo(408, HeaderTooSlow(), ""), EMPTY_PAYLOAD))
+        if self._waiter is not None and not self._waiter.done():
+            self._waiter.set_result(None)
+        self._close = True  # from now on nothing is read
+
+    def handle_error(
+        self,
+        request: web.BaseRequest,
+        status: int = 500,  # noqa: ARG002  # the exception tells it
+        exc: BaseException | None = None,
+        message: str | None = None,  # noqa: ARG002  # repeats what the client sent
+    ) -> web.StreamResponse:
+        """Answer what the parser rejected, or what was raised around the application."""
+        gone = request.transport is None or request.transport.is_closing()
+        if gone or request.writer.output_size > 0:
+            # Nobody is left to answer, or a part of the answer is out: the connection ends here.
+            raise ConnectionResetError("the answer was broken off") from exc
+        if REQUEST_ID not in request:
+            access.name_request(request)
+        if isinstance(exc, HttpProcessingError):
+            # In a line: anybody who can connect could fill a disk with tracebacks.
+            log.info("malformed request", error=type(exc).__name__)
+        response = refuse(request, errors.explain(request, exc or TimeoutError()))
+        response.force_close()
+        return response
+
+    def _await_header(self) -> None:
+        self._patience = self._loop.call_later(self._limits.header_within, self.give_up)
+
+    def _begin_header(self) -> None:
+        """Note that a part of a header has come."""
+        if self._asking:
+            return
+        self._asking = True
+        self._cap.asks(self)
+        if self._patience is None:
+            # Its own deadline takes the place of aiohttp's, which is for those that send nothing.
+            if self._keepalive_handle is not None:
+                self._keepalive_handle.cancel()
+                self._keepalive_handle = None
+            self._await_header()
+
+    def _end_header(self) -> None:
+        """Note that the whole of it has come, or what cannot become one."""
+        self._lose_patience()
+        self._asking, self._busy = False, True
+        self.is_inside = self._cap.has_asked(self)
+
+    def _lose_patience(self) -> None:
+        if self._patience is not None:
+            self._patience.cancel()
+            self._patience = None
+
+    def _give_up_answering(self) -> None:
+        """Close, unless the answer has begun: then the connection shows whether it is read."""
+        if not self.is_answered:
+            self.force_close()
+
+
+def refuse(request: web.BaseRequest, refused: Refused) -> web.Response:
+    """Return the answer to a request that never got as far as the application."""
+    if REQUEST_ID not in request:
+        access.name_request(request)
+    response = errors.problem(request, refused)
+    access.add_headers(request, response)
+    return response
+
+
+def _bound_unread(transport: asyncio.BaseTransport, within: float) -> None:
+    """Have the kernel end the connection of a client that takes nothing of what it is sent.
+
+    It alone knows: what the service has written may lie in the kernel for minutes while the client
+    reads, and asyncio sees none of that. The time counts from the last byte the client's system had
+    room for, so a download may last as long as it likes (RFC 5482, tcp(7)).
+    """
+    if sys.platform == "linux":
+        taken = transport.get_extra_info("socket")
+        taken.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, int(within * 1000))

@@ -1,0 +1,221 @@
+"""What one connection may take its time with, on real sockets and with short deadlines."""
+
+import asyncio
+import socket
+import sys
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
+from typing import Any
+
+import pytest
+from structlog.testing import capture_logs
+
+from tests.ilios.edge import hostile
+from tests.ilios.edge.world import ID, World, file_part, form, post, read_answer, record
+from tests.waiting import until
+
+LIVE = b"GET /livez HTTP/1.1\r\nHost: a\r\n\r\n"
+STATUS = f"GET /api/documents/status/{ID} HTTP/1.1\r\nHost: a\r\n\r\n".encode()
+BEGUN = b"GET /livez HTTP/1.1\r\nHost: a\r\nX-Drip: "
+LONG = 30_000_000  # bytes; more than kernels keep for a client
+DOWNLOAD = f"GET /api/documents/{ID} HTTP/1.1\r\nHost: a\r\n\r\n".encode()
+CUT_OFF = {"event": "request", "status": 499}
+SOON = 20  # seconds; for what takes a fraction of one on a machine that is not loaded
+
+
+@asynccontextmanager
+async def connected(
+    world: World,
+) -> AsyncIterator[tuple[asyncio.StreamReader, asyncio.StreamWriter]]:
+    """A raw connection to the edge, with a limit on all that is waited for over it."""
+    reader, writer = await world.connect()
+    try:
+        async with asyncio.timeout(SOON):
+            yield reader, writer
+    finally:
+        writer.close()
+
+
+async def drip(writer: asyncio.StreamWriter) -> None:
+    """Send a byte of a header now and then, for as long as somebody takes it."""
+    with suppress(ConnectionError):
+        while True:
+            writer.write(b"x")
+            await writer.drain()
+            await asyncio.sleep(0.02)  # as slow as the client is
+
+
+async def test_a_header_that_drips_is_answered_in_our_words(world: World) -> None:
+    await world.serve(header_within=0.3)
+    async with connected(world) as (reader, writer):
+        writer.write(BEGUN)
+        dripping = asyncio.create_task(drip(writer))
+        answer = await read_answer(reader)
+        hostile.check_refusal(answer)
+        assert (answer.status, answer.json()["code"]) == (408, "request_too_slow")
+        with suppress(ConnectionResetError):  # the last drips have found nobody
+            assert await reader.read() == b""
+        dripping.cancel()
+
+
+async def test_a_client_that_says_nothing_is_left_without_a_word(world: World) -> None:
+    await world.serve(header_within=0.2)
+    async with connected(world) as (reader, _):
+        assert await reader.read() == b""
+
+
+async def test_a_second_header_has_its_deadline_too(world: World) -> None:
+    await world.serve(header_within=0.3)
+    async with connected(world) as (reader, writer):
+        writer.write(LIVE)
+        assert (await read_answer(reader)).status == 200
+        writer.write(BEGUN)
+        assert (await read_answer(reader)).json()["code"] == "request_too_slow"
+        assert await reader.read() == b""
+
+
+async def test_the_deadline_of_a_header_ends_no_rest_between_requests(world: World) -> None:
+    await world.serve(header_within=0.2)
+    async with connected(world) as (reader, writer), connected(world) as (idle, _):
+        writer.write(LIVE)
+        assert (await read_answer(reader)).status == 200
+        assert await idle.read() == b""  # a deadline that began later is over
+        writer.write(LIVE)
+        assert (await read_answer(reader)).status == 200
+
+
+async def test_the_deadline_of_a_header_is_none_of_a_body(world: World) -> None:
+    await world.serve(header_within=0.2)
+    raw = post(form(file_part()))
+    async with connected(world) as (reader, writer), connected(world) as (idle, _):
+        writer.write(raw[:-10])
+        assert await idle.read() == b""
+        writer.write(raw[-10:])
+        assert (await read_answer(reader)).status == 202
+
+
+async def test_a_small_body_that_drips_is_given_up_soon(world: World) -> None:
+    await world.serve(small_grace=0.1)
+    raw = post(b"", path=hostile.RESERVE, content_type="application/json", length=60_000)
+    async with connected(world) as (reader, writer):
+        writer.write(raw)
+        dripping = asyncio.create_task(drip(writer))
+        answer = await read_answer(reader)
+        assert (answer.status, answer.json()["code"]) == (408, "upload_too_slow")
+        dripping.cancel()
+
+
+async def test_a_client_that_has_sent_its_last_still_hears_the_answer(world: World) -> None:
+    asked, go_on = asyncio.Event(), asyncio.Event()
+    world.reads.add(record())
+    answer_at_once = world.reads.document
+
+    async def answer_late(tenant: str, document_id: str) -> Any:
+        asked.set()
+        await go_on.wait()
+        return await answer_at_once(tenant, document_id)
+
+    world.reads.document = answer_late  # type: ignore[method-assign]
+    await world.serve()
+    async with connected(world) as (reader, writer), connected(world) as (other, its):
+        writer.write(STATUS)
+        writer.write_eof()
+        await asked.wait()
+        its.write(LIVE)
+        assert (await read_answer(other)).status == 200  # the end was seen by now
+        go_on.set()
+        answer = await read_answer(reader)
+        assert (answer.status, answer.json()["id"]) == (200, ID)
+        assert await reader.read() == b"", "nothing more can come, so it is closed"
+
+
+@pytest.mark.parametrize(
+    ("raw", "statuses"),
+    [
+        (LIVE + LIVE, [200, 200]),
+        (post(form(file_part())), [202]),
+        (b"nonsense\r\n\r\n", [400]),
+        (LIVE * 40, [200] * 40),
+    ],
+)
+async def test_all_that_was_asked_before_the_end_is_answered(
+    world: World, raw: bytes, statuses: list[int]
+) -> None:
+    await world.serve()
+    async with connected(world) as (reader, writer):
+        writer.write(raw)
+        writer.write_eof()
+        assert [(await read_answer(reader)).status for _ in statuses] == statuses
+        assert await reader.read() == b""
+
+
+@pytest.mark.parametrize("raw", [b"", BEGUN, post(form(file_part()))[:-1]])
+async def test_an_end_in_the_middle_of_a_request_is_the_end(world: World, raw: bytes) -> None:
+    await world.serve()
+    async with connected(world) as (reader, writer):
+        writer.write(raw)
+        writer.write_eof()
+        assert await reader.read() == b""
+    assert world.stored() == set()
+
+
+async def test_a_client_that_has_sent_its_last_is_not_waited_with_for_ever(world: World) -> None:
+    await world.serve(half_closed_within=0.2)
+    async with connected(world) as (reader, writer):
+        writer.write(post(form(file_part()), path="/v1/convert"))
+        writer.write_eof()
+        assert await reader.read() == b""
+        await world.outcomes.left.wait()
+
+
+async def test_a_long_answer_to_a_client_that_has_sent_its_last_is_not_cut(world: World) -> None:
+    await world.serve(half_closed_within=0.2)
+    await world.completed(bytes(LONG))
+    async with connected(world) as (reader, writer), connected(world) as (idle, its):
+        writer.write(DOWNLOAD)
+        writer.write_eof()
+        await reader.readuntil(b"\r\n\r\n")
+        its.write(post(form(file_part()), path="/v1/convert"))
+        its.write_eof()
+        assert await idle.read() == b""  # a deadline that began later is over
+        assert len(await reader.readexactly(LONG)) == LONG
+
+
+def narrow(world: World) -> socket.socket:
+    """Connect with next to no room for what is sent; a system's own is for megabytes."""
+    made = socket.socket()
+    made.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 16 * 1024)
+    made.connect(("127.0.0.1", world.port))
+    made.settimeout(0)
+    return made
+
+
+LINUX = pytest.mark.skipif(sys.platform != "linux", reason="other kernels cannot be told")
+
+
+@LINUX
+async def test_a_client_that_takes_nothing_of_its_answer_is_cut_off(world: World) -> None:
+    await world.serve(answer_within=0.5)
+    await world.completed(bytes(LONG))
+    with narrow(world) as client, capture_logs() as logs:
+        await asyncio.get_running_loop().sock_sendall(client, DOWNLOAD)
+        await until(lambda: CUT_OFF.items() <= logs[-1].items() if logs else False, SOON)
+
+
+@LINUX
+async def test_a_client_that_takes_its_time_gets_all_of_its_answer(world: World) -> None:
+    within = 1.0
+    await world.serve(answer_within=within)
+    await world.completed(bytes(LONG))
+    loop = asyncio.get_running_loop()
+    began, taken, pause = loop.time(), 0, 0.05
+    with narrow(world) as client:
+        await loop.sock_sendall(client, DOWNLOAD)
+        while some := await loop.sock_recv(client, 16 * 1024 if pause else 1024 * 1024):
+            taken += len(some)
+            if loop.time() - began > 2.5 * within:
+                pause = 0  # it could go on like this for minutes
+            await asyncio.sleep(pause)
+            if taken > LONG:
+                break
+    assert taken > LONG  # with its header
