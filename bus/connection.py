@@ -11,8 +11,10 @@ from nats.aio.client import Client
 from nats.js import JetStreamContext
 from nats.js.errors import Error as JetStreamError
 
+from .acknowledgements import Acknowledgements
 from .client import TolerantClient
 from .errors import BusUnavailable
+from .refusals import Refusals
 
 RECONNECT_EVERY = 0.1  # seconds between attempts; a restarted local server is back in 0.2 s
 PING_EVERY = 20  # seconds
@@ -21,7 +23,6 @@ REQUEST_WITHIN = 5.0  # seconds for one JetStream API request
 DRAIN_WITHIN = 5  # seconds
 PENDING_BYTES = 8 * 1024 * 1024  # what may wait in the client while the server is away
 INBOX_PREFIX = "_ILIOS"  # apart from _INBOX, which other clients may listen to as a whole
-PERMISSION = "permissions violation"  # in the server's words for what it does not permit
 BACK_WITHIN = 4.0  # seconds in which a local server that died is back as a rule
 MINIMUM_VERSION = (2, 14)  # consumer reset, which the persister's restart needs
 
@@ -29,14 +30,25 @@ log = structlog.get_logger("bus")
 
 
 class Connection:
-    """One connection for all that a process says and hears.
+    """One connection of one user, for all that its owner says and hears.
 
     It reconnects for ever. Whoever pulls registers with ``on_reconnect``, because a server that
     went away has forgotten every pull request made of it.
     """
 
-    def __init__(self, client: Client) -> None:
+    def __init__(
+        self,
+        client: Client,
+        name: str,
+        refusals: Refusals,
+        acknowledgements: Acknowledgements,
+        setup_url: str | None = None,
+    ) -> None:
         self.client = client
+        self.refusals = refusals
+        self.acknowledgements = acknowledgements
+        self._name = name
+        self._setup_url = setup_url
         self.jetstream: JetStreamContext = client.jetstream(timeout=REQUEST_WITHIN)
         self._listeners: set[Callable[[], None]] = set()
         self._refusal = ""
@@ -98,10 +110,26 @@ class Connection:
             wanted = ".".join(map(str, MINIMUM_VERSION))
             raise BusUnavailable(f"nats-server {version} is too old: {wanted} or newer is needed")
 
-    def hears(self, error: Exception) -> None:
-        """Remember what the server does not permit; whoever asked for it gets no answer."""
-        if PERMISSION in str(error).lower():
+    @asynccontextmanager
+    async def setting_up(self) -> AsyncIterator[JetStreamContext]:
+        """Give what makes streams and consumers: a user of its own, who comes for that and leaves.
+
+        Where there is none, as on a bus of somebody else, this connection's own user does it.
+
+        :raises BusUnavailable: that user cannot connect.
+        """
+        if self._setup_url is None:
+            yield self.jetstream
+            return
+        async with connect(self._setup_url, name="setup", refusals=self.refusals) as connection:
+            yield connection.jetstream
+
+    def hears(self, error: Exception) -> bool:
+        """Remember what the server does not permit; returns whether the error is of that kind."""
+        refused = self.refusals.note(self._name, error)
+        if refused:
             self._refusal = str(error).removeprefix("nats: ")
+        return refused
 
     def lost(self) -> None:
         """Note since when the server has been away, unless it was left on purpose."""
@@ -132,8 +160,19 @@ class Reply:
 
 
 @asynccontextmanager
-async def connect(url: str, *, name: str) -> AsyncIterator[Connection]:
+async def connect(
+    url: str,
+    *,
+    name: str,
+    setup_url: str | None = None,
+    refusals: Refusals | None = None,
+    acknowledgements: Acknowledgements | None = None,
+) -> AsyncIterator[Connection]:
     """Connect to ``url`` (credentials in it, if any) and drain when leaving.
+
+    ``name`` is what the server lists; answers come to ``_ILIOS.<name>.>``, so that a user can be
+    kept from hearing what others are answered. With ``setup_url`` another user makes streams and
+    consumers.
 
     :raises BusUnavailable: nobody answers there, or the credentials are refused.
     """
@@ -148,10 +187,11 @@ async def connect(url: str, *, name: str) -> AsyncIterator[Connection]:
             fault = error
         if not made:
             return  # said below, once
-        made[0].hears(error)
-        if isinstance(error, (ConnectionError, nats.errors.UnexpectedEOF, OSError)):
-            return  # the disconnect is logged once, every failed attempt to mend it is noise
-        log.warning("bus error", error=str(error) or type(error).__name__)
+        refused = made[0].hears(error)  # which is said louder
+        # The disconnect is logged once, every failed attempt to mend it is noise.
+        away = isinstance(error, (ConnectionError, nats.errors.UnexpectedEOF, OSError))
+        if not refused and not away:
+            log.warning("bus error", error=str(error) or type(error).__name__)
 
     async def on_disconnect() -> None:
         for connection in made:
@@ -169,7 +209,7 @@ async def connect(url: str, *, name: str) -> AsyncIterator[Connection]:
             await client.connect(
                 url,
                 name=name,
-                inbox_prefix=INBOX_PREFIX,
+                inbox_prefix=f"{INBOX_PREFIX}.{name}",
                 allow_reconnect=True,
                 max_reconnect_attempts=-1,
                 reconnect_time_wait=RECONNECT_EVERY,  # type: ignore[arg-type]  # a float works
@@ -187,7 +227,9 @@ async def connect(url: str, *, name: str) -> AsyncIterator[Connection]:
         raise BusUnavailable(
             f"cannot connect to the bus: {str(why) or type(why).__name__}"
         ) from error
-    connection = Connection(client)
+    connection = Connection(
+        client, name, refusals or Refusals(), acknowledgements or Acknowledgements(), setup_url
+    )
     made.append(connection)
     try:
         yield connection

@@ -26,6 +26,7 @@ LANES = (
     Lane("normal", range(4, 8), 3),
     Lane("low", range(1, 4), 1),
 )
+URGENT = LANES[0]
 
 
 def lane_of(priority: int) -> Lane:
@@ -61,6 +62,8 @@ async def ensure_lanes(js: JetStreamContext, consumer: Consumer) -> None:
         await _ensure(
             js,
             ConsumerConfig(
+                # By name as well: else the client asks in an older way, on another subject.
+                name=consumer.durable(lane),
                 durable_name=consumer.durable(lane),
                 description=f"{consumer.description} (priorities {first}-{last})",
                 deliver_policy=DeliverPolicy.ALL,
@@ -86,6 +89,7 @@ async def ensure_reader(
     await _ensure(
         js,
         ConsumerConfig(
+            name=name,
             durable_name=name,
             description=description,
             deliver_policy=DeliverPolicy.ALL,

@@ -2,7 +2,11 @@
 
 
 class BusUnavailable(Exception):
-    """The bus cannot be reached or does not answer; nothing was said. Try again later."""
+    """The bus cannot be reached or does not answer. Try again later."""
+
+
+class NothingSaid(BusUnavailable):
+    """The same, and it is certain: the event was never handed to the bus, nor will it be."""
 
 
 class BusFull(Exception):

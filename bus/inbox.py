@@ -41,11 +41,12 @@ class Inbox:
 
         :raises BusUnavailable: the server does not answer.
         """
-        await streams.ensure(self._connection.jetstream)
-        try:
-            await ensure_lanes(self._connection.jetstream, self._consumer)
-        except (nats.errors.Error, JetStreamError, TimeoutError) as error:
-            raise BusUnavailable(f"no consumer {self._consumer.name}: {error}") from error
+        async with self._connection.setting_up() as js:
+            await streams.ensure(js)
+            try:
+                await ensure_lanes(js, self._consumer)
+            except (nats.errors.Error, JetStreamError, TimeoutError) as error:
+                raise BusUnavailable(f"no consumer {self._consumer.name}: {error}") from error
         async with AsyncExitStack() as stack:
             # Only when nothing is pulled any more, or it would be delivered to ourselves.
             stack.push_async_callback(self._hand_back)
@@ -55,13 +56,13 @@ class Inbox:
             stack.callback(renewing.cancel)
             yield self
 
-    async def take(self) -> Delivery:
+    async def take(self, *, only_urgent: bool = False) -> Delivery:
         """Wait for the next delivery to work on; give it back with ``let_go``.
 
         :raises BusUnavailable: a consumer is gone; open the inbox anew.
         """
         while True:
-            delivery = self._next()
+            delivery = self._lanes[0][1].take() if only_urgent else self._next()
             if delivery is not None:
                 self._in_hand.add(delivery)
                 return delivery

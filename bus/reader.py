@@ -58,11 +58,12 @@ class Reader:
 
         :raises BusUnavailable: the server does not answer.
         """
-        await streams.ensure(self._connection.jetstream)
-        try:
-            return await streams.identity(self._connection.jetstream)
-        except (nats.errors.Error, JetStreamError, TimeoutError) as error:
-            raise BusUnavailable(f"the log does not answer: {error}") from error
+        async with self._connection.setting_up() as js:
+            await streams.ensure(js)
+            try:
+                return await streams.identity(js)
+            except (nats.errors.Error, JetStreamError, TimeoutError) as error:
+                raise BusUnavailable(f"the log does not answer: {error}") from error
 
     async def refuse_company(self, within: float = FREED_WITHIN) -> None:
         """Make sure that nobody else reads by this name; wait for the requests of a dead one to go.
@@ -102,7 +103,8 @@ class Reader:
         """
         js = self._connection.jetstream
         try:
-            await ensure_reader(js, self._name, self._description, self._hears, ACK_WITHIN)
+            async with self._connection.setting_up() as setup:
+                await ensure_reader(setup, self._name, self._description, self._hears, ACK_WITHIN)
             info = await js.consumer_info(streams.EVENTS, self._name)
             acknowledged = info.ack_floor.stream_seq if info.ack_floor else 0
             start = min(sequence, acknowledged) + 1

@@ -23,7 +23,7 @@ from tests.waiting import until
 
 
 async def test_it_answers_and_says_where_it_is(nats_server: NatsServer) -> None:
-    async with connect(nats_server.url("ilios"), name="test") as connection:
+    async with connect(nats_server.url("operator"), name="test") as connection:
         await connection.check()
         assert connection.connected
         assert connection.address == f"127.0.0.1:{nats_server.port}"
@@ -61,7 +61,7 @@ async def test_an_old_server_is_refused(
 
 async def test_it_finds_a_restarted_server_and_tells_its_listeners(mortal: MortalServer) -> None:
     told = asyncio.Event()
-    async with connect(mortal.url("ilios"), name="test") as connection:
+    async with connect(mortal.url("operator"), name="test") as connection:
         forget = connection.on_reconnect(told.set)
         await mortal.kill()
         await until(lambda: not connection.connected)
@@ -110,7 +110,7 @@ async def test_a_cancellation_that_comes_with_the_answer_is_not_forgotten(
 
 async def test_leaving_while_the_server_is_down_does_not_hang(mortal: MortalServer) -> None:
     async with asyncio.timeout(5):
-        async with connect(mortal.url("ilios"), name="test") as connection:
+        async with connect(mortal.url("operator"), name="test") as connection:
             await mortal.kill()
             await until(lambda: not connection.connected)
 
@@ -119,7 +119,7 @@ async def test_other_clients_do_not_see_our_answers(
     nats_server: NatsServer, connection: Connection
 ) -> None:
     """What we are told lies beside the inboxes that a publisher may listen to as a whole."""
-    async with RawClient(nats_server.url("publisher")) as spy:
+    async with RawClient(nats_server.url("publisher-default")) as spy:
         assert await spy.say(b"SUB _INBOX.> 1\r\n") == b""
         await Publisher(connection).say(events.submitted())
         await connection.check()
@@ -153,7 +153,7 @@ POISON = {
 async def test_nothing_on_the_log_can_stop_us_from_reading_on(
     nats_server: NatsServer, connection: Connection, poison: bytes
 ) -> None:
-    async with RawClient(nats_server.url("publisher")) as publisher:
+    async with RawClient(nats_server.url("operator")) as publisher:
         assert await publisher.say(poison) == b""
         assert await publisher.say(publish(SUBJECT, b"after")) == b""
     reader = Reader(connection, "test", "A test", (DocumentSubmitted,))
@@ -174,7 +174,7 @@ async def test_the_streams_are_made_once_and_left_alone(connection: Connection) 
 
 
 async def test_streams_on_a_server_that_does_not_answer_are_an_error(mortal: MortalServer) -> None:
-    async with connect(mortal.url("ilios"), name="test") as connection:
+    async with connect(mortal.url("operator"), name="test") as connection:
         await mortal.kill()
         await until(lambda: not connection.connected)
         js = connection.client.jetstream(timeout=0.2)

@@ -98,7 +98,7 @@ async def test_whatever_the_log_takes_can_be_filed(
 ) -> None:
     """An event that came in and cannot be filed would stop whoever has to file it, for ever."""
     subject = b"ilios.document.submitted.p05.default." + b"z" * 3900
-    async with RawClient(nats_server.url("publisher")) as publisher:
+    async with RawClient(nats_server.url("operator")) as publisher:
         await publisher.say(publish(subject, b"x" * streams.MAX_EVENT_BYTES))
         await publisher.say(publish(subject, b"x" * (streams.MAX_EVENT_BYTES + 1)))
     assert (await connection.jetstream.stream_info(streams.EVENTS)).state.messages == 1
@@ -113,7 +113,7 @@ async def test_what_cannot_be_filed_is_an_error(
     mortal: MortalServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("bus.publisher.SAID_WITHIN", 0.1)
-    async with connect(mortal.url("ilios"), name="test") as connection:
+    async with connect(mortal.url("operator"), name="test") as connection:
         await mortal.kill()
         await until(lambda: not connection.connected)
         publisher = Publisher(connection)

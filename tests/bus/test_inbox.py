@@ -60,6 +60,19 @@ async def test_every_priority_is_heard_once(connection: Connection) -> None:
     assert heard == [f"p{number:02d}" for number in range(1, 11)]
 
 
+async def test_who_is_there_for_urgent_work_takes_no_other(connection: Connection) -> None:
+    await say(connection, range(1, 11), priority=5)
+    async with Inbox(connection, PATIENT, 4).open() as inbox:
+        await finish(inbox)
+        reserved = asyncio.create_task(inbox.take(only_urgent=True))
+        await until(lambda: bool(inbox._lanes[1][1].waiting))
+        await finish(inbox)
+        assert not reserved.done()
+        await say(connection, [1000], priority=10)
+        async with asyncio.timeout(WITHIN):
+            assert priority(await reserved) == "p10"
+
+
 async def test_urgent_work_overtakes_a_backlog(connection: Connection) -> None:
     await say(connection, range(1, 101), priority=5)
     async with Inbox(connection, PATIENT, 4).open() as inbox:
@@ -104,7 +117,7 @@ async def test_never_more_than_the_capacity_of_each_lane_is_taken_from_others(
 
 
 async def test_it_survives_the_servers_sudden_death(mortal: MortalServer) -> None:
-    async with connect(mortal.url("ilios"), name="test") as connection:
+    async with connect(mortal.url("operator"), name="test") as connection:
         await streams.ensure(connection.jetstream)
         await say(connection, range(1, 41))
         async with Inbox(connection, CONSUMER, 4).open() as inbox:
@@ -232,7 +245,7 @@ async def test_a_cancelled_taker_takes_nothing_with_it(connection: Connection) -
 
 
 async def test_no_server_is_an_error_in_our_words(mortal: MortalServer) -> None:
-    async with connect(mortal.url("ilios"), name="test") as connection:
+    async with connect(mortal.url("operator"), name="test") as connection:
         connection.jetstream = connection.client.jetstream(timeout=0.2)
         await mortal.kill()
         await until(lambda: not connection.connected)

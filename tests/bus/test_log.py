@@ -74,14 +74,14 @@ async def test_nonsense_under_an_id_is_no_submission(
     nats_server: NatsServer, connection: Connection, header: bytes | None
 ) -> None:
     subject = f"ilios.document.submitted.p05.default.{ID}".encode()
-    async with RawClient(nats_server.url("publisher")) as publisher:
+    async with RawClient(nats_server.url("operator")) as publisher:
         assert await publisher.say(publish(subject, b"", header=header)) == b""
     assert await Log(connection).submission("default", ID) is None
     assert await Log(connection).first_submission("default", ID) is None
 
 
 async def test_a_log_that_does_not_answer_is_an_error(mortal: MortalServer) -> None:
-    async with connect(mortal.url("ilios"), name="test") as connection:
+    async with connect(mortal.url("operator"), name="test") as connection:
         with pytest.raises(BusUnavailable):  # there is no stream
             await Log(connection).submission("default", ID)
         await mortal.kill()

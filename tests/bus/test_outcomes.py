@@ -60,7 +60,7 @@ async def test_nothing_is_left_behind(connection: Connection) -> None:
 
 
 async def test_watching_over_a_closed_connection_is_an_error(mortal: MortalServer) -> None:
-    async with connect(mortal.url("ilios"), name="test") as connection:
+    async with connect(mortal.url("operator"), name="test") as connection:
         pass
     with pytest.raises(BusUnavailable):
         async with Outcomes(connection).watch("default", ID):
@@ -69,7 +69,7 @@ async def test_watching_over_a_closed_connection_is_an_error(mortal: MortalServe
 
 async def test_leaving_over_a_lost_connection_is_none(mortal: MortalServer) -> None:
     async with (
-        connect(mortal.url("ilios"), name="test") as connection,
+        connect(mortal.url("operator"), name="test") as connection,
         Outcomes(connection).watch("default", ID),
     ):
         await mortal.kill()

@@ -83,7 +83,7 @@ async def test_what_comes_later_is_delivered_at_once(connection: Connection) -> 
 
 
 async def test_it_goes_on_when_the_server_was_killed(mortal: MortalServer) -> None:
-    async with connect(mortal.url("ilios"), name="test") as connection:
+    async with connect(mortal.url("operator"), name="test") as connection:
         await streams.ensure(connection.jetstream)
         async with pulling(connection, 4) as puller:
             heard: set[int] = set()
@@ -184,7 +184,7 @@ async def test_what_was_on_its_way_when_pulling_ends_is_not_lost_from_sight(
 
 
 async def test_leaving_while_the_server_is_down_does_not_hang(mortal: MortalServer) -> None:
-    async with connect(mortal.url("ilios"), name="test") as connection:
+    async with connect(mortal.url("operator"), name="test") as connection:
         await streams.ensure(connection.jetstream)
         async with asyncio.timeout(5), pulling(connection, 4):
             await mortal.kill()

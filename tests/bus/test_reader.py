@@ -139,7 +139,7 @@ async def test_a_lost_connection_is_read_after_at_once_not_after_the_deadline(
     mortal: MortalServer,
 ) -> None:
     """What the dead server had sent may not have come, and would come again after half a minute."""
-    async with connect(mortal.url("ilios"), name="test") as connection:
+    async with connect(mortal.url("operator"), name="test") as connection:
         await streams.ensure(connection.jetstream)
         await say(connection, 1, 3)
         async with reader(connection).read_after(0, 10) as reading:
@@ -168,7 +168,7 @@ async def test_a_deleted_consumer_is_an_error_and_reading_anew_mends_it(
 
 
 async def test_no_server_is_an_error_in_our_words(mortal: MortalServer) -> None:
-    async with connect(mortal.url("ilios"), name="test") as connection:
+    async with connect(mortal.url("operator"), name="test") as connection:
         connection.jetstream = connection.client.jetstream(timeout=0.2)
         await mortal.kill()
         await until(lambda: not connection.connected)

@@ -1,10 +1,12 @@
 """Who may come in on the bus inside, and what they may say and hear."""
 
 import os
+from collections.abc import AsyncIterator
 from pathlib import Path
 
 import nats.errors
 import pytest
+from msgspec import structs
 from nats.aio.client import Client
 
 from bus import streams
@@ -12,10 +14,13 @@ from bus.connection import Connection, connect
 from bus.errors import BusUnavailable
 from bus.publisher import Publisher
 from ilios.nats_server import NatsServer, embedded
+from ilios.nats_users import ROLES, publisher_of
 from tests import batch_events, events
 from tests.bus.raw import RawClient, publish
 from tests.waiting import until
 
+TENANTS = ("default", "acme")
+OURS, THEIRS = map(publisher_of, TENANTS)
 SUBJECT = f"ilios.document.submitted.p05.default.{events.name(1)}".encode()
 BATCH = f"ilios.batch.submitted.default.{batch_events.name()}".encode()
 
@@ -28,29 +33,40 @@ async def test_credentials_are_for_the_owner_alone_and_stay_what_they_are(tmp_pa
     directory = tmp_path / "nats"
     before = os.umask(0)
     try:
-        async with embedded(directory, 0) as first:
-            url = first.url("publisher")
-            files = [
-                directory / "credentials.json",
-                *map(first.url_file, ("operator", "publisher")),
-            ]
-            assert [mode(file) for file in files] == [0o600] * 3
+        async with embedded(directory, 0, TENANTS) as first:
+            users = ("operator", *ROLES, *map(publisher_of, TENANTS))
+            urls = [first.url(user) for user in users]
+            files = [path for path in directory.iterdir() if path.is_file()]
+            assert {path.name for path in files if mode(path) != 0o600} == set()
             assert mode(directory) == mode(directory / "jetstream") == 0o700
-            assert first.url_file("publisher").read_text().strip() == url
-        async with embedded(directory, first.port) as second:
-            assert second.url("publisher") == url
+            for user in ("operator", *map(publisher_of, TENANTS)):
+                assert first.url_file(user).read_text().strip() == first.url(user)
+            assert first.url_file("publisher").read_text().strip() == first.url(OURS)
+        async with embedded(directory, first.port, TENANTS) as second:
+            assert [second.url(user) for user in users] == urls
     finally:
         os.umask(before)
 
 
+async def test_a_tenant_that_is_gone_has_no_user_any_more(tmp_path: Path) -> None:
+    async with embedded(tmp_path, 0, TENANTS) as server:
+        url = server.url(THEIRS)
+        port = server.port
+    async with embedded(tmp_path, port, ("default",)) as server:
+        assert not server.url_file(THEIRS).exists()
+        with pytest.raises(BusUnavailable):
+            async with connect(url, name="test"):
+                pytest.fail("nobody should come in by this")
+
+
 async def test_no_password_stands_in_the_command_line(nats_server: NatsServer) -> None:
     command = Path(f"/proc/{nats_server.pid}/cmdline").read_bytes().decode()
-    for user in ("ilios", "operator", "publisher"):
+    for user in ("operator", *ROLES, OURS):
         assert nats_server.url(user).split(":")[2].split("@")[0] not in command
 
 
 async def test_nobody_comes_in_without_a_password(nats_server: NatsServer) -> None:
-    for credentials in ("", "ilios:@", "publisher:guess@"):
+    for credentials in ("", "edge:@", "publisher-default:guess@"):
         client = Client()
         with pytest.raises(nats.errors.Error):
             await client.connect(
@@ -72,10 +88,10 @@ async def test_a_wrong_password_for_the_service_is_an_error_in_our_words(
     nats_server: NatsServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("bus.connection.CONNECT_WITHIN", 0.3)
-    url = nats_server.url("ilios").replace("ilios:", "operator:")
-    with pytest.raises(BusUnavailable):
+    url = nats_server.url("operator").replace("operator:", "edge:")
+    with pytest.raises(BusUnavailable, match=r"(?i)authorization"):
         async with connect(url, name="test"):
-            pytest.fail("the password is not the operator's")
+            pytest.fail("the password is not the edge's")
 
 
 async def holds(connection: Connection, messages: int) -> bool:
@@ -92,6 +108,8 @@ FORBIDDEN = [
     "ilios.janitor.swept",
     "ilios.dead.submitted.default.x",
     "ilios.document.submitted",
+    f"ilios.document.submitted.p05.acme.{events.name(1)}",
+    f"ilios.batch.submitted.acme.{batch_events.name()}",
     "$JS.API.STREAM.DELETE.ILIOS_EVENTS",
     "$JS.API.STREAM.PURGE.ILIOS_EVENTS",
     "$JS.API.DIRECT.GET.ILIOS_EVENTS",
@@ -106,7 +124,7 @@ FORBIDDEN = [
 async def test_a_publisher_may_submit_and_nothing_else(
     nats_server: NatsServer, connection: Connection, subject: str
 ) -> None:
-    async with RawClient(nats_server.url("publisher")) as publisher:
+    async with RawClient(nats_server.url(OURS)) as publisher:
         assert b"Permissions Violation" in await publisher.say(publish(subject.encode(), b""))
         assert await publisher.say(publish(SUBJECT, b"")) == b""
         assert await publisher.say(publish(BATCH, b"")) == b""
@@ -129,7 +147,7 @@ HIDDEN = [
 async def test_a_publisher_hears_how_documents_end_and_nothing_else(
     nats_server: NatsServer, connection: Connection, subject: str
 ) -> None:
-    async with RawClient(nats_server.url("publisher")) as publisher:
+    async with RawClient(nats_server.url(OURS)) as publisher:
         line = b"SUB %s 1\r\n" % subject.encode()
         assert b"Permissions Violation" in await publisher.say(line)
         assert await publisher.say(b"SUB ilios.document.completed.> 2\r\n") == b""
@@ -164,11 +182,104 @@ async def test_a_publisher_gives_no_orders_by_where_it_wants_its_answer(
     await Publisher(connection).say(events.submitted(2))
     await js.add_consumer(streams.EVENTS, durable_name="victim")
     before = (await js.consumer_info(streams.EVENTS, "victim")).config
-    async with RawClient(nats_server.url("publisher")) as publisher:
+    async with RawClient(nats_server.url(OURS)) as publisher:
         await publisher.say(publish(SUBJECT, b"", reply=order.encode()))
     await until(lambda: holds(connection, 2))
     await Publisher(connection).say(events.submitted(3))
     await connection.check()
     assert await holds(connection, 3)
     assert (await js.consumer_info(streams.EVENTS, "victim")).config == before
+    assert len(await js.consumers_info(streams.EVENTS)) == 1
+
+
+@pytest.fixture
+async def of_two(tmp_path: Path) -> AsyncIterator[NatsServer]:
+    """A bus with two tenants, on which the streams exist."""
+    async with embedded(tmp_path / "nats", 0, TENANTS) as server:
+        async with connect(server.url("operator"), name="tests") as connection:
+            await streams.ensure(connection.jetstream)
+        yield server
+
+
+async def test_a_publisher_hears_of_its_own_tenant_only(of_two: NatsServer) -> None:
+    ours, theirs = events.completed(), structs.replace(events.completed(), tenant="acme")
+    async with (
+        connect(of_two.url("operator"), name="tests") as connection,
+        RawClient(of_two.url(THEIRS)) as listener,
+    ):
+        for number, event in enumerate(("completed", "failed", "cancelled")):
+            assert (
+                await listener.say(b"SUB ilios.document.%s.> %d\r\n" % (event.encode(), number))
+                == b""
+            )
+        await Publisher(connection).say(ours)
+        await Publisher(connection).say(theirs)
+        heard = await listener.listen(b"}\r\n")
+    assert heard.count(b"MSG ") == 1
+    assert b".acme." in heard
+
+
+async def test_publishers_do_not_meet_each_other(of_two: NatsServer) -> None:
+    """Where one may listen as a whole, another may want its answers."""
+    async with RawClient(of_two.url(THEIRS)) as spy, RawClient(of_two.url(OURS)) as publisher:
+        assert await spy.say(b"SUB _INBOX.> 1\r\n") == b""
+        assert await publisher.say(b"SUB _INBOX.x 1\r\n") == b""
+        await publisher.say(publish(SUBJECT, b"", reply=b"_INBOX.x"))
+        assert b"ILIOS_EVENTS" in await publisher.listen(b"}\r\n")
+        assert await spy.say(b"") == b""
+
+
+SAYS = {
+    "edge": {"submitted", "cancelled", "deleted"},
+    "fetcher": {"fetched", "failed"},
+    "ocr": {"converted", "failed"},
+    "persister": {"completed"},
+    "aggregator": {"submitted"},
+    "janitor": {"submitted", "fetched", "failed", "archived", "deleted"},
+}
+WORDS = SAYS["persister"].union(*SAYS.values(), {"converted"})
+
+
+@pytest.mark.parametrize("role", ROLES)
+async def test_a_role_says_its_own_events_and_no_others(
+    nats_server: NatsServer, connection: Connection, role: str
+) -> None:
+    async with RawClient(nats_server.url(role)) as client:
+        for word in sorted(WORDS):
+            subject = f"ilios.document.{word}.p05.default.{events.name(1)}"
+            answer = await client.say(publish(subject.encode(), b""))
+            assert (b"Permissions Violation" in answer) == (word not in SAYS[role]), word
+    await until(lambda: holds(connection, len(SAYS[role])))
+
+
+@pytest.mark.parametrize("role", ROLES)
+@pytest.mark.parametrize("order", ORDERS)
+async def test_no_role_can_do_away_with_the_log(
+    nats_server: NatsServer, connection: Connection, role: str, order: str
+) -> None:
+    async with RawClient(nats_server.url(role)) as client:
+        if order != "$JS.API.CONSUMER.RESET.ILIOS_EVENTS.victim":
+            assert b"Permissions Violation" in await client.say(publish(order.encode(), b""))
+        for stranger in {*ROLES} - {role}:
+            line = b"SUB _ILIOS.%s.> 1\r\n" % stranger.encode()
+            assert b"Permissions Violation" in await client.say(line)
+
+
+@pytest.mark.parametrize(
+    "order", [*ORDERS, f"ilios.document.converted.p05.default.{events.name(1)}"]
+)
+async def test_the_edge_gives_no_orders_by_where_it_wants_its_answer(
+    nats_server: NatsServer, connection: Connection, order: str
+) -> None:
+    js = connection.jetstream
+    await Publisher(connection).say(events.submitted(2))
+    await js.add_consumer(streams.EVENTS, durable_name="victim")
+    async with RawClient(nats_server.url("edge")) as edge:
+        await edge.say(publish(SUBJECT, b"", reply=order.encode()))
+        query = b'{"seq":1}'
+        get = b"$JS.API.DIRECT.GET.ILIOS_EVENTS"
+        await edge.say(publish(get, query, reply=order.encode()))
+    await until(lambda: holds(connection, 2))
+    await connection.check()
+    assert await holds(connection, 2)
     assert len(await js.consumers_info(streams.EVENTS)) == 1

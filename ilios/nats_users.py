@@ -1,0 +1,152 @@
+"""Who may come in on the bus inside, with which password, and where that is written down.
+
+What each role of the service may say and hear stands in ``nats.conf``. Those who publish from
+outside are made here, one for each tenant, each in an account of its own: whatever subjects it
+uses, it meets nobody there but itself, and what its account imports of the service's.
+"""
+
+from collections.abc import Iterable
+from importlib.resources import files
+from pathlib import Path
+
+import msgspec
+
+from schemas.ids import DEFAULT_TENANT
+
+from . import secrets_file
+
+OPERATOR = "operator"
+SETUP = "setup"
+ROLES = ("edge", "fetcher", "ocr", "persister", "aggregator", "janitor")
+"""Those who work; ``setup`` only comes to make streams and consumers for them."""
+
+CONFIGURATION = "nats.conf"
+PUBLISHERS = "publishers.conf"
+DEFAULT_PUBLISHER = "publisher"  # a second name of the default tenant's file
+
+SAYS = ("ilios.document.submitted.*.{tenant}.*", "ilios.batch.submitted.{tenant}.*")
+HEARS = (
+    "ilios.document.completed.*.{tenant}.*",
+    "ilios.document.failed.*.{tenant}.*",
+    "ilios.document.cancelled.*.{tenant}.*",
+    "ilios.batch.completed.{tenant}.*",
+)
+# Wider than what is ever heard there, so that a program needs not know its tenant to listen.
+MAY_LISTEN_TO = (
+    "_INBOX.>",
+    "ilios.document.completed.>",
+    "ilios.document.failed.>",
+    "ilios.document.cancelled.>",
+    "ilios.batch.completed.>",
+)
+
+
+class Credentials(msgspec.Struct, frozen=True):
+    """Passwords of everybody on the bus inside: of roles by their names, of publishers by tenant.
+
+    Older files hold others besides the operator's, which are forgotten.
+    """
+
+    operator: str
+    roles: dict[str, str] = {}
+    publishers: dict[str, str] = {}
+
+
+def publisher_of(tenant: str) -> str:
+    """Return the name of the user who publishes for a tenant."""
+    return f"publisher-{tenant}"
+
+
+class Users:
+    """The users of one data directory. Those that are missing get a password, others lose theirs.
+
+    :raises SecretsDamaged: the credentials cannot be read.
+    """
+
+    def __init__(self, directory: Path, tenants: Iterable[str]) -> None:
+        self._directory = directory
+        self._tenants = tuple(dict.fromkeys(tenants))
+        kept = _keep(directory / "credentials.json", self._tenants)
+        self._publishers = kept.publishers
+        self._passwords = {
+            OPERATOR: kept.operator,
+            **kept.roles,
+            **{publisher_of(tenant): word for tenant, word in kept.publishers.items()},
+        }
+        secrets_file.write(self.configuration, _template().read_text())
+        secrets_file.write(directory / PUBLISHERS, "".join(map(_account, self._tenants)))
+
+    @property
+    def configuration(self) -> Path:
+        """The file nats-server reads: a copy of ours, beside the one with the publishers."""
+        return self._directory / CONFIGURATION
+
+    def url(self, user: str, port: int) -> str:
+        """Return the URL for a user, password included."""
+        return f"nats://{user}:{self._passwords[user]}@127.0.0.1:{port}"
+
+    def environment(self) -> dict[str, str]:
+        """Return the variables the configuration takes the passwords from."""
+        of_roles = {
+            f"ILIOS_NATS_{user.upper()}_PASSWORD": self._passwords[user]
+            for user in (OPERATOR, SETUP, *ROLES)
+        }
+        return of_roles | {_variable(tenant): word for tenant, word in self._publishers.items()}
+
+    def write_urls(self, port: int) -> None:
+        """Write down for people and their programs where the server is; take back what was."""
+        publishers = {publisher_of(tenant): publisher_of(tenant) for tenant in self._tenants}
+        if DEFAULT_TENANT in self._tenants:
+            publishers[DEFAULT_PUBLISHER] = publisher_of(DEFAULT_TENANT)
+        for name, user in {OPERATOR: OPERATOR, **publishers}.items():
+            secrets_file.write(self._directory / f"{name}.url", self.url(user, port) + "\n")
+        for path in self._directory.glob("publisher*.url"):
+            if path.stem not in publishers:
+                path.unlink(missing_ok=True)
+
+
+def _keep(path: Path, tenants: tuple[str, ...]) -> Credentials:
+    """Return the credentials for exactly these tenants, and make the file hold them."""
+    found = secrets_file.load_or_create(
+        path, Credentials, lambda: Credentials(secrets_file.password())
+    )
+    wanted = Credentials(
+        found.operator,
+        {role: found.roles.get(role) or secrets_file.password() for role in (SETUP, *ROLES)},
+        {tenant: found.publishers.get(tenant) or secrets_file.password() for tenant in tenants},
+    )
+    if wanted != found:
+        secrets_file.write(path, msgspec.json.encode(wanted).decode())
+    return wanted
+
+
+def _template() -> Path:
+    """Find nats.conf: in the installed package, or at the root of the source tree."""
+    package = Path(str(files("ilios")))
+    installed = package / CONFIGURATION
+    return installed if installed.exists() else package.parent / CONFIGURATION
+
+
+def _variable(tenant: str) -> str:
+    return f"ILIOS_NATS_PUBLISHER_PASSWORD_{tenant}"
+
+
+def _account(tenant: str) -> str:
+    """Return the account of a tenant's publisher, in nats-server's own format."""
+    imports = [
+        f'{{ {kind}: {{ account: ILIOS, subject: "{subject.format(tenant=tenant)}" }} }}'
+        for kind, subjects in (("service", SAYS), ("stream", HEARS))
+        for subject in subjects
+    ]
+    says = ", ".join(f'"{subject.format(tenant=tenant)}"' for subject in SAYS)
+    hears = ", ".join(f'"{subject}"' for subject in MAY_LISTEN_TO)
+    return f"""PUBLISHER_{tenant} {{
+  imports: [
+    {f"{chr(10)}    ".join(imports)}
+  ]
+  users: [
+    {{ user: {publisher_of(tenant)}, password: ${_variable(tenant)},
+      permissions {{ publish {{ allow: [{says}] }}, subscribe {{ allow: [{hears}] }} }} }}
+  ]
+}}
+"""
