@@ -53,12 +53,17 @@ class Actor(ABC, Generic[Heard]):
 
     consumer: ClassVar[Consumer]
 
-    def __init__(self, connection: Connection, at_once: int | None = None) -> None:
+    def __init__(
+        self, connection: Connection, at_once: int | None = None, *, kept_for_urgent: int = 0
+    ) -> None:
+        """Work on ``at_once`` events at a time, and on so many more that are urgent."""
         self._connection = connection
         self._publisher = Publisher(connection)
         self._dead_letters = DeadLetters(self._publisher)
         self._at_once = at_once or self.consumer.at_once
+        self._kept_for_urgent = kept_for_urgent
         self._failures: dict[int, int] = {}  # sequence on the log -> attempts that failed here
+        self._survived: dict[int, int] = {}  # ... -> deliveries the bus was lost under, and not we
         self._busy: set[asyncio.Task[None]] = set()
         self._stopping = False
 
@@ -77,8 +82,11 @@ class Actor(ABC, Generic[Heard]):
         self._stopping = False
         async with Inbox(self._connection, consumer, self._at_once).open() as inbox:
             workers = [
-                asyncio.create_task(self._work(inbox), name=f"{consumer.name} {number}")
-                for number in range(self._at_once)
+                asyncio.create_task(
+                    self._work(inbox, only_urgent=number >= self._at_once),
+                    name=f"{consumer.name} {number}",
+                )
+                for number in range(self._at_once + self._kept_for_urgent)
             ]
             try:
                 # Not gather: cancelling it would cancel the work in hand before it had its grace.
@@ -98,11 +106,11 @@ class Actor(ABC, Generic[Heard]):
             worker.cancel()
         await asyncio.gather(*workers, return_exceptions=True)
 
-    async def _work(self, inbox: Inbox) -> None:
+    async def _work(self, inbox: Inbox, *, only_urgent: bool) -> None:
         me = asyncio.current_task()
         assert me is not None  # a coroutine of a task has one
         while not self._stopping:
-            delivery = await inbox.take()
+            delivery = await inbox.take(only_urgent=only_urgent)
             self._busy.add(me)
             try:
                 await self._handle(delivery)
@@ -124,6 +132,7 @@ class Actor(ABC, Generic[Heard]):
                 await self._judge(event, delivery)
         except (BusUnavailable, BusFull) as error:
             # Nothing can be said, not even that it failed: the log will deliver it again.
+            self._survived[delivery.sequence] = self._survived.get(delivery.sequence, 0) + 1
             log.warning("bus lost while working", error=str(error))
         except Exception:
             # Nor can this be: but an event that can be neither answered nor given up must not end
@@ -137,8 +146,10 @@ class Actor(ABC, Generic[Heard]):
         return event
 
     async def _judge(self, event: DocumentEvent, delivery: Delivery) -> None:
-        if delivery.attempt > MAX_DELIVERIES:
-            reason = f"The document ended the converter {delivery.attempt - 1} times."
+        # Not those during which a full disk or a bus that was away kept the answer from being said.
+        deaths = delivery.attempt - 1 - self._survived.get(delivery.sequence, 0)
+        if deaths >= MAX_DELIVERIES:
+            reason = f"The document ended the converter {deaths} times."
             await self._give_up(event, delivery, Reject("crashed", reason, retryable=True))
             return
         try:
@@ -158,7 +169,7 @@ class Actor(ABC, Generic[Heard]):
             if answer is not None:
                 await self._say(answer)
             await delivery.ack()
-            self._failures.pop(delivery.sequence, None)
+            self._forget(delivery)
 
     async def _receive_in_place(
         self, event: DocumentEvent, delivery: Delivery
@@ -199,7 +210,7 @@ class Actor(ABC, Generic[Heard]):
     async def _give_up(
         self, event: DocumentEvent, delivery: Delivery, verdict: Reject, cause: str | None = None
     ) -> None:
-        failures = self._failures.pop(delivery.sequence, 0)
+        failures = self._failures.get(delivery.sequence, 0)
         await self._dead_letters.bury(
             self.consumer.name, delivery, f"{verdict.code}: {cause or verdict.reason}"
         )
@@ -215,15 +226,20 @@ class Actor(ABC, Generic[Heard]):
             )
         )
         await delivery.ack()
+        self._forget(delivery)
         log.info("document failed", code=verdict.code, reason=verdict.reason)
 
     async def _bury(self, delivery: Delivery, reason: str) -> None:
         log.warning(
             "dead letter", reason=reason, sequence=delivery.sequence, subject=delivery.subject
         )
-        self._failures.pop(delivery.sequence, None)
         await self._dead_letters.bury(self.consumer.name, delivery, reason)
         await delivery.ack()
+        self._forget(delivery)
+
+    def _forget(self, delivery: Delivery) -> None:
+        self._failures.pop(delivery.sequence, None)
+        self._survived.pop(delivery.sequence, None)
 
     async def _say(self, event: AnyDocumentEvent) -> None:
         while True:
@@ -231,9 +247,15 @@ class Actor(ABC, Generic[Heard]):
                 await self._publisher.say(event)
             except BusFull as error:
                 log.warning("log is full, waiting", error=str(error))
-                await asyncio.sleep(FULL_PAUSE)
+            except BusUnavailable as error:
+                # While the server is there, the delivery is held: on a full disk it takes nothing
+                # for as long as that lasts, and the work would be done anew every few seconds.
+                if not self._connection.connected:
+                    raise
+                log.warning("log takes nothing, waiting", error=str(error))
             else:
                 return
+            await asyncio.sleep(FULL_PAUSE)
 
 
 def _sayable(reason: str) -> str:

@@ -15,7 +15,7 @@ from schemas.upkeep import Swept
 
 from . import subjects, wire
 from .connection import Connection
-from .errors import AlreadySaid, BusFull, BusUnavailable, EventTooLarge
+from .errors import AlreadySaid, BusFull, BusUnavailable, EventTooLarge, NothingSaid
 
 ACKNOWLEDGED_WITHIN = 2.0  # seconds for one try; the log acknowledges in milliseconds
 SAID_WITHIN = 10.0  # seconds for all tries: a local server that died is back in less
@@ -69,6 +69,7 @@ class Publisher:
 
         ``again`` is for what was said before and must be heard once more: another text each time.
 
+        :raises NothingSaid: the bus was away for ``within`` seconds, or has been for long.
         :raises BusUnavailable: no acknowledgement ``within`` seconds; it may have been stored.
         :raises BusFull: the log has no room.
         :raises EventTooLarge: the log does not take events of this size.
@@ -103,19 +104,24 @@ class Publisher:
     ) -> int:
         """Publish a body to whichever stream takes ``subject``; errors as ``say``."""
         deadline = time.monotonic() + within
+        fault: BusUnavailable | None = None
         while True:
             try:
                 return await self._publish_once(subject, body, headers)
-            except BusUnavailable:
-                late = time.monotonic() + TRY_AGAIN_AFTER >= deadline
-                if late or self._connection.is_given_up:
-                    raise
+            except BusUnavailable as error:
+                # Once it may have been said, no later try makes that certain.
+                if fault is None or not isinstance(error, NothingSaid):
+                    fault = error
+            late = time.monotonic() + TRY_AGAIN_AFTER >= deadline
+            if late or self._connection.is_given_up:
+                raise fault
             await asyncio.sleep(TRY_AGAIN_AFTER)
 
     async def _publish_once(self, subject: str, body: bytes, headers: dict[str, str]) -> int:
         # Not while disconnected: the client would keep the message and send it after we said no.
         if not self._connection.connected:
-            raise BusUnavailable("the bus is not connected")
+            raise NothingSaid("the bus is not connected")
+        began, refused = time.monotonic(), self._connection.refusals.count
         try:
             message = await self._connection.client.request(
                 subject, body, timeout=ACKNOWLEDGED_WITHIN, headers=headers
@@ -123,8 +129,14 @@ class Publisher:
         except nats.errors.MaxPayloadError as error:
             raise EventTooLarge(f"{len(body)} bytes are more than the bus takes") from error
         except (nats.errors.Error, TimeoutError, OSError) as error:
+            # What is not permitted is not answered either, and no server is to blame for that.
+            permitted = self._connection.refusals.count == refused
+            if isinstance(error, TimeoutError) and permitted:
+                self._connection.acknowledgements.missed(began)
             raise BusUnavailable(f"no acknowledgement: {error}") from error
         answer = _pub_ack.decode(message.data)
+        full = answer.error is not None and answer.error.get("err_code") in _STREAM_FULL
+        self._connection.acknowledgements.answered(full=full)
         if answer.error is not None:
             _refused(answer.error)
         if answer.duplicate and not await self._lies_on(subject, answer):

@@ -1,10 +1,8 @@
 """Whether the service can do its work: every part is asked, none is believed."""
 
 import asyncio
-import shutil
 import sqlite3
 import time
-from pathlib import Path
 
 from actors.ports import Engine, EngineCrashed
 from actors.writer import Writer
@@ -12,11 +10,11 @@ from actors.writes import LedgerUnavailable, Ping
 from bus.connection import Connection
 from bus.errors import BusUnavailable
 from ilios.database.reads import Reads
+from ilios.free_space import FreeSpace
 from ilios.supervision import Supervisor
 from schemas.replies import HealthReport
 
 ANSWER_WITHIN = 2.0  # seconds for each part
-FREE_BYTES = 32 * 1024**2  # below this, uploads are about to be refused with 507
 ASKED_EVERY = 1.0  # seconds an answer stays good, so that asking often costs nothing
 
 
@@ -30,14 +28,14 @@ class Health:
         reads: Reads,
         engine: Engine,
         supervisor: Supervisor,
-        data_dir: Path,
+        free_space: FreeSpace,
     ) -> None:
         self._connection = connection
         self._writer = writer
         self._reads = reads
         self._engine = engine
         self._supervisor = supervisor
-        self._data_dir = data_dir
+        self._free_space = free_space
         self._asking = asyncio.Lock()
         self._report: HealthReport | None = None
         self._asked_at = 0.0
@@ -57,23 +55,20 @@ class Health:
         faults = {"bus": bus, "writer": writer, "database": database, "engine": engine}
         problems = [f"{name}: {fault}" for name, fault in faults.items() if fault]
         problems.extend(self._supervisor.problems)
-        if full := self._ask_volume():
-            problems.append(f"blobs: {full}")
+        problems.extend(f"bus: {refused}" for refused in self._connection.refusals.problems)
+        full: set[str] = set()
+        for shortage in self._free_space.shortages:
+            full.update(shortage.places)
+            problems.append(f"no room for {', '.join(shortage.places)}: {shortage.reason}")
         services = {
-            "database": "unavailable" if database else "connected",
+            "database": _shown(database, "connected", full="database" in full),
             "s3": "not configured",
-            "blobs": "full" if full else "local",
-            "bus": "unavailable" if bus else "connected",
+            "blobs": _shown(None, "local", full="blobs" in full),
+            "bus": _shown(bus, "connected", full="bus" in full),
             "writer": "unavailable" if writer else "running",
             "engine": "unavailable" if engine else "local",
         }
         return HealthReport(services=services, healthy=not problems, problems=problems)
-
-    def _ask_volume(self) -> str | None:
-        free = shutil.disk_usage(self._data_dir).free
-        if free >= FREE_BYTES:
-            return None
-        return f"only {free // 1024**2} MB are free in {self._data_dir}; submissions are refused"
 
     async def _ask_bus(self) -> str | None:
         try:
@@ -104,3 +99,10 @@ class Health:
         except (sqlite3.Error, TimeoutError):
             return "the database does not answer"
         return None
+
+
+def _shown(fault: str | None, well: str, *, full: bool) -> str:
+    """Return the word for a part; one that still answers on a full volume is not unavailable."""
+    if fault:
+        return "unavailable"
+    return "full" if full else well

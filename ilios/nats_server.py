@@ -13,26 +13,33 @@ import signal
 import socket
 import sys
 import sysconfig
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, suppress
-from importlib.resources import files
+from collections.abc import AsyncIterator, Iterable
+from contextlib import asynccontextmanager
 from pathlib import Path
 
 import msgspec
 import structlog
 
-from . import secrets_file
+from schemas.ids import DEFAULT_TENANT
 
-READY_WITHIN = 20.0  # seconds; a large store takes a moment to recover
-STOPPED_WITHIN = 10.0  # seconds between SIGTERM and SIGKILL
+from . import nats_leftover, nats_store
+from .nats_users import Users
+from .process_work import Work
+from .restarts import Restarts
+
+READY_WITHIN = 20.0  # seconds without any work done; a large store takes its time to recover
+RECOVERED_WITHIN = 600.0  # seconds, however much is done
+STOPPED_WITHIN = 3.0  # seconds between SIGTERM and SIGKILL; what it acknowledged is on disk
 FIRST_PAUSE = 0.05  # seconds before the first restart
 LONGEST_PAUSE = 2.0  # seconds between restarts
-MAX_STORE_BYTES = 20 * 1024**3
-MIN_STORE_BYTES = 64 * 1024**2
 MEMORY_GOAL = "64MiB"  # what the Go runtime aims at; more is used when it is needed
 
 _LISTENING = re.compile(r"Listening for client connections on .*:(\d+)")
 _LEVELS = {"[WRN]": "warning", "[ERR]": "error", "[FTL]": "error"}
+_NO_MARK = "nats-server: "  # begins what it says of a configuration it cannot use
+# It says so once it has met a full volume, and what it says it of takes nothing any more, also when
+# there is room again: only another server does.
+_BROKEN = re.compile(r"critical write error|will be disabled|disabling jetstream", re.IGNORECASE)
 _PR_SET_PDEATHSIG = 1
 
 log = structlog.get_logger("nats-server")
@@ -42,45 +49,46 @@ class BusDidNotStart(Exception):
     """The nats-server child did not become ready; its last words are in the message."""
 
 
-class Credentials(msgspec.Struct, frozen=True):
-    """Passwords of the users that ``nats.conf`` names."""
-
-    service: str
-    operator: str
-    publisher: str
-
-
 class NatsServer:
     """The child. ``url(user)`` says how to reach it; ``port`` stays the same across restarts.
 
-    Where ``preferred_port`` is taken, or 0, the server chooses a free one.
+    Where ``preferred_port`` is taken, or 0, the server chooses a free one. Each of ``tenants``
+    has a user of its own who publishes for it.
     """
 
-    def __init__(self, directory: Path, preferred_port: int) -> None:
+    def __init__(
+        self, directory: Path, preferred_port: int, tenants: Iterable[str] = (DEFAULT_TENANT,)
+    ) -> None:
         directory.mkdir(parents=True, exist_ok=True, mode=0o700)
         self._directory = directory
-        self._credentials = secrets_file.load_or_create(
-            directory / "credentials.json",
-            Credentials,
-            lambda: Credentials(*(secrets_file.password() for _ in range(3))),
-        )
+        self._users = Users(directory, tenants)
         self.port = preferred_port if preferred_port and _is_free(preferred_port) else -1
         self._process: asyncio.subprocess.Process | None = None
         self._last_words = ""
+        self._ended_because = ""
+        self._ready = False
+        self.broken: str | None = None
+        self.store_limit = 0
+        self.restarts = Restarts(FIRST_PAUSE, LONGEST_PAUSE)
 
     @property
     def pid(self) -> int | None:
         """The child's process id while it runs."""
         return self._process.pid if self._process and self._process.returncode is None else None
 
+    @property
+    def is_ready(self) -> bool:
+        """Whether the child has come up, and has not ended since."""
+        return self._ready and self.pid is not None
+
+    @property
+    def store(self) -> Path:
+        """Where the log lies."""
+        return self._directory / "jetstream"
+
     def url(self, user: str) -> str:
-        """Return the URL for ``ilios``, ``operator`` or ``publisher``, password included."""
-        secret = {
-            "ilios": self._credentials.service,
-            "operator": self._credentials.operator,
-            "publisher": self._credentials.publisher,
-        }[user]
-        return f"nats://{user}:{secret}@127.0.0.1:{self.port}"
+        """Return the URL for a role, ``operator`` or ``publisher-<tenant>``, password included."""
+        return self._users.url(user, self.port)
 
     def url_file(self, user: str) -> Path:
         """Return the file of mode 0600 that holds ``url(user)``."""
@@ -91,13 +99,14 @@ class NatsServer:
 
         :raises BusDidNotStart: it ended, or was not ready in time.
         """
-        await _end_leftover(self._directory)
+        await nats_leftover.end(self._directory, STOPPED_WITHIN)
+        self._ready, self.broken, self._ended_because = False, None, ""
         self._process = await asyncio.create_subprocess_exec(
             _binary(),
             "-c",
-            str(_config()),
+            str(self._users.configuration),
             "-P",
-            str(_pid_file(self._directory)),
+            str(nats_leftover.pid_file(self._directory)),
             stdin=asyncio.subprocess.DEVNULL,
             stdout=asyncio.subprocess.DEVNULL,
             stderr=asyncio.subprocess.PIPE,
@@ -107,13 +116,20 @@ class NatsServer:
         )
         try:
             # Not wait_for: before Python 3.12 it can forget that it was cancelled.
-            async with asyncio.timeout(READY_WITHIN):
-                await self._until_ready(self._process)
+            async with asyncio.timeout(RECOVERED_WITHIN):
+                await self._until_recovered(self._process)
         except (TimeoutError, BusDidNotStart) as error:
             await self.stop()
             raise BusDidNotStart(f"nats-server did not start: {self._last_words}") from error
-        for user in ("operator", "publisher"):
-            secrets_file.write(self.url_file(user), self.url(user) + "\n")
+        self._ready = True
+        self._users.write_urls(self.port)
+
+    async def end(self, why: str, *, politely: bool) -> None:
+        """End a child that cannot serve, for ``watch`` to start another."""
+        self._ended_because = why
+        if self._process is not None and self.pid is not None and not politely:
+            self._process.kill()
+        await self.stop()
 
     async def stop(self) -> None:
         """End the child: politely first."""
@@ -130,20 +146,41 @@ class NatsServer:
 
     async def watch(self) -> None:
         """Read the child's log; when the child ends, start it again. Runs until cancelled."""
-        pause = FIRST_PAUSE
         while True:
             process = self._process
-            if process is not None:
+            if process is not None and process.returncode is None:
                 await self._read_log(process)
                 code = await process.wait()
-                log.warning("nats-server ended, starting it again", code=code)
+                pause = self.restarts.ended(self._why(code))
+                log.warning("nats-server ended, starting it again", code=code, after=pause)
+                await asyncio.sleep(pause)
             try:
                 await self.start()
-                pause = FIRST_PAUSE
             except (BusDidNotStart, OSError) as error:  # a full volume raises the latter
+                pause = self.restarts.ended(str(error))
                 log.warning("nats-server does not start", error=str(error), after=pause)
                 await asyncio.sleep(pause)
-                pause = min(pause * 2, LONGEST_PAUSE)
+            if self.pid is not None:  # also when only its address could not be written
+                self.restarts.started()
+
+    def _why(self, code: int) -> str:
+        """Say how a child ended; its last complaint may have been about anything."""
+        if self._ended_because:
+            return self._ended_because
+        how = f"was ended by signal {-code}" if code < 0 else f"ended with code {code}"
+        return how if code < 0 or not self._last_words else f"{how}: {self._last_words}"
+
+    async def _until_recovered(self, process: asyncio.subprocess.Process) -> None:
+        """Wait until the child is ready, for as long as it works on that."""
+        while True:
+            before = Work.of(process.pid)
+            try:
+                async with asyncio.timeout(READY_WITHIN):
+                    return await self._until_ready(process)
+            except TimeoutError:
+                if not Work.of(process.pid).goes_on(before):
+                    raise
+                log.warning("nats-server still recovers its store")
 
     async def _until_ready(self, process: asyncio.subprocess.Process) -> None:
         assert process.stderr is not None  # piped above
@@ -167,30 +204,34 @@ class NatsServer:
             if mark in text and "Plaintext passwords" not in text:
                 self._last_words = text.partition(mark)[2].strip()
                 getattr(log, level)(self._last_words)
+        if _BROKEN.search(text):
+            self.broken = self._last_words
+        if text.startswith(_NO_MARK):
+            self._last_words = text.removeprefix(_NO_MARK)
         return text
 
     def _environment(self) -> dict[str, str]:
-        store = self._directory / "jetstream"
-        store.mkdir(parents=True, exist_ok=True, mode=0o700)
+        self.store.mkdir(parents=True, exist_ok=True, mode=0o700)
+        self.store_limit = nats_store.limit(self.store)
         return {
             "PATH": os.environ.get("PATH", ""),
             "GOMEMLIMIT": MEMORY_GOAL,
             "ILIOS_NATS_PORT": str(self.port),
-            "ILIOS_NATS_STORE": msgspec.json.encode(str(store.absolute())).decode(),
-            "ILIOS_NATS_MAX_FILE": str(_store_limit(store)),
-            "ILIOS_NATS_SERVICE_PASSWORD": self._credentials.service,
-            "ILIOS_NATS_OPERATOR_PASSWORD": self._credentials.operator,
-            "ILIOS_NATS_PUBLISHER_PASSWORD": self._credentials.publisher,
+            "ILIOS_NATS_STORE": msgspec.json.encode(str(self.store.absolute())).decode(),
+            "ILIOS_NATS_MAX_FILE": str(self.store_limit),
+            **self._users.environment(),
         }
 
 
 @asynccontextmanager
-async def embedded(directory: Path, preferred_port: int) -> AsyncIterator[NatsServer]:
-    """Run the bus inside while the context is open.
+async def embedded(
+    directory: Path, preferred_port: int, tenants: Iterable[str] = (DEFAULT_TENANT,)
+) -> AsyncIterator[NatsServer]:
+    """Run the bus inside while the context is open; arguments as ``NatsServer``.
 
     :raises BusDidNotStart: the first start failed.
     """
-    server = NatsServer(directory, preferred_port)
+    server = NatsServer(directory, preferred_port, tenants)
     try:
         await server.start()  # may fail with the child running, when its address cannot be written
         watching = asyncio.create_task(server.watch(), name="nats-server")
@@ -212,12 +253,6 @@ def _binary() -> str:
     return found
 
 
-def _config() -> Path:
-    """Find nats.conf: in the installed package, or at the root of the source tree."""
-    installed = Path(str(files("ilios"))) / "nats.conf"
-    return installed if installed.exists() else Path(str(files("ilios"))).parent / "nats.conf"
-
-
 def _is_free(port: int) -> bool:
     with socket.socket() as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -228,59 +263,14 @@ def _is_free(port: int) -> bool:
     return True
 
 
-def _store_limit(store: Path) -> int:
-    """Half of what the volume has for it, so that the log is full before the volume is."""
-    used = sum(entry.stat().st_size for entry in store.rglob("*") if entry.is_file())
-    free = shutil.disk_usage(store).free
-    return max(MIN_STORE_BYTES, min(MAX_STORE_BYTES, (free + used) // 2))
-
-
 _libc = ctypes.CDLL(None)  # loaded here: between fork and exec a lock may be held for ever
 
 
 def _die_with_parent() -> None:
     """Ask the kernel to end this process with the one that starts it (Linux).
 
-    Without it, killing the service leaves a server that holds the port and the store.
+    Without it, killing the service leaves a server that holds the port and the store. Not asked
+    politely: one that hangs would stay, and what it has acknowledged is on disk.
     """
     if sys.platform == "linux":
-        _libc.prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
-
-
-def _pid_file(directory: Path) -> Path:
-    # Absolute: by this name in its command line a leftover of ours is told from anybody else's.
-    return directory.absolute() / "nats-server.pid"
-
-
-async def _end_leftover(directory: Path) -> None:
-    """End a server of a former run that still holds the store."""
-    pid_file = _pid_file(directory)
-    try:
-        pid = int(pid_file.read_text())
-        command = _command(pid)
-    except (OSError, ValueError):
-        return
-    # The number may meanwhile belong to somebody else: only ours has our pid file in its command.
-    if str(pid_file).encode() not in command:
-        return
-    log.warning("ending a nats-server left over from a former run", pid=pid)
-    deadline = asyncio.get_running_loop().time() + STOPPED_WITHIN
-    with suppress(ProcessLookupError):
-        os.kill(pid, signal.SIGTERM)
-        while _is_alive(pid):
-            if asyncio.get_running_loop().time() > deadline:
-                os.kill(pid, signal.SIGKILL)
-            await asyncio.sleep(0.02)
-
-
-def _command(pid: int) -> bytes:
-    return Path(f"/proc/{pid}/cmdline").read_bytes()
-
-
-def _is_alive(pid: int) -> bool:
-    """Whether the process still runs; one that ended and was not reaped yet does not."""
-    try:
-        state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
-    except OSError:
-        return False
-    return state not in ("Z", "X")
+        _libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)

@@ -1,7 +1,6 @@
 """Keeps the parts of the service running: a part that ends is started again, ever more slowly."""
 
 import asyncio
-import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 
@@ -9,25 +8,30 @@ import structlog
 
 from actors.writes import LedgerUnavailable
 from bus.errors import BusFull, BusUnavailable
+from ilios.restarts import Restarts
 
 FIRST_PAUSE = 0.1  # seconds before the first restart
 LONGEST_PAUSE = 5.0  # seconds between restarts of a part that cannot stay up
 CANCEL_AGAIN_AFTER = 10.0  # seconds a part gets to end; more than what it holds may take
-SETTLED_AFTER = 10.0  # seconds of running after which a part counts as well again
 
 log = structlog.get_logger("supervisor")
 
 
 class Supervisor:
-    """Runs parts and knows which of them are down."""
+    """Runs parts, knows of other things that are kept running, and which of them are not well."""
 
     def __init__(self) -> None:
-        self._down: dict[str, str] = {}
+        self._restarts: dict[str, Restarts] = {}
 
     @property
     def problems(self) -> list[str]:
-        """One sentence for each part that is not running at the moment."""
-        return [f"{name} is down: {why}" for name, why in self._down.items()]
+        """One sentence for each part that is down, or has been too lately or too often."""
+        told = ((name, restarts.problem) for name, restarts in self._restarts.items())
+        return [f"{name} {problem}" for name, problem in told if problem]
+
+    def include(self, name: str, restarts: Restarts) -> None:
+        """Tell also of something that another keeper starts again."""
+        self._restarts[name] = restarts
 
     @asynccontextmanager
     async def running(self, name: str, run: Callable[[], Awaitable[None]]) -> AsyncIterator[None]:
@@ -42,11 +46,11 @@ class Supervisor:
                 await asyncio.wait([task], timeout=CANCEL_AGAIN_AFTER)
 
     async def _keep(self, name: str, run: Callable[[], Awaitable[None]]) -> None:
-        pause = FIRST_PAUSE
+        restarts = Restarts(FIRST_PAUSE, LONGEST_PAUSE)
+        self.include(name, restarts)
         while True:
-            started = time.monotonic()
             try:
-                self._down.pop(name, None)
+                restarts.started()
                 await run()
                 why = "ended"
             except (BusFull, BusUnavailable, LedgerUnavailable) as error:
@@ -61,9 +65,6 @@ class Supervisor:
                 # The part let something end it that was cancelled within: it would stay down.
                 log.exception("part was cancelled from within", part=name)
                 why = "cancelled"
-            if time.monotonic() - started > SETTLED_AFTER:
-                pause = FIRST_PAUSE
-            self._down[name] = why
+            pause = restarts.ended(why)
             log.warning("part restarts", part=name, reason=why, after=round(pause, 2))
             await asyncio.sleep(pause)
-            pause = min(pause * 2, LONGEST_PAUSE)

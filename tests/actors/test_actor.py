@@ -33,14 +33,16 @@ async def test_it_does_not_acknowledge_what_it_could_not_say(
     connection: Connection, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     parrot, log = Parrot(connection), Streams(connection)
-    say_it, refusals = Publisher.say, [BusUnavailable("not now")]
+    say_it, refusals, away = Publisher.say, [BusUnavailable("not now")], list[bool]()
 
     async def refuse_once(self: Publisher, event: AnyDocumentEvent, within: float = 10.0) -> int:
         if isinstance(event, DocumentFetched) and refusals:
+            away.append(True)
             raise refusals.pop()
         return await say_it(self, event, within)
 
     monkeypatch.setattr(Publisher, "say", refuse_once)
+    monkeypatch.setattr(Connection, "connected", property(lambda _: not (away and away.pop())))
     await say(connection, 1)
     async with running(parrot.run):
         await log.wait_for(DocumentFetched)
@@ -48,12 +50,13 @@ async def test_it_does_not_acknowledge_what_it_could_not_say(
     assert [occasion.attempt for occasion in parrot.heard()] == [1, 2]
 
 
-async def test_a_full_log_is_waited_for_without_doing_the_work_again(
-    connection: Connection, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("fault", [BusFull("full"), BusUnavailable("no acknowledgement")])
+async def test_a_log_that_takes_nothing_is_waited_for_without_doing_the_work_again(
+    connection: Connection, monkeypatch: pytest.MonkeyPatch, fault: Exception
 ) -> None:
     monkeypatch.setattr(module, "FULL_PAUSE", 0.05)
     parrot, log = Parrot(connection), Streams(connection)
-    say_it, refusals = Publisher.say, [BusFull("full")] * 3
+    say_it, refusals = Publisher.say, [fault] * 3
 
     async def refuse(self: Publisher, event: AnyDocumentEvent, within: float = 10.0) -> int:
         if isinstance(event, DocumentFetched) and refusals:
@@ -247,3 +250,17 @@ async def test_an_event_that_was_delivered_too_often_is_given_up_untouched(
     assert (failed.code, failed.retryable) == ("crashed", True)
     assert "3 times" in failed.reason
     assert not parrot.heard()
+
+
+async def test_deliveries_the_bus_was_lost_under_are_not_held_against_the_document(
+    connection: Connection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "MAX_DELIVERIES", 3)
+    parrot, log = Parrot(connection), Streams(connection)
+    parrot.will(*[BusUnavailable("the disk is full")] * 5)
+    await say(connection, 1)
+    async with running(parrot.run):
+        await log.wait_for(DocumentFetched)
+        await until(lambda: log.finished(parrot.consumer))
+    assert [occasion.attempt for occasion in parrot.heard()] == [1, 2, 3, 4, 5, 6]
+    assert not parrot._survived

@@ -178,7 +178,7 @@ async def test_work_that_ends_by_itself_gives_its_answer_and_its_error(
 async def test_a_cancellation_missed_while_the_bus_was_away_is_made_up_for(
     nats_server: NatsServer, connection: Connection
 ) -> None:
-    async with connect(nats_server.url("ilios"), name="worker") as of_worker:
+    async with connect(nats_server.url("operator"), name="worker") as of_worker:
         cancellations, work = HardOfHearing(of_worker), Work()
         async with listening(cancellations):
             mine = asyncio.ensure_future(cancellations.unless(events.fetched(1), work()))

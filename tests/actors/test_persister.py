@@ -221,7 +221,7 @@ async def test_malformed_events_are_buried_and_the_log_goes_on(
     nats_server: NatsServer, connection: Connection, books: Books
 ) -> None:
     subject = b"ilios.document.submitted.p05.default." + events.name(9).encode()
-    async with RawClient(nats_server.url("publisher")) as publisher:
+    async with RawClient(nats_server.url("operator")) as publisher:
         await publisher.say(publish(subject, b"nonsense"))
         await publisher.say(publish(b"ilios.document.submitted.\xff.x", b""))
         await publisher.say(publish(subject, b"", header=b"NATS"))

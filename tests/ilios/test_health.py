@@ -10,8 +10,9 @@ from actors.writer import Writer
 from actors.writes import LedgerUnavailable
 from bus.connection import Connection
 from bus.errors import BusUnavailable
-from ilios import health as module
+from bus.refusals import Refusals
 from ilios.database.reads import Reads
+from ilios.free_space import BLOBS, FreeSpace, Volume
 from ilios.health import Health
 from ilios.supervision import Supervisor
 from schemas.replies import HealthReport
@@ -22,6 +23,7 @@ class Part:
 
     def __init__(self, fault: Exception | None = None) -> None:
         self.fault = fault
+        self.refusals = Refusals()
 
     async def check(self) -> None:
         if self.fault:
@@ -37,7 +39,17 @@ class Part:
         pytest.fail("health converts nothing")
 
 
-async def _report(directory: Path, **faults: Exception) -> HealthReport:
+def _volumes(**free: int) -> FreeSpace:
+    """Return volumes with so much free, and a reserve of 100 bytes."""
+    devices = {Path(place): number for number, place in enumerate(free)}
+    return FreeSpace(
+        {place: Path(place) for place in free},
+        100,
+        ask=lambda path: Volume(devices[path], free[str(path)], files=None),
+    )
+
+
+async def _report(volumes: FreeSpace | None = None, /, **faults: Exception) -> HealthReport:
     def part(name: str) -> Part:
         return Part(faults.get(name))
 
@@ -47,12 +59,12 @@ async def _report(directory: Path, **faults: Exception) -> HealthReport:
         cast("Reads", part("database")),
         part("engine"),  # type: ignore[arg-type]  # health only checks it
         Supervisor(),
-        directory,
+        volumes or _volumes(blobs=100, database=100, bus=100),
     )()
 
 
-async def test_all_is_well_when_every_part_answers(tmp_path: Path) -> None:
-    report = await _report(tmp_path)
+async def test_all_is_well_when_every_part_answers() -> None:
+    report = await _report()
     assert report.healthy
     assert report.problems == []
     assert report.services["bus"] == report.services["database"] == "connected"
@@ -68,19 +80,25 @@ async def test_all_is_well_when_every_part_answers(tmp_path: Path) -> None:
     ],
 )
 async def test_a_part_that_does_not_answer_is_named_and_no_other(
-    tmp_path: Path, part: str, fault: Exception
+    part: str, fault: Exception
 ) -> None:
-    report = await _report(tmp_path, **{part: fault})
+    report = await _report(**{part: fault})
     assert not report.healthy
     assert [problem.partition(":")[0] for problem in report.problems] == [part]
     told = [name for name, state in report.services.items() if state == "unavailable"]
     assert told == [part]
 
 
-async def test_a_volume_without_room_is_a_problem_before_the_next_upload(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(module, "FREE_BYTES", 2**62)
-    report = await _report(tmp_path)
+@pytest.mark.parametrize("place", [BLOBS, "database", "bus"])
+async def test_a_volume_without_room_is_named_before_the_next_upload(place: str) -> None:
+    room = {BLOBS: 100, "database": 100, "bus": 100} | {place: 99}
+    report = await _report(_volumes(**room))
     assert not report.healthy
-    assert report.services["blobs"] == "full"
+    assert [name for name, state in report.services.items() if state == "full"] == [place]
+    (problem,) = report.problems
+    assert problem.startswith(f"no room for {place}: ")
+
+
+async def test_a_part_that_is_away_is_not_called_full() -> None:
+    report = await _report(_volumes(bus=0), bus=BusUnavailable("gone"))
+    assert report.services["bus"] == "unavailable"

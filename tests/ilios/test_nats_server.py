@@ -12,7 +12,7 @@ import urllib.request
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import pytest
 
@@ -39,7 +39,7 @@ async def test_it_is_ready_when_it_is_started_and_gone_when_it_is_left(tmp_path:
     async with embedded(tmp_path, 0) as server:
         pid = server.pid
         assert pid
-        async with connect(server.url("ilios"), name="test") as connection:
+        async with connect(server.url("operator"), name="test") as connection:
             await connection.check()
     assert is_gone(pid)
     assert server.pid is None
@@ -52,7 +52,7 @@ async def test_the_preferred_port_is_taken_where_it_is_free(tmp_path: Path) -> N
         assert second.port == port
         async with embedded(tmp_path / "c", port) as third:
             assert third.port not in (port, 0, -1)
-            async with connect(third.url("ilios"), name="test") as connection:
+            async with connect(third.url("operator"), name="test") as connection:
                 await connection.check()
 
 
@@ -60,7 +60,7 @@ async def test_the_preferred_port_is_taken_where_it_is_free(tmp_path: Path) -> N
 async def talking(directory: Path) -> AsyncIterator[Connection]:
     async with (
         embedded(directory, 0) as server,
-        connect(server.url("ilios"), name="test") as connection,
+        connect(server.url("operator"), name="test") as connection,
     ):
         yield connection
 
@@ -112,7 +112,7 @@ async def test_a_full_volume_does_not_end_the_watch(
             assert before
             os.kill(before, signal.SIGKILL)
             await until(lambda before=before: server.pid not in (None, before))  # type: ignore[misc]
-        async with connect(server.url("ilios"), name="test") as connection:
+        async with connect(server.url("operator"), name="test") as connection:
             await connection.check()
 
 
@@ -142,7 +142,7 @@ async def test_a_port_taken_meanwhile_is_waited_for(
         await asyncio.wait_for(refused.wait(), 30)
         assert "address already in use" in why[0]
         await until(lambda: server.pid is not None)
-        async with connect(server.url("ilios"), name="test") as connection:
+        async with connect(server.url("operator"), name="test") as connection:
             await connection.check()
 
 
@@ -189,7 +189,7 @@ async def test_a_leftover_of_a_former_run_is_ended(tmp_path: Path) -> None:
     assert left
     async with embedded(tmp_path, 0) as server:
         assert is_gone(left)
-        async with connect(server.url("ilios"), name="test") as connection:
+        async with connect(server.url("operator"), name="test") as connection:
             await connection.check()
     await former.stop()
 
@@ -207,20 +207,12 @@ async def test_a_stranger_with_the_number_of_a_leftover_is_left_alone(tmp_path: 
         await stranger.wait()
 
 
-class Usage(NamedTuple):
-    """What ``shutil.disk_usage`` answers."""
-
-    total: int
-    used: int
-    free: int
-
-
 async def varz(server: NatsServer) -> dict[str, Any]:
     """Run the same configuration with a monitoring port, and ask it what is in force."""
     process = await asyncio.create_subprocess_exec(
         module._binary(),
         "-c",
-        str(module._config()),
+        str(server._users.configuration),
         "-m",
         "-1",
         stderr=asyncio.subprocess.PIPE,
@@ -253,20 +245,3 @@ async def test_every_acknowledged_event_is_on_disk(tmp_path: Path) -> None:
     assert jetstream["store_dir"] == str(tmp_path / "jetstream" / "jetstream")
     assert jetstream["strict"] is True, "or a publisher's reply subject can purge the log"
     assert (found["host"], found["max_payload"]) == ("127.0.0.1", 1024 * 1024)
-
-
-def test_the_log_is_full_before_the_volume_is(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    (tmp_path / "x").write_bytes(b"x" * 1000)
-    free = 10 * 1024**3
-
-    def usage(path: Path) -> Usage:
-        return Usage(100 * 1024**3, 0, free)
-
-    monkeypatch.setattr("shutil.disk_usage", usage)
-    assert module._store_limit(tmp_path) == (free + 1000) // 2
-    free = 0
-    assert module._store_limit(tmp_path) == module.MIN_STORE_BYTES
-    free = 1024**5
-    assert module._store_limit(tmp_path) == module.MAX_STORE_BYTES

@@ -1,0 +1,148 @@
+"""Notices a nats-server that lives and cannot serve, and ends it, so that another takes its place.
+
+One that has met a full volume answers every question, takes nothing any more, and stays so when
+there is room again; one that hangs answers nobody. Starting another is its keeper's business
+(``NatsServer.watch``), who also starts one that ended by itself.
+"""
+
+import asyncio
+import time
+
+import structlog
+
+from bus.acknowledgements import Acknowledgements
+from bus.connection import Connection
+from bus.errors import BusUnavailable
+
+from . import nats_store
+from .nats_server import NatsServer
+from .process_work import Work
+
+LOOK_EVERY = 1.0  # seconds
+LOOK_AGAIN_AFTER = 0.25  # seconds after a look that was not answered
+ANSWERS_WITHIN = 1.0  # seconds
+HUNG_AFTER = 3.0  # seconds without an answer, and
+HUNG_LOOKS = 3  # questions: after we were stopped ourselves, time alone would say nothing
+UNHEARD_AFTER = 6.0  # seconds in which nothing that was said was acknowledged, and
+UNHEARD_TRIES = 3  # tries to say it
+SLOW_FOR = 30.0  # seconds either may last while the server is at work: a slow disk, a long recovery
+NEEDED_BYTES = 8 * 1024**2  # free before another is worth starting; less is used up at once
+RAISED = 2  # times as much as it may have is a reason to let it have that
+FIRST_PAUSE = 5.0  # seconds after a server was ended before the next one is
+LONGEST_PAUSE = 120.0  # seconds; it doubles
+SETTLED_AFTER = 60.0  # seconds longer without a fault, after which it begins anew
+
+_ASK = "$JS.API.INFO"
+
+log = structlog.get_logger("nats-server")
+
+
+class NatsWatch:
+    """Watches the server by what it says, by a question a second, and by what others tell of it.
+
+    ``connection`` asks; ``acknowledgements`` are those of everybody who says something.
+    """
+
+    def __init__(
+        self, server: NatsServer, connection: Connection, acknowledgements: Acknowledgements
+    ) -> None:
+        self._server = server
+        self._connection = connection
+        self._acknowledgements = acknowledgements
+        self._watched: int | None = None  # the process that what follows is about
+        self._work = Work(0.0, 0.0, waits_for_disk=False)  # when it was last known to be well
+        self._unanswered = 0
+        self._waits_for_room = False
+        self._pause = 0.0
+        self._ended_at = -LONGEST_PAUSE
+
+    async def run(self) -> None:
+        """Look until cancelled."""
+        while True:
+            await asyncio.sleep(LOOK_AGAIN_AFTER if self._unanswered else LOOK_EVERY)
+            await self._look()
+
+    async def _look(self) -> None:
+        pid = self._server.pid
+        if pid is None or not self._server.is_ready:
+            # Its store may be large: until it is up it is its keeper who loses patience.
+            self._begin(None)
+            return
+        if pid != self._watched:
+            self._begin(pid)
+        why = await self._hung(pid)
+        if why is None and self._has_room():
+            why = self._broken() or await self._too_small() or self._unheard(pid)
+        if why is not None:
+            await self._end(why)
+
+    def _begin(self, pid: int | None) -> None:
+        self._watched, self._unanswered, self._waits_for_room = pid, 0, False
+        self._acknowledgements.forget()
+        if pid is not None:
+            self._work = Work.of(pid)
+
+    def _has_room(self) -> bool:
+        """Whether another could write where this one cannot."""
+        if nats_store.free(self._server.store) >= NEEDED_BYTES:
+            return True
+        if self._server.broken is not None and not self._waits_for_room:
+            self._waits_for_room = True
+            log.error("nats-server waits for room on its volume", store=str(self._server.store))
+        return False
+
+    def _broken(self) -> str | None:
+        broken = self._server.broken
+        return f"it can no longer write: {broken}" if broken is not None else None
+
+    async def _too_small(self) -> str | None:
+        """Say that its log is full, and was given less than there is by now.
+
+        How much it may have is fixed when it starts, which may have been on a full volume.
+        """
+        if not self._acknowledgements.full:
+            return None
+        # In a thread: a log of a week has thousands of files.
+        limit = await asyncio.to_thread(nats_store.limit, self._server.store)
+        if limit < RAISED * self._server.store_limit:
+            return None
+        return f"its log may have {limit} bytes by now, and has {self._server.store_limit}"
+
+    async def _hung(self, pid: int) -> str | None:
+        refused = self._connection.refusals.count
+        try:
+            await self._connection.request(_ASK, b"", within=ANSWERS_WITHIN)
+        except BusUnavailable:
+            # What is not permitted is not answered either, and another server would not do so.
+            if self._connection.refusals.count == refused:
+                self._unanswered += 1
+        else:
+            self._unanswered = 0
+            if not self._acknowledgements.unanswered:
+                self._work = Work.of(pid)
+        silent_for = time.monotonic() - self._work.at
+        if self._unanswered < HUNG_LOOKS or silent_for < HUNG_AFTER:
+            return None
+        return self._unless_slow(pid, silent_for, f"it answers nobody for {silent_for:.0f} s")
+
+    def _unheard(self, pid: int) -> str | None:
+        silent_for = self._acknowledgements.silent_for
+        if self._acknowledgements.unanswered < UNHEARD_TRIES or silent_for < UNHEARD_AFTER:
+            return None
+        return self._unless_slow(pid, silent_for, f"it takes nothing for {silent_for:.0f} s")
+
+    def _unless_slow(self, pid: int, silent_for: float, why: str) -> str | None:
+        slow = Work.of(pid).goes_on(self._work) and silent_for < SLOW_FOR
+        return None if slow else why
+
+    async def _end(self, why: str) -> None:
+        since = time.monotonic() - self._ended_at
+        if since < self._pause:
+            return
+        if since > self._pause + SETTLED_AFTER:
+            self._pause = 0.0
+        log.error("nats-server cannot serve, another is started", reason=why)
+        # One that answers writes down where it is when it is asked to end, and is up again sooner.
+        await self._server.end(why, politely=not self._unanswered)
+        self._ended_at = time.monotonic()
+        self._pause = min(max(FIRST_PAUSE, self._pause * 2), LONGEST_PAUSE)

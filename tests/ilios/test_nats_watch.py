@@ -1,0 +1,287 @@
+"""A nats-server that lives and cannot serve is replaced; one that is slow, or starts, is not."""
+
+import asyncio
+import os
+import signal
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any, cast
+
+import pytest
+
+from bus import streams
+from bus.acknowledgements import Acknowledgements
+from bus.connection import Connection, connect
+from bus.errors import BusFull, BusUnavailable
+from bus.publisher import Publisher
+from bus.refusals import Refusals
+from ilios import nats_store
+from ilios import nats_watch as module
+from ilios.nats_server import NatsServer, embedded
+from ilios.nats_watch import NatsWatch
+from ilios.process_work import Work
+from tests import events
+from tests.ilios.test_process_work import python
+from tests.volumes import fill, free, small_volume
+from tests.waiting import until
+
+WITHIN = 60.0  # seconds; a machine under load is slow, not wrong
+
+
+@asynccontextmanager
+async def watched(directory: Path) -> AsyncIterator[tuple[NatsServer, Connection]]:
+    """Run a server and the watch over it; lend it with a connection on which the streams exist."""
+    acknowledgements = Acknowledgements()
+    async with (
+        embedded(directory, 0) as server,
+        connect(
+            server.url("operator"), name="test", acknowledgements=acknowledgements
+        ) as connection,
+    ):
+        await streams.ensure(connection.jetstream)
+        watch = asyncio.create_task(NatsWatch(server, connection, acknowledgements).run())
+        try:
+            yield server, connection
+        finally:
+            watch.cancel()
+            await asyncio.gather(watch, return_exceptions=True)
+
+
+def said(publisher: Publisher, number: int) -> Callable[[], Any]:
+    """Return what tries to say an event of this number, and tells whether it was taken."""
+
+    async def is_taken() -> bool:
+        try:
+            await publisher.say(events.submitted(number), within=0.1)
+        except (BusUnavailable, BusFull):
+            return False
+        return True
+
+    return is_taken
+
+
+async def last_of(connection: Connection) -> int:
+    return (await streams.identity(connection.jetstream)).last_sequence
+
+
+async def test_one_that_met_a_full_disk_is_replaced_when_there_is_room(tmp_path: Path) -> None:
+    with small_volume(tmp_path / "volume", 40) as volume:
+        async with watched(volume / "nats") as (server, connection):
+            publisher, kept = Publisher(connection), 0
+            fill(volume)
+            for number in range(1, 1000):
+                try:
+                    kept = await publisher.say(events.submitted(number), within=0.1)
+                except BusUnavailable:
+                    break
+            await until(lambda: server.broken is not None)
+            broken = server.pid
+            # What it has not acknowledged it may still have: then this repeats it, and adds none.
+            assert not await said(publisher, 1000)()
+            assert server.pid == broken, "another would meet the same disk"
+            free(volume)
+            await until(said(publisher, 1001), within=WITHIN)
+            assert server.pid != broken
+            assert await last_of(connection) >= kept + 1
+
+
+async def test_one_that_hangs_is_replaced(tmp_path: Path) -> None:
+    async with watched(tmp_path) as (server, connection):
+        publisher = Publisher(connection)
+        await publisher.say(events.submitted(1))
+        hung = server.pid
+        assert hung
+        os.kill(hung, signal.SIGSTOP)
+        await until(lambda: server.pid not in (None, hung), within=WITHIN)
+        await until(said(publisher, 2), within=WITHIN)
+        assert await last_of(connection) == 2
+
+
+async def test_one_that_was_started_on_a_full_volume_gets_more_when_there_is_more(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(nats_store, "MIN_STORE_BYTES", 100_000)
+    has = 0
+    monkeypatch.setattr(nats_store, "free", lambda _: has)
+    async with watched(tmp_path) as (server, connection):
+        publisher, number, small = Publisher(connection), 1, server.store_limit
+        while await said(publisher, number)():
+            number += 1
+        has = 1024**3
+        await until(said(publisher, 0), within=WITHIN)
+        assert server.store_limit > small
+        assert await last_of(connection) == number
+
+
+class Hopeless:
+    """Stands for a server and the connection to it: never answers, unless a real one does."""
+
+    def __init__(self, pid: int, store: Path, broken: str | None = None) -> None:
+        self.pid = pid
+        self.store = store
+        self.broken = broken
+        self.store_limit = 2**62
+        self.is_ready = True
+        self.refusals = Refusals()
+        self.refuses = False
+        self.asks: Connection | None = None
+        self.asked = 0
+        self.ended: list[str] = []
+
+    async def request(self, subject: str, body: bytes, within: float) -> None:
+        self.asked += 1
+        if self.refuses:
+            self.refusals.count += 1
+        if self.asks is not None:
+            await self.asks.request(subject, body, within)
+            return
+        raise BusUnavailable("no answer")
+
+    async def end(self, why: str, *, politely: bool) -> None:
+        self.ended.append(why)
+
+    @asynccontextmanager
+    async def watched(self, tries: Acknowledgements | None = None) -> AsyncIterator[None]:
+        server, connection = cast("NatsServer", self), cast("Connection", self)
+        task = asyncio.create_task(NatsWatch(server, connection, tries or Acknowledgements()).run())
+        try:
+            yield
+        finally:
+            task.cancel()
+            await asyncio.gather(task, return_exceptions=True)
+
+
+@pytest.fixture
+def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "LOOK_EVERY", 0.01)
+    monkeypatch.setattr(module, "LOOK_AGAIN_AFTER", 0.01)
+    monkeypatch.setattr(module, "HUNG_AFTER", 0.05)
+    monkeypatch.setattr(module, "UNHEARD_AFTER", 0.05)
+
+
+@pytest.mark.usefixtures("_quick")
+async def test_one_that_is_at_work_is_given_time(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with python("while True: pass") as pid:
+        await until(lambda: Work.of(pid).cpu > 0)
+        slow = Hopeless(pid, tmp_path)
+        at_work = [True]
+        monkeypatch.setattr(Work, "goes_on", lambda *_: at_work[0])
+        async with slow.watched():
+            await until(lambda: slow.asked > 50)
+            assert slow.ended == []
+            at_work[0] = False
+            await until(lambda: bool(slow.ended))
+    assert slow.ended[0].startswith("it answers nobody")
+
+
+@pytest.mark.usefixtures("_quick")
+async def test_not_for_ever_though(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "SLOW_FOR", 0.2)
+    monkeypatch.setattr(Work, "goes_on", lambda *_: True)
+    slow = Hopeless(os.getpid(), tmp_path)
+    async with slow.watched():
+        await until(lambda: bool(slow.ended))
+
+
+@pytest.mark.usefixtures("_quick")
+async def test_one_that_starts_is_left_to_its_keeper(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Work, "goes_on", lambda *_: False)
+    starting = Hopeless(os.getpid(), tmp_path, broken="critical write error")
+    starting.is_ready = False
+    looks = 0
+    begin = NatsWatch._begin
+
+    def count(self: NatsWatch, pid: int | None) -> None:
+        nonlocal looks
+        looks += 1
+        begin(self, pid)
+
+    monkeypatch.setattr(NatsWatch, "_begin", count)
+    async with starting.watched():
+        await until(lambda: looks > 30)
+    assert (starting.asked, starting.ended) == (0, [])
+
+
+@pytest.mark.usefixtures("_quick")
+async def test_what_is_not_permitted_is_no_sign_of_a_hung_server(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Work, "goes_on", lambda *_: False)
+    strict = Hopeless(os.getpid(), tmp_path)
+    strict.refuses = True
+    async with strict.watched():
+        await until(lambda: strict.asked > 30)
+    assert strict.ended == []
+
+
+@pytest.mark.usefixtures("_quick")
+async def test_on_a_full_disk_none_is_ended_however_little_it_takes(
+    connection: Connection, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Work, "goes_on", lambda *_: False)
+    room = module.NEEDED_BYTES - 1
+    monkeypatch.setattr(nats_store, "free", lambda _: room)
+    tries, full = Acknowledgements(), Hopeless(os.getpid(), tmp_path, "critical write error")
+    full.asks = connection
+    began = asyncio.get_running_loop().time()
+
+    def tried() -> int:
+        tries.missed(began)
+        return full.asked
+
+    async with full.watched(tries):
+        await until(lambda: tried() > 30)
+        assert full.ended == []
+        room += 1
+        await until(lambda: bool(full.ended))
+    assert full.ended[0].startswith("it can no longer write")
+
+
+@pytest.mark.usefixtures("_quick")
+async def test_a_fault_that_stays_does_not_make_a_storm(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now, looks = [1000.0], 0
+    monkeypatch.setattr(module, "time", SimpleNamespace(monotonic=lambda: now[0]))
+    broken = Hopeless(os.getpid(), tmp_path, broken="critical write error")
+    watch = NatsWatch(cast("NatsServer", broken), cast("Connection", broken), Acknowledgements())
+    while now[0] < 1000.0 + 600:
+        await watch._look()
+        now[0] += 1
+        looks += 1
+    assert looks == 600
+    # After 5, 10, 20, 40, 80, and then every 120 seconds.
+    assert len(broken.ended) == 9
+    now[0] += module.LONGEST_PAUSE + module.SETTLED_AFTER + 1  # it was well for long enough
+    await watch._look()
+    now[0] += 2 * module.FIRST_PAUSE
+    await watch._look()
+    assert len(broken.ended) == 11
+
+
+@pytest.mark.usefixtures("_quick")
+async def test_a_server_that_answers_and_takes_nothing_is_replaced(
+    connection: Connection, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """Without a word of it on its stderr: by what those who publish have noticed."""
+    monkeypatch.setattr(Work, "goes_on", lambda *_: False)
+    acknowledgements = Acknowledgements()
+    mute = Hopeless(os.getpid(), tmp_path)
+    mute.asks = connection
+    async with mute.watched(acknowledgements):
+        began = asyncio.get_running_loop().time()
+        await until(lambda: mute.asked > 10)
+        assert mute.ended == []
+
+        def is_ended() -> bool:
+            acknowledgements.missed(began)
+            return bool(mute.ended)
+
+        await until(is_ended)
+    assert mute.ended[0].startswith("it takes nothing")

@@ -1,0 +1,124 @@
+"""Somebody who comes through both doors of a service that is not well, and keeps what was said."""
+
+import base64
+import sqlite3
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import aiohttp
+import msgspec
+import nats
+import nats.errors
+
+from schemas.ids import new_id
+from tests import documents
+from tests.journeys.running import RunningService
+
+ANSWERED_WITHIN = 60.0  # seconds for one request, however unwell the service is
+
+
+class Answer(NamedTuple):
+    """What was answered to one request, and how many seconds that took."""
+
+    status: int
+    headers: Mapping[str, str]
+    body: bytes
+
+    @property
+    def code(self) -> str:
+        """The code of the problem."""
+        return str(msgspec.json.decode(self.body)["code"])
+
+
+class Visitor:
+    """Submits documents of some pages; ``promised`` has the text of each accepted one by its id."""
+
+    def __init__(self, service: RunningService, *, pages: int = 1) -> None:
+        self._service = service
+        self._pages = pages
+        self._made = 0
+        self._session = aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=ANSWERED_WITHIN))
+        self.promised: dict[str, str] = {}
+
+    async def close(self) -> None:
+        await self._session.close()
+
+    async def ask(self, method: str, path: str, **sent: Any) -> Answer:
+        """Send any request."""
+        url = self._service.url + path
+        async with self._session.request(method, url, **sent) as response:
+            return Answer(response.status, response.headers, await response.read())
+
+    async def submit(self) -> Answer:
+        """Submit the next document."""
+        words, content = self._next()
+        form = aiohttp.FormData()
+        form.add_field("file", content, filename="report.pdf")
+        answer = await self.ask("POST", "/api/documents/submit", data=form)
+        if answer.status == 202:
+            self.promised[msgspec.json.decode(answer.body)["id"]] = words
+        return answer
+
+    async def is_accepted(self) -> bool:
+        """Whether a document is accepted at this moment."""
+        return (await self.submit()).status == 202
+
+    async def publish(self, within: float = 5.0) -> str | None:
+        """Submit the next document by the bus; returns its id when the log has taken it."""
+        words, content = self._next()
+        document_id = new_id()
+        event = {
+            "type": "document.submitted/1",
+            "document_id": document_id,
+            "source": {"kind": "inline", "data": base64.b64encode(content).decode()},
+        }
+        url = (self._service.data_dir / "nats" / "publisher.url").read_text().strip()
+        client = await nats.connect(url)
+        try:
+            subject = f"ilios.document.submitted.p05.default.{document_id}"
+            answer = await client.request(subject, msgspec.json.encode(event), timeout=within)
+        except nats.errors.TimeoutError:
+            return None
+        finally:
+            await client.close()
+        if not msgspec.json.decode(answer.data).get("seq"):
+            return None
+        self.promised[document_id] = words
+        return document_id
+
+    async def state(self, document_id: str) -> str:
+        """Return how far a document is."""
+        answer = await self.ask("GET", f"/api/documents/status/{document_id}")
+        assert answer.status == 200, answer.body
+        return str(msgspec.json.decode(answer.body)["status"])
+
+    async def text(self, document_id: str) -> str:
+        """Return a completed document's first line."""
+        answer = await self.ask("GET", f"/api/documents/{document_id}")
+        assert answer.status == 200, answer.body
+        return answer.body.decode().strip().splitlines()[0]
+
+    async def problem(self) -> str:
+        """Return what health complains of."""
+        answer = await self.ask("GET", "/health")
+        return str(msgspec.json.decode(answer.body).get("error") or "")
+
+    def _next(self) -> tuple[str, bytes]:
+        self._made += 1
+        words = f"Token{self._made:05d} belongs to document {self._made}"
+        filling = [f"Page {number} of {self._made}\n" * 30 for number in range(1, self._pages)]
+        return words, documents.pdf(words, *filling)
+
+
+def ended(database: Path) -> dict[str, str]:
+    """Return how each document stands in the database."""
+    with sqlite3.connect(f"file:{database}?mode=ro", uri=True) as connection:
+        return dict(connection.execute("SELECT id, state FROM documents").fetchall())
+
+
+def billed(database: Path) -> list[str]:
+    """Return the document of each line of the bill."""
+    with sqlite3.connect(f"file:{database}?mode=ro", uri=True) as connection:
+        found = connection.execute("SELECT document_id FROM usage").fetchall()
+    return sorted(document for (document,) in found)
