@@ -1,4 +1,4 @@
-"""``ilios``: serve, convert, check."""
+"""``ilios``: serve, convert, check, chaos."""
 
 import argparse
 import importlib
@@ -6,7 +6,7 @@ import sys
 
 from ilios import __version__
 
-COMMANDS = {name: f"ilios.cli.{name}" for name in ("serve", "convert", "check")}
+COMMANDS = {name: f"ilios.cli.{name}" for name in ("serve", "convert", "check", "chaos")}
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -54,6 +54,32 @@ def _parser() -> argparse.ArgumentParser:
         default="markdown",
         help="markdown (default), or one JSON object a line with pages and metadata",
     )
+    trying = commands.add_parser(
+        "chaos",
+        help="try to break it: kill the service at random and check what it has promised",
+        description="Run the service in a directory of its own, hand in documents, kill at random "
+        "the service, its bus and its engine processes, and hold what was promised against what "
+        "became of it. Exit code 0: every promise was kept; 1: one was broken; "
+        "3: the service does not start.",
+    )
+    trying.add_argument("--documents", type=int, default=300, help="to be accepted (300)")
+    trying.add_argument(
+        "--kills", type=int, default=40, help="and a pause for every 8 of them (40)"
+    )
+    trying.add_argument("--seed", type=int, help="of faults and documents; default: a new one")
+    trying.add_argument("--clients", type=int, default=8, help="at the same time (8)")
+    trying.add_argument(
+        "--within",
+        type=float,
+        default=30.0,
+        metavar="SECONDS",
+        help="after the last fault every document must have ended, 99 of 100 in half of it (30)",
+    )
+    trying.add_argument(
+        "--directory", metavar="PATH", help="an empty one; default: a temporary one"
+    )
+    trying.add_argument("--keep", action="store_true", help="do not remove the directory")
+    trying.add_argument("--json", action="store_true", help="the report as one JSON object")
     return parser
 
 

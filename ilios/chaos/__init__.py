@@ -1,0 +1,1 @@
+"""The promises, tried out: the real service is killed again and again, and then audited."""

@@ -1,0 +1,117 @@
+"""What is done to the service, and when: all of it from one seed.
+
+A fault is due when so much has been done: its ``progress`` counts documents that were accepted and
+documents that have ended, so 500 documents have 1000 moments. The faults are spread evenly over
+them, each at random within its own stretch; then a fault waits a moment longer (``delay``), so that
+it does not always hit the same step. Clients keep to the same pace: they submit only so far ahead
+of the faults that something is always under way, and no fault hits a service with nothing to do.
+
+Between any two faults the service is up again and something was accepted or has ended: however many
+there are, the work goes on.
+"""
+
+import random
+from collections.abc import Mapping
+from typing import Literal
+
+from msgspec import Struct
+
+from ilios.chaos.victims import Victim
+
+LAST_SHARE = 0.9  # of all there is to do: when the last fault comes, some are still under way
+MOST_PER_DOCUMENT = 1.0  # kills and pauses; there are two moments for each document
+LEAST_AHEAD = 12  # documents that are submitted ahead of the faults, and
+STRETCHES_AHEAD = 2  # as many as are accepted between so many faults, if that is more
+KILLS_PER_PAUSE = 8
+LONGEST_DELAY = 0.4  # seconds
+LONGEST_PAUSE = 5.0  # seconds; a nats-server that is silent for three is replaced
+SHORTEST_PAUSE = 0.5  # seconds
+STARTING_SHARE = 0.15  # of the kills of the service: another comes before it is up again
+LONGEST_START = 1.0  # seconds into a start
+
+_KILLED: Mapping[Victim, int] = {"service": 4, "nats-server": 3, "engine": 3, "all": 2}
+_PAUSED: tuple[Victim, ...] = ("service", "nats-server", "engine")
+
+
+class Fault(Struct, frozen=True):
+    """One fault. Times are seconds.
+
+    ``how``: a ``kill``, a ``pause`` of ``lasting``, or a kill of the service while it starts,
+    ``lasting`` after it was started, which is the second of two kills.
+    """
+
+    progress: int
+    victim: Victim
+    how: Literal["kill", "pause", "kill twice"] = "kill"
+    delay: float = 0.0
+    lasting: float = 0.0
+
+    @property
+    def kills(self) -> int:
+        """How many kills it is."""
+        return {"kill": 1, "pause": 0, "kill twice": 2}[self.how]
+
+    def __str__(self) -> str:
+        match self.how:
+            case "pause":
+                return f"{self.victim} paused for {self.lasting:.1f} s"
+            case "kill twice":
+                return f"{self.victim} killed, and again while it starts"
+        return f"{self.victim} killed"
+
+
+def most_kills(documents: int) -> int:
+    """Return how many kills so many documents leave room for."""
+    return int(documents * MOST_PER_DOCUMENT * KILLS_PER_PAUSE / (KILLS_PER_PAUSE + 1))
+
+
+def plan(documents: int, kills: int, seed: int) -> list[Fault]:
+    """Return the faults in their order: exactly so many kills, and a pause for every few."""
+    chance = random.Random(seed)  # noqa: S311  # it is to be repeatable, not secret
+    faults: list[Fault] = []
+    while (left := kills - sum(fault.kills for fault in faults)) > 0:
+        faults.append(_kill(chance, left))
+    faults += [_pause(chance) for _ in range(-(-kills // KILLS_PER_PAUSE))]
+    chance.shuffle(faults)
+    # A pause lasts, and all may have ended by its end: after the last fault there is to be work.
+    kill = next((at for at, fault in enumerate(faults) if fault.kills), 0)
+    if faults and faults[-1].how == "pause":
+        faults[kill], faults[-1] = faults[-1], faults[kill]
+    stretch = 2 * documents * LAST_SHARE / max(1, len(faults))
+    return [
+        Fault(
+            max(1, int((place + chance.random()) * stretch)),
+            fault.victim,
+            fault.how,
+            fault.delay,
+            fault.lasting,
+        )
+        for place, fault in enumerate(faults)
+    ]
+
+
+def allowed(documents: int, faults: int, done: int, ended: int = 0) -> int:
+    """Return how many documents may be accepted once so many faults are ``done``.
+
+    Of those that have ``ended`` is told while a fault waits for something to go on: then some more
+    may come, or nothing would.
+    """
+    if done >= faults:
+        return documents
+    stretch = documents / faults
+    ahead = int(done * stretch + max(LEAST_AHEAD, STRETCHES_AHEAD * stretch))
+    return min(documents, max(ahead, ended + 1))
+
+
+def _kill(chance: random.Random, most: int) -> Fault:
+    (victim,) = chance.choices(list(_KILLED), list(_KILLED.values()))
+    delay = chance.uniform(0, LONGEST_DELAY)
+    if victim in ("service", "all") and most > 1 and chance.random() < STARTING_SHARE:
+        return Fault(0, victim, "kill twice", delay, chance.uniform(0, LONGEST_START))
+    return Fault(0, victim, "kill", delay)
+
+
+def _pause(chance: random.Random) -> Fault:
+    delay = chance.uniform(0, LONGEST_DELAY)
+    lasting = chance.uniform(SHORTEST_PAUSE, LONGEST_PAUSE)
+    return Fault(0, chance.choice(_PAUSED), "pause", delay, lasting)

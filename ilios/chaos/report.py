@@ -1,0 +1,172 @@
+"""What is said at the end: figures, and of each promise whether it was kept."""
+
+import math
+from collections import Counter
+from collections.abc import Mapping, Sequence
+
+from msgspec import Struct
+
+from ilios.chaos.faults import Done
+from ilios.chaos.judging import PROMISES, strangers
+from ilios.chaos.promises import Book, Violation
+from ilios.database.audit import Audit
+
+LISTED = 10  # violations of one kind in the table; the JSON report has all
+_WIDTH = 40
+
+
+class Spread(Struct, frozen=True):
+    """Seconds: of so many, half took at most ``p50``, 99 of 100 at most ``p99``."""
+
+    count: int
+    p50: float
+    p99: float
+    most: float
+
+    def __str__(self) -> str:
+        return f"p50 {self.p50:.1f}  p99 {self.p99:.1f}  max {self.most:.1f} s  (of {self.count})"
+
+
+class Report(Struct, frozen=True, kw_only=True):
+    """One run. Times are seconds.
+
+    ``ends_after`` is from the last fault, or from a document's acceptance if that was later, to its
+    end; the bars are ``within`` for all of them and half of that for 99 of 100. ``lasted`` is from
+    acceptance to end over the whole run; ``on_after`` from a fault until something was accepted or
+    ended again, by whom was hit.
+    """
+
+    seed: int
+    kills: int
+    pauses: int
+    elapsed: float
+    accepted: int
+    completed: int
+    failed: Mapping[str, int]
+    removed: int
+    refused: Mapping[str, int]
+    unanswered: int
+    landed: Mapping[str, int]
+    violations: Sequence[Violation]
+    within: float
+    ends_after: Spread | None
+    lasted: Spread | None
+    up_after: Spread | None
+    on_after: Mapping[str, Spread]
+    orphans: int
+
+    @property
+    def is_late(self) -> bool:
+        """Whether too many of the last documents took too long."""
+        return self.ends_after is not None and self.ends_after.p99 > self.within / 2
+
+    @property
+    def kept(self) -> bool:
+        """Whether every promise was kept."""
+        return not self.violations and not self.is_late
+
+
+def spread(seconds: Sequence[float]) -> Spread | None:
+    """Return what is said of these; None of nothing."""
+    if not seconds:
+        return None
+    ordered = sorted(seconds)
+
+    def rank(share: float) -> float:
+        return ordered[max(0, math.ceil(share * len(ordered)) - 1)]
+
+    return Spread(len(ordered), rank(0.5), rank(0.99), ordered[-1])
+
+
+def late_ones(book: Book, last_at: float | None, within: float, now: float) -> list[Violation]:
+    """Return the accepted documents that had not ended so long after the last fault."""
+    found = []
+    for document in book.documents.values():
+        seconds = (document.ended_at or now) - max(last_at or 0.0, document.accepted_at)
+        if seconds > within:
+            how = "ended only" if document.ended_at else f"is still {document.state}"
+            what = f"it {how} {seconds:.1f} s after the last fault, or after it was accepted"
+            found.append(Violation("stuck", document.name, what))
+    return found
+
+
+def ends_after(book: Book, last_at: float | None) -> Spread | None:
+    """Return how long what was under way at the last fault, or came after it, took to end."""
+    return spread(
+        [
+            one.ended_at - max(last_at, one.accepted_at)
+            for one in book.documents.values()
+            if last_at is not None and one.ended_at is not None and one.ended_at > last_at
+        ]
+    )
+
+
+def lasted(book: Book) -> Spread | None:
+    """Return how long documents took from acceptance to their end."""
+    ended = [one for one in book.documents.values() if one.ended_at is not None]
+    return spread([one.ended_at - one.accepted_at for one in ended if one.ended_at is not None])
+
+
+def on_after(done: Sequence[Done]) -> dict[str, Spread]:
+    """Return how long after each fault something went on, by whom was hit and how."""
+    seconds: dict[str, list[float]] = {}
+    for one in done:
+        if one.on_after is not None:
+            paused = " paused" if one.fault.how == "pause" else ""
+            seconds.setdefault(f"{one.victim}{paused}", []).append(one.on_after)
+    return {name: found for name in sorted(seconds) if (found := spread(seconds[name]))}
+
+
+def landed(book: Book, audit: Audit) -> dict[str, int]:
+    """Count what is in the database although nobody was told that it was accepted."""
+    rows = audit.documents
+    return dict(
+        Counter(
+            f"{submission.outcome}, {rows[name].code or rows[name].state}"
+            for name, submission in strangers(book, audit).items()
+        )
+    )
+
+
+def table(report: Report) -> str:
+    """Return the report as text for a terminal, ending in a line break."""
+    lines = [
+        f"{report.kills} kills and {report.pauses} pauses in {report.elapsed:.0f} s",
+        "",
+        _row("accepted", report.accepted),
+        _row("  completed", report.completed),
+        _row("  failed", sum(report.failed.values()), _counted(report.failed)),
+        _row("  cancelled or deleted", report.removed),
+        _row("refused", sum(report.refused.values()), _counted(report.refused)),
+        _row("not answered", report.unanswered),
+        _row("landed, but never accepted", sum(report.landed.values()), _counted(report.landed)),
+        _row("blobs that no row refers to", report.orphans, "swept by the janitor after a day"),
+        "",
+        f"{'from acceptance to the end':<{_WIDTH}}{report.lasted or '-'}",
+        f"{'from kill to ready again':<{_WIDTH}}{report.up_after or '-'}",
+    ]
+    lines += [
+        f"{f'{who}: until work went on':<{_WIDTH}}{of}" for who, of in report.on_after.items()
+    ]
+    lines.append("")
+    counted = Counter(one.kind for one in report.violations)
+    for kind, meaning in PROMISES.items():
+        lines.append(_row(kind, counted[kind], "ok" if not counted[kind] else f"BROKEN: {meaning}"))
+        found = [one for one in report.violations if one.kind == kind]
+        lines += [f"    {one.name}  {one.what}" for one in found[:LISTED]]
+        if len(found) > LISTED:
+            lines.append(f"    and {len(found) - LISTED} more; --json has all")
+    late = f"TOO LATE: p99 {report.within / 2:.0f} s" if report.is_late else "ok"
+    bars = f"(at most {report.within:.0f} s, p99 {report.within / 2:.0f} s)"
+    lines.append(
+        f"{'from the last fault to the end':<{_WIDTH}}{report.ends_after or '-'}  {late} {bars}"
+    )
+    return "\n".join(line.rstrip() for line in lines) + "\n"
+
+
+def _row(what: str, count: int, more: str = "") -> str:
+    return f"{what:<{_WIDTH}}{count:>6}  {more}"
+
+
+def _counted(counts: Mapping[str, int]) -> str:
+    return ", ".join(f"{count} {what}" for what, count in sorted(counts.items()))

@@ -1,0 +1,58 @@
+"""Documents of a trial can be told apart, page by page."""
+
+import pytest
+
+from actors.ports import PAGE_SEPARATOR
+from ilios.chaos.papers import Paper
+
+
+def _page(number: int, page: int) -> str:
+    token = f"Paper{number:06d}Page{page:03d}"
+    return f"Line 1 {token} begins here.\nHere ends {token}."
+
+
+def _pages(*pages: tuple[int, int]) -> str:
+    return PAGE_SEPARATOR.join(_page(*page) for page in pages)
+
+
+def test_a_document_with_its_own_pages_in_order_has_no_fault() -> None:
+    assert Paper(7, "pdf", 3).fault_of(_pages((7, 1), (7, 2), (7, 3))) is None
+
+
+@pytest.mark.parametrize(
+    "markdown",
+    [
+        "",
+        _pages((8, 1), (8, 2)),
+        _pages((7, 1), (8, 2)),
+        _pages((7, 1)),
+        _pages((7, 2), (7, 1)),
+        _pages((7, 1), (7, 2), (7, 2)),
+        _pages((7, 1), (7, 2)).replace(PAGE_SEPARATOR, "\n"),
+        _pages((7, 1), (7, 2)).replace("Here ends Paper000007Page002.", ""),
+        _pages((7, 1), (7, 2)) + PAGE_SEPARATOR,
+    ],
+    ids=[
+        "nothing",
+        "another document",
+        "a page of another",
+        "a page less",
+        "in disorder",
+        "a page twice",
+        "pages run into one another",
+        "half a page",
+        "a page more",
+    ],
+)
+def test_what_is_not_the_whole_document_is_said(markdown: str) -> None:
+    assert Paper(7, "pdf", 2).fault_of(markdown) is not None
+
+
+@pytest.mark.parametrize("kind", ["pdf", "docx", "broken", "unknown"])
+def test_no_two_documents_are_alike_and_each_is_the_same_again(kind: str) -> None:
+    hashes = [Paper(number, kind).sha256 for number in (1, 2, 1)]  # type: ignore[arg-type]
+    assert hashes[0] == hashes[2] != hashes[1]
+
+
+def test_names_tell_nothing() -> None:
+    assert Paper(1).file_name == Paper(2).file_name

@@ -1,0 +1,177 @@
+"""`ilios chaos` as it is typed: a good service passes, a defective one is found out."""
+
+import asyncio
+import os
+import signal
+import sys
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+
+from tests.waiting import until
+
+ROOT = Path(__file__).parents[3]
+ENDS_WITHIN = 100.0  # seconds; it takes ten on a quiet machine
+PATIENT = ("--within", "80")
+"""A machine under load is slow, not wrong."""
+
+WITHOUT_BILLS = """
+import ilios.database.statements as statements
+whole = statements.USED
+statements.USED = whole.replace("WHERE tenant", "WHERE submitted_sequence % 3 AND tenant")
+assert statements.USED != whole
+"""
+ANOTHERS_TEXT = """
+from ilios.edge import content
+whole = content.send
+async def send(request, blobs, blob, headers):
+    global first
+    first = globals().get("first") or blob
+    markdown = blob.key.startswith("markdown/")
+    return await whole(request, blobs, first if markdown else blob, headers)
+content.send = send
+"""
+FORGETTING = """
+import ilios.database.statements as statements
+statements.SUBMITTED = statements.SUBMITTED.replace("SELECT\\n    :tenant", "SELECT\\n    'nobody'")
+"""
+NOT_STARTING = "raise SystemExit('no disk in drive A')"
+
+
+def _defective(tmp_path: Path, code: str) -> dict[str, str]:
+    """Return the environment in which ``ilios serve``, and only that, begins with this code."""
+    (tmp_path / "patches").mkdir()
+    guarded = "".join(f"    {line}\n" for line in code.strip().splitlines())
+    text = f"import sys\nif sys.orig_argv[-2:] == ['ilios', 'serve']:\n{guarded}"
+    (tmp_path / "patches" / "sitecustomize.py").write_text(text)
+    return {"PYTHONPATH": os.pathsep.join((str(tmp_path / "patches"), str(ROOT)))}
+
+
+@asynccontextmanager
+async def _typed(*words: str, **environ: str) -> AsyncIterator[asyncio.subprocess.Process]:
+    process = await asyncio.create_subprocess_exec(
+        sys.executable,
+        "-m",
+        "ilios",
+        "chaos",
+        *words,
+        cwd=ROOT,
+        env={"PATH": os.environ["PATH"], **environ},
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.PIPE,
+    )
+    try:
+        yield process
+    finally:
+        with suppress(ProcessLookupError):
+            process.kill()
+        await process.wait()
+
+
+async def _run(*words: str, **environ: str) -> tuple[int, str, str]:
+    async with _typed(*words, **environ) as process, asyncio.timeout(ENDS_WITHIN):
+        out, errors = await process.communicate()
+        assert process.returncode is not None
+        return process.returncode, out.decode(), errors.decode()
+
+
+def _processes_of(directory: Path) -> list[str]:
+    """Return the environments that name a place in the directory: those of the service's own."""
+    found = []
+    for process in Path("/proc").glob("[0-9]*"):
+        with suppress(OSError):
+            environ = (process / "environ").read_bytes().decode(errors="replace")
+            if f"{directory}/" in environ:
+                found.append(environ)
+    return found
+
+
+async def test_a_sound_service_keeps_every_promise_and_nothing_is_left(tmp_path: Path) -> None:
+    directory = tmp_path / "trial"
+    words = ("--documents", "25", "--kills", "4", "--seed", "7", "--directory", str(directory))
+    code, out, errors = await _run(*words, "--json", *PATIENT)
+
+    assert code == 0, out + errors
+    figures: dict[str, Any] = msgspec.json.decode(out)
+    assert figures["kept"]
+    assert (figures["kills"], figures["pauses"]) == (4, 1)
+    assert figures["accepted"] >= 25
+    ended = figures["completed"] + sum(figures["failed"].values()) + figures["removed"]
+    assert ended == figures["accepted"]
+    assert "seed 7" in errors
+    assert not _processes_of(directory)
+    assert not directory.exists()
+
+
+@pytest.mark.parametrize(
+    ("defect", "kind"),
+    [(WITHOUT_BILLS, "not billed"), (ANOTHERS_TEXT, "mixed up"), (FORGETTING, "lost")],
+    ids=["drops bills", "mixes texts up", "forgets documents"],
+)
+async def test_a_defective_service_is_found_out(tmp_path: Path, defect: str, kind: str) -> None:
+    directory = tmp_path / "trial"
+    words = ("--documents", "8", "--kills", "0", "--seed", "7", "--directory", str(directory))
+    code, out, errors = await _run(*words, "--within", "1", **_defective(tmp_path, defect))
+
+    assert code == 1, out + errors
+    broken = [line.split("  ")[0] for line in out.splitlines() if "BROKEN" in line]
+    assert kind in broken
+    assert "--documents 8 --kills 0 --seed 7" in errors
+    assert f"kept: {directory}" in errors
+    assert (directory / "data" / "ilios.db").exists()
+    assert not _processes_of(directory)
+
+
+async def test_a_service_that_does_not_start_ends_it_with_the_reason(tmp_path: Path) -> None:
+    words = ("--directory", str(tmp_path / "trial"))
+    code, _, errors = await _run(*words, **_defective(tmp_path, NOT_STARTING))
+    assert code == 3
+    assert "no disk in drive A" in errors
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+async def test_whoever_breaks_it_off_is_left_with_no_process_and_no_directory(
+    tmp_path: Path, number: signal.Signals
+) -> None:
+    directory = tmp_path / "trial"
+    async with _typed("--directory", str(directory)) as process:
+        assert process.stderr is not None
+        async with asyncio.timeout(ENDS_WITHIN):
+            await process.stderr.readline()  # the service is up
+            await until(lambda: any("ILIOS_NATS_STORE" in one for one in _processes_of(directory)))
+            process.send_signal(number)
+            await process.communicate()
+        assert process.returncode == 130
+    assert not _processes_of(directory)
+    assert not directory.exists()
+
+
+async def test_nothing_is_left_of_one_that_was_killed(tmp_path: Path) -> None:
+    directory = tmp_path / "trial"
+    async with _typed("--directory", str(directory)) as process:
+        assert process.stderr is not None
+        async with asyncio.timeout(ENDS_WITHIN):
+            await process.stderr.readline()  # the service is up
+        process.kill()
+    await until(lambda: not _processes_of(directory), within=30)
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (("--documents", "10", "--kills", "10"), "leave room for 8 kills"),
+        (("--documents", "0"), "--documents must be 1 at least"),
+        (("--kills", "-1"), "--kills must be 0 at least"),
+        (("--within", "0"), "--within must be more than 0"),
+        (("--directory", str(ROOT)), "is not empty"),
+    ],
+)
+async def test_what_cannot_be_tried_out_is_said_at_once(words: tuple[str, ...], said: str) -> None:
+    code, _, errors = await _run(*words)
+    assert code == 2
+    assert len(errors.splitlines()) == 1
+    assert said in errors

@@ -1,0 +1,107 @@
+"""Whoever audits a database sees every document with its bills, and what SQLite complains of."""
+
+import sqlite3
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+
+from ilios.database import audit
+from tests import batch_events, events
+from tests.ilios.database.books import history, opened
+
+FIRST, SECOND = events.name(1), events.name(2)
+
+
+@pytest.fixture
+async def database(tmp_path: Path) -> Path:
+    """A database with a completed document, a failed one, and a batch."""
+    path = tmp_path / "ilios.db"
+    async with opened(path) as books:
+        await books.apply(
+            *history(
+                events.submitted(1),
+                events.fetched(1),
+                events.converted(1),
+                events.submitted(2),
+                events.failed(2),
+                batch_events.submitted(),
+            )
+        )
+    return path
+
+
+def _doctor(database: Path, *statements: str) -> None:
+    with closing(sqlite3.connect(database)) as connection:
+        for statement in statements:
+            connection.execute(statement)
+        connection.commit()
+
+
+async def test_a_document_is_seen_with_its_bill(database: Path) -> None:
+    found = audit.read(database).documents[FIRST]
+    assert (found.state, found.pages, found.bills, found.billed_pages) == ("completed", 3, 1, 3)
+    assert found.keys == {"original", "markdown"}
+    assert found.sha256 == events.SHA256
+
+
+async def test_a_failed_document_is_seen_with_its_reason_and_without_a_bill(
+    database: Path,
+) -> None:
+    found = audit.read(database).documents[SECOND]
+    assert (found.state, found.code, found.bills) == ("failed", "corrupt", 0)
+
+
+async def test_a_batch_is_seen_with_its_documents_and_whether_it_is_closed(database: Path) -> None:
+    found = audit.read(database)
+    assert list(found.batches.values()) == [False]
+    assert {one.batch for one in found.documents.values()} == {None, *found.batches}
+
+
+async def test_a_sound_database_has_no_damage(database: Path) -> None:
+    found = audit.read(database)
+    assert found.damage == ()
+    assert found.billed_for_nothing == ()
+
+
+async def test_a_second_bill_under_another_operation_is_counted(database: Path) -> None:
+    _doctor(
+        database,
+        "INSERT INTO usage (tenant, document_id, operation, engine, model, pages, input_tokens, "
+        "output_tokens, created_at) SELECT tenant, document_id, 'convert-immediate', engine, "
+        "model, pages, input_tokens, output_tokens, created_at FROM usage",
+    )
+    found = audit.read(database).documents[FIRST]
+    assert (found.bills, found.billed_pages) == (2, 6)
+
+
+async def test_a_bill_that_is_gone_is_missed(database: Path) -> None:
+    _doctor(database, "DELETE FROM usage")
+    assert audit.read(database).documents[FIRST].bills == 0
+
+
+async def test_a_bill_of_no_document_is_found(database: Path) -> None:
+    _doctor(database, f"DELETE FROM documents WHERE id = '{FIRST}'")
+    found = audit.read(database)
+    assert found.billed_for_nothing == (FIRST,)
+    assert any("usage" in complaint for complaint in found.damage)
+
+
+async def test_an_index_that_differs_from_its_table_is_damage(database: Path) -> None:
+    _doctor(
+        database,
+        "PRAGMA writable_schema = ON",
+        # The index is said to leave out what it holds.
+        "UPDATE sqlite_schema SET sql = replace(sql, 'batch_id IS NOT NULL', 'batch_id IS NULL') "
+        "WHERE name = 'documents_of_batch'",
+    )
+    assert audit.read(database).damage
+
+
+async def test_a_document_of_another_tenant_is_told_from_that_of_the_same_id(
+    database: Path,
+) -> None:
+    _doctor(database, "UPDATE documents SET tenant = 'other' WHERE pages IS NULL")
+    found = audit.read(database).documents
+    assert f"other/{SECOND}" in found
+    assert SECOND not in found
