@@ -2,50 +2,95 @@
 
 import argparse
 import asyncio
+from collections.abc import Callable, Coroutine
 from pathlib import Path
+from typing import Any
 
-from bench import batches, convert, corpus, hostile, memory, pipeline
+from bench import batches, bombs, connections, convert, corpus, hostile, memory, pipeline, soak
+
+Measure = Callable[[argparse.Namespace], Coroutine[Any, Any, None]]
 
 
 def main() -> None:
     """Run one measurement."""
+    options = _parser().parse_args()
+    measure: Measure = options.measure
+    asyncio.run(measure(options))
+
+
+def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
     kinds = parser.add_subparsers(dest="kind", required=True)
-    one = kinds.add_parser("pipeline", help="instant stub engine: rates, latencies, CPU, memory")
-    one.add_argument("--documents", type=int, default=1500)
-    one.add_argument("--clients", type=int, default=16)
-    one.add_argument("--kilobytes", type=int, default=50)
-    two = kinds.add_parser("convert", help="what /v1/convert adds to the engine's own time")
-    two.add_argument("--rounds", type=int, default=200)
-    kinds.add_parser("memory", help="idle memory, and what a 1 GB upload adds")
-    four = kinds.add_parser("corpus", help="convert every document of a directory at once")
-    four.add_argument("directory", type=Path)
-    four.add_argument("--markdown", type=Path, help="write the Markdown there")
-    five = kinds.add_parser("batches", help="batches against single submits, status reads")
-    five.add_argument("--batches", type=int, default=20)
-    five.add_argument("--documents", type=int, default=100)
-    five.add_argument("--kilobytes", type=int, default=10)
-    six = kinds.add_parser("download", help="memory while a batch of large Markdown is downloaded")
-    six.add_argument("--documents", type=int, default=100)
-    six.add_argument("--kilobytes", type=int, default=1024)
-    seven = kinds.add_parser("hostile", help="how long hostile requests keep others waiting")
-    seven.add_argument("--rounds", type=int, default=3)
-    seven.add_argument("--only", default="", help="those with this in their name")
-    options = parser.parse_args()
-    if options.kind == "pipeline":
-        asyncio.run(pipeline.measure(options.documents, options.clients, options.kilobytes))
-    elif options.kind == "convert":
-        asyncio.run(convert.measure(options.rounds))
-    elif options.kind == "memory":
-        asyncio.run(memory.measure())
-    elif options.kind == "batches":
-        asyncio.run(batches.measure(options.batches, options.documents, options.kilobytes))
-    elif options.kind == "download":
-        asyncio.run(batches.measure_download(options.documents, options.kilobytes))
-    elif options.kind == "hostile":
-        asyncio.run(hostile.measure(options.rounds, options.only))
-    else:
-        asyncio.run(corpus.measure(options.directory, options.markdown))
+
+    def kind(name: str, what: str, measure: Measure) -> argparse.ArgumentParser:
+        made = kinds.add_parser(name, help=what)
+        made.set_defaults(measure=measure)
+        return made
+
+    one = kind(
+        "pipeline",
+        "instant stub engine: rates, latencies, CPU, memory",
+        lambda o: pipeline.measure(o.documents, o.clients, o.kilobytes),
+    )
+    _count(one, documents=1500, clients=16, kilobytes=50)
+    one = kind(
+        "convert",
+        "what /v1/convert adds to the engine's own time",
+        lambda o: convert.measure(o.rounds),
+    )
+    _count(one, rounds=200)
+    kind("memory", "idle memory, and what a 1 GB upload adds", lambda _: memory.measure())
+    one = kind(
+        "corpus",
+        "convert every document of a directory at once",
+        lambda o: corpus.measure(o.directory, o.markdown),
+    )
+    one.add_argument("directory", type=Path)
+    one.add_argument("--markdown", type=Path, help="write the Markdown there")
+    one = kind(
+        "batches",
+        "batches against single submits, status reads",
+        lambda o: batches.measure(o.batches, o.documents, o.kilobytes),
+    )
+    _count(one, batches=20, documents=100, kilobytes=10)
+    one = kind(
+        "download",
+        "memory while a batch of large Markdown is downloaded",
+        lambda o: batches.measure_download(o.documents, o.kilobytes),
+    )
+    _count(one, documents=100, kilobytes=1024)
+    one = kind(
+        "hostile",
+        "how long hostile requests keep others waiting",
+        lambda o: hostile.measure(o.rounds, o.only),
+    )
+    _count(one, rounds=3)
+    one.add_argument("--only", default="", help="those with this in their name")
+    one = kind(
+        "connections",
+        "/health while others hold connections",
+        lambda o: connections.measure(o.seconds),
+    )
+    one.add_argument("--seconds", type=float, default=20, help="beside each crowd")
+    one = kind(
+        "soak",
+        "memory and open files over thousands of conversions",
+        lambda o: soak.measure(o.documents, o.in_flight),
+    )
+    _count(one, documents=5000, in_flight=8)
+    one = kind(
+        "bombs",
+        "hostile documents, and how their neighbours fare",
+        lambda o: bombs.measure(o.documents, o.seed, o.at_once, o.only),
+    )
+    _count(one, documents=200, seed=1, at_once=4)
+    one.add_argument("--only", default="", help="those with this in their kind")
+    return parser
+
+
+def _count(parser: argparse.ArgumentParser, **defaults: int) -> None:
+    for name, value in defaults.items():
+        parser.add_argument(f"--{name.replace('_', '-')}", type=int, default=value)
 
 
 if __name__ == "__main__":
