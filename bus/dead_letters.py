@@ -1,7 +1,17 @@
 """Where an event goes that cannot be worked on: with its reason, its attempts and its body."""
 
+from collections.abc import AsyncIterator
+from datetime import datetime
+
+import nats.errors
+from msgspec import Struct
+from nats.js.errors import Error as JetStreamError
+
 from . import streams, subjects
+from .connection import Connection
 from .delivery import Delivery
+from .errors import BusUnavailable
+from .messages import Messages, Stored
 from .publisher import Publisher
 
 REASON = "Ilios-Reason"
@@ -35,6 +45,63 @@ class DeadLetters:
         }
         subject = subjects.dead_letter_subject(delivery.subject, delivery.sequence)
         await self._publisher.publish(subject, delivery.body, headers)
+
+
+class DeadLetter(Struct, frozen=True, kw_only=True):
+    """A dead letter as it is filed: an event as it came, and why nobody could work on it.
+
+    ``number`` is its place on the stream of dead letters; ``subject`` and ``sequence`` are the
+    event's own, on the log.
+    """
+
+    number: int
+    filed_at: datetime
+    reason: str
+    actor: str
+    attempts: int
+    subject: str
+    sequence: int
+    body: bytes
+
+
+class FiledLetters:
+    """Reads and clears away what was filed. All of it raises ``BusUnavailable``: no answer."""
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+        self._messages = Messages(connection, streams.DEAD_LETTERS)
+
+    async def each(self, tenant: str = "*", name: str = "*") -> AsyncIterator[DeadLetter]:
+        """Yield all letters, oldest first; of one tenant, of one document or batch, if given."""
+        async for stored in self._messages.each(f"{subjects.DEAD}.*.{tenant}.{name}"):
+            yield _letter(stored)
+
+    async def at(self, number: int) -> DeadLetter | None:
+        """Return the letter of a number, or None."""
+        stored = await self._messages.at(number)
+        return _letter(stored) if stored else None
+
+    async def drop(self, number: int) -> None:
+        """Clear a letter away; one that is gone already is no error."""
+        try:
+            if await self._messages.at(number) is not None:
+                await self._connection.jetstream.delete_msg(streams.DEAD_LETTERS, number)
+        except (nats.errors.Error, JetStreamError, TimeoutError) as error:
+            raise BusUnavailable(f"the dead letter is not cleared away: {error}") from error
+
+
+def _letter(stored: Stored) -> DeadLetter:
+    headers = stored.headers
+    return DeadLetter(
+        number=stored.sequence,
+        filed_at=stored.stored_at,
+        reason=headers.get(REASON, ""),
+        actor=headers.get(ACTOR, ""),
+        attempts=int(headers.get(ATTEMPTS, "1")),
+        subject=headers.get(SUBJECT, ""),
+        sequence=int(headers.get(SEQUENCE, "0")),
+        body=stored.body,
+    )
 
 
 def header_value(text: str) -> str:

@@ -11,8 +11,8 @@ from schemas.documents import DocumentEvent, DocumentSubmitted
 from schemas.events import AnyEvent
 
 from . import streams, subjects, wire
-from .connection import Connection, Reply
-from .errors import BusUnavailable
+from .connection import Connection
+from .messages import Messages
 
 
 class Submission(Struct, frozen=True):
@@ -40,10 +40,10 @@ class Word(Struct, frozen=True):
 
 
 class Log:
-    """Single messages of ``ILIOS_EVENTS``, by subject (JetStream direct get, NATS ADR-31)."""
+    """Single events of ``ILIOS_EVENTS``, by subject."""
 
     def __init__(self, connection: Connection) -> None:
-        self._connection = connection
+        self._messages = Messages(connection, streams.EVENTS)
 
     async def submission(self, tenant: str, document_id: str) -> DocumentSubmitted | None:
         """Return what was submitted under this id, or None; ``submitted_at`` is always given.
@@ -76,40 +76,21 @@ class Log:
 
         Errors as ``submission``.
         """
-        reply = await self._get({"last_by_subj": subjects.one_document(event, tenant, document_id)})
-        if reply is None:
+        found = await self._messages.last(subjects.one_document(event, tenant, document_id))
+        if found is None:
             return None
         try:
-            said = wire.decode(reply.headers.get("Nats-Subject", ""), reply.body)
+            said = wire.decode(found.subject, found.body)
         except wire.Malformed:
             return None
         assert isinstance(said, DocumentEvent)  # decode has held it against its subject
-        return Word(_sequence(reply), _stored_at(reply), said)
+        return Word(found.sequence, found.stored_at, said)
 
     async def _each(self, wanted: str) -> AsyncIterator[tuple[int, datetime, AnyEvent]]:
         """Yield what lies on a subject, oldest first, but for dead letters: they say nothing."""
-        after = 0
-        while reply := await self._get({"seq": after + 1, "next_by_subj": wanted}):
-            after = _sequence(reply)
+        async for found in self._messages.each(wanted):
             try:
-                event = wire.decode(reply.headers.get("Nats-Subject", ""), reply.body)
+                event = wire.decode(found.subject, found.body)
             except wire.Malformed:
                 continue
-            yield after, _stored_at(reply), event
-
-    async def _get(self, query: dict[str, object]) -> Reply | None:
-        subject = f"$JS.API.DIRECT.GET.{streams.EVENTS}"
-        reply = await self._connection.request(subject, msgspec.json.encode(query))
-        if "Nats-Sequence" in reply.headers:  # a message, whatever else its publisher put there
-            return reply
-        if reply.status == "404":
-            return None
-        raise BusUnavailable(f"the log answered {reply.status}")
-
-
-def _sequence(reply: Reply) -> int:
-    return int(reply.headers["Nats-Sequence"])
-
-
-def _stored_at(reply: Reply) -> datetime:
-    return datetime.fromisoformat(reply.headers["Nats-Time-Stamp"])
+            yield found.sequence, found.stored_at, event

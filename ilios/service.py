@@ -22,13 +22,14 @@ from actors.ports import Blobs, Engine
 from actors.redriving import Readers, Redriving
 from actors.retention import Retention
 from actors.writer import Writer
-from bus import streams
-from bus.connection import Connection, connect
+from bus.connection import Connection
 from bus.log import Log
 from bus.outcomes import Outcomes
 from bus.progress import Progress
 from bus.publisher import Publisher
+from ilios import open_files
 from ilios.blobs.local import LocalBlobs
+from ilios.bus_access import bus_inside, bus_outside
 from ilios.database.batch_reads import BatchReads
 from ilios.database.connection import lock_file, open_reader, open_writer
 from ilios.database.ledger import SqliteLedger
@@ -40,9 +41,9 @@ from ilios.edge.app import serve_edge
 from ilios.edge.keys import Edge, Limits
 from ilios.edge.signing import Signer
 from ilios.engines.local import LocalEngine
+from ilios.free_space import BLOBS, FreeSpace
 from ilios.health import Health
 from ilios.locks import held
-from ilios.nats_server import embedded
 from ilios.settings import Settings
 from ilios.supervision import Supervisor
 
@@ -76,7 +77,11 @@ async def service(settings: Settings, engine: Engine | None = None) -> AsyncIter
         stack.enter_context(held(lock_file(database_path), f"the database {database_path}"))
         supervisor = Supervisor()
 
-        connection, bus, operator_url_file = await _bus(settings, stack)
+        bus = await enter(
+            bus_outside(settings.nats_url.reveal())
+            if settings.nats_url is not None
+            else bus_inside(settings, supervisor)
+        )
         writer_connection = await enter(open_writer(database_path))
         ledger = SqliteLedger(writer_connection, settings.pricing)
         reading = await enter(open_reader(database_path))
@@ -87,53 +92,67 @@ async def service(settings: Settings, engine: Engine | None = None) -> AsyncIter
             max_bytes=settings.max_file_bytes, allow=frozenset(settings.download_allow)
         )
         if engine is None:
-            engine = await enter(LocalEngine(settings.engine_limits))
+            engine = local = await enter(LocalEngine(settings.engine_limits, data_dir / "engine"))
+            supervisor.include("engine", local.restarts)
         await engine.check()
 
         writer = Writer(ledger)
-        persister = Persister(connection, writer, ledger)
-        aggregator = Aggregator(connection, batches)
-        cancellations = Cancellations(connection)
-        ocr = Ocr(connection, blobs, engine, cancellations, at_once=settings.documents_in_hand)
-        fetcher = Fetcher(connection, blobs, downloads, cancellations)
+        persister = Persister(bus.persister, writer, ledger)
+        aggregator = Aggregator(bus.aggregator, batches)
+        # One for each of the two: they may not hear of the same by the same connection.
+        of_ocr, of_fetcher = Cancellations(bus.ocr), Cancellations(bus.fetcher)
+        ocr = Ocr(bus.ocr, blobs, engine, of_ocr, at_once=settings.documents_in_hand)
+        fetcher = Fetcher(bus.fetcher, blobs, downloads, of_fetcher)
         if settings.nats_url is not None:
             await persister.refuse_company()
         await enter(supervisor.running("writer", writer.run))
         await enter(supervisor.running("persister", persister.run))
         await enter(supervisor.running("aggregator", aggregator.run))
-        await enter(supervisor.running("cancellations", cancellations.run))
+        await enter(supervisor.running("cancellations for ocr", of_ocr.run))
+        await enter(supervisor.running("cancellations for fetcher", of_fetcher.run))
         await enter(supervisor.running("ocr", ocr.run))
         await enter(supervisor.running("fetcher", fetcher.run))
         # Like usage: counting what is kept takes a while, too.
         upkeep = UpkeepReads(await enter(open_reader(database_path)))
-        janitor = _janitor(settings, connection, writer, upkeep, blobs)
+        janitor = _janitor(settings, bus.janitor, writer, upkeep, blobs)
         await enter(supervisor.running("janitor", janitor.run))
 
+        room = _room(settings, bus.store)
         edge = Edge(
-            publisher=Publisher(connection),
-            log=Log(connection),
-            outcomes=Outcomes(connection),
+            publisher=Publisher(bus.edge),
+            log=Log(bus.edge),
+            outcomes=Outcomes(bus.edge),
             reads=reads,
             batches=batches,
             # On a connection of its own: adding up years must not hold up who asks for a status.
             usage=UsageReads(await enter(open_reader(database_path))),
             blobs=blobs,
-            health=Health(connection, writer, reads, engine, supervisor, data_dir),
+            room=room,
+            health=Health(bus.edge, writer, reads, engine, supervisor, room),
             signer=signer,
             public_url=settings.public_url,
             api_keys=tuple(key.reveal() for key in settings.api_keys),
             limits=Limits(
-                max_file_bytes=settings.max_file_bytes, convert_within=settings.convert_within
+                max_file_bytes=settings.max_file_bytes,
+                convert_within=settings.convert_within,
+                max_connections=open_files.raise_limit(settings.max_connections),
+                max_uploads=settings.max_uploads,
             ),
         )
         url = await _open_edge(edge, settings, stack)
         yield Service(
             settings,
             url,
-            bus,
+            bus.where,
             f"local, {settings.engine_processes} processes",
-            operator_url_file,
+            bus.operator_url_file,
         )
+
+
+def _room(settings: Settings, store: Path | None) -> FreeSpace:
+    """Say what is written where; ``store`` is that of the bus inside."""
+    places = {BLOBS: settings.data_dir / "blobs", "database": settings.database_path.parent}
+    return FreeSpace(places | ({"bus": store} if store else {}), settings.reserve_bytes)
 
 
 def _janitor(
@@ -165,18 +184,3 @@ async def _open_edge(edge: Edge, settings: Settings, stack: AsyncExitStack) -> s
         ) from error
     host = f"[{settings.host}]" if ":" in settings.host else settings.host
     return f"http://{host}:{port}"
-
-
-async def _bus(settings: Settings, stack: AsyncExitStack) -> tuple[Connection, str, Path | None]:
-    """Connect to the bus that is configured, or start the one inside and connect to that."""
-    enter = stack.enter_async_context
-    if settings.nats_url is not None:
-        connection = await enter(connect(settings.nats_url.reveal(), name="ilios"))
-        await connection.check()
-        await streams.ensure(connection.jetstream)
-        return connection, f"NATS at {connection.address}", None
-    server = await enter(embedded(settings.data_dir / "nats", settings.nats_port))
-    connection = await enter(connect(server.url("ilios"), name="ilios"))
-    await connection.check()
-    await streams.ensure(connection.jetstream)
-    return connection, f"nats-server inside, at {connection.address}", server.url_file("operator")

@@ -87,6 +87,28 @@ TABLE: tuple[Setting, ...] = (
         unit=MIB,
     ),
     Setting(
+        "ILIOS_RESERVE_MB",
+        "reserve_bytes",
+        values.whole(16, 1024 * 1024),
+        "64",
+        "Free space below which nothing new is accepted, on each volume that is written to, in MiB",
+        unit=MIB,
+    ),
+    Setting(
+        "ILIOS_MAX_CONNECTIONS",
+        "max_connections",
+        values.whole(16, 100_000),
+        "1000",
+        "Clients connected at once; who rests or sends its request too slowly makes room",
+    ),
+    Setting(
+        "ILIOS_MAX_UPLOADS",
+        "max_uploads",
+        values.whole(1, 10_000),
+        "64",
+        "Uploads taken in at once; more wait a moment, then they are refused",
+    ),
+    Setting(
         "ILIOS_CONVERT_TIMEOUT",
         "convert_within",
         values.seconds,
@@ -98,7 +120,7 @@ TABLE: tuple[Setting, ...] = (
         "engine_processes",
         values.whole(1, 256),
         "4",
-        "Engine processes, each converting one document at a time; default: one per core allowed",
+        "Engine processes, each converting one document at a time, and one more for urgent ones",
     ),
     Setting(
         "MAX_CONCURRENT_JOBS",
@@ -121,6 +143,20 @@ TABLE: tuple[Setting, ...] = (
         values.seconds,
         "300",
         "Seconds one document may take in the engine, wall and CPU",
+    ),
+    Setting(
+        "ILIOS_PAGE_TIMEOUT",
+        "page_within",
+        values.seconds,
+        "45",
+        "Seconds a document may be in the engine without a page of it being finished",
+    ),
+    Setting(
+        "ILIOS_SANDBOX",
+        "sandbox",
+        values.one_of("auto", "strict", "off"),
+        "strict",
+        "How far engine processes are shut in: as the kernel allows, all of it or no start, not",
     ),
     Setting(
         "ILIOS_DOWNLOAD_ALLOW",

@@ -10,7 +10,8 @@ from msgspec import Struct, field
 from actors.pricing import LOCAL_MICROS, MARGIN_PERCENT, Pricing, pricing
 from actors.upkeep import EVERY, Disposal
 from ilios.cores import cores
-from ilios.engines.limits import MEMORY_BYTES, WALL_SECONDS, EngineLimits
+from ilios.engines.limits import MEMORY_BYTES, PAGE_SECONDS, WALL_SECONDS, EngineLimits
+from ilios.engines.sandbox import Mode
 from ilios.setting_table import IGNORED, MIB, NOT_YET, TABLE, Setting
 from ilios.setting_values import Secret
 
@@ -40,11 +41,16 @@ class Settings(Struct, frozen=True, kw_only=True):
     nats_url: Secret | None = None
     nats_port: int = 4222
     max_file_bytes: int = 1024 * MIB
+    reserve_bytes: int = 64 * MIB
+    max_connections: int = 1000
+    max_uploads: int = 64
     convert_within: float = 300.0
     engine_processes: int = field(default_factory=cores)
     jobs_per_process: int | None = None
     engine_memory_bytes: int = MEMORY_BYTES
     engine_within: float = WALL_SECONDS
+    page_within: float = PAGE_SECONDS
+    sandbox: Mode = "auto"
     download_allow: tuple[str, ...] = ()
     disposal: Disposal = "delete"
     janitor_every: float = EVERY
@@ -79,7 +85,9 @@ class Settings(Struct, frozen=True, kw_only=True):
             processes=self.engine_processes,
             memory_bytes=self.engine_memory_bytes,
             wall_seconds=self.engine_within,
+            page_seconds=self.page_within,
             cpu_seconds=max(1, int(self.engine_within)),
+            sandbox=self.sandbox,
         )
 
 

@@ -30,6 +30,6 @@ async def nats_server(tmp_path: Path) -> AsyncIterator[NatsServer]:
 @pytest.fixture
 async def connection(nats_server: NatsServer) -> AsyncIterator[Connection]:
     """A connection to this test's nats-server, on which the streams exist."""
-    async with connect(nats_server.url("ilios"), name="tests") as connection:
+    async with connect(nats_server.url("operator"), name="tests") as connection:
         await streams.ensure(connection.jetstream)
         yield connection

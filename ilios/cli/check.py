@@ -4,8 +4,10 @@ import argparse
 import os
 import sys
 
+from ilios import open_files
 from ilios import settings as table
 from ilios.cli import exit_codes, printing
+from ilios.engines import sandbox
 from ilios.tenants import tenant_of
 
 HINT_LENGTH = 4  # characters of a key
@@ -37,7 +39,11 @@ def run(_options: argparse.Namespace) -> int:
     except printing.CannotPrint as error:
         printing.complain(error)
         return exit_codes.SOME_FAILED
-    for warning in table.warnings(environ):
+    for warning in (
+        *table.warnings(environ),
+        *open_files.warnings(settings.max_connections),
+        *sandbox.warnings(settings.sandbox),
+    ):
         print(f"warning: {warning}", file=sys.stderr)
     return exit_codes.OK
 

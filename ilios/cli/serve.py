@@ -7,17 +7,19 @@ import shlex
 import signal
 import sqlite3
 import sys
+import threading
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from importlib.resources import files
 from pathlib import Path
+from typing import NoReturn
 
 import structlog
 
 from actors.ports import EngineCrashed
 from bus.errors import BusUnavailable
 from bus.reader import ReaderTaken
-from ilios import __version__, logs
+from ilios import __version__, logs, open_files
 from ilios import settings as table
 from ilios.cli import check, exit_codes, printing
 from ilios.database.connection import DatabaseDamaged
@@ -28,6 +30,10 @@ from ilios.secrets_file import SecretsDamaged
 from ilios.service import CannotListen, Service, service
 
 _OUTPUTS = (1, 2)
+STOPPED_WITHIN = 15.0
+"""Seconds from the first signal until nothing of the service is left, whatever hangs."""
+_SAY_SO_BEFORE = 0.5  # seconds; a log that hangs as well must not keep us
+
 _REMEDY = "see ILIOS_DATA_DIR and LOCAL_DB_PATH"
 
 log = structlog.get_logger("serve")
@@ -61,7 +67,7 @@ def run(_options: argparse.Namespace) -> int:
         check.print_problems(error)
         return exit_codes.USAGE
     logs.set_up(settings.log_level, settings.log_format)
-    for warning in table.warnings(os.environ):
+    for warning in (*table.warnings(os.environ), *open_files.warnings(settings.max_connections)):
         log.warning(warning)
     try:
         asyncio.run(_serve(settings))
@@ -75,24 +81,51 @@ def run(_options: argparse.Namespace) -> int:
 async def _serve(settings: table.Settings) -> None:
     stop = asyncio.Event()
     terminals = [descriptor for descriptor in _OUTPUTS if os.isatty(descriptor)]
+    me = asyncio.current_task()
+    assert me is not None  # a coroutine of a task has one
+    starting = True
 
     def on_signal() -> None:
         if stop.is_set():
-            # Asked twice: leave at once. What is in hand is on the log and comes again.
-            os._exit(exit_codes.INTERRUPTED)
+            _leave()
         stop.set()
+        _leave_in_time()
         _leave_dead(terminals)
         log.info("stopping; a second signal stops at once")
+        if starting:  # which may wait for a bus, or check a large database, for longer
+            me.cancel()
 
     loop = asyncio.get_running_loop()
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         # nohup has it ignored, and that is to stay so.
         if number != signal.SIGHUP or signal.getsignal(number) != signal.SIG_IGN:
             loop.add_signal_handler(number, on_signal)
-    async with _started(settings) as running:
-        printing.say(banner(running))
-        await stop.wait()
+    try:
+        async with _started(settings) as running:
+            starting = False
+            printing.say(banner(running))
+            await stop.wait()
+    except asyncio.CancelledError:
+        if not stop.is_set():
+            raise
     log.info("stopped")
+
+
+def _leave() -> NoReturn:
+    """End at once. What is in hand is on the log and comes again; the kernel ends the children."""
+    os._exit(exit_codes.INTERRUPTED)
+
+
+def _leave_in_time() -> None:
+    """See to it that the process ends: from threads, for the loop may be what hangs."""
+    complain = "not stopped in time, leaving; nothing accepted is lost"
+    for after, what in (
+        (STOPPED_WITHIN - _SAY_SO_BEFORE, lambda: log.error(complain)),
+        (STOPPED_WITHIN, _leave),
+    ):
+        timer = threading.Timer(after, what)
+        timer.daemon = True
+        timer.start()
 
 
 @asynccontextmanager

@@ -6,12 +6,13 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
-import aiosqlite
+from . import migrations, wal
+from .damage import ADVICE, Damage, DatabaseDamaged, WatchedConnection
 
-from . import migrations
+__all__ = ["Damage", "DatabaseDamaged", "lock_file", "open_reader", "open_writer", "read_only"]
+__all__ += ["rebuilt_file"]
 
 BUSY_TIMEOUT = 5000  # milliseconds; only a checkpoint of a stranger can make us wait
-ADVICE = "restore it, or move it away: it is written anew from the log (docs/operations.md)"
 CACHE_KIB = 16 * 1024
 
 _WRITER_PRAGMAS = (
@@ -24,10 +25,8 @@ _WRITER_PRAGMAS = (
     f"PRAGMA busy_timeout = {BUSY_TIMEOUT}",
     f"PRAGMA cache_size = -{CACHE_KIB}",
 )
-
-
-class DatabaseDamaged(Exception):
-    """The file is not a sound SQLite database; it was not touched."""
+_QUICK_CHECK = "PRAGMA quick_check(1)"
+_FULL_CHECK = "PRAGMA integrity_check(1)"
 
 
 def lock_file(path: Path) -> Path:
@@ -35,37 +34,62 @@ def lock_file(path: Path) -> Path:
     return path.with_name(path.name + ".lock")
 
 
+def rebuilt_file(path: Path) -> Path:
+    """Return where the database is made anew that is to take the place of ``path``."""
+    return path.with_name(path.name + ".rebuilt")
+
+
 @asynccontextmanager
-async def open_writer(path: Path) -> AsyncIterator[aiosqlite.Connection]:
+async def open_writer(path: Path, damage: Damage | None = None) -> AsyncIterator[WatchedConnection]:
     """Open, check and migrate the database for its one writer, who holds ``lock_file(path)``.
 
-    :raises DatabaseDamaged: the file is not a sound database.
+    :raises DatabaseDamaged: the file is not a sound database; it was not touched.
     """
+    damage = damage or Damage(path)
     path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+    if fault := _fault_at_sight(path):
+        raise DatabaseDamaged(f"{path}: {fault}; {ADVICE}")
+    # What was not closed may be half checkpointed: index and table are held against each other.
+    check = _FULL_CHECK if wal.was_left(path) else _QUICK_CHECK
     os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o600))  # the umask must not open it to others
-    async with aiosqlite.connect(path, isolation_level=None) as connection:
+    async with WatchedConnection(lambda: _connect(str(path)), damage) as connection:
         try:
             for pragma in _WRITER_PRAGMAS:
                 await connection.execute(pragma)
-            rows = list(await connection.execute_fetchall("PRAGMA quick_check(1)"))
+            rows = list(await connection.execute_fetchall(check))
             if rows[0][0] != "ok":
                 raise DatabaseDamaged(f"{path}: {rows[0][0]}; {ADVICE}")
             await migrations.migrate(connection)
         except sqlite3.DatabaseError as error:
-            if isinstance(error, sqlite3.OperationalError):
+            if isinstance(error, sqlite3.OperationalError | DatabaseDamaged):
                 raise
             raise DatabaseDamaged(f"{path}: {error}; {ADVICE}") from error
         yield connection
 
 
 @asynccontextmanager
-async def open_reader(path: Path) -> AsyncIterator[aiosqlite.Connection]:
+async def open_reader(path: Path, damage: Damage | None = None) -> AsyncIterator[WatchedConnection]:
     """Open the database for reading only; it must exist."""
-    async with aiosqlite.connect(_read_only(path), uri=True, isolation_level=None) as connection:
+    damage = damage or Damage(path)
+    async with WatchedConnection(lambda: _connect(read_only(path)), damage) as connection:
         await connection.execute("PRAGMA query_only = ON")
         await connection.execute(f"PRAGMA busy_timeout = {BUSY_TIMEOUT}")
         yield connection
 
 
-def _read_only(path: Path) -> str:
+def _fault_at_sight(path: Path) -> str | None:
+    """Say what shows without opening the file, and would be made up for wrongly by opening it."""
+    if not path.exists() and rebuilt_file(path).exists():
+        return "a rebuild was broken off while it put the new file in its place"
+    if (not path.exists() or not path.stat().st_size) and wal.was_left(path):
+        return "the file is gone or empty, but its write-ahead log is there"
+    return wal.what_is_lost(path) if path.exists() else None
+
+
+def _connect(path: str) -> sqlite3.Connection:
+    return sqlite3.connect(path, uri=path.startswith("file:"), isolation_level=None)
+
+
+def read_only(path: Path) -> str:
+    """Return the URI by which SQLite opens a database for reading only."""
     return f"{path.absolute().as_uri()}?mode=ro"

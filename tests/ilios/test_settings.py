@@ -137,6 +137,14 @@ def test_prices_are_what_was_set() -> None:
     assert usual.total_micros == 1_300_000
 
 
+def test_engine_processes_are_bounded_as_was_set() -> None:
+    limits = settings.from_environ(
+        {"ILIOS_ENGINE_TIMEOUT": "90", "ILIOS_PAGE_TIMEOUT": "7", "ILIOS_SANDBOX": "strict"}
+    ).engine_limits
+    assert (limits.wall_seconds, limits.cpu_seconds) == (90, 90)
+    assert (limits.page_seconds, limits.sandbox) == (7, "strict")
+
+
 def test_as_many_documents_are_in_hand_as_was_set_for_each_process() -> None:
     assert from_environ({"WORKER_COUNT": "3"}).documents_in_hand == 3 + settings.AHEAD
     assert from_environ({"WORKER_COUNT": "3", "MAX_CONCURRENT_JOBS": "1"}).documents_in_hand == 3

@@ -9,6 +9,7 @@ import pytest
 
 from ilios import settings
 from ilios.cli import check
+from ilios.engines import landlock
 from ilios.tenants import tenant_of
 
 ROOT = Path(__file__).parents[3]
@@ -52,6 +53,19 @@ def test_the_tenant_of_each_key_is_shown_and_next_to_nothing_of_the_key(
     shown = _shown(capsys)
     assert f"***  {tenant_of('short-key')}" in shown
     assert "shor" not in shown
+
+
+def test_what_the_sandbox_lacks_on_this_machine_is_a_warning(
+    no_settings: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    no_settings.setattr(landlock, "version", lambda: 0)
+    no_settings.setenv("ILIOS_SANDBOX", "strict")
+
+    assert check.run(argparse.Namespace()) == 0
+
+    warned = capsys.readouterr().err
+    assert "warning: ILIOS_SANDBOX: strict, but no Landlock" in warned
+    assert "nothing will be converted" in warned
 
 
 def test_nobody_waits_for_the_web_server() -> None:

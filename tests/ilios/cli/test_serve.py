@@ -114,7 +114,7 @@ async def test_a_full_stdout_is_said_in_one_line(tmp_path: Path) -> None:
 
 async def test_a_user_of_the_bus_who_may_not_is_told_what_is_refused(tmp_path: Path) -> None:
     async with embedded(tmp_path / "bus", 0) as bus:
-        code, errors = await _serve(tmp_path, {"NATS_URL": bus.url("publisher")})
+        code, errors = await _serve(tmp_path, {"NATS_URL": bus.url("publisher-default")})
 
     assert code == 3
     said = errors.splitlines()[-1]

@@ -1,0 +1,227 @@
+"""Two databases held against each other, row by row; one of them may be damaged."""
+
+import hashlib
+import sqlite3
+from collections.abc import Iterator
+from contextlib import closing, suppress
+from pathlib import Path
+
+import msgspec
+from msgspec import Struct
+
+from .connection import read_only
+
+KEYS = {
+    "documents": ("tenant", "id"),
+    "usage": ("tenant", "document_id", "operation"),
+    "batches": ("tenant", "id"),
+}
+"""The tables that are compared, and what names a row. Cursors and sweeps are bookkeeping."""
+
+LEFT_OUT = {"erased_at"}
+"""Bookkeeping within them: when the janitor has erased the bytes of what was removed."""
+
+_ERASED_WITH_IT = {"original_key", "markdown_key"}
+_PRICE = ("unit_micros", "base_micros", "margin_percent", "total_micros")
+_VERSION = "PRAGMA user_version"
+_CHECK = "PRAGMA integrity_check(1)"
+_COLUMNS = "SELECT name FROM pragma_table_info(?)"
+_CURSOR = "SELECT created, sequence FROM cursors WHERE reader = :reader"
+
+Key = tuple[str, ...]
+
+
+class Differences(Struct, frozen=True, kw_only=True):
+    """What one table of a new database has otherwise than that of an old one.
+
+    ``rows`` and ``digest`` are of the new one, ``old_rows`` and ``old_digest`` of the old one as
+    long as all of it can be read. ``new``: there are no such rows in the old one. ``gone``: there
+    are none in the new one. ``unreadable``: rows of the new one that the old one fails to show.
+    """
+
+    table: str
+    rows: int
+    digest: str
+    old_rows: int | None
+    old_digest: str | None
+    changed: tuple[Key, ...] = ()
+    new: tuple[Key, ...] = ()
+    gone: tuple[Key, ...] = ()
+    unreadable: int = 0
+
+    @property
+    def none(self) -> bool:
+        """Whether the two tables say the same."""
+        return self.digest == self.old_digest
+
+
+class Compared(Struct, frozen=True, kw_only=True):
+    """An old database as far as it can be read, beside a new one.
+
+    ``fault`` says what is wrong with its file; ``cursor`` on which log its reader was, and how far.
+    """
+
+    fault: str | None
+    cursor: tuple[str, int] | None
+    tables: tuple[Differences, ...]
+    prices_kept: int = 0
+
+
+def compare(new: Path, old: Path | None, reader: str) -> Compared:
+    """Hold all tables against each other. ``old`` may be missing; it is only read.
+
+    Prices of the old one that add up are written into the new one: it has made its own by the
+    prices of today.
+    """
+    with closing(sqlite3.connect(new, isolation_level=None)) as ours:
+        if old is None:
+            told = tuple(_alone(ours, table) for table in KEYS)
+            return Compared(fault=None, cursor=None, tables=told)
+        with closing(sqlite3.connect(read_only(old), uri=True)) as theirs:
+            fault = _fault(theirs)
+            cursor = None
+            with suppress(sqlite3.DatabaseError):
+                cursor = theirs.execute(_CURSOR, {"reader": reader}).fetchone()
+            kept = _keep_prices(ours, theirs)
+            tables = tuple(_compare(ours, theirs, table) for table in KEYS)
+    return Compared(fault=fault, cursor=cursor, tables=tables, prices_kept=kept)
+
+
+def _fault(connection: sqlite3.Connection) -> str | None:
+    try:
+        (answer,) = connection.execute(_CHECK).fetchone()
+    except sqlite3.DatabaseError as error:
+        return str(error)
+    return None if answer == "ok" else str(answer)
+
+
+def _columns(connection: sqlite3.Connection, table: str) -> list[str]:
+    """Return the columns of a table; none where it cannot be told."""
+    try:
+        found = connection.execute(_COLUMNS, (table,)).fetchall()
+    except sqlite3.DatabaseError:
+        return []
+    return [name for (name,) in found]
+
+
+def _shown(table: str, columns: list[str]) -> str:
+    """Return what is selected of a row, without bookkeeping."""
+    shown = [
+        # The janitor forgets where bytes lay once it has erased them.
+        f"iif(removed_at IS NULL, {name}, NULL)" if name in _ERASED_WITH_IT else name
+        for name in columns
+        if name not in LEFT_OUT
+    ]
+    return f"SELECT {', '.join(shown)} FROM {table}"  # noqa: S608  # all of it is ours
+
+
+def _alone(ours: sqlite3.Connection, table: str) -> Differences:
+    rows, digest = _digest(ours, _shown(table, _columns(ours, table)), KEYS[table])
+    return Differences(table=table, rows=rows, digest=digest, old_rows=None, old_digest=None)
+
+
+def _compare(ours: sqlite3.Connection, theirs: sqlite3.Connection, table: str) -> Differences:
+    key = KEYS[table]
+    in_old = _columns(theirs, table)
+    # One of them may be of an earlier version, with fewer columns.
+    columns = [name for name in _columns(ours, table) if name in in_old] or list(key)
+    shown = _shown(table, columns)
+    rows, digest = _digest(ours, shown, key)
+    try:
+        old_rows, old_digest = _digest(theirs, shown, key)
+    except sqlite3.DatabaseError:
+        old_rows, old_digest = None, None
+    found = Differences(
+        table=table, rows=rows, digest=digest, old_rows=old_rows, old_digest=old_digest
+    )
+    if found.none:
+        return found
+    changed, new, unreadable = _look_up(ours, theirs, shown, columns, key)
+    return msgspec.structs.replace(
+        found,
+        changed=tuple(changed),
+        new=tuple(new),
+        gone=tuple(_gone(ours, theirs, table)),
+        unreadable=unreadable,
+    )
+
+
+def _digest(connection: sqlite3.Connection, shown: str, key: tuple[str, ...]) -> tuple[int, str]:
+    sums, rows = hashlib.sha256(), 0
+    for row in connection.execute(f"{shown} ORDER BY {', '.join(key)}"):
+        sums.update(msgspec.json.encode(row) + b"\n")
+        rows += 1
+    return rows, sums.hexdigest()
+
+
+def _look_up(
+    ours: sqlite3.Connection,
+    theirs: sqlite3.Connection,
+    shown: str,
+    columns: list[str],
+    key: tuple[str, ...],
+) -> tuple[list[Key], list[Key], int]:
+    """Look each row of ours up in theirs: a damaged page takes its own rows away, not all."""
+    places = [columns.index(name) for name in key]
+    one = f"{shown} WHERE {' AND '.join(f'{name} = ?' for name in key)}"
+    changed, new, unreadable = [], [], 0
+    for row in ours.execute(shown):
+        name = tuple(row[place] for place in places)
+        try:
+            found = theirs.execute(one, name).fetchone()
+        except sqlite3.DatabaseError:
+            unreadable += 1
+            continue
+        if found is None:
+            new.append(name)
+        elif found != row:
+            changed.append(name)
+    return changed, new, unreadable
+
+
+def _gone(ours: sqlite3.Connection, theirs: sqlite3.Connection, table: str) -> Iterator[Key]:
+    """Look each row of theirs up in ours, from both ends as far as it can be read."""
+    key = ", ".join(KEYS[table])
+    named = " AND ".join(f"{name} = ?" for name in KEYS[table])
+    one = f"SELECT 1 FROM {table} WHERE {named}"  # noqa: S608  # all of it is ours
+    every = f"SELECT {key} FROM {table} ORDER BY "  # noqa: S608  # likewise
+    seen: set[Key] = set()
+    for order in (key, f"{' DESC, '.join(KEYS[table])} DESC"):
+        try:
+            for name in theirs.execute(every + order):
+                if name in seen:
+                    continue
+                if ours.execute(one, name).fetchone() is None:
+                    seen.add(name)
+                    yield name
+        except sqlite3.DatabaseError:
+            continue
+        return
+
+
+def _keep_prices(ours: sqlite3.Connection, theirs: sqlite3.Connection) -> int:
+    """Take over what was billed where it is known, and adds up; returns how many rows changed."""
+    price = ", ".join(_PRICE)
+    one = (
+        f"SELECT {price} FROM usage "  # noqa: S608  # all of it is ours
+        "WHERE tenant = ? AND document_id = ? AND operation = ? AND engine = ? AND model = ? "
+        "AND pages = ? AND base_micros = pages * unit_micros "
+        "AND total_micros = (base_micros * (100 + margin_percent) + 50) / 100 "
+        "AND unit_micros >= 0 AND margin_percent >= 0"
+    )
+    columns = f"tenant, document_id, operation, engine, model, pages, {price}"
+    every = f"SELECT {columns} FROM usage"  # noqa: S608  # likewise
+    kept: list[tuple[object, ...]] = []
+    for row in ours.execute(every):
+        with suppress(sqlite3.DatabaseError):
+            was = theirs.execute(one, row[:6]).fetchone()
+            if was is not None and was != row[6:]:
+                kept.append((*was, *row[:3]))
+    ours.execute("BEGIN")
+    ours.executemany(
+        f"UPDATE usage SET {', '.join(f'{name} = ?' for name in _PRICE)} "  # noqa: S608  # likewise
+        "WHERE tenant = ? AND document_id = ? AND operation = ?",
+        kept,
+    )
+    ours.execute("COMMIT")
+    return len(kept)

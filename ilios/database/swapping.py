@@ -1,0 +1,47 @@
+"""The files of a database that is replaced: copied to be looked at, set aside, put in place."""
+
+import os
+import shutil
+from datetime import datetime
+from pathlib import Path
+
+from .snapshots import sync
+from .wal import beside
+
+_SUFFIXES = ("", "-wal", "-shm")
+
+
+def remove(database: Path) -> None:
+    """Remove a database that nobody needs, with what SQLite keeps beside it."""
+    for suffix in _SUFFIXES:
+        beside(database, suffix).unlink(missing_ok=True)
+
+
+def copy_as_it_is(database: Path, target: Path) -> None:
+    """Copy a database and its write-ahead log, so that looking at it changes nothing.
+
+    Without the shared index: SQLite makes it anew, over what tells how far the log once went.
+    """
+    remove(target)
+    for suffix in ("", "-wal"):
+        if beside(database, suffix).exists():
+            shutil.copyfile(beside(database, suffix), beside(target, suffix))
+            os.chmod(beside(target, suffix), 0o600)
+
+
+def swap(new: Path, database: Path, now: datetime) -> Path | None:
+    """Put ``new`` in the place of ``database``; returns what the old one is called from now on.
+
+    Broken off in between there is no ``database``, and ``new`` tells why. The old one's write-ahead
+    log goes before the new one comes: SQLite would write its pages over it.
+    """
+    aside = database.with_name(f"{database.name}.damaged-{now:%Y%m%dT%H%M%SZ}")
+    moved = False
+    for suffix in _SUFFIXES:
+        if beside(database, suffix).exists():
+            os.rename(beside(database, suffix), beside(aside, suffix))
+            moved = True
+    sync(database.parent)
+    os.rename(new, database)
+    sync(database.parent)
+    return aside if moved else None

@@ -1,0 +1,95 @@
+"""What the log says of each document, worked out without a database.
+
+Told a second time, in other words than the SQL that writes it down: what both agree on is proven.
+"""
+
+from typing import NamedTuple
+
+from schemas.batches import BatchEvent, BatchSubmitted
+from schemas.documents import (
+    DocumentArchived,
+    DocumentCancelled,
+    DocumentConverted,
+    DocumentDeleted,
+    DocumentEvent,
+    DocumentFailed,
+    DocumentFetched,
+    DocumentSubmitted,
+)
+from schemas.events import AnyEvent
+
+UNFINISHED = frozenset({"pending", "processing"})
+_ENDED = frozenset({"completed", "failed"})
+_REMOVED = frozenset({"cancelled", "deleted"})
+_FORWARD: dict[type[DocumentEvent], str] = {
+    DocumentFetched: "processing",
+    DocumentConverted: "completed",
+    DocumentFailed: "failed",
+}
+
+Name = tuple[str, str]
+"""Tenant and id, of a document or a batch."""
+
+
+class Said(NamedTuple):
+    """What the log has said of a document so far, the last of it at ``sequence``.
+
+    ``state`` is None as long as it was not submitted on this log: it may have begun earlier.
+    ``ended`` holds from the first word of an end on, whether or not it counted.
+    """
+
+    state: str | None
+    ended: bool
+    sequence: int
+
+
+class Expected:
+    """Hears the log in order, and knows how every document and batch must stand at its end."""
+
+    def __init__(self) -> None:
+        self.documents: dict[Name, Said] = {}
+        self.batches: dict[Name, int] = {}
+        self.submitted_batches: set[Name] = set()
+
+    def hear(self, sequence: int, event: AnyEvent) -> None:
+        """Take note of an event that was not refused."""
+        if isinstance(event, BatchEvent):
+            batch = (event.tenant, event.batch_id)
+            if isinstance(event, BatchSubmitted) and batch not in self.submitted_batches:
+                self.submitted_batches.add(batch)
+                for document in event.documents:
+                    self._begin((event.tenant, document.document_id), sequence)
+            self.batches[batch] = sequence
+            return
+        name = (event.tenant, event.document_id)
+        before = self.documents.get(name)
+        if isinstance(event, DocumentSubmitted):
+            self._begin(name, sequence)
+        elif before is None or before.state is None:
+            ends = not isinstance(event, DocumentFetched) or (before is not None and before.ended)
+            self.documents[name] = Said(None, ends, sequence)
+        else:
+            after = _after(before.state, event)
+            self.documents[name] = Said(after, after not in UNFINISHED, sequence)
+
+    def _begin(self, name: Name, sequence: int) -> None:
+        before = self.documents.get(name)
+        if before is None:
+            self.documents[name] = Said("pending", ended=False, sequence=sequence)
+        else:
+            # Submitted again: the first time counts, also where that was before this log.
+            self.documents[name] = before._replace(sequence=sequence)
+
+
+def _after(state: str, event: DocumentEvent) -> str:
+    """Return what becomes of a document by an event."""
+    if state in _REMOVED:
+        return state
+    if isinstance(event, DocumentCancelled | DocumentDeleted):
+        if state not in UNFINISHED:
+            return "deleted"
+        expired = isinstance(event, DocumentDeleted) and event.cause != "requested"
+        return state if expired else "cancelled"
+    if isinstance(event, DocumentArchived):
+        return "archived" if state in _ENDED else state
+    return _FORWARD.get(type(event), state) if state in UNFINISHED else state
