@@ -219,6 +219,7 @@ class Actor(ABC, Generic[Heard]):
                 document_id=event.document_id,
                 tenant=event.tenant,
                 priority=event.priority,
+                requeues=event.requeues,
                 code=verdict.code,
                 reason=_sayable(verdict.reason),
                 retryable=verdict.retryable,

@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
 from typing import ClassVar
 
+import msgspec
 import structlog
 
 from bus.connection import Connection
@@ -81,6 +82,7 @@ class Fetcher(Actor[DocumentSubmitted]):
             document_id=heard.document_id,
             tenant=heard.tenant,
             priority=heard.priority,
+            requeues=heard.requeues,
             original=original,
             content_type=content_type,
         )
@@ -96,13 +98,15 @@ class Fetcher(Actor[DocumentSubmitted]):
         tenant, document_id = heard.tenant, heard.document_id
         first = await self._log.first_submission(tenant, document_id)
         if first is not None and first.sequence != occasion.sequence:
-            if first.event != heard:
+            if msgspec.structs.replace(first.event, requeues=heard.requeues) != heard:
                 raise Drop(f"id already taken by another submission, sequence {first.sequence}")
-            if occasion.stored_at - first.stored_at < REPEATED_WITHIN:
+            repeated = heard.requeues == first.event.requeues
+            if repeated and occasion.stored_at - first.stored_at < REPEATED_WITHIN:
                 return True
         elif occasion.attempt == 1 and _age(occasion) < FRESH_WITHIN:
             return False
-        return await self._log.last_word(tenant, document_id, event="fetched") is not None
+        said = await self._log.last_word(tenant, document_id, event="fetched")
+        return said is not None and said.event.requeues >= heard.requeues
 
     async def _bring_in(self, heard: DocumentSubmitted) -> Blob:
         source = heard.source

@@ -87,6 +87,7 @@ class Ocr(Actor[DocumentFetched]):
             document_id=heard.document_id,
             tenant=heard.tenant,
             priority=heard.priority,
+            requeues=heard.requeues,
             markdown=markdown,
             pages=len(conversion.pages),
             engine=conversion.engine,
@@ -123,7 +124,7 @@ class Ocr(Actor[DocumentFetched]):
         if occasion.attempt == 1 and age < FRESH_WITHIN:
             return False
         said = await self._log.last_word(heard.tenant, heard.document_id, event="converted")
-        return said is not None
+        return said is not None and said.event.requeues >= heard.requeues
 
     async def _convert(self, document: SourceFile) -> Conversion:
         blamed = outside = 0

@@ -9,6 +9,7 @@ said again several times to no avail has failed.
 from datetime import datetime, timedelta
 from enum import Enum, auto
 
+import msgspec
 import structlog
 from msgspec import Struct
 
@@ -134,7 +135,7 @@ class Redriving:
         if document.state == "processing":
             again = _fetched(document)
         elif first is not None:
-            again = first.event
+            again = msgspec.structs.replace(first.event, requeues=document.requeues)
         else:
             again = _of_batch(document, batch) or _submitted(document)
         return await self._help(document, again, now)
@@ -159,7 +160,7 @@ class Redriving:
         """Return what was said of the document that the database should show but does not."""
         later = ("fetched", *_ENDS) if document.state == "pending" else _ENDS
         words = [await self._last_word(document, event) for event in later]
-        return [word for word in words if word is not None]
+        return [word for word in words if word and word.event.requeues >= document.requeues]
 
     async def _batch(self, document: DocumentRecord) -> BatchSubmission | None:
         if document.batch_id is None:
@@ -209,6 +210,7 @@ class Redriving:
                 tenant=document.tenant,
                 document_id=document.document_id,
                 priority=document.priority,
+                requeues=document.requeues,
                 code=code,
                 reason=f"{reason} Submit it again.",
                 retryable=True,
@@ -226,7 +228,7 @@ class Redriving:
 def _of_batch(document: DocumentRecord, batch: BatchSubmission | None) -> DocumentSubmitted | None:
     for submission in submissions(batch.event) if batch else ():
         if submission.document_id == document.document_id:
-            return submission
+            return msgspec.structs.replace(submission, requeues=document.requeues)
     return None
 
 
@@ -240,6 +242,7 @@ def _submitted(document: DocumentRecord) -> DocumentSubmitted | None:
         tenant=document.tenant,
         document_id=document.document_id,
         priority=document.priority,
+        requeues=document.requeues,
         source=Stored(size=original.size, sha256=original.sha256, suffix=suffix),
         file_name=document.file_name,
         content_type=document.content_type,
@@ -257,6 +260,7 @@ def _fetched(document: DocumentRecord) -> DocumentFetched | None:
         tenant=document.tenant,
         document_id=document.document_id,
         priority=document.priority,
+        requeues=document.requeues,
         original=document.original,
         content_type=document.content_type,
     )

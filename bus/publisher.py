@@ -45,11 +45,15 @@ _pub_ack = msgspec.json.Decoder(_PubAck)
 
 
 def message_id(event: DocumentEvent | BatchEvent) -> str:
-    """Return the ``Nats-Msg-Id``: one word of one kind about one document is said once."""
+    """Return the ``Nats-Msg-Id``: one word of one kind about one document is said once.
+
+    One that was requeued ends anew.
+    """
     name = subjects.event_name(type(event))
     if isinstance(event, BatchEvent):
         return f"{event.tenant}:{event.batch_id}:batch-{name}"
-    return f"{event.tenant}:{event.document_id}:{name}"
+    again = f":{event.requeues}" if event.requeues else ""
+    return f"{event.tenant}:{event.document_id}:{name}{again}"
 
 
 class Publisher:

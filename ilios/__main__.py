@@ -1,12 +1,18 @@
-"""``ilios``: serve, convert, check, chaos."""
+"""``ilios``: serve, convert, check, dead, rebuild, chaos."""
 
 import argparse
 import importlib
 import sys
+from typing import TYPE_CHECKING
 
 from ilios import __version__
 
-COMMANDS = {name: f"ilios.cli.{name}" for name in ("serve", "convert", "check", "chaos")}
+COMMANDS = {
+    name: f"ilios.cli.{name}" for name in ("serve", "convert", "check", "dead", "rebuild", "chaos")
+}
+
+if TYPE_CHECKING:
+    Commands = argparse._SubParsersAction[argparse.ArgumentParser]  # noqa: SLF001  # it has no other
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -35,6 +41,14 @@ def _parser() -> argparse.ArgumentParser:
         description="Show every setting, where it comes from, and what is wrong. "
         "Exit code 0: fine; 2: something has to be changed.",
     )
+    _add_convert(commands)
+    _add_dead(commands)
+    _add_rebuild(commands)
+    _add_chaos(commands)
+    return parser
+
+
+def _add_convert(commands: "Commands") -> None:
     converting = commands.add_parser(
         "convert",
         help="convert files here and now, without a service",
@@ -54,6 +68,54 @@ def _parser() -> argparse.ArgumentParser:
         default="markdown",
         help="markdown (default), or one JSON object a line with pages and metadata",
     )
+
+
+def _add_dead(commands: "Commands") -> None:
+    looking = commands.add_parser(
+        "dead",
+        help="dead letters: events nobody could work on",
+        description="Look at dead letters and decide what becomes of them, also while the service "
+        "runs. Exit code 0: done; 1: some could not be; 3: the bus cannot be reached.",
+    )
+    deeds = looking.add_subparsers(dest="what", required=True, metavar="WHAT")
+    for what, told in (
+        ("list", "list them, the oldest first"),
+        ("show", "show one with the body of its event"),
+        ("requeue", "have it tried again: its document counts as not failed any more"),
+        ("drop", "clear it away; its document stays as it is"),
+    ):
+        deed = deeds.add_parser(what, help=told)
+        deed.add_argument("--tenant", help="of one tenant only (with --all, or in the list)")
+        if what == "list":
+            deed.add_argument("--json", action="store_true", help="one JSON object a line")
+            continue
+        which = deed.add_mutually_exclusive_group(required=True)
+        which.add_argument("--all", action="store_true", help="all of them")
+        which.add_argument("numbers", type=int, nargs="*", default=[], metavar="NUMBER")
+
+
+def _add_rebuild(commands: "Commands") -> None:
+    making = commands.add_parser(
+        "rebuild",
+        help="make the database anew from a snapshot and the log",
+        description="Make the database anew beside the old one, hold it against the log and the "
+        "old one, and put it in its place if that proves it. The service must not run. "
+        "Exit code 0: it is in order, or was made anew; 1: it was not, and why; 3: it cannot be.",
+    )
+    making.add_argument("--check", action="store_true", help="change nothing, only say what is")
+    making.add_argument(
+        "--accept-gap",
+        action="store_true",
+        help="also where the log does not reach back to the snapshot, or rows would be given up",
+    )
+    making.add_argument(
+        "--snapshot",
+        metavar="NAME",
+        help="begin with this one, or with `none`; default: the newest that is sound",
+    )
+
+
+def _add_chaos(commands: "Commands") -> None:
     trying = commands.add_parser(
         "chaos",
         help="try to break it: kill the service at random and check what it has promised",
@@ -80,7 +142,6 @@ def _parser() -> argparse.ArgumentParser:
     )
     trying.add_argument("--keep", action="store_true", help="do not remove the directory")
     trying.add_argument("--json", action="store_true", help="the report as one JSON object")
-    return parser
 
 
 if __name__ == "__main__":

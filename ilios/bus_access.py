@@ -1,4 +1,7 @@
-"""How the parts of the service come to the bus: on the one inside each with a user of its own."""
+"""How the parts of the service come to the bus: on the one inside each with a user of its own.
+
+Those who look after it come with a user who may do everything.
+"""
 
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -9,9 +12,11 @@ from msgspec import Struct
 from bus import streams
 from bus.acknowledgements import Acknowledgements
 from bus.connection import Connection, connect
+from bus.errors import BusUnavailable
 from bus.refusals import Refusals
 from schemas.ids import DEFAULT_TENANT
 
+from .locks import AlreadyInUse, held
 from .nats_server import embedded
 from .nats_users import OPERATOR, ROLES, SETUP
 from .nats_watch import NatsWatch
@@ -92,6 +97,52 @@ async def bus_outside(url: str) -> AsyncIterator[Bus]:
             operator_url_file=None,
             store=None,
         )
+
+
+class NoBus(Exception):
+    """There is none where it was looked for."""
+
+
+@asynccontextmanager
+async def operators_bus(settings: Settings) -> AsyncIterator[Connection]:
+    """Connect to the bus of a service as its operator, whether or not the service runs.
+
+    :raises NoBus: no service has ever run there.
+    :raises BusDidNotStart, BusUnavailable, CannotHold, SecretsDamaged: it cannot be reached.
+    """
+    if settings.nats_url is not None:
+        async with connect(settings.nats_url.reveal(), name="operator") as connection:
+            await connection.check()
+            yield connection
+        return
+    directory = settings.data_dir / "nats"
+    if not directory.is_dir():
+        raise NoBus(f"no service has run in {settings.data_dir}; see ILIOS_DATA_DIR")
+    async with AsyncExitStack() as stack:
+        try:
+            stack.enter_context(held(settings.data_dir / "lock", "the data directory"))
+        except AlreadyInUse:
+            try:
+                url = (directory / f"{OPERATOR}.url").read_text().strip()
+            except OSError as error:
+                raise BusUnavailable(f"the service has no bus yet: {error}") from error
+            yield await stack.enter_async_context(connect(url, name="operator"))
+        else:
+            yield await stack.enter_async_context(resting_bus(settings))
+
+
+@asynccontextmanager
+async def resting_bus(settings: Settings) -> AsyncIterator[Connection]:
+    """Run the bus inside for its operator alone, who holds the data directory.
+
+    :raises BusDidNotStart, BusUnavailable, SecretsDamaged: there is none.
+    """
+    async with (
+        embedded(settings.data_dir / "nats", settings.nats_port, tenants=None) as server,
+        connect(server.url(OPERATOR), name="operator") as connection,
+    ):
+        await connection.check()
+        yield connection
 
 
 def tenants_of(settings: Settings) -> tuple[str, ...]:

@@ -9,6 +9,7 @@ from actors.writer import Writer
 from actors.writes import LedgerUnavailable, Ping
 from bus.connection import Connection
 from bus.errors import BusUnavailable
+from ilios.database.damage import ADVICE, Damage
 from ilios.database.reads import Reads
 from ilios.free_space import FreeSpace
 from ilios.supervision import Supervisor
@@ -28,7 +29,9 @@ class Health:
         reads: Reads,
         engine: Engine,
         supervisor: Supervisor,
+        *,
         free_space: FreeSpace,
+        damage: Damage,
     ) -> None:
         self._connection = connection
         self._writer = writer
@@ -36,6 +39,7 @@ class Health:
         self._engine = engine
         self._supervisor = supervisor
         self._free_space = free_space
+        self._damage = damage
         self._asking = asyncio.Lock()
         self._report: HealthReport | None = None
         self._asked_at = 0.0
@@ -55,6 +59,8 @@ class Health:
         faults = {"bus": bus, "writer": writer, "database": database, "engine": engine}
         problems = [f"{name}: {fault}" for name, fault in faults.items() if fault]
         problems.extend(self._supervisor.problems)
+        if self._damage.found:
+            problems.append(f"database: {self._damage.found}; {ADVICE}")
         problems.extend(f"bus: {refused}" for refused in self._connection.refusals.problems)
         full: set[str] = set()
         for shortage in self._free_space.shortages:

@@ -53,11 +53,14 @@ class NatsServer:
     """The child. ``url(user)`` says how to reach it; ``port`` stays the same across restarts.
 
     Where ``preferred_port`` is taken, or 0, the server chooses a free one. Each of ``tenants``
-    has a user of its own who publishes for it.
+    has a user of its own who publishes for it; None leaves the users as they are.
     """
 
     def __init__(
-        self, directory: Path, preferred_port: int, tenants: Iterable[str] = (DEFAULT_TENANT,)
+        self,
+        directory: Path,
+        preferred_port: int,
+        tenants: Iterable[str] | None = (DEFAULT_TENANT,),
     ) -> None:
         directory.mkdir(parents=True, exist_ok=True, mode=0o700)
         self._directory = directory
@@ -225,7 +228,7 @@ class NatsServer:
 
 @asynccontextmanager
 async def embedded(
-    directory: Path, preferred_port: int, tenants: Iterable[str] = (DEFAULT_TENANT,)
+    directory: Path, preferred_port: int, tenants: Iterable[str] | None = (DEFAULT_TENANT,)
 ) -> AsyncIterator[NatsServer]:
     """Run the bus inside while the context is open; arguments as ``NatsServer``.
 

@@ -60,13 +60,15 @@ def publisher_of(tenant: str) -> str:
 class Users:
     """The users of one data directory. Those that are missing get a password, others lose theirs.
 
+    Where it is not known whose documents there are (None), those stay who are there.
+
     :raises SecretsDamaged: the credentials cannot be read.
     """
 
-    def __init__(self, directory: Path, tenants: Iterable[str]) -> None:
+    def __init__(self, directory: Path, tenants: Iterable[str] | None) -> None:
         self._directory = directory
-        self._tenants = tuple(dict.fromkeys(tenants))
-        kept = _keep(directory / "credentials.json", self._tenants)
+        kept = _keep(directory / "credentials.json", tenants)
+        self._tenants = tuple(kept.publishers)
         self._publishers = kept.publishers
         self._passwords = {
             OPERATOR: kept.operator,
@@ -105,11 +107,13 @@ class Users:
                 path.unlink(missing_ok=True)
 
 
-def _keep(path: Path, tenants: tuple[str, ...]) -> Credentials:
+def _keep(path: Path, tenants: Iterable[str] | None) -> Credentials:
     """Return the credentials for exactly these tenants, and make the file hold them."""
     found = secrets_file.load_or_create(
         path, Credentials, lambda: Credentials(secrets_file.password())
     )
+    if tenants is None:
+        tenants = found.publishers or (DEFAULT_TENANT,)
     wanted = Credentials(
         found.operator,
         {role: found.roles.get(role) or secrets_file.password() for role in (SETUP, *ROLES)},

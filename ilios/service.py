@@ -32,6 +32,7 @@ from ilios.blobs.local import LocalBlobs
 from ilios.bus_access import bus_inside, bus_outside
 from ilios.database.batch_reads import BatchReads
 from ilios.database.connection import lock_file, open_reader, open_writer
+from ilios.database.damage import Damage
 from ilios.database.ledger import SqliteLedger
 from ilios.database.reads import Reads
 from ilios.database.upkeep_reads import UpkeepReads
@@ -45,6 +46,7 @@ from ilios.free_space import BLOBS, FreeSpace
 from ilios.health import Health
 from ilios.locks import held
 from ilios.settings import Settings
+from ilios.snapshots import Snapshots
 from ilios.supervision import Supervisor
 
 
@@ -75,16 +77,16 @@ async def service(settings: Settings, engine: Engine | None = None) -> AsyncIter
         data_dir, database_path = settings.data_dir, settings.database_path
         stack.enter_context(held(data_dir / "lock", f"the data directory {data_dir}"))
         stack.enter_context(held(lock_file(database_path), f"the database {database_path}"))
-        supervisor = Supervisor()
+        supervisor, damage = Supervisor(), Damage(database_path)
 
         bus = await enter(
             bus_outside(settings.nats_url.reveal())
             if settings.nats_url is not None
             else bus_inside(settings, supervisor)
         )
-        writer_connection = await enter(open_writer(database_path))
+        writer_connection = await enter(open_writer(database_path, damage))
         ledger = SqliteLedger(writer_connection, settings.pricing)
-        reading = await enter(open_reader(database_path))
+        reading = await enter(open_reader(database_path, damage))
         reads, batches = Reads(reading), BatchReads(reading)
         blobs = await enter(LocalBlobs.open(data_dir / "blobs"))
         signer = Signer.load(data_dir / "upload-url.secret")
@@ -113,9 +115,11 @@ async def service(settings: Settings, engine: Engine | None = None) -> AsyncIter
         await enter(supervisor.running("ocr", ocr.run))
         await enter(supervisor.running("fetcher", fetcher.run))
         # Like usage: counting what is kept takes a while, too.
-        upkeep = UpkeepReads(await enter(open_reader(database_path)))
+        upkeep = UpkeepReads(await enter(open_reader(database_path, damage)))
         janitor = _janitor(settings, bus.janitor, writer, upkeep, blobs)
         await enter(supervisor.running("janitor", janitor.run))
+        snapshots = Snapshots(settings, damage, ledger)
+        await enter(supervisor.running("snapshots", snapshots.run))
 
         room = _room(settings, bus.store)
         edge = Edge(
@@ -125,10 +129,12 @@ async def service(settings: Settings, engine: Engine | None = None) -> AsyncIter
             reads=reads,
             batches=batches,
             # On a connection of its own: adding up years must not hold up who asks for a status.
-            usage=UsageReads(await enter(open_reader(database_path))),
+            usage=UsageReads(await enter(open_reader(database_path, damage))),
             blobs=blobs,
             room=room,
-            health=Health(bus.edge, writer, reads, engine, supervisor, room),
+            health=Health(
+                bus.edge, writer, reads, engine, supervisor, free_space=room, damage=damage
+            ),
             signer=signer,
             public_url=settings.public_url,
             api_keys=tuple(key.reveal() for key in settings.api_keys),

@@ -180,6 +180,13 @@ TABLE: tuple[Setting, ...] = (
         "Seconds between looks for what has expired, is stuck or lies about",
     ),
     Setting(
+        "ILIOS_SNAPSHOT_HOURS",
+        "snapshot_hours",
+        values.whole(0, 168),
+        "24",
+        "Hours between snapshots of the database, of which two are kept; 0 makes none",
+    ),
+    Setting(
         "ILIOS_LOCAL_PAGE_PRICE",
         "local_page_micros",
         values.whole(0, 100_000_000),

@@ -2,6 +2,7 @@
 
 import ipaddress
 from collections.abc import Mapping
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -54,6 +55,7 @@ class Settings(Struct, frozen=True, kw_only=True):
     download_allow: tuple[str, ...] = ()
     disposal: Disposal = "delete"
     janitor_every: float = EVERY
+    snapshot_hours: int = 24
     insecure: bool = False
     log_level: str = "info"
     log_format: str = "auto"
@@ -65,6 +67,16 @@ class Settings(Struct, frozen=True, kw_only=True):
     def database_path(self) -> Path:
         """Where the SQLite file lies."""
         return self.database or self.data_dir / "ilios.db"
+
+    @property
+    def snapshots_dir(self) -> Path:
+        """Where snapshots of the database are kept."""
+        return self.data_dir / "snapshots"
+
+    @property
+    def snapshot_every(self) -> timedelta:
+        """How old the newest snapshot may become; nothing: none are made."""
+        return timedelta(hours=self.snapshot_hours)
 
     @property
     def documents_in_hand(self) -> int:

@@ -24,6 +24,7 @@ Pages = Annotated[int, Meta(ge=0, le=1_000_000)]
 Tokens = Annotated[int, Meta(ge=0, le=10**12)]
 """Far above what there is: what is summed up must stay below 64 bits."""
 ContentType = Annotated[str, Meta(max_length=255)]
+Requeues = Annotated[int, Meta(ge=0, le=1000)]
 Operation = Literal["convert", "convert-immediate"]
 Removal = Literal["requested", "expired"]
 
@@ -68,11 +69,16 @@ Source = Stored | Inline | Remote
 
 
 class DocumentEvent(Struct, frozen=True, kw_only=True, tag_field="type"):
-    """What every event about a document says; ``tenant`` and ``document_id`` name it together."""
+    """What every event about a document says; ``tenant`` and ``document_id`` name it together.
+
+    ``requeues`` says how often the document had failed and was tried again on somebody's order:
+    what is said with more of them than a failure counts after it, and nothing else does.
+    """
 
     document_id: DocumentId
     tenant: Tenant = "default"
     priority: Priority = DEFAULT_PRIORITY
+    requeues: Requeues = 0
 
 
 class DocumentSubmitted(DocumentEvent, frozen=True, kw_only=True, tag="document.submitted/1"):

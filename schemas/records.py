@@ -19,7 +19,7 @@ class DocumentRecord(Struct, frozen=True, kw_only=True):
     ``original`` is known once the bytes lie in the blob store, ``markdown`` and the figures after
     it once it is completed, ``code`` and ``reason`` once it has failed or was cancelled. Of a
     removed document (``removed_at``, ``removal``) the bytes are gone or about to go; ``erased_at``
-    says since when.
+    says since when. ``requeues`` is how often it had failed and was tried again.
     """
 
     tenant: str
@@ -51,6 +51,7 @@ class DocumentRecord(Struct, frozen=True, kw_only=True):
     removal: Removal | None = None
     erased_at: datetime | None = None
     original_sha256: str | None = None
+    requeues: int = 0
 
 
 class Progress(Struct, frozen=True, kw_only=True):

@@ -2,9 +2,12 @@
 
 from datetime import UTC, datetime
 
+from msgspec import structs
+
 from actors.writes import Entry
 from schemas.batches import BatchDocument, BatchSubmitted, document_id
 from schemas.documents import (
+    AnyDocumentEvent,
     Blob,
     DocumentArchived,
     DocumentCancelled,
@@ -104,6 +107,11 @@ def archived(number: int = 1) -> DocumentArchived:
 
 def deleted(number: int = 1, *, cause: Removal = "requested") -> DocumentDeleted:
     return DocumentDeleted(document_id=name(number), cause=cause)
+
+
+def requeued(event: AnyDocumentEvent, times: int = 1) -> AnyDocumentEvent:
+    """Return what is said of a document that had failed so often and was tried again."""
+    return structs.replace(event, requeues=times)
 
 
 def batch(number: int, documents: int, *, tenant: str = "default") -> BatchSubmitted:

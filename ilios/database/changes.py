@@ -57,7 +57,7 @@ def changes(entries: tuple[Entry, ...], done: int, bills: Bills) -> list[Change]
     """
     found: list[Change] = []
     fresh = [entry for entry in entries if entry.sequence > done]
-    for kind, run in groupby(fresh, key=_kind):
+    for (kind, _), run in groupby(fresh, key=_kind):
         if kind is None:
             found += _flow(run, bills)
         else:
@@ -68,12 +68,18 @@ def changes(entries: tuple[Entry, ...], done: int, bills: Bills) -> list[Change]
     return found
 
 
-def _kind(entry: Entry) -> str | None:
-    """Return the statement of an event that does not belong to the flow."""
+def _kind(entry: Entry) -> tuple[str | None, int]:
+    """Return what runs of events can be done at once: those with the same answer.
+
+    It is the statement of an event that does not belong to the flow. An event of what was requeued
+    flows alone: it may follow the end of its document.
+    """
     event = entry.event
-    if not isinstance(event, _AFTER_THE_END):
-        return None
-    return statements.ARCHIVED if isinstance(event, DocumentArchived) else statements.REMOVED
+    if isinstance(event, _AFTER_THE_END):
+        archived = isinstance(event, DocumentArchived)
+        return (statements.ARCHIVED if archived else statements.REMOVED), 0
+    requeued = isinstance(event, DocumentEvent) and event.requeues
+    return None, entry.sequence if requeued else 0
 
 
 def _flow(entries: Iterable[Entry], bills: Bills) -> list[Change]:
@@ -102,7 +108,7 @@ def _change(entry: Entry, bills: Bills) -> list[tuple[str, Parameters]]:
     common: Parameters = {"sequence": entry.sequence, "at": rows.milliseconds(entry.stored_at)}
     if isinstance(event, BatchEvent):
         return _change_of_batch(event, entry, common)
-    common |= {"tenant": event.tenant, "id": event.document_id}
+    common |= {"tenant": event.tenant, "id": event.document_id, "requeues": event.requeues}
     found: list[tuple[str, Parameters]] = []
     match event:
         case DocumentSubmitted():
@@ -176,6 +182,7 @@ def _submission(event: DocumentSubmitted, entry: Entry, batch_id: str | None = N
         "submitted_at": rows.milliseconds(_submitted_at(event.submitted_at, entry)),
         "batch_id": batch_id,
         "fingerprint": event.fingerprint,
+        "requeues": event.requeues,
         "key": key,
         "sha256": sha256,
     }

@@ -43,7 +43,7 @@ def document_record(row: Sequence[Any]) -> DocumentRecord:
         retention_days, operation, submitted_at, finished_at, original_key,
         original_sha256, markdown_key, markdown_size, markdown_sha256, pages, engine,
         model, seconds, input_tokens, output_tokens, code, reason, retryable, batch_id,
-        fingerprint, archived_at, removed_at, removal, erased_at,
+        fingerprint, archived_at, removed_at, removal, erased_at, requeues,
     ) = row  # fmt: skip
     return DocumentRecord(
         tenant=tenant,
@@ -75,6 +75,7 @@ def document_record(row: Sequence[Any]) -> DocumentRecord:
         removal=removal,
         erased_at=_moment(erased_at),
         original_sha256=original_sha256,
+        requeues=requeues,
     )
 
 
@@ -110,6 +111,7 @@ def completed_event(record: DocumentRecord) -> DocumentCompleted | None:
         document_id=record.document_id,
         tenant=record.tenant,
         priority=record.priority,
+        requeues=record.requeues,
         file_name=record.file_name,
         content_type=record.content_type,
         original=record.original,

@@ -18,22 +18,38 @@ ON CONFLICT (reader) DO UPDATE SET
 
 FORGET_CURSOR = "DELETE FROM cursors WHERE reader = :reader"
 
+# An end is final, but that a failed document may be requeued: of that every event tells, and those
+# of before count no more.
+_OPEN = """
+    (
+        state IN ('pending', 'processing') AND requeues <= :requeues
+        OR state = 'failed' AND requeues < :requeues
+    )
+"""
+_NOT_ENDED = """
+    finished_at = NULL, finished_sequence = NULL, code = NULL, reason = NULL, retryable = NULL,
+    attempts = NULL
+"""
+
 # The first submission under an id counts; a second one changes nothing. What comes with a batch
 # counts if the batch does: a second one under its id must not add documents to the first.
-SUBMITTED = """
+SUBMITTED = f"""
 INSERT INTO documents (
     tenant, id, state, file_name, content_type, file_size, priority, retention_days, operation,
     submitted_at, submitted_sequence, expires_at, batch_id, fingerprint, original_key,
-    original_sha256
+    original_sha256, requeues
 ) SELECT
     :tenant, :id, 'pending', :file_name, :content_type, :file_size, :priority, :retention_days,
     :operation, :submitted_at, :sequence, :submitted_at + :retention_days * 86400000, :batch_id,
-    :fingerprint, :key, :sha256
+    :fingerprint, :key, :sha256, :requeues
 WHERE :batch_id IS NULL OR EXISTS (
     SELECT 1 FROM batches
     WHERE tenant = :tenant AND id = :batch_id AND submitted_sequence = :sequence
-) ON CONFLICT (tenant, id) DO NOTHING
-"""
+) ON CONFLICT (tenant, id) DO UPDATE SET
+    state = 'pending', requeues = excluded.requeues, {_NOT_ENDED}
+WHERE documents.state IN ('pending', 'processing', 'failed')
+    AND documents.requeues < excluded.requeues
+"""  # noqa: S608  # all of it is ours
 
 BATCH_SUBMITTED = """
 INSERT INTO batches (
@@ -47,22 +63,23 @@ BATCH_COMPLETED = """
 UPDATE batches SET completed_at = :at WHERE tenant = :tenant AND id = :id AND completed_at IS NULL
 """
 
-FETCHED = """
+FETCHED = f"""
 UPDATE documents SET
-    state = 'processing', content_type = :content_type, file_size = :size,
-    original_key = :key, original_sha256 = :sha256
-WHERE tenant = :tenant AND id = :id AND state IN ('pending', 'processing')
-"""
+    state = 'processing', requeues = :requeues, {_NOT_ENDED},
+    content_type = :content_type, file_size = :size, original_key = :key, original_sha256 = :sha256
+WHERE tenant = :tenant AND id = :id AND {_OPEN}
+"""  # noqa: S608  # likewise
 
 # Guarded by the state, so that a terminal state never regresses and is reached once.
-CONVERTED = """
+CONVERTED = f"""
 UPDATE documents SET
-    state = 'completed', finished_at = :at, finished_sequence = :sequence,
+    state = 'completed', requeues = :requeues, finished_at = :at, finished_sequence = :sequence,
+    code = NULL, reason = NULL, retryable = NULL, attempts = NULL,
     markdown_key = :key, markdown_size = :size, markdown_sha256 = :sha256,
     pages = :pages, engine = :engine, model = :model, seconds = :seconds,
     input_tokens = :input_tokens, output_tokens = :output_tokens
-WHERE tenant = :tenant AND id = :id AND state IN ('pending', 'processing')
-"""
+WHERE tenant = :tenant AND id = :id AND {_OPEN}
+"""  # noqa: S608  # likewise
 
 # Only for the conversion that completed the document, and once whatever is applied again.
 USED = """
@@ -78,12 +95,12 @@ WHERE tenant = :tenant AND id = :id AND state = 'completed' AND finished_sequenc
 ON CONFLICT (tenant, document_id, operation) DO NOTHING
 """
 
-FAILED = """
+FAILED = f"""
 UPDATE documents SET
-    state = 'failed', finished_at = :at, finished_sequence = :sequence,
+    state = 'failed', requeues = :requeues, finished_at = :at, finished_sequence = :sequence,
     code = :code, reason = :reason, retryable = :retryable, attempts = :attempts
-WHERE tenant = :tenant AND id = :id AND state IN ('pending', 'processing')
-"""
+WHERE tenant = :tenant AND id = :id AND {_OPEN}
+"""  # noqa: S608  # likewise
 
 # Only what has ended, and only once; the failed have no Markdown, but are kept as long.
 ARCHIVED = """
@@ -126,7 +143,8 @@ SELECT
     d.retention_days, d.operation, d.submitted_at, d.finished_at, d.original_key,
     d.original_sha256, d.markdown_key, d.markdown_size, d.markdown_sha256, d.pages, d.engine,
     d.model, d.seconds, d.input_tokens, d.output_tokens, d.code, d.reason, d.retryable,
-    d.batch_id, d.fingerprint, d.archived_at, d.removed_at, d.removal, d.erased_at
+    d.batch_id, d.fingerprint, d.archived_at, d.removed_at, d.removal, d.erased_at,
+    d.requeues
 FROM documents AS d
 """
 

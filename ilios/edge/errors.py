@@ -11,10 +11,12 @@ from aiohttp.typedefs import Handler
 
 from actors.ports import StorageFull
 from bus.errors import BusFull, BusUnavailable, EventTooLarge
+from ilios.database.damage import DatabaseDamaged
 from ilios.edge.keys import REQUEST_ID
 from schemas.replies import Problem
 
 RETRY_AFTER = "2"  # seconds; a local bus that died is back in less
+REBUILT_AFTER = "60"  # seconds; somebody has to see to it
 ROOM_AFTER = "10"  # seconds; somebody has to make room, and then it takes no longer than that
 
 log = structlog.get_logger("edge")
@@ -110,22 +112,8 @@ def problem(request: web.BaseRequest, refused: Refused) -> web.Response:
 def explain(request: web.BaseRequest, error: BaseException) -> Refused:
     """Return what the client is told of ``error``; the log is told what the client is not."""
     match error:
-        case BusUnavailable():
-            log.warning("bus unavailable", error=str(error))
-            return Refused(
-                503,
-                "bus_unavailable",
-                "The service cannot take requests at the moment",
-                headers={"Retry-After": RETRY_AFTER},
-            )
-        case StorageFull() | BusFull():
-            log.error("storage full", error=repr(error))
-            return Refused(
-                507,
-                "storage_full",
-                "The service has no room left for documents",
-                headers={"Retry-After": ROOM_AFTER},
-            )
+        case BusUnavailable() | DatabaseDamaged() | StorageFull() | BusFull():
+            return _not_now(error)
         case EventTooLarge():
             return Refused(413, "event_too_large", "The request is too large")
         case HttpProcessingError() | web.RequestPayloadError():
@@ -136,6 +124,35 @@ def explain(request: web.BaseRequest, error: BaseException) -> Refused:
         case _:
             log.error("unexpected error", exc_info=error)
             return Refused(500, "internal_error", "The service failed; the request id names it")
+
+
+def _not_now(error: BaseException) -> Refused:
+    """Return what is told where the world is at fault, and what the log is told of it."""
+    match error:
+        case BusUnavailable():
+            log.warning("bus unavailable", error=str(error))
+            return Refused(
+                503,
+                "bus_unavailable",
+                "The service cannot take requests at the moment",
+                headers={"Retry-After": RETRY_AFTER},
+            )
+        case DatabaseDamaged():
+            log.error("database damaged", error=str(error))
+            return Refused(
+                503,
+                "database_damaged",
+                "The database is damaged, and nothing is read from it until it is made anew",
+                headers={"Retry-After": REBUILT_AFTER},
+            )
+        case _:
+            log.error("storage full", error=repr(error))
+            return Refused(
+                507,
+                "storage_full",
+                "The service has no room left for documents",
+                headers={"Retry-After": ROOM_AFTER},
+            )
 
 
 def _unread(error: BaseException) -> Refused:

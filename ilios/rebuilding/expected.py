@@ -19,6 +19,7 @@ from schemas.documents import (
 from schemas.events import AnyEvent
 
 UNFINISHED = frozenset({"pending", "processing"})
+_OPEN = UNFINISHED | {"failed"}
 _ENDED = frozenset({"completed", "failed"})
 _REMOVED = frozenset({"cancelled", "deleted"})
 _FORWARD: dict[type[DocumentEvent], str] = {
@@ -41,6 +42,7 @@ class Said(NamedTuple):
     state: str | None
     ended: bool
     sequence: int
+    requeues: int = 0
 
 
 class Expected:
@@ -58,31 +60,46 @@ class Expected:
             if isinstance(event, BatchSubmitted) and batch not in self.submitted_batches:
                 self.submitted_batches.add(batch)
                 for document in event.documents:
-                    self._begin((event.tenant, document.document_id), sequence)
+                    self._begin((event.tenant, document.document_id), sequence, 0)
             self.batches[batch] = sequence
             return
         name = (event.tenant, event.document_id)
         before = self.documents.get(name)
         if isinstance(event, DocumentSubmitted):
-            self._begin(name, sequence)
+            self._begin(name, sequence, event.requeues)
         elif before is None or before.state is None:
-            ends = not isinstance(event, DocumentFetched) or (before is not None and before.ended)
+            # Whether a requeue of what began earlier counted, only its beginning would tell.
+            ended = before is not None and before.ended and not event.requeues
+            ends = not isinstance(event, DocumentFetched) or ended
             self.documents[name] = Said(None, ends, sequence)
         else:
-            after = _after(before.state, event)
-            self.documents[name] = Said(after, after not in UNFINISHED, sequence)
+            after, requeues = _after(before, event)
+            self.documents[name] = Said(after, after not in UNFINISHED, sequence, requeues)
 
-    def _begin(self, name: Name, sequence: int) -> None:
+    def _begin(self, name: Name, sequence: int, requeues: int) -> None:
         before = self.documents.get(name)
-        if before is None:
-            self.documents[name] = Said("pending", ended=False, sequence=sequence)
+        open_again = before and before.state in _OPEN and before.requeues < requeues
+        if before is None or open_again:
+            self.documents[name] = Said("pending", False, sequence, requeues)  # noqa: FBT003
         else:
             # Submitted again: the first time counts, also where that was before this log.
-            self.documents[name] = before._replace(sequence=sequence)
+            ended = before.ended and not (before.state is None and requeues)
+            self.documents[name] = before._replace(ended=ended, sequence=sequence)
 
 
-def _after(state: str, event: DocumentEvent) -> str:
-    """Return what becomes of a document by an event."""
+def _after(said: Said, event: DocumentEvent) -> tuple[str, int]:
+    """Return what becomes of a document by an event, and by how many requeues."""
+    state = str(said.state)
+    forward = _FORWARD.get(type(event))
+    if forward is None:
+        return _removed_or_archived(state, event), said.requeues
+    open_again = state == "failed" and event.requeues > said.requeues
+    if open_again or (state in UNFINISHED and event.requeues >= said.requeues):
+        return forward, event.requeues
+    return state, said.requeues
+
+
+def _removed_or_archived(state: str, event: DocumentEvent) -> str:
     if state in _REMOVED:
         return state
     if isinstance(event, DocumentCancelled | DocumentDeleted):
@@ -90,6 +107,4 @@ def _after(state: str, event: DocumentEvent) -> str:
             return "deleted"
         expired = isinstance(event, DocumentDeleted) and event.cause != "requested"
         return state if expired else "cancelled"
-    if isinstance(event, DocumentArchived):
-        return "archived" if state in _ENDED else state
-    return _FORWARD.get(type(event), state) if state in UNFINISHED else state
+    return "archived" if state in _ENDED and isinstance(event, DocumentArchived) else state

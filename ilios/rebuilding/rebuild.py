@@ -14,13 +14,13 @@ from bus.connection import Connection, connect
 from bus.dead_letters import FiledLetters
 from bus.reader import Reader
 from bus.replay import Extent
+from ilios.bus_access import resting_bus
 from ilios.database import snapshots
 from ilios.database.comparison import Compared, compare
 from ilios.database.connection import lock_file, rebuilt_file
 from ilios.database.swapping import copy_as_it_is, remove, swap
 from ilios.database.wal import what_is_lost
 from ilios.locks import held
-from ilios.nats_server import embedded
 from ilios.rebuilding.expected import Name
 from ilios.rebuilding.making import Made, make
 from ilios.rebuilding.proving import Disagreement, Otherwise, against_log, against_old
@@ -110,7 +110,7 @@ async def rebuild(
     ):
         async with _bus(settings) as connection:
             extent = await replay.extent(connection)
-            base, skipped = _base(data_dir / "snapshots", snapshot)
+            base, skipped = _base(settings.snapshots_dir, snapshot)
             gap = _gap(base, extent)
             if gap and not accept_gap:
                 raise Gap(gap)
@@ -224,9 +224,5 @@ async def _bus(settings: Settings) -> AsyncIterator[Connection]:
             await Reader(connection, NAME, "", ()).refuse_company()
             yield connection
         return
-    async with (
-        embedded(settings.data_dir / "nats", settings.nats_port) as server,
-        connect(server.url("operator"), name="rebuild") as connection,
-    ):
-        await connection.check()
+    async with resting_bus(settings) as connection:
         yield connection

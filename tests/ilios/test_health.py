@@ -11,6 +11,7 @@ from actors.writes import LedgerUnavailable
 from bus.connection import Connection
 from bus.errors import BusUnavailable
 from bus.refusals import Refusals
+from ilios.database.damage import Damage
 from ilios.database.reads import Reads
 from ilios.free_space import BLOBS, FreeSpace, Volume
 from ilios.health import Health
@@ -49,7 +50,9 @@ def _volumes(**free: int) -> FreeSpace:
     )
 
 
-async def _report(volumes: FreeSpace | None = None, /, **faults: Exception) -> HealthReport:
+async def _report(
+    volumes: FreeSpace | None = None, damage: Damage | None = None, /, **faults: Exception
+) -> HealthReport:
     def part(name: str) -> Part:
         return Part(faults.get(name))
 
@@ -59,7 +62,8 @@ async def _report(volumes: FreeSpace | None = None, /, **faults: Exception) -> H
         cast("Reads", part("database")),
         part("engine"),  # type: ignore[arg-type]  # health only checks it
         Supervisor(),
-        volumes or _volumes(blobs=100, database=100, bus=100),
+        free_space=volumes or _volumes(blobs=100, database=100, bus=100),
+        damage=damage or Damage(Path("ilios.db")),
     )()
 
 
@@ -68,6 +72,14 @@ async def test_all_is_well_when_every_part_answers() -> None:
     assert report.healthy
     assert report.problems == []
     assert report.services["bus"] == report.services["database"] == "connected"
+
+
+async def test_a_damaged_database_is_told_with_what_to_do() -> None:
+    damage = Damage(Path("ilios.db"))
+    damage.found = "database disk image is malformed"
+    report = await _report(None, damage)
+    assert not report.healthy
+    assert "malformed; `ilios rebuild`" in report.problems[0]
 
 
 @pytest.mark.parametrize(

@@ -12,6 +12,7 @@ CODES = {
     "bus_unavailable": "The log does not answer; try again in a moment.",
     "content_damaged": "What is stored is not what was stored.",
     "content_gone": "The bytes are no longer stored.",
+    "database_damaged": "The database is damaged; somebody has to see to it.",
     "document_cancelled": "The document was cancelled by its owner.",
     "document_deleted": "The document was deleted by its owner.",
     "document_expired": "The document has outlived its retention.",
@@ -70,7 +71,7 @@ KEYED: Problems = {
     401: ("unauthorized",),
     429: ("too_many_wrong_keys",),
     500: ("internal_error",),
-    503: ("overloaded",),
+    503: ("database_damaged", "overloaded"),
 }
 """What everything answers that needs a key."""
 

@@ -40,6 +40,11 @@ EVENTS = st.sampled_from(
             events.archived(number),
             events.deleted(number),
             events.deleted(number, cause="expired"),
+            events.requeued(events.submitted(number)),
+            events.requeued(events.fetched(number, key="three")),
+            events.requeued(events.converted(number, pages=4)),
+            events.requeued(events.failed(number, code="c")),
+            events.requeued(events.failed(number, code="d"), 2),
         )
     ]
 )

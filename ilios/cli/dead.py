@@ -1,0 +1,131 @@
+"""``ilios dead``: what could not be worked on, and what is to become of it."""
+
+import argparse
+import asyncio
+import os
+import sys
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+
+import msgspec
+
+from bus.connection import Connection
+from bus.dead_letters import DeadLetter, FiledLetters
+from bus.errors import BusFull, BusUnavailable, EventTooLarge
+from bus.requeueing import CannotRequeue, requeue
+from ilios import logs
+from ilios import settings as table
+from ilios.bus_access import NoBus, operators_bus
+from ilios.cli import check, exit_codes, printing
+from ilios.locks import AlreadyInUse, CannotHold
+from ilios.nats_server import BusDidNotStart
+from ilios.secrets_file import SecretsDamaged
+
+SHOWN_REASON = 60  # characters in the list
+
+_NO_BUS = (AlreadyInUse, BusDidNotStart, BusUnavailable, CannotHold, NoBus, SecretsDamaged)
+
+
+def run(options: argparse.Namespace) -> int:
+    """List, show, requeue or drop dead letters; returns the exit code."""
+    try:
+        settings = table.from_environ(os.environ)
+    except table.BadSettings as error:
+        check.print_problems(error)
+        return exit_codes.USAGE
+    logs.set_up("error", settings.log_format)
+    try:
+        return asyncio.run(_run(settings, options))
+    except printing.CannotPrint as error:
+        printing.complain(error)
+        return exit_codes.SOME_FAILED
+    except _NO_BUS as error:
+        printing.complain(error)
+        return exit_codes.CANNOT_START
+    except KeyboardInterrupt:
+        return exit_codes.INTERRUPTED
+
+
+async def _run(settings: table.Settings, options: argparse.Namespace) -> int:
+    async with operators_bus(settings) as connection:
+        filed = FiledLetters(connection)
+        if options.what == "list":
+            return await _list(filed.each(options.tenant or "*"), as_json=options.json)
+        return await _each(filed, options, _DEEDS[options.what], connection)
+
+
+async def _list(letters: AsyncIterator[DeadLetter], *, as_json: bool) -> int:
+    found = [letter async for letter in letters]
+    if as_json:
+        printing.say("".join(_as_json(letter) for letter in found))
+        return exit_codes.OK
+    rows = [("number", "filed at", "actor", "tries", "event", "why"), *map(_row, found)]
+    widths = [max(len(row[place]) for row in rows) for place in range(len(rows[0]) - 1)]
+    for row in rows if found else ():
+        cells = [cell.ljust(width) for cell, width in zip(row, widths, strict=False)]
+        printing.say("  ".join([*cells, row[-1]]) + "\n")
+    if not found:
+        print("there are no dead letters", file=sys.stderr)
+    return exit_codes.OK
+
+
+async def _each(
+    filed: FiledLetters, options: argparse.Namespace, deed: "Deed", connection: Connection
+) -> int:
+    """Do something about each letter that was named; one that cannot be done stops no other."""
+    numbers: list[int] = options.numbers
+    if options.all:
+        numbers = [letter.number async for letter in filed.each(options.tenant or "*")]
+    code = exit_codes.OK
+    for number in numbers:
+        try:
+            letter = await filed.at(number)
+            if letter is None:
+                raise CannotRequeue("there is no such dead letter")
+            await deed(connection, letter)
+        except (CannotRequeue, BusFull, BusUnavailable, EventTooLarge) as error:
+            print(f"ilios: dead letter {number}: {error}", file=sys.stderr)
+            code = exit_codes.SOME_FAILED
+    return code
+
+
+async def _show(_: Connection, letter: DeadLetter) -> None:
+    lines = [f"{name.replace('_', ' '):<10}  {value}" for name, value in _members(letter).items()]
+    printing.say("\n".join([*lines, "", letter.body.decode(errors="replace"), ""]))
+
+
+async def _requeue(connection: Connection, letter: DeadLetter) -> None:
+    await requeue(connection, letter)
+    printing.say(f"requeued {letter.number}: {letter.subject}\n")
+
+
+async def _drop(connection: Connection, letter: DeadLetter) -> None:
+    await FiledLetters(connection).drop(letter.number)
+    printing.say(f"dropped {letter.number}: {letter.subject}\n")
+
+
+Deed = Callable[[Connection, DeadLetter], Awaitable[None]]
+_DEEDS: Mapping[str, Deed] = {"show": _show, "requeue": _requeue, "drop": _drop}
+
+
+def _members(letter: DeadLetter) -> dict[str, object]:
+    """Return all but the body, by name."""
+    members: dict[str, object] = msgspec.structs.asdict(letter)
+    del members["body"]
+    return members
+
+
+def _row(letter: DeadLetter) -> tuple[str, ...]:
+    shortened = f"{letter.reason[: SHOWN_REASON - 1]}…"
+    return (
+        str(letter.number),
+        f"{letter.filed_at:%Y-%m-%d %H:%M:%S}",
+        letter.actor,
+        str(letter.attempts),
+        letter.subject.removeprefix("ilios."),
+        letter.reason if len(letter.reason) <= SHOWN_REASON else shortened,
+    )
+
+
+def _as_json(letter: DeadLetter) -> str:
+    body = letter.body.decode(errors="replace")
+    return msgspec.json.encode(_members(letter) | {"body": body}).decode() + "\n"

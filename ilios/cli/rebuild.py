@@ -1,0 +1,157 @@
+"""``ilios rebuild``: the database made anew from a snapshot and the log, and proven."""
+
+import argparse
+import asyncio
+import os
+import sqlite3
+from collections.abc import Iterator
+
+from actors.writes import LedgerUnavailable
+from bus.errors import BusUnavailable
+from bus.reader import ReaderTaken
+from ilios import logs
+from ilios import settings as table
+from ilios.bus_access import NoBus
+from ilios.cli import check, exit_codes, printing
+from ilios.database.comparison import Differences
+from ilios.locks import AlreadyInUse, CannotHold
+from ilios.nats_server import BusDidNotStart
+from ilios.rebuilding.rebuild import Gap, NoSuchSnapshot, Report, rebuild
+from ilios.secrets_file import SecretsDamaged
+
+LISTED = 10  # rows or documents that are named one by one
+SHOWN_DIGITS = 16  # of a digest
+GO_ON = "ilios rebuild --accept-gap goes on all the same"
+
+_CANNOT = (
+    AlreadyInUse,
+    BusDidNotStart,
+    BusUnavailable,
+    CannotHold,
+    LedgerUnavailable,
+    NoBus,
+    NoSuchSnapshot,
+    OSError,
+    ReaderTaken,
+    SecretsDamaged,
+    sqlite3.Error,
+)
+
+
+def run(options: argparse.Namespace) -> int:
+    """Rebuild and report; returns the exit code."""
+    try:
+        settings = table.from_environ(os.environ)
+    except table.BadSettings as error:
+        check.print_problems(error)
+        return exit_codes.USAGE
+    logs.set_up("warning", settings.log_format)
+    try:
+        report = asyncio.run(
+            rebuild(
+                settings,
+                check=options.check,
+                accept_gap=options.accept_gap,
+                snapshot=options.snapshot,
+            )
+        )
+        printing.say("".join(f"{line}\n" for line in lines(report, check=options.check)))
+    except Gap as gap:
+        printing.complain(Gap(f"{gap}. Nothing was changed; {GO_ON}, without what is missing"))
+        return exit_codes.SOME_FAILED
+    except printing.CannotPrint as error:
+        printing.complain(error)
+        return exit_codes.SOME_FAILED
+    except _CANNOT as error:
+        printing.complain(error)
+        return exit_codes.CANNOT_START
+    except KeyboardInterrupt:
+        return exit_codes.INTERRUPTED
+    well = report.in_order or (report.replaced and not report.disagreements)
+    return exit_codes.OK if well else exit_codes.SOME_FAILED
+
+
+def lines(report: Report, *, check: bool) -> Iterator[str]:
+    """Say what was found, and what was done about it."""
+    yield from _sources(report)
+    yield ""
+    yield from (_table(one) for one in report.compared.tables)
+    if report.compared.prices_kept:
+        yield f"{report.compared.prices_kept} bills keep the prices of the old database"
+    yield ""
+    yield from _proof(report)
+    yield from _old(report)
+    yield ""
+    yield _end(report, check=check)
+
+
+def _sources(report: Report) -> Iterator[str]:
+    for path, fault in report.skipped:
+        yield f"snapshot   {path.name} cannot be used: {fault}"
+    yield f"snapshot   {report.snapshot.name if report.snapshot else 'none'}"
+    extent, made = report.extent, report.made
+    if extent is not None:
+        yield f"log        events {extent.first} to {extent.last} of the log of {extent.created}"
+    refused = f", {made.refused} could not be (dead letters)" if made.refused else ""
+    malformed = f", {made.malformed} are malformed" if made.malformed else ""
+    yield f"applied    {made.applied} events{refused}{malformed}"
+    if report.gap:
+        yield f"missing    {report.gap}"
+
+
+def _table(one: Differences) -> str:
+    made = f"{one.table:<10} {one.rows} rows, SHA-256 {one.digest[:SHOWN_DIGITS]}"
+    if one.none:
+        return f"{made}; the old database has the same"
+    if one.old_digest is None or one.old_rows is None:
+        return f"{made}; the old database cannot be read whole"
+    return f"{made}; the old database has {one.old_rows} rows, {one.old_digest[:SHOWN_DIGITS]}"
+
+
+def _proof(report: Report) -> Iterator[str]:
+    said = len(report.made.expected.documents)
+    wrong = len(report.disagreements)
+    if not wrong:
+        yield f"proof      the {said} documents the log speaks of stand as it says, and their bills"
+    for one in report.disagreements[:LISTED]:
+        yield f"WRONG      {'/'.join(one.name)}: {one.why}"
+    if wrong > LISTED:
+        yield f"WRONG      and {wrong - LISTED} more"
+    for one in report.excused[:LISTED]:
+        yield f"dead       {'/'.join(one.name)}: {one.why}; one of its events is a dead letter"
+
+
+def _old(report: Report) -> Iterator[str]:
+    if not report.had_old:
+        yield "old        there is no old database"
+    elif report.fault:
+        yield f"old        damaged: {report.fault}"
+    elif report.equal:
+        yield "old        sound, and equal row by row"
+    elif report.in_order:
+        yield "old        sound; it is behind the log, which the service makes up for"
+    else:
+        yield "old        sound, and says otherwise"
+    for one in report.otherwise:
+        for what, keys in (
+            ("stand otherwise in the old database", one.changed),
+            ("stand otherwise in the old, damaged file; the log speaks for the new", one.overruled),
+            ("are in the old database alone", one.gone),
+        ):
+            if keys:
+                named = ", ".join("/".join(key) for key in keys[:LISTED])
+                more = f" and {len(keys) - LISTED} more" if len(keys) > LISTED else ""
+                yield f"{one.table:<10} {len(keys)} rows {what}: {named}{more}"
+
+
+def _end(report: Report, *, check: bool) -> str:
+    if report.disagreements:
+        return "Nothing was changed: what was made does not stand as the log says. Report this."
+    if report.replaced:
+        kept = f"; the old one is kept as {report.old.name}" if report.old else ""
+        return f"{report.database} was made anew{kept}."
+    if report.in_order:
+        return "Nothing was changed: the database is in order."
+    if report.loses:
+        return f"Nothing was changed: rows of the old database would be given up; {GO_ON}."
+    return "Nothing was changed, as this was a check." if check else "Nothing was changed."
