@@ -170,6 +170,25 @@ async def test_what_was_fetched_long_ago_is_not_fetched_again_by_a_consumer_made
     assert world.downloads.fetched == [URL + "b"]
 
 
+async def test_what_was_requeued_is_fetched_again_however_soon(
+    connection: Connection, tmp_path: Path
+) -> None:
+    gone = Unfetchable("not_found", "There is nothing.", retryable=False)
+    world = World(connection, tmp_path, a=gone)
+    submitted = events.submitted(source=Remote(URL + "a"))
+    await world.submit(submitted)
+    async with running(world.fetcher.run):
+        assert (await world.failed()).requeues == 0
+        world.downloads.found[URL + "a"] = PDF
+        again = events.requeued(submitted)
+        assert isinstance(again, DocumentSubmitted)
+        await world.submit(again, again)
+        assert (await world.fetched()).requeues == 1
+        await until(lambda: world.streams.finished(world.fetcher.consumer))
+    assert len(await world.streams.said(DocumentFetched)) == 1
+    assert await world.streams.said(DocumentFailed) != []
+
+
 @pytest.mark.parametrize("stranger", [Inline(b"%PDF-other"), Stored(3, events.SHA256)])
 async def test_another_submission_under_a_taken_id_is_dropped_and_does_no_harm(
     connection: Connection, tmp_path: Path, stranger: Inline | Stored

@@ -116,6 +116,19 @@ async def test_finished_work_is_found_and_not_done_again(
     assert len(await world.streams.said(DocumentConverted)) == 1
 
 
+async def test_what_was_requeued_is_converted_whatever_was_said_before(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "FRESH_WITHIN", -1.0)
+    async with running(world.ocr.run):
+        await world.converted()
+        await world.publisher.say(events.requeued(events.fetched(priority=7)))
+        await world.streams.wait_for(DocumentConverted, 2)
+        await until(lambda: world.streams.finished(world.ocr.consumer))
+    first, second = await world.streams.said(DocumentConverted)
+    assert (first.requeues, second.requeues) == (0, 1)
+
+
 async def test_a_consumer_made_anew_does_not_have_old_work_done_again(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:

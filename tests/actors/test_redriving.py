@@ -127,6 +127,18 @@ async def test_an_end_the_database_is_yet_to_hear_of_is_waited_for(world: World)
     assert await world.redriving.sweep(NOW) == Redriven()
 
 
+async def test_a_requeued_document_nothing_came_of_is_requeued_again(world: World) -> None:
+    """What was said of it before it was requeued is no answer."""
+    await world.publisher.say(events.submitted())
+    await world.publisher.say(events.failed())
+    await world.publisher.say(events.requeued(events.submitted()))
+    await world.acknowledge("fetcher-normal", 2)
+    world.upkeep.documents = [record(requeues=1)]
+    assert await world.redriving.sweep(NOW) == Redriven(redriven=1)
+    *_, said = await world.streams.said(DocumentSubmitted)
+    assert said == events.requeued(events.submitted())
+
+
 async def test_an_end_the_database_could_not_write_down_is_a_failure(world: World) -> None:
     await world.publisher.say(events.fetched())
     await world.publisher.say(events.converted())

@@ -1,6 +1,5 @@
 """Somebody who comes through both doors of a service that is not well, and keeps what was said."""
 
-import base64
 import sqlite3
 from collections.abc import Mapping
 from pathlib import Path
@@ -11,6 +10,7 @@ import msgspec
 import nats
 import nats.errors
 
+from schemas.documents import DocumentSubmitted, Inline
 from schemas.ids import new_id
 from tests import documents
 from tests.journeys.running import RunningService
@@ -67,25 +67,24 @@ class Visitor:
     async def publish(self, within: float = 5.0) -> str | None:
         """Submit the next document by the bus; returns its id when the log has taken it."""
         words, content = self._next()
-        document_id = new_id()
-        event = {
-            "type": "document.submitted/1",
-            "document_id": document_id,
-            "source": {"kind": "inline", "data": base64.b64encode(content).decode()},
-        }
+        event = DocumentSubmitted(document_id=new_id(), source=Inline(content))
+        if not await self.say(event, within):
+            return None
+        self.promised[event.document_id] = words
+        return event.document_id
+
+    async def say(self, event: DocumentSubmitted, within: float = 5.0) -> bool:
+        """Submit by the bus; returns whether the log has taken it."""
         url = (self._service.data_dir / "nats" / "publisher.url").read_text().strip()
         client = await nats.connect(url)
         try:
-            subject = f"ilios.document.submitted.p05.default.{document_id}"
+            subject = f"ilios.document.submitted.p05.default.{event.document_id}"
             answer = await client.request(subject, msgspec.json.encode(event), timeout=within)
         except nats.errors.TimeoutError:
-            return None
+            return False
         finally:
             await client.close()
-        if not msgspec.json.decode(answer.data).get("seq"):
-            return None
-        self.promised[document_id] = words
-        return document_id
+        return bool(msgspec.json.decode(answer.data).get("seq"))
 
     async def state(self, document_id: str) -> str:
         """Return how far a document is."""

@@ -1,0 +1,41 @@
+"""The command line beside a service: what is typed, and what comes of it."""
+
+import asyncio
+import os
+import sys
+from pathlib import Path
+from typing import NamedTuple
+
+ROOT = Path(__file__).parents[2]
+ENDED_WITHIN = 60.0  # seconds
+
+
+class Said(NamedTuple):
+    """What a command has said when it ended."""
+
+    code: int
+    out: str
+    errors: str
+
+
+async def ilios(data_dir: Path, *words: str, **environ: str) -> Said:
+    """Run ``ilios`` with these words, for the service of this data directory."""
+    process = await asyncio.create_subprocess_exec(
+        sys.executable,
+        "-m",
+        "ilios",
+        *words,
+        cwd=ROOT,
+        env={
+            "PATH": os.environ["PATH"],
+            "ILIOS_DATA_DIR": str(data_dir),
+            "ILIOS_NATS_PORT": "0",
+            **environ,
+        },
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.PIPE,
+    )
+    async with asyncio.timeout(ENDED_WITHIN):
+        out, errors = await process.communicate()
+    assert process.returncode is not None
+    return Said(process.returncode, out.decode(), errors.decode())
