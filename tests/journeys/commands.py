@@ -35,7 +35,11 @@ async def ilios(data_dir: Path, *words: str, **environ: str) -> Said:
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.PIPE,
     )
-    async with asyncio.timeout(ENDED_WITHIN):
-        out, errors = await process.communicate()
+    try:
+        async with asyncio.timeout(ENDED_WITHIN):
+            out, errors = await process.communicate()
+    finally:
+        if process.returncode is None:
+            process.kill()
     assert process.returncode is not None
     return Said(process.returncode, out.decode(), errors.decode())

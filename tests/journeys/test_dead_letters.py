@@ -66,8 +66,8 @@ async def test_a_requeued_document_completes_and_is_billed_once_while_the_servic
     tmp_path: Path, empty: Shelf
 ) -> None:
     data, database = tmp_path / "data", tmp_path / "data" / "ilios.db"
-    async with running(data, ILIOS_DOWNLOAD_ALLOW=empty.url) as service:
-        visitor = Visitor(service)
+    allowed = {"ILIOS_DOWNLOAD_ALLOW": empty.url}
+    async with running(data, **allowed) as service, Visitor(service) as visitor:
         document_id = await failed(service, visitor, empty)
         listed = await ilios(data, "dead", "list")
         assert (listed.code, listed.errors) == (0, "")
@@ -89,7 +89,6 @@ async def test_a_requeued_document_completes_and_is_billed_once_while_the_servic
         assert await visitor.text(document_id) == WORDS
         assert (await ilios(data, "dead", "list")).out == ""
         assert not await visitor.problem()
-        await visitor.close()
 
 
 async def retries(data: Path, document_id: str) -> bool:
@@ -105,17 +104,16 @@ async def test_letters_are_requeued_and_dropped_while_the_service_rests(
     tmp_path: Path, empty: Shelf
 ) -> None:
     data, database = tmp_path / "data", tmp_path / "data" / "ilios.db"
-    async with running(data, ILIOS_DOWNLOAD_ALLOW=empty.url) as service:
-        visitor = Visitor(service)
+    allowed = {"ILIOS_DOWNLOAD_ALLOW": empty.url}
+    async with running(data, **allowed) as service, Visitor(service) as visitor:
         first, second = [await failed(service, visitor, empty) for _ in range(2)]
-        await visitor.close()
     empty.content = documents.pdf(WORDS)
     assert (await ilios(data, "dead", "drop", "1")).out.startswith("dropped 1: ")
     assert (await ilios(data, "dead", "requeue", "2")).out.startswith("requeued 2: ")
     missing = await ilios(data, "dead", "requeue", "1", "2")
     assert missing.code == 1
     assert missing.errors.count("there is no such dead letter") == 2
-    async with running(data, ILIOS_DOWNLOAD_ALLOW=empty.url):
+    async with running(data, **allowed):
         await until(lambda: ended(database).get(second) == "completed", within=60)
         assert ended(database)[first] == "failed"
         assert billed(database) == [second]

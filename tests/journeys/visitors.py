@@ -2,8 +2,9 @@
 
 import sqlite3
 from collections.abc import Mapping
+from contextlib import closing
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Self
 
 import aiohttp
 import msgspec
@@ -40,6 +41,12 @@ class Visitor:
         self._made = 0
         self._session = aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=ANSWERED_WITHIN))
         self.promised: dict[str, str] = {}
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.close()
 
     async def close(self) -> None:
         await self._session.close()
@@ -112,12 +119,13 @@ class Visitor:
 
 def ended(database: Path) -> dict[str, str]:
     """Return how each document stands in the database."""
-    with sqlite3.connect(f"file:{database}?mode=ro", uri=True) as connection:
+    # Closed at once: whoever has it open last keeps its write-ahead log from being cleared away.
+    with closing(sqlite3.connect(f"file:{database}?mode=ro", uri=True)) as connection:
         return dict(connection.execute("SELECT id, state FROM documents").fetchall())
 
 
 def billed(database: Path) -> list[str]:
     """Return the document of each line of the bill."""
-    with sqlite3.connect(f"file:{database}?mode=ro", uri=True) as connection:
+    with closing(sqlite3.connect(f"file:{database}?mode=ro", uri=True)) as connection:
         found = connection.execute("SELECT document_id FROM usage").fetchall()
     return sorted(document for (document,) in found)
