@@ -13,7 +13,7 @@ from typing import ClassVar, Generic, TypeVar
 import structlog
 from msgspec import Struct
 
-from bus import wire
+from bus import failpoints, wire
 from bus.connection import Connection
 from bus.consumers import Consumer
 from bus.dead_letters import DeadLetters
@@ -166,9 +166,12 @@ class Actor(ABC, Generic[Heard]):
             log.exception("attempt failed")
             await self._try_later(event, delivery, Retry(f"{type(error).__name__}: {error}"))
         else:
+            failpoints.reach("actor.answered")
             if answer is not None:
                 await self._say(answer)
+            failpoints.reach("actor.said")
             await delivery.ack()
+            failpoints.reach("actor.acknowledged")
             self._forget(delivery)
 
     async def _receive_in_place(
@@ -214,6 +217,7 @@ class Actor(ABC, Generic[Heard]):
         await self._dead_letters.bury(
             self.consumer.name, delivery, f"{verdict.code}: {cause or verdict.reason}"
         )
+        failpoints.reach("actor.buried")
         await self._say(
             DocumentFailed(
                 document_id=event.document_id,

@@ -13,7 +13,7 @@ from collections.abc import Iterable
 import msgspec
 import structlog
 
-from bus import subjects, wire
+from bus import failpoints, subjects, wire
 from bus.connection import Connection
 from bus.dead_letters import DeadLetters
 from bus.delivery import Delivery
@@ -147,6 +147,7 @@ class Aggregator:
         if batch.submitted_at is None:
             batch = msgspec.structs.replace(batch, submitted_at=delivery.stored_at)
         await asyncio.gather(*map(self._publisher.say, submissions(batch)))
+        failpoints.reach("aggregator.submitted")
         log.info(
             "batch submitted",
             tenant=batch.tenant,
@@ -191,6 +192,7 @@ class Aggregator:
             await self._publisher.say_first(batch)
         except AlreadySaid:
             return
+        failpoints.reach("aggregator.said")
         log.info(
             "batch completed",
             tenant=batch.tenant,

@@ -4,6 +4,7 @@ from datetime import datetime
 
 import structlog
 
+from bus import failpoints
 from schemas.records import DocumentRecord
 
 from .keys import archived_key
@@ -42,6 +43,7 @@ class Erasing:
         try:
             for key in keys:
                 await self._blobs.delete(key)
+                failpoints.reach("erasing.erased")
         except OSError as error:
             log.warning("bytes not erased yet", document_id=document.document_id, error=str(error))
             return False

@@ -8,7 +8,7 @@ import asyncio
 
 import structlog
 
-from bus import wire
+from bus import failpoints, wire
 from bus.connection import Connection
 from bus.dead_letters import DeadLetters
 from bus.delivery import Delivery
@@ -105,7 +105,9 @@ class Persister:
     async def _settle(self, stream: StreamIdentity, group: list[Delivery]) -> None:
         entries = [entry for delivery in group if (entry := await self._decode(delivery))]
         completed = await self._apply(stream, entries, group)
+        failpoints.reach("persister.committed")
         await asyncio.gather(*map(self._announce, completed))
+        failpoints.reach("persister.announced")
         # Last: what was not acknowledged is announced again after a crash.
         await group[-1].ack()
 

@@ -6,6 +6,7 @@ import msgspec
 import structlog
 from msgspec import Struct
 
+from bus import failpoints
 from bus.publisher import Publisher
 from schemas.documents import Blob, DocumentArchived, DocumentDeleted
 from schemas.records import DocumentRecord
@@ -119,6 +120,7 @@ class Retention:
 
     async def _archive(self, document: DocumentRecord) -> None:
         original = document.original and await self._move(document.original)
+        failpoints.reach("retention.moved")
         await self._publisher.say(
             DocumentArchived(
                 tenant=document.tenant,

@@ -6,7 +6,6 @@ bytes on a subject with a control character in it; and it closes for ever on mos
 server can name. The server stores such messages, and any client that may publish can send one.
 """
 
-import asyncio
 import re
 from typing import Any
 
@@ -14,6 +13,8 @@ import nats.errors
 import nats.protocol.parser
 from nats.aio.client import Client
 from nats.aio.msg import Msg
+
+from .cancelling import cancellation_kept
 
 _BLANK, _WORD = rb"[ \t]+", rb"([^ \t\n]+)"  # what the server itself takes for one and the other
 _OPENING = rb"MSG" + _BLANK + _WORD + _BLANK + _WORD + _BLANK + rb"(" + _WORD + _BLANK + rb")?"
@@ -33,14 +34,8 @@ class TolerantClient(Client):
         old_style: bool = False,  # noqa: FBT001, FBT002  # likewise
         headers: dict[str, Any] | None = None,
     ) -> Msg:
-        me = asyncio.current_task()
-        before = me.cancelling() if me else 0
-        answer = await super().request(subject, payload, timeout, old_style, headers)
-        if me and me.cancelling() > before:
-            # Before Python 3.12 its wait_for forgets a cancellation that comes with the answer, and
-            # whoever was told to stop would go on.
-            raise asyncio.CancelledError
-        return answer
+        with cancellation_kept():
+            return await super().request(subject, payload, timeout, old_style, headers)
 
     async def close(self) -> None:
         if not self.is_connected:

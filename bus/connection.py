@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
 
 import nats.errors
@@ -12,6 +12,7 @@ from nats.js import JetStreamContext
 from nats.js.errors import Error as JetStreamError
 
 from .acknowledgements import Acknowledgements
+from .cancelling import cancellation_kept
 from .client import TolerantClient
 from .errors import BusUnavailable
 from .refusals import Refusals
@@ -204,23 +205,7 @@ async def connect(
 
     client = TolerantClient()
     try:
-        # Left to itself the client would try the first connection for ever, in silence.
-        async with asyncio.timeout(CONNECT_WITHIN):
-            await client.connect(
-                url,
-                name=name,
-                inbox_prefix=f"{INBOX_PREFIX}.{name}",
-                allow_reconnect=True,
-                max_reconnect_attempts=-1,
-                reconnect_time_wait=RECONNECT_EVERY,  # type: ignore[arg-type]  # a float works
-                connect_timeout=CONNECT_WITHIN,
-                ping_interval=PING_EVERY,
-                pending_size=PENDING_BYTES,
-                drain_timeout=DRAIN_WITHIN,
-                error_cb=on_error,
-                disconnected_cb=on_disconnect,
-                reconnected_cb=on_reconnect,
-            )
+        await _enter(client, url, name, on_error, on_disconnect, on_reconnect)
     except (nats.errors.Error, OSError, TimeoutError) as error:
         await client.close()
         why = fault or error
@@ -237,16 +222,49 @@ async def connect(
         await _close(client)
 
 
+async def _enter(
+    client: Client,
+    url: str,
+    name: str,
+    on_error: Callable[[Exception], Awaitable[None]],
+    on_disconnect: Callable[[], Awaitable[None]],
+    on_reconnect: Callable[[], Awaitable[None]],
+) -> None:
+    try:
+        # Left to itself the client would try the first connection for ever, in silence.
+        with cancellation_kept():
+            async with asyncio.timeout(CONNECT_WITHIN):
+                await client.connect(
+                    url,
+                    name=name,
+                    inbox_prefix=f"{INBOX_PREFIX}.{name}",
+                    allow_reconnect=True,
+                    max_reconnect_attempts=-1,
+                    reconnect_time_wait=RECONNECT_EVERY,  # type: ignore[arg-type]  # a float works
+                    connect_timeout=CONNECT_WITHIN,
+                    ping_interval=PING_EVERY,
+                    pending_size=PENDING_BYTES,
+                    drain_timeout=DRAIN_WITHIN,
+                    error_cb=on_error,
+                    disconnected_cb=on_disconnect,
+                    reconnected_cb=on_reconnect,
+                )
+    except asyncio.CancelledError:
+        await _close(client)
+        raise
+
+
 async def _close(client: Client) -> None:
     if client.is_closed:
         return
-    try:
-        if client.is_connected:
-            async with asyncio.timeout(DRAIN_WITHIN):
-                await client.drain()
-    except (nats.errors.Error, TimeoutError, OSError):
-        log.warning("bus not drained")
-    finally:
-        if not client.is_closed:
-            with suppress(nats.errors.Error, OSError):
-                await client.close()
+    with cancellation_kept():
+        try:
+            if client.is_connected:
+                async with asyncio.timeout(DRAIN_WITHIN):
+                    await client.drain()
+        except (nats.errors.Error, TimeoutError, OSError):
+            log.warning("bus not drained")
+        finally:
+            if not client.is_closed:
+                with suppress(nats.errors.Error, OSError):
+                    await client.close()

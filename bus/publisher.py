@@ -13,7 +13,7 @@ from schemas.batches import BatchEvent
 from schemas.documents import DocumentEvent
 from schemas.upkeep import Swept
 
-from . import subjects, wire
+from . import failpoints, subjects, wire
 from .connection import Connection
 from .errors import AlreadySaid, BusFull, BusUnavailable, EventTooLarge, NothingSaid
 
@@ -125,6 +125,7 @@ class Publisher:
         # Not while disconnected: the client would keep the message and send it after we said no.
         if not self._connection.connected:
             raise NothingSaid("the bus is not connected")
+        failpoints.reach("publisher.sending")
         began, refused = time.monotonic(), self._connection.refusals.count
         try:
             message = await self._connection.client.request(
@@ -138,6 +139,7 @@ class Publisher:
             if isinstance(error, TimeoutError) and permitted:
                 self._connection.acknowledgements.missed(began)
             raise BusUnavailable(f"no acknowledgement: {error}") from error
+        failpoints.reach("publisher.sent")
         answer = _pub_ack.decode(message.data)
         full = answer.error is not None and answer.error.get("err_code") in _STREAM_FULL
         self._connection.acknowledgements.answered(full=full)

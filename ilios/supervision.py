@@ -40,10 +40,11 @@ class Supervisor:
         try:
             yield
         finally:
-            while not task.done():
+            task.cancel()
+            while not (await asyncio.wait([task], timeout=CANCEL_AGAIN_AFTER))[0]:
+                # Before Python 3.12 a library's wait_for can forget a cancellation.
+                log.warning("part does not end, asked again", part=name)
                 task.cancel()
-                # More than once: before Python 3.12 a library's wait_for can forget a cancellation.
-                await asyncio.wait([task], timeout=CANCEL_AGAIN_AFTER)
 
     async def _keep(self, name: str, run: Callable[[], Awaitable[None]]) -> None:
         restarts = Restarts(FIRST_PAUSE, LONGEST_PAUSE)

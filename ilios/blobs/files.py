@@ -5,6 +5,8 @@ import hashlib
 import os
 from threading import Lock
 
+from bus import failpoints
+
 _NEW = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 
 
@@ -39,6 +41,7 @@ class PendingFile:
                 self._append(data)
                 assert self._file is not None
                 os.fsync(self._file)
+                failpoints.reach("blobs.written")
                 os.rename(self._path, path)
             except BaseException:
                 self._remove()
@@ -47,6 +50,7 @@ class PendingFile:
             os.close(self._file)
             self._file = None
             fsync_directory(os.path.dirname(path))
+            failpoints.reach("blobs.put")
             return self._size, self._hash.hexdigest()
 
     def abandon(self) -> None:

@@ -59,6 +59,9 @@ class Crowd:
         self._made = 0
         self._in_hand = 0
         self._requests: list[_Request] = []
+        # Each once, whatever chance says: also in a short run every door is used.
+        self._first_actions = list(_ACTIONS)
+        self._first_kinds = list(_KINDS)
 
     async def work(self, clients: int, wanted: int) -> None:
         """Return when so many documents are accepted."""
@@ -81,9 +84,20 @@ class Crowd:
                 # Enough for now, if what the others have in hand is accepted.
                 await asyncio.sleep(PAUSE)
                 continue
-            (action,) = self._chance.choices(list(_ACTIONS), list(_ACTIONS.values()))
+            action = self._next_action()
             await actions[action]()
             await asyncio.sleep(0)  # there may have been nothing to repeat or delete
+
+    def _next_action(self) -> str:
+        if self._first_actions and self._may_begin(self._first_actions[0]):
+            return self._first_actions.pop(0)
+        (action,) = self._chance.choices(list(_ACTIONS), list(_ACTIONS.values()))
+        return action
+
+    def _may_begin(self, action: str) -> bool:
+        """Whether there is what the action needs."""
+        needed = {"repeat": self._requests, "delete": self._book.documents}
+        return bool(needed.get(action, True))
 
     def _papers(self, count: int) -> tuple[Paper, ...]:
         return tuple(self._paper() for _ in range(count))
@@ -91,6 +105,8 @@ class Crowd:
     def _paper(self) -> Paper:
         self._made += 1
         (kind,) = self._chance.choices(list(_KINDS), list(_KINDS.values()))
+        if self._first_kinds:
+            kind = self._first_kinds.pop(0)
         (pages,) = self._chance.choices(list(_PAGES), list(_PAGES.values()))
         return Paper(self._made, kind, pages if kind == "pdf" else 1)
 

@@ -43,8 +43,8 @@ class Trial(Struct, frozen=True, kw_only=True):
     within: float = 30.0
 
 
-async def try_out(trial: Trial, directory: Path, say: Callable[[str], None]) -> Report:
-    """Run a trial in an empty ``directory``; no process is left, whatever happens.
+async def try_out(trial: Trial, service: ServiceProcess, say: Callable[[str], None]) -> Report:
+    """Run a trial with a service in an empty directory; no process is left, whatever happens.
 
     ``say`` is given a line now and then.
 
@@ -52,7 +52,6 @@ async def try_out(trial: Trial, directory: Path, say: Callable[[str], None]) -> 
     :raises Stalled: nothing goes on any more.
     """
     began = time.monotonic()
-    service = ServiceProcess(directory)
     book = Book()
     try:
         await service.start()

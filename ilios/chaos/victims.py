@@ -77,9 +77,7 @@ class ServiceProcess:
         with self.log.open("ab") as log:
             self._process = await asyncio.create_subprocess_exec(
                 sys.executable,
-                "-m",
-                "ilios",
-                "serve",
+                *self.command(),
                 cwd=self._directory,
                 env=self._environment(),
                 stdin=asyncio.subprocess.DEVNULL,
@@ -88,6 +86,10 @@ class ServiceProcess:
                 start_new_session=True,  # a Ctrl-C on the terminal is for us, who clear up
                 preexec_fn=_die_with_parent,
             )
+
+    def command(self) -> tuple[str, ...]:
+        """Return what Python is to run."""
+        return ("-m", "ilios", "serve")
 
     async def ready(self) -> None:
         """Wait until it says where it listens. Errors as ``start``."""

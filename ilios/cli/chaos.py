@@ -16,7 +16,7 @@ from ilios.chaos.faults import Stalled
 from ilios.chaos.plan import most_kills
 from ilios.chaos.report import Report, table
 from ilios.chaos.trial import Trial, try_out
-from ilios.chaos.victims import DidNotStart
+from ilios.chaos.victims import DidNotStart, ServiceProcess
 from ilios.cli import exit_codes, printing
 
 SEEDS = 10_000
@@ -79,7 +79,7 @@ async def _until_signalled(trial: Trial, directory: Path) -> Report:
         loop.add_signal_handler(number, task.cancel)
     loop.set_exception_handler(_complain)
     try:
-        return await try_out(trial, directory, _say)
+        return await try_out(trial, ServiceProcess(directory), _say)
     except asyncio.CancelledError as error:
         raise KeyboardInterrupt from error
 

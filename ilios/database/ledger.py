@@ -19,6 +19,7 @@ from actors.writes import (
     Write,
     WriteRefused,
 )
+from bus import failpoints
 from schemas.documents import DocumentCompleted, DocumentConverted
 
 from . import rows, statements
@@ -56,7 +57,9 @@ class SqliteLedger:
             try:
                 await self._connection.execute(statements.BEGIN)
                 answers = [await self._keep_one(write, alone=len(writes) == 1) for write in writes]
+                failpoints.reach("ledger.applied")
                 await self._connection.execute(statements.COMMIT)
+                failpoints.reach("ledger.committed")
             except BaseException:
                 # Always: when this is cancelled, the thread may not even have come to the BEGIN.
                 with suppress(sqlite3.OperationalError):  # there is nothing to roll back

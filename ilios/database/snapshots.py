@@ -13,6 +13,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from actors.writes import Cursor
+from bus import failpoints
 
 from . import statements
 from .connection import read_only
@@ -91,6 +92,7 @@ def _take(
         _copy(database, unfinished, damage, reading)
         if (fault := fault_in(unfinished)) is not None:
             raise SnapshotDamaged(f"{unfinished} cannot be read back: {fault}")
+        failpoints.reach("snapshots.written")
         os.rename(unfinished, snapshot)
         sync(directory)
     except BaseException:

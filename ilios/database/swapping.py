@@ -5,6 +5,8 @@ import shutil
 from datetime import datetime
 from pathlib import Path
 
+from bus import failpoints
+
 from .snapshots import sync
 from .wal import beside
 
@@ -42,6 +44,7 @@ def swap(new: Path, database: Path, now: datetime) -> Path | None:
             os.rename(beside(database, suffix), beside(aside, suffix))
             moved = True
     sync(database.parent)
+    failpoints.reach("swapping.aside")
     os.rename(new, database)
     sync(database.parent)
     return aside if moved else None

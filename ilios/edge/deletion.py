@@ -8,6 +8,7 @@ from typing import Literal
 import structlog
 from aiohttp import web
 
+from bus import failpoints
 from bus.errors import AlreadySaid
 from ilios.edge import answers, known, upload_urls
 from ilios.edge.errors import Refused
@@ -66,6 +67,7 @@ async def _say(edge: Edge, document: DocumentRecord) -> None:
                 priority=document.priority,
             )
         )
+        failpoints.reach("deletion.said")
         log.info(
             "removal asked for",
             tenant=document.tenant,

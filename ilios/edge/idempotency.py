@@ -15,6 +15,7 @@ import msgspec
 from aiohttp import web
 from msgspec import Struct
 
+from bus import failpoints
 from bus.errors import AlreadySaid, BusUnavailable, NothingSaid
 from ilios.edge import known
 from ilios.edge.errors import Refused
@@ -92,8 +93,10 @@ async def say(
     :raises Refused: the idempotency key was used for something else (422), or what was made under
         it is no longer there (410).
     """
+    failpoints.reach("edge.stored")
     if event.fingerprint is None:
         await edge.publisher.say(event)
+        failpoints.reach("edge.said")
         return None
     try:
         earlier = await _find(edge, event)
@@ -102,6 +105,7 @@ async def say(
     if earlier is None:
         try:
             await edge.publisher.say_first(event)
+            failpoints.reach("edge.said")
             return None
         except AlreadySaid:
             earlier = await _find(edge, event)

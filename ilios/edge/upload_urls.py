@@ -20,6 +20,7 @@ from msgspec import Struct
 
 from actors.keys import original_key, upload_key
 from actors.ports import BlobNotFound
+from bus import failpoints
 from bus.errors import AlreadySaid
 from ilios.edge import answers, json_bodies, known, signed_urls, uploads
 from ilios.edge.errors import Refused, document_not_found
@@ -193,6 +194,7 @@ async def _submit(edge: Edge, tenant: str, document_id: str) -> None:
     original = _original(tenant, document_id)
     with suppress(BlobNotFound):  # or it was moved already, before somebody was killed
         await edge.blobs.move(upload_key(document_id), original)
+        failpoints.reach("uploads.moved")
     try:
         blob = await edge.blobs.examine(original)
     except BlobNotFound:

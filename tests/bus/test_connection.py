@@ -108,6 +108,26 @@ async def test_a_cancellation_that_comes_with_the_answer_is_not_forgotten(
         await asking
 
 
+async def test_whoever_is_told_to_stop_while_it_comes_or_goes_stops(
+    nats_server: NatsServer,
+) -> None:
+    """The client forgets a cancellation in some of its waits, wherever that happens to hit it."""
+
+    async def come_and_go() -> None:
+        async with connect(nats_server.url("setup"), name="setup"):
+            pass
+        await asyncio.Event().wait()
+
+    for steps in range(80):
+        task = asyncio.create_task(come_and_go())
+        for _ in range(steps):
+            await asyncio.sleep(0)
+        task.cancel()
+        done, _ = await asyncio.wait([task], timeout=2)
+        assert done, f"it goes on when it is told so after {steps} steps"
+        assert task.cancelled()
+
+
 async def test_leaving_while_the_server_is_down_does_not_hang(mortal: MortalServer) -> None:
     async with asyncio.timeout(5):
         async with connect(mortal.url("operator"), name="test") as connection:

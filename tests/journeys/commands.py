@@ -6,6 +6,8 @@ import sys
 from pathlib import Path
 from typing import NamedTuple
 
+from bus.failpoints import Failpoint
+
 ROOT = Path(__file__).parents[2]
 ENDED_WITHIN = 60.0  # seconds
 
@@ -18,12 +20,15 @@ class Said(NamedTuple):
     errors: str
 
 
-async def ilios(data_dir: Path, *words: str, **environ: str) -> Said:
-    """Run ``ilios`` with these words, for the service of this data directory."""
+async def ilios(
+    data_dir: Path, *words: str, armed: Failpoint | None = None, **environ: str
+) -> Said:
+    """Run ``ilios`` for this data directory, to be killed when it reaches ``armed``."""
+    module = ("ilios",) if armed is None else ("tests.journeys.armed", armed, "1")
     process = await asyncio.create_subprocess_exec(
         sys.executable,
         "-m",
-        "ilios",
+        *module,
         *words,
         cwd=ROOT,
         env={

@@ -8,10 +8,12 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
+from bus.failpoints import Failpoint
 from tests.waiting import until
 
 ROOT = Path(__file__).parents[2]
 READY_WITHIN = 30.0  # seconds
+KILLED_WITHIN = 60.0  # seconds
 
 
 class RunningService:
@@ -19,6 +21,7 @@ class RunningService:
 
     def __init__(self, data_dir: Path, **environ: str) -> None:
         self.data_dir = data_dir
+        self.armed: Failpoint | None = None
         self._environ = environ
         self._process: asyncio.subprocess.Process | None = None
         self.url = ""
@@ -35,11 +38,12 @@ class RunningService:
         return self._process is None or self._process.returncode is not None
 
     async def start(self) -> None:
-        """Start it and wait until it says where it listens."""
+        """Start it, to be killed when it reaches ``armed``; wait until it says where it listens."""
+        module = ("ilios",) if self.armed is None else ("tests.journeys.armed", self.armed, "1")
         self._process = await asyncio.create_subprocess_exec(
             sys.executable,
             "-m",
-            "ilios",
+            *module,
             "serve",
             cwd=ROOT,
             env={
@@ -88,6 +92,13 @@ class RunningService:
         if self.pid in pids:
             assert self._process is not None
             await self._process.wait()
+
+    async def killed(self) -> None:
+        """Wait until ``armed`` has killed it; from then on nothing is armed."""
+        assert self._process is not None
+        async with asyncio.timeout(KILLED_WITHIN):
+            assert await self._process.wait() == -signal.SIGKILL
+        self.armed = None
 
     async def stop(self) -> int:
         """Ask it to stop and return its exit code."""

@@ -18,7 +18,7 @@ WITHIN = 60.0  # seconds
 TABLES = {
     "documents": "SELECT * FROM documents WHERE removed_at IS NULL ORDER BY id",
     # Where their bytes lay, and since when they are gone, is the janitor's business.
-    "removed": "SELECT id, state, removed_at, pages FROM documents WHERE removed_at > 0 ORDER BY id",
+    "removed": "SELECT id, state, removed_at, pages FROM documents WHERE removed_at ORDER BY id",
     "usage": "SELECT * FROM usage ORDER BY document_id",
     "batches": "SELECT * FROM batches ORDER BY id",
 }

@@ -1,0 +1,71 @@
+"""How long a keeper waits, and for how long something is not well, by a clock of the test's own."""
+
+import pytest
+
+from ilios import restarts as module
+from ilios.restarts import COUNTED, FIRST_SETTLED_AFTER, SETTLED_AFTER, Restarts
+
+FIRST, LONGEST = 0.5, 4.0
+
+
+class Clock:
+    def __init__(self) -> None:
+        self.now = 1000.0
+
+    def monotonic(self) -> float:
+        return self.now
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
+    clock = Clock()
+    monkeypatch.setattr(module, "time", clock)
+    return clock
+
+
+def test_pauses_double_up_to_the_longest_and_begin_anew_when_all_was_well(clock: Clock) -> None:
+    restarts = Restarts(FIRST, LONGEST)
+    pauses = []
+    for _ in range(5):
+        pauses.append(restarts.ended("it was"))
+        restarts.started()
+        clock.now += 1
+    assert pauses == [0.5, 1.0, 2.0, 4.0, 4.0]
+    clock.now += SETTLED_AFTER
+    assert restarts.ended("it was") == FIRST
+
+
+def test_what_is_down_says_why_and_how_often(clock: Clock) -> None:
+    restarts = Restarts(FIRST, LONGEST)
+    assert restarts.problem is None
+    restarts.ended("it crashed")
+    assert restarts.problem == "is down: it crashed"
+    restarts.started()
+    restarts.ended("it hung")
+    assert restarts.problem == "is down: it hung (2 times in the last minute)"
+    clock.now += COUNTED + 1
+    assert restarts.problem == "is down: it hung"
+
+
+@pytest.mark.parametrize("ends", [1, 2, 3, 10])
+def test_the_more_often_it_ended_the_longer_it_takes_to_be_well(clock: Clock, ends: int) -> None:
+    restarts = Restarts(FIRST, LONGEST)
+    for _ in range(ends):
+        restarts.ended("it crashed")
+        restarts.started()
+    settled = min(SETTLED_AFTER, FIRST_SETTLED_AFTER * 2 ** (ends - 1))
+    clock.now += settled
+    assert str(restarts.problem).startswith("was down a moment ago: it crashed")
+    clock.now += 0.01
+    assert restarts.problem is None
+
+
+def test_what_is_replaced_as_a_matter_of_course_is_well_up_to_a_number(clock: Clock) -> None:
+    restarts = Restarts(FIRST, LONGEST, tolerated=2)
+    for _ in range(2):
+        restarts.ended("it was killed")
+        restarts.started()
+        assert restarts.problem is None
+    restarts.ended("it was killed")
+    restarts.started()
+    assert restarts.problem is not None

@@ -1,0 +1,52 @@
+"""Killed between any two steps, the service keeps every promise when it is started again.
+
+The clients, the documents and the judgement are those of `ilios chaos`.
+"""
+
+import os
+from pathlib import Path
+
+import pytest
+
+from bus.failpoints import POINTS, Failpoint
+from ilios.chaos.trial import Trial, try_out
+from ilios.chaos.victims import ServiceProcess
+
+DOCUMENTS = 24
+ELSEWHERE = {"retention.moved", "snapshots.written", "swapping.aside", "uploads.moved"}
+"""Points of what clients do not set off, or not soon: tests/journeys/test_failpoints_aside.py."""
+OFTEN = 5
+RARE = {
+    "actor.buried",
+    "aggregator.said",
+    "aggregator.submitted",
+    "deletion.said",
+    "erasing.erased",
+}
+"""Points that are reached once in every run; the others at least as often as that."""
+
+
+class Armed(ServiceProcess):
+    """The service, which is killed at a failpoint, once."""
+
+    def __init__(self, directory: Path, point: Failpoint, hit: int) -> None:
+        super().__init__(directory)
+        self._at = (point, str(hit))
+
+    def command(self) -> tuple[str, ...]:
+        if self.starts > 1:
+            return super().command()
+        return ("-m", "tests.journeys.armed", *self._at, "serve")
+
+
+@pytest.mark.parametrize("point", [point for point in POINTS if point not in ELSEWHERE])
+async def test_killed_there_it_keeps_every_promise(tmp_path: Path, point: Failpoint) -> None:
+    service = Armed(tmp_path, point, 1 if point in RARE else OFTEN)
+    trial = Trial(documents=DOCUMENTS, kills=0, seed=int.from_bytes(os.urandom(2)), clients=6)
+    told: list[str] = []
+    report = await try_out(trial, service, told.append)
+    assert service.starts == 2, "the point was not reached"
+    (ended,) = report.violations
+    assert (ended.kind, "code -9" in ended.what) == ("ended by itself", True), report.violations
+    assert not report.is_late, told
+    assert report.accepted >= DOCUMENTS
