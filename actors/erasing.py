@@ -43,9 +43,9 @@ class Erasing:
         try:
             for key in keys:
                 await self._blobs.delete(key)
-                failpoints.reach("erasing.erased")
         except OSError as error:
             log.warning("bytes not erased yet", document_id=document.document_id, error=str(error))
             return False
+        failpoints.reach("erasing.erased")
         log.info("document erased", tenant=document.tenant, document_id=document.document_id)
         return True

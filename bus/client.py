@@ -6,6 +6,7 @@ bytes on a subject with a control character in it; and it closes for ever on mos
 server can name. The server stores such messages, and any client that may publish can send one.
 """
 
+import asyncio
 import re
 from typing import Any
 
@@ -57,6 +58,12 @@ class TolerantClient(Client):
         readable = subject.decode(errors="replace").encode()
         message: Msg = super()._build_message(sid, readable, reply, data, headers)
         return message
+
+    async def _process_pong(self) -> None:
+        if self._pongs and self._pongs[0].done():
+            # Whoever waited for it was told to stop; an answer to nobody must not end the reading.
+            self._pongs[0] = asyncio.get_running_loop().create_future()
+        await super()._process_pong()
 
     async def _process_err(self, err_msg: str) -> None:
         if "permissions violation" in err_msg or not self.is_connected:

@@ -44,6 +44,10 @@ class Delivery:
         self.consumer_sequence = int(tokens[start + 2])
         self.stored_at = datetime.fromtimestamp(int(tokens[start + 3]) / _NANOSECONDS, UTC)
 
+    def continue_as(self, later: "Delivery") -> None:
+        """Answer a later delivery of the same event from now on: it is in hand as well."""
+        self._reply = later._reply  # noqa: SLF001  # it is one of us
+
     async def ack(self) -> None:
         """Done; with ``ack_all``, everything before it too."""
         await self._answer(b"+ACK")

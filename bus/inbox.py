@@ -31,7 +31,7 @@ class Inbox:
             for lane in LANES
         ]
         self._credit = {lane.name: 0 for lane in LANES}
-        self._in_hand: set[Delivery] = set()
+        self._in_hand: dict[int, Delivery] = {}  # by its event's place on the log
 
     @asynccontextmanager
     async def open(self) -> AsyncIterator["Inbox"]:
@@ -59,19 +59,25 @@ class Inbox:
     async def take(self, *, only_urgent: bool = False) -> Delivery:
         """Wait for the next delivery to work on; give it back with ``let_go``.
 
+        An event that is in hand already is not taken twice: its deadline has passed while this
+        process was stopped, or its machine asleep, and whoever works on it goes on.
+
         :raises BusUnavailable: a consumer is gone; open the inbox anew.
         """
         while True:
             delivery = self._lanes[0][1].take() if only_urgent else self._next()
             if delivery is not None:
-                self._in_hand.add(delivery)
-                return delivery
+                held = self._in_hand.setdefault(delivery.sequence, delivery)
+                if held is delivery:
+                    return delivery
+                held.continue_as(delivery)
+                continue
             self._arrived.clear()
             await self._arrived.wait()
 
     def let_go(self, delivery: Delivery) -> None:
         """The delivery was answered, one way or another: its deadline is nobody's business now."""
-        self._in_hand.discard(delivery)
+        self._in_hand.pop(delivery.sequence, None)
 
     async def _hand_back(self) -> None:
         """Give what is held to somebody else at once, instead of after its deadline."""
@@ -82,7 +88,10 @@ class Inbox:
             pull.waiting.clear()
 
     def _held(self) -> list[Delivery]:
-        return [*self._in_hand, *(delivery for _, pull in self._lanes for delivery in pull.waiting)]
+        return [
+            *self._in_hand.values(),
+            *(delivery for _, pull in self._lanes for delivery in pull.waiting),
+        ]
 
     def _next(self) -> Delivery | None:
         """Smooth weighted round robin over the lanes that have something waiting."""

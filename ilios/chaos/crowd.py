@@ -89,8 +89,10 @@ class Crowd:
             await asyncio.sleep(0)  # there may have been nothing to repeat or delete
 
     def _next_action(self) -> str:
-        if self._first_actions and self._may_begin(self._first_actions[0]):
-            return self._first_actions.pop(0)
+        # From the end: what needs that something was done before is done as soon as it can be.
+        for action in filter(self._may_begin, reversed(self._first_actions)):
+            self._first_actions.remove(action)
+            return action
         (action,) = self._chance.choices(list(_ACTIONS), list(_ACTIONS.values()))
         return action
 

@@ -12,7 +12,8 @@ from ilios.chaos.promises import Book
 from ilios.chaos.victims import NobodyThere, ServiceProcess, Victim
 
 LOOK_EVERY = 0.01  # seconds
-STALLED_AFTER = 60.0  # seconds in which nothing was accepted and nothing has ended
+# Seconds in which nothing was accepted and nothing has ended; one request alone may take a minute.
+STALLED_AFTER = 90.0
 FOUND_WITHIN = 5.0  # seconds until a process that is to be hit is there
 
 

@@ -24,7 +24,9 @@ LEAST_AHEAD = 12  # documents that are submitted ahead of the faults, and
 STRETCHES_AHEAD = 2  # as many as are accepted between so many faults, if that is more
 KILLS_PER_PAUSE = 8
 LONGEST_DELAY = 0.4  # seconds
-LONGEST_PAUSE = 5.0  # seconds; a nats-server that is silent for three is replaced
+LONGEST_PAUSE = (
+    7.0  # seconds: longer than the deadline of an acknowledgement, or than a bus may hang
+)
 SHORTEST_PAUSE = 0.5  # seconds
 STARTING_SHARE = 0.15  # of the kills of the service: another comes before it is up again
 LONGEST_START = 1.0  # seconds into a start

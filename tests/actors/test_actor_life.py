@@ -1,6 +1,7 @@
 """An actor holds what is in its hands, and stops in order."""
 
 import asyncio
+import time
 
 import pytest
 
@@ -9,6 +10,7 @@ from actors.actor import Occasion
 from bus import streams
 from bus.connection import Connection
 from bus.consumers import LANES
+from bus.delivery import Delivery
 from bus.errors import BusUnavailable
 from schemas.documents import AnyDocumentEvent, DocumentFetched, DocumentSubmitted
 from tests.actors.parrot import Parrot, Patient, answer, say
@@ -49,6 +51,35 @@ async def test_long_work_is_not_handed_out_again_meanwhile(connection: Connectio
     await say(connection, 1)
     async with running(parrot.run):
         await log.wait_for(DocumentFetched)
+    assert len(parrot.heard()) == 1
+
+
+async def test_work_that_outlived_its_deadline_while_we_were_stopped_is_not_begun_twice(
+    connection: Connection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As after SIGSTOP: nobody has renewed the deadline, and the event comes once more."""
+    parrot, log = Parrot(connection), Streams(connection)
+    redelivered, gate = asyncio.Event(), asyncio.Event()
+
+    async def stopped(heard: DocumentSubmitted, occasion: Occasion) -> AnyDocumentEvent:
+        time.sleep(parrot.consumer.ack_within * 1.5)  # noqa: ASYNC251  # nothing else goes on
+        await gate.wait()
+        return await answer(heard, occasion)
+
+    parrot.will(stopped)
+    continue_as = Delivery.continue_as
+
+    def noticed(delivery: Delivery, later: Delivery) -> None:
+        redelivered.set()
+        continue_as(delivery, later)
+
+    monkeypatch.setattr(Delivery, "continue_as", noticed)
+    await say(connection, 1)
+    async with running(parrot.run):
+        await asyncio.wait_for(redelivered.wait(), 10)
+        gate.set()
+        await log.wait_for(DocumentFetched)
+        await until(lambda: log.finished(parrot.consumer))
     assert len(parrot.heard()) == 1
 
 

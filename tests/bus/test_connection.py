@@ -108,6 +108,9 @@ async def test_a_cancellation_that_comes_with_the_answer_is_not_forgotten(
         await asking
 
 
+# Python's own: a connection that is made in the moment in which nobody wants it any more.
+@pytest.mark.filterwarnings("ignore:unclosed:ResourceWarning")
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 async def test_whoever_is_told_to_stop_while_it_comes_or_goes_stops(
     nats_server: NatsServer,
 ) -> None:
@@ -126,6 +129,22 @@ async def test_whoever_is_told_to_stop_while_it_comes_or_goes_stops(
         done, _ = await asyncio.wait([task], timeout=2)
         assert done, f"it goes on when it is told so after {steps} steps"
         assert task.cancelled()
+
+
+async def test_a_ping_nobody_waits_for_any_more_does_not_end_the_connection(
+    connection: Connection,
+) -> None:
+    reconnects: list[None] = []
+    connection.on_reconnect(lambda: reconnects.append(None))
+    for _ in range(20):
+        flushing = asyncio.create_task(connection.client.flush(5))
+        await asyncio.sleep(0)
+        await asyncio.sleep(0)
+        flushing.cancel()
+        await asyncio.wait([flushing])
+    await connection.client.flush(5)
+    await connection.check()
+    assert reconnects == []
 
 
 async def test_leaving_while_the_server_is_down_does_not_hang(mortal: MortalServer) -> None:

@@ -165,6 +165,25 @@ async def test_a_redirect_to_another_scheme_is_refused(serve: Serve) -> None:
     assert (await refusal(allowing(port), f"http://127.0.0.1:{port}/")).code == "source_refused"
 
 
+async def test_a_proxy_of_the_environment_is_not_asked(
+    serve: Serve, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[str] = []
+
+    async def proxy(request: web.BaseRequest) -> web.Response:
+        asked.append(request.raw_path)
+        return web.Response(body=b"of the proxy")
+
+    for name in ("no_proxy", "NO_PROXY"):
+        monkeypatch.delenv(name, raising=False)
+    for name in ("http_proxy", "HTTP_PROXY", "all_proxy", "ALL_PROXY"):
+        monkeypatch.setenv(name, f"http://127.0.0.1:{await serve(proxy)}")
+    port = await serve(secret)
+    assert await body(allowing(port), f"http://127.0.0.1:{port}/") == SECRET
+    refused = await refusal(HttpDownloads(ports={port}), f"http://127.0.0.1:{port}/")
+    assert (refused.code, asked) == ("source_refused", [])
+
+
 @pytest.mark.parametrize(
     ("status", "again"), [(404, False), (403, False), (204, False), (429, True), (503, True)]
 )

@@ -82,6 +82,17 @@ async def test_a_damaged_database_is_told_with_what_to_do() -> None:
     assert "malformed; `ilios rebuild`" in report.problems[0]
 
 
+async def test_what_a_role_may_not_do_on_the_bus_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    refusals = Refusals()
+    refusals.note("ocr", PermissionError('permissions violation for publish to "x"'))
+    monkeypatch.setattr("tests.ilios.test_health.Refusals", lambda: refusals)
+    report = await _report()
+    assert not report.healthy
+    assert report.problems == [
+        "bus: ocr may not publish to x: its user on the bus needs more permissions"
+    ]
+
+
 @pytest.mark.parametrize(
     ("part", "fault"),
     [

@@ -75,13 +75,24 @@ async def test_nobody_comes_in_without_a_password(nats_server: NatsServer) -> No
         await client.close()
 
 
-async def test_it_listens_on_this_machine_only(nats_server: NatsServer) -> None:
-    lines = Path(f"/proc/{nats_server.pid}/net/tcp").read_text().splitlines()[1:]
-    port = f"{nats_server.port:04X}"
-    listening = {line.split()[1] for line in lines if line.split()[3] == "0A"}
-    assert {address for address in listening if address.endswith(":" + port)} == {
-        f"0100007F:{port}"
-    }
+async def test_it_listens_on_one_port_of_this_machine_and_on_no_other(
+    nats_server: NatsServer,
+) -> None:
+    process = Path(f"/proc/{nats_server.pid}")
+    files = {os.path.basename(os.path.realpath(file)) for file in (process / "fd").iterdir()}
+    tables = ((process / "net" / name).read_text() for name in ("tcp", "tcp6"))
+    lines = [line.split() for table in tables for line in table.splitlines()[1:]]
+    ours = [line for line in lines if f"socket:[{line[9]}]" in files]
+    listening = [line[1] for line in ours if line[3] == "0A"]
+    assert listening == [f"0100007F:{nats_server.port:04X}"], "one that tells who is there as well?"
+
+
+async def test_what_a_role_is_refused_is_noted(nats_server: NatsServer) -> None:
+    async with connect(nats_server.url("ocr"), name="ocr") as ocr:
+        await ocr.client.publish("ilios.document.completed.x", b"")
+        await until(lambda: ocr.refusals.count == 1)
+    (problem,) = ocr.refusals.problems
+    assert problem.startswith("ocr may not publish to ilios.document.completed.x")
 
 
 async def test_a_wrong_password_for_the_service_is_an_error_in_our_words(

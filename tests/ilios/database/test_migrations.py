@@ -146,6 +146,15 @@ async def test_a_commit_survives_a_power_cut_and_only_the_owner_may_look(tmp_pat
             assert file.stat().st_mode & 0o077 == 0, file
 
 
+async def test_the_writer_believes_neither_the_schema_nor_the_pages_of_a_file(
+    tmp_path: Path,
+) -> None:
+    async with open_writer(tmp_path / "ilios.db") as connection:
+        for question, answer in (("PRAGMA trusted_schema", 0), ("PRAGMA cell_size_check", 1)):
+            ((found,),) = await connection.execute_fetchall(question)
+            assert found == answer, question
+
+
 async def test_a_reader_sees_what_was_committed_and_cannot_write(tmp_path: Path) -> None:
     path = tmp_path / "with space?#%.db"
     async with open_writer(path) as writing, open_reader(path) as reading:

@@ -21,6 +21,18 @@ async def test_the_original_comes_back_as_a_file_and_never_as_a_page(world: Worl
         )
 
 
+@pytest.mark.parametrize("headers", [{}, {"Range": "bytes=0-3"}])
+async def test_a_browser_runs_nothing_of_an_original(world: World, headers: dict[str, str]) -> None:
+    client = await world.serve()
+    await world.completed(b"x", content_type="text/html", file_name="a.html")
+    async with client.get(ORIGINAL, headers=headers) as answer:
+        assert answer.status in (200, 206)
+        assert answer.headers["Content-Security-Policy"] == "sandbox; default-src 'none'"
+        assert answer.headers["X-Content-Type-Options"] == "nosniff"
+        assert answer.headers["Content-Disposition"].startswith("attachment;")
+        assert answer.headers["Cache-Control"] == "private, no-cache"
+
+
 async def test_the_original_can_be_read_before_the_document_is_done(world: World) -> None:
     client = await world.serve()
     await world.blobs.put_bytes(f"originals/default/{ID}", PDF)

@@ -1,5 +1,6 @@
 """The small rooms of the engine, each by itself."""
 
+import asyncio
 import fcntl
 import os
 import signal
@@ -10,7 +11,7 @@ from xml.etree import ElementTree as ET
 import pytest
 
 from actors.ports import EngineCrashed, Unconvertible
-from ilios.engines import archives, deaths, kinds, markdown, rescue, scratch
+from ilios.engines import archives, deaths, kinds, markdown, protocol, rescue, scratch
 from ilios.engines.corrections import corrected
 from ilios.engines.equations import MATH, latex
 from ilios.engines.limits import MIB, EngineLimits
@@ -56,6 +57,24 @@ def test_a_death_has_a_meaning(returncode: int, last_words: bytes, *, expected: 
     else:
         assert isinstance(verdict, EngineCrashed)
         assert verdict.blame is expected
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        b"\xff\xff\xff\xff",
+        (101).to_bytes(4, "big"),
+        b"\0\0\0\4junk",
+        b"\0\0\0\0",
+        protocol.frame(protocol.Request("/etc/passwd", documents.PDF, None)),
+    ],
+    ids=["4 GB", "more than allowed", "junk", "nothing", "a question"],
+)
+async def test_a_child_that_was_taken_over_is_not_believed_what_is_no_word(said: bytes) -> None:
+    pipe = asyncio.StreamReader()
+    pipe.feed_data(said)
+    with pytest.raises(protocol.BadFrame):
+        await protocol.read_answer(pipe, 100)
 
 
 def test_text_is_cleaned_of_controls_and_composed() -> None:
