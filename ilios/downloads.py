@@ -40,6 +40,12 @@ _REDIRECTS = frozenset({301, 302, 303, 307, 308})
 _TRY_AGAIN = frozenset({408, 425, 429})
 _DEFAULT_PORTS = {"http": 80, "https": 443}
 _NAT64 = ipaddress.ip_network("64:ff9b::/96")
+# What ``ipaddress`` takes for global, in some versions of Python at least, and a network may route
+# inside: IPv4-compatible (RFC 4291), SIIT (RFC 7915), local NAT64 (RFC 8215) and site-local
+# addresses (RFC 3879).
+_NOT_PUBLIC = tuple(
+    map(ipaddress.ip_network, ("::/96", "::ffff:0:0:0/96", "64:ff9b:1::/48", "fec0::/10"))
+)
 
 # The type aiohttp hands to a socket factory: family, type, protocol, canonical name, address.
 _AddrInfo = tuple[int | socket.AddressFamily, int | socket.SocketKind, int, str, tuple[object, ...]]
@@ -182,6 +188,8 @@ def is_public(address: str) -> bool:
     """
     ip = ipaddress.ip_address(address.partition("%")[0])
     if isinstance(ip, ipaddress.IPv6Address):
+        if any(ip in network for network in _NOT_PUBLIC):
+            return False
         teredo = ip.teredo[1] if ip.teredo else None
         wrapped = ip.ipv4_mapped or ip.sixtofour or teredo
         if wrapped is None and ip in _NAT64:

@@ -113,7 +113,10 @@ class FreeSpace:
         short = {shortage.places: shortage.reason for shortage in self._short_of(0)}
         for places in short.keys() - self._told:
             log.error(
-                "too little room, submissions are refused", places=places, reason=short[places]
+                "too little room, submissions are refused",
+                places=places,
+                directory=str(self._places[places[0]]),
+                reason=short[places],
             )
         for places in self._told - short.keys():
             log.warning("there is room again", places=places)
@@ -122,15 +125,14 @@ class FreeSpace:
     def _short_of(self, size: int) -> Iterator[Shortage]:
         for places, volume in self._found.items():
             coming = self._taken + size if BLOBS in places else 0
-            where = self._places[places[0]]
             if volume.free - coming < self._reserve:
                 yield Shortage(
                     places,
-                    f"{volume.free // _MIB} MB are free in {where}, and {self._reserve // _MIB} "
-                    "are kept to finish what was accepted" + (_announced(size) if coming else ""),
+                    f"{volume.free // _MIB} MB are free, and {self._reserve // _MIB} are kept to "
+                    "finish what was accepted" + (_announced(size) if coming else ""),
                 )
             elif volume.files is not None and volume.files < RESERVED_FILES:
-                yield Shortage(places, f"no more than {volume.files} files can be made in {where}")
+                yield Shortage(places, f"no more than {volume.files} files can be made")
 
 
 def _announced(size: int) -> str:

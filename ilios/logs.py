@@ -6,6 +6,7 @@ import sys
 import msgspec
 import structlog
 
+_OURS = ("exc_info", "exception", "stack")  # tracebacks have lines
 _LEVELS = {"debug": 10, "info": 20, "warning": 30, "error": 40}
 # Without local variables, which structlog would show: they hold keys and documents.
 _TRACEBACKS = structlog.processors.ExceptionRenderer(
@@ -25,6 +26,20 @@ def _what_happened_first(
     return {**first, **event}
 
 
+def _printable(
+    _logger: object, _method: str, event: structlog.typing.EventDict
+) -> structlog.typing.EventDict:
+    """Escape what a terminal would obey: some of it comes from strangers."""
+    return {
+        name: value if name in _OURS or not isinstance(value, str) else _escaped(value)
+        for name, value in event.items()
+    }
+
+
+def _escaped(text: str) -> str:
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
+
+
 def set_up(level: str = "info", form: str = "auto") -> None:
     """Configure structlog; ``form`` is ``json``, ``console`` or ``auto``: console on a terminal."""
     console = form == "console" or (form == "auto" and sys.stderr.isatty())
@@ -32,7 +47,10 @@ def set_up(level: str = "info", form: str = "auto") -> None:
     if console:
         # Plain: where rich happens to be installed, its tracebacks take a tenth of a second each.
         plain = structlog.dev.plain_traceback
-        renderers = [structlog.dev.ConsoleRenderer(pad_event_to=28, exception_formatter=plain)]
+        renderers = [
+            _printable,
+            structlog.dev.ConsoleRenderer(pad_event_to=28, exception_formatter=plain),
+        ]
     else:
         renderers = [
             _TRACEBACKS,

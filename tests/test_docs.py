@@ -28,7 +28,15 @@ FIRST_ILIOS = {
     "DB_WAL_MODE",
 }
 """What whoever comes from there may have set."""
-PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
+SECURITY = ROOT / "SECURITY.md"
+PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", SECURITY]
+PAGES += sorted((ROOT / "docs").glob("*.md"))
+
+# In backquotes: a folder, a file by its ending, or one of those without; a test within it.
+NAMED = re.compile(
+    r"`((?:[\w.-]+/)*(?:[\w.-]+/|[\w.-]+\.(?:py|sql|conf|lock|toml|yaml|service)|Makefile|Dockerfile))"
+    r"(?:::(test_\w+))?`"
+)
 
 
 def test_the_readme_lists_every_setting_and_no_other() -> None:
@@ -57,6 +65,34 @@ def test_every_variable_of_the_first_ilios_is_honoured_or_answered() -> None:
 def test_every_file_a_page_points_at_exists(page: Path) -> None:
     targets = re.findall(r"\]\((?!https?:)([^)#]+)\)", page.read_text())
     assert [target for target in targets if not (page.parent / target).exists()] == []
+
+
+def points_of_security() -> list[tuple[str, str, str]]:
+    """Return the rows of the list: what holds, where, and which tests hold it."""
+    rows = re.findall(r"^\| (.+) \| (.+) \| (.+) \|$", SECURITY.read_text(), re.MULTILINE)
+    return [row for row in rows if row[0] != "what holds"]
+
+
+def test_every_point_of_security_names_files_and_tests_that_exist() -> None:
+    points = points_of_security()
+    assert len(points) > 60
+    for what, where, tests in points:
+        files, holders = NAMED.findall(where), NAMED.findall(tests)
+        assert len(files) == len(where.split(", ")), f"{what}: {where}"
+        assert len(holders) == len(tests.split(", ")), f"{what}: {tests}"
+        assert [path for path, _ in files if not (ROOT / path).exists()] == [], what
+        for path, test in holders:
+            source = (ROOT / path).read_text()
+            assert path.startswith("tests/"), path
+            assert re.search(rf"^(?:async )?def {test or '-'}\(", source, re.MULTILINE), test
+
+
+def test_everything_security_names_elsewhere_exists() -> None:
+    text = SECURITY.read_text()
+    for path, test in NAMED.findall(text):
+        assert (ROOT / path).exists(), path
+        assert not test or f"def {test}(" in (ROOT / path).read_text(), test
+    assert text.count("::test_") == sum(bool(test) for _, test in NAMED.findall(text))
 
 
 @pytest.mark.parametrize(

@@ -97,6 +97,27 @@ def test_every_way_to_install_asks_for_hashes() -> None:
         assert all("--require-hashes" in line for line in installing), path
 
 
+SHUT_IN = {
+    "deploy/Dockerfile": ("USER 10001:10001", "RUN install -d -o ilios -g ilios -m 0700 data"),
+    "deploy/compose.yaml": (
+        *("read_only: true", "cap_drop: [ALL]", "- no-new-privileges:true"),
+        *("pids_limit: 512", "mem_limit: 5g", "- /tmp:size=1g", '- "127.0.0.1:1337:1337"'),
+    ),
+    "deploy/ilios.service": (
+        *("DynamicUser=yes", "UMask=0077", "StateDirectoryMode=0700", "NoNewPrivileges=yes"),
+        *("CapabilityBoundingSet=", "ProtectSystem=strict", "ProtectHome=yes", "PrivateTmp=yes"),
+        *("PrivateDevices=yes", "RestrictNamespaces=yes", "SystemCallFilter=@system-service"),
+        *("SystemCallFilter=~@privileged", "MemoryMax=5G", "TasksMax=512"),
+    ),
+}
+
+
+@pytest.mark.parametrize("path", SHUT_IN)
+def test_the_service_is_deployed_with_no_more_rights_than_it_needs(path: str) -> None:
+    lines = {line.partition(" #")[0].strip() for line in (ROOT / path).read_text().splitlines()}
+    assert {*SHUT_IN[path]} - lines == set()
+
+
 HOME, INDEX = "ho" + "me", "py" + "pi"
 BROKEN: dict[str, tuple[dict[str, str], str]] = {
     "arrows_point_down": ({"bus/log.py": "from actors.writer import Writer"}, "lies above"),

@@ -15,14 +15,17 @@ __all__ += ["rebuilt_file"]
 BUSY_TIMEOUT = 5000  # milliseconds; only a checkpoint of a stranger can make us wait
 CACHE_KIB = 16 * 1024
 
+_PRAGMAS = (
+    # A file may have been made by somebody else, or be damaged.
+    "PRAGMA trusted_schema = OFF",
+    "PRAGMA cell_size_check = ON",
+    f"PRAGMA busy_timeout = {BUSY_TIMEOUT}",
+)
 _WRITER_PRAGMAS = (
     "PRAGMA journal_mode = WAL",
     # FULL: what was committed survives a power cut. Grouping pays for it.
     "PRAGMA synchronous = FULL",
     "PRAGMA foreign_keys = ON",
-    "PRAGMA trusted_schema = OFF",
-    "PRAGMA cell_size_check = ON",
-    f"PRAGMA busy_timeout = {BUSY_TIMEOUT}",
     f"PRAGMA cache_size = -{CACHE_KIB}",
 )
 _QUICK_CHECK = "PRAGMA quick_check(1)"
@@ -54,7 +57,7 @@ async def open_writer(path: Path, damage: Damage | None = None) -> AsyncIterator
     os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o600))  # the umask must not open it to others
     async with WatchedConnection(lambda: _connect(str(path)), damage) as connection:
         try:
-            for pragma in _WRITER_PRAGMAS:
+            for pragma in (*_PRAGMAS, *_WRITER_PRAGMAS):
                 await connection.execute(pragma)
             rows = list(await connection.execute_fetchall(check))
             if rows[0][0] != "ok":
@@ -72,8 +75,8 @@ async def open_reader(path: Path, damage: Damage | None = None) -> AsyncIterator
     """Open the database for reading only; it must exist."""
     damage = damage or Damage(path)
     async with WatchedConnection(lambda: _connect(read_only(path)), damage) as connection:
-        await connection.execute("PRAGMA query_only = ON")
-        await connection.execute(f"PRAGMA busy_timeout = {BUSY_TIMEOUT}")
+        for pragma in (*_PRAGMAS, "PRAGMA query_only = ON"):
+            await connection.execute(pragma)
         yield connection
 
 

@@ -286,6 +286,10 @@ async def test_a_source_that_is_not_there_is_unreachable() -> None:
         ("64:ff9b::a9fe:a9fe", False),
         ("2002:a9fe:a9fe::", False),
         ("::ffff:10.0.0.1", False),
+        ("::7f00:1", False),
+        ("::ffff:0:7f00:1", False),
+        ("64:ff9b:1::7f00:1", False),
+        ("fec0::1", False),
     ],
 )
 def test_only_public_addresses_are_dialled(address: str, public: object) -> None:

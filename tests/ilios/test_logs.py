@@ -24,7 +24,7 @@ try:
 except ValueError:
     log.exception("it failed", document_id="m1")
 log.debug("not to be seen")
-log.warning("line one\\nline two", odd=object)
+log.warning("line one\\nline two", odd=object, red="\\x1b[31m")
 """
 
 
@@ -49,3 +49,11 @@ def test_every_line_is_an_object_that_begins_with_when_and_what() -> None:
     assert [line["event"] for line in lines] == ["it failed", "line one\nline two"]
     assert all(list(line)[:3] == ["timestamp", "level", "event"] for line in lines)
     assert lines[0]["document_id"] == "m1"
+
+
+def test_a_terminal_is_told_nothing_it_would_obey() -> None:
+    said = logged("console")
+    assert r"line one\nline two" in said
+    assert r"\x1b[31m" in said
+    assert "Traceback" in said
+    assert len(said.splitlines()) > 5, "a traceback has lines"
