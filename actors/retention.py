@@ -113,6 +113,7 @@ class Retention:
                 tenant=document.tenant,
                 document_id=document.document_id,
                 priority=document.priority,
+                requeues=document.requeues,
                 cause="expired",
             )
         )
@@ -126,6 +127,7 @@ class Retention:
                 tenant=document.tenant,
                 document_id=document.document_id,
                 priority=document.priority,
+                requeues=document.requeues,
                 original=original,
             )
         )

@@ -102,12 +102,13 @@ UPDATE documents SET
 WHERE tenant = :tenant AND id = :id AND {_OPEN}
 """  # noqa: S608  # likewise
 
-# Only what has ended, and only once; the failed have no Markdown, but are kept as long.
+# Only what has ended, and only once; the failed have no Markdown, but are kept as long. What was
+# requeued since has not ended.
 ARCHIVED = """
 UPDATE documents SET
     state = 'archived', archived_at = :at,
     original_key = iif(original_key IS NULL, NULL, :key) -- what never was cannot have moved
-WHERE tenant = :tenant AND id = :id AND state IN ('completed', 'failed')
+WHERE tenant = :tenant AND id = :id AND state IN ('completed', 'failed') AND requeues <= :requeues
 """
 
 # Whoever cancels may be late, and whoever deletes too early: the state decides what it is.
@@ -121,7 +122,10 @@ UPDATE documents SET
     finished_sequence = coalesce(finished_sequence, :sequence),
     removed_at = :at, removal = :cause
 WHERE tenant = :tenant AND id = :id AND removed_at IS NULL
-    AND (:cause = 'requested' OR state IN ('completed', 'failed', 'archived'))
+    AND (
+        :cause = 'requested'
+        OR state IN ('completed', 'failed', 'archived') AND requeues <= :requeues
+    )
 """
 
 # :names is a JSON array of [tenant, id].

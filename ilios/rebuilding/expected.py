@@ -92,19 +92,22 @@ def _after(said: Said, event: DocumentEvent) -> tuple[str, int]:
     state = str(said.state)
     forward = _FORWARD.get(type(event))
     if forward is None:
-        return _removed_or_archived(state, event), said.requeues
+        late = event.requeues < said.requeues
+        return _removed_or_archived(state, event, late=late), said.requeues
     open_again = state == "failed" and event.requeues > said.requeues
     if open_again or (state in UNFINISHED and event.requeues >= said.requeues):
         return forward, event.requeues
     return state, said.requeues
 
 
-def _removed_or_archived(state: str, event: DocumentEvent) -> str:
+def _removed_or_archived(state: str, event: DocumentEvent, *, late: bool) -> str:
+    """Return what becomes of a document by an event after its end, if it was not requeued since."""
     if state in _REMOVED:
         return state
     if isinstance(event, DocumentCancelled | DocumentDeleted):
-        if state not in UNFINISHED:
-            return "deleted"
         expired = isinstance(event, DocumentDeleted) and event.cause != "requested"
-        return state if expired else "cancelled"
-    return "archived" if state in _ENDED and isinstance(event, DocumentArchived) else state
+        if expired and (late or state in UNFINISHED):
+            return state
+        return "cancelled" if state in UNFINISHED else "deleted"
+    archived = isinstance(event, DocumentArchived) and state in _ENDED and not late
+    return "archived" if archived else state

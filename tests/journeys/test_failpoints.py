@@ -4,6 +4,7 @@ The clients, the documents and the judgement are those of `ilios chaos`.
 """
 
 import os
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
@@ -15,7 +16,10 @@ from ilios.chaos.victims import ServiceProcess
 DOCUMENTS = 24
 ELSEWHERE = {"retention.moved", "snapshots.written", "swapping.aside", "uploads.moved"}
 """Points of what clients do not set off, or not soon: tests/journeys/test_failpoints_aside.py."""
-OFTEN = 5
+ONCE, OFTEN = (1,), (5,)
+AGAIN = (6, 3, 8, 4, 5)
+"""The how-manieth time is the last, at each start: one group or event is not like the other."""
+WRITING = {"ledger.applied", "ledger.committed", "persister.announced", "persister.committed"}
 RARE = {
     "actor.buried",
     "aggregator.said",
@@ -27,25 +31,28 @@ RARE = {
 
 
 class Armed(ServiceProcess):
-    """The service, which is killed at a failpoint, once."""
+    """The service, which is killed at a failpoint: at each start but the last, at its next hit."""
 
-    def __init__(self, directory: Path, point: Failpoint, hit: int) -> None:
+    def __init__(self, directory: Path, point: Failpoint, hits: Sequence[int]) -> None:
         super().__init__(directory)
-        self._at = (point, str(hit))
+        self._point = point
+        self._hits = list(hits)
 
     def command(self) -> tuple[str, ...]:
-        if self.starts > 1:
+        if self.starts > len(self._hits):
             return super().command()
-        return ("-m", "tests.journeys.armed", *self._at, "serve")
+        hit = str(self._hits[self.starts - 1])
+        return ("-m", "tests.journeys.armed", self._point, hit, "serve")
 
 
 @pytest.mark.parametrize("point", [point for point in POINTS if point not in ELSEWHERE])
 async def test_killed_there_it_keeps_every_promise(tmp_path: Path, point: Failpoint) -> None:
-    service = Armed(tmp_path, point, 1 if point in RARE else OFTEN)
+    hits = ONCE if point in RARE else AGAIN if point in WRITING else OFTEN
+    service = Armed(tmp_path, point, hits)
     trial = Trial(documents=DOCUMENTS, kills=0, seed=int.from_bytes(os.urandom(2)), clients=6)
     told: list[str] = []
     report = await try_out(trial, service, told.append)
-    assert service.starts == 2, "the point was not reached"
+    assert service.starts == len(hits) + 1, "the point was not reached"
     (ended,) = report.violations
     assert (ended.kind, "code -9" in ended.what) == ("ended by itself", True), report.violations
     assert not report.is_late, told

@@ -1,0 +1,54 @@
+"""Rows, bills and cursor are written together or not at all, wherever a group is broken off."""
+
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+
+from bus import failpoints
+from bus.failpoints import Failpoint
+from tests import events
+from tests.ilios.database.books import Books, history, opened
+
+TABLES = ("documents", "usage", "cursors")
+FIRST = history(events.submitted(), events.fetched())
+SECOND = history(events.converted(), events.submitted(2), first=3)
+
+
+@pytest.fixture
+async def books(tmp_path: Path) -> AsyncIterator[Books]:
+    async with opened(tmp_path / "ilios.db") as books:
+        await books.apply(*FIRST)
+        yield books
+
+
+async def everything(books: Books) -> list[list[tuple[object, ...]]]:
+    return [await books.table(name) for name in TABLES]
+
+
+class BrokenOff(BaseException):
+    """What a kill is, to whoever survives it to look."""
+
+
+@pytest.mark.parametrize(
+    ("point", "written"), [("ledger.applied", False), ("ledger.committed", True)]
+)
+async def test_a_group_that_is_broken_off_is_there_whole_or_not_at_all(
+    books: Books, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, point: Failpoint, written: bool
+) -> None:
+    def break_off() -> None:
+        raise BrokenOff
+
+    before = await everything(books)
+    with monkeypatch.context() as armed:
+        armed.setitem(failpoints._armed, point, break_off)
+        with pytest.raises(BrokenOff):
+            await books.apply(*SECOND)
+    left = await everything(books)
+    async with opened(tmp_path / "whole.db") as whole:
+        await whole.apply(*FIRST)
+        await whole.apply(*SECOND)
+        after = await everything(whole)
+    assert left == (after if written else before)
+    await books.apply(*SECOND)
+    assert await everything(books) == after
