@@ -17,7 +17,7 @@ DOCUMENTS = 24
 ELSEWHERE = {"retention.moved", "snapshots.written", "swapping.aside", "uploads.moved"}
 """Points of what clients do not set off, or not soon: tests/journeys/test_failpoints_aside.py."""
 ONCE, OFTEN = (1,), (5,)
-AGAIN = (6, 3, 8, 4, 5)
+AGAIN = (6, 3, 8)
 """The how-manieth time is the last, at each start: one group or event is not like the other."""
 WRITING = {"ledger.applied", "ledger.committed", "persister.announced", "persister.committed"}
 RARE = {

@@ -31,10 +31,10 @@ class BrokenOff(BaseException):
 
 
 @pytest.mark.parametrize(
-    ("point", "written"), [("ledger.applied", False), ("ledger.committed", True)]
+    ("point", "left"), [("ledger.applied", "nothing"), ("ledger.committed", "all of it")]
 )
 async def test_a_group_that_is_broken_off_is_there_whole_or_not_at_all(
-    books: Books, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, point: Failpoint, written: bool
+    books: Books, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, point: Failpoint, left: str
 ) -> None:
     def break_off() -> None:
         raise BrokenOff
@@ -44,11 +44,11 @@ async def test_a_group_that_is_broken_off_is_there_whole_or_not_at_all(
         armed.setitem(failpoints._armed, point, break_off)
         with pytest.raises(BrokenOff):
             await books.apply(*SECOND)
-    left = await everything(books)
+    found = await everything(books)
     async with opened(tmp_path / "whole.db") as whole:
         await whole.apply(*FIRST)
         await whole.apply(*SECOND)
         after = await everything(whole)
-    assert left == (after if written else before)
+    assert found == (after if left == "all of it" else before)
     await books.apply(*SECOND)
     assert await everything(books) == after
