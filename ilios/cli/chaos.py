@@ -20,6 +20,7 @@ from ilios.chaos.victims import DidNotStart, ServiceProcess
 from ilios.cli import exit_codes, printing
 
 SEEDS = 10_000
+CANCEL_AGAIN_AFTER = 10.0  # seconds; more than it takes to end every process and clear up
 
 
 class WrongUsage(Exception):
@@ -71,17 +72,22 @@ def _run(trial: Trial, directory: Path, *, as_json: bool) -> int:
 
 
 async def _until_signalled(trial: Trial, directory: Path) -> Report:
-    # asyncio does so for Ctrl-C; whoever ends us otherwise is not to find processes of ours either.
-    task = asyncio.current_task()
-    assert task is not None  # a coroutine of a task has one
-    loop = asyncio.get_running_loop()
-    for number in (signal.SIGTERM, signal.SIGHUP):
-        loop.add_signal_handler(number, task.cancel)
+    loop, told = asyncio.get_running_loop(), asyncio.Event()
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        loop.add_signal_handler(number, told.set)
     loop.set_exception_handler(_complain)
-    try:
-        return await try_out(trial, ServiceProcess(directory), _say)
-    except asyncio.CancelledError as error:
-        raise KeyboardInterrupt from error
+    trying = asyncio.create_task(try_out(trial, ServiceProcess(directory), _say))
+    hearing = asyncio.create_task(told.wait())
+    await asyncio.wait({trying, hearing}, return_when=asyncio.FIRST_COMPLETED)
+    hearing.cancel()
+    if not told.is_set():
+        return await trying
+    while not trying.done():
+        # Before Python 3.12 a library's wait_for can forget a cancellation.
+        trying.cancel()
+        await asyncio.wait({trying}, timeout=CANCEL_AGAIN_AFTER)
+    await asyncio.gather(trying, return_exceptions=True)
+    raise KeyboardInterrupt
 
 
 def _complain(loop: asyncio.AbstractEventLoop, context: dict[str, object]) -> None:
