@@ -13,6 +13,8 @@ Failpoint = Literal[
     "actor.said",  # the answer is on the log, the event is not acknowledged
     "aggregator.said",  # the end of a batch is on the log, the aggregator has not noted it
     "aggregator.submitted",  # the documents of a batch are on the log, their batch is not heard yet
+    "batcher.converted",  # a result of an engine's batch is said, its batch is not done with
+    "batcher.handed_over",  # the engine has a batch, nothing was said of it
     "blobs.put",  # a blob is durable, nobody has been told
     "blobs.written",  # a blob is written and does not have its name yet
     "deletion.said",  # a removal is on the log, its client has not heard of it

@@ -5,14 +5,18 @@ class Retry(Exception):
     """Not now, but later: the fault is not the event's.
 
     ``after`` is in seconds; without it the consumer's own steps count. ``counted`` tells whether
-    this try uses one of the steps up: not if something outside ended it.
+    this try uses one of the steps up: not if something outside ended it. Such a try is repeated
+    in place, unless it is not to be ``held``: then others get its place meanwhile.
     """
 
-    def __init__(self, reason: str, *, after: float | None = None, counted: bool = True) -> None:
+    def __init__(
+        self, reason: str, *, after: float | None = None, counted: bool = True, held: bool = True
+    ) -> None:
         super().__init__(reason)
         self.reason = reason
         self.after = after
         self.counted = counted
+        self.held = held
 
 
 class Reject(Exception):

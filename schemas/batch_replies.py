@@ -7,6 +7,7 @@ from typing import Literal
 
 from msgspec import UNSET, Struct, UnsetType
 
+from .batches import EngineJobStatus
 from .records import BatchState, DocumentState
 from .replies import DocumentMetadata
 
@@ -52,8 +53,20 @@ class BatchDocumentStatus(Struct, frozen=True, kw_only=True, rename="camel"):
     processed_at: str | None
 
 
+class MistralStatus(Struct, frozen=True, kw_only=True, rename="camel"):
+    """How far Mistral's own batch is, in Mistral's words; the counts are those of its requests."""
+
+    status: EngineJobStatus
+    total_requests: int
+    completed_requests: int
+    failed_requests: int
+
+
 class BatchStatus(Struct, frozen=True, kw_only=True, rename="camel"):
-    """How far a batch is. ``documents`` is left out unless it was asked for."""
+    """How far a batch is. ``documents`` is left out unless it was asked for.
+
+    ``mistral_batch_job_id`` and ``mistral_status`` are there once it was handed over to Mistral.
+    """
 
     batch_id: str
     status: BatchState
@@ -62,6 +75,8 @@ class BatchStatus(Struct, frozen=True, kw_only=True, rename="camel"):
     completed_at: str | None
     download_url: str | None
     documents: list[BatchDocumentStatus] | UnsetType = UNSET
+    mistral_batch_job_id: str | UnsetType = UNSET
+    mistral_status: MistralStatus | UnsetType = UNSET
 
 
 class BatchLine(Struct, frozen=True, kw_only=True, rename="camel"):

@@ -6,7 +6,7 @@ the batch that submitted it, and nobody else's document can be drawn into a batc
 
 from collections.abc import Iterator
 from datetime import datetime
-from typing import Annotated
+from typing import Annotated, Literal
 
 from msgspec import Meta, Struct
 
@@ -17,7 +17,9 @@ from .documents import (
     ContentType,
     DocumentId,
     DocumentSubmitted,
+    EngineName,
     FileName,
+    Model,
     Priority,
     RetentionDays,
     Sha256,
@@ -28,6 +30,21 @@ from .documents import (
 MAX_DOCUMENTS = 100
 
 BatchId = Annotated[str, Meta(pattern=r"^[a-z0-9]{20,27}\Z")]
+
+
+EngineJobId = Annotated[str, Meta(min_length=1, max_length=200)]
+EngineJobStatus = Literal[
+    "QUEUED",
+    "RUNNING",
+    "SUCCESS",
+    "FAILED",
+    "TIMEOUT_EXCEEDED",
+    "CANCELLATION_REQUESTED",
+    "CANCELLED",
+]
+JOB_ENDED = frozenset({"SUCCESS", "FAILED", "TIMEOUT_EXCEEDED", "CANCELLED"})
+"""After these nothing more comes; what has come by then can be had."""
+Count = Annotated[int, Meta(ge=0, le=1_000_000)]
 
 
 class BatchDocument(Struct, frozen=True, kw_only=True):
@@ -49,7 +66,8 @@ class BatchEvent(Struct, frozen=True, kw_only=True, tag_field="type"):
 class BatchSubmitted(BatchEvent, frozen=True, kw_only=True, tag="batch.submitted/1"):
     """Somebody asks for documents to be converted, all of them or none.
 
-    ``submitted_at`` and ``fingerprint`` as with a document.
+    ``submitted_at``, ``fingerprint``, ``engine`` and ``model`` as with a document. ``engine_batch``
+    has the engine convert them as one batch of its own, which is cheaper and takes longer.
     """
 
     documents: Annotated[tuple[BatchDocument, ...], Meta(min_length=1, max_length=MAX_DOCUMENTS)]
@@ -57,6 +75,22 @@ class BatchSubmitted(BatchEvent, frozen=True, kw_only=True, tag="batch.submitted
     retention_days: RetentionDays = DEFAULT_RETENTION_DAYS
     submitted_at: datetime | None = None
     fingerprint: Sha256 | None = None
+    engine: EngineName | None = None
+    model: Model | None = None
+    engine_batch: bool = False
+
+
+class BatchProgressed(BatchEvent, frozen=True, kw_only=True, tag="batch.progressed/1"):
+    """The engine's own batch is so far; first said when the documents have been handed over.
+
+    ``job`` and ``status`` are what the engine calls them; the counts are those of its requests.
+    """
+
+    job: EngineJobId
+    status: EngineJobStatus
+    total: Count = 0
+    completed: Count = 0
+    failed: Count = 0
 
 
 class BatchCompleted(BatchEvent, frozen=True, kw_only=True, tag="batch.completed/1"):
@@ -67,7 +101,7 @@ class BatchCompleted(BatchEvent, frozen=True, kw_only=True, tag="batch.completed
     failed: int
 
 
-AnyBatchEvent = BatchSubmitted | BatchCompleted
+AnyBatchEvent = BatchSubmitted | BatchProgressed | BatchCompleted
 
 
 def document_id(batch_id: str, number: int) -> str:
@@ -95,4 +129,7 @@ def submissions(batch: BatchSubmitted) -> Iterator[DocumentSubmitted]:
             content_type=document.content_type,
             retention_days=batch.retention_days,
             submitted_at=batch.submitted_at,
+            engine=batch.engine,
+            model=batch.model,
+            held=batch.engine_batch,
         )

@@ -26,6 +26,10 @@ Tokens = Annotated[int, Meta(ge=0, le=10**12)]
 ContentType = Annotated[str, Meta(max_length=255)]
 Requeues = Annotated[int, Meta(ge=0, le=1000)]
 Operation = Literal["convert", "convert-immediate"]
+EngineName = Literal["local", "mistral"]
+Model = Annotated[str, Meta(pattern=r"^[a-z0-9][a-z0-9.-]{0,63}\Z")]
+Variant = Literal["plain", "batch", "annotated"]
+"""How a model was used, which may cost differently: as usual, in the engine's own batches, ..."""
 Removal = Literal["requested", "expired"]
 
 DEFAULT_PRIORITY = 5
@@ -86,6 +90,8 @@ class DocumentSubmitted(DocumentEvent, frozen=True, kw_only=True, tag="document.
 
     ``submitted_at`` may be left out: then the time at which the log took the event counts.
     ``fingerprint`` tells a repeated request from another one under the same idempotency key.
+    ``engine`` and ``model`` are those that are wanted; None leaves it to the service. ``held`` as
+    with ``DocumentFetched``.
     """
 
     source: Source
@@ -95,19 +101,32 @@ class DocumentSubmitted(DocumentEvent, frozen=True, kw_only=True, tag="document.
     operation: Operation = "convert"
     submitted_at: datetime | None = None
     fingerprint: Sha256 | None = None
+    engine: EngineName | None = None
+    model: Model | None = None
+    held: bool = False
 
 
 class DocumentFetched(DocumentEvent, frozen=True, kw_only=True, tag="document.fetched/1"):
-    """The original lies in the blob store and its type is known from its content."""
+    """The original lies in the blob store and its type is known from its content.
+
+    ``engine`` and ``model`` are those that are wanted. One that is ``held`` waits for a batch of
+    its engine's, which converts it or says this again.
+    """
 
     original: Blob
     content_type: str
+    engine: EngineName | None = None
+    model: Model | None = None
+    held: bool = False
 
 
 class DocumentConverted(DocumentEvent, frozen=True, kw_only=True, tag="document.converted/1"):
     """An engine has made Markdown of the document and the Markdown lies in the blob store.
 
     ``seconds`` is what the engine took; tokens are estimated where an engine does not count them.
+    ``result`` holds what an engine tells of each page besides its Markdown, as JSON. An engine may
+    bill other than the ``pages`` there are (``billed_pages``). ``fallback_from`` names the engine
+    that was wanted and could not do it.
     """
 
     markdown: Blob
@@ -117,10 +136,17 @@ class DocumentConverted(DocumentEvent, frozen=True, kw_only=True, tag="document.
     seconds: float
     input_tokens: Tokens = 0
     output_tokens: Tokens = 0
+    result: Blob | None = None
+    billed_pages: Pages | None = None
+    variant: Variant = "plain"
+    fallback_from: EngineName | None = None
 
 
 class DocumentCompleted(DocumentEvent, frozen=True, kw_only=True, tag="document.completed/1"):
-    """The conversion and its usage are committed: the document can be read, and it is billed."""
+    """The conversion and its usage are committed: the document can be read, and it is billed.
+
+    ``result`` and ``fallback_from`` as with ``DocumentConverted``.
+    """
 
     file_name: str
     content_type: str
@@ -134,6 +160,8 @@ class DocumentCompleted(DocumentEvent, frozen=True, kw_only=True, tag="document.
     output_tokens: int
     submitted_at: datetime
     completed_at: datetime
+    result: Blob | None = None
+    fallback_from: EngineName | None = None
 
 
 class DocumentFailed(DocumentEvent, frozen=True, kw_only=True, tag="document.failed/1"):

@@ -5,7 +5,8 @@ from typing import Literal
 
 from msgspec import Struct
 
-from .documents import Blob, Operation, Removal
+from .batches import EngineJobStatus
+from .documents import Blob, EngineName, Operation, Removal
 
 DocumentState = Literal[
     "pending", "processing", "completed", "failed", "archived", "cancelled", "deleted"
@@ -19,7 +20,8 @@ class DocumentRecord(Struct, frozen=True, kw_only=True):
     ``original`` is known once the bytes lie in the blob store, ``markdown`` and the figures after
     it once it is completed, ``code`` and ``reason`` once it has failed or was cancelled. Of a
     removed document (``removed_at``, ``removal``) the bytes are gone or about to go; ``erased_at``
-    says since when. ``requeues`` is how often it had failed and was tried again.
+    says since when. ``requeues`` is how often it had failed and was tried again, ``result`` what
+    the engine tells of its pages, ``held`` whether it waits for a batch of its engine's.
     """
 
     tenant: str
@@ -52,6 +54,11 @@ class DocumentRecord(Struct, frozen=True, kw_only=True):
     erased_at: datetime | None = None
     original_sha256: str | None = None
     requeues: int = 0
+    engine_wanted: EngineName | None = None
+    model_wanted: str | None = None
+    held: bool = False
+    result: Blob | None = None
+    fallback_from: EngineName | None = None
 
 
 class Progress(Struct, frozen=True, kw_only=True):
@@ -79,6 +86,16 @@ class Progress(Struct, frozen=True, kw_only=True):
         return "processing" if self.completed + self.failed else "pending"
 
 
+class EngineBatch(Struct, frozen=True, kw_only=True):
+    """How far the engine's own batch is; ``job`` is None until the documents are handed over."""
+
+    job: str | None = None
+    status: EngineJobStatus | None = None
+    total: int = 0
+    completed: int = 0
+    failed: int = 0
+
+
 class BatchRecord(Struct, frozen=True, kw_only=True):
     """A batch as far as the log has been applied. Times are UTC."""
 
@@ -90,3 +107,4 @@ class BatchRecord(Struct, frozen=True, kw_only=True):
     progress: Progress
     completed_at: datetime | None = None
     fingerprint: str | None = None
+    engine_batch: EngineBatch | None = None

@@ -6,9 +6,11 @@ A member that is null or not yet known is left out, unless its description says 
 from datetime import UTC, datetime
 from typing import Any, Literal
 
-from msgspec import Struct, field
+from msgspec import UNSET, Struct, UnsetType, field
 
+from .documents import EngineName
 from .records import DocumentState
+from .results import PageResult
 
 
 def instant(time: datetime) -> str:
@@ -49,11 +51,16 @@ class Submitted(Struct, frozen=True, kw_only=True, rename="camel"):
 
 
 class StatusMetadata(Struct, frozen=True, kw_only=True, rename="camel", omit_defaults=True):
-    """What the conversion took: milliseconds in the engine, pages, and the model that did it."""
+    """What the conversion took: milliseconds in the engine, pages, and what did it.
+
+    ``fallback_from`` names the engine that was wanted and could not do it.
+    """
 
     pages: int | None = None
     processing_time_ms: int | None = None
     model: str | None = None
+    engine: str | None = None
+    fallback_from: EngineName | None = None
 
 
 class DocumentStatus(Struct, frozen=True, kw_only=True, rename="camel", omit_defaults=True):
@@ -111,7 +118,10 @@ class DeletionReceipt(Struct, frozen=True, kw_only=True, rename="camel"):
 
 
 class DocumentMetadata(Struct, frozen=True, kw_only=True, rename="camel"):
-    """What was converted, by what, and how long the engine took in milliseconds."""
+    """What was converted, by what, and how long the engine took in milliseconds.
+
+    ``fallback_from`` is left out unless another engine was wanted and could not do it.
+    """
 
     model: str | None
     engine: str | None
@@ -121,6 +131,7 @@ class DocumentMetadata(Struct, frozen=True, kw_only=True, rename="camel"):
     file_name: str
     file_size: int
     mime_type: str
+    fallback_from: EngineName | UnsetType = UNSET
 
 
 class TokenUsage(Struct, frozen=True, kw_only=True):
@@ -132,7 +143,11 @@ class TokenUsage(Struct, frozen=True, kw_only=True):
 
 
 class DocumentContent(Struct, frozen=True, kw_only=True, rename="camel", omit_defaults=True):
-    """A converted document, ``content`` being its Markdown."""
+    """A converted document, ``content`` being its Markdown.
+
+    ``pages`` is there where the engine tells of each page: its images, tables, links, size. An
+    image with a ``name`` is at ``/api/documents/{id}/images/{name}``.
+    """
 
     id: str
     content: str
@@ -142,6 +157,7 @@ class DocumentContent(Struct, frozen=True, kw_only=True, rename="camel", omit_de
     file_name: str
     created_at: str
     processed_at: str | None = None
+    pages: list[PageResult] | None = None
 
 
 class HealthReport(Struct, frozen=True, kw_only=True):

@@ -14,8 +14,8 @@ from .connection import read_only
 _DOCUMENTS = """
 SELECT
     iif(d.tenant = 'default', d.id, d.tenant || '/' || d.id), d.state, d.code, d.reason, d.pages,
-    d.batch_id, d.original_sha256, d.original_key, d.markdown_key, count(u.document_id),
-    total(u.pages)
+    d.batch_id, d.original_sha256, d.original_key, d.markdown_key, d.result_key,
+    d.billed_pages, count(u.document_id), total(u.pages)
 FROM documents AS d
 LEFT JOIN usage AS u ON u.tenant = d.tenant AND u.document_id = d.id
 GROUP BY d.tenant, d.id
@@ -36,7 +36,8 @@ class AuditedDocument(Struct, frozen=True, kw_only=True):
     """A document as it stands in the database, with how often and for how many pages it is billed.
 
     ``name`` is its id, after its tenant and a slash where that is not the default one; ``keys``
-    are those of the blobs it refers to.
+    are those of the blobs it refers to. ``pages_to_bill`` are those its engine has billed,
+    None where they are its ``pages``.
     """
 
     name: str
@@ -44,6 +45,7 @@ class AuditedDocument(Struct, frozen=True, kw_only=True):
     code: str | None = None
     reason: str | None = None
     pages: int | None = None
+    pages_to_bill: int | None = None
     batch: str | None = None
     sha256: str | None = None
     keys: frozenset[str] = frozenset()
@@ -76,15 +78,16 @@ def read(database: Path) -> Audit:
                 code=code,
                 reason=reason,
                 pages=pages,
+                pages_to_bill=to_bill,
                 batch=batch,
                 sha256=sha256,
-                keys=frozenset(key for key in (original, markdown) if key),
+                keys=frozenset(key for key in (original, markdown, result) if key),
                 bills=bills,
                 billed_pages=int(billed_pages),
             )
             for (
-                name, state, code, reason, pages, batch, sha256, original, markdown, bills,
-                billed_pages,
+                name, state, code, reason, pages, batch, sha256, original, markdown, result,
+                to_bill, bills, billed_pages,
             ) in connection.execute(_DOCUMENTS)
         ]  # fmt: skip
         complaints = [str(row[0]) for row in connection.execute(_INTEGRITY) if row[0] != "ok"]

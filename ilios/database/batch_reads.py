@@ -34,6 +34,16 @@ class BatchReads:
         found = await self._connection.execute_fetchall(statements.DOCUMENTS_OF_BATCH, wanted)
         return [rows.document_record(row) for row in found]
 
+    async def held(self, limit: int) -> list[DocumentRecord]:
+        """Return documents that wait for a batch of their engine's, batch by batch."""
+        found = await self._connection.execute_fetchall(statements.HELD, {"limit": limit})
+        return [rows.document_record(row) for row in found]
+
+    async def engine_jobs(self) -> list[tuple[str, str]]:
+        """Return the tenant and id of every batch whose engine batch has not ended."""
+        found = await self._connection.execute_fetchall(statements.ENGINE_JOBS)
+        return [(str(tenant), str(batch_id)) for tenant, batch_id in found]
+
     async def open_batches(self) -> list[OpenBatch]:
         """Return every batch that is not known to be complete."""
         batches: dict[tuple[str, str], set[str]] = {}

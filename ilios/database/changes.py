@@ -10,7 +10,14 @@ import msgspec
 from actors.keys import original_key
 from actors.writes import Entry
 from ilios.file_names import clean_name
-from schemas.batches import BatchCompleted, BatchEvent, BatchSubmitted, submissions
+from schemas.batches import (
+    JOB_ENDED,
+    BatchCompleted,
+    BatchEvent,
+    BatchProgressed,
+    BatchSubmitted,
+    submissions,
+)
 from schemas.documents import (
     DocumentArchived,
     DocumentCancelled,
@@ -41,6 +48,7 @@ _ORDER = (
     statements.CONVERTED,
     statements.USED,
     statements.FAILED,
+    statements.BATCH_PROGRESSED,
     statements.BATCH_COMPLETED,
 )
 
@@ -114,10 +122,10 @@ def _change(entry: Entry, bills: Bills) -> list[tuple[str, Parameters]]:
         case DocumentSubmitted():
             found = [(statements.SUBMITTED, _submission(event, entry))]
         case DocumentFetched(original=blob):
-            fetched = {"content_type": event.content_type}
+            fetched = {"content_type": event.content_type, "held": event.held}
             found = [(statements.FETCHED, common | fetched | msgspec.structs.asdict(blob))]
         case DocumentConverted(markdown=blob):
-            figures = msgspec.structs.asdict(event) | msgspec.structs.asdict(blob)
+            figures = msgspec.structs.asdict(event) | msgspec.structs.asdict(blob) | _result(event)
             used = common | bills.bill(event, entry.stored_at)
             found = [(statements.CONVERTED, figures | common), (statements.USED, used)]
         case DocumentFailed():
@@ -136,6 +144,9 @@ def _change_of_batch(
 ) -> list[tuple[str, Parameters]]:
     common = common | {"tenant": event.tenant, "id": event.batch_id}
     match event:
+        case BatchProgressed():
+            progressed = msgspec.structs.asdict(event) | {"ended": event.status in JOB_ENDED}
+            return [(statements.BATCH_PROGRESSED, progressed | common)]
         case BatchCompleted():
             return [(statements.BATCH_COMPLETED, common)]
         case BatchSubmitted():
@@ -144,6 +155,7 @@ def _change_of_batch(
                 "retention_days": event.retention_days,
                 "submitted_at": rows.milliseconds(_submitted_at(event.submitted_at, entry)),
                 "fingerprint": event.fingerprint,
+                "engine_batch": event.engine_batch,
             }
             documents = (
                 _submission(document, entry, event.batch_id) for document in submissions(event)
@@ -183,8 +195,20 @@ def _submission(event: DocumentSubmitted, entry: Entry, batch_id: str | None = N
         "batch_id": batch_id,
         "fingerprint": event.fingerprint,
         "requeues": event.requeues,
+        "engine": event.engine,
+        "model": event.model,
+        "held": event.held,
         "key": key,
         "sha256": sha256,
+    }
+
+
+def _result(event: DocumentConverted) -> Parameters:
+    result = event.result
+    return {
+        "result_key": result.key if result else None,
+        "result_size": result.size if result else None,
+        "result_sha256": result.sha256 if result else None,
     }
 
 

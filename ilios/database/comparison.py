@@ -21,7 +21,7 @@ KEYS = {
 LEFT_OUT = {"erased_at"}
 """Bookkeeping within them: when the janitor has erased the bytes of what was removed."""
 
-_ERASED_WITH_IT = {"original_key", "markdown_key"}
+_ERASED_WITH_IT = {"original_key", "markdown_key", "result_key"}
 _PRICE = ("unit_micros", "base_micros", "margin_percent", "total_micros")
 _VERSION = "PRAGMA user_version"
 _CHECK = "PRAGMA integrity_check(1)"

@@ -5,7 +5,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from schemas.documents import Blob, DocumentCompleted
-from schemas.records import BatchRecord, DocumentRecord, Progress
+from schemas.records import BatchRecord, DocumentRecord, EngineBatch, Progress
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MILLISECOND = timedelta(milliseconds=1)
@@ -44,6 +44,7 @@ def document_record(row: Sequence[Any]) -> DocumentRecord:
         original_sha256, markdown_key, markdown_size, markdown_sha256, pages, engine,
         model, seconds, input_tokens, output_tokens, code, reason, retryable, batch_id,
         fingerprint, archived_at, removed_at, removal, erased_at, requeues,
+        engine_wanted, model_wanted, held, result_key, result_size, result_sha256, fallback_from,
     ) = row  # fmt: skip
     return DocumentRecord(
         tenant=tenant,
@@ -76,14 +77,21 @@ def document_record(row: Sequence[Any]) -> DocumentRecord:
         erased_at=_moment(erased_at),
         original_sha256=original_sha256,
         requeues=requeues,
+        engine_wanted=engine_wanted,
+        model_wanted=model_wanted,
+        held=bool(held),
+        result=Blob(result_key, result_size, result_sha256) if result_key else None,
+        fallback_from=fallback_from,
     )
 
 
 def batch_record(row: Sequence[Any]) -> BatchRecord:
     """Read a row of the columns that ``statements.BATCH`` selects."""
     (
-        tenant, batch_id, priority, retention_days, submitted_at, completed_at, fingerprint, *counts
+        tenant, batch_id, priority, retention_days, submitted_at, completed_at, fingerprint,
+        engine_batch, engine_job, engine_status, *figures
     ) = row  # fmt: skip
+    engine_total, engine_completed, engine_failed, *counts = figures
     total, pending, processing, completed, failed = map(int, counts)
     return BatchRecord(
         tenant=tenant,
@@ -100,6 +108,15 @@ def batch_record(row: Sequence[Any]) -> BatchRecord:
             completed=completed,
             failed=failed,
         ),
+        engine_batch=EngineBatch(
+            job=engine_job,
+            status=engine_status,
+            total=engine_total,
+            completed=engine_completed,
+            failed=engine_failed,
+        )
+        if engine_batch
+        else None,
     )
 
 
@@ -124,4 +141,6 @@ def completed_event(record: DocumentRecord) -> DocumentCompleted | None:
         output_tokens=record.output_tokens or 0,
         submitted_at=record.submitted_at,
         completed_at=record.finished_at,
+        result=record.result,
+        fallback_from=record.fallback_from,
     )

@@ -37,11 +37,11 @@ SUBMITTED = f"""
 INSERT INTO documents (
     tenant, id, state, file_name, content_type, file_size, priority, retention_days, operation,
     submitted_at, submitted_sequence, expires_at, batch_id, fingerprint, original_key,
-    original_sha256, requeues
+    original_sha256, requeues, engine_wanted, model_wanted, held
 ) SELECT
     :tenant, :id, 'pending', :file_name, :content_type, :file_size, :priority, :retention_days,
     :operation, :submitted_at, :sequence, :submitted_at + :retention_days * 86400000, :batch_id,
-    :fingerprint, :key, :sha256, :requeues
+    :fingerprint, :key, :sha256, :requeues, :engine, :model, :held
 WHERE :batch_id IS NULL OR EXISTS (
     SELECT 1 FROM batches
     WHERE tenant = :tenant AND id = :batch_id AND submitted_sequence = :sequence
@@ -53,10 +53,19 @@ WHERE documents.state IN ('pending', 'processing', 'failed')
 
 BATCH_SUBMITTED = """
 INSERT INTO batches (
-    tenant, id, priority, retention_days, submitted_at, submitted_sequence, fingerprint
+    tenant, id, priority, retention_days, submitted_at, submitted_sequence, fingerprint,
+    engine_batch
 ) VALUES (
-    :tenant, :id, :priority, :retention_days, :submitted_at, :sequence, :fingerprint
+    :tenant, :id, :priority, :retention_days, :submitted_at, :sequence, :fingerprint,
+    :engine_batch
 ) ON CONFLICT (tenant, id) DO NOTHING
+"""
+
+BATCH_PROGRESSED = """
+UPDATE batches SET
+    engine_job = :job, engine_status = :status, engine_ended = :ended,
+    engine_total = :total, engine_completed = :completed, engine_failed = :failed
+WHERE tenant = :tenant AND id = :id AND engine_batch AND NOT engine_ended
 """
 
 BATCH_COMPLETED = """
@@ -66,7 +75,8 @@ UPDATE batches SET completed_at = :at WHERE tenant = :tenant AND id = :id AND co
 FETCHED = f"""
 UPDATE documents SET
     state = 'processing', requeues = :requeues, {_NOT_ENDED},
-    content_type = :content_type, file_size = :size, original_key = :key, original_sha256 = :sha256
+    content_type = :content_type, file_size = :size, original_key = :key, original_sha256 = :sha256,
+    held = :held
 WHERE tenant = :tenant AND id = :id AND {_OPEN}
 """  # noqa: S608  # likewise
 
@@ -77,7 +87,9 @@ UPDATE documents SET
     code = NULL, reason = NULL, retryable = NULL, attempts = NULL,
     markdown_key = :key, markdown_size = :size, markdown_sha256 = :sha256,
     pages = :pages, engine = :engine, model = :model, seconds = :seconds,
-    input_tokens = :input_tokens, output_tokens = :output_tokens
+    input_tokens = :input_tokens, output_tokens = :output_tokens, held = 0,
+    result_key = :result_key, result_size = :result_size, result_sha256 = :result_sha256,
+    billed_pages = :billed_pages, fallback_from = :fallback_from
 WHERE tenant = :tenant AND id = :id AND {_OPEN}
 """  # noqa: S608  # likewise
 
@@ -88,8 +100,8 @@ INSERT INTO usage (
     unit_micros, base_micros, margin_percent, total_micros
 )
 SELECT
-    tenant, id, operation, engine, model, pages, input_tokens, output_tokens, finished_at,
-    :unit_micros, :base_micros, :margin_percent, :total_micros
+    tenant, id, operation, engine, model, ifnull(billed_pages, pages), input_tokens, output_tokens,
+    finished_at, :unit_micros, :base_micros, :margin_percent, :total_micros
 FROM documents
 WHERE tenant = :tenant AND id = :id AND state = 'completed' AND finished_sequence = :sequence
 ON CONFLICT (tenant, document_id, operation) DO NOTHING
@@ -130,7 +142,7 @@ WHERE tenant = :tenant AND id = :id AND removed_at IS NULL
 
 # :names is a JSON array of [tenant, id].
 ERASED = """
-UPDATE documents SET erased_at = :at, original_key = NULL, markdown_key = NULL
+UPDATE documents SET erased_at = :at, original_key = NULL, markdown_key = NULL, result_key = NULL
 WHERE (tenant, id) IN (SELECT value ->> 0, value ->> 1 FROM json_each(:names))
     AND removed_at IS NOT NULL
 """
@@ -148,7 +160,8 @@ SELECT
     d.original_sha256, d.markdown_key, d.markdown_size, d.markdown_sha256, d.pages, d.engine,
     d.model, d.seconds, d.input_tokens, d.output_tokens, d.code, d.reason, d.retryable,
     d.batch_id, d.fingerprint, d.archived_at, d.removed_at, d.removal, d.erased_at,
-    d.requeues
+    d.requeues, d.engine_wanted, d.model_wanted, d.held, d.result_key, d.result_size,
+    d.result_sha256, d.fallback_from
 FROM documents AS d
 """
 
@@ -166,6 +179,8 @@ BATCH = (
     """
 SELECT
     b.tenant, b.id, b.priority, b.retention_days, b.submitted_at, b.completed_at, b.fingerprint,
+    b.engine_batch, b.engine_job, b.engine_status, b.engine_total, b.engine_completed,
+    b.engine_failed,
 """
     + _PROGRESS
     + """
@@ -185,6 +200,21 @@ WHERE d.tenant = :tenant AND d.batch_id = :id AND d.id > :after
 ORDER BY d.id LIMIT :limit
 """
 )
+
+# Those that wait for a batch of their engine's.
+HELD = (
+    _DOCUMENT
+    + """
+INDEXED BY documents_held
+WHERE d.held = 1 AND d.state IN ('pending', 'processing')
+ORDER BY d.tenant, d.batch_id, d.id LIMIT :limit
+"""
+)
+
+ENGINE_JOBS = """
+SELECT tenant, id FROM batches INDEXED BY batches_of_engines
+WHERE engine_job IS NOT NULL AND engine_ended = 0
+"""
 
 # Every document of every batch that is not known to be complete, with whether it has ended.
 OPEN_BATCHES = """
@@ -217,6 +247,7 @@ UNFINISHED = (
     _DOCUMENT
     + """
 WHERE d.state IN ('pending', 'processing') AND d.submitted_at <= :before
+    AND NOT (d.held AND d.state = 'processing')
     AND (d.submitted_at, d.tenant, d.id) > (:after, :after_tenant, :after_id)
 ORDER BY d.submitted_at, d.tenant, d.id LIMIT :limit
 """

@@ -20,7 +20,9 @@ class Bills:
     def bill(self, converted: DocumentConverted, at: datetime) -> dict[str, object]:
         """Return the parameters that price a conversion that was said on the log at this time."""
         engine, model = converted.engine, converted.model
-        price = self._pricing.price(engine, model, converted.pages, at.astimezone(UTC).date())
+        pages = converted.pages if converted.billed_pages is None else converted.billed_pages
+        day = at.astimezone(UTC).date()
+        price = self._pricing.price(engine, model, pages, day, converted.variant)
         if price.assumed and (engine, model) not in self._complained:
             self._complained.add((engine, model))
             log.warning(

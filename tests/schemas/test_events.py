@@ -7,9 +7,10 @@ from typing import Any, get_args
 import msgspec
 import pytest
 
-from schemas.batches import BatchCompleted, BatchSubmitted
+from schemas.batches import BatchCompleted, BatchProgressed, BatchSubmitted
 from schemas.documents import (
     MAX_INLINE_BYTES,
+    Blob,
     DocumentArchived,
     DocumentConverted,
     DocumentFailed,
@@ -25,6 +26,9 @@ from tests import events
 Word = AnyEvent | Swept
 
 GOLDEN = sorted((Path(__file__).parent / "golden").glob("*.json"))
+
+CHOSEN = {"engine": "mistral", "model": "mistral-ocr-2512", "held": True}
+RESULT = Blob("result", 21, events.SHA256)
 
 ORIGINALS: dict[str, Word] = {
     "document.submitted.1.inline": events.submitted(),
@@ -48,12 +52,40 @@ ORIGINALS: dict[str, Word] = {
         events.submitted(source=Stored(3, events.SHA256, suffix="abc123")),
         fingerprint=events.SHA256,
     ),
+    "document.submitted.1.chosen": msgspec.structs.replace(
+        events.submitted(source=Stored(3, events.SHA256)), **CHOSEN
+    ),
+    "document.fetched.1.chosen": msgspec.structs.replace(events.fetched(), **CHOSEN),
+    "document.converted.1.result": msgspec.structs.replace(
+        events.converted(),
+        engine="mistral",
+        model="mistral-ocr-2512",
+        result=RESULT,
+        billed_pages=2,
+        variant="batch",
+    ),
+    "document.converted.1.fallback": msgspec.structs.replace(
+        events.converted(), fallback_from="mistral"
+    ),
+    "document.completed.1.result": msgspec.structs.replace(
+        events.completed(), result=RESULT, fallback_from="mistral"
+    ),
     "document.cancelled.1": events.cancelled(),
     "document.archived.1": events.archived(),
     "document.archived.1.least": DocumentArchived(document_id=events.name(1)),
     "document.deleted.1": events.deleted(cause="expired"),
     "document.deleted.1.least": events.deleted(),
     "batch.submitted.1": events.batch(1, 2),
+    "batch.submitted.1.chosen": msgspec.structs.replace(
+        events.batch(1, 2), engine="mistral", model="mistral-ocr-2512", engine_batch=True
+    ),
+    "batch.progressed.1": BatchProgressed(
+        batch_id="batch0000000000000000001",
+        job="3f0e5c1a-7f1b-4c57-9d6e-0d3f4c2b1a90",
+        status="RUNNING",
+        total=3,
+        completed=1,
+    ),
     "batch.completed.1": BatchCompleted(
         batch_id="batch0000000000000000001", total=3, completed=2, failed=1
     ),
@@ -77,7 +109,7 @@ def decode(body: bytes) -> Word:
 
 
 def test_every_golden_file_has_an_original_and_the_other_way_round() -> None:
-    assert [file.stem for file in GOLDEN] == sorted(ORIGINALS)
+    assert sorted(file.stem for file in GOLDEN) == sorted(ORIGINALS)
 
 
 @pytest.mark.parametrize("file", GOLDEN, ids=lambda file: file.stem)
@@ -111,6 +143,9 @@ WRONG_BATCHES: list[tuple[str, object, str]] = [
     ("documents", msgspec.to_builtins(events.batch(1, 100).documents) * 2, "$.documents"),
     ("priority", 11, "$.priority"),
     ("retention_days", 0, "$.retention_days"),
+    ("engine", "tesseract", "$.engine"),
+    ("model", "-", "$.model"),
+    ("engine_batch", "true", "$.engine_batch"),
 ]
 
 
@@ -140,6 +175,12 @@ WRONG: list[tuple[str, object, str]] = [
     ("file_name", "a" * 256, "$.file_name"),
     ("content_type", "a" * 256, "$.content_type"),
     ("operation", "burn", "$.operation"),
+    ("engine", "tesseract", "$.engine"),
+    ("model", "", "$.model"),
+    ("model", "Mistral OCR", "$.model"),
+    ("model", "mistral-ocr\n", "$.model"),
+    ("model", "a" * 65, "$.model"),
+    ("held", 1, "$.held"),
     ("submitted_at", "yesterday", "$.submitted_at"),
     ("submitted_at", 5, "$.submitted_at"),
     ("source", {"kind": "ftp"}, "$.source.kind"),

@@ -5,8 +5,10 @@ from contextlib import closing
 from pathlib import Path
 
 import pytest
+from msgspec import structs
 
 from ilios.database import audit
+from schemas.documents import Blob
 from tests import batch_events, events
 from tests.ilios.database.books import history, opened
 
@@ -43,6 +45,19 @@ async def test_a_document_is_seen_with_its_bill(database: Path) -> None:
     assert (found.state, found.pages, found.bills, found.billed_pages) == ("completed", 3, 1, 3)
     assert found.keys == {"original", "markdown"}
     assert found.sha256 == events.SHA256
+
+
+async def test_a_document_is_seen_with_its_result_and_the_pages_its_engine_billed(
+    tmp_path: Path,
+) -> None:
+    path = tmp_path / "ilios.db"
+    result = Blob("result", 3, events.SHA256)
+    converted = structs.replace(events.converted(1), result=result, billed_pages=2)
+    async with opened(path) as books:
+        await books.apply(*history(events.submitted(1), events.fetched(1), converted))
+    found = audit.read(path).documents[FIRST]
+    assert found.keys == {"original", "markdown", "result"}
+    assert (found.pages, found.pages_to_bill, found.billed_pages) == (3, 2, 2)
 
 
 async def test_a_failed_document_is_seen_with_its_reason_and_without_a_bill(

@@ -116,8 +116,9 @@ async def test_damage_that_is_met_while_running_stops_every_answer(tmp_path: Pat
     async with open_writer(path, damage) as writing, open_reader(path, damage) as reading:
         reads = Reads(reading)
         assert await reads.document("default", events.name(1))
-        overwrite(path, 2, path.stat().st_size // PAGE - 2)
         async with open_reader(path, damage) as other:
+            await other.execute_fetchall("SELECT * FROM documents WHERE false")  # knows the schema
+            overwrite(path, 2, path.stat().st_size // PAGE - 2)
             with pytest.raises(sqlite3.DatabaseError):
                 await other.execute_fetchall("SELECT * FROM documents ORDER BY id DESC")
         assert damage.found
