@@ -1,0 +1,154 @@
+"""How the API says no.
+
+Its error bodies come in two families, as its users have quoted them in public: ``{"detail": ...}``
+from the front of the house, and ``{"object": "error", "type": ..., "code": ...}`` from behind it.
+Where no quotation was found the message is made up, in the shape of its family. A refused request
+is echoed in the answer as ``input``, the whole document with it: the real API does that too.
+"""
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+JSON = "application/json"
+HTML = "text/html"
+
+
+class Refused(Exception):
+    """The answer is an error, with this status and body."""
+
+    def __init__(
+        self,
+        status: int,
+        body: Mapping[str, Any] | str,
+        headers: Mapping[str, str] | None = None,
+    ) -> None:
+        super().__init__(status, body)
+        self.status = status
+        self.body = body
+        self.headers = dict(headers or {})
+
+
+def refused(status: int, message: str, kind: str, code: str | None = None) -> Refused:
+    """Return an error as the inference floor of the API words it."""
+    body = {
+        "object": "error",
+        "message": message,
+        "type": kind,
+        "param": None,
+        "code": code,
+        "raw_status_code": status,
+    }
+    return Refused(status, body)
+
+
+def problem(loc: Iterable[str | int], kind: str, message: str, given: Any = None) -> dict[str, Any]:
+    """Return one entry of a 422: where, what, and what was given there."""
+    return {"type": kind, "loc": list(loc), "msg": message, "input": given}
+
+
+def invalid(problems: Iterable[Mapping[str, Any]]) -> Refused:
+    """Return the 422 of the request validator: the SDK's ``HTTPValidationError``."""
+    return Refused(422, {"detail": list(problems)})
+
+
+def invalid_file(message: str, **more: Any) -> Refused:
+    """Return the 422 of the files endpoint, whose ``detail`` is no list but a sentence."""
+    return Refused(422, {"detail": "Invalid file format.", "message": message, **more})
+
+
+def unauthorized(message: str = "Unauthorized") -> Refused:
+    return Refused(401, {"detail": message})
+
+
+def file_not_found() -> Refused:
+    return Refused(404, {"detail": "File not found"})
+
+
+def job_not_found() -> Refused:
+    return Refused(404, {"detail": "Batch job not found"})
+
+
+def invalid_model(name: object) -> Refused:
+    return refused(400, f"Invalid model: {name}", "invalid_model", "1500")
+
+
+def unreadable(kind: str) -> Refused:
+    name = "PDF" if kind == "pdf" else kind
+    return refused(400, f"Document is not a valid {name}.", "document_parser_invalid_file", "3740")
+
+
+def unsupported(kind: str) -> Refused:
+    message = f"Document type {kind or 'unknown'} is not supported."
+    return refused(400, message, "document_parser_invalid_file", "3740")
+
+
+def unfetchable(url: str) -> Refused:
+    message = f"File could not be fetched from url '{url}'"
+    return refused(400, message, "invalid_request_file", "3310")
+
+
+def undecodable() -> Refused:
+    return refused(400, "Failed to fetch document", "invalid_request_error")
+
+
+def too_many_pages(pages: int, most: int) -> Refused:
+    message = f"This document has {pages} pages, which is more than the maximum allowed of {most}."
+    return refused(400, message, "document_parser_too_many_pages", "3730")
+
+
+def too_large(size: int, most: int) -> Refused:
+    message = f"This document has {size} bytes, which is more than the maximum allowed of {most}."
+    return refused(413, message, "document_too_large")
+
+
+def out_of_range(page: int, pages: int) -> Refused:
+    message = f"Page {page} was asked for, but the document has {pages} pages, counted from 0."
+    return refused(400, message, "invalid_request_invalid_args", "3051")
+
+
+def images_need_base64(kind: str) -> Refused:
+    """Return what Office documents get when images are wanted, but not as base64."""
+    return refused(
+        400,
+        f"For .{kind} files, extracted images can only be returned in base64. If you don't want "
+        "images, try setting `image_limit=0` instead.",
+        "invalid_request_invalid_args",
+        "3051",
+    )
+
+
+def rate_limited(
+    *, retry_after: float | None = None, retry_after_ms: float | None = None
+) -> Refused:
+    """Return a 429; the real one mostly comes without a header that says when to come back."""
+    error = refused(429, "Rate limit exceeded", "rate_limited", "1300")
+    if retry_after is not None:
+        error.headers["Retry-After"] = f"{retry_after:g}"
+    if retry_after_ms is not None:
+        error.headers["retry-after-ms"] = f"{retry_after_ms:g}"
+    return error
+
+
+def no_capacity() -> Refused:
+    """Return the 429 that is not the caller's fault: the model has too much to do."""
+    message = "Service tier capacity exceeded for this model."
+    return refused(429, message, "service_tier_capacity_exceeded", "3505")
+
+
+def budget_exhausted() -> Refused:
+    return refused(402, "API budget exhausted.", "billing_api_budget_exhausted", "2303")
+
+
+def unprocessable() -> Refused:
+    """Return a 422 without a list of what is wrong: the SDK's error then has no ``detail``."""
+    return refused(422, "Could not get file.", "invalid_file", "1901")
+
+
+def internal(status: int) -> Refused:
+    return refused(status, "Internal server error", "internal_server_error", "3000")
+
+
+def gateway(status: int, title: str) -> Refused:
+    """Return what the proxy in front of the API says: it speaks HTML."""
+    text = f"<html><head><title>{status} {title}</title></head><body>{title}</body></html>\n"
+    return Refused(status, text)

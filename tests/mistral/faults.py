@@ -1,0 +1,156 @@
+"""What goes wrong: for the next requests of an endpoint, or for a seeded share of all of them.
+
+Which of the requests of a share fail depends on the seed, the document and the number of the
+attempt alone, not on the order in which they happen to come in: a run can be repeated.
+"""
+
+import random
+from collections import Counter, deque
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
+from typing import Literal, get_args
+
+import msgspec
+
+from tests.mistral import errors
+from tests.mistral.errors import Refused
+
+Endpoint = Literal[
+    "ocr",
+    "files.upload",
+    "files.list",
+    "files.retrieve",
+    "files.delete",
+    "files.content",
+    "files.url",
+    "batch.create",
+    "batch.list",
+    "batch.get",
+    "batch.cancel",
+    "batch.delete",
+    "batch.item",  # one request of a batch job: its row becomes one of the error file
+]
+
+Kind = Literal[
+    "429",
+    "500",
+    "502",
+    "503",
+    "504",
+    "capacity",  # 429 as well, but not because of anything the caller did
+    "quota",  # 402: the money is used up
+    "unauthorized",
+    "file_not_found",
+    "unprocessable",  # a 422 without the list that the SDK expects of one
+    "slow",
+    "hang",  # no answer until the client goes away
+    "reset",  # half of the answer, then RST
+    "truncated",  # half of the answer, then FIN: Content-Length was longer
+    "cut_json",  # half of the JSON, announced as if that were all
+    "garbage",  # 200, says it is JSON, is none
+    "html",  # 200, and a page for people
+    "other_shape",  # 200, and JSON of something else
+    "wrong_pages",  # 200, one page too few
+    "wrong_order",  # 200, the last page first
+]
+
+SPOILED = frozenset(get_args(Kind)[get_args(Kind).index("reset") :])
+"""The work is done, and paid for; what becomes of the answer on its way is the fault."""
+
+REFUSALS: Mapping[str, Callable[[], Refused]] = {
+    "500": partial(errors.internal, 500),
+    "502": partial(errors.gateway, 502, "Bad Gateway"),
+    "503": partial(errors.internal, 503),
+    "504": partial(errors.gateway, 504, "Gateway Time-out"),
+    "capacity": errors.no_capacity,
+    "quota": errors.budget_exhausted,
+    "unauthorized": errors.unauthorized,
+    "file_not_found": errors.file_not_found,
+    "unprocessable": errors.unprocessable,
+}
+
+PASSING: tuple[Kind, ...] = (
+    "429", "500", "502", "503", "504", "capacity", "slow", "reset", "truncated", "cut_json",
+)  # fmt: skip
+"""What a good client survives by asking again."""
+
+
+class Fault(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
+    """One thing that goes wrong; a 429 may say when to come back, what is slow how slow."""
+
+    kind: Kind
+    retry_after: float | None = None
+    retry_after_ms: float | None = None
+    seconds: float = 1.0
+
+    @property
+    def spoils(self) -> bool:
+        """Whether the answer is made, and then spoiled on its way."""
+        return self.kind in SPOILED
+
+    def refusal(self) -> Refused | None:
+        """Return the error this fault is; None when it is something else."""
+        if self.kind == "429":
+            return errors.rate_limited(
+                retry_after=self.retry_after, retry_after_ms=self.retry_after_ms
+            )
+        made = REFUSALS.get(self.kind)
+        return made() if made else None
+
+
+class Share(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
+    """So many of all requests fail, each in one of these ways."""
+
+    share: float
+    faults: tuple[Fault, ...]
+
+
+class Faults:
+    """Decides of every request whether it goes wrong, and how."""
+
+    def __init__(self, seed: int = 0) -> None:
+        self.seed = seed
+        self._next: dict[str, deque[Fault]] = {}
+        self._shares: dict[str, Share] = {}
+        self._attempts: Counter[tuple[str, str]] = Counter()
+
+    def next(
+        self,
+        endpoint: Endpoint,
+        kind: Kind,
+        times: int = 1,
+        *,
+        retry_after: float | None = None,
+        retry_after_ms: float | None = None,
+        seconds: float = 1.0,
+    ) -> None:
+        """Let the next requests of this endpoint go wrong, after those already to go wrong."""
+        self.add(endpoint, Fault(kind, retry_after, retry_after_ms, seconds), times)
+
+    def add(self, endpoint: Endpoint, fault: Fault, times: int = 1) -> None:
+        """Let the next requests of this endpoint go wrong in just this way."""
+        self._next.setdefault(endpoint, deque()).extend([fault] * times)
+
+    def share(
+        self, endpoint: Endpoint, share: float, kinds: Sequence[Kind | Fault] = PASSING
+    ) -> None:
+        """Let this share of all requests of the endpoint go wrong, in one of these ways each."""
+        faults = tuple(kind if isinstance(kind, Fault) else Fault(kind) for kind in kinds)
+        self._shares[endpoint] = Share(share, faults)
+
+    def clear(self) -> None:
+        """Let nothing go wrong any more."""
+        self._next.clear()
+        self._shares.clear()
+        self._attempts.clear()
+
+    def pick(self, endpoint: Endpoint, key: str) -> Fault | None:
+        """Return what goes wrong with this request; ``key`` names what it is about."""
+        if waiting := self._next.get(endpoint):
+            return waiting.popleft()
+        share = self._shares.get(endpoint)
+        if share is None or not share.faults:
+            return None
+        self._attempts[endpoint, key] += 1
+        chance = random.Random(f"{self.seed} {endpoint} {key} {self._attempts[endpoint, key]}")
+        return chance.choice(share.faults) if chance.random() < share.share else None

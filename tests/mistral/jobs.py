@@ -1,0 +1,267 @@
+"""Batch jobs: many OCR requests at half the price, some time later.
+
+Shapes: ``mistralai.client.models.BatchJob``. Rows of the result files, and what a job does on its
+way, are as users of the real API have written them down in 2026: ``SUCCESS`` says that every
+request was looked at, not that it succeeded; the failed ones are in a file of their own, with their
+error as a string of JSON; a cancelled job delivers what it had done by then.
+
+A job takes one step at a time: from QUEUED to RUNNING, where it does the first half of its
+requests, and on to SUCCESS, which does the rest.
+"""
+
+import asyncio
+import random
+import time
+from collections.abc import Iterable, Mapping
+from typing import Any, Literal
+from uuid import uuid4
+
+import msgspec
+
+from tests.mistral import errors
+from tests.mistral.book import Book
+from tests.mistral.errors import Refused
+from tests.mistral.faults import Fault, Kind
+from tests.mistral.ocr import Ocr
+from tests.mistral.reading import digest
+from tests.mistral.rules import Rules
+from tests.mistral.store import Files
+
+ENDED = frozenset({"SUCCESS", "FAILED", "TIMEOUT_EXCEEDED", "CANCELLED"})
+BREATH = 20
+"""Requests after which others get a turn."""
+
+Order = Literal[
+    "",  # the next of those below
+    "RUNNING",
+    "CANCELLATION_REQUESTED",
+    "SUCCESS",
+    "FAILED",
+    "TIMEOUT_EXCEEDED",
+    "CANCELLED",
+]
+
+NEXT: Mapping[str, Order] = {
+    "QUEUED": "RUNNING",
+    "RUNNING": "SUCCESS",
+    "CANCELLATION_REQUESTED": "CANCELLED",
+}
+
+
+class Job(msgspec.Struct, kw_only=True):
+    """One job and what has become of its requests so far."""
+
+    id: str
+    model: str | None
+    input_files: list[str]
+    metadata: dict[str, str] | None
+    requests: list[dict[str, Any]]
+    created_at: int
+    status: str = "QUEUED"
+    started_at: int | None = None
+    completed_at: int | None = None
+    rows: list[bytes] = []
+    failed_rows: list[bytes] = []
+    failures: dict[int, int] = {}
+    output_file: str | None = None
+    error_file: str | None = None
+    name: str = ""
+    """The hash of its requests, shortened."""
+    held: bool = False
+    """Whether it stays where it is until a test lets it go on."""
+    to_fail: frozenset[str] = frozenset()
+    """The custom_id of each request that is to fail, whatever it asks for."""
+    failing: Fault = Fault("500")
+    """How those fail."""
+    said: bool = False
+    """Whether it was shown before: the number of requests is known only from the second time on."""
+
+    @property
+    def done(self) -> int:
+        """How many requests have been looked at."""
+        return len(self.rows) + len(self.failed_rows)
+
+    def view(self, *, inline: bool = False, told: bool = False) -> dict[str, Any]:
+        """Return the job as the API shows it; ``inline`` puts the results into it.
+
+        ``told`` is for tests: they get to know everything, and the client learns nothing by it.
+        """
+        reasons = [
+            {"message": f"HTTP Error, status code: {status}", "count": times}
+            for status, times in self.failures.items()
+        ]
+        if self.status == "FAILED":
+            reasons.append({"message": "The job failed.", "count": 1})
+        outputs = [msgspec.json.decode(row) for row in (*self.rows, *self.failed_rows)]
+        shown = {
+            "id": self.id,
+            "object": "batch",
+            "input_files": self.input_files,
+            "metadata": self.metadata,
+            "endpoint": "/v1/ocr",
+            "model": self.model,
+            "agent_id": None,
+            "output_file": self.output_file,
+            "error_file": self.error_file,
+            "outputs": outputs if inline and self.status in ENDED else None,
+            "errors": reasons,
+            "status": self.status,
+            "created_at": self.created_at,
+            "started_at": self.started_at,
+            "completed_at": self.completed_at,
+            "total_requests": len(self.requests) if self.said or told else 0,
+            "completed_requests": self.done,
+            "succeeded_requests": len(self.rows),
+            "failed_requests": len(self.failed_rows),
+        }
+        self.said = self.said or not told
+        return shown
+
+
+class Jobs:
+    """The jobs, by id, and the orders a test can give them."""
+
+    def __init__(self, rules: Rules, book: Book, ocr: Ocr, files: Files) -> None:
+        self._rules = rules
+        self._book = book
+        self._ocr = ocr
+        self._files = files
+        self._jobs: dict[str, Job] = {}
+        self._clocks: set[asyncio.Task[None]] = set()
+        self._steps = asyncio.Lock()
+
+    def existing(self) -> list[Job]:
+        """Return the jobs nobody has deleted, the newest first."""
+        return list(reversed(self._jobs.values()))
+
+    def get(self, id_: str) -> Job:
+        """Return the job, or raise a 404."""
+        if id_ not in self._jobs:
+            raise errors.job_not_found()
+        return self._jobs[id_]
+
+    def delete(self, id_: str) -> None:
+        """Forget the job; its files stay."""
+        del self._jobs[self.get(id_).id]
+
+    def name_of(self, id_: str) -> str:
+        """Return the hash of the job's requests; of a job that is not there, its id."""
+        return self._jobs[id_].name if id_ in self._jobs else id_
+
+    def create(
+        self,
+        requests: list[dict[str, Any]],
+        *,
+        model: str | None,
+        input_files: list[str],
+        metadata: dict[str, str] | None,
+    ) -> Job:
+        """Queue a job; it moves by itself when the rules say how long that takes."""
+        job = Job(
+            id=str(uuid4()),
+            model=model,
+            input_files=input_files,
+            metadata=metadata,
+            requests=requests,
+            created_at=int(time.time()),
+            name=digest(msgspec.json.encode(requests)),
+        )
+        self._jobs[job.id] = job
+        if self._rules.batch_seconds is not None:
+            clock = asyncio.create_task(self._move(job, self._rules.batch_seconds / 2))
+            self._clocks.add(clock)
+            clock.add_done_callback(self._clocks.discard)
+        return job
+
+    async def _move(self, job: Job, step: float) -> None:
+        while job.status not in ENDED and job.id in self._jobs:
+            await asyncio.sleep(step)
+            if not job.held and job.id in self._jobs:
+                await self.advance(job.id)
+
+    def cancel(self, id_: str) -> Job:
+        """Ask the job to stop: one that has not begun has stopped at once."""
+        job = self.get(id_)
+        if job.status == "QUEUED":
+            self._end(job, "CANCELLED")
+        elif job.status == "RUNNING":
+            job.status = "CANCELLATION_REQUESTED"
+        return job
+
+    def hold(self, id_: str, *, held: bool = True) -> None:
+        """Let the job stay where it is, whatever the clock says, or go on."""
+        self.get(id_).held = held
+
+    def fail(self, id_: str, custom_ids: Iterable[str], kind: Kind = "500") -> None:
+        """Let these requests of the job fail when their turn comes."""
+        job = self.get(id_)
+        job.to_fail, job.failing = frozenset(custom_ids), Fault(kind)
+
+    async def advance(self, id_: str, status: Order = "") -> Job:
+        """Let the job take its next step, or go straight to ``status``."""
+        job = self.get(id_)
+        async with self._steps:
+            if job.status in ENDED:
+                return job
+            status = status or NEXT[job.status]
+            if job.status == "QUEUED" and status not in {"CANCELLED", "FAILED"}:
+                job.started_at = int(time.time())
+                job.status = "RUNNING"
+                await self._process(job, len(job.requests) // 2)
+            if status == "SUCCESS":
+                await self._process(job, len(job.requests))
+            if status in ENDED:
+                self._end(job, status)
+            elif status == "CANCELLATION_REQUESTED":
+                job.status = status
+        return job
+
+    def _end(self, job: Job, status: str) -> None:
+        job.status = status
+        job.completed_at = int(time.time())
+        if job.rows:
+            name = f"{job.id}_output.jsonl"
+            job.output_file = self._files.write(job.rows, name, "batch_result").id
+        if job.failed_rows:
+            name = f"{job.id}_error.jsonl"
+            job.error_file = self._files.write(job.failed_rows, name, "batch_error").id
+
+    async def _process(self, job: Job, up_to: int) -> None:
+        for number in range(job.done, up_to):
+            request = job.requests[number]
+            body = dict(request["body"])
+            if body.get("model") is None:
+                body["model"] = job.model
+            row: dict[str, Any] = {
+                "id": f"batch-{job.id[:8]}-{random.getrandbits(32):08x}-{number}",
+                "custom_id": request.get("custom_id"),
+                "response": {},
+                "error": None,
+            }
+            call = self._book.open(job=job.id)
+            try:
+                fault = job.failing if row["custom_id"] in job.to_fail else None
+                answer = await self._ocr.item(body, call, fault)
+            except Refused as error:
+                call.status = error.status
+                text = msgspec.json.encode(error.body).decode()
+                row["response"] = {"status_code": error.status, "body": text}
+                job.failed_rows.append(msgspec.json.encode(row))
+                job.failures[error.status] = job.failures.get(error.status, 0) + 1
+            else:
+                row["response"] = {"status_code": 200, "body": msgspec.Raw(answer)}
+                job.rows.append(msgspec.json.encode(row))
+            if number % BREATH == 0:
+                await asyncio.sleep(0)
+
+    async def clear(self) -> None:
+        """Forget every job and stop every clock."""
+        for clock in list(self._clocks):
+            clock.cancel()
+        await asyncio.gather(*self._clocks, return_exceptions=True)
+        self._jobs.clear()
+
+
+def requests_of(content: bytes) -> list[dict[str, Any]]:
+    """Return the requests of an input file, which was checked when it came."""
+    return [msgspec.json.decode(line, type=dict[str, Any]) for line in content.splitlines()]
