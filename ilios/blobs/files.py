@@ -53,8 +53,17 @@ class PendingFile:
             failpoints.reach("blobs.put")
             return self._size, self._hash.hexdigest()
 
+    def keep(self) -> None:
+        """Let the file be, whole under its own name, for as long as nobody cuts the power."""
+        with self._step:
+            if self._over or self._file is None:
+                raise AbandonedError
+            self._over = True
+            os.close(self._file)
+            self._file = None
+
     def abandon(self) -> None:
-        """Leave nothing of an unfinished file; after ``finish`` this does nothing."""
+        """Leave nothing of an unfinished file; after ``finish`` or ``keep`` this does nothing."""
         with self._step:
             if not self._over:
                 self._remove()
@@ -80,27 +89,30 @@ class PendingFile:
 
 
 class ReadingFile:
-    """A blob being read from front to back, opened at the first ``read`` and closed at its end.
+    """A blob, or a part of it, being read from front to back.
 
-    It holds the file open, so what is read is one blob even if another replaces it meanwhile.
-    ``close`` may be called while a read runs; it waits for it.
+    It is opened at the first ``read``, closed at the end of what is wanted, and held open between:
+    what is read is one blob even if another replaces it meanwhile. ``close`` may be called while a
+    read runs; it waits for it.
     """
 
-    def __init__(self, path: str) -> None:
+    def __init__(self, path: str, start: int = 0, stop: int | None = None) -> None:
         self._path = path
         self._step = Lock()
         self._file: int | None = None
-        self._offset = 0
+        self._offset = start
+        self._stop = stop
         self.closed = False
 
     def read(self, length: int) -> bytes:
-        """Return the next ``length`` bytes; fewer only at the end of the file."""
+        """Return the next ``length`` bytes; fewer only at the end of what is wanted."""
         with self._step:
             if self.closed:
                 raise AbandonedError
             if self._file is None:
                 self._file = _open_blob(self._path)
-            data = _read_at(self._file, self._offset, length)
+            wanted = length if self._stop is None else min(length, self._stop - self._offset)
+            data = _read_at(self._file, self._offset, wanted) if wanted > 0 else b""
             self._offset += len(data)
             if len(data) < length:
                 self._close()

@@ -1,4 +1,4 @@
-"""Where a blob lies below the root of the local store, and which key a file there stands for.
+"""What a key is, and where its blob lies below the root of the local store.
 
 A key is one or more segments of ``[a-z0-9._-]`` joined by "/"; on disk the "/" is a "+",
 which no key can hold, so two keys never share a file and no key reaches out of its shard.
@@ -15,16 +15,29 @@ _SEGMENT = r"[a-z0-9_-][a-z0-9._-]*"
 _KEY = re.compile(rf"{_SEGMENT}(?:/{_SEGMENT})*")
 
 
+def is_key(key: str) -> bool:
+    """Whether a blob can lie under this key."""
+    # fullmatch, because match with "$" lets a trailing newline through.
+    return len(key) <= MAX_KEY_LENGTH and ".." not in key and _KEY.fullmatch(key) is not None
+
+
+def checked(key: str) -> str:
+    """Return the key.
+
+    :raises ValueError: it is none.
+    """
+    if not is_key(key):
+        message = f"not a blob key: {key!r}"
+        raise ValueError(message)
+    return key
+
+
 def path_of(root: str, key: str) -> str:
     """Return where the blob of this key lies.
 
     :raises ValueError: this is no key.
     """
-    # fullmatch, because match with "$" lets a trailing newline through.
-    if len(key) > MAX_KEY_LENGTH or ".." in key or _KEY.fullmatch(key) is None:
-        message = f"not a blob key: {key!r}"
-        raise ValueError(message)
-    shard = hashlib.sha256(key.encode()).hexdigest()[:2]
+    shard = hashlib.sha256(checked(key).encode()).hexdigest()[:2]
     return f"{root}/{shard}/{key.replace('/', '+')}"
 
 

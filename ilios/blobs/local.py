@@ -10,17 +10,24 @@ import asyncio
 import errno
 import itertools
 import os
-from collections.abc import AsyncIterable, AsyncIterator, Callable
+from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
 from datetime import timedelta
 from pathlib import Path
 from typing import Self, TypeVar
 
-from actors.ports import BlobNotFound, StorageFull, StoredBlob
+from actors.ports import BlobNotFound, StorageFull, StorageUnavailable, StoredBlob
 from ilios.blobs import listing, openings
-from ilios.blobs.files import ExaminedFile, PendingFile, ReadingFile, read_ends, rename
-from ilios.blobs.layout import path_of
+from ilios.blobs.files import (
+    ExaminedFile,
+    PendingFile,
+    ReadingFile,
+    fsync_directory,
+    read_ends,
+    rename,
+)
+from ilios.blobs.layout import SHARDS, TEMPORARY, path_of
 from schemas.documents import Blob
 
 CHUNK_BYTES = 256 * 1024
@@ -56,7 +63,9 @@ class LocalBlobs:
         threads = ThreadPoolExecutor(THREADS, thread_name_prefix="blobs")
         loop = asyncio.get_running_loop()
         try:
-            root, pending, lock = await loop.run_in_executor(threads, openings.enter, root)
+            root = await loop.run_in_executor(threads, _made, root)
+            entering = loop.run_in_executor(threads, openings.enter, root / TEMPORARY)
+            pending, lock = await entering
             try:
                 yield cls(root, pending, threads)
             finally:
@@ -117,12 +126,14 @@ class LocalBlobs:
         """
         return await self._find(read_ends, self._path(key), length)
 
-    async def read(self, key: str) -> AsyncIterator[bytes]:
+    async def read(
+        self, key: str, start: int = 0, stop: int | None = None
+    ) -> AsyncGenerator[bytes, None]:
         """Stream the blob in chunks of at most ``CHUNK_BYTES``.
 
         :raises BlobNotFound: on the first step, when nothing lies under the key.
         """
-        reading = ReadingFile(self._path(key))
+        reading = ReadingFile(self._path(key), start, stop)
         try:
             chunk = await self._find(reading.read, CHUNK_BYTES)
             while chunk:
@@ -201,11 +212,33 @@ class LocalBlobs:
 
         What living ones have under way is left alone, however old.
         """
-        return await self._run(openings.sweep, self._root, older_than.total_seconds())
+        tmp = Path(self._root) / TEMPORARY
+        return await self._run(openings.sweep, tmp, older_than.total_seconds())
 
     async def presign_put(self, key: str, *, size: int, expires_in: int) -> str | None:  # noqa: ARG002
         """Return None: a directory has no door to the outside."""
         return None
+
+    async def presign_get(
+        self,
+        key: str,  # noqa: ARG002
+        *,
+        expires_in: int,  # noqa: ARG002
+        disposition: str,  # noqa: ARG002
+        content_type: str,  # noqa: ARG002
+    ) -> str | None:
+        """Return None, as ``presign_put``."""
+        return None
+
+    async def check(self) -> None:
+        """Make sure that the directory is there and may be written to.
+
+        :raises StorageUnavailable: it is not, as when its volume was unmounted.
+        """
+        # The tree itself, not its parent: what is unmounted leaves an empty directory behind.
+        tree = os.path.dirname(self._pending)
+        if not await self._run(os.access, tree, os.R_OK | os.W_OK | os.X_OK):
+            raise StorageUnavailable(f"{self._root} is not there, or may not be written to")
 
     def _path(self, key: str) -> str:
         return path_of(self._root, key)
@@ -232,3 +265,12 @@ class LocalBlobs:
             if error.errno in (errno.ENOSPC, errno.EDQUOT):
                 raise StorageFull(os.strerror(error.errno)) from error
             raise
+
+
+def _made(root: Path) -> Path:
+    """Return the root, with its directories, wherever the process may go to later."""
+    root = root.absolute()
+    for directory in (root, *(root / shard for shard in SHARDS)):
+        directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+    fsync_directory(str(root))
+    return root

@@ -1,7 +1,7 @@
-"""Openings of the local store: each has a directory for its unfinished puts, and holds its lock.
+"""Openings of a store: each has a directory for files that are not to stay, and holds its lock.
 
-``<root>/tmp/<opening>/`` is swept by others as soon as nobody holds the lock in it: the kernel
-takes it from the dead. Everything here blocks and runs in the store's threads.
+``<tmp>/<opening>/`` is swept by others as soon as nobody holds the lock in it: the kernel takes it
+from the dead. Everything here blocks and runs in the store's threads.
 """
 
 import fcntl
@@ -14,43 +14,37 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from ilios.blobs.files import fsync_directory, open_private
-from ilios.blobs.layout import SHARDS, TEMPORARY
+from ilios.blobs.files import open_private
 
 _LOCK = "lock"
 
 
-def enter(root: Path) -> tuple[Path, Path, int]:
-    """Make the directories, sweep what dead openings left, and begin an opening.
+def enter(tmp: Path) -> tuple[Path, int]:
+    """Sweep what dead openings left in ``tmp`` (made when missing), and begin an opening.
 
-    Returns the root, the directory for unfinished puts and the lock that ``leave`` takes back.
+    Returns its directory and the lock that ``leave`` takes back.
     """
-    root = root.absolute()
-    tmp = root / TEMPORARY
-    for directory in (root, *(root / shard for shard in SHARDS), tmp):
-        directory.mkdir(mode=0o700, parents=True, exist_ok=True)
-    fsync_directory(str(root))
+    tmp.mkdir(mode=0o700, parents=True, exist_ok=True)
     with _doorway(tmp):
         _sweep_dead(tmp, math.inf)
-        pending = tmp / secrets.token_hex(8)
-        pending.mkdir(mode=0o700)
-        lock = open_private(str(pending / _LOCK))
+        opening = tmp / secrets.token_hex(8)
+        opening.mkdir(mode=0o700)
+        lock = open_private(str(opening / _LOCK))
         fcntl.flock(lock, fcntl.LOCK_EX)
-    return root, pending, lock
+    return opening, lock
 
 
-def leave(pending: Path, lock: int) -> None:
+def leave(opening: Path, lock: int) -> None:
     """End an opening."""
-    shutil.rmtree(pending, ignore_errors=True)
+    shutil.rmtree(opening, ignore_errors=True)
     os.close(lock)
 
 
-def sweep(root: str, older_than: float) -> int:
+def sweep(tmp: Path, older_than: float) -> int:
     """Remove what dead openings left, if all of it is older than so many seconds.
 
-    Returns how many unfinished puts that were. Living openings, one's own among them, keep theirs.
+    Returns how many files that were. Living openings, one's own among them, keep theirs.
     """
-    tmp = Path(root) / TEMPORARY
     with _doorway(tmp):
         return _sweep_dead(tmp, time.time() - older_than)
 

@@ -14,6 +14,7 @@ import pytest
 
 from actors.ports import BlobNotFound, Blobs
 from ilios.blobs.local import EXAMINED_BYTES, LocalBlobs
+from ilios.blobs.s3.store import S3Blobs
 from schemas.documents import Blob
 from tests.actors.fakes import FakeBlobs
 from tests.ilios.blobs.walking import KEY, content, keys, pages
@@ -24,13 +25,18 @@ LARGE = DATA * (2 * EXAMINED_BYTES // len(DATA) + 1)
 A_BIT = timedelta(seconds=2)  # file systems and servers have clocks of their own
 
 
-@pytest.fixture(params=["local", "fake"])
+@pytest.fixture(params=["local", "swift", "rclone", "fake"])
 async def store(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Blobs]:
     async with AsyncExitStack() as stack:
-        if request.param == "local":
-            yield await stack.enter_async_context(LocalBlobs.open(tmp_path / "blobs"))
-        else:
-            yield FakeBlobs(tmp_path)
+        match request.param:
+            case "local":
+                yield await stack.enter_async_context(LocalBlobs.open(tmp_path / "blobs"))
+            case "fake":
+                yield FakeBlobs(tmp_path)
+            case name:
+                place = request.getfixturevalue(name).place()
+                bucket = S3Blobs.open(place, tmp_path / "copies", "tests")
+                yield await stack.enter_async_context(bucket)
 
 
 def blob(key: str, data: bytes) -> Blob:
@@ -55,6 +61,35 @@ async def test_a_blob_is_known_by_its_size_and_its_hash(store: Blobs, data: byte
     await store.put_bytes(KEY, data)
     assert await store.size(KEY) == len(data)
     assert await store.examine(KEY) == blob(KEY, data)
+
+
+@pytest.mark.parametrize(
+    ("start", "stop"),
+    [
+        *((0, 1), (5, 10), (0, None), (1000, None), (len(DATA) - 1, None), (0, len(DATA))),
+        *((7, len(DATA) + 100), (len(DATA), None), (len(DATA) + 9, len(DATA) + 10), (7, 7)),
+    ],
+)
+async def test_a_part_of_a_blob_is_read(store: Blobs, start: int, stop: int | None) -> None:
+    await store.put_bytes(KEY, DATA)
+    assert b"".join([piece async for piece in store.read(KEY, start, stop)]) == DATA[start:stop]
+
+
+async def test_of_a_put_that_fails_nothing_is_left(store: Blobs) -> None:
+    async def broken() -> AsyncIterator[bytes]:
+        yield LARGE
+        raise ConnectionResetError("the client is gone")
+
+    with pytest.raises(ConnectionResetError):
+        await store.put(KEY, broken())
+    assert await keys(store) == []
+    assert await store.sweep(timedelta(0)) == 0
+    await store.put_bytes(KEY, DATA)
+    assert await content(store, KEY) == DATA
+
+
+async def test_a_store_that_answers_is_well(store: Blobs) -> None:
+    await store.check()
 
 
 async def test_what_is_examined_is_what_lies_there_now(store: Blobs) -> None:
@@ -200,5 +235,10 @@ async def test_a_put_under_way_is_not_listed_and_no_sweep_takes_it(store: Blobs)
 
 
 async def test_a_presigned_url_is_a_url_or_nothing(store: Blobs) -> None:
-    url = await store.presign_put(KEY, size=10, expires_in=60)
-    assert url is None or url.startswith(("http://", "https://"))
+    putting = await store.presign_put(KEY, size=10, expires_in=60)
+    getting = await store.presign_get(
+        KEY, expires_in=60, disposition="attachment", content_type="text/plain"
+    )
+    assert (putting is None) == (getting is None)
+    for url in (putting, getting):
+        assert url is None or url.startswith(("http://", "https://"))

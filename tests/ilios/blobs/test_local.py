@@ -57,7 +57,7 @@ async def test_a_reader_that_stops_half_way_leaves_no_open_file(blobs: LocalBlob
     for _ in range(20):
         reading = blobs.read(KEY)
         await anext(reading)
-        await reading.aclose()  # type: ignore[attr-defined]
+        await reading.aclose()
         await blobs.ends(KEY, 1)
     assert len(os.listdir("/proc/self/fd")) <= before + 1
 

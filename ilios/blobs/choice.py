@@ -1,0 +1,83 @@
+"""Opens the store that is configured: a directory, or a bucket, whose SDK is loaded only then."""
+
+import asyncio
+import secrets
+from collections.abc import AsyncIterator
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from importlib import import_module
+from pathlib import Path
+from typing import Protocol
+
+import structlog
+from msgspec import Struct
+
+from actors.ports import Blobs
+from ilios import secrets_file
+from ilios.blobs.layout import SHARDS
+from ilios.blobs.local import LocalBlobs
+from ilios.blobs.recent import RecentBlobs
+from ilios.blobs.s3.place import S3Place
+
+S3 = "ilios.blobs.s3.store"
+LOCAL = "blobs"
+COPIES = "copies"
+OWNER = "s3-owner.id"
+
+log = structlog.get_logger("blobs")
+
+
+class Owner(Struct, frozen=True):
+    """Says which objects in a bucket are those of this data directory."""
+
+    id: str
+
+
+class _Opens(Protocol):
+    def open(
+        self, place: S3Place, borrowed: Path, owner: str
+    ) -> AbstractAsyncContextManager[Blobs]: ...
+
+
+def directory(place: S3Place | None, data_dir: Path) -> Path:
+    """Return where blobs, or copies of them, lie on this machine."""
+    return data_dir / (LOCAL if place is None else COPIES)
+
+
+@asynccontextmanager
+async def open_blobs(place: S3Place | None, data_dir: Path) -> AsyncIterator[Blobs]:
+    """Open the bucket in ``place``, or without one the directory in ``data_dir``.
+
+    :raises StorageUnavailable: the bucket cannot be worked with; the message says what to change.
+    :raises SecretsDamaged: it is not known whose the objects in the bucket are.
+    """
+    if place is None:
+        async with LocalBlobs.open(directory(None, data_dir)) as local:
+            yield local
+        return
+    if await asyncio.to_thread(_holds_blobs, data_dir / LOCAL):
+        log.warning(
+            "blobs of former runs are in the data directory, and are not looked for there: copy "
+            "them into the bucket, or run without S3_BUCKET",
+            directory=str(data_dir / LOCAL),
+        )
+    store = await asyncio.to_thread(_load)
+    owner = secrets_file.load_or_create(data_dir / OWNER, Owner, _new_owner)
+    copies = directory(place, data_dir)
+    async with (
+        store.open(place, copies, owner.id) as bucket,
+        RecentBlobs.open(bucket, copies) as recent,
+    ):
+        yield recent
+
+
+def _load() -> _Opens:
+    store: _Opens = import_module(S3).S3Blobs
+    return store
+
+
+def _new_owner() -> Owner:
+    return Owner(secrets.token_hex(16))
+
+
+def _holds_blobs(root: Path) -> bool:
+    return any(any((root / shard).glob("*")) for shard in SHARDS)

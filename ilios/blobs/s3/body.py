@@ -1,0 +1,37 @@
+"""The bytes of one answer of S3, as they come."""
+
+import asyncio
+from typing import Any
+
+from ilios.blobs.s3.errors import FAULTS, translated, unreachable
+from ilios.blobs.s3.place import S3Place
+
+CHUNK_BYTES = 256 * 1024  # at most; as a rule fewer are there
+SILENT_FOR = 20.0  # seconds
+
+
+class Body:
+    """``length`` bytes that are read once. To be closed, read to its end or not."""
+
+    def __init__(self, library: Any, length: int, place: S3Place) -> None:  # noqa: ANN401  # no types
+        self._library = library
+        self._place = place
+        self.length = length
+
+    async def read(self) -> bytes:
+        """Return what there is, or wait for more; nothing at the end.
+
+        :raises StorageUnavailable: it does not come, or is broken off.
+        """
+        try:
+            async with asyncio.timeout(SILENT_FOR):
+                chunk: bytes = await self._library.read(CHUNK_BYTES)
+                return chunk
+        except FAULTS as error:
+            raise translated(error, "GetObject", self._place) from error
+        except TimeoutError as error:
+            raise unreachable(self._place, f"nothing came within {SILENT_FOR:.0f} s") from error
+
+    def close(self) -> None:
+        """Let go; what was not read is lost, and the connection with it."""
+        self._library.close()

@@ -1,0 +1,127 @@
+"""What goes wrong with S3, in the words of the port and with the variable to look at."""
+
+from aiohttp import ClientError as HttpError
+from botocore.exceptions import (
+    BotoCoreError,
+    ClientError,
+    CredentialRetrievalError,
+    HTTPClientError,
+    NoCredentialsError,
+    PartialCredentialsError,
+    SSLError,
+)
+from botocore.exceptions import ConnectionError as NoConnection
+from botocore.parsers import ResponseParserError
+
+from actors.ports import StorageFull, StorageUnavailable
+from ilios.blobs.s3.place import S3Place
+
+FAULTS = (BotoCoreError, ClientError, HttpError, ResponseParserError)
+"""All that comes of a call but what is cancelled or takes too long."""
+
+RIGHTS = {
+    "AbortMultipartUpload": "s3:AbortMultipartUpload",
+    "CopyObject": "s3:GetObject and s3:PutObject",
+    "DeleteObject": "s3:DeleteObject",
+    "GetObject": "s3:GetObject",
+    "HeadBucket": "s3:ListBucket",
+    "HeadObject": "s3:GetObject",
+    "ListMultipartUploads": "s3:ListBucketMultipartUploads",
+    "ListObjectsV2": "s3:ListBucket",
+}
+"""What a call needs, where it is not the right to put objects."""
+
+NOT_THERE = {"NoSuchKey", "NotFound", "404"}
+_FULL = {
+    "EntityTooLarge",  # no request of ours is: to Swift it is a quota
+    "InsufficientStorage",
+    "QuotaExceeded",
+    "XMinioAdminBucketQuotaExceeded",
+    "XMinioStorageFull",
+}
+_SENTENCES = {
+    "NoSuchBucket": "there is no bucket {bucket} at {where}: create it, or set S3_BUCKET",
+    "InvalidBucketName": "{bucket} is no name for a bucket at {where}: set S3_BUCKET",
+    "InvalidAccessKeyId": "{where} does not know the key: set AWS_ACCESS_KEY_ID",
+    "SignatureDoesNotMatch": "{where} refuses the signature: set AWS_ACCESS_KEY_ID and "
+    "AWS_SECRET_ACCESS_KEY to two that belong together",
+    "RequestTimeTooSkewed": "the clocks of {where} and of this machine differ too much: set this "
+    "one right",
+    **dict.fromkeys(
+        ("ExpiredToken", "InvalidToken", "TokenRefreshRequired"),
+        "{where} refuses the session ({code}): set AWS_SESSION_TOKEN to one that is valid",
+    ),
+    **dict.fromkeys(
+        ("AccessDenied", "AllAccessDisabled", "Forbidden", "UnauthorizedAccess", "403"),
+        "{where} forbids {operation}: allow {right} in bucket {bucket} to AWS_ACCESS_KEY_ID",
+    ),
+    **dict.fromkeys(
+        (
+            *("AuthorizationHeaderMalformed", "IllegalLocationConstraintException"),
+            *("InvalidRegionName", "PermanentRedirect", "301"),
+        ),
+        "bucket {bucket} is in another region: set AWS_REGION to {region}",
+    ),
+}
+"""What to tell the operator of a refusal, by the word of S3 for it."""
+_ANY_OTHER = "S3 at {where} answers {operation} with {code}"
+
+
+class S3Refused(StorageUnavailable):
+    """S3 has answered no. ``code`` is its word for that, ``region`` the one it wants instead."""
+
+    def __init__(self, message: str, *, code: str, region: str | None = None) -> None:
+        super().__init__(message)
+        self.code = code
+        self.region = region
+
+
+def translated(error: Exception, operation: str, place: S3Place) -> StorageUnavailable:
+    """Return what the port raises for one of ``FAULTS``; its words are for the operator."""
+    match error:
+        case ClientError():
+            return _refused(error, operation, place)
+        case CredentialRetrievalError() | NoCredentialsError() | PartialCredentialsError():
+            return StorageUnavailable(
+                "there is no key for S3: set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY"
+            )
+        case SSLError():
+            return StorageUnavailable(
+                f"{place.where} cannot be trusted ({_cause(error)}): set AWS_CA_BUNDLE to who "
+                "has signed its certificate"
+            )
+        case NoConnection() | HTTPClientError() | HttpError():
+            return unreachable(place, _cause(error))
+        case _:
+            return StorageUnavailable(f"S3 at {place.where}: {operation} fails ({error})")
+
+
+def unreachable(place: S3Place, why: str) -> StorageUnavailable:
+    """Return what is to be said of a store that does not answer."""
+    return StorageUnavailable(
+        f"S3 does not answer at {place.where} ({why}): set AWS_ENDPOINT_URL_S3, or look after it"
+    )
+
+
+def _refused(error: ClientError, operation: str, place: S3Place) -> StorageUnavailable:
+    said = error.response.get("Error", {})
+    code = str(said.get("Code", "")) or "an error without a code"
+    status = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
+    if code in _FULL or status == 507:
+        return StorageFull(f"S3 at {place.where} takes no more: {code}")
+    region = said.get("Region")
+    sentence = _SENTENCES.get(code, _ANY_OTHER).format(
+        bucket=place.bucket,
+        where=place.where,
+        operation=operation,
+        right=RIGHTS.get(operation, "s3:PutObject"),
+        code=code,
+        region=region or "its own",
+    )
+    return S3Refused(sentence, code=code, region=region)
+
+
+def _cause(error: Exception) -> str:
+    # The words of botocore name the URL, with the key of the object in it.
+    inner = getattr(error, "kwargs", {}).get("error", error)
+    return str(inner) or type(inner).__name__

@@ -1,0 +1,123 @@
+"""Proves, before anything is accepted, that a bucket can be worked with and is nobody else's."""
+
+import secrets
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+from io import BytesIO
+
+import msgspec
+import structlog
+
+from actors.ports import BlobNotFound, StorageUnavailable
+from ilios.blobs.s3.bucket import Bucket
+from ilios.blobs.s3.client import open_client
+from ilios.blobs.s3.digests import md5
+from ilios.blobs.s3.errors import S3Refused
+from ilios.blobs.s3.place import AUTO, S3Place
+
+OWNER = ".ilios"
+"""Names the object that says whose the blobs beside it are. It begins as no blob does."""
+PROBE = ".ilios-probe-"
+PROBED = 64  # bytes
+FIRST_REGION = "us-east-1"  # asked there, AWS says which one it is
+
+log = structlog.get_logger("s3")
+
+
+class Owner(msgspec.Struct, frozen=True):
+    """Whose blobs lie there."""
+
+    id: str
+
+
+@asynccontextmanager
+async def proven(place: S3Place, owner: str) -> AsyncIterator[Bucket]:
+    """Lend the bucket once everything that is done to it was tried.
+
+    :raises StorageUnavailable: something cannot be done; the message says what has to be changed.
+    """
+    async with AsyncExitStack() as stack:
+        bucket = await _open_in_its_region(place, stack)
+        # One of our own, so that what a killed start has left is replaced by the next.
+        probe = f"{place.prefix}{PROBE}{owner}"
+        await _try_objects(bucket, place, probe)
+        await _try_multipart(bucket, probe)
+        await _claim(bucket, place, owner)
+        yield bucket
+
+
+async def _open_in_its_region(place: S3Place, stack: AsyncExitStack) -> Bucket:
+    """Open the bucket where it says that it is, if it was left to us to find out."""
+    region = place.region
+    if region == AUTO and place.endpoint is None:
+        region = FIRST_REGION
+    bucket = Bucket(await stack.enter_async_context(open_client(place, region)))
+    try:
+        said = await bucket.find_region()
+    except S3Refused as refused:
+        if refused.region is None or place.region != AUTO:
+            raise
+        said = refused.region
+    if said == region:
+        return bucket
+    if place.region != AUTO:
+        # What is asked is redirected; URLs that are given to others would not be.
+        raise StorageUnavailable(f"bucket {place.bucket} is in {said}: set AWS_REGION to that")
+    log.info("region found", bucket=place.bucket, region=said)
+    bucket = Bucket(await stack.enter_async_context(open_client(place, said)))
+    await bucket.find_region()
+    return bucket
+
+
+async def _try_objects(bucket: Bucket, place: S3Place, name: str) -> None:
+    data = secrets.token_bytes(PROBED)
+    digest = md5(data)
+    try:
+        said = await bucket.put(name, BytesIO(data), digest.digest())
+        bucket.says_md5 = said == digest.hexdigest()
+        async with bucket.get(name, 1, PROBED) as (_, body):
+            came = b""
+            while chunk := await body.read():
+                came += chunk
+    except BlobNotFound as error:
+        raise StorageUnavailable(f"{place.where} does not give back what was just put") from error
+    if came != data[1:]:
+        raise StorageUnavailable(f"{place.where} gives back other bytes than were put")
+    await bucket.delete(name)
+
+
+async def _try_multipart(bucket: Bucket, name: str) -> None:
+    upload = await bucket.begin(name)
+    async for one in bucket.begun(name):
+        await bucket.abort(one.name, one.id)
+    await bucket.abort(name, upload)  # not every store lists what it has begun
+
+
+async def _claim(bucket: Bucket, place: S3Place, owner: str) -> None:
+    """Write down whose the blobs are, or read it.
+
+    Two services on the same blobs would each take those of the other for orphans, and delete them.
+    """
+    name = f"{place.prefix}{OWNER}"
+    try:
+        found = await _owner(bucket, name)
+    except BlobNotFound:
+        text = msgspec.json.encode(Owner(owner))
+        await bucket.put(name, BytesIO(text), md5(text).digest())
+        found = await _owner(bucket, name)
+    if found != owner:
+        raise StorageUnavailable(
+            f"the blobs in bucket {place.bucket} are those of another ilios: set ILIOS_S3_PREFIX, "
+            f"or, if that one is gone for good, delete the object {name}"
+        )
+
+
+async def _owner(bucket: Bucket, name: str) -> str | None:
+    async with bucket.get(name) as (_, body):
+        text = b""
+        while chunk := await body.read():
+            text += chunk
+    try:
+        return msgspec.json.decode(text, type=Owner).id
+    except msgspec.DecodeError:
+        return None

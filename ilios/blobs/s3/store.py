@@ -1,0 +1,280 @@
+"""Blobs in a bucket: durable when S3 says that it has them.
+
+A blob is one object, under the prefix and its key. Nothing is held on this machine but what is on
+its way, and copies that are lent to who needs a path.
+"""
+
+import asyncio
+from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Awaitable, Callable
+from contextlib import AbstractAsyncContextManager, aclosing, asynccontextmanager
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Self
+from weakref import WeakValueDictionary
+
+import structlog
+
+from actors.ports import StorageFull, StorageUnavailable, StoredBlob
+from ilios.blobs.borrowed import Borrowed
+from ilios.blobs.layout import checked, is_key
+from ilios.blobs.s3 import startup
+from ilios.blobs.s3.bucket import Begun, Bucket, Found
+from ilios.blobs.s3.errors import NOT_THERE, S3Refused
+from ilios.blobs.s3.place import S3Place
+from ilios.blobs.s3.reading import CHANGED, Reading, examine, read_all
+from ilios.blobs.s3.upload import Upload
+from schemas.documents import Blob
+
+SENT_AT_ONCE = 8
+"""Parts of all blobs together that are on the way: more would only share the line."""
+TRIES = 3  # of a move or a copy whose blob is replaced meanwhile
+FULL_FOR = 30.0  # seconds a refusal for want of room counts, if nothing was put since
+
+log = structlog.get_logger("s3")
+
+
+class S3Blobs:
+    """A blob store in a bucket; fits ``actors.ports.Blobs``. Make one with ``open``.
+
+    Methods are for one event loop.
+    """
+
+    def __init__(self, bucket: Bucket, place: S3Place, borrowed: Borrowed) -> None:
+        self._bucket = bucket
+        self._place = place
+        self._borrowed = borrowed
+        self._sending = asyncio.Semaphore(SENT_AT_ONCE)
+        self._uploads: set[Upload] = set()
+        self._tidying: set[asyncio.Task[None]] = set()
+        self._moving: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
+        self._full: StorageFull | None = None
+        self._full_at = 0.0
+
+    @classmethod
+    @asynccontextmanager
+    async def open(cls, place: S3Place, borrowed: Path, owner: str) -> AsyncIterator[Self]:
+        """Try what the bucket has to do, sweep what the dead left there, and lend the store.
+
+        :param borrowed: a directory for copies, made where it is missing.
+        :param owner: says whose the blobs are; they are refused to everybody else.
+        :raises StorageUnavailable: it cannot be worked with; the message says what to change.
+        """
+        async with (
+            startup.proven(place, owner) as bucket,
+            Borrowed.open(borrowed) as copies,
+        ):
+            store = cls(bucket, place, copies)
+            # Nobody but this process writes here: whatever was begun, nobody will finish.
+            if swept := await store._abort(lambda _: True):
+                log.info("uploads of a former run aborted", swept=swept)
+            try:
+                yield store
+            finally:
+                await asyncio.gather(*store._tidying, return_exceptions=True)
+
+    async def put(self, key: str, chunks: AsyncIterable[bytes]) -> Blob:
+        """Store a stream of any length in constant memory, hashing it on the way.
+
+        :raises StorageFull: when S3 has no room.
+        """
+        async with self._putting(key) as upload:
+            async for chunk in chunks:
+                await upload.take(chunk)
+            return await upload.finish(key)
+
+    async def put_bytes(self, key: str, data: bytes) -> Blob:
+        """Store bytes that are in memory anyway.
+
+        :raises StorageFull: when S3 has no room.
+        """
+        async with self._putting(key) as upload:
+            await upload.take_all(data)
+            return await upload.finish(key)
+
+    async def ends(self, key: str, length: int) -> tuple[bytes, bytes]:
+        """Return the first and the last ``length`` bytes (fewer when the blob is shorter).
+
+        :raises BlobNotFound: when nothing lies under the key.
+        """
+        reading = Reading(self._bucket, self._name(key))
+        head = await _joined(reading.chunks(0, length))
+        # An empty object has no first byte to ask for, and so nothing came of it.
+        size = reading.found.size if reading.found else await self.size(key)
+        if size <= length:
+            return head, head
+        return head, await _joined(reading.chunks(size - length, size))
+
+    async def read(
+        self, key: str, start: int = 0, stop: int | None = None
+    ) -> AsyncGenerator[bytes, None]:
+        """Stream the blob; where the connection breaks off, it is gone on with another.
+
+        :raises BlobNotFound: on the first step, when nothing lies under the key.
+        """
+        reading = Reading(self._bucket, self._name(key))
+        async with aclosing(reading.chunks(start, stop)) as chunks:
+            async for chunk in chunks:
+                yield chunk
+
+    def local_path(self, key: str) -> AbstractAsyncContextManager[Path]:
+        """Lend the path of a copy; it is removed afterwards.
+
+        :raises BlobNotFound: on entering, when nothing lies under the key.
+        :raises StorageFull: on entering, when there is no room for it on this machine.
+        """
+        return self._lend(self._name(key))
+
+    async def size(self, key: str) -> int:
+        """Return how many bytes lie under the key.
+
+        :raises BlobNotFound: when nothing lies under the key.
+        """
+        return (await self._bucket.head(self._name(key))).size
+
+    async def examine(self, key: str) -> Blob:
+        """Read what lies under the key and return its size and SHA-256, in constant memory.
+
+        :raises BlobNotFound: when nothing lies under the key.
+        """
+        return await examine(self._bucket, self._name(key), key)
+
+    async def move(self, source: str, target: str) -> None:
+        """Copy the object within S3, look whether it is whole there, and delete the source.
+
+        :raises BlobNotFound: when nothing lies under ``source``.
+        :raises StorageFull: when S3 has no room.
+        """
+        origin, goal = self._name(source), self._name(target)
+        # One after the other, or each of two would find the blob and both say they have moved it.
+        lock = self._moving.setdefault(source, asyncio.Lock())
+        async with lock:
+            found = await self._bucket.head(origin)
+            if origin == goal:
+                return
+            found = await self._copy(origin, goal, found)
+            if (await self._bucket.head(goal)).size != found.size:
+                raise StorageUnavailable(f"S3 has not copied all of {origin}")
+            await self._bucket.delete(origin)
+
+    async def delete(self, key: str) -> None:
+        """Remove the blob; deleting what is not there is no error."""
+        await self._bucket.delete(self._name(key))
+
+    async def page(
+        self, prefix: str, position: str | None, limit: int
+    ) -> tuple[list[StoredBlob], str | None]:
+        """Return at most ``limit`` blobs in the order of their keys; a position is a key."""
+        if limit < 1:
+            message = f"a page has room for one blob at least, not {limit}"
+            raise ValueError(message)
+        ours = self._place.prefix
+        after = f"{ours}{position}" if position is not None else ""
+        listed, more = await self._bucket.page(f"{ours}{prefix}", after, limit)
+        found = [
+            StoredBlob(key, one.size, one.modified_at.astimezone(UTC))
+            for one in listed
+            # Others may have put something there, too.
+            if is_key(key := one.name.removeprefix(ours))
+        ]
+        return found, listed[-1].name.removeprefix(ours) if more and listed else None
+
+    async def sweep(self, older_than: timedelta) -> int:
+        """Abort multipart uploads that are ``older_than``, and remove copies of the dead.
+
+        Those under way here are spared; those of another process are taken for dead by their age.
+        """
+        swept = await self._borrowed.sweep(older_than)
+        before = datetime.now(UTC) - older_than
+        return swept + await self._abort(lambda one: one.begun_at < before)
+
+    async def presign_put(self, key: str, *, size: int, expires_in: int) -> str | None:
+        """Return a URL of S3 for a PUT of exactly so many bytes, where S3 counts them."""
+        name = self._name(key)
+        return await self._bucket.presign_put(name, size=size, expires_in=expires_in)
+
+    async def presign_get(
+        self, key: str, *, expires_in: int, disposition: str, content_type: str
+    ) -> str | None:
+        """Return a URL of S3 for a GET."""
+        return await self._bucket.presign_get(
+            self._name(key),
+            expires_in=expires_in,
+            disposition=disposition,
+            content_type=content_type,
+        )
+
+    async def check(self) -> None:
+        """Make sure that the bucket answers, and has taken what was put a moment ago.
+
+        :raises StorageUnavailable: it does not, has not; the message says what to look at.
+        """
+        await self._bucket.check()
+        now = asyncio.get_running_loop().time()
+        if self._full is not None and now - self._full_at < FULL_FOR:
+            raise self._full
+
+    @asynccontextmanager
+    async def _putting(self, key: str) -> AsyncIterator[Upload]:
+        """Lend an upload, of which nothing is left when the body of the context fails."""
+        upload = Upload(self._bucket, self._name(key), self._sending, alone=self._place.alone_bytes)
+        self._uploads.add(upload)
+        try:
+            yield upload
+        except BaseException as error:
+            if isinstance(error, StorageFull):
+                self._full, self._full_at = error, asyncio.get_running_loop().time()
+            await self._give_up(upload)
+            raise
+        else:
+            self._full = None
+        finally:
+            self._uploads.discard(upload)
+
+    async def _give_up(self, upload: Upload) -> None:
+        tidying = asyncio.create_task(upload.give_up())
+        self._tidying.add(tidying)
+        tidying.add_done_callback(self._tidying.discard)
+        # Shielded: who was cancelled twice would leave what he had begun.
+        await asyncio.shield(tidying)
+
+    @asynccontextmanager
+    async def _lend(self, name: str) -> AsyncIterator[Path]:
+        found = await self._bucket.head(name)
+
+        async def fetch(take: Callable[[bytes], Awaitable[None]]) -> None:
+            if not await read_all(self._bucket, name, take):
+                raise StorageUnavailable(f"S3 sends other bytes of {name} than were put")
+
+        async with self._borrowed.copy(found.size, fetch) as path:
+            yield path
+
+    async def _copy(self, origin: str, goal: str, found: Found) -> Found:
+        for last in range(TRIES - 1, -1, -1):
+            try:
+                await self._bucket.copy(origin, goal, found)
+                break
+            except S3Refused as refused:
+                # It was replaced, or is gone, since it was found a moment ago.
+                if last == 0 or refused.code not in (CHANGED, *NOT_THERE):
+                    raise
+            found = await self._bucket.head(origin)
+        return found
+
+    async def _abort(self, dead: Callable[[Begun], bool]) -> int:
+        """Abort the multipart uploads that are ``dead``, but none under way here."""
+        aborted = 0
+        async for one in self._bucket.begun(self._place.prefix):
+            if not is_key(one.name.removeprefix(self._place.prefix)) or not dead(one):
+                continue
+            if one.id not in {upload.id for upload in self._uploads}:
+                await self._bucket.abort(one.name, one.id)
+                aborted += 1
+        return aborted
+
+    def _name(self, key: str) -> str:
+        return f"{self._place.prefix}{checked(key)}"
+
+
+async def _joined(chunks: AsyncGenerator[bytes, None]) -> bytes:
+    async with aclosing(chunks):
+        return b"".join([chunk async for chunk in chunks])

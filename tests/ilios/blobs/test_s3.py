@@ -1,0 +1,252 @@
+"""What a store in a bucket does with the bytes, looked at from behind."""
+
+import asyncio
+import hashlib
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from datetime import timedelta
+from pathlib import Path
+
+import aiohttp
+import msgspec
+import pytest
+from yarl import URL
+
+from actors.ports import StorageFull
+from ilios.blobs.s3 import place as places
+from ilios.blobs.s3.digests import PART_BYTES
+from ilios.blobs.s3.place import S3Place
+from ilios.blobs.s3.store import S3Blobs
+from tests.ilios.blobs.walking import KEY, content, keys
+from tests.s3.proxy import FaultProxy
+from tests.s3.servers import BUCKET, S3Server
+from tests.waiting import until
+
+MIB = 1024 * 1024
+
+
+@pytest.fixture(params=["swift", "rclone"])
+def server(request: pytest.FixtureRequest) -> S3Server:
+    found: S3Server = request.getfixturevalue(request.param)
+    return found
+
+
+@pytest.fixture
+def place(server: S3Server) -> S3Place:
+    return server.place()
+
+
+@pytest.fixture
+async def store(place: S3Place, tmp_path: Path) -> AsyncIterator[S3Blobs]:
+    async with opened(place, tmp_path) as store:
+        yield store
+
+
+@asynccontextmanager
+async def opened(place: S3Place, directory: Path) -> AsyncIterator[S3Blobs]:
+    async with S3Blobs.open(place, directory / "copies", "tests") as store:
+        yield store
+
+
+async def stream(data: bytes, pieces: int = 250_000) -> AsyncIterator[bytes]:
+    for start in range(0, len(data), pieces):
+        yield data[start : start + pieces]
+
+
+def as_it_is(url: str | None) -> URL:
+    """Return a URL that is sent as it was signed: else %3A and : would be the same."""
+    assert url is not None
+    return URL(url, encoded=True)
+
+
+def left(server: S3Server, place: S3Place) -> list[str]:
+    """Return the keys of all that lies there but what says whose it is, and of what is begun."""
+    found = [*server.objects(place.prefix), *server.uploads(place.prefix)]
+    return [key.removeprefix(place.prefix) for key in found if not key.endswith("/.ilios")]
+
+
+@pytest.mark.parametrize("size", [PART_BYTES - 1, PART_BYTES, PART_BYTES + 1, 2 * PART_BYTES + 5])
+async def test_a_stream_is_put_whole_wherever_its_parts_end(store: S3Blobs, size: int) -> None:
+    data = os.urandom(size)
+    blob = await store.put(KEY, stream(data))
+    assert (blob.size, blob.sha256) == (size, hashlib.sha256(data).hexdigest())
+    assert await content(store, KEY) == data
+    assert await store.examine(KEY) == blob
+    async with store.local_path(KEY) as path:
+        assert path.read_bytes() == data
+
+
+async def test_bytes_are_put_in_one_piece_up_to_the_threshold(
+    swift: S3Server, tmp_path: Path
+) -> None:
+    async with FaultProxy.before(swift.endpoint) as proxy:
+        place = msgspec.structs.replace(swift.place(proxy.endpoint), alone_bytes=9 * MIB)
+        async with opened(place, tmp_path) as store:
+            proxy.seen.clear()
+            await store.put_bytes(KEY, bytes(9 * MIB))
+            assert proxy.seen == {"PUT": 1}
+            await store.put_bytes(KEY, bytes(9 * MIB + 1))
+            assert proxy.seen == {"PUT": 3, "POST": 2}
+            assert await store.size(KEY) == 9 * MIB + 1
+
+
+async def test_everything_lies_under_the_prefix_and_what_others_put_there_is_not_ours(
+    store: S3Blobs, server: S3Server, place: S3Place
+) -> None:
+    server.set(f"{place.prefix}Not/One.Of/Ours!", b"x")
+    await store.put_bytes(KEY, b"y")
+    assert await keys(store) == [KEY]
+    assert sorted(left(server, place)) == ["Not/One.Of/Ours!", KEY]
+
+
+async def test_a_put_that_is_cancelled_leaves_neither_an_object_nor_an_upload(
+    store: S3Blobs, server: S3Server, place: S3Place
+) -> None:
+    async def endless() -> AsyncIterator[bytes]:
+        while True:
+            yield bytes(MIB)
+            await asyncio.sleep(0)
+
+    putting = asyncio.create_task(store.put(KEY, endless()))
+    await until(lambda: bool(server.uploads(place.prefix + KEY)))
+    putting.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await putting
+    assert left(server, place) == []
+
+
+@pytest.mark.parametrize("size", [1000, PART_BYTES + 1], ids=["in one piece", "in parts"])
+@pytest.mark.parametrize("method", ["PUT", "POST"])
+async def test_a_put_that_is_cancelled_at_its_very_end_leaves_nothing(
+    swift: S3Server, tmp_path: Path, size: int, method: str
+) -> None:
+    async with FaultProxy.before(swift.endpoint) as proxy:
+        place = swift.place(proxy.endpoint)
+        async with opened(place, tmp_path) as store:
+            before = proxy.seen[method]
+            putting = asyncio.create_task(store.put(KEY, stream(bytes(size))))
+            await until(lambda: proxy.seen[method] > before or putting.done())
+            putting.cancel()
+            await asyncio.wait({putting})
+            if putting.cancelled():
+                assert left(swift, place) == []
+
+
+async def test_uploads_of_the_dead_are_aborted_at_the_next_start_but_not_those_of_others(
+    swift: S3Server, tmp_path: Path
+) -> None:
+    place, other = swift.place(), swift.place()
+    for prefix in (place.prefix, other.prefix):
+        swift.client.create_multipart_upload(Bucket=BUCKET, Key=prefix + KEY)
+    async with opened(place, tmp_path):
+        assert swift.uploads(place.prefix) == []
+        assert swift.uploads(other.prefix) == [other.prefix + KEY]
+
+
+async def test_a_sweep_takes_old_uploads_and_spares_those_under_way(
+    swift: S3Server, tmp_path: Path
+) -> None:
+    place, go_on = swift.place(), asyncio.Event()
+
+    async def slow() -> AsyncIterator[bytes]:
+        yield bytes(PART_BYTES)
+        await go_on.wait()
+
+    async with opened(place, tmp_path) as store:
+        putting = asyncio.create_task(store.put(KEY, slow()))
+        await until(lambda: len(swift.uploads(place.prefix)) == 1)
+        swift.client.create_multipart_upload(Bucket=BUCKET, Key=f"{place.prefix}markdown/a/b")
+        assert await store.sweep(timedelta(hours=1)) == 0
+        assert await store.sweep(timedelta(seconds=-60)) == 1
+        assert swift.uploads(place.prefix) == [place.prefix + KEY]
+        go_on.set()
+        assert (await putting).size == PART_BYTES
+
+
+async def test_a_copy_is_private_and_is_gone_afterwards(store: S3Blobs, tmp_path: Path) -> None:
+    await store.put_bytes(KEY, b"text")
+    async with store.local_path(KEY) as path:
+        assert path.read_bytes() == b"text"
+        assert path.stat().st_mode & 0o777 == 0o600
+        assert path.is_relative_to(tmp_path / "copies")
+    assert not path.exists()
+
+
+async def test_a_copy_there_is_no_room_for_is_not_begun(
+    store: S3Blobs, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await store.put_bytes(KEY, b"text")
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: shutil._ntuple_diskusage(9, 9, 0))
+    with pytest.raises(StorageFull, match="no room for a copy"):
+        async with store.local_path(KEY):
+            pytest.fail("it was lent")
+
+
+async def test_anybody_can_put_and_get_by_a_signed_url_for_a_while(
+    store: S3Blobs, place: S3Place
+) -> None:
+    async with aiohttp.ClientSession() as client:
+        putting = await store.presign_put(KEY, size=4, expires_in=60)
+        async with client.put(as_it_is(putting), data=b"text") as answer:
+            assert answer.status == 200
+        assert await content(store, KEY) == b"text"
+        getting = await store.presign_get(
+            KEY, expires_in=60, disposition='attachment; filename="a.txt"', content_type="text/x-a"
+        )
+        assert getting is not None
+        async with client.get(as_it_is(getting), headers={"Range": "bytes=1-2"}) as answer:
+            assert await answer.read() == b"ex"
+        for changed in (getting.replace(KEY, "originals/default/other"), getting[:-1] + "0"):
+            async with client.get(as_it_is(changed)) as answer:
+                assert answer.status in (400, 403)
+        assert place.secret_key is not None
+        assert place.secret_key.reveal() not in f"{getting}{putting}"
+
+
+async def test_a_signed_url_says_how_the_blob_is_to_be_answered(
+    swift: S3Server, tmp_path: Path
+) -> None:
+    disposition = "attachment; filename=\"a.txt\"; filename*=UTF-8''%C3%A4.txt"
+    async with opened(swift.place(), tmp_path) as store, aiohttp.ClientSession() as client:
+        await store.put_bytes(KEY, b"text")
+        url = await store.presign_get(
+            KEY, expires_in=60, disposition=disposition, content_type="text/x-a"
+        )
+        async with client.get(as_it_is(url)) as answer:
+            assert answer.headers["Content-Disposition"] == disposition
+            assert answer.headers["Content-Type"].startswith("text/x-a")
+        wrong = await store.presign_put(KEY, size=4, expires_in=60)
+        async with client.put(as_it_is(wrong), data=b"more than that") as answer:
+            assert answer.status == 403
+
+
+async def test_a_reader_that_stops_half_way_holds_no_connection(
+    swift: S3Server, tmp_path: Path
+) -> None:
+    async with opened(swift.place(), tmp_path) as store:
+        await store.put_bytes(KEY, bytes(4 * MIB))
+        before = len(os.listdir("/proc/self/fd"))
+        for _ in range(20):
+            reading = store.read(KEY)
+            await anext(reading)
+            await reading.aclose()
+        await until(lambda: len(os.listdir("/proc/self/fd")) <= before + 2)
+
+
+def test_without_a_bucket_the_sdk_is_not_loaded() -> None:
+    script = (
+        "import ilios.service, sys; print('botocore' in sys.modules, 'aiobotocore' in sys.modules)"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", script], check=True, capture_output=True, text=True
+    )
+    assert done.stdout.split() == ["False", "False"]
+
+
+def test_a_place_does_not_show_its_keys(swift: S3Server) -> None:
+    assert "testing" not in repr(swift.place())
+    assert places.AUTO in repr(swift.place())

@@ -1,0 +1,129 @@
+"""A bucket that cannot be worked with is told at the start, with what is to be changed."""
+
+import asyncio
+from pathlib import Path
+
+import msgspec
+import pytest
+from structlog.testing import capture_logs
+
+from actors.ports import StorageUnavailable
+from ilios.blobs.choice import open_blobs
+from ilios.blobs.s3.place import S3Place
+from ilios.blobs.s3.store import S3Blobs
+from ilios.setting_values import Secret
+from tests.ilios.blobs.test_s3 import opened
+from tests.ilios.blobs.walking import KEY, content
+from tests.s3.proxy import FaultProxy, refusing
+from tests.s3.servers import S3Server
+
+HUSH = "hush-hush-hush"
+
+
+async def refused(place: S3Place, directory: Path, owner: str = "tests") -> str:
+    with pytest.raises(StorageUnavailable) as met:
+        async with S3Blobs.open(place, directory / "copies", owner):
+            pytest.fail("it was opened")
+    assert HUSH not in str(met.value)
+    assert "\n" not in str(met.value)
+    return str(met.value)
+
+
+async def test_a_missing_bucket(swift: S3Server, rclone: S3Server, tmp_path: Path) -> None:
+    for server in (swift, rclone):
+        place = msgspec.structs.replace(server.place(), bucket="not-there")
+        said = await refused(place, tmp_path)
+        assert "there is no bucket not-there" in said
+        assert "set S3_BUCKET" in said
+
+
+async def test_a_wrong_key(swift: S3Server, rclone: S3Server, tmp_path: Path) -> None:
+    for server in (swift, rclone):
+        for wrong in ("access_key", "secret_key"):
+            place = msgspec.structs.replace(server.place(), **{wrong: Secret(HUSH)})
+            assert "AWS_ACCESS_KEY_ID" in await refused(place, tmp_path)
+
+
+async def test_a_key_that_may_do_nothing(swift: S3Server, tmp_path: Path) -> None:
+    place = msgspec.structs.replace(
+        swift.place(), access_key=Secret("test:reader"), secret_key=Secret("reading")
+    )
+    assert "allow s3:ListBucket in bucket documents" in await refused(place, tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("method", "right"),
+    [
+        ("PUT", "s3:PutObject"),
+        ("DELETE", "s3:DeleteObject"),
+        ("POST", "s3:PutObject"),
+    ],
+)
+async def test_a_right_that_is_missing(
+    swift: S3Server, tmp_path: Path, method: str, right: str
+) -> None:
+    async with FaultProxy.before(swift.endpoint) as proxy:
+        proxy.trouble = refusing(403, "AccessDenied", method)
+        assert f"allow {right}" in await refused(swift.place(proxy.endpoint), tmp_path)
+
+
+async def test_nobody_at_the_endpoint(swift: S3Server, tmp_path: Path) -> None:
+    async with FaultProxy.before(swift.endpoint) as proxy:
+        place = swift.place(proxy.endpoint)
+        await proxy.refuse()
+        said = await refused(place, tmp_path)
+        assert place.endpoint is not None
+        assert place.endpoint in said
+        assert "set AWS_ENDPOINT_URL_S3" in said
+
+
+async def test_somebody_else_at_the_endpoint(swift: S3Server, tmp_path: Path) -> None:
+    async with FaultProxy.before(swift.endpoint) as proxy:
+        proxy.trouble = refusing(404, "", "GET", "PUT")
+        assert "S3 at http://127" in await refused(swift.place(proxy.endpoint), tmp_path)
+
+
+async def test_a_wrong_region(swift: S3Server, tmp_path: Path) -> None:
+    place = msgspec.structs.replace(swift.place(), region="eu-central-1")
+    assert "set AWS_REGION to" in await refused(place, tmp_path)
+    assert "us-east-1" in await refused(place, tmp_path)
+
+
+async def test_the_blobs_of_another_service(swift: S3Server, tmp_path: Path) -> None:
+    place = swift.place()
+    async with opened(place, tmp_path) as store:
+        await store.put_bytes(KEY, b"text")
+    assert "set ILIOS_S3_PREFIX" in await refused(place, tmp_path, owner="others")
+    async with opened(place, tmp_path) as store:
+        assert await content(store, KEY) == b"text"
+
+
+async def test_a_region_that_was_left_to_us_is_found(swift: S3Server, tmp_path: Path) -> None:
+    for region in ("auto", "us-east-1"):
+        place = msgspec.structs.replace(swift.place(), region=region)
+        async with opened(place, tmp_path) as store:
+            url = await store.presign_put(KEY, size=1, expires_in=60)
+            assert url is not None
+            assert "us-east-1" in url
+
+
+async def test_what_was_stored_before_is_there_at_the_next_start(
+    swift: S3Server, tmp_path: Path
+) -> None:
+    place = swift.place()
+    async with open_blobs(place, tmp_path) as store:
+        await store.put_bytes(KEY, b"text")
+    async with open_blobs(place, tmp_path) as store:
+        assert await content(store, KEY) == b"text"
+    assert sorted(swift.objects(place.prefix)) == [f"{place.prefix}.ilios", place.prefix + KEY]
+
+
+async def test_blobs_in_the_directory_are_not_forgotten_silently(
+    swift: S3Server, tmp_path: Path
+) -> None:
+    async with open_blobs(None, tmp_path) as store:
+        await store.put_bytes(KEY, b"text")
+    with capture_logs() as logged:
+        async with open_blobs(swift.place(), tmp_path):
+            await asyncio.sleep(0)
+    assert any("run without S3_BUCKET" in line["event"] for line in logged)
