@@ -24,11 +24,14 @@ from bus.publisher import Publisher
 from bus.verdicts import Drop, Reject, Retry
 from schemas.documents import AnyDocumentEvent, DocumentEvent, DocumentFailed
 
+from .ports import StorageUnavailable
+
 MAX_DELIVERIES = 50
 """An event delivered this often without an end has taken the process down with it each time."""
 
 FINISH_WITHIN = 5.0  # seconds that work in hand gets when the actor is asked to stop
 FULL_PAUSE = 2.0  # seconds until it is tried again to say something on a full log
+STORE_PAUSE = 2.0  # seconds until a blob store that is full or away is tried again
 FALLBACK_PAUSE = 1.0  # seconds before an uncounted retry that names no pause of its own
 MAX_REASON = 2000  # characters of a reason that are said; what an engine says has no limit
 
@@ -71,7 +74,8 @@ class Actor(ABC, Generic[Heard]):
     async def receive(self, heard: Heard, occasion: Occasion) -> AnyDocumentEvent | None:
         """Do the work and return what is to be said, or None if nothing is.
 
-        :raises Retry: later; :raises Reject: never, and the document has failed;
+        :raises Retry: later; :raises StorageUnavailable: as soon as the store is back;
+        :raises Reject: never, and the document has failed;
         :raises Drop: never, and the document is not touched. Any other exception counts as a
             failed attempt.
         """
@@ -183,10 +187,14 @@ class Actor(ABC, Generic[Heard]):
             try:
                 return await self.receive(event, occasion)  # type: ignore[arg-type]  # checked above
             except Retry as verdict:
-                if verdict.counted:
+                if verdict.counted or not verdict.held:
                     raise
                 log.warning("retrying", reason=verdict.reason)
                 await asyncio.sleep(verdict.after or FALLBACK_PAUSE)
+            except StorageUnavailable as error:
+                # Every document needs the store: to give this one back would only bring the next.
+                log.warning("retrying", reason=str(error))
+                await asyncio.sleep(STORE_PAUSE)
             except asyncio.CancelledError:
                 me = asyncio.current_task()
                 if me is None or me.cancelling():
@@ -196,6 +204,12 @@ class Actor(ABC, Generic[Heard]):
                 raise Retry("what the work waited for was cancelled") from None
 
     async def _try_later(self, event: DocumentEvent, delivery: Delivery, verdict: Retry) -> None:
+        if not verdict.counted:
+            self._survived[delivery.sequence] = self._survived.get(delivery.sequence, 0) + 1
+            after = verdict.after or FALLBACK_PAUSE
+            log.warning("not now, will retry", reason=verdict.reason, after=after)
+            await delivery.nak(after)
+            return
         failures = self._failures.get(delivery.sequence, 0) + 1
         steps = self.consumer.retry_after
         if failures > len(steps):

@@ -1,14 +1,19 @@
 """Takes away the bytes of documents that were removed; their rows stay, as receipts."""
 
+from collections.abc import AsyncIterator
+from contextlib import aclosing
 from datetime import datetime
 
+import msgspec
 import structlog
+from msgspec import Struct
 
 from bus import failpoints
 from schemas.records import DocumentRecord
+from schemas.results import PageImage
 
-from .keys import archived_key
-from .ports import Blobs
+from .keys import archived_key, image_key
+from .ports import BlobNotFound, Blobs, StorageUnavailable
 from .upkeep import Upkeep
 from .writer import Writer
 from .writes import DocumentName, MarkErased
@@ -16,6 +21,15 @@ from .writes import DocumentName, MarkErased
 PASS = 500  # documents in one pass
 
 log = structlog.get_logger("janitor")
+
+
+class _Line(Struct):
+    """What matters here of a line of a result."""
+
+    images: tuple[PageImage, ...] = ()
+
+
+_line = msgspec.json.Decoder(_Line)
 
 
 class Erasing:
@@ -41,11 +55,34 @@ class Erasing:
             # It may have been moved there just before the document was removed.
             keys.append(archived_key(document.original.key))
         try:
+            # The result last: it alone tells of the images.
+            if document.result is not None:
+                async for name in self._images(document.result.key):
+                    key = image_key(document.tenant, document.document_id, name)
+                    await self._blobs.delete(key)
+                keys.append(document.result.key)
             for key in keys:
                 await self._blobs.delete(key)
-        except OSError as error:
+        except (OSError, StorageUnavailable) as error:
             log.warning("bytes not erased yet", document_id=document.document_id, error=str(error))
             return False
         failpoints.reach("erasing.erased")
         log.info("document erased", tenant=document.tenant, document_id=document.document_id)
         return True
+
+    async def _images(self, key: str) -> AsyncIterator[str]:
+        """Return the names of the images that the result under this key tells of."""
+        pending = b""
+        try:
+            async with aclosing(self._blobs.read(key)) as chunks:
+                async for chunk in chunks:
+                    *lines, pending = (pending + chunk).split(b"\n")
+                    for line in lines:
+                        for image in _line.decode(line).images:
+                            if image.name is not None:
+                                yield image.name
+        except BlobNotFound:
+            return  # erased before
+        except msgspec.DecodeError:
+            # Images that nobody tells of are found on the walk for orphans.
+            log.warning("result cannot be read, its images are left to the walk", key=key)

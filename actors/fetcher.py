@@ -85,6 +85,9 @@ class Fetcher(Actor[DocumentSubmitted]):
             requeues=heard.requeues,
             original=original,
             content_type=content_type,
+            engine=heard.engine,
+            model=heard.model,
+            held=heard.held,
         )
 
     async def _already_known(self, heard: DocumentSubmitted, occasion: Occasion) -> bool:

@@ -24,7 +24,7 @@ from schemas.upkeep import Swept
 
 from .erasing import Erasing
 from .orphans import Orphans, TooManyOrphans
-from .ports import Blobs
+from .ports import Blobs, StorageUnavailable
 from .redriving import Redriven, Redriving
 from .retention import ClockGuard, Expired, Retention
 from .upkeep import EVERY, Upkeep
@@ -145,6 +145,9 @@ async def _tried(part: Awaitable[_T], otherwise: _T) -> _T:
         return await part
     except (BusUnavailable, BusFull, TooManyOrphans):
         raise
+    except StorageUnavailable as error:
+        log.warning("part of a pass waits for the blob store", reason=str(error))
+        return otherwise
     except Exception:
         log.exception("part of a pass failed")
         return otherwise

@@ -8,7 +8,10 @@ ORIGINALS = "originals/"
 MARKDOWN = "markdown/"
 UPLOADS = "uploads/"
 ARCHIVE = "archive/"
+RESULTS = "results/"
+IMAGES = "images/"
 ANYBODY = "anybody"
+PREFIXES = (ORIGINALS, MARKDOWN, UPLOADS, ARCHIVE, RESULTS, IMAGES)
 
 
 def new_suffix() -> str:
@@ -48,6 +51,19 @@ def archived_key(original: str) -> str:
     return ARCHIVE + original.removeprefix(ORIGINALS)
 
 
+def result_key(tenant: str, document_id: str, work: str, part: str | None = None) -> str:
+    """Return where the result of some work on a document lies, or of a part of the work.
+
+    ``work`` tells what was done with which bytes: who is to do the same finds it done.
+    """
+    return _key(RESULTS, tenant, document_id, f"{work}.{part}" if part else work)
+
+
+def image_key(tenant: str, document_id: str, name: str) -> str:
+    """Return where an image of a page lies; ``name`` is made of its bytes."""
+    return _key(IMAGES, tenant, document_id, name)
+
+
 class Owner(Struct, frozen=True):
     """Whose blob it is."""
 
@@ -58,7 +74,7 @@ class Owner(Struct, frozen=True):
 def owner_of(key: str) -> Owner | None:
     """Return the document a key was made for; None for keys that are not of this module."""
     parts = key.split("/")
-    if len(parts) != 3 or f"{parts[0]}/" not in (ORIGINALS, MARKDOWN, UPLOADS, ARCHIVE):
+    if len(parts) != 3 or f"{parts[0]}/" not in PREFIXES:
         return None
     return Owner(parts[1], parts[2].partition(".")[0])
 

@@ -3,8 +3,9 @@
 Hears ``fetched``, says ``converted``. Keeps nothing.
 """
 
-import asyncio
+import time
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import ClassVar
 
 import structlog
@@ -13,29 +14,28 @@ from bus.connection import Connection
 from bus.consumers import URGENT, Consumer
 from bus.log import Log
 from bus.verdicts import Reject, Retry
-from schemas.documents import Blob, DocumentConverted, DocumentFetched
+from schemas.documents import DocumentConverted, DocumentFetched
 
 from .actor import Actor, Occasion
 from .cancellations import Cancellations, Cancelled
-from .keys import markdown_key
-from .ports import (
-    PAGE_SEPARATOR,
-    BlobNotFound,
-    Blobs,
+from .engines import (
     Conversion,
     Engine,
     EngineCrashed,
+    EngineUnavailable,
     SourceFile,
-    StorageFull,
     Unconvertible,
 )
+from .finishing import finished
+from .ports import BlobNotFound, Blobs
 
 BLAMED_CRASHES = 2  # engines a document may take down before it is held to be the cause
 OUTSIDE_CRASHES = 5  # engines ended from outside, in one attempt
 FRESH_WITHIN = 30.0  # seconds on the log in which nobody else can have finished the work
 KEPT_FOR_URGENT = 2  # urgent documents that are taken in hand beside those that are in work
+PATIENCE = 3600.0  # seconds in which an engine that cannot work is waited for
+MOST_WAITS = 100_000  # documents of which it is remembered that they wait
 FULL_PAUSE = 5.0  # seconds until a full volume is tried again
-CHARACTERS_PER_TOKEN = 4  # the estimate where an engine does not count tokens
 
 log = structlog.get_logger("ocr")
 
@@ -63,19 +63,17 @@ class Ocr(Actor[DocumentFetched]):
         self._log = Log(connection)
         self._blobs = blobs
         self._engine = engine
+        self._waits: dict[tuple[str, str], float] = {}  # since when, of those the engine left alone
 
     async def receive(self, heard: DocumentFetched, occasion: Occasion) -> DocumentConverted | None:
-        if await self._cancellations.includes(heard, occasion.stored_at):
+        if heard.held or await self._cancellations.includes(heard, occasion.stored_at):
             return None
         if await self._is_done(heard, occasion):
             return None
         try:
             async with self._blobs.local_path(heard.original.key) as path:
-                urgent = heard.priority in URGENT.priorities
-                document = SourceFile(path, heard.content_type, heard.original.sha256, urgent)
-                conversion, text, markdown = await self._cancellations.unless(
-                    heard, self._make(heard, document)
-                )
+                document = _source(path, heard, occasion)
+                said = await self._cancellations.unless(heard, self._make(heard, document))
         except Cancelled:
             log.info("conversion broken off, the document was cancelled")
             return None
@@ -83,45 +81,32 @@ class Ocr(Actor[DocumentFetched]):
             raise Reject("source_missing", "The original is no longer in the store.") from None
         except Unconvertible as error:
             raise Reject(error.code, error.reason) from error
-        return DocumentConverted(
-            document_id=heard.document_id,
-            tenant=heard.tenant,
-            priority=heard.priority,
-            requeues=heard.requeues,
-            markdown=markdown,
-            pages=len(conversion.pages),
-            engine=conversion.engine,
-            model=conversion.model,
-            seconds=round(conversion.seconds, 6),
-            input_tokens=conversion.input_tokens or -(-len(text) // CHARACTERS_PER_TOKEN),
-            output_tokens=conversion.output_tokens,
-        )
+        except EngineUnavailable as error:
+            raise self._judged(heard, error) from error
+        else:
+            self._waits.pop((heard.tenant, heard.document_id), None)
+            return said
 
-    async def _make(
-        self, heard: DocumentFetched, document: SourceFile
-    ) -> tuple[Conversion, str, Blob]:
-        conversion = await self._convert(document)
-        text = PAGE_SEPARATOR.join(conversion.pages)
-        markdown = await self._store(markdown_key(heard.tenant, heard.document_id), text)
-        return conversion, text, markdown
+    def _judged(self, heard: DocumentFetched, error: EngineUnavailable) -> Retry | Reject:
+        """Say what becomes of a document whose engine cannot work: it waits, but not for ever.
 
-    async def _store(self, key: str, text: str) -> Blob:
-        """Store the Markdown; on a full volume wait with it in hand, not to do the work again."""
-        while True:
-            try:
-                # "replace": half a surrogate pair, which a damaged font can yield, has no UTF-8.
-                return await self._blobs.put_bytes(key, text.encode(errors="replace"))
-            except StorageFull:
-                log.warning("the blob store is full, waiting")
-                await asyncio.sleep(FULL_PAUSE)
+        Counted is the time since it first had to, not that before: a backlog may be long.
+        """
+        name = (heard.tenant, heard.document_id)
+        since = self._waits.setdefault(name, time.monotonic())
+        if time.monotonic() - since > PATIENCE:
+            del self._waits[name]
+            return Reject(error.code, error.reason, retryable=True)
+        while len(self._waits) > MOST_WAITS:
+            del self._waits[next(iter(self._waits))]
+        return Retry(error.reason, after=error.after, counted=False, held=False)
+
+    async def _make(self, heard: DocumentFetched, document: SourceFile) -> DocumentConverted:
+        return await finished(self._blobs, heard, await self._convert(document))
 
     async def _is_done(self, heard: DocumentFetched, occasion: Occasion) -> bool:
-        """Whether the conversion was said already; what is heard fresh and first cannot be.
-
-        A consumer that was made anew hears the whole log again, as if for the first time.
-        """
-        age = (datetime.now(UTC) - occasion.stored_at).total_seconds()
-        if occasion.attempt == 1 and age < FRESH_WITHIN:
+        """Whether the conversion was said already."""
+        if not _may_be_known(heard, occasion):
             return False
         said = await self._log.last_word(heard.tenant, heard.document_id, event="converted")
         return said is not None and said.event.requeues >= heard.requeues
@@ -144,3 +129,27 @@ class Ocr(Actor[DocumentFetched]):
                     ) from error
                 if outside >= OUTSIDE_CRASHES:
                     raise Retry(error.reason) from error
+
+
+def _source(path: Path, heard: DocumentFetched, occasion: Occasion) -> SourceFile:
+    return SourceFile(
+        path,
+        heard.content_type,
+        heard.original.sha256,
+        urgent=heard.priority in URGENT.priorities,
+        tenant=heard.tenant,
+        document_id=heard.document_id,
+        engine=heard.engine,
+        model=heard.model,
+        again=_may_be_known(heard, occasion),
+        size=heard.original.size,
+    )
+
+
+def _may_be_known(heard: DocumentFetched, occasion: Occasion) -> bool:
+    """Whether somebody may have worked on it; what is heard fresh and first cannot be known.
+
+    A consumer that was made anew hears the whole log again, as if for the first time.
+    """
+    age = (datetime.now(UTC) - occasion.stored_at).total_seconds()
+    return occasion.attempt > 1 or age >= FRESH_WITHIN or heard.requeues > 0

@@ -9,15 +9,16 @@ from bus.log import Log
 from schemas.batches import batch_of
 from schemas.records import DocumentRecord
 
-from .keys import ARCHIVE, MARKDOWN, ORIGINALS, UPLOADS, Owner, owner_of
+from .keys import IMAGES, PREFIXES, RESULTS, UPLOADS, Owner, owner_of
 from .ports import Blobs, StoredBlob
 from .upkeep import Upkeep
 
 PASS = 2000  # blobs looked at in one pass
 OLD = timedelta(hours=24)  # longer than any upload or conversion may take
 FEW = 20  # so many orphans may be deleted in any case
+OF_ENGINES = (RESULTS, IMAGES)
+"""What engines keep while they work: of a document that is known, however much, it says nothing."""
 SHARE = 4  # of more, one in so many looked at: else it is rather the database that is wrong
-PREFIXES = (ORIGINALS, MARKDOWN, UPLOADS, ARCHIVE)
 
 log = structlog.get_logger("janitor")
 
@@ -47,14 +48,14 @@ class Orphans:
             self._prefix = (self._prefix + 1) % len(PREFIXES)
         left_behind, others = await self._of_removed(found)
         old = [blob for blob in others if now - blob.modified_at > OLD]
-        orphans = await self._without_owner(old)
+        orphans, leftovers = await self._without_owner(old)
         # Uploads belong to nobody until they are complete: however many, they say nothing.
         if prefix != UPLOADS and len(orphans) > max(FEW, len(old) // SHARE):
             raise TooManyOrphans(
                 f"{len(orphans)} of {len(old)} blobs under {prefix} belong to no document of this "
                 "database; none was deleted. Is it the database that belongs to this store?"
             )
-        orphans += left_behind
+        orphans += left_behind + leftovers
         for key in orphans:
             await self._blobs.delete(key)
             log.info("orphan deleted", key=key)
@@ -76,7 +77,8 @@ class Orphans:
         left_behind = [key for key, owner in owners.items() if owner in removed]
         return left_behind, [blob for blob in blobs if owners.get(blob.key) not in removed]
 
-    async def _without_owner(self, blobs: list[StoredBlob]) -> list[str]:
+    async def _without_owner(self, blobs: list[StoredBlob]) -> tuple[list[str], list[str]]:
+        """Return what belongs to no document, and what engines have left behind of known ones."""
         by_owner: dict[Owner, list[str]] = defaultdict(list)
         older: set[str] = set()
         first = await self._upkeep.first_sweep()
@@ -91,16 +93,19 @@ class Orphans:
             for document in await self._upkeep.among(names)
         }
         orphans: list[str] = []
+        leftovers: list[str] = []
         for owner, keys in by_owner.items():
             document = known.get(owner)
             if document is not None:
-                orphans += [key for key in keys if not _keeps(document, key)]
+                for key in keys:
+                    if not _keeps(document, key):
+                        (leftovers if key.startswith(OF_ENGINES) else orphans).append(key)
             elif not await self._is_on_its_way(owner):
                 # What is older than the database may be of one that was lost: it stays.
                 orphans += [key for key in keys if key not in older]
             else:
                 orphans += [key for key in keys if key.startswith(UPLOADS)]
-        return orphans
+        return orphans, leftovers
 
     async def _is_on_its_way(self, owner: Owner) -> bool:
         """Whether the log knows what the database does not know yet."""
@@ -116,4 +121,10 @@ def _keeps(document: DocumentRecord, key: str) -> bool:
         return False
     if document.state in ("pending", "processing"):
         return True
-    return key in {blob.key for blob in (document.original, document.markdown) if blob}
+    if document.state == "failed" and key.startswith(OF_ENGINES):
+        return True  # it may be tried again, and what was paid for is then found
+    if key.startswith(IMAGES):
+        # Which of them an attempt has left, only the whole result tells: too much for each walk.
+        return document.result is not None
+    blobs = (document.original, document.markdown, document.result)
+    return key in {blob.key for blob in blobs if blob}

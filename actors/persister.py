@@ -15,7 +15,7 @@ from bus.delivery import Delivery
 from bus.publisher import Publisher
 from bus.reader import OutOfOrder, Reader
 from bus.streams import StreamIdentity
-from schemas.batches import BatchCompleted, BatchSubmitted
+from schemas.batches import BatchCompleted, BatchProgressed, BatchSubmitted
 from schemas.documents import (
     DocumentArchived,
     DocumentCancelled,
@@ -41,6 +41,7 @@ HEARS = (
     DocumentArchived,
     DocumentDeleted,
     BatchSubmitted,
+    BatchProgressed,
     BatchCompleted,
 )
 AGAIN_AFTER = 0.1  # seconds before reading again, lest two who read by one name keep the bus busy

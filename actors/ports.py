@@ -4,7 +4,7 @@ Errors an implementation may raise stand beside the port that raises them, becau
 judge them: is another attempt worth it, and what does the owner of the document get to read?
 """
 
-from collections.abc import AsyncIterable, AsyncIterator, Callable
+from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator
 from contextlib import AbstractAsyncContextManager
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -20,7 +20,14 @@ class BlobNotFound(Exception):
     """No blob lies under this key."""
 
 
-class StorageFull(Exception):
+class StorageUnavailable(Exception):
+    """The store does not answer or fails; what was asked of it may be asked again, unchanged.
+
+    It says nothing about the bytes: what lay there lies there. The message is for the operator.
+    """
+
+
+class StorageFull(StorageUnavailable):
     """There is no room left for the bytes; nothing of them was kept."""
 
 
@@ -39,7 +46,9 @@ class Blobs(Protocol):
     """A store of bytes under keys of our own making (``originals/<tenant>/<id>``).
 
     A ``put`` returns after the bytes are durable, replaces what lay there in one step, and leaves
-    nothing behind when it fails or is cancelled.
+    nothing behind when it fails or is cancelled. A store at the other end of a network may raise
+    StorageUnavailable wherever it is awaited; that nothing lies under a key it says only if it
+    knows.
     """
 
     async def put(self, key: str, chunks: AsyncIterable[bytes]) -> Blob:
@@ -63,8 +72,13 @@ class Blobs(Protocol):
         """
         ...
 
-    def read(self, key: str) -> AsyncIterator[bytes]:
-        """Stream the blob in chunks of bounded size.
+    def read(
+        self, key: str, start: int = 0, stop: int | None = None
+    ) -> AsyncGenerator[bytes, None]:
+        """Stream the blob in chunks of bounded size, from byte ``start`` to before ``stop``.
+
+        What lies beyond its end is left out; ``stop`` of None is the end. Who does not read to the
+        end closes it, or holds a file or a connection.
 
         :raises BlobNotFound: on the first step, when nothing lies under the key.
         """
@@ -74,6 +88,7 @@ class Blobs(Protocol):
         """Lend a path on this machine under which the blob can be read; never write to it.
 
         :raises BlobNotFound: on entering, when nothing lies under the key.
+        :raises StorageFull: on entering, when it has to be brought here and there is no room.
         """
         ...
 
@@ -131,7 +146,25 @@ class Blobs(Protocol):
     async def presign_put(self, key: str, *, size: int, expires_in: int) -> str | None:
         """Return a URL to which anybody may PUT exactly ``size`` bytes for ``expires_in`` seconds.
 
-        None when the store has no door of its own: then the caller has to open one.
+        None when the store has no door of its own: then the caller has to open one. Whether
+        exactly so many came has to be looked at afterwards: not every store counts.
+        """
+        ...
+
+    async def presign_get(
+        self, key: str, *, expires_in: int, disposition: str, content_type: str
+    ) -> str | None:
+        """Return a URL from which anybody may GET the blob for ``expires_in`` seconds.
+
+        It answers with these two as its ``Content-Disposition`` and ``Content-Type``. None as for
+        ``presign_put``.
+        """
+        ...
+
+    async def check(self) -> None:
+        """Make sure that the store answers at the moment; costs little.
+
+        :raises StorageUnavailable: it does not; the message says what the operator can do.
         """
         ...
 
@@ -155,86 +188,6 @@ class Downloads(Protocol):
         :raises Unfetchable: refused address, bad answer, too large, too slow.
         """
         ...
-
-
-class SourceFile(Struct, frozen=True):
-    """A document as an engine gets it: a readable path and what is known of the bytes there.
-
-    Somebody waits for an ``urgent`` one: an engine that is busy lets it go first.
-    """
-
-    path: Path
-    content_type: str
-    sha256: str | None = None
-    urgent: bool = False
-
-
-class Conversion(Struct, frozen=True):
-    """What an engine made of a document: the Markdown of each page, in page order.
-
-    ``seconds`` is what the work took, without the wait for a free engine.
-    """
-
-    pages: tuple[str, ...]
-    engine: str
-    model: str
-    seconds: float
-    input_tokens: int = 0
-    output_tokens: int = 0
-
-
-class Unconvertible(Exception):
-    """The engine has judged the document: no other attempt will do better.
-
-    ``code`` is one of the stable failure codes (``corrupt``, ``password_protected``,
-    ``unsupported_type``, ``too_large``, ``too_many_pages``, ``timeout``, ``out_of_memory``,
-    ``integrity``); ``reason`` is a sentence for the owner.
-    """
-
-    def __init__(self, code: str, reason: str) -> None:
-        super().__init__(reason)
-        self.code = code
-        self.reason = reason
-
-
-class EngineCrashed(Exception):
-    """The engine died under the document; the document may or may not be to blame.
-
-    ``blame`` is true when the death looks like the document's own doing (a native abort or
-    segmentation fault) and false when something else ended the engine (a kill from outside).
-    ``full`` is true when a volume had no room for the work, which passes.
-    """
-
-    def __init__(self, reason: str, *, blame: bool, full: bool = False) -> None:
-        super().__init__(reason)
-        self.reason = reason
-        self.blame = blame
-        self.full = full
-
-
-class Engine(Protocol):
-    """Makes Markdown of documents."""
-
-    async def check(self) -> None:
-        """Make sure that documents can be converted at the moment.
-
-        :raises EngineCrashed: they cannot; the reason is for the operator.
-        """
-        ...
-
-    async def convert(
-        self, document: SourceFile, progress: Callable[[int, int], None] | None = None
-    ) -> Conversion:
-        """Convert one document; ``progress(done, total)`` is called with page counts if given.
-
-        :raises Unconvertible: the document cannot be converted, now or later.
-        :raises EngineCrashed: the engine died; it is already being replaced.
-        """
-        ...
-
-
-PAGE_SEPARATOR = "\n\n---\n\n"
-"""Stands between the Markdown of two pages."""
 
 
 class OpenBatch(Struct, frozen=True):

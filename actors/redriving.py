@@ -250,6 +250,9 @@ def _submitted(document: DocumentRecord) -> DocumentSubmitted | None:
         operation=document.operation,
         submitted_at=document.submitted_at,
         fingerprint=document.fingerprint,
+        engine=document.engine_wanted,
+        model=document.model_wanted,
+        held=document.held,
     )
 
 
@@ -263,4 +266,6 @@ def _fetched(document: DocumentRecord) -> DocumentFetched | None:
         requeues=document.requeues,
         original=document.original,
         content_type=document.content_type,
+        engine=document.engine_wanted,
+        model=document.model_wanted,
     )

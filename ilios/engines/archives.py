@@ -3,7 +3,7 @@
 from pathlib import Path
 from zipfile import BadZipFile, ZipFile
 
-from actors.ports import Unconvertible
+from actors.engines import Unconvertible
 from ilios.engines.limits import MIB
 
 MAX_ENTRIES = 20_000

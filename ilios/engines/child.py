@@ -18,12 +18,17 @@ from pathlib import Path
 
 import msgspec
 
-from actors.ports import Unconvertible
+from actors.engines import Unconvertible
 from ilios.engines import confinement, deaths, kinds, sandbox
 from ilios.engines.limits import MIB, EngineLimits
 from ilios.engines.protocol import (
     Broken,
     Converted,
+    Counted,
+    CountPages,
+    Cut,
+    CutPages,
+    Outcome,
     Prepare,
     Progress,
     Ready,
@@ -99,10 +104,10 @@ def _claim_pipes() -> tuple[int, int]:
     return requests, answers
 
 
-def _serve(request: Request, limits: EngineLimits, answers: int) -> Converted | Refused | Broken:
+def _serve(request: Request, limits: EngineLimits, answers: int) -> Outcome | Broken:
     confinement.renew_cpu_allowance(limits.cpu_seconds)
     try:
-        return _convert(request, limits, answers)
+        return _work(request, limits, answers)
     except Unconvertible as refusal:
         return Refused(refusal.code, refusal.reason, _wear())
     except MemoryError:
@@ -122,14 +127,24 @@ def _serve(request: Request, limits: EngineLimits, answers: int) -> Converted | 
         return Refused("corrupt", reason, _wear())
 
 
+def _work(request: Request, limits: EngineLimits, answers: int) -> Outcome:
+    path = Path(request.path)
+    _verify(path, request.sha256, lambda: write_answer(answers, Started()))
+    match request.task:
+        case CountPages():
+            return Counted(kinds.pdf_parts().count(path), _wear())
+        case CutPages(start, stop):
+            return Cut(_bounded(kinds.pdf_parts().cut(path, start, stop), limits), _wear())
+        case _:
+            return _convert(request, limits, answers)
+
+
 def _wear() -> Wear:
     return Wear(confinement.resident_bytes(), confinement.cramped())
 
 
 def _convert(request: Request, limits: EngineLimits, answers: int) -> Converted:
     began = time.monotonic()
-    path = Path(request.path)
-    _verify(path, request.sha256, lambda: write_answer(answers, Started()))
     last_said = 0.0
 
     def progress(done: int, total: int) -> None:
@@ -139,7 +154,7 @@ def _convert(request: Request, limits: EngineLimits, answers: int) -> Converted:
             last_said = now
             write_answer(answers, Progress(done, total))
 
-    written = kinds.converter(request.content_type)(path, limits, progress)
+    written = kinds.converter(request.content_type)(Path(request.path), limits, progress)
     size = sum(len(page.encode()) for page in written.pages)
     if size > limits.max_output_bytes:
         raise Unconvertible(
@@ -148,6 +163,12 @@ def _convert(request: Request, limits: EngineLimits, answers: int) -> Converted:
             f"at most {limits.max_output_bytes} are allowed.",
         )
     return Converted(tuple(written.pages), written.model, time.monotonic() - began, _wear())
+
+
+def _bounded(data: bytes, limits: EngineLimits) -> bytes:
+    if len(data) > limits.max_output_bytes:
+        raise Unconvertible("too_large", f"The pages are {len(data)} bytes by themselves.")
+    return data
 
 
 def _verify(path: Path, sha256: str | None, alive: Callable[[], None]) -> None:

@@ -2,7 +2,7 @@
 
 import signal
 
-from actors.ports import EngineCrashed, Unconvertible
+from actors.engines import EngineCrashed, Unconvertible
 
 NATIVE_CRASHES = frozenset(
     {

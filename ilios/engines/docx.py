@@ -12,7 +12,7 @@ from zipfile import BadZipFile, ZipFile
 import mammoth
 from markdownify import MarkdownConverter
 
-from actors.ports import Unconvertible
+from actors.engines import Unconvertible
 from ilios.engines import archives, markdown
 from ilios.engines.equations import MATH, latex
 from ilios.engines.kinds import Written

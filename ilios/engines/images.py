@@ -7,7 +7,7 @@ from pathlib import Path
 from PIL import Image, ImageSequence
 from PIL.Image import Transpose
 
-from actors.ports import Unconvertible
+from actors.engines import Unconvertible
 from ilios.engines import ocr
 from ilios.engines.kinds import Written
 from ilios.engines.limits import EngineLimits

@@ -12,7 +12,7 @@ from typing import Any, Protocol
 
 from msgspec import Struct
 
-from actors.ports import Unconvertible
+from actors.engines import Unconvertible
 from ilios.engines.limits import EngineLimits
 
 OFFICE = "application/vnd.openxmlformats-officedocument"
@@ -28,6 +28,7 @@ CONVERTERS = {
     f"{OFFICE}.presentationml.presentation": "ilios.engines.pptx",
 }
 RECOGNISER = "ilios.engines.ocr"
+PDF_PARTS = "ilios.engines.pdf_parts"
 SUPPORTED = "PDF, PNG, JPEG, GIF, WebP, TIFF, BMP, DOCX and PPTX"
 
 
@@ -72,6 +73,18 @@ class Recogniser(Protocol):
         ...
 
 
+class PdfParts(Protocol):
+    """Takes PDFs apart. Both raise ``Unconvertible`` as converters do."""
+
+    def count(self, path: Path) -> int:
+        """Return how many pages there are."""
+        ...
+
+    def cut(self, path: Path, start: int, stop: int) -> bytes:
+        """Return the pages from ``start`` (from 0) to before ``stop`` as a PDF."""
+        ...
+
+
 def is_supported(content_type: str) -> bool:
     """Tell whether a converter takes this content type."""
     return content_type in CONVERTERS
@@ -101,3 +114,9 @@ def recogniser() -> Recogniser:
     """Return :mod:`ilios.engines.ocr`, imported now: most PDFs need no recognition."""
     recognises: Recogniser = import_module(RECOGNISER)
     return recognises
+
+
+def pdf_parts() -> PdfParts:
+    """Return :mod:`ilios.engines.pdf_parts`, imported now."""
+    parts: PdfParts = import_module(PDF_PARTS)
+    return parts

@@ -5,11 +5,21 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from actors.ports import Conversion, SourceFile, Unconvertible
+from actors.engines import Conversion, SourceFile, Unconvertible
 from ilios.engines import kinds
 from ilios.engines.limits import EngineLimits
 from ilios.engines.pool import Pool
-from ilios.engines.protocol import Refused
+from ilios.engines.protocol import (
+    Converted,
+    Counted,
+    CountPages,
+    Cut,
+    CutPages,
+    Outcome,
+    Refused,
+    Task,
+    ToMarkdown,
+)
 from ilios.restarts import Restarts
 
 
@@ -69,9 +79,34 @@ class LocalEngine:
         """
         if not kinds.is_supported(document.content_type):
             raise kinds.unsupported(document.content_type)
-        answer = await self._pool.run(document, progress)
-        if isinstance(answer, Refused):
-            raise Unconvertible(answer.code, answer.reason)
+        answer = await self._ask(document, ToMarkdown(), progress)
+        assert isinstance(answer, Converted)
         return Conversion(
             pages=answer.pages, engine="local", model=answer.model, seconds=answer.seconds
         )
+
+    async def count_pages(self, document: SourceFile) -> int:
+        """Return how many pages a PDF has. Errors as ``convert``."""
+        answer = await self._ask(document, CountPages())
+        assert isinstance(answer, Counted)
+        return answer.pages
+
+    async def cut_pages(self, document: SourceFile, start: int, stop: int) -> bytes:
+        """Return the pages from ``start`` (from 0) to before ``stop`` as a PDF of their own.
+
+        Errors as ``convert``; ``too_large``: it would be more than ``max_output_bytes``.
+        """
+        answer = await self._ask(document, CutPages(start, stop))
+        assert isinstance(answer, Cut)
+        return answer.data
+
+    async def _ask(
+        self,
+        document: SourceFile,
+        task: Task,
+        progress: Callable[[int, int], None] | None = None,
+    ) -> Outcome:
+        answer = await self._pool.run(document, task, progress)
+        if isinstance(answer, Refused):
+            raise Unconvertible(answer.code, answer.reason)
+        return answer

@@ -13,7 +13,7 @@ import pypdfium2
 import pypdfium2.raw as pdfium
 from liteparse import LiteParse
 
-from actors.ports import Unconvertible
+from actors.engines import Unconvertible
 from ilios.engines import kinds, markdown, rescue
 from ilios.engines.corrections import corrected
 from ilios.engines.kinds import Written
@@ -63,7 +63,7 @@ class _Damaged(Unconvertible):
 
 
 def _convert(path: Path, limits: EngineLimits, progress: Callable[[int, int], None]) -> Written:
-    with _opened(path) as document:
+    with opened(path) as document:
         total = len(document)
         if total > limits.max_pages:
             raise Unconvertible(
@@ -93,7 +93,11 @@ def _convert(path: Path, limits: EngineLimits, progress: Callable[[int, int], No
 
 
 @contextmanager
-def _opened(path: Path) -> Iterator[pypdfium2.PdfDocument]:
+def opened(path: Path) -> Iterator[pypdfium2.PdfDocument]:
+    """Lend a PDF that has pages.
+
+    :raises Unconvertible: it is empty, damaged or protected.
+    """
     if path.stat().st_size == 0:
         raise Unconvertible("corrupt", "The file is empty.")
     try:

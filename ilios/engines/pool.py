@@ -8,11 +8,11 @@ from pathlib import Path
 
 import structlog
 
-from actors.ports import EngineCrashed, SourceFile, Unconvertible
+from actors.engines import EngineCrashed, SourceFile, Unconvertible
 from ilios.engines import deaths
 from ilios.engines.limits import EngineLimits
 from ilios.engines.process import ChildProcess, LostBeforeStart, NotStarting
-from ilios.engines.protocol import Converted, Refused
+from ilios.engines.protocol import Outcome, Refused, Task
 from ilios.engines.scratch import Room
 from ilios.engines.slots import Slots
 from ilios.restarts import Restarts
@@ -66,9 +66,9 @@ class Pool:
         return frozenset(child.pid for child in self._alive)
 
     async def run(
-        self, document: SourceFile, progress: Callable[[int, int], None] | None
-    ) -> Converted | Refused:
-        """Have a document converted by the next free child.
+        self, document: SourceFile, task: Task, progress: Callable[[int, int], None] | None
+    ) -> Outcome:
+        """Have something done with a document by the next free child.
 
         :raises Unconvertible: it took too long or needed too much memory.
         :raises EngineCrashed: its child died, or none can be started.
@@ -78,7 +78,7 @@ class Pool:
                 if self._closed:
                     raise PoolClosed
                 try:
-                    return await self._attempt(document, progress)
+                    return await self._attempt(document, task, progress)
                 except LostBeforeStart:
                     continue
         raise EngineCrashed("conversion processes keep being killed", blame=False)
@@ -112,11 +112,11 @@ class Pool:
             self._rooms.pop().close()
 
     async def _attempt(
-        self, document: SourceFile, progress: Callable[[int, int], None] | None
-    ) -> Converted | Refused:
+        self, document: SourceFile, task: Task, progress: Callable[[int, int], None] | None
+    ) -> Outcome:
         child = await self._take()
         try:
-            answer = await self._ask(child, document, progress)
+            answer = await self._ask(child, document, task, progress)
         except BaseException:
             # Also when cancelled: the child is still at work, and its answer would be taken for
             # that to the next request.
@@ -129,8 +129,9 @@ class Pool:
         self,
         child: ChildProcess,
         document: SourceFile,
+        task: Task,
         progress: Callable[[int, int], None] | None,
-    ) -> Converted | Refused:
+    ) -> Outcome:
         loop = asyncio.get_running_loop()
         deadline = asyncio.timeout(self._limits.wall_seconds)
         page = asyncio.timeout(None)  # begins once the child has the document
@@ -140,7 +141,7 @@ class Pool:
 
         try:
             async with deadline, page:
-                return await child.ask(document, progress, alive)
+                return await child.ask(document, task, progress, alive)
         except TimeoutError:
             if page.expired():
                 reason = deaths.NO_PAGE.format(seconds=self._limits.page_seconds)
@@ -213,7 +214,7 @@ class Pool:
                 self._rooms.append(Room(self._handover))
         return self._rooms[0].place(), self._rooms[-1].place()
 
-    def _give_back(self, child: ChildProcess, answer: Converted | Refused) -> None:
+    def _give_back(self, child: ChildProcess, answer: Outcome) -> None:
         # What holds so much, or is left of a heap that ran full, would fail the next document.
         spent = (
             answer.wear.resident_bytes > self._limits.recycle_above_bytes

@@ -8,7 +8,7 @@ from zipfile import BadZipFile
 from pptx import Presentation
 from pptx.enum.shapes import MSO_SHAPE_TYPE, PP_PLACEHOLDER
 
-from actors.ports import Unconvertible
+from actors.engines import Unconvertible
 from ilios.engines import archives, markdown
 from ilios.engines.kinds import Written
 from ilios.engines.limits import EngineLimits

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import msgspec
 
-from actors.ports import EngineCrashed, SourceFile
+from actors.engines import EngineCrashed, SourceFile
 from ilios.engines import deaths
 from ilios.engines.handover import Handover
 from ilios.engines.limits import MIB, EngineLimits
@@ -23,12 +23,16 @@ from ilios.engines.protocol import (
     BadFrame,
     Broken,
     Converted,
+    Counted,
+    Cut,
+    Outcome,
     Prepare,
     Progress,
     Ready,
     Refused,
     Request,
     Started,
+    Task,
     frame,
     read_answer,
 )
@@ -164,17 +168,18 @@ class ChildProcess:
     async def ask(
         self,
         document: SourceFile,
+        task: Task,
         progress: Callable[[int, int], None] | None,
         alive: Callable[[], None],
-    ) -> Converted | Refused:
-        """Have one document converted. After any exception the child must be killed.
+    ) -> Outcome:
+        """Have something done with one document. After any exception the child must be killed.
 
         :param alive: called with every word of the child from the moment it has the document.
         :raises LostBeforeStart: the child died before it touched the document.
         :raises Unconvertible: the child died of a limit.
         :raises EngineCrashed: the child died otherwise, or is not able to work.
         """
-        request = await self._handed_over(document)
+        request = await self._handed_over(document, task)
         started = False
         async with self._asking:
             self._last_words.clear()
@@ -185,7 +190,7 @@ class ChildProcess:
                     answer = await read_answer(self._answers, self._max_frame)
                     alive()
                     started = started or isinstance(answer, Started)
-                    if isinstance(answer, Converted | Refused):
+                    if isinstance(answer, Converted | Counted | Cut | Refused):
                         await self._clear_away()
                         self._note(document, answer)
                         return answer
@@ -199,16 +204,16 @@ class ChildProcess:
             raise LostBeforeStart
         raise deaths.verdict(returncode, bytes(self._last_words))
 
-    async def _handed_over(self, document: SourceFile) -> Request:
+    async def _handed_over(self, document: SourceFile, task: Task) -> Request:
         try:
             path = await self._handover.lay(document.path)
         except OSError as error:
             full = error.errno in (errno.ENOSPC, errno.EDQUOT)
             reason = f"the document cannot be handed over: {error.strerror or error}"
             raise EngineCrashed(reason, blame=False, full=full) from error
-        return Request(str(path), document.content_type, document.sha256)
+        return Request(str(path), document.content_type, document.sha256, task)
 
-    def _note(self, document: SourceFile, answer: Converted | Refused) -> None:
+    def _note(self, document: SourceFile, answer: Outcome) -> None:
         self.served += 1
         self.content_types.add(document.content_type)
         self.recognised = self.recognised or (

@@ -11,12 +11,31 @@ FRAME_SLACK_BYTES = 4 * 1024 * 1024
 """What a frame may hold beside the Markdown itself: msgpack headers, codes, sentences."""
 
 
+class ToMarkdown(Struct, frozen=True, tag=True):
+    """Make Markdown of it."""
+
+
+class CountPages(Struct, frozen=True, tag=True):
+    """Say how many pages a PDF has."""
+
+
+class CutPages(Struct, frozen=True, tag=True):
+    """Make a PDF of the pages from ``start`` to before ``stop``, counted from 0."""
+
+    start: int
+    stop: int
+
+
+Task = ToMarkdown | CountPages | CutPages
+
+
 class Request(Struct, frozen=True, tag=True):
-    """Convert this document."""
+    """Do this with a document."""
 
     path: str
     content_type: str
     sha256: str | None
+    task: Task = ToMarkdown()
 
 
 class Prepare(Struct, frozen=True, tag=True):
@@ -65,6 +84,20 @@ class Converted(Struct, frozen=True, tag=True):
     wear: Wear
 
 
+class Counted(Struct, frozen=True, tag=True):
+    """So many pages there are."""
+
+    pages: int
+    wear: Wear
+
+
+class Cut(Struct, frozen=True, tag=True):
+    """The pages that were asked for, as a PDF of their own."""
+
+    data: bytes
+    wear: Wear
+
+
 class Refused(Struct, frozen=True, tag=True):
     """The document cannot be converted, now or later; the child is well."""
 
@@ -81,7 +114,9 @@ class Broken(Struct, frozen=True, tag=True):
 
 
 Question = Request | Prepare
-Answer = Ready | Started | Progress | Converted | Refused | Broken
+Outcome = Converted | Counted | Cut | Refused
+"""What ends the work on a document; the child is free again."""
+Answer = Ready | Started | Progress | Outcome | Broken
 
 
 class BadFrame(Exception):

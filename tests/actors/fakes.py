@@ -2,12 +2,13 @@
 
 import asyncio
 import hashlib
-from collections.abc import AsyncIterable, AsyncIterator, Callable
+from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-from actors.ports import BlobNotFound, Conversion, SourceFile, StoredBlob
+from actors.engines import Conversion, SourceFile
+from actors.ports import BlobNotFound, StoredBlob
 from actors.writes import (
     ApplyEntries,
     Cursor,
@@ -45,8 +46,10 @@ class FakeBlobs:
         data = self._get(key)
         return data[:length], data[-length:]
 
-    async def read(self, key: str) -> AsyncIterator[bytes]:
-        yield self._get(key)
+    async def read(
+        self, key: str, start: int = 0, stop: int | None = None
+    ) -> AsyncGenerator[bytes, None]:
+        yield self._get(key)[start:stop]
 
     @asynccontextmanager
     async def local_path(self, key: str) -> AsyncIterator[Path]:
@@ -87,6 +90,14 @@ class FakeBlobs:
 
     async def presign_put(self, key: str, *, size: int, expires_in: int) -> str | None:
         return None
+
+    async def presign_get(
+        self, key: str, *, expires_in: int, disposition: str, content_type: str
+    ) -> str | None:
+        return None
+
+    async def check(self) -> None:
+        return
 
     def _get(self, key: str) -> bytes:
         try:

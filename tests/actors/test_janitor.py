@@ -11,8 +11,9 @@ from actors import persister
 from actors.aggregator import NAME as AGGREGATOR
 from actors.fetcher import Fetcher
 from actors.janitor import Janitor
+from actors.keys import PREFIXES
 from actors.ocr import Ocr
-from actors.orphans import PREFIXES, Orphans
+from actors.orphans import Orphans
 from actors.redriving import Readers, Redriving
 from actors.retention import Retention
 from actors.writer import Writer

@@ -5,10 +5,12 @@ from pathlib import Path
 import pytest
 from nats.js.errors import NotFoundError
 
+from actors import finishing
 from actors import ocr as module
 from actors.cancellations import Cancellations
+from actors.engines import PAGE_SEPARATOR, EngineCrashed, EngineUnavailable, Unconvertible
 from actors.ocr import Ocr
-from actors.ports import PAGE_SEPARATOR, EngineCrashed, StorageFull, Unconvertible
+from actors.ports import StorageFull
 from bus import streams
 from bus.connection import Connection
 from bus.consumers import LANES, Consumer
@@ -203,6 +205,28 @@ async def test_an_engine_without_room_is_waited_for_however_long(
     assert await world.streams.said(DocumentFailed) == []
 
 
+async def test_an_engine_that_cannot_work_is_waited_for_and_others_get_the_place(
+    world: World,
+) -> None:
+    away = EngineUnavailable("engine_unavailable", "It is away.", after=0.05)
+    world.engine.meets = [away] * 6
+    async with running(world.ocr.run):
+        await world.converted()
+    assert await world.streams.said(DocumentFailed) == []
+
+
+async def test_an_engine_that_stays_away_is_not_waited_for_for_ever(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "PATIENCE", 0.3)
+    away = EngineUnavailable("engine_quota", "The budget is used up.", after=0.05)
+    world.engine.meets = [away] * 1000
+    async with running(world.ocr.run):
+        failed = await world.failed()
+    assert (failed.code, failed.reason) == ("engine_quota", "The budget is used up.")
+    assert failed.retryable
+
+
 async def test_the_engines_judgement_is_final(world: World) -> None:
     world.engine.meets = [Unconvertible("password_protected", "It has a password.")]
     async with running(world.ocr.run):
@@ -218,7 +242,7 @@ async def test_a_missing_original_is_a_failure_not_a_loop(world: World) -> None:
 
 
 async def test_a_full_store_is_waited_for(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "FULL_PAUSE", 0.01)
+    monkeypatch.setattr(finishing, "PAUSE", 0.01)
     world.blobs.fails = [StorageFull()] * 10
     async with running(world.ocr.run):
         await world.converted()

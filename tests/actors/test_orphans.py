@@ -6,7 +6,8 @@ from pathlib import Path
 import pytest
 
 from actors import orphans as module
-from actors.orphans import FEW, OLD, PREFIXES, Orphans, TooManyOrphans
+from actors.keys import PREFIXES
+from actors.orphans import FEW, OLD, Orphans, TooManyOrphans
 from bus.connection import Connection
 from bus.log import Log
 from bus.publisher import Publisher
@@ -65,9 +66,52 @@ async def test_what_a_document_refers_to_stays_and_stale_attempts_go(world: Worl
     assert set(world.blobs.kept) == {original, markdown}
 
 
+async def test_a_result_and_its_images_stay_and_what_was_kept_on_the_way_goes(
+    world: World,
+) -> None:
+    result, image = world.put("results", 1, "w"), world.put("images", 1, "a.jpeg")
+    parts = [world.put("results", 1, f"w.{number}-{number + 9}") for number in range(FEW + 1)]
+    parts.append(world.put("results", 1, "v"))
+    world.upkeep.documents = [record(state="completed", result=Blob(result, 3, events.SHA256))]
+    assert await world.sweep() == len(parts)
+    assert set(world.blobs.kept) == {result, image}
+
+
+async def test_what_another_engine_has_left_of_a_document_goes_however_much_it_is(
+    world: World,
+) -> None:
+    """As when Mistral has read a half of it, and the local engine the whole."""
+    for number in range(2 * FEW):
+        world.put("images", 1, f"{number}.jpeg")
+        world.put("results", 1, f"w.{number}")
+    world.upkeep.documents = [record(state="completed")]
+    assert await world.sweep() == 4 * FEW
+    assert world.blobs.kept == {}
+
+
+async def test_what_was_paid_for_stays_of_a_document_that_has_failed(world: World) -> None:
+    kept = {world.put("results", 1, "w.0"), world.put("images", 1, "a.jpeg")}
+    world.put("markdown", 1, "late")
+    world.upkeep.documents = [record(state="failed")]
+    assert await world.sweep() == 1
+    assert set(world.blobs.kept) == kept
+
+
+async def test_results_of_documents_nobody_knows_of_are_doubted_as_others_are(
+    world: World,
+) -> None:
+    for number in range(FEW + 1):
+        world.put("results", number, "w")
+    with pytest.raises(TooManyOrphans, match="database"):
+        await world.sweep()
+    assert len(world.blobs.kept) == FEW + 1
+
+
 async def test_of_a_document_under_way_everything_stays(world: World) -> None:
     world.put("originals", 1, "a")
     world.put("markdown", 1, "b")
+    world.put("results", 1, "w.0")
+    world.put("images", 1, "a.jpeg")
     world.upkeep.documents = [record(state="processing")]
     assert await world.sweep() == 0
 
@@ -86,7 +130,7 @@ async def test_of_an_erased_document_late_bytes_go(world: World) -> None:
 
 async def test_what_is_left_of_a_removed_document_goes_however_young_it_is(world: World) -> None:
     """As what an attempt that was killed had stored: no event names it, so nothing erases it."""
-    kinds = ("originals", "markdown", "uploads", "archive")
+    kinds = tuple(prefix.rstrip("/") for prefix in PREFIXES)
     for number in range(FEW + 1):
         for kind in kinds:
             world.put(kind, number, "late", NOW)

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from actors.ports import SourceFile
+from actors.engines import SourceFile
 
 Placed = Callable[[bytes, str], SourceFile]
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from actors import sniffing
-from actors.ports import Conversion, EngineCrashed, SourceFile, Unconvertible
+from actors.engines import Conversion, EngineCrashed, SourceFile, Unconvertible
 from ilios.engines.limits import MIB, EngineLimits
 from ilios.engines.local import LocalEngine
 from ilios.engines.scratch import PREFIX

@@ -6,7 +6,7 @@ import pytest
 from PIL import Image
 from PIL.TiffImagePlugin import TiffImageFile
 
-from actors.ports import EngineCrashed, SourceFile, Unconvertible
+from actors.engines import EngineCrashed, SourceFile, Unconvertible
 from ilios.engines import images, ocr
 from ilios.engines.limits import MIB, EngineLimits
 from ilios.engines.local import LocalEngine

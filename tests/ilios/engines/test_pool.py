@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from actors.ports import Conversion, EngineCrashed, SourceFile, Unconvertible
+from actors.engines import Conversion, EngineCrashed, SourceFile, Unconvertible
 from ilios.engines import confinement, process
 from ilios.engines.limits import MIB, EngineLimits
 from ilios.engines.local import LocalEngine
@@ -213,7 +213,7 @@ def test_the_children_of_a_killed_service_are_gone(tmp_path: Path) -> None:
 SERVICE = f"""
 import asyncio, sys
 from pathlib import Path
-from actors.ports import SourceFile
+from actors.engines import SourceFile
 from ilios.engines.limits import EngineLimits
 from ilios.engines.local import LocalEngine
 

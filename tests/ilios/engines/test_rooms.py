@@ -10,7 +10,7 @@ from xml.etree import ElementTree as ET
 
 import pytest
 
-from actors.ports import EngineCrashed, Unconvertible
+from actors.engines import EngineCrashed, Unconvertible
 from ilios.engines import archives, deaths, kinds, markdown, protocol, rescue, scratch
 from ilios.engines.corrections import corrected
 from ilios.engines.equations import MATH, latex

@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 import structlog
 
-from actors.ports import EngineCrashed
+from actors.engines import EngineCrashed
 from ilios.engines import confinement, handover, landlock, sandbox, seccomp, system_calls
 from ilios.engines.limits import EngineLimits
 from ilios.engines.local import LocalEngine

@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import pytest
 
-from actors.ports import SourceFile, Unconvertible
+from actors.engines import SourceFile, Unconvertible
 from ilios.engines import process, protocol
 from ilios.engines.limits import EngineLimits
 from ilios.engines.local import LocalEngine
@@ -120,7 +120,7 @@ async def test_a_document_that_goes_on_page_by_page_has_its_whole_time(
         """A child that finishes a page within the time of one, again and again."""
 
         async def ask(
-            self, document: SourceFile, progress: object, alive: Callable[[], None]
+            self, document: SourceFile, task: object, progress: object, alive: Callable[[], None]
         ) -> protocol.Refused:
             nonlocal ahead
             for _ in range(10):
@@ -131,7 +131,7 @@ async def test_a_document_that_goes_on_page_by_page_has_its_whole_time(
             return protocol.Refused("corrupt", "It is.", protocol.Wear(0, cramped=False))
 
     limits = EngineLimits(processes=1, wall_seconds=1000, page_seconds=45)
-    answer = await Pool(limits)._ask(Steady(), short(placed), None)  # type: ignore[arg-type]
+    answer = await Pool(limits)._ask(Steady(), short(placed), protocol.ToMarkdown(), None)  # type: ignore[arg-type]
     assert isinstance(answer, protocol.Refused)
 
 

@@ -1,0 +1,193 @@
+"""Mistral's batch API: many documents at half the price, some time later.
+
+A job bears our name for the batch as its metadata, and so do the files that are uploaded for it. So
+what was broken off is found: a job that nobody has heard of yet is not made a second time.
+"""
+
+import tempfile
+from collections.abc import AsyncIterator, Sequence
+from functools import partial
+from typing import IO, Any
+
+import msgspec
+import structlog
+from mistralai.client import models
+
+from actors.engines import Conversion, EngineJob, HeldDocument, SourceFile, Unconvertible
+from actors.ports import BlobNotFound, Blobs
+from ilios.engines.mistral import answers
+from ilios.engines.mistral.calls import Calls
+from ilios.engines.mistral.client import Client, options
+from ilios.engines.mistral.faults import Fault
+from ilios.engines.mistral.kept import Kept, Work
+from ilios.engines.mistral.limits import (
+    COUNTED_ABOVE_BYTES,
+    DOCUMENT_BYTES,
+    DOCUMENT_PAGES,
+    MistralLimits,
+)
+from ilios.engines.mistral.pdf_parts import PDF, PdfParts
+from ilios.engines.mistral.uploads import Sent, Uploads
+from schemas.batches import EngineJobStatus
+
+NAME = "ilios_batch"
+"""The member of a job's metadata that holds our name for it."""
+
+log = structlog.get_logger("mistral")
+
+
+class _Response(msgspec.Struct):
+    status_code: int = 0
+    body: msgspec.Raw = msgspec.Raw(b"{}")
+
+
+class _Row(msgspec.Struct):
+    """A line of the file a job leaves, as users of the API have written it down."""
+
+    custom_id: str = ""
+    response: _Response = msgspec.field(default_factory=_Response)
+
+
+_rows = msgspec.json.Decoder(_Row)
+
+
+class MistralBatches:
+    """Hands documents over as jobs and fetches their results; fits ``EngineBatches``."""
+
+    def __init__(
+        self,
+        client: Client,
+        calls: Calls,
+        uploads: Uploads,
+        blobs: Blobs,
+        parts: PdfParts,
+        limits: MistralLimits,
+    ) -> None:
+        self._client = client
+        self._calls = calls
+        self._uploads = uploads
+        self._blobs = blobs
+        self._parts = parts
+        self._limits = limits
+
+    async def hand_over(
+        self, name: str, documents: Sequence[HeldDocument], model: str | None
+    ) -> tuple[EngineJob | None, frozenset[str]]:
+        """Make a job of documents, unless there is one; see ``EngineBatches.hand_over``."""
+        found = await self._calls.do(partial(self._client.job_named, {NAME: name}))
+        if found is not None:
+            return _job(found), frozenset()
+        await self._uploads.forget(name)
+        model = model or self._limits.model
+        misfits: set[str] = set()
+        with tempfile.TemporaryFile() as file:
+            written = 0
+            for document in documents:
+                line = await self._line(name, document, model)
+                if line is None:
+                    misfits.add(document.document_id)
+                    continue
+                file.write(line)
+                written += 1
+            if not written:
+                return None, frozenset(misfits)
+            job = await self._create(name, file, model)
+        return _job(job), frozenset(misfits)
+
+    async def look(self, job: str) -> EngineJob | None:
+        """Return how far a job is, or None."""
+        found = await self._calls.do(partial(self._client.job, job))
+        return None if found is None else _job(found)
+
+    async def results(
+        self, job: str, documents: Sequence[HeldDocument], model: str | None
+    ) -> AsyncIterator[tuple[str, Conversion]]:
+        """Fetch the results of a job, and keep each before it is given out."""
+        found = await self._calls.do(partial(self._client.job, job))
+        if found is None or not found.output_file:
+            return
+        wanted = {document.document_id: document for document in documents}
+        async for line in self._client.lines(found.output_file):
+            try:
+                row = _rows.decode(line)
+                document = wanted.get(row.custom_id)
+                if document is None or row.response.status_code != 200:
+                    continue
+                answer = models.OCRResponse.model_validate_json(bytes(row.response.body))
+                reading = answers.reading(
+                    answer, None, partial(answers.address, document.document_id)
+                )
+            except (msgspec.DecodeError, ValueError, Fault) as error:
+                log.warning("a result of a batch cannot be read", job=job, error=str(error))
+                continue
+            kept = Kept(self._blobs, self._work(document, model))
+            conversion = await kept.finish(reading, 0.0)
+            yield document.document_id, msgspec.structs.replace(conversion, variant="batch")
+
+    async def cancel(self, job: str) -> None:
+        """Ask a job to stop."""
+        await self._calls.do(partial(self._client.cancel_job, job))
+
+    async def forget(self, name: str, job: str) -> None:
+        """Delete the files of a job that has ended, and the job."""
+        found = await self._calls.do(partial(self._client.job, job))
+        if found is not None:
+            for file in (found.output_file, found.error_file):
+                if file:
+                    await self._calls.do(partial(self._client.delete, file))
+        await self._uploads.forget(name)
+        await self._calls.do(partial(self._client.delete_job, job))
+
+    async def _line(self, name: str, document: HeldDocument, model: str) -> bytes | None:
+        """Return the request for a document; None for one that does not fit into a batch."""
+        try:
+            async with self._blobs.local_path(document.original.key) as path:
+                source = SourceFile(path, document.content_type, document.original.sha256)
+                if not await self._fits(source, document.original.size):
+                    return None
+                sent = await self._uploads.of_batch(name, path, document.content_type)
+        except (BlobNotFound, Unconvertible):
+            return None  # by itself it will fail, and say why
+        return _request(document.document_id, sent, model, images=self._limits.images)
+
+    async def _fits(self, source: SourceFile, size: int) -> bool:
+        if size > DOCUMENT_BYTES:
+            return False
+        if source.content_type != PDF or size <= COUNTED_ABOVE_BYTES:
+            return True
+        return await self._parts.count_pages(source) <= DOCUMENT_PAGES
+
+    async def _create(self, name: str, file: IO[bytes], model: str) -> models.BatchJob:
+        async def upload() -> str:
+            file.seek(0)
+            return await self._uploads.requests(name, file)
+
+        input_file = await self._calls.do(upload)
+        return await self._calls.do(
+            partial(self._client.create_job, input_file, model, {NAME: name})
+        )
+
+    def _work(self, document: HeldDocument, model: str | None) -> Work:
+        return Work.of(
+            document.tenant,
+            document.document_id,
+            document.original.sha256,
+            model or self._limits.model,
+            "batch",
+        )
+
+
+def _request(document_id: str, sent: Sent, model: str, *, images: bool) -> bytes:
+    body: dict[str, Any] = {"model": model, "document": sent}
+    body |= options(model, None, images=images)
+    return msgspec.json.encode({"custom_id": document_id, "body": body}) + b"\n"
+
+
+def _job(job: models.BatchJob) -> EngineJob:
+    return EngineJob(
+        id=job.id,
+        status=msgspec.convert(str(job.status), EngineJobStatus),
+        total=job.total_requests,
+        completed=job.completed_requests,
+        failed=job.failed_requests,
+    )

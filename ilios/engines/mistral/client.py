@@ -1,0 +1,203 @@
+"""The API by its SDK: one method for each thing that is asked of it, without retries."""
+
+import asyncio
+from collections.abc import AsyncIterator, Iterable
+from contextlib import asynccontextmanager
+from datetime import UTC, datetime, timedelta
+from typing import IO, Any
+
+import httpx2
+from mistralai.client import Mistral, models
+from mistralai.client.errors import MistralError
+from msgspec import Struct
+
+from ilios.engines.mistral.made_once import make_once
+from ilios.setting_values import Secret
+
+CONNECT_SECONDS = 10.0
+IDLE_SECONDS = 30.0  # a connection is kept for the next call
+IN_A_LIST = 100
+JOBS_LIVE = timedelta(days=8)
+"""A batch job may take a week; what is older has nothing to say any more."""
+EXPIRY_HOURS = 48
+"""After which an upload is deleted by the API itself, in case nobody comes back to do it."""
+
+_PLAIN = ("mistral-ocr-2505",)
+_WITHOUT_CONFIDENCE = (*_PLAIN, "mistral-ocr-2512")
+
+
+class UploadedFile(Struct, frozen=True):
+    """A file that lies at Mistral."""
+
+    id: str
+    name: str
+
+
+class Client:
+    """Calls of the API. Errors are those of the SDK and of httpx2: ``faults.judged`` reads them."""
+
+    def __init__(self, sdk: Mistral, call_within: float) -> None:
+        self.sdk = sdk
+        self._within = call_within
+
+    @classmethod
+    @asynccontextmanager
+    async def open(
+        cls, key: Secret, server_url: str | None, *, at_once: int, call_within: float
+    ) -> AsyncIterator["Client"]:
+        """Connect when something is asked; at most ``at_once`` connections stay open."""
+        make_once()
+        limits = httpx2.Limits(
+            max_connections=at_once * 2,
+            max_keepalive_connections=at_once,
+            keepalive_expiry=IDLE_SECONDS,
+        )
+        timeout = httpx2.Timeout(call_within, connect=CONNECT_SECONDS)
+        # The SDK makes a client of each kind for itself where it gets none, certificates and all.
+        with httpx2.Client(verify=False) as unused:
+            async with (
+                httpx2.AsyncClient(follow_redirects=True, limits=limits, timeout=timeout) as http,
+                Mistral(
+                    api_key=key.reveal(),
+                    server_url=server_url,
+                    client=unused,
+                    async_client=http,
+                    timeout_ms=int(call_within * 1000),
+                ) as sdk,
+            ):
+                yield cls(sdk, call_within)
+
+    async def read(
+        self, model: str, document: dict[str, Any], pages: list[int] | None, *, images: bool
+    ) -> models.OCRResponse:
+        """Have a document read, or some of its pages (counted from 0)."""
+        async with asyncio.timeout(self._within):
+            return await self.sdk.ocr.process_async(
+                model=model,
+                document=document,  # type: ignore[arg-type]  # the SDK takes what it sends
+                **options(model, pages, images=images),
+            )
+
+    async def upload(
+        self, name: str, content: IO[bytes], purpose: models.FilePurpose = "ocr"
+    ) -> str:
+        """Upload a file and return its id. It vanishes by itself should nobody delete it."""
+        async with asyncio.timeout(self._within):
+            uploaded = await self.sdk.files.upload_async(
+                file={"file_name": name, "content": content}, purpose=purpose, expiry=EXPIRY_HOURS
+            )
+        return uploaded.id
+
+    async def delete(self, file_id: str) -> None:
+        """Delete a file; one that is not there is no error."""
+        async with asyncio.timeout(CONNECT_SECONDS):
+            try:
+                await self.sdk.files.delete_async(file_id=file_id)
+            except MistralError as error:
+                if error.status_code != 404:
+                    raise
+
+    async def files(self, prefix: str, purpose: models.FilePurpose = "ocr") -> list[UploadedFile]:
+        """Return the files whose name begins like this."""
+        found: list[UploadedFile] = []
+        page = 0
+        while True:
+            async with asyncio.timeout(self._within):
+                listed = await self.sdk.files.list_async(
+                    page=page, page_size=IN_A_LIST, search=prefix, purpose=purpose
+                )
+            found += _named(listed.data, prefix)
+            if len(listed.data) < IN_A_LIST:
+                return found
+            page += 1
+
+    async def job_named(self, metadata: dict[str, str]) -> models.BatchJob | None:
+        """Return the newest batch job with this metadata, or None; old ones are not looked at."""
+        since = datetime.now(UTC) - JOBS_LIVE
+        page = 0
+        while True:
+            # Not by metadata: the SDK writes that filter as parameters of their own.
+            async with asyncio.timeout(self._within):
+                listed = await self.sdk.batch.jobs.list_async(
+                    page=page, page_size=IN_A_LIST, created_after=since
+                )
+            jobs = listed.data or []
+            for job in jobs:
+                if _bears(job, metadata):
+                    return job
+            if len(jobs) < IN_A_LIST:
+                return None
+            page += 1
+
+    async def create_job(
+        self, input_file: str, model: str, metadata: dict[str, str]
+    ) -> models.BatchJob:
+        """Make a batch job for OCR of the requests in an uploaded file."""
+        async with asyncio.timeout(self._within):
+            return await self.sdk.batch.jobs.create_async(
+                endpoint="/v1/ocr", input_files=[input_file], model=model, metadata=metadata
+            )
+
+    async def job(self, job_id: str) -> models.BatchJob | None:
+        """Return a batch job, or None."""
+        async with asyncio.timeout(self._within):
+            try:
+                return await self.sdk.batch.jobs.get_async(job_id=job_id)
+            except MistralError as error:
+                if error.status_code != 404:
+                    raise
+                return None
+
+    async def cancel_job(self, job_id: str) -> None:
+        """Ask a batch job to stop."""
+        async with asyncio.timeout(self._within):
+            await self.sdk.batch.jobs.cancel_async(job_id=job_id)
+
+    async def delete_job(self, job_id: str) -> None:
+        """Delete a batch job; one that is not there is no error."""
+        async with asyncio.timeout(self._within):
+            try:
+                await self.sdk.batch.jobs.delete_async(job_id=job_id)
+            except MistralError as error:
+                if error.status_code != 404:
+                    raise
+
+    async def lines(self, file_id: str) -> AsyncIterator[bytes]:
+        """Stream the lines of a file."""
+        answer = await self.sdk.files.download_async(file_id=file_id)
+        pending = bytearray()
+        try:
+            async for chunk in answer.aiter_bytes():
+                pending += chunk
+                *lines, rest = pending.split(b"\n")
+                pending = bytearray(rest)
+                for line in filter(None, lines):
+                    yield bytes(line)
+        finally:
+            await answer.aclose()
+        if pending:
+            yield bytes(pending)
+
+
+def options(model: str, pages: list[int] | None, *, images: bool) -> dict[str, Any]:
+    """Return what is asked of a model besides the text: what it is known to be able to tell."""
+    chosen: dict[str, Any] = {"include_blocks": False}
+    if pages is not None:
+        chosen["pages"] = pages
+    if images:
+        chosen["include_image_base64"] = True
+    else:
+        chosen["image_limit"] = 0
+    if model not in _PLAIN:
+        chosen |= {"table_format": "markdown", "extract_header": True, "extract_footer": True}
+    if model not in _WITHOUT_CONFIDENCE:
+        chosen["confidence_scores_granularity"] = "page"
+    return chosen
+
+
+def _named(files: Iterable[models.FileSchema], prefix: str) -> list[UploadedFile]:
+    return [UploadedFile(one.id, one.filename) for one in files if one.filename.startswith(prefix)]
+
+
+def _bears(job: models.BatchJob, metadata: dict[str, str]) -> bool:
+    return isinstance(job.metadata, dict) and metadata.items() <= job.metadata.items()

@@ -1,0 +1,96 @@
+"""The Mistral engine on real parts: the real SDK, the real store, and the fake API on loopback."""
+
+import hashlib
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from actors.engines import SourceFile
+from ilios.blobs.local import LocalBlobs
+from ilios.engines.limits import EngineLimits
+from ilios.engines.local import LocalEngine
+from ilios.engines.mistral import opening
+from ilios.engines.mistral.engine import MistralEngine
+from ilios.engines.mistral.limits import MistralLimits
+from ilios.engines.mistral.opening import Mistral
+from ilios.setting_values import Secret
+from tests.documents import PDF
+from tests.mistral.fake import FakeMistral
+from tests.mistral.server import fake_mistral
+
+ID = "d" * 24
+PREFIX = "ilios-test-"
+
+
+@pytest.fixture
+async def fake() -> AsyncIterator[FakeMistral]:
+    async with fake_mistral() as fake:
+        yield fake
+
+
+@pytest.fixture
+async def blobs(tmp_path: Path) -> AsyncIterator[LocalBlobs]:
+    async with LocalBlobs.open(tmp_path / "blobs") as blobs:
+        yield blobs
+
+
+@pytest.fixture
+async def parts(tmp_path: Path) -> AsyncIterator[LocalEngine]:
+    async with LocalEngine(EngineLimits(processes=1), tmp_path / "handover") as engine:
+        yield engine
+
+
+Opens = Callable[..., AbstractAsyncContextManager[Mistral]]
+Lays = Callable[..., SourceFile]
+
+
+@pytest.fixture
+def opened(fake: FakeMistral, blobs: LocalBlobs, parts: LocalEngine) -> Opens:
+    """Return what opens an engine; keyword arguments are those of its limits, and its ``key``."""
+
+    @asynccontextmanager
+    async def open_(key: str | None = None, **limits: object) -> AsyncIterator[Mistral]:
+        async with opening.opened(
+            Secret(key or fake.key),
+            fake.url,
+            blobs=blobs,
+            parts=parts,
+            limits=msgspec.convert(limits, MistralLimits),
+            prefix=PREFIX,
+        ) as mistral:
+            yield mistral
+
+    return open_
+
+
+@pytest.fixture
+async def engine(opened: Opens) -> AsyncIterator[MistralEngine]:
+    async with opened() as mistral:
+        yield mistral.engine
+
+
+@pytest.fixture
+def source(tmp_path: Path) -> Lays:
+    """Return what lays a document down as the actor hands it over."""
+
+    def lay(
+        data: bytes, content_type: str = PDF, *, model: str | None = None, again: bool = False
+    ) -> SourceFile:
+        sha256 = hashlib.sha256(data).hexdigest()
+        path = tmp_path / sha256[:24]
+        path.write_bytes(data)
+        return SourceFile(
+            path,
+            content_type,
+            sha256,
+            tenant="default",
+            document_id=ID,
+            engine="mistral",
+            model=model,
+            again=again,
+        )
+
+    return lay

@@ -1,0 +1,165 @@
+"""Mistral's batch API as an engine's own batches: handed over once, fetched, and cleared up."""
+
+import asyncio
+import hashlib
+from collections.abc import AsyncIterator, Callable, Coroutine
+
+import pytest
+
+from actors.engines import Conversion, HeldDocument
+from actors.keys import original_key
+from ilios.blobs.local import LocalBlobs
+from ilios.engines.mistral import batches, uploads
+from ilios.engines.mistral.opening import Mistral
+from tests import documents
+from tests.ilios.engines.mistral.conftest import Opens
+from tests.mistral.fake import FakeMistral
+from tests.mistral.jobs import Order
+from tests.mistral.pages import mark
+
+NAME = "default-batch"
+
+Stores = Callable[..., Coroutine[object, object, HeldDocument]]
+
+
+@pytest.fixture
+def stored(blobs: LocalBlobs) -> Stores:
+    """Return what stores the original of a document that is held."""
+
+    async def store(data: bytes, content_type: str = documents.PDF) -> HeldDocument:
+        document_id = "d" + hashlib.sha256(data).hexdigest()[:23]
+        blob = await blobs.put_bytes(original_key("default", document_id), data)
+        return HeldDocument("default", document_id, blob, content_type)
+
+    return store
+
+
+@pytest.fixture
+async def mistral(opened: Opens) -> AsyncIterator[Mistral]:
+    async with opened() as mistral:
+        yield mistral
+
+
+async def results(mistral: Mistral, job: str, held: list[HeldDocument]) -> dict[str, Conversion]:
+    return {name: one async for name, one in mistral.batches.results(job, held, None)}
+
+
+async def test_a_batch_is_one_job_whose_results_are_those_of_its_documents(
+    mistral: Mistral, fake: FakeMistral, stored: Stores
+) -> None:
+    papers = [documents.pdf(f"Number {number}", "Second page") for number in range(5)]
+    held = [await stored(paper) for paper in papers]
+
+    job, misfits = await mistral.batches.hand_over(NAME, held, None)
+    assert job is not None
+    assert not misfits
+    assert len(fake.jobs.existing()) == 1
+    await fake.jobs.advance(job.id, "SUCCESS")
+    done = await mistral.batches.look(job.id)
+    assert done is not None
+    assert (done.status, done.total, done.completed, done.failed) == ("SUCCESS", 5, 5, 0)
+
+    converted = await results(mistral, job.id, held)
+    for paper, document in zip(papers, held, strict=True):
+        conversion = converted[document.document_id]
+        assert [mark(paper, n) in page for n, page in enumerate(conversion.pages)] == [True, True]
+        assert (conversion.variant, conversion.billed_pages) == ("batch", 2)
+        assert conversion.result is not None
+
+    await mistral.batches.forget(NAME, job.id)
+    assert not fake.jobs.existing()
+    assert not list(fake.files.existing())
+
+
+async def test_what_was_handed_over_and_not_heard_of_is_not_handed_over_again(
+    mistral: Mistral, fake: FakeMistral, stored: Stores
+) -> None:
+    held = [await stored(documents.pdf("Once"))]
+    first, _ = await mistral.batches.hand_over(NAME, held, None)
+    second, _ = await mistral.batches.hand_over(NAME, held, None)
+    assert first is not None
+    assert second is not None
+    assert first.id == second.id
+    assert len(fake.jobs.existing()) == 1
+
+
+async def test_uploads_of_a_batch_that_never_became_a_job_are_deleted(
+    mistral: Mistral, fake: FakeMistral, stored: Stores, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(uploads, "INLINE_BYTES", 10)
+    held = [await stored(documents.pdf("Once"))]
+    fake.faults.next("batch.create", "hang")
+    with pytest.raises(TimeoutError):
+        await asyncio.wait_for(mistral.batches.hand_over(NAME, held, None), 0.5)
+    assert len(list(fake.files.existing())) == 2
+
+    await mistral.batches.hand_over(NAME, held, None)
+    assert len(list(fake.files.existing())) == 2, "a document and the requests, once"
+
+
+async def test_the_sweep_leaves_the_uploads_of_batches_alone(
+    mistral: Mistral, fake: FakeMistral, stored: Stores, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(uploads, "INLINE_BYTES", 10)
+    await mistral.batches.hand_over(NAME, [await stored(documents.pdf("Once"))], None)
+    assert await mistral.uploads.sweep() == 0
+
+
+async def test_what_does_not_fit_into_a_batch_is_named(
+    mistral: Mistral, fake: FakeMistral, stored: Stores, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(batches, "DOCUMENT_BYTES", 2000)
+    small = await stored(documents.pdf("Small"))
+    large = await stored(documents.pdf("x" * 4000))
+    job, misfits = await mistral.batches.hand_over(NAME, [small, large], None)
+    assert job is not None
+    assert misfits == {large.document_id}
+    assert len(fake.jobs.existing()[0].requests) == 1
+
+
+async def test_there_is_no_job_where_nothing_fits(
+    mistral: Mistral, fake: FakeMistral, stored: Stores, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(batches, "DOCUMENT_BYTES", 10)
+    large = await stored(documents.pdf("Large"))
+    job, misfits = await mistral.batches.hand_over(NAME, [large], None)
+    assert job is None
+    assert misfits == {large.document_id}
+    assert not fake.jobs.existing()
+
+
+async def test_failed_requests_are_left_out_of_the_results(
+    mistral: Mistral, fake: FakeMistral, stored: Stores
+) -> None:
+    good = await stored(documents.pdf("Good"))
+    bad = await stored(b"%PDF-1.4 of which nothing is left")
+    job, _ = await mistral.batches.hand_over(NAME, [good, bad], None)
+    assert job is not None
+    await fake.jobs.advance(job.id, "SUCCESS")
+    assert list(await results(mistral, job.id, [good, bad])) == [good.document_id]
+
+
+@pytest.mark.parametrize("status", ["FAILED", "TIMEOUT_EXCEEDED", "CANCELLED"])
+async def test_a_job_that_ends_otherwise_gives_what_it_has_done(
+    mistral: Mistral, fake: FakeMistral, stored: Stores, status: Order
+) -> None:
+    held = [await stored(documents.pdf(f"Number {number}")) for number in range(4)]
+    job, _ = await mistral.batches.hand_over(NAME, held, None)
+    assert job is not None
+    await fake.jobs.advance(job.id)  # half of them
+    await fake.jobs.advance(job.id, status)
+    ended = await mistral.batches.look(job.id)
+    assert ended is not None
+    assert ended.status == status
+    assert len(await results(mistral, job.id, held)) == 2
+
+
+async def test_a_job_nobody_knows_is_none(mistral: Mistral) -> None:
+    assert await mistral.batches.look("3f0e5c1a-7f1b-4c57-9d6e-0d3f4c2b1a90") is None
+
+
+async def test_a_job_can_be_cancelled(mistral: Mistral, fake: FakeMistral, stored: Stores) -> None:
+    job, _ = await mistral.batches.hand_over(NAME, [await stored(documents.pdf("One"))], None)
+    assert job is not None
+    await mistral.batches.cancel(job.id)
+    assert fake.jobs.existing()[0].status == "CANCELLED"

@@ -1,0 +1,151 @@
+"""How calls are made when the API does not do what it should."""
+
+import asyncio
+
+import pytest
+
+from actors.engines import EngineUnavailable, Unconvertible
+from ilios.engines.mistral import calls
+from ilios.engines.mistral.calls import MOST_LOST
+from ilios.engines.mistral.engine import MistralEngine
+from tests import documents
+from tests.ilios.engines.mistral.conftest import Lays, Opens
+from tests.mistral.fake import FakeMistral
+from tests.mistral.faults import Kind
+from tests.mistral.pages import mark
+
+ONE_PAGE = documents.pdf("Hello from the first page")
+
+
+@pytest.fixture(autouse=True)
+def quick(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(calls, "FIRST_PAUSE", 0.01)
+
+
+@pytest.mark.parametrize(
+    "kind",
+    [
+        "429", "capacity", "500", "502", "503", "504",
+        "reset", "truncated", "cut_json", "garbage", "html", "other_shape",
+    ],
+)  # fmt: skip
+async def test_what_passes_is_tried_again(
+    engine: MistralEngine, fake: FakeMistral, source: Lays, kind: Kind
+) -> None:
+    fake.faults.next("ocr", kind, 2)
+    conversion = await engine.convert(source(ONE_PAGE))
+    assert mark(ONE_PAGE, 0) in conversion.pages[0]
+    assert fake.book.requests["ocr"] == 3
+    assert conversion.billed_pages == 1, "whatever was lost on its way"
+
+
+async def test_a_call_that_takes_too_long_is_given_up_and_made_again(
+    opened: Opens, fake: FakeMistral, source: Lays
+) -> None:
+    fake.faults.next("ocr", "hang")
+    async with opened(call_within=0.5) as mistral:
+        conversion = await mistral.engine.convert(source(ONE_PAGE))
+    assert mark(ONE_PAGE, 0) in conversion.pages[0]
+
+
+@pytest.mark.parametrize("kind", ["wrong_pages", "other_shape"])
+async def test_answers_that_are_lost_again_and_again_are_not_paid_for_for_ever(
+    engine: MistralEngine, fake: FakeMistral, source: Lays, kind: Kind
+) -> None:
+    fake.faults.next("ocr", kind, MOST_LOST + 2)
+    with pytest.raises(Unconvertible) as refused:
+        await engine.convert(source(ONE_PAGE))
+    assert refused.value.code == "engine_failed"
+    assert fake.book.requests["ocr"] == MOST_LOST
+
+
+async def test_pages_are_put_in_order(
+    engine: MistralEngine, fake: FakeMistral, source: Lays
+) -> None:
+    document = documents.pdf("One", "Two", "Three")
+    fake.faults.next("ocr", "wrong_order")
+    conversion = await engine.convert(source(document))
+    assert [mark(document, n) in page for n, page in enumerate(conversion.pages)] == [True] * 3
+
+
+async def test_a_long_pause_that_is_asked_for_lets_others_have_the_place(
+    engine: MistralEngine, fake: FakeMistral, source: Lays
+) -> None:
+    fake.faults.next("ocr", "429", retry_after=120)
+    with pytest.raises(EngineUnavailable) as refused:
+        await engine.convert(source(ONE_PAGE))
+    assert refused.value.code == "engine_busy"
+    assert refused.value.after == 120
+
+
+async def test_a_short_pause_that_is_asked_for_is_kept(
+    engine: MistralEngine, fake: FakeMistral, source: Lays
+) -> None:
+    fake.faults.next("ocr", "429", retry_after_ms=400)
+    await engine.convert(source(ONE_PAGE))
+    first, second = fake.book.calls
+    assert (first.status, second.status) == (429, 200)
+
+
+async def test_a_used_up_budget_parks_the_engine(
+    engine: MistralEngine, fake: FakeMistral, source: Lays
+) -> None:
+    fake.faults.next("ocr", "quota")
+    with pytest.raises(EngineUnavailable) as refused:
+        await engine.convert(source(ONE_PAGE))
+    assert refused.value.code == "engine_quota"
+    assert engine.problem is not None
+    assert "budget" in engine.problem
+
+
+async def test_an_api_that_is_down_parks_the_engine_and_one_call_tries_again(
+    engine: MistralEngine, fake: FakeMistral, source: Lays, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("ilios.engines.mistral.breaker.FIRST_PARKED", 0.2)
+    monkeypatch.setattr("ilios.engines.mistral.breaker.PROBE_WITHIN", 0.0)
+    fake.faults.next("ocr", "503", 8)
+    with pytest.raises(EngineUnavailable) as refused:
+        await engine.convert(source(ONE_PAGE))
+    assert refused.value.code == "engine_unavailable"
+    assert engine.problem is not None
+    asked = fake.book.requests["ocr"]
+    with pytest.raises(EngineUnavailable):
+        await engine.convert(source(ONE_PAGE))
+    assert fake.book.requests["ocr"] == asked
+
+    await _parked_no_longer(engine)
+    conversion = await engine.convert(source(ONE_PAGE))
+    assert mark(ONE_PAGE, 0) in conversion.pages[0]
+    assert engine.problem is None
+
+
+async def test_no_more_calls_are_under_way_than_may_be(
+    opened: Opens, fake: FakeMistral, source: Lays
+) -> None:
+    fake.rules.latency = 0.05
+    async with opened(at_once=3) as mistral:
+        papers = [documents.pdf(f"Number {number}") for number in range(12)]
+        await asyncio.gather(*(mistral.engine.convert(source(paper)) for paper in papers))
+    assert fake.book.highest_concurrency <= 3
+
+
+async def test_no_more_pages_are_begun_in_a_minute_than_may_be(
+    opened: Opens, fake: FakeMistral, source: Lays, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("ilios.engines.mistral.budget.MINUTE", 1.0)
+    fake.rules.pages_per_minute, fake.rules.minute = 10, 1.0
+    async with opened(pages_per_minute=5) as mistral:
+        for number in range(8):
+            await mistral.engine.convert(source(documents.pdf(f"Number {number}")))
+    assert all(call.status == 200 for call in fake.book.calls)
+
+
+async def _parked_no_longer(engine: MistralEngine) -> None:
+    async with asyncio.timeout(5):
+        while True:
+            try:
+                engine._breaker.let_pass()
+            except EngineUnavailable as error:
+                await asyncio.sleep(error.after / 4)
+            else:
+                return

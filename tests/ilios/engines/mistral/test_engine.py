@@ -1,0 +1,296 @@
+"""What the Mistral engine makes of documents, and what it keeps of that."""
+
+import asyncio
+import hashlib
+import io
+
+import msgspec
+import pytest
+
+from actors.engines import EngineUnavailable, Unconvertible
+from actors.keys import image_key
+from ilios.blobs.local import LocalBlobs
+from ilios.engines.mistral import engine as module
+from ilios.engines.mistral import uploads
+from ilios.engines.mistral.engine import MistralEngine
+from ilios.engines.mistral.limits import INLINE_BYTES
+from schemas.results import PageResult, ResultHead
+from tests import documents
+from tests.ilios.engines.mistral.conftest import ID, PREFIX, Lays, Opens
+from tests.mistral.fake import FakeMistral
+from tests.mistral.pages import mark
+from tests.mistral.rules import Layout
+from tests.waiting import until
+
+ONE_PAGE = documents.pdf("Hello from the first page")
+
+
+def many_pages(count: int) -> bytes:
+    """Return a PDF of so many pages, large enough to be looked at before it is sent."""
+    return documents.pdf(*(f"Page {number}\n" + "x" * 4000 for number in range(count)))
+
+
+async def lines_of(blobs: LocalBlobs, key: str) -> tuple[ResultHead, list[PageResult]]:
+    text = b"".join([chunk async for chunk in blobs.read(key)])
+    first, *rest = text.splitlines()
+    head = msgspec.json.decode(first, type=ResultHead)
+    return head, [msgspec.json.decode(line, type=PageResult) for line in rest]
+
+
+async def test_a_small_document_is_read_in_one_call(
+    engine: MistralEngine, fake: FakeMistral, source: Lays
+) -> None:
+    conversion = await engine.convert(source(ONE_PAGE))
+
+    assert mark(ONE_PAGE, 0) in conversion.pages[0]
+    assert "Hello from the first page" in conversion.pages[0]
+    assert conversion.engine == "mistral"
+    assert conversion.model == "mistral-ocr-4-1", "what the answer names, not what was asked for"
+    assert conversion.billed_pages == 1
+    assert dict(fake.book.requests) == {"ocr": 1}
+
+
+async def test_an_image_is_sent_as_one(
+    engine: MistralEngine, fake: FakeMistral, source: Lays
+) -> None:
+    conversion = await engine.convert(
+        source(documents.saved(documents.picture("Hello"), "PNG"), documents.PNG)
+    )
+    assert len(conversion.pages) == 1
+    assert [call.how for call in fake.book.calls] == ["image_url"]
+
+
+async def test_a_large_document_is_uploaded_and_the_upload_deleted(
+    engine: MistralEngine, fake: FakeMistral, source: Lays, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(uploads, "INLINE_BYTES", 100)
+    conversion = await engine.convert(source(ONE_PAGE))
+
+    assert mark(ONE_PAGE, 0) in conversion.pages[0]
+    assert [call.how for call in fake.book.calls] == ["file"]
+    assert not list(fake.files.existing())
+
+
+async def test_a_large_image_is_uploaded_as_well(
+    engine: MistralEngine, fake: FakeMistral, source: Lays, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(uploads, "INLINE_BYTES", 100)
+    picture = documents.saved(documents.picture("Hello"), "PNG")
+    conversion = await engine.convert(source(picture, documents.PNG))
+    assert mark(picture, 0) in conversion.pages[0]
+    assert [call.how for call in fake.book.calls] == ["file"]
+
+
+async def test_the_upload_of_a_refused_document_is_deleted(
+    engine: MistralEngine, fake: FakeMistral, source: Lays, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(uploads, "INLINE_BYTES", 4)
+    with pytest.raises(Unconvertible) as refused:
+        await engine.convert(source(b"%PDF-1.4 of which nothing is left"))
+
+    assert refused.value.code == "corrupt"
+    assert not list(fake.files.existing())
+
+
+async def test_the_upload_of_a_cancelled_document_is_deleted(
+    engine: MistralEngine, fake: FakeMistral, source: Lays, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(uploads, "INLINE_BYTES", 100)
+    fake.rules.latency = 60.0
+    task = asyncio.create_task(engine.convert(source(ONE_PAGE)))
+    await until(lambda: fake.book.in_hand == 1)
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    assert not list(fake.files.existing())
+
+
+async def test_what_a_killed_process_has_uploaded_is_deleted_and_nothing_else(
+    opened: Opens, fake: FakeMistral
+) -> None:
+    async with opened() as mistral:
+        client = mistral.uploads._client
+        await client.upload(f"{PREFIX}one-{ID}.pdf", io.BytesIO(ONE_PAGE))
+        others = await client.upload("ilios-others-one-x.pdf", io.BytesIO(ONE_PAGE))
+        assert await mistral.uploads.sweep() == 1
+    assert [file.id for file in fake.files.existing()] == [others]
+
+
+async def test_an_upload_that_another_has_deleted_is_made_again(
+    engine: MistralEngine, fake: FakeMistral, source: Lays, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(uploads, "INLINE_BYTES", 100)
+    fake.faults.next("ocr", "file_not_found")
+    conversion = await engine.convert(source(ONE_PAGE))
+    assert mark(ONE_PAGE, 0) in conversion.pages[0]
+    assert fake.book.requests["files.upload"] == 2
+
+
+async def test_everything_an_answer_tells_of_a_page_is_kept(
+    engine: MistralEngine, fake: FakeMistral, blobs: LocalBlobs, source: Lays
+) -> None:
+    fake.rules.layout = Layout(images=2, tables=1, links=1, header="Head", footer="Foot")
+    conversion = await engine.convert(source(ONE_PAGE))
+
+    assert conversion.result is not None
+    head, (page,) = await lines_of(blobs, conversion.result.key)
+    assert (head.engine, head.model, head.billed_pages) == ("mistral", "mistral-ocr-4-1", 1)
+    assert (page.header, page.footer) == ("Head", "Foot")
+    assert page.tables[0].content in conversion.pages[0], "tables stand where they belong"
+    assert "tbl-" not in conversion.pages[0]
+    assert len(page.hyperlinks) == 1
+    assert page.dimensions is not None
+    assert page.confidence is not None
+    assert page.markdown == conversion.pages[0]
+    assert [image.id for image in page.images] == ["img-0.jpeg", "img-1.jpeg"]
+
+
+async def test_images_are_blobs_that_the_markdown_links_to(
+    engine: MistralEngine, fake: FakeMistral, blobs: LocalBlobs, source: Lays
+) -> None:
+    fake.rules.layout = Layout(images=1)
+    conversion = await engine.convert(source(ONE_PAGE))
+
+    assert conversion.result is not None
+    _, (page,) = await lines_of(blobs, conversion.result.key)
+    name = page.images[0].name
+    assert name is not None
+    assert f"![img-0.jpeg](/api/documents/{ID}/images/{name})" in conversion.pages[0]
+    key = image_key("default", ID, name)
+    data = b"".join([chunk async for chunk in blobs.read(key)])
+    assert hashlib.sha256(data).hexdigest().startswith(name.partition(".")[0])
+    assert data.startswith(b"\xff\xd8"), "a JPEG, not its base64"
+
+
+async def test_without_images_none_are_asked_for(
+    opened: Opens, fake: FakeMistral, source: Lays
+) -> None:
+    fake.rules.layout = Layout(images=2)
+    async with opened(images=False) as mistral:
+        conversion = await mistral.engine.convert(source(ONE_PAGE))
+    assert "img-" not in conversion.pages[0]
+
+
+async def test_a_long_document_is_read_in_ranges_of_pages(
+    engine: MistralEngine, fake: FakeMistral, blobs: LocalBlobs, source: Lays
+) -> None:
+    document = many_pages(120)
+    seen: list[tuple[int, int]] = []
+    conversion = await engine.convert(source(document), lambda *said: seen.append(said))
+
+    assert len(conversion.pages) == 120
+    for number, page in enumerate(conversion.pages):
+        assert mark(document, number) in page
+    assert conversion.billed_pages == 120
+    assert seen == [(50, 120), (100, 120), (120, 120)]
+    assert not fake.book.paid_twice()
+    assert fake.book.requests["files.upload"] == 1 or len(document) <= INLINE_BYTES
+    assert conversion.result is not None
+    head, pages = await lines_of(blobs, conversion.result.key)
+    assert (head.pages, head.billed_pages) == (120, 120)
+    assert [page.index for page in pages] == list(range(120))
+    kept, _ = await blobs.page("results/", None, 100)
+    assert [blob.key for blob in kept] == [conversion.result.key], "its parts are forgotten"
+
+
+async def test_a_range_that_was_paid_for_is_not_bought_again(
+    engine: MistralEngine, fake: FakeMistral, source: Lays
+) -> None:
+    document = many_pages(120)
+    fake.rules.latency = 0.0
+    begun = asyncio.Event()
+
+    def stop_after_two(done: int, _total: int) -> None:
+        if done == 100:
+            begun.set()
+            fake.rules.latency = 60.0
+
+    task = asyncio.create_task(engine.convert(source(document), stop_after_two))
+    await begun.wait()
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+
+    fake.rules.latency = 0.0
+    paid = fake.book.pages_paid
+    conversion = await engine.convert(source(document, again=True))
+    assert fake.book.pages_paid - paid == 20
+    assert [mark(document, n) in page for n, page in enumerate(conversion.pages)] == [True] * 120
+    assert conversion.billed_pages == 120
+
+
+async def test_finished_work_is_found_when_the_document_comes_again(
+    engine: MistralEngine, fake: FakeMistral, source: Lays
+) -> None:
+    first = await engine.convert(source(ONE_PAGE))
+    again = await engine.convert(source(ONE_PAGE, again=True))
+    assert again == first
+    assert fake.book.pages_paid == 1
+
+
+async def test_another_model_is_other_work(
+    engine: MistralEngine, fake: FakeMistral, source: Lays
+) -> None:
+    await engine.convert(source(ONE_PAGE))
+    other = await engine.convert(source(ONE_PAGE, model="mistral-ocr-2512", again=True))
+    assert other.model == "mistral-ocr-2512"
+    assert fake.book.pages_paid == 2
+
+
+async def test_what_exceeds_the_api_is_cut_into_documents_of_its_own(
+    engine: MistralEngine, fake: FakeMistral, source: Lays, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    document = many_pages(120)
+    limit = len(document) // 3
+    monkeypatch.setattr(module, "DOCUMENT_BYTES", limit)
+    fake.rules.document_bytes = limit
+    conversion = await engine.convert(source(document))
+
+    assert len(conversion.pages) == 120
+    for number, page in enumerate(conversion.pages):
+        assert f"Page {number}" in page
+    assert fake.book.pages_paid == 120
+    assert all(call.size <= limit for call in fake.book.calls)
+
+
+async def test_a_page_that_is_too_large_by_itself_is_refused(
+    engine: MistralEngine, source: Lays, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "DOCUMENT_BYTES", 100)
+    with pytest.raises(Unconvertible) as refused:
+        await engine.convert(source(many_pages(60)))
+    assert refused.value.code == "too_large"
+
+
+async def test_what_cannot_be_cut_is_refused_when_it_is_too_large(
+    engine: MistralEngine, fake: FakeMistral, source: Lays, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "DOCUMENT_BYTES", 1000)
+    with pytest.raises(Unconvertible) as refused:
+        await engine.convert(
+            source(documents.docx(*[documents.paragraph("Hello")] * 2000), documents.DOCX)
+        )
+    assert refused.value.code == "too_large"
+    assert not fake.book.requests
+
+
+async def test_a_model_nobody_knows_is_refused(engine: MistralEngine, source: Lays) -> None:
+    with pytest.raises(Unconvertible) as refused:
+        await engine.convert(source(ONE_PAGE, model="mistral-ocr-1999"))
+    assert refused.value.code == "model_unknown"
+
+
+async def test_a_wrong_key_parks_the_engine_and_says_so(
+    opened: Opens, fake: FakeMistral, source: Lays
+) -> None:
+    async with opened(key="wrong") as mistral:
+        await mistral.engine.check()
+        with pytest.raises(EngineUnavailable) as refused:
+            await mistral.engine.convert(source(ONE_PAGE))
+        assert refused.value.code == "engine_bad_key"
+        assert "MISTRAL_API_KEY" in refused.value.reason
+        with pytest.raises(EngineUnavailable, match="MISTRAL_API_KEY"):
+            await mistral.engine.check()
+        with pytest.raises(EngineUnavailable):
+            await mistral.engine.convert(source(ONE_PAGE))
+    assert fake.book.requests["ocr"] == 1, "while it is parked nothing is sent"
