@@ -110,6 +110,8 @@ def status(document: DocumentRecord) -> web.Response:
             pages=document.pages,
             processing_time_ms=_milliseconds(document),
             model=document.model,
+            engine=document.engine,
+            fallback_from=document.fallback_from,
         )
         body = msgspec.structs.replace(
             body, metadata=metadata, download_url=download_url(document.document_id)
@@ -139,6 +141,7 @@ def content(document: DocumentRecord) -> DocumentContent:
             file_name=document.file_name,
             file_size=size or 0,
             mime_type=document.content_type,
+            fallback_from=document.fallback_from or msgspec.UNSET,
         ),
         usage=TokenUsage(
             prompt_tokens=tokens_in,

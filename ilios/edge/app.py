@@ -19,6 +19,7 @@ from ilios.edge import (
     errors,
     health,
     idempotency,
+    images,
     pages,
     signed_urls,
     upload_urls,
@@ -85,6 +86,7 @@ def make_app(edge: Edge) -> web.Application:
     router.add_get("/api/documents/status/{id}", documents.status)
     router.add_get("/api/documents/{id}", documents.markdown)
     router.add_get("/api/documents/{id}/original", documents.original)
+    router.add_get("/api/documents/{id}/images/{name}", images.image)
     router.add_delete("/api/documents/{id}", deletion.delete)
     router.add_put(
         signed_urls.PREFIX + "{id}", upload_urls.put, expect_handler=uploads.expect_later

@@ -9,18 +9,16 @@ from aiohttp import web
 from msgspec import Struct
 
 from actors.keys import new_suffix, original_key
-from ilios.edge import answers, forms, idempotency, known, submitting, uploads
+from ilios.edge import answers, engine_choice, forms, idempotency, known, submitting, uploads
 from ilios.edge.errors import Refused
-from ilios.edge.keys import EDGE, TENANT
+from ilios.edge.keys import EDGE, TENANT, Edge
 from schemas import batch_replies
 from schemas.batches import BatchDocument, BatchSubmitted, document_id
 from schemas.documents import DEFAULT_PRIORITY, Stored
-from schemas.records import BatchRecord, DocumentRecord, DocumentState
+from schemas.records import BatchRecord, DocumentRecord, DocumentState, EngineBatch
 from schemas.replies import instant
 
 OPERATION = "batch"
-LOCAL = "local"
-"""The only value of the field ``model`` that means an engine this version has."""
 
 _PRIORITY = re.compile("[1-9]|10")
 _SWITCH = {"": False, "false": False, "0": False, "true": True, "1": True}
@@ -63,6 +61,7 @@ async def status(request: web.Request) -> web.StreamResponse:
     # The last document's end is known a moment before the end of the batch is.
     closing = progress.ended and batch.completed_at is None
     documents = await known.documents_of(edge, batch) if detailed or closing else []
+    engine_batch = batch.engine_batch
     body = batch_replies.BatchStatus(
         batch_id=batch.batch_id,
         status=progress.state,
@@ -71,6 +70,8 @@ async def status(request: web.Request) -> web.StreamResponse:
         completed_at=completed_at(batch, documents),
         download_url=f"/v1/batch/download/{batch.batch_id}" if progress.ended else None,
         documents=[_detail(document) for document in documents] if detailed else msgspec.UNSET,
+        mistral_batch_job_id=(engine_batch and engine_batch.job) or msgspec.UNSET,
+        mistral_status=_mistral_status(engine_batch),
     )
     headers = {} if progress.ended else {"Retry-After": answers.ASK_AGAIN_AFTER}
     return answers.answer(body, 200, headers)
@@ -109,7 +110,7 @@ async def _receive(request: web.Request) -> Received:
     )
     keys = tuple(file.blob.key for file in form.files)
     try:
-        event = _submission(tenant, batch_id, suffix, form, once)
+        event = _submission(edge, tenant, batch_id, suffix, form, once)
     except Refused:
         await uploads.discard(edge.blobs, *keys)
         raise
@@ -117,9 +118,11 @@ async def _receive(request: web.Request) -> Received:
 
 
 def _submission(
-    tenant: str, batch_id: str, suffix: str, form: forms.Form, once: str | None
+    edge: Edge, tenant: str, batch_id: str, suffix: str, form: forms.Form, once: str | None
 ) -> BatchSubmitted:
-    _refuse_engines(form.fields)
+    fields = form.fields
+    batched = _switch("useMistralBatch", "invalid_use_mistral_batch", fields.get("useMistralBatch"))
+    choice = engine_choice.chosen(edge, fields.get("engine"), fields.get("model"), batched=batched)
     return BatchSubmitted(
         batch_id=batch_id,
         tenant=tenant,
@@ -132,25 +135,14 @@ def _submission(
             )
             for number, file in enumerate(form.files, 1)
         ),
-        priority=_priority(form.fields.get("priority")),
-        retention_days=submitting.retention_days(form.fields.get("retentionDays")),
+        priority=_priority(fields.get("priority")),
+        retention_days=submitting.retention_days(fields.get("retentionDays")),
         submitted_at=datetime.now(UTC),
         fingerprint=idempotency.fingerprint(OPERATION, form) if once else None,
+        engine=choice.engine,
+        model=choice.model,
+        engine_batch=batched,
     )
-
-
-def _refuse_engines(fields: dict[str, str]) -> None:
-    """Refuse what asks for an engine that is not here, rather than use another in silence."""
-    asked = fields.get("useMistralBatch")
-    if _switch("useMistralBatch", "invalid_use_mistral_batch", asked):
-        raise Refused(
-            422,
-            "engine_unavailable",
-            "This version has no Mistral engine; leave useMistralBatch out to convert locally",
-        )
-    if fields.get("model", "") not in ("", LOCAL):
-        error = f'This version converts with its own engine only; leave model out or say "{LOCAL}"'
-        raise Refused(422, "engine_unavailable", error)
 
 
 def _priority(text: str | None) -> int:
@@ -190,6 +182,17 @@ def _accepted(event: BatchSubmitted, submitted_at: datetime | None) -> web.Respo
     )
     headers = {"Location": status_url, "Retry-After": answers.ASK_AGAIN_AFTER}
     return answers.answer(body, 202, headers)
+
+
+def _mistral_status(state: EngineBatch | None) -> batch_replies.MistralStatus | msgspec.UnsetType:
+    if state is None or state.status is None:
+        return msgspec.UNSET
+    return batch_replies.MistralStatus(
+        status=state.status,
+        total_requests=state.total,
+        completed_requests=state.completed,
+        failed_requests=state.failed,
+    )
 
 
 def _detail(document: DocumentRecord) -> batch_replies.BatchDocumentStatus:

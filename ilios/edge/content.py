@@ -3,14 +3,11 @@
 A blob's entity tag is the SHA-256 of its bytes, so it is the same from every host and for ever.
 """
 
-import asyncio
 import codecs
-import contextlib
 import hashlib
-import os
 import re
 from collections.abc import AsyncGenerator, AsyncIterator
-from pathlib import Path
+from contextlib import aclosing
 
 import msgspec
 import structlog
@@ -23,6 +20,9 @@ from schemas.replies import DocumentContent
 
 IN_ONE_PIECE = 256 * 1024
 """Blobs up to this many bytes are answered from memory, larger ones in chunks of it."""
+
+ELSEWHERE_FOR = 300
+"""Seconds for which the URL of a blob in the store itself can be used."""
 
 GONE = "content_gone"
 """The code of what is to be sent and does not lie in the store."""
@@ -48,60 +48,104 @@ async def send(
         return await _send_all(request, blobs, blob, headers)
     headers["Content-Range"] = f"bytes {part.start}-{part.stop - 1}/{blob.size}"
     response = _begin(206, len(part), headers)
-    async with _found(blobs, blob) as path:
+    async with aclosing(blobs.read(blob.key, part.start, part.stop)) as pieces:
+        try:
+            first = await anext(pieces, b"")  # a blob that is gone is told before the answer begins
+        except BlobNotFound:
+            raise _gone(blob) from None
         await response.prepare(request)
-        for start in range(part.start, part.stop, IN_ONE_PIECE):
-            length = min(IN_ONE_PIECE, part.stop - start)
-            await response.write(await asyncio.to_thread(_read_part, path, start, length))
+        await response.write(first)
+        async for piece in pieces:
+            await response.write(piece)
     return response
 
 
+async def send_elsewhere(
+    request: web.Request, blobs: Blobs, blob: Blob, headers: dict[str, str]
+) -> web.StreamResponse:
+    """Answer a GET with where the store itself gives the blob away, if it does; else as ``send``.
+
+    Errors as ``send``, but that the blob is gone is for the store to say.
+    """
+    if request.method != "GET" or _is_known(request, blob.sha256):
+        return await send(request, blobs, blob, headers)
+    url = await blobs.presign_get(
+        blob.key,
+        expires_in=ELSEWHERE_FOR,
+        disposition=headers["Content-Disposition"],
+        content_type=headers["Content-Type"],
+    )
+    if url is None:
+        return await send(request, blobs, blob, headers)
+    # The URL is a right: whoever keeps the answer keeps that.
+    headers = {"Location": url, "Cache-Control": "no-store", "Referrer-Policy": "no-referrer"}
+    return web.Response(status=307, headers=headers)
+
+
 async def send_json(
-    request: web.Request, blobs: Blobs, blob: Blob, reply: DocumentContent, headers: dict[str, str]
+    request: web.Request,
+    blobs: Blobs,
+    blob: Blob,
+    reply: DocumentContent,
+    headers: dict[str, str],
+    *,
+    result: Blob | None = None,
 ) -> web.StreamResponse:
     """Answer with ``reply``, its content being the blob, in constant memory.
 
-    :raises Refused: a condition failed (412), or the blob is gone (410).
+    Its ``pages`` are those of the ``result``.
+
+    :raises Refused: a condition failed (412), or one of the blobs is gone (410).
     """
     # The id before it cannot hold a quote, so the first match is the member.
     before, after = msgspec.json.encode(reply).split(b'"content":""', 1)
     before, after = before + b'"content":"', b'"' + after
     # All the answer is made of, so it changes with every byte of it, also when ilios tells more.
-    tag = hashlib.sha256(b"%b%b%b" % (before, blob.sha256.encode(), after)).hexdigest()
+    parts = (before, blob.sha256.encode(), after, result.sha256.encode() if result else b"")
+    tag = hashlib.sha256(b"".join(parts)).hexdigest()
     headers = headers | {"Content-Type": "application/json", "ETag": f'"{tag}"'}
     if _is_known(request, tag):
         return _not_modified(headers)
-    if blob.size <= IN_ONE_PIECE:
-        text = b"".join([piece async for piece in as_json_text(chunks(blobs, blob))])
-        return web.Response(body=before + text + after, headers=headers)
+    if result is not None:
+        await _refuse_gone(blobs, result)  # later the answer would have begun
+    whole = _json(blobs, blob, result, before, after)
+    if blob.size + (result.size if result else 0) <= IN_ONE_PIECE:
+        body = b"".join([piece async for piece in whole])
+        return web.Response(body=body, headers=headers)
     response = web.StreamResponse(headers=headers)
     if request.method == "HEAD":
         return response
-    pieces = as_json_text(chunks(blobs, blob))
-    first = await anext(pieces)  # a blob that is gone is told before the answer begins
-    await response.prepare(request)
-    await response.write(before + first)
-    async for piece in pieces:
-        await response.write(piece)
-    await response.write(after)
+    async with aclosing(whole) as pieces:
+        first = await anext(pieces)  # a blob that is gone is told before the answer begins
+        await response.prepare(request)
+        await response.write(first)
+        async for piece in pieces:
+            await response.write(piece)
     return response
 
 
 async def chunks(blobs: Blobs, blob: Blob) -> AsyncGenerator[bytes, None]:
-    """Stream a blob.
+    """Stream a blob, of whose hash the first digits may do.
 
-    :raises Refused: it is gone (410), or damaged, which may show only at its end.
+    :raises Refused: it is gone (410), or not what was stored, which may show only at its end.
     """
-    size = 0
+    size, sha256, last = 0, hashlib.sha256(), b""
     try:
-        async for chunk in blobs.read(blob.key):
-            size += len(chunk)
-            yield chunk
+        async with aclosing(blobs.read(blob.key)) as pieces:
+            async for piece in pieces:
+                size += len(piece)
+                sha256.update(piece)
+                if last:
+                    yield last
+                last = piece
     except BlobNotFound:
         raise _gone(blob) from None
-    if size != blob.size:
+    if size != blob.size or not sha256.hexdigest().startswith(blob.sha256):
         log.error("blob damaged", key=blob.key, size=size, expected=blob.size)
         raise Refused(500, "content_damaged", "The stored document is damaged")
+    # Held back until now: an answer with all of its bytes would look whole.
+    if last:
+        yield last
 
 
 async def as_json_text(text: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
@@ -110,6 +154,42 @@ async def as_json_text(text: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
     async for chunk in text:
         yield _escaped(decoder.decode(chunk))
     yield _escaped(decoder.decode(b"", final=True))
+
+
+async def _json(
+    blobs: Blobs, blob: Blob, result: Blob | None, before: bytes, after: bytes
+) -> AsyncGenerator[bytes, None]:
+    """Stream what ``send_json`` answers with, the first piece with the first of the blob's."""
+    async with aclosing(chunks(blobs, blob)) as text:
+        async for piece in as_json_text(text):
+            yield before + piece
+            before = b""
+    if result is None:
+        yield after
+        return
+    yield after.removesuffix(b"}") + b',"pages":['
+    async with aclosing(chunks(blobs, result)) as lines:
+        async for piece in as_json_items(lines):
+            yield piece
+    yield b"]}"
+
+
+async def as_json_items(lines: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
+    """Make of all JSON lines but the first what stands between the brackets of a JSON array."""
+    in_first, waiting = True, b""
+    async for chunk in lines:
+        rest = chunk
+        if in_first:
+            _, newline, rest = chunk.partition(b"\n")
+            in_first = not newline
+        if not rest:
+            continue
+        whole = waiting + rest
+        items = whole.removesuffix(b"\n")
+        # The newline at the end of a piece may be the last of all, after which nothing comes.
+        waiting = whole[len(items) :]
+        if items:
+            yield items.replace(b"\n", b",")
 
 
 async def _send_all(
@@ -121,11 +201,12 @@ async def _send_all(
     if blob.size <= IN_ONE_PIECE:
         return web.Response(body=b"".join([chunk async for chunk in found]), headers=headers)
     response = _begin(200, blob.size, headers)
-    first = await anext(found)
-    await response.prepare(request)
-    await response.write(first)
-    async for chunk in found:
-        await response.write(chunk)
+    async with aclosing(found):
+        first = await anext(found)
+        await response.prepare(request)
+        await response.write(first)
+        async for chunk in found:
+            await response.write(chunk)
     return response
 
 
@@ -135,14 +216,11 @@ def _begin(status: int, length: int, headers: dict[str, str]) -> web.StreamRespo
     return response
 
 
-@contextlib.asynccontextmanager
-async def _found(blobs: Blobs, blob: Blob) -> AsyncIterator[Path]:
-    async with contextlib.AsyncExitStack() as stack:
-        try:
-            path = await stack.enter_async_context(blobs.local_path(blob.key))
-        except BlobNotFound:
-            raise _gone(blob) from None
-        yield path
+async def _refuse_gone(blobs: Blobs, blob: Blob) -> None:
+    try:
+        await blobs.size(blob.key)
+    except BlobNotFound:
+        raise _gone(blob) from None
 
 
 def _gone(blob: Blob) -> Refused:
@@ -199,11 +277,6 @@ def _range(request: web.Request, blob: Blob) -> range | None:
             headers={"Content-Range": f"bytes */{blob.size}"},
         )
     return range(start, stop)
-
-
-def _read_part(path: Path, start: int, length: int) -> bytes:
-    with path.open("rb") as file:
-        return os.pread(file.fileno(), length, start)
 
 
 def _escaped(text: str) -> bytes:

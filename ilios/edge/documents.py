@@ -70,8 +70,11 @@ async def original(request: web.Request) -> web.StreamResponse:
         "Content-Security-Policy": "sandbox; default-src 'none'",
         "Cache-Control": "private, no-cache",
     }
-    async with _told_when_removed(edge, document):
-        return await content.send(request, edge.blobs, await _moved(edge, blob), headers)
+    async with told_when_removed(edge, document):
+        blob = await _moved(edge, blob)
+        if edge.original_redirect:
+            return await content.send_elsewhere(request, edge.blobs, blob, headers)
+        return await content.send(request, edge.blobs, blob, headers)
 
 
 def chosen_format(text: str | None) -> str:
@@ -90,10 +93,12 @@ async def send_markdown(
     """Answer with the Markdown of a document that was completed."""
     edge, blob = request.app[EDGE], document.markdown
     assert blob is not None
-    async with _told_when_removed(edge, document):
+    async with told_when_removed(edge, document):
         if form == "json":
             reply, headers = answers.content(document), answers.content_headers(document)
-            return await content.send_json(request, edge.blobs, blob, reply, headers)
+            return await content.send_json(
+                request, edge.blobs, blob, reply, headers, result=document.result
+            )
         return await content.send(request, edge.blobs, blob, answers.markdown_headers(document))
 
 
@@ -119,7 +124,7 @@ async def _moved(edge: Edge, original: Blob) -> Blob:
 
 
 @asynccontextmanager
-async def _told_when_removed(edge: Edge, document: DocumentRecord) -> AsyncIterator[None]:
+async def told_when_removed(edge: Edge, document: DocumentRecord) -> AsyncIterator[None]:
     """Say of a blob that is gone that its document was removed, if it was so a moment ago."""
     try:
         yield

@@ -9,13 +9,14 @@ from aiohttp import web
 from aiohttp.http_exceptions import HttpProcessingError
 from aiohttp.typedefs import Handler
 
-from actors.ports import StorageFull
+from actors.ports import StorageFull, StorageUnavailable
 from bus.errors import BusFull, BusUnavailable, EventTooLarge
 from ilios.database.damage import DatabaseDamaged
 from ilios.edge.keys import REQUEST_ID
 from schemas.replies import Problem
 
 RETRY_AFTER = "2"  # seconds; a local bus that died is back in less
+STORE_AFTER = "5"  # seconds; a store at the other end of a network
 REBUILT_AFTER = "60"  # seconds; somebody has to see to it
 ROOM_AFTER = "10"  # seconds; somebody has to make room, and then it takes no longer than that
 
@@ -112,7 +113,7 @@ def problem(request: web.BaseRequest, refused: Refused) -> web.Response:
 def explain(request: web.BaseRequest, error: BaseException) -> Refused:
     """Return what the client is told of ``error``; the log is told what the client is not."""
     match error:
-        case BusUnavailable() | DatabaseDamaged() | StorageFull() | BusFull():
+        case BusUnavailable() | DatabaseDamaged() | StorageUnavailable() | BusFull():
             return _not_now(error)
         case EventTooLarge():
             return Refused(413, "event_too_large", "The request is too large")
@@ -144,6 +145,14 @@ def _not_now(error: BaseException) -> Refused:
                 "database_damaged",
                 "The database is damaged, and nothing is read from it until it is made anew",
                 headers={"Retry-After": REBUILT_AFTER},
+            )
+        case StorageUnavailable() if not isinstance(error, StorageFull):
+            log.warning("storage unavailable", error=str(error))
+            return Refused(
+                503,
+                "storage_unavailable",
+                "The documents cannot be reached at the moment",
+                headers={"Retry-After": STORE_AFTER},
             )
         case _:
             log.error("storage full", error=repr(error))

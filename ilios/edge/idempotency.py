@@ -30,7 +30,7 @@ HEADER = "Idempotency-Key"
 REPLAYED = web.RequestKey("replayed", bool)
 MAX_KEY_LENGTH = 255
 
-FIELDS = ("format", "priority", "retentionDays")
+FIELDS = ("format", "priority", "retentionDays", "engine", "model", "useMistralBatch")
 """Fields whose values make another request of the same files."""
 REMOVED = frozenset({"cancelled", "deleted"})
 

@@ -20,6 +20,7 @@ from schemas.documents import (
     DocumentCompleted,
     DocumentFailed,
     DocumentSubmitted,
+    EngineName,
 )
 from schemas.records import BatchRecord, DocumentRecord
 from schemas.replies import HealthReport
@@ -180,6 +181,10 @@ class Edge:
     room: Room
     health: Health
     signer: Signer
+    engines: tuple[EngineName, ...] = ("local",)
+    """What can convert documents here."""
+    original_redirect: bool = False
+    """Whether clients get originals from the store itself, where it has a door for them."""
     public_url: str | None = None
     """Where clients reach the edge, if not where they say they do."""
     api_keys: tuple[str, ...] = field(default=(), repr=False)

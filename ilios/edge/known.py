@@ -21,7 +21,7 @@ from schemas.documents import (
     Stored,
 )
 from schemas.ids import is_id
-from schemas.records import BatchRecord, DocumentRecord, Progress
+from schemas.records import BatchRecord, DocumentRecord, EngineBatch, Progress
 
 
 async def find(request: web.Request) -> DocumentRecord:
@@ -84,6 +84,7 @@ async def batch(edge: Edge, tenant: str, batch_id: str) -> BatchRecord | None:
         submitted_at=submitted.submitted_at or submission.stored_at,
         progress=Progress(total=total, pending=total),
         fingerprint=submitted.fingerprint,
+        engine_batch=EngineBatch() if submitted.engine_batch else None,
     )
 
 
@@ -127,6 +128,9 @@ def pending(submitted: DocumentSubmitted, batch_id: str | None = None) -> Docume
         original=_stored_original(submitted),
         batch_id=batch_id,
         fingerprint=submitted.fingerprint,
+        engine_wanted=submitted.engine,
+        model_wanted=submitted.model,
+        held=submitted.held,
     )
 
 
@@ -159,6 +163,8 @@ def ended(
         output_tokens=event.output_tokens,
         submitted_at=event.submitted_at,
         finished_at=event.completed_at,
+        result=event.result,
+        fallback_from=event.fallback_from,
     )
 
 

@@ -102,7 +102,9 @@ def _schemas(operation: Operation) -> Iterable[type[Struct]]:
 
 def _components(structs: Iterable[type[Struct]]) -> dict[str, Any]:
     """Return the schemas of these structs and of all they are made of."""
-    _, components = msgspec.json.schema_components(structs, ref_template=_REFERENCE)
+    _, described = msgspec.json.schema_components(structs, ref_template=_REFERENCE)
+    # As whoever reads it finds it: the default of a tuple is an empty array.
+    components: dict[str, Any] = msgspec.json.decode(msgspec.json.encode(described))
     classes = {kind.__name__: kind for kind in _all_structs(structs)}
     for name, schema in components.items():
         kind = classes[name]
@@ -137,7 +139,10 @@ def _all_structs(structs: Iterable[type[Struct]]) -> set[type[Struct]]:
                     waiting.extend(field.type for field in fields)
             case msgspec.inspect.UnionType(types=types):
                 waiting.extend(types)
-            case msgspec.inspect.ListType(item_type=item):
+            case (
+                msgspec.inspect.ListType(item_type=item)
+                | msgspec.inspect.VarTupleType(item_type=item)
+            ):
                 waiting.append(item)
             case _:
                 pass

@@ -11,7 +11,7 @@ from msgspec import Struct
 
 from actors.keys import new_suffix, original_key
 from bus.errors import BusUnavailable, NothingSaid
-from ilios.edge import forms, idempotency, known, uploads
+from ilios.edge import engine_choice, forms, idempotency, known, uploads
 from ilios.edge.errors import Refused
 from ilios.edge.keys import EDGE, TENANT, Edge
 from schemas.batches import BatchSubmitted
@@ -47,6 +47,7 @@ async def receive(request: web.Request, operation: Operation, priority: int) -> 
     form = await uploads.receive(request, forms.ONE, lambda _: key)
     (upload,) = form.files
     try:
+        choice = engine_choice.chosen(edge, form.fields.get("engine"), form.fields.get("model"))
         event = DocumentSubmitted(
             document_id=document_id,
             tenant=tenant,
@@ -58,6 +59,8 @@ async def receive(request: web.Request, operation: Operation, priority: int) -> 
             operation=operation,
             submitted_at=datetime.now(UTC),
             fingerprint=idempotency.fingerprint(operation, form) if once else None,
+            engine=choice.engine,
+            model=choice.model,
         )
     except Refused:
         await uploads.discard(edge.blobs, key)

@@ -22,14 +22,14 @@ from actors.keys import original_key, upload_key
 from actors.ports import BlobNotFound
 from bus import failpoints
 from bus.errors import AlreadySaid
-from ilios.edge import answers, json_bodies, known, signed_urls, uploads
+from ilios.edge import answers, engine_choice, json_bodies, known, signed_urls, uploads
 from ilios.edge.errors import Refused, document_not_found
 from ilios.edge.forms import CHUNK_BYTES, media_type, too_large
 from ilios.edge.keys import EDGE, TENANT, Edge
 from ilios.edge.pace import Pace
 from ilios.edge.upload_places import PLACES
 from ilios.file_names import clean_name
-from schemas.documents import UNKNOWN_TYPE, DocumentSubmitted, Stored
+from schemas.documents import UNKNOWN_TYPE, DocumentSubmitted, EngineName, Stored
 from schemas.ids import is_id, new_id
 from schemas.replies import instant
 from schemas.upload_replies import UploadConfirmed, UploadUrl, UploadWanted
@@ -48,6 +48,8 @@ _COMPLAINTS = {
         "invalid_retention_days",
         "retentionDays must be a whole number from 1 to 3650",
     ),
+    "engine": engine_choice.INVALID_ENGINE,
+    "model": engine_choice.INVALID_MODEL,
 }
 _LARGEST = 2**63 - 1  # a size that is too large is told up to this one
 
@@ -65,6 +67,8 @@ class Reservation(Struct, frozen=True):
     created_at: datetime
     expires_at: datetime
     withdrawn_at: datetime | None = None
+    engine: EngineName | None = None
+    model: str | None = None
 
 
 class Turns:
@@ -88,6 +92,7 @@ async def reserve(request: web.Request) -> web.StreamResponse:
     wanted = _wanted(await json_bodies.read_object(request))
     if wanted.file_size > edge.limits.max_file_bytes:
         raise too_large(min(wanted.file_size, _LARGEST), edge.limits)
+    choice = engine_choice.chosen(edge, wanted.engine, wanted.model)
     expires_at = int(time.time()) + GOOD_FOR
     reservation = Reservation(
         tenant=request[TENANT],
@@ -97,6 +102,8 @@ async def reserve(request: web.Request) -> web.StreamResponse:
         retention_days=wanted.retention_days,
         created_at=datetime.now(UTC),
         expires_at=datetime.fromtimestamp(expires_at, UTC),
+        engine=choice.engine,
+        model=choice.model,
     )
     key = upload_key(document_id)
     await edge.blobs.put_bytes(
@@ -212,6 +219,8 @@ async def _submit(edge: Edge, tenant: str, document_id: str) -> None:
         content_type=reservation.content_type,
         retention_days=reservation.retention_days,
         submitted_at=datetime.now(UTC),
+        engine=reservation.engine,
+        model=reservation.model,
     )
     try:
         await edge.publisher.say_first(event)

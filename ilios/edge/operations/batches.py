@@ -2,12 +2,14 @@
 
 from ilios.edge.operations.parameters import (
     BATCH_ID,
+    CHOICE,
     IDEMPOTENCY_KEY,
     RETENTION_DAYS,
     UPLOADED,
 )
 from ilios.edge.operations.problems import (
     ASKING_LOG,
+    CHOOSING,
     FINDING_BATCH,
     FORM,
     KEYED,
@@ -59,12 +61,11 @@ SUBMIT = Operation(
                     "priority": _PRIORITY,
                     "retentionDays": RETENTION_DAYS,
                     "useMistralBatch": _SWITCH
-                    | {"description": "There is no such engine yet: 422."},
-                    "model": {
-                        "type": "string",
-                        "enum": ["", "local"],
-                        "description": "What converts.",
+                    | {
+                        "description": "`true` has Mistral convert them as one batch of its own, "
+                        "which costs less and takes longer."
                     },
+                    **CHOICE,
                 },
             }
         },
@@ -82,9 +83,9 @@ SUBMIT = Operation(
         FORM,
         SAYING,
         REPEATING,
+        CHOOSING,
         {
             400: ("invalid_priority", "invalid_use_mistral_batch"),
-            422: ("engine_unavailable",),
         },
     ),
 )

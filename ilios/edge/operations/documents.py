@@ -2,12 +2,15 @@
 
 from ilios.edge.operations.parameters import (
     BARE,
+    CHOICE,
     DOCUMENT_ID,
+    ENGINES,
     FILE_NAME,
     FORMAT,
     IDEMPOTENCY_KEY,
     IF_MATCH,
     IF_NONE_MATCH,
+    IMAGE_NAME,
     KEPT_DAYS,
     MARKDOWN_OR_JSON,
     RANGE,
@@ -17,6 +20,7 @@ from ilios.edge.operations.parameters import (
 from ilios.edge.operations.problems import (
     ANY_CODE,
     ASKING_LOG,
+    CHOOSING,
     FINDING,
     FORM,
     KEYED,
@@ -58,6 +62,8 @@ _FAILED = Answer(
 _SAME = "It is what `If-None-Match` names."
 _NO_RANGE = {416: ("range_not_satisfiable",)}
 
+_IMAGES = dict.fromkeys(("image/jpeg", "image/png", "image/gif", "image/webp"), BYTES)
+
 _FILE = UPLOADED | {"description": "The document."}
 
 CONVERT = Operation(
@@ -70,7 +76,7 @@ CONVERT = Operation(
     "long the answer is 202, and the conversion goes on. A client that hangs up ends the waiting, "
     "not the conversion. The codes of a document that cannot be converted are the engine's: "
     "`corrupt`, `password_protected`, `unsupported_type`, `timeout` and others.",
-    parameters=(FILE_NAME, FORMAT, KEPT_DAYS, IDEMPOTENCY_KEY),
+    parameters=(FILE_NAME, FORMAT, KEPT_DAYS, *ENGINES, IDEMPOTENCY_KEY),
     body=Body(
         description="A form with the document as `file`, or the document itself.",
         content={
@@ -81,6 +87,7 @@ CONVERT = Operation(
                     "file": _FILE,
                     "format": MARKDOWN_OR_JSON,
                     "retentionDays": RETENTION_DAYS,
+                    **CHOICE,
                 },
             },
             **BARE,
@@ -104,6 +111,7 @@ CONVERT = Operation(
         FORM,
         SAYING,
         REPEATING,
+        CHOOSING,
         SENDING,
         REMOVED,
         {400: ("invalid_format",), 422: (ANY_CODE,)},
@@ -117,14 +125,14 @@ SUBMIT = Operation(
     tag=TAG,
     summary="Submit a document for conversion",
     description="202 means stored: the document is on disk and the log has its event.",
-    parameters=(FILE_NAME, KEPT_DAYS, IDEMPOTENCY_KEY),
+    parameters=(FILE_NAME, KEPT_DAYS, *ENGINES, IDEMPOTENCY_KEY),
     body=Body(
         description="A form with the document as `file`, or the document itself.",
         content={
             FORM_TYPE: {
                 "type": "object",
                 "required": ["file"],
-                "properties": {"file": _FILE, "retentionDays": RETENTION_DAYS},
+                "properties": {"file": _FILE, "retentionDays": RETENTION_DAYS, **CHOICE},
             },
             **BARE,
         },
@@ -136,7 +144,7 @@ SUBMIT = Operation(
             headers=("Location", "Retry-After", "Idempotent-Replayed"),
         )
     },
-    problems=joined(KEYED, RECEIVING, FORM, SAYING, REPEATING),
+    problems=joined(KEYED, RECEIVING, FORM, SAYING, REPEATING, CHOOSING),
 )
 
 STATUS = Operation(
@@ -205,11 +213,42 @@ ORIGINAL = Operation(
             headers=(*_KEPT, "Accept-Ranges", "Content-Disposition", "Content-Range"),
         ),
         304: Answer(description=_SAME, headers=(*_KEPT, "Accept-Ranges", "Content-Disposition")),
+        307: Answer(
+            description="Its bytes are at `Location`, for five minutes; no key belongs there.",
+            headers=("Cache-Control", "Location"),
+        ),
         500: Answer(
             description="It could not be fetched; `error` says why.", content={JSON: FailedDocument}
         ),
     },
     problems=joined(KEYED, FINDING, ASKING_LOG, REMOVED, SENDING, _NO_RANGE),
+)
+
+IMAGE = Operation(
+    name="readImage",
+    method="GET",
+    path="/api/documents/{id}/images/{name}",
+    tag=TAG,
+    summary="An image of a page",
+    description="The Markdown leads here, and so does the `name` of an image in the `pages` of "
+    "the JSON.",
+    parameters=(DOCUMENT_ID, IMAGE_NAME, RANGE, IF_NONE_MATCH, IF_MATCH),
+    answers={
+        200: Answer(
+            description="Its bytes.",
+            content=_IMAGES,
+            headers=(*_KEPT, "Accept-Ranges", "Content-Disposition"),
+        ),
+        206: Answer(
+            description="A part of its bytes.",
+            content=_IMAGES,
+            headers=(*_KEPT, "Accept-Ranges", "Content-Disposition", "Content-Range"),
+        ),
+        304: Answer(description=_SAME, headers=(*_KEPT, "Accept-Ranges", "Content-Disposition")),
+    },
+    problems=joined(
+        KEYED, FINDING, ASKING_LOG, REMOVED, SENDING, _NO_RANGE, {404: ("image_not_found",)}
+    ),
 )
 
 DELETE = Operation(
@@ -218,8 +257,8 @@ DELETE = Operation(
     path="/api/documents/{id}",
     tag=TAG,
     summary="Delete a document, or cancel its conversion",
-    description="Markdown and original are erased; what was billed stays billed. Asking again "
-    "gets the same receipt.",
+    description="Markdown, images and original are erased; what was billed stays billed. Asking "
+    "again gets the same receipt.",
     parameters=(DOCUMENT_ID,),
     answers={
         200: Answer(
@@ -235,4 +274,4 @@ DELETE = Operation(
     problems=joined(KEYED, FINDING, SAYING),
 )
 
-OPERATIONS = (CONVERT, SUBMIT, STATUS, READ, ORIGINAL, DELETE)
+OPERATIONS = (CONVERT, SUBMIT, STATUS, READ, ORIGINAL, IMAGE, DELETE)

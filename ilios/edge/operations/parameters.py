@@ -16,7 +16,8 @@ MARKDOWN_OR_JSON: dict[str, Any] = {
     "type": "string",
     "enum": ["markdown", "json"],
     "default": "markdown",
-    "description": "`json` also tells pages, model, sizes and tokens.",
+    "description": "`json` also tells pages, model, sizes and tokens, and what the engine tells "
+    "of each page.",
 }
 UPLOADED: dict[str, Any] = BYTES | {"minLength": 1}
 """The bytes of a document; an empty one is refused."""
@@ -44,8 +45,30 @@ def _without_default(schema: dict[str, Any]) -> dict[str, Any]:
     return {word: value for word, value in schema.items() if word != "default"}
 
 
+ENGINE: dict[str, Any] = {
+    "type": "string",
+    "enum": ["", "local", "mistral"],
+    "description": "What converts it; left out, the service chooses.",
+}
+MODEL: dict[str, Any] = {
+    "type": "string",
+    "pattern": "^([a-z0-9][a-z0-9.-]{0,63})?$",
+    "examples": ["mistral-ocr-latest"],
+    "description": "The model of the engine `mistral`, which it alone stands for, too; `local` "
+    "stands for the engine of that name.",
+}
+CHOICE: dict[str, Any] = {"engine": ENGINE, "model": MODEL}
+"""The fields of a form that choose what converts."""
+
 DOCUMENT_ID = Parameter(
     name="id", place="path", description="The id of the document.", schema=ID, required=True
+)
+IMAGE_NAME = Parameter(
+    name="name",
+    place="path",
+    description="The name of the image.",
+    schema={"type": "string", "pattern": r"^[0-9a-f]{32}\.(jpeg|png|gif|webp)$"},
+    required=True,
 )
 BATCH_ID = Parameter(
     name="id", place="path", description="The id of the batch.", schema=ID, required=True
@@ -62,6 +85,18 @@ KEPT_DAYS = Parameter(
     name="retentionDays",
     description="As in the form, for a document that is the whole body; the form's counts.",
     schema=_without_default(RETENTION_DAYS),
+)
+ENGINES = (
+    Parameter(
+        name="engine",
+        description="As in the form, for a document that is the whole body; the form's counts.",
+        schema=ENGINE,
+    ),
+    Parameter(
+        name="model",
+        description="As in the form, for a document that is the whole body; the form's counts.",
+        schema=MODEL,
+    ),
 )
 _PLAIN = "[!#-~](?:[ -~]{0,253}[!-~])?"
 _QUOTED = r'"(?:[ !#-\[\]-~]|\\["\\]){1,255}"'

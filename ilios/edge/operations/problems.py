@@ -20,22 +20,25 @@ CODES = {
     "document_removed": "What was made under this `Idempotency-Key` was cancelled or deleted.",
     "empty_file": "The file has no bytes.",
     "encoding_unsupported": "The body, or a part of it, is compressed or encoded.",
-    "engine_unavailable": "This version does not have the engine that was asked for.",
+    "engine_unavailable": "The service is not set up for the engine that was asked for.",
     "event_too_large": "The log does not take a request of this size.",
     "expectation_failed": "`Expect` may only say `100-continue`.",
     "field_not_utf8": "A field of the form is not UTF-8.",
     "field_too_large": "A field of the form is larger than 64 KiB.",
     "file_too_large": "The file is larger than is accepted; `details` say how large it may be.",
     "idempotency_key_reused": "This `Idempotency-Key` was used for another request.",
+    "image_not_found": "The document has no such image.",
     "internal_error": "The service failed; the request id names what is in its log.",
     "invalid_date": "A date is none, or the start lies after the end.",
     "invalid_details": "`details` is neither `true` nor `false`.",
+    "invalid_engine": "There is no such engine, or `useMistralBatch` is not for it.",
     "invalid_file_name": "`fileName` is not 1 to 255 characters.",
     "invalid_file_size": "`fileSize` is not a whole number of bytes, 1 or more.",
     "invalid_format": "There is no such format.",
     "invalid_id": "This is not the form of an id.",
     "invalid_idempotency_key": "The `Idempotency-Key` is not one.",
     "invalid_mime_type": "`mimeType` is not text of at most 255 characters.",
+    "invalid_model": "This is not the name of a model, or not of the engine's.",
     "invalid_priority": "The priority is not a whole number from 1 to 10.",
     "invalid_retention_days": "The retention is not a whole number from 1 to 3650.",
     "invalid_use_mistral_batch": "`useMistralBatch` is neither `true` nor `false`.",
@@ -53,6 +56,7 @@ CODES = {
     "request_too_slow": "The header of the request did not come in time.",
     "route_not_found": "There is nothing at this address.",
     "storage_full": "There is no room left for documents.",
+    "storage_unavailable": "The documents cannot be reached; try again in a moment.",
     "too_many_files": "There are more files than are accepted in one request.",
     "too_many_parts": "The form has too many parts.",
     "too_many_wrong_keys": "Too many wrong keys came from this address; see `Retry-After`.",
@@ -87,6 +91,7 @@ SENDING: Problems = {
     410: ("content_gone",),
     412: ("precondition_failed",),
     500: ("content_damaged",),
+    503: ("storage_unavailable",),
 }
 """What stands in the way of answering with stored bytes."""
 
@@ -95,6 +100,7 @@ RECEIVING: Problems = {
     408: ("upload_too_slow",),
     415: ("encoding_unsupported",),
     417: ("expectation_failed",),
+    503: ("storage_unavailable",),
     507: ("storage_full",),
 }
 """What stands in the way of an upload."""
@@ -113,6 +119,12 @@ FORM: Problems = {
 
 SAYING: Problems = {413: ("event_too_large",), **ASKING_LOG, 507: ("storage_full",)}
 """What stands in the way of an event."""
+
+CHOOSING: Problems = {
+    400: ("invalid_engine", "invalid_model"),
+    422: ("engine_unavailable",),
+}
+"""What comes of asking for an engine."""
 
 REPEATING: Problems = {
     400: ("invalid_idempotency_key",),

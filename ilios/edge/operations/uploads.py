@@ -1,7 +1,15 @@
 """A document whose bytes come in a request of their own: ask for an address, PUT, confirm."""
 
 from ilios.edge.operations.parameters import BARE, DOCUMENT_ID
-from ilios.edge.operations.problems import ASKING_LOG, FINDING, KEYED, REMOVED, SAYING, joined
+from ilios.edge.operations.problems import (
+    ASKING_LOG,
+    CHOOSING,
+    FINDING,
+    KEYED,
+    REMOVED,
+    SAYING,
+    joined,
+)
 from ilios.edge.operations.table import JSON, Answer, Body, Operation, Parameter
 from schemas.upload_replies import UploadConfirmed, UploadUrl, UploadWanted
 
@@ -35,6 +43,7 @@ ASK = Operation(
     problems=joined(
         KEYED,
         _BODY,
+        CHOOSING,
         {
             400: (
                 "file_too_large",

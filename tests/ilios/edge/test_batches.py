@@ -149,6 +149,9 @@ async def test_one_bad_file_of_a_batch_is_named_and_none_is_kept(world: World) -
         ("useMistralBatch", "true", 422, "engine_unavailable"),
         ("useMistralBatch", "perhaps", 400, "invalid_use_mistral_batch"),
         ("model", "mistral-ocr-latest", 422, "engine_unavailable"),
+        ("engine", "mistral", 422, "engine_unavailable"),
+        ("engine", "tesseract", 400, "invalid_engine"),
+        ("model", "Mistral OCR", 400, "invalid_model"),
     ],
 )
 async def test_a_field_that_cannot_be_served_is_refused_and_nothing_kept(

@@ -5,7 +5,7 @@ import pytest
 
 from schemas.batches import BatchDocument, BatchSubmitted
 from schemas.documents import Stored
-from schemas.records import BatchRecord, Progress
+from schemas.records import BatchRecord, EngineBatch, Progress
 from tests.ilios.edge.test_batches import SUBMIT, many
 from tests.ilios.edge.world import BORN, ID, World, record
 
@@ -171,3 +171,28 @@ async def test_another_tenants_batch_is_unknown(world: World) -> None:
             assert answer.status == 404
         async with client.get(path, headers=headers) as answer:
             assert answer.status == 200
+
+
+async def test_how_far_mistrals_own_batch_is_can_be_seen_once_it_has_it(world: World) -> None:
+    client = await world.serve()
+    running = EngineBatch(job="job-1", status="RUNNING", total=2, completed=1)
+    for state, told in (
+        (None, {}),
+        (EngineBatch(), {}),
+        (
+            running,
+            {
+                "mistralBatchJobId": "job-1",
+                "mistralStatus": {
+                    "status": "RUNNING",
+                    "totalRequests": 2,
+                    "completedRequests": 1,
+                    "failedRequests": 0,
+                },
+            },
+        ),
+    ):
+        world.batches.add(batch(engine_batch=state))
+        async with client.get(STATUS) as answer:
+            body = await answer.json()
+        assert {name: body[name] for name in body if name.startswith("mistral")} == told

@@ -59,7 +59,12 @@ async def test_a_completed_document_tells_its_status(world: World) -> None:
             "fileSize": len(PDF),
             "createdAt": "2026-01-15T10:30:00.123Z",
             "processedAt": "2026-01-15T10:30:00.123Z",
-            "metadata": {"pages": 3, "processingTimeMs": 1235, "model": "local-1"},
+            "metadata": {
+                "pages": 3,
+                "processingTimeMs": 1235,
+                "model": "local-1",
+                "engine": "local",
+            },
             "downloadUrl": DOCUMENT,
         }
 

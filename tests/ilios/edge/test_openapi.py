@@ -30,6 +30,7 @@ from tests.ilios.edge.world import World, record
 
 EDGE = Path(auth.__file__).parent
 DESCRIBED = describe(OPERATIONS)
+IMAGE = f"{'0' * 32}.jpeg"
 REFUSING = {"*"}
 """Routes of every method that is not served there: they answer 405."""
 NOT_OPERATIONS = {("GET", pages.FILES)}
@@ -170,6 +171,7 @@ async def asked(client: ClientSession, name: str, status: int, **request: Any) -
     """Ask for an operation and return the body of an answer that is as described."""
     operation = named(name)
     path = operation.path.replace("{id}", request.pop("id", DOCUMENT))
+    path = path.replace("{name}", request.pop("name_of_image", IMAGE))
     async with client.request(operation.method, path, **request) as answer:
         assert answer.status == status, await answer.text()
         return await fits(operation, answer)
@@ -177,7 +179,7 @@ async def asked(client: ClientSession, name: str, status: int, **request: Any) -
 
 async def test_a_document_is_answered_as_described_in_every_state(world: World) -> None:
     client = await world.serve()
-    for name in ("documentStatus", "readDocument", "readOriginal", "deleteDocument"):
+    for name in ("documentStatus", "readDocument", "readOriginal", "readImage", "deleteDocument"):
         await asked(client, name, 404)
         await asked(client, name, 400, id="wrong")
     world.reads.add(record(state="processing"))
@@ -201,13 +203,14 @@ async def test_a_document_is_answered_as_described_in_every_state(world: World) 
         await asked(client, name, 412, headers={"If-Match": '"other"'})
         await asked(client, name, 206, headers={"Range": "bytes=0-1"})
         await asked(client, name, 416, headers={"Range": "bytes=999-"})
+    await asked(client, "readImage", 404)
     world.reads.add(record(state="deleted", removal="requested"))
     await asked(client, "documentStatus", 200)
-    await asked(client, "readDocument", 410)
-    await asked(client, "readOriginal", 410)
+    for name in ("readDocument", "readOriginal", "readImage"):
+        await asked(client, name, 410)
     await asked(client, "deleteDocument", 200)
     world.reads.fails = RuntimeError("database is locked")
-    for name in ("documentStatus", "readDocument", "readOriginal", "deleteDocument"):
+    for name in ("documentStatus", "readDocument", "readOriginal", "readImage", "deleteDocument"):
         await asked(client, name, 500)
 
 
@@ -227,6 +230,9 @@ async def test_a_submission_is_answered_as_described(world: World, name: str) ->
     await asked(client, name, 202, data=form(), headers=key)
     await asked(client, name, 422, data=form(retentionDays="7"), headers=key)
     await asked(client, name, 400, data=form(retentionDays="0"))
+    await asked(client, name, 400, data=form(engine="tesseract"))
+    await asked(client, name, 400, data=form(model="Mistral OCR"))
+    await asked(client, name, 422, data=form(engine="mistral"))
     await asked(client, name, 400)
     await asked(client, name, 400, headers={idempotency.HEADER: '"'})
     packed = {"Content-Encoding": "gzip", "Content-Type": "application/pdf"}
@@ -250,6 +256,8 @@ async def test_an_upload_is_answered_as_described(world: World) -> None:
     await asked(client, "askForUpload", 400, data="{", headers={"Content-Type": "application/json"})
     await asked(client, "askForUpload", 415, data="{}", headers={"Content-Type": "text/plain"})
     wanted = {"fileName": "a.pdf", "fileSize": 5}
+    await asked(client, "askForUpload", 400, json=wanted | {"engine": "tesseract"})
+    await asked(client, "askForUpload", 422, json=wanted | {"engine": "mistral"})
     given = await asked(client, "askForUpload", 200, json=wanted)
     await asked(client, "confirmUpload", 400, id=given["id"])
     await asked(client, "confirmUpload", 404)

@@ -53,6 +53,15 @@ REFUSED: list[tuple[bytes, int, str]] = [
     (body(retentionDays=3651), 400, "invalid_retention_days"),
     (body(retentionDays="7"), 400, "invalid_retention_days"),
     (body(retentionDays=None), 400, "invalid_retention_days"),
+    (body(engine="tesseract"), 400, "invalid_engine"),
+    (body(engine=""), 400, "invalid_engine"),
+    (body(engine=["local"]), 400, "invalid_engine"),
+    (body(model=""), 400, "invalid_model"),
+    (body(model="Mistral OCR"), 400, "invalid_model"),
+    (body(model="mistral-ocr\n"), 400, "invalid_model"),
+    (body(engine="local", model="mistral-ocr-latest"), 400, "invalid_model"),
+    (body(engine="mistral"), 422, "engine_unavailable"),
+    (body(model="mistral-ocr-latest"), 422, "engine_unavailable"),
     (body(x="y" * 64 * 1024), 413, "request_too_large"),
 ]
 

@@ -16,7 +16,13 @@ from ilios.edge.app import serve_edge
 from ilios.edge.keys import Edge, Limits, UsageReads
 from ilios.edge.signing import Signer
 from ilios.free_space import BLOBS, FreeSpace, Volume
-from schemas.documents import Blob, DocumentCompleted, DocumentFailed, DocumentSubmitted
+from schemas.documents import (
+    Blob,
+    DocumentCompleted,
+    DocumentFailed,
+    DocumentSubmitted,
+    EngineName,
+)
 from schemas.records import DocumentRecord
 from schemas.replies import HealthReport
 from tests.fakes import FakeBatches, FakeLog, FakeOutcomes, FakePublisher, FakeReads, FakeUsage
@@ -54,6 +60,7 @@ class World:
         self.report = HealthReport(services={"database": "connected"}, healthy=True, problems=[])
         self.port = 0
         self.public_url: str | None = None
+        self.engines: tuple[EngineName, ...] = ("local",)
         self.clock_ahead = 0.0
         self._stack = AsyncExitStack()
         self._door = AsyncExitStack()
@@ -80,6 +87,7 @@ class World:
             health=self.health,
             signer=Signer(b"the secret of this world", clock=self.now),
             public_url=self.public_url,
+            engines=self.engines,
             api_keys=keys,
             limits=Limits(**limits),
         )
@@ -125,19 +133,19 @@ class World:
         """Make the database know a completed document."""
         blob = await self.blobs.put_bytes(f"markdown/default/{ID}.0", markdown)
         original = await self.blobs.put_bytes(f"originals/default/{ID}", PDF)
-        document = record(
-            state="completed",
-            original=original,
-            markdown=blob,
-            pages=3,
-            engine="local",
-            model="local-1",
-            seconds=1.2346,
-            input_tokens=10,
-            output_tokens=5,
-            finished_at=BORN,
-            **known,
-        )
+        usual: dict[str, Any] = {
+            "state": "completed",
+            "original": original,
+            "markdown": blob,
+            "pages": 3,
+            "engine": "local",
+            "model": "local-1",
+            "seconds": 1.2346,
+            "input_tokens": 10,
+            "output_tokens": 5,
+            "finished_at": BORN,
+        }
+        document = record(**(usual | known))
         self.reads.add(document)
         return document
 
