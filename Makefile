@@ -52,7 +52,7 @@ audit: install ## ask the advisory database about every pinned version (needs th
 		&& .audit/bin/python -m pip install -qq 'pip-audit>=2.10,<3'; }
 	.audit/bin/pip-audit --require-hashes --disable-pip -r requirements.lock -r requirements-dev.lock
 
-bench: install ## measure this machine (make bench ARGS='--help')
+bench: install-dev ## measure this machine (make bench ARGS='--help')
 	@$(BIN)/python -m bench $(ARGS)
 
 # Keeps what is pinned unless told otherwise: ARGS='--upgrade' or ARGS='--upgrade-package pillow'.

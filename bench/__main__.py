@@ -6,7 +6,19 @@ from collections.abc import Callable, Coroutine
 from pathlib import Path
 from typing import Any
 
-from bench import batches, bombs, connections, convert, corpus, hostile, memory, pipeline, soak
+from bench import (
+    batches,
+    bombs,
+    clouds,
+    connections,
+    convert,
+    corpus,
+    hostile,
+    memory,
+    pipeline,
+    s3,
+    soak,
+)
 
 Measure = Callable[[argparse.Namespace], Coroutine[Any, Any, None]]
 
@@ -34,6 +46,18 @@ def _parser() -> argparse.ArgumentParser:
     )
     _count(one, documents=1500, clients=16, kilobytes=50)
     one = kind(
+        "clouds",
+        "the whole way: a fake Mistral and an S3 server on this machine",
+        lambda o: clouds.measure(
+            clouds.Load(
+                o.documents, o.clients, o.kilobytes, o.delay, o.store, o.faults, seed=o.seed
+            )
+        ),
+    )
+    _count(one, documents=1500, clients=16, kilobytes=50, delay=200, seed=7)
+    one.add_argument("--faults", type=float, default=0.0, help="share of Mistral's calls that fail")
+    one.add_argument("--store", choices=("rclone", "swift", "local"), default="rclone")
+    one = kind(
         "convert",
         "what /v1/convert adds to the engine's own time",
         lambda o: convert.measure(o.rounds),
@@ -59,6 +83,13 @@ def _parser() -> argparse.ArgumentParser:
         lambda o: batches.measure_download(o.documents, o.kilobytes),
     )
     _count(one, documents=100, kilobytes=1024)
+    one = kind(
+        "s3",
+        "a large document into a bucket and back, and a client that vanishes",
+        lambda o: s3.measure(o.store, o.megabytes, o.clients),
+    )
+    one.add_argument("--store", choices=("swift", "rclone"), default="swift")
+    _count(one, megabytes=1024, clients=1)
     one = kind(
         "hostile",
         "how long hostile requests keep others waiting",

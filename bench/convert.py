@@ -7,7 +7,7 @@ from importlib.resources import files
 from pathlib import Path
 
 from actors import sniffing
-from actors.ports import SourceFile
+from actors.engines import SourceFile
 from bench import server
 from bench.client import Client
 from ilios.engines.limits import EngineLimits

@@ -33,12 +33,12 @@ async def measure(documents: int, clients: int, kilobytes: int) -> None:
     speed.append(machine.reference())
     print(f"documents            {documents} of {kilobytes} KB by {clients} clients")
     print(f"accepted             {documents / accepted:.0f}/s")
-    _print_latencies(sorted(latencies))
+    print_latencies(sorted(latencies))
     print(f"end to end           {documents / ended:.0f} documents/s")
-    _print_cpu(used, documents)
+    print_cpu(used, documents)
     print(f"reference loop       {speed[0]:.0f} ms before, {speed[1]:.0f} ms after")
-    _print_memory("idle", idle)
-    _print_memory("peak", peak)
+    print_memory("idle", idle)
+    print_memory("peak", peak)
 
 
 async def submit(url: str, documents: int, clients: int, kilobytes: int) -> list[float]:
@@ -77,18 +77,21 @@ async def completed(data: Path, wanted: int) -> None:
     raise RuntimeError(f"{done} of {wanted} completed, {billed} billed")
 
 
-def _print_latencies(latencies: list[float]) -> None:
+def print_latencies(latencies: list[float]) -> None:
+    """Print percentiles of sorted latencies, in seconds."""
     shares = {"p50": 0.5, "p95": 0.95, "p99": 0.99}
     last = len(latencies) - 1
     told = (f"{n} {1000 * latencies[min(last, int(s * last))]:.1f} ms" for n, s in shares.items())
     print(f"  latency            {', '.join(told)}")
 
 
-def _print_cpu(used: dict[str, float], documents: int) -> None:
+def print_cpu(used: dict[str, float], documents: int) -> None:
+    """Print what the CPU seconds of each process come to for each document."""
     each = (f"{name} {1000 * seconds / documents:.2f}" for name, seconds in used.items())
     total = 1000 * sum(used.values()) / documents
     print(f"CPU per document     {total:.2f} ms, of which {', '.join(each)}")
 
 
-def _print_memory(when: str, held: dict[str, float]) -> None:
+def print_memory(when: str, held: dict[str, float]) -> None:
+    """Print resident megabytes by process."""
     print(f"resident, {when}       " + ", ".join(f"{k} {v:.0f} MB" for k, v in held.items()))

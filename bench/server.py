@@ -9,8 +9,8 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
 
-from actors.ports import Conversion, SourceFile
-from ilios import logs, settings
+from actors.engines import Conversion, SourceFile
+from ilios import garbage, logs, settings
 from ilios.service import service
 
 READY_WITHIN = 30.0  # seconds
@@ -80,11 +80,12 @@ def _children(pid: int) -> list[int]:
 
 @asynccontextmanager
 async def started(
-    data_dir: Path, *, stub: bool, markdown_kilobytes: int = 0
+    data_dir: Path, *, stub: bool, markdown_kilobytes: int = 0, **environ: str
 ) -> AsyncIterator[Running]:
     """Run the service on a free port while the context is open.
 
-    The stub adds so many kilobytes of text to what it makes of a document.
+    The stub adds so many kilobytes of text to what it makes of a document. ``environ`` are further
+    settings.
     """
     process = await asyncio.create_subprocess_exec(
         sys.executable,
@@ -97,6 +98,8 @@ async def started(
             "PORT": "0",
             "ILIOS_DATA_DIR": str(data_dir),
             "PYTHONPATH": str(Path(__file__).parent.parent),
+            **(environ or {}),
+            **environ,
         },
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.DEVNULL,  # the log is written, as everywhere, but nobody reads it
@@ -117,6 +120,7 @@ async def _serve(kind: str, kilobytes: int) -> None:
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, stop.set)
     engine = StubEngine(kilobytes) if kind == "stub" else None
     async with service(configured, engine=engine) as running:
+        garbage.settle()
         print(running.url, flush=True)
         await stop.wait()
 

@@ -34,6 +34,7 @@ class Bus(Struct, frozen=True):
     edge: Connection
     fetcher: Connection
     ocr: Connection
+    batcher: Connection
     persister: Connection
     aggregator: Connection
     janitor: Connection

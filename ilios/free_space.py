@@ -18,6 +18,8 @@ ASKED_EVERY = 0.25  # seconds
 RESERVED_FILES = 1000  # files a volume must have room for, where their number is limited at all
 BLOBS = "blobs"
 """The place where what clients send goes."""
+COPIES = "copies of blobs"
+"""The place where blobs are lent from that lie elsewhere."""
 
 _MIB = 1024 * 1024
 

@@ -4,7 +4,10 @@ import asyncio
 import sqlite3
 import time
 
-from actors.ports import Engine, EngineCrashed
+from msgspec import Struct
+
+from actors.engines import Engine, EngineCrashed, EngineUnavailable
+from actors.ports import Blobs, StorageFull, StorageUnavailable
 from actors.writer import Writer
 from actors.writes import LedgerUnavailable, Ping
 from bus.connection import Connection
@@ -19,6 +22,13 @@ ANSWER_WITHIN = 2.0  # seconds for each part
 ASKED_EVERY = 1.0  # seconds an answer stays good, so that asking often costs nothing
 
 
+class Store(Struct, frozen=True):
+    """The blobs, and the bucket they lie in, if they lie in one."""
+
+    blobs: Blobs
+    bucket: str | None = None
+
+
 class Health:
     """Asks the parts, at most once a second."""
 
@@ -29,6 +39,7 @@ class Health:
         reads: Reads,
         engine: Engine,
         supervisor: Supervisor,
+        store: Store,
         *,
         free_space: FreeSpace,
         damage: Damage,
@@ -38,6 +49,7 @@ class Health:
         self._reads = reads
         self._engine = engine
         self._supervisor = supervisor
+        self._store = store
         self._free_space = free_space
         self._damage = damage
         self._asking = asyncio.Lock()
@@ -53,11 +65,17 @@ class Health:
             return self._report
 
     async def _ask(self) -> HealthReport:
-        bus, writer, database, engine = await asyncio.gather(
-            self._ask_bus(), self._ask_writer(), self._ask_database(), self._ask_engine()
+        bus, writer, database, engine, blobs = await asyncio.gather(
+            self._ask_bus(),
+            self._ask_writer(),
+            self._ask_database(),
+            self._ask_engine(),
+            self._ask_blobs(),
         )
         faults = {"bus": bus, "writer": writer, "database": database, "engine": engine}
         problems = [f"{name}: {fault}" for name, fault in faults.items() if fault]
+        if blobs is not None:
+            problems.append(f"blobs: {blobs}")
         problems.extend(self._supervisor.problems)
         if self._damage.found:
             problems.append(f"database: {self._damage.found}; {ADVICE}")
@@ -66,10 +84,14 @@ class Health:
         for shortage in self._free_space.shortages:
             full.update(shortage.places)
             problems.append(f"no room for {', '.join(shortage.places)}: {shortage.reason}")
+        if isinstance(blobs, StorageFull):
+            full.add("blobs")
+        away = None if isinstance(blobs, StorageFull) else blobs
+        stored = _shown(away, "connected", full="blobs" in full)
         services = {
             "database": _shown(database, "connected", full="database" in full),
-            "s3": "not configured",
-            "blobs": _shown(None, "local", full="blobs" in full),
+            "s3": stored if self._store.bucket else "not configured",
+            "blobs": _shown(away, "s3" if self._store.bucket else "local", full="blobs" in full),
             "bus": _shown(bus, "connected", full="bus" in full),
             "writer": "unavailable" if writer else "running",
             "engine": "unavailable" if engine else "local",
@@ -93,10 +115,19 @@ class Health:
     async def _ask_engine(self) -> str | None:
         try:
             await asyncio.wait_for(self._engine.check(), ANSWER_WITHIN)
-        except EngineCrashed as error:
+        except (EngineCrashed, EngineUnavailable) as error:
             return error.reason
         except TimeoutError:
             return "no engine process starts"
+        return None
+
+    async def _ask_blobs(self) -> StorageUnavailable | None:
+        try:
+            await asyncio.wait_for(self._store.blobs.check(), ANSWER_WITHIN)
+        except StorageUnavailable as error:
+            return error
+        except TimeoutError:
+            return StorageUnavailable("the store does not answer")
         return None
 
     async def _ask_database(self) -> str | None:
@@ -107,7 +138,7 @@ class Health:
         return None
 
 
-def _shown(fault: str | None, well: str, *, full: bool) -> str:
+def _shown(fault: object, well: str, *, full: bool) -> str:
     """Return the word for a part; one that still answers on a full volume is not unavailable."""
     if fault:
         return "unavailable"

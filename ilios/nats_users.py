@@ -17,7 +17,7 @@ from . import secrets_file
 
 OPERATOR = "operator"
 SETUP = "setup"
-ROLES = ("edge", "fetcher", "ocr", "persister", "aggregator", "janitor")
+ROLES = ("edge", "fetcher", "ocr", "batcher", "persister", "aggregator", "janitor")
 """Those who work; ``setup`` only comes to make streams and consumers for them."""
 
 CONFIGURATION = "nats.conf"

@@ -11,14 +11,16 @@ from msgspec import Struct
 
 from actors.aggregator import NAME as AGGREGATOR
 from actors.aggregator import Aggregator
+from actors.batcher import Batcher
 from actors.cancellations import Cancellations
+from actors.engines import Engine, EngineBatches
 from actors.fetcher import Fetcher
 from actors.janitor import Janitor
 from actors.ocr import Ocr
 from actors.orphans import Orphans
 from actors.persister import NAME as PERSISTER
 from actors.persister import Persister
-from actors.ports import Blobs, Engine
+from actors.ports import Blobs
 from actors.redriving import Readers, Redriving
 from actors.retention import Retention
 from actors.writer import Writer
@@ -28,7 +30,7 @@ from bus.outcomes import Outcomes
 from bus.progress import Progress
 from bus.publisher import Publisher
 from ilios import open_files
-from ilios.blobs.local import LocalBlobs
+from ilios.blobs.choice import directory, open_blobs
 from ilios.bus_access import bus_inside, bus_outside
 from ilios.database.batch_reads import BatchReads
 from ilios.database.connection import lock_file, open_reader, open_writer
@@ -41,9 +43,11 @@ from ilios.downloads import HttpDownloads
 from ilios.edge.app import serve_edge
 from ilios.edge.keys import Edge, Limits
 from ilios.edge.signing import Signer
+from ilios.engines.abroad import open_mistral
+from ilios.engines.choice import EngineChoice
 from ilios.engines.local import LocalEngine
-from ilios.free_space import BLOBS, FreeSpace
-from ilios.health import Health
+from ilios.free_space import BLOBS, COPIES, FreeSpace
+from ilios.health import Health, Store
 from ilios.locks import held
 from ilios.settings import Settings
 from ilios.snapshots import Snapshots
@@ -52,6 +56,13 @@ from ilios.supervision import Supervisor
 
 class CannotListen(Exception):
     """The edge cannot listen where it was told to."""
+
+
+class Engines(Struct, frozen=True):
+    """What converts documents: each by itself, and in batches where an engine has them."""
+
+    choice: EngineChoice
+    batches: EngineBatches | None
 
 
 class Service(Struct, frozen=True):
@@ -69,8 +80,8 @@ async def service(settings: Settings, engine: Engine | None = None) -> AsyncIter
     """Run the whole service while the context is open; ``engine`` replaces the local one.
 
     :raises AlreadyInUse, BusDidNotStart, BusUnavailable, ReaderTaken, DatabaseDamaged,
-        NewerDatabase, SecretsDamaged, EngineCrashed, CannotListen: it cannot start, and the
-        message says why.
+        NewerDatabase, SecretsDamaged, StorageUnavailable, EngineCrashed, CannotListen: it cannot
+        start, and the message says why.
     """
     async with AsyncExitStack() as stack:
         enter = stack.enter_async_context
@@ -88,14 +99,15 @@ async def service(settings: Settings, engine: Engine | None = None) -> AsyncIter
         ledger = SqliteLedger(writer_connection, settings.pricing)
         reading = await enter(open_reader(database_path, damage))
         reads, batches = Reads(reading), BatchReads(reading)
-        blobs = await enter(LocalBlobs.open(data_dir / "blobs"))
+        blobs = await enter(open_blobs(settings.s3, data_dir))
         signer = Signer.load(data_dir / "upload-url.secret")
         downloads = HttpDownloads(
             max_bytes=settings.max_file_bytes, allow=frozenset(settings.download_allow)
         )
+        engine_batches = None
         if engine is None:
-            engine = local = await enter(LocalEngine(settings.engine_limits, data_dir / "engine"))
-            supervisor.include("engine", local.restarts)
+            engines = await enter(_engines(settings, blobs, supervisor))
+            engine, engine_batches = engines.choice, engines.batches
         await engine.check()
 
         writer = Writer(ledger)
@@ -104,6 +116,7 @@ async def service(settings: Settings, engine: Engine | None = None) -> AsyncIter
         # One for each of the two: they may not hear of the same by the same connection.
         of_ocr, of_fetcher = Cancellations(bus.ocr), Cancellations(bus.fetcher)
         ocr = Ocr(bus.ocr, blobs, engine, of_ocr, at_once=settings.documents_in_hand)
+        batcher = Batcher(bus.batcher, blobs, batches, engine_batches)
         fetcher = Fetcher(bus.fetcher, blobs, downloads, of_fetcher)
         if settings.nats_url is not None:
             await persister.refuse_company()
@@ -113,6 +126,7 @@ async def service(settings: Settings, engine: Engine | None = None) -> AsyncIter
         await enter(supervisor.running("cancellations for ocr", of_ocr.run))
         await enter(supervisor.running("cancellations for fetcher", of_fetcher.run))
         await enter(supervisor.running("ocr", ocr.run))
+        await enter(supervisor.running("batcher", batcher.run))
         await enter(supervisor.running("fetcher", fetcher.run))
         # Like usage: counting what is kept takes a while, too.
         upkeep = UpkeepReads(await enter(open_reader(database_path, damage)))
@@ -133,9 +147,18 @@ async def service(settings: Settings, engine: Engine | None = None) -> AsyncIter
             blobs=blobs,
             room=room,
             health=Health(
-                bus.edge, writer, reads, engine, supervisor, free_space=room, damage=damage
+                bus.edge,
+                writer,
+                reads,
+                engine,
+                supervisor,
+                Store(blobs, settings.s3_bucket),
+                free_space=room,
+                damage=damage,
             ),
             signer=signer,
+            engines=settings.engines,
+            original_redirect=settings.original_redirect,
             public_url=settings.public_url,
             api_keys=tuple(key.reveal() for key in settings.api_keys),
             limits=Limits(
@@ -150,14 +173,59 @@ async def service(settings: Settings, engine: Engine | None = None) -> AsyncIter
             settings,
             url,
             bus.where,
-            f"local, {settings.engine_processes} processes",
+            _told_of_engines(settings),
             bus.operator_url_file,
         )
 
 
+@asynccontextmanager
+async def _engines(
+    settings: Settings, blobs: Blobs, supervisor: Supervisor
+) -> AsyncIterator[Engines]:
+    """Open the engines there are."""
+    async with AsyncExitStack() as stack:
+        enter = stack.enter_async_context
+        local = await enter(LocalEngine(settings.engine_limits, settings.data_dir / "engine"))
+        supervisor.include("engine", local.restarts)
+        mistral = None
+        if settings.mistral_key is not None:
+            mistral = await enter(
+                open_mistral(
+                    settings.mistral_key,
+                    settings.mistral_url,
+                    blobs=blobs,
+                    parts=local,
+                    limits=settings.mistral_limits,
+                    name_file=settings.data_dir / "mistral-uploads.name",
+                )
+            )
+            await enter(supervisor.running("uploads to mistral", mistral.uploads.run))
+        yield Engines(
+            EngineChoice(
+                local,
+                mistral.engine if mistral else None,
+                default=settings.default_engine,
+                fallback=settings.engine_fallback,
+            ),
+            mistral.batches if mistral else None,
+        )
+
+
+def _told_of_engines(settings: Settings) -> str:
+    told = f"local, {settings.engine_processes} processes"
+    if settings.mistral_key is None:
+        return told
+    usual = " by default" if settings.default_engine == "mistral" else ""
+    return f"{told}; mistral{usual}, {settings.mistral_model}"
+
+
 def _room(settings: Settings, store: Path | None) -> FreeSpace:
     """Say what is written where; ``store`` is that of the bus inside."""
-    places = {BLOBS: settings.data_dir / "blobs", "database": settings.database_path.parent}
+    place = settings.s3
+    places = {
+        BLOBS if place is None else COPIES: directory(place, settings.data_dir),
+        "database": settings.database_path.parent,
+    }
     return FreeSpace(places | ({"bus": store} if store else {}), settings.reserve_bytes)
 
 

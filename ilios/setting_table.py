@@ -1,47 +1,10 @@
 """The variables of the service, row by row; ``ilios.settings`` reads them."""
 
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any
-
-from msgspec import Struct
 
 from ilios import setting_values as values
-
-MIB = 1024 * 1024
-
-
-class Setting(Struct, frozen=True):
-    """One row of the table: a variable, the field it fills, how its text is read, and why."""
-
-    variable: str
-    field: str
-    parse: Callable[[str], Any]
-    example: str
-    why: str
-    unit: int = 1
-
-    def read(self, text: str) -> object:
-        """Return what the field is to hold."""
-        value = self.parse(text)
-        return value if self.unit == 1 else value * self.unit
-
-    def show(self, settings: object) -> str:
-        """Return what the variable would hold; a secret shows as ``***``."""
-        match getattr(settings, self.field):
-            case None | ():
-                return "-"
-            case bool(value):
-                return str(value).lower()
-            case tuple(parts):
-                return ",".join(map(str, parts))
-            case float(value):
-                return f"{value:.15g}"
-            case int(value):
-                return str(value // self.unit)
-            case value:
-                return str(value)
-
+from ilios.setting_row import MIB, Setting
+from ilios.storage_settings import STORAGE
 
 TABLE: tuple[Setting, ...] = (
     Setting(
@@ -64,6 +27,7 @@ TABLE: tuple[Setting, ...] = (
     ),
     Setting("ILIOS_DATA_DIR", "data_dir", Path, "./data", "Where the bus, blobs and database lie"),
     Setting("LOCAL_DB_PATH", "database", Path, "./data/ilios.db", "The SQLite file, if elsewhere"),
+    *STORAGE,
     Setting(
         "NATS_URL",
         "nats_url",
@@ -159,6 +123,62 @@ TABLE: tuple[Setting, ...] = (
         "How far engine processes are shut in: as the kernel allows, all of it or no start, not",
     ),
     Setting(
+        "MISTRAL_API_KEY",
+        "mistral_key",
+        values.secret,
+        "...",
+        "Key for Mistral's OCR, which then converts what is not submitted for the local engine",
+    ),
+    Setting(
+        "MISTRAL_SERVER_URL",
+        "mistral_url",
+        values.origin,
+        "https://api.eu.mistral.ai",
+        "Where Mistral's API is, if elsewhere than usual",
+    ),
+    Setting(
+        "ILIOS_ENGINE",
+        "engine",
+        values.one_of("local", "mistral"),
+        "local",
+        "What converts what is submitted without engine; unset = Mistral where it has a key",
+    ),
+    Setting(
+        "ILIOS_ENGINE_FALLBACK",
+        "engine_fallback",
+        values.yes_no,
+        "true",
+        "Whether the local engine takes what Mistral cannot convert, or cannot at the moment",
+    ),
+    Setting(
+        "ILIOS_MISTRAL_MODEL",
+        "mistral_model",
+        values.model,
+        "mistral-ocr-2512",
+        "Model for what is submitted without model",
+    ),
+    Setting(
+        "ILIOS_MISTRAL_CONCURRENCY",
+        "mistral_at_once",
+        values.whole(1, 256),
+        "32",
+        "Calls of Mistral's API under way at one time",
+    ),
+    Setting(
+        "ILIOS_MISTRAL_PAGES_PER_MINUTE",
+        "mistral_pages_per_minute",
+        values.whole(0, 10_000_000),
+        "2000",
+        "Pages sent to Mistral in a minute; 0 sends until it says that it is too much",
+    ),
+    Setting(
+        "ILIOS_MISTRAL_IMAGES",
+        "mistral_images",
+        values.yes_no,
+        "true",
+        "Whether the images on the pages are kept, and shown by the Markdown",
+    ),
+    Setting(
         "ILIOS_DOWNLOAD_ALLOW",
         "download_allow",
         values.hosts_and_ports,
@@ -231,7 +251,6 @@ TABLE: tuple[Setting, ...] = (
 )
 
 NOT_YET = {
-    "S3_BUCKET": "documents would not be stored in it: this version keeps them in ILIOS_DATA_DIR",
     "USE_EMBEDDED_REPLICA": "this version has no Turso replica",
     "TURSO_DATABASE_URL": "this version has no Turso replica",
     "DB_ENCRYPTION_KEY": "this version does not encrypt its database",
@@ -239,11 +258,6 @@ NOT_YET = {
 """Variables whose silent neglect would be a broken promise: refused while set (and not false)."""
 
 IGNORED = {
-    "MISTRAL_API_KEY": "the local engine is used; this version does not call Mistral",
-    "AWS_ACCESS_KEY_ID": "S3 is not used by this version",
-    "AWS_SECRET_ACCESS_KEY": "S3 is not used by this version",
-    "AWS_ENDPOINT_URL_S3": "S3 is not used by this version",
-    "S3_MULTIPART_THRESHOLD": "S3 is not used by this version",
     "TURSO_AUTH_TOKEN": "this version has no Turso replica",
     "TURSO_SYNC_INTERVAL": "this version has no Turso replica",
 }

@@ -3,6 +3,7 @@
 A reader's complaint follows the variable's name; it never repeats the text, which may be a secret.
 """
 
+import re
 from collections.abc import Callable
 from urllib.parse import urlsplit
 
@@ -90,6 +91,20 @@ def only_true(why: str) -> Callable[[str], bool]:
     return parse
 
 
+def secret(text: str) -> Secret:
+    """Read a key."""
+    if not text.isascii() or not text.isprintable() or " " in text:
+        raise ValueError("must be one word of printable ASCII characters")
+    return Secret(text)
+
+
+def model(text: str) -> str:
+    """Read the name of a model."""
+    if not re.fullmatch(r"[a-z0-9][a-z0-9.-]{0,63}", text):
+        raise ValueError("must be the name of a model: lower-case letters, digits, dots, hyphens")
+    return text
+
+
 def secret_list(text: str) -> tuple[Secret, ...]:
     """Read keys, separated by commas."""
     found = tuple(Secret(part) for part in _parts(text))
@@ -119,6 +134,57 @@ def origin(text: str) -> str:
     if not plain or url.path not in ("", "/"):
         raise ValueError(complaint)
     return f"{url.scheme}://{url.netloc}"
+
+
+def endpoint(text: str) -> str:
+    """Read where a service is: a URL that names a host, and may name a path on it."""
+    whole_url, path = text.rstrip("/"), ""
+    if "://" in whole_url:
+        scheme, _, rest = whole_url.partition("://")
+        place, slash, path = rest.partition("/")
+        whole_url, path = f"{scheme}://{place}", slash + path
+    if not re.fullmatch(r"[A-Za-z0-9/._~-]*", path):
+        raise ValueError("must be an http or https URL with a host, and without user or query")
+    return origin(whole_url) + path
+
+
+def bucket(text: str) -> str:
+    """Read the name of a bucket."""
+    if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]{2,62}", text):
+        raise ValueError("must be the name of a bucket: 3 to 63 letters, digits, dots, hyphens")
+    return text
+
+
+def region(text: str) -> str:
+    """Read the name of a region."""
+    if not re.fullmatch(r"[a-z0-9][a-z0-9-]{0,62}", text):
+        raise ValueError("must be the name of a region: lower-case letters, digits, hyphens")
+    return text
+
+
+def prefix(text: str) -> str:
+    """Read what keys begin with; a missing slash at its end is added, one at its start is not."""
+    text = text.strip("/")
+    if not re.fullmatch(r"[A-Za-z0-9._-]+(/[A-Za-z0-9._-]+)*", text) or len(text) > 200:
+        raise ValueError("must be at most 200 letters, digits, dots, hyphens, and slashes between")
+    if {".", ".."} & set(text.split("/")):
+        raise ValueError("must not have . or .. between slashes")
+    return f"{text}/"
+
+
+def size(least: int, most: int) -> Callable[[str], int]:
+    """Return the reader of numbers of bytes, as 52428800, 50MB or 50MiB."""
+
+    def parse(text: str) -> int:
+        found = re.fullmatch(r"([0-9]{1,12}) ?(|[KMG]I?B)", text.upper())
+        unit = found[2] if found else ""
+        base = 1024 if "I" in unit else 1000
+        value = int(found[1]) * base ** " KMG".index(unit[:1] or " ") if found else -1
+        if not least <= value <= most:
+            raise ValueError(f"must be a number of bytes from {least} to {most}")
+        return value
+
+    return parse
 
 
 def hosts_and_ports(text: str) -> tuple[str, ...]:

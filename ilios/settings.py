@@ -10,11 +10,16 @@ from msgspec import Struct, field
 
 from actors.pricing import LOCAL_MICROS, MARGIN_PERCENT, Pricing, pricing
 from actors.upkeep import EVERY, Disposal
+from ilios.blobs.s3.place import ALONE_BYTES, AUTO, S3Place
 from ilios.cores import cores
 from ilios.engines.limits import MEMORY_BYTES, PAGE_SECONDS, WALL_SECONDS, EngineLimits
+from ilios.engines.mistral.limits import AT_ONCE, MODEL, MistralLimits
 from ilios.engines.sandbox import Mode
-from ilios.setting_table import IGNORED, MIB, NOT_YET, TABLE, Setting
+from ilios.setting_row import MIB, Setting
+from ilios.setting_table import IGNORED, NOT_YET, TABLE
 from ilios.setting_values import Secret
+from ilios.storage_settings import without_a_bucket
+from schemas.documents import EngineName
 
 __all__ = ["IGNORED", "MIB", "NOT_YET", "TABLE", "BadSettings", "Secret", "Setting", "Settings"]
 __all__ += ["cores", "from_environ", "warnings"]
@@ -39,6 +44,16 @@ class Settings(Struct, frozen=True, kw_only=True):
     api_keys: tuple[Secret, ...] = ()
     data_dir: Path = Path("data")
     database: Path | None = None
+    s3_bucket: str | None = None
+    s3_endpoint: str | None = None
+    s3_region: str = AUTO
+    s3_access_key: Secret | None = None
+    s3_secret_key: Secret | None = None
+    s3_session_token: Secret | None = None
+    s3_addressing: str = AUTO
+    s3_prefix: str = ""
+    s3_alone_bytes: int = ALONE_BYTES
+    original_redirect: bool = False
     nats_url: Secret | None = None
     nats_port: int = 4222
     max_file_bytes: int = 1024 * MIB
@@ -52,6 +67,14 @@ class Settings(Struct, frozen=True, kw_only=True):
     engine_within: float = WALL_SECONDS
     page_within: float = PAGE_SECONDS
     sandbox: Mode = "auto"
+    mistral_key: Secret | None = None
+    mistral_url: str | None = None
+    engine: EngineName | None = None
+    engine_fallback: bool = False
+    mistral_model: str = MODEL
+    mistral_at_once: int = AT_ONCE
+    mistral_pages_per_minute: int = 0
+    mistral_images: bool = True
     download_allow: tuple[str, ...] = ()
     disposal: Disposal = "delete"
     janitor_every: float = EVERY
@@ -69,6 +92,23 @@ class Settings(Struct, frozen=True, kw_only=True):
         return self.database or self.data_dir / "ilios.db"
 
     @property
+    def s3(self) -> S3Place | None:
+        """Where the blobs are, if they are not in the data directory."""
+        if self.s3_bucket is None:
+            return None
+        return S3Place(
+            bucket=self.s3_bucket,
+            prefix=self.s3_prefix,
+            endpoint=self.s3_endpoint,
+            region=self.s3_region,
+            addressing=self.s3_addressing,
+            access_key=self.s3_access_key,
+            secret_key=self.s3_secret_key,
+            session_token=self.s3_session_token,
+            alone_bytes=self.s3_alone_bytes,
+        )
+
+    @property
     def snapshots_dir(self) -> Path:
         """Where snapshots of the database are kept."""
         return self.data_dir / "snapshots"
@@ -81,9 +121,30 @@ class Settings(Struct, frozen=True, kw_only=True):
     @property
     def documents_in_hand(self) -> int:
         """How many documents are taken from the log at once to be converted."""
+        abroad = self.mistral_at_once + AHEAD if self.mistral_key is not None else 0
         if self.jobs_per_process is None:
-            return self.engine_processes + AHEAD
-        return self.engine_processes * self.jobs_per_process
+            return self.engine_processes + AHEAD + abroad
+        return self.engine_processes * self.jobs_per_process + abroad
+
+    @property
+    def engines(self) -> tuple[EngineName, ...]:
+        """What can convert documents."""
+        return ("local", "mistral") if self.mistral_key is not None else ("local",)
+
+    @property
+    def default_engine(self) -> EngineName:
+        """What converts documents whose submission does not say."""
+        return self.engine or self.engines[-1]
+
+    @property
+    def mistral_limits(self) -> MistralLimits:
+        """What may be taken of Mistral's API."""
+        return MistralLimits(
+            model=self.mistral_model,
+            at_once=self.mistral_at_once,
+            pages_per_minute=self.mistral_pages_per_minute,
+            images=self.mistral_images,
+        )
 
     @property
     def pricing(self) -> Pricing:
@@ -135,6 +196,13 @@ def from_environ(environ: Mapping[str, str]) -> Settings:
             f"ILIOS_HOST: {settings.host} can be reached from outside, and without API_KEY "
             "everybody may read everything; set API_KEY, or ILIOS_INSECURE=true if you mean it"
         )
+    if settings.engine == "mistral" and settings.mistral_key is None:
+        problems.append("ILIOS_ENGINE: mistral needs a key; set MISTRAL_API_KEY")
+    alone = (settings.s3_access_key is None) != (settings.s3_secret_key is None)
+    if settings.s3_bucket is not None and alone:
+        problems.append(
+            "AWS_SECRET_ACCESS_KEY: it belongs to AWS_ACCESS_KEY_ID; set both, or none of them"
+        )
     if problems:
         raise BadSettings(problems)
     return settings
@@ -145,6 +213,7 @@ def warnings(environ: Mapping[str, str]) -> list[str]:
     known = {setting.variable for setting in TABLE} | set(IGNORED) | set(NOT_YET)
     strangers = sorted(name for name in environ if name.startswith("ILIOS_") and name not in known)
     return [
+        *without_a_bucket(environ),
         *(f"{name} has no effect: {why}" for name, why in IGNORED.items() if environ.get(name)),
         *(f"{name} has no effect: there is no such setting; misspelt?" for name in strangers),
     ]

@@ -1,6 +1,6 @@
-"""What tests share: a real nats-server, a connection to it, and the streams."""
+"""What tests share: a real nats-server, a connection to it, the streams; servers of S3."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import pytest
@@ -9,6 +9,8 @@ import structlog
 from bus import streams
 from bus.connection import Connection, connect
 from ilios.nats_server import NatsServer, embedded
+from tests.s3 import servers
+from tests.s3.servers import S3Server
 
 # What a test logs is shown when it fails; rendering it must not take the time that deadlines have.
 structlog.configure(
@@ -18,6 +20,20 @@ structlog.configure(
         structlog.dev.ConsoleRenderer(exception_formatter=structlog.dev.plain_traceback),
     ]
 )
+
+
+@pytest.fixture(scope="session")
+def swift(tmp_path_factory: pytest.TempPathFactory) -> Iterator[S3Server]:
+    """OpenStack Swift, with one bucket; every test has a prefix of its own there."""
+    with servers.swift(tmp_path_factory.mktemp("swift")) as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def rclone(tmp_path_factory: pytest.TempPathFactory) -> Iterator[S3Server]:
+    """Rclone, with one bucket; every test has a prefix of its own there."""
+    with servers.rclone(tmp_path_factory.mktemp("rclone")) as server:
+        yield server
 
 
 @pytest.fixture

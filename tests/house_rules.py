@@ -19,13 +19,17 @@ OUTBUILDINGS = ("bench", "tests")
 """May import every floor; no floor imports them."""
 
 LIBRARIES = {
+    "aiobotocore": ("ilios/blobs/",),
     "aiohttp": ("ilios/",),
     "aiosqlite": ("ilios/database/",),
+    "botocore": ("ilios/blobs/",),
     "bs4": ("ilios/engines/",),
     "cv2": ("ilios/engines/",),
+    "httpx2": ("ilios/engines/",),
     "liteparse": ("ilios/engines/",),
     "mammoth": ("ilios/engines/",),
     "markdownify": ("ilios/engines/",),
+    "mistralai": ("ilios/engines/",),
     "msgspec": ("schemas/", "bus/", "actors/", "ilios/"),
     "nats": ("bus/",),
     "numpy": ("ilios/engines/",),
@@ -40,13 +44,17 @@ LIBRARIES = {
 }
 """Where a library lives; one that is not here lives nowhere."""
 
-SHARED_BY_ACTORS = {"actor", "cancellations", "keys", "ports", "pricing"}
+SHARED_BY_ACTORS = {"actor", "cancellations", "engines", "finishing", "keys", "ports", "pricing"}
 SHARED_BY_ACTORS |= {"sniffing", "writer", "writes"}
 SHARED_BY_ACTORS |= {"erasing", "orphans", "redriving", "retention", "upkeep"}  # the janitor's
 """What an actor may import on its own floor. Everything else there is another actor, a stranger."""
 
 LATE_IMPORTS = {
+    ("ilios/blobs/choice.py", "*"): "the SDK of S3 takes half a second and 20 MB, which a service "
+    "without a bucket must not pay for",
     ("ilios/__main__.py", "*"): "`ilios convert` must not wait for the web server it never starts",
+    ("ilios/engines/abroad.py", "*"): "the SDK of Mistral takes a second and 50 MB, which a "
+    "service without a key must not pay for",
     ("ilios/engines/kinds.py", "*"): "a child loads the one converter its document needs, and the "
     "recogniser (a second, 150 MB) only when it meets a scanned page",
 }

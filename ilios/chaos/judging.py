@@ -127,14 +127,15 @@ def _bills(book: Book, audit: Audit) -> Iterator[Violation]:
     for name, row in audit.documents.items():
         # Pages are known of what was converted, also when it was deleted since.
         converted = row.pages is not None and row.state in ("completed", "archived", "deleted")
+        to_bill = (row.pages or 0) if row.pages_to_bill is None else row.pages_to_bill
         if row.bills > 1:
             yield Violation("billed twice", name, f"it has {row.bills} bills")
         elif row.bills and not converted:
             yield Violation("billed wrongly", name, f"it is {row.state}, and billed")
         elif converted and not row.bills:
             yield Violation("not billed", name, f"it has {row.pages} pages and no bill")
-        elif row.billed_pages != (row.pages or 0):
-            what = f"it has {row.pages} pages, and {row.billed_pages} are billed"
+        elif row.billed_pages != to_bill:
+            what = f"it has {to_bill} pages to bill, and {row.billed_pages} are billed"
             yield Violation("billed wrongly", name, what)
         if row.bills and name in unaccepted and unaccepted[name].outcome == "refused":
             yield Violation("billed wrongly", name, "it was refused, and billed")

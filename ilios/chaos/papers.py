@@ -13,7 +13,7 @@ from typing import Literal
 
 from msgspec import Struct
 
-from actors.ports import PAGE_SEPARATOR
+from actors.engines import PAGE_SEPARATOR
 
 FILE_NAME = "report"
 LINES = 24  # of a page

@@ -16,7 +16,7 @@ from pathlib import Path
 import msgspec
 
 from actors import sniffing
-from actors.ports import (
+from actors.engines import (
     PAGE_SEPARATOR,
     Conversion,
     Engine,

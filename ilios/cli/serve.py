@@ -16,10 +16,11 @@ from typing import NoReturn
 
 import structlog
 
-from actors.ports import EngineCrashed
+from actors.engines import EngineCrashed
+from actors.ports import StorageUnavailable
 from bus.errors import BusUnavailable
 from bus.reader import ReaderTaken
-from ilios import __version__, logs, open_files
+from ilios import __version__, garbage, logs, open_files
 from ilios import settings as table
 from ilios.cli import check, exit_codes, printing
 from ilios.database.connection import DatabaseDamaged
@@ -55,6 +56,7 @@ _CANNOT_START = (
     NewerDatabase,
     ReaderTaken,
     SecretsDamaged,
+    StorageUnavailable,
     printing.CannotPrint,
 )
 
@@ -103,6 +105,7 @@ async def _serve(settings: table.Settings) -> None:
     try:
         async with _started(settings) as running:
             starting = False
+            garbage.settle()
             printing.say(banner(running))
             await stop.wait()
     except asyncio.CancelledError:
@@ -167,6 +170,7 @@ def banner(running: Service) -> str:
         "",
         f"  HTTP     {running.url}",
         f"  data     {_near(settings.data_dir)}",
+        *([f"  blobs    bucket {place.bucket} at {place.where}"] if (place := settings.s3) else []),
         f"  engine   {running.engine}",
         f"  bus      {running.bus}",
     ]

@@ -5,7 +5,8 @@ from typing import cast
 
 import pytest
 
-from actors.ports import EngineCrashed
+from actors.engines import EngineCrashed
+from actors.ports import Blobs
 from actors.writer import Writer
 from actors.writes import LedgerUnavailable
 from bus.connection import Connection
@@ -14,7 +15,7 @@ from bus.refusals import Refusals
 from ilios.database.damage import Damage
 from ilios.database.reads import Reads
 from ilios.free_space import BLOBS, FreeSpace, Volume
-from ilios.health import Health
+from ilios.health import Health, Store
 from ilios.supervision import Supervisor
 from schemas.replies import HealthReport
 
@@ -62,6 +63,7 @@ async def _report(
         cast("Reads", part("database")),
         part("engine"),  # type: ignore[arg-type]  # health only checks it
         Supervisor(),
+        Store(cast("Blobs", part("blobs"))),
         free_space=volumes or _volumes(blobs=100, database=100, bus=100),
         damage=damage or Damage(Path("ilios.db")),
     )()

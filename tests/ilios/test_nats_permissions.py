@@ -244,6 +244,7 @@ SAYS = {
     "edge": {"submitted", "cancelled", "deleted"},
     "fetcher": {"fetched", "failed"},
     "ocr": {"converted", "failed"},
+    "batcher": {"converted", "fetched"},
     "persister": {"completed"},
     "aggregator": {"submitted"},
     "janitor": {"submitted", "fetched", "failed", "archived", "deleted"},

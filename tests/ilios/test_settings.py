@@ -35,6 +35,22 @@ GOOD: list[tuple[str, str, str, object]] = [
     ("ILIOS_DOWNLOAD_ALLOW", "a:1, b:2", "download_allow", ("a:1", "b:2")),
     ("ILIOS_DOWNLOAD_ALLOW", "[::1]:80", "download_allow", ("::1:80",)),
     ("NATS_URL", "wss://host", "nats_url", Secret("wss://host")),
+    ("S3_BUCKET", "documents", "s3_bucket", "documents"),
+    ("AWS_ENDPOINT_URL_S3", "http://[::1]:9000/", "s3_endpoint", "http://[::1]:9000"),
+    (
+        "AWS_ENDPOINT_URL_S3",
+        "https://a.example/storage/v1/s3",
+        "s3_endpoint",
+        "https://a.example/storage/v1/s3",
+    ),
+    ("AWS_REGION", "eu-central-1", "s3_region", "eu-central-1"),
+    ("AWS_ACCESS_KEY_ID", "test:tester", "s3_access_key", Secret("test:tester")),
+    ("ILIOS_S3_ADDRESSING", "Virtual", "s3_addressing", "virtual"),
+    ("ILIOS_S3_PREFIX", "/a/b", "s3_prefix", "a/b/"),
+    ("S3_MULTIPART_THRESHOLD", "52428800", "s3_alone_bytes", 50 * 1024 * 1024),
+    ("S3_MULTIPART_THRESHOLD", "50mb", "s3_alone_bytes", 50_000_000),
+    ("S3_MULTIPART_THRESHOLD", "8 MiB", "s3_alone_bytes", 8 * 1024 * 1024),
+    ("ILIOS_ORIGINAL_REDIRECT", "true", "original_redirect", True),
     ("ILIOS_INSECURE", "YES", "insecure", True),
     ("ILIOS_INSECURE", "off", "insecure", False),
     ("ILIOS_LOG_LEVEL", "DEBUG", "log_level", "debug"),
@@ -95,6 +111,18 @@ BAD = [
     ("ILIOS_LOG_LEVEL", "loud"),
     ("ILIOS_LOG_FORMAT", "xml"),
     ("S3_BUCKET", "b"),
+    ("S3_BUCKET", "a/b"),
+    ("AWS_ENDPOINT_URL_S3", "s3.example.com"),
+    ("AWS_ENDPOINT_URL_S3", "https://u:hush@s3.example.com"),
+    ("AWS_ENDPOINT_URL_S3", "https://s3.example.com/a?b"),
+    ("AWS_REGION", "Frankfurt am Main"),
+    ("AWS_SECRET_ACCESS_KEY", "hu sh"),
+    ("ILIOS_S3_ADDRESSING", "host"),
+    ("ILIOS_S3_PREFIX", "a//b"),
+    ("ILIOS_S3_PREFIX", "../b"),
+    ("S3_MULTIPART_THRESHOLD", "1MB"),
+    ("S3_MULTIPART_THRESHOLD", "2GB"),
+    ("S3_MULTIPART_THRESHOLD", "fifty"),
     ("DB_ENCRYPTION_KEY", "k"),
     ("USE_EMBEDDED_REPLICA", "true"),
 ]
@@ -153,9 +181,9 @@ def test_as_many_documents_are_in_hand_as_was_set_for_each_process() -> None:
 
 def test_all_mistakes_are_named_at_once() -> None:
     with pytest.raises(BadSettings) as refusal:
-        from_environ({"PORT": "x", "WORKER_COUNT": "x", "S3_BUCKET": "x"})
+        from_environ({"PORT": "x", "WORKER_COUNT": "x", "DB_ENCRYPTION_KEY": "x"})
     named = [problem.partition(":")[0] for problem in refusal.value.problems]
-    assert named == ["PORT", "WORKER_COUNT", "S3_BUCKET"]
+    assert named == ["PORT", "WORKER_COUNT", "DB_ENCRYPTION_KEY"]
 
 
 def test_nothing_set_is_a_service_for_this_machine_alone() -> None:
@@ -188,7 +216,13 @@ def test_on_this_machine_alone_no_key_is_needed(host: str) -> None:
 
 
 def test_a_secret_does_not_show_itself() -> None:
-    found = from_environ({"API_KEY": "hush", "NATS_URL": "nats://u:hush@h:1"})
+    keys = dict.fromkeys(
+        ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN"), "hush"
+    )
+    found = from_environ(
+        {"API_KEY": "hush", "NATS_URL": "nats://u:hush@h:1", "S3_BUCKET": "b-b"} | keys
+    )
+    assert "hush" not in repr(found.s3)
     assert "hush" not in repr(found)
     assert "hush" not in str(found.api_keys)
     assert f"{found.nats_url}" == "***"
@@ -204,8 +238,8 @@ def test_every_row_of_the_table_fills_a_field_of_its_own_and_its_example_is_good
 
 
 def test_what_has_no_effect_is_said() -> None:
-    assert settings.warnings({"MISTRAL_API_KEY": "k", "PATH": "x", "AWS_ACCESS_KEY_ID": ""}) == [
-        f"MISTRAL_API_KEY has no effect: {settings.IGNORED['MISTRAL_API_KEY']}"
+    assert settings.warnings({"TURSO_AUTH_TOKEN": "k", "PATH": "x", "AWS_ACCESS_KEY_ID": ""}) == [
+        f"TURSO_AUTH_TOKEN has no effect: {settings.IGNORED['TURSO_AUTH_TOKEN']}"
     ]
 
 

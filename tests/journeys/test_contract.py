@@ -86,7 +86,7 @@ async def test_a_document_is_submitted_asked_for_and_read(caller: Caller) -> Non
     status = await caller.ended(f"/api/documents/status/{answer['id']}")
     assert status["status"] == "completed"
     assert (status["fileName"], status["fileSize"]) == ("report.pdf", len(PDF))
-    assert set(status["metadata"]) == {"pages", "processingTimeMs", "model"}
+    assert set(status["metadata"]) == {"pages", "processingTimeMs", "model", "engine"}
     assert status["downloadUrl"] == f"/api/documents/{answer['id']}"
     text, response = await caller.text(f"/api/documents/{answer['id']}")
     assert response.headers["Content-Type"] == "text/markdown; charset=utf-8"

@@ -15,7 +15,9 @@ from ilios.chaos.victims import ServiceProcess
 
 DOCUMENTS = 24
 ELSEWHERE = {"retention.moved", "snapshots.written", "swapping.aside", "uploads.moved"}
-"""Points of what clients do not set off, or not soon: tests/journeys/test_failpoints_aside.py."""
+ELSEWHERE |= {"batcher.converted", "batcher.handed_over"}
+"""Points of what clients do not set off, or not soon: tests/journeys/test_failpoints_aside.py,
+tests/journeys/test_mistral_batches.py."""
 ONCE, OFTEN = (1,), (5,)
 AGAIN = (6, 3, 8)
 """The how-manieth time is the last, at each start: one group or event is not like the other."""

@@ -18,6 +18,8 @@ from ilios.tenants import tenant_of
 from schemas.ids import new_id
 from tests import documents
 from tests.journeys.running import RunningService, running
+from tests.mistral.fake import FakeMistral
+from tests.mistral.server import fake_mistral
 from tests.waiting import until
 
 KEY = "canary-api-key-0123456789"
@@ -43,6 +45,14 @@ async def source() -> AsyncIterator[str]:
     await web.TCPSite(runner, "127.0.0.1", 0).start()
     yield f"127.0.0.1:{runner.addresses[0][1]}"
     await runner.cleanup()
+
+
+@pytest.fixture
+async def mistral() -> AsyncIterator[FakeMistral]:
+    """What the key of Mistral is good for."""
+    async with fake_mistral() as fake:
+        fake.key = ENVIRONMENT["MISTRAL_API_KEY"]
+        yield fake
 
 
 class Visitor:
@@ -95,6 +105,7 @@ async def _visit(service: RunningService, source: str) -> tuple[list[str], list[
             (paper, f"/api/documents/submit?apiKey={KEY}", {}),
             (broken, f"/api/documents/submit?apiKey={KEY}", {}),
             (paper, "/api/documents/submit", good | {"Idempotency_Key": IDEMPOTENCY_KEY}),
+            (paper, "/api/documents/submit?engine=mistral", good),
         ):
             status, text = await visitor.ask("POST", path, content, **headers)
             assert status == 202, text
@@ -115,7 +126,7 @@ async def _visit(service: RunningService, source: str) -> tuple[list[str], list[
         async def all_have_ended() -> bool:
             told = [
                 (await visitor.ask("GET", f"/api/documents/status/{name}", X_Api_Key=key))[1]
-                for name, key in zip(ids, (OTHER_KEY, KEY, KEY, KEY), strict=True)
+                for name, key in zip(ids, (OTHER_KEY, KEY, KEY, KEY, KEY), strict=True)
             ]
             return all(msgspec.json.decode(text)["status"] in ENDED for text in told)
 
@@ -189,15 +200,16 @@ def _texts(value: object) -> list[str]:
 
 
 async def test_secrets_are_in_no_log_no_answer_and_no_event(
-    tmp_path: Path, source: str, capfd: pytest.CaptureFixture[str]
+    tmp_path: Path, source: str, mistral: FakeMistral, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    async with running(
-        tmp_path / "data",
-        API_KEY=f"{KEY},{OTHER_KEY}",
-        ILIOS_LOG_LEVEL="debug",
-        ILIOS_DOWNLOAD_ALLOW=source,
-        **ENVIRONMENT,
-    ) as service:
+    settings = {
+        "API_KEY": f"{KEY},{OTHER_KEY}",
+        "ILIOS_LOG_LEVEL": "debug",
+        "ILIOS_DOWNLOAD_ALLOW": source,
+        "ILIOS_ENGINE": "local",
+        "MISTRAL_SERVER_URL": mistral.url,
+    }
+    async with running(tmp_path / "data", **settings, **ENVIRONMENT) as service:
         answers, signatures = await _visit(service, source)
         said = await _said(service)
         on_disk = _secrets_on_disk(service.data_dir)
@@ -213,6 +225,7 @@ async def test_secrets_are_in_no_log_no_answer_and_no_event(
     keys = [KEY, OTHER_KEY, WRONG_KEY, *ENVIRONMENT.values(), *on_disk]
     assert len(on_disk) >= 4
     assert engine, "no engine process was left to look into"
+    assert mistral.book.calls, "the key of Mistral was never used"
     for secret in [*keys, base64.b64encode(KEY.encode()).decode()]:
         for place in (logged, *answers, *said, *commands, *engine):
             assert secret not in place

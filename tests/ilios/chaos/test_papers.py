@@ -2,7 +2,7 @@
 
 import pytest
 
-from actors.ports import PAGE_SEPARATOR
+from actors.engines import PAGE_SEPARATOR
 from ilios.chaos.papers import Paper
 
 

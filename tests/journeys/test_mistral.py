@@ -1,0 +1,185 @@
+"""Documents that Mistral reads: the whole service, the real SDK, and the fake API on loopback."""
+
+import asyncio
+import json
+import sqlite3
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+import pytest
+
+from ilios.engines.mistral.limits import RANGE_PAGES
+from tests import documents
+from tests.journeys.running import RunningService, running
+from tests.mistral.fake import FakeMistral
+from tests.mistral.faults import Fault
+from tests.mistral.pages import mark
+from tests.mistral.rules import Layout
+from tests.mistral.server import fake_mistral
+from tests.waiting import until
+
+ENDED_WITHIN = 60.0  # seconds; a machine under load is slow, not wrong
+
+
+@pytest.fixture
+async def fake() -> AsyncIterator[FakeMistral]:
+    async with fake_mistral() as fake:
+        yield fake
+
+
+def settings(fake: FakeMistral, **more: str) -> dict[str, str]:
+    return {"MISTRAL_API_KEY": fake.key, "MISTRAL_SERVER_URL": fake.url, **more}
+
+
+async def submit(service: RunningService, data: bytes, **fields: str) -> str:
+    form = aiohttp.FormData(fields)
+    form.add_field("file", data, filename="paper.pdf")
+    url = f"{service.url}/api/documents/submit"
+    async with aiohttp.ClientSession() as session, session.post(url, data=form) as answer:
+        assert answer.status == 202, await answer.text()
+        return str((await answer.json())["id"])
+
+
+async def get(service: RunningService, path: str) -> tuple[int, bytes]:
+    async with aiohttp.ClientSession() as session, session.get(service.url + path) as answer:
+        return answer.status, await answer.read()
+
+
+async def status(service: RunningService, document: str) -> dict[str, Any]:
+    _, body = await get(service, f"/api/documents/status/{document}")
+    return dict(json.loads(body))
+
+
+async def ended(service: RunningService, *names: str) -> list[dict[str, Any]]:
+    """Wait until all of them have ended."""
+    found: list[dict[str, Any]] = []
+
+    async def all_have() -> bool:
+        nonlocal found
+        found = [await status(service, document) for document in names]
+        return all(one["status"] in ("completed", "failed") for one in found)
+
+    await until(all_have, within=ENDED_WITHIN)
+    return found
+
+
+def bills(data_dir: Path) -> list[tuple[Any, ...]]:
+    with sqlite3.connect(f"file:{data_dir}/ilios.db?mode=ro", uri=True) as connection:
+        wanted = "document_id, model, pages, base_micros, total_micros"
+        return connection.execute(f"SELECT {wanted} FROM usage").fetchall()
+
+
+async def test_with_a_key_mistral_reads_what_is_submitted_and_is_billed(
+    tmp_path: Path, fake: FakeMistral
+) -> None:
+    fake.rules.layout = Layout(images=1, tables=1)
+    paper = documents.pdf("First page", "Second page")
+    async with running(tmp_path, **settings(fake)) as service:
+        document = await submit(service, paper)
+        (told,) = await ended(service, document)
+        code, markdown = await get(service, f"/api/documents/{document}")
+
+        assert code == 200
+        first, second = markdown.decode().split("\n\n---\n\n")
+        assert mark(paper, 0) in first
+        assert mark(paper, 1) in second
+        assert told["metadata"]["model"] == "mistral-ocr-4-1"
+        assert told["metadata"]["engine"] == "mistral"
+        link = first.partition("](/api/")[2].partition(")")[0]
+        code, image = await get(service, f"/api/{link}")
+        assert code == 200
+        assert image.startswith(b"\xff\xd8")
+        code, body = await get(service, f"/api/documents/{document}?format=json")
+        assert [page["index"] for page in json.loads(body)["pages"]] == [0, 1]
+    assert bills(tmp_path) == [(document, "mistral-ocr-4-1", 2, 8_000, 10_400)]
+
+
+async def test_the_engine_is_chosen_by_the_document(tmp_path: Path, fake: FakeMistral) -> None:
+    async with running(tmp_path, **settings(fake)) as service:
+        here = await submit(service, documents.pdf("Here"), engine="local")
+        there = await submit(service, documents.pdf("There"), model="mistral-ocr-2512")
+        local, remote = await ended(service, here, there)
+    assert local["metadata"]["engine"] == "local"
+    assert remote["metadata"]["model"] == "mistral-ocr-2512"
+    assert [call.model for call in fake.book.calls] == ["mistral-ocr-2512"]
+
+
+async def test_what_mistral_cannot_do_is_done_locally_where_that_is_wanted(
+    tmp_path: Path, fake: FakeMistral
+) -> None:
+    wrong = settings(fake, MISTRAL_API_KEY="wrong", ILIOS_ENGINE_FALLBACK="true")
+    async with running(tmp_path, **wrong) as service:
+        (told,) = await ended(service, await submit(service, documents.pdf("Here")))
+        assert told["status"] == "completed"
+        assert told["metadata"]["engine"] == "local"
+        assert told["metadata"]["fallbackFrom"] == "mistral"
+
+
+async def test_a_wrong_key_parks_the_engine_and_not_the_document(
+    tmp_path: Path, fake: FakeMistral
+) -> None:
+    async with running(tmp_path, **settings(fake, MISTRAL_API_KEY="wrong")) as service:
+        document = await submit(service, documents.pdf("Waits"))
+
+        async def told() -> bool:
+            code, body = await get(service, "/readyz")
+            return code == 503 and b"MISTRAL_API_KEY" in body
+
+        await until(told)
+        assert (await status(service, document))["status"] in ("pending", "processing")
+
+
+async def test_killed_amid_a_long_document_no_range_that_was_finished_is_bought_again(
+    tmp_path: Path, fake: FakeMistral
+) -> None:
+    paper = documents.pdf(*(f"Page {number}\n" + "x" * 400 for number in range(1000)))
+    async with running(tmp_path, **settings(fake)) as service:
+        fake.rules.latency = 0.2
+        document = await submit(service, paper)
+        await until(lambda: fake.book.pages_paid >= 500, within=ENDED_WITHIN)
+        await service.kill("all")
+        fake.rules.latency = 0.0
+        await service.start()
+        (told,) = await ended(service, document)
+        _, markdown = await get(service, f"/api/documents/{document}")
+
+    assert told["status"] == "completed"
+    pages = markdown.decode().split("\n\n---\n\n")
+    assert [mark(paper, number) in page for number, page in enumerate(pages)] == [True] * 1000
+    twice = [page for _, page in fake.book.paid_twice()]
+    # The API finishes a call whose client is gone: nothing can save the one that was under way.
+    assert len({page // RANGE_PAGES for page in twice}) <= 1
+    assert not list(fake.files.existing()), "the upload of before the kill is gone as well"
+    assert bills(tmp_path) == [(document, "mistral-ocr-4-1", 1000, 4_000_000, 5_200_000)]
+
+
+async def test_with_every_fifth_call_failing_all_documents_are_completed_and_billed_once(
+    tmp_path: Path, fake: FakeMistral
+) -> None:
+    kinds = ("429", "500", "slow", "reset", "truncated", "garbage")
+    fake.faults.share("ocr", 0.2, [Fault(kind, seconds=0.2) for kind in kinds])  # type: ignore[arg-type]
+    papers = {number: documents.pdf(f"Paper {number}") for number in range(60)}
+    async with running(tmp_path, **settings(fake)) as service:
+        names = await asyncio.gather(*(submit(service, paper) for paper in papers.values()))
+        told = await ended(service, *names)
+        assert [one["status"] for one in told] == ["completed"] * len(names)
+        for name, paper in zip(names, papers.values(), strict=True):
+            _, markdown = await get(service, f"/api/documents/{name}")
+            assert mark(paper, 0) in markdown.decode()
+    assert sorted(bill[0] for bill in bills(tmp_path)) == sorted(names)
+
+
+async def test_a_cancelled_document_stops_costing(tmp_path: Path, fake: FakeMistral) -> None:
+    fake.rules.latency = 0.2
+    paper = documents.pdf(*(f"Page {number}\n" + "x" * 400 for number in range(600)))
+    async with running(tmp_path, **settings(fake)) as service:
+        document = await submit(service, paper)
+        await until(lambda: fake.book.pages_paid >= 100, within=ENDED_WITHIN)
+        url = f"{service.url}/api/documents/{document}"
+        async with aiohttp.ClientSession() as session, session.delete(url) as answer:
+            assert answer.status in (200, 202)
+        await until(lambda: fake.book.in_hand == 0)
+        await until(lambda: not list(fake.files.existing()))
+        assert fake.book.pages_paid < 600
