@@ -17,7 +17,7 @@ from bench import machine, pipeline, server
 from bench.client import Client
 from tests.mistral.faults import Kind
 from tests.mistral.process import RunningFake, running_fake
-from tests.s3.servers import BUCKET, S3Server, rclone, swift
+from tests.s3.servers import S3Server, rclone, swift
 
 WARM = 50  # documents
 CHECKED = 100  # documents whose Markdown is looked at
@@ -102,13 +102,7 @@ def _settings(fake: RunningFake, s3: S3Server | None) -> dict[str, str]:
     settings = {"MISTRAL_API_KEY": fake.key, "MISTRAL_SERVER_URL": fake.url}
     if s3 is None:
         return settings
-    return settings | {
-        "S3_BUCKET": BUCKET,
-        "AWS_ENDPOINT_URL_S3": s3.endpoint,
-        "AWS_ACCESS_KEY_ID": s3.access_key,
-        "AWS_SECRET_ACCESS_KEY": s3.secret_key,
-        "ILIOS_S3_ADDRESSING": "path",
-    }
+    return settings | s3.environ(s3.place())
 
 
 async def _wrong(url: str, data: Path) -> int:

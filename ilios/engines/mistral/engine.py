@@ -8,6 +8,7 @@ from contextlib import asynccontextmanager
 from functools import partial
 from pathlib import Path
 
+import msgspec
 from mistralai.client import models
 from mistralai.client.errors import MistralError
 from msgspec import Struct
@@ -23,6 +24,7 @@ from ilios.engines.mistral.faults import is_gone
 from ilios.engines.mistral.kept import Kept, Part, Work
 from ilios.engines.mistral.limits import (
     COUNTED_ABOVE_BYTES,
+    CUTS_AT_ONCE,
     DOCUMENT_BYTES,
     DOCUMENT_PAGES,
     RANGE_PAGES,
@@ -64,6 +66,7 @@ class MistralEngine:
         self._blobs = blobs
         self._parts = parts
         self._limits = limits
+        self._cuts = asyncio.Semaphore(CUTS_AT_ONCE)
 
     @property
     def problem(self) -> str | None:
@@ -156,22 +159,29 @@ class MistralEngine:
         waiting = list(reversed(ranges))
         while waiting:
             pages = waiting.pop()
-            if (part := await job.kept.part(_name(pages))) is not None:
+            part = await job.kept.part(_name(pages))
+            if part is None:
+                async with self._cuts:
+                    part = await self._read_alone(job, pages)
+            if part is not None:
                 yield part
                 continue
-            cut = await self._cut(job, pages)
-            if cut is None:
-                middle = len(pages) // 2
-                waiting += [pages[middle:], pages[:middle]]
-                continue
-            async with self._handover(job, cut) as handover:
-                yield await self._part(job, handover, pages, None)
+            middle = len(pages) // 2
+            waiting += [pages[middle:], pages[:middle]]
+
+    async def _read_alone(self, job: _Job, pages: range) -> Part | None:
+        """Read a PDF made of some pages; None where it is too large."""
+        cut = await self._cut(job, pages)
+        if cut is None:
+            return None
+        async with self._handover(job, cut) as handover:
+            return await self._part(job, handover, pages, None)
 
     async def _cut(self, job: _Job, pages: range) -> bytes | None:
         """Return a PDF of some pages, or None where it is too large and they are several."""
         try:
             # Its hash was looked at when its pages were counted.
-            unhashed = SourceFile(job.document.path, job.document.content_type)
+            unhashed = msgspec.structs.replace(job.document, sha256=None)
             cut = await self._parts.cut_pages(unhashed, pages.start, pages.stop)
             if len(cut) <= DOCUMENT_BYTES:
                 return cut

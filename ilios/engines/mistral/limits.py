@@ -18,6 +18,10 @@ COUNTED_ABOVE_BYTES = 128 * 1024
 """PDFs above are looked at before they are sent, to know how many pages they have."""
 
 
+CUTS_AT_ONCE = 4
+"""Documents that are read in pieces cut out of them: each holds one in memory, up to 50 MB."""
+
+
 class MistralLimits(Struct, frozen=True, kw_only=True):
     """What the engine may take of the API, in this process. Times are seconds."""
 

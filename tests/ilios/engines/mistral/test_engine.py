@@ -13,7 +13,7 @@ from ilios.blobs.local import LocalBlobs
 from ilios.engines.mistral import engine as module
 from ilios.engines.mistral import uploads
 from ilios.engines.mistral.engine import MistralEngine
-from ilios.engines.mistral.limits import INLINE_BYTES
+from ilios.engines.mistral.limits import COUNTED_ABOVE_BYTES, INLINE_BYTES
 from schemas.results import PageResult, ResultHead
 from tests import documents
 from tests.ilios.engines.mistral.conftest import ID, PREFIX, Lays, Opens
@@ -251,6 +251,18 @@ async def test_what_exceeds_the_api_is_cut_into_documents_of_its_own(
         assert f"Page {number}" in page
     assert fake.book.pages_paid == 120
     assert all(call.size <= limit for call in fake.book.calls)
+
+
+async def test_more_pages_than_the_api_takes_are_read_all_the_same(
+    engine: MistralEngine, fake: FakeMistral, source: Lays
+) -> None:
+    assert fake.rules.document_pages == 1000
+    document = documents.pdf(*(f"Page {number} of many more" for number in range(1001)))
+    assert len(document) > COUNTED_ABOVE_BYTES
+    conversion = await engine.convert(source(document))
+    found = [f"Page {number} of many more" in page for number, page in enumerate(conversion.pages)]
+    assert found == [True] * 1001
+    assert (fake.book.pages_paid, conversion.billed_pages) == (1001, 1001)
 
 
 async def test_a_page_that_is_too_large_by_itself_is_refused(
