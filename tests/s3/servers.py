@@ -94,15 +94,17 @@ def swift(directory: Path) -> Iterator[S3Server]:
             stack.enter_context(socket.create_server(("127.0.0.1", 0), backlog=512))
             for _ in range(DOORS)
         ]
+        for door in doors:  # what is accepted there inherits it: else every answer takes 40 ms
+            door.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         numbers = [door.fileno() for door in doors]
         command = [sys.executable, "-m", "tests.s3.swift_server", str(directory)]
         port = doors[-1].getsockname()[1]
-        stack.enter_context(_running([*command, *map(str, numbers)], numbers))
+        process = stack.enter_context(_running([*command, *map(str, numbers)], numbers))
         # Its own copies are what it listens on: with ours open, nobody would notice its death.
         for door in doors:
             door.close()
         server = S3Server("swift", f"http://127.0.0.1:{port}", "test:tester", "testing")
-        yield _with_bucket(server)
+        yield _with_bucket(server, process)
 
 
 @contextmanager
@@ -113,25 +115,29 @@ def rclone(directory: Path) -> Iterator[S3Server]:
     binary = Path(sysconfig.get_path("scripts")) / "rclone"
     command = [str(binary), "serve", "s3", "--addr", f"127.0.0.1:{port}"]
     command += ["--auth-key", "key,secret", "--config", "/dev/null", "--vfs-cache-mode", "off"]
-    with _running([*command, str(directory)], []):
-        yield _with_bucket(S3Server("rclone", f"http://127.0.0.1:{port}", "key", "secret"))
+    with _running([*command, str(directory)], []) as process:
+        server = S3Server("rclone", f"http://127.0.0.1:{port}", "key", "secret")
+        yield _with_bucket(server, process)
 
 
 @contextmanager
-def _running(command: list[str], inherited: list[int]) -> Iterator[None]:
+def _running(command: list[str], inherited: list[int]) -> Iterator[subprocess.Popen[bytes]]:
     process = subprocess.Popen(
         command, pass_fds=inherited, cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
     )
     try:
-        yield
+        yield process
     finally:
         process.kill()
         process.wait()
 
 
-def _with_bucket(server: S3Server) -> S3Server:
+def _with_bucket(server: S3Server, process: subprocess.Popen[bytes]) -> S3Server:
     deadline = time.monotonic() + READY_WITHIN
     while True:
+        assert process.poll() is None, (
+            f"{server.name} ends at once: is it installed (make install-dev)?"
+        )
         try:
             server.client.create_bucket(Bucket=BUCKET)
         except (BotoCoreError, ClientError):

@@ -14,6 +14,7 @@ from weakref import WeakValueDictionary
 
 import structlog
 
+from actors.keys import PREFIXES
 from actors.ports import StorageFull, StorageUnavailable, StoredBlob
 from ilios.blobs.borrowed import Borrowed
 from ilios.blobs.layout import checked, is_key
@@ -264,7 +265,8 @@ class S3Blobs:
         """Abort the multipart uploads that are ``dead``, but none under way here."""
         aborted = 0
         async for one in self._bucket.begun(self._place.prefix):
-            if not is_key(one.name.removeprefix(self._place.prefix)) or not dead(one):
+            # Without a prefix the bucket may be that of others, too: not everything is ours to judge.
+            if not one.name.removeprefix(self._place.prefix).startswith(PREFIXES) or not dead(one):
                 continue
             if one.id not in {upload.id for upload in self._uploads}:
                 await self._bucket.abort(one.name, one.id)

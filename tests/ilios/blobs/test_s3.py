@@ -18,9 +18,11 @@ from yarl import URL
 
 from actors.ports import StorageFull
 from ilios.blobs.s3 import place as places
+from ilios.blobs.s3.client import open_client
 from ilios.blobs.s3.digests import PART_BYTES
 from ilios.blobs.s3.place import S3Place
 from ilios.blobs.s3.store import S3Blobs
+from ilios.setting_values import Secret
 from tests.ilios.blobs.walking import KEY, content, keys
 from tests.s3.proxy import FaultProxy
 from tests.s3.servers import BUCKET, S3Server
@@ -140,10 +142,11 @@ async def test_uploads_of_the_dead_are_aborted_at_the_next_start_but_not_those_o
     swift: S3Server, tmp_path: Path
 ) -> None:
     place, other = swift.place(), swift.place()
-    for prefix in (place.prefix, other.prefix):
-        swift.client.create_multipart_upload(Bucket=BUCKET, Key=prefix + KEY)
+    strangers = f"{place.prefix}backups/monday"
+    for key in (place.prefix + KEY, other.prefix + KEY, strangers):
+        swift.client.create_multipart_upload(Bucket=BUCKET, Key=key)
     async with opened(place, tmp_path):
-        assert swift.uploads(place.prefix) == []
+        assert swift.uploads(place.prefix) == [strangers]
         assert swift.uploads(other.prefix) == [other.prefix + KEY]
 
 
@@ -235,6 +238,32 @@ async def test_a_reader_that_stops_half_way_holds_no_connection(
             await anext(reading)
             await reading.aclose()
         await until(lambda: len(os.listdir("/proc/self/fd")) <= before + 2)
+
+
+@pytest.mark.parametrize(
+    ("endpoint", "addressing", "begins"),
+    [
+        (None, "auto", "https://documents.s3.eu-central-1.amazonaws.com/a?"),
+        (None, "path", "https://s3.eu-central-1.amazonaws.com/documents/a?"),
+        ("https://s3.example.com", "auto", "https://s3.example.com/documents/a?"),
+        ("https://s3.example.com", "virtual", "https://documents.s3.example.com/a?"),
+        ("https://example.com/storage/s3", "path", "https://example.com/storage/s3/documents/a?"),
+    ],
+)
+async def test_the_bucket_is_named_in_the_path_or_in_the_host(
+    endpoint: str | None, addressing: str, begins: str
+) -> None:
+    key = Secret("key")
+    place = S3Place(
+        bucket="documents",
+        endpoint=endpoint,
+        addressing=addressing,
+        access_key=key,
+        secret_key=key,
+    )
+    async with open_client(place, "eu-central-1") as client:
+        url = await client.presign("get_object", 60, Key="a")
+    assert url.startswith(begins)
 
 
 def test_without_a_bucket_the_sdk_is_not_loaded() -> None:

@@ -17,6 +17,7 @@ from ilios.engines.mistral.engine import MistralEngine
 from ilios.engines.mistral.limits import MistralLimits
 from ilios.engines.mistral.opening import Mistral
 from ilios.setting_values import Secret
+from schemas.results import PageResult, ResultHead
 from tests.documents import PDF
 from tests.mistral.fake import FakeMistral
 from tests.mistral.server import fake_mistral
@@ -94,3 +95,11 @@ def source(tmp_path: Path) -> Lays:
         )
 
     return lay
+
+
+async def lines_of(blobs: LocalBlobs, key: str) -> tuple[ResultHead, list[PageResult]]:
+    """Return what lies in a result."""
+    text = b"".join([chunk async for chunk in blobs.read(key)])
+    first, *rest = text.splitlines()
+    head = msgspec.json.decode(first, type=ResultHead)
+    return head, [msgspec.json.decode(line, type=PageResult) for line in rest]

@@ -4,7 +4,6 @@ import asyncio
 import hashlib
 import io
 
-import msgspec
 import pytest
 
 from actors.engines import EngineUnavailable, Unconvertible
@@ -13,28 +12,14 @@ from ilios.blobs.local import LocalBlobs
 from ilios.engines.mistral import engine as module
 from ilios.engines.mistral import uploads
 from ilios.engines.mistral.engine import MistralEngine
-from ilios.engines.mistral.limits import COUNTED_ABOVE_BYTES, INLINE_BYTES
-from schemas.results import PageResult, ResultHead
 from tests import documents
-from tests.ilios.engines.mistral.conftest import ID, PREFIX, Lays, Opens
+from tests.ilios.engines.mistral.conftest import ID, PREFIX, Lays, Opens, lines_of
 from tests.mistral.fake import FakeMistral
 from tests.mistral.pages import mark
 from tests.mistral.rules import Layout
 from tests.waiting import until
 
 ONE_PAGE = documents.pdf("Hello from the first page")
-
-
-def many_pages(count: int) -> bytes:
-    """Return a PDF of so many pages, large enough to be looked at before it is sent."""
-    return documents.pdf(*(f"Page {number}\n" + "x" * 4000 for number in range(count)))
-
-
-async def lines_of(blobs: LocalBlobs, key: str) -> tuple[ResultHead, list[PageResult]]:
-    text = b"".join([chunk async for chunk in blobs.read(key)])
-    first, *rest = text.splitlines()
-    head = msgspec.json.decode(first, type=ResultHead)
-    return head, [msgspec.json.decode(line, type=PageResult) for line in rest]
 
 
 async def test_a_small_document_is_read_in_one_call(
@@ -171,54 +156,6 @@ async def test_without_images_none_are_asked_for(
     assert "img-" not in conversion.pages[0]
 
 
-async def test_a_long_document_is_read_in_ranges_of_pages(
-    engine: MistralEngine, fake: FakeMistral, blobs: LocalBlobs, source: Lays
-) -> None:
-    document = many_pages(120)
-    seen: list[tuple[int, int]] = []
-    conversion = await engine.convert(source(document), lambda *said: seen.append(said))
-
-    assert len(conversion.pages) == 120
-    for number, page in enumerate(conversion.pages):
-        assert mark(document, number) in page
-    assert conversion.billed_pages == 120
-    assert seen == [(50, 120), (100, 120), (120, 120)]
-    assert not fake.book.paid_twice()
-    assert fake.book.requests["files.upload"] == 1 or len(document) <= INLINE_BYTES
-    assert conversion.result is not None
-    head, pages = await lines_of(blobs, conversion.result.key)
-    assert (head.pages, head.billed_pages) == (120, 120)
-    assert [page.index for page in pages] == list(range(120))
-    kept, _ = await blobs.page("results/", None, 100)
-    assert [blob.key for blob in kept] == [conversion.result.key], "its parts are forgotten"
-
-
-async def test_a_range_that_was_paid_for_is_not_bought_again(
-    engine: MistralEngine, fake: FakeMistral, source: Lays
-) -> None:
-    document = many_pages(120)
-    fake.rules.latency = 0.0
-    begun = asyncio.Event()
-
-    def stop_after_two(done: int, _total: int) -> None:
-        if done == 100:
-            begun.set()
-            fake.rules.latency = 60.0
-
-    task = asyncio.create_task(engine.convert(source(document), stop_after_two))
-    await begun.wait()
-    task.cancel()
-    with pytest.raises(asyncio.CancelledError):
-        await task
-
-    fake.rules.latency = 0.0
-    paid = fake.book.pages_paid
-    conversion = await engine.convert(source(document, again=True))
-    assert fake.book.pages_paid - paid == 20
-    assert [mark(document, n) in page for n, page in enumerate(conversion.pages)] == [True] * 120
-    assert conversion.billed_pages == 120
-
-
 async def test_finished_work_is_found_when_the_document_comes_again(
     engine: MistralEngine, fake: FakeMistral, source: Lays
 ) -> None:
@@ -235,43 +172,6 @@ async def test_another_model_is_other_work(
     other = await engine.convert(source(ONE_PAGE, model="mistral-ocr-2512", again=True))
     assert other.model == "mistral-ocr-2512"
     assert fake.book.pages_paid == 2
-
-
-async def test_what_exceeds_the_api_is_cut_into_documents_of_its_own(
-    engine: MistralEngine, fake: FakeMistral, source: Lays, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    document = many_pages(120)
-    limit = len(document) // 3
-    monkeypatch.setattr(module, "DOCUMENT_BYTES", limit)
-    fake.rules.document_bytes = limit
-    conversion = await engine.convert(source(document))
-
-    assert len(conversion.pages) == 120
-    for number, page in enumerate(conversion.pages):
-        assert f"Page {number}" in page
-    assert fake.book.pages_paid == 120
-    assert all(call.size <= limit for call in fake.book.calls)
-
-
-async def test_more_pages_than_the_api_takes_are_read_all_the_same(
-    engine: MistralEngine, fake: FakeMistral, source: Lays
-) -> None:
-    assert fake.rules.document_pages == 1000
-    document = documents.pdf(*(f"Page {number} of many more" for number in range(1001)))
-    assert len(document) > COUNTED_ABOVE_BYTES
-    conversion = await engine.convert(source(document))
-    found = [f"Page {number} of many more" in page for number, page in enumerate(conversion.pages)]
-    assert found == [True] * 1001
-    assert (fake.book.pages_paid, conversion.billed_pages) == (1001, 1001)
-
-
-async def test_a_page_that_is_too_large_by_itself_is_refused(
-    engine: MistralEngine, source: Lays, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(module, "DOCUMENT_BYTES", 100)
-    with pytest.raises(Unconvertible) as refused:
-        await engine.convert(source(many_pages(60)))
-    assert refused.value.code == "too_large"
 
 
 async def test_what_cannot_be_cut_is_refused_when_it_is_too_large(
