@@ -119,10 +119,10 @@ async def test_a_bus_that_is_not_there_is_said_within_seconds(tmp_path: Path) ->
 
 
 async def test_settings_that_cannot_be_used_are_all_named_at_once() -> None:
-    code, _, errors = await _ilios("check", PORT="many", WORKER_COUNT="0", S3_BUCKET="documents")
+    code, _, errors = await _ilios("check", PORT="many", WORKER_COUNT="0", DB_ENCRYPTION_KEY="k")
 
     assert code == 2
-    for variable in ("PORT", "WORKER_COUNT", "S3_BUCKET"):
+    for variable in ("PORT", "WORKER_COUNT", "DB_ENCRYPTION_KEY"):
         assert variable in errors
 
 
