@@ -37,6 +37,7 @@ class Borrowed:
     @asynccontextmanager
     async def open(cls, tmp: Path) -> AsyncIterator[Self]:
         """Make ``tmp`` where it is missing, sweep what dead openings left there, and begin one."""
+        tmp = await asyncio.to_thread(tmp.absolute)  # who gets a path may work elsewhere
         opening, lock = await asyncio.to_thread(openings.enter, tmp)
         try:
             yield cls(tmp, opening)
@@ -72,7 +73,8 @@ class Borrowed:
             await _step(_write, copied, data)
             yield path
         finally:
-            await asyncio.shield(asyncio.to_thread(_remove, copied, path))
+            # At once, though it blocks: of a file so small the way to a thread would take longer.
+            _remove(copied, path)
 
     async def sweep(self, older_than: timedelta) -> int:
         """Remove what dead openings left, if it is ``older_than``; returns how many copies."""

@@ -88,6 +88,8 @@ async def open_client(place: S3Place, region: str) -> AsyncIterator[Client]:
     config = AioConfig(
         s3={"addressing_style": place.style},
         signature_version="s3v4",
+        # What is asked is ours, and S3 looks at it as well: no need to do so here for each call.
+        parameter_validation=False,
         # The library would put its own together for each call anew, an eighth of all its work.
         user_agent=f"ilios/{__version__}",
         retries={"mode": "standard", "total_max_attempts": ATTEMPTS},

@@ -265,7 +265,7 @@ class S3Blobs:
         """Abort the multipart uploads that are ``dead``, but none under way here."""
         aborted = 0
         async for one in self._bucket.begun(self._place.prefix):
-            # Without a prefix the bucket may be that of others, too: not everything is ours to judge.
+            # Without a prefix the bucket may be that of others, too: not all is ours to judge.
             if not one.name.removeprefix(self._place.prefix).startswith(PREFIXES) or not dead(one):
                 continue
             if one.id not in {upload.id for upload in self._uploads}:

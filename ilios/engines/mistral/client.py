@@ -74,7 +74,7 @@ class Client:
         async with asyncio.timeout(self._within):
             return await self.sdk.ocr.process_async(
                 model=model,
-                document=document,  # type: ignore[arg-type]  # the SDK takes what it sends
+                document=_chunk(document),
                 **options(model, pages, images=images),
             )
 
@@ -193,6 +193,16 @@ def options(model: str, pages: list[int] | None, *, images: bool) -> dict[str, A
     if model not in _WITHOUT_CONFIDENCE:
         chosen["confidence_scores_granularity"] = "page"
     return chosen
+
+
+def _chunk(document: dict[str, Any]) -> models.DocumentUnion:
+    """Return a document as the SDK has it; it would work that out for itself, with more ado."""
+    match document:
+        case {"file_id": file_id}:
+            return models.FileChunk(file_id=file_id)
+        case {"image_url": url}:
+            return models.ImageURLChunk(image_url=url)
+    return models.DocumentURLChunk(document_url=document["document_url"])
 
 
 def _named(files: Iterable[models.FileSchema], prefix: str) -> list[UploadedFile]:

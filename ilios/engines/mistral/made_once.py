@@ -9,6 +9,7 @@ from collections.abc import Callable
 from functools import cache
 from typing import Any
 
+from mistralai.client import basesdk
 from mistralai.client.utils import queryparams, serializers
 
 Makes = Callable[..., Any]
@@ -19,9 +20,16 @@ def make_once() -> None:
     make = getattr(serializers, "create_model", None)
     if make is not None and not hasattr(make, "made"):
         vars(serializers)["create_model"] = remembering(make)
+    if hasattr(basesdk, "get_body_content"):
+        vars(basesdk)["get_body_content"] = _nothing
     read = getattr(queryparams, "get_type_hints", None)
     if read is not None and not hasattr(read, "cache_info"):
         vars(queryparams)["get_type_hints"] = cache(read)
+
+
+def _nothing(_request: object) -> str:
+    """Say nothing of a body: the debug log, which is off, gets it in words for every call."""
+    return "<not shown>"
 
 
 def remembering(make: Makes) -> Makes:
