@@ -9,9 +9,11 @@ from collections.abc import AsyncIterator, Sequence
 from functools import partial
 from typing import IO, Any
 
+import httpx2
 import msgspec
 import structlog
 from mistralai.client import models
+from mistralai.client.errors import MistralError
 
 from actors.engines import Conversion, EngineJob, HeldDocument, SourceFile, Unconvertible
 from actors.ports import BlobNotFound, Blobs
@@ -107,7 +109,7 @@ class MistralBatches:
         if found is None or not found.output_file:
             return
         wanted = {document.document_id: document for document in documents}
-        async for line in self._client.lines(found.output_file):
+        async for line in self._lines(found.output_file):
             try:
                 row = _rows.decode(line)
                 document = wanted.get(row.custom_id)
@@ -123,6 +125,13 @@ class MistralBatches:
             kept = Kept(self._blobs, self._work(document, model))
             conversion = await kept.finish(reading, 0.0)
             yield document.document_id, msgspec.structs.replace(conversion, variant="batch")
+
+    async def _lines(self, file_id: str) -> AsyncIterator[bytes]:
+        try:
+            async for line in self._client.lines(file_id):
+                yield line
+        except (MistralError, httpx2.HTTPError, httpx2.StreamError, TimeoutError) as error:
+            raise self._calls.away(error) from error
 
     async def cancel(self, job: str) -> None:
         """Ask a job to stop."""

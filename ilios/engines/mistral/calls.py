@@ -57,11 +57,14 @@ class Calls:
         return await self._repeated(once)
 
     async def do(self, step: Callable[[], Awaitable[Answer]]) -> Answer:
-        """Make a call that costs nothing. Errors as ``read``."""
+        """Make a call that costs nothing, and so however often. Errors as ``read``."""
 
         async def once() -> Answer:
             self._breaker.let_pass()
-            return await step()
+            try:
+                return await step()
+            except Exception as error:
+                raise _for_free(error) from error
 
         return await self._repeated(once)
 
@@ -95,9 +98,26 @@ class Calls:
             pause = min(pause * 2, LONGEST_PAUSE)
             await asyncio.sleep(wait)
 
+    def away(self, error: Exception) -> EngineUnavailable:
+        """Return what becomes of a fault that is not waited out here."""
+        fault = self._judged(error)
+        self._breaker.failed(fault)
+        after = LONGEST_PAUSE if fault.after is None else fault.after
+        return EngineUnavailable(fault.code, f"{fault.reason}.", after=after)
+
     def _judged(self, error: Exception) -> Fault:
         verdict = error if isinstance(error, Fault | Unconvertible) else judged(error)
         if isinstance(verdict, Unconvertible):
             self._breaker.worked()  # whoever refuses a document is at work
             raise verdict from error
         return verdict
+
+
+def _for_free(error: Exception) -> Exception:
+    """Return a fault as one of a call nobody pays for, whatever became of its answer."""
+    if isinstance(error, EngineUnavailable):
+        return error
+    verdict = error if isinstance(error, Fault | Unconvertible) else judged(error)
+    if isinstance(verdict, Fault) and verdict.kind == "lost":
+        return Fault("down", "engine_unavailable", verdict.reason, verdict.after)
+    return verdict

@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator, Callable, Coroutine
 
 import pytest
 
-from actors.engines import Conversion, HeldDocument
+from actors.engines import Conversion, EngineUnavailable, HeldDocument
 from actors.keys import original_key
 from ilios.blobs.local import LocalBlobs
 from ilios.engines.mistral import batches, uploads
@@ -137,6 +137,19 @@ async def test_failed_requests_are_left_out_of_the_results(
     assert job is not None
     await fake.jobs.advance(job.id, "SUCCESS")
     assert list(await results(mistral, job.id, [good, bad])) == [good.document_id]
+
+
+async def test_results_that_do_not_come_are_asked_for_later(
+    mistral: Mistral, fake: FakeMistral, stored: Stores
+) -> None:
+    held = [await stored(documents.pdf("Once"))]
+    job, _ = await mistral.batches.hand_over(NAME, held, None)
+    assert job is not None
+    await fake.jobs.advance(job.id, "SUCCESS")
+    fake.faults.next("files.content", "reset")
+    with pytest.raises(EngineUnavailable):
+        await results(mistral, job.id, held)
+    assert len(await results(mistral, job.id, held)) == 1
 
 
 @pytest.mark.parametrize("status", ["FAILED", "TIMEOUT_EXCEEDED", "CANCELLED"])

@@ -5,7 +5,7 @@ import asyncio
 import pytest
 
 from actors.engines import EngineUnavailable, Unconvertible
-from ilios.engines.mistral import calls
+from ilios.engines.mistral import calls, uploads
 from ilios.engines.mistral.calls import MOST_LOST
 from ilios.engines.mistral.engine import MistralEngine
 from tests import documents
@@ -57,6 +57,16 @@ async def test_answers_that_are_lost_again_and_again_are_not_paid_for_for_ever(
         await engine.convert(source(ONE_PAGE))
     assert refused.value.code == "engine_failed"
     assert fake.book.requests["ocr"] == MOST_LOST
+
+
+async def test_an_upload_whose_answer_is_lost_costs_nothing_and_is_made_again_and_again(
+    engine: MistralEngine, fake: FakeMistral, source: Lays, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(uploads, "INLINE_BYTES", 100)
+    fake.faults.next("files.upload", "reset", MOST_LOST + 1)
+    conversion = await engine.convert(source(ONE_PAGE))
+    assert mark(ONE_PAGE, 0) in conversion.pages[0]
+    assert fake.book.pages_paid == 1
 
 
 async def test_pages_are_put_in_order(
