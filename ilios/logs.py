@@ -1,5 +1,6 @@
 """How the service logs: JSON for machines, pleasant lines on a terminal, always on stderr."""
 
+import asyncio
 import logging
 import sys
 
@@ -12,6 +13,15 @@ _LEVELS = {"debug": 10, "info": 20, "warning": 30, "error": 40}
 _TRACEBACKS = structlog.processors.ExceptionRenderer(
     structlog.tracebacks.ExceptionDictTransformer(show_locals=False)
 )
+
+
+def tell_of_loop(loop: asyncio.AbstractEventLoop, context: dict[str, object]) -> None:
+    """Tell what went wrong in the loop itself (``set_exception_handler``), but for cancellations.
+
+    A client of the bus that is left while the bus goes away forgets tasks it has cancelled.
+    """
+    if not isinstance(context.get("exception"), asyncio.CancelledError):
+        loop.default_exception_handler(context)
 
 
 def _to_json(event: object, **_: object) -> str:

@@ -75,7 +75,7 @@ async def _until_signalled(trial: Trial, directory: Path) -> Report:
     loop, told = asyncio.get_running_loop(), asyncio.Event()
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         loop.add_signal_handler(number, told.set)
-    loop.set_exception_handler(_complain)
+    loop.set_exception_handler(logs.tell_of_loop)
     trying = asyncio.create_task(try_out(trial, ServiceProcess(directory), _say))
     hearing = asyncio.create_task(told.wait())
     await asyncio.wait({trying, hearing}, return_when=asyncio.FIRST_COMPLETED)
@@ -88,12 +88,6 @@ async def _until_signalled(trial: Trial, directory: Path) -> Report:
         await asyncio.wait({trying}, timeout=CANCEL_AGAIN_AFTER)
     await asyncio.gather(trying, return_exceptions=True)
     raise KeyboardInterrupt
-
-
-def _complain(loop: asyncio.AbstractEventLoop, context: dict[str, object]) -> None:
-    # A bus that is killed while we leave it lets the client forget a task it has cancelled.
-    if not isinstance(context.get("exception"), asyncio.CancelledError):
-        loop.default_exception_handler(context)
 
 
 def _trial(options: argparse.Namespace) -> Trial:

@@ -98,6 +98,7 @@ async def _serve(settings: table.Settings) -> None:
             me.cancel()
 
     loop = asyncio.get_running_loop()
+    loop.set_exception_handler(logs.tell_of_loop)
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         # nohup has it ignored, and that is to stay so.
         if number != signal.SIGHUP or signal.getsignal(number) != signal.SIG_IGN:

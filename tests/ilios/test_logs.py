@@ -1,11 +1,14 @@
 """What the service logs: a line of JSON for machines, nothing that is nobody's business."""
 
+import asyncio
 import subprocess
 import sys
 from pathlib import Path
 
 import msgspec
 import pytest
+
+from ilios import logs
 
 ROOT = Path(__file__).parents[2]
 SECRET = "canary-in-a-local-variable"
@@ -57,3 +60,13 @@ def test_a_terminal_is_told_nothing_it_would_obey() -> None:
     assert r"\x1b[31m" in said
     assert "Traceback" in said
     assert len(said.splitlines()) > 5, "a traceback has lines"
+
+
+async def test_what_was_cancelled_and_forgotten_is_no_news_but_everything_else_is(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    loop = asyncio.get_running_loop()
+    logs.tell_of_loop(loop, {"message": "forgotten", "exception": asyncio.CancelledError()})
+    assert not caplog.records
+    logs.tell_of_loop(loop, {"message": "never retrieved", "exception": ValueError("seven")})
+    assert "never retrieved" in caplog.text
