@@ -61,6 +61,7 @@ class World:
         self.port = 0
         self.public_url: str | None = None
         self.engines: tuple[EngineName, ...] = ("local",)
+        self.original_redirect = False
         self.clock_ahead = 0.0
         self._stack = AsyncExitStack()
         self._door = AsyncExitStack()
@@ -88,6 +89,7 @@ class World:
             signer=Signer(b"the secret of this world", clock=self.now),
             public_url=self.public_url,
             engines=self.engines,
+            original_redirect=self.original_redirect,
             api_keys=keys,
             limits=Limits(**limits),
         )
