@@ -3,12 +3,16 @@
 import asyncio
 import time
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 
 from ilios.engines.mistral.limits import MistralLimits
 from ilios.engines.slots import Slots
 
 MINUTE = 60.0
+LONG_PAGES = 10
+LONG_AT_ONCE = 8
+"""Calls for more than ``LONG_PAGES``: their answers, images and all, are held in memory, and they
+are not to take all the places."""
 
 
 class Budget:
@@ -16,6 +20,7 @@ class Budget:
 
     def __init__(self, limits: MistralLimits) -> None:
         self._slots = Slots(limits.at_once)
+        self._long = asyncio.Semaphore(LONG_AT_ONCE)
         self._rate = limits.pages_per_minute / MINUTE
         self._pages_from = 0.0
         self._quiet_until = 0.0
@@ -23,7 +28,10 @@ class Budget:
     @asynccontextmanager
     async def call(self, pages: int, *, urgent: bool) -> AsyncIterator[None]:
         """Hold a place for a call that reads so many pages; wait for it first."""
-        async with self._slots.taken(urgent=urgent):
+        async with AsyncExitStack() as stack:
+            if pages > LONG_PAGES:
+                await stack.enter_async_context(self._long)
+            await stack.enter_async_context(self._slots.taken(urgent=urgent))
             await self._wait(pages)
             yield
 

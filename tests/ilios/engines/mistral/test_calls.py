@@ -13,6 +13,7 @@ from tests.ilios.engines.mistral.conftest import Lays, Opens
 from tests.mistral.fake import FakeMistral
 from tests.mistral.faults import Kind
 from tests.mistral.pages import mark
+from tests.waiting import until
 
 ONE_PAGE = documents.pdf("Hello from the first page")
 
@@ -136,6 +137,21 @@ async def test_no_more_calls_are_under_way_than_may_be(
     async with opened(at_once=3) as mistral:
         papers = [documents.pdf(f"Number {number}") for number in range(12)]
         await asyncio.gather(*(mistral.engine.convert(source(paper)) for paper in papers))
+    assert fake.book.highest_concurrency <= 3
+
+
+async def test_long_documents_do_not_take_all_the_places(
+    opened: Opens, fake: FakeMistral, source: Lays, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("ilios.engines.mistral.budget.LONG_AT_ONCE", 2)
+    fake.rules.latency = 0.2
+    long = [documents.pdf(*(f"{n} {page}\n" + "x" * 9000 for page in range(20))) for n in range(6)]
+    async with opened(at_once=8) as mistral:
+        reading = [asyncio.create_task(mistral.engine.convert(source(paper))) for paper in long]
+        await until(lambda: fake.book.in_hand == 2)
+        await mistral.engine.convert(source(ONE_PAGE))
+        assert not any(task.done() and task.exception() for task in reading)
+        await asyncio.gather(*reading)
     assert fake.book.highest_concurrency <= 3
 
 
