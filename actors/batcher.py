@@ -21,9 +21,9 @@ from bus import failpoints
 from bus.connection import Connection
 from bus.publisher import Publisher
 from schemas.batches import JOB_ENDED, BatchProgressed
-from schemas.documents import DocumentFetched
 from schemas.records import BatchRecord, DocumentRecord, EngineBatch
 
+from . import repeating
 from .engines import EngineBatches, EngineJob, EngineUnavailable, HeldDocument, Unconvertible
 from .finishing import finished
 from .ports import Blobs, StorageUnavailable
@@ -171,7 +171,7 @@ class Batcher:
         model = ready[0].model_wanted if ready else None
         async for document_id, conversion in self._engine.results(job.id, _of_engine(ready), model):
             document = missing.pop(document_id, None)
-            if document is not None and (about := _fetched(document)) is not None:
+            if document is not None and (about := repeating.fetched(document)) is not None:
                 await self._publisher.say(await finished(self._blobs, about, conversion))
                 failpoints.reach("batcher.converted")
         log.info(
@@ -189,7 +189,7 @@ class Batcher:
         now = time.monotonic()
         self._freed = {one: at for one, at in self._freed.items() if now - at < LAST_LOOK}
         for document in documents:
-            about = _fetched(document)
+            about = repeating.fetched(document)
             name = (document.tenant, document.document_id)
             if about is None or name in self._freed:
                 continue  # the database has not heard of it yet
@@ -236,18 +236,3 @@ def _of_engine(documents: list[DocumentRecord]) -> list[HeldDocument]:
         for one in documents
         if one.original is not None
     ]
-
-
-def _fetched(document: DocumentRecord) -> DocumentFetched | None:
-    if document.original is None:
-        return None
-    return DocumentFetched(
-        document_id=document.document_id,
-        tenant=document.tenant,
-        priority=document.priority,
-        requeues=document.requeues,
-        original=document.original,
-        content_type=document.content_type,
-        engine=document.engine_wanted,
-        model=document.model_wanted,
-    )

@@ -21,13 +21,11 @@ from schemas.batches import submissions
 from schemas.documents import (
     DocumentEvent,
     DocumentFailed,
-    DocumentFetched,
     DocumentSubmitted,
-    Stored,
 )
 from schemas.records import DocumentRecord
 
-from .keys import original_key
+from . import repeating
 from .upkeep import Upkeep
 
 PASS = 500  # documents looked at in one pass
@@ -133,11 +131,11 @@ class Redriving:
             return await self._give_up_unwritable(document, answers)
         again: DocumentEvent | None
         if document.state == "processing":
-            again = _fetched(document)
+            again = repeating.fetched(document)
         elif first is not None:
             again = msgspec.structs.replace(first.event, requeues=document.requeues)
         else:
-            again = _of_batch(document, batch) or _submitted(document)
+            again = _of_batch(document, batch) or repeating.submitted(document)
         return await self._help(document, again, now)
 
     async def _help(
@@ -230,42 +228,3 @@ def _of_batch(document: DocumentRecord, batch: BatchSubmission | None) -> Docume
         if submission.document_id == document.document_id:
             return msgspec.structs.replace(submission, requeues=document.requeues)
     return None
-
-
-def _submitted(document: DocumentRecord) -> DocumentSubmitted | None:
-    original = document.original
-    if original is None or document.file_size is None:
-        return None
-    stem = original_key(document.tenant, document.document_id)
-    suffix = original.key.removeprefix(stem).removeprefix(".") or None
-    return DocumentSubmitted(
-        tenant=document.tenant,
-        document_id=document.document_id,
-        priority=document.priority,
-        requeues=document.requeues,
-        source=Stored(size=original.size, sha256=original.sha256, suffix=suffix),
-        file_name=document.file_name,
-        content_type=document.content_type,
-        retention_days=document.retention_days,
-        operation=document.operation,
-        submitted_at=document.submitted_at,
-        fingerprint=document.fingerprint,
-        engine=document.engine_wanted,
-        model=document.model_wanted,
-        held=document.held,
-    )
-
-
-def _fetched(document: DocumentRecord) -> DocumentFetched | None:
-    if document.original is None:
-        return None
-    return DocumentFetched(
-        tenant=document.tenant,
-        document_id=document.document_id,
-        priority=document.priority,
-        requeues=document.requeues,
-        original=document.original,
-        content_type=document.content_type,
-        engine=document.engine_wanted,
-        model=document.model_wanted,
-    )
