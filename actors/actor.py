@@ -26,8 +26,12 @@ from schemas.documents import AnyDocumentEvent, DocumentEvent, DocumentFailed
 
 from .ports import StorageUnavailable
 
-MAX_DELIVERIES = 50
-"""An event delivered this often without an end has taken the process down with it each time."""
+MAX_DELIVERIES = 100
+"""An event delivered this often without an end has taken the process down with it each time.
+
+Deliveries in former lives that only had to wait (thirty in an hour at most) cannot be told from
+those, which is why it is so many.
+"""
 
 FINISH_WITHIN = 5.0  # seconds that work in hand gets when the actor is asked to stop
 FULL_PAUSE = 2.0  # seconds until it is tried again to say something on a full log

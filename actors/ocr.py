@@ -34,6 +34,7 @@ OUTSIDE_CRASHES = 5  # engines ended from outside, in one attempt
 FRESH_WITHIN = 30.0  # seconds on the log in which nobody else can have finished the work
 KEPT_FOR_URGENT = 2  # urgent documents that are taken in hand beside those that are in work
 PATIENCE = 3600.0  # seconds in which an engine that cannot work is waited for
+WAITS_GROW, LONGEST_WAIT = 1.5, 180.0  # times each wait, up to so many seconds: 30 in an hour
 MOST_WAITS = 100_000  # documents of which it is remembered that they wait
 FULL_PAUSE = 5.0  # seconds until a full volume is tried again
 
@@ -63,7 +64,8 @@ class Ocr(Actor[DocumentFetched]):
         self._log = Log(connection)
         self._blobs = blobs
         self._engine = engine
-        self._waits: dict[tuple[str, str], float] = {}  # since when, of those the engine left alone
+        # Since when, and how often, of those whose engine could not work.
+        self._waits: dict[tuple[str, str], tuple[float, int]] = {}
 
     async def receive(self, heard: DocumentFetched, occasion: Occasion) -> DocumentConverted | None:
         if heard.held or await self._cancellations.includes(heard, occasion.stored_at):
@@ -90,16 +92,19 @@ class Ocr(Actor[DocumentFetched]):
     def _judged(self, heard: DocumentFetched, error: EngineUnavailable) -> Retry | Reject:
         """Say what becomes of a document whose engine cannot work: it waits, but not for ever.
 
-        Counted is the time since it first had to, not that before: a backlog may be long.
+        Counted is the time since it first had to, not that before: a backlog may be long. The waits
+        become longer, lest the next life of this process take them for so many deaths.
         """
         name = (heard.tenant, heard.document_id)
-        since = self._waits.setdefault(name, time.monotonic())
-        if time.monotonic() - since > PATIENCE:
-            del self._waits[name]
+        now = time.monotonic()
+        since, times = self._waits.pop(name, (now, 0))
+        if now - since > PATIENCE:
             return Reject(error.code, error.reason, retryable=True)
+        self._waits[name] = (since, times + 1)
+        after = max(error.after, min(error.after * WAITS_GROW**times, LONGEST_WAIT))
         while len(self._waits) > MOST_WAITS:
             del self._waits[next(iter(self._waits))]
-        return Retry(error.reason, after=error.after, counted=False, held=False)
+        return Retry(error.reason, after=after, counted=False, held=False)
 
     async def _make(self, heard: DocumentFetched, document: SourceFile) -> DocumentConverted:
         return await finished(self._blobs, heard, await self._convert(document))
