@@ -3,6 +3,7 @@
 import asyncio
 import sqlite3
 import time
+from collections.abc import Sequence
 
 from msgspec import Struct
 
@@ -43,7 +44,9 @@ class Health:
         *,
         free_space: FreeSpace,
         damage: Damage,
+        engines: Sequence[str] = ("local",),
     ) -> None:
+        self._engines = ", ".join(engines)
         self._connection = connection
         self._writer = writer
         self._reads = reads
@@ -94,7 +97,7 @@ class Health:
             "blobs": _shown(away, "s3" if self._store.bucket else "local", full="blobs" in full),
             "bus": _shown(bus, "connected", full="bus" in full),
             "writer": "unavailable" if writer else "running",
-            "engine": "unavailable" if engine else "local",
+            "engine": "unavailable" if engine else self._engines,
         }
         return HealthReport(services=services, healthy=not problems, problems=problems)
 

@@ -155,6 +155,7 @@ async def service(settings: Settings, engine: Engine | None = None) -> AsyncIter
                 Store(blobs, settings.s3_bucket),
                 free_space=room,
                 damage=damage,
+                engines=settings.engines,
             ),
             signer=signer,
             engines=settings.engines,

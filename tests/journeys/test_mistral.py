@@ -82,6 +82,8 @@ async def test_with_a_key_mistral_reads_what_is_submitted_and_is_billed(
         code, markdown = await get(service, f"/api/documents/{document}")
 
         assert code == 200
+        _, health = await get(service, "/health")
+        assert json.loads(health)["services"]["engine"] == "local, mistral"
         first, second = markdown.decode().split("\n\n---\n\n")
         assert mark(paper, 0) in first
         assert mark(paper, 1) in second
