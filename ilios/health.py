@@ -3,7 +3,6 @@
 import asyncio
 import sqlite3
 import time
-from collections.abc import Sequence
 
 from msgspec import Struct
 
@@ -30,6 +29,13 @@ class Store(Struct, frozen=True):
     bucket: str | None = None
 
 
+class Converting(Struct, frozen=True):
+    """What converts documents, and the names of the engines it is made of."""
+
+    engine: Engine
+    names: tuple[str, ...] = ("local",)
+
+
 class Health:
     """Asks the parts, at most once a second."""
 
@@ -38,19 +44,18 @@ class Health:
         connection: Connection,
         writer: Writer,
         reads: Reads,
-        engine: Engine,
+        converting: Converting,
         supervisor: Supervisor,
         store: Store,
         *,
         free_space: FreeSpace,
         damage: Damage,
-        engines: Sequence[str] = ("local",),
     ) -> None:
-        self._engines = ", ".join(engines)
         self._connection = connection
         self._writer = writer
         self._reads = reads
-        self._engine = engine
+        self._engine = converting.engine
+        self._engines = ", ".join(converting.names)
         self._supervisor = supervisor
         self._store = store
         self._free_space = free_space

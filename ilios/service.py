@@ -47,7 +47,7 @@ from ilios.engines.abroad import open_mistral
 from ilios.engines.choice import EngineChoice
 from ilios.engines.local import LocalEngine
 from ilios.free_space import BLOBS, COPIES, FreeSpace
-from ilios.health import Health, Store
+from ilios.health import Converting, Health, Store
 from ilios.locks import held
 from ilios.settings import Settings
 from ilios.snapshots import Snapshots
@@ -150,12 +150,11 @@ async def service(settings: Settings, engine: Engine | None = None) -> AsyncIter
                 bus.edge,
                 writer,
                 reads,
-                engine,
+                Converting(engine, settings.engines),
                 supervisor,
                 Store(blobs, settings.s3_bucket),
                 free_space=room,
                 damage=damage,
-                engines=settings.engines,
             ),
             signer=signer,
             engines=settings.engines,
