@@ -14,6 +14,7 @@ from bus.connection import Connection
 from bus.errors import BusUnavailable
 from ilios.database.damage import ADVICE, Damage
 from ilios.database.reads import Reads
+from ilios.faults import Faults
 from ilios.free_space import FreeSpace
 from ilios.supervision import Supervisor
 from schemas.replies import HealthReport
@@ -50,6 +51,7 @@ class Health:
         *,
         free_space: FreeSpace,
         damage: Damage,
+        faults: Faults,
     ) -> None:
         self._connection = connection
         self._writer = writer
@@ -60,6 +62,7 @@ class Health:
         self._store = store
         self._free_space = free_space
         self._damage = damage
+        self._faults = faults
         self._asking = asyncio.Lock()
         self._report: HealthReport | None = None
         self._asked_at = 0.0
@@ -85,6 +88,7 @@ class Health:
         if blobs is not None:
             problems.append(f"blobs: {blobs}")
         problems.extend(self._supervisor.problems)
+        problems.extend(self._faults.problems)
         if self._damage.found:
             problems.append(f"database: {self._damage.found}; {ADVICE}")
         problems.extend(f"bus: {refused}" for refused in self._connection.refusals.problems)

@@ -46,6 +46,7 @@ from ilios.edge.signing import Signer
 from ilios.engines.abroad import open_mistral
 from ilios.engines.choice import EngineChoice
 from ilios.engines.local import LocalEngine
+from ilios.faults import Faults
 from ilios.free_space import BLOBS, COPIES, FreeSpace
 from ilios.health import Converting, Health, Store
 from ilios.locks import held
@@ -88,7 +89,7 @@ async def service(settings: Settings, engine: Engine | None = None) -> AsyncIter
         data_dir, database_path = settings.data_dir, settings.database_path
         stack.enter_context(held(data_dir / "lock", f"the data directory {data_dir}"))
         stack.enter_context(held(lock_file(database_path), f"the database {database_path}"))
-        supervisor, damage = Supervisor(), Damage(database_path)
+        supervisor, damage, faults = Supervisor(), Damage(database_path), Faults()
 
         bus = await enter(
             bus_outside(settings.nats_url.reveal())
@@ -155,6 +156,7 @@ async def service(settings: Settings, engine: Engine | None = None) -> AsyncIter
                 Store(blobs, settings.s3_bucket),
                 free_space=room,
                 damage=damage,
+                faults=faults,
             ),
             signer=signer,
             engines=settings.engines,

@@ -14,6 +14,7 @@ from bus.errors import BusUnavailable
 from bus.refusals import Refusals
 from ilios.database.damage import Damage
 from ilios.database.reads import Reads
+from ilios.faults import Faults
 from ilios.free_space import BLOBS, FreeSpace, Volume
 from ilios.health import Converting, Health, Store
 from ilios.supervision import Supervisor
@@ -52,7 +53,11 @@ def _volumes(**free: int) -> FreeSpace:
 
 
 async def _report(
-    volumes: FreeSpace | None = None, damage: Damage | None = None, /, **faults: Exception
+    volumes: FreeSpace | None = None,
+    damage: Damage | None = None,
+    standing: Faults | None = None,
+    /,
+    **faults: Exception,
 ) -> HealthReport:
     def part(name: str) -> Part:
         return Part(faults.get(name))
@@ -66,6 +71,7 @@ async def _report(
         Store(cast("Blobs", part("blobs"))),
         free_space=volumes or _volumes(blobs=100, database=100, bus=100),
         damage=damage or Damage(Path("ilios.db")),
+        faults=standing or Faults(),
     )()
 
 
@@ -82,6 +88,14 @@ async def test_a_damaged_database_is_told_with_what_to_do() -> None:
     report = await _report(None, damage)
     assert not report.healthy
     assert "malformed; `ilios rebuild`" in report.problems[0]
+
+
+async def test_a_standing_fault_is_told_and_is_unhealthy() -> None:
+    standing = Faults()
+    standing.report("log", "events are missing")
+    report = await _report(None, None, standing)
+    assert not report.healthy
+    assert report.problems == ["log: events are missing"]
 
 
 async def test_what_a_role_may_not_do_on_the_bus_is_told(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,0 +1,46 @@
+"""Standing faults: what background checks found wrong, until the same check finds it right again.
+
+Health reports every fault. A blocking one means that answers could be wrong or nothing could be
+stored: while it stands, the edge answers 503 to everything but health checks.
+"""
+
+import structlog
+from msgspec import Struct
+
+log = structlog.get_logger("faults")
+
+
+class Fault(Struct, frozen=True):
+    """One fault: a sentence for the operator, and whether requests are refused meanwhile."""
+
+    problem: str
+    blocking: bool = False
+
+
+class Faults:
+    """The faults that stand, at most one per source (the name of the check that reports it)."""
+
+    def __init__(self) -> None:
+        self._standing: dict[str, Fault] = {}
+
+    def report(self, source: str, problem: str, *, blocking: bool = False) -> None:
+        """Set the fault of ``source``; one that only changes its sentence is logged once."""
+        if source not in self._standing:
+            log.error("fault", source=source, problem=problem, blocking=blocking)
+        self._standing[source] = Fault(problem, blocking)
+
+    def resolve(self, source: str) -> None:
+        """Clear the fault of ``source``, if there is one."""
+        if self._standing.pop(source, None) is not None:
+            log.warning("fault resolved", source=source)
+
+    @property
+    def problems(self) -> list[str]:
+        """One sentence per fault, each beginning with its source."""
+        return [f"{source}: {fault.problem}" for source, fault in self._standing.items()]
+
+    @property
+    def blocking(self) -> str | None:
+        """The sentence of the first blocking fault, or None."""
+        blocking = (fault.problem for fault in self._standing.values() if fault.blocking)
+        return next(blocking, None)
