@@ -15,6 +15,7 @@ from bench import (
     corpus,
     hostile,
     memory,
+    pairs,
     pipeline,
     s3,
     soak,
@@ -45,6 +46,13 @@ def _parser() -> argparse.ArgumentParser:
         lambda o: pipeline.measure(o.documents, o.clients, o.kilobytes),
     )
     _count(one, documents=1500, clients=16, kilobytes=50)
+    one = kind(
+        "pairs",
+        "the pipeline of another checkout and of this one, in turns",
+        lambda o: pairs.measure(o.before.resolve(), o.rounds, o.documents),
+    )
+    one.add_argument("before", type=Path, help="the other checkout, with its own .venv")
+    _count(one, rounds=10, documents=1500)
     one = kind(
         "clouds",
         "the whole way: a fake Mistral and an S3 server on this machine",
