@@ -21,11 +21,13 @@ WITHIN = 60.0  # seconds
 
 
 def scan(pages: int) -> bytes:
-    """Return scanned pages: each takes the recogniser a second or two."""
-    page = documents.picture(*(f"Line {n} of a long page" for n in range(12))).convert("1")
+    """Return scanned pages, each different: the recogniser reads equal pages only once."""
+    first, *more = (
+        documents.picture(*(f"Page {page} line {n} of a long page" for n in range(8))).convert("1")
+        for page in range(pages)
+    )
     out = io.BytesIO()
-    more = [page] * (pages - 1)
-    page.save(out, "TIFF", save_all=True, append_images=more, compression="group4")
+    first.save(out, "TIFF", save_all=True, append_images=more, compression="group4")
     return out.getvalue()
 
 
