@@ -13,6 +13,7 @@ from msgspec import Struct
 
 from ilios.blobs.local import LocalBlobs
 from ilios.edge.app import serve_edge
+from ilios.edge.door import Door
 from ilios.edge.keys import Edge, Limits, UsageReads
 from ilios.edge.signing import Signer
 from ilios.free_space import BLOBS, FreeSpace, Volume
@@ -68,8 +69,10 @@ class World:
 
     async def serve(self, *keys: str, **limits: Any) -> ClientSession:
         """Start the edge and return a client of it."""
-        serving = serve_edge(self.edge(*keys, **limits), "127.0.0.1", 0, close_within=2)
-        self.port = await self._door.enter_async_context(serving)
+        door = await self._door.enter_async_context(Door.open("127.0.0.1", 0))
+        serving = serve_edge(self.edge(*keys, **limits), door, close_within=2)
+        await self._door.enter_async_context(serving)
+        self.port = door.port
         self._stack.push_async_callback(self.close_door)
         client = ClientSession(f"http://127.0.0.1:{self.port}")
         return await self._stack.enter_async_context(client)
