@@ -16,7 +16,8 @@ from ilios.blobs import sampling
 from ilios.database.blob_names import EVER, BlobNames
 from ilios.faults import Faults
 
-LOOK_EVERY = 10.0  # seconds
+LOOK_EVERY = 5.0  # seconds
+LOOK_AGAIN_AFTER = 1.0  # seconds, while it is the wrong one
 LOOKED_LATELY = 1.0  # seconds an answer counts for whoever has met a blob that is missing
 SOURCE = "blob store"
 LOST = "blobs.lost"
@@ -56,11 +57,11 @@ class BlobProof:
         self._found: StorageMisplaced | None = None
         self._looked_at = float("-inf")
 
-    async def run(self, look_every: float = LOOK_EVERY) -> None:
+    async def run(self) -> None:
         """Look until cancelled."""
         while True:
             await self._look()
-            await asyncio.sleep(look_every)
+            await asyncio.sleep(LOOK_EVERY if self._found is None else LOOK_AGAIN_AFTER)
 
     def refuse(self) -> None:
         """Return unless the store is not the one it must be.

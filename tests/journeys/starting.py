@@ -27,7 +27,8 @@ async def starting(data: Path, **environ: str) -> AsyncIterator[tuple[RunningSer
     await service.spawn()
     try:
         async with Visitor(service) as visitor:
-            await until(lambda: is_alive(visitor), within=WITHIN)
+            await until(lambda: service.has_ended or is_alive(visitor), within=WITHIN)
+            assert not service.has_ended
             yield service, visitor
     finally:
         await service.stop()

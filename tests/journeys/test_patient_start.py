@@ -1,4 +1,4 @@
-"""What may come by itself is waited for at the start; a wrong setting ends it, by a code of its own."""
+"""What may come by itself is waited for at the start; a wrong setting ends it."""
 
 import re
 from pathlib import Path
@@ -68,7 +68,7 @@ async def test_room_on_a_full_volume_is_waited_for(tmp_path: Path, place: str) -
     with small_volume(data / place, MEGABYTES) as volume:
         fill(volume)
         database = volume / "ilios.db" if place == "database" else data / "ilios.db"
-        environ = {"LOCAL_DB_PATH": str(database), "ILIOS_RESERVE_MB": "8"}
+        environ = {"LOCAL_DB_PATH": str(database), "ILIOS_RESERVE_MB": "16"}
         async with starting(data, **environ) as (service, visitor):
             await waits_for(visitor, "no room for the")
             free(volume)
