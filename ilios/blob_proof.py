@@ -8,7 +8,6 @@ import time
 from datetime import UTC, datetime
 from pathlib import Path
 
-import aiosqlite
 import structlog
 
 from actors.ports import Blobs, StorageMisplaced, StorageUnavailable
@@ -29,8 +28,8 @@ log = structlog.get_logger("blobs")
 class Expected:
     """The blobs that must be there. ``mark`` is the file that gives up those of before."""
 
-    def __init__(self, connection: aiosqlite.Connection, mark: Path) -> None:
-        self._names = BlobNames(connection)
+    def __init__(self, names: BlobNames, mark: Path) -> None:
+        self._names = names
         self._mark = mark
 
     async def keys(self) -> list[str]:

@@ -171,6 +171,7 @@ async def service(settings: Settings, engine: Engine | None = None) -> AsyncIter
                 max_uploads=settings.max_uploads,
             ),
             faults=faults,
+            look_for_faults=stores.files.look_at_paths,
         )
         await starting.aclose()
         await enter(serve_edge(edge, door))

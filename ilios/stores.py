@@ -16,6 +16,7 @@ from ilios.blob_proof import LOST, BlobProof, Expected
 from ilios.blobs.choice import directory, open_blobs
 from ilios.blobs.guarded import GuardedBlobs
 from ilios.bus_access import Bus, bus_inside, bus_outside
+from ilios.database.blob_names import BlobNames
 from ilios.database.connection import lock_file, open_reader, open_writer
 from ilios.database.damage import Damage, WatchedConnection
 from ilios.database.wal import beside
@@ -42,6 +43,7 @@ class Stores(Struct, frozen=True):
     writing: WatchedConnection
     reading: WatchedConnection
     blobs: Blobs
+    files: VanishedFiles
 
 
 @asynccontextmanager
@@ -63,13 +65,13 @@ async def open_stores(settings: Settings, watch: Watch, startup: Startup) -> Asy
         await missing_database.refuse_by_blobs(settings, bus.persister)
         writing = await possible(lambda: enter(open_writer(path, watch.damage)))
         reading = await enter(open_reader(path, watch.damage))
-        expected = Expected(reading, data_dir / LOST)
+        expected = Expected(BlobNames(reading), data_dir / LOST)
         store = await possible(lambda: enter(_blobs(settings, expected)))
         proof = BlobProof(store, expected, watch.faults)
         await enter(watch.supervisor.running("watch over blobs", proof.run))
         files = VanishedFiles(watch.faults, _places(settings, bus), bus.server_pid)
         await enter(watch.supervisor.running("watch over files", files.run))
-        yield Stores(bus, writing, reading, GuardedBlobs(store, proof))
+        yield Stores(bus, writing, reading, GuardedBlobs(store, proof), files)
 
 
 @asynccontextmanager

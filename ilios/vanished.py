@@ -80,11 +80,18 @@ class VanishedFiles:
                 self._faults.report(SOURCE, problem, blocking=True)
             await asyncio.sleep(LOOK_EVERY)
 
+    def look_at_paths(self) -> None:
+        """Report at once what is gone from its path: before somebody is promised anything.
+
+        It blocks for a few microseconds, and for longer only where writing would block as well.
+        """
+        if (problem := self._moved()) is not None:
+            self._faults.report(SOURCE, problem, blocking=True)
+
     def look(self) -> str | None:
         """Return what is wrong at this moment; blocks."""
-        for one in self._watched:
-            if (problem := one.problem) is not None:
-                return problem
+        if (problem := self._moved()) is not None:
+            return problem
         pid = self._log_server()
         deleted = set() if pid is None else set(_deleted_blocks(pid))
         # The server itself may be about to close one that it has removed: seen twice, it is not.
@@ -95,6 +102,9 @@ class VanishedFiles:
                 "again, and look for what is missing with `ilios rebuild --check`"
             )
         return None
+
+    def _moved(self) -> str | None:
+        return next((found for one in self._watched if (found := one.problem) is not None), None)
 
 
 def _deleted_blocks(pid: int) -> Iterator[str]:

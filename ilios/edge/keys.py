@@ -192,6 +192,8 @@ class Edge:
     limits: Limits = field(default_factory=Limits)
     faults: Faults = field(default_factory=Faults)
     """While a blocking one stands, every request is refused."""
+    look_for_faults: Callable[[], None] = lambda: None
+    """Finds faults that must not be found too late, to be called before something is promised."""
 
 
 EDGE = web.AppKey("edge", Edge)

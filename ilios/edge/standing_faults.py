@@ -22,11 +22,12 @@ async def refuse_while_they_stand(request: web.Request, handler: Handler) -> web
     """
     if request.path in LOOKS or request.path in STATIC or request.path.startswith("/docs/"):
         return await handler(request)
-    faults = request.app[EDGE].faults
-    _refuse(faults)
+    edge = request.app[EDGE]
+    _refuse(edge.faults)
     response = await handler(request)
     if request.method in CHANGING and not response.prepared:
-        _refuse(faults)
+        edge.look_for_faults()
+        _refuse(edge.faults)
     return response
 
 

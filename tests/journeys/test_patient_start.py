@@ -2,6 +2,7 @@
 
 import re
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -98,7 +99,7 @@ async def test_a_wrong_setting_ends_the_service_and_systemd_does_not_start_it_ag
     swift: S3Server, tmp_path: Path, what: str
 ) -> None:
     changed, named = WRONG[what]
-    environ = {"PORT": "0", "ILIOS_LOG_LEVEL": "error"} | swift.environ(swift.place()) | changed
+    environ: dict[str, Any] = {"PORT": "0"} | swift.environ(swift.place()) | changed
     ended = await ilios(tmp_path, "serve", **environ)
     assert ended.code in not_started_again()
     assert named in ended.errors.splitlines()[-1]

@@ -2,6 +2,7 @@
 
 import asyncio
 import time
+from collections.abc import Callable
 from contextlib import AsyncExitStack
 from datetime import UTC, datetime
 from pathlib import Path
@@ -16,6 +17,7 @@ from ilios.edge.app import serve_edge
 from ilios.edge.door import Door
 from ilios.edge.keys import Edge, Limits, UsageReads
 from ilios.edge.signing import Signer
+from ilios.faults import Faults
 from ilios.free_space import BLOBS, FreeSpace, Volume
 from schemas.documents import (
     Blob,
@@ -64,6 +66,8 @@ class World:
         self.engines: tuple[EngineName, ...] = ("local",)
         self.original_redirect = False
         self.clock_ahead = 0.0
+        self.faults = Faults()
+        self.look_for_faults: Callable[[], None] = lambda: None
         self._stack = AsyncExitStack()
         self._door = AsyncExitStack()
 
@@ -95,6 +99,8 @@ class World:
             original_redirect=self.original_redirect,
             api_keys=keys,
             limits=Limits(**limits),
+            faults=self.faults,
+            look_for_faults=self.look_for_faults,
         )
 
     def now(self) -> float:
