@@ -93,7 +93,8 @@ class BlobProof:
             await self._look_for_some()
         except StorageMisplaced as error:
             self._found = error
-            self._faults.report(SOURCE, f"{error} {self._expected.advice}", blocking=True)
+            problem = f"{error} {self._expected.advice}, from the next start on"
+            self._faults.report(SOURCE, problem, blocking=True)
         else:
             self._found = None
             self._faults.resolve(SOURCE)

@@ -50,6 +50,7 @@ from ilios.engines.local import LocalEngine
 from ilios.faults import Faults
 from ilios.free_space import BLOBS, COPIES, FreeSpace
 from ilios.health import Converting, Health, Store
+from ilios.locks import held
 from ilios.settings import Settings
 from ilios.snapshots import Snapshots
 from ilios.startup import Startup
@@ -260,6 +261,10 @@ async def _door(settings: Settings) -> AsyncIterator[Door]:
         try:
             door = await stack.enter_async_context(Door.open(settings.host, settings.port))
         except OSError as error:
+            lock = settings.data_dir / "lock"
+            if lock.exists():
+                # Where it is this very service that runs already, another port would not help.
+                stack.enter_context(held(lock, f"the data directory {settings.data_dir}"))
             raise CannotListen(
                 f"port {settings.port} of {settings.host} cannot be used ({error.strerror}); "
                 "set PORT or ILIOS_HOST"

@@ -59,6 +59,17 @@ async def test_a_second_service_on_the_same_data_refuses_and_says_what_to_do(
     assert "ILIOS_DATA_DIR" in errors
 
 
+async def test_a_second_service_just_like_the_first_is_not_sent_to_another_port(
+    tmp_path: Path,
+) -> None:
+    async with running(tmp_path) as service:
+        port = service.url.rpartition(":")[2]
+        code, _, errors = await _ilios("serve", ILIOS_DATA_DIR=str(tmp_path), PORT=port)
+
+    assert code == 3
+    assert "in use by another process" in errors
+
+
 async def test_a_service_whose_port_is_taken_says_so_and_leaves_nothing_running(
     tmp_path: Path,
 ) -> None:

@@ -80,3 +80,22 @@ async def test_a_block_of_the_log_that_was_deleted_is_noticed(tmp_path: Path) ->
             block.unlink()
         await until(lambda: problem(visitor, "written to a file that was deleted"), within=SOON)
         await is_refused(visitor)
+
+
+async def test_a_log_that_was_moved_away_is_not_begun_anew_by_another_server(
+    tmp_path: Path,
+) -> None:
+    data = tmp_path / "data"
+    async with running(data) as service, Visitor(service) as visitor:
+        assert await visitor.is_accepted()
+        await until(lambda: is_completed(visitor, data), within=WITHIN)
+        log = data / "nats" / "jetstream"
+        aside = log.rename(tmp_path / "aside")
+        await service.kill("nats-server")
+        await until(lambda: problem(visitor, f"directory of the log {log} is gone"), within=SOON)
+        await is_refused(visitor)
+        assert not log.exists()
+        aside.rename(log)
+        await until(lambda: is_ready(visitor), within=WITHIN)
+        assert await visitor.is_accepted()
+        await until(lambda: is_completed(visitor, data), within=WITHIN)
