@@ -42,6 +42,10 @@ class StorageMisconfigured(StorageUnavailable):
     """The store refuses what the settings ask of it, and will until one of them is changed."""
 
 
+class StorageForeign(StorageUnavailable):
+    """The blobs in the store belong to another data directory, of which this is not the volume."""
+
+
 class StoredBlob(Struct, frozen=True):
     """What a store knows of a blob without reading it.
 

@@ -17,10 +17,10 @@ from ilios.faults import Faults
 
 LOOK_EVERY = 5.0  # seconds
 LOOK_AGAIN_AFTER = 1.0  # seconds, while it is the wrong one
-LOOKED_LATELY = 1.0  # seconds an answer counts for whoever has met a blob that is missing
+LOOKED_LATELY = 1.0  # seconds an answer counts for others who miss a blob
 SOURCE = "blob store"
 LOST = "blobs.lost"
-"""The file whose time says: what was submitted before is not looked for in the store any more."""
+"""The file whose time is a limit: what was submitted before is not looked for in the store."""
 
 log = structlog.get_logger("blobs")
 

@@ -18,13 +18,13 @@ from ilios.settings import Settings
 
 
 class DatabaseMissing(Exception):
-    """There was a database, and it is not there; the message says what to do."""
+    """There was a database, and it is not there; the message is the advice."""
 
 
 def refuse_by_snapshots(settings: Settings) -> None:
-    """Return unless a snapshot tells of a database that is missing. Nothing is touched; blocks.
+    """Return unless there is a snapshot of a database that is missing. Nothing is touched; blocks.
 
-    :raises DatabaseMissing: one does.
+    :raises DatabaseMissing: there is.
     """
     if not is_missing(settings.database_path):
         return
@@ -38,11 +38,11 @@ def refuse_by_snapshots(settings: Settings) -> None:
 
 
 async def refuse_by_blobs(settings: Settings, connection: Connection) -> None:
-    """Return unless blobs tell of a database that is missing, and the log has nothing of it.
+    """Return unless there are blobs of a database that is missing, and the log is empty.
 
-    Where the log has events it is the log that tells what is missing.
+    A log with events brings a database back, or shows what is missing.
 
-    :raises DatabaseMissing: they do.
+    :raises DatabaseMissing: there are.
     :raises BusUnavailable: the log does not answer.
     """
     if not is_missing(settings.database_path):
@@ -72,8 +72,8 @@ def is_missing(database: Path) -> bool:
 
 _ADVICE = (
     "Is its volume mounted, is the path right (ILIOS_DATA_DIR, LOCAL_DB_PATH)? The service goes on "
-    "by itself when the file is there. Else `ilios rebuild` makes it anew from the newest snapshot "
-    "and the log, also while the service waits"
+    "by itself when the file is there. Else `ilios rebuild` makes it again from the newest "
+    "snapshot and the log, also while the service waits"
 )
 
 

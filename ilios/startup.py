@@ -13,7 +13,7 @@ from typing import TypeVar
 
 import structlog
 
-from actors.ports import StorageMisconfigured, StorageUnavailable
+from actors.ports import StorageForeign, StorageMisconfigured, StorageUnavailable
 from bus.errors import BusRefuses, BusUnavailable
 from ilios import nats_store
 from ilios.locks import AlreadyInUse
@@ -77,11 +77,11 @@ class Startup:
             self._missing_at = time.monotonic()
             return str(error)
         if isinstance(error, AlreadyInUse):
-            # Whoever brought the database back may be about to let go of it.
+            # The process that brought the database back may be about to let go of it.
             since = self._missing_at
             passes = since is not None and time.monotonic() - since < LEFT_WITHIN
             return str(error) if passes else None
-        if isinstance(error, StorageMisconfigured | BusRefuses):
+        if isinstance(error, StorageForeign | StorageMisconfigured | BusRefuses):
             return None
         if (full := self._full(error)) is not None:
             return full

@@ -29,7 +29,7 @@ from ilios.vanished import VanishedFiles
 
 
 class Watch(Struct, frozen=True):
-    """Who hears of what goes wrong: parts that end, damage that is met, faults that stand."""
+    """Where faults are collected: parts that end, damage that is met, faults that stand."""
 
     supervisor: Supervisor
     damage: Damage
@@ -52,7 +52,7 @@ async def open_stores(settings: Settings, watch: Watch, startup: Startup) -> Asy
 
     :raises DatabaseMissing: there was a database, and it is not there; nothing is held.
     :raises AlreadyInUse, BusDidNotStart, BusRefuses, DatabaseDamaged, NewerDatabase,
-        SecretsDamaged, StorageMisconfigured: it cannot be opened; the message says why.
+        SecretsDamaged, StorageMisconfigured: it cannot be opened; the message has the reason.
     """
     async with AsyncExitStack() as stack:
         enter, possible = stack.enter_async_context, startup.until_possible

@@ -23,9 +23,9 @@ _BACK = "put it back, and the service goes on"
 
 
 class Watched(Struct, frozen=True):
-    """A path, what lies there in words, and which file it was when the service opened it."""
+    """A path, a name for what lies there, and which file it was when the service opened it."""
 
-    path: Path
+    path: str
     what: str
     device: int
     inode: int
@@ -37,13 +37,13 @@ class Watched(Struct, frozen=True):
             found = path.stat()
         except OSError:
             return None
-        return cls(path.absolute(), what, found.st_dev, found.st_ino)
+        return cls(str(path.absolute()), what, found.st_dev, found.st_ino)
 
     @property
     def problem(self) -> str | None:
         """A sentence, if it is not there any more."""
         try:
-            found = self.path.stat()
+            found = os.stat(self.path)
         except OSError as error:
             return f"{self.what} {self.path} is gone ({error.strerror}): {_BACK}"
         if (found.st_dev, found.st_ino) == (self.device, self.inode):

@@ -1,8 +1,8 @@
 """A store that is not believed while it may be the wrong one: in front of every other store.
 
-In a bucket that was emptied all is missing. Taken at its word, documents would fail for it, what
-was put meanwhile would be lost when the right one is back, and a walk for orphans would judge what
-belongs to somebody else.
+In a bucket that was emptied all is missing. Documents would fail for that, what is put meanwhile
+would be lost when the right one is back, and a walk for orphans would judge what belongs to
+somebody else.
 """
 
 from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Awaitable
@@ -40,7 +40,7 @@ class Proof(Protocol):
 
 
 class GuardedBlobs:
-    """Fits ``actors.ports.Blobs``. A missing blob is looked into before it is said to be."""
+    """Fits ``actors.ports.Blobs``. A missing blob is reported only after a look at the store."""
 
     def __init__(self, store: Blobs, proof: Proof) -> None:
         self._store = store

@@ -1,4 +1,4 @@
-"""Whether a store is the one the database tells of: some blobs it names are looked for.
+"""Whether a store is the one of the database: some blobs the database names are looked for.
 
 A single blob may be gone for a reason of its own. A store that has none of several is another one,
 or was emptied, and nothing may be concluded from what is missing in it.
@@ -38,7 +38,7 @@ def look_in_directory(root: Path, keys: Sequence[str]) -> None:
     """
     if not keys or any(Path(path_of(str(root), key)).exists() for key in keys):
         return
-    # Of a directory that was never opened, one blob tells as much as several.
+    # Of a directory that was never opened, one blob is as good a sign as several.
     if len(keys) >= SEVERAL or not root.is_dir() or not any(root.iterdir()):
         raise StorageMisplaced(_sentence(len(keys), str(root)))
 

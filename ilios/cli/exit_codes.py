@@ -1,4 +1,4 @@
-"""What the command tells its caller by its exit code."""
+"""The exit codes of the command."""
 
 OK = 0
 SOME_FAILED = 1

@@ -17,7 +17,7 @@ from typing import NoReturn
 import structlog
 
 from actors.engines import EngineCrashed
-from actors.ports import StorageMisconfigured
+from actors.ports import StorageForeign, StorageMisconfigured
 from bus.errors import BusRefuses
 from bus.reader import ReaderTaken
 from ilios import __version__, garbage, logs, open_files
@@ -57,6 +57,7 @@ _CANNOT_START = (
     NewerDatabase,
     ReaderTaken,
     SecretsDamaged,
+    StorageForeign,
     printing.CannotPrint,
 )
 

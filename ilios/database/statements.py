@@ -271,7 +271,7 @@ SELECT * FROM (
 )
 """
 _ENDED, _UNFINISHED = "documents_expiring", "documents_unfinished"
-# As above: only the index's own words open it.
+# As above: SQLite uses a partial index only for its own condition.
 _ENDED_STATES = "state IN ('completed', 'failed', 'archived')"
 _OPEN_STATES = "state IN ('pending', 'processing')"
 SAMPLED_BLOBS = "UNION ALL".join(

@@ -62,7 +62,7 @@ def not_ready() -> Refused:
     return Refused(
         503,
         "not_ready",
-        "The service is not ready; /readyz says what it waits for",
+        "The service is not ready; see /readyz for the reason",
         headers={"Retry-After": STORE_AFTER},
     )
 

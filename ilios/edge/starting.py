@@ -22,7 +22,7 @@ CLOSE_WITHIN = 1.0  # seconds for answers that are being sent when the service i
 async def serve_starting(door: Door, waiting_for: Callable[[], str]) -> AsyncIterator[None]:
     """Answer at ``door`` while the context is open: the process lives and is not ready.
 
-    ``waiting_for`` gives the sentence that says why.
+    ``waiting_for`` gives the reason, a sentence.
     """
     runner = connections.Runner(
         make_app(waiting_for),

@@ -10,7 +10,13 @@ from pathlib import Path
 import pytest
 from structlog.testing import capture_logs
 
-from actors.ports import StorageFull, StorageMisconfigured, StorageMisplaced, StorageUnavailable
+from actors.ports import (
+    StorageForeign,
+    StorageFull,
+    StorageMisconfigured,
+    StorageMisplaced,
+    StorageUnavailable,
+)
 from bus.errors import BusRefuses, BusUnavailable
 from bus.reader import ReaderTaken
 from ilios.database.damage import DatabaseDamaged
@@ -51,6 +57,7 @@ PASSES: dict[str, Callable[[], Exception]] = {
 }
 STAYS: dict[str, Callable[[], Exception]] = {
     "a store that refuses": lambda: StorageMisconfigured("set S3_BUCKET"),
+    "a store of another directory": lambda: StorageForeign("those of another ilios"),
     "a bus that refuses": lambda: BusRefuses("authorization violation"),
     "a bus of another": lambda: ReaderTaken("another ilios"),
     "a directory in use": lambda: AlreadyInUse("in use"),

@@ -66,7 +66,7 @@ class RunningService:
         self.url = f"http://127.0.0.1:{port}"
 
     async def ready(self) -> None:
-        """Wait until it says where it listens, which it does when it is ready."""
+        """Wait until it prints where it listens, which it does when it is ready."""
         assert self._process is not None
         stdout = self._process.stdout
         assert stdout is not None

@@ -41,18 +41,18 @@ async def is_alive(visitor: Visitor) -> bool:
         return False
 
 
-async def waits_for(visitor: Visitor, words: str) -> None:
-    """Wait until health says that it waits for this, and see that everything else is refused."""
+async def waits_for(visitor: Visitor, reason: str) -> None:
+    """Wait until health names the reason, and see that everything else is refused."""
 
-    async def is_said() -> bool:
-        return words in await visitor.problem()
+    async def is_named() -> bool:
+        return reason in await visitor.problem()
 
-    await until(is_said, within=WITHIN)
+    await until(is_named, within=WITHIN)
     await is_refused(visitor)
 
 
 async def is_refused(visitor: Visitor) -> None:
-    """See that the service lives, is unready, and takes and tells nothing."""
+    """See that the service lives, is unready, and answers nothing else."""
     assert (await visitor.ask("GET", "/livez")).status == 200
     for path in ("/readyz", "/health"):
         assert (await visitor.ask("GET", path)).status == 503

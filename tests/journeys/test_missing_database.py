@@ -1,4 +1,4 @@
-"""A database that is missing is waited for, where something tells that there was one."""
+"""A database that is missing is waited for, where something shows that there was one."""
 
 import shutil
 from datetime import UTC, datetime
@@ -73,7 +73,7 @@ async def test_a_mistyped_path_of_the_database_makes_nothing(
         assert await service.stop() == 0
 
 
-async def test_it_is_made_anew_by_rebuild_while_the_service_waits(
+async def test_it_is_rebuilt_while_the_service_waits(
     documents: tuple[Path, dict[str, str]],
 ) -> None:
     data, made = documents

@@ -58,7 +58,7 @@ async def test_a_bucket_that_was_emptied_is_waited_for_and_not_taken_over(
     async with worked(tmp_path, **environ) as promised:
         taken = empty(swift, place.prefix)
         async with starting(tmp_path, **environ) as (service, visitor):
-            await waits_for(visitor, f"the object {place.prefix}{OWNER} is not in bucket")
+            await waits_for(visitor, f"the object {place.prefix}{OWNER}, which names the owner")
             assert place.prefix + OWNER not in swift.objects(place.prefix)
             for key, content in taken.items():
                 swift.set(key, content)

@@ -10,6 +10,7 @@ import structlog
 
 from actors.ports import (
     BlobNotFound,
+    StorageForeign,
     StorageMisconfigured,
     StorageMisplaced,
     StorageUnavailable,
@@ -41,7 +42,7 @@ async def proven(place: S3Place, owner: str, *, adopt: bool = True) -> AsyncIter
 
     Without ``adopt`` it must be the owner's already.
 
-    :raises StorageMisplaced: it must be, and nothing in it tells whose it is.
+    :raises StorageMisplaced: it must be, and it has no owner.
     :raises StorageUnavailable: something cannot be done; the message says what has to be changed.
     """
     async with AsyncExitStack() as stack:
@@ -52,7 +53,7 @@ async def proven(place: S3Place, owner: str, *, adopt: bool = True) -> AsyncIter
         await _try_multipart(bucket, probe)
         if adopt:
             await _claim(bucket, place, owner)
-        await confirm(bucket, place, owner, StorageMisconfigured)
+        await confirm(bucket, place, owner, StorageForeign)
         yield bucket
 
 
@@ -124,7 +125,7 @@ async def confirm(
 ) -> None:
     """Return if the blobs in the bucket are those of ``owner``.
 
-    :raises StorageMisplaced: nothing there tells whose they are: it is another bucket, or emptied.
+    :raises StorageMisplaced: they have no owner: it is another bucket, or was emptied.
     :raises StorageUnavailable: it cannot be asked; a ``foreign`` one if they are somebody else's.
     """
     name = f"{place.prefix}{OWNER}"
@@ -133,15 +134,16 @@ async def confirm(
         found = await _owner(bucket, name)
     except BlobNotFound as error:
         raise StorageMisplaced(
-            f"the object {name} is not in {where}, which tells whose the blobs there are: is it "
+            f"the object {name}, which names the owner of the blobs, is not in {where}: is it "
             "the right bucket (S3_BUCKET, AWS_ENDPOINT_URL_S3, ILIOS_S3_PREFIX), was it emptied? "
             f"If only {name} is gone, put the file s3-owner.id of the data directory there under "
             "this name"
         ) from error
     if found != owner:
         raise foreign(
-            f"the blobs in bucket {place.bucket} are those of another ilios: set ILIOS_S3_PREFIX, "
-            f"or, if that one is gone for good, delete the object {name}"
+            f"the blobs in bucket {place.bucket} are those of another ilios: set ILIOS_S3_PREFIX. "
+            "Is the volume of the data directory mounted, is ILIOS_DATA_DIR right? If that other "
+            f"one is gone for good, delete the object {name}"
         )
 
 

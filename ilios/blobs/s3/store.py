@@ -62,7 +62,7 @@ class S3Blobs:
         :param borrowed: a directory for copies, made where it is missing.
         :param owner: says whose the blobs are; they are refused to everybody else.
         :param adopt: whether a bucket that is nobody's may become the owner's.
-        :raises StorageMisplaced: it may not, and nothing there tells whose it is.
+        :raises StorageMisplaced: it may not, and it has no owner.
         :raises StorageUnavailable: it cannot be worked with; the message says what to change.
         """
         async with (

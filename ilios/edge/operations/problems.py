@@ -49,7 +49,7 @@ CODES = {
     "missing_fields": "A member that must be there is not.",
     "nested_form": "The form holds another form.",
     "no_file": "There is no file in the request.",
-    "not_ready": "The service is starting, or a part of it is gone; `/readyz` says what.",
+    "not_ready": "The service is starting, or a part of it is gone; see `/readyz`.",
     "overloaded": "There are too many clients or uploads at once; try again in a moment.",
     "precondition_failed": "It is not what `If-Match` names.",
     "range_not_satisfiable": "There is no such part of it.",

@@ -18,7 +18,7 @@ MISSING = original_key("default", "a" * 24)
 
 
 class Judge:
-    """Says whether the store is the right one."""
+    """A proof that is set by hand."""
 
     def __init__(self) -> None:
         self.is_right = True
