@@ -31,6 +31,21 @@ class StorageFull(StorageUnavailable):
     """There is no room left for the bytes; nothing of them was kept."""
 
 
+class StorageMisplaced(StorageUnavailable):
+    """The store answers, but what must lie there does not: it is another one, or was emptied.
+
+    Nothing may be concluded from what is missing in it, and nothing may be swept.
+    """
+
+
+class StorageMisconfigured(StorageUnavailable):
+    """The store refuses what the settings ask of it, and will until one of them is changed."""
+
+
+class StorageForeign(StorageUnavailable):
+    """The blobs in the store belong to another data directory, of which this is not the volume."""
+
+
 class StoredBlob(Struct, frozen=True):
     """What a store knows of a blob without reading it.
 

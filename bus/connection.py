@@ -14,7 +14,7 @@ from nats.js.errors import Error as JetStreamError
 from .acknowledgements import Acknowledgements
 from .cancelling import cancellation_kept
 from .client import TolerantClient
-from .errors import BusUnavailable
+from .errors import BusRefuses, BusUnavailable
 from .refusals import Refusals
 
 RECONNECT_EVERY = 0.1  # seconds between attempts; a restarted local server is back in 0.2 s
@@ -94,7 +94,8 @@ class Connection:
     async def check(self) -> None:
         """Make a round trip to JetStream.
 
-        :raises BusUnavailable: it does not answer, or the server is too old.
+        :raises BusRefuses: the user may not do so, or the server is too old.
+        :raises BusUnavailable: it does not answer.
         """
         if not self.connected:
             raise BusUnavailable("the bus is not connected")
@@ -104,12 +105,15 @@ class Connection:
         except (nats.errors.Error, JetStreamError, TimeoutError) as error:
             why = str(error) or type(error).__name__
             if self._refusal:  # what is refused is not answered: no time was too short
-                why = f"{self._refusal}; its user needs more permissions, or use another user"
+                raise BusRefuses(
+                    f"JetStream does not answer: {self._refusal}; its user needs more permissions, "
+                    "or use another user"
+                ) from error
             raise BusUnavailable(f"JetStream does not answer: {why}") from error
         version = self.client.connected_server_version
         if (version.major, version.minor) < MINIMUM_VERSION:
             wanted = ".".join(map(str, MINIMUM_VERSION))
-            raise BusUnavailable(f"nats-server {version} is too old: {wanted} or newer is needed")
+            raise BusRefuses(f"nats-server {version} is too old: {wanted} or newer is needed")
 
     @asynccontextmanager
     async def setting_up(self) -> AsyncIterator[JetStreamContext]:
@@ -175,7 +179,8 @@ async def connect(
     kept from hearing what others are answered. With ``setup_url`` another user makes streams and
     consumers.
 
-    :raises BusUnavailable: nobody answers there, or the credentials are refused.
+    :raises BusRefuses: the credentials are refused.
+    :raises BusUnavailable: nobody answers there.
     """
     made: list[Connection] = []
     fault: Exception | None = None
@@ -209,9 +214,9 @@ async def connect(
     except (nats.errors.Error, OSError, TimeoutError) as error:
         await client.close()
         why = fault or error
-        raise BusUnavailable(
-            f"cannot connect to the bus: {str(why) or type(why).__name__}"
-        ) from error
+        # Credentials that are refused stay so; everything else may pass.
+        kind = BusRefuses if "authorization" in str(why).lower() else BusUnavailable
+        raise kind(f"cannot connect to the bus: {str(why) or type(why).__name__}") from error
     connection = Connection(
         client, name, refusals or Refusals(), acknowledgements or Acknowledgements(), setup_url
     )

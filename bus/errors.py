@@ -5,6 +5,10 @@ class BusUnavailable(Exception):
     """The bus cannot be reached or does not answer. Try again later."""
 
 
+class BusRefuses(BusUnavailable):
+    """The bus answers and refuses: credentials, permissions or a version have to be changed."""
+
+
 class NothingSaid(BusUnavailable):
     """The same, and it is certain: the event was never handed to the bus, nor will it be."""
 

@@ -3,7 +3,7 @@
 Those who look after it come with a user who may do everything.
 """
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 
@@ -28,7 +28,7 @@ from .tenants import tenant_of
 class Bus(Struct, frozen=True):
     """The connections by role, what they were refused, and where the bus is, for people.
 
-    ``store`` is where the bus inside keeps the log.
+    ``store`` is where the bus inside keeps the log, and ``server_pid`` gives its process.
     """
 
     edge: Connection
@@ -42,6 +42,7 @@ class Bus(Struct, frozen=True):
     where: str
     operator_url_file: Path | None
     store: Path | None
+    server_pid: Callable[[], int | None]
 
 
 @asynccontextmanager
@@ -79,6 +80,7 @@ async def bus_inside(settings: Settings, supervisor: Supervisor) -> AsyncIterato
             where=where,
             operator_url_file=server.url_file(OPERATOR),
             store=server.store,
+            server_pid=lambda: server.pid,
         )
 
 
@@ -97,6 +99,7 @@ async def bus_outside(url: str) -> AsyncIterator[Bus]:
             where=f"NATS at {connection.address}",
             operator_url_file=None,
             store=None,
+            server_pid=lambda: None,
         )
 
 

@@ -69,7 +69,7 @@ class NatsServer:
         self._process: asyncio.subprocess.Process | None = None
         self._last_words = ""
         self._ended_because = ""
-        self._ready = False
+        self._ready = self._was_ready = False
         self.broken: str | None = None
         self.store_limit = 0
         self.restarts = Restarts(FIRST_PAUSE, LONGEST_PAUSE)
@@ -103,6 +103,9 @@ class NatsServer:
         :raises BusDidNotStart: it ended, or was not ready in time.
         """
         await nats_leftover.end(self._directory, STOPPED_WITHIN)
+        if self._was_ready and not self.store.is_dir():
+            # It would begin with an empty log, in the place of the one that was moved away.
+            raise BusDidNotStart(f"the log's directory {self.store} is gone: put it back")
         self._ready, self.broken, self._ended_because = False, None, ""
         self._process = await asyncio.create_subprocess_exec(
             _binary(),
@@ -124,7 +127,7 @@ class NatsServer:
         except (TimeoutError, BusDidNotStart) as error:
             await self.stop()
             raise BusDidNotStart(f"nats-server did not start: {self._last_words}") from error
-        self._ready = True
+        self._ready = self._was_ready = True
         self._users.write_urls(self.port)
 
     async def end(self, why: str, *, politely: bool) -> None:

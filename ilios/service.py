@@ -4,7 +4,7 @@ Read downwards it is the start of the service, upwards its stop.
 """
 
 from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from pathlib import Path
 
 from msgspec import Struct
@@ -30,10 +30,9 @@ from bus.outcomes import Outcomes
 from bus.progress import Progress
 from bus.publisher import Publisher
 from ilios import open_files
-from ilios.blobs.choice import directory, open_blobs
-from ilios.bus_access import bus_inside, bus_outside
+from ilios.blobs.choice import directory
 from ilios.database.batch_reads import BatchReads
-from ilios.database.connection import lock_file, open_reader, open_writer
+from ilios.database.connection import open_reader
 from ilios.database.damage import Damage
 from ilios.database.ledger import SqliteLedger
 from ilios.database.reads import Reads
@@ -41,8 +40,10 @@ from ilios.database.upkeep_reads import UpkeepReads
 from ilios.database.usage_reads import UsageReads
 from ilios.downloads import HttpDownloads
 from ilios.edge.app import serve_edge
+from ilios.edge.door import Door
 from ilios.edge.keys import Edge, Limits
 from ilios.edge.signing import Signer
+from ilios.edge.starting import serve_starting
 from ilios.engines.abroad import open_mistral
 from ilios.engines.choice import EngineChoice
 from ilios.engines.local import LocalEngine
@@ -52,6 +53,8 @@ from ilios.health import Converting, Health, Store
 from ilios.locks import held
 from ilios.settings import Settings
 from ilios.snapshots import Snapshots
+from ilios.startup import Startup
+from ilios.stores import Watch, open_stores
 from ilios.supervision import Supervisor
 
 
@@ -80,34 +83,33 @@ class Service(Struct, frozen=True):
 async def service(settings: Settings, engine: Engine | None = None) -> AsyncIterator[Service]:
     """Run the whole service while the context is open; ``engine`` replaces the local one.
 
-    :raises AlreadyInUse, BusDidNotStart, BusUnavailable, ReaderTaken, DatabaseDamaged,
-        NewerDatabase, SecretsDamaged, StorageUnavailable, EngineCrashed, CannotListen: it cannot
-        start, and the message says why.
+    What may come by itself, as a bucket that is away or room on a volume, is waited for.
+
+    :raises AlreadyInUse, BusDidNotStart, BusRefuses, ReaderTaken, DatabaseDamaged, NewerDatabase,
+        SecretsDamaged, StorageMisconfigured, EngineCrashed, CannotListen: it cannot start, and
+        the message says why.
     """
     async with AsyncExitStack() as stack:
         enter = stack.enter_async_context
-        data_dir, database_path = settings.data_dir, settings.database_path
-        stack.enter_context(held(data_dir / "lock", f"the data directory {data_dir}"))
-        stack.enter_context(held(lock_file(database_path), f"the database {database_path}"))
-        supervisor, damage, faults = Supervisor(), Damage(database_path), Faults()
-
-        bus = await enter(
-            bus_outside(settings.nats_url.reveal())
-            if settings.nats_url is not None
-            else bus_inside(settings, supervisor)
-        )
-        writer_connection = await enter(open_writer(database_path, damage))
-        ledger = SqliteLedger(writer_connection, settings.pricing)
-        reading = await enter(open_reader(database_path, damage))
-        reads, batches = Reads(reading), BatchReads(reading)
-        blobs = await enter(open_blobs(settings.s3, data_dir))
-        signer = Signer.load(data_dir / "upload-url.secret")
+        door = await enter(_door(settings))
+        startup = Startup(door.url, _written_to(settings))
+        starting = await enter(_leavable(serve_starting(door, lambda: startup.waiting_for)))
+        supervisor, damage, faults = Supervisor(), Damage(settings.database_path), Faults()
+        watch = Watch(supervisor, damage, faults)
+        stores = await startup.until_possible(lambda: enter(open_stores(settings, watch, startup)))
+        bus, blobs, data_dir = stores.bus, stores.blobs, settings.data_dir
+        database_path = settings.database_path
+        ledger = SqliteLedger(stores.writing, settings.pricing)
+        reads, batches = Reads(stores.reading), BatchReads(stores.reading)
+        signer = await startup.until_possible(lambda: _signer(data_dir))
         downloads = HttpDownloads(
             max_bytes=settings.max_file_bytes, allow=frozenset(settings.download_allow)
         )
         engine_batches = None
         if engine is None:
-            engines = await enter(_engines(settings, blobs, supervisor))
+            engines = await startup.until_possible(
+                lambda: enter(_engines(settings, blobs, supervisor))
+            )
             engine, engine_batches = engines.choice, engines.batches
         await engine.check()
 
@@ -120,7 +122,7 @@ async def service(settings: Settings, engine: Engine | None = None) -> AsyncIter
         batcher = Batcher(bus.batcher, blobs, batches, engine_batches)
         fetcher = Fetcher(bus.fetcher, blobs, downloads, of_fetcher)
         if settings.nats_url is not None:
-            await persister.refuse_company()
+            await startup.until_possible(persister.refuse_company)
         await enter(supervisor.running("writer", writer.run))
         await enter(supervisor.running("persister", persister.run))
         await enter(supervisor.running("aggregator", aggregator.run))
@@ -169,11 +171,14 @@ async def service(settings: Settings, engine: Engine | None = None) -> AsyncIter
                 max_connections=open_files.raise_limit(settings.max_connections),
                 max_uploads=settings.max_uploads,
             ),
+            faults=faults,
+            look_for_faults=stores.files.look_at_paths,
         )
-        url = await _open_edge(edge, settings, stack)
+        await starting.aclose()
+        await enter(serve_edge(edge, door))
         yield Service(
             settings,
-            url,
+            door.url,
             bus.where,
             _told_of_engines(settings),
             bus.operator_url_file,
@@ -249,14 +254,41 @@ def _janitor(
     )
 
 
-async def _open_edge(edge: Edge, settings: Settings, stack: AsyncExitStack) -> str:
-    """Open the door, last of all; returns its URL."""
-    try:
-        port = await stack.enter_async_context(serve_edge(edge, settings.host, settings.port))
-    except OSError as error:
-        raise CannotListen(
-            f"port {settings.port} of {settings.host} cannot be used ({error.strerror}); "
-            "set PORT or ILIOS_HOST"
-        ) from error
-    host = f"[{settings.host}]" if ":" in settings.host else settings.host
-    return f"http://{host}:{port}"
+@asynccontextmanager
+async def _door(settings: Settings) -> AsyncIterator[Door]:
+    """Open the sockets of the edge."""
+    async with AsyncExitStack() as stack:
+        try:
+            door = await stack.enter_async_context(Door.open(settings.host, settings.port))
+        except OSError as error:
+            lock = settings.data_dir / "lock"
+            if lock.exists():
+                # Where it is this very service that runs already, another port would not help.
+                stack.enter_context(held(lock, f"the data directory {settings.data_dir}"))
+            raise CannotListen(
+                f"port {settings.port} of {settings.host} cannot be used ({error.strerror}); "
+                "set PORT or ILIOS_HOST"
+            ) from error
+        yield door
+
+
+@asynccontextmanager
+async def _leavable(context: AbstractAsyncContextManager[None]) -> AsyncIterator[AsyncExitStack]:
+    """Enter a context that may be left before those that are entered after it."""
+    async with AsyncExitStack() as stack:
+        await stack.enter_async_context(context)
+        yield stack
+
+
+def _written_to(settings: Settings) -> dict[str, Path]:
+    """Return the directories without which nothing can be kept, by what they are for."""
+    return {
+        "database": settings.database_path.parent,
+        "log": settings.data_dir / "nats",
+        "documents": directory(settings.s3, settings.data_dir),
+        "data": settings.data_dir,
+    }
+
+
+async def _signer(data_dir: Path) -> Signer:
+    return Signer.load(data_dir / "upload-url.secret")

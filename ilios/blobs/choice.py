@@ -2,7 +2,7 @@
 
 import asyncio
 import secrets
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from importlib import import_module
 from pathlib import Path
@@ -13,6 +13,7 @@ from msgspec import Struct
 
 from actors.ports import Blobs
 from ilios import secrets_file
+from ilios.blobs import sampling
 from ilios.blobs.layout import SHARDS
 from ilios.blobs.local import LocalBlobs
 from ilios.blobs.recent import RecentBlobs
@@ -34,7 +35,7 @@ class Owner(Struct, frozen=True):
 
 class _Opens(Protocol):
     def open(
-        self, place: S3Place, borrowed: Path, owner: str
+        self, place: S3Place, borrowed: Path, owner: str, *, adopt: bool
     ) -> AbstractAsyncContextManager[Blobs]: ...
 
 
@@ -44,17 +45,25 @@ def directory(place: S3Place | None, data_dir: Path) -> Path:
 
 
 @asynccontextmanager
-async def open_blobs(place: S3Place | None, data_dir: Path) -> AsyncIterator[Blobs]:
+async def open_blobs(
+    place: S3Place | None, data_dir: Path, expected: Sequence[str] = ()
+) -> AsyncIterator[Blobs]:
     """Open the bucket in ``place``, or without one the directory in ``data_dir``.
 
+    ``expected`` are keys of some blobs that must be there. Where there are any, nothing is made of
+    a directory or a bucket that has none of them.
+
+    :raises StorageMisplaced: it has none of them: it is another one, or was emptied.
     :raises StorageUnavailable: the bucket cannot be worked with; the message says what to change.
-    :raises SecretsDamaged: it is not known whose the objects in the bucket are.
+    :raises SecretsDamaged: it cannot be read whose the objects in the bucket are.
     """
     if place is None:
-        async with LocalBlobs.open(directory(None, data_dir)) as local:
+        root = directory(None, data_dir)
+        await asyncio.to_thread(sampling.look_in_directory, root, expected)
+        async with LocalBlobs.open(root) as local:
             yield local
         return
-    if await asyncio.to_thread(_holds_blobs, data_dir / LOCAL):
+    if await asyncio.to_thread(holds_blobs, data_dir / LOCAL):
         log.warning(
             "blobs of former runs are in the data directory, and are not looked for there: copy "
             "them into the bucket, or run without S3_BUCKET",
@@ -64,9 +73,10 @@ async def open_blobs(place: S3Place | None, data_dir: Path) -> AsyncIterator[Blo
     owner = secrets_file.load_or_create(data_dir / OWNER, Owner, _new_owner)
     copies = directory(place, data_dir)
     async with (
-        store.open(place, copies, owner.id) as bucket,
+        store.open(place, copies, owner.id, adopt=not expected) as bucket,
         RecentBlobs.open(bucket, copies) as recent,
     ):
+        await sampling.look(recent, expected)
         yield recent
 
 
@@ -79,5 +89,6 @@ def _new_owner() -> Owner:
     return Owner(secrets.token_hex(16))
 
 
-def _holds_blobs(root: Path) -> bool:
+def holds_blobs(root: Path) -> bool:
+    """Whether any blob lies in a directory."""
     return any(any((root / shard).glob("*")) for shard in SHARDS)

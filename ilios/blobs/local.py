@@ -17,7 +17,13 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Self, TypeVar
 
-from actors.ports import BlobNotFound, StorageFull, StorageUnavailable, StoredBlob
+from actors.ports import (
+    BlobNotFound,
+    StorageFull,
+    StorageMisplaced,
+    StorageUnavailable,
+    StoredBlob,
+)
 from ilios.blobs import listing, openings
 from ilios.blobs.files import (
     ExaminedFile,
@@ -153,6 +159,7 @@ class LocalBlobs:
         path = self._path(key)
         # Here and not in a thread: one look at a directory costs less than the way there and back.
         if not os.path.exists(path):  # noqa: ASYNC240
+            self._refuse_if_gone()
             raise BlobNotFound(key)
         yield Path(path)
 
@@ -233,12 +240,13 @@ class LocalBlobs:
     async def check(self) -> None:
         """Make sure that the directory is there and may be written to.
 
-        :raises StorageUnavailable: it is not, as when its volume was unmounted.
+        :raises StorageMisplaced: it is not, as when its volume was unmounted.
+        :raises StorageUnavailable: it may not be written to.
         """
-        # The tree itself, not its parent: what is unmounted leaves an empty directory behind.
+        await self._run(self._refuse_if_gone)
         tree = os.path.dirname(self._pending)
         if not await self._run(os.access, tree, os.R_OK | os.W_OK | os.X_OK):
-            raise StorageUnavailable(f"{self._root} is not there, or may not be written to")
+            raise StorageUnavailable(f"{self._root} may not be written to")
 
     def _path(self, key: str) -> str:
         return path_of(self._root, key)
@@ -257,6 +265,15 @@ class LocalBlobs:
         except FileNotFoundError as error:
             raise BlobNotFound from error
 
+    def _refuse_if_gone(self) -> None:
+        """Refuse to judge by what is missing where nothing is left of the directory itself."""
+        # This opening's own directory: what is unmounted leaves an empty root behind.
+        if not os.path.isdir(self._pending):
+            raise StorageMisplaced(
+                f"{self._root} is not there any more, or is another directory: mount its volume "
+                "again, or start the service again"
+            )
+
     async def _run(self, work: Callable[..., _T], *arguments: object) -> _T:
         loop = asyncio.get_running_loop()
         try:
@@ -264,6 +281,8 @@ class LocalBlobs:
         except OSError as error:
             if error.errno in (errno.ENOSPC, errno.EDQUOT):
                 raise StorageFull(os.strerror(error.errno)) from error
+            if isinstance(error, FileNotFoundError):
+                self._refuse_if_gone()
             raise
 
 

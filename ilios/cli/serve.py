@@ -17,8 +17,8 @@ from typing import NoReturn
 import structlog
 
 from actors.engines import EngineCrashed
-from actors.ports import StorageUnavailable
-from bus.errors import BusUnavailable
+from actors.ports import StorageForeign, StorageMisconfigured
+from bus.errors import BusRefuses
 from bus.reader import ReaderTaken
 from ilios import __version__, garbage, logs, open_files
 from ilios import settings as table
@@ -44,10 +44,11 @@ class CannotStore(Exception):
     """Where the data are to lie is no place for them."""
 
 
+_WRONG_SETTINGS = (BusRefuses, StorageMisconfigured)
+"""What the settings name is there and refuses them."""
 _CANNOT_START = (
     AlreadyInUse,
     BusDidNotStart,
-    BusUnavailable,
     CannotHold,
     CannotListen,
     CannotStore,
@@ -56,7 +57,7 @@ _CANNOT_START = (
     NewerDatabase,
     ReaderTaken,
     SecretsDamaged,
-    StorageUnavailable,
+    StorageForeign,
     printing.CannotPrint,
 )
 
@@ -77,6 +78,9 @@ def run(_options: argparse.Namespace) -> int:
         why = str(error) or "nobody reads its stdout"
         print(f"ilios cannot start: {why}", file=sys.stderr)
         return exit_codes.CANNOT_START
+    except _WRONG_SETTINGS as error:
+        print(f"ilios cannot start: {error}", file=sys.stderr)
+        return exit_codes.USAGE
     return exit_codes.OK
 
 

@@ -262,6 +262,28 @@ JOIN json_each(:names) AS name
 """
 )
 
+# The oldest and the newest that have ended, and the oldest of those that wait.
+_SAMPLED = """
+SELECT * FROM (
+    SELECT original_key, markdown_key FROM documents INDEXED BY {index}
+    WHERE {which} AND submitted_at > :since AND coalesce(original_key, markdown_key) IS NOT NULL
+    ORDER BY {order} LIMIT :limit
+)
+"""
+_ENDED, _UNFINISHED = "documents_expiring", "documents_unfinished"
+# As above: SQLite uses a partial index only for its own condition.
+_ENDED_STATES = "state IN ('completed', 'failed', 'archived')"
+_OPEN_STATES = "state IN ('pending', 'processing')"
+SAMPLED_BLOBS = "UNION ALL".join(
+    _SAMPLED.format(index=index, which=which, order=order)
+    for index, which, order in (
+        (_ENDED, f"{_ENDED_STATES} AND state = 'completed'", "expires_at"),
+        (_ENDED, f"{_ENDED_STATES} AND state = 'completed'", "expires_at DESC"),
+        (_ENDED, f"{_ENDED_STATES} AND state = 'archived'", "expires_at DESC"),
+        (_UNFINISHED, _OPEN_STATES, "submitted_at"),
+    )
+)
+
 SWEPT = "SELECT at FROM sweeps WHERE name = :name"
 
 # :names is a JSON array of [tenant, id]. What was archived since was completed all the same.

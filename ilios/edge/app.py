@@ -22,10 +22,12 @@ from ilios.edge import (
     images,
     pages,
     signed_urls,
+    standing_faults,
     upload_urls,
     uploads,
     usage,
 )
+from ilios.edge.door import Door
 from ilios.edge.keys import CLOSING, EDGE, Edge
 from ilios.edge.upload_places import PLACES, UploadPlaces
 
@@ -33,8 +35,6 @@ KEEP_ALIVE = 75.0
 """Seconds a connection stays over which nothing is asked any more."""
 LINGER = 2.0
 """Seconds a refused client may go on sending before its connection is closed."""
-BACKLOG = 1024
-"""Connections the system holds for us while the loop is busy."""
 CLOSE_WITHIN = 8.0
 """Seconds for the requests under way when the edge closes."""
 
@@ -48,6 +48,7 @@ def make_app(edge: Edge) -> web.Application:
             access.log_requests,
             access.answer_preflight,
             errors.answer_problems,
+            standing_faults.refuse_while_they_stand,
             auth.authenticate(edge.api_keys),
         ]
     )
@@ -98,13 +99,12 @@ def make_app(edge: Edge) -> web.Application:
 @asynccontextmanager
 async def serve_edge(
     edge: Edge,
-    host: str,
-    port: int,
+    door: Door,
     *,
     keep_alive: float = KEEP_ALIVE,
     close_within: float = CLOSE_WITHIN,
-) -> AsyncIterator[int]:
-    """Serve while the context is open; yields the port, which matters when 0 was asked for.
+) -> AsyncIterator[None]:
+    """Serve at ``door`` while the context is open.
 
     Leaving closes the door first, lets waiting clients go with a 202, and gives the requests that
     are under way ``close_within`` seconds.
@@ -118,10 +118,9 @@ async def serve_edge(
     )
     await runner.setup()
     try:
-        await web.TCPSite(runner, host, port, backlog=BACKLOG).start()
-        bound = int(runner.addresses[0][1])
-        log.info("edge listening", host=host, port=bound)
-        yield bound
+        await door.give(runner)
+        log.info("edge listening", host=door.host, port=door.port)
+        yield
     finally:
         await runner.cleanup()
         log.info("edge closed")

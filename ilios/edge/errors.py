@@ -57,6 +57,16 @@ class Refused(Exception):
         self.headers = headers or {}
 
 
+def not_ready() -> Refused:
+    """Return the answer to everything while the service starts, or must not be believed."""
+    return Refused(
+        503,
+        "not_ready",
+        "The service is not ready; see /readyz for the reason",
+        headers={"Retry-After": STORE_AFTER},
+    )
+
+
 def document_not_found() -> Refused:
     """Return the one answer for unknown documents and other tenants' documents alike."""
     return Refused(404, "document_not_found", "Document not found")

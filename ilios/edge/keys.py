@@ -13,6 +13,7 @@ from msgspec import Struct
 from actors.ports import Blobs
 from bus.log import BatchSubmission
 from ilios.edge.signing import Signer
+from ilios.faults import Faults
 from schemas.batches import AnyBatchEvent
 from schemas.documents import (
     AnyDocumentEvent,
@@ -189,6 +190,10 @@ class Edge:
     """Where clients reach the edge, if not where they say they do."""
     api_keys: tuple[str, ...] = field(default=(), repr=False)
     limits: Limits = field(default_factory=Limits)
+    faults: Faults = field(default_factory=Faults)
+    """While a blocking one stands, every request is refused."""
+    look_for_faults: Callable[[], None] = lambda: None
+    """Finds faults that must not be found too late, to be called before something is promised."""
 
 
 EDGE = web.AppKey("edge", Edge)

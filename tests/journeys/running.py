@@ -39,6 +39,11 @@ class RunningService:
 
     async def start(self) -> None:
         """Start it, to be killed when it reaches ``armed``; wait until it says where it listens."""
+        await self.spawn()
+        await self.ready()
+
+    async def spawn(self) -> None:
+        """Start it without waiting; with a ``PORT`` of its own it can be asked at once."""
         module = ("ilios",) if self.armed is None else ("tests.journeys.armed", self.armed, "1")
         self._process = await asyncio.create_subprocess_exec(
             sys.executable,
@@ -57,6 +62,12 @@ class RunningService:
             },
             stdout=asyncio.subprocess.PIPE,
         )
+        port = self._environ.get("PORT", "0")
+        self.url = f"http://127.0.0.1:{port}"
+
+    async def ready(self) -> None:
+        """Wait until it prints where it listens, which it does when it is ready."""
+        assert self._process is not None
         stdout = self._process.stdout
         assert stdout is not None
         async with asyncio.timeout(READY_WITHIN):

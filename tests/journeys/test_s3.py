@@ -182,7 +182,7 @@ async def test_a_bucket_that_is_not_there_is_a_sentence_and_no_service(
     (line,) = said.errors.splitlines()
     assert line.startswith("ilios cannot start: there is no bucket not-there at http://127.0.0.1")
     assert line.endswith("set S3_BUCKET")
-    assert said.code == 3
+    assert said.code == 2
 
 
 async def is_well(visitor: Visitor) -> bool:

@@ -13,7 +13,7 @@ from msgspec import Struct
 from actors.ports import BlobNotFound, StorageUnavailable
 from ilios.blobs.s3.body import Body
 from ilios.blobs.s3.client import Client
-from ilios.blobs.s3.errors import NOT_THERE, S3Refused
+from ilios.blobs.s3.errors import NOT_THERE, S3Misconfigured, S3Refused
 
 MOST_LISTED = 1000  # in one answer, as S3 has it
 
@@ -214,7 +214,7 @@ class Bucket:
             if refused.code not in NOT_THERE:
                 raise
             place = self._place  # this call's answer has no body, and so no better word for it
-            raise S3Refused(
+            raise S3Misconfigured(
                 f"there is no bucket {place.bucket} at {place.where}: create it, or set S3_BUCKET",
                 code="NoSuchBucket",
             ) from refused

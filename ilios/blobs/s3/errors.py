@@ -13,7 +13,7 @@ from botocore.exceptions import (
 from botocore.exceptions import ConnectionError as NoConnection
 from botocore.parsers import ResponseParserError
 
-from actors.ports import StorageFull, StorageUnavailable
+from actors.ports import StorageFull, StorageMisconfigured, StorageUnavailable
 from ilios.blobs.s3.place import S3Place
 
 FAULTS = (BotoCoreError, ClientError, HttpError, ResponseParserError)
@@ -64,6 +64,12 @@ _SENTENCES = {
     ),
 }
 """What to tell the operator of a refusal, by the word of S3 for it."""
+_PASSING = {
+    *("InternalError", "OperationAborted", "RequestTimeout", "ServiceUnavailable", "SlowDown"),
+    *("RequestTimeTooSkewed", "Throttling", "ThrottlingException", "TooManyRequests"),
+}
+"""Refusals that pass without a setting being changed; so does every status of 500 or more."""
+_NO_KEY = "there is no key for S3: set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY"
 _ANY_OTHER = "S3 at {where} answers {operation} with {code}"
 
 
@@ -76,17 +82,21 @@ class S3Refused(StorageUnavailable):
         self.region = region
 
 
+class S3Misconfigured(S3Refused, StorageMisconfigured):
+    """S3 has answered no, and will until a setting, a key or a right is changed."""
+
+
 def translated(error: Exception, operation: str, place: S3Place) -> StorageUnavailable:
     """Return what the port raises for one of ``FAULTS``; its words are for the operator."""
     match error:
         case ClientError():
             return _refused(error, operation, place)
-        case CredentialRetrievalError() | NoCredentialsError() | PartialCredentialsError():
-            return StorageUnavailable(
-                "there is no key for S3: set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY"
-            )
+        case NoCredentialsError() | PartialCredentialsError():
+            return StorageMisconfigured(_NO_KEY)
+        case CredentialRetrievalError():  # of who hands them out, and may be back in a moment
+            return StorageUnavailable(_NO_KEY)
         case SSLError():
-            return StorageUnavailable(
+            return StorageMisconfigured(
                 f"{place.where} cannot be trusted ({_cause(error)}): set AWS_CA_BUNDLE to who "
                 "has signed its certificate"
             )
@@ -118,7 +128,8 @@ def _refused(error: ClientError, operation: str, place: S3Place) -> StorageUnava
         code=code,
         region=region or "its own",
     )
-    return S3Refused(sentence, code=code, region=region)
+    passes = code in _PASSING or status >= 500 or status == 429
+    return (S3Refused if passes else S3Misconfigured)(sentence, code=code, region=region)
 
 
 def _cause(error: Exception) -> str:

@@ -8,7 +8,13 @@ from io import BytesIO
 import msgspec
 import structlog
 
-from actors.ports import BlobNotFound, StorageUnavailable
+from actors.ports import (
+    BlobNotFound,
+    StorageForeign,
+    StorageMisconfigured,
+    StorageMisplaced,
+    StorageUnavailable,
+)
 from ilios.blobs.s3.bucket import Bucket
 from ilios.blobs.s3.client import open_client
 from ilios.blobs.s3.digests import md5
@@ -31,9 +37,12 @@ class Owner(msgspec.Struct, frozen=True):
 
 
 @asynccontextmanager
-async def proven(place: S3Place, owner: str) -> AsyncIterator[Bucket]:
+async def proven(place: S3Place, owner: str, *, adopt: bool = True) -> AsyncIterator[Bucket]:
     """Lend the bucket once everything that is done to it was tried.
 
+    Without ``adopt`` it must be the owner's already.
+
+    :raises StorageMisplaced: it must be, and it has no owner.
     :raises StorageUnavailable: something cannot be done; the message says what has to be changed.
     """
     async with AsyncExitStack() as stack:
@@ -42,7 +51,9 @@ async def proven(place: S3Place, owner: str) -> AsyncIterator[Bucket]:
         probe = f"{place.prefix}{PROBE}{owner}"
         await _try_objects(bucket, place, probe)
         await _try_multipart(bucket, probe)
-        await _claim(bucket, place, owner)
+        if adopt:
+            await _claim(bucket, place, owner)
+        await confirm(bucket, place, owner, StorageForeign)
         yield bucket
 
 
@@ -62,7 +73,7 @@ async def _open_in_its_region(place: S3Place, stack: AsyncExitStack) -> Bucket:
         return bucket
     if place.region != AUTO:
         # What is asked is redirected; URLs that are given to others would not be.
-        raise StorageUnavailable(f"bucket {place.bucket} is in {said}: set AWS_REGION to that")
+        raise StorageMisconfigured(f"bucket {place.bucket} is in {said}: set AWS_REGION to that")
     log.info("region found", bucket=place.bucket, region=said)
     bucket = Bucket(await stack.enter_async_context(open_client(place, said)))
     await bucket.find_region()
@@ -82,7 +93,7 @@ async def _try_objects(bucket: Bucket, place: S3Place, name: str) -> None:
     except BlobNotFound as error:
         raise StorageUnavailable(f"{place.where} does not give back what was just put") from error
     if came != data[1:]:
-        raise StorageUnavailable(f"{place.where} gives back other bytes than were put")
+        raise StorageMisconfigured(f"{place.where} gives back other bytes than were put")
     await bucket.delete(name)
 
 
@@ -94,21 +105,45 @@ async def _try_multipart(bucket: Bucket, name: str) -> None:
 
 
 async def _claim(bucket: Bucket, place: S3Place, owner: str) -> None:
-    """Write down whose the blobs are, or read it.
+    """Write down whose the blobs are, unless it is written down already.
 
     Two services on the same blobs would each take those of the other for orphans, and delete them.
     """
     name = f"{place.prefix}{OWNER}"
     try:
-        found = await _owner(bucket, name)
+        await _owner(bucket, name)
     except BlobNotFound:
         text = msgspec.json.encode(Owner(owner))
         await bucket.put(name, BytesIO(text), md5(text).digest())
+
+
+async def confirm(
+    bucket: Bucket,
+    place: S3Place,
+    owner: str,
+    foreign: type[StorageUnavailable] = StorageMisplaced,
+) -> None:
+    """Return if the blobs in the bucket are those of ``owner``.
+
+    :raises StorageMisplaced: they have no owner: it is another bucket, or was emptied.
+    :raises StorageUnavailable: it cannot be asked; a ``foreign`` one if they are somebody else's.
+    """
+    name = f"{place.prefix}{OWNER}"
+    where = f"bucket {place.bucket} at {place.where}"
+    try:
         found = await _owner(bucket, name)
+    except BlobNotFound as error:
+        raise StorageMisplaced(
+            f"the object {name}, which names the owner of the blobs, is not in {where}: is it "
+            "the right bucket (S3_BUCKET, AWS_ENDPOINT_URL_S3, ILIOS_S3_PREFIX), was it emptied? "
+            f"If only {name} is gone, put the file s3-owner.id of the data directory there under "
+            "this name"
+        ) from error
     if found != owner:
-        raise StorageUnavailable(
-            f"the blobs in bucket {place.bucket} are those of another ilios: set ILIOS_S3_PREFIX, "
-            f"or, if that one is gone for good, delete the object {name}"
+        raise foreign(
+            f"the blobs in bucket {place.bucket} are those of another ilios: set ILIOS_S3_PREFIX. "
+            "Is the volume of the data directory mounted, is ILIOS_DATA_DIR right? If that other "
+            f"one is gone for good, delete the object {name}"
         )
 
 

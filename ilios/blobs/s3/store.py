@@ -40,9 +40,10 @@ class S3Blobs:
     Methods are for one event loop.
     """
 
-    def __init__(self, bucket: Bucket, place: S3Place, borrowed: Borrowed) -> None:
+    def __init__(self, bucket: Bucket, place: S3Place, borrowed: Borrowed, owner: str) -> None:
         self._bucket = bucket
         self._place = place
+        self._owner = owner
         self._borrowed = borrowed
         self._sending = asyncio.Semaphore(SENT_AT_ONCE)
         self._uploads: set[Upload] = set()
@@ -53,18 +54,22 @@ class S3Blobs:
 
     @classmethod
     @asynccontextmanager
-    async def open(cls, place: S3Place, borrowed: Path, owner: str) -> AsyncIterator[Self]:
+    async def open(
+        cls, place: S3Place, borrowed: Path, owner: str, *, adopt: bool = True
+    ) -> AsyncIterator[Self]:
         """Try what the bucket has to do, sweep what the dead left there, and lend the store.
 
         :param borrowed: a directory for copies, made where it is missing.
         :param owner: says whose the blobs are; they are refused to everybody else.
+        :param adopt: whether a bucket that is nobody's may become the owner's.
+        :raises StorageMisplaced: it may not, and it has no owner.
         :raises StorageUnavailable: it cannot be worked with; the message says what to change.
         """
         async with (
-            startup.proven(place, owner) as bucket,
+            startup.proven(place, owner, adopt=adopt) as bucket,
             Borrowed.open(borrowed) as copies,
         ):
-            store = cls(bucket, place, copies)
+            store = cls(bucket, place, copies, owner)
             # Nobody but this process writes here: whatever was begun, nobody will finish.
             if swept := await store._abort(lambda _: True):
                 log.info("uploads of a former run aborted", swept=swept)
@@ -205,11 +210,12 @@ class S3Blobs:
         )
 
     async def check(self) -> None:
-        """Make sure that the bucket answers, and has taken what was put a moment ago.
+        """Make sure that the bucket answers, is ours, and has taken what was put a moment ago.
 
+        :raises StorageMisplaced: it answers, and is not ours.
         :raises StorageUnavailable: it does not, has not; the message says what to look at.
         """
-        await self._bucket.check()
+        await startup.confirm(self._bucket, self._place, self._owner)
         now = asyncio.get_running_loop().time()
         if self._full is not None and now - self._full_at < FULL_FOR:
             raise self._full

@@ -49,6 +49,7 @@ CODES = {
     "missing_fields": "A member that must be there is not.",
     "nested_form": "The form holds another form.",
     "no_file": "There is no file in the request.",
+    "not_ready": "The service is starting, or a part of it is gone; see `/readyz`.",
     "overloaded": "There are too many clients or uploads at once; try again in a moment.",
     "precondition_failed": "It is not what `If-Match` names.",
     "range_not_satisfiable": "There is no such part of it.",
@@ -75,7 +76,7 @@ KEYED: Problems = {
     401: ("unauthorized",),
     429: ("too_many_wrong_keys",),
     500: ("internal_error",),
-    503: ("database_damaged", "overloaded"),
+    503: ("database_damaged", "not_ready", "overloaded"),
 }
 """What everything answers that needs a key."""
 

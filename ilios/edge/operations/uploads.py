@@ -103,7 +103,7 @@ PUT = Operation(
             404: ("route_not_found",),
             409: ("upload_completed",),
             500: ("internal_error",),
-            503: ("overloaded",),
+            503: ("not_ready", "overloaded"),
         },
     ),
 )

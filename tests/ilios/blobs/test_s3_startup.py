@@ -7,7 +7,7 @@ import msgspec
 import pytest
 from structlog.testing import capture_logs
 
-from actors.ports import StorageUnavailable
+from actors.ports import StorageMisconfigured, StorageMisplaced, StorageUnavailable
 from ilios.blobs.choice import open_blobs
 from ilios.blobs.s3.place import S3Place
 from ilios.blobs.s3.store import S3Blobs
@@ -127,3 +127,38 @@ async def test_blobs_in_the_directory_are_not_forgotten_silently(
         async with open_blobs(swift.place(), tmp_path):
             await asyncio.sleep(0)
     assert any("run without S3_BUCKET" in line["event"] for line in logged)
+
+
+async def test_a_bucket_that_must_be_ours_already_is_not_taken_over(
+    swift: S3Server, tmp_path: Path
+) -> None:
+    place = swift.place()
+    with pytest.raises(StorageMisplaced, match=r"put the file s3-owner\.id"):
+        async with S3Blobs.open(place, tmp_path / "copies", "tests", adopt=False):
+            pytest.fail("it was opened")
+    assert swift.objects(place.prefix) == {}
+    async with S3Blobs.open(place, tmp_path / "copies", "tests"):
+        pass
+    async with S3Blobs.open(place, tmp_path / "copies", "tests", adopt=False) as store:
+        await store.check()
+        swift.client.delete_object(Bucket=place.bucket, Key=f"{place.prefix}.ilios")
+        with pytest.raises(StorageMisplaced):
+            await store.check()
+        swift.set(f"{place.prefix}.ilios", b'{"id":"another"}')
+        with pytest.raises(StorageMisplaced, match="another ilios"):
+            await store.check()
+
+
+@pytest.mark.parametrize(
+    ("status", "code", "stays"),
+    [(503, "SlowDown", False), (500, "InternalError", False), (403, "AccessDenied", True)],
+)
+async def test_a_refusal_that_passes_is_no_wrong_setting(
+    swift: S3Server, tmp_path: Path, status: int, code: str, *, stays: bool
+) -> None:
+    async with FaultProxy.before(swift.endpoint) as proxy:
+        proxy.trouble = refusing(status, code)
+        with pytest.raises(StorageUnavailable) as met:
+            async with S3Blobs.open(swift.place(proxy.endpoint), tmp_path / "copies", "tests"):
+                pytest.fail("it was opened")
+    assert isinstance(met.value, StorageMisconfigured) == stays

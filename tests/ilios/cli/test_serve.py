@@ -116,7 +116,7 @@ async def test_a_user_of_the_bus_who_may_not_is_told_what_is_refused(tmp_path: P
     async with embedded(tmp_path / "bus", 0) as bus:
         code, errors = await _serve(tmp_path, {"NATS_URL": bus.url("publisher-default")})
 
-    assert code == 3
+    assert code == 2
     said = errors.splitlines()[-1]
     assert "permissions violation" in said
     assert "$js.api" in said.lower()

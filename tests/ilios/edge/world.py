@@ -2,6 +2,7 @@
 
 import asyncio
 import time
+from collections.abc import Callable
 from contextlib import AsyncExitStack
 from datetime import UTC, datetime
 from pathlib import Path
@@ -13,8 +14,10 @@ from msgspec import Struct
 
 from ilios.blobs.local import LocalBlobs
 from ilios.edge.app import serve_edge
+from ilios.edge.door import Door
 from ilios.edge.keys import Edge, Limits, UsageReads
 from ilios.edge.signing import Signer
+from ilios.faults import Faults
 from ilios.free_space import BLOBS, FreeSpace, Volume
 from schemas.documents import (
     Blob,
@@ -63,13 +66,17 @@ class World:
         self.engines: tuple[EngineName, ...] = ("local",)
         self.original_redirect = False
         self.clock_ahead = 0.0
+        self.faults = Faults()
+        self.look_for_faults: Callable[[], None] = lambda: None
         self._stack = AsyncExitStack()
         self._door = AsyncExitStack()
 
     async def serve(self, *keys: str, **limits: Any) -> ClientSession:
         """Start the edge and return a client of it."""
-        serving = serve_edge(self.edge(*keys, **limits), "127.0.0.1", 0, close_within=2)
-        self.port = await self._door.enter_async_context(serving)
+        door = await self._door.enter_async_context(Door.open("127.0.0.1", 0))
+        serving = serve_edge(self.edge(*keys, **limits), door, close_within=2)
+        await self._door.enter_async_context(serving)
+        self.port = door.port
         self._stack.push_async_callback(self.close_door)
         client = ClientSession(f"http://127.0.0.1:{self.port}")
         return await self._stack.enter_async_context(client)
@@ -92,6 +99,8 @@ class World:
             original_redirect=self.original_redirect,
             api_keys=keys,
             limits=Limits(**limits),
+            faults=self.faults,
+            look_for_faults=self.look_for_faults,
         )
 
     def now(self) -> float:

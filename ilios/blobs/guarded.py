@@ -1,0 +1,144 @@
+"""A store that is not believed while it may be the wrong one: in front of every other store.
+
+In a bucket that was emptied all is missing. Documents would fail for that, what is put meanwhile
+would be lost when the right one is back, and a walk for orphans would judge what belongs to
+somebody else.
+"""
+
+from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Awaitable
+from contextlib import AsyncExitStack, aclosing, asynccontextmanager
+from datetime import timedelta
+from pathlib import Path
+from typing import Protocol, TypeVar
+
+from actors.keys import IMAGES, RESULTS
+from actors.ports import BlobNotFound, Blobs, StoredBlob
+from schemas.documents import Blob
+
+OFTEN_MISSING = (RESULTS, IMAGES)
+"""What is looked for to find out whether it is there: that it is not is no reason for doubt."""
+
+_T = TypeVar("_T")
+
+
+class Proof(Protocol):
+    """Whether the store is the right one."""
+
+    def refuse(self) -> None:
+        """Return unless it is not.
+
+        :raises StorageMisplaced: it is not.
+        """
+        ...
+
+    async def doubt(self) -> None:
+        """Find out now; errors as ``refuse``.
+
+        :raises StorageUnavailable: it cannot be asked.
+        """
+        ...
+
+
+class GuardedBlobs:
+    """Fits ``actors.ports.Blobs``. A missing blob is reported only after a look at the store."""
+
+    def __init__(self, store: Blobs, proof: Proof) -> None:
+        self._store = store
+        self._proof = proof
+
+    async def put(self, key: str, chunks: AsyncIterable[bytes]) -> Blob:
+        """Store a stream."""
+        self._proof.refuse()
+        return await self._store.put(key, chunks)
+
+    async def put_bytes(self, key: str, data: bytes) -> Blob:
+        """Store bytes."""
+        self._proof.refuse()
+        return await self._store.put_bytes(key, data)
+
+    async def ends(self, key: str, length: int) -> tuple[bytes, bytes]:
+        """Return the first and the last bytes."""
+        return await self._found(key, self._store.ends(key, length))
+
+    async def read(
+        self, key: str, start: int = 0, stop: int | None = None
+    ) -> AsyncGenerator[bytes, None]:
+        """Stream the blob."""
+        async with aclosing(self._store.read(key, start, stop)) as chunks:
+            try:
+                async for chunk in chunks:
+                    yield chunk
+            except BlobNotFound:
+                await self._look_into(key)
+                raise
+
+    @asynccontextmanager
+    async def local_path(self, key: str) -> AsyncIterator[Path]:
+        """Lend a path."""
+        async with AsyncExitStack() as stack:
+            try:
+                path = await stack.enter_async_context(self._store.local_path(key))
+            except BlobNotFound:
+                await self._look_into(key)
+                raise
+            yield path
+
+    async def size(self, key: str) -> int:
+        """Return how many bytes lie under the key."""
+        return await self._found(key, self._store.size(key))
+
+    async def examine(self, key: str) -> Blob:
+        """Return size and SHA-256."""
+        return await self._found(key, self._store.examine(key))
+
+    async def move(self, source: str, target: str) -> None:
+        """Let the bytes lie under another key."""
+        self._proof.refuse()
+        await self._found(source, self._store.move(source, target))
+
+    async def delete(self, key: str) -> None:
+        """Remove the blob."""
+        self._proof.refuse()
+        await self._store.delete(key)
+
+    async def page(
+        self, prefix: str, position: str | None, limit: int
+    ) -> tuple[list[StoredBlob], str | None]:
+        """List blobs, of which somebody will judge who may stay: so the store is asked first."""
+        await self._proof.doubt()
+        return await self._store.page(prefix, position, limit)
+
+    async def sweep(self, older_than: timedelta) -> int:
+        """Remove what is left of unfinished puts."""
+        self._proof.refuse()
+        return await self._store.sweep(older_than)
+
+    async def presign_put(self, key: str, *, size: int, expires_in: int) -> str | None:
+        """Return a URL for a PUT."""
+        self._proof.refuse()
+        return await self._store.presign_put(key, size=size, expires_in=expires_in)
+
+    async def presign_get(
+        self, key: str, *, expires_in: int, disposition: str, content_type: str
+    ) -> str | None:
+        """Return a URL for a GET."""
+        self._proof.refuse()
+        return await self._store.presign_get(
+            key, expires_in=expires_in, disposition=disposition, content_type=content_type
+        )
+
+    async def check(self) -> None:
+        """Make sure that the store answers, and is the right one."""
+        self._proof.refuse()
+        await self._store.check()
+
+    async def _found(self, key: str, looking: Awaitable[_T]) -> _T:
+        try:
+            return await looking
+        except BlobNotFound:
+            await self._look_into(key)
+            raise
+
+    async def _look_into(self, key: str) -> None:
+        if not key.startswith(OFTEN_MISSING):
+            await self._proof.doubt()

@@ -1,0 +1,127 @@
+"""A store in doubt is not believed: what is missing in it may be there after all."""
+
+from collections.abc import AsyncIterator, Awaitable, Callable
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+
+from actors.keys import original_key, result_key
+from actors.ports import BlobNotFound, StorageMisplaced
+from ilios.blobs import sampling
+from ilios.blobs.guarded import GuardedBlobs
+from ilios.blobs.local import LocalBlobs
+from tests.ilios.edge.world import ID
+
+KEY = original_key("default", ID)
+MISSING = original_key("default", "a" * 24)
+
+
+class Judge:
+    """A proof that is set by hand."""
+
+    def __init__(self) -> None:
+        self.is_right = True
+        self.doubts = 0
+
+    def refuse(self) -> None:
+        if not self.is_right:
+            raise StorageMisplaced("another one")
+
+    async def doubt(self) -> None:
+        self.doubts += 1
+        self.refuse()
+
+
+@pytest.fixture
+async def store(tmp_path: Path) -> AsyncIterator[LocalBlobs]:
+    async with LocalBlobs.open(tmp_path / "blobs") as store:
+        await store.put_bytes(KEY, b"bytes")
+        yield store
+
+
+async def read(blobs: GuardedBlobs, key: str) -> bytes:
+    return b"".join([chunk async for chunk in blobs.read(key)])
+
+
+async def path_of(blobs: GuardedBlobs, key: str) -> bytes:
+    async with blobs.local_path(key) as path:
+        return path.read_bytes()
+
+
+LOOKS: dict[str, Callable[[GuardedBlobs, str], Awaitable[object]]] = {
+    "read": read,
+    "local_path": path_of,
+    "size": lambda blobs, key: blobs.size(key),
+    "ends": lambda blobs, key: blobs.ends(key, 2),
+    "examine": lambda blobs, key: blobs.examine(key),
+    "move": lambda blobs, key: blobs.move(key, f"{key}.moved"),
+}
+
+
+@pytest.mark.parametrize("name", LOOKS)
+async def test_a_missing_blob_is_looked_into_before_it_is_believed(
+    store: LocalBlobs, name: str
+) -> None:
+    judge = Judge()
+    blobs = GuardedBlobs(store, judge)
+    await LOOKS[name](blobs, KEY)
+    assert judge.doubts == 0
+    with pytest.raises(BlobNotFound):
+        await LOOKS[name](blobs, MISSING)
+    assert judge.doubts == 1
+    judge.is_right = False
+    with pytest.raises(StorageMisplaced):
+        await LOOKS[name](blobs, MISSING)
+
+
+async def test_what_is_missing_as_a_rule_is_no_reason_for_doubt(store: LocalBlobs) -> None:
+    judge = Judge()
+    with pytest.raises(BlobNotFound):
+        await GuardedBlobs(store, judge).size(result_key("default", ID, "work"))
+    assert judge.doubts == 0
+
+
+async def test_nothing_is_changed_in_a_wrong_store(store: LocalBlobs) -> None:
+    async def chunks() -> AsyncIterator[bytes]:
+        yield b"bytes"
+
+    judge = Judge()
+    judge.is_right = False
+    blobs = GuardedBlobs(store, judge)
+    for change in (
+        lambda: blobs.put(MISSING, chunks()),
+        lambda: blobs.put_bytes(MISSING, b"bytes"),
+        lambda: blobs.delete(KEY),
+        lambda: blobs.move(KEY, MISSING),
+        lambda: blobs.page("", None, 10),
+        lambda: blobs.sweep(timedelta(0)),
+        lambda: blobs.presign_put(KEY, size=1, expires_in=1),
+        blobs.check,
+    ):
+        with pytest.raises(StorageMisplaced):
+            await change()
+    assert await store.size(KEY) == 5
+    with pytest.raises(BlobNotFound):
+        await store.size(MISSING)
+
+
+async def test_of_several_blobs_one_that_is_there_is_enough(store: LocalBlobs) -> None:
+    await sampling.look(store, [MISSING, KEY])
+    await sampling.look(store, [MISSING])
+    with pytest.raises(StorageMisplaced, match="none of 2 blobs"):
+        await sampling.look(store, [MISSING, f"{MISSING}.other"])
+
+
+async def test_a_directory_is_looked_at_before_anything_is_made_in_it(tmp_path: Path) -> None:
+    root = tmp_path / "blobs"
+    sampling.look_in_directory(root, [])
+    for _ in ("not there", "empty"):
+        with pytest.raises(StorageMisplaced):
+            sampling.look_in_directory(root, [KEY])
+        assert not root.exists() or not list(root.iterdir())
+        root.mkdir(exist_ok=True)
+    async with LocalBlobs.open(root) as store:
+        sampling.look_in_directory(root, [KEY])  # of one blob alone it may be its own matter
+        await store.put_bytes(KEY, b"bytes")
+    sampling.look_in_directory(root, [MISSING, KEY])

@@ -1,0 +1,125 @@
+"""What may come by itself is waited for at the start; a wrong setting ends it."""
+
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from ilios.cli import exit_codes
+from ilios.nats_server import embedded
+from tests.journeys.commands import ilios
+from tests.journeys.running import ROOT
+from tests.journeys.starting import free_port, is_ready, starting, waits_for
+from tests.journeys.test_s3 import completed
+from tests.s3.proxy import FaultProxy, Trouble, refusing
+from tests.s3.servers import S3Server
+from tests.volumes import fill, free, small_volume
+
+NO_TROUBLE: Trouble = lambda _: None  # noqa: E731
+MEGABYTES = 64
+
+
+@pytest.mark.parametrize("trouble", ["refuses connections", "ServiceUnavailable", "SlowDown"])
+async def test_a_store_that_is_away_is_waited_for(
+    swift: S3Server, tmp_path: Path, trouble: str
+) -> None:
+    async with FaultProxy.before(swift.endpoint) as proxy:
+        environ = swift.environ(swift.place(proxy.endpoint))
+        if trouble == "refuses connections":
+            await proxy.refuse()
+        else:
+            proxy.trouble = refusing(503, trouble)
+        async with starting(tmp_path, **environ) as (service, visitor):
+            await waits_for(visitor, "S3")
+            if trouble == "refuses connections":
+                await proxy.accept()
+            proxy.trouble = NO_TROUBLE
+            await service.ready()
+            assert await is_ready(visitor)
+            assert await visitor.is_accepted()
+            await completed(visitor, tmp_path)
+
+
+async def test_a_name_that_is_not_resolved_is_waited_for_and_a_signal_ends_that(
+    swift: S3Server, tmp_path: Path
+) -> None:
+    environ = swift.environ(swift.place("http://nowhere.invalid:9"))
+    async with starting(tmp_path, **environ) as (service, visitor):
+        await waits_for(visitor, "S3 does not answer at http://nowhere.invalid:9")
+        assert await service.stop() == 0
+
+
+async def test_a_bus_that_is_away_is_waited_for(tmp_path: Path) -> None:
+    port = free_port()
+    async with embedded(tmp_path / "bus", port) as bus:
+        url = bus.url("operator")
+    async with starting(tmp_path / "data", NATS_URL=url) as (service, visitor):
+        await waits_for(visitor, "cannot connect to the bus")
+        async with embedded(tmp_path / "bus", port):
+            await service.ready()
+            assert await is_ready(visitor)
+            assert await visitor.is_accepted()
+            assert await service.stop() == 0
+
+
+@pytest.mark.parametrize("place", [".", "database", "nats"])
+async def test_room_on_a_full_volume_is_waited_for(tmp_path: Path, place: str) -> None:
+    data = tmp_path / "data"
+    with small_volume(data / place, MEGABYTES) as volume:
+        fill(volume)
+        database = volume / "ilios.db" if place == "database" else data / "ilios.db"
+        environ = {"LOCAL_DB_PATH": str(database), "ILIOS_RESERVE_MB": "16"}
+        async with starting(data, **environ) as (service, visitor):
+            await waits_for(visitor, "no room for the")
+            free(volume)
+            await service.ready()
+            assert await is_ready(visitor)
+            assert await visitor.is_accepted()
+
+
+async def test_a_signal_ends_waiting_for_room(tmp_path: Path) -> None:
+    with small_volume(tmp_path / "data", MEGABYTES) as volume:
+        fill(volume)
+        async with starting(volume) as (service, visitor):
+            await waits_for(visitor, "no room for the")
+            assert await service.stop() == 0
+
+
+WRONG = {
+    "no such bucket": ({"S3_BUCKET": "not-there"}, "set S3_BUCKET"),
+    "no such key": ({"AWS_ACCESS_KEY_ID": "nobody"}, "AWS_ACCESS_KEY_ID"),
+    "a key of another": ({"AWS_SECRET_ACCESS_KEY": "wrong"}, "AWS_SECRET_ACCESS_KEY"),
+    "not a number": ({"PORT": "many"}, "PORT"),
+}
+
+
+@pytest.mark.parametrize("what", WRONG)
+async def test_a_wrong_setting_ends_the_service_and_systemd_does_not_start_it_again(
+    swift: S3Server, tmp_path: Path, what: str
+) -> None:
+    changed, named = WRONG[what]
+    environ: dict[str, Any] = {"PORT": "0"} | swift.environ(swift.place()) | changed
+    ended = await ilios(tmp_path, "serve", **environ)
+    assert ended.code in not_started_again()
+    assert named in ended.errors.splitlines()[-1]
+
+
+async def test_a_user_the_bus_refuses_is_a_wrong_setting(tmp_path: Path) -> None:
+    async with embedded(tmp_path / "bus", 0) as bus:
+        url = re.sub(r"//\w+:\w+@", "//nobody:wrong@", bus.url("operator"))
+        ended = await ilios(tmp_path / "data", "serve", PORT="0", NATS_URL=url)
+    assert ended.code in not_started_again()
+    assert "cannot connect to the bus" in ended.errors
+
+
+def not_started_again() -> set[int]:
+    """Return the exit codes after which systemd leaves the service alone."""
+    unit = (ROOT / "deploy" / "ilios.service").read_text()
+    (codes,) = re.findall(r"^RestartPreventExitStatus=(.*)$", unit, re.MULTILINE)
+    return {int(code) for code in codes.split()}
+
+
+def test_only_wrong_settings_keep_systemd_from_starting_the_service_again() -> None:
+    assert not_started_again() == {exit_codes.USAGE}
+    assert exit_codes.USAGE != exit_codes.CANNOT_START
