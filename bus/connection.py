@@ -22,6 +22,7 @@ PING_EVERY = 20  # seconds
 CONNECT_WITHIN = 5  # seconds for one attempt, and for the first connection altogether
 REQUEST_WITHIN = 5.0  # seconds for one JetStream API request
 DRAIN_WITHIN = 5  # seconds
+CANCEL_EVERY = 0.2  # seconds between cancellations of a connection attempt that goes on
 PENDING_BYTES = 8 * 1024 * 1024  # what may wait in the client while the server is away
 INBOX_PREFIX = "_ILIOS"  # apart from _INBOX, which other clients may listen to as a whole
 BACK_WITHIN = 4.0  # seconds in which a local server that died is back as a rule
@@ -235,28 +236,45 @@ async def _enter(
     on_disconnect: Callable[[], Awaitable[None]],
     on_reconnect: Callable[[], Awaitable[None]],
 ) -> None:
+    # A task of its own: left to itself the client retries its first connection for ever, and it can
+    # swallow a cancellation, so that a timeout around the call would be lost with it.
+    connecting = asyncio.create_task(
+        client.connect(
+            url,
+            name=name,
+            inbox_prefix=f"{INBOX_PREFIX}.{name}",
+            allow_reconnect=True,
+            max_reconnect_attempts=-1,
+            reconnect_time_wait=RECONNECT_EVERY,  # type: ignore[arg-type]  # a float works
+            connect_timeout=CONNECT_WITHIN,
+            ping_interval=PING_EVERY,
+            pending_size=PENDING_BYTES,
+            drain_timeout=DRAIN_WITHIN,
+            error_cb=on_error,
+            disconnected_cb=on_disconnect,
+            reconnected_cb=on_reconnect,
+        )
+    )
     try:
-        # Left to itself the client would try the first connection for ever, in silence.
-        with cancellation_kept():
-            async with asyncio.timeout(CONNECT_WITHIN):
-                await client.connect(
-                    url,
-                    name=name,
-                    inbox_prefix=f"{INBOX_PREFIX}.{name}",
-                    allow_reconnect=True,
-                    max_reconnect_attempts=-1,
-                    reconnect_time_wait=RECONNECT_EVERY,  # type: ignore[arg-type]  # a float works
-                    connect_timeout=CONNECT_WITHIN,
-                    ping_interval=PING_EVERY,
-                    pending_size=PENDING_BYTES,
-                    drain_timeout=DRAIN_WITHIN,
-                    error_cb=on_error,
-                    disconnected_cb=on_disconnect,
-                    reconnected_cb=on_reconnect,
-                )
+        if not (await asyncio.wait([connecting], timeout=CONNECT_WITHIN))[0]:
+            raise TimeoutError(f"no answer within {CONNECT_WITHIN} s")
+        connecting.result()
     except asyncio.CancelledError:
+        await _cancel(connecting)
         await _close(client)
         raise
+    except TimeoutError:
+        await _cancel(connecting)
+        raise
+
+
+async def _cancel(task: asyncio.Task[None]) -> None:
+    """Cancel a task until it has ended, however often it swallows that."""
+    while not task.done():
+        task.cancel()
+        await asyncio.wait([task], timeout=CANCEL_EVERY)
+    if not task.cancelled():
+        task.exception()  # retrieved, or the loop would complain of it
 
 
 async def _close(client: Client) -> None:

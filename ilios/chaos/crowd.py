@@ -64,7 +64,7 @@ class Crowd:
         self._first_kinds = list(_KINDS)
 
     async def work(self, clients: int, wanted: int) -> None:
-        """Return when so many documents are accepted."""
+        """Return when so many documents are accepted and every action was taken once."""
         async with asyncio.TaskGroup() as group:
             for _ in range(clients):
                 group.create_task(self._client(wanted))
@@ -79,14 +79,18 @@ class Crowd:
             "repeat": self._repeat,
             "delete": self._delete,
         }
-        while (accepted := len(self._book.documents)) < wanted:
-            if accepted + self._in_hand >= self._allowed():
+        while (accepted := len(self._book.documents)) < wanted or self._is_left():
+            if accepted < wanted and accepted + self._in_hand >= self._allowed():
                 # Enough for now, if what the others have in hand is accepted.
                 await asyncio.sleep(PAUSE)
                 continue
             action = self._next_action()
             await actions[action]()
             await asyncio.sleep(0)  # there may have been nothing to repeat or delete
+
+    def _is_left(self) -> bool:
+        """Whether something that every run does once was not done yet, and can be done now."""
+        return any(map(self._may_begin, self._first_actions))
 
     def _next_action(self) -> str:
         # From the end: what needs that something was done before is done as soon as it can be.

@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import socket
+from typing import Any
 
 import pytest
 from nats.aio.client import Client
@@ -106,6 +107,25 @@ async def test_a_cancellation_that_comes_with_the_answer_is_not_forgotten(
     asking.cancel()
     with pytest.raises(asyncio.CancelledError):
         await asking
+
+
+async def test_a_first_connection_that_swallows_a_cancellation_is_given_up_all_the_same(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """As the client does before Python 3.12 when it comes in the moment of an answer."""
+    connects = Client.connect
+
+    async def forgetful(client: Client, *arguments: Any, **options: Any) -> None:
+        with contextlib.suppress(asyncio.CancelledError):
+            await connects(client, *arguments, **options)
+        await asyncio.Event().wait()
+
+    monkeypatch.setattr(Client, "connect", forgetful)
+    monkeypatch.setattr("bus.connection.CONNECT_WITHIN", 0.1)
+    async with asyncio.timeout(10):
+        with pytest.raises(BusUnavailable):
+            async with connect("nats://127.0.0.1:1", name="setup"):
+                pass
 
 
 # Python's own: a connection that is made in the moment in which nobody wants it any more.
