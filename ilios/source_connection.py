@@ -33,10 +33,11 @@ MAX_INFORMATIONAL = 8
 SMALL_READ = 8 * 1024
 SMALL_PAUSE = 0.02
 """Seconds after a read of less than ``SMALL_READ`` bytes: so there are 50 of them in a second."""
-COSTLY = 0.001
-"""Seconds of CPU for one piece; honest ones take a fiftieth of that."""
-COSTLY_PAUSE = 9
-"""Times what costly pieces take: together they have a tenth of the loop."""
+COSTLY = 0.0002
+"""Seconds of CPU for one piece; honest ones take a tenth of that, hostile ones five times as long."""
+COSTLY_PAUSE = 50
+"""Times what costly pieces take. Whoever reads what was parsed takes about as long once more, so all
+of them together have a twentieth of the loop."""
 
 # The type aiohttp hands to a socket factory: family, type, protocol, canonical name, address.
 AddrInfo = tuple[int | socket.AddressFamily, int | socket.SocketKind, int, str, tuple[object, ...]]
@@ -119,11 +120,12 @@ class SourceConnection(ResponseHandler):
     def _go_on(self, pause: float = 0.0) -> None:
         self._next_piece = None
         if self._unparsed and not self._reading_paused and self._exception is None:
-            began = time.thread_time()  # not the time in which others had the processor
+            began, cpu = time.monotonic(), time.thread_time()
             self._parse_piece()
-            spent = time.thread_time() - began
-            if spent > COSTLY:
-                pause = max(pause, self._share.pause_after(spent))
+            # Others may have had the processor meanwhile: that makes no piece costly, but the pause
+            # after a costly one longer, for then there is little time for anybody.
+            if time.thread_time() - cpu > COSTLY:
+                pause = max(pause, self._share.pause_after(time.monotonic() - began))
         if self._exception is not None or self.transport is None:
             self._unparsed.clear()
         elif self._unparsed or pause:

@@ -1,5 +1,6 @@
 """One document's bytes are put under one key: those that were submitted under its id first."""
 
+import socket
 from pathlib import Path
 
 import pytest
@@ -12,7 +13,9 @@ from actors.places import LEFT_TO_OTHERS
 from actors.ports import StorageFull, Unfetchable
 from bus import subjects, wire
 from bus.connection import Connection
+from bus.consumers import Consumer
 from bus.publisher import Publisher
+from ilios.downloads import HttpDownloads
 from schemas.documents import (
     DocumentFailed,
     DocumentFetched,
@@ -56,6 +59,16 @@ class World:
         assert isinstance(event, DocumentFailed)
         assert await self.streams.said(DocumentFetched) == []
         return event
+
+
+def retry_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    consumer = Consumer(
+        name="fetcher",
+        description="A test",
+        hears=DocumentSubmitted,
+        retry_after=(0.05, 0.05, 0.05),
+    )
+    monkeypatch.setattr(Fetcher, "consumer", consumer)
 
 
 async def test_an_inline_document_is_put_in_the_store(
@@ -123,16 +136,46 @@ async def test_a_url_that_may_answer_later_is_tried_again(
 ) -> None:
     busy = Unfetchable("busy", "It is busy.", retryable=True)
     world = World(connection, tmp_path, busy=busy)
-    steps = (0.05, 0.05, 0.05)
-    consumer = type(Fetcher.consumer)(
-        name="fetcher", description="A test", hears=DocumentSubmitted, retry_after=steps
-    )
-    monkeypatch.setattr(Fetcher, "consumer", consumer)
+    retry_at_once(monkeypatch)
     await world.submit(events.submitted(source=Remote(URL + "busy")))
     async with running(world.fetcher.run):
         failed = await world.failed()
     assert (failed.code, failed.reason, failed.retryable) == ("busy", "It is busy.", True)
     assert failed.attempts == len(world.downloads.fetched) == 4
+
+
+async def test_the_owner_cannot_tell_what_is_inside_from_what_is_not_there(
+    connection: Connection, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Neither by what is said nor by how often it is tried."""
+    retry_at_once(monkeypatch)
+    with socket.socket() as listening, socket.socket() as unused:
+        listening.bind(("127.0.0.1", 0))
+        listening.listen()
+        unused.bind(("127.0.0.1", 0))
+        there, not_there = (one.getsockname()[1] for one in (listening, unused))
+        fetcher = Fetcher(
+            connection,
+            FakeBlobs(tmp_path),
+            HttpDownloads(ports={there, not_there}, allow={f"127.0.0.1:{not_there}"}),
+            Cancellations(connection),
+        )
+        world = World(connection, tmp_path)
+        urls = [
+            f"http://localhost:{there}/",
+            f"http://127.0.0.1:{there}/",
+            f"http://there.is.no.such.name.invalid:{there}/",
+            f"http://127.0.0.1:{not_there}/",
+        ]
+        await world.submit(
+            *[events.submitted(number, source=Remote(url)) for number, url in enumerate(urls)]
+        )
+        async with running(fetcher.run):
+            ends = await world.streams.wait_for(DocumentFailed, len(urls))
+    told = {(end.code, end.reason, end.attempts) for end in ends if isinstance(end, DocumentFailed)}
+    ((code, reason, attempts),) = told
+    assert (code, attempts) == ("source_unreachable", 4)
+    assert "127.0.0.1" not in reason
 
 
 async def test_what_needs_no_download_never_waits_for_one(
