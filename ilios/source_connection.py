@@ -34,10 +34,10 @@ SMALL_READ = 8 * 1024
 SMALL_PAUSE = 0.02
 """Seconds after a read of less than ``SMALL_READ`` bytes: so there are 50 of them in a second."""
 COSTLY = 0.0002
-"""Seconds of CPU for one piece; honest ones take a tenth of that, hostile ones five times as long."""
+"""Seconds of CPU for one piece; honest ones take a tenth of that, hostile ones five times that."""
 COSTLY_PAUSE = 50
-"""Times what costly pieces take. Whoever reads what was parsed takes about as long once more, so all
-of them together have a twentieth of the loop."""
+"""Times what costly pieces take. Whoever reads what was parsed takes about as long once more, so
+all of them together have a twentieth of the loop."""
 
 # The type aiohttp hands to a socket factory: family, type, protocol, canonical name, address.
 AddrInfo = tuple[int | socket.AddressFamily, int | socket.SocketKind, int, str, tuple[object, ...]]
