@@ -7,15 +7,16 @@ for, decode, bind the log context, say the answer, *then* acknowledge; judge wha
 
 import asyncio
 from abc import ABC, abstractmethod
-from datetime import datetime
-from typing import ClassVar, Generic, TypeVar
+from collections.abc import Coroutine
+from datetime import UTC, datetime
+from typing import Any, ClassVar, Generic, TypeVar
 
 import structlog
 from msgspec import Struct
 
 from bus import failpoints, wire
 from bus.connection import Connection
-from bus.consumers import Consumer
+from bus.consumers import LANES, Consumer, lane_of
 from bus.dead_letters import DeadLetters
 from bus.delivery import Delivery
 from bus.errors import BusFull, BusUnavailable
@@ -24,6 +25,7 @@ from bus.publisher import Publisher
 from bus.verdicts import Drop, Reject, Retry
 from schemas.documents import AnyDocumentEvent, DocumentEvent, DocumentFailed
 
+from .places import Places
 from .ports import StorageUnavailable
 
 MAX_DELIVERIES = 100
@@ -37,6 +39,8 @@ FINISH_WITHIN = 5.0  # seconds that work in hand gets when the actor is asked to
 FULL_PAUSE = 2.0  # seconds until it is tried again to say something on a full log
 STORE_PAUSE = 2.0  # seconds until a blob store that is full or away is tried again
 FALLBACK_PAUSE = 1.0  # seconds before an uncounted retry that names no pause of its own
+FULL_PLACES_PAUSE = 15.0  # seconds until an event comes again that could not even wait for a place
+PLACES_PAUSE_GROWS, LONGEST_PLACES_PAUSE = 1.5, 300.0  # times each, up to so many: 12 in an hour
 MAX_REASON = 2000  # characters of a reason that are said; what an engine says has no limit
 
 Heard = TypeVar("Heard", bound=DocumentEvent)
@@ -61,14 +65,23 @@ class Actor(ABC, Generic[Heard]):
     consumer: ClassVar[Consumer]
 
     def __init__(
-        self, connection: Connection, at_once: int | None = None, *, kept_for_urgent: int = 0
+        self,
+        connection: Connection,
+        at_once: int | None = None,
+        *,
+        kept_for_urgent: int = 0,
+        places: Places | None = None,
     ) -> None:
-        """Work on ``at_once`` events at a time, and on so many more that are urgent."""
+        """Work on ``at_once`` events at a time, and on so many more that are urgent.
+
+        Beside those, ``places`` are for events that ``needs_place``.
+        """
         self._connection = connection
         self._publisher = Publisher(connection)
         self._dead_letters = DeadLetters(self._publisher)
         self._at_once = at_once or self.consumer.at_once
         self._kept_for_urgent = kept_for_urgent
+        self._places = places
         self._failures: dict[int, int] = {}  # sequence on the log -> attempts that failed here
         self._survived: dict[int, int] = {}  # ... -> deliveries the bus was lost under, and not we
         self._busy: set[asyncio.Task[None]] = set()
@@ -83,6 +96,10 @@ class Actor(ABC, Generic[Heard]):
         :raises Drop: never, and the document is not touched. Any other exception counts as a
             failed attempt.
         """
+
+    def needs_place(self, heard: Heard) -> bool:  # noqa: ARG002  # for those that have places
+        """Whether an event may take long for reasons outside, and so gets a place of its own."""
+        return False
 
     async def run(self) -> None:
         """Work until cancelled; then finish what is in hand, or hand it back."""
@@ -109,10 +126,11 @@ class Actor(ABC, Generic[Heard]):
         for worker in workers:
             if worker not in self._busy:
                 worker.cancel()
-        _, unfinished = await asyncio.wait(workers, timeout=FINISH_WITHIN)
+        working = [*workers, *(self._places.empty() if self._places else ())]
+        _, unfinished = await asyncio.wait(working, timeout=FINISH_WITHIN)
         for worker in unfinished:
             worker.cancel()
-        await asyncio.gather(*workers, return_exceptions=True)
+        await asyncio.gather(*working, return_exceptions=True)
 
     async def _work(self, inbox: Inbox, *, only_urgent: bool) -> None:
         me = asyncio.current_task()
@@ -121,23 +139,47 @@ class Actor(ABC, Generic[Heard]):
             delivery = await inbox.take(only_urgent=only_urgent)
             self._busy.add(me)
             try:
-                await self._handle(delivery)
-                # Not when cancelled: what is not let go is handed back when the inbox closes.
-                inbox.let_go(delivery)
+                await self._handle(delivery, inbox)
             finally:
                 self._busy.discard(me)
                 structlog.contextvars.clear_contextvars()
 
-    async def _handle(self, delivery: Delivery) -> None:
+    async def _handle(self, delivery: Delivery, inbox: Inbox) -> None:
+        """Handle a delivery and let it go, or see to it that both is done in a place of its own."""
+        try:
+            event = self._read(delivery)
+        except wire.Malformed as error:
+            work = self._bury(delivery, f"malformed event: {error}")
+        else:
+            if self._places is None or not self.needs_place(event):  # type: ignore[arg-type]
+                work = self._judge(event, delivery)
+            elif self._enter_place(self._places, event, delivery, inbox):
+                return
+            else:
+                pause = FULL_PLACES_PAUSE * PLACES_PAUSE_GROWS ** min(delivery.attempt - 1, 10)
+                after = min(pause, LONGEST_PLACES_PAUSE)
+                verdict = Retry("too many wait for a place", after=after, counted=False)
+                work = self._try_later(event, delivery, verdict)
+        await self._finish(work, delivery, inbox)
+
+    def _enter_place(
+        self, places: Places, event: DocumentEvent, delivery: Delivery, inbox: Inbox
+    ) -> bool:
+        """Have the event handled in a place; the inbox holds it on the log until then."""
+
+        async def work() -> None:
+            await self._finish(self._judge(event, delivery), delivery, inbox)
+
+        rank = LANES.index(lane_of(event.priority))
+        return places.enter(event.tenant, work, rank=rank, size=len(delivery.body))
+
+    async def _finish(
+        self, work: Coroutine[Any, Any, None], delivery: Delivery, inbox: Inbox
+    ) -> None:
+        """Do the work on a delivery, whatever comes of it, and let it go."""
         structlog.contextvars.bind_contextvars(actor=self.consumer.name, attempt=delivery.attempt)
         try:
-            try:
-                event = self._read(delivery)
-            except wire.Malformed as error:
-                await self._bury(delivery, f"malformed event: {error}")
-            else:
-                structlog.contextvars.bind_contextvars(document_id=event.document_id)
-                await self._judge(event, delivery)
+            await work
         except (BusUnavailable, BusFull) as error:
             # Nothing can be said, not even that it failed: the log will deliver it again.
             self._survived[delivery.sequence] = self._survived.get(delivery.sequence, 0) + 1
@@ -146,6 +188,8 @@ class Actor(ABC, Generic[Heard]):
             # Nor can this be: but an event that can be neither answered nor given up must not end
             # the actor, and with it the work on all others.
             log.exception("no verdict could be given", sequence=delivery.sequence)
+        # Not when cancelled: what is not let go is handed back when the inbox closes.
+        inbox.let_go(delivery)
 
     def _read(self, delivery: Delivery) -> DocumentEvent:
         event = wire.decode(delivery.subject, delivery.body)
@@ -154,8 +198,13 @@ class Actor(ABC, Generic[Heard]):
         return event
 
     async def _judge(self, event: DocumentEvent, delivery: Delivery) -> None:
+        structlog.contextvars.bind_contextvars(document_id=event.document_id)
         # Not those during which a full disk or a bus that was away kept the answer from being said.
         deaths = delivery.attempt - 1 - self._survived.get(delivery.sequence, 0)
+        if self._places is not None and self.needs_place(event):  # type: ignore[arg-type]
+            # Nor those in which it waited for a place, in former lives of this process too.
+            age = datetime.now(UTC) - delivery.stored_at
+            deaths -= max(0, int(age.total_seconds() / LONGEST_PLACES_PAUSE))
         if deaths >= MAX_DELIVERIES:
             reason = f"The document ended the converter {deaths} times."
             await self._give_up(event, delivery, Reject("crashed", reason, retryable=True))
@@ -217,11 +266,13 @@ class Actor(ABC, Generic[Heard]):
         failures = self._failures.get(delivery.sequence, 0) + 1
         steps = self.consumer.retry_after
         if failures > len(steps):
-            reason = f"The conversion failed {failures} times and was given up."
             log.warning("given up", reason=verdict.reason)
-            await self._give_up(
-                event, delivery, Reject("gave_up", reason, retryable=True), verdict.reason
-            )
+            if verdict.code is not None:
+                final = Reject(verdict.code, verdict.reason, retryable=True)
+            else:
+                reason = f"The conversion failed {failures} times and was given up."
+                final = Reject("gave_up", reason, retryable=True)
+            await self._give_up(event, delivery, final, verdict.reason)
             return
         self._failures[delivery.sequence] = failures
         after = steps[failures - 1] if verdict.after is None else verdict.after

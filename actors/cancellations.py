@@ -12,6 +12,7 @@ from bus.errors import BusUnavailable
 from bus.listening import Listener
 from bus.log import Log
 from schemas.documents import DocumentCancelled, DocumentEvent, DocumentSubmitted
+from schemas.times import believed
 
 CLOCKS_DIFFER_BY = timedelta(seconds=10)  # the log's clock and ours, at most
 REMEMBERED = 10_000  # cancelled documents known by heart; of older ones the log is asked
@@ -127,6 +128,5 @@ def _known_at(event: DocumentEvent, stored_at: datetime) -> datetime:
     One of a batch can be before its own submission is said: as soon as the batch's is.
     """
     if isinstance(event, DocumentSubmitted) and event.submitted_at is not None:
-        said = event.submitted_at
-        return min(stored_at, said if said.tzinfo else said.replace(tzinfo=UTC))
+        return min(stored_at, believed(event.submitted_at, stored_at))
     return stored_at

@@ -20,8 +20,11 @@ from . import sniffing
 from .actor import Actor, Occasion
 from .cancellations import Cancellations, Cancelled
 from .keys import fetched_key, original_key
+from .places import Places
 from .ports import BlobNotFound, Blobs, Downloads, StorageFull, Unfetchable
 
+DOWNLOADS_AT_ONCE = 32
+"""Sources that are read at once. What is fetched from nowhere else never waits for one of them."""
 FULL_PAUSE = 5.0  # seconds until a full volume is tried again
 REPEATED_WITHIN = timedelta(minutes=1)  # a publisher's repetition; later it is the janitor's
 FRESH_WITHIN = 30.0  # seconds on the log in which nobody else can have fetched it
@@ -46,11 +49,15 @@ class Fetcher(Actor[DocumentSubmitted]):
         downloads: Downloads,
         cancellations: Cancellations,
     ) -> None:
-        super().__init__(connection)
+        super().__init__(connection, places=Places(DOWNLOADS_AT_ONCE))
         self._cancellations = cancellations
         self._log = Log(connection)
         self._blobs = blobs
         self._downloads = downloads
+
+    def needs_place(self, heard: DocumentSubmitted) -> bool:
+        """Whether the bytes come from a source that may be as slow as it likes."""
+        return isinstance(heard.source, Remote)
 
     async def receive(self, heard: DocumentSubmitted, occasion: Occasion) -> DocumentFetched | None:
         if await self._cancellations.includes(heard, occasion.stored_at):
@@ -69,7 +76,7 @@ class Fetcher(Actor[DocumentSubmitted]):
             raise Retry("the blob store is full", after=FULL_PAUSE, counted=False) from None
         except Unfetchable as error:
             if error.retryable:
-                raise Retry(error.reason) from error
+                raise Retry(error.reason, code=error.code) from error
             raise Reject(error.code, error.reason) from error
         if original.size == 0:
             raise Reject("empty", "The document is empty.")

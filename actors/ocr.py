@@ -133,7 +133,8 @@ class Ocr(Actor[DocumentFetched]):
                         "crashed", f"The document crashed the converter {blamed} times."
                     ) from error
                 if outside >= OUTSIDE_CRASHES:
-                    raise Retry(error.reason) from error
+                    reason = f"The converter did not get through: {error.reason}."
+                    raise Retry(reason, code="engine_crashed") from error
 
 
 def _source(path: Path, heard: DocumentFetched, occasion: Occasion) -> SourceFile:

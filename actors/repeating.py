@@ -2,6 +2,7 @@
 
 from schemas.documents import DocumentFetched, DocumentSubmitted, Stored
 from schemas.records import DocumentRecord
+from schemas.times import is_absurd
 
 from .keys import original_key
 
@@ -23,7 +24,8 @@ def submitted(document: DocumentRecord) -> DocumentSubmitted | None:
         content_type=document.content_type,
         retention_days=document.retention_days,
         operation=document.operation,
-        submitted_at=document.submitted_at,
+        # Rows of former versions may hold any time, and the log's own clock goes before it anyway.
+        submitted_at=None if is_absurd(document.submitted_at) else document.submitted_at,
         fingerprint=document.fingerprint,
         engine=document.engine_wanted,
         model=document.model_wanted,

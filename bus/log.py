@@ -9,6 +9,7 @@ from msgspec import Struct
 from schemas.batches import BatchSubmitted
 from schemas.documents import DocumentEvent, DocumentSubmitted
 from schemas.events import AnyEvent
+from schemas.times import believed
 
 from . import streams, subjects, wire
 from .connection import Connection
@@ -51,9 +52,10 @@ class Log:
         :raises BusUnavailable: the log does not answer.
         """
         found = await self.first_submission(tenant, document_id)
-        if found is None or found.event.submitted_at is not None:
-            return found.event if found else None
-        return msgspec.structs.replace(found.event, submitted_at=found.stored_at)
+        if found is None:
+            return None
+        submitted_at = believed(found.event.submitted_at, found.stored_at)
+        return msgspec.structs.replace(found.event, submitted_at=submitted_at)
 
     async def first_submission(self, tenant: str, document_id: str) -> Submission | None:
         """Return the submission that counts: the first under this id. Errors as ``submission``."""

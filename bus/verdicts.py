@@ -7,13 +7,23 @@ class Retry(Exception):
     ``after`` is in seconds; without it the consumer's own steps count. ``counted`` tells whether
     this try uses one of the steps up: not if something outside ended it. Such a try is repeated
     in place, unless it is not to be ``held``: then others get its place meanwhile.
+
+    With a ``code`` the owner gets to read both when the steps are used up, as with ``Reject``;
+    without one the reason is for the operator alone.
     """
 
     def __init__(
-        self, reason: str, *, after: float | None = None, counted: bool = True, held: bool = True
+        self,
+        reason: str,
+        *,
+        code: str | None = None,
+        after: float | None = None,
+        counted: bool = True,
+        held: bool = True,
     ) -> None:
         super().__init__(reason)
         self.reason = reason
+        self.code = code
         self.after = after
         self.counted = counted
         self.held = held

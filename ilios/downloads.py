@@ -5,50 +5,59 @@ resolves to, and however an address is spelled, nothing is dialled that is not p
 followed by hand, so every hop passes the same door.
 """
 
-import ipaddress
+import asyncio
 import socket
-from collections.abc import AsyncIterator
+import time
+from collections.abc import AsyncIterator, Awaitable
 from collections.abc import Set as AbstractSet
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
+from typing import TypeVar
 
+import structlog
 from aiohttp import (
     ClientError,
     ClientResponse,
     ClientSession,
     ClientTimeout,
+    ConnectionTimeoutError,
     DummyCookieJar,
     InvalidURL,
-    TCPConnector,
 )
 from aiohttp.abc import AbstractResolver
 from yarl import URL
 
 from actors.ports import Unfetchable
+from ilios.public_addresses import Names, is_public
+from ilios.source_connection import AddrInfo, LoopShare, SourceConnector
 
 MAX_BYTES = 1024**3
 CONNECT_WITHIN = 10.0
-"""Seconds for name, connection and TLS."""
+"""Seconds for name, connection and TLS of one hop."""
 READ_WITHIN = 30.0
 """Seconds a source may stay silent."""
+GRACE = 60.0
+"""Seconds of waiting for a source, over all hops, after which it must have kept the least rate."""
+MIN_BYTES_PER_SECOND = 8 * 1024
+"""The least rate, as for uploads."""
 TOTAL_WITHIN = 1800.0
-"""Seconds for everything: 1 GiB at 600 kB/s."""
+"""Seconds for everything, over all hops: 1 GiB at 600 kB/s."""
 MAX_REDIRECTS = 5
 PORTS = frozenset({80, 443, 8080, 8443})
+LOOK_UPS = 128
+"""Names that are looked up at once, four for each download: a look-up that was given up goes on for
+half a minute where no name server answers."""
 
 _CHUNK_BYTES = 256 * 1024
+_AT_LEAST = 64 * 1024  # bytes handed on at once, but for the last
 _REDIRECTS = frozenset({301, 302, 303, 307, 308})
 _TRY_AGAIN = frozenset({408, 425, 429})
 _DEFAULT_PORTS = {"http": 80, "https": 443}
-_NAT64 = ipaddress.ip_network("64:ff9b::/96")
-# What ``ipaddress`` takes for global, in some versions of Python at least, and a network may route
-# inside: IPv4-compatible (RFC 4291), SIIT (RFC 7915), local NAT64 (RFC 8215) and site-local
-# addresses (RFC 3879).
-_NOT_PUBLIC = tuple(
-    map(ipaddress.ip_network, ("::/96", "::ffff:0:0:0/96", "64:ff9b:1::/48", "fec0::/10"))
-)
+_UNREACHABLE = "The source could not be reached at a public address, or broke off its answer."
+_TIMEOUT = "The source did not answer in time, or sent too slowly."
 
-# The type aiohttp hands to a socket factory: family, type, protocol, canonical name, address.
-_AddrInfo = tuple[int | socket.AddressFamily, int | socket.SocketKind, int, str, tuple[object, ...]]
+_T = TypeVar("_T")
+
+log = structlog.get_logger("downloads")
 
 
 class HttpDownloads:
@@ -58,8 +67,10 @@ class HttpDownloads:
     names exceptions as ``host:port`` just as a URL spells them (``127.0.0.1:9000``,
     ``files.internal:80``); such a host may be anywhere. Proxies in the environment are not used.
 
-    Codes: ``source_refused``, ``source_unreachable``, ``source_status``, ``source_too_large``,
-    ``source_timeout``. Reasons never name the address a host stands for.
+    Codes: ``source_refused`` for what is wrong with the URL itself, ``source_unreachable``,
+    ``source_status``, ``source_too_large``, ``source_timeout``. An address that is not public and
+    one that does not answer are the same to the owner, who could search the network otherwise;
+    the log tells them apart.
     """
 
     def __init__(
@@ -70,48 +81,60 @@ class HttpDownloads:
         max_bytes: int = MAX_BYTES,
         connect_within: float = CONNECT_WITHIN,
         read_within: float = READ_WITHIN,
+        grace: float = GRACE,
         total_within: float = TOTAL_WITHIN,
         resolver: AbstractResolver | None = None,
     ) -> None:
         self._allow = frozenset(name.lower() for name in allow)
         self._ports = ports
         self._max_bytes = max_bytes
-        self._resolver = resolver
+        self._resolver = resolver or Names(LOOK_UPS)
+        self._share = LoopShare()
+        self._limits = (read_within, grace, total_within)
         self._timeout = ClientTimeout(
-            total=total_within,
-            connect=connect_within,
-            sock_connect=connect_within,
-            sock_read=read_within,
+            total=None, connect=connect_within, sock_connect=connect_within, sock_read=read_within
         )
 
     async def fetch(self, url: str) -> AsyncIterator[bytes]:
-        """Stream the body of ``url`` in chunks of at most 256 KiB.
+        """Stream the body of ``url`` in pieces of at most 512 KiB.
 
         :raises Unfetchable: refused address, bad answer, too large, too slow.
         """
+        pace = _Pace(*self._limits)
         try:
-            async with (
-                self._session(guarded=True) as guarded,
-                self._session(guarded=False) as free,
-                self._final(url, guarded, free) as response,
-            ):
+            async with AsyncExitStack() as stack:
+                guarded = await stack.enter_async_context(self._session(guarded=True))
+                free = await stack.enter_async_context(self._session(guarded=False))
+                found = self._final(url, guarded, free)
+                response = await pace.wait(stack.enter_async_context(found))
                 self._check(response)
-                size = 0
-                async for chunk in response.content.iter_chunked(_CHUNK_BYTES):
-                    size += len(chunk)
-                    if size > self._max_bytes:
-                        raise self._too_large()
-                    yield chunk
+                async for piece in self._pieces(response, pace):
+                    yield piece
+        except ConnectionTimeoutError as error:
+            raise Unfetchable("source_unreachable", _UNREACHABLE, retryable=True) from error
         except TimeoutError as error:
-            reason = "The source did not answer in time."
-            raise Unfetchable("source_timeout", reason, retryable=True) from error
+            raise Unfetchable("source_timeout", _TIMEOUT, retryable=True) from error
         except (InvalidURL, ValueError) as error:
             raise _refused("The address is not a valid URL.") from error
         except (ClientError, OSError) as error:
             if _was_refused(error):
-                raise _refused("The source is not at a public address.") from error
-            reason = "The source could not be reached or broke off its answer."
-            raise Unfetchable("source_unreachable", reason, retryable=True) from error
+                log.warning("source is not at a public address; see ILIOS_DOWNLOAD_ALLOW")
+            raise Unfetchable("source_unreachable", _UNREACHABLE, retryable=True) from error
+
+    async def _pieces(self, response: ClientResponse, pace: "_Pace") -> AsyncIterator[bytes]:
+        """Collect what comes until it is worth a write."""
+        size, waiting = 0, bytearray()
+        while chunk := await pace.wait(response.content.read(_CHUNK_BYTES)):
+            pace.received += len(chunk)
+            size += len(chunk)
+            if size > self._max_bytes:
+                raise self._too_large()
+            waiting += chunk
+            if len(waiting) >= _AT_LEAST:
+                yield bytes(waiting)
+                waiting.clear()
+        if waiting:
+            yield bytes(waiting)
 
     @asynccontextmanager
     async def _final(
@@ -163,11 +186,8 @@ class HttpDownloads:
     def _session(self, *, guarded: bool) -> ClientSession:
         # A session for each fetch: no cookie, connection or cached name outlives it.
         return ClientSession(
-            connector=TCPConnector(
-                socket_factory=_open_public if guarded else None,
-                resolver=self._resolver,
-                use_dns_cache=False,
-                force_close=True,
+            connector=SourceConnector(
+                self._share, self._resolver, _open_public if guarded else None
             ),
             timeout=self._timeout,
             cookie_jar=DummyCookieJar(),
@@ -177,28 +197,40 @@ class HttpDownloads:
         )
 
 
+class _Pace:
+    """Gives up on a source that is slow, over all hops.
+
+    The time it is waited for counts, and not what the store takes; only the last of all deadlines
+    is on the clock. All are exact: none waits for the next byte to be noticed.
+    """
+
+    def __init__(self, read_within: float, grace: float, total_within: float) -> None:
+        self._read_within = read_within
+        self._grace = grace
+        self._ends = time.monotonic() + total_within
+        self._waited = 0.0
+        self.received = 0
+
+    async def wait(self, step: Awaitable[_T]) -> _T:
+        """Wait for one step.
+
+        :raises TimeoutError: it takes too long, or all of them together do.
+        """
+        began = time.monotonic()
+        owed = max(self._grace, self.received / MIN_BYTES_PER_SECOND) - self._waited
+        # The first step is all hops, and each of them may take its time.
+        silent = self._read_within if self.received else self._grace
+        async with asyncio.timeout(min(silent, owed, self._ends - began)):
+            result = await step
+        self._waited += time.monotonic() - began
+        return result
+
+
 class AddressRefused(OSError):
     """The address is not public."""
 
 
-def is_public(address: str) -> bool:
-    """Whether an IP address leads to the public network, whatever other address it wraps.
-
-    ``is_global`` alone is not enough: it calls NAT64, 6to4 and multicast addresses global.
-    """
-    ip = ipaddress.ip_address(address.partition("%")[0])
-    if isinstance(ip, ipaddress.IPv6Address):
-        if any(ip in network for network in _NOT_PUBLIC):
-            return False
-        teredo = ip.teredo[1] if ip.teredo else None
-        wrapped = ip.ipv4_mapped or ip.sixtofour or teredo
-        if wrapped is None and ip in _NAT64:
-            wrapped = ipaddress.IPv4Address(int(ip) & 0xFFFFFFFF)
-        ip = wrapped or ip
-    return ip.is_global and not ip.is_multicast
-
-
-def _open_public(info: _AddrInfo) -> socket.socket:
+def _open_public(info: AddrInfo) -> socket.socket:
     family, kind, protocol, _, address = info
     if not is_public(str(address[0])):
         raise AddressRefused(_REFUSED)

@@ -1,11 +1,15 @@
 """How the service logs: JSON for machines, pleasant lines on a terminal, always on stderr."""
 
 import asyncio
+import io
 import logging
 import sys
+from typing import TextIO
 
 import msgspec
 import structlog
+
+from ilios.visible import visible, visible_json
 
 _OURS = ("exc_info", "exception", "stack")  # tracebacks have lines
 _LEVELS = {"debug": 10, "info": 20, "warning": 30, "error": 40}
@@ -25,7 +29,7 @@ def tell_of_loop(loop: asyncio.AbstractEventLoop, context: dict[str, object]) ->
 
 
 def _to_json(event: object, **_: object) -> str:
-    return msgspec.json.encode(event, enc_hook=repr).decode()
+    return visible_json(msgspec.json.encode(event, enc_hook=repr).decode())
 
 
 def _what_happened_first(
@@ -41,13 +45,24 @@ def _printable(
 ) -> structlog.typing.EventDict:
     """Escape what a terminal would obey: some of it comes from strangers."""
     return {
-        name: value if name in _OURS or not isinstance(value, str) else _escaped(value)
+        visible(name): visible(value, lines=name in _OURS) if isinstance(value, str) else value
         for name, value in event.items()
     }
 
 
-def _escaped(text: str) -> str:
-    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
+def _traceback(stream: TextIO, exc_info: structlog.typing.ExcInfo) -> None:
+    """Write a traceback whose messages come from anywhere."""
+    # Plain: where rich happens to be installed, its tracebacks take a tenth of a second each.
+    written = io.StringIO()
+    structlog.dev.plain_traceback(written, exc_info)
+    stream.write(visible(written.getvalue(), lines=True))
+
+
+class _Formatter(logging.Formatter):
+    """Lines of libraries, tracebacks too."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        return visible(super().format(record), lines=True)
 
 
 def set_up(level: str = "info", form: str = "auto") -> None:
@@ -55,11 +70,9 @@ def set_up(level: str = "info", form: str = "auto") -> None:
     console = form == "console" or (form == "auto" and sys.stderr.isatty())
     renderers: list[structlog.typing.Processor]
     if console:
-        # Plain: where rich happens to be installed, its tracebacks take a tenth of a second each.
-        plain = structlog.dev.plain_traceback
         renderers = [
             _printable,
-            structlog.dev.ConsoleRenderer(pad_event_to=28, exception_formatter=plain),
+            structlog.dev.ConsoleRenderer(pad_event_to=28, exception_formatter=_traceback),
         ]
     else:
         renderers = [
@@ -79,6 +92,8 @@ def set_up(level: str = "info", form: str = "auto") -> None:
         cache_logger_on_first_use=True,
     )
     # Libraries that log by the standard library: only what is wrong, and never on stdout.
-    logging.basicConfig(level=logging.WARNING, stream=sys.stderr, format="%(name)s: %(message)s")
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(_Formatter("%(name)s: %(message)s"))
+    logging.basicConfig(level=logging.WARNING, handlers=[handler])
     for noisy in ("nats", "aiohttp.access", "aiohttp.server", "aiohttp.internal", "asyncio"):
         logging.getLogger(noisy).setLevel(logging.ERROR)

@@ -26,6 +26,7 @@ from .documents import (
     Source,
     Tenant,
 )
+from .times import refuse_absurd
 
 MAX_DOCUMENTS = 100
 
@@ -78,6 +79,13 @@ class BatchSubmitted(BatchEvent, frozen=True, kw_only=True, tag="batch.submitted
     engine: EngineName | None = None
     model: Model | None = None
     engine_batch: bool = False
+
+    def __post_init__(self) -> None:
+        """Refuse what no publisher can mean.
+
+        :raises ValueError: with a sentence for the publisher.
+        """
+        refuse_absurd("submitted_at", self.submitted_at)
 
 
 class BatchProgressed(BatchEvent, frozen=True, kw_only=True, tag="batch.progressed/1"):

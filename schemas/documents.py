@@ -10,6 +10,8 @@ from typing import Annotated, Literal
 
 from msgspec import Meta, Struct
 
+from .times import refuse_absurd
+
 MAX_INLINE_BYTES = 512 * 1024
 """Most bytes a submission may carry in itself; base64 makes them 4/3 as many on the wire."""
 
@@ -20,6 +22,8 @@ RetentionDays = Annotated[int, Meta(ge=1, le=3650)]
 FileName = Annotated[str, Meta(min_length=1, max_length=255)]
 Sha256 = Annotated[str, Meta(pattern=r"^[0-9a-f]{64}\Z")]
 KeySuffix = Annotated[str, Meta(pattern=r"^[a-z0-9]{1,16}\Z")]
+Size = Annotated[int, Meta(ge=0, le=2**53 - 1)]
+"""Bytes, as many as every reader of JSON can count."""
 Pages = Annotated[int, Meta(ge=0, le=1_000_000)]
 Tokens = Annotated[int, Meta(ge=0, le=10**12)]
 """Far above what there is: what is summed up must stay below 64 bits."""
@@ -42,7 +46,7 @@ class Blob(Struct, frozen=True):
     """A claim check: where bytes lie in the blob store, and which bytes they are."""
 
     key: str
-    size: int
+    size: Size
     sha256: Sha256
 
 
@@ -52,7 +56,7 @@ class Stored(Struct, frozen=True, tag_field="kind", tag="stored", omit_defaults=
     ``suffix`` ends that key, so that two uploads under one id never share a blob.
     """
 
-    size: Annotated[int, Meta(ge=0)]
+    size: Size
     sha256: Sha256
     suffix: KeySuffix | None = None
 
@@ -104,6 +108,13 @@ class DocumentSubmitted(DocumentEvent, frozen=True, kw_only=True, tag="document.
     engine: EngineName | None = None
     model: Model | None = None
     held: bool = False
+
+    def __post_init__(self) -> None:
+        """Refuse what no publisher can mean.
+
+        :raises ValueError: with a sentence for the publisher.
+        """
+        refuse_absurd("submitted_at", self.submitted_at)
 
 
 class DocumentFetched(DocumentEvent, frozen=True, kw_only=True, tag="document.fetched/1"):

@@ -18,6 +18,7 @@ from ilios.chaos.report import Report, table
 from ilios.chaos.trial import Trial, try_out
 from ilios.chaos.victims import DidNotStart, ServiceProcess
 from ilios.cli import exit_codes, printing
+from ilios.visible import visible, visible_json
 
 SEEDS = 10_000
 CANCEL_AGAIN_AFTER = 10.0  # seconds; more than it takes to end every process and clear up
@@ -63,8 +64,10 @@ def _run(trial: Trial, directory: Path, *, as_json: bool) -> int:
         printing.complain(error)
         _say(_again(trial))
         return exit_codes.SOME_FAILED
-    text = msgspec.json.encode(_figures(report)).decode() + "\n" if as_json else table(report)
-    printing.say(text)
+    if as_json:
+        printing.say(visible_json(msgspec.json.encode(_figures(report)).decode()) + "\n")
+    else:
+        printing.say(visible(table(report), lines=True))
     if report.kept:
         return exit_codes.OK
     _say(_again(trial))
@@ -142,4 +145,4 @@ def _again(trial: Trial) -> str:
 
 
 def _say(line: str) -> None:
-    print(line, file=sys.stderr, flush=True)
+    printing.warn(line)

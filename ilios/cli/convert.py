@@ -27,6 +27,7 @@ from actors.engines import (
 from ilios import settings as table
 from ilios.cli import check, exit_codes, printing
 from ilios.engines.local import LocalEngine
+from ilios.visible import visible, visible_json
 
 STDIN = "-"
 CHUNK = 1024 * 1024  # bytes read from stdin at once
@@ -131,11 +132,11 @@ async def _convert_all(
                         _write(targets[number], text)
                     else:
                         several = len(files) > 1 and form == "markdown"
-                        printing.say(f"<!-- {name} -->\n\n{text}" if several else text)
+                        printing.say(f"<!-- {visible(name)} -->\n\n{text}" if several else text)
                 except Failed as error:
                     failed = True
                     progress.clear()
-                    print(f"ilios: {name}: {error}", file=sys.stderr)
+                    printing.warn(f"ilios: {visible(name)}: {visible(str(error))}")
         finally:  # when there is nowhere to put the results, nobody waits for the rest
             for task in tasks:
                 task.cancel()
@@ -208,7 +209,7 @@ def _render(name: str, conversion: Conversion, form: str) -> str:
         "model": conversion.model,
         "pages": conversion.pages,
     }
-    return msgspec.json.encode(line).decode() + "\n"
+    return visible_json(msgspec.json.encode(line).decode()) + "\n"
 
 
 class Progress:
@@ -236,5 +237,5 @@ class Progress:
     def _line(self, text: str) -> None:
         if self._shown:
             width = shutil.get_terminal_size().columns - 1  # a line that wraps cannot be cleared
-            sys.stderr.write(f"\r\x1b[K{text[:width]}")
+            sys.stderr.write(f"\r\x1b[K{visible(text)[:width]}")
             sys.stderr.flush()

@@ -19,6 +19,7 @@ from ilios.cli import check, exit_codes, printing
 from ilios.locks import AlreadyInUse, CannotHold
 from ilios.nats_server import BusDidNotStart
 from ilios.secrets_file import SecretsDamaged
+from ilios.visible import visible, visible_json
 
 SHOWN_REASON = 60  # characters in the list
 
@@ -83,24 +84,25 @@ async def _each(
                 raise CannotRequeue("there is no such dead letter")
             await deed(connection, letter)
         except (CannotRequeue, BusFull, BusUnavailable, EventTooLarge) as error:
-            print(f"ilios: dead letter {number}: {error}", file=sys.stderr)
+            printing.warn(f"ilios: dead letter {number}: {error}")
             code = exit_codes.SOME_FAILED
     return code
 
 
 async def _show(_: Connection, letter: DeadLetter) -> None:
-    lines = [f"{name.replace('_', ' '):<10}  {value}" for name, value in _members(letter).items()]
-    printing.say("\n".join([*lines, "", letter.body.decode(errors="replace"), ""]))
+    members = _members(letter).items()
+    lines = [f"{name.replace('_', ' '):<10}  {visible(str(value))}" for name, value in members]
+    printing.say("\n".join([*lines, "", visible(letter.body.decode(errors="replace")), ""]))
 
 
 async def _requeue(connection: Connection, letter: DeadLetter) -> None:
     await requeue(connection, letter)
-    printing.say(f"requeued {letter.number}: {letter.subject}\n")
+    printing.say(f"requeued {letter.number}: {visible(letter.subject)}\n")
 
 
 async def _drop(connection: Connection, letter: DeadLetter) -> None:
     await FiledLetters(connection).drop(letter.number)
-    printing.say(f"dropped {letter.number}: {letter.subject}\n")
+    printing.say(f"dropped {letter.number}: {visible(letter.subject)}\n")
 
 
 Deed = Callable[[Connection, DeadLetter], Awaitable[None]]
@@ -115,17 +117,17 @@ def _members(letter: DeadLetter) -> dict[str, object]:
 
 
 def _row(letter: DeadLetter) -> tuple[str, ...]:
-    shortened = f"{letter.reason[: SHOWN_REASON - 1]}…"
+    reason = visible(letter.reason)
     return (
         str(letter.number),
         f"{letter.filed_at:%Y-%m-%d %H:%M:%S}",
-        letter.actor,
+        visible(letter.actor),
         str(letter.attempts),
-        letter.subject.removeprefix("ilios."),
-        letter.reason if len(letter.reason) <= SHOWN_REASON else shortened,
+        visible(letter.subject).removeprefix("ilios."),
+        reason if len(reason) <= SHOWN_REASON else f"{reason[: SHOWN_REASON - 1]}…",
     )
 
 
 def _as_json(letter: DeadLetter) -> str:
     body = letter.body.decode(errors="replace")
-    return msgspec.json.encode(_members(letter) | {"body": body}).decode() + "\n"
+    return visible_json(msgspec.json.encode(_members(letter) | {"body": body}).decode()) + "\n"

@@ -3,19 +3,23 @@
 import os
 import sys
 
+from ilios.visible import visible
+
 
 class CannotPrint(Exception):
     """Stdout takes nothing more. The message says why; it is empty when the reader has left."""
 
 
 def say(text: str) -> None:
-    """Write ``text`` to stdout, now and in UTF-8.
+    """Write ``text`` to stdout, now and in UTF-8; a terminal gets nothing it would obey.
 
     :raises CannotPrint: it cannot be written.
     """
     if sys.stdout is None:
         raise CannotPrint("stdout is closed")
     try:
+        if sys.stdout.isatty():
+            text = visible(text, lines=True)
         # Names of files may be no UTF-8; they leave as they came.
         sys.stdout.buffer.write(text.encode("utf-8", "surrogateescape"))
         sys.stdout.buffer.flush()
@@ -28,7 +32,12 @@ def say(text: str) -> None:
 def complain(error: Exception) -> None:
     """Say on stderr what is wrong, if there is anything to say."""
     if str(error):
-        print(f"ilios: {error}", file=sys.stderr)
+        warn(f"ilios: {error}")
+
+
+def warn(text: str) -> None:
+    """Write a line, or several, to stderr; some of it may come from outside."""
+    print(visible(text, lines=True), file=sys.stderr, flush=True)
 
 
 def _forget_stdout() -> None:

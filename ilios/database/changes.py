@@ -2,7 +2,6 @@
 
 from collections import defaultdict
 from collections.abc import Iterable
-from datetime import UTC, datetime, timedelta
 from itertools import groupby
 
 import msgspec
@@ -31,11 +30,10 @@ from schemas.documents import (
     Source,
     Stored,
 )
+from schemas.times import believed
 
 from . import rows, statements
 from .usage_bills import Bills
-
-CLOCKS_DIFFER_BY = timedelta(days=1)  # more is a mistake, or worse
 
 _ENDING = (DocumentConverted, DocumentFailed)
 _AFTER_THE_END = (DocumentArchived, DocumentCancelled, DocumentDeleted)
@@ -153,7 +151,7 @@ def _change_of_batch(
             batch = common | {
                 "priority": event.priority,
                 "retention_days": event.retention_days,
-                "submitted_at": rows.milliseconds(_submitted_at(event.submitted_at, entry)),
+                "submitted_at": rows.milliseconds(believed(event.submitted_at, entry.stored_at)),
                 "fingerprint": event.fingerprint,
                 "engine_batch": event.engine_batch,
             }
@@ -166,14 +164,6 @@ def _change_of_batch(
             ]
         case _:
             return []
-
-
-def _submitted_at(said: datetime | None, entry: Entry) -> datetime:
-    """Believe the publisher's clock as long as it is not absurd: retention counts from there."""
-    if said is None:
-        return entry.stored_at
-    aware = said if said.tzinfo else said.replace(tzinfo=UTC)
-    return aware if abs(aware - entry.stored_at) < CLOCKS_DIFFER_BY else entry.stored_at
 
 
 def _submission(event: DocumentSubmitted, entry: Entry, batch_id: str | None = None) -> Parameters:
@@ -191,7 +181,7 @@ def _submission(event: DocumentSubmitted, entry: Entry, batch_id: str | None = N
         "priority": event.priority,
         "retention_days": event.retention_days,
         "operation": event.operation,
-        "submitted_at": rows.milliseconds(_submitted_at(event.submitted_at, entry)),
+        "submitted_at": rows.milliseconds(believed(event.submitted_at, entry.stored_at)),
         "batch_id": batch_id,
         "fingerprint": event.fingerprint,
         "requeues": event.requeues,

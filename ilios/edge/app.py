@@ -43,16 +43,18 @@ log = structlog.get_logger("edge")
 
 def make_app(edge: Edge) -> web.Application:
     """Return the application that serves the whole HTTP interface."""
+    keys = auth.KnownKeys(edge.api_keys)
     app = web.Application(
         middlewares=[
             access.log_requests,
             access.answer_preflight,
             errors.answer_problems,
             standing_faults.refuse_while_they_stand,
-            auth.authenticate(edge.api_keys),
+            auth.authenticate(keys),
         ]
     )
     app[EDGE] = edge
+    app[auth.KNOWN_KEYS] = keys
     app[CLOSING] = asyncio.Event()
     app[upload_urls.TURNS] = upload_urls.Turns()
     limits = edge.limits

@@ -7,6 +7,7 @@ what becomes of them shows in tests/ilios/edge/test_malformed.py and test_connec
 import asyncio
 import socket
 import sys
+from collections.abc import Callable
 from itertools import islice
 from typing import Any
 
@@ -21,6 +22,7 @@ from ilios.edge import access, errors
 from ilios.edge.connection_cap import ConnectionCap
 from ilios.edge.errors import HeaderTooSlow, Refused
 from ilios.edge.keys import REQUEST_ID, Limits
+from ilios.edge.wrong_keys import network_of
 
 TAKEN_AT_ONCE = 32 * 1024
 """Bytes taken off a socket before others have their turn."""
@@ -36,6 +38,9 @@ _NO_ROOM_AT_ALL = (
     b"Retry-After: %b\r\nContent-Length: 0\r\n\r\n" % errors.RETRY_AFTER.encode()
 )
 
+HasKey = Callable[[RawRequestMessage, str], bool]
+"""Whether a request from an address came with a valid key."""
+
 log = structlog.get_logger("edge")
 
 
@@ -48,26 +53,38 @@ class Connection(web.RequestHandler):
         "_busy",
         "_cap",
         "_half_closed",
+        "_has_key",
         "_latest",
         "_limits",
         "_patience",
+        "_remote",
         "is_inside",
+        "network",
     )
 
     def __init__(
-        self, server: web.Server, limits: Limits, cap: ConnectionCap, options: dict[str, Any]
+        self,
+        server: web.Server,
+        limits: Limits,
+        cap: ConnectionCap,
+        has_key: HasKey,
+        options: dict[str, Any],
     ) -> None:
         super().__init__(server, loop=asyncio.get_running_loop(), **options)
         self._limits = limits
         self._cap = cap
+        self._has_key = has_key
         self._latest: StreamReader | None = None
         self._answered: StreamReader | None = None
         self._busy = False
         self._asking = False
         self._half_closed = False
         self._patience: asyncio.TimerHandle | None = None
+        self._remote = ""
         self.is_inside = True
         """Whether what it asks for is to be answered; else only whether the service is well."""
+        self.network = ""
+        """Where the client is: an IPv4 address, or an IPv6 network."""
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Begin, if there is room; asyncio would take eight times ``TAKEN_AT_ONCE``."""
@@ -75,6 +92,9 @@ class Connection(web.RequestHandler):
             transport.max_size = TAKEN_AT_ONCE
         _bound_unread(transport, self._limits.answer_within)
         super().connection_made(transport)
+        # A peer that has gone already has no name any more.
+        self._remote = str((transport.get_extra_info("peername") or ("",))[0])
+        self.network = network_of(self._remote)
         if self._cap.enter(self):
             self._await_header()
         else:
@@ -99,7 +119,7 @@ class Connection(web.RequestHandler):
             if data and not self._busy and (self._latest is None or self._latest.is_eof()):
                 self._begin_header()
             return
-        self._end_header()
+        self._end_header(self._messages[before][0])
         for message, payload in islice(self._messages, before, None):
             if isinstance(message, RawRequestMessage):
                 self._latest = payload
@@ -151,13 +171,25 @@ class Connection(web.RequestHandler):
         """Close; a client of whose header a part has come is told that it was too slow."""
         self._lose_patience()
         if not self._asking:
-            self.force_close()
+            self.break_off()
             return
         self._asking, self._busy = False, True
         self._messages.append((_ErrInfo(408, HeaderTooSlow(), ""), EMPTY_PAYLOAD))
         if self._waiter is not None and not self._waiter.done():
             self._waiter.set_result(None)
         self._close = True  # from now on nothing is read
+
+    def break_off(self) -> None:
+        """Close at once: to wait until a client has taken what it was sent may take minutes."""
+        self._lose_patience()
+        transport = self.transport
+        self.force_close()
+        if transport is not None and transport.get_write_buffer_size() > 0:
+            transport.abort()
+
+    def show_key(self) -> None:
+        """Note that the request in work has a right to what it asks for."""
+        self._cap.has_key(self)
 
     def handle_error(
         self,
@@ -196,11 +228,15 @@ class Connection(web.RequestHandler):
                 self._keepalive_handle = None
             self._await_header()
 
-    def _end_header(self) -> None:
+    def _end_header(self, message: object) -> None:
         """Note that the whole of it has come, or what cannot become one."""
+
+        def has_key() -> bool:
+            return isinstance(message, RawRequestMessage) and self._has_key(message, self._remote)
+
         self._lose_patience()
         self._asking, self._busy = False, True
-        self.is_inside = self._cap.has_asked(self)
+        self.is_inside = self._cap.has_asked(self, has_key)
 
     def _lose_patience(self) -> None:
         if self._patience is not None:
@@ -220,6 +256,12 @@ def refuse(request: web.BaseRequest, refused: Refused) -> web.Response:
     response = errors.problem(request, refused)
     access.add_headers(request, response)
     return response
+
+
+def show_key(request: web.BaseRequest) -> None:
+    """Note that a request has a right to what it asks for: its connection outlasts strangers'."""
+    if isinstance(request.protocol, Connection):
+        request.protocol.show_key()
 
 
 def _bound_unread(transport: asyncio.BaseTransport, within: float) -> None:

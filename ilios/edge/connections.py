@@ -4,8 +4,10 @@ from collections.abc import Awaitable, Callable
 from typing import Any
 
 from aiohttp import web
+from aiohttp.http import RawRequestMessage
 
 from ilios.edge import errors
+from ilios.edge.auth import KNOWN_KEYS, KnownKeys
 from ilios.edge.connection import NO_ROOM, Connection, refuse
 from ilios.edge.connection_cap import ConnectionCap
 from ilios.edge.keys import Limits
@@ -32,6 +34,7 @@ class Runner(web.AppRunner):
     ) -> None:
         super().__init__(app, shutdown_timeout=close_within)
         self._limits = limits
+        self._keys = app[KNOWN_KEYS]
         self._options: dict[str, Any] = {
             "access_log": None,
             "keepalive_timeout": keep_alive,
@@ -45,13 +48,15 @@ class Runner(web.AppRunner):
         # A private name, and aiohttp has no public one for it: without this method the answers to
         # malformed requests would be aiohttp's own, which tests/ilios/edge/test_malformed.py sees.
         made = await super()._make_server()
-        return _Server(made, self._limits, self._options)
+        return _Server(made, self._limits, self._keys, self._options)
 
 
 class _Server(web.Server):
     """Makes the connections."""
 
-    def __init__(self, made: web.Server, limits: Limits, options: dict[str, Any]) -> None:
+    def __init__(
+        self, made: web.Server, limits: Limits, keys: KnownKeys, options: dict[str, Any]
+    ) -> None:
         super().__init__(
             _in_our_words(made.request_handler),
             request_factory=made.request_factory,
@@ -59,11 +64,15 @@ class _Server(web.Server):
             handler_cancellation=True,
         )
         self._limits = limits
-        self._cap = ConnectionCap(limits.max_connections)
+        self._keys = keys
+        self._cap = ConnectionCap(limits.max_connections, keyed=keys.are_needed)
         self._options = options
 
     def __call__(self) -> web.RequestHandler:
-        return Connection(self, self._limits, self._cap, self._options)
+        return Connection(self, self._limits, self._cap, self._has_key, self._options)
+
+    def _has_key(self, message: RawRequestMessage, remote: str) -> bool:
+        return self._keys.would_open(message.headers, message.url.query, remote)
 
 
 Handler = Callable[[web.BaseRequest], Awaitable[web.StreamResponse]]

@@ -12,7 +12,7 @@ from ilios.edge import answers, content, known, submitting
 from ilios.edge.errors import Refused
 from ilios.edge.keys import EDGE, Edge
 from ilios.edge.names import disposition
-from schemas.documents import DEFAULT_PRIORITY, Blob
+from schemas.documents import DEFAULT_PRIORITY, UNKNOWN_TYPE, Blob
 from schemas.records import DocumentRecord
 from schemas.replies import Submitted, instant
 
@@ -63,7 +63,10 @@ async def original(request: web.Request) -> web.StreamResponse:
         failed = answers.has_failed(document)
         return answers.failed(document) if failed else answers.unfinished(document)
     headers = {
-        "Content-Type": document.content_type,
+        # A publisher may have given a type that is fit for no header.
+        "Content-Type": document.content_type
+        if document.content_type.isprintable()
+        else UNKNOWN_TYPE,
         "Content-Disposition": disposition("attachment", document.file_name),
         # The type may be the client's word for it; a browser must not run it on this origin.
         "X-Content-Type-Options": "nosniff",

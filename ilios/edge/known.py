@@ -22,6 +22,7 @@ from schemas.documents import (
 )
 from schemas.ids import is_id
 from schemas.records import BatchRecord, DocumentRecord, EngineBatch, Progress
+from schemas.times import believed
 
 
 async def find(request: web.Request) -> DocumentRecord:
@@ -81,7 +82,7 @@ async def batch(edge: Edge, tenant: str, batch_id: str) -> BatchRecord | None:
         batch_id=batch_id,
         priority=submitted.priority,
         retention_days=submitted.retention_days,
-        submitted_at=submitted.submitted_at or submission.stored_at,
+        submitted_at=believed(submitted.submitted_at, submission.stored_at),
         progress=Progress(total=total, pending=total),
         fingerprint=submitted.fingerprint,
         engine_batch=EngineBatch() if submitted.engine_batch else None,
@@ -170,8 +171,8 @@ def ended(
 
 def _documents(submission: BatchSubmission) -> list[DocumentRecord]:
     batch: BatchSubmitted = submission.event
-    if batch.submitted_at is None:
-        batch = msgspec.structs.replace(batch, submitted_at=submission.stored_at)
+    submitted_at = believed(batch.submitted_at, submission.stored_at)
+    batch = msgspec.structs.replace(batch, submitted_at=submitted_at)
     return [pending(document, batch.batch_id) for document in submissions(batch)]
 
 

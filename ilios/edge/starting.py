@@ -9,6 +9,7 @@ from aiohttp.typedefs import Handler
 
 from ilios.edge import access, connections, errors, health, uploads
 from ilios.edge.answers import answer
+from ilios.edge.auth import KNOWN_KEYS, KnownKeys
 from ilios.edge.door import Door
 from ilios.edge.keys import Limits
 from schemas.replies import Health, instant
@@ -62,6 +63,7 @@ def make_app(waiting_for: Callable[[], str]) -> web.Application:
             errors.answer_problems,
         ]
     )
+    app[KNOWN_KEYS] = KnownKeys(())
     app.on_response_prepare.append(access.finish_headers)
     app.router.add_get("/livez", health.live)
     app.router.add_get("/readyz", ready)

@@ -23,6 +23,7 @@ from actors.ports import BlobNotFound
 from bus import failpoints
 from bus.errors import AlreadySaid
 from ilios.edge import answers, engine_choice, json_bodies, known, signed_urls, uploads
+from ilios.edge.connection import show_key
 from ilios.edge.errors import Refused, document_not_found
 from ilios.edge.forms import CHUNK_BYTES, media_type, too_large
 from ilios.edge.keys import EDGE, TENANT, Edge
@@ -124,6 +125,7 @@ async def put(request: web.Request) -> web.StreamResponse:
     """
     edge, document_id = request.app[EDGE], request.match_info["id"]
     size = signed_urls.read(request)
+    show_key(request)
     reservation = await _reservation(edge, document_id)
     if reservation is None or reservation.withdrawn_at is not None:
         raise _closed()  # the signature shows that there was one

@@ -36,6 +36,11 @@ class WrongKeys:
         self._left: OrderedDict[str, tuple[float, float]] = OrderedDict()
         self._right: OrderedDict[tuple[str, str], None] = OrderedDict()
 
+    def may_try(self, remote: str, tenant: str) -> bool:
+        """Whether ``check`` would take the key of ``tenant`` from there; nothing is counted."""
+        address = network_of(remote)
+        return (address, tenant) in self._right or self._left_of(address) >= 1
+
     def check(self, remote: str | None, tenant: str | None) -> bool:
         """Return whether the key was right; ``tenant`` is whose it is, None that of nobody.
 

@@ -107,14 +107,18 @@ class FakeBlobs:
 
 
 class FakeDownloads:
-    """Has what lies under a URL, or the error that is met there."""
+    """Has what lies under a URL, or the error that is met there; what is ``slow`` may ``go_on``."""
 
     def __init__(self, **found: bytes | Exception) -> None:
+        self.slow: set[str] = set()
+        self.go_on = asyncio.Event()
         self.found = {f"http://example.com/{name}": what for name, what in found.items()}
         self.fetched: list[str] = []
 
     async def fetch(self, url: str) -> AsyncIterator[bytes]:
         self.fetched.append(url)
+        if url in self.slow:
+            await self.go_on.wait()
         what = self.found[url]
         if isinstance(what, Exception):
             raise what

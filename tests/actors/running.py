@@ -72,6 +72,13 @@ class Streams:
                 return False
         return True
 
+    async def delivered(self, consumer: Consumer) -> int:
+        """Return how often something was delivered to this consumer."""
+        infos = [
+            await self._js.consumer_info(streams.EVENTS, consumer.durable(lane)) for lane in LANES
+        ]
+        return sum(info.delivered.consumer_seq for info in infos if info.delivered)
+
     async def _messages(self, stream: str) -> AsyncIterator[RawStreamMsg]:
         last = (await self._js.stream_info(stream)).state.last_seq
         for sequence in range(1, last + 1):

@@ -10,6 +10,7 @@ from bus import dead_letters
 from bus.connection import Connection
 from bus.delivery import Delivery
 from bus.errors import BusFull, BusUnavailable
+from bus.inbox import Inbox
 from bus.publisher import Publisher
 from bus.verdicts import Drop, Reject, Retry
 from schemas.documents import AnyDocumentEvent, DocumentFailed, DocumentFetched, DocumentSubmitted
@@ -125,6 +126,25 @@ async def test_attempts_are_repeated_at_the_consumers_steps_and_then_given_up(
     assert not parrot._failures
 
 
+async def test_a_fault_with_a_code_of_its_own_is_what_the_owner_reads_in_the_end(
+    connection: Connection,
+) -> None:
+    parrot, log = Parrot(connection, at_once=1), Streams(connection)
+
+    async def fail(heard: DocumentSubmitted, occasion: Occasion) -> None:
+        raise Retry("The source is away.", code="source_away")
+
+    parrot.will(fail, fail, fail, fail)
+    await say(connection, 1)
+    async with running(parrot.run):
+        (failed,) = await log.wait_for(DocumentFailed)
+    assert isinstance(failed, DocumentFailed)
+    assert (failed.code, failed.reason) == ("source_away", "The source is away.")
+    assert (failed.attempts, failed.retryable) == (4, True)
+    (letter,) = await log.dead()
+    assert (letter.headers or {})[dead_letters.REASON] == "source_away: The source is away."
+
+
 async def test_a_retry_may_name_its_own_pause(connection: Connection) -> None:
     parrot, log = Parrot(connection), Streams(connection)
     parrot.will(Retry("later", after=0.4))
@@ -235,13 +255,14 @@ async def test_an_event_that_was_delivered_too_often_is_given_up_untouched(
     async with running(parrot.run):
         handle, times = parrot._handle, 0
 
-        async def die(delivery: Delivery) -> None:
+        async def die(delivery: Delivery, inbox: Inbox) -> None:
             nonlocal times
             times += 1
             if delivery.attempt <= 3:
                 await delivery.nak(0)  # as a process that ends with it would
+                inbox.let_go(delivery)
             else:
-                await handle(delivery)
+                await handle(delivery, inbox)
 
         monkeypatch.setattr(parrot, "_handle", die)
         (failed,) = await log.wait_for(DocumentFailed)

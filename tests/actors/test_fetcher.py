@@ -1,16 +1,21 @@
 """One document's bytes are put under one key: those that were submitted under its id first."""
 
+import socket
 from pathlib import Path
 
 import pytest
 
+from actors import actor, places
 from actors import fetcher as module
 from actors.cancellations import Cancellations
-from actors.fetcher import Fetcher
+from actors.fetcher import DOWNLOADS_AT_ONCE, Fetcher
+from actors.places import LEFT_TO_OTHERS
 from actors.ports import StorageFull, Unfetchable
 from bus import subjects, wire
 from bus.connection import Connection
+from bus.consumers import Consumer
 from bus.publisher import Publisher
+from ilios.downloads import HttpDownloads
 from schemas.documents import (
     DocumentFailed,
     DocumentFetched,
@@ -34,7 +39,8 @@ class World:
     def __init__(self, connection: Connection, directory: Path, **found: bytes | Exception) -> None:
         self.blobs = FakeBlobs(directory)
         self.downloads = FakeDownloads(**found)
-        self.fetcher = Fetcher(connection, self.blobs, self.downloads, Cancellations(connection))
+        self.cancellations = Cancellations(connection)
+        self.fetcher = Fetcher(connection, self.blobs, self.downloads, self.cancellations)
         self.streams = Streams(connection)
         self.publisher = Publisher(connection)
 
@@ -53,6 +59,16 @@ class World:
         assert isinstance(event, DocumentFailed)
         assert await self.streams.said(DocumentFetched) == []
         return event
+
+
+def retry_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    consumer = Consumer(
+        name="fetcher",
+        description="A test",
+        hears=DocumentSubmitted,
+        retry_after=(0.05, 0.05, 0.05),
+    )
+    monkeypatch.setattr(Fetcher, "consumer", consumer)
 
 
 async def test_an_inline_document_is_put_in_the_store(
@@ -120,15 +136,134 @@ async def test_a_url_that_may_answer_later_is_tried_again(
 ) -> None:
     busy = Unfetchable("busy", "It is busy.", retryable=True)
     world = World(connection, tmp_path, busy=busy)
-    steps = (0.05, 0.05, 0.05)
-    consumer = type(Fetcher.consumer)(
-        name="fetcher", description="A test", hears=DocumentSubmitted, retry_after=steps
-    )
-    monkeypatch.setattr(Fetcher, "consumer", consumer)
+    retry_at_once(monkeypatch)
     await world.submit(events.submitted(source=Remote(URL + "busy")))
     async with running(world.fetcher.run):
-        assert (await world.failed()).code == "gave_up"
-    assert len(world.downloads.fetched) == 4
+        failed = await world.failed()
+    assert (failed.code, failed.reason, failed.retryable) == ("busy", "It is busy.", True)
+    assert failed.attempts == len(world.downloads.fetched) == 4
+
+
+async def test_the_owner_cannot_tell_what_is_inside_from_what_is_not_there(
+    connection: Connection, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Neither by what is said nor by how often it is tried."""
+    retry_at_once(monkeypatch)
+    with socket.socket() as listening, socket.socket() as unused:
+        listening.bind(("127.0.0.1", 0))
+        listening.listen()
+        unused.bind(("127.0.0.1", 0))
+        there, not_there = (one.getsockname()[1] for one in (listening, unused))
+        fetcher = Fetcher(
+            connection,
+            FakeBlobs(tmp_path),
+            HttpDownloads(ports={there, not_there}, allow={f"127.0.0.1:{not_there}"}),
+            Cancellations(connection),
+        )
+        world = World(connection, tmp_path)
+        urls = [
+            f"http://localhost:{there}/",
+            f"http://127.0.0.1:{there}/",
+            f"http://there.is.no.such.name.invalid:{there}/",
+            f"http://127.0.0.1:{not_there}/",
+        ]
+        await world.submit(
+            *[events.submitted(number, source=Remote(url)) for number, url in enumerate(urls)]
+        )
+        async with running(fetcher.run):
+            ends = await world.streams.wait_for(DocumentFailed, len(urls))
+    told = {(end.code, end.reason, end.attempts) for end in ends if isinstance(end, DocumentFailed)}
+    ((code, reason, attempts),) = told
+    assert (code, attempts) == ("source_unreachable", 4)
+    assert "127.0.0.1" not in reason
+
+
+async def test_what_needs_no_download_never_waits_for_one(
+    connection: Connection, tmp_path: Path
+) -> None:
+    names = [f"slow{number}" for number in range(2 * DOWNLOADS_AT_ONCE)]
+    world = World(connection, tmp_path, other=PDF, **dict.fromkeys(names, PDF))
+    world.downloads.slow = {URL + name for name in names}
+    slow = [
+        events.submitted(number, source=Remote(URL + name)) for number, name in enumerate(names)
+    ]
+    most = DOWNLOADS_AT_ONCE - DOWNLOADS_AT_ONCE // LEFT_TO_OTHERS
+    async with running(world.fetcher.run):
+        await world.submit(*slow)
+        await until(lambda: len(world.downloads.fetched) == most)
+        await world.submit(
+            events.submitted(900, source=Inline(PDF)),
+            events.submitted(901, source=Remote(URL + "other"), tenant="other"),
+        )
+        ended = {event.document_id for event in await world.streams.wait_for(DocumentFetched, 2)}
+        assert ended == {events.name(900), events.name(901)}
+        assert len(world.downloads.fetched) == most + 1, "the last places are left to others"
+        world.downloads.go_on.set()
+        await world.streams.wait_for(DocumentFetched, len(names) + 2)
+    assert sorted(world.downloads.fetched) == sorted([*world.downloads.slow, URL + "other"])
+
+
+async def test_what_has_waited_for_a_place_has_neither_failed_nor_ended_anything(
+    connection: Connection, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(actor, "MAX_DELIVERIES", 3)
+    monkeypatch.setattr(actor, "FULL_PLACES_PAUSE", 0.02)
+    monkeypatch.setattr(actor, "PLACES_PAUSE_GROWS", 1.0)
+    monkeypatch.setattr(places, "ALWAYS_WAITING", 1)
+    monkeypatch.setattr(places, "MOST_WAITING", 1)
+    names = [f"slow{number}" for number in range(DOWNLOADS_AT_ONCE + 4)]
+    world = World(connection, tmp_path, **dict.fromkeys(names, PDF))
+    world.downloads.slow = {URL + name for name in names}
+    async with running(world.fetcher.run):
+        await world.submit(
+            *[
+                events.submitted(number, source=Remote(URL + name))
+                for number, name in enumerate(names)
+            ]
+        )
+
+        async def are_delivered_often() -> bool:
+            return await world.streams.delivered(world.fetcher.consumer) > 20 * len(names)
+
+        await until(are_delivered_often)
+        world.downloads.go_on.set()
+        await world.streams.wait_for(DocumentFetched, len(names))
+    assert await world.streams.said(DocumentFailed) == []
+
+
+async def test_who_stops_hands_back_what_waits_for_a_place(
+    connection: Connection, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(actor, "FINISH_WITHIN", 0.1)
+    names = [f"slow{number}" for number in range(DOWNLOADS_AT_ONCE + 4)]
+    first = World(connection, tmp_path, **dict.fromkeys(names, PDF))
+    first.downloads.slow = {URL + name for name in names}
+    async with running(first.fetcher.run):
+        await first.submit(
+            *[
+                events.submitted(number, source=Remote(URL + name))
+                for number, name in enumerate(names)
+            ]
+        )
+        await until(lambda: len(first.downloads.fetched) > 20)
+    world = World(connection, tmp_path, **dict.fromkeys(names, PDF))
+    async with running(world.fetcher.run):
+        await world.streams.wait_for(DocumentFetched, len(names))
+    assert await world.streams.said(DocumentFailed) == []
+
+
+async def test_a_document_that_was_cancelled_gives_its_place_back(
+    connection: Connection, tmp_path: Path
+) -> None:
+    world = World(connection, tmp_path, slow=PDF)
+    world.downloads.slow = {URL + "slow"}
+    submitted = events.submitted(source=Remote(URL + "slow"))
+    async with running(world.cancellations.run), running(world.fetcher.run):
+        await world.submit(submitted)
+        await until(lambda: world.downloads.fetched != [])
+        await world.publisher.say(events.cancelled())
+        await until(lambda: world.streams.finished(world.fetcher.consumer))
+    assert await world.streams.said(DocumentFetched) == []
 
 
 async def test_a_full_store_is_waited_for(

@@ -191,7 +191,8 @@ async def test_an_engine_that_never_lives_long_enough_is_given_up(world: World) 
     world.engine.meets = [OUTSIDE] * 1000
     async with running(world.ocr.run):
         failed = await world.failed()
-    assert (failed.code, failed.retryable, failed.attempts) == ("gave_up", True, 4)
+    assert (failed.code, failed.retryable, failed.attempts) == ("engine_crashed", True, 4)
+    assert OUTSIDE.reason in failed.reason
 
 
 async def test_an_engine_without_room_is_waited_for_however_long(

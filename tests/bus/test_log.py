@@ -1,5 +1,7 @@
 """What was said of a document can be asked of the log itself."""
 
+from datetime import UTC, datetime
+
 import pytest
 
 from bus.connection import Connection, connect
@@ -16,11 +18,26 @@ ID = events.name(1)
 
 
 async def test_a_submission_is_found_whatever_its_priority(connection: Connection) -> None:
+    now = datetime.now(UTC)
     for number in range(1, 11):
-        await Publisher(connection).say(events.submitted(number, priority=number))
+        event = events.submitted(number, priority=number, submitted_at=now)
+        await Publisher(connection).say(event)
     for number in range(1, 11):
         found = await Log(connection).submission("default", events.name(number))
-        assert found == events.submitted(number, priority=number)
+        assert found == events.submitted(number, priority=number, submitted_at=now)
+
+
+async def test_a_time_that_cannot_be_right_gives_way_to_the_logs_own(
+    connection: Connection,
+) -> None:
+    """As in the database later, so that a document has one date only."""
+    absurd = datetime(1970, 1, 1, tzinfo=UTC)
+    await Publisher(connection).say(events.submitted(submitted_at=absurd))
+    log = Log(connection)
+    found, first = await log.submission("default", ID), await log.first_submission("default", ID)
+    assert found is not None
+    assert first is not None
+    assert found.submitted_at == first.stored_at
 
 
 async def test_unknown_and_somebody_elses_look_the_same(connection: Connection) -> None:

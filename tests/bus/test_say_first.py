@@ -1,6 +1,7 @@
 """Of several who say the same, one is first, and the others hear that they were not."""
 
 import asyncio
+from datetime import UTC, datetime
 
 import msgspec
 import pytest
@@ -53,7 +54,8 @@ async def test_whoever_lost_its_acknowledgement_meets_its_own_event(
         return sequence
 
     monkeypatch.setattr(Publisher, "_publish_once", lost)
-    event = msgspec.structs.replace(events.submitted(), fingerprint="0" * 64)
+    submitted = events.submitted(submitted_at=datetime.now(UTC))
+    event = msgspec.structs.replace(submitted, fingerprint="0" * 64)
     with pytest.raises(AlreadySaid):
         await Publisher(connection).say_first(event)
     assert await Log(connection).submission("default", events.name(1)) == event

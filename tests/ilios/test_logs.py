@@ -13,12 +13,13 @@ from ilios import logs
 ROOT = Path(__file__).parents[2]
 SECRET = "canary-in-a-local-variable"
 PROGRAM = f"""
+import logging
 import sys
 import structlog
 from ilios import logs
 
 def fails(password):
-    raise ValueError("what went wrong")
+    raise ValueError("what went wrong \\x1b[2J \\x9b")
 
 logs.set_up("info", sys.argv[1])
 log = structlog.get_logger("test")
@@ -27,7 +28,8 @@ try:
 except ValueError:
     log.exception("it failed", document_id="m1")
 log.debug("not to be seen")
-log.warning("line one\\nline two", odd=object, red="\\x1b[31m")
+log.warning("line one\\nline two", odd=object, red="\\x1b[31m", many=["\\x9b"], turned="\\u202e")
+logging.getLogger("library").warning("a library: \\x1b[31m")
 """
 
 
@@ -48,7 +50,8 @@ def test_a_traceback_shows_where_it_went_wrong_but_not_with_what(form: str) -> N
 
 
 def test_every_line_is_an_object_that_begins_with_when_and_what() -> None:
-    lines = [msgspec.json.decode(line) for line in logged("json").splitlines()]
+    ours = (line for line in logged("json").splitlines() if not line.startswith("library"))
+    lines = [msgspec.json.decode(line) for line in ours]
     assert [line["event"] for line in lines] == ["it failed", "line one\nline two"]
     assert all(list(line)[:3] == ["timestamp", "level", "event"] for line in lines)
     assert lines[0]["document_id"] == "m1"
@@ -58,6 +61,8 @@ def test_a_terminal_is_told_nothing_it_would_obey() -> None:
     said = logged("console")
     assert r"line one\nline two" in said
     assert r"\x1b[31m" in said
+    assert said.count("\x1b[2J") == said.count("\x9b") == said.count("\u202e") == 0
+    assert r"library: a library: \x1b[31m" in said
     assert "Traceback" in said
     assert len(said.splitlines()) > 5, "a traceback has lines"
 

@@ -1,17 +1,19 @@
 """A failed document is tried again on its operator's order, and billed once when it completes."""
 
 import asyncio
+import json
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
 import msgspec
+import nats
 import pytest
 
 from schemas.documents import DocumentSubmitted, Remote
 from schemas.ids import new_id
 from tests import documents
-from tests.journeys.commands import ilios
+from tests.journeys.commands import Said, ilios
 from tests.journeys.running import RunningService, running
 from tests.journeys.visitors import Visitor, billed, ended
 from tests.waiting import until
@@ -124,3 +126,36 @@ async def test_where_no_service_has_run_there_are_no_letters(tmp_path: Path) -> 
     assert (said.code, said.out) == (3, "")
     assert "no service has run" in said.errors
     assert not (tmp_path / "nowhere").exists()
+
+
+async def test_what_a_stranger_has_written_is_shown_and_not_obeyed(tmp_path: Path) -> None:
+    hostile = "\x1b[2J\x9b31m\u202e\x07\r"
+    document_id = new_id()
+    event = {"type": "document.submitted/1", "document_id": document_id, hostile: hostile}
+    event["engine"] = f"local{hostile}"
+    async with running(tmp_path / "data") as service:
+        client = await nats.connect(
+            (service.data_dir / "nats" / "publisher.url").read_text().strip()
+        )
+        subject = f"ilios.document.submitted.p05.default.{document_id}"
+        # As it is, not escaped as JSON wants it: nobody checks what publishers send.
+        body = json.dumps(event, ensure_ascii=False).encode() + hostile.encode()
+        await client.request(subject, body, timeout=5)
+        await client.close()
+        listed: Said | None = None
+
+        async def is_listed() -> bool:
+            nonlocal listed
+            listed = await ilios(service.data_dir, "dead", "list", "--json")
+            return listed.out != ""
+
+        await until(is_listed, within=20)
+        assert listed is not None
+        number = str(msgspec.json.decode(listed.out)["number"])
+        shown = await ilios(service.data_dir, "dead", "show", number)
+        rows = await ilios(service.data_dir, "dead", "list")
+    assert r"\x1b[2J\x9b31m\u202e\x07\r" in shown.out
+    for ran in (listed, shown, rows):
+        assert ran.out.replace("\n", "").isprintable()
+        assert ran.errors == ""
+    assert hostile in msgspec.json.decode(listed.out)["body"]

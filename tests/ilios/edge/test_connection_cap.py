@@ -22,11 +22,15 @@ INDEX = b"GET /openapi.json HTTP/1.1\r\nHost: a\r\n\r\n"
 class Guest:
     """A connection that only knows what it was told."""
 
-    def __init__(self) -> None:
+    def __init__(self, network: str = "192.0.2.1") -> None:
         self.times_sent_away = 0
         self.is_answered = False
+        self.network = network
 
     def give_up(self) -> None:
+        self.times_sent_away += 1
+
+    def break_off(self) -> None:
         self.times_sent_away += 1
 
     @property
