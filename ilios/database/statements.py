@@ -153,6 +153,26 @@ INSERT INTO sweeps (name, at) VALUES ('last', :at), ('first', :at)
 ON CONFLICT (name) DO UPDATE SET at = excluded.at WHERE name = 'last'
 """
 
+MARK_RUNNING = """
+INSERT INTO running (one, ran) VALUES (1, :ran)
+ON CONFLICT (one) DO UPDATE SET ran = max(ran, excluded.ran)
+"""
+
+MARK_CLOCK = """
+INSERT INTO running (
+    one, ran, believed_at, believed_ran, seen_at, seen_ran, held_since, held_ahead
+)
+VALUES (
+    1, coalesce(:seen_ran, 0), :believed_at, :believed_ran, :seen_at, :seen_ran, :held_since,
+    :held_ahead
+)
+ON CONFLICT (one) DO UPDATE SET
+    ran = max(ran, excluded.ran),
+    believed_at = excluded.believed_at, believed_ran = excluded.believed_ran,
+    seen_at = excluded.seen_at, seen_ran = excluded.seen_ran,
+    held_since = excluded.held_since, held_ahead = excluded.held_ahead
+"""
+
 _DOCUMENT = """
 SELECT
     d.tenant, d.id, d.state, d.file_name, d.content_type, d.file_size, d.priority,
@@ -262,7 +282,13 @@ JOIN json_each(:names) AS name
 """
 )
 
-SWEPT = "SELECT at FROM sweeps WHERE name = :name"
+FIRST_SWEEP = "SELECT at FROM sweeps WHERE name = 'first'"
+
+RAN = "SELECT ran FROM running"
+
+CLOCK = """
+SELECT believed_at, believed_ran, seen_at, seen_ran, held_since, held_ahead FROM running
+"""
 
 # :names is a JSON array of [tenant, id]. What was archived since was completed all the same.
 COMPLETED_AMONG = (

@@ -6,7 +6,15 @@ from pathlib import Path
 
 import pytest
 
-from actors.writes import DocumentName, MarkErased, MarkSweep, Write
+from actors.clock_guard import ClockState, Hold, Moment
+from actors.writes import (
+    DocumentName,
+    MarkClock,
+    MarkErased,
+    MarkRunning,
+    MarkSweep,
+    Write,
+)
 from ilios.database.upkeep_reads import UpkeepReads
 from schemas.documents import Blob, Stored
 from tests import events
@@ -125,14 +133,37 @@ async def test_unfinished_documents_come_oldest_first_in_portions(
     assert [one.document_id for one in rest] == [events.name(3)]
 
 
-async def test_sweeps_are_remembered_the_last_one_and_the_first(
-    books: Books, upkeep: UpkeepReads
-) -> None:
-    assert await upkeep.last_sweep() is None
+async def test_the_first_sweep_is_remembered(books: Books, upkeep: UpkeepReads) -> None:
+    assert await upkeep.first_sweep() is None
     for minutes in range(3):
         await keep(books, MarkSweep(NOW + timedelta(minutes=minutes)))
     assert await upkeep.first_sweep() == NOW
-    assert await upkeep.last_sweep() == NOW + timedelta(minutes=2)
+
+
+async def test_how_long_the_service_has_run_is_remembered_and_never_less(
+    books: Books, upkeep: UpkeepReads
+) -> None:
+    assert await upkeep.ran() == timedelta()
+    for minutes in (3, 5, 4):
+        await keep(books, MarkRunning(timedelta(minutes=minutes)))
+    assert await upkeep.ran() == timedelta(minutes=5)
+
+
+@pytest.mark.parametrize("hold", [None, Hold(timedelta(minutes=3), timedelta(days=400))])
+async def test_what_is_believed_of_the_clock_is_remembered(
+    books: Books, upkeep: UpkeepReads, hold: Hold | None
+) -> None:
+    assert await upkeep.clock() == ClockState()
+    await keep(books, MarkRunning(timedelta(minutes=1)))
+    state = ClockState(
+        believed=Moment(NOW, timedelta(minutes=2)),
+        seen=Moment(NOW + timedelta(days=400), timedelta(minutes=4)),
+        hold=hold,
+    )
+    await keep(books, MarkClock(ClockState(hold=Hold(timedelta(), timedelta(days=1)))))
+    await keep(books, MarkClock(state))
+    assert await upkeep.clock() == state
+    assert await upkeep.ran() == timedelta(minutes=4)
 
 
 async def test_documents_are_found_by_their_names(books: Books, upkeep: UpkeepReads) -> None:
