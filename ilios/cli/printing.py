@@ -31,6 +31,12 @@ def complain(error: Exception) -> None:
         print(f"ilios: {error}", file=sys.stderr)
 
 
+def remark(sentence: str | None) -> None:
+    """Print on stderr what somebody may want to know, if there is anything."""
+    if sentence:
+        print(f"ilios: {sentence}", file=sys.stderr)
+
+
 def _forget_stdout() -> None:
     # Python flushes stdout once more when it ends, and would complain a second time.
     nowhere = os.open(os.devnull, os.O_WRONLY)

@@ -13,6 +13,8 @@ from msgspec import Struct
 
 from actors.writes import Cursor
 
+from .damage import UNREADABLE
+
 _BEFORE_ALL = -1  # milliseconds of running
 _COUNT_DOCUMENTS = "SELECT count(*) FROM documents"
 _COUNT_BILLS = "SELECT count(*) FROM usage"
@@ -103,7 +105,7 @@ def knows_all_of(one: Path, other: Path, reading: list[sqlite3.Connection] | Non
         if error.sqlite_errorcode == sqlite3.SQLITE_INTERRUPT:
             raise
         return False
-    except sqlite3.Error:
+    except UNREADABLE:
         return False
 
 

@@ -19,7 +19,7 @@ from bus import failpoints
 
 from . import statements
 from .connection import read_only
-from .damage import Damage
+from .damage import UNREADABLE, Damage
 from .snapshot_content import Content, content, knows_all_of, opened
 
 KEPT = 2
@@ -186,13 +186,13 @@ def _copy(
 
 
 def fault_in(snapshot: Path) -> str | None:
-    """Say what is wrong with a snapshot, if anything is. It is not written to."""
+    """Return what is wrong with a snapshot, None where nothing is. It is not written to."""
     try:
         with opened(snapshot) as connection:
             ((answer,),) = connection.execute(_QUICK_CHECK).fetchall()
             if answer == "ok" and not connection.execute(_VERSION).fetchone()[0]:
                 answer = "it is empty"
-    except sqlite3.DatabaseError as error:
+    except UNREADABLE as error:
         return str(error)
     return None if answer == "ok" else str(answer)
 

@@ -8,7 +8,10 @@ import aiosqlite
 
 from ilios import __version__
 
-MOST_AHEAD = 1000  # steps; a number beyond that is damage and no version
+_OR_DAMAGED = (
+    ". If none was ever installed here, its header is damaged: move the file away and run "
+    "`ilios rebuild`"
+)
 
 
 class NewerDatabase(Exception):
@@ -22,6 +25,7 @@ class NewerDatabase(Exception):
             f"({__version__}) knows {known}. Install {wanted} again, or a newer one. There is no "
             "way back but a copy of the whole data directory of before the upgrade; "
             "`ilios rebuild` of this version cannot read what the newer one has written"
+            + ("" if program else _OR_DAMAGED)
         )
 
 
