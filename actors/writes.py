@@ -78,7 +78,7 @@ class MarkRunning(Write[None], frozen=True):
 
 
 class MarkClock(Write[None], frozen=True):
-    """Note what is believed of the wall clock."""
+    """Note what is believed of the wall clock; when it was believed last, ``MarkSweep`` notes."""
 
     state: ClockState
 

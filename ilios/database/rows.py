@@ -62,7 +62,6 @@ def clock_parameters(state: ClockState) -> dict[str, object]:
     """Return what ``statements.MARK_CLOCK`` needs."""
     believed, seen, hold = state.believed, state.seen, state.hold
     return {
-        "believed_at": milliseconds(believed.at) if believed else None,
         "believed_ran": duration(believed.ran) if believed else None,
         "seen_at": milliseconds(seen.at) if seen else None,
         "seen_ran": duration(seen.ran) if seen else None,

@@ -160,15 +160,15 @@ ON CONFLICT (one) DO UPDATE SET ran = max(ran, excluded.ran)
 
 MARK_CLOCK = """
 INSERT INTO running (
-    one, ran, believed_at, believed_ran, seen_at, seen_ran, held_since, held_ahead
+    one, ran, believed_ran, seen_at, seen_ran, held_since, held_ahead
 )
 VALUES (
-    1, coalesce(:seen_ran, 0), :believed_at, :believed_ran, :seen_at, :seen_ran, :held_since,
+    1, coalesce(:seen_ran, 0), :believed_ran, :seen_at, :seen_ran, :held_since,
     :held_ahead
 )
 ON CONFLICT (one) DO UPDATE SET
     ran = max(ran, excluded.ran),
-    believed_at = excluded.believed_at, believed_ran = excluded.believed_ran,
+    believed_ran = excluded.believed_ran,
     seen_at = excluded.seen_at, seen_ran = excluded.seen_ran,
     held_since = excluded.held_since, held_ahead = excluded.held_ahead
 """
@@ -287,7 +287,8 @@ FIRST_SWEEP = "SELECT at FROM sweeps WHERE name = 'first'"
 RAN = "SELECT ran FROM running"
 
 CLOCK = """
-SELECT believed_at, believed_ran, seen_at, seen_ran, held_since, held_ahead FROM running
+SELECT s.at, r.believed_ran, r.seen_at, r.seen_ran, r.held_since, r.held_ahead
+FROM running AS r LEFT JOIN sweeps AS s ON s.name = 'last'
 """
 
 # :names is a JSON array of [tenant, id]. What was archived since was completed all the same.

@@ -4,16 +4,15 @@
 CREATE TABLE running (
     one INTEGER PRIMARY KEY CHECK (one = 1),
     ran INTEGER NOT NULL,
-    believed_at INTEGER, -- the wall clock of the last pass of the janitor that believed it
-    believed_ran INTEGER, -- and `ran` of that pass
-    seen_at INTEGER, -- the same of the last pass of all
-    seen_ran INTEGER,
+    believed_ran INTEGER, -- `ran` of the last pass that believed the wall clock, of sweeps 'last'
+    seen_at INTEGER, -- the wall clock of the last pass of all
+    seen_ran INTEGER, -- and `ran` of that pass
     held_since INTEGER, -- `ran` when the hold began; NULL: there is none
     held_ahead INTEGER -- by how much the wall clock had jumped then
 ) STRICT;
 
-INSERT INTO running (one, ran, believed_at, believed_ran, seen_at, seen_ran)
-SELECT 1, 0, at, 0, at, 0 FROM sweeps WHERE name = 'last';
+INSERT INTO running (one, ran, believed_ran, seen_at, seen_ran)
+SELECT 1, 0, 0, at, 0 FROM sweeps WHERE name = 'last';
 
 -- Which ilios applied which step, for one that is older than the database.
 CREATE TABLE upgrades (

@@ -162,6 +162,7 @@ async def test_what_is_believed_of_the_clock_is_remembered(
     )
     await keep(books, MarkClock(ClockState(hold=Hold(timedelta(), timedelta(days=1)))))
     await keep(books, MarkClock(state))
+    await keep(books, MarkSweep(NOW))
     assert await upkeep.clock() == state
     assert await upkeep.ran() == timedelta(minutes=4)
 
