@@ -48,7 +48,8 @@ class Upkeep(Protocol):
     ) -> list[DocumentRecord]:
         """Return documents submitted ``before`` then that have not ended, oldest first.
 
-        ``after`` is the last one of the portion before.
+        ``after`` is the last one of the portion before. Those from the future, of a clock that was
+        ahead, come last.
         """
         ...
 

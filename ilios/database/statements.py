@@ -266,7 +266,8 @@ TO_ERASE = (
 UNFINISHED = (
     _DOCUMENT
     + """
-WHERE d.state IN ('pending', 'processing') AND d.submitted_at <= :before
+WHERE d.state IN ('pending', 'processing')
+    AND (d.submitted_at <= :before OR d.submitted_at > :future)
     AND NOT (d.held AND d.state = 'processing')
     AND (d.submitted_at, d.tenant, d.id) > (:after, :after_tenant, :after_id)
 ORDER BY d.submitted_at, d.tenant, d.id LIMIT :limit

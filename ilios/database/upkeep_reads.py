@@ -11,6 +11,8 @@ from schemas.records import DocumentRecord
 
 from . import rows, statements
 
+FUTURE = timedelta(hours=25)  # a publisher's clock may be ahead of the log's by a day
+
 
 class UpkeepReads:
     """Questions over a read-only connection; fits ``actors.upkeep.Upkeep``."""
@@ -54,10 +56,12 @@ class UpkeepReads:
     ) -> list[DocumentRecord]:
         """Return documents submitted ``before`` then that have not ended, oldest first.
 
-        ``after`` is the last one of the portion before.
+        ``after`` is the last one of the portion before. Those from the future, of a clock that was
+        ahead, come last.
         """
         wanted = {
             "before": rows.milliseconds(before),
+            "future": rows.milliseconds(before + FUTURE),
             "after": rows.milliseconds(after.submitted_at) if after else rows.EARLIEST,
             "after_tenant": after.tenant if after else "",
             "after_id": after.document_id if after else "",

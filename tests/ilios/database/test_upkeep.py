@@ -9,6 +9,7 @@ import pytest
 from actors.clock_guard import ClockState, Hold, Moment
 from actors.writes import (
     DocumentName,
+    Entry,
     MarkClock,
     MarkErased,
     MarkRunning,
@@ -131,6 +132,21 @@ async def test_unfinished_documents_come_oldest_first_in_portions(
     assert [one.document_id for one in first] == [events.name(1), events.name(2)]
     rest = await upkeep.unfinished(NOW, first[-1], 2)
     assert [one.document_id for one in rest] == [events.name(3)]
+
+
+async def test_unfinished_documents_of_a_clock_that_was_ahead_are_not_forgotten(
+    books: Books, upkeep: UpkeepReads
+) -> None:
+    submitted = [events.submitted(1), events.submitted(2, submitted_at=None)]
+    ahead = NOW + timedelta(days=400)
+    entries = [
+        Entry(n, at, said) for n, at, said in zip((1, 2), (NOW, ahead), submitted, strict=True)
+    ]
+    await books.apply(*entries)
+    found = await upkeep.unfinished(NOW + timedelta(days=1), None, 1)
+    assert [one.document_id for one in found] == [events.name(1)]
+    found = await upkeep.unfinished(NOW + timedelta(days=1), found[0], 1)
+    assert [one.document_id for one in found] == [events.name(2)]
 
 
 async def test_the_first_sweep_is_remembered(books: Books, upkeep: UpkeepReads) -> None:
