@@ -141,21 +141,22 @@ def _free_name(directory: Path, now: datetime) -> Path:
 
 def _remove_superfluous(new: Path, reading: list[sqlite3.Connection]) -> None:
     """Remove each snapshot of which all is known by ``KEPT`` others that stay, ``new`` first."""
-    kept = [new]
+    kept, strange = [new], []
     for path in kept_in(new.parent):
         if path == new:
             continue
-        others = 0
+        knowing = 0
         for other in kept:
-            others += knows_all_of(other, path, reading)
-            if others == KEPT:
+            knows = knows_all_of(other, path, reading)
+            if other == new and not knows:
+                strange.append(path.name)
+            knowing += knows
+            if knowing == KEPT:
+                path.unlink()
                 break
-        if others < KEPT:
-            kept.append(path)
         else:
-            path.unlink()
-    strange = [path.name for path in kept[1:] if not knows_all_of(new, path, reading)]
-    if strange:
+            kept.append(path)
+    if strange := [name for name in strange if (new.parent / name).exists()]:
         log.warning(
             "snapshots are kept that know what the database does not; move away those that are "
             "not needed, or make the database anew from one (ilios rebuild --snapshot NAME)",
