@@ -71,9 +71,9 @@ def act_as_owner(data_dir: Path) -> str | None:
             os.setgroups([])
         else:
             os.initgroups(name, group)
-        os.setresgid(group, group, group)
-        os.setresuid(owner.st_uid, owner.st_uid, owner.st_uid)
-    except PermissionError as error:
+        os.setgid(group)  # all three of them, for root
+        os.setuid(owner.st_uid)
+    except OSError as error:
         raise CannotBecome(
             f"root may not act as the owner of {data_dir} here; run this as uid {owner.st_uid}"
         ) from error

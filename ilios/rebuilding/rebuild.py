@@ -122,7 +122,7 @@ async def rebuild(
                 base, skipped = _base(settings.snapshots_dir, snapshot)
                 gap = _gap(base, extent)
                 if gap and not accept_gap:
-                    raise Gap(gap)
+                    raise Gap(gap + _others(settings.snapshots_dir, base, extent))
                 made = await make(new, base, connection, extent, settings.pricing)
                 compared = await asyncio.to_thread(compare, new, old, NAME)
                 compared = structs.replace(compared, fault=unreadable or compared.fault)
@@ -201,6 +201,16 @@ def _base(directory: Path, wanted: str | None) -> tuple[Path | None, list[tuple[
             return path, skipped
         skipped.append((path, fault))
     return None, skipped
+
+
+def _others(directory: Path, base: Path | None, extent: Extent | None) -> str:
+    """Name the snapshots that know less than ``base``, but after which the log has everything."""
+    names = [
+        path.name
+        for path in snapshots.kept_in(directory)
+        if path != base and not snapshots.fault_in(path) and not _gap(path, extent)
+    ]
+    return f" (of this log, if less: --snapshot {' or '.join(names)})" if names else ""
 
 
 def _same_log(base: Path | None, extent: Extent | None) -> bool:

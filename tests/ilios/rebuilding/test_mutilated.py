@@ -6,23 +6,24 @@ import shutil
 import sqlite3
 from collections.abc import Callable
 from contextlib import closing
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
 
-from actors.writes import MarkRunning
+from actors.writes import ApplyEntries, Cursor, MarkRunning
 from bus.connection import Connection
 from bus.publisher import Publisher
 from ilios.cli.rebuild import lines
-from ilios.database import migrations
+from ilios.database import migrations, snapshots
+from ilios.database.damage import Damage
 from ilios.database.migrations import NewerDatabase
 from ilios.database.wal import beside
 from ilios.nats_server import NatsServer
-from ilios.rebuilding.rebuild import Report, rebuild
+from ilios.rebuilding.rebuild import Gap, Report, rebuild
 from ilios.settings import Secret, Settings
 from tests import events
-from tests.ilios.database.books import opened
+from tests.ilios.database.books import history, opened
 
 DOCUMENTS = 60
 SUFFIXES = ("", "-wal", "-shm")
@@ -199,6 +200,28 @@ def overwrite(path: Path, offset: int, data: bytes) -> None:
     with path.open("r+b") as file:
         file.seek(offset)
         file.write(data)
+
+
+async def test_the_snapshot_that_knows_most_is_begun_with_and_another_is_named_where_it_has_a_gap(
+    ruin: Ruin, tmp_path: Path
+) -> None:
+    directory, lost = ruin.settings.snapshots_dir, tmp_path / "lost.db"
+    async with opened(lost) as books:
+        said = history(*map(events.submitted, range(100, 100 + 2 * DOCUMENTS)))
+        (write,) = (ApplyEntries("persister", tuple(said), Cursor("ILIOS_EVENTS", "before", 500)),)
+        await books.ledger.keep([write])  # type: ignore[list-item]
+    first = datetime(2026, 1, 1, tzinfo=UTC)
+    best = await snapshots.take(lost, directory, Damage(lost), first)
+    later = await snapshots.take(
+        ruin.database, directory, Damage(ruin.database), first + timedelta(days=1)
+    )
+    ruin.database.unlink()
+    with pytest.raises(Gap, match="the log was made anew") as raised:
+        await rebuild(ruin.settings, check=False, accept_gap=False)
+    assert best.name in str(raised.value)
+    assert f"--snapshot {later.name}" in str(raised.value)
+    report = await rebuild(ruin.settings, check=False, accept_gap=False, snapshot=later.name)
+    assert (report.snapshot, report.replaced) == (later, True)
 
 
 async def test_a_newer_database_is_left_alone(ruin: Ruin, monkeypatch: pytest.MonkeyPatch) -> None:
