@@ -28,6 +28,15 @@ _PRICE = ("unit_micros", "base_micros", "margin_percent", "total_micros")
 _VERSION = "PRAGMA user_version"
 _CHECK = "PRAGMA integrity_check(1)"
 _COLUMNS = "SELECT name FROM pragma_table_info(?)"
+_LAST_SWEEP = "SELECT at FROM sweeps WHERE name = 'last'"
+_SET_LAST_SWEEP = "INSERT OR REPLACE INTO sweeps (name, at) VALUES ('last', ?)"
+_RAN = "SELECT ran FROM running"
+_CLOCK = "SELECT ran, believed_ran, seen_at, seen_ran, held_since, held_ahead FROM running"
+_SET_CLOCK = (
+    "INSERT OR REPLACE INTO running "
+    "(one, ran, believed_ran, seen_at, seen_ran, held_since, held_ahead) "
+    "VALUES (1, ?, ?, ?, ?, ?, ?)"
+)
 _CURSOR = "SELECT created, sequence FROM cursors WHERE reader = :reader"
 
 Key = tuple[str, ...]
@@ -83,6 +92,7 @@ def compare(new: Path, old: Path | None, reader: str) -> Compared:
             fault = _fault(theirs)
             cursor = _cursor(theirs, reader)
             kept = _keep_prices(ours, theirs)
+            _keep_clock(ours, theirs)
             tables = tuple(_compare(ours, theirs, table) for table in KEYS)
     return Compared(fault=fault, cursor=cursor, tables=tables, prices_kept=kept)
 
@@ -232,6 +242,30 @@ def _gone(ours: sqlite3.Connection, theirs: sqlite3.Connection, table: str) -> I
         except UNREADABLE:
             continue
         return
+
+
+def _keep_clock(ours: sqlite3.Connection, theirs: sqlite3.Connection) -> None:
+    """Take over what is believed of the wall clock, or a rebuild would lift the hold after a jump.
+
+    Only what makes sense: at worst, numbers of a damaged file hold everything for a day.
+    """
+    with suppress(*UNREADABLE):
+        sweep = theirs.execute(_LAST_SWEEP).fetchone()
+        clock = theirs.execute(_CLOCK).fetchone()
+        if sweep is None or clock is None:
+            return
+        ran, believed_ran, _, seen_ran, held_since, held_ahead = clock
+        ((before,),) = ours.execute(_RAN).fetchall() or [(0,)]
+        moments = [one for one in (before, believed_ran, seen_ran, held_since) if one is not None]
+        if (
+            all(type(one) is int or one is None for one in (*sweep, *clock))
+            and (held_since is None) == (held_ahead is None)
+            and all(0 <= one <= ran for one in moments)
+        ):
+            ours.execute("BEGIN")
+            ours.execute(_SET_LAST_SWEEP, sweep)
+            ours.execute(_SET_CLOCK, clock)
+            ours.execute("COMMIT")
 
 
 def _keep_prices(ours: sqlite3.Connection, theirs: sqlite3.Connection) -> int:

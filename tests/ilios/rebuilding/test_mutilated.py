@@ -11,13 +11,16 @@ from pathlib import Path
 
 import pytest
 
-from actors.writes import ApplyEntries, Cursor, MarkRunning
+from actors.clock_guard import ClockState, Hold, Moment
+from actors.writes import ApplyEntries, Cursor, MarkClock, MarkRunning, MarkSweep
 from bus.connection import Connection
 from bus.publisher import Publisher
 from ilios.cli.rebuild import lines
 from ilios.database import migrations, snapshots
+from ilios.database.connection import open_reader
 from ilios.database.damage import Damage
 from ilios.database.migrations import NewerDatabase
+from ilios.database.upkeep_reads import UpkeepReads
 from ilios.database.wal import beside
 from ilios.nats_server import NatsServer
 from ilios.rebuilding.rebuild import Gap, Report, rebuild
@@ -200,6 +203,23 @@ def overwrite(path: Path, offset: int, data: bytes) -> None:
     with path.open("r+b") as file:
         file.seek(offset)
         file.write(data)
+
+
+async def test_a_hold_after_a_jump_of_the_clock_outlives_a_rebuild(ruin: Ruin) -> None:
+    ruin.restore()
+    now, hour = datetime(2027, 3, 1, tzinfo=UTC), timedelta(hours=1)
+    believed, seen = Moment(now - timedelta(days=400), hour), Moment(now, 9 * hour)
+    state = ClockState(believed, seen, Hold(2 * hour, timedelta(days=400)))
+    async with opened(ruin.database) as books:
+        for write in (MarkSweep(believed.at), MarkClock(state)):
+            await books.ledger.keep([write])  # type: ignore[list-item]
+    with closing(sqlite3.connect(ruin.database)) as connection:
+        connection.execute("DELETE FROM documents WHERE id = ?", (events.name(1),))
+        connection.commit()
+    assert (await ruin.rebuild()).replaced
+    async with opened(ruin.database), open_reader(ruin.database) as reading:
+        assert await UpkeepReads(reading).clock() == state
+        assert await UpkeepReads(reading).ran() == 9 * hour
 
 
 async def test_the_snapshot_that_knows_most_is_begun_with_and_another_is_named_where_it_has_a_gap(
