@@ -3,7 +3,7 @@
 from datetime import UTC, datetime, timedelta
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from actors.clock_guard import HOLD, JUMP, LONG_ASLEEP, ClockGuard, ClockState, Moment
@@ -170,6 +170,7 @@ class Machine:
         self.look()
 
 
+@settings(deadline=None)
 @given(STEPS)
 def test_no_jump_is_believed_before_its_hold_and_every_one_is_after_it(
     steps: list[tuple[str, int]],
@@ -185,6 +186,7 @@ def test_no_jump_is_believed_before_its_hold_and_every_one_is_after_it(
     assert machine.guard.look(machine.wall, machine.ran) is None
 
 
+@settings(deadline=None)
 @given(
     st.integers(61, 800 * 24 * 60),
     st.lists(
