@@ -33,13 +33,17 @@ def refuse_other(settings: Settings) -> None:
     """
     data_dir, database = settings.data_dir.absolute(), settings.database_path.absolute()
     if not data_dir.is_dir():
-        raise NoData(f"there is no directory {data_dir}; set ILIOS_DATA_DIR to that of the service")
+        raise NoData(
+            f"no service has run in {data_dir}: there is no such directory; set ILIOS_DATA_DIR to "
+            "that of the service"
+        )
     found = [name for name in MADE_BY_SERVICE if os.path.lexists(data_dir / name)]
     # The log of a bus of one's own may be all that is left, and the directory a fresh one.
     if not found and not os.path.lexists(database) and settings.nats_url is None:
         raise NoData(
-            f"there are no data of ilios in {data_dir}; set ILIOS_DATA_DIR to the directory of the "
-            "service (and LOCAL_DB_PATH, where its database lies elsewhere)"
+            f"no service has run in {data_dir}: there are no data of ilios in it; set "
+            "ILIOS_DATA_DIR to the directory of the service (and LOCAL_DB_PATH, where its database "
+            "lies elsewhere)"
         )
     if not database.parent.is_dir():
         raise NoData(
