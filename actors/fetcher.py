@@ -133,5 +133,8 @@ class Fetcher(Actor[DocumentSubmitted]):
 
 
 def _age(occasion: Occasion) -> float:
-    """Return for how many seconds the event has been on the log."""
-    return (datetime.now(UTC) - occasion.stored_at).total_seconds()
+    """Return for how many seconds the event has been on the log, at least.
+
+    One that comes from the future was stored before the clock was set back, maybe long before.
+    """
+    return abs((datetime.now(UTC) - occasion.stored_at).total_seconds())

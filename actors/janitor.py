@@ -22,14 +22,16 @@ from bus.publisher import Publisher
 from schemas.documents import DocumentCancelled, DocumentDeleted
 from schemas.upkeep import Swept
 
+from .clock_guard import ClockGuard
 from .erasing import Erasing
 from .orphans import Orphans, TooManyOrphans
 from .ports import Blobs, StorageUnavailable
 from .redriving import Redriven, Redriving
-from .retention import ClockGuard, Expired, Retention
+from .retention import Expired, Retention
+from .running_time import RunningTime
 from .upkeep import EVERY, Upkeep
 from .writer import Writer
-from .writes import MarkSweep
+from .writes import MarkClock, MarkSweep
 
 SETTLE = 0.1  # seconds from hearing of a removal until the database may show it
 TEMPORARY = timedelta(hours=1)  # age at which what an unfinished put has left is removed
@@ -49,6 +51,7 @@ class Janitor:
         upkeep: Upkeep,
         blobs: Blobs,
         *,
+        running_time: RunningTime,
         retention: Retention,
         redriving: Redriving,
         orphans: Orphans,
@@ -59,6 +62,7 @@ class Janitor:
         self._writer = writer
         self._upkeep = upkeep
         self._blobs = blobs
+        self._running_time = running_time
         self._retention = retention
         self._redriving = redriving
         self._orphans = orphans
@@ -85,8 +89,8 @@ class Janitor:
         """Do one bounded pass and say what it found."""
         now, began = datetime.now(UTC), time.monotonic()
         if self._clock is None:
-            self._clock = ClockGuard(await self._upkeep.last_sweep())
-        held = self._clock.look(now, began)
+            self._clock = ClockGuard(await self._upkeep.clock())
+        held = self._clock.look(now, self._running_time.now())
         if held:
             log.warning("nothing expires", reason=held)
         # First what makes room and says nothing: without room the log takes no word of the others.
@@ -107,6 +111,7 @@ class Janitor:
             held=held,
             seconds=round(time.monotonic() - began, 3),
         )
+        await self._writer.keep(MarkClock(self._clock.state))
         if not self._clock.holds:
             await self._writer.keep(MarkSweep(now))
         await self._tell(swept)

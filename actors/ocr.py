@@ -157,5 +157,6 @@ def _may_be_known(heard: DocumentFetched, occasion: Occasion) -> bool:
 
     A consumer that was made anew hears the whole log again, as if for the first time.
     """
-    age = (datetime.now(UTC) - occasion.stored_at).total_seconds()
+    # Of an event that comes from the future by a clock that was set back nothing is certain.
+    age = abs((datetime.now(UTC) - occasion.stored_at).total_seconds())
     return occasion.attempt > 1 or age >= FRESH_WITHIN or heard.requeues > 0

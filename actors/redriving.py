@@ -142,7 +142,8 @@ class Redriving:
         self, document: DocumentRecord, again: DocumentEvent | None, now: datetime
     ) -> _Fate:
         times, last = self._helped.get((document.tenant, document.document_id), (0, None))
-        if last is not None and now - last < self._stuck_after:
+        # A time in the future was written before the clock was set back.
+        if last is not None and abs(now - last) < self._stuck_after:
             return _Fate.WAITING
         if again is None:
             return await self._give_up(

@@ -1,10 +1,12 @@
 """What the janitor asks of the database, as a port, and what its parts answer."""
 
 from collections.abc import Iterable
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Literal, Protocol
 
 from schemas.records import DocumentRecord
+
+from .clock_guard import ClockState
 
 EVERY = 60.0  # seconds between the janitor's passes
 
@@ -15,8 +17,12 @@ Disposal = Literal["archive", "delete"]
 class Upkeep(Protocol):
     """What the database knows of documents that may need something done. All of it is bounded."""
 
-    async def last_sweep(self) -> datetime | None:
-        """Return when the janitor looked last, by the wall clock of then."""
+    async def ran(self) -> timedelta:
+        """Return how long the service has run on this database, as far as that was stored."""
+        ...
+
+    async def clock(self) -> ClockState:
+        """Return what is believed of the wall clock."""
         ...
 
     async def first_sweep(self) -> datetime | None:
@@ -42,7 +48,8 @@ class Upkeep(Protocol):
     ) -> list[DocumentRecord]:
         """Return documents submitted ``before`` then that have not ended, oldest first.
 
-        ``after`` is the last one of the portion before.
+        ``after`` is the last one of the portion before. Those from the future, of a clock that was
+        ahead, come last.
         """
         ...
 

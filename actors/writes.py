@@ -1,12 +1,14 @@
 """What can be written: each write is a whole transaction as a value, with what it answers."""
 
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Generic, Protocol, TypeVar
 
 from msgspec import Struct
 
 from schemas.documents import DocumentCompleted
 from schemas.events import AnyEvent
+
+from .clock_guard import ClockState
 
 Answer = TypeVar("Answer")
 
@@ -67,6 +69,18 @@ class MarkSweep(Write[None], frozen=True):
     """Note when the janitor last looked at what is due, by the wall clock."""
 
     at: datetime
+
+
+class MarkRunning(Write[None], frozen=True):
+    """Note how long the service has run on this database; a shorter time changes nothing."""
+
+    ran: timedelta
+
+
+class MarkClock(Write[None], frozen=True):
+    """Note what is believed of the wall clock; when it was believed last, ``MarkSweep`` notes."""
+
+    state: ClockState
 
 
 class Ping(Write[None], frozen=True):

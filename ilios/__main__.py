@@ -111,7 +111,7 @@ def _add_rebuild(commands: "Commands") -> None:
     making.add_argument(
         "--snapshot",
         metavar="NAME",
-        help="begin with this one, or with `none`; default: the newest that is sound",
+        help="begin with this one, or with `none`; default: the one that knows most",
     )
 
 

@@ -16,6 +16,7 @@ from bus.errors import BusUnavailable
 from bus.refusals import Refusals
 from schemas.ids import DEFAULT_TENANT
 
+from .data_directory import NoData
 from .locks import AlreadyInUse, held
 from .nats_server import embedded
 from .nats_users import OPERATOR, ROLES, SETUP
@@ -103,15 +104,11 @@ async def bus_outside(url: str) -> AsyncIterator[Bus]:
         )
 
 
-class NoBus(Exception):
-    """There is none where it was looked for."""
-
-
 @asynccontextmanager
 async def operators_bus(settings: Settings) -> AsyncIterator[Connection]:
     """Connect to the bus of a service as its operator, whether or not the service runs.
 
-    :raises NoBus: no service has ever run there.
+    :raises NoData: no service has ever run there.
     :raises BusDidNotStart, BusUnavailable, CannotHold, SecretsDamaged: it cannot be reached.
     """
     if settings.nats_url is not None:
@@ -121,7 +118,10 @@ async def operators_bus(settings: Settings) -> AsyncIterator[Connection]:
         return
     directory = settings.data_dir / "nats"
     if not directory.is_dir():
-        raise NoBus(f"no service has run in {settings.data_dir}; see ILIOS_DATA_DIR")
+        raise NoData(
+            f"no service has run in {settings.data_dir.absolute()}; set ILIOS_DATA_DIR to the "
+            "directory of the service"
+        )
     async with AsyncExitStack() as stack:
         try:
             stack.enter_context(held(settings.data_dir / "lock", "the data directory"))

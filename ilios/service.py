@@ -23,6 +23,7 @@ from actors.persister import Persister
 from actors.ports import Blobs
 from actors.redriving import Readers, Redriving
 from actors.retention import Retention
+from actors.running_time import RunningTime
 from actors.writer import Writer
 from bus.connection import Connection
 from bus.log import Log
@@ -133,9 +134,11 @@ async def service(settings: Settings, engine: Engine | None = None) -> AsyncIter
         await enter(supervisor.running("fetcher", fetcher.run))
         # Like usage: counting what is kept takes a while, too.
         upkeep = UpkeepReads(await enter(open_reader(database_path, damage)))
-        janitor = _janitor(settings, bus.janitor, writer, upkeep, blobs)
+        running_time = RunningTime(writer, await upkeep.ran())
+        await enter(supervisor.running("running time", running_time.run))
+        janitor = _janitor(settings, bus.janitor, writer, upkeep, blobs, running_time)
         await enter(supervisor.running("janitor", janitor.run))
-        snapshots = Snapshots(settings, damage, ledger)
+        snapshots = Snapshots(settings, damage, ledger, running_time)
         await enter(supervisor.running("snapshots", snapshots.run))
 
         room = _room(settings, bus.store)
@@ -237,7 +240,12 @@ def _room(settings: Settings, store: Path | None) -> FreeSpace:
 
 
 def _janitor(
-    settings: Settings, connection: Connection, writer: Writer, upkeep: UpkeepReads, blobs: Blobs
+    settings: Settings,
+    connection: Connection,
+    writer: Writer,
+    upkeep: UpkeepReads,
+    blobs: Blobs,
+    running_time: RunningTime,
 ) -> Janitor:
     """Put the janitor together: it is the only actor made of parts."""
     publisher, log = Publisher(connection), Log(connection)
@@ -247,6 +255,7 @@ def _janitor(
         writer,
         upkeep,
         blobs,
+        running_time=running_time,
         retention=Retention(publisher, upkeep, blobs, settings.disposal),
         redriving=Redriving(publisher, log, Progress(connection), upkeep, readers),
         orphans=Orphans(log, upkeep, blobs),

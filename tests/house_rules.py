@@ -45,8 +45,15 @@ LIBRARIES = {
 """Where a library lives; one that is not here lives nowhere."""
 
 SHARED_BY_ACTORS = {"actor", "cancellations", "engines", "finishing", "keys", "ports", "pricing"}
-SHARED_BY_ACTORS |= {"places", "repeating", "sniffing", "writer", "writes"}
-SHARED_BY_ACTORS |= {"erasing", "orphans", "redriving", "retention", "upkeep"}  # the janitor's
+SHARED_BY_ACTORS |= {"places", "repeating", "running_time", "sniffing", "writer", "writes"}
+SHARED_BY_ACTORS |= {  # the janitor's
+    "clock_guard",
+    "erasing",
+    "orphans",
+    "redriving",
+    "retention",
+    "upkeep",
+}
 """What an actor may import on its own floor. Everything else there is another actor, a stranger."""
 
 LATE_IMPORTS = {

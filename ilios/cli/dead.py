@@ -14,8 +14,9 @@ from bus.errors import BusFull, BusUnavailable, EventTooLarge
 from bus.requeueing import CannotRequeue, requeue
 from ilios import logs
 from ilios import settings as table
-from ilios.bus_access import NoBus, operators_bus
+from ilios.bus_access import operators_bus
 from ilios.cli import check, exit_codes, printing
+from ilios.data_directory import CannotBecome, NoData, act_as_owner, refuse_other
 from ilios.locks import AlreadyInUse, CannotHold
 from ilios.nats_server import BusDidNotStart
 from ilios.secrets_file import SecretsDamaged
@@ -23,7 +24,16 @@ from ilios.visible import visible, visible_json
 
 SHOWN_REASON = 60  # characters in the list
 
-_NO_BUS = (AlreadyInUse, BusDidNotStart, BusUnavailable, CannotHold, NoBus, SecretsDamaged)
+_NO_BUS = (
+    AlreadyInUse,
+    BusDidNotStart,
+    BusUnavailable,
+    CannotBecome,
+    CannotHold,
+    NoData,
+    OSError,
+    SecretsDamaged,
+)
 
 
 def run(options: argparse.Namespace) -> int:
@@ -35,6 +45,9 @@ def run(options: argparse.Namespace) -> int:
         return exit_codes.USAGE
     logs.set_up("error", settings.log_format)
     try:
+        if settings.nats_url is None:
+            refuse_other(settings)
+            printing.remark(act_as_owner(settings.data_dir))
         return asyncio.run(_run(settings, options))
     except printing.CannotPrint as error:
         printing.complain(error)

@@ -40,6 +40,12 @@ def warn(text: str) -> None:
     print(visible(text, lines=True), file=sys.stderr, flush=True)
 
 
+def remark(sentence: str | None) -> None:
+    """Print on stderr what somebody may want to know, if there is anything."""
+    if sentence:
+        print(f"ilios: {sentence}", file=sys.stderr)
+
+
 def _forget_stdout() -> None:
     # Python flushes stdout once more when it ends, and would complain a second time.
     nowhere = os.open(os.devnull, os.O_WRONLY)

@@ -11,9 +11,10 @@ from bus.errors import BusUnavailable
 from bus.reader import ReaderTaken
 from ilios import logs
 from ilios import settings as table
-from ilios.bus_access import NoBus
 from ilios.cli import check, exit_codes, printing
+from ilios.data_directory import CannotBecome, NoData, act_as_owner, refuse_other
 from ilios.database.comparison import Differences
+from ilios.database.migrations import NewerDatabase
 from ilios.locks import AlreadyInUse, CannotHold
 from ilios.nats_server import BusDidNotStart
 from ilios.rebuilding.rebuild import Gap, NoSuchSnapshot, Report, rebuild
@@ -27,9 +28,11 @@ _CANNOT = (
     AlreadyInUse,
     BusDidNotStart,
     BusUnavailable,
+    CannotBecome,
     CannotHold,
     LedgerUnavailable,
-    NoBus,
+    NewerDatabase,
+    NoData,
     NoSuchSnapshot,
     OSError,
     ReaderTaken,
@@ -47,6 +50,8 @@ def run(options: argparse.Namespace) -> int:
         return exit_codes.USAGE
     logs.set_up("warning", settings.log_format)
     try:
+        refuse_other(settings)
+        printing.remark(act_as_owner(settings.data_dir))
         report = asyncio.run(
             rebuild(
                 settings,

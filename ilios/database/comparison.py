@@ -9,7 +9,9 @@ from pathlib import Path
 import msgspec
 from msgspec import Struct
 
+from . import migrations
 from .connection import read_only
+from .damage import UNREADABLE
 
 KEYS = {
     "documents": ("tenant", "id"),
@@ -26,6 +28,15 @@ _PRICE = ("unit_micros", "base_micros", "margin_percent", "total_micros")
 _VERSION = "PRAGMA user_version"
 _CHECK = "PRAGMA integrity_check(1)"
 _COLUMNS = "SELECT name FROM pragma_table_info(?)"
+_LAST_SWEEP = "SELECT at FROM sweeps WHERE name = 'last'"
+_SET_LAST_SWEEP = "INSERT OR REPLACE INTO sweeps (name, at) VALUES ('last', ?)"
+_RAN = "SELECT ran FROM running"
+_CLOCK = "SELECT ran, believed_ran, seen_at, seen_ran, held_since, held_ahead FROM running"
+_SET_CLOCK = (
+    "INSERT OR REPLACE INTO running "
+    "(one, ran, believed_ran, seen_at, seen_ran, held_since, held_ahead) "
+    "VALUES (1, ?, ?, ?, ?, ?, ?)"
+)
 _CURSOR = "SELECT created, sequence FROM cursors WHERE reader = :reader"
 
 Key = tuple[str, ...]
@@ -79,27 +90,60 @@ def compare(new: Path, old: Path | None, reader: str) -> Compared:
             return Compared(fault=None, cursor=None, tables=told)
         with closing(sqlite3.connect(read_only(old), uri=True)) as theirs:
             fault = _fault(theirs)
-            cursor = None
-            with suppress(sqlite3.DatabaseError):
-                cursor = theirs.execute(_CURSOR, {"reader": reader}).fetchone()
+            cursor = _cursor(theirs, reader)
             kept = _keep_prices(ours, theirs)
+            _keep_clock(ours, theirs)
             tables = tuple(_compare(ours, theirs, table) for table in KEYS)
     return Compared(fault=fault, cursor=cursor, tables=tables, prices_kept=kept)
 
 
+def refuse_newer(old: Path, what: str) -> None:
+    """Make sure that a database, whose file may be damaged, is not of a newer ilios.
+
+    ``what`` names it in the message.
+
+    :raises NewerDatabase: it is.
+    """
+    with closing(sqlite3.connect(read_only(old), uri=True)) as theirs:
+        version, program = 0, None
+        with suppress(*UNREADABLE):
+            ((version,),) = theirs.execute(migrations.VERSION).fetchall()
+            for (found,) in theirs.execute(migrations.PROGRAM, (version,)):
+                program = str(found)
+        ahead = version > migrations.scripts()[-1][0]
+        # In a damaged file the number may be anything; the program that wrote it is noted, too.
+        if ahead and (program or _fault(theirs) is None):
+            raise migrations.NewerDatabase(what, version, program)
+
+
+def _cursor(theirs: sqlite3.Connection, reader: str) -> tuple[str, int] | None:
+    with suppress(*UNREADABLE):
+        match theirs.execute(_CURSOR, {"reader": reader}).fetchone():
+            case (str(created), int(sequence)):
+                return created, sequence
+    return None
+
+
 def _fault(connection: sqlite3.Connection) -> str | None:
     try:
-        (answer,) = connection.execute(_CHECK).fetchone()
-    except sqlite3.DatabaseError as error:
+        found = connection.execute(_CHECK).fetchone()
+        version = connection.execute(migrations.VERSION).fetchone()
+    except UNREADABLE as error:
         return str(error)
-    return None if answer == "ok" else str(answer)
+    # Of a file that ends in the middle, SQLite may find nothing at all to answer.
+    if found is None or version is None:
+        return "it cannot be checked"
+    if found[0] != "ok":
+        return str(found[0])
+    # To SQLite a file of a few bytes is an empty database, and a sound one.
+    return None if version[0] else "it is empty, or not of ilios"
 
 
 def _columns(connection: sqlite3.Connection, table: str) -> list[str]:
     """Return the columns of a table; none where it cannot be told."""
     try:
         found = connection.execute(_COLUMNS, (table,)).fetchall()
-    except sqlite3.DatabaseError:
+    except UNREADABLE:
         return []
     return [name for (name,) in found]
 
@@ -129,7 +173,7 @@ def _compare(ours: sqlite3.Connection, theirs: sqlite3.Connection, table: str) -
     rows, digest = _digest(ours, shown, key)
     try:
         old_rows, old_digest = _digest(theirs, shown, key)
-    except sqlite3.DatabaseError:
+    except UNREADABLE:
         old_rows, old_digest = None, None
     found = Differences(
         table=table, rows=rows, digest=digest, old_rows=old_rows, old_digest=old_digest
@@ -169,7 +213,7 @@ def _look_up(
         name = tuple(row[place] for place in places)
         try:
             found = theirs.execute(one, name).fetchone()
-        except sqlite3.DatabaseError:
+        except UNREADABLE:
             unreadable += 1
             continue
         if found is None:
@@ -189,14 +233,39 @@ def _gone(ours: sqlite3.Connection, theirs: sqlite3.Connection, table: str) -> I
     for order in (key, f"{' DESC, '.join(KEYS[table])} DESC"):
         try:
             for name in theirs.execute(every + order):
-                if name in seen:
+                # In a damaged file a name may be anything; then it is none of a row of ours.
+                if name in seen or not all(isinstance(part, str) for part in name):
                     continue
                 if ours.execute(one, name).fetchone() is None:
                     seen.add(name)
                     yield name
-        except sqlite3.DatabaseError:
+        except UNREADABLE:
             continue
         return
+
+
+def _keep_clock(ours: sqlite3.Connection, theirs: sqlite3.Connection) -> None:
+    """Take over what is believed of the wall clock, or a rebuild would lift the hold after a jump.
+
+    Only what makes sense: at worst, numbers of a damaged file hold everything for a day.
+    """
+    with suppress(*UNREADABLE):
+        sweep = theirs.execute(_LAST_SWEEP).fetchone()
+        clock = theirs.execute(_CLOCK).fetchone()
+        if sweep is None or clock is None:
+            return
+        ran, believed_ran, _, seen_ran, held_since, held_ahead = clock
+        ((before,),) = ours.execute(_RAN).fetchall() or [(0,)]
+        moments = [one for one in (before, believed_ran, seen_ran, held_since) if one is not None]
+        if (
+            all(type(one) is int or one is None for one in (*sweep, *clock))
+            and (held_since is None) == (held_ahead is None)
+            and all(0 <= one <= ran for one in moments)
+        ):
+            ours.execute("BEGIN")
+            ours.execute(_SET_LAST_SWEEP, sweep)
+            ours.execute(_SET_CLOCK, clock)
+            ours.execute("COMMIT")
 
 
 def _keep_prices(ours: sqlite3.Connection, theirs: sqlite3.Connection) -> int:
@@ -213,9 +282,9 @@ def _keep_prices(ours: sqlite3.Connection, theirs: sqlite3.Connection) -> int:
     every = f"SELECT {columns} FROM usage"  # noqa: S608  # likewise
     kept: list[tuple[object, ...]] = []
     for row in ours.execute(every):
-        with suppress(sqlite3.DatabaseError):
+        with suppress(*UNREADABLE):
             was = theirs.execute(one, row[:6]).fetchone()
-            if was is not None and was != row[6:]:
+            if was is not None and was != row[6:] and all(isinstance(one, int) for one in was):
                 kept.append((*was, *row[:3]))
     ours.execute("BEGIN")
     ours.executemany(

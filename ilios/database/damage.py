@@ -3,7 +3,7 @@
 import sqlite3
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, NoReturn, Self
 
 import aiosqlite
 
@@ -13,6 +13,8 @@ ADVICE = (
 )
 _DAMAGE = {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB}
 _PRIMARY = 0xFF  # SQLite's extended error codes have the primary one in their lowest byte
+UNREADABLE = (sqlite3.DatabaseError, UnicodeDecodeError)
+"""What reading a damaged file raises: SQLite quotes it in messages, which are then no UTF-8."""
 _ROWS_AT_ONCE = 64
 
 
@@ -47,8 +49,15 @@ class Damage:
         code = getattr(error, "sqlite_errorcode", None)
         # Text that we wrote was UTF-8; Python tells of one that is not by its words alone.
         if (code is not None and code & _PRIMARY in _DAMAGE) or "decode to UTF-8" in str(error):
-            self.found = self.found or str(error)
-            self.refuse()
+            self.note(str(error))
+
+    def note(self, what: str) -> NoReturn:
+        """Remember damage.
+
+        :raises DatabaseDamaged: always.
+        """
+        self.found = self.found or what
+        raise DatabaseDamaged(f"{self._path}: {self.found}; {ADVICE}")
 
 
 class WatchedConnection(aiosqlite.Connection):
@@ -69,6 +78,8 @@ class WatchedConnection(aiosqlite.Connection):
             self.damage.refuse()
         try:
             return await super()._execute(fn, *args, **kwargs)  # type: ignore[no-untyped-call]
+        except UnicodeDecodeError as error:
+            self.damage.note(str(error))
         except sqlite3.Error as error:
             self.damage.heed(error)
             raise

@@ -13,7 +13,9 @@ from actors.writes import (
     Entry,
     Forget,
     LedgerUnavailable,
+    MarkClock,
     MarkErased,
+    MarkRunning,
     MarkSweep,
     Ping,
     Write,
@@ -141,6 +143,10 @@ def _upkeep(write: object) -> tuple[str, dict[str, object]]:
             return statements.ERASED, {"names": named, "at": rows.milliseconds(at)}
         case MarkSweep(at=at):
             return statements.MARK_SWEEP, {"at": rows.milliseconds(at)}
+        case MarkRunning(ran=ran):
+            return statements.MARK_RUNNING, {"ran": rows.duration(ran)}
+        case MarkClock(state=state):
+            return statements.MARK_CLOCK, rows.clock_parameters(state)
         case Ping():
             return statements.PING, {}
         case _:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from .connection import read_only
 
-_STATES = "SELECT tenant, id, state, submitted_sequence FROM documents"
+_STATES = "SELECT tenant, id, state, requeues, submitted_sequence FROM documents"
 _BATCHES = "SELECT tenant, id FROM batches"
 
 # Pages are known of what was converted, and only of that.
@@ -24,8 +24,8 @@ WHERE d.id IS NULL
 """
 
 
-def states(database: Path) -> Iterator[tuple[str, str, str, int]]:
-    """Yield tenant, id, state and the sequence of the submission of every document."""
+def states(database: Path) -> Iterator[tuple[str, str, str, int, int]]:
+    """Yield of every document tenant, id, state, requeues and the sequence of its submission."""
     with closing(sqlite3.connect(read_only(database), uri=True)) as connection:
         yield from connection.execute(_STATES)
 

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+from actors.clock_guard import ClockState, Hold, Moment
 from schemas.documents import Blob, DocumentCompleted
 from schemas.records import BatchRecord, DocumentRecord, EngineBatch, Progress
 
@@ -34,6 +35,39 @@ def moment(value: int) -> datetime:
 
 def _moment(value: int | None) -> datetime | None:
     return None if value is None else moment(value)
+
+
+def duration(value: timedelta) -> int:
+    """Return whole milliseconds."""
+    return value // _MILLISECOND
+
+
+def clock_state(row: Sequence[Any]) -> ClockState:
+    """Read a row of the columns that ``statements.CLOCK`` selects."""
+    believed_at, believed_ran, seen_at, seen_ran, held_since, held_ahead = row
+    return ClockState(
+        believed=_both_clocks(believed_at, believed_ran),
+        seen=_both_clocks(seen_at, seen_ran),
+        hold=None
+        if held_since is None
+        else Hold(held_since * _MILLISECOND, held_ahead * _MILLISECOND),
+    )
+
+
+def _both_clocks(at: int | None, ran: int | None) -> Moment | None:
+    return None if at is None or ran is None else Moment(moment(at), ran * _MILLISECOND)
+
+
+def clock_parameters(state: ClockState) -> dict[str, object]:
+    """Return what ``statements.MARK_CLOCK`` needs."""
+    believed, seen, hold = state.believed, state.seen, state.hold
+    return {
+        "believed_ran": duration(believed.ran) if believed else None,
+        "seen_at": milliseconds(seen.at) if seen else None,
+        "seen_ran": duration(seen.ran) if seen else None,
+        "held_since": duration(hold.since) if hold else None,
+        "held_ahead": duration(hold.ahead) if hold else None,
+    }
 
 
 def document_record(row: Sequence[Any]) -> DocumentRecord:

@@ -9,18 +9,23 @@ import re
 import shutil
 import sqlite3
 from contextlib import closing, suppress
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
+
+import structlog
 
 from actors.writes import Cursor
 from bus import failpoints
 
 from . import statements
 from .connection import read_only
-from .damage import Damage
+from .damage import UNREADABLE, Damage
+from .snapshot_content import Content, content, knows_all_of, opened
 
 KEPT = 2
-"""How many there are: the older one is for the day on which the newer one cannot be read."""
+"""How many there are of one database: the older one is for the day on which the newer one cannot be
+read. One is removed only where so many others have all that it has.
+"""
 ROOM = 2
 """A snapshot is made where there is room for so many of its size; the log needs room, too."""
 
@@ -30,6 +35,8 @@ _UNFINISHED = ".new"
 _COPY = "VACUUM INTO :copy"
 _QUICK_CHECK = "PRAGMA quick_check(1)"
 _VERSION = "PRAGMA user_version"
+
+log = structlog.get_logger("snapshots")
 
 
 class NoRoom(Exception):
@@ -41,16 +48,39 @@ class SnapshotDamaged(Exception):
 
 
 def made_at(snapshot: Path) -> datetime:
-    """Return when a snapshot was made, which its name says."""
+    """Return when a snapshot was made, by the wall clock of then, which its name carries."""
     return datetime.strptime(snapshot.name, _NAME).replace(tzinfo=UTC)
 
 
 def kept_in(directory: Path) -> list[Path]:
-    """Return the snapshots that are there, the newest first."""
+    """Return the snapshots that are there: the one that knows most first, unreadable ones last.
+
+    All of them are read, which takes a while where they are large.
+    """
     if not directory.is_dir():
         return []
     found = [path for path in directory.iterdir() if _PATTERN.fullmatch(path.name)]
-    return sorted(found, reverse=True)
+    return [path for path, _ in sorted(_with_content(found), key=_rank, reverse=True)]
+
+
+def latest_of(directory: Path, cursor: Cursor, ran: timedelta) -> tuple[Path, Content] | None:
+    """Return the last snapshot of the database that had ``cursor`` and ``ran`` since, if any."""
+    found = []
+    for path in kept_in(directory):
+        known = content(path)
+        # One that has run longer, or read further, is of a database that was lost.
+        if known is not None and known.ran <= ran and known.sequence <= cursor.sequence:
+            found.append((known.ran, known.sequence, path, known))
+    return max(found)[2:] if found else None
+
+
+def _with_content(paths: list[Path]) -> list[tuple[Path, Content | None]]:
+    return [(path, content(path)) for path in paths]
+
+
+def _rank(known: tuple[Path, Content | None]) -> tuple[bool, Content, str]:
+    path, found = known
+    return found is not None, found or Content(0, 0, timedelta(), 0), path.name
 
 
 async def take(database: Path, directory: Path, damage: Damage, now: datetime) -> Path:
@@ -86,7 +116,7 @@ def _take(
     size, free = database.stat().st_size, shutil.disk_usage(directory).free
     if free < ROOM * size:
         raise NoRoom(f"{free // 1024**2} MB are free, {ROOM * size // 1024**2 + 1} are needed")
-    snapshot = directory / now.astimezone(UTC).strftime(_NAME)
+    snapshot = _free_name(directory, now.astimezone(UTC))
     unfinished = snapshot.with_name(snapshot.name + _UNFINISHED)
     try:
         _copy(database, unfinished, damage, reading)
@@ -98,9 +128,40 @@ def _take(
     except BaseException:
         unfinished.unlink(missing_ok=True)
         raise
-    for old in kept_in(directory)[KEPT:]:
-        old.unlink()
+    _remove_superfluous(snapshot, reading)
     return snapshot
+
+
+def _free_name(directory: Path, now: datetime) -> Path:
+    """Return a name that is not taken: a clock that was set back tells the same time again."""
+    while (path := directory / now.strftime(_NAME)).exists():
+        now += timedelta(seconds=1)
+    return path
+
+
+def _remove_superfluous(new: Path, reading: list[sqlite3.Connection]) -> None:
+    """Remove each snapshot of which all is known by ``KEPT`` others that stay, ``new`` first."""
+    kept, strange = [new], []
+    for path in kept_in(new.parent):
+        if path == new:
+            continue
+        knowing = 0
+        for other in kept:
+            knows = knows_all_of(other, path, reading)
+            if other == new and not knows:
+                strange.append(path.name)
+            knowing += knows
+            if knowing == KEPT:
+                path.unlink()
+                break
+        else:
+            kept.append(path)
+    if strange := [name for name in strange if (new.parent / name).exists()]:
+        log.warning(
+            "snapshots are kept that know what the database does not; move away those that are "
+            "not needed, or make the database anew from one (ilios rebuild --snapshot NAME)",
+            files=strange,
+        )
 
 
 def _copy(
@@ -126,13 +187,13 @@ def _copy(
 
 
 def fault_in(snapshot: Path) -> str | None:
-    """Say what is wrong with a snapshot, if anything is. It is not written to."""
+    """Return what is wrong with a snapshot, None where nothing is. It is not written to."""
     try:
-        with closing(sqlite3.connect(_immutable(snapshot), uri=True)) as connection:
+        with opened(snapshot) as connection:
             ((answer,),) = connection.execute(_QUICK_CHECK).fetchall()
             if answer == "ok" and not connection.execute(_VERSION).fetchone()[0]:
                 answer = "it is empty"
-    except sqlite3.DatabaseError as error:
+    except UNREADABLE as error:
         return str(error)
     return None if answer == "ok" else str(answer)
 
@@ -142,7 +203,7 @@ def cursor_in(snapshot: Path, reader: str) -> Cursor | None:
 
     :raises sqlite3.Error: it cannot be read.
     """
-    with closing(sqlite3.connect(_immutable(snapshot), uri=True)) as connection:
+    with opened(snapshot) as connection:
         found = connection.execute(statements.GET_CURSOR, {"reader": reader}).fetchone()
     return Cursor(*found) if found else None
 
@@ -163,8 +224,3 @@ def sync(directory: Path) -> None:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
-
-
-def _immutable(path: Path) -> str:
-    # Nobody writes to it: SQLite need not look for a write-ahead log, nor leave files beside it.
-    return f"{path.absolute().as_uri()}?mode=ro&immutable=1"

@@ -153,6 +153,26 @@ INSERT INTO sweeps (name, at) VALUES ('last', :at), ('first', :at)
 ON CONFLICT (name) DO UPDATE SET at = excluded.at WHERE name = 'last'
 """
 
+MARK_RUNNING = """
+INSERT INTO running (one, ran) VALUES (1, :ran)
+ON CONFLICT (one) DO UPDATE SET ran = max(ran, excluded.ran)
+"""
+
+MARK_CLOCK = """
+INSERT INTO running (
+    one, ran, believed_ran, seen_at, seen_ran, held_since, held_ahead
+)
+VALUES (
+    1, coalesce(:seen_ran, 0), :believed_ran, :seen_at, :seen_ran, :held_since,
+    :held_ahead
+)
+ON CONFLICT (one) DO UPDATE SET
+    ran = max(ran, excluded.ran),
+    believed_ran = excluded.believed_ran,
+    seen_at = excluded.seen_at, seen_ran = excluded.seen_ran,
+    held_since = excluded.held_since, held_ahead = excluded.held_ahead
+"""
+
 _DOCUMENT = """
 SELECT
     d.tenant, d.id, d.state, d.file_name, d.content_type, d.file_size, d.priority,
@@ -246,7 +266,8 @@ TO_ERASE = (
 UNFINISHED = (
     _DOCUMENT
     + """
-WHERE d.state IN ('pending', 'processing') AND d.submitted_at <= :before
+WHERE d.state IN ('pending', 'processing')
+    AND (d.submitted_at <= :before OR d.submitted_at > :future)
     AND NOT (d.held AND d.state = 'processing')
     AND (d.submitted_at, d.tenant, d.id) > (:after, :after_tenant, :after_id)
 ORDER BY d.submitted_at, d.tenant, d.id LIMIT :limit
@@ -284,7 +305,14 @@ SAMPLED_BLOBS = "UNION ALL".join(
     )
 )
 
-SWEPT = "SELECT at FROM sweeps WHERE name = :name"
+FIRST_SWEEP = "SELECT at FROM sweeps WHERE name = 'first'"
+
+RAN = "SELECT ran FROM running"
+
+CLOCK = """
+SELECT s.at, r.believed_ran, r.seen_at, r.seen_ran, r.held_since, r.held_ahead
+FROM running AS r LEFT JOIN sweeps AS s ON s.name = 'last'
+"""
 
 # :names is a JSON array of [tenant, id]. What was archived since was completed all the same.
 COMPLETED_AMONG = (

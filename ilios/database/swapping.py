@@ -31,6 +31,27 @@ def copy_as_it_is(database: Path, target: Path) -> None:
             os.chmod(beside(target, suffix), 0o600)
 
 
+def is_there(database: Path) -> bool:
+    """Whether there is anything of this name, if only a link to what is gone."""
+    return os.path.lexists(database)
+
+
+def what_is_left(database: Path, copy: Path) -> tuple[bool, str | None]:
+    """Copy what there is of a database, damaged or not; returns whether there is one, and why not
+    all of it could be copied. Then there is no copy.
+    """  # noqa: D205
+    try:
+        there = is_there(database) and (not database.is_file() or database.stat().st_size > 0)
+        if there:
+            copy_as_it_is(database, copy)
+    except OSError as error:
+        remove(copy)
+        return True, f"{error.filename} cannot be read: {error.strerror}"
+    if there and not copy.exists():
+        return True, f"{database} leads to {os.readlink(database)}, which is not there"
+    return there, None
+
+
 def swap(new: Path, database: Path, now: datetime) -> Path | None:
     """Put ``new`` in the place of ``database``; returns what the old one is called from now on.
 

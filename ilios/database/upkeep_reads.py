@@ -1,14 +1,17 @@
 """What the janitor asks of the database, in bounded portions."""
 
 from collections.abc import Iterable, Mapping
-from datetime import datetime
+from datetime import datetime, timedelta
 
 import aiosqlite
 import msgspec
 
+from actors.clock_guard import ClockState
 from schemas.records import DocumentRecord
 
 from . import rows, statements
+
+FUTURE = timedelta(hours=25)  # a publisher's clock may be ahead of the log's by a day
 
 
 class UpkeepReads:
@@ -17,13 +20,20 @@ class UpkeepReads:
     def __init__(self, connection: aiosqlite.Connection) -> None:
         self._connection = connection
 
-    async def last_sweep(self) -> datetime | None:
-        """Return when the janitor looked last, by the wall clock of then."""
-        return await self._swept("last")
+    async def ran(self) -> timedelta:
+        """Return how long the service has run on this database, as far as that was stored."""
+        found = list(await self._connection.execute_fetchall(statements.RAN))
+        return timedelta(milliseconds=found[0][0]) if found else timedelta()
+
+    async def clock(self) -> ClockState:
+        """Return what is believed of the wall clock."""
+        found = list(await self._connection.execute_fetchall(statements.CLOCK))
+        return rows.clock_state(found[0]) if found else ClockState()
 
     async def first_sweep(self) -> datetime | None:
         """Return when the janitor looked for the first time: this database is not much older."""
-        return await self._swept("first")
+        found = list(await self._connection.execute_fetchall(statements.FIRST_SWEEP))
+        return rows.moment(found[0][0]) if found else None
 
     async def expired(
         self, now: datetime, limit: int, *, with_archived: bool
@@ -46,10 +56,12 @@ class UpkeepReads:
     ) -> list[DocumentRecord]:
         """Return documents submitted ``before`` then that have not ended, oldest first.
 
-        ``after`` is the last one of the portion before.
+        ``after`` is the last one of the portion before. Those from the future, of a clock that was
+        ahead, come last.
         """
         wanted = {
             "before": rows.milliseconds(before),
+            "future": rows.milliseconds(before + FUTURE),
             "after": rows.milliseconds(after.submitted_at) if after else rows.EARLIEST,
             "after_tenant": after.tenant if after else "",
             "after_id": after.document_id if after else "",
@@ -61,10 +73,6 @@ class UpkeepReads:
         """Return those documents of these (tenant, id) that are known."""
         wanted = {"names": msgspec.json.encode(list(names)).decode()}
         return await self._documents(statements.DOCUMENTS_AMONG, wanted)
-
-    async def _swept(self, name: str) -> datetime | None:
-        found = list(await self._connection.execute_fetchall(statements.SWEPT, {"name": name}))
-        return rows.moment(found[0][0]) if found else None
 
     async def _documents(
         self, statement: str, wanted: Mapping[str, object]

@@ -17,6 +17,7 @@ _MAGIC = 0x377F0682  # its lowest bit says in which order of bytes checksums are
 _INDEX = struct.Struct("=I4xI2BH2I2I")  # version, change, ready, order, page size, last frame, ...
 _INDEX_COPY = 48  # bytes; the index has its header twice
 _CHECKPOINTED = struct.Struct("=I")  # behind both: frames that lie in the database as well
+_PAGE_SIZES = {2**power for power in range(9, 17)}
 _WORD = 0xFFFFFFFF
 
 
@@ -72,7 +73,8 @@ def _read(file: BinaryIO) -> tuple[int, int, bytes]:
     magic, _, page_size, _, _, _, *said = _HEADER.unpack(header)
     order = ">" if magic & 1 else "<"
     sums = _add((0, 0), header[:24], order)
-    if magic & ~1 != _MAGIC or list(sums) != said:
+    # A page size that SQLite does not have would be read here, however large.
+    if magic & ~1 != _MAGIC or list(sums) != said or page_size not in _PAGE_SIZES:
         return 0, 0, b""
     salts = header[16:24]
     read, beyond, broken = 0, 0, False

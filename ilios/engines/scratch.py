@@ -67,7 +67,7 @@ def _locked(path: Path) -> Iterator[None]:
     descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
     try:
         facts = os.fstat(descriptor)
-        if facts.st_uid != os.getuid() or time.time() - facts.st_mtime < YOUNG:
+        if facts.st_uid != os.getuid() or abs(time.time() - facts.st_mtime) < YOUNG:
             raise PermissionError(path)
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         yield

@@ -71,7 +71,11 @@ class Expected:
             # Whether a requeue of what began earlier counted, only its beginning would tell.
             ended = before is not None and before.ended and not event.requeues
             ends = not isinstance(event, DocumentFetched) or ended
-            self.documents[name] = Said(None, ends, sequence)
+            # An end of an earlier attempt is none of the one under way.
+            if before is not None and event.requeues < before.requeues:
+                self.documents[name] = before._replace(sequence=sequence)
+            else:
+                self.documents[name] = Said(None, ends, sequence, event.requeues)
         else:
             after, requeues = _after(before, event)
             self.documents[name] = Said(after, after not in UNFINISHED, sequence, requeues)
@@ -84,7 +88,8 @@ class Expected:
         else:
             # Submitted again: the first time counts, also where that was before this log.
             ended = before.ended and not (before.state is None and requeues)
-            self.documents[name] = before._replace(ended=ended, sequence=sequence)
+            most = max(before.requeues, requeues) if before.state is None else before.requeues
+            self.documents[name] = before._replace(ended=ended, sequence=sequence, requeues=most)
 
 
 def _after(said: Said, event: DocumentEvent) -> tuple[str, int]:

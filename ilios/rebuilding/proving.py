@@ -41,7 +41,7 @@ def against_log(
     """
     found: list[Disagreement] = []
     waiting = dict(expected.documents)
-    for tenant, name, state, submitted in proof_reads.states(database):
+    for tenant, name, state, requeues, submitted in proof_reads.states(database):
         said = waiting.pop((tenant, name), None)
         if said is None:
             continue
@@ -49,7 +49,8 @@ def against_log(
         if said.state is not None and followed and state != said.state:
             why = f"it is {state}, the log says {said.state}"
             found.append(Disagreement((tenant, name), why))
-        elif said.ended and state in UNFINISHED:
+        # An end of an earlier attempt is none: it was requeued before this log begins.
+        elif said.ended and state in UNFINISHED and said.requeues >= requeues:
             found.append(Disagreement((tenant, name), f"it is {state}, the log says how it ended"))
     found.extend(
         Disagreement(name, "it is missing, and was submitted")

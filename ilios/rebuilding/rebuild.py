@@ -16,9 +16,9 @@ from bus.reader import Reader
 from bus.replay import Extent
 from ilios.bus_access import resting_bus
 from ilios.database import snapshots
-from ilios.database.comparison import Compared, compare
+from ilios.database.comparison import Compared, compare, refuse_newer
 from ilios.database.connection import lock_file, rebuilt_file
-from ilios.database.swapping import copy_as_it_is, remove, swap
+from ilios.database.swapping import is_there, remove, swap, what_is_left
 from ilios.database.wal import what_is_lost
 from ilios.locks import held
 from ilios.rebuilding.expected import Name
@@ -76,7 +76,8 @@ class Report(Struct, frozen=True, kw_only=True):
     def in_order(self) -> bool:
         """Whether the old database is sound, and behind the log at most."""
         ahead = any(one.changed or one.overruled or one.gone for one in self.otherwise)
-        return self.had_old and not self.fault and not ahead and not self._lacks
+        unreadable = any(one.unreadable for one in self.compared.tables)
+        return self.had_old and not (self.fault or unreadable or ahead or self._lacks)
 
     @property
     def _lacks(self) -> bool:
@@ -97,10 +98,11 @@ async def rebuild(
 
     ``check`` leaves everything as it is. ``accept_gap`` goes on where the log does not reach back
     to the snapshot, or the old database has what neither of them has. ``snapshot`` names the one to
-    begin with, or is ``none``; else it is the newest that is sound.
+    begin with, or is ``none``; else it is the one that knows most of those that are sound.
 
     :raises AlreadyInUse, ReaderTaken: the service runs. :raises Gap: see there.
-    :raises NoSuchSnapshot: see there. :raises BusDidNotStart, BusUnavailable: there is no log.
+    :raises NoSuchSnapshot, NewerDatabase: see there.
+    :raises BusDidNotStart, BusUnavailable: there is no log.
     :raises LedgerUnavailable, OSError: there is no room for the new file.
     """
     data_dir, database = settings.data_dir, settings.database_path
@@ -110,18 +112,20 @@ async def rebuild(
     ):
         async with _bus(settings) as connection:
             extent = await replay.extent(connection)
-            base, skipped = _base(settings.snapshots_dir, snapshot)
-            gap = _gap(base, extent)
-            if gap and not accept_gap:
-                raise Gap(gap)
             new, copy = rebuilt_file(database), _copied(database)
             try:
+                lost = await asyncio.to_thread(_what_is_lost, database)
+                had_old, unreadable = await asyncio.to_thread(what_is_left, database, copy)
+                old = copy if had_old and unreadable is None else None
+                if old is not None:
+                    refuse_newer(old, "the database")
+                base, skipped = _base(settings.snapshots_dir, snapshot)
+                gap = _gap(base, extent)
+                if gap and not accept_gap:
+                    raise Gap(gap + _others(settings.snapshots_dir, base, extent))
                 made = await make(new, base, connection, extent, settings.pricing)
-                lost = await asyncio.to_thread(what_is_lost, database)
-                had_old = database.exists() and database.stat().st_size > 0
-                if had_old:
-                    await asyncio.to_thread(copy_as_it_is, database, copy)
-                compared = await asyncio.to_thread(compare, new, copy if had_old else None, NAME)
+                compared = await asyncio.to_thread(compare, new, old, NAME)
+                compared = structs.replace(compared, fault=unreadable or compared.fault)
                 found = against_log(new, made.expected, extent, whole=_same_log(base, extent))
                 excused = [one for one in found if await _is_buried(connection, one.name)]
                 report = Report(
@@ -145,7 +149,7 @@ async def rebuild(
                 remove(copy)
                 # While there is no database, an unfinished new one keeps the service from starting
                 # with nothing.
-                if database.exists():
+                if is_there(database):
                     remove(new)
 
 
@@ -162,14 +166,22 @@ async def _is_buried(connection: Connection, name: Name) -> bool:
     return NAME in [letter.actor async for letter in FiledLetters(connection).each(*name)]
 
 
+def _what_is_lost(database: Path) -> str | None:
+    try:
+        return what_is_lost(database)
+    except OSError as error:
+        return f"{error.filename} cannot be read: {error.strerror}"
+
+
 def _copied(database: Path) -> Path:
     return database.with_name(database.name + ".compared")
 
 
 def _base(directory: Path, wanted: str | None) -> tuple[Path | None, list[tuple[Path, str]]]:
-    """Choose the snapshot to begin with; returns also the newer ones that cannot be used, and why.
+    """Choose the snapshot to begin with; returns also the better ones that cannot be used, and why.
 
     :raises NoSuchSnapshot: the one that was asked for cannot be.
+    :raises NewerDatabase: it is of a newer ilios.
     """
     if wanted == "none":
         return None, []
@@ -179,14 +191,26 @@ def _base(directory: Path, wanted: str | None) -> tuple[Path | None, list[tuple[
         fault = snapshots.fault_in(chosen[0]) if chosen else "there is none of this name"
         if fault:
             raise NoSuchSnapshot(f"the snapshot {wanted} cannot be used: {fault}")
+        refuse_newer(chosen[0], f"the snapshot {wanted}")
         return chosen[0], []
     skipped: list[tuple[Path, str]] = []
     for path in kept:
         fault = snapshots.fault_in(path)
         if fault is None:
+            refuse_newer(path, f"the snapshot {path.name}")
             return path, skipped
         skipped.append((path, fault))
     return None, skipped
+
+
+def _others(directory: Path, base: Path | None, extent: Extent | None) -> str:
+    """Name the snapshots that know less than ``base``, but after which the log has everything."""
+    names = [
+        path.name
+        for path in snapshots.kept_in(directory)
+        if path != base and not snapshots.fault_in(path) and not _gap(path, extent)
+    ]
+    return f" (of this log, if less: --snapshot {' or '.join(names)})" if names else ""
 
 
 def _same_log(base: Path | None, extent: Extent | None) -> bool:

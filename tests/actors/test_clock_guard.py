@@ -2,61 +2,217 @@
 
 from datetime import UTC, datetime, timedelta
 
-from actors.retention import HOLD, ClockGuard
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from actors.clock_guard import HOLD, JUMP, LONG_ASLEEP, ClockGuard, ClockState, Moment
 
 NOW = datetime(2026, 1, 15, tzinfo=UTC)
 DAY = timedelta(days=1)
+HOUR = timedelta(hours=1)
 MINUTE = timedelta(minutes=1)
+NONE = timedelta()
+
+
+def after(last: datetime) -> ClockGuard:
+    """Return the guard of a process whose predecessor passed and ended then."""
+    moment = Moment(last, NONE)
+    return ClockGuard(ClockState(believed=moment, seen=moment))
+
+
+def restarted(guard: ClockGuard) -> ClockGuard:
+    """Return the guard of the next process: it has what was remembered, and no more."""
+    return ClockGuard(guard.state)
 
 
 def test_a_clock_that_runs_as_time_does_is_believed() -> None:
-    guard = ClockGuard(NOW - MINUTE)
+    guard = after(NOW - MINUTE)
     for minute in range(10):
-        assert guard.look(NOW + minute * MINUTE, 60.0 * minute) is None
+        assert guard.look(NOW + minute * MINUTE, minute * MINUTE) is None
     assert not guard.holds
 
 
 def test_the_first_pass_of_all_is_believed() -> None:
-    assert ClockGuard(None).look(NOW, 0.0) is None
+    assert ClockGuard(ClockState()).look(NOW, NONE) is None
 
 
 def test_a_service_that_was_off_for_a_week_is_believed() -> None:
-    assert ClockGuard(NOW - 7 * DAY).look(NOW, 0.0) is None
+    assert after(NOW - 7 * DAY).look(NOW, NONE) is None
 
 
 def test_a_clock_that_jumps_ahead_while_the_service_runs_holds_everything() -> None:
-    guard = ClockGuard(NOW - MINUTE)
-    assert guard.look(NOW, 0.0) is None
-    held = guard.look(NOW + 400 * DAY, 60.0)
+    guard = after(NOW - MINUTE)
+    assert guard.look(NOW, NONE) is None
+    held = guard.look(NOW + 400 * DAY, MINUTE)
     assert held
     assert "400.0 days" in held
     assert guard.holds
 
 
 def test_a_clock_that_jumped_while_the_service_was_off_holds_everything() -> None:
-    guard = ClockGuard(NOW)
-    assert guard.look(NOW + 400 * DAY, 0.0)
-    assert guard.look(NOW + 400 * DAY + MINUTE, 60.0)
+    guard = after(NOW)
+    assert guard.look(NOW + 400 * DAY, NONE)
+    assert guard.look(NOW + 400 * DAY + MINUTE, MINUTE)
 
 
 def test_a_clock_that_is_set_right_again_lifts_the_hold() -> None:
-    guard = ClockGuard(NOW)
-    assert guard.look(NOW + 400 * DAY, 0.0)
-    assert guard.look(NOW + 2 * MINUTE, 120.0) is None
-    assert guard.look(NOW + 3 * MINUTE, 180.0) is None
+    guard = after(NOW)
+    assert guard.look(NOW + 400 * DAY, NONE)
+    assert guard.look(NOW + 2 * MINUTE, 2 * MINUTE) is None
+    assert guard.look(NOW + 3 * MINUTE, 3 * MINUTE) is None
 
 
 def test_a_jump_nobody_set_right_is_believed_after_the_hold() -> None:
-    guard = ClockGuard(NOW)
+    guard = after(NOW)
     jumped = NOW + 400 * DAY
-    assert guard.look(jumped, 0.0)
-    assert guard.look(jumped + timedelta(seconds=HOLD - 1), HOLD - 1)
-    assert guard.look(jumped + timedelta(seconds=HOLD + 1), HOLD + 1) is None
-    assert guard.look(jumped + timedelta(seconds=HOLD + 61), HOLD + 61) is None
+    assert guard.look(jumped, NONE)
+    assert guard.look(jumped + HOLD - MINUTE, HOLD - MINUTE)
+    assert guard.look(jumped + HOLD + MINUTE, HOLD + MINUTE) is None
+    assert guard.look(jumped + HOLD + 2 * MINUTE, HOLD + 2 * MINUTE) is None
 
 
 def test_a_clock_that_goes_back_expires_nothing_by_itself_and_is_believed() -> None:
-    guard = ClockGuard(NOW)
-    assert guard.look(NOW - 10 * DAY, 0.0) is None
+    guard = after(NOW)
+    assert guard.look(NOW - 10 * DAY, NONE) is None
     # Coming back is a jump ahead like any other.
-    assert guard.look(NOW, 60.0)
+    assert guard.look(NOW, MINUTE)
+
+
+def test_a_service_that_restarts_every_hour_is_not_held_for_ever() -> None:
+    guard, now = after(NOW), NOW + 400 * DAY
+    for hour in range(24):
+        guard = restarted(guard)
+        assert guard.look(now + hour * HOUR, hour * HOUR), hour
+    assert restarted(guard).look(now + 24 * HOUR, 24 * HOUR) is None
+
+
+def test_a_restart_does_not_forget_a_hold_however_small_the_jump() -> None:
+    guard = after(NOW - MINUTE)
+    assert guard.look(NOW, NONE) is None
+    assert guard.look(NOW + 5 * DAY, MINUTE)
+    assert restarted(guard).look(NOW + 5 * DAY + MINUTE, 2 * MINUTE)
+
+
+@pytest.mark.parametrize("jump", [2 * HOUR, 5 * DAY, 400 * DAY])
+@pytest.mark.parametrize("off", [MINUTE, 50 * MINUTE])
+def test_a_clock_that_was_set_right_while_the_service_was_off_lifts_the_hold(
+    jump: timedelta, off: timedelta
+) -> None:
+    guard = after(NOW - MINUTE)
+    guard.look(NOW, NONE)
+    assert guard.look(NOW + jump, MINUTE)
+    assert restarted(guard).look(NOW + MINUTE + off, 2 * MINUTE) is None
+
+
+def test_a_further_jump_that_is_larger_begins_the_hold_again() -> None:
+    guard = after(NOW)
+    guard.look(NOW, NONE)
+    assert guard.look(NOW + 2 * HOUR, MINUTE)
+    assert guard.look(NOW + 400 * DAY, 23 * HOUR)
+    assert guard.look(NOW + 402 * DAY, 46 * HOUR)
+    assert guard.look(NOW + 403 * DAY, 48 * HOUR) is None
+
+
+def test_a_machine_that_is_paused_every_night_is_not_held_for_ever() -> None:
+    guard, now, ran = after(NOW), NOW, NONE
+    guard.look(now, ran)
+    believed = 0
+    for _ in range(10):
+        now += 9 * HOUR  # which the running time does not count
+        for _ in range(15):
+            now, ran = now + HOUR, ran + HOUR
+            believed += guard.look(now, ran) is None
+    assert believed >= 3
+
+
+STEPS = st.lists(
+    st.one_of(
+        st.tuples(st.just("run"), st.integers(1, 30 * 60)),
+        st.tuples(st.just("restart"), st.integers(0, 20 * 24 * 60)),
+        st.tuples(st.just("jump"), st.integers(-800 * 24 * 60, 800 * 24 * 60)),
+    ),
+    max_size=30,
+)
+
+
+class Machine:
+    """A service over its starts, passing every half hour, on a clock that others set."""
+
+    def __init__(self) -> None:
+        self.wall, self.ran = NOW, NONE
+        self.guard = ClockGuard(ClockState())
+        self.ahead = NONE  # of the true time
+        self.passed: list[tuple[timedelta, timedelta, bool]] = []  # ran, ahead, believed
+        self.look()
+
+    def look(self) -> bool:
+        believed = self.guard.look(self.wall, self.ran) is None
+        self.passed.append((self.ran, self.ahead, believed))
+        return believed
+
+    def run(self, minutes: int) -> None:
+        while minutes > 0:
+            part = min(30, minutes)
+            minutes -= part
+            self.wall += part * MINUTE
+            self.ran += part * MINUTE
+            self.look()
+
+    def restart(self, minutes: int) -> None:
+        self.wall += minutes * MINUTE
+        self.guard = restarted(self.guard)
+        self.look()
+
+    def jump(self, minutes: int) -> None:
+        self.wall += minutes * MINUTE
+        self.ahead += minutes * MINUTE
+        self.look()
+
+
+@settings(deadline=None)
+@given(STEPS)
+def test_no_jump_is_believed_before_its_hold_and_every_one_is_after_it(
+    steps: list[tuple[str, int]],
+) -> None:
+    machine = Machine()
+    for what, minutes in steps:
+        getattr(machine, what)(minutes)
+    # However it was restarted: a day of running after everything, all is believed.
+    for _ in range(25):
+        machine.run(60)
+        machine.restart(1)
+    assert machine.passed[-1][2]
+    assert machine.guard.look(machine.wall, machine.ran) is None
+
+
+@settings(deadline=None)
+@given(
+    st.integers(61, 800 * 24 * 60),
+    st.lists(
+        st.one_of(
+            st.tuples(st.just("run"), st.integers(1, 10 * 60)),
+            st.tuples(st.just("restart"), st.integers(0, 20 * 24 * 60)),
+        ),
+        max_size=40,
+    ),
+)
+def test_a_jump_is_held_for_a_day_of_running_exactly_whatever_restarts_there_are(
+    jump: int, steps: list[tuple[str, int]]
+) -> None:
+    machine = Machine()
+    machine.run(60)
+    machine.jump(jump)
+    began = machine.ran
+    for what, minutes in steps:
+        getattr(machine, what)(minutes)
+        if machine.ran - began >= HOLD:
+            break
+    held = [ran for ran, ahead, believed in machine.passed if ahead and not believed]
+    trusted = [ran for ran, ahead, believed in machine.passed if ahead and believed]
+    assert all(ran - began < HOLD for ran in held)
+    assert all(ran - began >= HOLD for ran in trusted)
+
+
+def test_the_limits_are_in_order() -> None:
+    assert JUMP < HOLD < LONG_ASLEEP

@@ -9,6 +9,7 @@ import pytest
 
 from actors import persister
 from actors.aggregator import NAME as AGGREGATOR
+from actors.clock_guard import ClockState, Hold, Moment
 from actors.fetcher import Fetcher
 from actors.janitor import Janitor
 from actors.keys import PREFIXES
@@ -16,8 +17,9 @@ from actors.ocr import Ocr
 from actors.orphans import Orphans
 from actors.redriving import Readers, Redriving
 from actors.retention import Retention
+from actors.running_time import RunningTime
 from actors.writer import Writer
-from actors.writes import MarkErased, MarkSweep
+from actors.writes import MarkClock, MarkErased, MarkSweep
 from bus import streams
 from bus.connection import Connection
 from bus.errors import BusFull
@@ -54,6 +56,7 @@ class World:
             self.writer,
             self.upkeep,
             self.blobs,
+            running_time=RunningTime(self.writer, timedelta()),
             retention=Retention(self.publisher, self.upkeep, self.blobs, "delete"),
             redriving=Redriving(self.publisher, log, Progress(connection), self.upkeep, readers),
             orphans=Orphans(log, self.upkeep, self.blobs),
@@ -152,6 +155,11 @@ async def test_after_a_jump_of_the_clock_nothing_expires_and_the_jump_is_not_bel
     assert swept.held
     assert swept.deleted == 0
     assert world.written(MarkSweep) == []
+    (kept,) = world.written(MarkClock)
+    assert isinstance(kept, MarkClock)
+    assert kept.state.hold, "or the next start would not know of it"
+    assert kept.state.believed
+    assert kept.state.believed.at == world.upkeep.swept_at
     (note,) = await world.notes()
     assert "400.0 days" in note["held"]
 
@@ -164,6 +172,17 @@ async def test_after_a_jump_of_the_clock_no_upload_counts_as_old(world: World) -
         for _ in PREFIXES:
             assert (await world.janitor.sweep()).orphans == 0
     assert list(world.blobs.kept) == [KEY]
+
+
+async def test_a_hold_of_a_former_process_stands(world: World) -> None:
+    now = datetime.now(UTC)
+    believed = Moment(now - timedelta(days=5), timedelta())
+    world.upkeep.state = ClockState(believed, believed, Hold(timedelta(), timedelta(days=5)))
+    world.upkeep.documents = [record(state="completed", submitted_at=now - timedelta(days=366))]
+    async with running(world.writer.run):
+        swept = await world.janitor.sweep()
+    assert swept.held
+    assert swept.deleted == 0
 
 
 async def test_what_is_due_is_said_to_be_deleted(world: World) -> None:

@@ -1,5 +1,6 @@
 """A document is converted once, whatever becomes of the engine."""
 
+from datetime import datetime, timedelta, tzinfo
 from pathlib import Path
 
 import pytest
@@ -24,6 +25,14 @@ from tests.waiting import until
 
 ORIGINAL = b"foo"
 BLAMED, OUTSIDE = EngineCrashed("it aborted", blame=True), EngineCrashed("killed", blame=False)
+
+
+class SetBack(datetime):
+    """A wall clock that was set back by a day."""
+
+    @classmethod
+    def now(cls, tz: tzinfo | None = None) -> datetime:  # type: ignore[override]
+        return datetime.now(tz) - timedelta(days=1)
 
 
 class World:
@@ -131,8 +140,9 @@ async def test_what_was_requeued_is_converted_whatever_was_said_before(
     assert (first.requeues, second.requeues) == (0, 1)
 
 
+@pytest.mark.parametrize("clock", ["goes on", "is set back"])
 async def test_a_consumer_made_anew_does_not_have_old_work_done_again(
-    world: World, monkeypatch: pytest.MonkeyPatch
+    world: World, monkeypatch: pytest.MonkeyPatch, clock: str
 ) -> None:
     async with running(world.ocr.run):
         await world.converted()
@@ -140,7 +150,10 @@ async def test_a_consumer_made_anew_does_not_have_old_work_done_again(
     for lane in LANES:
         durable = world.ocr.consumer.durable(lane)
         await world.connection.jetstream.delete_consumer(streams.EVENTS, durable)
-    monkeypatch.setattr(module, "FRESH_WITHIN", 0.0)  # as if it had lain there for long
+    if clock == "is set back":
+        monkeypatch.setattr(module, "datetime", SetBack)
+    else:
+        monkeypatch.setattr(module, "FRESH_WITHIN", 0.0)  # as if it had lain there for long
 
     async def finished_again() -> bool:
         try:

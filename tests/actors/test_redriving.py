@@ -201,6 +201,16 @@ async def test_a_document_is_helped_now_and_then_and_not_for_ever(world: World) 
     assert said.code == "stuck"
 
 
+async def test_a_clock_that_is_set_back_does_not_keep_anybody_from_being_helped(
+    world: World,
+) -> None:
+    await world.publisher.say(events.submitted())
+    world.upkeep.documents = [record()]
+    for moment in (NOW + timedelta(days=400), NOW):
+        await world.acknowledge("fetcher-normal")
+        assert await world.redriving.sweep(moment) == Redriven(redriven=1)
+
+
 async def test_a_document_of_a_batch_waits_for_the_aggregator(world: World) -> None:
     batch = events.batch(1, 2)
     await world.publisher.say(batch)

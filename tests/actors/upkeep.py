@@ -5,6 +5,7 @@ from datetime import UTC, datetime, timedelta
 
 import msgspec
 
+from actors.clock_guard import ClockState, Moment
 from schemas.records import DocumentRecord
 from tests import events
 
@@ -33,11 +34,18 @@ class FakeUpkeep:
         self.documents: list[DocumentRecord] = []
         self.now_known: list[DocumentRecord] | None = None
         self.swept_at: datetime | None = None
+        self.state: ClockState | None = None
         self.first_at = datetime(2020, 1, 1, tzinfo=UTC)
         self.kept = 0
 
-    async def last_sweep(self) -> datetime | None:
-        return self.swept_at
+    async def ran(self) -> timedelta:
+        return timedelta()
+
+    async def clock(self) -> ClockState:
+        if self.state is not None or self.swept_at is None:
+            return self.state or ClockState()
+        last = Moment(self.swept_at, timedelta())
+        return ClockState(believed=last, seen=last)
 
     async def first_sweep(self) -> datetime | None:
         return self.first_at

@@ -2,12 +2,16 @@
 
 import asyncio
 import sqlite3
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
 
 from actors.persister import NAME
+from actors.running_time import RunningTime
+from actors.writer import Writer
 from actors.writes import ApplyEntries, Cursor
 from ilios import snapshots as module
 from ilios.database import snapshots
@@ -19,11 +23,47 @@ from tests.ilios.database.books import CREATED, STREAM, Books, opened
 from tests.waiting import until
 
 LOOK_EVERY = 0.01  # seconds
+NOW = datetime(2026, 1, 15, 10, 30, tzinfo=UTC)
 
 
-def watched(books: Books, directory: Path, hours: int = 24) -> Snapshots:
-    settings = Settings(data_dir=directory, snapshot_hours=hours)
-    return Snapshots(settings, Damage(settings.database_path), books.ledger)
+class Watched:
+    """What makes snapshots, with a running time that passes as the test wants it to."""
+
+    def __init__(self, books: Books, directory: Path, hours: int = 24, *, ran: float = 0) -> None:
+        settings = Settings(data_dir=directory, snapshot_hours=hours)
+        self.directory = settings.snapshots_dir
+        self.seconds = 0.0
+        self.writer = Writer(books.ledger)
+        time = RunningTime(self.writer, timedelta(hours=ran), lambda: self.seconds)
+        self.snapshots = Snapshots(settings, Damage(settings.database_path), books.ledger, time)
+
+    @asynccontextmanager
+    async def watching(self) -> AsyncIterator[None]:
+        async with running(self.writer.run), running(lambda: self.snapshots.run(LOOK_EVERY)):
+            yield
+
+    def count(self) -> int:
+        return len(snapshots.kept_in(self.directory))
+
+    async def reaches(self, count: int) -> None:
+        await until(lambda: self.count() == count)
+
+    async def stays_at(self, count: int) -> None:
+        """Make sure that looks which are due make no other."""
+        for _ in range(10):
+            await asyncio.sleep(LOOK_EVERY)
+        assert self.count() == count
+
+
+def set_clock(monkeypatch: pytest.MonkeyPatch, now: datetime) -> None:
+    """Set the wall clock of what makes snapshots."""
+
+    class Clock(datetime):
+        @classmethod
+        def now(cls, tz: object = None) -> datetime:  # type: ignore[override]
+            return now
+
+    monkeypatch.setattr(module, "datetime", Clock)
 
 
 async def write(books: Books) -> None:
@@ -34,7 +74,7 @@ async def test_the_first_is_made_when_there_is_anything_to_keep(tmp_path: Path) 
     directory = tmp_path / "snapshots"
     async with (
         opened(tmp_path / "ilios.db") as books,
-        running(lambda: watched(books, tmp_path).run(LOOK_EVERY)),
+        Watched(books, tmp_path).watching(),
     ):
         await asyncio.sleep(10 * LOOK_EVERY)
         assert not directory.exists(), "of an empty database"
@@ -58,14 +98,14 @@ async def test_another_is_made_when_the_newest_is_not_of_the_last_day(
         database = tmp_path / "ilios.db"
         now = datetime.now(UTC)
         await snapshots.take(database, directory, Damage(database), now - age)
-        async with running(lambda: watched(books, tmp_path).run(LOOK_EVERY)):
+        async with Watched(books, tmp_path).watching():
             await until(lambda: len(snapshots.kept_in(directory)) == made)
 
 
 async def test_none_is_made_where_none_is_wanted(tmp_path: Path) -> None:
     async with opened(tmp_path / "ilios.db") as books:
         await write(books)
-        async with running(lambda: watched(books, tmp_path, hours=0).run(LOOK_EVERY)):
+        async with Watched(books, tmp_path, hours=0).watching():
             await asyncio.sleep(10 * LOOK_EVERY)
     assert not (tmp_path / "snapshots").exists()
 
@@ -83,12 +123,17 @@ async def test_one_that_cannot_be_made_is_tried_again_later(
         return await take(database, directory, damage, now)
 
     monkeypatch.setattr(snapshots, "take", refuse)
-    monkeypatch.setattr(module, "AGAIN_AFTER", timedelta(milliseconds=200))
     async with opened(tmp_path / "ilios.db") as books:
         await write(books)
-        async with running(lambda: watched(books, tmp_path).run(LOOK_EVERY)):
-            await until(lambda: len(snapshots.kept_in(tmp_path / "snapshots")) == 1)
-    assert tries[1] - tries[0] >= timedelta(milliseconds=200)
+        watched = Watched(books, tmp_path)
+        async with watched.watching():
+            await until(lambda: len(tries) == 1)
+            # A clock that jumps does not make it try again and again.
+            set_clock(monkeypatch, datetime.now(UTC) + timedelta(days=400))
+            await watched.stays_at(0)
+            watched.seconds += module.AGAIN_AFTER.total_seconds()
+            await until(lambda: watched.count() == 1)
+    assert len(tries) == 2
 
 
 async def test_damage_is_not_passed_over(tmp_path: Path) -> None:
@@ -97,5 +142,72 @@ async def test_damage_is_not_passed_over(tmp_path: Path) -> None:
         settings = Settings(data_dir=tmp_path)
         damage = Damage(settings.database_path)
         damage.found = "it is"
-        with pytest.raises(DatabaseDamaged):
-            await Snapshots(settings, damage, books.ledger).run(LOOK_EVERY)
+        writer = Writer(books.ledger)
+        async with running(writer.run):
+            time = RunningTime(writer, timedelta())
+            with pytest.raises(DatabaseDamaged):
+                await Snapshots(settings, damage, books.ledger, time).run(LOOK_EVERY)
+
+
+async def test_another_is_made_after_a_day_of_running_whatever_the_clock_says(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with opened(tmp_path / "ilios.db") as books:
+        await write(books)
+        set_clock(monkeypatch, NOW)  # and it stands still
+        watched = Watched(books, tmp_path)
+        async with watched.watching():
+            await until(lambda: watched.count() == 1)
+            watched.seconds = 23 * 3600
+            await watched.stays_at(1)
+            watched.seconds = 24 * 3600
+            await until(lambda: watched.count() == 2)
+            await watched.stays_at(2)
+
+
+async def test_the_running_time_counts_over_restarts(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with opened(tmp_path / "ilios.db") as books:
+        await write(books)
+        set_clock(monkeypatch, NOW)
+        for ran, made in ((0, 1), (12, 1), (23, 1), (24, 2), (30, 2), (48, 2)):
+            watched = Watched(books, tmp_path, ran=ran)
+            async with watched.watching():
+                await watched.reaches(made)
+                await watched.stays_at(made)
+    names = [path.name for path in snapshots.kept_in(tmp_path / "snapshots")]
+    assert names == ["ilios-20260115T103002Z.db", "ilios-20260115T103001Z.db"], "at 48 and 24 hours"
+
+
+async def test_snapshots_of_a_clock_that_was_ahead_neither_stay_nor_stop_others(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    directory = tmp_path / "snapshots"
+    async with opened(tmp_path / "ilios.db") as books:
+        await write(books)
+        for ran, days in ((0, 400), (24, 500)):
+            set_clock(monkeypatch, NOW + timedelta(days=days))
+            watched = Watched(books, tmp_path, ran=ran)
+            async with watched.watching():
+                await reaches(directory, NOW + timedelta(days=days))
+        assert len(snapshots.kept_in(directory)) == 2
+        set_clock(monkeypatch, NOW)
+        for ran in (25, 50):
+            watched = Watched(books, tmp_path, ran=ran)
+            async with watched.watching():
+                await reaches(directory, NOW)
+                await until(lambda: len(snapshots.kept_in(directory)) == 2)
+                await watched.stays_at(2)
+    assert {path.name[6:10] for path in snapshots.kept_in(directory)} == {"2026"}
+
+
+async def reaches(directory: Path, when: datetime) -> None:
+    """Wait until the first snapshot was made about then."""
+    minute = timedelta(minutes=1)
+
+    def is_first() -> bool:
+        kept = snapshots.kept_in(directory)
+        return bool(kept) and abs(snapshots.made_at(kept[0]) - when) < minute
+
+    await until(is_first)

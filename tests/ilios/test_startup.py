@@ -66,7 +66,7 @@ STAYS: dict[str, Callable[[], Exception]] = {
     "a database of SQLite's that cannot be opened": lambda: of_sqlite(sqlite3.SQLITE_CANTOPEN),
     "a server that does not start": lambda: BusDidNotStart("it ended"),
     "a damaged database": lambda: DatabaseDamaged("malformed"),
-    "a newer database": lambda: NewerDatabase("version 99"),
+    "a newer database": lambda: NewerDatabase("ilios.db", 99, None),
     "damaged secrets": lambda: SecretsDamaged("damaged"),
 }
 

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from ilios.database.wal import beside
 from tests.journeys.commands import Said, ilios
 from tests.journeys.running import RunningService, running
 from tests.journeys.visitors import Visitor, billed, ended
@@ -172,3 +173,83 @@ async def test_a_snapshot_that_is_not_there_is_said(data: Path) -> None:
     said = await ilios(data, "rebuild", "--snapshot", "ilios-20260101T000000Z.db")
     assert said.code == 3
     assert "there is none of this name" in said.errors
+
+
+async def test_a_database_cut_in_half_beside_its_log_is_made_anew(data: Path) -> None:
+    database = data / "ilios.db"
+    before = rows(database)
+    async with running(data) as service:
+        wal = beside(database, "-wal")
+        await until(lambda: wal.exists() and wal.stat().st_size > 0, within=WITHIN)
+        await service.kill("service")
+    os.truncate(database, database.stat().st_size // 2)
+    made = await ilios(data, "rebuild")
+    assert made.code == 0, made
+    assert "was made anew; the old one is kept as ilios.db.damaged-" in made.out
+    for table in ("documents", "removed", "batches"):
+        assert rows(database)[table] == before[table]
+
+
+@pytest.mark.parametrize(
+    "words", [("rebuild", "--check"), ("rebuild",), ("rebuild", "--accept-gap"), ("dead", "list")]
+)
+@pytest.mark.parametrize("there", [True, False], ids=["an empty directory", "none"])
+async def test_where_no_service_has_run_nothing_is_made_and_the_setting_is_named(
+    tmp_path: Path, words: tuple[str, ...], *, there: bool
+) -> None:
+    wrong = tmp_path / "wrong"
+    if there:
+        wrong.mkdir()
+    said = await ilios(wrong, *words)
+    assert said.code == 3
+    assert str(wrong) in said.errors
+    assert "ILIOS_DATA_DIR" in said.errors
+    assert "--accept-gap" not in said.errors
+    assert list(tmp_path.rglob("*")) == ([wrong] if there else [])
+
+
+async def test_a_wrong_place_of_the_database_is_not_made(data: Path, tmp_path: Path) -> None:
+    elsewhere = tmp_path / "elsewhere" / "ilios.db"
+    said = await ilios(data, "rebuild", "--check", LOCAL_DB_PATH=str(elsewhere))
+    assert said.code == 3
+    assert "LOCAL_DB_PATH" in said.errors
+    assert not elsewhere.parent.exists()
+
+
+async def test_a_newer_database_is_left_alone_by_serve_and_rebuild(data: Path) -> None:
+    database = data / "ilios.db"
+    with closing(sqlite3.connect(database)) as connection:
+        connection.execute("PRAGMA user_version = 99")
+        connection.execute("INSERT INTO upgrades VALUES (99, '7.8.9')")
+        connection.commit()
+    before = database.read_bytes()
+    for words in (("serve",), ("rebuild", "--check"), ("rebuild", "--accept-gap")):
+        said = await ilios(data, *words, PORT="0")
+        assert said.code == 3, said
+        assert "Install ilios 7.8.9 again, or a newer one" in said.errors
+        assert "Traceback" not in said.errors
+    assert database.read_bytes() == before
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root may act as others")
+async def test_what_root_makes_belongs_to_the_user_of_the_service(data: Path) -> None:
+    owner, group = 54321, 54322
+    for path in (data, *data.rglob("*")):
+        os.lchown(path, owner, group)
+    database = data / "ilios.db"
+    commands = (("rebuild",), ("rebuild", "--check"), ("dead", "list"))
+    for command in commands:
+        damage(database)
+        said = await ilios(data, *command)
+        assert "going on as uid 54321, who owns" in said.errors, said
+        if command == ("rebuild",):
+            assert said.code == 0, said
+    shutil.rmtree(data / "nats")  # and so all of it is made anew
+    assert (await ilios(data, "rebuild", "--accept-gap")).code == 0
+    others = {
+        str(path.relative_to(data)): (path.lstat().st_uid, path.lstat().st_gid)
+        for path in (data, *data.rglob("*"))
+        if (path.lstat().st_uid, path.lstat().st_gid) != (owner, group)
+    }
+    assert others == {}
+    assert list((data / "nats" / "jetstream").iterdir())

@@ -1,12 +1,38 @@
 """Numbered SQL files, applied once each, in order; ``PRAGMA user_version`` remembers how far."""
 
+import sqlite3
+from contextlib import suppress
 from importlib.resources import files
 
 import aiosqlite
 
+from ilios import __version__
+
+_OR_DAMAGED = (
+    ". If none was ever installed here, its header is damaged: move the file away and run "
+    "`ilios rebuild`"
+)
+
 
 class NewerDatabase(Exception):
-    """The database was written by a newer ilios; upgrade, or restore a snapshot."""
+    """The database was written by a newer ilios; the message says what to do."""
+
+    def __init__(self, what: str, version: int, program: str | None) -> None:
+        known = scripts()[-1][0]
+        wanted = f"ilios {program}" if program else f"an ilios that knows step {version}"
+        super().__init__(
+            f"{what} was written by a newer ilios: it has step {version} of the schema, this ilios "
+            f"({__version__}) knows {known}. Install {wanted} again, or a newer one. There is no "
+            "way back but a copy of the whole data directory of before the upgrade; "
+            "`ilios rebuild` of this version cannot read what the newer one has written"
+            + ("" if program else _OR_DAMAGED)
+        )
+
+
+VERSION = "PRAGMA user_version"
+PROGRAM = "SELECT program FROM upgrades WHERE version = ?"
+_NOTE_UPGRADE = "INSERT INTO upgrades (version, program) VALUES (?, ?)"
+_UPGRADES_SINCE = 7  # the step that makes the table
 
 
 class BrokenReference(Exception):
@@ -34,11 +60,15 @@ async def migrate(connection: aiosqlite.Connection) -> int:
 
     :raises NewerDatabase: it is ahead of this program.
     """
-    rows = list(await connection.execute_fetchall("PRAGMA user_version"))
+    rows = list(await connection.execute_fetchall(VERSION))
     version = int(rows[0][0])
     known = scripts()
     if version > known[-1][0]:
-        raise NewerDatabase(f"the database has version {version}, this ilios knows {known[-1][0]}")
+        program = None
+        with suppress(sqlite3.OperationalError):  # somebody has changed that, too
+            found = list(await connection.execute_fetchall(PROGRAM, (version,)))
+            program = str(found[0][0]) if found else None
+        raise NewerDatabase("the database", version, program)
     # A step may make a table anew that others refer to, and in a transaction this is not heard.
     await connection.execute("PRAGMA foreign_keys = OFF")
     try:
@@ -62,6 +92,8 @@ async def _apply(
             broken = list(await connection.execute_fetchall("PRAGMA foreign_key_check"))
             if broken:
                 raise BrokenReference(f"step {number} would leave {len(broken)} rows astray")
+            if number >= _UPGRADES_SINCE:
+                await connection.execute(_NOTE_UPGRADE, (number, __version__))
             await connection.execute(f"PRAGMA user_version = {number}")
             await connection.execute("COMMIT")
         except BaseException:

@@ -2,14 +2,19 @@
 
 import sqlite3
 import threading
+from contextlib import closing
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import aiosqlite
 import pytest
 
+from actors.clock_guard import ClockState, Moment
+from ilios import __version__
 from ilios.database import migrations
 from ilios.database.connection import DatabaseDamaged, open_reader, open_writer
 from ilios.database.migrations import NewerDatabase
+from ilios.database.upkeep_reads import UpkeepReads
 from tests.waiting import until
 
 SECOND = "CREATE TABLE more (a TEXT NOT NULL) STRICT;\nINSERT INTO more VALUES ('x');\n"
@@ -39,7 +44,8 @@ async def open_and_close(path: Path) -> None:
 async def test_an_empty_file_becomes_a_database(tmp_path: Path) -> None:
     path = tmp_path / "deep" / "ilios.db"
     await open_and_close(path)
-    assert tables(path) == {"documents", "usage", "cursors", "batches", "sweeps"}
+    names = {"documents", "usage", "cursors", "batches", "sweeps", "running", "upgrades"}
+    assert tables(path) == names
     assert version(path) == migrations.scripts()[-1][0]
 
 
@@ -90,6 +96,48 @@ async def test_a_newer_database_is_refused_and_not_touched(tmp_path: Path) -> No
     with pytest.raises(NewerDatabase, match="99"):
         await open_and_close(path)
     assert path.read_bytes() == before
+
+
+async def test_a_newer_database_tells_by_which_ilios_it_was_written_and_what_to_do(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "ilios.db"
+    known = migrations.scripts()
+    ahead = known[-1][0] + 1
+    with monkeypatch.context() as newer:
+        newer.setattr(migrations, "scripts", lambda: [*known, (ahead, SECOND)])
+        newer.setattr(migrations, "__version__", "7.8.9")
+        await open_and_close(path)
+    with pytest.raises(NewerDatabase) as raised:
+        await open_and_close(path)
+    assert f"has step {ahead} of the schema" in str(raised.value)
+    assert "Install ilios 7.8.9 again, or a newer one." in str(raised.value)
+
+
+async def test_a_database_of_before_running_times_keeps_its_rows_and_its_last_sweep(
+    tmp_path: Path,
+) -> None:
+    path = tmp_path / "ilios.db"
+    with closing(sqlite3.connect(path)) as connection:
+        for number, script in migrations.scripts()[:6]:
+            connection.executescript(f"{script}; PRAGMA user_version = {number};")
+        connection.execute("INSERT INTO cursors VALUES ('persister', 's', 'c', 17)")
+        connection.execute("INSERT INTO sweeps VALUES ('first', 1000), ('last', 1768471200000)")
+        connection.execute(
+            "INSERT INTO documents (tenant, id, state, file_name, content_type, priority, "
+            "retention_days, operation, submitted_at, submitted_sequence, expires_at) "
+            "VALUES ('default', 'a', 'pending', 'a', 'b', 5, 9, 'convert', 0, 1, 0)"
+        )
+        connection.commit()
+    await open_and_close(path)
+    assert look(path, "SELECT sequence FROM cursors") == [(17,)]
+    assert look(path, "SELECT id, state FROM documents") == [("a", "pending")]
+    async with open_reader(path) as reading:
+        upkeep = UpkeepReads(reading)
+        last = Moment(datetime(2026, 1, 15, 10, tzinfo=UTC), timedelta())
+        assert await upkeep.clock() == ClockState(believed=last, seen=last)
+        assert await upkeep.ran() == timedelta()
+    assert look(path, "SELECT program FROM upgrades WHERE version = 7") == [(__version__,)]
 
 
 def test_migrations_are_numbered_from_one_without_a_gap() -> None:

@@ -1,15 +1,19 @@
 """Snapshots are whole or not there, few are kept, and none is made of what is damaged."""
 
 import os
+import shutil
 import sqlite3
 from collections.abc import AsyncIterator
 from contextlib import closing
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+import msgspec
 import pytest
+from structlog.testing import capture_logs
 
-from ilios.database import snapshots
+from actors.writes import MarkRunning
+from ilios.database import migrations, snapshot_content, snapshots
 from ilios.database.damage import Damage, DatabaseDamaged
 from ilios.database.snapshots import NoRoom, SnapshotDamaged
 from tests import events
@@ -49,6 +53,117 @@ async def test_a_snapshot_has_all_that_was_committed_and_how_far_that_is(tmp_pat
 async def test_two_are_kept_the_newest_first(tmp_path: Path) -> None:
     made = [await take(tmp_path, NOW + timedelta(hours=hour)) for hour in range(4)]
     assert snapshots.kept_in(tmp_path / "snapshots") == [made[3], made[2]]
+
+
+async def test_what_counts_is_what_they_know_and_not_when_the_clock_says_they_were_made(
+    books: Books, tmp_path: Path
+) -> None:
+    made = []
+    for number, hour in ((300, 9), (301, 5), (302, 7), (303, 1)):
+        await books.apply(*history(events.submitted(number), first=number))
+        made.append(await take(tmp_path, NOW + timedelta(hours=hour)))
+    assert snapshots.kept_in(tmp_path / "snapshots") == [made[3], made[2]]
+
+
+async def test_of_the_same_documents_the_one_that_has_run_longer_is_first(
+    books: Books, tmp_path: Path
+) -> None:
+    made = []
+    for minute, hour in ((1, 9), (2, 5), (3, 7)):
+        await books.ledger.keep([MarkRunning(timedelta(minutes=minute))])  # type: ignore[list-item]
+        made.append(await take(tmp_path, NOW + timedelta(hours=hour)))
+    assert snapshots.kept_in(tmp_path / "snapshots") == [made[2], made[1]]
+
+
+@pytest.mark.usefixtures("books")
+async def test_one_that_is_made_at_the_time_of_another_replaces_nothing(tmp_path: Path) -> None:
+    first, second = await take(tmp_path), await take(tmp_path)
+    assert first != second
+    assert {*snapshots.kept_in(tmp_path / "snapshots")} == {first, second}
+
+
+@pytest.mark.parametrize("created", [CREATED, "2026-02-01T00:00:00+00:00"], ids=["log", "other"])
+async def test_those_of_a_database_that_begins_empty_do_not_replace_what_knows_more(
+    tmp_path: Path, created: str
+) -> None:
+    async with opened(tmp_path / "ilios.db") as books:
+        await books.apply(*history(*map(events.submitted, range(1, 300))))
+        good = [await take(tmp_path, NOW + timedelta(hours=hour)) for hour in (0, 1)]
+    for path in tmp_path.glob("ilios.db*"):
+        path.unlink()
+    directory, last = tmp_path / "snapshots", tmp_path
+    with capture_logs() as logs:
+        async with opened(tmp_path / "ilios.db") as books:
+            for hour in range(2, 8):
+                # It reads on behind all that the others had read, and begins anew beside them.
+                event = events.submitted(1000 + hour)
+                await books.apply(*history(event, first=1000 + hour), created=created)
+                last = await take(tmp_path, NOW + timedelta(hours=hour))
+                assert last.exists()
+    kept = snapshots.kept_in(directory)
+    assert {*good} <= {*kept}
+    assert kept[0] in good, "it knows most, and a rebuild begins with it"
+    assert len(kept) == 4, "two of each"
+    assert last in kept
+    assert [one for one in logs if "know what the database does not" in one["event"]]
+
+
+async def test_a_snapshot_in_which_a_document_is_further_on_is_not_replaced(
+    books: Books, tmp_path: Path
+) -> None:
+    directory = tmp_path / "snapshots"
+    directory.mkdir()
+    before = tmp_path / "before.db"
+    shutil.copy(await take(tmp_path), before)
+    await books.apply(*history(events.failed(7), first=400))
+    further = await take(tmp_path, NOW + timedelta(hours=1))
+    assert snapshot_content.knows_all_of(further, before)
+    assert not snapshot_content.knows_all_of(before, further)
+    await books.apply(*history(msgspec.structs.replace(events.submitted(7), requeues=1), first=401))
+    requeued = await take(tmp_path, NOW + timedelta(hours=2))
+    assert snapshot_content.knows_all_of(requeued, further)
+    assert not snapshot_content.knows_all_of(further, requeued)
+
+
+@pytest.mark.usefixtures("books")
+async def test_a_damaged_snapshot_is_neither_first_nor_removed(tmp_path: Path) -> None:
+    directory = tmp_path / "snapshots"
+    directory.mkdir()
+    damaged = directory / "ilios-20990101T000000Z.db"
+    damaged.write_bytes(b"strange " * 1000)
+    made = [await take(tmp_path, NOW + timedelta(hours=hour)) for hour in range(4)]
+    assert snapshots.kept_in(directory) == [made[3], made[2], damaged]
+
+
+@pytest.mark.parametrize("version", range(1, 7))
+async def test_snapshots_of_earlier_versions_are_replaced_by_those_of_this_one(
+    tmp_path: Path, version: int
+) -> None:
+    directory = tmp_path / "snapshots"
+    directory.mkdir()
+    old = [directory / f"ilios-2030010{day}T000000Z.db" for day in (1, 2)]
+    for path in old:
+        with closing(sqlite3.connect(path)) as connection:
+            for number, script in migrations.scripts()[:version]:
+                connection.executescript(script)
+                connection.execute(f"PRAGMA user_version = {number}")
+            expires = {"expires_at": "0"} if version >= 3 else {}
+            values = {"tenant": "'default'", "id": f"'{events.name(1)}'", "state": "'completed'",
+                      "file_name": "'a'", "content_type": "'b'", "priority": "5",
+                      "retention_days": "9", "operation": "'convert'", "submitted_at": "0",
+                      "submitted_sequence": "1", **expires}  # fmt: skip
+            names = ", ".join(values)
+            connection.execute(
+                f"INSERT INTO documents ({names}) VALUES ({', '.join(values.values())})"
+            )
+            connection.execute("INSERT INTO cursors VALUES ('test', 's', 'c', 1)")
+            connection.commit()
+    assert {*snapshots.kept_in(directory)} == {*old}
+    shutil.copy(old[0], tmp_path / "ilios.db")
+    async with opened(tmp_path / "ilios.db"):
+        made = [await take(tmp_path, NOW + timedelta(hours=hour)) for hour in range(2)]
+    assert snapshots.kept_in(directory)[0] in made
+    assert {*snapshots.kept_in(directory)} == {*made}
 
 
 async def test_writing_goes_on_meanwhile_and_is_not_in_it(books: Books, tmp_path: Path) -> None:

@@ -22,7 +22,7 @@ FOUND_BY = {
 }
 PARAMETERS = {
     "tenant": "default", "id": "a", "after": rows.EARLIEST, "after_tenant": "", "after_id": "",
-    "before": rows.LATEST, "now": 0, "limit": 1, "names": "[]", "at": 0,
+    "before": rows.LATEST, "future": rows.LATEST, "now": 0, "limit": 1, "names": "[]", "at": 0,
 }  # fmt: skip
 
 

@@ -6,7 +6,16 @@ from pathlib import Path
 
 import pytest
 
-from actors.writes import DocumentName, MarkErased, MarkSweep, Write
+from actors.clock_guard import ClockState, Hold, Moment
+from actors.writes import (
+    DocumentName,
+    Entry,
+    MarkClock,
+    MarkErased,
+    MarkRunning,
+    MarkSweep,
+    Write,
+)
 from ilios.database.upkeep_reads import UpkeepReads
 from schemas.documents import Blob, Stored
 from tests import events
@@ -125,14 +134,53 @@ async def test_unfinished_documents_come_oldest_first_in_portions(
     assert [one.document_id for one in rest] == [events.name(3)]
 
 
-async def test_sweeps_are_remembered_the_last_one_and_the_first(
+async def test_unfinished_documents_of_a_clock_that_was_ahead_are_not_forgotten(
     books: Books, upkeep: UpkeepReads
 ) -> None:
-    assert await upkeep.last_sweep() is None
+    submitted = [events.submitted(1), events.submitted(2, submitted_at=None)]
+    ahead = NOW + timedelta(days=400)
+    entries = [
+        Entry(n, at, said) for n, at, said in zip((1, 2), (NOW, ahead), submitted, strict=True)
+    ]
+    await books.apply(*entries)
+    found = await upkeep.unfinished(NOW + timedelta(days=1), None, 1)
+    assert [one.document_id for one in found] == [events.name(1)]
+    found = await upkeep.unfinished(NOW + timedelta(days=1), found[0], 1)
+    assert [one.document_id for one in found] == [events.name(2)]
+
+
+async def test_the_first_sweep_is_remembered(books: Books, upkeep: UpkeepReads) -> None:
+    assert await upkeep.first_sweep() is None
     for minutes in range(3):
         await keep(books, MarkSweep(NOW + timedelta(minutes=minutes)))
     assert await upkeep.first_sweep() == NOW
-    assert await upkeep.last_sweep() == NOW + timedelta(minutes=2)
+
+
+async def test_how_long_the_service_has_run_is_remembered_and_never_less(
+    books: Books, upkeep: UpkeepReads
+) -> None:
+    assert await upkeep.ran() == timedelta()
+    for minutes in (3, 5, 4):
+        await keep(books, MarkRunning(timedelta(minutes=minutes)))
+    assert await upkeep.ran() == timedelta(minutes=5)
+
+
+@pytest.mark.parametrize("hold", [None, Hold(timedelta(minutes=3), timedelta(days=400))])
+async def test_what_is_believed_of_the_clock_is_remembered(
+    books: Books, upkeep: UpkeepReads, hold: Hold | None
+) -> None:
+    assert await upkeep.clock() == ClockState()
+    await keep(books, MarkRunning(timedelta(minutes=1)))
+    state = ClockState(
+        believed=Moment(NOW, timedelta(minutes=2)),
+        seen=Moment(NOW + timedelta(days=400), timedelta(minutes=4)),
+        hold=hold,
+    )
+    await keep(books, MarkClock(ClockState(hold=Hold(timedelta(), timedelta(days=1)))))
+    await keep(books, MarkClock(state))
+    await keep(books, MarkSweep(NOW))
+    assert await upkeep.clock() == state
+    assert await upkeep.ran() == timedelta(minutes=4)
 
 
 async def test_documents_are_found_by_their_names(books: Books, upkeep: UpkeepReads) -> None:

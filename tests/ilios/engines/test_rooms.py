@@ -5,6 +5,7 @@ import fcntl
 import os
 import signal
 import tempfile
+import time
 from pathlib import Path
 from xml.etree import ElementTree as ET
 
@@ -157,15 +158,18 @@ def test_rooms_of_dead_engines_are_cleared_and_those_of_living_ones_kept(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
-    abandoned, young, living = (tmp_path / f"{scratch.PREFIX}{n}" for n in "abc")
-    for path in (abandoned, young, living):
+    abandoned, young, living, ahead = (tmp_path / f"{scratch.PREFIX}{n}" for n in "abcd")
+    for path in (abandoned, young, living, ahead):
         path.mkdir()
+    future = time.time() + 400 * 24 * 3600  # by a clock that was ahead
+    os.utime(ahead, (future, future))
     for path in (abandoned, living):
         os.utime(path, (0, 0))
     held = os.open(living, os.O_RDONLY)
     fcntl.flock(held, fcntl.LOCK_EX)
     room = scratch.Room()
     assert not abandoned.exists()
+    assert not ahead.exists()
     assert young.exists()
     assert living.exists()
     os.close(held)

@@ -4,6 +4,7 @@ import asyncio
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
+import msgspec
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -17,12 +18,19 @@ from tests.ilios.database.test_histories import EVENTS, SUBMISSIONS, plausible
 
 async def states(entries: list[Entry]) -> dict[str, str]:
     """Return how each document stands in a database all of this was written to."""
+    return {name: state for name, (state, _) in (await attempts(entries)).items()}
+
+
+async def attempts(entries: list[Entry]) -> dict[str, tuple[str, int]]:
+    """Return also how often each was requeued."""
     with TemporaryDirectory() as directory:
         async with opened(Path(directory) / "ilios.db") as books:
             await books.connection.execute("PRAGMA synchronous = OFF")
             await books.apply(*entries)
-            found = await books.connection.execute_fetchall("SELECT id, state FROM documents")
-            return dict(map(tuple, found))
+            found = await books.connection.execute_fetchall(
+                "SELECT id, state, requeues FROM documents"
+            )
+            return {name: (state, requeues) for name, state, requeues in found}
 
 
 def expected(entries: list[Entry]) -> Expected:
@@ -49,10 +57,19 @@ def test_of_what_began_before_this_log_only_an_end_is_told(
     said: list[AnyDocumentEvent], forgotten: int
 ) -> None:
     entries = history(*SUBMISSIONS, *plausible(said))
-    there = asyncio.run(states(entries))
+    there = asyncio.run(attempts(entries))
     for (_, name), one in expected(entries[forgotten:]).documents.items():
         if one.ended and one.state is None and name in there:
-            assert there[name] not in UNFINISHED
+            state, requeues = there[name]
+            assert state not in UNFINISHED or one.requeues < requeues
+
+
+def test_a_late_end_of_an_attempt_before_this_log_began_ends_nothing() -> None:
+    requeued = msgspec.structs.replace(events.submitted(1), requeues=1)
+    entries = history(events.submitted(1), requeued, events.converted(1))
+    assert asyncio.run(attempts(entries)) == {events.name(1): ("pending", 1)}
+    told = expected(entries[2:]).documents["default", events.name(1)]
+    assert (told.ended, told.requeues) == (True, 0), "of the first attempt"
 
 
 def test_the_documents_of_a_batch_begin_with_it() -> None:
