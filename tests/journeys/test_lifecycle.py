@@ -130,7 +130,9 @@ async def test_settings_that_cannot_be_used_are_all_named_at_once() -> None:
 
 
 async def test_check_shows_the_settings_in_effect_but_no_secret() -> None:
-    code, shown, _ = await _ilios("check", PORT="8080", API_KEY="canary-of-the-mine")
+    code, shown, _ = await _ilios(
+        "check", PORT="0", ILIOS_MAX_UPLOADS="8080", API_KEY="canary-of-the-mine"
+    )
 
     assert code == 0
     assert "8080" in shown
