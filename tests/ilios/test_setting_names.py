@@ -66,7 +66,31 @@ def test_other_names_for_s3_are_told_where_a_bucket_is_set_and_theirs_is_not(
 
 @pytest.mark.parametrize(
     "name",
-    ["PATH", "HOME", "HOST", "HOSTNAME", "LANG", "USER", "SHELL", "PWD", "TERM", "ENGINE", "KEY", "OPENAI_API_KEY", "GITHUB_TOKEN", "DB_PATH", "DATABASE_URL", "HTTP_PROXY", "TMPDIR", "AWS_PROFILE", "AWS_CONFIG_FILE", "SSH_AUTH_SOCK", "PYTHONPATH", "VIRTUAL_ENV", "NO_COLOR"],
+    [
+        "PATH",
+        "HOME",
+        "HOST",
+        "HOSTNAME",
+        "LANG",
+        "USER",
+        "SHELL",
+        "PWD",
+        "TERM",
+        "ENGINE",
+        "KEY",
+        "OPENAI_API_KEY",
+        "GITHUB_TOKEN",
+        "DB_PATH",
+        "DATABASE_URL",
+        "HTTP_PROXY",
+        "TMPDIR",
+        "AWS_PROFILE",
+        "AWS_CONFIG_FILE",
+        "SSH_AUTH_SOCK",
+        "PYTHONPATH",
+        "VIRTUAL_ENV",
+        "NO_COLOR",
+    ],
 )
 def test_variables_of_others_are_left_alone(name: str) -> None:
     assert warnings({name: "x"}) == []
