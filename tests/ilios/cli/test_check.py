@@ -12,7 +12,7 @@ from ilios import settings
 from ilios.cli import check
 from ilios.engines import landlock
 from ilios.free_space import Volume
-from ilios.preflight import directories, ports
+from ilios.preflight import ports
 from ilios.tenants import tenant_of
 
 ROOT = Path(__file__).parents[3]
@@ -151,7 +151,7 @@ def test_too_little_room_is_a_problem(
     no_settings: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     full = Volume(device=1, free=63 * settings.MIB, files=None)
-    no_settings.setattr(directories.Volume, "of", lambda _: full)
+    no_settings.setattr(Volume, "of", lambda _: full)
     last, told = verdict(capsys, 3)
     assert last == "Not ready to start: 1 problem."
     assert "63 MB are free" in told
