@@ -73,12 +73,13 @@ class Persister:
 
     async def run(self) -> None:
         """Read the log until cancelled; what the bus or the database refuses is raised."""
-        while True:
-            try:
-                await self._read_on()
-            except OutOfOrder as gap:
-                log.info("reading again from the cursor", reason=str(gap))
-                await asyncio.sleep(AGAIN_AFTER)
+        async with self._reader.present():
+            while True:
+                try:
+                    await self._read_on()
+                except OutOfOrder as gap:
+                    log.info("reading again from the cursor", reason=str(gap))
+                    await asyncio.sleep(AGAIN_AFTER)
 
     async def _read_on(self) -> None:
         stream = await self._reader.identity()

@@ -9,6 +9,7 @@ from typing import Any
 from bench import (
     batches,
     bombs,
+    clean,
     clouds,
     connections,
     convert,
@@ -71,6 +72,7 @@ def _parser() -> argparse.ArgumentParser:
         lambda o: convert.measure(o.rounds),
     )
     _count(one, rounds=200)
+    kind("clean", "from a clean clone to the first document", lambda _: clean.measure())
     kind("memory", "idle memory, and what a 1 GB upload adds", lambda _: memory.measure())
     one = kind(
         "corpus",

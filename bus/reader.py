@@ -17,12 +17,14 @@ from .connection import Connection
 from .consumers import ensure_reader
 from .delivery import Delivery
 from .errors import BusUnavailable
+from .presence import answering, is_answered
 from .pull import EXPIRES, Pull
 
 ACK_WITHIN = 30.0  # seconds; after a restart nothing waits for it, because reading resumes by seek
 
 
 FREED_WITHIN = EXPIRES + 5.0  # seconds until the server has forgotten a reader that vanished
+STOPPED_WITHIN = 5.0  # seconds a reader that answers may need to stop, as one being replaced does
 LOOK_EVERY = 0.5  # seconds
 
 
@@ -65,15 +67,26 @@ class Reader:
             except (nats.errors.Error, JetStreamError, TimeoutError) as error:
                 raise BusUnavailable(f"the log does not answer: {error}") from error
 
-    async def refuse_company(self, within: float = FREED_WITHIN) -> None:
-        """Make sure that nobody else reads by this name; wait for the requests of a dead one to go.
+    def present(self) -> AbstractAsyncContextManager[None]:
+        """Answer those who ask whether this name is read, while the context is open."""
+        return answering(self._connection, self._name)
 
-        :raises ReaderTaken: somebody still does ``within`` seconds later.
+    async def refuse_company(
+        self, within: float = FREED_WITHIN, stopped_within: float = STOPPED_WITHIN
+    ) -> None:
+        """Make sure that nobody else reads by this name; wait for one that stops or died.
+
+        The server keeps the pull requests of a machine that vanished for up to ``EXPIRES``, so
+        requests alone prove nothing; an answer does.
+
+        :raises ReaderTaken: somebody still answers ``stopped_within`` seconds later, or has
+            requests at the server ``within`` seconds later.
         :raises BusUnavailable: the server does not answer.
         """
-        deadline = time.monotonic() + within
+        began = time.monotonic()
         while await self._somebody_reads():
-            if time.monotonic() > deadline:
+            answered = await is_answered(self._connection, self._name)
+            if time.monotonic() - began > (stopped_within if answered else within):
                 raise ReaderTaken(
                     f"another ilios reads this bus (consumer {self._name}); one bus belongs to one "
                     "database: stop the other one, or use another bus"

@@ -37,9 +37,10 @@ def _parser() -> argparse.ArgumentParser:
     )
     commands.add_parser(
         "check",
-        help="show the settings in effect and what is wrong with them",
-        description="Show every setting, where it comes from, and what is wrong. "
-        "Exit code 0: fine; 2: something has to be changed.",
+        help="show the settings in effect and whether the service could start with them",
+        description="Show every setting, where it comes from, and what is wrong; try directories, "
+        "ports, a bus and a bucket of yours, without leaving anything there. "
+        "Exit code 0: ready to start; 2: settings cannot be used; 3: something it needs cannot be.",
     )
     _add_convert(commands)
     _add_dead(commands)

@@ -15,6 +15,7 @@ from ilios.cores import cores
 from ilios.engines.limits import MEMORY_BYTES, PAGE_SECONDS, WALL_SECONDS, EngineLimits
 from ilios.engines.mistral.limits import AT_ONCE, MODEL, MistralLimits
 from ilios.engines.sandbox import Mode
+from ilios.setting_names import strangers
 from ilios.setting_row import MIB, Setting
 from ilios.setting_table import IGNORED, NOT_YET, TABLE
 from ilios.setting_values import Secret
@@ -211,9 +212,8 @@ def from_environ(environ: Mapping[str, str]) -> Settings:
 def warnings(environ: Mapping[str, str]) -> list[str]:
     """Return a sentence for each variable that is set and has no effect."""
     known = {setting.variable for setting in TABLE} | set(IGNORED) | set(NOT_YET)
-    strangers = sorted(name for name in environ if name.startswith("ILIOS_") and name not in known)
     return [
         *without_a_bucket(environ),
         *(f"{name} has no effect: {why}" for name, why in IGNORED.items() if environ.get(name)),
-        *(f"{name} has no effect: there is no such setting; misspelt?" for name in strangers),
+        *strangers(environ, known),
     ]

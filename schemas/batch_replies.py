@@ -9,7 +9,7 @@ from msgspec import UNSET, Struct, UnsetType
 
 from .batches import EngineJobStatus
 from .records import BatchState, DocumentState
-from .replies import DocumentMetadata
+from .replies import DocumentMetadata, Instant
 
 
 class SubmittedDocument(Struct, frozen=True, kw_only=True, rename="camel"):
@@ -28,7 +28,7 @@ class BatchSubmitted(Struct, frozen=True, kw_only=True, rename="camel"):
     status: Literal["queued"] = "queued"
     total_documents: int
     documents: list[SubmittedDocument]
-    created_at: str
+    created_at: Instant
     status_url: str
 
 
@@ -50,7 +50,7 @@ class BatchDocumentStatus(Struct, frozen=True, kw_only=True, rename="camel"):
     status: DocumentState
     error: str | None
     code: str | None
-    processed_at: str | None
+    processed_at: Instant | None
 
 
 class MistralStatus(Struct, frozen=True, kw_only=True, rename="camel"):
@@ -71,8 +71,8 @@ class BatchStatus(Struct, frozen=True, kw_only=True, rename="camel"):
     batch_id: str
     status: BatchState
     progress: BatchProgress
-    created_at: str
-    completed_at: str | None
+    created_at: Instant
+    completed_at: Instant | None
     download_url: str | None
     documents: list[BatchDocumentStatus] | UnsetType = UNSET
     mistral_batch_job_id: str | UnsetType = UNSET
@@ -93,7 +93,7 @@ class BatchLine(Struct, frozen=True, kw_only=True, rename="camel"):
     metadata: DocumentMetadata | UnsetType = UNSET
     error: str | None = None
     code: str | UnsetType = UNSET
-    processed_at: str | None = None
+    processed_at: Instant | None = None
 
 
 class ManifestDocument(Struct, frozen=True, kw_only=True, rename="camel"):
@@ -111,7 +111,7 @@ class ManifestDocument(Struct, frozen=True, kw_only=True, rename="camel"):
     sha256: str | None
     error: str | None
     code: str | None
-    processed_at: str | None
+    processed_at: Instant | None
 
 
 class BatchManifest(Struct, frozen=True, kw_only=True, rename="camel"):
@@ -120,6 +120,6 @@ class BatchManifest(Struct, frozen=True, kw_only=True, rename="camel"):
     batch_id: str
     status: BatchState
     progress: BatchProgress
-    created_at: str
-    completed_at: str | None
+    created_at: Instant
+    completed_at: Instant | None
     documents: list[ManifestDocument]

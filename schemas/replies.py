@@ -4,17 +4,20 @@ A member that is null or not yet known is left out, unless its description says 
 """
 
 from datetime import UTC, datetime
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
-from msgspec import UNSET, Struct, UnsetType, field
+from msgspec import UNSET, Meta, Struct, UnsetType, field
 
 from .documents import EngineName
 from .records import DocumentState
 from .results import PageResult
 
+Instant = Annotated[str, Meta(extra_json_schema={"format": "date-time"})]
+"""A time as replies carry it: ``2026-01-15T10:30:00.000Z``."""
 
-def instant(time: datetime) -> str:
-    """Return a time as replies carry it: ``2026-01-15T10:30:00.000Z``."""
+
+def instant(time: datetime) -> Instant:
+    """Return a time as replies carry it."""
     return time.astimezone(UTC).isoformat(timespec="milliseconds")[:-6] + "Z"
 
 
@@ -46,7 +49,7 @@ class Submitted(Struct, frozen=True, kw_only=True, rename="camel"):
     file_name: str
     file_size: int
     retention_days: int
-    created_at: str
+    created_at: Instant
     status_url: str
 
 
@@ -74,10 +77,10 @@ class DocumentStatus(Struct, frozen=True, kw_only=True, rename="camel", omit_def
     status: DocumentState
     file_name: str
     file_size: int | None = None
-    created_at: str | None = None
-    processed_at: str | None = None
-    archived_at: str | None = None
-    deleted_at: str | None = None
+    created_at: Instant | None = None
+    processed_at: Instant | None = None
+    archived_at: Instant | None = None
+    deleted_at: Instant | None = None
     metadata: StatusMetadata | None = None
     download_url: str | None = None
     error: str | None = None
@@ -114,7 +117,7 @@ class DeletionReceipt(Struct, frozen=True, kw_only=True, rename="camel"):
     file_name: str
     file_size: int | None
     sha256: str | None
-    deleted_at: str | None
+    deleted_at: Instant | None
 
 
 class DocumentMetadata(Struct, frozen=True, kw_only=True, rename="camel"):
@@ -155,8 +158,8 @@ class DocumentContent(Struct, frozen=True, kw_only=True, rename="camel", omit_de
     usage: TokenUsage
     download_url: str
     file_name: str
-    created_at: str
-    processed_at: str | None = None
+    created_at: Instant
+    processed_at: Instant | None = None
     pages: list[PageResult] | None = None
 
 
@@ -172,9 +175,15 @@ class Health(Struct, frozen=True, kw_only=True, omit_defaults=True):
     """``healthy`` or ``unhealthy``, then with ``error``."""
 
     status: str
-    timestamp: str
+    timestamp: Instant
     services: dict[str, str]
     error: str | None = None
+
+
+class Alive(Struct, frozen=True, kw_only=True):
+    """The process answers."""
+
+    status: Literal["alive"] = "alive"
 
 
 class Endpoint(Struct, frozen=True, kw_only=True):

@@ -6,6 +6,8 @@ dollars are rounded half up from it, once, and are there to be shown.
 
 from msgspec import Struct, field
 
+from .replies import Instant
+
 
 class UsageSummary(Struct, frozen=True, kw_only=True, rename="camel", omit_defaults=True):
     """What was converted, and what it cost.
@@ -22,8 +24,8 @@ class UsageSummary(Struct, frozen=True, kw_only=True, rename="camel", omit_defau
     total_cost_cents: int
     total_cost_micros: int
     total_cost_usd: str = field(name="totalCostUSD")
-    start_date: str | None = None
-    end_date: str | None = None
+    start_date: Instant | None = None
+    end_date: Instant | None = None
 
 
 class UsageLine(Struct, frozen=True, kw_only=True, rename="camel"):

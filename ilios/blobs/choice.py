@@ -20,6 +20,7 @@ from ilios.blobs.recent import RecentBlobs
 from ilios.blobs.s3.place import S3Place
 
 S3 = "ilios.blobs.s3.store"
+S3_STARTUP = "ilios.blobs.s3.startup"
 LOCAL = "blobs"
 COPIES = "copies"
 OWNER = "s3-owner.id"
@@ -37,6 +38,10 @@ class _Opens(Protocol):
     def open(
         self, place: S3Place, borrowed: Path, owner: str, *, adopt: bool
     ) -> AbstractAsyncContextManager[Blobs]: ...
+
+
+class _Asks(Protocol):
+    async def reach(self, place: S3Place) -> None: ...
 
 
 def directory(place: S3Place | None, data_dir: Path) -> Path:
@@ -78,6 +83,15 @@ async def open_blobs(
     ):
         await sampling.look(recent, expected)
         yield recent
+
+
+async def try_bucket(place: S3Place) -> None:
+    """Ask the bucket for the name of one object; nothing is written there.
+
+    :raises StorageUnavailable: it cannot be reached, or must not be read.
+    """
+    startup: _Asks = await asyncio.to_thread(import_module, S3_STARTUP)
+    await startup.reach(place)
 
 
 def _load() -> _Opens:

@@ -1,51 +1,63 @@
-"""``ilios check``: the settings in effect, secrets masked, and what is wrong with them."""
+"""``ilios check``: the settings in effect, what is wrong with them, and whether they would work."""
 
 import argparse
 import os
 import sys
+from collections.abc import Iterator
+from importlib import import_module
+from typing import Protocol
 
-from ilios import open_files
+from ilios import api_keys, open_files
 from ilios import settings as table
 from ilios.cli import exit_codes, printing
 from ilios.engines import sandbox
+from ilios.preflight import directories, ports
+from ilios.preflight.findings import Finding, warning
 from ilios.tenants import tenant_of
 
 HINT_LENGTH = 4  # characters of a key
 LONG_ENOUGH = 12  # characters of a key of which some may be shown
+REMOTE = "ilios.preflight.remote"
+
+
+class _Tries(Protocol):
+    def tried(self, settings: table.Settings) -> Iterator[Finding]: ...
 
 
 def run(_options: argparse.Namespace) -> int:
-    """Print the table and the problems; returns the exit code."""
+    """Print the table, what was tried, and a verdict; returns the exit code."""
     environ = os.environ
     try:
         settings = table.from_environ(environ)
     except table.BadSettings as error:
+        # What is misspelt may be the very thing that is missing.
+        _print_warnings(table.warnings(environ))
         print_problems(error)
-        return exit_codes.USAGE
-    width = max(len(setting.variable) for setting in table.TABLE)
-    lines = []
-    for setting in table.TABLE:
-        origin = "environment" if environ.get(setting.variable, "").strip() else "default"
-        value = setting.show(settings)
-        lines.append(f"{setting.variable:<{width}}  {value:<24} {origin:<12} {setting.why}")
-    if settings.api_keys:
-        lines += ["", "On the bus, the documents of each key are those of its tenant:"]
-        lines += [
-            f"  {place}.  {hint(key)}  {tenant_of(key.reveal())}"
-            for place, key in enumerate(settings.api_keys, 1)
-        ]
+        return _end(
+            f"Not ready to start: {_counted(len(error.problems), 'problem')}.", exit_codes.USAGE
+        )
+    running = directories.is_held(settings.data_dir)
     try:
-        printing.say("".join(f"{line}\n" for line in lines))
+        printing.say("".join(f"{line}\n" for line in _shown(settings)))
+        findings = list(_findings(settings, running=running))
+        good = [finding.text for finding in findings if finding.level == "ok"]
+        printing.say("".join(f"{line}\n" for line in ("", "Tried:", *(f"  {t}" for t in good))))
     except printing.CannotPrint as error:
         printing.complain(error)
         return exit_codes.SOME_FAILED
-    for warning in (
-        *table.warnings(environ),
-        *open_files.warnings(settings.max_connections),
-        *sandbox.warnings(settings.sandbox),
-    ):
-        print(f"warning: {warning}", file=sys.stderr)
-    return exit_codes.OK
+    warned = [finding.text for finding in findings if finding.level == "warning"]
+    problems = [finding.text for finding in findings if finding.level == "problem"]
+    _print_warnings(warned)
+    print_problems(table.BadSettings(problems))
+    if problems:
+        verdict = f"Not ready to start: {_counted(len(problems), 'problem')}."
+        return _end(verdict, exit_codes.CANNOT_START)
+    verdict = "Ready to start"
+    if running:
+        verdict = "A running ilios uses this data directory; ready to start once that has stopped"
+    if warned:
+        verdict += f", with {_counted(len(warned), 'warning')}"
+    return _end(f"{verdict}.", exit_codes.OK)
 
 
 def print_problems(error: table.BadSettings) -> None:
@@ -58,3 +70,50 @@ def hint(key: table.Secret) -> str:
     """Return as much of a key as tells its owner which one it is, and nobody else what it is."""
     text = key.reveal()
     return f"{text[:HINT_LENGTH]}…" if len(text) >= LONG_ENOUGH else str(key)
+
+
+def _shown(settings: table.Settings) -> Iterator[str]:
+    width = max(len(setting.variable) for setting in table.TABLE)
+    for setting in table.TABLE:
+        origin = "environment" if os.environ.get(setting.variable, "").strip() else "default"
+        value = setting.show(settings)
+        yield f"{setting.variable:<{width}}  {value:<24} {origin:<12} {setting.why}"
+    if settings.api_keys:
+        yield from ("", "On the bus, the documents of each key are those of its tenant:")
+        for place, key in enumerate(settings.api_keys, 1):
+            yield f"  {place}.  {hint(key)}  {tenant_of(key.reveal())}"
+
+
+def _findings(settings: table.Settings, *, running: bool) -> Iterator[Finding]:
+    for text in (
+        *table.warnings(os.environ),
+        *api_keys.warnings(settings.api_keys),
+        *open_files.warnings(settings.max_connections),
+        *sandbox.warnings(settings.sandbox),
+    ):
+        yield warning(text)
+    yield from directories.tried(settings)
+    yield from ports.tried(settings, running=running)
+    if settings.nats_url is not None or settings.s3 is not None:
+        remote: _Tries = import_module(REMOTE)
+        yield from remote.tried(settings)
+
+
+def _print_warnings(warnings: list[str]) -> None:
+    for text in warnings:
+        print(f"warning: {text}", file=sys.stderr)
+
+
+def _end(verdict: str, code: int) -> int:
+    """Print the last line of all, after what stderr has; return the exit code."""
+    sys.stderr.flush()
+    try:
+        printing.say(f"\n{verdict}\n")
+    except printing.CannotPrint as error:
+        printing.complain(error)
+        return code or exit_codes.SOME_FAILED
+    return code
+
+
+def _counted(number: int, what: str) -> str:
+    return f"{number} {what}" if number == 1 else f"{number} {what}s"

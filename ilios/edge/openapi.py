@@ -11,8 +11,8 @@ from msgspec import Struct
 
 from ilios import __version__
 from ilios.edge.operations.headers import HEADERS, OF_PROBLEMS, REQUEST_ID
-from ilios.edge.operations.problems import ANY_CODE, CODES
-from ilios.edge.operations.table import Answer, Body, Operation, Parameter
+from ilios.edge.operations.problems import CODES
+from ilios.edge.operations.table import JSON, Answer, Body, Operation, Parameter
 from schemas.batch_replies import BatchLine, BatchManifest
 from schemas.replies import Problem
 
@@ -206,7 +206,13 @@ def _response(operation: Operation, status: int) -> dict[str, Any]:
     content = _content(answer.content)
     headers = {REQUEST_ID, *answer.headers}
     if codes:
-        content[PROBLEM] = {"schema": _problem(status, codes)}
+        # The same type everywhere, not narrowed to the status and its codes: generated clients
+        # would have a type of their own for each answer, or drop it.
+        problem = _schema(Problem)
+        if JSON in content:
+            # They read every JSON answer of a status by the first type they find.
+            content[JSON] = {"schema": {"anyOf": [content[JSON]["schema"], problem]}}
+        content[PROBLEM] = {"schema": problem}
         headers.update(OF_PROBLEMS.get(status, ()))
     described: dict[str, Any] = {
         "description": told,
@@ -215,13 +221,6 @@ def _response(operation: Operation, status: int) -> dict[str, Any]:
     if content:
         described["content"] = content
     return described
-
-
-def _problem(status: int, codes: tuple[str, ...]) -> dict[str, Any]:
-    narrowed: dict[str, Any] = {"status": {"const": status}}
-    if ANY_CODE not in codes:
-        narrowed["code"] = {"enum": list(codes)}
-    return {"allOf": [_schema(Problem), {"type": "object", "properties": narrowed}]}
 
 
 def _content(content: dict[str, Any]) -> dict[str, Any]:

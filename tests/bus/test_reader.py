@@ -10,7 +10,7 @@ from bus.connection import Connection, connect
 from bus.delivery import Delivery
 from bus.errors import BusUnavailable
 from bus.publisher import Publisher
-from bus.reader import OutOfOrder, Reader, Reading
+from bus.reader import OutOfOrder, Reader, ReaderTaken, Reading
 from schemas.documents import DocumentFailed, DocumentSubmitted
 from tests import events
 from tests.bus.conftest import MortalServer
@@ -177,3 +177,30 @@ async def test_no_server_is_an_error_in_our_words(mortal: MortalServer) -> None:
         with pytest.raises(BusUnavailable):
             async with reader(connection).read_after(0, 10):
                 pytest.fail("there is no server")
+
+
+async def test_a_reader_that_answers_is_company_at_once_and_none_once_it_stopped(
+    connection: Connection,
+) -> None:
+    newcomer, other = reader(connection), reader(connection)
+    async with other.present(), other.read_after(0, 10):
+        await until(lambda: somebody_reads(connection))
+        with pytest.raises(ReaderTaken, match="stop the other one"):
+            await newcomer.refuse_company(within=600.0, stopped_within=0.5)
+        waiting = asyncio.create_task(newcomer.refuse_company(600.0, stopped_within=600.0))
+    async with asyncio.timeout(30):
+        await waiting
+
+
+async def test_requests_of_a_reader_that_does_not_answer_are_waited_for(
+    connection: Connection,
+) -> None:
+    async with reader(connection).read_after(0, 10):
+        await until(lambda: somebody_reads(connection))
+        with pytest.raises(ReaderTaken):
+            await reader(connection).refuse_company(within=1.0, stopped_within=0.0)
+
+
+async def somebody_reads(connection: Connection) -> bool:
+    info = await connection.jetstream.consumer_info(streams.EVENTS, "test")
+    return bool(info.num_waiting)

@@ -8,9 +8,11 @@ import os
 import sys
 from pathlib import Path
 
+import aiohttp
 import msgspec
 import pytest
 
+from tests.ilios.edge.test_openapi import DESCRIBED, HELD
 from tests.journeys.running import running
 
 EXAMPLES = os.environ.get("ILIOS_FUZZ_EXAMPLES", "12")
@@ -31,11 +33,19 @@ async def test_no_request_gets_an_answer_that_is_not_described(
     tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
     report = tmp_path / "report.json"
+    description = tmp_path / "openapi.json"
+    description.write_bytes(msgspec.json.encode(HELD))
     async with running(tmp_path / "data", ILIOS_CONVERT_TIMEOUT="5") as service:
+        async with (
+            aiohttp.ClientSession() as session,
+            session.get(f"{service.url}/openapi.json") as answer,
+        ):
+            assert await answer.json() == DESCRIBED
         process = await asyncio.create_subprocess_exec(
             str(Path(sys.executable).parent / "schemathesis"),
             "run",
-            f"{service.url}/openapi.json",
+            str(description),
+            *("--url", service.url),
             *("--checks", CHECKS),
             *("--max-examples", EXAMPLES),
             *("--phases", "examples,coverage,fuzzing,stateful"),

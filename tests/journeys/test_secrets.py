@@ -4,6 +4,7 @@ import base64
 import os
 import stat
 from collections.abc import AsyncIterator
+from contextlib import suppress
 from pathlib import Path
 from urllib.parse import quote
 
@@ -235,6 +236,36 @@ async def test_secrets_are_in_no_log_no_answer_and_no_event(
     assert '"level":"debug"' in logged.replace('": "', '":"'), "the log was looked at in vain"
 
 
+def modes_below(root: Path) -> dict[str, int]:
+    """Return the modes of ``root`` and all below it, without what vanishes meanwhile.
+
+    A running service makes and removes files all the time, and a directory that was listed may be
+    gone when it is entered.
+    """
+    modes = {}
+    for directory, _, files in os.walk(root):  # which passes over directories that are gone
+        for place in (directory, *(os.path.join(directory, name) for name in files)):
+            with suppress(FileNotFoundError):
+                modes[place] = stat.S_IMODE(os.lstat(place).st_mode)
+    return modes
+
+
+def test_what_vanishes_while_modes_are_read_is_passed_over(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "kept").touch(0o600)
+    (tmp_path / "brief").touch(0o600)
+    lstat = os.lstat
+
+    def late(place: str) -> os.stat_result:
+        if place.endswith("brief"):
+            Path(place).unlink()
+        return lstat(place)
+
+    monkeypatch.setattr(os, "lstat", late)
+    assert modes_below(tmp_path).keys() == {str(tmp_path), str(tmp_path / "kept")}
+
+
 async def test_what_lies_in_the_data_directory_is_for_its_owner_alone(tmp_path: Path) -> None:
     before = os.umask(0)
     try:
@@ -243,8 +274,7 @@ async def test_what_lies_in_the_data_directory_is_for_its_owner_alone(tmp_path: 
             form.add_field("file", documents.pdf(TEXT), filename="a.pdf")
             async with session.post(f"{service.url}/v1/convert", data=form) as answer:
                 assert answer.status == 200
-            places = [service.data_dir, *service.data_dir.rglob("*")]
-            modes = {str(place): stat.S_IMODE(place.lstat().st_mode) for place in places}
+            modes = modes_below(service.data_dir)
     finally:
         os.umask(before)
     assert len(modes) > 20

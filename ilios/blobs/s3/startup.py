@@ -57,6 +57,15 @@ async def proven(place: S3Place, owner: str, *, adopt: bool = True) -> AsyncIter
         yield bucket
 
 
+async def reach(place: S3Place) -> None:
+    """Ask the bucket where it is, and for the name of one object.
+
+    :raises StorageUnavailable: it does not answer, or not to us.
+    """
+    async with AsyncExitStack() as stack:
+        await _open_in_its_region(place, stack)
+
+
 async def _open_in_its_region(place: S3Place, stack: AsyncExitStack) -> Bucket:
     """Open the bucket where it says that it is, if it was left to us to find out."""
     region = place.region

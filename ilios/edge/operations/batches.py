@@ -18,7 +18,16 @@ from ilios.edge.operations.problems import (
     SAYING,
     joined,
 )
-from ilios.edge.operations.table import BYTES, JSON, TEXT, Answer, Body, Operation, Parameter
+from ilios.edge.operations.table import (
+    BYTES,
+    JSON,
+    OCTETS,
+    TEXT,
+    Answer,
+    Body,
+    Operation,
+    Parameter,
+)
 from ilios.edge.operations.table import FORM as FORM_TYPE
 from schemas.batch_replies import BatchStatus, BatchSubmitted
 from schemas.batches import MAX_DOCUMENTS
@@ -134,7 +143,7 @@ DOWNLOAD = Operation(
     answers={
         200: Answer(
             description="The results.",
-            content={"application/x-ndjson": TEXT, "application/zip": BYTES},
+            content={"application/x-ndjson": TEXT, "application/zip": BYTES, OCTETS: BYTES},
             headers=("Cache-Control", "Content-Disposition"),
         ),
         400: Answer(description="", headers=("Retry-After",)),

@@ -1,20 +1,19 @@
 """One document at a time: ``/v1/convert`` and ``/api/documents``."""
 
 from ilios.edge.operations.parameters import (
+    ANY_TYPE,
     BARE,
-    CHOICE,
     DOCUMENT_ID,
     ENGINES,
     FILE_NAME,
     FORMAT,
+    FORMAT_OR_FIELD,
     IDEMPOTENCY_KEY,
     IF_MATCH,
     IF_NONE_MATCH,
     IMAGE_NAME,
     KEPT_DAYS,
-    MARKDOWN_OR_JSON,
     RANGE,
-    RETENTION_DAYS,
     UPLOADED,
 )
 from ilios.edge.operations.problems import (
@@ -31,7 +30,7 @@ from ilios.edge.operations.problems import (
     SENDING,
     joined,
 )
-from ilios.edge.operations.table import BYTES, JSON, MARKDOWN, TEXT, Answer, Body, Operation
+from ilios.edge.operations.table import BYTES, JSON, MARKDOWN, OCTETS, TEXT, Answer, Body, Operation
 from ilios.edge.operations.table import FORM as FORM_TYPE
 from schemas.replies import (
     DeletionReceipt,
@@ -62,9 +61,15 @@ _FAILED = Answer(
 _SAME = "It is what `If-None-Match` names."
 _NO_RANGE = {416: ("range_not_satisfiable",)}
 
-_IMAGES = dict.fromkeys(("image/jpeg", "image/png", "image/gif", "image/webp"), BYTES)
+_IMAGES = dict.fromkeys(("image/jpeg", "image/png", "image/gif", "image/webp", OCTETS), BYTES)
+_ORIGINAL = {OCTETS: BYTES, "*/*": BYTES}
 
-_FILE = UPLOADED | {"description": "The document."}
+_FORM = {
+    "type": "object",
+    "required": ["file"],
+    "properties": {"file": UPLOADED | {"description": "The document."}},
+}
+"""The form of one document. Its other fields are described once, as parameters of the query."""
 
 CONVERT = Operation(
     name="convert",
@@ -76,20 +81,11 @@ CONVERT = Operation(
     "long the answer is 202, and the conversion goes on. A client that hangs up ends the waiting, "
     "not the conversion. The codes of a document that cannot be converted are the engine's: "
     "`corrupt`, `password_protected`, `unsupported_type`, `timeout` and others.",
-    parameters=(FILE_NAME, FORMAT, KEPT_DAYS, *ENGINES, IDEMPOTENCY_KEY),
+    parameters=(FILE_NAME, FORMAT_OR_FIELD, KEPT_DAYS, *ENGINES, IDEMPOTENCY_KEY),
     body=Body(
-        description="A form with the document as `file`, or the document itself.",
+        description=f"A form with the document as `file`, or the document itself. {ANY_TYPE}",
         content={
-            FORM_TYPE: {
-                "type": "object",
-                "required": ["file"],
-                "properties": {
-                    "file": _FILE,
-                    "format": MARKDOWN_OR_JSON,
-                    "retentionDays": RETENTION_DAYS,
-                    **CHOICE,
-                },
-            },
+            FORM_TYPE: _FORM,
             **BARE,
         },
     ),
@@ -127,13 +123,9 @@ SUBMIT = Operation(
     description="202 means stored: the document is on disk and the log has its event.",
     parameters=(FILE_NAME, KEPT_DAYS, *ENGINES, IDEMPOTENCY_KEY),
     body=Body(
-        description="A form with the document as `file`, or the document itself.",
+        description=f"A form with the document as `file`, or the document itself. {ANY_TYPE}",
         content={
-            FORM_TYPE: {
-                "type": "object",
-                "required": ["file"],
-                "properties": {"file": _FILE, "retentionDays": RETENTION_DAYS, **CHOICE},
-            },
+            FORM_TYPE: _FORM,
             **BARE,
         },
     ),
@@ -199,7 +191,7 @@ ORIGINAL = Operation(
     answers={
         200: Answer(
             description="Its bytes, under the type they were found to be.",
-            content={"*/*": BYTES},
+            content=_ORIGINAL,
             headers=(*_KEPT, "Accept-Ranges", "Content-Disposition"),
         ),
         202: Answer(
@@ -209,7 +201,7 @@ ORIGINAL = Operation(
         ),
         206: Answer(
             description="A part of its bytes.",
-            content={"*/*": BYTES},
+            content=_ORIGINAL,
             headers=(*_KEPT, "Accept-Ranges", "Content-Disposition", "Content-Range"),
         ),
         304: Answer(description=_SAME, headers=(*_KEPT, "Accept-Ranges", "Content-Disposition")),

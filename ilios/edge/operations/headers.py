@@ -17,14 +17,16 @@ REQUEST_ID = "X-Request-Id"
 
 HEADERS = {
     "Accept-Encoding": Header("The encoding a body may have.", _TEXT),
-    "Accept-Ranges": Header("That parts can be asked for with `Range`.", {"const": "bytes"}),
+    "Accept-Ranges": Header(
+        "That parts can be asked for with `Range`.", _TEXT | {"enum": ["bytes"]}
+    ),
     "Cache-Control": Header("How long the answer may be kept.", _TEXT),
     "Content-Disposition": Header("A name to save the answer under (RFC 6266).", _TEXT),
     "Content-Range": Header("Which bytes these are, of how many.", _TEXT),
     "ETag": Header("Changes with every byte of the answer.", _TEXT),
     "Idempotent-Replayed": Header(
         "`true` where this is the answer an earlier request with the same `Idempotency-Key` got.",
-        {"const": "true"},
+        _TEXT | {"enum": ["true"]},
     ),
     "Location": Header(
         "Where to ask how far it is.", {"type": "string", "format": "uri-reference"}

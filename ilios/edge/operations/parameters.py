@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from ilios.edge.operations.table import BYTES, Parameter
+from ilios.edge.operations.table import BYTES, OCTETS, Parameter
 
 ID: dict[str, Any] = {"type": "string", "pattern": "^[a-z0-9]{20,30}$"}
 RETENTION_DAYS: dict[str, Any] = {
@@ -22,22 +22,11 @@ MARKDOWN_OR_JSON: dict[str, Any] = {
 UPLOADED: dict[str, Any] = BYTES | {"minLength": 1}
 """The bytes of a document; an empty one is refused."""
 
-BARE: dict[str, Any] = dict.fromkeys(
-    (
-        "application/pdf",
-        "image/png",
-        "image/jpeg",
-        "image/tiff",
-        "image/webp",
-        "image/gif",
-        "image/bmp",
-        "application/vnd.openxmlformats-officedocument.wordprocessingml.document",
-        "application/vnd.openxmlformats-officedocument.presentationml.presentation",
-        "application/octet-stream",
-    ),
-    UPLOADED,
+BARE: dict[str, Any] = {OCTETS: UPLOADED}
+"""A document as the whole body. Any other media type is taken as well: the bytes decide."""
+ANY_TYPE = (
+    "Any media type will do for the document itself; what it is, is found out from its bytes."
 )
-"""A document as the whole body. Its type is found out from its bytes, whatever is said here."""
 
 
 def _without_default(schema: dict[str, Any]) -> dict[str, Any]:
@@ -47,7 +36,7 @@ def _without_default(schema: dict[str, Any]) -> dict[str, Any]:
 
 ENGINE: dict[str, Any] = {
     "type": "string",
-    "enum": ["", "local", "mistral"],
+    "enum": ["local", "mistral"],
     "description": "What converts it; left out, the service chooses.",
 }
 MODEL: dict[str, Any] = {
@@ -59,6 +48,8 @@ MODEL: dict[str, Any] = {
 }
 CHOICE: dict[str, Any] = {"engine": ENGINE, "model": MODEL}
 """The fields of a form that choose what converts."""
+
+_OR_FIELD = "It may also be a field of the form, which then counts."
 
 DOCUMENT_ID = Parameter(
     name="id", place="path", description="The id of the document.", schema=ID, required=True
@@ -76,6 +67,9 @@ BATCH_ID = Parameter(
 FORMAT = Parameter(
     name="format", description="What to answer with.", schema=_without_default(MARKDOWN_OR_JSON)
 )
+FORMAT_OR_FIELD = Parameter(
+    name=FORMAT.name, description=f"{FORMAT.description} {_OR_FIELD}", schema=FORMAT.schema
+)
 FILE_NAME = Parameter(
     name="fileName",
     description="The name of a document that is the whole body; at most 255 bytes of it are kept.",
@@ -83,18 +77,18 @@ FILE_NAME = Parameter(
 )
 KEPT_DAYS = Parameter(
     name="retentionDays",
-    description="As in the form, for a document that is the whole body; the form's counts.",
+    description=f"How many days the document is kept, 365 if not given. {_OR_FIELD}",
     schema=_without_default(RETENTION_DAYS),
 )
 ENGINES = (
     Parameter(
         name="engine",
-        description="As in the form, for a document that is the whole body; the form's counts.",
+        description=f"{ENGINE['description']} {_OR_FIELD}",
         schema=ENGINE,
     ),
     Parameter(
         name="model",
-        description="As in the form, for a document that is the whole body; the form's counts.",
+        description=f"{MODEL['description']} {_OR_FIELD}",
         schema=MODEL,
     ),
 )

@@ -1,9 +1,7 @@
 """The service itself: whether it is well, and what it can be asked."""
 
-from typing import Any
-
 from ilios.edge.operations.table import JSON, TEXT, Answer, Operation
-from schemas.replies import Health, Index
+from schemas.replies import Alive, Health, Index
 
 TAG = "Service"
 
@@ -16,11 +14,6 @@ _HEALTH = {
         content={JSON: Health},
         headers=("Cache-Control",),
     ),
-}
-_ALIVE: dict[str, Any] = {
-    "type": "object",
-    "properties": {"status": {"const": "alive"}},
-    "required": ["status"],
 }
 _HTML = "text/html"
 
@@ -60,7 +53,7 @@ LIVE = Operation(
     summary="Whether the process answers",
     open=True,
     answers={
-        200: Answer(description="It does.", content={JSON: _ALIVE}, headers=("Cache-Control",))
+        200: Answer(description="It does.", content={JSON: Alive}, headers=("Cache-Control",))
     },
 )
 

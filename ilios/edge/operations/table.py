@@ -13,6 +13,8 @@ TEXT: dict[str, Any] = {"type": "string"}
 JSON = "application/json"
 MARKDOWN = "text/markdown"
 FORM = "multipart/form-data"
+OCTETS = "application/octet-stream"
+"""Bytes of any kind. Generated clients hand out bytes for this media type, and for few others."""
 
 
 class Parameter(Struct, frozen=True, kw_only=True):

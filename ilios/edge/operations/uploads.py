@@ -1,6 +1,6 @@
 """A document whose bytes come in a request of their own: ask for an address, PUT, confirm."""
 
-from ilios.edge.operations.parameters import BARE, DOCUMENT_ID
+from ilios.edge.operations.parameters import ANY_TYPE, BARE, DOCUMENT_ID
 from ilios.edge.operations.problems import (
     ASKING_LOG,
     CHOOSING,
@@ -90,7 +90,7 @@ PUT = Operation(
             required=True,
         ),
     ),
-    body=Body(description="The document.", content=BARE),
+    body=Body(description=f"The document. {ANY_TYPE}", content=BARE),
     answers={
         200: Answer(description="The bytes are stored; confirm the upload.", headers=("ETag",))
     },

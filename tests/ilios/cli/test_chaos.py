@@ -22,9 +22,10 @@ PATIENT = ("--within", "80")
 WITHOUT_BILLS = """
 import ilios.database.statements as statements
 whole = statements.USED
-statements.USED = whole.replace("WHERE tenant", "WHERE submitted_sequence % 3 AND tenant")
+statements.USED = whole.replace("WHERE tenant", "WHERE 0 AND tenant")
 assert statements.USED != whole
 """
+"""All of them: of a few documents none may have the numbers, in the log, that would be chosen."""
 ANOTHERS_TEXT = """
 from ilios.edge import content
 whole = content.send

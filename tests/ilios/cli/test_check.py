@@ -1,6 +1,7 @@
 """`ilios check`: what is in effect, in the words of whoever set it."""
 
 import argparse
+import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -10,15 +11,21 @@ import pytest
 from ilios import settings
 from ilios.cli import check
 from ilios.engines import landlock
+from ilios.free_space import Volume
+from ilios.preflight import ports
 from ilios.tenants import tenant_of
 
 ROOT = Path(__file__).parents[3]
 
 
 @pytest.fixture
-def no_settings(monkeypatch: pytest.MonkeyPatch) -> pytest.MonkeyPatch:
+def no_settings(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> pytest.MonkeyPatch:
+    """No setting but what keeps the tries away from other services of this machine."""
     for setting in settings.TABLE:
         monkeypatch.delenv(setting.variable, raising=False)
+    monkeypatch.setenv("ILIOS_DATA_DIR", str(tmp_path / "data"))
+    monkeypatch.setenv("PORT", "0")
+    monkeypatch.setenv("ILIOS_NATS_PORT", "0")
     return monkeypatch
 
 
@@ -32,7 +39,8 @@ def test_values_are_shown_as_they_would_be_set(
 ) -> None:
     no_settings.setenv("ILIOS_ENGINE_MEMORY_MB", "777")
 
-    rows = {words[0]: words[1] for line in _shown(capsys).splitlines() if (words := line.split())}
+    lines = [line.split() for line in _shown(capsys).splitlines()]
+    rows = {words[0]: words[1] for words in lines if len(words) > 1}
 
     assert rows["ILIOS_MAX_FILE_MB"] == "1024"
     assert rows["ILIOS_ENGINE_MEMORY_MB"] == "777"
@@ -73,3 +81,128 @@ def test_nobody_waits_for_the_web_server() -> None:
     command = [sys.executable, "-c", code]
     found = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
     assert found.stdout == "False\n"
+
+
+def verdict(capsys: pytest.CaptureFixture[str], code: int) -> tuple[str, str]:
+    """Run the check; return its last line and what it has on stderr."""
+    assert check.run(argparse.Namespace()) == code
+    found = capsys.readouterr()
+    return found.out.splitlines()[-1], found.err
+
+
+def test_it_ends_with_a_verdict_and_leaves_nothing_behind(
+    no_settings: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    assert verdict(capsys, 0)[0].startswith("Ready to start")
+    assert list(tmp_path.iterdir()) == []
+    (tmp_path / "data").mkdir()
+    assert verdict(capsys, 0)[0].startswith("Ready to start")
+    assert list(tmp_path.rglob("*")) == [tmp_path / "data"]
+
+
+def test_settings_that_cannot_be_used_end_with_a_verdict_too(
+    no_settings: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    no_settings.setenv("ILIOS_HOST", "0.0.0.0")
+    no_settings.setenv("ILIOS_API_KEY", "what-was-meant-to-protect-it")
+    last, told = verdict(capsys, 2)
+    assert last == "Not ready to start: 1 problem."
+    assert "ILIOS_API_KEY has no effect: there is no such setting; did you mean API_KEY?" in told
+
+
+@pytest.mark.parametrize(
+    ("variable", "value", "complaint"),
+    [
+        ("ILIOS_DATA_DIR", "{tmp}/file", "ILIOS_DATA_DIR: {tmp}/file is not a directory"),
+        ("ILIOS_DATA_DIR", "{tmp}/file/below", "ILIOS_DATA_DIR: {tmp}/file is not a directory"),
+        ("ILIOS_DATA_DIR", "/proc/ilios", "ILIOS_DATA_DIR: /proc/ilios cannot be made in /proc"),
+        ("LOCAL_DB_PATH", "{tmp}/file/ilios.db", "LOCAL_DB_PATH: {tmp}/file is not a directory"),
+        ("LOCAL_DB_PATH", "{tmp}", "LOCAL_DB_PATH: {tmp} is a directory; name a file"),
+        ("ILIOS_HOST", "203.0.113.1", "PORT: 1 of 203.0.113.1 cannot be listened on"),
+    ],
+)
+def test_what_keeps_it_from_starting_is_a_problem(
+    no_settings: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    tmp_path: Path,
+    variable: str,
+    value: str,
+    complaint: str,
+) -> None:
+    (tmp_path / "file").touch()
+    if variable == "ILIOS_HOST":
+        no_settings.setenv("ILIOS_INSECURE", "true")
+        no_settings.setenv("PORT", "1")
+    no_settings.setenv(variable, value.format(tmp=tmp_path))
+    last, told = verdict(capsys, 3)
+    assert last == "Not ready to start: 1 problem."
+    assert f"ilios: {complaint.format(tmp=tmp_path)}" in told
+
+
+def test_a_blob_directory_of_somebody_else_is_a_problem(
+    no_settings: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    (tmp_path / "data").mkdir()
+    (tmp_path / "data" / "blobs").touch()
+    assert "data/blobs is not a directory" in verdict(capsys, 3)[1]
+
+
+def test_too_little_room_is_a_problem(
+    no_settings: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    full = Volume(device=1, free=63 * settings.MIB, files=None)
+    no_settings.setattr(Volume, "of", lambda _: full)
+    last, told = verdict(capsys, 3)
+    assert last == "Not ready to start: 1 problem."
+    assert "63 MB are free" in told
+    assert "ILIOS_RESERVE_MB" in told
+
+
+def test_ports_in_use_are_told_apart(
+    no_settings: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = str(taken.getsockname()[1])
+        taken.settimeout(0)  # nobody answers there
+        no_settings.setattr(ports, "ASKED_WITHIN", 0.1)
+        no_settings.setenv("ILIOS_NATS_PORT", port)
+        last, told = verdict(capsys, 0)
+        assert last.startswith("Ready to start, with")
+        assert f"ILIOS_NATS_PORT: {port} is in use by another program; a free one is taken" in told
+        no_settings.setenv("PORT", port)
+        last, told = verdict(capsys, 3)
+        assert last == "Not ready to start: 1 problem."
+        assert f"PORT: {port} of 127.0.0.1 is in use by another program; set PORT" in told
+
+
+KEY = "a-key-of-enough-letters"
+
+
+@pytest.mark.parametrize(
+    ("keys", "complaint"),
+    [
+        ("secret", "key 1 has 6 characters and can be guessed"),
+        (f"{KEY},{KEY}", "key 1 is there again as key 2"),
+        (f"{KEY},{KEY.upper()}", "keys 1, 2 differ only by white space or case"),
+        (f"{KEY},a-key-of- enough-letters", "keys 1, 2 differ only by white space or case"),
+        (f"{KEY} {KEY}", "key 1 holds white space"),
+    ],
+)
+def test_keys_that_are_weak_or_look_like_others_are_warned_of(
+    no_settings: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    keys: str,
+    complaint: str,
+) -> None:
+    no_settings.setenv("API_KEY", keys)
+    last, told = verdict(capsys, 0)
+    assert f"warning: API_KEY: {complaint}" in told
+    assert last.startswith("Ready to start, with")
+    assert KEY not in told
+
+
+def test_good_keys_are_not_warned_of(
+    no_settings: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    no_settings.setenv("API_KEY", f" {KEY} , 0123456789abcdef")
+    assert "API_KEY" not in verdict(capsys, 0)[1]

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 from aiohttp import ClientResponse, ClientSession, FormData
 from aiohttp.test_utils import make_mocked_request
@@ -17,19 +18,44 @@ from openapi_spec_validator import validate
 from ilios.edge import auth, idempotency, pages
 from ilios.edge.app import make_app
 from ilios.edge.errors import Refused
-from ilios.edge.openapi import EXTRA, describe
+from ilios.edge.openapi import EXTRA, PROBLEM, describe
 from ilios.edge.operations import OPERATIONS
 from ilios.edge.operations.parameters import ID, IDEMPOTENCY_KEY
-from ilios.edge.operations.problems import CODES
-from ilios.edge.operations.table import Operation
+from ilios.edge.operations.problems import ANY_CODE, CODES
+from ilios.edge.operations.table import JSON, MARKDOWN, OCTETS, Operation
 from schemas.ids import is_id
-from schemas.replies import HealthReport
+from schemas.replies import HealthReport, Problem
 from tests.ilios.edge.test_submit import form_data
 from tests.ilios.edge.world import ID as DOCUMENT
 from tests.ilios.edge.world import World, record
 
+
+def narrowed(description: dict[str, Any]) -> dict[str, Any]:
+    """Return the description with each problem held to its status and to the codes listed for it.
+
+    What is served has one type for all problems, for the sake of generated clients.
+    """
+    description = msgspec.json.decode(msgspec.json.encode(description))
+    for operation in OPERATIONS:
+        answers = description["paths"][operation.path][operation.method.lower()]["responses"]
+        for status, codes in operation.problems.items():
+            members: dict[str, Any] = {"status": {"const": status}}
+            if ANY_CODE not in codes:
+                members["code"] = {"enum": list(codes)}
+            answers[str(status)]["content"][PROBLEM]["schema"] |= {"properties": members}
+            if JSON in answers[str(status)]["content"] and status in operation.answers:
+                content = operation.answers[status].content
+                answers[str(status)]["content"][JSON]["schema"] = _reference(content[JSON])
+    return description
+
+
+def _reference(kind: type[Struct]) -> dict[str, str]:
+    return {"$ref": f"#/components/schemas/{kind.__name__}"}
+
+
 EDGE = Path(auth.__file__).parent
 DESCRIBED = describe(OPERATIONS)
+HELD = narrowed(DESCRIBED)
 IMAGE = f"{'0' * 32}.jpeg"
 REFUSING = {"*"}
 """Routes of every method that is not served there: they answer 405."""
@@ -71,6 +97,54 @@ def test_every_struct_of_the_table_is_described() -> None:
         assert issubclass(kind, Struct)
         members = DESCRIBED["components"]["schemas"][kind.__name__]["properties"]
         assert members.keys() == {*kind.__struct_encode_fields__}
+
+
+def _parts(described: Any) -> Iterator[dict[str, Any]]:
+    """Yield every object of a description, however deep."""
+    if isinstance(described, dict):
+        yield described
+    for part in described.values() if isinstance(described, dict) else described:
+        if isinstance(part, dict | list | tuple):
+            yield from _parts(part)
+
+
+def test_one_value_is_described_by_an_enum_for_generators_drop_const() -> None:
+    assert [part for part in _parts(DESCRIBED) if "const" in part] == []
+
+
+def test_times_have_their_format() -> None:
+    times = [
+        (name, member)
+        for part in _parts(DESCRIBED["components"]["schemas"])
+        for name, member in part.get("properties", {}).items()
+        if name.endswith(("At", "Date")) or name == "timestamp"
+    ]
+    assert len(times) > 15
+    for name, member in times:
+        kinds = [kind for kind in member.get("anyOf", [member]) if kind != {"type": "null"}]
+        assert [kind.get("format") for kind in kinds] == ["date-time"], name
+
+
+def test_no_field_of_a_form_is_a_parameter_as_well() -> None:
+    for operation in OPERATIONS:
+        forms = operation.body.content.values() if operation.body is not None else ()
+        fields = {
+            name for form in forms if isinstance(form, dict) for name in form.get("properties", ())
+        }
+        assert fields & {parameter.name for parameter in operation.parameters} == set()
+
+
+def test_every_answer_has_one_type_that_generated_clients_can_read() -> None:
+    problem = _reference(Problem)
+    for operation in OPERATIONS:
+        described = DESCRIBED["paths"][operation.path][operation.method.lower()]
+        for status, answer in described["responses"].items():
+            contents = answer.get("content", {})
+            assert contents.get(PROBLEM, {"schema": problem}) == {"schema": problem}
+            readable = {JSON, PROBLEM, OCTETS, MARKDOWN, "text/html"}
+            assert not contents or readable & contents.keys(), f"{operation.name} {status}"
+            if int(status) in operation.answers and JSON in contents and PROBLEM in contents:
+                assert problem in contents[JSON]["schema"]["anyOf"]
 
 
 def refusals() -> Iterator[tuple[int, str]]:
@@ -145,7 +219,7 @@ def test_an_id_is_described_as_it_is_taken(text: str) -> None:
 
 async def fits(operation: Operation, answer: ClientResponse) -> Any:
     """Hold an answer against the description: status, media type, headers, body."""
-    responses = DESCRIBED["paths"][operation.path][operation.method.lower()]["responses"]
+    responses = HELD["paths"][operation.path][operation.method.lower()]["responses"]
     assert str(answer.status) in responses, await answer.text()
     described = responses[str(answer.status)]
     assert "X-Request-Id" in answer.headers

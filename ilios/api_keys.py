@@ -1,0 +1,41 @@
+"""API keys that are easily guessed, or that are not what they look like."""
+
+from collections import Counter
+from collections.abc import Iterator, Sequence
+
+from ilios.setting_values import Secret
+
+LONG_ENOUGH = 16  # characters; random letters and digits then have more than 80 bits
+
+
+def warnings(keys: Sequence[Secret]) -> Iterator[str]:
+    """Yield a sentence for each thing about the keys that should be changed; none shows a key."""
+    texts = [key.reveal() for key in keys]
+    for place, text in enumerate(texts, 1):
+        if len(text) < LONG_ENOUGH:
+            yield (
+                f"API_KEY: key {place} has {len(text)} characters and can be guessed; "
+                f"use {LONG_ENOUGH} or more, for example of: openssl rand -hex 16"
+            )
+        if any(character.isspace() for character in text):
+            yield (
+                f"API_KEY: key {place} holds white space; keys are separated by commas, and what "
+                "is between two of them is one key"
+            )
+        if not (text.isascii() and text.isprintable()):
+            yield f"API_KEY: key {place} holds characters that clients cannot send in a header"
+    for text, times in Counter(texts).items():
+        if times > 1:
+            first, *others = (place for place, other in enumerate(texts, 1) if other == text)
+            doubled = ", ".join(map(str, others))
+            yield f"API_KEY: key {first} is there again as key {doubled}; take one of them out"
+    squeezed = Counter("".join(text.split()).lower() for text in dict.fromkeys(texts))
+    for alike, times in squeezed.items():
+        if times > 1:
+            places = [
+                n for n, text in enumerate(texts, 1) if "".join(text.split()).lower() == alike
+            ]
+            yield (
+                f"API_KEY: keys {', '.join(map(str, places))} differ only by white space or case; "
+                "each is a tenant of its own, which does not see the documents of the other"
+            )

@@ -1,0 +1,87 @@
+"""Tries the directories the service writes to: there or to be made, writable, with room."""
+
+import fcntl
+import os
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+from ilios.blobs.choice import directory
+from ilios.free_space import RESERVED_FILES, Volume
+from ilios.preflight.findings import Finding, ok, problem
+from ilios.setting_row import MIB
+from ilios.settings import Settings
+
+DATA_DIR = "ILIOS_DATA_DIR"
+DATABASE = "LOCAL_DB_PATH"
+
+
+def is_held(data_dir: Path) -> bool:
+    """Return whether a running service holds the data directory; its lock is not made for that."""
+    try:
+        descriptor = os.open(data_dir / "lock", os.O_RDONLY | os.O_CLOEXEC)
+    except OSError:
+        return False
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    finally:
+        os.close(descriptor)
+    return False
+
+
+def tried(settings: Settings) -> Iterator[Finding]:
+    """Yield what is found of each directory and file the service writes to."""
+    reserve, data_dir = settings.reserve_bytes, settings.data_dir
+    found = {data_dir: _directory(DATA_DIR, data_dir, reserve)}
+    if settings.database is not None:
+        parent = settings.database.parent
+        found[parent] = _directory(DATABASE, parent, reserve)
+    yield from found.values()
+    failed = [place for place, finding in found.items() if finding.level == "problem"]
+    within = [directory(settings.s3, data_dir), settings.snapshots_dir, data_dir / "engine"]
+    if settings.nats_url is None:
+        within.append(data_dir / "nats")
+    for place in within:
+        # What a directory lacks, those in it lack as well.
+        if not any(place.is_relative_to(other) for other in failed):
+            finding = _directory(DATA_DIR, place, reserve)
+            if finding.level == "problem":
+                yield finding
+    yield from _database(settings.database_path)
+
+
+def _directory(variable: str, place: Path, reserve: int) -> Finding:
+    existing = next(one for one in (place, *place.absolute().parents) if os.path.lexists(one))
+    if not existing.is_dir():
+        return problem(f"{variable}: {existing} is not a directory")
+    try:
+        with tempfile.TemporaryFile(dir=existing):  # which has no name, or loses it at once
+            pass
+    except OSError as error:
+        made = "written to" if existing == place else f"made in {existing}"
+        return problem(f"{variable}: {place} cannot be {made} ({error.strerror})")
+    volume = Volume.of(existing)
+    if volume is None:
+        return problem(f"{variable}: {existing} cannot be looked at")
+    free, kept = volume.free // MIB, reserve // MIB
+    if volume.free < reserve:
+        return problem(
+            f"{variable}: {free} MB are free for {place}, less than the {kept} MB of "
+            "ILIOS_RESERVE_MB: nothing would be accepted"
+        )
+    if volume.files is not None and volume.files < RESERVED_FILES:
+        return problem(f"{variable}: no more than {volume.files} files can be made for {place}")
+    state = "can be written to" if existing == place else "can be made"
+    return ok(f"{variable}: {place} {state}, {free} MB are free")
+
+
+def _database(path: Path) -> Iterator[Finding]:
+    if path.is_dir():
+        yield problem(f"{DATABASE}: {path} is a directory; name a file")
+    elif path.exists() and not os.access(path, os.R_OK | os.W_OK):
+        yield problem(
+            f"{DATABASE}: {path} cannot be read and written by this user; give it back to the "
+            "user of the service (chown)"
+        )

@@ -1,0 +1,104 @@
+"""What deploy/ does: whose settings count, what container health asks, a unit systemd can read."""
+
+import asyncio
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml  # type: ignore[import-untyped]
+from aiohttp import web
+
+from ilios.settings import BadSettings, Settings, from_environ
+
+ROOT = Path(__file__).parents[1]
+DEPLOY = ROOT / "deploy"
+DOCKERFILE = (DEPLOY / "Dockerfile").read_text().replace("\\\n", " ")
+UNIT = DEPLOY / "ilios.service"
+
+
+def composed(dotenv: str) -> Settings:
+    """Return the settings of the container compose starts beside a .env, as compose merges them."""
+    service = yaml.safe_load((DEPLOY / "compose.yaml").read_text())["services"]["ilios"]
+    environ = dict(
+        re.findall(r"(\w+)=(\S+)", re.findall(r"^ENV (.*)$", DOCKERFILE, re.MULTILINE)[0])
+    )
+    for file in service["env_file"]:
+        path = file["path"] if isinstance(file, dict) else file
+        text = dotenv if path == "../.env" else (DEPLOY / path).read_text()
+        environ |= dict(re.findall(r"^(\w+)=(.*)$", text, re.MULTILINE))
+    return from_environ(environ | service["environment"])
+
+
+def test_a_key_in_dotenv_is_honoured() -> None:
+    (key,) = composed("API_KEY=a-key-of-enough-letters\n").api_keys
+    assert key.reveal() == "a-key-of-enough-letters"
+
+
+@pytest.mark.parametrize(
+    "dotenv", ["", "ILIOS_INSECURE=false\n", "API_KEY=\n", "ILIOS_API_KEY=misspelt-but-meant\n"]
+)
+def test_compose_does_not_switch_the_guard_off(dotenv: str) -> None:
+    with pytest.raises(BadSettings, match="set API_KEY, or ILIOS_INSECURE=true"):
+        composed(dotenv)
+
+
+def test_the_guard_is_off_where_dotenv_says_so() -> None:
+    assert composed("ILIOS_INSECURE=true\n").insecure
+
+
+def test_dotenv_wins_but_for_where_the_container_listens() -> None:
+    settings = composed("ILIOS_INSECURE=true\nWORKER_COUNT=7\nPORT=8080\nILIOS_HOST=127.0.0.1\n")
+    assert (settings.engine_processes, settings.port, settings.host) == (7, 1337, "0.0.0.0")
+    assert composed("ILIOS_INSECURE=true\n").engine_processes == 2
+
+
+async def test_container_health_asks_whether_it_lives_not_whether_it_is_ready() -> None:
+    (words,) = re.findall(r"^HEALTHCHECK .*?CMD (\[.*\])$", DOCKERFILE, re.MULTILINE)
+    _, *command = json.loads(words)
+    asked: list[str] = []
+
+    async def answer(request: web.Request) -> web.Response:
+        asked.append(request.path)
+        return web.Response(status=200 if request.path == "/livez" else 503)
+
+    app = web.Application()
+    app.router.add_get("/{path:.*}", answer)
+    runner = web.AppRunner(app)
+    await runner.setup()
+    try:
+        await web.TCPSite(runner, "127.0.0.1", 0).start()
+        port = str(runner.addresses[0][1])
+        process = await asyncio.create_subprocess_exec(
+            sys.executable, *command, env=os.environ | {"PORT": port}
+        )
+        assert await process.wait() == 0
+    finally:
+        await runner.cleanup()
+    assert asked == ["/livez"]
+
+
+@pytest.mark.skipif(shutil.which("systemd-analyze") is None, reason="no systemd-analyze on PATH")
+def test_systemd_can_read_the_unit(tmp_path: Path) -> None:
+    copy = tmp_path / UNIT.name
+    # Installed nowhere here, so that the command is one that exists.
+    copy.write_text(UNIT.read_text().replace("/opt/ilios/bin/ilios", sys.executable))
+    found = subprocess.run(
+        ["systemd-analyze", "verify", str(copy)], capture_output=True, text=True, check=False
+    )
+    assert (found.returncode, found.stderr) == (0, "")
+
+
+def test_the_steps_of_installing_name_what_the_unit_uses() -> None:
+    steps = (ROOT / "docs" / "operations.md").read_text().partition("### Under systemd")[2]
+    unit: Any = UNIT.read_text()
+    for path in (*re.findall(r"^EnvironmentFile=-(\S+)", unit, re.MULTILINE), "/opt/ilios"):
+        assert path in unit
+        assert path in steps
+    for step in ("--require-hashes", "deploy/ilios.service", "daemon-reload", "enable --now"):
+        assert step in steps
