@@ -18,7 +18,7 @@ from bus.connection import Connection
 from bus.consumers import Consumer
 from bus.dead_letters import DeadLetters
 from bus.delivery import Delivery
-from bus.errors import BusFull, BusUnavailable
+from bus.errors import BusFull, BusUnavailable, EventTooLarge
 from bus.inbox import Inbox
 from bus.publisher import Publisher
 from bus.verdicts import Drop, Reject, Retry
@@ -38,6 +38,7 @@ FULL_PAUSE = 2.0  # seconds until it is tried again to say something on a full l
 STORE_PAUSE = 2.0  # seconds until a blob store that is full or away is tried again
 FALLBACK_PAUSE = 1.0  # seconds before an uncounted retry that names no pause of its own
 MAX_REASON = 2000  # characters of a reason that are said; what an engine says has no limit
+MAX_CODE = 64  # characters of a failure code
 
 Heard = TypeVar("Heard", bound=DocumentEvent)
 
@@ -175,8 +176,12 @@ class Actor(ABC, Generic[Heard]):
             await self._try_later(event, delivery, Retry(f"{type(error).__name__}: {error}"))
         else:
             failpoints.reach("actor.answered")
-            if answer is not None:
-                await self._say(answer)
+            try:
+                if answer is not None:
+                    await self._say(answer)
+            except EventTooLarge as error:
+                await self._try_later(event, delivery, Retry(f"the answer is too large: {error}"))
+                return
             failpoints.reach("actor.said")
             await delivery.ack()
             failpoints.reach("actor.acknowledged")
@@ -242,8 +247,8 @@ class Actor(ABC, Generic[Heard]):
                 tenant=event.tenant,
                 priority=event.priority,
                 requeues=event.requeues,
-                code=verdict.code,
-                reason=_sayable(verdict.reason),
+                code=_sayable(verdict.code, MAX_CODE),
+                reason=_sayable(verdict.reason, MAX_REASON),
                 retryable=verdict.retryable,
                 attempts=failures + 1,
             )
@@ -281,6 +286,6 @@ class Actor(ABC, Generic[Heard]):
             await asyncio.sleep(FULL_PAUSE)
 
 
-def _sayable(reason: str) -> str:
-    """Make a reason fit for an event, whatever a damaged document has put into it."""
-    return reason[:MAX_REASON].encode(errors="replace").decode()
+def _sayable(text: str, most: int) -> str:
+    """Make a text fit for an event, whatever a damaged document has put into it."""
+    return text[:most].encode(errors="replace").decode()

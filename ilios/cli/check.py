@@ -1,13 +1,16 @@
 """``ilios check``: the settings in effect, secrets masked, and what is wrong with them."""
 
 import argparse
+import asyncio
 import os
 import sys
 
+from actors.engines import EngineCrashed
 from ilios import open_files
 from ilios import settings as table
 from ilios.cli import exit_codes, printing
-from ilios.engines import sandbox
+from ilios.engines import sandbox, self_test
+from ilios.engines.local import LocalEngine
 from ilios.tenants import tenant_of
 
 HINT_LENGTH = 4  # characters of a key
@@ -43,9 +46,22 @@ def run(_options: argparse.Namespace) -> int:
         *table.warnings(environ),
         *open_files.warnings(settings.max_connections),
         *sandbox.warnings(settings.sandbox),
+        *asyncio.run(_tried(settings)),
     ):
         print(f"warning: {warning}", file=sys.stderr)
     return exit_codes.OK
+
+
+async def _tried(settings: table.Settings) -> list[str]:
+    """Return what an engine process finds on a machine that its filter was not recorded on."""
+    if settings.sandbox == "off" or self_test.is_recorded():
+        return []
+    try:
+        async with LocalEngine(settings.engine_limits) as engine:
+            await engine.check()
+            return [f"ILIOS_SANDBOX: {settings.sandbox}, but {what}" for what in engine.exposed]
+    except EngineCrashed as error:
+        return [f"nothing will be converted: {error.reason}"]
 
 
 def print_problems(error: table.BadSettings) -> None:

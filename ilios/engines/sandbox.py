@@ -83,7 +83,7 @@ def enter(mode: Mode, scratch: Path, handover: Path, profile: Profile) -> tuple[
     """
     if mode == "off":
         return ()
-    absent = [WIDE_CALLS] if profile is profiles.WIDE else []
+    absent = []
     _keep_callbacks()
     try:
         landlock.restrict((*_readable(scratch, handover), handover), (scratch, NOTHING))
@@ -95,7 +95,8 @@ def enter(mode: Mode, scratch: Path, handover: Path, profile: Profile) -> tuple[
         absent.append(f"{NO_CALLS} ({error.strerror})")
     if absent and mode == "strict":
         raise Incomplete("; ".join(absent))
-    return tuple(absent)
+    # Whether that will do is for the engine to decide, which tries both.
+    return (*((WIDE_CALLS,) if profile is profiles.WIDE else ()), *absent)
 
 
 def _keep_callbacks() -> None:

@@ -84,8 +84,10 @@ def hold_memory() -> None:
 
 def watch(place: Path) -> None:
     """Ask to be told what others create below a directory that cannot be listed."""
-    call("inotify_init1", 0)
-    call("inotify_add_watch", 0, os.fsencode(place), 0x100)
+    libc = ctypes.CDLL(None, use_errno=True)
+    watcher = libc.inotify_init1(0)
+    if watcher < 0 or libc.inotify_add_watch(watcher, os.fsencode(place), 0x100) < 0:
+        raise OSError(ctypes.get_errno(), "inotify")
 
 
 def order_signals(parent: int, number: int) -> None:
