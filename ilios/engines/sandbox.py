@@ -10,6 +10,7 @@ import os
 import site
 import sys
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 from typing import Literal
 
@@ -84,7 +85,7 @@ def enter(mode: Mode, scratch: Path, handover: Path, profile: Profile) -> tuple[
     if mode == "off":
         return ()
     absent = []
-    _keep_callbacks()
+    _kept_callback()
     try:
         landlock.restrict((*_readable(scratch, handover), handover), (scratch, NOTHING))
     except OSError as error:
@@ -99,12 +100,13 @@ def enter(mode: Mode, scratch: Path, handover: Path, profile: Profile) -> tuple[
     return (*((WIDE_CALLS,) if profile is profiles.WIDE else ()), *absent)
 
 
-def _keep_callbacks() -> None:
-    """Have the memory in which Python lays callbacks for C: later none can be made executable.
+@cache
+def _kept_callback() -> object:
+    """Have the memory in which callbacks lie that C gets of Python: later none is executable.
 
-    ctypes takes a page for dozens of them and never gives it back.
+    It is taken by the page, dozens of callbacks each, and not given back while this one is there.
     """
-    ctypes.CFUNCTYPE(None)(lambda: None)
+    return ctypes.CFUNCTYPE(None)(lambda: None)
 
 
 def _readable(scratch: Path, handover: Path) -> Iterator[Path]:

@@ -71,7 +71,9 @@ async def test_a_log_that_takes_nothing_is_waited_for_without_doing_the_work_aga
     assert len(parrot.heard()) == 1
 
 
-async def test_a_document_whose_answers_are_too_large_for_the_log_fails(connection: Connection) -> None:
+async def test_a_document_whose_answers_are_too_large_for_the_log_fails(
+    connection: Connection,
+) -> None:
     async def too_much(heard: DocumentSubmitted, occasion: Occasion) -> AnyDocumentEvent:
         fetched = await answer(heard, occasion)
         assert isinstance(fetched, DocumentFetched)
