@@ -34,7 +34,7 @@ Variant = Literal["plain", "batch", "annotated"]
 Removal = Literal["requested", "expired"]
 
 MAX_SECONDS = 10_000_000.0
-"""Four months. What an engine is said to have taken longer is not kept as it is said."""
+"""Four months: more than any conversion takes."""
 
 DEFAULT_PRIORITY = 5
 IMMEDIATE_PRIORITY = 10

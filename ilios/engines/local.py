@@ -114,5 +114,10 @@ class LocalEngine:
     ) -> Done:
         done = await self._pool.run(document, task, progress)
         if isinstance(done.outcome, Refused):
-            raise Unconvertible(done.outcome.code, done.outcome.reason)
+            raise Unconvertible(done.outcome.code, _one_line(done.outcome.reason))
         return done
+
+
+def _one_line(text: str) -> str:
+    """Return a sentence without what would move a cursor or hide a part of it."""
+    return "".join(character if character.isprintable() else " " for character in text)

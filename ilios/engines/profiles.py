@@ -16,7 +16,7 @@ ABSENT: Literal["absent"] = "absent"
 """Answered with ENOSYS, as by an older kernel: libraries then use an older call."""
 
 OWN_PROCESS = -1
-"""Stands among the values of a check for the process id of whoever is filtered."""
+"""Stands among the values of a check for the id of the process that is filtered."""
 
 
 class Check(Struct, frozen=True):
@@ -41,7 +41,11 @@ Verdict = Literal["allow", "refuse", "absent"] | Held
 
 
 class Profile(Struct, frozen=True):
-    """Verdicts by name; ``otherwise`` is that on all others, ``newer`` on those too new for us."""
+    """Verdicts by name.
+
+    ``otherwise`` is the verdict on all others, ``newer`` on those that are newer than the table of
+    numbers.
+    """
 
     name: str
     verdicts: dict[str, Verdict]
@@ -70,8 +74,8 @@ _SET_FLAGS, _ASYNC = 4, 0o20000
 _THREAD_BITS = (0x00000100, 0x00000800, 0x00010000)  # CLONE_VM, CLONE_SIGHAND, CLONE_THREAD
 _NOT_A_THREAD = 0x7E020000 | 0x00002000 | 0x00004000 | 0x00000080
 
-# asm/ioctls.h: what terminals and descriptors are asked, never told. TIOCGWINSZ, TCGETS, TCGETS2,
-# FIONREAD, FIONBIO, FIONCLEX, FIOCLEX.
+# asm/ioctls.h: questions to terminals and descriptors, and flags of a descriptor. TIOCGWINSZ,
+# TCGETS, TCGETS2, FIONREAD, FIONBIO, FIONCLEX, FIOCLEX.
 _IOCTL = (0x5413, 0x5401, 0x802C542A, 0x541B, 0x5421, 0x5450, 0x5451)
 
 # linux/mman.h. Pages of MAP_HUGETLB are in no limit of ours.
@@ -120,7 +124,7 @@ _HELD: dict[str, Verdict] = {
     "clone": _CLONE,
     "prctl": Held(ways=((_one_of(0, *_PRCTL),),)),
     "arch_prctl": Held(ways=((_one_of(0, *_REGISTERS, *_MATRICES, *_SHADOW_STACKS),),)),
-    # Its limits can be read; that of processor time is set anew for each document.
+    # Its limits can be read; that of processor time is set for each document.
     "prlimit64": Held(
         ways=((_ON_ITSELF, Check(2, "zero")), (_ON_ITSELF, _one_of(1, _CPU_LIMIT))),
     ),

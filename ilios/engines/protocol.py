@@ -69,14 +69,14 @@ class Prepare(Struct, frozen=True, tag=True):
     recognising: bool
 
 
-class Wear(Struct, frozen=True, forbid_unknown_fields=True):
+class Wear(Struct, frozen=True):
     """How fit a child is after a document: memory it holds, address space running out."""
 
     resident_bytes: Annotated[int, Meta(ge=0, le=2**53)]
     cramped: bool
 
 
-class Ready(Struct, frozen=True, tag=True, forbid_unknown_fields=True):
+class Ready(Struct, frozen=True, tag=True):
     """The child is up and confined, or has loaded what it was to prepare.
 
     ``exposed`` are sentences on what of the sandbox this machine does not have.
@@ -85,21 +85,21 @@ class Ready(Struct, frozen=True, tag=True, forbid_unknown_fields=True):
     exposed: Annotated[tuple[Sentence, ...], Meta(max_length=8)] = ()
 
 
-class Started(Struct, frozen=True, tag=True, forbid_unknown_fields=True):
+class Started(Struct, frozen=True, tag=True):
     """The child has read the request and is about to touch the document; it reads a large one.
 
     A child that dies before saying so was not killed by the document.
     """
 
 
-class Progress(Struct, frozen=True, tag=True, forbid_unknown_fields=True):
+class Progress(Struct, frozen=True, tag=True):
     """So many pages are done; said again while the next one comes along."""
 
     done: PageCount
     total: PageCount
 
 
-class Converted(Struct, frozen=True, tag=True, forbid_unknown_fields=True):
+class Converted(Struct, frozen=True, tag=True):
     """The document's Markdown by page, and what is left of the child afterwards."""
 
     pages: Annotated[tuple[str, ...], Meta(min_length=1, max_length=MAX_PAGES)]
@@ -107,21 +107,21 @@ class Converted(Struct, frozen=True, tag=True, forbid_unknown_fields=True):
     wear: Wear
 
 
-class Counted(Struct, frozen=True, tag=True, forbid_unknown_fields=True):
+class Counted(Struct, frozen=True, tag=True):
     """So many pages there are."""
 
     pages: PageCount
     wear: Wear
 
 
-class Cut(Struct, frozen=True, tag=True, forbid_unknown_fields=True):
+class Cut(Struct, frozen=True, tag=True):
     """The pages that were asked for, as a PDF of their own."""
 
     data: bytes
     wear: Wear
 
 
-class Refused(Struct, frozen=True, tag=True, forbid_unknown_fields=True):
+class Refused(Struct, frozen=True, tag=True):
     """The document cannot be converted, now or later; the child is well."""
 
     code: Refusal
@@ -129,7 +129,7 @@ class Refused(Struct, frozen=True, tag=True, forbid_unknown_fields=True):
     wear: Wear
 
 
-class Broken(Struct, frozen=True, tag=True, forbid_unknown_fields=True):
+class Broken(Struct, frozen=True, tag=True):
     """The child cannot do its work, not for the document's sake but perhaps a ``full`` volume's."""
 
     detail: Sentence

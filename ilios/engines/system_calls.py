@@ -1,7 +1,7 @@
 """The numbers of system calls, by name, on the machines that a filter is made for.
 
 They are those of the kernel's asm/unistd_64.h and asm-generic/unistd.h. From 424 on a number means
-the same everywhere. Which of the calls a process may make is said in
+the same everywhere. Which of the calls a process may make stands in
 :mod:`ilios.engines.profiles`.
 """
 

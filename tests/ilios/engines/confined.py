@@ -83,7 +83,7 @@ def hold_memory() -> None:
 
 
 def watch(place: Path) -> None:
-    """Ask to be told what others create below a directory that cannot be listed."""
+    """Watch what others create below a directory that cannot be listed."""
     libc = ctypes.CDLL(None, use_errno=True)
     watcher = libc.inotify_init1(0)
     if watcher < 0 or libc.inotify_add_watch(watcher, os.fsencode(place), 0x100) < 0:
@@ -93,7 +93,7 @@ def watch(place: Path) -> None:
 def order_signals(parent: int, number: int) -> None:
     """Have the kernel signal another process when something can be read: it does as ordered.
 
-    Older kernels ask only whether whoever was the owner of the descriptor might have.
+    Older kernels ask only what the owner of the descriptor might have done.
     """
     ours, theirs = socket.socketpair()
     with ours, theirs:
@@ -126,7 +126,7 @@ def lease(scratch: Path) -> None:
 
 
 def type_into_a_terminal() -> None:
-    ours, theirs = socket.socketpair()  # to a socket the kernel says ENOTTY, the filter EPERM
+    ours, theirs = socket.socketpair()  # of a socket the kernel answers ENOTTY, the filter EPERM
     with ours, theirs:
         fcntl.ioctl(ours, termios.TIOCSTI, b"x")
 

@@ -196,10 +196,10 @@ def test_the_numbers_are_those_of_the_kernels_headers(column: int) -> None:
     }
     numbers.setdefault("newfstatat", numbers.get("fstatat", 0))
     compared = 0
-    for name, known in system_calls.NUMBERS.items():
+    for name, ours in system_calls.NUMBERS.items():
         if name in numbers:
-            assert known[column] == numbers[name], name
+            assert ours[column] == numbers[name], name
             compared += 1
         else:  # newer than the headers, or not of this machine
-            assert (known[column] or max(numbers.values()) + 1) > max(numbers.values()), name
+            assert (ours[column] or max(numbers.values()) + 1) > max(numbers.values()), name
     assert compared > 150

@@ -55,7 +55,7 @@ async def test_the_samples_are_tried_before_the_first_document(placed: Placed) -
 
 
 @pytest.mark.usefixtures("narrower")
-async def test_where_converters_do_not_work_the_wide_filter_holds_and_it_is_said(
+async def test_where_converters_do_not_work_the_wide_filter_holds_with_a_warning(
     placed: Placed,
 ) -> None:
     document = placed(documents.pdf("A short text."), documents.PDF)
@@ -64,8 +64,8 @@ async def test_where_converters_do_not_work_the_wide_filter_holds_and_it_is_said
             await engine.convert(document)
             (pid,) = engine.child_pids
             assert "Seccomp:\t2" in Path(f"/proc/{pid}/status").read_text()
-    said = [line["what"] for line in logged if line["event"] == "engine.exposed"]
-    assert said == [sandbox.WIDE_CALLS]
+    warned = [line["what"] for line in logged if line["event"] == "engine.exposed"]
+    assert warned == [sandbox.WIDE_CALLS]
     (failed,) = (line for line in logged if line["event"] == "engine.self_test_failed")
     assert failed["reason"].startswith("hello.pdf: ")
 
@@ -88,7 +88,7 @@ async def test_samples_that_fail_under_both_filters_are_no_fault_of_the_filter(
 
 
 @pytest.mark.usefixtures("narrower")
-def test_it_is_said_by_the_check_of_the_settings(
+def test_ilios_check_warns_of_the_wide_filter(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("ILIOS_INSECURE", "true")
