@@ -13,7 +13,7 @@ from ilios.engines import deaths
 from ilios.engines.limits import EngineLimits
 from ilios.engines.process import ChildProcess, Done, LostBeforeStart, NotStarting
 from ilios.engines.profiles import Profile
-from ilios.engines.protocol import Outcome, Refused, Task
+from ilios.engines.protocol import Converted, Counted, CountPages, Outcome, Refused, Task
 from ilios.engines.scratch import Room
 from ilios.engines.self_test import SelfTest
 from ilios.engines.slots import Slots
@@ -120,6 +120,8 @@ class Pool:
         child = await self._take()
         try:
             done = await self._ask(child, document, task, progress)
+            if done.doubtful and isinstance(done.outcome, Converted):
+                await self._count_again(document, len(done.outcome.pages))
         except BaseException:
             # Also when cancelled: the child is still at work, and its answer would be taken for
             # that to the next request.
@@ -160,6 +162,28 @@ class Pool:
                 self.restarts.ended(crash.reason)
                 self.restarts.started()  # its place is free again; the next to come up takes it
             raise
+
+    async def _count_again(self, document: SourceFile, claimed: int) -> None:
+        """Have the pages of a PDF counted by a child that has seen no other document.
+
+        Where it cannot count them, as in a damaged file, the claim stands.
+
+        :raises EngineCrashed: there are not as many as was claimed.
+        """
+        try:
+            child = await self._start()
+        except (LostBeforeStart, NotStarting):
+            return
+        try:
+            counted = (await self._ask(child, document, CountPages(), None)).outcome
+        except (EngineCrashed, LostBeforeStart, Unconvertible):
+            return
+        finally:
+            child.kill()
+        if isinstance(counted, Counted) and counted.pages != claimed:
+            reason = f"the conversion process claimed {claimed} pages of {counted.pages}"
+            log.warning("engine.false_claim", reason=reason)
+            raise EngineCrashed(reason, blame=True)
 
     async def _take(self) -> ChildProcess:
         while True:

@@ -16,7 +16,7 @@ from msgspec import Struct
 
 from actors.engines import EngineCrashed, SourceFile
 from ilios.engines import deaths
-from ilios.engines.evidence import Conduct, Implausible, is_full
+from ilios.engines.evidence import Conduct, Implausible, is_full, is_to_be_counted
 from ilios.engines.handover import Handover
 from ilios.engines.limits import MIB, EngineLimits
 from ilios.engines.profiles import Profile
@@ -70,10 +70,14 @@ class NotStarting(EngineCrashed):
 
 
 class Done(Struct, frozen=True):
-    """What came of the work on a document, and how long it took by the engine's own clock."""
+    """What came of the work on a document, and how long it took by the engine's own clock.
+
+    ``doubtful`` is a claim of so many pages that another child should count them.
+    """
 
     outcome: Outcome
     seconds: float
+    doubtful: bool = False
 
 
 class ChildProcess:
@@ -216,7 +220,8 @@ class ChildProcess:
                         seconds = conduct.seconds
                         await self._clear_away()
                         self._note(document, answer)
-                        return Done(answer, seconds)
+                        doubtful = is_to_be_counted(answer, document.content_type, size)
+                        return Done(answer, seconds, doubtful)
                     if isinstance(answer, Broken):
                         break
                     if isinstance(answer, Progress) and progress is not None:

@@ -169,6 +169,29 @@ async def test_no_more_pages_are_believed_than_are_allowed(placed: Placed, taken
             await engine.convert(one_page(placed))
 
 
+async def test_so_many_pages_that_it_is_doubtful_are_counted_by_another_child(
+    placed: Placed, taken_over: Any
+) -> None:
+    taken_over(framed(CONVERTED | {"pages": ["x"] * 50}))
+    document = one_page(placed)
+    assert document.path.stat().st_size // evidence.LEAST_PAGE_BYTES > 50
+    async with LocalEngine(ONE) as engine:
+        with pytest.raises(EngineCrashed, match="claimed 50 pages of 1") as caught:
+            await engine.convert(document)
+        assert caught.value.blame
+        assert (await engine.convert(document)).pages == ("A short text.",)
+
+
+async def test_thin_pages_that_are_there_are_converted(placed: Placed) -> None:
+    blank = documents.pdf(*[""] * 60)
+    many = documents.pdf(*["x"] * evidence.COUNTED_ALWAYS)
+    async with LocalEngine(ONE) as engine:
+        for data, count in ((blank, 60), (many, evidence.COUNTED_ALWAYS)):
+            conversion = await engine.convert(placed(data, documents.PDF))
+            assert len(conversion.pages) == count
+        assert len(engine.child_pids) <= 2  # the one that counted may not be buried yet
+
+
 @pytest.mark.parametrize("seconds", [1e306, float("nan"), -1.0, "long"])
 async def test_the_time_a_document_took_is_measured_by_the_engine(
     placed: Placed, taken_over: Any, seconds: object
