@@ -11,6 +11,7 @@ from pathlib import Path
 from ilios.engines import kinds
 from ilios.engines.limits import MIB, EngineLimits
 from ilios.engines.protocol import (
+    MAX_PAGES,
     Answer,
     Broken,
     Converted,
@@ -27,7 +28,8 @@ from ilios.engines.protocol import (
 )
 
 LEAST_PAGE_BYTES = 8
-"""Bytes of a file that a page takes at least, however well it is compressed."""
+"""Bytes that a page of a TIFF or a slide takes at least, however well it is compressed. A page of a
+PDF can be there many times and take none."""
 
 BURST, PER_SECOND = 100, 20
 """Messages a child may send about one document at once, and in a second after that; it sends
@@ -92,8 +94,12 @@ class Conduct:
                 pass
 
     def _check_pages(self, count: int) -> None:
-        one = self._content_type in kinds.OF_ONE_PAGE
-        most = 1 if one else max(1, self._size // LEAST_PAGE_BYTES)
+        if self._content_type in kinds.OF_ONE_PAGE:
+            most = 1
+        elif self._content_type == PDF:
+            most = MAX_PAGES
+        else:
+            most = max(1, self._size // LEAST_PAGE_BYTES)
         if not 1 <= count <= most:
             raise Implausible(f"{count} pages in a file of {self._size} bytes, at most {most}")
 
