@@ -19,7 +19,7 @@ from bus.connection import Connection
 from bus.consumers import LANES, Consumer, lane_of
 from bus.dead_letters import DeadLetters
 from bus.delivery import Delivery
-from bus.errors import BusFull, BusUnavailable
+from bus.errors import BusFull, BusUnavailable, EventTooLarge
 from bus.inbox import Inbox
 from bus.publisher import Publisher
 from bus.verdicts import Drop, Reject, Retry
@@ -42,6 +42,7 @@ FALLBACK_PAUSE = 1.0  # seconds before an uncounted retry that names no pause of
 FULL_PLACES_PAUSE = 15.0  # seconds until an event comes again that could not even wait for a place
 PLACES_PAUSE_GROWS, LONGEST_PLACES_PAUSE = 1.5, 300.0  # times each, up to so many: 12 in an hour
 MAX_REASON = 2000  # characters of a reason that are said; what an engine says has no limit
+MAX_CODE = 64  # characters of a failure code
 
 Heard = TypeVar("Heard", bound=DocumentEvent)
 
@@ -199,12 +200,7 @@ class Actor(ABC, Generic[Heard]):
 
     async def _judge(self, event: DocumentEvent, delivery: Delivery) -> None:
         structlog.contextvars.bind_contextvars(document_id=event.document_id)
-        # Not those during which a full disk or a bus that was away kept the answer from being said.
-        deaths = delivery.attempt - 1 - self._survived.get(delivery.sequence, 0)
-        if self._places is not None and self.needs_place(event):  # type: ignore[arg-type]
-            # Nor those in which it waited for a place, in former lives of this process too.
-            age = datetime.now(UTC) - delivery.stored_at
-            deaths -= max(0, int(age.total_seconds() / LONGEST_PLACES_PAUSE))
+        deaths = self._deaths(event, delivery)
         if deaths >= MAX_DELIVERIES:
             reason = f"The document ended the converter {deaths} times."
             await self._give_up(event, delivery, Reject("crashed", reason, retryable=True))
@@ -224,12 +220,26 @@ class Actor(ABC, Generic[Heard]):
             await self._try_later(event, delivery, Retry(f"{type(error).__name__}: {error}"))
         else:
             failpoints.reach("actor.answered")
-            if answer is not None:
-                await self._say(answer)
+            try:
+                if answer is not None:
+                    await self._say(answer)
+            except EventTooLarge as error:
+                await self._try_later(event, delivery, Retry(f"the answer is too large: {error}"))
+                return
             failpoints.reach("actor.said")
             await delivery.ack()
             failpoints.reach("actor.acknowledged")
             self._forget(delivery)
+
+    def _deaths(self, event: DocumentEvent, delivery: Delivery) -> int:
+        """Count the deliveries after which this process, or one before it, may have died."""
+        # Not those during which a full disk or a bus that was away kept the answer from being said.
+        deaths = delivery.attempt - 1 - self._survived.get(delivery.sequence, 0)
+        if self._places is not None and self.needs_place(event):  # type: ignore[arg-type]
+            # Nor those in which it waited for a place, in former lives of this process too.
+            age = datetime.now(UTC) - delivery.stored_at
+            deaths -= max(0, int(age.total_seconds() / LONGEST_PLACES_PAUSE))
+        return deaths
 
     async def _receive_in_place(
         self, event: DocumentEvent, delivery: Delivery
@@ -293,8 +303,8 @@ class Actor(ABC, Generic[Heard]):
                 tenant=event.tenant,
                 priority=event.priority,
                 requeues=event.requeues,
-                code=verdict.code,
-                reason=_sayable(verdict.reason),
+                code=_sayable(verdict.code, MAX_CODE),
+                reason=_sayable(verdict.reason, MAX_REASON),
                 retryable=verdict.retryable,
                 attempts=failures + 1,
             )
@@ -332,6 +342,6 @@ class Actor(ABC, Generic[Heard]):
             await asyncio.sleep(FULL_PAUSE)
 
 
-def _sayable(reason: str) -> str:
-    """Make a reason fit for an event, whatever a damaged document has put into it."""
-    return reason[:MAX_REASON].encode(errors="replace").decode()
+def _sayable(text: str, most: int) -> str:
+    """Make a text fit for an event, whatever a damaged document has put into it."""
+    return text[:most].encode(errors="replace").decode()

@@ -62,6 +62,8 @@ class _Look(Struct):
 
     at: float
     wait: float = FIRST_LOOK
+    submitted: bool = False
+    """Whether the engine has the batch, which the database shows only a moment later."""
 
 
 class Batcher:
@@ -125,6 +127,9 @@ class Batcher:
         if not ready or (len(ready) < len(waiting) and not late):
             self._looks[batch.tenant, batch.batch_id].wait = FIRST_LOOK
             return
+        look = self._looks[batch.tenant, batch.batch_id]
+        if look.submitted:
+            return
         assert self._engine is not None
         name = _called(batch)
         try:
@@ -139,6 +144,7 @@ class Batcher:
             # One handed over before a crash may have ended since, but is yet to be fetched.
             begun = msgspec.structs.replace(job, status="RUNNING")
             await self._say(batch, begun if job.status in JOB_ENDED else job)
+            look.submitted = True
             log.info("batch handed over", batch_id=batch.batch_id, job=job.id, documents=len(ready))
         await self._free(one for one in ready if one.document_id in misfits)
 

@@ -4,7 +4,7 @@ import asyncio
 
 import structlog
 
-from schemas.documents import Blob, DocumentConverted, DocumentEvent
+from schemas.documents import Blob, DocumentConverted, DocumentEvent, bounded_seconds
 
 from .engines import PAGE_SEPARATOR, Conversion
 from .keys import markdown_key
@@ -34,7 +34,7 @@ async def finished(blobs: Blobs, about: DocumentEvent, conversion: Conversion) -
         pages=len(conversion.pages),
         engine=conversion.engine,
         model=conversion.model,
-        seconds=round(conversion.seconds, 6),
+        seconds=round(bounded_seconds(conversion.seconds), 6),
         input_tokens=conversion.input_tokens or -(-len(text) // CHARACTERS_PER_TOKEN),
         output_tokens=conversion.output_tokens,
         result=conversion.result,

@@ -5,6 +5,7 @@ depends on a Python module path. A new version of an event is a new class with a
 added to an existing one needs a default.
 """
 
+import math
 from datetime import datetime
 from typing import Annotated, Literal
 
@@ -36,10 +37,18 @@ Variant = Literal["plain", "batch", "annotated"]
 """How a model was used, which may cost differently: as usual, in the engine's own batches, ..."""
 Removal = Literal["requested", "expired"]
 
+MAX_SECONDS = 10_000_000.0
+"""Four months: more than any conversion takes."""
+
 DEFAULT_PRIORITY = 5
 IMMEDIATE_PRIORITY = 10
 DEFAULT_RETENTION_DAYS = 365
 UNKNOWN_TYPE = "application/octet-stream"
+
+
+def bounded_seconds(seconds: float) -> float:
+    """Return what an engine took as a figure that can be stored, encoded and answered."""
+    return 0.0 if math.isnan(seconds) else min(max(seconds, 0.0), MAX_SECONDS)
 
 
 class Blob(Struct, frozen=True):

@@ -1,18 +1,21 @@
 """``ilios check``: the settings in effect, what is wrong with them, and whether they would work."""
 
 import argparse
+import asyncio
 import os
 import sys
 from collections.abc import Iterator
 from importlib import import_module
 from typing import Protocol
 
+from actors.engines import EngineCrashed
 from ilios import api_keys, open_files
 from ilios import settings as table
 from ilios.cli import exit_codes, printing
-from ilios.engines import sandbox
+from ilios.engines import sandbox, self_test
+from ilios.engines.local import LocalEngine
 from ilios.preflight import directories, ports
-from ilios.preflight.findings import Finding, warning
+from ilios.preflight.findings import Finding, problem, warning
 from ilios.tenants import tenant_of
 
 HINT_LENGTH = 4  # characters of a key
@@ -60,10 +63,23 @@ def run(_options: argparse.Namespace) -> int:
     return _end(f"{verdict}.", exit_codes.OK)
 
 
+async def _self_tested(settings: table.Settings) -> list[Finding]:
+    """Return what an engine process finds on a machine that its filter was not recorded on."""
+    if settings.sandbox == "off" or self_test.is_recorded():
+        return []
+    try:
+        async with LocalEngine(settings.engine_limits) as engine:
+            await engine.check()
+            exposed = f"ILIOS_SANDBOX: {settings.sandbox}, but"
+            return [warning(f"{exposed} {what}") for what in engine.exposed]
+    except EngineCrashed as error:
+        return [problem(f"nothing will be converted: {error.reason}")]
+
+
 def print_problems(error: table.BadSettings) -> None:
     """Say on stderr what has to be changed."""
-    for problem in error.problems:
-        print(f"ilios: {problem}", file=sys.stderr)
+    for sentence in error.problems:
+        print(f"ilios: {sentence}", file=sys.stderr)
 
 
 def hint(key: table.Secret) -> str:
@@ -94,6 +110,7 @@ def _findings(settings: table.Settings, *, running: bool) -> Iterator[Finding]:
         yield warning(text)
     yield from directories.tried(settings)
     yield from ports.tried(settings, running=running)
+    yield from asyncio.run(_self_tested(settings))
     if settings.nats_url is not None or settings.s3 is not None:
         remote: _Tries = import_module(REMOTE)
         yield from remote.tried(settings)

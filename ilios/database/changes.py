@@ -29,6 +29,7 @@ from schemas.documents import (
     Inline,
     Source,
     Stored,
+    bounded_seconds,
 )
 from schemas.times import believed
 
@@ -196,6 +197,7 @@ def _submission(event: DocumentSubmitted, entry: Entry, batch_id: str | None = N
 def _result(event: DocumentConverted) -> Parameters:
     result = event.result
     return {
+        "seconds": bounded_seconds(event.seconds),
         "result_key": result.key if result else None,
         "result_size": result.size if result else None,
         "result_sha256": result.sha256 if result else None,

@@ -5,7 +5,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from actors.clock_guard import ClockState, Hold, Moment
-from schemas.documents import Blob, DocumentCompleted
+from schemas.documents import Blob, DocumentCompleted, bounded_seconds
 from schemas.records import BatchRecord, DocumentRecord, EngineBatch, Progress
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -97,7 +97,7 @@ def document_record(row: Sequence[Any]) -> DocumentRecord:
         pages=pages,
         engine=engine,
         model=model,
-        seconds=seconds,
+        seconds=None if seconds is None else bounded_seconds(seconds),
         input_tokens=input_tokens,
         output_tokens=output_tokens,
         code=code,

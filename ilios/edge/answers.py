@@ -7,6 +7,7 @@ from aiohttp import web
 
 from ilios.edge.errors import Refused
 from ilios.edge.names import disposition
+from schemas.documents import bounded_seconds
 from schemas.records import DocumentRecord
 from schemas.replies import (
     DocumentContent,
@@ -179,4 +180,4 @@ def _instant(time: datetime | None) -> str | None:
 
 
 def _milliseconds(document: DocumentRecord) -> int:
-    return round((document.seconds or 0) * 1000)
+    return round(bounded_seconds(document.seconds or 0) * 1000)

@@ -1,8 +1,8 @@
 """A child of the local engine: confined, warm, converting one document after another.
 
-Started as ``python -m ilios.engines.child LIMITS ENGINE_PID HANDOVER`` in the one directory it may
-write in; HANDOVER is the one its documents are laid in. Questions come on stdin, answers go to what
-was stdout.
+Started as ``python -m ilios.engines.child LIMITS ENGINE_PID HANDOVER PROFILE`` in the one directory
+it may write in; HANDOVER is the one its documents are laid in, PROFILE names the system calls it
+keeps. Questions come on stdin, answers go to what was stdout.
 """
 
 import ctypes
@@ -19,7 +19,7 @@ from pathlib import Path
 import msgspec
 
 from actors.engines import Unconvertible
-from ilios.engines import confinement, deaths, kinds, sandbox
+from ilios.engines import confinement, deaths, kinds, profiles, sandbox
 from ilios.engines.limits import MIB, EngineLimits
 from ilios.engines.protocol import (
     Broken,
@@ -32,11 +32,13 @@ from ilios.engines.protocol import (
     Prepare,
     Progress,
     Ready,
+    Refusal,
     Refused,
     Request,
     Started,
     Wear,
     read_question,
+    sentence,
     write_answer,
 )
 
@@ -69,7 +71,8 @@ def main() -> None:
     questions, answers = _claim_pipes()
     limits = msgspec.json.decode(sys.argv[1], type=EngineLimits)
     confinement.confine(limits, int(sys.argv[2]))
-    exposed = sandbox.enter(limits.sandbox, Path.cwd(), Path(sys.argv[3]))
+    profile = profiles.BY_NAME[sys.argv[4]]
+    exposed = sandbox.enter(limits.sandbox, Path.cwd(), Path(sys.argv[3]), profile)
     memory = confinement.MemoryWatch(limits.memory_bytes)
     write_answer(answers, Ready(exposed))
     while (question := read_question(questions)) is not None:
@@ -109,7 +112,8 @@ def _serve(request: Request, limits: EngineLimits, answers: int) -> Outcome | Br
     try:
         return _work(request, limits, answers)
     except Unconvertible as refusal:
-        return Refused(refusal.code, refusal.reason, _wear())
+        code = msgspec.convert(refusal.code, Refusal)
+        return Refused(code, sentence(refusal.reason), _wear())
     except MemoryError:
         return Refused("out_of_memory", deaths.OUT_OF_MEMORY, _wear())
     except (SystemExit, KeyboardInterrupt):
@@ -122,7 +126,7 @@ def _serve(request: Request, limits: EngineLimits, answers: int) -> Outcome | Br
             return Refused("out_of_memory", deaths.OUT_OF_MEMORY, _wear())
         if isinstance(error, ImportError) or (isinstance(error, OSError) and error.errno in OURS):
             full = isinstance(error, OSError) and error.errno in FULL
-            return Broken(f"{type(error).__name__}: {error}", full)
+            return Broken(sentence(f"{type(error).__name__}: {error}"), full)
         reason = "The document is damaged or uses features that cannot be read."
         return Refused("corrupt", reason, _wear())
 
@@ -144,7 +148,6 @@ def _wear() -> Wear:
 
 
 def _convert(request: Request, limits: EngineLimits, answers: int) -> Converted:
-    began = time.monotonic()
     last_said = 0.0
 
     def progress(done: int, total: int) -> None:
@@ -162,7 +165,7 @@ def _convert(request: Request, limits: EngineLimits, answers: int) -> Converted:
             f"The document becomes {size} bytes of Markdown; "
             f"at most {limits.max_output_bytes} are allowed.",
         )
-    return Converted(tuple(written.pages), written.model, time.monotonic() - began, _wear())
+    return Converted(tuple(written.pages), written.model, _wear())
 
 
 def _bounded(data: bytes, limits: EngineLimits) -> bytes:

@@ -15,8 +15,8 @@ from ilios.engines.limits import GIB, MIB, EngineLimits
 PR_SET_PDEATHSIG = 1
 PR_SET_NO_NEW_PRIVS = 38
 CAPABILITIES_VERSION = 0x20080522
-KEPT_CAPABILITIES = 1 << 1 | 1 << 2
-"""Of a child of root: to read what belongs to others, where libraries lie in somebody's home."""
+KEPT_CAPABILITIES = 1 << 2
+"""Of a child of root, CAP_DAC_READ_SEARCH: libraries may lie in somebody's home."""
 
 OPEN_FILES = 256
 FILE_BYTES = 256 * MIB

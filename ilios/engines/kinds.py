@@ -27,6 +27,18 @@ CONVERTERS = {
     f"{OFFICE}.wordprocessingml.document": "ilios.engines.docx",
     f"{OFFICE}.presentationml.presentation": "ilios.engines.pptx",
 }
+OF_ONE_PAGE = frozenset(
+    {
+        "image/png",
+        "image/jpeg",
+        "image/gif",
+        "image/webp",
+        "image/bmp",
+        f"{OFFICE}.wordprocessingml.document",
+    }
+)
+"""What becomes one page, whatever is in it."""
+
 RECOGNISER = "ilios.engines.ocr"
 PDF_PARTS = "ilios.engines.pdf_parts"
 SUPPORTED = "PDF, PNG, JPEG, GIF, WebP, TIFF, BMP, DOCX and PPTX"

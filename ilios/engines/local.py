@@ -9,13 +9,13 @@ from actors.engines import Conversion, SourceFile, Unconvertible
 from ilios.engines import kinds
 from ilios.engines.limits import EngineLimits
 from ilios.engines.pool import Pool
+from ilios.engines.process import Done
 from ilios.engines.protocol import (
     Converted,
     Counted,
     CountPages,
     Cut,
     CutPages,
-    Outcome,
     Refused,
     Task,
     ToMarkdown,
@@ -62,6 +62,11 @@ class LocalEngine:
         """How often children were lost, or did not come up."""
         return self._pool.restarts
 
+    @property
+    def exposed(self) -> tuple[str, ...]:
+        """What of the sandbox the last child to start does not have, in sentences."""
+        return self._pool.exposed
+
     async def check(self) -> None:
         """Make sure that documents can be converted; the first check starts the first child.
 
@@ -79,15 +84,16 @@ class LocalEngine:
         """
         if not kinds.is_supported(document.content_type):
             raise kinds.unsupported(document.content_type)
-        answer = await self._ask(document, ToMarkdown(), progress)
+        done = await self._ask(document, ToMarkdown(), progress)
+        answer = done.outcome
         assert isinstance(answer, Converted)
         return Conversion(
-            pages=answer.pages, engine="local", model=answer.model, seconds=answer.seconds
+            pages=answer.pages, engine="local", model=answer.model, seconds=done.seconds
         )
 
     async def count_pages(self, document: SourceFile) -> int:
         """Return how many pages a PDF has. Errors as ``convert``."""
-        answer = await self._ask(document, CountPages())
+        answer = (await self._ask(document, CountPages())).outcome
         assert isinstance(answer, Counted)
         return answer.pages
 
@@ -96,7 +102,7 @@ class LocalEngine:
 
         Errors as ``convert``; ``too_large``: it would be more than ``max_output_bytes``.
         """
-        answer = await self._ask(document, CutPages(start, stop))
+        answer = (await self._ask(document, CutPages(start, stop))).outcome
         assert isinstance(answer, Cut)
         return answer.data
 
@@ -105,8 +111,13 @@ class LocalEngine:
         document: SourceFile,
         task: Task,
         progress: Callable[[int, int], None] | None = None,
-    ) -> Outcome:
-        answer = await self._pool.run(document, task, progress)
-        if isinstance(answer, Refused):
-            raise Unconvertible(answer.code, answer.reason)
-        return answer
+    ) -> Done:
+        done = await self._pool.run(document, task, progress)
+        if isinstance(done.outcome, Refused):
+            raise Unconvertible(done.outcome.code, _one_line(done.outcome.reason))
+        return done
+
+
+def _one_line(text: str) -> str:
+    """Return a sentence without what would move a cursor or hide a part of it."""
+    return "".join(character if character.isprintable() else " " for character in text)

@@ -11,9 +11,11 @@ import structlog
 from actors.engines import EngineCrashed, SourceFile, Unconvertible
 from ilios.engines import deaths
 from ilios.engines.limits import EngineLimits
-from ilios.engines.process import ChildProcess, LostBeforeStart, NotStarting
-from ilios.engines.protocol import Outcome, Refused, Task
+from ilios.engines.process import ChildProcess, Done, LostBeforeStart, NotStarting
+from ilios.engines.profiles import Profile
+from ilios.engines.protocol import Converted, Counted, CountPages, Outcome, Refused, Task
 from ilios.engines.scratch import Room
+from ilios.engines.self_test import SelfTest
 from ilios.engines.slots import Slots
 from ilios.restarts import Restarts
 
@@ -54,7 +56,8 @@ class Pool:
         self._successions: dict[ChildProcess, asyncio.Task[None]] = {}
         self._handover = handover
         self._rooms: list[Room] = []
-        self._exposed: tuple[str, ...] = ()
+        self._self_test = SelfTest(limits)
+        self.exposed: tuple[str, ...] = ()
         self._closed = False
         self._not_before = 0.0
         self._not_starting = ""
@@ -67,7 +70,7 @@ class Pool:
 
     async def run(
         self, document: SourceFile, task: Task, progress: Callable[[int, int], None] | None
-    ) -> Outcome:
+    ) -> Done:
         """Have something done with a document by the next free child.
 
         :raises Unconvertible: it took too long or needed too much memory.
@@ -113,17 +116,19 @@ class Pool:
 
     async def _attempt(
         self, document: SourceFile, task: Task, progress: Callable[[int, int], None] | None
-    ) -> Outcome:
+    ) -> Done:
         child = await self._take()
         try:
-            answer = await self._ask(child, document, task, progress)
+            done = await self._ask(child, document, task, progress)
+            if done.doubtful and isinstance(done.outcome, Converted):
+                await self._count_again(document, len(done.outcome.pages))
         except BaseException:
             # Also when cancelled: the child is still at work, and its answer would be taken for
             # that to the next request.
             child.kill()
             raise
-        self._give_back(child, answer)
-        return answer
+        self._give_back(child, done.outcome)
+        return done
 
     async def _ask(
         self,
@@ -131,7 +136,7 @@ class Pool:
         document: SourceFile,
         task: Task,
         progress: Callable[[int, int], None] | None,
-    ) -> Outcome:
+    ) -> Done:
         loop = asyncio.get_running_loop()
         deadline = asyncio.timeout(self._limits.wall_seconds)
         page = asyncio.timeout(None)  # begins once the child has the document
@@ -157,6 +162,28 @@ class Pool:
                 self.restarts.ended(crash.reason)
                 self.restarts.started()  # its place is free again; the next to come up takes it
             raise
+
+    async def _count_again(self, document: SourceFile, claimed: int) -> None:
+        """Have the pages of a PDF counted by a child that has seen no other document.
+
+        Where it cannot count them, as in a damaged file, the claim stands.
+
+        :raises EngineCrashed: there are not as many as was claimed.
+        """
+        try:
+            child = await self._start()
+        except (LostBeforeStart, NotStarting):
+            return
+        try:
+            counted = (await self._ask(child, document, CountPages(), None)).outcome
+        except (EngineCrashed, LostBeforeStart, Unconvertible):
+            return
+        finally:
+            child.kill()
+        if isinstance(counted, Counted) and counted.pages != claimed:
+            reason = f"the conversion process claimed {claimed} pages of {counted.pages}"
+            log.warning("engine.false_claim", reason=reason)
+            raise EngineCrashed(reason, blame=True)
 
     async def _take(self) -> ChildProcess:
         while True:
@@ -188,8 +215,16 @@ class Pool:
         return child
 
     async def _start(self) -> ChildProcess:
+        child = await self._started(await self._self_test.profile(self._started))
+        if child.exposed != self.exposed:
+            self.exposed = child.exposed
+            for what in child.exposed:
+                log.warning("engine.exposed", what=what)
+        return child
+
+    async def _started(self, profile: Profile) -> ChildProcess:
         try:
-            child = await ChildProcess.spawn(self._limits, *self._places())
+            child = await ChildProcess.spawn(self._limits, *self._places(), profile)
         except OSError as error:  # no memory, no process ids, no room: not the document's fault
             full = error.errno in (errno.ENOSPC, errno.EDQUOT)
             raise NotStarting(str(error), full=full) from error
@@ -200,10 +235,6 @@ class Pool:
         except BaseException:
             child.kill()
             raise
-        if child.exposed != self._exposed:
-            self._exposed = child.exposed
-            for what in child.exposed:
-                log.warning("engine.exposed", what=what)
         return child
 
     def _places(self) -> tuple[Path, Path]:

@@ -12,14 +12,16 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 
 import msgspec
+from msgspec import Struct
 
 from actors.engines import EngineCrashed, SourceFile
 from ilios.engines import deaths
+from ilios.engines.evidence import Conduct, Implausible, is_full, is_to_be_counted
 from ilios.engines.handover import Handover
 from ilios.engines.limits import MIB, EngineLimits
+from ilios.engines.profiles import Profile
 from ilios.engines.protocol import (
     FRAME_SLACK_BYTES,
-    Answer,
     BadFrame,
     Broken,
     Converted,
@@ -47,6 +49,9 @@ DIE_WITHIN = 5.0
 
 RECOGNISER = "rapidocr"  # as a conversion's model names it
 LAST_WORDS_BYTES = 4096
+MOST_PRINTED_BYTES = 16 * MIB
+"""Bytes a child may write to stderr about one document: reading them takes the service's time."""
+
 PIPE_BUFFER_BYTES = MIB
 PASSED_ON = ("PATH", "LD_LIBRARY_PATH", "PYTHONDONTWRITEBYTECODE", "PYTHONHOME", "TZ")
 """Variables a child may inherit. All others stay here: they hold keys and passwords."""
@@ -62,6 +67,17 @@ class NotStarting(EngineCrashed):
     def __init__(self, detail: str, *, full: bool = False) -> None:
         reason = f"the conversion process does not start: {detail}"
         super().__init__(reason, blame=False, full=full)
+
+
+class Done(Struct, frozen=True):
+    """What came of the work on a document, and how long it took by the engine's own clock.
+
+    ``doubtful`` is a claim of so many pages that another child should count them.
+    """
+
+    outcome: Outcome
+    seconds: float
+    doubtful: bool = False
 
 
 class ChildProcess:
@@ -80,11 +96,13 @@ class ChildProcess:
         self._process = process
         self._scratch = scratch
         self._handover = handover
+        self._limits = limits
         self._requests = process.stdin
         self._answers = process.stdout
         self._stderr = process.stderr
         self._max_frame = limits.max_output_bytes + FRAME_SLACK_BYTES
         self._last_words = bytearray()
+        self._printed = 0
         self._silent = asyncio.Event()
         self._asking = asyncio.Lock()
         self.served = 0
@@ -96,11 +114,14 @@ class ChildProcess:
         self.buried = asyncio.create_task(self._bury(), name=f"bury child {process.pid}")
 
     @classmethod
-    async def spawn(cls, limits: EngineLimits, scratch: Path, handover: Path) -> "ChildProcess":
+    async def spawn(
+        cls, limits: EngineLimits, scratch: Path, handover: Path, profile: Profile
+    ) -> "ChildProcess":
         """Start a process; it is not known to be up before :meth:`ready` returns.
 
         :param scratch: an empty directory, which is the child's from now on.
         :param handover: another one, where documents are laid for it.
+        :param profile: the system calls that it keeps.
         """
         try:
             process = await asyncio.create_subprocess_exec(
@@ -111,6 +132,7 @@ class ChildProcess:
                 msgspec.json.encode(limits).decode(),
                 str(os.getpid()),
                 str(handover),
+                profile.name,
                 stdin=PIPE,
                 stdout=PIPE,
                 stderr=PIPE,
@@ -171,47 +193,71 @@ class ChildProcess:
         task: Task,
         progress: Callable[[int, int], None] | None,
         alive: Callable[[], None],
-    ) -> Outcome:
+    ) -> Done:
         """Have something done with one document. After any exception the child must be killed.
 
         :param alive: called with every word of the child from the moment it has the document.
         :raises LostBeforeStart: the child died before it touched the document.
         :raises Unconvertible: the child died of a limit.
-        :raises EngineCrashed: the child died otherwise, or is not able to work.
+        :raises EngineCrashed: the child died otherwise, claims what cannot be, or is not able to
+            work.
         """
-        request = await self._handed_over(document, task)
+        request, size = await self._handed_over(document, task)
+        conduct = Conduct(task, document.content_type, size, self._limits)
         started = False
         async with self._asking:
             self._last_words.clear()
+            self._printed = 0
             try:
                 self._requests.write(frame(request))
                 await self._requests.drain()
                 while True:
                     answer = await read_answer(self._answers, self._max_frame)
+                    conduct.check(answer)
                     alive()
                     started = started or isinstance(answer, Started)
                     if isinstance(answer, Converted | Counted | Cut | Refused):
+                        seconds = conduct.seconds
                         await self._clear_away()
                         self._note(document, answer)
-                        return answer
-                    _heed(answer, progress)
-            except BadFrame as error:
+                        doubtful = is_to_be_counted(answer, document.content_type, size)
+                        return Done(answer, seconds, doubtful)
+                    if isinstance(answer, Broken):
+                        break
+                    if isinstance(answer, Progress) and progress is not None:
+                        progress(answer.done, answer.total)
+            except (BadFrame, Implausible) as error:
                 raise EngineCrashed(f"the conversion process sent {error}", blame=True) from error
             except (asyncio.IncompleteReadError, ConnectionError):
-                pass
+                answer = None
+        if isinstance(answer, Broken):
+            raise await self._broken(answer, size)
         returncode = await self._death()
         if not started:
             raise LostBeforeStart
+        if self._printed > MOST_PRINTED_BYTES:
+            raise EngineCrashed("the conversion process printed without end", blame=True)
         raise deaths.verdict(returncode, bytes(self._last_words))
 
-    async def _handed_over(self, document: SourceFile, task: Task) -> Request:
+    async def _broken(self, answer: Broken, size: int) -> EngineCrashed:
+        """Judge a child that cannot work. That a volume is full is looked at, not believed."""
+        self.kill()
+        await asyncio.shield(self.buried)
+        rooms = (self._scratch.parent, self._handover.path.parent)
+        full = answer.full and any(is_full(room, size) for room in rooms)
+        reason = f"the conversion process is broken: {answer.detail}"
+        return EngineCrashed(reason, blame=False, full=full)
+
+    async def _handed_over(self, document: SourceFile, task: Task) -> tuple[Request, int]:
+        """Return what is asked, and the size of the document in bytes."""
         try:
             path = await self._handover.lay(document.path)
+            size = path.stat().st_size
         except OSError as error:
             full = error.errno in (errno.ENOSPC, errno.EDQUOT)
             reason = f"the document cannot be handed over: {error.strerror or error}"
             raise EngineCrashed(reason, blame=False, full=full) from error
-        return Request(str(path), document.content_type, document.sha256, task)
+        return Request(str(path), document.content_type, document.sha256, task), size
 
     def _note(self, document: SourceFile, answer: Outcome) -> None:
         self.served += 1
@@ -258,15 +304,10 @@ class ChildProcess:
         while words := await self._stderr.read(LAST_WORDS_BYTES):
             self._last_words += words
             del self._last_words[:-LAST_WORDS_BYTES]
+            self._printed += len(words)
+            if self._printed > MOST_PRINTED_BYTES:
+                self.kill()
         self._silent.set()
-
-
-def _heed(answer: Answer, progress: Callable[[int, int], None] | None) -> None:
-    if isinstance(answer, Broken):
-        reason = f"the conversion process is broken: {answer.detail}"
-        raise EngineCrashed(reason, blame=False, full=answer.full)
-    if isinstance(answer, Progress) and progress is not None:
-        progress(answer.done, answer.total)
 
 
 def _environment(scratch: Path) -> dict[str, str]:

@@ -1,14 +1,38 @@
-"""What the engine and its children say to each other: length-prefixed msgpack frames on pipes."""
+"""What the engine and its children say to each other: length-prefixed msgpack frames on pipes.
+
+A child may have been taken over by a document. So every member of an answer has bounds here, and
+what the engine can find out by itself is held against that in :mod:`ilios.engines.evidence`.
+"""
 
 import os
 from asyncio import StreamReader
+from typing import Annotated, Literal
 
 import msgspec
-from msgspec import Struct
+from msgspec import Meta, Struct
 
 HEADER_BYTES = 4
 FRAME_SLACK_BYTES = 4 * 1024 * 1024
 """What a frame may hold beside the Markdown itself: msgpack headers, codes, sentences."""
+
+
+MAX_PAGES = 1_000_000
+MAX_SENTENCE = 500
+"""Characters of a sentence; a child cuts what is longer."""
+
+PageCount = Annotated[int, Meta(ge=0, le=MAX_PAGES)]
+Sentence = Annotated[str, Meta(max_length=MAX_SENTENCE)]
+ModelName = Annotated[str, Meta(pattern=r"^[a-z0-9][a-z0-9.+-]{0,127}\Z")]
+Refusal = Literal[
+    "corrupt",
+    "integrity",
+    "out_of_memory",
+    "password_protected",
+    "too_large",
+    "too_many_pages",
+    "unsupported_type",
+]
+"""The failure codes that a child gives; ``timeout`` and ``crashed`` are the engine's."""
 
 
 class ToMarkdown(Struct, frozen=True, tag=True):
@@ -48,7 +72,7 @@ class Prepare(Struct, frozen=True, tag=True):
 class Wear(Struct, frozen=True):
     """How fit a child is after a document: memory it holds, address space running out."""
 
-    resident_bytes: int
+    resident_bytes: Annotated[int, Meta(ge=0, le=2**53)]
     cramped: bool
 
 
@@ -58,7 +82,7 @@ class Ready(Struct, frozen=True, tag=True):
     ``exposed`` are sentences on what of the sandbox this machine does not have.
     """
 
-    exposed: tuple[str, ...] = ()
+    exposed: Annotated[tuple[Sentence, ...], Meta(max_length=8)] = ()
 
 
 class Started(Struct, frozen=True, tag=True):
@@ -71,23 +95,22 @@ class Started(Struct, frozen=True, tag=True):
 class Progress(Struct, frozen=True, tag=True):
     """So many pages are done; said again while the next one comes along."""
 
-    done: int
-    total: int
+    done: PageCount
+    total: PageCount
 
 
 class Converted(Struct, frozen=True, tag=True):
-    """The document's Markdown by page, what it took, and what is left of the child afterwards."""
+    """The document's Markdown by page, and what is left of the child afterwards."""
 
-    pages: tuple[str, ...]
-    model: str
-    seconds: float
+    pages: Annotated[tuple[str, ...], Meta(min_length=1, max_length=MAX_PAGES)]
+    model: ModelName
     wear: Wear
 
 
 class Counted(Struct, frozen=True, tag=True):
     """So many pages there are."""
 
-    pages: int
+    pages: PageCount
     wear: Wear
 
 
@@ -101,15 +124,15 @@ class Cut(Struct, frozen=True, tag=True):
 class Refused(Struct, frozen=True, tag=True):
     """The document cannot be converted, now or later; the child is well."""
 
-    code: str
-    reason: str
+    code: Refusal
+    reason: Sentence
     wear: Wear
 
 
 class Broken(Struct, frozen=True, tag=True):
     """The child cannot do its work, not for the document's sake but perhaps a ``full`` volume's."""
 
-    detail: str
+    detail: Sentence
     full: bool = False
 
 
@@ -137,16 +160,16 @@ async def read_answer(pipe: StreamReader, max_bytes: int) -> Answer:
     """Read the child's next word.
 
     :raises asyncio.IncompleteReadError: the pipe ended.
-    :raises BadFrame: more than ``max_bytes``, or not a word. The child parses hostile files, so
-        what it says is not trusted either.
+    :raises BadFrame: more than ``max_bytes``, or not an answer.
     """
     length = int.from_bytes(await pipe.readexactly(HEADER_BYTES), "big")
     if length > max_bytes:
         raise BadFrame(f"a frame of {length} bytes")
     try:
         return _answers.decode(await pipe.readexactly(length))
-    except msgspec.DecodeError as error:
-        raise BadFrame(str(error)) from error
+    # Values that are not UTF-8, too deep or too large for Python are none of msgspec's errors.
+    except (msgspec.MsgspecError, ValueError, OverflowError, RecursionError) as error:
+        raise BadFrame(f"what is no answer: {str(error)[:MAX_SENTENCE]}") from error
 
 
 def read_question(descriptor: int) -> Question | None:
@@ -161,6 +184,11 @@ def write_answer(descriptor: int, answer: Answer) -> None:
     data = memoryview(frame(answer))
     while data:
         data = data[os.write(descriptor, data) :]
+
+
+def sentence(text: str) -> str:
+    """Return a text as a child may send it: valid UTF-8, and not too long."""
+    return text[:MAX_SENTENCE].encode(errors="replace").decode()
 
 
 def _read_exactly(descriptor: int, length: int) -> bytes:

@@ -5,14 +5,17 @@ and no other process. A kernel or container that has one of them not gets what i
 refuses to work there instead.
 """
 
+import ctypes
 import os
 import site
 import sys
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 from typing import Literal
 
-from ilios.engines import landlock, seccomp
+from ilios.engines import landlock, profiles, seccomp
+from ilios.engines.profiles import Profile
 
 Mode = Literal["auto", "strict", "off"]
 """As much as the kernel allows; all of it or no work; nothing."""
@@ -44,6 +47,10 @@ NOTHING = Path(os.devnull)
 
 NO_FILES = "no Landlock: an engine process can read and write every file that the service can"
 NO_CALLS = "no seccomp: an engine process can reach the network and other processes"
+WIDE_CALLS = (
+    "no narrow filter of system calls: converters do not work under it on this machine, "
+    "so the wide one holds"
+)
 
 
 class Incomplete(Exception):
@@ -66,28 +73,40 @@ def warnings(mode: Mode) -> list[str]:
     return [f"ILIOS_SANDBOX: {mode}, but {what}{remedy}" for what in missing()]
 
 
-def enter(mode: Mode, scratch: Path, handover: Path) -> tuple[str, ...]:
+def enter(mode: Mode, scratch: Path, handover: Path, profile: Profile) -> tuple[str, ...]:
     """Shut this process in, for good; to be done before it has a second thread.
 
     :param scratch: the one directory it may write in.
     :param handover: where the documents are laid that it is to read.
+    :param profile: the system calls of the program that this process is.
     :returns: a sentence for each part that this machine does not have.
     :raises Incomplete: there is one, and ``mode`` is strict.
     """
     if mode == "off":
         return ()
     absent = []
+    _kept_callback()
     try:
         landlock.restrict((*_readable(scratch, handover), handover), (scratch, NOTHING))
     except OSError as error:
         absent.append(f"{NO_FILES} ({error.strerror})")
     try:
-        seccomp.restrict()
+        seccomp.restrict(profile)
     except OSError as error:
         absent.append(f"{NO_CALLS} ({error.strerror})")
     if absent and mode == "strict":
         raise Incomplete("; ".join(absent))
-    return tuple(absent)
+    # Whether that will do is for the engine to decide, which tries both.
+    return (*((WIDE_CALLS,) if profile is profiles.WIDE else ()), *absent)
+
+
+@cache
+def _kept_callback() -> object:
+    """Have the memory in which callbacks lie that C gets of Python: later none is executable.
+
+    It is taken by the page, dozens of callbacks each, and not given back while this one is there.
+    """
+    return ctypes.CFUNCTYPE(None)(lambda: None)
 
 
 def _readable(scratch: Path, handover: Path) -> Iterator[Path]:

@@ -1,35 +1,37 @@
 """Seccomp: system calls that the kernel refuses this process from now on. Linux only.
 
-The filter is a program for the kernel's packet filter, written here by hand; the numbers are those
-of linux/filter.h and linux/seccomp.h.
+The filter is a program for the kernel's packet filter, made of a profile; the numbers are those of
+linux/filter.h and linux/seccomp.h. Which call it is, is found by halving, so that an allowed one
+costs some ten steps; newer kernels remember those whose arguments do not matter.
 """
 
 import ctypes
 import errno
 import os
-from collections.abc import Iterator
 from typing import NamedTuple
 
 from ilios.engines import system_calls
+from ilios.engines.profiles import OWN_PROCESS, Check, Held, Profile, Verdict
+from ilios.engines.system_calls import Machine
 
-PR_SET_SECCOMP, MODE_FILTER = 22, 2
 SET_MODE_FILTER, ASK_ACTION = 1, 2
 ON_ALL_THREADS = 1
 
-LOAD, EQUAL, AT_LEAST, ANY_BIT, ANSWER = 0x20, 0x15, 0x35, 0x45, 0x06
-"""Instructions: load a word, three kinds of jumps, return."""
+LOAD, JUMP, EQUAL, AT_LEAST, ANY_BIT, ANSWER = 0x20, 0x05, 0x15, 0x35, 0x45, 0x06
+"""Instructions: load a word, jump, three kinds of conditional jumps, return."""
 
 ALLOW, REFUSE = 0x7FFF0000, 0x00050000
 """Answers; the error number stands in the lower half of a refusal."""
 
-NUMBER_AT, ARCHITECTURE_AT, FIRST_ARGUMENT_AT = 0, 4, 16
-"""Offsets into struct seccomp_data; of an argument the lower half, both machines begin with it."""
+NUMBER_AT, ARCHITECTURE_AT, ARGUMENTS_AT = 0, 4, 16
+"""Offsets into struct seccomp_data. An argument has 8 bytes, on both machines the lower half
+first."""
 
 FOREIGN = 0x40000000
 """Numbers from here on are calls of the x32 interface, which would slip by under other names."""
 
-NEW_THREAD = 0x00010000  # CLONE_THREAD
-PARENT_DEATH_SIGNAL = 1  # PR_SET_PDEATHSIG
+LONGEST_SKIP = 255
+"""Instructions that a conditional jump can pass over."""
 
 
 class Instruction(NamedTuple):
@@ -39,6 +41,17 @@ class Instruction(NamedTuple):
     if_so: int
     if_not: int
     value: int
+
+
+Steps = list[Instruction]
+Span = tuple[int, Verdict]
+"""The number from which on a verdict holds."""
+
+_ANSWERS: dict[str, Steps] = {
+    "allow": [Instruction(ANSWER, 0, 0, ALLOW)],
+    "refuse": [Instruction(ANSWER, 0, 0, REFUSE | errno.EPERM)],
+    "absent": [Instruction(ANSWER, 0, 0, REFUSE | errno.ENOSYS)],
+}
 
 
 class _Filter(ctypes.Structure):
@@ -56,32 +69,35 @@ class _Program(ctypes.Structure):
 
 def available() -> bool:
     """Tell whether this kernel filters system calls, and we know the numbers of this machine."""
-    table = system_calls.here()
-    if table is None:
+    machine = system_calls.here()
+    if machine is None:
         return False
     refusal = ctypes.c_uint32(REFUSE)
     libc = ctypes.CDLL(None, use_errno=True)
     answer: int = libc.syscall(
-        ctypes.c_long(table.seccomp), ctypes.c_uint(ASK_ACTION), 0, ctypes.byref(refusal)
+        ctypes.c_long(machine.seccomp),
+        ctypes.c_uint(ASK_ACTION),
+        0,
+        ctypes.byref(refusal),
     )
     return answer == 0
 
 
-def restrict() -> None:
-    """Refuse this process, whatever its threads, the calls in :mod:`ilios.engines.system_calls`.
+def restrict(profile: Profile) -> None:
+    """Leave this process, whatever its threads, the calls of a profile.
 
     :raises OSError: the kernel does not filter, or a container around us does not let it; then
         nothing has changed.
     """
-    table = system_calls.here()
-    if table is None:
+    machine = system_calls.here()
+    if machine is None:
         raise OSError(errno.ENOSYS, "the system calls of this machine are not known")
-    steps = tuple(_steps(table, os.getpid()))
+    steps = compiled(profile, machine, os.getpid())
     filters = (_Filter * len(steps))(*(_Filter(*step) for step in steps))
     program = _Program(len(steps), filters)
     libc = ctypes.CDLL(None, use_errno=True)
     answer: int = libc.syscall(
-        ctypes.c_long(table.seccomp),
+        ctypes.c_long(machine.seccomp),
         ctypes.c_uint(SET_MODE_FILTER),
         ctypes.c_uint(ON_ALL_THREADS),
         ctypes.byref(program),
@@ -91,29 +107,89 @@ def restrict() -> None:
         raise OSError(failure, os.strerror(failure))
 
 
-def _steps(table: system_calls.Table, pid: int) -> Iterator[Instruction]:
-    refusal = Instruction(ANSWER, 0, 0, REFUSE | errno.EPERM)
-    allowed = Instruction(ANSWER, 0, 0, ALLOW)
-    argument = Instruction(LOAD, 0, 0, FIRST_ARGUMENT_AT)
-    yield Instruction(LOAD, 0, 0, ARCHITECTURE_AT)
-    yield Instruction(EQUAL, 1, 0, table.architecture)
-    yield refusal
-    yield Instruction(LOAD, 0, 0, NUMBER_AT)
-    yield Instruction(AT_LEAST, 0, 1, FOREIGN)
-    yield refusal
-    for number in table.refused:
-        yield Instruction(EQUAL, 0, 1, number)
-        yield refusal
-    # What it asks for lies in memory, where no filter can look; libc then asks in the old way.
-    yield Instruction(EQUAL, 0, 1, table.clone3)
-    yield Instruction(ANSWER, 0, 0, REFUSE | errno.ENOSYS)
-    yield from (Instruction(EQUAL, 0, 4, table.clone), argument)
-    yield from (Instruction(ANY_BIT, 0, 1, NEW_THREAD), allowed, refusal)
-    for number in table.only_to_itself:
-        yield from (Instruction(EQUAL, 0, 4, number), argument)
-        yield from (Instruction(EQUAL, 0, 1, pid), allowed, refusal)
-    yield from (Instruction(EQUAL, 0, 5, table.prlimit), argument)
-    yield from (Instruction(EQUAL, 1, 0, 0), Instruction(EQUAL, 0, 1, pid), allowed, refusal)
-    yield from (Instruction(EQUAL, 0, 4, table.prctl), argument)
-    yield from (Instruction(EQUAL, 0, 1, PARENT_DEATH_SIGNAL), refusal, allowed)
-    yield allowed
+def compiled(profile: Profile, machine: Machine, process: int) -> Steps:
+    """Return the filter that holds a process of this id to a profile."""
+    return [
+        Instruction(LOAD, 0, 0, ARCHITECTURE_AT),
+        Instruction(EQUAL, 1, 0, machine.architecture),
+        *_ANSWERS["refuse"],
+        Instruction(LOAD, 0, 0, NUMBER_AT),
+        *_halved(_spans(profile, machine), process),
+    ]
+
+
+def _spans(profile: Profile, machine: Machine) -> list[Span]:
+    """Return the verdicts in the order of the numbers, neighbours that agree as one."""
+    verdicts = {
+        number: verdict
+        for name, verdict in profile.verdicts.items()
+        if (number := machine.number(name)) is not None
+    }
+    newer = max(system_calls.LAST, *verdicts) + 1
+    spans: list[Span] = []
+    for number in range(newer):
+        default = profile.otherwise if number <= system_calls.LAST else profile.newer
+        verdict = verdicts.get(number, default)
+        if not spans or spans[-1][1] != verdict:
+            spans.append((number, verdict))
+    return [*spans, (newer, profile.newer), (FOREIGN, "refuse")]
+
+
+def _halved(spans: list[Span], process: int) -> Steps:
+    if len(spans) == 1:
+        return _decided(spans[0][1], process)
+    middle = len(spans) // 2
+    below, above = _halved(spans[:middle], process), _halved(spans[middle:], process)
+    first = spans[middle][0]
+    if len(below) <= LONGEST_SKIP:
+        return [Instruction(AT_LEAST, len(below), 0, first), *below, *above]
+    over = Instruction(JUMP, 0, 0, len(below))
+    return [Instruction(AT_LEAST, 0, 1, first), over, *below, *above]
+
+
+def _decided(verdict: Verdict, process: int) -> Steps:
+    if not isinstance(verdict, Held):
+        return _ANSWERS[verdict]
+    steps: Steps = []
+    for checks in verdict.ways:
+        way = _ANSWERS["allow"]
+        for check in reversed(checks):
+            way = _checked(check, way, process)
+        steps += way
+    return [*steps, *_ANSWERS["refuse"]]
+
+
+def _checked(check: Check, then: Steps, process: int) -> Steps:
+    """Return steps that go on with ``then`` if the check holds, and behind it if not."""
+    place = ARGUMENTS_AT + 8 * check.argument
+    load, miss = Instruction(LOAD, 0, 0, place), len(then)
+    values = [process if value == OWN_PROCESS else value for value in check.values]
+    match check.kind:
+        case "one of":
+            rest = len(values) - 1
+            found = [Instruction(EQUAL, rest - at, 0, value) for at, value in enumerate(values)]
+            found[-1] = found[-1]._replace(if_not=miss)
+            return [load, *found, *then]
+        case "none of":
+            rest = len(values) - 1
+            barred = [
+                Instruction(EQUAL, rest - at + miss, 0, value) for at, value in enumerate(values)
+            ]
+            return [load, *barred, *then]
+        case "none of the bits":
+            return [load, *(Instruction(ANY_BIT, miss, 0, bits) for bits in values), *then]
+        case "all of the bits":
+            rest = len(values) - 1
+            needed = [
+                Instruction(ANY_BIT, 0, rest - at + miss, bit) for at, bit in enumerate(values)
+            ]
+            return [load, *needed, *then]
+        case "zero":
+            upper = Instruction(LOAD, 0, 0, place + 4)
+            return [
+                load,
+                Instruction(EQUAL, 0, miss + 2, 0),
+                upper,
+                Instruction(EQUAL, 0, miss, 0),
+                *then,
+            ]

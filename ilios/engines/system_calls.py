@@ -1,7 +1,8 @@
-"""The system calls that children are refused, with their numbers on the machines we know.
+"""The numbers of system calls, by name, on the machines that a filter is made for.
 
-The numbers are those of the kernel's asm/unistd_64.h and asm-generic/unistd.h; a call that a
-machine does not have is left out there.
+They are those of the kernel's asm/unistd_64.h and asm-generic/unistd.h. From 424 on a number means
+the same everywhere. Which of the calls a process may make stands in
+:mod:`ilios.engines.profiles`.
 """
 
 import platform
@@ -9,7 +10,51 @@ import sys
 
 from msgspec import Struct
 
-REFUSED: dict[str, tuple[int | None, int | None]] = {
+NUMBERS: dict[str, tuple[int | None, int | None]] = {
+    # descriptors and files
+    "read": (0, 63), "readv": (19, 65), "pread64": (17, 67), "preadv": (295, 69),
+    "write": (1, 64), "writev": (20, 66), "pwrite64": (18, 68), "pwritev": (296, 70),
+    "close": (3, 57), "close_range": (436, 436), "lseek": (8, 62), "dup": (32, 23),
+    "dup2": (33, None), "dup3": (292, 24), "fcntl": (72, 25), "ioctl": (16, 29),
+    "flock": (73, 32), "open": (2, None), "openat": (257, 56), "openat2": (437, 437),
+    "stat": (4, None), "lstat": (6, None), "fstat": (5, 80), "newfstatat": (262, 79),
+    "statx": (332, 291), "statfs": (137, 43), "fstatfs": (138, 44), "access": (21, None),
+    "faccessat": (269, 48), "faccessat2": (439, 439), "getdents64": (217, 61),
+    "getcwd": (79, 17), "readlink": (89, None), "readlinkat": (267, 78), "mkdir": (83, None),
+    "mkdirat": (258, 34), "rmdir": (84, None), "unlink": (87, None), "unlinkat": (263, 35),
+    "rename": (82, None), "renameat": (264, 38), "renameat2": (316, 276),
+    "symlink": (88, None), "symlinkat": (266, 36), "ftruncate": (77, 46),
+    "fadvise64": (221, 223), "fsync": (74, 82), "fdatasync": (75, 83), "umask": (95, 166),
+    # memory
+    "brk": (12, 214), "mmap": (9, 222), "munmap": (11, 215), "mremap": (25, 216),
+    "mprotect": (10, 226), "madvise": (28, 233), "get_mempolicy": (239, 236), "mbind": (237, 235),
+    "membarrier": (324, 283), "memfd_create": (319, 279), "memfd_secret": (447, 447),
+    # threads, signals and the process itself
+    "clone": (56, 220), "clone3": (435, 435), "exit": (60, 93), "exit_group": (231, 94),
+    "set_tid_address": (218, 96), "set_robust_list": (273, 99), "rseq": (334, 293),
+    "futex": (202, 98), "restart_syscall": (219, 128), "arch_prctl": (158, None),
+    "prctl": (157, 167), "prlimit64": (302, 261), "getrlimit": (97, 163),
+    "rt_sigaction": (13, 134), "rt_sigprocmask": (14, 135), "rt_sigreturn": (15, 139),
+    "rt_sigpending": (127, 136), "rt_sigsuspend": (130, 133), "rt_sigtimedwait": (128, 137),
+    "sigaltstack": (131, 132), "kill": (62, 129), "tgkill": (234, 131),
+    "getpid": (39, 172), "gettid": (186, 178), "getppid": (110, 173), "getuid": (102, 174),
+    "geteuid": (107, 175), "getgid": (104, 176), "getegid": (108, 177),
+    "getresuid": (118, 148), "getresgid": (120, 150),
+    # waiting, and messages within the process
+    "poll": (7, None), "ppoll": (271, 73), "select": (23, None), "pselect6": (270, 72),
+    "epoll_create1": (291, 20), "epoll_ctl": (233, 21), "epoll_wait": (232, None),
+    "epoll_pwait": (281, 22), "epoll_pwait2": (441, 441), "eventfd2": (290, 19),
+    "socketpair": (53, 199), "sendto": (44, 206), "recvfrom": (45, 207),
+    "sendmsg": (46, 211), "sendmmsg": (307, 269),
+    "inotify_init": (253, None), "inotify_init1": (294, 26), "inotify_add_watch": (254, 27),
+    # time, processors and the machine
+    "clock_gettime": (228, 113), "clock_getres": (229, 114), "clock_nanosleep": (230, 115),
+    "nanosleep": (35, 101), "gettimeofday": (96, 169), "time": (201, None),
+    "times": (100, 153), "getrusage": (98, 165), "sched_yield": (24, 124),
+    "sched_getaffinity": (204, 123), "sched_getscheduler": (145, 120),
+    "sched_getparam": (143, 121), "sched_get_priority_max": (146, 125),
+    "sched_get_priority_min": (147, 126), "getcpu": (309, 168), "uname": (63, 160),
+    "sysinfo": (99, 179), "getrandom": (318, 278),
     # the network, and all but pairs of sockets
     "socket": (41, 198), "connect": (42, 203), "accept": (43, 202), "bind": (49, 200),
     "listen": (50, 201), "accept4": (288, 242),
@@ -53,39 +98,35 @@ REFUSED: dict[str, tuple[int | None, int | None]] = {
     "clock_settime": (227, 112), "adjtimex": (159, 171), "clock_adjtime": (305, 266),
     "sethostname": (170, 161), "setdomainname": (171, 162),
 }  # fmt: skip
-"""Name, number on x86_64, number on aarch64."""
+"""Name, number on x86_64, number on aarch64; None where a machine does not have the call."""
+
+LAST = 448
+"""What has a higher number is newer than Linux 5.15: programs cope with a kernel without it."""
 
 
-class Table(Struct, frozen=True):
-    """The numbers of one machine."""
+class Machine(Struct, frozen=True):
+    """A kind of processor, as the kernel and its numbers see it."""
 
     architecture: int
     """AUDIT_ARCH_*, as the kernel tells it to the filter."""
 
+    column: int
+    """Where its numbers stand in :data:`NUMBERS`."""
+
     seccomp: int
-    clone: int
-    clone3: int
-    prctl: int
-    prlimit: int
-    only_to_itself: tuple[int, ...]
-    """kill and tgkill: their first argument has to be the caller's own process."""
+    """The number of the call by which a filter is installed."""
 
-    refused: tuple[int, ...]
+    def number(self, name: str) -> int | None:
+        """Return the number of a call, or None where this machine does not have it."""
+        return NUMBERS[name][self.column]
 
 
-def _column(place: int) -> tuple[int, ...]:
-    return tuple(number for row in REFUSED.values() if (number := row[place]) is not None)
+MACHINES = {"x86_64": Machine(0xC000003E, 0, 317), "aarch64": Machine(0xC00000B7, 1, 277)}
 
 
-TABLES = {
-    "x86_64": Table(0xC000003E, 317, 56, 435, 157, 302, (62, 234), _column(0)),
-    "aarch64": Table(0xC00000B7, 277, 220, 435, 167, 261, (129, 131), _column(1)),
-}
-
-
-def here() -> Table | None:
-    """Return the table of this machine, or None where we have none."""
+def here() -> Machine | None:
+    """Return this machine, or None where its numbers are missing."""
     # A 32-bit interpreter on a 64-bit kernel would speak by other numbers.
     if sys.platform != "linux" or sys.maxsize < 2**32 or sys.byteorder != "little":
         return None
-    return TABLES.get(platform.machine())
+    return MACHINES.get(platform.machine())

@@ -2,6 +2,7 @@
 
 import asyncio
 
+import msgspec
 import pytest
 
 from actors import actor as module
@@ -15,7 +16,7 @@ from bus.publisher import Publisher
 from bus.verdicts import Drop, Reject, Retry
 from schemas.documents import AnyDocumentEvent, DocumentFailed, DocumentFetched, DocumentSubmitted
 from tests import events
-from tests.actors.parrot import Parrot, say
+from tests.actors.parrot import Parrot, answer, say
 from tests.actors.running import Streams, running
 from tests.waiting import until
 
@@ -69,6 +70,37 @@ async def test_a_log_that_takes_nothing_is_waited_for_without_doing_the_work_aga
     async with running(parrot.run):
         await log.wait_for(DocumentFetched)
     assert len(parrot.heard()) == 1
+
+
+async def test_a_document_whose_answers_are_too_large_for_the_log_fails(
+    connection: Connection,
+) -> None:
+    async def too_much(heard: DocumentSubmitted, occasion: Occasion) -> AnyDocumentEvent:
+        fetched = await answer(heard, occasion)
+        assert isinstance(fetched, DocumentFetched)
+        return msgspec.structs.replace(fetched, content_type="x" * 1_500_000)
+
+    parrot, log = Parrot(connection), Streams(connection)
+    parrot.will(*[too_much] * 4)
+    await say(connection, 1)
+    async with running(parrot.run):
+        (failed,) = await log.wait_for(DocumentFailed)
+        await until(lambda: log.finished(parrot.consumer))
+    assert isinstance(failed, DocumentFailed)
+    assert failed.code == "gave_up"
+    (letter,) = await log.dead()
+    assert "too large" in (letter.headers or {})[dead_letters.REASON]
+
+
+async def test_a_code_and_a_reason_without_end_are_cut(connection: Connection) -> None:
+    parrot, log = Parrot(connection), Streams(connection)
+    parrot.will(Reject("c" * 1_500_000, "r\udc80" * 1_500_000))
+    await say(connection, 1)
+    async with running(parrot.run):
+        (failed,) = await log.wait_for(DocumentFailed)
+        await until(lambda: log.finished(parrot.consumer))
+    assert isinstance(failed, DocumentFailed)
+    assert (len(failed.code), len(failed.reason)) == (module.MAX_CODE, module.MAX_REASON)
 
 
 async def test_an_occasion_says_place_attempt_and_time(connection: Connection) -> None:

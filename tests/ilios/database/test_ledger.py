@@ -1,6 +1,7 @@
 """What the rows say is what the events say, however they were grouped and how often they came."""
 
 import asyncio
+import math
 import sqlite3
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta, timezone
@@ -16,8 +17,9 @@ from actors.writes import (
     Ping,
     WriteRefused,
 )
+from bus import subjects, wire
 from ilios.database import rows
-from schemas.documents import AnyDocumentEvent, Remote, Stored
+from schemas.documents import MAX_SECONDS, AnyDocumentEvent, Remote, Stored
 from tests import events
 from tests.ilios.database.books import CREATED, STREAM, Books, apply, history, opened
 
@@ -61,6 +63,31 @@ async def test_what_was_archived_in_the_same_breath_is_announced_all_the_same(
 ) -> None:
     (announced,) = await books.apply(*WHOLE, events.entry(4, events.archived()))  # type: ignore[misc]
     assert announced.document_id == events.name(1)
+
+
+@pytest.mark.parametrize("seconds", [1e306, math.inf, -math.inf, -5.0])
+async def test_seconds_that_cannot_be_are_bounded(books: Books, seconds: float) -> None:
+    converted = msgspec.structs.replace(events.converted(), seconds=seconds)
+    (completed,) = await books.apply(*WHOLE[:2], events.entry(3, converted))  # type: ignore[misc]
+    assert 0 <= completed.seconds <= MAX_SECONDS
+    ((kept,),) = await books.connection.execute_fetchall("SELECT seconds FROM documents")
+    assert kept == completed.seconds
+
+
+@pytest.mark.parametrize("seconds", [1e306, math.inf, -math.inf, -5.0])
+async def test_seconds_of_a_row_of_before_are_bounded_as_they_are_read(
+    books: Books, seconds: float
+) -> None:
+    await books.apply(*WHOLE)
+    await books.connection.execute("UPDATE documents SET seconds = ?", (seconds,))
+    await books.connection.commit()
+    record = await books.reads.document("default", events.name(1))
+    assert record
+    assert record.seconds is not None
+    assert 0 <= record.seconds <= MAX_SECONDS
+    announced = rows.completed_event(record)
+    assert announced
+    wire.decode(subjects.subject(announced), wire.encode(announced))
 
 
 async def test_unknown_and_somebody_elses_look_the_same(books: Books) -> None:

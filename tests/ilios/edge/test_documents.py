@@ -1,5 +1,6 @@
 import asyncio
 import hashlib
+import math
 from datetime import timedelta
 from typing import Any
 
@@ -67,6 +68,18 @@ async def test_a_completed_document_tells_its_status(world: World) -> None:
             },
             "downloadUrl": DOCUMENT,
         }
+
+
+@pytest.mark.parametrize("seconds", [1e306, math.inf, math.nan, -1.0])
+async def test_a_document_that_took_what_cannot_be_is_answered(
+    world: World, seconds: float
+) -> None:
+    client = await world.serve()
+    await world.completed(b"# Hello\n", seconds=seconds)
+    for address, query in ((STATUS, {}), (DOCUMENT, {}), (DOCUMENT, {"format": "json"})):
+        async with client.get(address, params=query) as answer:
+            assert answer.status == 200
+            assert b"ello" in await answer.read() or address == STATUS
 
 
 async def test_a_failed_document_says_why(world: World) -> None:

@@ -21,20 +21,20 @@ import socket
 import subprocess
 import sys
 import tempfile
+import termios
 import threading
 from collections.abc import Callable
 from pathlib import Path
 
-from ilios.engines import confinement, sandbox, system_calls
+from ilios.engines import confinement, profiles, sandbox, system_calls
 from ilios.engines.limits import EngineLimits
 
 PTRACE_SEIZE, CLONE_NEWUSER, O_PATH_OF_FD = 0x4206, 0x10000000, "/proc/self/fd"
 
 
 def call(name: str, *arguments: object) -> None:
-    """Make a system call by its number; those of the table are the ones refused."""
-    place = ("x86_64", "aarch64").index(platform.machine())
-    number = system_calls.REFUSED[name][place]
+    """Make a system call by its number."""
+    number = system_calls.MACHINES[platform.machine()].number(name)
     assert number is not None
     libc = ctypes.CDLL(None, use_errno=True)
     if libc.syscall(ctypes.c_long(number), *arguments) < 0:
@@ -61,6 +61,104 @@ def connect_with_what_is_there(port: int) -> None:
     ours, theirs = socket.socketpair()
     with ours, theirs:
         ours.connect(f"\0nobody-{port}")
+
+
+def send_a_datagram(place: Path) -> None:
+    """Send to a socket of the machine with one end of a pair, which needs no connect."""
+    ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_DGRAM)
+    with ours, theirs:
+        ours.sendto(b"reached", str(place))
+
+
+def send_with_what_is_there(place: Path) -> None:
+    """Name an address to a stream: the call has to be refused before the socket refuses it."""
+    ours, theirs = socket.socketpair()
+    with ours, theirs:
+        ours.sendto(b"reached", str(place))
+
+
+def hold_memory() -> None:
+    """Hold memory in a file without a name, which no limit of the process counts."""
+    os.close(os.memfd_create("kept"))
+
+
+def watch(place: Path) -> None:
+    """Watch what others create below a directory that cannot be listed."""
+    libc = ctypes.CDLL(None, use_errno=True)
+    watcher = libc.inotify_init1(0)
+    if watcher < 0 or libc.inotify_add_watch(watcher, os.fsencode(place), 0x100) < 0:
+        raise OSError(ctypes.get_errno(), "inotify")
+
+
+def order_signals(parent: int, number: int) -> None:
+    """Have the kernel signal another process when something can be read: it does as ordered.
+
+    Older kernels ask only what the owner of the descriptor might have done.
+    """
+    ours, theirs = socket.socketpair()
+    with ours, theirs:
+        fcntl.fcntl(ours, fcntl.F_SETSIG, number)
+        fcntl.fcntl(ours, fcntl.F_SETOWN, parent)
+        fcntl.fcntl(ours, fcntl.F_SETFL, os.O_ASYNC)
+
+
+def set_owner(parent: int) -> None:
+    ours, theirs = socket.socketpair()
+    with ours, theirs:
+        fcntl.fcntl(ours, fcntl.F_SETOWN, parent)
+
+
+def be_signalled() -> None:
+    ours, theirs = socket.socketpair()
+    with ours, theirs:
+        fcntl.fcntl(ours, fcntl.F_SETFL, os.O_ASYNC)
+
+
+def order_asynchronously() -> None:
+    ours, theirs = socket.socketpair()
+    with ours, theirs:
+        fcntl.ioctl(ours, termios.FIOASYNC, b"\1\0\0\0")
+
+
+def lease(scratch: Path) -> None:
+    with (scratch / "leased").open("w") as file:
+        fcntl.fcntl(file, fcntl.F_SETLEASE, fcntl.F_WRLCK)
+
+
+def type_into_a_terminal() -> None:
+    ours, theirs = socket.socketpair()  # of a socket the kernel answers ENOTTY, the filter EPERM
+    with ours, theirs:
+        fcntl.ioctl(ours, termios.TIOCSTI, b"x")
+
+
+def map_memory(protection: int, flags: int) -> None:
+    mmap.mmap(-1, 2 * 1024 * 1024, flags=flags | mmap.MAP_PRIVATE, prot=protection).close()
+
+
+def make_executable() -> None:
+    libc = ctypes.CDLL(None, use_errno=True)
+    libc.mmap.restype = ctypes.c_void_p
+    place = libc.mmap(None, 4096, mmap.PROT_READ, mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS, -1, 0)
+    if libc.mprotect(ctypes.c_void_p(place), 4096, mmap.PROT_READ | mmap.PROT_EXEC) < 0:
+        raise OSError(ctypes.get_errno(), "mprotect")
+
+
+def call_back() -> None:
+    """Have C call Python: that lies in executable memory, of which there is no more."""
+    compare = ctypes.CFUNCTYPE(ctypes.c_int, ctypes.c_void_p, ctypes.c_void_p)(lambda *_: 0)
+    ctypes.CDLL(None).qsort((ctypes.c_int * 2)(), 2, 4, compare)
+
+
+def do_not_wait() -> None:
+    ours, theirs = socket.socketpair()
+    with ours, theirs:
+        ours.setblocking(False)  # noqa: FBT003 it takes nothing by name
+
+
+def allow_tracing() -> None:
+    libc = ctypes.CDLL(None, use_errno=True)
+    if libc.prctl(0x59616D61, ctypes.c_ulong(-1), 0, 0, 0) < 0:  # PR_SET_PTRACER, by anybody
+        raise OSError(ctypes.get_errno(), "prctl")
 
 
 def start_thread() -> None:
@@ -132,6 +230,23 @@ def hostile(
         "ask for keys": lambda: call("keyctl", 0, 0, 0, 0, 0),
         "watch the processor": lambda: call("perf_event_open", None, 0, -1, -1, 0),
         "share memory by number": lambda: call("shmget", 0, 4096, 0o600),
+        "hold memory outside all limits": hold_memory,
+        "hold secret memory": lambda: call("memfd_secret", 0),
+        "map pages that are not counted": lambda: map_memory(mmap.PROT_READ, 0x40000 | 0x20),
+        "make its memory executable": make_executable,
+        "map memory to write and run": lambda: map_memory(7, mmap.MAP_ANONYMOUS),
+        "send to a socket of the machine": lambda: send_a_datagram(secret.parent / "socket"),
+        "send by a stream": lambda: send_with_what_is_there(secret.parent / "socket"),
+        "watch the store": lambda: watch(secret.parent),
+        "have the parent killed": lambda: order_signals(parent, signal.SIGKILL),
+        "name the parent as an owner": lambda: set_owner(parent),
+        "be signalled": be_signalled,
+        "be signalled by order": order_asynchronously,
+        "lease a file": lambda: lease(scratch),
+        "type into a terminal": type_into_a_terminal,
+        "let others trace it": allow_tracing,
+        "list the marks of a file": lambda: os.listxattr(secret),
+        "splice": lambda: os.splice(descriptor, os.open(os.devnull, os.O_WRONLY), 1),
     }
 
 
@@ -152,6 +267,10 @@ def honest(scratch: Path, handover: Path) -> dict[str, Callable[[], object]]:
         "end itself": lambda: os.kill(os.getpid(), 0),
         "lock a file of its own": lambda: lock(scratch),
         "load a library late": lambda: __import__("sqlite3"),
+        "be called back": call_back,
+        "copy a descriptor": lambda: os.close(os.dup(descriptor)),
+        "not wait for a socket": do_not_wait,
+        "renew its processor time": lambda: confinement.renew_cpu_allowance(300),
     }
 
 
@@ -205,7 +324,7 @@ def main() -> None:
     refused = hostile(scratch, handover, secret, int(port))
     needed = honest(scratch, handover)
     confinement.confine(EngineLimits(), os.getppid())
-    sandbox.enter(mode, scratch, handover)  # type: ignore[arg-type]
+    sandbox.enter(mode, scratch, handover, profiles.CONVERTER)  # type: ignore[arg-type]
     came = {"refused": tried(refused), "needed": tried(needed)}
     signal.raise_signal(0)  # a process may still abort itself
     print(json.dumps(came))
