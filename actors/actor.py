@@ -19,7 +19,7 @@ from bus.consumers import Consumer
 from bus.dead_letters import DeadLetters
 from bus.delivery import Delivery
 from bus.errors import BusFull, BusUnavailable
-from bus.inbox import Inbox
+from bus.inbox import Inbox, Settled, nothing_settled
 from bus.publisher import Publisher
 from bus.verdicts import Drop, Reject, Retry
 from schemas.documents import AnyDocumentEvent, DocumentEvent, DocumentFailed
@@ -61,10 +61,19 @@ class Actor(ABC, Generic[Heard]):
     consumer: ClassVar[Consumer]
 
     def __init__(
-        self, connection: Connection, at_once: int | None = None, *, kept_for_urgent: int = 0
+        self,
+        connection: Connection,
+        at_once: int | None = None,
+        *,
+        kept_for_urgent: int = 0,
+        settled: Settled = nothing_settled,
     ) -> None:
-        """Work on ``at_once`` events at a time, and on so many more that are urgent."""
+        """Work on ``at_once`` events at a time, and on so many more that are urgent.
+
+        A consumer that has to be made again begins behind what is ``settled``.
+        """
         self._connection = connection
+        self._settled = settled
         self._publisher = Publisher(connection)
         self._dead_letters = DeadLetters(self._publisher)
         self._at_once = at_once or self.consumer.at_once
@@ -88,7 +97,7 @@ class Actor(ABC, Generic[Heard]):
         """Work until cancelled; then finish what is in hand, or hand it back."""
         consumer = self.consumer
         self._stopping = False
-        async with Inbox(self._connection, consumer, self._at_once).open() as inbox:
+        async with Inbox(self._connection, consumer, self._at_once, self._settled).open() as inbox:
             workers = [
                 asyncio.create_task(
                     self._work(inbox, only_urgent=number >= self._at_once),

@@ -40,6 +40,8 @@ _NO_MARK = "nats-server: "  # begins what it says of a configuration it cannot u
 # It says so once it has met a full volume, and what it says it of takes nothing any more, also when
 # there is room again: only another server does.
 _BROKEN = re.compile(r"critical write error|will be disabled|disabling jetstream", re.IGNORECASE)
+# It says so of a stream with a consumer it cannot read, and serves the stream no more.
+_STOPPED = "Stopping unsupported stream"
 _PR_SET_PDEATHSIG = 1
 
 log = structlog.get_logger("nats-server")
@@ -71,6 +73,8 @@ class NatsServer:
         self._ended_because = ""
         self._ready = False
         self.broken: str | None = None
+        self._spoilt: set[Path] = set()  # files of consumers it cannot read
+        self._stream_stopped = False
         self.store_limit = 0
         self.restarts = Restarts(FIRST_PAUSE, LONGEST_PAUSE)
 
@@ -102,8 +106,20 @@ class NatsServer:
 
         :raises BusDidNotStart: it ended, or was not ready in time.
         """
+        await self._start_once()
+        if self._spoilt:
+            nats_store.remove_spoilt(self._spoilt, self.store)
+        if self._stream_stopped and self._spoilt:
+            log.warning("nats-server is started again: a consumer had stopped its stream")
+            await self.stop()
+            await self._start_once()
+        self._ready = True
+        self._users.write_urls(self.port)
+
+    async def _start_once(self) -> None:
         await nats_leftover.end(self._directory, STOPPED_WITHIN)
         self._ready, self.broken, self._ended_because = False, None, ""
+        self._spoilt, self._stream_stopped = set(), False
         self._process = await asyncio.create_subprocess_exec(
             _binary(),
             "-c",
@@ -124,8 +140,6 @@ class NatsServer:
         except (TimeoutError, BusDidNotStart) as error:
             await self.stop()
             raise BusDidNotStart(f"nats-server did not start: {self._last_words}") from error
-        self._ready = True
-        self._users.write_urls(self.port)
 
     async def end(self, why: str, *, politely: bool) -> None:
         """End a child that cannot serve, for ``watch`` to start another."""
@@ -207,6 +221,9 @@ class NatsServer:
             if mark in text and "Plaintext passwords" not in text:
                 self._last_words = text.partition(mark)[2].strip()
                 getattr(log, level)(self._last_words)
+        if spoilt := nats_store.spoilt_by(text, self.store):
+            self._spoilt.add(spoilt)
+        self._stream_stopped = self._stream_stopped or _STOPPED in text
         if _BROKEN.search(text):
             self.broken = self._last_words
         if text.startswith(_NO_MARK):

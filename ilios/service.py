@@ -36,6 +36,7 @@ from ilios.database.batch_reads import BatchReads
 from ilios.database.connection import lock_file, open_reader, open_writer
 from ilios.database.damage import Damage
 from ilios.database.ledger import SqliteLedger
+from ilios.database.log_reads import LogReads
 from ilios.database.reads import Reads
 from ilios.database.upkeep_reads import UpkeepReads
 from ilios.database.usage_reads import UsageReads
@@ -116,9 +117,17 @@ async def service(settings: Settings, engine: Engine | None = None) -> AsyncIter
         aggregator = Aggregator(bus.aggregator, batches)
         # One for each of the two: they may not hear of the same by the same connection.
         of_ocr, of_fetcher = Cancellations(bus.ocr), Cancellations(bus.fetcher)
-        ocr = Ocr(bus.ocr, blobs, engine, of_ocr, at_once=settings.documents_in_hand)
+        log_reads = LogReads(reading)
+        ocr = Ocr(
+            bus.ocr,
+            blobs,
+            engine,
+            of_ocr,
+            at_once=settings.documents_in_hand,
+            settled=log_reads.settled,
+        )
         batcher = Batcher(bus.batcher, blobs, batches, engine_batches)
-        fetcher = Fetcher(bus.fetcher, blobs, downloads, of_fetcher)
+        fetcher = Fetcher(bus.fetcher, blobs, downloads, of_fetcher, settled=log_reads.settled)
         if settings.nats_url is not None:
             await persister.refuse_company()
         await enter(supervisor.running("writer", writer.run))

@@ -1,0 +1,28 @@
+"""What the database knows of the log it was written from."""
+
+import aiosqlite
+
+from actors.persister import NAME
+from bus.streams import StreamIdentity
+
+from . import statements
+
+
+class LogReads:
+    """Questions over a read-only connection."""
+
+    def __init__(self, connection: aiosqlite.Connection) -> None:
+        self._connection = connection
+
+    async def settled(self, log: StreamIdentity) -> int:
+        """Return up to which sequence of ``log`` every document has ended; 0 of another log."""
+        query = self._connection.execute_fetchall(statements.SETTLED, {"reader": NAME})
+        found = list(await query)
+        created, sequence = found[0] if found else ("", 0)
+        return max(0, int(sequence)) if created == log.created else 0
+
+    async def knows_any(self, first: int, last: int) -> bool:
+        """Whether a document was submitted by one of these events."""
+        wanted = {"first": first, "last": last}
+        found = list(await self._connection.execute_fetchall(statements.SUBMITTED_AMONG, wanted))
+        return bool(found[0][0])
