@@ -3,7 +3,7 @@
 Those who look after it come with a user who may do everything.
 """
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 
@@ -28,7 +28,8 @@ from .tenants import tenant_of
 class Bus(Struct, frozen=True):
     """The connections by role, what they were refused, and where the bus is, for people.
 
-    ``store`` is where the bus inside keeps the log.
+    ``store`` is where the bus inside keeps the log; ``take_damage`` returns whether its server has
+    found damage in the log since it was asked last.
     """
 
     edge: Connection
@@ -42,6 +43,7 @@ class Bus(Struct, frozen=True):
     where: str
     operator_url_file: Path | None
     store: Path | None
+    take_damage: Callable[[], bool]
 
 
 @asynccontextmanager
@@ -79,6 +81,7 @@ async def bus_inside(settings: Settings, supervisor: Supervisor) -> AsyncIterato
             where=where,
             operator_url_file=server.url_file(OPERATOR),
             store=server.store,
+            take_damage=server.take_damage,
         )
 
 
@@ -97,6 +100,7 @@ async def bus_outside(url: str) -> AsyncIterator[Bus]:
             where=f"NATS at {connection.address}",
             operator_url_file=None,
             store=None,
+            take_damage=lambda: False,
         )
 
 

@@ -20,6 +20,7 @@ from pathlib import Path
 import msgspec
 import structlog
 
+from bus.streams import EVENTS
 from schemas.ids import DEFAULT_TENANT
 
 from . import nats_leftover, nats_store
@@ -42,6 +43,8 @@ _NO_MARK = "nats-server: "  # begins what it says of a configuration it cannot u
 _BROKEN = re.compile(r"critical write error|will be disabled|disabling jetstream", re.IGNORECASE)
 # It says so of a stream with a consumer it cannot read, and serves the stream no more.
 _STOPPED = "Stopping unsupported stream"
+# It says so of a place of the log that is damaged, and drops what lies behind it.
+_DAMAGED = re.compile(rf"\[{EVENTS}\].*corrupt record state")
 _PR_SET_PDEATHSIG = 1
 
 log = structlog.get_logger("nats-server")
@@ -75,6 +78,7 @@ class NatsServer:
         self.broken: str | None = None
         self._spoilt: set[Path] = set()  # files of consumers it cannot read
         self._stream_stopped = False
+        self._damaged = False
         self.store_limit = 0
         self.restarts = Restarts(FIRST_PAUSE, LONGEST_PAUSE)
 
@@ -140,6 +144,11 @@ class NatsServer:
         except (TimeoutError, BusDidNotStart) as error:
             await self.stop()
             raise BusDidNotStart(f"nats-server did not start: {self._last_words}") from error
+
+    def take_damage(self) -> bool:
+        """Return whether the child has found damage in the log since this was asked last."""
+        damaged, self._damaged = self._damaged, False
+        return damaged
 
     async def end(self, why: str, *, politely: bool) -> None:
         """End a child that cannot serve, for ``watch`` to start another."""
@@ -224,6 +233,7 @@ class NatsServer:
         if spoilt := nats_store.spoilt_by(text, self.store):
             self._spoilt.add(spoilt)
         self._stream_stopped = self._stream_stopped or _STOPPED in text
+        self._damaged = self._damaged or _DAMAGED.search(text) is not None
         if _BROKEN.search(text):
             self.broken = self._last_words
         if text.startswith(_NO_MARK):

@@ -16,6 +16,7 @@ from actors.cancellations import Cancellations
 from actors.engines import Engine, EngineBatches
 from actors.fetcher import Fetcher
 from actors.janitor import Janitor
+from actors.losses import Losses
 from actors.ocr import Ocr
 from actors.orphans import Orphans
 from actors.persister import NAME as PERSISTER
@@ -51,6 +52,8 @@ from ilios.faults import Faults
 from ilios.free_space import BLOBS, COPIES, FreeSpace
 from ilios.health import Converting, Health, Store
 from ilios.locks import held
+from ilios.log_check import LogCheck
+from ilios.log_losses import LogLosses
 from ilios.settings import Settings
 from ilios.snapshots import Snapshots
 from ilios.supervision import Supervisor
@@ -113,11 +116,22 @@ async def service(settings: Settings, engine: Engine | None = None) -> AsyncIter
         await engine.check()
 
         writer = Writer(ledger)
-        persister = Persister(bus.persister, writer, ledger)
+        # Like usage: counting what is kept takes a while, too.
+        upkeep = UpkeepReads(await enter(open_reader(database_path, damage)))
+        log_reads = LogReads(reading)
+        log_check = LogCheck(
+            bus.janitor,
+            log_reads,
+            upkeep,
+            blobs,
+            losses=LogLosses(data_dir),
+            faults=faults,
+            complaints=bus.take_damage,
+        )
+        persister = Persister(bus.persister, writer, ledger, log_check)
         aggregator = Aggregator(bus.aggregator, batches)
         # One for each of the two: they may not hear of the same by the same connection.
         of_ocr, of_fetcher = Cancellations(bus.ocr), Cancellations(bus.fetcher)
-        log_reads = LogReads(reading)
         ocr = Ocr(
             bus.ocr,
             blobs,
@@ -130,6 +144,8 @@ async def service(settings: Settings, engine: Engine | None = None) -> AsyncIter
         fetcher = Fetcher(bus.fetcher, blobs, downloads, of_fetcher, settled=log_reads.settled)
         if settings.nats_url is not None:
             await persister.refuse_company()
+        # Before anybody reads on: where a log was lost, the cursor is moved back.
+        await log_check.compare()
         await enter(supervisor.running("writer", writer.run))
         await enter(supervisor.running("persister", persister.run))
         await enter(supervisor.running("aggregator", aggregator.run))
@@ -138,9 +154,8 @@ async def service(settings: Settings, engine: Engine | None = None) -> AsyncIter
         await enter(supervisor.running("ocr", ocr.run))
         await enter(supervisor.running("batcher", batcher.run))
         await enter(supervisor.running("fetcher", fetcher.run))
-        # Like usage: counting what is kept takes a while, too.
-        upkeep = UpkeepReads(await enter(open_reader(database_path, damage)))
-        janitor = _janitor(settings, bus.janitor, writer, upkeep, blobs)
+        await enter(supervisor.running("check of the log", log_check.run))
+        janitor = _janitor(settings, bus.janitor, writer, upkeep, blobs, log_check)
         await enter(supervisor.running("janitor", janitor.run))
         snapshots = Snapshots(settings, damage, ledger)
         await enter(supervisor.running("snapshots", snapshots.run))
@@ -241,7 +256,12 @@ def _room(settings: Settings, store: Path | None) -> FreeSpace:
 
 
 def _janitor(
-    settings: Settings, connection: Connection, writer: Writer, upkeep: UpkeepReads, blobs: Blobs
+    settings: Settings,
+    connection: Connection,
+    writer: Writer,
+    upkeep: UpkeepReads,
+    blobs: Blobs,
+    losses: Losses,
 ) -> Janitor:
     """Put the janitor together: it is the only actor made of parts."""
     publisher, log = Publisher(connection), Log(connection)
@@ -253,7 +273,7 @@ def _janitor(
         blobs,
         retention=Retention(publisher, upkeep, blobs, settings.disposal),
         redriving=Redriving(publisher, log, Progress(connection), upkeep, readers),
-        orphans=Orphans(log, upkeep, blobs),
+        orphans=Orphans(log, upkeep, blobs, losses),
         every=settings.janitor_every,
     )
 

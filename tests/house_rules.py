@@ -44,8 +44,8 @@ LIBRARIES = {
 }
 """Where a library lives; one that is not here lives nowhere."""
 
-SHARED_BY_ACTORS = {"actor", "cancellations", "engines", "finishing", "keys", "ports", "pricing"}
-SHARED_BY_ACTORS |= {"repeating", "sniffing", "writer", "writes"}
+SHARED_BY_ACTORS = {"actor", "cancellations", "engines", "finishing", "keys", "losses", "ports"}
+SHARED_BY_ACTORS |= {"pricing", "repeating", "sniffing", "writer", "writes"}
 SHARED_BY_ACTORS |= {"erasing", "orphans", "redriving", "retention", "upkeep"}  # the janitor's
 """What an actor may import on its own floor. Everything else there is another actor, a stranger."""
 

@@ -3,6 +3,7 @@
 import aiosqlite
 
 from actors.persister import NAME
+from actors.writes import Cursor
 from bus.streams import StreamIdentity
 
 from . import statements
@@ -13,6 +14,12 @@ class LogReads:
 
     def __init__(self, connection: aiosqlite.Connection) -> None:
         self._connection = connection
+
+    async def cursor(self) -> Cursor | None:
+        """Return how far the log was written down, or None where nothing ever was."""
+        query = self._connection.execute_fetchall(statements.GET_CURSOR, {"reader": NAME})
+        found = list(await query)
+        return Cursor(*found[0]) if found else None
 
     async def settled(self, log: StreamIdentity) -> int:
         """Return up to which sequence of ``log`` every document has ended; 0 of another log."""

@@ -288,3 +288,38 @@ async def test_it_stops_at_once_and_at_any_moment(connection: Connection, books:
         await Streams(connection).wait_for(DocumentCompleted, 20)
         await until(lambda: acknowledged(connection, 60))
     assert len(books.rows("usage")) == 20
+
+
+async def test_the_cursor_passes_over_what_says_nothing_to_the_database(
+    connection: Connection, books: Books, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Or, once that has gone by age, it would look as if something had gone unread."""
+    monkeypatch.setattr(module, "QUIET", 0.05)
+    await say(connection, *whole(1))
+    async with running(persister(connection, books).run):
+
+        async def is_passed() -> bool:
+            cursor = await books.ledger.cursor(module.NAME)
+            return cursor is not None and cursor.sequence == 4
+
+        await until(is_passed)  # the fourth is its own announcement
+        await say(connection, *whole(2))
+        await until(lambda: books.is_("completed", 2))
+
+
+async def test_a_log_whose_lost_end_has_grown_again_is_read_from_its_beginning(
+    connection: Connection, books: Books
+) -> None:
+    await say(connection, *whole(1))
+    one = persister(connection, books)
+    async with running(one.run):
+        await until(lambda: acknowledged(connection, 3))
+    js = connection.jetstream
+    info = await js.stream_info(streams.EVENTS)
+    at = info.state.last_seq
+    await js.delete_msg(streams.EVENTS, 3)
+    assert at >= 3
+    await say(connection, *whole(2))
+    async with running(one.run):
+        await until(lambda: books.is_("completed", 2))
+        await until(lambda: acknowledged(connection, at + 3))
