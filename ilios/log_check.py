@@ -7,7 +7,7 @@ in between, how far the database was written from it.
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterable
 from datetime import UTC, datetime, timedelta
 
 import structlog
@@ -207,11 +207,7 @@ class LogCheck:
 
     async def _new_holes(self, holes: list[Range], state: LogState, now: datetime) -> list[Loss]:
         known = self._losses.holes(state.created)
-        new = [
-            hole
-            for hole in holes
-            if not any(first <= hole[0] and hole[1] <= last for first, last in known)
-        ]
+        new = [part for hole in holes for part in _without(hole, known)]
         if len(new) > MOST_HOLES:
             new = [(new[0][0], new[-1][1])]
         return [await self._loss("hole", state.created, hole, now) for hole in new]
@@ -335,6 +331,17 @@ def sentence(standing: tuple[Loss, ...], waiting: tuple[str, ...]) -> str:
     if any(loss.kind == "database" for loss in standing):
         do = f"bring back the database (see LOCAL_DB_PATH), or stop and run `ilios rebuild`; {do}"
     return f"{what}{more}. {told[0].upper()}{told[1:]}. {do[0].upper()}{do[1:]}"
+
+
+def _without(some: Range, known: Iterable[Range]) -> list[Range]:
+    """Return what of a range is in none of the known ones."""
+    left = [some]
+    for first, last in known:
+        parts = [
+            ((one[0], min(one[1], first - 1)), (max(one[0], last + 1), one[1])) for one in left
+        ]
+        left = [part for pair in parts for part in pair if part[0] <= part[1]]
+    return left
 
 
 def _named(names: tuple[str, ...], one: str, several: str, what: str) -> str:

@@ -124,10 +124,9 @@ class LogLosses:
         return any(loss.created == created for loss in self._book.losses)
 
     def add(self, found: Iterable[Loss]) -> None:
-        """Remember losses; one that stands already is the same one."""
+        """Remember losses that are not remembered yet, accepted or not."""
         for loss in found:
-            known = [one for one in self._book.losses if one.name == loss.name]
-            if any(one.accepted_at is None for one in known):
+            if loss.name in [one.name for one in self._book.losses]:
                 continue
             self._write(structs.replace(self._book, losses=(*self._book.losses, loss)))
             log.error(
