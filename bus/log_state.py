@@ -18,7 +18,7 @@ from .errors import BusUnavailable
 from .messages import Messages
 
 PORTION, PORTION_BYTES = 500, 4 * 1024 * 1024  # events asked for at once
-PORTION_PAUSE = 0.02  # seconds between two, for others
+PORTION_PAUSE = 0.05  # seconds between two, for others
 PORTION_WITHIN = 30.0  # seconds
 ASK_AGAIN_AFTER = 1.0  # seconds
 
