@@ -318,12 +318,17 @@ class LogCheck:
 
 
 def sentence(standing: tuple[Loss, ...], waiting: tuple[str, ...]) -> str:
-    """Return what is lost, which documents that concerns, and what to do."""
+    """Return what is lost, which documents that concerns, and what to do.
+
+    Documents by their ids alone: health is for everybody, and tells of no tenant.
+    """
     what = "; ".join(describe(loss) for loss in standing[:SHOWN])
     more = f"; and {len(standing) - SHOWN} more" if len(standing) > SHOWN else ""
-    originals = tuple(dict.fromkeys(key for loss in standing for key in loss.originals or ()))
+    keys = dict.fromkeys(key for loss in standing for key in loss.originals or ())
+    originals = tuple(owner.document_id for key in keys if (owner := owner_of(key)) is not None)
+    ids = tuple(name.rpartition("/")[2] for name in waiting)
     concerned = [
-        _named(waiting, "document waits", "documents wait", "for an event that is gone"),
+        _named(ids, "document waits", "documents wait", "for an event that is gone"),
         _named(originals, "original belongs", "originals belong", "to no document known here"),
     ]
     told = "; ".join(part for part in concerned if part) or "no document waits for them"
