@@ -90,10 +90,13 @@ async def holes(connection: Connection) -> list[Range]:
     return list(zip(begins, ends, strict=True))
 
 
-async def unreadable(connection: Connection, state: LogState) -> list[Range]:
-    """Read the log once and return what cannot be read of it, though the server counts it.
+async def unreadable(
+    connection: Connection, state: LogState, *, after: int = 0, pause: float = PORTION_PAUSE
+) -> list[Range]:
+    """Read the log once and return what cannot be read of it, gone or damaged.
 
-    A damaged event is left out wherever it should be delivered, in silence.
+    A damaged event is counted, and left out wherever it should be delivered, in silence. Only
+    events behind ``after`` are read, with pauses for others who use the server.
 
     :raises BusUnavailable: the server does not answer.
     """
@@ -101,7 +104,7 @@ async def unreadable(connection: Connection, state: LogState) -> list[Range]:
     inbox = connection.client.new_inbox()
     subscription = await connection.client.subscribe(inbox, cb=portion.take)
     found: list[Range] = []
-    expected = state.first
+    expected = max(state.first, after + 1)
     try:
         while expected <= state.last:
             portion.begin()
@@ -116,7 +119,7 @@ async def unreadable(connection: Connection, state: LogState) -> list[Range]:
                 if sequence > expected:
                     found.append((expected, min(sequence - 1, state.last)))
                 expected = sequence + 1
-            await asyncio.sleep(PORTION_PAUSE)
+            await asyncio.sleep(pause)
     finally:
         await subscription.unsubscribe()
     if not found:

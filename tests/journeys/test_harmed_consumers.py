@@ -110,3 +110,18 @@ async def test_consumers_harmed_while_the_service_runs_are_made_again(tmp_path: 
         after = await client.submit(documents.pdf("Parallel"))
         await client.wait_for(after, "completed")
         await until(lambda: is_ready(service), WITHIN)
+
+
+async def test_documents_that_waited_are_worked_on_after_their_consumers_were_harmed(
+    tmp_path: Path,
+) -> None:
+    slow = documents.pdf(*(f"page {number} " * 40 for number in range(100)))
+    async with running(tmp_path, WORKER_COUNT="1") as service:
+        names = [await Client(service).submit(slow) for _ in range(6)]
+        await service.kill("all")
+    HARMS["state zeroed"](tmp_path / STREAM)
+    async with running(tmp_path) as service:
+        for name in names:
+            await Client(service).wait_for(name, "completed")
+        _, summary = await Client(service).get("/api/usage/summary")
+        assert b'"totalOperations":6' in summary

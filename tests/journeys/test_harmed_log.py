@@ -251,3 +251,15 @@ async def purge(data: Path, keep: int = 0) -> None:
     settings = table.from_environ({"ILIOS_DATA_DIR": str(data), "ILIOS_NATS_PORT": "0"})
     async with operators_bus(settings) as connection:
         await connection.jetstream.purge_stream(EVENTS, keep=keep)
+
+
+async def test_a_rebuild_from_a_log_with_a_hole_is_not_done_in_silence(tmp_path: Path) -> None:
+    async with running(tmp_path, ILIOS_SNAPSHOT_HOURS="0") as service:
+        await completed(service, *(f"page {number}" for number in range(6)))
+    flip_a_bit(tmp_path)
+    for path in tmp_path.glob("ilios.db*"):
+        path.unlink()
+    refused = await ilios(tmp_path, "rebuild")
+    assert refused.code == 1
+    assert "any more: what they told is missing" in refused.errors
+    assert (await ilios(tmp_path, "rebuild", "--accept-gap")).code == 0
