@@ -4,7 +4,7 @@ import argparse
 import os
 from collections.abc import Iterator
 
-from ilios import log_losses
+from ilios import log_losses, logs
 from ilios import settings as table
 from ilios.cli import check, exit_codes, printing
 from ilios.log_losses import Book, Loss, describe
@@ -17,6 +17,7 @@ def run(options: argparse.Namespace) -> int:
     except table.BadSettings as error:
         check.print_problems(error)
         return exit_codes.USAGE
+    logs.set_up("error", settings.log_format)
     try:
         book = log_losses.read(settings.data_dir)
         standing = any(loss.accepted_at is None for loss in book.losses)
