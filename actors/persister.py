@@ -102,7 +102,7 @@ class Persister:
                     await self._pass_over(stream)
 
     async def _pass_over(self, stream: StreamIdentity) -> None:
-        """Move the cursor to the end of the log, over events that say nothing to the database.
+        """Move the cursor to the end of the log, over events that change nothing in the database.
 
         Else, once those have gone by age, it would look as if some had gone that were not read.
         """

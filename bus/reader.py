@@ -28,7 +28,7 @@ ACK_WITHIN = 30.0  # seconds; after a restart nothing waits for it, because read
 FREED_WITHIN = EXPIRES + 5.0  # seconds until the server has forgotten a reader that vanished
 LOOK_EVERY = 0.5  # seconds
 EVERYTHING = ">"
-SAME_TIME = timedelta(milliseconds=1)  # one is told in nanoseconds, the other is not
+SAME_TIME = timedelta(milliseconds=1)  # one is given in nanoseconds, the other is not
 
 
 class Place(Struct, frozen=True):

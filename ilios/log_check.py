@@ -33,8 +33,8 @@ LOOK_EVERY = 60.0  # seconds
 READ_EVERY = 24 * 3600.0  # seconds between two readings of the whole log
 ACCEPTED_WITHIN = 2.0  # seconds until an operator's acceptance is noticed
 AGE_MARGIN = timedelta(hours=1)  # for clocks that differ
-UNREAD_TOLERATED = 500  # events that may have told the database nothing
-MOST_HOLES = 20  # that are told apart
+UNREAD_TOLERATED = 500  # events that may have changed nothing in the database
+MOST_HOLES = 20  # that are listed one by one
 PASS = 2000  # originals looked at in one go
 MOST_NAMED = 1000
 SHOWN = 5  # names in a sentence
@@ -50,7 +50,7 @@ log = structlog.get_logger(SOURCE)
 class LogCheck:
     """One per database. Fits ``actors.losses.Losses``; what it finds stands until it is accepted.
 
-    ``complaints`` takes what the server has said of damage since it was asked last.
+    ``complaints`` returns whether the server has found damage since it was asked last.
     """
 
     def __init__(
@@ -137,7 +137,7 @@ class LogCheck:
         async with self._looking:
             state = await log_state.look(self._connection)
             if state is None:
-                return  # whoever reads it makes it again, and comes back here
+                return  # its reader makes it again, and calls ``notice``
             now = datetime.now(UTC)
             found = await self._of_database(cursor, state, now)
             found = found or await self._of_marks(state, now)
@@ -164,7 +164,7 @@ class LogCheck:
             return [await self._loss("end", state.created, gone, now)]
         gone = (cursor.sequence + 1, state.first - 1)
         unread = gone[1] - gone[0] + 1
-        # The last events may have told the database nothing, and gone by age before it noted that;
+        # The last events may have changed nothing, and gone by age before it noted that;
         # earlier versions never did.
         unsure = state.is_empty or not self._losses.marks
         if unread > (UNREAD_TOLERATED if unsure else 0):
@@ -191,8 +191,8 @@ class LogCheck:
             age = now - mark.at + AGE_MARGIN
             if age.total_seconds() < state.kept_for and state.first > mark.last + 1:
                 gone = (mark.last + 1, state.first - 1)
-                known = self._losses.holes(state.created)
-                if not any(first <= gone[0] and gone[1] <= last for first, last in known):
+                noted = self._losses.holes(state.created)
+                if not any(first <= gone[0] and gone[1] <= last for first, last in noted):
                     return [await self._loss("beginning", state.created, gone, now)]
                 return []
         return []
@@ -206,8 +206,8 @@ class LogCheck:
         return found
 
     async def _new_holes(self, holes: list[Range], state: LogState, now: datetime) -> list[Loss]:
-        known = self._losses.holes(state.created)
-        new = [part for hole in holes for part in _without(hole, known)]
+        noted = self._losses.holes(state.created)
+        new = [part for hole in holes for part in _without(hole, noted)]
         if len(new) > MOST_HOLES:
             new = [(new[0][0], new[-1][1])]
         return [await self._loss("hole", state.created, hole, now) for hole in new]
@@ -293,11 +293,11 @@ class LogCheck:
         keys = [blob.key for blob in page if loss.may_concern(blob.modified_at)]
         owners = {key: owner for key in keys if (owner := owner_of(key)) is not None}
         names = {(owner.tenant, owner.document_id) for owner in owners.values()}
-        known = {(one.tenant, one.document_id) for one in await self._upkeep.among(names)}
+        noted = {(one.tenant, one.document_id) for one in await self._upkeep.among(names)}
         return [
             key
             for key, owner in owners.items()
-            if (owner.tenant, owner.document_id) not in known
+            if (owner.tenant, owner.document_id) not in noted
             and not await self._is_submitted(owner.tenant, owner.document_id)
         ]
 
@@ -320,7 +320,7 @@ class LogCheck:
 def sentence(standing: tuple[Loss, ...], waiting: tuple[str, ...]) -> str:
     """Return what is lost, which documents that concerns, and what to do.
 
-    Documents by their ids alone: health is for everybody, and tells of no tenant.
+    Documents by their ids alone: health is for everybody, and names no tenant.
     """
     what = "; ".join(describe(loss) for loss in standing[:SHOWN])
     more = f"; and {len(standing) - SHOWN} more" if len(standing) > SHOWN else ""
@@ -329,19 +329,21 @@ def sentence(standing: tuple[Loss, ...], waiting: tuple[str, ...]) -> str:
     ids = tuple(name.rpartition("/")[2] for name in waiting)
     concerned = [
         _named(ids, "document waits", "documents wait", "for an event that is gone"),
-        _named(originals, "original belongs", "originals belong", "to no document known here"),
+        _named(
+            originals, "original belongs", "originals belong", "to no document of this database"
+        ),
     ]
-    told = "; ".join(part for part in concerned if part) or "no document waits for them"
+    concern = "; ".join(part for part in concerned if part) or "no document waits for them"
     do = ADVICE
     if any(loss.kind == "database" for loss in standing):
         do = f"bring back the database (see LOCAL_DB_PATH), or stop and run `ilios rebuild`; {do}"
-    return f"{what}{more}. {told[0].upper()}{told[1:]}. {do[0].upper()}{do[1:]}"
+    return f"{what}{more}. {concern[0].upper()}{concern[1:]}. {do[0].upper()}{do[1:]}"
 
 
-def _without(some: Range, known: Iterable[Range]) -> list[Range]:
-    """Return what of a range is in none of the known ones."""
+def _without(some: Range, noted: Iterable[Range]) -> list[Range]:
+    """Return what of a range is in none of the noted ones."""
     left = [some]
-    for first, last in known:
+    for first, last in noted:
         parts = [
             ((one[0], min(one[1], first - 1)), (max(one[0], last + 1), one[1])) for one in left
         ]

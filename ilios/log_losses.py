@@ -29,7 +29,7 @@ _SHOWS = {
     "beginning": "its beginning with {events} is gone before its time",
     "unread": "{events} went before they were read into the database",
     "database": "{events} are no longer on it, and the database is new and does not have what they "
-    "told: documents of before are unknown here",
+    "changed: documents of before are unknown here",
     "other": "it is not the one the database was written from, of which {events} were read",
     "damage": "nats-server has found damage in it and may have dropped what came last",
 }
@@ -57,7 +57,7 @@ class Loss(Struct, frozen=True, kw_only=True):
 
     @property
     def name(self) -> tuple[str, str, int, int]:
-        """What tells it from others."""
+        """What makes it another than others."""
         return (self.kind, self.created, self.first, self.last)
 
     def may_concern(self, stored_at: datetime) -> bool:
@@ -111,7 +111,7 @@ class LogLosses:
         return any(loss.may_concern(stored_at) for loss in self._book.losses)
 
     def holes(self, created: str) -> list[tuple[int, int]]:
-        """Return which holes of a log are known."""
+        """Return the holes of a log that were noticed."""
         kinds = ("hole", "unread", "beginning")
         return [
             (loss.first, loss.last)

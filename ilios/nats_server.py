@@ -41,9 +41,9 @@ _NO_MARK = "nats-server: "  # begins what it says of a configuration it cannot u
 # It says so once it has met a full volume, and what it says it of takes nothing any more, also when
 # there is room again: only another server does.
 _BROKEN = re.compile(r"critical write error|will be disabled|disabling jetstream", re.IGNORECASE)
-# It says so of a stream with a consumer it cannot read, and serves the stream no more.
+# Logged of a stream with a consumer it cannot read; it serves the stream no more.
 _STOPPED = "Stopping unsupported stream"
-# It says so of a place of the log that is damaged, and drops what lies behind it.
+# Logged of a place of the log that is damaged; it drops what lies behind it.
 _DAMAGED = re.compile(rf"\[{EVENTS}\].*corrupt record state")
 _PR_SET_PDEATHSIG = 1
 

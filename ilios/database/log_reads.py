@@ -1,4 +1,4 @@
-"""What the database knows of the log it was written from."""
+"""How far the database was written from the log, and what of it has ended."""
 
 import aiosqlite
 

@@ -228,7 +228,7 @@ async def _holes(connection: Connection, base: Path | None) -> str | None:
         return None
     named = ", ".join(f"{first} to {last}" for first, last in found[:SHOWN])
     more = f" and {len(found) - SHOWN} more ranges" if len(found) > SHOWN else ""
-    return f"events {named}{more} cannot be read on the log any more: what they told is missing"
+    return f"events {named}{more} cannot be read on the log any more: what they changed is missing"
 
 
 @asynccontextmanager

@@ -106,10 +106,10 @@ async def test_what_went_before_its_time_shows(world: World) -> None:
     await world.came(7, NOW)
     await world.read_up_to(10)
     await world.lose_up_to(9)
-    said = await world.look()
-    assert "2 events (8 to 9)" in said
-    assert "its beginning" in said
-    assert await world.look() == said, "found once"
+    problem = await world.look()
+    assert "2 events (8 to 9)" in problem
+    assert "its beginning" in problem
+    assert await world.look() == problem, "found once"
     assert world.faults.blocking is None
 
 
@@ -122,7 +122,7 @@ async def test_an_end_that_is_gone_shows_also_where_the_database_had_not_read_it
 
 
 async def test_what_the_last_events_were_is_not_asked_of_an_empty_log(world: World) -> None:
-    """They may have told the database nothing: announcements, and notes of the janitor."""
+    """They may have changed nothing in the database: announcements, and notes of the janitor."""
     await world.came(10, LONG_AGO)
     await world.read_up_to(8)
     await world.lose_up_to(10)
@@ -145,9 +145,9 @@ async def test_what_went_unread_shows(world: World) -> None:
 
 async def test_a_new_database_beside_a_log_that_begins_later_blocks(world: World) -> None:
     await world.lose_up_to(8)
-    said = await world.look()
-    assert "8 events (1 to 8) are no longer on it" in said
-    assert "ilios rebuild" in said
+    problem = await world.look()
+    assert "8 events (1 to 8) are no longer on it" in problem
+    assert "ilios rebuild" in problem
     assert world.faults.blocking
     log_losses.accept(world.directory)
     assert not await world.look()
@@ -160,16 +160,16 @@ async def test_a_hole_shows_once_and_the_next_one_again(world: World) -> None:
         await js.delete_msg(streams.EVENTS, sequence)
     check = world.check()
     await check.look()
-    (said,) = world.faults.problems
-    assert "2 events (4 to 5) are missing in it; event 7 is missing in it" in said
+    (problem,) = world.faults.problems
+    assert "2 events (4 to 5) are missing in it; event 7 is missing in it" in problem
     log_losses.accept(world.directory)
     await check.look()
     assert not world.faults.problems
     await js.delete_msg(streams.EVENTS, 8)
     await check.look()
-    (said,) = world.faults.problems
-    assert "event 8 is missing in it" in said
-    assert "event 7" not in said
+    (problem,) = world.faults.problems
+    assert "event 8 is missing in it" in problem
+    assert "event 7" not in problem
 
 
 async def test_another_log_shows_and_one_whose_settings_were_made_again_does_not(
@@ -219,11 +219,11 @@ async def test_originals_without_a_document_are_named_and_who_came_later_is_not(
         world.blobs.kept[key] = b"foo"
         world.blobs.modified[key] = NOW
     world.blobs.modified[keys[99]] = NOW + timedelta(days=2)
-    said = await world.look()
-    assert f"1 original belongs to no document known here: {events.name(5)}" in said
-    assert "default/" not in said, "anybody may ask for health"
-    assert events.name(4) not in said, "its submission is still on the log"
-    assert events.name(99) not in said, "it came long after the loss"
+    problem = await world.look()
+    assert f"1 original belongs to no document of this database: {events.name(5)}" in problem
+    assert "default/" not in problem, "anybody may ask for health"
+    assert events.name(4) not in problem, "its submission is still on the log"
+    assert events.name(99) not in problem, "it came long after the loss"
     check = world.check()
     assert check.may_concern(NOW)
     assert not check.may_concern(NOW + timedelta(days=2))

@@ -42,13 +42,13 @@ def test_only_files_of_consumers_in_the_store_are_removed(tmp_path: Path) -> Non
     for path in (spoilt, outside):
         path.write_bytes(b"foo")
     added = "[WRN] Error adding consumer 'ILIOS > EVENTS > ocr-low': "
-    told = [
+    lines = [
         f"{added}error creating store for consumer: corrupt state file (10104)",
         f"{added}stream not valid (10096)",
         f'[WRN] Error unmarshalling consumer metafile "{outside}": unknown field "foo"',
         "[INF] Server is ready",
     ]
-    found = {path for line in told if (path := nats_store.spoilt_by(line, store))}
+    found = {one for line in lines if (one := nats_store.spoilt_by(line, store))}
     assert found == {spoilt, outside}
     nats_store.remove_spoilt(found, store)
     assert (spoilt.exists(), outside.exists()) == (False, True)

@@ -95,10 +95,10 @@ async def test_a_harmed_block_of_the_log_shows_until_it_is_accepted(
     harm(tmp_path)
     async with running(tmp_path) as service:
         await until(lambda: shows(service), WITHIN)
-        said = await problem(service)
-        assert "event" in said
-        assert "ilios losses --accept" in said
-        # What is known is still served, and what comes is still worked on.
+        problems = await problem(service)
+        assert "event" in problems
+        assert "ilios losses --accept" in problems
+        # What the database has is still served, and what comes is still worked on.
         assert (await Client(service).get(f"/api/documents/{first}"))[0] == 200
         await completed(service, "another")
     async with running(tmp_path) as service:
@@ -137,12 +137,14 @@ async def test_what_waits_for_a_lost_event_is_named_and_set_going_again(tmp_path
     async with running(tmp_path) as service:
 
         async def are_named() -> bool:
-            said = await problem(service)
-            return "4 documents wait for an event that is gone" in said and names[-1] in said
+            problems = await problem(service)
+            return (
+                "4 documents wait for an event that is gone" in problems and names[-1] in problems
+            )
 
         await until(are_named, WITHIN)
-        told = await ilios(tmp_path, "losses")
-        assert [name for name in names if f"gone: default/{name}" not in told.out] == []
+        listed = await ilios(tmp_path, "losses")
+        assert [name for name in names if f"gone: default/{name}" not in listed.out] == []
     change(tmp_path, "UPDATE documents SET submitted_at = submitted_at - 600000")
     async with running(tmp_path, **OFTEN) as service:
         for name in names:
@@ -155,7 +157,7 @@ async def test_originals_that_may_have_been_submitted_on_the_lost_part_are_named
     tmp_path: Path,
 ) -> None:
     async with running(tmp_path) as service:
-        *_, known, lost = await completed(service, *(f"page {number}" for number in range(6)))
+        *_, there, lost = await completed(service, *(f"page {number}" for number in range(6)))
     forget(tmp_path, lost)
     remove_all(tmp_path)
     two_days_ago = time.time() - 2 * DAY
@@ -169,7 +171,7 @@ async def test_originals_that_may_have_been_submitted_on_the_lost_part_are_named
             return lost in await problem(service)
 
         await until(is_named, WITHIN)
-        assert known not in await problem(service)
+        assert there not in await problem(service)
         assert lost in (await ilios(tmp_path, "losses", "--accept")).out
         await until(lambda: is_well(service), WITHIN)
         markdown = list((tmp_path / "blobs").rglob(f"*markdown*{lost}*"))
@@ -261,5 +263,5 @@ async def test_a_rebuild_from_a_log_with_a_hole_is_not_done_in_silence(tmp_path:
         path.unlink()
     refused = await ilios(tmp_path, "rebuild")
     assert refused.code == 1
-    assert "any more: what they told is missing" in refused.errors
+    assert "any more: what they changed is missing" in refused.errors
     assert (await ilios(tmp_path, "rebuild", "--accept-gap")).code == 0
