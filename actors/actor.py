@@ -20,7 +20,7 @@ from bus.consumers import LANES, Consumer, lane_of
 from bus.dead_letters import DeadLetters
 from bus.delivery import Delivery
 from bus.errors import BusFull, BusUnavailable, EventTooLarge
-from bus.inbox import Inbox
+from bus.inbox import Inbox, Settled, nothing_settled
 from bus.publisher import Publisher
 from bus.verdicts import Drop, Reject, Retry
 from schemas.documents import AnyDocumentEvent, DocumentEvent, DocumentFailed
@@ -72,12 +72,15 @@ class Actor(ABC, Generic[Heard]):
         *,
         kept_for_urgent: int = 0,
         places: Places | None = None,
+        settled: Settled = nothing_settled,
     ) -> None:
         """Work on ``at_once`` events at a time, and on so many more that are urgent.
 
-        Beside those, ``places`` are for events that ``needs_place``.
+        Beside those, ``places`` are for events that ``needs_place``. A consumer that has to be made
+        again begins behind what is ``settled``.
         """
         self._connection = connection
+        self._settled = settled
         self._publisher = Publisher(connection)
         self._dead_letters = DeadLetters(self._publisher)
         self._at_once = at_once or self.consumer.at_once
@@ -106,7 +109,7 @@ class Actor(ABC, Generic[Heard]):
         """Work until cancelled; then finish what is in hand, or hand it back."""
         consumer = self.consumer
         self._stopping = False
-        async with Inbox(self._connection, consumer, self._at_once).open() as inbox:
+        async with Inbox(self._connection, consumer, self._at_once, self._settled).open() as inbox:
             workers = [
                 asyncio.create_task(
                     self._work(inbox, only_urgent=number >= self._at_once),

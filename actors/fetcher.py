@@ -12,6 +12,7 @@ import structlog
 
 from bus.connection import Connection
 from bus.consumers import Consumer
+from bus.inbox import Settled, nothing_settled
 from bus.log import Log
 from bus.verdicts import Drop, Reject, Retry
 from schemas.documents import Blob, DocumentFetched, DocumentSubmitted, Inline, Remote, Stored
@@ -48,8 +49,10 @@ class Fetcher(Actor[DocumentSubmitted]):
         blobs: Blobs,
         downloads: Downloads,
         cancellations: Cancellations,
+        *,
+        settled: Settled = nothing_settled,
     ) -> None:
-        super().__init__(connection, places=Places(DOWNLOADS_AT_ONCE))
+        super().__init__(connection, places=Places(DOWNLOADS_AT_ONCE), settled=settled)
         self._cancellations = cancellations
         self._log = Log(connection)
         self._blobs = blobs

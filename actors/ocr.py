@@ -12,6 +12,7 @@ import structlog
 
 from bus.connection import Connection
 from bus.consumers import URGENT, Consumer
+from bus.inbox import Settled, nothing_settled
 from bus.log import Log
 from bus.verdicts import Reject, Retry
 from schemas.documents import DocumentConverted, DocumentFetched
@@ -58,8 +59,9 @@ class Ocr(Actor[DocumentFetched]):
         cancellations: Cancellations,
         *,
         at_once: int,
+        settled: Settled = nothing_settled,
     ) -> None:
-        super().__init__(connection, at_once, kept_for_urgent=KEPT_FOR_URGENT)
+        super().__init__(connection, at_once, kept_for_urgent=KEPT_FOR_URGENT, settled=settled)
         self._cancellations = cancellations
         self._log = Log(connection)
         self._blobs = blobs

@@ -9,7 +9,8 @@ from bus.log import Log
 from schemas.batches import batch_of
 from schemas.records import DocumentRecord
 
-from .keys import IMAGES, PREFIXES, RESULTS, UPLOADS, Owner, owner_of
+from .keys import IMAGES, ORIGINALS, PREFIXES, RESULTS, UPLOADS, Owner, owner_of
+from .losses import Losses, NoLosses
 from .ports import Blobs, StoredBlob
 from .upkeep import Upkeep
 
@@ -30,7 +31,10 @@ class TooManyOrphans(Exception):
 class Orphans:
     """Walks the whole store, a portion in each pass, and begins again at its end."""
 
-    def __init__(self, log_of_events: Log, upkeep: Upkeep, blobs: Blobs) -> None:
+    def __init__(
+        self, log_of_events: Log, upkeep: Upkeep, blobs: Blobs, losses: Losses | None = None
+    ) -> None:
+        self._losses = losses or NoLosses()
         self._log = log_of_events
         self._upkeep = upkeep
         self._blobs = blobs
@@ -85,7 +89,7 @@ class Orphans:
         for blob in blobs:
             if (owner := owner_of(blob.key)) is not None:  # else it is not ours to judge
                 by_owner[owner].append(blob.key)
-                if first is None or blob.modified_at < first:
+                if first is None or blob.modified_at < first or self._may_be_lost(blob):
                     older.add(blob.key)
         names = [(owner.tenant, owner.document_id) for owner in by_owner]
         known = {
@@ -101,11 +105,15 @@ class Orphans:
                     if not _keeps(document, key):
                         (leftovers if key.startswith(OF_ENGINES) else orphans).append(key)
             elif not await self._is_on_its_way(owner):
-                # What is older than the database may be of one that was lost: it stays.
+                # What is older than the database may be of one that was lost, and what came with
+                # an event that was lost is all that is left of an accepted document: it stays.
                 orphans += [key for key in keys if key not in older]
             else:
                 orphans += [key for key in keys if key.startswith(UPLOADS)]
         return orphans, leftovers
+
+    def _may_be_lost(self, blob: StoredBlob) -> bool:
+        return blob.key.startswith(ORIGINALS) and self._losses.may_concern(blob.modified_at)
 
     async def _is_on_its_way(self, owner: Owner) -> bool:
         """Whether the log knows what the database does not know yet."""

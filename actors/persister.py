@@ -13,7 +13,7 @@ from bus.connection import Connection
 from bus.dead_letters import DeadLetters
 from bus.delivery import Delivery
 from bus.publisher import Publisher
-from bus.reader import OutOfOrder, Reader
+from bus.reader import BEGINNING, OutOfOrder, Place, Reader
 from bus.streams import StreamIdentity
 from schemas.batches import BatchCompleted, BatchProgressed, BatchSubmitted
 from schemas.documents import (
@@ -27,11 +27,13 @@ from schemas.documents import (
     DocumentSubmitted,
 )
 
+from .losses import Losses, NoLosses
 from .writer import Writer
 from .writes import ApplyEntries, Cursor, Entry, Forget, Ledger, WriteRefused
 
 NAME = "persister"
 GROUP = 500  # events in one write
+QUIET = 5.0  # seconds without an event, after which the cursor is moved to the end of the log
 HEARS = (
     DocumentSubmitted,
     DocumentFetched,
@@ -52,7 +54,15 @@ log = structlog.get_logger(NAME)
 class Persister:
     """One per database, beside the writer."""
 
-    def __init__(self, connection: Connection, writer: Writer, ledger: Ledger) -> None:
+    def __init__(
+        self,
+        connection: Connection,
+        writer: Writer,
+        ledger: Ledger,
+        losses: Losses | None = None,
+    ) -> None:
+        self._losses = losses or NoLosses()
+        self._done: Place = BEGINNING
         self._writer = writer
         self._ledger = ledger
         self._publisher = Publisher(connection)
@@ -86,13 +96,27 @@ class Persister:
         done = await self._resume(stream)
         async with self._reader.read_after(done, GROUP) as reading:
             while True:
-                await self._settle(stream, await reading.group(GROUP))
+                group = await reading.group(GROUP, QUIET)
+                if group:
+                    await self._settle(stream, group)
+                else:
+                    await self._pass_over(stream)
+
+    async def _pass_over(self, stream: StreamIdentity) -> None:
+        """Move the cursor to the end of the log, over events that change nothing in the database.
+
+        Else, once those have gone by age, it would look as if some had gone that were not read.
+        """
+        end = await self._reader.end()
+        if end is not None and end.sequence > self._done.sequence:
+            await self._keep(stream, [], end.sequence)
+            self._done = end
 
     async def _resume(self, stream: StreamIdentity) -> int:
         cursor = await self._ledger.cursor(NAME)
         if cursor is None:
             return 0
-        if cursor.created == stream.created and cursor.sequence <= stream.last_sequence:
+        if await self._is_of(cursor, stream):
             return cursor.sequence
         # Applying an event twice changes nothing, so a log that began anew is simply read whole.
         log.error(
@@ -100,9 +124,18 @@ class Persister:
             database=f"{cursor.created} up to {cursor.sequence}",
             log=f"{stream.created} up to {stream.last_sequence}",
         )
+        # First: afterwards nothing shows it any more.
+        await self._losses.notice(cursor, stream)
         # Or events that get a number the old log had reached would count as known, and be lost.
         await self._writer.keep(Forget(NAME))
         return 0
+
+    async def _is_of(self, cursor: Cursor, stream: StreamIdentity) -> bool:
+        """Whether the log has what was read of it, as far as can be seen."""
+        if cursor.created != stream.created or cursor.sequence > stream.last_sequence:
+            return False
+        # Its end may be lost and be grown again beyond the cursor, all while we were not connected.
+        return self._done.sequence != cursor.sequence or await self._reader.has(self._done)
 
     async def _settle(self, stream: StreamIdentity, group: list[Delivery]) -> None:
         entries = [entry for delivery in group if (entry := await self._decode(delivery))]
@@ -112,6 +145,7 @@ class Persister:
         failpoints.reach("persister.announced")
         # Last: what was not acknowledged is announced again after a crash.
         await group[-1].ack()
+        self._done = Place(group[-1].sequence, group[-1].stored_at)
 
     async def _announce(self, document: DocumentCompleted) -> None:
         await self._publisher.say(document)

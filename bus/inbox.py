@@ -1,7 +1,7 @@
 """What an actor has to do: the deliveries of its lanes, urgent ones first, none starved."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 
 import nats.errors
@@ -14,6 +14,14 @@ from .delivery import Delivery
 from .errors import BusUnavailable
 from .pull import Pull
 
+Settled = Callable[[streams.StreamIdentity], Awaitable[int]]
+"""Returns up to which sequence of a log every document has ended."""
+
+
+async def nothing_settled(_log: streams.StreamIdentity) -> int:
+    """Have every event delivered."""
+    return 0
+
 
 class Inbox:
     """Deliveries of one consumer. Everything in it is held on the log until it is let go.
@@ -22,8 +30,15 @@ class Inbox:
     it; so a long conversion is not handed to somebody else meanwhile.
     """
 
-    def __init__(self, connection: Connection, consumer: Consumer, at_once: int) -> None:
+    def __init__(
+        self,
+        connection: Connection,
+        consumer: Consumer,
+        at_once: int,
+        settled: Settled = nothing_settled,
+    ) -> None:
         self._connection = connection
+        self._settled = settled
         self._consumer = consumer
         self._arrived = asyncio.Event()
         self._lanes = [
@@ -44,7 +59,8 @@ class Inbox:
         async with self._connection.setting_up() as js:
             await streams.ensure(js)
             try:
-                await ensure_lanes(js, self._consumer)
+                settled = await self._settled(await streams.identity(js))
+                await ensure_lanes(js, self._consumer, settled)
             except (nats.errors.Error, JetStreamError, TimeoutError) as error:
                 raise BusUnavailable(f"no consumer {self._consumer.name}: {error}") from error
         async with AsyncExitStack() as stack:

@@ -5,8 +5,10 @@ import sys
 import time
 from collections.abc import AsyncIterator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from datetime import UTC, datetime, timedelta
 
 import nats.errors
+from msgspec import Struct
 from nats.js.errors import Error as JetStreamError
 from nats.js.errors import NotFoundError
 
@@ -17,6 +19,7 @@ from .connection import Connection
 from .consumers import ensure_reader
 from .delivery import Delivery
 from .errors import BusUnavailable
+from .messages import Messages
 from .presence import answering, is_answered
 from .pull import EXPIRES, Pull
 
@@ -26,6 +29,18 @@ ACK_WITHIN = 30.0  # seconds; after a restart nothing waits for it, because read
 FREED_WITHIN = EXPIRES + 5.0  # seconds until the server has forgotten a reader that vanished
 STOPPED_WITHIN = 5.0  # seconds a reader that answers may need to stop, as one being replaced does
 LOOK_EVERY = 0.5  # seconds
+EVERYTHING = ">"
+SAME_TIME = timedelta(milliseconds=1)  # one is given in nanoseconds, the other is not
+
+
+class Place(Struct, frozen=True):
+    """Where an event lies on the log, and when the log took it."""
+
+    sequence: int
+    stored_at: datetime
+
+
+BEGINNING = Place(0, datetime.fromtimestamp(0, UTC))
 
 
 class ReaderTaken(Exception):
@@ -51,6 +66,7 @@ class Reader:
         hears: tuple[type[AnyEvent], ...],
     ) -> None:
         self._connection = connection
+        self._messages = Messages(connection, streams.EVENTS)
         self._name = name
         self._description = description
         self._hears = hears
@@ -102,6 +118,27 @@ class Reader:
             raise BusUnavailable(f"the log does not answer: {error}") from error
         return bool(info.num_waiting)
 
+    async def end(self) -> Place | None:
+        """Return where the log's last event is, if all that is read up to it was settled.
+
+        :raises BusUnavailable: the server does not answer.
+        """
+        newest = await self._messages.last(EVERYTHING)
+        if newest is None:
+            return None
+        try:
+            info = await self._connection.jetstream.consumer_info(streams.EVENTS, self._name)
+        except (nats.errors.Error, JetStreamError, TimeoutError) as error:
+            raise BusUnavailable(f"the log does not answer: {error}") from error
+        if info.num_pending or info.num_ack_pending:
+            return None
+        return Place(newest.sequence, newest.stored_at)
+
+    async def has(self, place: Place) -> bool:
+        """Whether an event that was read still lies at its place. Errors as ``end``."""
+        found = await self._messages.at(place.sequence)
+        return found is not None and abs(found.stored_at - place.stored_at) < SAME_TIME
+
     def read_on(self, at_most: int) -> AbstractAsyncContextManager["Reading"]:
         """Read on after what was acknowledged last. Errors as ``read_after``."""
         return self.read_after(sys.maxsize, at_most)
@@ -148,15 +185,21 @@ class Reading:
         self._interrupted = True
         self._arrived.set()
 
-    async def group(self, at_most: int) -> list[Delivery]:
+    async def group(self, at_most: int, within: float | None = None) -> list[Delivery]:
         """Wait until something is there, and take all that is, in order.
+
+        Nothing, where nothing came ``within`` seconds.
 
         :raises OutOfOrder: a delivery was lost or repeated.
         :raises BusUnavailable: the consumer is gone; read anew.
         """
         while not (self._pull.ready or self._interrupted):
             self._arrived.clear()
-            await self._arrived.wait()
+            try:
+                async with asyncio.timeout(within):
+                    await self._arrived.wait()
+            except TimeoutError:
+                return []
         if self._interrupted:
             raise OutOfOrder("the connection was lost and found again")
         taken: list[Delivery] = []

@@ -6,7 +6,14 @@ import nats.errors
 import structlog
 from msgspec import Struct
 from nats.js import JetStreamContext
-from nats.js.api import DiscardPolicy, RetentionPolicy, StorageType, StoreCompression, StreamConfig
+from nats.js.api import (
+    DiscardPolicy,
+    RetentionPolicy,
+    StorageType,
+    StoreCompression,
+    StreamConfig,
+    StreamInfo,
+)
 from nats.js.errors import Error as JetStreamError
 from nats.js.errors import NotFoundError
 
@@ -101,6 +108,10 @@ async def _add_subjects(js: JetStreamContext, found: StreamConfig, wanted: list[
 async def identity(js: JetStreamContext) -> StreamIdentity:
     """Say which log ``ILIOS_EVENTS`` is and how far it has come."""
     info = await js.stream_info(EVENTS)
-    created = info.created
-    text = created.astimezone(UTC).isoformat() if isinstance(created, datetime) else str(created)
-    return StreamIdentity(EVENTS, text, info.state.last_seq)
+    return StreamIdentity(EVENTS, created(info), info.state.last_seq)
+
+
+def created(info: StreamInfo) -> str:
+    """Return when a stream was made, as the cursor of a database has it."""
+    at = info.created
+    return at.astimezone(UTC).isoformat() if isinstance(at, datetime) else str(at)

@@ -1,4 +1,4 @@
-"""``ilios``: serve, convert, check, dead, rebuild, chaos."""
+"""``ilios``: serve, convert, check, dead, losses, rebuild, chaos."""
 
 import argparse
 import importlib
@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 from ilios import __version__
 
 COMMANDS = {
-    name: f"ilios.cli.{name}" for name in ("serve", "convert", "check", "dead", "rebuild", "chaos")
+    name: f"ilios.cli.{name}"
+    for name in ("serve", "convert", "check", "dead", "losses", "rebuild", "chaos")
 }
 
 if TYPE_CHECKING:
@@ -44,6 +45,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     _add_convert(commands)
     _add_dead(commands)
+    _add_losses(commands)
     _add_rebuild(commands)
     _add_chaos(commands)
     return parser
@@ -93,6 +95,21 @@ def _add_dead(commands: "Commands") -> None:
         which = deed.add_mutually_exclusive_group(required=True)
         which.add_argument("--all", action="store_true", help="all of them")
         which.add_argument("numbers", type=int, nargs="*", default=[], metavar="NUMBER")
+
+
+def _add_losses(commands: "Commands") -> None:
+    looking = commands.add_parser(
+        "losses",
+        help="what the log has lost, and which documents that concerns",
+        description="List events that are gone from the log before their time, documents that wait "
+        "for one of them, and originals that no document owns; also while the service runs. "
+        "Exit code 0: nothing stands; 1: something does.",
+    )
+    looking.add_argument(
+        "--accept",
+        action="store_true",
+        help="you have seen to them: the service is ready again, and keeps those originals",
+    )
 
 
 def _add_rebuild(commands: "Commands") -> None:

@@ -29,7 +29,8 @@ from .tenants import tenant_of
 class Bus(Struct, frozen=True):
     """The connections by role, what they were refused, and where the bus is, for people.
 
-    ``store`` is where the bus inside keeps the log, and ``server_pid`` gives its process.
+    ``store`` is where the bus inside keeps the log, and ``server_pid`` gives its process;
+    ``take_damage`` returns whether its server has found damage in the log since it was asked last.
     """
 
     edge: Connection
@@ -44,6 +45,7 @@ class Bus(Struct, frozen=True):
     operator_url_file: Path | None
     store: Path | None
     server_pid: Callable[[], int | None]
+    take_damage: Callable[[], bool]
 
 
 @asynccontextmanager
@@ -82,6 +84,7 @@ async def bus_inside(settings: Settings, supervisor: Supervisor) -> AsyncIterato
             operator_url_file=server.url_file(OPERATOR),
             store=server.store,
             server_pid=lambda: server.pid,
+            take_damage=server.take_damage,
         )
 
 
@@ -101,6 +104,7 @@ async def bus_outside(url: str) -> AsyncIterator[Bus]:
             operator_url_file=None,
             store=None,
             server_pid=lambda: None,
+            take_damage=lambda: False,
         )
 
 

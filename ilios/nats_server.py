@@ -20,6 +20,7 @@ from pathlib import Path
 import msgspec
 import structlog
 
+from bus.streams import EVENTS
 from schemas.ids import DEFAULT_TENANT
 
 from . import nats_leftover, nats_store
@@ -40,6 +41,10 @@ _NO_MARK = "nats-server: "  # begins what it says of a configuration it cannot u
 # It says so once it has met a full volume, and what it says it of takes nothing any more, also when
 # there is room again: only another server does.
 _BROKEN = re.compile(r"critical write error|will be disabled|disabling jetstream", re.IGNORECASE)
+# Logged of a stream with a consumer it cannot read; it serves the stream no more.
+_STOPPED = "Stopping unsupported stream"
+# Logged of a place of the log that is damaged; it drops what lies behind it.
+_DAMAGED = re.compile(rf"\[{EVENTS}\].*corrupt record state")
 _PR_SET_PDEATHSIG = 1
 
 log = structlog.get_logger("nats-server")
@@ -71,6 +76,9 @@ class NatsServer:
         self._ended_because = ""
         self._ready = self._was_ready = False
         self.broken: str | None = None
+        self._spoilt: set[Path] = set()  # files of consumers it cannot read
+        self._stream_stopped = False
+        self._damaged = False
         self.store_limit = 0
         self.restarts = Restarts(FIRST_PAUSE, LONGEST_PAUSE)
 
@@ -102,11 +110,23 @@ class NatsServer:
 
         :raises BusDidNotStart: it ended, or was not ready in time.
         """
+        await self._start_once()
+        if self._spoilt:
+            nats_store.remove_spoilt(self._spoilt, self.store)
+        if self._stream_stopped and self._spoilt:
+            log.warning("nats-server is started again: a consumer had stopped its stream")
+            await self.stop()
+            await self._start_once()
+        self._ready = self._was_ready = True
+        self._users.write_urls(self.port)
+
+    async def _start_once(self) -> None:
         await nats_leftover.end(self._directory, STOPPED_WITHIN)
         if self._was_ready and not self.store.is_dir():
             # It would begin with an empty log, in the place of the one that was moved away.
             raise BusDidNotStart(f"the log's directory {self.store} is gone: put it back")
         self._ready, self.broken, self._ended_because = False, None, ""
+        self._spoilt, self._stream_stopped = set(), False
         self._process = await asyncio.create_subprocess_exec(
             _binary(),
             "-c",
@@ -127,8 +147,11 @@ class NatsServer:
         except (TimeoutError, BusDidNotStart) as error:
             await self.stop()
             raise BusDidNotStart(f"nats-server did not start: {self._last_words}") from error
-        self._ready = self._was_ready = True
-        self._users.write_urls(self.port)
+
+    def take_damage(self) -> bool:
+        """Return whether the child has found damage in the log since this was asked last."""
+        damaged, self._damaged = self._damaged, False
+        return damaged
 
     async def end(self, why: str, *, politely: bool) -> None:
         """End a child that cannot serve, for ``watch`` to start another."""
@@ -210,6 +233,10 @@ class NatsServer:
             if mark in text and "Plaintext passwords" not in text:
                 self._last_words = text.partition(mark)[2].strip()
                 getattr(log, level)(self._last_words)
+        if spoilt := nats_store.spoilt_by(text, self.store):
+            self._spoilt.add(spoilt)
+        self._stream_stopped = self._stream_stopped or _STOPPED in text
+        self._damaged = self._damaged or _DAMAGED.search(text) is not None
         if _BROKEN.search(text):
             self.broken = self._last_words
         if text.startswith(_NO_MARK):

@@ -1,10 +1,44 @@
-"""The volume of the bus inside: how much of it the log may take, and what is free there."""
+"""The store of the bus inside: how much of its volume the log may take, and what spoils a start."""
 
 import os
+import re
 from pathlib import Path
+
+import structlog
 
 MAX_STORE_BYTES = 20 * 1024**3
 MIN_STORE_BYTES = 64 * 1024**2
+
+# A consumer of which the server cannot read how far it has come is neither loaded nor can another
+# be made in its place, and one with settings it cannot read can stop its whole stream.
+_STATE = re.compile(
+    r"Error adding consumer '(\S+) > (\S+) > (\S+)': error creating store for consumer"
+)
+_SETTINGS = re.compile(r'Error unmarshalling consumer metafile "([^"]+)"')
+
+log = structlog.get_logger("nats-server")
+
+
+def spoilt_by(line: str, store: Path) -> Path | None:
+    """Return the file of a consumer that a line of the server's log complains of, if it does."""
+    if found := _STATE.search(line):
+        account, stream, consumer = found.groups()
+        root = store / "jetstream" / account / "streams" / stream / "obs"
+        return root / consumer / "o.dat"
+    if found := _SETTINGS.search(line):
+        return Path(found[1])
+    return None
+
+
+def remove_spoilt(files: set[Path], store: Path) -> None:
+    """Remove files of consumers, so that their consumers can be made again.
+
+    Nothing is lost with them: how far a consumer has come is worked out from the database.
+    """
+    for path in files:
+        if path.resolve().is_relative_to(store.resolve()) and path.is_file():
+            path.unlink()
+            log.warning("damaged file of a consumer removed", path=str(path))
 
 
 def limit(store: Path) -> int:

@@ -3,7 +3,7 @@
 Read downwards it is the start of the service, upwards its stop.
 """
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from pathlib import Path
 
@@ -16,6 +16,7 @@ from actors.cancellations import Cancellations
 from actors.engines import Engine, EngineBatches
 from actors.fetcher import Fetcher
 from actors.janitor import Janitor
+from actors.losses import Losses
 from actors.ocr import Ocr
 from actors.orphans import Orphans
 from actors.persister import NAME as PERSISTER
@@ -36,6 +37,7 @@ from ilios.database.batch_reads import BatchReads
 from ilios.database.connection import open_reader
 from ilios.database.damage import Damage
 from ilios.database.ledger import SqliteLedger
+from ilios.database.log_reads import LogReads
 from ilios.database.reads import Reads
 from ilios.database.upkeep_reads import UpkeepReads
 from ilios.database.usage_reads import UsageReads
@@ -52,6 +54,8 @@ from ilios.faults import Faults
 from ilios.free_space import BLOBS, COPIES, FreeSpace
 from ilios.health import Converting, Health, Store
 from ilios.locks import held
+from ilios.log_check import LogCheck
+from ilios.log_losses import LogLosses
 from ilios.settings import Settings
 from ilios.snapshots import Snapshots
 from ilios.startup import Startup
@@ -115,31 +119,61 @@ async def service(settings: Settings, engine: Engine | None = None) -> AsyncIter
         await engine.check()
 
         writer = Writer(ledger)
-        persister = Persister(bus.persister, writer, ledger)
+        # Like usage: counting what is kept takes a while, too.
+        upkeep = UpkeepReads(await enter(open_reader(database_path, damage)))
+        log_reads = LogReads(stores.reading)
+        log_check = LogCheck(
+            bus.janitor,
+            log_reads,
+            upkeep,
+            blobs,
+            losses=LogLosses(data_dir),
+            faults=faults,
+            complaints=bus.take_damage,
+        )
+        persister = Persister(bus.persister, writer, ledger, log_check)
         aggregator = Aggregator(bus.aggregator, batches)
         # One for each of the two: they may not hear of the same by the same connection.
         of_ocr, of_fetcher = Cancellations(bus.ocr), Cancellations(bus.fetcher)
-        ocr = Ocr(bus.ocr, blobs, engine, of_ocr, at_once=settings.documents_in_hand)
+        ocr = Ocr(
+            bus.ocr,
+            blobs,
+            engine,
+            of_ocr,
+            at_once=settings.documents_in_hand,
+            settled=log_reads.settled,
+        )
         batcher = Batcher(bus.batcher, blobs, batches, engine_batches)
-        fetcher = Fetcher(bus.fetcher, blobs, downloads, of_fetcher)
+        fetcher = Fetcher(bus.fetcher, blobs, downloads, of_fetcher, settled=log_reads.settled)
         if settings.nats_url is not None:
             await startup.until_possible(persister.refuse_company)
-        await enter(supervisor.running("writer", writer.run))
-        await enter(supervisor.running("persister", persister.run))
-        await enter(supervisor.running("aggregator", aggregator.run))
-        await enter(supervisor.running("cancellations for ocr", of_ocr.run))
-        await enter(supervisor.running("cancellations for fetcher", of_fetcher.run))
-        await enter(supervisor.running("ocr", ocr.run))
-        await enter(supervisor.running("batcher", batcher.run))
-        await enter(supervisor.running("fetcher", fetcher.run))
-        # Like usage: counting what is kept takes a while, too.
-        upkeep = UpkeepReads(await enter(open_reader(database_path, damage)))
+        # Before anybody reads on: where a log was lost, the cursor is moved back.
+        await startup.until_possible(log_check.compare)
         running_time = RunningTime(writer, await upkeep.ran())
-        await enter(supervisor.running("running time", running_time.run))
-        janitor = _janitor(settings, bus.janitor, writer, upkeep, blobs, running_time)
-        await enter(supervisor.running("janitor", janitor.run))
-        snapshots = Snapshots(settings, damage, ledger, running_time)
-        await enter(supervisor.running("snapshots", snapshots.run))
+        parts: dict[str, Callable[[], Awaitable[None]]] = {
+            "writer": writer.run,
+            "persister": persister.run,
+            "aggregator": aggregator.run,
+            "cancellations for ocr": of_ocr.run,
+            "cancellations for fetcher": of_fetcher.run,
+            "ocr": ocr.run,
+            "batcher": batcher.run,
+            "fetcher": fetcher.run,
+            "check of the log": log_check.run,
+            "running time": running_time.run,
+            "janitor": _janitor(
+                settings,
+                bus.janitor,
+                writer,
+                blobs,
+                upkeep=upkeep,
+                running_time=running_time,
+                losses=log_check,
+            ).run,
+            "snapshots": Snapshots(settings, damage, ledger, running_time).run,
+        }
+        for name, run in parts.items():
+            await enter(supervisor.running(name, run))
 
         room = _room(settings, bus.store)
         edge = Edge(
@@ -243,9 +277,11 @@ def _janitor(
     settings: Settings,
     connection: Connection,
     writer: Writer,
-    upkeep: UpkeepReads,
     blobs: Blobs,
+    *,
+    upkeep: UpkeepReads,
     running_time: RunningTime,
+    losses: Losses,
 ) -> Janitor:
     """Put the janitor together: it is the only actor made of parts."""
     publisher, log = Publisher(connection), Log(connection)
@@ -258,7 +294,7 @@ def _janitor(
         running_time=running_time,
         retention=Retention(publisher, upkeep, blobs, settings.disposal),
         redriving=Redriving(publisher, log, Progress(connection), upkeep, readers),
-        orphans=Orphans(log, upkeep, blobs),
+        orphans=Orphans(log, upkeep, blobs, losses),
         every=settings.janitor_every,
     )
 

@@ -45,7 +45,15 @@ LIBRARIES = {
 """Where a library lives; one that is not here lives nowhere."""
 
 SHARED_BY_ACTORS = {"actor", "cancellations", "engines", "finishing", "keys", "ports", "pricing"}
-SHARED_BY_ACTORS |= {"places", "repeating", "running_time", "sniffing", "writer", "writes"}
+SHARED_BY_ACTORS |= {
+    "losses",
+    "places",
+    "repeating",
+    "running_time",
+    "sniffing",
+    "writer",
+    "writes",
+}
 SHARED_BY_ACTORS |= {  # the janitor's
     "clock_guard",
     "erasing",

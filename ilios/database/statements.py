@@ -16,6 +16,18 @@ ON CONFLICT (reader) DO UPDATE SET
     stream = excluded.stream, created = excluded.created, sequence = excluded.sequence
 """
 
+# Up to where every document has ended: before the oldest that has not, and at the cursor at most.
+SETTLED = """
+SELECT created, min(sequence, coalesce((
+    SELECT min(submitted_sequence) - 1 FROM documents INDEXED BY documents_unfinished
+    WHERE state IN ('pending', 'processing')
+), sequence)) FROM cursors WHERE reader = :reader
+"""
+
+SUBMITTED_AMONG = """
+SELECT EXISTS (SELECT 1 FROM documents WHERE submitted_sequence BETWEEN :first AND :last)
+"""
+
 FORGET_CURSOR = "DELETE FROM cursors WHERE reader = :reader"
 
 # An end is final, but that a failed document may be requeued: of that every event tells, and those

@@ -9,7 +9,7 @@ from pathlib import Path
 from msgspec import Struct, structs
 
 from actors.persister import NAME
-from bus import replay
+from bus import log_state, replay
 from bus.connection import Connection, connect
 from bus.dead_letters import FiledLetters
 from bus.reader import Reader
@@ -25,6 +25,8 @@ from ilios.rebuilding.expected import Name
 from ilios.rebuilding.making import Made, make
 from ilios.rebuilding.proving import Disagreement, Otherwise, against_log, against_old
 from ilios.settings import Settings
+
+SHOWN = 5  # ranges in a sentence
 
 
 class NoSuchSnapshot(Exception):
@@ -120,7 +122,7 @@ async def rebuild(
                 if old is not None:
                     refuse_newer(old, "the database")
                 base, skipped = _base(settings.snapshots_dir, snapshot)
-                gap = _gap(base, extent)
+                gap = _gap(base, extent) or await _holes(connection, base)
                 if gap and not accept_gap:
                     raise Gap(gap + _others(settings.snapshots_dir, base, extent))
                 made = await make(new, base, connection, extent, settings.pricing)
@@ -236,6 +238,21 @@ def _gap(base: Path | None, extent: Extent | None) -> str | None:
     if known > extent.last:
         return f"the log ends with event {extent.last}, the snapshot has known {known}: another log"
     return None
+
+
+async def _holes(connection: Connection, base: Path | None) -> str | None:
+    """Return what is missing on the log behind the snapshot: a harmed disk leaves holes."""
+    state = await log_state.look(connection)
+    if state is None:
+        return None
+    cursor = snapshots.cursor_in(base, NAME) if base else None
+    known = cursor.sequence if cursor and cursor.created == state.created else 0
+    found = await log_state.unreadable(connection, state, after=known, pause=0.0)
+    if not found:
+        return None
+    named = ", ".join(f"{first} to {last}" for first, last in found[:SHOWN])
+    more = f" and {len(found) - SHOWN} more ranges" if len(found) > SHOWN else ""
+    return f"events {named}{more} cannot be read on the log any more: what they changed is missing"
 
 
 @asynccontextmanager

@@ -8,9 +8,11 @@ import pytest
 from actors import orphans as module
 from actors.keys import PREFIXES
 from actors.orphans import FEW, OLD, Orphans, TooManyOrphans
+from actors.writes import Cursor
 from bus.connection import Connection
 from bus.log import Log
 from bus.publisher import Publisher
+from bus.streams import StreamIdentity
 from schemas.documents import Blob
 from tests import batch_events, events
 from tests.actors.fakes import FakeBlobs
@@ -24,6 +26,7 @@ class World:
     """A store, and a database that knows some of what lies there."""
 
     def __init__(self, connection: Connection, directory: Path) -> None:
+        self.connection = connection
         self.publisher = Publisher(connection)
         self.blobs = FakeBlobs(directory)
         self.upkeep = FakeUpkeep()
@@ -204,3 +207,22 @@ async def test_a_store_larger_than_a_pass_is_walked_to_its_end(
     found = sum([await world.orphans.sweep(NOW) for _ in range(3)])
     assert found == 1
     assert set(world.blobs.kept) == set(kept)
+
+
+class Lost:
+    """A log that has lost everything of long ago."""
+
+    async def notice(self, _cursor: Cursor, _log: StreamIdentity) -> None:
+        """Nobody reads it."""
+
+    def may_concern(self, stored_at: datetime) -> bool:
+        return stored_at <= LONG_AGO
+
+
+async def test_originals_whose_submission_may_have_been_lost_stay_for_ever(world: World) -> None:
+    kept = world.put("originals", 1, "a")
+    world.put("originals", 2, "a", LONG_AGO + timedelta(seconds=30))
+    world.put("markdown", 1, "a")
+    world.orphans = Orphans(Log(world.connection), world.upkeep, world.blobs, Lost())
+    assert await world.sweep() == 2
+    assert list(world.blobs.kept) == [kept]

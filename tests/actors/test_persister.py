@@ -9,13 +9,15 @@ import pytest
 from nats.js.errors import NotFoundError
 
 from actors import persister as module
+from actors.losses import NoLosses
 from actors.persister import Persister
 from actors.writer import Writer
-from actors.writes import Write, WriteRefused
+from actors.writes import Cursor, Write, WriteRefused
 from bus import dead_letters, streams
 from bus.connection import Connection
 from bus.errors import BusUnavailable
 from bus.publisher import Publisher
+from bus.streams import StreamIdentity
 from ilios.database.connection import open_reader, open_writer
 from ilios.database.ledger import SqliteLedger
 from ilios.database.reads import Reads
@@ -288,3 +290,46 @@ async def test_it_stops_at_once_and_at_any_moment(connection: Connection, books:
         await Streams(connection).wait_for(DocumentCompleted, 20)
         await until(lambda: acknowledged(connection, 60))
     assert len(books.rows("usage")) == 20
+
+
+async def test_the_cursor_passes_over_what_says_nothing_to_the_database(
+    connection: Connection, books: Books, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Or, once that has gone by age, it would look as if something had gone unread."""
+    monkeypatch.setattr(module, "QUIET", 0.05)
+    await say(connection, *whole(1))
+    async with running(persister(connection, books).run):
+
+        async def is_passed() -> bool:
+            cursor = await books.ledger.cursor(module.NAME)
+            return cursor is not None and cursor.sequence == 4
+
+        await until(is_passed)  # the fourth is its own announcement
+        await say(connection, *whole(2))
+        await until(lambda: books.is_("completed", 2))
+
+
+class Noticed(NoLosses):
+    """Remembers up to where the database was written when it was noticed."""
+
+    def __init__(self) -> None:
+        self.cursors: list[int] = []
+
+    async def notice(self, cursor: Cursor, _log: StreamIdentity) -> None:
+        self.cursors.append(cursor.sequence)
+
+
+async def test_a_log_whose_lost_end_has_grown_again_is_noticed_and_read_from_its_beginning(
+    connection: Connection, books: Books
+) -> None:
+    """By the numbers alone nothing is missing; but the event that was read last is gone."""
+    await say(connection, *whole(1))
+    noticed = Noticed()
+    one = Persister(connection, books.writer, books.ledger, noticed)
+    async with running(one.run):
+        await until(lambda: acknowledged(connection, 3))
+    await connection.jetstream.delete_msg(streams.EVENTS, 3)
+    await say(connection, *whole(2))
+    async with running(one.run):
+        await until(lambda: books.is_("completed", 2))
+    assert noticed.cursors == [3]

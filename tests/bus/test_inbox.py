@@ -5,7 +5,7 @@ from collections.abc import Iterable
 
 import pytest
 
-from bus import streams
+from bus import consumers, streams
 from bus.connection import Connection, connect
 from bus.consumers import LANES, Consumer
 from bus.delivery import Delivery
@@ -252,3 +252,22 @@ async def test_no_server_is_an_error_in_our_words(mortal: MortalServer) -> None:
         with pytest.raises(BusUnavailable, match="cannot be made"):
             async with Inbox(connection, PATIENT, 4).open():
                 pytest.fail("there is no server")
+
+
+async def test_a_consumer_made_again_begins_behind_what_is_settled(connection: Connection) -> None:
+    publisher = Publisher(connection)
+    for number in range(1, 5):
+        await publisher.say(events.submitted(number))
+
+    async def settled(log: streams.StreamIdentity) -> int:
+        assert log.last_sequence == 4
+        return 3
+
+    async with Inbox(connection, PATIENT, 4, settled).open() as inbox:
+        assert (await inbox.take()).sequence == 1  # a few more cost nothing
+
+    await connection.jetstream.delete_consumer(streams.EVENTS, PATIENT.durable(LANES[1]))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(consumers, "FAR_BEHIND", 2)
+        async with Inbox(connection, PATIENT, 4, settled).open() as inbox:
+            assert (await inbox.take()).sequence == 4

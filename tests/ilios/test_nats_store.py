@@ -31,3 +31,24 @@ def test_a_log_may_grow_by_half_of_what_others_have_left(
 
 def test_what_is_free_is_asked_of_the_volume(tmp_path: Path) -> None:
     assert nats_store.free(tmp_path) > 0
+
+
+def test_only_files_of_consumers_in_the_store_are_removed(tmp_path: Path) -> None:
+    """Names in the server's log are whatever somebody has called a consumer."""
+    store = tmp_path / "store"
+    spoilt = store / "jetstream" / "ILIOS" / "streams" / "EVENTS" / "obs" / "ocr-low" / "o.dat"
+    outside = tmp_path / "meta.inf"
+    spoilt.parent.mkdir(parents=True)
+    for path in (spoilt, outside):
+        path.write_bytes(b"foo")
+    added = "[WRN] Error adding consumer 'ILIOS > EVENTS > ocr-low': "
+    lines = [
+        f"{added}error creating store for consumer: corrupt state file (10104)",
+        f"{added}stream not valid (10096)",
+        f'[WRN] Error unmarshalling consumer metafile "{outside}": unknown field "foo"',
+        "[INF] Server is ready",
+    ]
+    found = {one for line in lines if (one := nats_store.spoilt_by(line, store))}
+    assert found == {spoilt, outside}
+    nats_store.remove_spoilt(found, store)
+    assert (spoilt.exists(), outside.exists()) == (False, True)

@@ -1,0 +1,171 @@
+"""What the log holds at the moment, in numbers: from them it shows whether something is missing."""
+
+import asyncio
+from datetime import UTC, datetime
+from itertools import pairwise
+
+import msgspec
+import nats.errors
+from msgspec import Struct
+from nats.aio.msg import Msg
+from nats.js.api import DiscardPolicy, StreamInfo
+from nats.js.errors import Error as JetStreamError
+from nats.js.errors import NotFoundError
+
+from . import streams
+from .connection import Connection
+from .errors import BusUnavailable
+from .messages import Messages
+
+PORTION, PORTION_BYTES = 500, 4 * 1024 * 1024  # events asked for at once
+PORTION_PAUSE = 0.05  # seconds between two, for others
+PORTION_WITHIN = 30.0  # seconds
+ASK_AGAIN_AFTER = 1.0  # seconds
+
+_GET = f"$JS.API.DIRECT.GET.{streams.EVENTS}"
+
+Range = tuple[int, int]
+"""The first and the last of several sequences."""
+
+
+class LogState(Struct, frozen=True):
+    """How far the log reaches, and how many events are gone between its first and its last.
+
+    An empty log has its next event's sequence as ``first``, and a lower ``last``. ``kept_for`` are
+    the seconds after which events go by age, None where they may go for other reasons.
+    """
+
+    created: str
+    first: int
+    last: int
+    missing: int
+    kept_for: float | None
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether there is no event on it."""
+        return self.first > self.last
+
+
+class _State(Struct):
+    deleted: list[int] = []
+
+
+class _Answer(Struct):
+    state: _State = msgspec.field(default_factory=_State)
+
+
+async def look(connection: Connection) -> LogState | None:
+    """Return what the log holds, or None where there is no log.
+
+    :raises BusUnavailable: the server does not answer.
+    """
+    try:
+        info = await connection.jetstream.stream_info(streams.EVENTS)
+    except NotFoundError:
+        return None
+    except (nats.errors.Error, JetStreamError, TimeoutError) as error:
+        raise BusUnavailable(f"the log does not answer: {error}") from error
+    state = info.state
+    first = state.first_seq if state.messages else state.last_seq + 1
+    return LogState(
+        streams.created(info),
+        first,
+        state.last_seq,
+        state.last_seq - first + 1 - state.messages,
+        _kept_for(info),
+    )
+
+
+async def holes(connection: Connection) -> list[Range]:
+    """Return what is gone between the first event and the last. Errors as ``look``."""
+    subject = f"$JS.API.STREAM.INFO.{streams.EVENTS}"
+    reply = await connection.request(subject, b'{"deleted_details": true}')
+    deleted = sorted(msgspec.json.decode(reply.body, type=_Answer).state.deleted)
+    if not deleted:
+        return []
+    breaks = [(left, right) for left, right in pairwise(deleted) if right != left + 1]
+    begins = [deleted[0], *(right for _, right in breaks)]
+    ends = [*(left for left, _ in breaks), deleted[-1]]
+    return list(zip(begins, ends, strict=True))
+
+
+async def unreadable(
+    connection: Connection, state: LogState, *, after: int = 0, pause: float = PORTION_PAUSE
+) -> list[Range]:
+    """Read the log once and return what cannot be read of it, gone or damaged.
+
+    A damaged event is counted, and left out wherever it should be delivered, in silence. Only
+    events behind ``after`` are read, with pauses for others who use the server.
+
+    :raises BusUnavailable: the server does not answer.
+    """
+    portion = _Portion()
+    inbox = connection.client.new_inbox()
+    subscription = await connection.client.subscribe(inbox, cb=portion.take)
+    found: list[Range] = []
+    expected = max(state.first, after + 1)
+    try:
+        while expected <= state.last:
+            portion.begin()
+            query = {"seq": expected, "batch": PORTION, "max_bytes": PORTION_BYTES}
+            try:
+                async with asyncio.timeout(PORTION_WITHIN):
+                    await connection.client.publish(_GET, msgspec.json.encode(query), reply=inbox)
+                    await portion.ended.wait()
+            except (nats.errors.Error, TimeoutError) as error:
+                raise BusUnavailable(f"the log was not read to its end: {error}") from error
+            for sequence in [*portion.sequences] or [state.last + 1]:
+                if sequence > expected:
+                    found.append((expected, min(sequence - 1, state.last)))
+                expected = sequence + 1
+            await asyncio.sleep(pause)
+    finally:
+        await subscription.unsubscribe()
+    if not found:
+        return []
+    await asyncio.sleep(ASK_AGAIN_AFTER)  # one server of a cluster may have been behind the others
+    now = await look(connection)  # and what has gone by age meanwhile was no damage
+    oldest = now.first if now else state.last + 1
+    left = [(max(first, oldest), last) for first, last in found if last >= oldest]
+    return [one for one in left if not await _is_there(connection, one)]
+
+
+async def _is_there(connection: Connection, some: Range) -> bool:
+    messages = Messages(connection, streams.EVENTS)
+    return any([await messages.at(sequence) is not None for sequence in some])
+
+
+class _Portion:
+    """The sequences of one answer in many messages (direct get of a batch, NATS ADR-31)."""
+
+    def __init__(self) -> None:
+        self.sequences: list[int] = []
+        self.ended = asyncio.Event()
+
+    def begin(self) -> None:
+        self.sequences.clear()
+        self.ended.clear()
+
+    async def take(self, message: Msg) -> None:
+        headers = message.headers or {}
+        if "Nats-Sequence" in headers:
+            self.sequences.append(int(headers["Nats-Sequence"]))
+        else:
+            self.ended.set()
+
+
+async def stored_at(connection: Connection, sequence: int) -> datetime | None:
+    """Return when the log took the event at a place; None where there is none."""
+    if sequence < 1:
+        return None
+    found = await Messages(connection, streams.EVENTS).at(sequence)
+    return found.stored_at.astimezone(UTC) if found else None
+
+
+def _kept_for(info: StreamInfo) -> float | None:
+    config = info.config
+    sized = (config.max_msgs or -1) > 0 or (config.max_bytes or -1) > 0
+    if (sized and config.discard != DiscardPolicy.NEW) or (config.max_msgs_per_subject or -1) > 0:
+        return None
+    return config.max_age or float("inf")

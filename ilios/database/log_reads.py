@@ -1,0 +1,35 @@
+"""How far the database was written from the log, and what of it has ended."""
+
+import aiosqlite
+
+from actors.persister import NAME
+from actors.writes import Cursor
+from bus.streams import StreamIdentity
+
+from . import statements
+
+
+class LogReads:
+    """Questions over a read-only connection."""
+
+    def __init__(self, connection: aiosqlite.Connection) -> None:
+        self._connection = connection
+
+    async def cursor(self) -> Cursor | None:
+        """Return how far the log was written down, or None where nothing ever was."""
+        query = self._connection.execute_fetchall(statements.GET_CURSOR, {"reader": NAME})
+        found = list(await query)
+        return Cursor(*found[0]) if found else None
+
+    async def settled(self, log: StreamIdentity) -> int:
+        """Return up to which sequence of ``log`` every document has ended; 0 of another log."""
+        query = self._connection.execute_fetchall(statements.SETTLED, {"reader": NAME})
+        found = list(await query)
+        created, sequence = found[0] if found else ("", 0)
+        return max(0, int(sequence)) if created == log.created else 0
+
+    async def knows_any(self, first: int, last: int) -> bool:
+        """Whether a document was submitted by one of these events."""
+        wanted = {"first": first, "last": last}
+        found = list(await self._connection.execute_fetchall(statements.SUBMITTED_AMONG, wanted))
+        return bool(found[0][0])

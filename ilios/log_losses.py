@@ -1,0 +1,211 @@
+"""What the log has lost, remembered in a file of the data directory until an operator accepts it.
+
+The file is for the service alone to write; who accepts leaves another one beside it, which the
+service takes notice of within seconds, or when it starts.
+"""
+
+from collections.abc import Iterable
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import Literal
+
+import msgspec
+import structlog
+from msgspec import Struct, structs
+
+from . import secrets_file
+
+FILE = "log-losses.json"
+ACCEPTED = "log-losses.accepted"
+UPLOAD_TAKES = timedelta(hours=24)  # at most, between storing an original and submitting it
+CLOCKS_DIFFER_BY = timedelta(minutes=10)  # ours and that of a store, at most
+MARK_EVERY = timedelta(hours=1)
+MARKS_KEPT = timedelta(days=15)
+
+Kind = Literal["end", "hole", "beginning", "unread", "database", "other", "damage"]
+
+_SHOWS = {
+    "end": "its end with {events} is gone, which the database had been written from",
+    "beginning": "its beginning with {events} is gone before its time",
+    "unread": "{events} went before they were read into the database",
+    "database": "{events} are no longer on it, and the database is new and does not have what they "
+    "changed: documents of before are unknown here",
+    "other": "it is not the one the database was written from, of which {events} were read",
+    "damage": "nats-server has found damage in it and may have dropped what came last",
+}
+
+log = structlog.get_logger("log")
+
+
+class Loss(Struct, frozen=True, kw_only=True):
+    """Events that are gone, and how that was noticed (``kind``).
+
+    They are ``first`` to ``last`` of the log that was ``created`` then. Originals that were stored
+    from ``since`` (or ever) to ``until`` may have been submitted by one of them. ``originals``
+    are keys of those that no document owns, None until they were looked for.
+    """
+
+    kind: Kind
+    created: str
+    first: int
+    last: int
+    found_at: datetime
+    since: datetime | None
+    until: datetime
+    originals: tuple[str, ...] | None = None
+    accepted_at: datetime | None = None
+
+    @property
+    def name(self) -> tuple[str, str, int, int]:
+        """What makes it another than others."""
+        return (self.kind, self.created, self.first, self.last)
+
+    def may_concern(self, stored_at: datetime) -> bool:
+        """Whether what was stored then may have been submitted by one of its events."""
+        if self.since is not None and stored_at < self.since - UPLOAD_TAKES:
+            return False
+        return stored_at <= self.until + CLOCKS_DIFFER_BY
+
+
+class Mark(Struct, frozen=True):
+    """How far the log had come at some time: what came later is younger than that."""
+
+    created: str
+    last: int
+    at: datetime
+
+
+class Book(Struct, frozen=True):
+    """What the file holds; ``waiting`` are documents that wait for events that are gone."""
+
+    losses: tuple[Loss, ...] = ()
+    marks: tuple[Mark, ...] = ()
+    waiting: tuple[str, ...] = ()
+
+
+class LogLosses:
+    """The losses of one data directory."""
+
+    def __init__(self, data_dir: Path) -> None:
+        self._path = data_dir / FILE
+        self._accepted = data_dir / ACCEPTED
+        self._book = read(data_dir)
+
+    @property
+    def standing(self) -> tuple[Loss, ...]:
+        """Those that nobody has accepted, the oldest first."""
+        return tuple(loss for loss in self._book.losses if loss.accepted_at is None)
+
+    @property
+    def marks(self) -> tuple[Mark, ...]:
+        """How far the log had come, the oldest first."""
+        return self._book.marks
+
+    @property
+    def waiting(self) -> tuple[str, ...]:
+        """Documents that wait for events that are gone."""
+        return self._book.waiting
+
+    def may_concern(self, stored_at: datetime) -> bool:
+        """Whether what was stored then may belong to a loss, accepted ones too."""
+        return any(loss.may_concern(stored_at) for loss in self._book.losses)
+
+    def holes(self, created: str) -> list[tuple[int, int]]:
+        """Return the holes of a log that were noticed."""
+        kinds = ("hole", "unread", "beginning")
+        return [
+            (loss.first, loss.last)
+            for loss in self._book.losses
+            if loss.kind in kinds and loss.created == created
+        ]
+
+    def has_any(self, created: str) -> bool:
+        """Whether a log has lost anything that is remembered, accepted or not."""
+        return any(loss.created == created for loss in self._book.losses)
+
+    def add(self, found: Iterable[Loss]) -> None:
+        """Remember losses that are not remembered yet, accepted or not."""
+        for loss in found:
+            if loss.name in [one.name for one in self._book.losses]:
+                continue
+            self._write(structs.replace(self._book, losses=(*self._book.losses, loss)))
+            log.error(
+                "the log has lost events",
+                how=loss.kind,
+                first=loss.first,
+                last=loss.last,
+                log=loss.created,
+            )
+
+    def replace(self, before: Loss, after: Loss | None) -> None:
+        """Put another account of a loss in its place, or nothing."""
+        losses = (after if loss == before else loss for loss in self._book.losses)
+        kept = tuple(loss for loss in losses if loss is not None)
+        self._write(structs.replace(self._book, losses=kept))
+
+    def wait_for(self, waiting: tuple[str, ...]) -> None:
+        """Remember which documents wait for events that are gone."""
+        if waiting != self._book.waiting:
+            self._write(structs.replace(self._book, waiting=waiting))
+
+    def mark(self, mark: Mark) -> None:
+        """Remember how far the log is, once an hour; marks that are behind it by now are wrong."""
+        kept = [
+            one
+            for one in self._book.marks
+            if one.created == mark.created
+            and one.last <= mark.last
+            and abs(mark.at - one.at) < MARKS_KEPT
+        ]
+        if not kept or abs(mark.at - kept[-1].at) >= MARK_EVERY:
+            kept.append(mark)
+        if tuple(kept) != self._book.marks:
+            self._write(structs.replace(self._book, marks=tuple(kept)))
+
+    def take_acceptance(self, now: datetime) -> bool:
+        """Accept what stands if the operator has; returns whether so."""
+        if not self._accepted.exists():
+            return False
+        losses = tuple(
+            structs.replace(loss, accepted_at=loss.accepted_at or now) for loss in self._book.losses
+        )
+        self._write(structs.replace(self._book, losses=losses))
+        self._accepted.unlink(missing_ok=True)
+        log.warning("losses of the log were accepted by the operator")
+        return True
+
+    def _write(self, book: Book) -> None:
+        secrets_file.write(self._path, msgspec.json.encode(book).decode())
+        self._book = book
+
+
+def read(data_dir: Path) -> Book:
+    """Return what is remembered; a file that cannot be read is put aside."""
+    path = data_dir / FILE
+    try:
+        return msgspec.json.decode(path.read_bytes(), type=Book)
+    except FileNotFoundError:
+        return Book()
+    except msgspec.DecodeError:
+        path.replace(path.with_name(f"{FILE}.damaged"))
+        log.error("what the log has lost is no longer remembered: the file is damaged", path=path)  # noqa: TRY400
+        return Book()
+
+
+def accept(data_dir: Path) -> None:
+    """Accept all losses there are."""
+    secrets_file.write(data_dir / ACCEPTED, "")
+
+
+def is_accepted(data_dir: Path) -> bool:
+    """Whether all were accepted, and the service has not taken notice of it yet."""
+    return (data_dir / ACCEPTED).exists()
+
+
+def describe(loss: Loss) -> str:
+    """Return how a loss shows, as part of a sentence."""
+    count = loss.last - loss.first + 1
+    events = f"{count} events ({loss.first} to {loss.last})" if count > 1 else f"event {loss.first}"
+    if loss.kind == "hole":
+        return f"{events} {'are' if count > 1 else 'is'} missing in it"
+    return _SHOWS[loss.kind].format(events=events)
