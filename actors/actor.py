@@ -7,7 +7,7 @@ for, decode, bind the log context, say the answer, *then* acknowledge; judge wha
 
 import asyncio
 from abc import ABC, abstractmethod
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import ClassVar, Generic, TypeVar
 
 import structlog
@@ -33,6 +33,7 @@ Deliveries in former lives that only had to wait (thirty in an hour at most) can
 those, which is why it is so many.
 """
 
+PUT_OFF_EVERY = 60.0  # seconds; what waits behind its tenant's others is delivered so often
 FINISH_WITHIN = 5.0  # seconds that work in hand gets when the actor is asked to stop
 FULL_PAUSE = 2.0  # seconds until it is tried again to say something on a full log
 STORE_PAUSE = 2.0  # seconds until a blob store that is full or away is tried again
@@ -61,14 +62,23 @@ class Actor(ABC, Generic[Heard]):
     consumer: ClassVar[Consumer]
 
     def __init__(
-        self, connection: Connection, at_once: int | None = None, *, kept_for_urgent: int = 0
+        self,
+        connection: Connection,
+        at_once: int | None = None,
+        *,
+        kept_for_urgent: int = 0,
+        kept_for_others: int = 0,
     ) -> None:
-        """Work on ``at_once`` events at a time, and on so many more that are urgent."""
+        """Work on ``at_once`` events at a time, and on so many more that are urgent.
+
+        With ``kept_for_others`` that is for one tenant, and so many more are worked on for others.
+        """
         self._connection = connection
         self._publisher = Publisher(connection)
         self._dead_letters = DeadLetters(self._publisher)
         self._at_once = at_once or self.consumer.at_once
         self._kept_for_urgent = kept_for_urgent
+        self._kept_for_others = kept_for_others
         self._failures: dict[int, int] = {}  # sequence on the log -> attempts that failed here
         self._survived: dict[int, int] = {}  # ... -> deliveries the bus was lost under, and not we
         self._busy: set[asyncio.Task[None]] = set()
@@ -88,13 +98,16 @@ class Actor(ABC, Generic[Heard]):
         """Work until cancelled; then finish what is in hand, or hand it back."""
         consumer = self.consumer
         self._stopping = False
-        async with Inbox(self._connection, consumer, self._at_once).open() as inbox:
+        usual = self._at_once + self._kept_for_others
+        per_tenant = self._at_once if self._kept_for_others else None
+        closed = Inbox(self._connection, consumer, self._at_once, per_tenant=per_tenant)
+        async with closed.open() as inbox:
             workers = [
                 asyncio.create_task(
-                    self._work(inbox, only_urgent=number >= self._at_once),
+                    self._work(inbox, only_urgent=number >= usual),
                     name=f"{consumer.name} {number}",
                 )
-                for number in range(self._at_once + self._kept_for_urgent)
+                for number in range(usual + self._kept_for_urgent)
             ]
             try:
                 # Not gather: cancelling it would cancel the work in hand before it had its grace.
@@ -154,9 +167,12 @@ class Actor(ABC, Generic[Heard]):
         return event
 
     async def _judge(self, event: DocumentEvent, delivery: Delivery) -> None:
+        if delivery.put_off:
+            put_off = self._survived.get(delivery.sequence, 0) + delivery.put_off
+            self._survived[delivery.sequence] = put_off
         # Not those during which a full disk or a bus that was away kept the answer from being said.
         deaths = delivery.attempt - 1 - self._survived.get(delivery.sequence, 0)
-        if deaths >= MAX_DELIVERIES:
+        if deaths >= MAX_DELIVERIES + _most_waits(delivery):
             reason = f"The document ended the converter {deaths} times."
             await self._give_up(event, delivery, Reject("crashed", reason, retryable=True))
             return
@@ -186,7 +202,8 @@ class Actor(ABC, Generic[Heard]):
         self, event: DocumentEvent, delivery: Delivery
     ) -> AnyDocumentEvent | None:
         """Repeat what was ended from outside without giving the delivery back meanwhile."""
-        occasion = Occasion(delivery.sequence, delivery.attempt, delivery.stored_at)
+        attempt = delivery.attempt - delivery.put_off
+        occasion = Occasion(delivery.sequence, attempt, delivery.stored_at)
         while True:
             try:
                 return await self.receive(event, occasion)  # type: ignore[arg-type]  # checked above
@@ -279,6 +296,11 @@ class Actor(ABC, Generic[Heard]):
             else:
                 return
             await asyncio.sleep(FULL_PAUSE)
+
+
+def _most_waits(delivery: Delivery) -> int:
+    """Return how often the event may have been put off by processes that are gone."""
+    return int((datetime.now(UTC) - delivery.stored_at).total_seconds() / PUT_OFF_EVERY)
 
 
 def _sayable(reason: str) -> str:

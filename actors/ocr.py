@@ -59,7 +59,9 @@ class Ocr(Actor[DocumentFetched]):
         *,
         at_once: int,
     ) -> None:
-        super().__init__(connection, at_once, kept_for_urgent=KEPT_FOR_URGENT)
+        super().__init__(
+            connection, at_once, kept_for_urgent=KEPT_FOR_URGENT, kept_for_others=at_once
+        )
         self._cancellations = cancellations
         self._log = Log(connection)
         self._blobs = blobs

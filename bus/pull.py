@@ -8,7 +8,7 @@ Protocol: NATS ADR-13 (pull subscribe internals).
 import asyncio
 import time
 from collections import deque
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Collection
 from contextlib import asynccontextmanager
 
 import msgspec
@@ -38,17 +38,25 @@ log = structlog.get_logger("bus")
 class Pull:
     """Deliveries of one durable, at most ``capacity`` of them granted and not yet taken.
 
-    ``arrived`` is called whenever there is something to take.
+    ``arrived`` is called whenever there is something to take. ``puts_off`` may give a delivery back
+    at once that has come beyond the capacity: it returns the delay in seconds, or None to keep it.
     """
 
     def __init__(
-        self, connection: Connection, durable: str, capacity: int, arrived: Callable[[], None]
+        self,
+        connection: Connection,
+        durable: str,
+        capacity: int,
+        arrived: Callable[[], None],
+        puts_off: Callable[[Delivery, Collection[Delivery]], float | None] | None = None,
     ) -> None:
         self._connection = connection
         self._subject = f"$JS.API.CONSUMER.MSG.NEXT.{streams.EVENTS}.{durable}"
         self._durable = durable
         self._capacity = capacity
         self._arrived = arrived
+        self._puts_off = puts_off
+        self._beyond = 0
         self._inbox = connection.client.new_inbox()
         self._granted = 0  # deliveries asked for that have not come yet
         self._requested = 0
@@ -62,6 +70,11 @@ class Pull:
     def ready(self) -> bool:
         """Whether ``take`` has something to say: a delivery, or that the consumer is gone."""
         return bool(self.waiting) or self._gone
+
+    @property
+    def gone(self) -> bool:
+        """Whether the consumer is gone, which ``take`` then tells."""
+        return self._gone
 
     @asynccontextmanager
     async def open(self) -> AsyncIterator["Pull"]:
@@ -79,8 +92,14 @@ class Pull:
             await asyncio.gather(asking, return_exceptions=True)
             await self._end(subscription)
 
-    def take(self) -> Delivery | None:
-        """Take the oldest waiting delivery, if there is one, and ask for more.
+    def reach(self, beyond: int) -> None:
+        """Ask for so many deliveries beyond the capacity from now on."""
+        self._beyond = beyond
+        if self._room() * 2 >= max(self._capacity, beyond):
+            self._wanted.set()
+
+    def take(self, chosen: Delivery | None = None) -> Delivery | None:
+        """Take the chosen waiting delivery, else the oldest if there is one, and ask for more.
 
         :raises BusUnavailable: the consumer is gone; whoever made it has to make it again.
         """
@@ -88,7 +107,8 @@ class Pull:
             raise BusUnavailable(f"the consumer {self._durable} is gone")
         if not self.waiting:
             return None
-        delivery = self.waiting.popleft()
+        delivery = self.waiting[0] if chosen is None else chosen
+        self.waiting.remove(delivery)  # the first, nearly always
         if self._room() * 2 >= self._capacity:
             self._wanted.set()
         return delivery
@@ -105,7 +125,7 @@ class Pull:
             log.warning("pull not drained", consumer=self._durable)
 
     def _room(self) -> int:
-        return self._capacity - len(self.waiting) - self._granted
+        return self._capacity + self._beyond - len(self.waiting) - self._granted
 
     async def _on_message(self, message: Msg) -> None:
         self._heard_at = time.monotonic()
@@ -113,10 +133,19 @@ class Pull:
         # Not by its headers, which are the publisher's: one could announce the consumer's end.
         if message.reply.startswith(_ACK):
             self._granted = max(0, self._granted - 1)
-            self.waiting.append(Delivery(self._connection.client, message))
-            self._arrived()
+            await self._came(Delivery(self._connection.client, message))
         elif (status := headers.get("Status", "")) != _IDLE_HEARTBEAT:
             self._request_ended(status, headers)
+
+    async def _came(self, delivery: Delivery) -> None:
+        after = None if self._puts_off is None else self._puts_off(delivery, self.waiting)
+        if after is None:
+            self.waiting.append(delivery)
+            self._arrived()
+            return
+        await delivery.nak(after)
+        if self._room() * 2 >= self._capacity + self._beyond:
+            self._wanted.set()
 
     def _request_ended(self, status: str, headers: dict[str, str]) -> None:
         """404, 408: expired; 409: filled, byte limit reached, consumer gone; 503: nobody there."""

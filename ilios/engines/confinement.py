@@ -9,7 +9,7 @@ import threading
 import time
 from functools import cache
 
-from ilios.engines import deaths
+from ilios.engines import deaths, niceness
 from ilios.engines.limits import GIB, MIB, EngineLimits
 
 PR_SET_PDEATHSIG = 1
@@ -38,9 +38,6 @@ CRAMPED_SHARE = 0.75
 
 STATM_BYTES = 256  # seven numbers
 
-NICENESS = 5
-"""Below the service itself, which has to stay responsive while every core converts."""
-
 
 class Orphaned(Exception):
     """The engine that started this process is gone."""
@@ -63,7 +60,7 @@ def confine(limits: EngineLimits, engine_pid: int) -> None:
     _bound(resource.RLIMIT_CORE, 0)
     _bound(resource.RLIMIT_NOFILE, OPEN_FILES)
     _bound(resource.RLIMIT_FSIZE, FILE_BYTES)
-    os.nice(NICENESS)
+    niceness.be_nice()
 
 
 def _drop_capabilities(libc: ctypes.CDLL) -> None:

@@ -15,6 +15,7 @@ from ilios.engines.process import ChildProcess, LostBeforeStart, NotStarting
 from ilios.engines.protocol import Outcome, Refused, Task
 from ilios.engines.scratch import Room
 from ilios.engines.slots import Slots
+from ilios.engines.turn import Turn
 from ilios.restarts import Restarts
 
 CHILDREN_PER_DOCUMENT = 3
@@ -36,8 +37,9 @@ class PoolClosed(EngineCrashed):
 
 
 class Pool:
-    """At most ``limits.processes`` children, and one for urgent documents; each has one at a time.
+    """At most ``limits.processes`` children and two extra ones; each has one document at a time.
 
+    The extra ones are for urgent documents, and for tenants that have none at work (``Slots``).
     Children start when they are needed and stay. A child goes back to the idle ones only after it
     has answered; whatever else happens to a document (timeout, death, cancellation), its child is
     killed and the slot is free again. A child that dies idle is noticed and buried by itself.
@@ -73,7 +75,7 @@ class Pool:
         :raises Unconvertible: it took too long or needed too much memory.
         :raises EngineCrashed: its child died, or none can be started.
         """
-        async with self._slots.taken(urgent=document.urgent):
+        async with self._slots.taken(urgent=document.urgent, tenant=document.tenant):
             for _ in range(CHILDREN_PER_DOCUMENT):
                 if self._closed:
                     raise PoolClosed
@@ -133,7 +135,7 @@ class Pool:
         progress: Callable[[int, int], None] | None,
     ) -> Outcome:
         loop = asyncio.get_running_loop()
-        deadline = asyncio.timeout(self._limits.wall_seconds)
+        deadline = asyncio.timeout(None)  # set by the turn, which knows what does not count
         page = asyncio.timeout(None)  # begins once the child has the document
 
         def alive() -> None:
@@ -141,7 +143,8 @@ class Pool:
 
         try:
             async with deadline, page:
-                return await child.ask(document, task, progress, alive)
+                with Turn(child, self._slots, self._limits.wall_seconds, deadline):
+                    return await child.ask(document, task, progress, alive)
         except TimeoutError:
             if page.expired():
                 reason = deaths.NO_PAGE.format(seconds=self._limits.page_seconds)
@@ -226,7 +229,8 @@ class Pool:
             child.kill()
         elif child.usable:
             self._idle.append(child)
-        worn = spent or child.served >= self._limits.recycle_after_documents
+        # One that had to stand back and cannot be put forward again would be slow for good.
+        worn = spent or child.stands_back or child.served >= self._limits.recycle_after_documents
         if worn and not (child.succeeded or surplus or self._closed or child in self._successions):
             succession = asyncio.create_task(self._succeed(child), name=f"succeed {child.pid}")
             self._successions[child] = succession

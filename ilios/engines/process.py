@@ -14,7 +14,7 @@ from pathlib import Path
 import msgspec
 
 from actors.engines import EngineCrashed, SourceFile
-from ilios.engines import deaths
+from ilios.engines import deaths, niceness
 from ilios.engines.handover import Handover
 from ilios.engines.limits import MIB, EngineLimits
 from ilios.engines.protocol import (
@@ -93,6 +93,7 @@ class ChildProcess:
         self.exposed: tuple[str, ...] = ()
         self.succeeded = False
         self.doomed = False
+        self.stands_back = False
         self.buried = asyncio.create_task(self._bury(), name=f"bury child {process.pid}")
 
     @classmethod
@@ -225,6 +226,16 @@ class ChildProcess:
         self._handover.clear()
         if any(self._scratch.iterdir()):
             await asyncio.to_thread(empty, self._scratch)
+
+    def make_way(self) -> None:
+        """Let other children go first from now on."""
+        if not self.stands_back and self.usable:
+            self.stands_back = niceness.stand_back(self.pid)
+
+    def go_ahead(self) -> None:
+        """Undo that where this process may: else ``stands_back`` stays true."""
+        if self.stands_back and self.usable:
+            self.stands_back = not niceness.step_forward(self.pid)
 
     def kill(self) -> None:
         """End the child and all it may have started, now. Does nothing to a dead one."""
