@@ -3,7 +3,7 @@
 import asyncio
 from collections import Counter, deque
 from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 
 import nats.errors
 from nats.js.errors import Error as JetStreamError
@@ -14,6 +14,7 @@ from .consumers import LANES, Consumer, Lane, ensure_lanes
 from .delivery import Delivery
 from .errors import BusUnavailable
 from .look_ahead import LOOK_EVERY, LookAhead
+from .others import Others
 from .pull import Pull
 
 
@@ -41,12 +42,12 @@ class Inbox:
         self._lanes: list[tuple[Lane, Pull]] = []
         self._ahead: dict[str, LookAhead] = {}  # by lane
         for lane in LANES:
-            ahead = LookAhead(at_once)
-            puts_off = None if per_tenant is None else ahead.puts_off
-            pull = Pull(connection, consumer.durable(lane), at_once, self._hand_out, puts_off)
+            ahead = None if per_tenant is None else LookAhead(at_once)
+            pull = Pull(connection, consumer.durable(lane), at_once, self._hand_out, ahead)
             self._lanes.append((lane, pull))
-            if per_tenant is not None:
+            if ahead is not None:
                 self._ahead[lane.name] = ahead
+        self._others = Others(connection, consumer)
         self._credit = {lane.name: 0 for lane in LANES}
         self._idle: dict[bool, deque[asyncio.Future[Delivery]]] = {False: deque(), True: deque()}
         self._in_hand: dict[int, Delivery] = {}  # by its event's place on the log
@@ -127,15 +128,15 @@ class Inbox:
                         if delivery is None:
                             break
                         found.set_result(delivery)
-                idle.popleft()
+                _ = idle.popleft()  # answered, or nobody's any more
 
     def _find(self, *, only_urgent: bool) -> Delivery | None:
         while True:
-            found = self._lanes[0] if only_urgent else self._next()
+            found = (*self._lanes[0], None) if only_urgent else self._next()
             if found is None:
                 return None
-            lane, pull = found
-            delivery = pull.take(None if only_urgent else self._choose(pull))
+            lane, pull, chosen = found
+            delivery = pull.take(chosen)
             if delivery is None:
                 return None
             held = self._in_hand.setdefault(delivery.sequence, delivery)
@@ -144,6 +145,7 @@ class Inbox:
                 continue
             if self._per_tenant is not None:
                 self._ahead[lane.name].took(delivery)
+                self._others.meet(delivery.tenant)
                 if not only_urgent:
                     self._counted[delivery.sequence] = delivery.tenant
                     self._hands[delivery.tenant] += 1
@@ -163,22 +165,22 @@ class Inbox:
             *(delivery for _, pull in self._lanes for delivery in pull.waiting),
         ]
 
-    def _next(self) -> tuple[Lane, Pull] | None:
+    def _next(self) -> tuple[Lane, Pull, Delivery | None] | None:
         """Smooth weighted round robin over the lanes that have something to take."""
         ready = [
-            (lane, pull)
+            (lane, pull, chosen)
             for lane, pull in self._lanes
-            if pull.gone or self._choose(pull) is not None
+            if pull.ready and ((chosen := self._choose(pull)) is not None or pull.gone)
         ]
         if not ready:
             return None
         total = 0
         best = ready[0]
-        for lane, pull in ready:
-            self._credit[lane.name] += lane.weight
-            total += lane.weight
-            if self._credit[lane.name] > self._credit[best[0].name]:
-                best = (lane, pull)
+        for one in ready:
+            self._credit[one[0].name] += one[0].weight
+            total += one[0].weight
+            if self._credit[one[0].name] > self._credit[best[0].name]:
+                best = one
         self._credit[best[0].name] -= total
         return best
 
@@ -200,9 +202,14 @@ class Inbox:
             await asyncio.sleep(LOOK_EVERY)
             for lane, pull in self._lanes:
                 ahead = self._ahead[lane.name]
-                blocked = bool(pull.waiting) and self._choose(pull) is None
-                ahead.look(pull.waiting, blocked=blocked)
-                pull.reach(ahead.beyond)
+                limit = self._per_tenant or 0
+                full = {tenant for tenant, hands in self._hands.items() if hands >= limit}
+                blocked = bool(full) and self._choose(pull) is None
+                if ahead.look(pull.waiting, blocked=blocked):
+                    with suppress(BusUnavailable):
+                        if await self._others.wait_in(lane, pull.newest, full):
+                            ahead.found_others()
+                await pull.reach_out()
 
     async def _renew(self) -> None:
         while True:

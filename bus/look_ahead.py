@@ -20,8 +20,10 @@ MOST_PUT_OFF = 3_000  # far below what a consumer hands out without an answer (M
 
 SOON = 1.0  # seconds in which what waits here is worked off, if it goes on as now
 NOT_LONG = 3.0  # seconds in which all of the lane is
-SHORTEST, LONGEST = 2.0, 60.0  # seconds that a delivery is put off
-EARLIER = 0.8  # share of the time until its turn that a delivery is put off: nobody shall idle
+STALLED_LOOKS = 3  # looks in a row between which nothing was taken
+REMEMBERED = 10.0  # seconds for which it is believed that others come, after one has come
+SHORTEST, LONGEST = 1.0, 60.0  # seconds that a delivery is put off
+EARLIER = 0.5  # share of the time until its turn that a delivery is put off: nobody shall idle
 FORGOTTEN_AFTER = 120.0  # seconds beyond its time; somebody else has it
 SMOOTHING = 0.3  # weight of the last look in what is believed of the speed
 
@@ -46,6 +48,8 @@ class LookAhead:
         self._behind = 0
         self._left = 0  # deliveries that may be put off until the next look
         self._looked_at = time.monotonic()
+        self._stalled = 0  # looks in a row
+        self._others_until = 0.0
 
     @property
     def beyond(self) -> int:
@@ -56,30 +60,45 @@ class LookAhead:
         """Note that work on a delivery begins."""
         self._taken[delivery.tenant] += 1
 
-    def look(self, waiting: Collection[Delivery], *, blocked: bool) -> None:
+    def found_others(self) -> None:
+        """Note that further tenants wait in the lane."""
+        self._others_until = time.monotonic() + REMEMBERED
+
+    def look(self, waiting: Collection[Delivery], *, blocked: bool) -> bool:
         """Decide anew whether to look ahead; call it every ``LOOK_EVERY`` seconds.
 
-        :param blocked: something is waiting, and nothing of it may be taken in hand.
+        It does where work goes on so slowly that it costs nothing beside it, and where others are
+        there. Returns whether somebody should find out if they are.
+
+        :param blocked: a tenant has as much in hand as it may, and nothing waits for another.
         """
         now = time.monotonic()
+        self._stalled = 0 if self._taken else self._stalled + 1
         self._measure(max(now - self._looked_at, LOOK_EVERY / 2))
         self._looked_at = now
         for sequence in [n for n, one in self._put_off.items() if one.until < now]:
             self._forget(sequence)
         speed = sum(self._speed.values())
         slow = len(waiting) > SOON * speed or self._behind > NOT_LONG * speed
-        room = MOST_PUT_OFF - len(self._put_off)
-        self._left = min(AT_A_LOOK, max(0, room)) if blocked and slow else 0
+        stalled = slow and self._stalled >= STALLED_LOOKS
+        others = now < self._others_until
+        room = max(0, MOST_PUT_OFF - len(self._put_off))
+        self._left = min(AT_A_LOOK, room) if blocked and (stalled or others) else 0
+        return blocked and (slow or others) and not stalled
 
     def puts_off(self, delivery: Delivery, waiting: Collection[Delivery]) -> float | None:
         """Return for how many seconds a delivery that has come is given back; None: it is kept."""
         self._behind = delivery.behind
         before = self._put_off.get(delivery.sequence)
-        delivery.put_off = before.times if before else 0
-        if before:
+        if before is not None:
+            delivery.put_off = before.times
             self._forget(delivery.sequence)
         tenant = delivery.tenant
-        if self._left <= 0 or not self._has_enough(tenant, waiting):
+        if self._left <= 0:
+            return None
+        if not self._has_enough(tenant, waiting):
+            if any(one.tenant != tenant for one in waiting):
+                self.found_others()
             return None
         self._left -= 1
         after = self._until_its_turn(delivery, tenant)
@@ -91,7 +110,8 @@ class LookAhead:
     def _has_enough(self, tenant: str, waiting: Collection[Delivery]) -> bool:
         if len(waiting) >= self._capacity + KEPT:
             return True
-        return sum(one.tenant == tenant for one in waiting) >= self._capacity
+        enough = max(self._capacity, min(KEPT // 2, SOON * self._speed.get(tenant, 0.0)))
+        return sum(one.tenant == tenant for one in waiting) >= enough
 
     def _until_its_turn(self, delivery: Delivery, tenant: str) -> float:
         speed = self._speed.get(tenant, 0.0)

@@ -8,7 +8,7 @@ Protocol: NATS ADR-13 (pull subscribe internals).
 import asyncio
 import time
 from collections import deque
-from collections.abc import AsyncIterator, Callable, Collection
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 
 import msgspec
@@ -21,6 +21,7 @@ from . import streams
 from .connection import Connection
 from .delivery import Delivery
 from .errors import BusUnavailable
+from .look_ahead import LookAhead
 
 EXPIRES = 30.0  # seconds a pull request stays open on the server
 HEARTBEAT = 2.0  # seconds between signs of life while nothing is there to deliver
@@ -38,8 +39,8 @@ log = structlog.get_logger("bus")
 class Pull:
     """Deliveries of one durable, at most ``capacity`` of them granted and not yet taken.
 
-    ``arrived`` is called whenever there is something to take. ``puts_off`` may give a delivery back
-    at once that has come beyond the capacity: it returns the delay in seconds, or None to keep it.
+    ``arrived`` is called whenever there is something to take. With ``ahead`` more deliveries are
+    asked for while that wants them, and those it puts off are given back.
     """
 
     def __init__(
@@ -48,15 +49,14 @@ class Pull:
         durable: str,
         capacity: int,
         arrived: Callable[[], None],
-        puts_off: Callable[[Delivery, Collection[Delivery]], float | None] | None = None,
+        ahead: LookAhead | None = None,
     ) -> None:
         self._connection = connection
         self._subject = f"$JS.API.CONSUMER.MSG.NEXT.{streams.EVENTS}.{durable}"
         self._durable = durable
         self._capacity = capacity
         self._arrived = arrived
-        self._puts_off = puts_off
-        self._beyond = 0
+        self._ahead = ahead
         self._inbox = connection.client.new_inbox()
         self._granted = 0  # deliveries asked for that have not come yet
         self._requested = 0
@@ -65,6 +65,7 @@ class Pull:
         self._not_before = 0.0
         self._gone = False
         self.waiting: deque[Delivery] = deque()
+        self.newest = 0  # the farthest place on the log that was delivered
 
     @property
     def ready(self) -> bool:
@@ -92,11 +93,21 @@ class Pull:
             await asyncio.gather(asking, return_exceptions=True)
             await self._end(subscription)
 
-    def reach(self, beyond: int) -> None:
-        """Ask for so many deliveries beyond the capacity from now on."""
-        self._beyond = beyond
-        if self._room() * 2 >= max(self._capacity, beyond):
-            self._wanted.set()
+    async def reach_out(self) -> None:
+        """Give back what waits in vain, and ask for as much as ``ahead`` wants to see."""
+        ahead = self._ahead
+        if ahead is None or not ahead.beyond:
+            return
+        if len(self.waiting) > self._capacity:
+            waiting, kept = list(self.waiting), deque[Delivery]()
+            for delivery in waiting:
+                after = ahead.puts_off(delivery, kept)
+                if after is None:
+                    kept.append(delivery)
+                else:
+                    self.waiting.remove(delivery)
+                    await delivery.nak(after)
+        self._ask_for_more()
 
     def take(self, chosen: Delivery | None = None) -> Delivery | None:
         """Take the chosen waiting delivery, else the oldest if there is one, and ask for more.
@@ -109,8 +120,7 @@ class Pull:
             return None
         delivery = self.waiting[0] if chosen is None else chosen
         self.waiting.remove(delivery)  # the first, nearly always
-        if self._room() * 2 >= self._capacity:
-            self._wanted.set()
+        self._ask_for_more()
         return delivery
 
     async def _end(self, subscription: Subscription) -> None:
@@ -125,7 +135,14 @@ class Pull:
             log.warning("pull not drained", consumer=self._durable)
 
     def _room(self) -> int:
-        return self._capacity + self._beyond - len(self.waiting) - self._granted
+        return self._most() - len(self.waiting) - self._granted
+
+    def _most(self) -> int:
+        return self._capacity + (0 if self._ahead is None else self._ahead.beyond)
+
+    def _ask_for_more(self) -> None:
+        if self._room() * 2 >= self._most():
+            self._wanted.set()
 
     async def _on_message(self, message: Msg) -> None:
         self._heard_at = time.monotonic()
@@ -138,14 +155,14 @@ class Pull:
             self._request_ended(status, headers)
 
     async def _came(self, delivery: Delivery) -> None:
-        after = None if self._puts_off is None else self._puts_off(delivery, self.waiting)
+        self.newest = max(self.newest, delivery.sequence)
+        after = None if self._ahead is None else self._ahead.puts_off(delivery, self.waiting)
         if after is None:
             self.waiting.append(delivery)
             self._arrived()
             return
         await delivery.nak(after)
-        if self._room() * 2 >= self._capacity + self._beyond:
-            self._wanted.set()
+        self._ask_for_more()
 
     def _request_ended(self, status: str, headers: dict[str, str]) -> None:
         """404, 408: expired; 409: filled, byte limit reached, consumer gone; 503: nobody there."""
@@ -157,8 +174,8 @@ class Pull:
         if status == "503" or "Deleted" in headers.get("Description", ""):
             self._gone = True
             self._arrived()
-        elif self._room() * 2 >= self._capacity:
-            self._wanted.set()
+        else:
+            self._ask_for_more()
 
     def _ask_anew(self) -> None:
         self._granted = 0
