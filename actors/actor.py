@@ -33,7 +33,7 @@ Deliveries in former lives that only had to wait (thirty in an hour at most) can
 those, which is why it is so many.
 """
 
-PUT_OFF_EVERY = 60.0  # seconds; what waits behind its tenant's others is delivered so often
+PUT_OFF_EVERY = 15.0  # seconds; what waits behind its tenant's others is delivered so often
 FINISH_WITHIN = 5.0  # seconds that work in hand gets when the actor is asked to stop
 FULL_PAUSE = 2.0  # seconds until it is tried again to say something on a full log
 STORE_PAUSE = 2.0  # seconds until a blob store that is full or away is tried again

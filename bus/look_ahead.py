@@ -22,7 +22,8 @@ SOON = 1.0  # seconds in which what waits here is worked off, if it goes on as n
 NOT_LONG = 3.0  # seconds in which all of the lane is
 STALLED_LOOKS = 3  # looks in a row between which nothing was taken
 REMEMBERED = 10.0  # seconds for which it is believed that others come, after one has come
-SHORTEST, LONGEST = 1.0, 60.0  # seconds that a delivery is put off
+SHORTEST, LONGEST = 1.0, 20.0  # seconds that a delivery is put off
+OF_ITS_AGE = 0.25  # of what is put off where nobody can tell when its turn comes
 EARLIER = 0.5  # share of the time until its turn that a delivery is put off: nobody shall idle
 FORGOTTEN_AFTER = 120.0  # seconds beyond its time; somebody else has it
 SMOOTHING = 0.3  # weight of the last look in what is believed of the speed
@@ -118,8 +119,8 @@ class LookAhead:
         if speed >= 1.0:
             after = EARLIER * self._of_tenant[tenant] / speed
         else:
-            # Nobody can tell: by its age, so that it is neither forgotten nor delivered for ever.
-            after = (datetime.now(UTC) - delivery.stored_at).total_seconds() / 2
+            # By its age, so that it is neither late nor delivered all the time.
+            after = OF_ITS_AGE * (datetime.now(UTC) - delivery.stored_at).total_seconds()
         return min(max(after, SHORTEST), LONGEST)
 
     def _measure(self, seconds: float) -> None:

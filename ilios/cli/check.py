@@ -4,7 +4,7 @@ import argparse
 import os
 import sys
 
-from ilios import open_files
+from ilios import engine_memory, open_files
 from ilios import settings as table
 from ilios.cli import exit_codes, printing
 from ilios.engines import sandbox
@@ -43,6 +43,7 @@ def run(_options: argparse.Namespace) -> int:
         *table.warnings(environ),
         *open_files.warnings(settings.max_connections),
         *sandbox.warnings(settings.sandbox),
+        *engine_memory.warnings(environ, settings.engine_memory_bytes, settings.engine_processes),
     ):
         print(f"warning: {warning}", file=sys.stderr)
     return exit_codes.OK

@@ -7,7 +7,9 @@ import signal
 import sys
 import threading
 import time
+from contextlib import suppress
 from functools import cache
+from pathlib import Path
 
 from ilios.engines import deaths, niceness
 from ilios.engines.limits import GIB, MIB, EngineLimits
@@ -39,6 +41,9 @@ CRAMPED_SHARE = 0.75
 STATM_BYTES = 256  # seven numbers
 
 
+MOST_DISPENSABLE = "1000"
+
+
 class Orphaned(Exception):
     """The engine that started this process is gone."""
 
@@ -61,6 +66,7 @@ def confine(limits: EngineLimits, engine_pid: int) -> None:
     _bound(resource.RLIMIT_NOFILE, OPEN_FILES)
     _bound(resource.RLIMIT_FSIZE, FILE_BYTES)
     niceness.be_nice()
+    _go_first_when_memory_runs_out()
 
 
 def _drop_capabilities(libc: ctypes.CDLL) -> None:
@@ -75,6 +81,12 @@ def _drop_capabilities(libc: ctypes.CDLL) -> None:
         data[1] &= KEPT_CAPABILITIES  # permitted
         data[2] = data[3] = data[4] = data[5] = 0
         libc.capset(header, data)
+
+
+def _go_first_when_memory_runs_out() -> None:
+    """Have the kernel end this process before the service and its bus, which hold everybody's."""
+    with suppress(OSError):
+        Path("/proc/self/oom_score_adj").write_text(MOST_DISPENSABLE)
 
 
 def renew_cpu_allowance(seconds: int) -> None:

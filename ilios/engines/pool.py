@@ -16,7 +16,7 @@ from ilios.engines.protocol import Outcome, Refused, Task
 from ilios.engines.scratch import Room
 from ilios.engines.slots import Slots
 from ilios.engines.turn import Turn
-from ilios.restarts import Restarts
+from ilios.restarts import COUNTED, Restarts
 
 CHILDREN_PER_DOCUMENT = 3
 """How many children may be lost before they touch the document until we give up on this attempt."""
@@ -58,6 +58,7 @@ class Pool:
         self._rooms: list[Room] = []
         self._exposed: tuple[str, ...] = ()
         self._closed = False
+        self._lost: dict[tuple[str, str], float] = {}  # documents, and when their child was lost
         self._not_before = 0.0
         self._not_starting = ""
         self.restarts = Restarts(FIRST_PAUSE, LONGEST_PAUSE, tolerated=LOST_AS_A_MATTER_OF_COURSE)
@@ -156,10 +157,23 @@ class Pool:
             if self._closed:
                 raise PoolClosed from crash
             log.warning("engine.child_lost", pid=child.pid, reason=crash.reason, blame=crash.blame)
-            if not crash.blame:
-                self.restarts.ended(crash.reason)
-                self.restarts.started()  # its place is free again; the next to come up takes it
+            self._note_loss(document, crash)
             raise
+
+    def _note_loss(self, document: SourceFile, crash: EngineCrashed) -> None:
+        """Count a loss for health, once for each document: one that kills children harms no other.
+
+        Whether children can be started at all is noted where they are.
+        """
+        now = time.monotonic()
+        name = (document.tenant, document.document_id or str(document.path))
+        for other in [other for other, at in self._lost.items() if now - at > COUNTED]:
+            del self._lost[other]
+        if crash.blame or crash.memory or name in self._lost:
+            return
+        self._lost[name] = now
+        self.restarts.ended(crash.reason)
+        self.restarts.started()  # its place is free again; the next to come up takes it
 
     async def _take(self) -> ChildProcess:
         while True:

@@ -14,7 +14,7 @@ from pathlib import Path
 import msgspec
 
 from actors.engines import EngineCrashed, SourceFile
-from ilios.engines import deaths, niceness
+from ilios.engines import deaths, niceness, oom
 from ilios.engines.handover import Handover
 from ilios.engines.limits import MIB, EngineLimits
 from ilios.engines.protocol import (
@@ -182,6 +182,7 @@ class ChildProcess:
         """
         request = await self._handed_over(document, task)
         started = False
+        oom_kills = oom.of_this_cgroup().kills()
         async with self._asking:
             self._last_words.clear()
             try:
@@ -203,7 +204,8 @@ class ChildProcess:
         returncode = await self._death()
         if not started:
             raise LostBeforeStart
-        raise deaths.verdict(returncode, bytes(self._last_words))
+        oom_killed = oom.of_this_cgroup().kills() > oom_kills
+        raise deaths.verdict(returncode, bytes(self._last_words), oom_killed=oom_killed)
 
     async def _handed_over(self, document: SourceFile, task: Task) -> Request:
         try:
