@@ -3,7 +3,8 @@
 import asyncio
 import errno
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import structlog
@@ -50,7 +51,9 @@ class Pool:
 
     def __init__(self, limits: EngineLimits, handover: Path | None = None) -> None:
         self._limits = limits
-        self._slots = Slots(limits.processes)
+        self._slots = Slots(limits.processes, self._make_way)
+        self._turns: set[Turn] = set()
+        self._spare: asyncio.Task[None] | None = None
         self._idle: list[ChildProcess] = []
         self._alive: set[ChildProcess] = set()
         self._successions: dict[ChildProcess, asyncio.Task[None]] = {}
@@ -102,7 +105,7 @@ class Pool:
     async def close(self) -> None:
         """Kill all children and wait until they are gone. Documents in work end in PoolClosed."""
         self._closed = True
-        successions = list(self._successions.values())
+        successions = [*self._successions.values(), *filter(None, [self._spare])]
         for succession in successions:
             succession.cancel()
         await asyncio.gather(*successions, return_exceptions=True)
@@ -144,7 +147,7 @@ class Pool:
 
         try:
             async with deadline, page:
-                with Turn(child, self._slots, self._limits.wall_seconds, deadline):
+                with self._turn(child, document, deadline):
                     return await child.ask(document, task, progress, alive)
         except TimeoutError:
             if page.expired():
@@ -159,6 +162,47 @@ class Pool:
             log.warning("engine.child_lost", pid=child.pid, reason=crash.reason, blame=crash.blame)
             self._note_loss(document, crash)
             raise
+
+    @contextmanager
+    def _turn(
+        self, child: ChildProcess, document: SourceFile, deadline: asyncio.Timeout
+    ) -> Iterator[None]:
+        def have_spare() -> None:
+            self._have_spare(document.content_type)
+
+        with Turn(child, self._slots, self._limits.wall_seconds, deadline, have_spare) as turn:
+            self._turns.add(turn)
+            try:
+                yield
+            finally:
+                self._turns.discard(turn)
+
+    def _make_way(self) -> None:
+        """Have those that are at it for long stand back at once, while the next child starts."""
+        for turn in list(self._turns):
+            turn.look()
+
+    def _have_spare(self, content_type: str) -> None:
+        """Start a child ahead for whom a further place is kept, while long documents hold all."""
+        idle = any(child.usable for child in self._idle)
+        if self._slots.full and not (idle or self._spare or self._slots.crowded or self._closed):
+            spare = self._start_spare(content_type)
+            self._spare = asyncio.create_task(spare, name="start spare child")
+
+    async def _start_spare(self, content_type: str) -> None:
+        try:
+            child = await self._newcomer()
+            try:
+                await child.prepare([content_type], recognising=False)
+            except BaseException:
+                child.kill()
+                raise
+        except (LostBeforeStart, EngineCrashed, ConnectionError) as error:
+            log.warning("engine.no_spare", reason=str(error))
+        else:
+            self._idle.append(child)
+        finally:
+            self._spare = None
 
     def _note_loss(self, document: SourceFile, crash: EngineCrashed) -> None:
         """Count a loss for health, once for each document: one that kills children harms no other.

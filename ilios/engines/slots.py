@@ -3,7 +3,7 @@
 import asyncio
 import time
 from collections import Counter, deque
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from typing import Literal
 
@@ -45,8 +45,10 @@ class Slots:
     usual number.
     """
 
-    def __init__(self, count: int) -> None:
+    def __init__(self, count: int, on_crowd: Callable[[], None] | None = None) -> None:
+        """``on_crowd`` is called when it becomes crowded."""
         self._count = count
+        self._on_crowd = on_crowd
         self._holding: set[_Place] = set()
         self._at_work: Counter[str] = Counter()  # by tenant
         self._waiting: dict[bool, dict[str, deque[_Waiting]]] = {True: {}, False: {}}
@@ -170,6 +172,8 @@ class Slots:
     def _note_crowd(self) -> None:
         if self.crowded and self._crowded_since is None:
             self._crowded_since = time.monotonic()
+            if self._on_crowd is not None:
+                self._on_crowd()
         elif not self.crowded and self._crowded_since is not None:
             self._crowded_before += time.monotonic() - self._crowded_since
             self._crowded_since = None

@@ -1,6 +1,7 @@
 """One document's time with a child: how long it may be, and that others get their share of it."""
 
 import asyncio
+from collections.abc import Callable
 from types import TracebackType
 from typing import Self
 
@@ -17,13 +18,20 @@ class Turn:
 
     It expires ``deadline`` after ``seconds``, not counting those in which more documents were at
     work than there are usual places: whoever had to share with another tenant does not fail of it.
-    One that is at it for long meanwhile gets less of the processor than the others.
+    One that is at it for long meanwhile gets less of the processor than the others; ``on_long`` is
+    called as soon as it is.
     """
 
     def __init__(
-        self, child: ChildProcess, slots: Slots, seconds: float, deadline: asyncio.Timeout
+        self,
+        child: ChildProcess,
+        slots: Slots,
+        seconds: float,
+        deadline: asyncio.Timeout,
+        on_long: Callable[[], None],
     ) -> None:
         self._child = child
+        self._on_long = on_long
         self._slots = slots
         self._seconds = seconds
         self._deadline = deadline
@@ -46,7 +54,8 @@ class Turn:
             self._next_look.cancel()
         self._child.go_ahead()
 
-    def _look(self) -> None:
+    def look(self) -> None:
+        """See how long it has been, and whether it is crowded; done every second, too."""
         now = self._loop.time()
         shared = self._slots.crowded_seconds - self._crowded_before
         left = self._began + self._seconds + shared - now
@@ -55,9 +64,13 @@ class Turn:
             return
         if not self._slots.crowded:
             self._child.go_ahead()
-        elif now - self._began >= YIELDS_AFTER:
-            self._child.make_way()
+        if now - self._began >= YIELDS_AFTER:
+            self._on_long()
+            if self._slots.crowded:
+                self._child.make_way()
         self._look_again(left)
 
     def _look_again(self, left: float) -> None:
-        self._next_look = self._loop.call_later(min(LOOK_EVERY, left), self._look)
+        if self._next_look is not None:
+            self._next_look.cancel()
+        self._next_look = self._loop.call_later(min(LOOK_EVERY, left), self.look)
