@@ -15,7 +15,8 @@ from .delivery import Delivery
 
 LOOK_EVERY = 0.5  # seconds
 AT_A_LOOK = 256  # deliveries that are given back between two looks
-KEPT = 64  # deliveries that may wait here beyond the capacity of the lane
+KEPT = 256  # deliveries that may wait here beyond the capacity of the lane
+ENOUGH = 32  # of one tenant
 MOST_PUT_OFF = 3_000  # far below what a consumer hands out without an answer (MAX_ACK_PENDING)
 
 SOON = 1.0  # seconds in which what waits here is worked off, if it goes on as now
@@ -23,6 +24,7 @@ NOT_LONG = 3.0  # seconds in which all of the lane is
 STALLED_LOOKS = 3  # looks in a row between which nothing was taken
 REMEMBERED = 10.0  # seconds for which it is believed that others come, after one has come
 SHORTEST, LONGEST = 1.0, 20.0  # seconds that a delivery is put off
+MOST_RETURNS = 100.0  # deliveries a second that come back
 OF_ITS_AGE = 0.25  # of what is put off where nobody can tell when its turn comes
 EARLIER = 0.5  # share of the time until its turn that a delivery is put off: nobody shall idle
 FORGOTTEN_AFTER = 120.0  # seconds beyond its time; somebody else has it
@@ -38,7 +40,7 @@ class _PutOff(Struct):
 
 
 class LookAhead:
-    """Decides for one lane which deliveries are put off; ``capacity`` of each tenant are not."""
+    """Decides for one lane which deliveries are put off; some of each tenant are not."""
 
     def __init__(self, capacity: int) -> None:
         self._capacity = capacity
@@ -111,7 +113,7 @@ class LookAhead:
     def _has_enough(self, tenant: str, waiting: Collection[Delivery]) -> bool:
         if len(waiting) >= self._capacity + KEPT:
             return True
-        enough = max(self._capacity, min(KEPT // 2, SOON * self._speed.get(tenant, 0.0)))
+        enough = max(self._capacity, ENOUGH)
         return sum(one.tenant == tenant for one in waiting) >= enough
 
     def _until_its_turn(self, delivery: Delivery, tenant: str) -> float:
@@ -121,7 +123,7 @@ class LookAhead:
         else:
             # By its age, so that it is neither late nor delivered all the time.
             after = OF_ITS_AGE * (datetime.now(UTC) - delivery.stored_at).total_seconds()
-        return min(max(after, SHORTEST), LONGEST)
+        return max(min(max(after, SHORTEST), LONGEST), self._of_tenant[tenant] / MOST_RETURNS)
 
     def _measure(self, seconds: float) -> None:
         for tenant in {*self._speed, *self._taken}:

@@ -138,7 +138,7 @@ async def test_another_is_reached_long_before_a_deep_backlog_that_moves_is_worke
         async def work() -> None:
             while True:
                 delivery = await inbox.take()
-                await asyncio.sleep(0.02)
+                await asyncio.sleep(0.05)
                 done[delivery.tenant] += 1
                 await finish(inbox, delivery)
 
