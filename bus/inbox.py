@@ -105,10 +105,12 @@ class Inbox:
         self._in_hand.pop(delivery.sequence, None)
         tenant = self._counted.pop(delivery.sequence, None)
         if tenant is not None:
-            self._hands[tenant] -= 1
-            if not self._hands[tenant]:
+            hands = self._hands[tenant]
+            self._hands[tenant] = hands - 1
+            if hands == 1:
                 del self._hands[tenant]
-            self._hand_out()  # what waited for this
+            if hands == self._per_tenant:
+                self._hand_out()  # what waited for this
 
     async def _give_back(self, delivery: Delivery) -> None:
         self.let_go(delivery)
@@ -144,11 +146,12 @@ class Inbox:
                 held.continue_as(delivery)
                 continue
             if self._per_tenant is not None:
-                self._ahead[lane.name].took(delivery)
-                self._others.meet(delivery.tenant)
+                tenant = delivery.tenant
+                self._ahead[lane.name].took(tenant)
+                self._others.meet(tenant)
                 if not only_urgent:
-                    self._counted[delivery.sequence] = delivery.tenant
-                    self._hands[delivery.tenant] += 1
+                    self._counted[delivery.sequence] = tenant
+                    self._hands[tenant] += 1
             return delivery
 
     async def _hand_back(self) -> None:

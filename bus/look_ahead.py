@@ -59,9 +59,9 @@ class LookAhead:
         """How many deliveries to ask for beyond the capacity."""
         return min(self._left, KEPT)
 
-    def took(self, delivery: Delivery) -> None:
-        """Note that work on a delivery begins."""
-        self._taken[delivery.tenant] += 1
+    def took(self, tenant: str) -> None:
+        """Note that work on a delivery of this tenant begins."""
+        self._taken[tenant] += 1
 
     def found_others(self) -> None:
         """Note that further tenants wait in the lane."""
@@ -96,9 +96,9 @@ class LookAhead:
         if before is not None:
             delivery.put_off = before.times
             self._forget(delivery.sequence)
-        tenant = delivery.tenant
         if self._left <= 0:
             return None
+        tenant = delivery.tenant
         if not self._has_enough(tenant, waiting):
             if any(one.tenant != tenant for one in waiting):
                 self.found_others()

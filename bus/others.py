@@ -20,12 +20,15 @@ class Others:
     def __init__(self, connection: Connection, consumer: Consumer) -> None:
         self._messages = Messages(connection, streams.EVENTS)
         self._event = subjects.event_name(consumer.hears)
-        self._met: dict[str, None] = {}
+        self._met: dict[str, None] = {}  # the latest last
+        self._latest: str | None = None
 
     def meet(self, tenant: str) -> None:
         """Remember a tenant."""
-        if tenant in self._met and len(self._met) > 1:
-            del self._met[tenant]
+        if tenant == self._latest:
+            return
+        self._latest = tenant
+        self._met.pop(tenant, None)
         self._met[tenant] = None
         if len(self._met) > MOST_REMEMBERED:
             del self._met[next(iter(self._met))]

@@ -84,14 +84,14 @@ TABLE: tuple[Setting, ...] = (
         "engine_processes",
         values.whole(1, 256),
         "4",
-        "Engine processes, and one more each for urgent documents and for tenants without one at work",
+        "Engine processes; one more each for urgent documents and for tenants with none at work",
     ),
     Setting(
         "MAX_CONCURRENT_JOBS",
         "jobs_per_process",
         values.whole(1, 100),
         "10",
-        "Documents of one tenant in hand for each engine process: one converting, the others waiting",
+        "Documents of one tenant in hand for each engine process, those that wait included",
     ),
     Setting(
         "ILIOS_ENGINE_MEMORY_MB",

@@ -10,24 +10,32 @@ NICENESS = 5
 YIELDING = 15
 """A tenth of the time of the children beside it."""
 
+LOWEST = 19
+
 
 def be_nice() -> None:
     """Have this process stand back behind the service."""
     os.nice(NICENESS)
-    _set_group(os.getpid(), NICENESS)
+    _set_group(os.getpid(), os.getpriority(os.PRIO_PROCESS, 0))
 
 
 def stand_back(pid: int) -> bool:
     """Have a child stand back behind the other children; returns whether it now does."""
-    return _set(pid, YIELDING)
+    return _set(pid, _ours() + YIELDING)
 
 
 def step_forward(pid: int) -> bool:
     """Undo that, which needs a privilege; returns whether it is undone."""
-    return _set(pid, NICENESS)
+    return _set(pid, _ours() + NICENESS)
+
+
+def _ours() -> int:
+    """Return the niceness of this process, the service: that of its children comes on top."""
+    return os.getpriority(os.PRIO_PROCESS, 0)
 
 
 def _set(pid: int, value: int) -> bool:
+    value = min(value, LOWEST)
     _set_group(pid, value)
     try:
         # Of the group, because on Linux the priority of a process is that of its first thread.

@@ -1,13 +1,17 @@
 """Places for documents: bounded, urgent ones first, nobody forgotten."""
 
 import asyncio
+import os
 import random
 import signal
 
 import msgspec
+import pytest
 
+from ilios.engines import niceness, turn
 from ilios.engines.local import LocalEngine
 from ilios.engines.slots import EXTRA, OVERTAKES, Slots
+from ilios.engines.turn import Turn
 from tests.ilios.engines.conftest import Placed
 from tests.ilios.engines.test_pool import ONE, hit, long, short
 from tests.waiting import until
@@ -224,6 +228,68 @@ async def test_an_urgent_document_does_not_wait_for_one_that_takes_its_time(
         slow.cancel()
         await asyncio.wait([slow])
         await ordinary
+
+
+class Patient:
+    """A child that is told to make way, and to go ahead."""
+
+    def make_way(self) -> None: ...
+    def go_ahead(self) -> None: ...
+
+
+async def test_time_in_which_the_engine_is_shared_does_not_count_for_the_limit() -> None:
+    slots = Slots(1)
+    deadline = asyncio.timeout(None)
+    async with slots.taken(tenant="a"):
+
+        async def work() -> None:
+            async with asyncio.timeout(30), deadline:
+                with Turn(Patient(), slots, 0.2, deadline, lambda: None):  # type: ignore[arg-type]
+                    async with slots.taken(tenant="b"):
+                        assert slots.crowded
+                        await asyncio.sleep(0.6)
+                        assert not deadline.expired()
+                    await asyncio.Event().wait()
+
+        with pytest.raises(TimeoutError):
+            await work()
+    assert deadline.expired()
+
+
+async def test_who_is_at_it_for_long_makes_way_for_another_tenant_and_goes_on_afterwards(
+    placed: Placed, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(turn, "YIELDS_AFTER", 0.0)
+    async with LocalEngine(ONE) as engine:
+        at_work = asyncio.Event()
+        strike = hit(engine, signal.SIGSTOP)
+
+        def stop(done: int, total: int) -> None:
+            if not at_work.is_set():
+                strike(done, total)
+            at_work.set()
+
+        document = msgspec.structs.replace(long(placed), tenant="a")
+        slow = asyncio.create_task(engine.convert(document, stop))
+        await at_work.wait()
+        (pid,) = engine.child_pids
+        await until(lambda: len(engine.child_pids) == 2, 30)  # it has been started ahead
+        assert not _yields(pid)
+        other = msgspec.structs.replace(short(placed), tenant="b")
+        yielded = asyncio.create_task(until(lambda: _yields(pid), 30))
+        while not yielded.done():
+            assert (await engine.convert(other)).pages == ("A short text.",)
+        await yielded
+        assert len(engine.child_pids) == 2
+        if os.geteuid() == 0:  # others may not undo it: the child is replaced after its document
+            await until(lambda: not _yields(pid), 30)
+        slow.cancel()
+        await asyncio.wait([slow])
+
+
+def _yields(pid: int) -> bool:
+    ours, its = (os.getpriority(os.PRIO_PROCESS, number) for number in (0, pid))
+    return its == min(ours + niceness.YIELDING, niceness.LOWEST)
 
 
 async def test_the_extra_child_is_gone_when_it_is_no_longer_needed(placed: Placed) -> None:
