@@ -227,6 +227,8 @@ class Pool:
                 if child.usable:
                     return child
             coming = [task for worn, task in self._successions.items() if worn.doomed]
+            if self._spare is not None:
+                coming.append(self._spare)
             if not coming:
                 return await self._newcomer()
             await asyncio.wait(coming, return_when=asyncio.FIRST_COMPLETED)
