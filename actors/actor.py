@@ -35,6 +35,7 @@ Deliveries in former lives that only had to wait (thirty in an hour at most) can
 those, which is why it is so many.
 """
 
+PUT_OFF_EVERY = 15.0  # seconds; what waits behind its tenant's others is delivered so often
 FINISH_WITHIN = 5.0  # seconds that work in hand gets when the actor is asked to stop
 FULL_PAUSE = 2.0  # seconds until it is tried again to say something on a full log
 STORE_PAUSE = 2.0  # seconds until a blob store that is full or away is tried again
@@ -71,11 +72,13 @@ class Actor(ABC, Generic[Heard]):
         at_once: int | None = None,
         *,
         kept_for_urgent: int = 0,
+        kept_for_others: int = 0,
         places: Places | None = None,
         settled: Settled = nothing_settled,
     ) -> None:
         """Work on ``at_once`` events at a time, and on so many more that are urgent.
 
+        With ``kept_for_others`` that is for one tenant, and so many more are worked on for others.
         Beside those, ``places`` are for events that ``needs_place``. A consumer that has to be made
         again begins behind what is ``settled``.
         """
@@ -85,6 +88,7 @@ class Actor(ABC, Generic[Heard]):
         self._dead_letters = DeadLetters(self._publisher)
         self._at_once = at_once or self.consumer.at_once
         self._kept_for_urgent = kept_for_urgent
+        self._kept_for_others = kept_for_others
         self._places = places
         self._failures: dict[int, int] = {}  # sequence on the log -> attempts that failed here
         self._survived: dict[int, int] = {}  # ... -> deliveries the bus was lost under, and not we
@@ -109,13 +113,18 @@ class Actor(ABC, Generic[Heard]):
         """Work until cancelled; then finish what is in hand, or hand it back."""
         consumer = self.consumer
         self._stopping = False
-        async with Inbox(self._connection, consumer, self._at_once, self._settled).open() as inbox:
+        usual = self._at_once + self._kept_for_others
+        per_tenant = self._at_once if self._kept_for_others else None
+        closed = Inbox(
+            self._connection, consumer, self._at_once, self._settled, per_tenant=per_tenant
+        )
+        async with closed.open() as inbox:
             workers = [
                 asyncio.create_task(
-                    self._work(inbox, only_urgent=number >= self._at_once),
+                    self._work(inbox, only_urgent=number >= usual),
                     name=f"{consumer.name} {number}",
                 )
-                for number in range(self._at_once + self._kept_for_urgent)
+                for number in range(usual + self._kept_for_urgent)
             ]
             try:
                 # Not gather: cancelling it would cancel the work in hand before it had its grace.
@@ -236,19 +245,26 @@ class Actor(ABC, Generic[Heard]):
 
     def _deaths(self, event: DocumentEvent, delivery: Delivery) -> int:
         """Count the deliveries after which this process, or one before it, may have died."""
+        if delivery.put_off:
+            put_off = self._survived.get(delivery.sequence, 0) + delivery.put_off
+            self._survived[delivery.sequence] = put_off
         # Not those during which a full disk or a bus that was away kept the answer from being said.
         deaths = delivery.attempt - 1 - self._survived.get(delivery.sequence, 0)
+        # Nor those in which it was put off or waited for a place, by processes that are gone.
+        pause = PUT_OFF_EVERY if self._kept_for_others else None
         if self._places is not None and self.needs_place(event):  # type: ignore[arg-type]
-            # Nor those in which it waited for a place, in former lives of this process too.
-            age = datetime.now(UTC) - delivery.stored_at
-            deaths -= max(0, int(age.total_seconds() / LONGEST_PLACES_PAUSE))
+            pause = LONGEST_PLACES_PAUSE
+        if pause is not None:
+            age = (datetime.now(UTC) - delivery.stored_at).total_seconds()
+            deaths -= max(0, int(age / pause))
         return deaths
 
     async def _receive_in_place(
         self, event: DocumentEvent, delivery: Delivery
     ) -> AnyDocumentEvent | None:
         """Repeat what was ended from outside without giving the delivery back meanwhile."""
-        occasion = Occasion(delivery.sequence, delivery.attempt, delivery.stored_at)
+        attempt = delivery.attempt - delivery.put_off
+        occasion = Occasion(delivery.sequence, attempt, delivery.stored_at)
         while True:
             try:
                 return await self.receive(event, occasion)  # type: ignore[arg-type]  # checked above

@@ -68,14 +68,18 @@ class EngineCrashed(Exception):
 
     ``blame`` is true when the death looks like the document's own doing (a native abort or
     segmentation fault) and false when something else ended the engine (a kill from outside).
-    ``full`` is true when a volume had no room for the work, which passes.
+    ``full`` is true when a volume had no room for the work, which passes; ``memory`` when the
+    kernel ended the engine because the machine, or its cgroup, had no memory left.
     """
 
-    def __init__(self, reason: str, *, blame: bool, full: bool = False) -> None:
+    def __init__(
+        self, reason: str, *, blame: bool, full: bool = False, memory: bool = False
+    ) -> None:
         super().__init__(reason)
         self.reason = reason
         self.blame = blame
         self.full = full
+        self.memory = memory
 
 
 class EngineUnavailable(Exception):

@@ -31,6 +31,7 @@ from .finishing import finished
 from .ports import BlobNotFound, Blobs
 
 BLAMED_CRASHES = 2  # engines a document may take down before it is held to be the cause
+MEMORY_CRASHES = 2  # engines ended for want of memory before the document is held to need too much
 OUTSIDE_CRASHES = 5  # engines ended from outside, in one attempt
 FRESH_WITHIN = 30.0  # seconds on the log in which nobody else can have finished the work
 KEPT_FOR_URGENT = 2  # urgent documents that are taken in hand beside those that are in work
@@ -38,6 +39,11 @@ PATIENCE = 3600.0  # seconds in which an engine that cannot work is waited for
 WAITS_GROW, LONGEST_WAIT = 1.5, 180.0  # times each wait, up to so many seconds: 30 in an hour
 MOST_WAITS = 100_000  # documents of which it is remembered that they wait
 FULL_PAUSE = 5.0  # seconds until a full volume is tried again
+
+BEYOND_MEMORY = (
+    "Converting the document needs more memory than this service has: each time its conversion was "
+    "ended because memory ran out."
+)
 
 log = structlog.get_logger("ocr")
 
@@ -61,7 +67,13 @@ class Ocr(Actor[DocumentFetched]):
         at_once: int,
         settled: Settled = nothing_settled,
     ) -> None:
-        super().__init__(connection, at_once, kept_for_urgent=KEPT_FOR_URGENT, settled=settled)
+        super().__init__(
+            connection,
+            at_once,
+            kept_for_urgent=KEPT_FOR_URGENT,
+            kept_for_others=at_once,
+            settled=settled,
+        )
         self._cancellations = cancellations
         self._log = Log(connection)
         self._blobs = blobs
@@ -119,17 +131,21 @@ class Ocr(Actor[DocumentFetched]):
         return said is not None and said.event.requeues >= heard.requeues
 
     async def _convert(self, document: SourceFile) -> Conversion:
-        blamed = outside = 0
+        blamed = outside = memory = 0
         while True:
             try:
                 return await self._engine.convert(document)
             except EngineCrashed as error:
                 if error.full:
                     raise Retry(error.reason, after=FULL_PAUSE, counted=False) from error
-                if error.blame:
+                if error.memory:
+                    memory += 1
+                elif error.blame:
                     blamed += 1
                 else:
                     outside += 1
+                if memory >= MEMORY_CRASHES:
+                    raise Reject("out_of_memory", BEYOND_MEMORY) from error
                 if blamed >= BLAMED_CRASHES:
                     raise Reject(
                         "crashed", f"The document crashed the converter {blamed} times."

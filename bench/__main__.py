@@ -20,6 +20,7 @@ from bench import (
     pipeline,
     s3,
     soak,
+    starvation,
 )
 
 Measure = Callable[[argparse.Namespace], Coroutine[Any, Any, None]]
@@ -119,6 +120,15 @@ def _parser() -> argparse.ArgumentParser:
         lambda o: soak.measure(o.documents, o.in_flight),
     )
     _count(one, documents=5000, in_flight=8)
+    one = kind(
+        "starvation",
+        "one tenant's documents alone, and behind another's long ones",
+        lambda o: starvation.measure(
+            starvation.Load(o.scans, o.pages, o.behind, o.documents, o.scanned)
+        ),
+    )
+    _count(one, scans=3, pages=500, behind=0, documents=100)
+    one.add_argument("--scanned", action="store_true", help="the others' are scans as well")
     one = kind(
         "bombs",
         "hostile documents, and how their neighbours fare",

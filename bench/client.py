@@ -26,8 +26,9 @@ class Answer(msgspec.Struct):
 class Client:
     """One connection; one request at a time."""
 
-    def __init__(self, url: str) -> None:
+    def __init__(self, url: str, key: str = "") -> None:
         parts = urlsplit(url)
+        self._key = f"Authorization: Bearer {key}\r\n" if key else ""
         self._host = parts.hostname or "127.0.0.1"
         self._port = parts.port or 80
         self._reader: asyncio.StreamReader | None = None
@@ -40,14 +41,15 @@ class Client:
     async def post(self, path: str, content_type: str, body: bytes) -> Answer:
         """POST a body."""
         request = (
-            f"POST {path} HTTP/1.1\r\nHost: {self._host}\r\n"
+            f"POST {path} HTTP/1.1\r\nHost: {self._host}\r\n{self._key}"
             f"Content-Type: {content_type}\r\nContent-Length: {len(body)}\r\n\r\n"
         ).encode()
         return await self._exchange(request + body)
 
     async def get(self, path: str) -> Answer:
         """GET a path."""
-        return await self._exchange(f"GET {path} HTTP/1.1\r\nHost: {self._host}\r\n\r\n".encode())
+        request = f"GET {path} HTTP/1.1\r\nHost: {self._host}\r\n{self._key}\r\n"
+        return await self._exchange(request.encode())
 
     async def _exchange(self, request: bytes) -> Answer:
         if self._reader is None or self._writer is None:

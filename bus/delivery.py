@@ -16,6 +16,8 @@ class Delivery:
 
     ``sequence`` is the event's place on the log, ``consumer_sequence`` the delivery's place among
     this consumer's deliveries, ``attempt`` counts from 1, ``stored_at`` is when the log took it.
+    ``behind`` is how many events the consumer had not yet delivered, ``put_off`` how many of the
+    attempts before were given back by this process without having been worked on.
     Every answer is sent without waiting: an answer that gets lost only means another delivery.
     """
 
@@ -23,8 +25,10 @@ class Delivery:
         "_client",
         "_reply",
         "attempt",
+        "behind",
         "body",
         "consumer_sequence",
+        "put_off",
         "sequence",
         "stored_at",
         "subject",
@@ -43,6 +47,14 @@ class Delivery:
         self.sequence = int(tokens[start + 1])
         self.consumer_sequence = int(tokens[start + 2])
         self.stored_at = datetime.fromtimestamp(int(tokens[start + 3]) / _NANOSECONDS, UTC)
+        self.behind = int(tokens[start + 4])
+        self.put_off = 0
+
+    @property
+    def tenant(self) -> str:
+        """Whose event it is, by its subject; nobody's where that is malformed."""
+        tokens = self.subject.split(".", 5)
+        return tokens[4] if len(tokens) > 4 else ""
 
     def continue_as(self, later: "Delivery") -> None:
         """Answer a later delivery of the same event from now on: it is in hand as well."""

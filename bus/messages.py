@@ -37,10 +37,14 @@ class Messages:
         """Return the newest message on a subject or filter, or None."""
         return await self._get({"last_by_subj": subject})
 
+    async def following(self, after: int, subject: str) -> Stored | None:
+        """Return the next message after a place on a subject or filter, or None."""
+        return await self._get({"seq": after + 1, "next_by_subj": subject})
+
     async def each(self, subject: str) -> AsyncIterator[Stored]:
         """Yield all that lies on a subject or filter, oldest first."""
         after = 0
-        while found := await self._get({"seq": after + 1, "next_by_subj": subject}):
+        while found := await self.following(after, subject):
             after = found.sequence
             yield found
 

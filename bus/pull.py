@@ -21,6 +21,7 @@ from . import streams
 from .connection import Connection
 from .delivery import Delivery
 from .errors import BusUnavailable
+from .look_ahead import LookAhead
 
 EXPIRES = 30.0  # seconds a pull request stays open on the server
 HEARTBEAT = 2.0  # seconds between signs of life while nothing is there to deliver
@@ -38,17 +39,24 @@ log = structlog.get_logger("bus")
 class Pull:
     """Deliveries of one durable, at most ``capacity`` of them granted and not yet taken.
 
-    ``arrived`` is called whenever there is something to take.
+    ``arrived`` is called whenever there is something to take. With ``ahead`` more deliveries are
+    asked for while that wants them, and those it puts off are given back.
     """
 
     def __init__(
-        self, connection: Connection, durable: str, capacity: int, arrived: Callable[[], None]
+        self,
+        connection: Connection,
+        durable: str,
+        capacity: int,
+        arrived: Callable[[], None],
+        ahead: LookAhead | None = None,
     ) -> None:
         self._connection = connection
         self._subject = f"$JS.API.CONSUMER.MSG.NEXT.{streams.EVENTS}.{durable}"
         self._durable = durable
         self._capacity = capacity
         self._arrived = arrived
+        self._ahead = ahead
         self._inbox = connection.client.new_inbox()
         self._granted = 0  # deliveries asked for that have not come yet
         self._requested = 0
@@ -57,11 +65,17 @@ class Pull:
         self._not_before = 0.0
         self._gone = False
         self.waiting: deque[Delivery] = deque()
+        self.newest = 0  # the farthest place on the log that was delivered
 
     @property
     def ready(self) -> bool:
         """Whether ``take`` has something to say: a delivery, or that the consumer is gone."""
         return bool(self.waiting) or self._gone
+
+    @property
+    def gone(self) -> bool:
+        """Whether the consumer is gone, which ``take`` then tells."""
+        return self._gone
 
     @asynccontextmanager
     async def open(self) -> AsyncIterator["Pull"]:
@@ -79,8 +93,24 @@ class Pull:
             await asyncio.gather(asking, return_exceptions=True)
             await self._end(subscription)
 
-    def take(self) -> Delivery | None:
-        """Take the oldest waiting delivery, if there is one, and ask for more.
+    async def reach_out(self) -> None:
+        """Give back what waits in vain, and ask for as much as ``ahead`` wants to see."""
+        ahead = self._ahead
+        if ahead is None or not ahead.beyond:
+            return
+        if len(self.waiting) > self._capacity:
+            waiting, kept = list(self.waiting), deque[Delivery]()
+            for delivery in waiting:
+                after = ahead.puts_off(delivery, kept)
+                if after is None:
+                    kept.append(delivery)
+                else:
+                    self.waiting.remove(delivery)
+                    await delivery.nak(after)
+        self._ask_for_more()
+
+    def take(self, chosen: Delivery | None = None) -> Delivery | None:
+        """Take the chosen waiting delivery, else the oldest if there is one, and ask for more.
 
         :raises BusUnavailable: the consumer is gone; whoever made it has to make it again.
         """
@@ -88,9 +118,9 @@ class Pull:
             raise BusUnavailable(f"the consumer {self._durable} is gone")
         if not self.waiting:
             return None
-        delivery = self.waiting.popleft()
-        if self._room() * 2 >= self._capacity:
-            self._wanted.set()
+        delivery = self.waiting[0] if chosen is None else chosen
+        self.waiting.remove(delivery)  # the first, nearly always
+        self._ask_for_more()
         return delivery
 
     async def _end(self, subscription: Subscription) -> None:
@@ -105,7 +135,14 @@ class Pull:
             log.warning("pull not drained", consumer=self._durable)
 
     def _room(self) -> int:
-        return self._capacity - len(self.waiting) - self._granted
+        return self._most() - len(self.waiting) - self._granted
+
+    def _most(self) -> int:
+        return self._capacity + (0 if self._ahead is None else self._ahead.beyond)
+
+    def _ask_for_more(self) -> None:
+        if self._room() * 2 >= self._most():
+            self._wanted.set()
 
     async def _on_message(self, message: Msg) -> None:
         self._heard_at = time.monotonic()
@@ -113,10 +150,19 @@ class Pull:
         # Not by its headers, which are the publisher's: one could announce the consumer's end.
         if message.reply.startswith(_ACK):
             self._granted = max(0, self._granted - 1)
-            self.waiting.append(Delivery(self._connection.client, message))
-            self._arrived()
+            await self._came(Delivery(self._connection.client, message))
         elif (status := headers.get("Status", "")) != _IDLE_HEARTBEAT:
             self._request_ended(status, headers)
+
+    async def _came(self, delivery: Delivery) -> None:
+        self.newest = max(self.newest, delivery.sequence)
+        after = None if self._ahead is None else self._ahead.puts_off(delivery, self.waiting)
+        if after is None:
+            self.waiting.append(delivery)
+            self._arrived()
+            return
+        await delivery.nak(after)
+        self._ask_for_more()
 
     def _request_ended(self, status: str, headers: dict[str, str]) -> None:
         """404, 408: expired; 409: filled, byte limit reached, consumer gone; 503: nobody there."""
@@ -128,8 +174,8 @@ class Pull:
         if status == "503" or "Deleted" in headers.get("Description", ""):
             self._gone = True
             self._arrived()
-        elif self._room() * 2 >= self._capacity:
-            self._wanted.set()
+        else:
+            self._ask_for_more()
 
     def _ask_anew(self) -> None:
         self._granted = 0

@@ -76,6 +76,16 @@ def one_document(event: str, tenant: str, document_id: str) -> str:
     return f"{DOCUMENT}.{event}.*.{tenant}.{document_id}"
 
 
+def of_tenant(event: str, tenant: str) -> str:
+    """Return the filter for one kind of event of all documents of a tenant."""
+    return f"{DOCUMENT}.{event}.*.{tenant}.*"
+
+
+def of_any_tenant(event: str) -> str:
+    """Return the filter for one kind of event of all documents whose subject is well formed."""
+    return f"{DOCUMENT}.{event}.*.*.*"
+
+
 def one_batch(event: str, tenant: str, batch_id: str) -> str:
     """Return the subject of one kind of event of one batch."""
     return f"{BATCH}.{event}.{tenant}.{batch_id}"

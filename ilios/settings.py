@@ -12,6 +12,7 @@ from actors.pricing import LOCAL_MICROS, MARGIN_PERCENT, Pricing, pricing
 from actors.upkeep import EVERY, Disposal
 from ilios.blobs.s3.place import ALONE_BYTES, AUTO, S3Place
 from ilios.cores import cores
+from ilios.engine_memory import fitting_bytes, fitting_processes
 from ilios.engines.limits import MEMORY_BYTES, PAGE_SECONDS, WALL_SECONDS, EngineLimits
 from ilios.engines.mistral.limits import AT_ONCE, MODEL, MistralLimits
 from ilios.engines.sandbox import Mode
@@ -62,7 +63,7 @@ class Settings(Struct, frozen=True, kw_only=True):
     max_connections: int = 1000
     max_uploads: int = 64
     convert_within: float = 300.0
-    engine_processes: int = field(default_factory=cores)
+    engine_processes: int = field(default_factory=fitting_processes)
     jobs_per_process: int | None = None
     engine_memory_bytes: int = MEMORY_BYTES
     engine_within: float = WALL_SECONDS
@@ -157,7 +158,7 @@ class Settings(Struct, frozen=True, kw_only=True):
         """What one conversion by the local engine may cost."""
         return EngineLimits(
             processes=self.engine_processes,
-            memory_bytes=self.engine_memory_bytes,
+            memory_bytes=fitting_bytes(self.engine_memory_bytes, self.engine_processes),
             wall_seconds=self.engine_within,
             page_seconds=self.page_within,
             cpu_seconds=max(1, int(self.engine_within)),

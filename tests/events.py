@@ -53,9 +53,12 @@ def submitted(
     )
 
 
-def fetched(number: int = 1, *, key: str = "original", priority: int = 5) -> DocumentFetched:
+def fetched(
+    number: int = 1, *, key: str = "original", priority: int = 5, tenant: str = "default"
+) -> DocumentFetched:
     return DocumentFetched(
         document_id=name(number),
+        tenant=tenant,
         priority=priority,
         original=Blob(key, 3, SHA256),
         content_type="application/pdf",

@@ -9,7 +9,7 @@ from importlib import import_module
 from typing import Protocol
 
 from actors.engines import EngineCrashed
-from ilios import api_keys, open_files
+from ilios import api_keys, engine_memory, open_files
 from ilios import settings as table
 from ilios.cli import exit_codes, printing
 from ilios.engines import sandbox, self_test
@@ -106,6 +106,9 @@ def _findings(settings: table.Settings, *, running: bool) -> Iterator[Finding]:
         *api_keys.warnings(settings.api_keys),
         *open_files.warnings(settings.max_connections),
         *sandbox.warnings(settings.sandbox),
+        *engine_memory.warnings(
+            os.environ, settings.engine_memory_bytes, settings.engine_processes
+        ),
     ):
         yield warning(text)
     yield from directories.tried(settings)

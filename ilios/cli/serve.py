@@ -20,7 +20,7 @@ from actors.engines import EngineCrashed
 from actors.ports import StorageForeign, StorageMisconfigured
 from bus.errors import BusRefuses
 from bus.reader import ReaderTaken
-from ilios import __version__, garbage, logs, open_files
+from ilios import __version__, engine_memory, garbage, logs, open_files
 from ilios import settings as table
 from ilios.cli import check, exit_codes, printing
 from ilios.database.connection import DatabaseDamaged
@@ -70,7 +70,13 @@ def run(_options: argparse.Namespace) -> int:
         check.print_problems(error)
         return exit_codes.USAGE
     logs.set_up(settings.log_level, settings.log_format)
-    for warning in (*table.warnings(os.environ), *open_files.warnings(settings.max_connections)):
+    for warning in (
+        *table.warnings(os.environ),
+        *open_files.warnings(settings.max_connections),
+        *engine_memory.warnings(
+            os.environ, settings.engine_memory_bytes, settings.engine_processes
+        ),
+    ):
         log.warning(warning)
     try:
         asyncio.run(_serve(settings))

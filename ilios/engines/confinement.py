@@ -7,9 +7,11 @@ import signal
 import sys
 import threading
 import time
+from contextlib import suppress
 from functools import cache
+from pathlib import Path
 
-from ilios.engines import deaths
+from ilios.engines import deaths, niceness
 from ilios.engines.limits import GIB, MIB, EngineLimits
 
 PR_SET_PDEATHSIG = 1
@@ -38,8 +40,8 @@ CRAMPED_SHARE = 0.75
 
 STATM_BYTES = 256  # seven numbers
 
-NICENESS = 5
-"""Below the service itself, which has to stay responsive while every core converts."""
+
+MOST_DISPENSABLE = "1000"
 
 
 class Orphaned(Exception):
@@ -63,7 +65,8 @@ def confine(limits: EngineLimits, engine_pid: int) -> None:
     _bound(resource.RLIMIT_CORE, 0)
     _bound(resource.RLIMIT_NOFILE, OPEN_FILES)
     _bound(resource.RLIMIT_FSIZE, FILE_BYTES)
-    os.nice(NICENESS)
+    niceness.be_nice()
+    _go_first_when_memory_runs_out()
 
 
 def _drop_capabilities(libc: ctypes.CDLL) -> None:
@@ -78,6 +81,12 @@ def _drop_capabilities(libc: ctypes.CDLL) -> None:
         data[1] &= KEPT_CAPABILITIES  # permitted
         data[2] = data[3] = data[4] = data[5] = 0
         libc.capset(header, data)
+
+
+def _go_first_when_memory_runs_out() -> None:
+    """Have the kernel end this process before the service and its bus, which hold everybody's."""
+    with suppress(OSError):
+        Path("/proc/self/oom_score_adj").write_text(MOST_DISPENSABLE)
 
 
 def renew_cpu_allowance(seconds: int) -> None:

@@ -36,17 +36,25 @@ NO_PAGE = "The document was given up: no page of it was finished within {seconds
 OUT_OF_MEMORY = "Converting the document needs more memory than is allowed."
 
 
-def verdict(returncode: int, last_words: bytes) -> Unconvertible | EngineCrashed:
+OUTSIDE = "the conversion process was ended from outside"
+NO_MEMORY_LEFT = "the kernel ended the conversion process because there was no memory left"
+
+
+def verdict(
+    returncode: int, last_words: bytes, *, oom_killed: bool = False
+) -> Unconvertible | EngineCrashed:
     """Judge a death we did not cause.
 
     :param returncode: as in :mod:`subprocess`, negative for a signal.
     :param last_words: the end of what the child wrote to stderr.
+    :param oom_killed: the kernel has ended a process meanwhile because memory had run out.
     """
     if returncode == -signal.SIGXCPU:
         return Unconvertible("timeout", TIMEOUT)
     out_of_memory = any(sign in last_words.lower() for sign in MEMORY_SIGNS)
     if returncode == 0 or -returncode in (signal.SIGKILL, signal.SIGTERM, signal.SIGINT):
-        return EngineCrashed("the conversion process was ended from outside", blame=False)
+        memory = oom_killed and returncode == -signal.SIGKILL
+        return EngineCrashed(NO_MEMORY_LEFT if memory else OUTSIDE, blame=False, memory=memory)
     if out_of_memory or returncode == OUT_OF_MEMORY_EXIT:
         return Unconvertible("out_of_memory", OUT_OF_MEMORY)
     if -returncode in NATIVE_CRASHES:

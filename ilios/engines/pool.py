@@ -3,7 +3,8 @@
 import asyncio
 import errno
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import structlog
@@ -17,7 +18,8 @@ from ilios.engines.protocol import Converted, Counted, CountPages, Outcome, Refu
 from ilios.engines.scratch import Room
 from ilios.engines.self_test import SelfTest
 from ilios.engines.slots import Slots
-from ilios.restarts import Restarts
+from ilios.engines.turn import Turn
+from ilios.restarts import COUNTED, Restarts
 
 CHILDREN_PER_DOCUMENT = 3
 """How many children may be lost before they touch the document until we give up on this attempt."""
@@ -38,8 +40,9 @@ class PoolClosed(EngineCrashed):
 
 
 class Pool:
-    """At most ``limits.processes`` children, and one for urgent documents; each has one at a time.
+    """At most ``limits.processes`` children and two extra ones; each has one document at a time.
 
+    The extra ones are for urgent documents, and for tenants that have none at work (``Slots``).
     Children start when they are needed and stay. A child goes back to the idle ones only after it
     has answered; whatever else happens to a document (timeout, death, cancellation), its child is
     killed and the slot is free again. A child that dies idle is noticed and buried by itself.
@@ -50,7 +53,9 @@ class Pool:
 
     def __init__(self, limits: EngineLimits, handover: Path | None = None) -> None:
         self._limits = limits
-        self._slots = Slots(limits.processes)
+        self._slots = Slots(limits.processes, self._make_way)
+        self._turns: set[Turn] = set()
+        self._spare: asyncio.Task[None] | None = None
         self._idle: list[ChildProcess] = []
         self._alive: set[ChildProcess] = set()
         self._successions: dict[ChildProcess, asyncio.Task[None]] = {}
@@ -59,6 +64,7 @@ class Pool:
         self._self_test = SelfTest(limits)
         self.exposed: tuple[str, ...] = ()
         self._closed = False
+        self._lost: dict[tuple[str, str], float] = {}  # documents, and when their child was lost
         self._not_before = 0.0
         self._not_starting = ""
         self.restarts = Restarts(FIRST_PAUSE, LONGEST_PAUSE, tolerated=LOST_AS_A_MATTER_OF_COURSE)
@@ -76,7 +82,7 @@ class Pool:
         :raises Unconvertible: it took too long or needed too much memory.
         :raises EngineCrashed: its child died, or none can be started.
         """
-        async with self._slots.taken(urgent=document.urgent):
+        async with self._slots.taken(urgent=document.urgent, tenant=document.tenant):
             for _ in range(CHILDREN_PER_DOCUMENT):
                 if self._closed:
                     raise PoolClosed
@@ -102,7 +108,7 @@ class Pool:
     async def close(self) -> None:
         """Kill all children and wait until they are gone. Documents in work end in PoolClosed."""
         self._closed = True
-        successions = list(self._successions.values())
+        successions = [*self._successions.values(), *filter(None, [self._spare])]
         for succession in successions:
             succession.cancel()
         await asyncio.gather(*successions, return_exceptions=True)
@@ -138,7 +144,7 @@ class Pool:
         progress: Callable[[int, int], None] | None,
     ) -> Done:
         loop = asyncio.get_running_loop()
-        deadline = asyncio.timeout(self._limits.wall_seconds)
+        deadline = asyncio.timeout(None)  # set by the turn, which knows what does not count
         page = asyncio.timeout(None)  # begins once the child has the document
 
         def alive() -> None:
@@ -146,7 +152,8 @@ class Pool:
 
         try:
             async with deadline, page:
-                return await child.ask(document, task, progress, alive)
+                with self._turn(child, document, deadline):
+                    return await child.ask(document, task, progress, alive)
         except TimeoutError:
             if page.expired():
                 reason = deaths.NO_PAGE.format(seconds=self._limits.page_seconds)
@@ -158,9 +165,7 @@ class Pool:
             if self._closed:
                 raise PoolClosed from crash
             log.warning("engine.child_lost", pid=child.pid, reason=crash.reason, blame=crash.blame)
-            if not crash.blame:
-                self.restarts.ended(crash.reason)
-                self.restarts.started()  # its place is free again; the next to come up takes it
+            self._note_loss(document, crash)
             raise
 
     async def _count_again(self, document: SourceFile, claimed: int) -> None:
@@ -185,6 +190,62 @@ class Pool:
             log.warning("engine.false_claim", reason=reason)
             raise EngineCrashed(reason, blame=True)
 
+    @contextmanager
+    def _turn(
+        self, child: ChildProcess, document: SourceFile, deadline: asyncio.Timeout
+    ) -> Iterator[None]:
+        def have_spare() -> None:
+            self._have_spare(document.content_type)
+
+        with Turn(child, self._slots, self._limits.wall_seconds, deadline, have_spare) as turn:
+            self._turns.add(turn)
+            try:
+                yield
+            finally:
+                self._turns.discard(turn)
+
+    def _make_way(self) -> None:
+        """Have those that are at it for long stand back at once, while the next child starts."""
+        for turn in list(self._turns):
+            turn.look()
+
+    def _have_spare(self, content_type: str) -> None:
+        """Start a child ahead for whom a further place is kept, while long documents hold all."""
+        idle = any(child.usable for child in self._idle)
+        if self._slots.full and not (idle or self._spare or self._slots.crowded or self._closed):
+            spare = self._start_spare(content_type)
+            self._spare = asyncio.create_task(spare, name="start spare child")
+
+    async def _start_spare(self, content_type: str) -> None:
+        try:
+            child = await self._newcomer()
+            try:
+                await child.prepare([content_type], recognising=False)
+            except BaseException:
+                child.kill()
+                raise
+        except (LostBeforeStart, EngineCrashed, ConnectionError) as error:
+            log.warning("engine.no_spare", reason=str(error))
+        else:
+            self._idle.append(child)
+        finally:
+            self._spare = None
+
+    def _note_loss(self, document: SourceFile, crash: EngineCrashed) -> None:
+        """Count a loss for health, once for each document: one that kills children harms no other.
+
+        Whether children can be started at all is noted where they are.
+        """
+        now = time.monotonic()
+        name = (document.tenant, document.document_id or str(document.path))
+        for other in [other for other, at in self._lost.items() if now - at > COUNTED]:
+            del self._lost[other]
+        if crash.blame or crash.memory or name in self._lost:
+            return
+        self._lost[name] = now
+        self.restarts.ended(crash.reason)
+        self.restarts.started()  # its place is free again; the next to come up takes it
+
     async def _take(self) -> ChildProcess:
         while True:
             while self._idle:
@@ -193,6 +254,8 @@ class Pool:
                 if child.usable:
                     return child
             coming = [task for worn, task in self._successions.items() if worn.doomed]
+            if self._spare is not None:
+                coming.append(self._spare)
             if not coming:
                 return await self._newcomer()
             await asyncio.wait(coming, return_when=asyncio.FIRST_COMPLETED)
@@ -257,7 +320,8 @@ class Pool:
             child.kill()
         elif child.usable:
             self._idle.append(child)
-        worn = spent or child.served >= self._limits.recycle_after_documents
+        # One that had to stand back and cannot be put forward again would be slow for good.
+        worn = spent or child.stands_back or child.served >= self._limits.recycle_after_documents
         if worn and not (child.succeeded or surplus or self._closed or child in self._successions):
             succession = asyncio.create_task(self._succeed(child), name=f"succeed {child.pid}")
             self._successions[child] = succession

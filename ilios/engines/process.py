@@ -15,7 +15,7 @@ import msgspec
 from msgspec import Struct
 
 from actors.engines import EngineCrashed, SourceFile
-from ilios.engines import deaths
+from ilios.engines import deaths, niceness, oom
 from ilios.engines.evidence import Conduct, Implausible, is_full, is_to_be_counted
 from ilios.engines.handover import Handover
 from ilios.engines.limits import MIB, EngineLimits
@@ -111,6 +111,7 @@ class ChildProcess:
         self.exposed: tuple[str, ...] = ()
         self.succeeded = False
         self.doomed = False
+        self.stands_back = False
         self.buried = asyncio.create_task(self._bury(), name=f"bury child {process.pid}")
 
     @classmethod
@@ -205,6 +206,7 @@ class ChildProcess:
         request, size = await self._handed_over(document, task)
         conduct = Conduct(task, document.content_type, size, self._limits)
         started = False
+        oom_kills = oom.of_this_cgroup().kills()
         async with self._asking:
             self._last_words.clear()
             self._printed = 0
@@ -237,7 +239,8 @@ class ChildProcess:
             raise LostBeforeStart
         if self._printed > MOST_PRINTED_BYTES:
             raise EngineCrashed("the conversion process printed without end", blame=True)
-        raise deaths.verdict(returncode, bytes(self._last_words))
+        oom_killed = oom.of_this_cgroup().kills() > oom_kills
+        raise deaths.verdict(returncode, bytes(self._last_words), oom_killed=oom_killed)
 
     async def _broken(self, answer: Broken, size: int) -> EngineCrashed:
         """Judge a child that cannot work. That a volume is full is looked at, not believed."""
@@ -271,6 +274,16 @@ class ChildProcess:
         self._handover.clear()
         if any(self._scratch.iterdir()):
             await asyncio.to_thread(empty, self._scratch)
+
+    def make_way(self) -> None:
+        """Let other children go first from now on."""
+        if not self.stands_back and self.usable:
+            self.stands_back = niceness.stand_back(self.pid)
+
+    def go_ahead(self) -> None:
+        """Undo that where this process may: else ``stands_back`` stays true."""
+        if self.stands_back and self.usable:
+            self.stands_back = not niceness.step_forward(self.pid)
 
     def kill(self) -> None:
         """End the child and all it may have started, now. Does nothing to a dead one."""

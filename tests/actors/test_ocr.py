@@ -24,6 +24,7 @@ from tests.actors.running import Streams, running
 from tests.waiting import until
 
 ORIGINAL = b"foo"
+NO_MEMORY = EngineCrashed("no memory left", blame=False, memory=True)
 BLAMED, OUTSIDE = EngineCrashed("it aborted", blame=True), EngineCrashed("killed", blame=False)
 
 
@@ -98,6 +99,26 @@ async def test_an_urgent_document_is_taken_in_hand_while_all_hands_are_full(worl
         assert [document.urgent for document in world.engine.converted] == [False, False, True]
         world.engine.may_end.set()
         await until(lambda: world.streams.finished(world.ocr.consumer))
+
+
+async def test_a_tenants_documents_are_worked_on_behind_a_backlog_of_another(
+    world: World,
+) -> None:
+    """The engine is busy with the backlog's first documents, and stays so."""
+    world.engine.may_end.clear()
+    for number in range(2, 61):
+        await world.publisher.say(events.fetched(number))
+    async with running(world.ocr.run):
+        await until(lambda: len(world.engine.converted) == 2)
+        await world.publisher.say(events.fetched(500, tenant="other"))
+        await until(lambda: len(world.engine.converted) == 3, 30)
+        assert [document.tenant for document in world.engine.converted[1:]] == ["default", "other"]
+        assert not world.engine.converted[-1].again
+        world.engine.may_end.set()
+        await until(lambda: world.streams.finished(world.ocr.consumer), 60)
+    assert len(await world.streams.said(DocumentConverted)) == 61
+    assert len(world.engine.converted) == 61
+    assert await world.streams.said(DocumentFailed) == []
 
 
 async def test_half_a_character_does_not_lose_the_document(world: World) -> None:
@@ -179,6 +200,22 @@ async def test_a_document_that_takes_the_engine_down_twice_is_held_to_be_the_cau
 
 async def test_one_crash_is_forgiven(world: World) -> None:
     world.engine.meets = [BLAMED]
+    async with running(world.ocr.run):
+        await world.converted()
+    assert await world.streams.said(DocumentFailed) == []
+
+
+async def test_a_document_that_takes_all_memory_twice_is_told_so(world: World) -> None:
+    world.engine.meets = [NO_MEMORY, NO_MEMORY]
+    async with running(world.ocr.run):
+        failed = await world.failed()
+    assert (failed.code, failed.retryable, failed.attempts) == ("out_of_memory", False, 1)
+    assert "memory" in failed.reason
+    assert len(world.engine.converted) == 2
+
+
+async def test_memory_that_runs_out_once_is_forgiven(world: World) -> None:
+    world.engine.meets = [NO_MEMORY, OUTSIDE, BLAMED]
     async with running(world.ocr.run):
         await world.converted()
     assert await world.streams.said(DocumentFailed) == []

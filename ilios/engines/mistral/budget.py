@@ -16,22 +16,22 @@ are not to take all the places."""
 
 
 class Budget:
-    """Shared by every call of this process; urgent documents go first."""
+    """Shared by every call of this process; urgent documents go first, tenants take turns."""
 
     def __init__(self, limits: MistralLimits) -> None:
         self._slots = Slots(limits.at_once)
-        self._long = asyncio.Semaphore(LONG_AT_ONCE)
+        self._long = Slots(LONG_AT_ONCE)
         self._rate = limits.pages_per_minute / MINUTE
         self._pages_from = 0.0
         self._quiet_until = 0.0
 
     @asynccontextmanager
-    async def call(self, pages: int, *, urgent: bool) -> AsyncIterator[None]:
+    async def call(self, pages: int, *, urgent: bool, tenant: str = "") -> AsyncIterator[None]:
         """Hold a place for a call that reads so many pages; wait for it first."""
         async with AsyncExitStack() as stack:
             if pages > LONG_PAGES:
-                await stack.enter_async_context(self._long)
-            await stack.enter_async_context(self._slots.taken(urgent=urgent))
+                await stack.enter_async_context(self._long.taken(tenant=tenant))
+            await stack.enter_async_context(self._slots.taken(urgent=urgent, tenant=tenant))
             await self._wait(pages)
             yield
 

@@ -40,6 +40,7 @@ class Calls:
         *,
         pages: int,
         urgent: bool,
+        tenant: str = "",
     ) -> Answer:
         """Have pages read: ``ask`` calls, ``judge`` reads the answer or raises a ``Fault``.
 
@@ -48,7 +49,7 @@ class Calls:
         """
 
         async def once() -> Answer:
-            async with self._budget.call(pages, urgent=urgent):
+            async with self._budget.call(pages, urgent=urgent, tenant=tenant):
                 self._breaker.let_pass()
                 answer = await ask()
             self._budget.spent(answer.usage_info.pages_processed - pages)

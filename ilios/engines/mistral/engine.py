@@ -32,6 +32,7 @@ from ilios.engines.mistral.limits import (
 )
 from ilios.engines.mistral.pdf_parts import PDF, PdfParts
 from ilios.engines.mistral.uploads import Handover, Uploads
+from ilios.engines.slots import Slots
 
 Progress = Callable[[int, int], None]
 
@@ -66,7 +67,7 @@ class MistralEngine:
         self._blobs = blobs
         self._parts = parts
         self._limits = limits
-        self._cuts = asyncio.Semaphore(CUTS_AT_ONCE)
+        self._cuts = Slots(CUTS_AT_ONCE)
 
     @property
     def problem(self) -> str | None:
@@ -161,7 +162,7 @@ class MistralEngine:
             pages = waiting.pop()
             part = await job.kept.part(_name(pages))
             if part is None:
-                async with self._cuts:
+                async with self._cuts.taken(tenant=job.document.tenant):
                     part = await self._read_alone(job, pages)
             if part is not None:
                 yield part
@@ -226,7 +227,10 @@ class MistralEngine:
                 return await asyncio.to_thread(answers.reading, answer, numbers, located), seconds
             return answers.reading(answer, numbers, located), seconds
 
-        return await self._calls.read(ask, judge, pages=count, urgent=job.document.urgent)
+        document = job.document
+        return await self._calls.read(
+            ask, judge, pages=count, urgent=document.urgent, tenant=document.tenant
+        )
 
     @asynccontextmanager
     async def _handover(self, job: _Job, source: Path | bytes) -> AsyncIterator[Handover]:

@@ -1,13 +1,17 @@
 """Places for documents: bounded, urgent ones first, nobody forgotten."""
 
 import asyncio
+import os
 import random
 import signal
 
 import msgspec
+import pytest
 
+from ilios.engines import niceness, turn
 from ilios.engines.local import LocalEngine
 from ilios.engines.slots import EXTRA, OVERTAKES, Slots
+from ilios.engines.turn import Turn
 from tests.ilios.engines.conftest import Placed
 from tests.ilios.engines.test_pool import ONE, hit, long, short
 from tests.waiting import until
@@ -23,13 +27,13 @@ class Crowd:
         self._may_leave: dict[str, asyncio.Event] = {}
         self.tasks: dict[str, asyncio.Task[None]] = {}
 
-    async def send(self, name: str, *, urgent: bool = False) -> None:
+    async def send(self, name: str, *, urgent: bool = False, tenant: str = "") -> None:
         self._may_leave[name] = asyncio.Event()
-        self.tasks[name] = asyncio.create_task(self._stay(name, urgent=urgent))
+        self.tasks[name] = asyncio.create_task(self._stay(name, urgent=urgent, tenant=tenant))
         await self.settled()
 
-    async def _stay(self, name: str, *, urgent: bool) -> None:
-        async with self.slots.taken(urgent=urgent):
+    async def _stay(self, name: str, *, urgent: bool, tenant: str) -> None:
+        async with self.slots.taken(urgent=urgent, tenant=tenant):
             self.inside.append(name)
             self.most = max(self.most, len(self.inside))
             try:
@@ -83,6 +87,64 @@ async def test_urgent_documents_do_not_keep_an_ordinary_one_waiting_for_ever() -
     await crowd.slots.emptied()
 
 
+async def test_a_tenant_that_waits_finds_a_place_while_another_holds_all() -> None:
+    crowd = Crowd(2)
+    for name in ("a1", "a2", "a3"):
+        await crowd.send(name, tenant="a")
+    assert crowd.inside == ["a1", "a2"]  # alone it has all of them, and no more
+    for name in ("b1", "b2"):
+        await crowd.send(name, tenant="b")
+    assert crowd.inside == ["a1", "a2", "b1"]
+    await crowd.send("c1", tenant="c")
+    await crowd.leave("b1")
+    assert crowd.inside == ["a1", "a2", "b2"]  # it came first
+    await crowd.leave("b2")
+    assert crowd.inside == ["a1", "a2", "c1"]
+    await crowd.leave("a1")
+    assert crowd.inside == ["a2", "c1"]  # the further place was for as long as the others lasted
+    for name in ("a2", "a3", "c1"):
+        await crowd.leave(name)
+    await crowd.slots.emptied()
+
+
+async def test_a_tenant_whose_urgent_documents_hold_everything_leaves_room_for_another() -> None:
+    crowd = Crowd(1)
+    for name in ("a1", "a2", "a3"):
+        await crowd.send(name, urgent=True, tenant="a")
+    assert crowd.inside == ["a1", "a2"]
+    await crowd.send("b1", tenant="b")
+    assert crowd.inside == ["a1", "a2", "b1"]
+    for name in ("a1", "a2", "b1", "a3"):
+        await crowd.leave(name)
+    await crowd.slots.emptied()
+
+
+async def test_a_free_place_goes_to_the_tenant_with_the_fewest_at_work() -> None:
+    crowd = Crowd(3)
+    for name in ("a1", "a2", "b1"):
+        await crowd.send(name, tenant=name[0])
+    for name in ("a3", "a4", "b2"):
+        await crowd.send(name, tenant=name[0])
+    await crowd.leave("a1")
+    assert crowd.inside == ["a2", "b1", "a3"]  # one each: the one that came first
+    await crowd.leave("b1")
+    assert crowd.inside == ["a2", "a3", "b2"]
+    for name in ("a2", "a3", "b2", "a4"):
+        await crowd.leave(name)
+    await crowd.slots.emptied()
+
+
+async def test_an_urgent_document_has_its_place_beside_that_of_another_tenant() -> None:
+    crowd = Crowd(1)
+    await crowd.send("a1", tenant="a")
+    await crowd.send("b1", tenant="b")
+    await crowd.send("a2", urgent=True, tenant="a")
+    assert crowd.inside == ["a1", "b1", "a2"]
+    for name in ("a1", "b1", "a2"):
+        await crowd.leave(name)
+    await crowd.slots.emptied()
+
+
 async def test_a_document_that_no_longer_waits_holds_no_place() -> None:
     crowd = Crowd(1)
     await crowd.send("a")
@@ -120,7 +182,9 @@ async def test_whoever_comes_goes_or_gives_up_the_places_stay_right() -> None:
     dice = random.Random(3)
     crowd = Crowd(3)
     for number in range(500):
-        await crowd.send(f"{number}", urgent=dice.random() < 0.4)
+        await crowd.send(
+            f"{number}", urgent=dice.random() < 0.4, tenant=dice.choice(("", "a", "b"))
+        )
         for name in dice.sample(sorted(crowd.tasks), min(2, len(crowd.tasks))):
             if dice.random() < 0.5:
                 crowd._may_leave[name].set()
@@ -133,8 +197,10 @@ async def test_whoever_comes_goes_or_gives_up_the_places_stay_right() -> None:
     async with asyncio.timeout(30):
         await crowd.slots.emptied()
     assert not crowd.inside
-    assert crowd.most == 3 + EXTRA
-    assert (crowd.slots._busy, crowd.slots.full) == ({True: 0, False: 0}, False)
+    assert crowd.most == 3 + 2 * EXTRA
+    assert not crowd.slots.full
+    assert not crowd.slots.crowded
+    assert not crowd.slots._at_work
 
 
 async def test_an_urgent_document_does_not_wait_for_one_that_takes_its_time(
@@ -162,6 +228,68 @@ async def test_an_urgent_document_does_not_wait_for_one_that_takes_its_time(
         slow.cancel()
         await asyncio.wait([slow])
         await ordinary
+
+
+class Patient:
+    """A child that is told to make way, and to go ahead."""
+
+    def make_way(self) -> None: ...
+    def go_ahead(self) -> None: ...
+
+
+async def test_time_in_which_the_engine_is_shared_does_not_count_for_the_limit() -> None:
+    slots = Slots(1)
+    deadline = asyncio.timeout(None)
+    async with slots.taken(tenant="a"):
+
+        async def work() -> None:
+            async with asyncio.timeout(30), deadline:
+                with Turn(Patient(), slots, 0.2, deadline, lambda: None):  # type: ignore[arg-type]
+                    async with slots.taken(tenant="b"):
+                        assert slots.crowded
+                        await asyncio.sleep(0.6)
+                        assert not deadline.expired()
+                    await asyncio.Event().wait()
+
+        with pytest.raises(TimeoutError):
+            await work()
+    assert deadline.expired()
+
+
+async def test_who_is_at_it_for_long_makes_way_for_another_tenant_and_goes_on_afterwards(
+    placed: Placed, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(turn, "YIELDS_AFTER", 0.0)
+    async with LocalEngine(ONE) as engine:
+        at_work = asyncio.Event()
+        strike = hit(engine, signal.SIGSTOP)
+
+        def stop(done: int, total: int) -> None:
+            if not at_work.is_set():
+                strike(done, total)
+            at_work.set()
+
+        document = msgspec.structs.replace(long(placed), tenant="a")
+        slow = asyncio.create_task(engine.convert(document, stop))
+        await at_work.wait()
+        (pid,) = engine.child_pids
+        await until(lambda: len(engine.child_pids) == 2, 30)  # it has been started ahead
+        assert not _yields(pid)
+        other = msgspec.structs.replace(short(placed), tenant="b")
+        yielded = asyncio.create_task(until(lambda: _yields(pid), 30))
+        while not yielded.done():
+            assert (await engine.convert(other)).pages == ("A short text.",)
+        await yielded
+        assert len(engine.child_pids) == 2
+        if os.geteuid() == 0:  # others may not undo it: the child is replaced after its document
+            await until(lambda: not _yields(pid), 30)
+        slow.cancel()
+        await asyncio.wait([slow])
+
+
+def _yields(pid: int) -> bool:
+    ours, its = (os.getpriority(os.PRIO_PROCESS, number) for number in (0, pid))
+    return its == min(ours + niceness.YIELDING, niceness.LOWEST)
 
 
 async def test_the_extra_child_is_gone_when_it_is_no_longer_needed(placed: Placed) -> None:

@@ -130,6 +130,9 @@ async def test_a_document_that_goes_on_page_by_page_has_its_whole_time(
                 await asyncio.sleep(0)
             return protocol.Refused("corrupt", "It is.", protocol.Wear(0, cramped=False))
 
+        def go_ahead(self) -> None:
+            """Nobody had it stand back."""
+
     limits = EngineLimits(processes=1, wall_seconds=1000, page_seconds=45)
     answer = await Pool(limits)._ask(Steady(), short(placed), protocol.ToMarkdown(), None)  # type: ignore[arg-type]
     assert isinstance(answer, protocol.Refused)
