@@ -48,7 +48,7 @@ from ilios.engines.choice import EngineChoice
 from ilios.engines.local import LocalEngine
 from ilios.faults import Faults
 from ilios.free_space import BLOBS, COPIES, FreeSpace
-from ilios.health import Converting, Health, Store
+from ilios.health import Converting, Health, Messaging, Store
 from ilios.locks import held
 from ilios.settings import Settings
 from ilios.snapshots import Snapshots
@@ -94,7 +94,7 @@ async def service(settings: Settings, engine: Engine | None = None) -> AsyncIter
         bus = await enter(
             bus_outside(settings.nats_url.reveal())
             if settings.nats_url is not None
-            else bus_inside(settings, supervisor)
+            else bus_inside(settings, supervisor, faults)
         )
         writer_connection = await enter(open_writer(database_path, damage))
         ledger = SqliteLedger(writer_connection, settings.pricing)
@@ -148,7 +148,7 @@ async def service(settings: Settings, engine: Engine | None = None) -> AsyncIter
             blobs=blobs,
             room=room,
             health=Health(
-                bus.edge,
+                Messaging(bus.edge, bus.probe),
                 writer,
                 reads,
                 Converting(engine, settings.engines),

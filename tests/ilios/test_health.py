@@ -9,14 +9,16 @@ from actors.engines import Engine, EngineCrashed
 from actors.ports import Blobs
 from actors.writer import Writer
 from actors.writes import LedgerUnavailable
+from bus.acknowledgements import Acknowledgements
 from bus.connection import Connection
 from bus.errors import BusUnavailable
+from bus.probe import Probe
 from bus.refusals import Refusals
 from ilios.database.damage import Damage
 from ilios.database.reads import Reads
 from ilios.faults import Faults
 from ilios.free_space import BLOBS, FreeSpace, Volume
-from ilios.health import Converting, Health, Store
+from ilios.health import Converting, Health, Messaging, Store
 from ilios.supervision import Supervisor
 from schemas.replies import HealthReport
 
@@ -27,6 +29,12 @@ class Part:
     def __init__(self, fault: Exception | None = None) -> None:
         self.fault = fault
         self.refusals = Refusals()
+        self.connected = True
+        self.acknowledgements = Acknowledgements()
+        self.doubt: str | None = None
+
+    async def prove(self) -> None:
+        """Take the publish."""
 
     async def check(self) -> None:
         if self.fault:
@@ -62,8 +70,9 @@ async def _report(
     def part(name: str) -> Part:
         return Part(faults.get(name))
 
+    bus = part("bus")
     return await Health(
-        cast("Connection", part("bus")),
+        Messaging(cast("Connection", bus), cast("Probe", bus)),
         cast("Writer", part("writer")),
         cast("Reads", part("database")),
         Converting(cast("Engine", part("engine"))),
