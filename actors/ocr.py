@@ -66,7 +66,9 @@ class Ocr(Actor[DocumentFetched]):
         self._log = Log(connection)
         self._blobs = blobs
         self._engine = engine
-        # Begun by this process, the latest last: what is repeated afterwards may have ended.
+        # Begun by this process, the latest last: what is repeated afterwards may have ended. What
+        # was stored before it started, others may have begun.
+        self._started_at = time.time()
         self._begun: dict[tuple[str, str, int], None] = {}
         self._in_hand: set[tuple[str, str, int]] = set()
         # Since when, and how often, of those whose engine could not work.
@@ -93,16 +95,21 @@ class Ocr(Actor[DocumentFetched]):
     async def _receive(
         self, heard: DocumentFetched, occasion: Occasion, *, repeated: bool
     ) -> DocumentConverted | None:
-        if (repeated or _may_be_known(heard, occasion)) and await self._is_done(heard):
+        repeated = repeated or _may_be_known(heard, occasion)
+        if repeated and await self._is_done(heard):
             return None
         try:
             async with self._blobs.local_path(heard.original.key) as path:
+                if not repeated and self._is_old(path, occasion) and await self._is_done(heard):
+                    return None
                 document = _source(path, heard, occasion)
                 said = await self._cancellations.unless(heard, self._make(heard, document))
         except Cancelled:
             log.info("conversion broken off, the document was cancelled")
             return None
         except BlobNotFound:
+            if await self._is_done(heard):  # and removed since
+                return None
             raise Reject("source_missing", "The original is no longer in the store.") from None
         except Unconvertible as error:
             raise Reject(error.code, error.reason) from error
@@ -131,6 +138,12 @@ class Ocr(Actor[DocumentFetched]):
 
     async def _make(self, heard: DocumentFetched, document: SourceFile) -> DocumentConverted:
         return await finished(self._blobs, heard, await self._convert(document))
+
+    def _is_old(self, path: Path, occasion: Occasion) -> bool:
+        """Whether the original was stored so long ago that its conversion may have been made."""
+        stored_at = path.stat().st_mtime
+        waited = occasion.stored_at.timestamp() - stored_at
+        return stored_at < self._started_at or waited > FRESH_WITHIN
 
     async def _is_done(self, heard: DocumentFetched) -> bool:
         """Whether the log has the end of this conversion already."""
