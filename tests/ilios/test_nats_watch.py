@@ -277,6 +277,43 @@ async def test_a_fault_that_stays_does_not_make_a_storm(
 
 
 @pytest.mark.usefixtures("_quick")
+async def test_a_server_that_outgrows_its_memory_is_a_fault_for_people(
+    connection: Connection, tmp_path: Path
+) -> None:
+    large, faults = Hopeless(os.getpid(), tmp_path), Faults()
+    large.asks = connection
+    watch = NatsWatch(
+        cast("NatsServer", large), cast("Connection", large), Acknowledgements(), faults
+    )
+    await watch._look()
+    assert faults.problems == []
+    large.memory_goal = 1024**2
+    await watch._look()
+    (problem,) = faults.problems
+    assert "slows down above 1 MB" in problem
+    assert "more memory" in problem
+    large.memory_goal = 2**40
+    await watch._look()
+    assert faults.problems == []
+
+
+async def test_a_full_log_gets_what_room_there_is_although_it_is_not_twice_as_much(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(nats_store, "MIN_STORE_BYTES", 20 * module.RAISED_BYTES)
+    full = Hopeless(os.getpid(), tmp_path)
+    full.store_limit = 19 * module.RAISED_BYTES
+    tries = Acknowledgements()
+    tries.answered(full=True)
+    monkeypatch.setattr(nats_store, "free", lambda _: 10**9)
+    monkeypatch.setattr(nats_store, "MAX_STORE_BYTES", 20 * module.RAISED_BYTES)
+    watch = NatsWatch(cast("NatsServer", full), cast("Connection", full), tries, Faults())
+    assert "its log may have" in (await watch._too_small() or "")
+    full.store_limit += 1
+    assert await watch._too_small() is None
+
+
+@pytest.mark.usefixtures("_quick")
 async def test_a_server_that_answers_and_takes_nothing_is_replaced(
     connection: Connection, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
