@@ -37,7 +37,7 @@ LONGEST_PAUSE = 2.0  # seconds between restarts
 # is in use. The server holds about 0.5 KB for each document of the history.
 MEMORY_SHARE = 0.25
 LEAST_MEMORY_GOAL = 128 * 1024**2  # bytes
-GARBAGE_PERCENT = 50  # of what is in use, before it is collected; its cost is the same at any size
+GARBAGE_PERCENT = 35  # of what is in use, before it is collected; its cost is the same at any size
 
 _LISTENING = re.compile(r"Listening for client connections on .*:(\d+)")
 _LEVELS = {"[WRN]": "warning", "[ERR]": "error", "[FTL]": "error"}

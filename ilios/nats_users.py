@@ -46,7 +46,7 @@ MAY_LISTEN_TO = (
 MOST_CONNECTIONS = 128  # fewer where there are many tenants
 FEWEST_CONNECTIONS = 8
 ALL_CONNECTIONS = 768  # of all publishers, while each has the fewest at least
-RESERVED_CONNECTIONS = 256  # of the service, its operator, and of those who have not signed in yet
+RESERVED_CONNECTIONS = 896  # of the service, its operator, and who has not signed in yet
 MOST_SUBSCRIPTIONS = 1024  # on one connection
 
 
