@@ -19,6 +19,7 @@ from msgspec import Struct
 
 from bus import failpoints
 from bus.connection import Connection
+from bus.log import Log
 from bus.publisher import Publisher
 from schemas.batches import JOB_ENDED, BatchProgressed
 from schemas.records import BatchRecord, DocumentRecord, EngineBatch
@@ -73,6 +74,7 @@ class Batcher:
         self, connection: Connection, blobs: Blobs, held: Held, engine: EngineBatches | None
     ) -> None:
         self._publisher = Publisher(connection)
+        self._log = Log(connection)
         self._blobs = blobs
         self._held = held
         self._engine = engine
@@ -200,8 +202,11 @@ class Batcher:
             name = (document.tenant, document.document_id)
             if about is None or name in self._freed:
                 continue  # the database has not heard of it yet
-            await self._publisher.say(about, again="freed")
             self._freed[name] = now
+            said = await self._log.last_word(*name, event="fetched")
+            if said is not None and said.event == about:
+                continue  # before a restart, and the database has not heard of it yet
+            await self._publisher.say(about, again="freed")
             log.info("document held no longer", document_id=document.document_id)
 
     async def _say(self, batch: BatchRecord, job: EngineJob) -> None:

@@ -57,12 +57,28 @@ class Fetcher(Actor[DocumentSubmitted]):
         self._log = Log(connection)
         self._blobs = blobs
         self._downloads = downloads
+        self._in_hand: dict[tuple[str, str, int], DocumentSubmitted] = {}
 
     def needs_place(self, heard: DocumentSubmitted) -> bool:
         """Whether the bytes come from a source that may be as slow as it likes."""
         return isinstance(heard.source, Remote)
 
     async def receive(self, heard: DocumentSubmitted, occasion: Occasion) -> DocumentFetched | None:
+        name = (heard.tenant, heard.document_id, heard.requeues)
+        if self._in_hand.get(name) == heard:
+            # A repetition, for the same delivery is never handled twice at a time.
+            log.info("already being fetched", document_id=heard.document_id)
+            return None
+        first = self._in_hand.setdefault(name, heard)
+        try:
+            return await self._receive(heard, occasion)
+        finally:
+            if first is heard:
+                del self._in_hand[name]
+
+    async def _receive(
+        self, heard: DocumentSubmitted, occasion: Occasion
+    ) -> DocumentFetched | None:
         if await self._cancellations.includes(heard, occasion.stored_at):
             return None
         try:

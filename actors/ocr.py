@@ -38,6 +38,8 @@ KEPT_FOR_URGENT = 2  # urgent documents that are taken in hand beside those that
 PATIENCE = 3600.0  # seconds in which an engine that cannot work is waited for
 WAITS_GROW, LONGEST_WAIT = 1.5, 180.0  # times each wait, up to so many seconds: 30 in an hour
 MOST_WAITS = 100_000  # documents of which it is remembered that they wait
+MOST_BEGUN = 10_000  # documents of which it is remembered that they were begun
+_ENDS = ("converted", "failed")
 FULL_PAUSE = 5.0  # seconds until a full volume is tried again
 
 BEYOND_MEMORY = (
@@ -78,22 +80,50 @@ class Ocr(Actor[DocumentFetched]):
         self._log = Log(connection)
         self._blobs = blobs
         self._engine = engine
+        # Begun by this process, the latest last: what is repeated afterwards may have ended. What
+        # was stored before it started, others may have begun.
+        self._started_at = time.time()
+        self._begun: dict[tuple[str, str, int], None] = {}
+        self._in_hand: set[tuple[str, str, int]] = set()
         # Since when, and how often, of those whose engine could not work.
         self._waits: dict[tuple[str, str], tuple[float, int]] = {}
 
     async def receive(self, heard: DocumentFetched, occasion: Occasion) -> DocumentConverted | None:
         if heard.held or await self._cancellations.includes(heard, occasion.stored_at):
             return None
-        if await self._is_done(heard, occasion):
+        name = (heard.tenant, heard.document_id, heard.requeues)
+        if name in self._in_hand:
+            # A repetition, for the same delivery is never handled twice at a time.
+            log.info("already being converted", document_id=heard.document_id)
+            return None
+        repeated = name in self._begun
+        self._begun[name] = None
+        while len(self._begun) > MOST_BEGUN:
+            del self._begun[next(iter(self._begun))]
+        self._in_hand.add(name)
+        try:
+            return await self._receive(heard, occasion, repeated=repeated)
+        finally:
+            self._in_hand.discard(name)
+
+    async def _receive(
+        self, heard: DocumentFetched, occasion: Occasion, *, repeated: bool
+    ) -> DocumentConverted | None:
+        repeated = repeated or _may_be_known(heard, occasion)
+        if repeated and await self._is_done(heard):
             return None
         try:
             async with self._blobs.local_path(heard.original.key) as path:
+                if not repeated and self._is_old(path, occasion) and await self._is_done(heard):
+                    return None
                 document = _source(path, heard, occasion)
                 said = await self._cancellations.unless(heard, self._make(heard, document))
         except Cancelled:
             log.info("conversion broken off, the document was cancelled")
             return None
         except BlobNotFound:
+            if await self._is_done(heard):  # and removed since
+                return None
             raise Reject("source_missing", "The original is no longer in the store.") from None
         except Unconvertible as error:
             raise Reject(error.code, error.reason) from error
@@ -123,12 +153,19 @@ class Ocr(Actor[DocumentFetched]):
     async def _make(self, heard: DocumentFetched, document: SourceFile) -> DocumentConverted:
         return await finished(self._blobs, heard, await self._convert(document))
 
-    async def _is_done(self, heard: DocumentFetched, occasion: Occasion) -> bool:
-        """Whether the conversion was said already."""
-        if not _may_be_known(heard, occasion):
-            return False
-        said = await self._log.last_word(heard.tenant, heard.document_id, event="converted")
-        return said is not None and said.event.requeues >= heard.requeues
+    def _is_old(self, path: Path, occasion: Occasion) -> bool:
+        """Whether the original was stored so long ago that its conversion may have been made."""
+        stored_at = path.stat().st_mtime
+        waited = occasion.stored_at.timestamp() - stored_at
+        return stored_at < self._started_at or waited > FRESH_WITHIN
+
+    async def _is_done(self, heard: DocumentFetched) -> bool:
+        """Whether the log has the end of this conversion already."""
+        for end in _ENDS:
+            said = await self._log.last_word(heard.tenant, heard.document_id, event=end)
+            if said is not None and said.event.requeues >= heard.requeues:
+                return True
+        return False
 
     async def _convert(self, document: SourceFile) -> Conversion:
         blamed = outside = memory = 0

@@ -14,6 +14,8 @@ from bench import (
     connections,
     convert,
     corpus,
+    full_volume,
+    growth,
     hostile,
     memory,
     pairs,
@@ -114,6 +116,19 @@ def _parser() -> argparse.ArgumentParser:
         lambda o: connections.measure(o.seconds),
     )
     one.add_argument("--seconds", type=float, default=20, help="beside each crowd")
+    one = kind(
+        "fullvolume",
+        "how soon the service takes submissions again when its volume has room again",
+        lambda o: full_volume.measure(o.fillings, o.megabytes, o.seconds),
+    )
+    _count(one, fillings=20, megabytes=48)
+    one.add_argument("--seconds", type=float, default=3, help="for which it stays full")
+    one = kind(
+        "growth",
+        "rates, CPU, memory and starts while the history grows",
+        lambda o: growth.measure(o.documents, o.clients, o.sample),
+    )
+    _count(one, documents=150_000, clients=16, sample=2000)
     one = kind(
         "soak",
         "memory and open files over thousands of conversions",

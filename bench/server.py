@@ -6,7 +6,7 @@ import secrets
 import signal
 import sys
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 
 from actors.engines import Conversion, SourceFile
@@ -109,7 +109,8 @@ async def started(
         line = await asyncio.wait_for(process.stdout.readline(), READY_WITHIN)
         yield Running(process.pid, line.decode().strip())
     finally:
-        process.send_signal(signal.SIGTERM)
+        with suppress(ProcessLookupError):  # it may have been killed
+            process.send_signal(signal.SIGTERM)
         await process.wait()
 
 

@@ -142,7 +142,9 @@ class Publisher:
         failpoints.reach("publisher.sent")
         answer = _pub_ack.decode(message.data)
         full = answer.error is not None and answer.error.get("err_code") in _STREAM_FULL
-        self._connection.acknowledgements.answered(full=full)
+        self._connection.acknowledgements.answered(
+            full=full, stored=answer.error is None, took=time.monotonic() - began
+        )
         if answer.error is not None:
             _refused(answer.error)
         if answer.duplicate and not await self._lies_on(subject, answer):

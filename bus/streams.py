@@ -26,8 +26,10 @@ DEAD_LETTERS = "ILIOS_DEAD_LETTERS"
 HISTORY = 7 * 24 * 3600.0  # seconds an event stays on the log
 DEAD_LETTER_HISTORY = 30 * 24 * 3600.0  # seconds a dead letter waits for somebody to look
 # Seconds in which a repeated Nats-Msg-Id is dropped. The server holds every id of that time in
-# memory; what is repeated later changes nothing in the database either.
-DUPLICATE_WINDOW = 600.0
+# memory, and a publisher may choose ids of 64 KB: so no longer than drops what a publisher repeats
+# at once. What is repeated later is stored and changes nothing.
+DUPLICATE_WINDOW = 0.5
+DEAD_LETTER_WINDOW = 60.0  # only the service files them, and finds its own after a restart
 # The server's max_payload less room for the headers with which an event becomes a dead letter: one
 # that may come in but not be filed would stop whoever has to file it, and the log behind it.
 MAX_EVENT_BYTES = 1024 * 1024 - 64 * 1024
@@ -71,19 +73,22 @@ def _stream_configs() -> tuple[StreamConfig, ...]:
             storage=StorageType.FILE,
             discard=DiscardPolicy.OLD,
             max_age=DEAD_LETTER_HISTORY,
-            duplicate_window=DUPLICATE_WINDOW,
+            duplicate_window=DEAD_LETTER_WINDOW,
             allow_direct=True,
         ),
     )
 
 
-async def ensure(js: JetStreamContext, replicas: int = 1) -> None:
+async def ensure(js: JetStreamContext, replicas: int = 1, *, ours: bool = False) -> list[str]:
     """Create the streams that are missing; those that exist are left as their owner set them.
 
     Only subjects are added that an older ilios did not know: without them nothing could be said.
+    On a bus of ``ours`` a longer duplicate window of an older ilios is shortened. On another it is
+    its owner's: returns a sentence for each with the command that shortens it.
 
     :raises BusUnavailable: JetStream does not answer, or refuses.
     """
+    advice: list[str] = []
     for config in _stream_configs():
         config.num_replicas = replicas
         try:
@@ -93,8 +98,15 @@ async def ensure(js: JetStreamContext, replicas: int = 1) -> None:
                 await js.add_stream(config)
             else:
                 await _add_subjects(js, found, config.subjects or [])
+                wanted = config.duplicate_window or DUPLICATE_WINDOW
+                if (found.duplicate_window or 0.0) > wanted:
+                    if ours:
+                        await _shorten_window(js, found, wanted)
+                    else:
+                        advice.append(_window_advice(found, wanted))
         except (nats.errors.Error, JetStreamError, TimeoutError) as error:
             raise BusUnavailable(f"the stream {config.name} cannot be made: {error}") from error
+    return advice
 
 
 async def _add_subjects(js: JetStreamContext, found: StreamConfig, wanted: list[str]) -> None:
@@ -103,6 +115,19 @@ async def _add_subjects(js: JetStreamContext, found: StreamConfig, wanted: list[
         found.subjects = [*(found.subjects or []), *missing]
         await js.update_stream(found)
         log.info("subjects added to a stream", stream=found.name, subjects=missing)
+
+
+async def _shorten_window(js: JetStreamContext, found: StreamConfig, wanted: float) -> None:
+    was, found.duplicate_window = found.duplicate_window, wanted
+    await js.update_stream(found)
+    log.info("duplicate window shortened", stream=found.name, was=was, seconds=wanted)
+
+
+def _window_advice(found: StreamConfig, wanted: float) -> str:
+    return (
+        f"the stream {found.name} holds the ids of {found.duplicate_window:g} s in memory, "
+        f"{wanted:g} s are enough: nats stream edit {found.name} --dupe-window {wanted:g}s"
+    )
 
 
 async def identity(js: JetStreamContext) -> StreamIdentity:

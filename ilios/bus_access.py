@@ -7,16 +7,19 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 
+import structlog
 from msgspec import Struct
 
 from bus import streams
 from bus.acknowledgements import Acknowledgements
 from bus.connection import Connection, connect
 from bus.errors import BusUnavailable
+from bus.probe import Probe
 from bus.refusals import Refusals
 from schemas.ids import DEFAULT_TENANT
 
 from .data_directory import NoData
+from .faults import Faults
 from .locks import AlreadyInUse, held
 from .nats_server import embedded
 from .nats_users import OPERATOR, ROLES, SETUP
@@ -24,6 +27,8 @@ from .nats_watch import NatsWatch
 from .settings import Settings
 from .supervision import Supervisor
 from .tenants import tenant_of
+
+log = structlog.get_logger("bus")
 
 
 class Bus(Struct, frozen=True):
@@ -41,6 +46,7 @@ class Bus(Struct, frozen=True):
     aggregator: Connection
     janitor: Connection
     refusals: Refusals
+    probe: Probe
     where: str
     operator_url_file: Path | None
     store: Path | None
@@ -49,7 +55,9 @@ class Bus(Struct, frozen=True):
 
 
 @asynccontextmanager
-async def bus_inside(settings: Settings, supervisor: Supervisor) -> AsyncIterator[Bus]:
+async def bus_inside(
+    settings: Settings, supervisor: Supervisor, faults: Faults
+) -> AsyncIterator[Bus]:
     """Run a bus of our own while the context is open, and connect each role to it.
 
     :raises BusDidNotStart, BusUnavailable, SecretsDamaged: there is none.
@@ -73,13 +81,14 @@ async def bus_inside(settings: Settings, supervisor: Supervisor) -> AsyncIterato
             )
             for role in ROLES
         }
-        watch = NatsWatch(server, connections["edge"], acknowledgements)
+        watch = NatsWatch(server, connections["edge"], acknowledgements, faults)
         await enter(supervisor.running("watch over nats-server", watch.run))
-        await _begin(connections["edge"])
+        await _begin(connections["edge"], ours=True)
         where = f"nats-server inside, at {connections['edge'].address}"
         yield Bus(
             **connections,
             refusals=refusals,
+            probe=Probe(connections["janitor"]),
             where=where,
             operator_url_file=server.url_file(OPERATOR),
             store=server.store,
@@ -96,10 +105,12 @@ async def bus_outside(url: str) -> AsyncIterator[Bus]:
     """
     refusals = Refusals()
     async with connect(url, name="ilios", refusals=refusals) as connection:
-        await _begin(connection)
+        for advice in await _begin(connection, ours=False):
+            log.warning("this bus needs more memory than it has to", advice=advice)
         yield Bus(
             **dict.fromkeys(ROLES, connection),
             refusals=refusals,
+            probe=Probe(connection),
             where=f"NATS at {connection.address}",
             operator_url_file=None,
             store=None,
@@ -158,7 +169,7 @@ def tenants_of(settings: Settings) -> tuple[str, ...]:
     return tuple(tenant_of(key.reveal()) for key in settings.api_keys) or (DEFAULT_TENANT,)
 
 
-async def _begin(connection: Connection) -> None:
+async def _begin(connection: Connection, *, ours: bool) -> list[str]:
     await connection.check()
     async with connection.setting_up() as js:
-        await streams.ensure(js)
+        return await streams.ensure(js, ours=ours)

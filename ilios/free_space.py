@@ -1,7 +1,7 @@
 """Room on the volumes the service writes to, and who still gets it.
 
 Below a reserve nothing new is taken in: what is left is for finishing what was accepted. The
-system is asked a few times a second at most; between, what is taken in is counted.
+system is asked so often that health and submissions agree; between, what is taken in is counted.
 """
 
 import os
@@ -14,7 +14,7 @@ import structlog
 
 from actors.ports import StorageFull
 
-ASKED_EVERY = 0.25  # seconds
+ASKED_EVERY = 0.02  # seconds
 RESERVED_FILES = 1000  # files a volume must have room for, where their number is limited at all
 BLOBS = "blobs"
 """The place where what clients send goes."""

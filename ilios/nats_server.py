@@ -13,6 +13,7 @@ import signal
 import socket
 import sys
 import sysconfig
+import time
 from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -23,7 +24,7 @@ import structlog
 from bus.streams import EVENTS
 from schemas.ids import DEFAULT_TENANT
 
-from . import nats_leftover, nats_store
+from . import machine_memory, nats_leftover, nats_store
 from .nats_users import Users
 from .process_work import Work
 from .restarts import Restarts
@@ -33,7 +34,11 @@ RECOVERED_WITHIN = 600.0  # seconds, however much is done
 STOPPED_WITHIN = 3.0  # seconds between SIGTERM and SIGKILL; what it acknowledged is on disk
 FIRST_PAUSE = 0.05  # seconds before the first restart
 LONGEST_PAUSE = 2.0  # seconds between restarts
-MEMORY_GOAL = "64MiB"  # what the Go runtime aims at; more is used when it is needed
+# What the Go runtime collects garbage ever harder for, until it does nothing else: far above what
+# is in use. The server holds about 0.5 KB for each document of the history.
+MEMORY_SHARE = 0.25
+LEAST_MEMORY_GOAL = 128 * 1024**2  # bytes
+GARBAGE_PERCENT = 35  # of what is in use, before it is collected; its cost is the same at any size
 
 _LISTENING = re.compile(r"Listening for client connections on .*:(\d+)")
 _LEVELS = {"[WRN]": "warning", "[ERR]": "error", "[FTL]": "error"}
@@ -80,6 +85,8 @@ class NatsServer:
         self._stream_stopped = False
         self._damaged = False
         self.store_limit = 0
+        self.memory_goal = memory_goal()
+        self.ready_at = 0.0  # by the monotonic clock
         self.restarts = Restarts(FIRST_PAUSE, LONGEST_PAUSE)
 
     @property
@@ -118,6 +125,7 @@ class NatsServer:
             await self.stop()
             await self._start_once()
         self._ready = self._was_ready = True
+        self.ready_at = time.monotonic()
         self._users.write_urls(self.port)
 
     async def _start_once(self) -> None:
@@ -239,6 +247,7 @@ class NatsServer:
         self._damaged = self._damaged or _DAMAGED.search(text) is not None
         if _BROKEN.search(text):
             self.broken = self._last_words
+            self.restarts.disabled(self.broken)
         if text.startswith(_NO_MARK):
             self._last_words = text.removeprefix(_NO_MARK)
         return text
@@ -248,10 +257,12 @@ class NatsServer:
         self.store_limit = nats_store.limit(self.store)
         return {
             "PATH": os.environ.get("PATH", ""),
-            "GOMEMLIMIT": MEMORY_GOAL,
+            "GOMEMLIMIT": str(self.memory_goal),
+            "GOGC": str(GARBAGE_PERCENT),
             "ILIOS_NATS_PORT": str(self.port),
             "ILIOS_NATS_STORE": msgspec.json.encode(str(self.store.absolute())).decode(),
             "ILIOS_NATS_MAX_FILE": str(self.store_limit),
+            "ILIOS_NATS_MAX_CONNECTIONS": str(self._users.max_connections),
             **self._users.environment(),
         }
 
@@ -275,6 +286,11 @@ async def embedded(
             await asyncio.gather(watching, return_exceptions=True)
     finally:
         await server.stop()
+
+
+def memory_goal() -> int:
+    """Return how many bytes of the machine's, or the cgroup's, memory are the server's."""
+    return max(LEAST_MEMORY_GOAL, int(MEMORY_SHARE * machine_memory.limit_bytes()))
 
 
 def _binary() -> str:

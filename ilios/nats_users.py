@@ -11,6 +11,7 @@ from pathlib import Path
 
 import msgspec
 
+from bus.streams import MAX_EVENT_BYTES
 from schemas.ids import DEFAULT_TENANT
 
 from . import secrets_file
@@ -39,6 +40,14 @@ MAY_LISTEN_TO = (
     "ilios.document.cancelled.>",
     "ilios.batch.completed.>",
 )
+
+
+# Of one publisher: what it opens beyond that is refused, so that others can still connect.
+MOST_CONNECTIONS = 128  # fewer where there are many tenants
+FEWEST_CONNECTIONS = 8
+ALL_CONNECTIONS = 768  # of all publishers, while each has the fewest at least
+RESERVED_CONNECTIONS = 896  # of the service, its operator, and who has not signed in yet
+MOST_SUBSCRIPTIONS = 1024  # on one connection
 
 
 class Credentials(msgspec.Struct, frozen=True):
@@ -76,7 +85,15 @@ class Users:
             **{publisher_of(tenant): word for tenant, word in kept.publishers.items()},
         }
         secrets_file.write(self.configuration, _template().read_text())
-        secrets_file.write(directory / PUBLISHERS, "".join(map(_account, self._tenants)))
+        share = ALL_CONNECTIONS // max(1, len(self._tenants))
+        self._each = max(FEWEST_CONNECTIONS, min(MOST_CONNECTIONS, share))
+        accounts = (_account(tenant, self._each) for tenant in self._tenants)
+        secrets_file.write(directory / PUBLISHERS, "".join(accounts))
+
+    @property
+    def max_connections(self) -> int:
+        """How many connections the server takes: all that publishers may have, and the reserve."""
+        return RESERVED_CONNECTIONS + self._each * len(self._tenants)
 
     @property
     def configuration(self) -> Path:
@@ -135,7 +152,7 @@ def _variable(tenant: str) -> str:
     return f"ILIOS_NATS_PUBLISHER_PASSWORD_{tenant}"
 
 
-def _account(tenant: str) -> str:
+def _account(tenant: str, connections: int) -> str:
     """Return the account of a tenant's publisher, in nats-server's own format."""
     imports = [
         f'{{ {kind}: {{ account: ILIOS, subject: "{subject.format(tenant=tenant)}" }} }}'
@@ -145,6 +162,11 @@ def _account(tenant: str) -> str:
     says = ", ".join(f'"{subject.format(tenant=tenant)}"' for subject in SAYS)
     hears = ", ".join(f'"{subject}"' for subject in MAY_LISTEN_TO)
     return f"""PUBLISHER_{tenant} {{
+  limits {{
+    max_connections: {connections}
+    max_subscriptions: {MOST_SUBSCRIPTIONS}
+    max_payload: {MAX_EVENT_BYTES}
+  }}
   imports: [
     {f"{chr(10)}    ".join(imports)}
   ]

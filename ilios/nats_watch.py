@@ -14,7 +14,8 @@ from bus.acknowledgements import Acknowledgements
 from bus.connection import Connection
 from bus.errors import BusUnavailable
 
-from . import nats_store
+from . import machine_memory, nats_store
+from .faults import Faults
 from .nats_server import NatsServer
 from .process_work import Work
 
@@ -27,12 +28,17 @@ UNHEARD_AFTER = 6.0  # seconds in which nothing that was said was acknowledged, 
 UNHEARD_TRIES = 3  # tries to say it
 SLOW_FOR = 30.0  # seconds either may last while the server is at work: a slow disk, a long recovery
 NEEDED_BYTES = 8 * 1024**2  # free before another is worth starting; less is used up at once
-RAISED = 2  # times as much as it may have is a reason to let it have that
-FIRST_PAUSE = 5.0  # seconds after a server was ended before the next one is
-LONGEST_PAUSE = 120.0  # seconds; it doubles
-SETTLED_AFTER = 60.0  # seconds longer without a fault, after which it begins anew
+RAISED_BYTES = 16 * 1024**2  # more than a full log has, to be worth a restart that grants it
+LEAST_PAUSE = 1.0  # seconds after a server was ended before one that did work is
+FIRST_PAUSE = 5.0  # seconds before one is that never did: another would not do better
+LONGEST_PAUSE = 120.0  # seconds; it doubles while none works
+MEMORY_ALARM = 0.9  # of its memory goal; at the goal it collects garbage instead of working
+
+MEMORY = "nats-server memory"
+"""The fault that is reported when the server outgrows its memory."""
 
 _ASK = "$JS.API.INFO"
+_MIB = 1024 * 1024
 
 log = structlog.get_logger("nats-server")
 
@@ -40,12 +46,18 @@ log = structlog.get_logger("nats-server")
 class NatsWatch:
     """Watches the server by what it says, by a question a second, and by what others tell of it.
 
-    ``connection`` asks; ``acknowledgements`` are those of everybody who says something.
+    ``connection`` asks; ``acknowledgements`` are those of everybody who says something. What
+    another server would not do better is a fault for people.
     """
 
     def __init__(
-        self, server: NatsServer, connection: Connection, acknowledgements: Acknowledgements
+        self,
+        server: NatsServer,
+        connection: Connection,
+        acknowledgements: Acknowledgements,
+        faults: Faults,
     ) -> None:
+        self._faults = faults
         self._server = server
         self._connection = connection
         self._acknowledgements = acknowledgements
@@ -70,6 +82,7 @@ class NatsWatch:
             return
         if pid != self._watched:
             self._begin(pid)
+        self._weigh(pid)
         why = await self._hung(pid)
         if why is None and self._has_room():
             why = self._broken() or await self._too_small() or self._unheard(pid)
@@ -78,9 +91,21 @@ class NatsWatch:
 
     def _begin(self, pid: int | None) -> None:
         self._watched, self._unanswered, self._waits_for_room = pid, 0, False
-        self._acknowledgements.forget()
+        self._acknowledgements.forget(before=self._server.ready_at)
         if pid is not None:
             self._work = Work.of(pid)
+
+    def _weigh(self, pid: int) -> None:
+        """Report a server that is about to spend its time on garbage, for want of memory."""
+        held, goal = machine_memory.held_bytes(pid), self._server.memory_goal
+        if held < MEMORY_ALARM * goal:
+            self._faults.resolve(MEMORY)
+            return
+        self._faults.report(
+            MEMORY,
+            f"it holds {held // _MIB} MB and slows down above {goal // _MIB} MB, a quarter of the "
+            "memory there is; give the machine or container more memory",
+        )
 
     def _has_room(self) -> bool:
         """Whether another could write where this one cannot."""
@@ -104,7 +129,7 @@ class NatsWatch:
             return None
         # In a thread: a log of a week has thousands of files.
         limit = await asyncio.to_thread(nats_store.limit, self._server.store)
-        if limit < RAISED * self._server.store_limit:
+        if limit < self._server.store_limit + RAISED_BYTES:
             return None
         return f"its log may have {limit} bytes by now, and has {self._server.store_limit}"
 
@@ -137,12 +162,13 @@ class NatsWatch:
 
     async def _end(self, why: str) -> None:
         since = time.monotonic() - self._ended_at
-        if since < self._pause:
+        # One that has stored something was well: what ails it is new, and another may do better.
+        worked = self._acknowledgements.stored_ago is not None
+        pause = LEAST_PAUSE if worked else self._pause
+        if since < pause:
             return
-        if since > self._pause + SETTLED_AFTER:
-            self._pause = 0.0
         log.error("nats-server cannot serve, another is started", reason=why)
         # One that answers writes down where it is when it is asked to end, and is up again sooner.
         await self._server.end(why, politely=not self._unanswered)
         self._ended_at = time.monotonic()
-        self._pause = min(max(FIRST_PAUSE, self._pause * 2), LONGEST_PAUSE)
+        self._pause = FIRST_PAUSE if worked else min(max(FIRST_PAUSE, pause * 2), LONGEST_PAUSE)

@@ -23,6 +23,7 @@ class Restarts:
         self._pause = first
         self._ends: deque[float] = deque()
         self._why = ""
+        self._disabled = ""
         self._running_since: float | None = time.monotonic()
 
     def ended(self, why: str) -> float:
@@ -30,12 +31,16 @@ class Restarts:
         now = time.monotonic()
         if self._running_since is not None and now - self._running_since > SETTLED_AFTER:
             self._pause = self._first
-        self._running_since = None
+        self._running_since, self._disabled = None, ""
         self._ends.append(now)
         self._why = why
         pause = self._pause
         self._pause = min(pause * 2, self._longest)
         return pause
+
+    def disabled(self, why: str) -> None:
+        """Note that it runs and cannot do its work, until it ends."""
+        self._disabled = why
 
     def started(self) -> None:
         """Note that it runs, if it did not."""
@@ -56,6 +61,8 @@ class Restarts:
         times = f" ({lately} times in the last minute)" if lately > 1 else ""
         if self._running_since is None:
             return f"is down: {self._why}{times}"
+        if self._disabled:
+            return f"runs and cannot work: {self._disabled}"
         if lately <= self._tolerated:
             return None
         settled_after = min(SETTLED_AFTER, FIRST_SETTLED_AFTER * 2.0 ** (lately - 1))

@@ -52,7 +52,7 @@ from ilios.engines.choice import EngineChoice
 from ilios.engines.local import LocalEngine
 from ilios.faults import Faults
 from ilios.free_space import BLOBS, COPIES, FreeSpace
-from ilios.health import Converting, Health, Store
+from ilios.health import Converting, Health, Messaging, Store
 from ilios.locks import held
 from ilios.log_check import LogCheck
 from ilios.log_losses import LogLosses
@@ -187,7 +187,7 @@ async def service(settings: Settings, engine: Engine | None = None) -> AsyncIter
             blobs=blobs,
             room=room,
             health=Health(
-                bus.edge,
+                Messaging(bus.edge, bus.probe),
                 writer,
                 reads,
                 Converting(engine, settings.engines),

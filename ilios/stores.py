@@ -61,7 +61,7 @@ async def open_stores(settings: Settings, watch: Watch, startup: Startup) -> Asy
         missing_database.refuse_by_snapshots(settings)
         stack.enter_context(held(data_dir / "lock", f"the data directory {data_dir}"))
         stack.enter_context(held(lock_file(path), f"the database {path}"))
-        bus = await possible(lambda: enter(_bus(settings, watch.supervisor)))
+        bus = await possible(lambda: enter(_bus(settings, watch)))
         await missing_database.refuse_by_blobs(settings, bus.persister)
         writing = await possible(lambda: enter(open_writer(path, watch.damage)))
         reading = await enter(open_reader(path, watch.damage))
@@ -75,11 +75,11 @@ async def open_stores(settings: Settings, watch: Watch, startup: Startup) -> Asy
 
 
 @asynccontextmanager
-async def _bus(settings: Settings, supervisor: Supervisor) -> AsyncIterator[Bus]:
+async def _bus(settings: Settings, watch: Watch) -> AsyncIterator[Bus]:
     opening = (
         bus_outside(settings.nats_url.reveal())
         if settings.nats_url is not None
-        else bus_inside(settings, supervisor)
+        else bus_inside(settings, watch.supervisor, watch.faults)
     )
     async with opening as bus:
         yield bus

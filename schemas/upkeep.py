@@ -1,4 +1,4 @@
-"""What the janitor says of its passes."""
+"""What the service writes on the log about itself: passes of the janitor, and probes."""
 
 from msgspec import Struct
 
@@ -18,3 +18,7 @@ class Swept(Struct, frozen=True, kw_only=True, tag_field="type", tag="janitor.sw
     temporary: int = 0
     held: str | None = None
     seconds: float = 0.0
+
+
+class Probed(Struct, frozen=True, kw_only=True, tag_field="type", tag="janitor.probed/1"):
+    """A publish whose only purpose is its acknowledgement: the log can be written."""

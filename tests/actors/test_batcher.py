@@ -11,7 +11,9 @@ import pytest
 from actors import batcher as module
 from actors.batcher import Batcher
 from actors.engines import Conversion, EngineJob, EngineUnavailable, HeldDocument, Unconvertible
+from bus import subjects, wire
 from bus.connection import Connection
+from bus.publisher import MESSAGE_ID
 from ilios.database.batch_reads import BatchReads
 from ilios.database.connection import open_reader, open_writer
 from ilios.database.ledger import SqliteLedger
@@ -201,6 +203,29 @@ async def test_of_a_batch_that_fails_all_documents_are_converted_alone(
         await world.submit(1, 2)
         await until(lambda: _said(world, status))
         assert sorted(await world.freed()) == [ONE, TWO]
+
+
+async def test_a_document_that_was_freed_before_a_restart_is_not_freed_again(world: World) -> None:
+    """The database is behind: it has not read yet that the document is held no longer."""
+    world.jobs.status, world.jobs.brings = "FAILED", []
+    async with world.persisting():
+        await world.submit(1)
+        await until(world.one_is_ready)
+    world.engine = None
+    await world.batcher.look()
+    assert await world.freed() == [ONE]
+    log, marked, other = world.connection.jetstream, {MESSAGE_ID: "another"}, events.submitted(9)
+
+    async def is_forgotten() -> bool:
+        """Whether the server would take for new what it had just now."""
+        name = subjects.subject(other)
+        return not (await log.publish(name, wire.encode(other), headers=marked)).duplicate
+
+    assert await is_forgotten()
+    await until(is_forgotten)
+    await world.batcher.look()
+    freed = await world.words(DocumentFetched)
+    assert [one.held for one in freed] == [True, False]
 
 
 async def test_of_a_job_that_is_gone_all_documents_are_converted_alone(world: World) -> None:

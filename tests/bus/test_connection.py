@@ -232,6 +232,42 @@ async def test_the_streams_are_made_once_and_left_alone(connection: Connection) 
     assert (await js.stream_info(streams.EVENTS)).config.max_age == 24 * 3600.0
 
 
+async def test_an_older_window_of_the_bus_inside_is_shortened_and_nothing_else(
+    connection: Connection,
+) -> None:
+    js = connection.jetstream
+    await Publisher(connection).say(events.submitted())
+    for name in (streams.EVENTS, streams.DEAD_LETTERS):
+        config = (await js.stream_info(name)).config
+        await js.update_stream(config.evolve(duplicate_window=600.0, max_age=24 * 3600.0))
+    assert await streams.ensure(js, ours=True) == []
+    found = await js.stream_info(streams.EVENTS)
+    assert found.config.duplicate_window == streams.DUPLICATE_WINDOW
+    assert found.config.max_age == 24 * 3600.0
+    assert found.state.messages == 1
+    letters = (await js.stream_info(streams.DEAD_LETTERS)).config
+    assert letters.duplicate_window == streams.DEAD_LETTER_WINDOW
+
+
+async def test_an_older_window_of_another_bus_is_left_alone_and_reported_with_the_command(
+    connection: Connection,
+) -> None:
+    js = connection.jetstream
+    config = (await js.stream_info(streams.EVENTS)).config
+    await js.update_stream(config.evolve(duplicate_window=600.0))
+    (advice,) = await streams.ensure(js)
+    assert "nats stream edit ILIOS_EVENTS --dupe-window 0.5s" in advice
+    assert (await js.stream_info(streams.EVENTS)).config.duplicate_window == 600.0
+
+
+async def test_a_shorter_window_of_its_owner_stays(connection: Connection) -> None:
+    js = connection.jetstream
+    config = (await js.stream_info(streams.EVENTS)).config
+    await js.update_stream(config.evolve(duplicate_window=0.2))
+    assert await streams.ensure(js, ours=True) == []
+    assert (await js.stream_info(streams.EVENTS)).config.duplicate_window == 0.2
+
+
 async def test_streams_on_a_server_that_does_not_answer_are_an_error(mortal: MortalServer) -> None:
     async with connect(mortal.url("operator"), name="test") as connection:
         await mortal.kill()

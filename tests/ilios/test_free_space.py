@@ -36,7 +36,7 @@ def later(monkeypatch: pytest.MonkeyPatch) -> Callable[[], None]:
     monkeypatch.setattr(module, "time", SimpleNamespace(monotonic=lambda: now[0]))
 
     def pass_time() -> None:
-        now[0] += module.ASKED_EVERY
+        now[0] += 2 * module.ASKED_EVERY
 
     return pass_time
 

@@ -1,5 +1,6 @@
 """Health says what is true of each part, and which one is at fault."""
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import cast
 
@@ -9,16 +10,19 @@ from actors.engines import Engine, EngineCrashed
 from actors.ports import Blobs
 from actors.writer import Writer
 from actors.writes import LedgerUnavailable
+from bus.acknowledgements import Acknowledgements
 from bus.connection import Connection
 from bus.errors import BusUnavailable
+from bus.probe import Probe
 from bus.refusals import Refusals
 from ilios.database.damage import Damage
 from ilios.database.reads import Reads
 from ilios.faults import Faults
 from ilios.free_space import BLOBS, FreeSpace, Volume
-from ilios.health import Converting, Health, Store
+from ilios.health import Converting, Health, Messaging, Store
 from ilios.supervision import Supervisor
 from schemas.replies import HealthReport
+from tests.waiting import until
 
 
 class Part:
@@ -27,8 +31,16 @@ class Part:
     def __init__(self, fault: Exception | None = None) -> None:
         self.fault = fault
         self.refusals = Refusals()
+        self.connected = True
+        self.acknowledgements = Acknowledgements()
+        self.doubt: str | None = None
+        self.asked = self.proved = 0
+
+    async def prove(self) -> None:
+        self.proved += 1
 
     async def check(self) -> None:
+        self.asked += 1
         if self.fault:
             raise self.fault
 
@@ -62,8 +74,18 @@ async def _report(
     def part(name: str) -> Part:
         return Part(faults.get(name))
 
-    return await Health(
-        cast("Connection", part("bus")),
+    return await _health(part("bus"), volumes, damage, standing, part)()
+
+
+def _health(
+    bus: Part,
+    volumes: FreeSpace | None = None,
+    damage: Damage | None = None,
+    standing: Faults | None = None,
+    part: Callable[[str], Part] = lambda _: Part(),
+) -> Health:
+    return Health(
+        Messaging(cast("Connection", bus), cast("Probe", bus)),
         cast("Writer", part("writer")),
         cast("Reads", part("database")),
         Converting(cast("Engine", part("engine"))),
@@ -72,7 +94,7 @@ async def _report(
         free_space=volumes or _volumes(blobs=100, database=100, bus=100),
         damage=damage or Damage(Path("ilios.db")),
         faults=standing or Faults(),
-    )()
+    )
 
 
 async def test_all_is_well_when_every_part_answers() -> None:
@@ -141,3 +163,47 @@ async def test_a_volume_without_room_is_named_before_the_next_upload(place: str)
 async def test_a_part_that_is_away_is_not_called_full() -> None:
     report = await _report(_volumes(bus=0), bus=BusUnavailable("gone"))
     assert report.services["bus"] == "unavailable"
+
+
+async def test_a_bus_that_does_not_store_what_is_published_is_told_at_once() -> None:
+    bus = Part()
+    health = _health(bus)
+    assert (await health()).healthy
+    bus.doubt = "the last 2 publishes were not acknowledged"
+    report = await health()
+    assert not report.healthy
+    assert report.problems == ["bus: the last 2 publishes were not acknowledged"]
+    assert report.services["bus"] == "unavailable"
+
+
+async def test_a_lost_connection_and_a_full_volume_are_told_without_asking_anew() -> None:
+    bus, room = Part(), {"bus": 100}
+    devices = FreeSpace({"bus": Path("bus")}, 100, ask=lambda _: Volume(1, room["bus"], files=None))
+    health = _health(bus, devices)
+    assert (await health()).healthy
+    asked = bus.asked
+    bus.connected = False
+    assert (await health()).problems == ["bus: it is not connected"]
+    bus.connected = True
+    room["bus"] = 1
+    await until(lambda: bool(devices.shortages))
+    assert (await health()).services["bus"] == "full"
+    assert bus.asked == asked
+
+
+async def test_no_probe_is_written_on_a_full_volume() -> None:
+    bus = Part()
+    bus.doubt = "nothing was published since the server started"
+    report = await _health(bus, _volumes(bus=0))()
+    assert not report.healthy
+    assert bus.proved == 0
+    await _health(bus)()
+    assert bus.proved == 1
+
+
+async def test_acknowledgements_that_take_long_as_a_rule_are_told() -> None:
+    bus = Part()
+    for _ in range(100):
+        bus.acknowledgements.answered(stored=True, took=1.5)
+    report = await _health(bus)()
+    assert report.problems == ["bus: an acknowledgement takes 1.5 s as a rule"]

@@ -19,6 +19,7 @@ from bus.publisher import Publisher
 from bus.refusals import Refusals
 from ilios import nats_store
 from ilios import nats_watch as module
+from ilios.faults import Faults
 from ilios.nats_server import NatsServer, embedded
 from ilios.nats_watch import NatsWatch
 from ilios.process_work import Work
@@ -41,7 +42,7 @@ async def watched(directory: Path) -> AsyncIterator[tuple[NatsServer, Connection
         ) as connection,
     ):
         await streams.ensure(connection.jetstream)
-        watch = asyncio.create_task(NatsWatch(server, connection, acknowledgements).run())
+        watch = asyncio.create_task(NatsWatch(server, connection, acknowledgements, Faults()).run())
         try:
             yield server, connection
         finally:
@@ -122,7 +123,8 @@ class Hopeless:
         self.pid = pid
         self.store = store
         self.broken = broken
-        self.store_limit = 2**62
+        self.store_limit = self.memory_goal = 2**62
+        self.ready_at = 0.0
         self.is_ready = True
         self.refusals = Refusals()
         self.refuses = False
@@ -145,7 +147,9 @@ class Hopeless:
     @asynccontextmanager
     async def watched(self, tries: Acknowledgements | None = None) -> AsyncIterator[None]:
         server, connection = cast("NatsServer", self), cast("Connection", self)
-        task = asyncio.create_task(NatsWatch(server, connection, tries or Acknowledgements()).run())
+        task = asyncio.create_task(
+            NatsWatch(server, connection, tries or Acknowledgements(), Faults()).run()
+        )
         try:
             yield
         finally:
@@ -250,7 +254,10 @@ async def test_a_fault_that_stays_does_not_make_a_storm(
     now, looks = [1000.0], 0
     monkeypatch.setattr(module, "time", SimpleNamespace(monotonic=lambda: now[0]))
     broken = Hopeless(os.getpid(), tmp_path, broken="critical write error")
-    watch = NatsWatch(cast("NatsServer", broken), cast("Connection", broken), Acknowledgements())
+    acknowledgements = Acknowledgements()
+    watch = NatsWatch(
+        cast("NatsServer", broken), cast("Connection", broken), acknowledgements, Faults()
+    )
     while now[0] < 1000.0 + 600:
         await watch._look()
         now[0] += 1
@@ -258,11 +265,52 @@ async def test_a_fault_that_stays_does_not_make_a_storm(
     assert looks == 600
     # After 5, 10, 20, 40, 80, and then every 120 seconds.
     assert len(broken.ended) == 9
-    now[0] += module.LONGEST_PAUSE + module.SETTLED_AFTER + 1  # it was well for long enough
+    for ended in range(10, 30):  # one that has stored something meanwhile is another matter
+        acknowledgements.answered(stored=True)
+        now[0] += module.LEAST_PAUSE
+        await watch._look()
+        assert len(broken.ended) == ended
+    acknowledgements.forget()
+    now[0] += module.FIRST_PAUSE - 1
     await watch._look()
-    now[0] += 2 * module.FIRST_PAUSE
+    assert len(broken.ended) == 29
+
+
+@pytest.mark.usefixtures("_quick")
+async def test_a_server_that_outgrows_its_memory_is_a_fault_for_people(
+    connection: Connection, tmp_path: Path
+) -> None:
+    large, faults = Hopeless(os.getpid(), tmp_path), Faults()
+    large.asks = connection
+    watch = NatsWatch(
+        cast("NatsServer", large), cast("Connection", large), Acknowledgements(), faults
+    )
     await watch._look()
-    assert len(broken.ended) == 11
+    assert faults.problems == []
+    large.memory_goal = 1024**2
+    await watch._look()
+    (problem,) = faults.problems
+    assert "slows down above 1 MB" in problem
+    assert "more memory" in problem
+    large.memory_goal = 2**40
+    await watch._look()
+    assert faults.problems == []
+
+
+async def test_a_full_log_gets_what_room_there_is_although_it_is_not_twice_as_much(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(nats_store, "MIN_STORE_BYTES", 20 * module.RAISED_BYTES)
+    full = Hopeless(os.getpid(), tmp_path)
+    full.store_limit = 19 * module.RAISED_BYTES
+    tries = Acknowledgements()
+    tries.answered(full=True)
+    monkeypatch.setattr(nats_store, "free", lambda _: 10**9)
+    monkeypatch.setattr(nats_store, "MAX_STORE_BYTES", 20 * module.RAISED_BYTES)
+    watch = NatsWatch(cast("NatsServer", full), cast("Connection", full), tries, Faults())
+    assert "its log may have" in (await watch._too_small() or "")
+    full.store_limit += 1
+    assert await watch._too_small() is None
 
 
 @pytest.mark.usefixtures("_quick")

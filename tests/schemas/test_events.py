@@ -20,10 +20,10 @@ from schemas.documents import (
     Stored,
 )
 from schemas.events import AnyEvent
-from schemas.upkeep import Swept
+from schemas.upkeep import Probed, Swept
 from tests import events
 
-Word = AnyEvent | Swept
+Word = AnyEvent | Swept | Probed
 
 GOLDEN = sorted((Path(__file__).parent / "golden").glob("*.json"))
 
@@ -89,6 +89,7 @@ ORIGINALS: dict[str, Word] = {
     "batch.completed.1": BatchCompleted(
         batch_id="batch0000000000000000001", total=3, completed=2, failed=1
     ),
+    "janitor.probed.1": Probed(),
     "janitor.swept.1": Swept(
         archived=1,
         deleted=2,

@@ -1,0 +1,151 @@
+"""A volume of the log that is filled and freed again and again, and what clients see meanwhile."""
+
+import asyncio
+import tempfile
+import time
+from collections.abc import AsyncIterator, Iterator
+from contextlib import ExitStack, asynccontextmanager, contextmanager, suppress
+from pathlib import Path
+
+import aiohttp
+import nats
+import nats.errors
+from msgspec import Struct
+from nats.aio.client import Client as NatsClient
+
+from bench import server
+from tests.volumes import fill, free, small_volume
+from tests.waiting import until
+
+EVERY = 0.1  # seconds between two looks
+MET_WITHIN = 90.0  # seconds until a submission is refused on a full volume
+GIVEN_UP_AFTER = 90.0  # seconds
+HEALED_WITHIN = 10.0  # seconds: the bar
+PDF = b"%PDF-1.7"
+
+
+class Contradiction(Struct, frozen=True):
+    """A submission that failed although the service was ready before it began and after it."""
+
+    at: float
+    status: int
+
+
+class Watched:
+    """Submits every tenth of a second, and asks for readiness before and after each time."""
+
+    def __init__(self, url: str, session: aiohttp.ClientSession) -> None:
+        self._url = url
+        self._session = session
+        self.contradictions: list[Contradiction] = []
+        self.submissions = 0
+        self.accepted_at = self.refused_at = 0.0
+
+    async def run(self) -> None:
+        """Look until cancelled, at one submission after the other."""
+        while True:
+            await self._look()
+            await asyncio.sleep(EVERY)
+
+    async def _look(self) -> None:
+        before = await self._ask("GET", "/readyz")
+        began = time.monotonic()
+        status = await self._ask("POST", "/api/documents/submit", PDF)
+        ended = time.monotonic()
+        after = await self._ask("GET", "/readyz")
+        self.submissions += 1
+        if status == 202:
+            self.accepted_at = ended
+            return
+        self.refused_at = ended
+        if before == after == 200:
+            self.contradictions.append(Contradiction(began, status))
+
+    async def _ask(self, method: str, path: str, body: bytes | None = None) -> int:
+        headers = {"Content-Type": "application/pdf"} if body else {}
+        url = self._url + path
+        async with self._session.request(method, url, data=body, headers=headers) as answer:
+            await answer.read()
+            return answer.status
+
+
+@asynccontextmanager
+async def watched(url: str, publisher_file: Path) -> AsyncIterator[Watched]:
+    """Watch a service while the context is open, and publish on its bus whatever becomes of it.
+
+    Publishers are not kept out by how much is free: they are who meets the full volume.
+    """
+    async with aiohttp.ClientSession() as session:
+        watching = Watched(url, session)
+        tasks = [
+            asyncio.create_task(watching.run()),
+            asyncio.create_task(_publish(publisher_file)),
+        ]
+        try:
+            yield watching
+            done = [task for task in tasks if task.done()]
+            await asyncio.gather(*done)  # what ended before its time has failed
+        finally:
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+
+
+async def _publish(publisher_file: Path) -> None:
+    while True:
+        client = NatsClient()
+        with suppress(nats.errors.Error, OSError, TimeoutError):
+            url = publisher_file.read_text().strip()
+            await client.connect(url, allow_reconnect=False, error_cb=_ignore)
+            while True:
+                with suppress(nats.errors.TimeoutError):
+                    await client.request(
+                        "ilios.document.submitted.p05.default.nonsense", b"{}", timeout=EVERY
+                    )
+                await asyncio.sleep(EVERY)
+        with suppress(nats.errors.Error, OSError, TimeoutError):
+            await client.close()
+        await asyncio.sleep(EVERY)
+
+
+async def _ignore(_: Exception) -> None:
+    """Take note of no error: the server is restarted again and again."""
+
+
+async def fill_and_free(volume: Path, watching: Watched, kept_full: float) -> float:
+    """Fill the volume, free it, and return how many seconds later a submission is accepted."""
+    began = time.monotonic()
+    with _filled(volume):
+        await until(lambda: watching.refused_at > began, within=MET_WITHIN)
+        await asyncio.sleep(kept_full)
+    freed = time.monotonic()
+    await until(lambda: watching.accepted_at > freed, within=GIVEN_UP_AFTER)
+    return watching.accepted_at - freed
+
+
+@contextmanager
+def _filled(volume: Path) -> Iterator[None]:
+    fill(volume)
+    try:
+        yield
+    finally:
+        free(volume)
+
+
+async def measure(fillings: int, megabytes: int, seconds: float) -> None:
+    """Fill and free the volume of the log so often, keep it full for so long; print what healed."""
+    with ExitStack() as stack:
+        data = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="ilios-bench-")))
+        volume = stack.enter_context(small_volume(data / "nats", megabytes))
+        async with (
+            server.started(data, stub=True, ILIOS_RESERVE_MB="16", ILIOS_NATS_PORT="0") as running,
+            watched(running.url, data / "nats" / "publisher.url") as watching,
+        ):
+            healed = []
+            for number in range(1, fillings + 1):
+                healed.append(await fill_and_free(volume, watching, seconds))
+                print(f"filling {number:<3}          accepted again after {healed[-1]:.1f} s")
+    print(f"submissions          {watching.submissions}")
+    print(f"failed while ready   {len(watching.contradictions)}")
+    bar = "ok" if max(healed) <= HEALED_WITHIN and not watching.contradictions else "NOT MET"
+    print(f"longest              {max(healed):.1f} s, at most {HEALED_WITHIN:.0f} s: {bar}")
