@@ -68,7 +68,7 @@ class LookAhead:
         self._others_until = time.monotonic() + REMEMBERED
 
     def look(self, waiting: Collection[Delivery], *, blocked: bool) -> bool:
-        """Decide anew whether to look ahead; call it every ``LOOK_EVERY`` seconds.
+        """Decide again whether to look ahead; call it every ``LOOK_EVERY`` seconds.
 
         It does where work goes on so slowly that it costs nothing beside it, and where others are
         there. Returns whether somebody should find out if they are.

@@ -1,4 +1,4 @@
-"""A sign of life of whoever reads the log by a name, which a second reader can ask for.
+"""A reply that shows that a reader of the log is alive, which a second reader can ask for.
 
 The server lists open pull requests, but not whether their owner is alive. A reader that lives
 answers on a subject of its own; where nobody subscribes to it the server replies at once.

@@ -170,7 +170,7 @@ async def service(settings: Settings, engine: Engine | None = None) -> AsyncIter
                 running_time=running_time,
                 losses=log_check,
             ).run,
-            "snapshots": Snapshots(settings, damage, ledger, running_time).run,
+            "snapshots": Snapshots(settings, damage, ledger, running_time, faults).run,
         }
         for name, run in parts.items():
             await enter(supervisor.running(name, run))

@@ -16,6 +16,7 @@ from actors.running_time import RunningTime
 from actors.writes import Cursor, Ledger, LedgerUnavailable
 from ilios.database import snapshots
 from ilios.database.damage import Damage, DatabaseDamaged
+from ilios.faults import Faults
 from ilios.settings import Settings
 
 LOOK_EVERY = 60.0  # seconds
@@ -33,10 +34,18 @@ class _Made(Struct, frozen=True):
 
 
 class Snapshots:
-    """Makes one every so often, if there is anything to be kept. One per database."""
+    """Makes one every so often, if there is anything to be kept. One per database.
+
+    None while a fault blocks: the file at the path may not be the one that is open.
+    """
 
     def __init__(
-        self, settings: Settings, damage: Damage, ledger: Ledger, running_time: RunningTime
+        self,
+        settings: Settings,
+        damage: Damage,
+        ledger: Ledger,
+        running_time: RunningTime,
+        faults: Faults,
     ) -> None:
         self._database = settings.database_path
         self._directory = settings.snapshots_dir
@@ -44,6 +53,7 @@ class Snapshots:
         self._damage = damage
         self._ledger = ledger
         self._running_time = running_time
+        self._faults = faults
         self._looked = False
         self._last: _Made | None = None
         self._failed_at: timedelta | None = None
@@ -51,15 +61,21 @@ class Snapshots:
     async def run(self, look_every: float = LOOK_EVERY) -> None:
         """Look now and then, until cancelled."""
         while True:
-            # Without a cursor nothing was ever written: there is nothing to be kept.
-            if self._every and (cursor := await self._ledger.cursor(PERSISTER)) is not None:
-                if not self._looked:
-                    self._last = await asyncio.to_thread(self._look_up, cursor)
-                    self._looked = True
-                now = datetime.now(UTC)
-                if self._is_due(now, self._running_time.now()):
-                    await self._take(now)
+            if self._every and self._faults.blocking is None:
+                await self._look()
             await asyncio.sleep(look_every)
+
+    async def _look(self) -> None:
+        """Take a snapshot if one is due."""
+        cursor = await self._ledger.cursor(PERSISTER)
+        if cursor is None:
+            return  # nothing was ever written: there is nothing to be kept
+        if not self._looked:
+            self._last = await asyncio.to_thread(self._look_up, cursor)
+            self._looked = True
+        now = datetime.now(UTC)
+        if self._is_due(now, self._running_time.now()):
+            await self._take(now)
 
     def _look_up(self, cursor: Cursor) -> _Made | None:
         found = snapshots.latest_of(self._directory, cursor, self._running_time.now())

@@ -16,6 +16,7 @@ from actors.writes import ApplyEntries, Cursor
 from ilios import snapshots as module
 from ilios.database import snapshots
 from ilios.database.damage import Damage, DatabaseDamaged
+from ilios.faults import Faults
 from ilios.settings import Settings
 from ilios.snapshots import Snapshots
 from tests.actors.running import running
@@ -35,7 +36,10 @@ class Watched:
         self.seconds = 0.0
         self.writer = Writer(books.ledger)
         time = RunningTime(self.writer, timedelta(hours=ran), lambda: self.seconds)
-        self.snapshots = Snapshots(settings, Damage(settings.database_path), books.ledger, time)
+        self.faults = Faults()
+        self.snapshots = Snapshots(
+            settings, Damage(settings.database_path), books.ledger, time, self.faults
+        )
 
     @asynccontextmanager
     async def watching(self) -> AsyncIterator[None]:
@@ -102,6 +106,17 @@ async def test_another_is_made_when_the_newest_is_not_of_the_last_day(
             await until(lambda: len(snapshots.kept_in(directory)) == made)
 
 
+async def test_none_is_made_while_a_fault_blocks(tmp_path: Path) -> None:
+    async with opened(tmp_path / "ilios.db") as books:
+        watched = Watched(books, tmp_path)
+        watched.faults.report("files", "the database is gone", blocking=True)
+        await write(books)
+        async with watched.watching():
+            await watched.stays_at(0)
+            watched.faults.resolve("files")
+            await watched.reaches(1)
+
+
 async def test_none_is_made_where_none_is_wanted(tmp_path: Path) -> None:
     async with opened(tmp_path / "ilios.db") as books:
         await write(books)
@@ -145,8 +160,9 @@ async def test_damage_is_not_passed_over(tmp_path: Path) -> None:
         writer = Writer(books.ledger)
         async with running(writer.run):
             time = RunningTime(writer, timedelta())
+            snapshots_of = Snapshots(settings, damage, books.ledger, time, Faults())
             with pytest.raises(DatabaseDamaged):
-                await Snapshots(settings, damage, books.ledger, time).run(LOOK_EVERY)
+                await snapshots_of.run(LOOK_EVERY)
 
 
 async def test_another_is_made_after_a_day_of_running_whatever_the_clock_says(
