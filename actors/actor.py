@@ -31,8 +31,10 @@ from .ports import StorageUnavailable
 MAX_DELIVERIES = 100
 """An event delivered this often without an end has taken the process down with it each time.
 
-Deliveries in former lives that only had to wait (thirty in an hour at most) cannot be told from
-those, which is why it is so many.
+Deliveries by processes that are gone, and in which the event only had to wait, cannot be told from
+those: which is why it is so many, and one more for each ``PUT_OFF_EVERY`` or
+``LONGEST_PLACES_PAUSE`` that an event is old where events are put off or wait for places. So what
+ends the process no more often than that is not found by this.
 """
 
 PUT_OFF_EVERY = 15.0  # seconds; what waits behind its tenant's others is delivered so often
@@ -91,7 +93,7 @@ class Actor(ABC, Generic[Heard]):
         self._kept_for_others = kept_for_others
         self._places = places
         self._failures: dict[int, int] = {}  # sequence on the log -> attempts that failed here
-        self._survived: dict[int, int] = {}  # ... -> deliveries the bus was lost under, and not we
+        self._harmless: dict[int, int] = {}  # ... -> deliveries that certainly ended no process
         self._busy: set[asyncio.Task[None]] = set()
         self._stopping = False
 
@@ -195,7 +197,7 @@ class Actor(ABC, Generic[Heard]):
             await work
         except (BusUnavailable, BusFull) as error:
             # Nothing can be said, not even that it failed: the log will deliver it again.
-            self._survived[delivery.sequence] = self._survived.get(delivery.sequence, 0) + 1
+            self._note_harmless(delivery)
             log.warning("bus lost while working", error=str(error))
         except Exception:
             # Nor can this be: but an event that can be neither answered nor given up must not end
@@ -212,6 +214,7 @@ class Actor(ABC, Generic[Heard]):
 
     async def _judge(self, event: DocumentEvent, delivery: Delivery) -> None:
         structlog.contextvars.bind_contextvars(document_id=event.document_id)
+        self._note_harmless(delivery, delivery.put_off)
         deaths = self._deaths(event, delivery)
         if deaths >= MAX_DELIVERIES:
             reason = f"The document ended the converter {deaths} times."
@@ -243,13 +246,18 @@ class Actor(ABC, Generic[Heard]):
             failpoints.reach("actor.acknowledged")
             self._forget(delivery)
 
+    def _note_harmless(self, delivery: Delivery, times: int = 1) -> None:
+        """Note deliveries of an event that were given back, or lost with the bus, by this process.
+
+        Those that were put off are reported once, with the delivery that follows them.
+        """
+        if times:
+            sequence = delivery.sequence
+            self._harmless[sequence] = self._harmless.get(sequence, 0) + times
+
     def _deaths(self, event: DocumentEvent, delivery: Delivery) -> int:
         """Count the deliveries after which this process, or one before it, may have died."""
-        if delivery.put_off:
-            put_off = self._survived.get(delivery.sequence, 0) + delivery.put_off
-            self._survived[delivery.sequence] = put_off
-        # Not those during which a full disk or a bus that was away kept the answer from being said.
-        deaths = delivery.attempt - 1 - self._survived.get(delivery.sequence, 0)
+        deaths = delivery.attempt - 1 - self._harmless.get(delivery.sequence, 0)
         # Nor those in which it was put off or waited for a place, by processes that are gone.
         pause = PUT_OFF_EVERY if self._kept_for_others else None
         if self._places is not None and self.needs_place(event):  # type: ignore[arg-type]
@@ -287,7 +295,7 @@ class Actor(ABC, Generic[Heard]):
 
     async def _try_later(self, event: DocumentEvent, delivery: Delivery, verdict: Retry) -> None:
         if not verdict.counted:
-            self._survived[delivery.sequence] = self._survived.get(delivery.sequence, 0) + 1
+            self._note_harmless(delivery)
             after = verdict.after or FALLBACK_PAUSE
             log.warning("not now, will retry", reason=verdict.reason, after=after)
             await delivery.nak(after)
@@ -342,7 +350,7 @@ class Actor(ABC, Generic[Heard]):
 
     def _forget(self, delivery: Delivery) -> None:
         self._failures.pop(delivery.sequence, None)
-        self._survived.pop(delivery.sequence, None)
+        self._harmless.pop(delivery.sequence, None)
 
     async def _say(self, event: AnyDocumentEvent) -> None:
         while True:

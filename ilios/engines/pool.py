@@ -143,17 +143,12 @@ class Pool:
         task: Task,
         progress: Callable[[int, int], None] | None,
     ) -> Done:
-        loop = asyncio.get_running_loop()
-        deadline = asyncio.timeout(None)  # set by the turn, which knows what does not count
-        page = asyncio.timeout(None)  # begins once the child has the document
-
-        def alive() -> None:
-            page.reschedule(loop.time() + self._limits.page_seconds)
-
+        # Both are set by the turn, which knows what does not count.
+        deadline, page = asyncio.timeout(None), asyncio.timeout(None)
         try:
             async with deadline, page:
-                with self._turn(child, document, deadline):
-                    return await child.ask(document, task, progress, alive)
+                with self._turn(child, document, deadline, page) as turn:
+                    return await child.ask(document, task, progress, turn.alive)
         except TimeoutError:
             if page.expired():
                 reason = deaths.NO_PAGE.format(seconds=self._limits.page_seconds)
@@ -192,15 +187,19 @@ class Pool:
 
     @contextmanager
     def _turn(
-        self, child: ChildProcess, document: SourceFile, deadline: asyncio.Timeout
-    ) -> Iterator[None]:
+        self,
+        child: ChildProcess,
+        document: SourceFile,
+        deadline: asyncio.Timeout,
+        page: asyncio.Timeout,
+    ) -> Iterator[Turn]:
         def have_spare() -> None:
             self._have_spare(document.content_type)
 
-        with Turn(child, self._slots, self._limits.wall_seconds, deadline, have_spare) as turn:
+        with Turn(child, self._slots, self._limits, deadline, page, have_spare) as turn:
             self._turns.add(turn)
             try:
-                yield
+                yield turn
             finally:
                 self._turns.discard(turn)
 

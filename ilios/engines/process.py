@@ -198,7 +198,8 @@ class ChildProcess:
         """Have something done with one document. After any exception the child must be killed.
 
         :param alive: called with every word of the child from the moment it has the document.
-        :raises LostBeforeStart: the child died before it touched the document.
+        :raises LostBeforeStart: the child died before it touched the document, or sent what it was
+            not asked for: that would be taken for its answer.
         :raises Unconvertible: the child died of a limit.
         :raises EngineCrashed: the child died otherwise, claims what cannot be, or is not able to
             work.
@@ -208,8 +209,7 @@ class ChildProcess:
         started = False
         oom_kills = oom.of_this_cgroup().kills()
         async with self._asking:
-            self._last_words.clear()
-            self._printed = 0
+            await self._begin()
             try:
                 self._requests.write(frame(request))
                 await self._requests.drain()
@@ -241,6 +241,15 @@ class ChildProcess:
             raise EngineCrashed("the conversion process printed without end", blame=True)
         oom_killed = oom.of_this_cgroup().kills() > oom_kills
         raise deaths.verdict(returncode, bytes(self._last_words), oom_killed=oom_killed)
+
+    async def _begin(self) -> None:
+        """Forget what the child printed before, and make sure that it has sent nothing unasked."""
+        self._last_words.clear()
+        self._printed = 0
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(0):
+                if await self._answers.read(1):
+                    raise LostBeforeStart
 
     async def _broken(self, answer: Broken, size: int) -> EngineCrashed:
         """Judge a child that cannot work. That a volume is full is looked at, not believed."""

@@ -78,8 +78,9 @@ _NOT_A_THREAD = 0x7E020000 | 0x00002000 | 0x00004000 | 0x00000080
 # TCGETS, TCGETS2, FIONREAD, FIONBIO, FIONCLEX, FIOCLEX.
 _IOCTL = (0x5413, 0x5401, 0x802C542A, 0x541B, 0x5421, 0x5450, 0x5451)
 
-# linux/mman.h. Pages of MAP_HUGETLB are in no limit of ours.
-_WRITE, _EXECUTE, _ANONYMOUS, _HUGE = 0x2, 0x4, 0x20, 0x40000
+# linux/mman.h. Pages of MAP_HUGETLB are in no limit of ours. Of memory that could be shared the
+# kernel keeps all as long as one page of it is mapped: the others would be in no limit either.
+_WRITE, _EXECUTE, _SHARED, _ANONYMOUS, _HUGE = 0x2, 0x4, 0x1, 0x20, 0x40000
 
 # What is not used without merging pages with those of others, or poisoning them.
 _MADVISE = (0, 1, 2, 3, 4, 8, 10, 11, 14, 15, 16, 17, 18, 19, 20, 21, 22, 23, 24, 25, 102, 103)
@@ -114,7 +115,8 @@ _HELD: dict[str, Verdict] = {
     "ioctl": Held(ways=((_one_of(1, *_IOCTL),),)),
     "mmap": Held(
         ways=(
-            (_no_bits(2, _EXECUTE), _no_bits(3, _HUGE)),
+            (_no_bits(2, _EXECUTE), _no_bits(3, _HUGE | _SHARED)),
+            (_no_bits(2, _EXECUTE), _no_bits(3, _HUGE | _ANONYMOUS)),
             (_no_bits(2, _WRITE), _no_bits(3, _HUGE | _ANONYMOUS)),
         )
     ),
@@ -187,6 +189,7 @@ WIDE = Profile(
         **dict.fromkeys(_DANGEROUS, REFUSE),
         "clone3": ABSENT,
         "clone": _CLONE,
+        "mmap": Held(ways=((_no_bits(3, _SHARED),), (_no_bits(3, _ANONYMOUS),))),
         "fcntl": _FCNTL,
         "socketpair": _PAIR,
         "sendto": _HELD["sendto"],

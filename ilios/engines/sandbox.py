@@ -33,7 +33,6 @@ CONFIGURATION = (
     "/etc/ssl/openssl.cnf",
 )
 KERNEL = (
-    "/proc/self",
     "/proc/cpuinfo",
     "/proc/meminfo",
     "/proc/sys/kernel/osrelease",
@@ -43,6 +42,9 @@ KERNEL = (
     "/dev/random",
     "/dev/zero",
 )
+OWN_PROCESS = ("cgroup", "cmdline", "maps", "stat", "statm", "status")
+"""What is read of it below /proc. Not all: every connection and mount of the machine is there."""
+
 NOTHING = Path(os.devnull)
 
 NO_FILES = "no Landlock: an engine process can read and write every file that the service can"
@@ -112,6 +114,7 @@ def _kept_callback() -> object:
 def _readable(scratch: Path, handover: Path) -> Iterator[Path]:
     """Yield what a child needs to run and to load its converters and models when it needs them."""
     yield from map(Path, (*LIBRARIES, *SHARED, *CONFIGURATION, *KERNEL))
+    yield from (Path("/proc/self", name) for name in OWN_PROCESS)
     yield from (ROOT / package for package in PACKAGES)
     for found in {*_interpreter(), *_mapped()}:
         # What holds our directory holds those of others as well, and perhaps the data.

@@ -135,6 +135,17 @@ def map_memory(protection: int, flags: int) -> None:
     mmap.mmap(-1, 2 * 1024 * 1024, flags=flags | mmap.MAP_PRIVATE, prot=protection).close()
 
 
+def keep_what_is_unmapped() -> None:
+    """Hold memory by one page of it: the rest is no longer in the address space, but there."""
+    libc = ctypes.CDLL(None, use_errno=True)
+    libc.mmap.restype = ctypes.c_void_p
+    length, flags = 2 * 1024 * 1024, mmap.MAP_SHARED | mmap.MAP_ANONYMOUS
+    place = libc.mmap(None, length, mmap.PROT_READ | mmap.PROT_WRITE, flags, -1, 0)
+    if place == ctypes.c_void_p(-1).value:
+        raise OSError(ctypes.get_errno(), "mmap")
+    libc.munmap(ctypes.c_void_p(place + 4096), ctypes.c_size_t(length - 4096))
+
+
 def make_executable() -> None:
     libc = ctypes.CDLL(None, use_errno=True)
     libc.mmap.restype = ctypes.c_void_p
@@ -232,6 +243,11 @@ def hostile(
         "share memory by number": lambda: call("shmget", 0, 4096, 0o600),
         "hold memory outside all limits": hold_memory,
         "hold secret memory": lambda: call("memfd_secret", 0),
+        "hold memory that is not mapped": keep_what_is_unmapped,
+        "see the connections of the machine": Path("/proc/self/net/tcp").read_bytes,
+        "see them by a thread": Path("/proc/thread-self/net/tcp").read_bytes,
+        "see the sockets of the machine": Path("/proc/self/net/unix").read_bytes,
+        "see what is mounted": Path("/proc/self/mountinfo").read_bytes,
         "map pages that are not counted": lambda: map_memory(mmap.PROT_READ, 0x40000 | 0x20),
         "make its memory executable": make_executable,
         "map memory to write and run": lambda: map_memory(7, mmap.MAP_ANONYMOUS),

@@ -68,6 +68,17 @@ child._serve = work
 child.main()
 """
 
+ANSWERS_TWICE = """
+from ilios.engines import child
+serve = child._serve
+def work(request, limits, answers):
+    answer = serve(request, limits, answers)
+    child.write_answer(answers, answer)
+    return answer
+child._serve = work
+child.main()
+"""
+
 
 def framed(*answers: Any) -> bytes:
     bodies = [
@@ -251,6 +262,16 @@ async def test_a_flood_of_messages_ends_the_child_and_does_not_hold_the_loop(
         assert (await engine.convert(one_page(placed))).pages == ("A short text.",)
     assert reported <= evidence.BURST + evidence.PER_SECOND * 60
     assert longest < HELD_FOR
+
+
+async def test_what_a_child_sends_unasked_is_not_the_answer_for_the_next_document(
+    placed: Placed, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    impersonate(monkeypatch, tmp_path, ANSWERS_TWICE)
+    async with LocalEngine(ONE) as engine:
+        for text in ("Of one tenant.", "Of another tenant."):
+            document = placed(documents.pdf(text), documents.PDF)
+            assert (await engine.convert(document)).pages == (text,)
 
 
 async def test_a_child_that_prints_without_end_is_ended(

@@ -145,6 +145,9 @@ def test_arguments_are_held(machine: str) -> None:
         ("mmap", (0, 4096, 5, 0x22, -1, 0)): False,
         ("mmap", (0, 4096, 7, 0x2, 7, 0)): False,
         ("mmap", (0, 4096, 3, 0x40022, -1, 0)): False,  # MAP_HUGETLB
+        ("mmap", (0, 4096, 3, 0x21, -1, 0)): False,  # to be shared, and of no file
+        ("mmap", (0, 4096, 3, 0x23, -1, 0)): False,
+        ("mmap", (0, 4096, 3, 0x1, 7, 0)): True,  # a file
         ("mprotect", (0, 4096, 3)): True,
         ("mprotect", (0, 4096, 5)): False,
         ("madvise", (0, 4096, 4)): True,
@@ -169,6 +172,9 @@ def test_the_wide_profile_still_holds_what_reaches_others(machine: str) -> None:
     judge = Judge(machine, WIDE)
     assert judge("fcntl", 3, 8, 1) == judge("socketpair", 1, 2, 0) == judge("prctl", 1) == REFUSED
     assert judge("kill", 1) == judge("memfd_create") == judge("clone", 0x01200011) == REFUSED
+    assert judge("mmap", 0, 4096, 3, 0x21, -1, 0) == REFUSED
+    assert judge.allows("mmap", 0, 4096, 7, 0x22, -1, 0)
+    assert judge.allows("mmap", 0, 4096, 3, 0x1, 7, 0)
     assert judge.allows("clone", THREAD)
     assert judge.allows("prctl", 15)
     assert judge.allows("sysinfo")

@@ -9,6 +9,7 @@ import msgspec
 import pytest
 
 from ilios.engines import niceness, turn
+from ilios.engines.limits import EngineLimits
 from ilios.engines.local import LocalEngine
 from ilios.engines.slots import EXTRA, OVERTAKES, Slots
 from ilios.engines.turn import Turn
@@ -237,23 +238,58 @@ class Patient:
     def go_ahead(self) -> None: ...
 
 
-async def test_time_in_which_the_engine_is_shared_does_not_count_for_the_limit() -> None:
+@pytest.mark.parametrize(
+    "limits",
+    [
+        EngineLimits(wall_seconds=0.2),
+        EngineLimits(page_seconds=0.2),
+    ],
+    ids=["in all", "of a page"],
+)
+async def test_time_in_which_the_engine_is_shared_does_not_count_for_the_limit(
+    limits: EngineLimits,
+) -> None:
     slots = Slots(1)
-    deadline = asyncio.timeout(None)
+    deadline, page = asyncio.timeout(None), asyncio.timeout(None)
     async with slots.taken(tenant="a"):
 
         async def work() -> None:
-            async with asyncio.timeout(30), deadline:
-                with Turn(Patient(), slots, 0.2, deadline, lambda: None):  # type: ignore[arg-type]
+            async with asyncio.timeout(30), deadline, page:
+                with Turn(Patient(), slots, limits, deadline, page, lambda: None) as turn:  # type: ignore[arg-type]
                     async with slots.taken(tenant="b"):
+                        turn.alive()
                         assert slots.crowded
                         await asyncio.sleep(0.6)
                         assert not deadline.expired()
+                        assert not page.expired()
                     await asyncio.Event().wait()
 
         with pytest.raises(TimeoutError):
             await work()
-    assert deadline.expired()
+    assert deadline.expired() == (limits.wall_seconds < 1)
+    assert page.expired() == (limits.page_seconds < 1)
+
+
+async def test_a_document_that_hangs_does_not_hold_its_place_while_the_engine_is_shared(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(turn, "MOST_SHARED", 2)
+    monkeypatch.setattr(turn, "LOOK_EVERY", 0.01)
+    slots = Slots(1)
+    deadline, page = asyncio.timeout(None), asyncio.timeout(None)
+    limits = EngineLimits(page_seconds=0.1)
+    async with slots.taken(tenant="a"), slots.taken(tenant="b"):
+
+        async def work() -> None:
+            async with asyncio.timeout(30), deadline, page:
+                with Turn(Patient(), slots, limits, deadline, page, lambda: None) as its:  # type: ignore[arg-type]
+                    its.alive()
+                    await asyncio.Event().wait()
+
+        with pytest.raises(TimeoutError):
+            await work()
+    assert page.expired()
+    assert not deadline.expired()
 
 
 async def test_who_is_at_it_for_long_makes_way_for_another_tenant_and_goes_on_afterwards(
