@@ -44,12 +44,13 @@ class Expected:
         """Return the keys of a few of them."""
         return await self._names.some(await asyncio.to_thread(_time_of, self._mark))
 
-    @property
-    def advice(self) -> str:
-        """What to do where they are lost for good."""
+    def advised(self, error: StorageMisplaced) -> str:
+        """Return what is wrong, and what to do, also where they are lost for good."""
+        found = str(error)
         return (
-            "The service goes on by itself when they are there. If they are lost for good, make "
-            f"the file {self._mark} (touch): documents submitted before its time answer 410"
+            f"{found}{'' if found.endswith('?') else '.'} The service goes on by itself when they "
+            f"are there. If they are lost for good, make the file {self._mark} (touch): documents "
+            "submitted before its time answer 410"
         )
 
 
@@ -105,7 +106,7 @@ class BlobProof:
             await self._look_for_some()
         except StorageMisplaced as error:
             self._found = error
-            problem = f"{error} {self._expected.advice}, from the next start on"
+            problem = f"{self._expected.advised(error)}, from the next start on"
             self._faults.report(SOURCE, problem, blocking=True)
         else:
             self._found = None

@@ -47,6 +47,7 @@ async def test_a_store_that_was_right_a_moment_ago_may_be_emptied_now(
     with pytest.raises(StorageMisplaced, match="none of 2 blobs"):
         await proof.doubt()
     assert faults.blocking
+    assert "was it emptied? The service goes on" in faults.blocking
     for key in KEYS:
         await store.put_bytes(key, b"bytes")
     await proof.doubt()
