@@ -7,17 +7,17 @@ import asyncio
 import time
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Protocol
 
 import structlog
 
 from actors.ports import Blobs, StorageMisplaced, StorageUnavailable
 from ilios.blobs import sampling
-from ilios.database.blob_names import EVER, BlobNames
+from ilios.database.blob_names import EVER
 from ilios.faults import Faults
 
 LOOK_EVERY = 5.0  # seconds
 LOOK_AGAIN_AFTER = 1.0  # seconds, while it is the wrong one
-LOOKED_LATELY = 1.0  # seconds an answer counts for others who miss a blob
 SOURCE = "blob store"
 LOST = "blobs.lost"
 """The file whose time is a limit: what was submitted before is not looked for in the store."""
@@ -25,10 +25,18 @@ LOST = "blobs.lost"
 log = structlog.get_logger("blobs")
 
 
+class Names(Protocol):
+    """Where the keys of blobs come from that were stored once."""
+
+    async def some(self, since: datetime = EVER) -> list[str]:
+        """Return keys of a few documents that were submitted ``since`` then."""
+        ...
+
+
 class Expected:
     """The blobs that must be there. ``mark`` is the file that gives up those of before."""
 
-    def __init__(self, names: BlobNames, mark: Path) -> None:
+    def __init__(self, names: Names, mark: Path) -> None:
         self._names = names
         self._mark = mark
 
@@ -36,12 +44,13 @@ class Expected:
         """Return the keys of a few of them."""
         return await self._names.some(await asyncio.to_thread(_time_of, self._mark))
 
-    @property
-    def advice(self) -> str:
-        """What to do where they are lost for good."""
+    def advised(self, error: StorageMisplaced) -> str:
+        """Return what is wrong, and what to do, also where they are lost for good."""
+        found = str(error)
         return (
-            "The service goes on by itself when they are there. If they are lost for good, make "
-            f"the file {self._mark} (touch): documents submitted before its time answer 410"
+            f"{found}{'' if found.endswith('?') else '.'} The service goes on by itself when they "
+            f"are there. If they are lost for good, make the file {self._mark} (touch): documents "
+            "submitted before its time answer 410"
         )
 
 
@@ -54,7 +63,7 @@ class BlobProof:
         self._faults = faults
         self._looking = asyncio.Lock()
         self._found: StorageMisplaced | None = None
-        self._looked_at = float("-inf")
+        self._looked_at = float("-inf")  # when the last look that was answered began
 
     async def run(self) -> None:
         """Look until cancelled."""
@@ -75,8 +84,11 @@ class BlobProof:
 
         :raises StorageUnavailable: the store is not the one it must be, or cannot be asked.
         """
+        missed_at = time.monotonic()
         async with self._looking:
-            if time.monotonic() - self._looked_at > LOOKED_LATELY:
+            # One look is enough for all who missed a blob before it began. One of before proves
+            # nothing: the store may have been emptied since.
+            if self._looked_at < missed_at:
                 await self._look_now()
         self.refuse()
 
@@ -88,17 +100,18 @@ class BlobProof:
                 log.debug("blobs cannot be looked for", reason=str(error))
 
     async def _look_now(self) -> None:
+        began_at = time.monotonic()
         try:
             await self._store.check()
             await self._look_for_some()
         except StorageMisplaced as error:
             self._found = error
-            problem = f"{error} {self._expected.advice}, from the next start on"
+            problem = f"{self._expected.advised(error)}, from the next start on"
             self._faults.report(SOURCE, problem, blocking=True)
         else:
             self._found = None
             self._faults.resolve(SOURCE)
-        self._looked_at = time.monotonic()
+        self._looked_at = began_at
 
     async def _look_for_some(self) -> None:
         keys = await self._expected.keys()

@@ -185,7 +185,7 @@ class LogCheck:
         if marks and marks[-1].last > state.last:
             gone = (state.last + 1, marks[-1].last)
             return [await self._loss("end", state.created, gone, now)]
-        if state.kept_for is None:
+        if state.kept_for is None or (marks and marks[-1].is_of_the_future(now)):
             return []
         for mark in marks:
             age = now - mark.at + AGE_MARGIN

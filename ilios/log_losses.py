@@ -21,6 +21,7 @@ UPLOAD_TAKES = timedelta(hours=24)  # at most, between storing an original and s
 CLOCKS_DIFFER_BY = timedelta(minutes=10)  # ours and that of a store, at most
 MARK_EVERY = timedelta(hours=1)
 MARKS_KEPT = timedelta(days=15)
+SET_BACK = timedelta(minutes=1)  # clocks are, all the time, by little
 
 Kind = Literal["end", "hole", "beginning", "unread", "database", "other", "damage"]
 
@@ -73,6 +74,10 @@ class Mark(Struct, frozen=True):
     created: str
     last: int
     at: datetime
+
+    def is_of_the_future(self, now: datetime) -> bool:
+        """Whether the clock was set back since, so that ages cannot be told by this mark."""
+        return self.at > now + SET_BACK
 
 
 class Book(Struct, frozen=True):
@@ -149,7 +154,10 @@ class LogLosses:
             self._write(structs.replace(self._book, waiting=waiting))
 
     def mark(self, mark: Mark) -> None:
-        """Remember how far the log is, once an hour; marks that are behind it by now are wrong."""
+        """Remember how far the log is, once an hour; marks that are beyond it by now are wrong.
+
+        So are all that were made by a clock that was ahead.
+        """
         kept = [
             one
             for one in self._book.marks
@@ -157,6 +165,8 @@ class LogLosses:
             and one.last <= mark.last
             and abs(mark.at - one.at) < MARKS_KEPT
         ]
+        if kept and kept[-1].is_of_the_future(mark.at):
+            kept = []
         if not kept or abs(mark.at - kept[-1].at) >= MARK_EVERY:
             kept.append(mark)
         if tuple(kept) != self._book.marks:

@@ -32,8 +32,9 @@ def refuse_by_snapshots(settings: Settings) -> None:
     if kept:
         raise DatabaseMissing(
             f"{_missing(settings.database_path)}, and the snapshot {kept[0].name} is of one "
-            f"{_extent(kept[0])}. {_ADVICE}; to begin without what the snapshots have, move "
-            f"{settings.snapshots_dir} aside"
+            f"{_extent(kept[0])}. {_ADVICE}. Else `ilios rebuild` makes it again from the newest "
+            "snapshot and the log, also while the service waits; to begin without what the "
+            f"snapshots have, move {settings.snapshots_dir} aside"
         )
 
 
@@ -59,7 +60,8 @@ async def refuse_by_blobs(settings: Settings, connection: Connection) -> None:
         return
     raise DatabaseMissing(
         f"{_missing(settings.database_path)}, the log is empty, and {trace} is of a service that "
-        f"had documents. {_ADVICE}; to begin with nothing, move {trace} aside"
+        f"had documents. {_ADVICE}. Neither a snapshot nor the log can bring it back; to begin "
+        f"with nothing, move {trace} aside"
     )
 
 
@@ -72,8 +74,7 @@ def is_missing(database: Path) -> bool:
 
 _ADVICE = (
     "Is its volume mounted, is the path right (ILIOS_DATA_DIR, LOCAL_DB_PATH)? The service goes on "
-    "by itself when the file is there. Else `ilios rebuild` makes it again from the newest "
-    "snapshot and the log, also while the service waits"
+    "by itself when the file is there"
 )
 
 

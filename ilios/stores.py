@@ -92,7 +92,7 @@ async def _blobs(settings: Settings, expected: Expected) -> AsyncIterator[Blobs]
         try:
             store = await stack.enter_async_context(opening)
         except StorageMisplaced as error:
-            raise StorageMisplaced(f"{error} {expected.advice}") from error
+            raise StorageMisplaced(expected.advised(error)) from error
         yield store
 
 

@@ -159,7 +159,7 @@ class LocalBlobs:
         path = self._path(key)
         # Here and not in a thread: one look at a directory costs less than the way there and back.
         if not os.path.exists(path):  # noqa: ASYNC240
-            self._refuse_if_gone()
+            self._refuse_if_gone(path)
             raise BlobNotFound(key)
         yield Path(path)
 
@@ -238,12 +238,12 @@ class LocalBlobs:
         return None
 
     async def check(self) -> None:
-        """Make sure that the directory is there and may be written to.
+        """Make sure that the directory is there, whole, and may be written to.
 
         :raises StorageMisplaced: it is not, as when its volume was unmounted.
         :raises StorageUnavailable: it may not be written to.
         """
-        await self._run(self._refuse_if_gone)
+        await self._run(self._refuse_if_not_whole)
         tree = os.path.dirname(self._pending)
         if not await self._run(os.access, tree, os.R_OK | os.W_OK | os.X_OK):
             raise StorageUnavailable(f"{self._root} may not be written to")
@@ -265,14 +265,25 @@ class LocalBlobs:
         except FileNotFoundError as error:
             raise BlobNotFound from error
 
-    def _refuse_if_gone(self) -> None:
-        """Refuse to judge by what is missing where nothing is left of the directory itself."""
+    def _refuse_if_gone(self, *names: str) -> None:
+        """Refuse to judge by what is missing where the store, or a shard of ``names``, is."""
         # This opening's own directory: what is unmounted leaves an empty root behind.
         if not os.path.isdir(self._pending):
             raise StorageMisplaced(
                 f"{self._root} is not there any more, or is another directory: mount its volume "
                 "again, or start the service again"
             )
+        for name in names:
+            shard = name.removeprefix(f"{self._root}/").partition("/")[0]
+            if shard in SHARDS and not os.path.isdir(f"{self._root}/{shard}"):
+                raise StorageMisplaced(
+                    f"{self._root}/{shard} is not there any more: put it back with the blobs it "
+                    "had, or start the service again, which makes an empty one"
+                )
+
+    def _refuse_if_not_whole(self) -> None:
+        self._refuse_if_gone()
+        self._refuse_if_gone(*set(SHARDS).difference(os.listdir(self._root)))
 
     async def _run(self, work: Callable[..., _T], *arguments: object) -> _T:
         loop = asyncio.get_running_loop()
@@ -282,7 +293,8 @@ class LocalBlobs:
             if error.errno in (errno.ENOSPC, errno.EDQUOT):
                 raise StorageFull(os.strerror(error.errno)) from error
             if isinstance(error, FileNotFoundError):
-                self._refuse_if_gone()
+                named = (error.filename, error.filename2)
+                self._refuse_if_gone(*(name for name in named if isinstance(name, str)))
             raise
 
 

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from ilios import log_losses, logs
 from ilios import settings as table
 from ilios.cli import check, exit_codes, printing
+from ilios.data_directory import CannotBecome, NoData, act_as_owner, refuse_other
 from ilios.log_losses import Book, Loss, describe
 
 
@@ -19,6 +20,8 @@ def run(options: argparse.Namespace) -> int:
         return exit_codes.USAGE
     logs.set_up("error", settings.log_format)
     try:
+        refuse_other(settings)
+        printing.remark(act_as_owner(settings.data_dir))
         book = log_losses.read(settings.data_dir)
         standing = any(loss.accepted_at is None for loss in book.losses)
         accepted = log_losses.is_accepted(settings.data_dir)
@@ -26,6 +29,9 @@ def run(options: argparse.Namespace) -> int:
             log_losses.accept(settings.data_dir)
             accepted = True
         printing.say("".join(f"{line}\n" for line in lines(book, accepted=accepted)))
+    except (CannotBecome, NoData) as error:
+        printing.complain(error)
+        return exit_codes.CANNOT_START
     except (OSError, printing.CannotPrint) as error:
         printing.complain(error)
         return exit_codes.SOME_FAILED

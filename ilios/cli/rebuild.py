@@ -80,7 +80,7 @@ def lines(report: Report, *, check: bool) -> Iterator[str]:
     """Say what was found, and what was done about it."""
     yield from _sources(report)
     yield ""
-    yield from (_table(one) for one in report.compared.tables)
+    yield from (_table(one, had_old=report.had_old) for one in report.compared.tables)
     if report.compared.prices_kept:
         yield f"{report.compared.prices_kept} bills keep the prices of the old database"
     yield ""
@@ -104,8 +104,10 @@ def _sources(report: Report) -> Iterator[str]:
         yield f"missing    {report.gap}"
 
 
-def _table(one: Differences) -> str:
+def _table(one: Differences, *, had_old: bool) -> str:
     made = f"{one.table:<10} {one.rows} rows, SHA-256 {one.digest[:SHOWN_DIGITS]}"
+    if not had_old:
+        return made
     if one.none:
         return f"{made}; the old database has the same"
     if one.old_digest is None or one.old_rows is None:

@@ -7,7 +7,7 @@ from msgspec import Struct
 from actors.persister import GROUP, HEARS, NAME
 from actors.pricing import Pricing
 from actors.writes import ApplyEntries, Cursor, Entry, Write, WriteRefused
-from bus import wire
+from bus import subjects, wire
 from bus.connection import Connection
 from bus.delivery import Delivery
 from bus.replay import Extent, replay
@@ -76,6 +76,8 @@ class _Making:
             await self._keep(extent, [], extent.last)
 
     def _decode(self, delivery: Delivery) -> Entry | None:
+        if delivery.subject.startswith(f"{subjects.JANITOR}."):
+            return None  # about the service itself; what the database is made of is not among it
         try:
             event = wire.decode(delivery.subject, delivery.body)
         except wire.Malformed:

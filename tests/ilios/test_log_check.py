@@ -101,6 +101,21 @@ async def test_what_went_by_its_age_is_no_loss(world: World) -> None:
     assert not await world.look()
 
 
+@pytest.mark.parametrize("ahead", [timedelta(days=2), timedelta(days=400)])
+async def test_what_went_by_its_age_is_no_loss_where_the_clock_was_ahead(
+    world: World, ahead: timedelta
+) -> None:
+    await world.came(6, LONG_AGO + ahead)
+    await world.came(9, NOW + ahead)
+    await world.read_up_to(10)
+    await world.lose_up_to(8)
+    assert not await world.look()
+    assert not await world.look(), "nor when the time of now is noted"
+    await world.lose_up_to(9)
+    await world.came(10, NOW)
+    assert not await world.look()
+
+
 async def test_what_went_before_its_time_shows(world: World) -> None:
     await world.came(6, LONG_AGO)
     await world.came(7, NOW)

@@ -4,11 +4,15 @@ import os
 import shutil
 import sqlite3
 from contextlib import closing
+from datetime import UTC, datetime
 from pathlib import Path
 
+import msgspec
 import pytest
 
+from ilios import log_losses
 from ilios.database.wal import beside
+from ilios.log_losses import Book, Loss
 from tests.journeys.commands import Said, ilios
 from tests.journeys.running import RunningService, running
 from tests.journeys.visitors import Visitor, billed, ended
@@ -133,8 +137,18 @@ async def test_a_database_that_is_gone_is_made_anew(data: Path) -> None:
     database = data / "ilios.db"
     before = rows(database)
     database.unlink()
-    assert (await ilios(data, "rebuild")).code == 0
+    made = await ilios(data, "rebuild")
+    assert made.code == 0, made
+    assert "cannot be read" not in made.out, "there is none that could be"
     assert rows(database)["documents"] == before["documents"]
+
+
+async def test_what_the_service_writes_about_itself_is_not_malformed(data: Path) -> None:
+    async with running(data) as service, Visitor(service) as visitor:
+        assert (await visitor.ask("GET", "/readyz")).status == 200  # by an event of its own
+    said = await ilios(data, "rebuild", "--check")
+    assert said.code == 0, said
+    assert "malformed" not in said.out
 
 
 async def test_a_row_that_was_changed_behind_our_back_is_found(data: Path) -> None:
@@ -191,7 +205,15 @@ async def test_a_database_cut_in_half_beside_its_log_is_made_anew(data: Path) ->
 
 
 @pytest.mark.parametrize(
-    "words", [("rebuild", "--check"), ("rebuild",), ("rebuild", "--accept-gap"), ("dead", "list")]
+    "words",
+    [
+        ("rebuild", "--check"),
+        ("rebuild",),
+        ("rebuild", "--accept-gap"),
+        ("dead", "list"),
+        ("losses",),
+        ("losses", "--accept"),
+    ],
 )
 @pytest.mark.parametrize("there", [True, False], ids=["an empty directory", "none"])
 async def test_where_no_service_has_run_nothing_is_made_and_the_setting_is_named(
@@ -237,7 +259,7 @@ async def test_what_root_makes_belongs_to_the_user_of_the_service(data: Path) ->
     for path in (data, *data.rglob("*")):
         os.lchown(path, owner, group)
     database = data / "ilios.db"
-    commands = (("rebuild",), ("rebuild", "--check"), ("dead", "list"))
+    commands = (("rebuild",), ("rebuild", "--check"), ("dead", "list"), ("losses",))
     for command in commands:
         damage(database)
         said = await ilios(data, *command)
@@ -246,6 +268,11 @@ async def test_what_root_makes_belongs_to_the_user_of_the_service(data: Path) ->
             assert said.code == 0, said
     shutil.rmtree(data / "nats")  # and so all of it is made anew
     assert (await ilios(data, "rebuild", "--accept-gap")).code == 0
+    now = datetime.now(UTC)
+    lost = Loss(kind="end", created="before", first=1, last=1, found_at=now, since=None, until=now)
+    (data / log_losses.FILE).write_bytes(msgspec.json.encode(Book((lost,))))
+    os.chown(data / log_losses.FILE, owner, group)
+    assert "Accepted" in (await ilios(data, "losses", "--accept")).out
     others = {
         str(path.relative_to(data)): (path.lstat().st_uid, path.lstat().st_gid)
         for path in (data, *data.rglob("*"))

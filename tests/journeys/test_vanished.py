@@ -72,6 +72,28 @@ async def test_what_was_replaced_by_a_copy_needs_a_start(tmp_path: Path, name: s
         await is_refused(visitor)
 
 
+async def test_a_part_of_the_blobs_that_is_moved_away_is_noticed(tmp_path: Path) -> None:
+    data = tmp_path / "data"
+    async with running(data) as service, Visitor(service) as visitor:
+        assert await visitor.is_accepted()
+        await until(lambda: is_completed(visitor, data), within=WITHIN)
+        (text,) = visitor.promised.values()
+        (original,) = (data / "blobs").glob("??/originals*")
+        shard = original.parent
+        aside = shard.rename(tmp_path / "aside")
+        await until(lambda: problem(visitor, f"{shard} is not there any more"), within=SOON)
+        await until(lambda: refuses(visitor), within=SOON)
+        await is_refused(visitor)
+        aside.rename(shard)
+        await until(lambda: is_ready(visitor), within=WITHIN)
+        (document,) = visitor.promised
+        assert await visitor.text(document) == text
+
+
+async def refuses(visitor: Visitor) -> bool:
+    return (await visitor.ask("GET", "/api/usage/summary")).status == 503
+
+
 async def test_a_block_of_the_log_that_was_deleted_is_noticed(tmp_path: Path) -> None:
     async with running(tmp_path) as service, Visitor(service) as visitor:
         assert await visitor.is_accepted()

@@ -9,12 +9,13 @@ from pathlib import Path
 
 import pytest
 
-from actors.ports import BlobNotFound, StorageFull
+from actors.ports import BlobNotFound, StorageFull, StorageMisplaced
 from ilios.blobs.local import CHUNK_BYTES, LocalBlobs
 from schemas.documents import Blob
 from tests.ilios.blobs.walking import KEY, content
 
 SMALL = b"%PDF-1.7 small"
+OTHER = "originals/default/lies-in-another-shard"
 LARGE = os.urandom(CHUNK_BYTES) * 3 + b"the end"
 
 
@@ -252,6 +253,33 @@ async def test_opening_sweeps_what_the_dead_left_and_spares_the_living(tmp_path:
 async def test_blobs_spread_over_the_shards(blobs: LocalBlobs, tmp_path: Path) -> None:
     await asyncio.gather(*(blobs.put_bytes(f"originals/default/{n}", SMALL) for n in range(64)))
     assert len(shards(left_in(tmp_path))) > 40
+
+
+async def test_nothing_is_concluded_from_a_shard_that_is_gone(
+    blobs: LocalBlobs, tmp_path: Path
+) -> None:
+    await blobs.put_bytes(KEY, SMALL)
+    await blobs.put_bytes(OTHER, SMALL)
+    (shard,) = {path.parent for path in left_in(tmp_path) if path.name == KEY.replace("/", "+")}
+    aside = shard.rename(tmp_path / "aside")
+    for refused in (
+        blobs.check(),
+        blobs.put_bytes(KEY, SMALL),
+        blobs.put(KEY, stream(LARGE)),
+        blobs.size(KEY),
+        blobs.ends(KEY, 1),
+        blobs.examine(KEY),
+        blobs.move(OTHER, KEY),
+        blobs.delete(KEY),
+        anext(blobs.read(KEY)),
+        blobs.local_path(KEY).__aenter__(),
+    ):
+        with pytest.raises(StorageMisplaced, match=f"{shard} is not there any more"):
+            await refused
+    assert await blobs.size(OTHER) == len(SMALL)
+    aside.rename(shard)
+    await blobs.check()
+    assert await blobs.size(KEY) == len(SMALL)
 
 
 def shards(paths: Iterable[Path]) -> set[str]:
