@@ -124,7 +124,8 @@ class LogCheck:
             state = LogState(log.created, 1, log.last_sequence, 0, None)
             if cursor.created == log.created:
                 gone = (min(log.last_sequence + 1, last), last)
-                self._losses.add([await self._loss("end", cursor.created, gone, now)])
+                if not self._losses.has_end(cursor.created, gone):
+                    self._losses.add([await self._loss("end", cursor.created, gone, now)])
             elif not await self._goes_on(cursor, state):
                 self._losses.add([await self._loss("other", cursor.created, (1, last), now)])
         self._report()

@@ -119,6 +119,14 @@ class LogLosses:
             if loss.kind in kinds and loss.created == created
         ]
 
+    def has_end(self, created: str, gone: tuple[int, int]) -> bool:
+        """Whether a loss of the end that nobody has accepted covers these events of a log."""
+        return any(
+            loss.first <= gone[0] and gone[1] <= loss.last
+            for loss in self.standing
+            if loss.kind == "end" and loss.created == created
+        )
+
     def has_any(self, created: str) -> bool:
         """Whether a log has lost anything that is remembered, accepted or not."""
         return any(loss.created == created for loss in self._book.losses)

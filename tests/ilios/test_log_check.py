@@ -121,6 +121,30 @@ async def test_an_end_that_is_gone_shows_also_where_the_database_had_not_read_it
     assert "its end with 2 events (11 to 12)" in await world.look()
 
 
+async def test_an_end_that_is_gone_is_one_loss_although_new_events_have_taken_its_place(
+    world: World,
+) -> None:
+    await world.read_up_to(13)
+    problem = await world.look()
+    assert "its end with 3 events (11 to 13)" in problem
+    await Publisher(world.connection).say(events.submitted(11))
+    log = await streams.identity(world.connection.jetstream)
+    check = world.check()
+    await check.notice(Cursor(streams.EVENTS, log.created, 13), log)
+    assert world.faults.problems == [problem]
+
+
+async def test_nothing_is_settled_of_a_log_that_has_lost_its_end(world: World) -> None:
+    """A consumer that began behind it would pass over what came since."""
+    log = await streams.identity(world.connection.jetstream)
+    await world.read_up_to(10)
+    assert await world.reads.settled(log) == 10
+    await world.read_up_to(11)
+    assert await world.reads.settled(log) == 0
+    await world.read_of("another log", 10)
+    assert await world.reads.settled(log) == 0
+
+
 async def test_what_the_last_events_were_is_not_asked_of_an_empty_log(world: World) -> None:
     """They may have changed nothing in the database: announcements, and notes of the janitor."""
     await world.came(10, LONG_AGO)
