@@ -50,7 +50,8 @@ log = structlog.get_logger(SOURCE)
 class LogCheck:
     """One per database. Fits ``actors.losses.Losses``; what it finds stands until it is accepted.
 
-    ``complaints`` returns whether the server has found damage since it was asked last.
+    ``complaints`` returns whether the server has found damage since it was asked last, and
+    ``failed_write`` whether it was started in place of one that could not write.
     """
 
     def __init__(
@@ -63,6 +64,7 @@ class LogCheck:
         losses: LogLosses,
         faults: Faults,
         complaints: Callable[[], bool],
+        failed_write: Callable[[], bool],
     ) -> None:
         self._connection = connection
         self._log = Log(connection)
@@ -72,6 +74,7 @@ class LogCheck:
         self._losses = losses
         self._faults = faults
         self._complaints = complaints
+        self._failed_write = failed_write
         self._looking = asyncio.Lock()
         self._look_again = asyncio.Event()
         self._read_at: float | None = None  # when the whole log was read
@@ -143,6 +146,8 @@ class LogCheck:
             found = await self._of_database(cursor, state, now)
             found = found or await self._of_marks(state, now)
             found = [*found, *await self._holes(state, now)]
+            if self._failed_write():
+                found = _excused(found, now)
             # It complains of the same place at every start.
             damaged = self._complaints() and not self._losses.has_any(state.created)
             if damaged and not found:
@@ -156,6 +161,8 @@ class LogCheck:
         """Compare the log with how far the database was written from it."""
         if cursor is None:
             gone = (1, state.first - 1)
+            if self._losses.is_unwritten(state.created, gone):
+                return []
             kind = "unread" if await self._reads.knows_any(*ANY) else "database"
             return [await self._loss(kind, state.created, gone, now)] if gone[1] else []
         if cursor.created != state.created and not await self._goes_on(cursor, state):
@@ -339,6 +346,13 @@ def sentence(standing: tuple[Loss, ...], waiting: tuple[str, ...]) -> str:
     if any(loss.kind == "database" for loss in standing):
         do = f"bring back the database (see LOCAL_DB_PATH), or stop and run `ilios rebuild`; {do}"
     return f"{what}{more}. {concern[0].upper()}{concern[1:]}. {do[0].upper()}{do[1:]}"
+
+
+def _excused(found: list[Loss], now: datetime) -> list[Loss]:
+    """Return what was found, the one event that was refused on a full volume being no loss."""
+    if len(found) != 1 or found[0].first != found[0].last or found[0].kind in ("end", "other"):
+        return found
+    return [structs.replace(found[0], kind="unwritten", accepted_at=now)]
 
 
 def _without(some: Range, noted: Iterable[Range]) -> list[Range]:

@@ -38,7 +38,7 @@ class World:
         self.ledger = ledger
         self.blobs = FakeBlobs(directory / "blobs")
         self.faults = Faults()
-        self.complains = False
+        self.complains = self.could_not_write = False
         self.reads = reads
         self.upkeep: UpkeepReads
 
@@ -52,6 +52,7 @@ class World:
             losses=LogLosses(self.directory),
             faults=self.faults,
             complaints=lambda: self.complains,
+            failed_write=lambda: self.could_not_write,
         )
 
     async def look(self) -> str:
@@ -132,6 +133,26 @@ async def test_an_end_that_is_gone_is_one_loss_although_new_events_have_taken_it
     check = world.check()
     await check.notice(Cursor(streams.EVENTS, log.created, 13), log)
     assert world.faults.problems == [problem]
+
+
+async def test_an_event_that_was_refused_on_a_full_volume_is_no_loss(world: World) -> None:
+    """Its number is used up all the same, the first of a log too."""
+    await world.came(0, NOW)
+    await world.lose_up_to(1)
+    world.could_not_write = True
+    assert not await world.look()
+    world.could_not_write = False
+    assert not await world.look(), "found once"
+    await world.read_up_to(10)
+    assert not await world.look()
+
+
+async def test_several_events_are_lost_also_where_one_was_refused(world: World) -> None:
+    await world.read_up_to(7)
+    await world.came(7, NOW)
+    await world.lose_up_to(9)
+    world.could_not_write = True
+    assert "2 events (8 to 9)" in await world.look()
 
 
 async def test_nothing_is_settled_of_a_log_that_has_lost_its_end(world: World) -> None:
