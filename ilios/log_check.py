@@ -77,7 +77,7 @@ class LogCheck:
         self._failed_write = failed_write
         self._looking = asyncio.Lock()
         self._look_again = asyncio.Event()
-        self._read_at: float | None = None  # when the whole log was read
+        self._read_at: float | None = None  # when the whole log was read last
         self._missing: tuple[str, int] | None = None  # of which log, and how many, were looked up
 
     async def run(self) -> None:
@@ -134,8 +134,11 @@ class LogCheck:
         self._report()
 
     def may_concern(self, stored_at: datetime) -> bool:
-        """Whether what was stored then may have been submitted by an event that was lost."""
-        return self._losses.may_concern(stored_at)
+        """Whether what was stored then may have been submitted by an event that was lost.
+
+        Nobody can tell before the whole log was read.
+        """
+        return self._read_at is None or self._losses.may_concern(stored_at)
 
     async def _compare(self, cursor: Cursor | None) -> None:
         async with self._looking:
@@ -228,11 +231,11 @@ class LogCheck:
         now = time.monotonic()
         if self._read_at is not None and now - self._read_at < READ_EVERY:
             return
-        self._read_at = now
         state = await log_state.look(self._connection)
         if state is not None:
             found = await log_state.unreadable(self._connection, state)
             self._losses.add(await self._new_holes(found, state, datetime.now(UTC)))
+        self._read_at = now
 
     async def _loss(self, kind: str, created: str, gone: Range, now: datetime) -> Loss:
         first, last = gone

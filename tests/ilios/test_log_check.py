@@ -11,6 +11,7 @@ from actors import persister
 from actors.writes import ApplyEntries, Cursor
 from bus import log_state, streams
 from bus.connection import Connection
+from bus.errors import BusUnavailable
 from bus.publisher import Publisher
 from ilios import log_losses
 from ilios.database.connection import open_reader, open_writer
@@ -155,6 +156,27 @@ async def test_several_events_are_lost_also_where_one_was_refused(world: World) 
     assert "2 events (8 to 9)" in await world.look()
 
 
+async def test_originals_are_kept_until_the_whole_log_was_read(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What is damaged and still counted shows only then."""
+    await world.read_up_to(10)
+    check = world.check()
+    await check.compare()
+    assert check.may_concern(LONG_AGO)
+    with monkeypatch.context() as patch:
+        patch.setattr(log_state, "unreadable", _no_answer)
+        with pytest.raises(BusUnavailable):
+            await check.look()
+    assert check.may_concern(LONG_AGO), "a reading that broke off is none"
+    await check.look()
+    assert not check.may_concern(LONG_AGO)
+
+
+async def _no_answer(*_: object, **__: object) -> list[log_state.Range]:
+    raise BusUnavailable("the log was not read to its end")
+
+
 async def test_nothing_is_settled_of_a_log_that_has_lost_its_end(world: World) -> None:
     """A consumer that began behind it would pass over what came since."""
     log = await streams.identity(world.connection.jetstream)
@@ -270,6 +292,7 @@ async def test_originals_without_a_document_are_named_and_who_came_later_is_not(
     assert events.name(4) not in problem, "its submission is still on the log"
     assert events.name(99) not in problem, "it came long after the loss"
     check = world.check()
+    await check.look()
     assert check.may_concern(NOW)
     assert not check.may_concern(NOW + timedelta(days=2))
     log_losses.accept(world.directory)
