@@ -78,6 +78,7 @@ class LogCheck:
         self._looking = asyncio.Lock()
         self._look_again = asyncio.Event()
         self._read_at: float | None = None  # when the whole log was read last
+        self._passed: dict[str, int] = {}  # up to where a log that was empty was taken for read
         self._missing: tuple[str, int] | None = None  # of which log, and how many, were looked up
 
     async def run(self) -> None:
@@ -173,13 +174,15 @@ class LogCheck:
         if cursor.sequence > state.last:
             gone = (state.last + 1, cursor.sequence)
             return [await self._loss("end", state.created, gone, now)]
-        gone = (cursor.sequence + 1, state.first - 1)
+        gone = (max(cursor.sequence, self._passed.get(state.created, 0)) + 1, state.first - 1)
         unread = gone[1] - gone[0] + 1
         # The last events may have changed nothing, and gone by age before it noted that;
         # earlier versions never did.
         unsure = state.is_empty or not self._losses.marks
         if unread > (UNREAD_TOLERATED if unsure else 0):
             return [await self._loss("unread", state.created, gone, now)]
+        if state.is_empty:  # which it is no more when the next event comes
+            self._passed[state.created] = state.last
         return []
 
     async def _goes_on(self, cursor: Cursor, state: LogState) -> bool:

@@ -197,6 +197,18 @@ async def test_what_the_last_events_were_is_not_asked_of_an_empty_log(world: Wor
     assert UNREAD_TOLERATED >= 2
 
 
+async def test_nor_is_it_asked_as_soon_as_there_is_a_new_event(world: World) -> None:
+    """As after a week in which the service was stopped: health publishes a probe at once."""
+    await world.came(10, LONG_AGO)
+    await world.read_up_to(8)
+    await world.lose_up_to(10)
+    check = world.check()
+    await check.look()
+    await Publisher(world.connection).say(events.submitted(11))
+    await check.look()
+    assert world.faults.problems == []
+
+
 async def test_a_log_that_was_never_looked_at_gets_the_benefit_of_the_doubt(world: World) -> None:
     await world.read_up_to(6)
     await world.lose_up_to(8)

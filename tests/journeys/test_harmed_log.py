@@ -223,6 +223,7 @@ async def test_a_database_that_was_not_there_for_the_beginning_of_the_log_answer
 ) -> None:
     async with running(tmp_path) as service:
         (name,) = await completed(service, "Meridian")
+        await until(lambda: is_read_to_its_end(tmp_path), WITHIN)
         await purge(tmp_path)
     (tmp_path / "log-losses.json").unlink()  # or it would know that it went before its time
     for path in tmp_path.glob("ilios.db*"):
@@ -237,6 +238,16 @@ async def test_a_database_that_was_not_there_for_the_beginning_of_the_log_answer
     async with running(tmp_path) as service:
         await until(lambda: is_well(service), WITHIN)
         assert (await Client(service).get(f"/api/documents/{name}"))[0] == 200
+
+
+async def is_read_to_its_end(data: Path) -> bool:
+    """Whether the cursor has passed over what changes nothing, as the last event does."""
+    settings = table.from_environ({"ILIOS_DATA_DIR": str(data), "ILIOS_NATS_PORT": "0"})
+    async with operators_bus(settings) as connection:
+        state = (await connection.jetstream.stream_info(EVENTS)).state
+    with sqlite3.connect(f"file:{data / 'ilios.db'}?mode=ro", uri=True) as database:
+        (read,) = database.execute("SELECT sequence FROM cursors").fetchone()
+    return bool(read == state.last_seq)
 
 
 async def test_events_that_went_before_they_were_read_show(tmp_path: Path) -> None:
