@@ -122,6 +122,15 @@ async def prepare(world: World) -> None:
         async with session.delete(f"{url}/api/documents/{gone}") as answer:
             assert answer.status in (200, 202, 204), await answer.text()
 
+    async def is_erased() -> bool:
+        path = world.service.data_dir / "ilios.db"
+        with closing(sqlite3.connect(f"file:{path}?mode=ro", uri=True)) as database:
+            query = "SELECT erased_at FROM documents WHERE id = ?"
+            (at,) = database.execute(query, (gone,)).fetchone()
+        return at is not None
+
+    await until(is_erased, within=WITHIN)
+
     async def all_kinds_are_there() -> bool:
         return {event.kind for event in await world.events()} >= KINDS and await world.is_settled()
 
