@@ -29,6 +29,7 @@ DOWNLOADS_AT_ONCE = 32
 FULL_PAUSE = 5.0  # seconds until a full volume is tried again
 REPEATED_WITHIN = timedelta(minutes=1)  # a publisher's repetition; later it is the janitor's
 FRESH_WITHIN = 30.0  # seconds on the log in which nobody else can have fetched it
+_ENDS = ("fetched", "failed")
 
 log = structlog.get_logger("fetcher")
 
@@ -117,7 +118,7 @@ class Fetcher(Actor[DocumentSubmitted]):
         )
 
     async def _already_known(self, heard: DocumentSubmitted, occasion: Occasion) -> bool:
-        """Whether somebody has fetched this, or is at it: publishers choose their ids themselves.
+        """Whether somebody has fetched this, could not, or is at it: publishers choose their ids.
 
         What was submitted again because nothing came of the first time is fetched now. A consumer
         that was made anew hears the whole log again, as if for the first time.
@@ -134,8 +135,11 @@ class Fetcher(Actor[DocumentSubmitted]):
                 return True
         elif occasion.attempt == 1 and _age(occasion) < FRESH_WITHIN:
             return False
-        said = await self._log.last_word(tenant, document_id, event="fetched")
-        return said is not None and said.event.requeues >= heard.requeues
+        for end in _ENDS:
+            said = await self._log.last_word(tenant, document_id, event=end)
+            if said is not None and said.event.requeues >= heard.requeues:
+                return True
+        return False
 
     async def _bring_in(self, heard: DocumentSubmitted) -> Blob:
         source = heard.source

@@ -45,7 +45,7 @@ _pub_ack = msgspec.json.Decoder(_PubAck)
 
 
 def message_id(event: DocumentEvent | BatchEvent) -> str:
-    """Return the ``Nats-Msg-Id``: one word of one kind about one document is said once.
+    """Return the ``Nats-Msg-Id``: the same for all events of one kind about one document.
 
     One that was requeued ends anew.
     """
@@ -57,10 +57,10 @@ def message_id(event: DocumentEvent | BatchEvent) -> str:
 
 
 class Publisher:
-    """Says events. What was said is on disk when ``say`` returns, and is said once.
+    """Says events. What was said is on disk when ``say`` returns.
 
-    A try whose acknowledgement is lost is repeated under the same ``Nats-Msg-Id``, which the log
-    drops as a duplicate.
+    A try whose acknowledgement is lost is repeated under the same ``Nats-Msg-Id``. As a rule the
+    log has forgotten that by then and stores the event twice, which changes nothing.
     """
 
     def __init__(self, connection: Connection) -> None:

@@ -18,7 +18,7 @@ async def requeue(connection: Connection, letter: DeadLetter) -> None:
     """Say it again, and clear the letter away.
 
     Of a document that has failed it counts as another beginning. An event that could not be read is
-    said as it came: a newer version may read it. Done twice, it is said once.
+    said as it came: a newer version may read it. Done twice, it counts once.
 
     :raises CannotRequeue: see there. :raises BusUnavailable, BusFull, EventTooLarge: it was not
         said, or the letter still lies there; it may be tried again.

@@ -35,7 +35,8 @@ class Bus(Struct, frozen=True):
     """The connections by role, what they were refused, and where the bus is, for people.
 
     ``store`` is where the bus inside keeps the log, and ``server_pid`` gives its process;
-    ``take_damage`` returns whether its server has found damage in the log since it was asked last.
+    ``take_damage`` returns whether its server has found damage in the log since it was asked last,
+    ``take_failed_write`` whether it was started in place of one that could not write.
     """
 
     edge: Connection
@@ -52,6 +53,7 @@ class Bus(Struct, frozen=True):
     store: Path | None
     server_pid: Callable[[], int | None]
     take_damage: Callable[[], bool]
+    take_failed_write: Callable[[], bool]
 
 
 @asynccontextmanager
@@ -94,6 +96,7 @@ async def bus_inside(
             store=server.store,
             server_pid=lambda: server.pid,
             take_damage=server.take_damage,
+            take_failed_write=server.take_failed_write,
         )
 
 
@@ -116,6 +119,7 @@ async def bus_outside(url: str) -> AsyncIterator[Bus]:
             store=None,
             server_pid=lambda: None,
             take_damage=lambda: False,
+            take_failed_write=lambda: False,
         )
 
 

@@ -50,7 +50,8 @@ log = structlog.get_logger(SOURCE)
 class LogCheck:
     """One per database. Fits ``actors.losses.Losses``; what it finds stands until it is accepted.
 
-    ``complaints`` returns whether the server has found damage since it was asked last.
+    ``complaints`` returns whether the server has found damage since it was asked last, and
+    ``failed_write`` whether it was started in place of one that could not write.
     """
 
     def __init__(
@@ -63,6 +64,7 @@ class LogCheck:
         losses: LogLosses,
         faults: Faults,
         complaints: Callable[[], bool],
+        failed_write: Callable[[], bool],
     ) -> None:
         self._connection = connection
         self._log = Log(connection)
@@ -72,9 +74,11 @@ class LogCheck:
         self._losses = losses
         self._faults = faults
         self._complaints = complaints
+        self._failed_write = failed_write
         self._looking = asyncio.Lock()
         self._look_again = asyncio.Event()
-        self._read_at: float | None = None  # when the whole log was read
+        self._read_at: float | None = None  # when the whole log was read last
+        self._passed: dict[str, int] = {}  # up to where a log that was empty was taken for read
         self._missing: tuple[str, int] | None = None  # of which log, and how many, were looked up
 
     async def run(self) -> None:
@@ -124,14 +128,18 @@ class LogCheck:
             state = LogState(log.created, 1, log.last_sequence, 0, None)
             if cursor.created == log.created:
                 gone = (min(log.last_sequence + 1, last), last)
-                self._losses.add([await self._loss("end", cursor.created, gone, now)])
+                if not self._losses.has_end(cursor.created, gone):
+                    self._losses.add([await self._loss("end", cursor.created, gone, now)])
             elif not await self._goes_on(cursor, state):
                 self._losses.add([await self._loss("other", cursor.created, (1, last), now)])
         self._report()
 
     def may_concern(self, stored_at: datetime) -> bool:
-        """Whether what was stored then may have been submitted by an event that was lost."""
-        return self._losses.may_concern(stored_at)
+        """Whether what was stored then may have been submitted by an event that was lost.
+
+        Nobody can tell before the whole log was read.
+        """
+        return self._read_at is None or self._losses.may_concern(stored_at)
 
     async def _compare(self, cursor: Cursor | None) -> None:
         async with self._looking:
@@ -142,6 +150,8 @@ class LogCheck:
             found = await self._of_database(cursor, state, now)
             found = found or await self._of_marks(state, now)
             found = [*found, *await self._holes(state, now)]
+            if self._failed_write():
+                found = _excused(found, now)
             # It complains of the same place at every start.
             damaged = self._complaints() and not self._losses.has_any(state.created)
             if damaged and not found:
@@ -155,6 +165,8 @@ class LogCheck:
         """Compare the log with how far the database was written from it."""
         if cursor is None:
             gone = (1, state.first - 1)
+            if self._losses.is_unwritten(state.created, gone):
+                return []
             kind = "unread" if await self._reads.knows_any(*ANY) else "database"
             return [await self._loss(kind, state.created, gone, now)] if gone[1] else []
         if cursor.created != state.created and not await self._goes_on(cursor, state):
@@ -162,13 +174,15 @@ class LogCheck:
         if cursor.sequence > state.last:
             gone = (state.last + 1, cursor.sequence)
             return [await self._loss("end", state.created, gone, now)]
-        gone = (cursor.sequence + 1, state.first - 1)
+        gone = (max(cursor.sequence, self._passed.get(state.created, 0)) + 1, state.first - 1)
         unread = gone[1] - gone[0] + 1
         # The last events may have changed nothing, and gone by age before it noted that;
         # earlier versions never did.
         unsure = state.is_empty or not self._losses.marks
         if unread > (UNREAD_TOLERATED if unsure else 0):
             return [await self._loss("unread", state.created, gone, now)]
+        if state.is_empty:  # which it is no more when the next event comes
+            self._passed[state.created] = state.last
         return []
 
     async def _goes_on(self, cursor: Cursor, state: LogState) -> bool:
@@ -220,11 +234,11 @@ class LogCheck:
         now = time.monotonic()
         if self._read_at is not None and now - self._read_at < READ_EVERY:
             return
-        self._read_at = now
         state = await log_state.look(self._connection)
         if state is not None:
             found = await log_state.unreadable(self._connection, state)
             self._losses.add(await self._new_holes(found, state, datetime.now(UTC)))
+        self._read_at = now
 
     async def _loss(self, kind: str, created: str, gone: Range, now: datetime) -> Loss:
         first, last = gone
@@ -338,6 +352,13 @@ def sentence(standing: tuple[Loss, ...], waiting: tuple[str, ...]) -> str:
     if any(loss.kind == "database" for loss in standing):
         do = f"bring back the database (see LOCAL_DB_PATH), or stop and run `ilios rebuild`; {do}"
     return f"{what}{more}. {concern[0].upper()}{concern[1:]}. {do[0].upper()}{do[1:]}"
+
+
+def _excused(found: list[Loss], now: datetime) -> list[Loss]:
+    """Return what was found, the one event that was refused on a full volume being no loss."""
+    if len(found) != 1 or found[0].first != found[0].last or found[0].kind in ("end", "other"):
+        return found
+    return [structs.replace(found[0], kind="unwritten", accepted_at=now)]
 
 
 def _without(some: Range, noted: Iterable[Range]) -> list[Range]:

@@ -23,7 +23,7 @@ MARK_EVERY = timedelta(hours=1)
 MARKS_KEPT = timedelta(days=15)
 SET_BACK = timedelta(minutes=1)  # clocks are, all the time, by little
 
-Kind = Literal["end", "hole", "beginning", "unread", "database", "other", "damage"]
+Kind = Literal["end", "hole", "beginning", "unread", "database", "other", "damage", "unwritten"]
 
 _SHOWS = {
     "end": "its end with {events} is gone, which the database had been written from",
@@ -32,6 +32,7 @@ _SHOWS = {
     "database": "{events} are no longer on it, and the database is new and does not have what they "
     "changed: documents of before are unknown here",
     "other": "it is not the one the database was written from, of which {events} were read",
+    "unwritten": "{events} could not be written on a full volume and was refused",
     "damage": "nats-server has found damage in it and may have dropped what came last",
 }
 
@@ -117,12 +118,25 @@ class LogLosses:
 
     def holes(self, created: str) -> list[tuple[int, int]]:
         """Return the holes of a log that were noticed."""
-        kinds = ("hole", "unread", "beginning")
+        kinds = ("hole", "unread", "beginning", "unwritten")
         return [
             (loss.first, loss.last)
             for loss in self._book.losses
             if loss.kind in kinds and loss.created == created
         ]
+
+    def is_unwritten(self, created: str, gone: tuple[int, int]) -> bool:
+        """Whether these events of a log are one that was refused on a full volume."""
+        wanted = ("unwritten", created, *gone)
+        return any(loss.name == wanted for loss in self._book.losses)
+
+    def has_end(self, created: str, gone: tuple[int, int]) -> bool:
+        """Whether a loss of the end that nobody has accepted covers these events of a log."""
+        return any(
+            loss.first <= gone[0] and gone[1] <= loss.last
+            for loss in self.standing
+            if loss.kind == "end" and loss.created == created
+        )
 
     def has_any(self, created: str) -> bool:
         """Whether a log has lost anything that is remembered, accepted or not."""
@@ -134,13 +148,10 @@ class LogLosses:
             if loss.name in [one.name for one in self._book.losses]:
                 continue
             self._write(structs.replace(self._book, losses=(*self._book.losses, loss)))
-            log.error(
-                "the log has lost events",
-                how=loss.kind,
-                first=loss.first,
-                last=loss.last,
-                log=loss.created,
-            )
+            note, what = log.error, "the log has lost events"
+            if loss.kind == "unwritten":
+                note, what = log.warning, "an event could not be written and was refused"
+            note(what, how=loss.kind, first=loss.first, last=loss.last, log=loss.created)
 
     def replace(self, before: Loss, after: Loss | None) -> None:
         """Put another account of a loss in its place, or nothing."""

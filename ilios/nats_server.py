@@ -83,7 +83,7 @@ class NatsServer:
         self.broken: str | None = None
         self._spoilt: set[Path] = set()  # files of consumers it cannot read
         self._stream_stopped = False
-        self._damaged = False
+        self._damaged = self._write_failed = False
         self.store_limit = 0
         self.memory_goal = memory_goal()
         self.ready_at = 0.0  # by the monotonic clock
@@ -133,6 +133,7 @@ class NatsServer:
         if self._was_ready and not self.store.is_dir():
             # It would begin with an empty log, in the place of the one that was moved away.
             raise BusDidNotStart(f"the log's directory {self.store} is gone: put it back")
+        self._write_failed = self._write_failed or self.broken is not None
         self._ready, self.broken, self._ended_because = False, None, ""
         self._spoilt, self._stream_stopped = set(), False
         self._process = await asyncio.create_subprocess_exec(
@@ -160,6 +161,15 @@ class NatsServer:
         """Return whether the child has found damage in the log since this was asked last."""
         damaged, self._damaged = self._damaged, False
         return damaged
+
+    def take_failed_write(self) -> bool:
+        """Return whether the child before this one could not write, since this was asked last.
+
+        What it could not write was acknowledged to nobody, and may have used up a number all the
+        same.
+        """
+        failed, self._write_failed = self._write_failed, False
+        return failed
 
     async def end(self, why: str, *, politely: bool) -> None:
         """End a child that cannot serve, for ``watch`` to start another."""

@@ -130,6 +130,7 @@ async def service(settings: Settings, engine: Engine | None = None) -> AsyncIter
             losses=LogLosses(data_dir),
             faults=faults,
             complaints=bus.take_damage,
+            failed_write=bus.take_failed_write,
         )
         persister = Persister(bus.persister, writer, ledger, log_check)
         aggregator = Aggregator(bus.aggregator, batches)

@@ -22,11 +22,14 @@ class LogReads:
         return Cursor(*found[0]) if found else None
 
     async def settled(self, log: StreamIdentity) -> int:
-        """Return up to which sequence of ``log`` every document has ended; 0 of another log."""
-        query = self._connection.execute_fetchall(statements.SETTLED, {"reader": NAME})
-        found = list(await query)
-        created, sequence = found[0] if found else ("", 0)
-        return max(0, int(sequence)) if created == log.created else 0
+        """Return up to which sequence of ``log`` every document has ended.
+
+        0 of another log, and of one that has lost its end: what is new has the numbers of what
+        was lost.
+        """
+        wanted = {"reader": NAME, "created": log.created, "last": log.last_sequence}
+        found = list(await self._connection.execute_fetchall(statements.SETTLED, wanted))
+        return max(0, int(found[0][0])) if found else 0
 
     async def knows_any(self, first: int, last: int) -> bool:
         """Whether a document was submitted by one of these events."""

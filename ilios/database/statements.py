@@ -18,10 +18,10 @@ ON CONFLICT (reader) DO UPDATE SET
 
 # Up to where every document has ended: before the oldest that has not, and at the cursor at most.
 SETTLED = """
-SELECT created, min(sequence, coalesce((
+SELECT min(sequence, coalesce((
     SELECT min(submitted_sequence) - 1 FROM documents INDEXED BY documents_unfinished
     WHERE state IN ('pending', 'processing')
-), sequence)) FROM cursors WHERE reader = :reader
+), sequence)) FROM cursors WHERE reader = :reader AND created = :created AND sequence <= :last
 """
 
 SUBMITTED_AMONG = """

@@ -1,6 +1,7 @@
 """One document's bytes are put under one key: those that were submitted under its id first."""
 
 import socket
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
@@ -303,6 +304,26 @@ async def test_what_was_fetched_long_ago_is_not_fetched_again_by_a_consumer_made
         await world.streams.wait_for(DocumentFetched, 2)
         await until(lambda: world.streams.finished(world.fetcher.consumer))
     assert world.downloads.fetched == [URL + "b"]
+
+
+async def test_what_could_not_be_fetched_is_not_tried_again_by_a_late_repetition(
+    connection: Connection, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A publisher that missed the acknowledgement repeats itself, after minutes too."""
+    monkeypatch.setattr(module, "REPEATED_WITHIN", timedelta(0))
+    gone = Unfetchable("source_status", "The source answered 404.", retryable=False)
+    world = World(connection, tmp_path, a=gone)
+    submitted = events.submitted(source=Remote(URL + "a"))
+    await world.submit(submitted)
+    async with running(world.fetcher.run):
+        await world.failed()
+        world.downloads.found[URL + "a"] = PDF
+        await world.submit(submitted)
+        await until(lambda: world.streams.finished(world.fetcher.consumer))
+    assert len(world.downloads.fetched) == 1
+    assert await world.streams.said(DocumentFetched) == []
+    assert len(await world.streams.said(DocumentFailed)) == 1
+    assert len(await world.streams.dead()) == 1
 
 
 async def test_what_was_requeued_is_fetched_again_however_soon(

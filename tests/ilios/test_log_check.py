@@ -11,6 +11,7 @@ from actors import persister
 from actors.writes import ApplyEntries, Cursor
 from bus import log_state, streams
 from bus.connection import Connection
+from bus.errors import BusUnavailable
 from bus.publisher import Publisher
 from ilios import log_losses
 from ilios.database.connection import open_reader, open_writer
@@ -38,7 +39,7 @@ class World:
         self.ledger = ledger
         self.blobs = FakeBlobs(directory / "blobs")
         self.faults = Faults()
-        self.complains = False
+        self.complains = self.could_not_write = False
         self.reads = reads
         self.upkeep: UpkeepReads
 
@@ -52,6 +53,7 @@ class World:
             losses=LogLosses(self.directory),
             faults=self.faults,
             complaints=lambda: self.complains,
+            failed_write=lambda: self.could_not_write,
         )
 
     async def look(self) -> str:
@@ -136,6 +138,71 @@ async def test_an_end_that_is_gone_shows_also_where_the_database_had_not_read_it
     assert "its end with 2 events (11 to 12)" in await world.look()
 
 
+async def test_an_end_that_is_gone_is_one_loss_although_new_events_have_taken_its_place(
+    world: World,
+) -> None:
+    await world.read_up_to(13)
+    problem = await world.look()
+    assert "its end with 3 events (11 to 13)" in problem
+    await Publisher(world.connection).say(events.submitted(11))
+    log = await streams.identity(world.connection.jetstream)
+    check = world.check()
+    await check.notice(Cursor(streams.EVENTS, log.created, 13), log)
+    assert world.faults.problems == [problem]
+
+
+async def test_an_event_that_was_refused_on_a_full_volume_is_no_loss(world: World) -> None:
+    """Its number is used up all the same, the first of a log too."""
+    await world.came(0, NOW)
+    await world.lose_up_to(1)
+    world.could_not_write = True
+    assert not await world.look()
+    world.could_not_write = False
+    assert not await world.look(), "found once"
+    await world.read_up_to(10)
+    assert not await world.look()
+
+
+async def test_several_events_are_lost_also_where_one_was_refused(world: World) -> None:
+    await world.read_up_to(7)
+    await world.came(7, NOW)
+    await world.lose_up_to(9)
+    world.could_not_write = True
+    assert "2 events (8 to 9)" in await world.look()
+
+
+async def test_originals_are_kept_until_the_whole_log_was_read(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What is damaged and still counted shows only then."""
+    await world.read_up_to(10)
+    check = world.check()
+    await check.compare()
+    assert check.may_concern(LONG_AGO)
+    with monkeypatch.context() as patch:
+        patch.setattr(log_state, "unreadable", _no_answer)
+        with pytest.raises(BusUnavailable):
+            await check.look()
+    assert check.may_concern(LONG_AGO), "a reading that broke off is none"
+    await check.look()
+    assert not check.may_concern(LONG_AGO)
+
+
+async def _no_answer(*_: object, **__: object) -> list[log_state.Range]:
+    raise BusUnavailable("the log was not read to its end")
+
+
+async def test_nothing_is_settled_of_a_log_that_has_lost_its_end(world: World) -> None:
+    """A consumer that began behind it would pass over what came since."""
+    log = await streams.identity(world.connection.jetstream)
+    await world.read_up_to(10)
+    assert await world.reads.settled(log) == 10
+    await world.read_up_to(11)
+    assert await world.reads.settled(log) == 0
+    await world.read_of("another log", 10)
+    assert await world.reads.settled(log) == 0
+
+
 async def test_what_the_last_events_were_is_not_asked_of_an_empty_log(world: World) -> None:
     """They may have changed nothing in the database: announcements, and notes of the janitor."""
     await world.came(10, LONG_AGO)
@@ -143,6 +210,18 @@ async def test_what_the_last_events_were_is_not_asked_of_an_empty_log(world: Wor
     await world.lose_up_to(10)
     assert not await world.look()
     assert UNREAD_TOLERATED >= 2
+
+
+async def test_nor_is_it_asked_as_soon_as_there_is_a_new_event(world: World) -> None:
+    """As after a week in which the service was stopped: health publishes a probe at once."""
+    await world.came(10, LONG_AGO)
+    await world.read_up_to(8)
+    await world.lose_up_to(10)
+    check = world.check()
+    await check.look()
+    await Publisher(world.connection).say(events.submitted(11))
+    await check.look()
+    assert world.faults.problems == []
 
 
 async def test_a_log_that_was_never_looked_at_gets_the_benefit_of_the_doubt(world: World) -> None:
@@ -240,6 +319,7 @@ async def test_originals_without_a_document_are_named_and_who_came_later_is_not(
     assert events.name(4) not in problem, "its submission is still on the log"
     assert events.name(99) not in problem, "it came long after the loss"
     check = world.check()
+    await check.look()
     assert check.may_concern(NOW)
     assert not check.may_concern(NOW + timedelta(days=2))
     log_losses.accept(world.directory)
