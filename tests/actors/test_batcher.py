@@ -186,6 +186,35 @@ async def test_results_are_said_at_the_price_of_a_batch(world: World) -> None:
     assert world.jobs.forgotten == [f"default-{batch_events.name()}"]
 
 
+async def test_results_are_fetched_once_and_nothing_is_freed_while_the_database_is_behind(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "LAST_LOOK", module.NO_WAIT)  # each look looks, from the second on
+    batcher = world.batcher
+
+    async def is_handed_over() -> bool:
+        await batcher.look()
+        found = await world.batches.batch("default", batch_events.name())
+        return found is not None and found.engine_batch is not None and bool(found.engine_batch.job)
+
+    async with world.persisting():
+        await world.submit(1, 2)
+        await until(is_handed_over)
+    world.jobs.status = "SUCCESS"
+
+    async def is_fetched() -> bool:
+        await batcher.look()
+        return await _said(world, "SUCCESS")
+
+    await until(is_fetched)
+    assert len(await world.words(DocumentConverted)) == 2
+    world.jobs.gone = True
+    await batcher.look()
+    await world.batcher.look()  # as after a restart
+    assert world.jobs.forgotten == [f"default-{batch_events.name()}"]
+    assert await world.freed() == []
+
+
 async def test_what_a_batch_does_not_bring_is_converted_alone(world: World) -> None:
     world.jobs.status, world.jobs.brings = "SUCCESS", [TWO]
     async with world.persisting(), running(world.batcher.run):
