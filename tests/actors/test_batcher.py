@@ -146,6 +146,7 @@ async def test_a_batch_is_handed_over_once_when_all_of_it_is_here(world: World) 
         await world.say(world.fetched(2))
         await until(lambda: world.jobs.handed == [[ONE, TWO]])
         await until(lambda: _said(world, "QUEUED"))
+        await until(lambda: _has_job(world))
     async with running(world.batcher.run):  # as after a restart
         world.jobs.status = "RUNNING"
         async with world.persisting():
@@ -194,8 +195,7 @@ async def test_results_are_fetched_once_and_nothing_is_freed_while_the_database_
 
     async def is_handed_over() -> bool:
         await batcher.look()
-        found = await world.batches.batch("default", batch_events.name())
-        return found is not None and found.engine_batch is not None and bool(found.engine_batch.job)
+        return await _has_job(world)
 
     async with world.persisting():
         await world.submit(1, 2)
@@ -319,6 +319,12 @@ async def test_a_job_nobody_waits_for_any_more_is_cancelled(world: World) -> Non
 
 async def _said(world: World, status: EngineJobStatus) -> bool:
     return status in [one.status for one in await world.words(BatchProgressed)]
+
+
+async def _has_job(world: World) -> bool:
+    """Whether the database shows that the batch was handed over."""
+    found = await world.batches.batch("default", batch_events.name())
+    return found is not None and found.engine_batch is not None and bool(found.engine_batch.job)
 
 
 async def _is(ask: Callable[[], Awaitable[list[str]]], wanted: list[str]) -> bool:
