@@ -22,6 +22,7 @@ from bus.connection import Connection
 from bus.log import Log
 from bus.publisher import Publisher
 from schemas.batches import JOB_ENDED, BatchProgressed
+from schemas.documents import DocumentFetched
 from schemas.records import BatchRecord, DocumentRecord, EngineBatch
 
 from . import repeating
@@ -65,6 +66,8 @@ class _Look(Struct):
     wait: float = FIRST_LOOK
     submitted: bool = False
     """Whether the engine has the batch, which the database shows only a moment later."""
+    ended: bool = False
+    """Whether its end was published, with all that it brought; the same holds for that."""
 
 
 class Batcher:
@@ -157,12 +160,16 @@ class Batcher:
         waiting: list[DocumentRecord],
         ready: list[DocumentRecord],
     ) -> None:
+        look = self._looks[batch.tenant, batch.batch_id]
+        if look.ended:
+            return
         assert self._engine is not None
         job = await self._engine.look(job_id)
         if job is None:  # gone, and its results with it
             await self._free(ready)
             ended = EngineJob(id=job_id, status="FAILED")
             await self._say(batch, ended)
+            look.ended = True
             return
         if job.status not in JOB_ENDED:
             if not waiting:
@@ -173,6 +180,7 @@ class Batcher:
         await self._engine.forget(_called(batch), job_id)
         # Last: until this is known the results are fetched again, which costs nothing.
         await self._say(batch, job)
+        look.ended = True
 
     async def _fetch(self, batch: BatchRecord, job: EngineJob, ready: list[DocumentRecord]) -> None:
         assert self._engine is not None
@@ -203,11 +211,19 @@ class Batcher:
             if about is None or name in self._freed:
                 continue  # the database has not heard of it yet
             self._freed[name] = now
-            said = await self._log.last_word(*name, event="fetched")
-            if said is not None and said.event == about:
+            if await self._is_settled(about):
                 continue  # before a restart, and the database has not heard of it yet
             await self._publisher.say(about, again="freed")
             log.info("document held no longer", document_id=document.document_id)
+
+    async def _is_settled(self, about: DocumentFetched) -> bool:
+        """Whether the log has this already, or a conversion: a second one would be paid for."""
+        name = (about.tenant, about.document_id)
+        freed = await self._log.last_word(*name, event="fetched")
+        if freed is not None and freed.event == about:
+            return True
+        converted = await self._log.last_word(*name, event="converted")
+        return converted is not None and converted.event.requeues >= about.requeues
 
     async def _say(self, batch: BatchRecord, job: EngineJob) -> None:
         if batch.engine_batch is not None and job == _known(batch.engine_batch):

@@ -20,7 +20,8 @@ from ilios.tenants import tenant_of
 
 HINT_LENGTH = 4  # characters of a key
 LONG_ENOUGH = 12  # characters of a key of which some may be shown
-REMOTE = "ilios.preflight.remote"
+DATABASE, REMOTE = "ilios.preflight.database", "ilios.preflight.remote"
+"""They load libraries that take a while, so only where there is something to try."""
 
 
 class _Tries(Protocol):
@@ -112,11 +113,17 @@ def _findings(settings: table.Settings, *, running: bool) -> Iterator[Finding]:
     ):
         yield warning(text)
     yield from directories.tried(settings)
+    if settings.snapshots_dir.is_dir():
+        yield from _tries(DATABASE).tried(settings)
     yield from ports.tried(settings, running=running)
     yield from asyncio.run(_self_tested(settings))
     if settings.nats_url is not None or settings.s3 is not None:
-        remote: _Tries = import_module(REMOTE)
-        yield from remote.tried(settings)
+        yield from _tries(REMOTE).tried(settings)
+
+
+def _tries(module: str) -> _Tries:
+    found: _Tries = import_module(module)
+    return found
 
 
 def _print_warnings(warnings: list[str]) -> None:

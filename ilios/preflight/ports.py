@@ -29,8 +29,8 @@ def tried(settings: Settings, *, running: bool) -> Iterator[Finding]:
             yield ok(f"PORT: {port} of {host} is in use by a running ilios, that of this directory")
         else:
             yield problem(
-                f"PORT: {port} of {host} is in use by a running ilios with another data directory; "
-                "stop that one, or set PORT"
+                f"PORT: {port} of {host} is in use by a running ilios that does not hold this data "
+                "directory (it has another, or waits): stop that one, or set PORT"
             )
     port = settings.nats_port
     if settings.nats_url is not None or not port:

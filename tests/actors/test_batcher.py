@@ -146,6 +146,7 @@ async def test_a_batch_is_handed_over_once_when_all_of_it_is_here(world: World) 
         await world.say(world.fetched(2))
         await until(lambda: world.jobs.handed == [[ONE, TWO]])
         await until(lambda: _said(world, "QUEUED"))
+        await until(lambda: _has_job(world))
     async with running(world.batcher.run):  # as after a restart
         world.jobs.status = "RUNNING"
         async with world.persisting():
@@ -184,6 +185,34 @@ async def test_results_are_said_at_the_price_of_a_batch(world: World) -> None:
     assert text == f"text of {converted[0].document_id}"
     assert await world.freed() == []
     assert world.jobs.forgotten == [f"default-{batch_events.name()}"]
+
+
+async def test_results_are_fetched_once_and_nothing_is_freed_while_the_database_is_behind(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "LAST_LOOK", module.NO_WAIT)  # each look looks, from the second on
+    batcher = world.batcher
+
+    async def is_handed_over() -> bool:
+        await batcher.look()
+        return await _has_job(world)
+
+    async with world.persisting():
+        await world.submit(1, 2)
+        await until(is_handed_over)
+    world.jobs.status = "SUCCESS"
+
+    async def is_fetched() -> bool:
+        await batcher.look()
+        return await _said(world, "SUCCESS")
+
+    await until(is_fetched)
+    assert len(await world.words(DocumentConverted)) == 2
+    world.jobs.gone = True
+    await batcher.look()
+    await world.batcher.look()  # as after a restart
+    assert world.jobs.forgotten == [f"default-{batch_events.name()}"]
+    assert await world.freed() == []
 
 
 async def test_what_a_batch_does_not_bring_is_converted_alone(world: World) -> None:
@@ -290,6 +319,12 @@ async def test_a_job_nobody_waits_for_any_more_is_cancelled(world: World) -> Non
 
 async def _said(world: World, status: EngineJobStatus) -> bool:
     return status in [one.status for one in await world.words(BatchProgressed)]
+
+
+async def _has_job(world: World) -> bool:
+    """Whether the database shows that the batch was handed over."""
+    found = await world.batches.batch("default", batch_events.name())
+    return found is not None and found.engine_batch is not None and bool(found.engine_batch.job)
 
 
 async def _is(ask: Callable[[], Awaitable[list[str]]], wanted: list[str]) -> bool:

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from ilios.nats_server import NatsServer
+from tests.waiting import until
 
 
 class MortalServer(NatsServer):
@@ -18,11 +19,16 @@ class MortalServer(NatsServer):
         assert self._process is not None
         await self._process.wait()
 
-    def freeze(self) -> None:
+    async def freeze(self) -> None:
         self._signal(signal.SIGSTOP)
+        await until(self._is_frozen)  # a signal is delivered when the process has a turn
 
     def thaw(self) -> None:
         self._signal(signal.SIGCONT)
+
+    def _is_frozen(self) -> bool:
+        threads = Path(f"/proc/{self.pid}/task").glob("*/stat")
+        return all(stat.read_text().rpartition(")")[2].split()[0] == "T" for stat in threads)
 
     def _signal(self, number: signal.Signals) -> None:
         assert self.pid is not None

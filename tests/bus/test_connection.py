@@ -37,17 +37,17 @@ async def test_nobody_there_is_said_in_time(monkeypatch: pytest.MonkeyPatch) -> 
         reserved.bind(("127.0.0.1", 0))
         url = f"nats://127.0.0.1:{reserved.getsockname()[1]}"
         with pytest.raises(BusUnavailable, match=r"cannot connect.*(refused|failed)"):
-            async with asyncio.timeout(5), connect(url, name="test"):
+            async with asyncio.timeout(30), connect(url, name="test"):
                 pytest.fail("there is nobody")
 
 
 async def test_wrong_credentials_are_said_in_time(
     nats_server: NatsServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(module, "CONNECT_WITHIN", 0.5)
+    monkeypatch.setattr(module, "CONNECT_WITHIN", 2.0)
     url = f"nats://ilios:guess@127.0.0.1:{nats_server.port}"
     with pytest.raises(BusUnavailable, match="Authorization Violation"):
-        async with asyncio.timeout(5), connect(url, name="test"):
+        async with asyncio.timeout(30), connect(url, name="test"):
             pytest.fail("anybody may come in")
 
 
@@ -216,7 +216,7 @@ async def test_nothing_on_the_log_can_stop_us_from_reading_on(
         assert await publisher.say(poison) == b""
         assert await publisher.say(publish(SUBJECT, b"after")) == b""
     reader = Reader(connection, "test", "A test", (DocumentSubmitted,))
-    async with asyncio.timeout(5), reader.read_after(0, 10) as reading:
+    async with asyncio.timeout(30), reader.read_after(0, 10) as reading:
         bodies: list[bytes] = []
         while len(bodies) < 2:
             bodies += [delivery.body for delivery in await reading.group(10)]

@@ -168,7 +168,7 @@ async def test_what_is_held_when_it_is_left_is_delivered_elsewhere_at_once(
         for _ in range(3):
             await take(leaving)
         await until(lambda: len(leaving._lanes[1][1].waiting) == 5)
-    async with asyncio.timeout(5), Inbox(connection, PATIENT, 8).open() as staying:
+    async with asyncio.timeout(30), Inbox(connection, PATIENT, 8).open() as staying:
         deliveries = [await finish(staying) for _ in range(30)]
     assert {delivery.sequence for delivery in deliveries} == set(range(1, 31))
     assert max(delivery.attempt for delivery in deliveries) == 2

@@ -57,7 +57,7 @@ async def test_a_publish_without_acknowledgement_is_doubt_until_one_is_stored(
         await streams.ensure(connection.jetstream)
         probe = Probe(connection)
         await probe.prove()
-        mortal.freeze()
+        await mortal.freeze()
         with pytest.raises(BusUnavailable):
             await Publisher(connection).say(events.submitted(), within=0.0)
         assert doubt(probe) == "the last 1 publishes were not acknowledged"

@@ -8,6 +8,7 @@ from contextlib import AsyncExitStack
 from pathlib import Path
 
 import pytest
+from nats.js.errors import NotFoundError
 
 from bus import streams
 from bus.connection import Connection, connect
@@ -108,7 +109,10 @@ async def test_one_who_reads_nothing_is_cut_off_and_others_go_on(of_two: NatsSer
 
 
 async def _holds(operator: Connection, subject: bytes) -> bool:
-    found = await operator.jetstream.get_last_msg(streams.EVENTS, subject.decode(), direct=True)
+    try:
+        found = await operator.jetstream.get_last_msg(streams.EVENTS, subject.decode(), direct=True)
+    except NotFoundError:
+        return False  # not yet: it was published without waiting for the acknowledgement
     return found.subject == subject.decode()
 
 

@@ -98,7 +98,7 @@ async def test_what_a_role_is_refused_is_noted(nats_server: NatsServer) -> None:
 async def test_a_wrong_password_for_the_service_is_an_error_in_our_words(
     nats_server: NatsServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("bus.connection.CONNECT_WITHIN", 0.3)
+    monkeypatch.setattr("bus.connection.CONNECT_WITHIN", 2.0)
     url = nats_server.url("operator").replace("operator:", "edge:")
     with pytest.raises(BusUnavailable, match=r"(?i)authorization"):
         async with connect(url, name="test"):

@@ -220,12 +220,13 @@ async def varz(server: NatsServer) -> dict[str, Any]:
     )
     assert process.stderr
     try:
+        url = None
         async for line in process.stderr:
             if found := re.search(rb"http monitor on (127\.0\.0\.1:\d+)", line):
                 url = f"http://{found[1].decode()}/varz"
+            if b"Server is ready" in line:  # the monitor answers before JetStream has begun
                 break
-        else:
-            pytest.fail("no monitor")
+        assert url, "no monitor"
 
         def ask() -> dict[str, Any]:
             with urllib.request.urlopen(url, timeout=10) as answer:

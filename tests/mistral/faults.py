@@ -144,6 +144,10 @@ class Faults:
         self._shares.clear()
         self._attempts.clear()
 
+    def left(self, endpoint: Endpoint) -> int:
+        """Return how many of the next requests of this endpoint are still to go wrong."""
+        return len(self._next.get(endpoint, ()))
+
     def pick(self, endpoint: Endpoint, key: str) -> Fault | None:
         """Return what goes wrong with this request; ``key`` names what it is about."""
         if waiting := self._next.get(endpoint):

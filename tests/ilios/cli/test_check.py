@@ -1,6 +1,7 @@
 """`ilios check`: what is in effect, in the words of whoever set it."""
 
 import argparse
+import asyncio
 import socket
 import subprocess
 import sys
@@ -14,6 +15,8 @@ from ilios.engines import landlock
 from ilios.free_space import Volume
 from ilios.preflight import ports
 from ilios.tenants import tenant_of
+from tests import events
+from tests.ilios.database.books import history, opened
 
 ROOT = Path(__file__).parents[3]
 
@@ -145,6 +148,25 @@ def test_a_blob_directory_of_somebody_else_is_a_problem(
     (tmp_path / "data").mkdir()
     (tmp_path / "data" / "blobs").touch()
     assert "data/blobs is not a directory" in verdict(capsys, 3)[1]
+
+
+def test_a_database_that_only_a_snapshot_has_is_a_problem(
+    no_settings: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    data = tmp_path / "data"
+    asyncio.run(_database(data / "ilios.db"))
+    assert verdict(capsys, 0)[0].startswith("Ready to start")
+    (data / "snapshots").mkdir()
+    (data / "ilios.db").rename(data / "snapshots" / "ilios-20260115T103000Z.db")
+    last, told = verdict(capsys, 3)
+    assert last == "Not ready to start: 1 problem."
+    assert f"LOCAL_DB_PATH: the database {data / 'ilios.db'} is missing" in told
+    assert not (data / "ilios.db").exists()
+
+
+async def _database(path: Path) -> None:
+    async with opened(path) as books:
+        await books.apply(*history(events.submitted()))
 
 
 def test_too_little_room_is_a_problem(
