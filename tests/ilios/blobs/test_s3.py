@@ -203,7 +203,8 @@ async def test_anybody_can_put_and_get_by_a_signed_url_for_a_while(
         assert getting is not None
         async with client.get(as_it_is(getting), headers={"Range": "bytes=1-2"}) as answer:
             assert await answer.read() == b"ex"
-        for changed in (getting.replace(KEY, "originals/default/other"), getting[:-1] + "0"):
+        forged = getting[:-1] + ("1" if getting.endswith("0") else "0")
+        for changed in (getting.replace(KEY, "originals/default/other"), forged):
             async with client.get(as_it_is(changed)) as answer:
                 assert answer.status in (400, 403)
         assert place.secret_key is not None
