@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+from contextlib import suppress
 from types import TracebackType
 from typing import Self
 from urllib.parse import urlsplit
@@ -42,7 +43,8 @@ class RawClient:
         at: TracebackType | None,
     ) -> None:
         self._writer.close()
-        await self._writer.wait_closed()
+        with suppress(ConnectionError):  # the server may have reset it, which is its answer
+            await self._writer.wait_closed()
 
     async def say(self, what: bytes) -> bytes:
         self._writer.write(what + b"PING" + CRLF)
