@@ -159,7 +159,7 @@ def _remove_superfluous(new: Path, reading: list[sqlite3.Connection]) -> None:
     if strange := [name for name in strange if (new.parent / name).exists()]:
         log.warning(
             "snapshots are kept that know what the database does not; move away those that are "
-            "not needed, or make the database anew from one (ilios rebuild --snapshot NAME)",
+            "not needed, or make the database again from one (ilios rebuild --snapshot NAME)",
             files=strange,
         )
 

@@ -181,7 +181,7 @@ class ConnectionCap:
             self.leave(goes)
             goes.break_off()
             return True
-        # Not while strangers are being answered: they go before whoever has shown a key.
+        # Not while strangers are being answered: they are closed before key holders.
         goes = None if self._strangers else self._idle(self._inside)
         if goes is not None:
             self._send_away(goes)

@@ -50,9 +50,9 @@ class Turn:
 
     It expires ``deadline`` and ``page`` after so many seconds as ``limits`` allows in all and from
     one page to the next, not counting those in which more documents were at work than there are
-    usual places: whoever had to share with another tenant does not fail of it. One that is at it
-    for long meanwhile gets less of the processor than the others; ``on_long`` is called as soon as
-    it is.
+    usual places: a document that had to share with another tenant does not fail of it. One that is
+    at it for long meanwhile gets less of the processor than the others; ``on_long`` is called as
+    soon as it is.
     """
 
     def __init__(
