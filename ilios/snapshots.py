@@ -1,6 +1,6 @@
 """When snapshots of the database are made: now and then, by how long the service has run.
 
-The service may be started anew every day, and the wall clock may be wrong: the last snapshot tells
+The service may be restarted every day, and the wall clock may be wrong: the last snapshot tells
 how long the service had run when it was made. The wall clock can only bring the next one forward.
 """
 

@@ -54,7 +54,7 @@ class LoopShare:
         self._free_at = 0.0
 
     def pause_after(self, spent: float) -> float:
-        """Return for how long whoever has spent so many seconds has to wait."""
+        """Return the pause, in seconds, after so many seconds of CPU time."""
         now = time.monotonic()
         self._free_at = max(now, self._free_at) + spent * COSTLY_PAUSE
         return self._free_at - now

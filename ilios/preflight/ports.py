@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from ilios.preflight.findings import Finding, ok, problem, warning
 from ilios.settings import Settings
 
-ASKED_WITHIN = 1.0  # seconds for whoever has a port to answer
+ASKED_WITHIN = 1.0  # seconds the owner of a port has to answer
 LOOPBACK = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104  # asked there, not listened on
 
 

@@ -95,7 +95,7 @@ async def test_those_of_a_database_that_begins_empty_do_not_replace_what_knows_m
     with capture_logs() as logs:
         async with opened(tmp_path / "ilios.db") as books:
             for hour in range(2, 8):
-                # It reads on behind all that the others had read, and begins anew beside them.
+                # It reads on behind all that the others had read, and starts again beside them.
                 event = events.submitted(1000 + hour)
                 await books.apply(*history(event, first=1000 + hour), created=created)
                 last = await take(tmp_path, NOW + timedelta(hours=hour))

@@ -1,4 +1,4 @@
-"""Who asks without a key makes room for whoever has one, on real sockets too."""
+"""Connections without a key make room for those with one, on real sockets too."""
 
 import asyncio
 import sys
