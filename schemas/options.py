@@ -1,0 +1,125 @@
+"""What can be asked of a conversion: one struct, carried whole from every door to the engine.
+
+A new option is one member here. Its default means "not asked for" and is neither encoded nor
+hashed, so that requests and stored work of former versions keep their fingerprints and keys.
+"""
+
+import re
+from collections.abc import Iterable
+from typing import Annotated, Literal
+
+from msgspec import Meta, Struct
+from msgspec.structs import force_setattr
+
+EngineName = Literal["local", "mistral"]
+Model = Annotated[str, Meta(pattern=r"^[a-z0-9][a-z0-9.-]{0,63}\Z")]
+
+MAX_PAGE = 1_000_000
+MAX_PAGES_LENGTH = 8000
+"""Characters of ``pages`` as text: as many as the longest list of numbers takes."""
+MAX_PAGE_NUMBERS = 1000
+"""Numbers of ``pages`` as a list."""
+
+PageNumber = Annotated[int, Meta(ge=1, le=MAX_PAGE)]
+
+INVALID_PAGES = (
+    'pages must be page numbers and ranges from 1, separated by commas, such as "1-3,7,10-"'
+)
+
+_RANGE = re.compile(r"(?P<first>[1-9][0-9]{0,6})(?P<to>-(?P<last>[1-9][0-9]{0,6})?)?")
+
+
+class PageRange(Struct, frozen=True):
+    """Pages ``first`` to ``last``, both included and counted from 1; None is the document's end."""
+
+    first: int
+    last: int | None
+
+
+class ConversionOptions(
+    Struct, frozen=True, kw_only=True, omit_defaults=True, forbid_unknown_fields=True
+):
+    """How a document is to be converted; None leaves a choice to the service.
+
+    ``pages`` is text such as ``1-3,7,10-`` or a list of page numbers from 1. It is kept in one
+    canonical form (sorted, merged), so that equal selections compare, hash and encode the same.
+    """
+
+    engine: EngineName | None = None
+    model: Model | None = None
+    pages: str | tuple[PageNumber, ...] | None = None
+
+    def __post_init__(self) -> None:
+        """Bring ``pages`` into its canonical form.
+
+        :raises ValueError: it is not a selection of pages; the message is for the client.
+        """
+        if self.pages is not None:
+            force_setattr(self, "pages", _text(_ranges(self.pages)))
+
+    @property
+    def page_ranges(self) -> tuple[PageRange, ...]:
+        """The selected pages in ascending order without overlap; empty means all pages."""
+        return () if self.pages is None else tuple(_ranges(self.pages))
+
+
+def select_pages(ranges: Iterable[PageRange], count: int) -> list[int]:
+    """Return the numbers, from 1 and in ascending order, of those of ``count`` pages selected.
+
+    Without ranges these are all. A range that begins within the document may end beyond it. The
+    list is empty when no selected page exists.
+    """
+    wanted = list(ranges) or [PageRange(1, None)]
+    numbers: list[int] = []
+    for one in wanted:
+        last = count if one.last is None else min(one.last, count)
+        numbers.extend(range(one.first, last + 1))
+    return numbers
+
+
+def _ranges(pages: str | Iterable[int]) -> list[PageRange]:
+    parsed = _parse_text(pages) if isinstance(pages, str) else _parse_numbers(pages)
+    merged: list[PageRange] = []
+    for one in sorted(parsed, key=lambda one: one.first):
+        before = merged[-1] if merged else None
+        if before is None or (before.last is not None and one.first > before.last + 1):
+            merged.append(one)
+        elif before.last is not None:
+            last = None if one.last is None else max(before.last, one.last)
+            merged[-1] = PageRange(before.first, last)
+    return merged
+
+
+def _parse_text(text: str) -> list[PageRange]:
+    if len(text) > MAX_PAGES_LENGTH:
+        raise ValueError(f"pages must be at most {MAX_PAGES_LENGTH} characters")
+    found = []
+    for part in text.split(","):
+        match = _RANGE.fullmatch(part.strip(" "))
+        if match is None:
+            raise ValueError(INVALID_PAGES)
+        first = int(match["first"])
+        last = int(match["last"]) if match["last"] else None if match["to"] else first
+        if first > MAX_PAGE or (last is not None and (last < first or last > MAX_PAGE)):
+            raise ValueError(INVALID_PAGES)
+        found.append(PageRange(first, last))
+    return found
+
+
+def _parse_numbers(numbers: Iterable[int]) -> list[PageRange]:
+    listed = list(numbers)
+    if not listed or len(listed) > MAX_PAGE_NUMBERS or min(listed) < 1 or max(listed) > MAX_PAGE:
+        raise ValueError(
+            f"pages must be a list of 1 to {MAX_PAGE_NUMBERS} page numbers from 1 to {MAX_PAGE}"
+        )
+    return [PageRange(number, number) for number in listed]
+
+
+def _text(ranges: Iterable[PageRange]) -> str:
+    parts = []
+    for one in ranges:
+        if one.last is None:
+            parts.append(f"{one.first}-")
+        else:
+            parts.append(f"{one.first}" if one.first == one.last else f"{one.first}-{one.last}")
+    return ",".join(parts)
