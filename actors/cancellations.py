@@ -9,17 +9,17 @@ from typing import Any, TypeVar
 
 from bus.connection import Connection
 from bus.errors import BusUnavailable
-from bus.listening import Listener
 from bus.log import Log
+from bus.subscriber import Subscriber
 from schemas.documents import DocumentCancelled, DocumentEvent, DocumentSubmitted
-from schemas.times import believed
+from schemas.times import effective_time
 
-CLOCKS_DIFFER_BY = timedelta(seconds=10)  # the log's clock and ours, at most
-REMEMBERED = 10_000  # cancelled documents known by heart; of older ones the log is asked
+MAX_CLOCK_SKEW = timedelta(seconds=10)  # the log's clock and ours, at most
+MAX_REMEMBERED = 10_000  # cancelled documents known by heart; of older ones the log is asked
 
 _T = TypeVar("_T")
 
-Name = tuple[str, str]
+DocumentRef = tuple[str, str]
 """The tenant and the id of a document."""
 
 
@@ -33,68 +33,68 @@ class Cancellations:
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
         self._log = Log(connection)
-        self._heard: OrderedDict[Name, datetime] = OrderedDict()  # and when
-        self._working: dict[Name, set[asyncio.Task[Any]]] = {}
-        self._since: datetime | None = None
-        self._connected_anew = asyncio.Event()
+        self._cancelled_at: OrderedDict[DocumentRef, datetime] = OrderedDict()  # and when
+        self._tasks: dict[DocumentRef, set[asyncio.Task[Any]]] = {}
+        self._listening_since: datetime | None = None
+        self._reconnected = asyncio.Event()
 
     async def run(self) -> None:
         """Listen until cancelled."""
-        listener = Listener(self._connection)
-        forget = self._connection.on_reconnect(self._begin)
+        listener = Subscriber(self._connection)
+        unsubscribe = self._connection.on_reconnect(self._mark_listening)
         try:
-            async with listener.listening(DocumentCancelled, hear=self._hear):
-                self._begin()
+            async with listener.subscribe(DocumentCancelled, callback=self._on_cancelled):
+                self._mark_listening()
                 while True:
-                    await self._connected_anew.wait()
-                    self._connected_anew.clear()
+                    await self._reconnected.wait()
+                    self._reconnected.clear()
                     await self._catch_up()
         finally:
-            self._since = None
-            forget()
+            self._listening_since = None
+            unsubscribe()
 
-    async def includes(self, event: DocumentEvent, stored_at: datetime) -> bool:
+    async def is_cancelled(self, event: DocumentEvent, stored_at: datetime) -> bool:
         """Whether the document of an event, which the log took at ``stored_at``, was cancelled.
 
         :raises BusUnavailable: the log had to be asked and does not answer.
         """
         name = (event.tenant, event.document_id)
-        if name in self._heard:
+        if name in self._cancelled_at:
             return True
-        heard_since = self._since and self._since + CLOCKS_DIFFER_BY
-        if heard_since is not None and _known_at(event, stored_at) >= heard_since:
+        reliable_since = self._listening_since and self._listening_since + MAX_CLOCK_SKEW
+        if reliable_since is not None and _cancellable_since(event, stored_at) >= reliable_since:
             return False  # it would have been heard
         return await self._is_on_log(name)
 
-    async def unless(self, event: DocumentEvent, work: Coroutine[Any, Any, _T]) -> _T:
+    async def run_unless_cancelled(self, event: DocumentEvent, work: Coroutine[Any, Any, _T]) -> _T:
         """Do the work, but break it off when the document is cancelled.
 
         :raises Cancelled: it was.
         """
         name = (event.tenant, event.document_id)
         task = asyncio.ensure_future(work)
-        at_work = self._working.setdefault(name, set())
-        at_work.add(task)
-        if name in self._heard:  # since ``includes`` was asked
+        tasks = self._tasks.setdefault(name, set())
+        tasks.add(task)
+        if name in self._cancelled_at:  # since ``includes`` was asked
             task.cancel()
         try:
             return await task
         except asyncio.CancelledError:
-            if name in self._heard and task.cancelled():
+            if name in self._cancelled_at and task.cancelled():
                 me = asyncio.current_task()
                 if me is None or not me.cancelling():
                     raise Cancelled from None
             raise
         finally:
             task.cancel()
-            at_work.discard(task)
-            if not at_work:
-                self._working.pop(name, None)
+            tasks.discard(task)
+            if not tasks:
+                self._tasks.pop(name, None)
 
-    def _begin(self) -> None:
+    def _mark_listening(self) -> None:
         """Nothing is missed from now on; what was said while the connection was lost may be."""
-        self._since = datetime.now(UTC)
-        self._connected_anew.set()
+        self._listening_since = datetime.now(UTC)
+        self._reconnected.set()
 
     async def _catch_up(self) -> None:
         """Ask the log about what is being worked on.
@@ -102,31 +102,31 @@ class Cancellations:
         If it does not answer either, the work goes on to its end, for nothing: the database does
         not take what comes of a cancelled document.
         """
-        for tenant, document_id in tuple(self._working):
+        for tenant, document_id in tuple(self._tasks):
             with suppress(BusUnavailable):
                 if await self._is_on_log((tenant, document_id)):
-                    self._hear(tenant, document_id)
+                    self._on_cancelled(tenant, document_id)
 
-    async def _is_on_log(self, name: Name) -> bool:
-        return await self._log.last_word(*name, event="cancelled") is not None
+    async def _is_on_log(self, name: DocumentRef) -> bool:
+        return await self._log.last_event(*name, event_name="cancelled") is not None
 
-    def _hear(self, tenant: str, document_id: str) -> None:
+    def _on_cancelled(self, tenant: str, document_id: str) -> None:
         name = (tenant, document_id)
-        self._heard[name] = datetime.now(UTC)
-        while len(self._heard) > REMEMBERED:
-            _, forgotten = self._heard.popitem(last=False)
-            if self._since is not None:
+        self._cancelled_at[name] = datetime.now(UTC)
+        while len(self._cancelled_at) > MAX_REMEMBERED:
+            _, forgotten = self._cancelled_at.popitem(last=False)
+            if self._listening_since is not None:
                 # Or it would count as never heard, and so as never said.
-                self._since = max(self._since, forgotten)
-        for task in self._working.get(name, ()):
+                self._listening_since = max(self._listening_since, forgotten)
+        for task in self._tasks.get(name, ()):
             task.cancel()
 
 
-def _known_at(event: DocumentEvent, stored_at: datetime) -> datetime:
+def _cancellable_since(event: DocumentEvent, stored_at: datetime) -> datetime:
     """Return since when the document can have been cancelled.
 
     One of a batch can be before its own submission is said: as soon as the batch's is.
     """
     if isinstance(event, DocumentSubmitted) and event.submitted_at is not None:
-        return min(stored_at, believed(event.submitted_at, stored_at))
+        return min(stored_at, effective_time(event.submitted_at, stored_at))
     return stored_at

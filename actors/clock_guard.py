@@ -4,16 +4,18 @@ from datetime import datetime, timedelta
 
 from msgspec import Struct
 
-JUMP = timedelta(hours=1)  # more than the wall clock may gain on the running time between passes
-LONG_ASLEEP = timedelta(days=30)  # between two passes of two processes
-HOLD = timedelta(hours=24)  # of running, in which somebody can set the clock right
+JUMP_THRESHOLD = timedelta(
+    hours=1
+)  # more than the wall clock may gain on the running time between passes
+MAX_DOWNTIME = timedelta(days=30)  # between two passes of two processes
+HOLD_DURATION = timedelta(hours=24)  # of running, in which somebody can set the clock right
 
 
-class Moment(Struct, frozen=True):
+class ClockReading(Struct, frozen=True):
     """A moment by the wall clock, and by how long the service had run."""
 
-    at: datetime
-    ran: timedelta
+    wall_time: datetime
+    running_time: timedelta
 
 
 class Hold(Struct, frozen=True):
@@ -28,8 +30,8 @@ class ClockState(Struct, frozen=True):
     all, and the hold that stands.
     """  # noqa: D205
 
-    believed: Moment | None = None
-    seen: Moment | None = None
+    trusted: ClockReading | None = None
+    latest: ClockReading | None = None
     hold: Hold | None = None
 
 
@@ -44,61 +46,64 @@ class ClockGuard:
     def __init__(self, state: ClockState) -> None:
         self.state = state
         # Between the moments of a former process and now the service may have been off.
-        self._believed_here = self._seen_here = False
+        self._trusted_in_process = self._checked_in_process = False
 
-    def look(self, now: datetime, ran: timedelta) -> str | None:
+    def check(self, now: datetime, running_time: timedelta) -> str | None:
         """Return why nothing may expire now, or None."""
-        here = Moment(now, ran)
-        hold = self._hold(here)
-        believed = here if hold is None else self.state.believed
-        self.state = ClockState(believed, here, hold)
-        self._believed_here = self._believed_here or hold is None
-        self._seen_here = True
-        return None if hold is None else self._sentence(here, hold)
+        reading = ClockReading(now, running_time)
+        hold = self._next_hold(reading)
+        trusted = reading if hold is None else self.state.trusted
+        self.state = ClockState(trusted, reading, hold)
+        self._trusted_in_process = self._trusted_in_process or hold is None
+        self._checked_in_process = True
+        return None if hold is None else self._describe(reading, hold)
 
     @property
-    def holds(self) -> bool:
+    def is_holding(self) -> bool:
         """Whether everything is held; then the time of the pass must not be believed either."""
         return self.state.hold is not None
 
-    def _hold(self, here: Moment) -> Hold | None:
+    def _next_hold(self, reading: ClockReading) -> Hold | None:
         """Return the hold that stands from now on."""
-        believed, hold = self.state.believed, self.state.hold
-        if believed is None:
+        trusted, hold = self.state.trusted, self.state.hold
+        if trusted is None:
             return None
-        ahead = _gained(believed, here)
+        ahead = _clock_gain(trusted, reading)
         if hold is None:
-            jumped = ahead > (JUMP if self._believed_here else LONG_ASLEEP)
-            return Hold(here.ran, ahead) if jumped else None
-        if self._is_set_right(ahead, hold):
+            jumped = ahead > (JUMP_THRESHOLD if self._trusted_in_process else MAX_DOWNTIME)
+            return Hold(reading.running_time, ahead) if jumped else None
+        if self._is_corrected(ahead, hold):
             return None
-        if self._jumps_further(here, hold):
-            return Hold(here.ran, ahead)
-        return hold if here.ran - hold.since < HOLD else None
+        if self._jumps_further(reading, hold):
+            return Hold(reading.running_time, ahead)
+        return hold if reading.running_time - hold.since < HOLD_DURATION else None
 
-    def _is_set_right(self, ahead: timedelta, hold: Hold) -> bool:
-        if ahead <= JUMP:
+    def _is_corrected(self, ahead: timedelta, hold: Hold) -> bool:
+        if ahead <= JUMP_THRESHOLD:
             return True
         # Time for which the service was off counts as gained, too: it never makes this less.
-        went_back = ahead < hold.ahead - JUMP
-        return went_back and ahead <= LONG_ASLEEP and not self._believed_here
+        went_back = ahead < hold.ahead - JUMP_THRESHOLD
+        return went_back and ahead <= MAX_DOWNTIME and not self._trusted_in_process
 
-    def _jumps_further(self, here: Moment, hold: Hold) -> bool:
-        if self.state.seen is None:
+    def _jumps_further(self, reading: ClockReading, hold: Hold) -> bool:
+        if self.state.latest is None:
             return False
-        step = _gained(self.state.seen, here)
-        return step > (JUMP if self._seen_here else LONG_ASLEEP) and step > hold.ahead
+        step = _clock_gain(self.state.latest, reading)
+        return (
+            step > (JUMP_THRESHOLD if self._checked_in_process else MAX_DOWNTIME)
+            and step > hold.ahead
+        )
 
-    def _sentence(self, here: Moment, hold: Hold) -> str:
-        assert self.state.believed is not None  # or there would be nothing to hold against
-        ahead = _gained(self.state.believed, here) / timedelta(days=1)
-        left = (HOLD - (here.ran - hold.since)) / timedelta(hours=1)
+    def _describe(self, reading: ClockReading, hold: Hold) -> str:
+        assert self.state.trusted is not None  # or there would be nothing to hold against
+        ahead = _clock_gain(self.state.trusted, reading) / timedelta(days=1)
+        left = (HOLD_DURATION - (reading.running_time - hold.since)) / timedelta(hours=1)
         return (
             f"the clock is {ahead:.1f} days ahead of the pass before; if it is right, do nothing: "
             f"documents expire again after {left:.0f} hours of running"
         )
 
 
-def _gained(since: Moment, here: Moment) -> timedelta:
+def _clock_gain(since: ClockReading, reading: ClockReading) -> timedelta:
     """Return by how much the wall clock has gained on the running time."""
-    return (here.at - since.at) - (here.ran - since.ran)
+    return (reading.wall_time - since.wall_time) - (reading.running_time - since.running_time)

@@ -7,7 +7,7 @@ from typing import Protocol
 from msgspec import Struct
 
 from schemas.batches import EngineJobStatus
-from schemas.documents import Blob, EngineName, Variant
+from schemas.documents import Blob, EngineName, ModelVariant
 
 
 class SourceFile(Struct, frozen=True):
@@ -26,7 +26,7 @@ class SourceFile(Struct, frozen=True):
     document_id: str = ""
     engine: EngineName | None = None
     model: str | None = None
-    again: bool = False
+    may_be_repeated: bool = False
     size: int | None = None
 
 
@@ -45,7 +45,7 @@ class Conversion(Struct, frozen=True):
     output_tokens: int = 0
     result: Blob | None = None
     billed_pages: int | None = None
-    variant: Variant = "plain"
+    variant: ModelVariant = "plain"
     fallback_from: EngineName | None = None
 
 
@@ -73,13 +73,18 @@ class EngineCrashed(Exception):
     """
 
     def __init__(
-        self, reason: str, *, blame: bool, full: bool = False, memory: bool = False
+        self,
+        reason: str,
+        *,
+        document_blamed: bool,
+        disk_full: bool = False,
+        out_of_memory: bool = False,
     ) -> None:
         super().__init__(reason)
         self.reason = reason
-        self.blame = blame
-        self.full = full
-        self.memory = memory
+        self.document_blamed = document_blamed
+        self.disk_full = disk_full
+        self.out_of_memory = out_of_memory
 
 
 class EngineUnavailable(Exception):
@@ -88,11 +93,11 @@ class EngineUnavailable(Exception):
     ``code`` and ``reason`` are for the owner, should it stay so.
     """
 
-    def __init__(self, code: str, reason: str, *, after: float) -> None:
+    def __init__(self, code: str, reason: str, *, retry_after: float) -> None:
         super().__init__(reason)
         self.code = code
         self.reason = reason
-        self.after = after
+        self.retry_after = retry_after
 
 
 class Engine(Protocol):
@@ -145,7 +150,7 @@ class EngineBatches(Protocol):
     :raises Unconvertible: from each: it refuses what it was asked.
     """
 
-    async def hand_over(
+    async def submit(
         self, name: str, documents: Sequence[HeldDocument], model: str | None
     ) -> tuple[EngineJob | None, frozenset[str]]:
         """Hand documents over; returns the job, and the ids of those that cannot be part of it.
@@ -154,7 +159,7 @@ class EngineBatches(Protocol):
         """
         ...
 
-    async def look(self, job: str) -> EngineJob | None:
+    async def poll(self, job: str) -> EngineJob | None:
         """Return how far a job is; None for one that is not there any more."""
         ...
 
@@ -168,7 +173,7 @@ class EngineBatches(Protocol):
         """Ask a job to stop, for nobody waits for it any more."""
         ...
 
-    async def forget(self, name: str, job: str) -> None:
+    async def delete(self, name: str, job: str) -> None:
         """Delete all that lies at the engine for a job that has ended."""
         ...
 

@@ -10,26 +10,25 @@ from typing import ClassVar
 import msgspec
 import structlog
 
+from actors import sniffing
+from actors.actor import Actor, DeliveryInfo
+from actors.blob_keys import fetched_key, original_key
+from actors.cancellations import Cancellations, Cancelled
+from actors.errors import MoveToDeadLetters, Reject, RetryLater
+from actors.ports import BlobNotFound, Blobs, Downloader, DownloadFailed, StorageFull
+from actors.slots import FairSlots
 from bus.connection import Connection
 from bus.consumers import Consumer
-from bus.inbox import Settled, nothing_settled
+from bus.inbox import FinishedUpTo, nothing_finished
 from bus.log import Log
-from bus.verdicts import Drop, Reject, Retry
 from schemas.documents import Blob, DocumentFetched, DocumentSubmitted, Inline, Remote, Stored
 
-from . import sniffing
-from .actor import Actor, Occasion
-from .cancellations import Cancellations, Cancelled
-from .keys import fetched_key, original_key
-from .places import Places
-from .ports import BlobNotFound, Blobs, Downloads, StorageFull, Unfetchable
-
-DOWNLOADS_AT_ONCE = 32
+MAX_DOWNLOADS = 32
 """Sources that are read at once. What is fetched from nowhere else never waits for one of them."""
-FULL_PAUSE = 5.0  # seconds until a full volume is tried again
-REPEATED_WITHIN = timedelta(minutes=1)  # a publisher's repetition; later it is the janitor's
-FRESH_WITHIN = 30.0  # seconds on the log in which nobody else can have fetched it
-_ENDS = ("fetched", "failed")
+STORAGE_FULL_PAUSE = 5.0  # seconds until a full volume is tried again
+DUPLICATE_WINDOW = timedelta(minutes=1)  # a publisher's repetition; later it is the janitor's
+MAX_FRESH_AGE = 30.0  # seconds on the log in which nobody else can have fetched it
+_FINAL_EVENTS = ("fetched", "failed")
 
 log = structlog.get_logger("fetcher")
 
@@ -40,84 +39,90 @@ class Fetcher(Actor[DocumentSubmitted]):
     consumer: ClassVar = Consumer(
         name="fetcher",
         description="Brings originals in and finds out what they are",
-        hears=DocumentSubmitted,
-        at_once=16,
+        event_type=DocumentSubmitted,
+        concurrency=16,
     )
 
     def __init__(
         self,
         connection: Connection,
         blobs: Blobs,
-        downloads: Downloads,
+        downloads: Downloader,
         cancellations: Cancellations,
         *,
-        settled: Settled = nothing_settled,
+        ended_floor: FinishedUpTo = nothing_finished,
     ) -> None:
-        super().__init__(connection, places=Places(DOWNLOADS_AT_ONCE), settled=settled)
+        super().__init__(connection, slots=FairSlots(MAX_DOWNLOADS), ended_floor=ended_floor)
         self._cancellations = cancellations
         self._log = Log(connection)
         self._blobs = blobs
         self._downloads = downloads
-        self._in_hand: dict[tuple[str, str, int], DocumentSubmitted] = {}
+        self._in_progress: dict[tuple[str, str, int], DocumentSubmitted] = {}
 
-    def needs_place(self, heard: DocumentSubmitted) -> bool:
+    def needs_slot(self, event: DocumentSubmitted) -> bool:
         """Whether the bytes come from a source that may be as slow as it likes."""
-        return isinstance(heard.source, Remote)
+        return isinstance(event.source, Remote)
 
-    async def receive(self, heard: DocumentSubmitted, occasion: Occasion) -> DocumentFetched | None:
-        name = (heard.tenant, heard.document_id, heard.requeues)
-        if self._in_hand.get(name) == heard:
-            # A repetition, for the same delivery is never handled twice at a time.
-            log.info("already being fetched", document_id=heard.document_id)
-            return None
-        first = self._in_hand.setdefault(name, heard)
-        try:
-            return await self._receive(heard, occasion)
-        finally:
-            if first is heard:
-                del self._in_hand[name]
-
-    async def _receive(
-        self, heard: DocumentSubmitted, occasion: Occasion
+    async def handle(
+        self, event: DocumentSubmitted, delivery: DeliveryInfo
     ) -> DocumentFetched | None:
-        if await self._cancellations.includes(heard, occasion.stored_at):
+        name = (event.tenant, event.document_id, event.requeues)
+        if self._in_progress.get(name) == event:
+            # A repetition, for the same delivery is never handled twice at a time.
+            log.info("already being fetched", document_id=event.document_id)
+            return None
+        first = self._in_progress.setdefault(name, event)
+        try:
+            return await self._handle_once(event, delivery)
+        finally:
+            if first is event:
+                del self._in_progress[name]
+
+    async def _handle_once(
+        self, event: DocumentSubmitted, delivery: DeliveryInfo
+    ) -> DocumentFetched | None:
+        if await self._cancellations.is_cancelled(event, delivery.stored_at):
             return None
         try:
-            if await self._already_known(heard, occasion):
+            if await self._is_already_handled(event, delivery):
                 return None
-            original = await self._cancellations.unless(heard, self._bring_in(heard))
-            head, tail = await self._blobs.ends(original.key, sniffing.ENDS_LENGTH)
+            original = await self._cancellations.run_unless_cancelled(
+                event, self._store_original(event)
+            )
+            head, tail = await self._blobs.read_ends(original.key, sniffing.SNIFF_LENGTH)
         except Cancelled:
             log.info("fetching broken off, the document was cancelled")
             return None
         except BlobNotFound:
             raise Reject("source_missing", "The uploaded bytes are not in the store.") from None
         except StorageFull:
-            raise Retry("the blob store is full", after=FULL_PAUSE, counted=False) from None
-        except Unfetchable as error:
+            raise RetryLater(
+                "the blob store is full", after=STORAGE_FULL_PAUSE, counts_as_attempt=False
+            ) from None
+        except DownloadFailed as error:
             if error.retryable:
-                raise Retry(error.reason, code=error.code) from error
+                raise RetryLater(error.reason, code=error.code) from error
             raise Reject(error.code, error.reason) from error
         if original.size == 0:
             raise Reject("empty", "The document is empty.")
         content_type = sniffing.sniff(head, tail)
         if content_type is None:
-            what = sniffing.describe(head, tail)
-            reason = f"This is {what}; what can be converted: {sniffing.SUPPORTED}."
+            description = sniffing.describe(head, tail)
+            reason = f"This is {description}; what can be converted: {sniffing.SUPPORTED_TYPES}."
             raise Reject("unsupported_type", reason)
         return DocumentFetched(
-            document_id=heard.document_id,
-            tenant=heard.tenant,
-            priority=heard.priority,
-            requeues=heard.requeues,
+            document_id=event.document_id,
+            tenant=event.tenant,
+            priority=event.priority,
+            requeues=event.requeues,
             original=original,
             content_type=content_type,
-            engine=heard.engine,
-            model=heard.model,
-            held=heard.held,
+            engine=event.engine,
+            model=event.model,
+            held=event.held,
         )
 
-    async def _already_known(self, heard: DocumentSubmitted, occasion: Occasion) -> bool:
+    async def _is_already_handled(self, event: DocumentSubmitted, delivery: DeliveryInfo) -> bool:
         """Whether somebody has fetched this, could not, or is at it: publishers choose their ids.
 
         What was submitted again because nothing came of the first time is fetched now. A consumer
@@ -125,28 +130,30 @@ class Fetcher(Actor[DocumentSubmitted]):
 
         :raises Drop: the id was taken by another document.
         """
-        tenant, document_id = heard.tenant, heard.document_id
+        tenant, document_id = event.tenant, event.document_id
         first = await self._log.first_submission(tenant, document_id)
-        if first is not None and first.sequence != occasion.sequence:
-            if msgspec.structs.replace(first.event, requeues=heard.requeues) != heard:
-                raise Drop(f"id already taken by another submission, sequence {first.sequence}")
-            repeated = heard.requeues == first.event.requeues
-            if repeated and occasion.stored_at - first.stored_at < REPEATED_WITHIN:
+        if first is not None and first.sequence != delivery.sequence:
+            if msgspec.structs.replace(first.event, requeues=event.requeues) != event:
+                raise MoveToDeadLetters(
+                    f"id already taken by another submission, sequence {first.sequence}"
+                )
+            repeated = event.requeues == first.event.requeues
+            if repeated and delivery.stored_at - first.stored_at < DUPLICATE_WINDOW:
                 return True
-        elif occasion.attempt == 1 and _age(occasion) < FRESH_WITHIN:
+        elif delivery.attempt == 1 and _age_on_log(delivery) < MAX_FRESH_AGE:
             return False
-        for end in _ENDS:
-            said = await self._log.last_word(tenant, document_id, event=end)
-            if said is not None and said.event.requeues >= heard.requeues:
+        for kind in _FINAL_EVENTS:
+            last = await self._log.last_event(tenant, document_id, event_name=kind)
+            if last is not None and last.event.requeues >= event.requeues:
                 return True
         return False
 
-    async def _bring_in(self, heard: DocumentSubmitted) -> Blob:
-        source = heard.source
+    async def _store_original(self, event: DocumentSubmitted) -> Blob:
+        source = event.source
         if isinstance(source, Stored):
-            key = original_key(heard.tenant, heard.document_id, source.suffix)
+            key = original_key(event.tenant, event.document_id, source.suffix)
             return Blob(key, source.size, source.sha256)
-        key = fetched_key(heard.tenant, heard.document_id)
+        key = fetched_key(event.tenant, event.document_id)
         if isinstance(source, Inline):
             return await self._blobs.put_bytes(key, source.data)
         return await self._blobs.put(key, self._download(source))
@@ -155,9 +162,9 @@ class Fetcher(Actor[DocumentSubmitted]):
         return self._downloads.fetch(source.url)
 
 
-def _age(occasion: Occasion) -> float:
+def _age_on_log(delivery: DeliveryInfo) -> float:
     """Return for how many seconds the event has been on the log, at least.
 
     One that comes from the future was stored before the clock was set back, maybe long before.
     """
-    return abs((datetime.now(UTC) - occasion.stored_at).total_seconds())
+    return abs((datetime.now(UTC) - delivery.stored_at).total_seconds())

@@ -3,19 +3,18 @@
 from datetime import datetime
 from typing import Protocol
 
+from actors.writes import Cursor
 from bus.streams import StreamIdentity
-
-from .writes import Cursor
 
 
 class Losses(Protocol):
     """Remembers what the log has lost, for the operator to see to it."""
 
-    async def notice(self, cursor: Cursor, log: StreamIdentity) -> None:
+    async def record_loss(self, cursor: Cursor, log: StreamIdentity) -> None:
         """Note that the log is not the one, or ends before what, the database was written from."""
         ...
 
-    def may_concern(self, stored_at: datetime) -> bool:
+    def may_affect(self, stored_at: datetime) -> bool:
         """Whether what was stored then may have been submitted by an event that was lost."""
         ...
 
@@ -23,9 +22,9 @@ class Losses(Protocol):
 class NoLosses:
     """Nothing was ever lost, and nothing is remembered."""
 
-    async def notice(self, cursor: Cursor, log: StreamIdentity) -> None:
+    async def record_loss(self, cursor: Cursor, log: StreamIdentity) -> None:
         """Forget it."""
 
-    def may_concern(self, _stored_at: datetime) -> bool:
+    def may_affect(self, _stored_at: datetime) -> bool:
         """Nothing is concerned."""
         return False

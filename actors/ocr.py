@@ -10,16 +10,10 @@ from typing import ClassVar
 
 import structlog
 
-from bus.connection import Connection
-from bus.consumers import URGENT, Consumer
-from bus.inbox import Settled, nothing_settled
-from bus.log import Log
-from bus.verdicts import Reject, Retry
-from schemas.documents import DocumentConverted, DocumentFetched
-
-from .actor import Actor, Occasion
-from .cancellations import Cancellations, Cancelled
-from .engines import (
+from actors.actor import Actor, DeliveryInfo
+from actors.cancellations import Cancellations, Cancelled
+from actors.conversions import store_markdown
+from actors.engines import (
     Conversion,
     Engine,
     EngineCrashed,
@@ -27,22 +21,32 @@ from .engines import (
     SourceFile,
     Unconvertible,
 )
-from .finishing import finished
-from .ports import BlobNotFound, Blobs
+from actors.errors import Reject, RetryLater
+from actors.ports import BlobNotFound, Blobs
+from bus.connection import Connection
+from bus.consumers import URGENT, Consumer
+from bus.inbox import FinishedUpTo, nothing_finished
+from bus.log import Log
+from schemas.documents import DocumentConverted, DocumentFetched
 
-BLAMED_CRASHES = 2  # engines a document may take down before it is held to be the cause
-MEMORY_CRASHES = 2  # engines ended for want of memory before the document is held to need too much
-OUTSIDE_CRASHES = 5  # engines ended from outside, in one attempt
-FRESH_WITHIN = 30.0  # seconds on the log in which nobody else can have finished the work
-KEPT_FOR_URGENT = 2  # urgent documents that are taken in hand beside those that are in work
-PATIENCE = 3600.0  # seconds in which an engine that cannot work is waited for
-WAITS_GROW, LONGEST_WAIT = 1.5, 180.0  # times each wait, up to so many seconds: 30 in an hour
-MOST_WAITS = 100_000  # documents of which it is remembered that they wait
-MOST_BEGUN = 10_000  # documents of which it is remembered that they were begun
-_ENDS = ("converted", "failed")
-FULL_PAUSE = 5.0  # seconds until a full volume is tried again
+MAX_BLAMED_CRASHES = 2  # engines a document may take down before it is held to be the cause
+MAX_MEMORY_CRASHES = (
+    2  # engines ended for want of memory before the document is held to need too much
+)
+MAX_EXTERNAL_CRASHES = 5  # engines ended from outside, in one attempt
+MAX_FRESH_AGE = 30.0  # seconds on the log in which nobody else can have finished the work
+URGENT_RESERVE = 2  # urgent documents that are taken in hand beside those that are in work
+MAX_ENGINE_WAIT = 3600.0  # seconds in which an engine that cannot work is waited for
+RETRY_PAUSE_FACTOR, MAX_RETRY_PAUSE = (
+    1.5,
+    180.0,
+)  # times each wait, up to so many seconds: 30 in an hour
+MAX_REMEMBERED_WAITS = 100_000  # documents of which it is remembered that they wait
+MAX_REMEMBERED_STARTED = 10_000  # documents of which it is remembered that they were begun
+_FINAL_EVENTS = ("converted", "failed")
+STORAGE_FULL_PAUSE = 5.0  # seconds until a full volume is tried again
 
-BEYOND_MEMORY = (
+OUT_OF_MEMORY_REASON = (
     "Converting the document needs more memory than this service has: each time its conversion was "
     "ended because memory ran out."
 )
@@ -56,7 +60,7 @@ class Ocr(Actor[DocumentFetched]):
     consumer: ClassVar = Consumer(
         name="ocr",
         description="Makes Markdown of originals with an engine",
-        hears=DocumentFetched,
+        event_type=DocumentFetched,
     )
 
     def __init__(
@@ -66,15 +70,15 @@ class Ocr(Actor[DocumentFetched]):
         engine: Engine,
         cancellations: Cancellations,
         *,
-        at_once: int,
-        settled: Settled = nothing_settled,
+        concurrency: int,
+        ended_floor: FinishedUpTo = nothing_finished,
     ) -> None:
         super().__init__(
             connection,
-            at_once,
-            kept_for_urgent=KEPT_FOR_URGENT,
-            kept_for_others=at_once,
-            settled=settled,
+            concurrency,
+            urgent_reserve=URGENT_RESERVE,
+            other_tenants_reserve=concurrency,
+            ended_floor=ended_floor,
         )
         self._cancellations = cancellations
         self._log = Log(connection)
@@ -83,135 +87,151 @@ class Ocr(Actor[DocumentFetched]):
         # Begun by this process, the latest last: what is repeated afterwards may have ended. What
         # was stored before it started, others may have begun.
         self._started_at = time.time()
-        self._begun: dict[tuple[str, str, int], None] = {}
-        self._in_hand: set[tuple[str, str, int]] = set()
+        self._started: dict[tuple[str, str, int], None] = {}
+        self._in_progress: set[tuple[str, str, int]] = set()
         # Since when, and how often, of those whose engine could not work.
         self._waits: dict[tuple[str, str], tuple[float, int]] = {}
 
-    async def receive(self, heard: DocumentFetched, occasion: Occasion) -> DocumentConverted | None:
-        if heard.held or await self._cancellations.includes(heard, occasion.stored_at):
-            return None
-        name = (heard.tenant, heard.document_id, heard.requeues)
-        if name in self._in_hand:
-            # A repetition, for the same delivery is never handled twice at a time.
-            log.info("already being converted", document_id=heard.document_id)
-            return None
-        repeated = name in self._begun
-        self._begun[name] = None
-        while len(self._begun) > MOST_BEGUN:
-            del self._begun[next(iter(self._begun))]
-        self._in_hand.add(name)
-        try:
-            return await self._receive(heard, occasion, repeated=repeated)
-        finally:
-            self._in_hand.discard(name)
-
-    async def _receive(
-        self, heard: DocumentFetched, occasion: Occasion, *, repeated: bool
+    async def handle(
+        self, event: DocumentFetched, delivery: DeliveryInfo
     ) -> DocumentConverted | None:
-        repeated = repeated or _may_be_known(heard, occasion)
-        if repeated and await self._is_done(heard):
+        if event.held or await self._cancellations.is_cancelled(event, delivery.stored_at):
+            return None
+        name = (event.tenant, event.document_id, event.requeues)
+        if name in self._in_progress:
+            # A repetition, for the same delivery is never handled twice at a time.
+            log.info("already being converted", document_id=event.document_id)
+            return None
+        repeated = name in self._started
+        self._started[name] = None
+        while len(self._started) > MAX_REMEMBERED_STARTED:
+            del self._started[next(iter(self._started))]
+        self._in_progress.add(name)
+        try:
+            return await self._handle_once(event, delivery, repeated=repeated)
+        finally:
+            self._in_progress.discard(name)
+
+    async def _handle_once(
+        self, event: DocumentFetched, delivery: DeliveryInfo, *, repeated: bool
+    ) -> DocumentConverted | None:
+        repeated = repeated or _may_be_repeated(event, delivery)
+        if repeated and await self._is_done(event):
             return None
         try:
-            async with self._blobs.local_path(heard.original.key) as path:
-                if not repeated and self._is_old(path, occasion) and await self._is_done(heard):
+            async with self._blobs.local_path(event.original.key) as path:
+                if (
+                    not repeated
+                    and self._may_be_converted(path, delivery)
+                    and await self._is_done(event)
+                ):
                     return None
-                document = _source(path, heard, occasion)
-                said = await self._cancellations.unless(heard, self._make(heard, document))
+                document = _source_file(path, event, delivery)
+                converted = await self._cancellations.run_unless_cancelled(
+                    event, self._convert_and_store(event, document)
+                )
         except Cancelled:
             log.info("conversion broken off, the document was cancelled")
             return None
         except BlobNotFound:
-            if await self._is_done(heard):  # and removed since
+            if await self._is_done(event):  # and removed since
                 return None
             raise Reject("source_missing", "The original is no longer in the store.") from None
         except Unconvertible as error:
             raise Reject(error.code, error.reason) from error
         except EngineUnavailable as error:
-            raise self._judged(heard, error) from error
+            raise self._retry_or_reject(event, error) from error
         else:
-            self._waits.pop((heard.tenant, heard.document_id), None)
-            return said
+            self._waits.pop((event.tenant, event.document_id), None)
+            return converted
 
-    def _judged(self, heard: DocumentFetched, error: EngineUnavailable) -> Retry | Reject:
+    def _retry_or_reject(
+        self, event: DocumentFetched, error: EngineUnavailable
+    ) -> RetryLater | Reject:
         """Say what becomes of a document whose engine cannot work: it waits, but not for ever.
 
         Counted is the time since it first had to, not that before: a backlog may be long. The waits
         become longer, lest the next life of this process take them for so many deaths.
         """
-        name = (heard.tenant, heard.document_id)
+        name = (event.tenant, event.document_id)
         now = time.monotonic()
         since, times = self._waits.pop(name, (now, 0))
-        if now - since > PATIENCE:
+        if now - since > MAX_ENGINE_WAIT:
             return Reject(error.code, error.reason, retryable=True)
         self._waits[name] = (since, times + 1)
-        after = max(error.after, min(error.after * WAITS_GROW**times, LONGEST_WAIT))
-        while len(self._waits) > MOST_WAITS:
+        after = max(
+            error.retry_after, min(error.retry_after * RETRY_PAUSE_FACTOR**times, MAX_RETRY_PAUSE)
+        )
+        while len(self._waits) > MAX_REMEMBERED_WAITS:
             del self._waits[next(iter(self._waits))]
-        return Retry(error.reason, after=after, counted=False, held=False)
+        return RetryLater(error.reason, after=after, counts_as_attempt=False, in_place=False)
 
-    async def _make(self, heard: DocumentFetched, document: SourceFile) -> DocumentConverted:
-        return await finished(self._blobs, heard, await self._convert(document))
+    async def _convert_and_store(
+        self, event: DocumentFetched, document: SourceFile
+    ) -> DocumentConverted:
+        return await store_markdown(self._blobs, event, await self._convert(document))
 
-    def _is_old(self, path: Path, occasion: Occasion) -> bool:
+    def _may_be_converted(self, path: Path, delivery: DeliveryInfo) -> bool:
         """Whether the original was stored so long ago that its conversion may have been made."""
         stored_at = path.stat().st_mtime
-        waited = occasion.stored_at.timestamp() - stored_at
-        return stored_at < self._started_at or waited > FRESH_WITHIN
+        waited = delivery.stored_at.timestamp() - stored_at
+        return stored_at < self._started_at or waited > MAX_FRESH_AGE
 
-    async def _is_done(self, heard: DocumentFetched) -> bool:
+    async def _is_done(self, event: DocumentFetched) -> bool:
         """Whether the log has the end of this conversion already."""
-        for end in _ENDS:
-            said = await self._log.last_word(heard.tenant, heard.document_id, event=end)
-            if said is not None and said.event.requeues >= heard.requeues:
+        for kind in _FINAL_EVENTS:
+            last = await self._log.last_event(event.tenant, event.document_id, event_name=kind)
+            if last is not None and last.event.requeues >= event.requeues:
                 return True
         return False
 
     async def _convert(self, document: SourceFile) -> Conversion:
-        blamed = outside = memory = 0
+        blamed = external = memory = 0
         while True:
             try:
                 return await self._engine.convert(document)
             except EngineCrashed as error:
-                if error.full:
-                    raise Retry(error.reason, after=FULL_PAUSE, counted=False) from error
-                if error.memory:
+                if error.disk_full:
+                    raise RetryLater(
+                        error.reason, after=STORAGE_FULL_PAUSE, counts_as_attempt=False
+                    ) from error
+                if error.out_of_memory:
                     memory += 1
-                elif error.blame:
+                elif error.document_blamed:
                     blamed += 1
                 else:
-                    outside += 1
-                if memory >= MEMORY_CRASHES:
-                    raise Reject("out_of_memory", BEYOND_MEMORY) from error
-                if blamed >= BLAMED_CRASHES:
+                    external += 1
+                if memory >= MAX_MEMORY_CRASHES:
+                    raise Reject("out_of_memory", OUT_OF_MEMORY_REASON) from error
+                if blamed >= MAX_BLAMED_CRASHES:
                     raise Reject(
                         "crashed", f"The document crashed the converter {blamed} times."
                     ) from error
-                if outside >= OUTSIDE_CRASHES:
+                if external >= MAX_EXTERNAL_CRASHES:
                     reason = f"The converter did not get through: {error.reason}."
-                    raise Retry(reason, code="engine_crashed") from error
+                    raise RetryLater(reason, code="engine_crashed") from error
 
 
-def _source(path: Path, heard: DocumentFetched, occasion: Occasion) -> SourceFile:
+def _source_file(path: Path, event: DocumentFetched, delivery: DeliveryInfo) -> SourceFile:
     return SourceFile(
         path,
-        heard.content_type,
-        heard.original.sha256,
-        urgent=heard.priority in URGENT.priorities,
-        tenant=heard.tenant,
-        document_id=heard.document_id,
-        engine=heard.engine,
-        model=heard.model,
-        again=_may_be_known(heard, occasion),
-        size=heard.original.size,
+        event.content_type,
+        event.original.sha256,
+        urgent=event.priority in URGENT.priorities,
+        tenant=event.tenant,
+        document_id=event.document_id,
+        engine=event.engine,
+        model=event.model,
+        may_be_repeated=_may_be_repeated(event, delivery),
+        size=event.original.size,
     )
 
 
-def _may_be_known(heard: DocumentFetched, occasion: Occasion) -> bool:
+def _may_be_repeated(event: DocumentFetched, delivery: DeliveryInfo) -> bool:
     """Whether somebody may have worked on it; what is heard fresh and first cannot be known.
 
     A consumer that was made anew hears the whole log again, as if for the first time.
     """
     # Of an event that comes from the future by a clock that was set back nothing is certain.
-    age = abs((datetime.now(UTC) - occasion.stored_at).total_seconds())
-    return occasion.attempt > 1 or age >= FRESH_WITHIN or heard.requeues > 0
+    age = abs((datetime.now(UTC) - delivery.stored_at).total_seconds())
+    return delivery.attempt > 1 or age >= MAX_FRESH_AGE or event.requeues > 0

@@ -8,12 +8,15 @@ import asyncio
 
 import structlog
 
-from bus import failpoints, wire
+from actors.losses import Losses, NoLosses
+from actors.writer import Writer
+from actors.writes import ApplyEvents, Cursor, LogEntry, ResetCursor, TransactionStore, WriteRefused
+from bus import codec, failpoints
 from bus.connection import Connection
-from bus.dead_letters import DeadLetters
+from bus.dead_letters import DeadLetterPublisher
 from bus.delivery import Delivery
 from bus.publisher import Publisher
-from bus.reader import BEGINNING, OutOfOrder, Place, Reader
+from bus.reader import LOG_START, LogPosition, Reader, SequenceGap
 from bus.streams import StreamIdentity
 from schemas.batches import BatchCompleted, BatchProgressed, BatchSubmitted
 from schemas.documents import (
@@ -27,14 +30,12 @@ from schemas.documents import (
     DocumentSubmitted,
 )
 
-from .losses import Losses, NoLosses
-from .writer import Writer
-from .writes import ApplyEntries, Cursor, Entry, Forget, Ledger, WriteRefused
-
 NAME = "persister"
-GROUP = 500  # events in one write
-QUIET = 5.0  # seconds without an event, after which the cursor is moved to the end of the log
-HEARS = (
+GROUP_SIZE = 500  # events in one write
+IDLE_TIMEOUT = (
+    5.0  # seconds without an event, after which the cursor is moved to the end of the log
+)
+HANDLED_EVENTS = (
     DocumentSubmitted,
     DocumentFetched,
     DocumentConverted,
@@ -46,7 +47,7 @@ HEARS = (
     BatchProgressed,
     BatchCompleted,
 )
-AGAIN_AFTER = 0.1  # seconds before reading again, lest two who read by one name keep the bus busy
+REREAD_PAUSE = 0.1  # seconds before reading again, lest two who read by one name keep the bus busy
 
 log = structlog.get_logger(NAME)
 
@@ -58,65 +59,65 @@ class Persister:
         self,
         connection: Connection,
         writer: Writer,
-        ledger: Ledger,
+        store: TransactionStore,
         losses: Losses | None = None,
     ) -> None:
         self._losses = losses or NoLosses()
-        self._done: Place = BEGINNING
+        self._position: LogPosition = LOG_START
         self._writer = writer
-        self._ledger = ledger
+        self._store = store
         self._publisher = Publisher(connection)
-        self._dead_letters = DeadLetters(self._publisher)
+        self._dead_letters = DeadLetterPublisher(self._publisher)
         self._reader = Reader(
             connection,
             NAME,
             "Makes rows of events, in order",
-            HEARS,
+            HANDLED_EVENTS,
         )
 
-    async def refuse_company(self) -> None:
+    async def ensure_only_reader(self) -> None:
         """Make sure that no other database is written from the same log.
 
         :raises ReaderTaken: one is.
         """
-        await self._reader.refuse_company()
+        await self._reader.ensure_only_reader()
 
     async def run(self) -> None:
         """Read the log until cancelled; what the bus or the database refuses is raised."""
-        async with self._reader.present():
+        async with self._reader.announce_presence():
             while True:
                 try:
-                    await self._read_on()
-                except OutOfOrder as gap:
+                    await self._consume()
+                except SequenceGap as gap:
                     log.info("reading again from the cursor", reason=str(gap))
-                    await asyncio.sleep(AGAIN_AFTER)
+                    await asyncio.sleep(REREAD_PAUSE)
 
-    async def _read_on(self) -> None:
+    async def _consume(self) -> None:
         stream = await self._reader.identity()
         done = await self._resume(stream)
-        async with self._reader.read_after(done, GROUP) as reading:
+        async with self._reader.read_after(done, GROUP_SIZE) as reading:
             while True:
-                group = await reading.group(GROUP, QUIET)
+                group = await reading.fetch(GROUP_SIZE, IDLE_TIMEOUT)
                 if group:
-                    await self._settle(stream, group)
+                    await self._handle_group(stream, group)
                 else:
-                    await self._pass_over(stream)
+                    await self._advance_cursor(stream)
 
-    async def _pass_over(self, stream: StreamIdentity) -> None:
+    async def _advance_cursor(self, stream: StreamIdentity) -> None:
         """Move the cursor to the end of the log, over events that change nothing in the database.
 
         Else, once those have gone by age, it would look as if some had gone that were not read.
         """
-        end = await self._reader.end()
-        if end is not None and end.sequence > self._done.sequence:
-            await self._keep(stream, [], end.sequence)
-            self._done = end
+        end = await self._reader.end_position()
+        if end is not None and end.sequence > self._position.sequence:
+            await self._commit(stream, [], end.sequence)
+            self._position = end
 
     async def _resume(self, stream: StreamIdentity) -> int:
-        cursor = await self._ledger.cursor(NAME)
+        cursor = await self._store.cursor(NAME)
         if cursor is None:
             return 0
-        if await self._is_of(cursor, stream):
+        if await self._cursor_matches(cursor, stream):
             return cursor.sequence
         # Applying an event twice changes nothing, so a log that began anew is simply read whole.
         log.error(
@@ -125,30 +126,32 @@ class Persister:
             log=f"{stream.created} up to {stream.last_sequence}",
         )
         # First: afterwards nothing shows it any more.
-        await self._losses.notice(cursor, stream)
+        await self._losses.record_loss(cursor, stream)
         # Or events that get a number the old log had reached would count as known, and be lost.
-        await self._writer.keep(Forget(NAME))
+        await self._writer.commit(ResetCursor(NAME))
         return 0
 
-    async def _is_of(self, cursor: Cursor, stream: StreamIdentity) -> bool:
+    async def _cursor_matches(self, cursor: Cursor, stream: StreamIdentity) -> bool:
         """Whether the log has what was read of it, as far as can be seen."""
         if cursor.created != stream.created or cursor.sequence > stream.last_sequence:
             return False
         # Its end may be lost and be grown again beyond the cursor, all while we were not connected.
-        return self._done.sequence != cursor.sequence or await self._reader.has(self._done)
+        return self._position.sequence != cursor.sequence or await self._reader.has_event_at(
+            self._position
+        )
 
-    async def _settle(self, stream: StreamIdentity, group: list[Delivery]) -> None:
+    async def _handle_group(self, stream: StreamIdentity, group: list[Delivery]) -> None:
         entries = [entry for delivery in group if (entry := await self._decode(delivery))]
         completed = await self._apply(stream, entries, group)
         failpoints.reach("persister.committed")
-        await asyncio.gather(*map(self._announce, completed))
+        await asyncio.gather(*map(self._publish_completed, completed))
         failpoints.reach("persister.announced")
         # Last: what was not acknowledged is announced again after a crash.
         await group[-1].ack()
-        self._done = Place(group[-1].sequence, group[-1].stored_at)
+        self._position = LogPosition(group[-1].sequence, group[-1].stored_at)
 
-    async def _announce(self, document: DocumentCompleted) -> None:
-        await self._publisher.say(document)
+    async def _publish_completed(self, document: DocumentCompleted) -> None:
+        await self._publisher.publish(document)
         log.info(
             "document completed",
             actor=NAME,
@@ -159,16 +162,16 @@ class Persister:
             seconds=round(document.seconds, 3),
         )
 
-    async def _decode(self, delivery: Delivery) -> Entry | None:
+    async def _decode(self, delivery: Delivery) -> LogEntry | None:
         try:
-            event = wire.decode(delivery.subject, delivery.body)
-        except wire.Malformed as error:
-            await self._dead_letters.bury(NAME, delivery, f"malformed event: {error}")
+            event = codec.decode(delivery.subject, delivery.body)
+        except codec.MalformedEvent as error:
+            await self._dead_letters.publish(NAME, delivery, f"malformed event: {error}")
             return None
-        return Entry(delivery.sequence, delivery.stored_at, event)
+        return LogEntry(delivery.sequence, delivery.stored_at, event)
 
     async def _apply(
-        self, stream: StreamIdentity, entries: list[Entry], group: list[Delivery]
+        self, stream: StreamIdentity, entries: list[LogEntry], group: list[Delivery]
     ) -> tuple[DocumentCompleted, ...]:
         """Write the group in one transaction; if the database refuses it, event by event.
 
@@ -176,22 +179,22 @@ class Persister:
         """
         last = group[-1].sequence
         try:
-            return await self._keep(stream, entries, last)
+            return await self._commit(stream, entries, last)
         except WriteRefused:
             log.warning("group refused, applying one by one", events=len(entries))
         completed: list[DocumentCompleted] = []
         by_sequence = {delivery.sequence: delivery for delivery in group}
         for entry in entries:
             try:
-                completed.extend(await self._keep(stream, [entry], entry.sequence))
+                completed.extend(await self._commit(stream, [entry], entry.sequence))
             except WriteRefused as error:
                 delivery = by_sequence[entry.sequence]
-                await self._dead_letters.bury(NAME, delivery, f"cannot be written: {error}")
-        completed.extend(await self._keep(stream, [], last))
+                await self._dead_letters.publish(NAME, delivery, f"cannot be written: {error}")
+        completed.extend(await self._commit(stream, [], last))
         return tuple(completed)
 
-    async def _keep(
-        self, stream: StreamIdentity, entries: list[Entry], last: int
+    async def _commit(
+        self, stream: StreamIdentity, entries: list[LogEntry], last: int
     ) -> tuple[DocumentCompleted, ...]:
         cursor = Cursor(stream.name, stream.created, last)
-        return await self._writer.keep(ApplyEntries(NAME, tuple(entries), cursor))
+        return await self._writer.commit(ApplyEvents(NAME, tuple(entries), cursor))

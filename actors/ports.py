@@ -31,7 +31,7 @@ class StorageFull(StorageUnavailable):
     """There is no room left for the bytes; nothing of them was kept."""
 
 
-class StorageMisplaced(StorageUnavailable):
+class StorageMismatch(StorageUnavailable):
     """The store answers, but what must lie there does not: it is another one, or was emptied.
 
     Nothing may be concluded from what is missing in it, and nothing may be swept.
@@ -80,7 +80,7 @@ class Blobs(Protocol):
         """
         ...
 
-    async def ends(self, key: str, length: int) -> tuple[bytes, bytes]:
+    async def read_ends(self, key: str, length: int) -> tuple[bytes, bytes]:
         """Return the first and the last ``length`` bytes (fewer when the blob is shorter).
 
         :raises BlobNotFound: when nothing lies under the key.
@@ -114,7 +114,7 @@ class Blobs(Protocol):
         """
         ...
 
-    async def examine(self, key: str) -> Blob:
+    async def digest(self, key: str) -> Blob:
         """Read what lies under the key and return its size and SHA-256, in constant memory.
 
         :raises BlobNotFound: when nothing lies under the key.
@@ -138,7 +138,7 @@ class Blobs(Protocol):
         """Remove the blob; deleting what is not there is no error."""
         ...
 
-    async def page(
+    async def list_page(
         self, prefix: str, position: str | None, limit: int
     ) -> tuple[list[StoredBlob], str | None]:
         """Return at most ``limit`` blobs under keys that begin with ``prefix``, and where to go on.
@@ -150,7 +150,7 @@ class Blobs(Protocol):
         """
         ...
 
-    async def sweep(self, older_than: timedelta) -> int:
+    async def sweep_temporary(self, older_than: timedelta) -> int:
         """Remove what is left of puts that nobody will finish; returns of how many.
 
         A put that is still under way may be taken for one only by a store that cannot know, and
@@ -184,7 +184,7 @@ class Blobs(Protocol):
         ...
 
 
-class Unfetchable(Exception):
+class DownloadFailed(Exception):
     """A URL cannot be fetched. ``code`` is stable, ``reason`` a sentence for the owner."""
 
     def __init__(self, code: str, reason: str, *, retryable: bool) -> None:
@@ -194,7 +194,7 @@ class Unfetchable(Exception):
         self.retryable = retryable
 
 
-class Downloads(Protocol):
+class Downloader(Protocol):
     """Fetches what a submission only points at, without ever reaching into private networks."""
 
     def fetch(self, url: str) -> AsyncIterator[bytes]:
@@ -213,7 +213,7 @@ class OpenBatch(Struct, frozen=True):
     unfinished: frozenset[str]
 
 
-class Batches(Protocol):
+class BatchQueries(Protocol):
     """What the database knows about batches."""
 
     async def batch(self, tenant: str, batch_id: str) -> BatchRecord | None:

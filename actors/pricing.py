@@ -11,13 +11,13 @@ from msgspec import Struct
 
 MARGIN_PERCENT = 30
 LOCAL_MICROS = 1_000
-ANY = "*"
+ANY_MODEL = "*"
 """Stands in a row for every model of its engine."""
 PLAIN, BATCH, ANNOTATED = "plain", "batch", "annotated"
 """Variants: as usual; by the engine's own cheaper batches; with annotations."""
 
 
-class Row(Struct, frozen=True):
+class PriceRow(Struct, frozen=True):
     """From the day ``since``, until a later row for the same, a page costs ``micros``."""
 
     engine: str
@@ -47,19 +47,19 @@ _JUNE_2026, _JULY_2026 = date(2026, 6, 23), date(2026, 7, 16)
 
 def _rows(
     model: str, since: date, micros: int, annotated: int, engine: str = "mistral"
-) -> tuple[Row, ...]:
+) -> tuple[PriceRow, ...]:
     """Return the rows of a model whose batches cost half."""
     return (
-        Row(engine, model, since, micros),
-        Row(engine, model, since, micros // 2, BATCH),
-        Row(engine, model, since, annotated, ANNOTATED),
+        PriceRow(engine, model, since, micros),
+        PriceRow(engine, model, since, micros // 2, BATCH),
+        PriceRow(engine, model, since, annotated, ANNOTATED),
     )
 
 
 # As published in August 2026. The alias moved to dearer models, so it has rows of its own. A model
 # named by year and month counts from the first of that month.
-TABLE: tuple[Row, ...] = (
-    Row("local", ANY, date.min, LOCAL_MICROS),
+PRICES: tuple[PriceRow, ...] = (
+    PriceRow("local", ANY_MODEL, date.min, LOCAL_MICROS),
     *_rows("mistral-ocr-2505", _MAY_2025, 1_000, 3_000),
     *_rows("mistral-ocr-2512", _DECEMBER_2025, 2_000, 3_000),
     *_rows("mistral-ocr-4-0", _JUNE_2026, 4_000, 5_000),
@@ -74,7 +74,7 @@ TABLE: tuple[Row, ...] = (
 class Pricing(Struct, frozen=True, kw_only=True):
     """A table, and the margin in whole percent that is added to what it says."""
 
-    table: tuple[Row, ...] = TABLE
+    table: tuple[PriceRow, ...] = PRICES
     margin_percent: int = MARGIN_PERCENT
 
     def price(self, engine: str, model: str, pages: int, on: date, variant: str = PLAIN) -> Price:
@@ -96,11 +96,11 @@ class Pricing(Struct, frozen=True, kw_only=True):
             assumed=assumed,
         )
 
-    def _row(self, engine: str, model: str, variant: str, on: date) -> tuple[Row, bool]:
+    def _row(self, engine: str, model: str, variant: str, on: date) -> tuple[PriceRow, bool]:
         candidates = _in_force(self.table, on)
         for matches in (
             lambda row: row.engine == engine,
-            lambda row: row.model in (model, ANY),
+            lambda row: row.model in (model, ANY_MODEL),
             lambda row: row.variant == variant,
         ):
             narrower = [row for row in candidates if matches(row)]
@@ -113,14 +113,14 @@ class Pricing(Struct, frozen=True, kw_only=True):
 
 def pricing(*, local_micros: int = LOCAL_MICROS, margin_percent: int = MARGIN_PERCENT) -> Pricing:
     """Return the table with a page price of one's own for the local engine, whatever the day."""
-    table = (row for row in TABLE if row.engine != "local")
-    local = Row("local", ANY, date.min, local_micros)
+    table = (row for row in PRICES if row.engine != "local")
+    local = PriceRow("local", ANY_MODEL, date.min, local_micros)
     return Pricing(table=(local, *table), margin_percent=margin_percent)
 
 
-def _in_force(table: Iterable[Row], on: date) -> list[Row]:
+def _in_force(table: Iterable[PriceRow], on: date) -> list[PriceRow]:
     """Return one row for each thing that has a price: the latest that has begun, else the first."""
-    found: dict[tuple[str, str, str], Row] = {}
+    found: dict[tuple[str, str, str], PriceRow] = {}
     for row in sorted(table, key=lambda row: row.since):
         key = (row.engine, row.model, row.variant)
         if key not in found or row.since <= on:

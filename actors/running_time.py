@@ -6,10 +6,10 @@ from collections.abc import Callable
 from contextlib import suppress
 from datetime import timedelta
 
-from .writer import Writer
-from .writes import LedgerUnavailable, MarkRunning
+from actors.writer import Writer
+from actors.writes import DatabaseUnavailable, MarkRunningTime
 
-KEEP_EVERY = 60.0  # seconds; so much may be forgotten when the process is killed
+SAVE_INTERVAL = 60.0  # seconds; so much may be forgotten when the process is killed
 
 
 class RunningTime:
@@ -19,27 +19,27 @@ class RunningTime:
     """
 
     def __init__(
-        self, writer: Writer, before: timedelta, clock: Callable[[], float] = time.monotonic
+        self, writer: Writer, previous: timedelta, clock: Callable[[], float] = time.monotonic
     ) -> None:
         self._writer = writer
-        self._before = before
+        self._previous = previous
         self._clock = clock
-        self._began = clock()
+        self._started_at = clock()
 
     def now(self) -> timedelta:
         """Return how long the service has run."""
-        return self._before + timedelta(seconds=self._clock() - self._began)
+        return self._previous + timedelta(seconds=self._clock() - self._started_at)
 
-    async def keep(self) -> None:
+    async def save(self) -> None:
         """Store it.
 
         :raises LedgerUnavailable: the database cannot be written at the moment.
         """
-        await self._writer.keep(MarkRunning(self.now()))
+        await self._writer.commit(MarkRunningTime(self.now()))
 
-    async def run(self, every: float = KEEP_EVERY) -> None:
+    async def run(self, interval: float = SAVE_INTERVAL) -> None:
         """Store it now and then, until cancelled."""
         while True:
-            with suppress(LedgerUnavailable):  # which health reports; the next one counts as well
-                await self.keep()
-            await asyncio.sleep(every)
+            with suppress(DatabaseUnavailable):  # which health reports; the next one counts as well
+                await self.save()
+            await asyncio.sleep(interval)

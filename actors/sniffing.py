@@ -7,10 +7,10 @@ import re
 import struct
 from collections.abc import Iterator
 
-ENDS_LENGTH = 64 * 1024
+SNIFF_LENGTH = 64 * 1024
 """Bytes wanted of each end: a ZIP directory ends at most this far before the end of its file."""
 
-SUPPORTED = "PDF, PNG, JPEG, GIF, WebP, TIFF, BMP, DOCX and PPTX"
+SUPPORTED_TYPES = "PDF, PNG, JPEG, GIF, WebP, TIFF, BMP, DOCX and PPTX"
 """What can be converted, for sentences to people."""
 
 PDF = "application/pdf"

@@ -8,19 +8,19 @@ from typing import NamedTuple, TypeVar, cast
 
 import structlog
 
-from .writes import Ledger, LedgerUnavailable, Write, WriteRefused
+from actors.writes import DatabaseUnavailable, TransactionStore, Write, WriteRefused
 
-MAILBOX = 1024  # writes that may wait; then those who want to write wait
-GROUP = 256  # writes in one commit
+QUEUE_SIZE = 1024  # writes that may wait; then those who want to write wait
+GROUP_SIZE = 256  # writes in one commit
 
-Answer = TypeVar("Answer")
+ResultT = TypeVar("ResultT")
 
 log = structlog.get_logger("writer")
 
 
-class _Waiting(NamedTuple):
+class _PendingWrite(NamedTuple):
     write: Write[object]
-    answer: asyncio.Future[object]
+    future: asyncio.Future[object]
 
 
 class Writer:
@@ -30,53 +30,53 @@ class Writer:
     cancelled finishes the group it has begun.
     """
 
-    def __init__(self, ledger: Ledger) -> None:
-        self._ledger = ledger
-        self._mailbox: asyncio.Queue[_Waiting] = asyncio.Queue(MAILBOX)
+    def __init__(self, store: TransactionStore) -> None:
+        self._store = store
+        self._queue: asyncio.Queue[_PendingWrite] = asyncio.Queue(QUEUE_SIZE)
 
-    async def keep(self, write: Write[Answer]) -> Answer:
+    async def commit(self, write: Write[ResultT]) -> ResultT:
         """Return the write's answer after its commit.
 
         :raises WriteRefused: this write cannot be kept.
         :raises LedgerUnavailable: nothing can be kept at the moment.
         """
         future: asyncio.Future[object] = asyncio.get_running_loop().create_future()
-        await self._mailbox.put(_Waiting(cast("Write[object]", write), future))
-        return cast("Answer", await asyncio.shield(future))
+        await self._queue.put(_PendingWrite(cast("Write[object]", write), future))
+        return cast("ResultT", await asyncio.shield(future))
 
     async def run(self) -> None:
         """Write until cancelled."""
         while True:
-            group = [await self._mailbox.get()]
-            while len(group) < GROUP and not self._mailbox.empty():
-                group.append(self._mailbox.get_nowait())
-            keeping = asyncio.ensure_future(self._keep(group))
+            group = [await self._queue.get()]
+            while len(group) < GROUP_SIZE and not self._queue.empty():
+                group.append(self._queue.get_nowait())
+            committing = asyncio.ensure_future(self._commit_group(group))
             try:
-                await asyncio.shield(keeping)
+                await asyncio.shield(committing)
             except asyncio.CancelledError:
-                await keeping
+                await committing
                 raise
 
-    async def _keep(self, group: list[_Waiting]) -> None:
+    async def _commit_group(self, group: list[_PendingWrite]) -> None:
         try:
-            answers = await self._ledger.keep([waiting.write for waiting in group])
-        except LedgerUnavailable as error:
+            results = await self._store.commit([waiting.write for waiting in group])
+        except DatabaseUnavailable as error:
             log.warning("nothing can be written", error=str(error))
             for waiting in group:
-                _refuse(waiting.answer, error)
+                _set_exception(waiting.future, error)
         except Exception as error:
             log.exception("the writer met a defect")
             for waiting in group:
-                _refuse(waiting.answer, error)
+                _set_exception(waiting.future, error)
         else:
-            for waiting, answer in zip(group, answers, strict=True):
+            for waiting, answer in zip(group, results, strict=True):
                 if isinstance(answer, WriteRefused):
-                    _refuse(waiting.answer, answer)
-                elif not waiting.answer.done():
-                    waiting.answer.set_result(answer)
+                    _set_exception(waiting.future, answer)
+                elif not waiting.future.done():
+                    waiting.future.set_result(answer)
 
 
-def _refuse(future: asyncio.Future[object], error: Exception) -> None:
+def _set_exception(future: asyncio.Future[object], error: Exception) -> None:
     if not future.done():
         future.set_exception(error)
         future.exception()  # a caller that went away must not make the loop complain

@@ -5,15 +5,14 @@ from typing import Generic, Protocol, TypeVar
 
 from msgspec import Struct
 
+from actors.clock_guard import ClockState
 from schemas.documents import DocumentCompleted
 from schemas.events import AnyEvent
 
-from .clock_guard import ClockState
-
-Answer = TypeVar("Answer")
+ResultT = TypeVar("ResultT")
 
 
-class Write(Struct, Generic[Answer], frozen=True):
+class Write(Struct, Generic[ResultT], frozen=True):
     """One transaction: kept whole or not at all, answered after the commit."""
 
 
@@ -25,7 +24,7 @@ class Cursor(Struct, frozen=True):
     sequence: int
 
 
-class Entry(Struct, frozen=True):
+class LogEntry(Struct, frozen=True):
     """An event with its place on the log and the time at which the log took it."""
 
     sequence: int
@@ -33,7 +32,7 @@ class Entry(Struct, frozen=True):
     event: AnyEvent
 
 
-class ApplyEntries(Write[tuple[DocumentCompleted, ...]], frozen=True):
+class ApplyEvents(Write[tuple[DocumentCompleted, ...]], frozen=True):
     """Make rows of entries of the log and remember in the same transaction how far that is.
 
     Entries at or before the stored cursor are known already and change nothing. Answers with what
@@ -41,17 +40,17 @@ class ApplyEntries(Write[tuple[DocumentCompleted, ...]], frozen=True):
     """
 
     reader: str
-    entries: tuple[Entry, ...]
+    entries: tuple[LogEntry, ...]
     cursor: Cursor
 
 
-class Forget(Write[None], frozen=True):
+class ResetCursor(Write[None], frozen=True):
     """Forget how far a reader has come: it reads the log from its beginning."""
 
     reader: str
 
 
-class DocumentName(Struct, frozen=True, array_like=True):
+class DocumentRef(Struct, frozen=True, array_like=True):
     """What names a document everywhere."""
 
     tenant: str
@@ -61,7 +60,7 @@ class DocumentName(Struct, frozen=True, array_like=True):
 class MarkErased(Write[None], frozen=True):
     """Note that the bytes of these removed documents are gone."""
 
-    names: tuple[DocumentName, ...]
+    names: tuple[DocumentRef, ...]
     at: datetime
 
 
@@ -71,7 +70,7 @@ class MarkSweep(Write[None], frozen=True):
     at: datetime
 
 
-class MarkRunning(Write[None], frozen=True):
+class MarkRunningTime(Write[None], frozen=True):
     """Note how long the service has run on this database; a shorter time changes nothing."""
 
     ran: timedelta
@@ -91,14 +90,14 @@ class WriteRefused(Exception):
     """The database refuses this one write; it left no trace and others are not affected."""
 
 
-class LedgerUnavailable(Exception):
+class DatabaseUnavailable(Exception):
     """The database cannot be written at the moment (full volume, I/O error); nothing was kept."""
 
 
-class Ledger(Protocol):
+class TransactionStore(Protocol):
     """Keeps writes, several in one commit."""
 
-    async def keep(self, writes: "list[Write[object]]") -> "list[object | WriteRefused]":
+    async def commit(self, writes: "list[Write[object]]") -> "list[object | WriteRefused]":
         """Keep each write or refuse it; answers stand in the order of the writes.
 
         :raises LedgerUnavailable: none was kept.

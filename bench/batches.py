@@ -9,7 +9,7 @@ import aiohttp
 
 from bench import server
 from bench.client import Client, multipart, unique_pdf
-from bench.pipeline import completed, submit
+from bench.pipeline import submit, wait_until_completed
 
 AT_ONCE = 4  # batches that are submitted at the same time
 ASKED_EVERY = 0.02  # seconds between looks at a batch
@@ -23,22 +23,22 @@ async def measure(batches: int, documents: int, kilobytes: int) -> None:
     print(f"{batches} batches of {documents} files of {kilobytes} KB, stub engine")
     with tempfile.TemporaryDirectory(prefix="ilios-bench-") as name:
         data = Path(name)
-        async with server.started(data, stub=True) as running:
+        async with server.run_service(data, stub=True) as running:
             await submit(running.url, 100, 16, kilobytes)  # warm
-            await completed(data, 100)
+            await wait_until_completed(data, 100)
             done, ids = 100, list[str]()
             for _ in range(ROUNDS):
                 done += total
                 started = time.perf_counter()
                 await submit(running.url, total, 16, kilobytes)
-                await completed(data, done)
+                await wait_until_completed(data, done)
                 single = total / (time.perf_counter() - started)
                 done += total
                 started = time.perf_counter()
                 ids = await _submit_batches(running.url, batches, documents, kilobytes)
-                await completed(data, done)
+                await wait_until_completed(data, done)
                 batched = total / (time.perf_counter() - started)
-                await _all_complete(running.url, ids, documents)
+                await _wait_until_completed(running.url, ids, documents)
                 print(f"end to end           single {single:.0f}, in batches {batched:.0f} "
                       f"documents/s: {batched / single:.2f} times")  # fmt: skip
             await _status_cost(running, ids[0])
@@ -47,12 +47,14 @@ async def measure(batches: int, documents: int, kilobytes: int) -> None:
 async def measure_download(documents: int, kilobytes: int) -> None:
     """Download one batch of large Markdown in both formats and watch the service's memory."""
     with tempfile.TemporaryDirectory(prefix="ilios-bench-") as name:
-        async with server.started(Path(name), stub=True, markdown_kilobytes=kilobytes) as running:
+        async with server.run_service(
+            Path(name), stub=True, markdown_kilobytes=kilobytes
+        ) as running:
             (batch_id,) = await _submit_batches(running.url, 1, documents, 10)
-            await _all_complete(running.url, [batch_id], documents)
+            await _wait_until_completed(running.url, [batch_id], documents)
             for form in ("jsonl", "zip", "jsonl", "zip"):
                 before = running.resident_mb()["service"]
-                running.forget_peak()
+                running.reset_peak()
                 size = await _download(f"{running.url}/v1/batch/download/{batch_id}?format={form}")
                 peak = running.resident_mb("VmHWM")["service"]
                 print(f"download as {form:<9}{size / 2**20:.0f} MB; the service's memory moved by "
@@ -77,7 +79,7 @@ async def _submit_batches(url: str, batches: int, documents: int, kilobytes: int
     return ids
 
 
-async def _all_complete(url: str, ids: list[str], documents: int) -> None:
+async def _wait_until_completed(url: str, ids: list[str], documents: int) -> None:
     client = Client(url)
     for batch_id in ids:
         status: dict[str, object] = {}
@@ -92,7 +94,7 @@ async def _all_complete(url: str, ids: list[str], documents: int) -> None:
     client.close()
 
 
-async def _status_cost(running: server.Running, batch_id: str) -> None:
+async def _status_cost(running: server.RunningService, batch_id: str) -> None:
     client = Client(running.url)
     before = running.cpu_seconds()["service"]
     for _ in range(STATUS_READS):

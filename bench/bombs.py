@@ -15,7 +15,7 @@ import msgspec
 
 from bench import server
 from bench.client import Client
-from bench.machine import reference
+from bench.machine import reference_loop_ms
 from tests import documents
 from tests.hostile_documents import Canary, Hostile, hostile
 
@@ -24,7 +24,7 @@ QUIET = 20.0  # seconds the neighbours have the engines to themselves
 ENDED_WITHIN = 400.0  # seconds
 LOOK_EVERY = 0.05  # seconds between looks at how far a document is
 GOOD_PAGES = 3
-WORD = "canary-in-a-file"
+CANARY_WORD = "canary-in-a-file"
 
 
 class Ended(msgspec.Struct, frozen=True):
@@ -75,48 +75,50 @@ class Neighbours:
 
 async def measure(count: int, seed: int, at_once: int, only: str) -> None:
     """Submit ``count`` hostile documents, ``at_once`` in hand, and print what came of them."""
-    called: list[str] = []
+    connections: list[str] = []
 
-    def heard(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        called.append(str(writer.get_extra_info("peername")))
+    def on_connect(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        connections.append(str(writer.get_extra_info("peername")))
         writer.close()
 
-    canary = await asyncio.start_server(heard, "127.0.0.1", 0)
+    canary = await asyncio.start_server(on_connect, "127.0.0.1", 0)
     port = canary.sockets[0].getsockname()[1]
     with tempfile.TemporaryDirectory(prefix="ilios-bench-") as name:
         file = Path(name, "canary")
-        file.write_text(WORD)
+        file.write_text(CANARY_WORD)
         made = (
             each
             for each in hostile(count, seed, Canary(f"http://127.0.0.1:{port}/x", str(file)))
             if only in each.kind
         )
-        async with server.started(Path(name, "data"), stub=False) as running:
+        async with server.run_service(Path(name, "data"), stub=False) as running:
             neighbours = Neighbours(running.url)
-            own = _own(running)
+            own = _service_pids(running)
             await _warm(running.url, at_once)
             async with neighbours.during("alone"):
                 await asyncio.sleep(QUIET)
             async with neighbours.during("beside ordinary documents"):
-                await _work_off(running.url, _ordinary(seed), at_once)
+                await _submit_all(running.url, _ordinary(seed), at_once)
             idle = running.resident_mb()
-            running.forget_peak()
+            running.reset_peak()
             began = time.perf_counter()
             async with neighbours.during("beside hostile documents"):
-                ended, leaks = await _work_off(running.url, made, at_once)
+                ended, leaks = await _submit_all(running.url, made, at_once)
             seconds = time.perf_counter() - began
             peak = running.resident_mb("VmHWM")
-            survived = own == _own(running)
+            survived = own == _service_pids(running)
             left = [path for path in Path(name, "data", "engine").rglob("*") if path.is_file()]
     canary.close()
     _print_kinds(ended)
     print(f"\n{len(ended)} documents in {seconds:.0f} s, {at_once} at once; seed {seed}")
     print(f"slowest {max(one.seconds for one in ended):.1f} s from submission to the end")
-    print(f"not ended as they should: {[one for one in ended if not _proper(one)]}")
+    print(f"not ended as they should: {[one for one in ended if not _ended_properly(one)]}")
     for process in ("service", "nats-server"):
         print(f"{process}: {idle[process]:.0f} MB before, {peak[process]:.0f} MB at the peak")
     print(f"the service's own processes {'all survived' if survived else 'DID NOT all survive'}")
-    print(f"connections to the canary: {len(called)}; texts with the word of its file: {leaks}")
+    print(
+        f"connections to the canary: {len(connections)}; texts with the word of its file: {leaks}"
+    )
     print(f"documents left with the engine: {len(left)}")
     for phase, latencies in neighbours.latencies.items():
         cuts = statistics.quantiles(latencies, n=20)
@@ -126,33 +128,33 @@ async def measure(count: int, seed: int, at_once: int, only: str) -> None:
             f"p95 {1000 * p95:.0f} ms, longest {1000 * max(latencies):.0f} ms"
         )
     print(f"what neighbours were answered: {dict(neighbours.answers)}")
-    print(f"reference loop {reference():.0f} ms")
+    print(f"reference loop {reference_loop_ms():.0f} ms")
 
 
-def _own(running: server.Running) -> dict[str, int]:
+def _service_pids(running: server.RunningService) -> dict[str, int]:
     return {k: v for k, v in running.processes().items() if not k.startswith("engine")}
 
 
 def _ordinary(seed: int) -> Iterator[Hostile]:
     """Yield documents as people have them: some pages of text, a scan, a DOCX."""
-    dice = random.Random(seed)
+    rng = random.Random(seed)
     for number in range(60):
-        words = [f"{dice.random()} and more words of a line" for _ in range(30)]
-        scan = documents.picture(*[f"{dice.random()} words"] * 12)
+        words = [f"{rng.random()} and more words of a line" for _ in range(30)]
+        scan = documents.text_image(*[f"{rng.random()} words"] * 12)
         made: list[Callable[[], bytes]] = [
             lambda words=words: documents.pdf(*["\n".join(words)] * 20),  # type: ignore[misc]
             lambda words=words: documents.docx(*map(documents.paragraph, words)),  # type: ignore[misc]
-            lambda scan=scan: documents.saved(scan, "PDF", [scan, scan]),  # type: ignore[misc]
+            lambda scan=scan: documents.image_file(scan, "PDF", [scan, scan]),  # type: ignore[misc]
         ]
         yield Hostile("ordinary", f"{number}.pdf", made[number % 3]())
 
 
 async def _warm(url: str, at_once: int) -> None:
-    scan = documents.saved(documents.picture("Some words"), "PNG")
-    await _work_off(url, (Hostile("warm", "a.png", scan + bytes([n])) for n in range(8)), at_once)
+    scan = documents.image_file(documents.text_image("Some words"), "PNG")
+    await _submit_all(url, (Hostile("warm", "a.png", scan + bytes([n])) for n in range(8)), at_once)
 
 
-async def _work_off(url: str, made: Iterator[Hostile], at_once: int) -> tuple[list[Ended], int]:
+async def _submit_all(url: str, made: Iterator[Hostile], at_once: int) -> tuple[list[Ended], int]:
     """Submit all of them; returns how each ended, and in how many texts the canary's word is."""
     ended: list[Ended] = []
     leaks = 0
@@ -168,7 +170,7 @@ async def _work_off(url: str, made: Iterator[Hostile], at_once: int) -> tuple[li
                 break
             end, text = await _one(client, document)
             ended.append(end)
-            leaks += WORD.encode() in text
+            leaks += CANARY_WORD.encode() in text
         client.close()
 
     await asyncio.gather(*(hand() for _ in range(at_once)))
@@ -198,7 +200,7 @@ async def _one(client: Client, document: Hostile) -> tuple[Ended, bytes]:
         await asyncio.sleep(LOOK_EVERY)
 
 
-def _proper(end: Ended) -> bool:
+def _ended_properly(end: Ended) -> bool:
     """Tell whether it ended with a reason or a text, and without a 5xx."""
     return (
         (end.state == "completed" and end.why == "200")

@@ -72,5 +72,7 @@ async def _convert(url: str, sample: Path) -> None:
 
 def _megabytes(directory: Path) -> float:
     """Return what ``du`` counts: blocks, and a file of several names once."""
-    told = subprocess.run(["du", "-sk", str(directory)], capture_output=True, text=True, check=True)
-    return int(told.stdout.split()[0]) / 1024
+    listing = subprocess.run(
+        ["du", "-sk", str(directory)], capture_output=True, text=True, check=True
+    )
+    return int(listing.stdout.split()[0]) / 1024

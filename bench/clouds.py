@@ -45,30 +45,30 @@ class Load(Struct, frozen=True):
 async def measure(load: Load) -> None:
     """Submit documents and wait until all are completed and billed, each with its own text."""
     documents, clients, kilobytes = load.documents, load.clients, load.kilobytes
-    speed = [machine.reference()]
+    speed = [machine.reference_loop_ms()]
     with tempfile.TemporaryDirectory(prefix="ilios-bench-") as name, _s3(load.store, name) as s3:
         async with running_fake("--delay-ms", str(load.delay), "--blind") as fake:
             data = Path(name) / "data"
-            async with server.started(
+            async with server.run_service(
                 data,
                 stub=False,
                 **_settings(fake, s3),  # type: ignore[arg-type]
             ) as running:
                 await pipeline.submit(running.url, WARM, clients, kilobytes)
-                await pipeline.completed(data, WARM)
+                await pipeline.wait_until_completed(data, WARM)
                 if load.faults:
                     await fake.fail_share(load.faults, KINDS, endpoints=("ocr",), seed=load.seed)
                 before = running.cpu_seconds()
                 started = time.perf_counter()
                 latencies = await pipeline.submit(running.url, documents, clients, kilobytes)
                 accepted = time.perf_counter() - started
-                await pipeline.completed(data, documents + WARM)
+                await pipeline.wait_until_completed(data, documents + WARM)
                 ended = time.perf_counter() - started
                 used = {k: v - before.get(k, 0) for k, v in running.cpu_seconds().items()}
                 peak = running.resident_mb("VmHWM")
-                wrong = await _wrong(running.url, data)
-            book = await fake.book(0)
-    speed.append(machine.reference())
+                wrong = await _count_wrong(running.url, data)
+            book = await fake.call_log(0)
+    speed.append(machine.reference_loop_ms())
     print(
         f"documents            {documents} of {kilobytes} KB by {clients} clients, in {load.store}"
     )
@@ -102,10 +102,10 @@ def _settings(fake: RunningFake, s3: S3Server | None) -> dict[str, str]:
     settings = {"MISTRAL_API_KEY": fake.key, "MISTRAL_SERVER_URL": fake.url}
     if s3 is None:
         return settings
-    return settings | s3.environ(s3.place())
+    return settings | s3.environ(s3.config())
 
 
-async def _wrong(url: str, data: Path) -> int:
+async def _count_wrong(url: str, data: Path) -> int:
     """Return how many of some documents do not have the Markdown that names their own bytes."""
     with sqlite3.connect(f"file:{data / 'ilios.db'}?mode=ro", uri=True) as database:
         wanted = f"SELECT id, original_sha256 FROM documents ORDER BY random() LIMIT {CHECKED}"

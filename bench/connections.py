@@ -22,7 +22,7 @@ BAR = 0.1  # seconds
 AGAIN_AFTER = 0.1  # seconds until a connection that was ended is opened anew
 STOP_WITHIN = 10.0  # seconds
 
-LOOK = b"GET /health HTTP/1.1\r\nHost: ilios\r\nConnection: close\r\n\r\n"
+HEALTH_REQUEST = b"GET /health HTTP/1.1\r\nHost: ilios\r\nConnection: close\r\n\r\n"
 
 
 class Kind(NamedTuple):
@@ -46,7 +46,7 @@ KINDS = {
     "json": Kind(_post("/api/documents/upload-url", "application/json"), drips=True),
 }
 
-CROWDS: dict[str, dict[str, int]] = {
+LOADS: dict[str, dict[str, int]] = {
     "nobody": {},
     "200 half-open, 200 dripping": {"silent": 100, "half-open": 100, "header": 100, "upload": 100},
     "nobody any more": {},
@@ -60,12 +60,12 @@ CROWDS: dict[str, dict[str, int]] = {
 async def measure(seconds: float) -> None:
     """Ask ``/health`` for so long beside each crowd, in one run, and print how long it took."""
     with tempfile.TemporaryDirectory(prefix="ilios-bench-") as name:
-        async with server.started(Path(name), stub=True) as running:
+        async with server.run_service(Path(name), stub=True) as running:
             print(f"{'/health beside':40}{'p50':>8}{'p99':>8}{'max':>8} ms{'looks':>8}   crowd")
             worst = 0.0
-            for what, crowd in CROWDS.items():
-                async with _gathered(running.url, crowd) as ends:
-                    took, wrong = await _looked(running.url, seconds)
+            for what, crowd in LOADS.items():
+                async with _held_connections(running.url, crowd) as ends:
+                    took, wrong = await _poll_health(running.url, seconds)
                 worst = max(worst, *took)
                 _print(what, took, wrong, ends)
             files = len(list(Path(f"/proc/{running.pid}/fd").iterdir()))
@@ -81,7 +81,7 @@ def _print(what: str, took: list[float], wrong: int, ends: list[str]) -> None:
     print(line, f" {wrong} NOT 200" if wrong else "", " ", *ends, flush=True)
 
 
-async def _looked(url: str, seconds: float) -> tuple[list[float], int]:
+async def _poll_health(url: str, seconds: float) -> tuple[list[float], int]:
     """Ask over a new connection each time, as those do that watch services."""
     parts, took, wrong = urlsplit(url), [], 0
     until = time.perf_counter() + seconds
@@ -89,7 +89,7 @@ async def _looked(url: str, seconds: float) -> tuple[list[float], int]:
         began = time.perf_counter()
         try:
             reader, writer = await asyncio.open_connection(parts.hostname, parts.port)
-            writer.write(LOOK)
+            writer.write(HEALTH_REQUEST)
             head = await reader.readline()
             await reader.read()
             writer.close()
@@ -102,13 +102,13 @@ async def _looked(url: str, seconds: float) -> tuple[list[float], int]:
 
 
 @asynccontextmanager
-async def _gathered(url: str, crowd: dict[str, int]) -> AsyncIterator[list[str]]:
+async def _held_connections(url: str, load: dict[str, int]) -> AsyncIterator[list[str]]:
     """Hold connections from a process of its own; the list tells afterwards how they ended."""
     ends: list[str] = []
-    if not crowd:
+    if not load:
         yield ends
         return
-    words = [f"{kind}={number}" for kind, number in crowd.items()]
+    words = [f"{kind}={number}" for kind, number in load.items()]
     command = (sys.executable, "-m", "bench.connections", url, *words)
     pipe = asyncio.subprocess.PIPE
     process = await asyncio.create_subprocess_exec(*command, stdin=pipe, stdout=pipe)
@@ -119,8 +119,8 @@ async def _gathered(url: str, crowd: dict[str, int]) -> AsyncIterator[list[str]]
         yield ends
     finally:
         process.stdin.close()
-        told = await asyncio.wait_for(process.stdout.read(), STOP_WITHIN)
-        ends += told.decode().split("\n")[:-1]
+        output = await asyncio.wait_for(process.stdout.read(), STOP_WITHIN)
+        ends += output.decode().split("\n")[:-1]
         await process.wait()
 
 
@@ -153,7 +153,7 @@ async def _drip(writer: asyncio.StreamWriter) -> None:
         writer.write(b"x")
 
 
-async def _crowd(url: str, numbers: dict[str, int]) -> None:
+async def _hold_all(url: str, numbers: dict[str, int]) -> None:
     """Hold connections until stdin ends, then print how those ended that were not left."""
     opened, ends = asyncio.Semaphore(0), Counter[str]()
     holding = [
@@ -176,4 +176,4 @@ if __name__ == "__main__":
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
     where, *asked = sys.argv[1:]
     pairs = (word.partition("=") for word in asked)
-    asyncio.run(_crowd(where, {kind: int(number) for kind, _, number in pairs}))
+    asyncio.run(_hold_all(where, {kind: int(number) for kind, _, number in pairs}))

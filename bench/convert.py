@@ -10,8 +10,8 @@ from actors import sniffing
 from actors.engines import SourceFile
 from bench import server
 from bench.client import Client
-from ilios.engines.limits import EngineLimits
-from ilios.engines.local import LocalEngine
+from ilios.engines.local.engine import LocalEngine
+from ilios.engines.local.limits import EngineLimits
 
 
 async def measure(rounds: int) -> None:
@@ -22,7 +22,7 @@ async def measure(rounds: int) -> None:
     service_times: list[float] = []
     with tempfile.TemporaryDirectory(prefix="ilios-bench-") as name:
         async with (
-            server.started(Path(name), stub=False) as running,
+            server.run_service(Path(name), stub=False) as running,
             LocalEngine(EngineLimits(processes=1)) as engine,
         ):
             client = Client(running.url)

@@ -15,7 +15,7 @@ async def measure(directory: Path, markdown: Path | None) -> None:
     """Submit all files below ``directory`` at the same time and print how each ends."""
     paths = sorted(p for p in directory.rglob("*") if p.is_file() and p.suffix in SUFFIXES)
     with tempfile.TemporaryDirectory(prefix="ilios-bench-") as name:
-        async with server.started(Path(name), stub=False) as running:
+        async with server.run_service(Path(name), stub=False) as running:
             own = {k: v for k, v in running.processes().items() if not k.startswith("engine")}
             started = time.perf_counter()
             ends = await asyncio.gather(*(_one(running.url, p, markdown) for p in paths))

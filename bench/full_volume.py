@@ -15,7 +15,7 @@ from nats.aio.client import Client as NatsClient
 
 from bench import server
 from tests.volumes import fill, free, small_volume
-from tests.waiting import until
+from tests.waiting import wait_until
 
 EVERY = 0.1  # seconds between two looks
 MET_WITHIN = 90.0  # seconds until a submission is refused on a full volume
@@ -31,7 +31,7 @@ class Contradiction(Struct, frozen=True):
     status: int
 
 
-class Watched:
+class SubmissionProbe:
     """Submits every tenth of a second, and asks for readiness before and after each time."""
 
     def __init__(self, url: str, session: aiohttp.ClientSession) -> None:
@@ -44,10 +44,10 @@ class Watched:
     async def run(self) -> None:
         """Look until cancelled, at one submission after the other."""
         while True:
-            await self._look()
+            await self._submit_once()
             await asyncio.sleep(EVERY)
 
-    async def _look(self) -> None:
+    async def _submit_once(self) -> None:
         before = await self._ask("GET", "/readyz")
         began = time.monotonic()
         status = await self._ask("POST", "/api/documents/submit", PDF)
@@ -70,13 +70,13 @@ class Watched:
 
 
 @asynccontextmanager
-async def watched(url: str, publisher_file: Path) -> AsyncIterator[Watched]:
+async def probing(url: str, publisher_file: Path) -> AsyncIterator[SubmissionProbe]:
     """Watch a service while the context is open, and publish on its bus whatever becomes of it.
 
     Publishers are not kept out by how much is free: they are who meets the full volume.
     """
     async with aiohttp.ClientSession() as session:
-        watching = Watched(url, session)
+        watching = SubmissionProbe(url, session)
         tasks = [
             asyncio.create_task(watching.run()),
             asyncio.create_task(_publish(publisher_file)),
@@ -112,19 +112,19 @@ async def _ignore(_: Exception) -> None:
     """Take note of no error: the server is restarted again and again."""
 
 
-async def fill_and_free(volume: Path, watching: Watched, kept_full: float) -> float:
+async def fill_and_free(volume: Path, watching: SubmissionProbe, kept_full: float) -> float:
     """Fill the volume, free it, and return how many seconds later a submission is accepted."""
     began = time.monotonic()
-    with _filled(volume):
-        await until(lambda: watching.refused_at > began, within=MET_WITHIN)
+    with _filled_volume(volume):
+        await wait_until(lambda: watching.refused_at > began, within=MET_WITHIN)
         await asyncio.sleep(kept_full)
     freed = time.monotonic()
-    await until(lambda: watching.accepted_at > freed, within=GIVEN_UP_AFTER)
+    await wait_until(lambda: watching.accepted_at > freed, within=GIVEN_UP_AFTER)
     return watching.accepted_at - freed
 
 
 @contextmanager
-def _filled(volume: Path) -> Iterator[None]:
+def _filled_volume(volume: Path) -> Iterator[None]:
     fill(volume)
     try:
         yield
@@ -138,8 +138,10 @@ async def measure(fillings: int, megabytes: int, seconds: float) -> None:
         data = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="ilios-bench-")))
         volume = stack.enter_context(small_volume(data / "nats", megabytes))
         async with (
-            server.started(data, stub=True, ILIOS_RESERVE_MB="16", ILIOS_NATS_PORT="0") as running,
-            watched(running.url, data / "nats" / "publisher.url") as watching,
+            server.run_service(
+                data, stub=True, ILIOS_RESERVE_MB="16", ILIOS_NATS_PORT="0"
+            ) as running,
+            probing(running.url, data / "nats" / "publisher.url") as watching,
         ):
             healed = []
             for number in range(1, fillings + 1):

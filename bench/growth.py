@@ -16,7 +16,7 @@ from msgspec import Struct
 
 from bench import machine, server
 from bench.client import Client, unique_pdf
-from bench.server import Running
+from bench.server import RunningService
 
 MARKS = (1_000, 10_000, 40_000, 80_000, 150_000)  # documents of history
 CHUNK = 2_000  # documents submitted before they are waited for
@@ -44,7 +44,7 @@ class Mark(Struct, frozen=True):
 class Growing:
     """One service whose history grows, and the ids it has given out."""
 
-    def __init__(self, running: Running, data: Path, clients: int) -> None:
+    def __init__(self, running: RunningService, data: Path, clients: int) -> None:
         self._running = running
         self._data = data
         self._clients = clients
@@ -124,11 +124,11 @@ class Growing:
 async def measure(documents: int, clients: int, sample: int) -> None:
     """Grow a history to ``documents``, measure at each mark, then kill the service and start it."""
     marks = [*(mark for mark in MARKS if mark < documents), documents]
-    speed = [machine.reference()]
+    speed = [machine.reference_loop_ms()]
     with tempfile.TemporaryDirectory(prefix="ilios-bench-") as name:
         data = Path(name)
         empty = await _starts(data / "empty")
-        async with server.started(data, stub=True, ILIOS_NATS_PORT="0") as running:
+        async with server.run_service(data, stub=True, ILIOS_NATS_PORT="0") as running:
             empty_mb = running.resident_mb()["nats-server"]
             growing, found = Growing(running, data, clients), list[Mark]()
             for mark in marks:
@@ -138,7 +138,7 @@ async def measure(documents: int, clients: int, sample: int) -> None:
             events = await _events(data)
             os.kill(running.pid, signal.SIGKILL)
         full = await _starts(data)
-    speed.append(machine.reference())
+    speed.append(machine.reference_loop_ms())
     print(f"reference loop       {speed[0]:.0f} ms before, {speed[1]:.0f} ms after")
     _judge(found, empty_mb)
     each = 1e6 * (full - empty) / events
@@ -151,7 +151,7 @@ async def _starts(data: Path) -> float:
     took: list[float] = []
     for _ in range(STARTS + 1):  # the first makes what is missing, or mends what was killed
         began = time.perf_counter()
-        async with server.started(data, stub=True, ILIOS_NATS_PORT="0") as running:
+        async with server.run_service(data, stub=True, ILIOS_NATS_PORT="0") as running:
             took.append(time.perf_counter() - began)
             os.kill(running.pid, signal.SIGKILL)
     return median(took[1:])

@@ -42,17 +42,17 @@ async def measure(rounds: int, only: str) -> None:
     """Throw everything whose name has ``only`` in it at one service, and print what came of it."""
     with tempfile.TemporaryDirectory(prefix="ilios-bench-") as name:
         data = Path(name)
-        async with server.started(data, stub=True) as running:
+        async with server.run_service(data, stub=True) as running:
             url = running.url
             print(f"{'':40}{'answer':>8}{'took':>10}   /livez meanwhile, ms: longest (p50)")
-            _print("nothing at all", [await _watched(url, _nothing) for _ in range(rounds)])
+            _print("nothing at all", [await _measure_attack(url, _nothing) for _ in range(rounds)])
             for what, raw in _attacks().items():
                 if only in what:
                     send = partial(_send, url, raw)
-                    _print(what, [await _watched(url, send) for _ in range(rounds)])
+                    _print(what, [await _measure_attack(url, send) for _ in range(rounds)])
             if only in (what := f"{DRIPPING} dripping connections"):
                 drip = partial(_drip, url)
-                _print(what, [await _watched(url, drip) for _ in range(rounds)])
+                _print(what, [await _measure_attack(url, drip) for _ in range(rounds)])
             left = [path for path in (data / "blobs").rglob("*") if path.is_file()]
             print(f"left in the blob store: {sum(path.name != 'lock' for path in left)} files")
 
@@ -226,7 +226,7 @@ def _drip(url: str) -> str:
     return ",".join(sorted(answers))
 
 
-async def _watched(url: str, attack: Callable[[], str]) -> Seen:
+async def _measure_attack(url: str, attack: Callable[[], str]) -> Seen:
     """Run one attack in a thread and ask ``/livez`` until it is over, and a moment longer."""
     client = Client(url)
     await client.get("/livez")

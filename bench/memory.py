@@ -17,11 +17,11 @@ SETTLED = 2.0  # seconds after start until it counts as idle
 async def measure() -> None:
     """Start the service, look, upload, look again."""
     with tempfile.TemporaryDirectory(prefix="ilios-bench-") as name:
-        async with server.started(Path(name), stub=False) as running:
+        async with server.run_service(Path(name), stub=False) as running:
             await asyncio.sleep(SETTLED)
             idle = running.resident_mb()
             _print("idle", idle)
-            running.forget_peak()
+            running.reset_peak()
             status, text = await _upload(running.url)
             peak = running.resident_mb("VmHWM")
             outcome = await _outcome(running.url, text)

@@ -15,22 +15,22 @@ ASKED_EVERY = 0.05  # seconds between looks at the database
 
 async def measure(documents: int, clients: int, kilobytes: int) -> None:
     """Submit ``documents`` through ``clients`` connections and wait until all are completed."""
-    speed = [machine.reference()]
+    speed = [machine.reference_loop_ms()]
     with tempfile.TemporaryDirectory(prefix="ilios-bench-") as name:
         data = Path(name)
-        async with server.started(data, stub=True) as running:
+        async with server.run_service(data, stub=True) as running:
             await submit(running.url, 100, clients, kilobytes)  # warm
-            await completed(data, 100)
+            await wait_until_completed(data, 100)
             idle = running.resident_mb()
             before = running.cpu_seconds()
             started = time.perf_counter()
             latencies = await submit(running.url, documents, clients, kilobytes)
             accepted = time.perf_counter() - started
-            await completed(data, documents + 100)
+            await wait_until_completed(data, documents + 100)
             ended = time.perf_counter() - started
             used = {k: v - before.get(k, 0) for k, v in running.cpu_seconds().items()}
             peak = running.resident_mb("VmHWM")
-    speed.append(machine.reference())
+    speed.append(machine.reference_loop_ms())
     print(f"documents            {documents} of {kilobytes} KB by {clients} clients")
     print(f"accepted             {documents / accepted:.0f}/s")
     print_latencies(sorted(latencies))
@@ -61,7 +61,7 @@ async def submit(url: str, documents: int, clients: int, kilobytes: int) -> list
     return latencies
 
 
-async def completed(data: Path, wanted: int) -> None:
+async def wait_until_completed(data: Path, wanted: int) -> None:
     """Wait at the database itself, so that waiting costs the service nothing."""
     deadline = time.monotonic() + FINISHED_WITHIN
     done = billed = 0

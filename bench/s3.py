@@ -31,36 +31,43 @@ async def measure(store: str, megabytes: int, clients: int) -> None:
         bucket = Path(name) / "bucket"
         bucket.mkdir()
         with STORES[store](bucket) as s3:
-            place = s3.place()
+            place = s3.config()
             environ: dict[str, Any] = s3.environ(place)
             data = Path(name) / "data"
-            async with server.started(data, stub=True, **environ) as running:
+            async with server.run_service(data, stub=True, **environ) as running:
                 await asyncio.sleep(SETTLED)
                 idle = running.resident_mb()["service"]
                 print(f"idle                 {idle:.0f} MB; {clients} x {megabytes} MiB, {store}")
                 size = megabytes * MIB
                 async with aiohttp.ClientSession(timeout=aiohttp.ClientTimeout()) as session:
-                    sent = await _told(
+                    sent = await _measured(
                         "upload", running, idle, size * clients,
                         *(_upload(session, running.url, size) for _ in range(clients)),
                     )  # fmt: skip
-                    ended = await _told(
+                    ended = await _measured(
                         "fetch and convert", running, idle, size * clients,
-                        *(_ended(session, running.url, name) for name, _ in sent),
+                        *(_wait_until_ended(session, running.url, name) for name, _ in sent),
                     )  # fmt: skip
-                    came = await _told(
+                    came = await _measured(
                         "download", running, idle, size * clients,
                         *(_download(session, running.url, name) for name, _ in sent),
                     )  # fmt: skip
                     print(f"ended                {', '.join(sorted(set(ended)))}")
                     print(f"as it was sent       {came == [sha256 for _, sha256 in sent]}")
-                    print(f"vanished client      {await _vanish(running.url, s3, place.prefix)}")
+                    print(
+                        f"vanished client      "
+                        f"{await _hang_up_midway(running.url, s3, place.prefix)}"
+                    )
 
 
-async def _told(
-    what: str, running: server.Running, idle: float, size: int, *work: Coroutine[Any, Any, _T]
+async def _measured(
+    what: str,
+    running: server.RunningService,
+    idle: float,
+    size: int,
+    *work: Coroutine[Any, Any, _T],
 ) -> list[_T]:
-    running.forget_peak()
+    running.reset_peak()
     used, began = running.cpu_seconds()["service"], time.monotonic()
     done = await asyncio.gather(*work)
     took = time.monotonic() - began
@@ -93,7 +100,7 @@ async def _upload(session: aiohttp.ClientSession, url: str, size: int) -> tuple[
     return str(answer["id"]), sha256.hexdigest()
 
 
-async def _ended(session: aiohttp.ClientSession, url: str, name: str) -> str:
+async def _wait_until_ended(session: aiohttp.ClientSession, url: str, name: str) -> str:
     while True:
         async with session.get(f"{url}/api/documents/status/{name}") as response:
             status = await response.json(content_type=None)
@@ -111,7 +118,7 @@ async def _download(session: aiohttp.ClientSession, url: str, name: str) -> str:
     return sha256.hexdigest()
 
 
-async def _vanish(url: str, s3: S3Server, prefix: str) -> str:
+async def _hang_up_midway(url: str, s3: S3Server, prefix: str) -> str:
     """Hang up in the middle of an upload, and say what becomes of what has come."""
     before = await asyncio.to_thread(s3.objects, prefix)
     async with aiohttp.ClientSession() as session:

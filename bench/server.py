@@ -10,8 +10,10 @@ from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 
 from actors.engines import Conversion, SourceFile
-from ilios import garbage, logs, settings
+from ilios import logs
+from ilios.runtime import gc_tuning
 from ilios.service import service
+from ilios.settings import settings
 
 READY_WITHIN = 30.0  # seconds
 
@@ -20,7 +22,7 @@ class StubEngine:
     """Converts in no time: what is left is the pipeline."""
 
     def __init__(self, kilobytes: int) -> None:
-        self._more = secrets.token_hex(kilobytes * 512)
+        self._padding = secrets.token_hex(kilobytes * 512)
 
     async def check(self) -> None:
         """Always fine."""
@@ -29,11 +31,11 @@ class StubEngine:
         self, document: SourceFile, progress: Callable[[int, int], None] | None = None
     ) -> Conversion:
         """Return one page that names the document's hash."""
-        page = f"# Stub\n\n{document.sha256}\n{self._more}"
+        page = f"# Stub\n\n{document.sha256}\n{self._padding}"
         return Conversion((page,), "stub", "stub-1", seconds=0.0)
 
 
-class Running:
+class RunningService:
     """A service that was started here: where it is and what it has cost so far."""
 
     def __init__(self, pid: int, url: str) -> None:
@@ -67,7 +69,7 @@ class Running:
                     held[name] = int(line.split()[1]) / 1024
         return held
 
-    def forget_peak(self) -> None:
+    def reset_peak(self) -> None:
         """Make ``VmHWM`` start anew from what is resident now."""
         for pid in self.processes().values():
             Path(f"/proc/{pid}/clear_refs").write_text("5")
@@ -79,9 +81,9 @@ def _children(pid: int) -> list[int]:
 
 
 @asynccontextmanager
-async def started(
+async def run_service(
     data_dir: Path, *, stub: bool, markdown_kilobytes: int = 0, **environ: str
-) -> AsyncIterator[Running]:
+) -> AsyncIterator[RunningService]:
     """Run the service on a free port while the context is open.
 
     The stub adds so many kilobytes of text to what it makes of a document. ``environ`` are further
@@ -107,7 +109,7 @@ async def started(
     assert process.stdout is not None
     try:
         line = await asyncio.wait_for(process.stdout.readline(), READY_WITHIN)
-        yield Running(process.pid, line.decode().strip())
+        yield RunningService(process.pid, line.decode().strip())
     finally:
         with suppress(ProcessLookupError):  # it may have been killed
             process.send_signal(signal.SIGTERM)
@@ -121,7 +123,7 @@ async def _serve(kind: str, kilobytes: int) -> None:
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, stop.set)
     engine = StubEngine(kilobytes) if kind == "stub" else None
     async with service(configured, engine=engine) as running:
-        garbage.settle()
+        gc_tuning.freeze()
         print(running.url, flush=True)
         await stop.wait()
 

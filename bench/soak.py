@@ -33,7 +33,7 @@ class Sample(NamedTuple):
 class Soak:
     """The documents and the samples of one run."""
 
-    def __init__(self, running: server.Running, documents: int) -> None:
+    def __init__(self, running: server.RunningService, documents: int) -> None:
         self._running = running
         self._numbers = iter(range(documents))
         self._content = (Path(str(files("ilios"))) / "samples" / "hello.pdf").read_bytes()
@@ -77,7 +77,7 @@ class Soak:
 async def measure(documents: int, in_flight: int) -> None:
     """Convert so many documents, so many of them at once, and print what it did to memory."""
     with tempfile.TemporaryDirectory(prefix="ilios-bench-") as name:
-        async with server.started(Path(name), stub=False) as running:
+        async with server.run_service(Path(name), stub=False) as running:
             soak = Soak(running, documents)
             sampling = asyncio.create_task(soak.sample())
             began = time.perf_counter()

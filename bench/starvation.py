@@ -39,21 +39,21 @@ async def measure(load: Load) -> None:
     slow, waiting = KEYS
     scan = _scan(load.pages)
     print(f"{load.scans} scans of {load.pages} pages ({len(scan) >> 20} MB), then {load.behind}")
-    speed = [machine.reference()]
+    speed = [machine.reference_loop_ms()]
     with tempfile.TemporaryDirectory(prefix="ilios-bench-") as name:
         data = Path(name)
-        async with server.started(data, stub=False, API_KEY=",".join(KEYS)) as running:
-            await _converted(running.url, data, waiting, [_short(load, n) for n in range(8)])
-            alone = await _converted(running.url, data, waiting, _shorts(load, 100))
+        async with server.run_service(data, stub=False, API_KEY=",".join(KEYS)) as running:
+            await _time_to_convert(running.url, data, waiting, [_short(load, n) for n in range(8)])
+            alone = await _time_to_convert(running.url, data, waiting, _shorts(load, 100))
             for number in range(load.scans):
                 # No two are the same; what follows the end of a PDF is not looked at.
                 await _submit(running.url, slow, scan + b"%% %d\n" % number)
             backlog = [_text(f"behind {number}") for number in range(load.behind)]
             await _submit_all(running.url, slow, backlog)
             await asyncio.sleep(LEAD)
-            beside = await _converted(running.url, data, waiting, _shorts(load, 100_000))
+            beside = await _time_to_convert(running.url, data, waiting, _shorts(load, 100_000))
             engines = sum("engine" in process for process in running.processes())
-    speed.append(machine.reference())
+    speed.append(machine.reference_loop_ms())
     p95 = [_print(what, seconds) for what, seconds in (("alone", alone), ("beside", beside))]
     print(f"p95 beside the other tenant {p95[1] / p95[0]:.2f} times that alone")
     print(f"{engines} engine processes at the end")
@@ -73,10 +73,10 @@ def _text(title: str) -> bytes:
 
 
 def _scan(pages: int, seed: int = 0) -> bytes:
-    dice = random.Random(seed)
-    lines = [" ".join(f"word{dice.randrange(1000)}" for _ in range(6)) for _ in range(30)]
-    picture = documents.picture(*lines, height=36)
-    return documents.saved(picture, "PDF", [picture] * (pages - 1))
+    rng = random.Random(seed)
+    lines = [" ".join(f"word{rng.randrange(1000)}" for _ in range(6)) for _ in range(30)]
+    picture = documents.text_image(*lines, height=36)
+    return documents.image_file(picture, "PDF", [picture] * (pages - 1))
 
 
 async def _submit(url: str, key: str, content: bytes) -> str:
@@ -102,15 +102,15 @@ async def _submit_all(url: str, key: str, contents: list[bytes]) -> dict[str, fl
     return submitted
 
 
-async def _converted(url: str, data: Path, key: str, contents: list[bytes]) -> list[float]:
+async def _time_to_convert(url: str, data: Path, key: str, contents: list[bytes]) -> list[float]:
     """Submit all at once and look at the database; returns what each took until its end."""
     submitting = asyncio.create_task(_submit_all(url, key, contents))
     ended: dict[str, float] = {}
     deadline = time.monotonic() + FINISHED_WITHIN
     with sqlite3.connect(f"file:{data / 'ilios.db'}?mode=ro", uri=True) as database:
-        before = _ended(database, key)
+        before = _completed_ids(database, key)
         while len(ended) < len(contents):
-            for name in _ended(database, key) - before:
+            for name in _completed_ids(database, key) - before:
                 ended.setdefault(name, time.perf_counter())
             if time.monotonic() > deadline:
                 raise RuntimeError(f"{len(ended)} of {len(contents)} have ended")
@@ -119,7 +119,7 @@ async def _converted(url: str, data: Path, key: str, contents: list[bytes]) -> l
     return sorted(ended[name] - began[name] for name in began)
 
 
-def _ended(database: sqlite3.Connection, key: str) -> set[str]:
+def _completed_ids(database: sqlite3.Connection, key: str) -> set[str]:
     found = database.execute(
         "SELECT id FROM documents WHERE tenant = ? AND state = 'completed'", (tenant_of(key),)
     )

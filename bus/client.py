@@ -15,13 +15,29 @@ import nats.protocol.parser
 from nats.aio.client import Client
 from nats.aio.msg import Msg
 
-from .cancelling import cancellation_kept
+from bus.cancellation import reraise_swallowed_cancellation
 
-_BLANK, _WORD = rb"[ \t]+", rb"([^ \t\n]+)"  # what the server itself takes for one and the other
-_OPENING = rb"MSG" + _BLANK + _WORD + _BLANK + _WORD + _BLANK + rb"(" + _WORD + _BLANK + rb")?"
+_WHITESPACE, _TOKEN = (
+    rb"[ \t]+",
+    rb"([^ \t\n]+)",
+)  # what the server itself takes for one and the other
+_MSG_LINE = (
+    rb"MSG"
+    + _WHITESPACE
+    + _TOKEN
+    + _WHITESPACE
+    + _TOKEN
+    + _WHITESPACE
+    + rb"("
+    + _TOKEN
+    + _WHITESPACE
+    + rb")?"
+)
 
-nats.protocol.parser.MSG_RE = re.compile(rb"\A" + _OPENING + rb"(\d+)\r\n")
-nats.protocol.parser.HMSG_RE = re.compile(rb"\AH" + _OPENING + rb"(\d+)" + _BLANK + rb"(\d+)\r\n")
+nats.protocol.parser.MSG_RE = re.compile(rb"\A" + _MSG_LINE + rb"(\d+)\r\n")
+nats.protocol.parser.HMSG_RE = re.compile(
+    rb"\AH" + _MSG_LINE + rb"(\d+)" + _WHITESPACE + rb"(\d+)\r\n"
+)
 
 
 class TolerantClient(Client):
@@ -35,7 +51,7 @@ class TolerantClient(Client):
         old_style: bool = False,  # noqa: FBT001, FBT002  # likewise
         headers: dict[str, Any] | None = None,
     ) -> Msg:
-        with cancellation_kept():
+        with reraise_swallowed_cancellation():
             return await super().request(subject, payload, timeout, old_style, headers)
 
     async def close(self) -> None:

@@ -11,21 +11,21 @@ from nats.aio.client import Client
 from nats.js import JetStreamContext
 from nats.js.errors import Error as JetStreamError
 
-from .acknowledgements import Acknowledgements
-from .cancelling import cancellation_kept
-from .client import TolerantClient
-from .errors import BusRefuses, BusUnavailable
-from .refusals import Refusals
+from bus.cancellation import reraise_swallowed_cancellation
+from bus.client import TolerantClient
+from bus.errors import BusMisconfigured, BusUnavailable
+from bus.permission_violations import PermissionViolations
+from bus.publish_stats import PublishStats
 
-RECONNECT_EVERY = 0.1  # seconds between attempts; a restarted local server is back in 0.2 s
-PING_EVERY = 20  # seconds
-CONNECT_WITHIN = 5  # seconds for one attempt, and for the first connection altogether
-REQUEST_WITHIN = 5.0  # seconds for one JetStream API request
-DRAIN_WITHIN = 5  # seconds
-CANCEL_EVERY = 0.2  # seconds between cancellations of a connection attempt that goes on
-PENDING_BYTES = 8 * 1024 * 1024  # what may wait in the client while the server is away
+RECONNECT_INTERVAL = 0.1  # seconds between attempts; a restarted local server is back in 0.2 s
+PING_INTERVAL = 20  # seconds
+CONNECT_TIMEOUT = 5  # seconds for one attempt, and for the first connection altogether
+REQUEST_TIMEOUT = 5.0  # seconds for one JetStream API request
+DRAIN_TIMEOUT = 5  # seconds
+CANCEL_INTERVAL = 0.2  # seconds between cancellations of a connection attempt that goes on
+MAX_PENDING_BYTES = 8 * 1024 * 1024  # what may wait in the client while the server is away
 INBOX_PREFIX = "_ILIOS"  # apart from _INBOX, which other clients may listen to as a whole
-BACK_WITHIN = 4.0  # seconds in which a local server that died is back as a rule
+RESTART_GRACE = 4.0  # seconds in which a local server that died is back as a rule
 MINIMUM_VERSION = (2, 14)  # consumer reset, which the persister's restart needs
 
 log = structlog.get_logger("bus")
@@ -42,19 +42,19 @@ class Connection:
         self,
         client: Client,
         name: str,
-        refusals: Refusals,
-        acknowledgements: Acknowledgements,
+        permission_violations: PermissionViolations,
+        publish_stats: PublishStats,
         setup_url: str | None = None,
     ) -> None:
         self.client = client
-        self.refusals = refusals
-        self.acknowledgements = acknowledgements
+        self.permission_violations = permission_violations
+        self.publish_stats = publish_stats
         self._name = name
         self._setup_url = setup_url
-        self.jetstream: JetStreamContext = client.jetstream(timeout=REQUEST_WITHIN)
-        self._listeners: set[Callable[[], None]] = set()
-        self._refusal = ""
-        self._lost_at: float | None = None
+        self.jetstream: JetStreamContext = client.jetstream(timeout=REQUEST_TIMEOUT)
+        self._reconnect_callbacks: set[Callable[[], None]] = set()
+        self._violation = ""
+        self._disconnected_at: float | None = None
 
     @property
     def connected(self) -> bool:
@@ -62,10 +62,10 @@ class Connection:
         return bool(self.client.is_connected)
 
     @property
-    def is_given_up(self) -> bool:
+    def is_down(self) -> bool:
         """Whether the server has been away so long that waiting for it is no use to a client."""
-        lost_at = self._lost_at
-        return lost_at is not None and time.monotonic() - lost_at > BACK_WITHIN
+        disconnected_at = self._disconnected_at
+        return disconnected_at is not None and time.monotonic() - disconnected_at > RESTART_GRACE
 
     @property
     def address(self) -> str:
@@ -73,12 +73,12 @@ class Connection:
         url = self.client.connected_url
         return f"{url.hostname}:{url.port}" if url else "nowhere"
 
-    def on_reconnect(self, listener: Callable[[], None]) -> Callable[[], None]:
+    def on_reconnect(self, callback: Callable[[], None]) -> Callable[[], None]:
         """Call ``listener`` after every reconnect; returns what takes it off the list again."""
-        self._listeners.add(listener)
-        return lambda: self._listeners.discard(listener)
+        self._reconnect_callbacks.add(callback)
+        return lambda: self._reconnect_callbacks.discard(callback)
 
-    async def request(self, subject: str, body: bytes, within: float = REQUEST_WITHIN) -> "Reply":
+    async def request(self, subject: str, body: bytes, within: float = REQUEST_TIMEOUT) -> "Reply":
         """Ask the server something.
 
         :raises BusUnavailable: not connected, nobody there, or no answer ``within`` seconds.
@@ -100,24 +100,25 @@ class Connection:
         """
         if not self.connected:
             raise BusUnavailable("the bus is not connected")
-        self._refusal = ""
+        self._violation = ""
         try:
             await self.jetstream.account_info()
         except (nats.errors.Error, JetStreamError, TimeoutError) as error:
             why = str(error) or type(error).__name__
-            if self._refusal:  # what is refused is not answered: no time was too short
-                raise BusRefuses(
-                    f"JetStream does not answer: {self._refusal}; its user needs more permissions, "
+            if self._violation:  # what is refused is not answered: no time was too short
+                raise BusMisconfigured(
+                    f"JetStream does not answer: {self._violation}; its user needs more "
+                    "permissions, "
                     "or use another user"
                 ) from error
             raise BusUnavailable(f"JetStream does not answer: {why}") from error
         version = self.client.connected_server_version
         if (version.major, version.minor) < MINIMUM_VERSION:
             wanted = ".".join(map(str, MINIMUM_VERSION))
-            raise BusRefuses(f"nats-server {version} is too old: {wanted} or newer is needed")
+            raise BusMisconfigured(f"nats-server {version} is too old: {wanted} or newer is needed")
 
     @asynccontextmanager
-    async def setting_up(self) -> AsyncIterator[JetStreamContext]:
+    async def setup_context(self) -> AsyncIterator[JetStreamContext]:
         """Give what makes streams and consumers: a user of its own, who comes for that and leaves.
 
         Where there is none, as on a bus of somebody else, this connection's own user does it.
@@ -127,27 +128,29 @@ class Connection:
         if self._setup_url is None:
             yield self.jetstream
             return
-        async with connect(self._setup_url, name="setup", refusals=self.refusals) as connection:
+        async with connect(
+            self._setup_url, name="setup", permission_violations=self.permission_violations
+        ) as connection:
             yield connection.jetstream
 
-    def hears(self, error: Exception) -> bool:
+    def record_violation(self, error: Exception) -> bool:
         """Remember what the server does not permit; returns whether the error is of that kind."""
-        refused = self.refusals.note(self._name, error)
-        if refused:
-            self._refusal = str(error).removeprefix("nats: ")
-        return refused
+        is_violation = self.permission_violations.record(self._name, error)
+        if is_violation:
+            self._violation = str(error).removeprefix("nats: ")
+        return is_violation
 
-    def lost(self) -> None:
+    def handle_disconnect(self) -> None:
         """Note since when the server has been away, unless it was left on purpose."""
-        if self._lost_at is None and not self.client.is_closed:
-            self._lost_at = time.monotonic()
+        if self._disconnected_at is None and not self.client.is_closed:
+            self._disconnected_at = time.monotonic()
             log.warning("bus disconnected")
 
-    def reconnected(self) -> None:
+    def handle_reconnect(self) -> None:
         """Tell everybody who pulls that the server has forgotten them."""
-        self._lost_at = None
-        for listener in tuple(self._listeners):
-            listener()
+        self._disconnected_at = None
+        for callback in tuple(self._reconnect_callbacks):
+            callback()
 
 
 class Reply:
@@ -171,8 +174,8 @@ async def connect(
     *,
     name: str,
     setup_url: str | None = None,
-    refusals: Refusals | None = None,
-    acknowledgements: Acknowledgements | None = None,
+    permission_violations: PermissionViolations | None = None,
+    publish_stats: PublishStats | None = None,
 ) -> AsyncIterator[Connection]:
     """Connect to ``url`` (credentials in it, if any) and drain when leaving.
 
@@ -183,52 +186,56 @@ async def connect(
     :raises BusRefuses: the credentials are refused.
     :raises BusUnavailable: nobody answers there.
     """
-    made: list[Connection] = []
-    fault: Exception | None = None
+    connections: list[Connection] = []
+    last_error: Exception | None = None
 
     async def on_error(error: Exception) -> None:
-        nonlocal fault
+        nonlocal last_error
         if (
-            "authorization" not in str(fault).lower()
+            "authorization" not in str(last_error).lower()
         ):  # what follows a refusal only says that it was
-            fault = error
-        if not made:
+            last_error = error
+        if not connections:
             return  # said below, once
-        refused = made[0].hears(error)  # which is said louder
+        refused = connections[0].record_violation(error)  # which is said louder
         # The disconnect is logged once, every failed attempt to mend it is noise.
         away = isinstance(error, (ConnectionError, nats.errors.UnexpectedEOF, OSError))
         if not refused and not away:
             log.warning("bus error", error=str(error) or type(error).__name__)
 
     async def on_disconnect() -> None:
-        for connection in made:
-            connection.lost()
+        for connection in connections:
+            connection.handle_disconnect()
 
     async def on_reconnect() -> None:
         log.info("bus reconnected")
-        for connection in made:
-            connection.reconnected()
+        for connection in connections:
+            connection.handle_reconnect()
 
     client = TolerantClient()
     try:
-        await _enter(client, url, name, on_error, on_disconnect, on_reconnect)
+        await _connect(client, url, name, on_error, on_disconnect, on_reconnect)
     except (nats.errors.Error, OSError, TimeoutError) as error:
         await client.close()
-        why = fault or error
+        cause = last_error or error
         # Credentials that are refused stay so; everything else may pass.
-        kind = BusRefuses if "authorization" in str(why).lower() else BusUnavailable
-        raise kind(f"cannot connect to the bus: {str(why) or type(why).__name__}") from error
+        kind = BusMisconfigured if "authorization" in str(cause).lower() else BusUnavailable
+        raise kind(f"cannot connect to the bus: {str(cause) or type(cause).__name__}") from error
     connection = Connection(
-        client, name, refusals or Refusals(), acknowledgements or Acknowledgements(), setup_url
+        client,
+        name,
+        permission_violations or PermissionViolations(),
+        publish_stats or PublishStats(),
+        setup_url,
     )
-    made.append(connection)
+    connections.append(connection)
     try:
         yield connection
     finally:
         await _close(client)
 
 
-async def _enter(
+async def _connect(
     client: Client,
     url: str,
     name: str,
@@ -245,19 +252,19 @@ async def _enter(
             inbox_prefix=f"{INBOX_PREFIX}.{name}",
             allow_reconnect=True,
             max_reconnect_attempts=-1,
-            reconnect_time_wait=RECONNECT_EVERY,  # type: ignore[arg-type]  # a float works
-            connect_timeout=CONNECT_WITHIN,
-            ping_interval=PING_EVERY,
-            pending_size=PENDING_BYTES,
-            drain_timeout=DRAIN_WITHIN,
+            reconnect_time_wait=RECONNECT_INTERVAL,  # type: ignore[arg-type]  # a float works
+            connect_timeout=CONNECT_TIMEOUT,
+            ping_interval=PING_INTERVAL,
+            pending_size=MAX_PENDING_BYTES,
+            drain_timeout=DRAIN_TIMEOUT,
             error_cb=on_error,
             disconnected_cb=on_disconnect,
             reconnected_cb=on_reconnect,
         )
     )
     try:
-        if not (await asyncio.wait([connecting], timeout=CONNECT_WITHIN))[0]:
-            raise TimeoutError(f"no answer within {CONNECT_WITHIN} s")
+        if not (await asyncio.wait([connecting], timeout=CONNECT_TIMEOUT))[0]:
+            raise TimeoutError(f"no answer within {CONNECT_TIMEOUT} s")
         connecting.result()
     except asyncio.CancelledError:
         await _cancel(connecting)
@@ -272,7 +279,7 @@ async def _cancel(task: asyncio.Task[None]) -> None:
     """Cancel a task until it has ended, however often it swallows that."""
     while not task.done():
         task.cancel()
-        await asyncio.wait([task], timeout=CANCEL_EVERY)
+        await asyncio.wait([task], timeout=CANCEL_INTERVAL)
     if not task.cancelled():
         task.exception()  # retrieved, or the loop would complain of it
 
@@ -280,10 +287,10 @@ async def _cancel(task: asyncio.Task[None]) -> None:
 async def _close(client: Client) -> None:
     if client.is_closed:
         return
-    with cancellation_kept():
+    with reraise_swallowed_cancellation():
         try:
             if client.is_connected:
-                async with asyncio.timeout(DRAIN_WITHIN):
+                async with asyncio.timeout(DRAIN_TIMEOUT):
                     await client.drain()
         except (nats.errors.Error, TimeoutError, OSError):
             log.warning("bus not drained")

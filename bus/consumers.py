@@ -6,13 +6,14 @@ from nats.js import JetStreamContext
 from nats.js.api import AckPolicy, ConsumerConfig, DeliverPolicy
 from nats.js.errors import NotFoundError
 
+from bus import streams, subjects
 from schemas.documents import AnyDocumentEvent
 from schemas.events import AnyEvent
 
-from . import streams, subjects
-
 MAX_ACK_PENDING = 10_000  # far above what is in hand; naks with a delay count too
-FAR_BEHIND = 500  # settled events a durable may still have to deliver; each costs its actor 1 ms
+MAX_FINISHED_REDELIVERIES = (
+    500  # settled events a durable may still have to deliver; each costs its actor 1 ms
+)
 
 log = structlog.get_logger("bus")
 
@@ -33,7 +34,7 @@ LANES = (
 URGENT = LANES[0]
 
 
-def lane_of(priority: int) -> Lane:
+def lane_for(priority: int) -> Lane:
     """Return the lane that events of this priority travel in."""
     (lane,) = (lane for lane in LANES if priority in lane.priorities)
     return lane
@@ -49,17 +50,17 @@ class Consumer(Struct, frozen=True, kw_only=True):
 
     name: str
     description: str
-    hears: type[AnyDocumentEvent]
-    ack_within: float = 5.0
-    retry_after: tuple[float, ...] = (5.0, 10.0, 20.0)
-    at_once: int = 16
+    event_type: type[AnyDocumentEvent]
+    ack_wait: float = 5.0
+    backoff: tuple[float, ...] = (5.0, 10.0, 20.0)
+    concurrency: int = 16
 
     def durable(self, lane: Lane) -> str:
         """Name the lane's durable consumer, as ``nats consumer report`` shows it."""
         return f"{self.name}-{lane.name}"
 
 
-async def ensure_lanes(js: JetStreamContext, consumer: Consumer, settled: int = 0) -> None:
+async def ensure_lanes(js: JetStreamContext, consumer: Consumer, finished_up_to: int = 0) -> None:
     """Create the consumer's durables that are missing, and mend those whose state is wrong.
 
     Events up to the sequence ``settled`` have nothing left to be done: a durable that is new, or
@@ -74,18 +75,18 @@ async def ensure_lanes(js: JetStreamContext, consumer: Consumer, settled: int = 
             description=f"{consumer.description} (priorities {lowest}-{highest})",
             deliver_policy=DeliverPolicy.ALL,
             ack_policy=AckPolicy.EXPLICIT,
-            ack_wait=consumer.ack_within,
+            ack_wait=consumer.ack_wait,
             # Never given up by the server: the message would stay on the log, invisible. The
             # actor counts and gives up itself, with a dead letter.
             max_deliver=-1,
             max_ack_pending=MAX_ACK_PENDING,
-            filter_subjects=[subjects.every(consumer.hears, p) for p in lane.priorities],
+            filter_subjects=[subjects.filter_for(consumer.event_type, p) for p in lane.priorities],
         )
-        await _ensure(js, wanted)
-        await _mend(js, consumer.durable(lane), settled)
+        await _ensure_consumer(js, wanted)
+        await _reset_if_misplaced(js, consumer.durable(lane), finished_up_to)
 
 
-async def _mend(js: JetStreamContext, durable: str, settled: int) -> None:
+async def _reset_if_misplaced(js: JetStreamContext, durable: str, finished_up_to: int) -> None:
     """Set a durable behind ``settled`` that is far before it, or at a place that cannot be.
 
     By a reset, not by where a new one begins: that could not be set back later.
@@ -94,21 +95,21 @@ async def _mend(js: JetStreamContext, durable: str, settled: int) -> None:
     floor = info.ack_floor.stream_seq if info.ack_floor else 0
     delivered = info.delivered.stream_seq if info.delivered else 0
     last = (await js.stream_info(streams.EVENTS)).state.last_seq  # later: it only grows
-    settled = min(settled, last)
-    if max(floor, delivered) > last or settled - floor > FAR_BEHIND:
-        log.warning("consumer begins again", consumer=durable, after=settled, floor=floor)
-        await js.reset_consumer(streams.EVENTS, durable, seq=settled + 1)
+    finished_up_to = min(finished_up_to, last)
+    if max(floor, delivered) > last or finished_up_to - floor > MAX_FINISHED_REDELIVERIES:
+        log.warning("consumer begins again", consumer=durable, after=finished_up_to, floor=floor)
+        await js.reset_consumer(streams.EVENTS, durable, seq=finished_up_to + 1)
 
 
 async def ensure_reader(
     js: JetStreamContext,
     name: str,
     description: str,
-    words: tuple[type[AnyEvent], ...],
-    ack_within: float,
+    event_types: tuple[type[AnyEvent], ...],
+    ack_wait: float,
 ) -> None:
     """Create the durable of somebody who reads the log in order, if it is missing."""
-    await _ensure(
+    await _ensure_consumer(
         js,
         ConsumerConfig(
             name=name,
@@ -116,15 +117,15 @@ async def ensure_reader(
             description=description,
             deliver_policy=DeliverPolicy.ALL,
             ack_policy=AckPolicy.ALL,
-            ack_wait=ack_within,
+            ack_wait=ack_wait,
             max_deliver=-1,
             max_ack_pending=MAX_ACK_PENDING,
-            filter_subjects=[subjects.every(word) for word in words],
+            filter_subjects=[subjects.filter_for(event_type) for event_type in event_types],
         ),
     )
 
 
-async def _ensure(js: JetStreamContext, config: ConsumerConfig) -> None:
+async def _ensure_consumer(js: JetStreamContext, config: ConsumerConfig) -> None:
     """Create the consumer if it is missing; one that hears too little is told to hear more."""
     durable = str(config.durable_name)
     try:
@@ -132,8 +133,8 @@ async def _ensure(js: JetStreamContext, config: ConsumerConfig) -> None:
     except NotFoundError:
         await js.add_consumer(streams.EVENTS, config)
         return
-    heard = found.filter_subjects or [found.filter_subject]
-    missing = [subject for subject in config.filter_subjects or [] if subject not in heard]
+    subscribed = found.filter_subjects or [found.filter_subject]
+    missing = [subject for subject in config.filter_subjects or [] if subject not in subscribed]
     if found.ack_policy != config.ack_policy:
         # Its settings were damaged, and how it is acknowledged cannot be changed afterwards.
         log.warning("consumer with other settings is made again", consumer=durable)

@@ -7,12 +7,12 @@ import nats.errors
 from msgspec import Struct
 from nats.js.errors import Error as JetStreamError
 
-from . import streams, subjects
-from .connection import Connection
-from .delivery import Delivery
-from .errors import BusUnavailable
-from .messages import Messages, Stored
-from .publisher import Publisher
+from bus import streams, subjects
+from bus.connection import Connection
+from bus.delivery import Delivery
+from bus.direct_get import DirectGet, StoredMessage
+from bus.errors import BusUnavailable
+from bus.publisher import Publisher
 
 REASON = "Ilios-Reason"
 ACTOR = "Ilios-Actor"
@@ -20,16 +20,16 @@ ATTEMPTS = "Ilios-Attempts"
 SUBJECT = "Ilios-Subject"
 SEQUENCE = "Ilios-Sequence"
 
-MAX_REASON = 1000  # characters
+MAX_REASON_CHARS = 1000  # characters
 
 
-class DeadLetters:
+class DeadLetterPublisher:
     """The stream ``ILIOS_DEAD_LETTERS``."""
 
     def __init__(self, publisher: Publisher) -> None:
         self._publisher = publisher
 
-    async def bury(self, actor: str, delivery: Delivery, reason: str) -> None:
+    async def publish(self, actor: str, delivery: Delivery, reason: str) -> None:
         """File the delivery's event, once however often and by whomever it is filed.
 
         :raises BusUnavailable: it could not be filed; do not give the delivery up yet.
@@ -37,14 +37,14 @@ class DeadLetters:
         headers = {
             # By place on the log, not by actor: an event two actors choke on is one dead letter.
             "Nats-Msg-Id": f"dead:{streams.EVENTS}:{delivery.sequence}",
-            REASON: header_value(reason),
+            REASON: sanitize_header_value(reason),
             ACTOR: actor,
             ATTEMPTS: str(delivery.attempt),
             SUBJECT: delivery.subject,
             SEQUENCE: str(delivery.sequence),
         }
         subject = subjects.dead_letter_subject(delivery.subject, delivery.sequence)
-        await self._publisher.publish(subject, delivery.body, headers)
+        await self._publisher.publish_raw(subject, delivery.body, headers)
 
 
 class DeadLetter(Struct, frozen=True, kw_only=True):
@@ -64,33 +64,33 @@ class DeadLetter(Struct, frozen=True, kw_only=True):
     body: bytes
 
 
-class FiledLetters:
+class DeadLetterStore:
     """Reads and clears away what was filed. All of it raises ``BusUnavailable``: no answer."""
 
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
-        self._messages = Messages(connection, streams.DEAD_LETTERS)
+        self._messages = DirectGet(connection, streams.DEAD_LETTERS)
 
-    async def each(self, tenant: str = "*", name: str = "*") -> AsyncIterator[DeadLetter]:
+    async def iterate(self, tenant: str = "*", name: str = "*") -> AsyncIterator[DeadLetter]:
         """Yield all letters, oldest first; of one tenant, of one document or batch, if given."""
-        async for stored in self._messages.each(f"{subjects.DEAD}.*.{tenant}.{name}"):
-            yield _letter(stored)
+        async for stored in self._messages.iterate(f"{subjects.DEAD_LETTER}.*.{tenant}.{name}"):
+            yield _parse_letter(stored)
 
-    async def at(self, number: int) -> DeadLetter | None:
+    async def get(self, number: int) -> DeadLetter | None:
         """Return the letter of a number, or None."""
-        stored = await self._messages.at(number)
-        return _letter(stored) if stored else None
+        stored = await self._messages.get(number)
+        return _parse_letter(stored) if stored else None
 
-    async def drop(self, number: int) -> None:
+    async def delete(self, number: int) -> None:
         """Clear a letter away; one that is gone already is no error."""
         try:
-            if await self._messages.at(number) is not None:
+            if await self._messages.get(number) is not None:
                 await self._connection.jetstream.delete_msg(streams.DEAD_LETTERS, number)
         except (nats.errors.Error, JetStreamError, TimeoutError) as error:
             raise BusUnavailable(f"the dead letter is not cleared away: {error}") from error
 
 
-def _letter(stored: Stored) -> DeadLetter:
+def _parse_letter(stored: StoredMessage) -> DeadLetter:
     headers = stored.headers
     return DeadLetter(
         number=stored.sequence,
@@ -104,6 +104,6 @@ def _letter(stored: Stored) -> DeadLetter:
     )
 
 
-def header_value(text: str) -> str:
+def sanitize_header_value(text: str) -> str:
     """Make text fit for a NATS header: one line of printable characters, bounded."""
-    return "".join(c if c.isprintable() else " " for c in text)[:MAX_REASON]
+    return "".join(c if c.isprintable() else " " for c in text)[:MAX_REASON_CHARS]

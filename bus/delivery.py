@@ -25,10 +25,10 @@ class Delivery:
         "_client",
         "_reply",
         "attempt",
-        "behind",
         "body",
         "consumer_sequence",
-        "put_off",
+        "deferrals",
+        "num_pending",
         "sequence",
         "stored_at",
         "subject",
@@ -47,8 +47,8 @@ class Delivery:
         self.sequence = int(tokens[start + 1])
         self.consumer_sequence = int(tokens[start + 2])
         self.stored_at = datetime.fromtimestamp(int(tokens[start + 3]) / _NANOSECONDS, UTC)
-        self.behind = int(tokens[start + 4])
-        self.put_off = 0
+        self.num_pending = int(tokens[start + 4])
+        self.deferrals = 0
 
     @property
     def tenant(self) -> str:
@@ -56,27 +56,27 @@ class Delivery:
         tokens = self.subject.split(".", 5)
         return tokens[4] if len(tokens) > 4 else ""
 
-    def continue_as(self, later: "Delivery") -> None:
+    def redirect_acks_to(self, later: "Delivery") -> None:
         """Answer a later delivery of the same event from now on: it is in hand as well."""
         self._reply = later._reply  # noqa: SLF001  # it is one of us
 
     async def ack(self) -> None:
         """Done; with ``ack_all``, everything before it too."""
-        await self._answer(b"+ACK")
+        await self._send_ack(b"+ACK")
 
     async def nak(self, delay: float) -> None:
         """Not now: deliver again after ``delay`` seconds, which a consumer's backoff ignores."""
-        await self._answer(b"-NAK " + msgspec.json.encode({"delay": int(delay * _NANOSECONDS)}))
+        await self._send_ack(b"-NAK " + msgspec.json.encode({"delay": int(delay * _NANOSECONDS)}))
 
     async def in_progress(self) -> None:
         """Still at it: the acknowledgement deadline starts anew."""
-        await self._answer(b"+WPI")
+        await self._send_ack(b"+WPI")
 
     async def term(self) -> None:
         """Never deliver this again."""
-        await self._answer(b"+TERM")
+        await self._send_ack(b"+TERM")
 
-    async def _answer(self, body: bytes) -> None:
+    async def _send_ack(self, body: bytes) -> None:
         # Where the connection is closed, or has too much waiting, the delivery comes again.
         with suppress(nats.errors.Error, OSError):
             await self._client.publish(self._reply, body)

@@ -5,11 +5,11 @@ class BusUnavailable(Exception):
     """The bus cannot be reached or does not answer. Try again later."""
 
 
-class BusRefuses(BusUnavailable):
+class BusMisconfigured(BusUnavailable):
     """The bus answers and refuses: credentials, permissions or a version have to be changed."""
 
 
-class NothingSaid(BusUnavailable):
+class NotPublished(BusUnavailable):
     """The same, and it is certain: the event was never handed to the bus, nor will it be."""
 
 
@@ -21,5 +21,5 @@ class EventTooLarge(Exception):
     """The event is larger than the log takes."""
 
 
-class AlreadySaid(Exception):
+class AlreadyPublished(Exception):
     """Somebody has said it before, so nothing was said now."""

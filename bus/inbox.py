@@ -8,20 +8,20 @@ from contextlib import AsyncExitStack, asynccontextmanager, suppress
 import nats.errors
 from nats.js.errors import Error as JetStreamError
 
-from . import streams
-from .connection import Connection
-from .consumers import LANES, Consumer, Lane, ensure_lanes
-from .delivery import Delivery
-from .errors import BusUnavailable
-from .look_ahead import LOOK_EVERY, LookAhead
-from .others import Others
-from .pull import Pull
+from bus import streams
+from bus.connection import Connection
+from bus.consumers import LANES, Consumer, Lane, ensure_lanes
+from bus.delivery import Delivery
+from bus.errors import BusUnavailable
+from bus.look_ahead import LOOK_AHEAD_INTERVAL, LookAhead
+from bus.other_tenants import OtherTenants
+from bus.pull import Pull
 
-Settled = Callable[[streams.StreamIdentity], Awaitable[int]]
+FinishedUpTo = Callable[[streams.StreamIdentity], Awaitable[int]]
 """Returns up to which sequence of a log every document has ended."""
 
 
-async def nothing_settled(_log: streams.StreamIdentity) -> int:
+async def nothing_finished(_log: streams.StreamIdentity) -> int:
     """Have every event delivered."""
     return 0
 
@@ -40,29 +40,29 @@ class Inbox:
         self,
         connection: Connection,
         consumer: Consumer,
-        at_once: int,
-        settled: Settled = nothing_settled,
+        concurrency: int,
+        finished_up_to: FinishedUpTo = nothing_finished,
         *,
-        per_tenant: int | None = None,
+        max_per_tenant: int | None = None,
     ) -> None:
         self._connection = connection
-        self._settled = settled
+        self._finished_up_to = finished_up_to
         self._consumer = consumer
-        self._per_tenant = per_tenant
+        self._max_per_tenant = max_per_tenant
         self._lanes: list[tuple[Lane, Pull]] = []
-        self._ahead: dict[str, LookAhead] = {}  # by lane
+        self._look_aheads: dict[str, LookAhead] = {}  # by lane
         for lane in LANES:
-            ahead = None if per_tenant is None else LookAhead(at_once)
-            pull = Pull(connection, consumer.durable(lane), at_once, self._hand_out, ahead)
+            ahead = None if max_per_tenant is None else LookAhead(concurrency)
+            pull = Pull(connection, consumer.durable(lane), concurrency, self._dispatch, ahead)
             self._lanes.append((lane, pull))
             if ahead is not None:
-                self._ahead[lane.name] = ahead
-        self._others = Others(connection, consumer)
+                self._look_aheads[lane.name] = ahead
+        self._other_tenants = OtherTenants(connection, consumer)
         self._credit = {lane.name: 0 for lane in LANES}
-        self._idle: dict[bool, deque[asyncio.Future[Delivery]]] = {False: deque(), True: deque()}
-        self._in_hand: dict[int, Delivery] = {}  # by its event's place on the log
-        self._counted: dict[int, str] = {}  # the tenants of those that count for the limit
-        self._hands: Counter[str] = Counter()  # how many that are
+        self._waiters: dict[bool, deque[asyncio.Future[Delivery]]] = {False: deque(), True: deque()}
+        self._in_progress: dict[int, Delivery] = {}  # by its event's place on the log
+        self._counted_tenants: dict[int, str] = {}  # the tenants of those that count for the limit
+        self._in_progress_by_tenant: Counter[str] = Counter()  # how many that are
 
     @asynccontextmanager
     async def open(self) -> AsyncIterator["Inbox"]:
@@ -72,26 +72,28 @@ class Inbox:
 
         :raises BusUnavailable: the server does not answer.
         """
-        async with self._connection.setting_up() as js:
+        async with self._connection.setup_context() as js:
             await streams.ensure(js)
             try:
-                settled = await self._settled(await streams.identity(js))
-                await ensure_lanes(js, self._consumer, settled)
+                finished_up_to = await self._finished_up_to(await streams.identity(js))
+                await ensure_lanes(js, self._consumer, finished_up_to)
             except (nats.errors.Error, JetStreamError, TimeoutError) as error:
                 raise BusUnavailable(f"no consumer {self._consumer.name}: {error}") from error
         async with AsyncExitStack() as stack:
             # Only when nothing is pulled any more, or it would be delivered to ourselves.
-            stack.push_async_callback(self._hand_back)
+            stack.push_async_callback(self._nak_all)
             for _, pull in self._lanes:
                 await stack.enter_async_context(pull.open())
-            renewing = asyncio.create_task(self._renew(), name=f"renew {self._consumer.name}")
+            renewing = asyncio.create_task(self._renew_loop(), name=f"renew {self._consumer.name}")
             stack.callback(renewing.cancel)
-            if self._ahead:
-                looking = asyncio.create_task(self._look(), name=f"look {self._consumer.name}")
+            if self._look_aheads:
+                looking = asyncio.create_task(
+                    self._look_ahead_loop(), name=f"look {self._consumer.name}"
+                )
                 stack.callback(looking.cancel)
             yield self
 
-    async def take(self, *, only_urgent: bool = False) -> Delivery:
+    async def get(self, *, only_urgent: bool = False) -> Delivery:
         """Wait for the next delivery to work on; give it back with ``let_go``.
 
         An event that is in hand already is not taken twice: its deadline has passed while this
@@ -99,92 +101,93 @@ class Inbox:
 
         :raises BusUnavailable: a consumer is gone; open the inbox anew.
         """
-        delivery = self._find(only_urgent=only_urgent)
+        delivery = self._next_delivery(only_urgent=only_urgent)
         if delivery is not None:
             return delivery
-        found: asyncio.Future[Delivery] = asyncio.get_running_loop().create_future()
-        self._idle[only_urgent].append(found)
+        future: asyncio.Future[Delivery] = asyncio.get_running_loop().create_future()
+        self._waiters[only_urgent].append(future)
         try:
-            return await found
+            return await future
         except asyncio.CancelledError:
-            if found.done() and not found.cancelled() and found.exception() is None:
-                await self._give_back(found.result())  # it was found at the same moment
+            if future.done() and not future.cancelled() and future.exception() is None:
+                await self._return_unstarted(future.result())  # it was found at the same moment
             raise
 
-    def let_go(self, delivery: Delivery) -> None:
+    def release(self, delivery: Delivery) -> None:
         """The delivery was answered, one way or another: its deadline is nobody's business now."""
-        self._in_hand.pop(delivery.sequence, None)
-        tenant = self._counted.pop(delivery.sequence, None)
+        self._in_progress.pop(delivery.sequence, None)
+        tenant = self._counted_tenants.pop(delivery.sequence, None)
         if tenant is not None:
-            hands = self._hands[tenant]
-            self._hands[tenant] = hands - 1
-            if hands == 1:
-                del self._hands[tenant]
-            if hands == self._per_tenant:
-                self._hand_out()  # what waited for this
+            in_progress = self._in_progress_by_tenant[tenant]
+            self._in_progress_by_tenant[tenant] = in_progress - 1
+            if in_progress == 1:
+                del self._in_progress_by_tenant[tenant]
+            if in_progress == self._max_per_tenant:
+                self._dispatch()  # what waited for this
 
-    async def _give_back(self, delivery: Delivery) -> None:
-        self.let_go(delivery)
+    async def _return_unstarted(self, delivery: Delivery) -> None:
+        self.release(delivery)
         await delivery.nak(0)
 
-    def _hand_out(self) -> None:
+    def _dispatch(self) -> None:
         """Give what may be taken in hand to those who wait for it."""
-        for only_urgent, idle in self._idle.items():
-            while idle:
-                found = idle[0]
-                if not found.done():
+        for only_urgent, waiters in self._waiters.items():
+            while waiters:
+                future = waiters[0]
+                if not future.done():
                     try:
-                        delivery = self._find(only_urgent=only_urgent)
+                        delivery = self._next_delivery(only_urgent=only_urgent)
                     except BusUnavailable as gone:
-                        found.set_exception(gone)
+                        future.set_exception(gone)
                     else:
                         if delivery is None:
                             break
-                        found.set_result(delivery)
-                _ = idle.popleft()  # answered, or nobody's any more
+                        future.set_result(delivery)
+                _ = waiters.popleft()  # answered, or nobody's any more
 
-    def _find(self, *, only_urgent: bool) -> Delivery | None:
+    def _next_delivery(self, *, only_urgent: bool) -> Delivery | None:
         while True:
-            found = (*self._lanes[0], None) if only_urgent else self._next()
-            if found is None:
+            picked = (*self._lanes[0], None) if only_urgent else self._pick_lane()
+            if picked is None:
                 return None
-            lane, pull, chosen = found
-            delivery = pull.take(chosen)
+            lane, pull, chosen = picked
+            delivery = pull.pop(chosen)
             if delivery is None:
                 return None
-            held = self._in_hand.setdefault(delivery.sequence, delivery)
-            if held is not delivery:
-                held.continue_as(delivery)
+            existing = self._in_progress.setdefault(delivery.sequence, delivery)
+            if existing is not delivery:
+                existing.redirect_acks_to(delivery)
                 continue
-            if self._per_tenant is not None:
+            if self._max_per_tenant is not None:
                 tenant = delivery.tenant
-                self._ahead[lane.name].took(tenant)
-                self._others.meet(tenant)
+                self._look_aheads[lane.name].record_start(tenant)
+                self._other_tenants.remember(tenant)
                 if not only_urgent:
-                    self._counted[delivery.sequence] = tenant
-                    self._hands[tenant] += 1
+                    self._counted_tenants[delivery.sequence] = tenant
+                    self._in_progress_by_tenant[tenant] += 1
             return delivery
 
-    async def _hand_back(self) -> None:
+    async def _nak_all(self) -> None:
         """Give what is held to somebody else at once, instead of after its deadline."""
-        for delivery in self._held():
+        for delivery in self._outstanding():
             await delivery.nak(0)
-        self._in_hand.clear()
+        self._in_progress.clear()
         for _, pull in self._lanes:
-            pull.waiting.clear()
+            pull.buffer.clear()
 
-    def _held(self) -> list[Delivery]:
+    def _outstanding(self) -> list[Delivery]:
         return [
-            *self._in_hand.values(),
-            *(delivery for _, pull in self._lanes for delivery in pull.waiting),
+            *self._in_progress.values(),
+            *(delivery for _, pull in self._lanes for delivery in pull.buffer),
         ]
 
-    def _next(self) -> tuple[Lane, Pull, Delivery | None] | None:
+    def _pick_lane(self) -> tuple[Lane, Pull, Delivery | None] | None:
         """Smooth weighted round robin over the lanes that have something to take."""
         ready = [
             (lane, pull, chosen)
             for lane, pull in self._lanes
-            if pull.ready and ((chosen := self._choose(pull)) is not None or pull.gone)
+            if pull.ready
+            and ((chosen := self._pick_delivery(pull)) is not None or pull.consumer_gone)
         ]
         if not ready:
             return None
@@ -198,35 +201,39 @@ class Inbox:
         self._credit[best[0].name] -= total
         return best
 
-    def _choose(self, pull: Pull) -> Delivery | None:
+    def _pick_delivery(self, pull: Pull) -> Delivery | None:
         """Return the first delivery of the tenant that has the fewest in hand, and may have it."""
-        if self._per_tenant is None:
-            return pull.waiting[0] if pull.waiting else None
-        chosen, fewest = None, self._per_tenant
-        for delivery in pull.waiting:
-            hands = self._hands[delivery.tenant]
-            if hands < fewest:
-                chosen, fewest = delivery, hands
+        if self._max_per_tenant is None:
+            return pull.buffer[0] if pull.buffer else None
+        chosen, fewest = None, self._max_per_tenant
+        for delivery in pull.buffer:
+            in_progress = self._in_progress_by_tenant[delivery.tenant]
+            if in_progress < fewest:
+                chosen, fewest = delivery, in_progress
                 if not fewest:
                     break
         return chosen
 
-    async def _look(self) -> None:
+    async def _look_ahead_loop(self) -> None:
         while True:
-            await asyncio.sleep(LOOK_EVERY)
+            await asyncio.sleep(LOOK_AHEAD_INTERVAL)
             for lane, pull in self._lanes:
-                ahead = self._ahead[lane.name]
-                limit = self._per_tenant or 0
-                full = {tenant for tenant, hands in self._hands.items() if hands >= limit}
-                blocked = bool(full) and self._choose(pull) is None
-                if ahead.look(pull.waiting, blocked=blocked):
+                ahead = self._look_aheads[lane.name]
+                limit = self._max_per_tenant or 0
+                full = {
+                    tenant
+                    for tenant, hands in self._in_progress_by_tenant.items()
+                    if hands >= limit
+                }
+                blocked = bool(full) and self._pick_delivery(pull) is None
+                if ahead.update(pull.buffer, blocked=blocked):
                     with suppress(BusUnavailable):
-                        if await self._others.wait_in(lane, pull.newest, full):
-                            ahead.found_others()
-                await pull.reach_out()
+                        if await self._other_tenants.have_events_in(lane, pull.last_sequence, full):
+                            ahead.record_other_tenants()
+                await pull.apply_look_ahead()
 
-    async def _renew(self) -> None:
+    async def _renew_loop(self) -> None:
         while True:
-            await asyncio.sleep(self._consumer.ack_within / 3)
-            for delivery in self._held():
+            await asyncio.sleep(self._consumer.ack_wait / 3)
+            for delivery in self._outstanding():
                 await delivery.in_progress()

@@ -6,17 +6,16 @@ from datetime import datetime
 import msgspec
 from msgspec import Struct
 
+from bus import codec, streams, subjects
+from bus.connection import Connection
+from bus.direct_get import DirectGet
 from schemas.batches import BatchSubmitted
 from schemas.documents import DocumentEvent, DocumentSubmitted
 from schemas.events import AnyEvent
-from schemas.times import believed
-
-from . import streams, subjects, wire
-from .connection import Connection
-from .messages import Messages
+from schemas.times import effective_time
 
 
-class Submission(Struct, frozen=True):
+class StoredSubmission(Struct, frozen=True):
     """A submission as it lies on the log."""
 
     sequence: int
@@ -24,7 +23,7 @@ class Submission(Struct, frozen=True):
     event: DocumentSubmitted
 
 
-class BatchSubmission(Struct, frozen=True):
+class StoredBatchSubmission(Struct, frozen=True):
     """A batch's submission as it lies on the log."""
 
     sequence: int
@@ -32,7 +31,7 @@ class BatchSubmission(Struct, frozen=True):
     event: BatchSubmitted
 
 
-class Word(Struct, frozen=True):
+class StoredEvent(Struct, frozen=True):
     """An event about a document, as it lies on the log."""
 
     sequence: int
@@ -44,7 +43,7 @@ class Log:
     """Single events of ``ILIOS_EVENTS``, by subject."""
 
     def __init__(self, connection: Connection) -> None:
-        self._messages = Messages(connection, streams.EVENTS)
+        self._direct_get = DirectGet(connection, streams.EVENTS)
 
     async def submission(self, tenant: str, document_id: str) -> DocumentSubmitted | None:
         """Return what was submitted under this id, or None; ``submitted_at`` is always given.
@@ -54,45 +53,49 @@ class Log:
         found = await self.first_submission(tenant, document_id)
         if found is None:
             return None
-        submitted_at = believed(found.event.submitted_at, found.stored_at)
+        submitted_at = effective_time(found.event.submitted_at, found.stored_at)
         return msgspec.structs.replace(found.event, submitted_at=submitted_at)
 
-    async def first_submission(self, tenant: str, document_id: str) -> Submission | None:
+    async def first_submission(self, tenant: str, document_id: str) -> StoredSubmission | None:
         """Return the submission that counts: the first under this id. Errors as ``submission``."""
-        wanted = subjects.one_document("submitted", tenant, document_id)
-        async for sequence, stored_at, event in self._each(wanted):
+        subject_filter = subjects.document_filter("submitted", tenant, document_id)
+        async for sequence, stored_at, event in self._events(subject_filter):
             if isinstance(event, DocumentSubmitted):
-                return Submission(sequence, stored_at, event)
+                return StoredSubmission(sequence, stored_at, event)
         return None
 
-    async def batch(self, tenant: str, batch_id: str) -> BatchSubmission | None:
+    async def batch(self, tenant: str, batch_id: str) -> StoredBatchSubmission | None:
         """Return the batch that counts: the first under this id. Errors as ``submission``."""
-        wanted = subjects.one_batch("submitted", tenant, batch_id)
-        async for sequence, stored_at, event in self._each(wanted):
+        subject = subjects.batch_subject("submitted", tenant, batch_id)
+        async for sequence, stored_at, event in self._events(subject):
             if isinstance(event, BatchSubmitted):
-                return BatchSubmission(sequence, stored_at, event)
+                return StoredBatchSubmission(sequence, stored_at, event)
         return None
 
-    async def last_word(self, tenant: str, document_id: str, event: str = "*") -> Word | None:
+    async def last_event(
+        self, tenant: str, document_id: str, event_name: str = "*"
+    ) -> StoredEvent | None:
         """Return what was said last of a document (of one kind, if given) and can be read.
 
         Errors as ``submission``.
         """
-        found = await self._messages.last(subjects.one_document(event, tenant, document_id))
+        found = await self._direct_get.last(
+            subjects.document_filter(event_name, tenant, document_id)
+        )
         if found is None:
             return None
         try:
-            said = wire.decode(found.subject, found.body)
-        except wire.Malformed:
+            decoded = codec.decode(found.subject, found.body)
+        except codec.MalformedEvent:
             return None
-        assert isinstance(said, DocumentEvent)  # decode has held it against its subject
-        return Word(found.sequence, found.stored_at, said)
+        assert isinstance(decoded, DocumentEvent)  # decode has held it against its subject
+        return StoredEvent(found.sequence, found.stored_at, decoded)
 
-    async def _each(self, wanted: str) -> AsyncIterator[tuple[int, datetime, AnyEvent]]:
+    async def _events(self, subject_filter: str) -> AsyncIterator[tuple[int, datetime, AnyEvent]]:
         """Yield what lies on a subject, oldest first, but for dead letters: they say nothing."""
-        async for found in self._messages.each(wanted):
+        async for found in self._direct_get.iterate(subject_filter):
             try:
-                event = wire.decode(found.subject, found.body)
-            except wire.Malformed:
+                event = codec.decode(found.subject, found.body)
+            except codec.MalformedEvent:
                 continue
             yield found.sequence, found.stored_at, event

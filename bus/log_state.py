@@ -12,19 +12,19 @@ from nats.js.api import DiscardPolicy, StreamInfo
 from nats.js.errors import Error as JetStreamError
 from nats.js.errors import NotFoundError
 
-from . import streams
-from .connection import Connection
-from .errors import BusUnavailable
-from .messages import Messages
+from bus import streams
+from bus.connection import Connection
+from bus.direct_get import DirectGet
+from bus.errors import BusUnavailable
 
-PORTION, PORTION_BYTES = 500, 4 * 1024 * 1024  # events asked for at once
-PORTION_PAUSE = 0.05  # seconds between two, for others
-PORTION_WITHIN = 30.0  # seconds
-ASK_AGAIN_AFTER = 1.0  # seconds
+PAGE_SIZE, PAGE_BYTES = 500, 4 * 1024 * 1024  # events asked for at once
+PAGE_PAUSE = 0.05  # seconds between two, for others
+PAGE_TIMEOUT = 30.0  # seconds
+RECHECK_DELAY = 1.0  # seconds
 
-_GET = f"$JS.API.DIRECT.GET.{streams.EVENTS}"
+_DIRECT_GET = f"$JS.API.DIRECT.GET.{streams.EVENTS}"
 
-Range = tuple[int, int]
+SequenceRange = tuple[int, int]
 """The first and the last of several sequences."""
 
 
@@ -39,7 +39,7 @@ class LogState(Struct, frozen=True):
     first: int
     last: int
     missing: int
-    kept_for: float | None
+    max_age: float | None
 
     @property
     def is_empty(self) -> bool:
@@ -51,11 +51,11 @@ class _State(Struct):
     deleted: list[int] = []
 
 
-class _Answer(Struct):
+class _StreamInfoReply(Struct):
     state: _State = msgspec.field(default_factory=_State)
 
 
-async def look(connection: Connection) -> LogState | None:
+async def fetch(connection: Connection) -> LogState | None:
     """Return what the log holds, or None where there is no log.
 
     :raises BusUnavailable: the server does not answer.
@@ -69,19 +69,19 @@ async def look(connection: Connection) -> LogState | None:
     state = info.state
     first = state.first_seq if state.messages else state.last_seq + 1
     return LogState(
-        streams.created(info),
+        streams.created_at(info),
         first,
         state.last_seq,
         state.last_seq - first + 1 - state.messages,
-        _kept_for(info),
+        _max_age(info),
     )
 
 
-async def holes(connection: Connection) -> list[Range]:
+async def missing_ranges(connection: Connection) -> list[SequenceRange]:
     """Return what is gone between the first event and the last. Errors as ``look``."""
     subject = f"$JS.API.STREAM.INFO.{streams.EVENTS}"
     reply = await connection.request(subject, b'{"deleted_details": true}')
-    deleted = sorted(msgspec.json.decode(reply.body, type=_Answer).state.deleted)
+    deleted = sorted(msgspec.json.decode(reply.body, type=_StreamInfoReply).state.deleted)
     if not deleted:
         return []
     breaks = [(left, right) for left, right in pairwise(deleted) if right != left + 1]
@@ -90,9 +90,9 @@ async def holes(connection: Connection) -> list[Range]:
     return list(zip(begins, ends, strict=True))
 
 
-async def unreadable(
-    connection: Connection, state: LogState, *, after: int = 0, pause: float = PORTION_PAUSE
-) -> list[Range]:
+async def unreadable_ranges(
+    connection: Connection, state: LogState, *, after: int = 0, pause: float = PAGE_PAUSE
+) -> list[SequenceRange]:
     """Read the log once and return what cannot be read of it, gone or damaged.
 
     A damaged event is counted, and left out wherever it should be delivered, in silence. Only
@@ -100,22 +100,24 @@ async def unreadable(
 
     :raises BusUnavailable: the server does not answer.
     """
-    portion = _Portion()
+    page = _Page()
     inbox = connection.client.new_inbox()
-    subscription = await connection.client.subscribe(inbox, cb=portion.take)
-    found: list[Range] = []
+    subscription = await connection.client.subscribe(inbox, cb=page.on_message)
+    found: list[SequenceRange] = []
     expected = max(state.first, after + 1)
     try:
         while expected <= state.last:
-            portion.begin()
-            query = {"seq": expected, "batch": PORTION, "max_bytes": PORTION_BYTES}
+            page.reset()
+            query = {"seq": expected, "batch": PAGE_SIZE, "max_bytes": PAGE_BYTES}
             try:
-                async with asyncio.timeout(PORTION_WITHIN):
-                    await connection.client.publish(_GET, msgspec.json.encode(query), reply=inbox)
-                    await portion.ended.wait()
+                async with asyncio.timeout(PAGE_TIMEOUT):
+                    await connection.client.publish(
+                        _DIRECT_GET, msgspec.json.encode(query), reply=inbox
+                    )
+                    await page.ended.wait()
             except (nats.errors.Error, TimeoutError) as error:
                 raise BusUnavailable(f"the log was not read to its end: {error}") from error
-            for sequence in [*portion.sequences] or [state.last + 1]:
+            for sequence in [*page.sequences] or [state.last + 1]:
                 if sequence > expected:
                     found.append((expected, min(sequence - 1, state.last)))
                 expected = sequence + 1
@@ -124,30 +126,30 @@ async def unreadable(
         await subscription.unsubscribe()
     if not found:
         return []
-    await asyncio.sleep(ASK_AGAIN_AFTER)  # one server of a cluster may have been behind the others
-    now = await look(connection)  # and what has gone by age meanwhile was no damage
-    oldest = now.first if now else state.last + 1
+    await asyncio.sleep(RECHECK_DELAY)  # one server of a cluster may have been behind the others
+    current = await fetch(connection)  # and what has gone by age meanwhile was no damage
+    oldest = current.first if current else state.last + 1
     left = [(max(first, oldest), last) for first, last in found if last >= oldest]
-    return [one for one in left if not await _is_there(connection, one)]
+    return [candidate for candidate in left if not await _exists(connection, candidate)]
 
 
-async def _is_there(connection: Connection, some: Range) -> bool:
-    messages = Messages(connection, streams.EVENTS)
-    return any([await messages.at(sequence) is not None for sequence in some])
+async def _exists(connection: Connection, sequences: SequenceRange) -> bool:
+    messages = DirectGet(connection, streams.EVENTS)
+    return any([await messages.get(sequence) is not None for sequence in sequences])
 
 
-class _Portion:
+class _Page:
     """The sequences of one answer in many messages (direct get of a batch, NATS ADR-31)."""
 
     def __init__(self) -> None:
         self.sequences: list[int] = []
         self.ended = asyncio.Event()
 
-    def begin(self) -> None:
+    def reset(self) -> None:
         self.sequences.clear()
         self.ended.clear()
 
-    async def take(self, message: Msg) -> None:
+    async def on_message(self, message: Msg) -> None:
         headers = message.headers or {}
         if "Nats-Sequence" in headers:
             self.sequences.append(int(headers["Nats-Sequence"]))
@@ -159,11 +161,11 @@ async def stored_at(connection: Connection, sequence: int) -> datetime | None:
     """Return when the log took the event at a place; None where there is none."""
     if sequence < 1:
         return None
-    found = await Messages(connection, streams.EVENTS).at(sequence)
+    found = await DirectGet(connection, streams.EVENTS).get(sequence)
     return found.stored_at.astimezone(UTC) if found else None
 
 
-def _kept_for(info: StreamInfo) -> float | None:
+def _max_age(info: StreamInfo) -> float | None:
     config = info.config
     sized = (config.max_msgs or -1) > 0 or (config.max_bytes or -1) > 0
     if (sized and config.discard != DiscardPolicy.NEW) or (config.max_msgs_per_subject or -1) > 0:

@@ -11,27 +11,29 @@ from datetime import UTC, datetime
 
 from msgspec import Struct
 
-from .delivery import Delivery
+from bus.delivery import Delivery
 
-LOOK_EVERY = 0.5  # seconds
-AT_A_LOOK = 256  # deliveries that are given back between two looks
-KEPT = 256  # deliveries that may wait here beyond the capacity of the lane
-ENOUGH = 32  # of one tenant
-MOST_PUT_OFF = 3_000  # far below what a consumer hands out without an answer (MAX_ACK_PENDING)
+LOOK_AHEAD_INTERVAL = 0.5  # seconds
+MAX_DEFERRED_PER_LOOK = 256  # deliveries that are given back between two looks
+EXTRA_CAPACITY = 256  # deliveries that may wait here beyond the capacity of the lane
+MIN_BUFFERED_PER_TENANT = 32  # of one tenant
+MAX_DEFERRED = 3_000  # far below what a consumer hands out without an answer (MAX_ACK_PENDING)
 
-SOON = 1.0  # seconds in which what waits here is worked off, if it goes on as now
-NOT_LONG = 3.0  # seconds in which all of the lane is
+FAST_BUFFER_SECONDS = 1.0  # seconds in which what waits here is worked off, if it goes on as now
+FAST_LANE_SECONDS = 3.0  # seconds in which all of the lane is
 STALLED_LOOKS = 3  # looks in a row between which nothing was taken
-REMEMBERED = 10.0  # seconds for which it is believed that others come, after one has come
-SHORTEST, LONGEST = 1.0, 20.0  # seconds that a delivery is put off
-MOST_RETURNS = 100.0  # deliveries a second that come back
-OF_ITS_AGE = 0.25  # of what is put off where nobody can tell when its turn comes
-EARLIER = 0.5  # share of the time until its turn that a delivery is put off: nobody shall idle
-FORGOTTEN_AFTER = 120.0  # seconds beyond its time; somebody else has it
+OTHERS_TTL = 10.0  # seconds for which it is believed that others come, after one has come
+MIN_DELAY, MAX_DELAY = 1.0, 20.0  # seconds that a delivery is put off
+MAX_REDELIVERIES_PER_SECOND = 100.0  # deliveries a second that come back
+DELAY_PER_AGE = 0.25  # of what is put off where nobody can tell when its turn comes
+DELAY_PER_TURN = (
+    0.5  # share of the time until its turn that a delivery is put off: nobody shall idle
+)
+DEFERRED_TTL = 120.0  # seconds beyond its time; somebody else has it
 SMOOTHING = 0.3  # weight of the last look in what is believed of the speed
 
 
-class _PutOff(Struct):
+class _Deferred(Struct):
     """One event that was given back: until when, whose it is, and how often by now."""
 
     until: float
@@ -44,30 +46,30 @@ class LookAhead:
 
     def __init__(self, capacity: int) -> None:
         self._capacity = capacity
-        self._put_off: dict[int, _PutOff] = {}  # by their places on the log
-        self._of_tenant: Counter[str] = Counter()
-        self._taken: Counter[str] = Counter()  # since the last look
-        self._speed: dict[str, float] = {}  # deliveries taken a second
-        self._behind = 0
-        self._left = 0  # deliveries that may be put off until the next look
-        self._looked_at = time.monotonic()
-        self._stalled = 0  # looks in a row
+        self._deferred: dict[int, _Deferred] = {}  # by their places on the log
+        self._deferred_by_tenant: Counter[str] = Counter()
+        self._started: Counter[str] = Counter()  # since the last look
+        self._rates: dict[str, float] = {}  # deliveries taken a second
+        self._num_pending = 0
+        self._budget = 0  # deliveries that may be put off until the next look
+        self._last_look_at = time.monotonic()
+        self._stalled_looks = 0  # looks in a row
         self._others_until = 0.0
 
     @property
-    def beyond(self) -> int:
+    def extra_capacity(self) -> int:
         """How many deliveries to ask for beyond the capacity."""
-        return min(self._left, KEPT)
+        return min(self._budget, EXTRA_CAPACITY)
 
-    def took(self, tenant: str) -> None:
+    def record_start(self, tenant: str) -> None:
         """Note that work on a delivery of this tenant begins."""
-        self._taken[tenant] += 1
+        self._started[tenant] += 1
 
-    def found_others(self) -> None:
+    def record_other_tenants(self) -> None:
         """Note that further tenants wait in the lane."""
-        self._others_until = time.monotonic() + REMEMBERED
+        self._others_until = time.monotonic() + OTHERS_TTL
 
-    def look(self, waiting: Collection[Delivery], *, blocked: bool) -> bool:
+    def update(self, buffer: Collection[Delivery], *, blocked: bool) -> bool:
         """Decide again whether to look ahead; call it every ``LOOK_EVERY`` seconds.
 
         It does where work goes on so slowly that it costs nothing beside it, and where others are
@@ -76,65 +78,70 @@ class LookAhead:
         :param blocked: a tenant has as much in hand as it may, and nothing waits for another.
         """
         now = time.monotonic()
-        self._stalled = 0 if self._taken else self._stalled + 1
-        self._measure(max(now - self._looked_at, LOOK_EVERY / 2))
-        self._looked_at = now
-        for sequence in [n for n, one in self._put_off.items() if one.until < now]:
-            self._forget(sequence)
-        speed = sum(self._speed.values())
-        slow = len(waiting) > SOON * speed or self._behind > NOT_LONG * speed
-        stalled = slow and self._stalled >= STALLED_LOOKS
+        self._stalled_looks = 0 if self._started else self._stalled_looks + 1
+        self._update_rates(max(now - self._last_look_at, LOOK_AHEAD_INTERVAL / 2))
+        self._last_look_at = now
+        for sequence in [n for n, one in self._deferred.items() if one.until < now]:
+            self._remove(sequence)
+        rate = sum(self._rates.values())
+        slow = (
+            len(buffer) > FAST_BUFFER_SECONDS * rate or self._num_pending > FAST_LANE_SECONDS * rate
+        )
+        stalled = slow and self._stalled_looks >= STALLED_LOOKS
         others = now < self._others_until
-        room = max(0, MOST_PUT_OFF - len(self._put_off))
-        self._left = min(AT_A_LOOK, room) if blocked and (stalled or others) else 0
+        room = max(0, MAX_DEFERRED - len(self._deferred))
+        self._budget = min(MAX_DEFERRED_PER_LOOK, room) if blocked and (stalled or others) else 0
         return blocked and (slow or others) and not stalled
 
-    def puts_off(self, delivery: Delivery, waiting: Collection[Delivery]) -> float | None:
+    def deferral_delay(self, delivery: Delivery, buffer: Collection[Delivery]) -> float | None:
         """Return for how many seconds a delivery that has come is given back; None: it is kept."""
-        self._behind = delivery.behind
-        before = self._put_off.get(delivery.sequence)
-        if before is not None:
-            delivery.put_off = before.times
-            self._forget(delivery.sequence)
-        if self._left <= 0:
+        self._num_pending = delivery.num_pending
+        earlier = self._deferred.get(delivery.sequence)
+        if earlier is not None:
+            delivery.deferrals = earlier.times
+            self._remove(delivery.sequence)
+        if self._budget <= 0:
             return None
         tenant = delivery.tenant
-        if not self._has_enough(tenant, waiting):
-            if any(one.tenant != tenant for one in waiting):
-                self.found_others()
+        if not self._has_enough_buffered(tenant, buffer):
+            if any(one.tenant != tenant for one in buffer):
+                self.record_other_tenants()
             return None
-        self._left -= 1
-        after = self._until_its_turn(delivery, tenant)
-        until = time.monotonic() + after + FORGOTTEN_AFTER
-        self._put_off[delivery.sequence] = _PutOff(until, tenant, delivery.put_off + 1)
-        self._of_tenant[tenant] += 1
-        return after
+        self._budget -= 1
+        delay = self._delay_until_turn(delivery, tenant)
+        until = time.monotonic() + delay + DEFERRED_TTL
+        self._deferred[delivery.sequence] = _Deferred(until, tenant, delivery.deferrals + 1)
+        self._deferred_by_tenant[tenant] += 1
+        return delay
 
-    def _has_enough(self, tenant: str, waiting: Collection[Delivery]) -> bool:
-        if len(waiting) >= self._capacity + KEPT:
+    def _has_enough_buffered(self, tenant: str, buffer: Collection[Delivery]) -> bool:
+        if len(buffer) >= self._capacity + EXTRA_CAPACITY:
             return True
-        enough = max(self._capacity, ENOUGH)
-        return sum(one.tenant == tenant for one in waiting) >= enough
+        enough = max(self._capacity, MIN_BUFFERED_PER_TENANT)
+        return sum(one.tenant == tenant for one in buffer) >= enough
 
-    def _until_its_turn(self, delivery: Delivery, tenant: str) -> float:
-        speed = self._speed.get(tenant, 0.0)
-        if speed >= 1.0:
-            after = EARLIER * self._of_tenant[tenant] / speed
+    def _delay_until_turn(self, delivery: Delivery, tenant: str) -> float:
+        rate = self._rates.get(tenant, 0.0)
+        if rate >= 1.0:
+            delay = DELAY_PER_TURN * self._deferred_by_tenant[tenant] / rate
         else:
             # By its age, so that it is neither late nor delivered all the time.
-            after = OF_ITS_AGE * (datetime.now(UTC) - delivery.stored_at).total_seconds()
-        return max(min(max(after, SHORTEST), LONGEST), self._of_tenant[tenant] / MOST_RETURNS)
+            delay = DELAY_PER_AGE * (datetime.now(UTC) - delivery.stored_at).total_seconds()
+        return max(
+            min(max(delay, MIN_DELAY), MAX_DELAY),
+            self._deferred_by_tenant[tenant] / MAX_REDELIVERIES_PER_SECOND,
+        )
 
-    def _measure(self, seconds: float) -> None:
-        for tenant in {*self._speed, *self._taken}:
-            lately = self._taken[tenant] / seconds
-            speed = self._speed.get(tenant, lately)
-            speed += SMOOTHING * (lately - speed)
-            if speed < 0.01:
-                self._speed.pop(tenant, None)
+    def _update_rates(self, elapsed: float) -> None:
+        for tenant in {*self._rates, *self._started}:
+            lately = self._started[tenant] / elapsed
+            rate = self._rates.get(tenant, lately)
+            rate += SMOOTHING * (lately - rate)
+            if rate < 0.01:
+                self._rates.pop(tenant, None)
             else:
-                self._speed[tenant] = speed
-        self._taken.clear()
+                self._rates[tenant] = rate
+        self._started.clear()
 
-    def _forget(self, sequence: int) -> None:
-        self._of_tenant[self._put_off.pop(sequence).tenant] -= 1
+    def _remove(self, sequence: int) -> None:
+        self._deferred_by_tenant[self._deferred.pop(sequence).tenant] -= 1

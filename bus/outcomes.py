@@ -7,35 +7,34 @@ from contextlib import asynccontextmanager, suppress
 import nats.errors
 from nats.aio.msg import Msg
 
+from bus import codec, subjects
+from bus.connection import Connection
+from bus.errors import BusUnavailable
 from schemas.documents import DocumentCancelled, DocumentCompleted, DocumentFailed
 
-from . import subjects, wire
-from .connection import Connection
-from .errors import BusUnavailable
-
-End = DocumentCompleted | DocumentFailed | DocumentCancelled
+TerminalEvent = DocumentCompleted | DocumentFailed | DocumentCancelled
 
 
 class Outcome:
     """The end of one document, as soon as it is known."""
 
     def __init__(self) -> None:
-        self._ended: asyncio.Future[End] = asyncio.get_running_loop().create_future()
+        self._event: asyncio.Future[TerminalEvent] = asyncio.get_running_loop().create_future()
 
-    async def wait(self) -> End:
+    async def wait(self) -> TerminalEvent:
         """Wait for the end, without a limit; it may be missed while the bus reconnects."""
-        return await asyncio.shield(self._ended)
+        return await asyncio.shield(self._event)
 
     async def _on_message(self, message: Msg) -> None:
         try:
-            event = wire.decode(message.subject, message.data)
-        except wire.Malformed:
+            event = codec.decode(message.subject, message.data)
+        except codec.MalformedEvent:
             return
-        if isinstance(event, End) and not self._ended.done():
-            self._ended.set_result(event)
+        if isinstance(event, TerminalEvent) and not self._event.done():
+            self._event.set_result(event)
 
 
-class Outcomes:
+class OutcomeListener:
     """Waits for documents by listening to their own subjects; nothing is stored for it."""
 
     def __init__(self, connection: Connection) -> None:
@@ -48,7 +47,7 @@ class Outcomes:
         :raises BusUnavailable: the bus is not connected.
         """
         outcome = Outcome()
-        subject = subjects.one_document("*", tenant, document_id)
+        subject = subjects.document_filter("*", tenant, document_id)
         try:
             subscription = await self._connection.client.subscribe(
                 subject,

@@ -10,11 +10,11 @@ from contextlib import asynccontextmanager, suppress
 import nats.errors
 from nats.aio.msg import Msg
 
-from .connection import INBOX_PREFIX, Connection
-from .errors import BusUnavailable
+from bus.connection import INBOX_PREFIX, Connection
+from bus.errors import BusUnavailable
 
-ANSWER = b"reading"
-ANSWER_WITHIN = 1.0  # seconds
+PRESENCE_REPLY = b"reading"
+PRESENCE_TIMEOUT = 1.0  # seconds
 
 
 def _subject(name: str) -> str:
@@ -23,12 +23,12 @@ def _subject(name: str) -> str:
 
 
 @asynccontextmanager
-async def answering(connection: Connection, name: str) -> AsyncIterator[None]:
+async def answer_presence(connection: Connection, name: str) -> AsyncIterator[None]:
     """Answer for the reader ``name`` while the context is open, also after a reconnect."""
 
     async def answer(message: Msg) -> None:
         if message.reply:
-            await message.respond(ANSWER)
+            await message.respond(PRESENCE_REPLY)
 
     subscription = await connection.client.subscribe(_subject(name), cb=answer)
     try:
@@ -38,9 +38,11 @@ async def answering(connection: Connection, name: str) -> AsyncIterator[None]:
             await subscription.unsubscribe()
 
 
-async def is_answered(connection: Connection, name: str) -> bool:
+async def is_present(connection: Connection, name: str) -> bool:
     """Return whether a reader of this name answers; nobody and a broken bus look the same."""
     try:
-        return (await connection.request(_subject(name), b"", ANSWER_WITHIN)).body == ANSWER
+        return (
+            await connection.request(_subject(name), b"", PRESENCE_TIMEOUT)
+        ).body == PRESENCE_REPLY
     except BusUnavailable:
         return False

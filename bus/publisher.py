@@ -9,25 +9,24 @@ import msgspec
 import nats.errors
 import structlog
 
+from bus import codec, failpoints, subjects
+from bus.connection import Connection
+from bus.errors import AlreadyPublished, BusFull, BusUnavailable, EventTooLarge, NotPublished
 from schemas.batches import BatchEvent
 from schemas.documents import DocumentEvent
-from schemas.upkeep import Swept
+from schemas.janitor import JanitorSwept
 
-from . import failpoints, subjects, wire
-from .connection import Connection
-from .errors import AlreadySaid, BusFull, BusUnavailable, EventTooLarge, NothingSaid
-
-ACKNOWLEDGED_WITHIN = 2.0  # seconds for one try; the log acknowledges in milliseconds
-SAID_WITHIN = 10.0  # seconds for all tries: a local server that died is back in less
-TRY_AGAIN_AFTER = 0.1  # seconds
-MESSAGE_ID = "Nats-Msg-Id"
-LAST_SEQUENCE = "Nats-Expected-Last-Subject-Sequence"
-LAST_SEQUENCE_OF = "Nats-Expected-Last-Subject-Sequence-Subject"
+ACK_TIMEOUT = 2.0  # seconds for one try; the log acknowledges in milliseconds
+PUBLISH_TIMEOUT = 10.0  # seconds for all tries: a local server that died is back in less
+RETRY_DELAY = 0.1  # seconds
+MSG_ID_HEADER = "Nats-Msg-Id"
+EXPECTED_LAST_SEQUENCE_HEADER = "Nats-Expected-Last-Subject-Sequence"
+EXPECTED_LAST_SUBJECT_HEADER = "Nats-Expected-Last-Subject-Sequence-Subject"
 
 # JetStream API error codes, nats-server server/errors.json
 _STREAM_FULL = {10077, 10023, 10122, 10047}
 _TOO_LARGE = {10054, 10141}
-_WRONG_LAST = {10071, 10164}
+_WRONG_LAST_SEQUENCE = {10071, 10164}
 
 
 class _PubAck(msgspec.Struct):
@@ -52,8 +51,8 @@ def message_id(event: DocumentEvent | BatchEvent) -> str:
     name = subjects.event_name(type(event))
     if isinstance(event, BatchEvent):
         return f"{event.tenant}:{event.batch_id}:batch-{name}"
-    again = f":{event.requeues}" if event.requeues else ""
-    return f"{event.tenant}:{event.document_id}:{name}{again}"
+    suffix = f":{event.requeues}" if event.requeues else ""
+    return f"{event.tenant}:{event.document_id}:{name}{suffix}"
 
 
 class Publisher:
@@ -66,8 +65,12 @@ class Publisher:
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
 
-    async def say(
-        self, event: DocumentEvent | BatchEvent, within: float = SAID_WITHIN, *, again: str = ""
+    async def publish(
+        self,
+        event: DocumentEvent | BatchEvent,
+        within: float = PUBLISH_TIMEOUT,
+        *,
+        msg_id_suffix: str = "",
     ) -> int:
         """Publish an event on its own subject; returns its sequence on the log.
 
@@ -78,12 +81,14 @@ class Publisher:
         :raises BusFull: the log has no room.
         :raises EventTooLarge: the log does not take events of this size.
         """
-        name = f"{message_id(event)}:{again}" if again else message_id(event)
-        headers = {MESSAGE_ID: name}
-        return await self.publish(subjects.subject(event), wire.encode(event), headers, within)
+        msg_id = f"{message_id(event)}:{msg_id_suffix}" if msg_id_suffix else message_id(event)
+        headers = {MSG_ID_HEADER: msg_id}
+        return await self.publish_raw(
+            subjects.subject_for(event), codec.encode(event), headers, within
+        )
 
-    async def say_first(
-        self, event: DocumentEvent | BatchEvent, within: float = SAID_WITHIN
+    async def publish_if_first(
+        self, event: DocumentEvent | BatchEvent, within: float = PUBLISH_TIMEOUT
     ) -> int:
         """Say something only if it was not said of this document or batch by anybody before.
 
@@ -92,81 +97,86 @@ class Publisher:
         """
         headers = {
             # Of its own making each time: that of an equal event would hide who was first.
-            MESSAGE_ID: f"{message_id(event)}:{secrets.token_hex(8)}",
-            LAST_SEQUENCE: "0",
-            LAST_SEQUENCE_OF: subjects.same_thing(event),
+            MSG_ID_HEADER: f"{message_id(event)}:{secrets.token_hex(8)}",
+            EXPECTED_LAST_SEQUENCE_HEADER: "0",
+            EXPECTED_LAST_SUBJECT_HEADER: subjects.same_event_filter(event),
         }
-        return await self.publish(subjects.subject(event), wire.encode(event), headers, within)
+        return await self.publish_raw(
+            subjects.subject_for(event), codec.encode(event), headers, within
+        )
 
-    async def note(self, swept: Swept) -> None:
+    async def publish_sweep(self, swept: JanitorSwept) -> None:
         """Say what a pass of the janitor has done. Errors as ``say``."""
-        name = f"{subjects.JANITOR}.{subjects.event_name(Swept)}"
-        await self.publish(name, wire.encode(swept), {MESSAGE_ID: secrets.token_hex(16)})
+        subject = f"{subjects.JANITOR}.{subjects.event_name(JanitorSwept)}"
+        await self.publish_raw(subject, codec.encode(swept), {MSG_ID_HEADER: secrets.token_hex(16)})
 
-    async def publish(
-        self, subject: str, body: bytes, headers: dict[str, str], within: float = SAID_WITHIN
+    async def publish_raw(
+        self, subject: str, body: bytes, headers: dict[str, str], within: float = PUBLISH_TIMEOUT
     ) -> int:
         """Publish a body to whichever stream takes ``subject``; errors as ``say``."""
         deadline = time.monotonic() + within
-        fault: BusUnavailable | None = None
+        last_error: BusUnavailable | None = None
         while True:
             try:
                 return await self._publish_once(subject, body, headers)
             except BusUnavailable as error:
                 # Once it may have been said, no later try makes that certain.
-                if fault is None or not isinstance(error, NothingSaid):
-                    fault = error
-            late = time.monotonic() + TRY_AGAIN_AFTER >= deadline
-            if late or self._connection.is_given_up:
-                raise fault
-            await asyncio.sleep(TRY_AGAIN_AFTER)
+                if last_error is None or not isinstance(error, NotPublished):
+                    last_error = error
+            late = time.monotonic() + RETRY_DELAY >= deadline
+            if late or self._connection.is_down:
+                raise last_error
+            await asyncio.sleep(RETRY_DELAY)
 
     async def _publish_once(self, subject: str, body: bytes, headers: dict[str, str]) -> int:
         # Not while disconnected: the client would keep the message and send it after we said no.
         if not self._connection.connected:
-            raise NothingSaid("the bus is not connected")
+            raise NotPublished("the bus is not connected")
         failpoints.reach("publisher.sending")
-        began, refused = time.monotonic(), self._connection.refusals.count
+        started_at, violations_before = (
+            time.monotonic(),
+            self._connection.permission_violations.count,
+        )
         try:
             message = await self._connection.client.request(
-                subject, body, timeout=ACKNOWLEDGED_WITHIN, headers=headers
+                subject, body, timeout=ACK_TIMEOUT, headers=headers
             )
         except nats.errors.MaxPayloadError as error:
             raise EventTooLarge(f"{len(body)} bytes are more than the bus takes") from error
         except (nats.errors.Error, TimeoutError, OSError) as error:
             # What is not permitted is not answered either, and no server is to blame for that.
-            permitted = self._connection.refusals.count == refused
+            permitted = self._connection.permission_violations.count == violations_before
             if isinstance(error, TimeoutError) and permitted:
-                self._connection.acknowledgements.missed(began)
+                self._connection.publish_stats.record_timeout(started_at)
             raise BusUnavailable(f"no acknowledgement: {error}") from error
         failpoints.reach("publisher.sent")
         answer = _pub_ack.decode(message.data)
         full = answer.error is not None and answer.error.get("err_code") in _STREAM_FULL
-        self._connection.acknowledgements.answered(
-            full=full, stored=answer.error is None, took=time.monotonic() - began
+        self._connection.publish_stats.record_reply(
+            full=full, stored=answer.error is None, latency=time.monotonic() - started_at
         )
         if answer.error is not None:
-            _refused(answer.error)
-        if answer.duplicate and not await self._lies_on(subject, answer):
+            _raise_api_error(answer.error)
+        if answer.duplicate and not await self._is_on_subject(subject, answer):
             # Ids are the publisher's choice: somebody has used ours for something else.
             log.warning("message id already taken", subject=subject, sequence=answer.seq)
-            fresh = {**headers, MESSAGE_ID: f"{headers[MESSAGE_ID]}:{secrets.token_hex(8)}"}
+            fresh = {**headers, MSG_ID_HEADER: f"{headers[MSG_ID_HEADER]}:{secrets.token_hex(8)}"}
             return await self._publish_once(subject, body, fresh)
         return answer.seq
 
-    async def _lies_on(self, subject: str, answer: _PubAck) -> bool:
+    async def _is_on_subject(self, subject: str, answer: _PubAck) -> bool:
         """Whether the message that made ours a duplicate was said on the same subject."""
         query = msgspec.json.encode({"seq": answer.seq})
         stored = await self._connection.request(f"$JS.API.DIRECT.GET.{answer.stream}", query)
         return stored.headers.get("Nats-Subject") == subject
 
 
-def _refused(error: dict[str, object]) -> NoReturn:
+def _raise_api_error(error: dict[str, object]) -> NoReturn:
     code, text = error.get("err_code"), str(error.get("description"))
     if code in _STREAM_FULL:
         raise BusFull(text)
     if code in _TOO_LARGE:
         raise EventTooLarge(text)
-    if code in _WRONG_LAST:
-        raise AlreadySaid(text)
+    if code in _WRONG_LAST_SEQUENCE:
+        raise AlreadyPublished(text)
     raise BusUnavailable(f"refused: {text} ({code})")

@@ -17,21 +17,21 @@ import structlog
 from nats.aio.msg import Msg
 from nats.aio.subscription import Subscription
 
-from . import streams
-from .connection import Connection
-from .delivery import Delivery
-from .errors import BusUnavailable
-from .look_ahead import LookAhead
+from bus import streams
+from bus.connection import Connection
+from bus.delivery import Delivery
+from bus.errors import BusUnavailable
+from bus.look_ahead import LookAhead
 
 EXPIRES = 30.0  # seconds a pull request stays open on the server
 HEARTBEAT = 2.0  # seconds between signs of life while nothing is there to deliver
-SILENT_AFTER = 2.5 * HEARTBEAT  # seconds without one: the request is lost, ask anew
+HEARTBEAT_TIMEOUT = 2.5 * HEARTBEAT  # seconds without one: the request is lost, ask anew
 MAX_BATCH_BYTES = 4 * 1024 * 1024  # per request, so that large events do not pile up in memory
-REFUSED_PAUSE = 0.25  # seconds before asking again after a refusal
-DRAINED_WITHIN = 2.0  # seconds for what is under way to arrive when pulling ends
+REJECTED_PAUSE = 0.25  # seconds before asking again after a refusal
+DRAIN_TIMEOUT = 2.0  # seconds for what is under way to arrive when pulling ends
 
-_IDLE_HEARTBEAT = "100"
-_ACK = "$JS.ACK."
+_IDLE_HEARTBEAT_STATUS = "100"
+_ACK_PREFIX = "$JS.ACK."
 
 log = structlog.get_logger("bus")
 
@@ -48,34 +48,34 @@ class Pull:
         connection: Connection,
         durable: str,
         capacity: int,
-        arrived: Callable[[], None],
-        ahead: LookAhead | None = None,
+        on_arrival: Callable[[], None],
+        look_ahead: LookAhead | None = None,
     ) -> None:
         self._connection = connection
         self._subject = f"$JS.API.CONSUMER.MSG.NEXT.{streams.EVENTS}.{durable}"
         self._durable = durable
         self._capacity = capacity
-        self._arrived = arrived
-        self._ahead = ahead
+        self._on_arrival = on_arrival
+        self._look_ahead = look_ahead
         self._inbox = connection.client.new_inbox()
-        self._granted = 0  # deliveries asked for that have not come yet
-        self._requested = 0
-        self._heard_at = time.monotonic()
-        self._wanted = asyncio.Event()
-        self._not_before = 0.0
-        self._gone = False
-        self.waiting: deque[Delivery] = deque()
-        self.newest = 0  # the farthest place on the log that was delivered
+        self._outstanding = 0  # deliveries asked for that have not come yet
+        self._request_count = 0
+        self._last_message_at = time.monotonic()
+        self._request_needed = asyncio.Event()
+        self._paused_until = 0.0
+        self._consumer_gone = False
+        self.buffer: deque[Delivery] = deque()
+        self.last_sequence = 0  # the farthest place on the log that was delivered
 
     @property
     def ready(self) -> bool:
         """Whether ``take`` has something to say: a delivery, or that the consumer is gone."""
-        return bool(self.waiting) or self._gone
+        return bool(self.buffer) or self._consumer_gone
 
     @property
-    def gone(self) -> bool:
+    def consumer_gone(self) -> bool:
         """Whether the consumer is gone, which ``take`` then tells."""
-        return self._gone
+        return self._consumer_gone
 
     @asynccontextmanager
     async def open(self) -> AsyncIterator["Pull"]:
@@ -83,143 +83,150 @@ class Pull:
         subscription = await self._connection.client.subscribe(
             f"{self._inbox}.*", cb=self._on_message
         )
-        forget = self._connection.on_reconnect(self._ask_anew)
-        asking = asyncio.create_task(self._keep_asking(), name=f"pull {self._durable}")
+        unregister = self._connection.on_reconnect(self._reset_requests)
+        requesting = asyncio.create_task(self._request_loop(), name=f"pull {self._durable}")
         try:
             yield self
         finally:
-            forget()
-            asking.cancel()
-            await asyncio.gather(asking, return_exceptions=True)
-            await self._end(subscription)
+            unregister()
+            requesting.cancel()
+            await asyncio.gather(requesting, return_exceptions=True)
+            await self._drain(subscription)
 
-    async def reach_out(self) -> None:
+    async def apply_look_ahead(self) -> None:
         """Give back what waits in vain, and ask for as much as ``ahead`` wants to see."""
-        ahead = self._ahead
-        if ahead is None or not ahead.beyond:
+        look_ahead = self._look_ahead
+        if look_ahead is None or not look_ahead.extra_capacity:
             return
-        if len(self.waiting) > self._capacity:
-            waiting, kept = list(self.waiting), deque[Delivery]()
+        if len(self.buffer) > self._capacity:
+            waiting, kept = list(self.buffer), deque[Delivery]()
             for delivery in waiting:
-                after = ahead.puts_off(delivery, kept)
-                if after is None:
+                delay = look_ahead.deferral_delay(delivery, kept)
+                if delay is None:
                     kept.append(delivery)
                 else:
-                    self.waiting.remove(delivery)
-                    await delivery.nak(after)
-        self._ask_for_more()
+                    self.buffer.remove(delivery)
+                    await delivery.nak(delay)
+        self._request_more()
 
-    def take(self, chosen: Delivery | None = None) -> Delivery | None:
+    def pop(self, chosen: Delivery | None = None) -> Delivery | None:
         """Take the chosen waiting delivery, else the oldest if there is one, and ask for more.
 
         :raises BusUnavailable: the consumer is gone; whoever made it has to make it again.
         """
-        if self._gone:
+        if self._consumer_gone:
             raise BusUnavailable(f"the consumer {self._durable} is gone")
-        if not self.waiting:
+        if not self.buffer:
             return None
-        delivery = self.waiting[0] if chosen is None else chosen
-        self.waiting.remove(delivery)  # the first, nearly always
-        self._ask_for_more()
+        delivery = self.buffer[0] if chosen is None else chosen
+        self.buffer.remove(delivery)  # the first, nearly always
+        self._request_more()
         return delivery
 
-    async def _end(self, subscription: Subscription) -> None:
+    async def _drain(self, subscription: Subscription) -> None:
         """Withdraw all requests; what was under way until then still arrives in ``waiting``."""
         try:
             if self._connection.connected:
-                async with asyncio.timeout(DRAINED_WITHIN):
+                async with asyncio.timeout(DRAIN_TIMEOUT):
                     await subscription.drain()  # type: ignore[no-untyped-call]
             else:
                 await subscription.unsubscribe()
         except (nats.errors.Error, TimeoutError, OSError):
             log.warning("pull not drained", consumer=self._durable)
 
-    def _room(self) -> int:
-        return self._most() - len(self.waiting) - self._granted
+    def _free_capacity(self) -> int:
+        return self._max_capacity() - len(self.buffer) - self._outstanding
 
-    def _most(self) -> int:
-        return self._capacity + (0 if self._ahead is None else self._ahead.beyond)
+    def _max_capacity(self) -> int:
+        return self._capacity + (0 if self._look_ahead is None else self._look_ahead.extra_capacity)
 
-    def _ask_for_more(self) -> None:
-        if self._room() * 2 >= self._most():
-            self._wanted.set()
+    def _request_more(self) -> None:
+        if self._free_capacity() * 2 >= self._max_capacity():
+            self._request_needed.set()
 
     async def _on_message(self, message: Msg) -> None:
-        self._heard_at = time.monotonic()
+        self._last_message_at = time.monotonic()
         headers = message.headers or {}
         # Not by its headers, which are the publisher's: one could announce the consumer's end.
-        if message.reply.startswith(_ACK):
-            self._granted = max(0, self._granted - 1)
-            await self._came(Delivery(self._connection.client, message))
-        elif (status := headers.get("Status", "")) != _IDLE_HEARTBEAT:
-            self._request_ended(status, headers)
+        if message.reply.startswith(_ACK_PREFIX):
+            self._outstanding = max(0, self._outstanding - 1)
+            await self._receive(Delivery(self._connection.client, message))
+        elif (status := headers.get("Status", "")) != _IDLE_HEARTBEAT_STATUS:
+            self._handle_status(status, headers)
 
-    async def _came(self, delivery: Delivery) -> None:
-        self.newest = max(self.newest, delivery.sequence)
-        after = None if self._ahead is None else self._ahead.puts_off(delivery, self.waiting)
-        if after is None:
-            self.waiting.append(delivery)
-            self._arrived()
+    async def _receive(self, delivery: Delivery) -> None:
+        self.last_sequence = max(self.last_sequence, delivery.sequence)
+        delay = (
+            None
+            if self._look_ahead is None
+            else self._look_ahead.deferral_delay(delivery, self.buffer)
+        )
+        if delay is None:
+            self.buffer.append(delivery)
+            self._on_arrival()
             return
-        await delivery.nak(after)
-        self._ask_for_more()
+        await delivery.nak(delay)
+        self._request_more()
 
-    def _request_ended(self, status: str, headers: dict[str, str]) -> None:
+    def _handle_status(self, status: str, headers: dict[str, str]) -> None:
         """404, 408: expired; 409: filled, byte limit reached, consumer gone; 503: nobody there."""
         undelivered = headers.get("Nats-Pending-Messages")
         # A delivery does not say which request it answers, only a request's end what it left open.
-        self._granted = max(0, self._granted - int(undelivered)) if undelivered else 0
+        self._outstanding = max(0, self._outstanding - int(undelivered)) if undelivered else 0
         if not undelivered:  # refused outright: it would be again, as fast as we can ask
-            self._not_before = time.monotonic() + REFUSED_PAUSE
+            self._paused_until = time.monotonic() + REJECTED_PAUSE
         if status == "503" or "Deleted" in headers.get("Description", ""):
-            self._gone = True
-            self._arrived()
+            self._consumer_gone = True
+            self._on_arrival()
         else:
-            self._ask_for_more()
+            self._request_more()
 
-    def _ask_anew(self) -> None:
-        self._granted = 0
-        self._heard_at = time.monotonic()
-        self._wanted.set()
+    def _reset_requests(self) -> None:
+        self._outstanding = 0
+        self._last_message_at = time.monotonic()
+        self._request_needed.set()
 
-    async def _keep_asking(self) -> None:
-        self._wanted.set()
+    async def _request_loop(self) -> None:
+        self._request_needed.set()
         while True:
             try:
                 # Not wait_for: before Python 3.12 it forgets that it was cancelled when what it
                 # waits for comes at the same moment, and whoever closes this waits for ever.
                 async with asyncio.timeout(HEARTBEAT):
-                    await self._wanted.wait()
+                    await self._request_needed.wait()
             except TimeoutError:
-                if self._granted and time.monotonic() - self._heard_at > SILENT_AFTER:
+                if (
+                    self._outstanding
+                    and time.monotonic() - self._last_message_at > HEARTBEAT_TIMEOUT
+                ):
                     log.warning("pull went silent", consumer=self._durable)
-                    self._ask_anew()
+                    self._reset_requests()
             # Never in a tight loop: one that spins while the server is away starves the
             # reconnection itself.
-            await asyncio.sleep(max(0.0, self._not_before - time.monotonic()))
-            self._wanted.clear()
-            await self._ask()
+            await asyncio.sleep(max(0.0, self._paused_until - time.monotonic()))
+            self._request_needed.clear()
+            await self._send_request()
 
-    async def _ask(self) -> None:
-        room = self._room()
-        if room <= 0 or not self._connection.connected:
+    async def _send_request(self) -> None:
+        batch = self._free_capacity()
+        if batch <= 0 or not self._connection.connected:
             return  # the next take, or the reconnect, asks again
-        self._requested += 1
-        reply = f"{self._inbox}.{self._requested}"
+        self._request_count += 1
+        reply = f"{self._inbox}.{self._request_count}"
         body = msgspec.json.encode(
             {
-                "batch": room,
+                "batch": batch,
                 "expires": int(EXPIRES * 1e9),
                 "idle_heartbeat": int(HEARTBEAT * 1e9),
                 "max_bytes": MAX_BATCH_BYTES,
             }
         )
-        self._granted += room
-        self._heard_at = time.monotonic()
+        self._outstanding += batch
+        self._last_message_at = time.monotonic()
         try:
             await self._connection.client.publish(self._subject, body, reply=reply)
         except (nats.errors.Error, OSError) as error:
-            self._granted = 0
-            self._not_before = time.monotonic() + REFUSED_PAUSE
-            self._wanted.set()
+            self._outstanding = 0
+            self._paused_until = time.monotonic() + REJECTED_PAUSE
+            self._request_needed.set()
             log.warning("pull refused", consumer=self._durable, error=str(error))

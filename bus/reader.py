@@ -12,42 +12,41 @@ from msgspec import Struct
 from nats.js.errors import Error as JetStreamError
 from nats.js.errors import NotFoundError
 
+from bus import streams
+from bus.connection import Connection
+from bus.consumers import ensure_reader
+from bus.delivery import Delivery
+from bus.direct_get import DirectGet
+from bus.errors import BusUnavailable
+from bus.presence import answer_presence, is_present
+from bus.pull import EXPIRES, Pull
 from schemas.events import AnyEvent
 
-from . import streams
-from .connection import Connection
-from .consumers import ensure_reader
-from .delivery import Delivery
-from .errors import BusUnavailable
-from .messages import Messages
-from .presence import answering, is_answered
-from .pull import EXPIRES, Pull
-
-ACK_WITHIN = 30.0  # seconds; after a restart nothing waits for it, because reading resumes by seek
+ACK_WAIT = 30.0  # seconds; after a restart nothing waits for it, because reading resumes by seek
 
 
-FREED_WITHIN = EXPIRES + 5.0  # seconds until the server has forgotten a reader that vanished
-STOPPED_WITHIN = 5.0  # seconds a reader that answers may need to stop, as one being replaced does
-LOOK_EVERY = 0.5  # seconds
-EVERYTHING = ">"
-SAME_TIME = timedelta(milliseconds=1)  # one is given in nanoseconds, the other is not
+TAKEOVER_TIMEOUT = EXPIRES + 5.0  # seconds until the server has forgotten a reader that vanished
+STOP_TIMEOUT = 5.0  # seconds a reader that answers may need to stop, as one being replaced does
+POLL_INTERVAL = 0.5  # seconds
+ALL_SUBJECTS = ">"
+TIME_TOLERANCE = timedelta(milliseconds=1)  # one is given in nanoseconds, the other is not
 
 
-class Place(Struct, frozen=True):
+class LogPosition(Struct, frozen=True):
     """Where an event lies on the log, and when the log took it."""
 
     sequence: int
     stored_at: datetime
 
 
-BEGINNING = Place(0, datetime.fromtimestamp(0, UTC))
+LOG_START = LogPosition(0, datetime.fromtimestamp(0, UTC))
 
 
-class ReaderTaken(Exception):
+class ReaderInUse(Exception):
     """Somebody else reads the log by the same name, for another database."""
 
 
-class OutOfOrder(Exception):
+class SequenceGap(Exception):
     """A delivery is missing or came twice: what follows must be read again from the cursor."""
 
 
@@ -63,32 +62,32 @@ class Reader:
         connection: Connection,
         name: str,
         description: str,
-        hears: tuple[type[AnyEvent], ...],
+        event_types: tuple[type[AnyEvent], ...],
     ) -> None:
         self._connection = connection
-        self._messages = Messages(connection, streams.EVENTS)
+        self._direct_get = DirectGet(connection, streams.EVENTS)
         self._name = name
         self._description = description
-        self._hears = hears
+        self._event_types = event_types
 
     async def identity(self) -> streams.StreamIdentity:
         """Say which log is read; one that is gone is begun anew.
 
         :raises BusUnavailable: the server does not answer.
         """
-        async with self._connection.setting_up() as js:
+        async with self._connection.setup_context() as js:
             await streams.ensure(js)
             try:
                 return await streams.identity(js)
             except (nats.errors.Error, JetStreamError, TimeoutError) as error:
                 raise BusUnavailable(f"the log does not answer: {error}") from error
 
-    def present(self) -> AbstractAsyncContextManager[None]:
+    def announce_presence(self) -> AbstractAsyncContextManager[None]:
         """Answer those who ask whether this name is read, while the context is open."""
-        return answering(self._connection, self._name)
+        return answer_presence(self._connection, self._name)
 
-    async def refuse_company(
-        self, within: float = FREED_WITHIN, stopped_within: float = STOPPED_WITHIN
+    async def ensure_only_reader(
+        self, within: float = TAKEOVER_TIMEOUT, stop_within: float = STOP_TIMEOUT
     ) -> None:
         """Make sure that nobody else reads by this name; wait for one that stops or died.
 
@@ -99,17 +98,17 @@ class Reader:
             requests at the server ``within`` seconds later.
         :raises BusUnavailable: the server does not answer.
         """
-        began = time.monotonic()
-        while await self._somebody_reads():
-            answered = await is_answered(self._connection, self._name)
-            if time.monotonic() - began > (stopped_within if answered else within):
-                raise ReaderTaken(
+        started_at = time.monotonic()
+        while await self._has_pull_requests():
+            present = await is_present(self._connection, self._name)
+            if time.monotonic() - started_at > (stop_within if present else within):
+                raise ReaderInUse(
                     f"another ilios reads this bus (consumer {self._name}); one bus belongs to one "
                     "database: stop the other one, or use another bus"
                 )
-            await asyncio.sleep(LOOK_EVERY)
+            await asyncio.sleep(POLL_INTERVAL)
 
-    async def _somebody_reads(self) -> bool:
+    async def _has_pull_requests(self) -> bool:
         try:
             info = await self._connection.jetstream.consumer_info(streams.EVENTS, self._name)
         except NotFoundError:
@@ -118,12 +117,12 @@ class Reader:
             raise BusUnavailable(f"the log does not answer: {error}") from error
         return bool(info.num_waiting)
 
-    async def end(self) -> Place | None:
+    async def end_position(self) -> LogPosition | None:
         """Return where the log's last event is, if all that is read up to it was settled.
 
         :raises BusUnavailable: the server does not answer.
         """
-        newest = await self._messages.last(EVERYTHING)
+        newest = await self._direct_get.last(ALL_SUBJECTS)
         if newest is None:
             return None
         try:
@@ -132,19 +131,19 @@ class Reader:
             raise BusUnavailable(f"the log does not answer: {error}") from error
         if info.num_pending or info.num_ack_pending:
             return None
-        return Place(newest.sequence, newest.stored_at)
+        return LogPosition(newest.sequence, newest.stored_at)
 
-    async def has(self, place: Place) -> bool:
+    async def has_event_at(self, position: LogPosition) -> bool:
         """Whether an event that was read still lies at its place. Errors as ``end``."""
-        found = await self._messages.at(place.sequence)
-        return found is not None and abs(found.stored_at - place.stored_at) < SAME_TIME
+        found = await self._direct_get.get(position.sequence)
+        return found is not None and abs(found.stored_at - position.stored_at) < TIME_TOLERANCE
 
-    def read_on(self, at_most: int) -> AbstractAsyncContextManager["Reading"]:
+    def resume(self, capacity: int) -> AbstractAsyncContextManager["ReadSession"]:
         """Read on after what was acknowledged last. Errors as ``read_after``."""
-        return self.read_after(sys.maxsize, at_most)
+        return self.read_after(sys.maxsize, capacity)
 
     @asynccontextmanager
-    async def read_after(self, sequence: int, at_most: int) -> AsyncIterator["Reading"]:
+    async def read_after(self, sequence: int, capacity: int) -> AsyncIterator["ReadSession"]:
         """Read on after ``sequence``, or after what was acknowledged last if that is earlier.
 
         What lies between the two was written down, but perhaps not announced.
@@ -153,31 +152,33 @@ class Reader:
         """
         js = self._connection.jetstream
         try:
-            async with self._connection.setting_up() as setup:
-                await ensure_reader(setup, self._name, self._description, self._hears, ACK_WITHIN)
+            async with self._connection.setup_context() as setup:
+                await ensure_reader(
+                    setup, self._name, self._description, self._event_types, ACK_WAIT
+                )
             info = await js.consumer_info(streams.EVENTS, self._name)
-            acknowledged = info.ack_floor.stream_seq if info.ack_floor else 0
-            start = min(sequence, acknowledged) + 1
+            ack_floor = info.ack_floor.stream_seq if info.ack_floor else 0
+            start = min(sequence, ack_floor) + 1
             await js.reset_consumer(streams.EVENTS, self._name, seq=start)
         except (nats.errors.Error, JetStreamError, TimeoutError) as error:
             raise BusUnavailable(f"the log cannot be read: {error}") from error
         arrived = asyncio.Event()
-        async with Pull(self._connection, self._name, at_most, arrived.set).open() as pull:
-            reading = Reading(pull, arrived)
-            forget = self._connection.on_reconnect(reading.interrupt)
+        async with Pull(self._connection, self._name, capacity, arrived.set).open() as pull:
+            session = ReadSession(pull, arrived)
+            unregister = self._connection.on_reconnect(session.interrupt)
             try:
-                yield reading
+                yield session
             finally:
-                forget()
+                unregister()
 
 
-class Reading:
+class ReadSession:
     """The log from one place on, in groups."""
 
     def __init__(self, pull: Pull, arrived: asyncio.Event) -> None:
         self._pull = pull
         self._arrived = arrived
-        self._next = 1  # a reset consumer counts its deliveries from 1
+        self._expected_sequence = 1  # a reset consumer counts its deliveries from 1
         self._interrupted = False
 
     def interrupt(self) -> None:
@@ -185,7 +186,7 @@ class Reading:
         self._interrupted = True
         self._arrived.set()
 
-    async def group(self, at_most: int, within: float | None = None) -> list[Delivery]:
+    async def fetch(self, max_messages: int, within: float | None = None) -> list[Delivery]:
         """Wait until something is there, and take all that is, in order.
 
         Nothing, where nothing came ``within`` seconds.
@@ -201,11 +202,13 @@ class Reading:
             except TimeoutError:
                 return []
         if self._interrupted:
-            raise OutOfOrder("the connection was lost and found again")
-        taken: list[Delivery] = []
-        while len(taken) < at_most and (delivery := self._pull.take()) is not None:
-            if delivery.consumer_sequence != self._next or delivery.attempt != 1:
-                raise OutOfOrder(f"delivery {delivery.consumer_sequence} instead of {self._next}")
-            self._next += 1
-            taken.append(delivery)
-        return taken
+            raise SequenceGap("the connection was lost and found again")
+        deliveries: list[Delivery] = []
+        while len(deliveries) < max_messages and (delivery := self._pull.pop()) is not None:
+            if delivery.consumer_sequence != self._expected_sequence or delivery.attempt != 1:
+                raise SequenceGap(
+                    f"delivery {delivery.consumer_sequence} instead of {self._expected_sequence}"
+                )
+            self._expected_sequence += 1
+            deliveries.append(delivery)
+        return deliveries

@@ -12,20 +12,20 @@ from nats.js.api import AckPolicy, ConsumerConfig, DeliverPolicy
 from nats.js.errors import Error as JetStreamError
 from nats.js.errors import NotFoundError
 
-from . import streams
-from .connection import Connection
-from .delivery import Delivery
-from .errors import BusUnavailable
-from .messages import Messages
-from .pull import Pull
-from .reader import OutOfOrder, Reading
+from bus import streams
+from bus.connection import Connection
+from bus.delivery import Delivery
+from bus.direct_get import DirectGet
+from bus.errors import BusUnavailable
+from bus.pull import Pull
+from bus.reader import ReadSession, SequenceGap
 
-FORGOTTEN_AFTER = 60.0  # seconds without a request until the server drops the consumer
-EVERYTHING = ">"
-SILENT = 20.0  # seconds; the server has the log on its own disk
+INACTIVE_THRESHOLD = 60.0  # seconds without a request until the server drops the consumer
+ALL_SUBJECTS = ">"
+READ_TIMEOUT = 20.0  # seconds; the server has the log on its own disk
 
 
-class Extent(Struct, frozen=True):
+class LogExtent(Struct, frozen=True):
     """What the log has, from its oldest event to its newest; ``created`` is the server's text.
 
     An empty log has its next event's sequence as ``first``, and a lower ``last``.
@@ -37,24 +37,24 @@ class Extent(Struct, frozen=True):
     last: int
 
 
-async def extent(connection: Connection) -> Extent | None:
+async def fetch_extent(connection: Connection) -> LogExtent | None:
     """Return what the log has, or None where there is no log.
 
     :raises BusUnavailable: the server does not answer.
     """
     try:
-        known = await streams.identity(connection.jetstream)
+        identity = await streams.identity(connection.jetstream)
         state = (await connection.jetstream.stream_info(streams.EVENTS)).state
     except NotFoundError:
         return None
     except (nats.errors.Error, JetStreamError, TimeoutError) as error:
         raise BusUnavailable(f"the log does not answer: {error}") from error
     first = state.first_seq if state.messages else state.last_seq + 1
-    return Extent(known.name, known.created, first, known.last_sequence)
+    return LogExtent(identity.name, identity.created, first, identity.last_sequence)
 
 
 async def replay(
-    connection: Connection, after: int, last: int, at_most: int
+    connection: Connection, after: int, last: int, capacity: int
 ) -> AsyncIterator[list[Delivery]]:
     """Yield what lies on the log behind ``after``, up to ``last``, in groups and in order.
 
@@ -63,49 +63,49 @@ async def replay(
     :raises BusUnavailable: the server does not answer, or has lost our place; nothing is missing
         from what was yielded.
     """
-    left = await _left(connection, after, last)
-    if not left:
+    end = await _last_available(connection, after, last)
+    if not end:
         return
     try:
-        made = await connection.jetstream.add_consumer(
+        consumer = await connection.jetstream.add_consumer(
             streams.EVENTS,
             ConsumerConfig(
                 description="Reads the log once, to make the database anew",
                 deliver_policy=DeliverPolicy.BY_START_SEQUENCE,
                 opt_start_seq=after + 1,
                 ack_policy=AckPolicy.NONE,
-                inactive_threshold=FORGOTTEN_AFTER,
+                inactive_threshold=INACTIVE_THRESHOLD,
                 mem_storage=True,
             ),
         )
     except (nats.errors.Error, JetStreamError, TimeoutError) as error:
         raise BusUnavailable(f"the log cannot be read: {error}") from error
     arrived = asyncio.Event()
-    async with Pull(connection, made.name, at_most, arrived.set).open() as pull:
-        reading = Reading(pull, arrived)
-        forget = connection.on_reconnect(reading.interrupt)
+    async with Pull(connection, consumer.name, capacity, arrived.set).open() as pull:
+        session = ReadSession(pull, arrived)
+        unregister = connection.on_reconnect(session.interrupt)
         try:
-            while after < left:
-                async with asyncio.timeout(SILENT):
-                    group = await reading.group(at_most)
-                after = group[-1].sequence
-                yield [delivery for delivery in group if delivery.sequence <= left]
-        except (OutOfOrder, TimeoutError) as error:
+            while after < end:
+                async with asyncio.timeout(READ_TIMEOUT):
+                    deliveries = await session.fetch(capacity)
+                after = deliveries[-1].sequence
+                yield [delivery for delivery in deliveries if delivery.sequence <= end]
+        except (SequenceGap, TimeoutError) as error:
             raise BusUnavailable(f"the log was not read to its end: {error}") from error
         finally:
-            forget()
+            unregister()
 
 
-async def _left(connection: Connection, after: int, last: int) -> int:
+async def _last_available(connection: Connection, after: int, last: int) -> int:
     """Return the newest sequence up to ``last`` that is still there, or 0: none behind ``after``.
 
     Deleted events leave gaps, and whoever waited for one would wait for ever.
     """
-    messages = Messages(connection, streams.EVENTS)
-    newest = await messages.last(EVERYTHING)
+    direct_get = DirectGet(connection, streams.EVENTS)
+    newest = await direct_get.last(ALL_SUBJECTS)
     if newest is None or newest.sequence <= last:
         return newest.sequence if newest and newest.sequence > after else 0
     for sequence in range(last, after, -1):  # somebody has said something meanwhile
-        if await messages.at(sequence) is not None:
+        if await direct_get.get(sequence) is not None:
             return sequence
     return 0

@@ -2,12 +2,11 @@
 
 import msgspec
 
+from bus import codec, subjects
+from bus.connection import Connection
+from bus.dead_letters import DeadLetter, DeadLetterStore
+from bus.publisher import MSG_ID_HEADER, Publisher, message_id
 from schemas.documents import DocumentEvent
-
-from . import subjects, wire
-from .connection import Connection
-from .dead_letters import DeadLetter, FiledLetters
-from .publisher import MESSAGE_ID, Publisher, message_id
 
 
 class CannotRequeue(Exception):
@@ -24,23 +23,23 @@ async def requeue(connection: Connection, letter: DeadLetter) -> None:
         said, or the letter still lies there; it may be tried again.
     """
     try:
-        body, name = _again(letter)
-    except subjects.NotAnAddress as error:
+        body, msg_id = _message_to_publish(letter)
+    except subjects.MalformedSubject as error:
         raise CannotRequeue(f"nobody would hear it: {error}") from error
-    await Publisher(connection).publish(letter.subject, body, {MESSAGE_ID: name})
-    await FiledLetters(connection).drop(letter.number)
+    await Publisher(connection).publish_raw(letter.subject, body, {MSG_ID_HEADER: msg_id})
+    await DeadLetterStore(connection).delete(letter.number)
 
 
-def _again(letter: DeadLetter) -> tuple[bytes, str]:
+def _message_to_publish(letter: DeadLetter) -> tuple[bytes, str]:
     """Return the body to be said, and the ``Nats-Msg-Id`` of saying it."""
-    as_it_came = letter.body, f"requeued:{letter.number}"
+    unchanged = letter.body, f"requeued:{letter.number}"
     try:
-        event = wire.decode(letter.subject, letter.body)
-    except wire.Malformed:
+        event = codec.decode(letter.subject, letter.body)
+    except codec.MalformedEvent:
         is_batch = letter.subject.startswith(f"{subjects.BATCH}.")
-        (subjects.parse_batch if is_batch else subjects.parse)(letter.subject)
-        return as_it_came
+        (subjects.parse_batch if is_batch else subjects.parse_document)(letter.subject)
+        return unchanged
     if not isinstance(event, DocumentEvent):
-        return as_it_came
-    again = msgspec.structs.replace(event, requeues=event.requeues + 1)
-    return wire.encode(again), message_id(again)
+        return unchanged
+    requeued = msgspec.structs.replace(event, requeues=event.requeues + 1)
+    return codec.encode(requeued), message_id(requeued)

@@ -17,14 +17,14 @@ from nats.js.api import (
 from nats.js.errors import Error as JetStreamError
 from nats.js.errors import NotFoundError
 
-from . import subjects
-from .errors import BusUnavailable
+from bus import subjects
+from bus.errors import BusUnavailable
 
 EVENTS = "ILIOS_EVENTS"
 DEAD_LETTERS = "ILIOS_DEAD_LETTERS"
 
-HISTORY = 7 * 24 * 3600.0  # seconds an event stays on the log
-DEAD_LETTER_HISTORY = 30 * 24 * 3600.0  # seconds a dead letter waits for somebody to look
+EVENTS_MAX_AGE = 7 * 24 * 3600.0  # seconds an event stays on the log
+DEAD_LETTERS_MAX_AGE = 30 * 24 * 3600.0  # seconds a dead letter waits for somebody to look
 # Seconds in which a repeated Nats-Msg-Id is dropped. The server holds every id of that time in
 # memory, and a publisher may choose ids of 64 KB: so no longer than drops what a publisher repeats
 # at once. What is repeated later is stored and changes nothing.
@@ -59,7 +59,7 @@ def _stream_configs() -> tuple[StreamConfig, ...]:
             storage=StorageType.FILE,
             # Refusing a new event is honest; dropping an old one would lose an accepted document.
             discard=DiscardPolicy.NEW,
-            max_age=HISTORY,
+            max_age=EVENTS_MAX_AGE,
             max_msg_size=MAX_EVENT_BYTES,
             duplicate_window=DUPLICATE_WINDOW,
             allow_direct=True,
@@ -68,18 +68,18 @@ def _stream_configs() -> tuple[StreamConfig, ...]:
         StreamConfig(
             name=DEAD_LETTERS,
             description="What could not be worked on: the event as it came, reason and attempts",
-            subjects=[f"{subjects.DEAD}.>"],
+            subjects=[f"{subjects.DEAD_LETTER}.>"],
             retention=RetentionPolicy.LIMITS,
             storage=StorageType.FILE,
             discard=DiscardPolicy.OLD,
-            max_age=DEAD_LETTER_HISTORY,
+            max_age=DEAD_LETTERS_MAX_AGE,
             duplicate_window=DEAD_LETTER_WINDOW,
             allow_direct=True,
         ),
     )
 
 
-async def ensure(js: JetStreamContext, replicas: int = 1, *, ours: bool = False) -> list[str]:
+async def ensure(js: JetStreamContext, replicas: int = 1, *, owned: bool = False) -> list[str]:
     """Create the streams that are missing; those that exist are left as their owner set them.
 
     Only subjects are added that an older ilios did not know: without them nothing could be said.
@@ -100,7 +100,7 @@ async def ensure(js: JetStreamContext, replicas: int = 1, *, ours: bool = False)
                 await _add_subjects(js, found, config.subjects or [])
                 wanted = config.duplicate_window or DUPLICATE_WINDOW
                 if (found.duplicate_window or 0.0) > wanted:
-                    if ours:
+                    if owned:
                         await _shorten_window(js, found, wanted)
                     else:
                         advice.append(_window_advice(found, wanted))
@@ -133,10 +133,10 @@ def _window_advice(found: StreamConfig, wanted: float) -> str:
 async def identity(js: JetStreamContext) -> StreamIdentity:
     """Say which log ``ILIOS_EVENTS`` is and how far it has come."""
     info = await js.stream_info(EVENTS)
-    return StreamIdentity(EVENTS, created(info), info.state.last_seq)
+    return StreamIdentity(EVENTS, created_at(info), info.state.last_seq)
 
 
-def created(info: StreamInfo) -> str:
+def created_at(info: StreamInfo) -> str:
     """Return when a stream was made, as the cursor of a database has it."""
     at = info.created
     return at.astimezone(UTC).isoformat() if isinstance(at, datetime) else str(at)

@@ -13,12 +13,12 @@ from schemas.ids import is_id, is_tenant
 DOCUMENT = "ilios.document"
 BATCH = "ilios.batch"
 JANITOR = "ilios.janitor"
-DEAD = "ilios.dead"
+DEAD_LETTER = "ilios.dead"
 
-_TIERS = {f"p{priority:02d}": priority for priority in range(1, 11)}
+_PRIORITY_TOKENS = {f"p{priority:02d}": priority for priority in range(1, 11)}
 
 
-class Address(Struct, frozen=True):
+class DocumentSubject(Struct, frozen=True):
     """What a document's subject says, without looking into the event."""
 
     event: str
@@ -27,11 +27,11 @@ class Address(Struct, frozen=True):
     document_id: str
 
 
-class NotAnAddress(ValueError):
+class MalformedSubject(ValueError):
     """The subject does not have the form of a document's event."""
 
 
-class BatchAddress(Struct, frozen=True):
+class BatchSubject(Struct, frozen=True):
     """What a batch's subject says, without looking into the event."""
 
     event: str
@@ -39,13 +39,13 @@ class BatchAddress(Struct, frozen=True):
     batch_id: str
 
 
-def event_name(word: type[Struct]) -> str:
+def event_name(event_type: type[Struct]) -> str:
     """``DocumentSubmitted`` -> ``submitted``: the tag's last word, without its version."""
-    tag = word.__struct_config__.tag
+    tag = event_type.__struct_config__.tag
     return str(tag).partition("/")[0].rpartition(".")[2]
 
 
-def subject(event: DocumentEvent | BatchEvent) -> str:
+def subject_for(event: DocumentEvent | BatchEvent) -> str:
     """Return the subject on which ``event`` is said."""
     name = event_name(type(event))
     if isinstance(event, BatchEvent):
@@ -53,67 +53,67 @@ def subject(event: DocumentEvent | BatchEvent) -> str:
     return f"{DOCUMENT}.{name}.p{event.priority:02d}.{event.tenant}.{event.document_id}"
 
 
-def every(word: type[Struct], priority: int | None = None) -> str:
+def filter_for(event_type: type[Struct], priority: int | None = None) -> str:
     """Return the filter for all events of one kind, or for documents' of one priority.
 
     The former also matches subjects that are malformed further on, so that somebody hears them.
     """
-    if issubclass(word, BatchEvent):
-        return f"{BATCH}.{event_name(word)}.>"
-    tier = "" if priority is None else f"p{priority:02d}."
-    return f"{DOCUMENT}.{event_name(word)}.{tier}>"
+    if issubclass(event_type, BatchEvent):
+        return f"{BATCH}.{event_name(event_type)}.>"
+    priority_token = "" if priority is None else f"p{priority:02d}."
+    return f"{DOCUMENT}.{event_name(event_type)}.{priority_token}>"
 
 
-def same_thing(event: DocumentEvent | BatchEvent) -> str:
+def same_event_filter(event: DocumentEvent | BatchEvent) -> str:
     """Return the filter for the events that say the same of the same, whatever the priority."""
     if isinstance(event, BatchEvent):
-        return subject(event)
-    return one_document(event_name(type(event)), event.tenant, event.document_id)
+        return subject_for(event)
+    return document_filter(event_name(type(event)), event.tenant, event.document_id)
 
 
-def one_document(event: str, tenant: str, document_id: str) -> str:
+def document_filter(event: str, tenant: str, document_id: str) -> str:
     """Return the filter for one kind of event (``*`` for any) of one document."""
     return f"{DOCUMENT}.{event}.*.{tenant}.{document_id}"
 
 
-def of_tenant(event: str, tenant: str) -> str:
+def tenant_filter(event: str, tenant: str) -> str:
     """Return the filter for one kind of event of all documents of a tenant."""
     return f"{DOCUMENT}.{event}.*.{tenant}.*"
 
 
-def of_any_tenant(event: str) -> str:
+def any_tenant_filter(event: str) -> str:
     """Return the filter for one kind of event of all documents whose subject is well formed."""
     return f"{DOCUMENT}.{event}.*.*.*"
 
 
-def one_batch(event: str, tenant: str, batch_id: str) -> str:
+def batch_subject(event: str, tenant: str, batch_id: str) -> str:
     """Return the subject of one kind of event of one batch."""
     return f"{BATCH}.{event}.{tenant}.{batch_id}"
 
 
-def parse_batch(subject: str) -> BatchAddress:
+def parse_batch(subject: str) -> BatchSubject:
     """Read a batch's subject.
 
     :raises NotAnAddress: it is not ``ilios.batch.<event>.<tenant>.<batch_id>``.
     """
     tokens = subject.split(".")
     if len(tokens) != 5 or f"{tokens[0]}.{tokens[1]}" != BATCH:
-        raise NotAnAddress(f"{subject!r} is not ilios.batch.<event>.<tenant>.<id>")
-    return BatchAddress(tokens[2], tokens[3], tokens[4])
+        raise MalformedSubject(f"{subject!r} is not ilios.batch.<event>.<tenant>.<id>")
+    return BatchSubject(tokens[2], tokens[3], tokens[4])
 
 
-def parse(subject: str) -> Address:
+def parse_document(subject: str) -> DocumentSubject:
     """Read a document's subject.
 
     :raises NotAnAddress: it is not ``ilios.document.<event>.<pNN>.<tenant>.<document_id>``.
     """
     tokens = subject.split(".")
     if len(tokens) != 6 or f"{tokens[0]}.{tokens[1]}" != DOCUMENT:
-        raise NotAnAddress(f"{subject!r} is not ilios.document.<event>.<pNN>.<tenant>.<id>")
-    priority = _TIERS.get(tokens[3])
+        raise MalformedSubject(f"{subject!r} is not ilios.document.<event>.<pNN>.<tenant>.<id>")
+    priority = _PRIORITY_TOKENS.get(tokens[3])
     if priority is None:
-        raise NotAnAddress(f"{tokens[3]!r} is not a priority token p01..p10")
-    return Address(tokens[2], priority, tokens[4], tokens[5])
+        raise MalformedSubject(f"{tokens[3]!r} is not a priority token p01..p10")
+    return DocumentSubject(tokens[2], priority, tokens[4], tokens[5])
 
 
 def dead_letter_subject(subject: str, sequence: int) -> str:
@@ -126,10 +126,10 @@ def dead_letter_subject(subject: str, sequence: int) -> str:
             batch = parse_batch(subject)
             event, tenant, name = f"batch-{batch.event}", batch.tenant, batch.batch_id
         else:
-            address = parse(subject)
+            address = parse_document(subject)
             event, tenant, name = address.event, address.tenant, address.document_id
-    except NotAnAddress:
-        return f"{DEAD}.unknown.unknown.{sequence}"
+    except MalformedSubject:
+        return f"{DEAD_LETTER}.unknown.unknown.{sequence}"
     if is_tenant(tenant) and is_id(name):
-        return f"{DEAD}.{event}.{tenant}.{name}"
-    return f"{DEAD}.unknown.unknown.{sequence}"
+        return f"{DEAD_LETTER}.{event}.{tenant}.{name}"
+    return f"{DEAD_LETTER}.unknown.unknown.{sequence}"

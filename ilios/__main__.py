@@ -52,20 +52,20 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _add_convert(commands: "Commands") -> None:
-    converting = commands.add_parser(
+    parser = commands.add_parser(
         "convert",
         help="convert files here and now, without a service",
         description="Convert files and print the Markdown, or write it. "
         "Exit code 0: all converted; 1: some failed; 2: wrong usage.",
     )
-    converting.add_argument("files", nargs="+", metavar="FILE", help="a document; - reads stdin")
-    converting.add_argument(
+    parser.add_argument("files", nargs="+", metavar="FILE", help="a document; - reads stdin")
+    parser.add_argument(
         "-o",
         "--output",
         metavar="PATH",
         help="write here: a directory (one FILE.md per document), or a file for one document",
     )
-    converting.add_argument(
+    parser.add_argument(
         "--format",
         choices=("markdown", "json"),
         default="markdown",
@@ -74,38 +74,38 @@ def _add_convert(commands: "Commands") -> None:
 
 
 def _add_dead(commands: "Commands") -> None:
-    looking = commands.add_parser(
+    parser = commands.add_parser(
         "dead",
         help="dead letters: events nobody could work on",
         description="Look at dead letters and decide what becomes of them, also while the service "
         "runs. Exit code 0: done; 1: some could not be; 3: the bus cannot be reached.",
     )
-    deeds = looking.add_subparsers(dest="what", required=True, metavar="WHAT")
-    for what, told in (
+    actions = parser.add_subparsers(dest="what", required=True, metavar="WHAT")
+    for what, help_text in (
         ("list", "list them, the oldest first"),
         ("show", "show one with the body of its event"),
         ("requeue", "have it tried again: its document counts as not failed any more"),
         ("drop", "clear it away; its document stays as it is"),
     ):
-        deed = deeds.add_parser(what, help=told)
-        deed.add_argument("--tenant", help="of one tenant only (with --all, or in the list)")
+        action = actions.add_parser(what, help=help_text)
+        action.add_argument("--tenant", help="of one tenant only (with --all, or in the list)")
         if what == "list":
-            deed.add_argument("--json", action="store_true", help="one JSON object a line")
+            action.add_argument("--json", action="store_true", help="one JSON object a line")
             continue
-        which = deed.add_mutually_exclusive_group(required=True)
+        which = action.add_mutually_exclusive_group(required=True)
         which.add_argument("--all", action="store_true", help="all of them")
         which.add_argument("numbers", type=int, nargs="*", default=[], metavar="NUMBER")
 
 
 def _add_losses(commands: "Commands") -> None:
-    looking = commands.add_parser(
+    parser = commands.add_parser(
         "losses",
         help="what the log has lost, and which documents that concerns",
         description="List events that are gone from the log before their time, documents that wait "
         "for one of them, and originals that no document owns; also while the service runs. "
         "Exit code 0: nothing stands; 1: something does.",
     )
-    looking.add_argument(
+    parser.add_argument(
         "--accept",
         action="store_true",
         help="you have seen to them: the service is ready again, and keeps those originals",
@@ -113,20 +113,20 @@ def _add_losses(commands: "Commands") -> None:
 
 
 def _add_rebuild(commands: "Commands") -> None:
-    making = commands.add_parser(
+    parser = commands.add_parser(
         "rebuild",
         help="make the database anew from a snapshot and the log",
         description="Make the database anew beside the old one, hold it against the log and the "
         "old one, and put it in its place if that proves it. The service must not run. "
         "Exit code 0: it is in order, or was made anew; 1: it was not, and why; 3: it cannot be.",
     )
-    making.add_argument("--check", action="store_true", help="change nothing, only say what is")
-    making.add_argument(
+    parser.add_argument("--check", action="store_true", help="change nothing, only say what is")
+    parser.add_argument(
         "--accept-gap",
         action="store_true",
         help="also where the log does not reach back to the snapshot, or rows would be given up",
     )
-    making.add_argument(
+    parser.add_argument(
         "--snapshot",
         metavar="NAME",
         help="begin with this one, or with `none`; default: the one that knows most",
@@ -134,7 +134,7 @@ def _add_rebuild(commands: "Commands") -> None:
 
 
 def _add_chaos(commands: "Commands") -> None:
-    trying = commands.add_parser(
+    parser = commands.add_parser(
         "chaos",
         help="try to break it: kill the service at random and check what it has promised",
         description="Run the service in a directory of its own, hand in documents, kill at random "
@@ -142,24 +142,24 @@ def _add_chaos(commands: "Commands") -> None:
         "became of it. Exit code 0: every promise was kept; 1: one was broken; "
         "3: the service does not start.",
     )
-    trying.add_argument("--documents", type=int, default=300, help="to be accepted (300)")
-    trying.add_argument(
+    parser.add_argument("--documents", type=int, default=300, help="to be accepted (300)")
+    parser.add_argument(
         "--kills", type=int, default=40, help="and a pause for every 8 of them (40)"
     )
-    trying.add_argument("--seed", type=int, help="of faults and documents; default: a new one")
-    trying.add_argument("--clients", type=int, default=8, help="at the same time (8)")
-    trying.add_argument(
+    parser.add_argument("--seed", type=int, help="of faults and documents; default: a new one")
+    parser.add_argument("--clients", type=int, default=8, help="at the same time (8)")
+    parser.add_argument(
         "--within",
         type=float,
         default=30.0,
         metavar="SECONDS",
         help="after the last fault every document must have ended, 99 of 100 in half of it (30)",
     )
-    trying.add_argument(
+    parser.add_argument(
         "--directory", metavar="PATH", help="an empty one; default: a temporary one"
     )
-    trying.add_argument("--keep", action="store_true", help="do not remove the directory")
-    trying.add_argument("--json", action="store_true", help="the report as one JSON object")
+    parser.add_argument("--keep", action="store_true", help="do not remove the directory")
+    parser.add_argument("--json", action="store_true", help="the report as one JSON object")
 
 
 if __name__ == "__main__":

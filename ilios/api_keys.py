@@ -3,19 +3,19 @@
 from collections import Counter
 from collections.abc import Iterator, Sequence
 
-from ilios.setting_values import Secret
+from ilios.settings.values import Secret
 
-LONG_ENOUGH = 16  # characters; random letters and digits then have more than 80 bits
+MIN_LENGTH = 16  # characters; random letters and digits then have more than 80 bits
 
 
 def warnings(keys: Sequence[Secret]) -> Iterator[str]:
     """Yield a sentence for each thing about the keys that should be changed; none shows a key."""
-    texts = [key.reveal() for key in keys]
+    texts = [key.get_secret_value() for key in keys]
     for place, text in enumerate(texts, 1):
-        if len(text) < LONG_ENOUGH:
+        if len(text) < MIN_LENGTH:
             yield (
                 f"API_KEY: key {place} has {len(text)} characters and can be guessed; "
-                f"use {LONG_ENOUGH} or more, for example of: openssl rand -hex 16"
+                f"use {MIN_LENGTH} or more, for example of: openssl rand -hex 16"
             )
         if any(character.isspace() for character in text):
             yield (

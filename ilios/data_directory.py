@@ -7,9 +7,9 @@ import sys
 from contextlib import suppress
 from pathlib import Path
 
-from .settings import Settings
+from ilios.settings.settings import Settings
 
-MADE_BY_SERVICE = ("lock", "nats", "blobs", "snapshots", "upload-url.secret")
+SERVICE_FILES = ("lock", "nats", "blobs", "snapshots", "upload-url.secret")
 """What a service leaves in every data directory; one of them is enough to know it by."""
 
 _PR_SET_KEEPCAPS = 8
@@ -22,11 +22,11 @@ class NoData(Exception):
     """There are no data of a service where they were looked for."""
 
 
-class CannotBecome(Exception):
+class CannotSwitchUser(Exception):
     """Root may not act as the owner of the data here."""
 
 
-def refuse_other(settings: Settings) -> None:
+def ensure_service_data(settings: Settings) -> None:
     """Make sure that a service has run there; nothing is made.
 
     :raises NoData: none has; the message names the settings that say where to look.
@@ -37,7 +37,7 @@ def refuse_other(settings: Settings) -> None:
             f"no service has run in {data_dir}: there is no such directory; set ILIOS_DATA_DIR to "
             "that of the service"
         )
-    found = [name for name in MADE_BY_SERVICE if os.path.lexists(data_dir / name)]
+    found = [name for name in SERVICE_FILES if os.path.lexists(data_dir / name)]
     # The log of a bus of one's own may be all that is left, and the directory a fresh one.
     if not found and not os.path.lexists(database) and settings.nats_url is None:
         raise NoData(
@@ -78,11 +78,11 @@ def act_as_owner(data_dir: Path) -> str | None:
         os.setgid(group)  # all three of them, for root
         os.setuid(owner.st_uid)
     except OSError as error:
-        raise CannotBecome(
+        raise CannotSwitchUser(
             f"root may not act as the owner of {data_dir} here; run this as uid {owner.st_uid}"
         ) from error
     if libc is not None:
-        _keep_reading(libc)
+        _keep_read_capability(libc)
     who = f"{name} (uid {owner.st_uid})" if name else f"uid {owner.st_uid}"
     return f"run as root; going on as {who}, who owns {data_dir.absolute()}"
 
@@ -94,7 +94,7 @@ def _name_and_group(uid: int, group: int) -> tuple[str | None, int]:
     return None, group
 
 
-def _keep_reading(libc: ctypes.CDLL) -> None:
+def _keep_read_capability(libc: ctypes.CDLL) -> None:
     """Give up all that root may do but to read and search, which nats-server inherits.
 
     With struct __user_cap_header and two of struct __user_cap_data of linux/capability.h.

@@ -11,7 +11,7 @@ import structlog
 
 from ilios.visible import visible, visible_json
 
-_OURS = ("exc_info", "exception", "stack")  # tracebacks have lines
+_MULTILINE_KEYS = ("exc_info", "exception", "stack")  # tracebacks have lines
 _LEVELS = {"debug": 10, "info": 20, "warning": 30, "error": 40}
 # Without local variables, which structlog would show: they hold keys and documents.
 _TRACEBACKS = structlog.processors.ExceptionRenderer(
@@ -19,7 +19,7 @@ _TRACEBACKS = structlog.processors.ExceptionRenderer(
 )
 
 
-def tell_of_loop(loop: asyncio.AbstractEventLoop, context: dict[str, object]) -> None:
+def handle_loop_exception(loop: asyncio.AbstractEventLoop, context: dict[str, object]) -> None:
     """Tell what went wrong in the loop itself (``set_exception_handler``), but for cancellations.
 
     A client of the bus that is left while the bus goes away forgets tasks it has cancelled.
@@ -32,7 +32,7 @@ def _to_json(event: object, **_: object) -> str:
     return visible_json(msgspec.json.encode(event, enc_hook=repr).decode())
 
 
-def _what_happened_first(
+def _order_keys(
     _logger: object, _method: str, event: structlog.typing.EventDict
 ) -> structlog.typing.EventDict:
     """Put time, level and event before the rest, where eyes look for them."""
@@ -45,7 +45,9 @@ def _printable(
 ) -> structlog.typing.EventDict:
     """Escape what a terminal would obey: some of it comes from strangers."""
     return {
-        visible(name): visible(value, lines=name in _OURS) if isinstance(value, str) else value
+        visible(name): visible(value, lines=name in _MULTILINE_KEYS)
+        if isinstance(value, str)
+        else value
         for name, value in event.items()
     }
 
@@ -84,7 +86,7 @@ def set_up(level: str = "info", form: str = "auto") -> None:
             structlog.contextvars.merge_contextvars,
             structlog.processors.add_log_level,
             structlog.processors.TimeStamper(fmt="%H:%M:%S" if console else "iso", utc=not console),
-            _what_happened_first,
+            _order_keys,
             *renderers,
         ],
         wrapper_class=structlog.make_filtering_bound_logger(_LEVELS[level]),

@@ -15,7 +15,7 @@ class SecretsDamaged(Exception):
     """The file does not hold the secrets it should."""
 
 
-def password() -> str:
+def generate_password() -> str:
     """Return a random password of 128 bits; it begins with a letter and needs no quoting."""
     return "s" + secrets.token_hex(16)
 

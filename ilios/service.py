@@ -15,52 +15,52 @@ from actors.batcher import Batcher
 from actors.cancellations import Cancellations
 from actors.engines import Engine, EngineBatches
 from actors.fetcher import Fetcher
-from actors.janitor import Janitor
+from actors.janitor.janitor import Janitor
+from actors.janitor.orphans import Orphans
+from actors.janitor.retention import Retention
+from actors.janitor.stuck import StageConsumers, StuckDocuments
 from actors.losses import Losses
 from actors.ocr import Ocr
-from actors.orphans import Orphans
 from actors.persister import NAME as PERSISTER
 from actors.persister import Persister
 from actors.ports import Blobs
-from actors.redriving import Readers, Redriving
-from actors.retention import Retention
 from actors.running_time import RunningTime
 from actors.writer import Writer
 from bus.connection import Connection
+from bus.consumer_progress import ConsumerProgress
 from bus.log import Log
-from bus.outcomes import Outcomes
-from bus.progress import Progress
+from bus.outcomes import OutcomeListener
 from bus.publisher import Publisher
-from ilios import open_files
-from ilios.blobs.choice import directory
-from ilios.database.batch_reads import BatchReads
+from ilios.blobs.factory import blob_directory
+from ilios.database.batch_queries import SqliteBatchQueries
 from ilios.database.connection import open_reader
-from ilios.database.damage import Damage
-from ilios.database.ledger import SqliteLedger
-from ilios.database.log_reads import LogReads
-from ilios.database.reads import Reads
-from ilios.database.upkeep_reads import UpkeepReads
-from ilios.database.usage_reads import UsageReads
-from ilios.downloads import HttpDownloads
+from ilios.database.document_queries import SqliteDocumentQueries
+from ilios.database.log_queries import SqliteLogQueries
+from ilios.database.maintenance_queries import SqliteMaintenanceQueries
+from ilios.database.recovery.damage import DamageMonitor
+from ilios.database.recovery.snapshot_schedule import SnapshotScheduler
+from ilios.database.store import SqliteTransactionStore
+from ilios.database.usage_queries import SqliteUsageQueries
+from ilios.disk_space import BLOBS, COPIES, DiskGuard
 from ilios.edge.app import serve_edge
-from ilios.edge.door import Door
-from ilios.edge.keys import Edge, Limits
+from ilios.edge.context import Edge, Limits
+from ilios.edge.listening_sockets import ListeningSockets
 from ilios.edge.signing import Signer
-from ilios.edge.starting import serve_starting
-from ilios.engines.abroad import open_mistral
-from ilios.engines.choice import EngineChoice
-from ilios.engines.local import LocalEngine
-from ilios.faults import Faults
-from ilios.free_space import BLOBS, COPIES, FreeSpace
-from ilios.health import Converting, Health, Messaging, Store
-from ilios.locks import held
-from ilios.log_check import LogCheck
-from ilios.log_losses import LogLosses
-from ilios.settings import Settings
-from ilios.snapshots import Snapshots
+from ilios.edge.startup_app import serve_startup_app
+from ilios.engines.local.engine import LocalEngine
+from ilios.engines.remote import open_mistral
+from ilios.engines.router import EngineRouter
+from ilios.health import BlobStore, ConversionEngines, Health, Messaging
+from ilios.integrity.faults import Faults
+from ilios.integrity.log_check import LogCheck
+from ilios.integrity.losses import LossStore
+from ilios.runtime import open_files
+from ilios.runtime.locks import exclusive_lock
+from ilios.runtime.supervisor import Supervisor
+from ilios.settings.settings import Settings
+from ilios.sources.http import HttpDownloads
 from ilios.startup import Startup
-from ilios.stores import Watch, open_stores
-from ilios.supervision import Supervisor
+from ilios.stores import Monitoring, open_stores
 
 
 class CannotListen(Exception):
@@ -70,7 +70,7 @@ class CannotListen(Exception):
 class Engines(Struct, frozen=True):
     """What converts documents: each by itself, and in batches where an engine has them."""
 
-    choice: EngineChoice
+    router: EngineRouter
     batches: EngineBatches | None
 
 
@@ -96,67 +96,79 @@ async def service(settings: Settings, engine: Engine | None = None) -> AsyncIter
     """
     async with AsyncExitStack() as stack:
         enter = stack.enter_async_context
-        door = await enter(_door(settings))
-        startup = Startup(door.url, _written_to(settings))
-        starting = await enter(_leavable(serve_starting(door, lambda: startup.waiting_for)))
-        supervisor, damage, faults = Supervisor(), Damage(settings.database_path), Faults()
-        watch = Watch(supervisor, damage, faults)
-        stores = await startup.until_possible(lambda: enter(open_stores(settings, watch, startup)))
+        sockets = await enter(_open_sockets(settings))
+        startup = Startup(sockets.url, _written_directories(settings))
+        starting = await enter(
+            _closable_early(serve_startup_app(sockets, lambda: startup.waiting_for))
+        )
+        supervisor, damage, faults = Supervisor(), DamageMonitor(settings.database_path), Faults()
+        monitoring = Monitoring(supervisor, damage, faults)
+        stores = await startup.retry_until_available(
+            lambda: enter(open_stores(settings, monitoring, startup))
+        )
         bus, blobs, data_dir = stores.bus, stores.blobs, settings.data_dir
         database_path = settings.database_path
-        ledger = SqliteLedger(stores.writing, settings.pricing)
-        reads, batches = Reads(stores.reading), BatchReads(stores.reading)
-        signer = await startup.until_possible(lambda: _signer(data_dir))
+        transaction_store = SqliteTransactionStore(stores.write_connection, settings.pricing)
+        reads, batches = (
+            SqliteDocumentQueries(stores.read_connection),
+            SqliteBatchQueries(stores.read_connection),
+        )
+        signer = await startup.retry_until_available(lambda: _load_signer(data_dir))
         downloads = HttpDownloads(
             max_bytes=settings.max_file_bytes, allow=frozenset(settings.download_allow)
         )
         engine_batches = None
         if engine is None:
-            engines = await startup.until_possible(
+            engines = await startup.retry_until_available(
                 lambda: enter(_engines(settings, blobs, supervisor))
             )
-            engine, engine_batches = engines.choice, engines.batches
+            engine, engine_batches = engines.router, engines.batches
         await engine.check()
 
-        writer = Writer(ledger)
+        writer = Writer(transaction_store)
         # Like usage: counting what is kept takes a while, too.
-        upkeep = UpkeepReads(await enter(open_reader(database_path, damage)))
-        log_reads = LogReads(stores.reading)
+        maintenance = SqliteMaintenanceQueries(await enter(open_reader(database_path, damage)))
+        log_reads = SqliteLogQueries(stores.read_connection)
         log_check = LogCheck(
             bus.janitor,
             log_reads,
-            upkeep,
+            maintenance,
             blobs,
-            losses=LogLosses(data_dir),
+            losses=LossStore(data_dir),
             faults=faults,
-            complaints=bus.take_damage,
-            failed_write=bus.take_failed_write,
+            pop_damaged=bus.pop_damaged,
+            pop_write_failed=bus.pop_write_failed,
         )
-        persister = Persister(bus.persister, writer, ledger, log_check)
+        persister = Persister(bus.persister, writer, transaction_store, log_check)
         aggregator = Aggregator(bus.aggregator, batches)
         # One for each of the two: they may not hear of the same by the same connection.
-        of_ocr, of_fetcher = Cancellations(bus.ocr), Cancellations(bus.fetcher)
+        ocr_cancellations, fetcher_cancellations = (
+            Cancellations(bus.ocr),
+            Cancellations(bus.fetcher),
+        )
         ocr = Ocr(
             bus.ocr,
             blobs,
             engine,
-            of_ocr,
-            at_once=settings.documents_in_hand,
-            settled=log_reads.settled,
+            ocr_cancellations,
+            concurrency=settings.max_in_flight,
+            ended_floor=log_reads.ended_floor,
         )
         batcher = Batcher(bus.batcher, blobs, batches, engine_batches)
-        fetcher = Fetcher(bus.fetcher, blobs, downloads, of_fetcher, settled=log_reads.settled)
+        fetcher = Fetcher(
+            bus.fetcher, blobs, downloads, fetcher_cancellations, ended_floor=log_reads.ended_floor
+        )
         if settings.nats_url is not None:
-            await startup.until_possible(persister.refuse_company)
+            await startup.retry_until_available(persister.ensure_only_reader)
         # Before anybody reads on: where a log was lost, the cursor is moved back.
-        await startup.until_possible(log_check.compare)
-        running_time = RunningTime(writer, await upkeep.ran())
+        await startup.retry_until_available(log_check.compare_numbers)
+        running_time = RunningTime(writer, await maintenance.running_time())
         parts: dict[str, Callable[[], Awaitable[None]]] = {
             "writer": writer.run,
             "persister": persister.run,
             "aggregator": aggregator.run,
-            "cancellations for ocr": of_ocr.run,
-            "cancellations for fetcher": of_fetcher.run,
+            "cancellations for ocr": ocr_cancellations.run,
+            "cancellations for fetcher": fetcher_cancellations.run,
             "ocr": ocr.run,
             "batcher": batcher.run,
             "fetcher": fetcher.run,
@@ -167,34 +179,36 @@ async def service(settings: Settings, engine: Engine | None = None) -> AsyncIter
                 bus.janitor,
                 writer,
                 blobs,
-                upkeep=upkeep,
+                maintenance=maintenance,
                 running_time=running_time,
                 losses=log_check,
             ).run,
-            "snapshots": Snapshots(settings, damage, ledger, running_time, faults).run,
+            "snapshots": SnapshotScheduler(
+                settings, damage, transaction_store, running_time, faults
+            ).run,
         }
         for name, run in parts.items():
             await enter(supervisor.running(name, run))
 
-        room = _room(settings, bus.store)
+        disk_guard = _disk_guard(settings, bus.store)
         edge = Edge(
             publisher=Publisher(bus.edge),
             log=Log(bus.edge),
-            outcomes=Outcomes(bus.edge),
+            outcomes=OutcomeListener(bus.edge),
             reads=reads,
             batches=batches,
             # On a connection of its own: adding up years must not hold up who asks for a status.
-            usage=UsageReads(await enter(open_reader(database_path, damage))),
+            usage=SqliteUsageQueries(await enter(open_reader(database_path, damage))),
             blobs=blobs,
-            room=room,
+            disk_space=disk_guard,
             health=Health(
                 Messaging(bus.edge, bus.probe),
                 writer,
                 reads,
-                Converting(engine, settings.engines),
+                ConversionEngines(engine, settings.engines),
                 supervisor,
-                Store(blobs, settings.s3_bucket),
-                free_space=room,
+                BlobStore(blobs, settings.s3_bucket),
+                disk_guard=disk_guard,
                 damage=damage,
                 faults=faults,
             ),
@@ -202,23 +216,23 @@ async def service(settings: Settings, engine: Engine | None = None) -> AsyncIter
             engines=settings.engines,
             original_redirect=settings.original_redirect,
             public_url=settings.public_url,
-            api_keys=tuple(key.reveal() for key in settings.api_keys),
+            api_keys=tuple(key.get_secret_value() for key in settings.api_keys),
             limits=Limits(
                 max_file_bytes=settings.max_file_bytes,
-                convert_within=settings.convert_within,
+                convert_timeout=settings.convert_timeout,
                 max_connections=open_files.raise_limit(settings.max_connections),
                 max_uploads=settings.max_uploads,
             ),
             faults=faults,
-            look_for_faults=stores.files.look_at_paths,
+            check_faults=stores.file_watch.check_paths,
         )
         await starting.aclose()
-        await enter(serve_edge(edge, door))
+        await enter(serve_edge(edge, sockets))
         yield Service(
             settings,
-            door.url,
-            bus.where,
-            _told_of_engines(settings),
+            sockets.url,
+            bus.description,
+            _describe_engines(settings),
             bus.operator_url_file,
         )
 
@@ -231,7 +245,7 @@ async def _engines(
     async with AsyncExitStack() as stack:
         enter = stack.enter_async_context
         local = await enter(LocalEngine(settings.engine_limits, settings.data_dir / "engine"))
-        supervisor.include("engine", local.restarts)
+        supervisor.track("engine", local.restarts)
         mistral = None
         if settings.mistral_key is not None:
             mistral = await enter(
@@ -241,12 +255,12 @@ async def _engines(
                     blobs=blobs,
                     parts=local,
                     limits=settings.mistral_limits,
-                    name_file=settings.data_dir / "mistral-uploads.name",
+                    prefix_file=settings.data_dir / "mistral-uploads.name",
                 )
             )
             await enter(supervisor.running("uploads to mistral", mistral.uploads.run))
         yield Engines(
-            EngineChoice(
+            EngineRouter(
                 local,
                 mistral.engine if mistral else None,
                 default=settings.default_engine,
@@ -256,22 +270,22 @@ async def _engines(
         )
 
 
-def _told_of_engines(settings: Settings) -> str:
-    told = f"local, {settings.engine_processes} processes"
+def _describe_engines(settings: Settings) -> str:
+    description = f"local, {settings.engine_processes} processes"
     if settings.mistral_key is None:
-        return told
+        return description
     usual = " by default" if settings.default_engine == "mistral" else ""
-    return f"{told}; mistral{usual}, {settings.mistral_model}"
+    return f"{description}; mistral{usual}, {settings.mistral_model}"
 
 
-def _room(settings: Settings, store: Path | None) -> FreeSpace:
+def _disk_guard(settings: Settings, store: Path | None) -> DiskGuard:
     """Say what is written where; ``store`` is that of the bus inside."""
-    place = settings.s3
+    s3 = settings.s3
     places = {
-        BLOBS if place is None else COPIES: directory(place, settings.data_dir),
+        BLOBS if s3 is None else COPIES: blob_directory(s3, settings.data_dir),
         "database": settings.database_path.parent,
     }
-    return FreeSpace(places | ({"bus": store} if store else {}), settings.reserve_bytes)
+    return DiskGuard(places | ({"bus": store} if store else {}), settings.reserve_bytes)
 
 
 def _janitor(
@@ -280,61 +294,65 @@ def _janitor(
     writer: Writer,
     blobs: Blobs,
     *,
-    upkeep: UpkeepReads,
+    maintenance: SqliteMaintenanceQueries,
     running_time: RunningTime,
     losses: Losses,
 ) -> Janitor:
     """Put the janitor together: it is the only actor made of parts."""
     publisher, log = Publisher(connection), Log(connection)
-    readers = Readers(Fetcher.consumer, Ocr.consumer, PERSISTER, AGGREGATOR)
+    readers = StageConsumers(Fetcher.consumer, Ocr.consumer, PERSISTER, AGGREGATOR)
     return Janitor(
         connection,
         writer,
-        upkeep,
+        maintenance,
         blobs,
         running_time=running_time,
-        retention=Retention(publisher, upkeep, blobs, settings.disposal),
-        redriving=Redriving(publisher, log, Progress(connection), upkeep, readers),
-        orphans=Orphans(log, upkeep, blobs, losses),
-        every=settings.janitor_every,
+        retention=Retention(publisher, maintenance, blobs, settings.expiry_action),
+        stuck=StuckDocuments(publisher, log, ConsumerProgress(connection), maintenance, readers),
+        orphans=Orphans(log, maintenance, blobs, losses),
+        interval=settings.janitor_interval,
     )
 
 
 @asynccontextmanager
-async def _door(settings: Settings) -> AsyncIterator[Door]:
+async def _open_sockets(settings: Settings) -> AsyncIterator[ListeningSockets]:
     """Open the sockets of the edge."""
     async with AsyncExitStack() as stack:
         try:
-            door = await stack.enter_async_context(Door.open(settings.host, settings.port))
+            sockets = await stack.enter_async_context(
+                ListeningSockets.open(settings.host, settings.port)
+            )
         except OSError as error:
             lock = settings.data_dir / "lock"
             if lock.exists():
                 # Where it is this very service that runs already, another port would not help.
-                stack.enter_context(held(lock, f"the data directory {settings.data_dir}"))
+                stack.enter_context(exclusive_lock(lock, f"the data directory {settings.data_dir}"))
             raise CannotListen(
                 f"port {settings.port} of {settings.host} cannot be used ({error.strerror}); "
                 "set PORT or ILIOS_HOST"
             ) from error
-        yield door
+        yield sockets
 
 
 @asynccontextmanager
-async def _leavable(context: AbstractAsyncContextManager[None]) -> AsyncIterator[AsyncExitStack]:
+async def _closable_early(
+    context: AbstractAsyncContextManager[None],
+) -> AsyncIterator[AsyncExitStack]:
     """Enter a context that may be left before those that are entered after it."""
     async with AsyncExitStack() as stack:
         await stack.enter_async_context(context)
         yield stack
 
 
-def _written_to(settings: Settings) -> dict[str, Path]:
+def _written_directories(settings: Settings) -> dict[str, Path]:
     """Return the directories without which nothing can be kept, by what they are for."""
     return {
         "database": settings.database_path.parent,
         "log": settings.data_dir / "nats",
-        "documents": directory(settings.s3, settings.data_dir),
+        "documents": blob_directory(settings.s3, settings.data_dir),
         "data": settings.data_dir,
     }
 
 
-async def _signer(data_dir: Path) -> Signer:
+async def _load_signer(data_dir: Path) -> Signer:
     return Signer.load(data_dir / "upload-url.secret")

@@ -14,16 +14,16 @@ from typing import TypeVar
 import structlog
 
 from actors.ports import StorageForeign, StorageMisconfigured, StorageUnavailable
-from bus.errors import BusRefuses, BusUnavailable
-from ilios import nats_store
-from ilios.locks import AlreadyInUse
-from ilios.missing_database import DatabaseMissing
-from ilios.nats_server import BusDidNotStart
+from bus.errors import BusMisconfigured, BusUnavailable
+from ilios.integrity.missing_database import DatabaseMissing
+from ilios.nats import store
+from ilios.nats.server import BusDidNotStart
+from ilios.runtime.locks import AlreadyInUse
 
 FIRST_PAUSE = 0.25  # seconds until something is tried again
 LONGEST_PAUSE = 2.0  # seconds; the pause doubles
 REMIND_EVERY = 60.0  # seconds between two lines in the log about the same want
-LEFT_WITHIN = 30.0  # seconds `ilios rebuild` may hold the locks after the database is there
+RELEASE_GRACE = 30.0  # seconds `ilios rebuild` may hold the locks after the database is there
 NEEDED_BYTES = 8 * 1024**2  # a volume with less has no room: the bus alone takes as much
 STARTING = "its parts come up"
 
@@ -48,7 +48,7 @@ class Startup:
         self._logged_at = 0.0
         self._missing_at: float | None = None
 
-    async def until_possible(self, attempt: Callable[[], Awaitable[_T]]) -> _T:
+    async def retry_until_available(self, attempt: Callable[[], Awaitable[_T]]) -> _T:
         """Return what ``attempt`` returns; make it again for as long as what it wants may come.
 
         An attempt that fails must leave nothing behind. Its error is raised where waiting is no
@@ -59,10 +59,10 @@ class Startup:
             try:
                 answer = await attempt()
             except Exception as error:
-                want = self._passing_want(error)
-                if want is None:
+                reason = self._transient_reason(error)
+                if reason is None:
                     raise
-                self._wait_for(want)
+                self._log_waiting(reason)
             else:
                 if self._logged:
                     log.warning("no longer waiting", for_what=self._logged)
@@ -71,7 +71,7 @@ class Startup:
             await asyncio.sleep(pause)
             pause = min(2 * pause, LONGEST_PAUSE)
 
-    def _passing_want(self, error: Exception) -> str | None:
+    def _transient_reason(self, error: Exception) -> str | None:
         """Return what is waited for after an error, or None if that would be no use."""
         if isinstance(error, DatabaseMissing):
             self._missing_at = time.monotonic()
@@ -79,15 +79,15 @@ class Startup:
         if isinstance(error, AlreadyInUse):
             # The process that brought the database back may be about to let go of it.
             since = self._missing_at
-            passes = since is not None and time.monotonic() - since < LEFT_WITHIN
+            passes = since is not None and time.monotonic() - since < RELEASE_GRACE
             return str(error) if passes else None
-        if isinstance(error, StorageForeign | StorageMisconfigured | BusRefuses):
+        if isinstance(error, StorageForeign | StorageMisconfigured | BusMisconfigured):
             return None
-        if (full := self._full(error)) is not None:
+        if (full := self._full_volume(error)) is not None:
             return full
         return str(error) if isinstance(error, StorageUnavailable | BusUnavailable) else None
 
-    def _full(self, error: Exception) -> str | None:
+    def _full_volume(self, error: Exception) -> str | None:
         """Return which volume has no room, where an error may be about that."""
         causes = list(_causes(error))
         surely = any(isinstance(one, OSError) and one.errno in _FULL for one in causes)
@@ -101,12 +101,12 @@ class Startup:
                 return f"no room for the {name} on the volume of {directory}: make room there"
         return f"no room on a volume: {error}" if surely else None
 
-    def _wait_for(self, want: str) -> None:
-        self.waiting_for = want
+    def _log_waiting(self, reason: str) -> None:
+        self.waiting_for = reason
         now = time.monotonic()
-        if want != self._logged or now - self._logged_at > REMIND_EVERY:
-            log.warning("waiting, not ready", for_what=want, listening=self._url)
-            self._logged, self._logged_at = want, now
+        if reason != self._logged or now - self._logged_at > REMIND_EVERY:
+            log.warning("waiting, not ready", for_what=reason, listening=self._url)
+            self._logged, self._logged_at = reason, now
 
 
 def _causes(error: BaseException | None) -> Iterator[BaseException]:
@@ -119,7 +119,7 @@ def _free(directory: Path) -> int | None:
     """Return how many bytes are free where a directory lies, or would be made."""
     for place in (directory, *directory.parents):
         try:
-            return nats_store.free(place)
+            return store.free(place)
         except FileNotFoundError:
             continue
         except OSError:

@@ -9,30 +9,30 @@ from pathlib import Path
 
 from msgspec import Struct
 
-from actors.ports import Blobs, StorageMisplaced
+from actors.ports import Blobs, StorageMismatch
 from bus import streams
-from ilios import missing_database
-from ilios.blob_proof import LOST, BlobProof, Expected
-from ilios.blobs.choice import directory, open_blobs
+from ilios.blobs.factory import blob_directory, open_blobs
 from ilios.blobs.guarded import GuardedBlobs
-from ilios.bus_access import Bus, bus_inside, bus_outside
-from ilios.database.blob_names import BlobNames
+from ilios.database.blob_samples import SqliteBlobSamples
 from ilios.database.connection import lock_file, open_reader, open_writer
-from ilios.database.damage import Damage, WatchedConnection
-from ilios.database.wal import beside
-from ilios.faults import Faults
-from ilios.locks import held
-from ilios.settings import Settings
+from ilios.database.recovery.damage import DamageMonitor, WatchedConnection
+from ilios.database.recovery.wal import sidecar
+from ilios.integrity import missing_database
+from ilios.integrity.blob_check import LOST_BEFORE_FILE, BlobStoreCheck, ExpectedBlobs
+from ilios.integrity.faults import Faults
+from ilios.integrity.file_watch import FileWatch
+from ilios.nats.access import Bus, open_embedded_bus, open_external_bus
+from ilios.runtime.locks import exclusive_lock
+from ilios.runtime.supervisor import Supervisor
+from ilios.settings.settings import Settings
 from ilios.startup import Startup
-from ilios.supervision import Supervisor
-from ilios.vanished import VanishedFiles
 
 
-class Watch(Struct, frozen=True):
+class Monitoring(Struct, frozen=True):
     """Where faults are collected: parts that end, damage that is met, faults that stand."""
 
     supervisor: Supervisor
-    damage: Damage
+    damage: DamageMonitor
     faults: Faults
 
 
@@ -40,14 +40,16 @@ class Stores(Struct, frozen=True):
     """What is open. ``reading`` may be shared by all who ask little."""
 
     bus: Bus
-    writing: WatchedConnection
-    reading: WatchedConnection
+    write_connection: WatchedConnection
+    read_connection: WatchedConnection
     blobs: Blobs
-    files: VanishedFiles
+    file_watch: FileWatch
 
 
 @asynccontextmanager
-async def open_stores(settings: Settings, watch: Watch, startup: Startup) -> AsyncIterator[Stores]:
+async def open_stores(
+    settings: Settings, monitoring: Monitoring, startup: Startup
+) -> AsyncIterator[Stores]:
     """Open all of it, and look after it while the context is open.
 
     :raises DatabaseMissing: there was a database, and it is not there; nothing is held.
@@ -55,58 +57,60 @@ async def open_stores(settings: Settings, watch: Watch, startup: Startup) -> Asy
         SecretsDamaged, StorageMisconfigured: it cannot be opened; the message has the reason.
     """
     async with AsyncExitStack() as stack:
-        enter, possible = stack.enter_async_context, startup.until_possible
+        enter, retry = stack.enter_async_context, startup.retry_until_available
         data_dir, path = settings.data_dir, settings.database_path
         # Before the locks: they would be made in the directory a volume is to be mounted on.
-        missing_database.refuse_by_snapshots(settings)
-        stack.enter_context(held(data_dir / "lock", f"the data directory {data_dir}"))
-        stack.enter_context(held(lock_file(path), f"the database {path}"))
-        bus = await possible(lambda: enter(_bus(settings, watch)))
-        await missing_database.refuse_by_blobs(settings, bus.persister)
-        writing = await possible(lambda: enter(open_writer(path, watch.damage)))
-        reading = await enter(open_reader(path, watch.damage))
-        expected = Expected(BlobNames(reading), data_dir / LOST)
-        store = await possible(lambda: enter(_blobs(settings, expected)))
-        proof = BlobProof(store, expected, watch.faults)
-        await enter(watch.supervisor.running("watch over blobs", proof.run))
-        files = VanishedFiles(watch.faults, _places(settings, bus), bus.server_pid)
-        await enter(watch.supervisor.running("watch over files", files.run))
-        yield Stores(bus, writing, reading, GuardedBlobs(store, proof), files)
+        missing_database.check_snapshots(settings)
+        stack.enter_context(exclusive_lock(data_dir / "lock", f"the data directory {data_dir}"))
+        stack.enter_context(exclusive_lock(lock_file(path), f"the database {path}"))
+        bus = await retry(lambda: enter(_open_bus(settings, monitoring)))
+        await missing_database.check_blobs(settings, bus.persister)
+        write_connection = await retry(lambda: enter(open_writer(path, monitoring.damage)))
+        read_connection = await enter(open_reader(path, monitoring.damage))
+        expected = ExpectedBlobs(SqliteBlobSamples(read_connection), data_dir / LOST_BEFORE_FILE)
+        store = await retry(lambda: enter(_open_blobs(settings, expected)))
+        blob_check = BlobStoreCheck(store, expected, monitoring.faults)
+        await enter(monitoring.supervisor.running("watch over blobs", blob_check.run))
+        file_watch = FileWatch(monitoring.faults, _watched_paths(settings, bus), bus.server_pid)
+        await enter(monitoring.supervisor.running("watch over files", file_watch.run))
+        yield Stores(
+            bus, write_connection, read_connection, GuardedBlobs(store, blob_check), file_watch
+        )
 
 
 @asynccontextmanager
-async def _bus(settings: Settings, watch: Watch) -> AsyncIterator[Bus]:
+async def _open_bus(settings: Settings, monitoring: Monitoring) -> AsyncIterator[Bus]:
     opening = (
-        bus_outside(settings.nats_url.reveal())
+        open_external_bus(settings.nats_url.get_secret_value())
         if settings.nats_url is not None
-        else bus_inside(settings, watch.supervisor, watch.faults)
+        else open_embedded_bus(settings, monitoring.supervisor, monitoring.faults)
     )
     async with opening as bus:
         yield bus
 
 
 @asynccontextmanager
-async def _blobs(settings: Settings, expected: Expected) -> AsyncIterator[Blobs]:
+async def _open_blobs(settings: Settings, expected: ExpectedBlobs) -> AsyncIterator[Blobs]:
     async with AsyncExitStack() as stack:
         opening = open_blobs(settings.s3, settings.data_dir, await expected.keys())
         try:
             store = await stack.enter_async_context(opening)
-        except StorageMisplaced as error:
-            raise StorageMisplaced(expected.advised(error)) from error
+        except StorageMismatch as error:
+            raise StorageMismatch(expected.with_advice(error)) from error
         yield store
 
 
-def _places(settings: Settings, bus: Bus) -> dict[str, Path]:
+def _watched_paths(settings: Settings, bus: Bus) -> dict[str, Path]:
     """Return what must stay where it is, by what it is, the outermost first."""
     database = settings.database_path
     places = {
         "the data directory": settings.data_dir,
         "the directory of the database": database.parent,
         "the database": database,
-        "its write-ahead log": beside(database, "-wal"),
-        "its shared index": beside(database, "-shm"),
+        "its write-ahead log": sidecar(database, "-wal"),
+        "its shared index": sidecar(database, "-shm"),
     }
-    blobs = directory(settings.s3, settings.data_dir)
+    blobs = blob_directory(settings.s3, settings.data_dir)
     places |= {"the directory of blobs": blobs}
     if settings.s3 is None:
         places |= {"the directory of unfinished blobs": blobs / "tmp"}

@@ -7,15 +7,15 @@ _DIGITS = 16  # 64 bits of the key's hash
 
 def tenant_of(key: str) -> str:
     """Return the tenant a key stands for; the key cannot be told from it."""
-    return tenant_by(digest_of(key))
+    return tenant_of_digest(key_digest(key))
 
 
-def tenant_by(digest: bytes) -> str:
+def tenant_of_digest(digest: bytes) -> str:
     """Return the tenant of the key whose ``digest_of`` this is."""
     return "k" + digest.hex()[:_DIGITS]
 
 
-def digest_of(key: str) -> bytes:
+def key_digest(key: str) -> bytes:
     """Return the hash of a key."""
     # Header bytes that are not UTF-8 arrive as surrogates.
     return hashlib.sha256(key.encode("utf-8", "surrogateescape")).digest()

@@ -11,9 +11,9 @@ from typing import Annotated, Literal
 from msgspec import Meta, Struct
 
 from .documents import (
+    DEFAULT_CONTENT_TYPE,
     DEFAULT_PRIORITY,
     DEFAULT_RETENTION_DAYS,
-    UNKNOWN_TYPE,
     ContentType,
     DocumentId,
     DocumentSubmitted,
@@ -26,9 +26,9 @@ from .documents import (
     Source,
     Tenant,
 )
-from .times import refuse_absurd
+from .times import reject_implausible
 
-MAX_DOCUMENTS = 100
+MAX_BATCH_DOCUMENTS = 100
 
 BatchId = Annotated[str, Meta(pattern=r"^[a-z0-9]{20,27}\Z")]
 
@@ -43,9 +43,9 @@ EngineJobStatus = Literal[
     "CANCELLATION_REQUESTED",
     "CANCELLED",
 ]
-JOB_ENDED = frozenset({"SUCCESS", "FAILED", "TIMEOUT_EXCEEDED", "CANCELLED"})
+TERMINAL_JOB_STATUSES = frozenset({"SUCCESS", "FAILED", "TIMEOUT_EXCEEDED", "CANCELLED"})
 """After these nothing more comes; what has come by then can be had."""
-Count = Annotated[int, Meta(ge=0, le=1_000_000)]
+RequestCount = Annotated[int, Meta(ge=0, le=1_000_000)]
 
 
 class BatchDocument(Struct, frozen=True, kw_only=True):
@@ -54,7 +54,7 @@ class BatchDocument(Struct, frozen=True, kw_only=True):
     document_id: DocumentId
     source: Source
     file_name: FileName = "document"
-    content_type: ContentType = UNKNOWN_TYPE
+    content_type: ContentType = DEFAULT_CONTENT_TYPE
 
 
 class BatchEvent(Struct, frozen=True, kw_only=True, tag_field="type"):
@@ -71,7 +71,9 @@ class BatchSubmitted(BatchEvent, frozen=True, kw_only=True, tag="batch.submitted
     has the engine convert them as one batch of its own, which is cheaper and takes longer.
     """
 
-    documents: Annotated[tuple[BatchDocument, ...], Meta(min_length=1, max_length=MAX_DOCUMENTS)]
+    documents: Annotated[
+        tuple[BatchDocument, ...], Meta(min_length=1, max_length=MAX_BATCH_DOCUMENTS)
+    ]
     priority: Priority = DEFAULT_PRIORITY
     retention_days: RetentionDays = DEFAULT_RETENTION_DAYS
     submitted_at: datetime | None = None
@@ -85,7 +87,7 @@ class BatchSubmitted(BatchEvent, frozen=True, kw_only=True, tag="batch.submitted
 
         :raises ValueError: with a sentence for the publisher.
         """
-        refuse_absurd("submitted_at", self.submitted_at)
+        reject_implausible("submitted_at", self.submitted_at)
 
 
 class BatchProgressed(BatchEvent, frozen=True, kw_only=True, tag="batch.progressed/1"):
@@ -96,9 +98,9 @@ class BatchProgressed(BatchEvent, frozen=True, kw_only=True, tag="batch.progress
 
     job: EngineJobId
     status: EngineJobStatus
-    total: Count = 0
-    completed: Count = 0
-    failed: Count = 0
+    total: RequestCount = 0
+    completed: RequestCount = 0
+    failed: RequestCount = 0
 
 
 class BatchCompleted(BatchEvent, frozen=True, kw_only=True, tag="batch.completed/1"):
@@ -117,7 +119,7 @@ def document_id(batch_id: str, number: int) -> str:
     return f"{batch_id}{number:03d}"
 
 
-def batch_of(document_id: str) -> str | None:
+def batch_id_of(document_id: str) -> str | None:
     """Return the id of the batch a document of this id can belong to, or None.
 
     Only for ids made by ``new_id`` and the function above; publishers may choose other forms.
@@ -125,7 +127,7 @@ def batch_of(document_id: str) -> str | None:
     return document_id[:24] if len(document_id) == 27 else None
 
 
-def submissions(batch: BatchSubmitted) -> Iterator[DocumentSubmitted]:
+def document_submissions(batch: BatchSubmitted) -> Iterator[DocumentSubmitted]:
     """Return what the batch says of each of its documents, in its order."""
     for document in batch.documents:
         yield DocumentSubmitted(

@@ -11,7 +11,7 @@ from typing import Annotated, Literal
 
 from msgspec import Meta, Struct
 
-from .times import refuse_absurd
+from .times import reject_implausible
 
 MAX_INLINE_BYTES = 512 * 1024
 """Most bytes a submission may carry in itself; base64 makes them 4/3 as many on the wire."""
@@ -33,22 +33,22 @@ Requeues = Annotated[int, Meta(ge=0, le=1000)]
 Operation = Literal["convert", "convert-immediate"]
 EngineName = Literal["local", "mistral"]
 Model = Annotated[str, Meta(pattern=r"^[a-z0-9][a-z0-9.-]{0,63}\Z")]
-Variant = Literal["plain", "batch", "annotated"]
+ModelVariant = Literal["plain", "batch", "annotated"]
 """How a model was used, which may cost differently: as usual, in the engine's own batches, ..."""
-Removal = Literal["requested", "expired"]
+RemovalCause = Literal["requested", "expired"]
 
-MAX_SECONDS = 10_000_000.0
+MAX_ENGINE_SECONDS = 10_000_000.0
 """Four months: more than any conversion takes."""
 
 DEFAULT_PRIORITY = 5
 IMMEDIATE_PRIORITY = 10
 DEFAULT_RETENTION_DAYS = 365
-UNKNOWN_TYPE = "application/octet-stream"
+DEFAULT_CONTENT_TYPE = "application/octet-stream"
 
 
-def bounded_seconds(seconds: float) -> float:
+def clamp_seconds(seconds: float) -> float:
     """Return what an engine took as a figure that can be stored, encoded and answered."""
-    return 0.0 if math.isnan(seconds) else min(max(seconds, 0.0), MAX_SECONDS)
+    return 0.0 if math.isnan(seconds) else min(max(seconds, 0.0), MAX_ENGINE_SECONDS)
 
 
 class Blob(Struct, frozen=True):
@@ -109,7 +109,7 @@ class DocumentSubmitted(DocumentEvent, frozen=True, kw_only=True, tag="document.
 
     source: Source
     file_name: FileName = "document"
-    content_type: ContentType = UNKNOWN_TYPE
+    content_type: ContentType = DEFAULT_CONTENT_TYPE
     retention_days: RetentionDays = DEFAULT_RETENTION_DAYS
     operation: Operation = "convert"
     submitted_at: datetime | None = None
@@ -123,7 +123,7 @@ class DocumentSubmitted(DocumentEvent, frozen=True, kw_only=True, tag="document.
 
         :raises ValueError: with a sentence for the publisher.
         """
-        refuse_absurd("submitted_at", self.submitted_at)
+        reject_implausible("submitted_at", self.submitted_at)
 
 
 class DocumentFetched(DocumentEvent, frozen=True, kw_only=True, tag="document.fetched/1"):
@@ -158,7 +158,7 @@ class DocumentConverted(DocumentEvent, frozen=True, kw_only=True, tag="document.
     output_tokens: Tokens = 0
     result: Blob | None = None
     billed_pages: Pages | None = None
-    variant: Variant = "plain"
+    variant: ModelVariant = "plain"
     fallback_from: EngineName | None = None
 
 
@@ -212,7 +212,7 @@ class DocumentArchived(DocumentEvent, frozen=True, kw_only=True, tag="document.a
 class DocumentDeleted(DocumentEvent, frozen=True, kw_only=True, tag="document.deleted/1"):
     """The document is no longer kept: its bytes go, its row and its usage stay as a receipt."""
 
-    cause: Removal = "requested"
+    cause: RemovalCause = "requested"
 
 
 AnyDocumentEvent = (

@@ -20,7 +20,7 @@ def new_id() -> str:
     return _base36(milliseconds, _TIME_DIGITS) + _base36(random, _RANDOM_DIGITS)
 
 
-def id_from(digest: bytes) -> str:
+def id_from_digest(digest: bytes) -> str:
     """Return the id a digest stands for: always the same, 24 characters of ``[a-z0-9]``."""
     length = _TIME_DIGITS + _RANDOM_DIGITS
     return _base36(int.from_bytes(digest) % 36**length, length)

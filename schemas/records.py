@@ -6,7 +6,7 @@ from typing import Literal
 from msgspec import Struct
 
 from .batches import EngineJobStatus
-from .documents import Blob, EngineName, Operation, Removal
+from .documents import Blob, EngineName, Operation, RemovalCause
 
 DocumentState = Literal[
     "pending", "processing", "completed", "failed", "archived", "cancelled", "deleted"
@@ -50,7 +50,7 @@ class DocumentRecord(Struct, frozen=True, kw_only=True):
     fingerprint: str | None = None
     archived_at: datetime | None = None
     removed_at: datetime | None = None
-    removal: Removal | None = None
+    removal: RemovalCause | None = None
     erased_at: datetime | None = None
     original_sha256: str | None = None
     requeues: int = 0
@@ -61,7 +61,7 @@ class DocumentRecord(Struct, frozen=True, kw_only=True):
     fallback_from: EngineName | None = None
 
 
-class Progress(Struct, frozen=True, kw_only=True):
+class BatchCounts(Struct, frozen=True, kw_only=True):
     """How many of a batch's documents are how far: always counted, never kept.
 
     What was archived or deleted after its end counts as it ended; what was cancelled, as failed.
@@ -74,14 +74,14 @@ class Progress(Struct, frozen=True, kw_only=True):
     failed: int = 0
 
     @property
-    def ended(self) -> bool:
+    def is_finished(self) -> bool:
         """Whether every document has."""
         return self.completed + self.failed == self.total
 
     @property
     def state(self) -> BatchState:
         """What the batch as a whole is."""
-        if self.ended:
+        if self.is_finished:
             return "failed" if self.failed == self.total else "completed"
         return "processing" if self.completed + self.failed else "pending"
 
@@ -104,7 +104,7 @@ class BatchRecord(Struct, frozen=True, kw_only=True):
     priority: int
     retention_days: int
     submitted_at: datetime
-    progress: Progress
+    progress: BatchCounts
     completed_at: datetime | None = None
     fingerprint: str | None = None
     engine_batch: EngineBatch | None = None

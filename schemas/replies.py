@@ -16,7 +16,7 @@ Instant = Annotated[str, Meta(extra_json_schema={"format": "date-time"})]
 """A time as replies carry it: ``2026-01-15T10:30:00.000Z``."""
 
 
-def instant(time: datetime) -> Instant:
+def format_instant(time: datetime) -> Instant:
     """Return a time as replies carry it."""
     return time.astimezone(UTC).isoformat(timespec="milliseconds")[:-6] + "Z"
 

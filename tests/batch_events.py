@@ -8,10 +8,10 @@ from schemas.batches import BatchCompleted, BatchDocument, BatchSubmitted, docum
 from schemas.documents import DocumentEvent, Inline
 from tests import events
 
-_Word = TypeVar("_Word", bound=DocumentEvent)
+_Event = TypeVar("_Event", bound=DocumentEvent)
 
 
-def name(number: int = 1) -> str:
+def id_of(number: int = 1) -> str:
     """Return the id of the ``number``-th batch."""
     return f"batch{number:019d}"
 
@@ -20,12 +20,12 @@ def submitted(
     number: int = 1, *, documents: int = 2, tenant: str = "default", priority: int = 5
 ) -> BatchSubmitted:
     return BatchSubmitted(
-        batch_id=name(number),
+        batch_id=id_of(number),
         tenant=tenant,
         priority=priority,
         documents=tuple(
             BatchDocument(
-                document_id=document_id(name(number), place),
+                document_id=document_id(id_of(number), place),
                 source=Inline(f"document {place}".encode()),
                 file_name=f"{place}.txt",
             )
@@ -37,11 +37,11 @@ def submitted(
 
 def completed(number: int = 1, *, total: int = 2, failed: int = 0) -> BatchCompleted:
     return BatchCompleted(
-        batch_id=name(number), total=total, completed=total - failed, failed=failed
+        batch_id=id_of(number), total=total, completed=total - failed, failed=failed
     )
 
 
-def of(event: _Word, place: int, number: int = 1, tenant: str = "default") -> _Word:
+def of(event: _Event, position: int, number: int = 1, tenant: str = "default") -> _Event:
     """Return ``event`` as it is said of the ``place``-th document of a batch."""
-    named = document_id(name(number), place)
+    named = document_id(id_of(number), position)
     return msgspec.structs.replace(event, document_id=named, tenant=tenant)

@@ -8,7 +8,7 @@ import structlog
 
 from bus import streams
 from bus.connection import Connection, connect
-from ilios.nats_server import NatsServer, embedded
+from ilios.nats.server import NatsServer, embedded
 from tests.s3 import servers
 from tests.s3.servers import S3Server
 

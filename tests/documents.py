@@ -19,8 +19,8 @@ DOCX = f"{OFFICE}.wordprocessingml.document"
 PPTX = f"{OFFICE}.presentationml.presentation"
 
 WORD = "http://schemas.openxmlformats.org/wordprocessingml/2006/main"
-RELATIONS = "http://schemas.openxmlformats.org/package/2006/relationships"
-OFFICE_RELATIONS = "http://schemas.openxmlformats.org/officeDocument/2006/relationships"
+RELATIONSHIPS = "http://schemas.openxmlformats.org/package/2006/relationships"
+OFFICE_RELATIONSHIPS = "http://schemas.openxmlformats.org/officeDocument/2006/relationships"
 DRAWING = "http://schemas.openxmlformats.org/drawingml/2006"
 
 
@@ -66,7 +66,7 @@ def pdf_of_streams(
     return bytes(out)
 
 
-def locked_pdf() -> bytes:
+def encrypted_pdf() -> bytes:
     """Return a PDF that the empty password does not open."""
     zeros = "00" * 32
     return pdf(
@@ -84,7 +84,7 @@ def bomb_pdf(unpacked_bytes: int) -> bytes:
     return pdf_of_streams([packed + packer.flush()], packed=True)
 
 
-def picture(*lines: str, height: int = 48) -> Image.Image:
+def text_image(*lines: str, height: int = 48) -> Image.Image:
     """Return black text on a white picture that is just large enough."""
     font = ImageFont.load_default(height)
     image = Image.new("RGB", (max(map(len, lines)) * height * 2 // 3 + 80, len(lines) * 90 + 80))
@@ -94,7 +94,7 @@ def picture(*lines: str, height: int = 48) -> Image.Image:
     return image
 
 
-def saved(image: Image.Image, kind: str, more: Sequence[Image.Image] = ()) -> bytes:
+def image_file(image: Image.Image, kind: str, more: Sequence[Image.Image] = ()) -> bytes:
     """Return the picture as a file of this kind, with more pictures as further frames."""
     out = io.BytesIO()
     if more:
@@ -104,14 +104,14 @@ def saved(image: Image.Image, kind: str, more: Sequence[Image.Image] = ()) -> by
     return out.getvalue()
 
 
-def saved_with(image: Image.Image, kind: str, **options: object) -> bytes:
+def image_file_with(image: Image.Image, kind: str, **options: object) -> bytes:
     """Return the picture as a file of this kind, written with these options."""
     out = io.BytesIO()
     image.save(out, kind, **options)
     return out.getvalue()
 
 
-def zipped(parts: Mapping[str, str | bytes]) -> bytes:
+def zip_of(parts: Mapping[str, str | bytes]) -> bytes:
     """Return a ZIP archive of these parts."""
     out = io.BytesIO()
     with zipfile.ZipFile(out, "w", zipfile.ZIP_DEFLATED) as archive:
@@ -136,14 +136,14 @@ def table(*rows: Sequence[str]) -> str:
     return f"<w:tbl>{''.join(lines)}</w:tbl>"
 
 
-def image_in_docx(described: str) -> str:
+def image_in_docx(alt_text: str) -> str:
     """Return a paragraph that shows ``word/media/image1.png``."""
     return (
         f'<w:p><w:r><w:drawing><wp:inline xmlns:wp="{DRAWING}/wordprocessingDrawing">'
-        f'<wp:docPr id="1" name="Picture 1" descr="{escape(described)}"/>'
+        f'<wp:docPr id="1" name="Picture 1" descr="{escape(alt_text)}"/>'
         f'<a:graphic xmlns:a="{DRAWING}/main"><a:graphicData uri="{DRAWING}/picture">'
         f'<pic:pic xmlns:pic="{DRAWING}/picture"><pic:blipFill>'
-        f'<a:blip xmlns:r="{OFFICE_RELATIONS}" r:embed="rId9"/></pic:blipFill></pic:pic>'
+        f'<a:blip xmlns:r="{OFFICE_RELATIONSHIPS}" r:embed="rId9"/></pic:blipFill></pic:pic>'
         "</a:graphicData></a:graphic></wp:inline></w:drawing></w:r></w:p>"
     )
 
@@ -165,32 +165,32 @@ def docx(*body: str, image: bytes = b"") -> bytes:
     )
     parts: dict[str, str | bytes] = {
         "[Content_Types].xml": types,
-        "_rels/.rels": _relations({"rId1": ("officeDocument", "word/document.xml")}),
-        "word/_rels/document.xml.rels": _relations(
+        "_rels/.rels": _relationships({"rId1": ("officeDocument", "word/document.xml")}),
+        "word/_rels/document.xml.rels": _relationships(
             {"rId1": ("styles", "styles.xml"), "rId9": ("image", "media/image1.png")}
         ),
         "word/styles.xml": f'<w:styles xmlns:w="{WORD}">{styles}</w:styles>',
         "word/document.xml": f'<w:document xmlns:w="{WORD}"><w:body>{"".join(body)}</w:body>'
         "</w:document>",
-        "word/media/image1.png": image or saved(Image.new("RGB", (8, 8)), "PNG"),
+        "word/media/image1.png": image or image_file(Image.new("RGB", (8, 8)), "PNG"),
     }
-    return zipped(parts)
+    return zip_of(parts)
 
 
-def _relations(targets: Mapping[str, tuple[str, str]]) -> str:
+def _relationships(targets: Mapping[str, tuple[str, str]]) -> str:
     each = "".join(
-        f'<Relationship Id="{name}" Type="{OFFICE_RELATIONS}/{kind}" Target="{target}"/>'
+        f'<Relationship Id="{name}" Type="{OFFICE_RELATIONSHIPS}/{kind}" Target="{target}"/>'
         for name, (kind, target) in targets.items()
     )
-    return f'<Relationships xmlns="{RELATIONS}">{each}</Relationships>'
+    return f'<Relationships xmlns="{RELATIONSHIPS}">{each}</Relationships>'
 
 
 def pptx(slides: Mapping[str, Sequence[str]], cells: Sequence[Sequence[str]] = ()) -> bytes:
     """Return a PPTX: for every title its bullets; the cells as a table on the last slide."""
-    show = Presentation()
+    presentation = Presentation()
     slide = None
     for title, bullets in slides.items():
-        slide = show.slides.add_slide(show.slide_layouts[1])
+        slide = presentation.slides.add_slide(presentation.slide_layouts[1])
         slide.shapes.title.text = title
         slide.placeholders[1].text = "\n".join(bullets)
         slide.notes_slide.notes_text_frame.text = f"Say more about {title}."
@@ -202,5 +202,5 @@ def pptx(slides: Mapping[str, Sequence[str]], cells: Sequence[Sequence[str]] = (
             for x, text in enumerate(row):
                 frame.table.cell(y, x).text = text
     out = io.BytesIO()
-    show.save(out)
+    presentation.save(out)
     return out.getvalue()

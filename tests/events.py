@@ -4,7 +4,7 @@ from datetime import UTC, datetime
 
 from msgspec import structs
 
-from actors.writes import Entry
+from actors.writes import LogEntry
 from schemas.batches import BatchDocument, BatchSubmitted, document_id
 from schemas.documents import (
     AnyDocumentEvent,
@@ -18,7 +18,7 @@ from schemas.documents import (
     DocumentFetched,
     DocumentSubmitted,
     Inline,
-    Removal,
+    RemovalCause,
     Source,
 )
 from schemas.events import AnyEvent
@@ -28,7 +28,7 @@ SUBMITTED_AT = datetime(2026, 1, 15, 10, 30, tzinfo=UTC)
 COMPLETED_AT = datetime(2026, 1, 15, 10, 31, tzinfo=UTC)
 
 
-def name(number: int) -> str:
+def id_of(number: int) -> str:
     """Return the id of the ``number``-th document."""
     return f"document{number:016d}"
 
@@ -43,7 +43,7 @@ def submitted(
     submitted_at: datetime | None = SUBMITTED_AT,
 ) -> DocumentSubmitted:
     return DocumentSubmitted(
-        document_id=name(number),
+        document_id=id_of(number),
         tenant=tenant,
         priority=priority,
         source=source or Inline(b"foo"),
@@ -57,7 +57,7 @@ def fetched(
     number: int = 1, *, key: str = "original", priority: int = 5, tenant: str = "default"
 ) -> DocumentFetched:
     return DocumentFetched(
-        document_id=name(number),
+        document_id=id_of(number),
         tenant=tenant,
         priority=priority,
         original=Blob(key, 3, SHA256),
@@ -67,7 +67,7 @@ def fetched(
 
 def converted(number: int = 1, *, pages: int = 3, key: str = "markdown") -> DocumentConverted:
     return DocumentConverted(
-        document_id=name(number),
+        document_id=id_of(number),
         markdown=Blob(key, 9, SHA256),
         pages=pages,
         engine="local",
@@ -80,7 +80,7 @@ def converted(number: int = 1, *, pages: int = 3, key: str = "markdown") -> Docu
 
 def completed(number: int = 1) -> DocumentCompleted:
     return DocumentCompleted(
-        document_id=name(number),
+        document_id=id_of(number),
         file_name="hello.txt",
         content_type="application/pdf",
         original=Blob("original", 3, SHA256),
@@ -97,19 +97,19 @@ def completed(number: int = 1) -> DocumentCompleted:
 
 
 def failed(number: int = 1, *, code: str = "corrupt", reason: str = "It is.") -> DocumentFailed:
-    return DocumentFailed(document_id=name(number), code=code, reason=reason, attempts=2)
+    return DocumentFailed(document_id=id_of(number), code=code, reason=reason, attempts=2)
 
 
 def cancelled(number: int = 1) -> DocumentCancelled:
-    return DocumentCancelled(document_id=name(number))
+    return DocumentCancelled(document_id=id_of(number))
 
 
 def archived(number: int = 1) -> DocumentArchived:
-    return DocumentArchived(document_id=name(number), original=Blob("archive/original", 3, SHA256))
+    return DocumentArchived(document_id=id_of(number), original=Blob("archive/original", 3, SHA256))
 
 
-def deleted(number: int = 1, *, cause: Removal = "requested") -> DocumentDeleted:
-    return DocumentDeleted(document_id=name(number), cause=cause)
+def deleted(number: int = 1, *, cause: RemovalCause = "requested") -> DocumentDeleted:
+    return DocumentDeleted(document_id=id_of(number), cause=cause)
 
 
 def requeued(event: AnyDocumentEvent, times: int = 1) -> AnyDocumentEvent:
@@ -135,6 +135,6 @@ def batch(number: int, documents: int, *, tenant: str = "default") -> BatchSubmi
     )
 
 
-def entry(sequence: int, event: AnyEvent) -> Entry:
+def entry(sequence: int, event: AnyEvent) -> LogEntry:
     """Say where ``event`` lies on the log, and that it came there in its sequence-th second."""
-    return Entry(sequence, datetime.fromtimestamp(1_768_473_000 + sequence, UTC), event)
+    return LogEntry(sequence, datetime.fromtimestamp(1_768_473_000 + sequence, UTC), event)

@@ -5,8 +5,8 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 
-from bus.errors import AlreadySaid
-from bus.log import BatchSubmission
+from bus.errors import AlreadyPublished
+from bus.log import StoredBatchSubmission
 from schemas.batches import AnyBatchEvent, BatchSubmitted
 from schemas.documents import (
     AnyDocumentEvent,
@@ -18,7 +18,7 @@ from schemas.documents import (
 from schemas.records import BatchRecord, DocumentRecord
 from schemas.usage import OperationUsage, UsageTotal
 
-Listener = Callable[[DocumentSubmitted], Awaitable[None]]
+SubmissionCallback = Callable[[DocumentSubmitted], Awaitable[None]]
 
 
 class FakePublisher:
@@ -28,35 +28,35 @@ class FakePublisher:
     """
 
     def __init__(self, log: "FakeLog | None" = None) -> None:
-        self.said: list[AnyDocumentEvent | AnyBatchEvent] = []
-        self.fails: Exception | None = None
-        self.lost: Exception | None = None
-        self.heard: Listener | None = None
+        self.published: list[AnyDocumentEvent | AnyBatchEvent] = []
+        self.error: Exception | None = None
+        self.error_after_publish: Exception | None = None
+        self.on_submission: SubmissionCallback | None = None
         self._log = log or FakeLog()
 
-    async def say(self, event: AnyDocumentEvent | AnyBatchEvent) -> int:
-        if self.fails is not None:
-            raise self.fails
-        self.said.append(event)
+    async def publish(self, event: AnyDocumentEvent | AnyBatchEvent) -> int:
+        if self.error is not None:
+            raise self.error
+        self.published.append(event)
         if isinstance(event, DocumentSubmitted | BatchSubmitted):
             self._log.add(event)
-        if self.lost is not None:
-            raise self.lost
-        if self.heard is not None and isinstance(event, DocumentSubmitted):
-            await self.heard(event)
-        return len(self.said)
+        if self.error_after_publish is not None:
+            raise self.error_after_publish
+        if self.on_submission is not None and isinstance(event, DocumentSubmitted):
+            await self.on_submission(event)
+        return len(self.published)
 
-    async def say_first(self, event: AnyDocumentEvent | AnyBatchEvent) -> int:
+    async def publish_if_first(self, event: AnyDocumentEvent | AnyBatchEvent) -> int:
         if isinstance(event, DocumentSubmitted | BatchSubmitted) and self._log.has(event):
-            raise AlreadySaid
-        if event in self.said:
-            raise AlreadySaid
-        return await self.say(event)
+            raise AlreadyPublished
+        if event in self.published:
+            raise AlreadyPublished
+        return await self.publish(event)
 
     @property
     def submitted(self) -> DocumentSubmitted:
         """The only submission there was."""
-        (event,) = self.said
+        (event,) = self.published
         assert isinstance(event, DocumentSubmitted)
         return event
 
@@ -66,23 +66,23 @@ class FakeLog:
 
     def __init__(self) -> None:
         self.submissions: dict[tuple[str, str], DocumentSubmitted] = {}
-        self.batches: dict[tuple[str, str], BatchSubmission] = {}
-        self.fails: Exception | None = None
+        self.batches: dict[tuple[str, str], StoredBatchSubmission] = {}
+        self.error: Exception | None = None
 
     async def submission(self, tenant: str, document_id: str) -> DocumentSubmitted | None:
-        if self.fails is not None:
-            raise self.fails
+        if self.error is not None:
+            raise self.error
         return self.submissions.get((tenant, document_id))
 
-    async def batch(self, tenant: str, batch_id: str) -> BatchSubmission | None:
-        if self.fails is not None:
-            raise self.fails
+    async def batch(self, tenant: str, batch_id: str) -> StoredBatchSubmission | None:
+        if self.error is not None:
+            raise self.error
         return self.batches.get((tenant, batch_id))
 
     def add(self, event: DocumentSubmitted | BatchSubmitted) -> None:
         if isinstance(event, BatchSubmitted):
-            lies = BatchSubmission(len(self.batches) + 1, datetime.now(UTC), event)
-            self.batches.setdefault((event.tenant, event.batch_id), lies)
+            stored = StoredBatchSubmission(len(self.batches) + 1, datetime.now(UTC), event)
+            self.batches.setdefault((event.tenant, event.batch_id), stored)
         else:
             self.submissions.setdefault((event.tenant, event.document_id), event)
 
@@ -91,7 +91,7 @@ class FakeLog:
             return (event.tenant, event.batch_id) in self.batches
         return (event.tenant, event.document_id) in self.submissions
 
-    def forget(self) -> None:
+    def clear(self) -> None:
         """Be as the log is after its days of history."""
         self.submissions.clear()
         self.batches.clear()
@@ -101,12 +101,12 @@ class FakeOutcome:
     """Ends when ``end`` is called."""
 
     def __init__(self) -> None:
-        self.ended: asyncio.Future[DocumentCompleted | DocumentFailed | DocumentCancelled] = (
+        self.result: asyncio.Future[DocumentCompleted | DocumentFailed | DocumentCancelled] = (
             asyncio.get_running_loop().create_future()
         )
 
     async def wait(self) -> DocumentCompleted | DocumentFailed | DocumentCancelled:
-        return await asyncio.shield(self.ended)
+        return await asyncio.shield(self.result)
 
 
 class FakeOutcomes:
@@ -114,21 +114,21 @@ class FakeOutcomes:
 
     def __init__(self) -> None:
         self.watched: dict[tuple[str, str], FakeOutcome] = {}
-        self.fails: Exception | None = None
-        self.left = asyncio.Event()
+        self.error: Exception | None = None
+        self.released = asyncio.Event()
 
     @asynccontextmanager
     async def watch(self, tenant: str, document_id: str) -> AsyncIterator[FakeOutcome]:
-        if self.fails is not None:
-            raise self.fails
+        if self.error is not None:
+            raise self.error
         outcome = self.watched[tenant, document_id] = FakeOutcome()
         try:
             yield outcome
         finally:
-            self.left.set()
+            self.released.set()
 
     def end(self, event: DocumentCompleted | DocumentFailed | DocumentCancelled) -> None:
-        self.watched[event.tenant, event.document_id].ended.set_result(event)
+        self.watched[event.tenant, event.document_id].result.set_result(event)
 
 
 class FakeReads:
@@ -136,13 +136,13 @@ class FakeReads:
 
     def __init__(self) -> None:
         self.records: dict[tuple[str, str], DocumentRecord] = {}
-        self.fails: Exception | None = None
-        self.asked = asyncio.Event()
+        self.error: Exception | None = None
+        self.queried = asyncio.Event()
 
     async def document(self, tenant: str, document_id: str) -> DocumentRecord | None:
-        self.asked.set()
-        if self.fails is not None:
-            raise self.fails
+        self.queried.set()
+        if self.error is not None:
+            raise self.error
         return self.records.get((tenant, document_id))
 
     def add(self, record: DocumentRecord) -> None:
@@ -175,12 +175,12 @@ class FakeUsage:
     """Knows of no usage, and keeps the ranges it was asked for."""
 
     def __init__(self) -> None:
-        self.asked: list[tuple[datetime | None, datetime | None]] = []
+        self.queried_ranges: list[tuple[datetime | None, datetime | None]] = []
 
     async def total(
         self, _tenant: str, within: tuple[datetime | None, datetime | None]
     ) -> UsageTotal:
-        self.asked.append(within)
+        self.queried_ranges.append(within)
         return UsageTotal(
             documents=0, operations=0, pages=0, input_tokens=0, output_tokens=0, total_micros=0
         )
@@ -188,5 +188,5 @@ class FakeUsage:
     async def by_operation(
         self, _tenant: str, within: tuple[datetime | None, datetime | None]
     ) -> list[OperationUsage]:
-        self.asked.append(within)
+        self.queried_ranges.append(within)
         return []

@@ -32,48 +32,50 @@ class Canary(NamedTuple):
     file: str
 
 
-def whole(dice: random.Random) -> tuple[str, bytes]:
+def undamaged(dice: random.Random) -> tuple[str, bytes]:
     """Return a document of some type that has nothing wrong with it."""
-    image = documents.picture("Seven green boats", "sail over the lake")
+    image = documents.text_image("Seven green boats", "sail over the lake")
     makers: dict[str, Callable[[], bytes]] = {
         "pdf": lambda: documents.pdf("First page of words.", "Second page."),
-        "scan.pdf": lambda: documents.saved_with(image, "PDF", creationDate=EPOCH, modDate=EPOCH),
+        "scan.pdf": lambda: documents.image_file_with(
+            image, "PDF", creationDate=EPOCH, modDate=EPOCH
+        ),
         "docx": lambda: documents.docx(
             documents.paragraph("Heading", "Heading1"), documents.table(["a", "b"], ["c", "d"])
         ),
         "pptx": lambda: hostile_offices.pptx_with({}),
-        "tiff": lambda: documents.saved(image, "TIFF", [image]),
+        "tiff": lambda: documents.image_file(image, "TIFF", [image]),
     }
     makers |= {
-        kind: lambda kind=kind: documents.saved(image, kind.upper())  # type: ignore[misc]
+        kind: lambda kind=kind: documents.image_file(image, kind.upper())  # type: ignore[misc]
         for kind in ("png", "jpeg", "gif", "webp", "bmp")
     }
     name = dice.choice(sorted(makers))
     return f"whole.{name}", makers[name]()
 
 
-def cut_off(dice: random.Random) -> tuple[str, bytes]:
-    name, data = whole(dice)
+def truncated(dice: random.Random) -> tuple[str, bytes]:
+    name, data = undamaged(dice)
     return name, data[: dice.randrange(1, len(data))]
 
 
-def cut_out(dice: random.Random) -> tuple[str, bytes]:
-    name, data = whole(dice)
+def with_gap(dice: random.Random) -> tuple[str, bytes]:
+    name, data = undamaged(dice)
     start = dice.randrange(len(data))
     return name, data[:start] + data[start + dice.randrange(1, 5_000) :]
 
 
 def flipped(dice: random.Random) -> tuple[str, bytes]:
-    name, data = whole(dice)
+    name, data = undamaged(dice)
     broken = bytearray(data)
     for _ in range(dice.choice([1, 5, 50, 500])):
         broken[dice.randrange(len(broken))] ^= 1 << dice.randrange(8)
     return name, bytes(broken)
 
 
-def stretched(dice: random.Random) -> tuple[str, bytes]:
+def with_insertion(dice: random.Random) -> tuple[str, bytes]:
     """Numbers of the file made large: sizes, counts, offsets."""
-    name, data = whole(dice)
+    name, data = undamaged(dice)
     broken = bytearray(data)
     for _ in range(dice.choice([1, 10])):
         place = dice.randrange(max(len(broken) - 4, 1))
@@ -82,20 +84,20 @@ def stretched(dice: random.Random) -> tuple[str, bytes]:
 
 
 def repeated(dice: random.Random) -> tuple[str, bytes]:
-    name, data = whole(dice)
+    name, data = undamaged(dice)
     start = dice.randrange(len(data))
     piece = data[start : start + dice.choice([10, 1_000])]
     return name, data[:start] + piece * dice.choice([10, 2_000]) + data[start:]
 
 
 def wrong_name(dice: random.Random) -> tuple[str, bytes]:
-    _, data = whole(dice)
+    _, data = undamaged(dice)
     return f"wrong.{dice.choice(['pdf', 'png', 'docx', 'pptx', 'jpeg', 'exe', 'html'])}", data
 
 
-def two_at_once(dice: random.Random) -> tuple[str, bytes]:
+def two_concatenated(dice: random.Random) -> tuple[str, bytes]:
     """The beginning of one type, the end of another."""
-    (name, one), (_, other) = whole(dice), whole(dice)
+    (name, one), (_, other) = undamaged(dice), undamaged(dice)
     return name, dice.choice([one + other, one[:1024] + other, other[:16] + one])
 
 
@@ -107,13 +109,13 @@ def empty_or_noise(dice: random.Random) -> tuple[str, bytes]:
 
 
 DAMAGES = {
-    "any type: cut off": cut_off,
-    "any type: a piece missing": cut_out,
+    "any type: cut off": truncated,
+    "any type: a piece missing": with_gap,
     "any type: bits flipped": flipped,
-    "any type: numbers stretched": stretched,
+    "any type: numbers stretched": with_insertion,
     "any type: a piece repeated": repeated,
     "any type: wrong name": wrong_name,
-    "any type: two at once": two_at_once,
+    "any type: two at once": two_concatenated,
     "any type: noise": empty_or_noise,
 }
 
@@ -135,7 +137,7 @@ def makers(canary: Canary) -> dict[str, Callable[[random.Random], tuple[str, byt
         found[kind] = lambda dice, make=pdf: ("hostile.pdf", make(dice))  # type: ignore[misc]
     found["pdf: reaching out"] = lambda dice: (
         "hostile.pdf",
-        hostile_pdfs.reaching_out(dice, *canary),
+        hostile_pdfs.external_references(dice, *canary),
     )
     for kind, image in hostile_images.KINDS.items():
         found[kind] = lambda dice, make=image: ("hostile.png", make(dice))  # type: ignore[misc]

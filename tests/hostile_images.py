@@ -44,7 +44,7 @@ def png_of_many_chunks(dice: random.Random) -> bytes:
 
 
 def jpeg_of_any_size(dice: random.Random) -> bytes:
-    made = documents.saved(documents.picture("Some words"), "JPEG")
+    made = documents.image_file(documents.text_image("Some words"), "JPEG")
     place = made.index(b"\xff\xc0")
     side = dice.choice([FEW, MANY])
     return made[: place + 5] + struct.pack(">HH", side, side) + made[place + 9 :]
@@ -53,7 +53,7 @@ def jpeg_of_any_size(dice: random.Random) -> bytes:
 def jpeg_of_many_scans(dice: random.Random) -> bytes:
     """Progressive, its last scan repeated: each one goes over the whole image."""
     image = Image.new("L", (dice.choice([2_000, 9_000]),) * 2, 200)
-    made = documents.saved_with(image, "JPEG", progressive=True)
+    made = documents.image_file_with(image, "JPEG", progressive=True)
     last = made.rindex(b"\xff\xda")
     return made[:last] + made[last:-2] * dice.choice([100, 3_000]) + b"\xff\xd9"
 
@@ -65,7 +65,7 @@ def tiff(entries: list[tuple[int, int, int, int]], following: int, data: bytes =
     return head + listed + struct.pack("<I", following) + data
 
 
-def tiff_in_a_circle(dice: random.Random) -> bytes:
+def tiff_with_cycle(dice: random.Random) -> bytes:
     side = dice.choice([8, 50_000])
     start = 8 + 2 + 12 * 8 + 4
     entries = [
@@ -105,7 +105,7 @@ def webp_of_any_size(dice: random.Random) -> bytes:
     side = dice.choice([2**24 - 1, 16_383, 9_999])
     sides = (side - 1).to_bytes(3, "little") * 2
     frame = b"VP8X\x0a\0\0\0\x02\0\0\0" + sides + b"ANIM\x06\0\0\0" + bytes(6)
-    made = documents.saved_with(Image.new("RGB", (64, 64)), "WEBP", lossless=True)
+    made = documents.image_file_with(Image.new("RGB", (64, 64)), "WEBP", lossless=True)
     body = b"WEBP" + frame + made[12:] * dice.choice([1, 500])
     return b"RIFF" + struct.pack("<I", len(body)) + body
 
@@ -123,7 +123,7 @@ def gif_of_any_size(dice: random.Random) -> bytes:
     return b"GIF89a" + screen + b"\xf7\0\0" + bytes(768) + frame * dice.choice([1, 5_000]) + b"\x3b"
 
 
-def large_and_lawful(dice: random.Random) -> bytes:
+def large_but_valid(dice: random.Random) -> bytes:
     """Just below the limit: 99 megapixels of nothing, in a few kB."""
     side = 9_949
     rows = zlib.compressobj(9)
@@ -137,20 +137,20 @@ def noise(dice: random.Random) -> bytes:
     kind = dice.choice(["letters", "bytes", "stripes"])
     if kind == "letters":
         line = "".join(dice.choice("abcdefgh.,:") for _ in range(150))
-        image = documents.picture(*[line] * 60, height=20)
+        image = documents.text_image(*[line] * 60, height=20)
     elif kind == "bytes":
         image = Image.frombytes("L", (side, side), dice.randbytes(side * side))
     else:
         row = (b"\0" * 6 + b"\xff" * 6) * (side // 12 + 1)
         image = Image.frombytes("L", (side, side), b"".join([row[:side]] * side))
-    return documents.saved(image, dice.choice(["PNG", "BMP", "TIFF"]))
+    return documents.image_file(image, dice.choice(["PNG", "BMP", "TIFF"]))
 
 
 def long_and_thin(dice: random.Random) -> bytes:
     sides = dice.choice([(60_000, 30), (30, 60_000), (65_000, 1), (1, 1), (1_000_000, 8)])
     image = Image.new("L", sides, 255)
     image.paste(0, (0, 0, sides[0] // 2, sides[1] // 2))
-    return documents.saved(image, "PNG")
+    return documents.image_file(image, "PNG")
 
 
 KINDS = {
@@ -159,13 +159,13 @@ KINDS = {
     "image: PNG of many chunks": png_of_many_chunks,
     "image: JPEG of any size": jpeg_of_any_size,
     "image: JPEG of many scans": jpeg_of_many_scans,
-    "image: TIFF in a circle": tiff_in_a_circle,
+    "image: TIFF in a circle": tiff_with_cycle,
     "image: TIFF bomb": tiff_bomb,
     "image: TIFF of many pages": tiff_of_many_pages,
     "image: WebP of any size": webp_of_any_size,
     "image: BMP of any size": bmp_of_any_size,
     "image: GIF of any size": gif_of_any_size,
-    "image: large and lawful": large_and_lawful,
+    "image: large and lawful": large_but_valid,
     "image: noise": noise,
     "image: long and thin": long_and_thin,
 }

@@ -14,10 +14,10 @@ from xml.sax.saxutils import escape
 from tests import documents
 
 MIB = 1024 * 1024
-WORDS = f'<w:document xmlns:w="{documents.WORD}"><w:body>'
-END = "</w:body></w:document>"
+BODY_START = f'<w:document xmlns:w="{documents.WORD}"><w:body>'
+BODY_END = "</w:body></w:document>"
 BODY, TYPES, RELATED = "word/document.xml", "[Content_Types].xml", "word/_rels/document.xml.rels"
-EXTERNAL = f'<Relationships xmlns="{documents.RELATIONS}">'
+EXTERNAL = f'<Relationships xmlns="{documents.RELATIONSHIPS}">'
 Parts = dict[str, str | bytes]
 
 
@@ -29,15 +29,15 @@ def parts_of(archive: bytes) -> Parts:
 def docx_with(more: Mapping[str, str | bytes]) -> bytes:
     """Return a whole DOCX with some of its parts replaced, and others added."""
     whole = parts_of(documents.docx(documents.paragraph("Some words.")))
-    return documents.zipped({**whole, **more})
+    return documents.zip_of({**whole, **more})
 
 
 def pptx_with(more: Mapping[str, str | bytes]) -> bytes:
-    return documents.zipped({**parts_of(documents.pptx({"A title": ["some words"]})), **more})
+    return documents.zip_of({**parts_of(documents.pptx({"A title": ["some words"]})), **more})
 
 
-def worded(body: str) -> str:
-    return f"{WORDS}{body}{END}"
+def docx_body(body: str) -> str:
+    return f"{BODY_START}{body}{BODY_END}"
 
 
 def zip_bomb(dice: random.Random, url: str, file: str) -> bytes:
@@ -56,16 +56,16 @@ def zip_bomb(dice: random.Random, url: str, file: str) -> bytes:
 
 def lying_sizes(dice: random.Random, url: str, file: str) -> bytes:
     """The directory says that the part is small; it is not."""
-    made = bytearray(docx_with({BODY: worded(documents.paragraph("x" * 20) * 300_000)}))
+    made = bytearray(docx_with({BODY: docx_body(documents.paragraph("x" * 20) * 300_000)}))
     with zipfile.ZipFile(io.BytesIO(made)) as archive:
         size = archive.getinfo(BODY).file_size.to_bytes(4, "little")
-    said = dice.choice([0, 100, 2**32 - 1, 2**31]).to_bytes(4, "little")
-    return bytes(made.replace(size, said))
+    declared_size = dice.choice([0, 100, 2**32 - 1, 2**31]).to_bytes(4, "little")
+    return bytes(made.replace(size, declared_size))
 
 
 def overlapping_parts(dice: random.Random, url: str, file: str) -> bytes:
     """Thousands of names in the directory, one piece of data for all of them."""
-    made = documents.zipped({BODY: worded(documents.paragraph("words") * 20_000)})
+    made = documents.zip_of({BODY: docx_body(documents.paragraph("words") * 20_000)})
     start = made.index(b"PK\x01\x02")
     stop = made.index(b"PK\x05\x06")
     entry = made[start:stop]
@@ -84,12 +84,12 @@ def many_parts(dice: random.Random, url: str, file: str) -> bytes:
 
 
 def nested_archives(dice: random.Random, url: str, file: str) -> bytes:
-    inner = documents.zipped({"zeros": b"\0" * 8 * MIB})
+    inner = documents.zip_of({"zeros": b"\0" * 8 * MIB})
     for depth in range(dice.choice([3, 12])):
-        inner = documents.zipped({f"{depth}-{n}.zip": inner for n in range(4)})
+        inner = documents.zip_of({f"{depth}-{n}.zip": inner for n in range(4)})
     name = dice.choice(["word/embeddings/more.docx", "word/media/image1.png", "word/afchunk.docx"])
-    chunk = f'<w:altChunk xmlns:r="{documents.OFFICE_RELATIONS}" r:id="rId9"/>'
-    return docx_with({name: inner, BODY: worded(chunk + documents.paragraph("Some words."))})
+    chunk = f'<w:altChunk xmlns:r="{documents.OFFICE_RELATIONSHIPS}" r:id="rId9"/>'
+    return docx_with({name: inner, BODY: docx_body(chunk + documents.paragraph("Some words."))})
 
 
 def wide_tables(dice: random.Random, url: str, file: str) -> bytes:
@@ -97,7 +97,7 @@ def wide_tables(dice: random.Random, url: str, file: str) -> bytes:
     cell = f'<w:tc><w:tcPr><w:gridSpan w:val="{span}"/></w:tcPr><w:p/></w:tc>'
     merged = '<w:tc><w:tcPr><w:vMerge w:val="restart"/></w:tcPr><w:p/></w:tc>'
     row = f"<w:tr>{cell * dice.choice([1, 300])}{merged}</w:tr>"
-    return docx_with({BODY: worded(f"<w:tbl>{row * dice.choice([10, 300])}</w:tbl>")})
+    return docx_with({BODY: docx_body(f"<w:tbl>{row * dice.choice([10, 300])}</w:tbl>")})
 
 
 def flood_of_runs(dice: random.Random, url: str, file: str) -> bytes:
@@ -112,7 +112,7 @@ def flood_of_runs(dice: random.Random, url: str, file: str) -> bytes:
     count = dice.choice([20_000, 200_000])
     together = dice.random() < 0.5
     body = f"<w:p>{run * count}</w:p>" if together else f"<w:p>{run}</w:p>" * count
-    return docx_with({BODY: worded(body)})
+    return docx_with({BODY: docx_body(body)})
 
 
 def flood_of_slides(dice: random.Random, url: str, file: str) -> bytes:
@@ -123,25 +123,25 @@ def flood_of_slides(dice: random.Random, url: str, file: str) -> bytes:
     head, _, tail = show.partition(b"<p:sldId ")
     entry, _, rest = tail.partition(b"/>")
     listed = b"".join(b"<p:sldId %s/>" % entry for _ in range(dice.choice([1_000, 100_000])))
-    return documents.zipped(parts | {"ppt/presentation.xml": head + listed + rest})
+    return documents.zip_of(parts | {"ppt/presentation.xml": head + listed + rest})
 
 
-def circles(dice: random.Random, url: str, file: str) -> bytes:
+def relationship_cycles(dice: random.Random, url: str, file: str) -> bytes:
     """Styles, notes and slides that lead to themselves."""
-    own = f'{EXTERNAL}<Relationship Id="rId1" Type="{documents.OFFICE_RELATIONS}/'
+    own = f'{EXTERNAL}<Relationship Id="rId1" Type="{documents.OFFICE_RELATIONSHIPS}/'
     style = f'<w:styles xmlns:w="{documents.WORD}"><w:style w:type="paragraph" w:styleId="A">'
     style += '<w:name w:val="a"/><w:basedOn w:val="A"/><w:link w:val="A"/></w:style></w:styles>'
     note = f'<w:footnotes xmlns:w="{documents.WORD}"><w:footnote w:id="1"><w:p><w:r>'
     note += '<w:footnoteReference w:id="1"/></w:r></w:p></w:footnote></w:footnotes>'
-    noted = f'{EXTERNAL}<Relationship Id="n" Type="{documents.OFFICE_RELATIONS}/footnotes" '
+    noted = f'{EXTERNAL}<Relationship Id="n" Type="{documents.OFFICE_RELATIONSHIPS}/footnotes" '
     noted += 'Target="footnotes.xml"/></Relationships>'
     used = (
         '<w:p><w:pPr><w:pStyle w:val="A"/></w:pPr><w:r><w:footnoteReference w:id="1"/></w:r></w:p>'
     )
     layout = "ppt/slideLayouts/_rels/slideLayout2.xml.rels"
     made = [
-        docx_with({"word/styles.xml": style, BODY: worded(used)}),
-        docx_with({"word/footnotes.xml": note, RELATED: noted, BODY: worded(used)}),
+        docx_with({"word/styles.xml": style, BODY: docx_body(used)}),
+        docx_with({"word/footnotes.xml": note, RELATED: noted, BODY: docx_body(used)}),
         pptx_with({layout: f'{own}slideMaster" Target="slideLayout2.xml"/></Relationships>'}),
         pptx_with(
             {
@@ -159,18 +159,18 @@ def outside_relations(dice: random.Random, url: str, file: str) -> bytes:
     target = escape(dice.choice([url, f"file://{file}", file, f"../../../../../../..{file}"]))
     mode = dice.choice(['TargetMode="External"', ""])
     related = EXTERNAL + "".join(
-        f'<Relationship Id="r{n}" Type="{documents.OFFICE_RELATIONS}/{kind}" {mode} '
+        f'<Relationship Id="r{n}" Type="{documents.OFFICE_RELATIONSHIPS}/{kind}" {mode} '
         f'Target="{target}"/>'
         for n, kind in enumerate(("image", "attachedTemplate", "oleObject", "styles", "footnotes"))
     )
     picture = documents.image_in_docx("from outside")
     linked = picture.replace('r:embed="rId9"', 'r:link="r0" r:embed="r0"')
     if dice.random() < 0.7:
-        return docx_with({BODY: worded(linked), RELATED: f"{related}</Relationships>"})
+        return docx_with({BODY: docx_body(linked), RELATED: f"{related}</Relationships>"})
     return pptx_with({"ppt/slides/_rels/slide1.xml.rels": f"{related}</Relationships>"})
 
 
-def paths_that_climb(dice: random.Random, url: str, file: str) -> bytes:
+def paths_with_dotdot(dice: random.Random, url: str, file: str) -> bytes:
     """Names and links that lead out of the archive."""
     out = io.BytesIO(docx_with({}))
     escaped = f"{file}-escaped"
@@ -195,21 +195,25 @@ def programs_as_pictures(dice: random.Random, url: str, file: str) -> bytes:
         ]
     )
     picture = documents.image_in_docx("a picture")
-    related = f'{EXTERNAL}<Relationship Id="rId9" Type="{documents.OFFICE_RELATIONS}/image" '
+    related = f'{EXTERNAL}<Relationship Id="rId9" Type="{documents.OFFICE_RELATIONSHIPS}/image" '
     related += f'Target="media/p.{ending}"/></Relationships>'
-    return docx_with({f"word/media/p.{ending}": data, BODY: worded(picture), RELATED: related})
+    return docx_with({f"word/media/p.{ending}": data, BODY: docx_body(picture), RELATED: related})
 
 
 def slow_matches(dice: random.Random, url: str, file: str) -> bytes:
     """Text that looks like the marks of Markdown, again and again."""
     piece = dice.choice(["*", "_", "`", "[", "](", "<", "&", "\\", "|", "#", " ", "\ue0001\ue001"])
-    return docx_with({BODY: worded(documents.paragraph(piece * dice.choice([10_000, 1_000_000])))})
+    return docx_with(
+        {BODY: docx_body(documents.paragraph(piece * dice.choice([10_000, 1_000_000])))}
+    )
 
 
 def huge_words(dice: random.Random, url: str, file: str) -> bytes:
     """More Markdown than anybody may make of it: 70 MiB of one letter, packed well."""
     text = "a" * dice.choice([1, 70]) * MIB
-    body = worded("".join(documents.paragraph(text[n : n + MIB]) for n in range(0, len(text), MIB)))
+    body = docx_body(
+        "".join(documents.paragraph(text[n : n + MIB]) for n in range(0, len(text), MIB))
+    )
     level = zlib.Z_BEST_SPEED
     out = io.BytesIO()
     with zipfile.ZipFile(out, "w", zipfile.ZIP_DEFLATED, compresslevel=level) as archive:
@@ -227,9 +231,9 @@ KINDS = {
     "office: wide tables": wide_tables,
     "office: flood of runs": flood_of_runs,
     "office: flood of slides": flood_of_slides,
-    "office: circles": circles,
+    "office: circles": relationship_cycles,
     "office: relations to outside": outside_relations,
-    "office: paths that climb": paths_that_climb,
+    "office: paths that climb": paths_with_dotdot,
     "office: programs as pictures": programs_as_pictures,
     "office: marks of Markdown": slow_matches,
     "office: too many words": huge_words,

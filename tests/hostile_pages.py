@@ -3,7 +3,7 @@
 import random
 import zlib
 
-from tests.hostile_pdfs import CATALOGUE, SHOWN, one_page, stream, written
+from tests.hostile_pdfs import CATALOGUE, PAGE_TEXT, one_page, pdf_file, stream
 
 
 def boxes(dice: random.Random) -> bytes:
@@ -12,14 +12,14 @@ def boxes(dice: random.Random) -> bytes:
     )
     unit = dice.choice([b"", b"/UserUnit 1e6 ", b"/UserUnit 0 "])
     drawn = b"0 0 1e9 1e9 re f " + b"0 0 m 1e9 1e9 l S " * 200
-    return one_page(dice.choice([drawn, SHOWN]), box=box, page=unit)
+    return one_page(dice.choice([drawn, PAGE_TEXT]), box=box, page=unit)
 
 
 def order_flood(dice: random.Random) -> bytes:
     order = dice.choice(
         [b"q ", b"BT ", b"[] 0 d ", b"/F1 9 Tf ", b"1 0 0 1 1 1 cm ", b"0 0 m 9 9 l S ", b"/X Do "]
     )
-    return one_page(order * dice.choice([100_000, 1_000_000]) + SHOWN)
+    return one_page(order * dice.choice([100_000, 1_000_000]) + PAGE_TEXT)
 
 
 def text_flood(dice: random.Random) -> bytes:
@@ -37,7 +37,7 @@ def line_flood(dice: random.Random) -> bytes:
     """A page full of ruled lines: the makings of a table with very many cells."""
     count = dice.choice([500, 5_000])
     ruled = b"".join(b"%d 0 m %d 792 l S 0 %d m 612 %d l S " % (n, n, n, n) for n in range(count))
-    return one_page(ruled + SHOWN * 50)
+    return one_page(ruled + PAGE_TEXT * 50)
 
 
 def functions(dice: random.Random) -> bytes:
@@ -59,7 +59,7 @@ def annotations(dice: random.Random) -> bytes:
     refs = b"6 0 R " * count
     note = b"<< /Type /Annot /Subtype /Link /Rect [0 0 612 792] /Parent 6 0 R /Kids [6 0 R] "
     note += b"/A << /S /URI /URI (http://127.0.0.1/) /Next 6 0 R >> /AP << /N 6 0 R >> >>"
-    return one_page(SHOWN, {6: note}, page=b"/Annots [%s] " % refs)
+    return one_page(PAGE_TEXT, {6: note}, page=b"/Annots [%s] " % refs)
 
 
 def ocr_flood(dice: random.Random) -> bytes:
@@ -85,7 +85,7 @@ def ocr_flood(dice: random.Random) -> bytes:
         4: stream(b"612 0 0 792 0 0 cm /Im Do"),
         6: stream(zlib.compress(rows), words + b" /ColorSpace /DeviceGray /Filter /FlateDecode"),
     }
-    return written(bodies | moved)
+    return pdf_file(bodies | moved)
 
 
 def bad_font(dice: random.Random) -> bytes:
@@ -102,7 +102,7 @@ def bad_font(dice: random.Random) -> bytes:
         8: stream(cmap * dice.choice([1, 5_000])),
         9: stream(data, b"/Subtype /OpenType /Length1 %d" % (2**31 - 1)),
     }
-    return one_page(SHOWN * 20, bodies)
+    return one_page(PAGE_TEXT * 20, bodies)
 
 
 KINDS = {

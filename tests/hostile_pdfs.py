@@ -10,10 +10,10 @@ MIB = 1024 * 1024
 FONT = b"<< /Type /Font /Subtype /Type1 /BaseFont /Helvetica >>"
 CATALOGUE = b"<< /Type /Catalog /Pages 2 0 R >>"
 ONE_PAGE = b"<< /Type /Pages /Kids [3 0 R] /Count 1 >>"
-SHOWN = b"BT /F1 12 Tf 72 720 Td (Some words.) Tj ET"
+PAGE_TEXT = b"BT /F1 12 Tf 72 720 Td (Some words.) Tj ET"
 
 
-def written(bodies: Mapping[int, bytes], trailer: bytes = b"") -> bytes:
+def pdf_file(bodies: Mapping[int, bytes], trailer: bytes = b"") -> bytes:
     """Return a PDF of these objects; number 1 is the catalogue."""
     out = bytearray(b"%PDF-1.7\n")
     places = {}
@@ -28,8 +28,8 @@ def written(bodies: Mapping[int, bytes], trailer: bytes = b"") -> bytes:
     return bytes(out + b"startxref\n%d\n%%%%EOF\n" % table)
 
 
-def stream(data: bytes, words: bytes = b"") -> bytes:
-    return b"<< /Length %d %s >>\nstream\n%s\nendstream" % (len(data), words, data)
+def stream(data: bytes, dictionary: bytes = b"") -> bytes:
+    return b"<< /Length %d %s >>\nstream\n%s\nendstream" % (len(data), dictionary, data)
 
 
 def one_page(
@@ -50,7 +50,7 @@ def one_page(
         4: content if content.startswith(b"<<") else stream(content),
         5: FONT,
     }
-    return written(bodies | dict(more or {}), trailer)
+    return pdf_file(bodies | dict(more or {}), trailer)
 
 
 def zeros(mebibytes: int, byte: bytes = b"\0") -> bytes:
@@ -143,14 +143,14 @@ def jbig2_page(side: int) -> bytes:
     return page + region
 
 
-def forms_in_a_circle(dice: random.Random) -> bytes:
+def form_cycle(dice: random.Random) -> bytes:
     length = dice.choice([1, 2, 50])
     forms = {}
     for place in range(length):
         following = 6 + (place + 1) % length
         words = b"/Type /XObject /Subtype /Form /BBox [0 0 600 700] /Resources "
         words += b"<< /XObject << /X %d 0 R >> /Font << /F1 5 0 R >> >>" % following
-        forms[6 + place] = stream(b"q /X Do Q /X Do " + SHOWN, words)
+        forms[6 + place] = stream(b"q /X Do Q /X Do " + PAGE_TEXT, words)
     return one_page(b"/X Do", forms, resources=b"/XObject << /X 6 0 R >>")
 
 
@@ -163,13 +163,13 @@ def forms_doubling(dice: random.Random) -> bytes:
         words += b"<< /XObject << /X %d 0 R >> /Font << /F1 5 0 R >> >>" % (7 + place)
         forms[6 + place] = stream(b"/X Do " * times, words)
     forms[6 + depth] = stream(
-        SHOWN,
+        PAGE_TEXT,
         b"/Type /XObject /Subtype /Form /BBox [0 0 600 700] /Resources << /Font << /F1 5 0 R >> >>",
     )
     return one_page(b"/X Do", forms, resources=b"/XObject << /X 6 0 R >>")
 
 
-def glyphs_in_a_circle(dice: random.Random) -> bytes:
+def glyph_cycle(dice: random.Random) -> bytes:
     glyph = b"1000 0 0 0 750 750 d1 BT /T3 1 Tf (aaaaaaaa) Tj ET"
     font = b"<< /Type /Font /Subtype /Type3 /FontBBox [0 0 750 750] /FontMatrix [.001 0 0 .001 0 0]"
     font += b"/CharProcs << /a 7 0 R >> /Encoding << /Type /Encoding /Differences [97 /a] >>"
@@ -191,7 +191,7 @@ def deep_arrays(dice: random.Random) -> bytes:
     depth = dice.choice([1_000, 100_000, 2_000_000])
     opened, closed = dice.choice([(b"[", b"]"), (b"<</A", b">>"), (b"(", b")")])
     nested = opened * depth + b" 0 " + closed * depth
-    return one_page(nested + SHOWN, {6: nested}, page=b"/Rotate 6 0 R /Annots 6 0 R ")
+    return one_page(nested + PAGE_TEXT, {6: nested}, page=b"/Rotate 6 0 R /Annots 6 0 R ")
 
 
 def deep_page_tree(dice: random.Random) -> bytes:
@@ -204,13 +204,13 @@ def deep_page_tree(dice: random.Random) -> bytes:
             kid,
         )
     bodies[depth] = b"<< /Type /Page /Parent %d 0 R /MediaBox [0 0 9 9] >>" % (depth - 1)
-    return written(bodies)
+    return pdf_file(bodies)
 
 
-def page_tree_in_a_circle(dice: random.Random) -> bytes:
+def page_tree_cycle(dice: random.Random) -> bytes:
     kids = dice.choice([b"2 0 R", b"2 0 R 2 0 R 3 0 R", b"1 0 R", b"3 0 R " * 3 + b"2 0 R"])
     count = dice.choice([1, 3, 1000, 4999, -5])
-    return written(
+    return pdf_file(
         {
             1: CATALOGUE,
             2: b"<< /Type /Pages /Parent 2 0 R /Count %d /Kids [%s] >>" % (count, kids),
@@ -229,11 +229,11 @@ def a_million_pages(dice: random.Random) -> bytes:
         bodies[2 + level] = b"<< /Type /Pages /Count %d /Kids [%s] >>" % (count, kids)
     bodies[2 + depth] = b"<< /Type /Page /Parent 2 0 R /MediaBox [0 0 612 792] /Contents 99 0 R >>"
     bodies[99] = stream(b"BT (x) Tj ET")
-    return written(bodies)
+    return pdf_file(bodies)
 
 
-def xref_in_a_circle(dice: random.Random) -> bytes:
-    made = one_page(SHOWN, trailer=b"/Prev %d" % dice.choice([0, 9, 2**31, -1]))
+def xref_cycle(dice: random.Random) -> bytes:
+    made = one_page(PAGE_TEXT, trailer=b"/Prev %d" % dice.choice([0, 9, 2**31, -1]))
     table = made.rindex(b"xref\n0 1")
     looped = made.replace(b"/Prev ", b"/Prev %d %%" % table)
     return dice.choice([made, looped])
@@ -251,10 +251,10 @@ def xref_stream(dice: random.Random) -> bytes:
 def object_streams(dice: random.Random) -> bytes:
     count = dice.choice([10, 10**6, 2**31 - 1])
     words = b"/Type /ObjStm /N %d /First %d /Extends 6 0 R" % (count, dice.choice([0, 4, 2**31]))
-    return one_page(SHOWN, {6: stream(b"6 0 7 9 " * 100, words), 7: b"6 0 R", 8: b"8 0 R"})
+    return one_page(PAGE_TEXT, {6: stream(b"6 0 7 9 " * 100, words), 7: b"6 0 R", 8: b"8 0 R"})
 
 
-def reaching_out(dice: random.Random, url: str, file: str) -> bytes:
+def external_references(dice: random.Random, url: str, file: str) -> bytes:
     """Streams, fonts and actions that lie elsewhere, if anybody fetches them."""
     web, local = url.encode(), file.encode()
     there = dice.choice([b"/FS /URL /F (%s)" % web, b"/F (%s)" % local, b"/F (file://%s)" % local])
@@ -266,7 +266,7 @@ def reaching_out(dice: random.Random, url: str, file: str) -> bytes:
         9: b"<< /S /SubmitForm /F << /FS /URL /F (%s) >> >>" % web,
         10: b"<< /XFA (<!DOCTYPE a [<!ENTITY x SYSTEM '%s'>]><a>&x;</a>) /Fields [] >>" % web,
     }
-    made = one_page(SHOWN, bodies, page=b"/AA << /O 6 0 R >> ")
+    made = one_page(PAGE_TEXT, bodies, page=b"/AA << /O 6 0 R >> ")
     return made.replace(
         CATALOGUE, b"<< /Type /Catalog /Pages 2 0 R /OpenAction 6 0 R /AcroForm 10 0 R >>"
     )
@@ -281,14 +281,14 @@ KINDS = {
     "pdf: thousands of filters": many_filters,
     "pdf: predictor of any width": predictor,
     "pdf: image of any size": image,
-    "pdf: forms in a circle": forms_in_a_circle,
+    "pdf: forms in a circle": form_cycle,
     "pdf: forms doubling": forms_doubling,
-    "pdf: glyphs in a circle": glyphs_in_a_circle,
+    "pdf: glyphs in a circle": glyph_cycle,
     "pdf: deep arrays": deep_arrays,
     "pdf: deep page tree": deep_page_tree,
-    "pdf: page tree in a circle": page_tree_in_a_circle,
+    "pdf: page tree in a circle": page_tree_cycle,
     "pdf: a million pages": a_million_pages,
-    "pdf: table of objects in a circle": xref_in_a_circle,
+    "pdf: table of objects in a circle": xref_cycle,
     "pdf: table of objects without end": xref_stream,
     "pdf: object streams": object_streams,
 }

@@ -11,10 +11,10 @@ from tests.hostile_offices import (
     EXTERNAL,
     RELATED,
     TYPES,
+    docx_body,
     docx_with,
     parts_of,
     pptx_with,
-    worded,
 )
 
 
@@ -49,11 +49,12 @@ def outside_entities(dice: random.Random, url: str, file: str) -> bytes:
 
 def into_xml(dice: random.Random, declared: str, used: str) -> bytes:
     """Put a document type and what it declares into one of the parts that are read."""
-    math = f'<m:oMath xmlns:m="{documents.OFFICE_RELATIONS}"><m:r><m:t>{used}</m:t></m:r></m:oMath>'
+    namespace = documents.OFFICE_RELATIONSHIPS
+    math = f'<m:oMath xmlns:m="{namespace}"><m:r><m:t>{used}</m:t></m:r></m:oMath>'
     text = f'<?xml version="1.0"?>{declared}'
     places = [
-        docx_with({BODY: text + worded(f"<w:p><w:r><w:t>{used}</w:t></w:r></w:p>")}),
-        docx_with({BODY: text + worded(f"<w:p>{math}<w:r><w:t>{used}</w:t></w:r></w:p>")}),
+        docx_with({BODY: text + docx_body(f"<w:p><w:r><w:t>{used}</w:t></w:r></w:p>")}),
+        docx_with({BODY: text + docx_body(f"<w:p>{math}<w:r><w:t>{used}</w:t></w:r></w:p>")}),
         docx_with({TYPES: f"{text}<Types>{used}</Types>"}),
         docx_with({RELATED: f"{text}{EXTERNAL}{used}</Relationships>"}),
         docx_with({"word/styles.xml": f"{text}<styles>{used}</styles>"}),
@@ -77,7 +78,7 @@ def deep_xml(dice: random.Random, url: str, file: str) -> bytes:
         ]
     )
     inner = documents.paragraph("Some words.")
-    return docx_with({BODY: worded(opened * depth + inner + closed * depth)})
+    return docx_with({BODY: docx_body(opened * depth + inner + closed * depth)})
 
 
 def deep_slide(dice: random.Random, url: str, file: str) -> bytes:
@@ -87,7 +88,7 @@ def deep_slide(dice: random.Random, url: str, file: str) -> bytes:
     assert isinstance(slide, bytes)
     group = b"<p:grpSp><p:nvGrpSpPr/><p:grpSpPr/>"
     nested = group * depth + b"</p:grpSp>" * depth + b"</p:spTree>"
-    return documents.zipped(
+    return documents.zip_of(
         parts | {"ppt/slides/slide1.xml": slide.replace(b"</p:spTree>", nested)}
     )
 
@@ -97,7 +98,7 @@ def deep_equation(dice: random.Random, url: str, file: str) -> bytes:
     inner = "<m:e>" * depth + "<m:r><m:t>x</m:t></m:r>" + "</m:e>" * depth
     space = "http://schemas.openxmlformats.org/officeDocument/2006/math"
     equation = f'<m:oMath xmlns:m="{space}">{inner}</m:oMath>'
-    return docx_with({BODY: worded(f"<w:p>{equation * count}</w:p>")})
+    return docx_with({BODY: docx_body(f"<w:p>{equation * count}</w:p>")})
 
 
 KINDS = {

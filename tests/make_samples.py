@@ -33,10 +33,10 @@ def make_pdf() -> bytes:
         ),
         text("F2", 15, 72, 672, "Who says what"),
     ]
-    for row, (stage, said) in enumerate(TABLE):
+    for row, (stage, declared) in enumerate(TABLE):
         font = "F1" if row else "F2"
         content.append(text(font, 11, 78, 642 - 20 * row, stage))
-        content.append(text(font, 11, 198, 642 - 20 * row, said))
+        content.append(text(font, 11, 198, 642 - 20 * row, declared))
     content += [f"72 {y} m 352 {y} l S" for y in range(596, 657, 20)]
     content += [f"{x} 596 m {x} 656 l S" for x in (72, 192, 352)]
     content += [

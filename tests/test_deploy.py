@@ -14,7 +14,7 @@ import pytest
 import yaml  # type: ignore[import-untyped]
 from aiohttp import web
 
-from ilios.settings import BadSettings, Settings, from_environ
+from ilios.settings.settings import BadSettings, Settings, from_environ
 
 ROOT = Path(__file__).parents[1]
 DEPLOY = ROOT / "deploy"
@@ -37,7 +37,7 @@ def composed(dotenv: str) -> Settings:
 
 def test_a_key_in_dotenv_is_honoured() -> None:
     (key,) = composed("API_KEY=a-key-of-enough-letters\n").api_keys
-    assert key.reveal() == "a-key-of-enough-letters"
+    assert key.get_secret_value() == "a-key-of-enough-letters"
 
 
 @pytest.mark.parametrize(
@@ -48,7 +48,7 @@ def test_compose_does_not_switch_the_guard_off(dotenv: str) -> None:
         composed(dotenv)
 
 
-def test_the_guard_is_off_where_dotenv_says_so() -> None:
+def test_the_guard_can_be_turned_off_in_dotenv() -> None:
     assert composed("ILIOS_INSECURE=true\n").insecure
 
 

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from ilios.settings import IGNORED, NOT_YET, TABLE
+from ilios.settings.settings import IGNORED, TABLE, UNSUPPORTED
 
 ROOT = Path(__file__).parents[1]
 FIRST_ILIOS = {
@@ -46,19 +46,19 @@ def test_the_readme_lists_every_setting_and_no_other() -> None:
     assert sorted(listed) == sorted(setting.variable for setting in TABLE)
 
 
-def test_the_readme_says_of_what_is_not_honoured_what_happens_and_why() -> None:
+def test_the_readme_documents_unsupported_settings() -> None:
     readme = (ROOT / "README.md").read_text()
     section = readme.partition("\n### Not honoured")[2].partition("\n## ")[0]
     listed = re.findall(r"^\| `([A-Z0-9_]+)` \| (.+) \| (.+) \|$", section, re.MULTILINE)
-    refused = [(variable, "refused", why) for variable, why in NOT_YET.items()]
+    refused = [(variable, "refused", why) for variable, why in UNSUPPORTED.items()]
     ignored = [(variable, "no effect", why) for variable, why in IGNORED.items()]
     assert listed == refused + ignored
 
 
 def test_every_variable_of_the_first_ilios_is_honoured_or_answered() -> None:
     table = {setting.variable for setting in TABLE}
-    assert FIRST_ILIOS - table - set(NOT_YET) - set(IGNORED) == set()
-    assert not table & (set(NOT_YET) | set(IGNORED)), "both honoured and not"
+    assert FIRST_ILIOS - table - set(UNSUPPORTED) - set(IGNORED) == set()
+    assert not table & (set(UNSUPPORTED) | set(IGNORED)), "both honoured and not"
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
@@ -87,7 +87,7 @@ def test_every_point_of_security_names_files_and_tests_that_exist() -> None:
             assert re.search(rf"^(?:async )?def {test or '-'}\(", source, re.MULTILINE), test
 
 
-def test_everything_security_names_elsewhere_exists() -> None:
+def test_everything_security_md_names_exists() -> None:
     text = SECURITY.read_text()
     for path, test in NAMED.findall(text):
         assert (ROOT / path).exists(), path

@@ -20,15 +20,15 @@ class PendingFile:
 
     def __init__(self, path: str) -> None:
         self._path = path
-        self._step = Lock()
+        self._lock = Lock()
         self._file: int | None = None
         self._size = 0
         self._hash = hashlib.sha256()
-        self._over = False
+        self._closed = False
 
     def write(self, data: bytes | bytearray) -> None:
         """Append ``data``, making the file at the first call."""
-        with self._step:
+        with self._lock:
             self._append(data)
 
     def finish(self, data: bytes | bytearray, path: str) -> tuple[int, str]:
@@ -36,7 +36,7 @@ class PendingFile:
 
         When it fails, nothing is left of the pending file.
         """
-        with self._step:
+        with self._lock:
             try:
                 self._append(data)
                 assert self._file is not None
@@ -46,30 +46,30 @@ class PendingFile:
             except BaseException:
                 self._remove()
                 raise
-            self._over = True
+            self._closed = True
             os.close(self._file)
             self._file = None
             fsync_directory(os.path.dirname(path))
             failpoints.reach("blobs.put")
             return self._size, self._hash.hexdigest()
 
-    def keep(self) -> None:
+    def finish_in_place(self) -> None:
         """Let the file be, whole under its own name, for as long as nobody cuts the power."""
-        with self._step:
-            if self._over or self._file is None:
+        with self._lock:
+            if self._closed or self._file is None:
                 raise AbandonedError
-            self._over = True
+            self._closed = True
             os.close(self._file)
             self._file = None
 
     def abandon(self) -> None:
         """Leave nothing of an unfinished file; after ``finish`` or ``keep`` this does nothing."""
-        with self._step:
-            if not self._over:
+        with self._lock:
+            if not self._closed:
                 self._remove()
 
     def _append(self, data: bytes | bytearray) -> None:
-        if self._over:
+        if self._closed:
             raise AbandonedError
         if self._file is None:
             self._file = os.open(self._path, _NEW, 0o600)
@@ -80,7 +80,7 @@ class PendingFile:
         self._size += len(data)
 
     def _remove(self) -> None:
-        self._over = True
+        self._closed = True
         if self._file is not None:
             os.close(self._file)
             self._file = None
@@ -88,7 +88,7 @@ class PendingFile:
                 os.unlink(self._path)
 
 
-class ReadingFile:
+class BlobReader:
     """A blob, or a part of it, being read from front to back.
 
     It is opened at the first ``read``, closed at the end of what is wanted, and held open between:
@@ -98,7 +98,7 @@ class ReadingFile:
 
     def __init__(self, path: str, start: int = 0, stop: int | None = None) -> None:
         self._path = path
-        self._step = Lock()
+        self._lock = Lock()
         self._file: int | None = None
         self._offset = start
         self._stop = stop
@@ -106,7 +106,7 @@ class ReadingFile:
 
     def read(self, length: int) -> bytes:
         """Return the next ``length`` bytes; fewer only at the end of what is wanted."""
-        with self._step:
+        with self._lock:
             if self.closed:
                 raise AbandonedError
             if self._file is None:
@@ -120,7 +120,7 @@ class ReadingFile:
 
     def close(self) -> None:
         """Close the file; a second time this does nothing."""
-        with self._step:
+        with self._lock:
             self._close()
 
     def _close(self) -> None:
@@ -130,7 +130,7 @@ class ReadingFile:
             self._file = None
 
 
-class ExaminedFile(ReadingFile):
+class HashingReader(BlobReader):
     """A blob being hashed from front to back; ``size`` and ``sha256`` tell of what was read."""
 
     def __init__(self, path: str) -> None:
@@ -138,9 +138,9 @@ class ExaminedFile(ReadingFile):
         self.size = 0
         self._hash = hashlib.sha256()
 
-    def examine(self, most: int, chunk: int) -> None:
+    def hash_next(self, max_bytes: int, chunk: int) -> None:
         """Hash up to ``most`` further bytes, in chunks; at its end the file is closed."""
-        end = self.size + most
+        end = self.size + max_bytes
         while self.size < end and not self.closed:
             data = self.read(chunk)
             self._hash.update(data)
@@ -164,7 +164,7 @@ def fsync_directory(path: str) -> None:
         os.close(directory)
 
 
-def open_private(path: str) -> int:
+def open_lock_file(path: str) -> int:
     """Open a lock file for its owner alone, making it when it is missing."""
     return os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
 
@@ -180,7 +180,7 @@ def read_ends(path: str, length: int) -> tuple[bytes, bytes]:
         os.close(file)
 
 
-def rename(source: str, target: str) -> None:
+def durable_rename(source: str, target: str) -> None:
     """Rename a blob, durably; it gets the time of now.
 
     :raises FileNotFoundError: ``source`` is not there, and that is durable, too.

@@ -11,27 +11,27 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Protocol, TypeVar
 
-from actors.keys import IMAGES, RESULTS
+from actors.blob_keys import IMAGES, RESULTS
 from actors.ports import BlobNotFound, Blobs, StoredBlob
 from schemas.documents import Blob
 
-OFTEN_MISSING = (RESULTS, IMAGES)
+MAY_BE_MISSING = (RESULTS, IMAGES)
 """What is looked for to find out whether it is there: that it is not is no reason for doubt."""
 
 _T = TypeVar("_T")
 
 
-class Proof(Protocol):
+class StoreCheck(Protocol):
     """Whether the store is the right one."""
 
-    def refuse(self) -> None:
+    def raise_if_misplaced(self) -> None:
         """Return unless it is not.
 
         :raises StorageMisplaced: it is not.
         """
         ...
 
-    async def doubt(self) -> None:
+    async def recheck(self) -> None:
         """Find out now; errors as ``refuse``.
 
         :raises StorageUnavailable: it cannot be asked.
@@ -42,23 +42,23 @@ class Proof(Protocol):
 class GuardedBlobs:
     """Fits ``actors.ports.Blobs``. A missing blob is reported only after a look at the store."""
 
-    def __init__(self, store: Blobs, proof: Proof) -> None:
+    def __init__(self, store: Blobs, store_check: StoreCheck) -> None:
         self._store = store
-        self._proof = proof
+        self._store_check = store_check
 
     async def put(self, key: str, chunks: AsyncIterable[bytes]) -> Blob:
         """Store a stream."""
-        self._proof.refuse()
+        self._store_check.raise_if_misplaced()
         return await self._store.put(key, chunks)
 
     async def put_bytes(self, key: str, data: bytes) -> Blob:
         """Store bytes."""
-        self._proof.refuse()
+        self._store_check.raise_if_misplaced()
         return await self._store.put_bytes(key, data)
 
-    async def ends(self, key: str, length: int) -> tuple[bytes, bytes]:
+    async def read_ends(self, key: str, length: int) -> tuple[bytes, bytes]:
         """Return the first and the last bytes."""
-        return await self._found(key, self._store.ends(key, length))
+        return await self._recheck_if_missing(key, self._store.read_ends(key, length))
 
     async def read(
         self, key: str, start: int = 0, stop: int | None = None
@@ -69,7 +69,7 @@ class GuardedBlobs:
                 async for chunk in chunks:
                     yield chunk
             except BlobNotFound:
-                await self._look_into(key)
+                await self._recheck(key)
                 raise
 
     @asynccontextmanager
@@ -79,66 +79,66 @@ class GuardedBlobs:
             try:
                 path = await stack.enter_async_context(self._store.local_path(key))
             except BlobNotFound:
-                await self._look_into(key)
+                await self._recheck(key)
                 raise
             yield path
 
     async def size(self, key: str) -> int:
         """Return how many bytes lie under the key."""
-        return await self._found(key, self._store.size(key))
+        return await self._recheck_if_missing(key, self._store.size(key))
 
-    async def examine(self, key: str) -> Blob:
+    async def digest(self, key: str) -> Blob:
         """Return size and SHA-256."""
-        return await self._found(key, self._store.examine(key))
+        return await self._recheck_if_missing(key, self._store.digest(key))
 
     async def move(self, source: str, target: str) -> None:
         """Let the bytes lie under another key."""
-        self._proof.refuse()
-        await self._found(source, self._store.move(source, target))
+        self._store_check.raise_if_misplaced()
+        await self._recheck_if_missing(source, self._store.move(source, target))
 
     async def delete(self, key: str) -> None:
         """Remove the blob."""
-        self._proof.refuse()
+        self._store_check.raise_if_misplaced()
         await self._store.delete(key)
 
-    async def page(
+    async def list_page(
         self, prefix: str, position: str | None, limit: int
     ) -> tuple[list[StoredBlob], str | None]:
         """List blobs, of which somebody will judge who may stay: so the store is asked first."""
-        await self._proof.doubt()
-        return await self._store.page(prefix, position, limit)
+        await self._store_check.recheck()
+        return await self._store.list_page(prefix, position, limit)
 
-    async def sweep(self, older_than: timedelta) -> int:
+    async def sweep_temporary(self, older_than: timedelta) -> int:
         """Remove what is left of unfinished puts."""
-        self._proof.refuse()
-        return await self._store.sweep(older_than)
+        self._store_check.raise_if_misplaced()
+        return await self._store.sweep_temporary(older_than)
 
     async def presign_put(self, key: str, *, size: int, expires_in: int) -> str | None:
         """Return a URL for a PUT."""
-        self._proof.refuse()
+        self._store_check.raise_if_misplaced()
         return await self._store.presign_put(key, size=size, expires_in=expires_in)
 
     async def presign_get(
         self, key: str, *, expires_in: int, disposition: str, content_type: str
     ) -> str | None:
         """Return a URL for a GET."""
-        self._proof.refuse()
+        self._store_check.raise_if_misplaced()
         return await self._store.presign_get(
             key, expires_in=expires_in, disposition=disposition, content_type=content_type
         )
 
     async def check(self) -> None:
         """Make sure that the store answers, and is the right one."""
-        self._proof.refuse()
+        self._store_check.raise_if_misplaced()
         await self._store.check()
 
-    async def _found(self, key: str, looking: Awaitable[_T]) -> _T:
+    async def _recheck_if_missing(self, key: str, lookup: Awaitable[_T]) -> _T:
         try:
-            return await looking
+            return await lookup
         except BlobNotFound:
-            await self._look_into(key)
+            await self._recheck(key)
             raise
 
-    async def _look_into(self, key: str) -> None:
-        if not key.startswith(OFTEN_MISSING):
-            await self._proof.doubt()
+    async def _recheck(self, key: str) -> None:
+        if not key.startswith(MAY_BE_MISSING):
+            await self._store_check.recheck()

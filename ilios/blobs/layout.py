@@ -8,7 +8,7 @@ import hashlib
 import re
 
 SHARDS = tuple(f"{number:02x}" for number in range(256))
-TEMPORARY = "tmp"
+TMP_DIR = "tmp"
 MAX_KEY_LENGTH = 200
 
 _SEGMENT = r"[a-z0-9_-][a-z0-9._-]*"
@@ -21,7 +21,7 @@ def is_key(key: str) -> bool:
     return len(key) <= MAX_KEY_LENGTH and ".." not in key and _KEY.fullmatch(key) is not None
 
 
-def checked(key: str) -> str:
+def validate_key(key: str) -> str:
     """Return the key.
 
     :raises ValueError: it is none.
@@ -32,15 +32,15 @@ def checked(key: str) -> str:
     return key
 
 
-def path_of(root: str, key: str) -> str:
+def blob_path(root: str, key: str) -> str:
     """Return where the blob of this key lies.
 
     :raises ValueError: this is no key.
     """
-    shard = hashlib.sha256(checked(key).encode()).hexdigest()[:2]
+    shard = hashlib.sha256(validate_key(key).encode()).hexdigest()[:2]
     return f"{root}/{shard}/{key.replace('/', '+')}"
 
 
-def key_of(name: str) -> str:
+def key_from_file_name(name: str) -> str:
     """Return what would be the key of a file of this name; it need not be one of ours."""
     return name.replace("+", "/")

@@ -14,7 +14,7 @@ from typing import Self
 from msgspec import Struct
 
 from actors.ports import StoredBlob
-from ilios.blobs.layout import SHARDS, key_of, path_of
+from ilios.blobs.layout import SHARDS, blob_path, key_from_file_name
 
 
 class Position(Struct, frozen=True):
@@ -41,7 +41,7 @@ class Position(Struct, frozen=True):
         return f"{SHARDS[self.shard]}/{self.after}"
 
 
-def look(
+def list_shard(
     root: str, prefix: str, position: Position, limit: int
 ) -> tuple[list[StoredBlob], Position | None]:
     """Look at one shard: return at most ``limit`` of its blobs, and where to go on.
@@ -62,7 +62,7 @@ def look(
 def _keys(shard: str, prefix: str, after: str) -> Iterator[str]:
     with os.scandir(shard) as entries:
         for entry in entries:
-            key = key_of(entry.name)
+            key = key_from_file_name(entry.name)
             if key > after and key.startswith(prefix):
                 yield key
 
@@ -70,10 +70,10 @@ def _keys(shard: str, prefix: str, after: str) -> Iterator[str]:
 def _stored(root: str, shard: str, key: str) -> StoredBlob | None:
     """Return what is known of the blob; None when it has vanished or is not one of ours."""
     try:
-        path = path_of(root, key)
-        known = os.lstat(path)
+        path = blob_path(root, key)
+        status = os.lstat(path)
     except (ValueError, FileNotFoundError):
         return None
-    if os.path.dirname(path) != shard or not stat.S_ISREG(known.st_mode):
+    if os.path.dirname(path) != shard or not stat.S_ISREG(status.st_mode):
         return None
-    return StoredBlob(key, known.st_size, datetime.fromtimestamp(known.st_mtime, UTC))
+    return StoredBlob(key, status.st_size, datetime.fromtimestamp(status.st_mtime, UTC))

@@ -20,27 +20,27 @@ from typing import Self, TypeVar
 from actors.ports import (
     BlobNotFound,
     StorageFull,
-    StorageMisplaced,
+    StorageMismatch,
     StorageUnavailable,
     StoredBlob,
 )
-from ilios.blobs import listing, openings
+from ilios.blobs import listing, session_dir
 from ilios.blobs.files import (
-    ExaminedFile,
+    BlobReader,
+    HashingReader,
     PendingFile,
-    ReadingFile,
+    durable_rename,
     fsync_directory,
     read_ends,
-    rename,
 )
-from ilios.blobs.layout import SHARDS, TEMPORARY, path_of
+from ilios.blobs.layout import SHARDS, TMP_DIR, blob_path
 from schemas.documents import Blob
 
 CHUNK_BYTES = 256 * 1024
 """A shorter stream is put in one step from memory; a longer one is written and read in these."""
 THREADS = 8
 """Syncs in flight at once: the file system commits those that wait together in one go."""
-EXAMINED_BYTES = 8 * 1024 * 1024
+HASH_STEP_BYTES = 8 * 1024 * 1024
 """Hashed in one step of a thread: a cancelled examination keeps its thread no longer than that."""
 
 _T = TypeVar("_T")
@@ -69,13 +69,13 @@ class LocalBlobs:
         threads = ThreadPoolExecutor(THREADS, thread_name_prefix="blobs")
         loop = asyncio.get_running_loop()
         try:
-            root = await loop.run_in_executor(threads, _made, root)
-            entering = loop.run_in_executor(threads, openings.enter, root / TEMPORARY)
+            root = await loop.run_in_executor(threads, _make_root, root)
+            entering = loop.run_in_executor(threads, session_dir.create, root / TMP_DIR)
             pending, lock = await entering
             try:
                 yield cls(root, pending, threads)
             finally:
-                await loop.run_in_executor(threads, openings.leave, pending, lock)
+                await loop.run_in_executor(threads, session_dir.remove, pending, lock)
         finally:
             await asyncio.to_thread(threads.shutdown)
 
@@ -87,21 +87,21 @@ class LocalBlobs:
         :raises StorageFull: when the volume has no room.
         """
         path = self._path(key)
-        waiting = bytearray()
+        buffer = bytearray()
         pending: PendingFile | None = None
         try:
             async for chunk in chunks:
-                waiting += chunk
-                if len(waiting) >= CHUNK_BYTES:
+                buffer += chunk
+                if len(buffer) >= CHUNK_BYTES:
                     if pending is None:
                         pending = PendingFile(self._new_pending())
                     # The buffer is handed over, not shared: a cancelled step leaves its thread
                     # reading from it.
-                    full, waiting = waiting, bytearray()
+                    full, buffer = buffer, bytearray()
                     await self._run(pending.write, full)
             if pending is None:
-                return await self._store(key, path, waiting)
-            size, sha256 = await self._run(pending.finish, waiting, path)
+                return await self._put_in_one_step(key, path, buffer)
+            size, sha256 = await self._run(pending.finish, buffer, path)
         except BaseException:
             if pending is not None:
                 await asyncio.shield(self._run(pending.abandon))
@@ -113,9 +113,9 @@ class LocalBlobs:
 
         :raises StorageFull: when the volume has no room.
         """
-        return await self._store(key, self._path(key), data)
+        return await self._put_in_one_step(key, self._path(key), data)
 
-    async def _store(self, key: str, path: str, data: bytes | bytearray) -> Blob:
+    async def _put_in_one_step(self, key: str, path: str, data: bytes | bytearray) -> Blob:
         pending = PendingFile(self._new_pending())
         try:
             size, sha256 = await self._run(pending.finish, data, path)
@@ -125,12 +125,12 @@ class LocalBlobs:
             raise
         return Blob(key=key, size=size, sha256=sha256)
 
-    async def ends(self, key: str, length: int) -> tuple[bytes, bytes]:
+    async def read_ends(self, key: str, length: int) -> tuple[bytes, bytes]:
         """Return the first and the last ``length`` bytes (fewer when the blob is shorter).
 
         :raises BlobNotFound: when nothing lies under the key.
         """
-        return await self._find(read_ends, self._path(key), length)
+        return await self._run_or_not_found(read_ends, self._path(key), length)
 
     async def read(
         self, key: str, start: int = 0, stop: int | None = None
@@ -139,16 +139,16 @@ class LocalBlobs:
 
         :raises BlobNotFound: on the first step, when nothing lies under the key.
         """
-        reading = ReadingFile(self._path(key), start, stop)
+        reading = BlobReader(self._path(key), start, stop)
         try:
-            chunk = await self._find(reading.read, CHUNK_BYTES)
+            chunk = await self._run_or_not_found(reading.read, CHUNK_BYTES)
             while chunk:
                 yield chunk
                 if len(chunk) < CHUNK_BYTES:
                     return
-                chunk = await self._find(reading.read, CHUNK_BYTES)
+                chunk = await self._run_or_not_found(reading.read, CHUNK_BYTES)
         finally:
-            self._let_go(reading)
+            self._close_reader(reading)
 
     @asynccontextmanager
     async def local_path(self, key: str) -> AsyncIterator[Path]:
@@ -159,7 +159,7 @@ class LocalBlobs:
         path = self._path(key)
         # Here and not in a thread: one look at a directory costs less than the way there and back.
         if not os.path.exists(path):  # noqa: ASYNC240
-            self._refuse_if_gone(path)
+            self._ensure_present(path)
             raise BlobNotFound(key)
         yield Path(path)
 
@@ -168,19 +168,19 @@ class LocalBlobs:
 
         :raises BlobNotFound: when nothing lies under the key.
         """
-        return await self._find(os.path.getsize, self._path(key))
+        return await self._run_or_not_found(os.path.getsize, self._path(key))
 
-    async def examine(self, key: str) -> Blob:
+    async def digest(self, key: str) -> Blob:
         """Read what lies under the key and return its size and SHA-256, in constant memory.
 
         :raises BlobNotFound: when nothing lies under the key.
         """
-        examined = ExaminedFile(self._path(key))
+        examined = HashingReader(self._path(key))
         try:
             while not examined.closed:
-                await self._find(examined.examine, EXAMINED_BYTES, CHUNK_BYTES)
+                await self._run_or_not_found(examined.hash_next, HASH_STEP_BYTES, CHUNK_BYTES)
         finally:
-            self._let_go(examined)
+            self._close_reader(examined)
         return Blob(key=key, size=examined.size, sha256=examined.sha256)
 
     async def move(self, source: str, target: str) -> None:
@@ -190,7 +190,7 @@ class LocalBlobs:
 
         :raises BlobNotFound: when nothing lies under ``source``.
         """
-        await self._find(rename, self._path(source), self._path(target))
+        await self._run_or_not_found(durable_rename, self._path(source), self._path(target))
 
     async def delete(self, key: str) -> None:
         """Remove the blob; deleting what is not there is no error."""
@@ -199,7 +199,7 @@ class LocalBlobs:
         except FileNotFoundError:
             return
 
-    async def page(
+    async def list_page(
         self, prefix: str, position: str | None, limit: int
     ) -> tuple[list[StoredBlob], str | None]:
         """Return at most ``limit`` blobs whose keys begin with ``prefix``, and where to go on."""
@@ -210,17 +210,19 @@ class LocalBlobs:
         here: listing.Position | None = listing.Position.parse(position)
         while here is not None and len(found) < limit:
             # A shard at a time, so that puts and reads get their turns between.
-            more, here = await self._run(listing.look, self._root, prefix, here, limit - len(found))
+            more, here = await self._run(
+                listing.list_shard, self._root, prefix, here, limit - len(found)
+            )
             found += more
         return found, None if here is None else str(here)
 
-    async def sweep(self, older_than: timedelta) -> int:
+    async def sweep_temporary(self, older_than: timedelta) -> int:
         """Remove what dead openings left, if it is ``older_than``; returns how many puts.
 
         What living ones have under way is left alone, however old.
         """
-        tmp = Path(self._root) / TEMPORARY
-        return await self._run(openings.sweep, tmp, older_than.total_seconds())
+        tmp = Path(self._root) / TMP_DIR
+        return await self._run(session_dir.sweep, tmp, older_than.total_seconds())
 
     async def presign_put(self, key: str, *, size: int, expires_in: int) -> str | None:  # noqa: ARG002
         """Return None: a directory has no door to the outside."""
@@ -243,47 +245,47 @@ class LocalBlobs:
         :raises StorageMisplaced: it is not, as when its volume was unmounted.
         :raises StorageUnavailable: it may not be written to.
         """
-        await self._run(self._refuse_if_not_whole)
+        await self._run(self._ensure_complete)
         tree = os.path.dirname(self._pending)
         if not await self._run(os.access, tree, os.R_OK | os.W_OK | os.X_OK):
             raise StorageUnavailable(f"{self._root} may not be written to")
 
     def _path(self, key: str) -> str:
-        return path_of(self._root, key)
+        return blob_path(self._root, key)
 
     def _new_pending(self) -> str:
         return f"{self._pending}/{next(self._number)}"
 
-    def _let_go(self, reading: ReadingFile) -> None:
+    def _close_reader(self, reading: BlobReader) -> None:
         if not reading.closed:
             # In a thread and not awaited: a step that was cancelled may still be running there.
             self._threads.submit(reading.close)
 
-    async def _find(self, look: Callable[..., _T], *arguments: object) -> _T:
+    async def _run_or_not_found(self, work: Callable[..., _T], *arguments: object) -> _T:
         try:
-            return await self._run(look, *arguments)
+            return await self._run(work, *arguments)
         except FileNotFoundError as error:
             raise BlobNotFound from error
 
-    def _refuse_if_gone(self, *names: str) -> None:
+    def _ensure_present(self, *names: str) -> None:
         """Refuse to judge by what is missing where the store, or a shard of ``names``, is."""
         # This opening's own directory: what is unmounted leaves an empty root behind.
         if not os.path.isdir(self._pending):
-            raise StorageMisplaced(
+            raise StorageMismatch(
                 f"{self._root} is not there any more, or is another directory: mount its volume "
                 "again, or start the service again"
             )
         for name in names:
             shard = name.removeprefix(f"{self._root}/").partition("/")[0]
             if shard in SHARDS and not os.path.isdir(f"{self._root}/{shard}"):
-                raise StorageMisplaced(
+                raise StorageMismatch(
                     f"{self._root}/{shard} is not there any more: put it back with the blobs it "
                     "had, or start the service again, which makes an empty one"
                 )
 
-    def _refuse_if_not_whole(self) -> None:
-        self._refuse_if_gone()
-        self._refuse_if_gone(*set(SHARDS).difference(os.listdir(self._root)))
+    def _ensure_complete(self) -> None:
+        self._ensure_present()
+        self._ensure_present(*set(SHARDS).difference(os.listdir(self._root)))
 
     async def _run(self, work: Callable[..., _T], *arguments: object) -> _T:
         loop = asyncio.get_running_loop()
@@ -294,11 +296,11 @@ class LocalBlobs:
                 raise StorageFull(os.strerror(error.errno)) from error
             if isinstance(error, FileNotFoundError):
                 named = (error.filename, error.filename2)
-                self._refuse_if_gone(*(name for name in named if isinstance(name, str)))
+                self._ensure_present(*(name for name in named if isinstance(name, str)))
             raise
 
 
-def _made(root: Path) -> Path:
+def _make_root(root: Path) -> Path:
     """Return the root, with its directories, wherever the process may go to later."""
     root = root.absolute()
     for directory in (root, *(root / shard for shard in SHARDS)):

@@ -6,16 +6,16 @@ from collections.abc import Mapping, Sequence
 
 from msgspec import Struct
 
-from ilios.chaos.faults import Done
-from ilios.chaos.judging import PROMISES, strangers
-from ilios.chaos.promises import Book, Violation
-from ilios.database.audit import Audit
+from ilios.chaos.expectations import RunRecord, Violation
+from ilios.chaos.injection import InjectedFault
+from ilios.chaos.verify import VIOLATION_KINDS, unaccepted_documents
+from ilios.database.recovery.audit import Audit
 
-LISTED = 10  # violations of one kind in the table; the JSON report has all
+MAX_LISTED = 10  # violations of one kind in the table; the JSON report has all
 _WIDTH = 40
 
 
-class Spread(Struct, frozen=True):
+class Percentiles(Struct, frozen=True):
     """Seconds: of so many, half took at most ``p50``, 99 of 100 at most ``p99``."""
 
     count: int
@@ -49,10 +49,10 @@ class Report(Struct, frozen=True, kw_only=True):
     landed: Mapping[str, int]
     violations: Sequence[Violation]
     within: float
-    ends_after: Spread | None
-    lasted: Spread | None
-    up_after: Spread | None
-    on_after: Mapping[str, Spread]
+    ends_after: Percentiles | None
+    lasted: Percentiles | None
+    up_after: Percentiles | None
+    on_after: Mapping[str, Percentiles]
     orphans: int
 
     @property
@@ -61,12 +61,12 @@ class Report(Struct, frozen=True, kw_only=True):
         return self.ends_after is not None and self.ends_after.p99 > self.within / 2
 
     @property
-    def kept(self) -> bool:
+    def passed(self) -> bool:
         """Whether every promise was kept."""
         return not self.violations and not self.is_late
 
 
-def spread(seconds: Sequence[float]) -> Spread | None:
+def percentiles(seconds: Sequence[float]) -> Percentiles | None:
     """Return what is said of these; None of nothing."""
     if not seconds:
         return None
@@ -75,13 +75,15 @@ def spread(seconds: Sequence[float]) -> Spread | None:
     def rank(share: float) -> float:
         return ordered[max(0, math.ceil(share * len(ordered)) - 1)]
 
-    return Spread(len(ordered), rank(0.5), rank(0.99), ordered[-1])
+    return Percentiles(len(ordered), rank(0.5), rank(0.99), ordered[-1])
 
 
-def late_ones(book: Book, last_at: float | None, within: float, now: float) -> list[Violation]:
+def late_documents(
+    record: RunRecord, last_at: float | None, within: float, now: float
+) -> list[Violation]:
     """Return the accepted documents that had not ended so long after the last fault."""
     found = []
-    for document in book.documents.values():
+    for document in record.documents.values():
         seconds = (document.ended_at or now) - max(last_at or 0.0, document.accepted_at)
         if seconds > within:
             how = "ended only" if document.ended_at else f"is still {document.state}"
@@ -90,45 +92,47 @@ def late_ones(book: Book, last_at: float | None, within: float, now: float) -> l
     return found
 
 
-def ends_after(book: Book, last_at: float | None) -> Spread | None:
+def ends_after(record: RunRecord, last_at: float | None) -> Percentiles | None:
     """Return how long what was under way at the last fault, or came after it, took to end."""
-    return spread(
+    return percentiles(
         [
             one.ended_at - max(last_at, one.accepted_at)
-            for one in book.documents.values()
+            for one in record.documents.values()
             if last_at is not None and one.ended_at is not None and one.ended_at > last_at
         ]
     )
 
 
-def lasted(book: Book) -> Spread | None:
+def lasted(record: RunRecord) -> Percentiles | None:
     """Return how long documents took from acceptance to their end."""
-    ended = [one for one in book.documents.values() if one.ended_at is not None]
-    return spread([one.ended_at - one.accepted_at for one in ended if one.ended_at is not None])
+    ended = [one for one in record.documents.values() if one.ended_at is not None]
+    return percentiles(
+        [one.ended_at - one.accepted_at for one in ended if one.ended_at is not None]
+    )
 
 
-def on_after(done: Sequence[Done]) -> dict[str, Spread]:
+def on_after(injected: Sequence[InjectedFault]) -> dict[str, Percentiles]:
     """Return how long after each fault something went on, by whom was hit and how."""
     seconds: dict[str, list[float]] = {}
-    for one in done:
-        if one.on_after is not None:
-            paused = " paused" if one.fault.how == "pause" else ""
-            seconds.setdefault(f"{one.victim}{paused}", []).append(one.on_after)
-    return {name: found for name in sorted(seconds) if (found := spread(seconds[name]))}
+    for one in injected:
+        if one.recovered_after is not None:
+            paused = " paused" if one.fault.action == "pause" else ""
+            seconds.setdefault(f"{one.target}{paused}", []).append(one.recovered_after)
+    return {name: found for name in sorted(seconds) if (found := percentiles(seconds[name]))}
 
 
-def landed(book: Book, audit: Audit) -> dict[str, int]:
+def landed(record: RunRecord, audit: Audit) -> dict[str, int]:
     """Count what is in the database although nobody was told that it was accepted."""
     rows = audit.documents
     return dict(
         Counter(
             f"{submission.outcome}, {rows[name].code or rows[name].state}"
-            for name, submission in strangers(book, audit).items()
+            for name, submission in unaccepted_documents(record, audit).items()
         )
     )
 
 
-def table(report: Report) -> str:
+def render(report: Report) -> str:
     """Return the report as text for a terminal, ending in a line break."""
     lines = [
         f"{report.kills} kills and {report.pauses} pauses in {report.elapsed:.0f} s",
@@ -150,12 +154,12 @@ def table(report: Report) -> str:
     ]
     lines.append("")
     counted = Counter(one.kind for one in report.violations)
-    for kind, meaning in PROMISES.items():
+    for kind, meaning in VIOLATION_KINDS.items():
         lines.append(_row(kind, counted[kind], "ok" if not counted[kind] else f"BROKEN: {meaning}"))
         found = [one for one in report.violations if one.kind == kind]
-        lines += [f"    {one.name}  {one.what}" for one in found[:LISTED]]
-        if len(found) > LISTED:
-            lines.append(f"    and {len(found) - LISTED} more; --json has all")
+        lines += [f"    {one.name}  {one.what}" for one in found[:MAX_LISTED]]
+        if len(found) > MAX_LISTED:
+            lines.append(f"    and {len(found) - MAX_LISTED} more; --json has all")
     late = f"TOO LATE: p99 {report.within / 2:.0f} s" if report.is_late else "ok"
     bars = f"(at most {report.within:.0f} s, p99 {report.within / 2:.0f} s)"
     lines.append(

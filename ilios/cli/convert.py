@@ -24,16 +24,16 @@ from actors.engines import (
     SourceFile,
     Unconvertible,
 )
-from ilios import settings as table
 from ilios.cli import check, exit_codes, printing
-from ilios.engines.local import LocalEngine
+from ilios.engines.local.engine import LocalEngine
+from ilios.settings import settings as table
 from ilios.visible import visible, visible_json
 
 STDIN = "-"
 CHUNK = 1024 * 1024  # bytes read from stdin at once
 
 
-class Failed(Exception):
+class ConversionFailed(Exception):
     """A document was not converted, or not delivered; the message says why."""
 
 
@@ -41,7 +41,7 @@ class CannotWrite(Exception):
     """Nothing can be written where ``-o`` says; the message says why."""
 
 
-class WrongUsage(Exception):
+class UsageError(Exception):
     """What was typed contradicts itself or what is there."""
 
 
@@ -59,28 +59,28 @@ def run(options: argparse.Namespace) -> int:
             # As it was typed: a Path has forgotten the slash that says it is to be a directory.
             targets = _targets(files, str(options.output), options.format)
         return asyncio.run(_convert_all(files, targets, options.format, settings))
-    except WrongUsage as error:
-        printing.complain(error)
+    except UsageError as error:
+        printing.print_error(error)
         return exit_codes.USAGE
     except (CannotWrite, printing.CannotPrint) as error:
-        printing.complain(error)
+        printing.print_error(error)
         return exit_codes.SOME_FAILED
     except KeyboardInterrupt:
         return exit_codes.INTERRUPTED
 
 
-def _targets(files: list[str], typed: str, form: str) -> list[Path]:
+def _targets(files: list[str], typed: str, output_format: str) -> list[Path]:
     """Say where each document goes, while no work can be lost; make the directory it takes."""
     output = Path(typed)
-    suffix = "md" if form == "markdown" else "json"
+    suffix = "md" if output_format == "markdown" else "json"
     try:
         if len(files) > 1 or typed.endswith("/") or output.is_dir():
             if output.exists() and not output.is_dir():
                 if len(files) > 1:
-                    raise WrongUsage(f"{output} is a file; several documents need a directory")
+                    raise UsageError(f"{output} is a file; several documents need a directory")
                 raise CannotWrite(f"cannot write into {typed}: it is a file")
             output.mkdir(parents=True, exist_ok=True)
-            targets = [output / name for name in _names(files, suffix)]
+            targets = [output / name for name in _output_names(files, suffix)]
         else:
             if not output.parent.is_dir():
                 raise CannotWrite(f"cannot write {output}: no directory {output.parent}")
@@ -95,7 +95,7 @@ def _targets(files: list[str], typed: str, form: str) -> list[Path]:
     return targets
 
 
-def _names(files: list[str], suffix: str) -> list[str]:
+def _output_names(files: list[str], suffix: str) -> list[str]:
     """Name what the documents become; those of one name from several directories get numbers."""
     names: list[str] = []
     for file in files:
@@ -110,7 +110,7 @@ def _names(files: list[str], suffix: str) -> list[str]:
 
 
 async def _convert_all(
-    files: list[str], targets: list[Path] | None, form: str, settings: table.Settings
+    files: list[str], targets: list[Path] | None, output_format: str, settings: table.Settings
 ) -> int:
     progress = Progress(len(files))
     failed = False
@@ -127,16 +127,18 @@ async def _convert_all(
                 try:
                     conversion = await task
                     progress.clear()
-                    text = _render(name, conversion, form)
+                    text = _render(name, conversion, output_format)
                     if targets:
                         _write(targets[number], text)
                     else:
-                        several = len(files) > 1 and form == "markdown"
-                        printing.say(f"<!-- {visible(name)} -->\n\n{text}" if several else text)
-                except Failed as error:
+                        several = len(files) > 1 and output_format == "markdown"
+                        printing.write_stdout(
+                            f"<!-- {visible(name)} -->\n\n{text}" if several else text
+                        )
+                except ConversionFailed as error:
                     failed = True
                     progress.clear()
-                    printing.warn(f"ilios: {visible(name)}: {visible(str(error))}")
+                    printing.write_stderr(f"ilios: {visible(name)}: {visible(str(error))}")
         finally:  # when there is nowhere to put the results, nobody waits for the rest
             for task in tasks:
                 task.cancel()
@@ -149,45 +151,51 @@ async def _convert_one(
 ) -> Conversion:
     started = time.monotonic()
     try:
-        async with _readable(name, max_bytes) as path:
+        async with _open_source(name, max_bytes) as path:
             with path.open("rb") as file:
-                head = file.read(sniffing.ENDS_LENGTH)
-                file.seek(max(0, path.stat().st_size - sniffing.ENDS_LENGTH))
-                tail = file.read(sniffing.ENDS_LENGTH)
+                head = file.read(sniffing.SNIFF_LENGTH)
+                file.seek(max(0, path.stat().st_size - sniffing.SNIFF_LENGTH))
+                tail = file.read(sniffing.SNIFF_LENGTH)
             content_type = sniffing.sniff(head, tail)
             if content_type is None:
                 what = sniffing.describe(head, tail)
-                raise Failed(f"This is {what}; what can be converted: {sniffing.SUPPORTED}.")
+                raise ConversionFailed(
+                    f"This is {what}; what can be converted: {sniffing.SUPPORTED_TYPES}."
+                )
             conversion = await engine.convert(
                 SourceFile(path, content_type),
                 lambda done, total: progress.page(name, done, total),
             )
     except OSError as error:
-        raise Failed(error.strerror or str(error)) from error
+        raise ConversionFailed(error.strerror or str(error)) from error
     except Unconvertible as error:
-        raise Failed(f"{error.reason} ({error.code})") from error
+        raise ConversionFailed(f"{error.reason} ({error.code})") from error
     except EngineCrashed as error:
-        raise Failed("The converter crashed on this document. (crashed)") from error
+        raise ConversionFailed("The converter crashed on this document. (crashed)") from error
     progress.done(name, len(conversion.pages), time.monotonic() - started)
     return conversion
 
 
 @asynccontextmanager
-async def _readable(name: str, max_bytes: int) -> AsyncIterator[Path]:
+async def _open_source(name: str, max_bytes: int) -> AsyncIterator[Path]:
     """Lend the path of a file; stdin is copied into a file of its own first."""
     if name != STDIN:
         mode = os.stat(name).st_mode
         if not stat.S_ISREG(mode) and not stat.S_ISDIR(mode):  # opening a directory says enough
-            raise Failed("This is not a regular file; what comes from a pipe is read from -.")
+            raise ConversionFailed(
+                "This is not a regular file; what comes from a pipe is read from -."
+            )
         yield Path(name)
         return
     if sys.stdin is None:
-        raise Failed("Stdin is closed.")
+        raise ConversionFailed("Stdin is closed.")
     with tempfile.NamedTemporaryFile(prefix="ilios-") as copy:
         while chunk := await asyncio.to_thread(sys.stdin.buffer.read, CHUNK):
             if copy.tell() + len(chunk) > max_bytes:
                 most = max_bytes // table.MIB
-                raise Failed(f"There is more on stdin than {most} MiB (ILIOS_MAX_FILE_MB).")
+                raise ConversionFailed(
+                    f"There is more on stdin than {most} MiB (ILIOS_MAX_FILE_MB)."
+                )
             copy.write(chunk)
         copy.flush()
         yield Path(copy.name)
@@ -197,11 +205,11 @@ def _write(target: Path, text: str) -> None:
     try:
         target.write_text(text, encoding="utf-8")
     except OSError as error:
-        raise Failed(f"cannot write {target}: {error.strerror}") from error
+        raise ConversionFailed(f"cannot write {target}: {error.strerror}") from error
 
 
-def _render(name: str, conversion: Conversion, form: str) -> str:
-    if form == "markdown":
+def _render(name: str, conversion: Conversion, output_format: str) -> str:
+    if output_format == "markdown":
         return PAGE_SEPARATOR.join(conversion.pages).rstrip("\n") + "\n"
     line = {
         "fileName": os.fsencode(name).decode(errors="replace"),
@@ -218,24 +226,26 @@ class Progress:
     def __init__(self, total: int) -> None:
         self._total = total
         self._finished = 0
-        self._shown = sys.stderr.isatty()
+        self._enabled = sys.stderr.isatty()
 
     def page(self, name: str, done: int, total: int) -> None:
         """A page of a document is done."""
-        self._line(f"[{self._finished}/{self._total}] {Path(name).name}: page {done} of {total}")
+        self._write_line(
+            f"[{self._finished}/{self._total}] {Path(name).name}: page {done} of {total}"
+        )
 
     def done(self, name: str, pages: int, seconds: float) -> None:
         """A document is done."""
         self._finished += 1
         took = f"{pages} pages in {seconds:.1f} s"
-        self._line(f"[{self._finished}/{self._total}] {Path(name).name}: {took}")
+        self._write_line(f"[{self._finished}/{self._total}] {Path(name).name}: {took}")
 
     def clear(self) -> None:
         """Make room for a line of somebody else."""
-        self._line("")
+        self._write_line("")
 
-    def _line(self, text: str) -> None:
-        if self._shown:
+    def _write_line(self, text: str) -> None:
+        if self._enabled:
             width = shutil.get_terminal_size().columns - 1  # a line that wraps cannot be cleared
             sys.stderr.write(f"\r\x1b[K{visible(text)[:width]}")
             sys.stderr.flush()

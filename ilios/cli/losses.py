@@ -4,11 +4,12 @@ import argparse
 import os
 from collections.abc import Iterator
 
-from ilios import log_losses, logs
-from ilios import settings as table
+from ilios import logs
 from ilios.cli import check, exit_codes, printing
-from ilios.data_directory import CannotBecome, NoData, act_as_owner, refuse_other
-from ilios.log_losses import Book, Loss, describe
+from ilios.data_directory import CannotSwitchUser, NoData, act_as_owner, ensure_service_data
+from ilios.integrity import losses
+from ilios.integrity.losses import Loss, LossesFile, describe
+from ilios.settings import settings as table
 
 
 def run(options: argparse.Namespace) -> int:
@@ -20,34 +21,36 @@ def run(options: argparse.Namespace) -> int:
         return exit_codes.USAGE
     logs.set_up("error", settings.log_format)
     try:
-        refuse_other(settings)
-        printing.remark(act_as_owner(settings.data_dir))
-        book = log_losses.read(settings.data_dir)
-        standing = any(loss.accepted_at is None for loss in book.losses)
-        accepted = log_losses.is_accepted(settings.data_dir)
-        if options.accept and standing:
-            log_losses.accept(settings.data_dir)
+        ensure_service_data(settings)
+        printing.print_note(act_as_owner(settings.data_dir))
+        losses_file = losses.read(settings.data_dir)
+        has_unaccepted = any(loss.accepted_at is None for loss in losses_file.losses)
+        accepted = losses.is_accepted(settings.data_dir)
+        if options.accept and has_unaccepted:
+            losses.accept(settings.data_dir)
             accepted = True
-        printing.say("".join(f"{line}\n" for line in lines(book, accepted=accepted)))
-    except (CannotBecome, NoData) as error:
-        printing.complain(error)
+        printing.write_stdout(
+            "".join(f"{line}\n" for line in format_lines(losses_file, accepted=accepted))
+        )
+    except (CannotSwitchUser, NoData) as error:
+        printing.print_error(error)
         return exit_codes.CANNOT_START
     except (OSError, printing.CannotPrint) as error:
-        printing.complain(error)
+        printing.print_error(error)
         return exit_codes.SOME_FAILED
-    return exit_codes.SOME_FAILED if standing and not accepted else exit_codes.OK
+    return exit_codes.SOME_FAILED if has_unaccepted and not accepted else exit_codes.OK
 
 
-def lines(book: Book, *, accepted: bool) -> Iterator[str]:
+def format_lines(losses_file: LossesFile, *, accepted: bool) -> Iterator[str]:
     """Return what is remembered, for people."""
-    if not book.losses:
+    if not losses_file.losses:
         yield "The log has lost nothing that was noticed."
         return
-    for loss in book.losses:
+    for loss in losses_file.losses:
         yield f"{_when(loss, accepted=accepted)}  the log of {loss.created}: {describe(loss)}"
         for key in loss.originals or ():
             yield f"    original without a document: {key}"
-    for name in book.waiting:
+    for name in losses_file.waiting:
         yield f"    waits for an event that is gone: {name}"
     if accepted:
         yield "Accepted: the service takes notice within seconds, or when it starts."

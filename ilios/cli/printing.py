@@ -10,7 +10,7 @@ class CannotPrint(Exception):
     """Stdout takes nothing more. The message says why; it is empty when the reader has left."""
 
 
-def say(text: str) -> None:
+def write_stdout(text: str) -> None:
     """Write ``text`` to stdout, now and in UTF-8; a terminal gets nothing it would obey.
 
     :raises CannotPrint: it cannot be written.
@@ -24,29 +24,29 @@ def say(text: str) -> None:
         sys.stdout.buffer.write(text.encode("utf-8", "surrogateescape"))
         sys.stdout.buffer.flush()
     except OSError as error:
-        _forget_stdout()
+        _redirect_stdout_to_null()
         message = f"stdout cannot be written: {error.strerror}"
         raise CannotPrint("" if isinstance(error, BrokenPipeError) else message) from error
 
 
-def complain(error: Exception) -> None:
+def print_error(error: Exception) -> None:
     """Say on stderr what is wrong, if there is anything to say."""
     if str(error):
-        warn(f"ilios: {error}")
+        write_stderr(f"ilios: {error}")
 
 
-def warn(text: str) -> None:
+def write_stderr(text: str) -> None:
     """Write a line, or several, to stderr; some of it may come from outside."""
     print(visible(text, lines=True), file=sys.stderr, flush=True)
 
 
-def remark(sentence: str | None) -> None:
+def print_note(sentence: str | None) -> None:
     """Print on stderr what somebody may want to know, if there is anything."""
     if sentence:
         print(f"ilios: {sentence}", file=sys.stderr)
 
 
-def _forget_stdout() -> None:
+def _redirect_stdout_to_null() -> None:
     # Python flushes stdout once more when it ends, and would complain a second time.
     nowhere = os.open(os.devnull, os.O_WRONLY)
     os.dup2(nowhere, sys.stdout.fileno())

@@ -6,36 +6,36 @@ import os
 import sqlite3
 from collections.abc import Iterator
 
-from actors.writes import LedgerUnavailable
+from actors.writes import DatabaseUnavailable
 from bus.errors import BusUnavailable
-from bus.reader import ReaderTaken
+from bus.reader import ReaderInUse
 from ilios import logs
-from ilios import settings as table
 from ilios.cli import check, exit_codes, printing
-from ilios.data_directory import CannotBecome, NoData, act_as_owner, refuse_other
-from ilios.database.comparison import Differences
+from ilios.data_directory import CannotSwitchUser, NoData, act_as_owner, ensure_service_data
 from ilios.database.migrations import NewerDatabase
-from ilios.locks import AlreadyInUse, CannotHold
-from ilios.nats_server import BusDidNotStart
-from ilios.rebuilding.rebuild import Gap, NoSuchSnapshot, Report, rebuild
+from ilios.database.recovery.comparison import TableDiff
+from ilios.database.recovery.rebuild import Gap, NoSuchSnapshot, RebuildReport, rebuild
+from ilios.nats.server import BusDidNotStart
+from ilios.runtime.locks import AlreadyInUse, CannotLock
 from ilios.secrets_file import SecretsDamaged
+from ilios.settings import settings as table
 
-LISTED = 10  # rows or documents that are named one by one
+MAX_LISTED = 10  # rows or documents that are named one by one
 SHOWN_DIGITS = 16  # of a digest
-GO_ON = "ilios rebuild --accept-gap goes on all the same"
+ACCEPT_GAP_HINT = "ilios rebuild --accept-gap goes on all the same"
 
-_CANNOT = (
+_CANNOT_START = (
     AlreadyInUse,
     BusDidNotStart,
     BusUnavailable,
-    CannotBecome,
-    CannotHold,
-    LedgerUnavailable,
+    CannotSwitchUser,
+    CannotLock,
+    DatabaseUnavailable,
     NewerDatabase,
     NoData,
     NoSuchSnapshot,
     OSError,
-    ReaderTaken,
+    ReaderInUse,
     SecretsDamaged,
     sqlite3.Error,
 )
@@ -50,8 +50,8 @@ def run(options: argparse.Namespace) -> int:
         return exit_codes.USAGE
     logs.set_up("warning", settings.log_format)
     try:
-        refuse_other(settings)
-        printing.remark(act_as_owner(settings.data_dir))
+        ensure_service_data(settings)
+        printing.print_note(act_as_owner(settings.data_dir))
         report = asyncio.run(
             rebuild(
                 settings,
@@ -60,41 +60,45 @@ def run(options: argparse.Namespace) -> int:
                 snapshot=options.snapshot,
             )
         )
-        printing.say("".join(f"{line}\n" for line in lines(report, check=options.check)))
+        printing.write_stdout(
+            "".join(f"{line}\n" for line in format_lines(report, check=options.check))
+        )
     except Gap as gap:
-        printing.complain(Gap(f"{gap}. Nothing was changed; {GO_ON}, without what is missing"))
+        printing.print_error(
+            Gap(f"{gap}. Nothing was changed; {ACCEPT_GAP_HINT}, without what is missing")
+        )
         return exit_codes.SOME_FAILED
     except printing.CannotPrint as error:
-        printing.complain(error)
+        printing.print_error(error)
         return exit_codes.SOME_FAILED
-    except _CANNOT as error:
-        printing.complain(error)
+    except _CANNOT_START as error:
+        printing.print_error(error)
         return exit_codes.CANNOT_START
     except KeyboardInterrupt:
         return exit_codes.INTERRUPTED
-    well = report.in_order or (report.replaced and not report.disagreements)
-    return exit_codes.OK if well else exit_codes.SOME_FAILED
+    succeeded = report.is_sound or (report.replaced and not report.disagreements)
+    return exit_codes.OK if succeeded else exit_codes.SOME_FAILED
 
 
-def lines(report: Report, *, check: bool) -> Iterator[str]:
+def format_lines(report: RebuildReport, *, check: bool) -> Iterator[str]:
     """Say what was found, and what was done about it."""
     yield from _sources(report)
     yield ""
     yield from (_table(one, had_old=report.had_old) for one in report.compared.tables)
-    if report.compared.prices_kept:
-        yield f"{report.compared.prices_kept} bills keep the prices of the old database"
+    if report.compared.prices_copied:
+        yield f"{report.compared.prices_copied} bills keep the prices of the old database"
     yield ""
     yield from _proof(report)
-    yield from _old(report)
+    yield from _old_database(report)
     yield ""
-    yield _end(report, check=check)
+    yield _verdict(report, check=check)
 
 
-def _sources(report: Report) -> Iterator[str]:
+def _sources(report: RebuildReport) -> Iterator[str]:
     for path, fault in report.skipped:
         yield f"snapshot   {path.name} cannot be used: {fault}"
     yield f"snapshot   {report.snapshot.name if report.snapshot else 'none'}"
-    extent, made = report.extent, report.made
+    extent, made = report.extent, report.build
     if extent is not None:
         yield f"log        events {extent.first} to {extent.last} of the log of {extent.created}"
     refused = f", {made.refused} could not be (dead letters)" if made.refused else ""
@@ -104,61 +108,63 @@ def _sources(report: Report) -> Iterator[str]:
         yield f"missing    {report.gap}"
 
 
-def _table(one: Differences, *, had_old: bool) -> str:
+def _table(one: TableDiff, *, had_old: bool) -> str:
     made = f"{one.table:<10} {one.rows} rows, SHA-256 {one.digest[:SHOWN_DIGITS]}"
     if not had_old:
         return made
-    if one.none:
+    if one.identical:
         return f"{made}; the old database has the same"
     if one.old_digest is None or one.old_rows is None:
         return f"{made}; the old database cannot be read whole"
     return f"{made}; the old database has {one.old_rows} rows, {one.old_digest[:SHOWN_DIGITS]}"
 
 
-def _proof(report: Report) -> Iterator[str]:
-    said = len(report.made.expected.documents)
+def _proof(report: RebuildReport) -> Iterator[str]:
+    said = len(report.build.expected.documents)
     wrong = len(report.disagreements)
     if not wrong:
         yield f"proof      the {said} documents the log speaks of stand as it says, and their bills"
-    for one in report.disagreements[:LISTED]:
+    for one in report.disagreements[:MAX_LISTED]:
         yield f"WRONG      {'/'.join(one.name)}: {one.why}"
-    if wrong > LISTED:
-        yield f"WRONG      and {wrong - LISTED} more"
-    for one in report.excused[:LISTED]:
+    if wrong > MAX_LISTED:
+        yield f"WRONG      and {wrong - MAX_LISTED} more"
+    for one in report.excused[:MAX_LISTED]:
         yield f"dead       {'/'.join(one.name)}: {one.why}; one of its events is a dead letter"
 
 
-def _old(report: Report) -> Iterator[str]:
+def _old_database(report: RebuildReport) -> Iterator[str]:
     if not report.had_old:
         yield "old        there is no old database"
     elif report.fault:
         yield f"old        damaged: {report.fault}"
     elif report.equal:
         yield "old        sound, and equal row by row"
-    elif report.in_order:
+    elif report.is_sound:
         yield "old        sound; it is behind the log, which the service makes up for"
     else:
         yield "old        sound, and says otherwise"
-    for one in report.otherwise:
+    for one in report.unexplained:
         for what, keys in (
             ("stand otherwise in the old database", one.changed),
             ("stand otherwise in the old, damaged file; the log speaks for the new", one.overruled),
             ("are in the old database alone", one.gone),
         ):
             if keys:
-                named = ", ".join("/".join(key) for key in keys[:LISTED])
-                more = f" and {len(keys) - LISTED} more" if len(keys) > LISTED else ""
+                named = ", ".join("/".join(key) for key in keys[:MAX_LISTED])
+                more = f" and {len(keys) - MAX_LISTED} more" if len(keys) > MAX_LISTED else ""
                 yield f"{one.table:<10} {len(keys)} rows {what}: {named}{more}"
 
 
-def _end(report: Report, *, check: bool) -> str:
+def _verdict(report: RebuildReport, *, check: bool) -> str:
     if report.disagreements:
         return "Nothing was changed: what was made does not stand as the log says. Report this."
     if report.replaced:
         kept = f"; the old one is kept as {report.old.name}" if report.old else ""
         return f"{report.database} was made anew{kept}."
-    if report.in_order:
+    if report.is_sound:
         return "Nothing was changed: the database is in order."
-    if report.loses:
-        return f"Nothing was changed: rows of the old database would be given up; {GO_ON}."
+    if report.would_lose_data:
+        return (
+            f"Nothing was changed: rows of the old database would be given up; {ACCEPT_GAP_HINT}."
+        )
     return "Nothing was changed, as this was a check." if check else "Nothing was changed."

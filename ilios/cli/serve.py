@@ -18,22 +18,23 @@ import structlog
 
 from actors.engines import EngineCrashed
 from actors.ports import StorageForeign, StorageMisconfigured
-from bus.errors import BusRefuses
-from bus.reader import ReaderTaken
-from ilios import __version__, engine_memory, garbage, logs, open_files
-from ilios import settings as table
+from bus.errors import BusMisconfigured
+from bus.reader import ReaderInUse
+from ilios import __version__, logs
 from ilios.cli import check, exit_codes, printing
 from ilios.database.connection import DatabaseDamaged
 from ilios.database.migrations import NewerDatabase
-from ilios.locks import AlreadyInUse, CannotHold
-from ilios.nats_server import BusDidNotStart
+from ilios.nats.server import BusDidNotStart
+from ilios.runtime import engine_memory, gc_tuning, open_files
+from ilios.runtime.locks import AlreadyInUse, CannotLock
 from ilios.secrets_file import SecretsDamaged
 from ilios.service import CannotListen, Service, service
+from ilios.settings import settings as table
 
 _OUTPUTS = (1, 2)
 STOPPED_WITHIN = 15.0
 """Seconds from the first signal until nothing of the service is left, whatever hangs."""
-_SAY_SO_BEFORE = 0.5  # seconds; a log that hangs as well must not keep us
+_LOG_BEFORE_EXIT = 0.5  # seconds; a log that hangs as well must not keep us
 
 _REMEDY = "see ILIOS_DATA_DIR and LOCAL_DB_PATH"
 
@@ -44,18 +45,18 @@ class CannotStore(Exception):
     """Where the data are to lie is no place for them."""
 
 
-_WRONG_SETTINGS = (BusRefuses, StorageMisconfigured)
+_WRONG_SETTINGS = (BusMisconfigured, StorageMisconfigured)
 """What the settings name is there and refuses them."""
 _CANNOT_START = (
     AlreadyInUse,
     BusDidNotStart,
-    CannotHold,
+    CannotLock,
     CannotListen,
     CannotStore,
     DatabaseDamaged,
     EngineCrashed,
     NewerDatabase,
-    ReaderTaken,
+    ReaderInUse,
     SecretsDamaged,
     StorageForeign,
     printing.CannotPrint,
@@ -93,31 +94,31 @@ def run(_options: argparse.Namespace) -> int:
 async def _serve(settings: table.Settings) -> None:
     stop = asyncio.Event()
     terminals = [descriptor for descriptor in _OUTPUTS if os.isatty(descriptor)]
-    me = asyncio.current_task()
-    assert me is not None  # a coroutine of a task has one
+    task = asyncio.current_task()
+    assert task is not None  # a coroutine of a task has one
     starting = True
 
     def on_signal() -> None:
         if stop.is_set():
-            _leave()
+            _exit_now()
         stop.set()
-        _leave_in_time()
-        _leave_dead(terminals)
+        _start_exit_timers()
+        _detach_closed_terminals(terminals)
         log.info("stopping; a second signal stops at once")
         if starting:  # which may wait for a bus, or check a large database, for longer
-            me.cancel()
+            task.cancel()
 
     loop = asyncio.get_running_loop()
-    loop.set_exception_handler(logs.tell_of_loop)
+    loop.set_exception_handler(logs.handle_loop_exception)
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         # nohup has it ignored, and that is to stay so.
         if number != signal.SIGHUP or signal.getsignal(number) != signal.SIG_IGN:
             loop.add_signal_handler(number, on_signal)
     try:
-        async with _started(settings) as running:
+        async with _run_service(settings) as running:
             starting = False
-            garbage.settle()
-            printing.say(banner(running))
+            gc_tuning.freeze()
+            printing.write_stdout(banner(running))
             await stop.wait()
     except asyncio.CancelledError:
         if not stop.is_set():
@@ -125,17 +126,17 @@ async def _serve(settings: table.Settings) -> None:
     log.info("stopped")
 
 
-def _leave() -> NoReturn:
+def _exit_now() -> NoReturn:
     """End at once. What is in hand is on the log and comes again; the kernel ends the children."""
     os._exit(exit_codes.INTERRUPTED)
 
 
-def _leave_in_time() -> None:
+def _start_exit_timers() -> None:
     """See to it that the process ends: from threads, for the loop may be what hangs."""
     complain = "not stopped in time, leaving; nothing accepted is lost"
     for after, what in (
-        (STOPPED_WITHIN - _SAY_SO_BEFORE, lambda: log.error(complain)),
-        (STOPPED_WITHIN, _leave),
+        (STOPPED_WITHIN - _LOG_BEFORE_EXIT, lambda: log.error(complain)),
+        (STOPPED_WITHIN, _exit_now),
     ):
         timer = threading.Timer(after, what)
         timer.daemon = True
@@ -143,7 +144,7 @@ def _leave_in_time() -> None:
 
 
 @asynccontextmanager
-async def _started(settings: table.Settings) -> AsyncIterator[Service]:
+async def _run_service(settings: table.Settings) -> AsyncIterator[Service]:
     """Run the service; what the file system refuses it at the start is said in its words.
 
     :raises CannotStore: a directory, a file or the database cannot be used.
@@ -160,7 +161,7 @@ async def _started(settings: table.Settings) -> AsyncIterator[Service]:
         yield running
 
 
-def _leave_dead(terminals: list[int]) -> None:
+def _detach_closed_terminals(terminals: list[int]) -> None:
     """Leave the terminals that were closed; a log line to one would fail, and stop the stopping."""
     for descriptor in terminals:
         if not os.isatty(descriptor):
@@ -172,7 +173,7 @@ def _leave_dead(terminals: list[int]) -> None:
 def banner(running: Service) -> str:
     """Say on one screen where everything is and what to try first."""
     settings = running.settings
-    sample = _near(Path(str(files("ilios"))) / "samples" / "hello.pdf")
+    sample = _shortest_path(Path(str(files("ilios"))) / "samples" / "hello.pdf")
     # Of several keys the variable is none.
     key = "$API_KEY" if len(settings.api_keys) == 1 else "YOUR_KEY"
     header = f'-H "Authorization: Bearer {key}" ' if settings.api_keys else ""
@@ -180,13 +181,17 @@ def banner(running: Service) -> str:
         f"ilios {__version__} turns documents into Markdown",
         "",
         f"  HTTP     {running.url}",
-        f"  data     {_near(settings.data_dir)}",
-        *([f"  blobs    bucket {place.bucket} at {place.where}"] if (place := settings.s3) else []),
+        f"  data     {_shortest_path(settings.data_dir)}",
+        *(
+            [f"  blobs    bucket {place.bucket} at {place.location}"]
+            if (place := settings.s3)
+            else []
+        ),
         f"  engine   {running.engine}",
         f"  bus      {running.bus}",
     ]
     if running.operator_url_file:
-        credentials = shlex.quote(str(_near(running.operator_url_file)))
+        credentials = shlex.quote(str(_shortest_path(running.operator_url_file)))
         lines.append(f'           nats --server "$(cat {credentials})" stream ls')
     lines += [
         "",
@@ -199,7 +204,7 @@ def banner(running: Service) -> str:
     return "\n".join(lines)
 
 
-def _near(path: Path) -> Path:
+def _shortest_path(path: Path) -> Path:
     """Return the path as it is shortest to type from here."""
     absolute = path.absolute()
     here = Path.cwd()

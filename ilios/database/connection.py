@@ -6,10 +6,23 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
-from . import migrations, wal
-from .damage import ADVICE, Damage, DatabaseDamaged, WatchedConnection
+from ilios.database import migrations
+from ilios.database.recovery import wal
+from ilios.database.recovery.damage import (
+    REPAIR_HINT,
+    DamageMonitor,
+    DatabaseDamaged,
+    WatchedConnection,
+)
 
-__all__ = ["Damage", "DatabaseDamaged", "lock_file", "open_reader", "open_writer", "read_only"]
+__all__ = [
+    "DamageMonitor",
+    "DatabaseDamaged",
+    "lock_file",
+    "open_reader",
+    "open_writer",
+    "read_only_uri",
+]
 __all__ += ["rebuilt_file"]
 
 BUSY_TIMEOUT = 5000  # milliseconds; only a checkpoint of a stranger can make us wait
@@ -47,17 +60,19 @@ def rebuilt_file(path: Path) -> Path:
 
 
 @asynccontextmanager
-async def open_writer(path: Path, damage: Damage | None = None) -> AsyncIterator[WatchedConnection]:
+async def open_writer(
+    path: Path, damage: DamageMonitor | None = None
+) -> AsyncIterator[WatchedConnection]:
     """Open, check and migrate the database for its one writer, who holds ``lock_file(path)``.
 
     :raises DatabaseDamaged: the file is not a sound database; it was not touched.
     """
-    damage = damage or Damage(path)
+    damage = damage or DamageMonitor(path)
     path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-    if fault := _fault_at_sight(path):
-        raise DatabaseDamaged(f"{path}: {fault}; {ADVICE}")
+    if fault := _fault_before_open(path):
+        raise DatabaseDamaged(f"{path}: {fault}; {REPAIR_HINT}")
     # What was not closed may be half checkpointed: index and table are held against each other.
-    check = _FULL_CHECK if wal.was_left(path) else _QUICK_CHECK
+    check = _FULL_CHECK if wal.has_leftover(path) else _QUICK_CHECK
     os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o600))  # the umask must not open it to others
     async with WatchedConnection(lambda: _connect(str(path)), damage) as connection:
         try:
@@ -65,38 +80,40 @@ async def open_writer(path: Path, damage: Damage | None = None) -> AsyncIterator
                 await connection.execute(pragma)
             rows = list(await connection.execute_fetchall(check))
             if rows[0][0] != "ok":
-                raise DatabaseDamaged(f"{path}: {rows[0][0]}; {ADVICE}")
+                raise DatabaseDamaged(f"{path}: {rows[0][0]}; {REPAIR_HINT}")
             await migrations.migrate(connection)
         except sqlite3.DatabaseError as error:
             if isinstance(error, sqlite3.OperationalError | DatabaseDamaged):
                 raise
-            raise DatabaseDamaged(f"{path}: {error}; {ADVICE}") from error
+            raise DatabaseDamaged(f"{path}: {error}; {REPAIR_HINT}") from error
         yield connection
 
 
 @asynccontextmanager
-async def open_reader(path: Path, damage: Damage | None = None) -> AsyncIterator[WatchedConnection]:
+async def open_reader(
+    path: Path, damage: DamageMonitor | None = None
+) -> AsyncIterator[WatchedConnection]:
     """Open the database for reading only; it must exist."""
-    damage = damage or Damage(path)
-    async with WatchedConnection(lambda: _connect(read_only(path)), damage) as connection:
+    damage = damage or DamageMonitor(path)
+    async with WatchedConnection(lambda: _connect(read_only_uri(path)), damage) as connection:
         for pragma in (*_PRAGMAS, *_READER_PRAGMAS):
             await connection.execute(pragma)
         yield connection
 
 
-def _fault_at_sight(path: Path) -> str | None:
+def _fault_before_open(path: Path) -> str | None:
     """Say what shows without opening the file, and would be made up for wrongly by opening it."""
     if not path.exists() and rebuilt_file(path).exists():
         return "a rebuild was broken off while it put the new file in its place"
-    if (not path.exists() or not path.stat().st_size) and wal.was_left(path):
+    if (not path.exists() or not path.stat().st_size) and wal.has_leftover(path):
         return "the file is gone or empty, but its write-ahead log is there"
-    return wal.what_is_lost(path) if path.exists() else None
+    return wal.find_damage(path) if path.exists() else None
 
 
 def _connect(path: str) -> sqlite3.Connection:
     return sqlite3.connect(path, uri=path.startswith("file:"), isolation_level=None)
 
 
-def read_only(path: Path) -> str:
+def read_only_uri(path: Path) -> str:
     """Return the URI by which SQLite opens a database for reading only."""
     return f"{path.absolute().as_uri()}?mode=ro"

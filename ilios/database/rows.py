@@ -4,9 +4,9 @@ from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from actors.clock_guard import ClockState, Hold, Moment
-from schemas.documents import Blob, DocumentCompleted, bounded_seconds
-from schemas.records import BatchRecord, DocumentRecord, EngineBatch, Progress
+from actors.clock_guard import ClockReading, ClockState, Hold
+from schemas.documents import Blob, DocumentCompleted, clamp_seconds
+from schemas.records import BatchCounts, BatchRecord, DocumentRecord, EngineBatch
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MILLISECOND = timedelta(milliseconds=1)
@@ -18,26 +18,26 @@ LATEST = _LAST
 """Milliseconds no time comes after."""
 
 
-def milliseconds(moment: datetime) -> int:
+def to_milliseconds(time: datetime) -> int:
     """Return UTC milliseconds since 1970; a time without a zone counts as UTC.
 
     One that lies outside the years 1 to 9999 only in UTC is moved to their edge: it could be
     written, but never be read again.
     """
-    aware = moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+    aware = time if time.tzinfo else time.replace(tzinfo=UTC)
     return min(max((aware - _EPOCH) // _MILLISECOND, _FIRST), _LAST)
 
 
-def moment(value: int) -> datetime:
+def from_milliseconds(value: int) -> datetime:
     """Return the time that lies ``value`` milliseconds after 1970, in UTC."""
     return _EPOCH + value * _MILLISECOND
 
 
-def _moment(value: int | None) -> datetime | None:
-    return None if value is None else moment(value)
+def _optional_time(value: int | None) -> datetime | None:
+    return None if value is None else from_milliseconds(value)
 
 
-def duration(value: timedelta) -> int:
+def duration_milliseconds(value: timedelta) -> int:
     """Return whole milliseconds."""
     return value // _MILLISECOND
 
@@ -46,27 +46,31 @@ def clock_state(row: Sequence[Any]) -> ClockState:
     """Read a row of the columns that ``statements.CLOCK`` selects."""
     believed_at, believed_ran, seen_at, seen_ran, held_since, held_ahead = row
     return ClockState(
-        believed=_both_clocks(believed_at, believed_ran),
-        seen=_both_clocks(seen_at, seen_ran),
+        trusted=_clock_reading(believed_at, believed_ran),
+        latest=_clock_reading(seen_at, seen_ran),
         hold=None
         if held_since is None
         else Hold(held_since * _MILLISECOND, held_ahead * _MILLISECOND),
     )
 
 
-def _both_clocks(at: int | None, ran: int | None) -> Moment | None:
-    return None if at is None or ran is None else Moment(moment(at), ran * _MILLISECOND)
+def _clock_reading(at: int | None, ran: int | None) -> ClockReading | None:
+    return (
+        None
+        if at is None or ran is None
+        else ClockReading(from_milliseconds(at), ran * _MILLISECOND)
+    )
 
 
 def clock_parameters(state: ClockState) -> dict[str, object]:
     """Return what ``statements.MARK_CLOCK`` needs."""
-    believed, seen, hold = state.believed, state.seen, state.hold
+    believed, seen, hold = state.trusted, state.latest, state.hold
     return {
-        "believed_ran": duration(believed.ran) if believed else None,
-        "seen_at": milliseconds(seen.at) if seen else None,
-        "seen_ran": duration(seen.ran) if seen else None,
-        "held_since": duration(hold.since) if hold else None,
-        "held_ahead": duration(hold.ahead) if hold else None,
+        "believed_ran": duration_milliseconds(believed.running_time) if believed else None,
+        "seen_at": to_milliseconds(seen.wall_time) if seen else None,
+        "seen_ran": duration_milliseconds(seen.running_time) if seen else None,
+        "held_since": duration_milliseconds(hold.since) if hold else None,
+        "held_ahead": duration_milliseconds(hold.ahead) if hold else None,
     }
 
 
@@ -90,14 +94,14 @@ def document_record(row: Sequence[Any]) -> DocumentRecord:
         priority=priority,
         retention_days=retention_days,
         operation=operation,
-        submitted_at=moment(submitted_at),
-        finished_at=_moment(finished_at),
+        submitted_at=from_milliseconds(submitted_at),
+        finished_at=_optional_time(finished_at),
         original=Blob(original_key, file_size, original_sha256) if original_key else None,
         markdown=Blob(markdown_key, markdown_size, markdown_sha256) if markdown_key else None,
         pages=pages,
         engine=engine,
         model=model,
-        seconds=None if seconds is None else bounded_seconds(seconds),
+        seconds=None if seconds is None else clamp_seconds(seconds),
         input_tokens=input_tokens,
         output_tokens=output_tokens,
         code=code,
@@ -105,10 +109,10 @@ def document_record(row: Sequence[Any]) -> DocumentRecord:
         retryable=None if retryable is None else bool(retryable),
         batch_id=batch_id,
         fingerprint=fingerprint,
-        archived_at=_moment(archived_at),
-        removed_at=_moment(removed_at),
+        archived_at=_optional_time(archived_at),
+        removed_at=_optional_time(removed_at),
         removal=removal,
-        erased_at=_moment(erased_at),
+        erased_at=_optional_time(erased_at),
         original_sha256=original_sha256,
         requeues=requeues,
         engine_wanted=engine_wanted,
@@ -132,10 +136,10 @@ def batch_record(row: Sequence[Any]) -> BatchRecord:
         batch_id=batch_id,
         priority=priority,
         retention_days=retention_days,
-        submitted_at=moment(submitted_at),
-        completed_at=_moment(completed_at),
+        submitted_at=from_milliseconds(submitted_at),
+        completed_at=_optional_time(completed_at),
         fingerprint=fingerprint,
-        progress=Progress(
+        progress=BatchCounts(
             total=total,
             pending=pending,
             processing=processing,

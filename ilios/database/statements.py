@@ -17,18 +17,18 @@ ON CONFLICT (reader) DO UPDATE SET
 """
 
 # Up to where every document has ended: before the oldest that has not, and at the cursor at most.
-SETTLED = """
+ENDED_FLOOR = """
 SELECT min(sequence, coalesce((
     SELECT min(submitted_sequence) - 1 FROM documents INDEXED BY documents_unfinished
     WHERE state IN ('pending', 'processing')
 ), sequence)) FROM cursors WHERE reader = :reader AND created = :created AND sequence <= :last
 """
 
-SUBMITTED_AMONG = """
+ANY_SUBMITTED_BETWEEN = """
 SELECT EXISTS (SELECT 1 FROM documents WHERE submitted_sequence BETWEEN :first AND :last)
 """
 
-FORGET_CURSOR = "DELETE FROM cursors WHERE reader = :reader"
+RESET_CURSOR = "DELETE FROM cursors WHERE reader = :reader"
 
 # An end is final, but that a failed document may be requeued: of that every event tells, and those
 # of before count no more.
@@ -38,14 +38,14 @@ _OPEN = """
         OR state = 'failed' AND requeues < :requeues
     )
 """
-_NOT_ENDED = """
+_RESET_END = """
     finished_at = NULL, finished_sequence = NULL, code = NULL, reason = NULL, retryable = NULL,
     attempts = NULL
 """
 
 # The first submission under an id counts; a second one changes nothing. What comes with a batch
 # counts if the batch does: a second one under its id must not add documents to the first.
-SUBMITTED = f"""
+INSERT_DOCUMENT = f"""
 INSERT INTO documents (
     tenant, id, state, file_name, content_type, file_size, priority, retention_days, operation,
     submitted_at, submitted_sequence, expires_at, batch_id, fingerprint, original_key,
@@ -58,12 +58,12 @@ WHERE :batch_id IS NULL OR EXISTS (
     SELECT 1 FROM batches
     WHERE tenant = :tenant AND id = :batch_id AND submitted_sequence = :sequence
 ) ON CONFLICT (tenant, id) DO UPDATE SET
-    state = 'pending', requeues = excluded.requeues, {_NOT_ENDED}
+    state = 'pending', requeues = excluded.requeues, {_RESET_END}
 WHERE documents.state IN ('pending', 'processing', 'failed')
     AND documents.requeues < excluded.requeues
 """  # noqa: S608  # all of it is ours
 
-BATCH_SUBMITTED = """
+INSERT_BATCH = """
 INSERT INTO batches (
     tenant, id, priority, retention_days, submitted_at, submitted_sequence, fingerprint,
     engine_batch
@@ -73,27 +73,27 @@ INSERT INTO batches (
 ) ON CONFLICT (tenant, id) DO NOTHING
 """
 
-BATCH_PROGRESSED = """
+SET_ENGINE_JOB = """
 UPDATE batches SET
     engine_job = :job, engine_status = :status, engine_ended = :ended,
     engine_total = :total, engine_completed = :completed, engine_failed = :failed
 WHERE tenant = :tenant AND id = :id AND engine_batch AND NOT engine_ended
 """
 
-BATCH_COMPLETED = """
+SET_BATCH_COMPLETED = """
 UPDATE batches SET completed_at = :at WHERE tenant = :tenant AND id = :id AND completed_at IS NULL
 """
 
-FETCHED = f"""
+SET_FETCHED = f"""
 UPDATE documents SET
-    state = 'processing', requeues = :requeues, {_NOT_ENDED},
+    state = 'processing', requeues = :requeues, {_RESET_END},
     content_type = :content_type, file_size = :size, original_key = :key, original_sha256 = :sha256,
     held = :held
 WHERE tenant = :tenant AND id = :id AND {_OPEN}
 """  # noqa: S608  # likewise
 
 # Guarded by the state, so that a terminal state never regresses and is reached once.
-CONVERTED = f"""
+SET_COMPLETED = f"""
 UPDATE documents SET
     state = 'completed', requeues = :requeues, finished_at = :at, finished_sequence = :sequence,
     code = NULL, reason = NULL, retryable = NULL, attempts = NULL,
@@ -106,7 +106,7 @@ WHERE tenant = :tenant AND id = :id AND {_OPEN}
 """  # noqa: S608  # likewise
 
 # Only for the conversion that completed the document, and once whatever is applied again.
-USED = """
+INSERT_USAGE = """
 INSERT INTO usage (
     tenant, document_id, operation, engine, model, pages, input_tokens, output_tokens, created_at,
     unit_micros, base_micros, margin_percent, total_micros
@@ -119,7 +119,7 @@ WHERE tenant = :tenant AND id = :id AND state = 'completed' AND finished_sequenc
 ON CONFLICT (tenant, document_id, operation) DO NOTHING
 """
 
-FAILED = f"""
+SET_FAILED = f"""
 UPDATE documents SET
     state = 'failed', requeues = :requeues, finished_at = :at, finished_sequence = :sequence,
     code = :code, reason = :reason, retryable = :retryable, attempts = :attempts
@@ -128,7 +128,7 @@ WHERE tenant = :tenant AND id = :id AND {_OPEN}
 
 # Only what has ended, and only once; the failed have no Markdown, but are kept as long. What was
 # requeued since has not ended.
-ARCHIVED = """
+SET_ARCHIVED = """
 UPDATE documents SET
     state = 'archived', archived_at = :at,
     original_key = iif(original_key IS NULL, NULL, :key) -- what never was cannot have moved
@@ -136,7 +136,7 @@ WHERE tenant = :tenant AND id = :id AND state IN ('completed', 'failed') AND req
 """
 
 # Whoever cancels may be late, and whoever deletes too early: the state decides what it is.
-REMOVED = """
+SET_REMOVED = """
 UPDATE documents SET
     state = iif(state IN ('pending', 'processing'), 'cancelled', 'deleted'),
     code = iif(state IN ('pending', 'processing'), 'cancelled', code),
@@ -153,7 +153,7 @@ WHERE tenant = :tenant AND id = :id AND removed_at IS NULL
 """
 
 # :names is a JSON array of [tenant, id].
-ERASED = """
+SET_ERASED = """
 UPDATE documents SET erased_at = :at, original_key = NULL, markdown_key = NULL, result_key = NULL
 WHERE (tenant, id) IN (SELECT value ->> 0, value ->> 1 FROM json_each(:names))
     AND removed_at IS NOT NULL
@@ -185,7 +185,7 @@ ON CONFLICT (one) DO UPDATE SET
     held_since = excluded.held_since, held_ahead = excluded.held_ahead
 """
 
-_DOCUMENT = """
+_SELECT_DOCUMENT = """
 SELECT
     d.tenant, d.id, d.state, d.file_name, d.content_type, d.file_size, d.priority,
     d.retention_days, d.operation, d.submitted_at, d.finished_at, d.original_key,
@@ -197,7 +197,7 @@ SELECT
 FROM documents AS d
 """
 
-DOCUMENT = _DOCUMENT + "WHERE d.tenant = :tenant AND d.id = :id"
+DOCUMENT = _SELECT_DOCUMENT + "WHERE d.tenant = :tenant AND d.id = :id"
 
 _PROGRESS = """
     count(d.id) AS total,
@@ -225,7 +225,7 @@ GROUP BY b.tenant, b.id
 
 # Named, or SQLite reads all later documents of the tenant to save itself the sorting of a hundred.
 DOCUMENTS_OF_BATCH = (
-    _DOCUMENT
+    _SELECT_DOCUMENT
     + """
 INDEXED BY documents_of_batch
 WHERE d.tenant = :tenant AND d.batch_id = :id AND d.id > :after
@@ -234,8 +234,8 @@ ORDER BY d.id LIMIT :limit
 )
 
 # Those that wait for a batch of their engine's.
-HELD = (
-    _DOCUMENT
+HELD_DOCUMENTS = (
+    _SELECT_DOCUMENT
     + """
 INDEXED BY documents_held
 WHERE d.held = 1 AND d.state IN ('pending', 'processing')
@@ -257,26 +257,29 @@ WHERE b.completed_at IS NULL
 ORDER BY b.tenant, b.id
 """
 
-_EXPIRED = (
-    _DOCUMENT + "WHERE d.expires_at <= :now AND d.state IN ('completed', 'failed', 'archived')"
+_SELECT_EXPIRED = (
+    _SELECT_DOCUMENT
+    + "WHERE d.expires_at <= :now AND d.state IN ('completed', 'failed', 'archived')"
 )
-_OLDEST = " ORDER BY d.expires_at LIMIT :limit"
+_OLDEST_FIRST = " ORDER BY d.expires_at LIMIT :limit"
 
-EXPIRED = _EXPIRED + _OLDEST
+EXPIRED_DOCUMENTS = _SELECT_EXPIRED + _OLDEST_FIRST
 
 # What is archived has expired for good: the more there is, the more would be read for nothing.
 # The states stand there twice because only the index's own words open it.
-EXPIRED_YET_KEPT = _EXPIRED + " AND d.state IN ('completed', 'failed')" + _OLDEST
+EXPIRED_NOT_ARCHIVED = _SELECT_EXPIRED + " AND d.state IN ('completed', 'failed')" + _OLDEST_FIRST
 
-CAN_EXPIRE = "SELECT count(*) FROM documents WHERE state IN ('completed', 'failed', 'archived')"
+COUNT_EXPIRABLE = (
+    "SELECT count(*) FROM documents WHERE state IN ('completed', 'failed', 'archived')"
+)
 
-TO_ERASE = (
-    _DOCUMENT
+DOCUMENTS_TO_ERASE = (
+    _SELECT_DOCUMENT
     + "WHERE d.removed_at IS NOT NULL AND d.erased_at IS NULL ORDER BY d.removed_at LIMIT :limit"
 )
 
-UNFINISHED = (
-    _DOCUMENT
+UNFINISHED_DOCUMENTS = (
+    _SELECT_DOCUMENT
     + """
 WHERE d.state IN ('pending', 'processing')
     AND (d.submitted_at <= :before OR d.submitted_at > :future)
@@ -287,8 +290,8 @@ ORDER BY d.submitted_at, d.tenant, d.id LIMIT :limit
 )
 
 # :names as above.
-DOCUMENTS_AMONG = (
-    _DOCUMENT
+DOCUMENTS_BY_ID = (
+    _SELECT_DOCUMENT
     + """
 JOIN json_each(:names) AS name
     ON d.tenant = name.value ->> 0 AND d.id = name.value ->> 1
@@ -296,39 +299,39 @@ JOIN json_each(:names) AS name
 )
 
 # The oldest and the newest that have ended, and the oldest of those that wait.
-_SAMPLED = """
+_SAMPLE_BLOBS = """
 SELECT * FROM (
     SELECT original_key, markdown_key FROM documents INDEXED BY {index}
     WHERE {which} AND submitted_at > :since AND coalesce(original_key, markdown_key) IS NOT NULL
     ORDER BY {order} LIMIT :limit
 )
 """
-_ENDED, _UNFINISHED = "documents_expiring", "documents_unfinished"
+_ENDED_INDEX, _UNFINISHED_INDEX = "documents_expiring", "documents_unfinished"
 # As above: SQLite uses a partial index only for its own condition.
 _ENDED_STATES = "state IN ('completed', 'failed', 'archived')"
 _OPEN_STATES = "state IN ('pending', 'processing')"
 SAMPLED_BLOBS = "UNION ALL".join(
-    _SAMPLED.format(index=index, which=which, order=order)
+    _SAMPLE_BLOBS.format(index=index, which=which, order=order)
     for index, which, order in (
-        (_ENDED, f"{_ENDED_STATES} AND state = 'completed'", "expires_at"),
-        (_ENDED, f"{_ENDED_STATES} AND state = 'completed'", "expires_at DESC"),
-        (_ENDED, f"{_ENDED_STATES} AND state = 'archived'", "expires_at DESC"),
-        (_UNFINISHED, _OPEN_STATES, "submitted_at"),
+        (_ENDED_INDEX, f"{_ENDED_STATES} AND state = 'completed'", "expires_at"),
+        (_ENDED_INDEX, f"{_ENDED_STATES} AND state = 'completed'", "expires_at DESC"),
+        (_ENDED_INDEX, f"{_ENDED_STATES} AND state = 'archived'", "expires_at DESC"),
+        (_UNFINISHED_INDEX, _OPEN_STATES, "submitted_at"),
     )
 )
 
 FIRST_SWEEP = "SELECT at FROM sweeps WHERE name = 'first'"
 
-RAN = "SELECT ran FROM running"
+RUNNING_TIME = "SELECT ran FROM running"
 
-CLOCK = """
+CLOCK_STATE = """
 SELECT s.at, r.believed_ran, r.seen_at, r.seen_ran, r.held_since, r.held_ahead
 FROM running AS r LEFT JOIN sweeps AS s ON s.name = 'last'
 """
 
 # :names is a JSON array of [tenant, id]. What was archived since was completed all the same.
-COMPLETED_AMONG = (
-    _DOCUMENT
+COMPLETED_BY_ID = (
+    _SELECT_DOCUMENT
     + """
 JOIN json_each(:names) AS name
     ON d.tenant = name.value ->> 0 AND d.id = name.value ->> 1

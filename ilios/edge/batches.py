@@ -8,25 +8,33 @@ import structlog
 from aiohttp import web
 from msgspec import Struct
 
-from actors.keys import new_suffix, original_key
-from ilios.edge import answers, engine_choice, forms, idempotency, known, submitting, uploads
-from ilios.edge.errors import Refused
-from ilios.edge.keys import EDGE, TENANT, Edge
+from actors.blob_keys import new_suffix, original_key
+from ilios.edge import (
+    engine_selection,
+    idempotency,
+    lookup,
+    multipart,
+    responses,
+    submission,
+    uploads,
+)
+from ilios.edge.context import EDGE, TENANT, Edge
+from ilios.edge.errors import HttpProblem
 from schemas import batch_replies
 from schemas.batches import BatchDocument, BatchSubmitted, document_id
 from schemas.documents import DEFAULT_PRIORITY, Stored
 from schemas.records import BatchRecord, DocumentRecord, DocumentState, EngineBatch
-from schemas.replies import instant
+from schemas.replies import format_instant
 
 OPERATION = "batch"
 
 _PRIORITY = re.compile("[1-9]|10")
-_SWITCH = {"": False, "false": False, "0": False, "true": True, "1": True}
+_BOOLEANS = {"": False, "false": False, "0": False, "true": True, "1": True}
 
 log = structlog.get_logger("edge")
 
 
-class Received(Struct, frozen=True):
+class ReceivedBatch(Struct, frozen=True):
     """Documents that lie in the blob store under ``keys``, and what is to be said about them."""
 
     event: BatchSubmitted
@@ -37,92 +45,107 @@ async def submit(request: web.Request) -> web.StreamResponse:
     """``POST /v1/batch/submit``: 202 when every document is stored and the log has the batch."""
     edge, received = request.app[EDGE], await _receive(request)
     event, keys = received.event, received.keys
-    async with submitting.kept_if_said(edge, event, *keys):
-        earlier = await idempotency.say(edge, event, keys)
-    if earlier is not None:
+    async with submission.delete_unless_published(edge, event, *keys):
+        prior = await idempotency.publish_once(edge, event, keys)
+    if prior is not None:
         request[idempotency.REPLAYED] = True
         await uploads.discard(edge.blobs, *keys)
-        return _accepted(event, earlier.submitted_at)
+        return _accepted_response(event, prior.submitted_at)
     log.info(
         "batch accepted",
         batch_id=event.batch_id,
         tenant=event.tenant,
         documents=len(event.documents),
     )
-    return _accepted(event, event.submitted_at)
+    return _accepted_response(event, event.submitted_at)
 
 
 async def status(request: web.Request) -> web.StreamResponse:
     """``GET /v1/batch/status/{id}``: how far the batch is, ``?details=true`` each document too."""
     edge = request.app[EDGE]
-    detailed = _switch("details", "invalid_details", request.query.get("details"))
-    batch = await known.find_batch(request)
+    detailed = _parse_boolean("details", "invalid_details", request.query.get("details"))
+    batch = await lookup.get_batch_or_404(request)
     progress = batch.progress
     # The last document's end is known a moment before the end of the batch is.
-    closing = progress.ended and batch.completed_at is None
-    documents = await known.documents_of(edge, batch) if detailed or closing else []
+    closing = progress.is_finished and batch.completed_at is None
+    documents = await lookup.batch_documents(edge, batch) if detailed or closing else []
     engine_batch = batch.engine_batch
     body = batch_replies.BatchStatus(
         batch_id=batch.batch_id,
         status=progress.state,
-        progress=reply_of(batch),
-        created_at=instant(batch.submitted_at),
+        progress=progress_reply(batch),
+        created_at=format_instant(batch.submitted_at),
         completed_at=completed_at(batch, documents),
-        download_url=f"/v1/batch/download/{batch.batch_id}" if progress.ended else None,
-        documents=[_detail(document) for document in documents] if detailed else msgspec.UNSET,
+        download_url=f"/v1/batch/download/{batch.batch_id}" if progress.is_finished else None,
+        documents=[_document_status(document) for document in documents]
+        if detailed
+        else msgspec.UNSET,
         mistral_batch_job_id=(engine_batch and engine_batch.job) or msgspec.UNSET,
         mistral_status=_mistral_status(engine_batch),
     )
-    headers = {} if progress.ended else {"Retry-After": answers.ASK_AGAIN_AFTER}
-    return answers.answer(body, 200, headers)
+    headers = {} if progress.is_finished else {"Retry-After": responses.POLL_AFTER}
+    return responses.json_response(body, 200, headers)
 
 
-def reply_of(batch: BatchRecord) -> batch_replies.BatchProgress:
+def progress_reply(batch: BatchRecord) -> batch_replies.BatchProgress:
     """Return the counts of a batch as clients read them."""
     return batch_replies.BatchProgress(**msgspec.structs.asdict(batch.progress))
 
 
 def completed_at(batch: BatchRecord, documents: list[DocumentRecord]) -> str | None:
     """Return when the batch ended, by its documents as long as that is not written down."""
-    if not batch.progress.ended:
+    if not batch.progress.is_finished:
         return None
     ends = [document.finished_at for document in documents if document.finished_at]
     moment = batch.completed_at or max(ends, default=None)
-    return instant(moment) if moment else None
+    return format_instant(moment) if moment else None
 
 
-def shown_state(document: DocumentRecord) -> DocumentState:
+def public_state(document: DocumentRecord) -> DocumentState:
     """Return the state clients are told: what failed stays failed in the archive."""
-    return "failed" if answers.has_failed(document) else document.state
+    return "failed" if responses.has_failed(document) else document.state
 
 
-async def _receive(request: web.Request) -> Received:
+async def _receive(request: web.Request) -> ReceivedBatch:
     """Store the documents of a request.
 
     :raises Refused: the request cannot be accepted; nothing of it was kept.
     """
-    edge, tenant, once = request.app[EDGE], request[TENANT], idempotency.key_of(request)
-    batch_id, suffix = submitting.name_of(tenant, once), new_suffix()
+    edge, tenant, idempotency_key = (
+        request.app[EDGE],
+        request[TENANT],
+        idempotency.parse_key(request),
+    )
+    batch_id, suffix = submission.choose_id(tenant, idempotency_key), new_suffix()
     form = await uploads.receive(
         request,
-        forms.MANY,
+        multipart.BATCH_FILES,
         lambda number: original_key(tenant, document_id(batch_id, number), suffix),
     )
     keys = tuple(file.blob.key for file in form.files)
     try:
-        event = _submission(edge, tenant, batch_id, suffix, form, once)
-    except Refused:
+        event = _submission_event(edge, tenant, batch_id, suffix, form, idempotency_key)
+    except HttpProblem:
         await uploads.discard(edge.blobs, *keys)
         raise
-    return Received(event, keys)
+    return ReceivedBatch(event, keys)
 
 
-def _submission(
-    edge: Edge, tenant: str, batch_id: str, suffix: str, form: forms.Form, once: str | None
+def _submission_event(
+    edge: Edge,
+    tenant: str,
+    batch_id: str,
+    suffix: str,
+    form: multipart.UploadForm,
+    idempotency_key: str | None,
 ) -> BatchSubmitted:
     fields = form.fields
-    batched = _switch("useMistralBatch", "invalid_use_mistral_batch", fields.get("useMistralBatch"))
-    choice = engine_choice.chosen(edge, fields.get("engine"), fields.get("model"), batched=batched)
+    mistral_batch = _parse_boolean(
+        "useMistralBatch", "invalid_use_mistral_batch", fields.get("useMistralBatch")
+    )
+    selection = engine_selection.select_engine(
+        edge, fields.get("engine"), fields.get("model"), mistral_batch=mistral_batch
+    )
     return BatchSubmitted(
         batch_id=batch_id,
         tenant=tenant,
@@ -135,31 +158,31 @@ def _submission(
             )
             for number, file in enumerate(form.files, 1)
         ),
-        priority=_priority(fields.get("priority")),
-        retention_days=submitting.retention_days(fields.get("retentionDays")),
+        priority=_parse_priority(fields.get("priority")),
+        retention_days=submission.parse_retention_days(fields.get("retentionDays")),
         submitted_at=datetime.now(UTC),
-        fingerprint=idempotency.fingerprint(OPERATION, form) if once else None,
-        engine=choice.engine,
-        model=choice.model,
-        engine_batch=batched,
+        fingerprint=idempotency.fingerprint(OPERATION, form) if idempotency_key else None,
+        engine=selection.engine,
+        model=selection.model,
+        engine_batch=mistral_batch,
     )
 
 
-def _priority(text: str | None) -> int:
+def _parse_priority(text: str | None) -> int:
     if not text:
         return DEFAULT_PRIORITY
     if _PRIORITY.fullmatch(text):
         return int(text)
-    raise Refused(400, "invalid_priority", "priority must be a whole number from 1 to 10")
+    raise HttpProblem(400, "invalid_priority", "priority must be a whole number from 1 to 10")
 
 
-def _switch(name: str, code: str, text: str | None) -> bool:
-    if (chosen := _SWITCH.get((text or "").lower())) is None:
-        raise Refused(400, code, f'{name} must be "true" or "false"')
+def _parse_boolean(name: str, code: str, text: str | None) -> bool:
+    if (chosen := _BOOLEANS.get((text or "").lower())) is None:
+        raise HttpProblem(400, code, f'{name} must be "true" or "false"')
     return chosen
 
 
-def _accepted(event: BatchSubmitted, submitted_at: datetime | None) -> web.Response:
+def _accepted_response(event: BatchSubmitted, submitted_at: datetime | None) -> web.Response:
     """Answer a submission: the same for the first request and for its repetitions."""
     assert submitted_at is not None
     documents = []
@@ -177,11 +200,11 @@ def _accepted(event: BatchSubmitted, submitted_at: datetime | None) -> web.Respo
         batch_id=event.batch_id,
         total_documents=len(documents),
         documents=documents,
-        created_at=instant(submitted_at),
+        created_at=format_instant(submitted_at),
         status_url=status_url,
     )
-    headers = {"Location": status_url, "Retry-After": answers.ASK_AGAIN_AFTER}
-    return answers.answer(body, 202, headers)
+    headers = {"Location": status_url, "Retry-After": responses.POLL_AFTER}
+    return responses.json_response(body, 202, headers)
 
 
 def _mistral_status(state: EngineBatch | None) -> batch_replies.MistralStatus | msgspec.UnsetType:
@@ -195,12 +218,12 @@ def _mistral_status(state: EngineBatch | None) -> batch_replies.MistralStatus | 
     )
 
 
-def _detail(document: DocumentRecord) -> batch_replies.BatchDocumentStatus:
+def _document_status(document: DocumentRecord) -> batch_replies.BatchDocumentStatus:
     return batch_replies.BatchDocumentStatus(
         id=document.document_id,
         file_name=document.file_name,
-        status=shown_state(document),
+        status=public_state(document),
         error=document.reason,
         code=document.code,
-        processed_at=instant(document.finished_at) if document.finished_at else None,
+        processed_at=format_instant(document.finished_at) if document.finished_at else None,
     )

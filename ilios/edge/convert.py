@@ -5,9 +5,9 @@ from contextlib import AsyncExitStack
 import msgspec
 from aiohttp import web
 
-from ilios.edge import answers, documents, submitting, waiting
-from ilios.edge.errors import Refused
-from ilios.edge.keys import EDGE
+from ilios.edge import documents, responses, submission, waiting
+from ilios.edge.context import EDGE
+from ilios.edge.errors import HttpProblem
 from schemas.documents import IMMEDIATE_PRIORITY
 
 
@@ -18,24 +18,24 @@ async def convert(request: web.Request) -> web.StreamResponse:
     up ends the waiting, not the conversion.
     """
     edge = request.app[EDGE]
-    received = await submitting.receive(request, "convert-immediate", IMMEDIATE_PRIORITY)
+    received = await submission.receive_document(request, "convert-immediate", IMMEDIATE_PRIORITY)
     event = received.event
     async with AsyncExitStack() as stack:
-        async with submitting.kept_if_said(edge, event, received.key):
-            form = documents.chosen_format(received.fields.get("format"))
+        async with submission.delete_unless_published(edge, event, received.key):
+            output_format = documents.parse_format(received.fields.get("format"))
             # Listening begins before the event is said, or a quick end would be missed.
             outcome = await stack.enter_async_context(
                 edge.outcomes.watch(event.tenant, event.document_id)
             )
-            document = await submitting.say(request, received)
-        if document.state in waiting.UNFINISHED:
+            document = await submission.publish(request, received)
+        if document.state in waiting.UNFINISHED_STATES:
             # Of a repeated request: what the first one has begun.
-            begun = msgspec.structs.replace(event, submitted_at=document.submitted_at)
-            document = await waiting.wait_for_end(request, begun, outcome)
-    if document.state in answers.REMOVED:
-        raise answers.gone(document)
-    if answers.has_failed(document):
-        raise Refused(
+            first_event = msgspec.structs.replace(event, submitted_at=document.submitted_at)
+            document = await waiting.wait_until_finished(request, first_event, outcome)
+    if document.state in responses.REMOVED_STATES:
+        raise responses.gone_problem(document)
+    if responses.has_failed(document):
+        raise HttpProblem(
             422,
             document.code or "failed",
             document.reason or "The document could not be converted",
@@ -43,5 +43,5 @@ async def convert(request: web.Request) -> web.StreamResponse:
             document_id=document.document_id,
         )
     if document.markdown is None:
-        return answers.unfinished(document)
-    return await documents.send_markdown(request, document, form)
+        return responses.unfinished_response(document)
+    return await documents.send_markdown(request, document, output_format)

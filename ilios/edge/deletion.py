@@ -9,16 +9,16 @@ import structlog
 from aiohttp import web
 
 from bus import failpoints
-from bus.errors import AlreadySaid
-from ilios.edge import answers, known, upload_urls
-from ilios.edge.errors import Refused
-from ilios.edge.keys import EDGE, Edge
-from ilios.edge.waiting import UNFINISHED
+from bus.errors import AlreadyPublished
+from ilios.edge import lookup, responses, upload_urls
+from ilios.edge.context import EDGE, Edge
+from ilios.edge.errors import HttpProblem
+from ilios.edge.waiting import UNFINISHED_STATES
 from schemas.documents import DocumentCancelled, DocumentDeleted
 from schemas.records import DocumentRecord
-from schemas.replies import DeletionReceipt, instant
+from schemas.replies import DeletionReceipt, format_instant
 
-LOOK_EVERY = 0.02  # seconds; the database is some milliseconds behind the log
+POLL_INTERVAL = 0.02  # seconds; the database is some milliseconds behind the log
 
 log = structlog.get_logger("edge")
 
@@ -31,37 +31,37 @@ async def delete(request: web.Request) -> web.StreamResponse:
     """
     edge = request.app[EDGE]
     try:
-        document = await known.find(request)
-    except Refused as refused:
+        document = await lookup.get_document_or_404(request)
+    except HttpProblem as refused:
         upload = await upload_urls.withdraw(request) if refused.status == 404 else None
         if upload is None or upload.withdrawn_at is None:
             raise
-        return answers.answer(
+        return responses.json_response(
             DeletionReceipt(
                 id=request.match_info["id"],
                 status="cancelled",
                 file_name=upload.file_name,
                 file_size=upload.size,
                 sha256=None,
-                deleted_at=instant(upload.withdrawn_at),
+                deleted_at=format_instant(upload.withdrawn_at),
             )
         )
-    if document.state in answers.REMOVED:
+    if document.state in responses.REMOVED_STATES:
         return _receipt(document)
-    await _say(edge, document)
-    removed = await _removed(edge, document)
+    await _publish_removal(edge, document)
+    removed = await _wait_until_removed(edge, document)
     if removed is None:
         return _receipt(document, 202)
     return _receipt(removed)
 
 
-async def _say(edge: Edge, document: DocumentRecord) -> None:
+async def _publish_removal(edge: Edge, document: DocumentRecord) -> None:
     # Which of the two is only how it looks from here; the database, which goes by the order of the
     # log, knows whether the document had ended. Either takes it away.
-    word = DocumentCancelled if document.state in UNFINISHED else DocumentDeleted
-    with suppress(AlreadySaid):
-        await edge.publisher.say_first(
-            word(
+    event_type = DocumentCancelled if document.state in UNFINISHED_STATES else DocumentDeleted
+    with suppress(AlreadyPublished):
+        await edge.publisher.publish_if_first(
+            event_type(
                 tenant=document.tenant,
                 document_id=document.document_id,
                 priority=document.priority,
@@ -76,31 +76,31 @@ async def _say(edge: Edge, document: DocumentRecord) -> None:
         )
 
 
-async def _removed(edge: Edge, document: DocumentRecord) -> DocumentRecord | None:
+async def _wait_until_removed(edge: Edge, document: DocumentRecord) -> DocumentRecord | None:
     """Return the document as soon as the database shows that it is removed, or None."""
-    deadline = time.monotonic() + edge.limits.removed_within
+    deadline = time.monotonic() + edge.limits.removal_timeout
     while True:
         found = await edge.reads.document(document.tenant, document.document_id)
-        if found is not None and found.state in answers.REMOVED:
+        if found is not None and found.state in responses.REMOVED_STATES:
             return found
         if time.monotonic() >= deadline:
             return None
-        await asyncio.sleep(LOOK_EVERY)
+        await asyncio.sleep(POLL_INTERVAL)
 
 
 def _receipt(document: DocumentRecord, status: int = 200) -> web.Response:
     sha256 = document.original_sha256
     if sha256 is None and document.original is not None:
         sha256 = document.original.sha256
-    cancelled = document.state in UNFINISHED or document.state == "cancelled"
-    became: Literal["cancelled", "deleted"] = "cancelled" if cancelled else "deleted"
+    cancelled = document.state in UNFINISHED_STATES or document.state == "cancelled"
+    final_status: Literal["cancelled", "deleted"] = "cancelled" if cancelled else "deleted"
     body = DeletionReceipt(
         id=document.document_id,
-        status=became,
+        status=final_status,
         file_name=document.file_name,
         file_size=document.file_size,
         sha256=sha256,
-        deleted_at=instant(document.removed_at) if document.removed_at else None,
+        deleted_at=format_instant(document.removed_at) if document.removed_at else None,
     )
-    headers = answers.see_status(document.document_id) if status == 202 else None
-    return answers.answer(body, status, headers)
+    headers = responses.status_headers(document.document_id) if status == 202 else None
+    return responses.json_response(body, status, headers)

@@ -11,23 +11,23 @@ from aiohttp.typedefs import Handler
 
 from actors.ports import StorageFull, StorageUnavailable
 from bus.errors import BusFull, BusUnavailable, EventTooLarge
-from ilios.database.damage import DatabaseDamaged
-from ilios.edge.keys import REQUEST_ID
+from ilios.database.recovery.damage import DatabaseDamaged
+from ilios.edge.context import REQUEST_ID
 from schemas.replies import Problem
 
 RETRY_AFTER = "2"  # seconds; a local bus that died is back in less
-STORE_AFTER = "5"  # seconds; a store at the other end of a network
-REBUILT_AFTER = "60"  # seconds; somebody has to see to it
-ROOM_AFTER = "10"  # seconds; somebody has to make room, and then it takes no longer than that
+STORAGE_RETRY_AFTER = "5"  # seconds; a store at the other end of a network
+DATABASE_RETRY_AFTER = "60"  # seconds; somebody has to see to it
+DISK_RETRY_AFTER = "10"  # seconds; somebody has to make room, and then it takes no longer than that
 
 log = structlog.get_logger("edge")
 
 
-class HeaderTooSlow(HttpProcessingError):
+class HeaderTimeout(HttpProcessingError):
     """The header of a request did not come in time."""
 
 
-class Refused(Exception):
+class HttpProblem(Exception):
     """A request that is answered with a problem.
 
     ``error`` is the sentence the contract of the route gives, ``detail`` a longer one where it
@@ -57,36 +57,36 @@ class Refused(Exception):
         self.headers = headers or {}
 
 
-def not_ready() -> Refused:
+def not_ready() -> HttpProblem:
     """Return the answer to everything while the service starts, or must not be believed."""
-    return Refused(
+    return HttpProblem(
         503,
         "not_ready",
         "The service is not ready; see /readyz for the reason",
-        headers={"Retry-After": STORE_AFTER},
+        headers={"Retry-After": STORAGE_RETRY_AFTER},
     )
 
 
-def document_not_found() -> Refused:
+def document_not_found() -> HttpProblem:
     """Return the one answer for unknown documents and other tenants' documents alike."""
-    return Refused(404, "document_not_found", "Document not found")
+    return HttpProblem(404, "document_not_found", "Document not found")
 
 
 @web.middleware
-async def answer_problems(request: web.Request, handler: Handler) -> web.StreamResponse:
+async def problem_middleware(request: web.Request, handler: Handler) -> web.StreamResponse:
     """Turn whatever a handler raises into a problem."""
     try:
         return await handler(request)
-    except Refused as error:
+    except HttpProblem as error:
         refused = error
     except (ConnectionError, web.HTTPSuccessful, web.HTTPRedirection):
         raise  # the client is gone, or there is no problem
     except Exception as error:  # noqa: BLE001  # nothing may reach the client as it is
-        refused = explain(request, error)
+        refused = to_problem(request, error)
     if request.writer.output_size > 0:
         # The answer has begun: breaking it off is the only way left to say that it is not whole.
         raise ConnectionResetError(refused.error)
-    return problem(request, refused)
+    return problem_response(request, refused)
 
 
 async def only_post(request: web.Request) -> web.StreamResponse:
@@ -94,7 +94,7 @@ async def only_post(request: web.Request) -> web.StreamResponse:
     raise web.HTTPMethodNotAllowed(request.method, ["POST"])
 
 
-def problem(request: web.BaseRequest, refused: Refused) -> web.Response:
+def problem_response(request: web.BaseRequest, refused: HttpProblem) -> web.Response:
     """Return the answer to a refused request."""
     body = Problem(
         title=HTTPStatus(refused.status).phrase,
@@ -120,29 +120,29 @@ def problem(request: web.BaseRequest, refused: Refused) -> web.Response:
     return response
 
 
-def explain(request: web.BaseRequest, error: BaseException) -> Refused:
+def to_problem(request: web.BaseRequest, error: BaseException) -> HttpProblem:
     """Return what the client is told of ``error``; the log is told what the client is not."""
     match error:
         case BusUnavailable() | DatabaseDamaged() | StorageUnavailable() | BusFull():
-            return _not_now(error)
+            return _unavailable(error)
         case EventTooLarge():
-            return Refused(413, "event_too_large", "The request is too large")
+            return HttpProblem(413, "event_too_large", "The request is too large")
         case HttpProcessingError() | web.RequestPayloadError():
             # The parser raises these inside the handler that reads the body.
-            return _unread(error)
+            return _malformed(error)
         case web.HTTPException():
-            return _stock(request, error)
+            return _from_aiohttp(request, error)
         case _:
             log.error("unexpected error", exc_info=error)
-            return Refused(500, "internal_error", "The service failed; the request id names it")
+            return HttpProblem(500, "internal_error", "The service failed; the request id names it")
 
 
-def _not_now(error: BaseException) -> Refused:
+def _unavailable(error: BaseException) -> HttpProblem:
     """Return what is told where the world is at fault, and what the log is told of it."""
     match error:
         case BusUnavailable():
             log.warning("bus unavailable", error=str(error))
-            return Refused(
+            return HttpProblem(
                 503,
                 "bus_unavailable",
                 "The service cannot take requests at the moment",
@@ -150,48 +150,48 @@ def _not_now(error: BaseException) -> Refused:
             )
         case DatabaseDamaged():
             log.error("database damaged", error=str(error))
-            return Refused(
+            return HttpProblem(
                 503,
                 "database_damaged",
                 "The database is damaged, and nothing is read from it until it is made anew",
-                headers={"Retry-After": REBUILT_AFTER},
+                headers={"Retry-After": DATABASE_RETRY_AFTER},
             )
         case StorageUnavailable() if not isinstance(error, StorageFull):
             log.warning("storage unavailable", error=str(error))
-            return Refused(
+            return HttpProblem(
                 503,
                 "storage_unavailable",
                 "The documents cannot be reached at the moment",
-                headers={"Retry-After": STORE_AFTER},
+                headers={"Retry-After": STORAGE_RETRY_AFTER},
             )
         case _:
             log.error("storage full", error=repr(error))
-            return Refused(
+            return HttpProblem(
                 507,
                 "storage_full",
                 "The service has no room left for documents",
-                headers={"Retry-After": ROOM_AFTER},
+                headers={"Retry-After": DISK_RETRY_AFTER},
             )
 
 
-def _unread(error: BaseException) -> Refused:
-    if isinstance(error, HeaderTooSlow):
-        return Refused(408, "request_too_slow", "The request was sent too slowly")
-    return Refused(400, "malformed_request", "The request is malformed")
+def _malformed(error: BaseException) -> HttpProblem:
+    if isinstance(error, HeaderTimeout):
+        return HttpProblem(408, "request_too_slow", "The request was sent too slowly")
+    return HttpProblem(400, "malformed_request", "The request is malformed")
 
 
-def _stock(request: web.BaseRequest, error: web.HTTPException) -> Refused:
+def _from_aiohttp(request: web.BaseRequest, error: web.HTTPException) -> HttpProblem:
     match error:
         case web.HTTPMethodNotAllowed():
             allowed = ", ".join(sorted(error.allowed_methods))
-            return Refused(
+            return HttpProblem(
                 405,
                 "method_not_allowed",
                 f"{request.method} is not allowed here",
                 headers={"Allow": allowed},
             )
         case web.HTTPNotFound():
-            return Refused(404, "route_not_found", "There is nothing at this address")
+            return HttpProblem(404, "route_not_found", "There is nothing at this address")
         case _:
             phrase = HTTPStatus(error.status).phrase
-            return Refused(error.status, phrase.lower().replace(" ", "_"), phrase)
+            return HttpProblem(error.status, phrase.lower().replace(" ", "_"), phrase)

@@ -6,9 +6,9 @@ from datetime import UTC, datetime
 import structlog
 from aiohttp import web
 
-from ilios.edge.answers import answer
-from ilios.edge.keys import EDGE
-from schemas.replies import Health, HealthReport, instant
+from ilios.edge.context import EDGE
+from ilios.edge.responses import json_response
+from schemas.replies import Health, HealthReport, format_instant
 
 log = structlog.get_logger("edge")
 
@@ -18,11 +18,11 @@ async def health(request: web.Request) -> web.StreamResponse:
     report = await _report(request)
     body = Health(
         status="healthy" if report.healthy else "unhealthy",
-        timestamp=instant(datetime.now(UTC)),
+        timestamp=format_instant(datetime.now(UTC)),
         services=report.services,
         error=None if report.healthy else "; ".join(report.problems) or "not healthy",
     )
-    return answer(body, 200 if report.healthy else 503, {"Cache-Control": "no-store"})
+    return json_response(body, 200 if report.healthy else 503, {"Cache-Control": "no-store"})
 
 
 async def ready(request: web.Request) -> web.StreamResponse:
@@ -32,13 +32,13 @@ async def ready(request: web.Request) -> web.StreamResponse:
 
 async def live(_request: web.Request) -> web.StreamResponse:
     """``GET /livez``: 200 whenever the process answers at all."""
-    return answer({"status": "alive"}, headers={"Cache-Control": "no-store"})
+    return json_response({"status": "alive"}, headers={"Cache-Control": "no-store"})
 
 
 async def _report(request: web.Request) -> HealthReport:
     edge = request.app[EDGE]
     try:
-        async with asyncio.timeout(edge.limits.health_within):
+        async with asyncio.timeout(edge.limits.health_timeout):
             return await edge.health()
     except TimeoutError:
         problem = "the health check did not finish in time"

@@ -16,30 +16,30 @@ from aiohttp import web
 from msgspec import Struct
 
 from bus import failpoints
-from bus.errors import AlreadySaid, BusUnavailable, NothingSaid
-from ilios.edge import known
-from ilios.edge.errors import Refused
-from ilios.edge.forms import Form
-from ilios.edge.keys import Edge
+from bus.errors import AlreadyPublished, BusUnavailable, NotPublished
+from ilios.edge import lookup
+from ilios.edge.context import Edge
+from ilios.edge.errors import HttpProblem
+from ilios.edge.multipart import UploadForm
 from schemas.batches import BatchSubmitted
 from schemas.documents import DocumentSubmitted
-from schemas.ids import id_from
+from schemas.ids import id_from_digest
 from schemas.records import DocumentRecord
 
 HEADER = "Idempotency-Key"
 REPLAYED = web.RequestKey("replayed", bool)
 MAX_KEY_LENGTH = 255
 
-FIELDS = ("format", "priority", "retentionDays", "engine", "model", "useMistralBatch")
+FINGERPRINTED_FIELDS = ("format", "priority", "retentionDays", "engine", "model", "useMistralBatch")
 """Fields whose values make another request of the same files."""
-REMOVED = frozenset({"cancelled", "deleted"})
+REMOVED_STATES = frozenset({"cancelled", "deleted"})
 
 _QUOTED = re.compile(r'"((?:[^"\\]|\\["\\])*)"')  # RFC 9651, String
-_PLAIN = re.compile(r'[^"].*')
+_UNQUOTED = re.compile(r'[^"].*')
 _PRINTABLE = re.compile(rf"[\x20-\x7e]{{1,{MAX_KEY_LENGTH}}}")
 
 
-class Earlier(Struct, frozen=True):
+class PriorSubmission(Struct, frozen=True):
     """What the first request under a key has made."""
 
     fingerprint: str | None
@@ -47,7 +47,7 @@ class Earlier(Struct, frozen=True):
     documents: list[DocumentRecord]
 
 
-def key_of(request: web.Request) -> str | None:
+def parse_key(request: web.Request) -> str | None:
     """Return the key a request came with, or None.
 
     :raises Refused: it is not one.
@@ -59,9 +59,9 @@ def key_of(request: web.Request) -> str | None:
     if quoted := _QUOTED.fullmatch(value):
         key = re.sub(r"\\(.)", r"\1", quoted[1])
     else:
-        key = value if _PLAIN.fullmatch(value) else ""
+        key = value if _UNQUOTED.fullmatch(value) else ""
     if len(values) > 1 or not _PRINTABLE.fullmatch(key):
-        raise Refused(
+        raise HttpProblem(
             400,
             "invalid_idempotency_key",
             f"{HEADER} must be 1 to {MAX_KEY_LENGTH} printable ASCII characters, given once",
@@ -69,23 +69,23 @@ def key_of(request: web.Request) -> str | None:
     return key
 
 
-def id_under(tenant: str, key: str) -> str:
+def derive_id(tenant: str, key: str) -> str:
     """Return the id of what a tenant makes under a key. A tenant's name holds no line break."""
-    return id_from(hashlib.sha256(f"{tenant}\n{key}".encode()).digest())
+    return id_from_digest(hashlib.sha256(f"{tenant}\n{key}".encode()).digest())
 
 
-def fingerprint(operation: str, form: Form) -> str:
+def fingerprint(operation: str, form: UploadForm) -> str:
     """Return what tells this request from every other one, but for its repetitions."""
     files = [
         (file.blob.sha256, file.blob.size, file.file_name, file.content_type) for file in form.files
     ]
-    fields = [(name, form.fields[name]) for name in FIELDS if form.fields.get(name)]
+    fields = [(name, form.fields[name]) for name in FINGERPRINTED_FIELDS if form.fields.get(name)]
     return hashlib.sha256(msgspec.json.encode((operation, files, fields))).hexdigest()
 
 
-async def say(
-    edge: Edge, event: DocumentSubmitted | BatchSubmitted, keys: tuple[str, ...]
-) -> Earlier | None:
+async def publish_once(
+    edge: Edge, event: DocumentSubmitted | BatchSubmitted, blob_keys: tuple[str, ...]
+) -> PriorSubmission | None:
     """Say a submission, or return what the same request has made before.
 
     ``keys`` are those of the blobs the submission names.
@@ -95,36 +95,36 @@ async def say(
     """
     failpoints.reach("edge.stored")
     if event.fingerprint is None:
-        await edge.publisher.say(event)
+        await edge.publisher.publish(event)
         failpoints.reach("edge.said")
         return None
     try:
-        earlier = await _find(edge, event)
+        prior = await _find_prior(edge, event)
     except BusUnavailable as error:
-        raise NothingSaid(str(error)) from error
-    if earlier is None:
+        raise NotPublished(str(error)) from error
+    if prior is None:
         try:
-            await edge.publisher.say_first(event)
+            await edge.publisher.publish_if_first(event)
             failpoints.reach("edge.said")
             return None
-        except AlreadySaid:
-            earlier = await _find(edge, event)
-    if earlier is None or earlier.fingerprint != event.fingerprint:
-        raise Refused(
+        except AlreadyPublished:
+            prior = await _find_prior(edge, event)
+    if prior is None or prior.fingerprint != event.fingerprint:
+        raise HttpProblem(
             422,
             "idempotency_key_reused",
             f"This {HEADER} was used for another request; use a new one for each request",
         )
-    if all(document.state in REMOVED for document in earlier.documents):
-        raise Refused(
+    if all(document.state in REMOVED_STATES for document in prior.documents):
+        raise HttpProblem(
             410,
             "document_removed",
             "What was submitted under this Idempotency-Key was cancelled or deleted; "
             "use a new one to submit it again",
         )
-    original = earlier.documents[0].original
+    original = prior.documents[0].original
     # An event of ours whose acknowledgement was lost is met again as somebody's: it names our blob.
-    return None if original is not None and original.key in keys else earlier
+    return None if original is not None and original.key in blob_keys else prior
 
 
 async def mark_replayed(request: web.Request, response: web.StreamResponse) -> None:
@@ -133,26 +133,28 @@ async def mark_replayed(request: web.Request, response: web.StreamResponse) -> N
         response.headers["Idempotent-Replayed"] = "true"
 
 
-async def _find(edge: Edge, event: DocumentSubmitted | BatchSubmitted) -> Earlier | None:
+async def _find_prior(
+    edge: Edge, event: DocumentSubmitted | BatchSubmitted
+) -> PriorSubmission | None:
     """Return what is known under the event's id: of its own kind first, then of the other."""
     if isinstance(event, BatchSubmitted):
-        tenant, name, kinds = event.tenant, event.batch_id, (_batch, _document)
+        tenant, name, kinds = event.tenant, event.batch_id, (_prior_batch, _prior_document)
     else:
-        tenant, name, kinds = event.tenant, event.document_id, (_document, _batch)
+        tenant, name, kinds = event.tenant, event.document_id, (_prior_document, _prior_batch)
     for kind in kinds:
-        if (earlier := await kind(edge, tenant, name)) is not None:
-            return earlier
+        if (prior := await kind(edge, tenant, name)) is not None:
+            return prior
     return None
 
 
-async def _document(edge: Edge, tenant: str, name: str) -> Earlier | None:
-    found = await known.document(edge, tenant, name)
-    return Earlier(found.fingerprint, found.submitted_at, [found]) if found else None
+async def _prior_document(edge: Edge, tenant: str, name: str) -> PriorSubmission | None:
+    found = await lookup.get_document(edge, tenant, name)
+    return PriorSubmission(found.fingerprint, found.submitted_at, [found]) if found else None
 
 
-async def _batch(edge: Edge, tenant: str, name: str) -> Earlier | None:
-    found = await known.batch(edge, tenant, name)
+async def _prior_batch(edge: Edge, tenant: str, name: str) -> PriorSubmission | None:
+    found = await lookup.get_batch(edge, tenant, name)
     if found is None:
         return None
-    documents = await known.documents_of(edge, found)
-    return Earlier(found.fingerprint, found.submitted_at, documents)
+    documents = await lookup.batch_documents(edge, found)
+    return PriorSubmission(found.fingerprint, found.submitted_at, documents)

@@ -10,14 +10,14 @@ import msgspec
 from msgspec import Struct
 
 from ilios import __version__
-from ilios.edge.operations.headers import HEADERS, OF_PROBLEMS, REQUEST_ID
+from ilios.edge.operations.headers import HEADERS, PROBLEM_HEADERS, REQUEST_ID
 from ilios.edge.operations.problems import CODES
-from ilios.edge.operations.table import JSON, Answer, Body, Operation, Parameter
+from ilios.edge.operations.table import JSON, Operation, Parameter, RequestBody, Response
 from schemas.batch_replies import BatchLine, BatchManifest
 from schemas.replies import Problem
 
 PROBLEM = "application/problem+json"
-ABOUT = """\
+API_DESCRIPTION = """\
 Documents in, Markdown out: PDF, images, DOCX and PPTX.
 
 **Keys.** Where the service wants a key, send it as `Authorization: Bearer KEY` or `X-Api-Key: KEY`.
@@ -53,7 +53,7 @@ SECURITY_SCHEMES = {
     },
 }
 
-EXTRA = (BatchLine, BatchManifest, Problem)
+EXTRA_SCHEMAS = (BatchLine, BatchManifest, Problem)
 """Described although no answer as a whole is one: they are parts of files."""
 
 _REFERENCE = "#/components/schemas/{name}"
@@ -63,7 +63,7 @@ _INLINE_CODE = re.compile("``([^`]+)``")
 def describe(operations: Iterable[Operation]) -> dict[str, Any]:
     """Return the description of these operations."""
     operations = tuple(operations)
-    structs: set[type[Struct]] = {*EXTRA}
+    structs: set[type[Struct]] = {*EXTRA_SCHEMAS}
     for operation in operations:
         structs.update(_schemas(operation))
     paths: dict[str, dict[str, Any]] = {}
@@ -76,7 +76,7 @@ def describe(operations: Iterable[Operation]) -> dict[str, Any]:
             "title": "ilios",
             "version": __version__,
             "summary": "Documents to Markdown, as a service other software can trust.",
-            "description": ABOUT,
+            "description": API_DESCRIPTION,
             "license": {"name": "MIT", "identifier": "MIT"},
         },
         "servers": [{"url": "/"}],
@@ -93,7 +93,7 @@ def describe(operations: Iterable[Operation]) -> dict[str, Any]:
 
 
 def _schemas(operation: Operation) -> Iterable[type[Struct]]:
-    bodies = [answer.content for answer in operation.answers.values()]
+    bodies = [answer.content for answer in operation.responses.values()]
     if operation.body is not None:
         bodies.append(operation.body.content)
     for content in bodies:
@@ -105,7 +105,7 @@ def _components(structs: Iterable[type[Struct]]) -> dict[str, Any]:
     _, described = msgspec.json.schema_components(structs, ref_template=_REFERENCE)
     # As whoever reads it finds it: the default of a tuple is an empty array.
     components: dict[str, Any] = msgspec.json.decode(msgspec.json.encode(described))
-    classes = {kind.__name__: kind for kind in _all_structs(structs)}
+    classes = {kind.__name__: kind for kind in _referenced_structs(structs)}
     for name, schema in components.items():
         kind = classes[name]
         if "description" in schema:
@@ -113,7 +113,8 @@ def _components(structs: Iterable[type[Struct]]) -> dict[str, Any]:
         if kind.__struct_config__.omit_defaults:
             # What is null is left out, so nobody ever reads it.
             schema["properties"] = {
-                member: _never_null(described) for member, described in schema["properties"].items()
+                member: _without_null(described)
+                for member, described in schema["properties"].items()
             }
     return components
 
@@ -122,34 +123,34 @@ def _as_markdown(docstring: str, kind: type[Struct]) -> str:
     """Return a docstring for people who see the members under their names on the wire."""
     names = {member.name: member.encode_name for member in msgspec.structs.fields(kind)}
 
-    def named(code: re.Match[str]) -> str:
+    def wire_name(code: re.Match[str]) -> str:
         return f"`{names.get(code[1], code[1])}`"
 
-    return _INLINE_CODE.sub(named, inspect.cleandoc(docstring))
+    return _INLINE_CODE.sub(wire_name, inspect.cleandoc(docstring))
 
 
-def _all_structs(structs: Iterable[type[Struct]]) -> set[type[Struct]]:
+def _referenced_structs(structs: Iterable[type[Struct]]) -> set[type[Struct]]:
     found: set[type[Struct]] = set()
-    waiting: list[Any] = list(msgspec.inspect.multi_type_info(structs))
-    while waiting:
-        match waiting.pop():
+    stack: list[Any] = list(msgspec.inspect.multi_type_info(structs))
+    while stack:
+        match stack.pop():
             case msgspec.inspect.StructType(cls=kind, fields=fields):
                 if kind not in found:
                     found.add(kind)
-                    waiting.extend(field.type for field in fields)
+                    stack.extend(field.type for field in fields)
             case msgspec.inspect.UnionType(types=types):
-                waiting.extend(types)
+                stack.extend(types)
             case (
                 msgspec.inspect.ListType(item_type=item)
                 | msgspec.inspect.VarTupleType(item_type=item)
             ):
-                waiting.append(item)
+                stack.append(item)
             case _:
                 pass
     return found
 
 
-def _never_null(schema: dict[str, Any]) -> dict[str, Any]:
+def _without_null(schema: dict[str, Any]) -> dict[str, Any]:
     if "default" not in schema or schema["default"] is not None:
         return schema
     rest = {key: value for key, value in schema.items() if key not in ("anyOf", "default")}
@@ -165,7 +166,7 @@ def _operation(operation: Operation) -> dict[str, Any]:
     }
     if operation.description:
         described["description"] = operation.description
-    if operation.open:
+    if operation.public:
         described["security"] = []
     if operation.parameters:
         described["parameters"] = [_parameter(parameter) for parameter in operation.parameters]
@@ -173,7 +174,7 @@ def _operation(operation: Operation) -> dict[str, Any]:
         described["requestBody"] = _body(operation.body)
     described["responses"] = {
         str(status): _response(operation, status)
-        for status in sorted({*operation.answers, *operation.problems})
+        for status in sorted({*operation.responses, *operation.problems})
     }
     return described
 
@@ -181,14 +182,14 @@ def _operation(operation: Operation) -> dict[str, Any]:
 def _parameter(parameter: Parameter) -> dict[str, Any]:
     return {
         "name": parameter.name,
-        "in": parameter.place,
+        "in": parameter.location,
         "description": parameter.description,
         "required": parameter.required,
         "schema": _schema(parameter.schema),
     }
 
 
-def _body(body: Body) -> dict[str, Any]:
+def _body(body: RequestBody) -> dict[str, Any]:
     return {
         "description": body.description,
         "required": True,
@@ -198,13 +199,15 @@ def _body(body: Body) -> dict[str, Any]:
 
 def _response(operation: Operation, status: int) -> dict[str, Any]:
     """Return what an operation answers with a status: its answer, its problems, or both."""
-    answer = operation.answers.get(status, Answer(description=""))
+    response = operation.responses.get(status, Response(description=""))
     codes = operation.problems.get(status, ())
-    told = answer.description or f"{HTTPStatus(status).phrase}."
+    description = response.description or f"{HTTPStatus(status).phrase}."
     if codes:
-        told = "\n".join((told, "", *(f"- `{code}`: {CODES[code]}" for code in codes)))
-    content = _content(answer.content)
-    headers = {REQUEST_ID, *answer.headers}
+        description = "\n".join(
+            (description, "", *(f"- `{code}`: {CODES[code]}" for code in codes))
+        )
+    content = _content(response.content)
+    headers = {REQUEST_ID, *response.headers}
     if codes:
         # The same type everywhere, not narrowed to the status and its codes: generated clients
         # would have a type of their own for each answer, or drop it.
@@ -213,9 +216,9 @@ def _response(operation: Operation, status: int) -> dict[str, Any]:
             # They read every JSON answer of a status by the first type they find.
             content[JSON] = {"schema": {"anyOf": [content[JSON]["schema"], problem]}}
         content[PROBLEM] = {"schema": problem}
-        headers.update(OF_PROBLEMS.get(status, ()))
+        headers.update(PROBLEM_HEADERS.get(status, ()))
     described: dict[str, Any] = {
-        "description": told,
+        "description": description,
         "headers": {name: {"$ref": f"#/components/headers/{name}"} for name in sorted(headers)},
     }
     if content:

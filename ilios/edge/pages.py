@@ -10,15 +10,15 @@ import msgspec
 from aiohttp import web
 
 from ilios import __version__
-from ilios.edge import openapi, page_files
-from ilios.edge.answers import answer
-from ilios.edge.errors import Refused
-from ilios.edge.keys import EDGE
+from ilios.edge import openapi, static_files
+from ilios.edge.context import EDGE
+from ilios.edge.errors import HttpProblem
 from ilios.edge.operations import OPERATIONS
-from ilios.edge.page_files import File
+from ilios.edge.responses import json_response
+from ilios.edge.static_files import StaticFile
 from schemas.replies import Endpoint, Index
 
-FILES = "/docs/{edition}/{name}"
+FILES_PATH = "/docs/{edition}/{name}"
 
 INDEX = Index(
     name="ilios",
@@ -36,8 +36,11 @@ PAGE_HEADERS = {
     "frame-ancestors 'none'",
     "Referrer-Policy": "no-referrer",
 }
-FRESH = {"Cache-Control": "no-cache", "X-Content-Type-Options": "nosniff"}
-KEPT = {"Cache-Control": "public, max-age=31536000, immutable", "X-Content-Type-Options": "nosniff"}
+REVALIDATED = {"Cache-Control": "no-cache", "X-Content-Type-Options": "nosniff"}
+IMMUTABLE = {
+    "Cache-Control": "public, max-age=31536000, immutable",
+    "X-Content-Type-Options": "nosniff",
+}
 
 _WEIGHT = re.compile(r"q\s*=\s*([01](?:\.\d{0,3})?)", re.IGNORECASE)
 
@@ -45,19 +48,19 @@ _WEIGHT = re.compile(r"q\s*=\s*([01](?:\.\d{0,3})?)", re.IGNORECASE)
 async def index(request: web.Request) -> web.StreamResponse:
     """``GET /``: what can be asked here, as a page for those who prefer one, else as JSON."""
     if not prefers_html(request.headers.get("Accept", "")):
-        return answer(INDEX, headers=FRESH | {"Vary": "Accept"})
-    page = await asyncio.to_thread(_index_page, _command(request))
-    return await _send(request, page, PAGE_HEADERS | FRESH, "Accept, Accept-Encoding")
+        return json_response(INDEX, headers=REVALIDATED | {"Vary": "Accept"})
+    page = await asyncio.to_thread(_index_page, _curl_example(request))
+    return await _send(request, page, PAGE_HEADERS | REVALIDATED, "Accept, Accept-Encoding")
 
 
 async def docs(request: web.Request) -> web.StreamResponse:
     """``GET /docs``: Swagger UI, from here and nowhere else."""
-    return await _send(request, await asyncio.to_thread(_docs_page), PAGE_HEADERS | FRESH)
+    return await _send(request, await asyncio.to_thread(_docs_page), PAGE_HEADERS | REVALIDATED)
 
 
 async def description(request: web.Request) -> web.StreamResponse:
     """``GET /openapi.json``: the description of all that is served."""
-    return await _send(request, await asyncio.to_thread(_description), FRESH)
+    return await _send(request, await asyncio.to_thread(_description), REVALIDATED)
 
 
 async def file(request: web.Request) -> web.StreamResponse:
@@ -66,9 +69,11 @@ async def file(request: web.Request) -> web.StreamResponse:
     :raises Refused: there is no such file, or not in this edition.
     """
     name, asked = request.match_info["name"], request.match_info["edition"]
-    if name not in page_files.SERVED or asked != await asyncio.to_thread(page_files.edition):
-        raise Refused(404, "route_not_found", "There is nothing at this address")
-    return await _send(request, await asyncio.to_thread(page_files.served, name), KEPT)
+    if name not in static_files.STATIC_FILES or asked != await asyncio.to_thread(
+        static_files.assets_version
+    ):
+        raise HttpProblem(404, "route_not_found", "There is nothing at this address")
+    return await _send(request, await asyncio.to_thread(static_files.static_file, name), IMMUTABLE)
 
 
 def prefers_html(accept: str) -> bool:
@@ -78,29 +83,29 @@ def prefers_html(accept: str) -> bool:
         kind, _, rest = choice.partition(";")
         weight = _WEIGHT.search(rest)
         weights[kind.strip().lower()] = float(weight[1]) if weight else 1.0
-    wish = max(weights.get("text/html", 0.0), weights.get("application/xhtml+xml", 0.0))
-    if (other := weights.get("application/json")) is not None:
-        return wish > other
-    return 0 < wish >= weights.get("*/*", 0.0)
+    html_weight = max(weights.get("text/html", 0.0), weights.get("application/xhtml+xml", 0.0))
+    if (json_weight := weights.get("application/json")) is not None:
+        return html_weight > json_weight
+    return 0 < html_weight >= weights.get("*/*", 0.0)
 
 
 async def _send(
-    request: web.Request, found: File, headers: dict[str, str], vary: str = "Accept-Encoding"
+    request: web.Request, found: StaticFile, headers: dict[str, str], vary: str = "Accept-Encoding"
 ) -> web.StreamResponse:
     """Answer with a file: packed to those who take it, not at all to those who have it."""
-    packs = _takes_gzip(request.headers.get("Accept-Encoding", ""))
-    tag = f'"{found.tag}{"-gzip" if packs else ""}"'
+    use_gzip = _accepts_gzip(request.headers.get("Accept-Encoding", ""))
+    tag = f'"{found.etag}{"-gzip" if use_gzip else ""}"'
     headers = headers | {"ETag": tag, "Vary": vary}
     known = request.if_none_match or ()
     if any(f'"{one.value}"' == tag or one.value == "*" for one in known):
         return web.Response(status=304, headers=headers)
     headers |= {"Content-Type": found.content_type}
-    if packs:
+    if use_gzip:
         headers |= {"Content-Encoding": "gzip"}
-    return web.Response(body=found.packed if packs else found.body, headers=headers)
+    return web.Response(body=found.gzipped if use_gzip else found.body, headers=headers)
 
 
-def _takes_gzip(accept: str) -> bool:
+def _accepts_gzip(accept: str) -> bool:
     for choice in accept.split(","):
         kind, _, rest = choice.partition(";")
         if kind.strip().lower() == "gzip":
@@ -110,24 +115,24 @@ def _takes_gzip(accept: str) -> bool:
 
 
 @cache
-def _description() -> File:
-    return page_files.file_of(msgspec.json.encode(openapi.describe(OPERATIONS)), ".json")
+def _description() -> StaticFile:
+    return static_files.make_file(msgspec.json.encode(openapi.describe(OPERATIONS)), ".json")
 
 
 @cache
-def _docs_page() -> File:
-    page = page_files.template("docs.html").substitute(edition=page_files.edition())
-    return page_files.file_of(page.encode(), ".html")
+def _docs_page() -> StaticFile:
+    page = static_files.template("docs.html").substitute(edition=static_files.assets_version())
+    return static_files.make_file(page.encode(), ".html")
 
 
-def _index_page(command: str) -> File:
-    page = page_files.template("index.html").substitute(
-        edition=page_files.edition(),
+def _index_page(command: str) -> StaticFile:
+    page = static_files.template("index.html").substitute(
+        edition=static_files.assets_version(),
         version=html.escape(__version__),
         command=html.escape(command),
         operations=_operations(),
     )
-    return page_files.file_of(page.encode(), ".html")
+    return static_files.make_file(page.encode(), ".html")
 
 
 @cache
@@ -145,7 +150,7 @@ def _operations() -> str:
     return "\n".join(tables)
 
 
-def _command(request: web.Request) -> str:
+def _curl_example(request: web.Request) -> str:
     """Return a line to try; the page's script puts in the address as the browser knows it."""
     edge = request.app[EDGE]
     origin = edge.public_url or f"{request.scheme}://{request.host}"

@@ -5,10 +5,10 @@ from urllib.parse import urlencode
 
 from aiohttp import web
 
-from actors.keys import ANYBODY
-from ilios.edge.errors import Refused
-from ilios.edge.keys import EDGE
-from ilios.edge.signing import SignatureExpired, SignatureForged
+from actors.blob_keys import NO_TENANT
+from ilios.edge.context import EDGE
+from ilios.edge.errors import HttpProblem
+from ilios.edge.signing import BadSignature, SignatureExpired
 from schemas.ids import is_id
 
 PREFIX = "/api/uploads/"
@@ -17,41 +17,41 @@ _HOST = re.compile(r"(?:[A-Za-z0-9._-]{1,253}|\[[0-9A-Fa-f:.]{2,45}\])(?::[0-9]{
 _NUMBER = re.compile(r"[0-9]{1,18}")
 
 
-def make(request: web.Request, document_id: str, size: int, expires_at: int) -> str:
+def make_url(request: web.Request, document_id: str, size: int, expires_at: int) -> str:
     """Return where ``size`` bytes may be PUT before ``expires_at``, in seconds since 1970."""
     signer = request.app[EDGE].signer
     query = {
         "size": size,
         "expires": expires_at,
-        "signature": signer.sign(ANYBODY, document_id, size, expires_at),
+        "signature": signer.sign(NO_TENANT, document_id, size, expires_at),
     }
-    return f"{_origin(request)}{PREFIX}{document_id}?{urlencode(query)}"
+    return f"{_public_origin(request)}{PREFIX}{document_id}?{urlencode(query)}"
 
 
-def read(request: web.Request) -> int:
+def verify(request: web.Request) -> int:
     """Return the size that the request's URL was signed for.
 
     :raises Refused: it was not signed here, or is too old (403). Nothing else was looked at yet.
     """
     document_id, query = request.match_info["id"], request.query
     size, expires = (query.get(name, "") for name in ("size", "expires"))
-    forged = Refused(403, "upload_url_invalid", "The upload URL is not valid")
+    invalid = HttpProblem(403, "upload_url_invalid", "The upload URL is not valid")
     if not is_id(document_id):
-        raise forged
+        raise invalid
     if not _NUMBER.fullmatch(size) or not _NUMBER.fullmatch(expires):
-        raise forged
+        raise invalid
     try:
-        request.app[EDGE].signer.check(
-            query.get("signature", ""), ANYBODY, document_id, int(size), int(expires)
+        request.app[EDGE].signer.verify(
+            query.get("signature", ""), NO_TENANT, document_id, int(size), int(expires)
         )
-    except SignatureForged:
-        raise forged from None
+    except BadSignature:
+        raise invalid from None
     except SignatureExpired:
-        raise Refused(403, "upload_url_expired", "The upload URL has expired") from None
+        raise HttpProblem(403, "upload_url_expired", "The upload URL has expired") from None
     return int(size)
 
 
-def _origin(request: web.Request) -> str:
+def _public_origin(request: web.Request) -> str:
     """Return what clients reach this edge by: as configured, else as this one has."""
     if configured := request.app[EDGE].public_url:
         return configured

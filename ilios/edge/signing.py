@@ -21,19 +21,19 @@ VERSION = "v1"
 _PURPOSE = "ilios upload"  # what else may come to be signed with this secret says something else
 
 
-class SignatureRefused(Exception):
+class SignatureError(Exception):
     """What was asked for is not what was signed, or no longer."""
 
 
-class SignatureForged(SignatureRefused):
+class BadSignature(SignatureError):
     """This signature was not made here for this upload."""
 
 
-class SignatureExpired(SignatureRefused):
+class SignatureExpired(SignatureError):
     """The signature is genuine and its time is over."""
 
 
-class _Kept(Struct, frozen=True):
+class _StoredSecret(Struct, frozen=True):
     secret: Annotated[bytes, Meta(min_length=SECRET_BYTES, max_length=SECRET_BYTES)]
 
 
@@ -50,7 +50,7 @@ class Signer:
 
         :raises SecretsDamaged: there is no secret in the file.
         """
-        kept = secrets_file.load_or_create(path, _Kept, _new_secret)
+        kept = secrets_file.load_or_create(path, _StoredSecret, _new_secret)
         return cls(kept.secret)
 
     def sign(self, tenant: str, document_id: str, size: int, expires_at: int) -> str:
@@ -58,12 +58,12 @@ class Signer:
 
         It holds for exactly ``size`` bytes and before ``expires_at``, in seconds since 1970.
         """
-        words = (_PURPOSE, VERSION, tenant, document_id, str(size), str(expires_at))
+        fields = (_PURPOSE, VERSION, tenant, document_id, str(size), str(expires_at))
         # Each with its length, so that no two uploads read the same.
-        message = "".join(f"{len(word)}:{word}" for word in words)
+        message = "".join(f"{len(field)}:{field}" for field in fields)
         return f"{VERSION}.{hmac.digest(self._secret, _bytes(message), 'sha256').hex()}"
 
-    def check(
+    def verify(
         self, signature: str, tenant: str, document_id: str, size: int, expires_at: int
     ) -> None:
         """Return if ``signature`` was made for all this and has not expired.
@@ -73,13 +73,13 @@ class Signer:
         """
         expected = self.sign(tenant, document_id, size, expires_at)
         if not hmac.compare_digest(_bytes(signature), _bytes(expected)):
-            raise SignatureForged("the signature of this upload URL does not fit it")
+            raise BadSignature("the signature of this upload URL does not fit it")
         if self._clock() >= expires_at:
             raise SignatureExpired("this upload URL has expired; ask for another one")
 
 
-def _new_secret() -> _Kept:
-    return _Kept(secrets.token_bytes(SECRET_BYTES))
+def _new_secret() -> _StoredSecret:
+    return _StoredSecret(secrets.token_bytes(SECRET_BYTES))
 
 
 def _bytes(text: str) -> bytes:

@@ -18,30 +18,30 @@ import structlog
 from aiohttp import web
 from msgspec import Struct
 
-from actors.keys import original_key, upload_key
+from actors.blob_keys import original_key, upload_key
 from actors.ports import BlobNotFound
 from bus import failpoints
-from bus.errors import AlreadySaid
-from ilios.edge import answers, engine_choice, json_bodies, known, signed_urls, uploads
-from ilios.edge.connection import show_key
-from ilios.edge.errors import Refused, document_not_found
-from ilios.edge.forms import CHUNK_BYTES, media_type, too_large
-from ilios.edge.keys import EDGE, TENANT, Edge
-from ilios.edge.pace import Pace
-from ilios.edge.upload_places import PLACES
+from bus.errors import AlreadyPublished
+from ilios.edge import engine_selection, json_body, lookup, responses, signed_urls, uploads
+from ilios.edge.body_reader import ReadDeadline
+from ilios.edge.connection import mark_authenticated
+from ilios.edge.context import EDGE, TENANT, Edge
+from ilios.edge.errors import HttpProblem, document_not_found
+from ilios.edge.multipart import CHUNK_BYTES, media_type, too_large
+from ilios.edge.upload_limiter import UPLOAD_LIMITER
 from ilios.file_names import clean_name
-from schemas.documents import UNKNOWN_TYPE, DocumentSubmitted, EngineName, Stored
+from schemas.documents import DEFAULT_CONTENT_TYPE, DocumentSubmitted, EngineName, Stored
 from schemas.ids import is_id, new_id
-from schemas.replies import instant
+from schemas.replies import format_instant
 from schemas.upload_replies import UploadConfirmed, UploadUrl, UploadWanted
 
-GOOD_FOR = 3600
+URL_LIFETIME = 3600
 """Seconds an upload URL can be used."""
-SUFFIX = "upload"
+UPLOAD_SUFFIX = "upload"
 """Ends the key of an original that came this way: there is one, so a repetition finds it."""
-RESERVATION = "request"
+RESERVATION_SUFFIX = "request"
 
-_COMPLAINTS = {
+_FIELD_ERRORS = {
     "fileName": ("invalid_file_name", "fileName must be text of 1 to 255 characters"),
     "fileSize": ("invalid_file_size", "fileSize must be a whole number of bytes, 1 or more"),
     "mimeType": ("invalid_mime_type", "mimeType must be text of at most 255 characters"),
@@ -49,10 +49,10 @@ _COMPLAINTS = {
         "invalid_retention_days",
         "retentionDays must be a whole number from 1 to 3650",
     ),
-    "engine": engine_choice.INVALID_ENGINE,
-    "model": engine_choice.INVALID_MODEL,
+    "engine": engine_selection.INVALID_ENGINE,
+    "model": engine_selection.INVALID_MODEL,
 }
-_LARGEST = 2**63 - 1  # a size that is too large is told up to this one
+_MAX_REPORTED_SIZE = 2**63 - 1  # a size that is too large is told up to this one
 
 log = structlog.get_logger("edge")
 
@@ -72,50 +72,50 @@ class Reservation(Struct, frozen=True):
     model: str | None = None
 
 
-class Turns:
+class KeyedLock:
     """Lets those who complete the same upload in one process do so one after another."""
 
     def __init__(self) -> None:
         self._locks: WeakValueDictionary[tuple[str, str], asyncio.Lock] = WeakValueDictionary()
 
-    def of(self, tenant: str, document_id: str) -> asyncio.Lock:
+    def lock(self, tenant: str, document_id: str) -> asyncio.Lock:
         """Return the lock of one upload; it lives for as long as somebody holds or awaits it."""
         return self._locks.setdefault((tenant, document_id), asyncio.Lock())
 
 
-TURNS = web.AppKey("turns", Turns)
+UPLOAD_LOCKS = web.AppKey("turns", KeyedLock)
 
 
 async def reserve(request: web.Request) -> web.StreamResponse:
     """``POST /api/documents/upload-url``: a URL for one PUT of exactly the size asked for."""
     edge, document_id = request.app[EDGE], new_id()
-    edge.room.refuse()
-    wanted = _wanted(await json_bodies.read_object(request))
+    edge.disk_space.check()
+    wanted = _parse_wanted(await json_body.read_object(request))
     if wanted.file_size > edge.limits.max_file_bytes:
-        raise too_large(min(wanted.file_size, _LARGEST), edge.limits)
-    choice = engine_choice.chosen(edge, wanted.engine, wanted.model)
-    expires_at = int(time.time()) + GOOD_FOR
+        raise too_large(min(wanted.file_size, _MAX_REPORTED_SIZE), edge.limits)
+    selection = engine_selection.select_engine(edge, wanted.engine, wanted.model)
+    expires_at = int(time.time()) + URL_LIFETIME
     reservation = Reservation(
         tenant=request[TENANT],
         file_name=clean_name(wanted.file_name),
         size=wanted.file_size,
-        content_type=media_type(wanted.mime_type) or UNKNOWN_TYPE,
+        content_type=media_type(wanted.mime_type) or DEFAULT_CONTENT_TYPE,
         retention_days=wanted.retention_days,
         created_at=datetime.now(UTC),
         expires_at=datetime.fromtimestamp(expires_at, UTC),
-        engine=choice.engine,
-        model=choice.model,
+        engine=selection.engine,
+        model=selection.model,
     )
     key = upload_key(document_id)
     await edge.blobs.put_bytes(
-        upload_key(document_id, RESERVATION), msgspec.json.encode(reservation)
+        upload_key(document_id, RESERVATION_SUFFIX), msgspec.json.encode(reservation)
     )
-    url = await edge.blobs.presign_put(key, size=reservation.size, expires_in=GOOD_FOR)
+    url = await edge.blobs.presign_put(key, size=reservation.size, expires_in=URL_LIFETIME)
     if url is None:
-        url = signed_urls.make(request, document_id, reservation.size, expires_at)
-    reply = UploadUrl(id=document_id, upload_url=url, s3_key=key, expires_in=GOOD_FOR)
+        url = signed_urls.make_url(request, document_id, reservation.size, expires_at)
+    reply = UploadUrl(id=document_id, upload_url=url, s3_key=key, expires_in=URL_LIFETIME)
     # The URL is a right: whoever keeps the answer keeps that.
-    return answers.answer(reply, headers={"Cache-Control": "no-store"})
+    return responses.json_response(reply, headers={"Cache-Control": "no-store"})
 
 
 async def put(request: web.Request) -> web.StreamResponse:
@@ -124,23 +124,23 @@ async def put(request: web.Request) -> web.StreamResponse:
     May be done again, until the upload is complete; what came last counts.
     """
     edge, document_id = request.app[EDGE], request.match_info["id"]
-    size = signed_urls.read(request)
-    show_key(request)
-    reservation = await _reservation(edge, document_id)
+    size = signed_urls.verify(request)
+    mark_authenticated(request)
+    reservation = await _load_reservation(edge, document_id)
     if reservation is None or reservation.withdrawn_at is not None:
-        raise _closed()  # the signature shows that there was one
-    await _refuse_completed(edge, reservation.tenant, document_id)
-    uploads.refuse_compressed(request)
+        raise _already_completed()  # the signature shows that there was one
+    await _require_open(edge, reservation.tenant, document_id)
+    uploads.reject_compressed(request)
     if request.content_length is not None and request.content_length != size:
-        raise _other_size(request.content_length, size)
-    edge.room.refuse(size)
+        raise _size_mismatch(request.content_length, size)
+    edge.disk_space.check(size)
     key = upload_key(document_id)
-    async with request.app[PLACES].held_by(reservation.tenant):
-        await uploads.invite(request)
-        blob = await edge.blobs.put(key, _exactly(request, size))
+    async with request.app[UPLOAD_LIMITER].slot(reservation.tenant):
+        await uploads.send_continue(request)
+        blob = await edge.blobs.put(key, _exact_chunks(request, size))
     try:
-        await _refuse_completed(edge, reservation.tenant, document_id)
-    except Refused:
+        await _require_open(edge, reservation.tenant, document_id)
+    except HttpProblem:
         await uploads.discard(edge.blobs, key)
         raise
     return web.Response(headers={"ETag": f'"{blob.sha256}"'})
@@ -150,16 +150,16 @@ async def complete(request: web.Request) -> web.StreamResponse:
     """``POST /api/documents/upload-complete/{id}``: submits what was uploaded, once."""
     edge, tenant, document_id = request.app[EDGE], request[TENANT], request.match_info["id"]
     if not is_id(document_id):
-        raise Refused(400, "invalid_id", "Invalid document ID format")
-    async with request.app[TURNS].of(tenant, document_id):
-        document = await known.document(edge, tenant, document_id)
+        raise HttpProblem(400, "invalid_id", "Invalid document ID format")
+    async with request.app[UPLOAD_LOCKS].lock(tenant, document_id):
+        document = await lookup.get_document(edge, tenant, document_id)
         if document is None:
-            edge.room.refuse()
+            edge.disk_space.check()
             await _submit(edge, tenant, document_id)
-        elif document.state in answers.REMOVED:
-            raise answers.gone(document)
+        elif document.state in responses.REMOVED_STATES:
+            raise responses.gone_problem(document)
     message = "Upload confirmed, queued for processing"
-    return answers.answer(UploadConfirmed(id=document_id, message=message))
+    return responses.json_response(UploadConfirmed(id=document_id, message=message))
 
 
 async def withdraw(request: web.Request) -> Reservation | None:
@@ -168,18 +168,20 @@ async def withdraw(request: web.Request) -> Reservation | None:
     Done again it returns the same, until the janitor has swept the reservation.
     """
     edge, tenant, document_id = request.app[EDGE], request[TENANT], request.match_info["id"]
-    async with request.app[TURNS].of(tenant, document_id):
-        reservation = await _reservation(edge, document_id)
+    async with request.app[UPLOAD_LOCKS].lock(tenant, document_id):
+        reservation = await _load_reservation(edge, document_id)
         if reservation is None or reservation.tenant != tenant:
             return None
-        if await known.document(edge, tenant, document_id) is not None:
+        if await lookup.get_document(edge, tenant, document_id) is not None:
             return None  # completed a moment ago
         if reservation.withdrawn_at is None:
             reservation = msgspec.structs.replace(reservation, withdrawn_at=datetime.now(UTC))
             await edge.blobs.put_bytes(
-                upload_key(document_id, RESERVATION), msgspec.json.encode(reservation)
+                upload_key(document_id, RESERVATION_SUFFIX), msgspec.json.encode(reservation)
             )
-        await uploads.discard(edge.blobs, upload_key(document_id), _original(tenant, document_id))
+        await uploads.discard(
+            edge.blobs, upload_key(document_id), _original_key(tenant, document_id)
+        )
         return reservation
 
 
@@ -189,34 +191,35 @@ async def _submit(edge: Edge, tenant: str, document_id: str) -> None:
     :raises Refused: no such upload (404), nothing or something else was uploaded (400), or it was
         given up (410).
     """
-    reservation = await _reservation(edge, document_id)
+    reservation = await _load_reservation(edge, document_id)
     if reservation is None or reservation.tenant != tenant:
-        if await known.document(edge, tenant, document_id) is not None:
+        if await lookup.get_document(edge, tenant, document_id) is not None:
             return  # another edge was faster
         raise document_not_found()
     if reservation.withdrawn_at is not None:
-        raise Refused(
+        raise HttpProblem(
             410,
             "document_cancelled",
-            f"The upload was given up at {instant(reservation.withdrawn_at)}; ask for another URL",
+            f"The upload was given up at {format_instant(reservation.withdrawn_at)}; ask for "
+            "another URL",
         )
-    original = _original(tenant, document_id)
+    original = _original_key(tenant, document_id)
     with suppress(BlobNotFound):  # or it was moved already, before somebody was killed
         await edge.blobs.move(upload_key(document_id), original)
         failpoints.reach("uploads.moved")
     try:
-        blob = await edge.blobs.examine(original)
+        blob = await edge.blobs.digest(original)
     except BlobNotFound:
-        raise Refused(
+        raise HttpProblem(
             400, "upload_missing", "File upload failed", detail="Nothing was uploaded to the URL."
         ) from None
     if blob.size != reservation.size:
         await uploads.discard(edge.blobs, original)
-        raise _other_size(blob.size, reservation.size)
+        raise _size_mismatch(blob.size, reservation.size)
     event = DocumentSubmitted(
         document_id=document_id,
         tenant=tenant,
-        source=Stored(size=blob.size, sha256=blob.sha256, suffix=SUFFIX),
+        source=Stored(size=blob.size, sha256=blob.sha256, suffix=UPLOAD_SUFFIX),
         file_name=reservation.file_name,
         content_type=reservation.content_type,
         retention_days=reservation.retention_days,
@@ -225,70 +228,70 @@ async def _submit(edge: Edge, tenant: str, document_id: str) -> None:
         model=reservation.model,
     )
     try:
-        await edge.publisher.say_first(event)
-    except AlreadySaid:
+        await edge.publisher.publish_if_first(event)
+    except AlreadyPublished:
         return  # nothing is deleted: that may have been this very upload
     log.info("document accepted", document_id=document_id, tenant=tenant, size=blob.size)
-    await uploads.discard(edge.blobs, upload_key(document_id, RESERVATION))
+    await uploads.discard(edge.blobs, upload_key(document_id, RESERVATION_SUFFIX))
 
 
-def _wanted(body: dict[str, Any]) -> UploadWanted:
+def _parse_wanted(body: dict[str, Any]) -> UploadWanted:
     if body.get("fileName") in (None, "") or body.get("fileSize") is None:
-        raise Refused(400, "missing_fields", "fileName and fileSize are required")
+        raise HttpProblem(400, "missing_fields", "fileName and fileSize are required")
     for member in msgspec.structs.fields(UploadWanted):
         if member.encode_name in body:
             try:
                 msgspec.convert(body[member.encode_name], member.type)
             except msgspec.ValidationError:
-                raise Refused(400, *_COMPLAINTS[member.encode_name]) from None
+                raise HttpProblem(400, *_FIELD_ERRORS[member.encode_name]) from None
     return msgspec.convert(body, UploadWanted)
 
 
-async def _refuse_completed(edge: Edge, tenant: str, document_id: str) -> None:
+async def _require_open(edge: Edge, tenant: str, document_id: str) -> None:
     """Let pass an upload that is still open.
 
     :raises Refused: its bytes are those of a document by now, or are about to be (409).
     """
     try:
-        await edge.blobs.size(_original(tenant, document_id))
+        await edge.blobs.size(_original_key(tenant, document_id))
     except BlobNotFound:
-        if await known.document(edge, tenant, document_id) is None:
+        if await lookup.get_document(edge, tenant, document_id) is None:
             return
-    raise _closed()
+    raise _already_completed()
 
 
-async def _reservation(edge: Edge, document_id: str) -> Reservation | None:
+async def _load_reservation(edge: Edge, document_id: str) -> Reservation | None:
     try:
-        chunks = edge.blobs.read(upload_key(document_id, RESERVATION))
+        chunks = edge.blobs.read(upload_key(document_id, RESERVATION_SUFFIX))
         text = b"".join([chunk async for chunk in chunks])
     except BlobNotFound:
         return None
     return msgspec.json.decode(text, type=Reservation)
 
 
-async def _exactly(request: web.Request, size: int) -> AsyncIterator[bytes]:
+async def _exact_chunks(request: web.Request, size: int) -> AsyncIterator[bytes]:
     edge = request.app[EDGE]
-    pace, received = Pace(edge.limits), 0
-    while chunk := await pace.read(request.content.read(CHUNK_BYTES)):
+    deadline, received = ReadDeadline(edge.limits), 0
+    while chunk := await deadline.read(request.content.read(CHUNK_BYTES)):
         received += len(chunk)
         if received > size:
-            raise _other_size(received, size)
-        edge.room.take(len(chunk))
+            raise _size_mismatch(received, size)
+        edge.disk_space.reserve(len(chunk))
         yield chunk
     if received < size:
-        raise _other_size(received, size)
+        raise _size_mismatch(received, size)
 
 
-def _closed() -> Refused:
-    return Refused(409, "upload_completed", "The upload is complete already, or was given up")
+def _already_completed() -> HttpProblem:
+    return HttpProblem(409, "upload_completed", "The upload is complete already, or was given up")
 
 
-def _original(tenant: str, document_id: str) -> str:
-    return original_key(tenant, document_id, SUFFIX)
+def _original_key(tenant: str, document_id: str) -> str:
+    return original_key(tenant, document_id, UPLOAD_SUFFIX)
 
 
-def _other_size(found: int, reserved: int) -> Refused:
-    return Refused(
+def _size_mismatch(found: int, reserved: int) -> HttpProblem:
+    return HttpProblem(
         400,
         "upload_size_differs",
         f"The upload does not have the {reserved} bytes that were announced",

@@ -5,14 +5,14 @@ from datetime import UTC, date, datetime, time, timedelta
 
 from aiohttp import web
 
-from ilios.edge.answers import answer
-from ilios.edge.errors import Refused
-from ilios.edge.keys import EDGE, TENANT
-from schemas.replies import instant
+from ilios.edge.context import EDGE, TENANT
+from ilios.edge.errors import HttpProblem
+from ilios.edge.responses import json_response
+from schemas.replies import format_instant
 from schemas.usage_replies import UsageBreakdown, UsageLine, UsageSummary
 
 EXAMPLE = "2026-01-15T10:30:00Z"
-FRESH = {"Cache-Control": "private, no-store"}
+NO_STORE = {"Cache-Control": "private, no-store"}
 
 _MICROS_PER_CENT = 10_000
 _DAY = re.compile(r"\d{4}-\d\d-\d\d", re.ASCII)
@@ -26,7 +26,7 @@ _LAST_MILLISECOND = timedelta(days=1) - timedelta(milliseconds=1)
 
 async def summary(request: web.Request) -> web.StreamResponse:
     """``GET /api/usage/summary``: the sums over all operations."""
-    start, end = asked_range(request)
+    start, end = requested_range(request)
     total = await request.app[EDGE].usage.total(request[TENANT], (start, end))
     body = UsageSummary(
         total_documents=total.documents,
@@ -37,15 +37,15 @@ async def summary(request: web.Request) -> web.StreamResponse:
         total_cost_cents=cents(total.total_micros),
         total_cost_micros=total.total_micros,
         total_cost_usd=dollars(total.total_micros),
-        start_date=None if start is None else instant(start),
-        end_date=None if end is None else instant(end),
+        start_date=None if start is None else format_instant(start),
+        end_date=None if end is None else format_instant(end),
     )
-    return answer(body, headers=FRESH)
+    return json_response(body, headers=NO_STORE)
 
 
 async def breakdown(request: web.Request) -> web.StreamResponse:
     """``GET /api/usage/breakdown``: the sums for each operation."""
-    found = await request.app[EDGE].usage.by_operation(request[TENANT], asked_range(request))
+    found = await request.app[EDGE].usage.by_operation(request[TENANT], requested_range(request))
     lines = [
         UsageLine(
             operation=usage.operation,
@@ -59,7 +59,7 @@ async def breakdown(request: web.Request) -> web.StreamResponse:
         )
         for usage in found
     ]
-    return answer(UsageBreakdown(breakdown=lines), headers=FRESH)
+    return json_response(UsageBreakdown(breakdown=lines), headers=NO_STORE)
 
 
 def cents(micros: int) -> int:
@@ -73,19 +73,19 @@ def dollars(micros: int) -> str:
     return f"{whole}.{rest:02d}"
 
 
-def asked_range(request: web.Request) -> tuple[datetime | None, datetime | None]:
+def requested_range(request: web.Request) -> tuple[datetime | None, datetime | None]:
     """Return the first and the last moment asked for, in UTC; None where that end is open.
 
     :raises Refused: one of them is no date, or the first comes after the last.
     """
-    start = _asked(request, "startDate", timedelta(0))
-    end = _asked(request, "endDate", _LAST_MILLISECOND)
+    start = _parse_date(request, "startDate", timedelta(0))
+    end = _parse_date(request, "endDate", _LAST_MILLISECOND)
     if start is not None and end is not None and start > end:
         raise _invalid("startDate must not be later than endDate")
     return start, end
 
 
-def _asked(request: web.Request, name: str, into_day: timedelta) -> datetime | None:
+def _parse_date(request: web.Request, name: str, day_offset: timedelta) -> datetime | None:
     """Read a parameter; a day stands for the moment that lies ``into_day``."""
     given = request.query.getall(name, [])
     if len(given) > 1:
@@ -93,16 +93,16 @@ def _asked(request: web.Request, name: str, into_day: timedelta) -> datetime | N
     if not given:
         return None
     try:
-        return _moment(given[0], into_day)
+        return _parse_moment(given[0], day_offset)
     except (ValueError, OverflowError):  # no such day, or one outside the years 1 to 9999 in UTC
         raise _invalid(
             f"{name} must be a date, as {EXAMPLE[:10]}, or a time with Z or an offset, as {EXAMPLE}"
         ) from None
 
 
-def _moment(text: str, into_day: timedelta) -> datetime:
+def _parse_moment(text: str, day_offset: timedelta) -> datetime:
     if _DAY.fullmatch(text):
-        return datetime.combine(date.fromisoformat(text), time(tzinfo=UTC)) + into_day
+        return datetime.combine(date.fromisoformat(text), time(tzinfo=UTC)) + day_offset
     parts = _INSTANT.fullmatch(text)
     if parts is None:
         raise ValueError(text)
@@ -113,5 +113,5 @@ def _moment(text: str, into_day: timedelta) -> datetime:
     return found.replace(microsecond=found.microsecond // 1000 * 1000)
 
 
-def _invalid(error: str) -> Refused:
-    return Refused(400, "invalid_date", error)
+def _invalid(error: str) -> HttpProblem:
+    return HttpProblem(400, "invalid_date", error)

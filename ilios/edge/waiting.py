@@ -5,46 +5,46 @@ import asyncio
 import structlog
 from aiohttp import web
 
-from ilios.edge import known
-from ilios.edge.keys import CLOSING, EDGE, Edge, Outcome
+from ilios.edge import lookup
+from ilios.edge.context import EDGE, SHUTTING_DOWN, Edge, Outcome
 from schemas.documents import DocumentSubmitted
 from schemas.records import DocumentRecord
 
-UNFINISHED = frozenset({"pending", "processing"})
+UNFINISHED_STATES = frozenset({"pending", "processing"})
 
 log = structlog.get_logger("edge")
 
 
-async def wait_for_end(
+async def wait_until_finished(
     request: web.Request, submitted: DocumentSubmitted, outcome: Outcome
 ) -> DocumentRecord:
     """Return the document as it is when it ends, when the time is up, or when the edge closes."""
     edge = request.app[EDGE]
-    heard = asyncio.ensure_future(outcome.wait())
-    closing = asyncio.ensure_future(request.app[CLOSING].wait())
-    asked = asyncio.ensure_future(_ask_until_ended(edge, submitted))
+    event_task = asyncio.ensure_future(outcome.wait())
+    shutdown_task = asyncio.ensure_future(request.app[SHUTTING_DOWN].wait())
+    poll_task = asyncio.ensure_future(_poll_until_finished(edge, submitted))
     try:
         await asyncio.wait(
-            (heard, closing, asked),
-            timeout=edge.limits.convert_within,
+            (event_task, shutdown_task, poll_task),
+            timeout=edge.limits.convert_timeout,
             return_when=asyncio.FIRST_COMPLETED,
         )
-        if heard.done():
-            return known.ended(known.pending(submitted), heard.result())
-        return asked.result() if asked.done() else known.pending(submitted)
+        if event_task.done():
+            return lookup.finished_record(lookup.pending_record(submitted), event_task.result())
+        return poll_task.result() if poll_task.done() else lookup.pending_record(submitted)
     finally:
-        for task in (heard, closing, asked):
+        for task in (event_task, shutdown_task, poll_task):
             task.cancel()
 
 
-async def _ask_until_ended(edge: Edge, submitted: DocumentSubmitted) -> DocumentRecord:
+async def _poll_until_finished(edge: Edge, submitted: DocumentSubmitted) -> DocumentRecord:
     """Ask the database now and then: the event can be missed while the bus reconnects."""
     while True:
-        await asyncio.sleep(edge.limits.ask_again_after)
+        await asyncio.sleep(edge.limits.poll_interval)
         try:
             document = await edge.reads.document(submitted.tenant, submitted.document_id)
         except Exception as error:  # noqa: BLE001  # the next time may go well, and the event count
             log.warning("waiter could not read", error=repr(error))
             continue
-        if document is not None and document.state not in UNFINISHED:
+        if document is not None and document.state not in UNFINISHED_STATES:
             return document

@@ -2,14 +2,14 @@
 
 from collections.abc import Iterator
 
-from ilios.missing_database import DatabaseMissing, refuse_by_snapshots
+from ilios.integrity.missing_database import DatabaseMissing, check_snapshots
 from ilios.preflight.findings import Finding, problem
-from ilios.settings import Settings
+from ilios.settings.settings import Settings
 
 
-def tried(settings: Settings) -> Iterator[Finding]:
+def check(settings: Settings) -> Iterator[Finding]:
     """Yield what a start would wait for."""
     try:
-        refuse_by_snapshots(settings)
+        check_snapshots(settings)
     except DatabaseMissing as missing:
         yield problem(f"LOCAL_DB_PATH: {missing}")

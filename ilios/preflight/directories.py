@@ -6,17 +6,17 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
-from ilios.blobs.choice import directory
-from ilios.free_space import RESERVED_FILES, Volume
+from ilios.blobs.factory import blob_directory
+from ilios.disk_space import MIN_FREE_FILES, Volume
 from ilios.preflight.findings import Finding, ok, problem
-from ilios.setting_row import MIB
-from ilios.settings import Settings
+from ilios.settings.row import MIB
+from ilios.settings.settings import Settings
 
 DATA_DIR = "ILIOS_DATA_DIR"
 DATABASE = "LOCAL_DB_PATH"
 
 
-def is_held(data_dir: Path) -> bool:
+def is_locked(data_dir: Path) -> bool:
     """Return whether a running service holds the data directory; its lock is not made for that."""
     try:
         descriptor = os.open(data_dir / "lock", os.O_RDONLY | os.O_CLOEXEC)
@@ -31,28 +31,28 @@ def is_held(data_dir: Path) -> bool:
     return False
 
 
-def tried(settings: Settings) -> Iterator[Finding]:
+def check(settings: Settings) -> Iterator[Finding]:
     """Yield what is found of each directory and file the service writes to."""
     reserve, data_dir = settings.reserve_bytes, settings.data_dir
-    found = {data_dir: _directory(DATA_DIR, data_dir, reserve)}
+    found = {data_dir: _check_directory(DATA_DIR, data_dir, reserve)}
     if settings.database is not None:
         parent = settings.database.parent
-        found[parent] = _directory(DATABASE, parent, reserve)
+        found[parent] = _check_directory(DATABASE, parent, reserve)
     yield from found.values()
     failed = [place for place, finding in found.items() if finding.level == "problem"]
-    within = [directory(settings.s3, data_dir), settings.snapshots_dir, data_dir / "engine"]
+    within = [blob_directory(settings.s3, data_dir), settings.snapshots_dir, data_dir / "engine"]
     if settings.nats_url is None:
         within.append(data_dir / "nats")
     for place in within:
         # What a directory lacks, those in it lack as well.
         if not any(place.is_relative_to(other) for other in failed):
-            finding = _directory(DATA_DIR, place, reserve)
+            finding = _check_directory(DATA_DIR, place, reserve)
             if finding.level == "problem":
                 yield finding
-    yield from _database(settings.database_path)
+    yield from _check_database(settings.database_path)
 
 
-def _directory(variable: str, place: Path, reserve: int) -> Finding:
+def _check_directory(variable: str, place: Path, reserve: int) -> Finding:
     existing = next(one for one in (place, *place.absolute().parents) if os.path.lexists(one))
     if not existing.is_dir():
         return problem(f"{variable}: {existing} is not a directory")
@@ -71,13 +71,13 @@ def _directory(variable: str, place: Path, reserve: int) -> Finding:
             f"{variable}: {free} MB are free for {place}, less than the {kept} MB of "
             "ILIOS_RESERVE_MB: nothing would be accepted"
         )
-    if volume.files is not None and volume.files < RESERVED_FILES:
+    if volume.files is not None and volume.files < MIN_FREE_FILES:
         return problem(f"{variable}: no more than {volume.files} files can be made for {place}")
     state = "can be written to" if existing == place else "can be made"
     return ok(f"{variable}: {place} {state}, {free} MB are free")
 
 
-def _database(path: Path) -> Iterator[Finding]:
+def _check_database(path: Path) -> Iterator[Finding]:
     if path.is_dir():
         yield problem(f"{DATABASE}: {path} is a directory; name a file")
     elif path.exists() and not os.access(path, os.R_OK | os.W_OK):

@@ -8,17 +8,17 @@ import socket
 from collections.abc import Iterator
 
 from ilios.preflight.findings import Finding, ok, problem, warning
-from ilios.settings import Settings
+from ilios.settings.settings import Settings
 
 ASKED_WITHIN = 1.0  # seconds the owner of a port has to answer
 LOOPBACK = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104  # asked there, not listened on
 
 
-def tried(settings: Settings, *, running: bool) -> Iterator[Finding]:
+def check(settings: Settings, *, running: bool) -> Iterator[Finding]:
     """Yield what is found of each port; ``running``: by a service on the same data directory."""
     host, port = settings.host, settings.port
     if port:
-        fault = _fault(host, port)
+        fault = _bind_error(host, port)
         if fault is None:
             yield ok(f"PORT: {port} of {host} is free")
         elif fault != errno.EADDRINUSE:
@@ -35,7 +35,7 @@ def tried(settings: Settings, *, running: bool) -> Iterator[Finding]:
     port = settings.nats_port
     if settings.nats_url is not None or not port:
         return
-    if _fault("127.0.0.1", port) is None:
+    if _bind_error("127.0.0.1", port) is None:
         yield ok(f"ILIOS_NATS_PORT: {port} is free")
         return
     by = "the bus of a running ilios" if _is_bus(port) else "another program"
@@ -43,7 +43,7 @@ def tried(settings: Settings, *, running: bool) -> Iterator[Finding]:
     yield ok(text) if running else warning(f"{text}; a free one is taken instead")
 
 
-def _fault(host: str, port: int) -> int | None:
+def _bind_error(host: str, port: int) -> int | None:
     """Return the error number of why the port cannot be bound, as a server would bind it."""
     try:
         found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)

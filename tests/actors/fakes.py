@@ -10,10 +10,10 @@ from pathlib import Path
 from actors.engines import Conversion, SourceFile
 from actors.ports import BlobNotFound, StoredBlob
 from actors.writes import (
-    ApplyEntries,
+    ApplyEvents,
     Cursor,
-    Forget,
-    LedgerUnavailable,
+    DatabaseUnavailable,
+    ResetCursor,
     Write,
     WriteRefused,
 )
@@ -28,21 +28,21 @@ class FakeBlobs:
 
     def __init__(self, directory: Path) -> None:
         self._directory = directory
-        self.kept: dict[str, bytes] = {}
+        self.stored: dict[str, bytes] = {}
         self.modified: dict[str, datetime] = {}
-        self.fails: list[Exception] = []
+        self.put_errors: list[Exception] = []
 
     async def put(self, key: str, chunks: AsyncIterable[bytes]) -> Blob:
         return await self.put_bytes(key, b"".join([chunk async for chunk in chunks]))
 
     async def put_bytes(self, key: str, data: bytes) -> Blob:
-        if self.fails:
-            raise self.fails.pop(0)
-        self.kept[key] = data
+        if self.put_errors:
+            raise self.put_errors.pop(0)
+        self.stored[key] = data
         self.modified[key] = datetime.now(UTC)
         return Blob(key, len(data), hashlib.sha256(data).hexdigest())
 
-    async def ends(self, key: str, length: int) -> tuple[bytes, bytes]:
+    async def read_ends(self, key: str, length: int) -> tuple[bytes, bytes]:
         data = self._get(key)
         return data[:length], data[-length:]
 
@@ -60,32 +60,34 @@ class FakeBlobs:
     async def size(self, key: str) -> int:
         return len(self._get(key))
 
-    async def examine(self, key: str) -> Blob:
+    async def digest(self, key: str) -> Blob:
         data = self._get(key)
         return Blob(key, len(data), hashlib.sha256(data).hexdigest())
 
     async def move(self, source: str, target: str) -> None:
         data = self._get(source)
         await self.delete(source)
-        self.kept[target] = data
+        self.stored[target] = data
         self.modified[target] = datetime.now(UTC)
 
     async def delete(self, key: str) -> None:
-        self.kept.pop(key, None)
+        self.stored.pop(key, None)
         self.modified.pop(key, None)
 
-    async def page(
+    async def list_page(
         self, prefix: str, position: str | None, limit: int
     ) -> tuple[list[StoredBlob], str | None]:
-        keys = sorted(key for key in self.kept if key.startswith(prefix) and key > (position or ""))
+        keys = sorted(
+            key for key in self.stored if key.startswith(prefix) and key > (position or "")
+        )
         now = datetime.now(UTC)  # of what a test has put into ``kept`` itself
         found = [
-            StoredBlob(key, len(self.kept[key]), self.modified.get(key, now))
+            StoredBlob(key, len(self.stored[key]), self.modified.get(key, now))
             for key in keys[:limit]
         ]
         return found, keys[limit - 1] if len(keys) > limit else None
 
-    async def sweep(self, older_than: timedelta) -> int:
+    async def sweep_temporary(self, older_than: timedelta) -> int:
         return 0  # a put is done at once or not at all
 
     async def presign_put(self, key: str, *, size: int, expires_in: int) -> str | None:
@@ -101,25 +103,25 @@ class FakeBlobs:
 
     def _get(self, key: str) -> bytes:
         try:
-            return self.kept[key]
+            return self.stored[key]
         except KeyError:
             raise BlobNotFound(key) from None
 
 
-class FakeDownloads:
+class FakeDownloader:
     """Has what lies under a URL, or the error that is met there; what is ``slow`` may ``go_on``."""
 
     def __init__(self, **found: bytes | Exception) -> None:
         self.slow: set[str] = set()
-        self.go_on = asyncio.Event()
-        self.found = {f"http://example.com/{name}": what for name, what in found.items()}
+        self.may_continue = asyncio.Event()
+        self.responses = {f"http://example.com/{name}": what for name, what in found.items()}
         self.fetched: list[str] = []
 
     async def fetch(self, url: str) -> AsyncIterator[bytes]:
         self.fetched.append(url)
         if url in self.slow:
-            await self.go_on.wait()
-        what = self.found[url]
+            await self.may_continue.wait()
+        what = self.responses[url]
         if isinstance(what, Exception):
             raise what
         yield what
@@ -129,11 +131,11 @@ class FakeEngine:
     """Makes pages of a text; ``meets`` holds what happens to the next conversions."""
 
     def __init__(self) -> None:
-        self.meets: list[Exception] = []
+        self.convert_errors: list[Exception] = []
         self.converted: list[SourceFile] = []
         self.pages: tuple[str, ...] = ("one", "two")
-        self.may_end = asyncio.Event()
-        self.may_end.set()
+        self.may_finish = asyncio.Event()
+        self.may_finish.set()
 
     async def check(self) -> None:
         return
@@ -142,31 +144,31 @@ class FakeEngine:
         self, document: SourceFile, progress: Callable[[int, int], None] | None = None
     ) -> Conversion:
         self.converted.append(document)
-        if self.meets:
-            raise self.meets.pop(0)
-        await self.may_end.wait()
+        if self.convert_errors:
+            raise self.convert_errors.pop(0)
+        await self.may_finish.wait()
         return Conversion(self.pages, "fake", "none", seconds=0.25)
 
 
-class FakeLedger:
+class FakeTransactionStore:
     """Keeps writes in a list, one group per commit; refuses events of documents in ``refused``."""
 
     def __init__(self) -> None:
         self.groups: list[list[Write[object]]] = []
         self.cursors: dict[str, Cursor] = {}
-        self.refused: set[str] = set()
-        self.unavailable: LedgerUnavailable | None = None
-        self.begun = asyncio.Event()
+        self.rejected: set[str] = set()
+        self.unavailable: DatabaseUnavailable | None = None
+        self.commit_started = asyncio.Event()
         self.may_commit = asyncio.Event()
         self.may_commit.set()
 
-    async def keep(self, writes: list[Write[object]]) -> list[object | WriteRefused]:
+    async def commit(self, writes: list[Write[object]]) -> list[object | WriteRefused]:
         if self.unavailable:
             raise self.unavailable
-        self.begun.set()
+        self.commit_started.set()
         await self.may_commit.wait()
         self.groups.append(writes)
-        return [self._keep_one(write) for write in writes]
+        return [self._write_one(write) for write in writes]
 
     async def cursor(self, reader: str) -> Cursor | None:
         return self.cursors.get(reader)
@@ -178,21 +180,21 @@ class FakeLedger:
         return [
             entry.sequence
             for write in writes
-            if isinstance(write, ApplyEntries) and not self._refuses(write)
+            if isinstance(write, ApplyEvents) and not self._is_rejected(write)
             for entry in write.entries
         ]
 
-    def _refuses(self, write: ApplyEntries) -> bool:
+    def _is_rejected(self, write: ApplyEvents) -> bool:
         return any(
-            getattr(entry.event, "document_id", None) in self.refused for entry in write.entries
+            getattr(entry.event, "document_id", None) in self.rejected for entry in write.entries
         )
 
-    def _keep_one(self, write: Write[object]) -> object | WriteRefused:
-        if isinstance(write, ApplyEntries):
-            if self._refuses(write):
+    def _write_one(self, write: Write[object]) -> object | WriteRefused:
+        if isinstance(write, ApplyEvents):
+            if self._is_rejected(write):
                 return WriteRefused("poison")
             self.cursors[write.reader] = write.cursor
             return ()
-        if isinstance(write, Forget):
+        if isinstance(write, ResetCursor):
             self.cursors.pop(write.reader, None)
         return write

@@ -6,21 +6,23 @@ from contextlib import asynccontextmanager
 
 from nats.js.api import RawStreamMsg
 
-from bus import streams, wire
+from bus import codec, streams
 from bus.connection import Connection
 from bus.consumers import LANES, Consumer
 from schemas.documents import AnyDocumentEvent, DocumentEvent
-from tests.waiting import until
+from tests.waiting import wait_until
 
 
 @asynccontextmanager
-async def running(run: Callable[[], Awaitable[None]]) -> AsyncIterator[asyncio.Task[None]]:
+async def running_in_background(
+    run: Callable[[], Awaitable[None]],
+) -> AsyncIterator[asyncio.Task[None]]:
     """Run something until the block is left; an error that ended it meanwhile is raised there."""
 
-    async def carry_on() -> None:
+    async def work() -> None:
         await run()
 
-    task = asyncio.create_task(carry_on())
+    task = asyncio.create_task(work())
     try:
         yield task
     finally:
@@ -36,35 +38,35 @@ class Streams:
     def __init__(self, connection: Connection) -> None:
         self._js = connection.jetstream
 
-    async def said(self, *words: type[DocumentEvent]) -> list[AnyDocumentEvent]:
+    async def events(self, *kinds: type[DocumentEvent]) -> list[AnyDocumentEvent]:
         """Return the events of these kinds, in order."""
         read = [message async for message in self._messages(streams.EVENTS)]
-        events = [wire.decode(message.subject or "", message.data or b"") for message in read]
-        return [event for event in events if isinstance(event, words)]
+        events = [codec.decode(message.subject or "", message.data or b"") for message in read]
+        return [event for event in events if isinstance(event, kinds)]
 
-    async def dead(self) -> list[RawStreamMsg]:
+    async def dead_letters(self) -> list[RawStreamMsg]:
         """Return the dead letters."""
         return [message async for message in self._messages(streams.DEAD_LETTERS)]
 
-    async def wait_for(self, word: type[DocumentEvent], count: int = 1) -> list[AnyDocumentEvent]:
+    async def wait_for(self, kind: type[DocumentEvent], count: int = 1) -> list[AnyDocumentEvent]:
         """Wait until so many events of this kind were said; returns them."""
 
-        async def there() -> bool:
-            return len(await self.said(word)) >= count
+        async def has_enough() -> bool:
+            return len(await self.events(kind)) >= count
 
-        await until(there)
-        return await self.said(word)
+        await wait_until(has_enough)
+        return await self.events(kind)
 
-    async def wait_for_dead(self, count: int = 1) -> list[RawStreamMsg]:
+    async def wait_for_dead_letters(self, count: int = 1) -> list[RawStreamMsg]:
         """Wait until there are so many dead letters; returns them."""
 
-        async def there() -> bool:
-            return len(await self.dead()) >= count
+        async def has_enough() -> bool:
+            return len(await self.dead_letters()) >= count
 
-        await until(there)
-        return await self.dead()
+        await wait_until(has_enough)
+        return await self.dead_letters()
 
-    async def finished(self, consumer: Consumer) -> bool:
+    async def all_acked(self, consumer: Consumer) -> bool:
         """Whether everything was acknowledged that this consumer was to hear."""
         for lane in LANES:
             info = await self._js.consumer_info(streams.EVENTS, consumer.durable(lane))
@@ -72,7 +74,7 @@ class Streams:
                 return False
         return True
 
-    async def delivered(self, consumer: Consumer) -> int:
+    async def delivery_count(self, consumer: Consumer) -> int:
         """Return how often something was delivered to this consumer."""
         infos = [
             await self._js.consumer_info(streams.EVENTS, consumer.durable(lane)) for lane in LANES

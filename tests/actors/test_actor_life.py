@@ -6,142 +6,142 @@ import time
 import pytest
 
 from actors import actor as module
-from actors.actor import Occasion
+from actors.actor import DeliveryInfo
 from bus import streams
 from bus.connection import Connection
 from bus.consumers import LANES
 from bus.delivery import Delivery
 from bus.errors import BusUnavailable
 from schemas.documents import AnyDocumentEvent, DocumentFetched, DocumentSubmitted
-from tests.actors.parrot import Parrot, Patient, answer, say
-from tests.actors.running import Streams, running
-from tests.waiting import until
+from tests.actors.running import Streams, running_in_background
+from tests.actors.scripted_actor import PatientActor, ScriptedActor, answer_fetched, publish_events
+from tests.waiting import wait_until
 
 
 async def test_it_works_on_as_many_as_it_may_at_once_and_no_more(connection: Connection) -> None:
-    parrot, log = Parrot(connection, at_once=3), Streams(connection)
+    parrot, log = ScriptedActor(connection, at_once=3), Streams(connection)
     going, most, gate = 0, 0, asyncio.Event()
 
-    async def together(heard: DocumentSubmitted, occasion: Occasion) -> AnyDocumentEvent:
+    async def together(heard: DocumentSubmitted, occasion: DeliveryInfo) -> AnyDocumentEvent:
         nonlocal going, most
         going += 1
         most = max(most, going)
         await gate.wait()
         going -= 1
-        return await answer(heard, occasion)
+        return await answer_fetched(heard, occasion)
 
     for number in range(1, 13):
-        parrot.will(together, number=number)
-    await say(connection, *range(1, 13))
-    async with running(parrot.run):
-        await until(lambda: going == 3)
+        parrot.script(together, number=number)
+    await publish_events(connection, *range(1, 13))
+    async with running_in_background(parrot.run):
+        await wait_until(lambda: going == 3)
         gate.set()
         await log.wait_for(DocumentFetched, 12)
     assert most == 3
 
 
-async def test_long_work_is_not_handed_out_again_meanwhile(connection: Connection) -> None:
-    parrot, log = Parrot(connection), Streams(connection)
+async def test_long_work_is_not_redelivered_meanwhile(connection: Connection) -> None:
+    parrot, log = ScriptedActor(connection), Streams(connection)
 
-    async def long(heard: DocumentSubmitted, occasion: Occasion) -> AnyDocumentEvent:
-        await asyncio.sleep(parrot.consumer.ack_within * 2.5)
-        return await answer(heard, occasion)
+    async def long(heard: DocumentSubmitted, occasion: DeliveryInfo) -> AnyDocumentEvent:
+        await asyncio.sleep(parrot.consumer.ack_wait * 2.5)
+        return await answer_fetched(heard, occasion)
 
-    parrot.will(long)
-    await say(connection, 1)
-    async with running(parrot.run):
+    parrot.script(long)
+    await publish_events(connection, 1)
+    async with running_in_background(parrot.run):
         await log.wait_for(DocumentFetched)
-    assert len(parrot.heard()) == 1
+    assert len(parrot.deliveries_of()) == 1
 
 
 async def test_work_that_outlived_its_deadline_while_we_were_stopped_is_not_begun_twice(
     connection: Connection, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """As after SIGSTOP: nobody has renewed the deadline, and the event comes once more."""
-    parrot, log = Parrot(connection), Streams(connection)
+    parrot, log = ScriptedActor(connection), Streams(connection)
     redelivered, gate = asyncio.Event(), asyncio.Event()
 
-    async def stopped(heard: DocumentSubmitted, occasion: Occasion) -> AnyDocumentEvent:
-        time.sleep(parrot.consumer.ack_within * 1.5)  # noqa: ASYNC251  # nothing else goes on
+    async def stopped(heard: DocumentSubmitted, occasion: DeliveryInfo) -> AnyDocumentEvent:
+        time.sleep(parrot.consumer.ack_wait * 1.5)  # noqa: ASYNC251  # nothing else goes on
         await gate.wait()
-        return await answer(heard, occasion)
+        return await answer_fetched(heard, occasion)
 
-    parrot.will(stopped)
-    continue_as = Delivery.continue_as
+    parrot.script(stopped)
+    continue_as = Delivery.redirect_acks_to
 
     def noticed(delivery: Delivery, later: Delivery) -> None:
         redelivered.set()
         continue_as(delivery, later)
 
-    monkeypatch.setattr(Delivery, "continue_as", noticed)
-    await say(connection, 1)
-    async with running(parrot.run):
+    monkeypatch.setattr(Delivery, "redirect_acks_to", noticed)
+    await publish_events(connection, 1)
+    async with running_in_background(parrot.run):
         await asyncio.wait_for(redelivered.wait(), 10)
         gate.set()
         await log.wait_for(DocumentFetched)
-        await until(lambda: log.finished(parrot.consumer))
-    assert len(parrot.heard()) == 1
+        await wait_until(lambda: log.all_acked(parrot.consumer))
+    assert len(parrot.deliveries_of()) == 1
 
 
 async def test_when_stopped_it_finishes_what_is_in_hand(connection: Connection) -> None:
-    patient, log = Patient(connection), Streams(connection)
+    patient, log = PatientActor(connection), Streams(connection)
     begun, gate = asyncio.Event(), asyncio.Event()
 
-    async def work(heard: DocumentSubmitted, occasion: Occasion) -> AnyDocumentEvent:
+    async def work(heard: DocumentSubmitted, occasion: DeliveryInfo) -> AnyDocumentEvent:
         begun.set()
         await gate.wait()
-        return await answer(heard, occasion)
+        return await answer_fetched(heard, occasion)
 
-    patient.will(work)
-    await say(connection, 1)
+    patient.script(work)
+    await publish_events(connection, 1)
     task = asyncio.create_task(patient.run())
     await begun.wait()
     task.cancel()
-    await until(lambda: patient._stopping)
+    await wait_until(lambda: patient._stopping)
     gate.set()
     with pytest.raises(asyncio.CancelledError):
         await task
-    assert len(await log.said(DocumentFetched)) == 1
-    await until(lambda: log.finished(patient.consumer))
+    assert len(await log.events(DocumentFetched)) == 1
+    await wait_until(lambda: log.all_acked(patient.consumer))
 
 
-async def test_when_stopped_it_hands_back_what_takes_too_long(
+async def test_when_stopped_it_releases_deliveries_that_take_too_long(
     connection: Connection, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(module, "FINISH_WITHIN", 0.1)
-    patient, log = Patient(connection), Streams(connection)
+    monkeypatch.setattr(module, "SHUTDOWN_GRACE", 0.1)
+    patient, log = PatientActor(connection), Streams(connection)
 
-    async def never(heard: DocumentSubmitted, occasion: Occasion) -> AnyDocumentEvent:
+    async def never(heard: DocumentSubmitted, occasion: DeliveryInfo) -> AnyDocumentEvent:
         await asyncio.Event().wait()
         raise AssertionError
 
     numbers = range(1, 11)
     for number in numbers:
-        patient.will(never, number=number)
-    await say(connection, *numbers)
-    async with running(patient.run):
-        await until(lambda: len(patient.occasions) == 2)
-    assert await log.said(DocumentFetched) == []
-    another = Patient(connection)
-    async with running(another.run):
+        patient.script(never, number=number)
+    await publish_events(connection, *numbers)
+    async with running_in_background(patient.run):
+        await wait_until(lambda: len(patient.deliveries) == 2)
+    assert await log.events(DocumentFetched) == []
+    another = PatientActor(connection)
+    async with running_in_background(another.run):
         await log.wait_for(DocumentFetched, 10)
-        await until(lambda: log.finished(patient.consumer))
-    attempts = [occasion.attempt for heard in another.occasions.values() for occasion in heard]
+        await wait_until(lambda: log.all_acked(patient.consumer))
+    attempts = [occasion.attempt for heard in another.deliveries.values() for occasion in heard]
     assert max(attempts) == 2, "a minute's deadline was not waited for"
 
 
-async def test_a_deleted_consumer_ends_it_and_running_again_mends_it(
+async def test_a_deleted_consumer_ends_it_and_running_again_recreates_it(
     connection: Connection,
 ) -> None:
-    parrot, log = Parrot(connection), Streams(connection)
+    parrot, log = ScriptedActor(connection), Streams(connection)
     task = asyncio.create_task(parrot.run())
-    await say(connection, 1)
+    await publish_events(connection, 1)
     await log.wait_for(DocumentFetched)
     await connection.jetstream.delete_consumer(streams.EVENTS, parrot.consumer.durable(LANES[1]))
     with pytest.raises(BusUnavailable):
         await asyncio.wait_for(task, 15)
-    await say(connection, 2)
-    async with running(parrot.run):
+    await publish_events(connection, 2)
+    async with running_in_background(parrot.run):
         await log.wait_for(DocumentFetched, 2)
 
 
@@ -149,7 +149,7 @@ async def test_stopping_while_idle_is_quick_and_can_be_done_at_any_moment(
     connection: Connection,
 ) -> None:
     for steps in (*range(12), 20, 50, 100):
-        task = asyncio.create_task(Parrot(connection).run())
+        task = asyncio.create_task(ScriptedActor(connection).run())
         for _ in range(steps):
             await asyncio.sleep(0)
         task.cancel()

@@ -12,12 +12,12 @@ from bus.publisher import Publisher
 from schemas.documents import Blob, DocumentConverted, DocumentFailed, DocumentFetched, Remote
 from tests import events
 from tests.actors.fakes import FakeBlobs, FakeEngine
-from tests.actors.running import Streams, running
-from tests.actors.test_cancellations import listening
-from tests.waiting import until
+from tests.actors.running import Streams, running_in_background
+from tests.actors.test_cancellations import running_cancellations
+from tests.waiting import wait_until
 
 
-class EndlessDownloads:
+class EndlessDownloader:
     """Never come to their end."""
 
     def __init__(self) -> None:
@@ -42,35 +42,35 @@ class SlowBlobs(FakeBlobs):
         return await super().put_bytes(key, data)
 
 
-async def test_a_running_download_is_broken_off_and_nothing_is_kept(
+async def test_a_running_download_is_cancelled_and_nothing_is_stored(
     connection: Connection, tmp_path: Path
 ) -> None:
-    blobs, downloads = FakeBlobs(tmp_path), EndlessDownloads()
+    blobs, downloads = FakeBlobs(tmp_path), EndlessDownloader()
     cancellations = Cancellations(connection)
     publisher, streams = Publisher(connection), Streams(connection)
     fetcher = Fetcher(connection, blobs, downloads, cancellations)
-    await publisher.say(events.submitted(1, source=Remote("http://example.com/endless")))
-    async with listening(cancellations), running(fetcher.run):
+    await publisher.publish(events.submitted(1, source=Remote("http://example.com/endless")))
+    async with running_cancellations(cancellations), running_in_background(fetcher.run):
         await downloads.begun.wait()
-        await publisher.say(events.cancelled(1))
-        await until(lambda: streams.finished(fetcher.consumer))
-    assert await streams.said(DocumentFetched) == []
-    assert await streams.said(DocumentFailed) == []
-    assert blobs.kept == {}
+        await publisher.publish(events.cancelled(1))
+        await wait_until(lambda: streams.all_acked(fetcher.consumer))
+    assert await streams.events(DocumentFetched) == []
+    assert await streams.events(DocumentFailed) == []
+    assert blobs.stored == {}
 
 
-async def test_markdown_that_is_being_stored_when_its_document_is_cancelled_is_not_kept(
+async def test_markdown_stored_while_its_document_is_cancelled_is_deleted(
     connection: Connection, tmp_path: Path
 ) -> None:
     blobs = SlowBlobs(tmp_path)
-    blobs.kept["original"] = b"foo"
+    blobs.stored["original"] = b"foo"
     cancellations = Cancellations(connection)
     publisher, streams = Publisher(connection), Streams(connection)
-    ocr = Ocr(connection, blobs, FakeEngine(), cancellations, at_once=1)
-    await publisher.say(events.fetched(1))
-    async with listening(cancellations), running(ocr.run):
+    ocr = Ocr(connection, blobs, FakeEngine(), cancellations, concurrency=1)
+    await publisher.publish(events.fetched(1))
+    async with running_cancellations(cancellations), running_in_background(ocr.run):
         await blobs.begun.wait()
-        await publisher.say(events.cancelled(1))
-        await until(lambda: streams.finished(ocr.consumer))
-    assert await streams.said(DocumentConverted) == []
-    assert list(blobs.kept) == ["original"]
+        await publisher.publish(events.cancelled(1))
+        await wait_until(lambda: streams.all_acked(ocr.consumer))
+    assert await streams.events(DocumentConverted) == []
+    assert list(blobs.stored) == ["original"]

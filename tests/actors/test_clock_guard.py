@@ -6,7 +6,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from actors.clock_guard import HOLD, JUMP, LONG_ASLEEP, ClockGuard, ClockState, Moment
+from actors.clock_guard import (
+    HOLD_DURATION,
+    JUMP_THRESHOLD,
+    MAX_DOWNTIME,
+    ClockGuard,
+    ClockReading,
+    ClockState,
+)
 
 NOW = datetime(2026, 1, 15, tzinfo=UTC)
 DAY = timedelta(days=1)
@@ -17,8 +24,8 @@ NONE = timedelta()
 
 def after(last: datetime) -> ClockGuard:
     """Return the guard of a process whose predecessor passed and ended then."""
-    moment = Moment(last, NONE)
-    return ClockGuard(ClockState(believed=moment, seen=moment))
+    moment = ClockReading(last, NONE)
+    return ClockGuard(ClockState(trusted=moment, latest=moment))
 
 
 def restarted(guard: ClockGuard) -> ClockGuard:
@@ -26,72 +33,72 @@ def restarted(guard: ClockGuard) -> ClockGuard:
     return ClockGuard(guard.state)
 
 
-def test_a_clock_that_runs_as_time_does_is_believed() -> None:
+def test_a_steady_clock_is_trusted() -> None:
     guard = after(NOW - MINUTE)
     for minute in range(10):
-        assert guard.look(NOW + minute * MINUTE, minute * MINUTE) is None
-    assert not guard.holds
+        assert guard.check(NOW + minute * MINUTE, minute * MINUTE) is None
+    assert not guard.is_holding
 
 
-def test_the_first_pass_of_all_is_believed() -> None:
-    assert ClockGuard(ClockState()).look(NOW, NONE) is None
+def test_the_first_sweep_is_trusted() -> None:
+    assert ClockGuard(ClockState()).check(NOW, NONE) is None
 
 
-def test_a_service_that_was_off_for_a_week_is_believed() -> None:
-    assert after(NOW - 7 * DAY).look(NOW, NONE) is None
+def test_a_clock_after_a_week_off_is_trusted() -> None:
+    assert after(NOW - 7 * DAY).check(NOW, NONE) is None
 
 
 def test_a_clock_that_jumps_ahead_while_the_service_runs_holds_everything() -> None:
     guard = after(NOW - MINUTE)
-    assert guard.look(NOW, NONE) is None
-    held = guard.look(NOW + 400 * DAY, MINUTE)
+    assert guard.check(NOW, NONE) is None
+    held = guard.check(NOW + 400 * DAY, MINUTE)
     assert held
     assert "400.0 days" in held
-    assert guard.holds
+    assert guard.is_holding
 
 
 def test_a_clock_that_jumped_while_the_service_was_off_holds_everything() -> None:
     guard = after(NOW)
-    assert guard.look(NOW + 400 * DAY, NONE)
-    assert guard.look(NOW + 400 * DAY + MINUTE, MINUTE)
+    assert guard.check(NOW + 400 * DAY, NONE)
+    assert guard.check(NOW + 400 * DAY + MINUTE, MINUTE)
 
 
 def test_a_clock_that_is_set_right_again_lifts_the_hold() -> None:
     guard = after(NOW)
-    assert guard.look(NOW + 400 * DAY, NONE)
-    assert guard.look(NOW + 2 * MINUTE, 2 * MINUTE) is None
-    assert guard.look(NOW + 3 * MINUTE, 3 * MINUTE) is None
+    assert guard.check(NOW + 400 * DAY, NONE)
+    assert guard.check(NOW + 2 * MINUTE, 2 * MINUTE) is None
+    assert guard.check(NOW + 3 * MINUTE, 3 * MINUTE) is None
 
 
-def test_a_jump_nobody_set_right_is_believed_after_the_hold() -> None:
+def test_an_uncorrected_jump_is_trusted_after_the_hold() -> None:
     guard = after(NOW)
     jumped = NOW + 400 * DAY
-    assert guard.look(jumped, NONE)
-    assert guard.look(jumped + HOLD - MINUTE, HOLD - MINUTE)
-    assert guard.look(jumped + HOLD + MINUTE, HOLD + MINUTE) is None
-    assert guard.look(jumped + HOLD + 2 * MINUTE, HOLD + 2 * MINUTE) is None
+    assert guard.check(jumped, NONE)
+    assert guard.check(jumped + HOLD_DURATION - MINUTE, HOLD_DURATION - MINUTE)
+    assert guard.check(jumped + HOLD_DURATION + MINUTE, HOLD_DURATION + MINUTE) is None
+    assert guard.check(jumped + HOLD_DURATION + 2 * MINUTE, HOLD_DURATION + 2 * MINUTE) is None
 
 
-def test_a_clock_that_goes_back_expires_nothing_by_itself_and_is_believed() -> None:
+def test_a_clock_set_back_expires_nothing_and_is_trusted() -> None:
     guard = after(NOW)
-    assert guard.look(NOW - 10 * DAY, NONE) is None
+    assert guard.check(NOW - 10 * DAY, NONE) is None
     # Coming back is a jump ahead like any other.
-    assert guard.look(NOW, MINUTE)
+    assert guard.check(NOW, MINUTE)
 
 
 def test_a_service_that_restarts_every_hour_is_not_held_for_ever() -> None:
     guard, now = after(NOW), NOW + 400 * DAY
     for hour in range(24):
         guard = restarted(guard)
-        assert guard.look(now + hour * HOUR, hour * HOUR), hour
-    assert restarted(guard).look(now + 24 * HOUR, 24 * HOUR) is None
+        assert guard.check(now + hour * HOUR, hour * HOUR), hour
+    assert restarted(guard).check(now + 24 * HOUR, 24 * HOUR) is None
 
 
 def test_a_restart_does_not_forget_a_hold_however_small_the_jump() -> None:
     guard = after(NOW - MINUTE)
-    assert guard.look(NOW, NONE) is None
-    assert guard.look(NOW + 5 * DAY, MINUTE)
-    assert restarted(guard).look(NOW + 5 * DAY + MINUTE, 2 * MINUTE)
+    assert guard.check(NOW, NONE) is None
+    assert guard.check(NOW + 5 * DAY, MINUTE)
+    assert restarted(guard).check(NOW + 5 * DAY + MINUTE, 2 * MINUTE)
 
 
 @pytest.mark.parametrize("jump", [2 * HOUR, 5 * DAY, 400 * DAY])
@@ -100,29 +107,29 @@ def test_a_clock_that_was_set_right_while_the_service_was_off_lifts_the_hold(
     jump: timedelta, off: timedelta
 ) -> None:
     guard = after(NOW - MINUTE)
-    guard.look(NOW, NONE)
-    assert guard.look(NOW + jump, MINUTE)
-    assert restarted(guard).look(NOW + MINUTE + off, 2 * MINUTE) is None
+    guard.check(NOW, NONE)
+    assert guard.check(NOW + jump, MINUTE)
+    assert restarted(guard).check(NOW + MINUTE + off, 2 * MINUTE) is None
 
 
 def test_a_further_jump_that_is_larger_begins_the_hold_again() -> None:
     guard = after(NOW)
-    guard.look(NOW, NONE)
-    assert guard.look(NOW + 2 * HOUR, MINUTE)
-    assert guard.look(NOW + 400 * DAY, 23 * HOUR)
-    assert guard.look(NOW + 402 * DAY, 46 * HOUR)
-    assert guard.look(NOW + 403 * DAY, 48 * HOUR) is None
+    guard.check(NOW, NONE)
+    assert guard.check(NOW + 2 * HOUR, MINUTE)
+    assert guard.check(NOW + 400 * DAY, 23 * HOUR)
+    assert guard.check(NOW + 402 * DAY, 46 * HOUR)
+    assert guard.check(NOW + 403 * DAY, 48 * HOUR) is None
 
 
 def test_a_machine_that_is_paused_every_night_is_not_held_for_ever() -> None:
     guard, now, ran = after(NOW), NOW, NONE
-    guard.look(now, ran)
+    guard.check(now, ran)
     believed = 0
     for _ in range(10):
         now += 9 * HOUR  # which the running time does not count
         for _ in range(15):
             now, ran = now + HOUR, ran + HOUR
-            believed += guard.look(now, ran) is None
+            believed += guard.check(now, ran) is None
     assert believed >= 3
 
 
@@ -144,10 +151,10 @@ class Machine:
         self.guard = ClockGuard(ClockState())
         self.ahead = NONE  # of the true time
         self.passed: list[tuple[timedelta, timedelta, bool]] = []  # ran, ahead, believed
-        self.look()
+        self.sweep()
 
-    def look(self) -> bool:
-        believed = self.guard.look(self.wall, self.ran) is None
+    def sweep(self) -> bool:
+        believed = self.guard.check(self.wall, self.ran) is None
         self.passed.append((self.ran, self.ahead, believed))
         return believed
 
@@ -157,22 +164,22 @@ class Machine:
             minutes -= part
             self.wall += part * MINUTE
             self.ran += part * MINUTE
-            self.look()
+            self.sweep()
 
     def restart(self, minutes: int) -> None:
         self.wall += minutes * MINUTE
         self.guard = restarted(self.guard)
-        self.look()
+        self.sweep()
 
     def jump(self, minutes: int) -> None:
         self.wall += minutes * MINUTE
         self.ahead += minutes * MINUTE
-        self.look()
+        self.sweep()
 
 
 @settings(deadline=None)
 @given(STEPS)
-def test_no_jump_is_believed_before_its_hold_and_every_one_is_after_it(
+def test_every_jump_is_trusted_after_its_hold_and_none_before(
     steps: list[tuple[str, int]],
 ) -> None:
     machine = Machine()
@@ -183,7 +190,7 @@ def test_no_jump_is_believed_before_its_hold_and_every_one_is_after_it(
         machine.run(60)
         machine.restart(1)
     assert machine.passed[-1][2]
-    assert machine.guard.look(machine.wall, machine.ran) is None
+    assert machine.guard.check(machine.wall, machine.ran) is None
 
 
 @settings(deadline=None)
@@ -206,13 +213,13 @@ def test_a_jump_is_held_for_a_day_of_running_exactly_whatever_restarts_there_are
     began = machine.ran
     for what, minutes in steps:
         getattr(machine, what)(minutes)
-        if machine.ran - began >= HOLD:
+        if machine.ran - began >= HOLD_DURATION:
             break
     held = [ran for ran, ahead, believed in machine.passed if ahead and not believed]
     trusted = [ran for ran, ahead, believed in machine.passed if ahead and believed]
-    assert all(ran - began < HOLD for ran in held)
-    assert all(ran - began >= HOLD for ran in trusted)
+    assert all(ran - began < HOLD_DURATION for ran in held)
+    assert all(ran - began >= HOLD_DURATION for ran in trusted)
 
 
 def test_the_limits_are_in_order() -> None:
-    assert JUMP < HOLD < LONG_ASLEEP
+    assert JUMP_THRESHOLD < HOLD_DURATION < MAX_DOWNTIME

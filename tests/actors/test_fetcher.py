@@ -6,17 +6,17 @@ from pathlib import Path
 
 import pytest
 
-from actors import actor, places
+from actors import actor, slots
 from actors import fetcher as module
 from actors.cancellations import Cancellations
-from actors.fetcher import DOWNLOADS_AT_ONCE, Fetcher
-from actors.places import LEFT_TO_OTHERS
-from actors.ports import StorageFull, Unfetchable
-from bus import subjects, wire
+from actors.fetcher import MAX_DOWNLOADS, Fetcher
+from actors.ports import DownloadFailed, StorageFull
+from actors.slots import RESERVED_SHARE
+from bus import codec, subjects
 from bus.connection import Connection
 from bus.consumers import Consumer
 from bus.publisher import Publisher
-from ilios.downloads import HttpDownloads
+from ilios.sources.http import HttpDownloads
 from schemas.documents import (
     DocumentFailed,
     DocumentFetched,
@@ -26,9 +26,9 @@ from schemas.documents import (
     Stored,
 )
 from tests import events
-from tests.actors.fakes import FakeBlobs, FakeDownloads
-from tests.actors.running import Streams, running
-from tests.waiting import until
+from tests.actors.fakes import FakeBlobs, FakeDownloader
+from tests.actors.running import Streams, running_in_background
+from tests.waiting import wait_until
 
 PDF = b"%PDF-1.7\n1 0 obj <<>> endobj\ntrailer <<>>\n%%EOF\n"
 URL = "http://example.com/"
@@ -39,7 +39,7 @@ class World:
 
     def __init__(self, connection: Connection, directory: Path, **found: bytes | Exception) -> None:
         self.blobs = FakeBlobs(directory)
-        self.downloads = FakeDownloads(**found)
+        self.downloads = FakeDownloader(**found)
         self.cancellations = Cancellations(connection)
         self.fetcher = Fetcher(connection, self.blobs, self.downloads, self.cancellations)
         self.streams = Streams(connection)
@@ -48,7 +48,7 @@ class World:
     async def submit(self, *submissions: DocumentSubmitted) -> None:
         """Submit as other programs do: nothing on the log drops what comes twice."""
         for event in submissions:
-            await self.publisher.publish(subjects.subject(event), wire.encode(event), {})
+            await self.publisher.publish_raw(subjects.subject_for(event), codec.encode(event), {})
 
     async def fetched(self) -> DocumentFetched:
         (event,) = await self.streams.wait_for(DocumentFetched)
@@ -58,7 +58,7 @@ class World:
     async def failed(self) -> DocumentFailed:
         (event,) = await self.streams.wait_for(DocumentFailed)
         assert isinstance(event, DocumentFailed)
-        assert await self.streams.said(DocumentFetched) == []
+        assert await self.streams.events(DocumentFetched) == []
         return event
 
 
@@ -66,8 +66,8 @@ def retry_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     consumer = Consumer(
         name="fetcher",
         description="A test",
-        hears=DocumentSubmitted,
-        retry_after=(0.05, 0.05, 0.05),
+        event_type=DocumentSubmitted,
+        backoff=(0.05, 0.05, 0.05),
     )
     monkeypatch.setattr(Fetcher, "consumer", consumer)
 
@@ -77,31 +77,31 @@ async def test_an_inline_document_is_put_in_the_store(
 ) -> None:
     world = World(connection, tmp_path)
     await world.submit(events.submitted(source=Inline(PDF), priority=9))
-    async with running(world.fetcher.run):
+    async with running_in_background(world.fetcher.run):
         event = await world.fetched()
-    assert world.blobs.kept == {event.original.key: PDF}
+    assert world.blobs.stored == {event.original.key: PDF}
     assert event.original.size == len(PDF)
     assert (event.priority, event.content_type) == (9, "application/pdf")
-    assert event.original.key.startswith(f"originals/default/{events.name(1)}.")
+    assert event.original.key.startswith(f"originals/default/{events.id_of(1)}.")
 
 
 async def test_a_document_is_fetched_from_its_url(connection: Connection, tmp_path: Path) -> None:
     world = World(connection, tmp_path, a=PDF)
     await world.submit(events.submitted(source=Remote(URL + "a")))
-    async with running(world.fetcher.run):
+    async with running_in_background(world.fetcher.run):
         event = await world.fetched()
-    assert world.blobs.kept == {event.original.key: PDF}
+    assert world.blobs.stored == {event.original.key: PDF}
 
 
 async def test_a_stored_document_stays_where_it_is(connection: Connection, tmp_path: Path) -> None:
     world = World(connection, tmp_path)
-    key = f"originals/default/{events.name(1)}"
+    key = f"originals/default/{events.id_of(1)}"
     blob = await world.blobs.put_bytes(key, PDF)
     await world.submit(events.submitted(source=Stored(blob.size, blob.sha256)))
-    async with running(world.fetcher.run):
+    async with running_in_background(world.fetcher.run):
         event = await world.fetched()
     assert event.original == blob
-    assert list(world.blobs.kept) == [key]
+    assert list(world.blobs.stored) == [key]
 
 
 async def test_the_type_is_what_the_bytes_are_not_what_was_claimed(
@@ -109,7 +109,7 @@ async def test_the_type_is_what_the_bytes_are_not_what_was_claimed(
 ) -> None:
     world = World(connection, tmp_path)
     await world.submit(events.submitted(source=Inline(PDF), file_name="cat.png"))
-    async with running(world.fetcher.run):
+    async with running_in_background(world.fetcher.run):
         assert (await world.fetched()).content_type == "application/pdf"
 
 
@@ -125,27 +125,27 @@ async def test_the_type_is_what_the_bytes_are_not_what_was_claimed(
 async def test_what_cannot_be_brought_in_has_failed(
     connection: Connection, tmp_path: Path, source: Stored | Inline | Remote, code: str
 ) -> None:
-    gone = Unfetchable("not_found", "There is nothing.", retryable=False)
+    gone = DownloadFailed("not_found", "There is nothing.", retryable=False)
     world = World(connection, tmp_path, gone=gone)
     await world.submit(events.submitted(source=source))
-    async with running(world.fetcher.run):
+    async with running_in_background(world.fetcher.run):
         assert (await world.failed()).code == code
 
 
 async def test_a_url_that_may_answer_later_is_tried_again(
     connection: Connection, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    busy = Unfetchable("busy", "It is busy.", retryable=True)
+    busy = DownloadFailed("busy", "It is busy.", retryable=True)
     world = World(connection, tmp_path, busy=busy)
     retry_at_once(monkeypatch)
     await world.submit(events.submitted(source=Remote(URL + "busy")))
-    async with running(world.fetcher.run):
+    async with running_in_background(world.fetcher.run):
         failed = await world.failed()
     assert (failed.code, failed.reason, failed.retryable) == ("busy", "It is busy.", True)
     assert failed.attempts == len(world.downloads.fetched) == 4
 
 
-async def test_the_owner_cannot_tell_what_is_inside_from_what_is_not_there(
+async def test_private_and_missing_sources_fail_alike(
     connection: Connection, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Neither by what is said nor by how often it is tried."""
@@ -171,10 +171,12 @@ async def test_the_owner_cannot_tell_what_is_inside_from_what_is_not_there(
         await world.submit(
             *[events.submitted(number, source=Remote(url)) for number, url in enumerate(urls)]
         )
-        async with running(fetcher.run):
+        async with running_in_background(fetcher.run):
             ends = await world.streams.wait_for(DocumentFailed, len(urls))
-    told = {(end.code, end.reason, end.attempts) for end in ends if isinstance(end, DocumentFailed)}
-    ((code, reason, attempts),) = told
+    failures = {
+        (end.code, end.reason, end.attempts) for end in ends if isinstance(end, DocumentFailed)
+    }
+    ((code, reason, attempts),) = failures
     assert (code, attempts) == ("source_unreachable", 4)
     assert "127.0.0.1" not in reason
 
@@ -182,24 +184,24 @@ async def test_the_owner_cannot_tell_what_is_inside_from_what_is_not_there(
 async def test_what_needs_no_download_never_waits_for_one(
     connection: Connection, tmp_path: Path
 ) -> None:
-    names = [f"slow{number}" for number in range(2 * DOWNLOADS_AT_ONCE)]
+    names = [f"slow{number}" for number in range(2 * MAX_DOWNLOADS)]
     world = World(connection, tmp_path, other=PDF, **dict.fromkeys(names, PDF))
     world.downloads.slow = {URL + name for name in names}
     slow = [
         events.submitted(number, source=Remote(URL + name)) for number, name in enumerate(names)
     ]
-    most = DOWNLOADS_AT_ONCE - DOWNLOADS_AT_ONCE // LEFT_TO_OTHERS
-    async with running(world.fetcher.run):
+    most = MAX_DOWNLOADS - MAX_DOWNLOADS // RESERVED_SHARE
+    async with running_in_background(world.fetcher.run):
         await world.submit(*slow)
-        await until(lambda: len(world.downloads.fetched) == most)
+        await wait_until(lambda: len(world.downloads.fetched) == most)
         await world.submit(
             events.submitted(900, source=Inline(PDF)),
             events.submitted(901, source=Remote(URL + "other"), tenant="other"),
         )
         ended = {event.document_id for event in await world.streams.wait_for(DocumentFetched, 2)}
-        assert ended == {events.name(900), events.name(901)}
+        assert ended == {events.id_of(900), events.id_of(901)}
         assert len(world.downloads.fetched) == most + 1, "the last places are left to others"
-        world.downloads.go_on.set()
+        world.downloads.may_continue.set()
         await world.streams.wait_for(DocumentFetched, len(names) + 2)
     assert sorted(world.downloads.fetched) == sorted([*world.downloads.slow, URL + "other"])
 
@@ -208,14 +210,14 @@ async def test_what_has_waited_for_a_place_has_neither_failed_nor_ended_anything
     connection: Connection, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(actor, "MAX_DELIVERIES", 3)
-    monkeypatch.setattr(actor, "FULL_PLACES_PAUSE", 0.02)
-    monkeypatch.setattr(actor, "PLACES_PAUSE_GROWS", 1.0)
-    monkeypatch.setattr(places, "ALWAYS_WAITING", 1)
-    monkeypatch.setattr(places, "MOST_WAITING", 1)
-    names = [f"slow{number}" for number in range(DOWNLOADS_AT_ONCE + 4)]
+    monkeypatch.setattr(actor, "SLOTS_FULL_PAUSE", 0.02)
+    monkeypatch.setattr(actor, "SLOTS_FULL_PAUSE_FACTOR", 1.0)
+    monkeypatch.setattr(slots, "MIN_WAITING_PER_TENANT", 1)
+    monkeypatch.setattr(slots, "MAX_WAITING", 1)
+    names = [f"slow{number}" for number in range(MAX_DOWNLOADS + 4)]
     world = World(connection, tmp_path, **dict.fromkeys(names, PDF))
     world.downloads.slow = {URL + name for name in names}
-    async with running(world.fetcher.run):
+    async with running_in_background(world.fetcher.run):
         await world.submit(
             *[
                 events.submitted(number, source=Remote(URL + name))
@@ -224,33 +226,33 @@ async def test_what_has_waited_for_a_place_has_neither_failed_nor_ended_anything
         )
 
         async def are_delivered_often() -> bool:
-            return await world.streams.delivered(world.fetcher.consumer) > 20 * len(names)
+            return await world.streams.delivery_count(world.fetcher.consumer) > 20 * len(names)
 
-        await until(are_delivered_often)
-        world.downloads.go_on.set()
+        await wait_until(are_delivered_often)
+        world.downloads.may_continue.set()
         await world.streams.wait_for(DocumentFetched, len(names))
-    assert await world.streams.said(DocumentFailed) == []
+    assert await world.streams.events(DocumentFailed) == []
 
 
-async def test_who_stops_hands_back_what_waits_for_a_place(
+async def test_when_stopped_deliveries_waiting_for_a_slot_are_released(
     connection: Connection, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(actor, "FINISH_WITHIN", 0.1)
-    names = [f"slow{number}" for number in range(DOWNLOADS_AT_ONCE + 4)]
+    monkeypatch.setattr(actor, "SHUTDOWN_GRACE", 0.1)
+    names = [f"slow{number}" for number in range(MAX_DOWNLOADS + 4)]
     first = World(connection, tmp_path, **dict.fromkeys(names, PDF))
     first.downloads.slow = {URL + name for name in names}
-    async with running(first.fetcher.run):
+    async with running_in_background(first.fetcher.run):
         await first.submit(
             *[
                 events.submitted(number, source=Remote(URL + name))
                 for number, name in enumerate(names)
             ]
         )
-        await until(lambda: len(first.downloads.fetched) > 20)
+        await wait_until(lambda: len(first.downloads.fetched) > 20)
     world = World(connection, tmp_path, **dict.fromkeys(names, PDF))
-    async with running(world.fetcher.run):
+    async with running_in_background(world.fetcher.run):
         await world.streams.wait_for(DocumentFetched, len(names))
-    assert await world.streams.said(DocumentFailed) == []
+    assert await world.streams.events(DocumentFailed) == []
 
 
 async def test_a_document_that_was_cancelled_gives_its_place_back(
@@ -259,22 +261,25 @@ async def test_a_document_that_was_cancelled_gives_its_place_back(
     world = World(connection, tmp_path, slow=PDF)
     world.downloads.slow = {URL + "slow"}
     submitted = events.submitted(source=Remote(URL + "slow"))
-    async with running(world.cancellations.run), running(world.fetcher.run):
+    async with (
+        running_in_background(world.cancellations.run),
+        running_in_background(world.fetcher.run),
+    ):
         await world.submit(submitted)
-        await until(lambda: world.downloads.fetched != [])
-        await world.publisher.say(events.cancelled())
-        await until(lambda: world.streams.finished(world.fetcher.consumer))
-    assert await world.streams.said(DocumentFetched) == []
+        await wait_until(lambda: world.downloads.fetched != [])
+        await world.publisher.publish(events.cancelled())
+        await wait_until(lambda: world.streams.all_acked(world.fetcher.consumer))
+    assert await world.streams.events(DocumentFetched) == []
 
 
 async def test_a_full_store_is_waited_for(
     connection: Connection, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(module, "FULL_PAUSE", 0.01)
+    monkeypatch.setattr(module, "STORAGE_FULL_PAUSE", 0.01)
     world = World(connection, tmp_path)
-    world.blobs.fails = [StorageFull()] * 10
+    world.blobs.put_errors = [StorageFull()] * 10
     await world.submit(events.submitted(source=Inline(PDF)))
-    async with running(world.fetcher.run):
+    async with running_in_background(world.fetcher.run):
         await world.fetched()
 
 
@@ -283,26 +288,26 @@ async def test_the_same_submission_twice_is_one_document(
 ) -> None:
     world = World(connection, tmp_path)
     await world.submit(*[events.submitted(source=Inline(PDF))] * 2)
-    async with running(world.fetcher.run):
+    async with running_in_background(world.fetcher.run):
         await world.fetched()
-        await until(lambda: world.streams.finished(world.fetcher.consumer))
-    assert len(await world.streams.said(DocumentFetched)) == 1
-    assert await world.streams.dead() == []
-    assert len(world.blobs.kept) == 1
+        await wait_until(lambda: world.streams.all_acked(world.fetcher.consumer))
+    assert len(await world.streams.events(DocumentFetched)) == 1
+    assert await world.streams.dead_letters() == []
+    assert len(world.blobs.stored) == 1
 
 
-async def test_what_was_fetched_long_ago_is_not_fetched_again_by_a_consumer_made_anew(
+async def test_a_recreated_consumer_does_not_fetch_old_documents_again(
     connection: Connection, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """It hears the whole log once more, as if for the first time."""
-    monkeypatch.setattr(module, "FRESH_WITHIN", -1.0)
+    monkeypatch.setattr(module, "MAX_FRESH_AGE", -1.0)
     world = World(connection, tmp_path, a=PDF, b=PDF)
     await world.submit(events.submitted(1, source=Remote(URL + "a")))
-    await world.publisher.say(events.fetched(1))
+    await world.publisher.publish(events.fetched(1))
     await world.submit(events.submitted(2, source=Remote(URL + "b")))
-    async with running(world.fetcher.run):
+    async with running_in_background(world.fetcher.run):
         await world.streams.wait_for(DocumentFetched, 2)
-        await until(lambda: world.streams.finished(world.fetcher.consumer))
+        await wait_until(lambda: world.streams.all_acked(world.fetcher.consumer))
     assert world.downloads.fetched == [URL + "b"]
 
 
@@ -310,39 +315,39 @@ async def test_what_could_not_be_fetched_is_not_tried_again_by_a_late_repetition
     connection: Connection, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A publisher that missed the acknowledgement repeats itself, after minutes too."""
-    monkeypatch.setattr(module, "REPEATED_WITHIN", timedelta(0))
-    gone = Unfetchable("source_status", "The source answered 404.", retryable=False)
+    monkeypatch.setattr(module, "DUPLICATE_WINDOW", timedelta(0))
+    gone = DownloadFailed("source_status", "The source answered 404.", retryable=False)
     world = World(connection, tmp_path, a=gone)
     submitted = events.submitted(source=Remote(URL + "a"))
     await world.submit(submitted)
-    async with running(world.fetcher.run):
+    async with running_in_background(world.fetcher.run):
         await world.failed()
-        world.downloads.found[URL + "a"] = PDF
+        world.downloads.responses[URL + "a"] = PDF
         await world.submit(submitted)
-        await until(lambda: world.streams.finished(world.fetcher.consumer))
+        await wait_until(lambda: world.streams.all_acked(world.fetcher.consumer))
     assert len(world.downloads.fetched) == 1
-    assert await world.streams.said(DocumentFetched) == []
-    assert len(await world.streams.said(DocumentFailed)) == 1
-    assert len(await world.streams.dead()) == 1
+    assert await world.streams.events(DocumentFetched) == []
+    assert len(await world.streams.events(DocumentFailed)) == 1
+    assert len(await world.streams.dead_letters()) == 1
 
 
 async def test_what_was_requeued_is_fetched_again_however_soon(
     connection: Connection, tmp_path: Path
 ) -> None:
-    gone = Unfetchable("not_found", "There is nothing.", retryable=False)
+    gone = DownloadFailed("not_found", "There is nothing.", retryable=False)
     world = World(connection, tmp_path, a=gone)
     submitted = events.submitted(source=Remote(URL + "a"))
     await world.submit(submitted)
-    async with running(world.fetcher.run):
+    async with running_in_background(world.fetcher.run):
         assert (await world.failed()).requeues == 0
-        world.downloads.found[URL + "a"] = PDF
+        world.downloads.responses[URL + "a"] = PDF
         again = events.requeued(submitted)
         assert isinstance(again, DocumentSubmitted)
         await world.submit(again, again)
         assert (await world.fetched()).requeues == 1
-        await until(lambda: world.streams.finished(world.fetcher.consumer))
-    assert len(await world.streams.said(DocumentFetched)) == 1
-    assert await world.streams.said(DocumentFailed) != []
+        await wait_until(lambda: world.streams.all_acked(world.fetcher.consumer))
+    assert len(await world.streams.events(DocumentFetched)) == 1
+    assert await world.streams.events(DocumentFailed) != []
 
 
 @pytest.mark.parametrize("stranger", [Inline(b"%PDF-other"), Stored(3, events.SHA256)])
@@ -353,10 +358,10 @@ async def test_another_submission_under_a_taken_id_is_dropped_and_does_no_harm(
     await world.submit(
         events.submitted(source=Inline(PDF)), events.submitted(source=stranger, priority=10)
     )
-    async with running(world.fetcher.run):
+    async with running_in_background(world.fetcher.run):
         event = await world.fetched()
-        (letter,) = await world.streams.wait_for_dead()
-        await until(lambda: world.streams.finished(world.fetcher.consumer))
-    assert world.blobs.kept[event.original.key] == PDF
+        (letter,) = await world.streams.wait_for_dead_letters()
+        await wait_until(lambda: world.streams.all_acked(world.fetcher.consumer))
+    assert world.blobs.stored[event.original.key] == PDF
     assert (letter.headers or {})["Ilios-Sequence"] == "2"
-    assert await world.streams.said(DocumentFailed) == []
+    assert await world.streams.events(DocumentFailed) == []

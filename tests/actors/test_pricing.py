@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from actors.pricing import ANNOTATED, ANY, BATCH, PLAIN, TABLE, Pricing, Row, pricing
+from actors.pricing import ANNOTATED, ANY_MODEL, BATCH, PLAIN, PRICES, PriceRow, Pricing, pricing
 
 TODAY = date(2026, 11, 23)
 PAGES = st.integers(0, 5_000)
@@ -111,7 +111,7 @@ UNKNOWN = [
 
 
 @pytest.mark.parametrize(("engine", "model", "variant", "micros"), UNKNOWN)
-def test_what_the_table_does_not_know_costs_as_the_dearest_it_does_and_says_so(
+def test_an_unknown_model_costs_as_the_most_expensive_one_with_a_warning(
     engine: str, model: str, variant: str, micros: int
 ) -> None:
     price = Pricing().price(engine, model, 1, TODAY, variant)
@@ -119,7 +119,7 @@ def test_what_the_table_does_not_know_costs_as_the_dearest_it_does_and_says_so(
 
 
 def test_a_row_that_names_the_model_goes_before_one_for_all() -> None:
-    rows = (Row("e", "m", date.min, 5), Row("e", ANY, date.min, 9))
+    rows = (PriceRow("e", "m", date.min, 5), PriceRow("e", ANY_MODEL, date.min, 9))
     for table in (rows, rows[::-1]):
         assert Pricing(table=table).price("e", "m", 1, TODAY).unit_micros == 5
         assert Pricing(table=table).price("e", "other", 1, TODAY).unit_micros == 9
@@ -130,7 +130,7 @@ def test_the_price_names_the_row_it_comes_from() -> None:
     assert price.since == date(2026, 6, 23)
 
 
-def test_no_two_rows_say_different_things_of_the_same_day() -> None:
-    keys = [(row.engine, row.model, row.variant, row.since) for row in TABLE]
+def test_no_two_price_rows_conflict() -> None:
+    keys = [(row.engine, row.model, row.variant, row.since) for row in PRICES]
     assert len(set(keys)) == len(keys)
-    assert all(row.micros > 0 for row in TABLE)
+    assert all(row.micros > 0 for row in PRICES)

@@ -4,7 +4,7 @@ import zipfile
 
 import pytest
 
-from actors.sniffing import DOCX, ENDS_LENGTH, PPTX, describe, sniff
+from actors.sniffing import DOCX, PPTX, SNIFF_LENGTH, describe, sniff
 
 
 def zipped(*names: str, content: bytes = b"x" * 50, last: bytes = b"") -> bytes:
@@ -21,7 +21,7 @@ def ole(stream: str) -> bytes:
 
 
 def ends(data: bytes) -> tuple[bytes, bytes]:
-    return data[:ENDS_LENGTH], data[-ENDS_LENGTH:]
+    return data[:SNIFF_LENGTH], data[-SNIFF_LENGTH:]
 
 
 @pytest.mark.parametrize(
@@ -56,14 +56,14 @@ def test_the_content_decides_what_a_document_is(data: bytes, content_type: str |
     assert sniff(*ends(data)) == content_type
 
 
-def test_a_document_of_many_parts_is_known_by_the_entries_at_its_ends() -> None:
+def test_an_archive_is_recognised_by_its_first_and_last_entries() -> None:
     slides = [f"ppt/slides/slide{n:05}.xml" for n in range(3000)]
     assert sniff(*ends(zipped("ppt/presentation.xml", *slides))) == PPTX
     assert sniff(*ends(zipped(*slides, "ppt/presentation.xml"))) == PPTX
 
 
 @pytest.mark.parametrize("cut", [10, 100, 1000])
-def test_a_truncated_document_is_judged_without_an_error(cut: int) -> None:
+def test_a_truncated_document_is_sniffed_without_an_error(cut: int) -> None:
     data = zipped("[Content_Types].xml", "word/document.xml", "word/styles.xml")
     assert sniff(*ends(data[:-cut])) in (DOCX, None)
     for length in range(0, len(data), 7):

@@ -8,20 +8,20 @@ import pytest
 
 from actors import writer as module
 from actors.writer import Writer
-from actors.writes import ApplyEntries, Cursor, LedgerUnavailable, Ping, Write, WriteRefused
+from actors.writes import ApplyEvents, Cursor, DatabaseUnavailable, Ping, Write, WriteRefused
 from tests import events
-from tests.actors.fakes import FakeLedger
-from tests.waiting import until
+from tests.actors.fakes import FakeTransactionStore
+from tests.waiting import wait_until
 
 
-class Say(Write[object], frozen=True):
+class EchoWrite(Write[object], frozen=True):
     """Answers with itself."""
 
-    word: str
+    text: str
 
 
 @asynccontextmanager
-async def running(writer: Writer) -> AsyncIterator[asyncio.Task[None]]:
+async def running_writer(writer: Writer) -> AsyncIterator[asyncio.Task[None]]:
     task = asyncio.create_task(writer.run())
     try:
         yield task
@@ -30,109 +30,115 @@ async def running(writer: Writer) -> AsyncIterator[asyncio.Task[None]]:
         await asyncio.gather(task, return_exceptions=True)
 
 
-def poison() -> ApplyEntries:
+def rejected_write() -> ApplyEvents:
     event = events.submitted(13)
-    return ApplyEntries("test", (events.entry(1, event),), Cursor("s", "c", 1))
+    return ApplyEvents("test", (events.entry(1, event),), Cursor("s", "c", 1))
 
 
 @pytest.fixture
-def ledger() -> FakeLedger:
-    ledger = FakeLedger()
-    ledger.refused.add(events.name(13))
+def ledger() -> FakeTransactionStore:
+    ledger = FakeTransactionStore()
+    ledger.rejected.add(events.id_of(13))
     return ledger
 
 
-async def test_everybody_gets_their_own_answer(ledger: FakeLedger) -> None:
+async def test_everybody_gets_their_own_answer(ledger: FakeTransactionStore) -> None:
     writer = Writer(ledger)
-    async with running(writer):
-        words = [Say(str(number)) for number in range(1000)]
-        assert list(await asyncio.gather(*map(writer.keep, words))) == words
+    async with running_writer(writer):
+        words = [EchoWrite(str(number)) for number in range(1000)]
+        assert list(await asyncio.gather(*map(writer.commit, words))) == words
 
 
-async def test_what_waits_during_a_commit_goes_into_the_next_one(ledger: FakeLedger) -> None:
+async def test_what_waits_during_a_commit_goes_into_the_next_one(
+    ledger: FakeTransactionStore,
+) -> None:
     writer = Writer(ledger)
     ledger.may_commit.clear()
-    async with running(writer):
-        keeping = [asyncio.create_task(writer.keep(Say("first")))]
-        await ledger.begun.wait()
-        keeping += [asyncio.create_task(writer.keep(Say(str(n)))) for n in range(600)]
-        await until(lambda: writer._mailbox.qsize() == 600)
+    async with running_writer(writer):
+        keeping = [asyncio.create_task(writer.commit(EchoWrite("first")))]
+        await ledger.commit_started.wait()
+        keeping += [asyncio.create_task(writer.commit(EchoWrite(str(n)))) for n in range(600)]
+        await wait_until(lambda: writer._queue.qsize() == 600)
         assert not any(task.done() for task in keeping), "answered before the commit"
         ledger.may_commit.set()
         await asyncio.gather(*keeping)
-    assert [len(group) for group in ledger.groups] == [1, module.GROUP, module.GROUP, 88]
+    assert [len(group) for group in ledger.groups] == [1, module.GROUP_SIZE, module.GROUP_SIZE, 88]
 
 
-async def test_one_bad_write_fails_alone(ledger: FakeLedger) -> None:
+async def test_one_bad_write_fails_alone(ledger: FakeTransactionStore) -> None:
     writer = Writer(ledger)
-    async with running(writer):
-        writes: list[Write[object]] = [Say("a"), poison(), Say("b")]  # type: ignore[list-item]
-        one, two, three = await asyncio.gather(*map(writer.keep, writes), return_exceptions=True)
-    assert (one, three) == (Say("a"), Say("b"))
+    async with running_writer(writer):
+        writes: list[Write[object]] = [EchoWrite("a"), rejected_write(), EchoWrite("b")]  # type: ignore[list-item]
+        one, two, three = await asyncio.gather(*map(writer.commit, writes), return_exceptions=True)
+    assert (one, three) == (EchoWrite("a"), EchoWrite("b"))
     assert isinstance(two, WriteRefused)
     assert len(ledger.groups) == 1
 
 
-@pytest.mark.parametrize("error", [LedgerUnavailable("full"), RuntimeError("a defect")])
+@pytest.mark.parametrize("error", [DatabaseUnavailable("full"), RuntimeError("a defect")])
 async def test_a_ledger_that_cannot_write_is_everybodys_error_and_it_goes_on_after(
-    ledger: FakeLedger, error: Exception
+    ledger: FakeTransactionStore, error: Exception
 ) -> None:
     writer = Writer(ledger)
     ledger.unavailable = error  # type: ignore[assignment]
-    async with running(writer) as task:
+    async with running_writer(writer) as task:
         with pytest.raises(type(error)):
-            await writer.keep(Ping())
+            await writer.commit(Ping())
         ledger.unavailable = None
-        assert await writer.keep(Say("b")) == Say("b")
+        assert await writer.commit(EchoWrite("b")) == EchoWrite("b")
         assert not task.done()
 
 
-async def test_a_cancelled_caller_harms_nobody_and_undoes_nothing(ledger: FakeLedger) -> None:
+async def test_a_cancelled_caller_affects_no_other_write(ledger: FakeTransactionStore) -> None:
     writer = Writer(ledger)
     ledger.may_commit.clear()
-    async with running(writer):
-        impatient = [asyncio.create_task(writer.keep(Say("gone"))) for _ in range(3)]
-        refused = asyncio.create_task(writer.keep(poison()))
-        patient = asyncio.create_task(writer.keep(Say("here")))
+    async with running_writer(writer):
+        impatient = [asyncio.create_task(writer.commit(EchoWrite("gone"))) for _ in range(3)]
+        refused = asyncio.create_task(writer.commit(rejected_write()))
+        patient = asyncio.create_task(writer.commit(EchoWrite("here")))
         await asyncio.sleep(0)
         for task in (*impatient, refused):
             task.cancel()
         await asyncio.gather(*impatient, refused, return_exceptions=True)
         ledger.may_commit.set()
-        assert await patient == Say("here")
+        assert await patient == EchoWrite("here")
     assert sum(len(group) for group in ledger.groups) == 5
 
 
-async def test_a_cancelled_writer_finishes_the_group_it_has_begun(ledger: FakeLedger) -> None:
+async def test_a_cancelled_writer_finishes_the_group_it_has_begun(
+    ledger: FakeTransactionStore,
+) -> None:
     writer = Writer(ledger)
     ledger.may_commit.clear()
     task = asyncio.create_task(writer.run())
-    begun = asyncio.create_task(writer.keep(Say("begun")))
-    await ledger.begun.wait()
+    begun = asyncio.create_task(writer.commit(EchoWrite("begun")))
+    await ledger.commit_started.wait()
     task.cancel()
     await asyncio.sleep(0)
     assert not task.done(), "it left in the middle of a commit"
     ledger.may_commit.set()
-    assert await begun == Say("begun")
+    assert await begun == EchoWrite("begun")
     with pytest.raises(asyncio.CancelledError):
         await task
 
 
-async def test_a_writer_that_runs_again_takes_what_waited_meanwhile(ledger: FakeLedger) -> None:
-    writer = Writer(ledger)
-    waiting = asyncio.create_task(writer.keep(Say("patient")))
-    await until(lambda: writer._mailbox.qsize() == 1)
-    async with running(writer):
-        assert await waiting == Say("patient")
-
-
-async def test_a_full_mailbox_makes_callers_wait(
-    ledger: FakeLedger, monkeypatch: pytest.MonkeyPatch
+async def test_a_writer_that_runs_again_takes_what_waited_meanwhile(
+    ledger: FakeTransactionStore,
 ) -> None:
-    monkeypatch.setattr(module, "MAILBOX", 2)
     writer = Writer(ledger)
-    keeping = [asyncio.create_task(writer.keep(Say(str(n)))) for n in range(10)]
-    await until(writer._mailbox.full)
-    assert writer._mailbox.qsize() == 2
-    async with running(writer):
+    waiting = asyncio.create_task(writer.commit(EchoWrite("patient")))
+    await wait_until(lambda: writer._queue.qsize() == 1)
+    async with running_writer(writer):
+        assert await waiting == EchoWrite("patient")
+
+
+async def test_a_full_queue_makes_callers_wait(
+    ledger: FakeTransactionStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "QUEUE_SIZE", 2)
+    writer = Writer(ledger)
+    keeping = [asyncio.create_task(writer.commit(EchoWrite(str(n)))) for n in range(10)]
+    await wait_until(writer._queue.full)
+    assert writer._queue.qsize() == 2
+    async with running_writer(writer):
         assert len(await asyncio.gather(*keeping)) == 10

@@ -7,11 +7,11 @@ from pathlib import Path
 
 import pytest
 
-from ilios.nats_server import NatsServer
-from tests.waiting import until
+from ilios.nats.server import NatsServer
+from tests.waiting import wait_until
 
 
-class MortalServer(NatsServer):
+class KillableServer(NatsServer):
     """A nats-server that stays dead when it is killed, until it is started again."""
 
     async def kill(self) -> None:
@@ -21,7 +21,7 @@ class MortalServer(NatsServer):
 
     async def freeze(self) -> None:
         self._signal(signal.SIGSTOP)
-        await until(self._is_frozen)  # a signal is delivered when the process has a turn
+        await wait_until(self._is_frozen)  # a signal is delivered when the process has a turn
 
     def thaw(self) -> None:
         self._signal(signal.SIGCONT)
@@ -36,9 +36,9 @@ class MortalServer(NatsServer):
 
 
 @pytest.fixture
-async def mortal(tmp_path: Path) -> AsyncIterator[MortalServer]:
+async def killable_server(tmp_path: Path) -> AsyncIterator[KillableServer]:
     """A nats-server that nobody starts again but the test."""
-    server = MortalServer(tmp_path / "mortal", 0)
+    server = KillableServer(tmp_path / "mortal", 0)
     await server.start()
     try:
         yield server

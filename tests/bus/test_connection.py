@@ -16,15 +16,15 @@ from bus.connection import Connection, connect
 from bus.errors import BusUnavailable
 from bus.publisher import Publisher
 from bus.reader import Reader
-from ilios.nats_server import NatsServer
+from ilios.nats.server import NatsServer
 from schemas.documents import DocumentSubmitted
 from tests import events
-from tests.bus.conftest import MortalServer
-from tests.bus.raw import RawClient, publish
-from tests.waiting import until
+from tests.bus.conftest import KillableServer
+from tests.bus.raw_client import RawClient, publish
+from tests.waiting import wait_until
 
 
-async def test_it_answers_and_says_where_it_is(nats_server: NatsServer) -> None:
+async def test_it_connects_and_has_its_url(nats_server: NatsServer) -> None:
     async with connect(nats_server.url("operator"), name="test") as connection:
         await connection.check()
         assert connection.connected
@@ -32,8 +32,8 @@ async def test_it_answers_and_says_where_it_is(nats_server: NatsServer) -> None:
     assert not connection.connected
 
 
-async def test_nobody_there_is_said_in_time(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "CONNECT_WITHIN", 0.3)
+async def test_no_server_is_reported_within_the_timeout(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "CONNECT_TIMEOUT", 0.3)
     with socket.socket() as reserved:
         reserved.bind(("127.0.0.1", 0))
         url = f"nats://127.0.0.1:{reserved.getsockname()[1]}"
@@ -42,10 +42,10 @@ async def test_nobody_there_is_said_in_time(monkeypatch: pytest.MonkeyPatch) -> 
                 pytest.fail("there is nobody")
 
 
-async def test_wrong_credentials_are_said_in_time(
+async def test_wrong_credentials_are_reported_within_the_timeout(
     nats_server: NatsServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(module, "CONNECT_WITHIN", 2.0)
+    monkeypatch.setattr(module, "CONNECT_TIMEOUT", 2.0)
     url = f"nats://ilios:guess@127.0.0.1:{nats_server.port}"
     with pytest.raises(BusUnavailable, match="Authorization Violation"):
         async with asyncio.timeout(30), connect(url, name="test"):
@@ -61,26 +61,26 @@ async def test_an_old_server_is_refused(
         await connection.check()
 
 
-async def test_it_finds_a_restarted_server_and_tells_its_listeners(mortal: MortalServer) -> None:
-    told = asyncio.Event()
-    async with connect(mortal.url("operator"), name="test") as connection:
-        forget = connection.on_reconnect(told.set)
-        await mortal.kill()
-        await until(lambda: not connection.connected)
+async def test_it_reconnects_and_notifies_its_listeners(killable_server: KillableServer) -> None:
+    notified = asyncio.Event()
+    async with connect(killable_server.url("operator"), name="test") as connection:
+        forget = connection.on_reconnect(notified.set)
+        await killable_server.kill()
+        await wait_until(lambda: not connection.connected)
         with pytest.raises(BusUnavailable):
             await connection.request("$JS.API.INFO", b"")
         with pytest.raises(BusUnavailable):
             await connection.check()
-        await mortal.start()
-        await asyncio.wait_for(told.wait(), 10)
+        await killable_server.start()
+        await asyncio.wait_for(notified.wait(), 10)
         await connection.check()
         forget()
-        told.clear()
-        await mortal.kill()
-        await mortal.start()
-        await until(lambda: connection.connected)
+        notified.clear()
+        await killable_server.kill()
+        await killable_server.start()
+        await wait_until(lambda: connection.connected)
         await connection.check()
-        assert not told.is_set()
+        assert not notified.is_set()
 
 
 async def test_an_error_the_server_hangs_up_after_is_survived(connection: Connection) -> None:
@@ -89,7 +89,7 @@ async def test_an_error_the_server_hangs_up_after_is_survived(connection: Connec
     connection.on_reconnect(again.set)
     await connection.client._process_err("'maximum payload violation'")
     await asyncio.wait_for(again.wait(), 10)
-    assert await Publisher(connection).say(events.submitted()) == 1
+    assert await Publisher(connection).publish(events.submitted()) == 1
 
 
 async def test_a_cancellation_that_comes_with_the_answer_is_not_forgotten(
@@ -122,7 +122,7 @@ async def test_a_first_connection_that_swallows_a_cancellation_is_given_up_all_t
         await asyncio.Event().wait()
 
     monkeypatch.setattr(Client, "connect", forgetful)
-    monkeypatch.setattr("bus.connection.CONNECT_WITHIN", 0.1)
+    monkeypatch.setattr("bus.connection.CONNECT_TIMEOUT", 0.1)
     async with asyncio.timeout(10):
         with pytest.raises(BusUnavailable):
             async with connect("nats://127.0.0.1:1", name="setup"):
@@ -132,7 +132,7 @@ async def test_a_first_connection_that_swallows_a_cancellation_is_given_up_all_t
 # Python's own: a connection that is made in the moment in which nobody wants it any more.
 @pytest.mark.filterwarnings("ignore:unclosed:ResourceWarning")
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
-async def test_whoever_is_told_to_stop_while_it_comes_or_goes_stops(
+async def test_cancellation_while_connecting_or_closing_is_not_lost(
     nats_server: NatsServer,
 ) -> None:
     """The client forgets a cancellation in some of its waits, wherever that happens to hit it."""
@@ -173,11 +173,13 @@ async def test_a_ping_nobody_waits_for_any_more_does_not_end_the_connection(
     assert reconnects == []
 
 
-async def test_leaving_while_the_server_is_down_does_not_hang(mortal: MortalServer) -> None:
+async def test_leaving_while_the_server_is_down_does_not_hang(
+    killable_server: KillableServer,
+) -> None:
     async with asyncio.timeout(5):
-        async with connect(mortal.url("operator"), name="test") as connection:
-            await mortal.kill()
-            await until(lambda: not connection.connected)
+        async with connect(killable_server.url("operator"), name="test") as connection:
+            await killable_server.kill()
+            await wait_until(lambda: not connection.connected)
 
 
 async def test_other_clients_do_not_see_our_answers(
@@ -185,14 +187,14 @@ async def test_other_clients_do_not_see_our_answers(
 ) -> None:
     """What we are told lies beside the inboxes that a publisher may listen to as a whole."""
     async with RawClient(nats_server.url("publisher-default")) as spy:
-        assert await spy.say(b"SUB _INBOX.> 1\r\n") == b""
-        await Publisher(connection).say(events.submitted())
+        assert await spy.send(b"SUB _INBOX.> 1\r\n") == b""
+        await Publisher(connection).publish(events.submitted())
         await connection.check()
-        assert await spy.say(b"") == b""
-        assert b"Permissions Violation" in await spy.say(b"SUB _ILIOS.> 2\r\n")
+        assert await spy.send(b"") == b""
+        assert b"Permissions Violation" in await spy.send(b"SUB _ILIOS.> 2\r\n")
 
 
-SUBJECT = b"ilios.document.submitted.p05.default." + events.name(1).encode()
+SUBJECT = b"ilios.document.submitted.p05.default." + events.id_of(1).encode()
 POISON = {
     "a subject that is not UTF-8": publish(b"ilios.document.submitted.p05.\xff\xfe.x", b"{}"),
     "a vertical tab in the subject": publish(b"ilios.document.submitted.p05.a\x0bb.x", b"{}"),
@@ -219,15 +221,15 @@ async def test_nothing_on_the_log_can_stop_us_from_reading_on(
     nats_server: NatsServer, connection: Connection, poison: bytes
 ) -> None:
     async with RawClient(nats_server.url("operator")) as publisher:
-        assert await publisher.say(poison) == b""
-        assert await publisher.say(publish(SUBJECT, b"after")) == b""
+        assert await publisher.send(poison) == b""
+        assert await publisher.send(publish(SUBJECT, b"after")) == b""
     reader = Reader(connection, "test", "A test", (DocumentSubmitted,))
     async with asyncio.timeout(30), reader.read_after(0, 10) as reading:
         bodies: list[bytes] = []
         while len(bodies) < 2:
-            bodies += [delivery.body for delivery in await reading.group(10)]
+            bodies += [delivery.body for delivery in await reading.fetch(10)]
     assert bodies[-1] == b"after"
-    assert await Publisher(connection).say(events.submitted(2)) == 3
+    assert await Publisher(connection).publish(events.submitted(2)) == 3
 
 
 async def test_the_streams_are_made_once_and_left_alone(connection: Connection) -> None:
@@ -242,11 +244,11 @@ async def test_an_older_window_of_the_bus_inside_is_shortened_and_nothing_else(
     connection: Connection,
 ) -> None:
     js = connection.jetstream
-    await Publisher(connection).say(events.submitted())
+    await Publisher(connection).publish(events.submitted())
     for name in (streams.EVENTS, streams.DEAD_LETTERS):
         config = (await js.stream_info(name)).config
         await js.update_stream(config.evolve(duplicate_window=600.0, max_age=24 * 3600.0))
-    assert await streams.ensure(js, ours=True) == []
+    assert await streams.ensure(js, owned=True) == []
     found = await js.stream_info(streams.EVENTS)
     assert found.config.duplicate_window == streams.DUPLICATE_WINDOW
     assert found.config.max_age == 24 * 3600.0
@@ -270,23 +272,25 @@ async def test_a_shorter_window_of_its_owner_stays(connection: Connection) -> No
     js = connection.jetstream
     config = (await js.stream_info(streams.EVENTS)).config
     await js.update_stream(config.evolve(duplicate_window=0.2))
-    assert await streams.ensure(js, ours=True) == []
+    assert await streams.ensure(js, owned=True) == []
     assert (await js.stream_info(streams.EVENTS)).config.duplicate_window == 0.2
 
 
-async def test_streams_on_a_server_that_does_not_answer_are_an_error(mortal: MortalServer) -> None:
-    async with connect(mortal.url("operator"), name="test") as connection:
-        await mortal.kill()
-        await until(lambda: not connection.connected)
+async def test_streams_on_a_server_that_does_not_answer_are_an_error(
+    killable_server: KillableServer,
+) -> None:
+    async with connect(killable_server.url("operator"), name="test") as connection:
+        await killable_server.kill()
+        await wait_until(lambda: not connection.connected)
         js = connection.client.jetstream(timeout=0.2)
         with pytest.raises(BusUnavailable, match=streams.EVENTS):
             await streams.ensure(js)
 
 
-async def test_a_log_made_anew_is_another_log(connection: Connection) -> None:
+async def test_a_recreated_stream_has_another_identity(connection: Connection) -> None:
     publisher = Publisher(connection)
     before = await streams.identity(connection.jetstream)
-    await publisher.say(events.submitted())
+    await publisher.publish(events.submitted())
     grown = await streams.identity(connection.jetstream)
     assert (grown.created, grown.last_sequence) == (before.created, 1)
     await connection.jetstream.delete_stream(streams.EVENTS)

@@ -6,19 +6,19 @@ from nats.js.api import RawStreamMsg
 
 from bus import dead_letters, streams
 from bus.connection import Connection, connect
-from bus.dead_letters import DeadLetters, header_value
+from bus.dead_letters import DeadLetterPublisher, sanitize_header_value
 from bus.delivery import Delivery
 from bus.errors import BusUnavailable
 from bus.publisher import Publisher
 from bus.reader import Reader
-from ilios.nats_server import NatsServer
+from ilios.nats.server import NatsServer
 from schemas.documents import DocumentSubmitted
 from tests import events
-from tests.bus.conftest import MortalServer
-from tests.bus.raw import RawClient, publish
-from tests.waiting import until
+from tests.bus.conftest import KillableServer
+from tests.bus.raw_client import RawClient, publish
+from tests.waiting import wait_until
 
-SUBJECT = f"ilios.document.fetched.p05.default.{events.name(1)}"
+SUBJECT = f"ilios.document.fetched.p05.default.{events.id_of(1)}"
 
 
 def delivery(
@@ -36,10 +36,12 @@ async def filed(connection: Connection) -> list[RawStreamMsg]:
 
 
 async def test_a_dead_letter_holds_body_reason_attempts_and_place(connection: Connection) -> None:
-    await DeadLetters(Publisher(connection)).bury("ocr", delivery(connection), "it is broken")
+    await DeadLetterPublisher(Publisher(connection)).publish(
+        "ocr", delivery(connection), "it is broken"
+    )
     (letter,) = await filed(connection)
     assert letter.data == b"the body"
-    assert letter.subject == f"ilios.dead.fetched.default.{events.name(1)}"
+    assert letter.subject == f"ilios.dead.fetched.default.{events.id_of(1)}"
     assert letter.headers == {
         "Nats-Msg-Id": f"dead:{streams.EVENTS}:7",
         dead_letters.REASON: "it is broken",
@@ -50,11 +52,13 @@ async def test_a_dead_letter_holds_body_reason_attempts_and_place(connection: Co
     }
 
 
-async def test_an_event_is_filed_once_however_often_and_by_whomever(connection: Connection) -> None:
-    letters = DeadLetters(Publisher(connection))
+async def test_a_dead_letter_is_stored_once_however_many_actors_store_it(
+    connection: Connection,
+) -> None:
+    letters = DeadLetterPublisher(Publisher(connection))
     for actor in ("ocr", "ocr", "persister"):
-        await letters.bury(actor, delivery(connection), "it is broken")
-    await letters.bury("ocr", delivery(connection, sequence=8), "it is broken")
+        await letters.publish(actor, delivery(connection), "it is broken")
+    await letters.publish("ocr", delivery(connection, sequence=8), "it is broken")
     places = [(letter.headers or {})[dead_letters.SEQUENCE] for letter in await filed(connection)]
     assert places == ["7", "8"]
 
@@ -64,16 +68,16 @@ REASONS = ["", "two\r\nlines\x00", "half a \ud800 character", "ü \U0001f600", "
 
 @pytest.mark.parametrize("reason", REASONS, ids=range(len(REASONS)))
 async def test_any_reason_can_be_filed(connection: Connection, reason: str) -> None:
-    await DeadLetters(Publisher(connection)).bury("ocr", delivery(connection), reason)
+    await DeadLetterPublisher(Publisher(connection)).publish("ocr", delivery(connection), reason)
     (letter,) = await filed(connection)
     assert letter.data == b"the body"
-    assert len(str((letter.headers or {})[dead_letters.REASON])) <= dead_letters.MAX_REASON
+    assert len(str((letter.headers or {})[dead_letters.REASON])) <= dead_letters.MAX_REASON_CHARS
 
 
 def test_a_header_is_one_bounded_line() -> None:
-    assert header_value("a\r\nb\tc\x00d\x7fe\u2028f") == "a  b c d e f"
-    assert header_value("grün") == "grün"
-    assert len(header_value("x" * 5000)) == dead_letters.MAX_REASON
+    assert sanitize_header_value("a\r\nb\tc\x00d\x7fe\u2028f") == "a  b c d e f"
+    assert sanitize_header_value("grün") == "grün"
+    assert len(sanitize_header_value("x" * 5000)) == dead_letters.MAX_REASON_CHARS
 
 
 ODD_SUBJECTS = [
@@ -88,7 +92,9 @@ ODD_SUBJECTS = [
 async def test_an_event_under_any_subject_can_be_filed(
     connection: Connection, subject: str
 ) -> None:
-    await DeadLetters(Publisher(connection)).bury("p", delivery(connection, subject=subject), "no")
+    await DeadLetterPublisher(Publisher(connection)).publish(
+        "p", delivery(connection, subject=subject), "no"
+    )
     (letter,) = await filed(connection)
     assert letter.subject == "ilios.dead.unknown.unknown.7"
 
@@ -99,23 +105,25 @@ async def test_whatever_the_log_takes_can_be_filed(
     """An event that came in and cannot be filed would stop whoever has to file it, for ever."""
     subject = b"ilios.document.submitted.p05.default." + b"z" * 3900
     async with RawClient(nats_server.url("operator")) as publisher:
-        await publisher.say(publish(subject, b"x" * streams.MAX_EVENT_BYTES))
-        await publisher.say(publish(subject, b"x" * (streams.MAX_EVENT_BYTES + 1)))
+        await publisher.send(publish(subject, b"x" * streams.MAX_EVENT_BYTES))
+        await publisher.send(publish(subject, b"x" * (streams.MAX_EVENT_BYTES + 1)))
     assert (await connection.jetstream.stream_info(streams.EVENTS)).state.messages == 1
     async with Reader(connection, "test", "A test", (DocumentSubmitted,)).read_after(0, 1) as log:
-        (largest,) = await log.group(1)
-        await DeadLetters(Publisher(connection)).bury("persister", largest, "\U0001f600" * 5000)
+        (largest,) = await log.fetch(1)
+        await DeadLetterPublisher(Publisher(connection)).publish(
+            "persister", largest, "\U0001f600" * 5000
+        )
     (letter,) = await filed(connection)
     assert len(letter.data or b"") == streams.MAX_EVENT_BYTES
 
 
 async def test_what_cannot_be_filed_is_an_error(
-    mortal: MortalServer, monkeypatch: pytest.MonkeyPatch
+    killable_server: KillableServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("bus.publisher.SAID_WITHIN", 0.1)
-    async with connect(mortal.url("operator"), name="test") as connection:
-        await mortal.kill()
-        await until(lambda: not connection.connected)
+    monkeypatch.setattr("bus.publisher.PUBLISH_TIMEOUT", 0.1)
+    async with connect(killable_server.url("operator"), name="test") as connection:
+        await killable_server.kill()
+        await wait_until(lambda: not connection.connected)
         publisher = Publisher(connection)
         with pytest.raises(BusUnavailable):
-            await publisher.publish("ilios.dead.x", b"", {}, within=0.1)
+            await publisher.publish_raw("ilios.dead.x", b"", {}, within=0.1)

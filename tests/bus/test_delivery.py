@@ -13,7 +13,7 @@ OLD = "$JS.ACK.ILIOS_EVENTS.fetcher-high.3.42.17.1768473000123456000.9"
 NEW = "$JS.ACK.hub.Xy12Ab.ILIOS_EVENTS.fetcher-high.3.42.17.1768473000123456000.9"
 
 
-class DeafClient(Client):
+class RecordingClient(Client):
     """Keeps what is published, or refuses it."""
 
     def __init__(self) -> None:
@@ -34,7 +34,7 @@ class DeafClient(Client):
 
 
 def delivery(reply: str, client: Client | None = None) -> Delivery:
-    client = client or DeafClient()
+    client = client or RecordingClient()
     return Delivery(client, Msg(_client=client, subject="a.b", reply=reply, data=b"body"))
 
 
@@ -47,8 +47,8 @@ def test_attempt_sequences_and_time_are_read_from_the_reply_subject(reply: str) 
     assert (held.subject, held.body) == ("a.b", b"body")
 
 
-async def test_answers_are_the_words_of_the_protocol() -> None:
-    client = DeafClient()
+async def test_acks_are_protocol_messages() -> None:
+    client = RecordingClient()
     held = delivery(OLD, client)
     await held.ack()
     await held.nak(1.5)
@@ -65,7 +65,7 @@ async def test_answers_are_the_words_of_the_protocol() -> None:
 
 
 async def test_an_answer_that_cannot_be_sent_is_nobodys_error() -> None:
-    client = DeafClient()
+    client = RecordingClient()
     client.fails = ConnectionResetError()
     await delivery(OLD, client).ack()
     client.fails = nats.errors.ConnectionClosedError()

@@ -14,29 +14,31 @@ from bus.inbox import Inbox
 from bus.publisher import Publisher
 from schemas.documents import DocumentSubmitted
 from tests import events
-from tests.bus.conftest import MortalServer
-from tests.waiting import until
+from tests.bus.conftest import KillableServer
+from tests.waiting import wait_until
 
 WITHIN = 10.0
-CONSUMER = Consumer(name="test", description="A test", hears=DocumentSubmitted, ack_within=0.5)
-PATIENT = Consumer(name="test", description="A test", hears=DocumentSubmitted, ack_within=60.0)
+CONSUMER = Consumer(name="test", description="A test", event_type=DocumentSubmitted, ack_wait=0.5)
+PATIENT = Consumer(name="test", description="A test", event_type=DocumentSubmitted, ack_wait=60.0)
 
 
-async def say(connection: Connection, numbers: Iterable[int], priority: int = 5) -> None:
+async def publish_events(connection: Connection, numbers: Iterable[int], priority: int = 5) -> None:
     publisher = Publisher(connection)
-    said = (publisher.say(events.submitted(number, priority=priority)) for number in numbers)
-    await asyncio.gather(*said)
+    publications = (
+        publisher.publish(events.submitted(number, priority=priority)) for number in numbers
+    )
+    await asyncio.gather(*publications)
 
 
-async def take(inbox: Inbox) -> Delivery:
+async def get_delivery(inbox: Inbox) -> Delivery:
     async with asyncio.timeout(WITHIN):
-        return await inbox.take()
+        return await inbox.get()
 
 
-async def finish(inbox: Inbox) -> Delivery:
-    delivery = await take(inbox)
+async def finish_next(inbox: Inbox) -> Delivery:
+    delivery = await get_delivery(inbox)
     await delivery.ack()
-    inbox.let_go(delivery)
+    inbox.release(delivery)
     return delivery
 
 
@@ -44,7 +46,7 @@ def priority(delivery: Delivery) -> str:
     return delivery.subject.split(".")[3]
 
 
-async def handed_out(connection: Connection) -> int:
+async def delivered_count(connection: Connection) -> int:
     held = 0
     for lane in LANES:
         info = await connection.jetstream.consumer_info(streams.EVENTS, CONSUMER.durable(lane))
@@ -52,96 +54,96 @@ async def handed_out(connection: Connection) -> int:
     return held
 
 
-async def test_every_priority_is_heard_once(connection: Connection) -> None:
+async def test_events_of_every_priority_are_delivered_once(connection: Connection) -> None:
     for number in range(1, 11):
-        await say(connection, [number], priority=number)
+        await publish_events(connection, [number], priority=number)
     async with Inbox(connection, PATIENT, 2).open() as inbox:
-        heard = sorted([priority(await finish(inbox)) for _ in range(10)])
-    assert heard == [f"p{number:02d}" for number in range(1, 11)]
+        received = sorted([priority(await finish_next(inbox)) for _ in range(10)])
+    assert received == [f"p{number:02d}" for number in range(1, 11)]
 
 
 async def test_who_is_there_for_urgent_work_takes_no_other(connection: Connection) -> None:
-    await say(connection, range(1, 11), priority=5)
+    await publish_events(connection, range(1, 11), priority=5)
     async with Inbox(connection, PATIENT, 4).open() as inbox:
-        await finish(inbox)
-        reserved = asyncio.create_task(inbox.take(only_urgent=True))
-        await until(lambda: bool(inbox._lanes[1][1].waiting))
-        await finish(inbox)
+        await finish_next(inbox)
+        reserved = asyncio.create_task(inbox.get(only_urgent=True))
+        await wait_until(lambda: bool(inbox._lanes[1][1].buffer))
+        await finish_next(inbox)
         assert not reserved.done()
-        await say(connection, [1000], priority=10)
+        await publish_events(connection, [1000], priority=10)
         async with asyncio.timeout(WITHIN):
             assert priority(await reserved) == "p10"
 
 
 async def test_urgent_work_overtakes_a_backlog(connection: Connection) -> None:
-    await say(connection, range(1, 101), priority=5)
+    await publish_events(connection, range(1, 101), priority=5)
     async with Inbox(connection, PATIENT, 4).open() as inbox:
         for _ in range(10):
-            await finish(inbox)
-        await say(connection, [1000], priority=10)
-        await until(lambda: bool(inbox._lanes[0][1].waiting))
-        assert priority(await finish(inbox)) == "p10"
+            await finish_next(inbox)
+        await publish_events(connection, [1000], priority=10)
+        await wait_until(lambda: bool(inbox._lanes[0][1].buffer))
+        assert priority(await finish_next(inbox)) == "p10"
 
 
 async def test_low_work_is_not_starved(connection: Connection) -> None:
-    await say(connection, range(1, 101), priority=10)
-    await say(connection, range(201, 301), priority=5)
-    await say(connection, range(401, 501), priority=1)
+    await publish_events(connection, range(1, 101), priority=10)
+    await publish_events(connection, range(201, 301), priority=5)
+    await publish_events(connection, range(401, 501), priority=1)
     async with Inbox(connection, PATIENT, 16).open() as inbox:
-        heard = []
+        received = []
         for _ in range(60):
-            await until(lambda: all(pull.waiting for _, pull in inbox._lanes))
-            heard.append(priority(await finish(inbox)))
-    assert heard.count("p10") == 40, heard
-    assert heard.count("p05") == 15, heard
-    assert heard.count("p01") == 5, heard
+            await wait_until(lambda: all(pull.buffer for _, pull in inbox._lanes))
+            received.append(priority(await finish_next(inbox)))
+    assert received.count("p10") == 40, received
+    assert received.count("p05") == 15, received
+    assert received.count("p01") == 5, received
 
 
 async def test_low_work_alone_gets_everything(connection: Connection) -> None:
-    await say(connection, range(1, 51), priority=1)
+    await publish_events(connection, range(1, 51), priority=1)
     async with Inbox(connection, PATIENT, 4).open() as inbox:
-        assert {priority(await finish(inbox)) for _ in range(50)} == {"p01"}
+        assert {priority(await finish_next(inbox)) for _ in range(50)} == {"p01"}
 
 
 async def test_never_more_than_the_capacity_of_each_lane_is_taken_from_others(
     connection: Connection,
 ) -> None:
-    await say(connection, range(1, 51))
+    await publish_events(connection, range(1, 51))
     async with Inbox(connection, PATIENT, 3).open() as inbox:
-        in_hand = [await take(inbox) for _ in range(3)]
-        await until(lambda: len(inbox._lanes[1][1].waiting) == 3)
-        assert await handed_out(connection) == 6
+        in_hand = [await get_delivery(inbox) for _ in range(3)]
+        await wait_until(lambda: len(inbox._lanes[1][1].buffer) == 3)
+        assert await delivered_count(connection) == 6
         for delivery in in_hand:
             await delivery.ack()
-            inbox.let_go(delivery)
+            inbox.release(delivery)
 
 
-async def test_it_survives_the_servers_sudden_death(mortal: MortalServer) -> None:
-    async with connect(mortal.url("operator"), name="test") as connection:
+async def test_it_survives_the_servers_sudden_death(killable_server: KillableServer) -> None:
+    async with connect(killable_server.url("operator"), name="test") as connection:
         await streams.ensure(connection.jetstream)
-        await say(connection, range(1, 41))
+        await publish_events(connection, range(1, 41))
         async with Inbox(connection, CONSUMER, 4).open() as inbox:
-            heard = {(await finish(inbox)).sequence for _ in range(20)}
-            await mortal.kill()
-            await mortal.start()
-            while len(heard) < 40:
-                heard.add((await finish(inbox)).sequence)
-            await until(lambda: connection.connected)
-            await say(connection, [41])
-            while 41 not in heard:
-                heard.add((await finish(inbox)).sequence)
+            received = {(await finish_next(inbox)).sequence for _ in range(20)}
+            await killable_server.kill()
+            await killable_server.start()
+            while len(received) < 40:
+                received.add((await finish_next(inbox)).sequence)
+            await wait_until(lambda: connection.connected)
+            await publish_events(connection, [41])
+            while 41 not in received:
+                received.add((await finish_next(inbox)).sequence)
 
 
-async def test_what_is_in_hand_and_what_waits_is_held_beyond_the_deadline(
+async def test_deliveries_in_progress_and_waiting_are_kept_alive(
     connection: Connection,
 ) -> None:
-    await say(connection, range(1, 5))
+    await publish_events(connection, range(1, 5))
     async with Inbox(connection, CONSUMER, 2).open() as slow:
-        in_hand = [await take(slow), await take(slow)]
-        await until(lambda: len(slow._lanes[1][1].waiting) == 2)
+        in_hand = [await get_delivery(slow), await get_delivery(slow)]
+        await wait_until(lambda: len(slow._lanes[1][1].buffer) == 2)
         async with Inbox(connection, CONSUMER, 4).open() as idle:
             with pytest.raises(TimeoutError):
-                await asyncio.wait_for(idle.take(), CONSUMER.ack_within * 3)
+                await asyncio.wait_for(idle.get(), CONSUMER.ack_wait * 3)
         for delivery in in_hand:
             assert delivery.attempt == 1
             await delivery.ack()
@@ -150,41 +152,41 @@ async def test_what_is_in_hand_and_what_waits_is_held_beyond_the_deadline(
 async def test_what_was_let_go_unanswered_comes_again_after_the_deadline(
     connection: Connection,
 ) -> None:
-    await say(connection, [1])
+    await publish_events(connection, [1])
     async with Inbox(connection, CONSUMER, 2).open() as inbox:
-        first = await take(inbox)
-        inbox.let_go(first)
-        again = await take(inbox)
+        first = await get_delivery(inbox)
+        inbox.release(first)
+        again = await get_delivery(inbox)
         assert (again.sequence, again.attempt) == (first.sequence, 2)
         await again.ack()
 
 
-async def test_what_is_held_when_it_is_left_is_delivered_elsewhere_at_once(
+async def test_unfinished_deliveries_are_released_when_the_inbox_closes(
     connection: Connection,
 ) -> None:
     """With a deadline of a minute, only handing back can bring them here in time."""
-    await say(connection, range(1, 31))
+    await publish_events(connection, range(1, 31))
     async with Inbox(connection, PATIENT, 8).open() as leaving:
         for _ in range(3):
-            await take(leaving)
-        await until(lambda: len(leaving._lanes[1][1].waiting) == 5)
+            await get_delivery(leaving)
+        await wait_until(lambda: len(leaving._lanes[1][1].buffer) == 5)
     async with asyncio.timeout(30), Inbox(connection, PATIENT, 8).open() as staying:
-        deliveries = [await finish(staying) for _ in range(30)]
+        deliveries = [await finish_next(staying) for _ in range(30)]
     assert {delivery.sequence for delivery in deliveries} == set(range(1, 31))
     assert max(delivery.attempt for delivery in deliveries) == 2
 
 
-async def test_what_is_handed_back_is_delivered_to_a_neighbour_not_to_oneself(
+async def test_a_released_delivery_goes_to_another_process(
     connection: Connection,
 ) -> None:
-    await say(connection, range(1, 31))
+    await publish_events(connection, range(1, 31))
     staying = Inbox(connection, PATIENT, 64)
     async with Inbox(connection, PATIENT, 30).open() as leaving:
-        await until(lambda: len(leaving._lanes[1][1].waiting) == 30)
+        await wait_until(lambda: len(leaving._lanes[1][1].buffer) == 30)
         neighbour = staying.open()
         await neighbour.__aenter__()
     try:
-        deliveries = [await finish(staying) for _ in range(30)]
+        deliveries = [await finish_next(staying) for _ in range(30)]
         assert {delivery.sequence for delivery in deliveries} == set(range(1, 31))
         assert {delivery.attempt for delivery in deliveries} == {2}, "some went round in a circle"
     finally:
@@ -196,59 +198,59 @@ async def pulled(connection: Connection, durable: str) -> bool:
     return bool(info.num_waiting)
 
 
-async def test_a_consumer_deleted_under_it_is_an_error_and_opening_anew_mends_it(
+async def test_a_deleted_consumer_is_an_error_and_reopening_recreates_it(
     connection: Connection,
 ) -> None:
     async with Inbox(connection, PATIENT, 2).open() as inbox:
         durable = PATIENT.durable(LANES[0])
-        await until(lambda: pulled(connection, durable))
+        await wait_until(lambda: pulled(connection, durable))
         await connection.jetstream.delete_consumer(streams.EVENTS, durable)
         with pytest.raises(BusUnavailable, match="test-high"):
-            await take(inbox)
-    await say(connection, [1], priority=10)
+            await get_delivery(inbox)
+    await publish_events(connection, [1], priority=10)
     async with Inbox(connection, PATIENT, 2).open() as inbox:
-        assert (await finish(inbox)).sequence == 1
+        assert (await finish_next(inbox)).sequence == 1
 
 
-async def test_a_stream_deleted_under_it_is_made_anew_by_opening_anew(
+async def test_reopening_recreates_a_deleted_stream(
     connection: Connection,
 ) -> None:
     async with Inbox(connection, PATIENT, 2).open() as inbox:
-        await until(lambda: pulled(connection, PATIENT.durable(LANES[0])))
+        await wait_until(lambda: pulled(connection, PATIENT.durable(LANES[0])))
         await connection.jetstream.delete_stream(streams.EVENTS)
         with pytest.raises(BusUnavailable):
-            await take(inbox)
+            await get_delivery(inbox)
     async with Inbox(connection, PATIENT, 2).open() as inbox:
-        await say(connection, [1])
-        assert (await finish(inbox)).sequence == 1
+        await publish_events(connection, [1])
+        assert (await finish_next(inbox)).sequence == 1
 
 
-async def test_many_takers_share_the_work_and_none_waits_while_there_is_some(
+async def test_many_workers_share_the_deliveries_and_none_idles(
     connection: Connection,
 ) -> None:
     async with Inbox(connection, PATIENT, 8).open() as inbox:
-        takers = [asyncio.create_task(take(inbox)) for _ in range(8)]
-        await say(connection, range(1, 4), priority=9)
-        await say(connection, range(4, 9), priority=2)
+        takers = [asyncio.create_task(get_delivery(inbox)) for _ in range(8)]
+        await publish_events(connection, range(1, 4), priority=9)
+        await publish_events(connection, range(4, 9), priority=2)
         taken = await asyncio.gather(*takers)
     assert sorted(delivery.sequence for delivery in taken) == list(range(1, 9))
 
 
 async def test_a_cancelled_taker_takes_nothing_with_it(connection: Connection) -> None:
     async with Inbox(connection, PATIENT, 4).open() as inbox:
-        idle = [asyncio.create_task(inbox.take()) for _ in range(4)]
+        idle = [asyncio.create_task(inbox.get()) for _ in range(4)]
         await asyncio.sleep(0)
         for task in idle:
             task.cancel()
-        await say(connection, [1])
-        assert (await finish(inbox)).sequence == 1
+        await publish_events(connection, [1])
+        assert (await finish_next(inbox)).sequence == 1
 
 
-async def test_no_server_is_an_error_in_our_words(mortal: MortalServer) -> None:
-    async with connect(mortal.url("operator"), name="test") as connection:
+async def test_no_server_is_a_bus_error(killable_server: KillableServer) -> None:
+    async with connect(killable_server.url("operator"), name="test") as connection:
         connection.jetstream = connection.client.jetstream(timeout=0.2)
-        await mortal.kill()
-        await until(lambda: not connection.connected)
+        await killable_server.kill()
+        await wait_until(lambda: not connection.connected)
         with pytest.raises(BusUnavailable, match="cannot be made"):
             async with Inbox(connection, PATIENT, 4).open():
                 pytest.fail("there is no server")
@@ -257,17 +259,17 @@ async def test_no_server_is_an_error_in_our_words(mortal: MortalServer) -> None:
 async def test_a_consumer_made_again_begins_behind_what_is_settled(connection: Connection) -> None:
     publisher = Publisher(connection)
     for number in range(1, 5):
-        await publisher.say(events.submitted(number))
+        await publisher.publish(events.submitted(number))
 
     async def settled(log: streams.StreamIdentity) -> int:
         assert log.last_sequence == 4
         return 3
 
     async with Inbox(connection, PATIENT, 4, settled).open() as inbox:
-        assert (await inbox.take()).sequence == 1  # a few more cost nothing
+        assert (await inbox.get()).sequence == 1  # a few more cost nothing
 
     await connection.jetstream.delete_consumer(streams.EVENTS, PATIENT.durable(LANES[1]))
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(consumers, "FAR_BEHIND", 2)
+        patch.setattr(consumers, "MAX_FINISHED_REDELIVERIES", 2)
         async with Inbox(connection, PATIENT, 4, settled).open() as inbox:
-            assert (await inbox.take()).sequence == 4
+            assert (await inbox.get()).sequence == 4

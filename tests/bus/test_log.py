@@ -8,22 +8,22 @@ from bus.connection import Connection, connect
 from bus.errors import BusUnavailable
 from bus.log import Log
 from bus.publisher import Publisher
-from ilios.nats_server import NatsServer
+from ilios.nats.server import NatsServer
 from tests import events
-from tests.bus.conftest import MortalServer
-from tests.bus.raw import RawClient, publish
-from tests.waiting import until
+from tests.bus.conftest import KillableServer
+from tests.bus.raw_client import RawClient, publish
+from tests.waiting import wait_until
 
-ID = events.name(1)
+ID = events.id_of(1)
 
 
 async def test_a_submission_is_found_whatever_its_priority(connection: Connection) -> None:
     now = datetime.now(UTC)
     for number in range(1, 11):
         event = events.submitted(number, priority=number, submitted_at=now)
-        await Publisher(connection).say(event)
+        await Publisher(connection).publish(event)
     for number in range(1, 11):
-        found = await Log(connection).submission("default", events.name(number))
+        found = await Log(connection).submission("default", events.id_of(number))
         assert found == events.submitted(number, priority=number, submitted_at=now)
 
 
@@ -32,7 +32,7 @@ async def test_a_time_that_cannot_be_right_gives_way_to_the_logs_own(
 ) -> None:
     """As in the database later, so that a document has one date only."""
     absurd = datetime(1970, 1, 1, tzinfo=UTC)
-    await Publisher(connection).say(events.submitted(submitted_at=absurd))
+    await Publisher(connection).publish(events.submitted(submitted_at=absurd))
     log = Log(connection)
     found, first = await log.submission("default", ID), await log.first_submission("default", ID)
     assert found is not None
@@ -41,19 +41,19 @@ async def test_a_time_that_cannot_be_right_gives_way_to_the_logs_own(
 
 
 async def test_unknown_and_somebody_elses_look_the_same(connection: Connection) -> None:
-    await Publisher(connection).say(events.submitted(tenant="acme"))
+    await Publisher(connection).publish(events.submitted(tenant="acme"))
     log = Log(connection)
     assert await log.submission("acme", ID)
     assert await log.submission("default", ID) is None
-    assert await log.submission("acme", events.name(2)) is None
+    assert await log.submission("acme", events.id_of(2)) is None
 
 
 async def test_the_first_submission_is_the_one_that_counts(connection: Connection) -> None:
     publisher = Publisher(connection)
-    await publisher.say(events.submitted(2))
-    await publisher.say(events.submitted(priority=9))
+    await publisher.publish(events.submitted(2))
+    await publisher.publish(events.submitted(priority=9))
     again = events.submitted(file_name="other.txt")
-    await publisher.publish(
+    await publisher.publish_raw(
         f"ilios.document.submitted.p05.default.{ID}", b'{"not": "an event"}', {}
     )
     assert again != events.submitted(priority=9)
@@ -65,22 +65,22 @@ async def test_the_first_submission_is_the_one_that_counts(connection: Connectio
 async def test_a_malformed_submission_takes_an_id_from_nobody(connection: Connection) -> None:
     publisher = Publisher(connection)
     for nonsense in (b"{bad", b'{"not": "an event"}'):
-        await publisher.publish(f"ilios.document.submitted.p05.default.{ID}", nonsense, {})
-    await publisher.say(events.submitted())
+        await publisher.publish_raw(f"ilios.document.submitted.p05.default.{ID}", nonsense, {})
+    await publisher.publish(events.submitted())
     found = await Log(connection).first_submission("default", ID)
     assert found
     assert (found.sequence, found.event) == (3, events.submitted())
 
 
-async def test_the_last_word_on_a_document_is_found(connection: Connection) -> None:
+async def test_the_last_event_of_a_document_is_found(connection: Connection) -> None:
     publisher, log = Publisher(connection), Log(connection)
-    await publisher.say(events.submitted())
-    assert await log.last_word("default", ID, event="converted") is None
-    sequence = await publisher.say(events.converted())
-    word = await log.last_word("default", ID, event="converted")
-    assert word
-    assert (word.sequence, word.event) == (sequence, events.converted())
-    assert await log.last_word("acme", ID, event="converted") is None
+    await publisher.publish(events.submitted())
+    assert await log.last_event("default", ID, event_name="converted") is None
+    sequence = await publisher.publish(events.converted())
+    stored = await log.last_event("default", ID, event_name="converted")
+    assert stored
+    assert (stored.sequence, stored.event) == (sequence, events.converted())
+    assert await log.last_event("acme", ID, event_name="converted") is None
 
 
 @pytest.mark.parametrize(
@@ -92,16 +92,16 @@ async def test_nonsense_under_an_id_is_no_submission(
 ) -> None:
     subject = f"ilios.document.submitted.p05.default.{ID}".encode()
     async with RawClient(nats_server.url("operator")) as publisher:
-        assert await publisher.say(publish(subject, b"", header=header)) == b""
+        assert await publisher.send(publish(subject, b"", header=header)) == b""
     assert await Log(connection).submission("default", ID) is None
     assert await Log(connection).first_submission("default", ID) is None
 
 
-async def test_a_log_that_does_not_answer_is_an_error(mortal: MortalServer) -> None:
-    async with connect(mortal.url("operator"), name="test") as connection:
+async def test_a_log_that_does_not_answer_is_an_error(killable_server: KillableServer) -> None:
+    async with connect(killable_server.url("operator"), name="test") as connection:
         with pytest.raises(BusUnavailable):  # there is no stream
             await Log(connection).submission("default", ID)
-        await mortal.kill()
-        await until(lambda: not connection.connected)
+        await killable_server.kill()
+        await wait_until(lambda: not connection.connected)
         with pytest.raises(BusUnavailable):
             await Log(connection).submission("default", ID)

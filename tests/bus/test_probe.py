@@ -7,31 +7,31 @@ import pytest
 
 from bus import probe as module
 from bus import streams
-from bus.acknowledgements import Acknowledgements
 from bus.connection import Connection, connect
 from bus.errors import BusFull, BusUnavailable
 from bus.probe import Probe
+from bus.publish_stats import PublishStats
 from bus.publisher import Publisher
-from ilios.nats_server import NatsServer
+from ilios.nats.server import NatsServer
 from tests import events
-from tests.bus.conftest import MortalServer
+from tests.bus.conftest import KillableServer
 
 
-async def last_of(connection: Connection) -> int:
+async def last_sequence(connection: Connection) -> int:
     return (await streams.identity(connection.jetstream)).last_sequence
 
 
-def doubt(probe: Probe) -> str | None:
-    return probe.doubt
+def problem_of(probe: Probe) -> str | None:
+    return probe.problem
 
 
 async def test_a_log_that_nobody_has_written_on_is_in_doubt_until_a_probe_is_stored(
     connection: Connection,
 ) -> None:
     probe = Probe(connection)
-    assert doubt(probe) == "nothing was published since the server started"
-    await probe.prove()
-    assert not doubt(probe)
+    assert problem_of(probe) == "nothing was published since the server started"
+    await probe.check_writable()
+    assert not problem_of(probe)
     message = await connection.jetstream.get_msg(streams.EVENTS, 1)
     assert message.subject == "ilios.janitor.probed"
     assert msgspec.json.decode(message.data or b"") == {"type": "janitor.probed/1"}
@@ -41,50 +41,50 @@ async def test_an_event_stored_a_moment_ago_is_proof_enough(
     connection: Connection, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     probe = Probe(connection)
-    await Publisher(connection).say(events.submitted())
-    await probe.prove()
-    assert await last_of(connection) == 1
-    monkeypatch.setattr(module, "PROVEN_FOR", 0.0)
-    await probe.prove()
-    assert await last_of(connection) == 2
+    await Publisher(connection).publish(events.submitted())
+    await probe.check_writable()
+    assert await last_sequence(connection) == 1
+    monkeypatch.setattr(module, "ACK_VALID_FOR", 0.0)
+    await probe.check_writable()
+    assert await last_sequence(connection) == 2
 
 
 async def test_a_publish_without_acknowledgement_is_doubt_until_one_is_stored(
-    mortal: MortalServer, monkeypatch: pytest.MonkeyPatch
+    killable_server: KillableServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("bus.publisher.ACKNOWLEDGED_WITHIN", 0.2)
-    async with connect(mortal.url("operator"), name="test") as connection:
+    monkeypatch.setattr("bus.publisher.ACK_TIMEOUT", 0.2)
+    async with connect(killable_server.url("operator"), name="test") as connection:
         await streams.ensure(connection.jetstream)
         probe = Probe(connection)
-        await probe.prove()
-        await mortal.freeze()
+        await probe.check_writable()
+        await killable_server.freeze()
         with pytest.raises(BusUnavailable):
-            await Publisher(connection).say(events.submitted(), within=0.0)
-        assert doubt(probe) == "the last 1 publishes were not acknowledged"
+            await Publisher(connection).publish(events.submitted(), within=0.0)
+        assert problem_of(probe) == "the last 1 publishes were not acknowledged"
         with pytest.raises(BusUnavailable):
-            await probe.prove()
-        mortal.thaw()
-        monkeypatch.setattr("bus.publisher.ACKNOWLEDGED_WITHIN", 10.0)
-        await probe.prove()
-        assert not doubt(probe)
+            await probe.check_writable()
+        killable_server.thaw()
+        monkeypatch.setattr("bus.publisher.ACK_TIMEOUT", 10.0)
+        await probe.check_writable()
+        assert not problem_of(probe)
 
 
 async def test_a_full_log_is_doubt(connection: Connection) -> None:
     config = (await connection.jetstream.stream_info(streams.EVENTS)).config
     await connection.jetstream.update_stream(config.evolve(max_msgs=1))
     probe = Probe(connection)
-    await probe.prove()
+    await probe.check_writable()
     with pytest.raises(BusFull):
-        await Publisher(connection).say(events.submitted())
-    assert doubt(probe) == "the log is full: it takes no more events"
+        await Publisher(connection).publish(events.submitted())
+    assert problem_of(probe) == "the log is full: it takes no more events"
 
 
 async def test_the_role_that_probes_may_do_so(
     nats_server: NatsServer, connection: Connection
 ) -> None:
     async with connect(nats_server.url("janitor"), name="janitor") as role:
-        await Probe(role).prove()
-    assert await last_of(connection) == 1
+        await Probe(role).check_writable()
+    assert await last_sequence(connection) == 1
 
 
 def test_what_was_stored_by_a_server_that_is_gone_proves_nothing(
@@ -92,28 +92,28 @@ def test_what_was_stored_by_a_server_that_is_gone_proves_nothing(
 ) -> None:
     now = [100.0]
     clock: Any = type("Clock", (), {"monotonic": staticmethod(lambda: now[0])})
-    monkeypatch.setattr("bus.acknowledgements.time", clock)
-    noted = Acknowledgements()
-    noted.answered(stored=True)
+    monkeypatch.setattr("bus.publish_stats.time", clock)
+    noted = PublishStats()
+    noted.record_reply(stored=True)
     now[0] += 5
-    assert noted.stored_ago == 5
-    noted.forget(before=99.0)
-    assert noted.stored_ago == 5, "it was stored by the server that started at 99"
-    noted.forget(before=101.0)
-    assert noted.stored_ago is None
+    assert noted.seconds_since_ack == 5
+    noted.reset(before=99.0)
+    assert noted.seconds_since_ack == 5, "it was stored by the server that started at 99"
+    noted.reset(before=101.0)
+    assert noted.seconds_since_ack is None
 
 
-def test_how_long_an_acknowledgement_takes_is_told_of_many_and_not_of_old_ones(
+def test_publish_latency_is_measured_over_recent_acks_only(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     now = [100.0]
     clock: Any = type("Clock", (), {"monotonic": staticmethod(lambda: now[0])})
-    monkeypatch.setattr("bus.acknowledgements.time", clock)
-    noted = Acknowledgements()
+    monkeypatch.setattr("bus.publish_stats.time", clock)
+    noted = PublishStats()
     for _ in range(39):
-        noted.answered(stored=True, took=2.0)
-    assert noted.usual_seconds == 0.0
-    noted.answered(stored=True, took=0.1)
-    assert noted.usual_seconds == 2.0
+        noted.record_reply(stored=True, latency=2.0)
+    assert noted.median_latency == 0.0
+    noted.record_reply(stored=True, latency=0.1)
+    assert noted.median_latency == 2.0
     now[0] += 61
-    assert noted.usual_seconds == 0.0
+    assert noted.median_latency == 0.0

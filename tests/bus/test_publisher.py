@@ -10,14 +10,14 @@ from bus import connection as module
 from bus import publisher as saying_module
 from bus import streams
 from bus.connection import Connection, connect
-from bus.errors import BusFull, BusUnavailable, EventTooLarge, NothingSaid
+from bus.errors import BusFull, BusUnavailable, EventTooLarge, NotPublished
 from bus.publisher import Publisher, message_id
 from schemas.documents import AnyDocumentEvent
 from tests import events
-from tests.bus.conftest import MortalServer
-from tests.waiting import until
+from tests.bus.conftest import KillableServer
+from tests.waiting import wait_until
 
-SUBJECT = f"ilios.document.submitted.p05.default.{events.name(1)}"
+SUBJECT = f"ilios.document.submitted.p05.default.{events.id_of(1)}"
 
 
 async def messages(connection: Connection) -> int:
@@ -29,16 +29,19 @@ async def change(connection: Connection, **settings: int) -> None:
     await connection.jetstream.update_stream(config.evolve(**settings))
 
 
-async def test_an_event_lies_on_the_log_under_its_subject(connection: Connection) -> None:
-    sequence = await Publisher(connection).say(events.submitted())
+async def test_an_event_is_stored_under_its_subject(connection: Connection) -> None:
+    sequence = await Publisher(connection).publish(events.submitted())
     message = await connection.jetstream.get_msg(streams.EVENTS, sequence)
     assert message.subject == SUBJECT
-    assert message.headers == {"Nats-Msg-Id": f"default:{events.name(1)}:submitted"}
+    assert message.headers == {"Nats-Msg-Id": f"default:{events.id_of(1)}:submitted"}
 
 
-async def test_an_event_said_twice_is_on_the_log_once(connection: Connection) -> None:
+async def test_an_event_published_twice_is_stored_once(connection: Connection) -> None:
     publisher = Publisher(connection)
-    first, second = await publisher.say(events.submitted()), await publisher.say(events.submitted())
+    first, second = (
+        await publisher.publish(events.submitted()),
+        await publisher.publish(events.submitted()),
+    )
     assert first == second
     assert await messages(connection) == 1
 
@@ -48,82 +51,86 @@ async def test_an_id_that_somebody_else_has_used_up_does_not_silence_an_event(
 ) -> None:
     stolen = {"Nats-Msg-Id": message_id(events.fetched())}
     await connection.jetstream.publish(SUBJECT, b"{}", headers=stolen)
-    assert await Publisher(connection).say(events.fetched()) == 2
+    assert await Publisher(connection).publish(events.fetched()) == 2
 
 
 def test_events_that_differ_in_anything_that_names_them_have_ids_of_their_own() -> None:
-    said: list[AnyDocumentEvent] = [
+    published: list[AnyDocumentEvent] = [
         events.submitted(),
         events.submitted(2),
         events.submitted(tenant="other"),
         events.failed(),
         events.fetched(),
     ]
-    assert len({message_id(event) for event in said}) == len(said)
+    assert len({message_id(event) for event in published}) == len(published)
 
 
-async def test_nothing_is_said_while_the_server_is_down(mortal: MortalServer) -> None:
-    async with connect(mortal.url("operator"), name="test") as connection:
-        await streams.ensure(connection.jetstream)
-        await mortal.kill()
-        with pytest.raises(BusUnavailable):
-            await Publisher(connection).say(events.submitted(), within=0.3)
-        await mortal.start()
-        assert await Publisher(connection).say(events.submitted(2)) == 1
-
-
-async def test_what_may_have_been_said_is_not_certain_when_the_server_dies_afterwards(
-    mortal: MortalServer, monkeypatch: pytest.MonkeyPatch
+async def test_nothing_is_published_while_the_server_is_down(
+    killable_server: KillableServer,
 ) -> None:
-    monkeypatch.setattr(saying_module, "ACKNOWLEDGED_WITHIN", 0.3)
-    async with connect(mortal.url("operator"), name="test") as connection:
+    async with connect(killable_server.url("operator"), name="test") as connection:
         await streams.ensure(connection.jetstream)
-        await mortal.freeze()
+        await killable_server.kill()
+        with pytest.raises(BusUnavailable):
+            await Publisher(connection).publish(events.submitted(), within=0.3)
+        await killable_server.start()
+        assert await Publisher(connection).publish(events.submitted(2)) == 1
+
+
+async def test_a_publish_is_uncertain_when_the_server_dies_before_the_ack(
+    killable_server: KillableServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(saying_module, "ACK_TIMEOUT", 0.3)
+    async with connect(killable_server.url("operator"), name="test") as connection:
+        await streams.ensure(connection.jetstream)
+        await killable_server.freeze()
         sent = connection.client.stats["out_msgs"]
-        saying = asyncio.create_task(Publisher(connection).say(events.submitted(), within=2.0))
-        await until(lambda: connection.client.stats["out_msgs"] > sent)
-        await mortal.kill()
+        saying = asyncio.create_task(Publisher(connection).publish(events.submitted(), within=2.0))
+        await wait_until(lambda: connection.client.stats["out_msgs"] > sent)
+        await killable_server.kill()
         with pytest.raises(BusUnavailable) as raised:
             await saying
         assert not connection.connected
-        assert not isinstance(raised.value, NothingSaid)
+        assert not isinstance(raised.value, NotPublished)
 
 
-async def test_a_server_that_comes_back_in_time_is_waited_for(mortal: MortalServer) -> None:
-    async with connect(mortal.url("operator"), name="test") as connection:
+async def test_a_server_that_comes_back_in_time_is_waited_for(
+    killable_server: KillableServer,
+) -> None:
+    async with connect(killable_server.url("operator"), name="test") as connection:
         await streams.ensure(connection.jetstream)
         publisher = Publisher(connection)
-        await publisher.say(events.submitted(1))
-        await mortal.kill()
-        saying = asyncio.create_task(publisher.say(events.submitted(2)))
+        await publisher.publish(events.submitted(1))
+        await killable_server.kill()
+        saying = asyncio.create_task(publisher.publish(events.submitted(2)))
         with pytest.raises(TimeoutError):  # it is really waiting, not failed and forgotten
             await asyncio.wait_for(asyncio.shield(saying), 0.2)
-        await mortal.start()
+        await killable_server.start()
         assert await saying == 2
         assert await messages(connection) == 2
 
 
 async def test_a_frozen_server_is_not_believed(
-    mortal: MortalServer, monkeypatch: pytest.MonkeyPatch
+    killable_server: KillableServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Every acknowledged event is there, every event is there once, however often it was tried."""
-    async with connect(mortal.url("operator"), name="test") as connection:
+    async with connect(killable_server.url("operator"), name="test") as connection:
         await streams.ensure(connection.jetstream)
-        await mortal.freeze()
+        await killable_server.freeze()
         sent = connection.client.stats["out_msgs"]
 
         async def tried(times: int) -> None:
-            await until(lambda: connection.client.stats["out_msgs"] >= sent + times)
+            await wait_until(lambda: connection.client.stats["out_msgs"] >= sent + times)
 
-        monkeypatch.setattr(saying_module, "ACKNOWLEDGED_WITHIN", 0.2)
-        saying = asyncio.create_task(Publisher(connection).say(events.submitted(), within=60))
+        monkeypatch.setattr(saying_module, "ACK_TIMEOUT", 0.2)
+        saying = asyncio.create_task(Publisher(connection).publish(events.submitted(), within=60))
         try:
             await tried(3)
-            monkeypatch.setattr(saying_module, "ACKNOWLEDGED_WITHIN", 30)
+            monkeypatch.setattr(saying_module, "ACK_TIMEOUT", 30)
             await tried(4)
             assert not saying.done()
         finally:
-            mortal.thaw()
+            killable_server.thaw()
         await saying
         assert await messages(connection) == 1
 
@@ -134,8 +141,8 @@ async def test_what_is_larger_than_the_log_takes_is_refused(
 ) -> None:
     publisher = Publisher(connection)
     with pytest.raises(EventTooLarge):
-        await publisher.publish(SUBJECT, b"x" * size, {"Nats-Msg-Id": "x"})
-    assert await publisher.say(events.submitted()) == 1, "the connection did not survive it"
+        await publisher.publish_raw(SUBJECT, b"x" * size, {"Nats-Msg-Id": "x"})
+    assert await publisher.publish(events.submitted()) == 1, "the connection did not survive it"
 
 
 @pytest.mark.parametrize("limit", [{"max_msgs": 1}, {"max_bytes": 500}])
@@ -144,45 +151,45 @@ async def test_a_full_log_refuses_instead_of_forgetting(
 ) -> None:
     await change(connection, **limit)
     publisher = Publisher(connection)
-    await publisher.say(events.failed(1))
+    await publisher.publish(events.failed(1))
     with pytest.raises(BusFull):
-        await publisher.say(events.submitted(2))
+        await publisher.publish(events.submitted(2))
     assert (await connection.jetstream.get_msg(streams.EVENTS, 1)).data
 
 
 async def test_a_subject_no_stream_takes_is_an_error(connection: Connection) -> None:
     with pytest.raises(BusUnavailable) as raised:
-        await Publisher(connection).publish("nowhere", b"", {}, within=0.1)
-    assert not isinstance(raised.value, NothingSaid), "it was sent, and who knows where it went"
+        await Publisher(connection).publish_raw("nowhere", b"", {}, within=0.1)
+    assert not isinstance(raised.value, NotPublished), "it was sent, and who knows where it went"
 
 
-async def test_a_closed_connection_is_an_error(mortal: MortalServer) -> None:
-    async with connect(mortal.url("operator"), name="test") as connection:
+async def test_a_closed_connection_is_an_error(killable_server: KillableServer) -> None:
+    async with connect(killable_server.url("operator"), name="test") as connection:
         pass
-    with pytest.raises(NothingSaid):
-        await Publisher(connection).say(events.submitted(), within=0.1)
+    with pytest.raises(NotPublished):
+        await Publisher(connection).publish(events.submitted(), within=0.1)
 
 
 async def test_a_cancelled_caller_leaves_the_publisher_usable(connection: Connection) -> None:
     publisher = Publisher(connection)
-    saying = [asyncio.create_task(publisher.say(events.submitted(n))) for n in range(1, 21)]
+    saying = [asyncio.create_task(publisher.publish(events.submitted(n))) for n in range(1, 21)]
     await asyncio.sleep(0)
     for task in saying[::2]:
         task.cancel()
     await asyncio.gather(*saying, return_exceptions=True)
-    assert await publisher.say(events.submitted(21)) == await messages(connection)
+    assert await publisher.publish(events.submitted(21)) == await messages(connection)
 
 
 async def test_nobody_waits_long_for_a_server_that_has_been_away_for_long(
-    mortal: MortalServer, monkeypatch: pytest.MonkeyPatch
+    killable_server: KillableServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    async with connect(mortal.url("operator"), name="test") as connection:
+    async with connect(killable_server.url("operator"), name="test") as connection:
         await streams.ensure(connection.jetstream)
-        await mortal.kill()
-        await until(lambda: not connection.connected)
-        assert not connection.is_given_up, "a server that was just lost may be back in no time"
-        monkeypatch.setattr(module, "BACK_WITHIN", 0.0)
+        await killable_server.kill()
+        await wait_until(lambda: not connection.connected)
+        assert not connection.is_down, "a server that was just lost may be back in no time"
+        monkeypatch.setattr(module, "RESTART_GRACE", 0.0)
         began = time.monotonic()
         with pytest.raises(BusUnavailable):
-            await Publisher(connection).say(events.submitted(), within=60.0)
+            await Publisher(connection).publish(events.submitted(), within=60.0)
         assert time.monotonic() - began < 30.0

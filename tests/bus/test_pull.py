@@ -17,10 +17,10 @@ from bus.publisher import Publisher
 from bus.pull import Pull
 from schemas.documents import DocumentSubmitted
 from tests import events
-from tests.bus.conftest import MortalServer
-from tests.waiting import until
+from tests.bus.conftest import KillableServer
+from tests.waiting import wait_until
 
-CONSUMER = Consumer(name="test", description="A test", hears=DocumentSubmitted, ack_within=1.0)
+CONSUMER = Consumer(name="test", description="A test", event_type=DocumentSubmitted, ack_wait=1.0)
 NORMAL = CONSUMER.durable(LANES[1])
 
 
@@ -31,9 +31,9 @@ class Puller:
         self.arrived = asyncio.Event()
         self.pull = Pull(connection, NORMAL, capacity, self.arrived.set)
 
-    async def take(self) -> Delivery:
+    async def pop(self) -> Delivery:
         async with asyncio.timeout(10):
-            while (delivery := self.pull.take()) is None:
+            while (delivery := self.pull.pop()) is None:
                 self.arrived.clear()
                 await self.arrived.wait()
         return delivery
@@ -47,12 +47,12 @@ async def pulling(connection: Connection, capacity: int) -> AsyncIterator[Puller
         yield puller
 
 
-async def say(connection: Connection, first: int, last: int) -> None:
+async def publish_events(connection: Connection, first: int, last: int) -> None:
     publisher = Publisher(connection)
-    await asyncio.gather(*(publisher.say(events.submitted(n)) for n in range(first, last + 1)))
+    await asyncio.gather(*(publisher.publish(events.submitted(n)) for n in range(first, last + 1)))
 
 
-async def handed_out(connection: Connection) -> int:
+async def delivered_count(connection: Connection) -> int:
     """Say how many deliveries the server believes to be in our hands."""
     return (await connection.jetstream.consumer_info(streams.EVENTS, NORMAL)).num_ack_pending or 0
 
@@ -61,14 +61,14 @@ async def handed_out(connection: Connection) -> int:
 async def test_never_more_than_the_capacity_waits_here(
     connection: Connection, capacity: int
 ) -> None:
-    await say(connection, 1, 30)
+    await publish_events(connection, 1, 30)
     async with pulling(connection, capacity) as puller:
-        await until(lambda: len(puller.pull.waiting) == capacity)
-        assert await handed_out(connection) == capacity
+        await wait_until(lambda: len(puller.pull.buffer) == capacity)
+        assert await delivered_count(connection) == capacity
         sequences = []
         for _ in range(30):
-            delivery = await puller.take()
-            assert len(puller.pull.waiting) <= capacity
+            delivery = await puller.pop()
+            assert len(puller.pull.buffer) <= capacity
             sequences.append(delivery.sequence)
             await delivery.ack()
         assert sequences == list(range(1, 31))
@@ -77,26 +77,26 @@ async def test_never_more_than_the_capacity_waits_here(
 async def test_what_comes_later_is_delivered_at_once(connection: Connection) -> None:
     async with pulling(connection, 4) as puller:
         for number in range(1, 12):
-            taking = asyncio.create_task(puller.take())
-            await say(connection, number, number)
+            taking = asyncio.create_task(puller.pop())
+            await publish_events(connection, number, number)
             assert (await asyncio.wait_for(taking, 2)).sequence == number
 
 
-async def test_it_goes_on_when_the_server_was_killed(mortal: MortalServer) -> None:
-    async with connect(mortal.url("operator"), name="test") as connection:
+async def test_it_goes_on_when_the_server_was_killed(killable_server: KillableServer) -> None:
+    async with connect(killable_server.url("operator"), name="test") as connection:
         await streams.ensure(connection.jetstream)
         async with pulling(connection, 4) as puller:
-            heard: set[int] = set()
+            received: set[int] = set()
             for round_ in range(3):
-                await say(connection, round_ * 10 + 1, round_ * 10 + 10)
-                while len(heard) < (round_ + 1) * 10:
-                    delivery = await puller.take()
+                await publish_events(connection, round_ * 10 + 1, round_ * 10 + 10)
+                while len(received) < (round_ + 1) * 10:
+                    delivery = await puller.pop()
                     await delivery.ack()
-                    heard.add(delivery.sequence)
-                await mortal.kill()
-                await until(lambda: not connection.connected)
-                await mortal.start()
-            assert heard == set(range(1, 31))
+                    received.add(delivery.sequence)
+                await killable_server.kill()
+                await wait_until(lambda: not connection.connected)
+                await killable_server.start()
+            assert received == set(range(1, 31))
 
 
 async def test_a_request_the_server_forgot_is_made_again(
@@ -104,7 +104,7 @@ async def test_a_request_the_server_forgot_is_made_again(
 ) -> None:
     """As when a message was lost on its way: no word from the server, and nothing granted comes."""
     monkeypatch.setattr("bus.pull.HEARTBEAT", 0.1)
-    monkeypatch.setattr("bus.pull.SILENT_AFTER", 0.2)
+    monkeypatch.setattr("bus.pull.HEARTBEAT_TIMEOUT", 0.2)
     await ensure_lanes(connection.jetstream, CONSUMER)
     puller = Puller(connection, 4)
     publish = connection.client.publish
@@ -118,9 +118,9 @@ async def test_a_request_the_server_forgot_is_made_again(
 
     monkeypatch.setattr(connection.client, "publish", lose_the_first)
     async with puller.pull.open():
-        await until(lambda: bool(lost))
-        await say(connection, 1, 1)
-        assert (await puller.take()).sequence == 1
+        await wait_until(lambda: bool(lost))
+        await publish_events(connection, 1, 1)
+        assert (await puller.pop()).sequence == 1
 
 
 async def test_a_refused_request_is_not_repeated_in_a_tight_loop(
@@ -140,29 +140,29 @@ async def test_a_refused_request_is_not_repeated_in_a_tight_loop(
 
     monkeypatch.setattr(connection.client, "publish", count)
     async with Puller(connection, 4).pull.open():
-        await until(lambda: len(asked) >= 2)
+        await wait_until(lambda: len(asked) >= 2)
         loop = asyncio.get_running_loop()
         started, before = loop.time(), len(asked)
-        await until(lambda: len(asked) >= before + 2)
+        await wait_until(lambda: len(asked) >= before + 2)
         assert loop.time() - started > 0.2
 
 
 async def test_a_consumer_that_was_deleted_is_an_error(connection: Connection) -> None:
     async with pulling(connection, 4) as puller:
-        await say(connection, 1, 1)
-        await puller.take()
+        await publish_events(connection, 1, 1)
+        await puller.pop()
         await connection.jetstream.delete_consumer(streams.EVENTS, NORMAL)
         with pytest.raises(BusUnavailable, match="gone"):
-            await puller.take()
+            await puller.pop()
     async with pulling(connection, 4) as puller:
-        assert (await puller.take()).sequence == 1
+        assert (await puller.pop()).sequence == 1
 
 
 async def test_a_consumer_that_never_was_is_an_error(connection: Connection) -> None:
     puller = Puller(connection, 4)
     async with puller.pull.open():
         with pytest.raises(BusUnavailable, match="gone"):
-            await puller.take()
+            await puller.pop()
 
 
 async def test_what_was_on_its_way_when_pulling_ends_is_not_lost_from_sight(
@@ -175,17 +175,19 @@ async def test_what_was_on_its_way_when_pulling_ends_is_not_lost_from_sight(
         await on_message(pull, message)
 
     monkeypatch.setattr(Pull, "_on_message", later)
-    await say(connection, 1, 60)
+    await publish_events(connection, 1, 60)
     async with pulling(connection, 50) as puller:
         subscriptions = connection.client._subs.values()
-        await until(lambda: any(each.pending_msgs >= 49 for each in subscriptions))
+        await wait_until(lambda: any(each.pending_msgs >= 49 for each in subscriptions))
         asyncio.get_running_loop().call_later(0.05, gate.set)
-    assert len(puller.pull.waiting) == await handed_out(connection) == 50
+    assert len(puller.pull.buffer) == await delivered_count(connection) == 50
 
 
-async def test_leaving_while_the_server_is_down_does_not_hang(mortal: MortalServer) -> None:
-    async with connect(mortal.url("operator"), name="test") as connection:
+async def test_leaving_while_the_server_is_down_does_not_hang(
+    killable_server: KillableServer,
+) -> None:
+    async with connect(killable_server.url("operator"), name="test") as connection:
         await streams.ensure(connection.jetstream)
         async with asyncio.timeout(5), pulling(connection, 4):
-            await mortal.kill()
-            await until(lambda: not connection.connected)
+            await killable_server.kill()
+            await wait_until(lambda: not connection.connected)

@@ -10,37 +10,37 @@ from bus.connection import Connection, connect
 from bus.delivery import Delivery
 from bus.errors import BusUnavailable
 from bus.publisher import Publisher
-from bus.reader import OutOfOrder, Reader, ReaderTaken, Reading
+from bus.reader import Reader, ReaderInUse, ReadSession, SequenceGap
 from schemas.documents import DocumentFailed, DocumentSubmitted
 from tests import events
-from tests.bus.conftest import MortalServer
-from tests.waiting import until
+from tests.bus.conftest import KillableServer
+from tests.waiting import wait_until
 
-HEARS = (DocumentSubmitted, DocumentFailed)
+EVENT_TYPES = (DocumentSubmitted, DocumentFailed)
 
 
 def reader(connection: Connection) -> Reader:
-    return Reader(connection, "test", "A test", HEARS)
+    return Reader(connection, "test", "A test", EVENT_TYPES)
 
 
-async def say(connection: Connection, first: int, last: int) -> None:
+async def publish_events(connection: Connection, first: int, last: int) -> None:
     publisher = Publisher(connection)
     for number in range(first, last + 1):
-        await publisher.say(events.submitted(number))
+        await publisher.publish(events.submitted(number))
 
 
-async def read(reading: Reading, count: int) -> list[Delivery]:
+async def read(reading: ReadSession, count: int) -> list[Delivery]:
     taken: list[Delivery] = []
     async with asyncio.timeout(10):
         while len(taken) < count:
-            taken += await reading.group(count - len(taken))
+            taken += await reading.fetch(count - len(taken))
     return taken
 
 
-async def test_it_reads_in_order_and_only_what_it_hears(connection: Connection) -> None:
-    await say(connection, 1, 2)
-    await Publisher(connection).say(events.fetched())
-    await Publisher(connection).say(events.failed())
+async def test_it_reads_in_order_and_only_filtered_events(connection: Connection) -> None:
+    await publish_events(connection, 1, 2)
+    await Publisher(connection).publish(events.fetched())
+    await Publisher(connection).publish(events.failed())
     async with reader(connection).read_after(0, 10) as reading:
         assert [delivery.sequence for delivery in await read(reading, 3)] == [1, 2, 4]
 
@@ -48,20 +48,20 @@ async def test_it_reads_in_order_and_only_what_it_hears(connection: Connection) 
 async def test_a_group_is_all_that_is_there_but_not_more_than_asked_for(
     connection: Connection,
 ) -> None:
-    await say(connection, 1, 20)
+    await publish_events(connection, 1, 20)
     async with reader(connection).read_after(0, 20) as reading:
-        await until(lambda: len(reading._pull.waiting) == 20)
-        assert len(await reading.group(15)) == 15
-        assert len(await reading.group(15)) == 5
+        await wait_until(lambda: len(reading._pull.buffer) == 20)
+        assert len(await reading.fetch(15)) == 15
+        assert len(await reading.fetch(15)) == 5
 
 
 async def test_more_than_fits_in_hand_is_read_in_order_too(connection: Connection) -> None:
-    await say(connection, 1, 200)
+    await publish_events(connection, 1, 200)
     async with reader(connection).read_after(0, 16) as reading:
         sequences: list[int] = []
         async with asyncio.timeout(10):
             while len(sequences) < 200:
-                group = await reading.group(16)
+                group = await reading.fetch(16)
                 sequences += [delivery.sequence for delivery in group]
                 await group[-1].ack()
     assert sequences == list(range(1, 201))
@@ -70,10 +70,10 @@ async def test_more_than_fits_in_hand_is_read_in_order_too(connection: Connectio
 async def test_what_was_not_acknowledged_comes_again_however_far_the_cursor_is(
     connection: Connection,
 ) -> None:
-    await say(connection, 1, 5)
+    await publish_events(connection, 1, 5)
     async with reader(connection).read_after(0, 10) as reading:
         await (await read(reading, 2))[-1].ack()
-    await until(lambda: acknowledged(connection, 2))
+    await wait_until(lambda: acknowledged(connection, 2))
     async with reader(connection).read_after(4, 10) as reading:
         assert [delivery.sequence for delivery in await read(reading, 3)] == [3, 4, 5]
 
@@ -84,10 +84,10 @@ async def acknowledged(connection: Connection, sequence: int) -> bool:
 
 
 async def test_an_earlier_cursor_reads_again_what_was_acknowledged(connection: Connection) -> None:
-    await say(connection, 1, 5)
+    await publish_events(connection, 1, 5)
     async with reader(connection).read_after(0, 10) as reading:
         await (await read(reading, 5))[-1].ack()
-    await until(lambda: acknowledged(connection, 5))
+    await wait_until(lambda: acknowledged(connection, 5))
     async with reader(connection).read_after(1, 10) as reading:
         deliveries = await read(reading, 4)
     assert [delivery.sequence for delivery in deliveries] == [2, 3, 4, 5]
@@ -95,7 +95,7 @@ async def test_an_earlier_cursor_reads_again_what_was_acknowledged(connection: C
 
 
 async def test_a_gap_on_the_log_is_no_gap_in_reading(connection: Connection) -> None:
-    await say(connection, 1, 5)
+    await publish_events(connection, 1, 5)
     for sequence in (1, 3):
         await connection.jetstream.delete_msg(streams.EVENTS, sequence)
     async with reader(connection).read_after(0, 10) as reading:
@@ -103,12 +103,12 @@ async def test_a_gap_on_the_log_is_no_gap_in_reading(connection: Connection) -> 
 
 
 async def test_a_lost_delivery_is_out_of_order(connection: Connection) -> None:
-    await say(connection, 1, 3)
+    await publish_events(connection, 1, 3)
     async with reader(connection).read_after(0, 10) as reading:
-        await until(lambda: len(reading._pull.waiting) == 3)
-        reading._pull.waiting.popleft()
-        with pytest.raises(OutOfOrder):
-            await reading.group(10)
+        await wait_until(lambda: len(reading._pull.buffer) == 3)
+        reading._pull.buffer.popleft()
+        with pytest.raises(SequenceGap):
+            await reading.fetch(10)
     async with reader(connection).read_after(0, 10) as reading:
         assert [delivery.sequence for delivery in await read(reading, 3)] == [1, 2, 3]
 
@@ -116,62 +116,62 @@ async def test_a_lost_delivery_is_out_of_order(connection: Connection) -> None:
 async def test_a_repeated_delivery_is_out_of_order(
     connection: Connection, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(module, "ACK_WITHIN", 0.2)
-    await say(connection, 1, 1)
+    monkeypatch.setattr(module, "ACK_WAIT", 0.2)
+    await publish_events(connection, 1, 1)
     async with reader(connection).read_after(0, 10) as reading:
         await read(reading, 1)
-        with pytest.raises(OutOfOrder):
+        with pytest.raises(SequenceGap):
             async with asyncio.timeout(10):
-                await reading.group(10)
+                await reading.fetch(10)
 
 
-async def test_two_who_read_by_one_name_are_told(connection: Connection) -> None:
+async def test_two_readers_on_one_durable_are_an_error(connection: Connection) -> None:
     async with (
         reader(connection).read_after(0, 1) as one,
         reader(connection).read_after(0, 1) as two,
     ):
-        await say(connection, 1, 10)
-        with pytest.raises(OutOfOrder):
+        await publish_events(connection, 1, 10)
+        with pytest.raises(SequenceGap):
             await asyncio.gather(read(one, 10), read(two, 10))
 
 
 async def test_a_lost_connection_is_read_after_at_once_not_after_the_deadline(
-    mortal: MortalServer,
+    killable_server: KillableServer,
 ) -> None:
     """What the dead server had sent may not have come, and would come again after half a minute."""
-    async with connect(mortal.url("operator"), name="test") as connection:
+    async with connect(killable_server.url("operator"), name="test") as connection:
         await streams.ensure(connection.jetstream)
-        await say(connection, 1, 3)
+        await publish_events(connection, 1, 3)
         async with reader(connection).read_after(0, 10) as reading:
-            await until(lambda: len(reading._pull.waiting) == 3)
-            reading._pull.waiting.clear()  # as if they had been on their way
-            await mortal.kill()
-            await mortal.start()
+            await wait_until(lambda: len(reading._pull.buffer) == 3)
+            reading._pull.buffer.clear()  # as if they had been on their way
+            await killable_server.kill()
+            await killable_server.start()
             async with asyncio.timeout(10):
-                with pytest.raises(OutOfOrder, match="connection"):
-                    await reading.group(10)
+                with pytest.raises(SequenceGap, match="connection"):
+                    await reading.fetch(10)
         async with reader(connection).read_after(0, 10) as reading:
             assert [delivery.sequence for delivery in await read(reading, 3)] == [1, 2, 3]
 
 
-async def test_a_deleted_consumer_is_an_error_and_reading_anew_mends_it(
+async def test_a_deleted_consumer_is_an_error_and_reopening_recreates_it(
     connection: Connection,
 ) -> None:
-    await say(connection, 1, 2)
+    await publish_events(connection, 1, 2)
     async with reader(connection).read_after(0, 10) as reading:
         await read(reading, 2)
         await connection.jetstream.delete_consumer(streams.EVENTS, "test")
         with pytest.raises(BusUnavailable):
-            await reading.group(10)
+            await reading.fetch(10)
     async with reader(connection).read_after(1, 10) as reading:
         assert (await read(reading, 1))[0].sequence == 1, "nothing of it was acknowledged"
 
 
-async def test_no_server_is_an_error_in_our_words(mortal: MortalServer) -> None:
-    async with connect(mortal.url("operator"), name="test") as connection:
+async def test_no_server_is_a_bus_error(killable_server: KillableServer) -> None:
+    async with connect(killable_server.url("operator"), name="test") as connection:
         connection.jetstream = connection.client.jetstream(timeout=0.2)
-        await mortal.kill()
-        await until(lambda: not connection.connected)
+        await killable_server.kill()
+        await wait_until(lambda: not connection.connected)
         with pytest.raises(BusUnavailable):
             await reader(connection).identity()
         with pytest.raises(BusUnavailable):
@@ -179,15 +179,15 @@ async def test_no_server_is_an_error_in_our_words(mortal: MortalServer) -> None:
                 pytest.fail("there is no server")
 
 
-async def test_a_reader_that_answers_is_company_at_once_and_none_once_it_stopped(
+async def test_an_active_reader_is_detected_at_once_and_not_once_it_stopped(
     connection: Connection,
 ) -> None:
     newcomer, other = reader(connection), reader(connection)
-    async with other.present(), other.read_after(0, 10):
-        await until(lambda: somebody_reads(connection))
-        with pytest.raises(ReaderTaken, match="stop the other one"):
-            await newcomer.refuse_company(within=600.0, stopped_within=0.5)
-        waiting = asyncio.create_task(newcomer.refuse_company(600.0, stopped_within=600.0))
+    async with other.announce_presence(), other.read_after(0, 10):
+        await wait_until(lambda: has_pull_requests(connection))
+        with pytest.raises(ReaderInUse, match="stop the other one"):
+            await newcomer.ensure_only_reader(within=600.0, stop_within=0.5)
+        waiting = asyncio.create_task(newcomer.ensure_only_reader(600.0, stop_within=600.0))
     async with asyncio.timeout(30):
         await waiting
 
@@ -196,11 +196,11 @@ async def test_requests_of_a_reader_that_does_not_answer_are_waited_for(
     connection: Connection,
 ) -> None:
     async with reader(connection).read_after(0, 10):
-        await until(lambda: somebody_reads(connection))
-        with pytest.raises(ReaderTaken):
-            await reader(connection).refuse_company(within=1.0, stopped_within=0.0)
+        await wait_until(lambda: has_pull_requests(connection))
+        with pytest.raises(ReaderInUse):
+            await reader(connection).ensure_only_reader(within=1.0, stop_within=0.0)
 
 
-async def somebody_reads(connection: Connection) -> bool:
+async def has_pull_requests(connection: Connection) -> bool:
     info = await connection.jetstream.consumer_info(streams.EVENTS, "test")
     return bool(info.num_waiting)

@@ -3,9 +3,9 @@
 import pytest
 from nats.js.api import RawStreamMsg
 
-from bus import streams, subjects, wire
+from bus import codec, streams, subjects
 from bus.connection import Connection
-from bus.dead_letters import DeadLetter, DeadLetters, FiledLetters
+from bus.dead_letters import DeadLetter, DeadLetterPublisher, DeadLetterStore
 from bus.publisher import Publisher
 from bus.reader import Reader
 from bus.requeueing import CannotRequeue, requeue
@@ -15,101 +15,103 @@ from schemas.events import AnyEvent
 from tests import batch_events, events
 
 
-async def buried(connection: Connection, subject: str, body: bytes) -> DeadLetter:
+async def dead_letter(connection: Connection, subject: str, body: bytes) -> DeadLetter:
     """File what was said on a subject, and return the letter."""
-    sequence = await Publisher(connection).publish(subject, body, {})
-    words = (DocumentSubmitted, BatchSubmitted)
-    reader = Reader(connection, f"test-{sequence}", "A test", words)
+    sequence = await Publisher(connection).publish_raw(subject, body, {})
+    kinds = (DocumentSubmitted, BatchSubmitted)
+    reader = Reader(connection, f"test-{sequence}", "A test", kinds)
     async with reader.read_after(0, 10) as reading:
-        while (delivery := (await reading.group(10))[-1]).sequence < sequence:
+        while (delivery := (await reading.fetch(10))[-1]).sequence < sequence:
             pass
-    await DeadLetters(Publisher(connection)).bury("tester", delivery, "It cannot be.")
-    return [letter async for letter in FiledLetters(connection).each()][-1]
+    await DeadLetterPublisher(Publisher(connection)).publish("tester", delivery, "It cannot be.")
+    return [letter async for letter in DeadLetterStore(connection).iterate()][-1]
 
 
-async def buried_event(connection: Connection, event: AnyEvent) -> DeadLetter:
-    return await buried(connection, subjects.subject(event), wire.encode(event))
+async def dead_letter_of_event(connection: Connection, event: AnyEvent) -> DeadLetter:
+    return await dead_letter(connection, subjects.subject_for(event), codec.encode(event))
 
 
-async def last(connection: Connection) -> RawStreamMsg:
+async def last_message(connection: Connection) -> RawStreamMsg:
     state = (await connection.jetstream.stream_info(streams.EVENTS)).state
     return await connection.jetstream.get_msg(streams.EVENTS, state.last_seq)
 
 
-async def test_a_letter_says_what_came_and_why_it_lies_there(connection: Connection) -> None:
+async def test_a_dead_letter_has_the_event_and_the_reason(connection: Connection) -> None:
     event = events.submitted()
-    letter = await buried_event(connection, event)
+    letter = await dead_letter_of_event(connection, event)
     assert (letter.number, letter.sequence, letter.attempts) == (1, 1, 1)
     assert (letter.actor, letter.reason) == ("tester", "It cannot be.")
-    assert letter.subject == subjects.subject(event)
-    assert letter.body == wire.encode(event)
-    assert await FiledLetters(connection).at(1) == letter
-    assert await FiledLetters(connection).at(2) is None
+    assert letter.subject == subjects.subject_for(event)
+    assert letter.body == codec.encode(event)
+    assert await DeadLetterStore(connection).get(1) == letter
+    assert await DeadLetterStore(connection).get(2) is None
 
 
-async def test_letters_of_one_tenant_or_document_can_be_told(connection: Connection) -> None:
-    ours = await buried_event(connection, events.submitted(1))
-    theirs = await buried_event(connection, events.submitted(2, tenant="acme"))
-    filed = FiledLetters(connection)
-    assert [letter async for letter in filed.each()] == [ours, theirs]
-    assert [letter async for letter in filed.each("acme")] == [theirs]
-    assert [letter async for letter in filed.each("default", events.name(1))] == [ours]
-    assert [letter async for letter in filed.each("default", events.name(2))] == []
+async def test_dead_letters_can_be_listed_by_tenant_or_document(connection: Connection) -> None:
+    ours = await dead_letter_of_event(connection, events.submitted(1))
+    theirs = await dead_letter_of_event(connection, events.submitted(2, tenant="acme"))
+    filed = DeadLetterStore(connection)
+    assert [letter async for letter in filed.iterate()] == [ours, theirs]
+    assert [letter async for letter in filed.iterate("acme")] == [theirs]
+    assert [letter async for letter in filed.iterate("default", events.id_of(1))] == [ours]
+    assert [letter async for letter in filed.iterate("default", events.id_of(2))] == []
 
 
 async def test_a_letter_that_is_dropped_is_gone_and_may_be_dropped_again(
     connection: Connection,
 ) -> None:
-    await buried_event(connection, events.submitted())
-    filed = FiledLetters(connection)
+    await dead_letter_of_event(connection, events.submitted())
+    filed = DeadLetterStore(connection)
     for _ in range(2):
-        await filed.drop(1)
-        assert await filed.at(1) is None
+        await filed.delete(1)
+        assert await filed.get(1) is None
 
 
-async def test_a_documents_event_is_said_again_as_another_beginning(connection: Connection) -> None:
-    letter = await buried_event(connection, events.submitted())
+async def test_a_requeued_document_event_counts_as_a_new_beginning(connection: Connection) -> None:
+    letter = await dead_letter_of_event(connection, events.submitted())
     await requeue(connection, letter)
-    said = await last(connection)
-    assert said.seq == 2
-    assert wire.decode(str(said.subject), said.data or b"") == events.requeued(events.submitted())
-    assert await FiledLetters(connection).at(letter.number) is None
+    requeued = await last_message(connection)
+    assert requeued.seq == 2
+    assert codec.decode(str(requeued.subject), requeued.data or b"") == events.requeued(
+        events.submitted()
+    )
+    assert await DeadLetterStore(connection).get(letter.number) is None
 
 
 async def test_a_requeue_that_was_broken_off_may_be_done_again(connection: Connection) -> None:
-    letter = await buried_event(connection, events.submitted())
+    letter = await dead_letter_of_event(connection, events.submitted())
     await requeue(connection, letter)
     await requeue(connection, letter)
-    assert (await last(connection)).seq == 2
+    assert (await last_message(connection)).seq == 2
 
 
 async def test_what_failed_again_begins_once_more(connection: Connection) -> None:
-    await requeue(connection, await buried_event(connection, events.submitted()))
-    again = await buried_event(connection, events.requeued(events.submitted()))
+    await requeue(connection, await dead_letter_of_event(connection, events.submitted()))
+    again = await dead_letter_of_event(connection, events.requeued(events.submitted()))
     await requeue(connection, again)
-    said = wire.decode(again.subject, (await last(connection)).data or b"")
-    assert said == events.requeued(events.submitted(), 2)
+    requeued = codec.decode(again.subject, (await last_message(connection)).data or b"")
+    assert requeued == events.requeued(events.submitted(), 2)
 
 
 @pytest.mark.parametrize(
     ("subject", "body"),
     [
-        (subjects.subject(events.submitted()), b'{"type":"document.submitted/9"}'),
-        (subjects.subject(batch_events.submitted()), b"nonsense"),
-        (subjects.subject(batch_events.submitted()), wire.encode(batch_events.submitted())),
+        (subjects.subject_for(events.submitted()), b'{"type":"document.submitted/9"}'),
+        (subjects.subject_for(batch_events.submitted()), b"nonsense"),
+        (subjects.subject_for(batch_events.submitted()), codec.encode(batch_events.submitted())),
     ],
     ids=["of a later version", "malformed", "a batch"],
 )
-async def test_what_is_no_documents_event_is_said_as_it_came(
+async def test_a_requeued_batch_event_is_published_unchanged(
     connection: Connection, subject: str, body: bytes
 ) -> None:
-    await requeue(connection, await buried(connection, subject, body))
-    said = await last(connection)
-    assert (said.seq, said.subject, said.data) == (2, subject, body)
+    await requeue(connection, await dead_letter(connection, subject, body))
+    requeued = await last_message(connection)
+    assert (requeued.seq, requeued.subject, requeued.data) == (2, subject, body)
 
 
-async def test_what_nobody_would_hear_cannot_be_requeued(connection: Connection) -> None:
-    letter = await buried(connection, "ilios.document.submitted.p99.x.y", b"nonsense")
+async def test_an_event_no_consumer_handles_cannot_be_requeued(connection: Connection) -> None:
+    letter = await dead_letter(connection, "ilios.document.submitted.p99.x.y", b"nonsense")
     with pytest.raises(CannotRequeue, match="priority token"):
         await requeue(connection, letter)
-    assert await FiledLetters(connection).at(letter.number) == letter
+    assert await DeadLetterStore(connection).get(letter.number) == letter

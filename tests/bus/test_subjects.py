@@ -8,18 +8,18 @@ from bus import subjects
 from schemas.documents import AnyDocumentEvent, DocumentSubmitted
 from tests import events
 
-ID = events.name(1)
+ID = events.id_of(1)
 
 
-def test_a_subject_says_kind_priority_tenant_and_document() -> None:
+def test_a_subject_has_kind_priority_tenant_and_document() -> None:
     event = events.submitted(priority=9, tenant="acme-1")
-    assert subjects.subject(event) == f"ilios.document.submitted.p09.acme-1.{ID}"
+    assert subjects.subject_for(event) == f"ilios.document.submitted.p09.acme-1.{ID}"
 
 
 def test_an_event_is_found_again_by_its_subject() -> None:
     for event in (events.submitted(priority=1), events.submitted(priority=10), events.failed()):
-        address = subjects.parse(subjects.subject(event))
-        assert address == subjects.Address(
+        address = subjects.parse_document(subjects.subject_for(event))
+        assert address == subjects.DocumentSubject(
             subjects.event_name(type(event)), event.priority, event.tenant, event.document_id
         )
 
@@ -30,9 +30,9 @@ def test_no_two_events_share_a_name() -> None:
 
 
 def test_filters_name_one_kind_one_priority_or_one_document() -> None:
-    assert subjects.every(DocumentSubmitted) == "ilios.document.submitted.>"
-    assert subjects.every(DocumentSubmitted, 3) == "ilios.document.submitted.p03.>"
-    assert subjects.one_document("*", "acme", ID) == f"ilios.document.*.*.acme.{ID}"
+    assert subjects.filter_for(DocumentSubmitted) == "ilios.document.submitted.>"
+    assert subjects.filter_for(DocumentSubmitted, 3) == "ilios.document.submitted.p03.>"
+    assert subjects.document_filter("*", "acme", ID) == f"ilios.document.*.*.acme.{ID}"
 
 
 @pytest.mark.parametrize(
@@ -54,11 +54,11 @@ def test_filters_name_one_kind_one_priority_or_one_document() -> None:
     ],
 )
 def test_what_is_not_a_documents_subject_is_refused(subject: str) -> None:
-    with pytest.raises(subjects.NotAnAddress):
-        subjects.parse(subject)
+    with pytest.raises(subjects.MalformedSubject):
+        subjects.parse_document(subject)
 
 
-def test_a_dead_letter_lies_by_its_document() -> None:
+def test_a_dead_letter_subject_has_its_document() -> None:
     where = subjects.dead_letter_subject(f"ilios.document.fetched.p05.acme.{ID}", 7)
     assert where == f"ilios.dead.fetched.acme.{ID}"
 
@@ -73,5 +73,5 @@ def test_a_dead_letter_lies_by_its_document() -> None:
         "ilios.document.fetched.p05.default.short",
     ],
 )
-def test_a_dead_letter_without_a_document_lies_by_its_number(subject: str) -> None:
+def test_a_dead_letter_without_a_document_has_its_sequence_in_its_subject(subject: str) -> None:
     assert subjects.dead_letter_subject(subject, 7) == "ilios.dead.unknown.unknown.7"

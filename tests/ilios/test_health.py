@@ -9,20 +9,20 @@ import pytest
 from actors.engines import Engine, EngineCrashed
 from actors.ports import Blobs
 from actors.writer import Writer
-from actors.writes import LedgerUnavailable
-from bus.acknowledgements import Acknowledgements
+from actors.writes import DatabaseUnavailable
 from bus.connection import Connection
 from bus.errors import BusUnavailable
+from bus.permission_violations import PermissionViolations
 from bus.probe import Probe
-from bus.refusals import Refusals
-from ilios.database.damage import Damage
-from ilios.database.reads import Reads
-from ilios.faults import Faults
-from ilios.free_space import BLOBS, FreeSpace, Volume
-from ilios.health import Converting, Health, Messaging, Store
-from ilios.supervision import Supervisor
+from bus.publish_stats import PublishStats
+from ilios.database.document_queries import SqliteDocumentQueries
+from ilios.database.recovery.damage import DamageMonitor
+from ilios.disk_space import BLOBS, DiskGuard, Volume
+from ilios.health import BlobStore, ConversionEngines, Health, Messaging
+from ilios.integrity.faults import Faults
+from ilios.runtime.supervisor import Supervisor
 from schemas.replies import HealthReport
-from tests.waiting import until
+from tests.waiting import wait_until
 
 
 class Part:
@@ -30,21 +30,21 @@ class Part:
 
     def __init__(self, fault: Exception | None = None) -> None:
         self.fault = fault
-        self.refusals = Refusals()
+        self.permission_violations = PermissionViolations()
         self.connected = True
-        self.acknowledgements = Acknowledgements()
-        self.doubt: str | None = None
-        self.asked = self.proved = 0
+        self.publish_stats = PublishStats()
+        self.problem: str | None = None
+        self.asked = self.checked = 0
 
-    async def prove(self) -> None:
-        self.proved += 1
+    async def check_writable(self) -> None:
+        self.checked += 1
 
     async def check(self) -> None:
         self.asked += 1
         if self.fault:
             raise self.fault
 
-    async def keep(self, write: object) -> None:
+    async def commit(self, write: object) -> None:
         await self.check()
 
     async def ping(self) -> None:
@@ -54,19 +54,19 @@ class Part:
         pytest.fail("health converts nothing")
 
 
-def _volumes(**free: int) -> FreeSpace:
+def _volumes(**free: int) -> DiskGuard:
     """Return volumes with so much free, and a reserve of 100 bytes."""
     devices = {Path(place): number for number, place in enumerate(free)}
-    return FreeSpace(
+    return DiskGuard(
         {place: Path(place) for place in free},
         100,
-        ask=lambda path: Volume(devices[path], free[str(path)], files=None),
+        stat_volume=lambda path: Volume(devices[path], free[str(path)], files=None),
     )
 
 
 async def _report(
-    volumes: FreeSpace | None = None,
-    damage: Damage | None = None,
+    volumes: DiskGuard | None = None,
+    damage: DamageMonitor | None = None,
     standing: Faults | None = None,
     /,
     **faults: Exception,
@@ -79,20 +79,20 @@ async def _report(
 
 def _health(
     bus: Part,
-    volumes: FreeSpace | None = None,
-    damage: Damage | None = None,
+    volumes: DiskGuard | None = None,
+    damage: DamageMonitor | None = None,
     standing: Faults | None = None,
     part: Callable[[str], Part] = lambda _: Part(),
 ) -> Health:
     return Health(
         Messaging(cast("Connection", bus), cast("Probe", bus)),
         cast("Writer", part("writer")),
-        cast("Reads", part("database")),
-        Converting(cast("Engine", part("engine"))),
+        cast("SqliteDocumentQueries", part("database")),
+        ConversionEngines(cast("Engine", part("engine"))),
         Supervisor(),
-        Store(cast("Blobs", part("blobs"))),
-        free_space=volumes or _volumes(blobs=100, database=100, bus=100),
-        damage=damage or Damage(Path("ilios.db")),
+        BlobStore(cast("Blobs", part("blobs"))),
+        disk_guard=volumes or _volumes(blobs=100, database=100, bus=100),
+        damage=damage or DamageMonitor(Path("ilios.db")),
         faults=standing or Faults(),
     )
 
@@ -104,15 +104,15 @@ async def test_all_is_well_when_every_part_answers() -> None:
     assert report.services["bus"] == report.services["database"] == "connected"
 
 
-async def test_a_damaged_database_is_told_with_what_to_do() -> None:
-    damage = Damage(Path("ilios.db"))
-    damage.found = "database disk image is malformed"
+async def test_a_damaged_database_is_reported_with_advice() -> None:
+    damage = DamageMonitor(Path("ilios.db"))
+    damage.reason = "database disk image is malformed"
     report = await _report(None, damage)
     assert not report.healthy
     assert "malformed; `ilios rebuild`" in report.problems[0]
 
 
-async def test_a_standing_fault_is_told_and_is_unhealthy() -> None:
+async def test_a_standing_fault_is_reported_and_unhealthy() -> None:
     standing = Faults()
     standing.report("log", "events are missing")
     report = await _report(None, None, standing)
@@ -120,9 +120,9 @@ async def test_a_standing_fault_is_told_and_is_unhealthy() -> None:
     assert report.problems == ["log: events are missing"]
 
 
-async def test_what_a_role_may_not_do_on_the_bus_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
-    refusals = Refusals()
-    refusals.note("ocr", PermissionError('permissions violation for publish to "x"'))
+async def test_permission_violations_are_reported(monkeypatch: pytest.MonkeyPatch) -> None:
+    refusals = PermissionViolations()
+    refusals.record("ocr", PermissionError('permissions violation for publish to "x"'))
     monkeypatch.setattr("tests.ilios.test_health.Refusals", lambda: refusals)
     report = await _report()
     assert not report.healthy
@@ -135,9 +135,9 @@ async def test_what_a_role_may_not_do_on_the_bus_is_told(monkeypatch: pytest.Mon
     ("part", "fault"),
     [
         ("bus", BusUnavailable("gone")),
-        ("writer", LedgerUnavailable("full")),
+        ("writer", DatabaseUnavailable("full")),
         ("database", TimeoutError()),
-        ("engine", EngineCrashed("no child starts", blame=False)),
+        ("engine", EngineCrashed("no child starts", document_blamed=False)),
     ],
 )
 async def test_a_part_that_does_not_answer_is_named_and_no_other(
@@ -146,8 +146,8 @@ async def test_a_part_that_does_not_answer_is_named_and_no_other(
     report = await _report(**{part: fault})
     assert not report.healthy
     assert [problem.partition(":")[0] for problem in report.problems] == [part]
-    told = [name for name, state in report.services.items() if state == "unavailable"]
-    assert told == [part]
+    unavailable = [name for name, state in report.services.items() if state == "unavailable"]
+    assert unavailable == [part]
 
 
 @pytest.mark.parametrize("place", [BLOBS, "database", "bus"])
@@ -165,20 +165,22 @@ async def test_a_part_that_is_away_is_not_called_full() -> None:
     assert report.services["bus"] == "unavailable"
 
 
-async def test_a_bus_that_does_not_store_what_is_published_is_told_at_once() -> None:
+async def test_a_bus_that_stores_nothing_is_reported_at_once() -> None:
     bus = Part()
     health = _health(bus)
     assert (await health()).healthy
-    bus.doubt = "the last 2 publishes were not acknowledged"
+    bus.problem = "the last 2 publishes were not acknowledged"
     report = await health()
     assert not report.healthy
     assert report.problems == ["bus: the last 2 publishes were not acknowledged"]
     assert report.services["bus"] == "unavailable"
 
 
-async def test_a_lost_connection_and_a_full_volume_are_told_without_asking_anew() -> None:
+async def test_a_lost_connection_and_a_full_volume_are_reported_despite_the_cache() -> None:
     bus, room = Part(), {"bus": 100}
-    devices = FreeSpace({"bus": Path("bus")}, 100, ask=lambda _: Volume(1, room["bus"], files=None))
+    devices = DiskGuard(
+        {"bus": Path("bus")}, 100, stat_volume=lambda _: Volume(1, room["bus"], files=None)
+    )
     health = _health(bus, devices)
     assert (await health()).healthy
     asked = bus.asked
@@ -186,24 +188,24 @@ async def test_a_lost_connection_and_a_full_volume_are_told_without_asking_anew(
     assert (await health()).problems == ["bus: it is not connected"]
     bus.connected = True
     room["bus"] = 1
-    await until(lambda: bool(devices.shortages))
+    await wait_until(lambda: bool(devices.shortages))
     assert (await health()).services["bus"] == "full"
     assert bus.asked == asked
 
 
 async def test_no_probe_is_written_on_a_full_volume() -> None:
     bus = Part()
-    bus.doubt = "nothing was published since the server started"
+    bus.problem = "nothing was published since the server started"
     report = await _health(bus, _volumes(bus=0))()
     assert not report.healthy
-    assert bus.proved == 0
+    assert bus.checked == 0
     await _health(bus)()
-    assert bus.proved == 1
+    assert bus.checked == 1
 
 
-async def test_acknowledgements_that_take_long_as_a_rule_are_told() -> None:
+async def test_high_publish_latency_is_reported() -> None:
     bus = Part()
     for _ in range(100):
-        bus.acknowledgements.answered(stored=True, took=1.5)
+        bus.publish_stats.record_reply(stored=True, latency=1.5)
     report = await _health(bus)()
     assert report.problems == ["bus: an acknowledgement takes 1.5 s as a rule"]

@@ -43,10 +43,10 @@ def logged(form: str) -> str:
 
 @pytest.mark.parametrize("form", ["json", "console"])
 def test_a_traceback_shows_where_it_went_wrong_but_not_with_what(form: str) -> None:
-    said = logged(form)
-    assert "what went wrong" in said
-    assert "fails" in said
-    assert SECRET not in said
+    output = logged(form)
+    assert "what went wrong" in output
+    assert "fails" in output
+    assert SECRET not in output
 
 
 def test_every_line_is_an_object_that_begins_with_when_and_what() -> None:
@@ -57,21 +57,25 @@ def test_every_line_is_an_object_that_begins_with_when_and_what() -> None:
     assert lines[0]["document_id"] == "m1"
 
 
-def test_a_terminal_is_told_nothing_it_would_obey() -> None:
-    said = logged("console")
-    assert r"line one\nline two" in said
-    assert r"\x1b[31m" in said
-    assert said.count("\x1b[2J") == said.count("\x9b") == said.count("\u202e") == 0
-    assert r"library: a library: \x1b[31m" in said
-    assert "Traceback" in said
-    assert len(said.splitlines()) > 5, "a traceback has lines"
+def test_control_sequences_are_not_written_to_the_terminal() -> None:
+    output = logged("console")
+    assert r"line one\nline two" in output
+    assert r"\x1b[31m" in output
+    assert output.count("\x1b[2J") == output.count("\x9b") == output.count("\u202e") == 0
+    assert r"library: a library: \x1b[31m" in output
+    assert "Traceback" in output
+    assert len(output.splitlines()) > 5, "a traceback has lines"
 
 
-async def test_what_was_cancelled_and_forgotten_is_no_news_but_everything_else_is(
+async def test_only_cancelled_background_errors_are_not_logged(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     loop = asyncio.get_running_loop()
-    logs.tell_of_loop(loop, {"message": "forgotten", "exception": asyncio.CancelledError()})
+    logs.handle_loop_exception(
+        loop, {"message": "forgotten", "exception": asyncio.CancelledError()}
+    )
     assert not caplog.records
-    logs.tell_of_loop(loop, {"message": "never retrieved", "exception": ValueError("seven")})
+    logs.handle_loop_exception(
+        loop, {"message": "never retrieved", "exception": ValueError("seven")}
+    )
     assert "never retrieved" in caplog.text

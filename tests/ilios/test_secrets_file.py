@@ -19,7 +19,7 @@ def mode(path: Path) -> int:
     return path.stat().st_mode & 0o777
 
 
-def test_a_secret_is_for_its_owner_whatever_the_umask_and_whatever_lay_there(
+def test_a_secret_file_is_private_whatever_the_umask_or_earlier_file(
     tmp_path: Path,
 ) -> None:
     path = tmp_path / "secret"
@@ -46,13 +46,15 @@ def test_a_link_is_not_followed(tmp_path: Path) -> None:
 
 def test_secrets_are_made_once(tmp_path: Path) -> None:
     path = tmp_path / "secrets.json"
-    made = secrets_file.load_or_create(path, Secrets, lambda: Secrets(secrets_file.password()))
+    made = secrets_file.load_or_create(
+        path, Secrets, lambda: Secrets(secrets_file.generate_password())
+    )
     again = secrets_file.load_or_create(path, Secrets, lambda: Secrets("other"))
     assert made == again
     assert mode(path) == 0o600
 
 
-def test_passwords_differ_and_need_no_quoting() -> None:
-    passwords = {secrets_file.password() for _ in range(100)}
+def test_passwords_are_unique_and_need_no_quoting() -> None:
+    passwords = {secrets_file.generate_password() for _ in range(100)}
     assert len(passwords) == 100
     assert all(word.isalnum() and word[0].isalpha() and len(word) == 33 for word in passwords)

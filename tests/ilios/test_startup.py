@@ -14,16 +14,16 @@ from actors.ports import (
     StorageForeign,
     StorageFull,
     StorageMisconfigured,
-    StorageMisplaced,
+    StorageMismatch,
     StorageUnavailable,
 )
-from bus.errors import BusRefuses, BusUnavailable
-from bus.reader import ReaderTaken
-from ilios.database.damage import DatabaseDamaged
+from bus.errors import BusMisconfigured, BusUnavailable
+from bus.reader import ReaderInUse
 from ilios.database.migrations import NewerDatabase
-from ilios.locks import AlreadyInUse, CannotHold
-from ilios.missing_database import DatabaseMissing
-from ilios.nats_server import BusDidNotStart
+from ilios.database.recovery.damage import DatabaseDamaged
+from ilios.integrity.missing_database import DatabaseMissing
+from ilios.nats.server import BusDidNotStart
+from ilios.runtime.locks import AlreadyInUse, CannotLock
 from ilios.secrets_file import SecretsDamaged
 from ilios.startup import STARTING, Startup
 
@@ -48,20 +48,20 @@ def of_sqlite(code: int) -> sqlite3.Error:
 PASSES: dict[str, Callable[[], Exception]] = {
     "a store that is away": lambda: StorageUnavailable("S3 does not answer"),
     "a store that is full": lambda: StorageFull("S3 takes no more"),
-    "an emptied store": lambda: StorageMisplaced("nothing is there"),
+    "an emptied store": lambda: StorageMismatch("nothing is there"),
     "a bus that is away": lambda: BusUnavailable("cannot connect"),
     "a missing database": lambda: DatabaseMissing("it is missing"),
     "a full volume": full,
-    "a lock on a full volume": lambda: caused_by_it(CannotHold("cannot be used")),
+    "a lock on a full volume": lambda: caused_by_it(CannotLock("cannot be used")),
     "a database on a full volume": lambda: of_sqlite(sqlite3.SQLITE_FULL),
 }
 STAYS: dict[str, Callable[[], Exception]] = {
     "a store that refuses": lambda: StorageMisconfigured("set S3_BUCKET"),
     "a store of another directory": lambda: StorageForeign("those of another ilios"),
-    "a bus that refuses": lambda: BusRefuses("authorization violation"),
-    "a bus of another": lambda: ReaderTaken("another ilios"),
+    "a bus that refuses": lambda: BusMisconfigured("authorization violation"),
+    "a bus of another": lambda: ReaderInUse("another ilios"),
     "a directory in use": lambda: AlreadyInUse("in use"),
-    "a directory that cannot be used": lambda: CannotHold("cannot be used"),
+    "a directory that cannot be used": lambda: CannotLock("cannot be used"),
     "no right": lambda: PermissionError(errno.EACCES, "Permission denied"),
     "a database of SQLite's that cannot be opened": lambda: of_sqlite(sqlite3.SQLITE_CANTOPEN),
     "a server that does not start": lambda: BusDidNotStart("it ended"),
@@ -89,7 +89,7 @@ async def test_what_may_come_by_itself_is_waited_for(tmp_path: Path, what: str) 
     startup = Startup(URL, {"data": tmp_path})
     attempt = Attempt(PASSES[what]())
     with capture_logs() as logs:
-        waiting = asyncio.create_task(startup.until_possible(attempt))
+        waiting = asyncio.create_task(startup.retry_until_available(attempt))
         await asyncio.sleep(0)
         assert startup.waiting_for != STARTING
         assert await waiting == "made"
@@ -103,17 +103,17 @@ async def test_what_stays_as_it_is_ends_the_start(tmp_path: Path, what: str) -> 
     startup = Startup(URL, {"data": tmp_path})
     error = STAYS[what]()
     with pytest.raises(type(error)):
-        await startup.until_possible(Attempt(error))
+        await startup.retry_until_available(Attempt(error))
 
 
 async def test_locks_are_waited_for_once_a_missing_database_was(tmp_path: Path) -> None:
     startup = Startup(URL, {"data": tmp_path})
     attempt = Attempt(DatabaseMissing("it is missing"), AlreadyInUse("by ilios rebuild"))
-    assert await startup.until_possible(attempt) == "made"
+    assert await startup.retry_until_available(attempt) == "made"
 
 
 async def test_the_same_want_is_logged_once(tmp_path: Path) -> None:
     startup = Startup(URL, {"data": tmp_path})
     with capture_logs() as logs:
-        await startup.until_possible(Attempt(*[BusUnavailable("cannot connect")] * 2))
+        await startup.retry_until_available(Attempt(*[BusUnavailable("cannot connect")] * 2))
     assert len([line for line in logs if line["event"] == "waiting, not ready"]) == 1

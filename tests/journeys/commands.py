@@ -12,7 +12,7 @@ ROOT = Path(__file__).parents[2]
 ENDED_WITHIN = 60.0  # seconds
 
 
-class Said(NamedTuple):
+class CommandResult(NamedTuple):
     """What a command has said when it ended."""
 
     code: int
@@ -20,16 +20,16 @@ class Said(NamedTuple):
     errors: str
 
 
-async def ilios(
-    data_dir: Path, *words: str, armed: Failpoint | None = None, **environ: str
-) -> Said:
+async def run_ilios(
+    data_dir: Path, *arguments: str, armed: Failpoint | None = None, **environ: str
+) -> CommandResult:
     """Run ``ilios`` for this data directory, to be killed when it reaches ``armed``."""
     module = ("ilios",) if armed is None else ("tests.journeys.armed", armed, "1")
     process = await asyncio.create_subprocess_exec(
         sys.executable,
         "-m",
         *module,
-        *words,
+        *arguments,
         cwd=ROOT,
         env={
             "PATH": os.environ["PATH"],
@@ -47,4 +47,4 @@ async def ilios(
         if process.returncode is None:
             process.kill()
     assert process.returncode is not None
-    return Said(process.returncode, out.decode(), errors.decode())
+    return CommandResult(process.returncode, out.decode(), errors.decode())

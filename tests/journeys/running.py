@@ -9,7 +9,7 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 
 from bus.failpoints import Failpoint
-from tests.waiting import until
+from tests.waiting import wait_until
 
 ROOT = Path(__file__).parents[2]
 READY_WITHIN = 30.0  # seconds
@@ -40,7 +40,7 @@ class RunningService:
     async def start(self) -> None:
         """Start it, to be killed when it reaches ``armed``; wait until it says where it listens."""
         await self.spawn()
-        await self.ready()
+        await self.wait_until_ready()
 
     async def spawn(self) -> None:
         """Start it without waiting; with a ``PORT`` of its own it can be asked at once."""
@@ -65,7 +65,7 @@ class RunningService:
         port = self._environ.get("PORT", "0")
         self.url = f"http://127.0.0.1:{port}"
 
-    async def ready(self) -> None:
+    async def wait_until_ready(self) -> None:
         """Wait until it prints where it listens, which it does when it is ready."""
         assert self._process is not None
         stdout = self._process.stdout
@@ -85,26 +85,26 @@ class RunningService:
             if kind in Path(f"/proc/{pid}/cmdline").read_bytes().decode().replace("\0", " ")
         ]
 
-    async def kill(self, victim: str) -> None:
+    async def kill(self, target: str) -> None:
         """``kill -9`` the service, its nats-server, one engine process, or all of them at once."""
         pids = {
             "service": lambda: [self.pid],
             "nats-server": lambda: self.children("nats-server"),
-            "engine": lambda: self.children("engines.child")[:1],
+            "engine": lambda: self.children("engines.local.child")[:1],
             "all": lambda: [
                 *self.children("nats-server"),
-                *self.children("engines.child"),
+                *self.children("engines.local.child"),
                 self.pid,
             ],
-        }[victim]()
-        assert pids, f"there is no {victim} to kill"
+        }[target]()
+        assert pids, f"there is no {target} to kill"
         for pid in pids:
             os.kill(pid, signal.SIGKILL)
         if self.pid in pids:
             assert self._process is not None
             await self._process.wait()
 
-    async def killed(self) -> None:
+    async def wait_until_killed(self) -> None:
         """Wait until ``armed`` has killed it; from then on nothing is armed."""
         assert self._process is not None
         async with asyncio.timeout(KILLED_WITHIN):
@@ -127,7 +127,7 @@ def _children(pid: int) -> list[int]:
 
 
 @asynccontextmanager
-async def running(data_dir: Path, **environ: str) -> AsyncIterator[RunningService]:
+async def running_service(data_dir: Path, **environ: str) -> AsyncIterator[RunningService]:
     """Run the service while the context is open; nothing of it is left afterwards."""
     service = RunningService(data_dir, **environ)
     await service.start()
@@ -135,4 +135,4 @@ async def running(data_dir: Path, **environ: str) -> AsyncIterator[RunningServic
         yield service
     finally:
         await service.stop()
-        await until(lambda: not _children(service.pid))
+        await wait_until(lambda: not _children(service.pid))

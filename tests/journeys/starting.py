@@ -8,8 +8,8 @@ from pathlib import Path
 import aiohttp
 
 from tests.journeys.running import RunningService
-from tests.journeys.visitors import Visitor
-from tests.waiting import until
+from tests.journeys.service_client import ServiceClient
+from tests.waiting import wait_until
 
 WITHIN = 60.0  # seconds; a machine under load is slow, not wrong
 
@@ -21,50 +21,52 @@ def free_port() -> int:
 
 
 @asynccontextmanager
-async def starting(data: Path, **environ: str) -> AsyncIterator[tuple[RunningService, Visitor]]:
+async def starting_service(
+    data: Path, **environ: str
+) -> AsyncIterator[tuple[RunningService, ServiceClient]]:
     """Start the service without waiting until it is ready; nothing of it is left afterwards."""
     service = RunningService(data, PORT=str(free_port()), **environ)
     await service.spawn()
     try:
-        async with Visitor(service) as visitor:
-            await until(lambda: service.has_ended or is_alive(visitor), within=WITHIN)
+        async with ServiceClient(service) as client:
+            await wait_until(lambda: service.has_ended or is_alive(client), within=WITHIN)
             assert not service.has_ended
-            yield service, visitor
+            yield service, client
     finally:
         await service.stop()
 
 
-async def is_alive(visitor: Visitor) -> bool:
+async def is_alive(client: ServiceClient) -> bool:
     try:
-        return (await visitor.ask("GET", "/livez")).status == 200
+        return (await client.send("GET", "/livez")).status == 200
     except aiohttp.ClientConnectionError:
         return False
 
 
-async def waits_for(visitor: Visitor, reason: str) -> None:
+async def check_waits_for(client: ServiceClient, reason: str) -> None:
     """Wait until health names the reason, and see that everything else is refused."""
 
     async def is_named() -> bool:
-        return reason in await visitor.problem()
+        return reason in await client.health_error()
 
-    await until(is_named, within=WITHIN)
-    await is_refused(visitor)
+    await wait_until(is_named, within=WITHIN)
+    await check_not_ready(client)
 
 
-async def is_refused(visitor: Visitor) -> None:
+async def check_not_ready(client: ServiceClient) -> None:
     """See that the service lives, is unready, and answers nothing else."""
-    assert (await visitor.ask("GET", "/livez")).status == 200
+    assert (await client.send("GET", "/livez")).status == 200
     for path in ("/readyz", "/health"):
-        assert (await visitor.ask("GET", path)).status == 503
+        assert (await client.send("GET", path)).status == 503
     for answer in (
-        await visitor.submit(),
-        await visitor.ask("GET", "/api/documents/status/abcdefghij0123456789abcd"),
-        await visitor.ask("GET", "/api/usage/summary"),
+        await client.submit(),
+        await client.send("GET", "/api/documents/status/abcdefghij0123456789abcd"),
+        await client.send("GET", "/api/usage/summary"),
     ):
         assert (answer.status, answer.code) == (503, "not_ready")
         assert answer.headers["Content-Type"].startswith("application/problem+json")
         assert int(answer.headers["Retry-After"]) > 0
 
 
-async def is_ready(visitor: Visitor) -> bool:
-    return (await visitor.ask("GET", "/readyz")).status == 200
+async def is_ready(client: ServiceClient) -> bool:
+    return (await client.send("GET", "/readyz")).status == 200

@@ -15,8 +15,8 @@ import pytest
 
 from schemas.ids import new_id
 from tests import documents
-from tests.journeys.running import RunningService, running
-from tests.waiting import until
+from tests.journeys.running import RunningService, running_service
+from tests.waiting import wait_until
 
 BROKEN = b"%PDF-1.7 and nothing else"
 TIMEOUT = aiohttp.ClientTimeout(total=30)
@@ -41,20 +41,23 @@ async def status(session: aiohttp.ClientSession, url: str, batch: str) -> dict[s
     path = f"{url}/v1/batch/status/{batch}"
     async with session.get(path, params={"details": "true"}) as answer:
         assert answer.status == 200, "what was accepted is never unknown"
-        told: dict[str, Any] = await answer.json()
-    counts, states = dict(told["progress"]), [one["status"] for one in told["documents"]]
+        batch_status: dict[str, Any] = await answer.json()
+    counts, states = (
+        dict(batch_status["progress"]),
+        [one["status"] for one in batch_status["documents"]],
+    )
     assert counts.pop("total") == len(states)
     # Both are read a moment apart, so a document may have come further in between.
     assert sum(counts.values()) == len(states)
-    return told
+    return batch_status
 
 
 async def wait_for_end(session: aiohttp.ClientSession, url: str, batch: str) -> dict[str, Any]:
     async def ended() -> bool:
-        told = await status(session, url, batch)
-        return told["status"] in ("completed", "failed")
+        batch_status = await status(session, url, batch)
+        return batch_status["status"] in ("completed", "failed")
 
-    await until(ended, within=60)
+    await wait_until(ended, within=60)
     return await status(session, url, batch)
 
 
@@ -66,7 +69,10 @@ async def download(session: aiohttp.ClientSession, url: str, batch: str, form: s
 
 
 async def test_a_batch_is_submitted_asked_for_and_downloaded(tmp_path: Path) -> None:
-    async with running(tmp_path) as service, aiohttp.ClientSession(timeout=TIMEOUT) as session:
+    async with (
+        running_service(tmp_path) as service,
+        aiohttp.ClientSession(timeout=TIMEOUT) as session,
+    ):
         accepted = await submit(
             session, service.url, documents.pdf("First"), BROKEN, documents.pdf("Third", "Page two")
         )
@@ -75,12 +81,16 @@ async def test_a_batch_is_submitted_asked_for_and_downloaded(tmp_path: Path) -> 
             path = f"{service.url}/api/documents/status/{document['id']}"
             async with session.get(path) as answer:
                 assert answer.status == 200, "what was accepted is never unknown"
-        told = await wait_for_end(session, service.url, batch)
+        batch_status = await wait_for_end(session, service.url, batch)
         counts = {"total": 3, "pending": 0, "processing": 0, "completed": 2, "failed": 1}
-        assert (told["status"], told["progress"]) == ("completed", counts)
-        assert [one["status"] for one in told["documents"]] == ["completed", "failed", "completed"]
-        assert told["completedAt"]
-        assert told["downloadUrl"] == f"/v1/batch/download/{batch}"
+        assert (batch_status["status"], batch_status["progress"]) == ("completed", counts)
+        assert [one["status"] for one in batch_status["documents"]] == [
+            "completed",
+            "failed",
+            "completed",
+        ]
+        assert batch_status["completedAt"]
+        assert batch_status["downloadUrl"] == f"/v1/batch/download/{batch}"
 
         body = await download(session, service.url, batch, "jsonl")
         lines = [msgspec.json.decode(line) for line in body.splitlines()]
@@ -102,21 +112,24 @@ async def test_a_batch_outlives_a_kill_with_exact_counters_and_bills(
 ) -> None:
     contents = [documents.pdf(f"Word{number:03d}") for number in range(1, 41)]
     contents[6] = contents[20] = BROKEN
-    async with running(tmp_path) as service, aiohttp.ClientSession(timeout=TIMEOUT) as session:
+    async with (
+        running_service(tmp_path) as service,
+        aiohttp.ClientSession(timeout=TIMEOUT) as session,
+    ):
         accepted = await submit(session, service.url, *contents)
         batch = accepted["batchId"]
 
         async def under_way() -> bool:
-            told = await status(session, service.url, batch)
-            return bool(told["progress"]["completed"] >= 5)
+            batch_status = await status(session, service.url, batch)
+            return bool(batch_status["progress"]["completed"] >= 5)
 
-        await until(under_way, within=60)
+        await wait_until(under_way, within=60)
         await service.kill(victim)
         await service.start()
-        told = await wait_for_end(session, service.url, batch)
+        batch_status = await wait_for_end(session, service.url, batch)
 
         counts = {"total": 40, "pending": 0, "processing": 0, "completed": 38, "failed": 2}
-        assert (told["status"], told["progress"]) == ("completed", counts)
+        assert (batch_status["status"], batch_status["progress"]) == ("completed", counts)
         body = await download(session, service.url, batch, "jsonl")
         for number, line in enumerate(map(msgspec.json.decode, body.splitlines()), 1):
             if number not in (7, 21):
@@ -127,7 +140,7 @@ async def test_a_batch_outlives_a_kill_with_exact_counters_and_bills(
                 found = connection.execute("SELECT completed_at FROM batches").fetchall()
             return len(found) == 1 and found[0][0] is not None
 
-        await until(written_down)
+        await wait_until(written_down)
         with sqlite3.connect(tmp_path / "ilios.db") as connection:
             billed = connection.execute("SELECT document_id FROM usage").fetchall()
             known = connection.execute("SELECT id FROM documents").fetchall()
@@ -135,9 +148,9 @@ async def test_a_batch_outlives_a_kill_with_exact_counters_and_bills(
         assert len(billed) == len(set(billed)) == 38
 
 
-async def test_a_batch_comes_by_the_bus_and_its_end_is_heard_there(tmp_path: Path) -> None:
+async def test_a_batch_is_submitted_and_completed_over_the_bus(tmp_path: Path) -> None:
     batch = new_id()
-    said = {
+    submitted = {
         "type": "batch.submitted/1",
         "batch_id": batch,
         "documents": [
@@ -149,11 +162,14 @@ async def test_a_batch_comes_by_the_bus_and_its_end_is_heard_there(tmp_path: Pat
             for number, content in enumerate((documents.pdf("By the bus"), BROKEN), 1)
         ],
     }
-    async with running(tmp_path) as service, aiohttp.ClientSession(timeout=TIMEOUT) as session:
+    async with (
+        running_service(tmp_path) as service,
+        aiohttp.ClientSession(timeout=TIMEOUT) as session,
+    ):
         publisher = await nats.connect((tmp_path / "nats" / "publisher.url").read_text().strip())
         ends = await publisher.subscribe(f"ilios.batch.completed.default.{batch}")
         subject = f"ilios.batch.submitted.default.{batch}"
-        answer = await publisher.request(subject, msgspec.json.encode(said), timeout=5)
+        answer = await publisher.request(subject, msgspec.json.encode(submitted), timeout=5)
         assert msgspec.json.decode(answer.data).get("seq")
         assert (await status(session, service.url, batch))["progress"]["total"] == 2
         end = msgspec.json.decode((await ends.next_msg(timeout=60)).data)
@@ -182,7 +198,7 @@ async def _originals(service: RunningService, ids: int) -> None:
         found = [path for path in blobs.rglob("*") if path.is_file() and "+" in path.name]
         return len(found) == 2 * ids
 
-    await until(only_those, within=20)
+    await wait_until(only_those, within=20)
 
 
 @pytest.mark.parametrize("path", ["/api/documents/submit", "/v1/batch/submit", "/v1/convert"])
@@ -191,7 +207,10 @@ async def test_a_repeated_request_makes_one_document_also_across_a_kill(
 ) -> None:
     part = "files" if "batch" in path else "file"
     content, ok = documents.pdf("Order seven"), 200 if "convert" in path else 202
-    async with running(tmp_path) as service, aiohttp.ClientSession(timeout=TIMEOUT) as session:
+    async with (
+        running_service(tmp_path) as service,
+        aiohttp.ClientSession(timeout=TIMEOUT) as session,
+    ):
         answers = await asyncio.gather(
             *(_post(session, service.url + path, form(content, part=part)) for _ in range(10))
         )
@@ -211,5 +230,5 @@ async def test_a_repeated_request_makes_one_document_also_across_a_kill(
             with sqlite3.connect(tmp_path / "ilios.db") as connection:
                 return len(connection.execute(f"SELECT * FROM {table}").fetchall())
 
-        await until(lambda: counted("usage") == 1, within=20)
+        await wait_until(lambda: counted("usage") == 1, within=20)
         assert counted("documents") == 1

@@ -14,8 +14,8 @@ from nats.aio.client import Client
 
 from schemas.ids import new_id
 from tests import documents
-from tests.journeys.running import RunningService, running
-from tests.waiting import until
+from tests.journeys.running import RunningService, running_service
+from tests.waiting import wait_until
 
 
 @pytest.fixture
@@ -37,7 +37,7 @@ async def source() -> AsyncIterator[str]:
 @pytest.fixture
 async def service(tmp_path: Path, source: str) -> AsyncIterator[RunningService]:
     """A service that may fetch from ``source``."""
-    async with running(tmp_path, ILIOS_DOWNLOAD_ALLOW=source) as service:
+    async with running_service(tmp_path, ILIOS_DOWNLOAD_ALLOW=source) as service:
         yield service
 
 
@@ -96,7 +96,7 @@ async def test_a_document_at_an_address_is_fetched_and_converted(
 
     await _publish(publisher, document_id, {"kind": "url", "url": f"http://{source}/a.pdf"})
 
-    await until(lambda: _is(service, document_id, "completed"), within=20)
+    await wait_until(lambda: _is(service, document_id, "completed"), within=20)
     assert await _text(service, document_id) == "Fetched from afar"
 
 
@@ -110,7 +110,7 @@ async def test_a_url_that_is_none_to_be_fetched_fails_the_document(
 
     await _publish(publisher, document_id, {"kind": "url", "url": url})
 
-    await until(lambda: _is(service, document_id, "failed"), within=20)
+    await wait_until(lambda: _is(service, document_id, "failed"), within=20)
     assert (await _status(service, document_id))["code"] == "source_refused"
 
 
@@ -123,7 +123,7 @@ async def test_a_malformed_event_becomes_a_dead_letter_and_blocks_nobody(
     data = base64.b64encode(documents.pdf("Not held up")).decode()
     await _publish(publisher, fine, {"kind": "inline", "data": data})
 
-    await until(lambda: _is(service, fine, "completed"), within=20)
+    await wait_until(lambda: _is(service, fine, "completed"), within=20)
     operator = await nats.connect((service.data_dir / "nats" / "operator.url").read_text().strip())
     try:
         letter = await asyncio.wait_for(

@@ -2,20 +2,20 @@
 
 from pathlib import Path
 
-from ilios.nats_server import NatsServer
-from tests.journeys.commands import ilios
-from tests.journeys.running import running
+from ilios.nats.server import NatsServer
+from tests.journeys.commands import run_ilios
+from tests.journeys.running import running_service
 from tests.s3.servers import S3Server
 
 
-async def test_a_port_of_a_running_ilios_is_told_from_others(tmp_path: Path) -> None:
-    async with running(tmp_path / "one", ILIOS_NATS_PORT="0") as service:
+async def test_a_port_used_by_ilios_is_distinguished_from_others(tmp_path: Path) -> None:
+    async with running_service(tmp_path / "one", ILIOS_NATS_PORT="0") as service:
         port = service.url.rpartition(":")[2]
         address = (tmp_path / "one" / "nats" / "operator.url").read_text().strip()
         nats = address.rpartition(":")[2]
 
-        other = await ilios(tmp_path / "two", "check", PORT=port, ILIOS_NATS_PORT=nats)
-        same = await ilios(tmp_path / "one", "check", PORT=port, ILIOS_NATS_PORT=nats)
+        other = await run_ilios(tmp_path / "two", "check", PORT=port, ILIOS_NATS_PORT=nats)
+        same = await run_ilios(tmp_path / "one", "check", PORT=port, ILIOS_NATS_PORT=nats)
 
     assert other.code == 3
     assert f"PORT: {port} of 127.0.0.1 is in use by a running ilios" in other.errors
@@ -29,18 +29,18 @@ async def test_a_port_of_a_running_ilios_is_told_from_others(tmp_path: Path) -> 
 async def test_a_check_beside_a_starting_service_does_not_keep_it_from_starting(
     tmp_path: Path,
 ) -> None:
-    async with running(tmp_path) as service:
+    async with running_service(tmp_path) as service:
         await service.stop()
-        assert (await ilios(tmp_path, "check", PORT="0")).code == 0
+        assert (await run_ilios(tmp_path, "check", PORT="0")).code == 0
         await service.start()
 
 
 async def test_a_bus_of_ones_own_is_tried(nats_server: NatsServer, tmp_path: Path) -> None:
     url = nats_server.url("operator")
-    found = await ilios(tmp_path, "check", NATS_URL=url, PORT="0")
+    found = await run_ilios(tmp_path, "check", NATS_URL=url, PORT="0")
     assert (found.code, "answers, with JetStream" in found.out) == (0, True)
     for wrong in ("nats://127.0.0.1:1", url.replace("operator:", "operator:not")):
-        found = await ilios(tmp_path, "check", NATS_URL=wrong, PORT="0")
+        found = await run_ilios(tmp_path, "check", NATS_URL=wrong, PORT="0")
         assert found.code == 3
         assert "ilios: NATS_URL: " in found.errors
         assert found.out.splitlines()[-1] == "Not ready to start: 1 problem."
@@ -49,13 +49,13 @@ async def test_a_bus_of_ones_own_is_tried(nats_server: NatsServer, tmp_path: Pat
 async def test_a_bucket_is_tried_and_nothing_is_written_there(
     rclone: S3Server, tmp_path: Path
 ) -> None:
-    environ = rclone.environ(rclone.place()) | {"PORT": "0"}
+    environ = rclone.environ(rclone.config()) | {"PORT": "0"}
     before = rclone.objects()
-    found = await ilios(tmp_path, "check", armed=None, **environ)
+    found = await run_ilios(tmp_path, "check", armed=None, **environ)
     assert (found.code, "documents at http" in found.out) == (0, True)
     assert rclone.objects() == before
     for wrong in ({"S3_BUCKET": "no-such-bucket"}, {"AWS_ENDPOINT_URL_S3": "http://127.0.0.1:1"}):
-        found = await ilios(tmp_path, "check", armed=None, **(environ | wrong))
+        found = await run_ilios(tmp_path, "check", armed=None, **(environ | wrong))
         assert found.code == 3
         assert "ilios: S3_BUCKET: " in found.errors
     assert list(tmp_path.iterdir()) == []

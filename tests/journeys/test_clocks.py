@@ -6,11 +6,11 @@ from contextlib import closing
 from functools import partial
 from pathlib import Path
 
-from ilios.database import snapshots
+from ilios.database.recovery import snapshots
 from tests import documents
-from tests.journeys.running import running
+from tests.journeys.running import running_service
 from tests.journeys.test_upkeep import DAY, OFTEN, Client, change, completed
-from tests.waiting import until
+from tests.waiting import wait_until
 
 WITHIN = 60.0  # seconds
 FUTURE = ("ilios-20990101T000000Z.db", "ilios-20990102T000000Z.db")
@@ -33,19 +33,19 @@ async def test_snapshots_of_the_future_neither_stop_new_ones_nor_make_it_unready
     directory.mkdir()
     for name in FUTURE:
         shutil.copy(tmp_path / "ilios.db", directory / name)
-    async with running(tmp_path) as service:
+    async with running_service(tmp_path) as service:
         client = Client(service)
-        await until(lambda: len(list(directory.glob("ilios-20[!9]*Z.db"))) == 1, within=WITHIN)
-        await until(lambda: len(snapshots.kept_in(directory)) == 2, within=WITHIN)
-        assert snapshots.kept_in(directory)[0].name not in FUTURE
+        await wait_until(lambda: len(list(directory.glob("ilios-20[!9]*Z.db"))) == 1, within=WITHIN)
+        await wait_until(lambda: len(snapshots.list_snapshots(directory)) == 2, within=WITHIN)
+        assert snapshots.list_snapshots(directory)[0].name not in FUTURE
         assert (await client.get("/readyz"))[0] == 200
     # It is not due again at the next start, although another of the future is still there.
-    kept = snapshots.kept_in(directory)
-    async with running(tmp_path) as service:
+    found = snapshots.list_snapshots(directory)
+    async with running_service(tmp_path) as service:
         name = await Client(service).submit(documents.pdf("later"))
         await Client(service).wait_for(name, "completed")
         assert (await Client(service).get("/readyz"))[0] == 200
-        assert snapshots.kept_in(directory) == kept
+        assert snapshots.list_snapshots(directory) == found
 
 
 async def test_a_hold_is_remembered_over_restarts_and_ends_after_a_day_of_running(
@@ -57,12 +57,12 @@ async def test_a_hold_is_remembered_over_restarts_and_ends_after_a_day_of_runnin
     for hours in (0, 10, 10):  # of running, until then
         change(tmp_path, f"UPDATE running SET ran = ran + {hours * DAY // 24}")
         ran = counted(tmp_path, "SELECT ran FROM running")
-        async with running(tmp_path, **OFTEN) as service:
+        async with running_service(tmp_path, **OFTEN) as service:
             client = Client(service)
-            await until(partial(passed_since, tmp_path, ran), within=WITHIN)
+            await wait_until(partial(passed_since, tmp_path, ran), within=WITHIN)
             assert (await client.status(name))["status"] == "completed"
             assert counted(tmp_path, "SELECT held_since IS NOT NULL FROM running")
     change(tmp_path, f"UPDATE running SET ran = ran + {4 * DAY // 24}")
-    async with running(tmp_path, **OFTEN) as service:
+    async with running_service(tmp_path, **OFTEN) as service:
         await Client(service).wait_for(name, "deleted")
     assert not counted(tmp_path, "SELECT held_since IS NOT NULL FROM running")

@@ -11,8 +11,8 @@ from aiohttp import FormData
 
 from schemas.ids import is_id, new_id
 from tests import documents
-from tests.journeys.running import running
-from tests.waiting import until
+from tests.journeys.running import running_service
+from tests.waiting import wait_until
 
 PDF = documents.pdf("Meridian", "Page two")
 BROKEN = b"%PDF-1.7 and nothing else"
@@ -45,7 +45,7 @@ class Caller:
             last.update(await self.json("GET", path, 200))
             return last["status"] in ("completed", "failed")
 
-        await until(has_ended, 60)
+        await wait_until(has_ended, 60)
         return last
 
     async def submitted(self) -> str:
@@ -69,7 +69,7 @@ def form(name: str, *files: bytes, file_name: str = "report.pdf", **fields: str)
 async def caller(tmp_path: Path) -> AsyncIterator[Caller]:
     """A client of a service of its own."""
     async with (
-        running(tmp_path) as service,
+        running_service(tmp_path) as service,
         aiohttp.ClientSession(service.url) as session,
     ):
         yield Caller(session)
@@ -220,14 +220,14 @@ REFUSED = (
 )
 
 
-async def test_what_is_refused_is_refused_in_the_words_of_the_contract(caller: Caller) -> None:
+async def test_refusals_have_the_messages_of_the_contract(caller: Caller) -> None:
     for verb, path, status, error in REFUSED:
         more: dict[str, Any] = {"json": {}} if path.endswith("upload-url") else {}
         answer = await caller.json(verb, path, status, **more)
         assert answer["error"] == error, (verb, path)
 
 
-async def test_a_batch_that_is_not_ready_says_how_far_it_is(caller: Caller) -> None:
+async def test_an_unfinished_batch_reports_its_progress(caller: Caller) -> None:
     slow = documents.pdf(*(f"page {number} " * 30 for number in range(400)))
     answer = await caller.json("POST", "/v1/batch/submit", 202, data=form("files", *[slow] * 6))
     refused = await caller.json("GET", f"/v1/batch/download/{answer['batchId']}", 400)

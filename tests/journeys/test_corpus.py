@@ -13,7 +13,7 @@ from pathlib import Path
 import aiohttp
 import pytest
 
-from tests.journeys.running import RunningService, running
+from tests.journeys.running import RunningService, running_service
 
 CORPUS = Path(os.environ.get("ILIOS_CORPUS", "corpus"))
 ENDED_WITHIN = 280.0  # seconds; recognising the scans takes about 100 CPU seconds
@@ -33,7 +33,7 @@ async def test_every_document_of_the_corpus_reaches_its_end_and_harms_nobody(
     tmp_path: Path,
 ) -> None:
     entries = json.loads((CORPUS / "manifest.json").read_text())
-    async with running(tmp_path) as service, aiohttp.ClientSession() as session:
+    async with running_service(tmp_path) as service, aiohttp.ClientSession() as session:
         own = service.pid, service.children("nats-server")
 
         async with asyncio.timeout(ENDED_WITHIN):

@@ -13,15 +13,15 @@ import pytest
 from schemas.documents import DocumentSubmitted, Remote
 from schemas.ids import new_id
 from tests import documents
-from tests.journeys.commands import Said, ilios
-from tests.journeys.running import RunningService, running
-from tests.journeys.visitors import Visitor, billed, ended
-from tests.waiting import until
+from tests.journeys.commands import CommandResult, run_ilios
+from tests.journeys.running import RunningService, running_service
+from tests.journeys.service_client import ServiceClient, billed_documents, document_states
+from tests.waiting import wait_until
 
-WORDS = "What was not there at first"
+TEXT = "What was not there at first"
 
 
-class Shelf:
+class DocumentServer:
     """A server on loopback with one document, as soon as ``content`` has it; else 404."""
 
     def __init__(self) -> None:
@@ -39,8 +39,8 @@ class Shelf:
 
 
 @asynccontextmanager
-async def shelf() -> AsyncIterator[Shelf]:
-    it = Shelf()
+async def document_server() -> AsyncIterator[DocumentServer]:
+    it = DocumentServer()
     server = await asyncio.start_server(it.answer, "127.0.0.1", 0)
     host, port = server.sockets[0].getsockname()
     it.url = f"{host}:{port}"
@@ -49,53 +49,55 @@ async def shelf() -> AsyncIterator[Shelf]:
 
 
 @pytest.fixture
-async def empty() -> AsyncIterator[Shelf]:
-    async with shelf() as it:
+async def empty_server() -> AsyncIterator[DocumentServer]:
+    async with document_server() as it:
         yield it
 
 
-async def failed(service: RunningService, visitor: Visitor, shelf: Shelf) -> str:
+async def failed(service: RunningService, client: ServiceClient, server: DocumentServer) -> str:
     """Submit by the bus what is not there, and wait until that has failed."""
     document_id = new_id()
-    event = DocumentSubmitted(document_id=document_id, source=Remote(f"http://{shelf.url}/a"))
-    assert await visitor.say(event)
+    event = DocumentSubmitted(document_id=document_id, source=Remote(f"http://{server.url}/a"))
+    assert await client.publish_event(event)
     database = service.data_dir / "ilios.db"
-    await until(lambda: ended(database).get(document_id) == "failed", within=60)
+    await wait_until(lambda: document_states(database).get(document_id) == "failed", within=60)
     return document_id
 
 
 async def test_a_requeued_document_completes_and_is_billed_once_while_the_service_runs(
-    tmp_path: Path, empty: Shelf
+    tmp_path: Path, empty_server: DocumentServer
 ) -> None:
     data, database = tmp_path / "data", tmp_path / "data" / "ilios.db"
-    allowed = {"ILIOS_DOWNLOAD_ALLOW": empty.url}
-    async with running(data, **allowed) as service, Visitor(service) as visitor:
-        document_id = await failed(service, visitor, empty)
-        listed = await ilios(data, "dead", "list")
+    allowed = {"ILIOS_DOWNLOAD_ALLOW": empty_server.url}
+    async with running_service(data, **allowed) as service, ServiceClient(service) as client:
+        document_id = await failed(service, client, empty_server)
+        listed = await run_ilios(data, "dead", "list")
         assert (listed.code, listed.errors) == (0, "")
         assert document_id in listed.out
         assert "fetcher" in listed.out
-        told = msgspec.json.decode((await ilios(data, "dead", "list", "--json")).out)
-        shown = await ilios(data, "dead", "show", str(told["number"]))
+        letters = msgspec.json.decode((await run_ilios(data, "dead", "list", "--json")).out)
+        shown = await run_ilios(data, "dead", "show", str(letters["number"]))
         assert '"type":"document.submitted/1"' in shown.out
 
-        again = await ilios(data, "dead", "requeue", str(told["number"]))
+        again = await run_ilios(data, "dead", "requeue", str(letters["number"]))
         assert again.code == 0
-        await until(lambda: retries(data, document_id), within=60)
-        assert billed(database) == []
+        await wait_until(lambda: retries(data, document_id), within=60)
+        assert billed_documents(database) == []
 
-        empty.content = documents.pdf(WORDS)
-        assert (await ilios(data, "dead", "requeue", "--all")).code == 0
-        await until(lambda: ended(database).get(document_id) == "completed", within=60)
-        assert billed(database) == [document_id]
-        assert await visitor.text(document_id) == WORDS
-        assert (await ilios(data, "dead", "list")).out == ""
-        assert not await visitor.problem()
+        empty_server.content = documents.pdf(TEXT)
+        assert (await run_ilios(data, "dead", "requeue", "--all")).code == 0
+        await wait_until(
+            lambda: document_states(database).get(document_id) == "completed", within=60
+        )
+        assert billed_documents(database) == [document_id]
+        assert await client.first_line(document_id) == TEXT
+        assert (await run_ilios(data, "dead", "list")).out == ""
+        assert not await client.health_error()
 
 
 async def retries(data: Path, document_id: str) -> bool:
     """Whether the document has failed once more after it was requeued."""
-    listed = await ilios(data, "dead", "list", "--json")
+    listed = await run_ilios(data, "dead", "list", "--json")
     letters = [msgspec.json.decode(line) for line in listed.out.splitlines()]
     return [document_id in one["subject"] and '"requeues":1' in one["body"] for one in letters] == [
         True
@@ -103,37 +105,37 @@ async def retries(data: Path, document_id: str) -> bool:
 
 
 async def test_letters_are_requeued_and_dropped_while_the_service_rests(
-    tmp_path: Path, empty: Shelf
+    tmp_path: Path, empty_server: DocumentServer
 ) -> None:
     data, database = tmp_path / "data", tmp_path / "data" / "ilios.db"
-    allowed = {"ILIOS_DOWNLOAD_ALLOW": empty.url}
-    async with running(data, **allowed) as service, Visitor(service) as visitor:
-        first, second = [await failed(service, visitor, empty) for _ in range(2)]
-    empty.content = documents.pdf(WORDS)
-    assert (await ilios(data, "dead", "drop", "1")).out.startswith("dropped 1: ")
-    assert (await ilios(data, "dead", "requeue", "2")).out.startswith("requeued 2: ")
-    missing = await ilios(data, "dead", "requeue", "1", "2")
+    allowed = {"ILIOS_DOWNLOAD_ALLOW": empty_server.url}
+    async with running_service(data, **allowed) as service, ServiceClient(service) as client:
+        first, second = [await failed(service, client, empty_server) for _ in range(2)]
+    empty_server.content = documents.pdf(TEXT)
+    assert (await run_ilios(data, "dead", "drop", "1")).out.startswith("dropped 1: ")
+    assert (await run_ilios(data, "dead", "requeue", "2")).out.startswith("requeued 2: ")
+    missing = await run_ilios(data, "dead", "requeue", "1", "2")
     assert missing.code == 1
     assert missing.errors.count("there is no such dead letter") == 2
-    async with running(data, **allowed):
-        await until(lambda: ended(database).get(second) == "completed", within=60)
-        assert ended(database)[first] == "failed"
-        assert billed(database) == [second]
+    async with running_service(data, **allowed):
+        await wait_until(lambda: document_states(database).get(second) == "completed", within=60)
+        assert document_states(database)[first] == "failed"
+        assert billed_documents(database) == [second]
 
 
 async def test_where_no_service_has_run_there_are_no_letters(tmp_path: Path) -> None:
-    said = await ilios(tmp_path / "nowhere", "dead", "list")
-    assert (said.code, said.out) == (3, "")
-    assert "no service has run" in said.errors
+    result = await run_ilios(tmp_path / "nowhere", "dead", "list")
+    assert (result.code, result.out) == (3, "")
+    assert "no service has run" in result.errors
     assert not (tmp_path / "nowhere").exists()
 
 
-async def test_what_a_stranger_has_written_is_shown_and_not_obeyed(tmp_path: Path) -> None:
+async def test_control_sequences_in_dead_letters_are_escaped(tmp_path: Path) -> None:
     hostile = "\x1b[2J\x9b31m\u202e\x07\r"
     document_id = new_id()
     event = {"type": "document.submitted/1", "document_id": document_id, hostile: hostile}
     event["engine"] = f"local{hostile}"
-    async with running(tmp_path / "data") as service:
+    async with running_service(tmp_path / "data") as service:
         client = await nats.connect(
             (service.data_dir / "nats" / "publisher.url").read_text().strip()
         )
@@ -142,18 +144,18 @@ async def test_what_a_stranger_has_written_is_shown_and_not_obeyed(tmp_path: Pat
         body = json.dumps(event, ensure_ascii=False).encode() + hostile.encode()
         await client.request(subject, body, timeout=5)
         await client.close()
-        listed: Said | None = None
+        listed: CommandResult | None = None
 
         async def is_listed() -> bool:
             nonlocal listed
-            listed = await ilios(service.data_dir, "dead", "list", "--json")
+            listed = await run_ilios(service.data_dir, "dead", "list", "--json")
             return listed.out != ""
 
-        await until(is_listed, within=20)
+        await wait_until(is_listed, within=20)
         assert listed is not None
         number = str(msgspec.json.decode(listed.out)["number"])
-        shown = await ilios(service.data_dir, "dead", "show", number)
-        rows = await ilios(service.data_dir, "dead", "list")
+        shown = await run_ilios(service.data_dir, "dead", "show", number)
+        rows = await run_ilios(service.data_dir, "dead", "list")
     assert r"\x1b[2J\x9b31m\u202e\x07\r" in shown.out
     for ran in (listed, shown, rows):
         assert ran.out.replace("\n", "").isprintable()

@@ -13,9 +13,9 @@ import pytest
 
 from schemas.batches import document_id
 from tests import documents
-from tests.journeys.running import RunningService, running
+from tests.journeys.running import RunningService, running_service
 from tests.journeys.test_upkeep import Client, blobs
-from tests.waiting import until
+from tests.waiting import wait_until
 
 WITHIN = 60.0  # seconds
 
@@ -23,7 +23,9 @@ WITHIN = 60.0  # seconds
 def scan(pages: int) -> bytes:
     """Return scanned pages, each different: the recogniser reads equal pages only once."""
     first, *more = (
-        documents.picture(*(f"Page {page} line {n} of a long page" for n in range(8))).convert("1")
+        documents.text_image(*(f"Page {page} line {n} of a long page" for n in range(8))).convert(
+            "1"
+        )
         for page in range(pages)
     )
     out = io.BytesIO()
@@ -40,7 +42,7 @@ async def delete(service: RunningService, name: str) -> tuple[int, Any]:
 def engine_seconds(service: RunningService) -> float:
     """Return how much CPU time the living engine processes have taken."""
     ticks = 0
-    for pid in service.children("engines.child"):
+    for pid in service.children("engines.local.child"):
         fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
         ticks += int(fields[11]) + int(fields[12])
     return ticks / os.sysconf("SC_CLK_TCK")
@@ -50,7 +52,7 @@ async def submit_slow(service: RunningService) -> tuple[str, bytes]:
     """Submit what takes minutes and wait until an engine is at it; returns id and content."""
     client, content, before = Client(service), scan(120), engine_seconds(service)
     name = await client.submit(content)
-    await until(lambda: engine_seconds(service) > before + 2, WITHIN)
+    await wait_until(lambda: engine_seconds(service) > before + 2, WITHIN)
     assert (await client.status(name))["status"] == "processing"
     return name, content
 
@@ -63,7 +65,7 @@ def usage(data: Path) -> list[str]:
 
 async def test_a_running_conversion_is_cancelled_and_nothing_is_billed(tmp_path: Path) -> None:
     # One worker, and minutes of work for it: the second document ends only if it was let go.
-    async with running(tmp_path, WORKER_COUNT="1") as service:
+    async with running_service(tmp_path, WORKER_COUNT="1") as service:
         client = Client(service)
         name, slow = await submit_slow(service)
 
@@ -78,13 +80,13 @@ async def test_a_running_conversion_is_cancelled_and_nothing_is_billed(tmp_path:
         assert (await client.status(name))["status"] == "cancelled"
         assert (await client.get(f"/api/documents/{name}"))[0] == 410
         assert usage(tmp_path) == [other]
-        await until(lambda: not [key for key in blobs(tmp_path) if name in key], WITHIN)
+        await wait_until(lambda: not [key for key in blobs(tmp_path) if name in key], WITHIN)
 
 
 async def test_a_completed_document_is_deleted_with_its_bytes_but_not_its_bill(
     tmp_path: Path,
 ) -> None:
-    async with running(tmp_path) as service:
+    async with running_service(tmp_path) as service:
         client = Client(service)
         name = await client.submit(documents.pdf("Meridian"))
         await client.wait_for(name, "completed")
@@ -97,7 +99,7 @@ async def test_a_completed_document_is_deleted_with_its_bytes_but_not_its_bill(
             answered, body = await client.get(path)
             assert answered == 410
             assert receipt["deletedAt"].encode() in body
-        await until(lambda: not [key for key in blobs(tmp_path) if name in key], WITHIN)
+        await wait_until(lambda: not [key for key in blobs(tmp_path) if name in key], WITHIN)
 
         await service.kill("all")
         await service.start()
@@ -110,7 +112,7 @@ async def test_a_completed_document_is_deleted_with_its_bytes_but_not_its_bill(
 async def test_documents_of_a_batch_can_be_cancelled_as_soon_as_it_is_accepted(
     tmp_path: Path,
 ) -> None:
-    async with running(tmp_path, WORKER_COUNT="1") as service:
+    async with running_service(tmp_path, WORKER_COUNT="1") as service:
         form, slow = aiohttp.FormData(), scan(120)
         for number in range(5):
             form.add_field("files", slow, filename=f"{number}.tiff")
@@ -132,14 +134,16 @@ async def test_documents_of_a_batch_can_be_cancelled_as_soon_as_it_is_accepted(
             async def ended() -> bool:
                 return bool((await progress())["completedAt"])
 
-            await until(ended, WITHIN)
+            await wait_until(ended, WITHIN)
             counts = (await progress())["progress"]
         assert (counts["completed"], counts["failed"], counts["total"]) == (1, 5, 6)
         assert usage(tmp_path) == [document_id(batch, 6)]
 
 
-async def test_whoever_waits_for_a_conversion_hears_that_it_was_cancelled(tmp_path: Path) -> None:
-    async with running(tmp_path) as service, aiohttp.ClientSession() as session:
+async def test_a_waiting_client_is_answered_when_its_conversion_is_cancelled(
+    tmp_path: Path,
+) -> None:
+    async with running_service(tmp_path) as service, aiohttp.ClientSession() as session:
         form = aiohttp.FormData()
         form.add_field("file", scan(120), filename="slow.tiff")
         asked = asyncio.ensure_future(session.post(f"{service.url}/v1/convert", data=form))
@@ -148,7 +152,7 @@ async def test_whoever_waits_for_a_conversion_hears_that_it_was_cancelled(tmp_pa
             with sqlite3.connect(f"file:{tmp_path}/ilios.db?mode=ro", uri=True) as database:
                 return [name for (name,) in database.execute("SELECT id FROM documents")]
 
-        await until(lambda: bool(found()), WITHIN)
+        await wait_until(lambda: bool(found()), WITHIN)
         (name,) = found()
         await delete(service, name)
         async with await asyncio.wait_for(asked, WITHIN) as answer:
@@ -161,7 +165,7 @@ async def test_whoever_waits_for_a_conversion_hears_that_it_was_cancelled(tmp_pa
 async def test_a_cancelled_document_stays_so_whatever_is_killed(
     tmp_path: Path, victim: str
 ) -> None:
-    async with running(tmp_path, WORKER_COUNT="1") as service:
+    async with running_service(tmp_path, WORKER_COUNT="1") as service:
         client = Client(service)
         name, _ = await submit_slow(service)
         waiting = [await client.submit(scan(3)) for _ in range(2)]

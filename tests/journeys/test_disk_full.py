@@ -7,10 +7,10 @@ from pathlib import Path
 import aiohttp
 import pytest
 
-from tests.journeys.running import RunningService, running
-from tests.journeys.visitors import Answer, Visitor, billed, ended
+from tests.journeys.running import RunningService, running_service
+from tests.journeys.service_client import Response, ServiceClient, billed_documents, document_states
 from tests.volumes import fill, free, small_volume
-from tests.waiting import until
+from tests.waiting import wait_until
 
 UNDER_WAY = 8  # documents, accepted before the disk is full
 MANY = 30  # documents, with those that come by the bus afterwards
@@ -28,26 +28,28 @@ MET = {
 
 
 @asynccontextmanager
-async def visited(data: Path, **environ: str) -> AsyncIterator[tuple[RunningService, Visitor]]:
-    async with running(data, ILIOS_RESERVE_MB=RESERVE, **environ) as service:
-        visitor = Visitor(service, pages=20)
+async def running_on_volume(
+    data: Path, **environ: str
+) -> AsyncIterator[tuple[RunningService, ServiceClient]]:
+    async with running_service(data, ILIOS_RESERVE_MB=RESERVE, **environ) as service:
+        client = ServiceClient(service, pages=20)
         try:
-            yield service, visitor
+            yield service, client
         finally:
-            await visitor.close()
+            await client.close()
 
 
-async def refused_at_each_door(visitor: Visitor) -> list[Answer]:
+async def refused_by_http_and_bus(client: ServiceClient) -> list[Response]:
     """Try every way to hand something in."""
     pdf = {"data": b"%PDF-1.7", "headers": {"Content-Type": "application/pdf"}}
     batch = aiohttp.FormData()
     batch.add_field("files", b"%PDF-1.7", filename="a.pdf")
     wanted = {"fileName": "a.pdf", "fileSize": 8, "mimeType": "application/pdf"}
     return [
-        await visitor.submit(),
-        await visitor.ask("POST", "/v1/convert", **pdf),
-        await visitor.ask("POST", "/v1/batch/submit", data=batch),
-        await visitor.ask("POST", "/api/documents/upload-url", json=wanted),
+        await client.submit(),
+        await client.send("POST", "/v1/convert", **pdf),
+        await client.send("POST", "/v1/batch/submit", data=batch),
+        await client.send("POST", "/api/documents/upload-url", json=wanted),
     ]
 
 
@@ -59,60 +61,67 @@ async def test_what_was_accepted_is_completed_and_billed_once_after_a_full_disk(
     with ExitStack() as stack:
         volume = stack.enter_context(small_volume(data / place, MEGABYTES))
         database = volume / "ilios.db" if place == "database" else data / "ilios.db"
-        async with visited(data, LOCAL_DB_PATH=str(database)) as (service, visitor):
-            assert await visitor.is_accepted()
-            (done,) = visitor.promised
-            await until(lambda: ended(database).get(done) == "completed", within=WITHIN)
+        async with running_on_volume(data, LOCAL_DB_PATH=str(database)) as (service, client):
+            assert await client.is_accepted()
+            (done,) = client.accepted_texts
+            await wait_until(
+                lambda: document_states(database).get(done) == "completed", within=WITHIN
+            )
 
             for _ in range(UNDER_WAY):
-                assert await visitor.is_accepted()
+                assert await client.is_accepted()
             fill(volume)
-            await until(lambda: is_refused(visitor, 507), within=WITHIN)
-            for answer in await refused_at_each_door(visitor):
+            await wait_until(lambda: is_refused(client, 507), within=WITHIN)
+            for answer in await refused_by_http_and_bus(client):
                 assert (answer.status, answer.code) == (507, "storage_full")
                 assert int(answer.headers["Retry-After"]) > 0
-            late = await hand_in_by_the_bus(visitor)
-            await until(lambda: MET[place] in capfd.readouterr().err, within=WITHIN)
+            late = await publish_document(client)
+            await wait_until(lambda: MET[place] in capfd.readouterr().err, within=WITHIN)
 
-            assert await visitor.text(done) == visitor.promised[done]
-            assert await visitor.state(done) == "completed"
-            assert (await visitor.ask("GET", "/livez")).status == 200
-            await until(lambda: is_named(visitor, place))
-            assert set(ended(database).values()) <= {"pending", "processing", "completed"}
-            assert ended(database).get(late or "") != "completed", "it was not full after all"
+            assert await client.first_line(done) == client.accepted_texts[done]
+            assert await client.status(done) == "completed"
+            assert (await client.send("GET", "/livez")).status == 200
+            await wait_until(lambda: is_named(client, place))
+            assert set(document_states(database).values()) <= {"pending", "processing", "completed"}
+            assert document_states(database).get(late or "") != "completed", (
+                "it was not full after all"
+            )
             assert not service.has_ended
 
             free(volume)
-            await until(visitor.is_accepted, within=WITHIN)
-            await until(
-                lambda: all(ended(database).get(one) == "completed" for one in visitor.promised),
+            await wait_until(client.is_accepted, within=WITHIN)
+            await wait_until(
+                lambda: all(
+                    document_states(database).get(one) == "completed"
+                    for one in client.accepted_texts
+                ),
                 within=WITHIN,
             )
-            assert set(ended(database).values()) == {"completed"}
-            assert billed(database) == sorted(ended(database))
-            for document, words in visitor.promised.items():
-                assert await visitor.text(document) == words
-            await until(lambda: is_well(visitor), within=WITHIN)
+            assert set(document_states(database).values()) == {"completed"}
+            assert billed_documents(database) == sorted(document_states(database))
+            for document, words in client.accepted_texts.items():
+                assert await client.first_line(document) == words
+            await wait_until(lambda: is_well(client), within=WITHIN)
 
 
-async def is_refused(visitor: Visitor, status: int) -> bool:
-    return (await visitor.submit()).status == status
+async def is_refused(client: ServiceClient, status: int) -> bool:
+    return (await client.submit()).status == status
 
 
-async def is_named(visitor: Visitor, place: str) -> bool:
-    return NAMED[place] in await visitor.problem()
+async def is_named(client: ServiceClient, place: str) -> bool:
+    return NAMED[place] in await client.health_error()
 
 
-async def is_well(visitor: Visitor) -> bool:
-    return not await visitor.problem()
+async def is_well(client: ServiceClient) -> bool:
+    return not await client.health_error()
 
 
-async def hand_in_by_the_bus(visitor: Visitor) -> str | None:
+async def publish_document(client: ServiceClient) -> str | None:
     """Submit where nobody is refused by how much is free; returns the last document taken.
 
     A volume is full page by page, so that a full one may still take a few events.
     """
     last = None
-    while len(visitor.promised) < MANY and (taken := await visitor.publish(within=1.0)):
+    while len(client.accepted_texts) < MANY and (taken := await client.publish(within=1.0)):
         last = taken
     return last

@@ -10,12 +10,12 @@ from pathlib import Path
 import pytest
 
 from bus.failpoints import POINTS, Failpoint
-from ilios.chaos.trial import Trial, try_out
-from ilios.chaos.victims import ServiceProcess
+from ilios.chaos.processes import ServiceProcess
+from ilios.chaos.run import Trial, run_trial
 
 DOCUMENTS = 24
-ELSEWHERE = {"retention.moved", "snapshots.written", "swapping.aside", "uploads.moved"}
-ELSEWHERE |= {"batcher.converted", "batcher.handed_over"}
+TESTED_ELSEWHERE = {"retention.moved", "snapshots.written", "swapping.aside", "uploads.moved"}
+TESTED_ELSEWHERE |= {"batcher.converted", "batcher.handed_over"}
 """Points of what clients do not set off, or not soon: tests/journeys/test_failpoints_aside.py,
 tests/journeys/test_mistral_batches.py."""
 ONCE, OFTEN = (1,), (5,)
@@ -47,15 +47,15 @@ class Armed(ServiceProcess):
         return ("-m", "tests.journeys.armed", self._point, hit, "serve")
 
 
-@pytest.mark.parametrize("point", [point for point in POINTS if point not in ELSEWHERE])
+@pytest.mark.parametrize("point", [point for point in POINTS if point not in TESTED_ELSEWHERE])
 async def test_killed_there_it_keeps_every_promise(tmp_path: Path, point: Failpoint) -> None:
     hits = ONCE if point in RARE else AGAIN if point in WRITING else OFTEN
     service = Armed(tmp_path, point, hits)
     trial = Trial(documents=DOCUMENTS, kills=0, seed=int.from_bytes(os.urandom(2)), clients=6)
-    told: list[str] = []
-    report = await try_out(trial, service, told.append)
+    output: list[str] = []
+    report = await run_trial(trial, service, output.append)
     assert service.starts == len(hits) + 1, "the point was not reached"
     (ended,) = report.violations
     assert (ended.kind, "code -9" in ended.what) == ("ended by itself", True), report.violations
-    assert not report.is_late, told
+    assert not report.is_late, output
     assert report.accepted >= DOCUMENTS

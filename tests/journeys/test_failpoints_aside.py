@@ -8,14 +8,14 @@ import pytest
 
 from bus.failpoints import POINTS
 from tests import documents
-from tests.journeys.commands import ilios
-from tests.journeys.running import RunningService, running
-from tests.journeys.test_failpoints import ELSEWHERE
+from tests.journeys.commands import run_ilios
+from tests.journeys.running import RunningService, running_service
+from tests.journeys.test_failpoints import TESTED_ELSEWHERE
 from tests.journeys.test_rebuild import damage, rows
 from tests.journeys.test_upkeep import DAY, OFTEN, Client, blobs, change, completed
 from tests.journeys.test_upload_urls import PDF, ask, complete, put
 from tests.journeys.test_upload_urls import rows as counts
-from tests.waiting import until
+from tests.waiting import wait_until
 
 ROOT = Path(__file__).parents[2]
 
@@ -31,7 +31,7 @@ async def test_an_upload_that_was_moved_and_not_submitted_is_completed_by_comple
         assert await put(asked["uploadUrl"]) == 200
         with pytest.raises(aiohttp.ClientError):
             await complete(service, asked["id"])
-        await service.killed()
+        await service.wait_until_killed()
         await service.start()
         assert (await complete(service, asked["id"]))[0] == 200
         client = Client(service)
@@ -51,7 +51,7 @@ async def test_an_original_that_was_moved_to_the_archive_is_found_there(tmp_path
     starting = asyncio.ensure_future(service.start())
     await asyncio.wait([starting])
     starting.exception()  # it may have been killed before it was ready
-    await service.killed()
+    await service.wait_until_killed()
     await service.start()
     try:
         client = Client(service)
@@ -72,10 +72,12 @@ async def test_a_snapshot_that_was_broken_off_leaves_nothing_and_another_is_made
     starting = asyncio.ensure_future(service.start())
     await asyncio.wait([starting])
     starting.exception()
-    await service.killed()
+    await service.wait_until_killed()
     assert [path.suffix for path in directory.iterdir()] == [".new"]
-    async with running(tmp_path):
-        await until(lambda: [path.suffix for path in directory.iterdir()] == [".db"], within=30)
+    async with running_service(tmp_path):
+        await wait_until(
+            lambda: [path.suffix for path in directory.iterdir()] == [".db"], within=30
+        )
 
 
 async def test_a_rebuild_that_was_killed_halfway_is_refused_by_the_service_and_done_again(
@@ -85,13 +87,13 @@ async def test_a_rebuild_that_was_killed_halfway_is_refused_by_the_service_and_d
     database = tmp_path / "ilios.db"
     before = rows(database)
     damage(database)
-    killed = await ilios(tmp_path, "rebuild", armed="swapping.aside")
+    killed = await run_ilios(tmp_path, "rebuild", armed="swapping.aside")
     assert killed.code == -9
     assert not database.exists()
-    refused = await ilios(tmp_path, "serve", PORT="0")
+    refused = await run_ilios(tmp_path, "serve", PORT="0")
     assert refused.code == 3
     assert "a rebuild was broken off" in refused.errors
-    made = await ilios(tmp_path, "rebuild")
+    made = await run_ilios(tmp_path, "rebuild")
     assert made.code == 0, made
     assert rows(database) == before
     assert len(list(tmp_path.glob("ilios.db.damaged-*Z"))) == 1
@@ -106,4 +108,4 @@ def test_every_failpoint_is_reached_somewhere_and_once_only() -> None:
     ]
     reached = {point: sum(text.count(f'reach("{point}")') for text in sources) for point in POINTS}
     assert {point: count for point, count in reached.items() if count != 1} == {"edge.said": 2}
-    assert set(POINTS) >= ELSEWHERE
+    assert set(POINTS) >= TESTED_ELSEWHERE

@@ -2,8 +2,8 @@
 
 from pathlib import Path
 
-from bench.full_volume import HEALED_WITHIN, fill_and_free, watched
-from tests.journeys.running import running
+from bench.full_volume import HEALED_WITHIN, fill_and_free, probing
+from tests.journeys.running import running_service
 from tests.volumes import small_volume
 
 FILLINGS = 3
@@ -15,8 +15,8 @@ async def test_a_volume_heals_as_fast_the_third_time_and_readiness_never_contrad
 ) -> None:
     with small_volume(tmp_path / "nats", 48) as volume:
         async with (
-            running(tmp_path, ILIOS_RESERVE_MB="16") as service,
-            watched(service.url, volume / "publisher.url") as watching,
+            running_service(tmp_path, ILIOS_RESERVE_MB="16") as service,
+            probing(service.url, volume / "publisher.url") as watching,
         ):
             healed = [await fill_and_free(volume, watching, 1.0) for _ in range(FILLINGS)]
     assert max(healed) < SLOWER * HEALED_WITHIN

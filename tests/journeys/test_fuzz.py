@@ -12,8 +12,8 @@ import aiohttp
 import msgspec
 import pytest
 
-from tests.ilios.edge.test_openapi import DESCRIBED, HELD
-from tests.journeys.running import running
+from tests.ilios.edge.test_openapi import DESCRIBED, STRICT
+from tests.journeys.running import running_service
 
 EXAMPLES = os.environ.get("ILIOS_FUZZ_EXAMPLES", "12")
 FAILED_DOCUMENT = "/api/documents/{id}"
@@ -34,8 +34,8 @@ async def test_no_request_gets_an_answer_that_is_not_described(
 ) -> None:
     report = tmp_path / "report.json"
     description = tmp_path / "openapi.json"
-    description.write_bytes(msgspec.json.encode(HELD))
-    async with running(tmp_path / "data", ILIOS_CONVERT_TIMEOUT="5") as service:
+    description.write_bytes(msgspec.json.encode(STRICT))
+    async with running_service(tmp_path / "data", ILIOS_CONVERT_TIMEOUT="5") as service:
         async with (
             aiohttp.ClientSession() as session,
             session.get(f"{service.url}/openapi.json") as answer,
@@ -61,13 +61,13 @@ async def test_no_request_gets_an_answer_that_is_not_described(
         async with asyncio.timeout(WITHIN):
             output, _ = await process.communicate()
         assert not service.has_ended
-    said = output.decode(errors="replace")
-    assert process.returncode == 0, said[-20_000:]
-    told = msgspec.json.decode(report.read_bytes())
-    assert told["test_cases"]["generated"] > 300, said[-3000:]
-    assert told["operations"]["tested"] == told["operations"]["total"]
+    text = output.decode(errors="replace")
+    assert process.returncode == 0, text[-20_000:]
+    events = msgspec.json.decode(report.read_bytes())
+    assert events["test_cases"]["generated"] > 300, text[-3000:]
+    assert events["operations"]["tested"] == events["operations"]["total"]
     logged = [msgspec.json.decode(line) for line in capfd.readouterr().err.splitlines()]
     assert [line for line in logged if line["event"] == "unexpected error"] == []
     routes = {line["route"] for line in logged if line.get("status", 0) >= 500}
     assert routes <= {FAILED_DOCUMENT}
-    print("cases:", told["test_cases"]["generated"])
+    print("cases:", events["test_cases"]["generated"])

@@ -18,8 +18,8 @@ import pytest
 from ilios.edge.openapi import describe
 from ilios.edge.operations import OPERATIONS
 from tests import documents
-from tests.journeys.running import RunningService, running
-from tests.waiting import until
+from tests.journeys.running import RunningService, running_service
+from tests.waiting import wait_until
 
 KEY = "key-of-a-generated-client"
 CONFIGURATION = "post_hooks: []\n"  # the code is to run, not to please a formatter
@@ -75,7 +75,7 @@ class GeneratedClient:
 
 @pytest.fixture
 async def client(generated: tuple[str, str], tmp_path: Path) -> AsyncIterator[GeneratedClient]:
-    async with running(tmp_path, API_KEY=KEY) as service:
+    async with running_service(tmp_path, API_KEY=KEY) as service:
         made = GeneratedClient(generated[0], service)
         with made.connected:
             yield made
@@ -115,7 +115,7 @@ async def test_a_generated_client_submits_polls_and_reads(client: GeneratedClien
         assert found.status != models.DocumentStatusStatus.FAILED
         return bool(found.status == models.DocumentStatusStatus.COMPLETED)
 
-    await until(completed, within=60)
+    await wait_until(completed, within=60)
     markdown = await client.call("documents.read_document", document)
     assert markdown.parsed.strip() == "Made by a machine"
     as_json = await client.call(
@@ -156,7 +156,7 @@ async def test_a_generated_client_reads_a_batch(client: GeneratedClient) -> None
         found = (await client.call("batches.batch_status", batch.parsed.batch_id)).parsed
         return bool(found.status == models.BatchStatusStatus.COMPLETED)
 
-    await until(ended, within=60)
+    await wait_until(ended, within=60)
     lines = await client.call("batches.download_batch", batch.parsed.batch_id)
     found = [models.BatchLine.from_dict(json.loads(line)) for line in lines.parsed.payload]
     assert [line.content.strip() for line in found] == ["Page 0", "Page 1", "Page 2"]
@@ -189,7 +189,7 @@ async def test_a_failed_document_reaches_a_generated_client_as_one(client: Gener
     async def failed() -> bool:
         return bool((await client.call("documents.read_document", document)).status == 500)
 
-    await until(failed, within=60)
+    await wait_until(failed, within=60)
     found = await client.call("documents.read_document", document)
     assert isinstance(found.parsed, models.FailedDocument)
     assert found.parsed.code == "corrupt"

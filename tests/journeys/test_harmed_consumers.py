@@ -8,9 +8,9 @@ import aiohttp
 import pytest
 
 from tests import documents
-from tests.journeys.running import RunningService, running
+from tests.journeys.running import RunningService, running_service
 from tests.journeys.test_upkeep import Client
-from tests.waiting import until
+from tests.waiting import wait_until
 
 STREAM = Path("nats/jetstream/jetstream/ILIOS/streams/ILIOS_EVENTS")
 LANES = ("high", "normal", "low")
@@ -88,22 +88,22 @@ async def is_ready(service: RunningService) -> bool:
 async def test_documents_are_worked_on_after_files_of_consumers_were_harmed(
     harm: Harm, tmp_path: Path
 ) -> None:
-    async with running(tmp_path) as service:
+    async with running_service(tmp_path) as service:
         client = Client(service)
         before = await client.submit(documents.pdf("Meridian"))
         await client.wait_for(before, "completed")
     harm(tmp_path / STREAM)
-    async with running(tmp_path) as service:
+    async with running_service(tmp_path) as service:
         client = Client(service)
         after = await client.submit(documents.pdf("Parallel"))
         await client.wait_for(after, "completed")
-        await until(lambda: is_ready(service), WITHIN)
+        await wait_until(lambda: is_ready(service), WITHIN)
         _, summary = await client.get("/api/usage/summary")
         assert b'"totalOperations":2' in summary
 
 
 async def test_consumers_harmed_while_the_service_runs_are_made_again(tmp_path: Path) -> None:
-    async with running(tmp_path) as service:
+    async with running_service(tmp_path) as service:
         client = Client(service)
         before = await client.submit(documents.pdf("Meridian"))
         await client.wait_for(before, "completed")
@@ -111,18 +111,18 @@ async def test_consumers_harmed_while_the_service_runs_are_made_again(tmp_path: 
         await service.kill("nats-server")
         after = await client.submit(documents.pdf("Parallel"))
         await client.wait_for(after, "completed")
-        await until(lambda: is_ready(service), WITHIN)
+        await wait_until(lambda: is_ready(service), WITHIN)
 
 
 async def test_documents_that_waited_are_worked_on_after_their_consumers_were_harmed(
     tmp_path: Path,
 ) -> None:
     slow = documents.pdf(*(f"page {number} " * 40 for number in range(100)))
-    async with running(tmp_path, WORKER_COUNT="1") as service:
+    async with running_service(tmp_path, WORKER_COUNT="1") as service:
         names = [await Client(service).submit(slow) for _ in range(6)]
         await service.kill("all")
     HARMS["state zeroed"](tmp_path / STREAM)
-    async with running(tmp_path) as service:
+    async with running_service(tmp_path) as service:
         for name in names:
             await Client(service).wait_for(name, "completed")
         _, summary = await Client(service).get("/api/usage/summary")

@@ -13,13 +13,13 @@ import aiohttp
 import pytest
 
 from bus.streams import EVENTS
-from ilios import settings as table
-from ilios.bus_access import operators_bus
+from ilios.nats.access import operator_connection
+from ilios.settings import settings as table
 from tests import documents
-from tests.journeys.commands import ilios
-from tests.journeys.running import RunningService, running
+from tests.journeys.commands import run_ilios
+from tests.journeys.running import RunningService, running_service
 from tests.journeys.test_upkeep import OFTEN, Client, change
-from tests.waiting import until
+from tests.waiting import wait_until
 
 STREAM = Path("nats/jetstream/jetstream/ILIOS/streams/ILIOS_EVENTS")
 WITHIN = 60.0  # seconds
@@ -69,15 +69,15 @@ async def problem(service: RunningService) -> str:
         return str(found["error"]) if "log:" in found.get("error", "") else ""
 
 
-async def completed(service: RunningService, *words: str) -> list[str]:
+async def completed(service: RunningService, *texts: str) -> list[str]:
     client = Client(service)
-    names = [await client.submit(documents.pdf(word)) for word in words]
+    names = [await client.submit(documents.pdf(word)) for word in texts]
     for name in names:
         await client.wait_for(name, "completed")
     return names
 
 
-def forget(data: Path, name: str) -> None:
+def delete_row(data: Path, name: str) -> None:
     """Have the database not know a document, as if its submission had not been read yet."""
     change(data, f"DELETE FROM usage WHERE document_id = '{name}'")
     change(data, f"DELETE FROM documents WHERE id = '{name}'")
@@ -89,26 +89,26 @@ def forget(data: Path, name: str) -> None:
 async def test_a_harmed_block_of_the_log_shows_until_it_is_accepted(
     harm: Harm, tmp_path: Path
 ) -> None:
-    async with running(tmp_path) as service:
+    async with running_service(tmp_path) as service:
         first, *_ = await completed(service, *(f"page {number}" for number in range(6)))
         assert not await problem(service)
     harm(tmp_path)
-    async with running(tmp_path) as service:
-        await until(lambda: shows(service), WITHIN)
+    async with running_service(tmp_path) as service:
+        await wait_until(lambda: shows(service), WITHIN)
         problems = await problem(service)
         assert "event" in problems
         assert "ilios losses --accept" in problems
         # What the database has is still served, and what comes is still worked on.
         assert (await Client(service).get(f"/api/documents/{first}"))[0] == 200
         await completed(service, "another")
-    async with running(tmp_path) as service:
+    async with running_service(tmp_path) as service:
         assert await shows(service), "a restart must not forget it"
-        assert (await ilios(tmp_path, "losses")).code == 1
-        assert (await ilios(tmp_path, "losses", "--accept")).code == 0
-        await until(lambda: is_well(service), WITHIN)
-    async with running(tmp_path) as service:
+        assert (await run_ilios(tmp_path, "losses")).code == 1
+        assert (await run_ilios(tmp_path, "losses", "--accept")).code == 0
+        await wait_until(lambda: is_well(service), WITHIN)
+    async with running_service(tmp_path) as service:
         assert not await problem(service)
-        assert (await ilios(tmp_path, "losses")).code == 0
+        assert (await run_ilios(tmp_path, "losses")).code == 0
         await completed(service, "yet another")
 
 
@@ -122,7 +122,7 @@ async def is_well(service: RunningService) -> bool:
 
 async def test_what_waits_for_a_lost_event_is_named_and_set_going_again(tmp_path: Path) -> None:
     slow = documents.pdf(*(f"page {number} " * 40 for number in range(300)))
-    async with running(tmp_path, WORKER_COUNT="1") as service:
+    async with running_service(tmp_path, WORKER_COUNT="1") as service:
         client = Client(service)
         names = [await client.submit(slow) for _ in range(4)]
 
@@ -131,10 +131,10 @@ async def test_what_waits_for_a_lost_event_is_named_and_set_going_again(tmp_path
                 (count,) = database.execute("SELECT count(*) FROM documents").fetchone()
             return bool(count == len(names))
 
-        await until(are_known)
+        await wait_until(are_known)
         await service.kill("all")
     remove_all(tmp_path)
-    async with running(tmp_path) as service:
+    async with running_service(tmp_path) as service:
 
         async def are_named() -> bool:
             problems = await problem(service)
@@ -142,40 +142,40 @@ async def test_what_waits_for_a_lost_event_is_named_and_set_going_again(tmp_path
                 "4 documents wait for an event that is gone" in problems and names[-1] in problems
             )
 
-        await until(are_named, WITHIN)
-        listed = await ilios(tmp_path, "losses")
+        await wait_until(are_named, WITHIN)
+        listed = await run_ilios(tmp_path, "losses")
         assert [name for name in names if f"gone: default/{name}" not in listed.out] == []
     change(tmp_path, "UPDATE documents SET submitted_at = submitted_at - 600000")
-    async with running(tmp_path, **OFTEN) as service:
+    async with running_service(tmp_path, **OFTEN) as service:
         for name in names:
             await Client(service).wait_for(name, "completed")
         _, summary = await Client(service).get("/api/usage/summary")
         assert b'"totalOperations":4' in summary
 
 
-async def test_originals_that_may_have_been_submitted_on_the_lost_part_are_named_and_kept(
+async def test_originals_that_may_belong_to_lost_events_are_reported_and_not_deleted(
     tmp_path: Path,
 ) -> None:
-    async with running(tmp_path) as service:
+    async with running_service(tmp_path) as service:
         *_, there, lost = await completed(service, *(f"page {number}" for number in range(6)))
-    forget(tmp_path, lost)
+    delete_row(tmp_path, lost)
     remove_all(tmp_path)
     two_days_ago = time.time() - 2 * DAY
     for path in (tmp_path / "blobs").rglob("*"):
         os.utime(path, (two_days_ago, two_days_ago))
     change(tmp_path, f"UPDATE sweeps SET at = at - {int(3 * DAY * 1000)} WHERE name = 'first'")
     (original,) = originals(tmp_path, lost)
-    async with running(tmp_path, **OFTEN) as service:
+    async with running_service(tmp_path, **OFTEN) as service:
 
         async def is_named() -> bool:
             return lost in await problem(service)
 
-        await until(is_named, WITHIN)
+        await wait_until(is_named, WITHIN)
         assert there not in await problem(service)
-        assert lost in (await ilios(tmp_path, "losses", "--accept")).out
-        await until(lambda: is_well(service), WITHIN)
+        assert lost in (await run_ilios(tmp_path, "losses", "--accept")).out
+        await wait_until(lambda: is_well(service), WITHIN)
         markdown = list((tmp_path / "blobs").rglob(f"*markdown*{lost}*"))
-        await until(lambda: not any(path.exists() for path in markdown), WITHIN)
+        await wait_until(lambda: not any(path.exists() for path in markdown), WITHIN)
         assert original.exists()
 
 
@@ -186,22 +186,22 @@ def originals(data: Path, name: str) -> list[Path]:
 async def test_a_log_that_was_made_again_shows_and_its_documents_are_still_served(
     tmp_path: Path,
 ) -> None:
-    async with running(tmp_path) as service:
+    async with running_service(tmp_path) as service:
         (name,) = await completed(service, "Meridian")
     delete_log(tmp_path)
-    async with running(tmp_path) as service:
+    async with running_service(tmp_path) as service:
         assert "not the one the database was written from" in await problem(service)
         assert (await Client(service).get(f"/api/documents/{name}"))[0] == 200
         await completed(service, "Parallel")
-        await ilios(tmp_path, "losses", "--accept")
-        await until(lambda: is_well(service), WITHIN)
+        await run_ilios(tmp_path, "losses", "--accept")
+        await wait_until(lambda: is_well(service), WITHIN)
 
 
 async def test_settings_of_the_log_that_were_made_again_are_no_loss(tmp_path: Path) -> None:
-    async with running(tmp_path) as service:
+    async with running_service(tmp_path) as service:
         await completed(service, "Meridian")
     (tmp_path / STREAM / "meta.inf").unlink()
-    async with running(tmp_path) as service:
+    async with running_service(tmp_path) as service:
         await completed(service, "Parallel")
         assert not await problem(service)
         _, summary = await Client(service).get("/api/usage/summary")
@@ -209,41 +209,41 @@ async def test_settings_of_the_log_that_were_made_again_are_no_loss(tmp_path: Pa
 
 
 async def test_a_log_harmed_while_the_service_runs_shows(tmp_path: Path) -> None:
-    async with running(tmp_path) as service:
+    async with running_service(tmp_path) as service:
         await completed(service, *(f"page {number}" for number in range(6)))
         flip_a_bit_without_index(tmp_path)
         (pid,) = service.children("nats-server")
         os.kill(pid, signal.SIGKILL)
-        await until(lambda: shows(service), WITHIN)
+        await wait_until(lambda: shows(service), WITHIN)
         await completed(service, "another")
 
 
 async def test_a_database_that_was_not_there_for_the_beginning_of_the_log_answers_nothing(
     tmp_path: Path,
 ) -> None:
-    async with running(tmp_path) as service:
+    async with running_service(tmp_path) as service:
         (name,) = await completed(service, "Meridian")
-        await until(lambda: is_read_to_its_end(tmp_path), WITHIN)
+        await wait_until(lambda: is_read_to_its_end(tmp_path), WITHIN)
         await purge(tmp_path)
     (tmp_path / "log-losses.json").unlink()  # or it would know that it went before its time
     for path in tmp_path.glob("ilios.db*"):
         path.rename(path.with_name(f"away-{path.name}"))
     shutil.rmtree(tmp_path / "snapshots", ignore_errors=True)
-    async with running(tmp_path) as service:
+    async with running_service(tmp_path) as service:
         assert "database is new" in await problem(service)
     for path in tmp_path.glob("ilios.db*"):
         path.unlink()
     for path in tmp_path.glob("away-ilios.db*"):
         path.rename(path.with_name(path.name.removeprefix("away-")))
-    async with running(tmp_path) as service:
-        await until(lambda: is_well(service), WITHIN)
+    async with running_service(tmp_path) as service:
+        await wait_until(lambda: is_well(service), WITHIN)
         assert (await Client(service).get(f"/api/documents/{name}"))[0] == 200
 
 
 async def is_read_to_its_end(data: Path) -> bool:
     """Whether the cursor has passed over what changes nothing, as the last event does."""
     settings = table.from_environ({"ILIOS_DATA_DIR": str(data), "ILIOS_NATS_PORT": "0"})
-    async with operators_bus(settings) as connection:
+    async with operator_connection(settings) as connection:
         state = (await connection.jetstream.stream_info(EVENTS)).state
     with sqlite3.connect(f"file:{data / 'ilios.db'}?mode=ro", uri=True) as database:
         (read,) = database.execute("SELECT sequence FROM cursors").fetchone()
@@ -251,28 +251,28 @@ async def is_read_to_its_end(data: Path) -> bool:
 
 
 async def test_events_that_went_before_they_were_read_show(tmp_path: Path) -> None:
-    async with running(tmp_path) as service:
+    async with running_service(tmp_path) as service:
         await completed(service, "Meridian", "Parallel")
     change(tmp_path, "UPDATE cursors SET sequence = 2")
     await purge(tmp_path, keep=1)
-    async with running(tmp_path) as service:
+    async with running_service(tmp_path) as service:
         assert "before they were read" in await problem(service)
 
 
 async def purge(data: Path, keep: int = 0) -> None:
     """Have the beginning of the log go, as age does."""
     settings = table.from_environ({"ILIOS_DATA_DIR": str(data), "ILIOS_NATS_PORT": "0"})
-    async with operators_bus(settings) as connection:
+    async with operator_connection(settings) as connection:
         await connection.jetstream.purge_stream(EVENTS, keep=keep)
 
 
 async def test_a_rebuild_from_a_log_with_a_hole_is_not_done_in_silence(tmp_path: Path) -> None:
-    async with running(tmp_path, ILIOS_SNAPSHOT_HOURS="0") as service:
+    async with running_service(tmp_path, ILIOS_SNAPSHOT_HOURS="0") as service:
         await completed(service, *(f"page {number}" for number in range(6)))
     flip_a_bit(tmp_path)
     for path in tmp_path.glob("ilios.db*"):
         path.unlink()
-    refused = await ilios(tmp_path, "rebuild")
+    refused = await run_ilios(tmp_path, "rebuild")
     assert refused.code == 1
     assert "any more: what they changed is missing" in refused.errors
-    assert (await ilios(tmp_path, "rebuild", "--accept-gap")).code == 0
+    assert (await run_ilios(tmp_path, "rebuild", "--accept-gap")).code == 0

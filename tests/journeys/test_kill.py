@@ -9,15 +9,15 @@ import aiohttp
 import pytest
 
 from tests import documents
-from tests.journeys.running import RunningService, running
-from tests.waiting import until
+from tests.journeys.running import RunningService, running_service
+from tests.waiting import wait_until
 
 DOCUMENTS = 200
 CLIENTS = 8
 ENDED_WITHIN = 60.0  # seconds after the last fault; a machine under load is slow, not wrong
 
 
-class Crowd:
+class Submitters:
     """Clients that submit until enough documents are accepted, whatever happens meanwhile.
 
     ``accepted`` maps the id of each accepted document to the words that only its text has.
@@ -68,17 +68,17 @@ async def test_every_accepted_document_is_completed_and_billed_once_after(
     victim: str, seed: int, tmp_path: Path
 ) -> None:
     moment = random.Random(seed).randrange(10, DOCUMENTS - 10)  # accepted documents
-    async with running(tmp_path) as service:
-        crowd = Crowd(service)
+    async with running_service(tmp_path) as service:
+        crowd = Submitters(service)
         submitting = asyncio.create_task(crowd.submit_all())
-        await until(lambda: len(crowd.accepted) >= moment, within=60)
+        await wait_until(lambda: len(crowd.accepted) >= moment, within=60)
         await service.kill(victim)
         if service.has_ended:
             await service.start()
         await asyncio.wait_for(submitting, 60)
 
         database = tmp_path / "ilios.db"
-        await until(
+        await wait_until(
             lambda: (
                 set(_states(database)) == {"completed"}
                 and _states(database)["completed"] >= DOCUMENTS

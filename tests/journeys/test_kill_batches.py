@@ -11,24 +11,24 @@ import nats
 import pytest
 
 from bus import streams
-from tests.journeys.crowd import REQUESTS, Crowd
-from tests.journeys.running import RunningService, running
-from tests.waiting import until
+from tests.journeys.mixed_load import REQUESTS, MixedLoad
+from tests.journeys.running import RunningService, running_service
+from tests.waiting import wait_until
 
 KILLS = 5
-VICTIMS = {"service": "", "nats-server": "nats-server", "engine": "engines.child", "all": ""}
+VICTIMS = {"service": "", "nats-server": "nats-server", "engine": "engines.local.child", "all": ""}
 """Who may be killed, and which child of the service must be there for it."""
 
 ENDED_WITHIN = 90.0  # seconds after the last fault; a machine under load is slow, not wrong
 
 
-async def kill_now_and_then(service: RunningService, crowd: Crowd, seed: int) -> None:
+async def kill_now_and_then(service: RunningService, crowd: MixedLoad, seed: int) -> None:
     chance = random.Random(-seed)
     for moment in sorted(chance.sample(range(5, REQUESTS - 5), KILLS)):
-        await until(lambda moment=moment: crowd.begun >= moment, within=60)  # type: ignore[misc]
+        await wait_until(lambda moment=moment: crowd.started >= moment, within=60)  # type: ignore[misc]
         victim = chance.choice(list(VICTIMS))
         child = VICTIMS[victim]
-        await until(lambda child=child: not child or bool(service.children(child)))  # type: ignore[misc]
+        await wait_until(lambda child=child: not child or bool(service.children(child)))  # type: ignore[misc]
         await service.kill(victim)
         if service.has_ended:
             await service.start()
@@ -49,7 +49,7 @@ def is_quiet(data: Path) -> bool:
     )
 
 
-def check_rows(data: Path, crowd: Crowd) -> None:
+def check_rows(data: Path, crowd: MixedLoad) -> None:
     """Hold the tables against each other, and against what clients were told."""
     found = {
         name: (state, batch, pages, code)
@@ -63,7 +63,7 @@ def check_rows(data: Path, crowd: Crowd) -> None:
     assert batches == {batch for _, batch, _, _ in found.values() if batch}
     for batch, made in crowd.batches.items():
         assert made == sorted(name for name, one in found.items() if one[1] == batch)
-    for name, words in crowd.words.items():
+    for name, words in crowd.expected_texts.items():
         state, _, pages, code = found[name]
         if name in crowd.removing:
             assert state == (crowd.receipts[name] or state)
@@ -105,9 +105,9 @@ async def ends_of_batches(data: Path) -> list[tuple[str, int]]:
 
 
 async def check_contents(
-    service: RunningService, session: aiohttp.ClientSession, crowd: Crowd
+    service: RunningService, session: aiohttp.ClientSession, crowd: MixedLoad
 ) -> None:
-    for name, words in crowd.words.items():
+    for name, words in crowd.expected_texts.items():
         async with session.get(f"{service.url}/api/documents/{name}") as answer:
             text = (await answer.text()).strip()
             if name in crowd.removing:
@@ -122,11 +122,11 @@ async def check_contents(
 async def test_every_promise_holds_after_kills_under_everything_at_once(
     tmp_path: Path, seed: int
 ) -> None:
-    async with running(tmp_path, ILIOS_JANITOR_INTERVAL="1") as service:
-        crowd = Crowd(service, seed)
+    async with running_service(tmp_path, ILIOS_JANITOR_INTERVAL="1") as service:
+        crowd = MixedLoad(service, seed)
         async with asyncio.timeout(100):
-            await asyncio.gather(crowd.work(), kill_now_and_then(service, crowd, seed))
-        await until(lambda: is_quiet(tmp_path), within=ENDED_WITHIN)
+            await asyncio.gather(crowd.run(), kill_now_and_then(service, crowd, seed))
+        await wait_until(lambda: is_quiet(tmp_path), within=ENDED_WITHIN)
 
         check_rows(tmp_path, crowd)
         async with aiohttp.ClientSession() as session:
@@ -140,6 +140,6 @@ async def test_every_promise_holds_after_kills_under_everything_at_once(
                 if path.name.split("+")[2].partition(".")[0] in crowd.removing
             ]
 
-        await until(lambda: not bytes_of_removed(), within=30)
+        await wait_until(lambda: not bytes_of_removed(), within=30)
         assert crowd.batches
         assert crowd.removing

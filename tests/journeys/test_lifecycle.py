@@ -10,10 +10,10 @@ from pathlib import Path
 import aiohttp
 
 from bus.pull import EXPIRES
-from ilios.nats_server import embedded
+from ilios.nats.server import embedded
 from tests import documents
-from tests.journeys.running import ROOT, RunningService, running
-from tests.waiting import until
+from tests.journeys.running import ROOT, RunningService, running_service
+from tests.waiting import wait_until
 
 
 async def _submit(session: aiohttp.ClientSession, service: RunningService, words: str) -> str:
@@ -33,7 +33,7 @@ async def _state(session: aiohttp.ClientSession, service: RunningService, docume
 async def test_a_service_stopped_under_load_finishes_the_work_after_the_next_start(
     tmp_path: Path,
 ) -> None:
-    async with running(tmp_path) as service, aiohttp.ClientSession() as session:
+    async with running_service(tmp_path) as service, aiohttp.ClientSession() as session:
         ids = await asyncio.gather(*(_submit(session, service, f"Word {n}") for n in range(60)))
 
         assert await service.stop() == 0
@@ -44,15 +44,15 @@ async def test_a_service_stopped_under_load_finishes_the_work_after_the_next_sta
             async def completed(document: str = document) -> bool:
                 return await _state(session, service, document) == "completed"
 
-            await until(completed, within=30)
+            await wait_until(completed, within=30)
             async with session.get(f"{service.url}/api/documents/{document}") as answer:
                 assert (await answer.text()).strip() == f"Word {number}"
 
 
-async def test_a_second_service_on_the_same_data_refuses_and_says_what_to_do(
+async def test_a_second_service_on_the_same_data_exits_with_advice(
     tmp_path: Path,
 ) -> None:
-    async with running(tmp_path):
+    async with running_service(tmp_path):
         code, _, errors = await _ilios("serve", ILIOS_DATA_DIR=str(tmp_path), PORT="0")
 
     assert code == 3
@@ -63,7 +63,7 @@ async def test_a_second_service_on_the_same_data_refuses_and_says_what_to_do(
 async def test_a_second_service_just_like_the_first_is_not_sent_to_another_port(
     tmp_path: Path,
 ) -> None:
-    async with running(tmp_path) as service:
+    async with running_service(tmp_path) as service:
         port = service.url.rpartition(":")[2]
         code, _, errors = await _ilios("serve", ILIOS_DATA_DIR=str(tmp_path), PORT=port)
 
@@ -71,10 +71,10 @@ async def test_a_second_service_just_like_the_first_is_not_sent_to_another_port(
     assert "in use by another process" in errors
 
 
-async def test_a_service_whose_port_is_taken_says_so_and_leaves_nothing_running(
+async def test_a_taken_port_is_reported_and_nothing_is_left_running(
     tmp_path: Path,
 ) -> None:
-    async with running(tmp_path / "one") as service:
+    async with running_service(tmp_path / "one") as service:
         port = service.url.rpartition(":")[2]
         code, _, errors = await _ilios("serve", ILIOS_DATA_DIR=str(tmp_path / "two"), PORT=port)
 
@@ -85,8 +85,8 @@ async def test_a_service_whose_port_is_taken_says_so_and_leaves_nothing_running(
 
 async def test_two_services_live_side_by_side(tmp_path: Path) -> None:
     async with (
-        running(tmp_path / "one", ILIOS_NATS_PORT="4222") as one,
-        running(tmp_path / "two", ILIOS_NATS_PORT="4222") as two,
+        running_service(tmp_path / "one", ILIOS_NATS_PORT="4222") as one,
+        running_service(tmp_path / "two", ILIOS_NATS_PORT="4222") as two,
         aiohttp.ClientSession() as session,
     ):
         mine = await _submit(session, one, "Mine")
@@ -95,10 +95,10 @@ async def test_two_services_live_side_by_side(tmp_path: Path) -> None:
             assert answer.status == 404
 
 
-async def test_the_service_uses_a_bus_of_ours_when_told_to(tmp_path: Path) -> None:
+async def test_the_service_uses_a_configured_external_bus(tmp_path: Path) -> None:
     async with (
         embedded(tmp_path / "bus", 0) as bus,
-        running(tmp_path / "data", NATS_URL=bus.url("operator")) as service,
+        running_service(tmp_path / "data", NATS_URL=bus.url("operator")) as service,
         aiohttp.ClientSession() as session,
     ):
         assert service.children("nats-server") == []
@@ -107,11 +107,11 @@ async def test_the_service_uses_a_bus_of_ours_when_told_to(tmp_path: Path) -> No
         async def completed() -> bool:
             return await _state(session, service, document) == "completed"
 
-        await until(completed, within=30)
+        await wait_until(completed, within=30)
 
 
 async def test_a_bus_that_another_database_is_written_from_is_refused(tmp_path: Path) -> None:
-    async with running(tmp_path / "one"):
+    async with running_service(tmp_path / "one"):
         address = (tmp_path / "one" / "nats" / "operator.url").read_text().strip()
         # Less than the 30 seconds a request of a reader that died may lie at the server.
         async with asyncio.timeout(EXPIRES - 1):
@@ -173,7 +173,7 @@ async def test_a_terminal_that_goes_away_stops_the_service_in_order(tmp_path: Pa
 async def test_a_service_under_nohup_outlives_its_terminal(tmp_path: Path) -> None:
     before = signal.signal(signal.SIGHUP, signal.SIG_IGN)  # children inherit what is ignored
     try:
-        async with running(tmp_path) as service:
+        async with running_service(tmp_path) as service:
             status = Path(f"/proc/{service.pid}/status").read_text()
     finally:
         signal.signal(signal.SIGHUP, before)
@@ -182,13 +182,13 @@ async def test_a_service_under_nohup_outlives_its_terminal(tmp_path: Path) -> No
     assert int(ignored, 16) & 1 << signal.SIGHUP - 1
 
 
-async def _ilios(command: str, *words: str, **environ: str) -> tuple[int, str, str]:
+async def _ilios(command: str, *arguments: str, **environ: str) -> tuple[int, str, str]:
     process = await asyncio.create_subprocess_exec(
         sys.executable,
         "-m",
         "ilios",
         command,
-        *words,
+        *arguments,
         cwd=ROOT,
         env={"PATH": os.environ["PATH"], "ILIOS_NATS_PORT": "0", **environ},
         stdout=asyncio.subprocess.PIPE,

@@ -6,31 +6,36 @@ from pathlib import Path
 
 import pytest
 
-from ilios.database import snapshots
-from ilios.database.damage import Damage
-from tests.journeys.commands import ilios
-from tests.journeys.running import running
-from tests.journeys.starting import WITHIN, is_ready, starting, waits_for
-from tests.journeys.visitors import Visitor, ended
-from tests.waiting import until
+from ilios.database.recovery import snapshots
+from ilios.database.recovery.damage import DamageMonitor
+from tests.journeys.commands import run_ilios
+from tests.journeys.running import running_service
+from tests.journeys.service_client import ServiceClient, document_states
+from tests.journeys.starting import WITHIN, check_waits_for, is_ready, starting_service
+from tests.waiting import wait_until
 
 
 @pytest.fixture
 async def documents(tmp_path: Path) -> tuple[Path, dict[str, str]]:
     """The data of a service that was stopped, and the text of its documents by their ids."""
     data = tmp_path / "data"
-    async with running(data, ILIOS_SNAPSHOT_HOURS="0") as service, Visitor(service) as visitor:
+    async with (
+        running_service(data, ILIOS_SNAPSHOT_HOURS="0") as service,
+        ServiceClient(service) as client,
+    ):
         for _ in range(2):
-            assert await visitor.is_accepted()
-        await until(lambda: list(ended(data / "ilios.db").values()) == ["completed"] * 2, WITHIN)
-        made = visitor.promised
+            assert await client.is_accepted()
+        await wait_until(
+            lambda: list(document_states(data / "ilios.db").values()) == ["completed"] * 2, WITHIN
+        )
+        made = client.accepted_texts
     return data, made
 
 
 async def snapshot(data: Path) -> Path:
     database = data / "ilios.db"
     now = datetime.now(UTC)
-    return await snapshots.take(database, data / "snapshots", Damage(database), now)
+    return await snapshots.create(database, data / "snapshots", DamageMonitor(database), now)
 
 
 def take_away(data: Path) -> Path:
@@ -48,16 +53,16 @@ async def test_a_database_that_a_snapshot_has_is_waited_for_until_it_is_back(
     data, made = documents
     kept = await snapshot(data)
     aside = take_away(data)
-    async with starting(data, ILIOS_SNAPSHOT_HOURS="1") as (service, visitor):
-        await waits_for(visitor, f"the database {data}/ilios.db is missing, and the snapshot")
-        assert "ilios rebuild" in await visitor.problem()
+    async with starting_service(data, ILIOS_SNAPSHOT_HOURS="1") as (service, client):
+        await check_waits_for(client, f"the database {data}/ilios.db is missing, and the snapshot")
+        assert "ilios rebuild" in await client.health_error()
         assert not list(data.glob("ilios.db*")), "nothing begins in its place"
         for path in aside.iterdir():
             path.rename(data / path.name)
-        await service.ready()
-        assert await is_ready(visitor)
+        await service.wait_until_ready()
+        assert await is_ready(client)
         for document, words in made.items():
-            assert await visitor.text(document) == words
+            assert await client.first_line(document) == words
         assert kept.exists()
 
 
@@ -67,8 +72,8 @@ async def test_a_mistyped_path_of_the_database_makes_nothing(
     data, _ = documents
     await snapshot(data)
     mistyped = data.with_name("mistyped") / "ilios.db"
-    async with starting(data, LOCAL_DB_PATH=str(mistyped)) as (service, visitor):
-        await waits_for(visitor, str(mistyped))
+    async with starting_service(data, LOCAL_DB_PATH=str(mistyped)) as (service, client):
+        await check_waits_for(client, str(mistyped))
         assert not mistyped.parent.exists()
         assert await service.stop() == 0
 
@@ -79,13 +84,13 @@ async def test_it_is_rebuilt_while_the_service_waits(
     data, made = documents
     await snapshot(data)
     take_away(data)
-    async with starting(data) as (service, visitor):
-        await waits_for(visitor, "is missing")
-        done = await ilios(data, "rebuild")
+    async with starting_service(data) as (service, client):
+        await check_waits_for(client, "is missing")
+        done = await run_ilios(data, "rebuild")
         assert done.code == 0, done
-        await service.ready()
+        await service.wait_until_ready()
         for document, words in made.items():
-            assert await visitor.text(document) == words
+            assert await client.first_line(document) == words
 
 
 async def test_who_wants_to_begin_without_the_snapshots_moves_them_aside(
@@ -94,27 +99,27 @@ async def test_who_wants_to_begin_without_the_snapshots_moves_them_aside(
     data, _ = documents
     await snapshot(data)
     take_away(data)
-    async with starting(data) as (service, visitor):
-        await waits_for(visitor, f"move {data}/snapshots aside")
+    async with starting_service(data) as (service, client):
+        await check_waits_for(client, f"move {data}/snapshots aside")
         (data / "snapshots").rename(data / "snapshots.aside")
-        await service.ready()
-        assert await is_ready(visitor)
+        await service.wait_until_ready()
+        assert await is_ready(client)
 
 
-async def test_without_a_snapshot_blobs_tell_of_it_where_the_log_is_gone_too(
+async def test_without_snapshot_and_log_the_blobs_reveal_a_missing_database(
     documents: tuple[Path, dict[str, str]],
 ) -> None:
     data, made = documents
     aside = take_away(data)
     shutil.move(data / "nats", aside / "nats")
-    async with starting(data) as (service, visitor):
-        await waits_for(visitor, f"the log is empty, and {data}/blobs is of a service")
+    async with starting_service(data) as (service, client):
+        await check_waits_for(client, f"the log is empty, and {data}/blobs is of a service")
         assert not (data / "ilios.db").exists()
         for path in aside.glob("ilios.db*"):
             path.rename(data / path.name)
-        await service.ready()
+        await service.wait_until_ready()
         for document, words in made.items():
-            assert await visitor.text(document) == words
+            assert await client.first_line(document) == words
 
 
 async def test_what_the_whole_log_has_needs_no_database_to_begin_with(
@@ -122,7 +127,9 @@ async def test_what_the_whole_log_has_needs_no_database_to_begin_with(
 ) -> None:
     data, made = documents
     take_away(data)
-    async with running(data) as service, Visitor(service) as visitor:
-        await until(lambda: ended(data / "ilios.db").keys() == made.keys(), within=WITHIN)
+    async with running_service(data) as service, ServiceClient(service) as client:
+        await wait_until(
+            lambda: document_states(data / "ilios.db").keys() == made.keys(), within=WITHIN
+        )
         for document, words in made.items():
-            assert await visitor.text(document) == words
+            assert await client.first_line(document) == words

@@ -12,13 +12,13 @@ import pytest
 
 from ilios.engines.mistral.limits import RANGE_PAGES
 from tests import documents
-from tests.journeys.running import RunningService, running
+from tests.journeys.running import RunningService, running_service
 from tests.mistral.fake import FakeMistral
 from tests.mistral.faults import Fault
 from tests.mistral.pages import mark
 from tests.mistral.rules import Layout
 from tests.mistral.server import fake_mistral
-from tests.waiting import until
+from tests.waiting import wait_until
 
 ENDED_WITHIN = 60.0  # seconds; a machine under load is slow, not wrong
 
@@ -61,7 +61,7 @@ async def ended(service: RunningService, *names: str) -> list[dict[str, Any]]:
         found = [await status(service, document) for document in names]
         return all(one["status"] in ("completed", "failed") for one in found)
 
-    await until(all_have, within=ENDED_WITHIN)
+    await wait_until(all_have, within=ENDED_WITHIN)
     return found
 
 
@@ -76,9 +76,9 @@ async def test_with_a_key_mistral_reads_what_is_submitted_and_is_billed(
 ) -> None:
     fake.rules.layout = Layout(images=1, tables=1)
     paper = documents.pdf("First page", "Second page")
-    async with running(tmp_path, **settings(fake)) as service:
+    async with running_service(tmp_path, **settings(fake)) as service:
         document = await submit(service, paper)
-        (told,) = await ended(service, document)
+        (document_status,) = await ended(service, document)
         code, markdown = await get(service, f"/api/documents/{document}")
 
         assert code == 200
@@ -87,8 +87,8 @@ async def test_with_a_key_mistral_reads_what_is_submitted_and_is_billed(
         first, second = markdown.decode().split("\n\n---\n\n")
         assert mark(paper, 0) in first
         assert mark(paper, 1) in second
-        assert told["metadata"]["model"] == "mistral-ocr-4-1"
-        assert told["metadata"]["engine"] == "mistral"
+        assert document_status["metadata"]["model"] == "mistral-ocr-4-1"
+        assert document_status["metadata"]["engine"] == "mistral"
         link = first.partition("](/api/")[2].partition(")")[0]
         code, image = await get(service, f"/api/{link}")
         assert code == 200
@@ -99,58 +99,58 @@ async def test_with_a_key_mistral_reads_what_is_submitted_and_is_billed(
 
 
 async def test_the_engine_is_chosen_by_the_document(tmp_path: Path, fake: FakeMistral) -> None:
-    async with running(tmp_path, **settings(fake)) as service:
+    async with running_service(tmp_path, **settings(fake)) as service:
         here = await submit(service, documents.pdf("Here"), engine="local")
         there = await submit(service, documents.pdf("There"), model="mistral-ocr-2512")
         local, remote = await ended(service, here, there)
     assert local["metadata"]["engine"] == "local"
     assert remote["metadata"]["model"] == "mistral-ocr-2512"
-    assert [call.model for call in fake.book.calls] == ["mistral-ocr-2512"]
+    assert [call.model for call in fake.call_log.calls] == ["mistral-ocr-2512"]
 
 
 async def test_what_mistral_cannot_do_is_done_locally_where_that_is_wanted(
     tmp_path: Path, fake: FakeMistral
 ) -> None:
     wrong = settings(fake, MISTRAL_API_KEY="wrong", ILIOS_ENGINE_FALLBACK="true")
-    async with running(tmp_path, **wrong) as service:
-        (told,) = await ended(service, await submit(service, documents.pdf("Here")))
-        assert told["status"] == "completed"
-        assert told["metadata"]["engine"] == "local"
-        assert told["metadata"]["fallbackFrom"] == "mistral"
+    async with running_service(tmp_path, **wrong) as service:
+        (document_status,) = await ended(service, await submit(service, documents.pdf("Here")))
+        assert document_status["status"] == "completed"
+        assert document_status["metadata"]["engine"] == "local"
+        assert document_status["metadata"]["fallbackFrom"] == "mistral"
 
 
-async def test_a_wrong_key_parks_the_engine_and_not_the_document(
+async def test_a_wrong_key_opens_the_circuit_and_the_document_waits(
     tmp_path: Path, fake: FakeMistral
 ) -> None:
-    async with running(tmp_path, **settings(fake, MISTRAL_API_KEY="wrong")) as service:
+    async with running_service(tmp_path, **settings(fake, MISTRAL_API_KEY="wrong")) as service:
         document = await submit(service, documents.pdf("Waits"))
 
-        async def told() -> bool:
+        async def document_status() -> bool:
             code, body = await get(service, "/readyz")
             return code == 503 and b"MISTRAL_API_KEY" in body
 
-        await until(told)
+        await wait_until(document_status)
         assert (await status(service, document))["status"] in ("pending", "processing")
 
 
-async def test_killed_amid_a_long_document_no_range_that_was_finished_is_bought_again(
+async def test_killed_during_a_long_document_no_finished_range_is_requested_again(
     tmp_path: Path, fake: FakeMistral
 ) -> None:
     paper = documents.pdf(*(f"Page {number}\n" + "x" * 400 for number in range(1000)))
-    async with running(tmp_path, **settings(fake)) as service:
+    async with running_service(tmp_path, **settings(fake)) as service:
         fake.rules.latency = 0.2
         document = await submit(service, paper)
-        await until(lambda: fake.book.pages_paid >= 500, within=ENDED_WITHIN)
+        await wait_until(lambda: fake.call_log.pages_paid >= 500, within=ENDED_WITHIN)
         await service.kill("all")
         fake.rules.latency = 0.0
         await service.start()
-        (told,) = await ended(service, document)
+        (document_status,) = await ended(service, document)
         _, markdown = await get(service, f"/api/documents/{document}")
 
-    assert told["status"] == "completed"
+    assert document_status["status"] == "completed"
     pages = markdown.decode().split("\n\n---\n\n")
     assert [mark(paper, number) in page for number, page in enumerate(pages)] == [True] * 1000
-    twice = [page for _, page in fake.book.paid_twice()]
+    twice = [page for _, page in fake.call_log.paid_twice()]
     # The API finishes a call whose client is gone: nothing can save the one that was under way.
     assert len({page // RANGE_PAGES for page in twice}) <= 1
     assert not list(fake.files.existing()), "the upload of before the kill is gone as well"
@@ -161,12 +161,12 @@ async def test_with_every_fifth_call_failing_all_documents_are_completed_and_bil
     tmp_path: Path, fake: FakeMistral
 ) -> None:
     kinds = ("429", "500", "slow", "reset", "truncated", "garbage")
-    fake.faults.share("ocr", 0.2, [Fault(kind, seconds=0.2) for kind in kinds])  # type: ignore[arg-type]
+    fake.faults.fail_share("ocr", 0.2, [Fault(kind, seconds=0.2) for kind in kinds])  # type: ignore[arg-type]
     papers = {number: documents.pdf(f"Paper {number}") for number in range(60)}
-    async with running(tmp_path, **settings(fake)) as service:
+    async with running_service(tmp_path, **settings(fake)) as service:
         names = await asyncio.gather(*(submit(service, paper) for paper in papers.values()))
-        told = await ended(service, *names)
-        assert [one["status"] for one in told] == ["completed"] * len(names)
+        document_status = await ended(service, *names)
+        assert [one["status"] for one in document_status] == ["completed"] * len(names)
         for name, paper in zip(names, papers.values(), strict=True):
             _, markdown = await get(service, f"/api/documents/{name}")
             assert mark(paper, 0) in markdown.decode()
@@ -176,12 +176,12 @@ async def test_with_every_fifth_call_failing_all_documents_are_completed_and_bil
 async def test_a_cancelled_document_stops_costing(tmp_path: Path, fake: FakeMistral) -> None:
     fake.rules.latency = 0.2
     paper = documents.pdf(*(f"Page {number}\n" + "x" * 400 for number in range(600)))
-    async with running(tmp_path, **settings(fake)) as service:
+    async with running_service(tmp_path, **settings(fake)) as service:
         document = await submit(service, paper)
-        await until(lambda: fake.book.pages_paid >= 100, within=ENDED_WITHIN)
+        await wait_until(lambda: fake.call_log.pages_paid >= 100, within=ENDED_WITHIN)
         url = f"{service.url}/api/documents/{document}"
         async with aiohttp.ClientSession() as session, session.delete(url) as answer:
             assert answer.status in (200, 202)
-        await until(lambda: fake.book.in_hand == 0)
-        await until(lambda: not list(fake.files.existing()))
-        assert fake.book.pages_paid < 600
+        await wait_until(lambda: fake.call_log.in_hand == 0)
+        await wait_until(lambda: not list(fake.files.existing()))
+        assert fake.call_log.pages_paid < 600

@@ -16,8 +16,8 @@ import pytest
 from ilios.edge.openapi import describe
 from ilios.edge.operations import OPERATIONS
 from tests import documents
-from tests.journeys.running import running
-from tests.waiting import until
+from tests.journeys.running import running_service
+from tests.waiting import wait_until
 
 KEY = "key-of-a-generated-client"
 PACKAGE = "ilios_by_openapi_generator"
@@ -62,7 +62,7 @@ class Client:
 
 @pytest.fixture
 async def client(package: Any, tmp_path: Path) -> AsyncIterator[Client]:
-    async with running(tmp_path, API_KEY=KEY) as service:
+    async with running_service(tmp_path, API_KEY=KEY) as service:
         settings = package.Configuration(host=service.url, access_token=KEY)
         with package.ApiClient(settings) as connection:
             yield Client(package, connection)
@@ -82,7 +82,7 @@ async def test_it_submits_polls_and_reads(client: Client) -> None:
         assert found.created_at.tzinfo is not None
         return bool(found.status == "completed")
 
-    await until(completed, within=60)
+    await wait_until(completed, within=60)
     markdown = await client.call("documents.read_document", submitted.id)
     assert markdown.strip() == "Made by a machine"
     answer = await client.call(

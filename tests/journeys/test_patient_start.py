@@ -7,16 +7,16 @@ from typing import Any
 import pytest
 
 from ilios.cli import exit_codes
-from ilios.nats_server import embedded
-from tests.journeys.commands import ilios
+from ilios.nats.server import embedded
+from tests.journeys.commands import run_ilios
 from tests.journeys.running import ROOT
-from tests.journeys.starting import free_port, is_ready, starting, waits_for
+from tests.journeys.starting import check_waits_for, free_port, is_ready, starting_service
 from tests.journeys.test_s3 import completed
-from tests.s3.proxy import FaultProxy, Trouble, refusing
+from tests.s3.proxy import FaultProxy, Interceptor, failing_with
 from tests.s3.servers import S3Server
 from tests.volumes import fill, free, small_volume
 
-NO_TROUBLE: Trouble = lambda _: None  # noqa: E731
+PASS_THROUGH: Interceptor = lambda _: None  # noqa: E731
 MEGABYTES = 64
 
 
@@ -24,29 +24,29 @@ MEGABYTES = 64
 async def test_a_store_that_is_away_is_waited_for(
     swift: S3Server, tmp_path: Path, trouble: str
 ) -> None:
-    async with FaultProxy.before(swift.endpoint) as proxy:
-        environ = swift.environ(swift.place(proxy.endpoint))
+    async with FaultProxy.in_front_of(swift.endpoint) as proxy:
+        environ = swift.environ(swift.config(proxy.endpoint))
         if trouble == "refuses connections":
-            await proxy.refuse()
+            await proxy.stop_listening()
         else:
-            proxy.trouble = refusing(503, trouble)
-        async with starting(tmp_path, **environ) as (service, visitor):
-            await waits_for(visitor, "S3")
+            proxy.intercept = failing_with(503, trouble)
+        async with starting_service(tmp_path, **environ) as (service, client):
+            await check_waits_for(client, "S3")
             if trouble == "refuses connections":
-                await proxy.accept()
-            proxy.trouble = NO_TROUBLE
-            await service.ready()
-            assert await is_ready(visitor)
-            assert await visitor.is_accepted()
-            await completed(visitor, tmp_path)
+                await proxy.start_listening()
+            proxy.intercept = PASS_THROUGH
+            await service.wait_until_ready()
+            assert await is_ready(client)
+            assert await client.is_accepted()
+            await completed(client, tmp_path)
 
 
 async def test_a_name_that_is_not_resolved_is_waited_for_and_a_signal_ends_that(
     swift: S3Server, tmp_path: Path
 ) -> None:
-    environ = swift.environ(swift.place("http://nowhere.invalid:9"))
-    async with starting(tmp_path, **environ) as (service, visitor):
-        await waits_for(visitor, "S3 does not answer at http://nowhere.invalid:9")
+    environ = swift.environ(swift.config("http://nowhere.invalid:9"))
+    async with starting_service(tmp_path, **environ) as (service, client):
+        await check_waits_for(client, "S3 does not answer at http://nowhere.invalid:9")
         assert await service.stop() == 0
 
 
@@ -54,12 +54,12 @@ async def test_a_bus_that_is_away_is_waited_for(tmp_path: Path) -> None:
     port = free_port()
     async with embedded(tmp_path / "bus", port) as bus:
         url = bus.url("operator")
-    async with starting(tmp_path / "data", NATS_URL=url) as (service, visitor):
-        await waits_for(visitor, "cannot connect to the bus")
+    async with starting_service(tmp_path / "data", NATS_URL=url) as (service, client):
+        await check_waits_for(client, "cannot connect to the bus")
         async with embedded(tmp_path / "bus", port):
-            await service.ready()
-            assert await is_ready(visitor)
-            assert await visitor.is_accepted()
+            await service.wait_until_ready()
+            assert await is_ready(client)
+            assert await client.is_accepted()
             assert await service.stop() == 0
 
 
@@ -70,19 +70,19 @@ async def test_room_on_a_full_volume_is_waited_for(tmp_path: Path, place: str) -
         fill(volume)
         database = volume / "ilios.db" if place == "database" else data / "ilios.db"
         environ = {"LOCAL_DB_PATH": str(database), "ILIOS_RESERVE_MB": "16"}
-        async with starting(data, **environ) as (service, visitor):
-            await waits_for(visitor, "no room for the")
+        async with starting_service(data, **environ) as (service, client):
+            await check_waits_for(client, "no room for the")
             free(volume)
-            await service.ready()
-            assert await is_ready(visitor)
-            assert await visitor.is_accepted()
+            await service.wait_until_ready()
+            assert await is_ready(client)
+            assert await client.is_accepted()
 
 
 async def test_a_signal_ends_waiting_for_room(tmp_path: Path) -> None:
     with small_volume(tmp_path / "data", MEGABYTES) as volume:
         fill(volume)
-        async with starting(volume) as (service, visitor):
-            await waits_for(visitor, "no room for the")
+        async with starting_service(volume) as (service, client):
+            await check_waits_for(client, "no room for the")
             assert await service.stop() == 0
 
 
@@ -99,8 +99,8 @@ async def test_a_wrong_setting_ends_the_service_and_systemd_does_not_start_it_ag
     swift: S3Server, tmp_path: Path, what: str
 ) -> None:
     changed, named = WRONG[what]
-    environ: dict[str, Any] = {"PORT": "0"} | swift.environ(swift.place()) | changed
-    ended = await ilios(tmp_path, "serve", **environ)
+    environ: dict[str, Any] = {"PORT": "0"} | swift.environ(swift.config()) | changed
+    ended = await run_ilios(tmp_path, "serve", **environ)
     assert ended.code in not_started_again()
     assert named in ended.errors.splitlines()[-1]
 
@@ -108,7 +108,7 @@ async def test_a_wrong_setting_ends_the_service_and_systemd_does_not_start_it_ag
 async def test_a_user_the_bus_refuses_is_a_wrong_setting(tmp_path: Path) -> None:
     async with embedded(tmp_path / "bus", 0) as bus:
         url = re.sub(r"//\w+:\w+@", "//nobody:wrong@", bus.url("operator"))
-        ended = await ilios(tmp_path / "data", "serve", PORT="0", NATS_URL=url)
+        ended = await run_ilios(tmp_path / "data", "serve", PORT="0", NATS_URL=url)
     assert ended.code in not_started_again()
     assert "cannot connect to the bus" in ended.errors
 

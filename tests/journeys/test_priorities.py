@@ -6,8 +6,8 @@ from typing import Any
 import aiohttp
 
 from tests import documents
-from tests.journeys.running import running
-from tests.waiting import until
+from tests.journeys.running import running_service
+from tests.waiting import wait_until
 
 BACKLOG = 500
 IN_ONE_BATCH = 100
@@ -19,7 +19,7 @@ async def test_an_urgent_document_overtakes_a_backlog_and_the_backlog_still_move
 ) -> None:
     slow = documents.pdf(*(f"page {number} " * 50 for number in range(60)))
     async with (
-        running(tmp_path, WORKER_COUNT="1") as service,
+        running_service(tmp_path, WORKER_COUNT="1") as service,
         aiohttp.ClientSession(service.url) as session,
     ):
 
@@ -49,7 +49,7 @@ async def test_an_urgent_document_overtakes_a_backlog_and_the_backlog_still_move
         async def is_done() -> bool:
             return bool((await progress(urgent))["completed"] == 20)
 
-        await until(is_done, WITHIN)
+        await wait_until(is_done, WITHIN)
         overtaken = await waiting()
         # With turns of 8 to 1 and a few that were in hand already, far fewer than went before it.
         assert before - overtaken < 40
@@ -58,4 +58,4 @@ async def test_an_urgent_document_overtakes_a_backlog_and_the_backlog_still_move
         async def moves() -> bool:
             return await waiting() < overtaken
 
-        await until(moves, WITHIN)
+        await wait_until(moves, WITHIN)

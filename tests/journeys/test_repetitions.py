@@ -15,10 +15,10 @@ from nats.aio.client import Client
 from nats.js import JetStreamContext
 
 from bus import streams
-from bus.publisher import MESSAGE_ID
+from bus.publisher import MSG_ID_HEADER
 from tests import documents
-from tests.journeys.running import RunningService, running
-from tests.waiting import until
+from tests.journeys.running import RunningService, running_service
+from tests.waiting import wait_until
 
 BROKEN = b"%PDF-1.7 and nothing else"
 WITHIN = 60.0  # seconds; a machine under load is slow, not wrong
@@ -61,7 +61,7 @@ class World:
         found = []
         for sequence in range(1, state.last_seq + 1):
             message = await self.log.get_msg(streams.EVENTS, sequence)
-            name = (message.headers or {}).get(MESSAGE_ID)
+            name = (message.headers or {}).get(MSG_ID_HEADER)
             found.append(Event(message.subject or "", message.data or b"", name))
         return found
 
@@ -69,11 +69,11 @@ class World:
         """Publish an event as it was, once the server has forgotten its id."""
 
         async def is_stored() -> bool:
-            headers = {MESSAGE_ID: event.name} if event.name else None
+            headers = {MSG_ID_HEADER: event.name} if event.name else None
             taken = await self.log.publish(event.subject, event.body, headers=headers)
             return not taken.duplicate
 
-        await until(is_stored, within=WITHIN)
+        await wait_until(is_stored, within=WITHIN)
 
     async def is_settled(self) -> bool:
         """Whether everybody has handled all that is on the log, and what was deleted is erased."""
@@ -87,7 +87,7 @@ class World:
             )
             return int(left.fetchone()[0]) == 0
 
-    def books(self) -> dict[str, list[Any]]:
+    def snapshot_rows(self) -> dict[str, list[Any]]:
         """Every row there is, and every blob by its hash."""
         path = self.service.data_dir / "ilios.db"
         tables = ("documents", "usage", "batches")
@@ -127,14 +127,14 @@ async def prepare(world: World) -> None:
             async with session.get(f"{url}/api/documents/status/{gone}") as answer:
                 return bool((await answer.json())["status"] == "completed")
 
-        await until(is_over, within=WITHIN)
+        await wait_until(is_over, within=WITHIN)
         async with session.delete(f"{url}/api/documents/{gone}") as answer:
             assert answer.status in (200, 202, 204), await answer.text()
 
     async def all_kinds_are_there() -> bool:
         return {event.kind for event in await world.events()} >= KINDS and await world.is_settled()
 
-    await until(all_kinds_are_there, within=WITHIN)
+    await wait_until(all_kinds_are_there, within=WITHIN)
 
 
 def counted(events: list[Event]) -> Counter[str]:
@@ -150,7 +150,7 @@ async def test_an_event_of_any_kind_that_comes_again_changes_nothing(
     restarted: bool,  # noqa: FBT001  # a parameter of a test
     tmp_path: Path,
 ) -> None:
-    async with running(tmp_path) as service:
+    async with running_service(tmp_path) as service:
         client = Client()
         await client.connect((tmp_path / "nats" / "operator.url").read_text().strip())
         await prepare(World(service, client.jetstream()))
@@ -160,13 +160,13 @@ async def test_an_event_of_any_kind_that_comes_again_changes_nothing(
             await service.start()
         client = await nats.connect((tmp_path / "nats" / "operator.url").read_text().strip())
         world = World(service, client.jetstream())
-        await until(world.is_settled, within=WITHIN)
-        before, books = await world.events(), world.books()
+        await wait_until(world.is_settled, within=WITHIN)
+        before, db = await world.events(), world.snapshot_rows()
         for event in before:
             await world.repeat(event)
-        await until(world.is_settled, within=WITHIN)
+        await wait_until(world.is_settled, within=WITHIN)
         made = (await world.events())[len(before) :]
-        assert world.books() == books
+        assert world.snapshot_rows() == db
         # Nothing was fetched, converted or failed once more. What has come about is announced again
         # in the same words; whether the server drops that depends on how soon it comes.
         assert counted(made) == counted(before)

@@ -18,10 +18,10 @@ from bus import streams
 from ilios.tenants import tenant_of
 from schemas.ids import new_id
 from tests import documents
-from tests.journeys.running import RunningService, running
+from tests.journeys.running import RunningService, running_service
 from tests.mistral.fake import FakeMistral
 from tests.mistral.server import fake_mistral
-from tests.waiting import until
+from tests.waiting import wait_until
 
 KEY = "canary-api-key-0123456789"
 OTHER_KEY = "canary-second-key-9876543210"
@@ -56,7 +56,7 @@ async def mistral() -> AsyncIterator[FakeMistral]:
         yield fake
 
 
-class Visitor:
+class SecretsClient:
     """A client that does a bit of everything, and remembers what it was answered."""
 
     def __init__(self, service: RunningService, session: aiohttp.ClientSession) -> None:
@@ -64,7 +64,7 @@ class Visitor:
         self._session = session
         self.answers: list[str] = []
 
-    async def ask(
+    async def send(
         self, method: str, path: str, content: bytes | None = None, **headers: str
     ) -> tuple[int, str]:
         form = None
@@ -89,16 +89,16 @@ class Visitor:
             url = str((await answer.json())["uploadUrl"])
         async with self._session.put(url, data=b"too short") as answer:
             assert answer.status == 200, await answer.text()
-        status, _ = await self.ask("PUT", url + "x")
+        status, _ = await self.send("PUT", url + "x")
         assert status in (400, 403, 404)
         return url.rpartition("/")[2]
 
 
-async def _visit(service: RunningService, source: str) -> tuple[list[str], list[str]]:
+async def _use_everything(service: RunningService, source: str) -> tuple[list[str], list[str]]:
     """Do what may make the service talk; returns its answers and the signatures it gave out."""
     good = {"Authorization": f"Bearer {KEY}"}
     async with aiohttp.ClientSession() as session:
-        visitor = Visitor(service, session)
+        service_client = SecretsClient(service, session)
         paper, broken = documents.pdf(TEXT), b"%PDF-1.7 " + TEXT.encode()
         ids = []
         for content, path, headers in (
@@ -108,7 +108,7 @@ async def _visit(service: RunningService, source: str) -> tuple[list[str], list[
             (paper, "/api/documents/submit", good | {"Idempotency_Key": IDEMPOTENCY_KEY}),
             (paper, "/api/documents/submit?engine=mistral", good),
         ):
-            status, text = await visitor.ask("POST", path, content, **headers)
+            status, text = await service_client.send("POST", path, content, **headers)
             assert status == 202, text
             ids.append(msgspec.json.decode(text)["id"])
         for path in ("/v1/convert", "/v1/nowhere", "/api/documents/usage/summary", "/%00/%0d%0a"):
@@ -117,24 +117,26 @@ async def _visit(service: RunningService, source: str) -> tuple[list[str], list[
                 f"?apiKey={WRONG_KEY}",
                 f"?apiKey={quote(KEY + chr(7))}",
             ):
-                await visitor.ask("GET", path + query)
-                await visitor.ask("POST", path + query, broken)
-        await visitor.ask("GET", "/api/documents/usage", Authorization=f"Basic {WRONG_KEY}")
-        await visitor.ask("GET", "/api/documents/x", Authorization=f"Bearer {WRONG_KEY}")
-        signed = await visitor.upload_by_url()
+                await service_client.send("GET", path + query)
+                await service_client.send("POST", path + query, broken)
+        await service_client.send("GET", "/api/documents/usage", Authorization=f"Basic {WRONG_KEY}")
+        await service_client.send("GET", "/api/documents/x", Authorization=f"Bearer {WRONG_KEY}")
+        signed = await service_client.upload_by_url()
         await _publish_an_address(service, source)
 
         async def all_have_ended() -> bool:
             told = [
-                (await visitor.ask("GET", f"/api/documents/status/{name}", X_Api_Key=key))[1]
+                (await service_client.send("GET", f"/api/documents/status/{name}", X_Api_Key=key))[
+                    1
+                ]
                 for name, key in zip(ids, (OTHER_KEY, KEY, KEY, KEY, KEY), strict=True)
             ]
             return all(msgspec.json.decode(text)["status"] in ENDED for text in told)
 
-        await until(all_have_ended, within=60)
-        await visitor.ask("GET", "/health")
-        await visitor.ask("GET", f"/api/usage/summary?apiKey={KEY}")
-        return visitor.answers, [signed]
+        await wait_until(all_have_ended, within=60)
+        await service_client.send("GET", "/health")
+        await service_client.send("GET", f"/api/usage/summary?apiKey={KEY}")
+        return service_client.answers, [signed]
 
 
 async def _publish_an_address(service: RunningService, source: str) -> None:
@@ -156,7 +158,7 @@ async def _publish_an_address(service: RunningService, source: str) -> None:
         )
         return bool(found.state.subjects)
 
-    await until(has_failed, within=30)
+    await wait_until(has_failed, within=30)
     await bus.close()
 
 
@@ -164,7 +166,7 @@ def _operator(service: RunningService) -> str:
     return (service.data_dir / "nats" / "operator.url").read_text().strip()
 
 
-async def _said(service: RunningService) -> list[str]:
+async def _captured_logs(service: RunningService) -> list[str]:
     """Return every event and every dead letter, heads included, but what was submitted."""
     bus = await nats.connect(_operator(service))
     js = bus.jetstream()
@@ -210,9 +212,9 @@ async def test_secrets_are_in_no_log_no_answer_and_no_event(
         "ILIOS_ENGINE": "local",
         "MISTRAL_SERVER_URL": mistral.url,
     }
-    async with running(tmp_path / "data", **settings, **ENVIRONMENT) as service:
-        answers, signatures = await _visit(service, source)
-        said = await _said(service)
+    async with running_service(tmp_path / "data", **settings, **ENVIRONMENT) as service:
+        answers, signatures = await _use_everything(service, source)
+        logs = await _captured_logs(service)
         on_disk = _secrets_on_disk(service.data_dir)
         commands = [
             Path(f"/proc/{pid}/cmdline").read_bytes().decode()
@@ -220,18 +222,18 @@ async def test_secrets_are_in_no_log_no_answer_and_no_event(
         ]
         engine = [
             Path(f"/proc/{pid}/environ").read_bytes().decode()
-            for pid in service.children("engines.child")
+            for pid in service.children("engines.local.child")
         ]
     logged = capfd.readouterr().err
     keys = [KEY, OTHER_KEY, WRONG_KEY, *ENVIRONMENT.values(), *on_disk]
     assert len(on_disk) >= 4
     assert engine, "no engine process was left to look into"
-    assert mistral.book.calls, "the key of Mistral was never used"
+    assert mistral.call_log.calls, "the key of Mistral was never used"
     for secret in [*keys, base64.b64encode(KEY.encode()).decode()]:
-        for place in (logged, *answers, *said, *commands, *engine):
+        for place in (logged, *answers, *logs, *commands, *engine):
             assert secret not in place
     for secret in (TEXT, PASSWORD_IN_A_URL, IDEMPOTENCY_KEY, *signatures):
-        for place in (logged, *said):
+        for place in (logged, *logs):
             assert secret not in place
     assert '"level":"debug"' in logged.replace('": "', '":"'), "the log was looked at in vain"
 
@@ -266,10 +268,13 @@ def test_what_vanishes_while_modes_are_read_is_passed_over(
     assert modes_below(tmp_path).keys() == {str(tmp_path), str(tmp_path / "kept")}
 
 
-async def test_what_lies_in_the_data_directory_is_for_its_owner_alone(tmp_path: Path) -> None:
+async def test_files_in_the_data_directory_are_private_to_the_owner(tmp_path: Path) -> None:
     before = os.umask(0)
     try:
-        async with running(tmp_path / "data") as service, aiohttp.ClientSession() as session:
+        async with (
+            running_service(tmp_path / "data") as service,
+            aiohttp.ClientSession() as session,
+        ):
             form = aiohttp.FormData()
             form.add_field("file", documents.pdf(TEXT), filename="a.pdf")
             async with session.post(f"{service.url}/v1/convert", data=form) as answer:

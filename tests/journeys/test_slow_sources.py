@@ -16,8 +16,8 @@ import pytest
 from ilios.tenants import tenant_of
 from schemas.ids import new_id
 from tests import documents
-from tests.journeys.running import RunningService, running
-from tests.waiting import until
+from tests.journeys.running import RunningService, running_service
+from tests.waiting import wait_until
 
 KEYS = ("the-key-of-the-first-tenant", "the-key-of-the-second-tenant")
 PDF = documents.pdf("Not held up")
@@ -28,7 +28,7 @@ class Sources:
 
     def __init__(self) -> None:
         self.address = ""
-        self.met: Counter[str] = Counter()
+        self.request_counts: Counter[str] = Counter()
         self.tasks: set[asyncio.Task[None]] = set()
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -38,7 +38,7 @@ class Sources:
         with suppress(ConnectionError, asyncio.CancelledError, asyncio.IncompleteReadError):
             head = await reader.readuntil(b"\r\n\r\n")
             kind = head.split()[1].decode().strip("/")
-            self.met[kind] += 1
+            self.request_counts[kind] += 1
             await self._answer(kind, writer)
         writer.close()
         self.tasks.discard(me)
@@ -78,7 +78,9 @@ async def sources() -> AsyncIterator[Sources]:
 @pytest.fixture
 async def service(tmp_path: Path, sources: Sources) -> AsyncIterator[RunningService]:
     allowed = sources.address
-    async with running(tmp_path, ILIOS_DOWNLOAD_ALLOW=allowed, API_KEY=",".join(KEYS)) as service:
+    async with running_service(
+        tmp_path, ILIOS_DOWNLOAD_ALLOW=allowed, API_KEY=",".join(KEYS)
+    ) as service:
         yield service
 
 
@@ -112,19 +114,19 @@ async def _is(service: RunningService, key: str, document_id: str, state: str) -
 
 
 @pytest.mark.parametrize("kind", ["dripping", "chunks", "informing"])
-async def test_sources_of_one_publisher_hold_up_nobody_else(
+async def test_slow_sources_of_one_tenant_do_not_block_others(
     service: RunningService, sources: Sources, kind: str
 ) -> None:
     slow = {"kind": "url", "url": f"http://{sources.address}/{kind}"}
     fine = {"kind": "url", "url": f"http://{sources.address}/fine"}
     inline = {"kind": "inline", "data": base64.b64encode(PDF).decode()}
     hostile = await _publish(service, KEYS[0], slow, times=64)
-    await until(lambda: sources.met[kind] >= 16, within=20)
+    await wait_until(lambda: sources.request_counts[kind] >= 16, within=20)
 
     mine = await _publish(service, KEYS[0], inline, priority=10)
     theirs = await _publish(service, KEYS[1], inline, priority=10)
     theirs += await _publish(service, KEYS[1], fine)
 
     for key, document_id in [(KEYS[0], *mine), *((KEYS[1], one) for one in theirs)]:
-        await until(partial(_is, service, key, document_id, "completed"), within=40)
+        await wait_until(partial(_is, service, key, document_id, "completed"), within=40)
     assert await _is(service, KEYS[0], hostile[0], "pending")

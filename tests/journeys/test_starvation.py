@@ -8,8 +8,8 @@ from typing import Any, Self
 import aiohttp
 
 from tests import documents
-from tests.journeys.running import running
-from tests.waiting import until
+from tests.journeys.running import running_service
+from tests.waiting import wait_until
 
 SLOW, OTHER = "key-of-the-slow-one", "key-of-the-other-one"
 WITHIN = 90.0  # seconds
@@ -52,10 +52,10 @@ class Tenant:
 async def test_another_tenants_documents_are_converted_while_long_scans_hold_the_engine(
     tmp_path: Path,
 ) -> None:
-    page = documents.picture(*["Some words that have to be read"] * 12)
-    scan = documents.saved(page, "PDF", [page] * 99)
+    page = documents.text_image(*["Some words that have to be read"] * 12)
+    scan = documents.image_file(page, "PDF", [page] * 99)
     async with (
-        running(tmp_path, WORKER_COUNT="1", API_KEY=f"{SLOW},{OTHER}") as service,
+        running_service(tmp_path, WORKER_COUNT="1", API_KEY=f"{SLOW},{OTHER}") as service,
         Tenant(service.url, SLOW) as slow,
         Tenant(service.url, OTHER) as other,
     ):
@@ -65,12 +65,12 @@ async def test_another_tenants_documents_are_converted_while_long_scans_hold_the
         async def at_work() -> bool:
             return await slow.states(long[:1]) == {"processing"}
 
-        await until(at_work, WITHIN)
+        await wait_until(at_work, WITHIN)
         text = [documents.pdf(f"A short text, number {number}.") for number in range(10)]
         short = await asyncio.gather(*map(other.submit, text))
 
         async def done() -> bool:
             return await other.states(list(short)) == {"completed"}
 
-        await until(done, WITHIN)
+        await wait_until(done, WITHIN)
         assert await slow.states(long) <= {"pending", "processing"}

@@ -9,8 +9,8 @@ import pytest
 
 from schemas.ids import new_id
 from tests import documents
-from tests.journeys.running import running
-from tests.waiting import until
+from tests.journeys.running import running_service
+from tests.waiting import wait_until
 
 OWNER, STRANGER = "owner-key-0123456789", "stranger-key-0123456789"
 
@@ -30,14 +30,14 @@ VERBS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")
 SECRET = "Meridian"
 
 
-class Kept:
+class TenantData:
     """What the owner has: ids, and a session that speaks with a key of choice."""
 
     def __init__(self, url: str) -> None:
         self.url = url
         self.ids: dict[str, str] = {}
 
-    async def ask(
+    async def request(
         self, key: str, verb: str, path: str, **more: Any
     ) -> tuple[int, dict[str, str], bytes]:
         """Return status, headers and body of one answer."""
@@ -49,7 +49,7 @@ class Kept:
             named = {name.lower(): value for name, value in response.headers.items()}
             return response.status, named, await response.read()
 
-    async def ask_json(self, key: str, verb: str, path: str, **more: Any) -> Any:
+    async def request_json(self, key: str, verb: str, path: str, **more: Any) -> Any:
         """Return one answer's JSON; it must be a good one."""
         headers = {"Authorization": f"Bearer {key}"}
         async with (
@@ -61,20 +61,20 @@ class Kept:
 
 
 @pytest.fixture
-async def kept(tmp_path: Path) -> AsyncIterator[Kept]:
+async def tenant_data(tmp_path: Path) -> AsyncIterator[TenantData]:
     """A service with two keys, and what one of them has brought in."""
-    async with running(tmp_path, API_KEY=f"{OWNER},{STRANGER}") as service:
-        kept = Kept(service.url)
+    async with running_service(tmp_path, API_KEY=f"{OWNER},{STRANGER}") as service:
+        kept = TenantData(service.url)
         pdf = documents.pdf(SECRET)
         form = aiohttp.FormData()
         form.add_field("file", pdf, filename="secret.pdf")
-        document = await kept.ask_json(OWNER, "POST", "/api/documents/submit", data=form)
+        document = await kept.request_json(OWNER, "POST", "/api/documents/submit", data=form)
         form = aiohttp.FormData()
         form.add_field("files", pdf, filename="one.pdf")
         form.add_field("files", pdf, filename="two.pdf")
-        batch = await kept.ask_json(OWNER, "POST", "/v1/batch/submit", data=form)
+        batch = await kept.request_json(OWNER, "POST", "/v1/batch/submit", data=form)
         asked = {"fileName": "later.pdf", "fileSize": len(pdf)}
-        upload = await kept.ask_json(OWNER, "POST", "/api/documents/upload-url", json=asked)
+        upload = await kept.request_json(OWNER, "POST", "/api/documents/upload-url", json=asked)
         kept.ids = {
             "document": document["id"],
             "batch": batch["batchId"],
@@ -84,9 +84,9 @@ async def kept(tmp_path: Path) -> AsyncIterator[Kept]:
 
         async def is_complete() -> bool:
             path = f"/v1/batch/status/{batch['batchId']}"
-            return bool((await kept.ask_json(OWNER, "GET", path))["status"] == "completed")
+            return bool((await kept.request_json(OWNER, "GET", path))["status"] == "completed")
 
-        await until(is_complete, 60)
+        await wait_until(is_complete, 60)
         yield kept
 
 
@@ -99,37 +99,39 @@ def without_names(answer: tuple[int, dict[str, str], bytes], name: str) -> objec
     return status, {k: v for k, v in headers.items() if k not in volatile}, text
 
 
-async def test_a_stranger_cannot_tell_what_exists_from_what_does_not(kept: Kept) -> None:
+async def test_another_tenant_cannot_learn_what_exists(tenant_data: TenantData) -> None:
     # A matching form for both: an id of a batch's document is longer than others.
-    unknown = {what: name[:-4] + "zzzz" for what, name in kept.ids.items()}
-    for what, name in kept.ids.items():
+    unknown = {what: name[:-4] + "zzzz" for what, name in tenant_data.ids.items()}
+    for what, name in tenant_data.ids.items():
         for address in ADDRESSES:
             for verb in VERBS:
-                stranger = await kept.ask(STRANGER, verb, address.format(id=name))
-                nothing = await kept.ask(STRANGER, verb, address.format(id=unknown[what]))
+                stranger = await tenant_data.request(STRANGER, verb, address.format(id=name))
+                nothing = await tenant_data.request(
+                    STRANGER, verb, address.format(id=unknown[what])
+                )
                 where = f"{verb} {address} of a {what}"
                 assert without_names(stranger, name) == without_names(nothing, unknown[what]), where
                 assert stranger[0] in (204, 400, 404, 405), where
                 assert SECRET.encode() not in stranger[2], where
                 assert b"secret.pdf" not in stranger[2], where
     # And nothing the stranger tried did any harm.
-    path = f"/api/documents/{kept.ids['document']}"
-    status, _, body = await kept.ask(OWNER, "GET", path)
+    path = f"/api/documents/{tenant_data.ids['document']}"
+    status, _, body = await tenant_data.request(OWNER, "GET", path)
     assert (status, SECRET.encode() in body) == (200, True)
 
 
-async def test_usage_counts_only_what_the_key_itself_has_used(kept: Kept) -> None:
-    mine = await kept.ask_json(OWNER, "GET", "/api/usage/summary")
-    theirs = await kept.ask_json(STRANGER, "GET", "/api/usage/summary")
+async def test_usage_counts_only_what_the_key_itself_has_used(tenant_data: TenantData) -> None:
+    mine = await tenant_data.request_json(OWNER, "GET", "/api/usage/summary")
+    theirs = await tenant_data.request_json(STRANGER, "GET", "/api/usage/summary")
     assert mine["totalDocuments"] >= 2
     assert (theirs["totalDocuments"], theirs["totalCostCents"]) == (0, 0)
-    breakdown = await kept.ask_json(STRANGER, "GET", "/api/usage/breakdown")
+    breakdown = await tenant_data.request_json(STRANGER, "GET", "/api/usage/breakdown")
     assert breakdown == {"breakdown": []}
 
 
-async def test_without_a_key_nothing_is_answered_but_what_is_open(kept: Kept) -> None:
-    addresses = [address.format(id=kept.ids["document"]) for address in ADDRESSES]
-    async with aiohttp.ClientSession(kept.url) as session:
+async def test_without_a_key_nothing_is_answered_but_what_is_open(tenant_data: TenantData) -> None:
+    addresses = [address.format(id=tenant_data.ids["document"]) for address in ADDRESSES]
+    async with aiohttp.ClientSession(tenant_data.url) as session:
         for verb in ("GET", "POST", "PUT", "DELETE"):
             for path in (*addresses, "/api/usage/summary", f"/nothing/{new_id()}"):
                 async with session.request(verb, path) as response:

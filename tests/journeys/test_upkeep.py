@@ -8,8 +8,8 @@ from typing import Any
 import aiohttp
 
 from tests import documents
-from tests.journeys.running import RunningService, running
-from tests.waiting import until
+from tests.journeys.running import RunningService, running_service
+from tests.waiting import wait_until
 
 OFTEN = {"ILIOS_JANITOR_INTERVAL": "1"}
 DAY = 86_400_000  # milliseconds
@@ -45,7 +45,7 @@ class Client:
         async def is_there() -> bool:
             return (await self.status(name))["status"] in states
 
-        await until(is_there, WITHIN)
+        await wait_until(is_there, WITHIN)
 
 
 def change(data: Path, statement: str) -> None:
@@ -62,7 +62,7 @@ def blobs(data: Path) -> set[str]:
 
 async def completed(data: Path, **environ: str) -> str:
     """Run a service until it has completed one document; return its id."""
-    async with running(data, **environ) as service:
+    async with running_service(data, **environ) as service:
         client = Client(service)
         name = await client.submit(documents.pdf("Meridian"))
         await client.wait_for(name, "completed")
@@ -72,13 +72,13 @@ async def completed(data: Path, **environ: str) -> str:
 async def test_what_has_expired_is_gone_but_for_its_receipt_and_its_bill(tmp_path: Path) -> None:
     name = await completed(tmp_path)
     change(tmp_path, f"UPDATE documents SET expires_at = expires_at - 366 * {DAY}")
-    async with running(tmp_path, **OFTEN) as service:
+    async with running_service(tmp_path, **OFTEN) as service:
         client = Client(service)
         await client.wait_for(name, "deleted")
         status, body = await client.get(f"/api/documents/{name}")
         assert (status, b"document_expired" in body) == (410, True)
         assert (await client.get(f"/api/documents/{name}/original"))[0] == 410
-        await until(lambda: not blobs(tmp_path))
+        await wait_until(lambda: not blobs(tmp_path))
         _, summary = await client.get("/api/usage/summary")
         assert b'"totalDocuments":1' in summary
 
@@ -86,7 +86,7 @@ async def test_what_has_expired_is_gone_but_for_its_receipt_and_its_bill(tmp_pat
 async def test_what_is_archived_keeps_its_markdown_and_moves_its_original(tmp_path: Path) -> None:
     name = await completed(tmp_path)
     change(tmp_path, f"UPDATE documents SET expires_at = expires_at - 366 * {DAY}")
-    async with running(tmp_path, ILIOS_RETENTION="archive", **OFTEN) as service:
+    async with running_service(tmp_path, ILIOS_RETENTION="archive", **OFTEN) as service:
         client = Client(service)
         await client.wait_for(name, "archived")
         status, body = await client.get(f"/api/documents/{name}")
@@ -102,7 +102,7 @@ async def test_nothing_expires_when_the_clock_has_jumped_while_the_service_was_o
     name = await completed(tmp_path)
     change(tmp_path, f"UPDATE documents SET expires_at = expires_at - 366 * {DAY}")
     change(tmp_path, f"UPDATE sweeps SET at = at - 400 * {DAY}")
-    async with running(tmp_path, **OFTEN) as service:
+    async with running_service(tmp_path, **OFTEN) as service:
         client = Client(service)
         other = await client.submit(documents.pdf("later"))
         await client.wait_for(other, "completed")
@@ -111,7 +111,7 @@ async def test_nothing_expires_when_the_clock_has_jumped_while_the_service_was_o
 
 async def test_documents_whose_bus_was_deleted_are_finished_all_the_same(tmp_path: Path) -> None:
     slow = documents.pdf(*(f"page {number} " * 40 for number in range(300)))
-    async with running(tmp_path, WORKER_COUNT="1") as service:
+    async with running_service(tmp_path, WORKER_COUNT="1") as service:
         client = Client(service)
         names = [await client.submit(slow) for _ in range(8)]
 
@@ -120,11 +120,11 @@ async def test_documents_whose_bus_was_deleted_are_finished_all_the_same(tmp_pat
                 (count,) = database.execute("SELECT count(*) FROM documents").fetchone()
             return bool(count == len(names))
 
-        await until(are_known)
+        await wait_until(are_known)
         await service.kill("all")
     shutil.rmtree(tmp_path / "nats" / "jetstream", ignore_errors=True)
     change(tmp_path, "UPDATE documents SET submitted_at = submitted_at - 600000")
-    async with running(tmp_path, **OFTEN) as service:
+    async with running_service(tmp_path, **OFTEN) as service:
         client = Client(service)
         for name in names:
             await client.wait_for(name, "completed")

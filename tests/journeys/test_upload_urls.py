@@ -10,11 +10,11 @@ from typing import Any
 import aiohttp
 import pytest
 
-from actors.keys import original_key
+from actors.blob_keys import original_key
 from ilios.blobs.local import LocalBlobs
-from ilios.edge.upload_urls import SUFFIX
+from ilios.edge.upload_urls import UPLOAD_SUFFIX
 from tests import documents
-from tests.journeys.running import RunningService, running
+from tests.journeys.running import RunningService, running_service
 from tests.journeys.test_upkeep import Client, blobs
 
 PDF = documents.pdf("Meridian")
@@ -53,7 +53,7 @@ def rows(data: Path) -> tuple[int, int]:
 async def test_curl_uploads_to_the_url_as_it_was_given(tmp_path: Path) -> None:
     file = tmp_path / "large.bin"
     file.write_bytes(bytes(3_000_000))  # curl waits to be invited with more than 1 MB
-    async with running(tmp_path / "data") as service:
+    async with running_service(tmp_path / "data") as service:
         asked = await ask(service, 3_000_000)
         process = await asyncio.create_subprocess_exec(
             *("curl", "-sS", "-w", "%{http_code}", "-T", str(file), asked["uploadUrl"]),
@@ -70,7 +70,7 @@ async def test_curl_uploads_to_the_url_as_it_was_given(tmp_path: Path) -> None:
 async def test_an_upload_is_converted_and_billed_once_however_often_it_is_completed(
     tmp_path: Path,
 ) -> None:
-    async with running(tmp_path) as service:
+    async with running_service(tmp_path) as service:
         client, asked = Client(service), await ask(service)
         name = asked["id"]
         assert await put(asked["uploadUrl"]) == 200
@@ -89,7 +89,7 @@ async def test_an_upload_is_converted_and_billed_once_however_often_it_is_comple
 async def test_urls_and_uploads_outlive_the_service_and_no_step_is_done_twice(
     tmp_path: Path,
 ) -> None:
-    async with running(tmp_path) as service:
+    async with running_service(tmp_path) as service:
         asked = await ask(service)
         name, url = asked["id"], asked["uploadUrl"]
         origin = service.url
@@ -117,13 +117,13 @@ async def test_urls_and_uploads_outlive_the_service_and_no_step_is_done_twice(
 async def test_an_upload_killed_between_its_move_and_its_submission_is_completed(
     tmp_path: Path,
 ) -> None:
-    async with running(tmp_path) as service:
+    async with running_service(tmp_path) as service:
         asked = await ask(service)
         name = asked["id"]
         assert await put(asked["uploadUrl"]) == 200
         await service.kill("all")
         async with LocalBlobs.open(tmp_path / "blobs") as store:
-            await store.move(asked["s3Key"], original_key("default", name, SUFFIX))
+            await store.move(asked["s3Key"], original_key("default", name, UPLOAD_SUFFIX))
         await service.start()
         assert (await complete(service, name))[0] == 200
         await Client(service).wait_for(name, "completed")

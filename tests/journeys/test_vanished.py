@@ -5,10 +5,10 @@ from pathlib import Path
 
 import pytest
 
-from tests.journeys.running import running
-from tests.journeys.starting import WITHIN, is_ready, is_refused
-from tests.journeys.visitors import Visitor, ended
-from tests.waiting import until
+from tests.journeys.running import running_service
+from tests.journeys.service_client import ServiceClient, document_states
+from tests.journeys.starting import WITHIN, check_not_ready, is_ready
+from tests.waiting import wait_until
 
 SOON = 30.0  # seconds; it is looked at twice a second, but a machine may be under load
 PLACES = {
@@ -20,13 +20,13 @@ PLACES = {
 }
 
 
-async def problem(visitor: Visitor, part: str) -> bool:
-    return part in await visitor.problem()
+async def problem(client: ServiceClient, part: str) -> bool:
+    return part in await client.health_error()
 
 
-async def is_completed(visitor: Visitor, data: Path) -> bool:
-    states = ended(data / "ilios.db")
-    return all(states.get(document) == "completed" for document in visitor.promised)
+async def is_completed(client: ServiceClient, data: Path) -> bool:
+    states = document_states(data / "ilios.db")
+    return all(states.get(document) == "completed" for document in client.accepted_texts)
 
 
 @pytest.mark.parametrize("what", PLACES)
@@ -35,28 +35,28 @@ async def test_what_is_moved_away_stops_every_answer_until_it_is_back(
 ) -> None:
     name, called = PLACES[what]
     data = tmp_path / "data"
-    async with running(data) as service, Visitor(service) as visitor:
-        assert await visitor.is_accepted()
-        await until(lambda: is_completed(visitor, data), within=WITHIN)
+    async with running_service(data) as service, ServiceClient(service) as client:
+        assert await client.is_accepted()
+        await wait_until(lambda: is_completed(client, data), within=WITHIN)
         path = (data / name).resolve()
         aside = path.rename(tmp_path / "aside")
-        await until(lambda: problem(visitor, f"{called} {path} is gone"), within=SOON)
-        await is_refused(visitor)
+        await wait_until(lambda: problem(client, f"{called} {path} is gone"), within=SOON)
+        await check_not_ready(client)
         for asked in ("/", "/openapi.json", "/docs"):
-            assert (await visitor.ask("GET", asked)).status == 200
+            assert (await client.send("GET", asked)).status == 200
         aside.rename(path)
-        await until(lambda: is_ready(visitor), within=WITHIN)
-        for document, text in visitor.promised.items():
-            assert await visitor.text(document) == text
-        assert await visitor.is_accepted()
-        await until(lambda: is_completed(visitor, data), within=WITHIN)
+        await wait_until(lambda: is_ready(client), within=WITHIN)
+        for document, text in client.accepted_texts.items():
+            assert await client.first_line(document) == text
+        assert await client.is_accepted()
+        await wait_until(lambda: is_completed(client, data), within=WITHIN)
 
 
 @pytest.mark.parametrize("name", ["ilios.db", "blobs", "nats/jetstream"])
 async def test_what_was_replaced_by_a_copy_needs_a_start(tmp_path: Path, name: str) -> None:
-    async with running(tmp_path) as service, Visitor(service) as visitor:
-        assert await visitor.is_accepted()
-        await until(lambda: is_completed(visitor, tmp_path), within=WITHIN)
+    async with running_service(tmp_path) as service, ServiceClient(service) as client:
+        assert await client.is_accepted()
+        await wait_until(lambda: is_completed(client, tmp_path), within=WITHIN)
         path = tmp_path / name
         copy = tmp_path / "copy"
         if path.is_dir():
@@ -65,59 +65,63 @@ async def test_what_was_replaced_by_a_copy_needs_a_start(tmp_path: Path, name: s
         else:
             shutil.copy(path, copy)
             path.unlink()
-        await until(lambda: problem(visitor, "is gone"), within=SOON)
+        await wait_until(lambda: problem(client, "is gone"), within=SOON)
         copy.rename(path)
-        await until(lambda: problem(visitor, "is not the one the service has open"), within=SOON)
-        assert await problem(visitor, "start the service again")
-        await is_refused(visitor)
+        await wait_until(
+            lambda: problem(client, "is not the one the service has open"), within=SOON
+        )
+        assert await problem(client, "start the service again")
+        await check_not_ready(client)
 
 
 async def test_a_part_of_the_blobs_that_is_moved_away_is_noticed(tmp_path: Path) -> None:
     data = tmp_path / "data"
-    async with running(data) as service, Visitor(service) as visitor:
-        assert await visitor.is_accepted()
-        await until(lambda: is_completed(visitor, data), within=WITHIN)
-        (text,) = visitor.promised.values()
+    async with running_service(data) as service, ServiceClient(service) as client:
+        assert await client.is_accepted()
+        await wait_until(lambda: is_completed(client, data), within=WITHIN)
+        (text,) = client.accepted_texts.values()
         (original,) = (data / "blobs").glob("??/originals*")
         shard = original.parent
         aside = shard.rename(tmp_path / "aside")
-        await until(lambda: problem(visitor, f"{shard} is not there any more"), within=SOON)
-        await until(lambda: refuses(visitor), within=SOON)
-        await is_refused(visitor)
+        await wait_until(lambda: problem(client, f"{shard} is not there any more"), within=SOON)
+        await wait_until(lambda: refuses(client), within=SOON)
+        await check_not_ready(client)
         aside.rename(shard)
-        await until(lambda: is_ready(visitor), within=WITHIN)
-        (document,) = visitor.promised
-        assert await visitor.text(document) == text
+        await wait_until(lambda: is_ready(client), within=WITHIN)
+        (document,) = client.accepted_texts
+        assert await client.first_line(document) == text
 
 
-async def refuses(visitor: Visitor) -> bool:
-    return (await visitor.ask("GET", "/api/usage/summary")).status == 503
+async def refuses(client: ServiceClient) -> bool:
+    return (await client.send("GET", "/api/usage/summary")).status == 503
 
 
 async def test_a_block_of_the_log_that_was_deleted_is_noticed(tmp_path: Path) -> None:
-    async with running(tmp_path) as service, Visitor(service) as visitor:
-        assert await visitor.is_accepted()
+    async with running_service(tmp_path) as service, ServiceClient(service) as client:
+        assert await client.is_accepted()
         (events,) = (tmp_path / "nats").glob("jetstream/*/*/streams/ILIOS_EVENTS/msgs")
         for block in events.glob("*.blk"):
             block.unlink()
-        await until(lambda: problem(visitor, "written to a file that was deleted"), within=SOON)
-        await is_refused(visitor)
+        await wait_until(lambda: problem(client, "written to a file that was deleted"), within=SOON)
+        await check_not_ready(client)
 
 
 async def test_a_log_that_was_moved_away_is_not_replaced_by_another_server(
     tmp_path: Path,
 ) -> None:
     data = tmp_path / "data"
-    async with running(data) as service, Visitor(service) as visitor:
-        assert await visitor.is_accepted()
-        await until(lambda: is_completed(visitor, data), within=WITHIN)
+    async with running_service(data) as service, ServiceClient(service) as client:
+        assert await client.is_accepted()
+        await wait_until(lambda: is_completed(client, data), within=WITHIN)
         log = data / "nats" / "jetstream"
         aside = log.rename(tmp_path / "aside")
         await service.kill("nats-server")
-        await until(lambda: problem(visitor, f"directory of the log {log} is gone"), within=SOON)
-        await is_refused(visitor)
+        await wait_until(
+            lambda: problem(client, f"directory of the log {log} is gone"), within=SOON
+        )
+        await check_not_ready(client)
         assert not log.exists()
         aside.rename(log)
-        await until(lambda: is_ready(visitor), within=WITHIN)
-        assert await visitor.is_accepted()
-        await until(lambda: is_completed(visitor, data), within=WITHIN)
+        await wait_until(lambda: is_ready(client), within=WITHIN)
+        assert await client.is_accepted()
+        await wait_until(lambda: is_completed(client, data), within=WITHIN)

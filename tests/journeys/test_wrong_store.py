@@ -7,38 +7,44 @@ from pathlib import Path
 import pytest
 
 from tests.ilios.blobs.test_s3 import left
-from tests.journeys.running import running
-from tests.journeys.starting import WITHIN, is_ready, is_refused, starting, waits_for
-from tests.journeys.visitors import Visitor, ended
+from tests.journeys.running import running_service
+from tests.journeys.service_client import ServiceClient, document_states
+from tests.journeys.starting import (
+    WITHIN,
+    check_not_ready,
+    check_waits_for,
+    is_ready,
+    starting_service,
+)
 from tests.s3.servers import BUCKET, S3Server
-from tests.waiting import until
+from tests.waiting import wait_until
 
 OWNER = ".ilios"
 
 
-async def work(visitor: Visitor, data: Path, documents: int = 2) -> None:
+async def work(client: ServiceClient, data: Path, documents: int = 2) -> None:
     for _ in range(documents):
-        assert await visitor.is_accepted()
-    await until(lambda: are_completed(visitor, data), within=WITHIN)
+        assert await client.is_accepted()
+    await wait_until(lambda: are_completed(client, data), within=WITHIN)
 
 
-def are_completed(visitor: Visitor, data: Path) -> bool:
-    states = ended(data / "ilios.db")
-    return all(states.get(document) == "completed" for document in visitor.promised)
+def are_completed(client: ServiceClient, data: Path) -> bool:
+    states = document_states(data / "ilios.db")
+    return all(states.get(document) == "completed" for document in client.accepted_texts)
 
 
 @asynccontextmanager
-async def worked(data: Path, **environ: str) -> AsyncIterator[dict[str, str]]:
+async def running_with_documents(data: Path, **environ: str) -> AsyncIterator[dict[str, str]]:
     """Have a service complete two documents and stop; lend what was promised."""
-    async with running(data, **environ) as service, Visitor(service) as visitor:
-        await work(visitor, data)
-        promised = visitor.promised
+    async with running_service(data, **environ) as service, ServiceClient(service) as client:
+        await work(client, data)
+        promised = client.accepted_texts
     yield promised
 
 
-async def all_are_there(visitor: Visitor, promised: dict[str, str]) -> None:
+async def all_are_there(client: ServiceClient, promised: dict[str, str]) -> None:
     for document, words in promised.items():
-        assert await visitor.text(document) == words
+        assert await client.first_line(document) == words
 
 
 def empty(server: S3Server, prefix: str) -> dict[str, bytes]:
@@ -53,116 +59,128 @@ def empty(server: S3Server, prefix: str) -> dict[str, bytes]:
 async def test_a_bucket_that_was_emptied_is_waited_for_and_not_taken_over(
     swift: S3Server, tmp_path: Path
 ) -> None:
-    place = swift.place()
+    place = swift.config()
     environ = swift.environ(place)
-    async with worked(tmp_path, **environ) as promised:
+    async with running_with_documents(tmp_path, **environ) as promised:
         taken = empty(swift, place.prefix)
-        async with starting(tmp_path, **environ) as (service, visitor):
-            await waits_for(visitor, f"the object {place.prefix}{OWNER}, which names the owner")
+        async with starting_service(tmp_path, **environ) as (service, client):
+            await check_waits_for(
+                client, f"the object {place.prefix}{OWNER}, which names the owner"
+            )
             assert place.prefix + OWNER not in swift.objects(place.prefix)
             for key, content in taken.items():
-                swift.set(key, content)
-            await service.ready()
-            await all_are_there(visitor, promised)
+                swift.put_object(key, content)
+            await service.wait_until_ready()
+            await all_are_there(client, promised)
 
 
 async def test_another_bucket_of_the_same_owner_is_not_the_right_one(
     swift: S3Server, tmp_path: Path
 ) -> None:
-    place = swift.place()
+    place = swift.config()
     environ = swift.environ(place)
-    async with worked(tmp_path, **environ) as promised:
+    async with running_with_documents(tmp_path, **environ) as promised:
         owner = swift.client.get_object(Bucket=BUCKET, Key=place.prefix + OWNER)["Body"].read()
-        other = swift.environ(swift.place())
-        swift.set(other["ILIOS_S3_PREFIX"] + OWNER, owner)
-        async with starting(tmp_path, **other) as (service, visitor):
-            await waits_for(visitor, "blobs that the database names is in the blob store")
+        other = swift.environ(swift.config())
+        swift.put_object(other["ILIOS_S3_PREFIX"] + OWNER, owner)
+        async with starting_service(tmp_path, **other) as (service, client):
+            await check_waits_for(client, "blobs that the database names is in the blob store")
             assert await service.stop() == 0
-        async with running(tmp_path, **environ) as service, Visitor(service) as visitor:
-            await all_are_there(visitor, promised)
+        async with (
+            running_service(tmp_path, **environ) as service,
+            ServiceClient(service) as client,
+        ):
+            await all_are_there(client, promised)
 
 
 async def test_a_bucket_that_is_emptied_while_the_service_runs_fails_no_document(
     swift: S3Server, tmp_path: Path
 ) -> None:
-    place = swift.place()
-    async with running(tmp_path, **swift.environ(place)) as service, Visitor(service) as visitor:
-        await work(visitor, tmp_path)
-        promised = dict(visitor.promised)
+    place = swift.config()
+    async with (
+        running_service(tmp_path, **swift.environ(place)) as service,
+        ServiceClient(service) as client,
+    ):
+        await work(client, tmp_path)
+        promised = dict(client.accepted_texts)
         taken = empty(swift, place.prefix)
-        await until(lambda: is_blocked(visitor), within=WITHIN)
-        await is_refused(visitor)
-        late = await visitor.publish()
+        await wait_until(lambda: is_blocked(client), within=WITHIN)
+        await check_not_ready(client)
+        late = await client.publish()
         assert late is not None
         assert left(swift, place) == []
-        assert set(ended(tmp_path / "ilios.db").values()) <= {"pending", "processing", "completed"}
+        assert set(document_states(tmp_path / "ilios.db").values()) <= {
+            "pending",
+            "processing",
+            "completed",
+        }
         for key, content in taken.items():
-            swift.set(key, content)
-        await until(lambda: is_ready(visitor), within=WITHIN)
-        await until(lambda: are_completed(visitor, tmp_path), within=WITHIN)
-        await all_are_there(visitor, promised)
+            swift.put_object(key, content)
+        await wait_until(lambda: is_ready(client), within=WITHIN)
+        await wait_until(lambda: are_completed(client, tmp_path), within=WITHIN)
+        await all_are_there(client, promised)
 
 
 @pytest.mark.parametrize("how", ["moved away", "an empty one in its place"])
 async def test_a_wrong_directory_of_blobs_is_waited_for(tmp_path: Path, how: str) -> None:
     data = tmp_path / "data"
-    async with worked(data) as promised:
+    async with running_with_documents(data) as promised:
         aside = (data / "blobs").rename(tmp_path / "aside")
         if how != "moved away":
             (data / "blobs").mkdir()
-        async with starting(data) as (service, visitor):
-            await waits_for(visitor, f"blobs that the database names is in {data}/blobs")
+        async with starting_service(data) as (service, client):
+            await check_waits_for(client, f"blobs that the database names is in {data}/blobs")
             assert not (data / "blobs").exists() or not list((data / "blobs").iterdir())
             if how != "moved away":
                 (data / "blobs").rmdir()
             aside.rename(data / "blobs")
-            await service.ready()
-            await all_are_there(visitor, promised)
+            await service.wait_until_ready()
+            await all_are_there(client, promised)
 
 
 async def test_what_waited_for_its_blob_is_not_failed_for_a_wrong_directory(tmp_path: Path) -> None:
     data = tmp_path / "data"
-    async with running(data) as service, Visitor(service, pages=60) as visitor:
+    async with running_service(data) as service, ServiceClient(service, pages=60) as client:
         for _ in range(6):
-            assert await visitor.is_accepted()
+            assert await client.is_accepted()
         await service.kill("all")
     aside = (data / "blobs").rename(tmp_path / "aside")
-    async with starting(data) as (service, waiting):
-        await waits_for(waiting, "blobs that the database names is in")
+    async with starting_service(data) as (service, waiting):
+        await check_waits_for(waiting, "blobs that the database names is in")
         aside.rename(data / "blobs")
-        await service.ready()
-        await until(lambda: are_completed(visitor, data), within=WITHIN)
+        await service.wait_until_ready()
+        await wait_until(lambda: are_completed(client, data), within=WITHIN)
 
 
 async def test_blobs_that_are_lost_for_good_are_given_up_by_a_file(tmp_path: Path) -> None:
     data = tmp_path / "data"
-    async with worked(data) as promised:
+    async with running_with_documents(data) as promised:
         (data / "blobs").rename(tmp_path / "aside")
-        async with starting(data) as (service, visitor):
-            await waits_for(visitor, f"make the file {data}/blobs.lost")
+        async with starting_service(data) as (service, client):
+            await check_waits_for(client, f"make the file {data}/blobs.lost")
             (data / "blobs.lost").touch()
-            await service.ready()
+            await service.wait_until_ready()
             for document in promised:
-                gone = await visitor.ask("GET", f"/api/documents/{document}")
+                gone = await client.send("GET", f"/api/documents/{document}")
                 assert (gone.status, gone.code) == (410, "content_gone")
-            await work(visitor, data)
-            await all_are_there(visitor, visitor.promised)
+            await work(client, data)
+            await all_are_there(client, client.accepted_texts)
 
 
 async def test_one_document_without_its_blobs_is_that_documents_own_matter(
     tmp_path: Path,
 ) -> None:
-    async with running(tmp_path) as service, Visitor(service) as visitor:
-        await work(visitor, tmp_path, documents=3)
-        lost = next(iter(visitor.promised))
+    async with running_service(tmp_path) as service, ServiceClient(service) as client:
+        await work(client, tmp_path, documents=3)
+        lost = next(iter(client.accepted_texts))
         for path in (tmp_path / "blobs").glob(f"*/*{lost}*"):
             path.unlink()
-        gone = await visitor.ask("GET", f"/api/documents/{lost}")
+        gone = await client.send("GET", f"/api/documents/{lost}")
         assert (gone.status, gone.code) == (410, "content_gone")
-        assert await is_ready(visitor)
-        assert await visitor.is_accepted()
+        assert await is_ready(client)
+        assert await client.is_accepted()
 
 
-async def is_blocked(visitor: Visitor) -> bool:
-    answer = await visitor.ask("GET", "/api/usage/summary")
+async def is_blocked(client: ServiceClient) -> bool:
+    answer = await client.send("GET", "/api/usage/summary")
     return answer.status == 503 and answer.code == "not_ready"

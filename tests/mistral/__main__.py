@@ -8,7 +8,7 @@ import asyncio
 import signal
 from typing import get_args
 
-from tests.mistral.faults import PASSING, Endpoint, Fault, Kind
+from tests.mistral.faults import TRANSIENT, Endpoint, Fault, Kind
 from tests.mistral.rules import Layout, Rules
 from tests.mistral.server import KEY, fake_mistral
 
@@ -23,7 +23,7 @@ def _arguments() -> argparse.Namespace:
         "--kinds",
         nargs="+",
         choices=get_args(Kind),
-        default=PASSING,
+        default=TRANSIENT,
         metavar="KIND",
         help=f"how they fail: {', '.join(get_args(Kind))}",
     )
@@ -65,7 +65,7 @@ async def _serve(arguments: argparse.Namespace) -> None:
         if arguments.faults:
             faults = [Fault(kind, arguments.retry_after) for kind in arguments.kinds]
             for endpoint in get_args(Endpoint):
-                fake.faults.share(endpoint, arguments.faults, faults)
+                fake.faults.fail_share(endpoint, arguments.faults, faults)
         print(fake.url, flush=True)
         await stop.wait()
 

@@ -11,13 +11,13 @@ from aiohttp import web
 
 from tests.mistral import errors
 from tests.mistral.errors import problem
-from tests.mistral.files import id_of, known, paging
+from tests.mistral.files import check_query, page_slice, path_id
 from tests.mistral.jobs import Job, Jobs, requests_of
-from tests.mistral.rules import TARGETS, Rules
-from tests.mistral.sending import json_response
+from tests.mistral.responses import json_response
+from tests.mistral.rules import MODEL_ALIASES, Rules
 from tests.mistral.store import Files
 
-MOST_HOURS = 168
+MAX_HOURS = 168
 FIELDS = {
     "endpoint",
     "input_files",
@@ -83,11 +83,11 @@ class BatchesApi:
         ]
         if body.get("endpoint") != "/v1/ocr":
             problems.append(wrong("endpoint", "the endpoint should be /v1/ocr"))
-        if body.get("model") is not None and body["model"] not in TARGETS:
+        if body.get("model") is not None and body["model"] not in MODEL_ALIASES:
             problems.append(wrong("model", "the model is not supported in batches"))
         hours = body.get("timeout_hours", 24)
-        if not isinstance(hours, int) or not 1 <= hours <= MOST_HOURS:
-            problems.append(wrong("timeout_hours", f"hours should be 1 to {MOST_HOURS}"))
+        if not isinstance(hours, int) or not 1 <= hours <= MAX_HOURS:
+            problems.append(wrong("timeout_hours", f"hours should be 1 to {MAX_HOURS}"))
         files, requests = body.get("input_files"), body.get("requests")
         if bool(files) == bool(requests):
             problems.append(wrong("input_files", "either input_files or requests is needed"))
@@ -96,13 +96,13 @@ class BatchesApi:
         if requests and not _are_requests(requests):
             problems.append(wrong("requests", "each request needs a body"))
         elif requests and len(requests) >= self._rules.inline_requests:
-            most = self._rules.inline_requests
-            problems.append(wrong("requests", f"there should be fewer than {most} requests"))
+            limit = self._rules.inline_requests
+            problems.append(wrong("requests", f"there should be fewer than {limit} requests"))
         return problems
 
     async def list(self, request: web.Request) -> web.StreamResponse:
         """Show the jobs, the newest first unless asked otherwise."""
-        query = known(request.query, QUERIES)
+        query = check_query(request.query, QUERIES)
 
         def shown(job: Job) -> bool:
             return ("status" not in query or job.status in query.getall("status")) and (
@@ -112,19 +112,19 @@ class BatchesApi:
         found = [job for job in self._jobs.existing() if shown(job)]
         if query.get("order_by") == "created":
             found.reverse()
-        data = [job.view() for job in found[paging(query)]]
+        data = [job.view() for job in found[page_slice(query)]]
         return json_response({"data": data, "object": "list", "total": len(found)})
 
     async def get(self, request: web.Request) -> web.StreamResponse:
-        job = self._jobs.get(id_of(request, "job_id"))
-        query = known(request.query, {"inline"})
+        job = self._jobs.get(path_id(request, "job_id"))
+        query = check_query(request.query, {"inline"})
         return json_response(job.view(inline=query.get("inline") == "true"))
 
     async def cancel(self, request: web.Request) -> web.StreamResponse:
-        return json_response(self._jobs.cancel(id_of(request, "job_id")).view())
+        return json_response(self._jobs.cancel(path_id(request, "job_id")).view())
 
     async def delete(self, request: web.Request) -> web.StreamResponse:
-        id_ = id_of(request, "job_id")
+        id_ = path_id(request, "job_id")
         self._jobs.delete(id_)
         return json_response({"id": id_, "object": "batch", "deleted": True})
 

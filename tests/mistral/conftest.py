@@ -3,7 +3,7 @@ from collections.abc import AsyncIterator
 import pytest
 
 from tests.mistral.fake import FakeMistral, fake_mistral
-from tests.mistral.sdk import Client, connected
+from tests.mistral.sdk import SdkClient, connected
 
 
 @pytest.fixture
@@ -14,7 +14,7 @@ async def fake() -> AsyncIterator[FakeMistral]:
 
 
 @pytest.fixture
-async def client(fake: FakeMistral) -> AsyncIterator[Client]:
+async def client(fake: FakeMistral) -> AsyncIterator[SdkClient]:
     """The real SDK, connected to it."""
     async with connected(fake.url, fake.key) as client:
         yield client

@@ -26,56 +26,56 @@ from typing import Annotated, Any, Literal, TypeVar
 import msgspec
 from aiohttp import web
 
-from tests.mistral.book import KEPT_CALLS
-from tests.mistral.faults import PASSING, Endpoint, Fault, Kind
-from tests.mistral.jobs import Order
-from tests.mistral.parts import FakeMistral
+from tests.mistral.call_log import MAX_RECORDED_CALLS
+from tests.mistral.faults import TRANSIENT, Endpoint, Fault, Kind
+from tests.mistral.jobs import NextStatus
+from tests.mistral.responses import json_response
 from tests.mistral.rules import Rules
-from tests.mistral.sending import json_response
+from tests.mistral.state import FakeMistral
 
 Body = TypeVar("Body")
 
 
-class Next(msgspec.Struct, forbid_unknown_fields=True):
+class NextFaults(msgspec.Struct, forbid_unknown_fields=True):
     endpoint: Endpoint
     fault: Fault
     times: int = 1
 
 
-class Sharing(msgspec.Struct, forbid_unknown_fields=True):
+class FaultShare(msgspec.Struct, forbid_unknown_fields=True):
     endpoint: Endpoint
     share: float
-    faults: tuple[Fault, ...] = tuple(map(Fault, PASSING))
+    faults: tuple[Fault, ...] = tuple(map(Fault, TRANSIENT))
 
 
-class Orders(msgspec.Struct, forbid_unknown_fields=True):
+class FaultCommand(msgspec.Struct, forbid_unknown_fields=True):
     seed: int | None = None
     clear: bool = False
-    next: list[Next] = []
-    share: list[Sharing] = []
+    next: list[NextFaults] = []
+    share: list[FaultShare] = []
 
 
-class JobOrders(msgspec.Struct, forbid_unknown_fields=True):
-    status: Order = ""
+class JobCommand(msgspec.Struct, forbid_unknown_fields=True):
+    status: NextStatus = ""
     hold: bool | None = None
     fail: list[str] | None = None
     kind: Kind = "500"
 
     @property
-    def steps(self) -> bool:
+    def moves(self) -> bool:
         """Whether the job is to move now."""
         return bool(self.status) or (self.hold is None and self.fail is None)
 
 
-class FileOrders(msgspec.Struct, forbid_unknown_fields=True):
+class FileCommand(msgspec.Struct, forbid_unknown_fields=True):
     expired: Literal[True]
 
 
-class Key(msgspec.Struct, forbid_unknown_fields=True):
+class KeyCommand(msgspec.Struct, forbid_unknown_fields=True):
     key: Annotated[str, msgspec.Meta(min_length=1)]
 
 
-class Control:
+class ControlApi:
     """The handlers. What they are sent and do not understand is a 400."""
 
     def __init__(self, fake: FakeMistral) -> None:
@@ -96,7 +96,7 @@ class Control:
         ]
 
     async def book(self, request: web.Request) -> web.StreamResponse:
-        calls = request.query.get("calls", str(KEPT_CALLS))
+        calls = request.query.get("calls", str(MAX_RECORDED_CALLS))
         if not calls.isdecimal():
             raise web.HTTPBadRequest(text="calls should be a number\n")
         return json_response(self._fake.summary(int(calls)))
@@ -105,11 +105,11 @@ class Control:
         return json_response([file.view() for file in self._fake.files.existing()])
 
     async def jobs(self, request: web.Request) -> web.StreamResponse:
-        return json_response([job.view(told=True) for job in self._fake.jobs.existing()])
+        return json_response([job.view(for_tests=True) for job in self._fake.jobs.existing()])
 
     async def faults(self, request: web.Request) -> web.StreamResponse:
         """Let things go wrong, or stop doing so."""
-        orders = await _read(request, Orders)
+        orders = await _read(request, FaultCommand)
         faults = self._fake.faults
         if orders.seed is not None:
             faults.seed = orders.seed
@@ -118,7 +118,7 @@ class Control:
         for item in orders.next:
             faults.add(item.endpoint, item.fault, item.times)
         for share in orders.share:
-            faults.share(share.endpoint, share.share, share.faults)
+            faults.fail_share(share.endpoint, share.share, share.faults)
         return json_response({})
 
     async def rules(self, request: web.Request) -> web.StreamResponse:
@@ -134,22 +134,22 @@ class Control:
         return json_response(rules)
 
     async def key(self, request: web.Request) -> web.StreamResponse:
-        self._fake.key = (await _read(request, Key)).key
+        self._fake.key = (await _read(request, KeyCommand)).key
         return json_response({})
 
     async def job(self, request: web.Request) -> web.StreamResponse:
         """Let a job take a step, end as the test wants it to, wait, or fail in parts."""
-        orders = await _read(request, JobOrders) if request.can_read_body else JobOrders()
+        orders = await _read(request, JobCommand) if request.can_read_body else JobCommand()
         jobs, id_ = self._fake.jobs, request.match_info["job_id"]
         if orders.hold is not None:
-            jobs.hold(id_, held=orders.hold)
+            jobs.pause(id_, paused=orders.hold)
         if orders.fail is not None:
             jobs.fail(id_, orders.fail, orders.kind)
-        job = await jobs.advance(id_, orders.status) if orders.steps else jobs.get(id_)
-        return json_response(job.view(told=True))
+        job = await jobs.advance(id_, orders.status) if orders.moves else jobs.get(id_)
+        return json_response(job.view(for_tests=True))
 
     async def file(self, request: web.Request) -> web.StreamResponse:
-        await _read(request, FileOrders)
+        await _read(request, FileCommand)
         self._fake.files.expire(request.match_info["file_id"])
         return json_response({})
 

@@ -13,7 +13,7 @@ JSON = "application/json"
 HTML = "text/html"
 
 
-class Refused(Exception):
+class ApiError(Exception):
     """The answer is an error, with this status and body."""
 
     def __init__(
@@ -28,7 +28,7 @@ class Refused(Exception):
         self.headers = dict(headers or {})
 
 
-def refused(status: int, message: str, kind: str, code: str | None = None) -> Refused:
+def api_error(status: int, message: str, kind: str, code: str | None = None) -> ApiError:
     """Return an error as the inference floor of the API words it."""
     body = {
         "object": "error",
@@ -38,77 +38,79 @@ def refused(status: int, message: str, kind: str, code: str | None = None) -> Re
         "code": code,
         "raw_status_code": status,
     }
-    return Refused(status, body)
+    return ApiError(status, body)
 
 
-def problem(loc: Iterable[str | int], kind: str, message: str, given: Any = None) -> dict[str, Any]:
+def problem(loc: Iterable[str | int], kind: str, message: str, value: Any = None) -> dict[str, Any]:
     """Return one entry of a 422: where, what, and what was given there."""
-    return {"type": kind, "loc": list(loc), "msg": message, "input": given}
+    return {"type": kind, "loc": list(loc), "msg": message, "input": value}
 
 
-def invalid(problems: Iterable[Mapping[str, Any]]) -> Refused:
+def invalid(problems: Iterable[Mapping[str, Any]]) -> ApiError:
     """Return the 422 of the request validator: the SDK's ``HTTPValidationError``."""
-    return Refused(422, {"detail": list(problems)})
+    return ApiError(422, {"detail": list(problems)})
 
 
-def invalid_file(message: str, **more: Any) -> Refused:
+def invalid_file(message: str, **more: Any) -> ApiError:
     """Return the 422 of the files endpoint, whose ``detail`` is no list but a sentence."""
-    return Refused(422, {"detail": "Invalid file format.", "message": message, **more})
+    return ApiError(422, {"detail": "Invalid file format.", "message": message, **more})
 
 
-def unauthorized(message: str = "Unauthorized") -> Refused:
-    return Refused(401, {"detail": message})
+def unauthorized(message: str = "Unauthorized") -> ApiError:
+    return ApiError(401, {"detail": message})
 
 
-def file_not_found() -> Refused:
-    return Refused(404, {"detail": "File not found"})
+def file_not_found() -> ApiError:
+    return ApiError(404, {"detail": "File not found"})
 
 
-def job_not_found() -> Refused:
-    return Refused(404, {"detail": "Batch job not found"})
+def job_not_found() -> ApiError:
+    return ApiError(404, {"detail": "Batch job not found"})
 
 
-def invalid_model(name: object) -> Refused:
-    return refused(400, f"Invalid model: {name}", "invalid_model", "1500")
+def invalid_model(name: object) -> ApiError:
+    return api_error(400, f"Invalid model: {name}", "invalid_model", "1500")
 
 
-def unreadable(kind: str) -> Refused:
+def unreadable(kind: str) -> ApiError:
     name = "PDF" if kind == "pdf" else kind
-    return refused(400, f"Document is not a valid {name}.", "document_parser_invalid_file", "3740")
+    return api_error(
+        400, f"Document is not a valid {name}.", "document_parser_invalid_file", "3740"
+    )
 
 
-def unsupported(kind: str) -> Refused:
+def unsupported(kind: str) -> ApiError:
     message = f"Document type {kind or 'unknown'} is not supported."
-    return refused(400, message, "document_parser_invalid_file", "3740")
+    return api_error(400, message, "document_parser_invalid_file", "3740")
 
 
-def unfetchable(url: str) -> Refused:
+def unfetchable(url: str) -> ApiError:
     message = f"File could not be fetched from url '{url}'"
-    return refused(400, message, "invalid_request_file", "3310")
+    return api_error(400, message, "invalid_request_file", "3310")
 
 
-def undecodable() -> Refused:
-    return refused(400, "Failed to fetch document", "invalid_request_error")
+def undecodable() -> ApiError:
+    return api_error(400, "Failed to fetch document", "invalid_request_error")
 
 
-def too_many_pages(pages: int, most: int) -> Refused:
-    message = f"This document has {pages} pages, which is more than the maximum allowed of {most}."
-    return refused(400, message, "document_parser_too_many_pages", "3730")
+def too_many_pages(pages: int, limit: int) -> ApiError:
+    message = f"This document has {pages} pages, which is more than the maximum allowed of {limit}."
+    return api_error(400, message, "document_parser_too_many_pages", "3730")
 
 
-def too_large(size: int, most: int) -> Refused:
-    message = f"This document has {size} bytes, which is more than the maximum allowed of {most}."
-    return refused(413, message, "document_too_large")
+def too_large(size: int, limit: int) -> ApiError:
+    message = f"This document has {size} bytes, which is more than the maximum allowed of {limit}."
+    return api_error(413, message, "document_too_large")
 
 
-def out_of_range(page: int, pages: int) -> Refused:
+def out_of_range(page: int, pages: int) -> ApiError:
     message = f"Page {page} was asked for, but the document has {pages} pages, counted from 0."
-    return refused(400, message, "invalid_request_invalid_args", "3051")
+    return api_error(400, message, "invalid_request_invalid_args", "3051")
 
 
-def images_need_base64(kind: str) -> Refused:
+def images_need_base64(kind: str) -> ApiError:
     """Return what Office documents get when images are wanted, but not as base64."""
-    return refused(
+    return api_error(
         400,
         f"For .{kind} files, extracted images can only be returned in base64. If you don't want "
         "images, try setting `image_limit=0` instead.",
@@ -119,9 +121,9 @@ def images_need_base64(kind: str) -> Refused:
 
 def rate_limited(
     *, retry_after: float | None = None, retry_after_ms: float | None = None
-) -> Refused:
+) -> ApiError:
     """Return a 429; the real one mostly comes without a header that says when to come back."""
-    error = refused(429, "Rate limit exceeded", "rate_limited", "1300")
+    error = api_error(429, "Rate limit exceeded", "rate_limited", "1300")
     if retry_after is not None:
         error.headers["Retry-After"] = f"{retry_after:g}"
     if retry_after_ms is not None:
@@ -129,26 +131,26 @@ def rate_limited(
     return error
 
 
-def no_capacity() -> Refused:
+def no_capacity() -> ApiError:
     """Return the 429 that is not the caller's fault: the model has too much to do."""
     message = "Service tier capacity exceeded for this model."
-    return refused(429, message, "service_tier_capacity_exceeded", "3505")
+    return api_error(429, message, "service_tier_capacity_exceeded", "3505")
 
 
-def budget_exhausted() -> Refused:
-    return refused(402, "API budget exhausted.", "billing_api_budget_exhausted", "2303")
+def budget_exhausted() -> ApiError:
+    return api_error(402, "API budget exhausted.", "billing_api_budget_exhausted", "2303")
 
 
-def unprocessable() -> Refused:
+def unprocessable() -> ApiError:
     """Return a 422 without a list of what is wrong: the SDK's error then has no ``detail``."""
-    return refused(422, "Could not get file.", "invalid_file", "1901")
+    return api_error(422, "Could not get file.", "invalid_file", "1901")
 
 
-def internal(status: int) -> Refused:
-    return refused(status, "Internal server error", "internal_server_error", "3000")
+def internal_error(status: int) -> ApiError:
+    return api_error(status, "Internal server error", "internal_server_error", "3000")
 
 
-def gateway(status: int, title: str) -> Refused:
+def gateway_error(status: int, title: str) -> ApiError:
     """Return what the proxy in front of the API says: it speaks HTML."""
     text = f"<html><head><title>{status} {title}</title></head><body>{title}</body></html>\n"
-    return Refused(status, text)
+    return ApiError(status, text)

@@ -39,13 +39,13 @@ Each page of an answer holds ``mark(document, number)`` and the page's own text;
 name the book knows a document by, and ``own_name`` the one it knows the text of a page by.
 """
 
+from tests.mistral.document_reader import digest, page_key
 from tests.mistral.faults import Endpoint, Fault, Kind
 from tests.mistral.pages import mark
-from tests.mistral.parts import FakeMistral
 from tests.mistral.process import RunningFake, running_fake
-from tests.mistral.reading import digest, own_name
 from tests.mistral.rules import Layout, Rules
 from tests.mistral.server import KEY, fake_mistral
+from tests.mistral.state import FakeMistral
 
 __all__ = [
     "KEY",
@@ -59,6 +59,6 @@ __all__ = [
     "digest",
     "fake_mistral",
     "mark",
-    "own_name",
+    "page_key",
     "running_fake",
 ]

@@ -13,7 +13,7 @@ from typing import Literal, get_args
 import msgspec
 
 from tests.mistral import errors
-from tests.mistral.errors import Refused
+from tests.mistral.errors import ApiError
 
 Endpoint = Literal[
     "ocr",
@@ -54,14 +54,14 @@ Kind = Literal[
     "wrong_order",  # 200, the last page first
 ]
 
-SPOILED = frozenset(get_args(Kind)[get_args(Kind).index("reset") :])
+CORRUPTING = frozenset(get_args(Kind)[get_args(Kind).index("reset") :])
 """The work is done, and paid for; what becomes of the answer on its way is the fault."""
 
-REFUSALS: Mapping[str, Callable[[], Refused]] = {
-    "500": partial(errors.internal, 500),
-    "502": partial(errors.gateway, 502, "Bad Gateway"),
-    "503": partial(errors.internal, 503),
-    "504": partial(errors.gateway, 504, "Gateway Time-out"),
+ERROR_FAULTS: Mapping[str, Callable[[], ApiError]] = {
+    "500": partial(errors.internal_error, 500),
+    "502": partial(errors.gateway_error, 502, "Bad Gateway"),
+    "503": partial(errors.internal_error, 503),
+    "504": partial(errors.gateway_error, 504, "Gateway Time-out"),
     "capacity": errors.no_capacity,
     "quota": errors.budget_exhausted,
     "unauthorized": errors.unauthorized,
@@ -69,7 +69,7 @@ REFUSALS: Mapping[str, Callable[[], Refused]] = {
     "unprocessable": errors.unprocessable,
 }
 
-PASSING: tuple[Kind, ...] = (
+TRANSIENT: tuple[Kind, ...] = (
     "429", "500", "502", "503", "504", "capacity", "slow", "reset", "truncated", "cut_json",
 )  # fmt: skip
 """What a good client survives by asking again."""
@@ -84,17 +84,17 @@ class Fault(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
     seconds: float = 1.0
 
     @property
-    def spoils(self) -> bool:
+    def corrupts(self) -> bool:
         """Whether the answer is made, and then spoiled on its way."""
-        return self.kind in SPOILED
+        return self.kind in CORRUPTING
 
-    def refusal(self) -> Refused | None:
+    def error(self) -> ApiError | None:
         """Return the error this fault is; None when it is something else."""
         if self.kind == "429":
             return errors.rate_limited(
                 retry_after=self.retry_after, retry_after_ms=self.retry_after_ms
             )
-        made = REFUSALS.get(self.kind)
+        made = ERROR_FAULTS.get(self.kind)
         return made() if made else None
 
 
@@ -114,7 +114,7 @@ class Faults:
         self._shares: dict[str, Share] = {}
         self._attempts: Counter[tuple[str, str]] = Counter()
 
-    def next(
+    def fail_next(
         self,
         endpoint: Endpoint,
         kind: Kind,
@@ -131,8 +131,8 @@ class Faults:
         """Let the next requests of this endpoint go wrong in just this way."""
         self._next.setdefault(endpoint, deque()).extend([fault] * times)
 
-    def share(
-        self, endpoint: Endpoint, share: float, kinds: Sequence[Kind | Fault] = PASSING
+    def fail_share(
+        self, endpoint: Endpoint, share: float, kinds: Sequence[Kind | Fault] = TRANSIENT
     ) -> None:
         """Let this share of all requests of the endpoint go wrong, in one of these ways each."""
         faults = tuple(kind if isinstance(kind, Fault) else Fault(kind) for kind in kinds)
@@ -144,7 +144,7 @@ class Faults:
         self._shares.clear()
         self._attempts.clear()
 
-    def left(self, endpoint: Endpoint) -> int:
+    def remaining(self, endpoint: Endpoint) -> int:
         """Return how many of the next requests of this endpoint are still to go wrong."""
         return len(self._next.get(endpoint, ()))
 

@@ -13,12 +13,12 @@ from multidict import MultiMapping
 
 from tests.mistral import errors
 from tests.mistral.errors import problem
+from tests.mistral.responses import json_response
 from tests.mistral.rules import Rules
-from tests.mistral.sending import json_response
 from tests.mistral.store import File, Files
 
 CHUNK = 1 << 20
-MOST_HOURS = 168
+MAX_HOURS = 168
 PURPOSES = ("fine-tune", "batch", "ocr", "agentic_safety")
 QUERIES = {
     "page",
@@ -32,7 +32,7 @@ QUERIES = {
 }
 
 
-class Received(NamedTuple):
+class ReceivedUpload(NamedTuple):
     """An upload as it came: what ``file`` held, what it was called, and the fields beside it."""
 
     content: bytes | None
@@ -49,9 +49,9 @@ class FilesApi:
 
     async def upload(self, request: web.Request) -> web.StreamResponse:
         """Take a file and the fields beside it, in any order."""
-        return await self.keep(await self.receive(request))
+        return await self.store(await self.receive(request))
 
-    async def receive(self, request: web.Request) -> Received:
+    async def receive(self, request: web.Request) -> ReceivedUpload:
         """Read an upload, which may still be refused."""
         if not request.content_type.startswith("multipart/"):
             raise errors.invalid([problem(["body", "file"], "missing", "Field required")])
@@ -61,12 +61,12 @@ class FilesApi:
             assert isinstance(part, BodyPartReader)
             if part.name == "file":
                 filename = part.filename or ""
-                content = await self._taken(part)
+                content = await self._read_part(part)
             else:
                 fields[part.name or ""] = await part.text()
-        return Received(content, filename, fields)
+        return ReceivedUpload(content, filename, fields)
 
-    async def keep(self, received: Received) -> web.StreamResponse:
+    async def store(self, received: ReceivedUpload) -> web.StreamResponse:
         """Keep an upload when it is in order."""
         content, filename, fields = received
         if unknown := sorted(fields.keys() - {"purpose", "expiry", "visibility"}):
@@ -78,13 +78,13 @@ class FilesApi:
             raise errors.invalid([problem(["body", "file"], "missing", "Field required")])
         purpose = fields.get("purpose", "fine-tune")
         visibility = fields.get("visibility", "workspace")
-        _one_of("purpose", purpose, PURPOSES)
-        _one_of("visibility", visibility, ("workspace", "user"))
+        _require_one_of("purpose", purpose, PURPOSES)
+        _require_one_of("visibility", visibility, ("workspace", "user"))
         expiry = _number(fields, "expiry", least=1) if "expiry" in fields else None
         file = self._files.upload(content, filename, purpose, visibility=visibility, expiry=expiry)
         return json_response(file.view())
 
-    async def _taken(self, part: BodyPartReader) -> bytes:
+    async def _read_part(self, part: BodyPartReader) -> bytes:
         taken = bytearray()
         while chunk := await part.read_chunk(CHUNK):
             taken += chunk
@@ -94,35 +94,35 @@ class FilesApi:
 
     async def list(self, request: web.Request) -> web.StreamResponse:
         """Show the files, the newest first; the first page is 0."""
-        query = known(request.query, QUERIES)
+        query = check_query(request.query, QUERIES)
         found = [file.view() for file in self._files.existing() if _matches(file, query)]
         total = len(found) if query.get("include_total", "true") == "true" else None
-        shown = found[paging(query)]
+        shown = found[page_slice(query)]
         return json_response({"data": shown, "object": "list", "total": total})
 
     async def retrieve(self, request: web.Request) -> web.StreamResponse:
-        file = self._files.get(id_of(request, "file_id"))
+        file = self._files.get(path_id(request, "file_id"))
         return json_response({**file.view(), "deleted": False})
 
     async def delete(self, request: web.Request) -> web.StreamResponse:
-        id_ = id_of(request, "file_id")
+        id_ = path_id(request, "file_id")
         self._files.delete(id_)
         return json_response({"id": id_, "object": "file", "deleted": True})
 
     async def content(self, request: web.Request) -> web.StreamResponse:
-        file = self._files.get(id_of(request, "file_id"))
+        file = self._files.get(path_id(request, "file_id"))
         return web.Response(body=file.content, content_type="application/octet-stream")
 
     async def url(self, request: web.Request) -> web.StreamResponse:
         """Say a link that opens the file for some hours."""
-        query = known(request.query, {"expiry"})
-        hours = _number(query, "expiry", 24, least=1, most=MOST_HOURS)
-        link = self._files.sign(str(request.url.origin()), id_of(request, "file_id"), hours)
+        query = check_query(request.query, {"expiry"})
+        hours = _number(query, "expiry", 24, least=1, most=MAX_HOURS)
+        link = self._files.sign(str(request.url.origin()), path_id(request, "file_id"), hours)
         return json_response({"url": link})
 
-    async def linked(self, request: web.Request) -> web.StreamResponse:
+    async def download_link(self, request: web.Request) -> web.StreamResponse:
         """Follow such a link."""
-        file = self._files.opened(
+        file = self._files.open_link(
             request.match_info["file_id"],
             request.query.get("expires", ""),
             request.query.get("signature", ""),
@@ -132,7 +132,7 @@ class FilesApi:
         return web.Response(body=file.content, content_type="application/octet-stream")
 
 
-def id_of(request: web.Request, name: str) -> str:
+def path_id(request: web.Request, name: str) -> str:
     """Return the id in the path, which must look like one."""
     id_ = request.match_info[name]
     try:
@@ -143,7 +143,7 @@ def id_of(request: web.Request, name: str) -> str:
     return id_
 
 
-def known(query: MultiMapping[str], names: set[str]) -> MultiMapping[str]:
+def check_query(query: MultiMapping[str], names: set[str]) -> MultiMapping[str]:
     """Return the query when all that stands in it is known."""
     if unknown := sorted(query.keys() - names):
         message = "Extra inputs are not permitted"
@@ -163,13 +163,13 @@ def _number(
     return int(given)
 
 
-def paging(query: Mapping[str, str]) -> slice:
+def page_slice(query: Mapping[str, str]) -> slice:
     """Return the part of a list that a page of it shows."""
     page, size = _number(query, "page", 0), _number(query, "page_size", 100, least=1)
     return slice(page * size, (page + 1) * size)
 
 
-def _one_of(name: str, given: str, words: tuple[str, ...]) -> None:
+def _require_one_of(name: str, given: str, words: tuple[str, ...]) -> None:
     if given not in words:
         message = f"Input should be one of {', '.join(words)}"
         raise errors.invalid([problem(["body", name], "literal_error", message, given)])

@@ -19,19 +19,19 @@ from uuid import uuid4
 import msgspec
 
 from tests.mistral import errors
-from tests.mistral.book import Book
-from tests.mistral.errors import Refused
+from tests.mistral.call_log import CallLog
+from tests.mistral.document_reader import digest
+from tests.mistral.errors import ApiError
 from tests.mistral.faults import Fault, Kind
-from tests.mistral.ocr import Ocr
-from tests.mistral.reading import digest
+from tests.mistral.ocr import OcrApi
 from tests.mistral.rules import Rules
 from tests.mistral.store import Files
 
 ENDED = frozenset({"SUCCESS", "FAILED", "TIMEOUT_EXCEEDED", "CANCELLED"})
-BREATH = 20
+YIELD_EVERY = 20
 """Requests after which others get a turn."""
 
-Order = Literal[
+NextStatus = Literal[
     "",  # the next of those below
     "RUNNING",
     "CANCELLATION_REQUESTED",
@@ -41,7 +41,7 @@ Order = Literal[
     "CANCELLED",
 ]
 
-NEXT: Mapping[str, Order] = {
+NEXT: Mapping[str, NextStatus] = {
     "QUEUED": "RUNNING",
     "RUNNING": "SUCCESS",
     "CANCELLATION_REQUESTED": "CANCELLED",
@@ -65,15 +65,15 @@ class Job(msgspec.Struct, kw_only=True):
     failures: dict[int, int] = {}
     output_file: str | None = None
     error_file: str | None = None
-    name: str = ""
+    requests_hash: str = ""
     """The hash of its requests, shortened."""
-    held: bool = False
+    paused: bool = False
     """Whether it stays where it is until a test lets it go on."""
     to_fail: frozenset[str] = frozenset()
     """The custom_id of each request that is to fail, whatever it asks for."""
     failing: Fault = Fault("500")
     """How those fail."""
-    said: bool = False
+    was_shown: bool = False
     """Whether it was shown before: the number of requests is known only from the second time on."""
 
     @property
@@ -81,7 +81,7 @@ class Job(msgspec.Struct, kw_only=True):
         """How many requests have been looked at."""
         return len(self.rows) + len(self.failed_rows)
 
-    def view(self, *, inline: bool = False, told: bool = False) -> dict[str, Any]:
+    def view(self, *, inline: bool = False, for_tests: bool = False) -> dict[str, Any]:
         """Return the job as the API shows it; ``inline`` puts the results into it.
 
         ``told`` is for tests: they get to know everything, and the client learns nothing by it.
@@ -109,19 +109,19 @@ class Job(msgspec.Struct, kw_only=True):
             "created_at": self.created_at,
             "started_at": self.started_at,
             "completed_at": self.completed_at,
-            "total_requests": len(self.requests) if self.said or told else 0,
+            "total_requests": len(self.requests) if self.was_shown or for_tests else 0,
             "completed_requests": self.done,
             "succeeded_requests": len(self.rows),
             "failed_requests": len(self.failed_rows),
         }
-        self.said = self.said or not told
+        self.was_shown = self.was_shown or not for_tests
         return shown
 
 
 class Jobs:
     """The jobs, by id, and the orders a test can give them."""
 
-    def __init__(self, rules: Rules, book: Book, ocr: Ocr, files: Files) -> None:
+    def __init__(self, rules: Rules, book: CallLog, ocr: OcrApi, files: Files) -> None:
         self._rules = rules
         self._book = book
         self._ocr = ocr
@@ -144,9 +144,9 @@ class Jobs:
         """Forget the job; its files stay."""
         del self._jobs[self.get(id_).id]
 
-    def name_of(self, id_: str) -> str:
+    def hash_of(self, id_: str) -> str:
         """Return the hash of the job's requests; of a job that is not there, its id."""
-        return self._jobs[id_].name if id_ in self._jobs else id_
+        return self._jobs[id_].requests_hash if id_ in self._jobs else id_
 
     def create(
         self,
@@ -164,19 +164,19 @@ class Jobs:
             metadata=metadata,
             requests=requests,
             created_at=int(time.time()),
-            name=digest(msgspec.json.encode(requests)),
+            requests_hash=digest(msgspec.json.encode(requests)),
         )
         self._jobs[job.id] = job
         if self._rules.batch_seconds is not None:
-            clock = asyncio.create_task(self._move(job, self._rules.batch_seconds / 2))
+            clock = asyncio.create_task(self._run_clock(job, self._rules.batch_seconds / 2))
             self._clocks.add(clock)
             clock.add_done_callback(self._clocks.discard)
         return job
 
-    async def _move(self, job: Job, step: float) -> None:
+    async def _run_clock(self, job: Job, step: float) -> None:
         while job.status not in ENDED and job.id in self._jobs:
             await asyncio.sleep(step)
-            if not job.held and job.id in self._jobs:
+            if not job.paused and job.id in self._jobs:
                 await self.advance(job.id)
 
     def cancel(self, id_: str) -> Job:
@@ -188,16 +188,16 @@ class Jobs:
             job.status = "CANCELLATION_REQUESTED"
         return job
 
-    def hold(self, id_: str, *, held: bool = True) -> None:
+    def pause(self, id_: str, *, paused: bool = True) -> None:
         """Let the job stay where it is, whatever the clock says, or go on."""
-        self.get(id_).held = held
+        self.get(id_).paused = paused
 
     def fail(self, id_: str, custom_ids: Iterable[str], kind: Kind = "500") -> None:
         """Let these requests of the job fail when their turn comes."""
         job = self.get(id_)
         job.to_fail, job.failing = frozenset(custom_ids), Fault(kind)
 
-    async def advance(self, id_: str, status: Order = "") -> Job:
+    async def advance(self, id_: str, status: NextStatus = "") -> Job:
         """Let the job take its next step, or go straight to ``status``."""
         job = self.get(id_)
         async with self._steps:
@@ -238,11 +238,11 @@ class Jobs:
                 "response": {},
                 "error": None,
             }
-            call = self._book.open(job=job.id)
+            call = self._book.start_call(job=job.id)
             try:
                 fault = job.failing if row["custom_id"] in job.to_fail else None
-                answer = await self._ocr.item(body, call, fault)
-            except Refused as error:
+                answer = await self._ocr.answer_batch_request(body, call, fault)
+            except ApiError as error:
                 call.status = error.status
                 text = msgspec.json.encode(error.body).decode()
                 row["response"] = {"status_code": error.status, "body": text}
@@ -251,7 +251,7 @@ class Jobs:
             else:
                 row["response"] = {"status_code": 200, "body": msgspec.Raw(answer)}
                 job.rows.append(msgspec.json.encode(row))
-            if number % BREATH == 0:
+            if number % YIELD_EVERY == 0:
                 await asyncio.sleep(0)
 
     async def clear(self) -> None:

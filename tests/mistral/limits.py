@@ -4,18 +4,18 @@ import time
 from collections import deque
 
 from tests.mistral import errors
-from tests.mistral.book import Book
+from tests.mistral.call_log import CallLog
 from tests.mistral.rules import Rules
 
 
 class Limits:
     """Keeps to the rules of the moment; what is refused does not count."""
 
-    def __init__(self, rules: Rules, book: Book) -> None:
+    def __init__(self, rules: Rules, book: CallLog) -> None:
         self._rules = rules
         self._book = book
-        self._calls = Window()
-        self._pages = Window()
+        self._calls = SlidingWindow()
+        self._pages = SlidingWindow()
 
     def admit_call(self) -> None:
         """Let one more call in, which the book has in hand already, or say that it is too much."""
@@ -31,25 +31,25 @@ class Limits:
         if not batch:
             self._admit(self._pages, number, self._rules.pages_per_minute)
 
-    def _admit(self, window: "Window", number: int, most: int) -> None:
-        if most and not window.admit(number, most, self._rules.minute):
+    def _admit(self, window: "SlidingWindow", number: int, limit: int) -> None:
+        if limit and not window.admit(number, limit, self._rules.minute):
             raise errors.rate_limited(retry_after=self._rules.retry_after)
 
 
-class Window:
+class SlidingWindow:
     """Counts what came in lately."""
 
     def __init__(self) -> None:
-        self._came: deque[tuple[float, int]] = deque()
+        self._admitted: deque[tuple[float, int]] = deque()
         self._sum = 0
 
-    def admit(self, number: int, most: int, seconds: float) -> bool:
+    def admit(self, number: int, limit: int, seconds: float) -> bool:
         """Count so many more, unless there would then be more than ``most`` in these seconds."""
         now = time.monotonic()
-        while self._came and self._came[0][0] <= now - seconds:
-            self._sum -= self._came.popleft()[1]
-        if self._sum + number > most:
+        while self._admitted and self._admitted[0][0] <= now - seconds:
+            self._sum -= self._admitted.popleft()[1]
+        if self._sum + number > limit:
             return False
-        self._came.append((now, number))
+        self._admitted.append((now, number))
         self._sum += number
         return True

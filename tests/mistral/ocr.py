@@ -10,32 +10,32 @@ import msgspec
 from aiohttp import web
 from yarl import URL
 
-from tests.mistral import errors, pages, sending
-from tests.mistral.asked import Asked, asked
-from tests.mistral.book import Book, Call, How
-from tests.mistral.errors import Refused
+from tests.mistral import errors, pages, responses
+from tests.mistral.call_log import Call, CallLog, Transport
+from tests.mistral.document_reader import DECLARED, READABLE, DocumentCache, Kind, digest, kind_of
+from tests.mistral.errors import ApiError
 from tests.mistral.faults import Fault, Faults
 from tests.mistral.limits import Limits
-from tests.mistral.reading import DECLARED, READABLE, Kind, Shelf, digest, kind_of
+from tests.mistral.ocr_request import OcrRequest, parse_request
 from tests.mistral.rules import RETIRED_ON, Rules
-from tests.mistral.store import LINKS, Files
+from tests.mistral.store import LINK_PREFIX, Files
 
 OFFICE: frozenset[Kind] = frozenset({"docx", "pptx"})
 
 
-class Abandoned(Exception):
+class ClientGone(Exception):
     """The client went away while the fake was to keep it waiting."""
 
 
-class Ocr:
+class OcrApi:
     """Answers calls, and enters each in the book."""
 
-    def __init__(self, rules: Rules, book: Book, faults: Faults, files: Files) -> None:
+    def __init__(self, rules: Rules, book: CallLog, faults: Faults, files: Files) -> None:
         self._rules = rules
         self._book = book
         self._faults = faults
         self._files = files
-        self._shelf = Shelf()
+        self._documents = DocumentCache()
         self._work: set[asyncio.Task[tuple[bytes, Fault | None]]] = set()
         self._limits = Limits(rules, book)
         self.origin = ""
@@ -43,7 +43,7 @@ class Ocr:
 
     async def handle(self, request: web.Request) -> web.StreamResponse:
         """Answer one call. A client that goes away does not stop the work, as with the real API."""
-        call = self._book.open()
+        call = self._book.start_call()
         began = time.perf_counter()
         gone = asyncio.Event()
         try:
@@ -53,17 +53,17 @@ class Ocr:
             work.add_done_callback(self._done)
             answer, fault = await asyncio.shield(work)
             call.status = 200
-            if fault is not None and fault.spoils:
-                return await sending.spoiled(request, answer, fault)
+            if fault is not None and fault.corrupts:
+                return await responses.corrupted_response(request, answer, fault)
             headers = None
             if retired := RETIRED_ON.get(call.model):
                 headers = {"x-model-deprecation-timestamp": retired}
             response = web.Response(body=answer, content_type=errors.JSON, headers=headers)
             await response.prepare(request)
             await response.write_eof()
-        except Refused as error:
+        except ApiError as error:
             call.status = error.status
-            return sending.refusal(error)
+            return responses.error_response(error)
         except (asyncio.CancelledError, ConnectionError):
             call.client_gone = True
             gone.set()
@@ -87,7 +87,7 @@ class Ocr:
     async def _answer(
         self, body: bytes, call: Call, gone: asyncio.Event
     ) -> tuple[bytes, Fault | None]:
-        self._book.enter()
+        self._book.begin_work()
         try:
             try:
                 given = msgspec.json.decode(body)
@@ -95,54 +95,56 @@ class Ocr:
                 raise errors.invalid(
                     [errors.problem(["body", 0], "json_invalid", f"JSON decode error: {error}")]
                 ) from error
-            request = asked(given)
-            content, kind = self._content(request, call)
+            request = parse_request(given)
+            content, kind = self._identify(request, call)
             fault = self._faults.pick("ocr", call.document)
             if fault is not None:
                 call.fault = fault.kind
-                if refusal := fault.refusal():
+                if refusal := fault.error():
                     raise refusal
                 if fault.kind == "hang":
                     await gone.wait()
-                    raise Abandoned
+                    raise ClientGone
             self._limits.admit_call()
             seconds = self._rules.latency
             if fault is not None and fault.kind == "slow":
                 seconds += fault.seconds
-            answer, owns = await self._made(request, content, kind, call)
+            answer, page_keys = await self._recognize(request, content, kind, call)
             if seconds:
                 await asyncio.sleep(seconds)
-            self._book.pay(call, owns)
+            self._book.record_payment(call, page_keys)
             return answer, fault
         finally:
-            self._book.leave()
+            self._book.end_work()
             if call.fault:
                 paid = len(call.pages) if call.paid else 0
-                self._book.fail("ocr", call.fault, done=call.paid, pages=paid)
+                self._book.record_fault("ocr", call.fault, done=call.paid, pages=paid)
 
-    async def item(self, given: Any, call: Call, fault: Fault | None = None) -> bytes:
+    async def answer_batch_request(
+        self, given: Any, call: Call, fault: Fault | None = None
+    ) -> bytes:
         """Answer one request of a batch job, or let it go wrong."""
-        request = asked(given)
-        content, kind = self._content(request, call)
+        request = parse_request(given)
+        content, kind = self._identify(request, call)
         fault = fault or self._faults.pick("batch.item", call.document)
         if fault is not None:
             call.fault = fault.kind
-            self._book.fail("batch.item", fault.kind, done=False)
-            raise fault.refusal() or errors.internal(500)
-        answer, owns = await self._made(request, content, kind, call)
+            self._book.record_fault("batch.item", fault.kind, done=False)
+            raise fault.error() or errors.internal_error(500)
+        answer, page_keys = await self._recognize(request, content, kind, call)
         call.status = 200
         call.answered_in_full = True
-        self._book.pay(call, owns)
+        self._book.record_payment(call, page_keys)
         return answer
 
-    async def _made(
-        self, request: Asked, content: bytes, kind: Kind, call: Call
+    async def _recognize(
+        self, request: OcrRequest, content: bytes, kind: Kind, call: Call
     ) -> tuple[bytes, list[str]]:
         """Return the answer, and what is on its pages."""
         rules, name = self._rules, call.document
         if len(content) > rules.document_bytes:
             raise errors.too_large(len(content), rules.document_bytes)
-        given = request.given
+        given = request.raw
         wants_images = given.get("image_limit") != 0
         # Users report that an explicit false is refused, but not to leave the field out.
         if kind in OFFICE and wants_images and given.get("include_image_base64") is False:
@@ -152,24 +154,24 @@ class Ocr:
             # The limit is one of the document, whatever part of it is asked for.
             if count > rules.document_pages:
                 raise errors.too_many_pages(count, rules.document_pages)
-            return request.choose(count)
+            return request.select_pages(count)
 
-        chosen, found = await self._shelf.read(content, name, kind, choose)
+        chosen, found = await self._documents.read(content, name, kind, choose)
         self._limits.admit_pages(len(chosen), batch=bool(call.job))
         call.pages = list(chosen)
-        answer = pages.answer(request, name, len(content), chosen, found, rules.layout)
-        return msgspec.json.encode(answer), [found[number].own for number in chosen]
+        answer = pages.ocr_response(request, name, len(content), chosen, found, rules.layout)
+        return msgspec.json.encode(answer), [found[number].key for number in chosen]
 
-    def _content(self, request: Asked, call: Call) -> tuple[bytes, Kind]:
+    def _identify(self, request: OcrRequest, call: Call) -> tuple[bytes, Kind]:
         """Return the document and what it is, and write down which one it was."""
         call.model = request.model
         call.selection = request.selection
-        content, name, how, declared = self._found(request.type, request.document)
+        content, name, how, declared = self._load(request.type, request.document)
         if not call.job:
             call.how = how
         call.document = name
         call.size = len(content)
-        self._book.asked[name] += 1
+        self._book.calls_by_document[name] += 1
         if not self._rules.looks_inside:
             return content, "other"
         kind = kind_of(content)
@@ -180,25 +182,25 @@ class Ocr:
             raise errors.unsupported(declared)
         return content, kind
 
-    def _found(self, kind: str, document: Mapping[str, Any]) -> tuple[bytes, str, How, str]:
+    def _load(self, kind: str, document: Mapping[str, Any]) -> tuple[bytes, str, Transport, str]:
         """Return the document, its hash, how it came, and what it was said to be."""
         if kind == "file":
             file = self._files.get(document["file_id"])
-            return file.content, file.name, "file", ""
+            return file.content, file.content_hash, "file", ""
         given = document[kind]
         url: str = given["url"] if isinstance(given, dict) else given
         if url.startswith("data:"):
             head, _, data = url.partition(",")
             content = _decoded(data)
-            how: How = "image_url" if kind == "image_url" else "document_url"
+            how: Transport = "image_url" if kind == "image_url" else "document_url"
             return content, digest(content), how, head[len("data:") : head.index(";")]
-        if url.startswith(self.origin + LINKS):
+        if url.startswith(self.origin + LINK_PREFIX):
             link = URL(url)
-            linked = self._files.opened(
+            linked = self._files.open_link(
                 link.name, link.query.get("expires", ""), link.query.get("signature", "")
             )
             if linked is not None:
-                return linked.content, linked.name, "signed_url", ""
+                return linked.content, linked.content_hash, "signed_url", ""
         raise errors.unfetchable(url)
 
 

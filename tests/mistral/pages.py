@@ -19,8 +19,8 @@ from typing import Any, NamedTuple
 
 from PIL import Image
 
-from tests.mistral.asked import Asked
-from tests.mistral.reading import DPI, Page, digest
+from tests.mistral.document_reader import DPI, Page, digest
+from tests.mistral.ocr_request import OcrRequest
 from tests.mistral.rules import Layout
 
 IMAGE_SIZE = (64, 48)
@@ -33,8 +33,8 @@ def mark(document: bytes | str, number: int) -> str:
     return f"document {name} page {number}"
 
 
-def answer(
-    asked: Asked,
+def ocr_response(
+    request: OcrRequest,
     name: str,
     size: int,
     chosen: Iterable[int],
@@ -42,55 +42,58 @@ def answer(
     look: Layout,
 ) -> dict[str, Any]:
     """Return the ``OCRResponse`` for these pages of the document with this hash."""
-    writer = _Writer(asked, name, look)
+    writer = _ResponseWriter(request, name, look)
     pages = [writer.page(number, found[number]) for number in chosen]
     return {
         "pages": pages,
-        "model": asked.model,
+        "model": request.model,
         "usage_info": {"pages_processed": len(pages), "doc_size_bytes": size},
-        "document_annotation": _annotation(asked.given.get("document_annotation_format")),
+        "document_annotation": _annotation(request.raw.get("document_annotation_format")),
     }
 
 
-class _Piece(NamedTuple):
+class _Fragment(NamedTuple):
     """A part of a page: what it is, what stands in the markdown for it, more for its block."""
 
     type: str
     text: str
-    more: Mapping[str, Any] = {}
+    block_fields: Mapping[str, Any] = {}
 
 
-class _Writer:
+class _ResponseWriter:
     """Writes the pages of one answer."""
 
-    def __init__(self, asked: Asked, name: str, look: Layout) -> None:
-        self._asked = asked
-        self._given = asked.given
+    def __init__(self, request: OcrRequest, name: str, layout: Layout) -> None:
+        self._request = request
+        self._options = request.raw
         self._name = name
-        self._look = look
+        self._layout = layout
         self._images = count()
         self._tables = count()
-        takes_apart = asked.at_least("mistral-ocr-2512")
-        self._table_format = self._given.get("table_format") if takes_apart else None
-        self._header_apart = takes_apart and bool(self._given.get("extract_header"))
-        self._footer_apart = takes_apart and bool(self._given.get("extract_footer"))
-        self._granularity = self._given.get("confidence_scores_granularity")
+        takes_apart = request.is_at_least("mistral-ocr-2512")
+        self._table_format = self._options.get("table_format") if takes_apart else None
+        self._header_apart = takes_apart and bool(self._options.get("extract_header"))
+        self._footer_apart = takes_apart and bool(self._options.get("extract_footer"))
+        self._granularity = self._options.get("confidence_scores_granularity")
 
     def page(self, number: int, page: Page) -> dict[str, Any]:
         """Return one page of the document."""
-        look, name = self._look, self._name
+        look, name = self._layout, self._name
         links = [f"https://example.org/{name}/{number}/{place}" for place in range(look.links)]
-        images = self._shown_images()
+        images = self._page_images()
         tables = [self._table(number) for _ in range(look.tables)]
         pieces = [
-            _Piece("header", "" if self._header_apart else look.header),
-            _Piece("title", f"# Page {number + 1}"),
-            _Piece("text", mark(name, number)),
-            _Piece("text", page.text or page.own),
-            *(_Piece("text", f"[{link}]({link})") for link in links),
-            *(_Piece("image", f"![{i['id']}]({i['id']})", {"image_id": i["id"]}) for i in images),
+            _Fragment("header", "" if self._header_apart else look.header),
+            _Fragment("title", f"# Page {number + 1}"),
+            _Fragment("text", mark(name, number)),
+            _Fragment("text", page.text or page.key),
+            *(_Fragment("text", f"[{link}]({link})") for link in links),
+            *(
+                _Fragment("image", f"![{i['id']}]({i['id']})", {"image_id": i["id"]})
+                for i in images
+            ),
             *(piece for piece, _ in tables),
-            _Piece("footer", "" if self._footer_apart else look.footer),
+            _Fragment("footer", "" if self._footer_apart else look.footer),
         ]
         pieces = [piece for piece in pieces if piece.text]
         markdown = "\n\n".join(piece.text for piece in pieces)
@@ -107,12 +110,12 @@ class _Writer:
             "blocks": self._blocks(pieces, page),
         }
 
-    def _shown_images(self) -> list[dict[str, Any]]:
-        limit, least = self._given.get("image_limit"), self._given.get("image_min_size") or 0
+    def _page_images(self) -> list[dict[str, Any]]:
+        limit, least = self._options.get("image_limit"), self._options.get("image_min_size") or 0
         shown: list[dict[str, Any]] = []
         if least > min(IMAGE_SIZE):
             return shown
-        for place in range(self._look.images):
+        for place in range(self._layout.images):
             number = next(self._images)
             if limit is not None and number >= limit:
                 break
@@ -123,13 +126,13 @@ class _Writer:
                     "top_left_y": 400 + 200 * place,
                     "bottom_right_x": 100 + IMAGE_SIZE[0],
                     "bottom_right_y": 400 + 200 * place + IMAGE_SIZE[1],
-                    "image_base64": _jpeg() if self._given.get("include_image_base64") else None,
-                    "image_annotation": _annotation(self._given.get("bbox_annotation_format")),
+                    "image_base64": _jpeg() if self._options.get("include_image_base64") else None,
+                    "image_annotation": _annotation(self._options.get("bbox_annotation_format")),
                 }
             )
         return shown
 
-    def _table(self, page: int) -> tuple[_Piece, dict[str, Any]]:
+    def _table(self, page: int) -> tuple[_Fragment, dict[str, Any]]:
         """Return what stands in the text for a table, and the table itself."""
         number = next(self._tables)
         rows = [("Item", "Amount"), (f"{self._name} {page}", str(number))]
@@ -140,15 +143,17 @@ class _Writer:
             head, *body = (f"| {' | '.join(row)} |" for row in rows)
             content = "\n".join([head, "| --- | --- |", *body])
         if not self._table_format:
-            return _Piece("table", content), {}
+            return _Fragment("table", content), {}
         id_ = f"tbl-{number}.{'html' if self._table_format == 'html' else 'md'}"
         table = {
             "id": id_,
             "content": content,
             "format": self._table_format,
-            "word_confidence_scores": _words(content) if self._granularity == "word" else None,
+            "word_confidence_scores": _word_scores(content)
+            if self._granularity == "word"
+            else None,
         }
-        return _Piece("table", f"[{id_}]({id_})", {"table_id": id_}), table
+        return _Fragment("table", f"[{id_}]({id_})", {"table_id": id_}), table
 
     def _scores(self, markdown: str) -> dict[str, Any] | None:
         if self._granularity is None:
@@ -158,16 +163,17 @@ class _Writer:
             "minimum_page_confidence_score": MINIMUM,
         }
         if self._granularity == "word":
-            scores["word_confidence_scores"] = _words(markdown)
+            scores["word_confidence_scores"] = _word_scores(markdown)
         return scores
 
-    def _blocks(self, pieces: Iterable[_Piece], page: Page) -> list[dict[str, Any]] | None:
+    def _blocks(self, pieces: Iterable[_Fragment], page: Page) -> list[dict[str, Any]] | None:
         if not (
-            self._given.get("include_blocks", True) and self._asked.at_least("mistral-ocr-4-0")
+            self._options.get("include_blocks", True)
+            and self._request.is_at_least("mistral-ocr-4-0")
         ):
             return None
         scores = None
-        if self._granularity == "block" and self._asked.at_least("mistral-ocr-4-1"):
+        if self._granularity == "block" and self._request.is_at_least("mistral-ocr-4-1"):
             scores = {
                 "average_content_confidence_score": AVERAGE,
                 "minimum_content_confidence_score": MINIMUM,
@@ -182,7 +188,7 @@ class _Writer:
                 "bottom_right_y": 100 * place + 80,
                 "content": piece.text,
                 "confidence_scores": scores,
-                **piece.more,
+                **piece.block_fields,
             }
             for place, piece in enumerate(pieces)
         ]
@@ -195,7 +201,7 @@ def _jpeg() -> str:
     return "data:image/jpeg;base64," + base64.b64encode(out.getvalue()).decode()
 
 
-def _words(text: str) -> list[dict[str, Any]]:
+def _word_scores(text: str) -> list[dict[str, Any]]:
     return [
         {"text": word[0], "confidence": AVERAGE, "start_index": word.start()}
         for word in re.finditer(r"\S+", text)

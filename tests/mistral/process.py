@@ -11,8 +11,8 @@ from typing import Any, get_args
 import aiohttp
 import msgspec
 
-from tests.mistral.faults import PASSING, Endpoint, Fault, Kind
-from tests.mistral.jobs import Order
+from tests.mistral.faults import TRANSIENT, Endpoint, Fault, Kind
+from tests.mistral.jobs import NextStatus
 from tests.mistral.server import KEY
 
 ROOT = Path(__file__).parents[2]
@@ -27,26 +27,26 @@ class RunningFake:
         self.key = key
         self._session = session
 
-    async def book(self, calls: int | None = None) -> dict[str, Any]:
+    async def call_log(self, calls: int | None = None) -> dict[str, Any]:
         """Return all that was asked, answered and paid for; of the single calls the last ones."""
         query = "" if calls is None else f"?calls={calls}"
-        found: dict[str, Any] = await self._ask("GET", f"book{query}")
+        found: dict[str, Any] = await self._send("GET", f"book{query}")
         return found
 
     async def files(self) -> list[dict[str, Any]]:
         """Return the files nobody has deleted, the newest first."""
-        found: list[dict[str, Any]] = await self._ask("GET", "files")
+        found: list[dict[str, Any]] = await self._send("GET", "files")
         return found
 
     async def jobs(self) -> list[dict[str, Any]]:
         """Return the batch jobs nobody has deleted, the newest first."""
-        found: list[dict[str, Any]] = await self._ask("GET", "jobs")
+        found: list[dict[str, Any]] = await self._send("GET", "jobs")
         return found
 
     async def job(
         self,
         id_: str,
-        status: Order = "",
+        status: NextStatus = "",
         *,
         hold: bool | None = None,
         fail: Sequence[str] | None = None,
@@ -57,21 +57,21 @@ class RunningFake:
         Given ``hold`` or ``fail`` alone it takes no step: its clock stops or goes on, the requests
         with these custom_ids are going to fail in this way.
         """
-        orders: dict[str, Any] = {"status": status, "hold": hold, "fail": fail, "kind": kind}
-        told: dict[str, Any] = await self._ask("POST", f"jobs/{id_}", orders)
-        return told
+        command: dict[str, Any] = {"status": status, "hold": hold, "fail": fail, "kind": kind}
+        shown: dict[str, Any] = await self._send("POST", f"jobs/{id_}", command)
+        return shown
 
     async def fail_next(self, endpoint: Endpoint, *faults: Kind | Fault, times: int = 1) -> None:
         """Let the next requests of this endpoint go wrong in these ways, one after the other."""
         waiting = [
             {"endpoint": endpoint, "fault": _fault(fault), "times": times} for fault in faults
         ]
-        await self._ask("POST", "faults", {"next": waiting})
+        await self._send("POST", "faults", {"next": waiting})
 
     async def fail_share(
         self,
         share: float,
-        kinds: Sequence[Kind | Fault] = PASSING,
+        kinds: Sequence[Kind | Fault] = TRANSIENT,
         *,
         endpoints: Sequence[Endpoint] = get_args(Endpoint),
         seed: int | None = None,
@@ -81,31 +81,31 @@ class RunningFake:
         shares = [
             {"endpoint": endpoint, "share": share, "faults": faults} for endpoint in endpoints
         ]
-        await self._ask("POST", "faults", {"seed": seed, "share": shares})
+        await self._send("POST", "faults", {"seed": seed, "share": shares})
 
-    async def fail_no_more(self) -> None:
+    async def clear_faults(self) -> None:
         """Let nothing go wrong any more."""
-        await self._ask("POST", "faults", {"clear": True})
+        await self._send("POST", "faults", {"clear": True})
 
-    async def rules(self, **changed: Any) -> dict[str, Any]:
+    async def set_rules(self, **changed: Any) -> dict[str, Any]:
         """Change these fields of ``Rules``, and return all of them."""
-        told: dict[str, Any] = await self._ask("POST", "rules", changed)
-        return told
+        current: dict[str, Any] = await self._send("POST", "rules", changed)
+        return current
 
     async def set_key(self, key: str) -> None:
         """Let another key be the right one, as when it was revoked and made anew."""
-        await self._ask("POST", "key", {"key": key})
+        await self._send("POST", "key", {"key": key})
         self.key = key
 
     async def expire(self, file_id: str) -> None:
         """Let the time of a file be over."""
-        await self._ask("POST", f"files/{file_id}", {"expired": True})
+        await self._send("POST", f"files/{file_id}", {"expired": True})
 
     async def reset(self) -> None:
         """Forget all calls, files, jobs and faults; the rules and the key stay."""
-        await self._ask("POST", "reset")
+        await self._send("POST", "reset")
 
-    async def _ask(self, method: str, path: str, body: Any = None) -> Any:
+    async def _send(self, method: str, path: str, body: Any = None) -> Any:
         data = None if body is None else msgspec.json.encode(body)
         url = f"{self.url}/_fake/{path}"
         async with self._session.request(method, url, data=data) as response:

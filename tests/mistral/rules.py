@@ -2,7 +2,7 @@
 
 import msgspec
 
-TARGETS = {
+MODEL_ALIASES = {
     "mistral-ocr-latest": "mistral-ocr-4-1",
     "mistral-ocr-4": "mistral-ocr-4-1",
     "mistral-ocr-4-1": "mistral-ocr-4-1",

@@ -14,7 +14,7 @@ from tests.documents import PDF
 
 MODEL = "mistral-ocr-latest"
 TIMEOUT_MS = 10_000
-QUICK_TIMEOUT_MS = 300
+SHORT_TIMEOUT_MS = 300
 
 RETRIES = RetryConfig(
     "backoff", BackoffStrategy(1, 5, 1.5, 5_000, jitter_ms=1), retry_connection_errors=True
@@ -22,7 +22,7 @@ RETRIES = RetryConfig(
 """Up to five seconds of attempts that follow one another at once."""
 
 
-class Client:
+class SdkClient:
     """The SDK with the arguments most tests give it."""
 
     def __init__(self, mistral: Mistral) -> None:
@@ -30,7 +30,7 @@ class Client:
         self.files = mistral.files
         self.jobs = mistral.batch.jobs
 
-    async def read(
+    async def process(
         self, document: models.DocumentUnion | models.DocumentUnionTypedDict, **more: Any
     ) -> models.OCRResponse:
         """Have a document read."""
@@ -38,9 +38,9 @@ class Client:
             **{"model": MODEL, "document": document, "include_blocks": False, **more}
         )
 
-    async def read_pdf(self, content: bytes, **more: Any) -> models.OCRResponse:
+    async def process_pdf(self, content: bytes, **more: Any) -> models.OCRResponse:
         """Have a PDF read that is sent along."""
-        return await self.read(inline(content), **more)
+        return await self.process(inline_document(content), **more)
 
     async def upload(
         self, content: bytes, name: str = "a.pdf", purpose: models.FilePurpose = "ocr"
@@ -58,7 +58,7 @@ class Client:
 @asynccontextmanager
 async def connected(
     url: str, key: str | None, retries: RetryConfig | None = None
-) -> AsyncIterator[Client]:
+) -> AsyncIterator[SdkClient]:
     """Connect to the fake with this key."""
     # Both clients are given, without certificates: to load those takes longer than most tests.
     with httpx2.Client(verify=False) as unused:
@@ -73,7 +73,7 @@ async def connected(
                 retry_config=UNSET if retries is None else retries,
             ) as mistral,
         ):
-            yield Client(mistral)
+            yield SdkClient(mistral)
 
 
 def data_url(content: bytes, mime: str) -> str:
@@ -81,12 +81,12 @@ def data_url(content: bytes, mime: str) -> str:
     return f"data:{mime};base64,{base64.b64encode(content).decode()}"
 
 
-def inline(content: bytes, mime: str = PDF) -> models.DocumentURLChunk:
+def inline_document(content: bytes, mime: str = PDF) -> models.DocumentURLChunk:
     """Return a document that is sent along."""
     return models.DocumentURLChunk(document_url=data_url(content, mime))
 
 
-def by_id(id_: str) -> models.FileChunk:
+def uploaded_document(id_: str) -> models.FileChunk:
     """Return a document that was uploaded before."""
     return models.FileChunk(file_id=id_)
 

@@ -9,27 +9,27 @@ from typing import cast
 
 from aiohttp import web
 
-from tests.mistral import errors, sending
-from tests.mistral.control import Control
-from tests.mistral.errors import Refused
+from tests.mistral import errors, responses
+from tests.mistral.control import ControlApi
+from tests.mistral.document_reader import digest
+from tests.mistral.errors import ApiError
 from tests.mistral.faults import Endpoint, Fault
-from tests.mistral.parts import FakeMistral
-from tests.mistral.reading import digest
 from tests.mistral.rules import Rules
+from tests.mistral.state import FakeMistral
 
 KEY = "the-key-of-the-fake"
-MOST_BODY = 200_000_000
+MAX_BODY_BYTES = 200_000_000
 """Bytes of JSON: three documents of the size that is allowed, so that the limit is the fake's."""
 
 SHUTDOWN = 0.1  # seconds for answers that are on their way when the fake is closed
-OWN = ("/_fake/", "/_files/")
+CONTROL_PATHS = ("/_fake/", "/_files/")
 """Paths that need no key and never fail."""
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 Work = Callable[[], Awaitable[web.StreamResponse]]
 
 
-class Doorkeeper:
+class ApiMiddleware:
     """Looks at the key, lets faults happen, and words all errors as the API does."""
 
     def __init__(self, fake: FakeMistral) -> None:
@@ -38,20 +38,22 @@ class Doorkeeper:
     async def __call__(self, request: web.Request, handler: Handler) -> web.StreamResponse:
         """Answer a request, whatever happens."""
         try:
-            if request.path.startswith(OWN):
+            if request.path.startswith(CONTROL_PATHS):
                 return await handler(request)
             return await self._answer(request, handler)
-        except Refused as error:
-            return sending.refusal(error)
+        except ApiError as error:
+            return responses.error_response(error)
         except web.HTTPRequestEntityTooLarge:
-            return sending.refusal(errors.too_large(request.content_length or 0, MOST_BODY))
+            return responses.error_response(
+                errors.too_large(request.content_length or 0, MAX_BODY_BYTES)
+            )
         except (web.HTTPNotFound, web.HTTPMethodNotAllowed) as error:
-            return sending.refusal(Refused(error.status, {"detail": error.reason}))
+            return responses.error_response(ApiError(error.status, {"detail": error.reason}))
 
     async def _answer(self, request: web.Request, handler: Handler) -> web.StreamResponse:
         endpoint = cast("Endpoint", request.match_info.route.name or "unknown")
-        self._fake.book.requests[endpoint] += 1
-        self._look_at_key(request)
+        self._fake.call_log.requests[endpoint] += 1
+        self._check_key(request)
         if endpoint == "ocr":  # its faults depend on the document
             return await handler(request)
         work: Work = partial(handler, request)
@@ -59,52 +61,54 @@ class Doorkeeper:
         if endpoint == "files.upload":
             received = await self._fake.files_api.receive(request)
             subject = digest(received.content or b"")
-            work = partial(self._fake.files_api.keep, received)
+            work = partial(self._fake.files_api.store, received)
         fault = self._fake.faults.pick(endpoint, subject)
         if fault is None:
             return await work()
-        return await self._go_wrong(request, work, endpoint, fault)
+        return await self._apply_fault(request, work, endpoint, fault)
 
-    def _look_at_key(self, request: web.Request) -> None:
+    def _check_key(self, request: web.Request) -> None:
         scheme, _, key = request.headers.get("Authorization", "").partition(" ")
         if scheme != "Bearer":
             raise errors.unauthorized()
         if not hmac.compare_digest(key.encode(), self._fake.key.encode()):
             raise errors.unauthorized("Invalid API Key")
 
-    async def _go_wrong(
+    async def _apply_fault(
         self, request: web.Request, work: Work, endpoint: Endpoint, fault: Fault
     ) -> web.StreamResponse:
-        book = self._fake.book
+        book = self._fake.call_log
         if fault.kind == "hang":
-            book.fail(endpoint, fault.kind, done=False)
+            book.record_fault(endpoint, fault.kind, done=False)
             await asyncio.Event().wait()  # the server cancels this when the client has gone
-        if refusal := fault.refusal():
-            book.fail(endpoint, fault.kind, done=False)
+        if refusal := fault.error():
+            book.record_fault(endpoint, fault.kind, done=False)
             async for _ in request.content.iter_any():
                 pass  # to refuse before all has come would break the connection instead
             raise refusal
         if fault.kind == "slow":
             await asyncio.sleep(fault.seconds)
         response = await work()
-        book.fail(endpoint, fault.kind, done=True)
-        if not fault.spoils or not isinstance(response, web.Response):
+        book.record_fault(endpoint, fault.kind, done=True)
+        if not fault.corrupts or not isinstance(response, web.Response):
             return response
-        return await sending.spoiled(request, cast("bytes", response.body), fault)
+        return await responses.corrupted_response(request, cast("bytes", response.body), fault)
 
     def _subject(self, request: web.Request) -> str:
         """Return what a request is about; ids are made up, and so would not repeat a run."""
         match request.match_info:
             case {"file_id": id_}:
-                return self._fake.files.name_of(id_)
+                return self._fake.files.hash_of(id_)
             case {"job_id": id_}:
-                return self._fake.jobs.name_of(id_)
+                return self._fake.jobs.hash_of(id_)
         return request.path
 
 
-def app_of(fake: FakeMistral) -> web.Application:
+def make_app(fake: FakeMistral) -> web.Application:
     """Return the application; the name of a route is the endpoint that faults know it by."""
-    app = web.Application(client_max_size=MOST_BODY, middlewares=[web.middleware(Doorkeeper(fake))])
+    app = web.Application(
+        client_max_size=MAX_BODY_BYTES, middlewares=[web.middleware(ApiMiddleware(fake))]
+    )
     files, batches = fake.files_api, fake.batches_api
     app.add_routes(
         [
@@ -115,13 +119,13 @@ def app_of(fake: FakeMistral) -> web.Application:
             web.delete("/v1/files/{file_id}", files.delete, name="files.delete"),
             web.get("/v1/files/{file_id}/content", files.content, name="files.content"),
             web.get("/v1/files/{file_id}/url", files.url, name="files.url"),
-            web.get("/_files/{file_id}", files.linked),
+            web.get("/_files/{file_id}", files.download_link),
             web.post("/v1/batch/jobs", batches.create, name="batch.create"),
             web.get("/v1/batch/jobs", batches.list, name="batch.list"),
             web.get("/v1/batch/jobs/{job_id}", batches.get, name="batch.get"),
             web.delete("/v1/batch/jobs/{job_id}", batches.delete, name="batch.delete"),
             web.post("/v1/batch/jobs/{job_id}/cancel", batches.cancel, name="batch.cancel"),
-            *Control(fake).routes(),
+            *ControlApi(fake).routes(),
         ]
     )
     return app
@@ -135,7 +139,7 @@ async def fake_mistral(
     fake = FakeMistral(rules or Rules(), key, seed)
     # Without cancellation nobody would learn that a client has gone.
     runner = web.AppRunner(
-        app_of(fake), access_log=None, handler_cancellation=True, shutdown_timeout=SHUTDOWN
+        make_app(fake), access_log=None, handler_cancellation=True, shutdown_timeout=SHUTDOWN
     )
     await runner.setup()
     try:

@@ -13,12 +13,12 @@ from uuid import uuid4
 
 import msgspec
 
-from tests.mistral import errors, reading
-from tests.mistral.reading import digest
+from tests.mistral import document_reader, errors
+from tests.mistral.document_reader import digest
 from tests.mistral.rules import Rules
 
 HOUR = 3600.0  # seconds
-LINKS = "/_files/"
+LINK_PREFIX = "/_files/"
 
 MIMES = {
     "pdf": "application/pdf",
@@ -34,7 +34,7 @@ class File(msgspec.Struct, kw_only=True):
 
     id: str
     content: bytes
-    name: str
+    content_hash: str
     """The hash of the content, shortened, as everywhere in the fake."""
     filename: str
     purpose: str
@@ -59,7 +59,7 @@ class File(msgspec.Struct, kw_only=True):
             "num_lines": self.num_lines,
             "mimetype": self.mimetype,
             "source": self.source,
-            "signature": self.name,
+            "signature": self.content_hash,
             "expires_at": None if self.expires_at is None else int(self.expires_at),
             "visibility": self.visibility,
         }
@@ -98,9 +98,9 @@ class Files:
             raise errors.file_not_found()
         return file
 
-    def name_of(self, id_: str) -> str:
+    def hash_of(self, id_: str) -> str:
         """Return the hash of the file's content; of a file that is not there, its id."""
-        return self._files[id_].name if id_ in self._files else id_
+        return self._files[id_].content_hash if id_ in self._files else id_
 
     def expire(self, id_: str) -> None:
         """Let the time of the file be over, or raise a 404."""
@@ -123,9 +123,9 @@ class Files:
         self.uploads += 1
         mimetype, lines = None, None
         if purpose == "batch":
-            lines = _lines(content)
+            lines = _count_requests(content)
         else:
-            mimetype = MIMES.get(reading.kind_of(content))
+            mimetype = MIMES.get(document_reader.kind_of(content))
             if mimetype is None and self._rules.looks_inside:
                 sniffed = "application/octet-stream" if content else "application/x-empty"
                 raise errors.invalid_file(
@@ -137,11 +137,11 @@ class Files:
                 if file.content == content and file.purpose == purpose:
                     return file
         now = time.time()
-        return self._keep(
+        return self._add(
             File(
                 id=str(uuid4()),
                 content=content,
-                name=digest(content),
+                content_hash=digest(content),
                 filename=filename,
                 purpose=purpose,
                 sample_type="batch_request" if purpose == "batch" else "ocr_input",
@@ -157,11 +157,11 @@ class Files:
     def write(self, rows: Iterable[bytes], filename: str, sample_type: str) -> File:
         """Keep a file of the API's own: the results of a batch job."""
         content = b"".join(row + b"\n" for row in rows)
-        return self._keep(
+        return self._add(
             File(
                 id=str(uuid4()),
                 content=content,
-                name=digest(content),
+                content_hash=digest(content),
                 filename=filename,
                 purpose="batch",
                 sample_type=sample_type,
@@ -174,7 +174,7 @@ class Files:
             )
         )
 
-    def _keep(self, file: File) -> File:
+    def _add(self, file: File) -> File:
         self._files[file.id] = file
         return file
 
@@ -182,9 +182,9 @@ class Files:
         """Return a link to the file that opens it without a key, for so many hours."""
         expires = f"{time.time() + hours * HOUR:.3f}"
         signature = self._signature(self.get(id_).id, expires)
-        return f"{origin}{LINKS}{id_}?expires={expires}&signature={signature}"
+        return f"{origin}{LINK_PREFIX}{id_}?expires={expires}&signature={signature}"
 
-    def opened(self, id_: str, expires: str, signature: str) -> File | None:
+    def open_link(self, id_: str, expires: str, signature: str) -> File | None:
         """Return the file a link leads to; None when it does not, or no longer."""
         if not hmac.compare_digest(signature, self._signature(id_, expires)):
             return None
@@ -198,7 +198,7 @@ class Files:
         return hmac.new(self._secret, f"{id_} {expires}".encode(), hashlib.sha256).hexdigest()
 
 
-def _lines(content: bytes) -> int:
+def _count_requests(content: bytes) -> int:
     """Count the requests in a file for a batch, each of which must be an object with a body."""
     wrong = []
     lines = content.splitlines()

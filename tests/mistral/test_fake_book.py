@@ -10,54 +10,56 @@ from mistralai.client import errors
 from PIL import Image
 
 from tests import documents
-from tests.mistral.fake import FakeMistral, Kind, digest, own_name
-from tests.mistral.sdk import MODEL, QUICK_TIMEOUT_MS, Client, batch_requests
-from tests.waiting import until
+from tests.mistral.fake import FakeMistral, Kind, digest, page_key
+from tests.mistral.sdk import MODEL, SHORT_TIMEOUT_MS, SdkClient, batch_requests
+from tests.waiting import wait_until
 
 PDF = documents.pdf("one", "two", "three")
 NAME = digest(PDF)
 
 
-async def test_a_call_is_in_the_book_with_what_it_asked_for_and_got(
-    fake: FakeMistral, client: Client
+async def test_a_call_is_logged_with_its_request_and_response(
+    fake: FakeMistral, client: SdkClient
 ) -> None:
-    await client.read_pdf(PDF, pages="0,2")
+    await client.process_pdf(PDF, pages="0,2")
 
-    [call] = fake.book.calls
+    [call] = fake.call_log.calls
     assert (call.number, call.how, call.document, call.size) == (1, "document_url", NAME, len(PDF))
     assert (call.model, call.selection, call.pages) == ("mistral-ocr-4-1", "0,2", [0, 2])
     assert (call.status, call.paid, call.answered_in_full) == (200, True, True)
     assert (call.fault, call.client_gone, call.job) == ("", False, "")
     assert 0 < call.seconds < 10
-    assert fake.book.pages_paid == 2
-    assert not fake.book.paid_twice()
+    assert fake.call_log.pages_paid == 2
+    assert not fake.call_log.paid_twice()
 
 
-async def test_pages_that_are_paid_for_again_stand_out(fake: FakeMistral, client: Client) -> None:
-    await client.read_pdf(PDF, pages=[0, 1])
-    await client.read_pdf(PDF, pages=[1, 2])
-    await client.read_pdf(PDF + b"\n")
+async def test_pages_that_are_paid_for_again_stand_out(
+    fake: FakeMistral, client: SdkClient
+) -> None:
+    await client.process_pdf(PDF, pages=[0, 1])
+    await client.process_pdf(PDF, pages=[1, 2])
+    await client.process_pdf(PDF + b"\n")
 
-    assert fake.book.paid_twice() == {(NAME, 1): 2}
-    assert fake.book.paid[NAME] == 2
-    assert len(fake.book.of(NAME)) == 2
-    assert fake.book.pages_paid == 7
+    assert fake.call_log.paid_twice() == {(NAME, 1): 2}
+    assert fake.call_log.paid_calls[NAME] == 2
+    assert len(fake.call_log.calls_of(NAME)) == 2
+    assert fake.call_log.pages_paid == 7
 
 
 @pytest.mark.parametrize(
     "kind", ["reset", "truncated", "cut_json", "garbage", "html", "other_shape"]
 )
 async def test_an_answer_that_did_not_arrive_is_paid_for_all_the_same(
-    fake: FakeMistral, client: Client, kind: Kind
+    fake: FakeMistral, client: SdkClient, kind: Kind
 ) -> None:
-    fake.faults.next("ocr", kind)
+    fake.faults.fail_next("ocr", kind)
 
     with pytest.raises((errors.MistralError, httpx2.TransportError)):
-        await client.read_pdf(PDF)
+        await client.process_pdf(PDF)
 
-    [call] = fake.book.calls
+    [call] = fake.call_log.calls
     assert (call.fault, call.status, call.paid, call.answered_in_full) == (kind, 200, True, False)
-    assert fake.book.pages_paid == 3
+    assert fake.call_log.pages_paid == 3
 
 
 def part(content: bytes, *pages: int) -> bytes:
@@ -69,54 +71,54 @@ def part(content: bytes, *pages: int) -> bytes:
     return out.getvalue()
 
 
-async def test_a_page_is_known_by_its_text_in_whatever_document_it_is_sent(
-    fake: FakeMistral, client: Client
+async def test_a_page_is_identified_by_its_text_across_documents(
+    fake: FakeMistral, client: SdkClient
 ) -> None:
     long = " ".join(["word"] * 50)
     whole = documents.pdf("one", "two", long)
 
-    await client.read_pdf(part(whole, 0, 1))
-    await client.read_pdf(part(whole, 1, 2))
+    await client.process_pdf(part(whole, 0, 1))
+    await client.process_pdf(part(whole, 1, 2))
 
-    assert fake.book.paid_texts == {"one": 1, "two": 2, own_name(long): 1}
-    assert not fake.book.paid_twice()
+    assert fake.call_log.paid_texts == {"one": 1, "two": 2, page_key(long): 1}
+    assert not fake.call_log.paid_twice()
 
 
-async def test_a_page_without_text_is_known_by_its_picture(
-    fake: FakeMistral, client: Client
+async def test_a_page_without_text_is_identified_by_its_image(
+    fake: FakeMistral, client: SdkClient
 ) -> None:
     out = io.BytesIO()
     first, *more = [Image.effect_noise((40, 30), sigma) for sigma in (10, 20, 30)]
     first.save(out, "PDF", save_all=True, append_images=more)
     scan = out.getvalue()
 
-    whole = await client.read_pdf(scan)
-    await client.read_pdf(part(scan, 2))
+    whole = await client.process_pdf(scan)
+    await client.process_pdf(part(scan, 2))
 
-    texts = fake.book.paid_texts
+    texts = fake.call_log.paid_texts
     assert sorted(texts.values()) == [1, 1, 2]
     [seen_twice] = [text for text, times in texts.items() if times == 2]
     assert seen_twice.startswith("picture ")
     assert seen_twice in whole.pages[2].markdown
 
 
-async def test_of_each_fault_the_book_says_whether_the_pages_were_paid_for(
-    fake: FakeMistral, client: Client
+async def test_the_call_log_has_whether_pages_of_each_fault_were_paid_for(
+    fake: FakeMistral, client: SdkClient
 ) -> None:
     kinds: tuple[Kind, ...] = ("429", "reset", "truncated", "500", "reset")
     for kind in kinds:
-        fake.faults.next("ocr", kind)
+        fake.faults.fail_next("ocr", kind)
         with pytest.raises((errors.MistralError, httpx2.TransportError)):
-            await client.read_pdf(PDF)
-    fake.faults.next("files.upload", "503")
-    fake.faults.next("files.upload", "truncated")
+            await client.process_pdf(PDF)
+    fake.faults.fail_next("files.upload", "503")
+    fake.faults.fail_next("files.upload", "truncated")
     for _ in range(2):
         with pytest.raises((errors.MistralError, httpx2.TransportError)):
             await client.upload(PDF)
 
-    told = {(t["endpoint"], t["kind"]): t for t in fake.summary()["faults"]}
+    summary = {(t["endpoint"], t["kind"]): t for t in fake.summary()["faults"]}
 
-    assert {key: (t["done"], t["times"], t["pages_paid"]) for key, t in told.items()} == {
+    assert {key: (t["done"], t["times"], t["pages_paid"]) for key, t in summary.items()} == {
         ("ocr", "429"): (False, 1, 0),
         ("ocr", "500"): (False, 1, 0),
         ("ocr", "reset"): (True, 2, 6),
@@ -128,79 +130,84 @@ async def test_of_each_fault_the_book_says_whether_the_pages_were_paid_for(
 
 
 async def test_a_refused_call_is_counted_but_not_paid_for(
-    fake: FakeMistral, client: Client
+    fake: FakeMistral, client: SdkClient
 ) -> None:
-    fake.faults.next("ocr", "503")
+    fake.faults.fail_next("ocr", "503")
 
     with pytest.raises(errors.SDKError):
-        await client.read_pdf(PDF)
+        await client.process_pdf(PDF)
 
-    [call] = fake.book.calls
+    [call] = fake.call_log.calls
     assert (call.document, call.status, call.paid) == (NAME, 503, False)
-    assert fake.book.asked[NAME] == 1
-    assert not fake.book.pages_paid
+    assert fake.call_log.calls_by_document[NAME] == 1
+    assert not fake.call_log.pages_paid
 
 
 async def test_the_work_for_a_client_that_has_gone_is_finished_and_paid_for(
-    fake: FakeMistral, client: Client
+    fake: FakeMistral, client: SdkClient
 ) -> None:
-    fake.rules.latency = 2 * QUICK_TIMEOUT_MS / 1000
+    fake.rules.latency = 2 * SHORT_TIMEOUT_MS / 1000
 
     with pytest.raises(httpx2.ReadTimeout):
-        await client.read_pdf(PDF, timeout_ms=QUICK_TIMEOUT_MS)
+        await client.process_pdf(PDF, timeout_ms=SHORT_TIMEOUT_MS)
 
-    await until(lambda: fake.book.calls[0].client_gone)
-    await until(lambda: fake.book.calls[0].paid)
-    [call] = fake.book.calls
+    await wait_until(lambda: fake.call_log.calls[0].client_gone)
+    await wait_until(lambda: fake.call_log.calls[0].paid)
+    [call] = fake.call_log.calls
     assert (call.status, call.answered_in_full, call.pages) == (0, False, [0, 1, 2])
-    assert fake.book.in_hand == 0
+    assert fake.call_log.in_hand == 0
 
 
-async def test_a_client_that_was_kept_waiting_for_nothing_pays_nothing(
-    fake: FakeMistral, client: Client
+async def test_a_client_that_waited_in_vain_pays_nothing(
+    fake: FakeMistral, client: SdkClient
 ) -> None:
-    fake.faults.next("ocr", "hang")
-    call = asyncio.create_task(client.read_pdf(PDF))
-    await until(lambda: fake.book.in_hand == 1)
+    fake.faults.fail_next("ocr", "hang")
+    call = asyncio.create_task(client.process_pdf(PDF))
+    await wait_until(lambda: fake.call_log.in_hand == 1)
 
     call.cancel()
 
-    await until(lambda: fake.book.in_hand == 0)
-    assert fake.book.calls[0].client_gone
-    assert not fake.book.pages_paid
+    await wait_until(lambda: fake.call_log.in_hand == 0)
+    assert fake.call_log.calls[0].client_gone
+    assert not fake.call_log.pages_paid
 
 
 async def test_the_highest_number_of_calls_at_one_time_is_remembered(
-    fake: FakeMistral, client: Client
+    fake: FakeMistral, client: SdkClient
 ) -> None:
-    fake.faults.next("ocr", "hang", times=5)
-    calls = [asyncio.create_task(client.read_pdf(PDF)) for _ in range(5)]
-    await until(lambda: fake.book.in_hand == 5)
+    fake.faults.fail_next("ocr", "hang", times=5)
+    calls = [asyncio.create_task(client.process_pdf(PDF)) for _ in range(5)]
+    await wait_until(lambda: fake.call_log.in_hand == 5)
 
     for call in calls:
         call.cancel()
-    await until(lambda: fake.book.in_hand == 0)
-    await client.read_pdf(PDF)
+    await wait_until(lambda: fake.call_log.in_hand == 0)
+    await client.process_pdf(PDF)
 
-    assert fake.book.highest_concurrency == 5
+    assert fake.call_log.highest_concurrency == 5
 
 
-async def test_files_and_jobs_that_nobody_deleted_are_told_and_reset_forgets_them(
-    fake: FakeMistral, client: Client
+async def test_undeleted_files_and_jobs_are_listed_and_reset_clears_them(
+    fake: FakeMistral, client: SdkClient
 ) -> None:
-    kept, deleted = await client.upload(PDF, "kept.pdf"), await client.upload(PDF)
+    file_id, deleted = await client.upload(PDF, "kept.pdf"), await client.upload(PDF)
     await client.files.delete_async(file_id=deleted)
-    await client.read_pdf(PDF)
+    await client.process_pdf(PDF)
     job = await client.jobs.create_async(
         endpoint="/v1/ocr", model=MODEL, requests=batch_requests(PDF)
     )
 
-    told = fake.summary()
+    summary = fake.summary()
 
-    assert [file["id"] for file in told["files"]] == [kept]
-    assert told["uploads"] == 2
-    assert [told["id"] for told in told["jobs"]] == [job.id]
-    assert told["requests"] == {"files.upload": 2, "files.delete": 1, "ocr": 1, "batch.create": 1}
+    assert [file["id"] for file in summary["files"]] == [file_id]
+    assert summary["uploads"] == 2
+    assert [told["id"] for told in summary["jobs"]] == [job.id]
+    assert summary["requests"] == {
+        "files.upload": 2,
+        "files.delete": 1,
+        "ocr": 1,
+        "batch.create": 1,
+    }
     await fake.reset()
-    told = fake.summary()
-    assert not any(told[name] for name in ("files", "uploads", "jobs", "calls", "pages_paid"))
+    summary = fake.summary()
+    assert not any(summary[name] for name in ("files", "uploads", "jobs", "calls", "pages_paid"))

@@ -9,15 +9,15 @@ from mistralai.client import errors, models
 
 from tests import documents
 from tests.mistral.fake import FakeMistral
-from tests.mistral.sdk import RETRIES, Client, by_id
+from tests.mistral.sdk import RETRIES, SdkClient, uploaded_document
 
 PDF = documents.pdf("one")
 LINE = b'{"custom_id": "0", "body": {"document": {}}}\n'
-NOBODY = "00000000-0000-4000-8000-000000000000"
+UNKNOWN_ID = "00000000-0000-4000-8000-000000000000"
 
 
 async def test_an_upload_is_described_by_what_it_is_not_by_what_it_is_called(
-    client: Client,
+    client: SdkClient,
 ) -> None:
     file = await client.files.upload_async(
         file={"file_name": "a.docx", "content": PDF, "content_type": "text/plain"},
@@ -37,27 +37,27 @@ async def test_an_upload_is_described_by_what_it_is_not_by_what_it_is_called(
 
 
 async def test_an_open_file_is_uploaded_again_from_its_beginning_when_asked_to_retry(
-    fake: FakeMistral, client: Client
+    fake: FakeMistral, client: SdkClient
 ) -> None:
-    fake.faults.next("files.upload", "503", times=2)
+    fake.faults.fail_next("files.upload", "503", times=2)
 
     file = await client.files.upload_async(
         file={"file_name": "a.pdf", "content": io.BytesIO(PDF)}, purpose="ocr", retries=RETRIES
     )
 
     assert await client.download(file.id) == PDF
-    assert fake.book.requests["files.upload"] == 3
+    assert fake.call_log.requests["files.upload"] == 3
     assert fake.files.uploads == 1
 
 
-async def test_what_no_document_is_is_not_taken_for_ocr(client: Client) -> None:
-    for content in (b"", b"hello", documents.zipped({"a.txt": "hello"})):
+async def test_what_no_document_is_is_not_taken_for_ocr(client: SdkClient) -> None:
+    for content in (b"", b"hello", documents.zip_of({"a.txt": "hello"})):
         with pytest.raises(errors.SDKError, match="Invalid file format") as refused:
             await client.upload(content)
         assert refused.value.status_code == 422
 
 
-async def test_a_file_for_a_batch_is_looked_through_line_by_line(client: Client) -> None:
+async def test_a_file_for_a_batch_is_looked_through_line_by_line(client: SdkClient) -> None:
     file = await client.files.upload_async(
         file={"file_name": "a.jsonl", "content": LINE * 3}, purpose="batch"
     )
@@ -69,7 +69,7 @@ async def test_a_file_for_a_batch_is_looked_through_line_by_line(client: Client)
         assert refused.value.status_code == 422
 
 
-async def test_the_list_has_pages_and_filters(client: Client) -> None:
+async def test_the_list_has_pages_and_filters(client: SdkClient) -> None:
     for name in ("a.pdf", "b.pdf", "ab.pdf"):
         await client.upload(PDF, name)
     await client.upload(LINE, "a.jsonl", "batch")
@@ -98,7 +98,7 @@ async def test_the_list_has_pages_and_filters(client: Client) -> None:
     assert not uncounted.total
 
 
-async def test_a_deleted_file_is_gone_for_everything(fake: FakeMistral, client: Client) -> None:
+async def test_a_deleted_file_is_gone_for_everything(fake: FakeMistral, client: SdkClient) -> None:
     id_ = await client.upload(PDF)
     link = await client.files.get_signed_url_async(file_id=id_)
     assert (await client.files.retrieve_async(file_id=id_)).deleted is False
@@ -116,13 +116,13 @@ async def test_a_deleted_file_is_gone_for_everything(fake: FakeMistral, client: 
             await again(file_id=id_)
         assert refused.value.status_code == 404
     with pytest.raises(errors.SDKError, match="404"):
-        await client.read(by_id(id_))
+        await client.process(uploaded_document(id_))
     with pytest.raises(errors.SDKError, match="could not be fetched"):
-        await client.read(models.DocumentURLChunk(document_url=link.url))
+        await client.process(models.DocumentURLChunk(document_url=link.url))
     assert len(fake.files) == 0
 
 
-async def test_an_expired_file_is_gone_as_well(fake: FakeMistral, client: Client) -> None:
+async def test_an_expired_file_is_gone_as_well(fake: FakeMistral, client: SdkClient) -> None:
     id_ = await client.upload(PDF)
     link = (await client.files.get_signed_url_async(file_id=id_)).url
 
@@ -133,12 +133,12 @@ async def test_an_expired_file_is_gone_as_well(fake: FakeMistral, client: Client
             await ask(file_id=id_)
         assert refused.value.status_code == 404
     with pytest.raises(errors.SDKError, match="could not be fetched"):
-        await client.read(models.DocumentURLChunk(document_url=link))
+        await client.process(models.DocumentURLChunk(document_url=link))
     assert not (await client.files.list_async()).data
 
 
 async def test_a_link_opens_its_file_without_a_key_until_it_expires(
-    fake: FakeMistral, client: Client
+    fake: FakeMistral, client: SdkClient
 ) -> None:
     id_ = await client.upload(PDF)
     link = (await client.files.get_signed_url_async(file_id=id_, expiry=168)).url
@@ -149,12 +149,12 @@ async def test_a_link_opens_its_file_without_a_key_until_it_expires(
         for other in (expired, link + "0", link.replace("expires=1", "expires=2"), link[:80]):
             assert (await http.get(other)).status_code == 403
     with pytest.raises(errors.SDKError, match="could not be fetched"):
-        await client.read(models.DocumentURLChunk(document_url=expired))
+        await client.process(models.DocumentURLChunk(document_url=expired))
 
 
 @pytest.mark.parametrize("hours", [0, 169])
 async def test_a_link_holds_one_to_a_hundred_and_sixty_eight_hours(
-    client: Client, hours: int
+    client: SdkClient, hours: int
 ) -> None:
     id_ = await client.upload(PDF)
 
@@ -165,7 +165,7 @@ async def test_a_link_holds_one_to_a_hundred_and_sixty_eight_hours(
 
 
 async def test_the_same_bytes_can_be_made_to_share_one_file(
-    fake: FakeMistral, client: Client
+    fake: FakeMistral, client: SdkClient
 ) -> None:
     assert await client.upload(PDF) != await client.upload(PDF)
 
@@ -175,14 +175,14 @@ async def test_the_same_bytes_can_be_made_to_share_one_file(
     assert mine == yours
     await client.files.delete_async(file_id=mine)
     with pytest.raises(errors.SDKError, match="404"):
-        await client.read(by_id(yours))
+        await client.process(uploaded_document(yours))
 
 
-async def test_files_can_be_told_to_fail_too(fake: FakeMistral, client: Client) -> None:
+async def test_files_endpoints_can_fail_too(fake: FakeMistral, client: SdkClient) -> None:
     id_ = await client.upload(PDF)
-    fake.faults.next("files.delete", "file_not_found")
-    fake.faults.next("files.content", "truncated")
-    fake.faults.next("files.retrieve", "other_shape")
+    fake.faults.fail_next("files.delete", "file_not_found")
+    fake.faults.fail_next("files.content", "truncated")
+    fake.faults.fail_next("files.retrieve", "other_shape")
 
     with pytest.raises(errors.SDKError, match="404"):
         await client.files.delete_async(file_id=id_)
@@ -192,4 +192,4 @@ async def test_files_can_be_told_to_fail_too(fake: FakeMistral, client: Client) 
         await client.files.retrieve_async(file_id=id_)
     assert await client.download(id_) == PDF
     with pytest.raises(errors.SDKError, match="404"):
-        await client.files.delete_async(file_id=NOBODY)
+        await client.files.delete_async(file_id=UNKNOWN_ID)

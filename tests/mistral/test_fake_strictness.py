@@ -10,11 +10,18 @@ from mistralai.client import errors, models
 
 from tests import documents
 from tests.mistral.fake import FakeMistral
-from tests.mistral.sdk import MODEL, Client, by_id, connected, data_url, inline
+from tests.mistral.sdk import (
+    MODEL,
+    SdkClient,
+    connected,
+    data_url,
+    inline_document,
+    uploaded_document,
+)
 
 PDF = documents.pdf("one", "two")
 DOCUMENT = {"type": "document_url", "document_url": data_url(PDF, documents.PDF)}
-NOBODY = "00000000-0000-4000-8000-000000000000"
+UNKNOWN_ID = "00000000-0000-4000-8000-000000000000"
 
 
 async def answer(fake: FakeMistral, body: Any) -> tuple[int, Any]:
@@ -34,7 +41,7 @@ async def test_without_the_right_key_nothing_is_answered(
     monkeypatch.delenv("MISTRAL_API_KEY", raising=False)
     async with connected(fake.url, key) as stranger:
         for ask in (
-            partial(stranger.read_pdf, PDF),
+            partial(stranger.process_pdf, PDF),
             stranger.files.list_async,
             stranger.jobs.list_async,
         ):
@@ -42,7 +49,7 @@ async def test_without_the_right_key_nothing_is_answered(
                 await ask()
             assert refused.value.status_code == 401
             assert '"detail"' in refused.value.body
-    assert not fake.book.calls
+    assert not fake.call_log.calls
 
 
 @pytest.mark.parametrize(
@@ -85,7 +92,7 @@ async def test_without_the_right_key_nothing_is_answered(
     ],
     ids=str,
 )
-async def test_a_request_that_is_not_in_order_is_told_where(
+async def test_an_invalid_request_is_answered_with_the_location(
     fake: FakeMistral, more: Mapping[str, Any], where: list[str]
 ) -> None:
     status, body = await answer(fake, {"model": MODEL, "document": DOCUMENT, **more})
@@ -94,7 +101,7 @@ async def test_a_request_that_is_not_in_order_is_told_where(
     assert [problem["loc"] for problem in body["detail"]] == [where]
 
 
-async def test_all_that_is_wrong_is_told_at_once(fake: FakeMistral) -> None:
+async def test_all_problems_are_reported_at_once(fake: FakeMistral) -> None:
     _, body = await answer(fake, {"documentUrl": "https://example.org/a.pdf", "pages": "x"})
 
     assert [problem["loc"][-1] for problem in body["detail"]] == [
@@ -102,7 +109,7 @@ async def test_all_that_is_wrong_is_told_at_once(fake: FakeMistral) -> None:
     ]
 
 
-async def test_the_type_of_a_document_is_told_by_its_fields_when_it_is_left_out(
+async def test_a_missing_document_type_is_inferred_from_its_fields(
     fake: FakeMistral,
 ) -> None:
     document = {"document_url": DOCUMENT["document_url"], "document_name": None}
@@ -113,9 +120,9 @@ async def test_the_type_of_a_document_is_told_by_its_fields_when_it_is_left_out(
     assert len(body["pages"]) == 2
 
 
-async def test_the_sdk_raises_a_validation_error_with_what_was_wrong(client: Client) -> None:
+async def test_the_sdk_raises_a_validation_error_with_what_was_wrong(client: SdkClient) -> None:
     with pytest.raises(errors.HTTPValidationError) as refused:
-        await client.read_pdf(PDF, image_limit=-1)
+        await client.process_pdf(PDF, image_limit=-1)
 
     assert refused.value.status_code == 422
     assert refused.value.data.detail
@@ -137,10 +144,10 @@ async def test_the_sdk_raises_a_validation_error_with_what_was_wrong(client: Cli
     ids=lambda chunk: str(chunk)[:60],
 )
 async def test_pictures_and_documents_have_each_their_own_field(
-    client: Client, document: models.DocumentUnion
+    client: SdkClient, document: models.DocumentUnion
 ) -> None:
     with pytest.raises(errors.HTTPValidationError) as refused:
-        await client.read(document)
+        await client.process(document)
 
     # The whole of what was sent comes back: such a message is not for a log.
     sent = getattr(document, "document_url", None) or getattr(document, "image_url", None)
@@ -158,33 +165,33 @@ async def test_pictures_and_documents_have_each_their_own_field(
         (models.ImageURLChunk(image_url="https://example.org/a.png"), 400, "invalid_request_file"),
         (models.DocumentURLChunk(document_url="data:application/pdf;base64,J-_="), 400, "fetch"),
         (models.DocumentURLChunk(document_url="data:application/pdf;base64,JVB"), 400, "fetch"),
-        (inline(b"hello"), 400, "document_parser_invalid_file"),
-        (inline(b"%PDF-1.7 and nothing else"), 400, "document_parser_invalid_file"),
-        (inline(documents.locked_pdf()), 400, "document_parser_invalid_file"),
-        (inline(PDF, documents.DOCX), 400, "not a valid docx"),
-        (inline(b"hello", documents.PPTX), 400, "not a valid pptx"),
-        (inline(b"hello", "application/zip"), 400, "application/zip is not supported"),
+        (inline_document(b"hello"), 400, "document_parser_invalid_file"),
+        (inline_document(b"%PDF-1.7 and nothing else"), 400, "document_parser_invalid_file"),
+        (inline_document(documents.encrypted_pdf()), 400, "document_parser_invalid_file"),
+        (inline_document(PDF, documents.DOCX), 400, "not a valid docx"),
+        (inline_document(b"hello", documents.PPTX), 400, "not a valid pptx"),
+        (inline_document(b"hello", "application/zip"), 400, "application/zip is not supported"),
         (models.ImageURLChunk(image_url=data_url(b"hello", "image/png")), 400, "not a valid image"),
-        (by_id(NOBODY), 404, "File not found"),
+        (uploaded_document(UNKNOWN_ID), 404, "File not found"),
     ],
     ids=lambda given: str(given)[:40],
 )
 async def test_a_document_that_cannot_be_had_or_read_is_refused(
-    client: Client, document: models.DocumentUnion, status: int, kind: str
+    client: SdkClient, document: models.DocumentUnion, status: int, kind: str
 ) -> None:
     with pytest.raises(errors.SDKError, match=kind) as refused:
-        await client.read(document)
+        await client.process(document)
 
     assert refused.value.status_code == status
 
 
 async def test_a_page_that_is_not_there_and_a_model_that_is_not_there_are_refused(
-    client: Client,
+    client: SdkClient,
 ) -> None:
     with pytest.raises(errors.SDKError, match=r"Page 2 .* has 2 pages") as beyond:
-        await client.read_pdf(PDF, pages="0-2")
+        await client.process_pdf(PDF, pages="0-2")
     with pytest.raises(errors.SDKError, match="Invalid model: mistral-large-latest") as unknown:
-        await client.read_pdf(PDF, model="mistral-large-latest")
+        await client.process_pdf(PDF, model="mistral-large-latest")
 
     assert (beyond.value.status_code, unknown.value.status_code) == (400, 400)
 

@@ -13,7 +13,7 @@ from yarl import URL
 CHUNK_BYTES = 64 * 1024
 _HOP_BY_HOP = {"connection", "keep-alive", "transfer-encoding"}
 
-Trouble = Callable[[web.Request], web.Response | None]
+Interceptor = Callable[[web.Request], web.Response | None]
 """Answers a request in the place of S3, or lets it pass."""
 
 
@@ -32,26 +32,26 @@ class FaultProxy:
         self._site: web.TCPSite | None = None
         self._runner = web.AppRunner(self._app(), access_log=None, shutdown_timeout=0.1)
         self._port = 0
-        self.trouble: Trouble = lambda _: None
-        self.cuts = 0
-        self.cut_after = 0
-        self.cut = 0
-        self.spoils = 0
-        self.pace: float | None = None
-        self.hold = asyncio.Event()
-        self.hold.set()
-        self.seen: Counter[str] = Counter()
+        self.intercept: Interceptor = lambda _: None
+        self.truncations = 0
+        self.truncate_after = 0
+        self.truncated = 0
+        self.corruptions = 0
+        self.bytes_per_second: float | None = None
+        self.may_answer = asyncio.Event()
+        self.may_answer.set()
+        self.request_counts: Counter[str] = Counter()
 
     @classmethod
     @asynccontextmanager
-    async def before(cls, origin: str) -> AsyncIterator[Self]:
+    async def in_front_of(cls, origin: str) -> AsyncIterator[Self]:
         """Run one before the server at ``origin``."""
         async with aiohttp.ClientSession(
             auto_decompress=False, connector=aiohttp.TCPConnector(limit=0)
         ) as client:
             proxy = cls(origin, client)
             await proxy._runner.setup()
-            await proxy.accept()
+            await proxy.start_listening()
             try:
                 yield proxy
             finally:
@@ -61,13 +61,13 @@ class FaultProxy:
     def endpoint(self) -> str:
         return f"http://127.0.0.1:{self._port}"
 
-    async def accept(self) -> None:
+    async def start_listening(self) -> None:
         """Listen, again."""
         self._site = web.TCPSite(self._runner, "127.0.0.1", self._port, reuse_address=True)
         await self._site.start()
         self._port = self._runner.addresses[0][1]
 
-    async def refuse(self) -> None:
+    async def stop_listening(self) -> None:
         """Listen no more, and break off what is under way."""
         assert self._site is not None
         await self._site.stop()
@@ -80,20 +80,20 @@ class FaultProxy:
 
     def _app(self) -> web.Application:
         app = web.Application(client_max_size=2**40)
-        app.router.add_route("*", "/{path:.*}", self._pass)
+        app.router.add_route("*", "/{path:.*}", self._forward)
         return app
 
-    async def _pass(self, request: web.Request) -> web.StreamResponse:
-        self.seen[request.method] += 1
-        if (answer := self.trouble(request)) is not None:
+    async def _forward(self, request: web.Request) -> web.StreamResponse:
+        self.request_counts[request.method] += 1
+        if (answer := self.intercept(request)) is not None:
             return answer
-        await self.hold.wait()
+        await self.may_answer.wait()
         headers = {k: v for k, v in request.headers.items() if k.lower() not in _HOP_BY_HOP}
         async with self._client.request(
             request.method,
             URL(f"{self._origin}{request.raw_path}", encoded=True),
             headers=headers,
-            data=self._paced(request.content) if request.body_exists else None,
+            data=self._throttled(request.content) if request.body_exists else None,
             allow_redirects=False,
             skip_auto_headers=("User-Agent", "Accept", "Accept-Encoding", "Content-Type"),
         ) as answered:
@@ -102,38 +102,42 @@ class FaultProxy:
                 if name.lower() not in _HOP_BY_HOP:
                     response.headers.add(name, value)
             await response.prepare(request)
-            await self._pass_back(request, answered, response)
+            await self._forward_response(request, answered, response)
             return response
 
-    async def _pass_back(
+    async def _forward_response(
         self,
         request: web.Request,
         answered: aiohttp.ClientResponse,
         response: web.StreamResponse,
     ) -> None:
         passed = 0
-        async for chunk in self._paced(answered.content):
-            if self.cuts and request.method == "GET" and passed + len(chunk) > self.cut_after:
-                self.cuts -= 1
-                self.cut += 1
-                await response.write(chunk[: self.cut_after - passed])
+        async for chunk in self._throttled(answered.content):
+            if (
+                self.truncations
+                and request.method == "GET"
+                and passed + len(chunk) > self.truncate_after
+            ):
+                self.truncations -= 1
+                self.truncated += 1
+                await response.write(chunk[: self.truncate_after - passed])
                 assert request.transport is not None
                 request.transport.close()
                 return
-            if self.spoils and request.method == "GET":
-                self.spoils -= 1
+            if self.corruptions and request.method == "GET":
+                self.corruptions -= 1
                 chunk = bytes([chunk[0] ^ 1]) + chunk[1:]  # noqa: PLW2901  # as a bad cable does
             await response.write(chunk)
             passed += len(chunk)
 
-    async def _paced(self, body: aiohttp.StreamReader) -> AsyncIterator[bytes]:
-        while chunk := await body.read(CHUNK_BYTES if self.pace is None else 4096):
-            if self.pace is not None:
-                await asyncio.sleep(len(chunk) / self.pace)
+    async def _throttled(self, body: aiohttp.StreamReader) -> AsyncIterator[bytes]:
+        while chunk := await body.read(CHUNK_BYTES if self.bytes_per_second is None else 4096):
+            if self.bytes_per_second is not None:
+                await asyncio.sleep(len(chunk) / self.bytes_per_second)
             yield chunk
 
 
-def refusing(status: int, code: str, *methods: str) -> Trouble:
+def failing_with(status: int, code: str, *methods: str) -> Interceptor:
     """Answer like S3, with an error, what comes by these methods; by any, if there are none."""
 
     def answer(request: web.Request) -> web.Response | None:

@@ -17,14 +17,14 @@ from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 from msgspec import Struct
 
-from ilios.blobs.s3.place import S3Place
-from ilios.setting_values import Secret
+from ilios.blobs.s3.config import S3Config
+from ilios.settings.values import Secret
 
 ROOT = Path(__file__).parents[2]
 READY_WITHIN = 30.0  # seconds
 BUCKET = "documents"
 REGION = "us-east-1"
-DOORS = 4  # of Swift, for each of the servers it is made of; the last one speaks S3
+PORTS = 4  # of Swift, for each of the servers it is made of; the last one speaks S3
 
 
 class S3Server(Struct, frozen=True, dict=True):
@@ -49,9 +49,9 @@ class S3Server(Struct, frozen=True, dict=True):
             ),
         )
 
-    def place(self, endpoint: str | None = None) -> S3Place:
+    def config(self, endpoint: str | None = None) -> S3Config:
         """Return where a store of its own can be, reached by ``endpoint``."""
-        return S3Place(
+        return S3Config(
             bucket=BUCKET,
             prefix=f"{secrets.token_hex(4)}/",
             endpoint=endpoint or self.endpoint,
@@ -60,15 +60,15 @@ class S3Server(Struct, frozen=True, dict=True):
             secret_key=Secret(self.secret_key),
         )
 
-    def environ(self, place: S3Place) -> dict[str, str]:
+    def environ(self, config: S3Config) -> dict[str, str]:
         """Return the settings of a service that keeps its blobs there."""
         return {
-            "S3_BUCKET": place.bucket,
-            "AWS_ENDPOINT_URL_S3": place.where,
-            "AWS_REGION": place.region,
+            "S3_BUCKET": config.bucket,
+            "AWS_ENDPOINT_URL_S3": config.location,
+            "AWS_REGION": config.region,
             "AWS_ACCESS_KEY_ID": self.access_key,
             "AWS_SECRET_ACCESS_KEY": self.secret_key,
-            "ILIOS_S3_PREFIX": place.prefix,
+            "ILIOS_S3_PREFIX": config.prefix,
         }
 
     def objects(self, prefix: str = "") -> dict[str, int]:
@@ -81,7 +81,7 @@ class S3Server(Struct, frozen=True, dict=True):
         listed = self.client.list_multipart_uploads(Bucket=BUCKET, Prefix=prefix)
         return [one["Key"] for one in listed.get("Uploads", ())]
 
-    def set(self, key: str, data: bytes) -> None:
+    def put_object(self, key: str, data: bytes) -> None:
         """Put an object."""
         self.client.put_object(Bucket=BUCKET, Key=key, Body=data)
 
@@ -90,18 +90,18 @@ class S3Server(Struct, frozen=True, dict=True):
 def swift(directory: Path) -> Iterator[S3Server]:
     """Run Swift in an empty directory."""
     with ExitStack() as stack:
-        doors = [
+        sockets = [
             stack.enter_context(socket.create_server(("127.0.0.1", 0), backlog=512))
-            for _ in range(DOORS)
+            for _ in range(PORTS)
         ]
-        for door in doors:  # what is accepted there inherits it: else every answer takes 40 ms
+        for door in sockets:  # what is accepted there inherits it: else every answer takes 40 ms
             door.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        numbers = [door.fileno() for door in doors]
+        numbers = [door.fileno() for door in sockets]
         command = [sys.executable, "-m", "tests.s3.swift_server", str(directory)]
-        port = doors[-1].getsockname()[1]
+        port = sockets[-1].getsockname()[1]
         process = stack.enter_context(_running([*command, *map(str, numbers)], numbers))
         # Its own copies are what it listens on: with ours open, nobody would notice its death.
-        for door in doors:
+        for door in sockets:
             door.close()
         server = S3Server("swift", f"http://127.0.0.1:{port}", "test:tester", "testing")
         yield _with_bucket(server, process)

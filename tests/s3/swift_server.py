@@ -25,9 +25,9 @@ from swift.common.storage_policy import reload_storage_policies  # noqa: E402
 from swift.common.wsgi import NullLogger, SwiftHttpProtocol, get_hub, loadapp  # noqa: E402
 
 SERVERS = ("account", "container", "object", "proxy")
-POWER = 4  # of two: partitions
+PART_POWER = 4  # of two: partitions
 
-SWIFT = """
+SWIFT_CONFIG = """
     [swift-hash]
     swift_hash_path_prefix = tests
     swift_hash_path_suffix = tests
@@ -35,7 +35,7 @@ SWIFT = """
     name = gold
     default = yes
 """
-STORING = """
+STORAGE_CONFIG = """
     [DEFAULT]
     bind_ip = 127.0.0.1
     bind_port = {port}
@@ -50,7 +50,7 @@ STORING = """
     [app:{name}-server]
     use = egg:swift#{name}
 """
-PROXY = """
+PROXY_CONFIG = """
     [DEFAULT]
     bind_ip = 127.0.0.1
     bind_port = {port}
@@ -89,14 +89,14 @@ PROXY = """
 """  # noqa: E501  # a pipeline is one line
 
 
-def main(directory: Path, doors: list[int]) -> None:
+def main(directory: Path, sockets: list[int]) -> None:
     """Serve until killed."""
     (directory / "d1").mkdir()
-    (directory / "swift.conf").write_text(textwrap.dedent(SWIFT))
-    listening = [socket.socket(fileno=door) for door in doors]
+    (directory / "swift.conf").write_text(textwrap.dedent(SWIFT_CONFIG))
+    listening = [socket.socket(fileno=door) for door in sockets]
     ports = [one.getsockname()[1] for one in listening]
     for name, port in zip(SERVERS, ports, strict=True):
-        text = (PROXY if name == "proxy" else STORING).format(
+        text = (PROXY_CONFIG if name == "proxy" else STORAGE_CONFIG).format(
             name=name, port=port, directory=directory, region="us-east-1"
         )
         (directory / f"{name}.conf").write_text(textwrap.dedent(text))
@@ -124,7 +124,7 @@ def main(directory: Path, doors: list[int]) -> None:
 
 
 def _make_ring(path: Path, port: int) -> None:
-    builder = RingBuilder(POWER, 1, 1)
+    builder = RingBuilder(PART_POWER, 1, 1)
     place = {"region": 1, "zone": 1, "ip": "127.0.0.1", "port": port, "device": "d1", "weight": 1}
     builder.add_dev(place)
     builder.rebalance()

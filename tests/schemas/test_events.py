@@ -20,24 +20,24 @@ from schemas.documents import (
     Stored,
 )
 from schemas.events import AnyEvent
-from schemas.upkeep import Probed, Swept
+from schemas.janitor import JanitorProbed, JanitorSwept
 from tests import events
 
-Word = AnyEvent | Swept | Probed
+Event = AnyEvent | JanitorSwept | JanitorProbed
 
 GOLDEN = sorted((Path(__file__).parent / "golden").glob("*.json"))
 
 CHOSEN = {"engine": "mistral", "model": "mistral-ocr-2512", "held": True}
 RESULT = Blob("result", 21, events.SHA256)
 
-ORIGINALS: dict[str, Word] = {
+ORIGINALS: dict[str, Event] = {
     "document.submitted.1.inline": events.submitted(),
     "document.submitted.1.stored": events.submitted(
         source=Stored(3, events.SHA256), priority=10, tenant="acme-1"
     ),
     "document.submitted.1.url": events.submitted(source=Remote("https://example.com/a.pdf")),
     "document.submitted.1.least": DocumentSubmitted(
-        document_id=events.name(1), source=Remote("https://example.com/a.pdf")
+        document_id=events.id_of(1), source=Remote("https://example.com/a.pdf")
     ),
     "document.fetched.1": events.fetched(),
     "document.fetched.1.more": events.fetched(),
@@ -72,7 +72,7 @@ ORIGINALS: dict[str, Word] = {
     ),
     "document.cancelled.1": events.cancelled(),
     "document.archived.1": events.archived(),
-    "document.archived.1.least": DocumentArchived(document_id=events.name(1)),
+    "document.archived.1.least": DocumentArchived(document_id=events.id_of(1)),
     "document.deleted.1": events.deleted(cause="expired"),
     "document.deleted.1.least": events.deleted(),
     "batch.submitted.1": events.batch(1, 2),
@@ -89,8 +89,8 @@ ORIGINALS: dict[str, Word] = {
     "batch.completed.1": BatchCompleted(
         batch_id="batch0000000000000000001", total=3, completed=2, failed=1
     ),
-    "janitor.probed.1": Probed(),
-    "janitor.swept.1": Swept(
+    "janitor.probed.1": JanitorProbed(),
+    "janitor.swept.1": JanitorSwept(
         archived=1,
         deleted=2,
         erased=3,
@@ -104,8 +104,8 @@ ORIGINALS: dict[str, Word] = {
 }
 
 
-def decode(body: bytes) -> Word:
-    event: Word = msgspec.json.decode(body, type=Word)
+def decode_event(body: bytes) -> Event:
+    event: Event = msgspec.json.decode(body, type=Event)
     return event
 
 
@@ -115,22 +115,22 @@ def test_every_golden_file_has_an_original_and_the_other_way_round() -> None:
 
 @pytest.mark.parametrize("file", GOLDEN, ids=lambda file: file.stem)
 def test_an_event_of_every_version_is_read_for_ever(file: Path) -> None:
-    assert decode(file.read_bytes()) == ORIGINALS[file.stem]
+    assert decode_event(file.read_bytes()) == ORIGINALS[file.stem]
 
 
-@pytest.mark.parametrize("word", get_args(Word), ids=lambda word: word.__name__)
+@pytest.mark.parametrize("word", get_args(Event), ids=lambda word: word.__name__)
 def test_every_event_has_a_golden_file_of_its_version(word: type[msgspec.Struct]) -> None:
     tag = str(word.__struct_config__.tag)
     assert any(name.startswith(tag.replace("/", ".")) for name in ORIGINALS)
     kind, _, version = tag.partition("/")
-    thing, _, said = kind.partition(".")
-    assert word.__name__.lower() in (thing + said, said)
+    thing, _, verb = kind.partition(".")
+    assert word.__name__.lower() in (thing + verb, verb)
     assert version.isdecimal()
 
 
 @pytest.mark.parametrize("event", ORIGINALS.values(), ids=list(ORIGINALS))
-def test_what_is_written_is_read_back(event: Word) -> None:
-    assert decode(msgspec.json.encode(event)) == event
+def test_what_is_written_is_read_back(event: Event) -> None:
+    assert decode_event(msgspec.json.encode(event)) == event
 
 
 def test_the_type_stands_first_on_the_wire() -> None:
@@ -153,9 +153,9 @@ WRONG_BATCHES: list[tuple[str, object, str]] = [
 @pytest.mark.parametrize(("member", "value", "named"), WRONG_BATCHES)
 def test_a_wrong_batch_is_refused_by_name(member: str, value: object, named: str) -> None:
     whole: dict[str, Any] = json.loads(msgspec.json.encode(events.batch(1, 2)))
-    assert isinstance(decode(json.dumps(whole).encode()), BatchSubmitted)
+    assert isinstance(decode_event(json.dumps(whole).encode()), BatchSubmitted)
     with pytest.raises(msgspec.ValidationError) as refusal:
-        decode(json.dumps(whole | {member: value}).encode())
+        decode_event(json.dumps(whole | {member: value}).encode())
     assert named in str(refusal.value)
 
 
@@ -199,9 +199,9 @@ WRONG: list[tuple[str, object, str]] = [
 @pytest.mark.parametrize(("member", "value", "named"), WRONG)
 def test_a_wrong_value_is_refused_by_name(member: str, value: object, named: str) -> None:
     whole: dict[str, Any] = json.loads(msgspec.json.encode(events.submitted()))
-    assert decode(json.dumps(whole).encode())
+    assert decode_event(json.dumps(whole).encode())
     with pytest.raises(msgspec.ValidationError) as refusal:
-        decode(json.dumps(whole | {member: value}).encode())
+        decode_event(json.dumps(whole | {member: value}).encode())
     assert named in str(refusal.value)
 
 
@@ -210,14 +210,16 @@ def test_what_is_missing_is_named(member: str) -> None:
     whole = json.loads(msgspec.json.encode(events.submitted()))
     del whole[member]
     with pytest.raises(msgspec.ValidationError, match=member):
-        decode(json.dumps(whole).encode())
+        decode_event(json.dumps(whole).encode())
 
 
 def test_an_inline_document_has_a_most() -> None:
     event = events.submitted(source=Inline(b"x" * MAX_INLINE_BYTES))
-    assert decode(msgspec.json.encode(event)) == event
+    assert decode_event(msgspec.json.encode(event)) == event
     with pytest.raises(msgspec.ValidationError, match=r"\$\.source\.data"):
-        decode(msgspec.json.encode(events.submitted(source=Inline(b"x" * (MAX_INLINE_BYTES + 1)))))
+        decode_event(
+            msgspec.json.encode(events.submitted(source=Inline(b"x" * (MAX_INLINE_BYTES + 1))))
+        )
 
 
 @pytest.mark.parametrize("number", ["1e400", "-1e400", "NaN", "Infinity"])
@@ -227,12 +229,12 @@ def test_what_cannot_be_written_again_is_not_read(number: str) -> None:
     )
     assert number.encode() in body
     with pytest.raises(msgspec.DecodeError):
-        decode(body)
+        decode_event(body)
 
 
 def test_a_reason_with_half_a_character_is_not_read() -> None:
     with pytest.raises(msgspec.DecodeError):
-        decode(msgspec.json.encode(events.failed()).replace(b"It is.", b"\\ud800"))
+        decode_event(msgspec.json.encode(events.failed()).replace(b"It is.", b"\\ud800"))
 
 
 def test_events_cannot_be_changed() -> None:

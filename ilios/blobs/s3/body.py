@@ -3,8 +3,8 @@
 import asyncio
 from typing import Any
 
-from ilios.blobs.s3.errors import FAULTS, translated, unreachable
-from ilios.blobs.s3.place import S3Place
+from ilios.blobs.s3.config import S3Config
+from ilios.blobs.s3.errors import SDK_ERRORS, translate, unreachable
 
 CHUNK_BYTES = 256 * 1024  # at most; as a rule fewer are there
 SILENT_FOR = 20.0  # seconds
@@ -13,9 +13,9 @@ SILENT_FOR = 20.0  # seconds
 class Body:
     """``length`` bytes that are read once. To be closed, read to its end or not."""
 
-    def __init__(self, library: Any, length: int, place: S3Place) -> None:  # noqa: ANN401  # no types
-        self._library = library
-        self._place = place
+    def __init__(self, stream: Any, length: int, config: S3Config) -> None:  # noqa: ANN401  # no types
+        self._stream = stream
+        self._config = config
         self.length = length
 
     async def read(self) -> bytes:
@@ -25,13 +25,13 @@ class Body:
         """
         try:
             async with asyncio.timeout(SILENT_FOR):
-                chunk: bytes = await self._library.read(CHUNK_BYTES)
+                chunk: bytes = await self._stream.read(CHUNK_BYTES)
                 return chunk
-        except FAULTS as error:
-            raise translated(error, "GetObject", self._place) from error
+        except SDK_ERRORS as error:
+            raise translate(error, "GetObject", self._config) from error
         except TimeoutError as error:
-            raise unreachable(self._place, f"nothing came within {SILENT_FOR:.0f} s") from error
+            raise unreachable(self._config, f"nothing came within {SILENT_FOR:.0f} s") from error
 
     def close(self) -> None:
         """Let go; what was not read is lost, and the connection with it."""
-        self._library.close()
+        self._stream.close()

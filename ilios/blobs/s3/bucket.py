@@ -12,15 +12,15 @@ from msgspec import Struct
 
 from actors.ports import BlobNotFound, StorageUnavailable
 from ilios.blobs.s3.body import Body
-from ilios.blobs.s3.client import Client
-from ilios.blobs.s3.errors import NOT_THERE, S3Misconfigured, S3Refused
+from ilios.blobs.s3.client import S3Client
+from ilios.blobs.s3.errors import NOT_FOUND_CODES, S3ErrorResponse, S3Misconfigured
 
-MOST_LISTED = 1000  # in one answer, as S3 has it
+MAX_KEYS = 1000  # in one answer, as S3 has it
 
 _MD5 = re.compile(r"[0-9a-f]{32}(-[0-9]+)?")
 
 
-class Found(Struct, frozen=True):
+class ObjectInfo(Struct, frozen=True):
     """What S3 tells of an object.
 
     ``etag`` names its content; ``md5`` is what it says of its bytes: their MD5, that of the MD5s
@@ -32,7 +32,7 @@ class Found(Struct, frozen=True):
     md5: str | None
 
 
-class Listed(Struct, frozen=True):
+class ListedObject(Struct, frozen=True):
     """An object in a list."""
 
     name: str
@@ -40,12 +40,12 @@ class Listed(Struct, frozen=True):
     modified_at: datetime
 
 
-class Begun(Struct, frozen=True):
+class MultipartUpload(Struct, frozen=True):
     """A multipart upload that was begun, and neither completed nor aborted."""
 
     name: str
     id: str
-    begun_at: datetime
+    initiated_at: datetime
 
 
 class Bucket:
@@ -54,12 +54,12 @@ class Bucket:
     ``says_md5`` is whether what this store says of bytes that are put in one piece is their MD5.
     """
 
-    def __init__(self, client: Client) -> None:
+    def __init__(self, client: S3Client) -> None:
         self._client = client
         self._call = client.call
         self._presign = client.presign
-        self._place = client.place
-        self.says_md5 = True
+        self._config = client.config
+        self.etag_is_md5 = True
 
     async def put(self, name: str, body: BytesIO, md5: bytes) -> str | None:
         """Put an object in one piece; returns what S3 says is the MD5 of it."""
@@ -67,66 +67,66 @@ class Bucket:
         body.seek(0)
         answer = await self._call(
             "put_object",
-            moved=size,
+            body_bytes=size,
             Key=name,
             Body=body,
             ContentLength=size,
             ContentMD5=base64.b64encode(md5).decode(),
         )
-        return said_md5(answer)
+        return md5_from_etag(answer)
 
-    async def begin(self, name: str) -> str:
+    async def create_multipart(self, name: str) -> str:
         """Begin a multipart upload; returns its id."""
         answer = await self._call("create_multipart_upload", Key=name)
         return str(answer["UploadId"])
 
     async def put_part(
-        self, name: str, upload: str, number: int, body: BytesIO, md5: bytes
+        self, name: str, upload_id: str, number: int, body: BytesIO, md5: bytes
     ) -> tuple[str, str | None]:
         """Put a part; returns its ETag and its MD5, as S3 says."""
         size = body.seek(0, SEEK_END)
         body.seek(0)
         answer = await self._call(
             "upload_part",
-            moved=size,
+            body_bytes=size,
             Key=name,
-            UploadId=upload,
+            UploadId=upload_id,
             PartNumber=number,
             Body=body,
             ContentLength=size,
             ContentMD5=base64.b64encode(md5).decode(),
         )
-        return answer["ETag"], said_md5(answer)
+        return answer["ETag"], md5_from_etag(answer)
 
-    async def complete(
-        self, name: str, upload: str, parts: Mapping[int, str], size: int
+    async def complete_multipart(
+        self, name: str, upload_id: str, parts: Mapping[int, str], size: int
     ) -> str | None:
         """Make the parts one object of so many bytes; returns what S3 says is the MD5 of it."""
         listed = [{"PartNumber": number, "ETag": parts[number]} for number in sorted(parts)]
         answer = await self._call(
             "complete_multipart_upload",
-            moved=size,  # what it takes a store to put them together
+            body_bytes=size,  # what it takes a store to put them together
             Key=name,
-            UploadId=upload,
+            UploadId=upload_id,
             MultipartUpload={"Parts": listed},
         )
-        return said_md5(answer)
+        return md5_from_etag(answer)
 
-    async def abort(self, name: str, upload: str) -> None:
+    async def abort_multipart(self, name: str, upload_id: str) -> None:
         """Abort a multipart upload; one that is over already is no error."""
         try:
-            await self._call("abort_multipart_upload", Key=name, UploadId=upload)
-        except S3Refused as refused:
-            if refused.code not in ("NoSuchUpload", *NOT_THERE):
+            await self._call("abort_multipart_upload", Key=name, UploadId=upload_id)
+        except S3ErrorResponse as refused:
+            if refused.code not in ("NoSuchUpload", *NOT_FOUND_CODES):
                 raise
 
-    async def begun(self, prefix: str) -> AsyncIterator[Begun]:
+    async def multipart_uploads(self, prefix: str) -> AsyncIterator[MultipartUpload]:
         """Walk the multipart uploads that are under way."""
         marker: dict[str, Any] = {}
         while True:
             answer = await self._call("list_multipart_uploads", Prefix=prefix, **marker)
             for one in answer.get("Uploads", ()):
-                yield Begun(one["Key"], one["UploadId"], one["Initiated"])
+                yield MultipartUpload(one["Key"], one["UploadId"], one["Initiated"])
             if not answer.get("IsTruncated"):
                 return
             marker = {
@@ -134,19 +134,19 @@ class Bucket:
                 "UploadIdMarker": answer["NextUploadIdMarker"],
             }
 
-    async def head(self, name: str) -> Found:
+    async def head(self, name: str) -> ObjectInfo:
         """Tell of an object.
 
         :raises BlobNotFound: there is none.
         """
-        async with self._may_be_missing(name):
+        async with self._map_not_found(name):
             answer = await self._call("head_object", Key=name)
-        return _found(answer, answer["ContentLength"])
+        return _object_info(answer, answer["ContentLength"])
 
     @asynccontextmanager
     async def get(
         self, name: str, start: int = 0, stop: int | None = None, etag: str | None = None
-    ) -> AsyncIterator[tuple[Found, Body]]:
+    ) -> AsyncIterator[tuple[ObjectInfo, Body]]:
         """Open an object at byte ``start``; ``etag`` is what it has to be.
 
         :raises BlobNotFound: there is none.
@@ -154,54 +154,54 @@ class Bucket:
         wanted: dict[str, Any] = {"IfMatch": etag} if etag else {}
         if start or stop is not None:
             wanted["Range"] = f"bytes={start}-{'' if stop is None else stop - 1}"
-        async with self._may_be_missing(name):
+        async with self._map_not_found(name):
             answer = await self._call("get_object", Key=name, **wanted)
-        body = Body(answer["Body"], answer["ContentLength"], self._place)
+        body = Body(answer["Body"], answer["ContentLength"], self._config)
         try:
             if etag and answer["ETag"] != etag:  # not every store knows If-Match
                 message = f"{name} was replaced while it was read"
-                raise S3Refused(message, code="PreconditionFailed")
+                raise S3ErrorResponse(message, code="PreconditionFailed")
             size = answer["ContentLength"]
             if "Range" in wanted:
                 _, _, size = str(answer.get("ContentRange", "")).rpartition("/")
                 if not size.isdigit():
-                    where = self._place.where
+                    where = self._config.location
                     raise StorageUnavailable(f"S3 at {where} does not give parts of an object")
-            yield _found(answer, int(size)), body
+            yield _object_info(answer, int(size)), body
         finally:
             body.close()
 
-    async def copy(self, source: str, target: str, found: Found) -> None:
+    async def copy(self, source: str, target: str, expected: ObjectInfo) -> None:
         """Copy an object that is still what was ``found``."""
         await self._call(
             "copy_object",
-            moved=found.size,
+            body_bytes=expected.size,
             Key=target,
-            CopySource={"Bucket": self._place.bucket, "Key": source},
-            CopySourceIfMatch=found.etag,
+            CopySource={"Bucket": self._config.bucket, "Key": source},
+            CopySourceIfMatch=expected.etag,
         )
 
     async def delete(self, name: str) -> None:
         """Delete an object; one that is not there is no error."""
         try:
             await self._call("delete_object", Key=name)
-        except S3Refused as refused:
-            if refused.code not in NOT_THERE:
+        except S3ErrorResponse as refused:
+            if refused.code not in NOT_FOUND_CODES:
                 raise
 
-    async def page(self, prefix: str, after: str, limit: int) -> tuple[list[Listed], bool]:
+    async def page(self, prefix: str, after: str, limit: int) -> tuple[list[ListedObject], bool]:
         """List objects whose names begin with ``prefix``, and whether there are more."""
         answer = await self._call(
-            "list_objects_v2", Prefix=prefix, StartAfter=after, MaxKeys=min(limit, MOST_LISTED)
+            "list_objects_v2", Prefix=prefix, StartAfter=after, MaxKeys=min(limit, MAX_KEYS)
         )
         found = answer.get("Contents", ())
-        objects = [Listed(one["Key"], one["Size"], one["LastModified"]) for one in found]
+        objects = [ListedObject(one["Key"], one["Size"], one["LastModified"]) for one in found]
         return objects, bool(answer.get("IsTruncated"))
 
     async def find_region(self) -> str:
         """Return the region the bucket says it is in; needs the right to list."""
         answer = await self._call(
-            "list_objects_v2", Prefix=self._place.prefix, StartAfter="", MaxKeys=1
+            "list_objects_v2", Prefix=self._config.prefix, StartAfter="", MaxKeys=1
         )
         region = answer["ResponseMetadata"]["HTTPHeaders"].get("x-amz-bucket-region")
         return str(region or self._client.region)
@@ -210,12 +210,13 @@ class Bucket:
         """Return if the bucket is there."""
         try:
             await self._call("head_bucket")
-        except S3Refused as refused:
-            if refused.code not in NOT_THERE:
+        except S3ErrorResponse as refused:
+            if refused.code not in NOT_FOUND_CODES:
                 raise
-            place = self._place  # this call's answer has no body, and so no better word for it
+            config = self._config  # this call's answer has no body, and so no better word for it
             raise S3Misconfigured(
-                f"there is no bucket {place.bucket} at {place.where}: create it, or set S3_BUCKET",
+                f"there is no bucket {config.bucket} at {config.location}: create it, or set "
+                "S3_BUCKET",
                 code="NoSuchBucket",
             ) from refused
 
@@ -237,18 +238,18 @@ class Bucket:
         )
 
     @asynccontextmanager
-    async def _may_be_missing(self, name: str) -> AsyncIterator[None]:
+    async def _map_not_found(self, name: str) -> AsyncIterator[None]:
         try:
             yield
-        except S3Refused as refused:
-            if refused.code not in NOT_THERE:
+        except S3ErrorResponse as refused:
+            if refused.code not in NOT_FOUND_CODES:
                 raise
             if refused.code != "NoSuchKey":
                 await self.check()  # 404 may also mean the bucket, and then no blob is missing
             raise BlobNotFound(name) from refused
 
 
-def said_md5(answer: Mapping[str, Any]) -> str | None:
+def md5_from_etag(answer: Mapping[str, Any]) -> str | None:
     """Return what an ETag says of the bytes; nothing, where they are encrypted under it."""
     encrypted = str(answer.get("ServerSideEncryption", "")).startswith("aws:")
     etag = str(answer.get("ETag", "")).strip('"').lower()
@@ -257,5 +258,5 @@ def said_md5(answer: Mapping[str, Any]) -> str | None:
     return etag
 
 
-def _found(answer: Mapping[str, Any], size: int) -> Found:
-    return Found(size, str(answer["ETag"]), said_md5(answer))
+def _object_info(answer: Mapping[str, Any], size: int) -> ObjectInfo:
+    return ObjectInfo(size, str(answer["ETag"]), md5_from_etag(answer))

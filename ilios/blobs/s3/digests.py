@@ -15,7 +15,7 @@ def md5(data: bytes = b"") -> "hashlib._Hash":
     return hashlib.md5(data, usedforsecurity=False)
 
 
-def of_parts(digests: Iterable[bytes]) -> str:
+def multipart_md5(digests: Iterable[bytes]) -> str:
     """Return what S3 says of an object that was put in parts with these MD5s."""
     listed = list(digests)
     return f"{md5(b''.join(listed)).hexdigest()}-{len(listed)}"
@@ -24,16 +24,16 @@ def of_parts(digests: Iterable[bytes]) -> str:
 class Md5Check:
     """Holds bytes, as they come, against what S3 says of them: nothing, or one of the two kinds."""
 
-    def __init__(self, said: str | None) -> None:
-        self._said = said
-        self._by_parts = said is not None and "-" in said
+    def __init__(self, expected: str | None) -> None:
+        self._expected = expected
+        self._by_parts = expected is not None and "-" in expected
         self._parts: list[bytes] = []
         self._current = md5()
         self._left = PART_BYTES
 
     def update(self, data: bytes) -> None:
         """Go on with ``data``."""
-        if self._said is None:
+        if self._expected is None:
             return
         while self._by_parts and len(data) >= self._left:
             self._current.update(data[: self._left])
@@ -43,14 +43,14 @@ class Md5Check:
         self._left -= len(data)
 
     @property
-    def agrees(self) -> bool:
+    def matches(self) -> bool:
         """Whether these were the bytes; true also where nothing is said of them."""
-        if self._said is None:
+        if self._expected is None:
             return True
         if not self._by_parts:
-            return self._current.hexdigest() == self._said
+            return self._current.hexdigest() == self._expected
         rest = [self._current.digest()] if self._left < PART_BYTES else []
-        return of_parts([*self._parts, *rest]) == self._said
+        return multipart_md5([*self._parts, *rest]) == self._expected
 
     def _next_part(self) -> None:
         self._parts.append(self._current.digest())

@@ -14,12 +14,12 @@ from botocore.exceptions import ConnectionError as NoConnection
 from botocore.parsers import ResponseParserError
 
 from actors.ports import StorageFull, StorageMisconfigured, StorageUnavailable
-from ilios.blobs.s3.place import S3Place
+from ilios.blobs.s3.config import S3Config
 
-FAULTS = (BotoCoreError, ClientError, HttpError, ResponseParserError)
+SDK_ERRORS = (BotoCoreError, ClientError, HttpError, ResponseParserError)
 """All that comes of a call but what is cancelled or takes too long."""
 
-RIGHTS = {
+REQUIRED_PERMISSIONS = {
     "AbortMultipartUpload": "s3:AbortMultipartUpload",
     "CopyObject": "s3:GetObject and s3:PutObject",
     "DeleteObject": "s3:DeleteObject",
@@ -31,8 +31,8 @@ RIGHTS = {
 }
 """What a call needs, where it is not the right to put objects."""
 
-NOT_THERE = {"NoSuchKey", "NotFound", "404"}
-_FULL = {
+NOT_FOUND_CODES = {"NoSuchKey", "NotFound", "404"}
+_FULL_CODES = {
     "EntityTooLarge",  # no request of ours is: to Swift it is a quota
     "InsufficientStorage",
     "QuotaExceeded",
@@ -64,16 +64,16 @@ _SENTENCES = {
     ),
 }
 """What to tell the operator of a refusal, by the word of S3 for it."""
-_PASSING = {
+_TRANSIENT_CODES = {
     *("InternalError", "OperationAborted", "RequestTimeout", "ServiceUnavailable", "SlowDown"),
     *("RequestTimeTooSkewed", "Throttling", "ThrottlingException", "TooManyRequests"),
 }
 """Refusals that pass without a setting being changed; so does every status of 500 or more."""
-_NO_KEY = "there is no key for S3: set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY"
-_ANY_OTHER = "S3 at {where} answers {operation} with {code}"
+_NO_KEY_SENTENCE = "there is no key for S3: set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY"
+_OTHER_SENTENCE = "S3 at {where} answers {operation} with {code}"
 
 
-class S3Refused(StorageUnavailable):
+class S3ErrorResponse(StorageUnavailable):
     """S3 has answered no. ``code`` is its word for that, ``region`` the one it wants instead."""
 
     def __init__(self, message: str, *, code: str, region: str | None = None) -> None:
@@ -82,54 +82,55 @@ class S3Refused(StorageUnavailable):
         self.region = region
 
 
-class S3Misconfigured(S3Refused, StorageMisconfigured):
+class S3Misconfigured(S3ErrorResponse, StorageMisconfigured):
     """S3 has answered no, and will until a setting, a key or a right is changed."""
 
 
-def translated(error: Exception, operation: str, place: S3Place) -> StorageUnavailable:
+def translate(error: Exception, operation: str, config: S3Config) -> StorageUnavailable:
     """Return what the port raises for one of ``FAULTS``; its words are for the operator."""
     match error:
         case ClientError():
-            return _refused(error, operation, place)
+            return _from_response(error, operation, config)
         case NoCredentialsError() | PartialCredentialsError():
-            return StorageMisconfigured(_NO_KEY)
+            return StorageMisconfigured(_NO_KEY_SENTENCE)
         case CredentialRetrievalError():  # of who hands them out, and may be back in a moment
-            return StorageUnavailable(_NO_KEY)
+            return StorageUnavailable(_NO_KEY_SENTENCE)
         case SSLError():
             return StorageMisconfigured(
-                f"{place.where} cannot be trusted ({_cause(error)}): set AWS_CA_BUNDLE to who "
+                f"{config.location} cannot be trusted ({_cause(error)}): set AWS_CA_BUNDLE to who "
                 "has signed its certificate"
             )
         case NoConnection() | HTTPClientError() | HttpError():
-            return unreachable(place, _cause(error))
+            return unreachable(config, _cause(error))
         case _:
-            return StorageUnavailable(f"S3 at {place.where}: {operation} fails ({error})")
+            return StorageUnavailable(f"S3 at {config.location}: {operation} fails ({error})")
 
 
-def unreachable(place: S3Place, why: str) -> StorageUnavailable:
+def unreachable(config: S3Config, reason: str) -> StorageUnavailable:
     """Return what is to be said of a store that does not answer."""
     return StorageUnavailable(
-        f"S3 does not answer at {place.where} ({why}): set AWS_ENDPOINT_URL_S3, or look after it"
+        f"S3 does not answer at {config.location} ({reason}): set AWS_ENDPOINT_URL_S3, or look "
+        "after it"
     )
 
 
-def _refused(error: ClientError, operation: str, place: S3Place) -> StorageUnavailable:
-    said = error.response.get("Error", {})
-    code = str(said.get("Code", "")) or "an error without a code"
+def _from_response(error: ClientError, operation: str, config: S3Config) -> StorageUnavailable:
+    body = error.response.get("Error", {})
+    code = str(body.get("Code", "")) or "an error without a code"
     status = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
-    if code in _FULL or status == 507:
-        return StorageFull(f"S3 at {place.where} takes no more: {code}")
-    region = said.get("Region")
-    sentence = _SENTENCES.get(code, _ANY_OTHER).format(
-        bucket=place.bucket,
-        where=place.where,
+    if code in _FULL_CODES or status == 507:
+        return StorageFull(f"S3 at {config.location} takes no more: {code}")
+    region = body.get("Region")
+    sentence = _SENTENCES.get(code, _OTHER_SENTENCE).format(
+        bucket=config.bucket,
+        where=config.location,
         operation=operation,
-        right=RIGHTS.get(operation, "s3:PutObject"),
+        right=REQUIRED_PERMISSIONS.get(operation, "s3:PutObject"),
         code=code,
         region=region or "its own",
     )
-    passes = code in _PASSING or status >= 500 or status == 429
-    return (S3Refused if passes else S3Misconfigured)(sentence, code=code, region=region)
+    transient = code in _TRANSIENT_CODES or status >= 500 or status == 429
+    return (S3ErrorResponse if transient else S3Misconfigured)(sentence, code=code, region=region)
 
 
 def _cause(error: Exception) -> str:

@@ -14,21 +14,21 @@ from weakref import WeakValueDictionary
 
 import structlog
 
-from actors.keys import PREFIXES
+from actors.blob_keys import PREFIXES
 from actors.ports import StorageFull, StorageUnavailable, StoredBlob
-from ilios.blobs.borrowed import Borrowed
-from ilios.blobs.layout import checked, is_key
+from ilios.blobs.layout import is_key, validate_key
+from ilios.blobs.local_copies import LocalCopies
 from ilios.blobs.s3 import startup
-from ilios.blobs.s3.bucket import Begun, Bucket, Found
-from ilios.blobs.s3.errors import NOT_THERE, S3Refused
-from ilios.blobs.s3.place import S3Place
-from ilios.blobs.s3.reading import CHANGED, Reading, examine, read_all
+from ilios.blobs.s3.bucket import Bucket, MultipartUpload, ObjectInfo
+from ilios.blobs.s3.config import S3Config
+from ilios.blobs.s3.errors import NOT_FOUND_CODES, S3ErrorResponse
+from ilios.blobs.s3.object_reader import PRECONDITION_FAILED, ObjectReader, digest_object, download
 from ilios.blobs.s3.upload import Upload
 from schemas.documents import Blob
 
-SENT_AT_ONCE = 8
+MAX_PARTS_IN_FLIGHT = 8
 """Parts of all blobs together that are on the way: more would only share the line."""
-TRIES = 3  # of a move or a copy whose blob is replaced meanwhile
+COPY_ATTEMPTS = 3  # of a move or a copy whose blob is replaced meanwhile
 FULL_FOR = 30.0  # seconds a refusal for want of room counts, if nothing was put since
 
 log = structlog.get_logger("s3")
@@ -40,22 +40,22 @@ class S3Blobs:
     Methods are for one event loop.
     """
 
-    def __init__(self, bucket: Bucket, place: S3Place, borrowed: Borrowed, owner: str) -> None:
+    def __init__(self, bucket: Bucket, config: S3Config, copies: LocalCopies, owner: str) -> None:
         self._bucket = bucket
-        self._place = place
+        self._config = config
         self._owner = owner
-        self._borrowed = borrowed
-        self._sending = asyncio.Semaphore(SENT_AT_ONCE)
+        self._copies = copies
+        self._part_slots = asyncio.Semaphore(MAX_PARTS_IN_FLIGHT)
         self._uploads: set[Upload] = set()
-        self._tidying: set[asyncio.Task[None]] = set()
-        self._moving: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
+        self._cleanups: set[asyncio.Task[None]] = set()
+        self._move_locks: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
         self._full: StorageFull | None = None
         self._full_at = 0.0
 
     @classmethod
     @asynccontextmanager
     async def open(
-        cls, place: S3Place, borrowed: Path, owner: str, *, adopt: bool = True
+        cls, config: S3Config, copies_dir: Path, owner: str, *, adopt: bool = True
     ) -> AsyncIterator[Self]:
         """Try what the bucket has to do, sweep what the dead left there, and lend the store.
 
@@ -66,26 +66,26 @@ class S3Blobs:
         :raises StorageUnavailable: it cannot be worked with; the message says what to change.
         """
         async with (
-            startup.proven(place, owner, adopt=adopt) as bucket,
-            Borrowed.open(borrowed) as copies,
+            startup.open_verified(config, owner, adopt=adopt) as bucket,
+            LocalCopies.open(copies_dir) as copies,
         ):
-            store = cls(bucket, place, copies, owner)
+            store = cls(bucket, config, copies, owner)
             # Nobody but this process writes here: whatever was begun, nobody will finish.
-            if swept := await store._abort(lambda _: True):
+            if swept := await store._abort_uploads(lambda _: True):
                 log.info("uploads of a former run aborted", swept=swept)
             try:
                 yield store
             finally:
-                await asyncio.gather(*store._tidying, return_exceptions=True)
+                await asyncio.gather(*store._cleanups, return_exceptions=True)
 
     async def put(self, key: str, chunks: AsyncIterable[bytes]) -> Blob:
         """Store a stream of any length in constant memory, hashing it on the way.
 
         :raises StorageFull: when S3 has no room.
         """
-        async with self._putting(key) as upload:
+        async with self._open_upload(key) as upload:
             async for chunk in chunks:
-                await upload.take(chunk)
+                await upload.write(chunk)
             return await upload.finish(key)
 
     async def put_bytes(self, key: str, data: bytes) -> Blob:
@@ -93,22 +93,22 @@ class S3Blobs:
 
         :raises StorageFull: when S3 has no room.
         """
-        async with self._putting(key) as upload:
-            await upload.take_all(data)
+        async with self._open_upload(key) as upload:
+            await upload.write_all(data)
             return await upload.finish(key)
 
-    async def ends(self, key: str, length: int) -> tuple[bytes, bytes]:
+    async def read_ends(self, key: str, length: int) -> tuple[bytes, bytes]:
         """Return the first and the last ``length`` bytes (fewer when the blob is shorter).
 
         :raises BlobNotFound: when nothing lies under the key.
         """
-        reading = Reading(self._bucket, self._name(key))
-        head = await _joined(reading.chunks(0, length))
+        reader = ObjectReader(self._bucket, self._object_name(key))
+        head = await _collect(reader.chunks(0, length))
         # An empty object has no first byte to ask for, and so nothing came of it.
-        size = reading.found.size if reading.found else await self.size(key)
+        size = reader.info.size if reader.info else await self.size(key)
         if size <= length:
             return head, head
-        return head, await _joined(reading.chunks(size - length, size))
+        return head, await _collect(reader.chunks(size - length, size))
 
     async def read(
         self, key: str, start: int = 0, stop: int | None = None
@@ -117,8 +117,8 @@ class S3Blobs:
 
         :raises BlobNotFound: on the first step, when nothing lies under the key.
         """
-        reading = Reading(self._bucket, self._name(key))
-        async with aclosing(reading.chunks(start, stop)) as chunks:
+        reader = ObjectReader(self._bucket, self._object_name(key))
+        async with aclosing(reader.chunks(start, stop)) as chunks:
             async for chunk in chunks:
                 yield chunk
 
@@ -128,21 +128,21 @@ class S3Blobs:
         :raises BlobNotFound: on entering, when nothing lies under the key.
         :raises StorageFull: on entering, when there is no room for it on this machine.
         """
-        return self._lend(self._name(key))
+        return self._open_copy(self._object_name(key))
 
     async def size(self, key: str) -> int:
         """Return how many bytes lie under the key.
 
         :raises BlobNotFound: when nothing lies under the key.
         """
-        return (await self._bucket.head(self._name(key))).size
+        return (await self._bucket.head(self._object_name(key))).size
 
-    async def examine(self, key: str) -> Blob:
+    async def digest(self, key: str) -> Blob:
         """Read what lies under the key and return its size and SHA-256, in constant memory.
 
         :raises BlobNotFound: when nothing lies under the key.
         """
-        return await examine(self._bucket, self._name(key), key)
+        return await digest_object(self._bucket, self._object_name(key), key)
 
     async def move(self, source: str, target: str) -> None:
         """Copy the object within S3, look whether it is whole there, and delete the source.
@@ -150,9 +150,9 @@ class S3Blobs:
         :raises BlobNotFound: when nothing lies under ``source``.
         :raises StorageFull: when S3 has no room.
         """
-        origin, goal = self._name(source), self._name(target)
+        origin, goal = self._object_name(source), self._object_name(target)
         # One after the other, or each of two would find the blob and both say they have moved it.
-        lock = self._moving.setdefault(source, asyncio.Lock())
+        lock = self._move_locks.setdefault(source, asyncio.Lock())
         async with lock:
             found = await self._bucket.head(origin)
             if origin == goal:
@@ -164,16 +164,16 @@ class S3Blobs:
 
     async def delete(self, key: str) -> None:
         """Remove the blob; deleting what is not there is no error."""
-        await self._bucket.delete(self._name(key))
+        await self._bucket.delete(self._object_name(key))
 
-    async def page(
+    async def list_page(
         self, prefix: str, position: str | None, limit: int
     ) -> tuple[list[StoredBlob], str | None]:
         """Return at most ``limit`` blobs in the order of their keys; a position is a key."""
         if limit < 1:
             message = f"a page has room for one blob at least, not {limit}"
             raise ValueError(message)
-        ours = self._place.prefix
+        ours = self._config.prefix
         after = f"{ours}{position}" if position is not None else ""
         listed, more = await self._bucket.page(f"{ours}{prefix}", after, limit)
         found = [
@@ -184,18 +184,18 @@ class S3Blobs:
         ]
         return found, listed[-1].name.removeprefix(ours) if more and listed else None
 
-    async def sweep(self, older_than: timedelta) -> int:
+    async def sweep_temporary(self, older_than: timedelta) -> int:
         """Abort multipart uploads that are ``older_than``, and remove copies of the dead.
 
         Those under way here are spared; those of another process are taken for dead by their age.
         """
-        swept = await self._borrowed.sweep(older_than)
+        swept = await self._copies.sweep(older_than)
         before = datetime.now(UTC) - older_than
-        return swept + await self._abort(lambda one: one.begun_at < before)
+        return swept + await self._abort_uploads(lambda one: one.initiated_at < before)
 
     async def presign_put(self, key: str, *, size: int, expires_in: int) -> str | None:
         """Return a URL of S3 for a PUT of exactly so many bytes, where S3 counts them."""
-        name = self._name(key)
+        name = self._object_name(key)
         return await self._bucket.presign_put(name, size=size, expires_in=expires_in)
 
     async def presign_get(
@@ -203,7 +203,7 @@ class S3Blobs:
     ) -> str | None:
         """Return a URL of S3 for a GET."""
         return await self._bucket.presign_get(
-            self._name(key),
+            self._object_name(key),
             expires_in=expires_in,
             disposition=disposition,
             content_type=content_type,
@@ -215,74 +215,81 @@ class S3Blobs:
         :raises StorageMisplaced: it answers, and is not ours.
         :raises StorageUnavailable: it does not, has not; the message says what to look at.
         """
-        await startup.confirm(self._bucket, self._place, self._owner)
+        await startup.verify_owner(self._bucket, self._config, self._owner)
         now = asyncio.get_running_loop().time()
         if self._full is not None and now - self._full_at < FULL_FOR:
             raise self._full
 
     @asynccontextmanager
-    async def _putting(self, key: str) -> AsyncIterator[Upload]:
+    async def _open_upload(self, key: str) -> AsyncIterator[Upload]:
         """Lend an upload, of which nothing is left when the body of the context fails."""
-        upload = Upload(self._bucket, self._name(key), self._sending, alone=self._place.alone_bytes)
+        upload = Upload(
+            self._bucket,
+            self._object_name(key),
+            self._part_slots,
+            single_put_max_bytes=self._config.single_put_max_bytes,
+        )
         self._uploads.add(upload)
         try:
             yield upload
         except BaseException as error:
             if isinstance(error, StorageFull):
                 self._full, self._full_at = error, asyncio.get_running_loop().time()
-            await self._give_up(upload)
+            await self._abandon(upload)
             raise
         else:
             self._full = None
         finally:
             self._uploads.discard(upload)
 
-    async def _give_up(self, upload: Upload) -> None:
-        tidying = asyncio.create_task(upload.give_up())
-        self._tidying.add(tidying)
-        tidying.add_done_callback(self._tidying.discard)
+    async def _abandon(self, upload: Upload) -> None:
+        tidying = asyncio.create_task(upload.abandon())
+        self._cleanups.add(tidying)
+        tidying.add_done_callback(self._cleanups.discard)
         # Shielded: who was cancelled twice would leave what he had begun.
         await asyncio.shield(tidying)
 
     @asynccontextmanager
-    async def _lend(self, name: str) -> AsyncIterator[Path]:
+    async def _open_copy(self, name: str) -> AsyncIterator[Path]:
         found = await self._bucket.head(name)
 
         async def fetch(take: Callable[[bytes], Awaitable[None]]) -> None:
-            if not await read_all(self._bucket, name, take):
+            if not await download(self._bucket, name, take):
                 raise StorageUnavailable(f"S3 sends other bytes of {name} than were put")
 
-        async with self._borrowed.copy(found.size, fetch) as path:
+        async with self._copies.copy(found.size, fetch) as path:
             yield path
 
-    async def _copy(self, origin: str, goal: str, found: Found) -> Found:
-        for last in range(TRIES - 1, -1, -1):
+    async def _copy(self, origin: str, goal: str, found: ObjectInfo) -> ObjectInfo:
+        for last in range(COPY_ATTEMPTS - 1, -1, -1):
             try:
                 await self._bucket.copy(origin, goal, found)
                 break
-            except S3Refused as refused:
+            except S3ErrorResponse as refused:
                 # It was replaced, or is gone, since it was found a moment ago.
-                if last == 0 or refused.code not in (CHANGED, *NOT_THERE):
+                if last == 0 or refused.code not in (PRECONDITION_FAILED, *NOT_FOUND_CODES):
                     raise
             found = await self._bucket.head(origin)
         return found
 
-    async def _abort(self, dead: Callable[[Begun], bool]) -> int:
+    async def _abort_uploads(self, is_stale: Callable[[MultipartUpload], bool]) -> int:
         """Abort the multipart uploads that are ``dead``, but none under way here."""
         aborted = 0
-        async for one in self._bucket.begun(self._place.prefix):
+        async for one in self._bucket.multipart_uploads(self._config.prefix):
             # Without a prefix the bucket may be that of others, too: not all is ours to judge.
-            if not one.name.removeprefix(self._place.prefix).startswith(PREFIXES) or not dead(one):
+            if not one.name.removeprefix(self._config.prefix).startswith(PREFIXES) or not is_stale(
+                one
+            ):
                 continue
             if one.id not in {upload.id for upload in self._uploads}:
-                await self._bucket.abort(one.name, one.id)
+                await self._bucket.abort_multipart(one.name, one.id)
                 aborted += 1
         return aborted
 
-    def _name(self, key: str) -> str:
-        return f"{self._place.prefix}{checked(key)}"
+    def _object_name(self, key: str) -> str:
+        return f"{self._config.prefix}{validate_key(key)}"
 
 
-async def _joined(chunks: AsyncGenerator[bytes, None]) -> bytes:
+async def _collect(chunks: AsyncGenerator[bytes, None]) -> bytes:
     async with aclosing(chunks):
         return b"".join([chunk async for chunk in chunks])

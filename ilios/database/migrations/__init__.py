@@ -8,7 +8,7 @@ import aiosqlite
 
 from ilios import __version__
 
-_OR_DAMAGED = (
+_DAMAGE_HINT = (
     ". If none was ever installed here, its header is damaged: move the file away and run "
     "`ilios rebuild`"
 )
@@ -25,7 +25,7 @@ class NewerDatabase(Exception):
             f"({__version__}) knows {known}. Install {wanted} again, or a newer one. There is no "
             "way back but a copy of the whole data directory of before the upgrade; "
             "`ilios rebuild` of this version cannot read what the newer one has written"
-            + ("" if program else _OR_DAMAGED)
+            + ("" if program else _DAMAGE_HINT)
         )
 
 
@@ -49,7 +49,7 @@ def scripts() -> list[tuple[int, str]]:
     return sorted(found)
 
 
-def statements(script: str) -> list[str]:
+def split_statements(script: str) -> list[str]:
     """Split a script at the semicolons that end its lines, without its comments."""
     lines = [line.partition("--")[0].rstrip() for line in script.splitlines()]
     return [part.strip() for part in "\n".join(lines).split(";\n") if part.strip(" \n;")]
@@ -87,7 +87,7 @@ async def _apply(
         # Not executescript: it commits first, and a failing step would stay half done.
         await connection.execute("BEGIN EXCLUSIVE")
         try:
-            for statement in statements(script + "\n"):
+            for statement in split_statements(script + "\n"):
                 await connection.execute(statement)
             broken = list(await connection.execute_fetchall("PRAGMA foreign_key_check"))
             if broken:

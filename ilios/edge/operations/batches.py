@@ -2,43 +2,43 @@
 
 from ilios.edge.operations.parameters import (
     BATCH_ID,
-    CHOICE,
+    DOCUMENT_BYTES,
+    ENGINE_FIELDS,
     IDEMPOTENCY_KEY,
     RETENTION_DAYS,
-    UPLOADED,
 )
 from ilios.edge.operations.problems import (
-    ASKING_LOG,
-    CHOOSING,
+    AUTHENTICATING,
     FINDING_BATCH,
     FORM,
-    KEYED,
+    IDEMPOTENT,
+    PUBLISHING,
+    READING_LOG,
     RECEIVING,
-    REPEATING,
-    SAYING,
-    joined,
+    SELECTING_ENGINE,
+    merged,
 )
 from ilios.edge.operations.table import (
     BYTES,
     JSON,
-    OCTETS,
+    OCTET_STREAM,
     TEXT,
-    Answer,
-    Body,
     Operation,
     Parameter,
+    RequestBody,
+    Response,
 )
 from ilios.edge.operations.table import FORM as FORM_TYPE
 from schemas.batch_replies import BatchStatus, BatchSubmitted
-from schemas.batches import MAX_DOCUMENTS
+from schemas.batches import MAX_BATCH_DOCUMENTS
 
 TAG = "Batches"
 
 _FILES = {
     "type": "array",
-    "items": UPLOADED,
+    "items": DOCUMENT_BYTES,
     "minItems": 1,
-    "maxItems": MAX_DOCUMENTS,
+    "maxItems": MAX_BATCH_DOCUMENTS,
     "description": "The documents, each in a part of its own; the name may also be `files[]`.",
 }
 _PRIORITY = {
@@ -49,7 +49,7 @@ _PRIORITY = {
     "description": "10 is the most urgent.",
 }
 
-_SWITCH = {"type": "string", "enum": ["true", "false"], "default": "false"}
+_BOOLEAN = {"type": "string", "enum": ["true", "false"], "default": "false"}
 
 SUBMIT = Operation(
     name="submitBatch",
@@ -59,7 +59,7 @@ SUBMIT = Operation(
     summary="Submit up to 100 documents together",
     description="All of them are accepted, or none. 202 means stored.",
     parameters=(IDEMPOTENCY_KEY,),
-    body=Body(
+    body=RequestBody(
         description="A form with the documents as `files`.",
         content={
             FORM_TYPE: {
@@ -69,30 +69,30 @@ SUBMIT = Operation(
                     "files": _FILES,
                     "priority": _PRIORITY,
                     "retentionDays": RETENTION_DAYS,
-                    "useMistralBatch": _SWITCH
+                    "useMistralBatch": _BOOLEAN
                     | {
                         "description": "`true` has Mistral convert them as one batch of its own, "
                         "which costs less and takes longer."
                     },
-                    **CHOICE,
+                    **ENGINE_FIELDS,
                 },
             }
         },
     ),
-    answers={
-        202: Answer(
+    responses={
+        202: Response(
             description="All documents are stored and will be converted.",
             content={JSON: BatchSubmitted},
             headers=("Location", "Retry-After", "Idempotent-Replayed"),
         )
     },
-    problems=joined(
-        KEYED,
+    problems=merged(
+        AUTHENTICATING,
         RECEIVING,
         FORM,
-        SAYING,
-        REPEATING,
-        CHOOSING,
+        PUBLISHING,
+        IDEMPOTENT,
+        SELECTING_ENGINE,
         {
             400: ("invalid_priority", "invalid_use_mistral_batch"),
         },
@@ -110,17 +110,17 @@ STATUS = Operation(
         Parameter(
             name="details",
             description="`true` adds every document of the batch.",
-            schema=_SWITCH,
+            schema=_BOOLEAN,
         ),
     ),
-    answers={
-        200: Answer(
+    responses={
+        200: Response(
             description="Its progress. `Retry-After` is there until it has ended.",
             content={JSON: BatchStatus},
             headers=("Retry-After",),
         )
     },
-    problems=joined(KEYED, FINDING_BATCH, ASKING_LOG, {400: ("invalid_details",)}),
+    problems=merged(AUTHENTICATING, FINDING_BATCH, READING_LOG, {400: ("invalid_details",)}),
 )
 
 DOWNLOAD = Operation(
@@ -140,18 +140,18 @@ DOWNLOAD = Operation(
             schema={"type": "string", "enum": ["jsonl", "zip"], "default": "jsonl"},
         ),
     ),
-    answers={
-        200: Answer(
+    responses={
+        200: Response(
             description="The results.",
-            content={"application/x-ndjson": TEXT, "application/zip": BYTES, OCTETS: BYTES},
+            content={"application/x-ndjson": TEXT, "application/zip": BYTES, OCTET_STREAM: BYTES},
             headers=("Cache-Control", "Content-Disposition"),
         ),
-        400: Answer(description="", headers=("Retry-After",)),
+        400: Response(description="", headers=("Retry-After",)),
     },
-    problems=joined(
-        KEYED,
+    problems=merged(
+        AUTHENTICATING,
         FINDING_BATCH,
-        ASKING_LOG,
+        READING_LOG,
         {
             400: ("batch_not_ready", "unsupported_format"),
             410: ("content_gone",),

@@ -40,7 +40,7 @@ HEADERS = {
     REQUEST_ID: Header("Names this request; it stands in every line logged for it.", _TEXT),
 }
 
-OF_PROBLEMS = {
+PROBLEM_HEADERS = {
     401: ("WWW-Authenticate",),
     415: ("Accept-Encoding",),
     416: ("Content-Range",),

@@ -2,9 +2,9 @@
 
 from typing import Any
 
-from ilios.edge.operations.table import BYTES, OCTETS, Parameter
+from ilios.edge.operations.table import BYTES, OCTET_STREAM, Parameter
 
-ID: dict[str, Any] = {"type": "string", "pattern": "^[a-z0-9]{20,30}$"}
+ID_SCHEMA: dict[str, Any] = {"type": "string", "pattern": "^[a-z0-9]{20,30}$"}
 RETENTION_DAYS: dict[str, Any] = {
     "type": "integer",
     "minimum": 1,
@@ -19,10 +19,10 @@ MARKDOWN_OR_JSON: dict[str, Any] = {
     "description": "`json` also tells pages, model, sizes and tokens, and what the engine tells "
     "of each page.",
 }
-UPLOADED: dict[str, Any] = BYTES | {"minLength": 1}
+DOCUMENT_BYTES: dict[str, Any] = BYTES | {"minLength": 1}
 """The bytes of a document; an empty one is refused."""
 
-BARE: dict[str, Any] = {OCTETS: UPLOADED}
+RAW_BODY: dict[str, Any] = {OCTET_STREAM: DOCUMENT_BYTES}
 """A document as the whole body. Any other media type is taken as well: the bytes decide."""
 ANY_TYPE = (
     "Any media type will do for the document itself; what it is, is found out from its bytes."
@@ -46,23 +46,27 @@ MODEL: dict[str, Any] = {
     "description": "The model of the engine `mistral`, which it alone stands for, too; `local` "
     "stands for the engine of that name.",
 }
-CHOICE: dict[str, Any] = {"engine": ENGINE, "model": MODEL}
+ENGINE_FIELDS: dict[str, Any] = {"engine": ENGINE, "model": MODEL}
 """The fields of a form that choose what converts."""
 
 _OR_FIELD = "It may also be a field of the form, which then counts."
 
 DOCUMENT_ID = Parameter(
-    name="id", place="path", description="The id of the document.", schema=ID, required=True
+    name="id",
+    location="path",
+    description="The id of the document.",
+    schema=ID_SCHEMA,
+    required=True,
 )
 IMAGE_NAME = Parameter(
     name="name",
-    place="path",
+    location="path",
     description="The name of the image.",
     schema={"type": "string", "pattern": r"^[0-9a-f]{32}\.(jpeg|png|gif|webp)$"},
     required=True,
 )
 BATCH_ID = Parameter(
-    name="id", place="path", description="The id of the batch.", schema=ID, required=True
+    name="id", location="path", description="The id of the batch.", schema=ID_SCHEMA, required=True
 )
 FORMAT = Parameter(
     name="format", description="What to answer with.", schema=_without_default(MARKDOWN_OR_JSON)
@@ -75,12 +79,12 @@ FILE_NAME = Parameter(
     description="The name of a document that is the whole body; at most 255 bytes of it are kept.",
     schema={"type": "string"},
 )
-KEPT_DAYS = Parameter(
+RETENTION_PARAMETER = Parameter(
     name="retentionDays",
     description=f"How many days the document is kept, 365 if not given. {_OR_FIELD}",
     schema=_without_default(RETENTION_DAYS),
 )
-ENGINES = (
+ENGINE_PARAMETERS = (
     Parameter(
         name="engine",
         description=f"{ENGINE['description']} {_OR_FIELD}",
@@ -92,36 +96,36 @@ ENGINES = (
         schema=MODEL,
     ),
 )
-_PLAIN = "[!#-~](?:[ -~]{0,253}[!-~])?"
+_UNQUOTED = "[!#-~](?:[ -~]{0,253}[!-~])?"
 _QUOTED = r'"(?:[ !#-\[\]-~]|\\["\\]){1,255}"'
 
 IDEMPOTENCY_KEY = Parameter(
     name="Idempotency-Key",
-    place="header",
+    location="header",
     description="Makes the request safe to repeat: under one key something is made once, and a "
     "repetition gets the same answer. 1 to 255 printable ASCII characters, plain or in quotes.",
     # The ends of a header's value are trimmed, so blanks can stand there only within quotes.
     schema={
         "type": "string",
-        "pattern": rf"^(?:{_PLAIN}|{_QUOTED})$",
+        "pattern": rf"^(?:{_UNQUOTED}|{_QUOTED})$",
         "examples": ["f3b1c9d2-invoice-2026-01"],
     },
 )
 RANGE = Parameter(
     name="Range",
-    place="header",
+    location="header",
     description="One range of bytes, such as `bytes=0-1023`; what is not understood is ignored.",
     schema={"type": "string"},
 )
 IF_NONE_MATCH = Parameter(
     name="If-None-Match",
-    place="header",
+    location="header",
     description="An `ETag` you have: 304 says it is still the one.",
     schema={"type": "string"},
 )
 IF_MATCH = Parameter(
     name="If-Match",
-    place="header",
+    location="header",
     description="The `ETag` it must have: 412 says it is another one.",
     schema={"type": "string"},
 )

@@ -2,11 +2,11 @@
 
 from ilios.edge.operations.table import Problems
 
-ANY_CODE = "*"
+OTHER_CODES = "*"
 """Stands for codes that are in no list, such as those of engines."""
 
 CODES = {
-    ANY_CODE: "Any other code says why the document cannot be converted.",
+    OTHER_CODES: "Any other code says why the document cannot be converted.",
     "batch_not_found": "No batch has this id, or it is somebody else's.",
     "batch_not_ready": "The batch is still under way; `details` say how far.",
     "bus_unavailable": "The log does not answer; try again in a moment.",
@@ -72,7 +72,7 @@ CODES = {
 }
 """What each code means."""
 
-KEYED: Problems = {
+AUTHENTICATING: Problems = {
     401: ("unauthorized",),
     429: ("too_many_wrong_keys",),
     500: ("internal_error",),
@@ -80,15 +80,15 @@ KEYED: Problems = {
 }
 """What everything answers that needs a key."""
 
-ASKING_LOG: Problems = {503: ("bus_unavailable",)}
+READING_LOG: Problems = {503: ("bus_unavailable",)}
 
-FINDING: Problems = {400: ("invalid_id",), 404: ("document_not_found", "route_not_found")}
+FINDING_DOCUMENT: Problems = {400: ("invalid_id",), 404: ("document_not_found", "route_not_found")}
 
 FINDING_BATCH: Problems = {400: ("invalid_id",), 404: ("batch_not_found", "route_not_found")}
 
-REMOVED: Problems = {410: ("document_cancelled", "document_deleted", "document_expired")}
+GONE: Problems = {410: ("document_cancelled", "document_deleted", "document_expired")}
 
-SENDING: Problems = {
+SENDING_BLOB: Problems = {
     410: ("content_gone",),
     412: ("precondition_failed",),
     500: ("content_damaged",),
@@ -118,16 +118,16 @@ FORM: Problems = {
     )
 }
 
-SAYING: Problems = {413: ("event_too_large",), **ASKING_LOG, 507: ("storage_full",)}
+PUBLISHING: Problems = {413: ("event_too_large",), **READING_LOG, 507: ("storage_full",)}
 """What stands in the way of an event."""
 
-CHOOSING: Problems = {
+SELECTING_ENGINE: Problems = {
     400: ("invalid_engine", "invalid_model"),
     422: ("engine_unavailable",),
 }
 """What comes of asking for an engine."""
 
-REPEATING: Problems = {
+IDEMPOTENT: Problems = {
     400: ("invalid_idempotency_key",),
     410: ("document_removed",),
     422: ("idempotency_key_reused",),
@@ -135,7 +135,7 @@ REPEATING: Problems = {
 """What comes of an ``Idempotency-Key``."""
 
 
-def joined(*problems: Problems) -> Problems:
+def merged(*problems: Problems) -> Problems:
     """Return all of them, the codes of each status once and in order."""
     statuses = sorted({status for some in problems for status in some})
     return {

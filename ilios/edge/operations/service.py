@@ -1,15 +1,15 @@
 """The service itself: whether it is well, and what it can be asked."""
 
-from ilios.edge.operations.table import JSON, TEXT, Answer, Operation
+from ilios.edge.operations.table import JSON, TEXT, Operation, Response
 from schemas.replies import Alive, Health, Index
 
 TAG = "Service"
 
 _HEALTH = {
-    200: Answer(
+    200: Response(
         description="Everything works.", content={JSON: Health}, headers=("Cache-Control",)
     ),
-    503: Answer(
+    503: Response(
         description="Something does not; `error` says what.",
         content={JSON: Health},
         headers=("Cache-Control",),
@@ -24,9 +24,9 @@ INDEX = Operation(
     tag=TAG,
     summary="What can be asked here",
     description="JSON for programs, a page for those whose `Accept` prefers `text/html`.",
-    open=True,
-    answers={
-        200: Answer(
+    public=True,
+    responses={
+        200: Response(
             description="The list of operations.",
             content={JSON: Index, _HTML: TEXT},
             headers=("Cache-Control", "ETag", "Vary"),
@@ -41,8 +41,8 @@ HEALTH = Operation(
     tag=TAG,
     summary="Whether the service works",
     description="Bus, writer, database and engine are asked, and whether there is room.",
-    open=True,
-    answers=_HEALTH,
+    public=True,
+    responses=_HEALTH,
 )
 
 LIVE = Operation(
@@ -51,9 +51,9 @@ LIVE = Operation(
     path="/livez",
     tag=TAG,
     summary="Whether the process answers",
-    open=True,
-    answers={
-        200: Answer(description="It does.", content={JSON: Alive}, headers=("Cache-Control",))
+    public=True,
+    responses={
+        200: Response(description="It does.", content={JSON: Alive}, headers=("Cache-Control",))
     },
 )
 
@@ -63,8 +63,8 @@ READY = Operation(
     path="/readyz",
     tag=TAG,
     summary="Whether requests should be sent here",
-    open=True,
-    answers=_HEALTH,
+    public=True,
+    responses=_HEALTH,
 )
 
 DESCRIPTION = Operation(
@@ -73,9 +73,9 @@ DESCRIPTION = Operation(
     path="/openapi.json",
     tag=TAG,
     summary="This description (OpenAPI 3.1)",
-    open=True,
-    answers={
-        200: Answer(
+    public=True,
+    responses={
+        200: Response(
             description="The description.",
             content={JSON: {"type": "object", "required": ["openapi", "paths"]}},
             headers=("Cache-Control", "ETag", "Vary"),
@@ -89,9 +89,9 @@ DOCS = Operation(
     path="/docs",
     tag=TAG,
     summary="The page to read this description and try it out",
-    open=True,
-    answers={
-        200: Answer(
+    public=True,
+    responses={
+        200: Response(
             description="A page that asks nothing of other hosts.",
             content={_HTML: TEXT},
             headers=("Cache-Control", "ETag", "Vary"),

@@ -13,7 +13,7 @@ TEXT: dict[str, Any] = {"type": "string"}
 JSON = "application/json"
 MARKDOWN = "text/markdown"
 FORM = "multipart/form-data"
-OCTETS = "application/octet-stream"
+OCTET_STREAM = "application/octet-stream"
 """Bytes of any kind. Generated clients hand out bytes for this media type, and for few others."""
 
 
@@ -21,20 +21,20 @@ class Parameter(Struct, frozen=True, kw_only=True):
     """One value of the path, the query or the header; those of the path are always required."""
 
     name: str
-    place: Literal["path", "query", "header"] = "query"
+    location: Literal["path", "query", "header"] = "query"
     description: str
     schema: Schema
     required: bool = False
 
 
-class Body(Struct, frozen=True, kw_only=True):
+class RequestBody(Struct, frozen=True, kw_only=True):
     """What a request carries, by media type; any one of them."""
 
     description: str
     content: dict[str, Schema]
 
 
-class Answer(Struct, frozen=True, kw_only=True):
+class Response(Struct, frozen=True, kw_only=True):
     """An answer that is not a problem, or what comes with the problems of its status.
 
     ``headers`` are names out of ``headers.HEADERS``.
@@ -62,10 +62,10 @@ class Operation(Struct, frozen=True, kw_only=True):
     tag: str
     summary: str
     description: str = ""
-    open: bool = False
+    public: bool = False
     parameters: tuple[Parameter, ...] = ()
-    body: Body | None = None
-    answers: dict[int, Answer]
+    body: RequestBody | None = None
+    responses: dict[int, Response]
     problems: Problems = {}
 
     @property

@@ -1,21 +1,21 @@
 """A document whose bytes come in a request of their own: ask for an address, PUT, confirm."""
 
-from ilios.edge.operations.parameters import ANY_TYPE, BARE, DOCUMENT_ID
+from ilios.edge.operations.parameters import ANY_TYPE, DOCUMENT_ID, RAW_BODY
 from ilios.edge.operations.problems import (
-    ASKING_LOG,
-    CHOOSING,
-    FINDING,
-    KEYED,
-    REMOVED,
-    SAYING,
-    joined,
+    AUTHENTICATING,
+    FINDING_DOCUMENT,
+    GONE,
+    PUBLISHING,
+    READING_LOG,
+    SELECTING_ENGINE,
+    merged,
 )
-from ilios.edge.operations.table import JSON, Answer, Body, Operation, Parameter
+from ilios.edge.operations.table import JSON, Operation, Parameter, RequestBody, Response
 from schemas.upload_replies import UploadConfirmed, UploadUrl, UploadWanted
 
 TAG = "Uploads"
 
-_BODY = {
+_BODY_PROBLEMS = {
     400: ("malformed_request",),
     408: ("upload_too_slow",),
     415: ("encoding_unsupported",),
@@ -24,7 +24,7 @@ _BODY = {
 }
 _NUMBER = {"type": "integer", "minimum": 0, "maximum": 10**18 - 1}
 
-ASK = Operation(
+RESERVE = Operation(
     name="askForUpload",
     method="POST",
     path="/api/documents/upload-url",
@@ -32,18 +32,18 @@ ASK = Operation(
     summary="Ask where to upload a document",
     description="For clients that hold no key, such as a browser: whoever has the address may PUT "
     "exactly so many bytes there, for an hour.",
-    body=Body(description="What will be uploaded.", content={JSON: UploadWanted}),
-    answers={
-        200: Answer(
+    body=RequestBody(description="What will be uploaded.", content={JSON: UploadWanted}),
+    responses={
+        200: Response(
             description="PUT the bytes there.",
             content={JSON: UploadUrl},
             headers=("Cache-Control",),
         )
     },
-    problems=joined(
-        KEYED,
-        _BODY,
-        CHOOSING,
+    problems=merged(
+        AUTHENTICATING,
+        _BODY_PROBLEMS,
+        SELECTING_ENGINE,
         {
             400: (
                 "file_too_large",
@@ -68,7 +68,7 @@ PUT = Operation(
     summary="Upload a document to an address that was given out",
     description="The address holds all that is needed; no key is. It may be done again until the "
     "upload is confirmed: what came last counts.",
-    open=True,
+    public=True,
     parameters=(
         DOCUMENT_ID,
         Parameter(
@@ -90,13 +90,13 @@ PUT = Operation(
             required=True,
         ),
     ),
-    body=Body(description=f"The document. {ANY_TYPE}", content=BARE),
-    answers={
-        200: Answer(description="The bytes are stored; confirm the upload.", headers=("ETag",))
+    body=RequestBody(description=f"The document. {ANY_TYPE}", content=RAW_BODY),
+    responses={
+        200: Response(description="The bytes are stored; confirm the upload.", headers=("ETag",))
     },
-    problems=joined(
-        ASKING_LOG,
-        _BODY,
+    problems=merged(
+        READING_LOG,
+        _BODY_PROBLEMS,
         {
             400: ("upload_size_differs",),
             403: ("upload_url_expired", "upload_url_invalid"),
@@ -117,15 +117,19 @@ CONFIRM = Operation(
     description="Asking again gets the same answer, until the document is removed; it is "
     "converted once.",
     parameters=(DOCUMENT_ID,),
-    answers={
-        200: Answer(
+    responses={
+        200: Response(
             description="The document is stored and will be converted.",
             content={JSON: UploadConfirmed},
         )
     },
-    problems=joined(
-        KEYED, FINDING, REMOVED, SAYING, {400: ("upload_missing", "upload_size_differs")}
+    problems=merged(
+        AUTHENTICATING,
+        FINDING_DOCUMENT,
+        GONE,
+        PUBLISHING,
+        {400: ("upload_missing", "upload_size_differs")},
     ),
 )
 
-OPERATIONS = (ASK, PUT, CONFIRM)
+OPERATIONS = (RESERVE, PUT, CONFIRM)

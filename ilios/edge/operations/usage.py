@@ -1,14 +1,14 @@
 """What was converted and what it cost: ``/api/usage``."""
 
-from ilios.edge.operations.problems import KEYED, joined
-from ilios.edge.operations.table import JSON, Answer, Operation, Parameter
+from ilios.edge.operations.problems import AUTHENTICATING, merged
+from ilios.edge.operations.table import JSON, Operation, Parameter, Response
 from schemas.usage_replies import UsageBreakdown, UsageSummary
 
 TAG = "Usage"
 
 _MOMENT = "ISO 8601 with `Z` or an offset, or a date alone, which is"
 _DATE = {"type": "string", "anyOf": [{"format": "date"}, {"format": "date-time"}]}
-_BETWEEN = (
+_DATE_RANGE = (
     Parameter(
         name="startDate",
         description=f"Count from here on. {_MOMENT} the begin of that day in UTC.",
@@ -28,13 +28,13 @@ SUMMARY = Operation(
     tag=TAG,
     summary="What was converted, and what it cost",
     description="Of the key that asks.",
-    parameters=_BETWEEN,
-    answers={
-        200: Answer(
+    parameters=_DATE_RANGE,
+    responses={
+        200: Response(
             description="The sums.", content={JSON: UsageSummary}, headers=("Cache-Control",)
         )
     },
-    problems=joined(KEYED, {400: ("invalid_date",)}),
+    problems=merged(AUTHENTICATING, {400: ("invalid_date",)}),
 )
 
 BREAKDOWN = Operation(
@@ -44,15 +44,15 @@ BREAKDOWN = Operation(
     tag=TAG,
     summary="The same, for each operation",
     description="Of the key that asks.",
-    parameters=_BETWEEN,
-    answers={
-        200: Answer(
+    parameters=_DATE_RANGE,
+    responses={
+        200: Response(
             description="A line for each operation.",
             content={JSON: UsageBreakdown},
             headers=("Cache-Control",),
         )
     },
-    problems=joined(KEYED, {400: ("invalid_date",)}),
+    problems=merged(AUTHENTICATING, {400: ("invalid_date",)}),
 )
 
 OPERATIONS = (SUMMARY, BREAKDOWN)

@@ -17,22 +17,22 @@ from mistralai.client.errors import MistralError
 
 from actors.engines import Conversion, EngineJob, HeldDocument, SourceFile, Unconvertible
 from actors.ports import BlobNotFound, Blobs
-from ilios.engines.mistral import answers
-from ilios.engines.mistral.calls import Calls
-from ilios.engines.mistral.client import Client, options
-from ilios.engines.mistral.faults import Fault
-from ilios.engines.mistral.kept import Kept, Work
+from ilios.engines.mistral import responses
+from ilios.engines.mistral.calls import RetryingCalls
+from ilios.engines.mistral.client import MistralClient, ocr_options
+from ilios.engines.mistral.errors import ApiError
 from ilios.engines.mistral.limits import (
     COUNTED_ABOVE_BYTES,
     DOCUMENT_BYTES,
     DOCUMENT_PAGES,
     MistralLimits,
 )
-from ilios.engines.mistral.pdf_parts import PDF, PdfParts
-from ilios.engines.mistral.uploads import Sent, Uploads
+from ilios.engines.mistral.pdf_splitter import PDF, PdfSplitter
+from ilios.engines.mistral.result_cache import CacheKey, ResultCache
+from ilios.engines.mistral.uploads import DocumentReference, Uploads
 from schemas.batches import EngineJobStatus
 
-NAME = "ilios_batch"
+METADATA_KEY = "ilios_batch"
 """The member of a job's metadata that holds our name for it."""
 
 log = structlog.get_logger("mistral")
@@ -43,14 +43,14 @@ class _Response(msgspec.Struct):
     body: msgspec.Raw = msgspec.Raw(b"{}")
 
 
-class _Row(msgspec.Struct):
+class _ResultLine(msgspec.Struct):
     """A line of the file a job leaves, as users of the API have written it down."""
 
     custom_id: str = ""
     response: _Response = msgspec.field(default_factory=_Response)
 
 
-_rows = msgspec.json.Decoder(_Row)
+_rows = msgspec.json.Decoder(_ResultLine)
 
 
 class MistralBatches:
@@ -58,94 +58,94 @@ class MistralBatches:
 
     def __init__(
         self,
-        client: Client,
-        calls: Calls,
+        client: MistralClient,
+        calls: RetryingCalls,
         uploads: Uploads,
         blobs: Blobs,
-        parts: PdfParts,
+        pdf_splitter: PdfSplitter,
         limits: MistralLimits,
     ) -> None:
         self._client = client
         self._calls = calls
         self._uploads = uploads
         self._blobs = blobs
-        self._parts = parts
+        self._pdf_splitter = pdf_splitter
         self._limits = limits
 
-    async def hand_over(
+    async def submit(
         self, name: str, documents: Sequence[HeldDocument], model: str | None
     ) -> tuple[EngineJob | None, frozenset[str]]:
         """Make a job of documents, unless there is one; see ``EngineBatches.hand_over``."""
-        found = await self._calls.do(partial(self._client.job_named, {NAME: name}))
+        found = await self._calls.run(partial(self._client.find_job, {METADATA_KEY: name}))
         if found is not None:
             return _job(found), frozenset()
-        await self._uploads.forget(name)
+        await self._uploads.delete_batch(name)
         model = model or self._limits.model
-        misfits: set[str] = set()
+        excluded: set[str] = set()
         with tempfile.TemporaryFile() as file:
             written = 0
             for document in documents:
                 line = await self._line(name, document, model)
                 if line is None:
-                    misfits.add(document.document_id)
+                    excluded.add(document.document_id)
                     continue
                 file.write(line)
                 written += 1
             if not written:
-                return None, frozenset(misfits)
+                return None, frozenset(excluded)
             job = await self._create(name, file, model)
-        return _job(job), frozenset(misfits)
+        return _job(job), frozenset(excluded)
 
-    async def look(self, job: str) -> EngineJob | None:
+    async def poll(self, job: str) -> EngineJob | None:
         """Return how far a job is, or None."""
-        found = await self._calls.do(partial(self._client.job, job))
+        found = await self._calls.run(partial(self._client.get_job, job))
         return None if found is None else _job(found)
 
     async def results(
         self, job: str, documents: Sequence[HeldDocument], model: str | None
     ) -> AsyncIterator[tuple[str, Conversion]]:
         """Fetch the results of a job, and keep each before it is given out."""
-        found = await self._calls.do(partial(self._client.job, job))
+        found = await self._calls.run(partial(self._client.get_job, job))
         if found is None or not found.output_file:
             return
-        wanted = {document.document_id: document for document in documents}
+        by_id = {document.document_id: document for document in documents}
         async for line in self._lines(found.output_file):
             try:
                 row = _rows.decode(line)
-                document = wanted.get(row.custom_id)
+                document = by_id.get(row.custom_id)
                 if document is None or row.response.status_code != 200:
                     continue
                 answer = models.OCRResponse.model_validate_json(bytes(row.response.body))
-                reading = answers.reading(
-                    answer, None, partial(answers.address, document.document_id)
+                result = responses.parse_response(
+                    answer, None, partial(responses.image_path, document.document_id)
                 )
-            except (msgspec.DecodeError, ValueError, Fault) as error:
+            except (msgspec.DecodeError, ValueError, ApiError) as error:
                 log.warning("a result of a batch cannot be read", job=job, error=str(error))
                 continue
-            kept = Kept(self._blobs, self._work(document, model))
-            conversion = await kept.finish(reading, 0.0)
+            cache = ResultCache(self._blobs, self._cache_key(document, model))
+            conversion = await cache.put(result, 0.0)
             yield document.document_id, msgspec.structs.replace(conversion, variant="batch")
 
     async def _lines(self, file_id: str) -> AsyncIterator[bytes]:
         try:
-            async for line in self._client.lines(file_id):
+            async for line in self._client.read_lines(file_id):
                 yield line
         except (MistralError, httpx2.HTTPError, httpx2.StreamError, TimeoutError) as error:
-            raise self._calls.away(error) from error
+            raise self._calls.as_unavailable(error) from error
 
     async def cancel(self, job: str) -> None:
         """Ask a job to stop."""
-        await self._calls.do(partial(self._client.cancel_job, job))
+        await self._calls.run(partial(self._client.cancel_job, job))
 
-    async def forget(self, name: str, job: str) -> None:
+    async def delete(self, name: str, job: str) -> None:
         """Delete the files of a job that has ended, and the job."""
-        found = await self._calls.do(partial(self._client.job, job))
+        found = await self._calls.run(partial(self._client.get_job, job))
         if found is not None:
             for file in (found.output_file, found.error_file):
                 if file:
-                    await self._calls.do(partial(self._client.delete, file))
-        await self._uploads.forget(name)
-        await self._calls.do(partial(self._client.delete_job, job))
+                    await self._calls.run(partial(self._client.delete, file))
+        await self._uploads.delete_batch(name)
+        await self._calls.run(partial(self._client.delete_job, job))
 
     async def _line(self, name: str, document: HeldDocument, model: str) -> bytes | None:
         """Return the request for a document; None for one that does not fit into a batch."""
@@ -154,7 +154,7 @@ class MistralBatches:
                 source = SourceFile(path, document.content_type, document.original.sha256)
                 if not await self._fits(source, document.original.size):
                     return None
-                sent = await self._uploads.of_batch(name, path, document.content_type)
+                sent = await self._uploads.batch_document(name, path, document.content_type)
         except (BlobNotFound, Unconvertible):
             return None  # by itself it will fail, and say why
         return _request(document.document_id, sent, model, images=self._limits.images)
@@ -164,20 +164,20 @@ class MistralBatches:
             return False
         if source.content_type != PDF or size <= COUNTED_ABOVE_BYTES:
             return True
-        return await self._parts.count_pages(source) <= DOCUMENT_PAGES
+        return await self._pdf_splitter.count_pages(source) <= DOCUMENT_PAGES
 
     async def _create(self, name: str, file: IO[bytes], model: str) -> models.BatchJob:
         async def upload() -> str:
             file.seek(0)
-            return await self._uploads.requests(name, file)
+            return await self._uploads.upload_requests(name, file)
 
-        input_file = await self._calls.do(upload)
-        return await self._calls.do(
-            partial(self._client.create_job, input_file, model, {NAME: name})
+        input_file = await self._calls.run(upload)
+        return await self._calls.run(
+            partial(self._client.create_job, input_file, model, {METADATA_KEY: name})
         )
 
-    def _work(self, document: HeldDocument, model: str | None) -> Work:
-        return Work.of(
+    def _cache_key(self, document: HeldDocument, model: str | None) -> CacheKey:
+        return CacheKey.create(
             document.tenant,
             document.document_id,
             document.original.sha256,
@@ -186,9 +186,9 @@ class MistralBatches:
         )
 
 
-def _request(document_id: str, sent: Sent, model: str, *, images: bool) -> bytes:
+def _request(document_id: str, sent: DocumentReference, model: str, *, images: bool) -> bytes:
     body: dict[str, Any] = {"model": model, "document": sent}
-    body |= options(model, None, images=images)
+    body |= ocr_options(model, None, images=images)
     return msgspec.json.encode({"custom_id": document_id, "body": body}) + b"\n"
 
 

@@ -10,10 +10,10 @@ import structlog
 from mistralai.client import models
 
 from actors.engines import EngineUnavailable, Unconvertible
-from ilios.engines.mistral.breaker import Breaker
-from ilios.engines.mistral.budget import Budget
-from ilios.engines.mistral.faults import Fault, judged
+from ilios.engines.mistral.circuit_breaker import CircuitBreaker
+from ilios.engines.mistral.errors import ApiError, classify
 from ilios.engines.mistral.limits import MistralLimits
+from ilios.engines.mistral.rate_limit import RateLimiter
 
 FIRST_PAUSE = 0.5  # seconds
 LONGEST_PAUSE = 20.0  # seconds that are waited with a document in hand; then others get its place
@@ -25,18 +25,20 @@ Answer = TypeVar("Answer")
 log = structlog.get_logger("mistral")
 
 
-class Calls:
+class RetryingCalls:
     """Makes calls until one succeeds, for as long as that makes sense."""
 
-    def __init__(self, limits: MistralLimits, breaker: Breaker, budget: Budget) -> None:
+    def __init__(
+        self, limits: MistralLimits, breaker: CircuitBreaker, rate_limiter: RateLimiter
+    ) -> None:
         self._limits = limits
         self._breaker = breaker
-        self._budget = budget
+        self._rate_limiter = rate_limiter
 
-    async def read(
+    async def run_ocr(
         self,
-        ask: Callable[[], Awaitable[models.OCRResponse]],
-        judge: Callable[[models.OCRResponse], Awaitable[Answer]],
+        call: Callable[[], Awaitable[models.OCRResponse]],
+        parse: Callable[[models.OCRResponse], Awaitable[Answer]],
         *,
         pages: int,
         urgent: bool,
@@ -49,28 +51,28 @@ class Calls:
         """
 
         async def once() -> Answer:
-            async with self._budget.call(pages, urgent=urgent, tenant=tenant):
-                self._breaker.let_pass()
-                answer = await ask()
-            self._budget.spent(answer.usage_info.pages_processed - pages)
-            return await judge(answer)
+            async with self._rate_limiter.slot(pages, urgent=urgent, tenant=tenant):
+                self._breaker.before_call()
+                answer = await call()
+            self._rate_limiter.record_extra_pages(answer.usage_info.pages_processed - pages)
+            return await parse(answer)
 
-        return await self._repeated(once)
+        return await self._retry(once)
 
-    async def do(self, step: Callable[[], Awaitable[Answer]]) -> Answer:
+    async def run(self, step: Callable[[], Awaitable[Answer]]) -> Answer:
         """Make a call that costs nothing, and so however often. Errors as ``read``."""
 
         async def once() -> Answer:
-            self._breaker.let_pass()
+            self._breaker.before_call()
             try:
                 return await step()
             except Exception as error:
-                raise _for_free(error) from error
+                raise _as_unbilled(error) from error
 
-        return await self._repeated(once)
+        return await self._retry(once)
 
-    async def _repeated(self, once: Callable[[], Awaitable[Answer]]) -> Answer:
-        until = time.monotonic() + self._limits.retry_within
+    async def _retry(self, once: Callable[[], Awaitable[Answer]]) -> Answer:
+        deadline = time.monotonic() + self._limits.retry_timeout
         pause, lost = FIRST_PAUSE, 0
         while True:
             try:
@@ -78,47 +80,55 @@ class Calls:
             except (EngineUnavailable, asyncio.CancelledError):
                 raise
             except Exception as error:  # noqa: BLE001  judged names those it knows
-                fault = self._judged(error)
+                failure = self._classify(error)
             else:
-                self._breaker.worked()
+                self._breaker.record_success()
                 return answer
-            lost += fault.kind == "lost"
+            lost += failure.kind == "lost"
             if lost >= MOST_LOST:
-                reason = f"{fault.reason}, {lost} times for this document."
-                raise Unconvertible(fault.code, reason) from fault
-            self._breaker.failed(fault)
-            if self._breaker.problem is not None and fault.kind != "busy":
-                self._breaker.let_pass()  # which it does not: the document waits elsewhere
-            wait = fault.after if fault.after is not None else random.uniform(pause / 2, pause)  # noqa: S311
-            if fault.kind == "busy":
-                self._budget.pause(min(wait, LONGEST_PAUSE))
-            log.info("mistral call failed", reason=fault.reason, kind=fault.kind, after=wait)
-            if wait > LONGEST_PAUSE or fault.kind == "account" or time.monotonic() + wait > until:
+                reason = f"{failure.reason}, {lost} times for this document."
+                raise Unconvertible(failure.code, reason) from failure
+            self._breaker.record_failure(failure)
+            if self._breaker.problem is not None and failure.kind != "busy":
+                self._breaker.before_call()  # which it does not: the document waits elsewhere
+            wait = failure.retry_after
+            if wait is None:
+                wait = random.uniform(pause / 2, pause)  # noqa: S311
+            if failure.kind == "busy":
+                self._rate_limiter.pause(min(wait, LONGEST_PAUSE))
+            log.info("mistral call failed", reason=failure.reason, kind=failure.kind, after=wait)
+            if (
+                wait > LONGEST_PAUSE
+                or failure.kind == "account"
+                or time.monotonic() + wait > deadline
+            ):
                 after = max(wait, LONGEST_PAUSE)
-                raise EngineUnavailable(fault.code, f"{fault.reason}.", after=after) from fault
+                raise EngineUnavailable(
+                    failure.code, f"{failure.reason}.", retry_after=after
+                ) from failure
             pause = min(pause * 2, LONGEST_PAUSE)
             await asyncio.sleep(wait)
 
-    def away(self, error: Exception) -> EngineUnavailable:
+    def as_unavailable(self, error: Exception) -> EngineUnavailable:
         """Return what becomes of a fault that is not waited out here."""
-        fault = self._judged(error)
-        self._breaker.failed(fault)
-        after = LONGEST_PAUSE if fault.after is None else fault.after
-        return EngineUnavailable(fault.code, f"{fault.reason}.", after=after)
+        failure = self._classify(error)
+        self._breaker.record_failure(failure)
+        after = LONGEST_PAUSE if failure.retry_after is None else failure.retry_after
+        return EngineUnavailable(failure.code, f"{failure.reason}.", retry_after=after)
 
-    def _judged(self, error: Exception) -> Fault:
-        verdict = error if isinstance(error, Fault | Unconvertible) else judged(error)
-        if isinstance(verdict, Unconvertible):
-            self._breaker.worked()  # whoever refuses a document is at work
-            raise verdict from error
-        return verdict
+    def _classify(self, error: Exception) -> ApiError:
+        classified = error if isinstance(error, ApiError | Unconvertible) else classify(error)
+        if isinstance(classified, Unconvertible):
+            self._breaker.record_success()  # whoever refuses a document is at work
+            raise classified from error
+        return classified
 
 
-def _for_free(error: Exception) -> Exception:
+def _as_unbilled(error: Exception) -> Exception:
     """Return a fault as one of a call nobody pays for, whatever became of its answer."""
     if isinstance(error, EngineUnavailable):
         return error
-    verdict = error if isinstance(error, Fault | Unconvertible) else judged(error)
-    if isinstance(verdict, Fault) and verdict.kind == "lost":
-        return Fault("down", "engine_unavailable", verdict.reason, verdict.after)
-    return verdict
+    classified = error if isinstance(error, ApiError | Unconvertible) else classify(error)
+    if isinstance(classified, ApiError) and classified.kind == "lost":
+        return ApiError("down", "engine_unavailable", classified.reason, classified.retry_after)
+    return classified

@@ -11,19 +11,19 @@ from mistralai.client import Mistral, models
 from mistralai.client.errors import MistralError
 from msgspec import Struct
 
-from ilios.engines.mistral.made_once import make_once
-from ilios.setting_values import Secret
+from ilios.engines.mistral.sdk_patches import patch_sdk
+from ilios.settings.values import Secret
 
 CONNECT_SECONDS = 10.0
 IDLE_SECONDS = 30.0  # a connection is kept for the next call
-IN_A_LIST = 100
+LIST_PAGE_SIZE = 100
 JOBS_LIVE = timedelta(days=8)
 """A batch job may take a week; what is older has nothing to say any more."""
 EXPIRY_HOURS = 48
 """After which an upload is deleted by the API itself, in case nobody comes back to do it."""
 
-_PLAIN = ("mistral-ocr-2505",)
-_WITHOUT_CONFIDENCE = (*_PLAIN, "mistral-ocr-2512")
+_BASIC_MODELS = ("mistral-ocr-2505",)
+_WITHOUT_CONFIDENCE = (*_BASIC_MODELS, "mistral-ocr-2512")
 
 
 class UploadedFile(Struct, frozen=True):
@@ -33,56 +33,56 @@ class UploadedFile(Struct, frozen=True):
     name: str
 
 
-class Client:
+class MistralClient:
     """Calls of the API. Errors are those of the SDK and of httpx2: ``faults.judged`` reads them."""
 
-    def __init__(self, sdk: Mistral, call_within: float) -> None:
+    def __init__(self, sdk: Mistral, call_timeout: float) -> None:
         self.sdk = sdk
-        self._within = call_within
+        self._timeout = call_timeout
 
     @classmethod
     @asynccontextmanager
     async def open(
-        cls, key: Secret, server_url: str | None, *, at_once: int, call_within: float
-    ) -> AsyncIterator["Client"]:
+        cls, key: Secret, server_url: str | None, *, max_concurrent_calls: int, call_timeout: float
+    ) -> AsyncIterator["MistralClient"]:
         """Connect when something is asked; at most ``at_once`` connections stay open."""
-        make_once()
+        patch_sdk()
         limits = httpx2.Limits(
-            max_connections=at_once * 2,
-            max_keepalive_connections=at_once,
+            max_connections=max_concurrent_calls * 2,
+            max_keepalive_connections=max_concurrent_calls,
             keepalive_expiry=IDLE_SECONDS,
         )
-        timeout = httpx2.Timeout(call_within, connect=CONNECT_SECONDS)
+        timeout = httpx2.Timeout(call_timeout, connect=CONNECT_SECONDS)
         # The SDK makes a client of each kind for itself where it gets none, certificates and all.
         with httpx2.Client(verify=False) as unused:
             async with (
                 httpx2.AsyncClient(follow_redirects=True, limits=limits, timeout=timeout) as http,
                 Mistral(
-                    api_key=key.reveal(),
+                    api_key=key.get_secret_value(),
                     server_url=server_url,
                     client=unused,
                     async_client=http,
-                    timeout_ms=int(call_within * 1000),
+                    timeout_ms=int(call_timeout * 1000),
                 ) as sdk,
             ):
-                yield cls(sdk, call_within)
+                yield cls(sdk, call_timeout)
 
-    async def read(
+    async def ocr(
         self, model: str, document: dict[str, Any], pages: list[int] | None, *, images: bool
     ) -> models.OCRResponse:
         """Have a document read, or some of its pages (counted from 0)."""
-        async with asyncio.timeout(self._within):
+        async with asyncio.timeout(self._timeout):
             return await self.sdk.ocr.process_async(
                 model=model,
-                document=_chunk(document),
-                **options(model, pages, images=images),
+                document=_document_chunk(document),
+                **ocr_options(model, pages, images=images),
             )
 
     async def upload(
         self, name: str, content: IO[bytes], purpose: models.FilePurpose = "ocr"
     ) -> str:
         """Upload a file and return its id. It vanishes by itself should nobody delete it."""
-        async with asyncio.timeout(self._within):
+        async with asyncio.timeout(self._timeout):
             uploaded = await self.sdk.files.upload_async(
                 file={"file_name": name, "content": content}, purpose=purpose, expiry=EXPIRY_HOURS
             )
@@ -97,35 +97,37 @@ class Client:
                 if error.status_code != 404:
                     raise
 
-    async def files(self, prefix: str, purpose: models.FilePurpose = "ocr") -> list[UploadedFile]:
+    async def list_files(
+        self, prefix: str, purpose: models.FilePurpose = "ocr"
+    ) -> list[UploadedFile]:
         """Return the files whose name begins like this."""
         found: list[UploadedFile] = []
         page = 0
         while True:
-            async with asyncio.timeout(self._within):
+            async with asyncio.timeout(self._timeout):
                 listed = await self.sdk.files.list_async(
-                    page=page, page_size=IN_A_LIST, search=prefix, purpose=purpose
+                    page=page, page_size=LIST_PAGE_SIZE, search=prefix, purpose=purpose
                 )
-            found += _named(listed.data, prefix)
-            if len(listed.data) < IN_A_LIST:
+            found += _with_prefix(listed.data, prefix)
+            if len(listed.data) < LIST_PAGE_SIZE:
                 return found
             page += 1
 
-    async def job_named(self, metadata: dict[str, str]) -> models.BatchJob | None:
+    async def find_job(self, metadata: dict[str, str]) -> models.BatchJob | None:
         """Return the newest batch job with this metadata, or None; old ones are not looked at."""
         since = datetime.now(UTC) - JOBS_LIVE
         page = 0
         while True:
             # Not by metadata: the SDK writes that filter as parameters of their own.
-            async with asyncio.timeout(self._within):
+            async with asyncio.timeout(self._timeout):
                 listed = await self.sdk.batch.jobs.list_async(
-                    page=page, page_size=IN_A_LIST, created_after=since
+                    page=page, page_size=LIST_PAGE_SIZE, created_after=since
                 )
             jobs = listed.data or []
             for job in jobs:
-                if _bears(job, metadata):
+                if _has_metadata(job, metadata):
                     return job
-            if len(jobs) < IN_A_LIST:
+            if len(jobs) < LIST_PAGE_SIZE:
                 return None
             page += 1
 
@@ -133,14 +135,14 @@ class Client:
         self, input_file: str, model: str, metadata: dict[str, str]
     ) -> models.BatchJob:
         """Make a batch job for OCR of the requests in an uploaded file."""
-        async with asyncio.timeout(self._within):
+        async with asyncio.timeout(self._timeout):
             return await self.sdk.batch.jobs.create_async(
                 endpoint="/v1/ocr", input_files=[input_file], model=model, metadata=metadata
             )
 
-    async def job(self, job_id: str) -> models.BatchJob | None:
+    async def get_job(self, job_id: str) -> models.BatchJob | None:
         """Return a batch job, or None."""
-        async with asyncio.timeout(self._within):
+        async with asyncio.timeout(self._timeout):
             try:
                 return await self.sdk.batch.jobs.get_async(job_id=job_id)
             except MistralError as error:
@@ -150,19 +152,19 @@ class Client:
 
     async def cancel_job(self, job_id: str) -> None:
         """Ask a batch job to stop."""
-        async with asyncio.timeout(self._within):
+        async with asyncio.timeout(self._timeout):
             await self.sdk.batch.jobs.cancel_async(job_id=job_id)
 
     async def delete_job(self, job_id: str) -> None:
         """Delete a batch job; one that is not there is no error."""
-        async with asyncio.timeout(self._within):
+        async with asyncio.timeout(self._timeout):
             try:
                 await self.sdk.batch.jobs.delete_async(job_id=job_id)
             except MistralError as error:
                 if error.status_code != 404:
                     raise
 
-    async def lines(self, file_id: str) -> AsyncIterator[bytes]:
+    async def read_lines(self, file_id: str) -> AsyncIterator[bytes]:
         """Stream the lines of a file."""
         answer = await self.sdk.files.download_async(file_id=file_id)
         pending = bytearray()
@@ -179,7 +181,7 @@ class Client:
             yield bytes(pending)
 
 
-def options(model: str, pages: list[int] | None, *, images: bool) -> dict[str, Any]:
+def ocr_options(model: str, pages: list[int] | None, *, images: bool) -> dict[str, Any]:
     """Return what is asked of a model besides the text: what it is known to be able to tell."""
     chosen: dict[str, Any] = {"include_blocks": False}
     if pages is not None:
@@ -188,14 +190,14 @@ def options(model: str, pages: list[int] | None, *, images: bool) -> dict[str, A
         chosen["include_image_base64"] = True
     else:
         chosen["image_limit"] = 0
-    if model not in _PLAIN:
+    if model not in _BASIC_MODELS:
         chosen |= {"table_format": "markdown", "extract_header": True, "extract_footer": True}
     if model not in _WITHOUT_CONFIDENCE:
         chosen["confidence_scores_granularity"] = "page"
     return chosen
 
 
-def _chunk(document: dict[str, Any]) -> models.DocumentUnion:
+def _document_chunk(document: dict[str, Any]) -> models.DocumentUnion:
     """Return a document as the SDK has it; it would work that out for itself, with more ado."""
     match document:
         case {"file_id": file_id}:
@@ -205,9 +207,9 @@ def _chunk(document: dict[str, Any]) -> models.DocumentUnion:
     return models.DocumentURLChunk(document_url=document["document_url"])
 
 
-def _named(files: Iterable[models.FileSchema], prefix: str) -> list[UploadedFile]:
+def _with_prefix(files: Iterable[models.FileSchema], prefix: str) -> list[UploadedFile]:
     return [UploadedFile(one.id, one.filename) for one in files if one.filename.startswith(prefix)]
 
 
-def _bears(job: models.BatchJob, metadata: dict[str, str]) -> bool:
+def _has_metadata(job: models.BatchJob, metadata: dict[str, str]) -> bool:
     return isinstance(job.metadata, dict) and metadata.items() <= job.metadata.items()

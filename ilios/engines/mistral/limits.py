@@ -3,7 +3,7 @@
 from msgspec import Struct
 
 MODEL = "mistral-ocr-latest"
-AT_ONCE = 32
+MAX_CONCURRENT_CALLS = 32
 CALL_SECONDS = 300.0
 RETRY_SECONDS = 600.0
 
@@ -18,7 +18,7 @@ COUNTED_ABOVE_BYTES = 128 * 1024
 """PDFs above are looked at before they are sent, to know how many pages they have."""
 
 
-CUTS_AT_ONCE = 4
+MAX_CONCURRENT_CUTS = 4
 """Documents that are read in pieces cut out of them: each holds one in memory, up to 50 MB."""
 
 
@@ -28,16 +28,16 @@ class MistralLimits(Struct, frozen=True, kw_only=True):
     model: str = MODEL
     """Used where a document does not name one."""
 
-    at_once: int = AT_ONCE
+    max_concurrent_calls: int = MAX_CONCURRENT_CALLS
     """Calls under way at one time."""
 
     pages_per_minute: int = 0
     """Pages begun in a minute; 0 leaves it to the API's own answers."""
 
-    call_within: float = CALL_SECONDS
+    call_timeout: float = CALL_SECONDS
     """One call, from its first to its last byte."""
 
-    retry_within: float = RETRY_SECONDS
+    retry_timeout: float = RETRY_SECONDS
     """The attempts at one range of pages, with their pauses; then the document waits."""
 
     images: bool = True

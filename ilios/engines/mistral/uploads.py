@@ -18,54 +18,54 @@ import httpx2
 import structlog
 from mistralai.client.errors import MistralError
 
-from ilios.engines.mistral.calls import Calls
-from ilios.engines.mistral.client import Client
+from ilios.engines.mistral.calls import RetryingCalls
+from ilios.engines.mistral.client import MistralClient
 from ilios.engines.mistral.limits import INLINE_BYTES
 
 DELETE_WITHIN = 15.0  # seconds
 SWEEP_EVERY = 600.0  # seconds between looks for what could not be deleted
 
-ALONE, BATCHED = "one-", "batch-"
+SINGLE_INFIX, BATCH_INFIX = "one-", "batch-"
 """Follow the prefix in the names of uploads for one call, and of those for a batch job."""
 
 log = structlog.get_logger("mistral")
 
-Sent = dict[str, Any]
+DocumentReference = dict[str, Any]
 """A document as a call names it."""
 
 
 class Uploads:
     """Hands documents over. ``prefix`` begins the names of all uploads of this installation."""
 
-    def __init__(self, client: Client, calls: Calls, prefix: str) -> None:
+    def __init__(self, client: MistralClient, calls: RetryingCalls, prefix: str) -> None:
         self._client = client
         self._calls = calls
         self._prefix = prefix
-        self._living: set[str] = set()
+        self._in_use: set[str] = set()
 
     @asynccontextmanager
-    async def handing_over(
+    async def document_upload(
         self, source: Path | bytes, content_type: str, document_id: str
-    ) -> AsyncIterator["Handover"]:
+    ) -> AsyncIterator["DocumentUpload"]:
         """Lend the handover of a document; whatever was uploaded is deleted afterwards."""
-        handover = Handover(self, source, content_type, document_id)
+        upload = DocumentUpload(self, source, content_type, document_id)
         try:
-            yield handover
+            yield upload
         finally:
-            if handover.file_id is not None:
+            if upload.file_id is not None:
                 # Shielded: also of a document that was cancelled nothing is to stay there.
-                await asyncio.shield(self.delete(handover.file_id))
+                await asyncio.shield(self.delete(upload.file_id))
 
     async def sweep(self) -> int:
         """Delete what former uploads have left; returns how many."""
-        found = await self._client.files(self._prefix + ALONE)
-        left = [one for one in found if one.id not in self._living]
+        found = await self._client.list_files(self._prefix + SINGLE_INFIX)
+        left = [one for one in found if one.id not in self._in_use]
         for file in left:
             await self._client.delete(file.id)
             log.info("upload left behind was deleted", file_id=file.id, name=file.name)
         return len(left)
 
-    async def of_batch(self, name: str, source: Path, content_type: str) -> Sent:
+    async def batch_document(self, name: str, source: Path, content_type: str) -> DocumentReference:
         """Return what a request of a batch job is to say of a document; ``forget`` deletes it."""
         inline = await asyncio.to_thread(_inline, source, content_type)
         if inline is not None:
@@ -73,20 +73,20 @@ class Uploads:
 
         async def once() -> str:
             with source.open("rb") as content:
-                return await self._client.upload(self._of_batch(name) + "document", content)
+                return await self._client.upload(self._batch_prefix(name) + "document", content)
 
-        return {"type": "file", "file_id": await self._calls.do(once)}
+        return {"type": "file", "file_id": await self._calls.run(once)}
 
-    async def requests(self, name: str, file: IO[bytes]) -> str:
+    async def upload_requests(self, name: str, file: IO[bytes]) -> str:
         """Upload the requests of a batch job and return the id of the file."""
-        return await self._client.upload(self._of_batch(name) + "requests.jsonl", file, "batch")
+        return await self._client.upload(self._batch_prefix(name) + "requests.jsonl", file, "batch")
 
-    async def forget(self, name: str) -> None:
+    async def delete_batch(self, name: str) -> None:
         """Delete whatever was uploaded for a batch."""
         for purpose in ("ocr", "batch"):
-            look = partial(self._client.files, self._of_batch(name), purpose)
-            for file in await self._calls.do(look):
-                await self._calls.do(partial(self._client.delete, file.id))
+            look = partial(self._client.list_files, self._batch_prefix(name), purpose)
+            for file in await self._calls.run(look):
+                await self._calls.run(partial(self._client.delete, file.id))
 
     async def run(self) -> None:
         """Sweep now and again, for ever. What goes wrong with it is tried again the next time."""
@@ -95,19 +95,19 @@ class Uploads:
                 await self.sweep()
             await asyncio.sleep(SWEEP_EVERY)
 
-    def _of_batch(self, name: str) -> str:
-        return f"{self._prefix}{BATCHED}{name}-"
+    def _batch_prefix(self, name: str) -> str:
+        return f"{self._prefix}{BATCH_INFIX}{name}-"
 
     async def upload(self, source: Path | bytes, name: str) -> str:
         """Upload a document and return the id of its file. Errors as ``Calls.do``."""
 
         async def once() -> str:
             with io.BytesIO(source) if isinstance(source, bytes) else source.open("rb") as content:
-                file_id = await self._client.upload(f"{self._prefix}{ALONE}{name}", content)
-            self._living.add(file_id)
+                file_id = await self._client.upload(f"{self._prefix}{SINGLE_INFIX}{name}", content)
+            self._in_use.add(file_id)
             return file_id
 
-        return await self._calls.do(once)
+        return await self._calls.run(once)
 
     async def delete(self, file_id: str) -> None:
         """Delete an upload; one that cannot be deleted now is left to a later sweep."""
@@ -117,10 +117,10 @@ class Uploads:
         except (MistralError, httpx2.HTTPError, TimeoutError) as error:
             log.warning("upload not deleted yet", file_id=file_id, error=type(error).__name__)
         finally:
-            self._living.discard(file_id)  # the next sweep may have it
+            self._in_use.discard(file_id)  # the next sweep may have it
 
 
-class Handover:
+class DocumentUpload:
     """One document on its way. ``file_id`` is that of its upload, while there is one."""
 
     def __init__(
@@ -132,7 +132,7 @@ class Handover:
         self._document_id = document_id
         self.file_id: str | None = None
 
-    async def name(self) -> Sent:
+    async def reference(self) -> DocumentReference:
         """Return what a call is to say of the document; a large one is uploaded for the first."""
         if self.file_id is None:
             inline = await asyncio.to_thread(_inline, self._source, self._content_type)
@@ -142,7 +142,7 @@ class Handover:
             self.file_id = await self._uploads.upload(self._source, f"{self._document_id}.{ending}")
         return {"type": "file", "file_id": self.file_id}
 
-    def forget(self) -> None:
+    def reset(self) -> None:
         """Upload it anew for the next call: users report one file for all uploads of its bytes.
 
         Then whoever is first through with it deletes that of the others, too.
@@ -154,7 +154,7 @@ def _size(source: Path | bytes) -> int:
     return len(source) if isinstance(source, bytes) else source.stat().st_size
 
 
-def _inline(source: Path | bytes, content_type: str) -> Sent | None:
+def _inline(source: Path | bytes, content_type: str) -> DocumentReference | None:
     """Return a document as it goes into a call; None where it is too large for that."""
     if _size(source) > INLINE_BYTES:
         return None

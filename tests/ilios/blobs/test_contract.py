@@ -13,15 +13,15 @@ from pathlib import Path
 import pytest
 
 from actors.ports import BlobNotFound, Blobs
-from ilios.blobs.local import EXAMINED_BYTES, LocalBlobs
+from ilios.blobs.local import HASH_STEP_BYTES, LocalBlobs
 from ilios.blobs.s3.store import S3Blobs
 from schemas.documents import Blob
 from tests.actors.fakes import FakeBlobs
-from tests.ilios.blobs.walking import KEY, content, keys, pages
+from tests.ilios.blobs.contents import KEY, list_keys, list_pages, read_blob
 
 OTHER = "archive/default/abc123"
 DATA = b"%PDF-1.7 " + bytes(range(256)) * 5000
-LARGE = DATA * (2 * EXAMINED_BYTES // len(DATA) + 1)
+LARGE = DATA * (2 * HASH_STEP_BYTES // len(DATA) + 1)
 A_BIT = timedelta(seconds=2)  # file systems and servers have clocks of their own
 
 
@@ -34,7 +34,7 @@ async def store(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator
             case "fake":
                 yield FakeBlobs(tmp_path)
             case name:
-                place = request.getfixturevalue(name).place()
+                place = request.getfixturevalue(name).config()
                 bucket = S3Blobs.open(place, tmp_path / "copies", "tests")
                 yield await stack.enter_async_context(bucket)
 
@@ -50,17 +50,17 @@ async def stream(data: bytes) -> AsyncIterator[bytes]:
 
 async def test_what_is_put_is_what_is_read(store: Blobs) -> None:
     assert await store.put(KEY, stream(DATA)) == blob(KEY, DATA)
-    assert await content(store, KEY) == DATA
-    assert await store.ends(KEY, 9) == (DATA[:9], DATA[-9:])
+    assert await read_blob(store, KEY) == DATA
+    assert await store.read_ends(KEY, 9) == (DATA[:9], DATA[-9:])
     async with store.local_path(KEY) as path:
         assert path.read_bytes() == DATA
 
 
-@pytest.mark.parametrize("data", [b"", b"x", DATA, LARGE, LARGE[:EXAMINED_BYTES]])
-async def test_a_blob_is_known_by_its_size_and_its_hash(store: Blobs, data: bytes) -> None:
+@pytest.mark.parametrize("data", [b"", b"x", DATA, LARGE, LARGE[:HASH_STEP_BYTES]])
+async def test_a_blob_has_its_size_and_hash(store: Blobs, data: bytes) -> None:
     await store.put_bytes(KEY, data)
     assert await store.size(KEY) == len(data)
-    assert await store.examine(KEY) == blob(KEY, data)
+    assert await store.digest(KEY) == blob(KEY, data)
 
 
 @pytest.mark.parametrize(
@@ -82,51 +82,51 @@ async def test_of_a_put_that_fails_nothing_is_left(store: Blobs) -> None:
 
     with pytest.raises(ConnectionResetError):
         await store.put(KEY, broken())
-    assert await keys(store) == []
-    assert await store.sweep(timedelta(0)) == 0
+    assert await list_keys(store) == []
+    assert await store.sweep_temporary(timedelta(0)) == 0
     await store.put_bytes(KEY, DATA)
-    assert await content(store, KEY) == DATA
+    assert await read_blob(store, KEY) == DATA
 
 
 async def test_a_store_that_answers_is_well(store: Blobs) -> None:
     await store.check()
 
 
-async def test_what_is_examined_is_what_lies_there_now(store: Blobs) -> None:
+async def test_examine_reads_the_current_content(store: Blobs) -> None:
     await store.put_bytes(KEY, DATA)
     await store.put_bytes(KEY, b"replaced")
     assert await store.size(KEY) == 8
-    assert await store.examine(KEY) == blob(KEY, b"replaced")
+    assert await store.digest(KEY) == blob(KEY, b"replaced")
 
 
 async def test_what_is_not_there_is_not_found(store: Blobs) -> None:
     with pytest.raises(BlobNotFound):
         await store.size(KEY)
     with pytest.raises(BlobNotFound):
-        await store.examine(KEY)
+        await store.digest(KEY)
     with pytest.raises(BlobNotFound):
         await store.move(KEY, OTHER)
     with pytest.raises(BlobNotFound):
         await store.move(KEY, KEY)
     with pytest.raises(BlobNotFound):
-        await content(store, KEY)
+        await read_blob(store, KEY)
     await store.delete(KEY)
 
 
-async def test_a_moved_blob_lies_only_where_it_was_moved_to(store: Blobs) -> None:
+async def test_a_moved_blob_exists_only_under_its_new_key(store: Blobs) -> None:
     await store.put_bytes(KEY, DATA)
     await store.move(KEY, OTHER)
-    assert await store.examine(OTHER) == blob(OTHER, DATA)
-    assert await keys(store) == [OTHER]
+    assert await store.digest(OTHER) == blob(OTHER, DATA)
+    assert await list_keys(store) == [OTHER]
     with pytest.raises(BlobNotFound):
         await store.size(KEY)
 
 
-async def test_a_move_replaces_what_lay_there(store: Blobs) -> None:
+async def test_a_move_overwrites(store: Blobs) -> None:
     await store.put_bytes(OTHER, b"old")
     await store.put_bytes(KEY, DATA)
     await store.move(KEY, OTHER)
-    assert await content(store, OTHER) == DATA
+    assert await read_blob(store, OTHER) == DATA
 
 
 async def test_a_move_that_was_done_leaves_its_target_alone_when_repeated(store: Blobs) -> None:
@@ -134,7 +134,7 @@ async def test_a_move_that_was_done_leaves_its_target_alone_when_repeated(store:
     await store.move(KEY, OTHER)
     with pytest.raises(BlobNotFound):
         await store.move(KEY, OTHER)
-    assert await content(store, OTHER) == DATA
+    assert await read_blob(store, OTHER) == DATA
 
 
 async def test_a_move_that_left_the_blob_under_both_keys_is_finished_by_another(
@@ -143,14 +143,14 @@ async def test_a_move_that_left_the_blob_under_both_keys_is_finished_by_another(
     await store.put_bytes(KEY, DATA)
     await store.put_bytes(OTHER, DATA)
     await store.move(KEY, OTHER)
-    assert await keys(store) == [OTHER]
-    assert await content(store, OTHER) == DATA
+    assert await list_keys(store) == [OTHER]
+    assert await read_blob(store, OTHER) == DATA
 
 
-async def test_a_blob_moved_to_where_it_lies_stays(store: Blobs) -> None:
+async def test_a_blob_moved_to_its_own_key_stays(store: Blobs) -> None:
     await store.put_bytes(KEY, DATA)
     await store.move(KEY, KEY)
-    assert await content(store, KEY) == DATA
+    assert await read_blob(store, KEY) == DATA
 
 
 async def test_of_many_moves_of_one_blob_one_succeeds(store: Blobs) -> None:
@@ -160,7 +160,7 @@ async def test_of_many_moves_of_one_blob_one_succeeds(store: Blobs) -> None:
     outcomes = await asyncio.gather(*moves, return_exceptions=True)
     (moved,) = [target for target, met in zip(targets, outcomes, strict=True) if met is None]
     assert sum(isinstance(met, BlobNotFound) for met in outcomes) == 9
-    assert await keys(store) == [moved]
+    assert await list_keys(store) == [moved]
 
 
 async def test_a_reader_that_has_begun_finishes_although_the_blob_is_moved(store: Blobs) -> None:
@@ -175,7 +175,7 @@ async def test_a_reader_that_has_begun_finishes_although_the_blob_is_moved(store
 async def test_a_listed_blob_has_its_size_and_the_time_it_came_there(store: Blobs) -> None:
     before = datetime.now(UTC)
     await store.put_bytes(KEY, DATA)
-    ((listed,),) = await pages(store)
+    ((listed,),) = await list_pages(store)
     assert (listed.key, listed.size) == (KEY, len(DATA))
     assert before - A_BIT < listed.modified_at < datetime.now(UTC) + A_BIT
     assert listed.modified_at.tzinfo is UTC
@@ -184,10 +184,10 @@ async def test_a_listed_blob_has_its_size_and_the_time_it_came_there(store: Blob
 async def test_only_keys_with_the_prefix_are_listed(store: Blobs) -> None:
     for key in ("originals/a/1", "originals/b/1", "originals2/a/1", "markdown/a/1"):
         await store.put_bytes(key, b"x")
-    assert sorted(await keys(store, "originals/")) == ["originals/a/1", "originals/b/1"]
-    assert await keys(store, "originals/a/") == ["originals/a/1"]
-    assert await keys(store, "uploads/") == []
-    assert len(await keys(store, "")) == 4
+    assert sorted(await list_keys(store, "originals/")) == ["originals/a/1", "originals/b/1"]
+    assert await list_keys(store, "originals/a/") == ["originals/a/1"]
+    assert await list_keys(store, "uploads/") == []
+    assert len(await list_keys(store, "")) == 4
 
 
 @pytest.mark.parametrize("limit", [1, 7, 59, 60, 61])
@@ -196,9 +196,9 @@ async def test_pages_of_any_length_hold_everything_once_and_in_the_same_order(
 ) -> None:
     put = [f"originals/default/{number}" for number in range(60)]
     await asyncio.gather(*(store.put_bytes(key, b"x") for key in put))
-    found = await keys(store, "originals/", limit)
+    found = await list_keys(store, "originals/", limit)
     assert sorted(found) == sorted(put)
-    assert found == await keys(store, "originals/", 1000)
+    assert found == await list_keys(store, "originals/", 1000)
 
 
 async def test_a_position_outlives_the_blob_it_was_taken_at(store: Blobs) -> None:
@@ -207,14 +207,14 @@ async def test_a_position_outlives_the_blob_it_was_taken_at(store: Blobs) -> Non
     found: list[str] = []
     position: str | None = None
     while True:
-        page, position = await store.page("originals/", position, 3)
+        page, position = await store.list_page("originals/", position, 3)
         found += [blob.key for blob in page]
         for blob in page:
             await store.delete(blob.key)
         if position is None:
             break
     assert sorted(found) == sorted(put)
-    assert await keys(store) == []
+    assert await list_keys(store) == []
 
 
 async def test_a_put_under_way_is_not_listed_and_no_sweep_takes_it(store: Blobs) -> None:
@@ -227,11 +227,11 @@ async def test_a_put_under_way_is_not_listed_and_no_sweep_takes_it(store: Blobs)
 
     putting = asyncio.create_task(store.put(KEY, slow()))
     await spilled.wait()
-    assert await keys(store) == []
-    assert await store.sweep(timedelta(hours=1)) == 0
+    assert await list_keys(store) == []
+    assert await store.sweep_temporary(timedelta(hours=1)) == 0
     go_on.set()
     assert await putting == blob(KEY, DATA)
-    assert await keys(store) == [KEY]
+    assert await list_keys(store) == [KEY]
 
 
 async def test_a_presigned_url_is_a_url_or_nothing(store: Blobs) -> None:

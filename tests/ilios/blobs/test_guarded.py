@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from actors.keys import original_key, result_key
-from actors.ports import BlobNotFound, StorageMisplaced
+from actors.blob_keys import original_key, result_key
+from actors.ports import BlobNotFound, StorageMismatch
 from ilios.blobs import sampling
 from ilios.blobs.guarded import GuardedBlobs
 from ilios.blobs.local import LocalBlobs
@@ -17,20 +17,20 @@ KEY = original_key("default", ID)
 MISSING = original_key("default", "a" * 24)
 
 
-class Judge:
+class FakeStoreCheck:
     """A proof that is set by hand."""
 
     def __init__(self) -> None:
         self.is_right = True
-        self.doubts = 0
+        self.check_count = 0
 
-    def refuse(self) -> None:
+    def raise_if_misplaced(self) -> None:
         if not self.is_right:
-            raise StorageMisplaced("another one")
+            raise StorageMismatch("another one")
 
-    async def doubt(self) -> None:
-        self.doubts += 1
-        self.refuse()
+    async def recheck(self) -> None:
+        self.check_count += 1
+        self.raise_if_misplaced()
 
 
 @pytest.fixture
@@ -49,44 +49,42 @@ async def path_of(blobs: GuardedBlobs, key: str) -> bytes:
         return path.read_bytes()
 
 
-LOOKS: dict[str, Callable[[GuardedBlobs, str], Awaitable[object]]] = {
+READS: dict[str, Callable[[GuardedBlobs, str], Awaitable[object]]] = {
     "read": read,
     "local_path": path_of,
     "size": lambda blobs, key: blobs.size(key),
-    "ends": lambda blobs, key: blobs.ends(key, 2),
-    "examine": lambda blobs, key: blobs.examine(key),
+    "ends": lambda blobs, key: blobs.read_ends(key, 2),
+    "examine": lambda blobs, key: blobs.digest(key),
     "move": lambda blobs, key: blobs.move(key, f"{key}.moved"),
 }
 
 
-@pytest.mark.parametrize("name", LOOKS)
-async def test_a_missing_blob_is_looked_into_before_it_is_believed(
-    store: LocalBlobs, name: str
-) -> None:
-    judge = Judge()
+@pytest.mark.parametrize("name", READS)
+async def test_a_missing_blob_triggers_a_store_check(store: LocalBlobs, name: str) -> None:
+    judge = FakeStoreCheck()
     blobs = GuardedBlobs(store, judge)
-    await LOOKS[name](blobs, KEY)
-    assert judge.doubts == 0
+    await READS[name](blobs, KEY)
+    assert judge.check_count == 0
     with pytest.raises(BlobNotFound):
-        await LOOKS[name](blobs, MISSING)
-    assert judge.doubts == 1
+        await READS[name](blobs, MISSING)
+    assert judge.check_count == 1
     judge.is_right = False
-    with pytest.raises(StorageMisplaced):
-        await LOOKS[name](blobs, MISSING)
+    with pytest.raises(StorageMismatch):
+        await READS[name](blobs, MISSING)
 
 
 async def test_what_is_missing_as_a_rule_is_no_reason_for_doubt(store: LocalBlobs) -> None:
-    judge = Judge()
+    judge = FakeStoreCheck()
     with pytest.raises(BlobNotFound):
         await GuardedBlobs(store, judge).size(result_key("default", ID, "work"))
-    assert judge.doubts == 0
+    assert judge.check_count == 0
 
 
 async def test_nothing_is_changed_in_a_wrong_store(store: LocalBlobs) -> None:
     async def chunks() -> AsyncIterator[bytes]:
         yield b"bytes"
 
-    judge = Judge()
+    judge = FakeStoreCheck()
     judge.is_right = False
     blobs = GuardedBlobs(store, judge)
     for change in (
@@ -94,12 +92,12 @@ async def test_nothing_is_changed_in_a_wrong_store(store: LocalBlobs) -> None:
         lambda: blobs.put_bytes(MISSING, b"bytes"),
         lambda: blobs.delete(KEY),
         lambda: blobs.move(KEY, MISSING),
-        lambda: blobs.page("", None, 10),
-        lambda: blobs.sweep(timedelta(0)),
+        lambda: blobs.list_page("", None, 10),
+        lambda: blobs.sweep_temporary(timedelta(0)),
         lambda: blobs.presign_put(KEY, size=1, expires_in=1),
         blobs.check,
     ):
-        with pytest.raises(StorageMisplaced):
+        with pytest.raises(StorageMismatch):
             await change()
     assert await store.size(KEY) == 5
     with pytest.raises(BlobNotFound):
@@ -107,21 +105,21 @@ async def test_nothing_is_changed_in_a_wrong_store(store: LocalBlobs) -> None:
 
 
 async def test_of_several_blobs_one_that_is_there_is_enough(store: LocalBlobs) -> None:
-    await sampling.look(store, [MISSING, KEY])
-    await sampling.look(store, [MISSING])
-    with pytest.raises(StorageMisplaced, match="none of 2 blobs"):
-        await sampling.look(store, [MISSING, f"{MISSING}.other"])
+    await sampling.ensure_any_present(store, [MISSING, KEY])
+    await sampling.ensure_any_present(store, [MISSING])
+    with pytest.raises(StorageMismatch, match="none of 2 blobs"):
+        await sampling.ensure_any_present(store, [MISSING, f"{MISSING}.other"])
 
 
 async def test_a_directory_is_looked_at_before_anything_is_made_in_it(tmp_path: Path) -> None:
     root = tmp_path / "blobs"
-    sampling.look_in_directory(root, [])
+    sampling.ensure_any_in_directory(root, [])
     for _ in ("not there", "empty"):
-        with pytest.raises(StorageMisplaced):
-            sampling.look_in_directory(root, [KEY])
+        with pytest.raises(StorageMismatch):
+            sampling.ensure_any_in_directory(root, [KEY])
         assert not root.exists() or not list(root.iterdir())
         root.mkdir(exist_ok=True)
     async with LocalBlobs.open(root) as store:
-        sampling.look_in_directory(root, [KEY])  # of one blob alone it may be its own matter
+        sampling.ensure_any_in_directory(root, [KEY])  # of one blob alone it may be its own matter
         await store.put_bytes(KEY, b"bytes")
-    sampling.look_in_directory(root, [MISSING, KEY])
+    sampling.ensure_any_in_directory(root, [MISSING, KEY])

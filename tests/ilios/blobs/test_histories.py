@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from actors.ports import BlobNotFound, Blobs
 from ilios.blobs.local import LocalBlobs
 from schemas.documents import Blob
-from tests.ilios.blobs.walking import content, pages
+from tests.ilios.blobs.contents import list_pages, read_blob
 
 KEYS = st.sampled_from([f"{room}/{name}" for room in ("originals", "archive") for name in "abc"])
 STEPS = st.one_of(
@@ -21,32 +21,32 @@ STEPS = st.one_of(
 )
 
 
-async def do(store: Blobs, held: dict[str, bytes], step: tuple[str, str, object]) -> None:
+async def apply_step(store: Blobs, model: dict[str, bytes], step: tuple[str, str, object]) -> None:
     """Do one step to both; the dictionary says whether it may succeed."""
     match step:
         case ("put", key, bytes(data)):
             await store.put_bytes(key, data)
-            held[key] = data
+            model[key] = data
         case ("delete", key, _):
             await store.delete(key)
-            held.pop(key, None)
+            model.pop(key, None)
         case ("move", source, str(target)):
             try:
                 await store.move(source, target)
             except BlobNotFound:
-                assert source not in held
+                assert source not in model
             else:
-                held[target] = held.pop(source)
+                model[target] = model.pop(source)
 
 
 async def compare(store: Blobs, held: dict[str, bytes], prefix: str, limit: int) -> None:
     expected = {key: len(data) for key, data in held.items() if key.startswith(prefix)}
-    listed = [blob for page in await pages(store, prefix, limit) for blob in page]
+    listed = [blob for page in await list_pages(store, prefix, limit) for blob in page]
     assert len(listed) == len(expected)
     assert {blob.key: blob.size for blob in listed} == expected
     for key, data in held.items():
-        assert await content(store, key) == data
-        assert await store.examine(key) == Blob(key, len(data), hashlib.sha256(data).hexdigest())
+        assert await read_blob(store, key) == data
+        assert await store.digest(key) == Blob(key, len(data), hashlib.sha256(data).hexdigest())
 
 
 @settings(max_examples=20, deadline=None)
@@ -64,7 +64,7 @@ def test_any_history_leaves_what_a_dictionary_holds(
                 for history in histories:
                     held: dict[str, bytes] = {}
                     for step in history:
-                        await do(store, held, step)
+                        await apply_step(store, held, step)
                     await compare(store, held, prefix, limit)
                     for key in held:
                         await store.delete(key)

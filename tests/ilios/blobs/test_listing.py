@@ -9,10 +9,10 @@ from pathlib import Path
 import pytest
 
 from ilios.blobs import listing
-from ilios.blobs.layout import SHARDS, path_of
+from ilios.blobs.layout import SHARDS, blob_path
 from ilios.blobs.local import LocalBlobs
-from tests.ilios.blobs.walking import KEY, keys, pages
-from tests.waiting import until
+from tests.ilios.blobs.contents import KEY, list_keys, list_pages
+from tests.waiting import wait_until
 
 MANY = 10_000
 LIMIT = 2_000
@@ -22,7 +22,7 @@ def fill(root: Path, count: int) -> set[str]:
     """Lay blobs into the store without the syncs of a put; returns their keys."""
     put = {f"originals/default/{number:05}" for number in range(count)}
     for key in put:
-        Path(path_of(str(root), key)).touch()
+        Path(blob_path(str(root), key)).touch()
     return put
 
 
@@ -30,7 +30,7 @@ async def test_ten_thousand_blobs_are_met_once_in_pages_within_the_limit(
     blobs: LocalBlobs, tmp_path: Path
 ) -> None:
     put = fill(tmp_path / "blobs", MANY)
-    found = await pages(blobs, "originals/", LIMIT)
+    found = await list_pages(blobs, "originals/", LIMIT)
     met = [blob.key for page in found for blob in page]
     assert len(met) == MANY
     assert set(met) == put
@@ -57,12 +57,12 @@ async def test_what_is_there_the_whole_time_is_met_once_while_others_come_and_go
     met: list[str] = []
     position: str | None = None
     while True:
-        page, position = await blobs.page("originals/", position, 500)
+        page, position = await blobs.list_page("originals/", position, 500)
         met.extend(blob.key for blob in page)
         if position is None:
             break
         before = turns
-        await until(lambda before=before: turns > before, 60)  # type: ignore[misc]
+        await wait_until(lambda before=before: turns > before, 60)  # type: ignore[misc]
     for other in others:
         other.cancel()
     ends = await asyncio.gather(*others, return_exceptions=True)
@@ -79,12 +79,12 @@ async def test_a_blob_that_vanishes_while_it_is_listed_is_skipped(
     gone, lstat = sorted(put)[7], os.lstat
 
     def late(path: str) -> os.stat_result:
-        if path == path_of(str(tmp_path / "blobs"), gone):
+        if path == blob_path(str(tmp_path / "blobs"), gone):
             os.unlink(path)
         return lstat(path)
 
     monkeypatch.setattr(os, "lstat", late)
-    assert set(await keys(blobs)) == put - {gone}
+    assert set(await list_keys(blobs)) == put - {gone}
 
 
 async def test_what_is_not_a_blob_of_ours_is_never_listed(
@@ -92,14 +92,14 @@ async def test_what_is_not_a_blob_of_ours_is_never_listed(
 ) -> None:
     await blobs.put_bytes(KEY, b"x")
     root = tmp_path / "blobs"
-    own = Path(path_of(str(root), KEY))
+    own = Path(blob_path(str(root), KEY))
     another_shard = root / SHARDS[(SHARDS.index(own.parent.name) + 1) % len(SHARDS)]
     (another_shard / own.name).touch()
-    Path(path_of(str(root), "originals/a/directory")).mkdir()
-    Path(path_of(str(root), "originals/a/link")).symlink_to(root / "tmp")
+    Path(blob_path(str(root), "originals/a/directory")).mkdir()
+    Path(blob_path(str(root), "originals/a/link")).symlink_to(root / "tmp")
     (root / "00" / "Upper case").touch()
     (root / "00" / ".hidden").touch()
-    assert await keys(blobs, limit=1) == [KEY]
+    assert await list_keys(blobs, limit=1) == [KEY]
 
 
 async def test_memory_holds_a_page_and_not_a_shard(
@@ -116,7 +116,7 @@ async def test_memory_holds_a_page_and_not_a_shard(
 
     monkeypatch.setattr(listing, "_keys", endless)
     monkeypatch.setattr(listing, "_stored", known)
-    found, position = listing.look("", "", listing.Position(0), 3)
+    found, position = listing.list_shard("", "", listing.Position(0), 3)
     assert looked == ["k000000", "k000001", "k000002"]
     assert (found, position) == ([], listing.Position(0, "k000002"))
 
@@ -133,7 +133,7 @@ async def test_a_walk_is_not_done_on_the_event_loop(
         return scandir(path)
 
     monkeypatch.setattr(os, "scandir", slow)
-    walking = asyncio.create_task(keys(blobs))
+    walking = asyncio.create_task(list_keys(blobs))
     await asyncio.to_thread(began.wait, 10)
     go_on.set()
     assert await walking == [KEY]
@@ -142,20 +142,20 @@ async def test_a_walk_is_not_done_on_the_event_loop(
 @pytest.mark.parametrize("position", ["", "/", "zz/", "0/", "abc/x", "../x"])
 async def test_what_is_no_position_is_refused(blobs: LocalBlobs, position: str) -> None:
     with pytest.raises(ValueError, match="not a position"):
-        await blobs.page("", position, 10)
+        await blobs.list_page("", position, 10)
 
 
 @pytest.mark.parametrize("limit", [0, -1])
 async def test_a_page_without_room_is_refused(blobs: LocalBlobs, limit: int) -> None:
     with pytest.raises(ValueError, match="room for one blob"):
-        await blobs.page("", None, limit)
+        await blobs.list_page("", None, limit)
 
 
 async def test_a_position_is_good_in_another_opening(blobs: LocalBlobs, tmp_path: Path) -> None:
     put = fill(tmp_path / "blobs", 50)
-    first, position = await blobs.page("", None, 20)
+    first, position = await blobs.list_page("", None, 20)
     async with LocalBlobs.open(tmp_path / "blobs") as other:
-        second, end = await other.page("", position, 100)
+        second, end = await other.list_page("", position, 100)
     assert end is None
     assert {blob.key for blob in (*first, *second)} == put
     assert len(first) + len(second) == 50

@@ -9,10 +9,10 @@ from pathlib import Path
 
 import pytest
 
-from actors.ports import BlobNotFound, StorageFull, StorageMisplaced
+from actors.ports import BlobNotFound, StorageFull, StorageMismatch
 from ilios.blobs.local import CHUNK_BYTES, LocalBlobs
 from schemas.documents import Blob
-from tests.ilios.blobs.walking import KEY, content
+from tests.ilios.blobs.contents import KEY, read_blob
 
 SMALL = b"%PDF-1.7 small"
 OTHER = "originals/default/lies-in-another-shard"
@@ -32,15 +32,15 @@ def left_in(root: Path) -> set[Path]:
 async def test_what_is_put_can_be_read(blobs: LocalBlobs, data: bytes) -> None:
     expected = Blob(key=KEY, size=len(data), sha256=hashlib.sha256(data).hexdigest())
     assert await blobs.put(KEY, stream(data)) == expected
-    assert await content(blobs, KEY) == data
+    assert await read_blob(blobs, KEY) == data
     assert await blobs.put_bytes(KEY, data) == expected
-    assert await content(blobs, KEY) == data
+    assert await read_blob(blobs, KEY) == data
 
 
-async def test_a_put_replaces_what_lay_there(blobs: LocalBlobs, tmp_path: Path) -> None:
+async def test_a_put_overwrites(blobs: LocalBlobs, tmp_path: Path) -> None:
     await blobs.put_bytes(KEY, SMALL)
     await blobs.put(KEY, stream(LARGE))
-    assert await content(blobs, KEY) == LARGE
+    assert await read_blob(blobs, KEY) == LARGE
     assert len(left_in(tmp_path)) == 1
 
 
@@ -59,14 +59,14 @@ async def test_a_reader_that_stops_half_way_leaves_no_open_file(blobs: LocalBlob
         reading = blobs.read(KEY)
         await anext(reading)
         await reading.aclose()
-        await blobs.ends(KEY, 1)
+        await blobs.read_ends(KEY, 1)
     assert len(os.listdir("/proc/self/fd")) <= before + 1
 
 
 async def test_the_ends_are_the_first_and_the_last_bytes(blobs: LocalBlobs) -> None:
     await blobs.put_bytes(KEY, LARGE)
-    assert await blobs.ends(KEY, 100) == (LARGE[:100], LARGE[-100:])
-    assert await blobs.ends(KEY, len(LARGE) + 5) == (LARGE, LARGE)
+    assert await blobs.read_ends(KEY, 100) == (LARGE[:100], LARGE[-100:])
+    assert await blobs.read_ends(KEY, len(LARGE) + 5) == (LARGE, LARGE)
 
 
 async def test_a_blob_has_a_local_path(blobs: LocalBlobs) -> None:
@@ -80,9 +80,9 @@ async def test_what_is_deleted_is_gone_and_deleting_it_again_is_no_error(blobs: 
     await blobs.delete(KEY)
     await blobs.delete(KEY)
     with pytest.raises(BlobNotFound):
-        await content(blobs, KEY)
+        await read_blob(blobs, KEY)
     with pytest.raises(BlobNotFound):
-        await blobs.ends(KEY, 10)
+        await blobs.read_ends(KEY, 10)
     with pytest.raises(BlobNotFound):
         async with blobs.local_path(KEY):
             pass
@@ -186,7 +186,7 @@ async def test_puts_cancelled_at_any_moment_are_whole_or_not_there(
 
 @pytest.mark.parametrize("number", [errno.ENOSPC, errno.EDQUOT])
 @pytest.mark.parametrize("data", [SMALL, LARGE])
-async def test_a_full_volume_is_said_so_and_keeps_nothing(
+async def test_a_full_volume_is_reported_and_stores_nothing(
     blobs: LocalBlobs, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int, data: bytes
 ) -> None:
     def full(_file: int) -> None:
@@ -204,7 +204,7 @@ async def test_a_short_write_is_continued(
     write = os.write
     monkeypatch.setattr(os, "write", lambda file, data: write(file, data[:1000]))
     await blobs.put_bytes(KEY, LARGE[:5500])
-    assert await content(blobs, KEY) == LARGE[:5500]
+    assert await read_blob(blobs, KEY) == LARGE[:5500]
 
 
 async def test_bytes_are_durable_before_they_get_their_name(
@@ -246,7 +246,7 @@ async def test_opening_sweeps_what_the_dead_left_and_spares_the_living(tmp_path:
         async with LocalBlobs.open(tmp_path) as second:
             go_on.set()
             await putting
-            assert await content(second, KEY) == LARGE
+            assert await read_blob(second, KEY) == LARGE
     assert list((tmp_path / "tmp").iterdir()) == [tmp_path / "tmp" / "lock"]
 
 
@@ -267,14 +267,14 @@ async def test_nothing_is_concluded_from_a_shard_that_is_gone(
         blobs.put_bytes(KEY, SMALL),
         blobs.put(KEY, stream(LARGE)),
         blobs.size(KEY),
-        blobs.ends(KEY, 1),
-        blobs.examine(KEY),
+        blobs.read_ends(KEY, 1),
+        blobs.digest(KEY),
         blobs.move(OTHER, KEY),
         blobs.delete(KEY),
         anext(blobs.read(KEY)),
         blobs.local_path(KEY).__aenter__(),
     ):
-        with pytest.raises(StorageMisplaced, match=f"{shard} is not there any more"):
+        with pytest.raises(StorageMismatch, match=f"{shard} is not there any more"):
             await refused
     assert await blobs.size(OTHER) == len(SMALL)
     aside.rename(shard)

@@ -11,7 +11,7 @@ import pytest
 
 from actors.ports import BlobNotFound
 from ilios.blobs.local import LocalBlobs
-from tests.ilios.blobs.walking import KEY, content, pages
+from tests.ilios.blobs.contents import KEY, list_pages, read_blob
 
 OTHER = "archive/default/abc123"
 DATA = b"%PDF-1.7 small"
@@ -97,7 +97,7 @@ async def test_a_moved_blob_is_as_young_as_its_move(blobs: LocalBlobs) -> None:
     source, _ = await places(blobs)
     os.utime(source, (0, 0))
     await blobs.move(KEY, OTHER)
-    ((moved,),) = await pages(blobs)
+    ((moved,),) = await list_pages(blobs)
     assert datetime.now(UTC) - moved.modified_at < timedelta(minutes=1)
 
 
@@ -110,7 +110,7 @@ async def test_a_move_cancelled_at_any_moment_leaves_one_whole_blob(blobs: Local
         move.cancel()
     await asyncio.gather(*moves, return_exceptions=True)
     await blobs.size("archive/5")
-    (listed,) = await pages(blobs)
+    (listed,) = await list_pages(blobs)
     assert sorted(int(blob.key.split("/")[1]) for blob in listed) == list(numbers)
 
 
@@ -130,7 +130,7 @@ async def test_a_move_is_not_done_on_the_event_loop(
     await asyncio.to_thread(began.wait, 10)
     go_on.set()
     await moving
-    assert await content(blobs, OTHER) == DATA
+    assert await read_blob(blobs, OTHER) == DATA
 
 
 @pytest.mark.parametrize("after", [1, 7, 40])
@@ -155,5 +155,5 @@ async def test_a_killed_mover_leaves_every_blob_under_a_key_and_another_finishes
                 await store.move(f"originals/{number}", f"archive/{number}")
             except BlobNotFound:
                 assert await store.size(f"archive/{number}")
-            assert await content(store, f"archive/{number}") == data_of(number)
-        assert len([blob for page in await pages(store) for blob in page]) == MOVED_AT_ONCE
+            assert await read_blob(store, f"archive/{number}") == data_of(number)
+        assert len([blob for page in await list_pages(store) for blob in page]) == MOVED_AT_ONCE

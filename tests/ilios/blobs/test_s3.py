@@ -17,16 +17,16 @@ import pytest
 from yarl import URL
 
 from actors.ports import StorageFull
-from ilios.blobs.s3 import place as places
+from ilios.blobs.s3 import config as places
 from ilios.blobs.s3.client import open_client
+from ilios.blobs.s3.config import S3Config
 from ilios.blobs.s3.digests import PART_BYTES
-from ilios.blobs.s3.place import S3Place
 from ilios.blobs.s3.store import S3Blobs
-from ilios.setting_values import Secret
-from tests.ilios.blobs.walking import KEY, content, keys
+from ilios.settings.values import Secret
+from tests.ilios.blobs.contents import KEY, list_keys, read_blob
 from tests.s3.proxy import FaultProxy
 from tests.s3.servers import BUCKET, S3Server
-from tests.waiting import until
+from tests.waiting import wait_until
 
 MIB = 1024 * 1024
 
@@ -38,18 +38,18 @@ def server(request: pytest.FixtureRequest) -> S3Server:
 
 
 @pytest.fixture
-def place(server: S3Server) -> S3Place:
-    return server.place()
+def place(server: S3Server) -> S3Config:
+    return server.config()
 
 
 @pytest.fixture
-async def store(place: S3Place, tmp_path: Path) -> AsyncIterator[S3Blobs]:
+async def store(place: S3Config, tmp_path: Path) -> AsyncIterator[S3Blobs]:
     async with opened(place, tmp_path) as store:
         yield store
 
 
 @asynccontextmanager
-async def opened(place: S3Place, directory: Path) -> AsyncIterator[S3Blobs]:
+async def opened(place: S3Config, directory: Path) -> AsyncIterator[S3Blobs]:
     async with S3Blobs.open(place, directory / "copies", "tests") as store:
         yield store
 
@@ -65,7 +65,7 @@ def as_it_is(url: str | None) -> URL:
     return URL(url, encoded=True)
 
 
-def left(server: S3Server, place: S3Place) -> list[str]:
+def left(server: S3Server, place: S3Config) -> list[str]:
     """Return the keys of all that lies there but what says whose it is, and of what is begun."""
     found = [*server.objects(place.prefix), *server.uploads(place.prefix)]
     return [key.removeprefix(place.prefix) for key in found if not key.endswith("/.ilios")]
@@ -76,8 +76,8 @@ async def test_a_stream_is_put_whole_wherever_its_parts_end(store: S3Blobs, size
     data = os.urandom(size)
     blob = await store.put(KEY, stream(data))
     assert (blob.size, blob.sha256) == (size, hashlib.sha256(data).hexdigest())
-    assert await content(store, KEY) == data
-    assert await store.examine(KEY) == blob
+    assert await read_blob(store, KEY) == data
+    assert await store.digest(KEY) == blob
     async with store.local_path(KEY) as path:
         assert path.read_bytes() == data
 
@@ -85,28 +85,28 @@ async def test_a_stream_is_put_whole_wherever_its_parts_end(store: S3Blobs, size
 async def test_bytes_are_put_in_one_piece_up_to_the_threshold(
     swift: S3Server, tmp_path: Path
 ) -> None:
-    async with FaultProxy.before(swift.endpoint) as proxy:
-        place = msgspec.structs.replace(swift.place(proxy.endpoint), alone_bytes=9 * MIB)
+    async with FaultProxy.in_front_of(swift.endpoint) as proxy:
+        place = msgspec.structs.replace(swift.config(proxy.endpoint), single_put_max_bytes=9 * MIB)
         async with opened(place, tmp_path) as store:
-            proxy.seen.clear()
+            proxy.request_counts.clear()
             await store.put_bytes(KEY, bytes(9 * MIB))
-            assert proxy.seen == {"PUT": 1}
+            assert proxy.request_counts == {"PUT": 1}
             await store.put_bytes(KEY, bytes(9 * MIB + 1))
-            assert proxy.seen == {"PUT": 3, "POST": 2}
+            assert proxy.request_counts == {"PUT": 3, "POST": 2}
             assert await store.size(KEY) == 9 * MIB + 1
 
 
-async def test_everything_lies_under_the_prefix_and_what_others_put_there_is_not_ours(
-    store: S3Blobs, server: S3Server, place: S3Place
+async def test_everything_is_under_the_prefix_and_foreign_objects_are_ignored(
+    store: S3Blobs, server: S3Server, place: S3Config
 ) -> None:
-    server.set(f"{place.prefix}Not/One.Of/Ours!", b"x")
+    server.put_object(f"{place.prefix}Not/One.Of/Ours!", b"x")
     await store.put_bytes(KEY, b"y")
-    assert await keys(store) == [KEY]
+    assert await list_keys(store) == [KEY]
     assert sorted(left(server, place)) == ["Not/One.Of/Ours!", KEY]
 
 
 async def test_a_put_that_is_cancelled_leaves_neither_an_object_nor_an_upload(
-    store: S3Blobs, server: S3Server, place: S3Place
+    store: S3Blobs, server: S3Server, place: S3Config
 ) -> None:
     async def endless() -> AsyncIterator[bytes]:
         while True:
@@ -114,7 +114,7 @@ async def test_a_put_that_is_cancelled_leaves_neither_an_object_nor_an_upload(
             await asyncio.sleep(0)
 
     putting = asyncio.create_task(store.put(KEY, endless()))
-    await until(lambda: bool(server.uploads(place.prefix + KEY)))
+    await wait_until(lambda: bool(server.uploads(place.prefix + KEY)))
     putting.cancel()
     with pytest.raises(asyncio.CancelledError):
         await putting
@@ -126,12 +126,12 @@ async def test_a_put_that_is_cancelled_leaves_neither_an_object_nor_an_upload(
 async def test_a_put_that_is_cancelled_at_its_very_end_leaves_nothing(
     swift: S3Server, tmp_path: Path, size: int, method: str
 ) -> None:
-    async with FaultProxy.before(swift.endpoint) as proxy:
-        place = swift.place(proxy.endpoint)
+    async with FaultProxy.in_front_of(swift.endpoint) as proxy:
+        place = swift.config(proxy.endpoint)
         async with opened(place, tmp_path) as store:
-            before = proxy.seen[method]
+            before = proxy.request_counts[method]
             putting = asyncio.create_task(store.put(KEY, stream(bytes(size))))
-            await until(lambda: proxy.seen[method] > before or putting.done())
+            await wait_until(lambda: proxy.request_counts[method] > before or putting.done())
             putting.cancel()
             await asyncio.wait({putting})
             if putting.cancelled():
@@ -141,7 +141,7 @@ async def test_a_put_that_is_cancelled_at_its_very_end_leaves_nothing(
 async def test_uploads_of_the_dead_are_aborted_at_the_next_start_but_not_those_of_others(
     swift: S3Server, tmp_path: Path
 ) -> None:
-    place, other = swift.place(), swift.place()
+    place, other = swift.config(), swift.config()
     strangers = f"{place.prefix}backups/monday"
     for key in (place.prefix + KEY, other.prefix + KEY, strangers):
         swift.client.create_multipart_upload(Bucket=BUCKET, Key=key)
@@ -153,7 +153,7 @@ async def test_uploads_of_the_dead_are_aborted_at_the_next_start_but_not_those_o
 async def test_a_sweep_takes_old_uploads_and_spares_those_under_way(
     swift: S3Server, tmp_path: Path
 ) -> None:
-    place, go_on = swift.place(), asyncio.Event()
+    place, go_on = swift.config(), asyncio.Event()
 
     async def slow() -> AsyncIterator[bytes]:
         yield bytes(PART_BYTES)
@@ -161,10 +161,10 @@ async def test_a_sweep_takes_old_uploads_and_spares_those_under_way(
 
     async with opened(place, tmp_path) as store:
         putting = asyncio.create_task(store.put(KEY, slow()))
-        await until(lambda: len(swift.uploads(place.prefix)) == 1)
+        await wait_until(lambda: len(swift.uploads(place.prefix)) == 1)
         swift.client.create_multipart_upload(Bucket=BUCKET, Key=f"{place.prefix}markdown/a/b")
-        assert await store.sweep(timedelta(hours=1)) == 0
-        assert await store.sweep(timedelta(seconds=-60)) == 1
+        assert await store.sweep_temporary(timedelta(hours=1)) == 0
+        assert await store.sweep_temporary(timedelta(seconds=-60)) == 1
         assert swift.uploads(place.prefix) == [place.prefix + KEY]
         go_on.set()
         assert (await putting).size == PART_BYTES
@@ -190,13 +190,13 @@ async def test_a_copy_there_is_no_room_for_is_not_begun(
 
 
 async def test_anybody_can_put_and_get_by_a_signed_url_for_a_while(
-    store: S3Blobs, place: S3Place
+    store: S3Blobs, place: S3Config
 ) -> None:
     async with aiohttp.ClientSession() as client:
         putting = await store.presign_put(KEY, size=4, expires_in=60)
         async with client.put(as_it_is(putting), data=b"text") as answer:
             assert answer.status == 200
-        assert await content(store, KEY) == b"text"
+        assert await read_blob(store, KEY) == b"text"
         getting = await store.presign_get(
             KEY, expires_in=60, disposition='attachment; filename="a.txt"', content_type="text/x-a"
         )
@@ -208,14 +208,12 @@ async def test_anybody_can_put_and_get_by_a_signed_url_for_a_while(
             async with client.get(as_it_is(changed)) as answer:
                 assert answer.status in (400, 403)
         assert place.secret_key is not None
-        assert place.secret_key.reveal() not in f"{getting}{putting}"
+        assert place.secret_key.get_secret_value() not in f"{getting}{putting}"
 
 
-async def test_a_signed_url_says_how_the_blob_is_to_be_answered(
-    swift: S3Server, tmp_path: Path
-) -> None:
+async def test_a_presigned_url_sets_the_response_headers(swift: S3Server, tmp_path: Path) -> None:
     disposition = "attachment; filename=\"a.txt\"; filename*=UTF-8''%C3%A4.txt"
-    async with opened(swift.place(), tmp_path) as store, aiohttp.ClientSession() as client:
+    async with opened(swift.config(), tmp_path) as store, aiohttp.ClientSession() as client:
         await store.put_bytes(KEY, b"text")
         url = await store.presign_get(
             KEY, expires_in=60, disposition=disposition, content_type="text/x-a"
@@ -231,14 +229,14 @@ async def test_a_signed_url_says_how_the_blob_is_to_be_answered(
 async def test_a_reader_that_stops_half_way_holds_no_connection(
     swift: S3Server, tmp_path: Path
 ) -> None:
-    async with opened(swift.place(), tmp_path) as store:
+    async with opened(swift.config(), tmp_path) as store:
         await store.put_bytes(KEY, bytes(4 * MIB))
         before = len(os.listdir("/proc/self/fd"))
         for _ in range(20):
             reading = store.read(KEY)
             await anext(reading)
             await reading.aclose()
-        await until(lambda: len(os.listdir("/proc/self/fd")) <= before + 2)
+        await wait_until(lambda: len(os.listdir("/proc/self/fd")) <= before + 2)
 
 
 @pytest.mark.parametrize(
@@ -255,7 +253,7 @@ async def test_the_bucket_is_named_in_the_path_or_in_the_host(
     endpoint: str | None, addressing: str, begins: str
 ) -> None:
     key = Secret("key")
-    place = S3Place(
+    place = S3Config(
         bucket="documents",
         endpoint=endpoint,
         addressing=addressing,
@@ -278,5 +276,5 @@ def test_without_a_bucket_the_sdk_is_not_loaded() -> None:
 
 
 def test_a_place_does_not_show_its_keys(swift: S3Server) -> None:
-    assert "testing" not in repr(swift.place())
-    assert places.AUTO in repr(swift.place())
+    assert "testing" not in repr(swift.config())
+    assert places.AUTO in repr(swift.config())

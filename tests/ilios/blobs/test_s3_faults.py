@@ -10,20 +10,20 @@ import pytest
 from aiohttp import web
 
 from actors.ports import StorageFull, StorageUnavailable
-from ilios.blobs.s3 import client, reading
+from ilios.blobs.s3 import client, object_reader
 from ilios.blobs.s3 import store as stores
+from ilios.blobs.s3.config import S3Config
 from ilios.blobs.s3.digests import PART_BYTES
-from ilios.blobs.s3.place import S3Place
 from ilios.blobs.s3.store import S3Blobs
-from ilios.blobs.s3.upload import NotWhatWasSent
+from ilios.blobs.s3.upload import ChecksumMismatch
+from tests.ilios.blobs.contents import KEY, read_blob
 from tests.ilios.blobs.test_s3 import left, opened, stream
-from tests.ilios.blobs.walking import KEY, content
-from tests.s3.proxy import FaultProxy, refusing
+from tests.s3.proxy import FaultProxy, failing_with
 from tests.s3.servers import S3Server
-from tests.waiting import until
+from tests.waiting import wait_until
 
 LARGE = os.urandom(2 * PART_BYTES + 12_345)
-Left = Callable[[], list[str]]
+ListUploads = Callable[[], list[str]]
 OTHER = "archive/default/abc123"
 
 
@@ -39,28 +39,28 @@ def server(request: pytest.FixtureRequest) -> S3Server:
 
 @pytest.fixture
 async def proxy(server: S3Server) -> AsyncIterator[FaultProxy]:
-    async with FaultProxy.before(server.endpoint) as proxy:
+    async with FaultProxy.in_front_of(server.endpoint) as proxy:
         yield proxy
 
 
 @pytest.fixture
-def place(server: S3Server, proxy: FaultProxy) -> S3Place:
-    return server.place(proxy.endpoint)
+def place(server: S3Server, proxy: FaultProxy) -> S3Config:
+    return server.config(proxy.endpoint)
 
 
 @pytest.fixture
-def still_there(server: S3Server, place: S3Place) -> Left:
+def still_there(server: S3Server, place: S3Config) -> ListUploads:
     return lambda: left(server, place)
 
 
 @pytest.fixture
 async def store(
-    place: S3Place, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    place: S3Config, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> AsyncIterator[S3Blobs]:
     monkeypatch.setattr(client, "ANSWER_WITHIN", 2.0)
     monkeypatch.setattr(client, "ATTEMPTS", 2)
     monkeypatch.setattr("ilios.blobs.s3.body.SILENT_FOR", 0.4)
-    monkeypatch.setattr(reading, "PAUSE", 0.01)
+    monkeypatch.setattr(object_reader, "PAUSE", 0.01)
     async with opened(place, tmp_path) as store:
         yield store
 
@@ -70,15 +70,15 @@ async def store(
     "refusal", [(503, "SlowDown"), (500, "InternalError"), (403, "AccessDenied")]
 )
 async def test_a_put_that_is_refused_is_unavailable_and_leaves_nothing(
-    store: S3Blobs, proxy: FaultProxy, size: int, refusal: tuple[int, str], still_there: Left
+    store: S3Blobs, proxy: FaultProxy, size: int, refusal: tuple[int, str], still_there: ListUploads
 ) -> None:
     status, code = refusal
-    proxy.trouble = refusing(status, code, "PUT")
-    proxy.seen.clear()
+    proxy.intercept = failing_with(status, code, "PUT")
+    proxy.request_counts.clear()
     with pytest.raises(StorageUnavailable, match=f"{code}|AWS_ACCESS_KEY_ID"):
         await store.put(KEY, stream(LARGE[:size]))
-    assert proxy.seen["PUT"] <= 3 * client.ATTEMPTS, "attempts are bounded"
-    proxy.trouble = lambda _: None
+    assert proxy.request_counts["PUT"] <= 3 * client.ATTEMPTS, "attempts are bounded"
+    proxy.intercept = lambda _: None
     assert still_there() == []
     assert (await store.put(KEY, stream(LARGE[:size]))).size == size
 
@@ -87,11 +87,11 @@ async def test_a_put_that_is_refused_is_unavailable_and_leaves_nothing(
     ("status", "code"),
     [(403, "QuotaExceeded"), (507, "XMinioStorageFull"), (507, "Other"), (400, "EntityTooLarge")],
 )
-async def test_a_full_bucket_says_that_it_is_full_until_it_takes_something(
+async def test_a_full_bucket_is_reported_until_a_put_succeeds(
     store: S3Blobs, proxy: FaultProxy, status: int, code: str
 ) -> None:
     await store.put_bytes(KEY, b"read me")
-    proxy.trouble = refusing(status, code, "PUT", "POST")
+    proxy.intercept = failing_with(status, code, "PUT", "POST")
     for size in (1000, len(LARGE)):
         with pytest.raises(StorageFull, match="takes no more"):
             await store.put("markdown/default/abc", stream(LARGE[:size]))
@@ -99,8 +99,8 @@ async def test_a_full_bucket_says_that_it_is_full_until_it_takes_something(
         await store.move(KEY, OTHER)
     with pytest.raises(StorageFull):
         await store.check()
-    assert await content(store, KEY) == b"read me"
-    proxy.trouble = lambda _: None
+    assert await read_blob(store, KEY) == b"read me"
+    proxy.intercept = lambda _: None
     await store.put_bytes(KEY, b"text")
     await store.check()
 
@@ -108,7 +108,7 @@ async def test_a_full_bucket_says_that_it_is_full_until_it_takes_something(
 async def test_that_a_bucket_was_full_is_forgotten_after_a_while(
     store: S3Blobs, proxy: FaultProxy, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    proxy.trouble = refusing(403, "QuotaExceeded", "PUT")
+    proxy.intercept = failing_with(403, "QuotaExceeded", "PUT")
     with pytest.raises(StorageFull):
         await store.put_bytes(KEY, b"text")
     monkeypatch.setattr(stores, "FULL_FOR", 0.0)
@@ -120,40 +120,40 @@ async def test_a_bucket_that_is_away_is_unavailable_and_back_by_itself(
     store: S3Blobs, proxy: FaultProxy, tmp_path: Path
 ) -> None:
     await store.put_bytes(KEY, b"text")
-    await proxy.refuse()
+    await proxy.stop_listening()
     asked: list[Callable[[], object]] = [
         store.check,
         lambda: store.size(KEY),
-        lambda: content(store, KEY),
-        lambda: store.examine(KEY),
+        lambda: read_blob(store, KEY),
+        lambda: store.digest(KEY),
         lambda: store.move(KEY, OTHER),
         lambda: store.delete(KEY),
-        lambda: store.page("", None, 10),
+        lambda: store.list_page("", None, 10),
         lambda: store.put_bytes(KEY, b"other"),
     ]
     answers = await asyncio.gather(*(ask() for ask in asked), return_exceptions=True)  # type: ignore[call-overload]
     for answer in answers:
         assert isinstance(answer, StorageUnavailable)
         assert "set AWS_ENDPOINT_URL_S3" in str(answer)
-    await proxy.accept()
-    assert await content(store, KEY) == b"text"
+    await proxy.start_listening()
+    assert await read_blob(store, KEY) == b"text"
     await store.check()
 
 
-async def test_a_bucket_that_says_nothing_is_waited_for_no_longer_than_it_may_take(
+async def test_a_silent_bucket_times_out(
     store: S3Blobs, proxy: FaultProxy, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     await store.put_bytes(KEY, b"text")
     monkeypatch.setattr(client, "ANSWER_WITHIN", 0.3)
-    proxy.hold.clear()
+    proxy.may_answer.clear()
     began = time.monotonic()
-    for asking in (store.size(KEY), content(store, KEY), store.put_bytes(KEY, b"other")):
+    for asking in (store.size(KEY), read_blob(store, KEY), store.put_bytes(KEY, b"other")):
         with pytest.raises(StorageUnavailable, match="does not answer"):
             await asking
     assert time.monotonic() - began < 30
-    proxy.hold.set()
+    proxy.may_answer.set()
     monkeypatch.setattr(client, "ANSWER_WITHIN", 2.0)
-    await until(lambda: is_there(store))
+    await wait_until(lambda: is_there(store))
 
 
 async def is_there(store: S3Blobs) -> bool:
@@ -165,24 +165,24 @@ async def test_a_download_that_is_cut_off_goes_on_where_it_was(
     store: S3Blobs, proxy: FaultProxy
 ) -> None:
     await store.put(KEY, stream(LARGE))
-    proxy.cuts, proxy.cut_after = 4, 3_000_000
-    assert await content(store, KEY) == LARGE
-    assert proxy.cut == 4
-    proxy.cuts, proxy.cut_after = 1, 100_000
+    proxy.truncations, proxy.truncate_after = 4, 3_000_000
+    assert await read_blob(store, KEY) == LARGE
+    assert proxy.truncated == 4
+    proxy.truncations, proxy.truncate_after = 1, 100_000
     async with store.local_path(KEY) as path:
         assert path.read_bytes() == LARGE
-    proxy.cuts = 1
-    assert (await store.examine(KEY)).size == len(LARGE)
+    proxy.truncations = 1
+    assert (await store.digest(KEY)).size == len(LARGE)
 
 
 async def test_a_download_that_is_always_cut_off_is_given_up(
     store: S3Blobs, proxy: FaultProxy
 ) -> None:
     await store.put(KEY, stream(LARGE))
-    proxy.cuts, proxy.cut_after = 1000, 0
+    proxy.truncations, proxy.truncate_after = 1000, 0
     with pytest.raises(StorageUnavailable):
-        await content(store, KEY)
-    assert proxy.cut < 20
+        await read_blob(store, KEY)
+    assert proxy.truncated < 20
 
 
 @BOTH
@@ -190,7 +190,7 @@ async def test_a_blob_that_is_replaced_while_it_is_read_is_not_mixed_with_the_ot
     store: S3Blobs, proxy: FaultProxy
 ) -> None:
     await store.put(KEY, stream(LARGE))
-    proxy.cuts, proxy.cut_after = 1, 3_000_000
+    proxy.truncations, proxy.truncate_after = 1, 3_000_000
     reader = store.read(KEY)
     await anext(reader)
     await store.put(KEY, stream(LARGE[::-1]))
@@ -204,48 +204,48 @@ async def test_bytes_that_are_spoilt_on_their_way_here_are_read_again_or_refused
     store: S3Blobs, proxy: FaultProxy
 ) -> None:
     blob = await store.put(KEY, stream(LARGE))
-    proxy.spoils = 1
-    assert await store.examine(KEY) == blob
-    proxy.spoils = 1
+    proxy.corruptions = 1
+    assert await store.digest(KEY) == blob
+    proxy.corruptions = 1
     with pytest.raises(StorageUnavailable, match="other bytes"):
         async with store.local_path(KEY):
             pytest.fail("it was lent")
 
 
 @pytest.mark.parametrize("size", [1000, PART_BYTES + 1], ids=["in one piece", "in parts"])
-async def test_bytes_that_arrive_there_as_others_are_not_kept(
-    store: S3Blobs, server: S3Server, proxy: FaultProxy, place: S3Place, size: int
+async def test_bytes_corrupted_in_transit_are_not_stored(
+    store: S3Blobs, server: S3Server, proxy: FaultProxy, place: S3Config, size: int
 ) -> None:
-    def lie(request: web.Request) -> web.Response | None:
+    def wrong_etag(request: web.Request) -> web.Response | None:
         if request.method != "PUT":
             return None
         return web.Response(headers={"ETag": f'"{"0" * 32}"'})
 
-    proxy.trouble = lie
-    with pytest.raises(NotWhatWasSent):
+    proxy.intercept = wrong_etag
+    with pytest.raises(ChecksumMismatch):
         await store.put(KEY, stream(bytes(size)))
     assert left(server, place) == []
 
 
 async def test_a_slow_bucket_is_slow_and_nothing_else(store: S3Blobs, proxy: FaultProxy) -> None:
-    proxy.pace = 1_000_000
+    proxy.bytes_per_second = 1_000_000
     blob = await store.put(KEY, stream(LARGE[:600_000]))
     assert blob.size == 600_000
-    assert await content(store, KEY) == LARGE[:600_000]
+    assert await read_blob(store, KEY) == LARGE[:600_000]
 
 
 @BOTH
 async def test_what_cannot_be_taken_away_now_is_swept_later(
-    store: S3Blobs, server: S3Server, proxy: FaultProxy, place: S3Place, tmp_path: Path
+    store: S3Blobs, server: S3Server, proxy: FaultProxy, place: S3Config, tmp_path: Path
 ) -> None:
     async def cut_off() -> AsyncIterator[bytes]:
         yield LARGE
-        await proxy.refuse()
+        await proxy.stop_listening()
         yield LARGE
 
     with pytest.raises(StorageUnavailable):
         await store.put(KEY, cut_off())
     assert server.uploads(place.prefix) != []
-    await proxy.accept()
+    await proxy.start_listening()
     async with opened(place, tmp_path / "next start"):
         assert left(server, place) == []

@@ -7,46 +7,46 @@ import msgspec
 import pytest
 from structlog.testing import capture_logs
 
-from actors.ports import StorageMisconfigured, StorageMisplaced, StorageUnavailable
-from ilios.blobs.choice import open_blobs
-from ilios.blobs.s3.place import S3Place
+from actors.ports import StorageMisconfigured, StorageMismatch, StorageUnavailable
+from ilios.blobs.factory import open_blobs
+from ilios.blobs.s3.config import S3Config
 from ilios.blobs.s3.store import S3Blobs
-from ilios.setting_values import Secret
+from ilios.settings.values import Secret
+from tests.ilios.blobs.contents import KEY, read_blob
 from tests.ilios.blobs.test_s3 import opened
-from tests.ilios.blobs.walking import KEY, content
-from tests.s3.proxy import FaultProxy, refusing
+from tests.s3.proxy import FaultProxy, failing_with
 from tests.s3.servers import S3Server
 
-HUSH = "hush-hush-hush"
+SECRET_KEY = "hush-hush-hush"
 
 
-async def refused(place: S3Place, directory: Path, owner: str = "tests") -> str:
+async def refused(place: S3Config, directory: Path, owner: str = "tests") -> str:
     with pytest.raises(StorageUnavailable) as met:
         async with S3Blobs.open(place, directory / "copies", owner):
             pytest.fail("it was opened")
-    assert HUSH not in str(met.value)
+    assert SECRET_KEY not in str(met.value)
     assert "\n" not in str(met.value)
     return str(met.value)
 
 
 async def test_a_missing_bucket(swift: S3Server, rclone: S3Server, tmp_path: Path) -> None:
     for server in (swift, rclone):
-        place = msgspec.structs.replace(server.place(), bucket="not-there")
-        said = await refused(place, tmp_path)
-        assert "there is no bucket not-there" in said
-        assert "set S3_BUCKET" in said
+        place = msgspec.structs.replace(server.config(), bucket="not-there")
+        message = await refused(place, tmp_path)
+        assert "there is no bucket not-there" in message
+        assert "set S3_BUCKET" in message
 
 
 async def test_a_wrong_key(swift: S3Server, rclone: S3Server, tmp_path: Path) -> None:
     for server in (swift, rclone):
         for wrong in ("access_key", "secret_key"):
-            place = msgspec.structs.replace(server.place(), **{wrong: Secret(HUSH)})
+            place = msgspec.structs.replace(server.config(), **{wrong: Secret(SECRET_KEY)})
             assert "AWS_ACCESS_KEY_ID" in await refused(place, tmp_path)
 
 
 async def test_a_key_that_may_do_nothing(swift: S3Server, tmp_path: Path) -> None:
     place = msgspec.structs.replace(
-        swift.place(), access_key=Secret("test:reader"), secret_key=Secret("reading")
+        swift.config(), access_key=Secret("test:reader"), secret_key=Secret("reading")
     )
     assert "allow s3:ListBucket in bucket documents" in await refused(place, tmp_path)
 
@@ -62,45 +62,45 @@ async def test_a_key_that_may_do_nothing(swift: S3Server, tmp_path: Path) -> Non
 async def test_a_right_that_is_missing(
     swift: S3Server, tmp_path: Path, method: str, right: str
 ) -> None:
-    async with FaultProxy.before(swift.endpoint) as proxy:
-        proxy.trouble = refusing(403, "AccessDenied", method)
-        assert f"allow {right}" in await refused(swift.place(proxy.endpoint), tmp_path)
+    async with FaultProxy.in_front_of(swift.endpoint) as proxy:
+        proxy.intercept = failing_with(403, "AccessDenied", method)
+        assert f"allow {right}" in await refused(swift.config(proxy.endpoint), tmp_path)
 
 
 async def test_nobody_at_the_endpoint(swift: S3Server, tmp_path: Path) -> None:
-    async with FaultProxy.before(swift.endpoint) as proxy:
-        place = swift.place(proxy.endpoint)
-        await proxy.refuse()
-        said = await refused(place, tmp_path)
+    async with FaultProxy.in_front_of(swift.endpoint) as proxy:
+        place = swift.config(proxy.endpoint)
+        await proxy.stop_listening()
+        message = await refused(place, tmp_path)
         assert place.endpoint is not None
-        assert place.endpoint in said
-        assert "set AWS_ENDPOINT_URL_S3" in said
+        assert place.endpoint in message
+        assert "set AWS_ENDPOINT_URL_S3" in message
 
 
 async def test_somebody_else_at_the_endpoint(swift: S3Server, tmp_path: Path) -> None:
-    async with FaultProxy.before(swift.endpoint) as proxy:
-        proxy.trouble = refusing(404, "", "GET", "PUT")
-        assert "S3 at http://127" in await refused(swift.place(proxy.endpoint), tmp_path)
+    async with FaultProxy.in_front_of(swift.endpoint) as proxy:
+        proxy.intercept = failing_with(404, "", "GET", "PUT")
+        assert "S3 at http://127" in await refused(swift.config(proxy.endpoint), tmp_path)
 
 
 async def test_a_wrong_region(swift: S3Server, tmp_path: Path) -> None:
-    place = msgspec.structs.replace(swift.place(), region="eu-central-1")
+    place = msgspec.structs.replace(swift.config(), region="eu-central-1")
     assert "set AWS_REGION to" in await refused(place, tmp_path)
     assert "us-east-1" in await refused(place, tmp_path)
 
 
 async def test_the_blobs_of_another_service(swift: S3Server, tmp_path: Path) -> None:
-    place = swift.place()
+    place = swift.config()
     async with opened(place, tmp_path) as store:
         await store.put_bytes(KEY, b"text")
     assert "set ILIOS_S3_PREFIX" in await refused(place, tmp_path, owner="others")
     async with opened(place, tmp_path) as store:
-        assert await content(store, KEY) == b"text"
+        assert await read_blob(store, KEY) == b"text"
 
 
 async def test_a_region_that_was_left_to_us_is_found(swift: S3Server, tmp_path: Path) -> None:
     for region in ("auto", "us-east-1"):
-        place = msgspec.structs.replace(swift.place(), region=region)
+        place = msgspec.structs.replace(swift.config(), region=region)
         async with opened(place, tmp_path) as store:
             url = await store.presign_put(KEY, size=1, expires_in=60)
             assert url is not None
@@ -110,11 +110,11 @@ async def test_a_region_that_was_left_to_us_is_found(swift: S3Server, tmp_path: 
 async def test_what_was_stored_before_is_there_at_the_next_start(
     swift: S3Server, tmp_path: Path
 ) -> None:
-    place = swift.place()
+    place = swift.config()
     async with open_blobs(place, tmp_path) as store:
         await store.put_bytes(KEY, b"text")
     async with open_blobs(place, tmp_path) as store:
-        assert await content(store, KEY) == b"text"
+        assert await read_blob(store, KEY) == b"text"
     assert sorted(swift.objects(place.prefix)) == [f"{place.prefix}.ilios", place.prefix + KEY]
 
 
@@ -124,7 +124,7 @@ async def test_blobs_in_the_directory_are_not_forgotten_silently(
     async with open_blobs(None, tmp_path) as store:
         await store.put_bytes(KEY, b"text")
     with capture_logs() as logged:
-        async with open_blobs(swift.place(), tmp_path):
+        async with open_blobs(swift.config(), tmp_path):
             await asyncio.sleep(0)
     assert any("run without S3_BUCKET" in line["event"] for line in logged)
 
@@ -132,8 +132,8 @@ async def test_blobs_in_the_directory_are_not_forgotten_silently(
 async def test_a_bucket_that_must_be_ours_already_is_not_taken_over(
     swift: S3Server, tmp_path: Path
 ) -> None:
-    place = swift.place()
-    with pytest.raises(StorageMisplaced, match=r"put the file s3-owner\.id"):
+    place = swift.config()
+    with pytest.raises(StorageMismatch, match=r"put the file s3-owner\.id"):
         async with S3Blobs.open(place, tmp_path / "copies", "tests", adopt=False):
             pytest.fail("it was opened")
     assert swift.objects(place.prefix) == {}
@@ -142,10 +142,10 @@ async def test_a_bucket_that_must_be_ours_already_is_not_taken_over(
     async with S3Blobs.open(place, tmp_path / "copies", "tests", adopt=False) as store:
         await store.check()
         swift.client.delete_object(Bucket=place.bucket, Key=f"{place.prefix}.ilios")
-        with pytest.raises(StorageMisplaced):
+        with pytest.raises(StorageMismatch):
             await store.check()
-        swift.set(f"{place.prefix}.ilios", b'{"id":"another"}')
-        with pytest.raises(StorageMisplaced, match="another ilios"):
+        swift.put_object(f"{place.prefix}.ilios", b'{"id":"another"}')
+        with pytest.raises(StorageMismatch, match="another ilios"):
             await store.check()
 
 
@@ -156,9 +156,9 @@ async def test_a_bucket_that_must_be_ours_already_is_not_taken_over(
 async def test_a_refusal_that_passes_is_no_wrong_setting(
     swift: S3Server, tmp_path: Path, status: int, code: str, *, stays: bool
 ) -> None:
-    async with FaultProxy.before(swift.endpoint) as proxy:
-        proxy.trouble = refusing(status, code)
+    async with FaultProxy.in_front_of(swift.endpoint) as proxy:
+        proxy.intercept = failing_with(status, code)
         with pytest.raises(StorageUnavailable) as met:
-            async with S3Blobs.open(swift.place(proxy.endpoint), tmp_path / "copies", "tests"):
+            async with S3Blobs.open(swift.config(proxy.endpoint), tmp_path / "copies", "tests"):
                 pytest.fail("it was opened")
     assert isinstance(met.value, StorageMisconfigured) == stays

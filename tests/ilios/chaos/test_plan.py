@@ -2,9 +2,9 @@
 
 import pytest
 
-from ilios.chaos.plan import LAST_SHARE, allowed, most_kills, plan
+from ilios.chaos.plan import LAST_SHARE, max_accepted, max_kills, plan
 
-SIZES = [(1, 0), (25, 4), (25, 3), (300, 40), (500, 60), (20, most_kills(20))]
+SIZES = [(1, 0), (25, 4), (25, 3), (300, 40), (500, 60), (20, max_kills(20))]
 
 
 @pytest.mark.parametrize(("documents", "kills"), SIZES)
@@ -26,7 +26,7 @@ def test_everybody_is_killed_and_paused_by_some_seed() -> None:
         "pause": {"service", "nats-server", "engine"},
         "kill twice": {"service", "all"},
     }.items():
-        assert {fault.victim for fault in faults if fault.how == how} == victims
+        assert {fault.target for fault in faults if fault.action == how} == victims
 
 
 @pytest.mark.parametrize(("documents", "kills"), SIZES)
@@ -36,7 +36,7 @@ def test_every_fault_becomes_due_by_what_may_be_accepted_before_it(
 ) -> None:
     faults = plan(documents, kills, seed)
     for done, fault in enumerate(faults):
-        assert fault.progress <= 2 * allowed(documents, len(faults), done, ended=0)
+        assert fault.progress <= 2 * max_accepted(documents, len(faults), done, ended=0)
 
 
 @pytest.mark.parametrize("seed", range(20))
@@ -54,14 +54,14 @@ def test_the_last_fault_is_a_kill(seed: int) -> None:
 
 
 def test_documents_wait_for_the_faults_until_the_last_is_done() -> None:
-    assert allowed(500, 68, 0, ended=0) < 50
-    assert allowed(500, 68, 34, ended=200) < 300
-    assert allowed(500, 68, 68, ended=400) == 500
-    assert allowed(500, 0, 0, ended=0) == 500
+    assert max_accepted(500, 68, 0, ended=0) < 50
+    assert max_accepted(500, 68, 34, ended=200) < 300
+    assert max_accepted(500, 68, 68, ended=400) == 500
+    assert max_accepted(500, 0, 0, ended=0) == 500
 
 
 @pytest.mark.parametrize("ended", [0, 10, 82, 499])
 def test_when_all_has_ended_more_may_be_accepted_or_no_fault_would_see_anything_go_on(
     ended: int,
 ) -> None:
-    assert allowed(500, 68, 0, ended=ended) > ended
+    assert max_accepted(500, 68, 0, ended=ended) > ended

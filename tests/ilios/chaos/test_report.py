@@ -2,9 +2,9 @@
 
 import msgspec
 
-from ilios.chaos.promises import Violation
-from ilios.chaos.report import LISTED, Report, ends_after, late_ones, spread, table
-from tests.ilios.chaos.trials import CANCELLED, GOOD, OnPaper
+from ilios.chaos.expectations import Violation
+from ilios.chaos.report import MAX_LISTED, Report, ends_after, late_documents, percentiles, render
+from tests.ilios.chaos.sample_run import CANCELLED, GOOD, TrialOnPaper
 
 
 def _report(*violations: Violation, late: float = 1.0) -> Report:
@@ -22,72 +22,74 @@ def _report(*violations: Violation, late: float = 1.0) -> Report:
         landed={"unanswered, completed": 1},
         violations=violations,
         within=30.0,
-        ends_after=spread([0.1] * 50 + [late]),
-        lasted=spread([0.2]),
-        up_after=spread([0.5]),
+        ends_after=percentiles([0.1] * 50 + [late]),
+        lasted=percentiles([0.2]),
+        up_after=percentiles([0.5]),
         on_after={},
         orphans=4,
     )
 
 
-def test_a_report_without_violations_is_kept() -> None:
+def test_a_report_without_violations_is_written() -> None:
     report = _report()
-    assert report.kept
-    assert "BROKEN" not in table(report)
-    assert "TOO LATE" not in table(report)
+    assert report.passed
+    assert "BROKEN" not in render(report)
+    assert "TOO LATE" not in render(report)
 
 
 def test_a_broken_promise_is_named_with_its_document() -> None:
     report = _report(Violation("not billed", "some-id", "it has 3 pages and no bill"))
-    assert not report.kept
-    broken = [line for line in table(report).splitlines() if "BROKEN" in line]
+    assert not report.passed
+    broken = [line for line in render(report).splitlines() if "BROKEN" in line]
     assert [line.split("  ")[0] for line in broken] == ["not billed"]
-    assert "some-id  it has 3 pages and no bill" in table(report)
+    assert "some-id  it has 3 pages and no bill" in render(report)
 
 
 def test_of_many_broken_promises_the_table_shows_some_and_json_has_all() -> None:
-    report = _report(*(Violation("lost", f"id-{number}", "gone") for number in range(LISTED + 5)))
-    assert table(report).count("gone") == LISTED
-    assert "and 5 more" in table(report)
-    assert len(msgspec.to_builtins(report)["violations"]) == LISTED + 5
+    report = _report(
+        *(Violation("lost", f"id-{number}", "gone") for number in range(MAX_LISTED + 5))
+    )
+    assert render(report).count("gone") == MAX_LISTED
+    assert "and 5 more" in render(report)
+    assert len(msgspec.to_builtins(report)["violations"]) == MAX_LISTED + 5
 
 
 def test_the_last_of_a_hundred_may_take_twice_as_long_as_the_rest() -> None:
     assert not _report(late=15.0).is_late
     assert _report(late=15.1).is_late
-    assert "TOO LATE" in table(_report(late=15.1))
-    assert not _report(late=15.1).kept
+    assert "TOO LATE" in render(_report(late=15.1))
+    assert not _report(late=15.1).passed
 
 
 def test_a_document_that_has_not_ended_in_time_is_stuck() -> None:
-    trial = OnPaper()
-    document = trial.book.documents[GOOD]
+    trial = TrialOnPaper()
+    document = trial.record.documents[GOOD]
     document.ended_at, document.state = None, "processing"
-    assert late_ones(trial.book, last_at=100.0, within=30.0, now=130.0) == []
-    (stuck,) = late_ones(trial.book, last_at=100.0, within=30.0, now=131.0)
+    assert late_documents(trial.record, last_at=100.0, within=30.0, now=130.0) == []
+    (stuck,) = late_documents(trial.record, last_at=100.0, within=30.0, now=131.0)
     assert (stuck.kind, stuck.name) == ("stuck", GOOD)
 
 
 def test_a_document_that_ended_too_late_is_stuck_as_well() -> None:
-    trial = OnPaper()
-    trial.book.documents[GOOD].ended_at = 140.0
-    (stuck,) = late_ones(trial.book, last_at=100.0, within=30.0, now=200.0)
+    trial = TrialOnPaper()
+    trial.record.documents[GOOD].ended_at = 140.0
+    (stuck,) = late_documents(trial.record, last_at=100.0, within=30.0, now=200.0)
     assert stuck.name == GOOD
     assert "40.0 s" in stuck.what
 
 
 def test_a_document_that_came_long_after_the_last_fault_has_as_much_time() -> None:
-    trial = OnPaper()
-    document = trial.book.documents[GOOD]
+    trial = TrialOnPaper()
+    document = trial.record.documents[GOOD]
     document.accepted_at, document.ended_at = 190.0, 210.0
-    assert late_ones(trial.book, last_at=100.0, within=30.0, now=300.0) == []
+    assert late_documents(trial.record, last_at=100.0, within=30.0, now=300.0) == []
 
 
 def test_time_counts_from_the_acceptance_of_what_came_after_the_last_fault() -> None:
-    trial = OnPaper()
-    early, late = trial.book.documents[GOOD], trial.book.documents[CANCELLED]
+    trial = TrialOnPaper()
+    early, late = trial.record.documents[GOOD], trial.record.documents[CANCELLED]
     early.accepted_at, early.ended_at = 50.0, 102.0
     late.accepted_at, late.ended_at = 110.0, 111.0
-    found = ends_after(trial.book, last_at=100.0)
+    found = ends_after(trial.record, last_at=100.0)
     assert found is not None
     assert (found.count, found.p50, found.most) == (2, 1.0, 2.0)

@@ -12,7 +12,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from tests.waiting import until
+from tests.waiting import wait_until
 
 ROOT = Path(__file__).parents[3]
 ENDS_WITHIN = 100.0  # seconds; it takes ten on a quiet machine
@@ -26,15 +26,15 @@ statements.USED = whole.replace("WHERE tenant", "WHERE 0 AND tenant")
 assert statements.USED != whole
 """
 """All of them: of a few documents none may have the numbers, in the log, that would be chosen."""
-ANOTHERS_TEXT = """
-from ilios.edge import content
-whole = content.send
+SWAPPED_TEXT = """
+from ilios.edge import blob_responses
+whole = blob_responses.send
 async def send(request, blobs, blob, headers):
     global first
     first = globals().get("first") or blob
     markdown = blob.key.startswith("markdown/")
     return await whole(request, blobs, first if markdown else blob, headers)
-content.send = send
+blob_responses.send = send
 """
 FORGETTING = """
 import ilios.database.statements as statements
@@ -55,13 +55,13 @@ def _defective(tmp_path: Path, code: str) -> dict[str, str]:
 
 
 @asynccontextmanager
-async def _typed(*words: str, **environ: str) -> AsyncIterator[asyncio.subprocess.Process]:
+async def _started(*arguments: str, **environ: str) -> AsyncIterator[asyncio.subprocess.Process]:
     process = await asyncio.create_subprocess_exec(
         sys.executable,
         "-m",
         "ilios",
         "chaos",
-        *words,
+        *arguments,
         cwd=ROOT,
         env={"PATH": os.environ["PATH"], **environ},
         stdout=asyncio.subprocess.PIPE,
@@ -75,8 +75,8 @@ async def _typed(*words: str, **environ: str) -> AsyncIterator[asyncio.subproces
         await process.wait()
 
 
-async def _run(*words: str, **environ: str) -> tuple[int, str, str]:
-    async with _typed(*words, **environ) as process, asyncio.timeout(ENDS_WITHIN):
+async def _run(*arguments: str, **environ: str) -> tuple[int, str, str]:
+    async with _started(*arguments, **environ) as process, asyncio.timeout(ENDS_WITHIN):
         out, errors = await process.communicate()
         assert process.returncode is not None
         return process.returncode, out.decode(), errors.decode()
@@ -112,7 +112,7 @@ async def test_a_sound_service_keeps_every_promise_and_nothing_is_left(tmp_path:
 
 @pytest.mark.parametrize(
     ("defect", "kind"),
-    [(WITHOUT_BILLS, "not billed"), (ANOTHERS_TEXT, "mixed up"), (FORGETTING, "lost")],
+    [(WITHOUT_BILLS, "not billed"), (SWAPPED_TEXT, "mixed up"), (FORGETTING, "lost")],
     ids=["drops bills", "mixes texts up", "forgets documents"],
 )
 async def test_a_defective_service_is_found_out(tmp_path: Path, defect: str, kind: str) -> None:
@@ -137,15 +137,17 @@ async def test_a_service_that_does_not_start_ends_it_with_the_reason(tmp_path: P
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-async def test_whoever_breaks_it_off_is_left_with_no_process_and_no_directory(
+async def test_an_interrupted_run_leaves_no_process_and_no_directory(
     tmp_path: Path, number: signal.Signals
 ) -> None:
     directory = tmp_path / "trial"
-    async with _typed("--directory", str(directory)) as process:
+    async with _started("--directory", str(directory)) as process:
         assert process.stderr is not None
         async with asyncio.timeout(ENDS_WITHIN):
             await process.stderr.readline()  # the service is up
-            await until(lambda: any("ILIOS_NATS_STORE" in one for one in _processes_of(directory)))
+            await wait_until(
+                lambda: any("ILIOS_NATS_STORE" in one for one in _processes_of(directory))
+            )
             process.send_signal(number)
             await process.communicate()
         assert process.returncode == 130
@@ -155,12 +157,12 @@ async def test_whoever_breaks_it_off_is_left_with_no_process_and_no_directory(
 
 async def test_nothing_is_left_of_one_that_was_killed(tmp_path: Path) -> None:
     directory = tmp_path / "trial"
-    async with _typed("--directory", str(directory)) as process:
+    async with _started("--directory", str(directory)) as process:
         assert process.stderr is not None
         async with asyncio.timeout(ENDS_WITHIN):
             await process.stderr.readline()  # the service is up
         process.kill()
-    await until(lambda: not _processes_of(directory), within=30)
+    await wait_until(lambda: not _processes_of(directory), within=30)
 
 
 @pytest.mark.parametrize(
@@ -173,7 +175,7 @@ async def test_nothing_is_left_of_one_that_was_killed(tmp_path: Path) -> None:
         (("--directory", str(ROOT)), "is not empty"),
     ],
 )
-async def test_what_cannot_be_tried_out_is_said_at_once(words: tuple[str, ...], said: str) -> None:
+async def test_an_impossible_run_is_refused_at_once(words: tuple[str, ...], said: str) -> None:
     code, _, errors = await _run(*words)
     assert code == 2
     assert len(errors.splitlines()) == 1

@@ -9,14 +9,14 @@ from pathlib import Path
 
 import pytest
 
-from ilios import settings
 from ilios.cli import check
-from ilios.engines import landlock
-from ilios.free_space import Volume
+from ilios.disk_space import Volume
+from ilios.engines.sandbox import landlock
 from ilios.preflight import ports
+from ilios.settings import settings
 from ilios.tenants import tenant_of
 from tests import events
-from tests.ilios.database.books import history, opened
+from tests.ilios.database.db import history, open_database
 
 ROOT = Path(__file__).parents[3]
 
@@ -86,31 +86,31 @@ def test_nobody_waits_for_the_web_server() -> None:
     assert found.stdout == "False\n"
 
 
-def verdict(capsys: pytest.CaptureFixture[str], code: int) -> tuple[str, str]:
+def final_lines(capsys: pytest.CaptureFixture[str], code: int) -> tuple[str, str]:
     """Run the check; return its last line and what it has on stderr."""
     assert check.run(argparse.Namespace()) == code
     found = capsys.readouterr()
     return found.out.splitlines()[-1], found.err
 
 
-def test_it_ends_with_a_verdict_and_leaves_nothing_behind(
+def test_it_ends_with_a_summary_and_leaves_nothing_behind(
     no_settings: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:
-    assert verdict(capsys, 0)[0].startswith("Ready to start")
+    assert final_lines(capsys, 0)[0].startswith("Ready to start")
     assert list(tmp_path.iterdir()) == []
     (tmp_path / "data").mkdir()
-    assert verdict(capsys, 0)[0].startswith("Ready to start")
+    assert final_lines(capsys, 0)[0].startswith("Ready to start")
     assert list(tmp_path.rglob("*")) == [tmp_path / "data"]
 
 
-def test_settings_that_cannot_be_used_end_with_a_verdict_too(
+def test_invalid_settings_end_with_a_summary_too(
     no_settings: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     no_settings.setenv("ILIOS_HOST", "0.0.0.0")
     no_settings.setenv("ILIOS_API_KEY", "what-was-meant-to-protect-it")
-    last, told = verdict(capsys, 2)
+    last, lines = final_lines(capsys, 2)
     assert last == "Not ready to start: 1 problem."
-    assert "ILIOS_API_KEY has no effect: there is no such setting; did you mean API_KEY?" in told
+    assert "ILIOS_API_KEY has no effect: there is no such setting; did you mean API_KEY?" in lines
 
 
 @pytest.mark.parametrize(
@@ -137,9 +137,9 @@ def test_what_keeps_it_from_starting_is_a_problem(
         no_settings.setenv("ILIOS_INSECURE", "true")
         no_settings.setenv("PORT", "1")
     no_settings.setenv(variable, value.format(tmp=tmp_path))
-    last, told = verdict(capsys, 3)
+    last, lines = final_lines(capsys, 3)
     assert last == "Not ready to start: 1 problem."
-    assert f"ilios: {complaint.format(tmp=tmp_path)}" in told
+    assert f"ilios: {complaint.format(tmp=tmp_path)}" in lines
 
 
 def test_a_blob_directory_of_somebody_else_is_a_problem(
@@ -147,7 +147,7 @@ def test_a_blob_directory_of_somebody_else_is_a_problem(
 ) -> None:
     (tmp_path / "data").mkdir()
     (tmp_path / "data" / "blobs").touch()
-    assert "data/blobs is not a directory" in verdict(capsys, 3)[1]
+    assert "data/blobs is not a directory" in final_lines(capsys, 3)[1]
 
 
 def test_a_database_that_only_a_snapshot_has_is_a_problem(
@@ -155,18 +155,18 @@ def test_a_database_that_only_a_snapshot_has_is_a_problem(
 ) -> None:
     data = tmp_path / "data"
     asyncio.run(_database(data / "ilios.db"))
-    assert verdict(capsys, 0)[0].startswith("Ready to start")
+    assert final_lines(capsys, 0)[0].startswith("Ready to start")
     (data / "snapshots").mkdir()
     (data / "ilios.db").rename(data / "snapshots" / "ilios-20260115T103000Z.db")
-    last, told = verdict(capsys, 3)
+    last, lines = final_lines(capsys, 3)
     assert last == "Not ready to start: 1 problem."
-    assert f"LOCAL_DB_PATH: the database {data / 'ilios.db'} is missing" in told
+    assert f"LOCAL_DB_PATH: the database {data / 'ilios.db'} is missing" in lines
     assert not (data / "ilios.db").exists()
 
 
 async def _database(path: Path) -> None:
-    async with opened(path) as books:
-        await books.apply(*history(events.submitted()))
+    async with open_database(path) as db:
+        await db.apply(*history(events.submitted()))
 
 
 def test_too_little_room_is_a_problem(
@@ -174,13 +174,13 @@ def test_too_little_room_is_a_problem(
 ) -> None:
     full = Volume(device=1, free=63 * settings.MIB, files=None)
     no_settings.setattr(Volume, "of", lambda _: full)
-    last, told = verdict(capsys, 3)
+    last, lines = final_lines(capsys, 3)
     assert last == "Not ready to start: 1 problem."
-    assert "63 MB are free" in told
-    assert "ILIOS_RESERVE_MB" in told
+    assert "63 MB are free" in lines
+    assert "ILIOS_RESERVE_MB" in lines
 
 
-def test_ports_in_use_are_told_apart(
+def test_ports_in_use_are_distinguished(
     no_settings: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
@@ -188,13 +188,13 @@ def test_ports_in_use_are_told_apart(
         taken.settimeout(0)  # nobody answers there
         no_settings.setattr(ports, "ASKED_WITHIN", 0.1)
         no_settings.setenv("ILIOS_NATS_PORT", port)
-        last, told = verdict(capsys, 0)
+        last, lines = final_lines(capsys, 0)
         assert last.startswith("Ready to start, with")
-        assert f"ILIOS_NATS_PORT: {port} is in use by another program; a free one is taken" in told
+        assert f"ILIOS_NATS_PORT: {port} is in use by another program; a free one is taken" in lines
         no_settings.setenv("PORT", port)
-        last, told = verdict(capsys, 3)
+        last, lines = final_lines(capsys, 3)
         assert last == "Not ready to start: 1 problem."
-        assert f"PORT: {port} of 127.0.0.1 is in use by another program; set PORT" in told
+        assert f"PORT: {port} of 127.0.0.1 is in use by another program; set PORT" in lines
 
 
 KEY = "a-key-of-enough-letters"
@@ -217,14 +217,14 @@ def test_keys_that_are_weak_or_look_like_others_are_warned_of(
     complaint: str,
 ) -> None:
     no_settings.setenv("API_KEY", keys)
-    last, told = verdict(capsys, 0)
-    assert f"warning: API_KEY: {complaint}" in told
+    last, lines = final_lines(capsys, 0)
+    assert f"warning: API_KEY: {complaint}" in lines
     assert last.startswith("Ready to start, with")
-    assert KEY not in told
+    assert KEY not in lines
 
 
 def test_good_keys_are_not_warned_of(
     no_settings: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     no_settings.setenv("API_KEY", f" {KEY} , 0123456789abcdef")
-    assert "API_KEY" not in verdict(capsys, 0)[1]
+    assert "API_KEY" not in final_lines(capsys, 0)[1]

@@ -16,13 +16,15 @@ from tests import documents
 ROOT = Path(__file__).parents[3]
 
 
-async def _convert(*words: str, stdin: bytes | None = None, **environ: str) -> tuple[int, str, str]:
+async def _convert(
+    *arguments: str, stdin: bytes | None = None, **environ: str
+) -> tuple[int, str, str]:
     process = await asyncio.create_subprocess_exec(
         sys.executable,
         "-m",
         "ilios",
         "convert",
-        *words,
+        *arguments,
         cwd=ROOT,
         env={"PATH": os.environ["PATH"], **environ},
         stdin=asyncio.subprocess.PIPE,
@@ -165,7 +167,7 @@ def test_a_slash_at_the_end_makes_a_directory(report: Path, tmp_path: Path) -> N
 
 
 @pytest.mark.parametrize("target", ["missing/out.md", "report.pdf/", "report.pdf/out.md"])
-async def test_a_place_that_cannot_be_written_to_is_said_in_one_line(
+async def test_an_unwritable_path_is_reported_in_one_line(
     report: Path, tmp_path: Path, target: str
 ) -> None:
     code, out, errors = await _convert(str(report), "-o", f"{tmp_path}/{target}")
@@ -177,7 +179,7 @@ async def test_a_place_that_cannot_be_written_to_is_said_in_one_line(
 
 
 @pytest.mark.parametrize("command", ["convert", "check"])
-async def test_a_full_stdout_is_said_in_one_line(report: Path, command: str) -> None:
+async def test_a_full_stdout_is_reported_in_one_line(report: Path, command: str) -> None:
     full = os.open("/dev/full", os.O_WRONLY)
     code, errors = await _into(full, command, str(report))
     os.close(full)
@@ -187,7 +189,7 @@ async def test_a_full_stdout_is_said_in_one_line(report: Path, command: str) -> 
 
 
 @pytest.mark.parametrize("command", ["convert", "check"])
-async def test_a_reader_who_has_left_is_no_reason_for_words(report: Path, command: str) -> None:
+async def test_a_closed_pipe_is_not_reported(report: Path, command: str) -> None:
     theirs, ours = os.pipe()
     os.close(theirs)
     code, errors = await _into(ours, command, str(report))

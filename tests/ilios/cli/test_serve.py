@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 
 from ilios.cli.serve import banner
-from ilios.nats_server import embedded
+from ilios.nats.server import embedded
 from ilios.service import Service
-from ilios.settings import from_environ
+from ilios.settings.settings import from_environ
 
 ROOT = Path(__file__).parents[3]
 
@@ -102,7 +102,7 @@ async def test_damaged_credentials_may_be_deleted(tmp_path: Path, content: str) 
     assert "hush" not in errors
 
 
-async def test_a_full_stdout_is_said_in_one_line(tmp_path: Path) -> None:
+async def test_a_full_stdout_is_reported_in_one_line(tmp_path: Path) -> None:
     full = os.open("/dev/full", os.O_WRONLY)
     code, errors = await _serve(tmp_path, {}, full)
     os.close(full)
@@ -112,15 +112,15 @@ async def test_a_full_stdout_is_said_in_one_line(tmp_path: Path) -> None:
     assert "stdout cannot be written" in errors
 
 
-async def test_a_user_of_the_bus_who_may_not_is_told_what_is_refused(tmp_path: Path) -> None:
+async def test_a_bus_user_without_permission_is_reported(tmp_path: Path) -> None:
     async with embedded(tmp_path / "bus", 0) as bus:
         code, errors = await _serve(tmp_path, {"NATS_URL": bus.url("publisher-default")})
 
     assert code == 2
-    said = errors.splitlines()[-1]
-    assert "permissions violation" in said
-    assert "$js.api" in said.lower()
-    assert "timeout" not in said
+    line = errors.splitlines()[-1]
+    assert "permissions violation" in line
+    assert "$js.api" in line.lower()
+    assert "timeout" not in line
 
 
 @pytest.mark.parametrize(("keys", "said"), [("k", "$API_KEY"), ("k,l", "YOUR_KEY")])

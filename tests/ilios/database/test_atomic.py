@@ -8,7 +8,7 @@ import pytest
 from bus import failpoints
 from bus.failpoints import Failpoint
 from tests import events
-from tests.ilios.database.books import Books, history, opened
+from tests.ilios.database.db import Database, history, open_database
 
 TABLES = ("documents", "usage", "cursors")
 FIRST = history(events.submitted(), events.fetched())
@@ -16,17 +16,17 @@ SECOND = history(events.converted(), events.submitted(2), first=3)
 
 
 @pytest.fixture
-async def books(tmp_path: Path) -> AsyncIterator[Books]:
-    async with opened(tmp_path / "ilios.db") as books:
+async def db(tmp_path: Path) -> AsyncIterator[Database]:
+    async with open_database(tmp_path / "ilios.db") as books:
         await books.apply(*FIRST)
         yield books
 
 
-async def everything(books: Books) -> list[list[tuple[object, ...]]]:
-    return [await books.table(name) for name in TABLES]
+async def everything(db: Database) -> list[list[tuple[object, ...]]]:
+    return [await db.table(name) for name in TABLES]
 
 
-class BrokenOff(BaseException):
+class Interrupted(BaseException):
     """What a kill is, to whoever survives it to look."""
 
 
@@ -34,21 +34,21 @@ class BrokenOff(BaseException):
     ("point", "left"), [("ledger.applied", "nothing"), ("ledger.committed", "all of it")]
 )
 async def test_a_group_that_is_broken_off_is_there_whole_or_not_at_all(
-    books: Books, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, point: Failpoint, left: str
+    db: Database, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, point: Failpoint, left: str
 ) -> None:
     def break_off() -> None:
-        raise BrokenOff
+        raise Interrupted
 
-    before = await everything(books)
+    before = await everything(db)
     with monkeypatch.context() as armed:
         armed.setitem(failpoints._armed, point, break_off)
-        with pytest.raises(BrokenOff):
-            await books.apply(*SECOND)
-    found = await everything(books)
-    async with opened(tmp_path / "whole.db") as whole:
+        with pytest.raises(Interrupted):
+            await db.apply(*SECOND)
+    found = await everything(db)
+    async with open_database(tmp_path / "whole.db") as whole:
         await whole.apply(*FIRST)
         await whole.apply(*SECOND)
         after = await everything(whole)
     assert found == (after if left == "all of it" else before)
-    await books.apply(*SECOND)
-    assert await everything(books) == after
+    await db.apply(*SECOND)
+    assert await everything(db) == after

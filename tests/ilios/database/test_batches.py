@@ -11,34 +11,34 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from actors.writes import Entry, Forget
-from ilios.database.batch_reads import BatchReads
+from actors.writes import LogEntry, ResetCursor
+from ilios.database.batch_queries import SqliteBatchQueries
 from schemas.documents import AnyDocumentEvent, DocumentArchived, DocumentCancelled, DocumentDeleted
 from schemas.events import AnyEvent
-from schemas.records import BatchRecord, DocumentRecord, Progress
+from schemas.records import BatchCounts, BatchRecord, DocumentRecord
 from tests import batch_events, events
-from tests.ilios.database.books import Books, history, opened
+from tests.ilios.database.db import Database, history, open_database
 
-ID = batch_events.name()
-CANCELLED = DocumentCancelled(document_id=events.name(1))
-DELETED = DocumentDeleted(document_id=events.name(1))
-ARCHIVED = DocumentArchived(document_id=events.name(1))
+ID = batch_events.id_of()
+CANCELLED = DocumentCancelled(document_id=events.id_of(1))
+DELETED = DocumentDeleted(document_id=events.id_of(1))
+ARCHIVED = DocumentArchived(document_id=events.id_of(1))
 DOCUMENTS = 3
 
 
 @pytest.fixture
-async def books(tmp_path: Path) -> AsyncIterator[Books]:
-    async with opened(tmp_path / "ilios.db") as books:
+async def db(tmp_path: Path) -> AsyncIterator[Database]:
+    async with open_database(tmp_path / "ilios.db") as books:
         yield books
 
 
-async def batch(books: Books, number: int = 1) -> BatchRecord:
-    found = await BatchReads(books.connection).batch("default", batch_events.name(number))
+async def batch(db: Database, number: int = 1) -> BatchRecord:
+    found = await SqliteBatchQueries(db.connection).batch("default", batch_events.id_of(number))
     assert found is not None
     return found
 
 
-def counted(documents: Sequence[DocumentRecord]) -> Progress:
+def counted(documents: Sequence[DocumentRecord]) -> BatchCounts:
     """Count what the batch's documents are, one by one."""
 
     def kind(document: DocumentRecord) -> str:
@@ -46,7 +46,7 @@ def counted(documents: Sequence[DocumentRecord]) -> Progress:
             return document.state
         return "failed" if document.code else "completed"
 
-    return Progress(total=len(documents), **Counter(map(kind, documents)))
+    return BatchCounts(total=len(documents), **Counter(map(kind, documents)))
 
 
 def ended(place: int, *, well: bool = True) -> list[AnyEvent]:
@@ -55,97 +55,97 @@ def ended(place: int, *, well: bool = True) -> list[AnyEvent]:
     return [batch_events.of(events.fetched(), place), batch_events.of(end, place)]
 
 
-async def test_a_batch_and_its_documents_are_there_together(books: Books) -> None:
-    await books.apply(*history(batch_events.submitted(documents=3, priority=9)))
-    record = await batch(books)
-    assert record.progress == Progress(total=3, pending=3)
+async def test_a_batch_and_its_documents_are_there_together(db: Database) -> None:
+    await db.apply(*history(batch_events.submitted(documents=3, priority=9)))
+    record = await batch(db)
+    assert record.progress == BatchCounts(total=3, pending=3)
     assert (record.priority, record.submitted_at) == (9, events.SUBMITTED_AT)
-    documents = await BatchReads(books.connection).documents("default", ID)
+    documents = await SqliteBatchQueries(db.connection).documents("default", ID)
     assert [document.document_id for document in documents] == [f"{ID}00{n}" for n in (1, 2, 3)]
     assert {document.batch_id for document in documents} == {ID}
 
 
-async def test_the_documents_of_a_batch_can_be_read_page_by_page(books: Books) -> None:
-    await books.apply(*history(batch_events.submitted(documents=5)))
-    reads = BatchReads(books.connection)
+async def test_the_documents_of_a_batch_can_be_read_page_by_page(db: Database) -> None:
+    await db.apply(*history(batch_events.submitted(documents=5)))
+    reads = SqliteBatchQueries(db.connection)
     first = await reads.documents("default", ID, limit=3)
     rest = await reads.documents("default", ID, after=first[-1].document_id, limit=3)
     assert [document.document_id[-1] for document in [*first, *rest]] == list("12345")
 
 
-async def test_each_tenant_has_its_own_batches(books: Books) -> None:
+async def test_each_tenant_has_its_own_batches(db: Database) -> None:
     other = batch_events.submitted(documents=5, tenant="other")
     failed = batch_events.of(events.failed(), 1, tenant="other")
-    await books.apply(*history(batch_events.submitted(), other, failed))
-    assert (await batch(books)).progress == Progress(total=2, pending=2)
-    assert await BatchReads(books.connection).batch("nobody", ID) is None
-    assert len(await BatchReads(books.connection).documents("other", ID)) == 5
+    await db.apply(*history(batch_events.submitted(), other, failed))
+    assert (await batch(db)).progress == BatchCounts(total=2, pending=2)
+    assert await SqliteBatchQueries(db.connection).batch("nobody", ID) is None
+    assert len(await SqliteBatchQueries(db.connection).documents("other", ID)) == 5
 
 
 @pytest.mark.parametrize(
     ("said", "progress"),
     [
-        ([], Progress(total=2, pending=2)),
-        ([batch_events.of(events.fetched(), 1)], Progress(total=2, processing=1, pending=1)),
-        (ended(1), Progress(total=2, completed=1, pending=1)),
-        (ended(1, well=False), Progress(total=2, failed=1, pending=1)),
-        ([batch_events.of(CANCELLED, 1)], Progress(total=2, failed=1, pending=1)),
-        ([*ended(1), batch_events.of(DELETED, 1)], Progress(total=2, completed=1, pending=1)),
+        ([], BatchCounts(total=2, pending=2)),
+        ([batch_events.of(events.fetched(), 1)], BatchCounts(total=2, processing=1, pending=1)),
+        (ended(1), BatchCounts(total=2, completed=1, pending=1)),
+        (ended(1, well=False), BatchCounts(total=2, failed=1, pending=1)),
+        ([batch_events.of(CANCELLED, 1)], BatchCounts(total=2, failed=1, pending=1)),
+        ([*ended(1), batch_events.of(DELETED, 1)], BatchCounts(total=2, completed=1, pending=1)),
         (
             [*ended(1, well=False), batch_events.of(DELETED, 1)],
-            Progress(total=2, failed=1, pending=1),
+            BatchCounts(total=2, failed=1, pending=1),
         ),
-        ([*ended(1), batch_events.of(ARCHIVED, 1)], Progress(total=2, completed=1, pending=1)),
+        ([*ended(1), batch_events.of(ARCHIVED, 1)], BatchCounts(total=2, completed=1, pending=1)),
     ],
 )
 async def test_what_happens_to_a_document_counts_for_its_batch(
-    books: Books, said: list[AnyEvent], progress: Progress
+    db: Database, said: list[AnyEvent], progress: BatchCounts
 ) -> None:
-    await books.apply(*history(batch_events.submitted(), *said))
-    assert (await batch(books)).progress == progress
+    await db.apply(*history(batch_events.submitted(), *said))
+    assert (await batch(db)).progress == progress
 
 
-async def test_the_end_of_a_batch_is_written_down_once(books: Books) -> None:
+async def test_the_end_of_a_batch_is_written_down_once(db: Database) -> None:
     log = history(batch_events.submitted(), *ended(1), *ended(2), batch_events.completed())
-    await books.apply(*log)
-    assert await BatchReads(books.connection).open_batches() == []
-    record = await batch(books)
+    await db.apply(*log)
+    assert await SqliteBatchQueries(db.connection).open_batches() == []
+    record = await batch(db)
     assert record.completed_at == log[-1].stored_at
-    await books.apply(*history(batch_events.completed(), first=len(log) + 1))
-    assert (await batch(books)).completed_at == log[-1].stored_at
+    await db.apply(*history(batch_events.completed(), first=len(log) + 1))
+    assert (await batch(db)).completed_at == log[-1].stored_at
 
 
-async def test_open_batches_say_what_they_wait_for(books: Books) -> None:
-    said = [*ended(1), batch_events.of(CANCELLED, 2)]
+async def test_open_batches_list_their_pending_documents(db: Database) -> None:
+    published = [*ended(1), batch_events.of(CANCELLED, 2)]
     second = batch_events.submitted(2, documents=1)
-    await books.apply(*history(batch_events.submitted(documents=3), second, *said))
-    found = await BatchReads(books.connection).open_batches()
+    await db.apply(*history(batch_events.submitted(documents=3), second, *published))
+    found = await SqliteBatchQueries(db.connection).open_batches()
     assert {batch.batch_id: batch.unfinished for batch in found} == {
         ID: frozenset({f"{ID}003"}),
-        batch_events.name(2): frozenset({f"{batch_events.name(2)}001"}),
+        batch_events.id_of(2): frozenset({f"{batch_events.id_of(2)}001"}),
     }
 
 
 @pytest.mark.parametrize("together", [True, False])
 async def test_a_second_batch_under_an_id_adds_nothing_to_the_first(
-    books: Books, *, together: bool
+    db: Database, *, together: bool
 ) -> None:
     log = history(
         batch_events.submitted(documents=2, priority=9), batch_events.submitted(documents=5)
     )
     for group in [log] if together else [[entry] for entry in log]:
-        await books.apply(*group)
-    record = await batch(books)
-    assert (record.progress, record.priority) == (Progress(total=2, pending=2), 9)
-    assert len(await BatchReads(books.connection).documents("default", ID)) == 2
+        await db.apply(*group)
+    record = await batch(db)
+    assert (record.progress, record.priority) == (BatchCounts(total=2, pending=2), 9)
+    assert len(await SqliteBatchQueries(db.connection).documents("default", ID)) == 2
 
 
-async def test_a_document_said_by_the_aggregator_changes_nothing(books: Books) -> None:
-    await books.apply(*history(batch_events.submitted()))
-    before = await books.table("documents")
+async def test_a_submission_by_the_aggregator_changes_nothing(db: Database) -> None:
+    await db.apply(*history(batch_events.submitted()))
+    before = await db.table("documents")
     again = batch_events.of(events.submitted(file_name="other"), 1)
-    await books.apply(*history(again, first=2))
-    assert await books.table("documents") == before
+    await db.apply(*history(again, first=2))
+    assert await db.table("documents") == before
 
 
 OF_A_DOCUMENT: tuple[AnyDocumentEvent, ...] = (
@@ -157,7 +157,7 @@ OF_A_DOCUMENT: tuple[AnyDocumentEvent, ...] = (
     DELETED,
     ARCHIVED,
 )
-SAID: st.SearchStrategy[AnyEvent] = st.sampled_from(
+PUBLISHED: st.SearchStrategy[AnyEvent] = st.sampled_from(
     [
         *(
             batch_events.of(event, place)
@@ -170,28 +170,28 @@ SAID: st.SearchStrategy[AnyEvent] = st.sampled_from(
 )
 
 
-async def progress_after_each(groups: Sequence[Sequence[Entry]]) -> list[Progress]:
+async def progress_after_each(groups: Sequence[Sequence[LogEntry]]) -> list[BatchCounts]:
     """Apply groups to a database of their own, comparing counts and documents after each."""
     with TemporaryDirectory() as directory:
-        async with opened(Path(directory) / "ilios.db") as books:
-            await books.connection.execute("PRAGMA synchronous = OFF")
-            found: list[Progress] = []
+        async with open_database(Path(directory) / "ilios.db") as db:
+            await db.connection.execute("PRAGMA synchronous = OFF")
+            found: list[BatchCounts] = []
             for group in groups:
-                await books.apply(*group)
-                documents = await BatchReads(books.connection).documents("default", ID)
-                found.append((await batch(books)).progress)
+                await db.apply(*group)
+                documents = await SqliteBatchQueries(db.connection).documents("default", ID)
+                found.append((await batch(db)).progress)
                 assert found[-1] == counted(documents)
-            await books.ledger.keep([Forget("test")])  # type: ignore[list-item]
-            await books.apply(*(entry for group in groups for entry in group))
-            assert (await batch(books)).progress == found[-1], "read again, it says the same"
+            await db.store.commit([ResetCursor("test")])  # type: ignore[list-item]
+            await db.apply(*(entry for group in groups for entry in group))
+            assert (await batch(db)).progress == found[-1], "read again, it says the same"
             return found
 
 
 @settings(max_examples=40, deadline=None)
 @given(st.data())
 def test_the_progress_is_always_what_the_documents_are(data: st.DataObject) -> None:
-    said = data.draw(st.lists(SAID, max_size=25))
-    entries = history(batch_events.submitted(documents=DOCUMENTS), *said)
+    published = data.draw(st.lists(PUBLISHED, max_size=25))
+    entries = history(batch_events.submitted(documents=DOCUMENTS), *published)
     cuts = sorted(data.draw(st.sets(st.integers(1, len(entries)))) | {len(entries)})
     groups = [entries[a:b] for a, b in zip([0, *cuts], cuts, strict=False)]
     found = asyncio.run(progress_after_each(groups))

@@ -9,8 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from actors.writes import (
-    Entry,
-    Forget,
+    LogEntry,
+    ResetCursor,
 )
 from schemas.documents import (
     AnyDocumentEvent,
@@ -20,7 +20,7 @@ from schemas.documents import (
     DocumentFailed,
 )
 from tests import events
-from tests.ilios.database.books import history, opened
+from tests.ilios.database.db import history, open_database
 
 DOCUMENTS = 3
 EVENTS = st.sampled_from(
@@ -52,19 +52,19 @@ SUBMISSIONS = tuple(events.submitted(number) for number in range(1, DOCUMENTS + 
 REMOVED = ("cancelled", "deleted")
 
 
-async def all_rows(groups: Sequence[Sequence[Entry]]) -> tuple[list[object], set[object]]:
+async def all_rows(groups: Sequence[Sequence[LogEntry]]) -> tuple[list[object], set[object]]:
     """Apply groups to a database of their own; returns its rows and what was announced."""
     with TemporaryDirectory() as directory:
-        async with opened(Path(directory) / "ilios.db") as books:
-            await books.connection.execute("PRAGMA synchronous = OFF")
+        async with open_database(Path(directory) / "ilios.db") as db:
+            await db.connection.execute("PRAGMA synchronous = OFF")
             announced: set[object] = set()
             for group in groups:
-                answer = await books.apply(*group)
+                answer = await db.apply(*group)
                 assert isinstance(answer, tuple)
                 announced |= {event.document_id for event in answer}
-            tables = [await books.table("documents"), await books.table("usage")]
+            tables = [await db.table("documents"), await db.table("usage")]
             columns = "id, state, pages IS NOT NULL"
-            states = await books.connection.execute_fetchall(f"SELECT {columns} FROM documents")
+            states = await db.connection.execute_fetchall(f"SELECT {columns} FROM documents")
             ended_well = {name for name, _, paged in states if paged}
             assert {row[1] for row in tables[1]} == ended_well
             assert {name for name, state, _ in states if state == "completed"} <= ended_well
@@ -76,9 +76,9 @@ async def all_rows(groups: Sequence[Sequence[Entry]]) -> tuple[list[object], set
 @settings(max_examples=40, deadline=None)
 @given(st.data())
 def test_any_grouping_and_repetition_gives_the_rows_of_one_by_one(data: st.DataObject) -> None:
-    said = data.draw(st.lists(EVENTS, max_size=25))
-    entries = history(*SUBMISSIONS, *said)
-    groups: list[list[Entry]] = []
+    published = data.draw(st.lists(EVENTS, max_size=25))
+    entries = history(*SUBMISSIONS, *published)
+    groups: list[list[LogEntry]] = []
     at = 0
     while at < len(entries):
         # A reader begins again anywhere before where it was, and reads on from there.
@@ -100,27 +100,27 @@ def test_reading_the_whole_log_again_changes_nothing(said: list[AnyDocumentEvent
     assert once == twice
 
 
-def plausible(said: list[AnyDocumentEvent]) -> list[AnyDocumentEvent]:
+def plausible(published: list[AnyDocumentEvent]) -> list[AnyDocumentEvent]:
     """Leave out what the janitor never says: that something expired before it had ended."""
     ended: set[str] = set()
-    kept = []
-    for event in said:
+    result = []
+    for event in published:
         match event:
             case DocumentConverted() | DocumentFailed():
                 ended.add(event.document_id)
             case DocumentArchived() | DocumentDeleted(cause="expired"):
                 if event.document_id not in ended:
                     continue
-        kept.append(event)
-    return kept
+        result.append(event)
+    return result
 
 
-async def again(entries: list[Entry]) -> tuple[list[object], set[object]]:
+async def again(entries: list[LogEntry]) -> tuple[list[object], set[object]]:
     """Apply a history, forget the cursor, and apply it anew one by one."""
     with TemporaryDirectory() as directory:
-        async with opened(Path(directory) / "ilios.db") as books:
-            await books.apply(*entries)
-            await books.ledger.keep([Forget("test")])  # type: ignore[list-item]
+        async with open_database(Path(directory) / "ilios.db") as db:
+            await db.apply(*entries)
+            await db.store.commit([ResetCursor("test")])  # type: ignore[list-item]
             for entry in entries:
-                await books.apply(entry)
-            return [await books.table("documents"), await books.table("usage")], set()
+                await db.apply(entry)
+            return [await db.table("documents"), await db.table("usage")], set()

@@ -9,13 +9,13 @@ from pathlib import Path
 import aiosqlite
 import pytest
 
-from actors.clock_guard import ClockState, Moment
+from actors.clock_guard import ClockReading, ClockState
 from ilios import __version__
 from ilios.database import migrations
 from ilios.database.connection import DatabaseDamaged, open_reader, open_writer
+from ilios.database.maintenance_queries import SqliteMaintenanceQueries
 from ilios.database.migrations import NewerDatabase
-from ilios.database.upkeep_reads import UpkeepReads
-from tests.waiting import until
+from tests.waiting import wait_until
 
 SECOND = "CREATE TABLE more (a TEXT NOT NULL) STRICT;\nINSERT INTO more VALUES ('x');\n"
 
@@ -98,7 +98,7 @@ async def test_a_newer_database_is_refused_and_not_touched(tmp_path: Path) -> No
     assert path.read_bytes() == before
 
 
-async def test_a_newer_database_tells_by_which_ilios_it_was_written_and_what_to_do(
+async def test_a_newer_database_is_refused_with_its_version_and_advice(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     path = tmp_path / "ilios.db"
@@ -133,10 +133,10 @@ async def test_a_database_of_before_running_times_keeps_its_rows_and_its_last_sw
     assert look(path, "SELECT sequence FROM cursors") == [(17,)]
     assert look(path, "SELECT id, state FROM documents") == [("a", "pending")]
     async with open_reader(path) as reading:
-        upkeep = UpkeepReads(reading)
-        last = Moment(datetime(2026, 1, 15, 10, tzinfo=UTC), timedelta())
-        assert await upkeep.clock() == ClockState(believed=last, seen=last)
-        assert await upkeep.ran() == timedelta()
+        upkeep = SqliteMaintenanceQueries(reading)
+        last = ClockReading(datetime(2026, 1, 15, 10, tzinfo=UTC), timedelta())
+        assert await upkeep.clock_state() == ClockState(trusted=last, latest=last)
+        assert await upkeep.running_time() == timedelta()
     assert look(path, "SELECT program FROM upgrades WHERE version = 7") == [(__version__,)]
 
 
@@ -147,7 +147,7 @@ def test_migrations_are_numbered_from_one_without_a_gap() -> None:
 
 def test_a_script_is_split_at_its_statements() -> None:
     script = "-- a; comment;\nCREATE TABLE a (\n  b TEXT -- why;\n);\n\nSELECT 1;\n\n"
-    assert migrations.statements(script) == ["CREATE TABLE a (\n  b TEXT\n)", "SELECT 1"]
+    assert migrations.split_statements(script) == ["CREATE TABLE a (\n  b TEXT\n)", "SELECT 1"]
 
 
 @pytest.mark.parametrize("content", [b"this is no database at all, whatever its name" * 100])
@@ -194,7 +194,7 @@ async def test_a_commit_survives_a_power_cut_and_only_the_owner_may_look(tmp_pat
             assert file.stat().st_mode & 0o077 == 0, file
 
 
-async def test_the_writer_believes_neither_the_schema_nor_the_pages_of_a_file(
+async def test_the_writer_trusts_neither_the_schema_nor_the_pages_of_a_file(
     tmp_path: Path,
 ) -> None:
     async with open_writer(tmp_path / "ilios.db") as connection:
@@ -218,5 +218,5 @@ async def test_a_reader_does_not_make_a_database(tmp_path: Path) -> None:
         async with open_reader(tmp_path / "none.db"):
             pytest.fail("there is none")
     # The thread it was tried in ends by itself, and wants the loop for it.
-    await until(lambda: not any("worker" in thread.name for thread in threading.enumerate()))
+    await wait_until(lambda: not any("worker" in thread.name for thread in threading.enumerate()))
     assert list(tmp_path.iterdir()) == []

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from ilios.database import rows, statements
-from tests.ilios.database.books import opened
+from tests.ilios.database.db import open_database
 
 FOUND_BY = {
     "BATCH": "d USING COVERING INDEX documents_of_batch (tenant=? AND batch_id=?)",
@@ -28,8 +28,8 @@ PARAMETERS = {
 
 @pytest.mark.parametrize("name", FOUND_BY)
 async def test_documents_are_found_by_an_index(tmp_path: Path, name: str) -> None:
-    async with opened(tmp_path / "ilios.db") as books:
-        plan = await books.connection.execute_fetchall(
+    async with open_database(tmp_path / "ilios.db") as db:
+        plan = await db.connection.execute_fetchall(
             f"EXPLAIN QUERY PLAN {getattr(statements, name)}", PARAMETERS
         )
     assert [line for *_, line in plan if f"SEARCH {FOUND_BY[name]}" in line], list(plan)

@@ -11,15 +11,15 @@ import pytest
 from structlog.testing import capture_logs
 
 from actors.pricing import Pricing, pricing
-from actors.writes import Entry, Forget
+from actors.writes import LogEntry, ResetCursor
 from ilios.database import migrations, usage_statements
 from ilios.database.connection import open_reader, open_writer
-from ilios.database.ledger import SqliteLedger
-from ilios.database.usage_reads import UsageReads
+from ilios.database.store import SqliteTransactionStore
+from ilios.database.usage_queries import SqliteUsageQueries
 from schemas.events import AnyEvent
 from schemas.usage import OperationUsage, UsageTotal
 from tests import events
-from tests.ilios.database.books import apply
+from tests.ilios.database.db import apply_write
 
 MOMENT = datetime(2026, 3, 1, 12, 0, 0, 500_000, tzinfo=UTC)
 MILLISECOND = timedelta(milliseconds=1)
@@ -31,10 +31,10 @@ NOTHING = UsageTotal(
 class Account:
     """A database of its own in which documents are completed."""
 
-    def __init__(self, ledger: SqliteLedger, usage: UsageReads) -> None:
+    def __init__(self, ledger: SqliteTransactionStore, usage: SqliteUsageQueries) -> None:
         self.ledger = ledger
         self.usage = usage
-        self.entries: list[Entry] = []
+        self.entries: list[LogEntry] = []
 
     async def convert(
         self,
@@ -43,22 +43,22 @@ class Account:
         at: datetime = MOMENT,
         tenant: str = "default",
         operation: str = "convert",
-        **said: Any,
-    ) -> list[Entry]:
+        **published_at: Any,
+    ) -> list[LogEntry]:
         """Complete a document as the log would tell it; returns what the log has of it."""
         story: list[AnyEvent] = [
             msgspec.structs.replace(events.submitted(number, tenant=tenant), operation=operation),
             msgspec.structs.replace(events.fetched(number), tenant=tenant),
-            msgspec.structs.replace(events.converted(number), tenant=tenant, **said),
+            msgspec.structs.replace(events.converted(number), tenant=tenant, **published_at),
         ]
         first = len(self.entries) + 1
-        entries = [Entry(sequence, at, event) for sequence, event in enumerate(story, first)]
+        entries = [LogEntry(sequence, at, event) for sequence, event in enumerate(story, first)]
         self.entries += entries
-        await self.keep(*entries)
+        await self.commit(*entries)
         return entries
 
-    async def keep(self, *entries: Entry, created: str = "once") -> None:
-        (answer,) = await self.ledger.keep([apply(*entries, created=created)])
+    async def commit(self, *entries: LogEntry, created: str = "once") -> None:
+        (answer,) = await self.ledger.commit([apply_write(*entries, created=created)])
         assert isinstance(answer, tuple), answer
 
     async def micros(self, *within: datetime | None) -> int:
@@ -70,7 +70,7 @@ class Account:
 async def account(tmp_path: Path) -> AsyncIterator[Account]:
     path = tmp_path / "ilios.db"
     async with open_writer(path) as writing, open_reader(path) as reading:
-        yield Account(SqliteLedger(writing), UsageReads(reading))
+        yield Account(SqliteTransactionStore(writing), SqliteUsageQueries(reading))
 
 
 async def test_a_thousand_documents_of_one_page_cost_a_dollar_thirty(account: Account) -> None:
@@ -84,23 +84,23 @@ async def test_a_thousand_documents_of_one_page_cost_a_dollar_thirty(account: Ac
 async def test_a_redelivered_event_is_not_billed_twice(account: Account) -> None:
     await account.convert(1, pages=10)
     for created in ("once", "the log was made anew"):
-        await account.keep(*account.entries, created=created)
-        await account.ledger.keep([Forget("test")])  # type: ignore[list-item]
-        await account.keep(*account.entries, created=created)
+        await account.commit(*account.entries, created=created)
+        await account.ledger.commit([ResetCursor("test")])  # type: ignore[list-item]
+        await account.commit(*account.entries, created=created)
     assert await account.micros() == 13_000
 
 
 async def test_a_failed_document_costs_nothing(account: Account) -> None:
     story: list[AnyEvent] = [events.submitted(), events.fetched(), events.failed()]
     story.append(events.converted())
-    await account.keep(*(Entry(place, MOMENT, event) for place, event in enumerate(story, 1)))
+    await account.commit(*(LogEntry(place, MOMENT, event) for place, event in enumerate(story, 1)))
     assert await account.usage.total("default") == NOTHING
     assert await account.usage.by_operation("default") == []
 
 
 async def test_a_deleted_document_stays_on_the_bill(account: Account) -> None:
     await account.convert(1, pages=10)
-    await account.keep(Entry(99, MOMENT, events.deleted()))
+    await account.commit(LogEntry(99, MOMENT, events.deleted()))
     assert await account.micros() == 13_000
 
 
@@ -112,7 +112,7 @@ async def test_each_tenant_has_a_bill_of_its_own(account: Account) -> None:
     assert await account.usage.total("nobody") == NOTHING
 
 
-async def test_operations_are_told_apart_and_add_up(account: Account) -> None:
+async def test_usage_is_separate_by_operation_and_adds_up(account: Account) -> None:
     await account.convert(1, pages=1)
     await account.convert(2, pages=2)
     await account.convert(3, pages=4, operation="convert-immediate")
@@ -141,7 +141,7 @@ async def test_operations_are_told_apart_and_add_up(account: Account) -> None:
 async def test_a_document_counts_once_whatever_was_done_with_it(tmp_path: Path) -> None:
     path = tmp_path / "ilios.db"
     async with open_writer(path) as writing, open_reader(path) as reading:
-        account = Account(SqliteLedger(writing), UsageReads(reading))
+        account = Account(SqliteTransactionStore(writing), SqliteUsageQueries(reading))
         await account.convert(1, pages=1)
         await writing.execute(ANOTHER_OPERATION)
         total = await account.usage.total("default")
@@ -179,13 +179,13 @@ async def test_a_price_is_that_of_the_day_the_conversion_ended(account: Account)
 async def test_a_later_price_changes_no_history(tmp_path: Path) -> None:
     path = tmp_path / "ilios.db"
     cheaper = pricing(local_micros=50, margin_percent=0)
-    said: list[Entry] = []
+    published: list[LogEntry] = []
     for number, (prices, micros) in enumerate(((Pricing(), 1_300), (cheaper, 1_350))):
         async with open_writer(path) as writing, open_reader(path) as reading:
-            account = Account(SqliteLedger(writing, prices), UsageReads(reading))
-            account.entries = said
+            account = Account(SqliteTransactionStore(writing, prices), SqliteUsageQueries(reading))
+            account.entries = published
             await account.convert(number, pages=1)
-            await account.keep(*said, created="the log was made anew")
+            await account.commit(*published, created="the log was made anew")
             assert await account.micros() == micros
 
 
@@ -224,7 +224,7 @@ async def test_what_is_older_than_prices_is_billed_as_the_local_engine(
             await writing.execute(OLD_DOCUMENT)
             await writing.execute(OLD_USAGE)
     async with open_writer(path), open_reader(path) as reading:
-        total = await UsageReads(reading).total("default")
+        total = await SqliteUsageQueries(reading).total("default")
         price = Pricing().price("local", "none", 7, MOMENT.date())
         found = await reading.execute_fetchall(
             "SELECT unit_micros, base_micros, margin_percent, total_micros FROM usage"

@@ -5,7 +5,15 @@ import random
 import re
 from collections.abc import Callable, Iterable
 
-from tests.ilios.edge.world import PDF, Answer, World, field_part, file_part, form, read_answer
+from tests.ilios.edge.world import (
+    PDF,
+    RawResponse,
+    World,
+    field_part,
+    file_part,
+    multipart_form,
+    read_response,
+)
 
 BOUNDARY = b"--BOUNDARY"
 FORM = "multipart/form-data; boundary=BOUNDARY"
@@ -13,12 +21,12 @@ FORM = "multipart/form-data; boundary=BOUNDARY"
 SUBMIT = "/api/documents/submit"
 CONVERT = "/v1/convert"
 BATCH = "/v1/batch/submit"
-RESERVE = "/api/documents/upload-url"
+UPLOAD_URL = "/api/documents/upload-url"
 
-ORDINARY = b"GET /openapi.json HTTP/1.1\r\nHost: ilios\r\nConnection: close\r\n\r\n"
-ORDINARY_ANSWER = b'{"openapi"'
+VALID_REQUEST = b"GET /openapi.json HTTP/1.1\r\nHost: ilios\r\nConnection: close\r\n\r\n"
+VALID_RESPONSE_START = b'{"openapi"'
 
-INSIDES = re.compile(
+INTERNALS = re.compile(
     rb"Traceback|[a-z]Error\b|Exception|aiohttp|[Pp]ython|asyncio|[Ss][Qq][Ll]ite|SELECT |"
     rb"[Nn][Aa][Tt][Ss]\b|site-packages|/tmp/|\.py\b|0x[0-9a-f]{6,}"
 )
@@ -27,8 +35,15 @@ INSIDES = re.compile(
 
 def request(line: str, body: bytes = b"", *headers: str, length: str | None = None) -> bytes:
     """Return a raw request; ``length`` is what it says its body has, if it is not true."""
-    said = str(len(body)) if length is None else length
-    lines = [f"{line} HTTP/1.1", "Host: ilios", *headers, f"Content-Length: {said}", "", ""]
+    content_length = str(len(body)) if length is None else length
+    lines = [
+        f"{line} HTTP/1.1",
+        "Host: ilios",
+        *headers,
+        f"Content-Length: {content_length}",
+        "",
+        "",
+    ]
     return "\r\n".join(lines).encode("utf-8", "surrogateescape") + body
 
 
@@ -36,10 +51,10 @@ def upload(path: str, *parts: tuple[str, bytes]) -> bytes:
     """Return a form with ``parts``, or with one good document, for one of the doors."""
     name = "files" if path == BATCH else "file"
     good = (file_part()[0].replace('name="file"', f'name="{name}"'), PDF)
-    return request(f"POST {path}", form(*(parts or (good,))), f"Content-Type: {FORM}")
+    return request(f"POST {path}", multipart_form(*(parts or (good,))), f"Content-Type: {FORM}")
 
 
-def check_refusal(answer: Answer) -> None:
+def assert_refused(answer: RawResponse) -> None:
     """Fail unless the answer is a problem that tells nothing of the inside."""
     assert 400 <= answer.status < 500, answer
     assert answer.headers["content-type"] == "application/problem+json"
@@ -49,26 +64,26 @@ def check_refusal(answer: Answer) -> None:
     assert problem["error"]
     assert problem["code"]
     assert problem["requestId"] == answer.headers["x-request-id"]
-    told = answer.body.replace(problem["instance"].encode(), b"")
-    assert not INSIDES.search(told), answer
+    visible = answer.body.replace(problem["instance"].encode(), b"")
+    assert not INTERNALS.search(visible), answer
 
 
-async def converse(world: World, raw: bytes) -> list[Answer]:
+async def exchange_then_probe(world: World, raw: bytes) -> list[RawResponse]:
     """Send raw bytes and then, if the edge leaves the connection open, an ordinary request.
 
     Returns all answers: the connection was closed, or the last of them is the ordinary one.
     """
     reader, writer = await world.connect()
-    answers: list[Answer] = []
+    answers: list[RawResponse] = []
     try:
         async with asyncio.timeout(15):
             writer.write(raw)
-            answers.append(await read_answer(reader))
+            answers.append(await read_response(reader))
             if answers[0].headers.get("connection") != "close":
-                writer.write(ORDINARY)
+                writer.write(VALID_REQUEST)
             while not reader.at_eof() and answers[-1].headers.get("connection") != "close":
-                answers.append(await read_answer(reader))
-                if answers[-1].body.startswith(ORDINARY_ANSWER):
+                answers.append(await read_response(reader))
+                if answers[-1].body.startswith(VALID_RESPONSE_START):
                     break
     except (asyncio.IncompleteReadError, ConnectionResetError):
         pass  # closed, perhaps with something of ours unread
@@ -78,17 +93,17 @@ async def converse(world: World, raw: bytes) -> list[Answer]:
     return [answer for answer in answers if answer.status >= 200]
 
 
-def mutations(seed: int, doors: Iterable[bytes], number: int) -> list[bytes]:
+def mutations(seed: int, valid_requests: Iterable[bytes], number: int) -> list[bytes]:
     """Return so many broken requests, each made of one of the good ones by one to three changes."""
-    rng, good = random.Random(seed), list(doors)
+    rng, good = random.Random(seed), list(valid_requests)
     made: list[bytes] = []
     while len(made) < number:
         head, _, body = rng.choice(good).partition(b"\r\n\r\n")
         for _ in range(rng.randint(1, 3)):
             if rng.random() < 0.4:
-                head = rng.choice(_OF_HEADERS)(rng, head)
+                head = rng.choice(_HEADER_MUTATIONS)(rng, head)
             else:
-                body = rng.choice(_OF_BODIES)(rng, body)
+                body = rng.choice(_BODY_MUTATIONS)(rng, body)
         if rng.random() < 0.7:  # or nothing but the length would be looked at
             head = re.sub(rb"Content-Length: \d+", b"Content-Length: %d" % len(body), head)
         if not head.strip():
@@ -97,7 +112,7 @@ def mutations(seed: int, doors: Iterable[bytes], number: int) -> list[bytes]:
     return made
 
 
-Change = Callable[[random.Random, bytes], bytes]
+Mutation = Callable[[random.Random, bytes], bytes]
 
 
 def _flip_a_bit(rng: random.Random, text: bytes) -> bytes:
@@ -156,7 +171,7 @@ def _lines_in_disorder(rng: random.Random, head: bytes) -> bytes:
     return b"\r\n".join([first, *lines, *lines[:1]])
 
 
-_OF_BODIES: tuple[Change, ...] = (
+_BODY_MUTATIONS: tuple[Mutation, ...] = (
     _flip_a_bit,
     _cut_off,
     _drop_some,
@@ -165,7 +180,7 @@ _OF_BODIES: tuple[Change, ...] = (
     _without_a_boundary,
     _more_boundaries,
 )
-_OF_HEADERS: tuple[Change, ...] = (
+_HEADER_MUTATIONS: tuple[Mutation, ...] = (
     _flip_a_bit,
     _drop_some,
     _insert,

@@ -9,7 +9,7 @@ from bus.errors import BusUnavailable
 from schemas.batches import BatchSubmitted
 from schemas.documents import Stored
 from tests.ilios.edge.test_hostile_uploads import HOSTILE
-from tests.ilios.edge.world import PDF, World, field_part, file_part, form, post
+from tests.ilios.edge.world import PDF, World, field_part, file_part, multipart_form, post_request
 
 SUBMIT = "/v1/batch/submit"
 
@@ -27,7 +27,7 @@ def many(*contents: bytes, part: str = "files", **fields: str) -> FormData:
 
 
 def submitted(world: World) -> BatchSubmitted:
-    (event,) = world.publisher.said
+    (event,) = world.publisher.published
     assert isinstance(event, BatchSubmitted)
     return event
 
@@ -62,7 +62,7 @@ async def test_a_batch_is_one_event_and_every_document_is_stored_before_the_202(
         assert source.sha256 == hashlib.sha256(content).hexdigest()
         key = f"originals/default/{document.document_id}.{source.suffix}"
         assert [chunk async for chunk in world.blobs.read(key)] == [content]
-    assert len(world.stored()) == 2
+    assert len(world.stored_files()) == 2
 
 
 async def test_the_parts_of_a_batch_may_have_any_of_its_names(world: World) -> None:
@@ -71,8 +71,8 @@ async def test_the_parts_of_a_batch_may_have_any_of_its_names(world: World) -> N
         (f'Content-Disposition: form-data; name="{name}"; filename="{name}.pdf"', PDF)
         for name in ("files", "file", "files[]")
     ]
-    body = form(field_part("priority", b"1"), *parts, field_part("retentionDays", b"7"))
-    assert (await world.exchange(post(body, path=SUBMIT))).status == 202
+    body = multipart_form(field_part("priority", b"1"), *parts, field_part("retentionDays", b"7"))
+    assert (await world.send_raw(post_request(body, path=SUBMIT))).status == 202
     names = [document.file_name for document in submitted(world).documents]
     assert names == ["files.pdf", "file.pdf", "files[].pdf"]
 
@@ -82,48 +82,53 @@ async def test_a_hundred_files_are_a_batch_and_one_more_is_not(world: World) -> 
     fields = {f"x{number}": "y" for number in range(10)}
     async with client.post(SUBMIT, data=many(*[b"x"] * 100, **fields)) as answer:
         assert (await answer.json())["totalDocuments"] == 100
-    assert len(world.stored()) == 100
+    assert len(world.stored_files()) == 100
     async with client.post(SUBMIT, data=many(*[b"x"] * 101)) as answer:
         assert answer.status == 400
         body = await answer.json()
     assert (body["error"], body["code"]) == ("Maximum 100 files per batch", "too_many_files")
     assert body["provided"] == body["details"]["provided"] == 101
-    assert len(world.stored()) == 100
+    assert len(world.stored_files()) == 100
 
 
 async def test_a_file_that_was_not_chosen_is_no_document(world: World) -> None:
     await world.serve()
     nothing = ('Content-Disposition: form-data; name="files"; filename=""', b"")
-    assert (await world.exchange(post(form(nothing, file_part()), path=SUBMIT))).status == 202
+    assert (
+        await world.send_raw(post_request(multipart_form(nothing, file_part()), path=SUBMIT))
+    ).status == 202
     (document,) = submitted(world).documents
     assert document.document_id.endswith("001")
-    assert len(world.stored()) == 1
+    assert len(world.stored_files()) == 1
 
 
 @pytest.mark.parametrize(
     ("body", "content_type"),
     [
-        (form(field_part("priority", b"7")), "multipart/form-data; boundary=BOUNDARY"),
-        (form(field_part("files", b"paper.pdf")), "multipart/form-data; boundary=BOUNDARY"),
+        (multipart_form(field_part("priority", b"7")), "multipart/form-data; boundary=BOUNDARY"),
         (
-            form(('Content-Disposition: form-data; name="files"; filename=""', b"")),
+            multipart_form(field_part("files", b"paper.pdf")),
+            "multipart/form-data; boundary=BOUNDARY",
+        ),
+        (
+            multipart_form(('Content-Disposition: form-data; name="files"; filename=""', b"")),
             "multipart/form-data; boundary=BOUNDARY",
         ),
         (PDF, "application/pdf"),
         (b"", "multipart/form-data; boundary=BOUNDARY"),
     ],
 )
-async def test_a_batch_without_files_is_told_so(
+async def test_a_batch_without_files_is_refused(
     world: World, body: bytes, content_type: str
 ) -> None:
     await world.serve()
-    answer = await world.exchange(post(body, path=SUBMIT, content_type=content_type))
+    answer = await world.send_raw(post_request(body, path=SUBMIT, content_type=content_type))
     assert (answer.status, answer.json()["error"]) == (400, "No files provided")
     assert "files=@" in answer.json()["detail"]
-    assert world.stored() == set()
+    assert world.stored_files() == set()
 
 
-async def test_one_bad_file_of_a_batch_is_named_and_none_is_kept(world: World) -> None:
+async def test_one_bad_file_of_a_batch_is_named_and_none_is_stored(world: World) -> None:
     client = await world.serve(max_file_bytes=1024 * 1024)
     for content, error, code in (
         (b"", 'File "three.pdf" is empty', "empty_file"),
@@ -135,8 +140,8 @@ async def test_one_bad_file_of_a_batch_is_named_and_none_is_kept(world: World) -
         assert (body["error"], body["code"]) == (error, code)
         if code == "file_too_large":
             assert body["fileSize"] == body["details"]["fileSize"] == 1024 * 1024 + 1
-    assert world.stored() == set()
-    assert world.publisher.said == []
+    assert world.stored_files() == set()
+    assert world.publisher.published == []
 
 
 @pytest.mark.parametrize(
@@ -154,14 +159,14 @@ async def test_one_bad_file_of_a_batch_is_named_and_none_is_kept(world: World) -
         ("model", "Mistral OCR", 400, "invalid_model"),
     ],
 )
-async def test_a_field_that_cannot_be_served_is_refused_and_nothing_kept(
+async def test_an_unsupported_field_is_refused_and_nothing_stored(
     world: World, field: str, value: str, status: int, code: str
 ) -> None:
     client = await world.serve()
     async with client.post(SUBMIT, data=many(b"x", b"y", **{field: value})) as answer:
         assert (answer.status, (await answer.json())["code"]) == (status, code)
-    assert world.stored() == set()
-    assert world.publisher.said == []
+    assert world.stored_files() == set()
+    assert world.publisher.published == []
 
 
 async def test_fields_that_ask_for_what_is_there_anyway_are_no_matter(world: World) -> None:
@@ -172,12 +177,12 @@ async def test_fields_that_ask_for_what_is_there_anyway_are_no_matter(world: Wor
     assert submitted(world).priority == 5
 
 
-async def test_a_batch_that_could_not_be_said_is_not_kept(world: World) -> None:
+async def test_a_batch_that_could_not_be_published_is_deleted(world: World) -> None:
     client = await world.serve()
-    world.publisher.fails = BusUnavailable("no")
+    world.publisher.error = BusUnavailable("no")
     async with client.post(SUBMIT, data=many(b"x", b"y")) as answer:
         assert answer.status == 503
-    assert world.stored() == set()
+    assert world.stored_files() == set()
 
 
 async def test_a_client_that_hangs_up_in_the_second_file_leaves_nothing(
@@ -187,28 +192,26 @@ async def test_a_client_that_hangs_up_in_the_second_file_leaves_nothing(
 
     async def noted(key: str) -> None:
         await delete(key)
-        if not world.stored():
+        if not world.stored_files():
             discarded.set()
 
     monkeypatch.setattr(world.blobs, "delete", noted)
     await world.serve()
-    body = form(file_part(), file_part(content=bytes(2_000_000)))
+    body = multipart_form(file_part(), file_part(content=bytes(2_000_000)))
     _, writer = await world.connect()
-    writer.write(post(body, path=SUBMIT)[:1_500_000])
+    writer.write(post_request(body, path=SUBMIT)[:1_500_000])
     await writer.drain()
     writer.close()
     async with asyncio.timeout(10):
         await discarded.wait()
-    assert world.publisher.said == []
+    assert world.publisher.published == []
 
 
 @pytest.mark.parametrize("raw", HOSTILE.values(), ids=HOSTILE.keys())
 @pytest.mark.filterwarnings("ignore::aiohttp.BadContentDispositionHeader")
-async def test_what_is_thrown_at_a_batch_is_refused_and_nothing_kept(
-    world: World, raw: bytes
-) -> None:
+async def test_hostile_batches_are_refused_and_nothing_stored(world: World, raw: bytes) -> None:
     await world.serve()
-    answer = await world.exchange(raw.replace(b"/api/documents/submit", SUBMIT.encode(), 1))
+    answer = await world.send_raw(raw.replace(b"/api/documents/submit", SUBMIT.encode(), 1))
     assert 400 <= answer.status < 500
-    assert world.publisher.said == []
-    assert world.stored() == set()
+    assert world.publisher.published == []
+    assert world.stored_files() == set()

@@ -13,10 +13,10 @@ import pytest
 from aiohttp import ClientPayloadError
 from structlog.testing import capture_logs
 
-from schemas.records import DocumentRecord, Progress
+from schemas.records import BatchCounts, DocumentRecord
 from tests.ilios.edge.test_batches_status import batch
-from tests.ilios.edge.world import BORN, ID, World, record
-from tests.waiting import until
+from tests.ilios.edge.world import CREATED_AT, ID, World, record
+from tests.waiting import wait_until
 
 DOWNLOAD = f"/v1/batch/download/{ID}"
 ZIP = {"format": "zip"}
@@ -36,7 +36,7 @@ async def converted(
         "engine": "local",
         "model": "local-1",
         "seconds": 1.5,
-        "finished_at": BORN + timedelta(seconds=number),
+        "finished_at": CREATED_AT + timedelta(seconds=number),
     }
     document = record(document_id=document_id, batch_id=ID, file_name=file_name, **(usual | known))
     world.reads.add(document)
@@ -49,14 +49,14 @@ def broken(world: World, number: int, **known: Any) -> None:
         "state": "failed",
         "code": "corrupt",
         "reason": "The PDF is damaged.",
-        "finished_at": BORN,
+        "finished_at": CREATED_AT,
     }
     world.reads.add(record(document_id=f"{ID}{number:03d}", batch_id=ID, **(usual | known)))
 
 
 def ended(world: World, completed: int, failed: int = 0) -> None:
-    progress = Progress(total=completed + failed, completed=completed, failed=failed)
-    world.batches.add(batch(progress=progress, completed_at=BORN))
+    progress = BatchCounts(total=completed + failed, completed=completed, failed=failed)
+    world.batches.add(batch(progress=progress, completed_at=CREATED_AT))
 
 
 def lines(body: bytes) -> list[dict[str, Any]]:
@@ -148,7 +148,7 @@ async def test_the_archive_holds_every_markdown_and_a_manifest(world: World) -> 
 
 async def test_a_batch_that_is_not_done_cannot_be_downloaded(world: World) -> None:
     client = await world.serve()
-    world.batches.add(batch(progress=Progress(total=3, completed=1, failed=1, processing=1)))
+    world.batches.add(batch(progress=BatchCounts(total=3, completed=1, failed=1, processing=1)))
     counts = {"total": 3, "pending": 0, "processing": 1, "completed": 1, "failed": 1}
     async with client.get(DOWNLOAD) as answer:
         assert answer.status == 400
@@ -160,7 +160,7 @@ async def test_a_batch_that_is_not_done_cannot_be_downloaded(world: World) -> No
     assert "Retry-After" in answer.headers
 
 
-async def test_a_format_nobody_knows_is_refused(world: World) -> None:
+async def test_an_unknown_batch_format_is_refused(world: World) -> None:
     client = await world.serve()
     async with client.get(DOWNLOAD, params={"format": "tar"}) as answer:
         assert answer.status == 400
@@ -170,7 +170,7 @@ async def test_a_format_nobody_knows_is_refused(world: World) -> None:
 
 
 @pytest.mark.parametrize("form", ["jsonl", "zip"])
-async def test_the_head_of_a_download_is_told_without_it(world: World, form: str) -> None:
+async def test_head_returns_the_headers_of_a_download(world: World, form: str) -> None:
     client = await world.serve()
     await converted(world, 1, LARGE)
     ended(world, 1)
@@ -180,7 +180,7 @@ async def test_the_head_of_a_download_is_told_without_it(world: World, form: str
         assert await answer.read() == b""
 
 
-async def test_what_became_of_documents_afterwards_is_told(world: World) -> None:
+async def test_a_download_reports_documents_removed_since(world: World) -> None:
     client = await world.serve()
     await converted(world, 1, b"archived", state="archived")
     await converted(world, 2, b"deleted", state="deleted")
@@ -211,7 +211,7 @@ async def test_a_download_that_cannot_be_whole_is_broken_off(world: World, form:
             await answer.read()
 
 
-async def test_a_document_that_is_missing_is_told_and_the_others_are_there(world: World) -> None:
+async def test_a_missing_document_is_reported_and_the_others_are_included(world: World) -> None:
     client = await world.serve()
     lost = await converted(world, 1, LARGE)
     await converted(world, 2, b"there")
@@ -230,7 +230,7 @@ async def test_a_document_that_is_missing_is_told_and_the_others_are_there(world
 
 
 @pytest.mark.parametrize("form", ["jsonl", "zip"])
-async def test_memory_does_not_feel_the_size_of_a_download(world: World, form: str) -> None:
+async def test_memory_use_does_not_grow_with_the_download(world: World, form: str) -> None:
     client = await world.serve()
     text = b"".join(b"%09d ordinary words of a page\n" % n for n in range(26_000))  # 1 MB
     for number in range(1, 31):
@@ -251,7 +251,9 @@ async def test_memory_does_not_feel_the_size_of_a_download(world: World, form: s
     assert peak < 8 * 1024 * 1024
 
 
-async def test_packing_holds_nobody_up(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_compression_does_not_block_the_event_loop(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
     client = await world.serve()
     await converted(world, 1, LARGE)
     ended(world, 1)
@@ -280,5 +282,5 @@ async def test_a_client_that_leaves_half_way_ends_the_download(world: World) -> 
             writer.write(f"GET {DOWNLOAD}?format={form} HTTP/1.1\r\nHost: a\r\n\r\n".encode())
             await reader.readexactly(100_000)
             writer.transport.abort()
-            await until(lambda logs=logs: bool(logs))  # type: ignore[misc]
+            await wait_until(lambda logs=logs: bool(logs))  # type: ignore[misc]
         assert [(line["event"], line["status"]) for line in logs] == [("request", 499)]

@@ -5,9 +5,9 @@ import pytest
 
 from schemas.batches import BatchDocument, BatchSubmitted
 from schemas.documents import Stored
-from schemas.records import BatchRecord, EngineBatch, Progress
+from schemas.records import BatchCounts, BatchRecord, EngineBatch
 from tests.ilios.edge.test_batches import SUBMIT, many
-from tests.ilios.edge.world import BORN, ID, World, record
+from tests.ilios.edge.world import CREATED_AT, ID, World, record
 
 STATUS = f"/v1/batch/status/{ID}"
 
@@ -19,13 +19,13 @@ def batch(**known: Any) -> BatchRecord:
         "batch_id": ID,
         "priority": 5,
         "retention_days": 365,
-        "submitted_at": BORN,
-        "progress": Progress(total=2, pending=2),
+        "submitted_at": CREATED_AT,
+        "progress": BatchCounts(total=2, pending=2),
     }
     return BatchRecord(**(usual | known))
 
 
-async def test_a_batch_and_its_documents_are_known_right_after_the_202(world: World) -> None:
+async def test_a_batch_and_its_documents_are_found_right_after_the_202(world: World) -> None:
     client = await world.serve()
     async with client.post(SUBMIT, data=many(b"%PDF one", b"%PDF two")) as answer:
         accepted = await answer.json()
@@ -77,23 +77,27 @@ async def test_the_time_a_batch_came_is_the_logs_when_its_publisher_gave_none(
 @pytest.mark.parametrize(
     ("progress", "status"),
     [
-        (Progress(total=3, pending=3), "pending"),
-        (Progress(total=3, processing=1, pending=2), "pending"),
-        (Progress(total=3, completed=1, processing=2), "processing"),
-        (Progress(total=3, completed=1, failed=2), "completed"),
-        (Progress(total=3, failed=3), "failed"),
+        (BatchCounts(total=3, pending=3), "pending"),
+        (BatchCounts(total=3, processing=1, pending=2), "pending"),
+        (BatchCounts(total=3, completed=1, processing=2), "processing"),
+        (BatchCounts(total=3, completed=1, failed=2), "completed"),
+        (BatchCounts(total=3, failed=3), "failed"),
     ],
 )
-async def test_a_batch_tells_how_far_it_is(world: World, progress: Progress, status: str) -> None:
+async def test_a_batch_reports_its_progress(
+    world: World, progress: BatchCounts, status: str
+) -> None:
     client = await world.serve()
-    finished = BORN + timedelta(seconds=5)
-    world.batches.add(batch(progress=progress, completed_at=finished if progress.ended else None))
+    finished = CREATED_AT + timedelta(seconds=5)
+    world.batches.add(
+        batch(progress=progress, completed_at=finished if progress.is_finished else None)
+    )
     async with client.get(STATUS) as answer:
         body = await answer.json()
     assert body["status"] == status
-    assert body["downloadUrl"] == (f"/v1/batch/download/{ID}" if progress.ended else None)
-    assert body["completedAt"] == ("2026-01-15T10:30:05.123Z" if progress.ended else None)
-    assert ("Retry-After" in answer.headers) == (not progress.ended)
+    assert body["downloadUrl"] == (f"/v1/batch/download/{ID}" if progress.is_finished else None)
+    assert body["completedAt"] == ("2026-01-15T10:30:05.123Z" if progress.is_finished else None)
+    assert ("Retry-After" in answer.headers) == (not progress.is_finished)
     assert "documents" not in body
 
 
@@ -101,9 +105,9 @@ async def test_a_batch_whose_end_is_not_written_down_yet_ended_with_its_last_doc
     world: World,
 ) -> None:
     client = await world.serve()
-    world.batches.add(batch(progress=Progress(total=2, completed=1, failed=1)))
+    world.batches.add(batch(progress=BatchCounts(total=2, completed=1, failed=1)))
     for number, seconds in ((1, 7), (2, 3)):
-        finished = BORN + timedelta(seconds=seconds)
+        finished = CREATED_AT + timedelta(seconds=seconds)
         world.reads.add(
             record(document_id=f"{ID}00{number}", batch_id=ID, state="failed", finished_at=finished)
         )
@@ -111,9 +115,9 @@ async def test_a_batch_whose_end_is_not_written_down_yet_ended_with_its_last_doc
         assert (await answer.json())["completedAt"] == "2026-01-15T10:30:07.123Z"
 
 
-async def test_the_details_say_why_a_document_failed(world: World) -> None:
+async def test_the_details_have_the_reason_of_a_failure(world: World) -> None:
     client = await world.serve()
-    world.batches.add(batch(progress=Progress(total=1, failed=1), completed_at=BORN))
+    world.batches.add(batch(progress=BatchCounts(total=1, failed=1), completed_at=CREATED_AT))
     world.reads.add(
         record(
             document_id=f"{ID}001",
@@ -121,7 +125,7 @@ async def test_the_details_say_why_a_document_failed(world: World) -> None:
             state="archived",
             code="corrupt",
             reason="The PDF is damaged.",
-            finished_at=BORN,
+            finished_at=CREATED_AT,
         )
     )
     async with client.get(STATUS, params={"details": "true"}) as answer:
@@ -151,7 +155,7 @@ async def test_the_details_say_why_a_document_failed(world: World) -> None:
         ),
     ],
 )
-async def test_a_batch_that_cannot_be_shown_says_why(
+async def test_a_batch_that_cannot_be_shown_has_a_reason(
     world: World, path: str, status: int, code: str, error: str
 ) -> None:
     client = await world.serve()

@@ -11,8 +11,16 @@ import pytest
 from structlog.testing import capture_logs
 
 from tests.ilios.edge import hostile
-from tests.ilios.edge.world import ID, World, file_part, form, post, read_answer, record
-from tests.waiting import until
+from tests.ilios.edge.world import (
+    ID,
+    World,
+    file_part,
+    multipart_form,
+    post_request,
+    read_response,
+    record,
+)
+from tests.waiting import wait_until
 
 LIVE = b"GET /livez HTTP/1.1\r\nHost: a\r\n\r\n"
 STATUS = f"GET /api/documents/status/{ID} HTTP/1.1\r\nHost: a\r\n\r\n".encode()
@@ -45,67 +53,67 @@ async def drip(writer: asyncio.StreamWriter) -> None:
             await asyncio.sleep(0.02)  # as slow as the client is
 
 
-async def test_a_header_that_drips_is_answered_in_our_words(world: World) -> None:
-    await world.serve(header_within=0.3)
+async def test_a_slow_header_is_answered_with_a_problem(world: World) -> None:
+    await world.serve(header_timeout=0.3)
     async with connected(world) as (reader, writer):
         writer.write(BEGUN)
         dripping = asyncio.create_task(drip(writer))
-        answer = await read_answer(reader)
-        hostile.check_refusal(answer)
+        answer = await read_response(reader)
+        hostile.assert_refused(answer)
         assert (answer.status, answer.json()["code"]) == (408, "request_too_slow")
         with suppress(ConnectionResetError):  # the last drips have found nobody
             assert await reader.read() == b""
         dripping.cancel()
 
 
-async def test_a_client_that_says_nothing_is_left_without_a_word(world: World) -> None:
-    await world.serve(header_within=0.2)
+async def test_a_silent_client_is_disconnected_without_a_response(world: World) -> None:
+    await world.serve(header_timeout=0.2)
     async with connected(world) as (reader, _):
         assert await reader.read() == b""
 
 
 async def test_a_second_header_has_its_deadline_too(world: World) -> None:
-    await world.serve(header_within=0.3)
+    await world.serve(header_timeout=0.3)
     async with connected(world) as (reader, writer):
         writer.write(LIVE)
-        assert (await read_answer(reader)).status == 200
+        assert (await read_response(reader)).status == 200
         writer.write(BEGUN)
-        assert (await read_answer(reader)).json()["code"] == "request_too_slow"
+        assert (await read_response(reader)).json()["code"] == "request_too_slow"
         assert await reader.read() == b""
 
 
 async def test_the_deadline_of_a_header_ends_no_rest_between_requests(world: World) -> None:
-    await world.serve(header_within=0.2)
+    await world.serve(header_timeout=0.2)
     async with connected(world) as (reader, writer), connected(world) as (idle, _):
         writer.write(LIVE)
-        assert (await read_answer(reader)).status == 200
+        assert (await read_response(reader)).status == 200
         assert await idle.read() == b""  # a deadline that began later is over
         writer.write(LIVE)
-        assert (await read_answer(reader)).status == 200
+        assert (await read_response(reader)).status == 200
 
 
 async def test_the_deadline_of_a_header_is_none_of_a_body(world: World) -> None:
-    await world.serve(header_within=0.2)
-    raw = post(form(file_part()))
+    await world.serve(header_timeout=0.2)
+    raw = post_request(multipart_form(file_part()))
     async with connected(world) as (reader, writer), connected(world) as (idle, _):
         writer.write(raw[:-10])
         assert await idle.read() == b""
         writer.write(raw[-10:])
-        assert (await read_answer(reader)).status == 202
+        assert (await read_response(reader)).status == 202
 
 
 async def test_a_small_body_that_drips_is_given_up_soon(world: World) -> None:
-    await world.serve(small_grace=0.1)
-    raw = post(b"", path=hostile.RESERVE, content_type="application/json", length=60_000)
+    await world.serve(small_body_grace=0.1)
+    raw = post_request(b"", path=hostile.UPLOAD_URL, content_type="application/json", length=60_000)
     async with connected(world) as (reader, writer):
         writer.write(raw)
         dripping = asyncio.create_task(drip(writer))
-        answer = await read_answer(reader)
+        answer = await read_response(reader)
         assert (answer.status, answer.json()["code"]) == (408, "upload_too_slow")
         dripping.cancel()
 
 
-async def test_a_client_that_has_sent_its_last_still_hears_the_answer(world: World) -> None:
+async def test_a_half_closed_client_still_receives_the_response(world: World) -> None:
     asked, go_on = asyncio.Event(), asyncio.Event()
     world.reads.add(record())
     answer_at_once = world.reads.document
@@ -122,9 +130,9 @@ async def test_a_client_that_has_sent_its_last_still_hears_the_answer(world: Wor
         writer.write_eof()
         await asked.wait()
         its.write(LIVE)
-        assert (await read_answer(other)).status == 200  # the end was seen by now
+        assert (await read_response(other)).status == 200  # the end was seen by now
         go_on.set()
-        answer = await read_answer(reader)
+        answer = await read_response(reader)
         assert (answer.status, answer.json()["id"]) == (200, ID)
         assert await reader.read() == b"", "nothing more can come, so it is closed"
 
@@ -133,7 +141,7 @@ async def test_a_client_that_has_sent_its_last_still_hears_the_answer(world: Wor
     ("raw", "statuses"),
     [
         (LIVE + LIVE, [200, 200]),
-        (post(form(file_part())), [202]),
+        (post_request(multipart_form(file_part())), [202]),
         (b"nonsense\r\n\r\n", [400]),
         (LIVE * 40, [200] * 40),
     ],
@@ -145,37 +153,37 @@ async def test_all_that_was_asked_before_the_end_is_answered(
     async with connected(world) as (reader, writer):
         writer.write(raw)
         writer.write_eof()
-        assert [(await read_answer(reader)).status for _ in statuses] == statuses
+        assert [(await read_response(reader)).status for _ in statuses] == statuses
         assert await reader.read() == b""
 
 
-@pytest.mark.parametrize("raw", [b"", BEGUN, post(form(file_part()))[:-1]])
+@pytest.mark.parametrize("raw", [b"", BEGUN, post_request(multipart_form(file_part()))[:-1]])
 async def test_an_end_in_the_middle_of_a_request_is_the_end(world: World, raw: bytes) -> None:
     await world.serve()
     async with connected(world) as (reader, writer):
         writer.write(raw)
         writer.write_eof()
         assert await reader.read() == b""
-    assert world.stored() == set()
+    assert world.stored_files() == set()
 
 
 async def test_a_client_that_has_sent_its_last_is_not_waited_with_for_ever(world: World) -> None:
-    await world.serve(half_closed_within=0.2)
+    await world.serve(half_closed_timeout=0.2)
     async with connected(world) as (reader, writer):
-        writer.write(post(form(file_part()), path="/v1/convert"))
+        writer.write(post_request(multipart_form(file_part()), path="/v1/convert"))
         writer.write_eof()
         assert await reader.read() == b""
-        await world.outcomes.left.wait()
+        await world.outcomes.released.wait()
 
 
 async def test_a_long_answer_to_a_client_that_has_sent_its_last_is_not_cut(world: World) -> None:
-    await world.serve(half_closed_within=0.2)
-    await world.completed(bytes(LONG))
+    await world.serve(half_closed_timeout=0.2)
+    await world.add_completed(bytes(LONG))
     async with connected(world) as (reader, writer), connected(world) as (idle, its):
         writer.write(DOWNLOAD)
         writer.write_eof()
         await reader.readuntil(b"\r\n\r\n")
-        its.write(post(form(file_part()), path="/v1/convert"))
+        its.write(post_request(multipart_form(file_part()), path="/v1/convert"))
         its.write_eof()
         assert await idle.read() == b""  # a deadline that began later is over
         assert len(await reader.readexactly(LONG)) == LONG
@@ -195,18 +203,18 @@ LINUX = pytest.mark.skipif(sys.platform != "linux", reason="other kernels cannot
 
 @LINUX
 async def test_a_client_that_takes_nothing_of_its_answer_is_cut_off(world: World) -> None:
-    await world.serve(answer_within=0.5)
-    await world.completed(bytes(LONG))
+    await world.serve(send_timeout=0.5)
+    await world.add_completed(bytes(LONG))
     with narrow(world) as client, capture_logs() as logs:
         await asyncio.get_running_loop().sock_sendall(client, DOWNLOAD)
-        await until(lambda: CUT_OFF.items() <= logs[-1].items() if logs else False, SOON)
+        await wait_until(lambda: CUT_OFF.items() <= logs[-1].items() if logs else False, SOON)
 
 
 @LINUX
 async def test_a_client_that_takes_its_time_gets_all_of_its_answer(world: World) -> None:
     within = 1.0
-    await world.serve(answer_within=within)
-    await world.completed(bytes(LONG))
+    await world.serve(send_timeout=within)
+    await world.add_completed(bytes(LONG))
     loop = asyncio.get_running_loop()
     began, taken, pause = loop.time(), 0, 0.05
     with narrow(world) as client:

@@ -5,13 +5,13 @@ import pytest
 
 from bus.errors import BusUnavailable
 from tests.ilios.edge.test_submit import form_data
-from tests.ilios.edge.world import PDF, World, file_part, form, post, record
+from tests.ilios.edge.world import PDF, World, file_part, multipart_form, post_request, record
 
 MARKDOWN = "# Grüße\n"
 
 
 async def test_a_conversion_answers_with_the_markdown(world: World) -> None:
-    world.publisher.heard = world.convert
+    world.publisher.on_submission = world.convert
     client = await world.serve()
     async with client.post("/v1/convert", data=form_data()) as answer:
         assert answer.status == 200
@@ -28,7 +28,7 @@ async def test_a_conversion_answers_with_the_markdown(world: World) -> None:
 
 @pytest.mark.parametrize("where", ["field", "query"])
 async def test_a_conversion_can_answer_in_json(world: World, where: str) -> None:
-    world.publisher.heard = world.convert
+    world.publisher.on_submission = world.convert
     client = await world.serve()
     fields = {"format": "json"} if where == "field" else {}
     query = {"format": "json"} if where == "query" else {}
@@ -60,9 +60,11 @@ async def test_a_conversion_can_answer_in_json(world: World, where: str) -> None
 
 
 async def test_a_name_that_is_not_ascii_comes_back_encoded(world: World) -> None:
-    world.publisher.heard = world.convert
+    world.publisher.on_submission = world.convert
     await world.serve()
-    answer = await world.exchange(post(form(file_part("Größe.pdf")), path="/v1/convert"))
+    answer = await world.send_raw(
+        post_request(multipart_form(file_part("Größe.pdf")), path="/v1/convert")
+    )
     assert (
         answer.headers["content-disposition"]
         == "inline; filename=\"Gr__e.pdf.md\"; filename*=UTF-8''Gr%C3%B6%C3%9Fe.pdf.md"
@@ -70,7 +72,7 @@ async def test_a_name_that_is_not_ascii_comes_back_encoded(world: World) -> None
 
 
 async def test_a_document_that_cannot_be_converted_is_not_the_servers_fault(world: World) -> None:
-    world.publisher.heard = world.fail
+    world.publisher.on_submission = world.fail
     client = await world.serve()
     async with client.post("/v1/convert", data=form_data()) as answer:
         assert answer.status == 422
@@ -83,7 +85,7 @@ async def test_a_document_that_cannot_be_converted_is_not_the_servers_fault(worl
 
 
 async def test_a_conversion_that_takes_too_long_goes_on_elsewhere(world: World) -> None:
-    client = await world.serve(convert_within=0.01)
+    client = await world.serve(convert_timeout=0.01)
     async with client.post("/v1/convert", data=form_data()) as answer:
         assert answer.status == 202
         body = await answer.json()
@@ -94,27 +96,27 @@ async def test_a_conversion_that_takes_too_long_goes_on_elsewhere(world: World) 
         "statusUrl": f"/api/documents/status/{document_id}",
     }
     assert answer.headers["Location"] == body["statusUrl"]
-    assert len(world.stored()) == 1
+    assert len(world.stored_files()) == 1
 
 
-async def test_an_end_that_was_not_heard_is_found_in_the_database(world: World) -> None:
+async def test_a_missed_completion_is_found_in_the_database(world: World) -> None:
     async def missed(submitted: Any) -> None:
         blob = await world.blobs.put_bytes("markdown/default/x", MARKDOWN.encode())
         world.reads.add(
             record(document_id=submitted.document_id, state="completed", markdown=blob, pages=1)
         )
 
-    world.publisher.heard = missed
-    client = await world.serve(ask_again_after=0.01)
+    world.publisher.on_submission = missed
+    client = await world.serve(poll_interval=0.01)
     async with client.post("/v1/convert", data=form_data()) as answer:
         assert (answer.status, await answer.text()) == (200, MARKDOWN)
 
 
 async def test_a_database_that_fails_meanwhile_does_not_end_the_waiting(world: World) -> None:
-    world.reads.fails = OSError("disk")
-    client = await world.serve(ask_again_after=0.001)
+    world.reads.error = OSError("disk")
+    client = await world.serve(poll_interval=0.001)
     converting = asyncio.ensure_future(client.post("/v1/convert", data=form_data()))
-    await world.reads.asked.wait()
+    await world.reads.queried.wait()
     await world.convert(world.publisher.submitted)
     async with await converting as answer:
         assert answer.status == 200
@@ -123,59 +125,59 @@ async def test_a_database_that_fails_meanwhile_does_not_end_the_waiting(world: W
 async def test_a_client_that_hangs_up_ends_the_waiting_but_not_the_conversion(
     world: World,
 ) -> None:
-    said = asyncio.Event()
+    published = asyncio.Event()
 
-    async def heard(_submitted: Any) -> None:
-        said.set()
+    async def on_published(_submitted: Any) -> None:
+        published.set()
 
-    world.publisher.heard = heard
-    await world.serve(half_closed_within=0.1)
+    world.publisher.on_submission = on_published
+    await world.serve(half_closed_timeout=0.1)
     _, writer = await world.connect()
-    writer.write(post(form(file_part()), path="/v1/convert"))
-    await said.wait()
+    writer.write(post_request(multipart_form(file_part()), path="/v1/convert"))
+    await published.wait()
     writer.close()
     async with asyncio.timeout(5):
-        await world.outcomes.left.wait()
-    assert len(world.stored()) == 1
+        await world.outcomes.released.wait()
+    assert len(world.stored_files()) == 1
 
 
 async def test_an_edge_that_closes_lets_its_waiting_clients_go(world: World) -> None:
-    said = asyncio.Event()
+    published = asyncio.Event()
 
-    async def heard(_submitted: Any) -> None:
-        said.set()
+    async def on_published(_submitted: Any) -> None:
+        published.set()
 
-    world.publisher.heard = heard
+    world.publisher.on_submission = on_published
     client = await world.serve()
     converting = asyncio.ensure_future(client.post("/v1/convert", data=form_data()))
-    await said.wait()
-    closing = asyncio.ensure_future(world.close_door())
+    await published.wait()
+    closing = asyncio.ensure_future(world.stop_edge())
     async with await converting as answer:
         assert answer.status == 202
     await closing
 
 
-async def test_when_nobody_can_listen_nothing_is_said_and_nothing_kept(world: World) -> None:
-    world.outcomes.fails = BusUnavailable("no")
+async def test_without_a_subscription_nothing_is_published_and_nothing_stored(world: World) -> None:
+    world.outcomes.error = BusUnavailable("no")
     await world.serve()
-    answer = await world.exchange(post(form(file_part()), path="/v1/convert"))
+    answer = await world.send_raw(post_request(multipart_form(file_part()), path="/v1/convert"))
     assert (answer.status, answer.json()["code"]) == (503, "bus_unavailable")
-    assert world.publisher.said == []
-    assert world.stored() == set()
+    assert world.publisher.published == []
+    assert world.stored_files() == set()
 
 
-async def test_an_unknown_format_is_refused_before_anything_is_said(world: World) -> None:
+async def test_an_unknown_format_is_refused_before_anything_is_published(world: World) -> None:
     client = await world.serve()
     async with client.post("/v1/convert", data=form_data(format="html")) as answer:
         assert answer.status == 400
         assert (await answer.json())["code"] == "invalid_format"
-    assert world.publisher.said == []
-    assert world.stored() == set()
+    assert world.publisher.published == []
+    assert world.stored_files() == set()
 
 
 async def test_a_conversion_is_never_conditional(world: World) -> None:
     client = await world.serve()
-    world.publisher.heard = world.convert
+    world.publisher.on_submission = world.convert
     for condition in ({"If-None-Match": "*"}, {"If-Match": '"something else"'}):
         async with client.post("/v1/convert", data=form_data(), headers=condition) as answer:
             assert answer.status == 200

@@ -9,7 +9,7 @@ from aiohttp import ClientPayloadError
 
 from bus.errors import BusUnavailable
 from schemas.documents import DocumentSubmitted, Inline, Remote, Stored
-from tests.ilios.edge.world import BORN, ID, PDF, World, record
+from tests.ilios.edge.world import CREATED_AT, ID, PDF, World, record
 
 STATUS = f"/api/documents/status/{ID}"
 DOCUMENT = f"/api/documents/{ID}"
@@ -24,13 +24,13 @@ def submission(**known: Any) -> DocumentSubmitted:
         "source": source,
         "file_name": "paper.pdf",
         "content_type": "application/pdf",
-        "submitted_at": BORN,
+        "submitted_at": CREATED_AT,
     }
     return DocumentSubmitted(**(usual | known))
 
 
 @pytest.mark.parametrize("state", ["pending", "processing"])
-async def test_an_unfinished_document_tells_its_status(world: World, state: str) -> None:
+async def test_an_unfinished_document_returns_its_status(world: World, state: str) -> None:
     client = await world.serve()
     world.reads.add(record(state=state))
     async with client.get(STATUS) as answer:
@@ -49,9 +49,9 @@ async def test_an_unfinished_document_tells_its_status(world: World, state: str)
             assert await answer.json() == {"id": ID, "status": state, "statusUrl": STATUS}
 
 
-async def test_a_completed_document_tells_its_status(world: World) -> None:
+async def test_a_completed_document_returns_its_status(world: World) -> None:
     client = await world.serve()
-    await world.completed(b"# Hello\n")
+    await world.add_completed(b"# Hello\n")
     async with client.get(STATUS) as answer:
         assert await answer.json() == {
             "id": ID,
@@ -75,14 +75,14 @@ async def test_a_document_that_took_what_cannot_be_is_answered(
     world: World, seconds: float
 ) -> None:
     client = await world.serve()
-    await world.completed(b"# Hello\n", seconds=seconds)
+    await world.add_completed(b"# Hello\n", seconds=seconds)
     for address, query in ((STATUS, {}), (DOCUMENT, {}), (DOCUMENT, {"format": "json"})):
         async with client.get(address, params=query) as answer:
             assert answer.status == 200
             assert b"ello" in await answer.read() or address == STATUS
 
 
-async def test_a_failed_document_says_why(world: World) -> None:
+async def test_a_failed_document_has_a_reason(world: World) -> None:
     client = await world.serve()
     world.reads.add(
         record(state="failed", code="corrupt", reason="It is damaged.", retryable=False)
@@ -114,7 +114,7 @@ async def test_an_unknown_document_is_404_and_a_wrong_id_400(world: World, path:
             assert (await answer.json())["error"] == "Invalid document ID format"
 
 
-async def test_what_only_the_log_knows_is_pending_and_not_unknown(world: World) -> None:
+async def test_a_document_found_only_in_the_log_is_pending(world: World) -> None:
     client = await world.serve()
     world.log.submissions["default", ID] = submission()
     async with client.get(STATUS) as answer:
@@ -130,7 +130,7 @@ async def test_what_only_the_log_knows_is_pending_and_not_unknown(world: World) 
 
 async def test_an_unreachable_log_is_503_and_not_404(world: World) -> None:
     client = await world.serve()
-    world.log.fails = BusUnavailable("no")
+    world.log.error = BusUnavailable("no")
     async with client.get(STATUS) as answer:
         assert answer.status == 503
         assert answer.headers["Retry-After"] == "2"
@@ -142,7 +142,7 @@ async def test_an_unreachable_log_is_503_and_not_404(world: World) -> None:
 async def test_the_markdown_can_be_read_small_and_large(world: World) -> None:
     client = await world.serve()
     for markdown in (b"", b"# Hello\n", LARGE):
-        document = await world.completed(markdown)
+        document = await world.add_completed(markdown)
         async with client.get(DOCUMENT) as answer:
             assert (answer.status, await answer.read()) == (200, markdown)
             assert answer.headers["Content-Type"] == "text/markdown; charset=utf-8"
@@ -160,7 +160,7 @@ async def test_the_markdown_can_be_read_small_and_large(world: World) -> None:
 async def test_the_json_holds_the_markdown_small_and_large(world: World) -> None:
     client = await world.serve()
     for markdown in (b"", b"# Hello\n", LARGE, b"\xff broken"):
-        await world.completed(markdown)
+        await world.add_completed(markdown)
         async with client.get(DOCUMENT, params={"format": "json"}) as answer:
             assert answer.status == 200
             body = await answer.json()
@@ -173,10 +173,10 @@ async def test_the_json_holds_the_markdown_small_and_large(world: World) -> None
         assert answer.status == 400
 
 
-async def test_content_that_is_gone_is_told_before_the_answer_begins(world: World) -> None:
+async def test_missing_content_is_an_error_before_the_response_begins(world: World) -> None:
     client = await world.serve()
     for markdown in (b"x", LARGE):
-        document = await world.completed(markdown)
+        document = await world.add_completed(markdown)
         assert document.markdown is not None
         await world.blobs.delete(document.markdown.key)
         for query in ({}, {"format": "json"}):
@@ -188,13 +188,13 @@ async def test_content_that_is_gone_is_told_before_the_answer_begins(world: Worl
 
 async def test_content_of_another_size_than_it_should_be_is_never_passed_off(world: World) -> None:
     client = await world.serve()
-    document = await world.completed(b"0123456789")
+    document = await world.add_completed(b"0123456789")
     assert document.markdown is not None
     await world.blobs.put_bytes(document.markdown.key, b"01234")
     for query in ({}, {"format": "json"}):
         async with client.get(DOCUMENT, params=query) as answer:
             assert (answer.status, (await answer.json())["code"]) == (500, "content_damaged")
-    await world.completed(LARGE)
+    await world.add_completed(LARGE)
     await world.blobs.put_bytes(document.markdown.key, LARGE[:-1])
     for query in ({}, {"format": "json"}):
         with pytest.raises(ClientPayloadError):
@@ -218,7 +218,7 @@ async def test_a_part_of_a_document_can_be_read(
     world: World, asked: str, start: int, stop: int
 ) -> None:
     client = await world.serve()
-    await world.completed(LARGE)
+    await world.add_completed(LARGE)
     async with client.get(DOCUMENT, headers={"Range": asked}) as answer:
         assert answer.status == 206
         assert await answer.read() == LARGE[start:stop]
@@ -230,7 +230,7 @@ async def test_a_part_of_a_document_can_be_read(
 )
 async def test_a_range_that_makes_no_sense_is_ignored(world: World, asked: str) -> None:
     client = await world.serve()
-    await world.completed(b"0123456789")
+    await world.add_completed(b"0123456789")
     async with client.get(DOCUMENT, headers={"Range": asked}) as answer:
         assert (answer.status, await answer.read()) == (200, b"0123456789")
 
@@ -238,7 +238,7 @@ async def test_a_range_that_makes_no_sense_is_ignored(world: World, asked: str) 
 @pytest.mark.parametrize("asked", ["bytes=10-", "bytes=99-100", "bytes=-0"])
 async def test_a_range_that_is_not_there_is_416(world: World, asked: str) -> None:
     client = await world.serve()
-    await world.completed(b"0123456789")
+    await world.add_completed(b"0123456789")
     async with client.get(DOCUMENT, headers={"Range": asked}) as answer:
         assert answer.status == 416
         assert answer.headers["Content-Range"] == "bytes */10"
@@ -246,7 +246,7 @@ async def test_a_range_that_is_not_there_is_416(world: World, asked: str) -> Non
 
 async def test_conditions_are_honoured(world: World) -> None:
     client = await world.serve()
-    document = await world.completed(b"0123456789")
+    document = await world.add_completed(b"0123456789")
     assert document.markdown is not None
     same, other = f'"{document.markdown.sha256}"', '"other"'
 
@@ -262,7 +262,7 @@ async def test_conditions_are_honoured(world: World) -> None:
     assert (await asked(If_Match=other))[0] == 412
     assert await asked(Range="bytes=0-1", If_Range=same) == (206, b"01")
     assert await asked(Range="bytes=0-1", If_Range=other) == (200, b"0123456789")
-    date = (BORN + timedelta(days=1)).strftime("%a, %d %b %Y %H:%M:%S GMT")
+    date = (CREATED_AT + timedelta(days=1)).strftime("%a, %d %b %Y %H:%M:%S GMT")
     assert await asked(Range="bytes=0-1", If_Range=date) == (200, b"0123456789")
 
 
@@ -276,7 +276,7 @@ async def test_the_json_has_a_tag_of_its_own(world: World) -> None:
 
     tags = set()
     for markdown, name in ((b"# Hello\n", "a.pdf"), (b"# Hallo\n", "a.pdf"), (LARGE, "b.pdf")):
-        document = await world.completed(markdown, file_name=name)
+        document = await world.add_completed(markdown, file_name=name)
         assert document.markdown is not None
         status, tag, body = await asked()
         assert (status, tag[0], tag[-1]) == (200, '"', '"')
@@ -288,14 +288,14 @@ async def test_the_json_has_a_tag_of_its_own(world: World) -> None:
         async with client.head(DOCUMENT, params={"format": "json"}) as answer:
             assert answer.headers["ETag"] == tag
     # One more name, the same Markdown: the JSON is another, the Markdown is not.
-    await world.completed(LARGE, file_name="c.pdf")
+    await world.add_completed(LARGE, file_name="c.pdf")
     tags.add((await asked())[1])
     assert len(tags) == 7
 
 
 async def test_two_waiting_readers_do_not_disturb_each_other(world: World) -> None:
     client = await world.serve()
-    await world.completed(LARGE)
+    await world.add_completed(LARGE)
 
     async def read() -> bytes:
         async with client.get(DOCUMENT) as answer:

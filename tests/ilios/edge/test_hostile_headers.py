@@ -9,11 +9,19 @@ from aiohttp import web
 
 from ilios.edge import connection
 from tests.ilios.edge import hostile
-from tests.ilios.edge.world import ID, PDF, World, file_part, form, post, read_answer
+from tests.ilios.edge.world import (
+    ID,
+    PDF,
+    World,
+    file_part,
+    multipart_form,
+    post_request,
+    read_response,
+)
 
 LIVE = "GET /livez"
-CHUNKED = post(b"").replace(b"Content-Length: 0", b"Transfer-Encoding: chunked")
-GOOD = form(file_part())
+CHUNKED = post_request(b"").replace(b"Content-Length: 0", b"Transfer-Encoding: chunked")
+GOOD = multipart_form(file_part())
 
 
 def get(*headers: str, line: str = LIVE) -> bytes:
@@ -63,10 +71,10 @@ REFUSED = {
     "a chunk longer than it says": (CHUNKED + b"3\r\nabcdefg\r\n", 400),
     "chunks with bare line feeds": (CHUNKED + b"5\nabcde\n0\n\n", 400),
     "a trailer that is none": (CHUNKED + b"0\r\nbad trailer\r\n\r\n", 400),
-    "two content types": (post(GOOD, "Content-Type: text/plain"), 400),
-    "two idempotency keys": (post(GOOD, "Idempotency-Key: a", "Idempotency-Key: b"), 400),
-    "an idempotency key of 8 kB": (post(GOOD, f'Idempotency-Key: "{"a" * 8000}'), 400),
-    "an idempotency key that is not UTF-8": (post(GOOD, "Idempotency-Key: \udcff"), 400),
+    "two content types": (post_request(GOOD, "Content-Type: text/plain"), 400),
+    "two idempotency keys": (post_request(GOOD, "Idempotency-Key: a", "Idempotency-Key: b"), 400),
+    "an idempotency key of 8 kB": (post_request(GOOD, f'Idempotency-Key: "{"a" * 8000}'), 400),
+    "an idempotency key that is not UTF-8": (post_request(GOOD, "Idempotency-Key: \udcff"), 400),
 }
 
 
@@ -74,11 +82,11 @@ REFUSED = {
 async def test_a_hostile_head_is_a_problem_and_no_more(
     world: World, raw: bytes, status: int, caplog: pytest.LogCaptureFixture
 ) -> None:
-    await world.serve(read_within=5)
-    answer = await world.exchange(raw)
-    hostile.check_refusal(answer)
+    await world.serve(read_timeout=5)
+    answer = await world.send_raw(raw)
+    hostile.assert_refused(answer)
     assert answer.status == status
-    assert world.stored() == set()
+    assert world.stored_files() == set()
     assert caplog.records == []
 
 
@@ -89,8 +97,8 @@ async def test_a_hostile_head_is_a_problem_and_no_more(
 async def test_a_key_of_any_bytes_is_an_unknown_key(world: World, key: str) -> None:
     await world.serve("key-1")
     for name in ("Authorization: Bearer ", "X-Api-Key: "):
-        answer = await world.exchange(get(name + key, line=f"GET /api/documents/{ID}"))
-        hostile.check_refusal(answer)
+        answer = await world.send_raw(get(name + key, line=f"GET /api/documents/{ID}"))
+        hostile.assert_refused(answer)
         assert answer.status == 401
 
 
@@ -98,7 +106,7 @@ async def test_a_key_of_any_bytes_is_an_unknown_key(world: World, key: str) -> N
     "garbage", [b"zz\r\n", b"5 \r\n", b"\r\n\r\n", b"-1\r\n", b"0\r\nno trailer\r\n\r\n"]
 )
 @pytest.mark.parametrize("kind", [hostile.FORM, "application/pdf"])
-async def test_garbage_later_in_a_chunked_body_is_told_at_once(
+async def test_garbage_later_in_a_chunked_body_is_refused_at_once(
     world: World, garbage: bytes, kind: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     await world.serve()
@@ -106,27 +114,27 @@ async def test_garbage_later_in_a_chunked_body_is_told_at_once(
     body = GOOD[:-30] if kind == hostile.FORM else PDF
     head = CHUNKED.replace(hostile.FORM.encode(), kind.encode())
     writer.write(head.replace(b"Host:", b"Expect: 100-continue\r\nHost:"))
-    assert (await read_answer(reader)).status == 100  # somebody waits for the body
+    assert (await read_response(reader)).status == 100  # somebody waits for the body
     writer.write(b"%x\r\n%b\r\n" % (len(body), body) + garbage)
     async with asyncio.timeout(5):
-        answer = await read_answer(reader)
+        answer = await read_response(reader)
         assert await reader.read() == b""
     writer.close()
-    hostile.check_refusal(answer)
+    hostile.assert_refused(answer)
     assert (answer.status, answer.json()["code"]) == (400, "malformed_request")
-    assert world.stored() == set()
+    assert world.stored_files() == set()
     assert caplog.records == []
 
 
-async def test_garbage_behind_a_request_without_interest_in_its_body_is_told_after_its_answer(
+async def test_garbage_after_a_request_with_an_unread_body_is_refused_after_its_response(
     world: World,
 ) -> None:
     await world.serve()
     reader, writer = await world.connect()
     writer.write(b"GET /livez HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello")
-    assert (await read_answer(reader)).status == 200
+    assert (await read_response(reader)).status == 200
     writer.write(b"zz\r\n")
-    hostile.check_refusal(await read_answer(reader))
+    hostile.assert_refused(await read_response(reader))
     assert await reader.read() == b""
     writer.close()
 
@@ -135,17 +143,17 @@ async def test_what_offers_another_protocol_is_answered_in_this_one(world: World
     await world.serve()
     for protocol in ("websocket", "h2c"):
         offer = ("Connection: upgrade", f"Upgrade: {protocol}")
-        assert (await world.exchange(get(*offer))).status == 200
-        assert (await world.exchange(post(GOOD, *offer))).status == 202
+        assert (await world.send_raw(get(*offer))).status == 200
+        assert (await world.send_raw(post_request(GOOD, *offer))).status == 202
 
 
-async def test_a_content_type_that_is_dear_to_parse_is_not_parsed(world: World) -> None:
+async def test_a_content_type_expensive_to_parse_is_not_parsed(world: World) -> None:
     await world.serve()
-    for number, path in enumerate((hostile.SUBMIT, hostile.BATCH, hostile.RESERVE)):
+    for number, path in enumerate((hostile.SUBMIT, hostile.BATCH, hostile.UPLOAD_URL)):
         dear = f"a/b{number};" + '";' * 4000
         spent = time.process_time()
-        answer = await world.exchange(post(b"", path=path, content_type=dear))
-        hostile.check_refusal(answer)
+        answer = await world.send_raw(post_request(b"", path=path, content_type=dear))
+        hostile.assert_refused(answer)
         assert time.process_time() - spent < 0.25  # seconds; parsed, it takes half of one
 
 
@@ -167,7 +175,7 @@ async def test_a_client_takes_the_loop_for_a_moment_at_a_time(
     monkeypatch.setattr(connection.Connection, "data_received", count_bytes)
     monkeypatch.setattr(web.RequestHandler, "resume_reading", count)
     await world.serve()
-    answer = await world.exchange(CHUNKED + b"1\r\na\r\n" * 100_000 + b"0\r\n\r\n")
-    hostile.check_refusal(answer)
-    assert max(received) <= connection.TAKEN_AT_ONCE
+    answer = await world.send_raw(CHUNKED + b"1\r\na\r\n" * 100_000 + b"0\r\n\r\n")
+    hostile.assert_refused(answer)
+    assert max(received) <= connection.READ_CHUNK_BYTES
     assert len(resumed) < 1000  # not with every chunk

@@ -27,8 +27,8 @@ WANTED = {
 
 async def doors(world: World) -> list[bytes]:
     """Start the edge and return a good request for each of its doors."""
-    client = await world.serve(read_within=0.05, convert_within=0.01, removed_within=0.01)
-    async with client.post(hostile.RESERVE, json=WANTED) as answer:
+    client = await world.serve(read_timeout=0.05, convert_timeout=0.01, removal_timeout=0.01)
+    async with client.post(hostile.UPLOAD_URL, json=WANTED) as answer:
         url = (await answer.json())["uploadUrl"]
     files = [(file_part(f"{n}.pdf")[0].replace('"file"', '"files"'), PDF) for n in range(3)]
     json = "Content-Type: application/json"
@@ -37,7 +37,7 @@ async def doors(world: World) -> list[bytes]:
         hostile.upload(hostile.CONVERT, *FIELDS, file_part()),
         hostile.upload(hostile.BATCH, *FIELDS, *files),
         hostile.request(f"PUT {url.partition(str(world.port))[2]}", PDF),
-        hostile.request(f"POST {hostile.RESERVE}", msgspec.json.encode(WANTED), json),
+        hostile.request(f"POST {hostile.UPLOAD_URL}", msgspec.json.encode(WANTED), json),
         hostile.request("POST /v1/convert?fileName=a.pdf", PDF, "Content-Type: application/pdf"),
         hostile.request("GET /api/usage/summary?startDate=2026-01-01&endDate=2026-01-31"),
         hostile.request(f"GET /api/documents/{ID}?format=json"),
@@ -53,15 +53,15 @@ async def test_a_broken_request_is_refused_clearly_or_taken_whole(
 ) -> None:
     monkeypatch.setattr(app, "LINGER", 0.05)
     good, statuses = await doors(world), set[int]()
-    now = len(world.publisher.said), world.stored()
+    now = len(world.publisher.published), world.stored_files()
     for raw in hostile.mutations(seed, good, 200):
-        answers = await hostile.converse(world, raw)
+        answers = await hostile.exchange_then_probe(world, raw)
         assert answers, raw
         for answer in answers:
             statuses.add(answer.status)
             if answer.status >= 300:
-                hostile.check_refusal(answer)
-        before, now = now, (len(world.publisher.said), world.stored())
+                hostile.assert_refused(answer)
+        before, now = now, (len(world.publisher.published), world.stored_files())
         assert answers[0].status < 300 or now == before, raw
     # Or the mutations would be so wild, or so tame, that they show nothing.
     assert {200, 202, 400, 404, 408} <= statuses
@@ -69,5 +69,7 @@ async def test_a_broken_request_is_refused_clearly_or_taken_whole(
 
 
 async def test_the_good_requests_they_are_made_of_are_taken(world: World) -> None:
-    found = [(await hostile.converse(world, raw))[0].status for raw in await doors(world)]
+    found = [
+        (await hostile.exchange_then_probe(world, raw))[0].status for raw in await doors(world)
+    ]
     assert found == [202, 202, 202, 200, 200, 202, 200, 404, 404, 404, 404]

@@ -10,86 +10,104 @@ from tests.ilios.edge.world import (
     World,
     field_part,
     file_part,
-    form,
-    post,
-    read_answer,
+    multipart_form,
+    post_request,
+    read_response,
 )
 
 # aiohttp warns of headers it cannot read; here they are meant to be unreadable.
 pytestmark = pytest.mark.filterwarnings("ignore::aiohttp.BadContentDispositionHeader")
 
 FORM = "multipart/form-data; boundary=BOUNDARY"
-GOOD = form(file_part())
+GOOD = multipart_form(file_part())
 
 HOSTILE = {
-    "a NUL in the file name": post(form(file_part("a\0.pdf"))),
-    "an escape in the file name": post(form(file_part("a\x1b[31m.pdf"))),
-    "a line break in the file name": post(form(file_part("a\r\nX-Injected: 1\r\n.pdf"))),
-    "a bare line feed in the file name": post(form(file_part("a\n.pdf"))),
-    "a header without a colon": post(form(("nonsense", PDF))),
-    "a header of 10 kB": post(form((f"Content-Type: {'a' * 10_000}", PDF))),
-    "headers of 200 kB": post(form(("\r\n".join(f"X-{n}: {'a' * 1000}" for n in range(200)), PDF))),
-    "200 headers": post(form(("\r\n".join(f"X-{n}: a" for n in range(200)), PDF))),
-    "a header line of 1 MB": post(form((f"X: {'a' * 1_000_000}", PDF))),
-    "no disposition": post(form(("X-Nothing: 1", PDF))),
-    "a broken disposition": post(form(('Content-Disposition: ;;;="', PDF))),
-    "10,000 empty parts": post(form(*[field_part("", b"")] * 10_000)),
-    "30,000 tiny fields": post(form(*[field_part("a", b"b")] * 30_000)),
-    "a field of 100 kB": post(form(field_part("format", b"x" * 100_000), file_part())),
-    "a field that is not UTF-8": post(form(field_part("retentionDays", b"\xff\xfe"), file_part())),
-    "another boundary": post(GOOD, content_type="multipart/form-data; boundary=OTHER"),
-    "no boundary": post(GOOD, content_type="multipart/form-data"),
-    "an empty boundary": post(GOOD, content_type='multipart/form-data; boundary=""'),
-    "a boundary of 200 characters": post(GOOD, content_type=f"{FORM}{'x' * 200}"),
-    "a boundary that is not ASCII": post(GOOD, content_type="multipart/form-data; boundary=\xfc"),
-    "no final boundary": post(GOOD.removesuffix(b"\r\n--BOUNDARY--\r\n")),
-    "an end in the middle of the file": post(GOOD[:-30]),
-    "an end in the middle of a header": post(GOOD[:40]),
-    "an end after the boundary": post(b"--BOUNDARY"),
-    "a preamble of 1 MB": post(b"x" * 1_000_000 + b"\r\n" + GOOD),
-    "no form at all": post(b"hello"),
-    "multipart/mixed": post(GOOD, content_type="multipart/mixed; boundary=BOUNDARY"),
-    "a form in the form": post(
-        form(("Content-Type: multipart/mixed; boundary=B", b"--B\r\n\r\nx\r\n--B--"))
+    "a NUL in the file name": post_request(multipart_form(file_part("a\0.pdf"))),
+    "an escape in the file name": post_request(multipart_form(file_part("a\x1b[31m.pdf"))),
+    "a line break in the file name": post_request(
+        multipart_form(file_part("a\r\nX-Injected: 1\r\n.pdf"))
     ),
-    "a nested form without boundary": post(form(("Content-Type: multipart/mixed", b"x"))),
-    "a file in base64": post(
-        form((file_part()[0] + "\r\nContent-Transfer-Encoding: base64", b"aGVsbG8="))
+    "a bare line feed in the file name": post_request(multipart_form(file_part("a\n.pdf"))),
+    "a header without a colon": post_request(multipart_form(("nonsense", PDF))),
+    "a header of 10 kB": post_request(multipart_form((f"Content-Type: {'a' * 10_000}", PDF))),
+    "headers of 200 kB": post_request(
+        multipart_form(("\r\n".join(f"X-{n}: {'a' * 1000}" for n in range(200)), PDF))
     ),
-    "an unknown default charset": post(form(field_part("_charset_", b"x" * 100), file_part())),
-    "a compressed body": post(gzip.compress(GOOD), "Content-Encoding: gzip"),
-    "a bomb": post(gzip.compress(bytes(20_000_000)), "Content-Encoding: gzip"),
-    "an unknown encoding": post(GOOD, "Content-Encoding: what"),
-    "no content type": post(GOOD, content_type=None),
-    "a broken content type": post(GOOD, content_type="/;;="),
-    "a length of 2^63": post(b"", length=2**63),
-    "a length of 2^63 for bare bytes": post(b"", length=2**63, content_type="application/pdf"),
-    "a negative length": post(b"", length=-1),
-    "an unknown expectation": post(GOOD, "Expect: miracles"),
-    "a chunk size that is none": post(b"").replace(
+    "200 headers": post_request(
+        multipart_form(("\r\n".join(f"X-{n}: a" for n in range(200)), PDF))
+    ),
+    "a header line of 1 MB": post_request(multipart_form((f"X: {'a' * 1_000_000}", PDF))),
+    "no disposition": post_request(multipart_form(("X-Nothing: 1", PDF))),
+    "a broken disposition": post_request(multipart_form(('Content-Disposition: ;;;="', PDF))),
+    "10,000 empty parts": post_request(multipart_form(*[field_part("", b"")] * 10_000)),
+    "30,000 tiny fields": post_request(multipart_form(*[field_part("a", b"b")] * 30_000)),
+    "a field of 100 kB": post_request(
+        multipart_form(field_part("format", b"x" * 100_000), file_part())
+    ),
+    "a field that is not UTF-8": post_request(
+        multipart_form(field_part("retentionDays", b"\xff\xfe"), file_part())
+    ),
+    "another boundary": post_request(GOOD, content_type="multipart/form-data; boundary=OTHER"),
+    "no boundary": post_request(GOOD, content_type="multipart/form-data"),
+    "an empty boundary": post_request(GOOD, content_type='multipart/form-data; boundary=""'),
+    "a boundary of 200 characters": post_request(GOOD, content_type=f"{FORM}{'x' * 200}"),
+    "a boundary that is not ASCII": post_request(
+        GOOD, content_type="multipart/form-data; boundary=\xfc"
+    ),
+    "no final boundary": post_request(GOOD.removesuffix(b"\r\n--BOUNDARY--\r\n")),
+    "an end in the middle of the file": post_request(GOOD[:-30]),
+    "an end in the middle of a header": post_request(GOOD[:40]),
+    "an end after the boundary": post_request(b"--BOUNDARY"),
+    "a preamble of 1 MB": post_request(b"x" * 1_000_000 + b"\r\n" + GOOD),
+    "no form at all": post_request(b"hello"),
+    "multipart/mixed": post_request(GOOD, content_type="multipart/mixed; boundary=BOUNDARY"),
+    "a form in the form": post_request(
+        multipart_form(("Content-Type: multipart/mixed; boundary=B", b"--B\r\n\r\nx\r\n--B--"))
+    ),
+    "a nested form without boundary": post_request(
+        multipart_form(("Content-Type: multipart/mixed", b"x"))
+    ),
+    "a file in base64": post_request(
+        multipart_form((file_part()[0] + "\r\nContent-Transfer-Encoding: base64", b"aGVsbG8="))
+    ),
+    "an unknown default charset": post_request(
+        multipart_form(field_part("_charset_", b"x" * 100), file_part())
+    ),
+    "a compressed body": post_request(gzip.compress(GOOD), "Content-Encoding: gzip"),
+    "a bomb": post_request(gzip.compress(bytes(20_000_000)), "Content-Encoding: gzip"),
+    "an unknown encoding": post_request(GOOD, "Content-Encoding: what"),
+    "no content type": post_request(GOOD, content_type=None),
+    "a broken content type": post_request(GOOD, content_type="/;;="),
+    "a length of 2^63": post_request(b"", length=2**63),
+    "a length of 2^63 for bare bytes": post_request(
+        b"", length=2**63, content_type="application/pdf"
+    ),
+    "a negative length": post_request(b"", length=-1),
+    "an unknown expectation": post_request(GOOD, "Expect: miracles"),
+    "a chunk size that is none": post_request(b"").replace(
         b"Content-Length: 0", b"Transfer-Encoding: chunked"
     )
     + b"zz\r\n",
-    "chunks that break off into nonsense": post(b"").replace(
+    "chunks that break off into nonsense": post_request(b"").replace(
         b"Content-Length: 0", b"Transfer-Encoding: chunked"
     )
     + b"5\r\n--BOU\r\nnonsense\r\n",
-    "both lengths": post(GOOD, "Transfer-Encoding: chunked"),
-    "200 request headers": post(GOOD, *[f"X-{n}: a" for n in range(200)]),
-    "a request header of 20 kB": post(GOOD, f"X-Long: {'a' * 20_000}"),
+    "both lengths": post_request(GOOD, "Transfer-Encoding: chunked"),
+    "200 request headers": post_request(GOOD, *[f"X-{n}: a" for n in range(200)]),
+    "a request header of 20 kB": post_request(GOOD, f"X-Long: {'a' * 20_000}"),
     "no HTTP": b"hello\r\n\r\n",
 }
 
 
 @pytest.mark.parametrize("raw", HOSTILE.values(), ids=HOSTILE.keys())
-async def test_it_is_refused_clearly_and_nothing_is_kept(
+async def test_it_is_refused_clearly_and_nothing_stored(
     world: World, raw: bytes, caplog: pytest.LogCaptureFixture
 ) -> None:
     await world.serve()
-    answer = await world.exchange(raw)
+    answer = await world.send_raw(raw)
     assert 400 <= answer.status < 500
-    assert world.publisher.said == []
-    assert world.stored() == set()
+    assert world.publisher.published == []
+    assert world.stored_files() == set()
     assert answer.headers["content-type"] == "application/problem+json"
     assert answer.headers["server"] == "ilios"
     problem = answer.json()
@@ -106,30 +124,30 @@ async def test_thousands_of_parts_do_not_hold_up_the_others(world: World) -> Non
     async with asyncio.timeout(2):
         async with client.get("/livez") as answer:
             assert answer.status == 200
-        assert (await read_answer(reader)).status == 400
+        assert (await read_response(reader)).status == 400
     writer.close()
 
 
 @pytest.mark.parametrize(
     "sent",
     [
-        post(GOOD)[:-40],
-        post(GOOD).removesuffix(GOOD),
-        post(GOOD).removesuffix(GOOD) + b"--BOUND",
-        post(PDF, content_type="application/pdf")[:-5],
+        post_request(GOOD)[:-40],
+        post_request(GOOD).removesuffix(GOOD),
+        post_request(GOOD).removesuffix(GOOD) + b"--BOUND",
+        post_request(PDF, content_type="application/pdf")[:-5],
     ],
 )
 async def test_a_silent_client_is_given_up(world: World, sent: bytes) -> None:
-    await world.serve(read_within=0.05)
-    answer = await world.exchange(sent)
+    await world.serve(read_timeout=0.05)
+    answer = await world.send_raw(sent)
     assert (answer.status, answer.json()["code"]) == (408, "upload_too_slow")
-    assert world.stored() == set()
+    assert world.stored_files() == set()
 
 
 async def test_a_dripping_client_is_given_up(world: World) -> None:
-    await world.serve(grace=0.1, min_bytes_per_second=1_000_000)
+    await world.serve(slow_upload_grace=0.1, min_bytes_per_second=1_000_000)
     reader, writer = await world.connect()
-    writer.write(post(GOOD, length=100_000)[:-20])
+    writer.write(post_request(GOOD, length=100_000)[:-20])
 
     async def drip() -> None:
         while True:
@@ -138,11 +156,11 @@ async def test_a_dripping_client_is_given_up(world: World) -> None:
 
     dripping = asyncio.create_task(drip())
     async with asyncio.timeout(10):
-        answer = await read_answer(reader)
+        answer = await read_response(reader)
     dripping.cancel()
     writer.close()
     assert answer.status == 408
-    assert world.stored() == set()
+    assert world.stored_files() == set()
 
 
 async def test_a_slow_store_is_not_blamed_on_the_client(
@@ -155,5 +173,5 @@ async def test_a_slow_store_is_not_blamed_on_the_client(
         return await put(key, chunks)  # type: ignore[arg-type]
 
     monkeypatch.setattr(world.blobs, "put", slow)
-    await world.serve(read_within=0.1, grace=0.1, min_bytes_per_second=10_000_000)
-    assert (await world.exchange(post(GOOD))).status == 202
+    await world.serve(read_timeout=0.1, slow_upload_grace=0.1, min_bytes_per_second=10_000_000)
+    assert (await world.send_raw(post_request(GOOD))).status == 202

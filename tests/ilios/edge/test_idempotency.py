@@ -5,17 +5,17 @@ import msgspec
 import pytest
 from aiohttp import ClientSession, FormData
 
-from bus.errors import BusUnavailable, EventTooLarge, NothingSaid
-from ilios.edge import known
-from ilios.edge.idempotency import id_under
-from schemas.batches import BatchSubmitted, submissions
+from bus.errors import BusUnavailable, EventTooLarge, NotPublished
+from ilios.edge import lookup
+from ilios.edge.idempotency import derive_id
+from schemas.batches import BatchSubmitted, document_submissions
 from schemas.documents import DocumentSubmitted, Stored
 from schemas.ids import is_id
-from schemas.records import DocumentRecord, Progress
+from schemas.records import BatchCounts, DocumentRecord
 from tests.ilios.edge.test_batches import many
 from tests.ilios.edge.test_batches_status import batch
 from tests.ilios.edge.test_submit import form_data
-from tests.ilios.edge.world import PDF, World, file_part, form, post
+from tests.ilios.edge.world import PDF, World, file_part, multipart_form, post_request
 
 SUBMIT = "/api/documents/submit"
 BATCH = "/v1/batch/submit"
@@ -24,7 +24,7 @@ KEY = {"Idempotency-Key": "my-key"}
 MARKDOWN = "# Grüße\n"
 
 
-class Answered(msgspec.Struct):
+class Replay(msgspec.Struct):
     """What came back."""
 
     status: int
@@ -32,21 +32,21 @@ class Answered(msgspec.Struct):
     replayed: bool
 
 
-async def ask(client: ClientSession, path: str, data: FormData, **headers: str) -> Answered:
+async def ask(client: ClientSession, path: str, data: FormData, **headers: str) -> Replay:
     named = {name.replace("_", "-"): value for name, value in headers.items()}
     async with client.post(path, data=data, headers=KEY | named) as answer:
         is_json = "json" in answer.content_type
         body = await answer.json(content_type=None) if is_json else await answer.text()
-        return Answered(answer.status, body, answer.headers.get("Idempotent-Replayed") == "true")
+        return Replay(answer.status, body, answer.headers.get("Idempotent-Replayed") == "true")
 
 
-def remember(world: World, **changed: Any) -> DocumentRecord:
+def complete_first(world: World, **changed: Any) -> DocumentRecord:
     """Let the database know what was submitted, and the log forget it."""
-    event = world.publisher.said[0]
+    event = world.publisher.published[0]
     assert isinstance(event, DocumentSubmitted)
-    record = msgspec.structs.replace(known.pending(event), **changed)
+    record = msgspec.structs.replace(lookup.pending_record(event), **changed)
     world.reads.add(record)
-    world.log.forget()
+    world.log.clear()
     return record
 
 
@@ -59,7 +59,7 @@ async def test_a_repeated_request_gets_the_same_answer_and_makes_nothing(world: 
     assert first.body == second.body
     assert is_id(first.body["id"])
     assert len(first.body["id"]) == 24
-    assert len(world.publisher.said) == len(world.stored()) == 1
+    assert len(world.publisher.published) == len(world.stored_files()) == 1
     source = world.publisher.submitted.source
     assert isinstance(source, Stored)
     key = f"originals/default/{first.body['id']}.{source.suffix}"
@@ -72,11 +72,11 @@ async def test_the_answer_is_the_same_when_only_the_database_remembers(
 ) -> None:
     client = await world.serve()
     first = await ask(client, SUBMIT, form_data())
-    remember(world, state=state)
+    complete_first(world, state=state)
     second = await ask(client, SUBMIT, form_data())
     assert second.replayed
     assert (second.status, second.body) == (202, first.body)
-    assert len(world.publisher.said) == len(world.stored()) == 1
+    assert len(world.publisher.published) == len(world.stored_files()) == 1
 
 
 async def test_ten_equal_requests_at_once_make_one_document(world: World) -> None:
@@ -85,7 +85,7 @@ async def test_ten_equal_requests_at_once_make_one_document(world: World) -> Non
     assert {answer.status for answer in answers} == {202}
     assert all(answer.body == answers[0].body for answer in answers)
     assert sorted(answer.replayed for answer in answers) == [False] + [True] * 9
-    assert len(world.publisher.said) == len(world.stored()) == 1
+    assert len(world.publisher.published) == len(world.stored_files()) == 1
 
 
 @pytest.mark.parametrize(
@@ -102,7 +102,7 @@ async def test_another_request_under_the_same_key_is_refused(world: World, other
     answer = await ask(client, SUBMIT, other)
     assert (answer.status, answer.body["code"]) == (422, "idempotency_key_reused")
     assert "use a new one" in answer.body["error"]
-    assert len(world.publisher.said) == len(world.stored()) == 1
+    assert len(world.publisher.published) == len(world.stored_files()) == 1
 
 
 async def test_what_does_not_matter_may_differ(world: World) -> None:
@@ -115,14 +115,14 @@ async def test_what_does_not_matter_may_differ(world: World) -> None:
 @pytest.mark.parametrize("first", [SUBMIT, CONVERT, BATCH])
 @pytest.mark.parametrize("second", [SUBMIT, CONVERT, BATCH])
 async def test_a_key_belongs_to_one_endpoint(world: World, first: str, second: str) -> None:
-    client = await world.serve(convert_within=0.01)
+    client = await world.serve(convert_timeout=0.01)
     assert (await ask(client, first, form_data())).status == 202
     answer = await ask(client, second, form_data())
     if first == second:
         assert (answer.status, answer.replayed) == (202, True)
     else:
         assert (answer.status, answer.body["code"]) == (422, "idempotency_key_reused")
-    assert len(world.publisher.said) == len(world.stored()) == 1
+    assert len(world.publisher.published) == len(world.stored_files()) == 1
 
 
 async def test_the_keys_of_two_tenants_never_meet(world: World) -> None:
@@ -147,7 +147,7 @@ async def test_an_api_key_in_the_query_is_not_part_of_the_request(world: World) 
 async def test_a_key_may_stand_in_quotes(world: World, sent: str, plain: str) -> None:
     client = await world.serve()
     answer = await ask(client, SUBMIT, form_data(), Idempotency_Key=sent)
-    assert answer.body["id"] == id_under("default", plain)
+    assert answer.body["id"] == derive_id("default", plain)
 
 
 @pytest.mark.parametrize(
@@ -169,10 +169,10 @@ async def test_what_is_no_key_is_refused_before_anything_is_stored(
     world: World, header: str, path: str
 ) -> None:
     await world.serve()
-    answer = await world.exchange(post(form(file_part()), header, path=path))
+    answer = await world.send_raw(post_request(multipart_form(file_part()), header, path=path))
     assert (answer.status, answer.json()["code"]) == (400, "invalid_idempotency_key")
-    assert world.publisher.said == []
-    assert world.stored() == set()
+    assert world.publisher.published == []
+    assert world.stored_files() == set()
 
 
 async def test_a_refused_request_burns_no_key(world: World) -> None:
@@ -185,48 +185,48 @@ async def test_a_refused_request_burns_no_key(world: World) -> None:
 
 @pytest.mark.parametrize("state", ["cancelled", "deleted"])
 @pytest.mark.parametrize("path", [SUBMIT, CONVERT])
-async def test_what_was_removed_meanwhile_is_gone_and_says_what_to_do(
+async def test_a_replay_of_a_removed_document_is_410_with_advice(
     world: World, state: str, path: str
 ) -> None:
-    client = await world.serve(convert_within=0.01)
+    client = await world.serve(convert_timeout=0.01)
     await ask(client, path, form_data())
-    remember(world, state=state)
+    complete_first(world, state=state)
     answer = await ask(client, path, form_data())
     assert (answer.status, answer.body["code"]) == (410, "document_removed")
     assert "use a new one" in answer.body["error"]
-    assert len(world.stored()) == 1
+    assert len(world.stored_files()) == 1
 
 
-async def test_an_event_that_may_have_been_said_keeps_its_upload_for_the_next_try(
+async def test_an_uncertain_publish_keeps_its_upload_for_the_retry(
     world: World,
 ) -> None:
     client = await world.serve()
-    world.publisher.lost = BusUnavailable("no acknowledgement")
+    world.publisher.error_after_publish = BusUnavailable("no acknowledgement")
     assert (await ask(client, SUBMIT, form_data())).status == 503
-    world.publisher.lost = None
+    world.publisher.error_after_publish = None
     answer = await ask(client, SUBMIT, form_data())
     assert (answer.status, answer.replayed) == (202, True)
     event = world.publisher.submitted
     assert answer.body["id"] == event.document_id
     async with client.get(f"/api/documents/{event.document_id}/original") as original:
         assert await original.read() == PDF
-    assert len(world.stored()) == 1
+    assert len(world.stored_files()) == 1
 
 
-async def test_what_was_never_said_is_said_by_the_next_try(world: World) -> None:
+async def test_an_unpublished_event_is_published_by_the_retry(world: World) -> None:
     client = await world.serve()
-    world.publisher.fails = BusUnavailable("no")
+    world.publisher.error = BusUnavailable("no")
     assert (await ask(client, SUBMIT, form_data())).status == 503
-    world.publisher.fails = None
+    world.publisher.error = None
     answer = await ask(client, SUBMIT, form_data())
     assert (answer.status, answer.replayed) == (202, False)
 
 
-async def test_what_was_surely_not_said_is_not_kept(world: World) -> None:
+async def test_an_upload_certainly_not_published_is_deleted(world: World) -> None:
     client = await world.serve()
-    world.publisher.fails = EventTooLarge("no")
+    world.publisher.error = EventTooLarge("no")
     assert (await ask(client, SUBMIT, form_data())).status == 413
-    assert world.stored() == set()
+    assert world.stored_files() == set()
 
 
 @pytest.mark.parametrize("path", [SUBMIT, BATCH, CONVERT])
@@ -235,33 +235,33 @@ async def test_repeating_it_while_the_bus_is_away_does_not_fill_the_volume(
     world: World, path: str, away: str
 ) -> None:
     client = await world.serve()
-    getattr(world, away).fails = NothingSaid("no") if away == "publisher" else BusUnavailable("no")
+    getattr(world, away).fails = NotPublished("no") if away == "publisher" else BusUnavailable("no")
     for _ in range(3):
         data = many(b"one", b"two") if path == BATCH else form_data()
         assert (await ask(client, path, data)).status == 503
-    assert world.stored() == set()
+    assert world.stored_files() == set()
 
 
-async def test_an_event_of_ours_that_comes_back_as_said_before_keeps_its_upload(
+async def test_our_own_event_reported_as_duplicate_keeps_its_upload(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     client = await world.serve()
-    say_first = world.publisher.say_first
+    say_first = world.publisher.publish_if_first
 
     async def twice(event: Any) -> int:
         await say_first(event)
         return await say_first(event)
 
-    monkeypatch.setattr(world.publisher, "say_first", twice)
+    monkeypatch.setattr(world.publisher, "publish_if_first", twice)
     answer = await ask(client, SUBMIT, form_data())
     assert (answer.status, answer.replayed) == (202, False)
-    assert len(world.stored()) == 1
+    assert len(world.stored_files()) == 1
 
 
 async def test_an_id_that_somebody_else_has_used_is_no_repetition(world: World) -> None:
     client = await world.serve()
     source = Stored(size=1, sha256="0" * 64)
-    world.log.add(DocumentSubmitted(document_id=id_under("default", "my-key"), source=source))
+    world.log.add(DocumentSubmitted(document_id=derive_id("default", "my-key"), source=source))
     answer = await ask(client, SUBMIT, form_data())
     assert (answer.status, answer.body["code"]) == (422, "idempotency_key_reused")
 
@@ -275,26 +275,28 @@ async def test_a_repeated_batch_gets_the_same_answer_and_makes_nothing(world: Wo
     assert (first.status, first.replayed) == (202, False)
     assert all((answer.status, answer.replayed) == (202, True) for answer in again)
     assert all(answer.body == first.body for answer in again)
-    assert (len(world.publisher.said), len(world.stored())) == (1, 2)
+    assert (len(world.publisher.published), len(world.stored_files())) == (1, 2)
 
-    event = world.publisher.said[0]
+    event = world.publisher.published[0]
     assert isinstance(event, BatchSubmitted)
     world.batches.add(
         batch(
             batch_id=event.batch_id,
             submitted_at=event.submitted_at,
             fingerprint=event.fingerprint,
-            progress=Progress(total=2, completed=2),
+            progress=BatchCounts(total=2, completed=2),
         )
     )
-    for document in submissions(event):
+    for document in document_submissions(event):
         world.reads.add(
-            msgspec.structs.replace(known.pending(document, event.batch_id), state="completed")
+            msgspec.structs.replace(
+                lookup.pending_record(document, event.batch_id), state="completed"
+            )
         )
-    world.log.forget()
+    world.log.clear()
     later = await ask(client, BATCH, many(b"one", b"two", priority="7"))
     assert (later.replayed, later.body) == (True, first.body)
     for other in (many(b"one", b"two"), many(b"two", b"one", priority="7")):
         answer = await ask(client, BATCH, other)
         assert (answer.status, answer.body["code"]) == (422, "idempotency_key_reused")
-    assert (len(world.publisher.said), len(world.stored())) == (1, 2)
+    assert (len(world.publisher.published), len(world.stored_files())) == (1, 2)

@@ -4,12 +4,12 @@ from typing import Any
 import msgspec
 import pytest
 
-from ilios.edge import known
+from ilios.edge import lookup
 from schemas.documents import DocumentSubmitted
 from tests.ilios.edge.test_idempotency import CONVERT, MARKDOWN, ask
 from tests.ilios.edge.test_submit import form_data
-from tests.ilios.edge.world import BORN, World
-from tests.waiting import until
+from tests.ilios.edge.world import CREATED_AT, World
+from tests.waiting import wait_until
 
 
 async def completed(world: World, submitted: DocumentSubmitted, **changed: Any) -> None:
@@ -19,39 +19,39 @@ async def completed(world: World, submitted: DocumentSubmitted, **changed: Any) 
         "state": "completed",
         "markdown": blob,
         "pages": 1,
-        "finished_at": BORN,
+        "finished_at": CREATED_AT,
     }
-    world.reads.add(msgspec.structs.replace(known.pending(submitted), **(done | changed)))
+    world.reads.add(msgspec.structs.replace(lookup.pending_record(submitted), **(done | changed)))
 
 
 async def test_a_repeated_conversion_is_answered_with_what_the_first_has_made(
     world: World,
 ) -> None:
-    world.publisher.heard = world.convert
+    world.publisher.on_submission = world.convert
     client = await world.serve()
     first = await ask(client, CONVERT, form_data())
     await completed(world, world.publisher.submitted)
-    world.log.forget()
+    world.log.clear()
     again = await ask(client, CONVERT, form_data())
     assert (first.status, first.body, first.replayed) == (200, MARKDOWN, False)
     assert (again.status, again.body, again.replayed) == (200, MARKDOWN, True)
-    assert len(world.publisher.said) == 1
-    assert len(world.stored()) == 3  # the original, and the Markdown of either
+    assert len(world.publisher.published) == 1
+    assert len(world.stored_files()) == 3  # the original, and the Markdown of either
 
 
 async def test_a_repeated_conversion_waits_for_the_one_under_way(world: World) -> None:
-    client = await world.serve(ask_again_after=0.01)
+    client = await world.serve(poll_interval=0.01)
     waiting = [asyncio.ensure_future(ask(client, CONVERT, form_data())) for _ in range(5)]
-    await until(lambda: len(world.stored()) == 1 and bool(world.publisher.said))
+    await wait_until(lambda: len(world.stored_files()) == 1 and bool(world.publisher.published))
     await completed(world, world.publisher.submitted)
     answers = await asyncio.gather(*waiting)
     assert all((answer.status, answer.body) == (200, MARKDOWN) for answer in answers)
     assert sorted(answer.replayed for answer in answers) == [False] + [True] * 4
-    assert len(world.publisher.said) == 1
+    assert len(world.publisher.published) == 1
 
 
 async def test_a_repeated_conversion_that_failed_fails_again(world: World) -> None:
-    world.publisher.heard = world.fail
+    world.publisher.on_submission = world.fail
     client = await world.serve()
     first = await ask(client, CONVERT, form_data())
     failed = {"state": "failed", "code": "corrupt", "reason": "The PDF is damaged."}
@@ -63,7 +63,7 @@ async def test_a_repeated_conversion_that_failed_fails_again(world: World) -> No
 
 
 async def test_another_format_is_another_request(world: World) -> None:
-    world.publisher.heard = world.convert
+    world.publisher.on_submission = world.convert
     client = await world.serve()
     assert (await ask(client, CONVERT, form_data())).status == 200
     answer = await ask(client, CONVERT, form_data(format="json"))
@@ -72,7 +72,7 @@ async def test_another_format_is_another_request(world: World) -> None:
 
 @pytest.mark.parametrize("state", ["completed", "archived"])
 async def test_what_is_archived_is_still_answered(world: World, state: str) -> None:
-    world.publisher.heard = world.convert
+    world.publisher.on_submission = world.convert
     client = await world.serve()
     await ask(client, CONVERT, form_data())
     await completed(world, world.publisher.submitted, state=state)

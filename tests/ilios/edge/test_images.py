@@ -5,10 +5,10 @@ from typing import Any
 
 import pytest
 
-from actors.keys import image_key
+from actors.blob_keys import image_key
 from ilios.edge.auth import tenant_of
 from schemas.documents import Blob
-from tests.ilios.edge.test_removed import removed
+from tests.ilios.edge.test_removed_documents import removed
 from tests.ilios.edge.world import ID, World, record
 
 JPEG = b"\xff\xd8\xff\xe0 an image"
@@ -18,11 +18,11 @@ IMAGE = f"/api/documents/{ID}/images/{DIGITS}.jpeg"
 RESULT = Blob(f"results/default/{ID}.w", 3, "0" * 64)
 
 
-async def pictured(
+async def document_with_image(
     world: World, tenant: str = "default", ending: str = "jpeg", **known: Any
 ) -> str:
     """Make the database know a document with an image; returns the image's key."""
-    await world.completed(b"# One\n", tenant=tenant, result=RESULT, **known)
+    await world.add_completed(b"# One\n", tenant=tenant, result=RESULT, **known)
     key = image_key(tenant, ID, f"{DIGITS}.{ending}")
     await world.blobs.put_bytes(key, JPEG)
     return key
@@ -36,7 +36,7 @@ async def test_an_image_is_answered_with_what_keeps_browsers_from_running_it(wor
         ("gif", "image/gif"),
         ("webp", "image/webp"),
     ):
-        await pictured(world, ending=ending)
+        await document_with_image(world, ending=ending)
         path = IMAGE.replace("jpeg", ending)
         async with client.get(path) as answer:
             assert (answer.status, await answer.read()) == (200, JPEG)
@@ -50,9 +50,9 @@ async def test_an_image_is_answered_with_what_keeps_browsers_from_running_it(wor
             assert (answer.status, answer.content_length) == (200, len(JPEG))
 
 
-async def test_an_image_is_known_again_and_read_in_part(world: World) -> None:
+async def test_an_image_supports_etag_and_range_requests(world: World) -> None:
     client = await world.serve()
-    await pictured(world)
+    await document_with_image(world)
     for headers, status, body in (
         ({"If-None-Match": f'"{DIGITS}"'}, 304, b""),
         ({"Range": "bytes=0-2"}, 206, JPEG[:3]),
@@ -68,7 +68,7 @@ async def test_an_image_is_known_again_and_read_in_part(world: World) -> None:
 
 async def test_an_image_that_is_not_what_was_stored_is_never_passed_off(world: World) -> None:
     client = await world.serve()
-    key = await pictured(world)
+    key = await document_with_image(world)
     await world.blobs.put_bytes(key, JPEG[::-1])
     async with client.get(IMAGE) as answer:
         assert (answer.status, (await answer.json())["code"]) == (500, "content_damaged")
@@ -93,14 +93,14 @@ async def test_an_image_that_is_not_what_was_stored_is_never_passed_off(world: W
 )
 async def test_what_is_no_image_of_the_document_is_404(world: World, name: str) -> None:
     client = await world.serve()
-    await pictured(world)
+    await document_with_image(world)
     async with client.get(f"/api/documents/{ID}/images/{name}") as answer:
         assert (answer.status, (await answer.json())["code"]) == (404, "image_not_found")
 
 
 async def test_an_image_of_what_is_yet_to_be_completed_is_404(world: World) -> None:
     client = await world.serve()
-    await pictured(world)
+    await document_with_image(world)
     for document in (record(state="processing"), record(state="failed", code="x", reason="x")):
         world.reads.add(document)
         async with client.get(IMAGE) as answer:
@@ -109,17 +109,17 @@ async def test_an_image_of_what_is_yet_to_be_completed_is_404(world: World) -> N
 
 async def test_of_an_archived_document_the_images_stay(world: World) -> None:
     client = await world.serve()
-    await pictured(world, state="archived")
+    await document_with_image(world, state="archived")
     async with client.get(IMAGE) as answer:
         assert answer.status == 200
 
 
 @pytest.mark.parametrize("state", ["deleted", "cancelled"])
-async def test_an_image_of_a_removed_document_is_410_while_it_still_lies_there(
+async def test_an_image_of_a_removed_document_is_410_before_it_is_erased(
     world: World, state: str
 ) -> None:
     client = await world.serve()
-    await pictured(world)
+    await document_with_image(world)
     world.reads.add(removed(state, result=RESULT))
     async with client.get(IMAGE) as answer:
         assert (answer.status, (await answer.json())["code"]) == (410, f"document_{state}")
@@ -127,7 +127,7 @@ async def test_an_image_of_a_removed_document_is_410_while_it_still_lies_there(
 
 async def test_somebody_elses_image_is_as_unknown_as_none(world: World) -> None:
     client = await world.serve("key-1", "key-2")
-    await pictured(world, tenant=tenant_of("key-1"))
+    await document_with_image(world, tenant=tenant_of("key-1"))
     statuses = {}
     for key in ("key-1", "key-2", "key-3"):
         async with client.get(IMAGE, headers={"X-Api-Key": key}) as answer:

@@ -5,7 +5,7 @@ import structlog
 from aiohttp import ClientPayloadError
 from structlog.testing import capture_logs
 
-from tests.ilios.edge.world import ID, PDF, World, post, read_answer
+from tests.ilios.edge.world import ID, PDF, World, post_request, read_response
 
 LINE = b"GET /livez HTTP/1.1\r\nHost: a\r\n"
 SECRET = b"echo-me-not"
@@ -29,7 +29,7 @@ async def test_what_cannot_be_parsed_is_a_problem_that_repeats_nothing(
 ) -> None:
     await world.serve("key-1")
     with capture_logs([structlog.contextvars.merge_contextvars]) as logs:
-        answer = await world.exchange(raw)
+        answer = await world.send_raw(raw)
     assert answer.status == 400
     assert answer.headers["content-type"] == "application/problem+json"
     assert answer.headers["server"] == "ilios"
@@ -39,9 +39,9 @@ async def test_what_cannot_be_parsed_is_a_problem_that_repeats_nothing(
     assert problem["error"] == problem["detail"]
     assert problem["requestId"] == answer.headers["x-request-id"] != ""
     assert SECRET not in answer.body
-    (told,) = logs
-    assert (told["event"], told["log_level"]) == ("malformed request", "info")
-    assert told["request_id"] == problem["requestId"]
+    (logged,) = logs
+    assert (logged["event"], logged["log_level"]) == ("malformed request", "info")
+    assert logged["request_id"] == problem["requestId"]
     assert SECRET.decode() not in str(logs)
 
 
@@ -49,9 +49,9 @@ async def test_a_malformed_request_ends_its_connection_and_no_other(world: World
     client = await world.serve()
     reader, writer = await world.connect()
     writer.write(LINE + b"\r\n")
-    assert (await read_answer(reader)).status == 200
+    assert (await read_response(reader)).status == 200
     writer.write(b"nonsense\r\n\r\n" + LINE + b"\r\n")
-    assert (await read_answer(reader)).json()["code"] == "malformed_request"
+    assert (await read_response(reader)).json()["code"] == "malformed_request"
     assert await reader.read() == b""
     writer.close()
     async with client.get("/livez") as answer:
@@ -62,7 +62,7 @@ async def test_an_answer_that_is_broken_off_leaves_no_traceback(
     world: World, caplog: pytest.LogCaptureFixture
 ) -> None:
     client = await world.serve()
-    document = await world.completed(bytes(1_000_000))
+    document = await world.add_completed(bytes(1_000_000))
     assert document.markdown is not None
     await world.blobs.put_bytes(document.markdown.key, bytes(999_999))
     with capture_logs() as logs, pytest.raises(ClientPayloadError):
@@ -74,9 +74,9 @@ async def test_an_answer_that_is_broken_off_leaves_no_traceback(
 
 async def test_a_connection_of_ours_that_fails_is_not_taken_for_the_clients(world: World) -> None:
     await world.serve()
-    world.reads.fails = ConnectionRefusedError("10.0.0.1 refused")
+    world.reads.error = ConnectionRefusedError("10.0.0.1 refused")
     with capture_logs() as logs:
-        answer = await world.exchange(
+        answer = await world.send_raw(
             f"GET /api/documents/{ID} HTTP/1.1\r\nHost: a\r\n\r\n".encode()
         )
     assert (answer.status, answer.json()["code"]) == (500, "internal_error")
@@ -91,10 +91,10 @@ async def test_a_failure_outside_the_application_is_a_problem_too(
     def fails(_request: object) -> str:
         raise RuntimeError("secret")
 
-    monkeypatch.setattr("ilios.edge.access._route", fails)
+    monkeypatch.setattr("ilios.edge.middleware._route_pattern", fails)
     await world.serve()
     with capture_logs() as logs:
-        answer = await world.exchange(post(PDF, path="/nowhere"))
+        answer = await world.send_raw(post_request(PDF, path="/nowhere"))
     assert (answer.status, answer.json()["code"]) == (500, "internal_error")
     assert answer.headers["server"] == "ilios"
     assert b"secret" not in answer.body

@@ -17,12 +17,12 @@ from openapi_spec_validator import validate
 
 from ilios.edge import auth, idempotency, pages
 from ilios.edge.app import make_app
-from ilios.edge.errors import Refused
-from ilios.edge.openapi import EXTRA, PROBLEM, describe
+from ilios.edge.errors import HttpProblem
+from ilios.edge.openapi import EXTRA_SCHEMAS, PROBLEM, describe
 from ilios.edge.operations import OPERATIONS
-from ilios.edge.operations.parameters import ID, IDEMPOTENCY_KEY
-from ilios.edge.operations.problems import ANY_CODE, CODES
-from ilios.edge.operations.table import JSON, MARKDOWN, OCTETS, Operation
+from ilios.edge.operations.parameters import ID_SCHEMA, IDEMPOTENCY_KEY
+from ilios.edge.operations.problems import CODES, OTHER_CODES
+from ilios.edge.operations.table import JSON, MARKDOWN, OCTET_STREAM, Operation
 from schemas.ids import is_id
 from schemas.replies import HealthReport, Problem
 from tests.ilios.edge.test_submit import form_data
@@ -40,11 +40,11 @@ def narrowed(description: dict[str, Any]) -> dict[str, Any]:
         answers = description["paths"][operation.path][operation.method.lower()]["responses"]
         for status, codes in operation.problems.items():
             members: dict[str, Any] = {"status": {"const": status}}
-            if ANY_CODE not in codes:
+            if OTHER_CODES not in codes:
                 members["code"] = {"enum": list(codes)}
             answers[str(status)]["content"][PROBLEM]["schema"] |= {"properties": members}
-            if JSON in answers[str(status)]["content"] and status in operation.answers:
-                content = operation.answers[status].content
+            if JSON in answers[str(status)]["content"] and status in operation.responses:
+                content = operation.responses[status].content
                 answers[str(status)]["content"][JSON]["schema"] = _reference(content[JSON])
     return description
 
@@ -55,11 +55,11 @@ def _reference(kind: type[Struct]) -> dict[str, str]:
 
 EDGE = Path(auth.__file__).parent
 DESCRIBED = describe(OPERATIONS)
-HELD = narrowed(DESCRIBED)
+STRICT = narrowed(DESCRIBED)
 IMAGE = f"{'0' * 32}.jpeg"
 REFUSING = {"*"}
 """Routes of every method that is not served there: they answer 405."""
-NOT_OPERATIONS = {("GET", pages.FILES)}
+NOT_OPERATIONS = {("GET", pages.FILES_PATH)}
 """Routes nobody calls but our own pages."""
 ANYWHERE = {(404, "route_not_found"), (405, "method_not_allowed"), (408, "request_too_slow")}
 """Refusals of requests that are no operation's; the description's introduction names them."""
@@ -89,10 +89,12 @@ def test_no_two_operations_share_a_route_or_a_name() -> None:
 
 
 def test_every_struct_of_the_table_is_described() -> None:
-    contents = [answer.content for one in OPERATIONS for answer in one.answers.values()]
+    contents = [answer.content for one in OPERATIONS for answer in one.responses.values()]
     contents += [one.body.content for one in OPERATIONS if one.body is not None]
     named = {kind for content in contents for kind in content.values() if isinstance(kind, type)}
-    assert {kind.__name__ for kind in named | {*EXTRA}} <= DESCRIBED["components"]["schemas"].keys()
+    assert {kind.__name__ for kind in named | {*EXTRA_SCHEMAS}} <= DESCRIBED["components"][
+        "schemas"
+    ].keys()
     for kind in named:
         assert issubclass(kind, Struct)
         members = DESCRIBED["components"]["schemas"][kind.__name__]["properties"]
@@ -141,9 +143,9 @@ def test_every_answer_has_one_type_that_generated_clients_can_read() -> None:
         for status, answer in described["responses"].items():
             contents = answer.get("content", {})
             assert contents.get(PROBLEM, {"schema": problem}) == {"schema": problem}
-            readable = {JSON, PROBLEM, OCTETS, MARKDOWN, "text/html"}
+            readable = {JSON, PROBLEM, OCTET_STREAM, MARKDOWN, "text/html"}
             assert not contents or readable & contents.keys(), f"{operation.name} {status}"
-            if int(status) in operation.answers and JSON in contents and PROBLEM in contents:
+            if int(status) in operation.responses and JSON in contents and PROBLEM in contents:
                 assert problem in contents[JSON]["schema"]["anyOf"]
 
 
@@ -153,7 +155,7 @@ def refusals() -> Iterator[tuple[int, str]]:
         for node in ast.walk(ast.parse(path.read_text())):
             match node:
                 case ast.Call(
-                    func=ast.Name(id="Refused"),
+                    func=ast.Name(id="HttpProblem"),
                     args=[ast.Constant(value=int(status)), ast.Constant(value=str(code)), *_],
                 ):
                     yield status, code
@@ -192,10 +194,10 @@ async def test_an_operation_needs_a_key_unless_it_is_described_as_open(
     client = await world.serve("key-1")
     path = operation.path.replace("{id}", DOCUMENT)
     async with client.request(operation.method, path) as answer:
-        assert (answer.status == 401) != operation.open
-        await fits(operation, answer)
+        assert (answer.status == 401) != operation.public
+        await assert_described(operation, answer)
     assert (DESCRIBED["paths"][operation.path][operation.method.lower()].get("security") == []) == (
-        operation.open
+        operation.public
     )
 
 
@@ -206,25 +208,25 @@ async def test_an_operation_needs_a_key_unless_it_is_described_as_open(
 def test_an_idempotency_key_is_described_as_it_is_taken(value: str) -> None:
     request = make_mocked_request("POST", "/", headers={idempotency.HEADER: value})
     try:
-        taken = idempotency.key_of(request) is not None
-    except Refused:
+        taken = idempotency.parse_key(request) is not None
+    except HttpProblem:
         taken = False
     assert taken == (re.search(IDEMPOTENCY_KEY.schema["pattern"], value) is not None)
 
 
 @pytest.mark.parametrize("text", ["a" * 19, "a" * 20, "0" * 30, "a" * 31, "A" * 24, "a" * 23 + "-"])
 def test_an_id_is_described_as_it_is_taken(text: str) -> None:
-    assert is_id(text) == (re.search(ID["pattern"], text) is not None)
+    assert is_id(text) == (re.search(ID_SCHEMA["pattern"], text) is not None)
 
 
-async def fits(operation: Operation, answer: ClientResponse) -> Any:
+async def assert_described(operation: Operation, answer: ClientResponse) -> Any:
     """Hold an answer against the description: status, media type, headers, body."""
-    responses = HELD["paths"][operation.path][operation.method.lower()]["responses"]
+    responses = STRICT["paths"][operation.path][operation.method.lower()]["responses"]
     assert str(answer.status) in responses, await answer.text()
     described = responses[str(answer.status)]
     assert "X-Request-Id" in answer.headers
-    told = {name for name in DESCRIBED["components"]["headers"] if name in answer.headers}
-    assert told <= described["headers"].keys()
+    sent = {name for name in DESCRIBED["components"]["headers"] if name in answer.headers}
+    assert sent <= described["headers"].keys()
     if not (body := await answer.read()):
         return None
     contents = described["content"]
@@ -248,7 +250,7 @@ async def asked(client: ClientSession, name: str, status: int, **request: Any) -
     path = path.replace("{name}", request.pop("name_of_image", IMAGE))
     async with client.request(operation.method, path, **request) as answer:
         assert answer.status == status, await answer.text()
-        return await fits(operation, answer)
+        return await assert_described(operation, answer)
 
 
 async def test_a_document_is_answered_as_described_in_every_state(world: World) -> None:
@@ -264,7 +266,7 @@ async def test_a_document_is_answered_as_described_in_every_state(world: World) 
     await asked(client, "documentStatus", 200)
     await asked(client, "readDocument", 500)
     await asked(client, "readOriginal", 500)
-    await world.completed(b"# Hello\n")
+    await world.add_completed(b"# Hello\n")
     await asked(client, "documentStatus", 200)
     await asked(client, "readDocument", 200)
     await asked(client, "readDocument", 200, params={"format": "json"})
@@ -283,14 +285,14 @@ async def test_a_document_is_answered_as_described_in_every_state(world: World) 
     for name in ("readDocument", "readOriginal", "readImage"):
         await asked(client, name, 410)
     await asked(client, "deleteDocument", 200)
-    world.reads.fails = RuntimeError("database is locked")
+    world.reads.error = RuntimeError("database is locked")
     for name in ("documentStatus", "readDocument", "readOriginal", "readImage", "deleteDocument"):
         await asked(client, name, 500)
 
 
 @pytest.mark.parametrize("name", ["submitDocument", "convert", "submitBatch"])
 async def test_a_submission_is_answered_as_described(world: World, name: str) -> None:
-    client = await world.serve(convert_within=0.01)
+    client = await world.serve(convert_timeout=0.01)
     part = "files" if name == "submitBatch" else "file"
 
     def form(**fields: str) -> FormData:
@@ -316,11 +318,11 @@ async def test_a_submission_is_answered_as_described(world: World, name: str) ->
 
 async def test_a_conversion_is_answered_as_described(world: World) -> None:
     client = await world.serve()
-    world.publisher.heard = world.convert
+    world.publisher.on_submission = world.convert
     await asked(client, "convert", 200, data=form_data())
     await asked(client, "convert", 200, data=form_data(), params={"format": "json"})
     await asked(client, "convert", 400, data=form_data(), params={"format": "xml"})
-    world.publisher.heard = world.fail
+    world.publisher.on_submission = world.fail
     await asked(client, "convert", 422, data=form_data())
 
 
@@ -339,11 +341,11 @@ async def test_an_upload_is_answered_as_described(world: World) -> None:
     for data, status in ((b"1234", 400), (b"12345", 200)):
         async with client.put(given["uploadUrl"], data=data) as answer:
             assert answer.status == status
-            await fits(named("upload"), answer)
+            await assert_described(named("upload"), answer)
     await asked(client, "confirmUpload", 200, id=given["id"])
     async with client.put(given["uploadUrl"], data=b"12345") as answer:
         assert answer.status == 409
-        await fits(named("upload"), answer)
+        await assert_described(named("upload"), answer)
 
 
 async def test_a_batch_is_answered_as_described(world: World) -> None:

@@ -1,15 +1,17 @@
 """What an engine tells of pages, and their images, are answered as described."""
 
-from actors.keys import image_key
+from actors.blob_keys import image_key
 from tests.ilios.edge.test_images import DIGITS, JPEG
 from tests.ilios.edge.test_openapi import IMAGE, asked
-from tests.ilios.edge.test_results import PAGES, kept
+from tests.ilios.edge.test_results import PAGES, store_result
 from tests.ilios.edge.world import ID, World
 
 
 async def test_the_pages_of_a_document_are_answered_as_described(world: World) -> None:
     client = await world.serve()
-    await world.completed(b"# Hello\n", result=await kept(world, *PAGES), fallback_from="mistral")
+    await world.add_completed(
+        b"# Hello\n", result=await store_result(world, *PAGES), fallback_from="mistral"
+    )
     await asked(client, "documentStatus", 200)
     body = await asked(client, "readDocument", 200, params={"format": "json"})
     assert len(body["pages"]) == len(PAGES)
@@ -17,7 +19,7 @@ async def test_the_pages_of_a_document_are_answered_as_described(world: World) -
 
 async def test_an_image_is_answered_as_described(world: World) -> None:
     client = await world.serve()
-    await world.completed(b"# Hello\n", result=await kept(world, *PAGES))
+    await world.add_completed(b"# Hello\n", result=await store_result(world, *PAGES))
     for ending in ("jpeg", "png", "gif", "webp"):
         await world.blobs.put_bytes(image_key("default", ID, f"{DIGITS}.{ending}"), JPEG)
         await asked(client, "readImage", 200, name_of_image=f"{DIGITS}.{ending}")

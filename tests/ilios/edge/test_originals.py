@@ -10,7 +10,7 @@ ORIGINAL = f"{DOCUMENT}/original"
 
 async def test_the_original_comes_back_as_a_file_and_never_as_a_page(world: World) -> None:
     client = await world.serve()
-    await world.completed(b"x", content_type="text/html", file_name='a"b\\ü.html')
+    await world.add_completed(b"x", content_type="text/html", file_name='a"b\\ü.html')
     async with client.get(ORIGINAL) as answer:
         assert (answer.status, await answer.read()) == (200, PDF)
         assert answer.headers["Content-Type"] == "text/html"
@@ -24,7 +24,7 @@ async def test_the_original_comes_back_as_a_file_and_never_as_a_page(world: Worl
 @pytest.mark.parametrize("headers", [{}, {"Range": "bytes=0-3"}])
 async def test_a_browser_runs_nothing_of_an_original(world: World, headers: dict[str, str]) -> None:
     client = await world.serve()
-    await world.completed(b"x", content_type="text/html", file_name="a.html")
+    await world.add_completed(b"x", content_type="text/html", file_name="a.html")
     async with client.get(ORIGINAL, headers=headers) as answer:
         assert answer.status in (200, 206)
         assert answer.headers["Content-Security-Policy"] == "sandbox; default-src 'none'"
@@ -61,14 +61,14 @@ async def test_an_original_that_is_yet_to_be_fetched_is_answered_as_unfinished(
         assert answer.headers["Retry-After"] == "1"
 
 
-async def test_what_only_the_log_knows_is_no_missing_original(world: World) -> None:
+async def test_an_original_found_only_in_the_log_is_not_missing(world: World) -> None:
     client = await world.serve()
     world.log.submissions["default", ID] = submission(source=Remote(url="http://x/y.pdf"))
     async with client.get(ORIGINAL) as answer:
         assert (answer.status, (await answer.json())["status"]) == (202, "pending")
 
 
-async def test_an_original_that_could_not_be_fetched_says_why(world: World) -> None:
+async def test_an_original_that_could_not_be_fetched_has_a_reason(world: World) -> None:
     client = await world.serve()
     world.log.submissions["default", ID] = submission(source=Remote(url="http://x/y.pdf"))
     world.reads.add(

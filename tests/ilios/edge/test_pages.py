@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from ilios import __version__
-from ilios.edge import openapi, page_files
+from ilios.edge import openapi, static_files
 from ilios.edge.operations import OPERATIONS
 from tests.ilios.edge.world import World
 
@@ -93,7 +93,7 @@ async def test_nothing_a_client_sends_gets_into_a_page_as_it_is(world: World) ->
     await world.serve()
     host = "x\"'><script>alert(1)</script>"
     request = f"GET / HTTP/1.1\r\nHost: {host}\r\nAccept: text/html\r\n\r\n"
-    answer = await world.exchange(request.encode())
+    answer = await world.send_raw(request.encode())
     assert b"<script>alert" not in answer.body
 
 
@@ -140,10 +140,13 @@ async def test_a_page_loads_nothing_but_files_of_ours_without_a_key(
 PACKED = ("gzip", "br, GZIP;q=0.5")
 
 
-@pytest.mark.parametrize("name", sorted(page_files.SERVED))
-async def test_a_file_of_a_page_is_kept_for_ever_and_comes_packed(world: World, name: str) -> None:
+@pytest.mark.parametrize("name", sorted(static_files.STATIC_FILES))
+async def test_a_page_asset_is_immutable_and_compressed(world: World, name: str) -> None:
     client = await world.serve("key-1")
-    path, content = f"/docs/{page_files.edition()}/{name}", page_files.SERVED[name].read_bytes()
+    path, content = (
+        f"/docs/{static_files.assets_version()}/{name}",
+        static_files.STATIC_FILES[name].read_bytes(),
+    )
     tags = set()
     for accept in ("gzip", "identity", "gzip;q=0", "br, GZIP;q=0.5"):
         async with client.get(path, headers={"Accept-Encoding": accept}) as answer:
@@ -157,7 +160,7 @@ async def test_a_file_of_a_page_is_kept_for_ever_and_comes_packed(world: World, 
         async with client.get(path, headers=known) as answer:
             assert (answer.status, await answer.read()) == (304, b"")
     assert len(tags) == 2
-    assert gzip.decompress(page_files.served(name).packed) == content
+    assert gzip.decompress(static_files.static_file(name).gzipped) == content
 
 
 @pytest.mark.parametrize(
@@ -173,8 +176,8 @@ async def test_a_file_of_a_page_is_kept_for_ever_and_comes_packed(world: World, 
 )
 async def test_there_are_no_other_files(world: World, rest: str) -> None:
     await world.serve("key-1")
-    path = "/docs/" + rest.replace("EDITION", page_files.edition())
-    answer = await world.exchange(f"GET {path} HTTP/1.1\r\nHost: ilios\r\n\r\n".encode())
+    path = "/docs/" + rest.replace("EDITION", static_files.assets_version())
+    answer = await world.send_raw(f"GET {path} HTTP/1.1\r\nHost: ilios\r\n\r\n".encode())
     assert (answer.status, answer.json()["code"]) == (404, "route_not_found")
 
 
@@ -182,13 +185,13 @@ def test_an_edition_is_another_one_when_a_file_is(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     changed = tmp_path / "docs.js"
-    changed.write_bytes(page_files.SERVED["docs.js"].read_bytes() + b"\n")
-    before = page_files.edition()
-    monkeypatch.setitem(page_files.SERVED, "docs.js", changed)
-    assert page_files.edition.__wrapped__() != before
+    changed.write_bytes(static_files.STATIC_FILES["docs.js"].read_bytes() + b"\n")
+    before = static_files.assets_version()
+    monkeypatch.setitem(static_files.STATIC_FILES, "docs.js", changed)
+    assert static_files.assets_version.__wrapped__() != before
 
 
-async def test_the_description_is_served_and_known_again(world: World) -> None:
+async def test_the_description_is_served_with_an_etag(world: World) -> None:
     client = await world.serve("key-1")
     async with client.get("/openapi.json") as answer:
         assert (answer.status, answer.content_type) == (200, "application/json")
@@ -199,10 +202,10 @@ async def test_the_description_is_served_and_known_again(world: World) -> None:
 
 
 def test_what_others_have_written_is_as_they_published_it() -> None:
-    vendored = json.loads((page_files.VENDORED / "VENDORED.json").read_text())
+    vendored = json.loads((static_files.VENDORED / "VENDORED.json").read_text())
     found = {
         path.name: hashlib.sha256(path.read_bytes()).hexdigest()
-        for path in page_files.VENDORED.iterdir()
+        for path in static_files.VENDORED.iterdir()
         if path.name != "VENDORED.json"
     }
     assert found == vendored["sha256"]

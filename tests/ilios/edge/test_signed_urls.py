@@ -6,10 +6,10 @@ from typing import Any
 import msgspec
 import pytest
 
-from ilios.edge.upload_urls import GOOD_FOR
+from ilios.edge.upload_urls import URL_LIFETIME
 from ilios.tenants import tenant_of
-from tests.ilios.edge.test_upload_urls import ASK, WANTED, ask, complete, put
-from tests.ilios.edge.world import PDF, World, post
+from tests.ilios.edge.test_upload_urls import ASK, UPLOAD_REQUEST, complete, put, request_upload_url
+from tests.ilios.edge.world import PDF, World, post_request
 
 MINE, THEIRS = {"X-Api-Key": "mine"}, {"X-Api-Key": "theirs"}
 
@@ -36,22 +36,22 @@ def changes(asked: dict[str, Any], other: dict[str, Any]) -> dict[str, str]:
 
 async def test_a_url_that_was_not_signed_here_like_this_is_403(world: World) -> None:
     client = await world.serve()
-    asked, other = await ask(client), await ask(client)
-    before = world.stored()
+    asked, other = await request_upload_url(client), await request_upload_url(client)
+    before = world.stored_files()
     for change, path in changes(asked, other).items():
         if change != "zeros":  # the same number, and so the same right
             assert await put(client, path) == (403, "upload_url_invalid"), change
-    assert world.stored() == before
+    assert world.stored_files() == before
     async with client.post(asked["path"], data=PDF) as answer:
         assert answer.status == 405
 
 
 async def test_a_url_ends_with_its_time(world: World) -> None:
     client = await world.serve()
-    asked = await ask(client)
-    world.clock_ahead = GOOD_FOR - 60
+    asked = await request_upload_url(client)
+    world.clock_offset = URL_LIFETIME - 60
     assert await put(client, asked["path"]) == (200, "")
-    world.clock_ahead = GOOD_FOR + 1
+    world.clock_offset = URL_LIFETIME + 1
     assert await put(client, asked["path"]) == (403, "upload_url_expired")
     forged = asked["path"].replace(f"size={len(PDF)}", "size=1")
     assert await put(client, forged) == (403, "upload_url_invalid")
@@ -60,14 +60,14 @@ async def test_a_url_ends_with_its_time(world: World) -> None:
 
 async def test_the_url_needs_no_key_and_all_around_it_the_right_one(world: World) -> None:
     client = await world.serve("mine", "theirs")
-    async with client.post(ASK, json=WANTED) as answer:
+    async with client.post(ASK, json=UPLOAD_REQUEST) as answer:
         assert answer.status == 401
-    asked = await ask(client, MINE)
+    asked = await request_upload_url(client, MINE)
     assert tenant_of("mine") not in str(asked), "whoever has the URL may see it"
     assert await put(client, asked["path"]) == (200, "")
     assert (await complete(client, asked["id"], THEIRS))[0] == 404
     assert (await complete(client, asked["id"]))[0] == 401
-    assert world.publisher.said == []
+    assert world.publisher.published == []
     assert (await complete(client, asked["id"], MINE))[0] == 200
     assert world.publisher.submitted.tenant == tenant_of("mine")
     async with client.get("/api/uploads/" + asked["id"]) as answer:
@@ -76,7 +76,7 @@ async def test_the_url_needs_no_key_and_all_around_it_the_right_one(world: World
 
 async def test_a_client_that_expects_to_be_invited_is_only_with_a_good_url(world: World) -> None:
     client = await world.serve()
-    asked = await ask(client)
+    asked = await request_upload_url(client)
     for path, invited in ((asked["path"], True), (asked["path"] + "0", False)):
         head = f"PUT {path} HTTP/1.1\r\nHost: a\r\nContent-Length: {len(PDF)}\r\n"
         reader, writer = await world.connect()
@@ -104,8 +104,10 @@ async def test_the_url_leads_to_where_the_client_found_the_edge(
 ) -> None:
     world.public_url = public_url
     await world.serve()
-    raw = post(msgspec.json.encode(WANTED), path=ASK, content_type="application/json")
-    answer = await world.exchange(raw.replace(b"Host: ilios", f"Host: {host}".encode()))
+    raw = post_request(
+        msgspec.json.encode(UPLOAD_REQUEST), path=ASK, content_type="application/json"
+    )
+    answer = await world.send_raw(raw.replace(b"Host: ilios", f"Host: {host}".encode()))
     assert answer.status == 200
     expected = origin.format(port=world.port)
     assert answer.json()["uploadUrl"].startswith(f"{expected}/api/uploads/")

@@ -14,9 +14,9 @@ from tests.ilios.edge.world import (
     World,
     field_part,
     file_part,
-    form,
-    post,
-    read_answer,
+    multipart_form,
+    post_request,
+    read_response,
 )
 
 
@@ -28,7 +28,7 @@ def form_data(content: bytes = PDF, name: str = "paper.pdf", **fields: str) -> F
     return data
 
 
-async def test_a_submitted_document_is_stored_and_said_before_the_202(world: World) -> None:
+async def test_a_submitted_document_is_stored_and_published_before_the_202(world: World) -> None:
     client = await world.serve()
     async with client.post("/api/documents/submit", data=form_data(retentionDays="30")) as answer:
         assert answer.status == 202
@@ -58,11 +58,15 @@ async def test_a_submitted_document_is_stored_and_said_before_the_202(world: Wor
 
 async def test_fields_may_stand_before_and_after_the_file(world: World) -> None:
     await world.serve()
-    before = form(field_part("retentionDays", b"7"), field_part("other", b"x"), file_part())
-    after = form(file_part(), field_part("other", b"x"), field_part("retentionDays", b"7"))
+    before = multipart_form(
+        field_part("retentionDays", b"7"), field_part("other", b"x"), file_part()
+    )
+    after = multipart_form(
+        file_part(), field_part("other", b"x"), field_part("retentionDays", b"7")
+    )
     for body in (before, after):
-        world.publisher.said.clear()
-        assert (await world.exchange(post(body))).status == 202
+        world.publisher.published.clear()
+        assert (await world.send_raw(post_request(body))).status == 202
         assert world.publisher.submitted.retention_days == 7
 
 
@@ -125,39 +129,45 @@ async def test_a_file_name_is_no_path_and_prints_well(world: World, sent: str, k
     part = ('Content-Disposition: form-data; name="file"; filename="' + sent + '"', PDF)
     if "\\" in sent:
         part = (part[0].replace("\\", "\\\\"), PDF)
-    assert (await world.exchange(post(form(part)))).status == 202
+    assert (await world.send_raw(post_request(multipart_form(part)))).status == 202
     assert world.publisher.submitted.file_name == kept
 
 
-async def test_control_characters_smuggled_into_a_name_are_dropped(world: World) -> None:
+async def test_control_characters_in_a_name_are_dropped(world: World) -> None:
     await world.serve()
     head = "Content-Disposition: form-data; name=file; filename*=UTF-8''x%0d%0aX-Bad%3A%201%00.pdf"
-    assert (await world.exchange(post(form((head, PDF))))).status == 202
+    assert (await world.send_raw(post_request(multipart_form((head, PDF))))).status == 202
     assert world.publisher.submitted.file_name == "xX-Bad: 1.pdf"
 
 
 @pytest.mark.parametrize("days", ["0", "3651", "007", "-1", "1.5", "many", "\uff11", "9" * 5000])
-async def test_a_retention_out_of_range_is_refused_and_nothing_kept(
+async def test_a_retention_out_of_range_is_refused_and_nothing_stored(
     world: World, days: str
 ) -> None:
     await world.serve()
-    answer = await world.exchange(
-        post(form(file_part(), field_part("retentionDays", days.encode())))
+    answer = await world.send_raw(
+        post_request(multipart_form(file_part(), field_part("retentionDays", days.encode())))
     )
     assert (answer.status, answer.json()["code"]) == (400, "invalid_retention_days")
-    assert world.stored() == set()
-    assert world.publisher.said == []
+    assert world.stored_files() == set()
+    assert world.publisher.published == []
 
 
 @pytest.mark.parametrize(
     ("body", "content_type"),
     [
-        (form(field_part("retentionDays", b"7")), "multipart/form-data; boundary=BOUNDARY"),
-        (form(), "multipart/form-data; boundary=BOUNDARY"),
-        (form(file_part("", b"")), "multipart/form-data; boundary=BOUNDARY"),
-        (form(field_part("file", b"paper.pdf")), "multipart/form-data; boundary=BOUNDARY"),
         (
-            form(('Content-Disposition: form-data; name="doc"; filename="a.pdf"', PDF)),
+            multipart_form(field_part("retentionDays", b"7")),
+            "multipart/form-data; boundary=BOUNDARY",
+        ),
+        (multipart_form(), "multipart/form-data; boundary=BOUNDARY"),
+        (multipart_form(file_part("", b"")), "multipart/form-data; boundary=BOUNDARY"),
+        (
+            multipart_form(field_part("file", b"paper.pdf")),
+            "multipart/form-data; boundary=BOUNDARY",
+        ),
+        (
+            multipart_form(('Content-Disposition: form-data; name="doc"; filename="a.pdf"', PDF)),
             "multipart/form-data; boundary=BOUNDARY",
         ),
         (b"", "application/pdf"),
@@ -167,45 +177,48 @@ async def test_a_retention_out_of_range_is_refused_and_nothing_kept(
         (PDF, None),
     ],
 )
-async def test_a_request_without_a_file_is_told_so(
+async def test_a_request_without_a_file_is_refused(
     world: World, body: bytes, content_type: str | None
 ) -> None:
     await world.serve()
-    answer = await world.exchange(post(body, content_type=content_type))
+    answer = await world.send_raw(post_request(body, content_type=content_type))
     assert answer.status == 400
     assert answer.headers["content-type"] == "application/problem+json"
     assert (answer.json()["error"], answer.json()["code"]) == ("No file provided", "no_file")
     assert "file=@" in answer.json()["detail"]
-    assert world.stored() == set()
+    assert world.stored_files() == set()
 
 
 async def test_a_file_may_come_without_a_name(world: World) -> None:
     await world.serve()
     head = 'Content-Disposition: form-data; name="file"\r\nContent-Type: application/pdf'
-    assert (await world.exchange(post(form((head, PDF))))).status == 202
+    assert (await world.send_raw(post_request(multipart_form((head, PDF))))).status == 202
     assert world.publisher.submitted.file_name == "document"
 
 
 async def test_an_empty_file_is_refused(world: World) -> None:
     await world.serve()
-    answer = await world.exchange(post(form(file_part(content=b""))))
+    answer = await world.send_raw(post_request(multipart_form(file_part(content=b""))))
     assert (answer.status, answer.json()["code"]) == (400, "empty_file")
 
 
-async def test_two_files_are_refused_and_neither_kept(world: World) -> None:
+async def test_two_files_are_refused_and_neither_stored(world: World) -> None:
     await world.serve()
-    answer = await world.exchange(post(form(file_part(), file_part())))
+    answer = await world.send_raw(post_request(multipart_form(file_part(), file_part())))
     assert (answer.status, answer.json()["code"]) == (400, "too_many_files")
-    assert world.stored() == set()
+    assert world.stored_files() == set()
 
 
-async def test_a_file_over_the_limit_is_refused_as_the_contract_says(world: World) -> None:
+async def test_a_file_over_the_limit_is_refused_per_contract(world: World) -> None:
     await world.serve(max_file_bytes=1024 * 1024)
     for content_type, body in (
-        ("multipart/form-data; boundary=BOUNDARY", form(file_part(content=bytes(1024 * 1024 + 1)))),
+        (
+            "multipart/form-data; boundary=BOUNDARY",
+            multipart_form(file_part(content=bytes(1024 * 1024 + 1))),
+        ),
         ("application/pdf", bytes(1024 * 1024 + 1)),
     ):
-        answer = await world.exchange(post(body, content_type=content_type))
+        answer = await world.send_raw(post_request(body, content_type=content_type))
         assert answer.status == 400
         assert answer.json()["error"] == "File size exceeds 1MB limit"
         assert answer.json()["details"] == {
@@ -214,7 +227,7 @@ async def test_a_file_over_the_limit_is_refused_as_the_contract_says(world: Worl
             "fileSizeMB": "1.00",
             "maxSizeMB": 1,
         }
-    assert world.stored() == set()
+    assert world.stored_files() == set()
 
 
 @pytest.mark.parametrize(
@@ -226,16 +239,16 @@ async def test_a_file_over_the_limit_is_refused_as_the_contract_says(world: Worl
         (RuntimeError("secret"), 500),
     ],
 )
-async def test_what_could_not_be_said_is_not_kept(
+async def test_an_upload_that_could_not_be_published_is_deleted(
     world: World, error: Exception, status: int
 ) -> None:
     await world.serve()
-    world.publisher.fails = error
-    answer = await world.exchange(post(form(file_part())))
+    world.publisher.error = error
+    answer = await world.send_raw(post_request(multipart_form(file_part())))
     assert answer.status == status
     assert str(error) not in answer.body.decode()
     assert ("retry-after" in answer.headers) == (status in (503, 507))
-    assert world.stored() == set()
+    assert world.stored_files() == set()
 
 
 async def test_a_full_volume_is_507(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -244,7 +257,7 @@ async def test_a_full_volume_is_507(world: World, monkeypatch: pytest.MonkeyPatc
 
     monkeypatch.setattr(world.blobs, "put", full)
     await world.serve()
-    answer = await world.exchange(post(form(file_part())))
+    answer = await world.send_raw(post_request(multipart_form(file_part())))
     assert (answer.status, answer.json()["code"]) == (507, "storage_full")
 
 
@@ -259,33 +272,33 @@ async def test_a_client_that_hangs_up_half_way_leaves_nothing(
 
     monkeypatch.setattr(world.blobs, "delete", noted)
     await world.serve()
-    body = form(file_part(content=bytes(2_000_000)))
+    body = multipart_form(file_part(content=bytes(2_000_000)))
     _, writer = await world.connect()
-    writer.write(post(body)[:1_500_000])
+    writer.write(post_request(body)[:1_500_000])
     await writer.drain()
     writer.close()
     await discarded.wait()
-    assert world.stored() == set()
-    assert world.publisher.said == []
+    assert world.stored_files() == set()
+    assert world.publisher.published == []
 
 
 async def test_an_announced_body_is_only_invited_when_it_is_wanted(world: World) -> None:
     await world.serve("the-key")
-    body = form(file_part())
-    head = post(body, "Expect: 100-continue").removesuffix(body)
-    refused = await world.exchange(head)
+    body = multipart_form(file_part())
+    head = post_request(body, "Expect: 100-continue").removesuffix(body)
+    refused = await world.send_raw(head)
     assert refused.status == 401
     reader, writer = await world.connect()
     writer.write(head.replace(b"Host:", b"X-Api-Key: the-key\r\nHost:"))
     assert await reader.readuntil(b"\r\n\r\n") == b"HTTP/1.1 100 Continue\r\n\r\n"
     writer.write(body)
-    assert (await read_answer(reader)).status == 202
+    assert (await read_response(reader)).status == 202
     writer.close()
 
 
 async def test_an_announced_body_that_is_too_large_is_not_invited(world: World) -> None:
     await world.serve(max_file_bytes=1000)
-    answer = await world.exchange(post(b"", "Expect: 100-continue", length=10_000_000))
+    answer = await world.send_raw(post_request(b"", "Expect: 100-continue", length=10_000_000))
     assert (answer.status, answer.json()["code"]) == (400, "file_too_large")
 
 
@@ -293,7 +306,7 @@ async def test_two_submissions_can_share_a_connection(world: World) -> None:
     await world.serve()
     reader, writer = await world.connect()
     for _ in range(2):
-        writer.write(post(form(file_part())))
-        assert (await read_answer(reader)).status == 202
+        writer.write(post_request(multipart_form(file_part())))
+        assert (await read_response(reader)).status == 202
     writer.close()
-    assert len(world.publisher.said) == 2
+    assert len(world.publisher.published) == 2

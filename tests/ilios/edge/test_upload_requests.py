@@ -5,14 +5,14 @@ from typing import Any
 import msgspec
 import pytest
 
-from tests.ilios.edge.test_upload_urls import ASK, WANTED
-from tests.ilios.edge.world import World, post
+from tests.ilios.edge.test_upload_urls import ASK, UPLOAD_REQUEST
+from tests.ilios.edge.world import World, post_request
 
 MISSING = "fileName and fileSize are required"
 
 
 def body(**members: Any) -> bytes:
-    return msgspec.json.encode(WANTED | members)
+    return msgspec.json.encode(UPLOAD_REQUEST | members)
 
 
 REFUSED: list[tuple[bytes, int, str]] = [
@@ -67,7 +67,7 @@ REFUSED: list[tuple[bytes, int, str]] = [
 
 
 @pytest.mark.parametrize(("sent", "status", "code"), REFUSED)
-async def test_what_cannot_be_asked_for_is_refused_and_nothing_is_kept(
+async def test_an_invalid_upload_request_is_refused_and_nothing_stored(
     world: World, sent: bytes, status: int, code: str
 ) -> None:
     client = await world.serve(max_file_bytes=1024 * 1024)
@@ -83,14 +83,14 @@ async def test_what_cannot_be_asked_for_is_refused_and_nothing_is_kept(
             assert answer.content_type == "application/problem+json"
         if code == "missing_fields":
             assert found["error"] == MISSING
-    assert world.stored() == set()
+    assert world.stored_files() == set()
 
 
 async def test_ten_megabytes_of_json_are_refused_by_their_header(world: World) -> None:
     await world.serve()
     # Nothing of the body is sent: the answer must not wait for it.
-    raw = post(b"", path=ASK, content_type="application/json", length=10_000_000)
-    assert (await world.exchange(raw)).status == 413
+    raw = post_request(b"", path=ASK, content_type="application/json", length=10_000_000)
+    assert (await world.send_raw(raw)).status == 413
 
 
 @pytest.mark.parametrize(
@@ -98,14 +98,14 @@ async def test_ten_megabytes_of_json_are_refused_by_their_header(world: World) -
 )
 async def test_only_json_is_taken_for_json(world: World, content_type: str | None) -> None:
     await world.serve()
-    answer = await world.exchange(post(body(), path=ASK, content_type=content_type))
+    answer = await world.send_raw(post_request(body(), path=ASK, content_type=content_type))
     assert (answer.status, answer.json()["code"]) == (415, "json_expected")
 
 
 async def test_a_compressed_request_is_not_unpacked(world: World) -> None:
     await world.serve()
-    raw = post(body(), "Content-Encoding: gzip", path=ASK, content_type="application/json")
-    assert (await world.exchange(raw)).status == 415
+    raw = post_request(body(), "Content-Encoding: gzip", path=ASK, content_type="application/json")
+    assert (await world.send_raw(raw)).status == 415
 
 
 @pytest.mark.parametrize(
@@ -122,12 +122,12 @@ async def test_a_compressed_request_is_not_unpacked(world: World) -> None:
 )
 async def test_what_can_be_understood_is_taken(world: World, wanted: dict[str, Any]) -> None:
     client = await world.serve(max_file_bytes=1024 * 1024)
-    async with client.post(ASK, json=WANTED | wanted) as answer:
+    async with client.post(ASK, json=UPLOAD_REQUEST | wanted) as answer:
         assert answer.status == 200
         assert set(await answer.json()) == {"id", "uploadUrl", "s3Key", "expiresIn"}
 
 
 async def test_a_type_with_a_charset_is_still_json(world: World) -> None:
     await world.serve()
-    raw = post(body(), path=ASK, content_type="Application/JSON; charset=utf-8")
-    assert (await world.exchange(raw)).status == 200
+    raw = post_request(body(), path=ASK, content_type="Application/JSON; charset=utf-8")
+    assert (await world.send_raw(raw)).status == 200

@@ -11,16 +11,16 @@ from aiohttp import ClientSession
 from hypothesis import given
 from hypothesis import strategies as st
 
-from actors.writes import Entry
+from actors.writes import LogEntry
 from ilios.database.connection import open_reader, open_writer
-from ilios.database.ledger import SqliteLedger
-from ilios.database.usage_reads import UsageReads
+from ilios.database.store import SqliteTransactionStore
+from ilios.database.usage_queries import SqliteUsageQueries
 from ilios.edge.usage import cents, dollars
 from ilios.tenants import tenant_of
 from schemas.documents import Operation
 from tests import events
 from tests.fakes import FakeUsage
-from tests.ilios.database.books import apply
+from tests.ilios.database.db import apply_write
 from tests.ilios.edge.world import World
 
 MOMENT = datetime(2026, 3, 1, 12, 0, 0, 500_000, tzinfo=UTC)
@@ -30,7 +30,7 @@ SUMMARY, BREAKDOWN = "/api/usage/summary", "/api/usage/breakdown"
 class Account:
     """A real database in which documents are completed, beside the edge."""
 
-    def __init__(self, ledger: SqliteLedger) -> None:
+    def __init__(self, ledger: SqliteTransactionStore) -> None:
         self._ledger = ledger
         self._sequence = 0
 
@@ -47,8 +47,8 @@ class Account:
         entries = []
         for event in story:
             self._sequence += 1
-            entries.append(Entry(self._sequence, MOMENT, event))
-        (answer,) = await self._ledger.keep([apply(*entries)])
+            entries.append(LogEntry(self._sequence, MOMENT, event))
+        (answer,) = await self._ledger.commit([apply_write(*entries)])
         assert isinstance(answer, tuple), answer
 
 
@@ -56,8 +56,8 @@ class Account:
 async def account(world: World, tmp_path: Path) -> AsyncIterator[Account]:
     path = tmp_path / "ilios.db"
     async with open_writer(path) as writing, open_reader(path) as reading:
-        world.usage = UsageReads(reading)
-        yield Account(SqliteLedger(writing))
+        world.usage = SqliteUsageQueries(reading)
+        yield Account(SqliteTransactionStore(writing))
         await world.close()
 
 
@@ -167,7 +167,7 @@ async def test_a_range_includes_both_its_ends(
     assert len((await ask(client, BREAKDOWN, **query))["breakdown"]) == counts
 
 
-async def test_the_range_that_was_counted_is_said(world: World) -> None:
+async def test_the_counted_range_is_returned(world: World) -> None:
     client = await world.serve()
     summary = await ask(client, startDate="2026-01-15T12:30:00+02:00", endDate="2026-01-31")
     assert summary["startDate"] == "2026-01-15T10:30:00.000Z"
@@ -241,19 +241,19 @@ async def test_the_database_is_asked_for_the_range_in_utc(world: World) -> None:
     usage = world.usage = FakeUsage()
     client = await world.serve()
     await ask(client, startDate="2026-01-15T12:30:00.1239+02:00")
-    ((first, last),) = usage.asked
+    ((first, last),) = usage.queried_ranges
     assert first == datetime(2026, 1, 15, 10, 30, 0, 123_000, tzinfo=UTC)
     assert last is None
 
 
-async def test_usage_is_not_kept_by_caches(world: World) -> None:
+async def test_usage_is_not_cacheable(world: World) -> None:
     client = await world.serve()
     async with client.get(SUMMARY) as answer:
         assert answer.headers["Cache-Control"] == "private, no-store"
 
 
 @given(st.integers(0, 10**15))
-def test_cents_and_dollars_are_rounded_half_up_and_say_the_same(micros: int) -> None:
+def test_cents_and_dollars_are_rounded_half_up_and_agree(micros: int) -> None:
     assert -5_000 < cents(micros) * 10_000 - micros <= 5_000
     whole, _, rest = dollars(micros).partition(".")
     assert len(rest) == 2

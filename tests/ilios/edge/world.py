@@ -13,12 +13,12 @@ from aiohttp import ClientSession
 from msgspec import Struct
 
 from ilios.blobs.local import LocalBlobs
+from ilios.disk_space import BLOBS, DiskGuard, Volume
 from ilios.edge.app import serve_edge
-from ilios.edge.door import Door
-from ilios.edge.keys import Edge, Limits, UsageReads
+from ilios.edge.context import Edge, Limits, UsageQueries
+from ilios.edge.listening_sockets import ListeningSockets
 from ilios.edge.signing import Signer
-from ilios.faults import Faults
-from ilios.free_space import BLOBS, FreeSpace, Volume
+from ilios.integrity.faults import Faults
 from schemas.documents import (
     Blob,
     DocumentCompleted,
@@ -33,10 +33,10 @@ from tests.fakes import FakeBatches, FakeLog, FakeOutcomes, FakePublisher, FakeR
 ID = "abcdefghij0123456789abcd"
 PDF = b"%PDF-1.7 the document"
 RESERVE = 1024 * 1024  # bytes
-BORN = datetime(2026, 1, 15, 10, 30, 0, 123_456, tzinfo=UTC)
+CREATED_AT = datetime(2026, 1, 15, 10, 30, 0, 123_456, tzinfo=UTC)
 
 
-class Answer(Struct):
+class RawResponse(Struct):
     """What came back over a raw connection."""
 
     status: int
@@ -58,26 +58,26 @@ class World:
         self.outcomes = FakeOutcomes()
         self.reads = FakeReads()
         self.batches = FakeBatches(self.reads)
-        self.usage: UsageReads = FakeUsage()
+        self.usage: UsageQueries = FakeUsage()
         self.volume = Volume(device=1, free=2**50, files=None)
         self.report = HealthReport(services={"database": "connected"}, healthy=True, problems=[])
         self.port = 0
         self.public_url: str | None = None
         self.engines: tuple[EngineName, ...] = ("local",)
         self.original_redirect = False
-        self.clock_ahead = 0.0
+        self.clock_offset = 0.0
         self.faults = Faults()
-        self.look_for_faults: Callable[[], None] = lambda: None
+        self.check_faults: Callable[[], None] = lambda: None
         self._stack = AsyncExitStack()
-        self._door = AsyncExitStack()
+        self._edge_stack = AsyncExitStack()
 
     async def serve(self, *keys: str, **limits: Any) -> ClientSession:
         """Start the edge and return a client of it."""
-        door = await self._door.enter_async_context(Door.open("127.0.0.1", 0))
-        serving = serve_edge(self.edge(*keys, **limits), door, close_within=2)
-        await self._door.enter_async_context(serving)
-        self.port = door.port
-        self._stack.push_async_callback(self.close_door)
+        sockets = await self._edge_stack.enter_async_context(ListeningSockets.open("127.0.0.1", 0))
+        serving = serve_edge(self.edge(*keys, **limits), sockets, shutdown_timeout=2)
+        await self._edge_stack.enter_async_context(serving)
+        self.port = sockets.port
+        self._stack.push_async_callback(self.stop_edge)
         client = ClientSession(f"http://127.0.0.1:{self.port}")
         return await self._stack.enter_async_context(client)
 
@@ -91,7 +91,7 @@ class World:
             batches=self.batches,
             usage=self.usage,
             blobs=self.blobs,
-            room=FreeSpace({BLOBS: self.root}, RESERVE, ask=lambda _: self.volume),
+            disk_space=DiskGuard({BLOBS: self.root}, RESERVE, stat_volume=lambda _: self.volume),
             health=self.health,
             signer=Signer(b"the secret of this world", clock=self.now),
             public_url=self.public_url,
@@ -100,16 +100,16 @@ class World:
             api_keys=keys,
             limits=Limits(**limits),
             faults=self.faults,
-            look_for_faults=self.look_for_faults,
+            check_faults=self.check_faults,
         )
 
     def now(self) -> float:
         """Return the time in seconds since 1970, by the clock signatures are held against."""
-        return time.time() + self.clock_ahead
+        return time.time() + self.clock_offset
 
-    async def close_door(self) -> None:
+    async def stop_edge(self) -> None:
         """Stop the edge, as leaving ``serve_edge`` does."""
-        await self._door.aclose()
+        await self._edge_stack.aclose()
 
     async def close(self) -> None:
         await self._stack.aclose()
@@ -117,34 +117,34 @@ class World:
     async def health(self) -> HealthReport:
         return self.report
 
-    def stored(self) -> set[Path]:
+    def stored_files(self) -> set[Path]:
         """Return the files in the blob store."""
         files = (path for path in self.root.rglob("*") if path.is_file())
         return {path for path in files if path.name != "lock"}
 
-    def taking(self) -> int:
+    def uploads_in_progress(self) -> int:
         """Return how many puts of more than one step are under way in the blob store."""
-        return sum(path.parent.parent.name == "tmp" for path in self.stored())
+        return sum(path.parent.parent.name == "tmp" for path in self.stored_files())
 
     def connect(self) -> Any:
         """Return a raw connection to the edge, as a coroutine."""
         return asyncio.open_connection("127.0.0.1", self.port)
 
-    async def exchange(self, raw: bytes) -> Answer:
+    async def send_raw(self, raw: bytes) -> RawResponse:
         """Send raw bytes and return the answer to them."""
         reader, writer = await self.connect()
         try:
             writer.write(raw)
             async with asyncio.timeout(20):
-                return await read_answer(reader)
+                return await read_response(reader)
         finally:
             writer.close()
 
-    async def completed(self, markdown: bytes, **known: Any) -> DocumentRecord:
+    async def add_completed(self, markdown: bytes, **overrides: Any) -> DocumentRecord:
         """Make the database know a completed document."""
         blob = await self.blobs.put_bytes(f"markdown/default/{ID}.0", markdown)
         original = await self.blobs.put_bytes(f"originals/default/{ID}", PDF)
-        usual: dict[str, Any] = {
+        defaults: dict[str, Any] = {
             "state": "completed",
             "original": original,
             "markdown": blob,
@@ -154,9 +154,9 @@ class World:
             "seconds": 1.2346,
             "input_tokens": 10,
             "output_tokens": 5,
-            "finished_at": BORN,
+            "finished_at": CREATED_AT,
         }
-        document = record(**(usual | known))
+        document = record(**(defaults | overrides))
         self.reads.add(document)
         return document
 
@@ -178,9 +178,9 @@ class World:
         )
 
 
-def record(**known: Any) -> DocumentRecord:
+def record(**overrides: Any) -> DocumentRecord:
     """Return a record of a document with the usual values where none are given."""
-    usual: dict[str, Any] = {
+    defaults: dict[str, Any] = {
         "tenant": "default",
         "document_id": ID,
         "state": "pending",
@@ -190,9 +190,9 @@ def record(**known: Any) -> DocumentRecord:
         "priority": 5,
         "retention_days": 365,
         "operation": "convert",
-        "submitted_at": BORN,
+        "submitted_at": CREATED_AT,
     }
-    return DocumentRecord(**(usual | known))
+    return DocumentRecord(**(defaults | overrides))
 
 
 def completed_event(submitted: DocumentSubmitted, markdown: Blob) -> DocumentCompleted:
@@ -210,12 +210,12 @@ def completed_event(submitted: DocumentSubmitted, markdown: Blob) -> DocumentCom
         seconds=1.5,
         input_tokens=10,
         output_tokens=5,
-        submitted_at=BORN,
-        completed_at=BORN,
+        submitted_at=CREATED_AT,
+        completed_at=CREATED_AT,
     )
 
 
-def form(*parts: tuple[str, bytes], boundary: str = "BOUNDARY") -> bytes:
+def multipart_form(*parts: tuple[str, bytes], boundary: str = "BOUNDARY") -> bytes:
     """Return a multipart body; each part is the text of its header and its content."""
     lines = (
         f"--{boundary}\r\n{head}\r\n\r\n".encode("utf-8", "surrogateescape") + content + b"\r\n"
@@ -234,7 +234,7 @@ def field_part(name: str, value: bytes) -> tuple[str, bytes]:
     return f'Content-Disposition: form-data; name="{name}"', value
 
 
-def post(
+def post_request(
     body: bytes,
     *headers: str,
     path: str = "/api/documents/submit",
@@ -249,10 +249,10 @@ def post(
     return "\r\n".join([*lines, "", ""]).encode("utf-8", "surrogateescape") + body
 
 
-async def read_answer(reader: asyncio.StreamReader) -> Answer:
+async def read_response(reader: asyncio.StreamReader) -> RawResponse:
     """Read one answer off a connection."""
     head = (await reader.readuntil(b"\r\n\r\n")).decode()
     first, *lines = head.split("\r\n")[:-2]
     headers = {name.lower(): value for name, value in (line.split(": ", 1) for line in lines)}
     body = await reader.readexactly(int(headers.get("content-length", "0")))
-    return Answer(int(first.split()[1]), headers, body)
+    return RawResponse(int(first.split()[1]), headers, body)

@@ -10,11 +10,11 @@ import pytest
 
 from actors.engines import SourceFile
 
-Placed = Callable[[bytes, str], SourceFile]
+PlaceDocument = Callable[[bytes, str], SourceFile]
 
 
 @pytest.fixture
-def placed(tmp_path: Path) -> Placed:
+def place_document(tmp_path: Path) -> PlaceDocument:
     """Return a function that stores bytes under a name without an ending, as the blobs are."""
 
     def place(data: bytes, content_type: str) -> SourceFile:
@@ -27,7 +27,7 @@ def placed(tmp_path: Path) -> Placed:
 
 
 @pytest.fixture(autouse=True)
-def no_child_is_left() -> Iterator[None]:
+def no_leaked_children() -> Iterator[None]:
     """Fail a test after which this process has a child, running or a zombie, it had not before."""
     before = _children()
     yield

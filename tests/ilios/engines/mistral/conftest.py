@@ -10,13 +10,13 @@ import pytest
 
 from actors.engines import SourceFile
 from ilios.blobs.local import LocalBlobs
-from ilios.engines.limits import EngineLimits
-from ilios.engines.local import LocalEngine
-from ilios.engines.mistral import opening
+from ilios.engines.local.engine import LocalEngine
+from ilios.engines.local.limits import EngineLimits
+from ilios.engines.mistral import factory
 from ilios.engines.mistral.engine import MistralEngine
+from ilios.engines.mistral.factory import MistralParts
 from ilios.engines.mistral.limits import MistralLimits
-from ilios.engines.mistral.opening import Mistral
-from ilios.setting_values import Secret
+from ilios.settings.values import Secret
 from schemas.results import PageResult, ResultHead
 from tests.documents import PDF
 from tests.mistral.fake import FakeMistral
@@ -39,26 +39,26 @@ async def blobs(tmp_path: Path) -> AsyncIterator[LocalBlobs]:
 
 
 @pytest.fixture
-async def parts(tmp_path: Path) -> AsyncIterator[LocalEngine]:
+async def local_engine(tmp_path: Path) -> AsyncIterator[LocalEngine]:
     async with LocalEngine(EngineLimits(processes=1), tmp_path / "handover") as engine:
         yield engine
 
 
-Opens = Callable[..., AbstractAsyncContextManager[Mistral]]
-Lays = Callable[..., SourceFile]
+OpenEngine = Callable[..., AbstractAsyncContextManager[MistralParts]]
+MakeSource = Callable[..., SourceFile]
 
 
 @pytest.fixture
-def opened(fake: FakeMistral, blobs: LocalBlobs, parts: LocalEngine) -> Opens:
+def open_engine(fake: FakeMistral, blobs: LocalBlobs, local_engine: LocalEngine) -> OpenEngine:
     """Return what opens an engine; keyword arguments are those of its limits, and its ``key``."""
 
     @asynccontextmanager
-    async def open_(key: str | None = None, **limits: object) -> AsyncIterator[Mistral]:
-        async with opening.opened(
+    async def open_(key: str | None = None, **limits: object) -> AsyncIterator[MistralParts]:
+        async with factory.open_engine(
             Secret(key or fake.key),
             fake.url,
             blobs=blobs,
-            parts=parts,
+            pdf_splitter=local_engine,
             limits=msgspec.convert(limits, MistralLimits),
             prefix=PREFIX,
         ) as mistral:
@@ -68,16 +68,16 @@ def opened(fake: FakeMistral, blobs: LocalBlobs, parts: LocalEngine) -> Opens:
 
 
 @pytest.fixture
-async def engine(opened: Opens) -> AsyncIterator[MistralEngine]:
-    async with opened() as mistral:
+async def engine(open_engine: OpenEngine) -> AsyncIterator[MistralEngine]:
+    async with open_engine() as mistral:
         yield mistral.engine
 
 
 @pytest.fixture
-def source(tmp_path: Path) -> Lays:
+def make_source(tmp_path: Path) -> MakeSource:
     """Return what lays a document down as the actor hands it over."""
 
-    def lay(
+    def make(
         data: bytes, content_type: str = PDF, *, model: str | None = None, again: bool = False
     ) -> SourceFile:
         sha256 = hashlib.sha256(data).hexdigest()
@@ -91,13 +91,13 @@ def source(tmp_path: Path) -> Lays:
             document_id=ID,
             engine="mistral",
             model=model,
-            again=again,
+            may_be_repeated=again,
         )
 
-    return lay
+    return make
 
 
-async def lines_of(blobs: LocalBlobs, key: str) -> tuple[ResultHead, list[PageResult]]:
+async def read_result(blobs: LocalBlobs, key: str) -> tuple[ResultHead, list[PageResult]]:
     """Return what lies in a result."""
     text = b"".join([chunk async for chunk in blobs.read(key)])
     first, *rest = text.splitlines()

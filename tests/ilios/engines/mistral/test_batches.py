@@ -6,25 +6,25 @@ from collections.abc import AsyncIterator, Callable, Coroutine
 
 import pytest
 
+from actors.blob_keys import original_key
 from actors.engines import Conversion, EngineUnavailable, HeldDocument
-from actors.keys import original_key
 from ilios.blobs.local import LocalBlobs
 from ilios.engines.mistral import batches, uploads
-from ilios.engines.mistral.opening import Mistral
+from ilios.engines.mistral.factory import MistralParts
 from tests import documents
-from tests.ilios.engines.mistral.conftest import Opens
+from tests.ilios.engines.mistral.conftest import OpenEngine
 from tests.mistral.fake import FakeMistral
-from tests.mistral.jobs import Order
+from tests.mistral.jobs import NextStatus
 from tests.mistral.pages import mark
-from tests.waiting import until
+from tests.waiting import wait_until
 
 NAME = "default-batch"
 
-Stores = Callable[..., Coroutine[object, object, HeldDocument]]
+StoreDocument = Callable[..., Coroutine[object, object, HeldDocument]]
 
 
 @pytest.fixture
-def stored(blobs: LocalBlobs) -> Stores:
+def store_document(blobs: LocalBlobs) -> StoreDocument:
     """Return what stores the original of a document that is held."""
 
     async def store(data: bytes, content_type: str = documents.PDF) -> HeldDocument:
@@ -36,27 +36,29 @@ def stored(blobs: LocalBlobs) -> Stores:
 
 
 @pytest.fixture
-async def mistral(opened: Opens) -> AsyncIterator[Mistral]:
-    async with opened() as mistral:
+async def mistral(open_engine: OpenEngine) -> AsyncIterator[MistralParts]:
+    async with open_engine() as mistral:
         yield mistral
 
 
-async def results(mistral: Mistral, job: str, held: list[HeldDocument]) -> dict[str, Conversion]:
+async def results(
+    mistral: MistralParts, job: str, held: list[HeldDocument]
+) -> dict[str, Conversion]:
     return {name: one async for name, one in mistral.batches.results(job, held, None)}
 
 
 async def test_a_batch_is_one_job_whose_results_are_those_of_its_documents(
-    mistral: Mistral, fake: FakeMistral, stored: Stores
+    mistral: MistralParts, fake: FakeMistral, store_document: StoreDocument
 ) -> None:
     papers = [documents.pdf(f"Number {number}", "Second page") for number in range(5)]
-    held = [await stored(paper) for paper in papers]
+    held = [await store_document(paper) for paper in papers]
 
-    job, misfits = await mistral.batches.hand_over(NAME, held, None)
+    job, misfits = await mistral.batches.submit(NAME, held, None)
     assert job is not None
     assert not misfits
     assert len(fake.jobs.existing()) == 1
     await fake.jobs.advance(job.id, "SUCCESS")
-    done = await mistral.batches.look(job.id)
+    done = await mistral.batches.poll(job.id)
     assert done is not None
     assert (done.status, done.total, done.completed, done.failed) == ("SUCCESS", 5, 5, 0)
 
@@ -67,17 +69,17 @@ async def test_a_batch_is_one_job_whose_results_are_those_of_its_documents(
         assert (conversion.variant, conversion.billed_pages) == ("batch", 2)
         assert conversion.result is not None
 
-    await mistral.batches.forget(NAME, job.id)
+    await mistral.batches.delete(NAME, job.id)
     assert not fake.jobs.existing()
     assert not list(fake.files.existing())
 
 
-async def test_what_was_handed_over_and_not_heard_of_is_not_handed_over_again(
-    mistral: Mistral, fake: FakeMistral, stored: Stores
+async def test_a_submitted_job_without_a_response_is_not_submitted_again(
+    mistral: MistralParts, fake: FakeMistral, store_document: StoreDocument
 ) -> None:
-    held = [await stored(documents.pdf("Once"))]
-    first, _ = await mistral.batches.hand_over(NAME, held, None)
-    second, _ = await mistral.batches.hand_over(NAME, held, None)
+    held = [await store_document(documents.pdf("Once"))]
+    first, _ = await mistral.batches.submit(NAME, held, None)
+    second, _ = await mistral.batches.submit(NAME, held, None)
     assert first is not None
     assert second is not None
     assert first.id == second.id
@@ -85,72 +87,84 @@ async def test_what_was_handed_over_and_not_heard_of_is_not_handed_over_again(
 
 
 async def test_uploads_of_a_batch_that_never_became_a_job_are_deleted(
-    mistral: Mistral, fake: FakeMistral, stored: Stores, monkeypatch: pytest.MonkeyPatch
+    mistral: MistralParts,
+    fake: FakeMistral,
+    store_document: StoreDocument,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(uploads, "INLINE_BYTES", 10)
-    held = [await stored(documents.pdf("Once"))]
-    fake.faults.next("batch.create", "hang")
-    first = asyncio.create_task(mistral.batches.hand_over(NAME, held, None))
-    await until(lambda: not fake.faults.left("batch.create"), 60)
+    held = [await store_document(documents.pdf("Once"))]
+    fake.faults.fail_next("batch.create", "hang")
+    first = asyncio.create_task(mistral.batches.submit(NAME, held, None))
+    await wait_until(lambda: not fake.faults.remaining("batch.create"), 60)
     first.cancel()
     with pytest.raises(asyncio.CancelledError):
         await first
     assert len(list(fake.files.existing())) == 2
 
-    await mistral.batches.hand_over(NAME, held, None)
+    await mistral.batches.submit(NAME, held, None)
     assert len(list(fake.files.existing())) == 2, "a document and the requests, once"
 
 
 async def test_the_sweep_leaves_the_uploads_of_batches_alone(
-    mistral: Mistral, fake: FakeMistral, stored: Stores, monkeypatch: pytest.MonkeyPatch
+    mistral: MistralParts,
+    fake: FakeMistral,
+    store_document: StoreDocument,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(uploads, "INLINE_BYTES", 10)
-    await mistral.batches.hand_over(NAME, [await stored(documents.pdf("Once"))], None)
+    await mistral.batches.submit(NAME, [await store_document(documents.pdf("Once"))], None)
     assert await mistral.uploads.sweep() == 0
 
 
 async def test_what_does_not_fit_into_a_batch_is_named(
-    mistral: Mistral, fake: FakeMistral, stored: Stores, monkeypatch: pytest.MonkeyPatch
+    mistral: MistralParts,
+    fake: FakeMistral,
+    store_document: StoreDocument,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(batches, "DOCUMENT_BYTES", 2000)
-    small = await stored(documents.pdf("Small"))
-    large = await stored(documents.pdf("x" * 4000))
-    job, misfits = await mistral.batches.hand_over(NAME, [small, large], None)
+    small = await store_document(documents.pdf("Small"))
+    large = await store_document(documents.pdf("x" * 4000))
+    job, misfits = await mistral.batches.submit(NAME, [small, large], None)
     assert job is not None
     assert misfits == {large.document_id}
     assert len(fake.jobs.existing()[0].requests) == 1
 
 
 async def test_there_is_no_job_where_nothing_fits(
-    mistral: Mistral, fake: FakeMistral, stored: Stores, monkeypatch: pytest.MonkeyPatch
+    mistral: MistralParts,
+    fake: FakeMistral,
+    store_document: StoreDocument,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(batches, "DOCUMENT_BYTES", 10)
-    large = await stored(documents.pdf("Large"))
-    job, misfits = await mistral.batches.hand_over(NAME, [large], None)
+    large = await store_document(documents.pdf("Large"))
+    job, misfits = await mistral.batches.submit(NAME, [large], None)
     assert job is None
     assert misfits == {large.document_id}
     assert not fake.jobs.existing()
 
 
 async def test_failed_requests_are_left_out_of_the_results(
-    mistral: Mistral, fake: FakeMistral, stored: Stores
+    mistral: MistralParts, fake: FakeMistral, store_document: StoreDocument
 ) -> None:
-    good = await stored(documents.pdf("Good"))
-    bad = await stored(b"%PDF-1.4 of which nothing is left")
-    job, _ = await mistral.batches.hand_over(NAME, [good, bad], None)
+    good = await store_document(documents.pdf("Good"))
+    bad = await store_document(b"%PDF-1.4 of which nothing is left")
+    job, _ = await mistral.batches.submit(NAME, [good, bad], None)
     assert job is not None
     await fake.jobs.advance(job.id, "SUCCESS")
     assert list(await results(mistral, job.id, [good, bad])) == [good.document_id]
 
 
 async def test_results_that_do_not_come_are_asked_for_later(
-    mistral: Mistral, fake: FakeMistral, stored: Stores
+    mistral: MistralParts, fake: FakeMistral, store_document: StoreDocument
 ) -> None:
-    held = [await stored(documents.pdf("Once"))]
-    job, _ = await mistral.batches.hand_over(NAME, held, None)
+    held = [await store_document(documents.pdf("Once"))]
+    job, _ = await mistral.batches.submit(NAME, held, None)
     assert job is not None
     await fake.jobs.advance(job.id, "SUCCESS")
-    fake.faults.next("files.content", "reset")
+    fake.faults.fail_next("files.content", "reset")
     with pytest.raises(EngineUnavailable):
         await results(mistral, job.id, held)
     assert len(await results(mistral, job.id, held)) == 1
@@ -158,25 +172,27 @@ async def test_results_that_do_not_come_are_asked_for_later(
 
 @pytest.mark.parametrize("status", ["FAILED", "TIMEOUT_EXCEEDED", "CANCELLED"])
 async def test_a_job_that_ends_otherwise_gives_what_it_has_done(
-    mistral: Mistral, fake: FakeMistral, stored: Stores, status: Order
+    mistral: MistralParts, fake: FakeMistral, store_document: StoreDocument, status: NextStatus
 ) -> None:
-    held = [await stored(documents.pdf(f"Number {number}")) for number in range(4)]
-    job, _ = await mistral.batches.hand_over(NAME, held, None)
+    held = [await store_document(documents.pdf(f"Number {number}")) for number in range(4)]
+    job, _ = await mistral.batches.submit(NAME, held, None)
     assert job is not None
     await fake.jobs.advance(job.id)  # half of them
     await fake.jobs.advance(job.id, status)
-    ended = await mistral.batches.look(job.id)
+    ended = await mistral.batches.poll(job.id)
     assert ended is not None
     assert ended.status == status
     assert len(await results(mistral, job.id, held)) == 2
 
 
-async def test_a_job_nobody_knows_is_none(mistral: Mistral) -> None:
-    assert await mistral.batches.look("3f0e5c1a-7f1b-4c57-9d6e-0d3f4c2b1a90") is None
+async def test_an_unknown_job_is_none(mistral: MistralParts) -> None:
+    assert await mistral.batches.poll("3f0e5c1a-7f1b-4c57-9d6e-0d3f4c2b1a90") is None
 
 
-async def test_a_job_can_be_cancelled(mistral: Mistral, fake: FakeMistral, stored: Stores) -> None:
-    job, _ = await mistral.batches.hand_over(NAME, [await stored(documents.pdf("One"))], None)
+async def test_a_job_can_be_cancelled(
+    mistral: MistralParts, fake: FakeMistral, store_document: StoreDocument
+) -> None:
+    job, _ = await mistral.batches.submit(NAME, [await store_document(documents.pdf("One"))], None)
     assert job is not None
     await mistral.batches.cancel(job.id)
     assert fake.jobs.existing()[0].status == "CANCELLED"

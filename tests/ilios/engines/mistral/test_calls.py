@@ -9,11 +9,11 @@ from ilios.engines.mistral import calls, uploads
 from ilios.engines.mistral.calls import MOST_LOST
 from ilios.engines.mistral.engine import MistralEngine
 from tests import documents
-from tests.ilios.engines.mistral.conftest import Lays, Opens
+from tests.ilios.engines.mistral.conftest import MakeSource, OpenEngine
 from tests.mistral.fake import FakeMistral
 from tests.mistral.faults import Kind
 from tests.mistral.pages import mark
-from tests.waiting import until
+from tests.waiting import wait_until
 
 ONE_PAGE = documents.pdf("Hello from the first page")
 
@@ -31,147 +31,161 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     ],
 )  # fmt: skip
 async def test_what_passes_is_tried_again(
-    engine: MistralEngine, fake: FakeMistral, source: Lays, kind: Kind
+    engine: MistralEngine, fake: FakeMistral, make_source: MakeSource, kind: Kind
 ) -> None:
-    fake.faults.next("ocr", kind, 2)
-    conversion = await engine.convert(source(ONE_PAGE))
+    fake.faults.fail_next("ocr", kind, 2)
+    conversion = await engine.convert(make_source(ONE_PAGE))
     assert mark(ONE_PAGE, 0) in conversion.pages[0]
-    assert fake.book.requests["ocr"] == 3
+    assert fake.call_log.requests["ocr"] == 3
     assert conversion.billed_pages == 1, "whatever was lost on its way"
 
 
 async def test_a_call_that_takes_too_long_is_given_up_and_made_again(
-    opened: Opens, fake: FakeMistral, source: Lays
+    open_engine: OpenEngine, fake: FakeMistral, make_source: MakeSource
 ) -> None:
-    fake.faults.next("ocr", "hang")
-    async with opened(call_within=0.5) as mistral:
-        conversion = await mistral.engine.convert(source(ONE_PAGE))
+    fake.faults.fail_next("ocr", "hang")
+    async with open_engine(call_within=0.5) as mistral:
+        conversion = await mistral.engine.convert(make_source(ONE_PAGE))
     assert mark(ONE_PAGE, 0) in conversion.pages[0]
 
 
 @pytest.mark.parametrize("kind", ["wrong_pages", "other_shape"])
 async def test_answers_that_are_lost_again_and_again_are_not_paid_for_for_ever(
-    engine: MistralEngine, fake: FakeMistral, source: Lays, kind: Kind
+    engine: MistralEngine, fake: FakeMistral, make_source: MakeSource, kind: Kind
 ) -> None:
-    fake.faults.next("ocr", kind, MOST_LOST + 2)
+    fake.faults.fail_next("ocr", kind, MOST_LOST + 2)
     with pytest.raises(Unconvertible) as refused:
-        await engine.convert(source(ONE_PAGE))
+        await engine.convert(make_source(ONE_PAGE))
     assert refused.value.code == "engine_failed"
-    assert fake.book.requests["ocr"] == MOST_LOST
+    assert fake.call_log.requests["ocr"] == MOST_LOST
 
 
 async def test_an_upload_whose_answer_is_lost_costs_nothing_and_is_made_again_and_again(
-    engine: MistralEngine, fake: FakeMistral, source: Lays, monkeypatch: pytest.MonkeyPatch
+    engine: MistralEngine,
+    fake: FakeMistral,
+    make_source: MakeSource,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(uploads, "INLINE_BYTES", 100)
-    fake.faults.next("files.upload", "reset", MOST_LOST + 1)
-    conversion = await engine.convert(source(ONE_PAGE))
+    fake.faults.fail_next("files.upload", "reset", MOST_LOST + 1)
+    conversion = await engine.convert(make_source(ONE_PAGE))
     assert mark(ONE_PAGE, 0) in conversion.pages[0]
-    assert fake.book.pages_paid == 1
+    assert fake.call_log.pages_paid == 1
 
 
 async def test_pages_are_put_in_order(
-    engine: MistralEngine, fake: FakeMistral, source: Lays
+    engine: MistralEngine, fake: FakeMistral, make_source: MakeSource
 ) -> None:
     document = documents.pdf("One", "Two", "Three")
-    fake.faults.next("ocr", "wrong_order")
-    conversion = await engine.convert(source(document))
+    fake.faults.fail_next("ocr", "wrong_order")
+    conversion = await engine.convert(make_source(document))
     assert [mark(document, n) in page for n, page in enumerate(conversion.pages)] == [True] * 3
 
 
 async def test_a_long_pause_that_is_asked_for_lets_others_have_the_place(
-    engine: MistralEngine, fake: FakeMistral, source: Lays
+    engine: MistralEngine, fake: FakeMistral, make_source: MakeSource
 ) -> None:
-    fake.faults.next("ocr", "429", retry_after=120)
+    fake.faults.fail_next("ocr", "429", retry_after=120)
     with pytest.raises(EngineUnavailable) as refused:
-        await engine.convert(source(ONE_PAGE))
+        await engine.convert(make_source(ONE_PAGE))
     assert refused.value.code == "engine_busy"
-    assert refused.value.after == 120
+    assert refused.value.retry_after == 120
 
 
-async def test_a_short_pause_that_is_asked_for_is_kept(
-    engine: MistralEngine, fake: FakeMistral, source: Lays
+async def test_a_short_retry_after_is_honoured(
+    engine: MistralEngine, fake: FakeMistral, make_source: MakeSource
 ) -> None:
-    fake.faults.next("ocr", "429", retry_after_ms=400)
-    await engine.convert(source(ONE_PAGE))
-    first, second = fake.book.calls
+    fake.faults.fail_next("ocr", "429", retry_after_ms=400)
+    await engine.convert(make_source(ONE_PAGE))
+    first, second = fake.call_log.calls
     assert (first.status, second.status) == (429, 200)
 
 
-async def test_a_used_up_budget_parks_the_engine(
-    engine: MistralEngine, fake: FakeMistral, source: Lays
+async def test_an_exhausted_budget_opens_the_circuit(
+    engine: MistralEngine, fake: FakeMistral, make_source: MakeSource
 ) -> None:
-    fake.faults.next("ocr", "quota")
+    fake.faults.fail_next("ocr", "quota")
     with pytest.raises(EngineUnavailable) as refused:
-        await engine.convert(source(ONE_PAGE))
+        await engine.convert(make_source(ONE_PAGE))
     assert refused.value.code == "engine_quota"
     assert engine.problem is not None
     assert "budget" in engine.problem
 
 
-async def test_an_api_that_is_down_parks_the_engine_and_one_call_tries_again(
-    engine: MistralEngine, fake: FakeMistral, source: Lays, monkeypatch: pytest.MonkeyPatch
+async def test_an_api_that_is_down_opens_the_circuit_and_one_call_probes(
+    engine: MistralEngine,
+    fake: FakeMistral,
+    make_source: MakeSource,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("ilios.engines.mistral.breaker.FIRST_PARKED", 0.2)
-    monkeypatch.setattr("ilios.engines.mistral.breaker.PROBE_WITHIN", 0.0)
-    fake.faults.next("ocr", "503", 8)
+    monkeypatch.setattr("ilios.engines.mistral.circuit_breaker.FIRST_OPEN_SECONDS", 0.2)
+    monkeypatch.setattr("ilios.engines.mistral.circuit_breaker.PROBE_SECONDS", 0.0)
+    fake.faults.fail_next("ocr", "503", 8)
     with pytest.raises(EngineUnavailable) as refused:
-        await engine.convert(source(ONE_PAGE))
+        await engine.convert(make_source(ONE_PAGE))
     assert refused.value.code == "engine_unavailable"
     assert engine.problem is not None
-    asked = fake.book.requests["ocr"]
+    asked = fake.call_log.requests["ocr"]
     with pytest.raises(EngineUnavailable):
-        await engine.convert(source(ONE_PAGE))
-    assert fake.book.requests["ocr"] == asked
+        await engine.convert(make_source(ONE_PAGE))
+    assert fake.call_log.requests["ocr"] == asked
 
-    await _parked_no_longer(engine)
-    conversion = await engine.convert(source(ONE_PAGE))
+    await _wait_for_closed_circuit(engine)
+    conversion = await engine.convert(make_source(ONE_PAGE))
     assert mark(ONE_PAGE, 0) in conversion.pages[0]
     assert engine.problem is None
 
 
 async def test_no_more_calls_are_under_way_than_may_be(
-    opened: Opens, fake: FakeMistral, source: Lays
+    open_engine: OpenEngine, fake: FakeMistral, make_source: MakeSource
 ) -> None:
     fake.rules.latency = 0.05
-    async with opened(at_once=3) as mistral:
+    async with open_engine(at_once=3) as mistral:
         papers = [documents.pdf(f"Number {number}") for number in range(12)]
-        await asyncio.gather(*(mistral.engine.convert(source(paper)) for paper in papers))
-    assert fake.book.highest_concurrency <= 3
+        await asyncio.gather(*(mistral.engine.convert(make_source(paper)) for paper in papers))
+    assert fake.call_log.highest_concurrency <= 3
 
 
 async def test_long_documents_do_not_take_all_the_places(
-    opened: Opens, fake: FakeMistral, source: Lays, monkeypatch: pytest.MonkeyPatch
+    open_engine: OpenEngine,
+    fake: FakeMistral,
+    make_source: MakeSource,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("ilios.engines.mistral.budget.LONG_AT_ONCE", 2)
+    monkeypatch.setattr("ilios.engines.mistral.rate_limit.MAX_CONCURRENT_LARGE_CALLS", 2)
     fake.rules.latency = 0.2
     long = [documents.pdf(*(f"{n} {page}\n" + "x" * 9000 for page in range(20))) for n in range(6)]
-    async with opened(at_once=8) as mistral:
-        reading = [asyncio.create_task(mistral.engine.convert(source(paper))) for paper in long]
-        await until(lambda: fake.book.in_hand == 2)
-        await mistral.engine.convert(source(ONE_PAGE))
+    async with open_engine(at_once=8) as mistral:
+        reading = [
+            asyncio.create_task(mistral.engine.convert(make_source(paper))) for paper in long
+        ]
+        await wait_until(lambda: fake.call_log.in_hand == 2)
+        await mistral.engine.convert(make_source(ONE_PAGE))
         assert not any(task.done() and task.exception() for task in reading)
         await asyncio.gather(*reading)
-    assert fake.book.highest_concurrency <= 3
+    assert fake.call_log.highest_concurrency <= 3
 
 
 async def test_no_more_pages_are_begun_in_a_minute_than_may_be(
-    opened: Opens, fake: FakeMistral, source: Lays, monkeypatch: pytest.MonkeyPatch
+    open_engine: OpenEngine,
+    fake: FakeMistral,
+    make_source: MakeSource,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("ilios.engines.mistral.budget.MINUTE", 1.0)
+    monkeypatch.setattr("ilios.engines.mistral.rate_limit.MINUTE", 1.0)
     fake.rules.pages_per_minute, fake.rules.minute = 10, 1.0
-    async with opened(pages_per_minute=5) as mistral:
+    async with open_engine(pages_per_minute=5) as mistral:
         for number in range(8):
-            await mistral.engine.convert(source(documents.pdf(f"Number {number}")))
-    assert all(call.status == 200 for call in fake.book.calls)
+            await mistral.engine.convert(make_source(documents.pdf(f"Number {number}")))
+    assert all(call.status == 200 for call in fake.call_log.calls)
 
 
-async def _parked_no_longer(engine: MistralEngine) -> None:
+async def _wait_for_closed_circuit(engine: MistralEngine) -> None:
     async with asyncio.timeout(5):
         while True:
             try:
-                engine._breaker.let_pass()
+                engine._breaker.before_call()
             except EngineUnavailable as error:
-                await asyncio.sleep(error.after / 4)
+                await asyncio.sleep(error.retry_after / 4)
             else:
                 return

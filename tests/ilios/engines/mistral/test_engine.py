@@ -6,84 +6,96 @@ import io
 
 import pytest
 
+from actors.blob_keys import image_key
 from actors.engines import EngineUnavailable, Unconvertible
-from actors.keys import image_key
 from ilios.blobs.local import LocalBlobs
 from ilios.engines.mistral import engine as module
 from ilios.engines.mistral import uploads
 from ilios.engines.mistral.engine import MistralEngine
 from tests import documents
-from tests.ilios.engines.mistral.conftest import ID, PREFIX, Lays, Opens, lines_of
+from tests.ilios.engines.mistral.conftest import ID, PREFIX, MakeSource, OpenEngine, read_result
 from tests.mistral.fake import FakeMistral
 from tests.mistral.pages import mark
 from tests.mistral.rules import Layout
-from tests.waiting import until
+from tests.waiting import wait_until
 
 ONE_PAGE = documents.pdf("Hello from the first page")
 
 
 async def test_a_small_document_is_read_in_one_call(
-    engine: MistralEngine, fake: FakeMistral, source: Lays
+    engine: MistralEngine, fake: FakeMistral, make_source: MakeSource
 ) -> None:
-    conversion = await engine.convert(source(ONE_PAGE))
+    conversion = await engine.convert(make_source(ONE_PAGE))
 
     assert mark(ONE_PAGE, 0) in conversion.pages[0]
     assert "Hello from the first page" in conversion.pages[0]
     assert conversion.engine == "mistral"
     assert conversion.model == "mistral-ocr-4-1", "what the answer names, not what was asked for"
     assert conversion.billed_pages == 1
-    assert dict(fake.book.requests) == {"ocr": 1}
+    assert dict(fake.call_log.requests) == {"ocr": 1}
 
 
 async def test_an_image_is_sent_as_one(
-    engine: MistralEngine, fake: FakeMistral, source: Lays
+    engine: MistralEngine, fake: FakeMistral, make_source: MakeSource
 ) -> None:
     conversion = await engine.convert(
-        source(documents.saved(documents.picture("Hello"), "PNG"), documents.PNG)
+        make_source(documents.image_file(documents.text_image("Hello"), "PNG"), documents.PNG)
     )
     assert len(conversion.pages) == 1
-    assert [call.how for call in fake.book.calls] == ["image_url"]
+    assert [call.how for call in fake.call_log.calls] == ["image_url"]
 
 
 async def test_a_large_document_is_uploaded_and_the_upload_deleted(
-    engine: MistralEngine, fake: FakeMistral, source: Lays, monkeypatch: pytest.MonkeyPatch
+    engine: MistralEngine,
+    fake: FakeMistral,
+    make_source: MakeSource,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(uploads, "INLINE_BYTES", 100)
-    conversion = await engine.convert(source(ONE_PAGE))
+    conversion = await engine.convert(make_source(ONE_PAGE))
 
     assert mark(ONE_PAGE, 0) in conversion.pages[0]
-    assert [call.how for call in fake.book.calls] == ["file"]
+    assert [call.how for call in fake.call_log.calls] == ["file"]
     assert not list(fake.files.existing())
 
 
 async def test_a_large_image_is_uploaded_as_well(
-    engine: MistralEngine, fake: FakeMistral, source: Lays, monkeypatch: pytest.MonkeyPatch
+    engine: MistralEngine,
+    fake: FakeMistral,
+    make_source: MakeSource,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(uploads, "INLINE_BYTES", 100)
-    picture = documents.saved(documents.picture("Hello"), "PNG")
-    conversion = await engine.convert(source(picture, documents.PNG))
+    picture = documents.image_file(documents.text_image("Hello"), "PNG")
+    conversion = await engine.convert(make_source(picture, documents.PNG))
     assert mark(picture, 0) in conversion.pages[0]
-    assert [call.how for call in fake.book.calls] == ["file"]
+    assert [call.how for call in fake.call_log.calls] == ["file"]
 
 
 async def test_the_upload_of_a_refused_document_is_deleted(
-    engine: MistralEngine, fake: FakeMistral, source: Lays, monkeypatch: pytest.MonkeyPatch
+    engine: MistralEngine,
+    fake: FakeMistral,
+    make_source: MakeSource,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(uploads, "INLINE_BYTES", 4)
     with pytest.raises(Unconvertible) as refused:
-        await engine.convert(source(b"%PDF-1.4 of which nothing is left"))
+        await engine.convert(make_source(b"%PDF-1.4 of which nothing is left"))
 
     assert refused.value.code == "corrupt"
     assert not list(fake.files.existing())
 
 
 async def test_the_upload_of_a_cancelled_document_is_deleted(
-    engine: MistralEngine, fake: FakeMistral, source: Lays, monkeypatch: pytest.MonkeyPatch
+    engine: MistralEngine,
+    fake: FakeMistral,
+    make_source: MakeSource,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(uploads, "INLINE_BYTES", 100)
     fake.rules.latency = 60.0
-    task = asyncio.create_task(engine.convert(source(ONE_PAGE)))
-    await until(lambda: fake.book.in_hand == 1)
+    task = asyncio.create_task(engine.convert(make_source(ONE_PAGE)))
+    await wait_until(lambda: fake.call_log.in_hand == 1)
     task.cancel()
     with pytest.raises(asyncio.CancelledError):
         await task
@@ -91,9 +103,9 @@ async def test_the_upload_of_a_cancelled_document_is_deleted(
 
 
 async def test_what_a_killed_process_has_uploaded_is_deleted_and_nothing_else(
-    opened: Opens, fake: FakeMistral
+    open_engine: OpenEngine, fake: FakeMistral
 ) -> None:
-    async with opened() as mistral:
+    async with open_engine() as mistral:
         client = mistral.uploads._client
         await client.upload(f"{PREFIX}one-{ID}.pdf", io.BytesIO(ONE_PAGE))
         others = await client.upload("ilios-others-one-x.pdf", io.BytesIO(ONE_PAGE))
@@ -102,23 +114,26 @@ async def test_what_a_killed_process_has_uploaded_is_deleted_and_nothing_else(
 
 
 async def test_an_upload_that_another_has_deleted_is_made_again(
-    engine: MistralEngine, fake: FakeMistral, source: Lays, monkeypatch: pytest.MonkeyPatch
+    engine: MistralEngine,
+    fake: FakeMistral,
+    make_source: MakeSource,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(uploads, "INLINE_BYTES", 100)
-    fake.faults.next("ocr", "file_not_found")
-    conversion = await engine.convert(source(ONE_PAGE))
+    fake.faults.fail_next("ocr", "file_not_found")
+    conversion = await engine.convert(make_source(ONE_PAGE))
     assert mark(ONE_PAGE, 0) in conversion.pages[0]
-    assert fake.book.requests["files.upload"] == 2
+    assert fake.call_log.requests["files.upload"] == 2
 
 
-async def test_everything_an_answer_tells_of_a_page_is_kept(
-    engine: MistralEngine, fake: FakeMistral, blobs: LocalBlobs, source: Lays
+async def test_all_page_details_of_a_response_are_stored(
+    engine: MistralEngine, fake: FakeMistral, blobs: LocalBlobs, make_source: MakeSource
 ) -> None:
     fake.rules.layout = Layout(images=2, tables=1, links=1, header="Head", footer="Foot")
-    conversion = await engine.convert(source(ONE_PAGE))
+    conversion = await engine.convert(make_source(ONE_PAGE))
 
     assert conversion.result is not None
-    head, (page,) = await lines_of(blobs, conversion.result.key)
+    head, (page,) = await read_result(blobs, conversion.result.key)
     assert (head.engine, head.model, head.billed_pages) == ("mistral", "mistral-ocr-4-1", 1)
     assert (page.header, page.footer) == ("Head", "Foot")
     assert page.tables[0].content in conversion.pages[0], "tables stand where they belong"
@@ -131,13 +146,13 @@ async def test_everything_an_answer_tells_of_a_page_is_kept(
 
 
 async def test_images_are_blobs_that_the_markdown_links_to(
-    engine: MistralEngine, fake: FakeMistral, blobs: LocalBlobs, source: Lays
+    engine: MistralEngine, fake: FakeMistral, blobs: LocalBlobs, make_source: MakeSource
 ) -> None:
     fake.rules.layout = Layout(images=1)
-    conversion = await engine.convert(source(ONE_PAGE))
+    conversion = await engine.convert(make_source(ONE_PAGE))
 
     assert conversion.result is not None
-    _, (page,) = await lines_of(blobs, conversion.result.key)
+    _, (page,) = await read_result(blobs, conversion.result.key)
     name = page.images[0].name
     assert name is not None
     assert f"![img-0.jpeg](/api/documents/{ID}/images/{name})" in conversion.pages[0]
@@ -148,61 +163,64 @@ async def test_images_are_blobs_that_the_markdown_links_to(
 
 
 async def test_without_images_none_are_asked_for(
-    opened: Opens, fake: FakeMistral, source: Lays
+    open_engine: OpenEngine, fake: FakeMistral, make_source: MakeSource
 ) -> None:
     fake.rules.layout = Layout(images=2)
-    async with opened(images=False) as mistral:
-        conversion = await mistral.engine.convert(source(ONE_PAGE))
+    async with open_engine(images=False) as mistral:
+        conversion = await mistral.engine.convert(make_source(ONE_PAGE))
     assert "img-" not in conversion.pages[0]
 
 
 async def test_finished_work_is_found_when_the_document_comes_again(
-    engine: MistralEngine, fake: FakeMistral, source: Lays
+    engine: MistralEngine, fake: FakeMistral, make_source: MakeSource
 ) -> None:
-    first = await engine.convert(source(ONE_PAGE))
-    again = await engine.convert(source(ONE_PAGE, again=True))
+    first = await engine.convert(make_source(ONE_PAGE))
+    again = await engine.convert(make_source(ONE_PAGE, again=True))
     assert again == first
-    assert fake.book.pages_paid == 1
+    assert fake.call_log.pages_paid == 1
 
 
 async def test_another_model_is_other_work(
-    engine: MistralEngine, fake: FakeMistral, source: Lays
+    engine: MistralEngine, fake: FakeMistral, make_source: MakeSource
 ) -> None:
-    await engine.convert(source(ONE_PAGE))
-    other = await engine.convert(source(ONE_PAGE, model="mistral-ocr-2512", again=True))
+    await engine.convert(make_source(ONE_PAGE))
+    other = await engine.convert(make_source(ONE_PAGE, model="mistral-ocr-2512", again=True))
     assert other.model == "mistral-ocr-2512"
-    assert fake.book.pages_paid == 2
+    assert fake.call_log.pages_paid == 2
 
 
 async def test_what_cannot_be_cut_is_refused_when_it_is_too_large(
-    engine: MistralEngine, fake: FakeMistral, source: Lays, monkeypatch: pytest.MonkeyPatch
+    engine: MistralEngine,
+    fake: FakeMistral,
+    make_source: MakeSource,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(module, "DOCUMENT_BYTES", 1000)
     with pytest.raises(Unconvertible) as refused:
         await engine.convert(
-            source(documents.docx(*[documents.paragraph("Hello")] * 2000), documents.DOCX)
+            make_source(documents.docx(*[documents.paragraph("Hello")] * 2000), documents.DOCX)
         )
     assert refused.value.code == "too_large"
-    assert not fake.book.requests
+    assert not fake.call_log.requests
 
 
-async def test_a_model_nobody_knows_is_refused(engine: MistralEngine, source: Lays) -> None:
+async def test_an_unknown_model_is_refused(engine: MistralEngine, make_source: MakeSource) -> None:
     with pytest.raises(Unconvertible) as refused:
-        await engine.convert(source(ONE_PAGE, model="mistral-ocr-1999"))
+        await engine.convert(make_source(ONE_PAGE, model="mistral-ocr-1999"))
     assert refused.value.code == "model_unknown"
 
 
-async def test_a_wrong_key_parks_the_engine_and_says_so(
-    opened: Opens, fake: FakeMistral, source: Lays
+async def test_a_wrong_key_opens_the_circuit_with_a_reason(
+    open_engine: OpenEngine, fake: FakeMistral, make_source: MakeSource
 ) -> None:
-    async with opened(key="wrong") as mistral:
+    async with open_engine(key="wrong") as mistral:
         await mistral.engine.check()
         with pytest.raises(EngineUnavailable) as refused:
-            await mistral.engine.convert(source(ONE_PAGE))
+            await mistral.engine.convert(make_source(ONE_PAGE))
         assert refused.value.code == "engine_bad_key"
         assert "MISTRAL_API_KEY" in refused.value.reason
         with pytest.raises(EngineUnavailable, match="MISTRAL_API_KEY"):
             await mistral.engine.check()
         with pytest.raises(EngineUnavailable):
-            await mistral.engine.convert(source(ONE_PAGE))
-    assert fake.book.requests["ocr"] == 1, "while it is parked nothing is sent"
+            await mistral.engine.convert(make_source(ONE_PAGE))
+    assert fake.call_log.requests["ocr"] == 1, "while it is parked nothing is sent"

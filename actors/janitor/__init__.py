@@ -1,0 +1,1 @@
+"""The janitor: retention, stuck documents, orphaned blobs, erasure."""

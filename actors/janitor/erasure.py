@@ -1,0 +1,87 @@
+"""Takes away the bytes of documents that were removed; their rows stay, as receipts."""
+
+from collections.abc import AsyncIterator
+from contextlib import aclosing
+from datetime import datetime
+
+import msgspec
+import structlog
+from msgspec import Struct
+
+from actors.blob_keys import archived_key, image_key
+from actors.janitor.queries import MaintenanceQueries
+from actors.ports import BlobNotFound, Blobs, StorageUnavailable
+from actors.writer import Writer
+from actors.writes import DocumentRef, MarkErased
+from bus import failpoints
+from schemas.records import DocumentRecord
+from schemas.results import PageImage
+
+PASS_SIZE = 500  # documents in one pass
+
+log = structlog.get_logger("janitor")
+
+
+class _ResultLine(Struct):
+    """What matters here of a line of a result."""
+
+    images: tuple[PageImage, ...] = ()
+
+
+_line_decoder = msgspec.json.Decoder(_ResultLine)
+
+
+class Erasure:
+    """First the bytes, then the note that they are gone: what is broken off is done again."""
+
+    def __init__(self, writer: Writer, queries: MaintenanceQueries, blobs: Blobs) -> None:
+        self._writer = writer
+        self._queries = queries
+        self._blobs = blobs
+
+    async def sweep(self, now: datetime) -> int:
+        """Erase what was removed; returns how many documents."""
+        documents = await self._queries.documents_to_erase(PASS_SIZE)
+        erased = [document for document in documents if await self._erase(document)]
+        if erased:
+            names = tuple(DocumentRef(one.tenant, one.document_id) for one in erased)
+            await self._writer.commit(MarkErased(names, now))
+        return len(erased)
+
+    async def _erase(self, document: DocumentRecord) -> bool:
+        keys = [blob.key for blob in (document.original, document.markdown) if blob]
+        if document.original is not None:
+            # It may have been moved there just before the document was removed.
+            keys.append(archived_key(document.original.key))
+        try:
+            # The result last: it alone tells of the images.
+            if document.result is not None:
+                async for name in self._image_names(document.result.key):
+                    key = image_key(document.tenant, document.document_id, name)
+                    await self._blobs.delete(key)
+                keys.append(document.result.key)
+            for key in keys:
+                await self._blobs.delete(key)
+        except (OSError, StorageUnavailable) as error:
+            log.warning("bytes not erased yet", document_id=document.document_id, error=str(error))
+            return False
+        failpoints.reach("erasing.erased")
+        log.info("document erased", tenant=document.tenant, document_id=document.document_id)
+        return True
+
+    async def _image_names(self, key: str) -> AsyncIterator[str]:
+        """Return the names of the images that the result under this key tells of."""
+        pending = b""
+        try:
+            async with aclosing(self._blobs.read(key)) as chunks:
+                async for chunk in chunks:
+                    *lines, pending = (pending + chunk).split(b"\n")
+                    for line in lines:
+                        for image in _line_decoder.decode(line).images:
+                            if image.name is not None:
+                                yield image.name
+        except BlobNotFound:
+            return  # erased before
+        except msgspec.DecodeError:
+            # Images that nobody tells of are found on the walk for orphans.
+            log.warning("result cannot be read, its images are left to the walk", key=key)

@@ -1,0 +1,234 @@
+"""Sets documents going again that nobody works on any more.
+
+A document waits for somebody as long as the consumer of its stage has not acknowledged its event:
+however long that takes, it is in order. One whose event was acknowledged and that has not moved is
+stuck, and so is one whose event has left the log. It is said again what was said last; what was
+said again several times to no avail has failed.
+"""
+
+from datetime import datetime, timedelta
+from enum import Enum, auto
+
+import msgspec
+import structlog
+from msgspec import Struct
+
+from actors import republish
+from actors.janitor.queries import MaintenanceQueries
+from bus.consumer_progress import ConsumerProgress
+from bus.consumers import Consumer, lane_for
+from bus.log import Log, StoredBatchSubmission, StoredEvent, StoredSubmission
+from bus.publisher import Publisher
+from schemas.batches import document_submissions
+from schemas.documents import (
+    DocumentEvent,
+    DocumentFailed,
+    DocumentSubmitted,
+)
+from schemas.records import DocumentRecord
+
+PASS_SIZE = 500  # documents looked at in one pass
+STUCK_AFTER = timedelta(minutes=5)  # since its submission, and between two attempts to help it
+MAX_ATTEMPTS = 5
+UNFINISHED = ("pending", "processing")
+_FINAL_EVENTS = ("converted", "failed", "cancelled")
+
+log = structlog.get_logger("janitor")
+
+
+class StageConsumers(Struct, frozen=True):
+    """Who hears what: the consumers of the two stages, and the durables of those that read all."""
+
+    fetcher: Consumer
+    ocr: Consumer
+    persister: str
+    aggregator: str
+
+
+class StuckCounts(Struct, frozen=True):
+    """How many documents a pass has set going, and given up."""
+
+    redriven: int = 0
+    given_up: int = 0
+
+
+class _Outcome(Enum):
+    WAITING = auto()
+    REDRIVEN = auto()
+    GIVEN_UP = auto()
+
+
+class StuckDocuments:
+    """Looks at unfinished documents, oldest first, a portion in each pass."""
+
+    def __init__(
+        self,
+        publisher: Publisher,
+        event_log: Log,
+        ack_floors: ConsumerProgress,
+        queries: MaintenanceQueries,
+        consumers: StageConsumers,
+        stuck_after: timedelta = STUCK_AFTER,
+    ) -> None:
+        self._publisher = publisher
+        self._log = event_log
+        self._ack_floors = ack_floors
+        self._queries = queries
+        self._consumers = consumers
+        self._stuck_after = stuck_after
+        self._last_seen: DocumentRecord | None = None
+        self._redriven: dict[tuple[str, str], tuple[int, datetime]] = {}  # how often, when last
+
+    async def sweep(self, now: datetime) -> StuckCounts:
+        """Look at the next portion of unfinished documents."""
+        before = now - self._stuck_after
+        found = await self._queries.unfinished_documents(before, self._last_seen, PASS_SIZE)
+        self._last_seen = found[-1] if len(found) == PASS_SIZE else None
+        if self._last_seen is None:
+            await self._forget_ended()
+        if not found:
+            return StuckCounts()
+        # First of all: an actor says its answer before it acknowledges, so what is acknowledged
+        # by now and has an answer has it on the log already.
+        floors = await self._read_ack_floors(found)
+        outcomes = [await self._examine(document, floors, now) for document in found]
+        return StuckCounts(outcomes.count(_Outcome.REDRIVEN), outcomes.count(_Outcome.GIVEN_UP))
+
+    async def _forget_ended(self) -> None:
+        """Remember of those that were helped only the ones that have still not ended."""
+        known = await self._queries.lookup(self._redriven)
+        left = {(one.tenant, one.document_id) for one in known if one.state in UNFINISHED}
+        self._redriven = {name: times for name, times in self._redriven.items() if name in left}
+
+    async def _read_ack_floors(self, documents: list[DocumentRecord]) -> dict[str, int]:
+        """Return up to where each durable that these documents may wait for has acknowledged."""
+        durables = {self._durable(document) for document in documents}
+        durables |= {self._consumers.persister, self._consumers.aggregator}
+        return {durable: await self._ack_floors.ack_floor(durable) for durable in durables}
+
+    def _durable(self, document: DocumentRecord) -> str:
+        consumer = self._consumers.fetcher if document.state == "pending" else self._consumers.ocr
+        return consumer.durable(lane_for(document.priority))
+
+    async def _examine(
+        self, document: DocumentRecord, floors: dict[str, int], now: datetime
+    ) -> _Outcome:
+        first = await self._first_submission(document) if document.state == "pending" else None
+        event_kind = "submitted" if document.state == "pending" else "fetched"
+        last = await self._last_event(document, event_kind) or first
+        if last is not None and last.sequence > floors[self._durable(document)]:
+            return _Outcome.WAITING
+        later = await self._later_events(document)
+        if any(answer.sequence > floors[self._consumers.persister] for answer in later):
+            return _Outcome.WAITING
+        batch = await self._batch_submission(document) if last is None else None
+        if batch is not None and batch.sequence > floors[self._consumers.aggregator]:
+            return _Outcome.WAITING
+        if not await self._is_unchanged(document):
+            return _Outcome.WAITING
+        if later:
+            return await self._give_up_unwritable(document, later)
+        event: DocumentEvent | None
+        if document.state == "processing":
+            event = republish.fetched_event(document)
+        elif first is not None:
+            event = msgspec.structs.replace(first.event, requeues=document.requeues)
+        else:
+            event = _from_batch(document, batch) or republish.submitted_event(document)
+        return await self._redrive_or_give_up(document, event, now)
+
+    async def _redrive_or_give_up(
+        self, document: DocumentRecord, event: DocumentEvent | None, now: datetime
+    ) -> _Outcome:
+        times, last = self._redriven.get((document.tenant, document.document_id), (0, None))
+        # A time in the future was written before the clock was set back.
+        if last is not None and abs(now - last) < self._stuck_after:
+            return _Outcome.WAITING
+        if event is None:
+            return await self._give_up(
+                document, "lost", "The bus lost this document before its bytes were stored."
+            )
+        if times >= MAX_ATTEMPTS:
+            return await self._give_up(
+                document, "stuck", f"The conversion was begun {times + 1} times and never ended."
+            )
+        return await self._redrive(document, event, times, now)
+
+    async def _later_events(self, document: DocumentRecord) -> list[StoredEvent]:
+        """Return what was said of the document that the database should show but does not."""
+        later = ("fetched", *_FINAL_EVENTS) if document.state == "pending" else _FINAL_EVENTS
+        found = [await self._last_event(document, event) for event in later]
+        return [word for word in found if word and word.event.requeues >= document.requeues]
+
+    async def _batch_submission(self, document: DocumentRecord) -> StoredBatchSubmission | None:
+        if document.batch_id is None:
+            return None
+        return await self._log.batch(document.tenant, document.batch_id)
+
+    async def _is_unchanged(self, document: DocumentRecord) -> bool:
+        """Whether the document is as it was when the pass began: others go on meanwhile."""
+        found = await self._queries.lookup([(document.tenant, document.document_id)])
+        return [one.state for one in found] == [document.state]
+
+    async def _give_up_unwritable(
+        self, document: DocumentRecord, later: list[StoredEvent]
+    ) -> _Outcome:
+        log.error(
+            "the database has not taken what was said of a document",
+            tenant=document.tenant,
+            document_id=document.document_id,
+            sequences=[answer.sequence for answer in later],
+        )
+        if any(isinstance(answer.event, DocumentFailed) for answer in later):
+            return _Outcome.WAITING  # to say that again would not help either
+        return await self._give_up(document, "unwritable", "The result could not be stored.")
+
+    async def _first_submission(self, document: DocumentRecord) -> StoredSubmission | None:
+        """Return the one that counts: another under the same id would be dropped again."""
+        return await self._log.first_submission(document.tenant, document.document_id)
+
+    async def _last_event(self, document: DocumentRecord, event: str) -> StoredEvent | None:
+        return await self._log.last_event(document.tenant, document.document_id, event_name=event)
+
+    async def _redrive(
+        self, document: DocumentRecord, event: DocumentEvent, times: int, now: datetime
+    ) -> _Outcome:
+        await self._publisher.publish(event, msg_id_suffix=f"redriven-{now.timestamp():.0f}")
+        self._redriven[document.tenant, document.document_id] = (times + 1, now)
+        log.warning(
+            "document redriven",
+            tenant=document.tenant,
+            document_id=document.document_id,
+            state=document.state,
+            times=times + 1,
+        )
+        return _Outcome.REDRIVEN
+
+    async def _give_up(self, document: DocumentRecord, code: str, reason: str) -> _Outcome:
+        await self._publisher.publish(
+            DocumentFailed(
+                tenant=document.tenant,
+                document_id=document.document_id,
+                priority=document.priority,
+                requeues=document.requeues,
+                code=code,
+                reason=f"{reason} Submit it again.",
+                retryable=True,
+            )
+        )
+        log.error(
+            "document given up",
+            tenant=document.tenant,
+            document_id=document.document_id,
+            code=code,
+        )
+        return _Outcome.GIVEN_UP
+
+
+def _from_batch(
+    document: DocumentRecord, batch: StoredBatchSubmission | None
+) -> DocumentSubmitted | None:
+    for submission in document_submissions(batch.event) if batch else ():
+        if submission.document_id == document.document_id:
+            return msgspec.structs.replace(submission, requeues=document.requeues)
+    return None

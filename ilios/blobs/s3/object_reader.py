@@ -1,0 +1,129 @@
+"""Reads objects of S3 from front to back, going on where a connection broke off."""
+
+import asyncio
+import hashlib
+import random
+from collections.abc import AsyncGenerator, Awaitable, Callable
+from contextlib import aclosing
+
+import structlog
+
+from actors.ports import StorageUnavailable
+from ilios.blobs.s3.bucket import Bucket, ObjectInfo
+from ilios.blobs.s3.digests import Md5Check
+from ilios.blobs.s3.errors import S3ErrorResponse
+from schemas.documents import Blob
+
+MAX_RESUMES = 3  # times, without a byte having come in between
+PAUSE = 0.2  # seconds before the first time, twice as much before each further one
+PRECONDITION_FAILED = "PreconditionFailed"
+RANGE_NOT_SATISFIABLE = ("InvalidRange", "416")
+
+log = structlog.get_logger("s3")
+
+
+class ObjectReader:
+    """One object being read. ``found`` is what is known of it, from the first byte on."""
+
+    def __init__(self, bucket: Bucket, name: str) -> None:
+        self._bucket = bucket
+        self._name = name
+        self.info: ObjectInfo | None = None
+
+    async def chunks(self, start: int = 0, stop: int | None = None) -> AsyncGenerator[bytes, None]:
+        """Stream the bytes from ``start`` to before ``stop``, all of one object.
+
+        :raises BlobNotFound: on the first step, when there is none.
+        """
+        failures = 0
+        while True:
+            try:
+                async with aclosing(self._stream_once(start, stop)) as stream:
+                    async for chunk in stream:
+                        start, failures = start + len(chunk), 0
+                        yield chunk
+            except StorageUnavailable as error:
+                failures += 1
+                # Before the first byte the attempts of a call were all that is to be had.
+                if (
+                    self.info is None
+                    or failures > MAX_RESUMES
+                    or _has_code(error, PRECONDITION_FAILED)
+                ):
+                    raise
+                log.info("reading goes on", name=self._name, at=start, error=str(error))
+            else:
+                return
+            await asyncio.sleep(random.uniform(0.5, 1.0) * PAUSE * 2 ** (failures - 1))  # noqa: S311
+
+    async def _stream_once(self, start: int, stop: int | None) -> AsyncGenerator[bytes, None]:
+        """Stream what comes over one connection."""
+        info = self.info
+        if (info is not None and start >= info.size) or (stop is not None and start >= stop):
+            self.info = info or await self._bucket.head(self._name)
+            return
+        try:
+            async with self._bucket.get(self._name, start, stop, info.etag if info else None) as (
+                received,
+                body,
+            ):
+                self.info, left = received, body.length
+                while left > 0:
+                    chunk = await body.read()
+                    if not chunk:
+                        raise StorageUnavailable("S3 ends before all has come")
+                    left -= len(chunk)
+                    yield chunk
+        except S3ErrorResponse as refused:
+            if refused.code not in RANGE_NOT_SATISFIABLE:
+                raise
+
+
+async def download(bucket: Bucket, name: str, write: Callable[[bytes], Awaitable[None]]) -> bool:
+    """Hand the whole object to ``take``; returns whether it came as S3 says that it lies there.
+
+    :raises BlobNotFound: there is none.
+    """
+    reader = ObjectReader(bucket, name)
+    check = Md5Check(None)
+    first = True
+    async with aclosing(reader.chunks()) as chunks:
+        async for chunk in chunks:
+            if first and reader.info is not None and bucket.etag_is_md5:
+                check = Md5Check(reader.info.md5)
+            first = False
+            check.update(chunk)
+            await write(chunk)
+    return check.matches
+
+
+async def digest_object(bucket: Bucket, name: str, key: str) -> Blob:
+    """Read the object and tell of it; what is damaged on its way is read once more.
+
+    :raises BlobNotFound: there is none.
+    :raises StorageUnavailable: it comes otherwise each time.
+    """
+    blob, matches = await _digest_once(bucket, name, key)
+    if matches:
+        return blob
+    again, matches = await _digest_once(bucket, name, key)
+    # What comes twice the same lies there like that, whatever is said of it.
+    if matches or again == blob:
+        return again
+    raise StorageUnavailable(f"S3 sends other bytes each time of {name}")
+
+
+async def _digest_once(bucket: Bucket, name: str, key: str) -> tuple[Blob, bool]:
+    sha256, size = hashlib.sha256(), 0
+
+    async def write(chunk: bytes) -> None:
+        nonlocal size
+        sha256.update(chunk)
+        size += len(chunk)
+
+    matches = await download(bucket, name, write)
+    return Blob(key=key, size=size, sha256=sha256.hexdigest()), matches
+
+
+def _has_code(error: StorageUnavailable, code: str) -> bool:
+    return isinstance(error, S3ErrorResponse) and error.code == code

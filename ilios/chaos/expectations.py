@@ -1,0 +1,118 @@
+"""What clients were promised, and what they have seen since: the book the service is audited by."""
+
+from collections import Counter
+from typing import Literal
+
+from msgspec import Struct, field
+
+from ilios.chaos.documents import SampleDocument
+
+FINAL_STATES = frozenset({"completed", "failed", "archived", "cancelled", "deleted"})
+"""States of a document that nothing changes any more but its removal."""
+REMOVED_STATES = frozenset({"cancelled", "deleted"})
+
+Channel = Literal["submit", "batch", "convert", "bus"]
+Outcome = Literal["waiting", "accepted", "refused", "unanswered"]
+
+
+class Violation(Struct, frozen=True):
+    """A promise that was broken: ``kind`` is one of ``judging.PROMISES``."""
+
+    kind: str
+    name: str
+    what: str
+
+
+class Submission(Struct):
+    """A document that was handed in, and what was answered."""
+
+    sample: SampleDocument
+    channel: Channel
+    outcome: Outcome = "waiting"
+
+
+class Document(Struct):
+    """An accepted document. Times are ``time.monotonic`` seconds.
+
+    ``state`` is what was seen last, at ``seen_at``; ``ended_at`` is when it was first seen to have
+    ended. ``removal`` is none, asked for, or what the receipt says.
+    """
+
+    name: str
+    sample: SampleDocument
+    channel: Channel
+    accepted_at: float
+    state: str = "pending"
+    code: str | None = None
+    seen_at: float = 0.0
+    ended_at: float | None = None
+    removal: Literal["none", "asked", "cancelled", "deleted"] = "none"
+
+
+class RunRecord(Struct):
+    """Everything that was promised and seen in one run."""
+
+    submissions: dict[str, Submission] = field(default_factory=dict)
+    documents: dict[str, Document] = field(default_factory=dict)
+    batches: dict[str, list[str]] = field(default_factory=dict)
+    refusals: Counter[str] = field(default_factory=Counter)
+    violations: list[Violation] = field(default_factory=list)
+    ended: int = 0
+
+    @property
+    def progress(self) -> int:
+        """How many documents were accepted, and how many have ended, together."""
+        return len(self.documents) + self.ended
+
+    @property
+    def unfinished(self) -> list[Document]:
+        """The accepted documents that were not seen to have ended, the oldest first."""
+        return [one for one in self.documents.values() if one.ended_at is None]
+
+    def add_submission(self, sample: SampleDocument, channel: Channel) -> Submission:
+        """Note that a document is about to be submitted."""
+        submission = Submission(sample, channel)
+        self.submissions[sample.sha256] = submission
+        return submission
+
+    def record_accepted(self, name: str, submission: Submission, now: float) -> None:
+        """Note that a document was accepted under this id."""
+        submission.outcome = "accepted"
+        other = self.documents.get(name)
+        if other is not None and other.sample != submission.sample:
+            what = f"its id was given to document {submission.sample.number} as well"
+            self.add_violation("mixed up", name, what)
+        elif other is None:
+            self.documents[name] = Document(name, submission.sample, submission.channel, now)
+
+    def record_state(
+        self, name: str, state: str, code: str | None, *, asked_at: float, now: float
+    ) -> None:
+        """Note what a client was told of an accepted document, and whether that can be."""
+        document = self.documents[name]
+        before = document.state
+        if asked_at < document.seen_at:
+            return  # answers may overtake each other: this one is older than what is known
+        if not _is_valid_transition(before, state, document.removal):
+            self.add_violation("regressed", name, f"it was {before}, and then {state}")
+        if state in FINAL_STATES and document.ended_at is None:
+            document.ended_at = now
+            self.ended += 1
+        if state in FINAL_STATES or before not in FINAL_STATES:
+            document.state, document.code, document.seen_at = state, code, now
+
+    def record_unknown(self, name: str) -> None:
+        """Note that a client was told that an accepted document is unknown."""
+        self.add_violation("lost", name, "it was accepted, and is unknown (404)")
+
+    def add_violation(self, kind: str, name: str, what: str) -> None:
+        """Note a broken promise, each once."""
+        violation = Violation(kind, name, what)
+        if violation not in self.violations:
+            self.violations.append(violation)
+
+
+def _is_valid_transition(before: str, state: str, removal: str) -> bool:
+    if before == state or before not in FINAL_STATES:
+        return True
+    return state in REMOVED_STATES and before not in REMOVED_STATES and removal != "none"

@@ -1,0 +1,102 @@
+"""What somebody asks who trusts nobody: every document with its bills, every batch, the file.
+
+Blocks, and opens the file for itself: for a database whose service is not killed any more.
+"""
+
+import sqlite3
+from contextlib import closing
+from pathlib import Path
+
+from msgspec import Struct
+
+from ilios.database.connection import read_only_uri
+
+_DOCUMENTS = """
+SELECT
+    iif(d.tenant = 'default', d.id, d.tenant || '/' || d.id), d.state, d.code, d.reason, d.pages,
+    d.batch_id, d.original_sha256, d.original_key, d.markdown_key, d.result_key,
+    d.billed_pages, count(u.document_id), total(u.pages)
+FROM documents AS d
+LEFT JOIN usage AS u ON u.tenant = d.tenant AND u.document_id = d.id
+GROUP BY d.tenant, d.id
+"""
+
+_BATCHES = "SELECT id, completed_at IS NOT NULL FROM batches"
+
+_BILLED_FOR_NOTHING = """
+SELECT document_id FROM usage AS u
+WHERE NOT EXISTS (SELECT 1 FROM documents AS d WHERE d.tenant = u.tenant AND d.id = u.document_id)
+"""
+
+_INTEGRITY = "PRAGMA integrity_check"
+_REFERENCES = "PRAGMA foreign_key_check"
+
+
+class AuditedDocument(Struct, frozen=True, kw_only=True):
+    """A document as it stands in the database, with how often and for how many pages it is billed.
+
+    ``name`` is its id, after its tenant and a slash where that is not the default one; ``keys``
+    are those of the blobs it refers to. ``pages_to_bill`` are those its engine has billed,
+    None where they are its ``pages``.
+    """
+
+    name: str
+    state: str
+    code: str | None = None
+    reason: str | None = None
+    pages: int | None = None
+    pages_to_bill: int | None = None
+    batch: str | None = None
+    sha256: str | None = None
+    keys: frozenset[str] = frozenset()
+    bills: int = 0
+    billed_pages: int = 0
+
+
+class Audit(Struct, frozen=True, kw_only=True):
+    """Everything in a database that can be held against what was promised.
+
+    ``batches`` says of each whether it is closed; ``damage`` is what SQLite complains of.
+    """
+
+    documents: dict[str, AuditedDocument]
+    batches: dict[str, bool]
+    billed_for_nothing: tuple[str, ...] = ()
+    damage: tuple[str, ...] = ()
+
+
+def read_audit(database: Path) -> Audit:
+    """Read all of it.
+
+    :raises sqlite3.Error: it cannot be read.
+    """
+    with closing(sqlite3.connect(read_only_uri(database), uri=True)) as connection:
+        documents = [
+            AuditedDocument(
+                name=name,
+                state=state,
+                code=code,
+                reason=reason,
+                pages=pages,
+                pages_to_bill=to_bill,
+                batch=batch,
+                sha256=sha256,
+                keys=frozenset(key for key in (original, markdown, result) if key),
+                bills=bills,
+                billed_pages=int(billed_pages),
+            )
+            for (
+                name, state, code, reason, pages, batch, sha256, original, markdown, result,
+                to_bill, bills, billed_pages,
+            ) in connection.execute(_DOCUMENTS)
+        ]  # fmt: skip
+        complaints = [str(row[0]) for row in connection.execute(_INTEGRITY) if row[0] != "ok"]
+        complaints += [
+            f"row of {row[0]} refers to nothing" for row in connection.execute(_REFERENCES)
+        ]
+        return Audit(
+            documents={one.name: one for one in documents},
+            batches={name: bool(closed) for name, closed in connection.execute(_BATCHES)},
+            billed_for_nothing=tuple(row[0] for row in connection.execute(_BILLED_FOR_NOTHING)),
+            damage=tuple(complaints),
+        )

@@ -1,0 +1,298 @@
+"""Two databases held against each other, row by row; one of them may be damaged."""
+
+import hashlib
+import sqlite3
+from collections.abc import Iterator
+from contextlib import closing, suppress
+from pathlib import Path
+
+import msgspec
+from msgspec import Struct
+
+from ilios.database import migrations
+from ilios.database.connection import read_only_uri
+from ilios.database.recovery.damage import READ_ERRORS
+
+PRIMARY_KEYS = {
+    "documents": ("tenant", "id"),
+    "usage": ("tenant", "document_id", "operation"),
+    "batches": ("tenant", "id"),
+}
+"""The tables that are compared, and what names a row. Cursors and sweeps are bookkeeping."""
+
+IGNORED_COLUMNS = {"erased_at"}
+"""Bookkeeping within them: when the janitor has erased the bytes of what was removed."""
+
+_ERASED_COLUMNS = {"original_key", "markdown_key", "result_key"}
+_PRICE = ("unit_micros", "base_micros", "margin_percent", "total_micros")
+_VERSION = "PRAGMA user_version"
+_CHECK = "PRAGMA integrity_check(1)"
+_COLUMNS = "SELECT name FROM pragma_table_info(?)"
+_LAST_SWEEP = "SELECT at FROM sweeps WHERE name = 'last'"
+_SET_LAST_SWEEP = "INSERT OR REPLACE INTO sweeps (name, at) VALUES ('last', ?)"
+_RAN = "SELECT ran FROM running"
+_CLOCK = "SELECT ran, believed_ran, seen_at, seen_ran, held_since, held_ahead FROM running"
+_SET_CLOCK = (
+    "INSERT OR REPLACE INTO running "
+    "(one, ran, believed_ran, seen_at, seen_ran, held_since, held_ahead) "
+    "VALUES (1, ?, ?, ?, ?, ?, ?)"
+)
+_CURSOR = "SELECT created, sequence FROM cursors WHERE reader = :reader"
+
+Key = tuple[str, ...]
+
+
+class TableDiff(Struct, frozen=True, kw_only=True):
+    """What one table of a new database has otherwise than that of an old one.
+
+    ``rows`` and ``digest`` are of the new one, ``old_rows`` and ``old_digest`` of the old one as
+    long as all of it can be read. ``new``: there are no such rows in the old one. ``gone``: there
+    are none in the new one. ``unreadable``: rows of the new one that the old one fails to show.
+    """
+
+    table: str
+    rows: int
+    digest: str
+    old_rows: int | None
+    old_digest: str | None
+    changed: tuple[Key, ...] = ()
+    new: tuple[Key, ...] = ()
+    gone: tuple[Key, ...] = ()
+    unreadable: int = 0
+
+    @property
+    def identical(self) -> bool:
+        """Whether the two tables say the same."""
+        return self.digest == self.old_digest
+
+
+class Comparison(Struct, frozen=True, kw_only=True):
+    """An old database as far as it can be read, beside a new one.
+
+    ``fault`` says what is wrong with its file; ``cursor`` on which log its reader was, and how far.
+    """
+
+    fault: str | None
+    cursor: tuple[str, int] | None
+    tables: tuple[TableDiff, ...]
+    prices_copied: int = 0
+
+
+def compare(new: Path, old: Path | None, reader: str) -> Comparison:
+    """Hold all tables against each other. ``old`` may be missing; it is only read.
+
+    Prices of the old one that add up are written into the new one: it has made its own by the
+    prices of today.
+    """
+    with closing(sqlite3.connect(new, isolation_level=None)) as ours:
+        if old is None:
+            diffs = tuple(_without_old(ours, table) for table in PRIMARY_KEYS)
+            return Comparison(fault=None, cursor=None, tables=diffs)
+        with closing(sqlite3.connect(read_only_uri(old), uri=True)) as theirs:
+            fault = _fault(theirs)
+            cursor = _cursor(theirs, reader)
+            kept = _copy_prices(ours, theirs)
+            _copy_clock(ours, theirs)
+            tables = tuple(_compare(ours, theirs, table) for table in PRIMARY_KEYS)
+    return Comparison(fault=fault, cursor=cursor, tables=tables, prices_copied=kept)
+
+
+def ensure_not_newer(old: Path, what: str) -> None:
+    """Make sure that a database, whose file may be damaged, is not of a newer ilios.
+
+    ``what`` names it in the message.
+
+    :raises NewerDatabase: it is.
+    """
+    with closing(sqlite3.connect(read_only_uri(old), uri=True)) as theirs:
+        version, program = 0, None
+        with suppress(*READ_ERRORS):
+            ((version,),) = theirs.execute(migrations.VERSION).fetchall()
+            for (found,) in theirs.execute(migrations.PROGRAM, (version,)):
+                program = str(found)
+        ahead = version > migrations.scripts()[-1][0]
+        # In a damaged file the number may be anything; the program that wrote it is noted, too.
+        if ahead and (program or _fault(theirs) is None):
+            raise migrations.NewerDatabase(what, version, program)
+
+
+def _cursor(theirs: sqlite3.Connection, reader: str) -> tuple[str, int] | None:
+    with suppress(*READ_ERRORS):
+        match theirs.execute(_CURSOR, {"reader": reader}).fetchone():
+            case (str(created), int(sequence)):
+                return created, sequence
+    return None
+
+
+def _fault(connection: sqlite3.Connection) -> str | None:
+    try:
+        found = connection.execute(_CHECK).fetchone()
+        version = connection.execute(migrations.VERSION).fetchone()
+    except READ_ERRORS as error:
+        return str(error)
+    # Of a file that ends in the middle, SQLite may find nothing at all to answer.
+    if found is None or version is None:
+        return "it cannot be checked"
+    if found[0] != "ok":
+        return str(found[0])
+    # To SQLite a file of a few bytes is an empty database, and a sound one.
+    return None if version[0] else "it is empty, or not of ilios"
+
+
+def _columns(connection: sqlite3.Connection, table: str) -> list[str]:
+    """Return the columns of a table; none where it cannot be told."""
+    try:
+        found = connection.execute(_COLUMNS, (table,)).fetchall()
+    except READ_ERRORS:
+        return []
+    return [name for (name,) in found]
+
+
+def _select(table: str, columns: list[str]) -> str:
+    """Return what is selected of a row, without bookkeeping."""
+    shown = [
+        # The janitor forgets where bytes lay once it has erased them.
+        f"iif(removed_at IS NULL, {name}, NULL)" if name in _ERASED_COLUMNS else name
+        for name in columns
+        if name not in IGNORED_COLUMNS
+    ]
+    return f"SELECT {', '.join(shown)} FROM {table}"  # noqa: S608  # all of it is ours
+
+
+def _without_old(ours: sqlite3.Connection, table: str) -> TableDiff:
+    rows, digest = _digest(ours, _select(table, _columns(ours, table)), PRIMARY_KEYS[table])
+    return TableDiff(table=table, rows=rows, digest=digest, old_rows=None, old_digest=None)
+
+
+def _compare(ours: sqlite3.Connection, theirs: sqlite3.Connection, table: str) -> TableDiff:
+    key = PRIMARY_KEYS[table]
+    in_old = _columns(theirs, table)
+    # One of them may be of an earlier version, with fewer columns.
+    columns = [name for name in _columns(ours, table) if name in in_old] or list(key)
+    shown = _select(table, columns)
+    rows, digest = _digest(ours, shown, key)
+    try:
+        old_rows, old_digest = _digest(theirs, shown, key)
+    except READ_ERRORS:
+        old_rows, old_digest = None, None
+    found = TableDiff(
+        table=table, rows=rows, digest=digest, old_rows=old_rows, old_digest=old_digest
+    )
+    if found.identical:
+        return found
+    changed, new, unreadable = _compare_rows(ours, theirs, shown, columns, key)
+    return msgspec.structs.replace(
+        found,
+        changed=tuple(changed),
+        new=tuple(new),
+        gone=tuple(_missing_keys(ours, theirs, table)),
+        unreadable=unreadable,
+    )
+
+
+def _digest(connection: sqlite3.Connection, shown: str, key: tuple[str, ...]) -> tuple[int, str]:
+    sums, rows = hashlib.sha256(), 0
+    for row in connection.execute(f"{shown} ORDER BY {', '.join(key)}"):
+        sums.update(msgspec.json.encode(row) + b"\n")
+        rows += 1
+    return rows, sums.hexdigest()
+
+
+def _compare_rows(
+    ours: sqlite3.Connection,
+    theirs: sqlite3.Connection,
+    shown: str,
+    columns: list[str],
+    key: tuple[str, ...],
+) -> tuple[list[Key], list[Key], int]:
+    """Look each row of ours up in theirs: a damaged page takes its own rows away, not all."""
+    places = [columns.index(name) for name in key]
+    one = f"{shown} WHERE {' AND '.join(f'{name} = ?' for name in key)}"
+    changed, new, unreadable = [], [], 0
+    for row in ours.execute(shown):
+        name = tuple(row[place] for place in places)
+        try:
+            found = theirs.execute(one, name).fetchone()
+        except READ_ERRORS:
+            unreadable += 1
+            continue
+        if found is None:
+            new.append(name)
+        elif found != row:
+            changed.append(name)
+    return changed, new, unreadable
+
+
+def _missing_keys(
+    ours: sqlite3.Connection, theirs: sqlite3.Connection, table: str
+) -> Iterator[Key]:
+    """Look each row of theirs up in ours, from both ends as far as it can be read."""
+    key = ", ".join(PRIMARY_KEYS[table])
+    named = " AND ".join(f"{name} = ?" for name in PRIMARY_KEYS[table])
+    one = f"SELECT 1 FROM {table} WHERE {named}"  # noqa: S608  # all of it is ours
+    every = f"SELECT {key} FROM {table} ORDER BY "  # noqa: S608  # likewise
+    seen: set[Key] = set()
+    for order in (key, f"{' DESC, '.join(PRIMARY_KEYS[table])} DESC"):
+        try:
+            for name in theirs.execute(every + order):
+                # In a damaged file a name may be anything; then it is none of a row of ours.
+                if name in seen or not all(isinstance(part, str) for part in name):
+                    continue
+                if ours.execute(one, name).fetchone() is None:
+                    seen.add(name)
+                    yield name
+        except READ_ERRORS:
+            continue
+        return
+
+
+def _copy_clock(ours: sqlite3.Connection, theirs: sqlite3.Connection) -> None:
+    """Take over what is believed of the wall clock, or a rebuild would lift the hold after a jump.
+
+    Only what makes sense: at worst, numbers of a damaged file hold everything for a day.
+    """
+    with suppress(*READ_ERRORS):
+        sweep = theirs.execute(_LAST_SWEEP).fetchone()
+        clock = theirs.execute(_CLOCK).fetchone()
+        if sweep is None or clock is None:
+            return
+        ran, believed_ran, _, seen_ran, held_since, held_ahead = clock
+        ((before,),) = ours.execute(_RAN).fetchall() or [(0,)]
+        moments = [one for one in (before, believed_ran, seen_ran, held_since) if one is not None]
+        if (
+            all(type(one) is int or one is None for one in (*sweep, *clock))
+            and (held_since is None) == (held_ahead is None)
+            and all(0 <= one <= ran for one in moments)
+        ):
+            ours.execute("BEGIN")
+            ours.execute(_SET_LAST_SWEEP, sweep)
+            ours.execute(_SET_CLOCK, clock)
+            ours.execute("COMMIT")
+
+
+def _copy_prices(ours: sqlite3.Connection, theirs: sqlite3.Connection) -> int:
+    """Take over what was billed where it is known, and adds up; returns how many rows changed."""
+    price = ", ".join(_PRICE)
+    one = (
+        f"SELECT {price} FROM usage "  # noqa: S608  # all of it is ours
+        "WHERE tenant = ? AND document_id = ? AND operation = ? AND engine = ? AND model = ? "
+        "AND pages = ? AND base_micros = pages * unit_micros "
+        "AND total_micros = (base_micros * (100 + margin_percent) + 50) / 100 "
+        "AND unit_micros >= 0 AND margin_percent >= 0"
+    )
+    columns = f"tenant, document_id, operation, engine, model, pages, {price}"
+    every = f"SELECT {columns} FROM usage"  # noqa: S608  # likewise
+    kept: list[tuple[object, ...]] = []
+    for row in ours.execute(every):
+        with suppress(*READ_ERRORS):
+            was = theirs.execute(one, row[:6]).fetchone()
+            if was is not None and was != row[6:] and all(isinstance(one, int) for one in was):
+                kept.append((*was, *row[:3]))
+    ours.execute("BEGIN")
+    ours.executemany(
+        f"UPDATE usage SET {', '.join(f'{name} = ?' for name in _PRICE)} "  # noqa: S608  # likewise
+        "WHERE tenant = ? AND document_id = ? AND operation = ?",
+        kept,
+    )
+    ours.execute("COMMIT")
+    return len(kept)

@@ -1,0 +1,114 @@
+"""When snapshots of the database are made: now and then, by how long the service has run.
+
+The service may be restarted every day, and the wall clock may be wrong: the last snapshot tells
+how long the service had run when it was made. The wall clock can only bring the next one forward.
+"""
+
+import asyncio
+import sqlite3
+from datetime import UTC, datetime, timedelta
+
+import structlog
+from msgspec import Struct
+
+from actors.persister import NAME as PERSISTER
+from actors.running_time import RunningTime
+from actors.writes import Cursor, DatabaseUnavailable, TransactionStore
+from ilios.database.recovery import snapshots
+from ilios.database.recovery.damage import DamageMonitor, DatabaseDamaged
+from ilios.integrity.faults import Faults
+from ilios.settings.settings import Settings
+
+POLL_INTERVAL = 60.0  # seconds
+RETRY_AFTER = timedelta(hours=1)  # when none could be made: what is in the way may go away
+CLOCK_TOLERANCE = timedelta(minutes=1)  # clocks are, all the time, by little
+
+log = structlog.get_logger("snapshots")
+
+
+class _LastSnapshot(Struct, frozen=True):
+    """The last snapshot: by the wall clock, and by how long the service had run."""
+
+    created_at: datetime
+    running_time: timedelta
+
+
+class SnapshotScheduler:
+    """Makes one every so often, if there is anything to be kept. One per database.
+
+    None while a fault blocks: the file at the path may not be the one that is open.
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        damage: DamageMonitor,
+        store: TransactionStore,
+        running_time: RunningTime,
+        faults: Faults,
+    ) -> None:
+        self._database = settings.database_path
+        self._directory = settings.snapshots_dir
+        self._interval = settings.snapshot_interval
+        self._damage = damage
+        self._store = store
+        self._running_time = running_time
+        self._faults = faults
+        self._loaded = False
+        self._last: _LastSnapshot | None = None
+        self._failed_at: timedelta | None = None
+
+    async def run(self, poll_interval: float = POLL_INTERVAL) -> None:
+        """Look now and then, until cancelled."""
+        while True:
+            if self._interval and self._faults.blocking is None:
+                await self._snapshot_if_due()
+            await asyncio.sleep(poll_interval)
+
+    async def _snapshot_if_due(self) -> None:
+        """Take a snapshot if one is due."""
+        cursor = await self._store.cursor(PERSISTER)
+        if cursor is None:
+            return  # nothing was ever written: there is nothing to be kept
+        if not self._loaded:
+            self._last = await asyncio.to_thread(self._find_last, cursor)
+            self._loaded = True
+        now = datetime.now(UTC)
+        if self._is_due(now, self._running_time.now()):
+            await self._create(now)
+
+    def _find_last(self, cursor: Cursor) -> _LastSnapshot | None:
+        found = snapshots.find_latest(self._directory, cursor, self._running_time.now())
+        return (
+            _LastSnapshot(snapshots.created_at(found[0]), found[1].running_time) if found else None
+        )
+
+    def _is_due(self, now: datetime, running_time: timedelta) -> bool:
+        if self._failed_at is not None and running_time - self._failed_at < RETRY_AFTER:
+            return False
+        if self._last is None or running_time - self._last.running_time >= self._interval:
+            return True
+        # While the service is off it does not run. One of the future is of a clock that was wrong.
+        return not -CLOCK_TOLERANCE <= now - self._last.created_at < self._interval
+
+    async def _create(self, now: datetime) -> None:
+        try:
+            # It is in the snapshot, and tells it from the one before.
+            await self._running_time.save()
+            running_time = self._running_time.now()
+            made = await snapshots.create(self._database, self._directory, self._damage, now)
+        except DatabaseDamaged:
+            raise  # which health reports
+        except (
+            snapshots.NotEnoughSpace,
+            snapshots.SnapshotDamaged,
+            sqlite3.Error,
+            OSError,
+            DatabaseUnavailable,
+        ) as error:
+            self._failed_at = self._running_time.now()
+            log.warning("no snapshot could be made", reason=str(error))
+        else:
+            self._failed_at = None
+            self._last = _LastSnapshot(now, running_time)
+            log.info("snapshot made", file=made.name, size=made.stat().st_size)

@@ -1,0 +1,241 @@
+"""Snapshots of the database: made beside the writer, checked before they count, few of them kept.
+
+With one of them and what the log has said since, the database can be made anew.
+"""
+
+import asyncio
+import os
+import re
+import shutil
+import sqlite3
+from contextlib import closing, suppress
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import structlog
+
+from actors.writes import Cursor
+from bus import failpoints
+from ilios.database import statements
+from ilios.database.connection import read_only_uri
+from ilios.database.recovery.damage import READ_ERRORS, DamageMonitor
+from ilios.database.recovery.snapshot_content import (
+    SnapshotContent,
+    contains_all_of,
+    open_snapshot,
+    read_content,
+)
+
+KEEP_COUNT = 2
+"""How many there are of one database: the older one is for the day on which the newer one cannot be
+read. One is removed only where so many others have all that it has.
+"""
+FREE_SPACE_FACTOR = 2
+"""A snapshot is made where there is room for so many of its size; the log needs room, too."""
+
+_NAME = "ilios-%Y%m%dT%H%M%SZ.db"
+_PATTERN = re.compile(r"ilios-\d{8}T\d{6}Z\.db")
+_UNFINISHED = ".new"
+_COPY = "VACUUM INTO :copy"
+_QUICK_CHECK = "PRAGMA quick_check(1)"
+_VERSION = "PRAGMA user_version"
+
+log = structlog.get_logger("snapshots")
+
+
+class NotEnoughSpace(Exception):
+    """A snapshot would take what the service needs; none was made."""
+
+
+class SnapshotDamaged(Exception):
+    """What was written is not what was read: the volume is at fault. Nothing of it was kept."""
+
+
+def created_at(snapshot: Path) -> datetime:
+    """Return when a snapshot was made, by the wall clock of then, which its name carries."""
+    return datetime.strptime(snapshot.name, _NAME).replace(tzinfo=UTC)
+
+
+def list_snapshots(directory: Path) -> list[Path]:
+    """Return the snapshots that are there: the one that knows most first, unreadable ones last.
+
+    All of them are read, which takes a while where they are large.
+    """
+    if not directory.is_dir():
+        return []
+    found = [path for path in directory.iterdir() if _PATTERN.fullmatch(path.name)]
+    return [path for path, _ in sorted(_with_content(found), key=_sort_key, reverse=True)]
+
+
+def find_latest(
+    directory: Path, cursor: Cursor, running_time: timedelta
+) -> tuple[Path, SnapshotContent] | None:
+    """Return the last snapshot of the database that had ``cursor`` and ``ran`` since, if any."""
+    found = []
+    for path in list_snapshots(directory):
+        known = read_content(path)
+        # One that has run longer, or read further, is of a database that was lost.
+        if (
+            known is not None
+            and known.running_time <= running_time
+            and known.sequence <= cursor.sequence
+        ):
+            found.append((known.running_time, known.sequence, path, known))
+    return max(found)[2:] if found else None
+
+
+def _with_content(paths: list[Path]) -> list[tuple[Path, SnapshotContent | None]]:
+    return [(path, read_content(path)) for path in paths]
+
+
+def _sort_key(known: tuple[Path, SnapshotContent | None]) -> tuple[bool, SnapshotContent, str]:
+    path, found = known
+    return found is not None, found or SnapshotContent(0, 0, timedelta(), 0), path.name
+
+
+async def create(database: Path, directory: Path, damage: DamageMonitor, now: datetime) -> Path:
+    """Make a snapshot and remove those that are too many.
+
+    It is read over a connection of its own in one read transaction, so that the writer goes on; the
+    checkpoints that have to wait for it meanwhile make the write-ahead log longer.
+
+    :raises NoRoom, SnapshotDamaged: see there.
+    :raises sqlite3.Error, OSError: it cannot be read or written; nothing is left of it.
+    """
+    open_connections: list[sqlite3.Connection] = []
+    try:
+        return await asyncio.to_thread(_create, database, directory, damage, now, open_connections)
+    except asyncio.CancelledError:
+        for connection in open_connections:
+            with suppress(sqlite3.ProgrammingError):  # it was closed this moment
+                # Or a large database would keep the service from stopping.
+                connection.interrupt()
+        raise
+
+
+def _create(
+    database: Path,
+    directory: Path,
+    damage: DamageMonitor,
+    now: datetime,
+    open_connections: list[sqlite3.Connection],
+) -> Path:
+    directory.mkdir(parents=True, exist_ok=True, mode=0o700)
+    for left in directory.glob(f"ilios-*{_UNFINISHED}"):
+        left.unlink()  # of a process that was killed
+    size, free = database.stat().st_size, shutil.disk_usage(directory).free
+    if free < FREE_SPACE_FACTOR * size:
+        raise NotEnoughSpace(
+            f"{free // 1024**2} MB are free, {FREE_SPACE_FACTOR * size // 1024**2 + 1} are needed"
+        )
+    snapshot = _unused_path(directory, now.astimezone(UTC))
+    unfinished = snapshot.with_name(snapshot.name + _UNFINISHED)
+    try:
+        _copy(database, unfinished, damage, open_connections)
+        if (fault := find_fault(unfinished)) is not None:
+            raise SnapshotDamaged(f"{unfinished} cannot be read back: {fault}")
+        failpoints.reach("snapshots.written")
+        os.rename(unfinished, snapshot)
+        fsync_directory(directory)
+    except BaseException:
+        unfinished.unlink(missing_ok=True)
+        raise
+    _prune(snapshot, open_connections)
+    return snapshot
+
+
+def _unused_path(directory: Path, now: datetime) -> Path:
+    """Return a name that is not taken: a clock that was set back tells the same time again."""
+    while (path := directory / now.strftime(_NAME)).exists():
+        now += timedelta(seconds=1)
+    return path
+
+
+def _prune(new: Path, open_connections: list[sqlite3.Connection]) -> None:
+    """Remove each snapshot of which all is known by ``KEPT`` others that stay, ``new`` first."""
+    kept, unmatched = [new], []
+    for path in list_snapshots(new.parent):
+        if path == new:
+            continue
+        superseding = 0
+        for other in kept:
+            contains = contains_all_of(other, path, open_connections)
+            if other == new and not contains:
+                unmatched.append(path.name)
+            superseding += contains
+            if superseding == KEEP_COUNT:
+                path.unlink()
+                break
+        else:
+            kept.append(path)
+    if unmatched := [name for name in unmatched if (new.parent / name).exists()]:
+        log.warning(
+            "snapshots are kept that know what the database does not; move away those that are "
+            "not needed, or make the database again from one (ilios rebuild --snapshot NAME)",
+            files=unmatched,
+        )
+
+
+def _copy(
+    database: Path,
+    unfinished: Path,
+    damage: DamageMonitor,
+    open_connections: list[sqlite3.Connection],
+) -> None:
+    # Made first: SQLite would make it as the umask has it.
+    descriptor = os.open(unfinished, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600)
+    try:
+        damage.raise_if_damaged()
+        with closing(sqlite3.connect(read_only_uri(database), uri=True)) as source:
+            open_connections.append(source)
+            try:
+                # Not the backup API: this one reads all rows and makes the indexes anew.
+                source.execute(_COPY, {"copy": str(unfinished)})
+            except sqlite3.Error as error:
+                damage.check_error(error)
+                raise
+            finally:
+                open_connections.remove(source)  # a closed one cannot be interrupted
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def find_fault(snapshot: Path) -> str | None:
+    """Return what is wrong with a snapshot, None where nothing is. It is not written to."""
+    try:
+        with open_snapshot(snapshot) as connection:
+            ((answer,),) = connection.execute(_QUICK_CHECK).fetchall()
+            if answer == "ok" and not connection.execute(_VERSION).fetchone()[0]:
+                answer = "it is empty"
+    except READ_ERRORS as error:
+        return str(error)
+    return None if answer == "ok" else str(answer)
+
+
+def read_cursor(snapshot: Path, reader: str) -> Cursor | None:
+    """Return how far ``reader`` had come when the snapshot was made.
+
+    :raises sqlite3.Error: it cannot be read.
+    """
+    with open_snapshot(snapshot) as connection:
+        found = connection.execute(statements.GET_CURSOR, {"reader": reader}).fetchone()
+    return Cursor(*found) if found else None
+
+
+def copy_snapshot(snapshot: Path, target: Path) -> None:
+    """Copy a snapshot, for its owner alone and durably, to be written on."""
+    descriptor = os.open(target, os.O_RDWR | os.O_CREAT | os.O_TRUNC, 0o600)
+    with os.fdopen(descriptor, "wb") as copy, snapshot.open("rb") as source:
+        shutil.copyfileobj(source, copy, 1024 * 1024)
+        copy.flush()
+        os.fsync(copy.fileno())
+
+
+def fsync_directory(directory: Path) -> None:
+    """Make the names in a directory survive a power cut."""
+    descriptor = os.open(directory, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

@@ -1,0 +1,119 @@
+"""Whether a write-ahead log that was left behind still holds all that was committed to it.
+
+SQLite reads it up to the first frame whose checksum is wrong and takes the rest for a commit that
+was broken off. After a damage, that would silently bring back pages of long ago beside new ones.
+Format: https://www.sqlite.org/walformat.html
+"""
+
+import struct
+from pathlib import Path
+from typing import BinaryIO
+
+from msgspec import Struct
+
+_HEADER = struct.Struct(">8I")  # magic, version, page size, checkpoint, 2 salts, 2 checksums
+_FRAME = struct.Struct(">6I")  # page, pages after a commit (else 0), 2 salts, 2 checksums
+_MAGIC = 0x377F0682  # its lowest bit says in which order of bytes checksums are made
+_INDEX = struct.Struct("=I4xI2BH2I2I")  # version, change, ready, order, page size, last frame, ...
+_INDEX_COPY = 48  # bytes; the index has its header twice
+_CHECKPOINTED = struct.Struct("=I")  # behind both: frames that lie in the database as well
+_PAGE_SIZES = {2**power for power in range(9, 17)}
+_UINT32_MAX = 0xFFFFFFFF
+
+
+class _Index(Struct, frozen=True):
+    """What the shared index knew of the log when its last user died."""
+
+    last_frame: int
+    checkpointed: int
+    salts: bytes
+
+
+def sidecar(database: Path, suffix: str) -> Path:
+    """Return the file SQLite keeps beside ``database``: ``-wal`` or ``-shm``."""
+    return database.with_name(database.name + suffix)
+
+
+def has_leftover(database: Path) -> bool:
+    """Whether whoever had the database open last did not close it."""
+    wal = sidecar(database, "-wal")
+    return wal.exists() and wal.stat().st_size > 0
+
+
+def find_damage(database: Path) -> str | None:
+    """Say what is wrong with the write-ahead log beside ``database``, if anything is.
+
+    To be asked before SQLite opens the file, which overwrites what tells. A commit that was broken
+    off by a crash, and so was answered to nobody, is in order.
+    """
+    index = _read_index(sidecar(database, "-shm"))
+    wal = sidecar(database, "-wal")
+    if not wal.exists():
+        read, commits_beyond, salts = 0, 0, b""
+    else:
+        with wal.open("rb") as file:
+            read, commits_beyond, salts = _scan(file)
+    # A crash breaks off one commit at most: the next one begins when this one is on disk.
+    if commits_beyond > 1:
+        return f"its write-ahead log is damaged after frame {read}"
+    if index is None:
+        return None
+    # Where nothing is read back, what has reached the database is not needed here.
+    needed = index.last_frame if read else index.last_frame - index.checkpointed
+    if needed > read and (not read or salts == index.salts):
+        return f"its write-ahead log ends after frame {read} of {index.last_frame}"
+    return None
+
+
+def _scan(file: BinaryIO) -> tuple[int, int, bytes]:
+    """Return how many frames SQLite will read, how many commits lie beyond, and the salts."""
+    header = file.read(_HEADER.size)
+    if len(header) < _HEADER.size:
+        return 0, 0, b""
+    magic, _, page_size, _, _, _, *stored_sums = _HEADER.unpack(header)
+    order = ">" if magic & 1 else "<"
+    sums = _add_to_checksum((0, 0), header[:24], order)
+    # A page size that SQLite does not have would be read here, however large.
+    if magic & ~1 != _MAGIC or list(sums) != stored_sums or page_size not in _PAGE_SIZES:
+        return 0, 0, b""
+    salts = header[16:24]
+    read, beyond, broken = 0, 0, False
+    while len(frame := file.read(_FRAME.size + page_size)) == _FRAME.size + page_size:
+        _, committed, _, _, *stored_sums = _FRAME.unpack_from(frame)
+        ours = frame[8:16] == salts
+        if not broken:
+            if ours:
+                sums = _add_to_checksum(
+                    _add_to_checksum(sums, frame[:8], order), frame[_FRAME.size :], order
+                )
+            broken = not ours or list(sums) != stored_sums
+            read += not broken
+        # The broken frame itself may have been a commit, which nothing in it tells any more.
+        elif ours and committed:
+            beyond += 1
+    return read, beyond, salts
+
+
+def _add_to_checksum(sums: tuple[int, int], data: bytes, order: str) -> tuple[int, int]:
+    first, second = sums
+    words = struct.unpack(f"{order}{len(data) // 4}I", data)
+    for one, two in zip(words[::2], words[1::2], strict=True):
+        first = (first + one + second) & _UINT32_MAX
+        second = (second + two + first) & _UINT32_MAX
+    return first, second
+
+
+def _read_index(shm: Path) -> _Index | None:
+    """Read the header of the shared index; None where it says nothing, or nothing certain."""
+    if not shm.exists():
+        return None
+    with shm.open("rb") as file:
+        head = file.read(2 * _INDEX_COPY + _CHECKPOINTED.size)
+    if len(head) < 2 * _INDEX_COPY + _CHECKPOINTED.size:
+        return None
+    one, two = head[:_INDEX_COPY], head[_INDEX_COPY : 2 * _INDEX_COPY]
+    _, _, ready, _, _, last_frame, *_ = _INDEX.unpack_from(one)
+    if one != two or not ready:
+        return None  # it died while it wrote this
+    (checkpointed,) = _CHECKPOINTED.unpack_from(head, 2 * _INDEX_COPY)
+    return _Index(last_frame, checkpointed, one[32:40])

@@ -1,0 +1,202 @@
+"""What handlers find in the application and in a request, and what the edge needs of the world."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from contextlib import AbstractAsyncContextManager
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Protocol
+
+from aiohttp import web
+from msgspec import Struct
+
+from actors.ports import Blobs
+from bus.log import StoredBatchSubmission
+from ilios.edge.signing import Signer
+from ilios.integrity.faults import Faults
+from schemas.batches import AnyBatchEvent
+from schemas.documents import (
+    AnyDocumentEvent,
+    DocumentCancelled,
+    DocumentCompleted,
+    DocumentFailed,
+    DocumentSubmitted,
+    EngineName,
+)
+from schemas.records import BatchRecord, DocumentRecord
+from schemas.replies import HealthReport
+from schemas.usage import OperationUsage, UsageTotal
+
+
+class Publisher(Protocol):
+    """Says events on the log."""
+
+    async def publish(self, event: AnyDocumentEvent | AnyBatchEvent) -> object:
+        """Return after the log has the event on disk.
+
+        :raises bus.errors.BusUnavailable: the log did not answer.
+        :raises bus.errors.BusFull: the log has no room.
+        :raises bus.errors.EventTooLarge: the log does not take events of this size.
+        """
+        ...
+
+    async def publish_if_first(self, event: AnyDocumentEvent | AnyBatchEvent) -> object:
+        """Say something only if it was not said of this document or batch by anybody before.
+
+        :raises bus.errors.AlreadySaid: it was; the rest as ``say``.
+        """
+        ...
+
+
+class Log(Protocol):
+    """What the log knows and the database may not know yet."""
+
+    async def submission(self, tenant: str, document_id: str) -> DocumentSubmitted | None:
+        """Return what was submitted under this id.
+
+        :raises bus.errors.BusUnavailable: the log did not answer.
+        """
+        ...
+
+    async def batch(self, tenant: str, batch_id: str) -> StoredBatchSubmission | None:
+        """Return the batch that was submitted under this id. Errors as ``submission``."""
+        ...
+
+
+class Outcome(Protocol):
+    """The end of one document."""
+
+    async def wait(self) -> DocumentCompleted | DocumentFailed | DocumentCancelled:
+        """Wait for it, without a limit; it may be missed while the bus reconnects."""
+        ...
+
+
+class Outcomes(Protocol):
+    """Hears how documents end."""
+
+    def watch(self, tenant: str, document_id: str) -> AbstractAsyncContextManager[Outcome]:
+        """Listen to one document; to be entered before it is submitted."""
+        ...
+
+
+class DocumentQueries(Protocol):
+    """What the database knows."""
+
+    async def document(self, tenant: str, document_id: str) -> DocumentRecord | None:
+        """Return the tenant's document, or None."""
+        ...
+
+
+class BatchQueries(Protocol):
+    """What the database knows about batches."""
+
+    async def batch(self, tenant: str, batch_id: str) -> BatchRecord | None:
+        """Return the tenant's batch with its progress, or None."""
+        ...
+
+    async def documents(self, tenant: str, batch_id: str) -> list[DocumentRecord]:
+        """Return the documents of a batch in its order."""
+        ...
+
+
+class UsageQueries(Protocol):
+    """What the database knows about usage; the range is inclusive, None leaves an end open."""
+
+    async def total(
+        self, tenant: str, within: tuple[datetime | None, datetime | None]
+    ) -> UsageTotal:
+        """Return all usage of a tenant whose conversions ended in that time."""
+        ...
+
+    async def by_operation(
+        self, tenant: str, within: tuple[datetime | None, datetime | None]
+    ) -> list[OperationUsage]:
+        """Return the same by operation."""
+        ...
+
+
+class Limits(Struct, frozen=True, kw_only=True):
+    """What one request may take. Sizes are bytes, times seconds."""
+
+    max_file_bytes: int = 1024**3
+    max_field_bytes: int = 64 * 1024
+    max_parts: int = 20
+    """Parts of a form, not counting a batch's further files. Thousands would hold the loop up."""
+    read_timeout: float = 30.0
+    """A client may be silent this long while it sends."""
+    slow_upload_grace: float = 60.0
+    """An upload may be slower than ``min_bytes_per_second`` this long."""
+    min_bytes_per_second: int = 8 * 1024
+    convert_timeout: float = 300.0
+    """How long ``/v1/convert`` waits before it answers 202."""
+    poll_interval: float = 1.0
+    """How often a waiter asks the database, in case it missed the event."""
+    removal_timeout: float = 5.0
+    """How long ``DELETE`` waits for the database before it answers 202."""
+    health_timeout: float = 5.0
+    max_connections: int = 1000
+    max_uploads: int = 64
+    """Bodies of uploads that are read at once."""
+    upload_slot_timeout: float = 2.0
+    """How long an upload waits for others to be through, before it is refused."""
+    header_timeout: float = 15.0
+    """A client may take this long to send the header of a request."""
+    small_body_grace: float = 10.0
+    """``grace`` of bodies that are small, so that slow ones hold no connection for a minute."""
+    send_timeout: float = 120.0
+    """A client may be without room for a single byte of its answer this long. More than a minute,
+    because a system lets nobody send to it before a sixteenth of its buffer is free."""
+    half_closed_timeout: float = 30.0
+    """A client that has closed its side may wait this long for its answer to begin."""
+
+
+class DiskSpace(Protocol):
+    """Whether there is room for more. Sizes are bytes."""
+
+    def check(self, size: int = 0) -> None:
+        """Let pass what is yet to be taken in.
+
+        :raises actors.ports.StorageFull: there is no room for it.
+        """
+        ...
+
+    def reserve(self, size: int) -> None:
+        """Count what is being taken in. Errors as ``refuse``."""
+        ...
+
+
+Health = Callable[[], Awaitable[HealthReport]]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Edge:
+    """The collaborators of the edge. Without ``api_keys`` everybody is the tenant "default"."""
+
+    publisher: Publisher
+    log: Log
+    outcomes: Outcomes
+    reads: DocumentQueries
+    batches: BatchQueries
+    usage: UsageQueries
+    blobs: Blobs
+    disk_space: DiskSpace
+    health: Health
+    signer: Signer
+    engines: tuple[EngineName, ...] = ("local",)
+    """What can convert documents here."""
+    original_redirect: bool = False
+    """Whether clients get originals from the store itself, where it has a door for them."""
+    public_url: str | None = None
+    """Where clients reach the edge, if not where they say they do."""
+    api_keys: tuple[str, ...] = field(default=(), repr=False)
+    limits: Limits = field(default_factory=Limits)
+    faults: Faults = field(default_factory=Faults)
+    """While a blocking one stands, every request is refused."""
+    check_faults: Callable[[], None] = lambda: None
+    """Finds faults that must not be found too late, to be called before something is promised."""
+
+
+EDGE = web.AppKey("edge", Edge)
+REQUEST_ID = web.RequestKey("request_id", str)
+TENANT = web.RequestKey("tenant", str)
+SHUTTING_DOWN = web.AppKey("closing", asyncio.Event)

@@ -1,0 +1,187 @@
+"""Replies made of what is known about a document."""
+
+from datetime import datetime
+
+import msgspec
+from aiohttp import web
+
+from ilios.edge.content_disposition import format_disposition
+from ilios.edge.errors import HttpProblem
+from schemas.documents import clamp_seconds
+from schemas.records import DocumentRecord
+from schemas.replies import (
+    DocumentContent,
+    DocumentMetadata,
+    DocumentStatus,
+    FailedDocument,
+    StatusMetadata,
+    TokenUsage,
+    Unfinished,
+    format_instant,
+)
+
+POLL_AFTER = "1"  # seconds
+REMOVED_STATES = frozenset({"cancelled", "deleted"})
+"""States of documents of which nothing is kept but the receipt."""
+
+_encode = msgspec.json.Encoder().encode
+
+
+def json_response(
+    body: object, status: int = 200, headers: dict[str, str] | None = None
+) -> web.Response:
+    """Return a JSON answer."""
+    return web.Response(
+        body=_encode(body), status=status, headers=headers, content_type="application/json"
+    )
+
+
+def status_url(document_id: str) -> str:
+    """Return where the status of a document can be asked."""
+    return f"/api/documents/status/{document_id}"
+
+
+def download_url(document_id: str) -> str:
+    """Return where the Markdown of a document can be read."""
+    return f"/api/documents/{document_id}"
+
+
+def status_headers(document_id: str) -> dict[str, str]:
+    """Return the headers that send a client to ask for the status."""
+    return {"Location": status_url(document_id), "Retry-After": POLL_AFTER}
+
+
+def has_failed(document: DocumentRecord) -> bool:
+    """Whether it ended without Markdown, also if that was so long ago that it is archived."""
+    return document.state == "failed" or (document.state == "archived" and not document.markdown)
+
+
+def gone_problem(document: DocumentRecord) -> HttpProblem:
+    """Return the 410 of a removed document; the time is missing while only the log knows it."""
+    if document.removal == "expired":
+        code, what = "document_expired", "has outlived its retention and was deleted"
+    else:
+        code, what = f"document_{document.state}", f"was {document.state}"
+    if document.removed_at is None:
+        return HttpProblem(410, code, f"The document {what}", document_id=document.document_id)
+    removed_at = format_instant(document.removed_at)
+    return HttpProblem(
+        410,
+        code,
+        f"The document {what} at {removed_at}",
+        details={"deletedAt": removed_at},
+        document_id=document.document_id,
+    )
+
+
+def unfinished_response(document: DocumentRecord) -> web.Response:
+    """Return 202: there is no Markdown yet."""
+    body = Unfinished(
+        id=document.document_id,
+        status=document.state,
+        status_url=status_url(document.document_id),
+    )
+    return json_response(body, 202, status_headers(document.document_id))
+
+
+def failed_response(document: DocumentRecord) -> web.Response:
+    """Return the contract's 500: there will be no Markdown."""
+    body = FailedDocument(
+        id=document.document_id,
+        error=document.reason or "The document could not be converted",
+        code=document.code or "failed",
+        retryable=bool(document.retryable),
+    )
+    return json_response(body, 500)
+
+
+def status_response(document: DocumentRecord) -> web.Response:
+    """Return how far a document is."""
+    body = DocumentStatus(
+        id=document.document_id,
+        status="failed" if has_failed(document) else document.state,
+        file_name=document.file_name,
+        file_size=document.file_size,
+        created_at=format_instant(document.submitted_at),
+        # What was cancelled has ended, but was never processed.
+        processed_at=None
+        if document.state == "cancelled"
+        else _optional_instant(document.finished_at),
+        archived_at=_optional_instant(document.archived_at),
+        deleted_at=_optional_instant(document.removed_at),
+    )
+    if document.state in ("completed", "archived") and not has_failed(document):
+        metadata = StatusMetadata(
+            pages=document.pages,
+            processing_time_ms=_milliseconds(document),
+            model=document.model,
+            engine=document.engine,
+            fallback_from=document.fallback_from,
+        )
+        body = msgspec.structs.replace(
+            body, metadata=metadata, download_url=download_url(document.document_id)
+        )
+    elif document.code is not None:
+        body = msgspec.structs.replace(
+            body, error=document.reason, code=document.code, retryable=document.retryable
+        )
+    if document.state in ("pending", "processing"):
+        return json_response(body, headers={"Retry-After": POLL_AFTER})
+    return json_response(body)
+
+
+def document_content(document: DocumentRecord) -> DocumentContent:
+    """Return the JSON reply of a completed document, its content still empty."""
+    size = document.file_size if document.original is None else document.original.size
+    tokens_in, tokens_out = document.input_tokens or 0, document.output_tokens or 0
+    return DocumentContent(
+        id=document.document_id,
+        content="",
+        metadata=DocumentMetadata(
+            model=document.model,
+            engine=document.engine,
+            pages=document.pages or 0,
+            extracted_pages=document.pages or 0,
+            processing_time_ms=_milliseconds(document),
+            file_name=document.file_name,
+            file_size=size or 0,
+            mime_type=document.content_type,
+            fallback_from=document.fallback_from or msgspec.UNSET,
+        ),
+        usage=TokenUsage(
+            prompt_tokens=tokens_in,
+            completion_tokens=tokens_out,
+            total_tokens=tokens_in + tokens_out,
+        ),
+        download_url=download_url(document.document_id),
+        file_name=document.file_name,
+        created_at=format_instant(document.submitted_at),
+        processed_at=_optional_instant(document.finished_at),
+    )
+
+
+def content_headers(document: DocumentRecord) -> dict[str, str]:
+    """Return the headers that come with the Markdown of a completed document."""
+    return {
+        "X-Document-Id": document.document_id,
+        "X-Processing-Time-Ms": str(_milliseconds(document)),
+        "X-Extracted-Pages": str(document.pages or 0),
+        "X-Content-Type-Options": "nosniff",
+        "Cache-Control": "private, no-cache",
+    }
+
+
+def markdown_headers(document: DocumentRecord) -> dict[str, str]:
+    """Return ``content_headers`` and those that make it a Markdown file."""
+    return content_headers(document) | {
+        "Content-Type": "text/markdown; charset=utf-8",
+        "Content-Disposition": format_disposition("inline", f"{document.file_name}.md"),
+    }
+
+
+def _optional_instant(time: datetime | None) -> str | None:
+    return None if time is None else format_instant(time)
+
+
+def _milliseconds(document: DocumentRecord) -> int:
+    return round(clamp_seconds(document.seconds or 0) * 1000)

@@ -1,0 +1,73 @@
+"""The files of the pages for people, as they are served: from memory, packed, tagged.
+
+They come with the package, those of others as they were published (``assets/swagger-ui``, whose
+hashes a test holds against its ``VENDORED.json``). Nothing is read before somebody looks at a page.
+"""
+
+import gzip
+import hashlib
+from functools import cache
+from pathlib import Path
+from string import Template
+
+from msgspec import Struct
+
+ASSETS_DIR = Path(__file__).with_name("assets")
+VENDORED = ASSETS_DIR / "swagger-ui"
+
+TYPES = {
+    ".css": "text/css; charset=utf-8",
+    ".html": "text/html; charset=utf-8",
+    ".js": "text/javascript; charset=utf-8",
+    ".json": "application/json",
+    ".svg": "image/svg+xml",
+}
+STATIC_FILES = {
+    "docs.js": ASSETS_DIR / "docs.js",
+    "icon.svg": ASSETS_DIR / "icon.svg",
+    "index.js": ASSETS_DIR / "index.js",
+    "pages.css": ASSETS_DIR / "pages.css",
+    "swagger-ui-bundle.js": VENDORED / "swagger-ui-bundle.js",
+    "swagger-ui.css": VENDORED / "swagger-ui.css",
+}
+"""Names under ``/docs/{edition}/``; there are no others, whatever lies in the folder."""
+
+_VERSION_DIGITS = 12
+
+
+class StaticFile(Struct, frozen=True):
+    """What is sent: ``body``, or ``packed`` (gzip) to those who take it."""
+
+    body: bytes
+    gzipped: bytes
+    content_type: str
+    etag: str
+
+
+def make_file(body: bytes, suffix: str) -> StaticFile:
+    """Return a file of these bytes."""
+    # The time of packing would make another file of the same bytes.
+    gzipped = gzip.compress(body, mtime=0)
+    return StaticFile(body, gzipped, TYPES[suffix], hashlib.sha256(body).hexdigest())
+
+
+@cache
+def static_file(name: str) -> StaticFile:
+    """Return a file by its name in ``SERVED``. Reads and packs once: to be called in a thread."""
+    path = STATIC_FILES[name]
+    return make_file(path.read_bytes(), path.suffix)
+
+
+@cache
+def assets_version() -> str:
+    """Return what names this set of files: addresses with it in them can be kept for ever."""
+    digest = hashlib.sha256()
+    for name, path in sorted(STATIC_FILES.items()):
+        digest.update(name.encode() + hashlib.sha256(path.read_bytes()).digest())
+    return digest.hexdigest()[:_VERSION_DIGITS]
+
+
+@cache
+def template(name: str) -> Template:
+    """Return a page that is still to be filled in."""
+    return Template((ASSETS_DIR / name).read_text("utf-8"))

@@ -1,0 +1,1 @@
+"""Converters: one module per document format, from bytes to Markdown pages."""

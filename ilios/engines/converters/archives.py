@@ -1,0 +1,58 @@
+"""Office files are ZIP archives: they are looked over before anything is unpacked."""
+
+from pathlib import Path
+from zipfile import BadZipFile, ZipFile
+
+from actors.engines import Unconvertible
+from ilios.engines.local.limits import MIB
+
+MAX_ENTRIES = 20_000
+MAX_UNPACKED_BYTES = 512 * MIB
+MAX_XML_BYTES = 128 * MIB
+"""Largest XML part; the tree of one takes ten times as much memory."""
+
+MAX_RATIO = 200
+RATIO_FROM_BYTES = 8 * MIB
+"""Parts smaller than this may be packed as tightly as they like: short XML repeats itself."""
+
+OLE_MAGIC = b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1"
+
+
+def check_archive(path: Path, main_part: str, kind: str) -> None:
+    """Make sure that the archive can be read without harm and holds ``main_part``.
+
+    The sizes it declares are a bound: reading past a declared size is an error in
+    :mod:`zipfile`.
+
+    :param kind: what the owner calls the file, for the sentences.
+    :raises Unconvertible: ``corrupt``, ``too_large``, ``password_protected``.
+    """
+    with path.open("rb") as file:
+        if file.read(len(OLE_MAGIC)) == OLE_MAGIC:
+            raise Unconvertible(
+                "password_protected",
+                f"The {kind} file is protected by a password or is of an old format; "
+                f"save it as an unprotected {kind} file and submit again.",
+            )
+    try:
+        with ZipFile(path) as archive:
+            entries = archive.infolist()
+            if any(entry.flag_bits & 1 for entry in entries):
+                raise Unconvertible(
+                    "password_protected",
+                    f"The {kind} file is protected by a password; remove it and submit again.",
+                )
+            names = {entry.filename for entry in entries}
+    except BadZipFile as error:
+        raise Unconvertible("corrupt", f"The {kind} file is damaged: it is incomplete.") from error
+    if main_part not in names:
+        raise Unconvertible("corrupt", f"The {kind} file is damaged: its text is missing.")
+    unpacked = sum(entry.file_size for entry in entries)
+    bomb = any(
+        entry.file_size > RATIO_FROM_BYTES
+        and entry.file_size > MAX_RATIO * max(entry.compress_size, 1)
+        for entry in entries
+    )
+    xml = max((e.file_size for e in entries if e.filename.endswith((".xml", ".rels"))), default=0)
+    if bomb or len(entries) > MAX_ENTRIES or unpacked > MAX_UNPACKED_BYTES or xml > MAX_XML_BYTES:
+        raise Unconvertible("too_large", f"The {kind} file unpacks to more than is allowed.")

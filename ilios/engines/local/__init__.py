@@ -1,0 +1,1 @@
+"""The local engine: conversions in child processes with limits."""

@@ -1,0 +1,139 @@
+"""What a child claims, held against what the engine can find out without reading the document.
+
+A child that was taken over may claim anything, and what it claims is billed: to the tenant of the
+next document as well.
+"""
+
+import os
+import time
+from pathlib import Path
+
+from ilios.engines.converters import registry
+from ilios.engines.local.limits import MIB, EngineLimits
+from ilios.engines.local.protocol import (
+    MAX_PAGES,
+    Answer,
+    Broken,
+    Converted,
+    Counted,
+    CountPages,
+    Cut,
+    CutPages,
+    Outcome,
+    Progress,
+    Ready,
+    Refused,
+    Started,
+    Task,
+)
+
+LEAST_PAGE_BYTES = 8
+"""Bytes that a page of a TIFF or a slide takes at least, however well it is compressed. A page of a
+PDF can be there many times and take none."""
+
+MESSAGE_BURST, MESSAGES_PER_SECOND = 100, 20
+"""Messages a child may send about one document at once, and in a second after that; it sends
+five. It also sends one for every 4 MiB that it has read of a large file."""
+
+HEARTBEAT_BYTES = 4 * MIB
+WORKSPACE_BYTES = 16 * MIB
+"""Bytes that work on a document may need on the volume, beside two copies of it."""
+
+_OUTCOMES: dict[type[Task], type[Outcome]] = {CountPages: Counted, CutPages: Cut}
+
+
+COUNTED_FROM, COUNTED_ALWAYS = 20, 500
+THIN_PAGE_BYTES = 200
+"""A PDF of more than 20 pages is counted again if they are as thin as that, and any with 500."""
+
+PDF = "application/pdf"
+
+
+class ImplausibleAnswer(Exception):
+    """A child claims what cannot be."""
+
+
+class AnswerChecker:
+    """How a child behaves while it works on one document of ``size`` bytes."""
+
+    def __init__(self, task: Task, content_type: str, size: int, limits: EngineLimits) -> None:
+        self._expected = _OUTCOMES.get(type(task), Converted)
+        self._content_type = content_type
+        self._size = size
+        self._limits = limits
+        self._began = time.monotonic()
+        self._messages = 0
+
+    @property
+    def seconds(self) -> float:
+        """How long it has been at work."""
+        return time.monotonic() - self._began
+
+    def check(self, answer: Answer) -> None:
+        """Make sure that an answer can be true, and is not one of too many.
+
+        :raises Implausible: with what is wrong with it.
+        """
+        self._messages += 1
+        allowed = MESSAGE_BURST + MESSAGES_PER_SECOND * self.seconds + self._size // HEARTBEAT_BYTES
+        if self._messages > allowed:
+            raise ImplausibleAnswer(f"{self._messages} messages in {self.seconds:.1f} s")
+        match answer:
+            case Converted(pages=pages) if self._expected is Converted:
+                self._check_pages(len(pages))
+                if len(pages) > self._limits.max_pages:
+                    raise ImplausibleAnswer(f"{len(pages)} pages, at most {self._limits.max_pages}")
+                self._check_bytes(sum(map(len, pages)))  # the frame bounds them in bytes
+            case Counted(pages=pages) if self._expected is Counted:
+                self._check_pages(pages)
+            case Cut(data=data) if self._expected is Cut:
+                self._check_bytes(len(data))
+            case Converted() | Counted() | Cut() | Ready():
+                raise ImplausibleAnswer(
+                    f"{type(answer).__name__} where {self._expected.__name__} was due"
+                )
+            case Started() | Progress() | Refused() | Broken():
+                pass
+
+    def _check_pages(self, count: int) -> None:
+        if self._content_type in registry.SINGLE_PAGE_TYPES:
+            most = 1
+        elif self._content_type == PDF:
+            most = MAX_PAGES
+        else:
+            most = max(1, self._size // LEAST_PAGE_BYTES)
+        if not 1 <= count <= most:
+            raise ImplausibleAnswer(
+                f"{count} pages in a file of {self._size} bytes, at most {most}"
+            )
+
+    def _check_bytes(self, count: int) -> None:
+        if count > self._limits.max_output_bytes:
+            raise ImplausibleAnswer(f"{count} bytes, at most {self._limits.max_output_bytes}")
+
+
+def needs_recount(outcome: Outcome, content_type: str, size: int) -> bool:
+    """Tell whether another child should count the pages that are claimed.
+
+    Which costs a quarter of a second: little beside so many pages, and they are seldom that thin.
+    """
+    if not isinstance(outcome, Converted) or content_type != PDF:
+        return False
+    count = len(outcome.pages)
+    thin = count > COUNTED_FROM and size < THIN_PAGE_BYTES * count
+    return thin or count >= COUNTED_ALWAYS
+
+
+def is_full(directory: Path, document_bytes: int) -> bool:
+    """Tell whether a volume has no room for work on a document now, but may have some later.
+
+    To be asked once what the child has left there is removed: it may have filled it by itself.
+    """
+    needed = WORKSPACE_BYTES + 2 * document_bytes
+    try:
+        volume = os.statvfs(directory)
+    except OSError:
+        return False
+    if volume.f_files and not volume.f_favail:
+        return True
+    return volume.f_bavail * volume.f_frsize < needed <= volume.f_blocks * volume.f_frsize

@@ -1,0 +1,210 @@
+"""A child of the local engine: confined, warm, converting one document after another.
+
+Started as ``python -m ilios.engines.local.child LIMITS ENGINE_PID HANDOVER PROFILE`` in the one
+directory
+it may write in; HANDOVER is the one its documents are laid in, PROFILE names the system calls it
+keeps. Questions come on stdin, answers go to what was stdout.
+"""
+
+import ctypes
+import errno
+import gc
+import hashlib
+import os
+import sys
+import time
+import traceback
+from collections.abc import Callable
+from pathlib import Path
+
+import msgspec
+
+from actors.engines import Unconvertible
+from ilios.engines.converters import registry
+from ilios.engines.local import exit_status, profiles
+from ilios.engines.local.limits import MIB, EngineLimits
+from ilios.engines.local.protocol import (
+    Broken,
+    Converted,
+    Counted,
+    CountPages,
+    Cut,
+    CutPages,
+    Outcome,
+    Prepare,
+    Progress,
+    Ready,
+    Refusal,
+    Refused,
+    Request,
+    Started,
+    Wear,
+    bounded_text,
+    read_command,
+    write_answer,
+)
+from ilios.engines.sandbox import confinement, enter
+
+PROGRESS_EVERY = 0.2
+"""Seconds between two words of progress; a fast document has hundreds of pages per second."""
+
+HEARTBEAT_BYTES = 4 * MIB
+"""Bytes that are hashed between two words that say so: a large file may lie on a slow disk."""
+
+FORGET_ABOVE_BYTES = 96 * MIB
+
+DISK_FULL_ERRNOS = frozenset({errno.ENOSPC, errno.EDQUOT})
+MACHINE_ERRNOS = DISK_FULL_ERRNOS | frozenset(
+    {
+        errno.ENOENT,
+        errno.EACCES,
+        errno.EPERM,
+        errno.EIO,
+        errno.EMFILE,
+        errno.ENFILE,
+        errno.EROFS,
+        errno.ESTALE,
+    }
+)
+"""Errors of the machine, not of the document: another attempt may do better."""
+
+
+def main() -> None:
+    """Serve requests until the engine closes the pipe."""
+    questions, answers = _claim_pipes()
+    limits = msgspec.json.decode(sys.argv[1], type=EngineLimits)
+    confinement.confine(limits, int(sys.argv[2]))
+    profile = profiles.BY_NAME[sys.argv[4]]
+    exposed = enter.enter_sandbox(limits.sandbox, Path.cwd(), Path(sys.argv[3]), profile)
+    memory = confinement.MemoryWatch(limits.memory_bytes)
+    write_answer(answers, Ready(exposed))
+    while (question := read_command(questions)) is not None:
+        if isinstance(question, Prepare):
+            _prepare(question)
+            write_answer(answers, Ready(exposed))
+            continue
+        write_answer(answers, Started())
+        with memory:
+            answer = _serve(question, limits, answers)
+        write_answer(answers, answer)
+        _trim_memory()
+
+
+def _prepare(question: Prepare) -> None:
+    for content_type in question.content_types:
+        registry.load_converter(content_type)
+    if question.load_ocr:
+        registry.ocr_module().load()
+
+
+def _claim_pipes() -> tuple[int, int]:
+    """Take the pipes away from stdin and stdout.
+
+    Native libraries print to fd 1: one line among the frames would end every conversion after it.
+    """
+    requests, answers = os.dup(0), os.dup(1)
+    nothing = os.open(os.devnull, os.O_RDONLY)
+    os.dup2(nothing, 0)
+    os.close(nothing)
+    os.dup2(2, 1)
+    return requests, answers
+
+
+def _serve(request: Request, limits: EngineLimits, answers: int) -> Outcome | Broken:
+    confinement.extend_cpu_limit(limits.cpu_seconds)
+    try:
+        return _run_task(request, limits, answers)
+    except Unconvertible as refusal:
+        code = msgspec.convert(refusal.code, Refusal)
+        return Refused(code, bounded_text(refusal.reason), _wear())
+    except MemoryError:
+        return Refused("out_of_memory", exit_status.OUT_OF_MEMORY, _wear())
+    except (SystemExit, KeyboardInterrupt):
+        raise
+    # Broad, because nobody lists what parsers raise; not Exception, because the panics of Rust
+    # libraries are BaseExceptions.
+    except BaseException as error:  # noqa: BLE001
+        traceback.print_exc()
+        if isinstance(error, OSError) and error.errno == errno.ENOMEM:
+            return Refused("out_of_memory", exit_status.OUT_OF_MEMORY, _wear())
+        if isinstance(error, ImportError) or (
+            isinstance(error, OSError) and error.errno in MACHINE_ERRNOS
+        ):
+            full = isinstance(error, OSError) and error.errno in DISK_FULL_ERRNOS
+            return Broken(bounded_text(f"{type(error).__name__}: {error}"), full)
+        reason = "The document is damaged or uses features that cannot be read."
+        return Refused("corrupt", reason, _wear())
+
+
+def _run_task(request: Request, limits: EngineLimits, answers: int) -> Outcome:
+    path = Path(request.path)
+    _verify(path, request.sha256, lambda: write_answer(answers, Started()))
+    match request.task:
+        case CountPages():
+            return Counted(registry.pdf_parts().count(path), _wear())
+        case CutPages(start, stop):
+            return Cut(_bounded(registry.pdf_parts().cut(path, start, stop), limits), _wear())
+        case _:
+            return _convert(request, limits, answers)
+
+
+def _wear() -> Wear:
+    return Wear(confinement.resident_bytes(), confinement.address_space_low())
+
+
+def _convert(request: Request, limits: EngineLimits, answers: int) -> Converted:
+    last_sent = 0.0
+
+    def progress(done: int, total: int) -> None:
+        nonlocal last_sent
+        now = time.monotonic()
+        if not last_sent or (done and done == total) or now - last_sent >= PROGRESS_EVERY:
+            last_sent = now
+            write_answer(answers, Progress(done, total))
+
+    written = registry.load_converter(request.content_type)(Path(request.path), limits, progress)
+    size = sum(len(page.encode()) for page in written.pages)
+    if size > limits.max_output_bytes:
+        raise Unconvertible(
+            "too_large",
+            f"The document becomes {size} bytes of Markdown; "
+            f"at most {limits.max_output_bytes} are allowed.",
+        )
+    return Converted(tuple(written.pages), written.model, _wear())
+
+
+def _bounded(data: bytes, limits: EngineLimits) -> bytes:
+    if len(data) > limits.max_output_bytes:
+        raise Unconvertible("too_large", f"The pages are {len(data)} bytes by themselves.")
+    return data
+
+
+def _verify(path: Path, sha256: str | None, heartbeat: Callable[[], None]) -> None:
+    digest = hashlib.sha256()
+    with path.open("rb") as file:
+        while sha256 and (piece := file.read(HEARTBEAT_BYTES)):
+            digest.update(piece)
+            if len(piece) == HEARTBEAT_BYTES:
+                heartbeat()
+    if sha256 and digest.hexdigest() != sha256:
+        raise Unconvertible(
+            "integrity", "The stored file is not the one that was submitted (wrong SHA-256)."
+        )
+
+
+def _trim_memory() -> None:
+    """Give memory back between documents, so that an idle child is a small one."""
+    if confinement.resident_bytes() < FORGET_ABOVE_BYTES:
+        return  # It takes milliseconds, which the next small document would wait for.
+    gc.collect()
+    if sys.platform == "linux":
+        ctypes.CDLL(None).malloc_trim(0)
+
+
+if __name__ == "__main__":
+    try:
+        main()
+    except confinement.EngineGone:
+        sys.exit("the engine is gone")
+    except enter.SandboxIncomplete as lack:
+        sys.exit(f"ILIOS_SANDBOX is strict, and there is {lack}")

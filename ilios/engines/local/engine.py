@@ -1,0 +1,123 @@
+"""The local engine: documents become Markdown on this machine, in processes that may die."""
+
+from collections.abc import Callable
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from actors.engines import Conversion, SourceFile, Unconvertible
+from ilios.engines.converters import registry
+from ilios.engines.local.limits import EngineLimits
+from ilios.engines.local.pool import Pool
+from ilios.engines.local.process import TaskResult
+from ilios.engines.local.protocol import (
+    Converted,
+    Counted,
+    CountPages,
+    Cut,
+    CutPages,
+    Refused,
+    Task,
+    ToMarkdown,
+)
+from ilios.runtime.restarts import RestartHistory
+
+
+class LocalEngine:
+    """Converts in confined child processes, so that one bad file costs only itself.
+
+    An async context manager: children live until it is left, which kills those still at work. No
+    library that parses is ever imported into this process.
+
+    Enter it in a thread that lives as long as the engine: the kernel ends the children with the
+    thread that started them.
+    """
+
+    def __init__(self, limits: EngineLimits | None = None, staging_dir: Path | None = None) -> None:
+        """Start nothing yet.
+
+        :param handover: a directory on the volume of the documents, made if it is missing, where
+            they are handed over without being copied; None is the temporary directory.
+        """
+        self._pool = Pool(limits or EngineLimits(), staging_dir)
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        await self._pool.close()
+
+    @property
+    def child_pids(self) -> frozenset[int]:
+        """The processes of this engine, for the supervisor and for tests."""
+        return self._pool.pids
+
+    @property
+    def restarts(self) -> RestartHistory:
+        """How often children were lost, or did not come up."""
+        return self._pool.restarts
+
+    @property
+    def sandbox_gaps(self) -> tuple[str, ...]:
+        """What of the sandbox the last child to start does not have, in sentences."""
+        return self._pool.sandbox_gaps
+
+    async def check(self) -> None:
+        """Make sure that documents can be converted; the first check starts the first child.
+
+        :raises EngineCrashed: no child can be started; the reason says why.
+        """
+        await self._pool.check()
+
+    async def convert(
+        self, document: SourceFile, progress: Callable[[int, int], None] | None = None
+    ) -> Conversion:
+        """Convert one document; wait for a free child first, however long that takes.
+
+        :raises Unconvertible: the document cannot be converted, now or later.
+        :raises EngineCrashed: the child died or cannot work; it is already being replaced.
+        """
+        if not registry.is_supported(document.content_type):
+            raise registry.unsupported_type(document.content_type)
+        done = await self._run(document, ToMarkdown(), progress)
+        answer = done.outcome
+        assert isinstance(answer, Converted)
+        return Conversion(
+            pages=answer.pages, engine="local", model=answer.model, seconds=done.seconds
+        )
+
+    async def count_pages(self, document: SourceFile) -> int:
+        """Return how many pages a PDF has. Errors as ``convert``."""
+        answer = (await self._run(document, CountPages())).outcome
+        assert isinstance(answer, Counted)
+        return answer.pages
+
+    async def cut_pages(self, document: SourceFile, start: int, stop: int) -> bytes:
+        """Return the pages from ``start`` (from 0) to before ``stop`` as a PDF of their own.
+
+        Errors as ``convert``; ``too_large``: it would be more than ``max_output_bytes``.
+        """
+        answer = (await self._run(document, CutPages(start, stop))).outcome
+        assert isinstance(answer, Cut)
+        return answer.data
+
+    async def _run(
+        self,
+        document: SourceFile,
+        task: Task,
+        progress: Callable[[int, int], None] | None = None,
+    ) -> TaskResult:
+        done = await self._pool.run(document, task, progress)
+        if isinstance(done.outcome, Refused):
+            raise Unconvertible(done.outcome.code, _printable(done.outcome.reason))
+        return done
+
+
+def _printable(text: str) -> str:
+    """Return a sentence without what would move a cursor or hide a part of it."""
+    return "".join(character if character.isprintable() else " " for character in text)

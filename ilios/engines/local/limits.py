@@ -1,0 +1,72 @@
+"""What one conversion may cost, and how many run at once."""
+
+import os
+
+from msgspec import Struct, field
+
+from ilios.engines.sandbox.enter import SandboxMode
+
+MIB = 1024 * 1024
+GIB = 1024 * MIB
+
+MEMORY_BYTES = 2 * GIB
+CPU_SECONDS = 300
+WALL_SECONDS = 300.0
+PAGE_SECONDS = 45.0
+MAX_PAGES = 5_000
+MAX_OUTPUT_BYTES = 64 * MIB
+MAX_PIXELS = 100_000_000
+RECYCLE_AFTER_DOCUMENTS = 200
+RECYCLE_ABOVE_BYTES = GIB
+
+
+def _cores() -> int:
+    return os.cpu_count() or 1
+
+
+class EngineLimits(Struct, frozen=True, kw_only=True):
+    """The bounds of the local engine; each holds for one child process or for one document.
+
+    :raises ValueError: when a bound is not positive.
+    """
+
+    processes: int = field(default_factory=_cores)
+    """Children at once. Each works on one document with one thread."""
+
+    memory_bytes: int = MEMORY_BYTES
+    """Resident memory one document may drive a child to. Recognising text needs up to 1.1 GiB.
+
+    The kernel enforces it only roughly (see ``confinement.RESERVE_BYTES``), the child itself to
+    the millisecond.
+    """
+
+    cpu_seconds: int = CPU_SECONDS
+    """CPU time one document may burn."""
+
+    wall_seconds: float = WALL_SECONDS
+    """Time one document may take once a child has it; waiting for a child does not count."""
+
+    page_seconds: float = PAGE_SECONDS
+    """Time one document may go without a word of progress: a page, a slide, a paragraph."""
+
+    max_pages: int = MAX_PAGES
+    max_output_bytes: int = MAX_OUTPUT_BYTES
+    """Most Markdown one document may become, in bytes of UTF-8."""
+
+    max_pixels: int = MAX_PIXELS
+    """Largest image accepted, width times height."""
+
+    recycle_after_documents: int = RECYCLE_AFTER_DOCUMENTS
+    """A child is replaced after so many documents: libraries leak."""
+
+    recycle_above_bytes: int = RECYCLE_ABOVE_BYTES
+    """A child that still holds more resident memory than this after a document is replaced."""
+
+    sandbox: SandboxMode = "auto"
+    """How far a child is shut in."""
+
+    def __post_init__(self) -> None:
+        for name in self.__struct_fields__:
+            value = getattr(self, name)
+            if name != "sandbox" and value <= 0:
+                raise ValueError(f"EngineLimits.{name} must be positive, not {value}")

@@ -1,0 +1,113 @@
+"""One document's time with a child: how long it may be, and that others get their share of it."""
+
+import asyncio
+import math
+from collections.abc import Callable
+from types import TracebackType
+from typing import Self
+
+from ilios.engines.local.fair_semaphore import FairSemaphore
+from ilios.engines.local.limits import EngineLimits
+from ilios.engines.local.process import ChildProcess
+
+CHECK_INTERVAL = 1.0  # seconds
+LOWER_PRIORITY_AFTER = 5.0
+"""Seconds after which a document lets those go first that have waited for it. Text takes less."""
+
+MAX_EXTENSION = 10
+"""Times its limit that a document may take while it has to share; by then one that stands back has
+had its time, and one that hangs holds its place no longer."""
+
+
+class _Countdown:
+    """Seconds until ``timeout`` expires, beside those in which the engine is crowded."""
+
+    def __init__(self, timeout: asyncio.Timeout, seconds: float, slots: FairSemaphore) -> None:
+        self._timeout = timeout
+        self._seconds = seconds
+        self._slots = slots
+        self._ends_at: float | None = None
+        self._oversubscribed_before = 0.0
+
+    def restart(self, now: float) -> None:
+        """Count from now on."""
+        self._ends_at = now + self._seconds
+        self._oversubscribed_before = self._slots.oversubscribed_seconds
+
+    def remaining(self, now: float) -> float:
+        """Return the seconds that are left if it is not crowded; expire if there are none."""
+        if self._ends_at is None:
+            return math.inf
+        shared = self._slots.oversubscribed_seconds - self._oversubscribed_before
+        left = self._ends_at + min(shared, MAX_EXTENSION * self._seconds) - now
+        if left <= 0:
+            self._timeout.reschedule(now)
+        return left
+
+
+class WorkTimer:
+    """A context manager around the work on one document.
+
+    It expires ``deadline`` and ``page`` after so many seconds as ``limits`` allows in all and from
+    one page to the next, not counting those in which more documents were at work than there are
+    usual places: a document that had to share with another tenant does not fail of it. One that is
+    at it for long meanwhile gets less of the processor than the others; ``on_long`` is called as
+    soon as it is.
+    """
+
+    def __init__(
+        self,
+        child: ChildProcess,
+        slots: FairSemaphore,
+        limits: EngineLimits,
+        deadline: asyncio.Timeout,
+        page: asyncio.Timeout,
+        on_slow: Callable[[], None],
+    ) -> None:
+        self._child = child
+        self._on_slow = on_slow
+        self._slots = slots
+        self._total = _Countdown(deadline, limits.wall_seconds, slots)
+        self._page = _Countdown(page, limits.page_seconds, slots)
+        self._loop = asyncio.get_running_loop()
+        self._began = self._loop.time()
+        self._next_check: asyncio.TimerHandle | None = None
+
+    def __enter__(self) -> Self:
+        self._total.restart(self._began)
+        self._schedule_check(self._began)
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        if self._next_check is not None:
+            self._next_check.cancel()
+        self._child.restore_priority()
+
+    def heartbeat(self) -> None:
+        """Note that the child has the document, or goes on with its next page."""
+        now = self._loop.time()
+        self._page.restart(now)
+        self._schedule_check(now)
+
+    def check(self) -> None:
+        """See how long it has been, and whether it is crowded; done every second, too."""
+        now = self._loop.time()
+        if not self._slots.oversubscribed:
+            self._child.restore_priority()
+        if now - self._began >= LOWER_PRIORITY_AFTER:
+            self._on_slow()
+            if self._slots.oversubscribed:
+                self._child.lower_priority()
+        self._schedule_check(now)
+
+    def _schedule_check(self, now: float) -> None:
+        if self._next_check is not None:
+            self._next_check.cancel()
+        left = min(self._total.remaining(now), self._page.remaining(now))
+        if left > 0:
+            self._next_check = self._loop.call_later(min(CHECK_INTERVAL, left), self.check)

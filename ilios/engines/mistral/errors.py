@@ -1,0 +1,140 @@
+"""What went wrong with a call, and what that means: for the document, for others, for the bill."""
+
+import re
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
+from typing import Literal
+
+import httpx2
+import msgspec
+from mistralai.client.errors import MistralError, NoResponseError, ResponseValidationError
+
+from actors.engines import Unconvertible
+
+Kind = Literal["busy", "down", "lost", "account"]
+"""``busy``: it asks for a pause. ``down``: it cannot. Neither costs anything. ``lost``: it may have
+done the work, but brought nothing of it. ``account``: somebody has to put something right."""
+
+LONGEST_MESSAGE = 200  # characters of what the API says that are passed on
+
+_BUSY = frozenset({425, 429})
+_KEY = frozenset({401, 403})
+_FILE_MISSING = re.compile(r'file not found|could not get file|"invalid_file"', re.IGNORECASE)
+_UNREADABLE = "Mistral sent an answer that cannot be understood"
+_DOCUMENT = tuple(
+    (code, re.compile(words, re.IGNORECASE))
+    for code, words in (
+        ("too_many_pages", r"too_many_pages|pages, which is more than|page limit"),
+        ("too_large", r"too_large|too large|bytes, which is more than|size limit"),
+        ("model_unknown", r"invalid_model|invalid model|model.{0,20}not found"),
+        ("corrupt", r"parser_invalid|not a valid|could not be (read|parsed)"),
+        ("password_protected", r"password|encrypted"),
+        ("unsupported_type", r"unsupported|mime"),
+    )
+)
+_BY_STATUS = {413: "too_large", 415: "unsupported_type"}
+
+
+class ApiError(Exception):
+    """A call did not bring what it should, and that is not the document's fault.
+
+    ``code`` and ``reason`` are for the owner of the document, should it stay so. ``after`` is the
+    pause in seconds that the API asks for, if it does.
+    """
+
+    def __init__(
+        self, kind: Kind, code: str, reason: str, retry_after: float | None = None
+    ) -> None:
+        super().__init__(reason)
+        self.kind = kind
+        self.code = code
+        self.reason = reason
+        self.retry_after = retry_after
+
+
+def classify(error: Exception) -> ApiError | Unconvertible:
+    """Return what an exception of the SDK means; one of another kind is raised again."""
+    match error:
+        case ResponseValidationError():
+            return _lost_answer(_UNREADABLE)
+        case MistralError():
+            return _from_response(error.status_code, error.body or "", error.headers)
+        case httpx2.ConnectError() | httpx2.ConnectTimeout() | httpx2.PoolTimeout():
+            return _down("Mistral cannot be reached")
+        case TimeoutError() | httpx2.TimeoutException():
+            return _lost_answer("Mistral did not answer in time")
+        case httpx2.HTTPError() | httpx2.StreamError() | NoResponseError():
+            return _lost_answer("The connection to Mistral broke off")
+        case ValueError():  # of the JSON of an answer
+            return _lost_answer(_UNREADABLE)
+    raise error
+
+
+def is_file_missing(error: MistralError) -> bool:
+    """Whether the file a call named is no longer there."""
+    return 400 <= error.status_code < 500 and bool(_FILE_MISSING.search(error.body or ""))
+
+
+def _from_response(status: int, body: str, headers: Mapping[str, str]) -> ApiError | Unconvertible:
+    if status < 400:
+        return _lost_answer(_UNREADABLE)
+    error = _service_error(status, body)
+    if error is not None:
+        error.retry_after = _retry_after(headers)
+        return error
+    code = next((code for code, words in _DOCUMENT if words.search(body)), None)
+    code = code or _BY_STATUS.get(status, "refused")
+    return Unconvertible(code, f"Mistral refuses the document: {_message(body)}")
+
+
+def _service_error(status: int, body: str) -> ApiError | None:
+    """Return what is wrong with Mistral, or with us; None if it is the document."""
+    if status in _KEY:
+        return ApiError("account", "engine_bad_key", "Mistral refuses the key in MISTRAL_API_KEY")
+    if status == 402 or (status == 429 and re.search("budget|credit|billing", body, re.IGNORECASE)):
+        return ApiError("account", "engine_quota", "The budget at Mistral is used up")
+    if status in _BUSY:
+        return ApiError("busy", "engine_busy", "Mistral asks for fewer calls")
+    if status == 408 or status >= 500:
+        return _down(f"Mistral answers {status}")
+    if _FILE_MISSING.search(body):
+        return _lost_answer("Mistral no longer has what was uploaded")
+    return None
+
+
+def _lost_answer(reason: str) -> ApiError:
+    return ApiError("lost", "engine_failed", reason)
+
+
+def _down(reason: str) -> ApiError:
+    return ApiError("down", "engine_unavailable", reason)
+
+
+def _retry_after(headers: Mapping[str, str]) -> float | None:
+    """Read ``Retry-After`` (RFC 9110 section 10.2.3), or the ``retry-after-ms`` some APIs send."""
+    milliseconds, text = headers.get("retry-after-ms", ""), headers.get("retry-after", "").strip()
+    try:
+        if milliseconds:
+            return max(0.0, float(milliseconds) / 1000)
+        if text and text[0].isdigit():
+            return max(0.0, float(text))
+        if text:
+            return max(0.0, (parsedate_to_datetime(text) - datetime.now(UTC)).total_seconds())
+    except (ValueError, TypeError):
+        pass
+    return None
+
+
+def _message(body: str) -> str:
+    """Return the sentence in an error's body; never what was sent, which some of them repeat."""
+    try:
+        decoded = msgspec.json.decode(body)
+    except msgspec.DecodeError:
+        return "no reason was given"
+    if not isinstance(decoded, dict):
+        return "no reason was given"
+    message = decoded.get("message") or decoded.get("detail")
+    if isinstance(message, list):
+        message = "; ".join(str(one.get("msg")) for one in message if isinstance(one, dict))
+    return str(message or "no reason was given")[:LONGEST_MESSAGE]

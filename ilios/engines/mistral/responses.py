@@ -1,0 +1,148 @@
+"""Reads the API's answer: its pages as results, their Markdown complete, the images apart."""
+
+import base64
+import binascii
+import hashlib
+import re
+from collections.abc import Callable, Mapping, Sequence
+
+from mistralai.client import models
+from msgspec import Struct
+
+from ilios.engines.mistral.errors import ApiError
+from schemas.results import (
+    Box,
+    PageConfidence,
+    PageDimensions,
+    PageImage,
+    PageResult,
+    PageTable,
+)
+
+NAME_DIGITS = 32  # hexadecimal, of the SHA-256 of an image
+
+_DATA_URL = re.compile(r"data:image/([a-z0-9.+-]{1,20});base64,", re.IGNORECASE)
+_ENDINGS = {"jpeg": "jpeg", "jpg": "jpeg", "png": "png", "gif": "gif", "webp": "webp"}
+_LINK = re.compile(r"(!?)\[([^\[\]]*)\]\(([^()\s]+)\)")
+
+
+class OcrResult(Struct, frozen=True):
+    """Pages that were read, in order, and the bytes of their images by name."""
+
+    pages: tuple[PageResult, ...]
+    images: dict[str, bytes]
+    model: str
+    billed_pages: int
+
+
+def parse_response(
+    response: models.OCRResponse,
+    page_numbers: Sequence[int] | None,
+    image_url: Callable[[str], str],
+) -> OcrResult:
+    """Return what an answer holds.
+
+    :param wanted: the numbers (from 0) the pages are to have, in order; None: those they come with.
+    :param address: returns where an image of this name will be found.
+    :raises Fault: pages are missing.
+    """
+    came = sorted(response.pages, key=lambda page: page.index)
+    if not came or (page_numbers is not None and len(came) != len(page_numbers)):
+        what = (
+            f"{len(came)} pages instead of {len(page_numbers)}"
+            if page_numbers is not None
+            else "no pages"
+        )
+        raise ApiError("lost", "engine_failed", f"Mistral answered with {what}")
+    numbers = page_numbers if page_numbers is not None else range(len(came))
+    images: dict[str, bytes] = {}
+    pages = tuple(_page(page, n, images, image_url) for page, n in zip(came, numbers, strict=True))
+    return OcrResult(pages, images, response.model, response.usage_info.pages_processed)
+
+
+def _page(
+    page: models.OCRPageObject,
+    number: int,
+    images: dict[str, bytes],
+    image_url: Callable[[str], str],
+) -> PageResult:
+    shown = {image.id: _image(image, images) for image in page.images}
+    tables = {table.id: _table(table) for table in page.tables or ()}
+    scores = page.confidence_scores
+    size = page.dimensions
+    return PageResult(
+        index=number,
+        markdown=_resolve_links(page.markdown, shown, tables, image_url),
+        images=tuple(shown.values()),
+        tables=tuple(tables.values()),
+        hyperlinks=tuple(page.hyperlinks or ()),
+        header=page.header or None,
+        footer=page.footer or None,
+        dimensions=PageDimensions(size.dpi, size.height, size.width) if size else None,
+        confidence=PageConfidence(
+            scores.average_page_confidence_score, scores.minimum_page_confidence_score
+        )
+        if scores
+        else None,
+    )
+
+
+def _image(image: models.OCRImageObject, images: dict[str, bytes]) -> PageImage:
+    corners = (image.top_left_x, image.top_left_y, image.bottom_right_x, image.bottom_right_y)
+    whole = [corner for corner in corners if corner is not None]
+    name = None
+    if (found := _decode_image(image.image_base64 or "")) is not None:
+        data, ending = found
+        name = f"{hashlib.sha256(data).hexdigest()[:NAME_DIGITS]}.{ending}"
+        images[name] = data
+    return PageImage(
+        id=image.id,
+        name=name,
+        box=Box(*whole) if len(whole) == len(corners) else None,
+        annotation=image.image_annotation or None,
+    )
+
+
+def _decode_image(text: str) -> tuple[bytes, str] | None:
+    """Return an image and what its name ends with, or None where there is none."""
+    head = _DATA_URL.match(text)
+    ending = _ENDINGS.get(head[1].lower() if head else "jpeg")
+    if not text or ending is None:
+        return None
+    try:
+        data = base64.b64decode(text[head.end() :] if head else text, validate=True)
+    except (binascii.Error, ValueError):
+        return None
+    return (data, ending) if data else None
+
+
+def _table(table: models.OCRTableObject) -> PageTable:
+    return PageTable(id=table.id, content=table.content, format=str(table.format_))
+
+
+def _resolve_links(
+    markdown: str,
+    images: Mapping[str, PageImage],
+    tables: Mapping[str, PageTable],
+    image_url: Callable[[str], str],
+) -> str:
+    """Put the tables where their placeholders stand, and where images are found into their links.
+
+    An image whose bytes were not given has nowhere to lead to; it is left out.
+    """
+
+    def put(link: re.Match[str]) -> str:
+        mark, text, target = link.groups()
+        if mark and target in images:
+            name = images[target].name
+            return f"![{text}]({image_url(name)})" if name else ""
+        if not mark and target in tables and text == target:
+            return tables[target].content
+        return link[0]
+
+    return _LINK.sub(put, markdown)
+
+
+def image_path(document_id: str, name: str) -> str:
+    """Return where the image of a page can be read."""
+    return f"/api/documents/{document_id}/images/{name}"

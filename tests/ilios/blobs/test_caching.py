@@ -1,0 +1,108 @@
+"""Small blobs that were put a moment ago are read from memory, and as if from the store."""
+
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+
+from actors.ports import BlobNotFound
+from ilios.blobs import caching as module
+from ilios.blobs.caching import CachingBlobs
+from ilios.blobs.local import LocalBlobs
+
+KEY = "originals/default/abc"
+
+
+@pytest.fixture
+async def store(tmp_path: Path) -> AsyncIterator[LocalBlobs]:
+    async with LocalBlobs.open(tmp_path / "store") as store:
+        yield store
+
+
+@pytest.fixture
+async def blobs(store: LocalBlobs, tmp_path: Path) -> AsyncIterator[CachingBlobs]:
+    async with CachingBlobs.open(store, tmp_path / "copies") as blobs:
+        yield blobs
+
+
+async def chunks(*data: bytes) -> AsyncIterator[bytes]:
+    for one in data:
+        yield one
+
+
+async def text(blobs: CachingBlobs, start: int = 0, stop: int | None = None) -> bytes:
+    return b"".join([chunk async for chunk in blobs.read(KEY, start, stop)])
+
+
+async def test_what_was_put_is_read_without_asking_the_store(
+    blobs: CachingBlobs, store: LocalBlobs
+) -> None:
+    await blobs.put(KEY, chunks(b"hello ", b"world"))
+    await store.delete(KEY)  # behind its back: so it can only come from memory
+
+    assert await text(blobs) == b"hello world"
+    assert await text(blobs, 2, 4) == b"ll"
+    assert await blobs.read_ends(KEY, 3) == (b"hel", b"rld")
+    async with blobs.local_path(KEY) as path:
+        assert path.read_bytes() == b"hello world"
+    assert not path.exists()
+
+
+async def test_what_is_asked_to_know_whether_it_is_there_is_asked_of_the_store(
+    blobs: CachingBlobs, store: LocalBlobs
+) -> None:
+    await blobs.put_bytes(KEY, b"hello")
+    await store.delete(KEY)
+    with pytest.raises(BlobNotFound):
+        await blobs.size(KEY)
+    with pytest.raises(BlobNotFound):
+        await blobs.digest(KEY)
+
+
+async def test_what_was_deleted_is_gone(blobs: CachingBlobs) -> None:
+    await blobs.put_bytes(KEY, b"hello")
+    await blobs.delete(KEY)
+    with pytest.raises(BlobNotFound):
+        await text(blobs)
+
+
+async def test_a_moved_blob_is_gone_from_its_old_key(blobs: CachingBlobs) -> None:
+    await blobs.put_bytes(KEY, b"hello")
+    await blobs.move(KEY, "archive/default/abc")
+    with pytest.raises(BlobNotFound):
+        await text(blobs)
+
+
+async def test_what_is_replaced_is_read_as_it_is_now(blobs: CachingBlobs) -> None:
+    await blobs.put_bytes(KEY, b"first")
+    await blobs.put_bytes(KEY, b"second")
+    assert await text(blobs) == b"second"
+
+
+async def test_large_blobs_are_not_remembered(
+    blobs: CachingBlobs, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "MAX_BLOB_BYTES", 4)
+    await blobs.put(KEY, chunks(b"hel", b"lo"))
+    assert not blobs._cache
+    assert await text(blobs) == b"hello"
+
+
+async def test_the_oldest_make_room(blobs: CachingBlobs, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "CAPACITY_BYTES", 10)
+    for name in ("a", "b", "c"):
+        await blobs.put_bytes(f"originals/default/{name}", b"12345")
+    assert list(blobs._cache) == ["originals/default/b", "originals/default/c"]
+    assert blobs._cached_bytes == 10
+
+
+async def test_what_the_store_did_not_take_is_not_remembered(
+    blobs: CachingBlobs, store: LocalBlobs, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def refuse(key: str, data: bytes) -> None:
+        raise OSError("no")
+
+    monkeypatch.setattr(store, "put_bytes", refuse)
+    with pytest.raises(OSError, match="no"):
+        await blobs.put_bytes(KEY, b"hello")
+    assert not blobs._cache

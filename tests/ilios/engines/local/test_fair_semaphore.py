@@ -1,0 +1,348 @@
+"""Places for documents: bounded, urgent ones first, nobody forgotten."""
+
+import asyncio
+import os
+import random
+import signal
+
+import msgspec
+import pytest
+
+from ilios.engines.local import niceness, work_timer
+from ilios.engines.local.engine import LocalEngine
+from ilios.engines.local.fair_semaphore import EXTRA, OVERTAKES, FairSemaphore
+from ilios.engines.local.limits import EngineLimits
+from ilios.engines.local.work_timer import WorkTimer
+from tests.ilios.engines.conftest import PlaceDocument
+from tests.ilios.engines.local.test_pool import ONE, hit, long, short
+from tests.waiting import wait_until
+
+
+class SlotUsers:
+    """Documents that want a place, and leave it when they are told to."""
+
+    def __init__(self, count: int) -> None:
+        self.slots = FairSemaphore(count)
+        self.inside: list[str] = []
+        self.most = 0
+        self._may_leave: dict[str, asyncio.Event] = {}
+        self.tasks: dict[str, asyncio.Task[None]] = {}
+
+    async def send(self, name: str, *, urgent: bool = False, tenant: str = "") -> None:
+        self._may_leave[name] = asyncio.Event()
+        self.tasks[name] = asyncio.create_task(self._stay(name, urgent=urgent, tenant=tenant))
+        await self.settled()
+
+    async def _stay(self, name: str, *, urgent: bool, tenant: str) -> None:
+        async with self.slots.slot(urgent=urgent, tenant=tenant):
+            self.inside.append(name)
+            self.most = max(self.most, len(self.inside))
+            try:
+                await self._may_leave[name].wait()
+            finally:
+                self.inside.remove(name)
+
+    async def leave(self, name: str) -> None:
+        self._may_leave[name].set()
+        await self.settled()
+
+    async def settled(self) -> None:
+        for _ in range(5):
+            await asyncio.sleep(0)
+
+
+async def test_an_urgent_document_finds_a_place_while_ordinary_ones_hold_all() -> None:
+    crowd = SlotUsers(2)
+    for name in "abc":
+        await crowd.send(name)
+    assert crowd.inside == ["a", "b"]
+    await crowd.send("u", urgent=True)
+    await crowd.send("v", urgent=True)
+    assert crowd.inside == ["a", "b", "u"]
+    await crowd.leave("a")
+    assert crowd.inside == ["b", "u", "v"]
+    await crowd.leave("v")
+    assert crowd.inside == ["b", "u"]  # the extra place is not for ordinary ones
+    await crowd.leave("u")
+    assert crowd.inside == ["b", "c"]
+    for name in "bc":
+        await crowd.leave(name)
+    await crowd.slots.wait_idle()
+
+
+async def test_urgent_documents_do_not_keep_an_ordinary_one_waiting_for_ever() -> None:
+    crowd = SlotUsers(1)
+    await crowd.send("first", urgent=True)
+    await crowd.send("second", urgent=True)
+    await crowd.send("ordinary")
+    for number in range(2 * OVERTAKES):
+        await crowd.send(f"urgent {number}", urgent=True)
+    await crowd.leave("first")  # that was the extra place
+    served = 0
+    while "ordinary" not in crowd.inside:
+        await crowd.leave(crowd.inside[0])
+        served += 1
+        assert served <= OVERTAKES + EXTRA + 1
+    for name in crowd.tasks:
+        await crowd.leave(name)
+    await crowd.slots.wait_idle()
+
+
+async def test_a_tenant_that_waits_finds_a_place_while_another_holds_all() -> None:
+    crowd = SlotUsers(2)
+    for name in ("a1", "a2", "a3"):
+        await crowd.send(name, tenant="a")
+    assert crowd.inside == ["a1", "a2"]  # alone it has all of them, and no more
+    for name in ("b1", "b2"):
+        await crowd.send(name, tenant="b")
+    assert crowd.inside == ["a1", "a2", "b1"]
+    await crowd.send("c1", tenant="c")
+    await crowd.leave("b1")
+    assert crowd.inside == ["a1", "a2", "b2"]  # it came first
+    await crowd.leave("b2")
+    assert crowd.inside == ["a1", "a2", "c1"]
+    await crowd.leave("a1")
+    assert crowd.inside == ["a2", "c1"]  # the further place was for as long as the others lasted
+    for name in ("a2", "a3", "c1"):
+        await crowd.leave(name)
+    await crowd.slots.wait_idle()
+
+
+async def test_a_tenant_whose_urgent_documents_hold_everything_leaves_room_for_another() -> None:
+    crowd = SlotUsers(1)
+    for name in ("a1", "a2", "a3"):
+        await crowd.send(name, urgent=True, tenant="a")
+    assert crowd.inside == ["a1", "a2"]
+    await crowd.send("b1", tenant="b")
+    assert crowd.inside == ["a1", "a2", "b1"]
+    for name in ("a1", "a2", "b1", "a3"):
+        await crowd.leave(name)
+    await crowd.slots.wait_idle()
+
+
+async def test_a_free_place_goes_to_the_tenant_with_the_fewest_at_work() -> None:
+    crowd = SlotUsers(3)
+    for name in ("a1", "a2", "b1"):
+        await crowd.send(name, tenant=name[0])
+    for name in ("a3", "a4", "b2"):
+        await crowd.send(name, tenant=name[0])
+    await crowd.leave("a1")
+    assert crowd.inside == ["a2", "b1", "a3"]  # one each: the one that came first
+    await crowd.leave("b1")
+    assert crowd.inside == ["a2", "a3", "b2"]
+    for name in ("a2", "a3", "b2", "a4"):
+        await crowd.leave(name)
+    await crowd.slots.wait_idle()
+
+
+async def test_an_urgent_document_has_its_place_beside_that_of_another_tenant() -> None:
+    crowd = SlotUsers(1)
+    await crowd.send("a1", tenant="a")
+    await crowd.send("b1", tenant="b")
+    await crowd.send("a2", urgent=True, tenant="a")
+    assert crowd.inside == ["a1", "b1", "a2"]
+    for name in ("a1", "b1", "a2"):
+        await crowd.leave(name)
+    await crowd.slots.wait_idle()
+
+
+async def test_a_document_that_no_longer_waits_holds_no_place() -> None:
+    crowd = SlotUsers(1)
+    await crowd.send("a")
+    await crowd.send("b")
+    await crowd.send("c")
+    crowd.tasks["b"].cancel()
+    await crowd.settled()
+    await crowd.leave("a")
+    assert crowd.inside == ["c"]
+    crowd.tasks["c"].cancel()
+    await crowd.settled()
+    assert not crowd.slots.full
+    await crowd.slots.wait_idle()
+
+
+async def test_a_place_given_to_somebody_who_is_cancelled_is_given_on() -> None:
+    slots = FairSemaphore(1)
+    holding, entered = slots.slot(), asyncio.Event()
+
+    async def hold() -> None:
+        async with slots.slot():
+            entered.set()
+
+    await holding.__aenter__()
+    cancelled, following = asyncio.create_task(hold()), asyncio.create_task(hold())
+    await asyncio.sleep(0)
+    await holding.__aexit__(None, None, None)  # the place is given away, who gets it sleeps still
+    cancelled.cancel()
+    async with asyncio.timeout(30):
+        await following
+        await slots.wait_idle()
+
+
+async def test_slot_counts_stay_correct_whatever_callers_do() -> None:
+    dice = random.Random(3)
+    crowd = SlotUsers(3)
+    for number in range(500):
+        await crowd.send(
+            f"{number}", urgent=dice.random() < 0.4, tenant=dice.choice(("", "a", "b"))
+        )
+        for name in dice.sample(sorted(crowd.tasks), min(2, len(crowd.tasks))):
+            if dice.random() < 0.5:
+                crowd._may_leave[name].set()
+            if dice.random() < 0.3:
+                crowd.tasks[name].cancel()  # perhaps the very moment it is given a place
+        if dice.random() < 0.5:
+            await crowd.settled()
+    for name in list(crowd.tasks):
+        await crowd.leave(name)
+    async with asyncio.timeout(30):
+        await crowd.slots.wait_idle()
+    assert not crowd.inside
+    assert crowd.most == 3 + 2 * EXTRA
+    assert not crowd.slots.full
+    assert not crowd.slots.oversubscribed
+    assert not crowd.slots._active
+
+
+async def test_an_urgent_document_does_not_wait_for_one_that_takes_its_time(
+    place_document: PlaceDocument,
+) -> None:
+    async with LocalEngine(ONE) as engine:
+        document = long(place_document)
+        strike = hit(engine, signal.SIGSTOP)
+        at_work = asyncio.Event()
+
+        def stop(done: int, total: int) -> None:
+            if not at_work.is_set():
+                strike(done, total)
+            at_work.set()
+
+        slow = asyncio.create_task(engine.convert(document, stop))
+        await at_work.wait()
+        ordinary = asyncio.create_task(engine.convert(short(place_document)))
+        for _ in range(2):
+            urgent = msgspec.structs.replace(short(place_document), urgent=True)
+            assert (await engine.convert(urgent)).pages == ("A short text.",)
+        assert len(engine.child_pids) == 2
+        assert not slow.done()
+        assert not ordinary.done()
+        slow.cancel()
+        await asyncio.wait([slow])
+        await ordinary
+
+
+class YieldingChild:
+    """A child that is told to make way, and to go ahead."""
+
+    def lower_priority(self) -> None: ...
+    def restore_priority(self) -> None: ...
+
+
+@pytest.mark.parametrize(
+    "limits",
+    [
+        EngineLimits(wall_seconds=0.2),
+        EngineLimits(page_seconds=0.2),
+    ],
+    ids=["in all", "of a page"],
+)
+async def test_time_in_which_the_engine_is_shared_does_not_count_for_the_limit(
+    limits: EngineLimits,
+) -> None:
+    slots = FairSemaphore(1)
+    deadline, page = asyncio.timeout(None), asyncio.timeout(None)
+    async with slots.slot(tenant="a"):
+
+        async def work() -> None:
+            async with asyncio.timeout(30), deadline, page:
+                with WorkTimer(
+                    YieldingChild(),  # type: ignore[arg-type]
+                    slots,
+                    limits,
+                    deadline,
+                    page,
+                    lambda: None,
+                ) as timer:
+                    async with slots.slot(tenant="b"):
+                        timer.heartbeat()
+                        assert slots.oversubscribed
+                        await asyncio.sleep(0.6)
+                        assert not deadline.expired()
+                        assert not page.expired()
+                    await asyncio.Event().wait()
+
+        with pytest.raises(TimeoutError):
+            await work()
+    assert deadline.expired() == (limits.wall_seconds < 1)
+    assert page.expired() == (limits.page_seconds < 1)
+
+
+async def test_a_document_that_hangs_does_not_hold_its_place_while_the_engine_is_shared(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(work_timer, "MAX_EXTENSION", 2)
+    monkeypatch.setattr(work_timer, "CHECK_INTERVAL", 0.01)
+    slots = FairSemaphore(1)
+    deadline, page = asyncio.timeout(None), asyncio.timeout(None)
+    limits = EngineLimits(page_seconds=0.1)
+    async with slots.slot(tenant="a"), slots.slot(tenant="b"):
+
+        async def work() -> None:
+            async with asyncio.timeout(30), deadline, page:
+                with WorkTimer(YieldingChild(), slots, limits, deadline, page, lambda: None) as its:  # type: ignore[arg-type]
+                    its.heartbeat()
+                    await asyncio.Event().wait()
+
+        with pytest.raises(TimeoutError):
+            await work()
+    assert page.expired()
+    assert not deadline.expired()
+
+
+async def test_who_is_at_it_for_long_makes_way_for_another_tenant_and_goes_on_afterwards(
+    place_document: PlaceDocument, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(work_timer, "LOWER_PRIORITY_AFTER", 0.0)
+    async with LocalEngine(ONE) as engine:
+        at_work = asyncio.Event()
+        strike = hit(engine, signal.SIGSTOP)
+
+        def stop(done: int, total: int) -> None:
+            if not at_work.is_set():
+                strike(done, total)
+            at_work.set()
+
+        document = msgspec.structs.replace(long(place_document), tenant="a")
+        slow = asyncio.create_task(engine.convert(document, stop))
+        await at_work.wait()
+        (pid,) = engine.child_pids
+        await wait_until(lambda: len(engine.child_pids) == 2, 30)  # it has been started ahead
+        assert not _yields(pid)
+        other = msgspec.structs.replace(short(place_document), tenant="b")
+        yielded = asyncio.create_task(wait_until(lambda: _yields(pid), 30))
+        while not yielded.done():
+            assert (await engine.convert(other)).pages == ("A short text.",)
+        await yielded
+        assert len(engine.child_pids) == 2
+        if os.geteuid() == 0:  # others may not undo it: the child is replaced after its document
+            await wait_until(lambda: not _yields(pid), 30)
+        slow.cancel()
+        await asyncio.wait([slow])
+
+
+def _yields(pid: int) -> bool:
+    ours, its = (os.getpriority(os.PRIO_PROCESS, number) for number in (0, pid))
+    return its == min(ours + niceness.LOW_PRIORITY_NICENESS, niceness.LOWEST)
+
+
+async def test_the_extra_child_is_gone_when_it_is_no_longer_needed(
+    place_document: PlaceDocument,
+) -> None:
+    async with LocalEngine(ONE) as engine:
+        at_work = asyncio.Event()
+        slow = asyncio.create_task(engine.convert(long(place_document), lambda *_: at_work.set()))
+        await at_work.wait()
+        await engine.convert(msgspec.structs.replace(short(place_document), urgent=True))
+        assert len(engine.child_pids) == 2
+        await slow
+        await wait_until(lambda: len(engine.child_pids) == 1, 30)

@@ -1,0 +1,105 @@
+"""Which engine gets a document, and who takes it where that one cannot."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from actors.engines import (
+    Conversion,
+    EngineCrashed,
+    EngineUnavailable,
+    SourceFile,
+    Unconvertible,
+)
+from ilios.engines.router import EngineRouter
+from schemas.documents import EngineName
+
+AWAY = EngineUnavailable("engine_unavailable", "It is away.", retry_after=5)
+REFUSED = Unconvertible("too_large", "Too large for it.")
+
+
+class Stub:
+    """An engine that names itself, or fails."""
+
+    def __init__(self, name: str, fails: Exception | None = None) -> None:
+        self._name = name
+        self._fails = fails
+
+    async def check(self) -> None:
+        if self._fails is not None:
+            raise self._fails
+
+    async def convert(
+        self, document: SourceFile, progress: Callable[[int, int], None] | None = None
+    ) -> Conversion:
+        await self.check()
+        return Conversion(("page",), self._name, "model", 0.0)
+
+
+def source(engine: EngineName | None = None) -> SourceFile:
+    return SourceFile(Path("paper"), "application/pdf", engine=engine)
+
+
+@pytest.mark.parametrize(
+    ("wanted", "default", "expected"),
+    [
+        (None, "local", "local"),
+        (None, "mistral", "mistral"),
+        ("local", "mistral", "local"),
+        ("mistral", "local", "mistral"),
+    ],
+)
+async def test_the_document_chooses_and_else_the_service(
+    wanted: EngineName | None, default: EngineName, expected: str
+) -> None:
+    choice = EngineRouter(Stub("local"), Stub("mistral"), default=default)
+    conversion = await choice.convert(source(wanted))
+    assert (conversion.engine, conversion.fallback_from) == (expected, None)
+
+
+@pytest.mark.parametrize("error", [AWAY, REFUSED])
+async def test_without_a_fallback_it_is_as_it_is(error: Exception) -> None:
+    choice = EngineRouter(Stub("local"), Stub("mistral", error), default="mistral")
+    with pytest.raises(type(error)):
+        await choice.convert(source())
+
+
+@pytest.mark.parametrize("error", [AWAY, REFUSED])
+async def test_with_a_fallback_the_local_engine_takes_it_and_that_is_noted(
+    error: Exception,
+) -> None:
+    choice = EngineRouter(Stub("local"), Stub("mistral", error), default="mistral", fallback=True)
+    conversion = await choice.convert(source())
+    assert (conversion.engine, conversion.fallback_from) == ("local", "mistral")
+
+
+async def test_what_no_engine_would_read_is_not_tried_by_the_other() -> None:
+    locked = Unconvertible("password_protected", "It has a password.")
+    choice = EngineRouter(Stub("local"), Stub("mistral", locked), default="mistral", fallback=True)
+    with pytest.raises(Unconvertible, match="password"):
+        await choice.convert(source())
+
+
+async def test_an_engine_that_is_not_there_is_named_with_what_to_do() -> None:
+    with pytest.raises(Unconvertible, match="MISTRAL_API_KEY") as refused:
+        await EngineRouter(Stub("local")).convert(source("mistral"))
+    assert refused.value.code == "engine_unavailable"
+
+
+async def test_where_there_is_a_fallback_an_engine_that_is_not_there_is_replaced() -> None:
+    conversion = await EngineRouter(Stub("local"), fallback=True).convert(source("mistral"))
+    assert (conversion.engine, conversion.fallback_from) == ("local", "mistral")
+
+
+async def test_all_is_well_if_every_engine_is() -> None:
+    await EngineRouter(Stub("local"), Stub("mistral")).check()
+    with pytest.raises(EngineUnavailable):
+        await EngineRouter(Stub("local"), Stub("mistral", AWAY)).check()
+    crash = EngineCrashed("It does not start.", document_blamed=False)
+    with pytest.raises(EngineCrashed):
+        await EngineRouter(Stub("local", crash), Stub("mistral")).check()
+
+
+async def test_an_engine_that_can_be_replaced_does_not_make_the_service_unwell() -> None:
+    await EngineRouter(Stub("local"), Stub("mistral", AWAY), fallback=True).check()

@@ -1,0 +1,63 @@
+"""A store is looked at for everybody who misses a blob, and never by what it was before."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from datetime import datetime
+from pathlib import Path
+
+import pytest
+
+from actors.blob_keys import original_key
+from actors.ports import StorageMismatch
+from ilios.blobs.local import LocalBlobs
+from ilios.database.blob_samples import EPOCH
+from ilios.integrity.blob_check import BlobStoreCheck, ExpectedBlobs
+from ilios.integrity.faults import Faults
+
+KEYS = [original_key("default", letter * 24) for letter in "ab"]
+
+
+class FakeKeySource:
+    """Names of blobs, as the database gives them; counts how often."""
+
+    def __init__(self) -> None:
+        self.asked = 0
+
+    async def sample_keys(self, _since: datetime = EPOCH) -> list[str]:
+        self.asked += 1
+        return KEYS
+
+
+@pytest.fixture
+async def store(tmp_path: Path) -> AsyncIterator[LocalBlobs]:
+    async with LocalBlobs.open(tmp_path / "blobs") as store:
+        for key in KEYS:
+            await store.put_bytes(key, b"bytes")
+        yield store
+
+
+async def test_a_store_that_was_right_a_moment_ago_may_be_emptied_now(
+    store: LocalBlobs, tmp_path: Path
+) -> None:
+    faults = Faults()
+    proof = BlobStoreCheck(store, ExpectedBlobs(FakeKeySource(), tmp_path / "lost"), faults)
+    await proof.recheck()
+    for key in KEYS:
+        await store.delete(key)
+    with pytest.raises(StorageMismatch, match="none of 2 blobs"):
+        await proof.recheck()
+    assert faults.blocking
+    assert "was it emptied? The service goes on" in faults.blocking
+    for key in KEYS:
+        await store.put_bytes(key, b"bytes")
+    await proof.recheck()
+    assert not faults.blocking
+
+
+async def test_one_look_is_enough_for_all_who_miss_a_blob_at_the_same_time(
+    store: LocalBlobs, tmp_path: Path
+) -> None:
+    names = FakeKeySource()
+    proof = BlobStoreCheck(store, ExpectedBlobs(names, tmp_path / "lost"), Faults())
+    await asyncio.gather(*(proof.recheck() for _ in range(100)))
+    assert names.asked <= 2

@@ -1,0 +1,66 @@
+"""What lies at a path is compared with what was opened there."""
+
+from pathlib import Path
+
+import pytest
+
+from ilios.integrity.faults import Faults
+from ilios.integrity.file_watch import FileWatch
+
+
+@pytest.fixture
+def database(tmp_path: Path) -> Path:
+    path = tmp_path / "data" / "ilios.db"
+    path.parent.mkdir()
+    path.write_text("rows")
+    return path
+
+
+def watching(database: Path) -> FileWatch:
+    places = {"the directory": database.parent, "the database": database}
+    never = {"its log": database.with_name("never made")}
+    return FileWatch(Faults(), places | never, lambda: None)
+
+
+def test_what_is_there_is_no_problem_and_may_change(database: Path) -> None:
+    files = watching(database)
+    database.write_text("more rows")
+    assert files.check() is None
+
+
+def test_what_is_moved_away_and_back_is_no_problem_any_more(database: Path) -> None:
+    files = watching(database)
+    aside = database.rename(database.with_name("aside"))
+    problem = files.check()
+    assert problem is not None
+    assert problem.startswith(f"the database {database} is gone")
+    aside.rename(database)
+    assert files.check() is None
+
+
+def test_the_outermost_is_named(database: Path) -> None:
+    files = watching(database)
+    database.parent.rename(database.parent.with_name("aside"))
+    assert str(files.check()).startswith(f"the directory {database.parent} is gone")
+
+
+def test_another_file_of_the_same_name_and_content_is_not_the_one_that_is_open(
+    database: Path,
+) -> None:
+    files = watching(database)
+    held = database.open()  # as SQLite does: else the new file may get its number
+    content = database.read_text()
+    database.unlink()
+    database.write_text(content)
+    assert "is not the one the service has open" in str(files.check())
+    held.close()
+
+
+def test_what_is_found_at_once_blocks(database: Path) -> None:
+    faults = Faults()
+    files = FileWatch(faults, {"the database": database}, lambda: None)
+    files.check_paths()
+    assert faults.blocking is None
+    database.unlink()
+    files.check_paths()
+    assert faults.blocking is not None

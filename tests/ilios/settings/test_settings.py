@@ -1,0 +1,279 @@
+"""One typed table: every variable is read once, and every mistake is named at once."""
+
+import os
+import re
+from datetime import date
+from pathlib import Path
+
+import pytest
+
+from ilios.settings import settings
+from ilios.settings.settings import BadSettings, Secret, Settings, from_environ
+
+ROOT = Path(__file__).parents[3]
+
+GOOD: list[tuple[str, str, str, object]] = [
+    ("PORT", "0", "port", 0),
+    ("PORT", " 8080 ", "port", 8080),
+    ("ILIOS_HOST", "::1", "host", "::1"),
+    ("ILIOS_PUBLIC_URL", "https://a.example:8443/", "public_url", "https://a.example:8443"),
+    ("ILIOS_PUBLIC_URL", "http://[::1]:80", "public_url", "http://[::1]:80"),
+    ("API_KEY", "a, b,,c", "api_keys", (Secret("a"), Secret("b"), Secret("c"))),
+    ("ILIOS_DATA_DIR", "/some where", "data_dir", Path("/some where")),
+    ("LOCAL_DB_PATH", "x.db", "database_path", Path("x.db")),
+    ("ILIOS_DATA_DIR", "d", "database_path", Path("d/ilios.db")),
+    ("NATS_URL", "nats://a:b@c:1", "nats_url", Secret("nats://a:b@c:1")),
+    ("ILIOS_MAX_FILE_MB", "2", "max_file_bytes", 2 * 1024 * 1024),
+    ("ILIOS_CONVERT_TIMEOUT", "0.5", "convert_timeout", 0.5),
+    ("WORKER_COUNT", "7", "engine_processes", 7),
+    ("MAX_CONCURRENT_JOBS", "1", "jobs_per_process", 1),
+    ("ILIOS_MARGIN_PERCENT", "0", "margin_percent", 0),
+    ("ILIOS_MARGIN_PERCENT", "1000", "margin_percent", 1000),
+    ("ILIOS_LOCAL_PAGE_PRICE", "0", "local_page_micros", 0),
+    ("ILIOS_LOCAL_PAGE_PRICE", "2500", "local_page_micros", 2500),
+    ("DB_WAL_MODE", "TRUE", "wal_mode", True),
+    ("ILIOS_DOWNLOAD_ALLOW", "a:1, b:2", "download_allow", ("a:1", "b:2")),
+    ("ILIOS_DOWNLOAD_ALLOW", "[::1]:80", "download_allow", ("::1:80",)),
+    ("NATS_URL", "wss://host", "nats_url", Secret("wss://host")),
+    ("S3_BUCKET", "documents", "s3_bucket", "documents"),
+    ("AWS_ENDPOINT_URL_S3", "http://[::1]:9000/", "s3_endpoint", "http://[::1]:9000"),
+    (
+        "AWS_ENDPOINT_URL_S3",
+        "https://a.example/storage/v1/s3",
+        "s3_endpoint",
+        "https://a.example/storage/v1/s3",
+    ),
+    ("AWS_REGION", "eu-central-1", "s3_region", "eu-central-1"),
+    ("AWS_ACCESS_KEY_ID", "test:tester", "s3_access_key", Secret("test:tester")),
+    ("ILIOS_S3_ADDRESSING", "Virtual", "s3_addressing", "virtual"),
+    ("ILIOS_S3_PREFIX", "/a/b", "s3_prefix", "a/b/"),
+    ("S3_MULTIPART_THRESHOLD", "52428800", "s3_single_put_max_bytes", 50 * 1024 * 1024),
+    ("S3_MULTIPART_THRESHOLD", "50mb", "s3_single_put_max_bytes", 50_000_000),
+    ("S3_MULTIPART_THRESHOLD", "8 MiB", "s3_single_put_max_bytes", 8 * 1024 * 1024),
+    ("ILIOS_ORIGINAL_REDIRECT", "true", "original_redirect", True),
+    ("ILIOS_INSECURE", "YES", "insecure", True),
+    ("ILIOS_INSECURE", "off", "insecure", False),
+    ("ILIOS_LOG_LEVEL", "DEBUG", "log_level", "debug"),
+]
+
+
+@pytest.mark.parametrize(("variable", "text", "field", "value"), GOOD)
+def test_a_variable_is_read(variable: str, text: str, field: str, value: object) -> None:
+    assert getattr(from_environ({variable: text}), field) == value
+
+
+BAD = [
+    ("PORT", "65536"),
+    ("PORT", "-1"),
+    ("PORT", "http"),
+    ("ILIOS_HOST", "a b"),
+    ("ILIOS_HOST", "http://a"),
+    ("ILIOS_PUBLIC_URL", "docs.example.com"),
+    ("ILIOS_PUBLIC_URL", "ftp://docs.example.com"),
+    ("ILIOS_PUBLIC_URL", "https://"),
+    ("ILIOS_PUBLIC_URL", "https://a/docs"),
+    ("ILIOS_PUBLIC_URL", "https://a?b=c"),
+    ("ILIOS_PUBLIC_URL", "https://u:hush@a"),
+    ("ILIOS_PUBLIC_URL", "https://a:99999"),
+    ("ILIOS_PUBLIC_URL", "https://a b"),
+    ("API_KEY", ","),
+    ("NATS_URL", "localhost:4222"),
+    ("NATS_URL", "nats://"),
+    ("NATS_URL", "nats://u:hush@"),
+    ("NATS_URL", "nats://u:hush@host:99999"),
+    ("NATS_URL", "nats://u:hu/sh@host:4222"),
+    ("NATS_URL", "nats://u:hush@[host"),
+    ("NATS_URL", "nats://u:hush@a:1,nats://b:2"),
+    ("NATS_URL", "http://u:hush@host:4222"),
+    ("ILIOS_DOWNLOAD_ALLOW", "host"),
+    ("ILIOS_DOWNLOAD_ALLOW", "host:x"),
+    ("ILIOS_DOWNLOAD_ALLOW", "a:1, http://b:2"),
+    ("ILIOS_DOWNLOAD_ALLOW", "::1"),
+    ("ILIOS_NATS_PORT", "x"),
+    ("ILIOS_MAX_FILE_MB", "0"),
+    ("ILIOS_MAX_FILE_MB", "1.5"),
+    ("ILIOS_CONVERT_TIMEOUT", "nan"),
+    ("ILIOS_CONVERT_TIMEOUT", "inf"),
+    ("ILIOS_CONVERT_TIMEOUT", "0"),
+    ("ILIOS_CONVERT_TIMEOUT", "-1"),
+    ("WORKER_COUNT", "0"),
+    ("MAX_CONCURRENT_JOBS", "0"),
+    ("MAX_CONCURRENT_JOBS", "101"),
+    ("ILIOS_MARGIN_PERCENT", "-1"),
+    ("ILIOS_MARGIN_PERCENT", "1001"),
+    ("ILIOS_MARGIN_PERCENT", "0.3"),
+    ("ILIOS_MARGIN_PERCENT", "30%"),
+    ("ILIOS_LOCAL_PAGE_PRICE", "-1"),
+    ("ILIOS_LOCAL_PAGE_PRICE", "0.001"),
+    ("DB_WAL_MODE", "false"),
+    ("DB_WAL_MODE", "maybe"),
+    ("ILIOS_INSECURE", "maybe"),
+    ("ILIOS_LOG_LEVEL", "loud"),
+    ("ILIOS_LOG_FORMAT", "xml"),
+    ("S3_BUCKET", "b"),
+    ("S3_BUCKET", "a/b"),
+    ("AWS_ENDPOINT_URL_S3", "s3.example.com"),
+    ("AWS_ENDPOINT_URL_S3", "https://u:hush@s3.example.com"),
+    ("AWS_ENDPOINT_URL_S3", "https://s3.example.com/a?b"),
+    ("AWS_REGION", "Frankfurt am Main"),
+    ("AWS_SECRET_ACCESS_KEY", "hu sh"),
+    ("ILIOS_S3_ADDRESSING", "host"),
+    ("ILIOS_S3_PREFIX", "a//b"),
+    ("ILIOS_S3_PREFIX", "../b"),
+    ("S3_MULTIPART_THRESHOLD", "1MB"),
+    ("S3_MULTIPART_THRESHOLD", "2GB"),
+    ("S3_MULTIPART_THRESHOLD", "fifty"),
+    ("DB_ENCRYPTION_KEY", "k"),
+    ("USE_EMBEDDED_REPLICA", "true"),
+]
+
+
+@pytest.mark.parametrize(("variable", "text"), BAD)
+def test_a_mistake_is_named(variable: str, text: str) -> None:
+    with pytest.raises(BadSettings) as refusal:
+        from_environ({variable: text})
+    (problem,) = refusal.value.problems
+    assert problem.startswith(f"{variable}: ")
+    assert text not in ("localhost:4222", "k") or text not in problem.partition("(")[0]
+    assert "hu" not in problem.replace("must", "")
+    assert variable in settings.UNSUPPORTED or f"(for example {_example(variable)})" in problem
+
+
+def _example(variable: str) -> str:
+    return next(row.example for row in settings.TABLE if row.variable == variable)
+
+
+@pytest.mark.parametrize("text", ["x", "1.5", "1_0", "²", "9" * 5000, "0", "257", "-1"])
+def test_a_number_that_cannot_be_used_is_answered_with_those_that_can(text: str) -> None:
+    with pytest.raises(BadSettings) as refusal:
+        from_environ({"WORKER_COUNT": text})
+    assert refusal.value.problems == [
+        "WORKER_COUNT: must be a whole number from 1 to 256 (for example 4)"
+    ]
+
+
+def test_a_database_without_wal_is_refused_with_the_reason() -> None:
+    with pytest.raises(BadSettings, match=r"must be true: .*block the one writer"):
+        from_environ({"DB_WAL_MODE": "off"})
+
+
+def test_prices_are_what_was_set() -> None:
+    found = from_environ({"ILIOS_MARGIN_PERCENT": "0", "ILIOS_LOCAL_PAGE_PRICE": "250"})
+    price = found.pricing.price("local", "any", 4, date(2026, 1, 1))
+    assert (price.base_micros, price.total_micros) == (1_000, 1_000)
+    usual = Settings().pricing.price("local", "any", 1_000, date(2026, 1, 1))
+    assert usual.total_micros == 1_300_000
+
+
+def test_engine_processes_are_bounded_as_was_set() -> None:
+    limits = settings.from_environ(
+        {"ILIOS_ENGINE_TIMEOUT": "90", "ILIOS_PAGE_TIMEOUT": "7", "ILIOS_SANDBOX": "strict"}
+    ).engine_limits
+    assert (limits.wall_seconds, limits.cpu_seconds) == (90, 90)
+    assert (limits.page_seconds, limits.sandbox) == (7, "strict")
+
+
+def test_as_many_documents_are_in_hand_as_was_set_for_each_process() -> None:
+    assert from_environ({"WORKER_COUNT": "3"}).max_in_flight == 3 + settings.PREFETCH
+    assert from_environ({"WORKER_COUNT": "3", "MAX_CONCURRENT_JOBS": "1"}).max_in_flight == 3
+    assert from_environ({"WORKER_COUNT": "3", "MAX_CONCURRENT_JOBS": "10"}).max_in_flight == 30
+
+
+def test_all_mistakes_are_named_at_once() -> None:
+    with pytest.raises(BadSettings) as refusal:
+        from_environ({"PORT": "x", "WORKER_COUNT": "x", "DB_ENCRYPTION_KEY": "x"})
+    named = [problem.partition(":")[0] for problem in refusal.value.problems]
+    assert named == ["PORT", "WORKER_COUNT", "DB_ENCRYPTION_KEY"]
+
+
+def test_nothing_set_is_a_service_for_this_machine_alone() -> None:
+    found = from_environ({})
+    assert found == Settings()
+    assert found.host == "127.0.0.1"
+
+
+def test_an_empty_variable_is_not_set() -> None:
+    names = [setting.variable for setting in settings.TABLE]
+    assert from_environ(dict.fromkeys([*names, *settings.UNSUPPORTED], "")) == from_environ({})
+
+
+OUTSIDE = ["0.0.0.0", "::", "192.0.2.1", "::1234", "127.0.0.1.example.com", "localhost.evil.com"]
+
+
+@pytest.mark.parametrize("host", OUTSIDE)
+def test_an_open_api_is_not_shown_to_the_world_by_mistake(host: str) -> None:
+    with pytest.raises(BadSettings, match="API_KEY"):
+        from_environ({"ILIOS_HOST": host})
+    with pytest.raises(BadSettings, match="API_KEY"):
+        from_environ({"ILIOS_HOST": host, "API_KEY": " , "})
+    assert from_environ({"ILIOS_HOST": host, "API_KEY": "k"}).host == host
+    assert from_environ({"ILIOS_HOST": host, "ILIOS_INSECURE": "true"}).host == host
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "127.1.2.3", "::1", "localhost"])
+def test_on_this_machine_alone_no_key_is_needed(host: str) -> None:
+    assert from_environ({"ILIOS_HOST": host}).host == host
+
+
+def test_a_secret_does_not_show_itself() -> None:
+    keys = dict.fromkeys(
+        ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN"), "hush"
+    )
+    found = from_environ(
+        {"API_KEY": "hush", "NATS_URL": "nats://u:hush@h:1", "S3_BUCKET": "b-b"} | keys
+    )
+    assert "hush" not in repr(found.s3)
+    assert "hush" not in repr(found)
+    assert "hush" not in str(found.api_keys)
+    assert f"{found.nats_url}" == "***"
+    assert found.api_keys[0].get_secret_value() == "hush"
+
+
+def test_every_row_of_the_table_fills_a_field_of_its_own_and_its_example_is_good() -> None:
+    fields = [setting.field for setting in settings.TABLE]
+    assert sorted(fields) == sorted(Settings.__struct_fields__)
+    for setting in settings.TABLE:
+        assert setting.description
+        from_environ({setting.variable: setting.example, "API_KEY": "k"})
+
+
+def test_settings_without_effect_are_reported() -> None:
+    assert settings.warnings({"TURSO_AUTH_TOKEN": "k", "PATH": "x", "AWS_ACCESS_KEY_ID": ""}) == [
+        f"TURSO_AUTH_TOKEN has no effect: {settings.IGNORED['TURSO_AUTH_TOKEN']}"
+    ]
+
+
+def test_the_example_file_has_every_setting_and_no_other() -> None:
+    text = (ROOT / ".env.example").read_text()
+    rows = [(f"{row.variable}={row.example}", row.description) for row in settings.TABLE]
+    assert re.findall(r"^# (.+)\n#(\w+=.*)$", text, re.MULTILINE) == [
+        (why, assignment) for assignment, why in rows
+    ]
+    assert all(line.startswith("#") for line in text.splitlines() if line), "all are commented out"
+
+
+def test_there_are_as_many_engines_as_cores_this_process_may_use(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(os, "cpu_count", lambda: 64)
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _: set(range(8)), raising=False)
+    process = tmp_path / "cgroup"
+    assert settings.cores(tmp_path, process) == 8
+
+    process.write_text("1:cpu:/old\n0::/slice/service\n")
+    (tmp_path / "slice" / "service").mkdir(parents=True)
+    (tmp_path / "slice" / "service" / "cpu.max").write_text("max 100000\n")
+    assert settings.cores(tmp_path, process) == 8
+    (tmp_path / "slice" / "cpu.max").write_text("250000 100000\n")
+    assert settings.cores(tmp_path, process) == 3
+    (tmp_path / "slice" / "service" / "cpu.max").write_text("10000 100000\n")
+    assert settings.cores(tmp_path, process) == 1
+
+    monkeypatch.delattr(os, "sched_getaffinity")
+    process.unlink()
+    assert settings.cores(tmp_path, process) == 64
+
+
+def test_a_variable_of_ours_that_there_is_not_is_probably_misspelt() -> None:
+    (warning,) = settings.warnings({"ILIOS_PROT": "3", "ILIOS_HOST": "127.0.0.1", "HOME": "x"})
+    assert "ILIOS_PROT" in warning

@@ -1,0 +1,124 @@
+"""Who still gets room: nobody below the reserve, and the system is not asked at every turn."""
+
+from collections.abc import Callable
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+
+from actors.ports import StorageFull
+from ilios import disk_space as module
+from ilios.disk_space import BLOBS, DiskGuard, Shortage, Volume
+
+MIB = 1024 * 1024
+RESERVE = 10 * MIB
+DIRECTORIES = {BLOBS: Path("b"), "database": Path("d"), "bus": Path("n")}
+
+
+class Machine:
+    """A machine with as many volumes as a test wants; ``times`` counts how often it was asked."""
+
+    def __init__(self, **free: int) -> None:
+        self.free = free
+        self.files: int | None = None
+        self.devices = {"b": 1, "d": 1, "n": 1}
+        self.times = 0
+
+    def ask(self, path: Path) -> Volume | None:
+        self.times += path == DIRECTORIES[BLOBS]
+        return Volume(self.devices[str(path)], self.free[str(path)], self.files)
+
+
+@pytest.fixture
+def later(monkeypatch: pytest.MonkeyPatch) -> Callable[[], None]:
+    """Let as much time pass as makes the next question a new one."""
+    now = [1000.0]
+    monkeypatch.setattr(module, "time", SimpleNamespace(monotonic=lambda: now[0]))
+
+    def pass_time() -> None:
+        now[0] += 2 * module.ASKED_EVERY
+
+    return pass_time
+
+
+def test_what_leaves_the_reserve_alone_comes_in() -> None:
+    machine = Machine(b=RESERVE + 100, d=RESERVE, n=RESERVE)
+    machine.devices |= {"d": 2, "n": 3}
+    room = DiskGuard(DIRECTORIES, RESERVE, stat_volume=machine.ask)
+    room.check()
+    room.check(100)
+    with pytest.raises(StorageFull, match="kept to finish what was accepted"):
+        room.check(101)
+
+
+@pytest.mark.parametrize("place", ["b", "d", "n"])
+def test_any_volume_without_room_keeps_everything_out(place: str) -> None:
+    machine = Machine(b=RESERVE, d=RESERVE, n=RESERVE)
+    machine.devices |= {"d": 2, "n": 3}
+    machine.free[place] -= 1
+    room = DiskGuard(DIRECTORIES, RESERVE, stat_volume=machine.ask)
+    with pytest.raises(StorageFull, match="9 MB are free"):
+        room.check()
+    (shortage,) = room.shortages
+    assert DIRECTORIES[shortage.places[0]] == Path(place)
+
+
+def test_what_is_stored_counts_only_on_the_volume_where_it_is_stored() -> None:
+    machine = Machine(b=RESERVE + MIB, d=RESERVE, n=RESERVE)
+    machine.devices |= {"d": 2, "n": 3}
+    DiskGuard(DIRECTORIES, RESERVE, stat_volume=machine.ask).reserve(MIB)
+
+
+def test_directories_on_one_volume_are_reported_once() -> None:
+    machine = Machine(b=MIB, d=MIB, n=MIB)
+    found = DiskGuard(DIRECTORIES, RESERVE, stat_volume=machine.ask).shortages
+    reason = "1 MB are free, and 10 are kept to finish what was accepted"
+    assert found == [Shortage((BLOBS, "database", "bus"), reason)]
+
+
+def test_what_is_taken_in_counts_before_the_system_shows_it(later: Callable[[], None]) -> None:
+    machine = Machine(b=RESERVE + 3 * MIB, d=RESERVE + 3 * MIB, n=RESERVE + 3 * MIB)
+    room = DiskGuard(DIRECTORIES, RESERVE, stat_volume=machine.ask)
+    for _ in range(3):
+        room.reserve(MIB)
+    with pytest.raises(StorageFull):
+        room.reserve(1)
+    assert machine.times == 1
+    later()  # somebody has made room meanwhile
+    room.reserve(3 * MIB)
+
+
+def test_the_system_is_asked_now_and_then(later: Callable[[], None]) -> None:
+    machine = Machine(b=0, d=0, n=0)
+    room = DiskGuard(DIRECTORIES, RESERVE, stat_volume=machine.ask)
+    for _ in range(100):
+        with pytest.raises(StorageFull):
+            room.check()
+    assert machine.times == 1
+    machine.free = dict.fromkeys("bdn", RESERVE)
+    later()
+    room.check()
+    assert room.shortages == []
+    assert machine.times == 2
+
+
+def test_a_volume_that_takes_no_more_files_is_full() -> None:
+    machine = Machine(b=2**40, d=2**40, n=2**40)
+    machine.files = module.MIN_FREE_FILES
+    DiskGuard(DIRECTORIES, RESERVE, stat_volume=machine.ask).check()
+    machine.files -= 1
+    with pytest.raises(StorageFull, match="no more than 999 files"):
+        DiskGuard(DIRECTORIES, RESERVE, stat_volume=machine.ask).check()
+
+
+def test_a_directory_that_is_gone_keeps_nobody_out(tmp_path: Path) -> None:
+    assert Volume.of(tmp_path / "gone") is None
+    DiskGuard({BLOBS: tmp_path / "gone"}, 2**62).check()
+
+
+def test_a_real_volume_is_asked_about(tmp_path: Path) -> None:
+    found = Volume.of(tmp_path)
+    assert found is not None
+    assert (found.device, found.free > 0) == (tmp_path.stat().st_dev, True)
+    with pytest.raises(StorageFull):
+        DiskGuard({BLOBS: tmp_path}, 2**62).check()

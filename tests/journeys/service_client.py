@@ -1,0 +1,131 @@
+"""Somebody who comes through both doors of a service that is not well, and keeps what was said."""
+
+import sqlite3
+from collections.abc import Mapping
+from contextlib import closing
+from pathlib import Path
+from typing import Any, NamedTuple, Self
+
+import aiohttp
+import msgspec
+import nats
+import nats.errors
+
+from schemas.documents import DocumentSubmitted, Inline
+from schemas.ids import new_id
+from tests import documents
+from tests.journeys.running import RunningService
+
+ANSWERED_WITHIN = 60.0  # seconds for one request, however unwell the service is
+
+
+class Response(NamedTuple):
+    """What was answered to one request, and how many seconds that took."""
+
+    status: int
+    headers: Mapping[str, str]
+    body: bytes
+
+    @property
+    def code(self) -> str:
+        """The code of the problem."""
+        return str(msgspec.json.decode(self.body)["code"])
+
+
+class ServiceClient:
+    """Submits documents of some pages; ``promised`` has the text of each accepted one by its id."""
+
+    def __init__(self, service: RunningService, *, pages: int = 1) -> None:
+        self._service = service
+        self._pages = pages
+        self._made = 0
+        self._session = aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=ANSWERED_WITHIN))
+        self.accepted_texts: dict[str, str] = {}
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.close()
+
+    async def close(self) -> None:
+        await self._session.close()
+
+    async def send(self, method: str, path: str, **sent: Any) -> Response:
+        """Send any request."""
+        url = self._service.url + path
+        async with self._session.request(method, url, **sent) as response:
+            return Response(response.status, response.headers, await response.read())
+
+    async def submit(self) -> Response:
+        """Submit the next document."""
+        words, content = self._next()
+        form = aiohttp.FormData()
+        form.add_field("file", content, filename="report.pdf")
+        answer = await self.send("POST", "/api/documents/submit", data=form)
+        if answer.status == 202:
+            self.accepted_texts[msgspec.json.decode(answer.body)["id"]] = words
+        return answer
+
+    async def is_accepted(self) -> bool:
+        """Whether a document is accepted at this moment."""
+        return (await self.submit()).status == 202
+
+    async def publish(self, within: float = 5.0) -> str | None:
+        """Submit the next document by the bus; returns its id when the log has taken it."""
+        words, content = self._next()
+        event = DocumentSubmitted(document_id=new_id(), source=Inline(content))
+        if not await self.publish_event(event, within):
+            return None
+        self.accepted_texts[event.document_id] = words
+        return event.document_id
+
+    async def publish_event(self, event: DocumentSubmitted, within: float = 5.0) -> bool:
+        """Submit by the bus; returns whether the log has taken it."""
+        url = (self._service.data_dir / "nats" / "publisher.url").read_text().strip()
+        client = await nats.connect(url)
+        try:
+            subject = f"ilios.document.submitted.p05.default.{event.document_id}"
+            answer = await client.request(subject, msgspec.json.encode(event), timeout=within)
+        except nats.errors.TimeoutError:
+            return False
+        finally:
+            await client.close()
+        return bool(msgspec.json.decode(answer.data).get("seq"))
+
+    async def status(self, document_id: str) -> str:
+        """Return how far a document is."""
+        answer = await self.send("GET", f"/api/documents/status/{document_id}")
+        assert answer.status == 200, answer.body
+        return str(msgspec.json.decode(answer.body)["status"])
+
+    async def first_line(self, document_id: str) -> str:
+        """Return a completed document's first line."""
+        answer = await self.send("GET", f"/api/documents/{document_id}")
+        assert answer.status == 200, answer.body
+        return answer.body.decode().strip().splitlines()[0]
+
+    async def health_error(self) -> str:
+        """Return what health complains of."""
+        answer = await self.send("GET", "/health")
+        return str(msgspec.json.decode(answer.body).get("error") or "")
+
+    def _next(self) -> tuple[str, bytes]:
+        self._made += 1
+        words = f"Token{self._made:05d} belongs to document {self._made}"
+        filling = [f"Page {number} of {self._made}\n" * 30 for number in range(1, self._pages)]
+        return words, documents.pdf(words, *filling)
+
+
+def document_states(database: Path) -> dict[str, str]:
+    """Return how each document stands in the database."""
+    # Closed at once: whoever has it open last keeps its write-ahead log from being cleared away.
+    with closing(sqlite3.connect(f"file:{database}?mode=ro", uri=True)) as connection:
+        return dict(connection.execute("SELECT id, state FROM documents").fetchall())
+
+
+def billed_documents(database: Path) -> list[str]:
+    """Return the document of each line of the bill."""
+    with closing(sqlite3.connect(f"file:{database}?mode=ro", uri=True)) as connection:
+        found = connection.execute("SELECT document_id FROM usage").fetchall()
+    return sorted(document for (document,) in found)
