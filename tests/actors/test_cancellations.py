@@ -46,7 +46,7 @@ class MissesFirstCancellation(Cancellations):
         super().__init__(connection)
         self.missed = asyncio.Event()
 
-    def _hear(self, tenant: str, document_id: str) -> None:
+    def _on_cancelled(self, tenant: str, document_id: str) -> None:
         if self.missed.is_set():
             super()._on_cancelled(tenant, document_id)
         self.missed.set()
