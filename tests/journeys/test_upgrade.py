@@ -29,7 +29,7 @@ STREAMS = ("ILIOS_EVENTS", "ILIOS_DEAD_LETTERS")
 ENDED_WITHIN = 60.0  # seconds; a machine under load is slow, not wrong
 YEAR = 365 * 24 * 3600
 RANGE = 50  # pages of one call
-IN_THE_LAST_MOMENT = 2  # deliveries of a durable between the look at it and the kill, at most
+MORE = 4  # deliveries at most that nobody needs: of the moment of the kill, or late under load
 SUBMIT, SUBMIT_BATCH = "/api/documents/submit", "/v1/batch/submit"
 
 
@@ -139,11 +139,11 @@ def pages_left(part: dict[str, Any]) -> int:
 
 def test_the_archive_holds_unfinished_work_that_never_expires(left: Left) -> None:
     contents, log = left.contents, left.stored("ILIOS_EVENTS")
-    said = set(re.findall(rb"ilios\.document\.([a-z]+)\.p05\.default\.([a-z0-9]+)", log))
+    published = set(re.findall(rb"ilios\.document\.([a-z]+)\.p05\.default\.([a-z0-9]+)", log))
     accepted = contents["accepted"].encode()
-    assert {event for event, document in said if document == accepted} == {b"submitted"}
+    assert {event for event, document in published if document == accepted} == {b"submitted"}
     for document in (contents["inline"], contents["paper"]["id"]):
-        events = {event for event, one in said if one == document.encode()}
+        events = {event for event, one in published if one == document.encode()}
         assert events == {b"submitted", b"fetched"}
     assert 0 < len(contents["paper"]["kept"]) < 3
     assert 0 < len(contents["batch"]["done"]) < len(contents["batch"]["documents"])
@@ -175,8 +175,8 @@ async def test_what_was_begun_is_finished_and_no_page_is_bought_twice(left: Left
         assert (await service.status(failed["id"])).items() >= failed["status"].items()
 
         async def batch_has_ended() -> bool:
-            told = json.loads(await service.get(f"/v1/batch/status/{batch['id']}"))
-            return bool(told["status"] == "completed")
+            batch_status = json.loads(await service.get(f"/v1/batch/status/{batch['id']}"))
+            return bool(batch_status["status"] == "completed")
 
         await until(batch_has_ended, within=ENDED_WITHIN)
         text = (await service.get(f"/api/documents/{paper['id']}")).decode()
@@ -208,7 +208,7 @@ async def test_what_is_on_the_bus_keeps_its_names_and_its_place(left: Left) -> N
         finally:
             await client.close()
     assert streams.keys() == {*STREAMS}
-    # Whoever has set it otherwise than it is made today has had a reason.
+    # What an owner has set otherwise than it is made today stays as it is.
     assert [streams[name].config.max_age for name in STREAMS] == [0, 0]
     assert [streams[name].state.first_seq for name in STREAMS] == [1, 1]
     assert durables.keys() == contents["consumers"].keys()
@@ -218,12 +218,12 @@ async def test_what_is_on_the_bus_keeps_its_names_and_its_place(left: Left) -> N
         assert now.delivered is not None
         assert now.ack_floor is not None
         assert now.ack_floor.stream_seq >= before["acknowledged"]
-        heard = tuple(one.removesuffix(">") for one in now.config.filter_subjects or ())
-        new = sum(str(one.subject).startswith(heard) for one in log[before["delivered"] :])
+        filters = tuple(one.removesuffix(">") for one in now.config.filter_subjects or ())
+        new = sum(str(one.subject).startswith(filters) for one in log[before["delivered"] :])
         # Readers in order are set to where the database is at every start, and count from 0.
         counted = 0 if now.config.ack_policy == "all" else before["deliveries"]
         deliveries = now.delivered.consumer_seq - counted
-        most = new + before["in_hand"] + IN_THE_LAST_MOMENT
+        most = new + before["in_hand"] + MORE
         assert 0 <= deliveries <= most, f"{name} has begun again"
 
 

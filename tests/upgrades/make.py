@@ -2,7 +2,7 @@
 
 CHECKOUT is a clone at the older commit with its own ``.venv``; its service and its fake Mistral
 are run there, as processes. What they leave when they are killed in the middle of their work is
-packed, with ``contents.json`` that says what the archive holds and what must come of it.
+packed, with ``contents.json`` that lists what the archive holds.
 
 Nothing in it expires: its streams keep their messages for ever, its documents are kept for ten
 years, its upload URL is signed for longer. Events are as the older service publishes them, so
@@ -57,7 +57,7 @@ BATCH = ("first.pdf", "second.pdf", "third.pdf")
 
 
 class Older:
-    """The older service and its Mistral; ``url`` and ``bus`` say where they listen."""
+    """The older service, at ``url``, and its Mistral."""
 
     def __init__(self, checkout: Path, data: Path, session: aiohttp.ClientSession) -> None:
         self.data = data
@@ -188,6 +188,7 @@ async def make(older: Older) -> dict[str, Any]:
     failed = json.loads(await older.get(f"/api/documents/status/{broken}"))
     await older.stop()
 
+    # Both names are the older tree's: it is killed when a submission is on the log.
     await older.start("tests.journeys.armed", "edge.said", "1")
     inline = SHORT_ID.format(1)
     await publish(older, inline, inline_event(inline))
@@ -330,7 +331,7 @@ def submitted(data: Path) -> set[str]:
 
 
 def pack(root: Path, archive: Path) -> None:
-    """Pack everything below ``root``, as nobody's and without what a new start makes anew."""
+    """Pack everything below ``root``, as nobody's, files and directories alone."""
 
     def nobodys(entry: tarfile.TarInfo) -> tarfile.TarInfo | None:
         if not (entry.isfile() or entry.isdir()):

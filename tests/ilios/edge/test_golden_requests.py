@@ -20,7 +20,7 @@ GOLDEN: dict[str, dict[str, Any]] = json.loads(
 
 
 async def named(world: World, case: dict[str, Any]) -> dict[str, Any]:
-    """Send the request, and return what it is known by afterwards."""
+    """Send the request, and return the names of what it has made."""
     world.engines = ("local", "mistral")
     client = await world.serve(convert_within=0.05)  # nobody converts: it is accepted all the same
     form = aiohttp.FormData(case["fields"])
