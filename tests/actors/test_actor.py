@@ -52,6 +52,27 @@ async def test_it_does_not_acknowledge_what_it_could_not_say(
     assert [occasion.attempt for occasion in parrot.heard()] == [1, 2]
 
 
+async def test_a_failure_that_cannot_be_published_is_not_acknowledged(
+    connection: Connection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    parrot, log = Parrot(connection), Streams(connection)
+    say_it, refusals = Publisher.say, [RuntimeError("the process ends here")]
+
+    async def refuse_once(self: Publisher, event: AnyDocumentEvent, within: float = 10.0) -> int:
+        if isinstance(event, DocumentFailed) and refusals:
+            raise refusals.pop()
+        return await say_it(self, event, within)
+
+    monkeypatch.setattr(Publisher, "say", refuse_once)
+    parrot.will(*[Reject("bad", "It is.")] * 2)
+    await say(connection, 1)
+    async with running(parrot.run):
+        await log.wait_for(DocumentFailed)
+        await until(lambda: log.finished(parrot.consumer))
+    assert [occasion.attempt for occasion in parrot.heard()] == [1, 2]
+    assert len(await log.dead()) == 1
+
+
 @pytest.mark.parametrize("fault", [BusFull("full"), BusUnavailable("no acknowledgement")])
 async def test_a_log_that_takes_nothing_is_waited_for_without_doing_the_work_again(
     connection: Connection, monkeypatch: pytest.MonkeyPatch, fault: Exception

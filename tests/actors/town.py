@@ -37,15 +37,15 @@ class Town:
         for event in said:
             await Publisher(self.connection).say(event)
 
-    async def said(self, word: type[AnyEvent]) -> list[AnyEvent]:
-        """Return what lies on the log of one kind, repeated words too."""
+    async def said(self, *kinds: type[AnyEvent]) -> list[AnyEvent]:
+        """Return what lies on the log of these kinds, in order and with repetitions."""
         js = self.connection.jetstream
         last = (await js.stream_info(streams.EVENTS)).state.last_seq
         found = []
         for sequence in range(1, last + 1):
             message = await js.get_msg(streams.EVENTS, sequence)
             event = wire.decode(message.subject or "", message.data or b"")
-            if isinstance(event, word):
+            if isinstance(event, kinds):
                 found.append(event)
         return found
 
