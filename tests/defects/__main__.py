@@ -5,6 +5,7 @@ Takes minutes. What is missed, or cannot be tried, ends it with exit code 1.
 
 import argparse
 import os
+import signal
 import sys
 import tempfile
 from pathlib import Path
@@ -31,6 +32,7 @@ def main() -> int:
             _list(defect)
         return 0
     os.nice(NICER)
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # or the copies would be left behind
     tree: Path = options.tree.resolve()
     own = tree / ".venv/bin/python"
     python = own if own.exists() else Path(sys.executable)
