@@ -6,7 +6,7 @@
 
 PYTHON ?= # the interpreter to build on; without it, the first of PYTHONS that is new enough
 VENV ?= .venv
-ARGS ?= # more words for the command behind serve, test, bench and lock
+ARGS ?= # more words for the command behind serve, test, defects, bench and lock
 WORKERS ?= 3 # processes that run tests at once; most tests wait more than they compute
 
 PYTHONS := python3 python3.14 python3.13 python3.12 python3.11
@@ -22,7 +22,7 @@ ifneq ($(shell $(BIN)/python -c 'print("alive")' 2>/dev/null),alive)
 endif
 
 .DEFAULT_GOAL := help
-.PHONY: help serve install install-dev test lint format lock audit bench clean
+.PHONY: help serve install install-dev test defects lint format lock audit bench clean
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' Makefile
@@ -37,6 +37,9 @@ install-dev: $(TEST_READY) ## add the tools for tests and checks to it
 
 test: install-dev ## run the tests (make test ARGS='-k house')
 	@$(BIN)/python -m pytest -n $(WORKERS) --dist worksteal $(ARGS)
+
+defects: install-dev ## see whether the tests notice defects (make defects ARGS='--list')
+	@$(BIN)/python -m tests.defects $(ARGS)
 
 lint: install-dev ## check format, style and types
 	$(BIN)/ruff format --check

@@ -37,15 +37,15 @@ class Pipeline:
         for event in events:
             await Publisher(self.connection).publish(event)
 
-    async def events(self, kind: type[AnyEvent]) -> list[AnyEvent]:
-        """Return what lies on the log of one kind, repeated words too."""
+    async def events(self, *kinds: type[AnyEvent]) -> list[AnyEvent]:
+        """Return what lies on the log of these kinds, in order and with repetitions."""
         js = self.connection.jetstream
         last = (await js.stream_info(streams.EVENTS)).state.last_seq
         found = []
         for sequence in range(1, last + 1):
             message = await js.get_msg(streams.EVENTS, sequence)
             event = codec.decode(message.subject or "", message.data or b"")
-            if isinstance(event, kind):
+            if isinstance(event, kinds):
                 found.append(event)
         return found
 

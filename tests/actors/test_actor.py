@@ -52,6 +52,27 @@ async def test_it_does_not_ack_when_its_result_could_not_be_published(
     assert [occasion.attempt for occasion in parrot.deliveries_of()] == [1, 2]
 
 
+async def test_a_failure_that_cannot_be_published_is_not_acknowledged(
+    connection: Connection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    parrot, log = ScriptedActor(connection), Streams(connection)
+    publish, refusals = Publisher.publish, [RuntimeError("the process ends here")]
+
+    async def refuse_once(self: Publisher, event: AnyDocumentEvent, within: float = 10.0) -> int:
+        if isinstance(event, DocumentFailed) and refusals:
+            raise refusals.pop()
+        return await publish(self, event, within)
+
+    monkeypatch.setattr(Publisher, "publish", refuse_once)
+    parrot.script(*[Reject("bad", "It is.")] * 2)
+    await publish_events(connection, 1)
+    async with running_in_background(parrot.run):
+        await log.wait_for(DocumentFailed)
+        await wait_until(lambda: log.all_acked(parrot.consumer))
+    assert [delivery.attempt for delivery in parrot.deliveries_of()] == [1, 2]
+    assert len(await log.dead_letters()) == 1
+
+
 @pytest.mark.parametrize("fault", [BusFull("full"), BusUnavailable("no acknowledgement")])
 async def test_a_log_that_takes_nothing_is_waited_for_without_doing_the_work_again(
     connection: Connection, monkeypatch: pytest.MonkeyPatch, fault: Exception

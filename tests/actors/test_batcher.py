@@ -187,6 +187,16 @@ async def test_results_are_published_at_the_batch_price(world: World) -> None:
     assert world.jobs.forgotten == [f"default-{batch_events.id_of()}"]
 
 
+async def test_a_job_is_done_with_only_when_all_it_brought_is_on_the_log(world: World) -> None:
+    """What is killed before that fetches the results again; afterwards nobody would."""
+    world.jobs.status = "SUCCESS"
+    async with world.persister_running(), running_in_background(world.batcher.run):
+        await world.submit(1, 2)
+        await wait_until(lambda: job_progress_published(world, "SUCCESS"))
+    log = await world.events(DocumentConverted, BatchProgressed)
+    assert [type(one) for one in log[-3:]] == [DocumentConverted] * 2 + [BatchProgressed]
+
+
 async def test_results_are_fetched_once_and_nothing_is_freed_while_the_database_is_behind(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -6,10 +6,10 @@ import re
 from pathlib import Path
 
 from actors import keys
-from ilios.blobs.layout import path_of
+from ilios.blobs.layout import blob_path
 from ilios.tenants import tenant_of
-from schemas.batches import batch_of, document_id
-from schemas.ids import id_from
+from schemas.batches import batch_id_of, document_id
+from schemas.ids import id_from_digest
 
 TENANT, NAME = "acme-1", "d" * 24
 GOLDEN: dict[str, str] = json.loads((Path(__file__).parent / "golden" / "keys.json").read_text())
@@ -32,14 +32,14 @@ def found() -> dict[str, str]:
     }
     fixed = {kind: re.sub(r"\.[0-9a-f]{8}$", ".RANDOM", key) for kind, key in made.items()}
     return fixed | {
-        "original on disk": path_of("blobs", original),
-        "part of a result on disk": path_of("blobs", made["part of a result"]),
-        "id of a digest": id_from(hashlib.sha256(b"acme-1\nmy-key").digest()),
-        "id of a digest that is small": id_from(bytes(32)),
+        "original on disk": blob_path("blobs", original),
+        "part of a result on disk": blob_path("blobs", made["part of a result"]),
+        "id of a digest": id_from_digest(hashlib.sha256(b"acme-1\nmy-key").digest()),
+        "id of a digest that is small": id_from_digest(bytes(32)),
         "tenant of a key": tenant_of("the-key-of-a-client"),
         "third document of a batch": document_id("b" * 24, 3),
-        "batch of a document": str(batch_of("b" * 24 + "003")),
-        "batch of a document that is alone": str(batch_of(NAME)),
+        "batch of a document": str(batch_id_of("b" * 24 + "003")),
+        "batch of a document that is alone": str(batch_id_of(NAME)),
     }
 
 

@@ -12,7 +12,7 @@ import msgspec
 import pytest
 
 from bus.publisher import message_id
-from bus.subjects import dead_letter_subject, subject
+from bus.subjects import dead_letter_subject, subject_for
 from schemas.events import AnyEvent
 
 EVENTS = Path(__file__).parents[1] / "schemas" / "golden"
@@ -25,7 +25,7 @@ def named(file: str, changed: dict[str, Any]) -> dict[str, str]:
     """Return the names of an event, with these members changed."""
     members = json.loads((EVENTS / file).read_text()) | changed
     event: AnyEvent = msgspec.json.decode(json.dumps(members), type=AnyEvent)
-    lies = subject(event)
+    lies = subject_for(event)
     return {
         "subject": lies,
         "message_id": message_id(event),

@@ -18,11 +18,11 @@ import aiohttp
 import nats
 import pytest
 
-from tests.journeys.commands import ilios
-from tests.journeys.running import RunningService, running
+from tests.journeys.commands import run_ilios
+from tests.journeys.running import RunningService, running_service
 from tests.mistral.fake import FakeMistral
 from tests.mistral.server import fake_mistral
-from tests.waiting import until
+from tests.waiting import wait_until
 
 ARCHIVES = sorted((Path(__file__).parents[1] / "upgrades").glob("*.tar.xz"))
 STREAMS = ("ILIOS_EVENTS", "ILIOS_DEAD_LETTERS")
@@ -97,14 +97,14 @@ class Upgraded:
         return dict(json.loads(await self.get(f"/api/documents/status/{document}")))
 
     async def complete(self, *names: str) -> None:
-        """Wait until all of them are completed."""
+        """Wait wait_until all of them are completed."""
 
         async def have_ended() -> bool:
             states = [(await self.status(name))["status"] for name in names]
             assert "failed" not in states
             return set(states) == {"completed"}
 
-        await until(have_ended, within=ENDED_WITHIN)
+        await wait_until(have_ended, within=ENDED_WITHIN)
 
     async def submit_again(self, path: str, form: aiohttp.FormData, first: str) -> Any:
         """Repeat the request that began with this file; return the answer."""
@@ -119,7 +119,10 @@ class Upgraded:
 async def upgraded(left: Left) -> AsyncIterator[Upgraded]:
     async with fake_mistral() as fake:
         settings = {"MISTRAL_API_KEY": fake.key, "MISTRAL_SERVER_URL": fake.url}
-        async with running(left.data, **settings) as service, aiohttp.ClientSession() as session:
+        async with (
+            running_service(left.data, **settings) as service,
+            aiohttp.ClientSession() as session,
+        ):
             yield Upgraded(service, fake, session)
 
 
@@ -178,13 +181,13 @@ async def test_what_was_begun_is_finished_and_no_page_is_bought_twice(left: Left
             batch_status = json.loads(await service.get(f"/v1/batch/status/{batch['id']}"))
             return bool(batch_status["status"] == "completed")
 
-        await until(batch_has_ended, within=ENDED_WITHIN)
+        await wait_until(batch_has_ended, within=ENDED_WITHIN)
         text = (await service.get(f"/api/documents/{paper['id']}")).decode()
         assert len(text.split("\n\n---\n\n")) == paper["pages"]
         # The page that came by the bus is the only other one Mistral had not been paid for.
         bought = pages_left(paper) + pages_left(batch) + 1
-        assert service.fake.book.pages_paid == bought
-        assert not service.fake.book.paid_twice()
+        assert service.fake.call_log.pages_paid == bought
+        assert not service.fake.call_log.paid_twice()
     billed = left.bills()
     assert billed.items() >= billed_before.items()
     assert billed.keys() - billed_before.keys() == set(unfinished(contents)) - set(batch["done"])
@@ -194,7 +197,7 @@ async def test_what_is_on_the_bus_keeps_its_names_and_its_place(left: Left) -> N
     contents = left.contents
     async with upgraded(left) as service:
         await service.complete(*unfinished(contents))
-        listed = await ilios(left.data, "dead", "list", "--json")
+        listed = await run_ilios(left.data, "dead", "list", "--json")
         filed = {json.loads(line)["subject"].rpartition(".")[2] for line in listed.out.splitlines()}
         assert filed == {contents["dead_letter"], contents["failed"]["id"]}
 

@@ -30,7 +30,7 @@ import aiohttp
 import nats
 
 from tests import documents
-from tests.waiting import until
+from tests.waiting import wait_until
 
 EVENTS, DEAD_LETTERS = "ILIOS_EVENTS", "ILIOS_DEAD_LETTERS"
 KEPT_DAYS = "3650"
@@ -87,7 +87,7 @@ class Older:
             await process.wait()
 
     async def start(self, *module: str) -> None:
-        """Start the service and wait until it is ready."""
+        """Start the service and wait wait_until it is ready."""
         self._process = await self._run(
             *module,
             "serve",
@@ -113,7 +113,7 @@ class Older:
             await self._process.wait()
 
     async def killed(self) -> None:
-        """Wait until it has been killed."""
+        """Wait wait_until it has been killed."""
         assert self._process is not None
         assert await self._process.wait() == -signal.SIGKILL
 
@@ -166,19 +166,19 @@ async def make(older: Older) -> dict[str, Any]:
     await keep_everything(older)
     done = (await older.submit(*one, "done.pdf", engine="local"))["id"]
     broken = (await older.submit(*one, "broken.pdf", engine="local"))["id"]
-    await until(lambda: has_ended(older, done), within=WITHIN)
-    await until(lambda: has_ended(older, broken), within=WITHIN)
+    await wait_until(lambda: has_ended(older, done), within=WITHIN)
+    await wait_until(lambda: has_ended(older, broken), within=WITHIN)
     await bury(older)
 
     await older.latency(SLOW)
     paper = (await older.submit(*one, "paper.pdf", engine="mistral"))["id"]
     batch = await older.submit(*many, *BATCH, engine="mistral")
     of_batch = [one["id"] for one in batch["documents"]]
-    await until(lambda: has_kept(older, paper), within=WITHIN)
-    await until(lambda: has_kept(older, of_batch[2]), within=WITHIN)
+    await wait_until(lambda: has_kept(older, paper), within=WITHIN)
+    await wait_until(lambda: has_kept(older, of_batch[2]), within=WITHIN)
     await older.latency(HANGING)  # of three calls for each, one or two have ended in time
-    await until(lambda: has_ended(older, of_batch[0]), within=WITHIN)
-    await until(lambda: has_ended(older, of_batch[1]), within=WITHIN)
+    await wait_until(lambda: has_ended(older, of_batch[0]), within=WITHIN)
+    await wait_until(lambda: has_ended(older, of_batch[1]), within=WITHIN)
     reservation = await reserve(older)
     results = {
         "done.md": await older.get(f"/api/documents/{done}"),
@@ -192,7 +192,7 @@ async def make(older: Older) -> dict[str, Any]:
     await older.start("tests.journeys.armed", "edge.said", "1")
     inline = SHORT_ID.format(1)
     await publish(older, inline, inline_event(inline))
-    await until(lambda: is_state(older, inline, "processing"), within=WITHIN)
+    await wait_until(lambda: is_state(older, inline, "processing"), within=WITHIN)
     consumers = await durables(older)
     try:
         await older.submit(*one, "accepted.pdf", engine="local")
@@ -246,14 +246,14 @@ async def keep_everything(older: Older) -> None:
 
 
 async def bury(older: Older) -> None:
-    """Publish what nobody can read, and wait until that is a dead letter."""
+    """Publish what nobody can read, and wait wait_until that is a dead letter."""
     await publish(older, SHORT_ID.format(0), b'{"type":"document.submitted/1","broken')
 
     async def is_filed() -> bool:
         async with older.bus() as client:
             return bool((await client.jetstream().stream_info(DEAD_LETTERS)).state.messages)
 
-    await until(is_filed, within=WITHIN)
+    await wait_until(is_filed, within=WITHIN)
 
 
 async def publish(older: Older, document: str, body: bytes) -> None:

@@ -1,5 +1,6 @@
 """Small blobs that were put a moment ago are read from memory, and as if from the store."""
 
+import tracemalloc
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -86,6 +87,20 @@ async def test_large_blobs_are_not_remembered(
     await blobs.put(KEY, chunks(b"hel", b"lo"))
     assert not blobs._cache
     assert await text(blobs) == b"hello"
+
+
+async def test_of_a_large_blob_little_is_held_while_it_is_put(blobs: CachingBlobs) -> None:
+    async def large() -> AsyncIterator[bytes]:
+        for _ in range(100):
+            yield bytes(module.MAX_BLOB_BYTES)
+
+    tracemalloc.start()
+    try:
+        await blobs.put(KEY, large())
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert peak < 20 * module.MAX_BLOB_BYTES
 
 
 async def test_the_oldest_make_room(blobs: CachingBlobs, monkeypatch: pytest.MonkeyPatch) -> None:

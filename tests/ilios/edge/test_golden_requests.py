@@ -22,14 +22,14 @@ GOLDEN: dict[str, dict[str, Any]] = json.loads(
 async def named(world: World, case: dict[str, Any]) -> dict[str, Any]:
     """Send the request, and return the names of what it has made."""
     world.engines = ("local", "mistral")
-    client = await world.serve(convert_within=0.05)  # nobody converts: it is accepted all the same
+    client = await world.serve(convert_timeout=0.05)  # nobody converts: it is accepted all the same
     form = aiohttp.FormData(case["fields"])
     for name, content_type, text in case["files"]:
         form.add_field(case["part"], text.encode(), filename=name, content_type=content_type)
     headers = {"Idempotency-Key": case["key"]}
     async with client.post(case["path"], data=form, headers=headers) as answer:
         assert answer.status == 202, await answer.text()
-    (event,) = map(msgspec.json.decode, map(msgspec.json.encode, world.publisher.said))
+    (event,) = map(msgspec.json.decode, map(msgspec.json.encode, world.publisher.published))
     documents = [one["document_id"] for one in event.get("documents", ())]
     found = event.get("batch_id") or event["document_id"]
     return {"id": found, "documents": documents, "fingerprint": event["fingerprint"]}

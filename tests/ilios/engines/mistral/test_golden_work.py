@@ -10,8 +10,8 @@ from typing import Any
 
 import pytest
 
-from ilios.engines.mistral.kept import Work
 from ilios.engines.mistral.limits import RANGE_PAGES
+from ilios.engines.mistral.result_cache import CacheKey
 
 GOLDEN: dict[str, dict[str, Any]] = json.loads(
     (Path(__file__).parent / "golden" / "work.json").read_text()
@@ -20,8 +20,10 @@ GOLDEN: dict[str, dict[str, Any]] = json.loads(
 
 def kept(case: dict[str, Any]) -> dict[str, str]:
     """Return where the whole and its second range of pages are kept."""
-    work = Work.of(*(case[name] for name in ("tenant", "document", "sha256", "model", "way")))
-    return {"whole": work.key(), "part": work.key(f"{RANGE_PAGES}-{2 * RANGE_PAGES}")}
+    work = CacheKey.create(
+        *(case[name] for name in ("tenant", "document", "sha256", "model", "way"))
+    )
+    return {"whole": work.blob_key(), "part": work.blob_key(f"{RANGE_PAGES}-{2 * RANGE_PAGES}")}
 
 
 @pytest.mark.parametrize("case", GOLDEN.values(), ids=GOLDEN)
