@@ -5,7 +5,7 @@ import json
 import re
 from pathlib import Path
 
-from actors import keys
+from actors import blob_keys as keys
 from ilios.blobs.layout import blob_path
 from ilios.tenants import tenant_of
 from schemas.batches import batch_id_of, document_id
