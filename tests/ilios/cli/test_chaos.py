@@ -38,7 +38,8 @@ blob_responses.send = send
 """
 FORGETTING = """
 import ilios.database.statements as statements
-statements.INSERT_DOCUMENT = statements.INSERT_DOCUMENT.replace("SELECT\\n    :tenant", "SELECT\\n    'nobody'")
+whole = statements.INSERT_DOCUMENT
+statements.INSERT_DOCUMENT = whole.replace("SELECT\\n    :tenant", "SELECT\\n    'nobody'")
 import os
 os.environ["ILIOS_CONVERT_TIMEOUT"] = "1"  # nobody will tell how it ended
 """
