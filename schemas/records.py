@@ -1,18 +1,13 @@
 """What the database knows, as the edge reads it: a projection of the log, record by document."""
 
 from datetime import datetime
-from typing import Literal
 
 from msgspec import Struct
 
 from .batches import EngineJobStatus
 from .documents import Blob, Operation, RemovalCause
 from .options import NO_OPTIONS, ConversionOptions, EngineName
-
-DocumentState = Literal[
-    "pending", "processing", "completed", "failed", "archived", "cancelled", "deleted"
-]
-BatchState = Literal["pending", "processing", "completed", "failed"]
+from .states import BatchState, DocumentState
 
 
 class DocumentRecord(Struct, frozen=True, kw_only=True):
