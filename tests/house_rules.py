@@ -46,19 +46,19 @@ LIBRARIES = {
 
 SHARED_BY_ACTORS = {
     "actor",
+    "backoff",
     "blob_keys",
     "cancellations",
     "clock_guard",
-    "conversions",
     "engines",
     "errors",
-    "losses",
     "ports",
     "pricing",
-    "republish",
+    "publishable",
     "running_time",
     "slots",
     "sniffing",
+    "unsupported_options",
     "writer",
     "writes",
 }

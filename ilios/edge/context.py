@@ -21,11 +21,10 @@ from schemas.documents import (
     DocumentCompleted,
     DocumentFailed,
     DocumentSubmitted,
-    EngineName,
 )
-from schemas.records import BatchRecord, DocumentRecord
+from schemas.options import EngineName
+from schemas.records import BatchRecord, DocumentRecord, OperationUsage, UsageTotal
 from schemas.replies import HealthReport
-from schemas.usage import OperationUsage, UsageTotal
 
 
 class Publisher(Protocol):
