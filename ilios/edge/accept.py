@@ -138,8 +138,7 @@ async def receive_document(
         operation=operation,
         submitted_at=datetime.now(UTC),
         fingerprint=fingerprint(operation, sources, fields, wanted.options) if key else None,
-        engine=options.engine,
-        model=options.model,
+        options=options,
     )
     if content_type is not None:
         event = msgspec.structs.replace(event, content_type=content_type)
@@ -199,8 +198,7 @@ async def receive_batch(request: web.Request) -> Received[BatchSubmitted, BatchF
         retention_days=wanted.retention_days,
         submitted_at=datetime.now(UTC),
         fingerprint=fingerprint(BATCH_OPERATION, sources, fields, wanted.options) if key else None,
-        engine=options.engine,
-        model=options.model,
+        options=options,
         engine_batch=wanted.use_mistral_batch,
     )
     return Received(event, blob_keys, wanted)

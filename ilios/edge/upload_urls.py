@@ -42,8 +42,15 @@ from ilios.edge.operation import (
 )
 from ilios.edge.upload_limiter import UPLOAD_LIMITER
 from ilios.file_names import clean_name
-from schemas.documents import DEFAULT_CONTENT_TYPE, DocumentSubmitted, EngineName, Stored
+from schemas.documents import DEFAULT_CONTENT_TYPE, DocumentSubmitted, Stored
 from schemas.ids import is_id, new_id
+from schemas.options import (
+    ConversionOptions,
+    EngineName,
+    fill_options,
+    options_from_json,
+    options_to_json,
+)
 from schemas.replies import format_instant
 from schemas.requests import UploadWanted
 from schemas.upload_replies import UploadConfirmed, UploadUrl
@@ -69,7 +76,10 @@ TAG = "Uploads"
 
 
 class Reservation(Struct, frozen=True):
-    """The request for an upload URL, as it is stored. Times are UTC."""
+    """The request for an upload URL, as it is stored. Times are UTC.
+
+    ``engine`` and ``model`` stand outside of ``options`` for services of the version before.
+    """
 
     tenant: str
     file_name: str
@@ -79,8 +89,14 @@ class Reservation(Struct, frozen=True):
     created_at: datetime
     expires_at: datetime
     withdrawn_at: datetime | None = None
+    options: msgspec.Raw = msgspec.Raw(b"{}")
     engine: EngineName | None = None
     model: str | None = None
+
+    @property
+    def conversion(self) -> ConversionOptions:
+        """The options, those of former versions included."""
+        return fill_options(options_from_json(bytes(self.options)), self.engine, self.model)
 
 
 class KeyedLock:
@@ -174,6 +190,7 @@ async def reserve(request: web.Request) -> web.StreamResponse:
         retention_days=wanted.retention_days,
         created_at=datetime.now(UTC),
         expires_at=datetime.fromtimestamp(expires_at, UTC),
+        options=msgspec.Raw(options_to_json(options)),
         engine=options.engine,
         model=options.model,
     )
@@ -347,8 +364,7 @@ async def _submit(request: web.Request, tenant: str, document_id: str) -> None:
         content_type=reservation.content_type,
         retention_days=reservation.retention_days,
         submitted_at=datetime.now(UTC),
-        engine=reservation.engine,
-        model=reservation.model,
+        options=reservation.conversion,
     )
     accepted = await accept.accept(request, event, only_first=True)
     if accepted.prior is None:  # otherwise the reservation may be that of this very upload
