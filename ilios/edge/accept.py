@@ -373,7 +373,10 @@ def _check_fields(
     request: web.Request, form: multipart.UploadForm, kind: type[ConversionRequest]
 ) -> None:
     """Refuse fields of a form that have no meaning; those of the query were checked before."""
+    content_type = multipart.media_type(request.headers.get("Content-Type"))
     names = [name for name in form.fields if name not in request.query]
+    if "fileName" in request.query and content_type == uploads.FORM_TYPE:
+        names.append("fileName")  # the part has its own
     requests.reject_unknown(names, requests.members(kind), "field")
 
 

@@ -125,16 +125,13 @@ class FormatQuery(Struct, frozen=True):
 class UploadQuery(Struct, frozen=True, rename="camel"):
     """The query beside the bytes of a document."""
 
-    file_name: (
-        Annotated[
-            str,
-            Meta(
-                description="The name of a document that is the whole body; at most 255 bytes of it "
-                "are stored.",
-            ),
-        ]
-        | None
-    ) = None
+    file_name: Annotated[
+        str | None,
+        Meta(
+            description="The name of a document that is the whole body; at most 255 bytes of it "
+            "are stored."
+        ),
+    ] = None
 
 
 @operation(

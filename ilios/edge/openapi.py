@@ -246,6 +246,7 @@ def _member_schema(member: requests.Member) -> dict[str, Any]:
         schema = kind | schema
     if all(isinstance(value, str) for value in schema.get("enum", (None,))):
         schema["type"] = "string"
+    schema |= member.schema
     if member.default not in (None, msgspec.NODEFAULT):
         schema.setdefault("default", member.default)
     return schema

@@ -50,12 +50,16 @@ _S = TypeVar("_S", bound=Struct)
 
 
 class Member(Struct, frozen=True):
-    """One member of a request: its type, and the problem of a value that is not of it."""
+    """One member of a request: its type, and the problem of a value that is not of it.
+
+    ``schema`` is what the type adds to its JSON Schema. Without a ``code`` the handler refuses.
+    """
 
     name: str
     type: Any
     default: Any
     required: bool
+    schema: dict[str, Any]
     is_number: bool
     is_option: bool
     code: str
@@ -71,9 +75,11 @@ def members(kind: type[Struct]) -> Mapping[str, Member]:
 def _members(kind: type[Struct]) -> Iterator[Member]:
     for field in msgspec.structs.fields(kind):
         extra: dict[str, Any] = {}
+        schema: dict[str, Any] = {}
         found: inspect.Type = inspect.type_info(field.type)
         while isinstance(found, inspect.Metadata):
             extra = (found.extra or {}) | extra
+            schema = (found.extra_json_schema or {}) | schema
             found = found.type
         name = field.encode_name
         choices = [one for one in _union(found) if isinstance(one, inspect.LiteralType)]
@@ -83,6 +89,7 @@ def _members(kind: type[Struct]) -> Iterator[Member]:
             type=field.type,
             default=field.default,
             required=field.required,
+            schema=schema,
             is_number=isinstance(found, inspect.IntType),
             is_option=field.name in ConversionOptions.__struct_fields__,
             code=extra.get("code", f"invalid_{_WORD_START.sub('_', name).lower()}"),

@@ -120,7 +120,7 @@ class UploadSignature(Struct, frozen=True, kw_only=True):
         str,
         Meta(
             description="How many bytes it must have.",
-            extra={"code": "upload_url_invalid"},
+            extra={"code": ""},
             extra_json_schema=_COUNT,
         ),
     ]
@@ -128,7 +128,7 @@ class UploadSignature(Struct, frozen=True, kw_only=True):
         str,
         Meta(
             description="Until when the address is valid, in seconds since 1970.",
-            extra={"code": "upload_url_invalid"},
+            extra={"code": ""},
             extra_json_schema=_COUNT,
         ),
     ]
@@ -137,7 +137,7 @@ class UploadSignature(Struct, frozen=True, kw_only=True):
         Meta(
             min_length=1,
             description="Shows that this service has made the address.",
-            extra={"code": "upload_url_invalid"},
+            extra={"code": ""},
         ),
     ]
 
