@@ -16,7 +16,6 @@ from ilios.edge import (
     deletion,
     documents,
     errors,
-    fault_guard,
     health,
     middleware,
     pages,
@@ -26,8 +25,8 @@ from ilios.edge import (
     usage,
 )
 from ilios.edge.context import EDGE, SHUTTING_DOWN, Edge
-from ilios.edge.listening_sockets import ListeningSockets
 from ilios.edge.operation import OPERATIONS, Operation, operations_of
+from ilios.edge.server import ListeningSockets
 from ilios.edge.upload_limiter import UPLOAD_LIMITER, UploadLimiter
 
 KEEP_ALIVE = 75.0
@@ -53,7 +52,7 @@ def make_app(edge: Edge) -> web.Application:
             middleware.log_requests,
             middleware.answer_preflight,
             errors.problem_middleware,
-            fault_guard.reject_while_faulty,
+            middleware.reject_while_faulty,
             auth.auth_middleware(keys),
         ]
     )
@@ -95,26 +94,22 @@ async def serve_edge(
     keep_alive: float = KEEP_ALIVE,
     shutdown_timeout: float = SHUTDOWN_TIMEOUT,
 ) -> AsyncIterator[None]:
-    """Serve on ``sockets`` while the context is open.
+    """Serve while the context is open.
 
-    Leaving closes the sockets first, answers waiting clients with 202, and gives the requests that
-    are under way ``shutdown_timeout`` seconds.
+    Leaving closes the sockets first, answers waiting clients with a 202, and gives the requests
+    that are under way ``shutdown_timeout`` seconds.
     """
-    runner = server.Runner(
+    async with server.serve(
         make_app(edge),
+        sockets.attach,
         edge.limits,
         keep_alive=keep_alive,
         linger=LINGER,
         shutdown_timeout=shutdown_timeout,
-    )
-    await runner.setup()
-    try:
-        await sockets.attach(runner)
+    ):
         log.info("edge listening", host=sockets.host, port=sockets.port)
         yield
-    finally:
-        await runner.cleanup()
-        log.info("edge closed")
+    log.info("edge closed")
 
 
 async def _signal_shutdown(app: web.Application) -> None:

@@ -1,4 +1,4 @@
-"""File names as clients send them, and as they are sent back. They are never used as paths."""
+"""The header ``Content-Disposition``: file names in requests and answers, never used as paths."""
 
 import re
 from urllib.parse import quote, unquote
@@ -9,11 +9,8 @@ _PARAMETER = re.compile(r';\s*([\w!#$%&+.^`|~*-]+)\s*=\s*("(?:[^"\\]|\\.)*"|[^;\
 _ATTR_CHARS = "!#$&+-.^_`|~"
 
 
-def parse_part_names(header: str) -> tuple[str | None, str | None]:
-    """Return name and file name of a form's part by its ``Content-Disposition`` (RFC 7578, 4.2).
-
-    What is malformed is not there. aiohttp's own parser takes 60 us for each of the two.
-    """
+def parse_parameters(header: str) -> dict[str, str]:
+    """Return the parameters of a header by lower-case name; what is malformed is left out."""
     found: dict[str, str] = {}
     for match in _PARAMETER.finditer(header):
         name, value = match.groups()
@@ -21,6 +18,12 @@ def parse_part_names(header: str) -> tuple[str | None, str | None]:
             # Only what clients escape: other backslashes belong to paths of old browsers.
             value = value[1:-1].replace('\\"', '"').replace("\\\\", "\\")
         found.setdefault(name.lower(), value)
+    return found
+
+
+def parse_part_names(header: str) -> tuple[str | None, str | None]:
+    """Return name and file name of a form's part by its ``Content-Disposition`` (RFC 7578, 4.2)."""
+    found = parse_parameters(header)
     charset, _, encoded = found.get("filename*", "").partition("'")
     if encoded and charset.lower() in ("utf-8", "iso-8859-1"):
         found["filename"] = unquote(encoded.partition("'")[2], charset)

@@ -12,7 +12,6 @@ from msgspec import Struct
 
 from actors.ports import Blobs
 from bus.log import StoredBatchSubmission
-from ilios.edge.signing import Signer
 from ilios.integrity.faults import Faults
 from schemas.batches import AnyBatchEvent
 from schemas.documents import (
@@ -165,6 +164,23 @@ class DiskSpace(Protocol):
         ...
 
 
+class UploadSigner(Protocol):
+    """Signs uploads. Times are seconds since 1970."""
+
+    def sign(self, tenant: str, document_id: str, size: int, expires_at: int) -> str:
+        """Return the signature for an upload of exactly ``size`` bytes before ``expires_at``."""
+        ...
+
+    def verify(
+        self, signature: str, tenant: str, document_id: str, size: int, expires_at: int
+    ) -> None:
+        """Return if ``signature`` was made for these values and has not expired.
+
+        :raises ilios.edge.signed_urls.SignatureError: otherwise.
+        """
+        ...
+
+
 Health = Callable[[], Awaitable[HealthReport]]
 
 
@@ -181,7 +197,7 @@ class Edge:
     blobs: Blobs
     disk_space: DiskSpace
     health: Health
-    signer: Signer
+    signer: UploadSigner
     engines: tuple[EngineName, ...] = ("local",)
     """The engines that are set up."""
     original_redirect: bool = False

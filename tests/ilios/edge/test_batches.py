@@ -208,7 +208,6 @@ async def test_a_client_that_hangs_up_in_the_second_file_leaves_nothing(
 
 
 @pytest.mark.parametrize("raw", HOSTILE.values(), ids=HOSTILE.keys())
-@pytest.mark.filterwarnings("ignore::aiohttp.BadContentDispositionHeader")
 async def test_hostile_batches_are_refused_and_nothing_stored(world: World, raw: bytes) -> None:
     await world.serve()
     answer = await world.send_raw(raw.replace(b"/api/documents/submit", SUBMIT.encode(), 1))

@@ -16,8 +16,8 @@ from ilios.blobs.local import LocalBlobs
 from ilios.disk_space import BLOBS, DiskGuard, Volume
 from ilios.edge.app import serve_edge
 from ilios.edge.context import Edge, Limits, UsageQueries
-from ilios.edge.listening_sockets import ListeningSockets
-from ilios.edge.signing import Signer
+from ilios.edge.server import ListeningSockets
+from ilios.edge.signed_urls import Signer
 from ilios.integrity.faults import Faults
 from schemas.documents import (
     Blob,
