@@ -108,7 +108,7 @@ async def test_another_request_under_the_same_key_is_refused(world: World, other
 async def test_what_does_not_matter_may_differ(world: World) -> None:
     client = await world.serve()
     await ask(client, SUBMIT, form_data())
-    for data, headers in ((form_data(note="again"), {}), (form_data(), {"X_Request_Id": "2"})):
+    for data, headers in ((form_data(utm_source="again"), {}), (form_data(), {"X_Request_Id": "2"})):
         assert (await ask(client, SUBMIT, data, **headers)).replayed
 
 
@@ -235,7 +235,7 @@ async def test_repeating_it_while_the_bus_is_away_does_not_fill_the_volume(
     world: World, path: str, away: str
 ) -> None:
     client = await world.serve()
-    getattr(world, away).fails = NotPublished("no") if away == "publisher" else BusUnavailable("no")
+    getattr(world, away).error = NotPublished("no") if away == "publisher" else BusUnavailable("no")
     for _ in range(3):
         data = many(b"one", b"two") if path == BATCH else form_data()
         assert (await ask(client, path, data)).status == 503
