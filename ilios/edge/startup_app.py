@@ -63,7 +63,7 @@ def make_app(startup_reason: Callable[[], str]) -> web.Application:
     )
     app[API_KEYS] = ApiKeys(())
     app.on_response_prepare.append(middleware.on_response_prepare)
-    app.router.add_get("/livez", health.live)
+    app.router.add_get("/livez", health.live.handler)
     app.router.add_get("/readyz", ready)
     app.router.add_get("/health", ready)
     app.router.add_route("*", "/{path:.*}", refuse, expect_handler=uploads.defer_continue)

@@ -7,7 +7,7 @@ from aiohttp import ClientSession, FormData
 
 from bus.errors import BusUnavailable, EventTooLarge, NotPublished
 from ilios.edge import lookup
-from ilios.edge.idempotency import derive_id
+from ilios.edge.accept import derive_id
 from schemas.batches import BatchSubmitted, document_submissions
 from schemas.documents import DocumentSubmitted, Stored
 from schemas.ids import is_id

@@ -24,8 +24,8 @@ from schemas.documents import (
     DocumentCompleted,
     DocumentFailed,
     DocumentSubmitted,
-    EngineName,
 )
+from schemas.options import EngineName
 from schemas.records import DocumentRecord
 from schemas.replies import HealthReport
 from tests.fakes import FakeBatches, FakeLog, FakeOutcomes, FakePublisher, FakeReads, FakeUsage
@@ -65,6 +65,8 @@ class World:
         self.public_url: str | None = None
         self.engines: tuple[EngineName, ...] = ("local",)
         self.original_redirect = False
+        self.allowed_hosts: tuple[str, ...] = ()
+        self.allowed_origins: tuple[str, ...] = ()
         self.clock_offset = 0.0
         self.faults = Faults()
         self.check_faults: Callable[[], None] = lambda: None
@@ -97,6 +99,8 @@ class World:
             public_url=self.public_url,
             engines=self.engines,
             original_redirect=self.original_redirect,
+            allowed_hosts=self.allowed_hosts,
+            allowed_origins=self.allowed_origins,
             api_keys=keys,
             limits=Limits(**limits),
             faults=self.faults,
