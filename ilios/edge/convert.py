@@ -11,20 +11,18 @@ from ilios.edge import accept, documents, lookup, responses
 from ilios.edge.context import EDGE, SHUTTING_DOWN, Edge, Outcome
 from ilios.edge.documents import FormatName, UploadQuery
 from ilios.edge.errors import HttpProblem
-from ilios.edge.operation import (
+from ilios.edge.operation import IDEMPOTENCY_KEY, Response, operation
+from ilios.edge.problems import (
     AUTHENTICATING,
     BY_URL,
     FORM_PROBLEMS,
     GONE,
-    IDEMPOTENCY_KEY,
     IDEMPOTENT,
     OTHER_CODES,
     PUBLISHING,
     RECEIVING,
     SELECTING_ENGINE,
     SENDING_BLOB,
-    Response,
-    operation,
 )
 from ilios.formats import DEFAULT_FORMAT
 from schemas.documents import IMMEDIATE_PRIORITY, DocumentSubmitted

@@ -14,15 +14,8 @@ from ilios.edge import lookup, responses, upload_urls
 from ilios.edge.context import EDGE, Edge
 from ilios.edge.convert import UNFINISHED_STATES
 from ilios.edge.errors import HttpProblem
-from ilios.edge.operation import (
-    AUTHENTICATING,
-    DOCUMENT_ID,
-    FINDING_DOCUMENT,
-    JSON,
-    PUBLISHING,
-    Response,
-    operation,
-)
+from ilios.edge.operation import DOCUMENT_ID, JSON, Response, operation
+from ilios.edge.problems import AUTHENTICATING, FINDING_DOCUMENT, PUBLISHING
 from schemas.documents import DocumentCancelled, DocumentDeleted
 from schemas.records import DocumentRecord
 from schemas.replies import DeletionReceipt, format_instant

@@ -1,11 +1,12 @@
 """Responses made of the record of a document."""
 
+import re
 from datetime import datetime
+from urllib.parse import quote
 
 import msgspec
 from aiohttp import web
 
-from ilios.edge.content_disposition import format_disposition
 from ilios.edge.errors import HttpProblem
 from ilios.formats import Format
 from schemas.documents import clamp_seconds
@@ -25,6 +26,9 @@ POLL_AFTER = "1"  # seconds
 REMOVED_STATES = frozenset({"cancelled", "deleted"})
 """States of documents whose content is gone; their rows stay as receipts."""
 
+_QUOTABLE = re.compile(r"[ !#$&'()+,\-.0-9;=@A-Z\[\]^_`a-z{}~]+")
+# RFC 8187 section 3.2.1, attr-char
+_ATTR_CHARS = "!#$&+-.^_`|~"
 _encode = msgspec.json.Encoder().encode
 
 
@@ -179,6 +183,14 @@ def file_headers(document: DocumentRecord, output: Format) -> dict[str, str]:
         "Content-Type": output.media_type,
         "Content-Disposition": format_disposition("inline", name),
     }
+
+
+def format_disposition(kind: str, name: str) -> str:
+    """Return a ``Content-Disposition`` of ``inline`` or ``attachment`` (RFC 6266, RFC 8187)."""
+    if _QUOTABLE.fullmatch(name):
+        return f'{kind}; filename="{name}"'
+    plain = "".join(c if _QUOTABLE.fullmatch(c) else "_" for c in name)
+    return f"{kind}; filename=\"{plain}\"; filename*=UTF-8''{quote(name, safe=_ATTR_CHARS)}"
 
 
 def _optional_instant(time: datetime | None) -> str | None:
