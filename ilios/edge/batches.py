@@ -37,9 +37,10 @@ from schemas import batch_replies
 from schemas.batches import MAX_BATCH_DOCUMENTS, BatchDocument, BatchSubmitted, document_id
 from schemas.documents import Remote, Stored
 from schemas.options import ConversionOptions
-from schemas.records import BatchRecord, DocumentRecord, DocumentState, EngineBatch
+from schemas.records import BatchRecord, DocumentRecord, EngineBatch
 from schemas.replies import format_instant
 from schemas.requests import BatchByUrl, BatchFields, Boolean, DocumentAddress
+from schemas.states import DocumentState
 
 TAG = "Batches"
 OPERATION = "batch"
