@@ -14,9 +14,10 @@ from typing import Any
 
 import nats.errors
 import nats.protocol.parser
-from nats.aio.client import Client
+from nats.aio.client import Client, __version__
 from nats.aio.msg import Msg
 
+_REPLACED = ("MSG_RE", "HMSG_RE")
 _WHITESPACE, _TOKEN = (
     rb"[ \t]+",
     rb"([^ \t\n]+)",
@@ -34,6 +35,11 @@ _MSG_LINE = (
     + rb")?"
 )
 
+if not __version__.startswith("2.16.") or not all(
+    isinstance(getattr(nats.protocol.parser, name, None), re.Pattern) for name in _REPLACED
+):
+    # With another parser the patterns below would replace nothing, without a sign.
+    raise ImportError(f"nats-py {__version__} is installed; bus/client.py needs 2.16")
 nats.protocol.parser.MSG_RE = re.compile(rb"\A" + _MSG_LINE + rb"(\d+)\r\n")
 nats.protocol.parser.HMSG_RE = re.compile(
     rb"\AH" + _MSG_LINE + rb"(\d+)" + _WHITESPACE + rb"(\d+)\r\n"

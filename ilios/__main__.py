@@ -71,6 +71,11 @@ def _add_convert(commands: "Commands") -> None:
         default="markdown",
         help="markdown (default), or one JSON object a line with pages and metadata",
     )
+    parser.add_argument(
+        "--pages",
+        metavar="RANGES",
+        help="convert these pages only, counted from 1, such as 1-3,7,10-",
+    )
 
 
 def _add_dead(commands: "Commands") -> None:

@@ -42,8 +42,8 @@ from ilios.database.usage_queries import SqliteUsageQueries
 from ilios.disk_space import BLOBS, COPIES, DiskGuard
 from ilios.edge.app import serve_edge
 from ilios.edge.context import Edge, Limits
-from ilios.edge.listening_sockets import ListeningSockets
-from ilios.edge.signing import Signer
+from ilios.edge.server import ListeningSockets
+from ilios.edge.signed_urls import Signer
 from ilios.edge.startup_app import serve_startup_app
 from ilios.engines.local.engine import LocalEngine
 from ilios.engines.remote import open_mistral

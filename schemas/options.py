@@ -48,9 +48,30 @@ class ConversionOptions(
     canonical form (sorted, merged), so that equal selections compare, hash and encode the same.
     """
 
-    engine: EngineName | None = None
-    model: Model | None = None
-    pages: str | tuple[PageNumber, ...] | None = None
+    engine: Annotated[
+        EngineName | None, Meta(description="What converts it; left out, the service chooses.")
+    ] = None
+    model: Annotated[
+        Model | None,
+        Meta(
+            description="The model of the engine `mistral`, which it alone stands for, too; "
+            "`local` stands for the engine of that name.",
+            extra={"expected": "the name of a Mistral model, such as mistral-ocr-latest"},
+            extra_json_schema={"examples": ["mistral-ocr-latest"]},
+        ),
+    ] = None
+    pages: Annotated[
+        str | tuple[PageNumber, ...] | None,
+        Meta(
+            description="Which pages are converted, counted from 1, such as `1-3,7,10-`; left out, "
+            "all of them. In JSON it may also be a list of numbers.",
+            extra={
+                "expected": "page numbers and ranges from 1, separated by commas, such as "
+                '"1-3,7,10-"'
+            },
+            extra_json_schema={"examples": ["1-3,7,10-"]},
+        ),
+    ] = None
 
     def __post_init__(self) -> None:
         """Bring ``pages`` into its canonical form.

@@ -42,12 +42,12 @@ class Problem(Struct, frozen=True, kw_only=True, rename="camel", omit_defaults=T
 
 
 class Submitted(Struct, frozen=True, kw_only=True, rename="camel"):
-    """The document is stored and will be converted."""
+    """The document is accepted; ``fileSize`` is left out where it is yet to be fetched."""
 
     id: str
     status: DocumentState
     file_name: str
-    file_size: int
+    file_size: int | UnsetType = UNSET
     retention_days: int
     created_at: Instant
     status_url: str

@@ -31,6 +31,7 @@ LIBRARIES = {
     "markdownify": ("ilios/engines/",),
     "mistralai": ("ilios/engines/",),
     "msgspec": ("schemas/", "bus/", "actors/", "ilios/"),
+    "multipart": ("ilios/edge/",),
     "nats": ("bus/",),
     "numpy": ("ilios/engines/",),
     "onnxruntime": ("ilios/engines/",),

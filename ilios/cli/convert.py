@@ -1,4 +1,4 @@
-"""``ilios convert``: the engine without the service around it."""
+"""``ilios convert``: converts files with the local engine, without a service."""
 
 import argparse
 import asyncio
@@ -13,11 +13,8 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
-import msgspec
-
 from actors import sniffing
 from actors.engines import (
-    PAGE_SEPARATOR,
     Conversion,
     Engine,
     EngineCrashed,
@@ -26,28 +23,35 @@ from actors.engines import (
 )
 from ilios.cli import check, exit_codes, printing
 from ilios.engines.local.engine import LocalEngine
+from ilios.formats import FORMATS, Format
 from ilios.settings import settings as table
-from ilios.visible import visible, visible_json
+from ilios.visible import visible
+from schemas.options import ConversionOptions
 
 STDIN = "-"
 CHUNK = 1024 * 1024  # bytes read from stdin at once
 
 
 class ConversionFailed(Exception):
-    """A document was not converted, or not delivered; the message says why."""
+    """A document was not converted, or its result not written; the message is the reason."""
 
 
 class CannotWrite(Exception):
-    """Nothing can be written where ``-o`` says; the message says why."""
+    """The target of ``-o`` cannot be written; the message is the reason."""
 
 
 class UsageError(Exception):
-    """What was typed contradicts itself or what is there."""
+    """Arguments that contradict each other, or the files there are."""
 
 
 def run(options: argparse.Namespace) -> int:
-    """Convert ``options.files``; what they become is delivered in their order."""
+    """Convert ``options.files`` and write the results in their order."""
     files: list[str] = options.files
+    try:
+        conversion = ConversionOptions(pages=options.pages)
+    except ValueError as error:
+        printing.print_error(UsageError(f"--pages: {error}"))
+        return exit_codes.USAGE
     try:
         settings = table.from_environ(os.environ)
     except table.BadSettings as error:
@@ -56,9 +60,11 @@ def run(options: argparse.Namespace) -> int:
     try:
         targets = None
         if options.output is not None:
-            # As it was typed: a Path has forgotten the slash that says it is to be a directory.
+            # As it was typed: a Path drops the final slash that stands for a directory.
             targets = _targets(files, str(options.output), options.format)
-        return asyncio.run(_convert_all(files, targets, options.format, settings))
+        return asyncio.run(
+            _convert_all(files, targets, FORMATS[options.format], conversion, settings)
+        )
     except UsageError as error:
         printing.print_error(error)
         return exit_codes.USAGE
@@ -70,9 +76,9 @@ def run(options: argparse.Namespace) -> int:
 
 
 def _targets(files: list[str], typed: str, output_format: str) -> list[Path]:
-    """Say where each document goes, while no work can be lost; make the directory it takes."""
+    """Return the target of each document, before any work is done; create its directory."""
     output = Path(typed)
-    suffix = "md" if output_format == "markdown" else "json"
+    suffix = FORMATS[output_format].suffix
     try:
         if len(files) > 1 or typed.endswith("/") or output.is_dir():
             if output.exists() and not output.is_dir():
@@ -96,7 +102,7 @@ def _targets(files: list[str], typed: str, output_format: str) -> list[Path]:
 
 
 def _output_names(files: list[str], suffix: str) -> list[str]:
-    """Name what the documents become; those of one name from several directories get numbers."""
+    """Return a file name for each result; equal names from several directories get numbers."""
     names: list[str] = []
     for file in files:
         stem = "stdin" if file == STDIN else Path(file).name
@@ -110,7 +116,11 @@ def _output_names(files: list[str], suffix: str) -> list[str]:
 
 
 async def _convert_all(
-    files: list[str], targets: list[Path] | None, output_format: str, settings: table.Settings
+    files: list[str],
+    targets: list[Path] | None,
+    output: Format,
+    options: ConversionOptions,
+    settings: table.Settings,
 ) -> int:
     progress = Progress(len(files))
     failed = False
@@ -119,7 +129,7 @@ async def _convert_all(
 
         async def convert(name: str) -> Conversion:
             async with slots:
-                return await _convert_one(engine, name, progress, settings.max_file_bytes)
+                return await _convert_one(engine, name, options, progress, settings.max_file_bytes)
 
         tasks = [asyncio.create_task(convert(name)) for name in files]
         try:
@@ -127,11 +137,11 @@ async def _convert_all(
                 try:
                     conversion = await task
                     progress.clear()
-                    text = _render(name, conversion, output_format)
+                    text = output.print(name, conversion)
                     if targets:
                         _write(targets[number], text)
                     else:
-                        several = len(files) > 1 and output_format == "markdown"
+                        several = len(files) > 1 and output.render is None
                         printing.write_stdout(
                             f"<!-- {visible(name)} -->\n\n{text}" if several else text
                         )
@@ -139,7 +149,7 @@ async def _convert_all(
                     failed = True
                     progress.clear()
                     printing.write_stderr(f"ilios: {visible(name)}: {visible(str(error))}")
-        finally:  # when there is nowhere to put the results, nobody waits for the rest
+        finally:  # where results cannot be written, the rest need not be converted
             for task in tasks:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
@@ -147,7 +157,11 @@ async def _convert_all(
 
 
 async def _convert_one(
-    engine: Engine, name: str, progress: "Progress", max_bytes: int
+    engine: Engine,
+    name: str,
+    options: ConversionOptions,
+    progress: "Progress",
+    max_bytes: int,
 ) -> Conversion:
     started = time.monotonic()
     try:
@@ -163,7 +177,7 @@ async def _convert_one(
                     f"This is {what}; what can be converted: {sniffing.SUPPORTED_TYPES}."
                 )
             conversion = await engine.convert(
-                SourceFile(path, content_type),
+                SourceFile(path, content_type, options=options),
                 lambda done, total: progress.page(name, done, total),
             )
     except OSError as error:
@@ -178,7 +192,7 @@ async def _convert_one(
 
 @asynccontextmanager
 async def _open_source(name: str, max_bytes: int) -> AsyncIterator[Path]:
-    """Lend the path of a file; stdin is copied into a file of its own first."""
+    """Yield the path of a file; stdin is copied into a temporary file first."""
     if name != STDIN:
         mode = os.stat(name).st_mode
         if not stat.S_ISREG(mode) and not stat.S_ISDIR(mode):  # opening a directory says enough
@@ -208,20 +222,8 @@ def _write(target: Path, text: str) -> None:
         raise ConversionFailed(f"cannot write {target}: {error.strerror}") from error
 
 
-def _render(name: str, conversion: Conversion, output_format: str) -> str:
-    if output_format == "markdown":
-        return PAGE_SEPARATOR.join(conversion.pages).rstrip("\n") + "\n"
-    line = {
-        "fileName": os.fsencode(name).decode(errors="replace"),
-        "engine": conversion.engine,
-        "model": conversion.model,
-        "pages": conversion.pages,
-    }
-    return visible_json(msgspec.json.encode(line).decode()) + "\n"
-
-
 class Progress:
-    """One line on stderr that tells how far it is; nothing where stderr is no terminal."""
+    """A progress line on stderr; nothing where stderr is no terminal."""
 
     def __init__(self, total: int) -> None:
         self._total = total
@@ -229,19 +231,19 @@ class Progress:
         self._enabled = sys.stderr.isatty()
 
     def page(self, name: str, done: int, total: int) -> None:
-        """A page of a document is done."""
+        """Show that a page of a document is done."""
         self._write_line(
             f"[{self._finished}/{self._total}] {Path(name).name}: page {done} of {total}"
         )
 
     def done(self, name: str, pages: int, seconds: float) -> None:
-        """A document is done."""
+        """Show that a document is done."""
         self._finished += 1
         took = f"{pages} pages in {seconds:.1f} s"
         self._write_line(f"[{self._finished}/{self._total}] {Path(name).name}: {took}")
 
     def clear(self) -> None:
-        """Make room for a line of somebody else."""
+        """Clear the line, before other output."""
         self._write_line("")
 
     def _write_line(self, text: str) -> None:

@@ -1,4 +1,4 @@
-"""Guessers are slowed down, and nobody who shares an address with one."""
+"""Guessing keys is slowed down, and clients at the same address are not."""
 
 import asyncio
 from typing import Any
@@ -6,9 +6,8 @@ from typing import Any
 import pytest
 from structlog.testing import capture_logs
 
-from ilios.edge import auth_limiter
-from ilios.edge.auth import tenant_of
-from ilios.edge.auth_limiter import BURST, REFILL_PER_SECOND, FailedAuthLimiter, network_of
+from ilios.edge.auth import BURST, REFILL_PER_SECOND, FailedAuthLimiter, tenant_of
+from ilios.edge.connection_limiter import network_of
 from ilios.edge.errors import HttpProblem
 from tests.ilios.edge import hostile
 from tests.ilios.edge.test_connection_limiter import Clock
@@ -67,9 +66,8 @@ def test_a_key_that_was_right_from_there_goes_on_undisturbed() -> None:
     assert retry_after(keys, HERE, "another") > 0
 
 
-def test_what_is_remembered_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(auth_limiter, "MAX_ENTRIES", 3)
-    keys = FailedAuthLimiter(Clock())
+def test_what_is_remembered_is_bounded() -> None:
+    keys = FailedAuthLimiter(Clock(), max_entries=3)
     for number in range(10):
         keys.record(f"198.51.100.{number}", "tenant")
         guess_until_blocked(keys, f"203.0.113.{number}")

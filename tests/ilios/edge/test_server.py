@@ -6,7 +6,7 @@ import pytest
 from aiohttp import ClientSession, ClientTimeout, FormData
 
 from ilios.edge.app import serve_edge
-from ilios.edge.listening_sockets import ListeningSockets
+from ilios.edge.server import ListeningSockets
 from ilios.edge.startup_app import serve_startup_app
 from tests.ilios.edge.world import World
 from tests.waiting import wait_until

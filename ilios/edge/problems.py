@@ -1,6 +1,58 @@
-"""The codes of problems, and those that several operations share."""
+"""The codes of problems and the headers of responses, as the description explains them."""
 
-from ilios.edge.operations.table import Problems
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+Problems = Mapping[int, tuple[str, ...]]
+"""The codes an operation may refuse with, by status; ``CODES`` explains them."""
+
+
+class Header(NamedTuple):
+    """The description of a response header and the JSON Schema of its value."""
+
+    description: str
+    schema: dict[str, Any]
+
+
+_TEXT = {"type": "string"}
+_COUNT = {"type": "integer", "minimum": 0}
+
+REQUEST_ID = "X-Request-Id"
+
+HEADERS = {
+    "Accept-Encoding": Header("The encoding a body may have.", _TEXT),
+    "Accept-Ranges": Header(
+        "That parts can be asked for with `Range`.", _TEXT | {"enum": ["bytes"]}
+    ),
+    "Cache-Control": Header("How long the answer may be kept.", _TEXT),
+    "Content-Disposition": Header("A name to save the answer under (RFC 6266).", _TEXT),
+    "Content-Range": Header("Which bytes these are, of how many.", _TEXT),
+    "ETag": Header("Changes with every byte of the answer.", _TEXT),
+    "Idempotent-Replayed": Header(
+        "`true` where this is the answer an earlier request with the same `Idempotency-Key` got.",
+        _TEXT | {"enum": ["true"]},
+    ),
+    "Location": Header(
+        "Where to ask how far it is.", {"type": "string", "format": "uri-reference"}
+    ),
+    "Retry-After": Header("Seconds to wait before asking again.", _COUNT),
+    "Vary": Header("The request's headers this answer depends on.", _TEXT),
+    "WWW-Authenticate": Header("How to name a key.", _TEXT),
+    "X-Document-Id": Header("The id of the document.", _TEXT),
+    "X-Extracted-Pages": Header("Pages converted.", _COUNT),
+    "X-Processing-Time-Ms": Header("Milliseconds the engine took.", _COUNT),
+    REQUEST_ID: Header("Names this request; it stands in every line logged for it.", _TEXT),
+}
+
+PROBLEM_HEADERS = {
+    401: ("WWW-Authenticate",),
+    415: ("Accept-Encoding",),
+    416: ("Content-Range",),
+    429: ("Retry-After",),
+    503: ("Retry-After",),
+    507: ("Retry-After",),
+}
+"""The headers of every problem of a status."""
 
 OTHER_CODES = "*"
 """Stands for codes that are in no list, such as those of engines."""
@@ -27,6 +79,7 @@ CODES = {
     "field_too_large": "A field of the form is larger than 64 KiB.",
     "file_too_large": "The file is larger than is accepted; `details` say how large it may be.",
     "idempotency_key_reused": "This `Idempotency-Key` was used for another request.",
+    "host_not_allowed": "The `Host` is not one the service is reached by; see `detail`.",
     "image_not_found": "The document has no such image.",
     "internal_error": "The service failed; the request id names what is in its log.",
     "invalid_date": "A date is none, or the start lies after the end.",
@@ -50,6 +103,7 @@ CODES = {
     "nested_form": "The form holds another form.",
     "no_file": "There is no file in the request.",
     "not_ready": "The service is starting, or a part of it is gone; see `/readyz`.",
+    "origin_not_allowed": "A page of another origin may not have documents fetched; see `detail`.",
     "overloaded": "There are too many clients or uploads at once; try again in a moment.",
     "precondition_failed": "It is not what `If-Match` names.",
     "range_not_satisfiable": "There is no such part of it.",
@@ -62,6 +116,7 @@ CODES = {
     "too_many_parts": "The form has too many parts.",
     "too_many_wrong_keys": "Too many wrong keys came from this address; see `Retry-After`.",
     "unauthorized": "There is no key in the request, or none that is known.",
+    "unknown_field": "A field, a parameter or a member has no meaning here; `details` names it.",
     "unsupported_format": "There is no such format; `supportedFormats` names those there are.",
     "upload_completed": "The upload was confirmed already.",
     "upload_missing": "Nothing was uploaded.",
@@ -106,12 +161,11 @@ RECEIVING: Problems = {
 }
 """What stands in the way of an upload."""
 
-FORM: Problems = {
+FORM_PROBLEMS: Problems = {
     400: (
         "encoding_unsupported",
         "field_not_utf8",
         "field_too_large",
-        "invalid_retention_days",
         "nested_form",
         "too_many_files",
         "too_many_parts",
@@ -133,6 +187,20 @@ IDEMPOTENT: Problems = {
     422: ("idempotency_key_reused",),
 }
 """What comes of an ``Idempotency-Key``."""
+
+
+BY_URL: Problems = {
+    400: ("malformed_json",),
+    403: ("host_not_allowed", "origin_not_allowed"),
+    413: ("request_too_large",),
+    415: ("encoding_unsupported",),
+}
+"""What stands in the way of documents that are named by their URL."""
+
+
+def explain(code: str) -> str:
+    """Return what a code means."""
+    return CODES.get(code) or f"A value is wrong: `{code.removeprefix('invalid_')}`."
 
 
 def merged(*problems: Problems) -> Problems:
