@@ -3,7 +3,6 @@
 import sqlite3
 from contextlib import suppress
 
-import aiosqlite
 import msgspec
 
 from actors.pricing import Pricing
@@ -25,6 +24,7 @@ from bus import failpoints
 from ilios.database import rows, statements
 from ilios.database.billing import Billing
 from ilios.database.changes import changes_of
+from ilios.database.sqlite import Database
 from schemas.documents import DocumentCompleted, DocumentConverted
 
 # All else SQLite may raise is about the volume, the file or the connection: a damaged database that
@@ -38,15 +38,13 @@ class SqliteTransactionStore:
     Built on the one read-write connection; only the writer calls ``keep``.
     """
 
-    def __init__(self, connection: aiosqlite.Connection, pricing: Pricing | None = None) -> None:
+    def __init__(self, connection: Database, pricing: Pricing | None = None) -> None:
         self._connection = connection
         self._billing = Billing(pricing or Pricing())
 
     async def cursor(self, reader: str) -> Cursor | None:
         """Return how far ``reader`` has come, or None if it never wrote anything."""
-        found = list(
-            await self._connection.execute_fetchall(statements.GET_CURSOR, {"reader": reader})
-        )
+        found = await self._connection.fetchall(statements.GET_CURSOR, {"reader": reader})
         return Cursor(*found[0]) if found else None
 
     async def commit(self, writes: list[Write[object]]) -> list[object | WriteRefused]:
@@ -125,7 +123,7 @@ class SqliteTransactionStore:
         ]
         if not names:
             return ()
-        found = await self._connection.execute_fetchall(
+        found = await self._connection.fetchall(
             statements.COMPLETED_BY_ID, {"names": msgspec.json.encode(names).decode()}
         )
         records = map(rows.document_record, found)

@@ -4,9 +4,8 @@ import sqlite3
 from contextlib import suppress
 from importlib.resources import files
 
-import aiosqlite
-
 from ilios import __version__
+from ilios.database.sqlite import Database
 
 _DAMAGE_HINT = (
     ". If none was ever installed here, its header is damaged: move the file away and run "
@@ -55,18 +54,18 @@ def split_statements(script: str) -> list[str]:
     return [part.strip() for part in "\n".join(lines).split(";\n") if part.strip(" \n;")]
 
 
-async def migrate(connection: aiosqlite.Connection) -> int:
+async def migrate(connection: Database) -> int:
     """Bring the database up to date, each step in a transaction; returns the version reached.
 
     :raises NewerDatabase: it is ahead of this program.
     """
-    rows = list(await connection.execute_fetchall(VERSION))
+    rows = await connection.fetchall(VERSION)
     version = int(rows[0][0])
     known = scripts()
     if version > known[-1][0]:
         program = None
         with suppress(sqlite3.OperationalError):  # somebody has changed that, too
-            found = list(await connection.execute_fetchall(PROGRAM, (version,)))
+            found = await connection.fetchall(PROGRAM, (version,))
             program = str(found[0][0]) if found else None
         raise NewerDatabase("the database", version, program)
     # A step may make a table anew that others refer to, and in a transaction this is not heard.
@@ -78,9 +77,7 @@ async def migrate(connection: aiosqlite.Connection) -> int:
     return version
 
 
-async def _apply(
-    connection: aiosqlite.Connection, known: list[tuple[int, str]], version: int
-) -> int:
+async def _apply(connection: Database, known: list[tuple[int, str]], version: int) -> int:
     for number, script in known:
         if number <= version:
             continue
@@ -89,7 +86,7 @@ async def _apply(
         try:
             for statement in split_statements(script + "\n"):
                 await connection.execute(statement)
-            broken = list(await connection.execute_fetchall("PRAGMA foreign_key_check"))
+            broken = await connection.fetchall("PRAGMA foreign_key_check")
             if broken:
                 raise BrokenReference(f"step {number} would leave {len(broken)} rows astray")
             if number >= _UPGRADES_SINCE:

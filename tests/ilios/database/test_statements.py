@@ -29,7 +29,7 @@ PARAMETERS = {
 @pytest.mark.parametrize("name", FOUND_BY)
 async def test_documents_are_found_by_an_index(tmp_path: Path, name: str) -> None:
     async with open_database(tmp_path / "ilios.db") as db:
-        plan = await db.connection.execute_fetchall(
+        plan = await db.connection.fetchall(
             f"EXPLAIN QUERY PLAN {getattr(statements, name)}", PARAMETERS
         )
     assert [line for *_, line in plan if f"SEARCH {FOUND_BY[name]}" in line], list(plan)

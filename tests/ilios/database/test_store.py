@@ -70,7 +70,7 @@ async def test_seconds_that_cannot_be_are_bounded(db: Database, seconds: float) 
     converted = msgspec.structs.replace(events.converted(), seconds=seconds)
     (completed,) = await db.apply(*WHOLE[:2], events.entry(3, converted))  # type: ignore[misc]
     assert 0 <= completed.seconds <= MAX_ENGINE_SECONDS
-    ((kept,),) = await db.connection.execute_fetchall("SELECT seconds FROM documents")
+    ((kept,),) = await db.connection.fetchall("SELECT seconds FROM documents")
     assert kept == completed.seconds
 
 
@@ -80,7 +80,6 @@ async def test_seconds_of_a_row_of_before_are_bounded_as_they_are_read(
 ) -> None:
     await db.apply(*WHOLE)
     await db.connection.execute("UPDATE documents SET seconds = ?", (seconds,))
-    await db.connection.commit()
     record = await db.reads.document("default", events.id_of(1))
     assert record
     assert record.seconds is not None
@@ -265,7 +264,7 @@ async def test_a_file_name_is_sanitized_from_every_source(db: Database) -> None:
 
 
 async def test_a_full_volume_is_everybodys_error_and_passes(db: Database) -> None:
-    ((pages,),) = await db.connection.execute_fetchall("PRAGMA page_count")
+    ((pages,),) = await db.connection.fetchall("PRAGMA page_count")
     await db.connection.execute(f"PRAGMA max_page_count = {pages}")
     large = history(*(events.submitted(n, file_name="x" * 255) for n in range(1, 2000)))
     with pytest.raises(DatabaseUnavailable, match="full"):

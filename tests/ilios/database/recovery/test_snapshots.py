@@ -14,7 +14,7 @@ from structlog.testing import capture_logs
 
 from actors.writes import MarkRunningTime
 from ilios.database import migrations
-from ilios.database.recovery import snapshot_content, snapshots
+from ilios.database.recovery import snapshots
 from ilios.database.recovery.damage import DamageMonitor, DatabaseDamaged
 from ilios.database.recovery.snapshots import NotEnoughSpace, SnapshotDamaged
 from tests import events
@@ -118,12 +118,12 @@ async def test_a_snapshot_in_which_a_document_is_further_on_is_not_replaced(
     shutil.copy(await take(tmp_path), before)
     await db.apply(*history(events.failed(7), first=400))
     further = await take(tmp_path, NOW + timedelta(hours=1))
-    assert snapshot_content.contains_all_of(further, before)
-    assert not snapshot_content.contains_all_of(before, further)
+    assert snapshots.contains_all_of(further, before)
+    assert not snapshots.contains_all_of(before, further)
     await db.apply(*history(msgspec.structs.replace(events.submitted(7), requeues=1), first=401))
     requeued = await take(tmp_path, NOW + timedelta(hours=2))
-    assert snapshot_content.contains_all_of(requeued, further)
-    assert not snapshot_content.contains_all_of(further, requeued)
+    assert snapshots.contains_all_of(requeued, further)
+    assert not snapshots.contains_all_of(further, requeued)
 
 
 @pytest.mark.usefixtures("db")
