@@ -12,7 +12,7 @@ from typing import Protocol
 import structlog
 
 from actors.ports import Blobs, StorageMismatch, StorageUnavailable
-from ilios.blobs import sampling
+from ilios.blobs import factory
 from ilios.database.blob_samples import EPOCH
 from ilios.integrity.faults import Faults
 
@@ -120,7 +120,7 @@ class BlobStoreCheck:
         keys = await self._expected.keys()
         while True:
             try:
-                return await sampling.ensure_any_present(self._store, keys)
+                return await factory.ensure_any_present(self._store, keys)
             except StorageMismatch:
                 before, keys = keys, await self._expected.keys()
                 if keys == before:

@@ -8,7 +8,7 @@ import pytest
 
 from actors.blob_keys import original_key, result_key
 from actors.ports import BlobNotFound, StorageMismatch
-from ilios.blobs import sampling
+from ilios.blobs import factory
 from ilios.blobs.guarded import GuardedBlobs
 from ilios.blobs.local import LocalBlobs
 from tests.ilios.edge.world import ID
@@ -105,21 +105,21 @@ async def test_nothing_is_changed_in_a_wrong_store(store: LocalBlobs) -> None:
 
 
 async def test_of_several_blobs_one_that_is_there_is_enough(store: LocalBlobs) -> None:
-    await sampling.ensure_any_present(store, [MISSING, KEY])
-    await sampling.ensure_any_present(store, [MISSING])
+    await factory.ensure_any_present(store, [MISSING, KEY])
+    await factory.ensure_any_present(store, [MISSING])
     with pytest.raises(StorageMismatch, match="none of 2 blobs"):
-        await sampling.ensure_any_present(store, [MISSING, f"{MISSING}.other"])
+        await factory.ensure_any_present(store, [MISSING, f"{MISSING}.other"])
 
 
 async def test_a_directory_is_looked_at_before_anything_is_made_in_it(tmp_path: Path) -> None:
     root = tmp_path / "blobs"
-    sampling.ensure_any_in_directory(root, [])
+    factory.ensure_any_in_directory(root, [])
     for _ in ("not there", "empty"):
         with pytest.raises(StorageMismatch):
-            sampling.ensure_any_in_directory(root, [KEY])
+            factory.ensure_any_in_directory(root, [KEY])
         assert not root.exists() or not list(root.iterdir())
         root.mkdir(exist_ok=True)
     async with LocalBlobs.open(root) as store:
-        sampling.ensure_any_in_directory(root, [KEY])  # of one blob alone it may be its own matter
+        factory.ensure_any_in_directory(root, [KEY])  # of one blob alone it may be its own matter
         await store.put_bytes(KEY, b"bytes")
-    sampling.ensure_any_in_directory(root, [MISSING, KEY])
+    factory.ensure_any_in_directory(root, [MISSING, KEY])
