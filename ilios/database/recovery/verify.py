@@ -71,7 +71,10 @@ def check_against_log(new: Path, index: LogIndex, base: Path | None) -> list[Dis
     and only those, are billed.
     """
     found: list[Disagreement] = []
-    expected = index.submitted | (_refs(base, _DOCUMENT_REFS) if base else set())
+    expected = set(index.submitted)
+    if base is not None:
+        with snapshots.open_snapshot(base) as theirs:
+            expected.update(theirs.execute(_DOCUMENT_REFS))
     missing = set(index.submitted)
     with closing(sqlite3.connect(read_only_uri(new), uri=True)) as ours:
         for tenant, name, state, requeues, has_pages in ours.execute(_DOCUMENTS):
@@ -91,12 +94,8 @@ def check_against_log(new: Path, index: LogIndex, base: Path | None) -> list[Dis
             Disagreement(ref, "it is completed and not billed, or billed and not completed")
             for ref in ours.execute(_MISBILLED)
         ]
+        batches = set(ours.execute(_BATCH_REFS))
     found += [Disagreement(ref, "it is missing, and was submitted") for ref in sorted(missing)]
-    lost = index.submitted_batches - _refs(new, _BATCH_REFS)
+    lost = index.submitted_batches - batches
     found += [Disagreement(ref, "the batch is missing") for ref in sorted(lost)]
     return found + misbilled
-
-
-def _refs(database: Path, query: str) -> set[Ref]:
-    with snapshots.open_snapshot(database) as connection:
-        return set(connection.execute(query))

@@ -147,7 +147,7 @@ async def test_what_is_no_position_is_refused(blobs: LocalBlobs, position: str) 
 
 @pytest.mark.parametrize("limit", [0, -1])
 async def test_a_page_without_room_is_refused(blobs: LocalBlobs, limit: int) -> None:
-    with pytest.raises(ValueError, match="room for one blob"):
+    with pytest.raises(ValueError, match="at least one blob"):
         await blobs.list_page("", None, limit)
 
 

@@ -18,20 +18,27 @@ time.sleep(60)
 """
 
 
-def fake(directory: Path, monkeypatch: pytest.MonkeyPatch, work: str) -> NatsServer:
+def fake(
+    directory: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    work: str,
+    ready_within: float,
+    recovered_within: float = 60.0,
+) -> NatsServer:
     """Return a server whose program does ``work`` before it is ready."""
     program = directory / "nats-server"
     program.write_text(FAKE.format(python=sys.executable, work=work))
     program.chmod(0o700)
     monkeypatch.setattr(module, "_binary", lambda: str(program))
-    return NatsServer(directory / "nats", 0)
+    return NatsServer(
+        directory / "nats", 0, ready_within=ready_within, recovered_within=recovered_within
+    )
 
 
 async def test_a_store_that_takes_long_to_recover_is_waited_for(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(module, "READY_WITHIN", 0.5)
-    server = fake(tmp_path, monkeypatch, WORK.format(seconds=1.5))
+    server = fake(tmp_path, monkeypatch, WORK.format(seconds=1.5), 0.5)
     try:
         await server.start()
         assert server.is_ready
@@ -43,13 +50,10 @@ async def test_a_store_that_takes_long_to_recover_is_waited_for(
 async def test_one_that_does_nothing_is_not(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(module, "READY_WITHIN", 1.0)
     with pytest.raises(BusDidNotStart):
-        await fake(tmp_path, monkeypatch, "time.sleep(600)").start()
+        await fake(tmp_path, monkeypatch, "time.sleep(600)", 1.0).start()
 
 
 async def test_nor_one_that_works_for_ever(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "READY_WITHIN", 0.5)
-    monkeypatch.setattr(module, "RECOVERED_WITHIN", 1.5)
     with pytest.raises(BusDidNotStart):
-        await fake(tmp_path, monkeypatch, "while True: pass").start()
+        await fake(tmp_path, monkeypatch, "while True: pass", 0.5, 1.5).start()

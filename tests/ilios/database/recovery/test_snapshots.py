@@ -106,7 +106,7 @@ async def test_snapshots_of_an_empty_database_do_not_replace_fuller_ones(
     assert snapshots_left[0] in good, "it knows most, and a rebuild begins with it"
     assert len(snapshots_left) == 4, "two of each"
     assert last in snapshots_left
-    assert [one for one in logs if "know what the database does not" in one["event"]]
+    assert [one for one in logs if "content that the database lacks" in one["event"]]
 
 
 async def test_a_snapshot_in_which_a_document_is_further_on_is_not_replaced(
