@@ -26,11 +26,11 @@ from schemas.documents import (
     DocumentSubmitted,
 )
 from schemas.records import DocumentRecord
+from schemas.states import UNFINISHED_STATES
 
 PASS_SIZE = 500  # documents looked at in one pass
 STUCK_AFTER = timedelta(minutes=5)  # since its submission, and between two attempts to help it
 MAX_ATTEMPTS = 5
-UNFINISHED = ("pending", "processing")
 _FINAL_EVENTS = ("converted", "failed", "cancelled")
 
 log = structlog.get_logger("janitor")
@@ -97,7 +97,7 @@ class StuckDocuments:
     async def _forget_ended(self) -> None:
         """Remember of those that were helped only the ones that have still not ended."""
         known = await self._queries.lookup(self._redriven)
-        left = {(one.tenant, one.document_id) for one in known if one.state in UNFINISHED}
+        left = {(one.tenant, one.document_id) for one in known if one.state in UNFINISHED_STATES}
         self._redriven = {name: times for name, times in self._redriven.items() if name in left}
 
     async def _read_ack_floors(self, documents: list[DocumentRecord]) -> dict[str, int]:

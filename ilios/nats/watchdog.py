@@ -10,6 +10,7 @@ import time
 import structlog
 from msgspec import Struct
 
+from actors.backoff import Backoff
 from bus.connection import Connection
 from bus.errors import BusUnavailable
 from bus.publish_stats import PublishStats
@@ -24,8 +25,8 @@ UNACKNOWLEDGED_PUBLISHES = 3
 NEEDED_BYTES = 8 * 1024**2  # free before a restart is worth it; less is used up at once
 RAISED_BYTES = 16 * 1024**2  # by which the log may grow before a restart is worth it
 MIN_RESTART_INTERVAL = 1.0  # seconds between restarts of servers that have stored something
-FIRST_RESTART_INTERVAL = 5.0  # seconds, if the server stored nothing: another is no better
-MAX_RESTART_INTERVAL = 120.0  # seconds; the interval doubles while no server stores anything
+RESTART_BACKOFF = Backoff(first=5.0, longest=120.0)
+"""Between restarts of servers that have stored nothing: another one is no better."""
 MEMORY_ALARM = 0.9  # of its memory limit; close to that it does nothing but collect garbage
 
 MEMORY_SOURCE = "nats-server memory"
@@ -80,8 +81,8 @@ class NatsWatchdog:
         self._activity = ProcessActivity(0.0, 0.0, waits_for_disk=False)
         self._unanswered = 0
         self._waiting_for_space = False
-        self._pause = 0.0
-        self._ended_at = -MAX_RESTART_INTERVAL
+        self._restarts = 0  # in a row without anything stored
+        self._ended_at = float("-inf")
 
     async def run(self) -> None:
         """Check until cancelled."""
@@ -185,15 +186,11 @@ class NatsWatchdog:
         since = time.monotonic() - self._ended_at
         # One that has stored something has a new problem, which a restart may solve.
         worked = self._publish_stats.seconds_since_ack is not None
-        pause = MIN_RESTART_INTERVAL if worked else self._pause
+        pause = MIN_RESTART_INTERVAL if worked else RESTART_BACKOFF.pause(self._restarts - 1)
         if since < pause:
             return
         log.error("nats-server replaced", reason=why)
         # On SIGTERM it saves its state, which makes the next start quicker.
         await self._server.terminate(why, graceful=not self._unanswered)
         self._ended_at = time.monotonic()
-        self._pause = (
-            FIRST_RESTART_INTERVAL
-            if worked
-            else min(max(FIRST_RESTART_INTERVAL, pause * 2), MAX_RESTART_INTERVAL)
-        )
+        self._restarts = 1 if worked else self._restarts + 1

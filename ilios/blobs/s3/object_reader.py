@@ -8,13 +8,14 @@ from contextlib import aclosing
 
 import structlog
 
+from actors.backoff import Backoff
 from actors.ports import StorageUnavailable
 from ilios.blobs.s3.bucket import Bucket, Md5Check, ObjectInfo
 from ilios.blobs.s3.client import S3ErrorResponse
 from schemas.documents import Blob
 
 MAX_RESUMES = 3  # times in a row without a byte
-PAUSE = 0.2  # seconds before the first one; doubles
+BACKOFF = Backoff(first=0.2, longest=2.0)
 PRECONDITION_FAILED = "PreconditionFailed"
 RANGE_NOT_SATISFIABLE = ("InvalidRange", "416")
 
@@ -53,7 +54,7 @@ class ObjectReader:
                 log.info("read resumed", name=self._name, at=start, error=str(error))
             else:
                 return
-            await asyncio.sleep(random.uniform(0.5, 1.0) * PAUSE * 2 ** (failures - 1))  # noqa: S311
+            await asyncio.sleep(random.uniform(0.5, 1.0) * BACKOFF.pause(failures - 1))  # noqa: S311
 
     async def _stream_once(self, start: int, stop: int | None) -> AsyncGenerator[bytes, None]:
         """Stream the bytes of one connection."""

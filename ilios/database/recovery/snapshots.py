@@ -22,6 +22,7 @@ from bus import failpoints
 from ilios.database import statements
 from ilios.database.connection import read_only_uri
 from ilios.database.recovery.damage import READ_ERRORS, DamageMonitor
+from schemas.states import ARCHIVABLE_STATES, UNFINISHED_STATES
 
 KEEP_COUNT = 2
 """Snapshots of one database; the second one is for the case that the first is damaged. A snapshot
@@ -46,10 +47,11 @@ _ATTACH = "ATTACH :file AS other"
 _OTHER_COLUMNS = "SELECT name FROM pragma_table_info(:table, 'other')"
 
 # The progress of a document. Only a requeue, which is counted, reverts it.
-_STAGE = (
-    "CASE {0}.state WHEN 'pending' THEN 0 WHEN 'processing' THEN 0 WHEN 'failed' THEN 1 "
-    "WHEN 'completed' THEN 1 WHEN 'archived' THEN 2 ELSE 3 END"
+_STAGES = (
+    dict.fromkeys(UNFINISHED_STATES, 0) | dict.fromkeys(ARCHIVABLE_STATES, 1) | {"archived": 2}
 )
+_CASES = " ".join(f"WHEN '{state}' THEN {stage}" for state, stage in _STAGES.items())
+_STAGE = f"CASE {{0}}.state {_CASES} ELSE 3 END"
 _MORE_DOCUMENTS = """
 SELECT EXISTS (
     SELECT 1 FROM other.documents AS o

@@ -12,9 +12,9 @@ from ilios.database.connection import read_only_uri
 from ilios.database.recovery import snapshots
 from ilios.database.recovery.comparison import PRIMARY_KEYS, digest, find_fault, read_cursor
 from ilios.database.recovery.replay import LogIndex, Ref
+from schemas.states import UNFINISHED_STATES
 
 _FOREIGN_KEYS = "PRAGMA foreign_key_check"
-_UNFINISHED = {"pending", "processing"}
 
 _DOCUMENTS = "SELECT tenant, id, state, requeues, pages IS NOT NULL FROM documents"
 _DOCUMENT_REFS = "SELECT tenant, id FROM documents"
@@ -83,7 +83,7 @@ def check_against_log(new: Path, index: LogIndex, base: Path | None) -> list[Dis
             if ref not in expected:
                 why = "it is neither on the log nor in the snapshot"
             # It may have been requeued after the last end that the log has.
-            elif state in _UNFINISHED and index.ends.get(ref, -1) >= requeues:
+            elif state in UNFINISHED_STATES and index.ends.get(ref, -1) >= requeues:
                 why = f"it is {state}, its end is on the log"
             elif has_pages and base is None and ref not in index.converted:
                 why = "it is billed, the log has no conversion of it"

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 from aiohttp import web
 
+from actors.backoff import Backoff
 from actors.ports import StorageFull, StorageUnavailable
 from ilios.blobs.s3 import client, object_reader
 from ilios.blobs.s3 import store as stores
@@ -61,7 +62,7 @@ async def store(
     monkeypatch.setattr(client, "ANSWER_WITHIN", 2.0)
     monkeypatch.setattr(client, "ATTEMPTS", 2)
     monkeypatch.setattr("ilios.blobs.s3.bucket.SILENT_FOR", 0.4)
-    monkeypatch.setattr(object_reader, "PAUSE", 0.01)
+    monkeypatch.setattr(object_reader, "BACKOFF", Backoff(first=0.01, longest=0.1))
     async with opened(place, tmp_path) as store:
         yield store
 

@@ -263,7 +263,7 @@ async def test_a_fault_that_stays_does_not_make_a_storm(
         await watch._check()
         assert len(broken.ended) == ended
     publish_stats.reset()
-    now[0] += module.FIRST_RESTART_INTERVAL - 1
+    now[0] += module.RESTART_BACKOFF.first - 1
     await watch._check()
     assert len(broken.ended) == 29
 
