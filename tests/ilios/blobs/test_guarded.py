@@ -1,4 +1,4 @@
-"""A store in doubt is not believed: what is missing in it may be there after all."""
+"""A store that may be the wrong one is checked before a blob counts as missing."""
 
 from collections.abc import AsyncIterator, Awaitable, Callable
 from datetime import timedelta
@@ -61,32 +61,32 @@ READS: dict[str, Callable[[GuardedBlobs, str], Awaitable[object]]] = {
 
 @pytest.mark.parametrize("name", READS)
 async def test_a_missing_blob_triggers_a_store_check(store: LocalBlobs, name: str) -> None:
-    judge = FakeStoreCheck()
-    blobs = GuardedBlobs(store, judge)
+    store_check = FakeStoreCheck()
+    blobs = GuardedBlobs(store, store_check)
     await READS[name](blobs, KEY)
-    assert judge.check_count == 0
+    assert store_check.check_count == 0
     with pytest.raises(BlobNotFound):
         await READS[name](blobs, MISSING)
-    assert judge.check_count == 1
-    judge.is_right = False
+    assert store_check.check_count == 1
+    store_check.is_right = False
     with pytest.raises(StorageMismatch):
         await READS[name](blobs, MISSING)
 
 
 async def test_what_is_missing_as_a_rule_is_no_reason_for_doubt(store: LocalBlobs) -> None:
-    judge = FakeStoreCheck()
+    store_check = FakeStoreCheck()
     with pytest.raises(BlobNotFound):
-        await GuardedBlobs(store, judge).size(result_key("default", ID, "work"))
-    assert judge.check_count == 0
+        await GuardedBlobs(store, store_check).size(result_key("default", ID, "work"))
+    assert store_check.check_count == 0
 
 
 async def test_nothing_is_changed_in_a_wrong_store(store: LocalBlobs) -> None:
     async def chunks() -> AsyncIterator[bytes]:
         yield b"bytes"
 
-    judge = FakeStoreCheck()
-    judge.is_right = False
-    blobs = GuardedBlobs(store, judge)
+    store_check = FakeStoreCheck()
+    store_check.is_right = False
+    blobs = GuardedBlobs(store, store_check)
     for change in (
         lambda: blobs.put(MISSING, chunks()),
         lambda: blobs.put_bytes(MISSING, b"bytes"),

@@ -1,4 +1,4 @@
-"""The walk through a directory meets what is there and nothing else, whatever goes on meanwhile."""
+"""A listing of the local store has every blob once, whatever is written meanwhile."""
 
 import asyncio
 import os

@@ -1,4 +1,4 @@
-"""What a store in a bucket does with the bytes, looked at from behind."""
+"""The objects and multipart uploads that the S3 store leaves in a bucket."""
 
 import asyncio
 import hashlib

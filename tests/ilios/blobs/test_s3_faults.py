@@ -1,4 +1,4 @@
-"""A bucket that is slow, broken, full or away: clear errors, whole bytes, nothing left behind."""
+"""A slow, broken, full or unreachable bucket: clear errors, whole blobs, nothing left behind."""
 
 import asyncio
 import os

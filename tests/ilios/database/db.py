@@ -1,4 +1,4 @@
-"""A database of its own, and what tests ask of it."""
+"""A database for a test, with queries for its content."""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -23,7 +23,7 @@ STREAM, CREATED = "ILIOS_EVENTS", "2026-01-15T10:30:00+00:00"
 
 
 class Database:
-    """A database of its own, and what is asked of it in these tests."""
+    """A database for a test."""
 
     def __init__(self, connection: sqlite.Database, reads: SqliteDocumentQueries) -> None:
         self.connection = connection

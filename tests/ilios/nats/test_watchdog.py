@@ -30,7 +30,7 @@ from tests.volumes import fill, free, small_volume
 from tests.waiting import wait_until
 
 WITHIN = 60.0  # seconds; a machine under load is slow, not wrong
-REAL = WatchdogTimeouts(poll=0.1, poll_unanswered=0.1, request=0.3, hung=1.0, unacknowledged=1.0)
+REAL = WatchdogTimeouts(poll=0.2, request=0.5, hung=2.0, unacknowledged=3.0)
 QUICK = WatchdogTimeouts(poll=0.01, poll_unanswered=0.01, hung=0.05, unacknowledged=0.05)
 
 

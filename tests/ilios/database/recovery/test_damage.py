@@ -1,4 +1,4 @@
-"""Damage is noticed at start, or by whoever meets it; from then on nobody is answered."""
+"""Damage is detected at the start or by a query; from then on every query fails."""
 
 import os
 import shutil

@@ -1,4 +1,4 @@
-"""Whatever lies where the database was, a rebuild goes on from snapshot and log."""
+"""A rebuild from snapshot and log works whatever has become of the old database."""
 
 import os
 import random

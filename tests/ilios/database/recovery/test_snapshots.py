@@ -1,4 +1,4 @@
-"""Snapshots are whole or not there, few are kept, and none is made of what is damaged."""
+"""Snapshots are complete or missing, few remain, and a damaged database makes none."""
 
 import os
 import shutil
