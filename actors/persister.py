@@ -9,7 +9,7 @@ from typing import get_args
 
 import structlog
 
-from actors.losses import Losses, NoLosses
+from actors.ports import Losses, NoLosses
 from actors.writer import Writer
 from actors.writes import ApplyEvents, Cursor, LogEntry, ResetCursor, TransactionStore, WriteRefused
 from bus import codec, failpoints

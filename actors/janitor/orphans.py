@@ -7,8 +7,7 @@ import structlog
 
 from actors.blob_keys import IMAGES, ORIGINALS, PREFIXES, RESULTS, UPLOADS, BlobOwner, owner_of
 from actors.janitor.queries import MaintenanceQueries
-from actors.losses import Losses, NoLosses
-from actors.ports import Blobs, StoredBlob
+from actors.ports import Blobs, Losses, NoLosses, StoredBlob
 from bus.log import Log
 from schemas.batches import batch_id_of
 from schemas.records import DocumentRecord

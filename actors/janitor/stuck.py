@@ -13,10 +13,9 @@ import msgspec
 import structlog
 from msgspec import Struct
 
-from actors import republish
+from actors import publishable
 from actors.janitor.queries import MaintenanceQueries
-from bus.consumer_progress import ConsumerProgress
-from bus.consumers import Consumer, lane_for
+from bus.consumers import Consumer, ConsumerProgress, lane_for
 from bus.log import Log, StoredBatchSubmission, StoredEvent, StoredSubmission
 from bus.publisher import Publisher
 from schemas.batches import document_submissions
@@ -130,11 +129,11 @@ class StuckDocuments:
             return await self._give_up_unwritable(document, later)
         event: DocumentEvent | None
         if document.state == "processing":
-            event = republish.fetched_event(document)
+            event = publishable.fetched_event(document)
         elif first is not None:
             event = msgspec.structs.replace(first.event, requeues=document.requeues)
         else:
-            event = _from_batch(document, batch) or republish.submitted_event(document)
+            event = _from_batch(document, batch) or publishable.submitted_event(document)
         return await self._redrive_or_give_up(document, event, now)
 
     async def _redrive_or_give_up(

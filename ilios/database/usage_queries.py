@@ -2,9 +2,9 @@
 
 from datetime import datetime
 
-from ilios.database import rows, usage_statements
+from ilios.database import rows, statements
 from ilios.database.sqlite import Database
-from schemas.usage import OperationUsage, UsageTotal
+from schemas.records import OperationUsage, UsageTotal
 
 TimeRange = tuple[datetime | None, datetime | None]
 """The first and the last moment that count, to the millisecond; None leaves an end open."""
@@ -21,7 +21,7 @@ class SqliteUsageQueries:
         wanted = _parameters(tenant, within)
         (
             (documents, operations, pages, tokens_in, tokens_out, micros),
-        ) = await self._connection.fetchall(usage_statements.TOTAL, wanted)
+        ) = await self._connection.fetchall(statements.USAGE_TOTAL, wanted)
         return UsageTotal(
             documents=documents,
             operations=operations,
@@ -36,7 +36,7 @@ class SqliteUsageQueries:
     ) -> list[OperationUsage]:
         """Return the same by operation, in the order of their names, without those unused."""
         found = await self._connection.fetchall(
-            usage_statements.BY_OPERATION, _parameters(tenant, within)
+            statements.USAGE_BY_OPERATION, _parameters(tenant, within)
         )
         return [
             OperationUsage(
