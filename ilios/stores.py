@@ -15,8 +15,9 @@ from ilios.blobs.factory import blob_directory, open_blobs
 from ilios.blobs.guarded import GuardedBlobs
 from ilios.database.connection import lock_file, open_reader, open_writer
 from ilios.database.integrity_queries import SqliteBlobSamples
-from ilios.database.recovery.damage import DamageMonitor, WatchedConnection
+from ilios.database.recovery.damage import DamageMonitor
 from ilios.database.recovery.wal import sidecar
+from ilios.database.sqlite import Database
 from ilios.integrity import missing_database
 from ilios.integrity.blob_check import LOST_BEFORE_FILE, BlobStoreCheck, ExpectedBlobs
 from ilios.integrity.faults import Faults
@@ -40,8 +41,8 @@ class Stores(Struct, frozen=True):
     """What is open. ``reading`` may be shared by all who ask little."""
 
     bus: Bus
-    write_connection: WatchedConnection
-    read_connection: WatchedConnection
+    write_connection: Database
+    read_connection: Database
     blobs: Blobs
     file_watch: FileWatch
 

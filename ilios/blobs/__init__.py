@@ -1,4 +1,4 @@
-"""Where the bytes lie: originals and Markdown, under keys of our own making.
+"""Blob stores for originals and results: a local directory, or an S3 bucket.
 
-Every store here fits ``actors.ports.Blobs``. Nothing in this room knows documents or tenants.
+Each implements ``actors.ports.Blobs`` and depends on neither documents nor tenants.
 """

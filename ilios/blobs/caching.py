@@ -1,8 +1,8 @@
-"""Remembers small blobs that were put a moment ago, in front of a store at the end of a network.
+"""A cache of small blobs that were stored a moment ago, in front of a remote store.
 
-Whoever comes next with a document is in the same process as a rule: its type is looked at, it is
-converted, its Markdown is read. Keys are never used for other bytes, so what is remembered is what
-lies there; and it is remembered only once the store has said that it does.
+The next step of a document usually runs in the same process: its type is detected, it is converted,
+its Markdown is read. A key never gets other bytes, so the cache is never stale. A blob is cached
+once the store has acknowledged it.
 """
 
 from collections import OrderedDict
@@ -16,12 +16,12 @@ from actors.ports import Blobs, StoredBlob
 from ilios.blobs.local_copies import LocalCopies
 from schemas.documents import Blob
 
-MAX_BLOB_BYTES = 256 * 1024  # bytes of the largest blob that is remembered
-CAPACITY_BYTES = 32 * 1024 * 1024  # bytes of all of them
+MAX_BLOB_BYTES = 256 * 1024  # of the largest blob that is cached
+CAPACITY_BYTES = 32 * 1024 * 1024  # of all cached blobs
 
 
 class CachingBlobs:
-    """A store in front of a store; fits ``actors.ports.Blobs``. Make one with ``open``."""
+    """A caching ``actors.ports.Blobs``. Create one with ``open``."""
 
     def __init__(self, store: Blobs, copies: LocalCopies) -> None:
         self._store = store
@@ -32,12 +32,12 @@ class CachingBlobs:
     @classmethod
     @asynccontextmanager
     async def open(cls, store: Blobs, copies_dir: Path) -> AsyncIterator[Self]:
-        """Begin with nothing remembered; ``borrowed`` is a directory for copies."""
+        """Open with an empty cache; local copies are in ``copies_dir``."""
         async with LocalCopies.open(copies_dir) as copies:
             yield cls(store, copies)
 
     async def put(self, key: str, chunks: AsyncIterable[bytes]) -> Blob:
-        """Store a stream, and remember it if it turns out to be small."""
+        """Store a stream, and cache it if it is small."""
         self._evict(key)
         seen: list[bytes] = []
         size = 0
@@ -57,7 +57,7 @@ class CachingBlobs:
         return blob
 
     async def put_bytes(self, key: str, data: bytes) -> Blob:
-        """Store bytes, and remember them if they are few."""
+        """Store bytes, and cache them if they are few."""
         self._evict(key)
         blob = await self._store.put_bytes(key, data)
         self._add(key, data)
@@ -73,7 +73,7 @@ class CachingBlobs:
     async def read(
         self, key: str, start: int = 0, stop: int | None = None
     ) -> AsyncGenerator[bytes, None]:
-        """Stream the blob, in one piece if it is remembered."""
+        """Stream the blob, in one chunk if it is cached."""
         cached = self._cache.get(key)
         if cached is not None:
             if part := cached[start:stop]:
@@ -84,7 +84,7 @@ class CachingBlobs:
 
     @asynccontextmanager
     async def local_path(self, key: str) -> AsyncIterator[Path]:
-        """Lend the path of a copy."""
+        """Return the path of a copy."""
         cached = self._cache.get(key)
         if cached is None:
             async with self._store.local_path(key) as path:
@@ -94,48 +94,48 @@ class CachingBlobs:
             yield path
 
     async def move(self, source: str, target: str) -> None:
-        """Let the bytes lie under another key."""
+        """Move the blob to another key."""
         self._evict(source)
         self._evict(target)
         await self._store.move(source, target)
 
     async def delete(self, key: str) -> None:
-        """Remove the blob, and forget it."""
+        """Delete the blob."""
         self._evict(key)
         await self._store.delete(key)
 
     async def size(self, key: str) -> int:
-        """Ask the store itself, as do all that follow: they are asked whether it is there."""
+        """Return the size in the store: like those below, callers want to know what is stored."""
         return await self._store.size(key)
 
     async def digest(self, key: str) -> Blob:
-        """Have the store read what lies there."""
+        """Return size and SHA-256 in the store."""
         return await self._store.digest(key)
 
     async def list_page(
         self, prefix: str, position: str | None, limit: int
     ) -> tuple[list[StoredBlob], str | None]:
-        """List what the store has."""
+        """List the blobs of the store."""
         return await self._store.list_page(prefix, position, limit)
 
     async def sweep_temporary(self, older_than: timedelta) -> int:
-        """Have the store sweep, and the copies."""
+        """Sweep the store."""
         return await self._store.sweep_temporary(older_than)
 
     async def presign_put(self, key: str, *, size: int, expires_in: int) -> str | None:
-        """Have the store sign a PUT."""
+        """Return a URL of the store for a PUT."""
         return await self._store.presign_put(key, size=size, expires_in=expires_in)
 
     async def presign_get(
         self, key: str, *, expires_in: int, disposition: str, content_type: str
     ) -> str | None:
-        """Have the store sign a GET."""
+        """Return a URL of the store for a GET."""
         return await self._store.presign_get(
             key, expires_in=expires_in, disposition=disposition, content_type=content_type
         )
 
     async def check(self) -> None:
-        """Ask the store whether it answers."""
+        """Check the store."""
         await self._store.check()
 
     def _add(self, key: str, data: bytes) -> None:

@@ -1,4 +1,8 @@
-"""Opens the store that is configured: a directory, or a bucket, whose SDK is loaded only then."""
+"""Opening the configured blob store, and checking that it belongs to this database.
+
+The S3 SDK is imported only if a bucket is configured. A single blob may be missing for its own
+reasons; a store that lacks all of several is another one, or was emptied.
+"""
 
 import asyncio
 import secrets
@@ -11,11 +15,10 @@ from typing import Protocol
 import structlog
 from msgspec import Struct
 
-from actors.ports import Blobs
+from actors.ports import BlobNotFound, Blobs, StorageMismatch
 from ilios import secrets_file
-from ilios.blobs import sampling
 from ilios.blobs.caching import CachingBlobs
-from ilios.blobs.layout import SHARDS
+from ilios.blobs.layout import SHARDS, blob_path
 from ilios.blobs.local import LocalBlobs
 from ilios.blobs.s3.config import S3Config
 
@@ -29,7 +32,7 @@ log = structlog.get_logger("blobs")
 
 
 class OwnerId(Struct, frozen=True):
-    """Says which objects in a bucket are those of this data directory."""
+    """The random id by which a bucket is bound to this data directory."""
 
     id: str
 
@@ -45,7 +48,7 @@ class _BucketProber(Protocol):
 
 
 def blob_directory(s3: S3Config | None, data_dir: Path) -> Path:
-    """Return where blobs, or copies of them, lie on this machine."""
+    """Return the directory of blobs, or of their local copies."""
     return data_dir / (LOCAL_DIR if s3 is None else COPIES_DIR)
 
 
@@ -53,25 +56,25 @@ def blob_directory(s3: S3Config | None, data_dir: Path) -> Path:
 async def open_blobs(
     s3: S3Config | None, data_dir: Path, expected_keys: Sequence[str] = ()
 ) -> AsyncIterator[Blobs]:
-    """Open the bucket in ``place``, or without one the directory in ``data_dir``.
+    """Open the bucket, or without one the directory in ``data_dir``.
 
-    ``expected`` are keys of some blobs that must be there. Where there are any, nothing is made of
-    a directory or a bucket that has none of them.
+    ``expected_keys`` are those of a sample of blobs. If there are any, a directory or bucket that
+    has none of them is neither created nor adopted.
 
-    :raises StorageMisplaced: it has none of them: it is another one, or was emptied.
-    :raises StorageUnavailable: the bucket cannot be worked with; the message says what to change.
-    :raises SecretsDamaged: it cannot be read whose the objects in the bucket are.
+    :raises StorageMismatch: the store has none of them: it is another one, or was emptied.
+    :raises StorageUnavailable: the bucket is unusable; the message names the setting to change.
+    :raises SecretsDamaged: the owner id of the bucket cannot be read.
     """
     if s3 is None:
         root = blob_directory(None, data_dir)
-        await asyncio.to_thread(sampling.ensure_any_in_directory, root, expected_keys)
+        await asyncio.to_thread(ensure_any_in_directory, root, expected_keys)
         async with LocalBlobs.open(root) as local:
             yield local
         return
     if await asyncio.to_thread(has_blobs, data_dir / LOCAL_DIR):
         log.warning(
-            "blobs of former runs are in the data directory, and are not looked for there: copy "
-            "them into the bucket, or run without S3_BUCKET",
+            "blobs in the data directory are not used: copy them into the bucket, or run without "
+            "S3_BUCKET",
             directory=str(data_dir / LOCAL_DIR),
         )
     store = await asyncio.to_thread(_load_s3_store)
@@ -81,14 +84,14 @@ async def open_blobs(
         store.open(s3, copies, owner.id, adopt=not expected_keys) as bucket,
         CachingBlobs.open(bucket, copies) as recent,
     ):
-        await sampling.ensure_any_present(recent, expected_keys)
+        await ensure_any_present(recent, expected_keys)
         yield recent
 
 
 async def probe_bucket(config: S3Config) -> None:
-    """Ask the bucket for the name of one object; nothing is written there.
+    """List one object of the bucket; writes nothing.
 
-    :raises StorageUnavailable: it cannot be reached, or must not be read.
+    :raises StorageUnavailable: the bucket cannot be reached or read.
     """
     startup: _BucketProber = await asyncio.to_thread(import_module, S3_STARTUP_MODULE)
     await startup.check_reachable(config)
@@ -104,5 +107,45 @@ def _new_owner() -> OwnerId:
 
 
 def has_blobs(root: Path) -> bool:
-    """Whether any blob lies in a directory."""
+    """Whether a directory contains any blob."""
     return any(any((root / shard).glob("*")) for shard in SHARDS)
+
+
+MIN_SAMPLE = 2
+"""Blobs that must be missing together to prove that the store is the wrong one."""
+
+
+async def ensure_any_present(blobs: Blobs, keys: Sequence[str]) -> None:
+    """Check that the store has at least one of these blobs; too few prove nothing.
+
+    :raises StorageMismatch: it has none of them.
+    :raises StorageUnavailable: it does not answer.
+    """
+    if len(keys) < MIN_SAMPLE:
+        return
+    for key in keys:
+        try:
+            await blobs.size(key)
+        except BlobNotFound:
+            continue
+        return
+    raise StorageMismatch(_none_found(len(keys), "the blob store"))
+
+
+def ensure_any_in_directory(root: Path, keys: Sequence[str]) -> None:
+    """Check a directory before it is opened; blocks.
+
+    :raises StorageMismatch: it has none of the blobs; it was not touched.
+    """
+    if not keys or any(Path(blob_path(str(root), key)).exists() for key in keys):
+        return
+    # In a directory that was never opened, one missing blob proves as much as several.
+    if len(keys) >= MIN_SAMPLE or not root.is_dir() or not any(root.iterdir()):
+        raise StorageMismatch(_none_found(len(keys), str(root)))
+
+
+def _none_found(number: int, where: str) -> str:
+    return (
+        f"none of {number} blobs of the database is in {where}: is its volume mounted, is it the "
+        "right place (ILIOS_DATA_DIR, S3_BUCKET), was it emptied?"
+    )

@@ -1,8 +1,20 @@
-"""The file work of the local store. Everything here blocks and runs in the store's threads."""
+"""File work of the local store and of local copies: blocking, run in threads.
+
+Each process that opens a store has a session directory ``<tmp>/<session>/`` for unfinished files,
+and holds the lock in it. The kernel releases the lock when the process dies; then others sweep it.
+"""
 
 import contextlib
+import fcntl
 import hashlib
+import math
 import os
+import secrets
+import shutil
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
 from threading import Lock
 
 from bus import failpoints
@@ -11,11 +23,11 @@ _NEW = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 
 
 class PendingFile:
-    """A blob being written under a name nobody reads, until ``finish`` gives it its own.
+    """A blob being written under a temporary name, until ``finish`` renames it.
 
     Steps may run in any thread but one at a time; ``abandon`` may be called while a step runs: it
     waits for it and makes every later step fail. Without that a cancelled put could close a
-    descriptor a thread still writes to, or store a blob after its owner was told it is gone.
+    descriptor a thread still writes to, or store a blob after the put has failed.
     """
 
     def __init__(self, path: str) -> None:
@@ -27,14 +39,14 @@ class PendingFile:
         self._closed = False
 
     def write(self, data: bytes | bytearray) -> None:
-        """Append ``data``, making the file at the first call."""
+        """Append ``data``; the first call creates the file."""
         with self._lock:
             self._append(data)
 
     def finish(self, data: bytes | bytearray, path: str) -> tuple[int, str]:
         """Append ``data``, make all of it durable under ``path`` and return size and SHA-256.
 
-        When it fails, nothing is left of the pending file.
+        On an error the pending file is removed.
         """
         with self._lock:
             try:
@@ -54,7 +66,7 @@ class PendingFile:
             return self._size, self._hash.hexdigest()
 
     def finish_in_place(self) -> None:
-        """Let the file be, whole under its own name, for as long as nobody cuts the power."""
+        """Close the file, complete under its temporary name, without waiting for the disk."""
         with self._lock:
             if self._closed or self._file is None:
                 raise AbandonedError
@@ -63,7 +75,7 @@ class PendingFile:
             self._file = None
 
     def abandon(self) -> None:
-        """Leave nothing of an unfinished file; after ``finish`` or ``keep`` this does nothing."""
+        """Remove an unfinished file; does nothing after ``finish`` or ``finish_in_place``."""
         with self._lock:
             if not self._closed:
                 self._remove()
@@ -91,8 +103,8 @@ class PendingFile:
 class BlobReader:
     """A blob, or a part of it, being read from front to back.
 
-    It is opened at the first ``read``, closed at the end of what is wanted, and held open between:
-    what is read is one blob even if another replaces it meanwhile. ``close`` may be called while a
+    The file is opened by the first ``read`` and stays open until the end of the part, so that all
+    bytes are of one blob even if another replaces it meanwhile. ``close`` may be called while a
     read runs; it waits for it.
     """
 
@@ -105,7 +117,7 @@ class BlobReader:
         self.closed = False
 
     def read(self, length: int) -> bytes:
-        """Return the next ``length`` bytes; fewer only at the end of what is wanted."""
+        """Return the next ``length`` bytes; fewer only at the end of the part."""
         with self._lock:
             if self.closed:
                 raise AbandonedError
@@ -119,7 +131,7 @@ class BlobReader:
             return data
 
     def close(self) -> None:
-        """Close the file; a second time this does nothing."""
+        """Close the file; closing twice is allowed."""
         with self._lock:
             self._close()
 
@@ -131,7 +143,7 @@ class BlobReader:
 
 
 class HashingReader(BlobReader):
-    """A blob being hashed from front to back; ``size`` and ``sha256`` tell of what was read."""
+    """A blob being hashed from front to back; ``size`` and ``sha256`` are those so far."""
 
     def __init__(self, path: str) -> None:
         super().__init__(path)
@@ -139,7 +151,7 @@ class HashingReader(BlobReader):
         self._hash = hashlib.sha256()
 
     def hash_next(self, max_bytes: int, chunk: int) -> None:
-        """Hash up to ``most`` further bytes, in chunks; at its end the file is closed."""
+        """Hash up to ``max_bytes`` further bytes, in chunks; at its end the file is closed."""
         end = self.size + max_bytes
         while self.size < end and not self.closed:
             data = self.read(chunk)
@@ -152,11 +164,11 @@ class HashingReader(BlobReader):
 
 
 class AbandonedError(Exception):
-    """The file was given up before this step began."""
+    """The file was abandoned before this step began."""
 
 
 def fsync_directory(path: str) -> None:
-    """Make the names in ``path`` durable; a renamed file without this can vanish in a power cut."""
+    """Make the names in a directory durable: without it a power cut can undo a rename."""
     directory = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
         os.fsync(directory)
@@ -165,7 +177,7 @@ def fsync_directory(path: str) -> None:
 
 
 def open_lock_file(path: str) -> int:
-    """Open a lock file for its owner alone, making it when it is missing."""
+    """Open a lock file of mode 0600, creating it if it is missing."""
     return os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
 
 
@@ -181,18 +193,17 @@ def read_ends(path: str, length: int) -> tuple[bytes, bytes]:
 
 
 def durable_rename(source: str, target: str) -> None:
-    """Rename a blob, durably; it gets the time of now.
+    """Rename a blob durably, and set its time to now.
 
-    :raises FileNotFoundError: ``source`` is not there, and that is durable, too.
+    :raises FileNotFoundError: ``source`` does not exist, which is durable as well.
     """
     try:
-        # Before it gets its new name: nobody may find it there and think that it is old.
+        # Before the rename: a sweep must not take it for an old file under its new name.
         os.utime(source)
         os.rename(source, target)
     finally:
-        # Also when it is not there any more: it may have been moved by somebody who was killed
-        # before he came here, and the caller will believe what he finds under the target.
-        # The target first: whatever is lost in a power cut, it is not both names.
+        # Also if the source is missing: a process that was killed here may have renamed it, and
+        # the caller relies on the target. The target first: a power cut must not lose both names.
         fsync_directory(os.path.dirname(target))
         fsync_directory(os.path.dirname(source))
 
@@ -209,3 +220,75 @@ def _read_at(file: int, offset: int, length: int) -> bytes:
             break
         data += more
     return data
+
+
+_LOCK = "lock"
+
+
+def create_session(tmp: Path) -> tuple[Path, int]:
+    """Sweep dead sessions in ``tmp`` (created if missing), and create a session.
+
+    Returns its directory and its lock, for ``remove_session``.
+    """
+    tmp.mkdir(mode=0o700, parents=True, exist_ok=True)
+    with _sweep_lock(tmp):
+        _sweep_dead(tmp, math.inf)
+        session = tmp / secrets.token_hex(8)
+        session.mkdir(mode=0o700)
+        lock = open_lock_file(str(session / _LOCK))
+        fcntl.flock(lock, fcntl.LOCK_EX)
+    return session, lock
+
+
+def remove_session(session: Path, lock: int) -> None:
+    """Remove a session directory and release its lock."""
+    shutil.rmtree(session, ignore_errors=True)
+    os.close(lock)
+
+
+def sweep_sessions(tmp: Path, older_than: float) -> int:
+    """Remove dead sessions of which every file is older than so many seconds.
+
+    Returns the number of files. Sessions of running processes stay.
+    """
+    with _sweep_lock(tmp):
+        return _sweep_dead(tmp, time.time() - older_than)
+
+
+@contextmanager
+def _sweep_lock(tmp: Path) -> Iterator[None]:
+    """Exclude other sweeps: one must not meet a session that is not locked yet."""
+    lock = open_lock_file(str(tmp / _LOCK))
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(lock)
+
+
+def _sweep_dead(tmp: Path, before: float) -> int:
+    swept = 0
+    for session in tmp.iterdir():
+        try:
+            if session.is_dir():
+                swept += _sweep_session(session, before)
+        except FileNotFoundError:
+            continue  # its process is removing it
+    return swept
+
+
+def _sweep_session(session: Path, before: float) -> int:
+    # Before the lock is opened, which may create it.
+    left = [path for path in session.iterdir() if path.name != _LOCK]
+    if any(path.lstat().st_mtime > before for path in (session, *left)):
+        return 0
+    lock = open_lock_file(str(session / _LOCK))
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return 0  # its process runs
+    else:
+        shutil.rmtree(session)
+        return len(left)
+    finally:
+        os.close(lock)

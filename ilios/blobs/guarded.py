@@ -1,8 +1,7 @@
-"""A store that is not believed while it may be the wrong one: in front of every other store.
+"""A guard in front of every store: a store that may be the wrong one is not used.
 
-In a bucket that was emptied all is missing. Documents would fail for that, what is put meanwhile
-would be lost when the right one is back, and a walk for orphans would judge what belongs to
-somebody else.
+In an emptied bucket every blob is missing. Documents would fail for that, new blobs would be lost
+when the right bucket is back, and the search for orphans would delete blobs of another service.
 """
 
 from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Awaitable
@@ -16,31 +15,32 @@ from actors.ports import BlobNotFound, Blobs, StoredBlob
 from schemas.documents import Blob
 
 MAY_BE_MISSING = (RESULTS, IMAGES)
-"""What is looked for to find out whether it is there: that it is not is no reason for doubt."""
+"""Prefixes of blobs that are optional: a missing one says nothing about the store."""
 
 _T = TypeVar("_T")
 
 
 class StoreCheck(Protocol):
-    """Whether the store is the right one."""
+    """The check whether the store is the right one."""
 
     def raise_if_misplaced(self) -> None:
-        """Return unless it is not.
+        """Raise the result of the last check.
 
-        :raises StorageMisplaced: it is not.
+        :raises StorageMismatch: the store is the wrong one.
         """
         ...
 
     async def recheck(self) -> None:
-        """Find out now; errors as ``refuse``.
+        """Check now.
 
-        :raises StorageUnavailable: it cannot be asked.
+        :raises StorageMismatch: the store is the wrong one.
+        :raises StorageUnavailable: it does not answer.
         """
         ...
 
 
 class GuardedBlobs:
-    """Fits ``actors.ports.Blobs``. A missing blob is reported only after a look at the store."""
+    """A guarded ``actors.ports.Blobs``: a missing blob is reported only after a check."""
 
     def __init__(self, store: Blobs, store_check: StoreCheck) -> None:
         self._store = store
@@ -74,7 +74,7 @@ class GuardedBlobs:
 
     @asynccontextmanager
     async def local_path(self, key: str) -> AsyncIterator[Path]:
-        """Lend a path."""
+        """Return a path of the blob."""
         async with AsyncExitStack() as stack:
             try:
                 path = await stack.enter_async_context(self._store.local_path(key))
@@ -84,7 +84,7 @@ class GuardedBlobs:
             yield path
 
     async def size(self, key: str) -> int:
-        """Return how many bytes lie under the key."""
+        """Return the size of a blob in bytes."""
         return await self._recheck_if_missing(key, self._store.size(key))
 
     async def digest(self, key: str) -> Blob:
@@ -92,24 +92,24 @@ class GuardedBlobs:
         return await self._recheck_if_missing(key, self._store.digest(key))
 
     async def move(self, source: str, target: str) -> None:
-        """Let the bytes lie under another key."""
+        """Move the blob to another key."""
         self._store_check.raise_if_misplaced()
         await self._recheck_if_missing(source, self._store.move(source, target))
 
     async def delete(self, key: str) -> None:
-        """Remove the blob."""
+        """Delete the blob."""
         self._store_check.raise_if_misplaced()
         await self._store.delete(key)
 
     async def list_page(
         self, prefix: str, position: str | None, limit: int
     ) -> tuple[list[StoredBlob], str | None]:
-        """List blobs, of which somebody will judge who may stay: so the store is asked first."""
+        """List blobs after a check, since callers delete blobs by this list."""
         await self._store_check.recheck()
         return await self._store.list_page(prefix, position, limit)
 
     async def sweep_temporary(self, older_than: timedelta) -> int:
-        """Remove what is left of unfinished puts."""
+        """Remove unfinished puts."""
         self._store_check.raise_if_misplaced()
         return await self._store.sweep_temporary(older_than)
 
@@ -128,7 +128,7 @@ class GuardedBlobs:
         )
 
     async def check(self) -> None:
-        """Make sure that the store answers, and is the right one."""
+        """Check that the store answers, and is the right one."""
         self._store_check.raise_if_misplaced()
         await self._store.check()
 

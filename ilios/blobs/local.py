@@ -3,7 +3,7 @@
 Layout, directories 0700 and files 0600::
 
     <root>/00 ... <root>/ff    the blobs, spread by the first byte of SHA-256 of their key
-    <root>/tmp/<opening>/      unfinished puts of one opening, beside the lock its owner holds
+    <root>/tmp/<session>/      unfinished puts of one process, beside the lock that it holds
 """
 
 import asyncio
@@ -24,33 +24,35 @@ from actors.ports import (
     StorageUnavailable,
     StoredBlob,
 )
-from ilios.blobs import listing, session_dir
 from ilios.blobs.files import (
     BlobReader,
     HashingReader,
     PendingFile,
+    create_session,
     durable_rename,
     fsync_directory,
     read_ends,
+    remove_session,
+    sweep_sessions,
 )
-from ilios.blobs.layout import SHARDS, TMP_DIR, blob_path
+from ilios.blobs.layout import SHARDS, TMP_DIR, Position, blob_path, list_shard
 from schemas.documents import Blob
 
 CHUNK_BYTES = 256 * 1024
-"""A shorter stream is put in one step from memory; a longer one is written and read in these."""
+"""A shorter stream is stored in one step; a longer one is written and read in such chunks."""
 THREADS = 8
-"""Syncs in flight at once: the file system commits those that wait together in one go."""
+"""Syncs in flight at once: the file system commits waiting ones together."""
 HASH_STEP_BYTES = 8 * 1024 * 1024
-"""Hashed in one step of a thread: a cancelled examination keeps its thread no longer than that."""
+"""Hashed in one step of a thread: a cancelled ``digest`` occupies its thread no longer."""
 
 _T = TypeVar("_T")
 
 
 class LocalBlobs:
-    """A blob store in one directory of this machine; fits ``actors.ports.Blobs``.
+    """A blob store in one local directory, as ``actors.ports.Blobs``.
 
-    Make one with ``open``. Several processes may open the same root: each sweeps only what dead
-    openings have left. Methods are for one event loop; the file work is done in own threads.
+    Create one with ``open``. Several processes may open the same root: each sweeps only sessions
+    of dead processes. Methods are for one event loop; file work is done in threads.
     """
 
     def __init__(self, root: Path, pending: Path, threads: ThreadPoolExecutor) -> None:
@@ -62,29 +64,29 @@ class LocalBlobs:
     @classmethod
     @asynccontextmanager
     async def open(cls, root: Path) -> AsyncIterator[Self]:
-        """Prepare ``root`` (made when missing), sweep what dead openings left, and lend the store.
+        """Open the store in ``root`` (created if missing), and sweep sessions of dead processes.
 
-        Leaving waits for the file work that is under way.
+        Leaving the context waits for file work in progress.
         """
         threads = ThreadPoolExecutor(THREADS, thread_name_prefix="blobs")
         loop = asyncio.get_running_loop()
         try:
             root = await loop.run_in_executor(threads, _make_root, root)
-            entering = loop.run_in_executor(threads, session_dir.create, root / TMP_DIR)
+            entering = loop.run_in_executor(threads, create_session, root / TMP_DIR)
             pending, lock = await entering
             try:
                 yield cls(root, pending, threads)
             finally:
-                await loop.run_in_executor(threads, session_dir.remove, pending, lock)
+                await loop.run_in_executor(threads, remove_session, pending, lock)
         finally:
             await asyncio.to_thread(threads.shutdown)
 
     async def put(self, key: str, chunks: AsyncIterable[bytes]) -> Blob:
         """Store a stream of any length in constant memory, hashing it on the way.
 
-        A put cancelled in its very last step may stand, whole and durable.
+        A put that is cancelled in its last step may be complete and durable.
 
-        :raises StorageFull: when the volume has no room.
+        :raises StorageFull: the volume has no room.
         """
         path = self._path(key)
         buffer = bytearray()
@@ -95,8 +97,7 @@ class LocalBlobs:
                 if len(buffer) >= CHUNK_BYTES:
                     if pending is None:
                         pending = PendingFile(self._new_pending())
-                    # The buffer is handed over, not shared: a cancelled step leaves its thread
-                    # reading from it.
+                    # Handed over, not shared: the thread of a cancelled step still reads from it.
                     full, buffer = buffer, bytearray()
                     await self._run(pending.write, full)
             if pending is None:
@@ -109,9 +110,9 @@ class LocalBlobs:
         return Blob(key=key, size=size, sha256=sha256)
 
     async def put_bytes(self, key: str, data: bytes) -> Blob:
-        """Store bytes that are in memory anyway, in one hop to a thread.
+        """Store bytes that are in memory, in one step of a thread.
 
-        :raises StorageFull: when the volume has no room.
+        :raises StorageFull: the volume has no room.
         """
         return await self._put_in_one_step(key, self._path(key), data)
 
@@ -128,7 +129,7 @@ class LocalBlobs:
     async def read_ends(self, key: str, length: int) -> tuple[bytes, bytes]:
         """Return the first and the last ``length`` bytes (fewer when the blob is shorter).
 
-        :raises BlobNotFound: when nothing lies under the key.
+        :raises BlobNotFound: there is no blob of this key.
         """
         return await self._run_or_not_found(read_ends, self._path(key), length)
 
@@ -137,7 +138,7 @@ class LocalBlobs:
     ) -> AsyncGenerator[bytes, None]:
         """Stream the blob in chunks of at most ``CHUNK_BYTES``.
 
-        :raises BlobNotFound: on the first step, when nothing lies under the key.
+        :raises BlobNotFound: on the first step, there is no blob of this key.
         """
         reading = BlobReader(self._path(key), start, stop)
         try:
@@ -152,28 +153,28 @@ class LocalBlobs:
 
     @asynccontextmanager
     async def local_path(self, key: str) -> AsyncIterator[Path]:
-        """Lend the path of the blob itself; never write to it. It is gone when the blob is moved.
+        """Return the path of the blob itself, to be read only; moving the blob removes it.
 
-        :raises BlobNotFound: on entering, when nothing lies under the key.
+        :raises BlobNotFound: on entering, there is no blob of this key.
         """
         path = self._path(key)
-        # Here and not in a thread: one look at a directory costs less than the way there and back.
+        # Not in a thread: the call costs less than the switch there and back.
         if not os.path.exists(path):  # noqa: ASYNC240
             self._ensure_present(path)
             raise BlobNotFound(key)
         yield Path(path)
 
     async def size(self, key: str) -> int:
-        """Return how many bytes lie under the key.
+        """Return the size of a blob in bytes.
 
-        :raises BlobNotFound: when nothing lies under the key.
+        :raises BlobNotFound: there is no blob of this key.
         """
         return await self._run_or_not_found(os.path.getsize, self._path(key))
 
     async def digest(self, key: str) -> Blob:
-        """Read what lies under the key and return its size and SHA-256, in constant memory.
+        """Read the blob and return its size and SHA-256, in constant memory.
 
-        :raises BlobNotFound: when nothing lies under the key.
+        :raises BlobNotFound: there is no blob of this key.
         """
         examined = HashingReader(self._path(key))
         try:
@@ -184,16 +185,16 @@ class LocalBlobs:
         return Blob(key=key, size=examined.size, sha256=examined.sha256)
 
     async def move(self, source: str, target: str) -> None:
-        """Let the bytes lie under ``target`` and no longer under ``source``, in one durable step.
+        """Rename the blob from ``source`` to ``target``, in one durable step.
 
-        A move cancelled in that step may stand.
+        A move that is cancelled in that step may be complete.
 
-        :raises BlobNotFound: when nothing lies under ``source``.
+        :raises BlobNotFound: there is no blob of the key ``source``.
         """
         await self._run_or_not_found(durable_rename, self._path(source), self._path(target))
 
     async def delete(self, key: str) -> None:
-        """Remove the blob; deleting what is not there is no error."""
+        """Delete the blob; a missing one is no error."""
         try:
             await self._run(os.unlink, self._path(key))
         except FileNotFoundError:
@@ -202,30 +203,28 @@ class LocalBlobs:
     async def list_page(
         self, prefix: str, position: str | None, limit: int
     ) -> tuple[list[StoredBlob], str | None]:
-        """Return at most ``limit`` blobs whose keys begin with ``prefix``, and where to go on."""
+        """Return at most ``limit`` blobs with the key prefix, and the next position."""
         if limit < 1:
-            message = f"a page has room for one blob at least, not {limit}"
+            message = f"a page holds at least one blob, not {limit}"
             raise ValueError(message)
         found: list[StoredBlob] = []
-        here: listing.Position | None = listing.Position.parse(position)
+        here: Position | None = Position.parse(position)
         while here is not None and len(found) < limit:
-            # A shard at a time, so that puts and reads get their turns between.
-            more, here = await self._run(
-                listing.list_shard, self._root, prefix, here, limit - len(found)
-            )
+            # One shard at a time, so that puts and reads get their turns in between.
+            more, here = await self._run(list_shard, self._root, prefix, here, limit - len(found))
             found += more
         return found, None if here is None else str(here)
 
     async def sweep_temporary(self, older_than: timedelta) -> int:
-        """Remove what dead openings left, if it is ``older_than``; returns how many puts.
+        """Remove puts of dead processes that are ``older_than``; returns their number.
 
-        What living ones have under way is left alone, however old.
+        Puts of running processes stay, however old.
         """
         tmp = Path(self._root) / TMP_DIR
-        return await self._run(session_dir.sweep, tmp, older_than.total_seconds())
+        return await self._run(sweep_sessions, tmp, older_than.total_seconds())
 
     async def presign_put(self, key: str, *, size: int, expires_in: int) -> str | None:  # noqa: ARG002
-        """Return None: a directory has no door to the outside."""
+        """Return None: a directory cannot be reached from outside."""
         return None
 
     async def presign_get(
@@ -240,15 +239,15 @@ class LocalBlobs:
         return None
 
     async def check(self) -> None:
-        """Make sure that the directory is there, whole, and may be written to.
+        """Check that the directory is there, complete and writable.
 
-        :raises StorageMisplaced: it is not, as when its volume was unmounted.
-        :raises StorageUnavailable: it may not be written to.
+        :raises StorageMismatch: it is missing or incomplete, as when its volume was unmounted.
+        :raises StorageUnavailable: it is not writable.
         """
         await self._run(self._ensure_complete)
         tree = os.path.dirname(self._pending)
         if not await self._run(os.access, tree, os.R_OK | os.W_OK | os.X_OK):
-            raise StorageUnavailable(f"{self._root} may not be written to")
+            raise StorageUnavailable(f"{self._root} is not writable")
 
     def _path(self, key: str) -> str:
         return blob_path(self._root, key)
@@ -258,7 +257,7 @@ class LocalBlobs:
 
     def _close_reader(self, reading: BlobReader) -> None:
         if not reading.closed:
-            # In a thread and not awaited: a step that was cancelled may still be running there.
+            # In a thread and not awaited: a cancelled step may still run there.
             self._threads.submit(reading.close)
 
     async def _run_or_not_found(self, work: Callable[..., _T], *arguments: object) -> _T:
@@ -268,19 +267,19 @@ class LocalBlobs:
             raise BlobNotFound from error
 
     def _ensure_present(self, *names: str) -> None:
-        """Refuse to judge by what is missing where the store, or a shard of ``names``, is."""
-        # This opening's own directory: what is unmounted leaves an empty root behind.
+        """Raise if the store itself, or a shard of the paths ``names``, is missing."""
+        # The session directory: an unmounted volume leaves an empty root behind.
         if not os.path.isdir(self._pending):
             raise StorageMismatch(
-                f"{self._root} is not there any more, or is another directory: mount its volume "
-                "again, or start the service again"
+                f"{self._root} is gone, or is another directory: mount its volume again, or "
+                "restart the service"
             )
         for name in names:
             shard = name.removeprefix(f"{self._root}/").partition("/")[0]
             if shard in SHARDS and not os.path.isdir(f"{self._root}/{shard}"):
                 raise StorageMismatch(
-                    f"{self._root}/{shard} is not there any more: put it back with the blobs it "
-                    "had, or start the service again, which makes an empty one"
+                    f"{self._root}/{shard} is gone: restore it with its blobs, or restart the "
+                    "service, which creates an empty one"
                 )
 
     def _ensure_complete(self) -> None:
@@ -301,7 +300,7 @@ class LocalBlobs:
 
 
 def _make_root(root: Path) -> Path:
-    """Return the root, with its directories, wherever the process may go to later."""
+    """Create the root and its shards; returns it as an absolute path."""
     root = root.absolute()
     for directory in (root, *(root / shard for shard in SHARDS)):
         directory.mkdir(mode=0o700, parents=True, exist_ok=True)

@@ -1,6 +1,6 @@
-"""Copies of blobs on this machine, for those who need a path: of whatever lies elsewhere.
+"""Local copies of remote blobs, for code that needs a path.
 
-Each opening has a directory of its own; what a killed process has left there, the next one sweeps.
+Each process has a session directory; the next one sweeps that of a killed process.
 """
 
 import asyncio
@@ -15,18 +15,17 @@ from pathlib import Path
 from typing import Self
 
 from actors.ports import StorageFull
-from ilios.blobs import session_dir
-from ilios.blobs.files import PendingFile
+from ilios.blobs.files import PendingFile, create_session, remove_session, sweep_sessions
 
 STEP_BYTES = 1024 * 1024  # written in one go
-RESERVED_BYTES = 16 * 1024 * 1024  # bytes, which are for the bus and the database
+RESERVED_BYTES = 16 * 1024 * 1024  # left free for the bus and the database
 
 Fetch = Callable[[Callable[[bytes], Awaitable[None]]], Awaitable[object]]
-"""Hands the blob to what it is given, piece by piece."""
+"""Passes the blob to its argument, chunk by chunk."""
 
 
 class LocalCopies:
-    """A directory for copies, 0700 with files of 0600. Make one with ``open``."""
+    """A directory of mode 0700 for copies of mode 0600. Create one with ``open``."""
 
     def __init__(self, tmp: Path, session: Path) -> None:
         self._tmp = tmp
@@ -36,17 +35,19 @@ class LocalCopies:
     @classmethod
     @asynccontextmanager
     async def open(cls, tmp: Path) -> AsyncIterator[Self]:
-        """Make ``tmp`` where it is missing, sweep what dead openings left there, and begin one."""
-        tmp = await asyncio.to_thread(tmp.absolute)  # who gets a path may work elsewhere
-        session, lock = await asyncio.to_thread(session_dir.create, tmp)
+        """Create a session in ``tmp`` (created if missing); sweep those of dead processes."""
+        tmp = await asyncio.to_thread(
+            tmp.absolute
+        )  # readers of a copy may have another working directory
+        session, lock = await asyncio.to_thread(create_session, tmp)
         try:
             yield cls(tmp, session)
         finally:
-            await asyncio.to_thread(session_dir.remove, session, lock)
+            await asyncio.to_thread(remove_session, session, lock)
 
     @asynccontextmanager
     async def copy(self, size: int, fetch: Fetch) -> AsyncIterator[Path]:
-        """Lend the path of a copy of ``size`` bytes; it is removed afterwards.
+        """Return the path of a copy of ``size`` bytes; leaving the context removes it.
 
         :raises StorageFull: there is no room for it.
         """
@@ -58,12 +59,12 @@ class LocalCopies:
             await self._fill(copied, fetch)
             yield path
         finally:
-            # It waits for a step of a thread that was cancelled, and then removes what it wrote.
+            # Waits for a cancelled step of a thread, and removes what it wrote.
             await asyncio.shield(asyncio.to_thread(_remove, copied, path))
 
     @asynccontextmanager
     async def copy_bytes(self, data: bytes) -> AsyncIterator[Path]:
-        """Lend the path of a few bytes that are in memory; it is removed afterwards.
+        """Return the path of a copy of a few bytes; leaving the context removes it.
 
         :raises StorageFull: there is no room for them.
         """
@@ -73,12 +74,12 @@ class LocalCopies:
             await _run_step(_write, copied, data)
             yield path
         finally:
-            # At once, though it blocks: of a file so small the way to a thread would take longer.
+            # It blocks, for less time than a switch to a thread would take.
             _remove(copied, path)
 
     async def sweep(self, older_than: timedelta) -> int:
-        """Remove what dead openings left, if it is ``older_than``; returns how many copies."""
-        return await asyncio.to_thread(session_dir.sweep, self._tmp, older_than.total_seconds())
+        """Remove copies of dead processes that are ``older_than``; returns their number."""
+        return await asyncio.to_thread(sweep_sessions, self._tmp, older_than.total_seconds())
 
     async def _fill(self, copied: PendingFile, fetch: Fetch) -> None:
         waiting = bytearray()

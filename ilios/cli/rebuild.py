@@ -1,4 +1,4 @@
-"""``ilios rebuild``: the database made anew from a snapshot and the log, and proven."""
+"""``ilios rebuild``: a new database from a snapshot and the log, proven before it is used."""
 
 import argparse
 import asyncio
@@ -22,7 +22,7 @@ from ilios.settings import settings as table
 
 MAX_LISTED = 10  # rows or documents that are named one by one
 SHOWN_DIGITS = 16  # of a digest
-ACCEPT_GAP_HINT = "ilios rebuild --accept-gap goes on all the same"
+ACCEPT_GAP_HINT = "ilios rebuild --accept-gap continues anyway"
 
 _CANNOT_START = (
     AlreadyInUse,
@@ -65,7 +65,7 @@ def run(options: argparse.Namespace) -> int:
         )
     except Gap as gap:
         printing.print_error(
-            Gap(f"{gap}. Nothing was changed; {ACCEPT_GAP_HINT}, without what is missing")
+            Gap(f"{gap}. Nothing was changed; {ACCEPT_GAP_HINT}, without the missing events")
         )
         return exit_codes.SOME_FAILED
     except printing.CannotPrint as error:
@@ -76,12 +76,12 @@ def run(options: argparse.Namespace) -> int:
         return exit_codes.CANNOT_START
     except KeyboardInterrupt:
         return exit_codes.INTERRUPTED
-    succeeded = report.is_sound or (report.replaced and not report.disagreements)
+    succeeded = report.is_proven and (report.is_sound or report.replaced)
     return exit_codes.OK if succeeded else exit_codes.SOME_FAILED
 
 
 def format_lines(report: RebuildReport, *, check: bool) -> Iterator[str]:
-    """Say what was found, and what was done about it."""
+    """Yield what was found, and what was done about it."""
     yield from _sources(report)
     yield ""
     yield from (_table(one, had_old=report.had_old) for one in report.compared.tables)
@@ -113,17 +113,21 @@ def _table(one: TableDiff, *, had_old: bool) -> str:
     if not had_old:
         return made
     if one.identical:
-        return f"{made}; the old database has the same"
+        return f"{made}; equal in the old database"
     if one.old_digest is None or one.old_rows is None:
         return f"{made}; the old database cannot be read whole"
     return f"{made}; the old database has {one.old_rows} rows, {one.old_digest[:SHOWN_DIGITS]}"
 
 
 def _proof(report: RebuildReport) -> Iterator[str]:
-    said = len(report.build.expected.documents)
     wrong = len(report.disagreements)
-    if not wrong:
-        yield f"proof      the {said} documents the log speaks of stand as it says, and their bills"
+    for fault in report.faults:
+        yield f"WRONG      {fault}"
+    if report.is_proven:
+        yield (
+            "proof      two rebuilds are equal; they agree with the log about "
+            f"{len(report.build.index.documents)} documents, and their usage"
+        )
     for one in report.disagreements[:MAX_LISTED]:
         yield f"WRONG      {'/'.join(one.name)}: {one.why}"
     if wrong > MAX_LISTED:
@@ -135,19 +139,19 @@ def _proof(report: RebuildReport) -> Iterator[str]:
 def _old_database(report: RebuildReport) -> Iterator[str]:
     if not report.had_old:
         yield "old        there is no old database"
-    elif report.fault:
-        yield f"old        damaged: {report.fault}"
+    elif report.old_fault:
+        yield f"old        damaged: {report.old_fault}"
     elif report.equal:
         yield "old        sound, and equal row by row"
     elif report.is_sound:
-        yield "old        sound; it is behind the log, which the service makes up for"
+        yield "old        sound; it is behind the log, which the service catches up with"
     else:
-        yield "old        sound, and says otherwise"
+        yield "old        sound, but different"
     for one in report.unexplained:
         for what, keys in (
-            ("stand otherwise in the old database", one.changed),
-            ("stand otherwise in the old, damaged file; the log speaks for the new", one.overruled),
-            ("are in the old database alone", one.gone),
+            ("differ in the old database", one.changed),
+            ("differ in the old, damaged file; the new ones are from the log", one.overruled),
+            ("are only in the old database", one.gone),
         ):
             if keys:
                 named = ", ".join("/".join(key) for key in keys[:MAX_LISTED])
@@ -156,15 +160,13 @@ def _old_database(report: RebuildReport) -> Iterator[str]:
 
 
 def _verdict(report: RebuildReport, *, check: bool) -> str:
-    if report.disagreements:
-        return "Nothing was changed: what was made does not stand as the log says. Report this."
+    if not report.is_proven:
+        return "Nothing was changed: the rebuilt database is wrong. Please report this."
     if report.replaced:
-        kept = f"; the old one is kept as {report.old.name}" if report.old else ""
-        return f"{report.database} was made anew{kept}."
+        renamed = f"; the old one is now {report.old.name}" if report.old else ""
+        return f"{report.database} was rebuilt{renamed}."
     if report.is_sound:
         return "Nothing was changed: the database is in order."
     if report.would_lose_data:
-        return (
-            f"Nothing was changed: rows of the old database would be given up; {ACCEPT_GAP_HINT}."
-        )
+        return f"Nothing was changed: rows of the old database would be lost; {ACCEPT_GAP_HINT}."
     return "Nothing was changed, as this was a check." if check else "Nothing was changed."

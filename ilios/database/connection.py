@@ -1,4 +1,4 @@
-"""Opening the database: one file, one writer, as many readers as there are."""
+"""Opening the database: one file, one writer, any number of readers."""
 
 import os
 import sqlite3
@@ -8,12 +8,8 @@ from pathlib import Path
 
 from ilios.database import migrations
 from ilios.database.recovery import wal
-from ilios.database.recovery.damage import (
-    REPAIR_HINT,
-    DamageMonitor,
-    DatabaseDamaged,
-    WatchedConnection,
-)
+from ilios.database.recovery.damage import REPAIR_HINT, DamageMonitor, DatabaseDamaged
+from ilios.database.sqlite import Database, connect
 
 __all__ = [
     "DamageMonitor",
@@ -22,24 +18,24 @@ __all__ = [
     "open_reader",
     "open_writer",
     "read_only_uri",
+    "rebuilt_file",
 ]
-__all__ += ["rebuilt_file"]
 
-BUSY_TIMEOUT = 5000  # milliseconds; only a checkpoint of a stranger can make us wait
-# What is written lies together, for ids and times only grow: a small cache has it. What is read
-# lies in the caches of the kernel anyway.
+BUSY_TIMEOUT = 5000  # milliseconds; only a checkpoint by another program makes us wait
+# Ids and times only grow, so writes touch neighbouring pages and a small cache suffices. Pages that
+# are read are in the page cache of the kernel.
 WRITER_CACHE_KIB = 4 * 1024
 READER_CACHE_KIB = 512
 
 _PRAGMAS = (
-    # A file may have been made by somebody else, or be damaged.
+    # The file may be damaged, or written by another program.
     "PRAGMA trusted_schema = OFF",
     "PRAGMA cell_size_check = ON",
     f"PRAGMA busy_timeout = {BUSY_TIMEOUT}",
 )
 _WRITER_PRAGMAS = (
     "PRAGMA journal_mode = WAL",
-    # FULL: what was committed survives a power cut. Grouping pays for it.
+    # FULL: a commit survives a power cut. Group commit pays for it.
     "PRAGMA synchronous = FULL",
     "PRAGMA foreign_keys = ON",
     f"PRAGMA cache_size = -{WRITER_CACHE_KIB}",
@@ -50,19 +46,17 @@ _FULL_CHECK = "PRAGMA integrity_check(1)"
 
 
 def lock_file(path: Path) -> Path:
-    """Return the file whose lock says: this process writes the database at ``path``."""
+    """Return the file that the one writer of the database at ``path`` locks."""
     return path.with_name(path.name + ".lock")
 
 
 def rebuilt_file(path: Path) -> Path:
-    """Return where the database is made anew that is to take the place of ``path``."""
+    """Return where ``ilios rebuild`` writes the database that will replace ``path``."""
     return path.with_name(path.name + ".rebuilt")
 
 
 @asynccontextmanager
-async def open_writer(
-    path: Path, damage: DamageMonitor | None = None
-) -> AsyncIterator[WatchedConnection]:
+async def open_writer(path: Path, damage: DamageMonitor | None = None) -> AsyncIterator[Database]:
     """Open, check and migrate the database for its one writer, who holds ``lock_file(path)``.
 
     :raises DatabaseDamaged: the file is not a sound database; it was not touched.
@@ -71,14 +65,14 @@ async def open_writer(
     path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
     if fault := _fault_before_open(path):
         raise DatabaseDamaged(f"{path}: {fault}; {REPAIR_HINT}")
-    # What was not closed may be half checkpointed: index and table are held against each other.
+    # A database that was not closed may be half checkpointed: compare indexes with tables.
     check = _FULL_CHECK if wal.has_leftover(path) else _QUICK_CHECK
-    os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o600))  # the umask must not open it to others
-    async with WatchedConnection(lambda: _connect(str(path)), damage) as connection:
+    os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o600))  # whatever the umask is
+    async with connect(str(path), damage) as connection:
         try:
             for pragma in (*_PRAGMAS, *_WRITER_PRAGMAS):
                 await connection.execute(pragma)
-            rows = list(await connection.execute_fetchall(check))
+            rows = await connection.fetchall(check)
             if rows[0][0] != "ok":
                 raise DatabaseDamaged(f"{path}: {rows[0][0]}; {REPAIR_HINT}")
             await migrations.migrate(connection)
@@ -90,28 +84,22 @@ async def open_writer(
 
 
 @asynccontextmanager
-async def open_reader(
-    path: Path, damage: DamageMonitor | None = None
-) -> AsyncIterator[WatchedConnection]:
+async def open_reader(path: Path, damage: DamageMonitor | None = None) -> AsyncIterator[Database]:
     """Open the database for reading only; it must exist."""
     damage = damage or DamageMonitor(path)
-    async with WatchedConnection(lambda: _connect(read_only_uri(path)), damage) as connection:
+    async with connect(read_only_uri(path), damage) as connection:
         for pragma in (*_PRAGMAS, *_READER_PRAGMAS):
             await connection.execute(pragma)
         yield connection
 
 
 def _fault_before_open(path: Path) -> str | None:
-    """Say what shows without opening the file, and would be made up for wrongly by opening it."""
+    """Return a fault that opening the file would hide, None if there is none."""
     if not path.exists() and rebuilt_file(path).exists():
-        return "a rebuild was broken off while it put the new file in its place"
+        return "a rebuild was broken off while it replaced the file"
     if (not path.exists() or not path.stat().st_size) and wal.has_leftover(path):
         return "the file is gone or empty, but its write-ahead log is there"
     return wal.find_damage(path) if path.exists() else None
-
-
-def _connect(path: str) -> sqlite3.Connection:
-    return sqlite3.connect(path, uri=path.startswith("file:"), isolation_level=None)
 
 
 def read_only_uri(path: Path) -> str:

@@ -1,24 +1,21 @@
 """What the edge asks of the database. Every question names the tenant."""
 
-import aiosqlite
-
 from actors.ports import OpenBatch
 from ilios.database import rows, statements
+from ilios.database.sqlite import Database
 from schemas.records import BatchRecord, DocumentRecord
 
 
 class SqliteDocumentQueries:
     """Questions over a read-only connection; never in the writer's way."""
 
-    def __init__(self, connection: aiosqlite.Connection) -> None:
+    def __init__(self, connection: Database) -> None:
         self._connection = connection
 
     async def document(self, tenant: str, document_id: str) -> DocumentRecord | None:
         """Return the tenant's document, or None: unknown and somebody else's look the same."""
-        found = list(
-            await self._connection.execute_fetchall(
-                statements.DOCUMENT, {"tenant": tenant, "id": document_id}
-            )
+        found = await self._connection.fetchall(
+            statements.DOCUMENT, {"tenant": tenant, "id": document_id}
         )
         return rows.document_record(found[0]) if found else None
 
@@ -27,7 +24,7 @@ class SqliteDocumentQueries:
 
         :raises sqlite3.Error: it does not answer.
         """
-        await self._connection.execute_fetchall(statements.PING)
+        await self._connection.fetchall(statements.PING)
 
 
 BEFORE_ALL_IDS = ""
@@ -37,15 +34,13 @@ BEFORE_ALL_IDS = ""
 class SqliteBatchQueries:
     """Questions over a read-only connection; fits ``actors.ports.Batches``."""
 
-    def __init__(self, connection: aiosqlite.Connection) -> None:
+    def __init__(self, connection: Database) -> None:
         self._connection = connection
 
     async def batch(self, tenant: str, batch_id: str) -> BatchRecord | None:
         """Return the tenant's batch with its progress, or None."""
-        found = list(
-            await self._connection.execute_fetchall(
-                statements.BATCH, {"tenant": tenant, "id": batch_id}
-            )
+        found = await self._connection.fetchall(
+            statements.BATCH, {"tenant": tenant, "id": batch_id}
         )
         return rows.batch_record(found[0]) if found else None
 
@@ -54,23 +49,23 @@ class SqliteBatchQueries:
     ) -> list[DocumentRecord]:
         """Return documents of a batch in its order, those whose ids come after ``after``."""
         wanted = {"tenant": tenant, "id": batch_id, "after": after, "limit": limit}
-        found = await self._connection.execute_fetchall(statements.DOCUMENTS_OF_BATCH, wanted)
+        found = await self._connection.fetchall(statements.DOCUMENTS_OF_BATCH, wanted)
         return [rows.document_record(row) for row in found]
 
     async def held_documents(self, limit: int) -> list[DocumentRecord]:
         """Return documents that wait for a batch of their engine's, batch by batch."""
-        found = await self._connection.execute_fetchall(statements.HELD_DOCUMENTS, {"limit": limit})
+        found = await self._connection.fetchall(statements.HELD_DOCUMENTS, {"limit": limit})
         return [rows.document_record(row) for row in found]
 
     async def engine_jobs(self) -> list[tuple[str, str]]:
         """Return the tenant and id of every batch whose engine batch has not ended."""
-        found = await self._connection.execute_fetchall(statements.ENGINE_JOBS)
+        found = await self._connection.fetchall(statements.ENGINE_JOBS)
         return [(str(tenant), str(batch_id)) for tenant, batch_id in found]
 
     async def open_batches(self) -> list[OpenBatch]:
         """Return every batch that is not known to be complete."""
         batches: dict[tuple[str, str], set[str]] = {}
-        for tenant, batch_id, document_id, ended in await self._connection.execute_fetchall(
+        for tenant, batch_id, document_id, ended in await self._connection.fetchall(
             statements.OPEN_BATCHES
         ):
             unfinished = batches.setdefault((tenant, batch_id), set())

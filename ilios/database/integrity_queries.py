@@ -2,24 +2,22 @@
 
 from datetime import UTC, datetime
 
-import aiosqlite
-
 from actors.persister import NAME
 from actors.writes import Cursor
 from bus.streams import StreamIdentity
 from ilios.database import rows, statements
+from ilios.database.sqlite import Database
 
 
 class SqliteLogQueries:
     """Questions over a read-only connection."""
 
-    def __init__(self, connection: aiosqlite.Connection) -> None:
+    def __init__(self, connection: Database) -> None:
         self._connection = connection
 
     async def cursor(self) -> Cursor | None:
         """Return how far the log was written down, or None where nothing ever was."""
-        query = self._connection.execute_fetchall(statements.GET_CURSOR, {"reader": NAME})
-        found = list(await query)
+        found = await self._connection.fetchall(statements.GET_CURSOR, {"reader": NAME})
         return Cursor(*found[0]) if found else None
 
     async def ended_floor(self, log: StreamIdentity) -> int:
@@ -29,15 +27,13 @@ class SqliteLogQueries:
         was lost.
         """
         wanted = {"reader": NAME, "created": log.created, "last": log.last_sequence}
-        found = list(await self._connection.execute_fetchall(statements.ENDED_FLOOR, wanted))
+        found = await self._connection.fetchall(statements.ENDED_FLOOR, wanted)
         return max(0, int(found[0][0])) if found else 0
 
     async def any_submitted_between(self, first: int, last: int) -> bool:
         """Whether a document was submitted by one of these events."""
         wanted = {"first": first, "last": last}
-        found = list(
-            await self._connection.execute_fetchall(statements.ANY_SUBMITTED_BETWEEN, wanted)
-        )
+        found = await self._connection.fetchall(statements.ANY_SUBMITTED_BETWEEN, wanted)
         return bool(found[0][0])
 
 
@@ -50,11 +46,11 @@ EPOCH = datetime.fromtimestamp(0, UTC)
 class SqliteBlobSamples:
     """Questions over a read-only connection."""
 
-    def __init__(self, connection: aiosqlite.Connection) -> None:
+    def __init__(self, connection: Database) -> None:
         self._connection = connection
 
     async def sample_keys(self, since: datetime = EPOCH) -> list[str]:
         """Return keys of a few documents that were submitted ``since`` then: oldest and newest."""
         wanted = {"since": rows.to_milliseconds(since), "limit": SAMPLES_PER_KIND}
-        found = await self._connection.execute_fetchall(statements.SAMPLED_BLOBS, wanted)
+        found = await self._connection.fetchall(statements.SAMPLED_BLOBS, wanted)
         return list(dict.fromkeys(key for row in found for key in row if key is not None))

@@ -3,11 +3,11 @@
 from collections.abc import Iterable, Mapping
 from datetime import datetime, timedelta
 
-import aiosqlite
 import msgspec
 
 from actors.clock_guard import ClockState
 from ilios.database import rows, statements
+from ilios.database.sqlite import Database
 from schemas.records import DocumentRecord
 
 MAX_CLOCK_LEAD = timedelta(hours=25)  # a publisher's clock may be ahead of the log's by a day
@@ -16,22 +16,22 @@ MAX_CLOCK_LEAD = timedelta(hours=25)  # a publisher's clock may be ahead of the 
 class SqliteMaintenanceQueries:
     """Questions over a read-only connection; fits ``actors.janitor.queries.Upkeep``."""
 
-    def __init__(self, connection: aiosqlite.Connection) -> None:
+    def __init__(self, connection: Database) -> None:
         self._connection = connection
 
     async def running_time(self) -> timedelta:
         """Return how long the service has run on this database, as far as that was stored."""
-        found = list(await self._connection.execute_fetchall(statements.RUNNING_TIME))
+        found = await self._connection.fetchall(statements.RUNNING_TIME)
         return timedelta(milliseconds=found[0][0]) if found else timedelta()
 
     async def clock_state(self) -> ClockState:
         """Return what is believed of the wall clock."""
-        found = list(await self._connection.execute_fetchall(statements.CLOCK_STATE))
+        found = await self._connection.fetchall(statements.CLOCK_STATE)
         return rows.clock_state(found[0]) if found else ClockState()
 
     async def first_sweep_at(self) -> datetime | None:
         """Return when the janitor looked for the first time: this database is not much older."""
-        found = list(await self._connection.execute_fetchall(statements.FIRST_SWEEP))
+        found = await self._connection.fetchall(statements.FIRST_SWEEP)
         return rows.from_milliseconds(found[0][0]) if found else None
 
     async def expired_documents(
@@ -45,7 +45,7 @@ class SqliteMaintenanceQueries:
 
     async def count_expirable(self) -> int:
         """Return how many documents are kept that will expire some day."""
-        found = list(await self._connection.execute_fetchall(statements.COUNT_EXPIRABLE))
+        found = await self._connection.fetchall(statements.COUNT_EXPIRABLE)
         return int(found[0][0])
 
     async def documents_to_erase(self, limit: int) -> list[DocumentRecord]:
@@ -78,5 +78,5 @@ class SqliteMaintenanceQueries:
     async def _documents(
         self, statement: str, wanted: Mapping[str, object]
     ) -> list[DocumentRecord]:
-        found = await self._connection.execute_fetchall(statement, wanted)
+        found = await self._connection.fetchall(statement, wanted)
         return [rows.document_record(row) for row in found]

@@ -1,9 +1,8 @@
-"""Keeping writes in SQLite: the wall that fits ``actors.writes.Ledger``."""
+"""Committing writes to SQLite, as ``actors.writes.TransactionStore``."""
 
 import sqlite3
 from contextlib import suppress
 
-import aiosqlite
 import msgspec
 
 from actors.pricing import Pricing
@@ -25,34 +24,33 @@ from bus import failpoints
 from ilios.database import rows, statements
 from ilios.database.billing import Billing
 from ilios.database.changes import changes_of
+from ilios.database.sqlite import Database
 from schemas.documents import DocumentCompleted, DocumentConverted
 
-# All else SQLite may raise is about the volume, the file or the connection: a damaged database that
-# refused events one by one would turn the whole log into dead letters.
+# Every other error is about the volume, the file or the connection: a damaged database must not
+# refuse events one by one, which would turn the whole log into dead letters.
 _WRITE_ERRORS = (sqlite3.IntegrityError, sqlite3.DataError, OverflowError, UnicodeError)
 
 
 class SqliteTransactionStore:
-    """Several writes in one transaction, each behind a savepoint of its own.
+    """Several writes in one transaction, each behind a savepoint.
 
-    Built on the one read-write connection; only the writer calls ``keep``.
+    Uses the one read-write connection; only the writer calls ``commit``.
     """
 
-    def __init__(self, connection: aiosqlite.Connection, pricing: Pricing | None = None) -> None:
+    def __init__(self, connection: Database, pricing: Pricing | None = None) -> None:
         self._connection = connection
         self._billing = Billing(pricing or Pricing())
 
     async def cursor(self, reader: str) -> Cursor | None:
-        """Return how far ``reader`` has come, or None if it never wrote anything."""
-        found = list(
-            await self._connection.execute_fetchall(statements.GET_CURSOR, {"reader": reader})
-        )
+        """Return the cursor of ``reader``, or None if it never wrote anything."""
+        found = await self._connection.fetchall(statements.GET_CURSOR, {"reader": reader})
         return Cursor(*found[0]) if found else None
 
     async def commit(self, writes: list[Write[object]]) -> list[object | WriteRefused]:
-        """Keep each write or refuse it alone; answers stand in the order of the writes.
+        """Commit each write or refuse it alone; returns the results in the same order.
 
-        :raises LedgerUnavailable: the volume is full or broken; none was kept.
+        :raises DatabaseUnavailable: the volume is full or broken; nothing was committed.
         """
         try:
             try:
@@ -64,7 +62,7 @@ class SqliteTransactionStore:
                 await self._connection.execute(statements.COMMIT)
                 failpoints.reach("ledger.committed")
             except BaseException:
-                # Always: when this is cancelled, the thread may not even have come to the BEGIN.
+                # Always: when this is cancelled, the thread may not have reached BEGIN yet.
                 with suppress(sqlite3.OperationalError):  # there is nothing to roll back
                     await self._connection.execute(statements.ROLLBACK)
                 raise
@@ -75,7 +73,7 @@ class SqliteTransactionStore:
         return answers
 
     async def _write_one(self, write: Write[object], *, only_write: bool) -> object | WriteRefused:
-        """A lone write needs no savepoint: the transaction is its own."""
+        """Execute one write; a single one needs no savepoint."""
         if only_write:
             return await self._execute(write)
         await self._connection.execute(statements.SAVEPOINT)
@@ -125,7 +123,7 @@ class SqliteTransactionStore:
         ]
         if not names:
             return ()
-        found = await self._connection.execute_fetchall(
+        found = await self._connection.fetchall(
             statements.COMPLETED_BY_ID, {"names": msgspec.json.encode(names).decode()}
         )
         records = map(rows.document_record, found)
@@ -133,11 +131,11 @@ class SqliteTransactionStore:
 
 
 class _Rejected(Exception):
-    """One write cannot be kept."""
+    """One write is refused."""
 
 
 def _statement_for(write: object) -> tuple[str, dict[str, object]]:
-    """Return the statement behind a write that no event stands for."""
+    """Return the statement for a write without events."""
     match write:
         case ResetCursor(reader=reader):
             return statements.RESET_CURSOR, {"reader": reader}
@@ -153,4 +151,4 @@ def _statement_for(write: object) -> tuple[str, dict[str, object]]:
         case Ping():
             return statements.PING, {}
         case _:
-            raise TypeError(f"nobody knows how to keep a {type(write).__name__}")
+            raise TypeError(f"unknown write {type(write).__name__}")

@@ -2,9 +2,8 @@
 
 from datetime import datetime
 
-import aiosqlite
-
 from ilios.database import rows, statements
+from ilios.database.sqlite import Database
 from schemas.records import OperationUsage, UsageTotal
 
 TimeRange = tuple[datetime | None, datetime | None]
@@ -14,7 +13,7 @@ TimeRange = tuple[datetime | None, datetime | None]
 class SqliteUsageQueries:
     """Questions over a read-only connection; fits ``ilios.edge.context.UsageReads``."""
 
-    def __init__(self, connection: aiosqlite.Connection) -> None:
+    def __init__(self, connection: Database) -> None:
         self._connection = connection
 
     async def total(self, tenant: str, within: TimeRange = (None, None)) -> UsageTotal:
@@ -22,7 +21,7 @@ class SqliteUsageQueries:
         wanted = _parameters(tenant, within)
         (
             (documents, operations, pages, tokens_in, tokens_out, micros),
-        ) = await self._connection.execute_fetchall(statements.USAGE_TOTAL, wanted)
+        ) = await self._connection.fetchall(statements.USAGE_TOTAL, wanted)
         return UsageTotal(
             documents=documents,
             operations=operations,
@@ -36,7 +35,7 @@ class SqliteUsageQueries:
         self, tenant: str, within: TimeRange = (None, None)
     ) -> list[OperationUsage]:
         """Return the same by operation, in the order of their names, without those unused."""
-        found = await self._connection.execute_fetchall(
+        found = await self._connection.fetchall(
             statements.USAGE_BY_OPERATION, _parameters(tenant, within)
         )
         return [

@@ -1,1 +1,1 @@
-"""Standing problems found while the service runs: a lost log, missing files, damaged stores."""
+"""Checks while the service runs: lost events, vanished files, a wrong blob store."""

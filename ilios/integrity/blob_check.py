@@ -1,6 +1,6 @@
-"""Whether the blob store is the one this database belongs to, asked at the start and now and then.
+"""Check that the blob store belongs to this database, at the start and periodically.
 
-A bucket that was emptied, or another one in its place, answers every question: with "not there".
+An emptied bucket, or another one in its place, answers every request, but has no blob.
 """
 
 import asyncio
@@ -12,42 +12,42 @@ from typing import Protocol
 import structlog
 
 from actors.ports import Blobs, StorageMismatch, StorageUnavailable
-from ilios.blobs import sampling
+from ilios.blobs import factory
 from ilios.database.integrity_queries import EPOCH
 from ilios.integrity.faults import Faults
 
-LOOK_EVERY = 5.0  # seconds
-LOOK_AGAIN_AFTER = 1.0  # seconds, while it is the wrong one
+CHECK_INTERVAL = 5.0  # seconds
+RECHECK_INTERVAL = 1.0  # seconds, while it is the wrong one
 SOURCE = "blob store"
 LOST_BEFORE_FILE = "blobs.lost"
-"""The file whose time is a limit: what was submitted before is not looked for in the store."""
+"""A file of the operator: blobs of documents submitted before its time are not expected."""
 
 log = structlog.get_logger("blobs")
 
 
 class BlobKeySource(Protocol):
-    """Where the keys of blobs come from that were stored once."""
+    """The database, as a source of keys of blobs that were stored."""
 
     async def sample_keys(self, since: datetime = EPOCH) -> list[str]:
-        """Return keys of a few documents that were submitted ``since`` then."""
+        """Return keys of a few documents that were submitted after ``since``."""
         ...
 
 
 class ExpectedBlobs:
-    """The blobs that must be there. ``mark`` is the file that gives up those of before."""
+    """Blobs that must be in the store, except those older than ``lost_before_file``."""
 
     def __init__(self, key_source: BlobKeySource, lost_before_file: Path) -> None:
         self._key_source = key_source
         self._lost_before_file = lost_before_file
 
     async def keys(self) -> list[str]:
-        """Return the keys of a few of them."""
+        """Return a sample of their keys."""
         return await self._key_source.sample_keys(
             await asyncio.to_thread(_modified_at, self._lost_before_file)
         )
 
     def with_advice(self, error: StorageMismatch) -> str:
-        """Return what is wrong, and what to do, also where they are lost for good."""
+        """Return the error with advice, also for blobs that are lost for good."""
         found = str(error)
         return (
             f"{found}{'' if found.endswith('?') else '.'} The service goes on by itself when they "
@@ -58,7 +58,7 @@ class ExpectedBlobs:
 
 
 class BlobStoreCheck:
-    """Looks for expected blobs, and reports a fault that blocks while none of them is there."""
+    """Looks for expected blobs; reports a blocking fault while none of them is found."""
 
     def __init__(self, store: Blobs, expected: ExpectedBlobs, faults: Faults) -> None:
         self._store = store
@@ -66,30 +66,30 @@ class BlobStoreCheck:
         self._faults = faults
         self._lock = asyncio.Lock()
         self._problem: StorageMismatch | None = None
-        self._checked_at = float("-inf")  # when the last look that was answered began
+        self._checked_at = float("-inf")  # when the last answered check began
 
     async def run(self) -> None:
-        """Look until cancelled."""
+        """Check until cancelled."""
         while True:
             await self._check()
-            await asyncio.sleep(LOOK_EVERY if self._problem is None else LOOK_AGAIN_AFTER)
+            await asyncio.sleep(CHECK_INTERVAL if self._problem is None else RECHECK_INTERVAL)
 
     def raise_if_misplaced(self) -> None:
-        """Return unless the store is not the one it must be.
+        """Raise the result of the last check.
 
-        :raises StorageMisplaced: it is not.
+        :raises StorageMismatch: the store is the wrong one.
         """
         if self._problem is not None:
             raise StorageMismatch(str(self._problem))
 
     async def recheck(self) -> None:
-        """Look now, because a blob is missing; return if that is to be believed.
+        """Check now, because a blob is missing; return if the store is the right one.
 
-        :raises StorageUnavailable: the store is not the one it must be, or cannot be asked.
+        :raises StorageUnavailable: the store is the wrong one, or does not answer.
         """
         missed_at = time.monotonic()
         async with self._lock:
-            # One look is enough for all who missed a blob before it began. One of before proves
+            # One check serves all callers that missed a blob before it began. An earlier one proves
             # nothing: the store may have been emptied since.
             if self._checked_at < missed_at:
                 await self._check_now()
@@ -100,7 +100,7 @@ class BlobStoreCheck:
             try:
                 await self._check_now()
             except StorageUnavailable as error:
-                log.debug("blobs cannot be looked for", reason=str(error))
+                log.debug("blob check failed", reason=str(error))
 
     async def _check_now(self) -> None:
         began_at = time.monotonic()
@@ -120,16 +120,16 @@ class BlobStoreCheck:
         keys = await self._expected.keys()
         while True:
             try:
-                return await sampling.ensure_any_present(self._store, keys)
+                return await factory.ensure_any_present(self._store, keys)
             except StorageMismatch:
                 before, keys = keys, await self._expected.keys()
                 if keys == before:
                     raise
-                # Else they were of documents that have been removed meanwhile.
+                # Else the documents of that sample were removed meanwhile.
 
 
-def _modified_at(mark: Path) -> datetime:
+def _modified_at(file: Path) -> datetime:
     try:
-        return datetime.fromtimestamp(mark.stat().st_mtime, UTC)
+        return datetime.fromtimestamp(file.stat().st_mtime, UTC)
     except OSError:
         return EPOCH

@@ -1,4 +1,4 @@
-"""Standing faults: what background checks found wrong, until the same check finds it right again.
+"""Standing faults: problems that background checks report, until the same check resolves them.
 
 Health reports every fault. A blocking one means that answers could be wrong or nothing could be
 stored: while it stands, the edge answers 503 to everything but health checks.

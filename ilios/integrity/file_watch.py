@@ -1,7 +1,7 @@
-"""Files that vanish while the service has them open: a volume unmounted, a directory moved away.
+"""Detection of files that vanish while they are open: an unmounted volume, a moved directory.
 
-SQLite and nats-server go on writing to what no path leads to any more, and nobody would find it
-again. So what lies at the paths is compared with what was opened.
+SQLite and nats-server continue to write to a file without a path, and that data would be lost. So
+device and inode at each path are compared with those at the start.
 """
 
 import asyncio
@@ -16,14 +16,14 @@ from msgspec import Struct
 from bus import streams
 from ilios.integrity.faults import Faults
 
-LOOK_EVERY = 0.5  # seconds
+CHECK_INTERVAL = 0.5  # seconds
 SOURCE = "files"
 _DELETED = ".blk (deleted)"
 _BACK = "put it back, and the service goes on"
 
 
 class WatchedPath(Struct, frozen=True):
-    """A path, a name for what lies there, and which file it was when the service opened it."""
+    """A path, its label for messages, and device and inode when the service opened it."""
 
     path: str
     label: str
@@ -32,7 +32,7 @@ class WatchedPath(Struct, frozen=True):
 
     @classmethod
     def stat(cls, path: Path, label: str) -> Self | None:
-        """Return what lies at a path now, if anything does."""
+        """Return the state of a path now; None if there is no file."""
         try:
             found = path.stat()
         except OSError:
@@ -41,7 +41,7 @@ class WatchedPath(Struct, frozen=True):
 
     @property
     def problem(self) -> str | None:
-        """A sentence, if it is not there any more."""
+        """What is wrong at the path, None if nothing is."""
         try:
             found = os.stat(self.path)
         except OSError as error:
@@ -55,9 +55,9 @@ class WatchedPath(Struct, frozen=True):
 
 
 class FileWatch:
-    """Looks at paths twice a second. ``places`` are what lies where, the outermost first.
+    """Checks paths twice a second. ``places`` maps labels to paths, outer directories first.
 
-    ``log_server`` gives the process that has the log's files open, where it is one of ours.
+    ``log_server_pid`` returns the process of the embedded nats-server, if there is one.
     """
 
     def __init__(
@@ -70,31 +70,31 @@ class FileWatch:
         self._seen_deleted: set[str] = set()
 
     async def run(self) -> None:
-        """Look until cancelled."""
+        """Check until cancelled."""
         while True:
-            # In a thread: a volume that hangs must not take the loop with it.
+            # In a thread: a hung volume must not block the event loop.
             problem = await asyncio.to_thread(self.check)
             if problem is None:
                 self._faults.resolve(SOURCE)
             else:
                 self._faults.report(SOURCE, problem, blocking=True)
-            await asyncio.sleep(LOOK_EVERY)
+            await asyncio.sleep(CHECK_INTERVAL)
 
     def check_paths(self) -> None:
-        """Report at once what is gone from its path: before somebody is promised anything.
+        """Report a vanished path at once, before anything is accepted.
 
-        It blocks for a few microseconds, and for longer only where writing would block as well.
+        Blocks for microseconds, longer only if a write would block as well.
         """
         if (problem := self._find_moved()) is not None:
             self._faults.report(SOURCE, problem, blocking=True)
 
     def check(self) -> str | None:
-        """Return what is wrong at this moment; blocks."""
+        """Return what is wrong now; blocks."""
         if (problem := self._find_moved()) is not None:
             return problem
         pid = self._log_server_pid()
         deleted = set() if pid is None else set(_deleted_blocks(pid))
-        # The server itself may be about to close one that it has removed: seen twice, it is not.
+        # The server may be about to close a file that it has removed; seen twice, it is not.
         stays, self._seen_deleted = deleted & self._seen_deleted, deleted
         if stays:
             return (
@@ -108,7 +108,7 @@ class FileWatch:
 
 
 def _deleted_blocks(pid: int) -> Iterator[str]:
-    """Yield the files of the log that a process writes to and no path leads to; proc(5)."""
+    """Yield deleted files of the log that a process still has open; see proc(5)."""
     descriptors = f"/proc/{pid}/fd"
     with suppress(OSError):
         for number in os.listdir(descriptors):

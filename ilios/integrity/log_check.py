@@ -1,8 +1,7 @@
-"""Compares the log with the database, at the start and every minute, for events that are missing.
+"""Comparison of the log with the database, at the start and every minute, to find lost events.
 
-nats-server drops whatever lies behind a damaged place of its files, and goes on as if it had never
-been. What is left are numbers that do not agree: where the log begins and ends, how many events are
-in between, how far the database was written from it.
+nats-server silently drops everything behind a damaged place in its files. Only numbers show that:
+the first and last sequence of the log, the number of events between, the cursor of the database.
 """
 
 import asyncio
@@ -29,18 +28,18 @@ from schemas.batches import batch_id_of
 from schemas.records import DocumentRecord
 
 SOURCE = "log"
-LOOK_EVERY = 60.0  # seconds
-READ_EVERY = 24 * 3600.0  # seconds between two readings of the whole log
-ACCEPTED_WITHIN = 2.0  # seconds until an operator's acceptance is noticed
-AGE_MARGIN = timedelta(hours=1)  # for clocks that differ
-UNREAD_TOLERATED = 500  # events that may have changed nothing in the database
-MAX_HOLES = 20  # that are listed one by one
-PAGE_SIZE = 2000  # originals looked at in one go
+CHECK_INTERVAL = 60.0  # seconds
+FULL_READ_INTERVAL = 24 * 3600.0  # seconds between reads of the whole log
+ACCEPTANCE_POLL_INTERVAL = 2.0  # seconds until an acceptance by the operator has effect
+AGE_MARGIN = timedelta(hours=1)  # for differing clocks
+UNREAD_TOLERATED = 500  # events without an effect on the database, at most
+MAX_HOLES = 20  # listed one by one
+PAGE_SIZE = 2000  # originals
 MAX_NAMED = 1000
-MAX_SHOWN = 5  # names in a sentence
-ALL_SEQUENCES = (0, 2**62)  # sequences
+MAX_SHOWN = 5  # names in a message
+ALL_SEQUENCES = (0, 2**62)
 ADVICE = (
-    "`ilios losses` lists them; when you have seen to them, `ilios losses --accept` "
+    "`ilios losses` lists them; when they are dealt with, run `ilios losses --accept` "
     "(docs/operations.md, Losses of the log)"
 )
 
@@ -48,10 +47,10 @@ log = structlog.get_logger(SOURCE)
 
 
 class LogCheck:
-    """One per database. Fits ``actors.losses.Losses``; what it finds stands until it is accepted.
+    """The check of one database, as the ``Losses`` of the actors. Losses stand until accepted.
 
-    ``complaints`` returns whether the server has found damage since it was asked last, and
-    ``failed_write`` whether it was started in place of one that could not write.
+    ``pop_damaged`` returns whether the server found damage since the last call,
+    ``pop_write_failed`` whether it replaces one that could not write.
     """
 
     def __init__(
@@ -77,31 +76,31 @@ class LogCheck:
         self._pop_write_failed = pop_write_failed
         self._lock = asyncio.Lock()
         self._recheck = asyncio.Event()
-        self._fully_read_at: float | None = None  # when the whole log was read last
-        self._read_up_to: dict[str, int] = {}  # up to where a log that was empty was taken for read
+        self._fully_read_at: float | None = None  # when the whole log was last read
+        self._read_up_to: dict[str, int] = {}  # by log: the end when it was empty
         self._checked_missing: tuple[str, int] | None = (
-            None  # of which log, and how many, were looked up
+            None  # log and number of missing events that were looked up
         )
 
     async def run(self) -> None:
-        """Look now and then, until cancelled."""
+        """Check every minute and after each reconnect, until cancelled."""
         forget = self._connection.on_reconnect(self._recheck.set)
         try:
             while True:
                 self._recheck.clear()
                 await self.check()
-                until = time.monotonic() + LOOK_EVERY
+                until = time.monotonic() + CHECK_INTERVAL
                 while time.monotonic() < until and not self._recheck.is_set():
                     if self._losses.apply_acceptance(datetime.now(UTC)):
                         self._report()
-                    await asyncio.sleep(ACCEPTED_WITHIN)
-                if self._recheck.is_set():  # another server may find other things on its disk
+                    await asyncio.sleep(ACCEPTANCE_POLL_INTERVAL)
+                if self._recheck.is_set():  # a restarted server may find other damage
                     self._fully_read_at = None
         finally:
             forget()
 
     async def check(self) -> None:
-        """Compare, and report what is missing and which documents that concerns.
+        """Report lost events, and the documents that they concern.
 
         :raises BusUnavailable: the log does not answer.
         """
@@ -114,16 +113,16 @@ class LogCheck:
         self._report()
 
     async def compare_numbers(self) -> None:
-        """Compare the numbers alone. Errors as ``look``."""
+        """Compare sequences only; raises as ``check``."""
         self._losses.apply_acceptance(datetime.now(UTC))
-        # First: what was read of the log was on it.
+        # The cursor first: what it covers was on the log.
         await self._compare_with_state(await self._reads.cursor())
         self._report()
 
     async def record_loss(self, cursor: Cursor, log: StreamIdentity) -> None:
-        """Note that the log is not the one, or no longer has what, the database was written from.
+        """Record that the log is another one, or lacks events, that the database was written from.
 
-        Its end may have grown again by now.
+        New events may have followed by now.
         """
         async with self._lock:
             now, last = datetime.now(UTC), cursor.sequence
@@ -139,9 +138,9 @@ class LogCheck:
         self._report()
 
     def may_affect(self, stored_at: datetime) -> bool:
-        """Whether what was stored then may have been submitted by an event that was lost.
+        """Whether a blob stored at that time may belong to a lost submission.
 
-        Nobody can tell before the whole log was read.
+        True until the whole log was read.
         """
         return self._fully_read_at is None or self._losses.may_affect(stored_at)
 
@@ -149,14 +148,14 @@ class LogCheck:
         async with self._lock:
             state = await log_state.fetch(self._connection)
             if state is None:
-                return  # its reader makes it again, and calls ``notice``
+                return  # its reader creates it again, and calls ``record_loss``
             now = datetime.now(UTC)
             found = await self._compare_with_cursor(cursor, state, now)
             found = found or await self._compare_with_checkpoints(state, now)
             found = [*found, *await self._find_holes(state, now)]
             if self._pop_write_failed():
                 found = _as_unwritten(found, now)
-            # It complains of the same place at every start.
+            # The server logs the same damage at every start.
             damaged = self._pop_damaged() and not self._losses.has_any(state.created)
             if damaged and not found:
                 found = [
@@ -170,7 +169,7 @@ class LogCheck:
     async def _compare_with_cursor(
         self, cursor: Cursor | None, state: LogState, now: datetime
     ) -> list[Loss]:
-        """Compare the log with how far the database was written from it."""
+        """Compare the log with the cursor of the database."""
         if cursor is None:
             gone = (1, state.first - 1)
             if self._losses.is_unwritten(state.created, gone):
@@ -186,25 +185,25 @@ class LogCheck:
             return [await self._describe_loss("end", state.created, gone, now)]
         gone = (max(cursor.sequence, self._read_up_to.get(state.created, 0)) + 1, state.first - 1)
         unread = gone[1] - gone[0] + 1
-        # The last events may have changed nothing, and gone by age before it noted that;
-        # earlier versions never did.
+        # The last events may have had no effect, and expired before the cursor passed them;
+        # earlier versions never moved the cursor past them.
         unsure = state.is_empty or not self._losses.checkpoints
         if unread > (UNREAD_TOLERATED if unsure else 0):
             return [await self._describe_loss("unread", state.created, gone, now)]
-        if state.is_empty:  # which it is no more when the next event comes
+        if state.is_empty:  # until the next event
             self._read_up_to[state.created] = state.last
         return []
 
     async def _continues(self, cursor: Cursor, state: LogState) -> bool:
-        """Whether the log has the events of the one before it: only its settings were made again.
+        """Whether the log has the events of its predecessor, as after a restore.
 
-        Then it has some that are older than it is itself.
+        Then it has events older than itself.
         """
         at = await log_state.stored_at(self._connection, cursor.sequence)
         return at is not None and at < datetime.fromisoformat(state.created)
 
     async def _compare_with_checkpoints(self, state: LogState, now: datetime) -> list[Loss]:
-        """Compare the log with how far it had come before."""
+        """Compare the log with earlier checkpoints."""
         marks = [mark for mark in self._losses.checkpoints if mark.created == state.created]
         if marks and marks[-1].last > state.last:
             gone = (state.last + 1, marks[-1].last)
@@ -222,7 +221,7 @@ class LogCheck:
         return []
 
     async def _find_holes(self, state: LogState, now: datetime) -> list[Loss]:
-        """Return what is missing between the first event and the last."""
+        """Return the holes between the first event and the last."""
         if (
             looked_up := (state.created, state.missing)
         ) == self._checked_missing or not state.missing:
@@ -241,12 +240,12 @@ class LogCheck:
         return [await self._describe_loss("hole", state.created, hole, now) for hole in new]
 
     async def _read_whole_log(self) -> None:
-        """Find what the server counts and cannot read: by reading everything, which takes a while.
+        """Find events that the server counts but cannot read, by reading everything.
 
-        It looks at most of what lies on its disk only when somebody asks for it.
+        The server reads most of its files only when events are requested.
         """
         now = time.monotonic()
-        if self._fully_read_at is not None and now - self._fully_read_at < READ_EVERY:
+        if self._fully_read_at is not None and now - self._fully_read_at < FULL_READ_INTERVAL:
             return
         state = await log_state.fetch(self._connection)
         if state is not None:
@@ -263,7 +262,7 @@ class LogCheck:
         since = await log_state.stored_at(self._connection, before) if same_log else None
         until = await log_state.stored_at(self._connection, last + 1) if kind != "end" else None
         return Loss(
-            kind=kind,  # type: ignore[arg-type]  # one of ours
+            kind=kind,  # type: ignore[arg-type]  # one of ``Kind``
             created=created,
             first=first,
             last=last,
@@ -273,7 +272,7 @@ class LogCheck:
         )
 
     async def _drop_recovered(self) -> None:
-        """Drop what is no loss for the database that is there by now."""
+        """Drop losses that the present database contains."""
         for loss in self._losses.unaccepted:
             if loss.kind == "database" and await self._reads.any_submitted_between(
                 loss.first, loss.last
@@ -281,7 +280,7 @@ class LogCheck:
                 self._losses.replace(loss, None)
 
     async def _find_waiting(self) -> tuple[str, ...]:
-        """Return documents that have not ended and whose next event is gone."""
+        """Return unfinished documents whose next event is lost."""
         unfinished = await self._queries.unfinished_documents(datetime.now(UTC), None, MAX_NAMED)
         waiting = [one for one in unfinished if not await self._has_next_event(one)]
         return tuple(f"{one.tenant}/{one.document_id}" for one in waiting)
@@ -299,7 +298,7 @@ class LogCheck:
         return batch_id is not None and await self._log.batch(tenant, batch_id) is not None
 
     async def _find_unowned_originals(self) -> None:
-        """Find originals no document owns: their submission may be what was lost."""
+        """Find originals without a document: their submission may be lost."""
         try:
             for loss in self._losses.unaccepted:
                 if loss.originals is None:
@@ -310,7 +309,7 @@ class LogCheck:
                 if found != loss.originals:
                     self._losses.replace(loss, structs.replace(loss, originals=found))
         except StorageUnavailable as error:
-            log.warning("originals are looked for later", reason=str(error))
+            log.warning("search for originals postponed", reason=str(error))
 
     async def _unowned(self, loss: Loss) -> AsyncIterator[str]:
         position: str | None = None
@@ -352,7 +351,7 @@ class LogCheck:
 def describe_all(standing: tuple[Loss, ...], waiting: tuple[str, ...]) -> str:
     """Return what is lost, which documents that concerns, and what to do.
 
-    Documents by their ids alone: health is for everybody, and names no tenant.
+    Documents by their ids alone: health is public, and names no tenant.
     """
     what = "; ".join(describe(loss) for loss in standing[:MAX_SHOWN])
     more = f"; and {len(standing) - MAX_SHOWN} more" if len(standing) > MAX_SHOWN else ""
@@ -373,14 +372,14 @@ def describe_all(standing: tuple[Loss, ...], waiting: tuple[str, ...]) -> str:
 
 
 def _as_unwritten(found: list[Loss], now: datetime) -> list[Loss]:
-    """Return what was found, the one event that was refused on a full volume being no loss."""
+    """Return the losses; a single event that was refused on a full volume is none."""
     if len(found) != 1 or found[0].first != found[0].last or found[0].kind in ("end", "other"):
         return found
     return [structs.replace(found[0], kind="unwritten", accepted_at=now)]
 
 
 def _subtract(some: SequenceRange, noted: Iterable[SequenceRange]) -> list[SequenceRange]:
-    """Return what of a range is in none of the noted ones."""
+    """Return the parts of a range that are in none of the other ones."""
     left = [some]
     for first, last in noted:
         parts = [

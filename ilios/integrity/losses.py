@@ -1,7 +1,7 @@
-"""What the log has lost, remembered in a file of the data directory until an operator accepts it.
+"""Lost events of the log, recorded in a file of the data directory until the operator accepts them.
 
-The file is for the service alone to write; who accepts leaves another one beside it, which the
-service takes notice of within seconds, or when it starts.
+Only the service writes that file. The operator accepts by another file beside it, which the service
+notices within seconds, or when it starts.
 """
 
 from collections.abc import Iterable
@@ -18,10 +18,10 @@ from ilios import secrets_file
 LOSSES_FILE = "log-losses.json"
 ACCEPTED_FILE = "log-losses.accepted"
 MAX_UPLOAD_TIME = timedelta(hours=24)  # at most, between storing an original and submitting it
-MAX_CLOCK_SKEW = timedelta(minutes=10)  # ours and that of a store, at most
+MAX_CLOCK_SKEW = timedelta(minutes=10)  # between us and a blob store
 CHECKPOINT_EVERY = timedelta(hours=1)
 CHECKPOINTS_KEPT_FOR = timedelta(days=15)
-CLOCK_TOLERANCE = timedelta(minutes=1)  # clocks are, all the time, by little
+CLOCK_TOLERANCE = timedelta(minutes=1)  # clocks are adjusted by little all the time
 
 Kind = Literal["end", "hole", "beginning", "unread", "database", "other", "damage", "unwritten"]
 
@@ -40,11 +40,11 @@ log = structlog.get_logger("log")
 
 
 class Loss(Struct, frozen=True, kw_only=True):
-    """Events that are gone, and how that was noticed (``kind``).
+    """Lost events, and how they were noticed (``kind``).
 
-    They are ``first`` to ``last`` of the log that was ``created`` then. Originals that were stored
-    from ``since`` (or ever) to ``until`` may have been submitted by one of them. ``originals``
-    are keys of those that no document owns, None until they were looked for.
+    They are ``first`` to ``last`` of the log that was ``created`` then. Originals stored between
+    ``since`` (None: ever) and ``until`` may have been submitted by one of them. ``originals`` are
+    keys of originals without a document, None before the search.
     """
 
     kind: Kind
@@ -59,30 +59,30 @@ class Loss(Struct, frozen=True, kw_only=True):
 
     @property
     def identity(self) -> tuple[str, str, int, int]:
-        """What makes it another than others."""
+        """The members that identify the loss."""
         return (self.kind, self.created, self.first, self.last)
 
     def may_affect(self, stored_at: datetime) -> bool:
-        """Whether what was stored then may have been submitted by one of its events."""
+        """Whether a blob stored at that time may belong to one of the events."""
         if self.since is not None and stored_at < self.since - MAX_UPLOAD_TIME:
             return False
         return stored_at <= self.until + MAX_CLOCK_SKEW
 
 
 class Checkpoint(Struct, frozen=True):
-    """How far the log had come at some time: what came later is younger than that."""
+    """The end of the log at some time: later events are younger."""
 
     created: str
     last: int
     at: datetime
 
     def is_from_future(self, now: datetime) -> bool:
-        """Whether the clock was set back since, so that ages cannot be told by this mark."""
+        """Whether the clock was set back since, which makes the checkpoint useless."""
         return self.at > now + CLOCK_TOLERANCE
 
 
 class LossesFile(Struct, frozen=True):
-    """What the file holds; ``waiting`` are documents that wait for events that are gone."""
+    """The content of the file; ``waiting`` are documents whose next event is lost."""
 
     losses: tuple[Loss, ...] = ()
     marks: tuple[Checkpoint, ...] = ()
@@ -99,25 +99,25 @@ class LossStore:
 
     @property
     def unaccepted(self) -> tuple[Loss, ...]:
-        """Those that nobody has accepted, the oldest first."""
+        """Losses that are not accepted, the oldest first."""
         return tuple(loss for loss in self._file.losses if loss.accepted_at is None)
 
     @property
     def checkpoints(self) -> tuple[Checkpoint, ...]:
-        """How far the log had come, the oldest first."""
+        """Ends of the log at earlier times, the oldest first."""
         return self._file.marks
 
     @property
     def waiting(self) -> tuple[str, ...]:
-        """Documents that wait for events that are gone."""
+        """Documents whose next event is lost."""
         return self._file.waiting
 
     def may_affect(self, stored_at: datetime) -> bool:
-        """Whether what was stored then may belong to a loss, accepted ones too."""
+        """Whether a blob stored at that time may belong to a loss, also an accepted one."""
         return any(loss.may_affect(stored_at) for loss in self._file.losses)
 
     def holes(self, created: str) -> list[tuple[int, int]]:
-        """Return the holes of a log that were noticed."""
+        """Return the recorded holes of a log."""
         kinds = ("hole", "unread", "beginning", "unwritten")
         return [
             (loss.first, loss.last)
@@ -126,12 +126,12 @@ class LossStore:
         ]
 
     def is_unwritten(self, created: str, gone: tuple[int, int]) -> bool:
-        """Whether these events of a log are one that was refused on a full volume."""
+        """Whether this range is recorded as an event that was refused on a full volume."""
         wanted = ("unwritten", created, *gone)
         return any(loss.identity == wanted for loss in self._file.losses)
 
     def covers_end(self, created: str, gone: tuple[int, int]) -> bool:
-        """Whether a loss of the end that nobody has accepted covers these events of a log."""
+        """Whether an unaccepted loss of the end of a log covers this range."""
         return any(
             loss.first <= gone[0] and gone[1] <= loss.last
             for loss in self.unaccepted
@@ -139,52 +139,52 @@ class LossStore:
         )
 
     def has_any(self, created: str) -> bool:
-        """Whether a log has lost anything that is remembered, accepted or not."""
+        """Whether any loss of a log is recorded, accepted or not."""
         return any(loss.created == created for loss in self._file.losses)
 
     def add(self, found: Iterable[Loss]) -> None:
-        """Remember losses that are not remembered yet, accepted or not."""
+        """Record losses that are not recorded yet."""
         for loss in found:
             if loss.identity in [one.identity for one in self._file.losses]:
                 continue
             self._write(structs.replace(self._file, losses=(*self._file.losses, loss)))
-            note, what = log.error, "the log has lost events"
+            write, title = log.error, "events lost"
             if loss.kind == "unwritten":
-                note, what = log.warning, "an event could not be written and was refused"
-            note(what, how=loss.kind, first=loss.first, last=loss.last, log=loss.created)
+                write, title = log.warning, "event refused on a full volume"
+            write(title, kind=loss.kind, first=loss.first, last=loss.last, log=loss.created)
 
     def replace(self, before: Loss, after: Loss | None) -> None:
-        """Put another account of a loss in its place, or nothing."""
+        """Replace a loss by a more complete one, or remove it."""
         losses = (after if loss == before else loss for loss in self._file.losses)
-        kept = tuple(loss for loss in losses if loss is not None)
-        self._write(structs.replace(self._file, losses=kept))
+        remaining = tuple(loss for loss in losses if loss is not None)
+        self._write(structs.replace(self._file, losses=remaining))
 
     def set_waiting(self, waiting: tuple[str, ...]) -> None:
-        """Remember which documents wait for events that are gone."""
+        """Record the documents whose next event is lost."""
         if waiting != self._file.waiting:
             self._write(structs.replace(self._file, waiting=waiting))
 
     def add_checkpoint(self, checkpoint: Checkpoint) -> None:
-        """Remember how far the log is, once an hour; marks that are beyond it by now are wrong.
+        """Record the end of the log, once an hour.
 
-        So are all that were made by a clock that was ahead.
+        Checkpoints beyond the end are dropped, and all that were made by a clock that was ahead.
         """
-        kept = [
+        recent = [
             one
             for one in self._file.marks
             if one.created == checkpoint.created
             and one.last <= checkpoint.last
             and abs(checkpoint.at - one.at) < CHECKPOINTS_KEPT_FOR
         ]
-        if kept and kept[-1].is_from_future(checkpoint.at):
-            kept = []
-        if not kept or abs(checkpoint.at - kept[-1].at) >= CHECKPOINT_EVERY:
-            kept.append(checkpoint)
-        if tuple(kept) != self._file.marks:
-            self._write(structs.replace(self._file, marks=tuple(kept)))
+        if recent and recent[-1].is_from_future(checkpoint.at):
+            recent = []
+        if not recent or abs(checkpoint.at - recent[-1].at) >= CHECKPOINT_EVERY:
+            recent.append(checkpoint)
+        if tuple(recent) != self._file.marks:
+            self._write(structs.replace(self._file, marks=tuple(recent)))
 
     def apply_acceptance(self, now: datetime) -> bool:
-        """Accept what stands if the operator has; returns whether so."""
+        """Apply an acceptance by the operator, if there is one; returns whether there was."""
         if not self._accepted_path.exists():
             return False
         losses = tuple(
@@ -192,7 +192,7 @@ class LossStore:
         )
         self._write(structs.replace(self._file, losses=losses))
         self._accepted_path.unlink(missing_ok=True)
-        log.warning("losses of the log were accepted by the operator")
+        log.warning("losses accepted by the operator")
         return True
 
     def _write(self, content: LossesFile) -> None:
@@ -201,7 +201,7 @@ class LossStore:
 
 
 def read(data_dir: Path) -> LossesFile:
-    """Return what is remembered; a file that cannot be read is put aside."""
+    """Read the file; a damaged one is renamed."""
     path = data_dir / LOSSES_FILE
     try:
         return msgspec.json.decode(path.read_bytes(), type=LossesFile)
@@ -209,22 +209,22 @@ def read(data_dir: Path) -> LossesFile:
         return LossesFile()
     except msgspec.DecodeError:
         path.replace(path.with_name(f"{LOSSES_FILE}.damaged"))
-        log.error("what the log has lost is no longer remembered: the file is damaged", path=path)  # noqa: TRY400
+        log.error("record of losses damaged and renamed", path=path)  # noqa: TRY400
         return LossesFile()
 
 
 def accept(data_dir: Path) -> None:
-    """Accept all losses there are."""
+    """Accept all losses."""
     secrets_file.write(data_dir / ACCEPTED_FILE, "")
 
 
 def is_accepted(data_dir: Path) -> bool:
-    """Whether all were accepted, and the service has not taken notice of it yet."""
+    """Whether an acceptance waits for the service."""
     return (data_dir / ACCEPTED_FILE).exists()
 
 
 def describe(loss: Loss) -> str:
-    """Return how a loss shows, as part of a sentence."""
+    """Return a description of a loss, as part of a sentence."""
     count = loss.last - loss.first + 1
     events = f"{count} events ({loss.first} to {loss.last})" if count > 1 else f"event {loss.first}"
     if loss.kind == "hole":

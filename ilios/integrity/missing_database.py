@@ -1,7 +1,7 @@
-"""A database that is missing although there was one: nothing begins in its place by itself.
+"""Refusal to start with an empty database where there was another one.
 
-An empty one would answer 404 to every older document, and its snapshots would replace the good
-ones. The file may only be on a volume that is not mounted yet.
+It would answer 404 for every older document, and its snapshots would replace the good ones. The
+file may be on a volume that is not mounted yet.
 """
 
 import sqlite3
@@ -18,33 +18,32 @@ from ilios.settings.settings import Settings
 
 
 class DatabaseMissing(Exception):
-    """There was a database, and it is not there; the message is the advice."""
+    """The database is missing although there was one; the message says what to do."""
 
 
 def check_snapshots(settings: Settings) -> None:
-    """Return unless there is a snapshot of a database that is missing. Nothing is touched; blocks.
+    """Refuse a missing database of which there is a snapshot. Changes nothing; blocks.
 
-    :raises DatabaseMissing: there is.
+    :raises DatabaseMissing: there is a snapshot.
     """
     if not is_missing(settings.database_path):
         return
-    kept = snapshots.list_snapshots(settings.snapshots_dir)
-    if kept:
+    found = snapshots.list_snapshots(settings.snapshots_dir)
+    if found:
         raise DatabaseMissing(
-            f"{_missing(settings.database_path)}, and the snapshot {kept[0].name} is of one "
-            f"{_describe_extent(kept[0])}. {_ADVICE}. Else `ilios rebuild` makes it again from "
-            "the newest "
-            "snapshot and the log, also while the service waits; to begin without what the "
-            f"snapshots have, move {settings.snapshots_dir} aside"
+            f"{_missing(settings.database_path)}, and the snapshot {found[0].name} is of one "
+            f"{_describe_extent(found[0])}. {_ADVICE}. Else `ilios rebuild` makes it again from "
+            "the newest snapshot and the log, also while the service waits; to begin without what "
+            f"the snapshots have, move {settings.snapshots_dir} aside"
         )
 
 
 async def check_blobs(settings: Settings, connection: Connection) -> None:
-    """Return unless there are blobs of a database that is missing, and the log is empty.
+    """Refuse a missing database of which there are blobs, if the log is empty.
 
-    A log with events brings a database back, or shows what is missing.
+    A log with events restores the database, or shows what is missing.
 
-    :raises DatabaseMissing: there are.
+    :raises DatabaseMissing: there are blobs, and no events.
     :raises BusUnavailable: the log does not answer.
     """
     if not is_missing(settings.database_path):
@@ -67,9 +66,9 @@ async def check_blobs(settings: Settings, connection: Connection) -> None:
 
 
 def is_missing(database: Path) -> bool:
-    """Whether nothing lies there that could be a database, or what is left of one."""
+    """Whether there is neither a database nor the remains of one."""
     if rebuilt_file(database).exists() or has_leftover(database):
-        return False  # which is refused for what it is
+        return False  # refused when it is opened
     return not database.exists() or database.stat().st_size == 0
 
 

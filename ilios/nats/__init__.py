@@ -1,1 +1,1 @@
-"""The embedded nats-server: start, users, watchdog, and access to an outside one."""
+"""The embedded nats-server with its users and watchdog, and connections to it or to another one."""

@@ -1,6 +1,6 @@
-"""How the parts of the service come to the bus: on the one inside each with a user of its own.
+"""Connections to the bus: the embedded server with one user for each role, or an external one.
 
-Those who look after it come with a user who may do everything.
+Commands of the operator connect as a user with all permissions.
 """
 
 from collections.abc import AsyncIterator, Callable
@@ -19,7 +19,7 @@ from ilios.data_directory import NoData
 from ilios.integrity.faults import Faults
 from ilios.nats.server import embedded
 from ilios.nats.users import OPERATOR, ROLES, SETUP
-from ilios.nats.watch import NatsWatchdog
+from ilios.nats.watchdog import NatsWatchdog
 from ilios.runtime.locks import AlreadyInUse, exclusive_lock
 from ilios.runtime.supervisor import Supervisor
 from ilios.settings.settings import Settings
@@ -30,11 +30,11 @@ log = structlog.get_logger("bus")
 
 
 class Bus(Struct, frozen=True):
-    """The connections by role, what they were refused, and where the bus is, for people.
+    """The connections by role, and the state of the server behind them.
 
-    ``store`` is where the bus inside keeps the log, and ``server_pid`` gives its process;
-    ``take_damage`` returns whether its server has found damage in the log since it was asked last,
-    ``take_failed_write`` whether it was started in place of one that could not write.
+    ``description`` is for people. ``store`` is the log directory of the embedded server, and
+    ``server_pid`` returns its process. ``pop_damaged`` returns whether the server found damage in
+    the log since the last call, ``pop_write_failed`` whether it replaces one that could not write.
     """
 
     edge: Connection
@@ -58,9 +58,9 @@ class Bus(Struct, frozen=True):
 async def open_embedded_bus(
     settings: Settings, supervisor: Supervisor, faults: Faults
 ) -> AsyncIterator[Bus]:
-    """Run a bus of our own while the context is open, and connect each role to it.
+    """Run the embedded server while the context is open, and connect each role to it.
 
-    :raises BusDidNotStart, BusUnavailable, SecretsDamaged: there is none.
+    :raises BusDidNotStart, BusUnavailable, SecretsDamaged: it cannot be started.
     """
     async with AsyncExitStack() as stack:
         enter = stack.enter_async_context
@@ -82,9 +82,9 @@ async def open_embedded_bus(
             for role in ROLES
         }
         watch = NatsWatchdog(server, connections["edge"], publish_stats, faults)
-        await enter(supervisor.running("watch over nats-server", watch.run))
+        await enter(supervisor.running("nats-server watchdog", watch.run))
         await _ensure_streams(connections["edge"], ours=True)
-        where = f"nats-server inside, at {connections['edge'].address}"
+        where = f"embedded nats-server at {connections['edge'].address}"
         yield Bus(
             **connections,
             permission_violations=violations,
@@ -100,14 +100,14 @@ async def open_embedded_bus(
 
 @asynccontextmanager
 async def open_external_bus(url: str) -> AsyncIterator[Bus]:
-    """Connect to somebody else's bus: by one connection, for there is one user in the URL.
+    """Connect to an external bus, by one connection, since the URL has one user.
 
-    :raises BusUnavailable: nobody answers there, or not as is needed.
+    :raises BusUnavailable: it does not answer, or lacks what is needed.
     """
     violations = PermissionViolations()
     async with connect(url, name="ilios", permission_violations=violations) as connection:
         for advice in await _ensure_streams(connection, ours=False):
-            log.warning("this bus needs more memory than it has to", advice=advice)
+            log.warning("external bus needs more memory than necessary", advice=advice)
         yield Bus(
             **dict.fromkeys(ROLES, connection),
             permission_violations=violations,
@@ -123,10 +123,10 @@ async def open_external_bus(url: str) -> AsyncIterator[Bus]:
 
 @asynccontextmanager
 async def operator_connection(settings: Settings) -> AsyncIterator[Connection]:
-    """Connect to the bus of a service as its operator, whether or not the service runs.
+    """Connect to the bus of a service as operator, whether or not the service runs.
 
     :raises NoData: no service has ever run there.
-    :raises BusDidNotStart, BusUnavailable, CannotHold, SecretsDamaged: it cannot be reached.
+    :raises BusDidNotStart, BusUnavailable, CannotLock, SecretsDamaged: it cannot be reached.
     """
     if settings.nats_url is not None:
         async with connect(settings.nats_url.get_secret_value(), name="operator") as connection:
@@ -154,9 +154,9 @@ async def operator_connection(settings: Settings) -> AsyncIterator[Connection]:
 
 @asynccontextmanager
 async def offline_connection(settings: Settings) -> AsyncIterator[Connection]:
-    """Run the bus inside for its operator alone, who holds the data directory.
+    """Run the embedded server for the operator alone; the caller has locked the data directory.
 
-    :raises BusDidNotStart, BusUnavailable, SecretsDamaged: there is none.
+    :raises BusDidNotStart, BusUnavailable, SecretsDamaged: it cannot be started.
     """
     async with (
         embedded(settings.data_dir / "nats", settings.nats_port, tenants=None) as server,
@@ -167,7 +167,7 @@ async def offline_connection(settings: Settings) -> AsyncIterator[Connection]:
 
 
 def tenants_of(settings: Settings) -> tuple[str, ...]:
-    """Return whose documents there are: a tenant for each key, or one for everybody."""
+    """Return the tenant of each API key, or the default tenant if there are no keys."""
     return tuple(tenant_of(key.get_secret_value()) for key in settings.api_keys) or (
         DEFAULT_TENANT,
     )

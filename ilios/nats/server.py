@@ -1,7 +1,7 @@
-"""The bus inside: a nats-server of our own as a managed child.
+"""The embedded nats-server: a child process that is supervised and restarted.
 
-It listens on loopback, keeps its store under the data directory, has random credentials in files
-of mode 0600, dies with this process, and is started again on the same port when it dies.
+It listens on loopback, stores the log in the data directory, has random credentials in files of
+mode 0600, dies with this process, and is restarted on the same port.
 """
 
 import asyncio
@@ -15,57 +15,58 @@ import sys
 import sysconfig
 import time
 from collections.abc import AsyncIterator, Iterable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 
 import msgspec
 import structlog
 
 from bus.streams import EVENTS
-from ilios.nats import leftover, store
+from ilios.nats import store
 from ilios.nats.users import Users
 from ilios.runtime import machine_memory
 from ilios.runtime.process_activity import ProcessActivity
 from ilios.runtime.restarts import RestartHistory
 from schemas.ids import DEFAULT_TENANT
 
-READY_WITHIN = 20.0  # seconds without any work done; a large store takes its time to recover
-RECOVERED_WITHIN = 600.0  # seconds, however much is done
-STOPPED_WITHIN = 3.0  # seconds between SIGTERM and SIGKILL; what it acknowledged is on disk
+READY_WITHIN = 20.0  # seconds without progress; recovering a large store takes longer
+RECOVERED_WITHIN = 600.0  # seconds, whatever progress it makes
+STOPPED_WITHIN = 3.0  # seconds between SIGTERM and SIGKILL; acknowledged events are on disk
 FIRST_PAUSE = 0.05  # seconds before the first restart
 LONGEST_PAUSE = 2.0  # seconds between restarts
-# What the Go runtime collects garbage ever harder for, until it does nothing else: far above what
-# is in use. The server holds about 0.5 KB for each document of the history.
+# Close to its memory limit the Go runtime does nothing but collect garbage, so the limit is far
+# above normal use. The server needs about 0.5 KB for each document of the history.
 MEMORY_SHARE = 0.25
 MIN_MEMORY_LIMIT = 128 * 1024**2  # bytes
-GOGC_PERCENT = 35  # of what is in use, before it is collected; its cost is the same at any size
+GOGC_PERCENT = 35  # growth of the heap between garbage collections
 
 _LISTENING = re.compile(r"Listening for client connections on .*:(\d+)")
 _LEVELS = {"[WRN]": "warning", "[ERR]": "error", "[FTL]": "error"}
-_CONFIG_ERROR_PREFIX = "nats-server: "  # begins what it says of a configuration it cannot use
-# It says so once it has met a full volume, and what it says it of takes nothing any more, also when
-# there is room again: only another server does.
+_CONFIG_ERROR_PREFIX = "nats-server: "  # begins messages about an unusable configuration
+# Logged when the volume is full. The stream it names then stores nothing any more, even when there
+# is space again, until the server is restarted.
 _WRITE_ERROR = re.compile(
     r"critical write error|will be disabled|disabling jetstream", re.IGNORECASE
 )
-# Logged of a stream with a consumer it cannot read; it serves the stream no more.
+# Logged when a stream has an unreadable consumer; the stream is then not served.
 _STREAM_STOPPED = "Stopping unsupported stream"
-# Logged of a place of the log that is damaged; it drops what lies behind it.
+# Logged when a block of the log is damaged; events behind the damage are dropped.
 _DAMAGED = re.compile(rf"\[{EVENTS}\].*corrupt record state")
 _PR_SET_PDEATHSIG = 1
+LEFTOVER_POLL_INTERVAL = 0.02  # seconds
 
 log = structlog.get_logger("nats-server")
 
 
 class BusDidNotStart(Exception):
-    """The nats-server child did not become ready; its last words are in the message."""
+    """nats-server did not become ready; the message ends with its last error."""
 
 
 class NatsServer:
-    """The child. ``url(user)`` says how to reach it; ``port`` stays the same across restarts.
+    """The child process. ``port`` stays the same across restarts.
 
-    Where ``preferred_port`` is taken, or 0, the server chooses a free one. Each of ``tenants``
-    has a user of its own who publishes for it; None leaves the users as they are.
+    If ``preferred_port`` is taken, or 0, the server chooses a free one. Each of ``tenants`` gets a
+    user that publishes for it; None leaves the users as they are.
     """
 
     def __init__(
@@ -73,22 +74,26 @@ class NatsServer:
         directory: Path,
         preferred_port: int,
         tenants: Iterable[str] | None = (DEFAULT_TENANT,),
+        *,
+        ready_within: float = READY_WITHIN,
+        recovered_within: float = RECOVERED_WITHIN,
     ) -> None:
         directory.mkdir(parents=True, exist_ok=True, mode=0o700)
         self._directory = directory
         self._users = Users(directory, tenants)
+        self._ready_within, self._recovered_within = ready_within, recovered_within
         self.port = preferred_port if preferred_port and _is_free(preferred_port) else -1
         self._process: asyncio.subprocess.Process | None = None
         self._last_error = ""
         self._termination_reason = ""
         self._ready = self._was_ready = False
         self.write_error: str | None = None
-        self._corrupt_files: set[Path] = set()  # files of consumers it cannot read
+        self._corrupt_files: set[Path] = set()  # unreadable files of consumers
         self._stream_stopped = False
         self._damaged = self._write_failed = False
         self.store_limit = 0
         self.memory_limit = go_memory_limit()
-        self.ready_at = 0.0  # by the monotonic clock
+        self.ready_at = 0.0  # on the monotonic clock
         self.restarts = RestartHistory(FIRST_PAUSE, LONGEST_PAUSE)
 
     @property
@@ -98,12 +103,12 @@ class NatsServer:
 
     @property
     def is_ready(self) -> bool:
-        """Whether the child has come up, and has not ended since."""
+        """Whether the child runs and was ready."""
         return self._ready and self.pid is not None
 
     @property
     def store(self) -> Path:
-        """Where the log lies."""
+        """The directory of the log."""
         return self._directory / "jetstream"
 
     def url(self, user: str) -> str:
@@ -123,7 +128,7 @@ class NatsServer:
         if self._corrupt_files:
             store.remove_corrupt(self._corrupt_files, self.store)
         if self._stream_stopped and self._corrupt_files:
-            log.warning("nats-server is started again: a consumer had stopped its stream")
+            log.warning("nats-server restarted: a damaged consumer had stopped its stream")
             await self.stop()
             await self._start_once()
         self._ready = self._was_ready = True
@@ -131,10 +136,10 @@ class NatsServer:
         self._users.write_urls(self.port)
 
     async def _start_once(self) -> None:
-        await leftover.terminate(self._directory, STOPPED_WITHIN)
+        await _terminate_leftover(self._directory, STOPPED_WITHIN)
         if self._was_ready and not self.store.is_dir():
-            # It would begin with an empty log, in the place of the one that was moved away.
-            raise BusDidNotStart(f"the log's directory {self.store} is gone: put it back")
+            # It would start with an empty log in place of the one that was moved away.
+            raise BusDidNotStart(f"the log directory {self.store} is gone: put it back")
         self._write_failed = self._write_failed or self.write_error is not None
         self._ready, self.write_error, self._termination_reason = False, None, ""
         self._corrupt_files, self._stream_stopped = set(), False
@@ -143,45 +148,44 @@ class NatsServer:
             "-c",
             str(self._users.configuration),
             "-P",
-            str(leftover.pid_file(self._directory)),
+            str(_pid_file(self._directory)),
             stdin=asyncio.subprocess.DEVNULL,
             stdout=asyncio.subprocess.DEVNULL,
             stderr=asyncio.subprocess.PIPE,
             env=self._environment(),
-            start_new_session=True,  # a Ctrl-C on the terminal is for us to pass on, in order
+            start_new_session=True,  # Ctrl-C goes to us; we stop it in order
             preexec_fn=_die_with_parent,
         )
         try:
-            # Not wait_for: before Python 3.12 it can forget that it was cancelled.
-            async with asyncio.timeout(RECOVERED_WITHIN):
+            # Not wait_for: before Python 3.12 it can lose a cancellation.
+            async with asyncio.timeout(self._recovered_within):
                 await self._until_recovered(self._process)
         except (TimeoutError, BusDidNotStart) as error:
             await self.stop()
             raise BusDidNotStart(f"nats-server did not start: {self._last_error}") from error
 
     def pop_damaged(self) -> bool:
-        """Return whether the child has found damage in the log since this was asked last."""
+        """Return whether the child found damage in the log since the last call."""
         damaged, self._damaged = self._damaged, False
         return damaged
 
     def pop_write_failed(self) -> bool:
-        """Return whether the child before this one could not write, since this was asked last.
+        """Return whether a former child could not write, since the last call.
 
-        What it could not write was acknowledged to nobody, and may have used up a number all the
-        same.
+        Such an event was not acknowledged, but may have used up a sequence.
         """
         failed, self._write_failed = self._write_failed, False
         return failed
 
     async def terminate(self, reason: str, *, graceful: bool) -> None:
-        """End a child that cannot serve, for ``watch`` to start another."""
+        """Stop a child that cannot serve; ``supervise`` starts another."""
         self._termination_reason = reason
         if self._process is not None and self.pid is not None and not graceful:
             self._process.kill()
         await self.stop()
 
     async def stop(self) -> None:
-        """End the child: politely first."""
+        """Stop the child: by SIGTERM, then by SIGKILL."""
         process = self._process
         if process is None or process.returncode is not None:
             return
@@ -194,42 +198,42 @@ class NatsServer:
             await process.wait()
 
     async def supervise(self) -> None:
-        """Read the child's log; when the child ends, start it again. Runs until cancelled."""
+        """Read the log of the child, and restart it when it ends. Runs until cancelled."""
         while True:
             process = self._process
             if process is not None and process.returncode is None:
                 await self._read_log(process)
                 code = await process.wait()
                 pause = self.restarts.record_exit(self._exit_reason(code))
-                log.warning("nats-server ended, starting it again", code=code, after=pause)
+                log.warning("nats-server ended, restarting", code=code, delay=pause)
                 await asyncio.sleep(pause)
             try:
                 await self.start()
-            except (BusDidNotStart, OSError) as error:  # a full volume raises the latter
+            except (BusDidNotStart, OSError) as error:  # a full volume raises OSError
                 pause = self.restarts.record_exit(str(error))
-                log.warning("nats-server does not start", error=str(error), after=pause)
+                log.warning("nats-server start failed", error=str(error), delay=pause)
                 await asyncio.sleep(pause)
-            if self.pid is not None:  # also when only its address could not be written
+            if self.pid is not None:  # also if only its URL could not be written
                 self.restarts.record_start()
 
     def _exit_reason(self, code: int) -> str:
-        """Say how a child ended; its last complaint may have been about anything."""
+        """Return why a child ended. After a signal, its last error is unrelated."""
         if self._termination_reason:
             return self._termination_reason
         how = f"was ended by signal {-code}" if code < 0 else f"ended with code {code}"
         return how if code < 0 or not self._last_error else f"{how}: {self._last_error}"
 
     async def _until_recovered(self, process: asyncio.subprocess.Process) -> None:
-        """Wait until the child is ready, for as long as it works on that."""
+        """Wait until the child is ready, as long as it makes progress."""
         while True:
             before = ProcessActivity.of(process.pid)
             try:
-                async with asyncio.timeout(READY_WITHIN):
+                async with asyncio.timeout(self._ready_within):
                     return await self._until_ready(process)
             except TimeoutError:
                 if not ProcessActivity.of(process.pid).progressed_since(before):
                     raise
-                log.warning("nats-server still recovers its store")
+                log.warning("nats-server still recovering its store")
 
     async def _until_ready(self, process: asyncio.subprocess.Process) -> None:
         assert process.stderr is not None  # piped above
@@ -249,12 +253,12 @@ class NatsServer:
     def _process_log_line(self, line: bytes) -> str:
         text = line.decode(errors="replace").strip()
         for mark, level in _LEVELS.items():
-            # Its advice on passwords is for files that others can read; ours travel by environment.
+            # Its warning about plaintext passwords does not apply: ours are in the environment.
             if mark in text and "Plaintext passwords" not in text:
                 self._last_error = text.partition(mark)[2].strip()
                 getattr(log, level)(self._last_error)
-        if spoilt := store.corrupt_file_in(text, self.store):
-            self._corrupt_files.add(spoilt)
+        if corrupt := store.corrupt_file_in(text, self.store):
+            self._corrupt_files.add(corrupt)
         self._stream_stopped = self._stream_stopped or _STREAM_STOPPED in text
         self._damaged = self._damaged or _DAMAGED.search(text) is not None
         if _WRITE_ERROR.search(text):
@@ -283,13 +287,13 @@ class NatsServer:
 async def embedded(
     directory: Path, preferred_port: int, tenants: Iterable[str] | None = (DEFAULT_TENANT,)
 ) -> AsyncIterator[NatsServer]:
-    """Run the bus inside while the context is open; arguments as ``NatsServer``.
+    """Run the embedded server while the context is open; arguments as ``NatsServer``.
 
     :raises BusDidNotStart: the first start failed.
     """
     server = NatsServer(directory, preferred_port, tenants)
     try:
-        await server.start()  # may fail with the child running, when its address cannot be written
+        await server.start()  # may fail while the child runs, if its URL cannot be written
         watching = asyncio.create_task(server.supervise(), name="nats-server")
         try:
             yield server
@@ -301,12 +305,12 @@ async def embedded(
 
 
 def go_memory_limit() -> int:
-    """Return how many bytes of the machine's, or the cgroup's, memory are the server's."""
+    """Return the memory limit of the server in bytes, a share of the machine or cgroup."""
     return max(MIN_MEMORY_LIMIT, int(MEMORY_SHARE * machine_memory.limit_bytes()))
 
 
 def _binary() -> str:
-    """Find nats-server beside the interpreter, where its package installs it, or on the PATH."""
+    """Find nats-server beside the interpreter, where its package installs it, or on PATH."""
     beside = Path(sysconfig.get_path("scripts")) / "nats-server"
     found = str(beside) if beside.exists() else shutil.which("nats-server")
     if found is None:
@@ -324,14 +328,56 @@ def _is_free(port: int) -> bool:
     return True
 
 
-_libc = ctypes.CDLL(None)  # loaded here: between fork and exec a lock may be held for ever
+_libc = ctypes.CDLL(
+    None
+)  # loaded here: after fork, another thread may hold the import lock for ever
 
 
 def _die_with_parent() -> None:
     """Ask the kernel to end this process with the one that starts it (Linux).
 
-    Without it, killing the service leaves a server that holds the port and the store. Not asked
-    politely: one that hangs would stay, and what it has acknowledged is on disk.
+    Else a killed service leaves a server that occupies port and store. By SIGKILL, since a hung one
+    would ignore SIGTERM; acknowledged events are on disk.
     """
     if sys.platform == "linux":
         _libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+
+
+def _pid_file(directory: Path) -> Path:
+    """Return the pid file of the server of a directory."""
+    # Absolute: this path in its command line identifies a leftover server of this directory.
+    return directory.absolute() / "nats-server.pid"
+
+
+async def _terminate_leftover(directory: Path, within: float) -> None:
+    """Stop a server of a former run, after ``within`` seconds by SIGKILL."""
+    path = _pid_file(directory)
+    try:
+        pid = int(path.read_text())
+        command = _command(pid)
+    except (OSError, ValueError):
+        return
+    # The pid may belong to another process by now; ours has the pid file in its command line.
+    if str(path).encode() not in command:
+        return
+    log.warning("leftover nats-server of a former run stopped", pid=pid)
+    deadline = asyncio.get_running_loop().time() + within
+    with suppress(ProcessLookupError):
+        os.kill(pid, signal.SIGTERM)
+        while _is_alive(pid):
+            if asyncio.get_running_loop().time() > deadline:
+                os.kill(pid, signal.SIGKILL)
+            await asyncio.sleep(LEFTOVER_POLL_INTERVAL)
+
+
+def _command(pid: int) -> bytes:
+    return Path(f"/proc/{pid}/cmdline").read_bytes()
+
+
+def _is_alive(pid: int) -> bool:
+    """Whether the process runs; a zombie does not."""
+    try:
+        state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+    except OSError:
+        return False
+    return state not in ("Z", "X")

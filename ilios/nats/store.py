@@ -1,4 +1,4 @@
-"""The store of the bus inside: how much of its volume the log may take, and what spoils a start."""
+"""The files of the embedded nats-server: how large the log may become, and damaged consumers."""
 
 import os
 import re
@@ -9,8 +9,8 @@ import structlog
 MAX_STORE_BYTES = 20 * 1024**3
 MIN_STORE_BYTES = 64 * 1024**2
 
-# A consumer of which the server cannot read how far it has come is neither loaded nor can another
-# be made in its place, and one with settings it cannot read can stop its whole stream.
+# A consumer with an unreadable state is not loaded and cannot be created again. One with unreadable
+# settings can stop its whole stream.
 _STATE = re.compile(
     r"Error adding consumer '(\S+) > (\S+) > (\S+)': error creating store for consumer"
 )
@@ -20,7 +20,7 @@ log = structlog.get_logger("nats-server")
 
 
 def corrupt_file_in(line: str, store: Path) -> Path | None:
-    """Return the file of a consumer that a line of the server's log complains of, if it does."""
+    """Return the damaged file of a consumer that a line of the server log names, if any."""
     if found := _STATE.search(line):
         account, stream, consumer = found.groups()
         root = store / "jetstream" / account / "streams" / stream / "obs"
@@ -31,9 +31,9 @@ def corrupt_file_in(line: str, store: Path) -> Path | None:
 
 
 def remove_corrupt(files: set[Path], store: Path) -> None:
-    """Remove files of consumers, so that their consumers can be made again.
+    """Remove damaged files of consumers, so that the consumers can be created again.
 
-    Nothing is lost with them: how far a consumer has come is worked out from the database.
+    Nothing is lost: the position of a consumer is derived from the database.
     """
     for path in files:
         if path.resolve().is_relative_to(store.resolve()) and path.is_file():
@@ -42,17 +42,17 @@ def remove_corrupt(files: set[Path], store: Path) -> None:
 
 
 def store_limit(store: Path) -> int:
-    """Return how many bytes the log may have: what it has, and half of what is free besides.
+    """Return the maximal size of the log: its present size, and half of the free space.
 
-    So the log is full before the volume is. What it has counts whole, or a log on a volume that
-    others have filled could not take one event more, although there is room for many.
+    So the log is full before the volume is. The present size counts whole: else a log on a volume
+    filled by other programs could store no event, although there is space for many.
     """
     used = sum(map(_size, store.rglob("*")))
     return max(MIN_STORE_BYTES, min(MAX_STORE_BYTES, used + free(store) // 2))
 
 
 def free(store: Path) -> int:
-    """Return how many bytes of the volume are free, for those who are not root."""
+    """Return the free bytes of the volume, for users other than root."""
     found = os.statvfs(store)
     return found.f_bavail * found.f_frsize
 
@@ -60,5 +60,5 @@ def free(store: Path) -> int:
 def _size(path: Path) -> int:
     try:
         return path.stat().st_size if path.is_file() else 0
-    except FileNotFoundError:  # a running server makes and removes files all the time
+    except FileNotFoundError:  # a running server creates and removes files
         return 0

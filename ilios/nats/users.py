@@ -1,8 +1,8 @@
-"""Who may come in on the bus inside, with which password, and where that is written down.
+"""Users of the embedded nats-server, their passwords, and the files with their URLs.
 
-What each role of the service may say and hear stands in ``nats.conf``. Those who publish from
-outside are made here, one for each tenant, each in an account of its own: whatever subjects it
-uses, it meets nobody there but itself, and what its account imports of the service's.
+The permissions of the roles of the service are in ``nats.conf``. Publishers outside get one account
+for each tenant, generated here: on it they reach nothing but what the account imports from that of
+the service.
 """
 
 from collections.abc import Iterable
@@ -18,11 +18,11 @@ from schemas.ids import DEFAULT_TENANT
 OPERATOR = "operator"
 SETUP = "setup"
 ROLES = ("edge", "fetcher", "ocr", "batcher", "persister", "aggregator", "janitor")
-"""Those who work; ``setup`` only comes to make streams and consumers for them."""
+"""Users of the parts of the service; ``setup`` creates streams and consumers for them."""
 
 CONFIGURATION = "nats.conf"
 PUBLISHERS = "publishers.conf"
-DEFAULT_PUBLISHER = "publisher"  # a second name of the default tenant's file
+DEFAULT_PUBLISHER = "publisher"  # a second name of the URL file of the default tenant
 
 PUBLISH_SUBJECTS = ("ilios.document.submitted.*.{tenant}.*", "ilios.batch.submitted.{tenant}.*")
 IMPORTED_SUBJECTS = (
@@ -31,7 +31,7 @@ IMPORTED_SUBJECTS = (
     "ilios.document.cancelled.*.{tenant}.*",
     "ilios.batch.completed.{tenant}.*",
 )
-# Wider than what is ever heard there, so that a program needs not know its tenant to listen.
+# Wider than the imports, so that a program can subscribe without its tenant in the subject.
 SUBSCRIBE_SUBJECTS = (
     "_INBOX.>",
     "ilios.document.completed.>",
@@ -41,18 +41,18 @@ SUBSCRIBE_SUBJECTS = (
 )
 
 
-# Of one publisher: what it opens beyond that is refused, so that others can still connect.
+# Limits of one publisher, so that others can still connect.
 MAX_CONNECTIONS = 128  # fewer where there are many tenants
 MIN_CONNECTIONS = 8
-TOTAL_CONNECTIONS = 768  # of all publishers, while each has the fewest at least
-RESERVED_CONNECTIONS = 896  # of the service, its operator, and who has not signed in yet
+TOTAL_CONNECTIONS = 768  # of all publishers, except that each has the minimum
+RESERVED_CONNECTIONS = 896  # of the service, its operator, and clients before authentication
 MAX_SUBSCRIPTIONS = 1024  # on one connection
 
 
 class Credentials(msgspec.Struct, frozen=True):
-    """Passwords of everybody on the bus inside: of roles by their names, of publishers by tenant.
+    """Passwords by role, and those of publishers by tenant.
 
-    Older files hold others besides the operator's, which are forgotten.
+    Further passwords in files of older versions are dropped.
     """
 
     operator: str
@@ -61,27 +61,27 @@ class Credentials(msgspec.Struct, frozen=True):
 
 
 def publisher_name(tenant: str) -> str:
-    """Return the name of the user who publishes for a tenant."""
+    """Return the user that publishes for a tenant."""
     return f"publisher-{tenant}"
 
 
 class Users:
-    """The users of one data directory. Those that are missing get a password, others lose theirs.
+    """The users of one data directory, which has exactly one publisher for each tenant.
 
-    Where it is not known whose documents there are (None), those stay who are there.
+    ``tenants`` of None leaves the publishers as they are.
 
     :raises SecretsDamaged: the credentials cannot be read.
     """
 
     def __init__(self, directory: Path, tenants: Iterable[str] | None) -> None:
         self._directory = directory
-        kept = _reconcile_credentials(directory / "credentials.json", tenants)
-        self._tenants = tuple(kept.publishers)
-        self._publishers = kept.publishers
+        found = _reconcile_credentials(directory / "credentials.json", tenants)
+        self._tenants = tuple(found.publishers)
+        self._publishers = found.publishers
         self._passwords = {
-            OPERATOR: kept.operator,
-            **kept.roles,
-            **{publisher_name(tenant): word for tenant, word in kept.publishers.items()},
+            OPERATOR: found.operator,
+            **found.roles,
+            **{publisher_name(tenant): password for tenant, password in found.publishers.items()},
         }
         secrets_file.write(self.configuration, _template().read_text())
         share = TOTAL_CONNECTIONS // max(1, len(self._tenants))
@@ -91,12 +91,12 @@ class Users:
 
     @property
     def max_connections(self) -> int:
-        """How many connections the server takes: all that publishers may have, and the reserve."""
+        """The connection limit of the server: those of all publishers, and the reserve."""
         return RESERVED_CONNECTIONS + self._connections_per_publisher * len(self._tenants)
 
     @property
     def configuration(self) -> Path:
-        """The file nats-server reads: a copy of ours, beside the one with the publishers."""
+        """The configuration file of nats-server, beside the one with the publishers."""
         return self._directory / CONFIGURATION
 
     def url(self, user: str, port: int) -> str:
@@ -104,15 +104,17 @@ class Users:
         return f"nats://{user}:{self._passwords[user]}@127.0.0.1:{port}"
 
     def environment(self) -> dict[str, str]:
-        """Return the variables the configuration takes the passwords from."""
+        """Return the environment variables with the passwords."""
         of_roles = {
             f"ILIOS_NATS_{user.upper()}_PASSWORD": self._passwords[user]
             for user in (OPERATOR, SETUP, *ROLES)
         }
-        return of_roles | {_variable(tenant): word for tenant, word in self._publishers.items()}
+        return of_roles | {
+            _variable(tenant): password for tenant, password in self._publishers.items()
+        }
 
     def write_urls(self, port: int) -> None:
-        """Write down for people and their programs where the server is; take back what was."""
+        """Write the URL files of operator and publishers; remove those of former publishers."""
         publishers = {publisher_name(tenant): publisher_name(tenant) for tenant in self._tenants}
         if DEFAULT_TENANT in self._tenants:
             publishers[DEFAULT_PUBLISHER] = publisher_name(DEFAULT_TENANT)
@@ -124,7 +126,7 @@ class Users:
 
 
 def _reconcile_credentials(path: Path, tenants: Iterable[str] | None) -> Credentials:
-    """Return the credentials for exactly these tenants, and make the file hold them."""
+    """Return the credentials for exactly these tenants, and write them to the file."""
     found = secrets_file.load_or_create(
         path, Credentials, lambda: Credentials(secrets_file.generate_password())
     )
@@ -158,7 +160,7 @@ def _variable(tenant: str) -> str:
 
 
 def _account(tenant: str, connections: int) -> str:
-    """Return the account of a tenant's publisher, in nats-server's own format."""
+    """Return the account of the publisher of a tenant, in the format of nats-server."""
     imports = [
         f'{{ {kind}: {{ account: ILIOS, subject: "{subject.format(tenant=tenant)}" }} }}'
         for kind, subjects in (("service", PUBLISH_SUBJECTS), ("stream", IMPORTED_SUBJECTS))

@@ -1,8 +1,7 @@
-"""Which IP addresses belong to the public internet, and how names are looked up before.
+"""Public IP addresses, and name resolution in threads.
 
-``ipaddress.is_global`` is not enough: what it takes for global differs from one version of Python
-to the next, and it covers neither tunnels that lead inside nor anycast addresses that a network
-answers itself.
+``ipaddress.is_global`` is not enough: it differs between versions of Python, and covers neither
+tunnels to private addresses nor anycast addresses that a network answers itself.
 """
 
 import asyncio
@@ -44,7 +43,7 @@ _ISATAP_BITS = 0xFCFF_FFFF  # all but those for "unique" and "group" (RFC 5214)
 
 
 def is_public(address: str) -> bool:
-    """Whether an IP address leads to the public internet, whatever other address it wraps."""
+    """Whether an IP address is on the public internet, and so is any address it embeds."""
     ip = ipaddress.ip_address(address.partition("%")[0])
     if isinstance(ip, ipaddress.IPv4Address):
         return _is_public_v4(ip)
@@ -58,8 +57,8 @@ def is_public(address: str) -> bool:
 
 
 def _is_public_v4(ip: ipaddress.IPv4Address) -> bool:
-    usual = ip.is_global and not ip.is_multicast
-    return usual and not any(ip in network for network in _NOT_PUBLIC_V4)
+    is_global = ip.is_global and not ip.is_multicast
+    return is_global and not any(ip in network for network in _NOT_PUBLIC_V4)
 
 
 def _last_32_bits(ip: ipaddress.IPv6Address) -> ipaddress.IPv4Address:
@@ -67,10 +66,10 @@ def _last_32_bits(ip: ipaddress.IPv6Address) -> ipaddress.IPv4Address:
 
 
 class ThreadedResolver(AbstractResolver):
-    """Looks names up in threads of its own.
+    """A resolver with a separate thread pool.
 
-    A name server that does not answer holds a thread for half a minute. In the threads of the event
-    loop a few of those would hold up whatever else is done there.
+    A name server that does not answer blocks a thread for half a minute. A few of those would
+    exhaust the default pool of the event loop.
     """
 
     def __init__(self, threads: int) -> None:
@@ -86,7 +85,7 @@ class ThreadedResolver(AbstractResolver):
                 host, port, family, socket.SOCK_STREAM, flags=socket.AI_ADDRCONFIG
             )
             return [
-                # With its zone, if it has one: an address with one is never public.
+                # Includes the zone, if any; an address with a zone is never public.
                 ResolveResult(
                     hostname=host,
                     host=str(address[0]),
@@ -101,4 +100,4 @@ class ThreadedResolver(AbstractResolver):
         return await asyncio.get_running_loop().run_in_executor(self._threads, look_up)
 
     async def close(self) -> None:
-        """Keep the threads: each fetch closes its sessions, and they are shared by all."""
+        """Do nothing: each fetch closes its sessions, but all fetches share the threads."""

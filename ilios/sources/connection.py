@@ -1,13 +1,12 @@
-"""A connection to the source of a download that cannot take the event loop, however it sends.
+"""An HTTP client connection that a hostile server cannot use to block the event loop.
 
-What a source sends costs time here: each read, each chunk of a chunked answer, each informational
-answer before the one that counts. All of them are the source's choice, so all of them are bounded.
-Many small reads become few by a pause after each, in which the kernel collects what comes; what is
-parsed at once is small; and what takes long to parse is paid for with a longer pause, which all
-downloads share.
+Each read, each chunk of a chunked response and each informational response costs CPU time, and the
+server chooses their number, so each is limited. After a small read there is a pause, in which the
+kernel collects more. Bytes are parsed in small pieces. After a piece that was slow to parse there
+is a longer pause, which all downloads share.
 
-It stands on names of aiohttp's that begin with an underscore, as aiohttp has no others for them;
-what becomes of them shows in tests/ilios/sources/test_hostile_sources.py.
+It overrides private methods of aiohttp, which has no public ones for this;
+tests/ilios/sources/test_hostile_sources.py fails if they change.
 """
 
 import asyncio
@@ -23,32 +22,32 @@ from aiohttp.http import RawResponseMessage
 from aiohttp.streams import StreamReader
 
 READ_AT_ONCE = 64 * 1024
-"""Bytes taken off a socket before others have their turn."""
+"""Bytes read from a socket in one turn of the loop."""
 PARSED_AT_ONCE = 16 * 1024
 """Bytes of a body: in chunks of one byte they take a few milliseconds."""
 HEADER_AT_ONCE = 4 * 1024
 MAX_HEADER_BYTES = 64 * 1024
-"""All that comes before a body, informational answers too."""
+"""Everything before the body, including informational responses."""
 MAX_INFORMATIONAL = 8
 SMALL_READ = 8 * 1024
 SMALL_PAUSE = 0.02
-"""Seconds after a read of less than ``SMALL_READ`` bytes: so there are 50 of them in a second."""
+"""Seconds after a read of less than ``SMALL_READ`` bytes: at most 50 of them in a second."""
 COSTLY = 0.0002
-"""Seconds of CPU for one piece; honest ones take a tenth of that, hostile ones five times that."""
+"""Seconds of CPU time for one piece; normal ones take a tenth of that, hostile ones five times."""
 COSTLY_PAUSE = 50
-"""Times what costly pieces take. Whoever reads what was parsed takes about as long once more, so
-all of them together have a twentieth of the loop."""
+"""Factor of the pause after a costly piece. Reading the parsed data takes about as long again, so
+all costly pieces together get about 4 % of the loop."""
 
 # The type aiohttp hands to a socket factory: family, type, protocol, canonical name, address.
 AddrInfo = tuple[int | socket.AddressFamily, int | socket.SocketKind, int, str, tuple[object, ...]]
 
 
 class HeaderTooLong(ClientError):
-    """More has come before the answer that counts than any honest source sends."""
+    """The header, or the number of informational responses, is over the limit."""
 
 
 class LoopShare:
-    """The part of the event loop's time that is left to costly pieces, of all downloads."""
+    """The share of the event loop for costly pieces, of all downloads together."""
 
     def __init__(self) -> None:
         self._free_at = 0.0
@@ -61,7 +60,7 @@ class LoopShare:
 
 
 class SourceConnection(ResponseHandler):
-    """One connection, for one request."""
+    """A connection for one request."""
 
     def __init__(self, loop: asyncio.AbstractEventLoop, share: LoopShare) -> None:
         super().__init__(loop)
@@ -79,15 +78,15 @@ class SourceConnection(ResponseHandler):
         super().connection_made(transport)
 
     def connection_lost(self, exc: BaseException | None) -> None:
-        """End, after the rest of what has come."""
+        """Parse the rest of the received bytes, and close."""
         self._cancel_next_piece()
         while self._unparsed and self._exception is None:
             self._parse_piece()
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
-        """Parse a piece of what has come, and the rest of it when others have had their turn."""
-        if not data:  # aiohttp has its parser go on
+        """Parse a piece of the received bytes, and the rest in later turns of the loop."""
+        if not data:  # aiohttp resumes its parser
             super().data_received(data)
             return
         self._unparsed += data
@@ -95,19 +94,19 @@ class SourceConnection(ResponseHandler):
             self._parse_next(SMALL_PAUSE if len(data) < SMALL_READ else 0.0)
 
     def feed_data(self, data: tuple[RawResponseMessage, StreamReader], size: int = 0) -> None:
-        """Take an answer from the parser; informational ones are few."""
+        """Take a response from the parser, and count informational ones."""
         message, _ = data
         if message.code >= 200 or message.code == 101:
             self._in_body = True
         else:
             self._informational += 1
             if self._informational > MAX_INFORMATIONAL:
-                self._fail("too many informational answers")
+                self._fail("too many informational responses")
                 return
         super().feed_data(data, size)
 
     def resume_reading(self, resume_parser: bool = True) -> None:  # noqa: FBT001, FBT002
-        """Read on, if reading was paused: aiohttp asks for it with every chunk that is taken."""
+        """Resume reading if it was paused: aiohttp calls this for every chunk that is read."""
         if self._reading_paused:
             super().resume_reading(resume_parser)
             if self._unparsed and self._next_piece is None:
@@ -122,8 +121,8 @@ class SourceConnection(ResponseHandler):
         if self._unparsed and not self._reading_paused and self._exception is None:
             began, cpu = time.monotonic(), time.thread_time()
             self._parse_piece()
-            # Others may have had the processor meanwhile: that makes no piece costly, but the pause
-            # after a costly one longer, for then there is little time for anybody.
+            # CPU time decides whether a piece was costly, elapsed time how long the pause is: on a
+            # busy machine the pause is longer.
             if time.thread_time() - cpu > COSTLY:
                 pause = max(pause, self._share.pause_after(time.monotonic() - began))
         if self._exception is not None or self.transport is None:
@@ -135,7 +134,7 @@ class SourceConnection(ResponseHandler):
 
     def _wait(self, pause: float) -> None:
         self._pause_transport_reading()
-        if not self._reading_paused:  # else this goes on as soon as somebody has read
+        if not self._reading_paused:  # else ``resume_reading`` continues
             self._next_piece = self._loop.call_later(pause, self._parse_next)
 
     def _parse_piece(self) -> None:
@@ -160,7 +159,7 @@ class SourceConnection(ResponseHandler):
 
 
 class SourceConnector(TCPConnector):
-    """Opens such connections; each is closed after its answer, and no name is remembered."""
+    """A connector for such connections, without keep-alive and DNS cache."""
 
     def __init__(
         self,

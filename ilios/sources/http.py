@@ -1,8 +1,8 @@
-"""Fetches documents by URL without ever reaching into a private network.
+"""Download of documents by URL, from public addresses only.
 
-The guard looks at the address a socket is about to be opened for, not at names: whatever a name
-resolves to, and however an address is spelled, nothing is dialled that is not public. Redirects are
-followed by hand, so every hop passes the same door.
+The address of each socket is checked before it connects, not the name: whatever a name resolves to,
+and however an address is spelled, there is no connection to a private network. Redirects are
+followed here, so that every hop passes the same check.
 """
 
 import asyncio
@@ -34,21 +34,21 @@ MAX_BYTES = 1024**3
 CONNECT_WITHIN = 10.0
 """Seconds for name, connection and TLS of one hop."""
 READ_WITHIN = 30.0
-"""Seconds a source may stay silent."""
+"""Seconds without a byte from the source."""
 GRACE = 60.0
-"""Seconds of waiting for a source, over all hops, after which it must have kept the least rate."""
+"""Seconds of waiting for a source, over all hops, before the minimal rate applies."""
 MIN_BYTES_PER_SECOND = 8 * 1024
-"""The least rate, as for uploads."""
+"""The minimal rate, as for uploads."""
 TOTAL_WITHIN = 1800.0
 """Seconds for everything, over all hops: 1 GiB at 600 kB/s."""
 MAX_REDIRECTS = 5
 PORTS = frozenset({80, 443, 8080, 8443})
 MAX_LOOKUPS = 128
-"""Names that are looked up at once, four for each download: a look-up that was given up goes on for
-half a minute where no name server answers."""
+"""Concurrent look-ups, four for each download: without an answer of a name server, a cancelled
+look-up runs for half a minute."""
 
 _CHUNK_BYTES = 256 * 1024
-_MIN_CHUNK_BYTES = 64 * 1024  # bytes handed on at once, but for the last
+_MIN_CHUNK_BYTES = 64 * 1024  # bytes of a chunk, except the last
 _REDIRECTS = frozenset({301, 302, 303, 307, 308})
 _RETRYABLE_STATUSES = frozenset({408, 425, 429})
 _DEFAULT_PORTS = {"http": 80, "https": 443}
@@ -61,16 +61,15 @@ log = structlog.get_logger("downloads")
 
 
 class HttpDownloads:
-    """Streams the bodies of http and https addresses; fits ``actors.ports.Downloads``.
+    """Downloads of http and https URLs, as ``actors.ports.Downloads``.
 
-    Refused: other schemes, other ports than ``ports``, addresses that are not public. ``allow``
-    names exceptions as ``host:port`` just as a URL spells them (``127.0.0.1:9000``,
-    ``files.internal:80``); such a host may be anywhere. Proxies in the environment are not used.
+    Other schemes, other ports than ``ports`` and addresses that are not public are refused.
+    ``allow`` lists exceptions as ``host:port``, spelled as in the URL (``127.0.0.1:9000``,
+    ``files.internal:80``), which may have any address. Proxies of the environment are not used.
 
-    Codes: ``source_refused`` for what is wrong with the URL itself, ``source_unreachable``,
-    ``source_status``, ``source_too_large``, ``source_timeout``. An address that is not public and
-    one that does not answer are the same to the owner, who could search the network otherwise;
-    the log tells them apart.
+    Codes: ``source_refused`` for a bad URL, ``source_unreachable``, ``source_status``,
+    ``source_too_large``, ``source_timeout``. A private address and one that does not answer give
+    the same error, or clients could scan the network; the log distinguishes them.
     """
 
     def __init__(
@@ -96,9 +95,9 @@ class HttpDownloads:
         )
 
     async def fetch(self, url: str) -> AsyncIterator[bytes]:
-        """Stream the body of ``url`` in pieces of at most 512 KiB.
+        """Stream the body of ``url`` in chunks of at most 512 KiB.
 
-        :raises Unfetchable: refused address, bad answer, too large, too slow.
+        :raises DownloadFailed: refused address, bad response, too large, too slow.
         """
         deadline = _Deadline(*self._limits)
         try:
@@ -118,13 +117,13 @@ class HttpDownloads:
             raise _refused("The address is not a valid URL.") from error
         except (ClientError, OSError) as error:
             if _was_refused(error):
-                log.warning("source is not at a public address; see ILIOS_DOWNLOAD_ALLOW")
+                log.warning("source at a private address refused; see ILIOS_DOWNLOAD_ALLOW")
             raise DownloadFailed("source_unreachable", _UNREACHABLE, retryable=True) from error
 
     async def _read_body(
         self, response: ClientResponse, deadline: "_Deadline"
     ) -> AsyncIterator[bytes]:
-        """Collect what comes until it is worth a write."""
+        """Collect bytes until a chunk is worth a write."""
         size, buffer = 0, bytearray()
         while chunk := await deadline.run(response.content.read(_CHUNK_BYTES)):
             deadline.received += len(chunk)
@@ -142,7 +141,7 @@ class HttpDownloads:
     async def _follow_redirects(
         self, url: str, guarded: ClientSession, unguarded: ClientSession
     ) -> AsyncIterator[ClientResponse]:
-        """Follow redirects from ``url`` and lend the answer at their end."""
+        """Follow redirects from ``url``, and open the final response."""
         hop = URL(url)
         for _ in range(MAX_REDIRECTS + 1):
             session = unguarded if self._is_exempt(hop) else guarded
@@ -155,7 +154,7 @@ class HttpDownloads:
         raise _refused(f"The source redirects more than {MAX_REDIRECTS} times.")
 
     def _is_exempt(self, hop: URL) -> bool:
-        """Whether ``hop`` is an exception of ``allow``; refuse what no guard is needed for."""
+        """Whether ``hop`` is in ``allow``; raises for a bad scheme, port or user."""
         if hop.scheme not in _DEFAULT_PORTS or not hop.host:
             raise _refused("Only http and https addresses can be fetched.")
         if hop.user is not None or hop.password is not None:
@@ -174,8 +173,8 @@ class HttpDownloads:
                 "source_status", f"The source answered with status {status}.", retryable=retryable
             )
         if response.headers.get("Content-Encoding", "identity").lower() != "identity":
-            # Asked for identity, so this is a source that ignores it; unpacking would need a
-            # second cap, and the bytes as they are would not be the document.
+            # The source ignores the requested identity. Decompression would need a second limit,
+            # and the compressed bytes are not the document.
             reason = "The source sent a compressed answer although none was asked for."
             raise DownloadFailed("source_status", reason, retryable=False)
         if (response.content_length or 0) > self._max_bytes:
@@ -186,7 +185,7 @@ class HttpDownloads:
         return DownloadFailed("source_too_large", reason, retryable=False)
 
     def _session(self, *, guarded: bool) -> ClientSession:
-        # A session for each fetch: no cookie, connection or cached name outlives it.
+        # A session for each fetch: no cookie, connection or name is shared.
         return ClientSession(
             connector=SourceConnector(
                 self._share, self._resolver, _open_public_socket if guarded else None
@@ -200,10 +199,10 @@ class HttpDownloads:
 
 
 class _Deadline:
-    """Gives up on a source that is slow, over all hops.
+    """The timeouts of one download, over all hops.
 
-    The time it is waited for counts, and not what the store takes; only the last of all deadlines
-    is on the clock. All are exact: none waits for the next byte to be noticed.
+    Only time spent waiting for the source counts, not that of the blob store, except for
+    ``total_within``.
     """
 
     def __init__(self, read_within: float, grace: float, total_within: float) -> None:
@@ -216,11 +215,11 @@ class _Deadline:
     async def run(self, step: Awaitable[_T]) -> _T:
         """Wait for one step.
 
-        :raises TimeoutError: it takes too long, or all of them together do.
+        :raises TimeoutError: it, or all steps together, took too long.
         """
         began = time.monotonic()
         remaining = max(self._grace, self.received / MIN_BYTES_PER_SECOND) - self._waited
-        # The first step is all hops, and each of them may take its time.
+        # The first step covers all hops.
         read_timeout = self._read_within if self.received else self._grace
         async with asyncio.timeout(min(read_timeout, remaining, self._ends_at - began)):
             result = await step
@@ -239,7 +238,7 @@ def _open_public_socket(info: AddrInfo) -> socket.socket:
     return socket.socket(family, kind, protocol)
 
 
-# Several refused addresses of one host come back as one plain OSError with their texts in it.
+# Several refused addresses of a host are raised as one OSError with their texts.
 _REFUSED = "address is not public"
 
 

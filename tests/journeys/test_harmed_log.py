@@ -274,5 +274,5 @@ async def test_a_rebuild_from_a_log_with_a_hole_is_not_done_in_silence(tmp_path:
         path.unlink()
     refused = await run_ilios(tmp_path, "rebuild")
     assert refused.code == 1
-    assert "any more: what they changed is missing" in refused.errors
+    assert "from the log: their changes are missing" in refused.errors
     assert (await run_ilios(tmp_path, "rebuild", "--accept-gap")).code == 0

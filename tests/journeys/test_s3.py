@@ -215,4 +215,4 @@ async def is_well(client: ServiceClient) -> bool:
 
 
 async def is_full(client: ServiceClient) -> bool:
-    return "takes no more: QuotaExceeded" in await client.health_error()
+    return "has no space: QuotaExceeded" in await client.health_error()

@@ -83,7 +83,7 @@ async def test_a_part_of_the_blobs_that_is_moved_away_is_noticed(tmp_path: Path)
         (original,) = (data / "blobs").glob("??/originals*")
         shard = original.parent
         aside = shard.rename(tmp_path / "aside")
-        await wait_until(lambda: problem(client, f"{shard} is not there any more"), within=SOON)
+        await wait_until(lambda: problem(client, f"{shard} is gone"), within=SOON)
         await wait_until(lambda: refuses(client), within=SOON)
         await check_not_ready(client)
         aside.rename(shard)

@@ -84,7 +84,7 @@ async def test_another_bucket_of_the_same_owner_is_not_the_right_one(
         other = swift.environ(swift.config())
         swift.put_object(other["ILIOS_S3_PREFIX"] + OWNER, owner)
         async with starting_service(tmp_path, **other) as (service, client):
-            await check_waits_for(client, "blobs that the database names is in the blob store")
+            await check_waits_for(client, "blobs of the database is in the blob store")
             assert await service.stop() == 0
         async with (
             running_service(tmp_path, **environ) as service,
@@ -129,7 +129,7 @@ async def test_a_wrong_directory_of_blobs_is_waited_for(tmp_path: Path, how: str
         if how != "moved away":
             (data / "blobs").mkdir()
         async with starting_service(data) as (service, client):
-            await check_waits_for(client, f"blobs that the database names is in {data}/blobs")
+            await check_waits_for(client, f"blobs of the database is in {data}/blobs")
             assert not (data / "blobs").exists() or not list((data / "blobs").iterdir())
             if how != "moved away":
                 (data / "blobs").rmdir()
@@ -146,7 +146,7 @@ async def test_what_waited_for_its_blob_is_not_failed_for_a_wrong_directory(tmp_
         await service.kill("all")
     aside = (data / "blobs").rename(tmp_path / "aside")
     async with starting_service(data) as (service, waiting):
-        await check_waits_for(waiting, "blobs that the database names is in")
+        await check_waits_for(waiting, "blobs of the database is in")
         aside.rename(data / "blobs")
         await service.wait_until_ready()
         await wait_until(lambda: are_completed(client, data), within=WITHIN)

@@ -1,4 +1,4 @@
-"""Stands between the store and S3, and makes trouble."""
+"""A proxy in front of S3 that injects faults."""
 
 import asyncio
 from collections import Counter

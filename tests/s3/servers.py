@@ -1,4 +1,4 @@
-"""Servers that speak S3, for the tests: OpenStack Swift, which keeps to it, and rclone, less so."""
+"""S3 servers for the tests: OpenStack Swift, which is close to AWS, and rclone."""
 
 import secrets
 import socket

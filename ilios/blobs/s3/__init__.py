@@ -1,5 +1,4 @@
-"""Blobs in a bucket of S3, or of what speaks like it.
+"""Blobs in a bucket of S3 or of a compatible store.
 
-Nothing outside imports this but ``ilios.blobs.factory``, and that late: the SDK is loaded only
-where there is a bucket.
+Only ``ilios.blobs.factory`` imports this, and only if a bucket is configured: the SDK is large.
 """

@@ -1,8 +1,13 @@
-"""The bucket: the calls of S3 that are needed, with types."""
+"""The S3 calls that the store needs, with types, and checks by MD5.
 
+MD5 detects accidental damage in transfer; SHA-256 is the hash that identifies blobs.
+"""
+
+import asyncio
 import base64
+import hashlib
 import re
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Iterable, Mapping
 from contextlib import asynccontextmanager
 from datetime import datetime
 from io import SEEK_END, BytesIO
@@ -11,9 +16,98 @@ from typing import Any
 from msgspec import Struct
 
 from actors.ports import BlobNotFound, StorageUnavailable
-from ilios.blobs.s3.body import Body
-from ilios.blobs.s3.client import S3Client
-from ilios.blobs.s3.errors import NOT_FOUND_CODES, S3ErrorResponse, S3Misconfigured
+from ilios.blobs.s3.client import (
+    NOT_FOUND_CODES,
+    SDK_ERRORS,
+    S3Client,
+    S3ErrorResponse,
+    S3Misconfigured,
+    translate,
+    unreachable,
+)
+from ilios.blobs.s3.config import S3Config
+
+PART_BYTES = 8 * 1024 * 1024
+"""Size of every part but the last. S3 takes at least 5 MiB, and at most 10,000 parts."""
+
+
+def md5(data: bytes = b"") -> "hashlib._Hash":
+    """Return an MD5 hash of ``data`` that can be updated."""
+    return hashlib.md5(data, usedforsecurity=False)
+
+
+def multipart_md5(digests: Iterable[bytes]) -> str:
+    """Return the MD5 that S3 gives an object of parts with these digests."""
+    listed = list(digests)
+    return f"{md5(b''.join(listed)).hexdigest()}-{len(listed)}"
+
+
+class Md5Check:
+    """Compares received bytes with the MD5 of S3: of the bytes, of their parts, or unknown."""
+
+    def __init__(self, expected: str | None) -> None:
+        self._expected = expected
+        self._by_parts = expected is not None and "-" in expected
+        self._parts: list[bytes] = []
+        self._current = md5()
+        self._left = PART_BYTES
+
+    def update(self, data: bytes) -> None:
+        """Add the next bytes."""
+        if self._expected is None:
+            return
+        while self._by_parts and len(data) >= self._left:
+            self._current.update(data[: self._left])
+            data = data[self._left :]
+            self._next_part()
+        self._current.update(data)
+        self._left -= len(data)
+
+    @property
+    def matches(self) -> bool:
+        """Whether the bytes match; true also if the MD5 is unknown."""
+        if self._expected is None:
+            return True
+        if not self._by_parts:
+            return self._current.hexdigest() == self._expected
+        rest = [self._current.digest()] if self._left < PART_BYTES else []
+        return multipart_md5([*self._parts, *rest]) == self._expected
+
+    def _next_part(self) -> None:
+        self._parts.append(self._current.digest())
+        self._current, self._left = md5(), PART_BYTES
+
+
+CHUNK_BYTES = 256 * 1024  # at most; usually fewer are available
+SILENT_FOR = 20.0  # seconds without a byte until a read fails
+
+
+class Body:
+    """A response body of ``length`` bytes. Close it, also before its end."""
+
+    def __init__(self, stream: Any, length: int, config: S3Config) -> None:  # noqa: ANN401  # no types
+        self._stream = stream
+        self._config = config
+        self.length = length
+
+    async def read(self) -> bytes:
+        """Return available bytes, or wait for them; nothing at the end.
+
+        :raises StorageUnavailable: nothing comes, or the connection breaks.
+        """
+        try:
+            async with asyncio.timeout(SILENT_FOR):
+                chunk: bytes = await self._stream.read(CHUNK_BYTES)
+                return chunk
+        except SDK_ERRORS as error:
+            raise translate(error, "GetObject", self._config) from error
+        except TimeoutError as error:
+            raise unreachable(self._config, f"no bytes for {SILENT_FOR:.0f} s") from error
+
+    def close(self) -> None:
+        """Close the body; unread bytes are lost, and the connection with them."""
+        self._stream.close()
+
 
 MAX_KEYS = 1000  # in one answer, as S3 has it
 
@@ -21,10 +115,9 @@ _MD5 = re.compile(r"[0-9a-f]{32}(-[0-9]+)?")
 
 
 class ObjectInfo(Struct, frozen=True):
-    """What S3 tells of an object.
+    """Size, ETag and MD5 of an object.
 
-    ``etag`` names its content; ``md5`` is what it says of its bytes: their MD5, that of the MD5s
-    of their parts and how many these are, or nothing.
+    ``md5`` is that of its bytes, or that of the MD5s of its parts with their number, or None.
     """
 
     size: int
@@ -33,7 +126,7 @@ class ObjectInfo(Struct, frozen=True):
 
 
 class ListedObject(Struct, frozen=True):
-    """An object in a list."""
+    """An object of a listing."""
 
     name: str
     size: int
@@ -41,7 +134,7 @@ class ListedObject(Struct, frozen=True):
 
 
 class MultipartUpload(Struct, frozen=True):
-    """A multipart upload that was begun, and neither completed nor aborted."""
+    """A multipart upload that is neither completed nor aborted."""
 
     name: str
     id: str
@@ -49,9 +142,9 @@ class MultipartUpload(Struct, frozen=True):
 
 
 class Bucket:
-    """Objects of one bucket, by their full names. Errors are those of ``Client.call``.
+    """Objects of one bucket, by their full names. Errors are those of ``S3Client.call``.
 
-    ``says_md5`` is whether what this store says of bytes that are put in one piece is their MD5.
+    ``etag_is_md5`` is whether the ETag of an object that was put in one request is its MD5.
     """
 
     def __init__(self, client: S3Client) -> None:
@@ -62,7 +155,7 @@ class Bucket:
         self.etag_is_md5 = True
 
     async def put(self, name: str, body: BytesIO, md5: bytes) -> str | None:
-        """Put an object in one piece; returns what S3 says is the MD5 of it."""
+        """Put an object in one request; returns the MD5 that S3 reports."""
         size = body.seek(0, SEEK_END)
         body.seek(0)
         answer = await self._call(
@@ -76,14 +169,14 @@ class Bucket:
         return md5_from_etag(answer)
 
     async def create_multipart(self, name: str) -> str:
-        """Begin a multipart upload; returns its id."""
+        """Create a multipart upload; returns its id."""
         answer = await self._call("create_multipart_upload", Key=name)
         return str(answer["UploadId"])
 
     async def put_part(
         self, name: str, upload_id: str, number: int, body: BytesIO, md5: bytes
     ) -> tuple[str, str | None]:
-        """Put a part; returns its ETag and its MD5, as S3 says."""
+        """Put a part; returns the ETag and the MD5 that S3 reports."""
         size = body.seek(0, SEEK_END)
         body.seek(0)
         answer = await self._call(
@@ -101,11 +194,11 @@ class Bucket:
     async def complete_multipart(
         self, name: str, upload_id: str, parts: Mapping[int, str], size: int
     ) -> str | None:
-        """Make the parts one object of so many bytes; returns what S3 says is the MD5 of it."""
+        """Complete a multipart upload of ``size`` bytes; returns the MD5 that S3 reports."""
         listed = [{"PartNumber": number, "ETag": parts[number]} for number in sorted(parts)]
         answer = await self._call(
             "complete_multipart_upload",
-            body_bytes=size,  # what it takes a store to put them together
+            body_bytes=size,  # a store may copy all parts
             Key=name,
             UploadId=upload_id,
             MultipartUpload={"Parts": listed},
@@ -113,7 +206,7 @@ class Bucket:
         return md5_from_etag(answer)
 
     async def abort_multipart(self, name: str, upload_id: str) -> None:
-        """Abort a multipart upload; one that is over already is no error."""
+        """Abort a multipart upload; one that has ended is no error."""
         try:
             await self._call("abort_multipart_upload", Key=name, UploadId=upload_id)
         except S3ErrorResponse as refused:
@@ -121,7 +214,7 @@ class Bucket:
                 raise
 
     async def multipart_uploads(self, prefix: str) -> AsyncIterator[MultipartUpload]:
-        """Walk the multipart uploads that are under way."""
+        """Iterate over the multipart uploads in progress."""
         marker: dict[str, Any] = {}
         while True:
             answer = await self._call("list_multipart_uploads", Prefix=prefix, **marker)
@@ -135,9 +228,9 @@ class Bucket:
             }
 
     async def head(self, name: str) -> ObjectInfo:
-        """Tell of an object.
+        """Return size, ETag and MD5 of an object.
 
-        :raises BlobNotFound: there is none.
+        :raises BlobNotFound: it does not exist.
         """
         async with self._map_not_found(name):
             answer = await self._call("head_object", Key=name)
@@ -147,9 +240,9 @@ class Bucket:
     async def get(
         self, name: str, start: int = 0, stop: int | None = None, etag: str | None = None
     ) -> AsyncIterator[tuple[ObjectInfo, Body]]:
-        """Open an object at byte ``start``; ``etag`` is what it has to be.
+        """Open an object at byte ``start``, if its ETag is ``etag``.
 
-        :raises BlobNotFound: there is none.
+        :raises BlobNotFound: it does not exist.
         """
         wanted: dict[str, Any] = {"IfMatch": etag} if etag else {}
         if start or stop is not None:
@@ -158,7 +251,7 @@ class Bucket:
             answer = await self._call("get_object", Key=name, **wanted)
         body = Body(answer["Body"], answer["ContentLength"], self._config)
         try:
-            if etag and answer["ETag"] != etag:  # not every store knows If-Match
+            if etag and answer["ETag"] != etag:  # not every store implements If-Match
                 message = f"{name} was replaced while it was read"
                 raise S3ErrorResponse(message, code="PreconditionFailed")
             size = answer["ContentLength"]
@@ -166,13 +259,13 @@ class Bucket:
                 _, _, size = str(answer.get("ContentRange", "")).rpartition("/")
                 if not size.isdigit():
                     where = self._config.location
-                    raise StorageUnavailable(f"S3 at {where} does not give parts of an object")
+                    raise StorageUnavailable(f"S3 at {where} does not support ranges of an object")
             yield _object_info(answer, int(size)), body
         finally:
             body.close()
 
     async def copy(self, source: str, target: str, expected: ObjectInfo) -> None:
-        """Copy an object that is still what was ``found``."""
+        """Copy an object, if it is still the ``expected`` one."""
         await self._call(
             "copy_object",
             body_bytes=expected.size,
@@ -182,7 +275,7 @@ class Bucket:
         )
 
     async def delete(self, name: str) -> None:
-        """Delete an object; one that is not there is no error."""
+        """Delete an object; a missing one is no error."""
         try:
             await self._call("delete_object", Key=name)
         except S3ErrorResponse as refused:
@@ -199,7 +292,7 @@ class Bucket:
         return objects, bool(answer.get("IsTruncated"))
 
     async def find_region(self) -> str:
-        """Return the region the bucket says it is in; needs the right to list."""
+        """Return the region of the bucket; needs the permission to list."""
         answer = await self._call(
             "list_objects_v2", Prefix=self._config.prefix, StartAfter="", MaxKeys=1
         )
@@ -207,13 +300,13 @@ class Bucket:
         return str(region or self._client.region)
 
     async def check(self) -> None:
-        """Return if the bucket is there."""
+        """Check that the bucket exists."""
         try:
             await self._call("head_bucket")
         except S3ErrorResponse as refused:
             if refused.code not in NOT_FOUND_CODES:
                 raise
-            config = self._config  # this call's answer has no body, and so no better word for it
+            config = self._config  # the answer to HEAD has no body, and so no error code
             raise S3Misconfigured(
                 f"there is no bucket {config.bucket} at {config.location}: create it, or set "
                 "S3_BUCKET",
@@ -221,14 +314,14 @@ class Bucket:
             ) from refused
 
     async def presign_put(self, name: str, *, size: int, expires_in: int) -> str:
-        """Return a URL that carries the right to put so many bytes there."""
-        # The length is signed with it; whether it is held to it is up to the store.
+        """Return a URL that permits to put an object of ``size`` bytes."""
+        # The length is signed; whether it is enforced is up to the store.
         return await self._presign("put_object", expires_in, Key=name, ContentLength=size)
 
     async def presign_get(
         self, name: str, *, expires_in: int, disposition: str, content_type: str
     ) -> str:
-        """Return a URL that carries the right to get the object, to be answered like this."""
+        """Return a URL that permits to get the object, with these response headers."""
         return await self._presign(
             "get_object",
             expires_in,
@@ -250,7 +343,7 @@ class Bucket:
 
 
 def md5_from_etag(answer: Mapping[str, Any]) -> str | None:
-    """Return what an ETag says of the bytes; nothing, where they are encrypted under it."""
+    """Return the MD5 in an ETag; None for encrypted objects, whose ETag is something else."""
     encrypted = str(answer.get("ServerSideEncryption", "")).startswith("aws:")
     etag = str(answer.get("ETag", "")).strip('"').lower()
     if encrypted or answer.get("SSECustomerAlgorithm") or not _MD5.fullmatch(etag):

@@ -1,20 +1,19 @@
-"""Which objects of which S3 are the blobs, and by which right. Nothing here knows a library."""
+"""The configuration of a bucket. It imports no SDK, since the settings import it."""
 
 from msgspec import Struct
 
 from ilios.settings.values import Secret
 
 AUTO = "auto"
-"""The region of whoever has one only, and of those who leave it to us to find out; of addressing,
-what suits the endpoint."""
+"""As a region: found out from the bucket. As addressing: chosen by the endpoint."""
 SINGLE_PUT_MAX_BYTES = 50_000_000
-"""What lies in memory anyway is put in one piece up to this size."""
+"""Bytes in memory are put in one request up to this size."""
 
 
 class S3Config(Struct, frozen=True, kw_only=True):
-    """A bucket, and the beginning of the keys in it that are ours.
+    """A bucket, and the prefix of our objects in it.
 
-    Without an ``endpoint`` it is AWS; without keys, what the machine itself has the right to.
+    Without an ``endpoint`` it is AWS. Without keys, the credentials of the machine are used.
     """
 
     bucket: str
@@ -29,15 +28,15 @@ class S3Config(Struct, frozen=True, kw_only=True):
 
     @property
     def location(self) -> str:
-        """Whom we talk to, for people."""
+        """The store, for messages."""
         return self.endpoint or "AWS"
 
     @property
     def addressing_style(self) -> str:
-        """How a bucket is named in URLs.
+        """Where URLs name the bucket.
 
-        By default in the path wherever the endpoint is somebody's own: the name of a host for each
-        bucket is what AWS has, and few others.
+        By default in the path for an ``endpoint``: few stores besides AWS have a host name for each
+        bucket.
         """
         if self.addressing == AUTO:
             return "path" if self.endpoint else "virtual"

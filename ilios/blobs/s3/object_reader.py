@@ -1,4 +1,4 @@
-"""Reads objects of S3 from front to back, going on where a connection broke off."""
+"""Reading objects of S3 from front to back, across broken connections."""
 
 import asyncio
 import hashlib
@@ -8,14 +8,14 @@ from contextlib import aclosing
 
 import structlog
 
+from actors.backoff import Backoff
 from actors.ports import StorageUnavailable
-from ilios.blobs.s3.bucket import Bucket, ObjectInfo
-from ilios.blobs.s3.digests import Md5Check
-from ilios.blobs.s3.errors import S3ErrorResponse
+from ilios.blobs.s3.bucket import Bucket, Md5Check, ObjectInfo
+from ilios.blobs.s3.client import S3ErrorResponse
 from schemas.documents import Blob
 
-MAX_RESUMES = 3  # times, without a byte having come in between
-PAUSE = 0.2  # seconds before the first time, twice as much before each further one
+MAX_RESUMES = 3  # times in a row without a byte
+BACKOFF = Backoff(first=0.2, longest=2.0)
 PRECONDITION_FAILED = "PreconditionFailed"
 RANGE_NOT_SATISFIABLE = ("InvalidRange", "416")
 
@@ -23,7 +23,7 @@ log = structlog.get_logger("s3")
 
 
 class ObjectReader:
-    """One object being read. ``found`` is what is known of it, from the first byte on."""
+    """One object being read. ``info`` is set from the first byte on."""
 
     def __init__(self, bucket: Bucket, name: str) -> None:
         self._bucket = bucket
@@ -31,9 +31,9 @@ class ObjectReader:
         self.info: ObjectInfo | None = None
 
     async def chunks(self, start: int = 0, stop: int | None = None) -> AsyncGenerator[bytes, None]:
-        """Stream the bytes from ``start`` to before ``stop``, all of one object.
+        """Stream the bytes from ``start`` to before ``stop``, all of the same object.
 
-        :raises BlobNotFound: on the first step, when there is none.
+        :raises BlobNotFound: on the first step, if it does not exist.
         """
         failures = 0
         while True:
@@ -44,20 +44,20 @@ class ObjectReader:
                         yield chunk
             except StorageUnavailable as error:
                 failures += 1
-                # Before the first byte the attempts of a call were all that is to be had.
+                # Before the first byte the call itself has made its attempts.
                 if (
                     self.info is None
                     or failures > MAX_RESUMES
                     or _has_code(error, PRECONDITION_FAILED)
                 ):
                     raise
-                log.info("reading goes on", name=self._name, at=start, error=str(error))
+                log.info("read resumed", name=self._name, at=start, error=str(error))
             else:
                 return
-            await asyncio.sleep(random.uniform(0.5, 1.0) * PAUSE * 2 ** (failures - 1))  # noqa: S311
+            await asyncio.sleep(random.uniform(0.5, 1.0) * BACKOFF.pause(failures - 1))  # noqa: S311
 
     async def _stream_once(self, start: int, stop: int | None) -> AsyncGenerator[bytes, None]:
-        """Stream what comes over one connection."""
+        """Stream the bytes of one connection."""
         info = self.info
         if (info is not None and start >= info.size) or (stop is not None and start >= stop):
             self.info = info or await self._bucket.head(self._name)
@@ -71,7 +71,7 @@ class ObjectReader:
                 while left > 0:
                     chunk = await body.read()
                     if not chunk:
-                        raise StorageUnavailable("S3 ends before all has come")
+                        raise StorageUnavailable("S3 ended the body too early")
                     left -= len(chunk)
                     yield chunk
         except S3ErrorResponse as refused:
@@ -80,9 +80,9 @@ class ObjectReader:
 
 
 async def download(bucket: Bucket, name: str, write: Callable[[bytes], Awaitable[None]]) -> bool:
-    """Hand the whole object to ``take``; returns whether it came as S3 says that it lies there.
+    """Pass the whole object to ``write``; returns whether its MD5 matches.
 
-    :raises BlobNotFound: there is none.
+    :raises BlobNotFound: it does not exist.
     """
     reader = ObjectReader(bucket, name)
     check = Md5Check(None)
@@ -98,19 +98,19 @@ async def download(bucket: Bucket, name: str, write: Callable[[bytes], Awaitable
 
 
 async def digest_object(bucket: Bucket, name: str, key: str) -> Blob:
-    """Read the object and tell of it; what is damaged on its way is read once more.
+    """Return size and SHA-256 of an object; one that is damaged in transfer is read again.
 
-    :raises BlobNotFound: there is none.
-    :raises StorageUnavailable: it comes otherwise each time.
+    :raises BlobNotFound: it does not exist.
+    :raises StorageUnavailable: its bytes differ each time.
     """
     blob, matches = await _digest_once(bucket, name, key)
     if matches:
         return blob
     again, matches = await _digest_once(bucket, name, key)
-    # What comes twice the same lies there like that, whatever is said of it.
+    # The same bytes twice are the stored ones, whatever the ETag is.
     if matches or again == blob:
         return again
-    raise StorageUnavailable(f"S3 sends other bytes each time of {name}")
+    raise StorageUnavailable(f"S3 sends different bytes of {name} each time")
 
 
 async def _digest_once(bucket: Bucket, name: str, key: str) -> tuple[Blob, bool]:

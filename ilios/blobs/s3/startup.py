@@ -1,4 +1,4 @@
-"""Proves, before anything is accepted, that a bucket can be worked with and is nobody else's."""
+"""Checks at startup: every operation works on the bucket, and it belongs to this service."""
 
 import secrets
 from collections.abc import AsyncIterator
@@ -15,23 +15,21 @@ from actors.ports import (
     StorageMismatch,
     StorageUnavailable,
 )
-from ilios.blobs.s3.bucket import Bucket
-from ilios.blobs.s3.client import open_client
+from ilios.blobs.s3.bucket import Bucket, md5
+from ilios.blobs.s3.client import S3ErrorResponse, open_client
 from ilios.blobs.s3.config import AUTO, S3Config
-from ilios.blobs.s3.digests import md5
-from ilios.blobs.s3.errors import S3ErrorResponse
 
 OWNER_OBJECT = ".ilios"
-"""Names the object that says whose the blobs beside it are. It begins as no blob does."""
+"""Object with the id of the owner of all blobs beside it; no blob key begins like that."""
 PROBE_PREFIX = ".ilios-probe-"
 PROBE_BYTES = 64  # bytes
-DEFAULT_REGION = "us-east-1"  # asked there, AWS says which one it is
+DEFAULT_REGION = "us-east-1"  # where AWS names the region of any bucket
 
 log = structlog.get_logger("s3")
 
 
 class OwnerRecord(msgspec.Struct, frozen=True):
-    """Whose blobs lie there."""
+    """The owner of the blobs in a bucket."""
 
     id: str
 
@@ -40,16 +38,16 @@ class OwnerRecord(msgspec.Struct, frozen=True):
 async def open_verified(
     config: S3Config, owner: str, *, adopt: bool = True
 ) -> AsyncIterator[Bucket]:
-    """Lend the bucket once everything that is done to it was tried.
+    """Open the bucket, after trying every operation that the store needs.
 
-    Without ``adopt`` it must be the owner's already.
+    Without ``adopt`` the bucket must have its owner already.
 
-    :raises StorageMisplaced: it must be, and it has no owner.
-    :raises StorageUnavailable: something cannot be done; the message says what has to be changed.
+    :raises StorageMismatch: it must, and has none.
+    :raises StorageUnavailable: an operation fails; the message names the setting to change.
     """
     async with AsyncExitStack() as stack:
         bucket = await _open_in_its_region(config, stack)
-        # One of our own, so that what a killed start has left is replaced by the next.
+        # A fixed name for each owner, so that the next start replaces the probe of a killed one.
         probe = f"{config.prefix}{PROBE_PREFIX}{owner}"
         await _probe_objects(bucket, config, probe)
         await _probe_multipart(bucket, probe)
@@ -60,16 +58,16 @@ async def open_verified(
 
 
 async def check_reachable(config: S3Config) -> None:
-    """Ask the bucket where it is, and for the name of one object.
+    """Look up the region of the bucket, and list one object.
 
-    :raises StorageUnavailable: it does not answer, or not to us.
+    :raises StorageUnavailable: it does not answer, or refuses.
     """
     async with AsyncExitStack() as stack:
         await _open_in_its_region(config, stack)
 
 
 async def _open_in_its_region(config: S3Config, stack: AsyncExitStack) -> Bucket:
-    """Open the bucket where it says that it is, if it was left to us to find out."""
+    """Open the bucket in the region that S3 names, unless one is configured."""
     region = config.region
     if region == AUTO and config.endpoint is None:
         region = DEFAULT_REGION
@@ -83,7 +81,7 @@ async def _open_in_its_region(config: S3Config, stack: AsyncExitStack) -> Bucket
     if actual == region:
         return bucket
     if config.region != AUTO:
-        # What is asked is redirected; URLs that are given to others would not be.
+        # Our calls are redirected; presigned URLs would not be.
         raise StorageMisconfigured(f"bucket {config.bucket} is in {actual}: set AWS_REGION to that")
     log.info("region found", bucket=config.bucket, region=actual)
     bucket = Bucket(await stack.enter_async_context(open_client(config, actual)))
@@ -103,10 +101,10 @@ async def _probe_objects(bucket: Bucket, config: S3Config, name: str) -> None:
                 received += chunk
     except BlobNotFound as error:
         raise StorageUnavailable(
-            f"{config.location} does not give back what was just put"
+            f"{config.location} does not return an object that was just put"
         ) from error
     if received != data[1:]:
-        raise StorageMisconfigured(f"{config.location} gives back other bytes than were put")
+        raise StorageMisconfigured(f"{config.location} returns other bytes than were put")
     await bucket.delete(name)
 
 
@@ -114,13 +112,13 @@ async def _probe_multipart(bucket: Bucket, name: str) -> None:
     upload = await bucket.create_multipart(name)
     async for one in bucket.multipart_uploads(name):
         await bucket.abort_multipart(one.name, one.id)
-    await bucket.abort_multipart(name, upload)  # not every store lists what it has begun
+    await bucket.abort_multipart(name, upload)  # not every store lists its multipart uploads
 
 
 async def _claim(bucket: Bucket, config: S3Config, owner: str) -> None:
-    """Write down whose the blobs are, unless it is written down already.
+    """Write the owner object, unless there is one.
 
-    Two services on the same blobs would each take those of the other for orphans, and delete them.
+    Two services on the same blobs would delete those of each other as orphans.
     """
     name = f"{config.prefix}{OWNER_OBJECT}"
     try:
@@ -136,10 +134,10 @@ async def verify_owner(
     owner: str,
     mismatch_error: type[StorageUnavailable] = StorageMismatch,
 ) -> None:
-    """Return if the blobs in the bucket are those of ``owner``.
+    """Check that the blobs in the bucket belong to ``owner``.
 
-    :raises StorageMisplaced: they have no owner: it is another bucket, or was emptied.
-    :raises StorageUnavailable: it cannot be asked; a ``foreign`` one if they are somebody else's.
+    :raises StorageMismatch: they have no owner: it is another bucket, or was emptied.
+    :raises StorageUnavailable: it does not answer; ``mismatch_error`` if the owner is another one.
     """
     name = f"{config.prefix}{OWNER_OBJECT}"
     where = f"bucket {config.bucket} at {config.location}"
@@ -154,7 +152,7 @@ async def verify_owner(
         ) from error
     if found != owner:
         raise mismatch_error(
-            f"the blobs in bucket {config.bucket} are those of another ilios: set ILIOS_S3_PREFIX. "
+            f"the blobs in bucket {config.bucket} belong to another ilios: set ILIOS_S3_PREFIX. "
             "Is the volume of the data directory mounted, is ILIOS_DATA_DIR right? If that other "
             f"one is gone for good, delete the object {name}"
         )

@@ -1,7 +1,7 @@
-"""Blobs in a bucket: durable when S3 says that it has them.
+"""Blobs in a bucket: durable once S3 acknowledges them.
 
-A blob is one object, under the prefix and its key. Nothing is held on this machine but what is on
-its way, and copies that are lent to who needs a path.
+A blob is one object, named by the prefix and its key. This machine holds only parts in transfer,
+and local copies for callers that need a path.
 """
 
 import asyncio
@@ -20,22 +20,22 @@ from ilios.blobs.layout import is_key, validate_key
 from ilios.blobs.local_copies import LocalCopies
 from ilios.blobs.s3 import startup
 from ilios.blobs.s3.bucket import Bucket, MultipartUpload, ObjectInfo
+from ilios.blobs.s3.client import NOT_FOUND_CODES, S3ErrorResponse
 from ilios.blobs.s3.config import S3Config
-from ilios.blobs.s3.errors import NOT_FOUND_CODES, S3ErrorResponse
 from ilios.blobs.s3.object_reader import PRECONDITION_FAILED, ObjectReader, digest_object, download
 from ilios.blobs.s3.upload import Upload
 from schemas.documents import Blob
 
 MAX_PARTS_IN_FLIGHT = 8
-"""Parts of all blobs together that are on the way: more would only share the line."""
-COPY_ATTEMPTS = 3  # of a move or a copy whose blob is replaced meanwhile
-FULL_FOR = 30.0  # seconds a refusal for want of room counts, if nothing was put since
+"""Parts in transfer, of all blobs: more would only share the bandwidth."""
+COPY_ATTEMPTS = 3  # while the source is replaced
+FULL_FOR = 30.0  # seconds for which health reports a full store, unless a put succeeds
 
 log = structlog.get_logger("s3")
 
 
 class S3Blobs:
-    """A blob store in a bucket; fits ``actors.ports.Blobs``. Make one with ``open``.
+    """A blob store in a bucket, as ``actors.ports.Blobs``. Create one with ``open``.
 
     Methods are for one event loop.
     """
@@ -57,22 +57,22 @@ class S3Blobs:
     async def open(
         cls, config: S3Config, copies_dir: Path, owner: str, *, adopt: bool = True
     ) -> AsyncIterator[Self]:
-        """Try what the bucket has to do, sweep what the dead left there, and lend the store.
+        """Check the bucket, abort multipart uploads of former runs, and open the store.
 
-        :param borrowed: a directory for copies, made where it is missing.
-        :param owner: says whose the blobs are; they are refused to everybody else.
-        :param adopt: whether a bucket that is nobody's may become the owner's.
-        :raises StorageMisplaced: it may not, and it has no owner.
-        :raises StorageUnavailable: it cannot be worked with; the message says what to change.
+        :param copies_dir: the directory for local copies, created if missing.
+        :param owner: the id of the owner of the blobs.
+        :param adopt: whether a bucket without an owner may be claimed.
+        :raises StorageMismatch: it may not, and has no owner.
+        :raises StorageUnavailable: it is unusable; the message names the setting to change.
         """
         async with (
             startup.open_verified(config, owner, adopt=adopt) as bucket,
             LocalCopies.open(copies_dir) as copies,
         ):
             store = cls(bucket, config, copies, owner)
-            # Nobody but this process writes here: whatever was begun, nobody will finish.
+            # No other process writes here, so nothing will finish these uploads.
             if swept := await store._abort_uploads(lambda _: True):
-                log.info("uploads of a former run aborted", swept=swept)
+                log.info("multipart uploads of a former run aborted", count=swept)
             try:
                 yield store
             finally:
@@ -81,7 +81,7 @@ class S3Blobs:
     async def put(self, key: str, chunks: AsyncIterable[bytes]) -> Blob:
         """Store a stream of any length in constant memory, hashing it on the way.
 
-        :raises StorageFull: when S3 has no room.
+        :raises StorageFull: S3 has no room.
         """
         async with self._open_upload(key) as upload:
             async for chunk in chunks:
@@ -89,9 +89,9 @@ class S3Blobs:
             return await upload.finish(key)
 
     async def put_bytes(self, key: str, data: bytes) -> Blob:
-        """Store bytes that are in memory anyway.
+        """Store bytes that are in memory.
 
-        :raises StorageFull: when S3 has no room.
+        :raises StorageFull: S3 has no room.
         """
         async with self._open_upload(key) as upload:
             await upload.write_all(data)
@@ -100,11 +100,11 @@ class S3Blobs:
     async def read_ends(self, key: str, length: int) -> tuple[bytes, bytes]:
         """Return the first and the last ``length`` bytes (fewer when the blob is shorter).
 
-        :raises BlobNotFound: when nothing lies under the key.
+        :raises BlobNotFound: there is no blob of this key.
         """
         reader = ObjectReader(self._bucket, self._object_name(key))
         head = await _collect(reader.chunks(0, length))
-        # An empty object has no first byte to ask for, and so nothing came of it.
+        # An empty object has no first byte, and so no range.
         size = reader.info.size if reader.info else await self.size(key)
         if size <= length:
             return head, head
@@ -113,9 +113,9 @@ class S3Blobs:
     async def read(
         self, key: str, start: int = 0, stop: int | None = None
     ) -> AsyncGenerator[bytes, None]:
-        """Stream the blob; where the connection breaks off, it is gone on with another.
+        """Stream the blob, across broken connections.
 
-        :raises BlobNotFound: on the first step, when nothing lies under the key.
+        :raises BlobNotFound: on the first step, there is no blob of this key.
         """
         reader = ObjectReader(self._bucket, self._object_name(key))
         async with aclosing(reader.chunks(start, stop)) as chunks:
@@ -123,35 +123,35 @@ class S3Blobs:
                 yield chunk
 
     def local_path(self, key: str) -> AbstractAsyncContextManager[Path]:
-        """Lend the path of a copy; it is removed afterwards.
+        """Return the path of a local copy; leaving the context removes it.
 
-        :raises BlobNotFound: on entering, when nothing lies under the key.
-        :raises StorageFull: on entering, when there is no room for it on this machine.
+        :raises BlobNotFound: on entering, there is no blob of this key.
+        :raises StorageFull: on entering, there is no room for it on this machine.
         """
         return self._open_copy(self._object_name(key))
 
     async def size(self, key: str) -> int:
-        """Return how many bytes lie under the key.
+        """Return the size of a blob in bytes.
 
-        :raises BlobNotFound: when nothing lies under the key.
+        :raises BlobNotFound: there is no blob of this key.
         """
         return (await self._bucket.head(self._object_name(key))).size
 
     async def digest(self, key: str) -> Blob:
-        """Read what lies under the key and return its size and SHA-256, in constant memory.
+        """Read the blob and return its size and SHA-256, in constant memory.
 
-        :raises BlobNotFound: when nothing lies under the key.
+        :raises BlobNotFound: there is no blob of this key.
         """
         return await digest_object(self._bucket, self._object_name(key), key)
 
     async def move(self, source: str, target: str) -> None:
-        """Copy the object within S3, look whether it is whole there, and delete the source.
+        """Copy the object within S3, check the size of the copy, and delete the source.
 
-        :raises BlobNotFound: when nothing lies under ``source``.
-        :raises StorageFull: when S3 has no room.
+        :raises BlobNotFound: there is no blob of the key ``source``.
+        :raises StorageFull: S3 has no room.
         """
         origin, goal = self._object_name(source), self._object_name(target)
-        # One after the other, or each of two would find the blob and both say they have moved it.
+        # One at a time, or two moves would both find the blob and both succeed.
         lock = self._move_locks.setdefault(source, asyncio.Lock())
         async with lock:
             found = await self._bucket.head(origin)
@@ -159,11 +159,11 @@ class S3Blobs:
                 return
             found = await self._copy(origin, goal, found)
             if (await self._bucket.head(goal)).size != found.size:
-                raise StorageUnavailable(f"S3 has not copied all of {origin}")
+                raise StorageUnavailable(f"S3 copied {origin} only in part")
             await self._bucket.delete(origin)
 
     async def delete(self, key: str) -> None:
-        """Remove the blob; deleting what is not there is no error."""
+        """Delete the blob; a missing one is no error."""
         await self._bucket.delete(self._object_name(key))
 
     async def list_page(
@@ -171,7 +171,7 @@ class S3Blobs:
     ) -> tuple[list[StoredBlob], str | None]:
         """Return at most ``limit`` blobs in the order of their keys; a position is a key."""
         if limit < 1:
-            message = f"a page has room for one blob at least, not {limit}"
+            message = f"a page holds at least one blob, not {limit}"
             raise ValueError(message)
         ours = self._config.prefix
         after = f"{ours}{position}" if position is not None else ""
@@ -179,29 +179,29 @@ class S3Blobs:
         found = [
             StoredBlob(key, one.size, one.modified_at.astimezone(UTC))
             for one in listed
-            # Others may have put something there, too.
+            # Other programs may have put objects there.
             if is_key(key := one.name.removeprefix(ours))
         ]
         return found, listed[-1].name.removeprefix(ours) if more and listed else None
 
     async def sweep_temporary(self, older_than: timedelta) -> int:
-        """Abort multipart uploads that are ``older_than``, and remove copies of the dead.
+        """Abort multipart uploads that are ``older_than``, and sweep local copies.
 
-        Those under way here are spared; those of another process are taken for dead by their age.
+        Uploads of this process stay; those of others count as abandoned by their age.
         """
         swept = await self._copies.sweep(older_than)
         before = datetime.now(UTC) - older_than
         return swept + await self._abort_uploads(lambda one: one.initiated_at < before)
 
     async def presign_put(self, key: str, *, size: int, expires_in: int) -> str | None:
-        """Return a URL of S3 for a PUT of exactly so many bytes, where S3 counts them."""
+        """Return a URL for a PUT of ``size`` bytes, if the store enforces that."""
         name = self._object_name(key)
         return await self._bucket.presign_put(name, size=size, expires_in=expires_in)
 
     async def presign_get(
         self, key: str, *, expires_in: int, disposition: str, content_type: str
     ) -> str | None:
-        """Return a URL of S3 for a GET."""
+        """Return a URL for a GET."""
         return await self._bucket.presign_get(
             self._object_name(key),
             expires_in=expires_in,
@@ -210,10 +210,10 @@ class S3Blobs:
         )
 
     async def check(self) -> None:
-        """Make sure that the bucket answers, is ours, and has taken what was put a moment ago.
+        """Check that the bucket answers, has its owner, and was not full a moment ago.
 
-        :raises StorageMisplaced: it answers, and is not ours.
-        :raises StorageUnavailable: it does not, has not; the message says what to look at.
+        :raises StorageMismatch: it has another owner, or none.
+        :raises StorageUnavailable: it does not answer, or is full.
         """
         await startup.verify_owner(self._bucket, self._config, self._owner)
         now = asyncio.get_running_loop().time()
@@ -222,7 +222,7 @@ class S3Blobs:
 
     @asynccontextmanager
     async def _open_upload(self, key: str) -> AsyncIterator[Upload]:
-        """Lend an upload, of which nothing is left when the body of the context fails."""
+        """Open an upload, which is removed if the context fails."""
         upload = Upload(
             self._bucket,
             self._object_name(key),
@@ -246,7 +246,7 @@ class S3Blobs:
         tidying = asyncio.create_task(upload.abandon())
         self._cleanups.add(tidying)
         tidying.add_done_callback(self._cleanups.discard)
-        # Shielded: who was cancelled twice would leave what he had begun.
+        # Shielded: a second cancellation must not stop the clean-up.
         await asyncio.shield(tidying)
 
     @asynccontextmanager
@@ -266,17 +266,17 @@ class S3Blobs:
                 await self._bucket.copy(origin, goal, found)
                 break
             except S3ErrorResponse as refused:
-                # It was replaced, or is gone, since it was found a moment ago.
+                # It was replaced or deleted since ``head``.
                 if last == 0 or refused.code not in (PRECONDITION_FAILED, *NOT_FOUND_CODES):
                     raise
             found = await self._bucket.head(origin)
         return found
 
     async def _abort_uploads(self, is_stale: Callable[[MultipartUpload], bool]) -> int:
-        """Abort the multipart uploads that are ``dead``, but none under way here."""
+        """Abort stale multipart uploads, but none of this process."""
         aborted = 0
         async for one in self._bucket.multipart_uploads(self._config.prefix):
-            # Without a prefix the bucket may be that of others, too: not all is ours to judge.
+            # Without a prefix, uploads of other programs may be in the bucket.
             if not one.name.removeprefix(self._config.prefix).startswith(PREFIXES) or not is_stale(
                 one
             ):

@@ -1,8 +1,8 @@
-"""A blob on its way into S3: alone when it is small, else in parts while it still comes in.
+"""Upload of one blob to S3: in one request if it is small, else in parts while it is received.
 
-Of each blob one part is being filled and at most two are on the way, of all blobs together a few
-more: what is held in memory does not depend on their sizes. Every byte is held against what S3 says
-it has got.
+Of each blob one part is being filled and at most two are in transfer, and the transfers of all
+blobs are limited: memory does not depend on their sizes. The MD5 of everything sent is compared
+with what S3 reports.
 """
 
 import asyncio
@@ -13,42 +13,41 @@ from typing import Any
 import structlog
 
 from actors.ports import BlobNotFound, StorageUnavailable
-from ilios.blobs.s3.bucket import Bucket
-from ilios.blobs.s3.digests import PART_BYTES, md5, multipart_md5
+from ilios.blobs.s3.bucket import PART_BYTES, Bucket, md5, multipart_md5
 from schemas.documents import Blob
 
 MAX_BLOB_PARTS_IN_FLIGHT = 2
-"""Parts of one blob. More of them are no faster, where one was measured against the other."""
+"""Parts of one blob. More were not faster when measured."""
 
-SETTLE_TIMEOUT = 10.0  # seconds for a step that is under way when its blob is given up
+SETTLE_TIMEOUT = 10.0  # seconds for a running step when its upload is abandoned
 
 log = structlog.get_logger("s3")
 
 
 class ChecksumMismatch(StorageUnavailable):
-    """What S3 has got is not what it was sent; it was taken away again."""
+    """S3 received other bytes than were sent; they were deleted."""
 
 
 class Part:
-    """Bytes in memory, until S3 has got them."""
+    """Bytes in memory, until S3 has stored them."""
 
     def __init__(self, data: bytes = b"") -> None:
-        self.body = BytesIO(data)  # shares ``data``, as long as nothing is added to it
+        self.body = BytesIO(data)  # shares ``data`` until something is appended
         self.size = self.body.seek(len(data))
         self.md5 = md5(data)
 
     def append(self, data: memoryview) -> None:
-        """Add to it."""
+        """Append bytes."""
         self.body.write(data)
         self.md5.update(data)
         self.size += len(data)
 
 
 class Upload:
-    """One blob that is put under ``name``: ``take`` its bytes, then ``finish``, or ``give_up``.
+    """One object being put: ``write`` its bytes, then ``finish`` or ``abandon``.
 
-    It is put alone up to ``alone`` bytes. ``sending`` bounds the parts of all blobs that are on
-    the way. ``id`` is that of its multipart upload, if it has come to one.
+    Up to ``single_put_max_bytes`` are put in one request. ``part_slots`` limits the parts in
+    transfer of all uploads. ``id`` is that of the multipart upload, if there is one.
     """
 
     def __init__(
@@ -71,9 +70,9 @@ class Upload:
         self._expected_md5 = ""
 
     async def write(self, data: bytes) -> None:
-        """Take the next bytes; waits while enough of them are on the way.
+        """Add the next bytes; waits while enough parts are in transfer.
 
-        :raises StorageUnavailable: some did not get there.
+        :raises StorageUnavailable: a part failed.
         """
         self._sha256.update(data)
         self._size += len(data)
@@ -87,7 +86,7 @@ class Upload:
         self._raise_failed_parts()
 
     async def write_all(self, data: bytes) -> None:
-        """Take all there is, without copying what can be put alone."""
+        """Add all bytes at once, without copying those of a single request."""
         if len(data) > self._single_put_max_bytes:
             await self.write(data)
             return
@@ -95,9 +94,9 @@ class Upload:
         self._size, self._part = len(data), Part(data)
 
     async def finish(self, key: str) -> Blob:
-        """Return when S3 has got all of it, as it was sent.
+        """Wait until S3 has stored the object, and compare its MD5.
 
-        :raises StorageUnavailable: it has not.
+        :raises StorageUnavailable: it failed, or the MD5 differs.
         """
         if self._creating is None and self._size <= self._single_put_max_bytes:
             self._expected_md5 = self._part.md5.hexdigest()
@@ -113,13 +112,12 @@ class Upload:
                 self._name, upload, self._etags, self._size
             )
             self._finishing = asyncio.create_task(completing)
-        # Shielded, so that it is known what there is to take away when this is broken off.
-        said = await asyncio.shield(self._finishing)
-        await self._verify(said)
+        # Shielded, so that ``abandon`` finds out what to delete after a cancellation.
+        await self._verify(await asyncio.shield(self._finishing))
         return Blob(key=key, size=self._size, sha256=self._sha256.hexdigest())
 
     async def abandon(self) -> None:
-        """Leave nothing of it; what cannot be taken away now is left to those who sweep."""
+        """Delete what was stored; what cannot be deleted now is left to the sweep."""
         await _settle(self._finishing)
         for sending in self._in_flight:
             sending.cancel()
@@ -130,13 +128,13 @@ class Upload:
             if self._finishing is not None:
                 await self._delete_stored(stored=await _settle(self._finishing))
         except StorageUnavailable as error:
-            log.warning("what was broken off is not taken away", name=self._name, error=str(error))
+            log.warning("abandoned upload not deleted", name=self._name, error=str(error))
 
     async def _send_part_in_background(self) -> None:
-        """Let the part that is filled go."""
+        """Start the transfer of the filled part."""
         upload = await self._upload_id()
         await self._wait_for_in_flight(MAX_BLOB_PARTS_IN_FLIGHT - 1)
-        # Before the next part is begun: what waits for its turn is held in memory, too.
+        # Before the next part is filled: waiting parts take memory as well.
         await self._part_slots.acquire()
         self._number += 1
         sending = asyncio.create_task(self._send_part(upload, self._number, self._part))
@@ -155,52 +153,52 @@ class Upload:
 
     async def _send_part(self, upload: str, number: int, part: Part) -> None:
         digest = part.md5.digest()
-        etag, said = await self._bucket.put_part(self._name, upload, number, part.body, digest)
-        if said is not None and self._bucket.etag_is_md5 and said != digest.hex():
+        etag, stored = await self._bucket.put_part(self._name, upload, number, part.body, digest)
+        if stored is not None and self._bucket.etag_is_md5 and stored != digest.hex():
             raise _mismatch()
         self._etags[number], self._md5s[number] = etag, digest
 
     async def _wait_for_in_flight(self, limit: int) -> None:
-        """Wait until no more than so many parts are on the way."""
+        """Wait until at most ``limit`` parts are in transfer."""
         self._raise_failed_parts()
         while len(self._in_flight) > limit:
             await asyncio.wait(self._in_flight, return_when=asyncio.FIRST_COMPLETED)
             self._raise_failed_parts()
 
     def _raise_failed_parts(self) -> None:
-        """Forget the parts that got there; raise what kept one from it."""
+        """Drop finished parts; raises the error of a failed one."""
         for sending in [one for one in self._in_flight if one.done()]:
             self._in_flight.discard(sending)
             sending.result()
 
     async def _verify(self, md5_returned: str | None) -> None:
-        """Believe what was said of the bytes, or else look how many there are.
+        """Compare the MD5 of S3 with that of the bytes sent, or else their number.
 
-        :raises NotWhatWasSent: they are others.
+        :raises ChecksumMismatch: they differ.
         """
         if md5_returned == self._expected_md5:
             return
         if self._creating is None and md5_returned is not None and self._bucket.etag_is_md5:
             raise _mismatch()
-        # Some stores say something of their own of what was put in parts; each was held against it.
+        # Some stores report another MD5 for parts; each part was checked by itself.
         if (await self._bucket.head(self._name)).size != self._size:
             raise _mismatch()
 
     async def _delete_stored(self, *, stored: bool) -> None:
-        """Delete what lies there, unless it may be what lay there before."""
+        """Delete the object, unless it may be an earlier one of the same name."""
         if not stored:
             try:
                 found = await self._bucket.head(self._name)
             except BlobNotFound:
                 return
-            says = self._creating is None and self._bucket.etag_is_md5 and found.md5
-            if says != self._expected_md5 if says else found.size != self._size:
+            md5 = self._creating is None and self._bucket.etag_is_md5 and found.md5
+            if md5 != self._expected_md5 if md5 else found.size != self._size:
                 return
         await self._bucket.delete(self._name)
 
 
 async def _settle(step: asyncio.Task[Any] | None) -> bool:
-    """Wait a while for a step that was begun, and say whether it is known to be done."""
+    """Wait for a running step, then cancel it; returns whether it succeeded."""
     if step is None:
         return False
     await asyncio.wait({step}, timeout=SETTLE_TIMEOUT)
@@ -211,4 +209,4 @@ async def _settle(step: asyncio.Task[Any] | None) -> bool:
 
 
 def _mismatch() -> ChecksumMismatch:
-    return ChecksumMismatch("S3 has got other bytes than it was sent; they were taken away again")
+    return ChecksumMismatch("S3 received other bytes than were sent; they were deleted")

@@ -1,1 +1,1 @@
-"""Making the database anew from a snapshot and the log, and proving that it is the same."""
+"""Damage and recovery of the database: snapshots, rebuilds, audits."""

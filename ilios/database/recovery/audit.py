@@ -1,6 +1,6 @@
-"""What somebody asks who trusts nobody: every document with its bills, every batch, the file.
+"""Audit of a database: every document with its bills, every batch, and the integrity of the file.
 
-Blocks, and opens the file for itself: for a database whose service is not killed any more.
+Blocks, and opens the file separately.
 """
 
 import sqlite3
@@ -33,11 +33,11 @@ _REFERENCES = "PRAGMA foreign_key_check"
 
 
 class AuditedDocument(Struct, frozen=True, kw_only=True):
-    """A document as it stands in the database, with how often and for how many pages it is billed.
+    """A document in the database, with the number of its bills and billed pages.
 
-    ``name`` is its id, after its tenant and a slash where that is not the default one; ``keys``
-    are those of the blobs it refers to. ``pages_to_bill`` are those its engine has billed,
-    None where they are its ``pages``.
+    ``name`` is its id, with the tenant and a slash in front if that is not the default one.
+    ``keys`` are those of its blobs. ``pages_to_bill`` are the pages that its engine has billed,
+    None if they are its ``pages``.
     """
 
     name: str
@@ -54,9 +54,9 @@ class AuditedDocument(Struct, frozen=True, kw_only=True):
 
 
 class Audit(Struct, frozen=True, kw_only=True):
-    """Everything in a database that can be held against what was promised.
+    """The content of a database, for comparison with what clients were promised.
 
-    ``batches`` says of each whether it is closed; ``damage`` is what SQLite complains of.
+    ``batches`` maps each batch to whether it is completed; ``damage`` are complaints of SQLite.
     """
 
     documents: dict[str, AuditedDocument]
@@ -66,7 +66,7 @@ class Audit(Struct, frozen=True, kw_only=True):
 
 
 def read_audit(database: Path) -> Audit:
-    """Read all of it.
+    """Read a database.
 
     :raises sqlite3.Error: it cannot be read.
     """

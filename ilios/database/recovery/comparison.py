@@ -1,4 +1,4 @@
-"""Two databases held against each other, row by row; one of them may be damaged."""
+"""Comparing a new database with the old one, row by row; the old one may be damaged."""
 
 import hashlib
 import sqlite3
@@ -9,16 +9,18 @@ from pathlib import Path
 import msgspec
 from msgspec import Struct
 
+from actors.persister import NAME
 from ilios.database import migrations
 from ilios.database.connection import read_only_uri
 from ilios.database.recovery.damage import READ_ERRORS
+from ilios.database.recovery.replay import LogIndex
 
 PRIMARY_KEYS = {
     "documents": ("tenant", "id"),
     "usage": ("tenant", "document_id", "operation"),
     "batches": ("tenant", "id"),
 }
-"""The tables that are compared, and what names a row. Cursors and sweeps are bookkeeping."""
+"""The tables that are compared, and their primary keys. Cursors and sweeps are bookkeeping."""
 
 IGNORED_COLUMNS = {"erased_at", "engine_wanted", "model_wanted"}
 """Bookkeeping of the janitor, and columns whose content is in ``options``."""
@@ -38,16 +40,29 @@ _SET_CLOCK = (
     "VALUES (1, ?, ?, ?, ?, ?, ?)"
 )
 _CURSOR = "SELECT created, sequence FROM cursors WHERE reader = :reader"
-
 Key = tuple[str, ...]
 
 
-class TableDiff(Struct, frozen=True, kw_only=True):
-    """What one table of a new database has otherwise than that of an old one.
+class UnexplainedDiff(Struct, frozen=True):
+    """Differences of a table that no event after the cursor of the old database explains.
 
-    ``rows`` and ``digest`` are of the new one, ``old_rows`` and ``old_digest`` of the old one as
-    long as all of it can be read. ``new``: there are no such rows in the old one. ``gone``: there
-    are none in the new one. ``unreadable``: rows of the new one that the old one fails to show.
+    ``changed`` rows differ, and the new ones come from a snapshot alone. ``overruled`` rows differ,
+    but the old file is damaged and the new ones come from the log. ``gone`` rows are neither in a
+    snapshot nor on the log.
+    """
+
+    table: str
+    changed: tuple[Key, ...]
+    overruled: tuple[Key, ...]
+    gone: tuple[Key, ...]
+
+
+class TableDiff(Struct, frozen=True, kw_only=True):
+    """Differences between a table of the new database and that of the old one.
+
+    ``rows`` and ``digest`` describe the new table, ``old_rows`` and ``old_digest`` the old one if
+    all of it can be read. ``new`` rows are missing in the old table, ``gone`` rows in the new one.
+    ``unreadable`` counts rows of the new table that cannot be looked up in the old one.
     """
 
     table: str
@@ -62,14 +77,14 @@ class TableDiff(Struct, frozen=True, kw_only=True):
 
     @property
     def identical(self) -> bool:
-        """Whether the two tables say the same."""
+        """Whether the two tables are equal."""
         return self.digest == self.old_digest
 
 
 class Comparison(Struct, frozen=True, kw_only=True):
-    """An old database as far as it can be read, beside a new one.
+    """The old database, as far as it can be read, compared with the new one.
 
-    ``fault`` says what is wrong with its file; ``cursor`` on which log its reader was, and how far.
+    ``fault`` is the damage of its file; ``cursor`` is the log its reader was on, and how far.
     """
 
     fault: str | None
@@ -78,31 +93,60 @@ class Comparison(Struct, frozen=True, kw_only=True):
     prices_copied: int = 0
 
 
-def compare(new: Path, old: Path | None, reader: str) -> Comparison:
-    """Hold all tables against each other. ``old`` may be missing; it is only read.
+def compare(new: Path, old: Path | None) -> Comparison:
+    """Compare all tables. ``old`` may be missing; it is only read.
 
-    Prices of the old one that add up are written into the new one: it has made its own by the
-    prices of today.
+    Prices of the old database that add up are copied to the new one, which has today's prices.
     """
     with closing(sqlite3.connect(new, isolation_level=None)) as ours:
         if old is None:
             diffs = tuple(_without_old(ours, table) for table in PRIMARY_KEYS)
             return Comparison(fault=None, cursor=None, tables=diffs)
         with closing(sqlite3.connect(read_only_uri(old), uri=True)) as theirs:
-            fault = _fault(theirs)
-            cursor = _cursor(theirs, reader)
-            kept = _copy_prices(ours, theirs)
+            fault = find_fault(theirs)
+            cursor = read_cursor(theirs, NAME)
+            copied = _copy_prices(ours, theirs)
             _copy_clock(ours, theirs)
             tables = tuple(_compare(ours, theirs, table) for table in PRIMARY_KEYS)
-    return Comparison(fault=fault, cursor=cursor, tables=tables, prices_copied=kept)
+    return Comparison(fault=fault, cursor=cursor, tables=tables, prices_copied=copied)
+
+
+def compare_with_old(
+    compared: Comparison, index: LogIndex, created: str | None
+) -> list[UnexplainedDiff]:
+    """Return the differences that no event after the cursor of the old database explains.
+
+    ``created`` identifies the log.
+    """
+    seen = compared.cursor[1] if compared.cursor and compared.cursor[0] == created else 0
+    found = []
+    for table in compared.tables:
+        changed: list[Key] = []
+        overruled: list[Key] = []
+        for key in table.changed:
+            sequence = _last_sequence(table.table, key, index)
+            if sequence > seen:
+                continue
+            from_log = sequence > 0 and compared.fault is not None
+            (overruled if from_log else changed).append(key)
+        one = UnexplainedDiff(table.table, tuple(changed), tuple(overruled), table.gone)
+        if one.changed or one.overruled or one.gone:
+            found.append(one)
+    return found
+
+
+def _last_sequence(table: str, key: Key, index: LogIndex) -> int:
+    """Return the sequence of the last event about a row; 0 if there is none on the log."""
+    events = index.batches if table == "batches" else index.documents
+    return events.get((key[0], key[1]), 0)
 
 
 def ensure_not_newer(old: Path, what: str) -> None:
-    """Make sure that a database, whose file may be damaged, is not of a newer ilios.
+    """Refuse a database, possibly a damaged one, of a newer ilios.
 
     ``what`` names it in the message.
 
-    :raises NewerDatabase: it is.
+    :raises NewerDatabase: it is newer.
     """
     with closing(sqlite3.connect(read_only_uri(old), uri=True)) as theirs:
         version, program = 0, None
@@ -111,12 +155,13 @@ def ensure_not_newer(old: Path, what: str) -> None:
             for (found,) in theirs.execute(migrations.PROGRAM, (version,)):
                 program = str(found)
         ahead = version > migrations.scripts()[-1][0]
-        # In a damaged file the number may be anything; the program that wrote it is noted, too.
-        if ahead and (program or _fault(theirs) is None):
+        # In a damaged file the number may be anything; newer versions also record their program.
+        if ahead and (program or find_fault(theirs) is None):
             raise migrations.NewerDatabase(what, version, program)
 
 
-def _cursor(theirs: sqlite3.Connection, reader: str) -> tuple[str, int] | None:
+def read_cursor(theirs: sqlite3.Connection, reader: str) -> tuple[str, int] | None:
+    """Return the log that ``reader`` was on and how far, None if it cannot be read."""
     with suppress(*READ_ERRORS):
         match theirs.execute(_CURSOR, {"reader": reader}).fetchone():
             case (str(created), int(sequence)):
@@ -124,23 +169,24 @@ def _cursor(theirs: sqlite3.Connection, reader: str) -> tuple[str, int] | None:
     return None
 
 
-def _fault(connection: sqlite3.Connection) -> str | None:
+def find_fault(connection: sqlite3.Connection) -> str | None:
+    """Return what is wrong with the file of a database, None if nothing is."""
     try:
         found = connection.execute(_CHECK).fetchone()
         version = connection.execute(migrations.VERSION).fetchone()
     except READ_ERRORS as error:
         return str(error)
-    # Of a file that ends in the middle, SQLite may find nothing at all to answer.
+    # For a truncated file SQLite may return no row at all.
     if found is None or version is None:
         return "it cannot be checked"
     if found[0] != "ok":
         return str(found[0])
-    # To SQLite a file of a few bytes is an empty database, and a sound one.
+    # SQLite takes a file of a few bytes for an empty database, and a sound one.
     return None if version[0] else "it is empty, or not of ilios"
 
 
 def _columns(connection: sqlite3.Connection, table: str) -> list[str]:
-    """Return the columns of a table; none where it cannot be told."""
+    """Return the columns of a table; none if they cannot be read."""
     try:
         found = connection.execute(_COLUMNS, (table,)).fetchall()
     except READ_ERRORS:
@@ -149,34 +195,34 @@ def _columns(connection: sqlite3.Connection, table: str) -> list[str]:
 
 
 def _select(table: str, columns: list[str]) -> str:
-    """Return what is selected of a row, without bookkeeping."""
+    """Return the query for all rows of a table, without bookkeeping."""
     shown = [
-        # The janitor forgets where bytes lay once it has erased them.
+        # The janitor clears the keys of blobs that it has erased.
         f"iif(removed_at IS NULL, {name}, NULL)" if name in _ERASED_COLUMNS else name
         for name in columns
         if name not in IGNORED_COLUMNS
     ]
-    return f"SELECT {', '.join(shown)} FROM {table}"  # noqa: S608  # all of it is ours
+    return f"SELECT {', '.join(shown)} FROM {table}"  # noqa: S608  # the names are constants
 
 
 def _without_old(ours: sqlite3.Connection, table: str) -> TableDiff:
-    rows, digest = _digest(ours, _select(table, _columns(ours, table)), PRIMARY_KEYS[table])
-    return TableDiff(table=table, rows=rows, digest=digest, old_rows=None, old_digest=None)
+    rows, new_digest = digest(ours, _select(table, _columns(ours, table)), PRIMARY_KEYS[table])
+    return TableDiff(table=table, rows=rows, digest=new_digest, old_rows=None, old_digest=None)
 
 
 def _compare(ours: sqlite3.Connection, theirs: sqlite3.Connection, table: str) -> TableDiff:
     key = PRIMARY_KEYS[table]
     in_old = _columns(theirs, table)
-    # One of them may be of an earlier version, with fewer columns.
+    # The old database may be of an earlier version, with fewer columns.
     columns = [name for name in _columns(ours, table) if name in in_old] or list(key)
     shown = _select(table, columns)
-    rows, digest = _digest(ours, shown, key)
+    rows, new_digest = digest(ours, shown, key)
     try:
-        old_rows, old_digest = _digest(theirs, shown, key)
+        old_rows, old_digest = digest(theirs, shown, key)
     except READ_ERRORS:
         old_rows, old_digest = None, None
     found = TableDiff(
-        table=table, rows=rows, digest=digest, old_rows=old_rows, old_digest=old_digest
+        table=table, rows=rows, digest=new_digest, old_rows=old_rows, old_digest=old_digest
     )
     if found.identical:
         return found
@@ -190,7 +236,8 @@ def _compare(ours: sqlite3.Connection, theirs: sqlite3.Connection, table: str) -
     )
 
 
-def _digest(connection: sqlite3.Connection, shown: str, key: tuple[str, ...]) -> tuple[int, str]:
+def digest(connection: sqlite3.Connection, shown: str, key: tuple[str, ...]) -> tuple[int, str]:
+    """Return the number and the SHA-256 of the rows of a query, in the order of ``key``."""
     sums, rows = hashlib.sha256(), 0
     for row in connection.execute(f"{shown} ORDER BY {', '.join(key)}"):
         sums.update(msgspec.json.encode(row) + b"\n")
@@ -205,7 +252,7 @@ def _compare_rows(
     columns: list[str],
     key: tuple[str, ...],
 ) -> tuple[list[Key], list[Key], int]:
-    """Look each row of ours up in theirs: a damaged page takes its own rows away, not all."""
+    """Look up each row of ours in theirs: a damaged page hides its own rows, not all."""
     places = [columns.index(name) for name in key]
     one = f"{shown} WHERE {' AND '.join(f'{name} = ?' for name in key)}"
     changed, new, unreadable = [], [], 0
@@ -226,16 +273,16 @@ def _compare_rows(
 def _missing_keys(
     ours: sqlite3.Connection, theirs: sqlite3.Connection, table: str
 ) -> Iterator[Key]:
-    """Look each row of theirs up in ours, from both ends as far as it can be read."""
+    """Yield the keys that ours lacks, reading theirs from both ends as far as possible."""
     key = ", ".join(PRIMARY_KEYS[table])
     named = " AND ".join(f"{name} = ?" for name in PRIMARY_KEYS[table])
-    one = f"SELECT 1 FROM {table} WHERE {named}"  # noqa: S608  # all of it is ours
+    one = f"SELECT 1 FROM {table} WHERE {named}"  # noqa: S608  # the names are constants
     every = f"SELECT {key} FROM {table} ORDER BY "  # noqa: S608  # likewise
     seen: set[Key] = set()
     for order in (key, f"{' DESC, '.join(PRIMARY_KEYS[table])} DESC"):
         try:
             for name in theirs.execute(every + order):
-                # In a damaged file a name may be anything; then it is none of a row of ours.
+                # In a damaged file a key may be anything; such a key is not one of ours.
                 if name in seen or not all(isinstance(part, str) for part in name):
                     continue
                 if ours.execute(one, name).fetchone() is None:
@@ -247,9 +294,9 @@ def _missing_keys(
 
 
 def _copy_clock(ours: sqlite3.Connection, theirs: sqlite3.Connection) -> None:
-    """Take over what is believed of the wall clock, or a rebuild would lift the hold after a jump.
+    """Copy the state of the clock guard, or a rebuild would lift its hold after a clock jump.
 
-    Only what makes sense: at worst, numbers of a damaged file hold everything for a day.
+    Only plausible values: at worst, numbers of a damaged file hold everything for a day.
     """
     with suppress(*READ_ERRORS):
         sweep = theirs.execute(_LAST_SWEEP).fetchone()
@@ -271,10 +318,10 @@ def _copy_clock(ours: sqlite3.Connection, theirs: sqlite3.Connection) -> None:
 
 
 def _copy_prices(ours: sqlite3.Connection, theirs: sqlite3.Connection) -> int:
-    """Take over what was billed where it is known, and adds up; returns how many rows changed."""
+    """Copy the prices of the old database that add up; returns how many rows changed."""
     price = ", ".join(_PRICE)
     one = (
-        f"SELECT {price} FROM usage "  # noqa: S608  # all of it is ours
+        f"SELECT {price} FROM usage "  # noqa: S608  # the names are constants
         "WHERE tenant = ? AND document_id = ? AND operation = ? AND engine = ? AND model = ? "
         "AND pages = ? AND base_micros = pages * unit_micros "
         "AND total_micros = (base_micros * (100 + margin_percent) + 50) / 100 "
@@ -282,17 +329,17 @@ def _copy_prices(ours: sqlite3.Connection, theirs: sqlite3.Connection) -> int:
     )
     columns = f"tenant, document_id, operation, engine, model, pages, {price}"
     every = f"SELECT {columns} FROM usage"  # noqa: S608  # likewise
-    kept: list[tuple[object, ...]] = []
+    found: list[tuple[object, ...]] = []
     for row in ours.execute(every):
         with suppress(*READ_ERRORS):
             was = theirs.execute(one, row[:6]).fetchone()
             if was is not None and was != row[6:] and all(isinstance(one, int) for one in was):
-                kept.append((*was, *row[:3]))
+                found.append((*was, *row[:3]))
     ours.execute("BEGIN")
     ours.executemany(
         f"UPDATE usage SET {', '.join(f'{name} = ?' for name in _PRICE)} "  # noqa: S608  # likewise
         "WHERE tenant = ? AND document_id = ? AND operation = ?",
-        kept,
+        found,
     )
     ours.execute("COMMIT")
-    return len(kept)
+    return len(found)

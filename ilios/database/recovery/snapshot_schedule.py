@@ -1,7 +1,7 @@
-"""When snapshots of the database are made: now and then, by how long the service has run.
+"""The schedule of snapshots: by the running time of the service.
 
-The service may be restarted every day, and the wall clock may be wrong: the last snapshot tells
-how long the service had run when it was made. The wall clock can only bring the next one forward.
+The service may be restarted every day, and the wall clock may be wrong, so the last snapshot
+contains the running time at which it was made. The wall clock can only advance the next one.
 """
 
 import asyncio
@@ -20,23 +20,23 @@ from ilios.integrity.faults import Faults
 from ilios.settings.settings import Settings
 
 POLL_INTERVAL = 60.0  # seconds
-RETRY_AFTER = timedelta(hours=1)  # when none could be made: what is in the way may go away
-CLOCK_TOLERANCE = timedelta(minutes=1)  # clocks are, all the time, by little
+RETRY_AFTER = timedelta(hours=1)  # a failure, whose cause may pass
+CLOCK_TOLERANCE = timedelta(minutes=1)  # clocks are adjusted by little all the time
 
 log = structlog.get_logger("snapshots")
 
 
 class _LastSnapshot(Struct, frozen=True):
-    """The last snapshot: by the wall clock, and by how long the service had run."""
+    """Time and running time of the last snapshot."""
 
     created_at: datetime
     running_time: timedelta
 
 
 class SnapshotScheduler:
-    """Makes one every so often, if there is anything to be kept. One per database.
+    """Makes snapshots of one database at regular intervals, once something was written.
 
-    None while a fault blocks: the file at the path may not be the one that is open.
+    None while a fault blocks: the file at the path may be another one than the open one.
     """
 
     def __init__(
@@ -59,7 +59,7 @@ class SnapshotScheduler:
         self._failed_at: timedelta | None = None
 
     async def run(self, poll_interval: float = POLL_INTERVAL) -> None:
-        """Look now and then, until cancelled."""
+        """Check periodically, until cancelled."""
         while True:
             if self._interval and self._faults.blocking is None:
                 await self._snapshot_if_due()
@@ -69,7 +69,7 @@ class SnapshotScheduler:
         """Take a snapshot if one is due."""
         cursor = await self._store.cursor(PERSISTER)
         if cursor is None:
-            return  # nothing was ever written: there is nothing to be kept
+            return  # nothing was ever written
         if not self._loaded:
             self._last = await asyncio.to_thread(self._find_last, cursor)
             self._loaded = True
@@ -88,17 +88,18 @@ class SnapshotScheduler:
             return False
         if self._last is None or running_time - self._last.running_time >= self._interval:
             return True
-        # While the service is off it does not run. One of the future is of a clock that was wrong.
+        # The running time stands still while the service is stopped. A time in the future is of a
+        # wrong clock.
         return not -CLOCK_TOLERANCE <= now - self._last.created_at < self._interval
 
     async def _create(self, now: datetime) -> None:
         try:
-            # It is in the snapshot, and tells it from the one before.
+            # It orders this snapshot after the previous one.
             await self._running_time.save()
             running_time = self._running_time.now()
             made = await snapshots.create(self._database, self._directory, self._damage, now)
         except DatabaseDamaged:
-            raise  # which health reports
+            raise  # health reports it
         except (
             snapshots.NotEnoughSpace,
             snapshots.SnapshotDamaged,
@@ -107,7 +108,7 @@ class SnapshotScheduler:
             DatabaseUnavailable,
         ) as error:
             self._failed_at = self._running_time.now()
-            log.warning("no snapshot could be made", reason=str(error))
+            log.warning("snapshot failed", reason=str(error))
         else:
             self._failed_at = None
             self._last = _LastSnapshot(now, running_time)

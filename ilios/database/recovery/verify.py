@@ -1,100 +1,101 @@
-"""Holding a database that was made anew against the log, and against the one it replaces."""
+"""Proving a rebuilt database: by its file, by a second rebuild, and by the log."""
 
+import sqlite3
+from contextlib import closing
 from pathlib import Path
 
 from msgspec import Struct
 
+from actors.persister import NAME
 from bus.replay import LogExtent
-from ilios.database.recovery import verify_queries
-from ilios.database.recovery.comparison import Comparison, Key
-from ilios.database.recovery.expected import UNFINISHED, ExpectedState, Ref
+from ilios.database.connection import read_only_uri
+from ilios.database.recovery import snapshots
+from ilios.database.recovery.comparison import PRIMARY_KEYS, digest, find_fault, read_cursor
+from ilios.database.recovery.replay import LogIndex, Ref
+from schemas.states import UNFINISHED_STATES
+
+_FOREIGN_KEYS = "PRAGMA foreign_key_check"
+
+_DOCUMENTS = "SELECT tenant, id, state, requeues, pages IS NOT NULL FROM documents"
+_DOCUMENT_REFS = "SELECT tenant, id FROM documents"
+_BATCH_REFS = "SELECT tenant, id FROM batches"
+# Only a converted document has pages.
+_MISBILLED = """
+SELECT d.tenant, d.id FROM documents AS d
+LEFT JOIN usage AS u
+    ON u.tenant = d.tenant AND u.document_id = d.id AND u.operation = d.operation
+WHERE (d.pages IS NOT NULL) <> (u.document_id IS NOT NULL)
+UNION ALL
+SELECT u.tenant, u.document_id FROM usage AS u
+LEFT JOIN documents AS d
+    ON d.tenant = u.tenant AND d.id = u.document_id AND d.operation = u.operation
+WHERE d.id IS NULL
+"""
 
 
 class Disagreement(Struct, frozen=True):
-    """A document or batch that does not stand as the log says."""
+    """A document or batch of the new database that contradicts the log."""
 
     name: Ref
     why: str
 
 
-class UnexplainedDiff(Struct, frozen=True):
-    """How a table of the old database differs beyond what the log has said since its cursor.
+def find_faults(new: Path, control: Path, extent: LogExtent | None) -> list[str]:
+    """Return what is wrong with a new database, without looking at single documents.
 
-    ``changed`` rows stand otherwise in it and nothing but a snapshot speaks for the new ones;
-    ``overruled`` ones do, too, but the file is damaged and the log speaks for the new ones;
-    ``gone`` ones are neither in a snapshot nor on the log.
+    Its file is checked, its cursor is compared with the log, and its rows with those of
+    ``control``, which was made of the same events in other transactions.
     """
+    with closing(sqlite3.connect(read_only_uri(new), uri=True)) as ours:
+        faults = [fault] if (fault := find_fault(ours)) else []
+        if ours.execute(_FOREIGN_KEYS).fetchone() is not None:
+            faults.append("a row refers to one that does not exist")
+        cursor = read_cursor(ours, NAME)
+        if extent and extent.last and (cursor is None or cursor[0] != extent.created):
+            faults.append("its cursor is on another log")
+        elif extent and cursor and cursor[1] < extent.last:
+            faults.append(f"its cursor is at {cursor[1]}, the log ends at {extent.last}")
+        with closing(sqlite3.connect(read_only_uri(control), uri=True)) as theirs:
+            for table, key in PRIMARY_KEYS.items():
+                every = f"SELECT * FROM {table}"  # noqa: S608  # the names are constants
+                if digest(ours, every, key) != digest(theirs, every, key):
+                    faults.append(f"a second rebuild has other rows of {table}")
+    return faults
 
-    table: str
-    changed: tuple[Key, ...]
-    overruled: tuple[Key, ...]
-    gone: tuple[Key, ...]
 
+def check_against_log(new: Path, index: LogIndex, base: Path | None) -> list[Disagreement]:
+    """Return the documents and batches of a new database that contradict the log.
 
-def check_against_log(
-    database: Path, expected: ExpectedState, extent: LogExtent | None, *, whole: bool
-) -> list[Disagreement]:
-    """Return what stands otherwise than the log says, and what is billed wrongly.
-
-    What began before this log (or, where it is not the ``whole`` history, before its first event)
-    cannot be followed from its beginning: of that only the end is held against it.
+    Every submitted document and batch exists, and no document that is neither on the log nor in the
+    snapshot ``base``. A document whose end is on the log is not unfinished. Converted documents,
+    and only those, are billed.
     """
     found: list[Disagreement] = []
-    waiting = dict(expected.documents)
-    for tenant, name, state, requeues, submitted in verify_queries.document_states(database):
-        history = waiting.pop((tenant, name), None)
-        if history is None:
-            continue
-        followed = whole and extent is not None and submitted >= extent.first
-        if history.state is not None and followed and state != history.state:
-            why = f"it is {state}, the log says {history.state}"
-            found.append(Disagreement((tenant, name), why))
-        # An end of an earlier attempt is none: it was requeued before this log begins.
-        elif history.ended and state in UNFINISHED and history.requeues >= requeues:
-            found.append(Disagreement((tenant, name), f"it is {state}, the log says how it ended"))
-    found.extend(
-        Disagreement(name, "it is missing, and was submitted")
-        for name, said in waiting.items()
-        if said.state is not None
-    )
-    present = verify_queries.batch_ids(database)
-    found.extend(
-        Disagreement(name, "the batch is missing")
-        for name in expected.submitted_batches
-        if name not in present
-    )
-    found.extend(
-        Disagreement(name, "it was completed and is not billed, or the other way round")
-        for name in verify_queries.billing_mismatches(database)
-    )
-    return found
-
-
-def compare_with_old(
-    compared: Comparison, expected: ExpectedState, created: str | None
-) -> list[UnexplainedDiff]:
-    """Say in what the old database differs without the log having said anything new."""
-    seen = compared.cursor[1] if compared.cursor and compared.cursor[0] == created else 0
-    found = []
-    for table in compared.tables:
-        changed: list[Key] = []
-        overruled: list[Key] = []
-        for key in table.changed:
-            sequence = _last_sequence(table.table, key, expected)
-            if sequence > seen:
+    expected = set(index.submitted)
+    if base is not None:
+        with snapshots.open_snapshot(base) as theirs:
+            expected.update(theirs.execute(_DOCUMENT_REFS))
+    missing = set(index.submitted)
+    with closing(sqlite3.connect(read_only_uri(new), uri=True)) as ours:
+        for tenant, name, state, requeues, has_pages in ours.execute(_DOCUMENTS):
+            ref = (tenant, name)
+            missing.discard(ref)
+            if ref not in expected:
+                why = "it is neither on the log nor in the snapshot"
+            # It may have been requeued after the last end that the log has.
+            elif state in UNFINISHED_STATES and index.ends.get(ref, -1) >= requeues:
+                why = f"it is {state}, its end is on the log"
+            elif has_pages and base is None and ref not in index.converted:
+                why = "it is billed, the log has no conversion of it"
+            else:
                 continue
-            speaks = sequence > 0 and compared.fault is not None
-            (overruled if speaks else changed).append(key)
-        one = UnexplainedDiff(table.table, tuple(changed), tuple(overruled), table.gone)
-        if one.changed or one.overruled or one.gone:
-            found.append(one)
-    return found
-
-
-def _last_sequence(table: str, key: Key, expected: ExpectedState) -> int:
-    """Return the sequence of the last event about a row; 0 where the log has none."""
-    name = (key[0], key[1])
-    if table == "batches":
-        return expected.batches.get(name, 0)
-    said = expected.documents.get(name)
-    return said.sequence if said else 0
+            found.append(Disagreement(ref, why))
+        misbilled = [
+            Disagreement(ref, "it is completed and not billed, or billed and not completed")
+            for ref in ours.execute(_MISBILLED)
+        ]
+        batches = set(ours.execute(_BATCH_REFS))
+    found += [Disagreement(ref, "it is missing, and was submitted") for ref in sorted(missing)]
+    lost = index.submitted_batches - batches
+    found += [Disagreement(ref, "the batch is missing") for ref in sorted(lost)]
+    return found + misbilled

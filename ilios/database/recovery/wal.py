@@ -1,7 +1,7 @@
-"""Whether a write-ahead log that was left behind still holds all that was committed to it.
+"""Detection of damage in a write-ahead log that a killed process left behind.
 
-SQLite reads it up to the first frame whose checksum is wrong and takes the rest for a commit that
-was broken off. After a damage, that would silently bring back pages of long ago beside new ones.
+SQLite reads it up to the first frame with a wrong checksum, and takes the rest for an interrupted
+commit. If the file is damaged, that silently mixes old pages with new ones.
 Format: https://www.sqlite.org/walformat.html
 """
 
@@ -13,16 +13,18 @@ from msgspec import Struct
 
 _HEADER = struct.Struct(">8I")  # magic, version, page size, checkpoint, 2 salts, 2 checksums
 _FRAME = struct.Struct(">6I")  # page, pages after a commit (else 0), 2 salts, 2 checksums
-_MAGIC = 0x377F0682  # its lowest bit says in which order of bytes checksums are made
+_MAGIC = 0x377F0682  # its lowest bit is the byte order of the checksums
 _INDEX = struct.Struct("=I4xI2BH2I2I")  # version, change, ready, order, page size, last frame, ...
-_INDEX_COPY = 48  # bytes; the index has its header twice
-_CHECKPOINTED = struct.Struct("=I")  # behind both: frames that lie in the database as well
+_INDEX_COPY = 48  # bytes; the index contains its header twice
+_CHECKPOINTED = struct.Struct(
+    "=I"
+)  # behind both: the number of frames that are in the database as well
 _PAGE_SIZES = {2**power for power in range(9, 17)}
 _UINT32_MAX = 0xFFFFFFFF
 
 
 class _Index(Struct, frozen=True):
-    """What the shared index knew of the log when its last user died."""
+    """The state of the write-ahead log in the shared index."""
 
     last_frame: int
     checkpointed: int
@@ -30,21 +32,21 @@ class _Index(Struct, frozen=True):
 
 
 def sidecar(database: Path, suffix: str) -> Path:
-    """Return the file SQLite keeps beside ``database``: ``-wal`` or ``-shm``."""
+    """Return the file of SQLite beside ``database`` with the suffix ``-wal`` or ``-shm``."""
     return database.with_name(database.name + suffix)
 
 
 def has_leftover(database: Path) -> bool:
-    """Whether whoever had the database open last did not close it."""
+    """Whether the last process that had the database open did not close it."""
     wal = sidecar(database, "-wal")
     return wal.exists() and wal.stat().st_size > 0
 
 
 def find_damage(database: Path) -> str | None:
-    """Say what is wrong with the write-ahead log beside ``database``, if anything is.
+    """Return what is wrong with the write-ahead log of a database, None if nothing is.
 
-    To be asked before SQLite opens the file, which overwrites what tells. A commit that was broken
-    off by a crash, and so was answered to nobody, is in order.
+    Call it before SQLite opens the file, which overwrites the evidence. A commit that a crash
+    interrupted, and so was never acknowledged, is no damage.
     """
     index = _read_index(sidecar(database, "-shm"))
     wal = sidecar(database, "-wal")
@@ -53,12 +55,12 @@ def find_damage(database: Path) -> str | None:
     else:
         with wal.open("rb") as file:
             read, commits_beyond, salts = _scan(file)
-    # A crash breaks off one commit at most: the next one begins when this one is on disk.
+    # A crash interrupts at most one commit: the next one starts when this one is on disk.
     if commits_beyond > 1:
         return f"its write-ahead log is damaged after frame {read}"
     if index is None:
         return None
-    # Where nothing is read back, what has reached the database is not needed here.
+    # If no frame is read, those that are in the database are not needed.
     needed = index.last_frame if read else index.last_frame - index.checkpointed
     if needed > read and (not read or salts == index.salts):
         return f"its write-ahead log ends after frame {read} of {index.last_frame}"
@@ -66,14 +68,14 @@ def find_damage(database: Path) -> str | None:
 
 
 def _scan(file: BinaryIO) -> tuple[int, int, bytes]:
-    """Return how many frames SQLite will read, how many commits lie beyond, and the salts."""
+    """Return the frames that SQLite will read, the commits beyond them, and the salts."""
     header = file.read(_HEADER.size)
     if len(header) < _HEADER.size:
         return 0, 0, b""
     magic, _, page_size, _, _, _, *stored_sums = _HEADER.unpack(header)
     order = ">" if magic & 1 else "<"
     sums = _add_to_checksum((0, 0), header[:24], order)
-    # A page size that SQLite does not have would be read here, however large.
+    # An invalid page size could be any number, and would be read as such here.
     if magic & ~1 != _MAGIC or list(sums) != stored_sums or page_size not in _PAGE_SIZES:
         return 0, 0, b""
     salts = header[16:24]
@@ -88,7 +90,7 @@ def _scan(file: BinaryIO) -> tuple[int, int, bytes]:
                 )
             broken = not ours or list(sums) != stored_sums
             read += not broken
-        # The broken frame itself may have been a commit, which nothing in it tells any more.
+        # Whether the broken frame was a commit is unknown.
         elif ours and committed:
             beyond += 1
     return read, beyond, salts
@@ -104,7 +106,7 @@ def _add_to_checksum(sums: tuple[int, int], data: bytes, order: str) -> tuple[in
 
 
 def _read_index(shm: Path) -> _Index | None:
-    """Read the header of the shared index; None where it says nothing, or nothing certain."""
+    """Read the header of the shared index; None if it is missing or inconsistent."""
     if not shm.exists():
         return None
     with shm.open("rb") as file:
@@ -114,6 +116,6 @@ def _read_index(shm: Path) -> _Index | None:
     one, two = head[:_INDEX_COPY], head[_INDEX_COPY : 2 * _INDEX_COPY]
     _, _, ready, _, _, last_frame, *_ = _INDEX.unpack_from(one)
     if one != two or not ready:
-        return None  # it died while it wrote this
+        return None  # the process died while writing it
     (checkpointed,) = _CHECKPOINTED.unpack_from(head, 2 * _INDEX_COPY)
     return _Index(last_frame, checkpointed, one[32:40])

@@ -1,4 +1,4 @@
-"""A store on a real directory."""
+"""A local store."""
 
 from collections.abc import AsyncIterator
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""What a store holds, as its port tells it."""
+"""The content of a store, read through its port."""
 
 from actors.ports import Blobs, StoredBlob
 

@@ -1,4 +1,4 @@
-"""Small blobs that were put a moment ago are read from memory, and as if from the store."""
+"""Recent small blobs are read from memory, with the same result as from the store."""
 
 import tracemalloc
 from collections.abc import AsyncIterator

@@ -1,7 +1,4 @@
-"""What every store promises, whatever it is made of. A further store is a further parameter.
-
-The stand-in of the actors' tests is held to it as well: what it cannot do, no test should rely on.
-"""
+"""The contract of every blob store, and of the fake that the tests of the actors use."""
 
 import asyncio
 import hashlib
@@ -25,7 +22,7 @@ LARGE = DATA * (2 * HASH_STEP_BYTES // len(DATA) + 1)
 A_BIT = timedelta(seconds=2)  # file systems and servers have clocks of their own
 
 
-@pytest.fixture(params=["local", "swift", "rclone", "fake"])
+@pytest.fixture(params=["local", "rclone", "fake", pytest.param("swift", marks=pytest.mark.slow)])
 async def store(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Blobs]:
     async with AsyncExitStack() as stack:
         match request.param:

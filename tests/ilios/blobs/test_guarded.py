@@ -1,4 +1,4 @@
-"""A store in doubt is not believed: what is missing in it may be there after all."""
+"""A store that may be the wrong one is checked before a blob counts as missing."""
 
 from collections.abc import AsyncIterator, Awaitable, Callable
 from datetime import timedelta
@@ -8,7 +8,7 @@ import pytest
 
 from actors.blob_keys import original_key, result_key
 from actors.ports import BlobNotFound, StorageMismatch
-from ilios.blobs import sampling
+from ilios.blobs import factory
 from ilios.blobs.guarded import GuardedBlobs
 from ilios.blobs.local import LocalBlobs
 from tests.ilios.edge.world import ID
@@ -61,32 +61,32 @@ READS: dict[str, Callable[[GuardedBlobs, str], Awaitable[object]]] = {
 
 @pytest.mark.parametrize("name", READS)
 async def test_a_missing_blob_triggers_a_store_check(store: LocalBlobs, name: str) -> None:
-    judge = FakeStoreCheck()
-    blobs = GuardedBlobs(store, judge)
+    store_check = FakeStoreCheck()
+    blobs = GuardedBlobs(store, store_check)
     await READS[name](blobs, KEY)
-    assert judge.check_count == 0
+    assert store_check.check_count == 0
     with pytest.raises(BlobNotFound):
         await READS[name](blobs, MISSING)
-    assert judge.check_count == 1
-    judge.is_right = False
+    assert store_check.check_count == 1
+    store_check.is_right = False
     with pytest.raises(StorageMismatch):
         await READS[name](blobs, MISSING)
 
 
 async def test_what_is_missing_as_a_rule_is_no_reason_for_doubt(store: LocalBlobs) -> None:
-    judge = FakeStoreCheck()
+    store_check = FakeStoreCheck()
     with pytest.raises(BlobNotFound):
-        await GuardedBlobs(store, judge).size(result_key("default", ID, "work"))
-    assert judge.check_count == 0
+        await GuardedBlobs(store, store_check).size(result_key("default", ID, "work"))
+    assert store_check.check_count == 0
 
 
 async def test_nothing_is_changed_in_a_wrong_store(store: LocalBlobs) -> None:
     async def chunks() -> AsyncIterator[bytes]:
         yield b"bytes"
 
-    judge = FakeStoreCheck()
-    judge.is_right = False
-    blobs = GuardedBlobs(store, judge)
+    store_check = FakeStoreCheck()
+    store_check.is_right = False
+    blobs = GuardedBlobs(store, store_check)
     for change in (
         lambda: blobs.put(MISSING, chunks()),
         lambda: blobs.put_bytes(MISSING, b"bytes"),
@@ -105,21 +105,21 @@ async def test_nothing_is_changed_in_a_wrong_store(store: LocalBlobs) -> None:
 
 
 async def test_of_several_blobs_one_that_is_there_is_enough(store: LocalBlobs) -> None:
-    await sampling.ensure_any_present(store, [MISSING, KEY])
-    await sampling.ensure_any_present(store, [MISSING])
+    await factory.ensure_any_present(store, [MISSING, KEY])
+    await factory.ensure_any_present(store, [MISSING])
     with pytest.raises(StorageMismatch, match="none of 2 blobs"):
-        await sampling.ensure_any_present(store, [MISSING, f"{MISSING}.other"])
+        await factory.ensure_any_present(store, [MISSING, f"{MISSING}.other"])
 
 
 async def test_a_directory_is_looked_at_before_anything_is_made_in_it(tmp_path: Path) -> None:
     root = tmp_path / "blobs"
-    sampling.ensure_any_in_directory(root, [])
+    factory.ensure_any_in_directory(root, [])
     for _ in ("not there", "empty"):
         with pytest.raises(StorageMismatch):
-            sampling.ensure_any_in_directory(root, [KEY])
+            factory.ensure_any_in_directory(root, [KEY])
         assert not root.exists() or not list(root.iterdir())
         root.mkdir(exist_ok=True)
     async with LocalBlobs.open(root) as store:
-        sampling.ensure_any_in_directory(root, [KEY])  # of one blob alone it may be its own matter
+        factory.ensure_any_in_directory(root, [KEY])  # of one blob alone it may be its own matter
         await store.put_bytes(KEY, b"bytes")
-    sampling.ensure_any_in_directory(root, [MISSING, KEY])
+    factory.ensure_any_in_directory(root, [MISSING, KEY])

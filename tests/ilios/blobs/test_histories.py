@@ -1,4 +1,4 @@
-"""Whatever is done to a store, it holds what a dictionary would."""
+"""After any history a store has the content of a dictionary."""
 
 import asyncio
 import hashlib

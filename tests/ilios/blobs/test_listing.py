@@ -1,4 +1,4 @@
-"""The walk through a directory meets what is there and nothing else, whatever goes on meanwhile."""
+"""A listing of the local store has every blob once, whatever is written meanwhile."""
 
 import asyncio
 import os
@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from ilios.blobs import listing
+from ilios.blobs import layout
 from ilios.blobs.layout import SHARDS, blob_path
 from ilios.blobs.local import LocalBlobs
 from tests.ilios.blobs.contents import KEY, list_keys, list_pages
@@ -114,11 +114,11 @@ async def test_memory_holds_a_page_and_not_a_shard(
     def known(_root: str, _shard: str, key: str) -> None:
         looked.append(key)
 
-    monkeypatch.setattr(listing, "_keys", endless)
-    monkeypatch.setattr(listing, "_stored", known)
-    found, position = listing.list_shard("", "", listing.Position(0), 3)
+    monkeypatch.setattr(layout, "_keys", endless)
+    monkeypatch.setattr(layout, "_stored", known)
+    found, position = layout.list_shard("", "", layout.Position(0), 3)
     assert looked == ["k000000", "k000001", "k000002"]
-    assert (found, position) == ([], listing.Position(0, "k000002"))
+    assert (found, position) == ([], layout.Position(0, "k000002"))
 
 
 async def test_a_walk_is_not_done_on_the_event_loop(
@@ -147,7 +147,7 @@ async def test_what_is_no_position_is_refused(blobs: LocalBlobs, position: str) 
 
 @pytest.mark.parametrize("limit", [0, -1])
 async def test_a_page_without_room_is_refused(blobs: LocalBlobs, limit: int) -> None:
-    with pytest.raises(ValueError, match="room for one blob"):
+    with pytest.raises(ValueError, match="at least one blob"):
         await blobs.list_page("", None, limit)
 
 

@@ -274,7 +274,7 @@ async def test_nothing_is_concluded_from_a_shard_that_is_gone(
         anext(blobs.read(KEY)),
         blobs.local_path(KEY).__aenter__(),
     ):
-        with pytest.raises(StorageMismatch, match=f"{shard} is not there any more"):
+        with pytest.raises(StorageMismatch, match=f"{shard} is gone"):
             await refused
     assert await blobs.size(OTHER) == len(SMALL)
     aside.rename(shard)

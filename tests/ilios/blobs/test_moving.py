@@ -1,4 +1,4 @@
-"""A move in a directory is one step, and durable before anybody hears that it is done."""
+"""A move in the local store is atomic, and durable before it returns."""
 
 import asyncio
 import os

@@ -1,4 +1,4 @@
-"""What a store in a bucket does with the bytes, looked at from behind."""
+"""The objects and multipart uploads that the S3 store leaves in a bucket."""
 
 import asyncio
 import hashlib
@@ -18,9 +18,9 @@ from yarl import URL
 
 from actors.ports import StorageFull
 from ilios.blobs.s3 import config as places
+from ilios.blobs.s3.bucket import PART_BYTES
 from ilios.blobs.s3.client import open_client
 from ilios.blobs.s3.config import S3Config
-from ilios.blobs.s3.digests import PART_BYTES
 from ilios.blobs.s3.store import S3Blobs
 from ilios.settings.values import Secret
 from tests.ilios.blobs.contents import KEY, list_keys, read_blob
@@ -31,7 +31,7 @@ from tests.waiting import wait_until
 MIB = 1024 * 1024
 
 
-@pytest.fixture(params=["swift", "rclone"])
+@pytest.fixture(params=["rclone", pytest.param("swift", marks=pytest.mark.slow)])
 def server(request: pytest.FixtureRequest) -> S3Server:
     found: S3Server = request.getfixturevalue(request.param)
     return found

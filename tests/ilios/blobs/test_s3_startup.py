@@ -1,4 +1,4 @@
-"""A bucket that cannot be worked with is told at the start, with what is to be changed."""
+"""An unusable bucket is refused at the start, with the setting to change."""
 
 import asyncio
 from pathlib import Path

@@ -1,10 +1,8 @@
-"""A database of its own, and what tests ask of it."""
+"""A database for a test, with queries for its content."""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
-
-import aiosqlite
 
 from actors.writes import (
     ApplyEvents,
@@ -13,6 +11,7 @@ from actors.writes import (
     Write,
     WriteRefused,
 )
+from ilios.database import sqlite
 from ilios.database.connection import open_reader, open_writer
 from ilios.database.document_queries import SqliteDocumentQueries
 from ilios.database.store import SqliteTransactionStore
@@ -24,9 +23,9 @@ STREAM, CREATED = "ILIOS_EVENTS", "2026-01-15T10:30:00+00:00"
 
 
 class Database:
-    """A database of its own, and what is asked of it in these tests."""
+    """A database for a test."""
 
-    def __init__(self, connection: aiosqlite.Connection, reads: SqliteDocumentQueries) -> None:
+    def __init__(self, connection: sqlite.Database, reads: SqliteDocumentQueries) -> None:
         self.connection = connection
         self.store = SqliteTransactionStore(connection)
         self.reads = reads
@@ -39,7 +38,7 @@ class Database:
         return answer
 
     async def table(self, name: str) -> list[tuple[object, ...]]:
-        found = await self.connection.execute_fetchall(f"SELECT * FROM {name} ORDER BY 1, 2")
+        found = await self.connection.fetchall(f"SELECT * FROM {name} ORDER BY 1, 2")
         return [tuple(row) for row in found]
 
 

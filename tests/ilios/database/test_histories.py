@@ -1,17 +1,15 @@
-"""However a history is grouped and repeated, the rows are those of one by one."""
+"""Generated histories: grouping and repetition change no row, and a second interpreter agrees."""
 
 import asyncio
 from collections.abc import Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
+import msgspec
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from actors.writes import (
-    LogEntry,
-    ResetCursor,
-)
+from actors.writes import LogEntry, ResetCursor
 from schemas.documents import (
     AnyDocumentEvent,
     DocumentArchived,
@@ -19,8 +17,9 @@ from schemas.documents import (
     DocumentDeleted,
     DocumentFailed,
 )
-from tests import events
+from tests import batch_events, events
 from tests.ilios.database.db import history, open_database
+from tests.ilios.database.state_machine import UNFINISHED, ExpectedState
 
 DOCUMENTS = 3
 EVENTS = st.sampled_from(
@@ -64,11 +63,11 @@ async def all_rows(groups: Sequence[Sequence[LogEntry]]) -> tuple[list[object], 
                 announced |= {event.document_id for event in answer}
             tables = [await db.table("documents"), await db.table("usage")]
             columns = "id, state, pages IS NOT NULL"
-            states = await db.connection.execute_fetchall(f"SELECT {columns} FROM documents")
+            states = await db.connection.fetchall(f"SELECT {columns} FROM documents")
             ended_well = {name for name, _, paged in states if paged}
             assert {row[1] for row in tables[1]} == ended_well
             assert {name for name, state, _ in states if state == "completed"} <= ended_well
-            # Of what was removed in the same breath it need not be said that it was completed.
+            # A document that was removed in the same group need not be announced as completed.
             removed = {name for name, state, _ in states if state in REMOVED}
             return [*tables], announced - removed
 
@@ -81,7 +80,7 @@ def test_any_grouping_and_repetition_gives_the_rows_of_one_by_one(data: st.DataO
     groups: list[list[LogEntry]] = []
     at = 0
     while at < len(entries):
-        # A reader begins again anywhere before where it was, and reads on from there.
+        # A reader may start again anywhere before its cursor.
         begin = data.draw(st.integers(0, at) | st.just(at))
         at = data.draw(st.integers(at + 1, len(entries)))
         groups.append(entries[begin:at])
@@ -93,15 +92,15 @@ def test_any_grouping_and_repetition_gives_the_rows_of_one_by_one(data: st.DataO
 
 @settings(max_examples=25, deadline=None)
 @given(st.lists(EVENTS, max_size=15))
-def test_reading_the_whole_log_again_changes_nothing(said: list[AnyDocumentEvent]) -> None:
-    entries = history(*SUBMISSIONS, *plausible(said))
+def test_reading_the_whole_log_again_changes_nothing(published: list[AnyDocumentEvent]) -> None:
+    entries = history(*SUBMISSIONS, *plausible(published))
     once, _ = asyncio.run(all_rows([entries]))
     twice, _ = asyncio.run(again(entries))
     assert once == twice
 
 
 def plausible(published: list[AnyDocumentEvent]) -> list[AnyDocumentEvent]:
-    """Leave out what the janitor never says: that something expired before it had ended."""
+    """Leave out what the janitor never publishes: the expiry of an unfinished document."""
     ended: set[str] = set()
     result = []
     for event in published:
@@ -116,7 +115,7 @@ def plausible(published: list[AnyDocumentEvent]) -> list[AnyDocumentEvent]:
 
 
 async def again(entries: list[LogEntry]) -> tuple[list[object], set[object]]:
-    """Apply a history, forget the cursor, and apply it anew one by one."""
+    """Apply a history, reset the cursor, and apply the history again one by one."""
     with TemporaryDirectory() as directory:
         async with open_database(Path(directory) / "ilios.db") as db:
             await db.apply(*entries)
@@ -124,3 +123,61 @@ async def again(entries: list[LogEntry]) -> tuple[list[object], set[object]]:
             for entry in entries:
                 await db.apply(entry)
             return [await db.table("documents"), await db.table("usage")], set()
+
+
+async def attempts(entries: list[LogEntry]) -> dict[str, tuple[str, int]]:
+    """Return state and requeues of each document in a database that the entries are applied to."""
+    with TemporaryDirectory() as directory:
+        async with open_database(Path(directory) / "ilios.db") as db:
+            await db.connection.execute("PRAGMA synchronous = OFF")
+            await db.apply(*entries)
+            found = await db.connection.fetchall("SELECT id, state, requeues FROM documents")
+            return {name: (state, requeues) for name, state, requeues in found}
+
+
+def expected(entries: list[LogEntry]) -> ExpectedState:
+    """Return what the second interpreter makes of the entries."""
+    interpreter = ExpectedState()
+    for entry in entries:
+        interpreter.apply(entry.sequence, entry.event)
+    return interpreter
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.lists(EVENTS, max_size=25))
+def test_a_second_interpreter_reaches_the_same_states(published: list[AnyDocumentEvent]) -> None:
+    entries = history(*SUBMISSIONS, *published)
+    assert {
+        name: (one.state, one.requeues)
+        for (_, name), one in expected(entries).documents.items()
+        if one.state
+    } == asyncio.run(attempts(entries))
+
+
+@settings(max_examples=30, deadline=None)
+@given(st.lists(EVENTS, max_size=12), st.integers(0, 12))
+def test_for_documents_older_than_the_log_only_an_end_is_expected(
+    published: list[AnyDocumentEvent], forgotten: int
+) -> None:
+    entries = history(*SUBMISSIONS, *plausible(published))
+    there = asyncio.run(attempts(entries))
+    for (_, name), one in expected(entries[forgotten:]).documents.items():
+        if one.ended and one.state is None and name in there:
+            state, requeues = there[name]
+            assert state not in UNFINISHED or one.requeues < requeues
+
+
+def test_a_late_end_of_an_attempt_before_this_log_began_ends_nothing() -> None:
+    requeued = msgspec.structs.replace(events.submitted(1), requeues=1)
+    entries = history(events.submitted(1), requeued, events.converted(1))
+    assert asyncio.run(attempts(entries)) == {events.id_of(1): ("pending", 1)}
+    found = expected(entries[2:]).documents["default", events.id_of(1)]
+    assert (found.ended, found.requeues) == (True, 0), "of the first attempt"
+
+
+def test_the_documents_of_a_batch_begin_with_it() -> None:
+    batch = batch_events.submitted(2)
+    found = expected(history(batch, batch, events.cancelled()))
+    names = {("default", document.document_id) for document in batch.documents}
+    assert {name for name, one in found.documents.items() if one.state == "pending"} == names
+    assert found.submitted_batches == {("default", batch.batch_id)}

@@ -3,10 +3,9 @@
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-import aiosqlite
-
 from ilios.database import rows, statements
 from ilios.database.integrity_queries import SAMPLES_PER_KIND, SqliteBlobSamples
+from ilios.database.sqlite import Database
 from tests.ilios.database.db import open_database
 
 BORN = datetime(2026, 1, 15, tzinfo=UTC)
@@ -19,9 +18,7 @@ INSERT INTO documents (
 """
 
 
-async def add(
-    connection: aiosqlite.Connection, number: int, state: str, *, removed: bool = False
-) -> None:
+async def add(connection: Database, number: int, state: str, *, removed: bool = False) -> None:
     is_done = state in ("completed", "archived")
     values = {
         "id": f"d{number}",
@@ -57,7 +54,7 @@ async def test_the_oldest_and_the_newest_are_named_and_no_removed_ones(tmp_path:
 
 async def test_they_are_found_by_an_index(tmp_path: Path) -> None:
     async with open_database(tmp_path / "ilios.db") as db:
-        plan = await db.connection.execute_fetchall(
+        plan = await db.connection.fetchall(
             f"EXPLAIN QUERY PLAN {statements.SAMPLED_BLOBS}", {"since": 0, "limit": 1}
         )
     lines = [line for *_, line in plan if "documents" in line]

@@ -6,7 +6,6 @@ from contextlib import closing
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-import aiosqlite
 import pytest
 
 from actors.clock_guard import ClockReading, ClockState
@@ -190,7 +189,7 @@ async def test_a_commit_survives_a_power_cut_and_only_the_owner_may_look(tmp_pat
             ("PRAGMA synchronous", 2),
             ("PRAGMA foreign_keys", 1),
         ):
-            ((found,),) = await connection.execute_fetchall(question)
+            ((found,),) = await connection.fetchall(question)
             assert found == answer, question
         for file in tmp_path.iterdir():
             assert file.stat().st_mode & 0o077 == 0, file
@@ -201,16 +200,15 @@ async def test_the_writer_trusts_neither_the_schema_nor_the_pages_of_a_file(
 ) -> None:
     async with open_writer(tmp_path / "ilios.db") as connection:
         for question, answer in (("PRAGMA trusted_schema", 0), ("PRAGMA cell_size_check", 1)):
-            ((found,),) = await connection.execute_fetchall(question)
+            ((found,),) = await connection.fetchall(question)
             assert found == answer, question
 
 
 async def test_a_reader_sees_what_was_committed_and_cannot_write(tmp_path: Path) -> None:
     path = tmp_path / "with space?#%.db"
     async with open_writer(path) as writing, open_reader(path) as reading:
-        assert isinstance(writing, aiosqlite.Connection)
         await writing.execute("INSERT INTO cursors VALUES ('a', 'b', 'c', 1)")
-        assert list(await reading.execute_fetchall("SELECT sequence FROM cursors")) == [(1,)]
+        assert list(await reading.fetchall("SELECT sequence FROM cursors")) == [(1,)]
         with pytest.raises(sqlite3.OperationalError, match="readonly"):
             await reading.execute("DELETE FROM cursors")
 

@@ -33,7 +33,7 @@ PARAMETERS = {
 @pytest.mark.parametrize("name", FOUND_BY)
 async def test_documents_are_found_by_an_index(tmp_path: Path, name: str) -> None:
     async with open_database(tmp_path / "ilios.db") as db:
-        plan = await db.connection.execute_fetchall(
+        plan = await db.connection.fetchall(
             f"EXPLAIN QUERY PLAN {getattr(statements, name)}", PARAMETERS
         )
     assert [line for *_, line in plan if f"SEARCH {FOUND_BY[name]}" in line], list(plan)
@@ -45,7 +45,7 @@ async def test_every_state_is_in_the_schema_and_either_unfinished_or_terminal(
     assert set(UNFINISHED_STATES) | set(TERMINAL_STATES) == set(get_args(DocumentState))
     assert not set(UNFINISHED_STATES) & set(TERMINAL_STATES)
     async with open_database(tmp_path / "ilios.db") as db:
-        ((schema,),) = await db.connection.execute_fetchall(
+        ((schema,),) = await db.connection.fetchall(
             "SELECT sql FROM sqlite_schema WHERE name = 'documents'"
         )
     (states,) = re.findall(r"CHECK \(state IN \((.*?)\)\)", schema, re.DOTALL)

@@ -79,7 +79,7 @@ async def test_seconds_that_cannot_be_are_bounded(db: Database, seconds: float) 
     converted = msgspec.structs.replace(events.converted(), seconds=seconds)
     (completed,) = await db.apply(*WHOLE[:2], events.entry(3, converted))  # type: ignore[misc]
     assert 0 <= completed.seconds <= MAX_ENGINE_SECONDS
-    ((kept,),) = await db.connection.execute_fetchall("SELECT seconds FROM documents")
+    ((kept,),) = await db.connection.fetchall("SELECT seconds FROM documents")
     assert kept == completed.seconds
 
 
@@ -89,7 +89,6 @@ async def test_seconds_of_a_row_of_before_are_bounded_as_they_are_read(
 ) -> None:
     await db.apply(*WHOLE)
     await db.connection.execute("UPDATE documents SET seconds = ?", (seconds,))
-    await db.connection.commit()
     record = await db.reads.document("default", events.id_of(1))
     assert record
     assert record.seconds is not None
@@ -274,7 +273,7 @@ async def test_a_file_name_is_sanitized_from_every_source(db: Database) -> None:
 
 
 async def test_a_full_volume_is_everybodys_error_and_passes(db: Database) -> None:
-    ((pages,),) = await db.connection.execute_fetchall("PRAGMA page_count")
+    ((pages,),) = await db.connection.fetchall("PRAGMA page_count")
     await db.connection.execute(f"PRAGMA max_page_count = {pages}")
     large = history(*(events.submitted(n, file_name="x" * 255) for n in range(1, 2000)))
     with pytest.raises(DatabaseUnavailable, match="full"):
@@ -338,7 +337,7 @@ async def test_a_row_has_the_options_of_its_submission_and_publishes_them_again(
 async def test_documents_of_a_batch_have_its_options_in_their_rows(db: Database) -> None:
     batch = msgspec.structs.replace(events.batch(1, 2), options=LATER)
     await db.apply(*history(batch))
-    found = await db.connection.execute_fetchall("SELECT DISTINCT options FROM documents")
+    found = await db.connection.fetchall("SELECT DISTINCT options FROM documents")
     assert [tuple(row) for row in found] == [('{"pages":"2-","language":{"of":["de"]}}',)]
 
 
@@ -347,7 +346,6 @@ async def test_a_row_whose_options_have_values_of_a_later_version_can_be_read(
 ) -> None:
     await db.apply(*WHOLE)
     await db.connection.execute("""UPDATE documents SET options = '{"engine":"later"}'""")
-    await db.connection.commit()
     record = await db.reads.document("default", events.id_of(1))
     assert record
     assert record.options.unsupported == ("engine",)

@@ -226,7 +226,7 @@ async def test_what_is_older_than_prices_is_billed_as_the_local_engine(
     async with open_writer(path), open_reader(path) as reading:
         total = await SqliteUsageQueries(reading).total("default")
         price = Pricing().price("local", "none", 7, MOMENT.date())
-        found = await reading.execute_fetchall(
+        found = await reading.fetchall(
             "SELECT unit_micros, base_micros, margin_percent, total_micros FROM usage"
         )
     assert (total.pages, total.total_micros) == (7, price.total_micros)

@@ -1,4 +1,4 @@
-"""A store is looked at for everybody who misses a blob, and never by what it was before."""
+"""One check serves all callers that miss a blob, unless it began before."""
 
 import asyncio
 from collections.abc import AsyncIterator

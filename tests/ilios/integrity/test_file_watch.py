@@ -1,4 +1,4 @@
-"""What lies at a path is compared with what was opened there."""
+"""A file that was moved away or replaced while open is detected."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""The log against the database: what is missing shows, and what went by its age does not."""
+"""Lost events are found by comparing log and database; expired events are no loss."""
 
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta

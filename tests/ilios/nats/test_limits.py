@@ -1,4 +1,4 @@
-"""A publisher that takes all it can get leaves the bus to the service, its operator and others."""
+"""A publisher at its limits does not impair the service, its operator and other publishers."""
 
 import asyncio
 import os
@@ -83,6 +83,7 @@ async def test_a_connection_has_so_many_subscriptions_and_no_more(two_tenants: N
         assert b"maximum subscriptions exceeded" in answer.lower()
 
 
+@pytest.mark.slow
 async def test_one_who_reads_nothing_is_cut_off_and_others_go_on(two_tenants: NatsServer) -> None:
     """Each event comes a thousand times to who subscribes a thousand times."""
     user, _, password = (

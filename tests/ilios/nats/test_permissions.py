@@ -1,4 +1,4 @@
-"""Who may come in on the bus inside, and what they may say and hear."""
+"""Users of the embedded nats-server, and what each may publish and subscribe to."""
 
 import os
 from collections.abc import AsyncIterator
@@ -48,7 +48,10 @@ async def test_credentials_are_for_the_owner_alone_and_stay_what_they_are(tmp_pa
         os.umask(before)
 
 
-async def test_a_tenant_that_is_gone_has_no_user_any_more(tmp_path: Path) -> None:
+async def test_a_tenant_that_is_gone_has_no_user_any_more(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("bus.connection.CONNECT_TIMEOUT", 1.0)
     async with embedded(tmp_path, 0, TENANTS) as server:
         url = server.url(THEIRS)
         port = server.port
@@ -56,7 +59,7 @@ async def test_a_tenant_that_is_gone_has_no_user_any_more(tmp_path: Path) -> Non
         assert not server.url_file(THEIRS).exists()
         with pytest.raises(BusUnavailable):
             async with connect(url, name="test"):
-                pytest.fail("nobody should come in by this")
+                pytest.fail("the URL should be refused")
 
 
 async def test_no_password_stands_in_the_command_line(nats_server: NatsServer) -> None:
@@ -84,7 +87,7 @@ async def test_it_listens_on_one_port_of_this_machine_and_on_no_other(
     lines = [line.split() for table in tables for line in table.splitlines()[1:]]
     ours = [line for line in lines if f"socket:[{line[9]}]" in files]
     listening = [line[1] for line in ours if line[3] == "0A"]
-    assert listening == [f"0100007F:{nats_server.port:04X}"], "one that tells who is there as well?"
+    assert listening == [f"0100007F:{nats_server.port:04X}"], "and no monitoring port"
 
 
 async def test_what_a_role_is_refused_is_noted(nats_server: NatsServer) -> None:
@@ -98,7 +101,7 @@ async def test_what_a_role_is_refused_is_noted(nats_server: NatsServer) -> None:
 async def test_a_wrong_password_for_the_service_is_a_bus_error(
     nats_server: NatsServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("bus.connection.CONNECT_TIMEOUT", 2.0)
+    monkeypatch.setattr("bus.connection.CONNECT_TIMEOUT", 1.0)
     url = nats_server.url("operator").replace("operator:", "edge:")
     with pytest.raises(BusUnavailable, match=r"(?i)authorization"):
         async with connect(url, name="test"):
@@ -188,7 +191,7 @@ ORDERS = [
 async def test_a_publisher_gives_no_orders_by_where_it_wants_its_answer(
     nats_server: NatsServer, connection: Connection, order: str
 ) -> None:
-    """The server itself says the acknowledgement there, and what it says nobody forbids."""
+    """The server publishes the acknowledgement there, without permissions."""
     js = connection.jetstream
     await Publisher(connection).publish(events.submitted(2))
     await js.add_consumer(streams.EVENTS, durable_name="victim")

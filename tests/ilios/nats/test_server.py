@@ -1,4 +1,4 @@
-"""The bus inside: comes up, stays up, keeps what it has, and never outlives us."""
+"""The embedded nats-server starts, restarts, loses nothing, and ends with its parent."""
 
 import asyncio
 import errno
@@ -246,3 +246,56 @@ async def test_every_acknowledged_event_is_on_disk(tmp_path: Path) -> None:
     assert jetstream["store_dir"] == str(tmp_path / "jetstream" / "jetstream")
     assert jetstream["strict"] is True, "or a publisher's reply subject can purge the log"
     assert (found["host"], found["max_payload"]) == ("127.0.0.1", 1024 * 1024)
+
+
+BUSY = "until = time.process_time() + {seconds}\nwhile time.process_time() < until: pass"
+SLOW_PROGRAM = """#!{python}
+import sys, time
+{work}
+print("[INF] Listening for client connections on 127.0.0.1:4", file=sys.stderr, flush=True)
+print("[INF] Server is ready", file=sys.stderr, flush=True)
+time.sleep(60)
+"""
+
+
+def slow_server(
+    directory: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    work: str,
+    ready_within: float,
+    recovered_within: float = 60.0,
+) -> NatsServer:
+    """Return a server whose program does ``work`` before it is ready."""
+    program = directory / "nats-server"
+    program.write_text(SLOW_PROGRAM.format(python=sys.executable, work=work))
+    program.chmod(0o700)
+    monkeypatch.setattr(module, "_binary", lambda: str(program))
+    return NatsServer(
+        directory / "nats", 0, ready_within=ready_within, recovered_within=recovered_within
+    )
+
+
+async def test_a_store_that_takes_long_to_recover_is_waited_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    server = slow_server(tmp_path, monkeypatch, BUSY.format(seconds=1.5), 0.5)
+    try:
+        await server.start()
+        assert server.is_ready
+    finally:
+        await server.stop()
+    assert not server.is_ready
+
+
+async def test_a_start_without_progress_fails(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with pytest.raises(BusDidNotStart):
+        await slow_server(tmp_path, monkeypatch, "time.sleep(600)", 1.0).start()
+
+
+async def test_a_start_that_works_for_ever_fails(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with pytest.raises(BusDidNotStart):
+        await slow_server(tmp_path, monkeypatch, "while True: pass", 0.5, 1.5).start()

@@ -1,4 +1,4 @@
-"""What the log may have of its volume."""
+"""The maximal size of the log, and damaged files of consumers."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""Sources that send so that reading them costs more than what they send is worth."""
+"""Hostile sources whose responses are expensive to read."""
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable

@@ -1,4 +1,4 @@
-"""Whoever audits a database sees every document with its bills, and what SQLite complains of."""
+"""An audit has every document with its bills, and the complaints of SQLite."""
 
 import sqlite3
 from contextlib import closing

@@ -1,4 +1,4 @@
-"""Damage is noticed at start, or by whoever meets it; from then on nobody is answered."""
+"""Damage is detected at the start or by a query; from then on every query fails."""
 
 import os
 import shutil
@@ -117,10 +117,10 @@ async def test_damage_that_is_met_while_running_stops_every_answer(tmp_path: Pat
         reads = SqliteDocumentQueries(reading)
         assert await reads.document("default", events.id_of(1))
         async with open_reader(path, damage) as other:
-            await other.execute_fetchall("SELECT * FROM documents WHERE false")  # knows the schema
+            await other.fetchall("SELECT * FROM documents WHERE false")  # knows the schema
             overwrite(path, 2, path.stat().st_size // PAGE - 2)
             with pytest.raises(sqlite3.DatabaseError):
-                await other.execute_fetchall("SELECT * FROM documents ORDER BY id DESC")
+                await other.fetchall("SELECT * FROM documents ORDER BY id DESC")
         assert damage.reason
         with pytest.raises(DatabaseDamaged):
             await reads.document("default", events.id_of(1))

@@ -1,4 +1,4 @@
-"""A snapshot is made when the newest one is old, and not when it cannot be."""
+"""A snapshot is made when the last one is old enough."""
 
 import asyncio
 import sqlite3

@@ -1,4 +1,4 @@
-"""Snapshots are whole or not there, few are kept, and none is made of what is damaged."""
+"""Snapshots are complete or missing, few remain, and a damaged database makes none."""
 
 import os
 import shutil
@@ -14,7 +14,7 @@ from structlog.testing import capture_logs
 
 from actors.writes import MarkRunningTime
 from ilios.database import migrations
-from ilios.database.recovery import snapshot_content, snapshots
+from ilios.database.recovery import snapshots
 from ilios.database.recovery.damage import DamageMonitor, DatabaseDamaged
 from ilios.database.recovery.snapshots import NotEnoughSpace, SnapshotDamaged
 from tests import events
@@ -106,7 +106,7 @@ async def test_snapshots_of_an_empty_database_do_not_replace_fuller_ones(
     assert snapshots_left[0] in good, "it knows most, and a rebuild begins with it"
     assert len(snapshots_left) == 4, "two of each"
     assert last in snapshots_left
-    assert [one for one in logs if "know what the database does not" in one["event"]]
+    assert [one for one in logs if "content that the database lacks" in one["event"]]
 
 
 async def test_a_snapshot_in_which_a_document_is_further_on_is_not_replaced(
@@ -118,12 +118,12 @@ async def test_a_snapshot_in_which_a_document_is_further_on_is_not_replaced(
     shutil.copy(await take(tmp_path), before)
     await db.apply(*history(events.failed(7), first=400))
     further = await take(tmp_path, NOW + timedelta(hours=1))
-    assert snapshot_content.contains_all_of(further, before)
-    assert not snapshot_content.contains_all_of(before, further)
+    assert snapshots.contains_all_of(further, before)
+    assert not snapshots.contains_all_of(before, further)
     await db.apply(*history(msgspec.structs.replace(events.submitted(7), requeues=1), first=401))
     requeued = await take(tmp_path, NOW + timedelta(hours=2))
-    assert snapshot_content.contains_all_of(requeued, further)
-    assert not snapshot_content.contains_all_of(further, requeued)
+    assert snapshots.contains_all_of(requeued, further)
+    assert not snapshots.contains_all_of(further, requeued)
 
 
 @pytest.mark.usefixtures("db")

@@ -1,4 +1,4 @@
-"""What a dead opening left is swept, what a living one has under way never."""
+"""Sessions of dead processes are swept, those of running ones never."""
 
 import asyncio
 import fcntl

@@ -1,6 +1,7 @@
-"""What the log says of each document, worked out without a database.
+"""The state of each document after a history, computed without a database.
 
-Told a second time, in other words than the SQL that writes it down: what both agree on is proven.
+A second implementation, in Python, of what the SQL of ``ilios.database`` does: tests run both over
+generated histories and compare.
 """
 
 from typing import NamedTuple
@@ -33,10 +34,10 @@ Ref = tuple[str, str]
 
 
 class ExpectedDocument(NamedTuple):
-    """What the log has said of a document so far, the last of it at ``sequence``.
+    """A document after some events, the last of them at ``sequence``.
 
-    ``state`` is None as long as it was not submitted on this log: it may have begun earlier.
-    ``ended`` holds from the first word of an end on, whether or not it counted.
+    ``state`` is None as long as it was not submitted in this history: it may have begun earlier.
+    ``ended`` is true from the first event of an end on, whether or not that had an effect.
     """
 
     state: str | None
@@ -46,7 +47,7 @@ class ExpectedDocument(NamedTuple):
 
 
 class ExpectedState:
-    """Hears the log in order, and knows how every document and batch must stand at its end."""
+    """Every document and batch after the events that were applied, in their order."""
 
     def __init__(self) -> None:
         self.documents: dict[Ref, ExpectedDocument] = {}
@@ -54,7 +55,7 @@ class ExpectedState:
         self.submitted_batches: set[Ref] = set()
 
     def apply(self, sequence: int, event: AnyEvent) -> None:
-        """Take note of an event that was not refused."""
+        """Apply an event that was not refused."""
         if isinstance(event, BatchEvent):
             batch = (event.tenant, event.batch_id)
             if isinstance(event, BatchSubmitted) and batch not in self.submitted_batches:
@@ -68,10 +69,10 @@ class ExpectedState:
         if isinstance(event, DocumentSubmitted):
             self._submit(name, sequence, event.requeues)
         elif before is None or before.state is None:
-            # Whether a requeue of what began earlier counted, only its beginning would tell.
+            # Whether a requeue of a document that began earlier counted depends on its beginning.
             ended = before is not None and before.ended and not event.requeues
             ends = not isinstance(event, DocumentFetched) or ended
-            # An end of an earlier attempt is none of the one under way.
+            # An end of an earlier attempt does not end the present one.
             if before is not None and event.requeues < before.requeues:
                 self.documents[name] = before._replace(sequence=sequence)
             else:
@@ -88,14 +89,14 @@ class ExpectedState:
         if before is None or open_again:
             self.documents[name] = ExpectedDocument("pending", False, sequence, requeues)  # noqa: FBT003
         else:
-            # Submitted again: the first time counts, also where that was before this log.
+            # A repeated submission: the first one counts, also one before this history.
             ended = before.ended and not (before.state is None and requeues)
             most = max(before.requeues, requeues) if before.state is None else before.requeues
             self.documents[name] = before._replace(ended=ended, sequence=sequence, requeues=most)
 
 
 def _next_state(expected: ExpectedDocument, event: DocumentEvent) -> tuple[str, int]:
-    """Return what becomes of a document by an event, and by how many requeues."""
+    """Return state and requeues of a document after an event."""
     state = str(expected.state)
     forward = _FORWARD.get(type(event))
     if forward is None:
@@ -108,7 +109,7 @@ def _next_state(expected: ExpectedDocument, event: DocumentEvent) -> tuple[str, 
 
 
 def _removed_or_archived(state: str, event: DocumentEvent, *, late: bool) -> str:
-    """Return what becomes of a document by an event after its end, if it was not requeued since."""
+    """Return the state after an event about the end of a document."""
     if state in _REMOVED:
         return state
     if isinstance(event, DocumentCancelled | DocumentDeleted):
