@@ -117,7 +117,7 @@ async def test_the_field_that_names_the_encoding_is_no_option(world: World) -> N
 async def test_every_part_may_have_its_headers(world: World) -> None:
     await world.serve()
     more = "".join(f"\r\nX-{n}: a" for n in range(MAX_HEADERS - 2))
-    parts = [(f'Content-Disposition: form-data; name="f{n}"{more}', b"x") for n in range(5)]
+    parts = [(f'Content-Disposition: form-data; name="utm_{n}"{more}', b"x") for n in range(5)]
     assert (await world.send_raw(post_request(multipart_form(*parts, file_part())))).status == 202
     longer = (f"{file_part()[0]}{more}\r\nX: a\r\nX: a", PDF)
     hostile.assert_refused(await world.send_raw(post_request(multipart_form(longer))))
@@ -146,7 +146,7 @@ async def test_others_have_their_turn_between_parts_that_are_here_already(world:
 async def test_fields_are_few_also_in_a_batch_of_many_files(world: World) -> None:
     await world.serve()
     files = [(file_part()[0].replace('"file"', '"files"'), PDF)] * 30
-    fields = [(f'Content-Disposition: form-data; name="f{n}"', b"x") for n in range(20)]
+    fields = [(f'Content-Disposition: form-data; name="utm_{n}"', b"x") for n in range(20)]
     taken = hostile.upload(hostile.BATCH, *files, *fields[:19])
     assert (await world.send_raw(taken)).status == 202
     stored = world.stored_files()
