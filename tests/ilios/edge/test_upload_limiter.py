@@ -9,7 +9,7 @@ import pytest
 
 from ilios.edge.auth import tenant_of
 from ilios.edge.errors import HttpProblem
-from ilios.edge.upload_limiter import UploadLimiter
+from ilios.edge.uploads import UploadLimiter
 from tests.ilios.edge import hostile
 from tests.ilios.edge.test_connection import SOON, connected
 from tests.ilios.edge.test_submit import form_data
