@@ -8,6 +8,7 @@ from msgspec import Struct
 
 from schemas.batches import EngineJobStatus
 from schemas.documents import Blob, EngineName, ModelVariant
+from schemas.options import ConversionOptions
 
 
 class SourceFile(Struct, frozen=True):
@@ -24,8 +25,7 @@ class SourceFile(Struct, frozen=True):
     urgent: bool = False
     tenant: str = ""
     document_id: str = ""
-    engine: EngineName | None = None
-    model: str | None = None
+    options: ConversionOptions = ConversionOptions()
     may_be_repeated: bool = False
     size: int | None = None
 
@@ -129,6 +129,7 @@ class HeldDocument(Struct, frozen=True):
     document_id: str
     original: Blob
     content_type: str
+    options: ConversionOptions = ConversionOptions()
 
 
 class EngineJob(Struct, frozen=True, kw_only=True):

@@ -14,6 +14,7 @@ from actors.engines import (
 )
 from ilios.engines.router import EngineRouter
 from schemas.documents import EngineName
+from schemas.options import ConversionOptions
 
 AWAY = EngineUnavailable("engine_unavailable", "It is away.", retry_after=5)
 REFUSED = Unconvertible("too_large", "Too large for it.")
@@ -38,7 +39,7 @@ class Stub:
 
 
 def source(engine: EngineName | None = None) -> SourceFile:
-    return SourceFile(Path("paper"), "application/pdf", engine=engine)
+    return SourceFile(Path("paper"), "application/pdf", options=ConversionOptions(engine=engine))
 
 
 @pytest.mark.parametrize(
