@@ -7,8 +7,8 @@ from typing import Protocol
 from msgspec import Struct
 
 from schemas.batches import EngineJobStatus
-from schemas.documents import Blob, EngineName, ModelVariant
-from schemas.options import ConversionOptions
+from schemas.documents import Blob, ModelVariant
+from schemas.options import NO_OPTIONS, ConversionOptions, EngineName
 
 
 class SourceFile(Struct, frozen=True):
@@ -25,7 +25,7 @@ class SourceFile(Struct, frozen=True):
     urgent: bool = False
     tenant: str = ""
     document_id: str = ""
-    options: ConversionOptions = ConversionOptions()
+    options: ConversionOptions = NO_OPTIONS
     may_be_repeated: bool = False
     size: int | None = None
 
@@ -129,7 +129,6 @@ class HeldDocument(Struct, frozen=True):
     document_id: str
     original: Blob
     content_type: str
-    options: ConversionOptions = ConversionOptions()
 
 
 class EngineJob(Struct, frozen=True, kw_only=True):
@@ -152,7 +151,7 @@ class EngineBatches(Protocol):
     """
 
     async def submit(
-        self, name: str, documents: Sequence[HeldDocument], model: str | None
+        self, name: str, documents: Sequence[HeldDocument], options: ConversionOptions
     ) -> tuple[EngineJob | None, frozenset[str]]:
         """Hand documents over; returns the job, and the ids of those that cannot be part of it.
 
@@ -165,7 +164,7 @@ class EngineBatches(Protocol):
         ...
 
     def results(
-        self, job: str, documents: Sequence[HeldDocument], model: str | None
+        self, job: str, documents: Sequence[HeldDocument], options: ConversionOptions
     ) -> AsyncIterator[tuple[str, Conversion]]:
         """Return what has become of documents, by their ids; those that failed are left out."""
         ...

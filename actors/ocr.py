@@ -220,8 +220,7 @@ def _source_file(path: Path, event: DocumentFetched, delivery: DeliveryInfo) -> 
         urgent=event.priority in URGENT.priorities,
         tenant=event.tenant,
         document_id=event.document_id,
-        engine=event.engine,
-        model=event.model,
+        options=event.options,
         may_be_repeated=_may_be_repeated(event, delivery),
         size=event.original.size,
     )

@@ -26,8 +26,7 @@ def submitted_event(document: DocumentRecord) -> DocumentSubmitted | None:
         # Rows of former versions may hold any time, and the log's own clock goes before it anyway.
         submitted_at=None if is_implausible(document.submitted_at) else document.submitted_at,
         fingerprint=document.fingerprint,
-        engine=document.engine_wanted,
-        model=document.model_wanted,
+        options=document.options,
         held=document.held,
     )
 
@@ -43,6 +42,5 @@ def fetched_event(document: DocumentRecord) -> DocumentFetched | None:
         requeues=document.requeues,
         original=document.original,
         content_type=document.content_type,
-        engine=document.engine_wanted,
-        model=document.model_wanted,
+        options=document.options,
     )

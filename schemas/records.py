@@ -6,7 +6,8 @@ from typing import Literal
 from msgspec import Struct
 
 from .batches import EngineJobStatus
-from .documents import Blob, EngineName, Operation, RemovalCause
+from .documents import Blob, Operation, RemovalCause
+from .options import NO_OPTIONS, ConversionOptions, EngineName
 
 DocumentState = Literal[
     "pending", "processing", "completed", "failed", "archived", "cancelled", "deleted"
@@ -54,8 +55,7 @@ class DocumentRecord(Struct, frozen=True, kw_only=True):
     erased_at: datetime | None = None
     original_sha256: str | None = None
     requeues: int = 0
-    engine_wanted: EngineName | None = None
-    model_wanted: str | None = None
+    options: ConversionOptions = NO_OPTIONS
     held: bool = False
     result: Blob | None = None
     fallback_from: EngineName | None = None

@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal
 
 from msgspec import UNSET, Meta, Struct, UnsetType, field
 
-from .documents import EngineName
+from .options import EngineName
 from .records import DocumentState
 from .results import PageResult
 

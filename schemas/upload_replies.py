@@ -7,10 +7,10 @@ from msgspec import Meta, Struct
 from .documents import (
     DEFAULT_RETENTION_DAYS,
     ContentType,
-    EngineName,
     FileName,
     RetentionDays,
 )
+from .options import EngineName
 
 _ModelName = Annotated[str, Meta(pattern="^[a-z0-9][a-z0-9.-]{0,63}$")]
 

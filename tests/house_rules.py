@@ -46,6 +46,7 @@ LIBRARIES = {
 
 SHARED_BY_ACTORS = {
     "actor",
+    "backoff",
     "blob_keys",
     "cancellations",
     "clock_guard",
@@ -60,6 +61,7 @@ SHARED_BY_ACTORS = {
     "running_time",
     "slots",
     "sniffing",
+    "unsupported_options",
     "writer",
     "writes",
 }

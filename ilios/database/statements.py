@@ -49,11 +49,11 @@ INSERT_DOCUMENT = f"""
 INSERT INTO documents (
     tenant, id, state, file_name, content_type, file_size, priority, retention_days, operation,
     submitted_at, submitted_sequence, expires_at, batch_id, fingerprint, original_key,
-    original_sha256, requeues, engine_wanted, model_wanted, held
+    original_sha256, requeues, options, held
 ) SELECT
     :tenant, :id, 'pending', :file_name, :content_type, :file_size, :priority, :retention_days,
     :operation, :submitted_at, :sequence, :submitted_at + :retention_days * 86400000, :batch_id,
-    :fingerprint, :key, :sha256, :requeues, :engine, :model, :held
+    :fingerprint, :key, :sha256, :requeues, :options, :held
 WHERE :batch_id IS NULL OR EXISTS (
     SELECT 1 FROM batches
     WHERE tenant = :tenant AND id = :batch_id AND submitted_sequence = :sequence
@@ -192,7 +192,7 @@ SELECT
     d.original_sha256, d.markdown_key, d.markdown_size, d.markdown_sha256, d.pages, d.engine,
     d.model, d.seconds, d.input_tokens, d.output_tokens, d.code, d.reason, d.retryable,
     d.batch_id, d.fingerprint, d.archived_at, d.removed_at, d.removal, d.erased_at,
-    d.requeues, d.engine_wanted, d.model_wanted, d.held, d.result_key, d.result_size,
+    d.requeues, d.options, d.held, d.result_key, d.result_size,
     d.result_sha256, d.fallback_from
 FROM documents AS d
 """

@@ -23,6 +23,7 @@ from ilios.edge.errors import HttpProblem
 from schemas import batch_replies
 from schemas.batches import BatchDocument, BatchSubmitted, document_id
 from schemas.documents import DEFAULT_PRIORITY, Stored
+from schemas.options import ConversionOptions
 from schemas.records import BatchRecord, DocumentRecord, DocumentState, EngineBatch
 from schemas.replies import format_instant
 
@@ -162,8 +163,7 @@ def _submission_event(
         retention_days=submission.parse_retention_days(fields.get("retentionDays")),
         submitted_at=datetime.now(UTC),
         fingerprint=idempotency.fingerprint(OPERATION, form) if idempotency_key else None,
-        engine=selection.engine,
-        model=selection.model,
+        options=ConversionOptions(engine=selection.engine, model=selection.model),
         engine_batch=mistral_batch,
     )
 

@@ -21,8 +21,8 @@ from schemas.documents import (
     DocumentCompleted,
     DocumentFailed,
     DocumentSubmitted,
-    EngineName,
 )
+from schemas.options import EngineName
 from schemas.records import BatchRecord, DocumentRecord
 from schemas.replies import HealthReport
 from schemas.usage import OperationUsage, UsageTotal

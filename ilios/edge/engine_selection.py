@@ -7,7 +7,7 @@ from msgspec import Struct
 
 from ilios.edge.context import Edge
 from ilios.edge.errors import HttpProblem
-from schemas.documents import EngineName, Model
+from schemas.options import EngineName, Model
 
 LOCAL: Final = "local"
 """As a ``model`` it stands for the engine, which has no models to choose from."""

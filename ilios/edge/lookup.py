@@ -129,8 +129,7 @@ def pending_record(submitted: DocumentSubmitted, batch_id: str | None = None) ->
         original=_original_blob(submitted),
         batch_id=batch_id,
         fingerprint=submitted.fingerprint,
-        engine_wanted=submitted.engine,
-        model_wanted=submitted.model,
+        options=submitted.options,
         held=submitted.held,
     )
 

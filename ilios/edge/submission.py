@@ -17,6 +17,7 @@ from ilios.edge.errors import HttpProblem
 from schemas.batches import BatchSubmitted
 from schemas.documents import DEFAULT_RETENTION_DAYS, DocumentSubmitted, Operation, Stored
 from schemas.ids import new_id
+from schemas.options import ConversionOptions
 from schemas.records import DocumentRecord
 
 MAX_RETENTION_DAYS = 3650
@@ -67,8 +68,7 @@ async def receive_document(
             operation=operation,
             submitted_at=datetime.now(UTC),
             fingerprint=idempotency.fingerprint(operation, form) if idempotency_key else None,
-            engine=selection.engine,
-            model=selection.model,
+            options=ConversionOptions(engine=selection.engine, model=selection.model),
         )
     except HttpProblem:
         await uploads.discard(edge.blobs, key)

@@ -30,8 +30,9 @@ from ilios.edge.errors import HttpProblem, document_not_found
 from ilios.edge.multipart import CHUNK_BYTES, media_type, too_large
 from ilios.edge.upload_limiter import UPLOAD_LIMITER
 from ilios.file_names import clean_name
-from schemas.documents import DEFAULT_CONTENT_TYPE, DocumentSubmitted, EngineName, Stored
+from schemas.documents import DEFAULT_CONTENT_TYPE, DocumentSubmitted, Stored
 from schemas.ids import is_id, new_id
+from schemas.options import ConversionOptions, EngineName
 from schemas.replies import format_instant
 from schemas.upload_replies import UploadConfirmed, UploadUrl, UploadWanted
 
@@ -224,8 +225,7 @@ async def _submit(edge: Edge, tenant: str, document_id: str) -> None:
         content_type=reservation.content_type,
         retention_days=reservation.retention_days,
         submitted_at=datetime.now(UTC),
-        engine=reservation.engine,
-        model=reservation.model,
+        options=ConversionOptions(engine=reservation.engine, model=reservation.model),
     )
     try:
         await edge.publisher.publish_if_first(event)

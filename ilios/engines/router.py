@@ -6,7 +6,7 @@ import msgspec
 import structlog
 
 from actors.engines import Conversion, Engine, EngineUnavailable, SourceFile, Unconvertible
-from schemas.documents import EngineName
+from schemas.options import EngineName
 
 Progress = Callable[[int, int], None]
 

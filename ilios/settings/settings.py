@@ -21,7 +21,7 @@ from ilios.settings.row import MIB, Setting
 from ilios.settings.storage import warnings_without_bucket
 from ilios.settings.table import IGNORED, TABLE, UNSUPPORTED
 from ilios.settings.values import Secret
-from schemas.documents import EngineName
+from schemas.options import EngineName
 
 __all__ = ["IGNORED", "MIB", "TABLE", "UNSUPPORTED", "BadSettings", "Secret", "Setting", "Settings"]
 __all__ += ["cores", "from_environ", "warnings"]

@@ -9,13 +9,15 @@ from PIL.Image import Transpose
 
 from actors.engines import Unconvertible
 from ilios.engines.local.limits import EngineLimits
-from ilios.engines.pages import Pages, Ranges, check_page_limit, model_name, selected_indices
+from ilios.engines.pages import Pages, Ranges, model_name, selected_indices
 from ilios.engines.recognition import ocr
-from schemas.options import MAX_PAGE
 
 FORMATS = ("PNG", "JPEG", "GIF", "WEBP", "TIFF", "BMP", "MPO")
 SINGLE_PAGE_FORMATS = ("GIF", "WEBP", "PNG", "MPO")
 """Frames of these are animation steps or previews, not pages; only the first is read."""
+
+MAX_COUNTED_FRAMES = 10_000
+"""Counting takes the square of the time."""
 
 ORIENTATION = 0x0112
 EXIF_TRANSPOSE = {
@@ -40,11 +42,17 @@ def convert(
     pages: list[str] = []
     try:
         with Image.open(path, formats=FORMATS) as image:
-            # Frames are counted one by one, so without a selection no further than is allowed.
-            count = _count(image, MAX_PAGE if ranges else limits.max_pages)
+            # Counting takes time for each frame: no more are counted than matter.
+            last = ranges[-1].last if ranges else None
+            first = ranges[-1].first if ranges else 1
+            count = _count(image, last or first + limits.max_pages)
             indices = selected_indices(ranges, count)
             total = len(indices)
-            check_page_limit("image", "pages", count, total, limits.max_pages)
+            if total > limits.max_pages:
+                raise Unconvertible(
+                    "too_many_pages",
+                    f"The image has too many pages; at most {limits.max_pages} are allowed.",
+                )
             progress(0, total)
             reader = ocr.ImageReader()
             for index in indices:
@@ -71,7 +79,7 @@ def count_pages(path: Path) -> int:
     """
     try:
         with Image.open(path, formats=FORMATS) as image:
-            return _count(image, MAX_PAGE)
+            return _count(image, MAX_COUNTED_FRAMES)
     except (OSError, SyntaxError, ValueError) as error:
         if isinstance(error, OSError) and error.errno is not None:
             raise
@@ -79,17 +87,20 @@ def count_pages(path: Path) -> int:
 
 
 def _count(image: Image.Image, limit: int) -> int:
-    """Return how many pages an image has, without counting many more than ``limit``."""
+    """Return how many pages an image has, or ``limit`` if there are more.
+
+    Not by ``n_frames``: it counts all, and is wrong after a seek beyond the end.
+    """
     if image.format in SINGLE_PAGE_FORMATS:
         return 1
+    count = 0
     try:
-        image.seek(limit)
+        while count < limit:
+            image.seek(count)
+            count += 1
     except EOFError:
-        image.seek(0)
-        return int(getattr(image, "n_frames", 1))
-    raise Unconvertible(
-        "too_many_pages", f"The image has too many pages; at most {limit} are allowed."
-    )
+        pass
+    return count
 
 
 def _damaged() -> Unconvertible:

@@ -224,11 +224,9 @@ class ChildProcess:
                     heartbeat()
                     started = started or isinstance(answer, Started)
                     if isinstance(answer, Converted | Counted | Cut | Refused):
-                        seconds = checker.seconds
-                        await self._clean_up()
-                        self._record(document, answer)
-                        recount_pages = needs_recount(answer, document.content_type, size)
-                        return TaskResult(answer, seconds, recount_pages)
+                        return await self._finish(
+                            document, answer, checker.seconds, size, started=started
+                        )
                     if isinstance(answer, Broken):
                         break
                     if isinstance(answer, Progress) and progress is not None:
@@ -248,6 +246,15 @@ class ChildProcess:
             raise EngineCrashed("the conversion process printed without end", document_blamed=True)
         oom_killed = exit_status.cgroup_counter().kills() > oom_kills
         raise exit_status.explain(returncode, bytes(self._stderr_tail), oom_killed=oom_killed)
+
+    async def _finish(
+        self, document: SourceFile, answer: Outcome, seconds: float, size: int, *, started: bool
+    ) -> TaskResult:
+        if not started:
+            raise LostBeforeStart  # an unrequested answer, which arrived after ``_reset``
+        await self._clean_up()
+        self._record(document, answer)
+        return TaskResult(answer, seconds, needs_recount(answer, document.content_type, size))
 
     async def _reset(self) -> None:
         """Clear the stderr of the last document, and make sure that no bytes wait in the pipe."""

@@ -32,6 +32,7 @@ from ilios.engines.mistral.result_cache import CacheKey, ResultCache
 from ilios.engines.mistral.uploads import DocumentReference, Uploads
 from ilios.engines.pages import PageSplitter, selected_indices
 from schemas.batches import EngineJobStatus
+from schemas.options import ConversionOptions
 
 METADATA_KEY = "ilios_batch"
 """Member of a job's metadata with the name of the batch."""
@@ -74,19 +75,19 @@ class MistralBatches:
         self._limits = limits
 
     async def submit(
-        self, name: str, documents: Sequence[HeldDocument], model: str | None
+        self, name: str, documents: Sequence[HeldDocument], options: ConversionOptions
     ) -> tuple[EngineJob | None, frozenset[str]]:
         """Create a job of documents, unless it exists; see ``EngineBatches.submit``."""
         found = await self._calls.run(partial(self._client.find_job, {METADATA_KEY: name}))
         if found is not None:
             return _job(found), frozenset()
         await self._uploads.delete_batch(name)
-        model = model or self._limits.model
+        model = options.model or self._limits.model
         excluded: set[str] = set()
         with tempfile.TemporaryFile() as file:
             written = 0
             for document in documents:
-                line = await self._line(name, document, model)
+                line = await self._line(name, document, model, options)
                 if line is None:
                     excluded.add(document.document_id)
                     continue
@@ -103,7 +104,7 @@ class MistralBatches:
         return None if found is None else _job(found)
 
     async def results(
-        self, job: str, documents: Sequence[HeldDocument], model: str | None
+        self, job: str, documents: Sequence[HeldDocument], options: ConversionOptions
     ) -> AsyncIterator[tuple[str, Conversion]]:
         """Fetch the results of a job; each is stored before it is returned."""
         found = await self._calls.run(partial(self._client.get_job, job))
@@ -119,13 +120,13 @@ class MistralBatches:
                 answer = models.OCRResponse.model_validate_json(bytes(row.response.body))
                 result = responses.parse_response(
                     answer,
-                    _answered_indices(document, len(answer.pages)),
+                    _answered_indices(options, len(answer.pages)),
                     partial(responses.image_path, document.document_id),
                 )
             except (msgspec.DecodeError, ValueError, ApiError) as error:
                 log.warning("batch result unreadable", job=job, error=str(error))
                 continue
-            cache = ResultCache(self._blobs, self._cache_key(document, model))
+            cache = ResultCache(self._blobs, self._cache_key(document, options))
             conversion = await cache.put(result, 0.0)
             yield document.document_id, msgspec.structs.replace(conversion, variant="batch")
 
@@ -150,12 +151,14 @@ class MistralBatches:
         await self._uploads.delete_batch(name)
         await self._calls.run(partial(self._client.delete_job, job))
 
-    async def _line(self, name: str, document: HeldDocument, model: str) -> bytes | None:
+    async def _line(
+        self, name: str, document: HeldDocument, model: str, options: ConversionOptions
+    ) -> bytes | None:
         """Return the request for a document; None if it does not fit into a batch."""
         try:
             async with self._blobs.local_path(document.original.key) as path:
                 source = SourceFile(path, document.content_type, document.original.sha256)
-                size, ranges = document.original.size, document.options.page_ranges
+                size, ranges = document.original.size, options.page_ranges
                 if size > DOCUMENT_BYTES:
                     return None
                 pages = None
@@ -181,23 +184,23 @@ class MistralBatches:
             partial(self._client.create_job, input_file, model, {METADATA_KEY: name})
         )
 
-    def _cache_key(self, document: HeldDocument, model: str | None) -> CacheKey:
+    def _cache_key(self, document: HeldDocument, options: ConversionOptions) -> CacheKey:
         return CacheKey.create(
             document.tenant,
             document.document_id,
             document.original.sha256,
-            model or self._limits.model,
+            options.model or self._limits.model,
             "batch",
-            document.options,
+            options,
         )
 
 
-def _answered_indices(document: HeldDocument, count: int) -> Sequence[int] | None:
+def _answered_indices(options: ConversionOptions, count: int) -> Sequence[int] | None:
     """Return the pages of an answer with ``count`` pages; None if they are all.
 
     A selection ends at the document's end, so the pages of an answer are its first ones.
     """
-    ranges = document.options.page_ranges
+    ranges = options.page_ranges
     if not ranges:
         return None
     indices: list[int] = []

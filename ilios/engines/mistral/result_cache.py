@@ -20,7 +20,7 @@ from actors.json_lines import split_lines
 from actors.ports import BlobNotFound, Blobs, StorageUnavailable
 from ilios.engines.mistral.responses import OcrResult
 from schemas.documents import Blob
-from schemas.options import ConversionOptions
+from schemas.options import NO_OPTIONS, ConversionOptions
 from schemas.results import PageResult, ResultHead
 
 VERSION = "1"
@@ -30,8 +30,6 @@ STORE_RETRY_PAUSE = 5.0  # seconds
 MAX_CONCURRENT_IMAGES = 4
 
 Answer = TypeVar("Answer")
-
-NO_OPTIONS = ConversionOptions()
 
 log = structlog.get_logger("mistral")
 _encode = msgspec.json.Encoder().encode

@@ -24,8 +24,8 @@ from schemas.documents import (
     DocumentCompleted,
     DocumentFailed,
     DocumentSubmitted,
-    EngineName,
 )
+from schemas.options import EngineName
 from schemas.records import DocumentRecord
 from schemas.replies import HealthReport
 from tests.fakes import FakeBatches, FakeLog, FakeOutcomes, FakePublisher, FakeReads, FakeUsage

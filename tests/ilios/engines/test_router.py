@@ -13,8 +13,7 @@ from actors.engines import (
     Unconvertible,
 )
 from ilios.engines.router import EngineRouter
-from schemas.documents import EngineName
-from schemas.options import ConversionOptions
+from schemas.options import ConversionOptions, EngineName
 
 AWAY = EngineUnavailable("engine_unavailable", "It is away.", retry_after=5)
 REFUSED = Unconvertible("too_large", "Too large for it.")

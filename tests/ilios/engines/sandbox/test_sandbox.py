@@ -200,7 +200,7 @@ async def test_a_document_there_is_no_room_for_waits_for_room(
     document = place_document(documents.pdf("A short text."), documents.PDF)
     async with LocalEngine(ONE) as engine:
         with monkeypatch.context() as patched:
-            patched.setattr(staging, "_linked", no_room)
+            patched.setattr(staging, "_link", no_room)
             with pytest.raises(EngineCrashed, match="No space left") as caught:
                 await engine.convert(document)
         assert (caught.value.disk_full, caught.value.document_blamed) == (True, False)
