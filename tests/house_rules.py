@@ -53,6 +53,7 @@ SHARED_BY_ACTORS = {
     "clock_guard",
     "engines",
     "errors",
+    "json_lines",
     "ports",
     "pricing",
     "publishable",
@@ -71,13 +72,20 @@ LATE_IMPORTS = {
     ("ilios/__main__.py", "*"): "`ilios convert` must not wait for the web server it never starts",
     ("ilios/cli/check.py", "*"): "the client of NATS takes a quarter of a second, which a check of "
     "settings without NATS_URL and S3_BUCKET must not wait for",
-    ("ilios/engines/remote.py", "*"): "the SDK of Mistral takes a second and 50 MB, which a "
-    "service without a key must not pay for",
-    (
-        "ilios/engines/converters/registry.py",
-        "*",
-    ): "a child loads the one converter its document needs, and the "
-    "recogniser (a second, 150 MB) only when it meets a scanned page",
+    ("ilios/engines/remote.py", "ilios.engines.mistral.engine"): "the SDK of Mistral takes a "
+    "second and 50 MB, which a service without a key must not pay for",
+    **{
+        (f"ilios/engines/converters/{file}.py", f"ilios.engines.{name}"): "a child loads the one "
+        "converter its document needs, and OCR (a second, 150 MB) only for a scanned page"
+        for file, name in (
+            ("registry", "converters.pdf"),
+            ("registry", "converters.docx"),
+            ("registry", "converters.pptx"),
+            ("registry", "converters.images"),
+            ("registry", "recognition.ocr"),
+            ("pdf", "recognition.ocr"),
+        )
+    },
 }
 """Imports that do not stand at the top of their file, and why; ``*`` is a name made at run time."""
 

@@ -10,6 +10,7 @@ from msgspec import Struct
 
 from actors.blob_keys import archived_key, image_key
 from actors.janitor.queries import MaintenanceQueries
+from actors.json_lines import split_lines
 from actors.ports import BlobNotFound, Blobs, StorageUnavailable
 from actors.writer import Writer
 from actors.writes import DocumentRef, MarkErased
@@ -71,15 +72,12 @@ class Erasure:
 
     async def _image_names(self, key: str) -> AsyncIterator[str]:
         """Return the names of the images that the result under this key tells of."""
-        pending = b""
         try:
             async with aclosing(self._blobs.read(key)) as chunks:
-                async for chunk in chunks:
-                    *lines, pending = (pending + chunk).split(b"\n")
-                    for line in lines:
-                        for image in _line_decoder.decode(line).images:
-                            if image.name is not None:
-                                yield image.name
+                async for line in split_lines(chunks):
+                    for image in _line_decoder.decode(line).images:
+                        if image.name is not None:
+                            yield image.name
         except BlobNotFound:
             return  # erased before
         except msgspec.DecodeError:

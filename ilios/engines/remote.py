@@ -1,9 +1,8 @@
-"""Opens engines that work elsewhere, whose libraries are loaded only where they are used."""
+"""Engines outside of this machine, whose libraries are imported only where they are configured."""
 
 import asyncio
 from collections.abc import AsyncIterator
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
-from importlib import import_module
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Protocol
 
@@ -12,57 +11,31 @@ from msgspec import Struct
 from actors.engines import Engine, EngineBatches
 from actors.ports import Blobs
 from ilios import secrets_file
-from ilios.engines.local.engine import LocalEngine
 from ilios.engines.mistral.limits import MistralLimits
+from ilios.engines.pages import PageSplitter
 from ilios.settings.values import Secret
-
-MISTRAL_MODULE = "ilios.engines.mistral.factory"
 
 
 class UploadPrefix(Struct, frozen=True):
-    """What begins the names of all that this installation uploads."""
+    """The prefix of the names of all uploads of this installation."""
 
     prefix: str
 
 
 class UploadSweeper(Protocol):
-    """What an engine has uploaded."""
+    """Deletes uploads that were left behind."""
 
     async def run(self) -> None:
-        """Delete what was left behind, now and again, for ever."""
+        """Sweep from time to time, until cancelled."""
         ...
 
 
-class RemoteEngine(Protocol):
-    """The Mistral engine, as those see it who do not load it."""
+class RemoteEngine(Struct, frozen=True):
+    """An opened remote engine; ``uploads`` is to be run."""
 
-    @property
-    def engine(self) -> Engine:
-        """Converts documents."""
-        ...
-
-    @property
-    def batches(self) -> EngineBatches:
-        """Converts them later, and cheaper."""
-        ...
-
-    @property
-    def uploads(self) -> UploadSweeper:
-        """What it has uploaded."""
-        ...
-
-
-class _EngineFactory(Protocol):
-    def open_engine(
-        self,
-        key: Secret,
-        server_url: str | None,
-        *,
-        blobs: Blobs,
-        pdf_splitter: LocalEngine,
-        limits: MistralLimits,
-        prefix: str,
-    ) -> AbstractAsyncContextManager[RemoteEngine]: ...
+    engine: Engine
+    batches: EngineBatches
+    uploads: UploadSweeper
 
 
 @asynccontextmanager
@@ -71,26 +44,28 @@ async def open_mistral(
     server_url: str | None,
     *,
     blobs: Blobs,
-    parts: LocalEngine,
+    parts: PageSplitter,
     limits: MistralLimits,
     prefix_file: Path,
 ) -> AsyncIterator[RemoteEngine]:
-    """Load the Mistral engine, a second's work, and open it.
+    """Import the Mistral engine, which takes a second, and open it.
 
-    :param name_file: keeps what this installation's uploads are called.
+    :param parts: counts pages and cuts PDFs.
+    :param prefix_file: stores the prefix of this installation's uploads.
     :raises SecretsDamaged: that file cannot be read.
     """
-    factory = await asyncio.to_thread(_import_factory)
     name = secrets_file.load_or_create(prefix_file, UploadPrefix, _new_prefix)
-    async with factory.open_engine(
-        key, server_url, blobs=blobs, pdf_splitter=parts, limits=limits, prefix=name.prefix
-    ) as mistral:
-        yield mistral
+    await asyncio.to_thread(_import_mistral)
+    from ilios.engines.mistral import engine as mistral  # noqa: PLC0415  a second and 50 MB
+
+    async with mistral.open_engine(
+        key, server_url, blobs=blobs, splitter=parts, limits=limits, prefix=name.prefix
+    ) as opened:
+        yield RemoteEngine(opened.engine, opened.batches, opened.uploads)
 
 
-def _import_factory() -> _EngineFactory:
-    engine: _EngineFactory = import_module(MISTRAL_MODULE)
-    return engine
+def _import_mistral() -> None:
+    from ilios.engines.mistral import engine  # noqa: F401, PLC0415
 
 
 def _new_prefix() -> UploadPrefix:

@@ -1,23 +1,17 @@
-"""Which engine converts a document: the one that is wanted, or the one to fall back on."""
+"""The choice of an engine for each document, and the fallback to the local one."""
 
 from collections.abc import Callable
 
 import msgspec
 import structlog
 
-from actors.engines import (
-    Conversion,
-    Engine,
-    EngineUnavailable,
-    SourceFile,
-    Unconvertible,
-)
+from actors.engines import Conversion, Engine, EngineUnavailable, SourceFile, Unconvertible
 from schemas.options import EngineName
 
 Progress = Callable[[int, int], None]
 
-NO_FALLBACK_CODES = frozenset({"integrity", "password_protected"})
-"""Refusals no other engine would judge otherwise."""
+NO_FALLBACK_CODES = frozenset({"integrity", "pages_out_of_range", "password_protected"})
+"""Refusals that hold for every engine."""
 
 MISTRAL_NOT_CONFIGURED = (
     "The document is to be converted by Mistral, which this service is not set up for: "
@@ -28,9 +22,9 @@ log = structlog.get_logger("engines")
 
 
 class EngineRouter:
-    """The local engine and, where there is one, Mistral; ``default`` is for who does not choose.
+    """The local engine and, if configured, Mistral; ``default`` is used without a choice.
 
-    With ``fallback`` the local engine takes what Mistral cannot convert, now or ever.
+    With ``fallback`` the local engine converts what Mistral refuses or cannot convert now.
     """
 
     def __init__(
@@ -47,10 +41,10 @@ class EngineRouter:
         self._fallback = fallback
 
     async def check(self) -> None:
-        """Make sure that documents can be converted by every engine there is.
+        """Make sure that every engine can convert documents.
 
-        :raises EngineCrashed: not by the local one.
-        :raises EngineUnavailable: not by Mistral, and nothing takes its place.
+        :raises EngineCrashed: the local engine cannot.
+        :raises EngineUnavailable: Mistral cannot, and there is no fallback.
         """
         await self._local.check()
         if self._mistral is not None and not self._fallback:

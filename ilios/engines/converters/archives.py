@@ -1,4 +1,4 @@
-"""Office files are ZIP archives: they are looked over before anything is unpacked."""
+"""Checks of Office files, which are ZIP archives, before anything is unpacked."""
 
 from pathlib import Path
 from zipfile import BadZipFile, ZipFile
@@ -9,22 +9,21 @@ from ilios.engines.local.limits import MIB
 MAX_ENTRIES = 20_000
 MAX_UNPACKED_BYTES = 512 * MIB
 MAX_XML_BYTES = 128 * MIB
-"""Largest XML part; the tree of one takes ten times as much memory."""
+"""Size limit of an XML part; its tree takes ten times as much memory."""
 
 MAX_RATIO = 200
 RATIO_FROM_BYTES = 8 * MIB
-"""Parts smaller than this may be packed as tightly as they like: short XML repeats itself."""
+"""Smaller parts may have any compression ratio: short XML repeats itself."""
 
 OLE_MAGIC = b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1"
 
 
 def check_archive(path: Path, main_part: str, kind: str) -> None:
-    """Make sure that the archive can be read without harm and holds ``main_part``.
+    """Make sure that the archive can be read safely and contains ``main_part``.
 
-    The sizes it declares are a bound: reading past a declared size is an error in
-    :mod:`zipfile`.
+    Declared sizes can be relied on: :mod:`zipfile` raises an error beyond them.
 
-    :param kind: what the owner calls the file, for the sentences.
+    :param kind: the file type as in error messages.
     :raises Unconvertible: ``corrupt``, ``too_large``, ``password_protected``.
     """
     with path.open("rb") as file:

@@ -1,4 +1,4 @@
-"""DOCX to Markdown. A DOCX has no pages of its own: it becomes one."""
+"""DOCX to Markdown. A DOCX has no fixed pages: it becomes one."""
 
 import re
 from collections.abc import Callable, Iterator
@@ -15,9 +15,8 @@ from markdownify import MarkdownConverter
 from actors.engines import Unconvertible
 from ilios.engines.converters import archives, markdown
 from ilios.engines.converters.equations import MATH, latex
-from ilios.engines.converters.registry import Pages
-from ilios.engines.converters.versions import model_name
 from ilios.engines.local.limits import EngineLimits
+from ilios.engines.pages import Pages, Ranges, model_name, selected_indices
 
 WORD = "http://schemas.openxmlformats.org/wordprocessingml/2006/main"
 BODY = "word/document.xml"
@@ -31,14 +30,17 @@ MAX_SPAN = 200
 """Columns or rows one cell may cover; a file may claim any number."""
 
 REPEATED_CHARS = 40
-"""A merged cell with no more text stands in every cell it covers, a longer one only in the first:
-a heading over three columns belongs to each of them, a paragraph need not be read three times."""
+"""A merged cell with no more text is repeated in every cell it covers, a longer one is not: a
+heading over three columns belongs to each of them, a paragraph need not be read three times."""
 
 
-def convert(path: Path, limits: EngineLimits, progress: Callable[[int, int], None]) -> Pages:
+def convert(
+    path: Path, limits: EngineLimits, progress: Callable[[int, int], None], ranges: Ranges = ()
+) -> Pages:
     """Convert a DOCX; see :class:`ilios.engines.converters.registry.Converter`."""
     archives.check_archive(path, BODY, "DOCX")
-    del limits  # One page, and the archive has bounds of its own.
+    del limits  # it is one page, and the size of the archive is checked
+    selected_indices(ranges, 1)
     progress(0, 1)
     try:
         with _equations_replaced(path) as (file, equations):
@@ -54,7 +56,7 @@ def convert(path: Path, limits: EngineLimits, progress: Callable[[int, int], Non
             "corrupt", "The DOCX file is damaged: its text cannot be read."
         ) from error
     text = _Writer(heading_style="ATX", bullets="-").convert(html)
-    # Only now: as text they would have been escaped.
+    # Last, or they would have been escaped as text.
     text = _MARK.sub(lambda mark: "".join(equations[int(mark[1]) :][:1]), text)
     progress(1, 1)
     return Pages([markdown.clean(text)], model_name("mammoth"))
@@ -62,9 +64,9 @@ def convert(path: Path, limits: EngineLimits, progress: Callable[[int, int], Non
 
 @contextmanager
 def _equations_replaced(path: Path) -> Iterator[tuple[IO[bytes], list[str]]]:
-    """Lend the file with a mark in place of every equation, and the equations as LaTeX.
+    """Open the file with a placeholder for every equation; yield it and the equations as LaTeX.
 
-    The reader drops equations. A mark is a number between two characters for private use.
+    The reader drops equations. A placeholder is a number between two private-use characters.
     """
     with ZipFile(path) as archive:
         body = archive.read(BODY)
@@ -88,7 +90,7 @@ def _equations_replaced(path: Path) -> Iterator[tuple[IO[bytes], list[str]]]:
 
 
 def _placeholder_run(equation: ET.Element, equations: list[str]) -> ET.Element:
-    """Return the run of text that stands for an equation, which is noted down."""
+    """Append an equation to the list and return the run of text in its place."""
     block = equation.tag.endswith("oMathPara")
     parts = list(equation.iter(f"{{{MATH}}}oMath")) if block else [equation]
     sign, between = ("$$", "\n\n") if block else ("$", " ")
@@ -101,10 +103,10 @@ def _placeholder_run(equation: ET.Element, equations: list[str]) -> ET.Element:
 
 
 class _Writer(MarkdownConverter):
-    """Writes tables with their merged cells in place, and images as their description."""
+    """Writes merged cells of tables in all their places, and images as their description."""
 
     def convert_table(self, el: Any, text: str, parent_tags: set[str]) -> str:
-        """Write a table; one inside a cell of another stays plain text."""
+        """Write a table; one inside a cell of another becomes plain text."""
         if "td" in parent_tags or "th" in parent_tags:
             return markdown.one_line(text.replace("|", " "))
         return f"\n\n{markdown.table(_grid(el, self))}\n\n"
@@ -117,7 +119,7 @@ class _Writer(MarkdownConverter):
 
 
 def _grid(table: Any, writer: Any) -> list[list[str]]:
-    """Return a table's cells where they stand, the merged ones in all their places."""
+    """Return a table's cells by row and column, merged ones in all their places."""
     cells: dict[tuple[int, int], str] = {}
     rows = [row for row in table.find_all("tr") if row.find_parent("table") is table]
     for y, row in enumerate(rows):

@@ -1,22 +1,23 @@
-"""Images to Markdown: every frame that is a page is read."""
+"""Images to Markdown: OCR of every frame that is a page."""
 
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
-from PIL import Image, ImageSequence
+from PIL import Image
 from PIL.Image import Transpose
 
 from actors.engines import Unconvertible
-from ilios.engines.converters.registry import Pages
-from ilios.engines.converters.versions import model_name
 from ilios.engines.local.limits import EngineLimits
+from ilios.engines.pages import Pages, Ranges, model_name, selected_indices
 from ilios.engines.recognition import ocr
 
 FORMATS = ("PNG", "JPEG", "GIF", "WEBP", "TIFF", "BMP", "MPO")
 SINGLE_PAGE_FORMATS = ("GIF", "WEBP", "PNG", "MPO")
-"""Frames of these are moments or previews, not pages; only the first is read."""
+"""Frames of these are animation steps or previews, not pages; only the first is read."""
 
+MAX_COUNTED_FRAMES = 10_000
+"""Counting takes the square of the time."""
 
 ORIENTATION = 0x0112
 EXIF_TRANSPOSE = {
@@ -28,21 +29,37 @@ EXIF_TRANSPOSE = {
     7: Transpose.TRANSVERSE,
     8: Transpose.ROTATE_90,
 }
-"""What sets an image upright, by its EXIF orientation."""
+"""Transposition that turns an image upright, by its EXIF orientation."""
 
 
-def convert(path: Path, limits: EngineLimits, progress: Callable[[int, int], None]) -> Pages:
+def convert(
+    path: Path, limits: EngineLimits, progress: Callable[[int, int], None], ranges: Ranges = ()
+) -> Pages:
     """Convert an image; see :class:`ilios.engines.converters.registry.Converter`."""
-    # Our own bound holds, checked before anything is decoded; Pillow's only warns at first.
+    # Our own limit is checked before anything is decoded; Pillow's only warns at first.
     Image.MAX_IMAGE_PIXELS = limits.max_pixels
     warnings.simplefilter("error", Image.DecompressionBombWarning)
     pages: list[str] = []
     try:
         with Image.open(path, formats=FORMATS) as image:
-            total = 1 if image.format in SINGLE_PAGE_FORMATS else _count(image, limits.max_pages)
+            # Counting takes time for each frame: no more are counted than matter.
+            last = ranges[-1].last if ranges else None
+            first = ranges[-1].first if ranges else 1
+            count = _count(image, last or first + limits.max_pages)
+            indices = selected_indices(ranges, count)
+            total = len(indices)
+            if total > limits.max_pages:
+                raise Unconvertible(
+                    "too_many_pages",
+                    f"The image has too many pages; at most {limits.max_pages} are allowed.",
+                )
             progress(0, total)
             reader = ocr.ImageReader()
-            for frame in _frames(image, total, limits.max_pixels):
+            for index in indices:
+                image.seek(index)
+                if image.width * image.height > limits.max_pixels:
+                    raise _too_large(limits.max_pixels)
+                frame = _prepare_for_ocr(image)
                 progress(len(pages), total)  # it is decoded
                 pages.append(reader.read(frame, lambda: progress(len(pages), total)))
                 progress(len(pages), total)
@@ -50,36 +67,50 @@ def convert(path: Path, limits: EngineLimits, progress: Callable[[int, int], Non
         raise _too_large(limits.max_pixels) from error
     except (OSError, SyntaxError, ValueError) as error:
         if isinstance(error, OSError) and error.errno is not None:
-            raise
-        raise Unconvertible("corrupt", "The image is damaged: it cannot be decoded.") from error
+            raise  # an error of the machine
+        raise _damaged() from error
     return Pages(pages, model_name("rapidocr"))
 
 
-def _count(image: Image.Image, most: int) -> int:
-    """Return how many pages an image has, without counting many more than are allowed."""
+def count_pages(path: Path) -> int:
+    """Return how many pages an image has.
+
+    :raises Unconvertible: it is damaged.
+    """
     try:
-        image.seek(most)
+        with Image.open(path, formats=FORMATS) as image:
+            return _count(image, MAX_COUNTED_FRAMES)
+    except (OSError, SyntaxError, ValueError) as error:
+        if isinstance(error, OSError) and error.errno is not None:
+            raise
+        raise _damaged() from error
+
+
+def _count(image: Image.Image, limit: int) -> int:
+    """Return how many pages an image has, or ``limit`` if there are more.
+
+    Not by ``n_frames``: it counts all, and is wrong after a seek beyond the end.
+    """
+    if image.format in SINGLE_PAGE_FORMATS:
+        return 1
+    count = 0
+    try:
+        while count < limit:
+            image.seek(count)
+            count += 1
     except EOFError:
-        image.seek(0)
-        return int(getattr(image, "n_frames", 1))
-    raise Unconvertible(
-        "too_many_pages", f"The image has too many pages; at most {most} are allowed."
-    )
+        pass
+    return count
 
 
-def _frames(image: Image.Image, total: int, max_pixels: int) -> Iterator[Image.Image]:
-    for number, frame in enumerate(ImageSequence.Iterator(image)):
-        if number == total:
-            return
-        if frame.width * frame.height > max_pixels:
-            raise _too_large(max_pixels)
-        yield _prepare_for_ocr(frame)
+def _damaged() -> Unconvertible:
+    return Unconvertible("corrupt", "The image is damaged: it cannot be decoded.")
 
 
 def _prepare_for_ocr(frame: Image.Image) -> Image.Image:
-    """Return a frame as it is to be read: upright, no larger than of use, on white.
+    """Return a frame upright, on white, and no larger than OCR needs.
 
-    Made small first: of an image at the limit even three copies are more than a child may hold.
+    It is made small first: three copies of an image at the size limit exceed a child's memory.
     """
     frame.draft("RGB", (ocr.LARGEST_SIDE, ocr.LARGEST_SIDE))  # a JPEG is decoded small at once
     frame.load()
@@ -88,7 +119,7 @@ def _prepare_for_ocr(frame: Image.Image) -> Image.Image:
     small = frame.convert("RGBA" if has_alpha else "RGB")
     small.thumbnail((ocr.LARGEST_SIDE, ocr.LARGEST_SIDE))
     if has_alpha:
-        # Black text on nothing would become black text on black.
+        # Black text on a transparent background would become black on black.
         background = Image.new("RGBA", small.size, "white")
         background.alpha_composite(small)
         small = background.convert("RGB")

@@ -1,27 +1,27 @@
-"""PDF to Markdown: page by page from the text layer, or by recognition where there is none."""
+"""PDF to Markdown: each page from its text layer, or by OCR where there is none."""
 
+import io
 import os
 import traceback
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
 from itertools import islice
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import Any
 
 import pypdfium2
 import pypdfium2.raw as pdfium
 from liteparse import LiteParse
 
 from actors.engines import Unconvertible
-from ilios.engines.converters import markdown, pdf_repair, registry
-from ilios.engines.converters.markdown_fixups import fix_markdown
-from ilios.engines.converters.registry import Pages
-from ilios.engines.converters.versions import model_name
+from ilios.engines.converters import markdown, pdf_repair
 from ilios.engines.local.limits import EngineLimits
+from ilios.engines.pages import Pages, Ranges, check_page_limit, model_name, selected_indices
 
 TEXT_CHARS = 50
-"""A page with fewer characters is looked at twice: it may be a scan."""
+"""A page with fewer characters may be a scan."""
 
 SCAN_COVERAGE = 0.25
 """Share of the page that one image covers on a scan."""
@@ -30,31 +30,61 @@ UNREADABLE_SHARE = 0.2
 """Share of characters without meaning above which a text layer is worthless."""
 
 OUTLINED_TEXT_PATHS = 100
-"""So many drawn shapes on a page without any text are taken for text turned into outlines."""
+"""So many drawn paths on a page without any text are taken for text converted to outlines."""
 
 OCR_DPI = 130
 MAX_RENDER_PIXELS = 4_000_000
 FORM_DEPTH = 3
 BATCH_ABOVE_PAGES = 500
 BATCH_PAGES = 250
-"""Longer documents are parsed in pieces: a page of layout takes 0.4 MB until it is written."""
+"""Longer documents are parsed in pieces: the layout of a page takes 0.4 MB of memory."""
+
+ReadImage = Callable[[Any, Callable[[], None]], str]
 
 
-def convert(path: Path, limits: EngineLimits, progress: Callable[[int, int], None]) -> Pages:
+def convert(
+    path: Path, limits: EngineLimits, progress: Callable[[int, int], None], ranges: Ranges = ()
+) -> Pages:
     """Convert a PDF; see :class:`ilios.engines.converters.registry.Converter`.
 
-    A damaged one is converted as far as it can be mended; the model then says ``repaired``.
+    Of a damaged one the readable pages are converted; the model then ends in ``repaired``.
     """
     try:
-        return _convert(path, limits, progress)
+        return _convert(path, limits, progress, ranges)
     except _Damaged:
         with pdf_repair.repaired_copy(path) as repaired:
             if repaired is None:
                 raise
-            written = _convert(repaired, limits, progress)
-        if not any(written.pages):
+            converted = _convert(repaired, limits, progress, ranges)
+        if not any(converted.pages):
             raise
-        return Pages(written.pages, f"{written.model}+repaired")
+        return Pages(converted.pages, f"{converted.model}+repaired")
+
+
+def count_pages(path: Path) -> int:
+    """Return how many pages a PDF has.
+
+    :raises Unconvertible: it is damaged or protected.
+    """
+    with open_pdf(path) as document:
+        return len(document)
+
+
+def cut_pages(path: Path, indices: Sequence[int]) -> bytes:
+    """Return pages, counted from 0, as another PDF.
+
+    :raises Unconvertible: it is damaged or protected.
+    """
+    with open_pdf(path) as document:
+        part = pypdfium2.PdfDocument.new()
+        try:
+            count = len(document)
+            part.import_pages(document, pages=[index for index in indices if index < count])
+            written = io.BytesIO()
+            part.save(written)
+        finally:
+            part.close()
+    return written.getvalue()
 
 
 class _Damaged(Unconvertible):
@@ -62,39 +92,40 @@ class _Damaged(Unconvertible):
         super().__init__("corrupt", "The PDF is damaged: its structure cannot be read.")
 
 
-def _convert(path: Path, limits: EngineLimits, progress: Callable[[int, int], None]) -> Pages:
+def _convert(
+    path: Path, limits: EngineLimits, progress: Callable[[int, int], None], ranges: Ranges
+) -> Pages:
     with open_pdf(path) as document:
-        total = len(document)
-        if total > limits.max_pages:
-            raise Unconvertible(
-                "too_many_pages",
-                f"The PDF has {total} pages; at most {limits.max_pages} are allowed.",
-            )
+        indices = selected_indices(ranges, len(document))
+        total = len(indices)
+        check_page_limit("PDF", "pages", len(document), total, limits.max_pages)
         progress(0, total)
         scanned = []
-        for number in range(total):
-            if _is_scan(document, number):
-                scanned.append(number)
+        for index in indices:
+            if _is_scan(document, index):
+                scanned.append(index)
             progress(0, total)
-        pages = [""] * total
+        pages = dict.fromkeys(indices, "")
         if len(scanned) < total:
-            for number, text in _text_pages(path, document, lambda: progress(0, total)):
-                pages[number] = text
+            for index, text in _text_pages(path, document, indices, lambda: progress(0, total)):
+                pages[index] = text
                 progress(0, total)
             progress(total - len(scanned), total)
         if scanned:
-            reader = registry.ocr_module().ImageReader()
-            for done, number in enumerate(scanned, total - len(scanned) + 1):
+            from ilios.engines.recognition import ocr  # noqa: PLC0415  most PDFs need none
+
+            read = ocr.ImageReader().read
+            for done, index in enumerate(scanned, total - len(scanned) + 1):
                 heartbeat = partial(progress, done - 1, total)
-                pages[number] = _ocr_page(document, number, reader, heartbeat) or pages[number]
+                pages[index] = _ocr_page(document, index, read, heartbeat) or pages[index]
                 progress(done, total)
         used = ["liteparse"] * (len(scanned) < total) + ["rapidocr"] * bool(scanned)
-        return Pages(pages, model_name(*used))
+        return Pages(list(pages.values()), model_name(*used))
 
 
 @contextmanager
 def open_pdf(path: Path) -> Iterator[pypdfium2.PdfDocument]:
-    """Lend a PDF that has pages.
+    """Open a PDF that has pages.
 
     :raises Unconvertible: it is empty, damaged or protected.
     """
@@ -122,10 +153,10 @@ def open_pdf(path: Path) -> Iterator[pypdfium2.PdfDocument]:
 
 
 @contextmanager
-def _page(document: pypdfium2.PdfDocument, number: int) -> Iterator[pypdfium2.PdfPage | None]:
-    """Lend a page, or ``None`` when that page alone is broken."""
+def _page(document: pypdfium2.PdfDocument, index: int) -> Iterator[pypdfium2.PdfPage | None]:
+    """Open a page; yield ``None`` when that page alone is broken."""
     try:
-        page = document[number]
+        page = document[index]
     except pypdfium2.PdfiumError:
         yield None
         return
@@ -135,9 +166,9 @@ def _page(document: pypdfium2.PdfDocument, number: int) -> Iterator[pypdfium2.Pd
         page.close()
 
 
-def _is_scan(document: pypdfium2.PdfDocument, number: int) -> bool:
-    """Tell whether a page shows text that its text layer does not hold."""
-    with _page(document, number) as page:
+def _is_scan(document: pypdfium2.PdfDocument, index: int) -> bool:
+    """Whether a page shows text that its text layer does not contain."""
+    with _page(document, index) as page:
         if page is None:
             return False
         text = "".join(_plain_text(page).split())
@@ -169,12 +200,12 @@ def _largest_image(page: pypdfium2.PdfPage) -> float:
             height = min(y1, top) - max(y0, bottom)
             largest = max(largest, max(width, 0) * max(height, 0))
     except pypdfium2.PdfiumError:
-        pass  # What was seen of a damaged page has to do.
+        pass  # The readable objects of a damaged page have to do.
     return largest / area if area else 0.0
 
 
 def _has_outlined_text(page: pypdfium2.PdfPage) -> bool:
-    """Tell whether a page without text is full of outlines, which may be those of letters."""
+    """Whether a page without text has many paths, which may be the outlines of letters."""
     paths = page.get_objects([pdfium.FPDF_PAGEOBJ_PATH], max_depth=FORM_DEPTH)
     try:
         return sum(1 for _ in islice(paths, OUTLINED_TEXT_PATHS)) == OUTLINED_TEXT_PATHS
@@ -183,29 +214,56 @@ def _has_outlined_text(page: pypdfium2.PdfPage) -> bool:
 
 
 def _text_pages(
-    path: Path, document: pypdfium2.PdfDocument, heartbeat: Callable[[], None]
+    path: Path,
+    document: pypdfium2.PdfDocument,
+    indices: Sequence[int],
+    heartbeat: Callable[[], None],
 ) -> Iterator[tuple[int, str]]:
-    """Yield page numbers from 0 and their Markdown; plain text where the layout fails."""
+    """Yield indices and Markdown of pages; plain text where the layout parser fails."""
     parsed: dict[int, str] = {}
     try:
-        for number, text in _parse_layout(path, len(document)):
-            parsed[number] = text
+        for index, text in _parse_layout(path, len(document), indices):
+            parsed[index] = text
             heartbeat()
     except (MemoryError, SystemExit, KeyboardInterrupt):
         raise
-    # Broad, because a panic of the native parser is a BaseException; what it was goes to stderr.
+    # Broad, because a panic of the native parser is a BaseException; the cause goes to stderr.
     except BaseException:  # noqa: BLE001
         traceback.print_exc()
-    for number in range(len(document)):
-        text = fix_markdown(parsed.get(number, ""))
+    for index in indices:
+        text = markdown.fix_markdown(parsed.get(index, ""))
         if not text:
-            with _page(document, number) as page:
+            with _page(document, index) as page:
                 text = markdown.clean(_plain_text(page)) if page else ""
-        yield number, text
+        yield index, text
 
 
-def _parse_layout(path: Path, total: int) -> Iterator[tuple[int, str]]:
-    parser = LiteParse(
+def _parse_layout(path: Path, count: int, indices: Sequence[int]) -> Iterator[tuple[int, str]]:
+    with TemporaryDirectory() as folder:
+        # The parser goes by the file name's extension, and a blob's name has none.
+        named = Path(folder, "document.pdf")
+        os.symlink(path, named)
+        for result in _parse_results(named, count, indices):
+            for page in result.pages:
+                yield page.page_num - 1, page.markdown
+
+
+def _parse_results(path: Path, count: int, indices: Sequence[int]) -> Iterator[Any]:
+    total = len(indices)
+    if total == count <= BATCH_ABOVE_PAGES:
+        yield _parser(total).parse(path)
+    elif total == count:
+        for batch in _parser(total).parse_batches(path, BATCH_PAGES):
+            yield batch.result
+    else:  # the parser cannot combine batches with a selection
+        step = total if total <= BATCH_ABOVE_PAGES else BATCH_PAGES
+        for start in range(0, total, step):
+            numbers = [str(index + 1) for index in indices[start : start + step]]
+            yield _parser(len(numbers), ",".join(numbers)).parse(path)
+
+
+def _parser(max_pages: int, target_pages: str | None = None) -> LiteParse:
+    return LiteParse(
         ocr_enabled=False,
         output_format="markdown",
         image_mode="off",
@@ -213,28 +271,15 @@ def _parse_layout(path: Path, total: int) -> Iterator[tuple[int, str]]:
         continue_on_page_error=True,
         num_workers=1,
         quiet=True,
-        max_pages=total,
+        max_pages=max_pages,
+        target_pages=target_pages,
     )
-    with TemporaryDirectory() as folder:
-        # The parser goes by the name's ending, and a blob's name has none.
-        named = Path(folder, "document.pdf")
-        os.symlink(path, named)
-        if total <= BATCH_ABOVE_PAGES:
-            results = iter([parser.parse(named)])
-        else:
-            results = (batch.result for batch in parser.parse_batches(named, BATCH_PAGES))
-        for result in results:
-            for page in result.pages:
-                yield page.page_num - 1, page.markdown
 
 
 def _ocr_page(
-    document: pypdfium2.PdfDocument,
-    number: int,
-    reader: registry.ImageReader,
-    heartbeat: Callable[[], None],
+    document: pypdfium2.PdfDocument, index: int, read: ReadImage, heartbeat: Callable[[], None]
 ) -> str:
-    with _page(document, number) as page:
+    with _page(document, index) as page:
         if page is None:
             return ""
         width, height = page.get_size()
@@ -242,6 +287,6 @@ def _ocr_page(
         bitmap = page.render(scale=scale)
         heartbeat()
         try:
-            return reader.read(bitmap.to_pil(), heartbeat)
+            return read(bitmap.to_pil(), heartbeat)
         finally:
             bitmap.close()

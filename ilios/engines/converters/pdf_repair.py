@@ -1,7 +1,7 @@
-"""Damaged PDFs: a new table of contents around the pages that are still whole.
+"""Repair of damaged PDFs: a new catalogue for the pages that are still complete.
 
-PDFium mends much by itself, but gives up when the catalogue is gone, as it is from a file that was
-cut off. The objects themselves are mostly still there, each with its number.
+PDFium repairs much by itself, but gives up when the catalogue is missing, as in a truncated file.
+The objects themselves are mostly still there, each with its number.
 """
 
 import re
@@ -13,7 +13,7 @@ from tempfile import TemporaryDirectory
 from ilios.engines.local.limits import MIB
 
 MAX_BYTES = 256 * MIB
-"""A larger file is not mended: it is held in memory for that."""
+"""Larger files are not repaired: it takes a copy in memory."""
 
 MAX_OBJECTS = 1_000_000
 _OBJECT = re.compile(rb"(?<![0-9])([0-9]{1,7})[ \r\n\t]+([0-9]{1,5})[ \r\n\t]+obj\b")
@@ -23,7 +23,7 @@ _PARENT = re.compile(rb"/Parent\s+([0-9]{1,7})\s+[0-9]{1,5}\s+R")
 
 @contextmanager
 def repaired_copy(path: Path) -> Iterator[Path | None]:
-    """Lend a mended copy of a PDF, or ``None`` when no page is left in it."""
+    """Make a temporary repaired copy of a PDF; yield ``None`` when it has no complete page."""
     if path.stat().st_size > MAX_BYTES:
         yield None
         return
@@ -32,13 +32,13 @@ def repaired_copy(path: Path) -> Iterator[Path | None]:
         yield None
         return
     with TemporaryDirectory() as folder:
-        copy = Path(folder, "mended.pdf")
+        copy = Path(folder, "repaired.pdf")
         copy.write_bytes(repaired)
         yield copy
 
 
 def _repair(data: bytes) -> bytes | None:
-    # Without the trailer nobody knows the key, and the text would come out as noise.
+    # Without the trailer the key is missing, and the text would come out as noise.
     if b"/Encrypt" in data:
         return None
     offsets: dict[int, int] = {}
@@ -48,7 +48,7 @@ def _repair(data: bytes) -> bytes | None:
         end = next_match.start() if next_match else len(data)
         body = data[match.end() : end]
         if next_match is None and b"endobj" not in body:
-            continue  # This is where the file was cut off.
+            continue  # The file is truncated here.
         number = int(match[1])
         offsets[number] = match.start()
         head = body.split(b"stream", 1)[0]
@@ -61,13 +61,13 @@ def _repair(data: bytes) -> bytes | None:
 
 
 def _append_catalog(data: bytes, offsets: dict[int, int], pages: dict[int, bytes]) -> bytes:
-    """Return the data with a catalogue of these pages, in the order in which they lie there."""
+    """Return the data with a catalogue of these pages, in file order."""
     root = max(offsets) + 1
     tree = root + 1
     for head in pages.values():
         parent = _PARENT.search(head)
         if parent and int(parent[1]) not in offsets:
-            tree = int(parent[1])  # The lost one; so the pages still have their parent.
+            tree = int(parent[1])  # the missing one, to which the pages still refer
             break
     kids = b" ".join(b"%d 0 R" % number for number in pages)
     out = bytearray(data + b"\n")

@@ -1,4 +1,4 @@
-"""PPTX to Markdown: a page for every slide."""
+"""PPTX to Markdown: each slide is a page."""
 
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -10,38 +10,49 @@ from pptx.enum.shapes import MSO_SHAPE_TYPE, PP_PLACEHOLDER
 
 from actors.engines import Unconvertible
 from ilios.engines.converters import archives, markdown
-from ilios.engines.converters.registry import Pages
-from ilios.engines.converters.versions import model_name
 from ilios.engines.local.limits import EngineLimits
+from ilios.engines.pages import Pages, Ranges, check_page_limit, model_name, selected_indices
 
 MAX_GROUP_DEPTH = 20
 TITLES = (PP_PLACEHOLDER.TITLE, PP_PLACEHOLDER.CENTER_TITLE, PP_PLACEHOLDER.VERTICAL_TITLE)
 LISTS = (PP_PLACEHOLDER.BODY, PP_PLACEHOLDER.OBJECT, PP_PLACEHOLDER.VERTICAL_BODY)
 TEMPLATE_PLACEHOLDERS = (PP_PLACEHOLDER.SLIDE_NUMBER, PP_PLACEHOLDER.DATE, PP_PLACEHOLDER.FOOTER)
-"""What the template puts on every slide."""
+"""Placeholders that the template repeats on every slide."""
 
 
-def convert(path: Path, limits: EngineLimits, progress: Callable[[int, int], None]) -> Pages:
+def convert(
+    path: Path, limits: EngineLimits, progress: Callable[[int, int], None], ranges: Ranges = ()
+) -> Pages:
     """Convert a PPTX; see :class:`ilios.engines.converters.registry.Converter`."""
+    slides = _slides(path)
+    indices = selected_indices(ranges, len(slides))
+    total = len(indices)
+    check_page_limit("PPTX", "slides", len(slides), total, limits.max_pages)
+    progress(0, total)
+    pages = []
+    for index in indices:
+        pages.append(markdown.clean("\n\n".join(_slide(slides[index]))))
+        progress(len(pages), total)
+    return Pages(pages, model_name("python-pptx"))
+
+
+def count_pages(path: Path) -> int:
+    """Return how many slides a PPTX has.
+
+    :raises Unconvertible: it is damaged or protected.
+    """
+    return len(_slides(path))
+
+
+def _slides(path: Path) -> list[Any]:
     archives.check_archive(path, "ppt/presentation.xml", "PPTX")
     try:
         with path.open("rb") as file:
-            slides = list(Presentation(file).slides)
+            return list(Presentation(file).slides)
     except (BadZipFile, KeyError, ValueError, AttributeError, SyntaxError) as error:
         raise Unconvertible(
             "corrupt", "The PPTX file is damaged: its slides cannot be read."
         ) from error
-    if len(slides) > limits.max_pages:
-        raise Unconvertible(
-            "too_many_pages",
-            f"The PPTX has {len(slides)} slides; at most {limits.max_pages} are allowed.",
-        )
-    progress(0, len(slides))
-    pages = []
-    for slide in slides:
-        pages.append(markdown.clean("\n\n".join(_slide(slide))))
-        progress(len(pages), len(slides))
-    return Pages(pages, model_name("python-pptx"))
 
 
 def _slide(slide: Any) -> Iterator[str]:
@@ -57,7 +68,7 @@ def _slide(slide: Any) -> Iterator[str]:
         elif getattr(shape, "has_chart", False) and shape.has_chart:
             yield _chart(shape.chart)
         elif shape.has_text_frame:
-            yield _paragraphs(shape.text_frame, listed=kind in LISTS)
+            yield _paragraphs(shape, listed=kind in LISTS)
         elif shape.shape_type in (MSO_SHAPE_TYPE.PICTURE, MSO_SHAPE_TYPE.LINKED_PICTURE) or (
             kind == PP_PLACEHOLDER.PICTURE
         ):
@@ -70,7 +81,7 @@ def _slide(slide: Any) -> Iterator[str]:
 
 
 def _shapes(shapes: Any, depth: int) -> Iterator[Any]:
-    """Yield the shapes in reading order, the title first, the members of groups in their place."""
+    """Yield the shapes in reading order: the title first, groups replaced by their members."""
     for shape in sorted(shapes, key=lambda shape: not _is_title(shape)):
         if shape.shape_type == MSO_SHAPE_TYPE.GROUP:
             if depth < MAX_GROUP_DEPTH:
@@ -83,15 +94,16 @@ def _is_title(shape: Any) -> bool:
     return bool(shape.is_placeholder and shape.placeholder_format.type in TITLES)
 
 
-def _paragraphs(frame: Any, *, listed: bool) -> str:
+def _paragraphs(shape: Any, *, listed: bool) -> str:
     """Return the text of a shape; ``listed`` when its paragraphs have bullets by default."""
     lines: list[str] = []
     number = 0
-    for paragraph in frame.paragraphs:
+    elements = shape.element.xpath("./p:txBody/a:p")
+    for paragraph, element in zip(shape.text_frame.paragraphs, elements, strict=True):
         text = markdown.one_line(paragraph.text.replace("\x0b", " "))
         if not text:
             continue
-        marks = {child.tag.rpartition("}")[2] for child in _properties(paragraph)}
+        marks = {child.tag.rpartition("}")[2] for child in element.xpath("./a:pPr/*")}
         numbered = "buAutoNum" in marks
         number = number + 1 if numbered else 0
         bulleted = numbered or marks & {"buChar", "buBlip"} or paragraph.level or listed
@@ -110,7 +122,7 @@ def _table(table: Any) -> str:
 
 
 def _chart(chart: Any) -> str:
-    """Return the numbers behind a chart as a table."""
+    """Return the data of a chart as a table."""
     title = ""
     if chart.has_title and chart.chart_title.has_text_frame:
         title = markdown.one_line(chart.chart_title.text_frame.text)
@@ -126,9 +138,4 @@ def _chart(chart: Any) -> str:
 
 
 def _description(picture: Any) -> str:
-    return str(picture._element._nvXxPr.cNvPr.get("descr", ""))  # noqa: SLF001 no public way
-
-
-def _properties(paragraph: Any) -> Any:
-    """Return the elements that say how a paragraph looks."""
-    return paragraph._p.pPr if paragraph._p.pPr is not None else ()  # noqa: SLF001 no public way
+    return "".join(picture.element.xpath("./*/p:cNvPr/@descr"))

@@ -1,134 +1,115 @@
-"""Which converter takes which content type.
+"""Converters by content type.
 
-The one place where rooms are imported late, and by name: a child that only ever sees PDFs must not
-pay for the libraries of the other kinds (seconds and hundreds of MB), and the service, which knows
-this room too, for none of them.
+Converters are imported inside of functions: a child that converts PDFs only must not load the
+libraries of the other types (seconds and hundreds of MB), and the service, which imports this
+module as well, none of them.
 """
 
-from collections.abc import Callable
-from importlib import import_module
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any, Protocol
-
-from msgspec import Struct
+from typing import Protocol
 
 from actors.engines import Unconvertible
+from actors.sniffing import BMP, DOCX, GIF, JPEG, PDF, PNG, PPTX, SUPPORTED_TYPES, TIFF, WEBP
 from ilios.engines.local.limits import EngineLimits
+from ilios.engines.pages import Pages, Ranges
 
-OFFICE_TYPE = "application/vnd.openxmlformats-officedocument"
-CONVERTERS = {
-    "application/pdf": "ilios.engines.converters.pdf",
-    "image/png": "ilios.engines.converters.images",
-    "image/jpeg": "ilios.engines.converters.images",
-    "image/gif": "ilios.engines.converters.images",
-    "image/webp": "ilios.engines.converters.images",
-    "image/tiff": "ilios.engines.converters.images",
-    "image/bmp": "ilios.engines.converters.images",
-    f"{OFFICE_TYPE}.wordprocessingml.document": "ilios.engines.converters.docx",
-    f"{OFFICE_TYPE}.presentationml.presentation": "ilios.engines.converters.pptx",
-}
-SINGLE_PAGE_TYPES = frozenset(
-    {
-        "image/png",
-        "image/jpeg",
-        "image/gif",
-        "image/webp",
-        "image/bmp",
-        f"{OFFICE_TYPE}.wordprocessingml.document",
-    }
-)
-"""What becomes one page, whatever is in it."""
-
-OCR_MODULE = "ilios.engines.recognition.ocr"
-PDF_PARTS_MODULE = "ilios.engines.converters.pdf_parts"
-SUPPORTED_NAMES = "PDF, PNG, JPEG, GIF, WebP, TIFF, BMP, DOCX and PPTX"
-
-
-class Pages(Struct, frozen=True):
-    """A document as Markdown, page by page, and the name of what read it."""
-
-    pages: list[str]
-    model: str
+IMAGES = frozenset({PNG, JPEG, GIF, WEBP, TIFF, BMP})
+SINGLE_PAGE_TYPES = (IMAGES - {TIFF}) | {DOCX}
+"""Types that become one page, whatever is in them."""
 
 
 class Converter(Protocol):
-    """Makes Markdown of one document.
+    """Makes Markdown of one document, or of its pages in ``ranges``.
 
-    ``progress(done, total)`` is called with page counts, and again with the same while a page or
-    the only part comes along: who says nothing for too long is taken to hang.
+    ``progress(done, total)`` is called with counts of selected pages, and again with the same
+    counts while a page is in work: a child without progress is taken to hang.
 
-    :raises Unconvertible: when the document is the reason that there is none.
+    :raises Unconvertible: the document cannot be converted.
     """
 
     def __call__(
-        self, path: Path, limits: EngineLimits, progress: Callable[[int, int], None]
+        self,
+        path: Path,
+        limits: EngineLimits,
+        progress: Callable[[int, int], None],
+        ranges: Ranges = (),
     ) -> Pages: ...
 
 
-class ImageReader(Protocol):
-    """Reads text off the images of one document."""
-
-    def read(self, image: Any, heartbeat: Callable[[], None] | None = None) -> str:
-        """Return the text on an image as Markdown; ``alive`` is called while that goes on."""
-        ...
-
-
-class OcrModule(Protocol):
-    """Recognises text."""
-
-    def load(self) -> None:
-        """Load the models now rather than with the first image."""
-        ...
-
-    def ImageReader(self) -> ImageReader:  # noqa: N802 it is a class
-        """Return a reader for one document."""
-        ...
-
-
-class PdfPartsModule(Protocol):
-    """Takes PDFs apart. Both raise ``Unconvertible`` as converters do."""
-
-    def count(self, path: Path) -> int:
-        """Return how many pages there are."""
-        ...
-
-    def cut(self, path: Path, start: int, stop: int) -> bytes:
-        """Return the pages from ``start`` (from 0) to before ``stop`` as a PDF."""
-        ...
-
-
 def is_supported(content_type: str) -> bool:
-    """Tell whether a converter takes this content type."""
-    return content_type in CONVERTERS
+    """Whether there is a converter for this content type."""
+    return content_type in IMAGES | {PDF, DOCX, PPTX}
 
 
 def unsupported_type(content_type: str) -> Unconvertible:
-    """Return the refusal of a content type no converter takes."""
+    """Return the refusal of a content type without a converter."""
     return Unconvertible(
         "unsupported_type",
         f"Documents of type {content_type or 'unknown'} cannot be converted; "
-        f"supported are {SUPPORTED_NAMES}.",
+        f"supported are {SUPPORTED_TYPES}.",
     )
 
 
 def load_converter(content_type: str) -> Converter:
-    """Return the converter of a content type, imported now.
+    """Import and return the converter of a content type.
 
-    :raises Unconvertible: when no converter takes the content type.
+    :raises Unconvertible: there is none.
     """
-    if content_type not in CONVERTERS:
-        raise unsupported_type(content_type)
-    convert: Converter = import_module(CONVERTERS[content_type]).convert
-    return convert
+    # ruff: noqa: PLC0415  see the docstring of this module
+    if content_type == PDF:
+        from ilios.engines.converters import pdf
+
+        return pdf.convert
+    if content_type in IMAGES:
+        from ilios.engines.converters import images
+
+        return images.convert
+    if content_type == DOCX:
+        from ilios.engines.converters import docx
+
+        return docx.convert
+    if content_type == PPTX:
+        from ilios.engines.converters import pptx
+
+        return pptx.convert
+    raise unsupported_type(content_type)
 
 
-def ocr_module() -> OcrModule:
-    """Return :mod:`ilios.engines.recognition.ocr`, imported now: most PDFs need no recognition."""
-    recognises: OcrModule = import_module(OCR_MODULE)
-    return recognises
+def load_ocr() -> None:
+    """Load the models that recognise text: most documents need none."""
+    from ilios.engines.recognition import ocr
+
+    ocr.load()
 
 
-def pdf_parts() -> PdfPartsModule:
-    """Return :mod:`ilios.engines.converters.pdf_parts`, imported now."""
-    parts: PdfPartsModule = import_module(PDF_PARTS_MODULE)
-    return parts
+def count_pages(path: Path, content_type: str) -> int:
+    """Return how many pages, frames or slides a document has.
+
+    :raises Unconvertible: it is damaged, protected or of an unsupported type.
+    """
+    if content_type == PDF:
+        from ilios.engines.converters import pdf
+
+        return pdf.count_pages(path)
+    if content_type == PPTX:
+        from ilios.engines.converters import pptx
+
+        return pptx.count_pages(path)
+    if content_type == TIFF:
+        from ilios.engines.converters import images
+
+        return images.count_pages(path)
+    if content_type in SINGLE_PAGE_TYPES:
+        return 1
+    raise unsupported_type(content_type)
+
+
+def cut_pages(path: Path, indices: Sequence[int]) -> bytes:
+    """Return pages of a PDF, counted from 0, as another PDF.
+
+    :raises Unconvertible: it is damaged or protected.
+    """
+    from ilios.engines.converters import pdf
+
+    return pdf.cut_pages(path, indices)

@@ -1,13 +1,14 @@
-"""What a child claims, held against what the engine can find out without reading the document.
+"""Plausibility checks of a child's answers.
 
-A child that was taken over may claim anything, and what it claims is billed: to the tenant of the
-next document as well.
+A child that a document has taken over may claim any number of pages, and pages are billed: to the
+tenant of the next document as well.
 """
 
 import os
 import time
 from pathlib import Path
 
+from actors.sniffing import PDF
 from ilios.engines.converters import registry
 from ilios.engines.local.limits import MIB, EngineLimits
 from ilios.engines.local.protocol import (
@@ -25,39 +26,39 @@ from ilios.engines.local.protocol import (
     Refused,
     Started,
     Task,
+    ToMarkdown,
 )
+from ilios.engines.pages import Ranges, selected_count
 
 LEAST_PAGE_BYTES = 8
-"""Bytes that a page of a TIFF or a slide takes at least, however well it is compressed. A page of a
-PDF can be there many times and take none."""
+"""Minimum size of a page of a TIFF or a slide, however well it is compressed. A PDF may use one
+page any number of times."""
 
 MESSAGE_BURST, MESSAGES_PER_SECOND = 100, 20
-"""Messages a child may send about one document at once, and in a second after that; it sends
-five. It also sends one for every 4 MiB that it has read of a large file."""
+"""Messages a child may send about one document at once, and per second after that; a sound child
+sends five, and one for every 4 MiB that it reads of a large file."""
 
 HEARTBEAT_BYTES = 4 * MIB
 WORKSPACE_BYTES = 16 * MIB
-"""Bytes that work on a document may need on the volume, beside two copies of it."""
+"""Bytes that a conversion may need on the volume, beside two copies of the document."""
 
 _OUTCOMES: dict[type[Task], type[Outcome]] = {CountPages: Counted, CutPages: Cut}
 
-
 COUNTED_FROM, COUNTED_ALWAYS = 20, 500
 THIN_PAGE_BYTES = 200
-"""A PDF of more than 20 pages is counted again if they are as thin as that, and any with 500."""
-
-PDF = "application/pdf"
+"""A PDF of more than 20 pages is counted again if it has fewer bytes per page, and any with 500."""
 
 
 class ImplausibleAnswer(Exception):
-    """A child claims what cannot be."""
+    """An answer of a child cannot be true."""
 
 
 class AnswerChecker:
-    """How a child behaves while it works on one document of ``size`` bytes."""
+    """Checks the answers of a child to one task on a document of ``size`` bytes."""
 
     def __init__(self, task: Task, content_type: str, size: int, limits: EngineLimits) -> None:
         self._expected = _OUTCOMES.get(type(task), Converted)
+        self._ranges: Ranges = task.ranges if isinstance(task, ToMarkdown) else ()
         self._content_type = content_type
         self._size = size
         self._limits = limits
@@ -66,13 +67,13 @@ class AnswerChecker:
 
     @property
     def seconds(self) -> float:
-        """How long it has been at work."""
+        """Seconds since the task began."""
         return time.monotonic() - self._began
 
     def check(self, answer: Answer) -> None:
         """Make sure that an answer can be true, and is not one of too many.
 
-        :raises Implausible: with what is wrong with it.
+        :raises ImplausibleAnswer: it is neither.
         """
         self._messages += 1
         allowed = MESSAGE_BURST + MESSAGES_PER_SECOND * self.seconds + self._size // HEARTBEAT_BYTES
@@ -102,6 +103,7 @@ class AnswerChecker:
             most = MAX_PAGES
         else:
             most = max(1, self._size // LEAST_PAGE_BYTES)
+        most = selected_count(self._ranges, most)
         if not 1 <= count <= most:
             raise ImplausibleAnswer(
                 f"{count} pages in a file of {self._size} bytes, at most {most}"
@@ -113,9 +115,9 @@ class AnswerChecker:
 
 
 def needs_recount(outcome: Outcome, content_type: str, size: int) -> bool:
-    """Tell whether another child should count the pages that are claimed.
+    """Whether another child should count the pages.
 
-    Which costs a quarter of a second: little beside so many pages, and they are seldom that thin.
+    That takes a quarter of a second: little beside so many pages, which are seldom that small.
     """
     if not isinstance(outcome, Converted) or content_type != PDF:
         return False
@@ -125,9 +127,9 @@ def needs_recount(outcome: Outcome, content_type: str, size: int) -> bool:
 
 
 def is_full(directory: Path, document_bytes: int) -> bool:
-    """Tell whether a volume has no room for work on a document now, but may have some later.
+    """Whether a volume has no room for a conversion now, but may have some later.
 
-    To be asked once what the child has left there is removed: it may have filled it by itself.
+    Call it after the child's files are removed: the child may have filled the volume itself.
     """
     needed = WORKSPACE_BYTES + 2 * document_bytes
     try:

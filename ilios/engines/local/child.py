@@ -1,9 +1,8 @@
-"""A child of the local engine: confined, warm, converting one document after another.
+"""The main program of a child process: converts one document after another, in a sandbox.
 
-Started as ``python -m ilios.engines.local.child LIMITS ENGINE_PID HANDOVER PROFILE`` in the one
-directory
-it may write in; HANDOVER is the one its documents are laid in, PROFILE names the system calls it
-keeps. Questions come on stdin, answers go to what was stdout.
+Started as ``python -m ilios.engines.local.child LIMITS ENGINE_PID STAGING PROFILE`` in the one
+directory it may write in. STAGING is the directory its documents are put in, PROFILE names the
+allowed system calls. Commands come on stdin, answers go to what was stdout.
 """
 
 import ctypes
@@ -21,7 +20,7 @@ import msgspec
 
 from actors.engines import Unconvertible
 from ilios.engines.converters import registry
-from ilios.engines.local import exit_status, profiles
+from ilios.engines.local import exit_status
 from ilios.engines.local.limits import MIB, EngineLimits
 from ilios.engines.local.protocol import (
     Broken,
@@ -38,18 +37,20 @@ from ilios.engines.local.protocol import (
     Refused,
     Request,
     Started,
+    ToMarkdown,
     Wear,
     bounded_text,
     read_command,
     write_answer,
 )
-from ilios.engines.sandbox import confinement, enter
+from ilios.engines.pages import Ranges
+from ilios.engines.sandbox import confinement, enter, profiles
 
 PROGRESS_EVERY = 0.2
-"""Seconds between two words of progress; a fast document has hundreds of pages per second."""
+"""Seconds between two progress messages; a fast document has hundreds of pages per second."""
 
 HEARTBEAT_BYTES = 4 * MIB
-"""Bytes that are hashed between two words that say so: a large file may lie on a slow disk."""
+"""Bytes hashed between two heartbeats: a large file may be on a slow disk."""
 
 FORGET_ABOVE_BYTES = 96 * MIB
 
@@ -71,30 +72,30 @@ MACHINE_ERRNOS = DISK_FULL_ERRNOS | frozenset(
 
 def main() -> None:
     """Serve requests until the engine closes the pipe."""
-    questions, answers = _claim_pipes()
+    commands, answers = _claim_pipes()
     limits = msgspec.json.decode(sys.argv[1], type=EngineLimits)
     confinement.confine(limits, int(sys.argv[2]))
     profile = profiles.BY_NAME[sys.argv[4]]
     exposed = enter.enter_sandbox(limits.sandbox, Path.cwd(), Path(sys.argv[3]), profile)
     memory = confinement.MemoryWatch(limits.memory_bytes)
     write_answer(answers, Ready(exposed))
-    while (question := read_command(questions)) is not None:
-        if isinstance(question, Prepare):
-            _prepare(question)
+    while (command := read_command(commands)) is not None:
+        if isinstance(command, Prepare):
+            _prepare(command)
             write_answer(answers, Ready(exposed))
             continue
         write_answer(answers, Started())
         with memory:
-            answer = _serve(question, limits, answers)
+            answer = _serve(command, limits, answers)
         write_answer(answers, answer)
         _trim_memory()
 
 
-def _prepare(question: Prepare) -> None:
-    for content_type in question.content_types:
+def _prepare(command: Prepare) -> None:
+    for content_type in command.content_types:
         registry.load_converter(content_type)
-    if question.load_ocr:
-        registry.ocr_module().load()
+    if command.load_ocr:
+        registry.load_ocr()
 
 
 def _claim_pipes() -> tuple[int, int]:
@@ -121,8 +122,8 @@ def _serve(request: Request, limits: EngineLimits, answers: int) -> Outcome | Br
         return Refused("out_of_memory", exit_status.OUT_OF_MEMORY, _wear())
     except (SystemExit, KeyboardInterrupt):
         raise
-    # Broad, because nobody lists what parsers raise; not Exception, because the panics of Rust
-    # libraries are BaseExceptions.
+    # Broad, because parsers raise anything; not Exception, because panics of Rust libraries are
+    # BaseExceptions.
     except BaseException as error:  # noqa: BLE001
         traceback.print_exc()
         if isinstance(error, OSError) and error.errno == errno.ENOMEM:
@@ -141,18 +142,18 @@ def _run_task(request: Request, limits: EngineLimits, answers: int) -> Outcome:
     _verify(path, request.sha256, lambda: write_answer(answers, Started()))
     match request.task:
         case CountPages():
-            return Counted(registry.pdf_parts().count(path), _wear())
-        case CutPages(start, stop):
-            return Cut(_bounded(registry.pdf_parts().cut(path, start, stop), limits), _wear())
-        case _:
-            return _convert(request, limits, answers)
+            return Counted(registry.count_pages(path, request.content_type), _wear())
+        case CutPages(indices):
+            return Cut(_bounded(registry.cut_pages(path, indices), limits), _wear())
+        case ToMarkdown(ranges):
+            return _convert(request, ranges, limits, answers)
 
 
 def _wear() -> Wear:
     return Wear(confinement.resident_bytes(), confinement.address_space_low())
 
 
-def _convert(request: Request, limits: EngineLimits, answers: int) -> Converted:
+def _convert(request: Request, ranges: Ranges, limits: EngineLimits, answers: int) -> Converted:
     last_sent = 0.0
 
     def progress(done: int, total: int) -> None:
@@ -162,15 +163,16 @@ def _convert(request: Request, limits: EngineLimits, answers: int) -> Converted:
             last_sent = now
             write_answer(answers, Progress(done, total))
 
-    written = registry.load_converter(request.content_type)(Path(request.path), limits, progress)
-    size = sum(len(page.encode()) for page in written.pages)
+    convert = registry.load_converter(request.content_type)
+    converted = convert(Path(request.path), limits, progress, ranges)
+    size = sum(len(page.encode()) for page in converted.pages)
     if size > limits.max_output_bytes:
         raise Unconvertible(
             "too_large",
             f"The document becomes {size} bytes of Markdown; "
             f"at most {limits.max_output_bytes} are allowed.",
         )
-    return Converted(tuple(written.pages), written.model, _wear())
+    return Converted(tuple(converted.pages), converted.model, _wear())
 
 
 def _bounded(data: bytes, limits: EngineLimits) -> bytes:
@@ -193,9 +195,9 @@ def _verify(path: Path, sha256: str | None, heartbeat: Callable[[], None]) -> No
 
 
 def _trim_memory() -> None:
-    """Give memory back between documents, so that an idle child is a small one."""
+    """Give memory back to the system between documents."""
     if confinement.resident_bytes() < FORGET_ABOVE_BYTES:
-        return  # It takes milliseconds, which the next small document would wait for.
+        return  # trimming takes milliseconds, which the next small document would wait for
     gc.collect()
     if sys.platform == "linux":
         ctypes.CDLL(None).malloc_trim(0)

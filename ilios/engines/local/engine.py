@@ -1,6 +1,6 @@
-"""The local engine: documents become Markdown on this machine, in processes that may die."""
+"""The local engine: converts documents on this machine, in child processes."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -24,10 +24,10 @@ from ilios.runtime.restarts import RestartHistory
 
 
 class LocalEngine:
-    """Converts in confined child processes, so that one bad file costs only itself.
+    """Converts in sandboxed child processes, so that a hostile file harms no other document.
 
-    An async context manager: children live until it is left, which kills those still at work. No
-    library that parses is ever imported into this process.
+    An async context manager: leaving it kills the children, also those at work. No parser library
+    is imported into this process.
 
     Enter it in a thread that lives as long as the engine: the kernel ends the children with the
     thread that started them.
@@ -36,8 +36,8 @@ class LocalEngine:
     def __init__(self, limits: EngineLimits | None = None, staging_dir: Path | None = None) -> None:
         """Start nothing yet.
 
-        :param handover: a directory on the volume of the documents, made if it is missing, where
-            they are handed over without being copied; None is the temporary directory.
+        :param staging_dir: a directory on the volume of the documents, made if it is missing, to
+            link them into; None is the temporary directory, to which they are copied.
         """
         self._pool = Pool(limits or EngineLimits(), staging_dir)
 
@@ -54,17 +54,17 @@ class LocalEngine:
 
     @property
     def child_pids(self) -> frozenset[int]:
-        """The processes of this engine, for the supervisor and for tests."""
+        """Process ids of the children."""
         return self._pool.pids
 
     @property
     def restarts(self) -> RestartHistory:
-        """How often children were lost, or did not come up."""
+        """History of lost children and failed starts."""
         return self._pool.restarts
 
     @property
     def sandbox_gaps(self) -> tuple[str, ...]:
-        """What of the sandbox the last child to start does not have, in sentences."""
+        """A sentence for each part of the sandbox that the newest child lacks."""
         return self._pool.sandbox_gaps
 
     async def check(self) -> None:
@@ -77,14 +77,14 @@ class LocalEngine:
     async def convert(
         self, document: SourceFile, progress: Callable[[int, int], None] | None = None
     ) -> Conversion:
-        """Convert one document; wait for a free child first, however long that takes.
+        """Convert the selected pages of a document; wait for a free child first.
 
         :raises Unconvertible: the document cannot be converted, now or later.
         :raises EngineCrashed: the child died or cannot work; it is already being replaced.
         """
         if not registry.is_supported(document.content_type):
             raise registry.unsupported_type(document.content_type)
-        done = await self._run(document, ToMarkdown(), progress)
+        done = await self._run(document, ToMarkdown(document.options.page_ranges), progress)
         answer = done.outcome
         assert isinstance(answer, Converted)
         return Conversion(
@@ -92,17 +92,17 @@ class LocalEngine:
         )
 
     async def count_pages(self, document: SourceFile) -> int:
-        """Return how many pages a PDF has. Errors as ``convert``."""
+        """Return how many pages a document has. Errors as ``convert``."""
         answer = (await self._run(document, CountPages())).outcome
         assert isinstance(answer, Counted)
         return answer.pages
 
-    async def cut_pages(self, document: SourceFile, start: int, stop: int) -> bytes:
-        """Return the pages from ``start`` (from 0) to before ``stop`` as a PDF of their own.
+    async def cut_pages(self, document: SourceFile, indices: Sequence[int]) -> bytes:
+        """Return pages of a PDF, counted from 0, as another PDF.
 
-        Errors as ``convert``; ``too_large``: it would be more than ``max_output_bytes``.
+        Errors as ``convert``; ``too_large``: it would exceed ``max_output_bytes``.
         """
-        answer = (await self._run(document, CutPages(start, stop))).outcome
+        answer = (await self._run(document, CutPages(tuple(indices)))).outcome
         assert isinstance(answer, Cut)
         return answer.data
 
@@ -119,5 +119,5 @@ class LocalEngine:
 
 
 def _printable(text: str) -> str:
-    """Return a sentence without what would move a cursor or hide a part of it."""
+    """Return a sentence with spaces in place of control characters."""
     return "".join(character if character.isprintable() else " " for character in text)

@@ -1,6 +1,8 @@
-"""What the death of a child says about the document it had in hand."""
+"""Exit status of a child process, interpreted as a verdict on the document it worked on."""
 
 import signal
+from functools import cache
+from pathlib import Path
 
 from actors.engines import EngineCrashed, Unconvertible
 
@@ -16,7 +18,7 @@ NATIVE_CRASHES = frozenset(
     }
 )
 MEMORY_PRESSURE = b"memory is running short"
-"""What a child prints when it has come so far that an abort means want of memory."""
+"""Printed by a child whose memory use is so high that an abort means lack of memory."""
 
 OUT_OF_MEMORY_MARKERS = (
     MEMORY_PRESSURE,
@@ -26,32 +28,34 @@ OUT_OF_MEMORY_MARKERS = (
     b"cannot allocate memory",
     b"memoryerror",
 )
-"""What runtimes print before they abort for want of memory: Rust, C++, PDFium, libc, Python."""
+"""Printed by runtimes that abort for lack of memory: Rust, C++, PDFium, libc, Python."""
 
 OUT_OF_MEMORY_EXIT = 77
-"""Exit code of a child that saw its memory run out."""
+"""Exit code of a child that reached its own memory limit."""
 
 TIMEOUT = "The document took longer to convert than is allowed."
 PAGE_TIMEOUT = "The document was given up: no page of it was finished within {seconds:g} seconds."
 OUT_OF_MEMORY = "Converting the document needs more memory than is allowed."
-
-
 KILLED_EXTERNALLY = "the conversion process was ended from outside"
 OOM_KILLED = "the kernel ended the conversion process because there was no memory left"
+
+PROC = Path("/proc")
+CGROUPS = Path("/sys/fs/cgroup")
+COUNTER = "oom_kill"
 
 
 def explain(
     returncode: int, stderr_tail: bytes, *, oom_killed: bool = False
 ) -> Unconvertible | EngineCrashed:
-    """Judge a death we did not cause.
+    """Return the error for a child that the engine did not kill.
 
     :param returncode: as in :mod:`subprocess`, negative for a signal.
-    :param last_words: the end of what the child wrote to stderr.
-    :param oom_killed: the kernel has ended a process meanwhile because memory had run out.
+    :param stderr_tail: the end of the child's stderr.
+    :param oom_killed: the kernel's OOM killer was active meanwhile.
     """
     if returncode == -signal.SIGXCPU:
         return Unconvertible("timeout", TIMEOUT)
-    out_of_memory = any(sign in stderr_tail.lower() for sign in OUT_OF_MEMORY_MARKERS)
+    out_of_memory = any(marker in stderr_tail.lower() for marker in OUT_OF_MEMORY_MARKERS)
     if returncode == 0 or -returncode in (signal.SIGKILL, signal.SIGTERM, signal.SIGINT):
         memory = oom_killed and returncode == -signal.SIGKILL
         return EngineCrashed(
@@ -67,3 +71,65 @@ def explain(
             f"the conversion process got signal {-returncode}", document_blamed=False
         )
     return EngineCrashed(f"the conversion process exited with {returncode}", document_blamed=True)
+
+
+class OomCounter:
+    """The kernel's count of processes it ended in this cgroup because memory had run out.
+
+    It is incremented before the killed process is gone.
+    """
+
+    def __init__(self, proc: Path = PROC, cgroups: Path = CGROUPS) -> None:
+        self._file = _counter_file(proc, cgroups)
+
+    def kills(self) -> int:
+        """Return the count so far; 0 where the kernel does not count."""
+        return _read(self._file) or 0
+
+
+@cache
+def cgroup_counter() -> OomCounter:
+    """Return the counter of the cgroup of this process and its children."""
+    return OomCounter()
+
+
+def _counter_file(proc: Path, cgroups: Path) -> Path:
+    """Return the file with our cgroup's count, or the machine's where there is none.
+
+    Formats: ``memory.events`` of cgroups, version 2, or ``memory.oom_control`` of version 1;
+    ``vmstat`` of proc(5).
+    """
+    try:
+        lines = (proc / "self" / "cgroup").read_text().splitlines()
+    except OSError:
+        lines = []
+    for line in lines:
+        _, controllers, path = line.split(":", 2)
+        if "memory" in controllers.split(","):
+            candidates = _nearest(cgroups / "memory", path, "memory.oom_control")
+        elif not controllers:
+            candidates = _nearest(cgroups, path, "memory.events")
+        else:
+            continue
+        for file in candidates:
+            if _read(file) is not None:
+                return file
+    return proc / "vmstat"
+
+
+def _nearest(root: Path, path: str, name: str) -> list[Path]:
+    # In a container the path may be the host's, of which only the root is mounted here.
+    within = Path(path.lstrip("/"))
+    return [root / place / name for place in (within, *within.parents)]
+
+
+def _read(file: Path) -> int | None:
+    try:
+        text = file.read_text()
+    except OSError:
+        return None
+    for line in text.splitlines():
+        name, _, value = line.partition(" ")
+        if name == COUNTER and value.isdecimal():
+            return int(value)
+    return None

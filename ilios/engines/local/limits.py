@@ -1,4 +1,4 @@
-"""What one conversion may cost, and how many run at once."""
+"""Limits of the local engine: processes, time, memory, pages, output."""
 
 import os
 
@@ -25,45 +25,47 @@ def _cores() -> int:
 
 
 class EngineLimits(Struct, frozen=True, kw_only=True):
-    """The bounds of the local engine; each holds for one child process or for one document.
+    """Limits of the local engine, each for one child process or for one document.
 
-    :raises ValueError: when a bound is not positive.
+    :raises ValueError: a limit is not positive.
     """
 
     processes: int = field(default_factory=_cores)
-    """Children at once. Each works on one document with one thread."""
+    """Concurrent children. Each works on one document with one thread."""
 
     memory_bytes: int = MEMORY_BYTES
-    """Resident memory one document may drive a child to. Recognising text needs up to 1.1 GiB.
+    """Resident memory of a child at work. OCR needs up to 1.1 GiB.
 
-    The kernel enforces it only roughly (see ``confinement.RESERVE_BYTES``), the child itself to
-    the millisecond.
+    The kernel enforces it only roughly (see ``confinement.RESERVE_BYTES``), the child itself
+    within ``confinement.WATCH_EVERY``.
     """
 
     cpu_seconds: int = CPU_SECONDS
-    """CPU time one document may burn."""
+    """CPU time of one document."""
 
     wall_seconds: float = WALL_SECONDS
-    """Time one document may take once a child has it; waiting for a child does not count."""
+    """Time of one document with its child; waiting for a child does not count."""
 
     page_seconds: float = PAGE_SECONDS
-    """Time one document may go without a word of progress: a page, a slide, a paragraph."""
+    """Time between two progress messages: a page, a slide, a paragraph."""
 
     max_pages: int = MAX_PAGES
+    """Pages converted of one document."""
+
     max_output_bytes: int = MAX_OUTPUT_BYTES
-    """Most Markdown one document may become, in bytes of UTF-8."""
+    """Markdown of one document in bytes of UTF-8."""
 
     max_pixels: int = MAX_PIXELS
-    """Largest image accepted, width times height."""
+    """Size limit of an image, width times height."""
 
     recycle_after_documents: int = RECYCLE_AFTER_DOCUMENTS
-    """A child is replaced after so many documents: libraries leak."""
+    """A child is replaced after so many documents, because libraries leak memory."""
 
     recycle_above_bytes: int = RECYCLE_ABOVE_BYTES
-    """A child that still holds more resident memory than this after a document is replaced."""
+    """A child with more resident memory after a document is replaced."""
 
     sandbox: SandboxMode = "auto"
-    """How far a child is shut in."""
+    """Whether children run in a sandbox."""
 
     def __post_init__(self) -> None:
         for name in self.__struct_fields__:

@@ -1,4 +1,4 @@
-"""The children of the local engine: warm, bounded in number, replaced when they are lost."""
+"""The pool of child processes of the local engine."""
 
 import asyncio
 import errno
@@ -11,23 +11,32 @@ import structlog
 
 from actors.engines import EngineCrashed, SourceFile, Unconvertible
 from ilios.engines.local import exit_status
-from ilios.engines.local.fair_semaphore import FairSemaphore
 from ilios.engines.local.limits import EngineLimits
 from ilios.engines.local.process import ChildProcess, LostBeforeStart, StartFailed, TaskResult
-from ilios.engines.local.profiles import Profile
-from ilios.engines.local.protocol import Converted, Counted, CountPages, Outcome, Refused, Task
-from ilios.engines.local.scratch import ScratchDir
+from ilios.engines.local.protocol import (
+    Converted,
+    Counted,
+    CountPages,
+    Outcome,
+    Refused,
+    Task,
+    ToMarkdown,
+)
 from ilios.engines.local.self_test import SelfTest
+from ilios.engines.local.staging import ScratchDir
 from ilios.engines.local.work_timer import WorkTimer
+from ilios.engines.pages import selected_count
+from ilios.engines.sandbox.profiles import Profile
+from ilios.runtime.fair_semaphore import FairSemaphore
 from ilios.runtime.restarts import WINDOW, RestartHistory
 
 MAX_LOST_CHILDREN = 3
-"""How many children may be lost before they touch the document until we give up on this attempt."""
+"""Children lost before they began with a document, after which the attempt fails."""
 
-FIRST_PAUSE = 0.1  # seconds before a child is started after one that did not come up
-LONGEST_PAUSE = 5.0  # seconds between such starts
+FIRST_PAUSE = 0.1  # seconds until the next start after a failed one
+LONGEST_PAUSE = 5.0  # seconds between starts that fail
 TOLERATED_LOSSES = 2
-"""Children a minute may take from outside without the engine being unwell."""
+"""Children that may be killed from outside per minute before health reports it."""
 
 log = structlog.get_logger(__name__)
 
@@ -40,20 +49,20 @@ class PoolClosed(EngineCrashed):
 
 
 class Pool:
-    """At most ``limits.processes`` children and two extra ones; each has one document at a time.
+    """At most ``limits.processes`` children and two extra ones, with one document each.
 
-    The extra ones are for urgent documents, and for tenants that have none at work (``Slots``).
-    Children start when they are needed and stay. A child goes back to the idle ones only after it
-    has answered; whatever else happens to a document (timeout, death, cancellation), its child is
-    killed and the slot is free again. A child that dies idle is noticed and buried by itself.
+    The extra ones are for urgent documents and for tenants without a document at work (see
+    ``FairSemaphore``). Children start when they are needed and stay. A child becomes idle only
+    after it has answered; in all other cases (timeout, death, cancellation) it is killed and its
+    slot is free again. A child that dies idle reaps itself.
 
-    A worn child serves on until its successor is up and has loaded what it had loaded, so that no
-    document waits for that; one that could fail the next document goes while its successor comes.
+    A retiring child serves until its replacement is up and has loaded the same converters, so
+    that no document waits for that; one that could fail the next document is killed at once.
     """
 
     def __init__(self, limits: EngineLimits, staging_dir: Path | None = None) -> None:
         self._limits = limits
-        self._slots = FairSemaphore(limits.processes, self._check_timers)
+        self._slots = FairSemaphore(limits.processes, on_oversubscribed=self._check_timers)
         self._timers: set[WorkTimer] = set()
         self._spare: asyncio.Task[None] | None = None
         self._idle: list[ChildProcess] = []
@@ -64,22 +73,20 @@ class Pool:
         self._self_test = SelfTest(limits)
         self.sandbox_gaps: tuple[str, ...] = ()
         self._closed = False
-        self._recent_losses: dict[
-            tuple[str, str], float
-        ] = {}  # documents, and when their child was lost
+        self._recent_losses: dict[tuple[str, str], float] = {}  # documents, and times of loss
         self._retry_at = 0.0
         self._start_failure = ""
         self.restarts = RestartHistory(FIRST_PAUSE, LONGEST_PAUSE, tolerated_exits=TOLERATED_LOSSES)
 
     @property
     def pids(self) -> frozenset[int]:
-        """The process ids of the children that are not yet buried."""
+        """Process ids of the children that are not yet reaped."""
         return frozenset(child.pid for child in self._alive)
 
     async def run(
         self, document: SourceFile, task: Task, progress: Callable[[int, int], None] | None
     ) -> TaskResult:
-        """Have something done with a document by the next free child.
+        """Run a task on a document in the next free child.
 
         :raises Unconvertible: it took too long or needed too much memory.
         :raises EngineCrashed: its child died, or none can be started.
@@ -95,12 +102,12 @@ class Pool:
         raise EngineCrashed("conversion processes keep being killed", document_blamed=False)
 
     async def check(self) -> None:
-        """Make sure that a child can work, by starting one if none is there.
+        """Make sure that a child can work: start one if there is none.
 
         :raises EngineCrashed: none can be started.
         """
         if self._slots.full:
-            return  # all of them are at work
+            return  # all children are at work
         if self._start_failure and time.monotonic() < self._retry_at:
             raise EngineCrashed(self._start_failure, document_blamed=False)
         async with self._slots.slot():
@@ -108,15 +115,15 @@ class Pool:
             self._idle.append(child)
 
     async def close(self) -> None:
-        """Kill all children and wait until they are gone. Documents in work end in PoolClosed."""
+        """Kill all children and wait for their end; documents at work fail with PoolClosed."""
         self._closed = True
-        successions = [*self._replacements.values(), *filter(None, [self._spare])]
-        for succession in successions:
-            succession.cancel()
-        await asyncio.gather(*successions, return_exceptions=True)
+        starting = [*self._replacements.values(), *filter(None, [self._spare])]
+        for task in starting:
+            task.cancel()
+        await asyncio.gather(*starting, return_exceptions=True)
         for child in self._alive:
             child.kill()
-        # Every slot free means nobody is left who might still be starting a child.
+        # Only then can no document start a child any more.
         await self._slots.wait_idle()
         await asyncio.gather(*(child.reaped for child in self._alive))
         while self._scratch_dirs:
@@ -129,10 +136,10 @@ class Pool:
         try:
             done = await self._run_task(child, document, task, progress)
             if done.recount_pages and isinstance(done.outcome, Converted):
-                await self._recount_pages(document, len(done.outcome.pages))
+                await self._recount_pages(document, task, len(done.outcome.pages))
         except BaseException:
-            # Also when cancelled: the child is still at work, and its answer would be taken for
-            # that to the next request.
+            # Also when cancelled: the child is still at work, and its answer would be taken for the
+            # one to the next request.
             child.kill()
             raise
         self._release_child(child, done.outcome)
@@ -145,7 +152,7 @@ class Pool:
         task: Task,
         progress: Callable[[int, int], None] | None,
     ) -> TaskResult:
-        # Both are set by the turn, which knows what does not count.
+        # Both are set by the timer, which excludes the time in which the engine is shared.
         deadline, page = asyncio.timeout(None), asyncio.timeout(None)
         try:
             async with deadline, page:
@@ -162,17 +169,20 @@ class Pool:
             if self._closed:
                 raise PoolClosed from crash
             log.warning(
-                "engine.child_lost", pid=child.pid, reason=crash.reason, blame=crash.document_blamed
+                "child process lost",
+                pid=child.pid,
+                reason=crash.reason,
+                document_blamed=crash.document_blamed,
             )
             self._record_loss(document, crash)
             raise
 
-    async def _recount_pages(self, document: SourceFile, claimed: int) -> None:
-        """Have the pages of a PDF counted by a child that has seen no other document.
+    async def _recount_pages(self, document: SourceFile, task: Task, claimed: int) -> None:
+        """Count the pages of a PDF in a child that has seen no other document.
 
-        Where it cannot count them, as in a damaged file, the claim stands.
+        Where they cannot be counted, as in a damaged file, the claim is accepted.
 
-        :raises EngineCrashed: there are not as many as was claimed.
+        :raises EngineCrashed: another number of pages was claimed.
         """
         try:
             child = await self._start()
@@ -184,9 +194,14 @@ class Pool:
             return
         finally:
             child.kill()
-        if isinstance(counted, Counted) and counted.pages != claimed:
-            reason = f"the conversion process claimed {claimed} pages of {counted.pages}"
-            log.warning("engine.false_claim", reason=reason)
+        if not isinstance(counted, Counted):
+            return
+        expected = counted.pages
+        if isinstance(task, ToMarkdown):
+            expected = selected_count(task.ranges, counted.pages)
+        if expected != claimed:
+            reason = f"the conversion process claimed {claimed} pages of {expected}"
+            log.warning("wrong page count claimed", reason=reason)
             raise EngineCrashed(reason, document_blamed=True)
 
     @contextmanager
@@ -208,12 +223,12 @@ class Pool:
                 self._timers.discard(timer)
 
     def _check_timers(self) -> None:
-        """Have those that are at it for long stand back at once, while the next child starts."""
+        """Lower the priority of long conversions at once, while the next child starts."""
         for timer in list(self._timers):
             timer.check()
 
     def _ensure_spare(self, content_type: str) -> None:
-        """Start a child ahead for whom a further place is kept, while long documents hold all."""
+        """Start a child for the extra slots while long documents hold all others."""
         idle = any(child.usable for child in self._idle)
         if self._slots.full and not (
             idle or self._spare or self._slots.oversubscribed or self._closed
@@ -230,7 +245,7 @@ class Pool:
                 child.kill()
                 raise
         except (LostBeforeStart, EngineCrashed, ConnectionError) as error:
-            log.warning("engine.no_spare", reason=str(error))
+            log.warning("spare child not started", reason=str(error))
         else:
             self._idle.append(child)
         finally:
@@ -239,7 +254,7 @@ class Pool:
     def _record_loss(self, document: SourceFile, crash: EngineCrashed) -> None:
         """Count a loss for health, once for each document: one that kills children harms no other.
 
-        Whether children can be started at all is noted where they are.
+        Failed starts are counted in ``_spawn``.
         """
         now = time.monotonic()
         name = (document.tenant, document.document_id or str(document.path))
@@ -249,16 +264,16 @@ class Pool:
             return
         self._recent_losses[name] = now
         self.restarts.record_exit(crash.reason)
-        self.restarts.record_start()  # its place is free again; the next to come up takes it
+        self.restarts.record_start()  # the next child replaces it
 
     async def _acquire_child(self) -> ChildProcess:
         while True:
             while self._idle:
-                # The last one back is the one with warm caches; the others may stay swapped out.
+                # The last one has warm caches; the others may stay swapped out.
                 child = self._idle.pop()
                 if child.usable:
                     return child
-            pending = [task for worn, task in self._replacements.items() if worn.killed]
+            pending = [task for child, task in self._replacements.items() if child.killed]
             if self._spare is not None:
                 pending.append(self._spare)
             if not pending:
@@ -289,13 +304,13 @@ class Pool:
         if child.sandbox_gaps != self.sandbox_gaps:
             self.sandbox_gaps = child.sandbox_gaps
             for what in child.sandbox_gaps:
-                log.warning("engine.exposed", what=what)
+                log.warning("sandbox incomplete", what=what)
         return child
 
     async def _start_with_profile(self, profile: Profile) -> ChildProcess:
         try:
             child = await ChildProcess.spawn(self._limits, *self._make_child_dirs(), profile)
-        except OSError as error:  # no memory, no process ids, no room: not the document's fault
+        except OSError as error:  # no memory, process ids or disk space: not the document's fault
             full = error.errno in (errno.ENOSPC, errno.EDQUOT)
             raise StartFailed(str(error), full=full) from error
         self._alive.add(child)
@@ -308,7 +323,7 @@ class Pool:
         return child
 
     def _make_child_dirs(self) -> tuple[Path, Path]:
-        """Make two directories for one child: to write in, and to be given documents in."""
+        """Make two directories for one child: to write in, and for its documents."""
         if not self._scratch_dirs:
             self._scratch_dirs.append(ScratchDir())
             if self._staging_parent is not None:
@@ -316,7 +331,7 @@ class Pool:
         return self._scratch_dirs[0].new(), self._scratch_dirs[-1].new()
 
     def _release_child(self, child: ChildProcess, answer: Outcome) -> None:
-        # What holds so much, or is left of a heap that ran full, would fail the next document.
+        # A child with so much memory, or after a heap overflow, would fail the next document.
         unhealthy = (
             answer.wear.resident_bytes > self._limits.recycle_above_bytes
             or answer.wear.cramped
@@ -327,26 +342,26 @@ class Pool:
             child.kill()
         elif child.usable:
             self._idle.append(child)
-        # One that had to stand back and cannot be put forward again would be slow for good.
+        # Without the privilege to restore its priority a child would stay slow.
         due = (
             unhealthy or child.low_priority or child.served >= self._limits.recycle_after_documents
         )
         if due and not (child.replaced or surplus or self._closed or child in self._replacements):
-            succession = asyncio.create_task(self._replace(child), name=f"succeed {child.pid}")
-            self._replacements[child] = succession
-            succession.add_done_callback(lambda _: self._replacements.pop(child, None))
+            replacement = asyncio.create_task(self._replace(child), name=f"replace {child.pid}")
+            self._replacements[child] = replacement
+            replacement.add_done_callback(lambda _: self._replacements.pop(child, None))
 
     async def _replace(self, retiring: ChildProcess) -> None:
-        """Put a child in the place of a worn one, which goes as soon as it has nothing in hand."""
+        """Start the replacement of a child, which is killed as soon as it is idle."""
         try:
             child = await self._start()
         except (LostBeforeStart, StartFailed) as error:
-            log.warning("engine.not_succeeded", pid=retiring.pid, reason=str(error))
-            return  # it serves on, and the next document tries again
+            log.warning("child not replaced", pid=retiring.pid, reason=str(error))
+            return  # it serves on, and is due again after the next document
         try:
             await child.prepare(retiring.content_types, load_ocr=retiring.used_ocr)
         except (LostBeforeStart, StartFailed, ConnectionError) as error:
-            log.warning("engine.not_succeeded", pid=retiring.pid, reason=str(error))
+            log.warning("child not replaced", pid=retiring.pid, reason=str(error))
             child.kill()
             return
         except BaseException:

@@ -1,4 +1,4 @@
-"""One child process as the engine sees it."""
+"""A child process from the engine's side: start, requests, answers, end."""
 
 import asyncio
 import contextlib
@@ -15,7 +15,7 @@ import msgspec
 from msgspec import Struct
 
 from actors.engines import EngineCrashed, SourceFile
-from ilios.engines.local import exit_status, niceness, oom
+from ilios.engines.local import exit_status
 from ilios.engines.local.answer_checks import (
     AnswerChecker,
     ImplausibleAnswer,
@@ -23,7 +23,6 @@ from ilios.engines.local.answer_checks import (
     needs_recount,
 )
 from ilios.engines.local.limits import MIB, EngineLimits
-from ilios.engines.local.profiles import Profile
 from ilios.engines.local.protocol import (
     FRAME_SLACK_BYTES,
     BadFrame,
@@ -42,32 +41,33 @@ from ilios.engines.local.protocol import (
     encode_frame,
     read_answer,
 )
-from ilios.engines.local.scratch import clear_directory
-from ilios.engines.local.staging import StagingDir
+from ilios.engines.local.staging import StagingDir, clear_directory
+from ilios.engines.sandbox import confinement
+from ilios.engines.sandbox.profiles import Profile
 
 ROOT = Path(__file__).resolve().parents[3]
 START_WITHIN = 60.0
-"""Seconds a child may take to come up; it needs a tenth of one on an idle machine."""
+"""Seconds until a starting child is given up; it takes 0.1 on an idle machine."""
 
 DIE_WITHIN = 5.0
-"""Seconds a child may outlive its pipe."""
+"""Seconds between the end of a child's pipe and its own."""
 
-OCR_MODEL = "rapidocr"  # as a conversion's model names it
+OCR_MODEL = "rapidocr"  # as in a conversion's ``model``
 STDERR_TAIL_BYTES = 4096
 MAX_STDERR_BYTES = 16 * MIB
-"""Bytes a child may write to stderr about one document: reading them takes the service's time."""
+"""Limit of a child's stderr for one document: reading it takes the service's time."""
 
 PIPE_BUFFER_BYTES = MIB
 PASSED_ENVIRONMENT = ("PATH", "LD_LIBRARY_PATH", "PYTHONDONTWRITEBYTECODE", "PYTHONHOME", "TZ")
-"""Variables a child may inherit. All others stay here: they hold keys and passwords."""
+"""Variables that a child inherits. The others may be keys and passwords."""
 
 
 class LostBeforeStart(Exception):
-    """The child died before it touched the document; another child can have it."""
+    """The child died before it began with the document; another child can convert it."""
 
 
 class StartFailed(EngineCrashed):
-    """A child ends before it is up; the reason holds its last words."""
+    """A child ended before it was up; the reason has the end of its stderr."""
 
     def __init__(self, detail: str, *, full: bool = False) -> None:
         reason = f"the conversion process does not start: {detail}"
@@ -75,9 +75,9 @@ class StartFailed(EngineCrashed):
 
 
 class TaskResult(Struct, frozen=True):
-    """What came of the work on a document, and how long it took by the engine's own clock.
+    """The outcome of a task, and how long it took by the engine's clock.
 
-    ``doubtful`` is a claim of so many pages that another child should count them.
+    ``recount_pages`` is set when another child should count the pages.
     """
 
     outcome: Outcome
@@ -88,8 +88,8 @@ class TaskResult(Struct, frozen=True):
 class ChildProcess:
     """A child and the pipes to it. Serves one document at a time.
 
-    It is buried once, whatever ended it: its pipes are emptied, it is reaped, its directories are
-    removed. ``buried`` is that task.
+    The task ``reaped`` ends when the process is gone, its pipes are drained and its directories
+    removed.
     """
 
     def __init__(
@@ -117,17 +117,17 @@ class ChildProcess:
         self.replaced = False
         self.killed = False
         self.low_priority = False
-        self.reaped = asyncio.create_task(self._reap(), name=f"bury child {process.pid}")
+        self.reaped = asyncio.create_task(self._reap(), name=f"reap child {process.pid}")
 
     @classmethod
     async def spawn(
         cls, limits: EngineLimits, scratch: Path, staging_dir: Path, profile: Profile
     ) -> "ChildProcess":
-        """Start a process; it is not known to be up before :meth:`ready` returns.
+        """Start a process; it is up when :meth:`wait_ready` returns.
 
-        :param scratch: an empty directory, which is the child's from now on.
-        :param handover: another one, where documents are laid for it.
-        :param profile: the system calls that it keeps.
+        :param scratch: an empty directory for the child to write in.
+        :param staging_dir: an empty directory for its documents.
+        :param profile: the system calls that are allowed to it.
         """
         try:
             process = await asyncio.create_subprocess_exec(
@@ -155,19 +155,19 @@ class ChildProcess:
 
     @property
     def pid(self) -> int:
-        """The process id, which is also its group's."""
+        """The process id, which is also that of its process group."""
         return self._process.pid
 
     @property
     def usable(self) -> bool:
-        """Whether the child is not known to be dead or dying."""
+        """Whether the child can be given a document."""
         return not self.killed and not self.reaped.done() and self._process.returncode is None
 
     async def wait_ready(self) -> None:
-        """Wait until the child is up; ``exposed`` then says what of the sandbox it does not have.
+        """Wait until the child is up, and set ``sandbox_gaps``.
 
         :raises LostBeforeStart: it was killed meanwhile.
-        :raises NotStarting: it cannot come up, or takes too long.
+        :raises StartFailed: it cannot come up, or takes too long.
         """
         try:
             async with self._pipe_lock, asyncio.timeout(START_WITHIN):
@@ -181,14 +181,14 @@ class ChildProcess:
             detail = self._stderr_tail.decode(errors="replace").strip()
             raise StartFailed(detail or f"exit code {returncode}") from None
         if not isinstance(answer, Ready):
-            raise StartFailed(f"it said {type(answer).__name__} first")
+            raise StartFailed(f"it sent {type(answer).__name__} first")
         self.sandbox_gaps = answer.exposed
 
     async def prepare(self, content_types: Iterable[str], *, load_ocr: bool) -> None:
-        """Have the child load what it will need, before it gets a document.
+        """Make the child load converters before it gets a document.
 
         :raises LostBeforeStart: it was killed meanwhile.
-        :raises NotStarting: it cannot, or takes too long.
+        :raises StartFailed: it cannot, or takes too long.
         """
         self._requests.write(encode_frame(Prepare(tuple(content_types), load_ocr)))
         await self.wait_ready()
@@ -200,19 +200,19 @@ class ChildProcess:
         progress: Callable[[int, int], None] | None,
         heartbeat: Callable[[], None],
     ) -> TaskResult:
-        """Have something done with one document. After any exception the child must be killed.
+        """Run a task on one document. After any exception the child must be killed.
 
-        :param alive: called with every word of the child from the moment it has the document.
-        :raises LostBeforeStart: the child died before it touched the document, or sent what it was
-            not asked for: that would be taken for its answer.
-        :raises Unconvertible: the child died of a limit.
-        :raises EngineCrashed: the child died otherwise, claims what cannot be, or is not able to
+        :param heartbeat: called with every answer of the child.
+        :raises LostBeforeStart: the child died before it began with the document, or had sent
+            unrequested bytes, which would be taken for its answer.
+        :raises Unconvertible: the child exceeded a limit.
+        :raises EngineCrashed: the child died otherwise, sent an implausible answer, or cannot
             work.
         """
         request, size = await self._stage(document, task)
         checker = AnswerChecker(task, document.content_type, size, self._limits)
         started = False
-        oom_kills = oom.cgroup_counter().kills()
+        oom_kills = exit_status.cgroup_counter().kills()
         async with self._pipe_lock:
             await self._reset()
             try:
@@ -224,11 +224,9 @@ class ChildProcess:
                     heartbeat()
                     started = started or isinstance(answer, Started)
                     if isinstance(answer, Converted | Counted | Cut | Refused):
-                        seconds = checker.seconds
-                        await self._clean_up()
-                        self._record(document, answer)
-                        recount_pages = needs_recount(answer, document.content_type, size)
-                        return TaskResult(answer, seconds, recount_pages)
+                        return await self._finish(
+                            document, answer, checker.seconds, size, started=started
+                        )
                     if isinstance(answer, Broken):
                         break
                     if isinstance(answer, Progress) and progress is not None:
@@ -246,11 +244,20 @@ class ChildProcess:
             raise LostBeforeStart
         if self._stderr_bytes > MAX_STDERR_BYTES:
             raise EngineCrashed("the conversion process printed without end", document_blamed=True)
-        oom_killed = oom.cgroup_counter().kills() > oom_kills
+        oom_killed = exit_status.cgroup_counter().kills() > oom_kills
         raise exit_status.explain(returncode, bytes(self._stderr_tail), oom_killed=oom_killed)
 
+    async def _finish(
+        self, document: SourceFile, answer: Outcome, seconds: float, size: int, *, started: bool
+    ) -> TaskResult:
+        if not started:
+            raise LostBeforeStart  # an unrequested answer, which arrived after ``_reset``
+        await self._clean_up()
+        self._record(document, answer)
+        return TaskResult(answer, seconds, needs_recount(answer, document.content_type, size))
+
     async def _reset(self) -> None:
-        """Forget what the child printed before, and make sure that it has sent nothing unasked."""
+        """Clear the stderr of the last document, and make sure that no bytes wait in the pipe."""
         self._stderr_tail.clear()
         self._stderr_bytes = 0
         with contextlib.suppress(TimeoutError):
@@ -259,16 +266,16 @@ class ChildProcess:
                     raise LostBeforeStart
 
     async def _broken_error(self, answer: Broken, size: int) -> EngineCrashed:
-        """Judge a child that cannot work. That a volume is full is looked at, not believed."""
+        """Return the error for a child that cannot work; verify that the volume is full."""
         self.kill()
         await asyncio.shield(self.reaped)
         directories = (self._scratch.parent, self._staging.path.parent)
-        full = answer.full and any(is_full(room, size) for room in directories)
+        full = answer.full and any(is_full(directory, size) for directory in directories)
         reason = f"the conversion process is broken: {answer.detail}"
         return EngineCrashed(reason, document_blamed=False, disk_full=full)
 
     async def _stage(self, document: SourceFile, task: Task) -> tuple[Request, int]:
-        """Return what is asked, and the size of the document in bytes."""
+        """Return the request, and the size of the document in bytes."""
         try:
             path = await self._staging.stage(document.path)
             size = path.stat().st_size
@@ -286,30 +293,30 @@ class ChildProcess:
         )
 
     async def _clean_up(self) -> None:
-        """Leave nothing of one document for the next."""
+        """Remove all files of the document."""
         self._staging.clear()
         if any(self._scratch.iterdir()):
             await asyncio.to_thread(clear_directory, self._scratch)
 
     def lower_priority(self) -> None:
-        """Let other children go first from now on."""
+        """Let the other children go first."""
         if not self.low_priority and self.usable:
-            self.low_priority = niceness.lower_priority(self.pid)
+            self.low_priority = confinement.lower_priority(self.pid)
 
     def restore_priority(self) -> None:
-        """Undo that where this process may: else ``stands_back`` stays true."""
+        """Undo that where this process may; else ``low_priority`` stays true."""
         if self.low_priority and self.usable:
-            self.low_priority = not niceness.restore_priority(self.pid)
+            self.low_priority = not confinement.restore_priority(self.pid)
 
     def kill(self) -> None:
-        """End the child and all it may have started, now. Does nothing to a dead one."""
+        """Kill the child and all processes of its group; do nothing to a dead one."""
         self.killed = True
         if self._process.returncode is None:
             with contextlib.suppress(ProcessLookupError):
                 os.killpg(self._process.pid, signal.SIGKILL)
 
     async def _wait_exit(self) -> int:
-        """Wait until a child whose pipe has ended is dead and has said its last words."""
+        """Wait until a child whose pipe has ended is dead and its stderr is read."""
         try:
             async with asyncio.timeout(DIE_WITHIN):
                 await self._stderr_closed.wait()
@@ -320,7 +327,7 @@ class ChildProcess:
     async def _reap(self) -> None:
         await self._drain_stderr()
         self.kill()
-        # The reader of a killed child may be full and its pipe paused: unread, it never ends.
+        # The buffer of a killed child may be full and its pipe paused: unread, it never ends.
         async with self._pipe_lock:
             while await self._answers.read(PIPE_BUFFER_BYTES):
                 pass
@@ -330,20 +337,20 @@ class ChildProcess:
         await asyncio.to_thread(self._staging.remove)
 
     async def _drain_stderr(self) -> None:
-        while words := await self._stderr.read(STDERR_TAIL_BYTES):
-            self._stderr_tail += words
+        while piece := await self._stderr.read(STDERR_TAIL_BYTES):
+            self._stderr_tail += piece
             del self._stderr_tail[:-STDERR_TAIL_BYTES]
-            self._stderr_bytes += len(words)
+            self._stderr_bytes += len(piece)
             if self._stderr_bytes > MAX_STDERR_BYTES:
                 self.kill()
         self._stderr_closed.set()
 
 
 def _environment(scratch: Path) -> dict[str, str]:
-    """Return all that a child gets to see of the environment.
+    """Return the environment of a child.
 
     One thread per child, because there is a child per core; one malloc arena, because each takes
-    64 MiB of the address space the child is bound to.
+    64 MiB of the limited address space.
     """
     inherited = {name: os.environ[name] for name in PASSED_ENVIRONMENT if name in os.environ}
     search = [str(ROOT), *filter(None, os.environ.get("PYTHONPATH", "").split(os.pathsep))]

@@ -1,8 +1,7 @@
-"""What the engine and its children say to each other: length-prefixed msgpack frames on pipes.
+"""Messages between the engine and its children: length-prefixed msgpack frames on pipes.
 
-A child may have been taken over by a document. So every member of an answer has bounds here, and
-what the engine can find out by itself is held against that in
-:mod:`ilios.engines.local.answer_checks`.
+A document may have taken a child over, so every member of an answer is bounded here, and checked
+for plausibility in :mod:`ilios.engines.local.answer_checks`.
 """
 
 import os
@@ -12,14 +11,15 @@ from typing import Annotated, Literal
 import msgspec
 from msgspec import Meta, Struct
 
+from ilios.engines.pages import Ranges
+
 HEADER_BYTES = 4
 FRAME_SLACK_BYTES = 4 * 1024 * 1024
-"""What a frame may hold beside the Markdown itself: msgpack headers, codes, sentences."""
-
+"""Room in a frame beside the Markdown itself: msgpack headers, codes, sentences."""
 
 MAX_PAGES = 1_000_000
 MAX_SENTENCE = 500
-"""Characters of a sentence; a child cuts what is longer."""
+"""Characters of a sentence; a child truncates longer ones."""
 
 PageCount = Annotated[int, Meta(ge=0, le=MAX_PAGES)]
 Sentence = Annotated[str, Meta(max_length=MAX_SENTENCE)]
@@ -28,34 +28,36 @@ Refusal = Literal[
     "corrupt",
     "integrity",
     "out_of_memory",
+    "pages_out_of_range",
     "password_protected",
     "too_large",
     "too_many_pages",
     "unsupported_type",
 ]
-"""The failure codes that a child gives; ``timeout`` and ``crashed`` are the engine's."""
+"""Failure codes of a child; ``timeout`` and ``crashed`` are the engine's."""
 
 
 class ToMarkdown(Struct, frozen=True, tag=True):
-    """Make Markdown of it."""
+    """Convert the document, or its pages in ``ranges``."""
+
+    ranges: Ranges = ()
 
 
 class CountPages(Struct, frozen=True, tag=True):
-    """Say how many pages a PDF has."""
+    """Count the pages of the document."""
 
 
 class CutPages(Struct, frozen=True, tag=True):
-    """Make a PDF of the pages from ``start`` to before ``stop``, counted from 0."""
+    """Make a PDF of pages of this one, counted from 0."""
 
-    start: int
-    stop: int
+    indices: tuple[int, ...]
 
 
 Task = ToMarkdown | CountPages | CutPages
 
 
 class Request(Struct, frozen=True, tag=True):
-    """Do this with a document."""
+    """A task and the document it is about."""
 
     path: str
     content_type: str
@@ -64,44 +66,44 @@ class Request(Struct, frozen=True, tag=True):
 
 
 class Prepare(Struct, frozen=True, tag=True):
-    """Load what documents of these types need; ``Ready`` is said once more when that is done."""
+    """Load the converters of these types; ``Ready`` is sent once more when that is done."""
 
     content_types: tuple[str, ...]
     load_ocr: bool
 
 
 class Wear(Struct, frozen=True):
-    """How fit a child is after a document: memory it holds, address space running out."""
+    """Memory of a child after a document; ``cramped`` when its address space runs out."""
 
     resident_bytes: Annotated[int, Meta(ge=0, le=2**53)]
     cramped: bool
 
 
 class Ready(Struct, frozen=True, tag=True):
-    """The child is up and confined, or has loaded what it was to prepare.
+    """The child is up and confined, or has loaded what ``Prepare`` names.
 
-    ``exposed`` are sentences on what of the sandbox this machine does not have.
+    ``exposed`` has a sentence for each part of the sandbox that this machine lacks.
     """
 
     exposed: Annotated[tuple[Sentence, ...], Meta(max_length=8)] = ()
 
 
 class Started(Struct, frozen=True, tag=True):
-    """The child has read the request and is about to touch the document; it reads a large one.
+    """The child has read the request and begins with the document; repeated while it reads it.
 
-    A child that dies before saying so was not killed by the document.
+    A child that dies before sending this was not killed by the document.
     """
 
 
 class Progress(Struct, frozen=True, tag=True):
-    """So many pages are done; said again while the next one comes along."""
+    """Pages done; repeated while the next one is in work."""
 
     done: PageCount
     total: PageCount
 
 
 class Converted(Struct, frozen=True, tag=True):
-    """The document's Markdown by page, and what is left of the child afterwards."""
+    """The Markdown of each page, and the child's memory afterwards."""
 
     pages: Annotated[tuple[str, ...], Meta(min_length=1, max_length=MAX_PAGES)]
     model: ModelName
@@ -109,14 +111,14 @@ class Converted(Struct, frozen=True, tag=True):
 
 
 class Counted(Struct, frozen=True, tag=True):
-    """So many pages there are."""
+    """The number of pages."""
 
     pages: PageCount
     wear: Wear
 
 
 class Cut(Struct, frozen=True, tag=True):
-    """The pages that were asked for, as a PDF of their own."""
+    """The requested pages as a PDF."""
 
     data: bytes
     wear: Wear
@@ -131,7 +133,7 @@ class Refused(Struct, frozen=True, tag=True):
 
 
 class Broken(Struct, frozen=True, tag=True):
-    """The child cannot do its work, not for the document's sake but perhaps a ``full`` volume's."""
+    """The child cannot work, which is not due to the document; ``full`` if the volume is full."""
 
     detail: Sentence
     full: bool = False
@@ -139,26 +141,26 @@ class Broken(Struct, frozen=True, tag=True):
 
 Command = Request | Prepare
 Outcome = Converted | Counted | Cut | Refused
-"""What ends the work on a document; the child is free again."""
+"""Answers that end the work on a document; the child is free again."""
 Answer = Ready | Started | Progress | Outcome | Broken
 
 
 class BadFrame(Exception):
-    """The other side said something that is not a frame of ours."""
+    """Received bytes are not a valid frame."""
 
 
-_questions: msgspec.msgpack.Decoder[Command] = msgspec.msgpack.Decoder(Command)
+_commands: msgspec.msgpack.Decoder[Command] = msgspec.msgpack.Decoder(Command)
 _answers: msgspec.msgpack.Decoder[Answer] = msgspec.msgpack.Decoder(Answer)
 
 
 def encode_frame(message: Command | Answer) -> bytes:
-    """Return the word as it travels."""
+    """Return the message as a frame."""
     body = msgspec.msgpack.encode(message)
     return len(body).to_bytes(HEADER_BYTES, "big") + body
 
 
 async def read_answer(pipe: StreamReader, max_bytes: int) -> Answer:
-    """Read the child's next word.
+    """Read the child's next answer.
 
     :raises asyncio.IncompleteReadError: the pipe ended.
     :raises BadFrame: more than ``max_bytes``, or not an answer.
@@ -168,27 +170,27 @@ async def read_answer(pipe: StreamReader, max_bytes: int) -> Answer:
         raise BadFrame(f"a frame of {length} bytes")
     try:
         return _answers.decode(await pipe.readexactly(length))
-    # Values that are not UTF-8, too deep or too large for Python are none of msgspec's errors.
+    # For invalid UTF-8, and for values too deep or too large, msgspec raises Python's errors.
     except (msgspec.MsgspecError, ValueError, OverflowError, RecursionError) as error:
-        raise BadFrame(f"what is no answer: {str(error)[:MAX_SENTENCE]}") from error
+        raise BadFrame(f"an invalid answer: {str(error)[:MAX_SENTENCE]}") from error
 
 
 def read_command(descriptor: int) -> Command | None:
-    """Read the next question, blocking; ``None`` once the engine has closed the pipe."""
+    """Read the next command, blocking; ``None`` once the engine has closed the pipe."""
     header = _read_exactly(descriptor, HEADER_BYTES)
     body = _read_exactly(descriptor, int.from_bytes(header, "big")) if header else b""
-    return _questions.decode(body) if body else None
+    return _commands.decode(body) if body else None
 
 
 def write_answer(descriptor: int, answer: Answer) -> None:
-    """Write the whole word, blocking."""
+    """Write an answer, blocking."""
     data = memoryview(encode_frame(answer))
     while data:
         data = data[os.write(descriptor, data) :]
 
 
 def bounded_text(text: str) -> str:
-    """Return a text as a child may send it: valid UTF-8, and not too long."""
+    """Return a text in valid UTF-8, truncated to ``MAX_SENTENCE``."""
     return text[:MAX_SENTENCE].encode(errors="replace").decode()
 
 

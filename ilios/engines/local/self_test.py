@@ -1,7 +1,7 @@
-"""Whether converters work under their profile of system calls here, where nobody has recorded it.
+"""Self-test of the narrow system call profile on machines where it was not recorded.
 
-What a converter calls depends on the processor and the C library. Where they are others than those
-the profile was recorded on, the first child of an engine converts the samples that ship with it.
+The system calls of a converter depend on the processor and the C library. Where these differ from
+those the profile was recorded on, the first child of an engine converts the bundled samples.
 """
 
 import asyncio
@@ -12,24 +12,24 @@ from pathlib import Path
 
 import structlog
 
+from actors import sniffing
 from actors.engines import EngineCrashed, SourceFile, Unconvertible
-from ilios.engines.converters import registry
 from ilios.engines.local.limits import EngineLimits
 from ilios.engines.local.process import ChildProcess, LostBeforeStart, StartFailed
-from ilios.engines.local.profiles import CONVERTER, WIDE, Profile
 from ilios.engines.local.protocol import Converted, ToMarkdown
+from ilios.engines.sandbox.profiles import CONVERTER, WIDE, Profile
 
 RECORDED = frozenset({("x86_64", "glibc")})
-"""Machines and C libraries on which all converters are tried with every change."""
+"""Machines and C libraries on which the profile was recorded and is tested."""
 
 FOLDER = Path(__file__).parents[2] / "samples"
 SAMPLES = (
-    ("hello.pdf", "application/pdf", "| fetcher"),
-    ("letter.docx", f"{registry.OFFICE_TYPE}.wordprocessingml.document", "| fetcher"),
-    ("slides.pptx", f"{registry.OFFICE_TYPE}.presentationml.presentation", "| fetcher"),
-    ("scan.png", "image/png", "Invoice"),
+    ("hello.pdf", sniffing.PDF, "| fetcher"),
+    ("letter.docx", sniffing.DOCX, "| fetcher"),
+    ("slides.pptx", sniffing.PPTX, "| fetcher"),
+    ("scan.png", sniffing.PNG, "Invoice"),
 )
-"""Files, their types, and what their Markdown holds if nothing was left out."""
+"""Files, their types, and a text that their Markdown must contain."""
 
 StartChild = Callable[[Profile], Awaitable[ChildProcess]]
 
@@ -37,7 +37,7 @@ log = structlog.get_logger(__name__)
 
 
 class SelfTest:
-    """Chooses the profile of an engine's children; tries it first where that is needed."""
+    """Chooses the system call profile of an engine's children."""
 
     def __init__(self, limits: EngineLimits) -> None:
         self._limits = limits
@@ -48,7 +48,7 @@ class SelfTest:
         """Return the profile for a child that is about to start.
 
         :param start: starts a child with a profile and returns it once it is up.
-        :raises NotStarting: converters do not work under the narrow profile, and no other is
+        :raises StartFailed: converters do not work under the narrow profile, and no other is
             accepted; or as ``start``.
         :raises LostBeforeStart: a child was killed meanwhile.
         """
@@ -62,8 +62,8 @@ class SelfTest:
         if failure is None:
             return CONVERTER
         if await self._run_samples(start, WIDE) is not None:
-            return CONVERTER  # whatever is wrong, it is not the filter
-        log.warning("engine.self_test_failed", reason=failure)
+            return CONVERTER  # the filter is not the reason
+        log.warning("self-test failed", reason=failure)
         if self._limits.sandbox == "strict":
             raise StartFailed(
                 f"ILIOS_SANDBOX is strict, and converters do not work under the filter of system "
@@ -72,7 +72,7 @@ class SelfTest:
         return WIDE
 
     async def _run_samples(self, start: StartChild, profile: Profile) -> str | None:
-        """Return why the samples cannot be converted under a profile, or None if they can."""
+        """Return why the samples cannot be converted under a profile, or None."""
         try:
             child = await start(profile)
         except StartFailed as error:
@@ -102,5 +102,5 @@ class SelfTest:
 
 @cache
 def is_recorded() -> bool:
-    """Tell whether the profile was recorded on a machine like this one."""
+    """Whether the profile was recorded on a machine like this one."""
     return (platform.machine(), platform.libc_ver()[0]) in RECORDED

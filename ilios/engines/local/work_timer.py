@@ -1,4 +1,4 @@
-"""One document's time with a child: how long it may be, and that others get their share of it."""
+"""Time limits of one document, and lower priority for documents that take long."""
 
 import asyncio
 import math
@@ -6,21 +6,21 @@ from collections.abc import Callable
 from types import TracebackType
 from typing import Self
 
-from ilios.engines.local.fair_semaphore import FairSemaphore
 from ilios.engines.local.limits import EngineLimits
 from ilios.engines.local.process import ChildProcess
+from ilios.runtime.fair_semaphore import FairSemaphore
 
 CHECK_INTERVAL = 1.0  # seconds
 LOWER_PRIORITY_AFTER = 5.0
-"""Seconds after which a document lets those go first that have waited for it. Text takes less."""
+"""Seconds after which a document gives way while others wait. A text document takes less."""
 
 MAX_EXTENSION = 10
-"""Times its limit that a document may take while it has to share; by then one that stands back has
-had its time, and one that hangs holds its place no longer."""
+"""Factor by which sharing may extend a limit; a document with low priority has had its CPU time by
+then, and one that hangs frees its slot."""
 
 
 class _Countdown:
-    """Seconds until ``timeout`` expires, beside those in which the engine is crowded."""
+    """Seconds until ``timeout`` expires, without those in which slots are oversubscribed."""
 
     def __init__(self, timeout: asyncio.Timeout, seconds: float, slots: FairSemaphore) -> None:
         self._timeout = timeout
@@ -30,12 +30,12 @@ class _Countdown:
         self._oversubscribed_before = 0.0
 
     def restart(self, now: float) -> None:
-        """Count from now on."""
+        """Start again."""
         self._ends_at = now + self._seconds
         self._oversubscribed_before = self._slots.oversubscribed_seconds
 
     def remaining(self, now: float) -> float:
-        """Return the seconds that are left if it is not crowded; expire if there are none."""
+        """Return the seconds that are left; expire the timeout if there are none."""
         if self._ends_at is None:
             return math.inf
         shared = self._slots.oversubscribed_seconds - self._oversubscribed_before
@@ -48,11 +48,10 @@ class _Countdown:
 class WorkTimer:
     """A context manager around the work on one document.
 
-    It expires ``deadline`` and ``page`` after so many seconds as ``limits`` allows in all and from
-    one page to the next, not counting those in which more documents were at work than there are
-    usual places: a document that had to share with another tenant does not fail of it. One that is
-    at it for long meanwhile gets less of the processor than the others; ``on_long`` is called as
-    soon as it is.
+    It expires ``deadline`` and ``page`` after the seconds that ``limits`` allows in all and between
+    two pages. Time in which the slots are oversubscribed does not count: a document does not fail
+    because it shares the machine with another tenant. Meanwhile a document that takes long gets
+    less CPU time than the others; ``on_slow`` is called as soon as it does.
     """
 
     def __init__(
@@ -89,13 +88,13 @@ class WorkTimer:
         self._child.restore_priority()
 
     def heartbeat(self) -> None:
-        """Note that the child has the document, or goes on with its next page."""
+        """Restart the page limit: the child has made progress."""
         now = self._loop.time()
         self._page.restart(now)
         self._schedule_check(now)
 
     def check(self) -> None:
-        """See how long it has been, and whether it is crowded; done every second, too."""
+        """Adapt the priority to the time at work and to whether slots are oversubscribed."""
         now = self._loop.time()
         if not self._slots.oversubscribed:
             self._child.restore_priority()

@@ -1,1 +1,1 @@
-"""Mistral's OCR as an engine. Importing any of it but ``limits`` loads the SDK, a second's work."""
+"""Mistral's OCR as an engine. All modules but ``limits`` import the SDK, which takes a second."""

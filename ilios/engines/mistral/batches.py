@@ -1,7 +1,7 @@
 """Mistral's batch API: many documents at half the price, some time later.
 
-A job bears our name for the batch as its metadata, and so do the files that are uploaded for it. So
-what was broken off is found: a job that nobody has heard of yet is not made a second time.
+The metadata of a job and the names of its files contain the name of the batch. After a crash the
+job is found by it, and not created a second time.
 """
 
 import tempfile
@@ -17,6 +17,7 @@ from mistralai.client.errors import MistralError
 
 from actors.engines import Conversion, EngineJob, HeldDocument, SourceFile, Unconvertible
 from actors.ports import BlobNotFound, Blobs
+from actors.sniffing import PDF
 from ilios.engines.mistral import responses
 from ilios.engines.mistral.calls import RetryingCalls
 from ilios.engines.mistral.client import MistralClient, ocr_options
@@ -27,14 +28,14 @@ from ilios.engines.mistral.limits import (
     DOCUMENT_PAGES,
     MistralLimits,
 )
-from ilios.engines.mistral.pdf_splitter import PDF, PdfSplitter
 from ilios.engines.mistral.result_cache import CacheKey, ResultCache
 from ilios.engines.mistral.uploads import DocumentReference, Uploads
+from ilios.engines.pages import PageSplitter, selected_indices
 from schemas.batches import EngineJobStatus
 from schemas.options import ConversionOptions
 
 METADATA_KEY = "ilios_batch"
-"""The member of a job's metadata that holds our name for it."""
+"""Member of a job's metadata with the name of the batch."""
 
 log = structlog.get_logger("mistral")
 
@@ -45,7 +46,7 @@ class _Response(msgspec.Struct):
 
 
 class _ResultLine(msgspec.Struct):
-    """A line of the file a job leaves, as users of the API have written it down."""
+    """A line of a job's output file, as users of the API report it."""
 
     custom_id: str = ""
     response: _Response = msgspec.field(default_factory=_Response)
@@ -55,7 +56,7 @@ _rows = msgspec.json.Decoder(_ResultLine)
 
 
 class MistralBatches:
-    """Hands documents over as jobs and fetches their results; fits ``EngineBatches``."""
+    """Submits documents as jobs and fetches their results; implements ``EngineBatches``."""
 
     def __init__(
         self,
@@ -63,20 +64,20 @@ class MistralBatches:
         calls: RetryingCalls,
         uploads: Uploads,
         blobs: Blobs,
-        pdf_splitter: PdfSplitter,
+        splitter: PageSplitter,
         limits: MistralLimits,
     ) -> None:
         self._client = client
         self._calls = calls
         self._uploads = uploads
         self._blobs = blobs
-        self._pdf_splitter = pdf_splitter
+        self._splitter = splitter
         self._limits = limits
 
     async def submit(
         self, name: str, documents: Sequence[HeldDocument], options: ConversionOptions
     ) -> tuple[EngineJob | None, frozenset[str]]:
-        """Make a job of documents, unless there is one; see ``EngineBatches.hand_over``."""
+        """Create a job of documents, unless it exists; see ``EngineBatches.submit``."""
         found = await self._calls.run(partial(self._client.find_job, {METADATA_KEY: name}))
         if found is not None:
             return _job(found), frozenset()
@@ -86,7 +87,7 @@ class MistralBatches:
         with tempfile.TemporaryFile() as file:
             written = 0
             for document in documents:
-                line = await self._line(name, document, model)
+                line = await self._line(name, document, model, options)
                 if line is None:
                     excluded.add(document.document_id)
                     continue
@@ -98,14 +99,14 @@ class MistralBatches:
         return _job(job), frozenset(excluded)
 
     async def poll(self, job: str) -> EngineJob | None:
-        """Return how far a job is, or None."""
+        """Return the progress of a job, or None."""
         found = await self._calls.run(partial(self._client.get_job, job))
         return None if found is None else _job(found)
 
     async def results(
         self, job: str, documents: Sequence[HeldDocument], options: ConversionOptions
     ) -> AsyncIterator[tuple[str, Conversion]]:
-        """Fetch the results of a job, and keep each before it is given out."""
+        """Fetch the results of a job; each is stored before it is returned."""
         found = await self._calls.run(partial(self._client.get_job, job))
         if found is None or not found.output_file:
             return
@@ -118,12 +119,14 @@ class MistralBatches:
                     continue
                 answer = models.OCRResponse.model_validate_json(bytes(row.response.body))
                 result = responses.parse_response(
-                    answer, None, partial(responses.image_path, document.document_id)
+                    answer,
+                    _answered_indices(options, len(answer.pages)),
+                    partial(responses.image_path, document.document_id),
                 )
             except (msgspec.DecodeError, ValueError, ApiError) as error:
-                log.warning("a result of a batch cannot be read", job=job, error=str(error))
+                log.warning("batch result unreadable", job=job, error=str(error))
                 continue
-            cache = ResultCache(self._blobs, self._cache_key(document, options.model))
+            cache = ResultCache(self._blobs, self._cache_key(document, options))
             conversion = await cache.put(result, 0.0)
             yield document.document_id, msgspec.structs.replace(conversion, variant="batch")
 
@@ -148,24 +151,28 @@ class MistralBatches:
         await self._uploads.delete_batch(name)
         await self._calls.run(partial(self._client.delete_job, job))
 
-    async def _line(self, name: str, document: HeldDocument, model: str) -> bytes | None:
-        """Return the request for a document; None for one that does not fit into a batch."""
+    async def _line(
+        self, name: str, document: HeldDocument, model: str, options: ConversionOptions
+    ) -> bytes | None:
+        """Return the request for a document; None if it does not fit into a batch."""
         try:
             async with self._blobs.local_path(document.original.key) as path:
                 source = SourceFile(path, document.content_type, document.original.sha256)
-                if not await self._fits(source, document.original.size):
+                size, ranges = document.original.size, options.page_ranges
+                if size > DOCUMENT_BYTES:
                     return None
+                pages = None
+                large = document.content_type == PDF and size > COUNTED_ABOVE_BYTES
+                if ranges or large:
+                    count = await self._splitter.count_pages(source)
+                    if document.content_type == PDF and count > DOCUMENT_PAGES:
+                        return None
+                    selected = selected_indices(ranges, count)
+                    pages = None if len(selected) == count else list(selected)
                 sent = await self._uploads.batch_document(name, path, document.content_type)
         except (BlobNotFound, Unconvertible):
-            return None  # by itself it will fail, and say why
-        return _request(document.document_id, sent, model, images=self._limits.images)
-
-    async def _fits(self, source: SourceFile, size: int) -> bool:
-        if size > DOCUMENT_BYTES:
-            return False
-        if source.content_type != PDF or size <= COUNTED_ABOVE_BYTES:
-            return True
-        return await self._pdf_splitter.count_pages(source) <= DOCUMENT_PAGES
+            return None  # converted alone it fails with the reason
+        return _request(document.document_id, sent, model, pages, images=self._limits.images)
 
     async def _create(self, name: str, file: IO[bytes], model: str) -> models.BatchJob:
         async def upload() -> str:
@@ -177,19 +184,43 @@ class MistralBatches:
             partial(self._client.create_job, input_file, model, {METADATA_KEY: name})
         )
 
-    def _cache_key(self, document: HeldDocument, model: str | None) -> CacheKey:
+    def _cache_key(self, document: HeldDocument, options: ConversionOptions) -> CacheKey:
         return CacheKey.create(
             document.tenant,
             document.document_id,
             document.original.sha256,
-            model or self._limits.model,
+            options.model or self._limits.model,
             "batch",
+            options,
         )
 
 
-def _request(document_id: str, sent: DocumentReference, model: str, *, images: bool) -> bytes:
+def _answered_indices(options: ConversionOptions, count: int) -> Sequence[int] | None:
+    """Return the pages of an answer with ``count`` pages; None if they are all.
+
+    A selection ends at the document's end, so the pages of an answer are its first ones.
+    """
+    ranges = options.page_ranges
+    if not ranges:
+        return None
+    indices: list[int] = []
+    for one in ranges:
+        first, missing = one.first - 1, count - len(indices)
+        last = missing if one.last is None else min(missing, one.last - first)
+        indices.extend(range(first, first + last))
+    return indices
+
+
+def _request(
+    document_id: str,
+    sent: DocumentReference,
+    model: str,
+    pages: list[int] | None,
+    *,
+    images: bool,
+) -> bytes:
     body: dict[str, Any] = {"model": model, "document": sent}
-    body |= ocr_options(model, None, images=images)
+    body |= ocr_options(model, pages, images=images)
     return msgspec.json.encode({"custom_id": document_id, "body": body}) + b"\n"
 
 

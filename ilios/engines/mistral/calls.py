@@ -1,32 +1,151 @@
-"""Calls as a good client makes them: few at a time, patient, and not for ever."""
+"""Calls of the API: rate limit, circuit breaker and retries."""
 
 import asyncio
 import random
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import AsyncExitStack, asynccontextmanager
 from typing import TypeVar
 
 import structlog
 from mistralai.client import models
 
 from actors.engines import EngineUnavailable, Unconvertible
-from ilios.engines.mistral.circuit_breaker import CircuitBreaker
 from ilios.engines.mistral.errors import ApiError, classify
 from ilios.engines.mistral.limits import MistralLimits
-from ilios.engines.mistral.rate_limit import RateLimiter
+from ilios.runtime.fair_semaphore import FairSemaphore
 
 FIRST_PAUSE = 0.5  # seconds
-LONGEST_PAUSE = 20.0  # seconds that are waited with a document in hand; then others get its place
+LONGEST_PAUSE = 20.0  # seconds between two calls for a document; longer waits free its slot
 MOST_LOST = 6
-"""Answers that may have been paid for and did not come, until a document is given up."""
+"""Lost answers, which may have been billed, after which a document fails."""
+
+MINUTE = 60.0
+LARGE_CALL_PAGES = 10
+MAX_CONCURRENT_LARGE_CALLS = 8
+"""Calls for more than ``LARGE_CALL_PAGES``: their answers, with images, are in memory, and they
+must not take all slots."""
+
+FAILURE_THRESHOLD = 8  # consecutive failures, of any documents
+FIRST_OPEN_SECONDS = 5.0  # seconds
+MAX_OPEN_SECONDS = 60.0
+PROBE_SECONDS = 2.0  # seconds in which a single call tries whether the API works again
 
 Answer = TypeVar("Answer")
 
 log = structlog.get_logger("mistral")
 
 
+class RateLimiter:
+    """Limits concurrent calls and pages per minute of this process, fairly between tenants."""
+
+    def __init__(self, limits: MistralLimits) -> None:
+        self._slots = FairSemaphore(limits.max_concurrent_calls)
+        self._large_slots = FairSemaphore(MAX_CONCURRENT_LARGE_CALLS)
+        self._rate = limits.pages_per_minute / MINUTE
+        self._next_page_at = 0.0
+        self._paused_until = 0.0
+
+    @asynccontextmanager
+    async def slot(self, pages: int, *, urgent: bool, tenant: str = "") -> AsyncIterator[None]:
+        """Hold a slot for a call that reads so many pages; wait for it first."""
+        async with AsyncExitStack() as stack:
+            if pages > LARGE_CALL_PAGES:
+                await stack.enter_async_context(self._large_slots.slot(tenant=tenant))
+            await stack.enter_async_context(self._slots.slot(urgent=urgent, tenant=tenant))
+            await self._wait(pages)
+            yield
+
+    def pause(self, seconds: float) -> None:
+        """Let no call begin for a while, as the API has asked."""
+        self._paused_until = max(self._paused_until, time.monotonic() + seconds)
+
+    def record_extra_pages(self, pages: int) -> None:
+        """Count pages that were read beyond the requested ones."""
+        if self._rate:
+            self._next_page_at = max(self._next_page_at, time.monotonic()) + pages / self._rate
+
+    async def _wait(self, pages: int) -> None:
+        while (left := self._paused_until - time.monotonic()) > 0:  # noqa: ASYNC110  only a time
+            await asyncio.sleep(left)
+        if not self._rate:
+            return
+        # Calls are spaced by the time of their pages, so that no minute has more than the limit.
+        begins = max(self._next_page_at, time.monotonic())
+        self._next_page_at = begins + pages / self._rate
+        await asyncio.sleep(begins - time.monotonic())
+
+
+class CircuitBreaker:
+    """Stops calls while the API does not work (M. Nygard, Release It!, 2nd edition, chapter 5).
+
+    Closed, it lets all calls through. Open, it lets a single one through after each pause.
+    """
+
+    def __init__(self) -> None:
+        self._failures = 0
+        self._open_seconds = 0.0
+        self._open_until: float | None = None
+        self._cause: ApiError | None = None
+
+    @property
+    def problem(self) -> str | None:
+        """Why the circuit is open, for the operator; None while it is closed."""
+        if self._open_until is None or self._cause is None:
+            return None
+        left = max(0.0, self._open_until - time.monotonic())
+        return f"{self._cause.reason}; circuit open, next call in {left:.0f} s"
+
+    def before_call(self) -> None:
+        """Let a call through: any while closed, one after each pause while open.
+
+        :raises EngineUnavailable: the circuit is open.
+        """
+        if self._open_until is None or self._cause is None:
+            return
+        left = self._open_until - time.monotonic()
+        if left > 0:
+            raise EngineUnavailable(
+                self._cause.code, f"{self._cause.reason}.", retry_after=_add_jitter(left)
+            )
+        self._open_until = time.monotonic() + PROBE_SECONDS
+
+    def record_success(self) -> None:
+        """Close the circuit after an answer, which may be a refusal of the document."""
+        if self._open_until is not None:
+            log.info("circuit closed")
+        self._failures, self._open_seconds = 0, 0.0
+        self._open_until = self._cause = None
+
+    def record_failure(self, error: ApiError) -> None:
+        """Count a failure; enough of them, or one of the account, open the circuit."""
+        if error.kind == "busy":
+            return
+        self._failures += 1
+        if (
+            error.kind != "account"
+            and self._failures < FAILURE_THRESHOLD
+            and self._open_until is None
+        ):
+            return
+        if self._open_until is not None and self._open_until - time.monotonic() > PROBE_SECONDS:
+            return  # of a call that began before the circuit was opened
+        seconds = MAX_OPEN_SECONDS if error.kind == "account" else self._open_seconds * 2
+        self._open_seconds = min(
+            max(seconds, error.retry_after or 0.0, FIRST_OPEN_SECONDS), MAX_OPEN_SECONDS
+        )
+        self._open_until = time.monotonic() + self._open_seconds
+        self._cause = error
+        log.warning("circuit open", reason=error.reason, seconds=round(self._open_seconds, 1))
+
+
+def _add_jitter(seconds: float) -> float:
+    """Return a little more than these seconds, so that waiting documents are spread."""
+    return seconds + random.uniform(0.0, 1.0 + seconds / 4)  # noqa: S311
+
+
 class RetryingCalls:
-    """Makes calls until one succeeds, for as long as that makes sense."""
+    """Retries calls within ``limits.retry_timeout``."""
 
     def __init__(
         self, limits: MistralLimits, breaker: CircuitBreaker, rate_limiter: RateLimiter
@@ -44,10 +163,10 @@ class RetryingCalls:
         urgent: bool,
         tenant: str = "",
     ) -> Answer:
-        """Have pages read: ``ask`` calls, ``judge`` reads the answer or raises a ``Fault``.
+        """Run OCR on pages: ``parse`` reads the answer of ``call`` or raises an ``ApiError``.
 
-        :raises Unconvertible: the document is refused, or its answers are lost again and again.
-        :raises EngineUnavailable: the API cannot, for longer than it makes sense to wait here.
+        :raises Unconvertible: the document is refused, or its answers are lost repeatedly.
+        :raises EngineUnavailable: the API does not work for longer than a document waits.
         """
 
         async def once() -> Answer:
@@ -60,7 +179,7 @@ class RetryingCalls:
         return await self._retry(once)
 
     async def run(self, step: Callable[[], Awaitable[Answer]]) -> Answer:
-        """Make a call that costs nothing, and so however often. Errors as ``read``."""
+        """Make a call that is not billed. Errors as ``run_ocr``."""
 
         async def once() -> Answer:
             self._breaker.before_call()
@@ -79,7 +198,7 @@ class RetryingCalls:
                 answer = await once()
             except (EngineUnavailable, asyncio.CancelledError):
                 raise
-            except Exception as error:  # noqa: BLE001  judged names those it knows
+            except Exception as error:  # noqa: BLE001  classify raises unknown ones
                 failure = self._classify(error)
             else:
                 self._breaker.record_success()
@@ -90,7 +209,7 @@ class RetryingCalls:
                 raise Unconvertible(failure.code, reason) from failure
             self._breaker.record_failure(failure)
             if self._breaker.problem is not None and failure.kind != "busy":
-                self._breaker.before_call()  # which it does not: the document waits elsewhere
+                self._breaker.before_call()  # raises: the document does not wait here
             wait = failure.retry_after
             if wait is None:
                 wait = random.uniform(pause / 2, pause)  # noqa: S311
@@ -110,7 +229,7 @@ class RetryingCalls:
             await asyncio.sleep(wait)
 
     def as_unavailable(self, error: Exception) -> EngineUnavailable:
-        """Return what becomes of a fault that is not waited out here."""
+        """Return the error to raise for a failure that is not retried here."""
         failure = self._classify(error)
         self._breaker.record_failure(failure)
         after = LONGEST_PAUSE if failure.retry_after is None else failure.retry_after
@@ -119,13 +238,13 @@ class RetryingCalls:
     def _classify(self, error: Exception) -> ApiError:
         classified = error if isinstance(error, ApiError | Unconvertible) else classify(error)
         if isinstance(classified, Unconvertible):
-            self._breaker.record_success()  # whoever refuses a document is at work
+            self._breaker.record_success()  # an API that refuses a document works
             raise classified from error
         return classified
 
 
 def _as_unbilled(error: Exception) -> Exception:
-    """Return a fault as one of a call nobody pays for, whatever became of its answer."""
+    """Return a failure as one of a call that is not billed, even if its answer was lost."""
     if isinstance(error, EngineUnavailable):
         return error
     classified = error if isinstance(error, ApiError | Unconvertible) else classify(error)

@@ -1,4 +1,4 @@
-"""The API by its SDK: one method for each thing that is asked of it, without retries."""
+"""Client of the API by its SDK: one method for each operation, without retries."""
 
 import asyncio
 from collections.abc import AsyncIterator, Iterable
@@ -11,30 +11,30 @@ from mistralai.client import Mistral, models
 from mistralai.client.errors import MistralError
 from msgspec import Struct
 
-from ilios.engines.mistral.sdk_patches import patch_sdk
+from actors.json_lines import split_lines
 from ilios.settings.values import Secret
 
 CONNECT_SECONDS = 10.0
 IDLE_SECONDS = 30.0  # a connection is kept for the next call
 LIST_PAGE_SIZE = 100
 JOBS_LIVE = timedelta(days=8)
-"""A batch job may take a week; what is older has nothing to say any more."""
+"""A batch job may take a week; older ones have ended."""
 EXPIRY_HOURS = 48
-"""After which an upload is deleted by the API itself, in case nobody comes back to do it."""
+"""After this time the API deletes an upload itself, in case this installation is gone."""
 
 _BASIC_MODELS = ("mistral-ocr-2505",)
 _WITHOUT_CONFIDENCE = (*_BASIC_MODELS, "mistral-ocr-2512")
 
 
 class UploadedFile(Struct, frozen=True):
-    """A file that lies at Mistral."""
+    """A file at Mistral."""
 
     id: str
     name: str
 
 
 class MistralClient:
-    """Calls of the API. Errors are those of the SDK and of httpx2: ``faults.judged`` reads them."""
+    """Calls of the API. Errors are those of the SDK and of httpx2; see ``errors.classify``."""
 
     def __init__(self, sdk: Mistral, call_timeout: float) -> None:
         self.sdk = sdk
@@ -45,15 +45,14 @@ class MistralClient:
     async def open(
         cls, key: Secret, server_url: str | None, *, max_concurrent_calls: int, call_timeout: float
     ) -> AsyncIterator["MistralClient"]:
-        """Connect when something is asked; at most ``at_once`` connections stay open."""
-        patch_sdk()
+        """Open a client; connections are made by the first calls."""
         limits = httpx2.Limits(
             max_connections=max_concurrent_calls * 2,
             max_keepalive_connections=max_concurrent_calls,
             keepalive_expiry=IDLE_SECONDS,
         )
         timeout = httpx2.Timeout(call_timeout, connect=CONNECT_SECONDS)
-        # The SDK makes a client of each kind for itself where it gets none, certificates and all.
+        # Without a synchronous client the SDK makes one, and loads certificates for it.
         with httpx2.Client(verify=False) as unused:
             async with (
                 httpx2.AsyncClient(follow_redirects=True, limits=limits, timeout=timeout) as http,
@@ -70,7 +69,7 @@ class MistralClient:
     async def ocr(
         self, model: str, document: dict[str, Any], pages: list[int] | None, *, images: bool
     ) -> models.OCRResponse:
-        """Have a document read, or some of its pages (counted from 0)."""
+        """Run OCR on a document, or on some of its pages (counted from 0)."""
         async with asyncio.timeout(self._timeout):
             return await self.sdk.ocr.process_async(
                 model=model,
@@ -81,7 +80,7 @@ class MistralClient:
     async def upload(
         self, name: str, content: IO[bytes], purpose: models.FilePurpose = "ocr"
     ) -> str:
-        """Upload a file and return its id. It vanishes by itself should nobody delete it."""
+        """Upload a file and return its id; it expires after ``EXPIRY_HOURS``."""
         async with asyncio.timeout(self._timeout):
             uploaded = await self.sdk.files.upload_async(
                 file={"file_name": name, "content": content}, purpose=purpose, expiry=EXPIRY_HOURS
@@ -89,7 +88,7 @@ class MistralClient:
         return uploaded.id
 
     async def delete(self, file_id: str) -> None:
-        """Delete a file; one that is not there is no error."""
+        """Delete a file; a missing one is no error."""
         async with asyncio.timeout(CONNECT_SECONDS):
             try:
                 await self.sdk.files.delete_async(file_id=file_id)
@@ -100,7 +99,7 @@ class MistralClient:
     async def list_files(
         self, prefix: str, purpose: models.FilePurpose = "ocr"
     ) -> list[UploadedFile]:
-        """Return the files whose name begins like this."""
+        """Return the files whose names have this prefix."""
         found: list[UploadedFile] = []
         page = 0
         while True:
@@ -114,11 +113,11 @@ class MistralClient:
             page += 1
 
     async def find_job(self, metadata: dict[str, str]) -> models.BatchJob | None:
-        """Return the newest batch job with this metadata, or None; old ones are not looked at."""
+        """Return the newest batch job with this metadata, or None; old ones are ignored."""
         since = datetime.now(UTC) - JOBS_LIVE
         page = 0
         while True:
-            # Not by metadata: the SDK writes that filter as parameters of their own.
+            # Not by metadata: the SDK serializes that filter as separate parameters.
             async with asyncio.timeout(self._timeout):
                 listed = await self.sdk.batch.jobs.list_async(
                     page=page, page_size=LIST_PAGE_SIZE, created_after=since
@@ -134,7 +133,7 @@ class MistralClient:
     async def create_job(
         self, input_file: str, model: str, metadata: dict[str, str]
     ) -> models.BatchJob:
-        """Make a batch job for OCR of the requests in an uploaded file."""
+        """Create a batch job for the OCR requests in an uploaded file."""
         async with asyncio.timeout(self._timeout):
             return await self.sdk.batch.jobs.create_async(
                 endpoint="/v1/ocr", input_files=[input_file], model=model, metadata=metadata
@@ -156,7 +155,7 @@ class MistralClient:
             await self.sdk.batch.jobs.cancel_async(job_id=job_id)
 
     async def delete_job(self, job_id: str) -> None:
-        """Delete a batch job; one that is not there is no error."""
+        """Delete a batch job; a missing one is no error."""
         async with asyncio.timeout(self._timeout):
             try:
                 await self.sdk.batch.jobs.delete_async(job_id=job_id)
@@ -167,22 +166,15 @@ class MistralClient:
     async def read_lines(self, file_id: str) -> AsyncIterator[bytes]:
         """Stream the lines of a file."""
         answer = await self.sdk.files.download_async(file_id=file_id)
-        pending = bytearray()
         try:
-            async for chunk in answer.aiter_bytes():
-                pending += chunk
-                *lines, rest = pending.split(b"\n")
-                pending = bytearray(rest)
-                for line in filter(None, lines):
-                    yield bytes(line)
+            async for line in split_lines(answer.aiter_bytes()):
+                yield line
         finally:
             await answer.aclose()
-        if pending:
-            yield bytes(pending)
 
 
 def ocr_options(model: str, pages: list[int] | None, *, images: bool) -> dict[str, Any]:
-    """Return what is asked of a model besides the text: what it is known to be able to tell."""
+    """Return the options of a request that the model supports."""
     chosen: dict[str, Any] = {"include_blocks": False}
     if pages is not None:
         chosen["pages"] = pages
@@ -198,7 +190,7 @@ def ocr_options(model: str, pages: list[int] | None, *, images: bool) -> dict[st
 
 
 def _document_chunk(document: dict[str, Any]) -> models.DocumentUnion:
-    """Return a document as the SDK has it; it would work that out for itself, with more ado."""
+    """Return a document as a model of the SDK, which saves it a slow conversion."""
     match document:
         case {"file_id": file_id}:
             return models.FileChunk(file_id=file_id)

@@ -1,4 +1,4 @@
-"""The Mistral engine: pages are read by Mistral's OCR, and each is paid for once."""
+"""The Mistral engine: converts documents by Mistral's OCR API and pays for each page once."""
 
 import asyncio
 import hashlib
@@ -15,10 +15,10 @@ from msgspec import Struct
 
 from actors.engines import Conversion, EngineUnavailable, SourceFile, Unconvertible
 from actors.ports import Blobs
-from ilios.engines.local.fair_semaphore import FairSemaphore
+from actors.sniffing import PDF
 from ilios.engines.mistral import responses
-from ilios.engines.mistral.calls import RetryingCalls
-from ilios.engines.mistral.circuit_breaker import CircuitBreaker
+from ilios.engines.mistral.batches import MistralBatches
+from ilios.engines.mistral.calls import CircuitBreaker, RateLimiter, RetryingCalls
 from ilios.engines.mistral.client import MistralClient
 from ilios.engines.mistral.errors import is_file_missing
 from ilios.engines.mistral.limits import (
@@ -29,16 +29,18 @@ from ilios.engines.mistral.limits import (
     RANGE_PAGES,
     MistralLimits,
 )
-from ilios.engines.mistral.pdf_splitter import PDF, PdfSplitter
 from ilios.engines.mistral.responses import OcrResult
 from ilios.engines.mistral.result_cache import CachedPart, CacheKey, ResultCache
 from ilios.engines.mistral.uploads import DocumentUpload, Uploads
+from ilios.engines.pages import PageSplitter, selected_indices
+from ilios.runtime.fair_semaphore import FairSemaphore
+from ilios.settings.values import Secret
 
 Progress = Callable[[int, int], None]
 
 
 class _Job(Struct, frozen=True):
-    """A document, the model that is to read it, and what is kept of that."""
+    """A document, the model to read it, and the cache of its results."""
 
     document: SourceFile
     model: str
@@ -47,7 +49,7 @@ class _Job(Struct, frozen=True):
 
 
 class MistralEngine:
-    """Reads documents through the API; ``opening`` makes one."""
+    """Converts documents by the API; :func:`open_engine` makes one."""
 
     def __init__(
         self,
@@ -57,7 +59,7 @@ class MistralEngine:
         uploads: Uploads,
         *,
         blobs: Blobs,
-        pdf_splitter: PdfSplitter,
+        splitter: PageSplitter,
         limits: MistralLimits,
     ) -> None:
         self._client = client
@@ -65,42 +67,53 @@ class MistralEngine:
         self._breaker = breaker
         self._uploads = uploads
         self._blobs = blobs
-        self._pdf_splitter = pdf_splitter
+        self._splitter = splitter
         self._limits = limits
         self._cuts = FairSemaphore(MAX_CONCURRENT_CUTS)
 
     @property
     def problem(self) -> str | None:
-        """Why the engine is parked, for the operator; None while it is not."""
+        """Why the circuit is open, for the operator; None while it is closed."""
         return self._breaker.problem
 
     async def check(self) -> None:
-        """Make sure that the engine is not parked.
+        """Make sure that the circuit is closed.
 
-        :raises EngineUnavailable: it is.
+        :raises EngineUnavailable: it is open.
         """
         if self.problem is not None:
             raise EngineUnavailable("engine_unavailable", self.problem, retry_after=1.0)
 
     async def convert(self, document: SourceFile, progress: Progress | None = None) -> Conversion:
-        """Convert one document; what was paid for before is found, not bought again.
+        """Convert the selected pages of a document; pages already paid for come from the cache.
 
         :raises Unconvertible: the document cannot be converted, now or later.
-        :raises EngineUnavailable: Mistral cannot at the moment.
-        :raises EngineCrashed: a PDF could not be taken apart, through no fault of its own.
+        :raises EngineUnavailable: Mistral does not work at the moment.
+        :raises EngineCrashed: a PDF could not be split, which is not due to the PDF.
         """
         job = await self._prepare(document)
         if document.may_be_repeated and (found := await job.cache.get()) is not None:
             return found
         total = await self._count(job)
-        if job.size <= DOCUMENT_BYTES and (total is None or total <= RANGE_PAGES):
-            return await self._convert_whole(job, total or 1)
-        if total is None:
+        indices = None if total is None else selected_indices(document.options.page_ranges, total)
+        if job.size > DOCUMENT_BYTES and (indices is None or document.content_type != PDF):
             raise Unconvertible(
                 "too_large",
                 f"Mistral takes at most {DOCUMENT_BYTES // 10**6} MB of a document of this type.",
             )
-        return await self._convert_ranges(job, total, progress or _ignore_progress)
+        if total is None or indices is None:
+            return await self._convert_in_one_call(job, None, 1)
+        fits = job.size <= DOCUMENT_BYTES and total <= DOCUMENT_PAGES
+        if (fits or document.content_type != PDF) and len(indices) <= RANGE_PAGES:
+            selected = None if len(indices) == total else indices
+            return await self._convert_in_one_call(job, selected, len(indices))
+        read = self._read_uploaded_parts if fits else self._read_cut_parts
+        parts: list[CachedPart] = []
+        async for part in read(job, indices):
+            parts.append(part)
+            if progress is not None:
+                progress(sum(one.head.pages for one in parts), len(indices))
+        return await job.cache.join_parts(parts)
 
     async def _prepare(self, document: SourceFile) -> _Job:
         model = document.options.model or self._limits.model
@@ -109,110 +122,115 @@ class MistralEngine:
         if sha256 is None:
             sha256 = await asyncio.to_thread(_sha256, path)
         mode = "images" if self._limits.images else "no images"
-        key = CacheKey.create(document.tenant, document.document_id, sha256, model, mode)
+        key = CacheKey.create(
+            document.tenant, document.document_id, sha256, model, mode, document.options
+        )
         size = document.size
         if size is None:
             size = (await asyncio.to_thread(path.stat)).st_size
         return _Job(document, model, ResultCache(self._blobs, key), size)
 
     async def _count(self, job: _Job) -> int | None:
-        """Return how many pages a PDF has that may have many; None for what is taken as it is."""
-        if job.document.content_type != PDF or job.size <= COUNTED_ABOVE_BYTES:
+        """Return the number of pages where it is needed: for a selection, and for a large PDF."""
+        selection = job.document.options.page_ranges
+        large = job.document.content_type == PDF and job.size > COUNTED_ABOVE_BYTES
+        if not selection and not large:
             return None
         try:
-            return await self._pdf_splitter.count_pages(job.document)
+            return await self._splitter.count_pages(job.document)
         except Unconvertible as refusal:
-            if refusal.code in ("password_protected", "integrity"):
+            if selection or refusal.code in ("password_protected", "integrity"):
                 raise
-            return None  # what one reader cannot open, another may
+            return None  # Mistral may be able to read a document that the local engine cannot
 
-    async def _convert_whole(self, job: _Job, pages: int) -> Conversion:
+    async def _convert_in_one_call(
+        self, job: _Job, indices: Sequence[int] | None, count: int
+    ) -> Conversion:
         async with self._document_upload(job, job.document.path) as upload:
-            result, seconds = await self._read(job, upload, None, None, pages)
+            requested = None if indices is None else list(indices)
+            result, seconds = await self._read(job, upload, requested, indices, count)
         return await job.cache.put(result, seconds)
 
-    async def _convert_ranges(self, job: _Job, total: int, progress: Progress) -> Conversion:
-        parts: list[CachedPart] = []
-        ranges = [
-            range(start, min(start + RANGE_PAGES, total)) for start in range(0, total, RANGE_PAGES)
-        ]
-        chosen = job.size <= DOCUMENT_BYTES and total <= DOCUMENT_PAGES
-        read = (
-            self._read_uploaded_ranges(job, ranges)
-            if chosen
-            else self._read_cut_ranges(job, ranges)
-        )
-        async for part in read:
-            parts.append(part)
-            progress(sum(one.head.pages for one in parts), total)
-        return await job.cache.join_parts(parts)
-
-    async def _read_uploaded_ranges(
-        self, job: _Job, ranges: list[range]
+    async def _read_uploaded_parts(
+        self, job: _Job, indices: Sequence[int]
     ) -> AsyncIterator[CachedPart]:
-        """Read pages of one upload, range by range: one at most can be paid for and lost."""
-        found = [await job.cache.get_part(_range_name(pages)) for pages in ranges]
+        """Read pages of one upload, part by part: a crash loses one paid part at most."""
+        parts = _parts(len(indices))
+        found = [await job.cache.get_part(_part_name(part)) for part in parts]
         if all(found):
-            for part in found:
-                assert part is not None
-                yield part
+            for cached in found:
+                assert cached is not None
+                yield cached
             return
         async with self._document_upload(job, job.document.path) as upload:
-            for part, pages in zip(found, ranges, strict=True):
-                yield part or await self._read_part(job, upload, pages, list(pages))
+            for cached, part in zip(found, parts, strict=True):
+                pages = indices[part.start : part.stop]
+                yield cached or await self._read_part(job, upload, part, pages, list(pages))
 
-    async def _read_cut_ranges(self, job: _Job, ranges: list[range]) -> AsyncIterator[CachedPart]:
-        """Read PDFs made of the pages of each range, which is halved where that is too large."""
-        waiting = list(reversed(ranges))
+    async def _read_cut_parts(self, job: _Job, indices: Sequence[int]) -> AsyncIterator[CachedPart]:
+        """Read PDFs of the pages of each part; a part that is too large is halved."""
+        waiting = list(reversed(_parts(len(indices))))
         while waiting:
-            pages = waiting.pop()
-            part = await job.cache.get_part(_range_name(pages))
-            if part is None:
+            part = waiting.pop()
+            cached = await job.cache.get_part(_part_name(part))
+            if cached is None:
                 async with self._cuts.slot(tenant=job.document.tenant):
-                    part = await self._read_cut_range(job, pages)
-            if part is not None:
-                yield part
+                    cached = await self._read_cut_part(job, part, indices[part.start : part.stop])
+            if cached is not None:
+                yield cached
                 continue
-            middle = len(pages) // 2
-            waiting += [pages[middle:], pages[:middle]]
+            middle = len(part) // 2
+            waiting += [part[middle:], part[:middle]]
 
-    async def _read_cut_range(self, job: _Job, pages: range) -> CachedPart | None:
-        """Read a PDF made of some pages; None where it is too large."""
-        cut = await self._cut(job, pages)
+    async def _read_cut_part(
+        self, job: _Job, part: range, indices: Sequence[int]
+    ) -> CachedPart | None:
+        """Read a PDF made of some pages; return None if it is too large."""
+        cut = await self._cut(job, indices)
         if cut is None:
             return None
         async with self._document_upload(job, cut) as upload:
-            return await self._read_part(job, upload, pages, None)
+            return await self._read_part(job, upload, part, indices, None)
 
-    async def _cut(self, job: _Job, pages: range) -> bytes | None:
-        """Return a PDF of some pages, or None where it is too large and they are several."""
+    async def _cut(self, job: _Job, indices: Sequence[int]) -> bytes | None:
+        """Return a PDF of some pages, or None if several pages are too large."""
         try:
-            # Its hash was looked at when its pages were counted.
+            # The hash was verified when the pages were counted.
             unhashed = msgspec.structs.replace(job.document, sha256=None)
-            cut = await self._pdf_splitter.cut_pages(unhashed, pages.start, pages.stop)
+            cut = await self._splitter.cut_pages(unhashed, indices)
             if len(cut) <= DOCUMENT_BYTES:
                 return cut
-            raise Unconvertible("too_large", f"Page {pages.start + 1} alone is {len(cut)} bytes.")
+            raise Unconvertible("too_large", f"Page {indices[0] + 1} alone is {len(cut)} bytes.")
         except Unconvertible as refusal:
-            if refusal.code != "too_large" or len(pages) == 1:
+            if refusal.code != "too_large" or len(indices) == 1:
                 raise
             return None
 
     async def _read_part(
-        self, job: _Job, upload: DocumentUpload, pages: range, selected: list[int] | None
+        self,
+        job: _Job,
+        upload: DocumentUpload,
+        part: range,
+        indices: Sequence[int],
+        requested: list[int] | None,
     ) -> CachedPart:
-        result, seconds = await self._read(job, upload, selected, pages, len(pages))
-        return await job.cache.put_part(result, seconds, _range_name(pages))
+        result, seconds = await self._read(job, upload, requested, indices, len(indices))
+        return await job.cache.put_part(result, seconds, _part_name(part))
 
     async def _read(
         self,
         job: _Job,
         upload: DocumentUpload,
-        selected: list[int] | None,
-        numbers: Sequence[int] | None,
+        requested: list[int] | None,
+        indices: Sequence[int] | None,
         count: int,
     ) -> tuple[OcrResult, float]:
-        """Have pages read; returns them and the seconds the call took."""
+        """Return the result of one call and the seconds it took.
+
+        :param requested: pages of the upload to read; None is all.
+        :param indices: the pages of the answer in the document; None if they are all.
+        :param count: the expected number of pages.
+        """
         image_url = partial(responses.image_path, job.document.document_id)
         began = time.monotonic()
 
@@ -222,7 +240,7 @@ class MistralEngine:
             began = time.monotonic()
             try:
                 return await self._client.ocr(
-                    job.model, reference, selected, images=self._limits.images
+                    job.model, reference, requested, images=self._limits.images
                 )
             except MistralError as error:
                 if is_file_missing(error):
@@ -231,11 +249,11 @@ class MistralEngine:
 
         async def parse(answer: models.OCRResponse) -> tuple[OcrResult, float]:
             seconds = time.monotonic() - began
-            if any(page.images for page in answer.pages):  # to decode many takes a while
+            if any(page.images for page in answer.pages):  # decoding many takes a while
                 return await asyncio.to_thread(
-                    responses.parse_response, answer, numbers, image_url
+                    responses.parse_response, answer, indices, image_url
                 ), seconds
-            return responses.parse_response(answer, numbers, image_url), seconds
+            return responses.parse_response(answer, indices, image_url), seconds
 
         document = job.document
         return await self._calls.run_ocr(
@@ -253,14 +271,53 @@ class MistralEngine:
             yield upload
 
 
-def _range_name(pages: range) -> str:
-    return f"{pages.start}-{pages.stop}"
+class MistralParts(Struct, frozen=True):
+    """The opened engine, its batch API, and its uploads, whose ``run`` deletes what is left."""
+
+    engine: MistralEngine
+    batches: MistralBatches
+    uploads: Uploads
+
+
+@asynccontextmanager
+async def open_engine(
+    key: Secret,
+    server_url: str | None,
+    *,
+    blobs: Blobs,
+    splitter: PageSplitter,
+    limits: MistralLimits,
+    prefix: str,
+) -> AsyncIterator[MistralParts]:
+    """Open the engine; no call is made yet.
+
+    :param prefix: of the names of all uploads of this installation.
+    """
+    async with MistralClient.open(
+        key,
+        server_url,
+        max_concurrent_calls=limits.max_concurrent_calls,
+        call_timeout=limits.call_timeout,
+    ) as client:
+        breaker = CircuitBreaker()
+        calls = RetryingCalls(limits, breaker, RateLimiter(limits))
+        uploads = Uploads(client, calls, prefix)
+        engine = MistralEngine(
+            client, calls, breaker, uploads, blobs=blobs, splitter=splitter, limits=limits
+        )
+        batches = MistralBatches(client, calls, uploads, blobs, splitter, limits)
+        yield MistralParts(engine, batches, uploads)
+
+
+def _parts(count: int) -> list[range]:
+    """Return positions among the selected pages, ``RANGE_PAGES`` to a call."""
+    return [range(start, min(start + RANGE_PAGES, count)) for start in range(0, count, RANGE_PAGES)]
+
+
+def _part_name(part: range) -> str:
+    return f"{part.start}-{part.stop}"
 
 
 def _sha256(path: Path) -> str:
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
-
-
-def _ignore_progress(_done: int, _total: int) -> None:
-    """Hear of progress nobody asked for."""

@@ -1,4 +1,4 @@
-"""What went wrong with a call, and what that means: for the document, for others, for the bill."""
+"""Classification of API errors: of the document, of the API, of the account."""
 
 import re
 from collections.abc import Mapping
@@ -13,10 +13,10 @@ from mistralai.client.errors import MistralError, NoResponseError, ResponseValid
 from actors.engines import Unconvertible
 
 Kind = Literal["busy", "down", "lost", "account"]
-"""``busy``: it asks for a pause. ``down``: it cannot. Neither costs anything. ``lost``: it may have
-done the work, but brought nothing of it. ``account``: somebody has to put something right."""
+"""``busy``: the API asks for a pause. ``down``: it does not work. Neither is billed. ``lost``: it
+may have billed the pages, but the answer is missing. ``account``: the operator has to act."""
 
-LONGEST_MESSAGE = 200  # characters of what the API says that are passed on
+LONGEST_MESSAGE = 200  # characters of the API's messages that are passed on
 
 _BUSY = frozenset({425, 429})
 _KEY = frozenset({401, 403})
@@ -25,6 +25,7 @@ _UNREADABLE = "Mistral sent an answer that cannot be understood"
 _DOCUMENT = tuple(
     (code, re.compile(words, re.IGNORECASE))
     for code, words in (
+        ("pages_out_of_range", r"page \d+ .{0,40}but the document has|pages? .{0,20}out of range"),
         ("too_many_pages", r"too_many_pages|pages, which is more than|page limit"),
         ("too_large", r"too_large|too large|bytes, which is more than|size limit"),
         ("model_unknown", r"invalid_model|invalid model|model.{0,20}not found"),
@@ -37,10 +38,10 @@ _BY_STATUS = {413: "too_large", 415: "unsupported_type"}
 
 
 class ApiError(Exception):
-    """A call did not bring what it should, and that is not the document's fault.
+    """A call failed for a reason other than the document.
 
-    ``code`` and ``reason`` are for the owner of the document, should it stay so. ``after`` is the
-    pause in seconds that the API asks for, if it does.
+    ``code`` and ``reason`` are for the owner of the document, if retries do not help.
+    ``retry_after`` is the pause in seconds that the API asks for, if any.
     """
 
     def __init__(
@@ -54,7 +55,7 @@ class ApiError(Exception):
 
 
 def classify(error: Exception) -> ApiError | Unconvertible:
-    """Return what an exception of the SDK means; one of another kind is raised again."""
+    """Return the meaning of an exception of the SDK; raise any other one again."""
     match error:
         case ResponseValidationError():
             return _lost_answer(_UNREADABLE)
@@ -66,13 +67,13 @@ def classify(error: Exception) -> ApiError | Unconvertible:
             return _lost_answer("Mistral did not answer in time")
         case httpx2.HTTPError() | httpx2.StreamError() | NoResponseError():
             return _lost_answer("The connection to Mistral broke off")
-        case ValueError():  # of the JSON of an answer
+        case ValueError():  # invalid JSON in an answer
             return _lost_answer(_UNREADABLE)
     raise error
 
 
 def is_file_missing(error: MistralError) -> bool:
-    """Whether the file a call named is no longer there."""
+    """Whether the file of a call does not exist any more."""
     return 400 <= error.status_code < 500 and bool(_FILE_MISSING.search(error.body or ""))
 
 
@@ -89,7 +90,7 @@ def _from_response(status: int, body: str, headers: Mapping[str, str]) -> ApiErr
 
 
 def _service_error(status: int, body: str) -> ApiError | None:
-    """Return what is wrong with Mistral, or with us; None if it is the document."""
+    """Return an error of the API or the account; None if it is the document's."""
     if status in _KEY:
         return ApiError("account", "engine_bad_key", "Mistral refuses the key in MISTRAL_API_KEY")
     if status == 402 or (status == 429 and re.search("budget|credit|billing", body, re.IGNORECASE)):
@@ -127,7 +128,7 @@ def _retry_after(headers: Mapping[str, str]) -> float | None:
 
 
 def _message(body: str) -> str:
-    """Return the sentence in an error's body; never what was sent, which some of them repeat."""
+    """Return the message in an error's body, without the input that some of them repeat."""
     try:
         decoded = msgspec.json.decode(body)
     except msgspec.DecodeError:

@@ -1,4 +1,4 @@
-"""How the API is to be used, and what it takes (its documentation as of August 2026)."""
+"""Limits of the API (by its documentation as of August 2026) and of our use of it."""
 
 from msgspec import Struct
 
@@ -8,37 +8,35 @@ CALL_SECONDS = 300.0
 RETRY_SECONDS = 600.0
 
 DOCUMENT_BYTES = 50_000_000
-"""Most one document may have; read as decimal megabytes, the smaller of the two readings."""
+"""Size limit of a document: 50 MB, taken as decimal megabytes."""
 DOCUMENT_PAGES = 1_000
 RANGE_PAGES = 50
-"""Pages read in one call: what a crash may cost, and what an answer with images holds."""
+"""Pages of one call: the most a crash may cost, and an answer with images holds in memory."""
 INLINE_BYTES = 1024 * 1024
-"""Larger documents are uploaded first: base64 and JSON of them would hold the event loop up."""
+"""Larger documents are uploaded: their base64 and JSON would block the event loop."""
 COUNTED_ABOVE_BYTES = 128 * 1024
-"""PDFs above are looked at before they are sent, to know how many pages they have."""
-
-
+"""Pages of larger PDFs are counted before they are sent."""
 MAX_CONCURRENT_CUTS = 4
-"""Documents that are read in pieces cut out of them: each holds one in memory, up to 50 MB."""
+"""Documents read in pieces at a time: each has one piece in memory, up to 50 MB."""
 
 
 class MistralLimits(Struct, frozen=True, kw_only=True):
-    """What the engine may take of the API, in this process. Times are seconds."""
+    """Limits of this process. Times are in seconds."""
 
     model: str = MODEL
-    """Used where a document does not name one."""
+    """Model for documents that name none."""
 
     max_concurrent_calls: int = MAX_CONCURRENT_CALLS
-    """Calls under way at one time."""
+    """Concurrent calls."""
 
     pages_per_minute: int = 0
-    """Pages begun in a minute; 0 leaves it to the API's own answers."""
+    """Pages requested in a minute; 0 is no limit but the API's own."""
 
     call_timeout: float = CALL_SECONDS
-    """One call, from its first to its last byte."""
+    """Time of one call."""
 
     retry_timeout: float = RETRY_SECONDS
-    """The attempts at one range of pages, with their pauses; then the document waits."""
+    """Time of all attempts at one call, with pauses; after that the document waits."""
 
     images: bool = True
-    """Whether the images on the pages are asked for and kept."""
+    """Whether images on pages are requested and stored."""

@@ -1,4 +1,4 @@
-"""Reads the API's answer: its pages as results, their Markdown complete, the images apart."""
+"""Parsing of OCR responses: pages with complete Markdown, and their images."""
 
 import base64
 import binascii
@@ -27,7 +27,7 @@ _LINK = re.compile(r"(!?)\[([^\[\]]*)\]\(([^()\s]+)\)")
 
 
 class OcrResult(Struct, frozen=True):
-    """Pages that were read, in order, and the bytes of their images by name."""
+    """The pages of a response, in order, and the bytes of their images by name."""
 
     pages: tuple[PageResult, ...]
     images: dict[str, bytes]
@@ -37,24 +37,20 @@ class OcrResult(Struct, frozen=True):
 
 def parse_response(
     response: models.OCRResponse,
-    page_numbers: Sequence[int] | None,
+    indices: Sequence[int] | None,
     image_url: Callable[[str], str],
 ) -> OcrResult:
-    """Return what an answer holds.
+    """Return the result in a response.
 
-    :param wanted: the numbers (from 0) the pages are to have, in order; None: those they come with.
-    :param address: returns where an image of this name will be found.
-    :raises Fault: pages are missing.
+    :param indices: the pages that the response must have, counted from 0; None is all pages.
+    :param image_url: returns the URL of an image by its name.
+    :raises ApiError: pages are missing.
     """
     came = sorted(response.pages, key=lambda page: page.index)
-    if not came or (page_numbers is not None and len(came) != len(page_numbers)):
-        what = (
-            f"{len(came)} pages instead of {len(page_numbers)}"
-            if page_numbers is not None
-            else "no pages"
-        )
+    if not came or (indices is not None and len(came) != len(indices)):
+        what = "no pages" if indices is None else f"{len(came)} pages instead of {len(indices)}"
         raise ApiError("lost", "engine_failed", f"Mistral answered with {what}")
-    numbers = page_numbers if page_numbers is not None else range(len(came))
+    numbers = range(len(came)) if indices is None else indices
     images: dict[str, bytes] = {}
     pages = tuple(_page(page, n, images, image_url) for page, n in zip(came, numbers, strict=True))
     return OcrResult(pages, images, response.model, response.usage_info.pages_processed)
@@ -104,7 +100,7 @@ def _image(image: models.OCRImageObject, images: dict[str, bytes]) -> PageImage:
 
 
 def _decode_image(text: str) -> tuple[bytes, str] | None:
-    """Return an image and what its name ends with, or None where there is none."""
+    """Return an image and the extension of its name, or None."""
     head = _DATA_URL.match(text)
     ending = _ENDINGS.get(head[1].lower() if head else "jpeg")
     if not text or ending is None:
@@ -126,9 +122,9 @@ def _resolve_links(
     tables: Mapping[str, PageTable],
     image_url: Callable[[str], str],
 ) -> str:
-    """Put the tables where their placeholders stand, and where images are found into their links.
+    """Replace the placeholders of tables by the tables, and the targets of images by their URLs.
 
-    An image whose bytes were not given has nowhere to lead to; it is left out.
+    An image without bytes has no URL and is left out.
     """
 
     def put(link: re.Match[str]) -> str:
@@ -144,5 +140,5 @@ def _resolve_links(
 
 
 def image_path(document_id: str, name: str) -> str:
-    """Return where the image of a page can be read."""
+    """Return the path of an image of a page in the HTTP API."""
     return f"/api/documents/{document_id}/images/{name}"

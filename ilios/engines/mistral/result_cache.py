@@ -1,7 +1,8 @@
-"""What was paid for, kept in the blob store before anything else is done with it.
+"""Cache of paid results in the blob store.
 
-The result of a document lies under a key made of what was done with which bytes, as the results of
-its ranges of pages do until it is whole. So whoever comes back to it finds what is there.
+The key of a result is derived from the document's bytes and all that influences the result. The
+parts of a long document have keys of their own until all of them are read. A conversion that is
+repeated after a crash finds what was stored.
 """
 
 import asyncio
@@ -15,16 +16,18 @@ from msgspec import Struct
 
 from actors.blob_keys import image_key, result_key
 from actors.engines import Conversion
+from actors.json_lines import split_lines
 from actors.ports import BlobNotFound, Blobs, StorageUnavailable
 from ilios.engines.mistral.responses import OcrResult
 from schemas.documents import Blob
+from schemas.options import NO_OPTIONS, ConversionOptions
 from schemas.results import PageResult, ResultHead
 
 VERSION = "1"
-"""Of what is asked and how it is kept; another one is other work."""
+"""Version of requests and stored results; another version never finds these."""
 
-PAUSE = 5.0  # seconds until a store is tried again that does not take what was paid for
-IMAGES_AT_ONCE = 4
+STORE_RETRY_PAUSE = 5.0  # seconds
+MAX_CONCURRENT_IMAGES = 4
 
 Answer = TypeVar("Answer")
 
@@ -35,7 +38,7 @@ _page = msgspec.json.Decoder(PageResult)
 
 
 class CacheKey(Struct, frozen=True):
-    """What is to be done: with whose bytes, by which model, in which way."""
+    """Identity of a result: the document, its bytes, the model, the mode and the options."""
 
     tenant: str
     document_id: str
@@ -43,19 +46,28 @@ class CacheKey(Struct, frozen=True):
 
     @classmethod
     def create(
-        cls, tenant: str, document_id: str, sha256: str, model: str, mode: str
+        cls,
+        tenant: str,
+        document_id: str,
+        sha256: str,
+        model: str,
+        mode: str,
+        options: ConversionOptions = NO_OPTIONS,
     ) -> "CacheKey":
-        """Name it."""
+        """Derive the key. Options with their default are not hashed: results stay valid."""
         text = f"{VERSION}\n{sha256}\n{model}\n{mode}"
+        chosen = _encode(msgspec.structs.replace(options, engine=None, model=None))
+        if chosen != b"{}":
+            text += f"\n{chosen.decode()}"
         return cls(tenant, document_id, hashlib.sha256(text.encode()).hexdigest()[:16])
 
     def blob_key(self, part: str | None = None) -> str:
-        """Return where its result lies, or that of a part."""
+        """Return the blob key of the result, or of a part of it."""
         return result_key(self.tenant, self.document_id, self.digest, part)
 
 
 class CachedPart(Struct, frozen=True):
-    """Some pages of a document, as they are kept."""
+    """Stored pages of a document."""
 
     head: ResultHead
     pages: tuple[str, ...]
@@ -63,52 +75,50 @@ class CachedPart(Struct, frozen=True):
 
 
 class ResultCache:
-    """The results of one piece of work."""
+    """The stored results of one document."""
 
     def __init__(self, blobs: Blobs, key: CacheKey) -> None:
         self._blobs = blobs
         self._key = key
 
     async def get(self) -> Conversion | None:
-        """Return what was finished before."""
+        """Return the complete result, or None."""
         part = await self.get_part()
         if part is None:
             return None
         return _conversion(part.head, part.pages, await self._blobs.digest(part.key))
 
     async def get_part(self, name: str | None = None) -> CachedPart | None:
-        """Return what is kept of a part, or of the whole."""
-        key, pending = self._key.blob_key(name), b""
+        """Return a stored part, or the whole; None if there is none."""
+        key = self._key.blob_key(name)
         head, pages = None, list[str]()
         try:
-            async for chunk in self._blobs.read(key):
-                *lines, pending = (pending + chunk).split(b"\n")
-                for line in lines:
-                    if head is None:
-                        head = _head.decode(line)
-                    else:
-                        pages.append(_page.decode(line).markdown)
+            async for line in split_lines(self._blobs.read(key)):
+                if head is None:
+                    head = _head.decode(line)
+                else:
+                    pages.append(_page.decode(line).markdown)
         except BlobNotFound:
             return None
         except msgspec.DecodeError:
-            log.warning("what was kept cannot be read", key=key)
+            log.warning("cached result unreadable", key=key)
             return None
         return None if head is None else CachedPart(head, tuple(pages), key)
 
     async def put_part(
         self, result: OcrResult, seconds: float, name: str | None = None
     ) -> CachedPart:
-        """Keep what was read; waits, with what was paid for in hand, for a store that cannot."""
+        """Store a part; wait for a store that is unavailable, because the pages are paid for."""
         part, _ = await self._store(result, seconds, name)
         return part
 
     async def put(self, result: OcrResult, seconds: float) -> Conversion:
-        """Keep the whole of a document that was read in one call."""
+        """Store the result of a document that was read in one call."""
         part, blob = await self._store(result, seconds, None)
         return _conversion(part.head, part.pages, blob)
 
     async def join_parts(self, parts: list[CachedPart]) -> Conversion:
-        """Make one result of those of all parts, in their order, and forget the parts."""
+        """Store one result made of all parts, in order, and delete the parts."""
         heads = [part.head for part in parts]
         head = ResultHead(
             engine=heads[-1].engine,
@@ -152,8 +162,8 @@ class ResultCache:
         return CachedPart(head, tuple(page.markdown for page in result.pages), key), blob
 
     async def _store_images(self, images: dict[str, bytes]) -> None:
-        """Keep the images first: nothing is ever named that is not there."""
-        turns = asyncio.Semaphore(IMAGES_AT_ONCE)
+        """Store the images, before the result that refers to them."""
+        turns = asyncio.Semaphore(MAX_CONCURRENT_IMAGES)
 
         async def put(name: str, data: bytes) -> None:
             key = image_key(self._key.tenant, self._key.document_id, name)
@@ -170,8 +180,8 @@ async def _retry_until_stored(put: Callable[[], Awaitable[Answer]]) -> Answer:
         try:
             return await put()
         except StorageUnavailable as error:
-            log.warning("the blob store takes nothing, waiting", reason=str(error))
-            await asyncio.sleep(PAUSE)
+            log.warning("blob store unavailable", reason=str(error))
+            await asyncio.sleep(STORE_RETRY_PAUSE)
 
 
 def _conversion(head: ResultHead, pages: tuple[str, ...], blob: Blob) -> Conversion:

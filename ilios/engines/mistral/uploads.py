@@ -1,7 +1,7 @@
-"""Documents on their way to the API: in the call itself, or uploaded before and deleted after.
+"""Documents in requests: inline, or uploaded before the call and deleted after it.
 
-Uploads bear a name of this installation's. So what a killed process has left at Mistral is known
-when the next one starts, and deleted.
+The names of uploads have the installation's prefix, so that uploads of a killed process can be
+found and deleted.
 """
 
 import asyncio
@@ -23,19 +23,19 @@ from ilios.engines.mistral.client import MistralClient
 from ilios.engines.mistral.limits import INLINE_BYTES
 
 DELETE_WITHIN = 15.0  # seconds
-SWEEP_EVERY = 600.0  # seconds between looks for what could not be deleted
+SWEEP_INTERVAL = 600.0  # seconds between sweeps for uploads left behind
 
 SINGLE_INFIX, BATCH_INFIX = "one-", "batch-"
-"""Follow the prefix in the names of uploads for one call, and of those for a batch job."""
+"""Parts of the names of uploads, after the prefix: for one call, for a batch job."""
 
 log = structlog.get_logger("mistral")
 
 DocumentReference = dict[str, Any]
-"""A document as a call names it."""
+"""A document as a request has it."""
 
 
 class Uploads:
-    """Hands documents over. ``prefix`` begins the names of all uploads of this installation."""
+    """Uploads documents and deletes them. ``prefix`` is that of this installation."""
 
     def __init__(self, client: MistralClient, calls: RetryingCalls, prefix: str) -> None:
         self._client = client
@@ -47,26 +47,26 @@ class Uploads:
     async def document_upload(
         self, source: Path | bytes, content_type: str, document_id: str
     ) -> AsyncIterator["DocumentUpload"]:
-        """Lend the handover of a document; whatever was uploaded is deleted afterwards."""
+        """Yield the upload of a document; it is deleted afterwards."""
         upload = DocumentUpload(self, source, content_type, document_id)
         try:
             yield upload
         finally:
             if upload.file_id is not None:
-                # Shielded: also of a document that was cancelled nothing is to stay there.
+                # Shielded: the upload of a cancelled document is deleted as well.
                 await asyncio.shield(self.delete(upload.file_id))
 
     async def sweep(self) -> int:
-        """Delete what former uploads have left; returns how many."""
+        """Delete uploads that were left behind; return how many."""
         found = await self._client.list_files(self._prefix + SINGLE_INFIX)
         left = [one for one in found if one.id not in self._in_use]
         for file in left:
             await self._client.delete(file.id)
-            log.info("upload left behind was deleted", file_id=file.id, name=file.name)
+            log.info("leftover upload deleted", file_id=file.id, name=file.name)
         return len(left)
 
     async def batch_document(self, name: str, source: Path, content_type: str) -> DocumentReference:
-        """Return what a request of a batch job is to say of a document; ``forget`` deletes it."""
+        """Return a document for a batch request; :meth:`delete_batch` deletes its upload."""
         inline = await asyncio.to_thread(_inline, source, content_type)
         if inline is not None:
             return inline
@@ -82,24 +82,24 @@ class Uploads:
         return await self._client.upload(self._batch_prefix(name) + "requests.jsonl", file, "batch")
 
     async def delete_batch(self, name: str) -> None:
-        """Delete whatever was uploaded for a batch."""
+        """Delete all uploads of a batch."""
         for purpose in ("ocr", "batch"):
-            look = partial(self._client.list_files, self._batch_prefix(name), purpose)
-            for file in await self._calls.run(look):
+            list_files = partial(self._client.list_files, self._batch_prefix(name), purpose)
+            for file in await self._calls.run(list_files):
                 await self._calls.run(partial(self._client.delete, file.id))
 
     async def run(self) -> None:
-        """Sweep now and again, for ever. What goes wrong with it is tried again the next time."""
+        """Sweep from time to time, until cancelled; errors are left to the next sweep."""
         while True:
             with contextlib.suppress(MistralError, httpx2.HTTPError, TimeoutError):
                 await self.sweep()
-            await asyncio.sleep(SWEEP_EVERY)
+            await asyncio.sleep(SWEEP_INTERVAL)
 
     def _batch_prefix(self, name: str) -> str:
         return f"{self._prefix}{BATCH_INFIX}{name}-"
 
     async def upload(self, source: Path | bytes, name: str) -> str:
-        """Upload a document and return the id of its file. Errors as ``Calls.do``."""
+        """Upload a document and return the id of its file. Errors as ``RetryingCalls.run``."""
 
         async def once() -> str:
             with io.BytesIO(source) if isinstance(source, bytes) else source.open("rb") as content:
@@ -110,18 +110,18 @@ class Uploads:
         return await self._calls.run(once)
 
     async def delete(self, file_id: str) -> None:
-        """Delete an upload; one that cannot be deleted now is left to a later sweep."""
+        """Delete an upload; an error leaves it to a later sweep."""
         try:
             async with asyncio.timeout(DELETE_WITHIN):
                 await self._client.delete(file_id)
         except (MistralError, httpx2.HTTPError, TimeoutError) as error:
             log.warning("upload not deleted yet", file_id=file_id, error=type(error).__name__)
         finally:
-            self._in_use.discard(file_id)  # the next sweep may have it
+            self._in_use.discard(file_id)  # the next sweep may delete it
 
 
 class DocumentUpload:
-    """One document on its way. ``file_id`` is that of its upload, while there is one."""
+    """A document for several requests. ``file_id`` is that of its upload, if there is one."""
 
     def __init__(
         self, uploads: Uploads, source: Path | bytes, content_type: str, document_id: str
@@ -133,7 +133,7 @@ class DocumentUpload:
         self.file_id: str | None = None
 
     async def reference(self) -> DocumentReference:
-        """Return what a call is to say of the document; a large one is uploaded for the first."""
+        """Return the document for a request; a large one is uploaded by the first."""
         if self.file_id is None:
             inline = await asyncio.to_thread(_inline, self._source, self._content_type)
             if inline is not None:
@@ -143,9 +143,10 @@ class DocumentUpload:
         return {"type": "file", "file_id": self.file_id}
 
     def reset(self) -> None:
-        """Upload it anew for the next call: users report one file for all uploads of its bytes.
+        """Upload it again for the next request.
 
-        Then whoever is first through with it deletes that of the others, too.
+        Users report that the API has one file for all uploads of the same bytes: then the first
+        of several documents to be finished deletes the file of the others.
         """
         self.file_id = None
 
@@ -155,7 +156,7 @@ def _size(source: Path | bytes) -> int:
 
 
 def _inline(source: Path | bytes, content_type: str) -> DocumentReference | None:
-    """Return a document as it goes into a call; None where it is too large for that."""
+    """Return a document inline; None if it is too large."""
     if _size(source) > INLINE_BYTES:
         return None
     data = source if isinstance(source, bytes) else source.read_bytes()

@@ -14,9 +14,8 @@ from functools import cache
 from pathlib import Path
 from typing import Literal
 
-from ilios.engines.local import profiles
-from ilios.engines.local.profiles import Profile
-from ilios.engines.sandbox import landlock, seccomp
+from ilios.engines.sandbox import landlock, profiles, seccomp
+from ilios.engines.sandbox.profiles import Profile
 
 SandboxMode = Literal["auto", "strict", "off"]
 """As much as the kernel allows; all of it or no work; nothing."""

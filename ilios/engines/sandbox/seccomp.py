@@ -10,8 +10,8 @@ import errno
 import os
 from typing import NamedTuple
 
-from ilios.engines.local.profiles import OWN_PID, Action, AllowIf, Check, Profile
 from ilios.engines.sandbox import system_calls
+from ilios.engines.sandbox.profiles import OWN_PID, Action, AllowIf, Check, Profile
 from ilios.engines.sandbox.system_calls import Machine
 
 SET_MODE_FILTER, GET_ACTION_AVAIL = 1, 2

@@ -2,7 +2,7 @@
 
 They are those of the kernel's asm/unistd_64.h and asm-generic/unistd.h. From 424 on a number means
 the same everywhere. Which of the calls a process may make stands in
-:mod:`ilios.engines.local.profiles`.
+:mod:`ilios.engines.sandbox.profiles`.
 """
 
 import platform

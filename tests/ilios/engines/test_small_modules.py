@@ -14,8 +14,7 @@ import pytest
 from actors.engines import EngineCrashed, Unconvertible
 from ilios.engines.converters import archives, markdown, pdf_repair, registry
 from ilios.engines.converters.equations import MATH, latex
-from ilios.engines.converters.markdown_fixups import fix_markdown
-from ilios.engines.local import exit_status, protocol, scratch
+from ilios.engines.local import exit_status, protocol, staging
 from ilios.engines.local.limits import MIB, EngineLimits
 from tests import documents
 
@@ -90,22 +89,22 @@ def test_a_table_escapes_bars_and_fills_up_rows() -> None:
 
 def test_stray_emphasis_stays_on_its_label_only() -> None:
     words = "a line that was never meant to stand out at all"
-    assert fix_markdown(f"- **Name: {words}** more") == f"- **Name:** {words} more"
-    assert fix_markdown(f"So *{words}* is.") == f"So {words} is."
-    assert fix_markdown("A **short one** stays.") == "A **short one** stays."
-    assert fix_markdown(f"**{words}**") == f"**{words}**"
+    assert markdown.fix_markdown(f"- **Name: {words}** more") == f"- **Name:** {words} more"
+    assert markdown.fix_markdown(f"So *{words}* is.") == f"So {words} is."
+    assert markdown.fix_markdown("A **short one** stays.") == "A **short one** stays."
+    assert markdown.fix_markdown(f"**{words}**") == f"**{words}**"
 
 
 def test_prose_in_a_code_block_is_set_free_and_code_is_not() -> None:
     prose = "\n".join(["These are words of a sentence that simply goes on and on"] * 6)
     code = "```\ndef f(x):\n    return {x: 1}\n```"
-    assert "```" not in fix_markdown(f"```text\n{prose}\n```")
-    assert fix_markdown(code) == code
-    assert fix_markdown("```text\n\n```") == ""
+    assert "```" not in markdown.fix_markdown(f"```text\n{prose}\n```")
+    assert markdown.fix_markdown(code) == code
+    assert markdown.fix_markdown("```text\n\n```") == ""
 
 
 def test_what_looks_like_the_mark_between_pages_is_no_part_of_one() -> None:
-    assert fix_markdown("above\n\n---\n\nbelow") == "above\n\nbelow"
+    assert markdown.fix_markdown("above\n\n---\n\nbelow") == "above\n\nbelow"
 
 
 def test_a_pdf_cut_off_in_the_middle_keeps_its_whole_pages(tmp_path: Path) -> None:
@@ -159,7 +158,7 @@ def test_scratch_dirs_of_dead_engines_are_removed_and_those_of_live_ones_stay(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
-    abandoned, young, living, ahead = (tmp_path / f"{scratch.PREFIX}{n}" for n in "abcd")
+    abandoned, young, living, ahead = (tmp_path / f"{staging.PREFIX}{n}" for n in "abcd")
     for path in (abandoned, young, living, ahead):
         path.mkdir()
     future = time.time() + 400 * 24 * 3600  # by a clock that was ahead
@@ -168,7 +167,7 @@ def test_scratch_dirs_of_dead_engines_are_removed_and_those_of_live_ones_stay(
         os.utime(path, (0, 0))
     held = os.open(living, os.O_RDONLY)
     fcntl.flock(held, fcntl.LOCK_EX)
-    room = scratch.ScratchDir()
+    room = staging.ScratchDir()
     assert not abandoned.exists()
     assert not ahead.exists()
     assert young.exists()

@@ -12,7 +12,7 @@ from actors import sniffing
 from actors.engines import Conversion, EngineCrashed, SourceFile, Unconvertible
 from ilios.engines.local.engine import LocalEngine
 from ilios.engines.local.limits import MIB, EngineLimits
-from ilios.engines.local.scratch import PREFIX
+from ilios.engines.local.staging import PREFIX
 from tests import hostile_documents
 from tests.hostile_documents import Canary, Hostile
 from tests.waiting import wait_until

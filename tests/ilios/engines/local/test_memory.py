@@ -14,8 +14,8 @@ import pytest
 from actors.engines import EngineCrashed
 from ilios.engines.local import exit_status
 from ilios.engines.local.engine import LocalEngine
+from ilios.engines.local.exit_status import OomCounter
 from ilios.engines.local.limits import GIB, MIB
-from ilios.engines.local.oom import OomCounter
 from ilios.runtime import engine_memory
 from tests import documents
 from tests.ilios.engines.conftest import PlaceDocument

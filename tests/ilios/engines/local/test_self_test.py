@@ -19,7 +19,7 @@ from tests.ilios.engines.conftest import PlaceDocument
 NARROWER = """
 import msgspec
 from ilios.engines.local import child
-from ilios.engines.local import profiles
+from ilios.engines.sandbox import profiles
 actions = profiles.CONVERTER.actions | {"socketpair": "refuse"}
 profiles.BY_NAME["converter"] = msgspec.structs.replace(profiles.CONVERTER, actions=actions)
 child.main()
@@ -68,9 +68,9 @@ async def test_where_converters_do_not_work_the_wide_filter_holds_with_a_warning
             await engine.convert(document)
             (pid,) = engine.child_pids
             assert "Seccomp:\t2" in Path(f"/proc/{pid}/status").read_text()
-    warned = [line["what"] for line in logged if line["event"] == "engine.exposed"]
+    warned = [line["what"] for line in logged if line["event"] == "sandbox incomplete"]
     assert warned == [enter.WIDE_FILTER]
-    (failed,) = (line for line in logged if line["event"] == "engine.self_test_failed")
+    (failed,) = (line for line in logged if line["event"] == "self-test failed")
     assert failed["reason"].startswith("hello.pdf: ")
 
 

@@ -4,6 +4,7 @@ import hashlib
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import pytest
@@ -12,9 +13,8 @@ from actors.engines import SourceFile
 from ilios.blobs.local import LocalBlobs
 from ilios.engines.local.engine import LocalEngine
 from ilios.engines.local.limits import EngineLimits
-from ilios.engines.mistral import factory
-from ilios.engines.mistral.engine import MistralEngine
-from ilios.engines.mistral.factory import MistralParts
+from ilios.engines.mistral.engine import MistralEngine, MistralParts
+from ilios.engines.mistral.engine import open_engine as open_mistral
 from ilios.engines.mistral.limits import MistralLimits
 from ilios.settings.values import Secret
 from schemas.options import ConversionOptions
@@ -54,13 +54,13 @@ def open_engine(fake: FakeMistral, blobs: LocalBlobs, local_engine: LocalEngine)
     """Return what opens an engine; keyword arguments are those of its limits, and its ``key``."""
 
     @asynccontextmanager
-    async def open_(key: str | None = None, **limits: object) -> AsyncIterator[MistralParts]:
-        async with factory.open_engine(
+    async def open_(key: str | None = None, **limits: Any) -> AsyncIterator[MistralParts]:
+        async with open_mistral(
             Secret(key or fake.key),
             fake.url,
             blobs=blobs,
-            pdf_splitter=local_engine,
-            limits=msgspec.convert(limits, MistralLimits),
+            splitter=local_engine,
+            limits=MistralLimits(**limits),
             prefix=PREFIX,
         ) as mistral:
             yield mistral
@@ -79,7 +79,12 @@ def make_source(tmp_path: Path) -> MakeSource:
     """Return what lays a document down as the actor hands it over."""
 
     def make(
-        data: bytes, content_type: str = PDF, *, model: str | None = None, again: bool = False
+        data: bytes,
+        content_type: str = PDF,
+        *,
+        model: str | None = None,
+        pages: str | None = None,
+        again: bool = False,
     ) -> SourceFile:
         sha256 = hashlib.sha256(data).hexdigest()
         path = tmp_path / sha256[:24]
@@ -90,7 +95,7 @@ def make_source(tmp_path: Path) -> MakeSource:
             sha256,
             tenant="default",
             document_id=ID,
-            options=ConversionOptions(engine="mistral", model=model),
+            options=ConversionOptions(engine="mistral", model=model, pages=pages),
             may_be_repeated=again,
         )
 

@@ -10,7 +10,7 @@ from actors.blob_keys import original_key
 from actors.engines import Conversion, EngineUnavailable, HeldDocument
 from ilios.blobs.local import LocalBlobs
 from ilios.engines.mistral import batches, uploads
-from ilios.engines.mistral.factory import MistralParts
+from ilios.engines.mistral.engine import MistralParts
 from schemas.options import NO_OPTIONS
 from tests import documents
 from tests.ilios.engines.mistral.conftest import OpenEngine

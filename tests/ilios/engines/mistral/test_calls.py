@@ -118,8 +118,8 @@ async def test_an_api_that_is_down_opens_the_circuit_and_one_call_probes(
     make_source: MakeSource,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("ilios.engines.mistral.circuit_breaker.FIRST_OPEN_SECONDS", 0.2)
-    monkeypatch.setattr("ilios.engines.mistral.circuit_breaker.PROBE_SECONDS", 0.0)
+    monkeypatch.setattr("ilios.engines.mistral.calls.FIRST_OPEN_SECONDS", 0.2)
+    monkeypatch.setattr("ilios.engines.mistral.calls.PROBE_SECONDS", 0.0)
     fake.faults.fail_next("ocr", "503", 8)
     with pytest.raises(EngineUnavailable) as refused:
         await engine.convert(make_source(ONE_PAGE))
@@ -152,7 +152,7 @@ async def test_long_documents_do_not_take_all_the_places(
     make_source: MakeSource,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("ilios.engines.mistral.rate_limit.MAX_CONCURRENT_LARGE_CALLS", 2)
+    monkeypatch.setattr("ilios.engines.mistral.calls.MAX_CONCURRENT_LARGE_CALLS", 2)
     fake.rules.latency = 0.2
     long = [documents.pdf(*(f"{n} {page}\n" + "x" * 9000 for page in range(20))) for n in range(6)]
     async with open_engine(max_concurrent_calls=8) as mistral:
@@ -172,7 +172,7 @@ async def test_no_more_pages_are_begun_in_a_minute_than_may_be(
     make_source: MakeSource,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("ilios.engines.mistral.rate_limit.MINUTE", 1.0)
+    monkeypatch.setattr("ilios.engines.mistral.calls.MINUTE", 1.0)
     fake.rules.pages_per_minute, fake.rules.minute = 10, 1.0
     async with open_engine(pages_per_minute=5) as mistral:
         for number in range(8):

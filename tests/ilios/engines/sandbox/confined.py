@@ -26,9 +26,8 @@ import threading
 from collections.abc import Callable
 from pathlib import Path
 
-from ilios.engines.local import profiles
 from ilios.engines.local.limits import EngineLimits
-from ilios.engines.sandbox import confinement, enter, system_calls
+from ilios.engines.sandbox import confinement, enter, profiles, system_calls
 
 PTRACE_SEIZE, CLONE_NEWUSER, O_PATH_OF_FD = 0x4206, 0x10000000, "/proc/self/fd"
 

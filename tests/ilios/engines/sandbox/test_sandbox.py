@@ -14,11 +14,11 @@ import pytest
 import structlog
 
 from actors.engines import EngineCrashed
-from ilios.engines.local import profiles, staging
+from ilios.engines.local import staging
 from ilios.engines.local.engine import LocalEngine
 from ilios.engines.local.limits import EngineLimits
 from ilios.engines.local.process import StartFailed
-from ilios.engines.sandbox import confinement, enter, landlock, seccomp
+from ilios.engines.sandbox import confinement, enter, landlock, profiles, seccomp
 from tests import documents
 from tests.ilios.engines.conftest import PlaceDocument
 from tests.ilios.engines.sandbox import confined
@@ -115,7 +115,7 @@ async def test_without_a_sandbox_a_child_starts_only_where_it_may(
                     await engine.check()
                 return
             await asyncio.gather(engine.convert(document), engine.convert(document))
-    warnings = [line["what"] for line in logged if line["event"] == "engine.exposed"]
+    warnings = [line["what"] for line in logged if line["event"] == "sandbox incomplete"]
     assert [line.partition(":")[0] for line in warnings] == (
         ["no Landlock"] if mode == "auto" else []
     )
@@ -200,7 +200,7 @@ async def test_a_document_there_is_no_room_for_waits_for_room(
     document = place_document(documents.pdf("A short text."), documents.PDF)
     async with LocalEngine(ONE) as engine:
         with monkeypatch.context() as patched:
-            patched.setattr(staging, "_linked", no_room)
+            patched.setattr(staging, "_link", no_room)
             with pytest.raises(EngineCrashed, match="No space left") as caught:
                 await engine.convert(document)
         assert (caught.value.disk_full, caught.value.document_blamed) == (True, False)

@@ -7,9 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from ilios.engines.local import profiles
-from ilios.engines.local.profiles import CONVERTER, WIDE, Profile
-from ilios.engines.sandbox import seccomp, system_calls
+from ilios.engines.sandbox import profiles, seccomp, system_calls
+from ilios.engines.sandbox.profiles import CONVERTER, WIDE, Profile
 
 PROCESS = 4711
 REFUSED = seccomp.RET_ERRNO | errno.EPERM

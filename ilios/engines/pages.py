@@ -1,0 +1,74 @@
+"""Pages of a document: those that are selected, and those a converter has made."""
+
+from collections.abc import Sequence
+from importlib.metadata import version
+from typing import Protocol
+
+from msgspec import Struct
+
+from actors.engines import SourceFile, Unconvertible
+from schemas.options import PageRange, select_pages
+
+Ranges = tuple[PageRange, ...]
+"""Selected pages as in ``ConversionOptions.page_ranges``; empty means all."""
+
+
+class Pages(Struct, frozen=True):
+    """The Markdown of each converted page, and the name of what read them."""
+
+    pages: list[str]
+    model: str
+
+
+class PageSplitter(Protocol):
+    """Counts the pages of documents and cuts PDFs, outside of this process. Errors as an engine."""
+
+    async def count_pages(self, document: SourceFile) -> int:
+        """Return how many pages, frames or slides a document has."""
+        ...
+
+    async def cut_pages(self, document: SourceFile, indices: Sequence[int]) -> bytes:
+        """Return pages of a PDF, counted from 0, as another PDF."""
+        ...
+
+
+def selected_indices(ranges: Ranges, count: int) -> Sequence[int]:
+    """Return the selected ones of ``count`` pages in ascending order, counted from 0.
+
+    :raises Unconvertible: ``pages_out_of_range``, none of them is selected.
+    """
+    if not ranges:
+        return range(count)
+    indices = [number - 1 for number in select_pages(ranges, count)]
+    if not indices:
+        pages = f"{count} pages" if count != 1 else "1 page"
+        raise Unconvertible(
+            "pages_out_of_range",
+            f"None of the selected pages exists: the document has {pages}.",
+        )
+    return indices
+
+
+def selected_count(ranges: Ranges, count: int) -> int:
+    """Return how many of ``count`` pages are selected, without listing them."""
+    if not ranges:
+        return count
+    lasts = (count if one.last is None else min(one.last, count) for one in ranges)
+    return sum(max(0, last - one.first + 1) for one, last in zip(ranges, lasts, strict=True))
+
+
+def check_page_limit(kind: str, unit: str, count: int, selected: int, limit: int) -> None:
+    """Refuse a document with too many pages to convert.
+
+    :raises Unconvertible: ``too_many_pages``.
+    """
+    if selected > limit:
+        what = f"has {count}" if selected == count else f"has {selected} selected"
+        raise Unconvertible(
+            "too_many_pages", f"The {kind} {what} {unit}; at most {limit} are allowed."
+        )
+
+
+def model_name(*distributions: str) -> str:
+    """Return ``liteparse-2.18+rapidocr-3.10`` for these installed distributions."""
+    return "+".join(f"{name}-{'.'.join(version(name).split('.')[:2])}" for name in distributions)

@@ -1,0 +1,166 @@
+"""Selected pages: only those are converted, in document order, by converters of every type."""
+
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+
+from actors.engines import Conversion, EngineCrashed, SourceFile, Unconvertible
+from ilios.engines.converters import pdf, registry
+from ilios.engines.local import answer_checks
+from ilios.engines.local.answer_checks import AnswerChecker, ImplausibleAnswer
+from ilios.engines.local.engine import LocalEngine
+from ilios.engines.local.limits import EngineLimits
+from ilios.engines.local.protocol import Converted, ToMarkdown, Wear
+from ilios.engines.pages import Pages, selected_count
+from schemas.options import ConversionOptions, PageRange
+from tests import documents
+from tests.ilios.engines.conftest import PlaceDocument
+
+ONE = EngineLimits(processes=1)
+TEXTS = [f"Text of page {number}, which is unlike any other." for number in range(1, 21)]
+
+
+def selected(document: SourceFile, pages: str) -> SourceFile:
+    return msgspec.structs.replace(document, options=ConversionOptions(pages=pages))
+
+
+async def convert(document: SourceFile, limits: EngineLimits = ONE) -> Conversion:
+    async with LocalEngine(limits) as engine:
+        return await engine.convert(document)
+
+
+async def test_only_selected_pages_of_a_pdf_are_converted(
+    place_document: PlaceDocument, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    document = place_document(documents.pdf(*TEXTS), documents.PDF)
+    seen: list[tuple[int, int]] = []
+    async with LocalEngine(ONE) as engine:
+        conversion = await engine.convert(
+            selected(document, "19-,7,2-3"), lambda *counts: seen.append(counts)
+        )
+    assert list(conversion.pages) == [TEXTS[number - 1] for number in (2, 3, 7, 19, 20)]
+    assert (seen[0], seen[-1]) == ((0, 5), (5, 5))
+
+
+def test_other_pages_are_neither_parsed_nor_looked_at(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "document"
+    path.write_bytes(documents.pdf(*TEXTS))
+    scanned: list[int] = []
+    parsed: list[int] = []
+    parse = pdf._parse_layout
+
+    def is_scan(_: object, index: int) -> bool:
+        scanned.append(index)
+        return False
+
+    def parse_layout(*arguments: Any) -> Any:
+        for index, text in parse(*arguments):
+            parsed.append(index)
+            yield index, text
+
+    monkeypatch.setattr(pdf, "_is_scan", is_scan)
+    monkeypatch.setattr(pdf, "_parse_layout", parse_layout)
+    monkeypatch.setattr(pdf, "BATCH_ABOVE_PAGES", 3)
+    monkeypatch.setattr(pdf, "BATCH_PAGES", 2)
+    pages = pdf.convert(
+        path, ONE, lambda *_: None, ConversionOptions(pages="4-6,18-99").page_ranges
+    )
+    assert pages.pages == [TEXTS[number - 1] for number in (4, 5, 6, 18, 19, 20)]
+    assert scanned == parsed == [3, 4, 5, 17, 18, 19]
+
+
+@pytest.mark.parametrize(
+    ("content_type", "pages", "count"),
+    [
+        (documents.PDF, "21", "20 pages"),
+        (documents.DOCX, "2-", "1 page"),
+        (documents.PPTX, "3", "2 pages"),
+        (documents.PNG, "2", "1 page"),
+        (documents.TIFF, "4-9", "2 pages"),
+    ],
+)
+async def test_a_selection_outside_of_a_document_is_refused_with_its_number_of_pages(
+    place_document: PlaceDocument, content_type: str, pages: str, count: str
+) -> None:
+    document = place_document(example(content_type), content_type)
+    with pytest.raises(Unconvertible) as refused:
+        await convert(selected(document, pages))
+    assert refused.value.code == "pages_out_of_range"
+    assert f"the document has {count}" in refused.value.reason
+
+
+def example(content_type: str) -> bytes:
+    image = documents.text_image("Hello")
+    return {
+        documents.PDF: documents.pdf(*TEXTS),
+        documents.DOCX: documents.docx(documents.paragraph("A text.")),
+        documents.PPTX: documents.pptx({"First slide": ["one"], "Second slide": ["two"]}),
+        documents.PNG: documents.image_file(image, "PNG"),
+        documents.TIFF: documents.image_file(image, "TIFF", [documents.text_image("Second")]),
+    }[content_type]
+
+
+def converted(folder: Path, content_type: str, pages: str) -> Pages:
+    path = folder / "document"
+    path.write_bytes(example(content_type))
+    ranges = ConversionOptions(pages=pages).page_ranges
+    return registry.load_converter(content_type)(path, ONE, lambda *_: None, ranges)
+
+
+def test_slides_and_frames_are_selected_as_pages_are(tmp_path: Path) -> None:
+    (slide,) = converted(tmp_path, documents.PPTX, "2-5").pages
+    assert "Second slide" in slide
+    (frame,) = converted(tmp_path, documents.TIFF, "2").pages
+    assert frame == "Second"
+    assert len(converted(tmp_path, documents.DOCX, "1-").pages) == 1
+
+
+@pytest.mark.parametrize(
+    ("content_type", "count"),
+    [(documents.PDF, 20), (documents.PPTX, 2), (documents.TIFF, 2), (documents.DOCX, 1)],
+)
+def test_pages_are_counted_by_type(tmp_path: Path, content_type: str, count: int) -> None:
+    path = tmp_path / "document"
+    path.write_bytes(example(content_type))
+    assert registry.count_pages(path, content_type) == count
+
+
+async def test_the_page_limit_counts_selected_pages(place_document: PlaceDocument) -> None:
+    limits = EngineLimits(processes=1, max_pages=3)
+    document = place_document(documents.pdf(*TEXTS), documents.PDF)
+    assert len((await convert(selected(document, "5-7"), limits)).pages) == 3
+    with pytest.raises(Unconvertible) as refused:
+        await convert(selected(document, "5-8"), limits)
+    assert refused.value.code == "too_many_pages"
+
+
+def test_a_child_cannot_claim_more_pages_than_are_selected() -> None:
+    task = ToMarkdown((PageRange(2, 3),))
+    checker = AnswerChecker(task, documents.PDF, 10_000, ONE)
+    checker.check(Converted(("a", "b"), "m", Wear(1, cramped=False)))
+    with pytest.raises(ImplausibleAnswer, match="3 pages"):
+        checker.check(Converted(("a", "b", "c"), "m", Wear(1, cramped=False)))
+
+
+async def test_selected_pages_are_recounted_where_there_are_many(
+    place_document: PlaceDocument, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(answer_checks, "COUNTED_ALWAYS", 3)
+    document = place_document(documents.pdf(*TEXTS), documents.PDF)
+    assert len((await convert(selected(document, "18-"))).pages) == 3
+    with monkeypatch.context() as patched:
+        patched.setattr("ilios.engines.local.pool.selected_count", lambda *_: 4)
+        with pytest.raises(EngineCrashed, match="claimed 3 pages of 4"):
+            await convert(selected(document, "18-"))
+
+
+def test_selected_pages_are_counted_without_listing_them() -> None:
+    ranges = (PageRange(2, 3), PageRange(7, None))
+    assert [selected_count(ranges, count) for count in (1, 2, 6, 7, 1_000_000)] == [
+        0, 1, 2, 3, 999_996,
+    ]  # fmt: skip
+    assert selected_count((), 5) == 5
