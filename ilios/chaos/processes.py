@@ -42,7 +42,7 @@ class NoSuchProcess(Exception):
 
 
 class ServiceProcess:
-    """A process that prints ``HTTP <url>`` once it is ready, and the processes it starts.
+    """A process that prints ``HTTP <url>``, or the URL, once it is ready; and its children.
 
     ``url`` changes with each start. Stderr is appended to ``log``, or inherited without one.
     """
@@ -53,12 +53,14 @@ class ServiceProcess:
         *,
         directory: Path = ROOT,
         log: Path | None = None,
+        python: str = sys.executable,
     ) -> None:
         self.url = ""
         self.starts = 0
         self.log = log
         self._environ = environ
         self._directory = directory
+        self._python = python
         self._process: asyncio.subprocess.Process | None = None
 
     @property
@@ -95,7 +97,7 @@ class ServiceProcess:
         stderr = self.log.open("ab") if self.log else None
         try:
             self._process = await asyncio.create_subprocess_exec(
-                sys.executable,
+                self._python,
                 *self.command(),
                 cwd=self._directory,
                 env={"PATH": os.environ.get("PATH", ""), **self._environ},
@@ -116,10 +118,10 @@ class ServiceProcess:
         try:
             async with asyncio.timeout(READY_TIMEOUT):
                 async for line in process.stdout:
-                    words = line.decode(errors="replace").split()
-                    if words[:1] == ["HTTP"]:
-                        self.url = words[1]
-                        return
+                    match line.decode(errors="replace").split():
+                        case ["HTTP", url, *_] | [url] if url.startswith("http://"):
+                            self.url = url
+                            return
                 reason = f"ended with code {await process.wait()} before it was ready"
         except TimeoutError:
             reason = f"not ready within {READY_TIMEOUT:.0f} s"
