@@ -55,17 +55,16 @@ async def measure(load: Load) -> None:
                 )
                 peak = running.resident_mb("VmHWM")
                 wrong = await _count_wrong(running)
-            calls = await fake.call_log(0)
+            paid_calls = await fake.paid_calls()
     speed.append(server.reference_loop_ms())
-    paid = calls["pages_paid"] / (load.documents + pipeline.WARM)
-    most = max(document["paid_calls"] for document in calls["documents"].values())
+    paid = sum(paid_calls.values()) / (load.documents + pipeline.WARM)
     print(
         f"documents            {load.documents} of {load.kilobytes} KB by {load.clients} clients, "
         f"in {load.store}, {load.delay} ms each at Mistral"
     )
     run.print()
     print(f"calls that fail      {load.faults:.0%}")
-    print(f"calls paid for       {paid:.2f} for each document, {most} at most")
+    print(f"calls paid for       {paid:.2f} for each document, {max(paid_calls.values())} at most")
     print(f"not their own text   {wrong} of {CHECKED}")
     print(f"reference loop       {speed[0]:.0f} ms before, {speed[1]:.0f} ms after")
     pipeline.print_memory("peak", peak)
