@@ -1,4 +1,4 @@
-"""Somebody who comes through both doors of a service that is not well, and keeps what was said."""
+"""A client of a degraded service, by HTTP and by the bus, that records what was accepted."""
 
 import sqlite3
 from collections.abc import Mapping
@@ -16,11 +16,11 @@ from schemas.ids import new_id
 from tests import documents
 from tests.journeys.running import RunningService
 
-ANSWERED_WITHIN = 60.0  # seconds for one request, however unwell the service is
+ANSWERED_WITHIN = 60.0  # seconds for one request; a degraded service may be slow
 
 
 class Response(NamedTuple):
-    """What was answered to one request, and how many seconds that took."""
+    """The response to one request."""
 
     status: int
     headers: Mapping[str, str]
@@ -28,12 +28,12 @@ class Response(NamedTuple):
 
     @property
     def code(self) -> str:
-        """The code of the problem."""
+        """The error code of the problem."""
         return str(msgspec.json.decode(self.body)["code"])
 
 
 class ServiceClient:
-    """Submits documents of some pages; ``promised`` has the text of each accepted one by its id."""
+    """Submits documents; ``accepted_texts`` has the first line of each accepted one, by id."""
 
     def __init__(self, service: RunningService, *, pages: int = 1) -> None:
         self._service = service
@@ -72,7 +72,7 @@ class ServiceClient:
         return (await self.submit()).status == 202
 
     async def publish(self, within: float = 5.0) -> str | None:
-        """Submit the next document by the bus; returns its id when the log has taken it."""
+        """Submit the next document by the bus; returns its id when the log has acknowledged it."""
         words, content = self._next()
         event = DocumentSubmitted(document_id=new_id(), source=Inline(content))
         if not await self.publish_event(event, within):
@@ -81,7 +81,7 @@ class ServiceClient:
         return event.document_id
 
     async def publish_event(self, event: DocumentSubmitted, within: float = 5.0) -> bool:
-        """Submit by the bus; returns whether the log has taken it."""
+        """Submit by the bus; returns whether the log has acknowledged it."""
         url = (self._service.data_dir / "nats" / "publisher.url").read_text().strip()
         client = await nats.connect(url)
         try:
@@ -94,7 +94,7 @@ class ServiceClient:
         return bool(msgspec.json.decode(answer.data).get("seq"))
 
     async def status(self, document_id: str) -> str:
-        """Return how far a document is."""
+        """Return the status of a document."""
         answer = await self.send("GET", f"/api/documents/status/{document_id}")
         assert answer.status == 200, answer.body
         return str(msgspec.json.decode(answer.body)["status"])
@@ -106,7 +106,7 @@ class ServiceClient:
         return answer.body.decode().strip().splitlines()[0]
 
     async def health_error(self) -> str:
-        """Return what health complains of."""
+        """Return the error that health reports."""
         answer = await self.send("GET", "/health")
         return str(msgspec.json.decode(answer.body).get("error") or "")
 
@@ -118,14 +118,14 @@ class ServiceClient:
 
 
 def document_states(database: Path) -> dict[str, str]:
-    """Return how each document stands in the database."""
-    # Closed at once: whoever has it open last keeps its write-ahead log from being cleared away.
+    """Return the state of each document in the database."""
+    # Closed at once: an open connection would keep the write-ahead log from being removed.
     with closing(sqlite3.connect(f"file:{database}?mode=ro", uri=True)) as connection:
         return dict(connection.execute("SELECT id, state FROM documents").fetchall())
 
 
 def billed_documents(database: Path) -> list[str]:
-    """Return the document of each line of the bill."""
+    """Return the document of each row of the usage table."""
     with closing(sqlite3.connect(f"file:{database}?mode=ro", uri=True)) as connection:
         found = connection.execute("SELECT document_id FROM usage").fetchall()
     return sorted(document for (document,) in found)

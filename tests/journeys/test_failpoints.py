@@ -1,6 +1,6 @@
 """Killed between any two steps, the service keeps every promise when it is started again.
 
-The clients, the documents and the judgement are those of `ilios chaos`.
+The clients, the documents and the verification are those of `ilios chaos`.
 """
 
 import os
@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from bus.failpoints import POINTS, Failpoint
-from ilios.chaos.processes import ServiceProcess
+from ilios.chaos.processes import IsolatedService
 from ilios.chaos.run import Trial, run_trial
 
 DOCUMENTS = 24
@@ -32,7 +32,7 @@ RARE = {
 """Points that are reached once in every run; the others at least as often as that."""
 
 
-class Armed(ServiceProcess):
+class Armed(IsolatedService):
     """The service, which is killed at a failpoint: at each start but the last, at its next hit."""
 
     def __init__(self, directory: Path, point: Failpoint, hits: Sequence[int]) -> None:

@@ -9,7 +9,7 @@ import aiohttp
 import pytest
 
 from tests import documents
-from tests.journeys.running import RunningService, running_service
+from tests.journeys.running import RunningService, Target, running_service
 from tests.waiting import wait_until
 
 DOCUMENTS = 200
@@ -65,7 +65,7 @@ def _states(database: Path) -> dict[str, int]:
     [("service", 1), ("nats-server", 2), ("engine", 3), ("all", 4), ("all", 5)],
 )
 async def test_every_accepted_document_is_completed_and_billed_once_after(
-    victim: str, seed: int, tmp_path: Path
+    victim: Target, seed: int, tmp_path: Path
 ) -> None:
     moment = random.Random(seed).randrange(10, DOCUMENTS - 10)  # accepted documents
     async with running_service(tmp_path) as service:
