@@ -22,7 +22,7 @@ ifneq ($(shell $(BIN)/python -c 'print("alive")' 2>/dev/null),alive)
 endif
 
 .DEFAULT_GOAL := help
-.PHONY: help serve install install-dev test defects lint format lock audit bench clean
+.PHONY: help serve install install-dev test test-ci test-long defects lint format lock audit bench clean
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' Makefile
@@ -35,8 +35,17 @@ install: $(SERVE_READY) ## make the environment the service runs in
 
 install-dev: $(TEST_READY) ## add the tools for tests and checks to it
 
-test: install-dev ## run the tests (make test ARGS='-k house')
-	@$(BIN)/python -m pytest -n $(WORKERS) --dist worksteal $(ARGS)
+# Three tiers, by the markers slow and long. A test without either is in all but test-long.
+PYTEST = $(BIN)/python -m pytest -n $(WORKERS) --dist loadgroup
+
+test: install-dev ## run the quick tests (make test ARGS='-k house')
+	@$(PYTEST) -m 'not slow and not long' $(ARGS)
+
+test-ci: install-dev ## run the quick and the slow tests, as .ci/run does
+	@$(PYTEST) -m 'not long' $(ARGS)
+
+test-long: install-dev ## run the tests that take too long for .ci/run
+	@$(PYTEST) -m long $(ARGS)
 
 defects: install-dev ## see whether the tests notice defects (make defects ARGS='--list')
 	@$(BIN)/python -m tests.defects $(ARGS)

@@ -1,4 +1,4 @@
-"""Somebody who comes through both doors of a service that is not well, and keeps what was said."""
+"""Clients of a running service, and what its database has of their documents."""
 
 import sqlite3
 from collections.abc import Mapping
@@ -14,13 +14,17 @@ import nats.errors
 from schemas.documents import DocumentSubmitted, Inline
 from schemas.ids import new_id
 from tests import documents
-from tests.journeys.running import RunningService
+from tests.journeys.running import RunningService, running_service
+from tests.waiting import wait_until
 
+FREQUENT_JANITOR = {"ILIOS_JANITOR_INTERVAL": "1"}
+"""The settings of a service whose janitor runs every second."""
+WITHIN = 60.0  # seconds; a machine under load is slow, not wrong
 ANSWERED_WITHIN = 60.0  # seconds for one request, however unwell the service is
 
 
 class Response(NamedTuple):
-    """What was answered to one request, and how many seconds that took."""
+    """The answer to one request."""
 
     status: int
     headers: Mapping[str, str]
@@ -33,7 +37,10 @@ class Response(NamedTuple):
 
 
 class ServiceClient:
-    """Submits documents of some pages; ``promised`` has the text of each accepted one by its id."""
+    """Submits generated documents by HTTP and by the bus, also to a service that is not well.
+
+    ``accepted_texts`` maps the id of each accepted document to the first line of its text.
+    """
 
     def __init__(self, service: RunningService, *, pages: int = 1) -> None:
         self._service = service
@@ -72,7 +79,7 @@ class ServiceClient:
         return (await self.submit()).status == 202
 
     async def publish(self, within: float = 5.0) -> str | None:
-        """Submit the next document by the bus; returns its id when the log has taken it."""
+        """Submit the next document by the bus; return its id once the log has stored it."""
         words, content = self._next()
         event = DocumentSubmitted(document_id=new_id(), source=Inline(content))
         if not await self.publish_event(event, within):
@@ -81,7 +88,7 @@ class ServiceClient:
         return event.document_id
 
     async def publish_event(self, event: DocumentSubmitted, within: float = 5.0) -> bool:
-        """Submit by the bus; returns whether the log has taken it."""
+        """Submit by the bus; return whether the log has stored it."""
         url = (self._service.data_dir / "nats" / "publisher.url").read_text().strip()
         client = await nats.connect(url)
         try:
@@ -94,7 +101,7 @@ class ServiceClient:
         return bool(msgspec.json.decode(answer.data).get("seq"))
 
     async def status(self, document_id: str) -> str:
-        """Return how far a document is."""
+        """Return the status of a document."""
         answer = await self.send("GET", f"/api/documents/status/{document_id}")
         assert answer.status == 200, answer.body
         return str(msgspec.json.decode(answer.body)["status"])
@@ -106,7 +113,7 @@ class ServiceClient:
         return answer.body.decode().strip().splitlines()[0]
 
     async def health_error(self) -> str:
-        """Return what health complains of."""
+        """Return the error that health reports, if any."""
         answer = await self.send("GET", "/health")
         return str(msgspec.json.decode(answer.body).get("error") or "")
 
@@ -117,15 +124,70 @@ class ServiceClient:
         return words, documents.pdf(words, *filling)
 
 
+class Client:
+    """Submits and reads documents, each request on a connection of its own."""
+
+    def __init__(self, service: RunningService) -> None:
+        self._service = service
+
+    async def submit(self, content: bytes) -> str:
+        form = aiohttp.FormData()
+        form.add_field("file", content, filename="report.pdf")
+        url = f"{self._service.url}/api/documents/submit"
+        async with aiohttp.ClientSession() as session, session.post(url, data=form) as response:
+            assert response.status == 202
+            return str((await response.json())["id"])
+
+    async def get(self, path: str) -> tuple[int, bytes]:
+        url = self._service.url + path
+        async with aiohttp.ClientSession() as session, session.get(url) as response:
+            return response.status, await response.read()
+
+    async def status(self, name: str) -> Any:
+        url = f"{self._service.url}/api/documents/status/{name}"
+        async with aiohttp.ClientSession() as session, session.get(url) as response:
+            assert response.status == 200
+            return await response.json()
+
+    async def wait_for(self, name: str, *states: str) -> None:
+        async def is_there() -> bool:
+            return (await self.status(name))["status"] in states
+
+        await wait_until(is_there, WITHIN)
+
+
+async def completed_document(data: Path, **environ: str) -> str:
+    """Run a service until it has completed one document; return its id."""
+    async with running_service(data, **environ) as service:
+        client = Client(service)
+        name = await client.submit(documents.pdf("Meridian"))
+        await client.wait_for(name, "completed")
+        return name
+
+
+async def wait_until_completed(client: ServiceClient, data: Path) -> None:
+    """Wait until all that was accepted is completed, with its own text, and billed once."""
+    await wait_until(
+        lambda: all(
+            document_states(data / "ilios.db").get(one) == "completed"
+            for one in client.accepted_texts
+        ),
+        within=WITHIN,
+    )
+    for document, words in client.accepted_texts.items():
+        assert await client.first_line(document) == words
+    assert billed_documents(data / "ilios.db") == sorted(document_states(data / "ilios.db"))
+
+
 def document_states(database: Path) -> dict[str, str]:
-    """Return how each document stands in the database."""
-    # Closed at once: whoever has it open last keeps its write-ahead log from being cleared away.
+    """Return the state of each document in the database."""
+    # Closed at once: an open connection keeps the write-ahead log from being removed.
     with closing(sqlite3.connect(f"file:{database}?mode=ro", uri=True)) as connection:
         return dict(connection.execute("SELECT id, state FROM documents").fetchall())
 
 
 def billed_documents(database: Path) -> list[str]:
-    """Return the document of each line of the bill."""
+    """Return the document of each usage row."""
     with closing(sqlite3.connect(f"file:{database}?mode=ro", uri=True)) as connection:
         found = connection.execute("SELECT document_id FROM usage").fetchall()
     return sorted(document for (document,) in found)

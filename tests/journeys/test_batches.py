@@ -143,8 +143,8 @@ async def test_a_batch_outlives_a_kill_with_exact_counters_and_bills(
         await wait_until(written_down)
         with sqlite3.connect(tmp_path / "ilios.db") as connection:
             billed = connection.execute("SELECT document_id FROM usage").fetchall()
-            known = connection.execute("SELECT id FROM documents").fetchall()
-        assert len(known) == 40
+            stored = connection.execute("SELECT id FROM documents").fetchall()
+        assert len(stored) == 40
         assert len(billed) == len(set(billed)) == 38
 
 

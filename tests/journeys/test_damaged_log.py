@@ -1,4 +1,4 @@
-"""A log that has lost events on disk: it shows, with the documents that concerns."""
+"""A log that has lost events on disk is reported, with the documents that are affected."""
 
 import os
 import shutil
@@ -17,15 +17,18 @@ from ilios.nats.access import operator_connection
 from ilios.settings import settings as table
 from tests import documents
 from tests.journeys.commands import run_ilios
+from tests.journeys.data_directory import DAY, change
 from tests.journeys.running import RunningService, running_service
-from tests.journeys.test_upkeep import OFTEN, Client, change
+from tests.journeys.service_client import (
+    FREQUENT_JANITOR,
+    Client,
+)
 from tests.waiting import wait_until
 
 STREAM = Path("nats/jetstream/jetstream/ILIOS/streams/ILIOS_EVENTS")
 WITHIN = 60.0  # seconds
-DAY = 86400.0  # seconds
 
-Harm = Callable[[Path], object]
+Damage = Callable[[Path], object]
 
 
 def flip(path: Path) -> None:
@@ -62,7 +65,7 @@ def delete_log(data: Path) -> None:
 
 
 async def problem(service: RunningService) -> str:
-    """Return what is wrong with the log, or nothing."""
+    """Return the error that readiness reports about the log, if any."""
     async with aiohttp.ClientSession() as session, session.get(f"{service.url}/readyz") as answer:
         found: dict[str, Any] = await answer.json()
         assert (answer.status == 200) == ("error" not in found)
@@ -78,21 +81,21 @@ async def completed(service: RunningService, *texts: str) -> list[str]:
 
 
 def delete_row(data: Path, name: str) -> None:
-    """Have the database not know a document, as if its submission had not been read yet."""
+    """Remove a document from the database, as if its submission had not been read yet."""
     change(data, f"DELETE FROM usage WHERE document_id = '{name}'")
     change(data, f"DELETE FROM documents WHERE id = '{name}'")
 
 
 @pytest.mark.parametrize(
-    "harm", [flip_a_bit, flip_a_bit_without_index, cut_in_half, remove_block, remove_all]
+    "damage", [flip_a_bit, flip_a_bit_without_index, cut_in_half, remove_block, remove_all]
 )
-async def test_a_harmed_block_of_the_log_shows_until_it_is_accepted(
-    harm: Harm, tmp_path: Path
+async def test_a_damaged_block_of_the_log_is_reported_until_it_is_accepted(
+    damage: Damage, tmp_path: Path
 ) -> None:
     async with running_service(tmp_path) as service:
         first, *_ = await completed(service, *(f"page {number}" for number in range(6)))
         assert not await problem(service)
-    harm(tmp_path)
+    damage(tmp_path)
     async with running_service(tmp_path) as service:
         await wait_until(lambda: shows(service), WITHIN)
         problems = await problem(service)
@@ -120,7 +123,7 @@ async def is_well(service: RunningService) -> bool:
     return not await problem(service)
 
 
-async def test_what_waits_for_a_lost_event_is_named_and_set_going_again(tmp_path: Path) -> None:
+async def test_documents_that_wait_for_a_lost_event_are_named_and_converted(tmp_path: Path) -> None:
     slow = documents.pdf(*(f"page {number} " * 40 for number in range(300)))
     async with running_service(tmp_path, WORKER_COUNT="1") as service:
         client = Client(service)
@@ -146,7 +149,7 @@ async def test_what_waits_for_a_lost_event_is_named_and_set_going_again(tmp_path
         listed = await run_ilios(tmp_path, "losses")
         assert [name for name in names if f"gone: default/{name}" not in listed.out] == []
     change(tmp_path, "UPDATE documents SET submitted_at = submitted_at - 600000")
-    async with running_service(tmp_path, **OFTEN) as service:
+    async with running_service(tmp_path, **FREQUENT_JANITOR) as service:
         for name in names:
             await Client(service).wait_for(name, "completed")
         _, summary = await Client(service).get("/api/usage/summary")
@@ -160,12 +163,12 @@ async def test_originals_that_may_belong_to_lost_events_are_reported_and_not_del
         *_, there, lost = await completed(service, *(f"page {number}" for number in range(6)))
     delete_row(tmp_path, lost)
     remove_all(tmp_path)
-    two_days_ago = time.time() - 2 * DAY
+    two_days_ago = time.time() - 2 * DAY / 1000
     for path in (tmp_path / "blobs").rglob("*"):
         os.utime(path, (two_days_ago, two_days_ago))
-    change(tmp_path, f"UPDATE sweeps SET at = at - {int(3 * DAY * 1000)} WHERE name = 'first'")
+    change(tmp_path, f"UPDATE sweeps SET at = at - {3 * DAY} WHERE name = 'first'")
     (original,) = originals(tmp_path, lost)
-    async with running_service(tmp_path, **OFTEN) as service:
+    async with running_service(tmp_path, **FREQUENT_JANITOR) as service:
 
         async def is_named() -> bool:
             return lost in await problem(service)
@@ -183,7 +186,7 @@ def originals(data: Path, name: str) -> list[Path]:
     return list((data / "blobs").rglob(f"originals*{name}*"))
 
 
-async def test_a_log_that_was_made_again_shows_and_its_documents_are_still_served(
+async def test_a_new_log_is_reported_and_its_documents_are_still_served(
     tmp_path: Path,
 ) -> None:
     async with running_service(tmp_path) as service:
@@ -197,7 +200,7 @@ async def test_a_log_that_was_made_again_shows_and_its_documents_are_still_serve
         await wait_until(lambda: is_well(service), WITHIN)
 
 
-async def test_settings_of_the_log_that_were_made_again_are_no_loss(tmp_path: Path) -> None:
+async def test_a_log_whose_settings_were_lost_has_lost_no_event(tmp_path: Path) -> None:
     async with running_service(tmp_path) as service:
         await completed(service, "Meridian")
     (tmp_path / STREAM / "meta.inf").unlink()
@@ -208,7 +211,7 @@ async def test_settings_of_the_log_that_were_made_again_are_no_loss(tmp_path: Pa
         assert b'"totalOperations":2' in summary
 
 
-async def test_a_log_harmed_while_the_service_runs_shows(tmp_path: Path) -> None:
+async def test_a_log_damaged_while_the_service_runs_is_reported(tmp_path: Path) -> None:
     async with running_service(tmp_path) as service:
         await completed(service, *(f"page {number}" for number in range(6)))
         flip_a_bit_without_index(tmp_path)
@@ -218,7 +221,7 @@ async def test_a_log_harmed_while_the_service_runs_shows(tmp_path: Path) -> None
         await completed(service, "another")
 
 
-async def test_a_database_that_was_not_there_for_the_beginning_of_the_log_answers_nothing(
+async def test_a_new_database_beside_an_older_log_is_refused(
     tmp_path: Path,
 ) -> None:
     async with running_service(tmp_path) as service:
@@ -241,7 +244,7 @@ async def test_a_database_that_was_not_there_for_the_beginning_of_the_log_answer
 
 
 async def is_read_to_its_end(data: Path) -> bool:
-    """Whether the cursor has passed over what changes nothing, as the last event does."""
+    """Whether the cursor is at the last event, which changes no row."""
     settings = table.from_environ({"ILIOS_DATA_DIR": str(data), "ILIOS_NATS_PORT": "0"})
     async with operator_connection(settings) as connection:
         state = (await connection.jetstream.stream_info(EVENTS)).state
@@ -250,7 +253,7 @@ async def is_read_to_its_end(data: Path) -> bool:
     return bool(read == state.last_seq)
 
 
-async def test_events_that_went_before_they_were_read_show(tmp_path: Path) -> None:
+async def test_events_that_were_removed_before_they_were_read_are_reported(tmp_path: Path) -> None:
     async with running_service(tmp_path) as service:
         await completed(service, "Meridian", "Parallel")
     change(tmp_path, "UPDATE cursors SET sequence = 2")
@@ -260,13 +263,13 @@ async def test_events_that_went_before_they_were_read_show(tmp_path: Path) -> No
 
 
 async def purge(data: Path, keep: int = 0) -> None:
-    """Have the beginning of the log go, as age does."""
+    """Remove the beginning of the log, as its maximum age does."""
     settings = table.from_environ({"ILIOS_DATA_DIR": str(data), "ILIOS_NATS_PORT": "0"})
     async with operator_connection(settings) as connection:
         await connection.jetstream.purge_stream(EVENTS, keep=keep)
 
 
-async def test_a_rebuild_from_a_log_with_a_hole_is_not_done_in_silence(tmp_path: Path) -> None:
+async def test_a_rebuild_from_a_log_with_a_gap_has_to_be_accepted(tmp_path: Path) -> None:
     async with running_service(tmp_path, ILIOS_SNAPSHOT_HOURS="0") as service:
         await completed(service, *(f"page {number}" for number in range(6)))
     flip_a_bit(tmp_path)

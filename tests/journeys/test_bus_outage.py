@@ -1,4 +1,4 @@
-"""The bus hangs, or is gone for a while: nothing new is promised, and all that was is kept."""
+"""While the bus hangs or is down nothing is accepted, and every accepted document is completed."""
 
 import os
 import signal
