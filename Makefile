@@ -36,7 +36,7 @@ install: $(SERVE_READY) ## make the environment the service runs in
 install-dev: $(TEST_READY) ## add the tools for tests and checks to it
 
 # Three tiers, by the markers slow and long. A test without either is in all but test-long.
-PYTEST = $(BIN)/python -m pytest -n $(WORKERS) --dist loadgroup
+PYTEST = $(BIN)/python -m pytest -n $(WORKERS) --dist worksteal
 
 test: install-dev ## run the quick tests (make test ARGS='-k house')
 	@$(PYTEST) -m 'not slow and not long' $(ARGS)
