@@ -14,7 +14,7 @@ import nats.errors
 from schemas.documents import DocumentSubmitted, Inline
 from schemas.ids import new_id
 from tests import documents
-from tests.journeys.running import RunningService, running_service
+from tests.journeys.running import RunningService
 from tests.waiting import wait_until
 
 FREQUENT_JANITOR = {"ILIOS_JANITOR_INTERVAL": "1"}
@@ -154,15 +154,6 @@ class Client:
             return (await self.status(name))["status"] in states
 
         await wait_until(is_there, WITHIN)
-
-
-async def completed_document(data: Path, **environ: str) -> str:
-    """Run a service until it has completed one document; return its id."""
-    async with running_service(data, **environ) as service:
-        client = Client(service)
-        name = await client.submit(documents.pdf("Meridian"))
-        await client.wait_for(name, "completed")
-        return name
 
 
 async def wait_until_completed(client: ServiceClient, data: Path) -> None:

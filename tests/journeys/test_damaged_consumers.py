@@ -86,14 +86,11 @@ async def is_ready(service: RunningService) -> bool:
         return answer.status == 200
 
 
+@pytest.mark.usefixtures("completed")
 @pytest.mark.parametrize("damage", DAMAGES.values(), ids=DAMAGES.keys())
 async def test_documents_are_converted_after_files_of_consumers_were_damaged(
     damage: Damage, tmp_path: Path
 ) -> None:
-    async with running_service(tmp_path) as service:
-        client = Client(service)
-        before = await client.submit(documents.pdf("Meridian"))
-        await client.wait_for(before, "completed")
     damage(tmp_path / STREAM)
     async with running_service(tmp_path) as service:
         client = Client(service)
@@ -104,11 +101,10 @@ async def test_documents_are_converted_after_files_of_consumers_were_damaged(
         assert b'"totalOperations":2' in summary
 
 
+@pytest.mark.usefixtures("completed")
 async def test_consumers_damaged_while_the_service_runs_are_created_again(tmp_path: Path) -> None:
     async with running_service(tmp_path) as service:
         client = Client(service)
-        before = await client.submit(documents.pdf("Meridian"))
-        await client.wait_for(before, "completed")
         DAMAGES["state zeroed"](tmp_path / STREAM)
         await service.kill("nats-server")
         after = await client.submit(documents.pdf("Parallel"))

@@ -72,7 +72,7 @@ async def problem(service: RunningService) -> str:
         return str(found["error"]) if "log:" in found.get("error", "") else ""
 
 
-async def completed(service: RunningService, *texts: str) -> list[str]:
+async def complete(service: RunningService, *texts: str) -> list[str]:
     client = Client(service)
     names = [await client.submit(documents.pdf(word)) for word in texts]
     for name in names:
@@ -90,11 +90,8 @@ def delete_row(data: Path, name: str) -> None:
     "damage", [flip_a_bit, flip_a_bit_without_index, cut_in_half, remove_block, remove_all]
 )
 async def test_a_damaged_block_of_the_log_is_reported_until_it_is_accepted(
-    damage: Damage, tmp_path: Path
+    damage: Damage, tmp_path: Path, six_completed: list[str]
 ) -> None:
-    async with running_service(tmp_path) as service:
-        first, *_ = await completed(service, *(f"page {number}" for number in range(6)))
-        assert not await problem(service)
     damage(tmp_path)
     async with running_service(tmp_path) as service:
         await wait_until(lambda: shows(service), WITHIN)
@@ -102,8 +99,8 @@ async def test_a_damaged_block_of_the_log_is_reported_until_it_is_accepted(
         assert "event" in problems
         assert "ilios losses --accept" in problems
         # What the database has is still served, and what comes is still worked on.
-        assert (await Client(service).get(f"/api/documents/{first}"))[0] == 200
-        await completed(service, "another")
+        assert (await Client(service).get(f"/api/documents/{six_completed[0]}"))[0] == 200
+        await complete(service, "another")
     async with running_service(tmp_path) as service:
         assert await shows(service), "a restart must not forget it"
         assert (await run_ilios(tmp_path, "losses")).code == 1
@@ -112,7 +109,7 @@ async def test_a_damaged_block_of_the_log_is_reported_until_it_is_accepted(
     async with running_service(tmp_path) as service:
         assert not await problem(service)
         assert (await run_ilios(tmp_path, "losses")).code == 0
-        await completed(service, "yet another")
+        await complete(service, "yet another")
 
 
 async def shows(service: RunningService) -> bool:
@@ -157,10 +154,9 @@ async def test_documents_that_wait_for_a_lost_event_are_named_and_converted(tmp_
 
 
 async def test_originals_that_may_belong_to_lost_events_are_reported_and_not_deleted(
-    tmp_path: Path,
+    tmp_path: Path, six_completed: list[str]
 ) -> None:
-    async with running_service(tmp_path) as service:
-        *_, there, lost = await completed(service, *(f"page {number}" for number in range(6)))
+    *_, there, lost = six_completed
     delete_row(tmp_path, lost)
     remove_all(tmp_path)
     two_days_ago = time.time() - 2 * DAY / 1000
@@ -187,45 +183,42 @@ def originals(data: Path, name: str) -> list[Path]:
 
 
 async def test_a_new_log_is_reported_and_its_documents_are_still_served(
-    tmp_path: Path,
+    tmp_path: Path, completed: str
 ) -> None:
-    async with running_service(tmp_path) as service:
-        (name,) = await completed(service, "Meridian")
     delete_log(tmp_path)
     async with running_service(tmp_path) as service:
         assert "not the one the database was written from" in await problem(service)
-        assert (await Client(service).get(f"/api/documents/{name}"))[0] == 200
-        await completed(service, "Parallel")
+        assert (await Client(service).get(f"/api/documents/{completed}"))[0] == 200
+        await complete(service, "Parallel")
         await run_ilios(tmp_path, "losses", "--accept")
         await wait_until(lambda: is_well(service), WITHIN)
 
 
+@pytest.mark.usefixtures("completed")
 async def test_a_log_whose_settings_were_lost_has_lost_no_event(tmp_path: Path) -> None:
-    async with running_service(tmp_path) as service:
-        await completed(service, "Meridian")
     (tmp_path / STREAM / "meta.inf").unlink()
     async with running_service(tmp_path) as service:
-        await completed(service, "Parallel")
+        await complete(service, "Parallel")
         assert not await problem(service)
         _, summary = await Client(service).get("/api/usage/summary")
         assert b'"totalOperations":2' in summary
 
 
+@pytest.mark.usefixtures("six_completed")
 async def test_a_log_damaged_while_the_service_runs_is_reported(tmp_path: Path) -> None:
     async with running_service(tmp_path) as service:
-        await completed(service, *(f"page {number}" for number in range(6)))
         flip_a_bit_without_index(tmp_path)
         (pid,) = service.children("nats-server")
         os.kill(pid, signal.SIGKILL)
         await wait_until(lambda: shows(service), WITHIN)
-        await completed(service, "another")
+        await complete(service, "another")
 
 
 async def test_a_new_database_beside_an_older_log_is_refused(
     tmp_path: Path,
 ) -> None:
     async with running_service(tmp_path) as service:
-        (name,) = await completed(service, "Meridian")
+        (name,) = await complete(service, "Meridian")
         await wait_until(lambda: is_read_to_its_end(tmp_path), WITHIN)
         await purge(tmp_path)
     (tmp_path / "log-losses.json").unlink()  # or it would know that it went before its time
@@ -255,7 +248,7 @@ async def is_read_to_its_end(data: Path) -> bool:
 
 async def test_events_that_were_removed_before_they_were_read_are_reported(tmp_path: Path) -> None:
     async with running_service(tmp_path) as service:
-        await completed(service, "Meridian", "Parallel")
+        await complete(service, "Meridian", "Parallel")
     change(tmp_path, "UPDATE cursors SET sequence = 2")
     await purge(tmp_path, keep=1)
     async with running_service(tmp_path) as service:
@@ -269,9 +262,8 @@ async def purge(data: Path, keep: int = 0) -> None:
         await connection.jetstream.purge_stream(EVENTS, keep=keep)
 
 
+@pytest.mark.usefixtures("six_completed")
 async def test_a_rebuild_from_a_log_with_a_gap_has_to_be_accepted(tmp_path: Path) -> None:
-    async with running_service(tmp_path, ILIOS_SNAPSHOT_HOURS="0") as service:
-        await completed(service, *(f"page {number}" for number in range(6)))
     flip_a_bit(tmp_path)
     for path in tmp_path.glob("ilios.db*"):
         path.unlink()

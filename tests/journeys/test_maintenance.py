@@ -7,6 +7,8 @@ from contextlib import closing
 from functools import partial
 from pathlib import Path
 
+import pytest
+
 from ilios.database.recovery import snapshots
 from tests import documents
 from tests.journeys.data_directory import DAY, blob_names, change
@@ -14,7 +16,6 @@ from tests.journeys.running import RunningService, running_service
 from tests.journeys.service_client import (
     FREQUENT_JANITOR,
     Client,
-    completed_document,
 )
 from tests.waiting import wait_until
 
@@ -22,44 +23,45 @@ WITHIN = 60.0  # seconds
 FUTURE = ("ilios-20990101T000000Z.db", "ilios-20990102T000000Z.db")
 
 
-async def test_an_expired_document_leaves_only_its_receipt_and_its_usage(tmp_path: Path) -> None:
-    name = await completed_document(tmp_path)
+async def test_an_expired_document_leaves_only_its_receipt_and_its_usage(
+    tmp_path: Path, completed: str
+) -> None:
     change(tmp_path, f"UPDATE documents SET expires_at = expires_at - 366 * {DAY}")
     async with running_service(tmp_path, **FREQUENT_JANITOR) as service:
         client = Client(service)
-        await client.wait_for(name, "deleted")
-        status, body = await client.get(f"/api/documents/{name}")
+        await client.wait_for(completed, "deleted")
+        status, body = await client.get(f"/api/documents/{completed}")
         assert (status, b"document_expired" in body) == (410, True)
-        assert (await client.get(f"/api/documents/{name}/original"))[0] == 410
+        assert (await client.get(f"/api/documents/{completed}/original"))[0] == 410
         await wait_until(lambda: not blob_names(tmp_path))
         _, summary = await client.get("/api/usage/summary")
         assert b'"totalDocuments":1' in summary
 
 
-async def test_what_is_archived_keeps_its_markdown_and_moves_its_original(tmp_path: Path) -> None:
-    name = await completed_document(tmp_path)
+async def test_what_is_archived_keeps_its_markdown_and_moves_its_original(
+    tmp_path: Path, completed: str
+) -> None:
     change(tmp_path, f"UPDATE documents SET expires_at = expires_at - 366 * {DAY}")
     async with running_service(tmp_path, ILIOS_RETENTION="archive", **FREQUENT_JANITOR) as service:
         client = Client(service)
-        await client.wait_for(name, "archived")
-        status, body = await client.get(f"/api/documents/{name}")
+        await client.wait_for(completed, "archived")
+        status, body = await client.get(f"/api/documents/{completed}")
         assert (status, b"Meridian" in body) == (200, True)
-        status, body = await client.get(f"/api/documents/{name}/original")
+        status, body = await client.get(f"/api/documents/{completed}/original")
         assert (status, body) == (200, documents.pdf("Meridian"))
         assert {blob.partition("+")[0] for blob in blob_names(tmp_path)} == {"archive", "markdown"}
 
 
 async def test_nothing_expires_when_the_clock_has_jumped_while_the_service_was_off(
-    tmp_path: Path,
+    tmp_path: Path, completed: str
 ) -> None:
-    name = await completed_document(tmp_path)
     change(tmp_path, f"UPDATE documents SET expires_at = expires_at - 366 * {DAY}")
     change(tmp_path, f"UPDATE sweeps SET at = at - 400 * {DAY}")
     async with running_service(tmp_path, **FREQUENT_JANITOR) as service:
         client = Client(service)
         other = await client.submit(documents.pdf("later"))
         await client.wait_for(other, "completed")
-        assert (await client.status(name))["status"] == "completed"
+        assert (await client.status(completed))["status"] == "completed"
 
 
 async def test_documents_whose_bus_was_deleted_are_completed(tmp_path: Path) -> None:
@@ -94,11 +96,11 @@ def passed_since(data: Path, ran: int) -> bool:
     return counted(data, "SELECT seen_ran FROM running") > ran
 
 
+@pytest.mark.usefixtures("completed")
 async def test_snapshots_of_the_future_neither_prevent_new_ones_nor_readiness(
     tmp_path: Path,
 ) -> None:
     directory = tmp_path / "snapshots"
-    await completed_document(tmp_path, ILIOS_SNAPSHOT_HOURS="0")
     directory.mkdir()
     for name in FUTURE:
         shutil.copy(tmp_path / "ilios.db", directory / name)
@@ -118,27 +120,27 @@ async def test_snapshots_of_the_future_neither_prevent_new_ones_nor_readiness(
 
 
 async def test_a_retention_hold_survives_restarts_and_ends_after_a_day_of_running(
-    tmp_path: Path,
+    tmp_path: Path, completed: str
 ) -> None:
-    name = await completed_document(tmp_path)
     change(tmp_path, f"UPDATE documents SET expires_at = expires_at - 366 * {DAY}")
     change(tmp_path, f"UPDATE sweeps SET at = at - 400 * {DAY}")
-    for hours in (0, 10, 10):  # of running, until then
+    for hours in (0, 20):  # of running, until then
         change(tmp_path, f"UPDATE running SET ran = ran + {hours * DAY // 24}")
         ran = counted(tmp_path, "SELECT ran FROM running")
         async with running_service(tmp_path, **FREQUENT_JANITOR) as service:
             client = Client(service)
             await wait_until(partial(passed_since, tmp_path, ran), within=WITHIN)
-            assert (await client.status(name))["status"] == "completed"
+            assert (await client.status(completed))["status"] == "completed"
             assert counted(tmp_path, "SELECT held_since IS NOT NULL FROM running")
     change(tmp_path, f"UPDATE running SET ran = ran + {4 * DAY // 24}")
     async with running_service(tmp_path, **FREQUENT_JANITOR) as service:
-        await Client(service).wait_for(name, "deleted")
+        await Client(service).wait_for(completed, "deleted")
     assert not counted(tmp_path, "SELECT held_since IS NOT NULL FROM running")
 
 
-async def test_an_original_moved_before_a_kill_is_found_in_the_archive(tmp_path: Path) -> None:
-    name = await completed_document(tmp_path)
+async def test_an_original_moved_before_a_kill_is_found_in_the_archive(
+    tmp_path: Path, completed: str
+) -> None:
     change(tmp_path, f"UPDATE documents SET expires_at = expires_at - 366 * {DAY}")
     service = RunningService(tmp_path, ILIOS_RETENTION="archive", **FREQUENT_JANITOR)
     service.armed = "retention.moved"
@@ -149,17 +151,17 @@ async def test_an_original_moved_before_a_kill_is_found_in_the_archive(tmp_path:
     await service.start()
     try:
         client = Client(service)
-        await client.wait_for(name, "archived")
+        await client.wait_for(completed, "archived")
         body = documents.pdf("Meridian")
-        assert await client.get(f"/api/documents/{name}/original") == (200, body)
+        assert await client.get(f"/api/documents/{completed}/original") == (200, body)
     finally:
         await service.stop()
 
 
+@pytest.mark.usefixtures("completed")
 async def test_an_interrupted_snapshot_is_removed_and_repeated(
     tmp_path: Path,
 ) -> None:
-    await completed_document(tmp_path, ILIOS_SNAPSHOT_HOURS="0")
     directory = tmp_path / "snapshots"
     service = RunningService(tmp_path)
     service.armed = "snapshots.written"

@@ -14,11 +14,11 @@ from ilios.database.recovery.wal import sidecar
 from ilios.integrity import losses
 from ilios.integrity.losses import Loss, LossesFile
 from tests.journeys.commands import CommandResult, run_ilios
+from tests.journeys.conftest import CopyOnce
 from tests.journeys.running import RunningService, running_service
 from tests.journeys.service_client import (
     ServiceClient,
     billed_documents,
-    completed_document,
     document_states,
 )
 from tests.waiting import wait_until
@@ -59,13 +59,16 @@ async def some_work(service: RunningService, client: ServiceClient, documents: i
 
 
 @pytest.fixture
-async def data(tmp_path: Path) -> Path:
+def data(copy_once: CopyOnce, tmp_path: Path) -> Path:
     """The data of a service that did some work and was stopped."""
-    data = tmp_path / "data"
+    copy_once("rebuild", work_and_stop, tmp_path / "data")
+    return tmp_path / "data"
+
+
+async def work_and_stop(data: Path) -> None:
     environ = {"ILIOS_LOCAL_PAGE_PRICE": "777", "ILIOS_SNAPSHOT_HOURS": "0"}
     async with running_service(data, **environ) as service, ServiceClient(service) as client:
         await some_work(service, client, 4)
-    return data
 
 
 def damage(database: Path) -> None:
@@ -289,10 +292,10 @@ async def test_files_created_by_root_belong_to_the_user_of_the_service(data: Pat
     assert list((data / "nats" / "jetstream").iterdir())
 
 
+@pytest.mark.usefixtures("completed")
 async def test_a_rebuild_killed_halfway_is_refused_by_the_service_and_repeated(
     tmp_path: Path,
 ) -> None:
-    await completed_document(tmp_path)
     database = tmp_path / "ilios.db"
     before = rows(database)
     damage(database)

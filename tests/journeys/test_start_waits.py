@@ -1,5 +1,6 @@
 """At the start, what may come back is waited for; a wrong setting ends the service."""
 
+import json
 import re
 import shutil
 from datetime import UTC, datetime
@@ -13,6 +14,7 @@ from ilios.database.recovery import snapshots
 from ilios.database.recovery.damage import DamageMonitor
 from ilios.nats.server import embedded
 from tests.journeys.commands import run_ilios
+from tests.journeys.conftest import CopyOnce
 from tests.journeys.running import ROOT, running_service
 from tests.journeys.service_client import ServiceClient, document_states, wait_until_completed
 from tests.journeys.starting import WITHIN, check_waits_for, free_port, is_ready, starting_service
@@ -129,9 +131,17 @@ def test_only_wrong_settings_keep_systemd_from_starting_the_service_again() -> N
 
 
 @pytest.fixture
-async def documents(tmp_path: Path) -> tuple[Path, dict[str, str]]:
+def documents(copy_once: CopyOnce, tmp_path: Path) -> tuple[Path, dict[str, str]]:
     """The data of a service that was stopped, and the text of its documents by their ids."""
     data = tmp_path / "data"
+    copy_once("two-completed", complete_two, data)
+    texts = data / "texts.json"
+    made = json.loads(texts.read_text())
+    texts.unlink()
+    return data, made
+
+
+async def complete_two(data: Path) -> None:
     async with (
         running_service(data, ILIOS_SNAPSHOT_HOURS="0") as service,
         ServiceClient(service) as client,
@@ -141,8 +151,7 @@ async def documents(tmp_path: Path) -> tuple[Path, dict[str, str]]:
         await wait_until(
             lambda: list(document_states(data / "ilios.db").values()) == ["completed"] * 2, WITHIN
         )
-        made = client.accepted_texts
-    return data, made
+    (data / "texts.json").write_text(json.dumps(client.accepted_texts))
 
 
 async def snapshot(data: Path) -> Path:
