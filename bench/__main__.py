@@ -8,21 +8,18 @@ from typing import Any
 
 from bench import (
     batches,
-    bombs,
     clean,
     clouds,
     connections,
     convert,
     corpus,
     full_volume,
-    growth,
     hostile,
-    memory,
+    long_runs,
     pairs,
     pipeline,
-    s3,
-    soak,
     starvation,
+    uploads,
 )
 
 Measure = Callable[[argparse.Namespace], Coroutine[Any, Any, None]]
@@ -52,14 +49,14 @@ def _parser() -> argparse.ArgumentParser:
     _count(one, documents=1500, clients=16, kilobytes=50)
     one = kind(
         "pairs",
-        "the pipeline of another checkout and of this one, in turns",
-        lambda o: pairs.measure(o.before.resolve(), o.rounds, o.documents),
+        "pipeline and convert of another checkout and of this one, in turns",
+        lambda o: pairs.measure(o.before.resolve(), o.rounds, o.documents, o.conversions),
     )
     one.add_argument("before", type=Path, help="the other checkout, with its own .venv")
-    _count(one, rounds=10, documents=1500)
+    _count(one, rounds=10, documents=1500, conversions=200)
     one = kind(
         "clouds",
-        "the whole way: a fake Mistral and an S3 server on this machine",
+        "the whole pipeline with a fake Mistral and an S3 server on this machine",
         lambda o: clouds.measure(
             clouds.Load(
                 o.documents, o.clients, o.kilobytes, o.delay, o.store, o.faults, seed=o.seed
@@ -76,11 +73,11 @@ def _parser() -> argparse.ArgumentParser:
     )
     _count(one, rounds=200)
     kind("clean", "from a clean clone to the first document", lambda _: clean.measure())
-    kind("memory", "idle memory, and what a 1 GB upload adds", lambda _: memory.measure())
+    kind("memory", "idle memory, and what a 1 GB upload adds", lambda _: uploads.measure_memory())
     one = kind(
         "corpus",
         "convert every document of a directory at once",
-        lambda o: corpus.measure(o.directory, o.markdown),
+        lambda o: corpus.measure_corpus(o.directory, o.markdown),
     )
     one.add_argument("directory", type=Path)
     one.add_argument("--markdown", type=Path, help="write the Markdown there")
@@ -99,7 +96,7 @@ def _parser() -> argparse.ArgumentParser:
     one = kind(
         "s3",
         "a large document into a bucket and back, and a client that vanishes",
-        lambda o: s3.measure(o.store, o.megabytes, o.clients),
+        lambda o: uploads.measure_s3(o.store, o.megabytes, o.clients),
     )
     one.add_argument("--store", choices=("swift", "rclone"), default="swift")
     _count(one, megabytes=1024, clients=1)
@@ -115,7 +112,7 @@ def _parser() -> argparse.ArgumentParser:
         "/health while others hold connections",
         lambda o: connections.measure(o.seconds),
     )
-    one.add_argument("--seconds", type=float, default=20, help="beside each crowd")
+    one.add_argument("--seconds", type=float, default=20, help="beside each load")
     one = kind(
         "fullvolume",
         "how soon the service takes submissions again when its volume has room again",
@@ -126,18 +123,18 @@ def _parser() -> argparse.ArgumentParser:
     one = kind(
         "growth",
         "rates, CPU, memory and starts while the history grows",
-        lambda o: growth.measure(o.documents, o.clients, o.sample),
+        lambda o: long_runs.measure_growth(o.documents, o.clients, o.sample),
     )
     _count(one, documents=150_000, clients=16, sample=2000)
     one = kind(
         "soak",
         "memory and open files over thousands of conversions",
-        lambda o: soak.measure(o.documents, o.in_flight),
+        lambda o: long_runs.measure_soak(o.documents, o.in_flight),
     )
     _count(one, documents=5000, in_flight=8)
     one = kind(
         "starvation",
-        "one tenant's documents alone, and behind another's long ones",
+        "one tenant's documents alone, and beside another's long ones",
         lambda o: starvation.measure(
             starvation.Load(o.scans, o.pages, o.behind, o.documents, o.scanned)
         ),
@@ -146,8 +143,8 @@ def _parser() -> argparse.ArgumentParser:
     one.add_argument("--scanned", action="store_true", help="the others' are scans as well")
     one = kind(
         "bombs",
-        "hostile documents, and how their neighbours fare",
-        lambda o: bombs.measure(o.documents, o.seed, o.at_once, o.only),
+        "hostile documents, and the latency of their neighbours",
+        lambda o: corpus.measure_bombs(o.documents, o.seed, o.at_once, o.only),
     )
     _count(one, documents=200, seed=1, at_once=4)
     one.add_argument("--only", default="", help="those with this in their kind")

@@ -1,4 +1,4 @@
-"""What a newcomer waits for and pays: from a clean clone to the first converted document."""
+"""From a clean clone to the first converted document: seconds and megabytes."""
 
 import asyncio
 import os
@@ -15,7 +15,7 @@ IDLE_AFTER = 5.0  # seconds
 
 
 async def measure() -> None:
-    """Clone what is committed, ``make serve`` there, convert the sample, and look at the disk."""
+    """Clone the last commit, run ``make serve`` there, convert the sample, and measure the disk."""
     with tempfile.TemporaryDirectory(prefix="ilios-bench-") as name:
         clone = Path(name) / "ilios"
         subprocess.run(["git", "clone", "--quiet", str(ROOT), str(clone)], check=True)  # noqa: ASYNC221
@@ -71,7 +71,7 @@ async def _convert(url: str, sample: Path) -> None:
 
 
 def _megabytes(directory: Path) -> float:
-    """Return what ``du`` counts: blocks, and a file of several names once."""
+    """Return what ``du`` counts: blocks, and hard links once."""
     listing = subprocess.run(
         ["du", "-sk", str(directory)], capture_output=True, text=True, check=True
     )

@@ -1,10 +1,10 @@
-"""A volume of the log that is filled and freed again and again, and what clients see meanwhile."""
+"""A volume of the log that is filled and freed repeatedly, and what clients see meanwhile."""
 
 import asyncio
 import tempfile
 import time
 from collections.abc import AsyncIterator, Iterator
-from contextlib import ExitStack, asynccontextmanager, contextmanager, suppress
+from contextlib import asynccontextmanager, contextmanager, suppress
 from pathlib import Path
 
 import aiohttp
@@ -17,9 +17,9 @@ from bench import server
 from tests.volumes import fill, free, small_volume
 from tests.waiting import wait_until
 
-EVERY = 0.1  # seconds between two looks
-MET_WITHIN = 90.0  # seconds until a submission is refused on a full volume
-GIVEN_UP_AFTER = 90.0  # seconds
+PROBE_INTERVAL = 0.1  # seconds
+REFUSED_WITHIN = 90.0  # seconds until a submission is refused on a full volume
+ACCEPTED_WITHIN = 90.0  # seconds
 HEALED_WITHIN = 10.0  # seconds: the bar
 PDF = b"%PDF-1.7"
 
@@ -32,7 +32,7 @@ class Contradiction(Struct, frozen=True):
 
 
 class SubmissionProbe:
-    """Submits every tenth of a second, and asks for readiness before and after each time."""
+    """Submits every tenth of a second, and reads readiness before and after each submission."""
 
     def __init__(self, url: str, session: aiohttp.ClientSession) -> None:
         self._url = url
@@ -42,10 +42,10 @@ class SubmissionProbe:
         self.accepted_at = self.refused_at = 0.0
 
     async def run(self) -> None:
-        """Look until cancelled, at one submission after the other."""
+        """Submit until cancelled."""
         while True:
             await self._submit_once()
-            await asyncio.sleep(EVERY)
+            await asyncio.sleep(PROBE_INTERVAL)
 
     async def _submit_once(self) -> None:
         before = await self._ask("GET", "/readyz")
@@ -71,20 +71,20 @@ class SubmissionProbe:
 
 @asynccontextmanager
 async def probing(url: str, publisher_file: Path) -> AsyncIterator[SubmissionProbe]:
-    """Watch a service while the context is open, and publish on its bus whatever becomes of it.
+    """Probe a service while the context is open, and publish on its bus.
 
-    Publishers are not kept out by how much is free: they are who meets the full volume.
+    The service refuses uploads before the volume is full; publishers fill it to the end.
     """
     async with aiohttp.ClientSession() as session:
-        watching = SubmissionProbe(url, session)
+        probe = SubmissionProbe(url, session)
         tasks = [
-            asyncio.create_task(watching.run()),
+            asyncio.create_task(probe.run()),
             asyncio.create_task(_publish(publisher_file)),
         ]
         try:
-            yield watching
+            yield probe
             done = [task for task in tasks if task.done()]
-            await asyncio.gather(*done)  # what ended before its time has failed
+            await asyncio.gather(*done)  # a task that has ended has failed
         finally:
             for task in tasks:
                 task.cancel()
@@ -100,27 +100,29 @@ async def _publish(publisher_file: Path) -> None:
             while True:
                 with suppress(nats.errors.TimeoutError):
                     await client.request(
-                        "ilios.document.submitted.p05.default.nonsense", b"{}", timeout=EVERY
+                        "ilios.document.submitted.p05.default.nonsense",
+                        b"{}",
+                        timeout=PROBE_INTERVAL,
                     )
-                await asyncio.sleep(EVERY)
+                await asyncio.sleep(PROBE_INTERVAL)
         with suppress(nats.errors.Error, OSError, TimeoutError):
             await client.close()
-        await asyncio.sleep(EVERY)
+        await asyncio.sleep(PROBE_INTERVAL)
 
 
 async def _ignore(_: Exception) -> None:
-    """Take note of no error: the server is restarted again and again."""
+    """Ignore errors of the connection: the server is restarted repeatedly."""
 
 
-async def fill_and_free(volume: Path, watching: SubmissionProbe, kept_full: float) -> float:
+async def fill_and_free(volume: Path, probe: SubmissionProbe, seconds_full: float) -> float:
     """Fill the volume, free it, and return how many seconds later a submission is accepted."""
     began = time.monotonic()
     with _filled_volume(volume):
-        await wait_until(lambda: watching.refused_at > began, within=MET_WITHIN)
-        await asyncio.sleep(kept_full)
+        await wait_until(lambda: probe.refused_at > began, within=REFUSED_WITHIN)
+        await asyncio.sleep(seconds_full)
     freed = time.monotonic()
-    await wait_until(lambda: watching.accepted_at > freed, within=GIVEN_UP_AFTER)
-    return watching.accepted_at - freed
+    await wait_until(lambda: probe.accepted_at > freed, within=ACCEPTED_WITHIN)
+    return probe.accepted_at - freed
 
 
 @contextmanager
@@ -133,21 +135,19 @@ def _filled_volume(volume: Path) -> Iterator[None]:
 
 
 async def measure(fillings: int, megabytes: int, seconds: float) -> None:
-    """Fill and free the volume of the log so often, keep it full for so long; print what healed."""
-    with ExitStack() as stack:
-        data = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="ilios-bench-")))
-        volume = stack.enter_context(small_volume(data / "nats", megabytes))
-        async with (
-            server.run_service(
-                data, stub=True, ILIOS_RESERVE_MB="16", ILIOS_NATS_PORT="0"
-            ) as running,
-            probing(running.url, data / "nats" / "publisher.url") as watching,
-        ):
-            healed = []
-            for number in range(1, fillings + 1):
-                healed.append(await fill_and_free(volume, watching, seconds))
-                print(f"filling {number:<3}          accepted again after {healed[-1]:.1f} s")
-    print(f"submissions          {watching.submissions}")
-    print(f"failed while ready   {len(watching.contradictions)}")
-    bar = "ok" if max(healed) <= HEALED_WITHIN and not watching.contradictions else "NOT MET"
+    """Fill and free the volume of the log, keeping it full for so long; print the recoveries."""
+    with tempfile.TemporaryDirectory(prefix="ilios-bench-") as name:
+        data = Path(name)
+        with small_volume(data / "nats", megabytes) as volume:
+            async with (
+                server.run_service(data, stub=True, ILIOS_RESERVE_MB="16") as running,
+                probing(running.url, volume / "publisher.url") as probe,
+            ):
+                healed = []
+                for number in range(1, fillings + 1):
+                    healed.append(await fill_and_free(volume, probe, seconds))
+                    print(f"filling {number:<3}          accepted again after {healed[-1]:.1f} s")
+    print(f"submissions          {probe.submissions}")
+    print(f"failed while ready   {len(probe.contradictions)}")
+    bar = "ok" if max(healed) <= HEALED_WITHIN and not probe.contradictions else "NOT MET"
     print(f"longest              {max(healed):.1f} s, at most {HEALED_WITHIN:.0f} s: {bar}")

@@ -1,29 +1,27 @@
-"""The heaviest of hostile requests, while somebody else asks ``/livez`` all the time."""
+"""The heaviest hostile requests, while another connection requests ``/livez`` all the time."""
 
 import asyncio
 import contextlib
 import socket
 import statistics
-import tempfile
 import time
 from collections.abc import Callable
 from functools import partial
-from pathlib import Path
 from typing import NamedTuple
 from urllib.parse import urlsplit
 
 from bench import server
 from bench.client import Client
 
-ASKED_EVERY = 0.005  # seconds between looks at /livez
-QUIET = 1.0  # seconds in which nothing is sent, to see what the machine adds by itself
-AFTERWARDS = 0.1  # seconds /livez is asked on after an answer
+POLL_INTERVAL = 0.005  # seconds between requests of /livez
+QUIET = 1.0  # seconds in which nothing is sent, to see what the machine itself adds
+AFTERWARDS = 0.1  # seconds /livez is requested after a response
 ANSWERED_WITHIN = 20.0  # seconds
 DRIPPING = 200  # connections
 DRIPS = 30  # each of them sends so many bytes, one after the other
 DRIP_EVERY = 0.1  # seconds
 AT_ONCE = 256 * 1024  # bytes the event loop takes off a socket at once
-LONGEST_LINE = 8000  # bytes; over 8190 a line is refused before anybody looks at it
+LONGEST_LINE = 8000  # bytes; over 8190 a line is refused unparsed
 
 FORM = "multipart/form-data; boundary=B"
 SUBMIT, BATCH = "/api/documents/submit", "/v1/batch/submit"
@@ -31,7 +29,7 @@ RESERVE = "/api/documents/upload-url"
 
 
 class Seen(NamedTuple):
-    """What one attack did: the answer, the seconds it took, and those /livez took meanwhile."""
+    """One attack: its response, the seconds it took, and those /livez took meanwhile."""
 
     answer: str
     seconds: float
@@ -39,32 +37,28 @@ class Seen(NamedTuple):
 
 
 async def measure(rounds: int, only: str) -> None:
-    """Throw everything whose name has ``only`` in it at one service, and print what came of it."""
-    with tempfile.TemporaryDirectory(prefix="ilios-bench-") as name:
-        data = Path(name)
-        async with server.run_service(data, stub=True) as running:
-            url = running.url
-            print(f"{'':40}{'answer':>8}{'took':>10}   /livez meanwhile, ms: longest (p50)")
-            _print("nothing at all", [await _measure_attack(url, _nothing) for _ in range(rounds)])
-            for what, raw in _attacks().items():
-                if only in what:
-                    send = partial(_send, url, raw)
-                    _print(what, [await _measure_attack(url, send) for _ in range(rounds)])
-            if only in (what := f"{DRIPPING} dripping connections"):
-                drip = partial(_drip, url)
-                _print(what, [await _measure_attack(url, drip) for _ in range(rounds)])
-            left = [path for path in (data / "blobs").rglob("*") if path.is_file()]
-            print(f"left in the blob store: {sum(path.name != 'lock' for path in left)} files")
+    """Run the attacks whose names contain ``only`` against one service, and print their effect."""
+    async with server.run_service(stub=True) as running:
+        url = running.url
+        print(f"{'':40}{'answer':>8}{'took':>10}   /livez meanwhile, ms: longest (p50)")
+        _print("nothing at all", [await _measure_attack(url, _nothing) for _ in range(rounds)])
+        attacks = {what: partial(_send, url, raw) for what, raw in _attacks().items()}
+        attacks[f"{DRIPPING} dripping connections"] = partial(_drip, url)
+        for what, attack in attacks.items():
+            if only in what:
+                _print(what, [await _measure_attack(url, attack) for _ in range(rounds)])
+        left = [path for path in (running.data / "blobs").rglob("*") if path.is_file()]
+        print(f"left in the blob store: {sum(path.name != 'lock' for path in left)} files")
 
 
 def _attacks() -> dict[str, bytes]:
-    """Return the requests: each is good enough to be read on for as long as possible."""
+    """Return the requests: each is valid enough to be read for as long as possible."""
     return _forms() | _lines() | _chunks() | _heads() | _json_bodies()
 
 
 def _forms() -> dict[str, bytes]:
     field = "Content-Disposition: form-data; name="
-    # Seen only when everything else was taken, and then refused.
+    # Parsed only after everything else, and then refused.
     last = f"{field}retentionDays\r\n\r\n0"
     files = [f"{_file('files', n)}%PDF-1.7" for n in range(100)]
     fields = [f"{field}f{n}\r\n\r\n" + "x" * 65_536 for n in range(18)]
@@ -186,7 +180,7 @@ def _nothing() -> str:
 
 
 def _send(url: str, raw: bytes) -> str:
-    """Send all of it as fast as it is taken; returns the status of the first answer."""
+    """Send all of it as fast as possible; returns the status of the first response."""
     parts = urlsplit(url)
     with socket.create_connection((parts.hostname, parts.port), ANSWERED_WITHIN) as connection:
         # A service that refuses early closes before it has taken everything.
@@ -206,7 +200,7 @@ def _status(connection: socket.socket) -> str:
 
 
 def _drip(url: str) -> str:
-    """Send forms byte by byte over many connections; returns the status of the last answer."""
+    """Send forms byte by byte over many connections; returns the statuses of the responses."""
     parts = urlsplit(url)
     opened = [
         socket.create_connection((parts.hostname, parts.port), ANSWERED_WITHIN)
@@ -227,7 +221,7 @@ def _drip(url: str) -> str:
 
 
 async def _measure_attack(url: str, attack: Callable[[], str]) -> Seen:
-    """Run one attack in a thread and ask ``/livez`` until it is over, and a moment longer."""
+    """Run one attack in a thread and request ``/livez`` until shortly after its end."""
     client = Client(url)
     await client.get("/livez")
     others: list[float] = []
@@ -240,7 +234,7 @@ async def _measure_attack(url: str, attack: Callable[[], str]) -> Seen:
         others.append(time.perf_counter() - asked)
         if attacking.done() and not ended:
             ended = time.perf_counter()
-        await asyncio.sleep(ASKED_EVERY)
+        await asyncio.sleep(POLL_INTERVAL)
     client.close()
     return Seen(await attacking, ended - began, others)
 

@@ -1,46 +1,57 @@
-"""The pipeline of two builds in turns, so that a noisy machine slows both alike."""
+"""Two builds in turns, so that a noisy machine slows both alike: CPU per document.
 
-import asyncio
-import re
+The client and the sample are those of this checkout; the service, with the stub engine and with its
+own, is that of each checkout.
+"""
+
 import statistics
 from pathlib import Path
 
-_CPU = re.compile(r"^CPU per document\s+([\d.]+) ms", re.MULTILINE)
-ROOT = Path(__file__).parents[1]
+from bench import convert, pipeline, server
+from ilios.chaos.processes import ROOT
+
+CLIENTS, KILOBYTES = 16, 50
+MEASURES = ("pipeline", "convert")
 
 
-async def measure(before: Path, rounds: int, documents: int) -> None:
-    """Run the pipeline of the checkout at ``before`` and of this one ``rounds`` times in turns.
+async def measure(before: Path, rounds: int, documents: int, conversions: int) -> None:
+    """Measure the checkout at ``before`` and this one ``rounds`` times in turns.
 
-    The order within a pair alternates. Each checkout needs its own ``.venv``.
-
-    :raises RuntimeError: a run failed.
+    The order within a pair alternates. ``before`` needs its own ``.venv``.
     """
-    costs: dict[Path, list[float]] = {before: [], ROOT: []}
+    costs: dict[tuple[str, Path], list[float]] = {}
     for number in range(rounds):
-        pair = (before, ROOT) if number % 2 == 0 else (ROOT, before)
-        for checkout in pair:
-            costs[checkout].append(await _cpu_per_document(checkout, documents))
+        for checkout in (before, ROOT) if number % 2 == 0 else (ROOT, before):
+            costs.setdefault(("pipeline", checkout), []).append(
+                await _pipeline(checkout, documents)
+            )
+            costs.setdefault(("convert", checkout), []).append(
+                await _convert(checkout, conversions)
+            )
+        for name in MEASURES:
+            old, new = costs[name, before][-1], costs[name, ROOT][-1]
+            print(
+                f"pair {number + 1:2} {name:9} before {old:.2f} ms   now {new:.2f} ms   "
+                f"ratio {new / old:.3f}",
+                flush=True,
+            )
+    print("CPU per document     before       now   median of the ratios")
+    for name in MEASURES:
+        then, now = costs[name, before], costs[name, ROOT]
+        ratios = [new / old for old, new in zip(then, now, strict=True)]
         print(
-            f"pair {number + 1:2}   before {costs[before][-1]:.2f} ms   "
-            f"now {costs[ROOT][-1]:.2f} ms   ratio {costs[ROOT][-1] / costs[before][-1]:.3f}",
-            flush=True,
+            f"{name:<16} {statistics.median(then):>7.2f} ms {statistics.median(now):>6.2f} ms   "
+            f"{statistics.median(ratios):.3f} ({min(ratios):.3f} to {max(ratios):.3f})"
         )
-    ratios = [now / then for then, now in zip(costs[before], costs[ROOT], strict=True)]
-    medians = {checkout: statistics.median(found) for checkout, found in costs.items()}
-    print(f"CPU per document     before {medians[before]:.2f} ms, now {medians[ROOT]:.2f} ms")
-    print(f"median of the ratios {statistics.median(ratios):.3f}")
 
 
-async def _cpu_per_document(checkout: Path, documents: int) -> float:
-    process = await asyncio.create_subprocess_exec(
-        str(checkout / ".venv/bin/python"),
-        *("-m", "bench", "pipeline", "--documents", str(documents)),
-        cwd=checkout,
-        stdout=asyncio.subprocess.PIPE,
-    )
-    printed, _ = await process.communicate()
-    found = _CPU.search(printed.decode())
-    if process.returncode or found is None:
-        raise RuntimeError(f"the pipeline of {checkout} failed")
-    return float(found[1])
+async def _pipeline(checkout: Path, documents: int) -> float:
+    async with server.run_service(stub=True, checkout=checkout) as running:
+        await pipeline.warm_up(running, CLIENTS, KILOBYTES)
+        run = await pipeline.carry(running, documents, CLIENTS, KILOBYTES, before=pipeline.WARM)
+    return run.cpu_per_document
+
+
+async def _convert(checkout: Path, conversions: int) -> float:
+    async with server.run_service(stub=False, checkout=checkout) as running:
+        return await convert.cpu_per_document(running, conversions)

@@ -1,55 +1,80 @@
-"""The service in a process of its own, with the real engine or an instant stub."""
+"""The service under measurement: a child process with the real engine or an instant stub."""
 
 import asyncio
 import os
 import secrets
 import signal
 import sys
+import tempfile
+import time
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager
 from pathlib import Path
 
 from actors.engines import Conversion, SourceFile
 from ilios import logs
+from ilios.chaos.processes import NATS_SERVER, ROOT, SERVE, ServiceProcess, command_line
 from ilios.runtime import gc_tuning
 from ilios.service import service
 from ilios.settings import settings
 
-READY_WITHIN = 30.0  # seconds
+LOOP_ROUNDS = 2_000_000
 
 
 class StubEngine:
-    """Converts in no time: what is left is the pipeline."""
+    """An engine that takes no time: what is left is the pipeline."""
 
     def __init__(self, kilobytes: int) -> None:
         self._padding = secrets.token_hex(kilobytes * 512)
 
     async def check(self) -> None:
-        """Always fine."""
+        """Succeed."""
 
     async def convert(
         self, document: SourceFile, progress: Callable[[int, int], None] | None = None
     ) -> Conversion:
-        """Return one page that names the document's hash."""
+        """Return one page with the hash of the document."""
         page = f"# Stub\n\n{document.sha256}\n{self._padding}"
         return Conversion((page,), "stub", "stub-1", seconds=0.0)
 
 
-class RunningService:
-    """A service that was started here: where it is and what it has cost so far."""
+class MeasuredService(ServiceProcess):
+    """A service in ``data``, of this or another checkout, and what its processes cost.
 
-    def __init__(self, pid: int, url: str) -> None:
-        self.pid = pid
-        self.url = url
+    The stub adds ``kilobytes`` of text to each document.
+    """
+
+    def __init__(
+        self,
+        data: Path,
+        *,
+        stub: bool,
+        kilobytes: int = 0,
+        checkout: Path = ROOT,
+        **environ: str,
+    ) -> None:
+        self.data = data
+        self._serve = ("-m", "bench.server", "stub", str(kilobytes)) if stub else SERVE
+        python = sys.executable if checkout == ROOT else str(checkout / ".venv/bin/python")
+        defaults = {"PORT": "0", "ILIOS_NATS_PORT": "0", "ILIOS_DATA_DIR": str(data)}
+        log = Path(os.devnull)  # written, as in production, but not read
+        super().__init__(defaults | environ, directory=checkout, log=log, python=python)
+
+    def command(self) -> tuple[str, ...]:
+        """Return the arguments of Python."""
+        return self._serve
 
     def processes(self) -> dict[str, int]:
         """Return the pids of the service and of everything it started, by name."""
         named = {"service": self.pid}
-        for pid in _children(self.pid):
-            command = Path(f"/proc/{pid}/cmdline").read_bytes().decode().replace("\0", " ")
-            kind = "nats-server" if "nats-server" in command else "engine"
-            named[f"{kind} {pid}" if kind == "engine" else kind] = pid
+        for pid in self.children():
+            kind = NATS_SERVER if NATS_SERVER in command_line(pid) else f"engine {pid}"
+            named[kind] = pid
         return named
+
+    def own_processes(self) -> dict[str, int]:
+        """Return the pids without those of engine processes, which are replaced now and then."""
+        return {k: v for k, v in self.processes().items() if not k.startswith("engine")}
 
     def cpu_seconds(self) -> dict[str, float]:
         """Return user and system CPU seconds of each process."""
@@ -62,71 +87,63 @@ class RunningService:
 
     def resident_mb(self, field: str = "VmRSS") -> dict[str, float]:
         """Return resident memory in MB of each process; ``VmHWM`` gives the peak."""
-        held: dict[str, float] = {}
+        resident: dict[str, float] = {}
         for name, pid in self.processes().items():
             for line in Path(f"/proc/{pid}/status").read_text().splitlines():
                 if line.startswith(field):
-                    held[name] = int(line.split()[1]) / 1024
-        return held
+                    resident[name] = int(line.split()[1]) / 1024
+        return resident
 
     def reset_peak(self) -> None:
-        """Make ``VmHWM`` start anew from what is resident now."""
+        """Reset ``VmHWM`` to what is resident now."""
         for pid in self.processes().values():
             Path(f"/proc/{pid}/clear_refs").write_text("5")
 
 
-def _children(pid: int) -> list[int]:
-    listed = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
-    return [int(child) for child in listed]
-
-
 @asynccontextmanager
 async def run_service(
-    data_dir: Path, *, stub: bool, markdown_kilobytes: int = 0, **environ: str
-) -> AsyncIterator[RunningService]:
-    """Run the service on a free port while the context is open.
+    data: Path | None = None,
+    *,
+    stub: bool,
+    kilobytes: int = 0,
+    checkout: Path = ROOT,
+    **environ: str,
+) -> AsyncIterator[MeasuredService]:
+    """Run the service while the context is open, in a temporary directory unless ``data`` is given.
 
-    The stub adds so many kilobytes of text to what it makes of a document. ``environ`` are further
-    settings.
+    ``environ`` are further settings.
     """
-    process = await asyncio.create_subprocess_exec(
-        sys.executable,
-        "-m",
-        "bench.server",
-        "stub" if stub else "local",
-        str(markdown_kilobytes),
-        env={
-            "PATH": os.environ["PATH"],
-            "PORT": "0",
-            "ILIOS_DATA_DIR": str(data_dir),
-            "PYTHONPATH": str(Path(__file__).parent.parent),
-            **(environ or {}),
-            **environ,
-        },
-        stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.DEVNULL,  # the log is written, as everywhere, but nobody reads it
-    )
-    assert process.stdout is not None
-    try:
-        line = await asyncio.wait_for(process.stdout.readline(), READY_WITHIN)
-        yield RunningService(process.pid, line.decode().strip())
-    finally:
-        with suppress(ProcessLookupError):  # it may have been killed
-            process.send_signal(signal.SIGTERM)
-        await process.wait()
+    with tempfile.TemporaryDirectory(prefix="ilios-bench-") as name:
+        running = MeasuredService(
+            data or Path(name), stub=stub, kilobytes=kilobytes, checkout=checkout, **environ
+        )
+        await running.start()
+        try:
+            yield running
+        finally:
+            await running.stop()
 
 
-async def _serve(kind: str, kilobytes: int) -> None:
+def reference_loop_ms() -> float:
+    """Return the CPU milliseconds of a fixed loop: shared machines change from minute to minute."""
+    began = time.process_time()
+    total = 0
+    for number in range(LOOP_ROUNDS):
+        total += number & 7
+    return 1000 * (time.process_time() - began)
+
+
+async def _serve_stub(kilobytes: int) -> None:
     configured = settings.from_environ(os.environ)
     logs.set_up(configured.log_level)
     stop = asyncio.Event()
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, stop.set)
-    engine = StubEngine(kilobytes) if kind == "stub" else None
-    async with service(configured, engine=engine) as running:
+    async with service(configured, engine=StubEngine(kilobytes)) as running:
         gc_tuning.freeze()
-        print(running.url, flush=True)
+        print(f"HTTP {running.url}", flush=True)
         await stop.wait()
 
 
 if __name__ == "__main__":
-    asyncio.run(_serve(sys.argv[1], int(sys.argv[2])))
+    # `stub KILOBYTES`, as in every version: `bench pairs` starts that of another checkout.
+    asyncio.run(_serve_stub(int(sys.argv[2])))

@@ -1,30 +1,30 @@
-"""How long the documents of one tenant take while another's long ones are at work."""
+"""How long the documents of one tenant take while long ones of another are converted."""
 
 import asyncio
 import random
 import sqlite3
-import tempfile
 import time
-from pathlib import Path
 
 from msgspec import Struct
 
-from bench import machine, server
-from bench.client import Client
+from bench import server
+from bench.client import Client, share
+from bench.server import MeasuredService
 from ilios.tenants import tenant_of
 from tests import documents
 
 KEYS = ("key-of-the-one-who-is-slow", "key-of-the-one-who-waits")
 FINISHED_WITHIN = 900.0  # seconds
-LOOK_EVERY = 0.02  # seconds
-LEAD = 8.0  # seconds the long ones are submitted before the short ones
+POLL_INTERVAL = 0.02  # seconds
+LEAD = 8.0  # seconds from the long ones to the short ones
 SUBMITTERS = 8
 
 
 class Load(Struct, frozen=True):
-    """What is submitted: one tenant's scans and what is behind them, and the other's documents.
+    """The load: the scans of one tenant and more of its documents, and those of another tenant.
 
-    ``scans`` have so many ``pages``; all others have one, of text, or ``scanned`` the other's.
+    ``scans`` have so many ``pages``; all others have one, of text, those of the other tenant
+    scanned if ``scanned``.
     """
 
     scans: int
@@ -35,25 +35,22 @@ class Load(Struct, frozen=True):
 
 
 async def measure(load: Load) -> None:
-    """Let one tenant's documents be converted alone, then behind the other's, and compare."""
+    """Convert the documents of one tenant alone, then beside those of the other, and compare."""
     slow, waiting = KEYS
     scan = _scan(load.pages)
     print(f"{load.scans} scans of {load.pages} pages ({len(scan) >> 20} MB), then {load.behind}")
-    speed = [machine.reference_loop_ms()]
-    with tempfile.TemporaryDirectory(prefix="ilios-bench-") as name:
-        data = Path(name)
-        async with server.run_service(data, stub=False, API_KEY=",".join(KEYS)) as running:
-            await _time_to_convert(running.url, data, waiting, [_short(load, n) for n in range(8)])
-            alone = await _time_to_convert(running.url, data, waiting, _shorts(load, 100))
-            for number in range(load.scans):
-                # No two are the same; what follows the end of a PDF is not looked at.
-                await _submit(running.url, slow, scan + b"%% %d\n" % number)
-            backlog = [_text(f"behind {number}") for number in range(load.behind)]
-            await _submit_all(running.url, slow, backlog)
-            await asyncio.sleep(LEAD)
-            beside = await _time_to_convert(running.url, data, waiting, _shorts(load, 100_000))
-            engines = sum("engine" in process for process in running.processes())
-    speed.append(machine.reference_loop_ms())
+    speed = [server.reference_loop_ms()]
+    async with server.run_service(stub=False, API_KEY=",".join(KEYS)) as running:
+        await _time_to_convert(running, waiting, [_short(load, number) for number in range(8)])
+        alone = await _time_to_convert(running, waiting, _shorts(load, 100))
+        # No two are the same: what follows the end of a PDF is not read.
+        scans = [scan + b"%% %d\n" % number for number in range(load.scans)]
+        await _submit_all(running.url, slow, scans)
+        await _submit_all(running.url, slow, [_text(f"more {n}") for n in range(load.behind)])
+        await asyncio.sleep(LEAD)
+        beside = await _time_to_convert(running, waiting, _shorts(load, 100_000))
+        engines = sum("engine" in process for process in running.processes())
+    speed.append(server.reference_loop_ms())
     p95 = [_print(what, seconds) for what, seconds in (("alone", alone), ("beside", beside))]
     print(f"p95 beside the other tenant {p95[1] / p95[0]:.2f} times that alone")
     print(f"{engines} engine processes at the end")
@@ -79,42 +76,33 @@ def _scan(pages: int, seed: int = 0) -> bytes:
     return documents.image_file(picture, "PDF", [picture] * (pages - 1))
 
 
-async def _submit(url: str, key: str, content: bytes) -> str:
-    client = Client(url, key)
-    answer = await client.post_file("/api/documents/submit", "document.pdf", content)
-    client.close()
-    if answer.status != 202:
-        raise RuntimeError(f"submit answered {answer.status}: {answer.body!r}")
-    return str(answer.json()["id"])
-
-
 async def _submit_all(url: str, key: str, contents: list[bytes]) -> dict[str, float]:
     """Submit them all; returns when each was, by its id."""
     submitted: dict[str, float] = {}
-    left = iter(contents)
 
-    async def one() -> None:
-        for content in left:
-            began = time.perf_counter()
-            submitted[await _submit(url, key, content)] = began
+    async def submit(client: Client, content: bytes) -> None:
+        began = time.perf_counter()
+        submitted[await client.submit("document.pdf", content)] = began
 
-    await asyncio.gather(*(one() for _ in range(SUBMITTERS)))
+    await share(url, SUBMITTERS, contents, submit, key=key)
     return submitted
 
 
-async def _time_to_convert(url: str, data: Path, key: str, contents: list[bytes]) -> list[float]:
-    """Submit all at once and look at the database; returns what each took until its end."""
-    submitting = asyncio.create_task(_submit_all(url, key, contents))
+async def _time_to_convert(
+    running: MeasuredService, key: str, contents: list[bytes]
+) -> list[float]:
+    """Submit all at once and poll the database; returns what each took until its end."""
+    submitting = asyncio.create_task(_submit_all(running.url, key, contents))
     ended: dict[str, float] = {}
     deadline = time.monotonic() + FINISHED_WITHIN
-    with sqlite3.connect(f"file:{data / 'ilios.db'}?mode=ro", uri=True) as database:
+    with sqlite3.connect(f"file:{running.data / 'ilios.db'}?mode=ro", uri=True) as database:
         before = _completed_ids(database, key)
         while len(ended) < len(contents):
             for name in _completed_ids(database, key) - before:
                 ended.setdefault(name, time.perf_counter())
             if time.monotonic() > deadline:
                 raise RuntimeError(f"{len(ended)} of {len(contents)} have ended")
-            await asyncio.sleep(LOOK_EVERY)
+            await asyncio.sleep(POLL_INTERVAL)
     began = await submitting
     return sorted(ended[name] - began[name] for name in began)
 

@@ -1,1 +1,1 @@
-"""The promises, tried out: the real service is killed again and again, and then audited."""
+"""Fault injection: the real service is killed again and again, and its promises are verified."""

@@ -1,43 +1,206 @@
-"""Clients that use every door at once, and note what they were promised.
+"""Clients of a service under test: HTTP that survives restarts, the bus, polling, a mixed workload.
 
-They are as rude as clients are: they send again what was not answered, delete what has only just
-been accepted, and hand in files that are none.
+The workload is as rude as clients are: it repeats what was not answered, deletes what has only
+just been accepted, and submits files that are no documents.
 """
 
 import asyncio
 import random
 import time
-from collections.abc import Awaitable, Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import (
+    AsyncIterator,
+    Awaitable,
+    Callable,
+    Iterable,
+    Iterator,
+    Mapping,
+    Sequence,
+)
+from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
+from typing import Any
 
+import aiohttp
+import msgspec
 from msgspec import Struct
 
-from ilios.chaos import bus_client
+from bus.connection import connect
+from bus.errors import BusUnavailable
+from bus.publisher import Publisher
 from ilios.chaos.documents import Kind, SampleDocument
-from ilios.chaos.expectations import Channel, Outcome, RunRecord, Submission
-from ilios.chaos.http_client import RETRY_PAUSE, UNAVAILABLE_STATUSES, HttpClient, Response
+from ilios.chaos.processes import ServiceProcess
+from ilios.chaos.record import Channel, Document, Outcome, RunRecord, Submission
+from schemas.documents import DocumentSubmitted, Inline
 from schemas.ids import new_id
 
 SUBMIT, BATCH, CONVERT = "/api/documents/submit", "/v1/batch/submit", "/v1/convert"
+REQUEST_TIMEOUT = 60.0  # seconds; a pause and a restart may fall into one request
+ACK_TIMEOUT = 3.0  # seconds until the log has acknowledged an event
+RETRY_PAUSE = 0.05  # seconds
+UNAVAILABLE_STATUSES = (429, 503, 507)
+"""Statuses that mean: try again later."""
+POLLED_OLDEST, POLLED_OTHERS, POLLED_ENDED = 20, 6, 2
+"""Documents polled in one round: the oldest end first as a rule, and final states must stay."""
+POLLS_AT_ONCE = 4  # requests: the machine is to be busy with documents
 
-_ACTION_WEIGHTS = {
-    "submit": 4,
-    "batch": 2,
-    "convert": 2,
-    "keyed": 4,
-    "bus": 2,
-    "repeat": 2,
-    "delete": 1,
-}
-"""What a client does next, and how often beside the rest."""
+_ACTIONS = ("submit", "batch", "convert", "keyed", "bus", "repeat", "delete")
+_ACTION_WEIGHTS = (4, 2, 2, 4, 2, 2, 1)
 _KIND_WEIGHTS: Mapping[Kind, int] = {"pdf": 80, "docx": 10, "broken": 6, "unknown": 4}
 _PAGE_WEIGHTS = {1: 50, 3: 30, 20: 15, 120: 5}
-"""How many pages a PDF has; the longest keeps an engine busy long enough to be hit at it."""
+"""Pages of a PDF; the longest keeps an engine busy long enough to be killed at it."""
 _MAX_BATCH_SIZE = 6
-_LATEST = 12  # documents, of which most are still under way
+_RECENT = 12  # documents, of which most are still in progress
 _CHANNELS: Mapping[str, Channel] = {SUBMIT: "submit", BATCH: "batch", CONVERT: "convert"}
 _ACCEPTED = (200, 202, 422)
+
+
+class Response(Struct, frozen=True):
+    """The response to one request."""
+
+    status: int
+    headers: Mapping[str, str]
+    body: bytes
+
+    @property
+    def text(self) -> str:
+        """The body as text."""
+        return self.body.decode(errors="replace")
+
+    @property
+    def json(self) -> Any:  # noqa: ANN401  # the service under test may send anything
+        """The decoded body; an empty object where it is no JSON object."""
+        try:
+            found = msgspec.json.decode(self.body)
+        except msgspec.DecodeError:
+            return {}
+        return found if isinstance(found, dict) else {}
+
+    @property
+    def document_ids(self) -> tuple[str, ...]:
+        """The ids of the documents a submission has made; none where the response names none."""
+        if "X-Document-Id" in self.headers:
+            return (self.headers["X-Document-Id"],)
+        if "documents" in self.json:
+            return tuple(str(one["id"]) for one in self.json["documents"])
+        return (str(self.json["id"]),) if "id" in self.json else ()
+
+
+class HttpClient:
+    """Requests to wherever the service listens at the moment."""
+
+    def __init__(self, service: ServiceProcess, session: aiohttp.ClientSession) -> None:
+        self._service = service
+        self._session = session
+
+    async def request(
+        self,
+        method: str,
+        path: str,
+        samples: Sequence[SampleDocument] = (),
+        idempotency_key: str = "",
+    ) -> Response | None:
+        """Return the response; None where there was none."""
+        if not self._service.url:  # it is being restarted
+            await asyncio.sleep(RETRY_PAUSE)
+            return None
+        form = aiohttp.FormData() if samples else None
+        for sample in samples:
+            assert form is not None
+            part = "files" if path == BATCH else "file"
+            form.add_field(part, sample.content, filename=sample.file_name)
+        headers = {"Idempotency-Key": idempotency_key} if idempotency_key else {}
+        try:
+            async with self._session.request(
+                method, self._service.url + path, data=form, headers=headers
+            ) as response:
+                return Response(response.status, response.headers.copy(), await response.read())
+        except (aiohttp.ClientError, TimeoutError, OSError):
+            await asyncio.sleep(RETRY_PAUSE)
+            return None
+
+    async def request_until_answered(
+        self,
+        method: str,
+        path: str,
+        samples: Sequence[SampleDocument] = (),
+        idempotency_key: str = "",
+    ) -> Response:
+        """Repeat the request until it is answered by something else than unavailability."""
+        while True:
+            response = await self.request(method, path, samples, idempotency_key)
+            if response is not None and response.status not in UNAVAILABLE_STATUSES:
+                return response
+            await asyncio.sleep(RETRY_PAUSE)
+
+
+@asynccontextmanager
+async def open_client(service: ServiceProcess) -> AsyncIterator[HttpClient]:
+    """Open a client for the time of the context."""
+    timeout = aiohttp.ClientTimeout(total=REQUEST_TIMEOUT)
+    # No limit of connections: a request that waits for a conversion must not delay the others.
+    connector = aiohttp.TCPConnector(limit=0)
+    async with aiohttp.ClientSession(timeout=timeout, connector=connector) as session:
+        yield HttpClient(service, session)
+
+
+async def publish(data_dir: Path, document_id: str, sample: SampleDocument) -> bool:
+    """Submit a document by the bus; returns whether the log has acknowledged it.
+
+    Repeated with the same id it is one submission.
+    """
+    try:
+        # Read each time: the address changes with each start of the service.
+        url = (data_dir / "nats" / "operator.url").read_text().strip()
+        async with connect(url, name="chaos") as connection:
+            event = DocumentSubmitted(
+                document_id=document_id, source=Inline(sample.content), file_name=sample.file_name
+            )
+            await Publisher(connection).publish(event, within=ACK_TIMEOUT)
+    except (BusUnavailable, OSError):
+        return False
+    return True
+
+
+async def poll(client: HttpClient, record: RunRecord, rng: random.Random) -> None:
+    """Poll documents for ever, among them some that have ended."""
+
+    def sample(documents: list[Document], limit: int) -> list[Document]:
+        return rng.sample(documents, min(limit, len(documents)))
+
+    while True:
+        unfinished = record.unfinished
+        ended = [one for one in record.documents.values() if one.ended_at is not None]
+        chosen = [*unfinished[:POLLED_OLDEST], *sample(unfinished, POLLED_OTHERS)]
+        chosen += sample(ended, POLLED_ENDED)
+        await poll_all(client, record, dict.fromkeys(one.name for one in chosen))
+        await asyncio.sleep(RETRY_PAUSE)
+
+
+async def poll_all(client: HttpClient, record: RunRecord, names: Iterable[str]) -> None:
+    """Poll each of these documents once."""
+    left = iter(names)
+
+    async def poll_next() -> None:
+        for name in left:
+            await poll_status(client, record, name)
+
+    await asyncio.gather(*(poll_next() for _ in range(POLLS_AT_ONCE)))
+
+
+async def poll_status(client: HttpClient, record: RunRecord, name: str) -> None:
+    """Ask once for the status of a document, and record the response."""
+    began = time.monotonic()
+    response = await client.request("GET", f"/api/documents/status/{name}")
+    if response is None or response.status in UNAVAILABLE_STATUSES:
+        return
+    if response.status == 404:
+        record.record_unknown(name)
+    elif response.status != 200:
+        what = f"its status was answered {response.status}: {response.text[:200]}"
+        record.add_violation("answered wrongly", name, what)
+    else:
+        body, now = response.json, time.monotonic()
+        record.record_state(name, str(body["status"]), body.get("code"), asked_at=began, now=now)
 
 
 class _Request(Struct, frozen=True):
@@ -50,9 +213,9 @@ class _Request(Struct, frozen=True):
 
 
 class Workload:
-    """``clients`` at once, until so many documents are accepted.
+    """Clients that use every channel at once, and record what they are promised.
 
-    ``allowed`` says how many may be accepted at this moment.
+    ``max_accepted`` returns how many documents may be accepted at this moment.
     """
 
     def __init__(
@@ -72,57 +235,50 @@ class Workload:
         self._sample_count = 0
         self._in_flight = 0
         self._requests: list[_Request] = []
-        # Each once, whatever chance says: also in a short run every door is used.
-        self._first_actions = list(_ACTION_WEIGHTS)
+        # Each once, whatever the seed: also a short run uses every channel.
+        self._first_actions = list(_ACTIONS)
         self._first_kinds = list(_KIND_WEIGHTS)
 
     async def run(self, clients: int, wanted: int) -> None:
-        """Return when so many documents are accepted and every action was taken once."""
+        """Return when ``wanted`` documents are accepted and every action was taken once."""
         async with asyncio.TaskGroup() as group:
             for _ in range(clients):
                 group.create_task(self._client(wanted))
 
     async def _client(self, wanted: int) -> None:
         actions: dict[str, Callable[[], Awaitable[None]]] = {
-            "submit": lambda: self._submit_without_key(SUBMIT, 1),
-            "batch": lambda: self._submit_without_key(
-                BATCH, self._random.randint(2, _MAX_BATCH_SIZE)
-            ),
-            "convert": lambda: self._submit_without_key(CONVERT, 1),
+            "submit": lambda: self._submit_without_key(SUBMIT),
+            "batch": lambda: self._submit_without_key(BATCH),
+            "convert": lambda: self._submit_without_key(CONVERT),
             "keyed": self._submit_with_key,
             "bus": self._submit_by_bus,
             "repeat": self._repeat,
             "delete": self._delete,
         }
-        while (
-            accepted := len(self._record.documents)
-        ) < wanted or self._has_pending_first_action():
+        while (accepted := len(self._record.documents)) < wanted or any(
+            map(self._is_possible, self._first_actions)
+        ):
             if accepted < wanted and accepted + self._in_flight >= self._max_accepted():
-                # Enough for now, if what the others have in hand is accepted.
+                # Enough for now, if what the others are submitting is accepted.
                 await asyncio.sleep(RETRY_PAUSE)
                 continue
-            action = self._next_action()
-            await actions[action]()
+            await actions[self._next_action()]()
             await asyncio.sleep(0)  # there may have been nothing to repeat or delete
 
-    def _has_pending_first_action(self) -> bool:
-        """Whether something that every run does once was not done yet, and can be done now."""
-        return any(map(self._is_possible, self._first_actions))
-
     def _next_action(self) -> str:
-        # From the end: what needs that something was done before is done as soon as it can be.
+        # From the end: repeating and deleting are tried as soon as there is something to repeat.
         for action in filter(self._is_possible, reversed(self._first_actions)):
             self._first_actions.remove(action)
             return action
-        (action,) = self._random.choices(list(_ACTION_WEIGHTS), list(_ACTION_WEIGHTS.values()))
+        (action,) = self._random.choices(_ACTIONS, _ACTION_WEIGHTS)
         return action
 
     def _is_possible(self, action: str) -> bool:
-        """Whether there is what the action needs."""
         needed = {"repeat": self._requests, "delete": self._record.documents}
         return bool(needed.get(action, True))
 
-    def _new_samples(self, count: int) -> tuple[SampleDocument, ...]:
+    def _new_samples(self, path: str = SUBMIT) -> tuple[SampleDocument, ...]:
+        count = self._random.randint(2, _MAX_BATCH_SIZE) if path == BATCH else 1
         return tuple(self._new_sample() for _ in range(count))
 
     def _new_sample(self) -> SampleDocument:
@@ -133,27 +289,31 @@ class Workload:
         (pages,) = self._random.choices(list(_PAGE_WEIGHTS), list(_PAGE_WEIGHTS.values()))
         return SampleDocument(self._sample_count, kind, pages if kind == "pdf" else 1)
 
-    async def _submit_without_key(self, path: str, count: int) -> None:
-        """Without a key: if nobody answers, nobody knows whether there is a document."""
-        samples = self._new_samples(count)
+    async def _submit_without_key(self, path: str) -> None:
+        """Submit once: without a response it stays open whether there is a document."""
+        samples = self._new_samples(path)
         with self._submitting(samples, _CHANNELS[path]) as submissions:
             began = time.monotonic()
-            answer = await self._http.request("POST", path, samples)
-            self._record_failure(answer, submissions)
-            if answer is not None and answer.status not in UNAVAILABLE_STATUSES:
-                await self._record_accepted(answer, submissions, began)
+            response = await self._http.request("POST", path, samples)
+            if response is not None and response.status not in UNAVAILABLE_STATUSES:
+                await self._record_accepted(response, submissions, began)
+                return
+            outcome: Outcome = "unanswered"
+            if response is not None:
+                outcome = "refused"
+                self._record.refusals[f"{response.status} {response.json.get('code')}"] += 1
+            for submission in submissions:
+                submission.outcome = outcome
 
     async def _submit_with_key(self) -> None:
-        """With a key, and so until somebody answers."""
+        """Submit under an Idempotency-Key, repeated until there is a response."""
         path = self._random.choice((SUBMIT, BATCH, CONVERT))
-        samples = self._new_samples(
-            self._random.randint(2, _MAX_BATCH_SIZE) if path == BATCH else 1
-        )
+        samples = self._new_samples(path)
         key = f"{self._run_id}-{samples[0].number}"
         with self._submitting(samples, _CHANNELS[path]) as submissions:
             began = time.monotonic()
-            answer = await self._http.request_until_answered("POST", path, samples, key)
-            made = await self._record_accepted(answer, submissions, began)
+            response = await self._http.request_until_answered("POST", path, samples, key)
+            made = await self._record_accepted(response, submissions, began)
         if made:
             self._requests.append(_Request(path, samples, key, made))
 
@@ -161,39 +321,39 @@ class Workload:
         if not self._requests:
             return
         request = self._random.choice(self._requests)
-        answer = await self._http.request_until_answered(
+        response = await self._http.request_until_answered(
             "POST", request.path, request.samples, request.key
         )
         removed = [self._record.documents[name].removal != "none" for name in request.document_ids]
-        if answer.status == 410 and all(removed):
+        if response.status == 410 and all(removed):
             return
-        if answer.status not in _ACCEPTED or document_ids_of(answer) != request.document_ids:
-            what = f"its request was repeated and answered {answer.status}: {answer.text[:200]}"
+        if response.status not in _ACCEPTED or response.document_ids != request.document_ids:
+            what = f"its request was repeated and answered {response.status}: {response.text[:200]}"
             self._record.add_violation("made twice", request.document_ids[0], what)
 
     async def _submit_by_bus(self) -> None:
-        samples, name = self._new_samples(1), new_id()
+        samples, name = self._new_samples(), new_id()
         with self._submitting(samples, "bus") as (submission,):
-            while not await bus_client.publish(self._data_dir, name, samples[0]):  # noqa: ASYNC110
-                await asyncio.sleep(RETRY_PAUSE)  # nobody tells when the bus is back
+            while not await publish(self._data_dir, name, samples[0]):  # noqa: ASYNC110
+                await asyncio.sleep(RETRY_PAUSE)  # no event tells when the bus is back
             self._record.record_accepted(name, submission, time.monotonic())
 
     async def _delete(self) -> None:
-        kept = [one for one in self._record.documents.values() if one.removal == "none"]
-        if not kept:
+        candidates = [one for one in self._record.documents.values() if one.removal == "none"]
+        if not candidates:
             return
-        document = self._random.choice(self._random.choice((kept, kept[-_LATEST:])))
+        document = self._random.choice(self._random.choice((candidates, candidates[-_RECENT:])))
         document.removal = "asked"
-        answer = await self._http.request_until_answered(
+        response = await self._http.request_until_answered(
             "DELETE", f"/api/documents/{document.name}"
         )
-        receipt = answer.json.get("status")
-        if answer.status == 404:
+        receipt = response.json.get("status")
+        if response.status == 404:
             self._record.record_unknown(document.name)
-        elif answer.status not in (200, 202) or receipt not in ("cancelled", "deleted"):
-            what = f"DELETE was answered {answer.status}: {answer.text[:200]}"
+        elif response.status not in (200, 202) or receipt not in ("cancelled", "deleted"):
+            what = f"DELETE was answered {response.status}: {response.text[:200]}"
             self._record.add_violation("answered wrongly", document.name, what)
-        elif answer.status == 200:
+        elif response.status == 200:
             document.removal = receipt
 
     @contextmanager
@@ -206,23 +366,11 @@ class Workload:
         finally:
             self._in_flight -= len(samples)
 
-    def _record_failure(self, response: Response | None, submissions: list[Submission]) -> None:
-        """Note that a request was not answered, or that the service was not able to serve it."""
-        if response is None:
-            outcome: Outcome = "unanswered"
-        elif response.status in UNAVAILABLE_STATUSES:
-            outcome = "refused"
-            self._record.refusals[f"{response.status} {response.json.get('code')}"] += 1
-        else:
-            return
-        for submission in submissions:
-            submission.outcome = outcome
-
     async def _record_accepted(
         self, response: Response, submissions: list[Submission], began: float
     ) -> tuple[str, ...]:
-        """Note what was made, and ask for it at once: what was accepted is never unknown."""
-        made = document_ids_of(response) if response.status in _ACCEPTED else ()
+        """Record what was made, and poll it at once: an accepted document is never unknown."""
+        made = response.document_ids if response.status in _ACCEPTED else ()
         if len(made) != len(submissions):
             for submission in submissions:
                 submission.outcome = "refused"
@@ -237,37 +385,10 @@ class Workload:
             self._record.batches[str(response.json["batchId"])] = list(made)
         elif response.status == 200:
             (name,), (submission,) = made, submissions
-            fault = submission.sample.find_mismatch(response.text)
-            if fault is not None:
-                self._record.add_violation("mixed up", name, f"/v1/convert answered that {fault}")
+            mismatch = submission.sample.find_mismatch(response.text)
+            if mismatch is not None:
+                what = f"/v1/convert answered that {mismatch}"
+                self._record.add_violation("mixed up", name, what)
             self._record.record_state(name, "completed", None, asked_at=began, now=now)
         await poll_status(self._http, self._record, made[-1])
         return made
-
-
-async def poll_status(client: HttpClient, record: RunRecord, name: str) -> None:
-    """Ask once how far a document is, and note what is said."""
-    began = time.monotonic()
-    answer = await client.request("GET", f"/api/documents/status/{name}")
-    if answer is None or answer.status in UNAVAILABLE_STATUSES:
-        return
-    if answer.status == 404:
-        record.record_unknown(name)
-    elif answer.status != 200:
-        what = f"its status was answered {answer.status}: {answer.text[:200]}"
-        record.add_violation("answered wrongly", name, what)
-    else:
-        body = answer.json
-        record.record_state(
-            name, str(body["status"]), body.get("code"), asked_at=began, now=time.monotonic()
-        )
-
-
-def document_ids_of(response: Response) -> tuple[str, ...]:
-    """Return the ids of the documents a request has made; none where the answer names none."""
-    if "X-Document-Id" in response.headers:
-        return (response.headers["X-Document-Id"],)
-    body = response.json
-    if "documents" in body:
-        return tuple(str(one["id"]) for one in body["documents"])
-    return (str(body["id"]),) if "id" in body else ()

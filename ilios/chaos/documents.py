@@ -1,7 +1,7 @@
-"""Documents that can be told apart: every page of every one says whose it is, twice.
+"""Sample documents, each page of which names its document and its number, twice.
 
-All have the same file name, so that nothing but their content tells them apart. A document is made
-anew from its number whenever its bytes are needed, always the same.
+All have the same file name, so only their content distinguishes them. The bytes of a document are
+generated from its number whenever they are needed, always the same.
 """
 
 import hashlib
@@ -17,12 +17,12 @@ from actors.engines import PAGE_SEPARATOR
 
 FILE_NAME = "report"
 LINES = 24  # of a page
-MARKER_LINE = 6  # lines from its edges are those that say whose page it is
+MARKER_LINE = 6  # lines from both edges of a page: where its marker is
 
 Kind = Literal["pdf", "docx", "broken", "unknown"]
 
 EXPECTED_CODES: dict[Kind, str] = {"broken": "corrupt", "unknown": "unsupported_type"}
-"""How documents fail that cannot be converted."""
+"""The codes with which documents fail that cannot be converted."""
 
 _SUFFIX: dict[Kind, str] = {"pdf": "pdf", "docx": "docx", "broken": "pdf", "unknown": "pdf"}
 _MARKER = re.compile(r"Paper(\d{6})Page(\d{3})")
@@ -33,7 +33,7 @@ _DOCX = "application/vnd.openxmlformats-officedocument.wordprocessingml.document
 
 
 class SampleDocument(Struct, frozen=True):
-    """A document to be submitted: the ``number``-th of a run, with so many pages."""
+    """The ``number``-th document of a run."""
 
     number: int
     kind: Kind = "pdf"
@@ -46,12 +46,12 @@ class SampleDocument(Struct, frozen=True):
 
     @property
     def file_name(self) -> str:
-        """Its name, which many others have as well."""
+        """The file name, shared by all documents of the kind."""
         return f"{FILE_NAME}.{_SUFFIX[self.kind]}"
 
     @property
     def content(self) -> bytes:
-        """Its bytes."""
+        """The bytes."""
         match self.kind:
             case "pdf":
                 return _pdf([self._lines(page) for page in range(1, self.pages + 1)])
@@ -64,11 +64,11 @@ class SampleDocument(Struct, frozen=True):
 
     @property
     def sha256(self) -> str:
-        """The SHA-256 of its bytes: by this a row of the database is known for its own."""
+        """The SHA-256 of the bytes, by which its row in the database is found."""
         return hashlib.sha256(self.content).hexdigest()
 
     def find_mismatch(self, markdown: str) -> str | None:
-        """Say what is wrong with what became of it; None where every page is its own, in order."""
+        """Return what is wrong with its Markdown; None where every page is its own, in order."""
         wanted = [(self.number, page) for page in range(1, self.pages + 1) for _ in range(2)]
         found = [(int(number), int(page)) for number, page in _MARKER.findall(markdown)]
         if found != wanted:
@@ -84,7 +84,7 @@ class SampleDocument(Struct, frozen=True):
     def _lines(self, page: int) -> list[str]:
         token = f"Paper{self.number:06d}Page{page:03d}"
         lines = [f"Line {line} of page {page} says nothing of note." for line in range(LINES)]
-        # Not at the edges: what stands there on every page is taken for a running head.
+        # Not at the edges: a line that recurs there on every page counts as a running head.
         lines[MARKER_LINE] += f" {token} begins here."
         lines[-MARKER_LINE] += f" Here ends {token}."
         return lines
@@ -138,6 +138,6 @@ def _docx(lines: Sequence[str]) -> bytes:
     file = io.BytesIO()
     with zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED) as archive:
         for name, text in parts.items():
-            # ZipInfo's own time, 1980: that of now would make other bytes each time.
+            # ZipInfo's default time, 1980: the current time would make other bytes each time.
             archive.writestr(zipfile.ZipInfo(name), text)
     return file.getvalue()

@@ -1,7 +1,7 @@
-"""The service as a child process, and its own children: whom to kill and to pause. Linux only.
+"""A service as a child process: start, readiness, its own children, signals and stop. Linux only.
 
-Everything it has lies in one directory. By that the processes it has started are found also when
-their parents are gone: each has a place there in its environment, and nobody else has.
+``ServiceProcess`` is the one runner of the chaos command, the tests and the benchmarks;
+``IsolatedService`` adds what the chaos command needs to leave nothing behind.
 """
 
 import asyncio
@@ -10,33 +10,31 @@ import os
 import signal
 import sys
 from collections import deque
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import Literal
 
 import msgspec
 
-READY_WITHIN = 60.0  # seconds; it takes one on an idle machine
-STOPPED_WITHIN = 30.0  # seconds; it promises fifteen
-GONE_WITHIN = 10.0  # seconds until all have ended who were killed
-LOOK_EVERY = 0.02  # seconds
-LAST_LINES = 12  # of the log, where it says why it does not start
+READY_TIMEOUT = 60.0  # seconds; a start takes one on an idle machine
+STOP_TIMEOUT = 30.0  # seconds; the service promises fifteen
+EXIT_TIMEOUT = 10.0  # seconds until killed processes are gone
+POLL_INTERVAL = 0.02  # seconds
+LOG_TAIL_LINES = 12  # enough for the reason why a service does not start
 
 Target = Literal["service", "nats-server", "engine", "all"]
-TARGETS: tuple[Target, ...] = ("service", "nats-server", "engine", "all")
 
-_COMMAND_MARKERS: Mapping[str, str] = {
-    "nats-server": "nats-server",
-    "engine": "ilios.engines.local.child",
-}
-_SOURCES = Path(__file__).resolve().parents[2]
+SERVE = ("-m", "ilios", "serve")
+NATS_SERVER, ENGINE = "nats-server", "ilios.engines.local.child"
+"""Parts of the command lines by which the children of a service are recognised."""
+ROOT = Path(__file__).resolve().parents[2]
 _PR_SET_PDEATHSIG = 1
 _libc = ctypes.CDLL(None)  # loaded here: between fork and exec a lock may be held for ever
 
 
 class DidNotStart(Exception):
-    """The service did not become ready; the message has its last words."""
+    """The service did not become ready; the message ends with the last lines of its log."""
 
 
 class NoSuchProcess(Exception):
@@ -44,28 +42,48 @@ class NoSuchProcess(Exception):
 
 
 class ServiceProcess:
-    """``ilios serve`` with its children, in ``directory``, on free ports, with default settings.
+    """A process that prints ``HTTP <url>``, or the URL, once it is ready; and its children.
 
-    ``url`` is where it listens, a new place after each start.
+    ``url`` changes with each start. Stderr is appended to ``log``, or inherited without one.
     """
 
-    def __init__(self, directory: Path) -> None:
-        self.data = directory / "data"
-        self.log = directory / "service.log"
+    def __init__(
+        self,
+        environ: Mapping[str, str],
+        *,
+        directory: Path = ROOT,
+        log: Path | None = None,
+        python: str = sys.executable,
+    ) -> None:
         self.url = ""
         self.starts = 0
+        self.log = log
+        self._environ = environ
         self._directory = directory
-        self._scratch = directory / "tmp"
+        self._python = python
         self._process: asyncio.subprocess.Process | None = None
+
+    @property
+    def pid(self) -> int:
+        """The pid of the service itself."""
+        return self._started.pid
 
     @property
     def exit_code(self) -> int | None:
         """The exit code of the service, negative for a signal; None while it runs."""
-        assert self._process is not None  # started before anybody asks
-        return self._process.returncode
+        return self._started.returncode
+
+    @property
+    def _started(self) -> asyncio.subprocess.Process:
+        assert self._process is not None, "start() comes first"
+        return self._process
+
+    def command(self) -> tuple[str, ...]:
+        """Return the arguments of Python."""
+        return SERVE
 
     async def start(self) -> None:
-        """Start it and wait until it says where it listens.
+        """Start the service and wait until it is ready.
 
         :raises DidNotStart: it ended, or took too long.
         """
@@ -73,126 +91,111 @@ class ServiceProcess:
         await self.wait_until_ready()
 
     async def spawn(self) -> None:
-        """Start it without waiting until it is ready."""
-        self._scratch.mkdir(exist_ok=True)
+        """Start the service without waiting until it is ready."""
         self.starts += 1
         self.url = ""
-        with self.log.open("ab") as log:
+        stderr = self.log.open("ab") if self.log else None
+        try:
             self._process = await asyncio.create_subprocess_exec(
-                sys.executable,
+                self._python,
                 *self.command(),
                 cwd=self._directory,
-                env=self._environment(),
+                env={"PATH": os.environ.get("PATH", ""), **self._environ},
                 stdin=asyncio.subprocess.DEVNULL,
                 stdout=asyncio.subprocess.PIPE,
-                stderr=log,
-                start_new_session=True,  # a Ctrl-C on the terminal is for us, who clear up
+                stderr=stderr,
+                start_new_session=True,  # Ctrl-C on the terminal is for us, who clean up
                 preexec_fn=_die_with_parent,
             )
-
-    def command(self) -> tuple[str, ...]:
-        """Return what Python is to run."""
-        return ("-m", "ilios", "serve")
+        finally:
+            if stderr is not None:
+                stderr.close()
 
     async def wait_until_ready(self) -> None:
-        """Wait until it says where it listens. Errors as ``start``."""
-        assert self._process is not None
-        assert self._process.stdout is not None
+        """Wait until the service prints its URL. Errors as ``start``."""
+        process = self._started
+        assert process.stdout is not None
         try:
-            async with asyncio.timeout(READY_WITHIN):
-                async for line in self._process.stdout:
-                    words = line.decode(errors="replace").split()
-                    if words[:1] == ["HTTP"]:
-                        self.url = words[1]
-                        return
-                code = await self._process.wait()
+            async with asyncio.timeout(READY_TIMEOUT):
+                async for line in process.stdout:
+                    match line.decode(errors="replace").split():
+                        case ["HTTP", url, *_] | [url] if url.startswith("http://"):
+                            self.url = url
+                            return
+                reason = f"ended with code {await process.wait()} before it was ready"
         except TimeoutError:
-            raise DidNotStart(
-                self._with_log_tail(f"not ready within {READY_WITHIN:.0f} s")
-            ) from None
-        raise DidNotStart(self._with_log_tail(f"ended with code {code} before it was ready"))
+            reason = f"not ready within {READY_TIMEOUT:.0f} s"
+        raise DidNotStart(f"the service {reason}; the end of its log:\n{self.log_tail()}")
+
+    def children(self, marker: str = "") -> list[int]:
+        """Return the descendants whose command line contains ``marker``, parents last."""
+        return [pid for pid in _descendants(self.pid) if marker in command_line(pid)]
 
     def pids(self, target: Target) -> list[int]:
-        """Return who has to be hit. Of several engine processes only one, but for ``all``.
+        """Return the processes to signal: of several engine processes one, except for ``all``.
 
-        :raises NobodyThere: there is none.
+        :raises NoSuchProcess: there is none.
         """
-        assert self._process is not None
-        service = [self._process.pid] if self._process.returncode is None else []
-        children = list(_descendants(self._process.pid)) if service else []
+        service = [self.pid] if self.exit_code is None else []
         found = {
             "service": service,
-            "nats-server": [
-                pid for pid in children if _COMMAND_MARKERS["nats-server"] in _command(pid)
-            ],
-            "engine": [pid for pid in children if _COMMAND_MARKERS["engine"] in _command(pid)][:1],
-            "all": [*children, *service],
+            "nats-server": self.children(NATS_SERVER),
+            "engine": self.children(ENGINE)[:1],
+            "all": [*self.children(), *service],
         }[target]
         if not found:
             raise NoSuchProcess(target)
         return found
 
     async def kill(self, target: Target) -> None:
-        """``kill -9``; returns when the service has ended, if it is hit. Errors as ``pids``."""
-        self._send(self.pids(target), signal.SIGKILL)
+        """Send SIGKILL; returns when the service has ended, if it is hit. Errors as ``pids``."""
+        _send(self.pids(target), signal.SIGKILL)
         if target in ("service", "all"):
-            assert self._process is not None
-            await self._process.wait()
+            await self._started.wait()
 
     async def pause(self, target: Target, seconds: float) -> None:
-        """SIGSTOP, and SIGCONT so many seconds later. Errors as ``pids``."""
+        """Send SIGSTOP, and SIGCONT after ``seconds``. Errors as ``pids``."""
         pids = self.pids(target)
-        self._send(pids, signal.SIGSTOP)
+        _send(pids, signal.SIGSTOP)
         try:
             await asyncio.sleep(seconds)
         finally:
-            self._send(pids, signal.SIGCONT)
+            _send(pids, signal.SIGCONT)
 
     async def stop(self) -> int:
-        """Ask it to stop, and return its exit code; after ``STOPPED_WITHIN`` it is killed."""
-        assert self._process is not None
-        self._send([self._process.pid], signal.SIGTERM)
+        """Send SIGTERM and return the exit code; after ``STOP_TIMEOUT`` everything is killed."""
+        process = self._started
+        if process.returncode is None:
+            _send([process.pid], signal.SIGTERM)
         try:
-            async with asyncio.timeout(STOPPED_WITHIN):
-                await self._process.wait()
+            async with asyncio.timeout(STOP_TIMEOUT):
+                await process.wait()
         except TimeoutError:
             await self.kill("all")
-        return await self._process.wait()
-
-    async def leftover_processes(self) -> list[str]:
-        """Return the commands of processes that outlive the service, once time has shown it."""
-        with suppress(TimeoutError):
-            async with asyncio.timeout(GONE_WITHIN):
-                while any(self._own_pids()):  # noqa: ASYNC110  # the kernel tells nobody
-                    await asyncio.sleep(LOOK_EVERY)
-        return [f"{pid} {_command(pid)}" for pid in self._own_pids()]
-
-    async def kill_leftovers(self) -> None:
-        """Leave no process behind, whatever state it is in."""
-        self._send(list(self._own_pids()), signal.SIGKILL)
-        if self._process is not None:
-            with suppress(ProcessLookupError):
-                self._process.kill()
-            await self._process.wait()
-        with suppress(TimeoutError):
-            async with asyncio.timeout(GONE_WITHIN):
-                while left := list(self._own_pids()):
-                    self._send(left, signal.SIGKILL)
-                    await asyncio.sleep(LOOK_EVERY)
+        return await process.wait()
 
     def log_tail(self) -> str:
-        """Return the last lines of its log."""
+        """Return the last lines of the log."""
         try:
-            with self.log.open(encoding="utf-8", errors="replace") as log:
-                return "".join(deque(log, LAST_LINES))
+            with (self.log or Path(os.devnull)).open(encoding="utf-8", errors="replace") as log:
+                return "".join(deque(log, LOG_TAIL_LINES))
         except FileNotFoundError:
             return ""
 
-    def _environment(self) -> dict[str, str]:
-        """Return an environment without the settings of the shell: the defaults are tried out."""
-        search = [str(_SOURCES), *filter(None, os.environ.get("PYTHONPATH", "").split(os.pathsep))]
-        return {
-            "PATH": os.environ.get("PATH", ""),
+
+class IsolatedService(ServiceProcess):
+    """``ilios serve`` with default settings, on free ports, whose files all lie in ``directory``.
+
+    Its processes are found even when their parents are gone: the environment of each names a path
+    below ``directory``, and that of no other process does.
+    """
+
+    def __init__(self, directory: Path) -> None:
+        self.data = directory / "data"
+        self._scratch = directory / "tmp"
+        search = [str(ROOT), *filter(None, os.environ.get("PYTHONPATH", "").split(os.pathsep))]
+        # No other setting of the shell: the defaults are put to the test.
+        environ = {
             "LANG": "C.UTF-8",
             "PYTHONPATH": os.pathsep.join(search),
             "TMPDIR": str(self._scratch),
@@ -201,31 +204,56 @@ class ServiceProcess:
             "ILIOS_DATA_DIR": str(self.data),
             "ILIOS_LOG_FORMAT": "json",
         }
+        super().__init__(environ, directory=directory, log=directory / "service.log")
 
-    def _with_log_tail(self, what: str) -> str:
-        return f"the service {what}; the end of its log:\n{self.log_tail()}"
+    async def spawn(self) -> None:
+        """Start the service without waiting until it is ready."""
+        self._scratch.mkdir(exist_ok=True)
+        await super().spawn()
+
+    async def leftover_processes(self, within: float = EXIT_TIMEOUT) -> list[str]:
+        """Wait until its processes are gone; return the pid and command of each that is not."""
+        with suppress(TimeoutError):
+            async with asyncio.timeout(within):
+                while any(self._own_pids()):  # noqa: ASYNC110  # the kernel sends no event
+                    await asyncio.sleep(POLL_INTERVAL)
+        return [f"{pid} {command_line(pid)}" for pid in self._own_pids()]
+
+    async def kill_leftovers(self) -> None:
+        """Kill every process of the service, whatever state it is in."""
+        _send(self._own_pids(), signal.SIGKILL)
+        if self._process is not None:
+            with suppress(ProcessLookupError):
+                self._process.kill()
+            await self._process.wait()
+        with suppress(TimeoutError):
+            async with asyncio.timeout(EXIT_TIMEOUT):
+                while left := list(self._own_pids()):
+                    _send(left, signal.SIGKILL)
+                    await asyncio.sleep(POLL_INTERVAL)
 
     def _own_pids(self) -> Iterator[int]:
-        # Not by the directory alone: the shell we were started from may have it in its command.
+        # Exact variables: the shell that started us may have the directory in its environment.
         store = msgspec.json.encode(str(self.data))[:-1]
         marks = (f"TMPDIR={self._scratch}".encode(), b"ILIOS_NATS_STORE=" + store)
         for entry in Path("/proc").iterdir():
             if entry.name.isdigit():
-                with suppress(OSError):
-                    # Of a dead one that was not reaped yet there is nothing to read.
+                with suppress(OSError):  # ended, or another user's
                     environ = (entry / "environ").read_bytes()
                     if any(mark in environ for mark in marks):
                         yield int(entry.name)
 
-    @staticmethod
-    def _send(pids: list[int], number: signal.Signals) -> None:
-        for pid in pids:
-            with suppress(ProcessLookupError):
-                os.kill(pid, number)
+
+def command_line(pid: int) -> str:
+    """Return the command line of a process; empty when it is gone."""
+    try:
+        return Path(f"/proc/{pid}/cmdline").read_bytes().decode(errors="replace").replace("\0", " ")
+    except OSError:
+        return ""
 
 
 def _descendants(pid: int) -> Iterator[int]:
-    """Yield all children, the youngest generation first; proc(5), ``/proc/[pid]/task``."""
+    """Yield all descendants, the youngest generation first; proc(5), ``/proc/[pid]/task``."""
     for task in Path(f"/proc/{pid}/task").glob("*"):
         with suppress(OSError):
             for child in map(int, (task / "children").read_text().split()):
@@ -233,14 +261,13 @@ def _descendants(pid: int) -> Iterator[int]:
                 yield child
 
 
-def _command(pid: int) -> str:
-    try:
-        return Path(f"/proc/{pid}/cmdline").read_bytes().decode(errors="replace").replace("\0", " ")
-    except OSError:
-        return ""
+def _send(pids: Iterable[int], number: signal.Signals) -> None:
+    for pid in pids:
+        with suppress(ProcessLookupError):
+            os.kill(pid, number)
 
 
 def _die_with_parent() -> None:
-    # Whoever kills us with -9 must not be left with a service that nobody knows of.
+    # A `kill -9` of ours must not leave a service running that nobody stops.
     if sys.platform == "linux":
         _libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)

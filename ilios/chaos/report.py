@@ -1,4 +1,4 @@
-"""What is said at the end: figures, and of each promise whether it was kept."""
+"""The report of a run: figures, and for each promise whether it held."""
 
 import math
 from collections import Counter
@@ -6,8 +6,8 @@ from collections.abc import Mapping, Sequence
 
 from msgspec import Struct
 
-from ilios.chaos.expectations import RunRecord, Violation
-from ilios.chaos.injection import InjectedFault
+from ilios.chaos.plan import InjectedFault
+from ilios.chaos.record import RunRecord, Violation
 from ilios.chaos.verify import VIOLATION_KINDS, unaccepted_documents
 from ilios.database.recovery.audit import Audit
 
@@ -16,7 +16,7 @@ _WIDTH = 40
 
 
 class Percentiles(Struct, frozen=True):
-    """Seconds: of so many, half took at most ``p50``, 99 of 100 at most ``p99``."""
+    """Percentiles of ``count`` durations in seconds."""
 
     count: int
     p50: float
@@ -28,12 +28,13 @@ class Percentiles(Struct, frozen=True):
 
 
 class Report(Struct, frozen=True, kw_only=True):
-    """One run. Times are seconds.
+    """The figures of one run. Times are seconds.
 
     ``ends_after`` is from the last fault, or from a document's acceptance if that was later, to its
     end; the bars are ``within`` for all of them and half of that for 99 of 100. ``lasted`` is from
-    acceptance to end over the whole run; ``on_after`` from a fault until something was accepted or
-    ended again, by whom was hit.
+    acceptance to end over the whole run; ``up_after`` from a kill until the service is ready;
+    ``on_after`` from a fault until a document was accepted or ended, by target. ``landed`` are
+    documents in the database whose acceptance reached no client.
     """
 
     seed: int
@@ -57,17 +58,17 @@ class Report(Struct, frozen=True, kw_only=True):
 
     @property
     def is_late(self) -> bool:
-        """Whether too many of the last documents took too long."""
+        """Whether the p99 of ``ends_after`` is above its bar."""
         return self.ends_after is not None and self.ends_after.p99 > self.within / 2
 
     @property
     def passed(self) -> bool:
-        """Whether every promise was kept."""
+        """Whether every promise held."""
         return not self.violations and not self.is_late
 
 
 def percentiles(seconds: Sequence[float]) -> Percentiles | None:
-    """Return what is said of these; None of nothing."""
+    """Return the percentiles of these durations; None without any."""
     if not seconds:
         return None
     ordered = sorted(seconds)
@@ -81,7 +82,7 @@ def percentiles(seconds: Sequence[float]) -> Percentiles | None:
 def late_documents(
     record: RunRecord, last_at: float | None, within: float, now: float
 ) -> list[Violation]:
-    """Return the accepted documents that had not ended so long after the last fault."""
+    """Return the accepted documents that took longer than ``within`` after the last fault."""
     found = []
     for document in record.documents.values():
         seconds = (document.ended_at or now) - max(last_at or 0.0, document.accepted_at)
@@ -93,7 +94,7 @@ def late_documents(
 
 
 def ends_after(record: RunRecord, last_at: float | None) -> Percentiles | None:
-    """Return how long what was under way at the last fault, or came after it, took to end."""
+    """Return how long the documents that had not ended by the last fault took from there."""
     return percentiles(
         [
             one.ended_at - max(last_at, one.accepted_at)
@@ -104,7 +105,7 @@ def ends_after(record: RunRecord, last_at: float | None) -> Percentiles | None:
 
 
 def lasted(record: RunRecord) -> Percentiles | None:
-    """Return how long documents took from acceptance to their end."""
+    """Return how long documents took from their acceptance."""
     ended = [one for one in record.documents.values() if one.ended_at is not None]
     return percentiles(
         [one.ended_at - one.accepted_at for one in ended if one.ended_at is not None]
@@ -112,7 +113,7 @@ def lasted(record: RunRecord) -> Percentiles | None:
 
 
 def on_after(injected: Sequence[InjectedFault]) -> dict[str, Percentiles]:
-    """Return how long after each fault something went on, by whom was hit and how."""
+    """Return how long after a fault there was progress again, by target and action."""
     seconds: dict[str, list[float]] = {}
     for one in injected:
         if one.recovered_after is not None:
@@ -122,7 +123,7 @@ def on_after(injected: Sequence[InjectedFault]) -> dict[str, Percentiles]:
 
 
 def landed(record: RunRecord, audit: Audit) -> dict[str, int]:
-    """Count what is in the database although nobody was told that it was accepted."""
+    """Count the documents in the database whose acceptance reached no client."""
     rows = audit.documents
     return dict(
         Counter(
@@ -133,7 +134,7 @@ def landed(record: RunRecord, audit: Audit) -> dict[str, int]:
 
 
 def render(report: Report) -> str:
-    """Return the report as text for a terminal, ending in a line break."""
+    """Return the report as text for a terminal."""
     lines = [
         f"{report.kills} kills and {report.pauses} pauses in {report.elapsed:.0f} s",
         "",

@@ -1,4 +1,4 @@
-"""One trial: the service, its clients, the faults, a quiet time, and the audit."""
+"""One run: the service, its clients, the faults, the time to settle, and the verification."""
 
 import asyncio
 import random
@@ -7,34 +7,29 @@ import time
 from collections import Counter
 from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import asynccontextmanager
-from pathlib import Path
 
 from msgspec import Struct
 
 from ilios.blobs.local import LocalBlobs
 from ilios.chaos import report as reporting
-from ilios.chaos.clients import Workload
-from ilios.chaos.expectations import REMOVED_STATES, RunRecord, Violation
-from ilios.chaos.http_client import HttpClient, open_client
-from ilios.chaos.injection import FaultInjector, Stalled
-from ilios.chaos.plan import max_accepted, plan
-from ilios.chaos.poller import poll, poll_all
-from ilios.chaos.processes import ServiceProcess
-from ilios.chaos.readback import Readback, read_back
+from ilios.chaos.clients import HttpClient, Workload, open_client, poll, poll_all
+from ilios.chaos.plan import FaultInjector, Stalled, max_accepted, plan
+from ilios.chaos.processes import IsolatedService
+from ilios.chaos.record import REMOVED_STATES, RunRecord, Violation
 from ilios.chaos.report import Report
-from ilios.chaos.verify import find_violations, unaccepted_documents
+from ilios.chaos.verify import Readback, find_violations, read_back, unaccepted_documents
 from ilios.database.recovery import audit as auditing
 from ilios.database.recovery.audit import Audit
 
-PROGRESS_EVERY = 5.0  # seconds
-LOOK_EVERY = 0.05  # seconds
-SETTLE_FACTOR = 4  # times as long as documents may take: what is late is told from what is stuck
-READ_BACK_TIMEOUT = 900.0  # seconds for being quiet and reading everything
-PAGE = 1000  # blobs looked at in one step
+PROGRESS_INTERVAL = 5.0  # seconds between lines of progress
+POLL_INTERVAL = 0.05  # seconds
+SETTLE_FACTOR = 4  # times ``within``: a late document is distinguished from a stuck one
+READ_BACK_TIMEOUT = 900.0  # seconds for settling and reading everything
+BLOB_PAGE = 1000  # blobs listed at once
 
 
 class Trial(Struct, frozen=True, kw_only=True):
-    """What is to be done. All must have ended ``within`` so many seconds after the last fault."""
+    """The parameters of a run. All documents must end ``within`` seconds of the last fault."""
 
     documents: int
     kills: int
@@ -43,33 +38,33 @@ class Trial(Struct, frozen=True, kw_only=True):
     within: float = 30.0
 
 
-async def run_trial(trial: Trial, service: ServiceProcess, notify: Callable[[str], None]) -> Report:
+async def run_trial(
+    trial: Trial, service: IsolatedService, notify: Callable[[str], None]
+) -> Report:
     """Run a trial with a service in an empty directory; no process is left, whatever happens.
 
-    ``say`` is given a line now and then.
+    ``notify`` is given a line of progress now and then.
 
     :raises DidNotStart: the service does not start, at first or after a kill.
-    :raises Stalled: nothing goes on any more.
+    :raises Stalled: there is no progress any more.
     """
     began = time.monotonic()
-    record = RunRecord()
     try:
         await service.start()
         notify(f"seed {trial.seed}: the service is up, {trial.documents} documents follow")
         async with open_client(service) as client:
-            injector = await _run_workload(trial, service, client, record, notify)
-            readback, now = await _with_service_up(
-                injector,
-                _settle_and_read_back(trial, service, client, record, injector.last_at, notify),
-            )
+            run = _Run(trial, service, client, notify)
+            injector = await run.inject_faults()
+            readback, now = await _with_service_up(injector, run.read_back(injector.last_at))
+        record = run.record
         if (code := await service.stop()) != 0:
             record.add_violation("ended by itself", "service", f"it stopped with code {code}")
         for process in await service.leftover_processes():
             record.add_violation("left running", process.partition(" ")[0], process)
-        audit = await asyncio.to_thread(_read_audit, _database(service))
+        audit = await _read_audit(service)
         violations = reporting.late_documents(record, injector.last_at, trial.within, now)
         violations += find_violations(record, readback, audit)
-        orphans = await _orphans(service.data / "blobs", audit)
+        orphans = await _count_orphans(service, audit)
     finally:
         await service.kill_leftovers()
     return _report(
@@ -83,119 +78,112 @@ async def run_trial(trial: Trial, service: ServiceProcess, notify: Callable[[str
     )
 
 
-async def _run_workload(
-    trial: Trial,
-    service: ServiceProcess,
-    client: HttpClient,
-    record: RunRecord,
-    notify: Callable[[str], None],
-) -> FaultInjector:
-    """Have clients work and faults happen, until all of both are done."""
-    planned = plan(trial.documents, trial.kills, trial.seed)
+class _Run:
+    """The part of a trial during which the service is up."""
 
-    def max_accepted_now() -> int:
-        ended = record.ended if injector.awaiting_progress else 0
-        return max_accepted(trial.documents, len(planned), len(injector.injected), ended)
+    def __init__(
+        self,
+        trial: Trial,
+        service: IsolatedService,
+        client: HttpClient,
+        notify: Callable[[str], None],
+    ) -> None:
+        self.record = RunRecord()
+        self._trial = trial
+        self._service = service
+        self._client = client
+        self._notify = notify
 
-    workload = Workload(client, record, service.data, trial.seed, max_accepted_now)
-    working = asyncio.create_task(workload.run(trial.clients, trial.documents), name="clients")
-    injector = FaultInjector(service, record, working)
-    async with _running_alongside(
-        working, _notify_progress(trial, record, injector, notify), _poll(trial, client, record)
-    ):
-        await injector.inject_all(planned)
-        await injector.wait_until(working.done)
-        working.result()
-    return injector
+    async def inject_faults(self) -> FaultInjector:
+        """Run the clients and inject the faults, until both are done."""
+        trial, record = self._trial, self.record
+        planned = plan(trial.documents, trial.kills, trial.seed)
+
+        def max_accepted_now() -> int:
+            ended = record.ended if injector.awaiting_progress else 0
+            return max_accepted(trial.documents, len(planned), len(injector.injected), ended)
+
+        workload = Workload(self._client, record, self._service.data, trial.seed, max_accepted_now)
+        working = asyncio.create_task(workload.run(trial.clients, trial.documents), name="clients")
+        injector = FaultInjector(self._service, record, working)
+        rng = random.Random(trial.seed)  # noqa: S311  # it chooses which documents are polled
+        async with _background(
+            working, self._notify_progress(injector), poll(self._client, record, rng)
+        ):
+            await injector.inject_all(planned)
+            await injector.wait_until(working.done)
+            working.result()
+        return injector
+
+    async def read_back(self, last_at: float | None) -> tuple[Readback, float]:
+        """Wait until everything has ended, then read everything; returns also when that was."""
+        await self._wait_until_settled(last_at)
+        now = time.monotonic()
+        # No kills any more, so the database may be opened beside the service.
+        unaccepted = unaccepted_documents(self.record, await _read_audit(self._service))
+        self._notify("all is quiet, everything is read and checked")
+        samples = {name: one.sample for name, one in self.record.documents.items()}
+        samples |= {name: one.sample for name, one in unaccepted.items()}
+        return await read_back(self._client, samples, self.record.batches), now
+
+    async def _wait_until_settled(self, last_at: float | None) -> None:
+        """Wait until everything has ended, for longer than it may take."""
+        record = self.record
+        self._notify(f"the faults are over, {len(record.unfinished)} documents are still under way")
+        deadline = max(last_at or 0.0, time.monotonic()) + self._trial.within * SETTLE_FACTOR
+        while time.monotonic() < deadline:
+            await poll_all(self._client, record, [one.name for one in record.unfinished])
+            if not record.unfinished and await self._batches_closed():
+                return
+            await asyncio.sleep(POLL_INTERVAL)
+
+    async def _batches_closed(self) -> bool:
+        for name in self.record.batches:
+            response = await self._client.request("GET", f"/v1/batch/status/{name}")
+            if response is None or not response.json.get("completedAt"):
+                return False
+        return True
+
+    async def _notify_progress(self, injector: FaultInjector) -> None:
+        began, record = time.monotonic(), self.record
+        while True:
+            await asyncio.sleep(PROGRESS_INTERVAL)
+            last = f", the last: {injector.injected[-1].fault}" if injector.injected else ""
+            self._notify(
+                f"{time.monotonic() - began:4.0f} s  {len(record.documents)} accepted, "
+                f"{record.ended} ended, {injector.kills} of {self._trial.kills} kills{last}"
+            )
 
 
 async def _with_service_up(
-    injector: FaultInjector, work: Coroutine[object, object, tuple[Readback, float]]
+    injector: FaultInjector, reading: Coroutine[object, object, tuple[Readback, float]]
 ) -> tuple[Readback, float]:
-    """Do the work while the service is kept running, for as long as that makes sense."""
-    working = asyncio.create_task(work, name="reading")
-    keeping = asyncio.create_task(injector.keep_running(), name="keeping up")
+    """Read while the service is restarted whenever it ends.
+
+    :raises Stalled: it takes too long.
+    """
+    work = asyncio.create_task(reading, name="reading")
+    restarting = asyncio.create_task(injector.keep_running(), name="restarting")
     try:
         async with asyncio.timeout(READ_BACK_TIMEOUT):
-            await asyncio.wait((working, keeping), return_when=asyncio.FIRST_COMPLETED)
-        if keeping.done():
-            keeping.result()
-        return working.result()
+            await asyncio.wait((work, restarting), return_when=asyncio.FIRST_COMPLETED)
+        if restarting.done():
+            restarting.result()
+        return work.result()
     except TimeoutError:
         raise Stalled(f"not everything could be read within {READ_BACK_TIMEOUT:.0f} s") from None
     finally:
-        for task in (working, keeping):
+        for task in (work, restarting):
             task.cancel()
-        await asyncio.gather(working, keeping, return_exceptions=True)
-
-
-async def _settle_and_read_back(
-    trial: Trial,
-    service: ServiceProcess,
-    client: HttpClient,
-    record: RunRecord,
-    last_at: float | None,
-    notify: Callable[[str], None],
-) -> tuple[Readback, float]:
-    """Return what is read when all is quiet, and when it was; ``time.monotonic`` seconds."""
-    await _wait_until_settled(trial, client, record, last_at, notify)
-    now = time.monotonic()
-    # Nobody is killed any more, so the database may be opened beside the service.
-    unaccepted = unaccepted_documents(
-        record, await asyncio.to_thread(_read_audit, _database(service))
-    )
-    notify("all is quiet, everything is read and checked")
-    samples = {name: one.sample for name, one in record.documents.items()}
-    samples |= {name: one.sample for name, one in unaccepted.items()}
-    return await read_back(client, samples, record.batches), now
-
-
-async def _wait_until_settled(
-    trial: Trial,
-    client: HttpClient,
-    record: RunRecord,
-    last_at: float | None,
-    notify: Callable[[str], None],
-) -> None:
-    """Wait until everything has ended, for a while longer than it may take."""
-    notify(f"the faults are over, {len(record.unfinished)} documents are still under way")
-    deadline = max(last_at or 0.0, time.monotonic()) + trial.within * SETTLE_FACTOR
-    while time.monotonic() < deadline:
-        await poll_all(client, record, [one.name for one in record.unfinished])
-        if not record.unfinished and await _batches_closed(client, record):
-            return
-        await asyncio.sleep(LOOK_EVERY)
-
-
-async def _batches_closed(client: HttpClient, record: RunRecord) -> bool:
-    for name in record.batches:
-        answer = await client.request("GET", f"/v1/batch/status/{name}")
-        if answer is None or not answer.json.get("completedAt"):
-            return False
-    return True
-
-
-async def _poll(trial: Trial, client: HttpClient, record: RunRecord) -> None:
-    await poll(client, record, random.Random(trial.seed))  # noqa: S311  # it chooses whom to ask
-
-
-async def _notify_progress(
-    trial: Trial, record: RunRecord, injector: FaultInjector, notify: Callable[[str], None]
-) -> None:
-    began = time.monotonic()
-    while True:
-        await asyncio.sleep(PROGRESS_EVERY)
-        last = f", the last: {injector.injected[-1].fault}" if injector.injected else ""
-        notify(
-            f"{time.monotonic() - began:4.0f} s  {len(record.documents)} accepted, {record.ended} "
-            f"ended, {injector.kills} of {trial.kills} kills{last}"
-        )
+        await asyncio.gather(work, restarting, return_exceptions=True)
 
 
 @asynccontextmanager
-async def _running_alongside(working: "asyncio.Task[None]", *others: object) -> AsyncIterator[None]:
-    """Run others while the context is open; nobody goes on afterwards."""
-    tasks = [working, *(asyncio.ensure_future(other) for other in others)]  # type: ignore[call-overload]
+async def _background(
+    *work: "asyncio.Task[None] | Coroutine[None, None, None]",
+) -> AsyncIterator[None]:
+    """Run tasks while the context is open; none goes on afterwards."""
+    tasks = [asyncio.ensure_future(one) for one in work]
     try:
         yield
     finally:
@@ -204,24 +192,20 @@ async def _running_alongside(working: "asyncio.Task[None]", *others: object) -> 
         await asyncio.gather(*tasks, return_exceptions=True)
 
 
-def _database(service: ServiceProcess) -> Path:
-    return service.data / "ilios.db"
-
-
-def _read_audit(database: Path) -> Audit:
+async def _read_audit(service: IsolatedService) -> Audit:
     try:
-        return auditing.read_audit(database)
+        return await asyncio.to_thread(auditing.read_audit, service.data / "ilios.db")
     except sqlite3.DatabaseError as error:
         return Audit(documents={}, batches={}, damage=(str(error),))
 
 
-async def _orphans(root: Path, audit: Audit) -> int:
-    """Count the blobs that nobody refers to."""
+async def _count_orphans(service: IsolatedService, audit: Audit) -> int:
+    """Count the blobs that no row refers to."""
     referred = {key for row in audit.documents.values() for key in row.keys}
     found, position = 0, None
-    async with LocalBlobs.open(root) as blobs:
+    async with LocalBlobs.open(service.data / "blobs") as blobs:
         while True:
-            page, position = await blobs.list_page("", position, PAGE)
+            page, position = await blobs.list_page("", position, BLOB_PAGE)
             found += sum(blob.key not in referred for blob in page)
             if position is None:
                 return found

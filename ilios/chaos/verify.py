@@ -1,10 +1,17 @@
-"""Holds what was promised against what the database has and what clients get to read."""
+"""Verification: what was promised against the database, the blobs and what clients get to read."""
 
+import asyncio
+import hashlib
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import suppress
 
-from ilios.chaos.documents import EXPECTED_CODES
-from ilios.chaos.expectations import (
+import msgspec
+from msgspec import Struct
+
+from ilios.chaos.clients import HttpClient
+from ilios.chaos.documents import EXPECTED_CODES, SampleDocument
+from ilios.chaos.record import (
     FINAL_STATES,
     REMOVED_STATES,
     Document,
@@ -12,8 +19,9 @@ from ilios.chaos.expectations import (
     Submission,
     Violation,
 )
-from ilios.chaos.readback import Readback, ReadBatch, ReadDocument
 from ilios.database.recovery.audit import Audit, AuditedDocument
+
+READS_AT_ONCE = 4  # requests
 
 VIOLATION_KINDS = {
     "lost": "accepted, and unknown now",
@@ -24,18 +32,94 @@ VIOLATION_KINDS = {
     "billed twice": "more than one bill",
     "not billed": "completed without a bill",
     "billed wrongly": "billed although it failed or was refused, or for other pages than it has",
-    "regressed": "an end that was told to somebody has changed",
+    "regressed": "a final state that a client has read has changed",
     "miscounted": "a batch's figures are not those of its documents",
     "answered wrongly": "an answer that no fault explains",
     "ended by itself": "the service ended although nobody killed it",
     "left running": "a process that outlives the service",
     "database damaged": "SQLite's integrity check complains",
 }
-"""Kinds of violations, and what each means."""
+"""The kinds of violations, and what each means."""
+
+
+class _BatchLine(Struct, frozen=True):
+    """The members of a line of a batch download that are verified."""
+
+    id: str
+    content: str | None = None
+
+
+_lines = msgspec.json.Decoder(_BatchLine)
+
+
+class ReadDocument(Struct, frozen=True):
+    """A document as a client reads it: state, HTTP statuses, and a fault of its content."""
+
+    state: str | None
+    markdown: int
+    original: int
+    fault: str | None = None
+
+
+class ReadBatch(Struct, frozen=True):
+    """A batch as a client reads it; ``faults`` by the ids of the documents in its download."""
+
+    progress: Mapping[str, int]
+    faults: Mapping[str, str | None]
+
+
+class Readback(Struct, frozen=True):
+    """Everything that was read, by id."""
+
+    documents: dict[str, ReadDocument]
+    batches: dict[str, ReadBatch]
+
+
+async def read_back(
+    client: HttpClient, samples: Mapping[str, SampleDocument], batches: Iterable[str]
+) -> Readback:
+    """Read every document and batch; ``samples`` are the expected documents, by id."""
+    readback = Readback({}, {})
+    left, more = iter(samples.items()), iter(batches)
+
+    async def read_next() -> None:
+        for name, sample in left:
+            readback.documents[name] = await _read_document(client, name, sample)
+        for name in more:
+            readback.batches[name] = await _read_batch(client, name, samples)
+
+    await asyncio.gather(*(read_next() for _ in range(READS_AT_ONCE)))
+    return readback
+
+
+async def _read_document(client: HttpClient, name: str, sample: SampleDocument) -> ReadDocument:
+    status = await client.request_until_answered("GET", f"/api/documents/status/{name}")
+    markdown = await client.request_until_answered("GET", f"/api/documents/{name}")
+    original = await client.request_until_answered("GET", f"/api/documents/{name}/original")
+    fault = sample.find_mismatch(markdown.text) if markdown.status == 200 else None
+    if original.status == 200 and hashlib.sha256(original.body).hexdigest() != sample.sha256:
+        fault = "its original is not what was submitted"
+    return ReadDocument(status.json.get("status"), markdown.status, original.status, fault)
+
+
+async def _read_batch(
+    client: HttpClient, name: str, samples: Mapping[str, SampleDocument]
+) -> ReadBatch:
+    status = await client.request_until_answered("GET", f"/v1/batch/status/{name}")
+    download = await client.request_until_answered("GET", f"/v1/batch/download/{name}?format=jsonl")
+    faults: dict[str, str | None] = {}
+    if download.status == 200:
+        with suppress(msgspec.DecodeError):  # a truncated download lacks lines, which is found
+            for line in _lines.decode_lines(download.body):
+                sample, text = samples.get(line.id), line.content
+                faults[line.id] = (
+                    sample.find_mismatch(text) if sample and text is not None else None
+                )
+    return ReadBatch(status.json.get("progress", {}), faults)
 
 
 def find_violations(record: RunRecord, readback: Readback, audit: Audit) -> list[Violation]:
-    """Return what was broken, what was noted in the book included; each once."""
+    """Return the broken promises, those recorded during the run included; each once."""
     found = [
         *record.violations,
         *_check_documents(record, readback, audit),
@@ -48,7 +132,7 @@ def find_violations(record: RunRecord, readback: Readback, audit: Audit) -> list
 
 
 def unaccepted_documents(record: RunRecord, audit: Audit) -> dict[str, Submission]:
-    """Return what has landed although nobody was told so: no answer, or one that refused it."""
+    """Return the documents in the database whose submission was not answered, or refused."""
     return {
         name: record.submissions[row.sha256]
         for name, row in audit.documents.items()
@@ -112,8 +196,8 @@ def _check_read(document: Document, state: str, read: ReadDocument) -> Iterator[
         yield Violation("answered wrongly", document.name, what)
     wanted = {"completed": {(200, 200)}, "failed": {(500, 200)}}.get(read.state, {(410, 410)})
     if read.state == "failed" and (document.sample.is_convertible or document.channel == "bus"):
-        # Why a good one failed is told elsewhere. What came by the bus and is of no known type was
-        # never stored.
+        # Why a good one failed is another violation. What came by the bus and is of an unsupported
+        # type was never stored.
         wanted.add((500, 500))
     if state in FINAL_STATES and (read.markdown, read.original) not in wanted:
         what = f"it is {state}; Markdown answered {read.markdown}, original {read.original}"
@@ -132,7 +216,7 @@ def _check_unaccepted(record: RunRecord, audit: Audit) -> Iterator[Violation]:
 def _check_bills(record: RunRecord, audit: Audit) -> Iterator[Violation]:
     unaccepted = unaccepted_documents(record, audit)
     for name, row in audit.documents.items():
-        # Pages are known of what was converted, also when it was deleted since.
+        # A converted document has pages, also when it was deleted since.
         converted = row.pages is not None and row.state in ("completed", "archived", "deleted")
         to_bill = (row.pages or 0) if row.pages_to_bill is None else row.pages_to_bill
         if row.bills > 1:

@@ -1,4 +1,4 @@
-"""``ilios chaos``: kills the service at random and says whether it has kept its promises."""
+"""``ilios chaos``: kills the service at random and verifies its promises."""
 
 import argparse
 import asyncio
@@ -12,9 +12,8 @@ from pathlib import Path
 import msgspec
 
 from ilios import logs
-from ilios.chaos.injection import Stalled
-from ilios.chaos.plan import max_kills
-from ilios.chaos.processes import DidNotStart, ServiceProcess
+from ilios.chaos.plan import Stalled, max_kills
+from ilios.chaos.processes import DidNotStart, IsolatedService
 from ilios.chaos.report import Report, render
 from ilios.chaos.run import Trial, run_trial
 from ilios.cli import exit_codes, printing
@@ -25,18 +24,18 @@ CANCEL_RETRY_AFTER = 10.0  # seconds; more than it takes to end every process an
 
 
 class UsageError(Exception):
-    """What was typed cannot be done here."""
+    """The arguments are invalid here."""
 
 
 def run(options: argparse.Namespace) -> int:
-    """Run a trial; what is left of it is removed, unless it failed or is to be kept."""
+    """Run a trial; its directory is removed, unless the trial failed or ``--keep`` is given."""
     try:
         trial = _parse_trial(options)
         directory = _prepare_directory(options.directory)
     except UsageError as error:
         printing.print_error(error)
         return exit_codes.USAGE
-    # What we say of the bus as its client is no news: it is killed on purpose.
+    # Warnings of our own bus client are no news: the bus is killed on purpose.
     logs.set_up("error")
     code = exit_codes.SOME_FAILED
     try:
@@ -81,7 +80,7 @@ async def _until_signalled(trial: Trial, directory: Path) -> Report:
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         loop.add_signal_handler(number, signalled.set)
     loop.set_exception_handler(logs.handle_loop_exception)
-    running = asyncio.create_task(run_trial(trial, ServiceProcess(directory), _print_progress))
+    running = asyncio.create_task(run_trial(trial, IsolatedService(directory), _print_progress))
     waiting = asyncio.create_task(signalled.wait())
     await asyncio.wait({running, waiting}, return_when=asyncio.FIRST_COMPLETED)
     waiting.cancel()
@@ -97,7 +96,7 @@ async def _until_signalled(trial: Trial, directory: Path) -> Report:
 
 def _parse_trial(options: argparse.Namespace) -> Trial:
     if sys.platform != "linux":
-        raise UsageError("processes are found by /proc, which only Linux has")
+        raise UsageError("it finds processes by /proc, which only Linux has")
     for name, least in (("documents", 1), ("kills", 0), ("clients", 1)):
         if getattr(options, name) < least:
             raise UsageError(f"--{name} must be {least} at least")
@@ -107,7 +106,7 @@ def _parse_trial(options: argparse.Namespace) -> Trial:
         most = max_kills(options.documents)
         raise UsageError(
             f"{options.documents} documents leave room for {most} kills: between any two of them "
-            "something has to go on"
+            "a document must be accepted or end; use more documents or fewer kills"
         )
     seed = secrets.randbelow(SEEDS) if options.seed is None else options.seed
     return Trial(

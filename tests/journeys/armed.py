@@ -1,4 +1,4 @@
-"""``python -m tests.journeys.armed POINT HIT``: the service, to be killed at a failpoint's HIT."""
+"""``python -m tests.journeys.armed POINT HIT ...``: ``ilios``, killed at the HIT-th POINT."""
 
 import os
 import signal
@@ -10,7 +10,7 @@ from ilios.__main__ import main
 
 
 def kill_at(hit: int) -> None:
-    """Count the times the point is reached; end the process at the ``hit``-th."""
+    """Kill this process when it reaches the failpoint for the ``hit``-th time."""
     reached = 0
 
     def act() -> None:

@@ -1,4 +1,4 @@
-"""The command line beside a service: what is typed, and what comes of it."""
+"""Commands of the command line, run beside a service."""
 
 import asyncio
 import os
@@ -7,13 +7,13 @@ from pathlib import Path
 from typing import NamedTuple
 
 from bus.failpoints import Failpoint
+from ilios.chaos.processes import ROOT
 
-ROOT = Path(__file__).parents[2]
 ENDED_WITHIN = 60.0  # seconds
 
 
 class CommandResult(NamedTuple):
-    """What a command has said when it ended."""
+    """The exit code and the output of a command."""
 
     code: int
     out: str
@@ -23,7 +23,7 @@ class CommandResult(NamedTuple):
 async def run_ilios(
     data_dir: Path, *arguments: str, armed: Failpoint | None = None, **environ: str
 ) -> CommandResult:
-    """Run ``ilios`` for this data directory, to be killed when it reaches ``armed``."""
+    """Run ``ilios`` for this data directory; it is killed when it reaches ``armed``."""
     module = ("ilios",) if armed is None else ("tests.journeys.armed", armed, "1")
     process = await asyncio.create_subprocess_exec(
         sys.executable,

@@ -20,11 +20,11 @@ from tests.waiting import wait_until
 FREQUENT_JANITOR = {"ILIOS_JANITOR_INTERVAL": "1"}
 """The settings of a service whose janitor runs every second."""
 WITHIN = 60.0  # seconds; a machine under load is slow, not wrong
-ANSWERED_WITHIN = 60.0  # seconds for one request, however unwell the service is
+ANSWERED_WITHIN = 60.0  # seconds for one request; a degraded service may be slow
 
 
 class Response(NamedTuple):
-    """The answer to one request."""
+    """The response to one request."""
 
     status: int
     headers: Mapping[str, str]
@@ -32,7 +32,7 @@ class Response(NamedTuple):
 
     @property
     def code(self) -> str:
-        """The code of the problem."""
+        """The error code of the problem."""
         return str(msgspec.json.decode(self.body)["code"])
 
 
@@ -79,7 +79,7 @@ class ServiceClient:
         return (await self.submit()).status == 202
 
     async def publish(self, within: float = 5.0) -> str | None:
-        """Submit the next document by the bus; return its id once the log has stored it."""
+        """Submit the next document by the bus; returns its id when the log has acknowledged it."""
         words, content = self._next()
         event = DocumentSubmitted(document_id=new_id(), source=Inline(content))
         if not await self.publish_event(event, within):
@@ -88,7 +88,7 @@ class ServiceClient:
         return event.document_id
 
     async def publish_event(self, event: DocumentSubmitted, within: float = 5.0) -> bool:
-        """Submit by the bus; return whether the log has stored it."""
+        """Submit by the bus; returns whether the log has acknowledged it."""
         url = (self._service.data_dir / "nats" / "publisher.url").read_text().strip()
         client = await nats.connect(url)
         try:
@@ -113,7 +113,7 @@ class ServiceClient:
         return answer.body.decode().strip().splitlines()[0]
 
     async def health_error(self) -> str:
-        """Return the error that health reports, if any."""
+        """Return the error that health reports."""
         answer = await self.send("GET", "/health")
         return str(msgspec.json.decode(answer.body).get("error") or "")
 
@@ -172,13 +172,13 @@ async def wait_until_completed(client: ServiceClient, data: Path) -> None:
 
 def document_states(database: Path) -> dict[str, str]:
     """Return the state of each document in the database."""
-    # Closed at once: an open connection keeps the write-ahead log from being removed.
+    # Closed at once: an open connection would keep the write-ahead log from being removed.
     with closing(sqlite3.connect(f"file:{database}?mode=ro", uri=True)) as connection:
         return dict(connection.execute("SELECT id, state FROM documents").fetchall())
 
 
 def billed_documents(database: Path) -> list[str]:
-    """Return the document of each usage row."""
+    """Return the document of each row of the usage table."""
     with closing(sqlite3.connect(f"file:{database}?mode=ro", uri=True)) as connection:
         found = connection.execute("SELECT document_id FROM usage").fetchall()
     return sorted(document for (document,) in found)

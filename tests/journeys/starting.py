@@ -1,4 +1,4 @@
-"""A service that waits for something when it starts, and what it answers meanwhile."""
+"""A service that waits for something at its start, and its responses meanwhile."""
 
 import socket
 from collections.abc import AsyncIterator
@@ -15,7 +15,7 @@ WITHIN = 60.0  # seconds; a machine under load is slow, not wrong
 
 
 def free_port() -> int:
-    """Return a port nobody listens on at this moment."""
+    """Return a free port."""
     with socket.create_server(("127.0.0.1", 0)) as door:
         return int(door.getsockname()[1])
 
@@ -24,7 +24,7 @@ def free_port() -> int:
 async def starting_service(
     data: Path, **environ: str
 ) -> AsyncIterator[tuple[RunningService, ServiceClient]]:
-    """Start the service without waiting until it is ready; nothing of it is left afterwards."""
+    """Start the service without waiting until it is ready; none of its processes is left."""
     service = RunningService(data, PORT=str(free_port()), **environ)
     await service.spawn()
     try:
@@ -44,7 +44,7 @@ async def is_alive(client: ServiceClient) -> bool:
 
 
 async def check_waits_for(client: ServiceClient, reason: str) -> None:
-    """Wait until health names the reason, and see that everything else is refused."""
+    """Wait until health names the reason, and check that everything else is refused."""
 
     async def is_named() -> bool:
         return reason in await client.health_error()
@@ -54,7 +54,7 @@ async def check_waits_for(client: ServiceClient, reason: str) -> None:
 
 
 async def check_not_ready(client: ServiceClient) -> None:
-    """See that the service lives, is unready, and answers nothing else."""
+    """Check that the service is alive, not ready, and refuses everything else."""
     assert (await client.send("GET", "/livez")).status == 200
     for path in ("/readyz", "/health"):
         assert (await client.send("GET", path)).status == 503

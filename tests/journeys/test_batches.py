@@ -15,7 +15,7 @@ import pytest
 
 from schemas.ids import new_id
 from tests import documents
-from tests.journeys.running import RunningService, running_service
+from tests.journeys.running import RunningService, Target, running_service
 from tests.waiting import wait_until
 
 BROKEN = b"%PDF-1.7 and nothing else"
@@ -108,7 +108,7 @@ async def test_a_batch_is_submitted_asked_for_and_downloaded(tmp_path: Path) -> 
 
 @pytest.mark.parametrize("victim", ["service", "all"])
 async def test_a_batch_outlives_a_kill_with_exact_counters_and_bills(
-    tmp_path: Path, victim: str
+    tmp_path: Path, victim: Target
 ) -> None:
     contents = [documents.pdf(f"Word{number:03d}") for number in range(1, 41)]
     contents[6] = contents[20] = BROKEN

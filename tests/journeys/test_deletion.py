@@ -14,7 +14,7 @@ import pytest
 from schemas.batches import document_id
 from tests import documents
 from tests.journeys.data_directory import blob_names
-from tests.journeys.running import RunningService, running_service
+from tests.journeys.running import RunningService, Target, running_service
 from tests.journeys.service_client import (
     Client,
 )
@@ -166,7 +166,7 @@ async def test_a_waiting_client_is_answered_when_its_conversion_is_cancelled(
 
 @pytest.mark.parametrize("victim", ["service", "all"])
 async def test_a_cancelled_document_stays_so_whatever_is_killed(
-    tmp_path: Path, victim: str
+    tmp_path: Path, victim: Target
 ) -> None:
     async with running_service(tmp_path, WORKER_COUNT="1") as service:
         client = Client(service)

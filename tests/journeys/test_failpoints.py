@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from bus.failpoints import POINTS, Failpoint
-from ilios.chaos.processes import ServiceProcess
+from ilios.chaos.processes import IsolatedService
 from ilios.chaos.run import Trial, run_trial
 
 DOCUMENTS = 24
@@ -38,7 +38,7 @@ RARE = {
 """Points that may be reached only once in a run."""
 
 
-class Armed(ServiceProcess):
+class Armed(IsolatedService):
     """The service, killed at a failpoint at each start but the last."""
 
     def __init__(self, directory: Path, point: Failpoint, hits: Sequence[int]) -> None:

@@ -3,6 +3,7 @@
 import asyncio
 import random
 import sqlite3
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -11,23 +12,23 @@ import nats
 import pytest
 
 from bus import streams
+from ilios.chaos.clients import Workload, open_client
+from ilios.chaos.documents import EXPECTED_CODES
+from ilios.chaos.processes import NoSuchProcess
+from ilios.chaos.record import RunRecord
 from tests import documents
-from tests.journeys.mixed_load import REQUESTS, MixedLoad
-from tests.journeys.running import RunningService, running_service
+from tests.journeys.running import RunningService, Target, running_service
 from tests.waiting import wait_until
 
-DOCUMENTS = 200
-CLIENTS = 8
-KILLS = 5
-VICTIMS = {"service": "", "nats-server": "nats-server", "engine": "engines.local.child", "all": ""}
-"""Who may be killed, and which child of the service must be there for it."""
+DOCUMENTS, CLIENTS, KILLS = 200, 6, 5
+TARGETS: tuple[Target, ...] = ("service", "nats-server", "engine", "all")
 ENDED_WITHIN = 90.0  # seconds after the last fault; a machine under load is slow, not wrong
 
 
 class Submitters:
     """Clients that submit until enough documents are accepted, whatever happens meanwhile.
 
-    ``accepted`` maps the id of each accepted document to the line that only its text has.
+    ``accepted`` maps the id of each accepted document to the words that only its text has.
     """
 
     def __init__(self, service: RunningService) -> None:
@@ -72,7 +73,7 @@ def state_counts(database: Path) -> dict[str, int]:
     [("service", 1), ("nats-server", 2), ("engine", 3), ("all", 4), ("all", 5)],
 )
 async def test_every_accepted_document_is_completed_and_billed_once_after_a_kill(
-    victim: str, seed: int, tmp_path: Path
+    victim: Target, seed: int, tmp_path: Path
 ) -> None:
     moment = random.Random(seed).randrange(10, DOCUMENTS - 10)  # accepted documents
     async with running_service(tmp_path) as service:
@@ -95,9 +96,9 @@ async def test_every_accepted_document_is_completed_and_billed_once_after_a_kill
 
         with sqlite3.connect(database) as connection:
             billed = connection.execute("SELECT document_id FROM usage").fetchall()
-            stored = connection.execute("SELECT id FROM documents").fetchall()
-        assert sorted(billed) == sorted(stored)
-        assert submitters.accepted.keys() <= {document for (document,) in stored}
+            known = connection.execute("SELECT id FROM documents").fetchall()
+        assert sorted(billed) == sorted(known)
+        assert submitters.accepted.keys() <= {document for (document,) in known}
         async with aiohttp.ClientSession() as session:
             for document, words in submitters.accepted.items():
                 async with session.get(f"{service.url}/api/documents/{document}") as answer:
@@ -105,14 +106,19 @@ async def test_every_accepted_document_is_completed_and_billed_once_after_a_kill
                     assert (await answer.text()).strip() == words
 
 
-async def kill_now_and_then(service: RunningService, load: MixedLoad, seed: int) -> None:
-    chance = random.Random(-seed)
-    for moment in sorted(chance.sample(range(5, REQUESTS - 5), KILLS)):
-        await wait_until(lambda moment=moment: load.started >= moment, within=60)  # type: ignore[misc]
-        victim = chance.choice(list(VICTIMS))
-        child = VICTIMS[victim]
-        await wait_until(lambda child=child: not child or bool(service.children(child)))  # type: ignore[misc]
-        await service.kill(victim)
+async def kill_repeatedly(service: RunningService, record: RunRecord, seed: int) -> None:
+    rng = random.Random(-seed)
+    for due in sorted(rng.sample(range(5, DOCUMENTS - 5), KILLS)):
+        await wait_until(lambda due=due: len(record.documents) >= due, within=60)  # type: ignore[misc]
+        target = rng.choice(TARGETS)
+
+        async def is_killed(target: Target = target) -> bool:
+            with suppress(NoSuchProcess):  # an engine process is started when it has work
+                await service.kill(target)
+                return True
+            return False
+
+        await wait_until(is_killed)
         if service.has_ended:
             await service.start()
 
@@ -123,7 +129,7 @@ def rows(data: Path, question: str) -> list[tuple[Any, ...]]:
 
 
 def is_quiet(data: Path) -> bool:
-    """Whether everything has ended, and what was removed is noted as erased."""
+    """Whether everything has ended, and every removed document is erased."""
     return not rows(
         data,
         "SELECT id FROM documents WHERE state IN ('pending', 'processing') "
@@ -132,8 +138,8 @@ def is_quiet(data: Path) -> bool:
     )
 
 
-def check_rows(data: Path, load: MixedLoad) -> None:
-    """Check the tables against each other and against the answers to clients."""
+def check_rows(data: Path, record: RunRecord) -> None:
+    """Check the tables against each other, and against what clients were promised."""
     found = {
         name: (state, batch, pages, code)
         for name, state, batch, pages, code in rows(
@@ -144,20 +150,21 @@ def check_rows(data: Path, load: MixedLoad) -> None:
     assert sorted(billed) == sorted(name for name, one in found.items() if one[2] is not None)
     batches = {name for (name,) in rows(data, "SELECT id FROM batches")}
     assert batches == {batch for _, batch, _, _ in found.values() if batch}
-    for batch, made in load.batches.items():
+    for batch, made in record.batches.items():
         assert made == sorted(name for name, one in found.items() if one[1] == batch)
-    for name, words in load.expected_texts.items():
+    for name, document in record.documents.items():
         state, _, pages, code = found[name]
-        if name in load.removing:
-            assert state == (load.receipts[name] or state)
+        if document.removal != "none":
+            assert document.removal in ("asked", state)
             assert state in ("cancelled", "deleted")
             assert state == "deleted" or pages is None
         else:
-            assert (state, code) == (("completed", None) if words else ("failed", "corrupt"))
+            expected = EXPECTED_CODES.get(document.sample.kind)
+            assert (state, code) == ("failed" if expected else "completed", expected)
 
 
 async def check_batches(service: RunningService, session: aiohttp.ClientSession) -> None:
-    """Check the status and the completion of every batch against its documents and their usage."""
+    """Check the status and the end of every batch against its documents and their bills."""
     data = service.data_dir
     counted = rows(
         data,
@@ -165,9 +172,7 @@ async def check_batches(service: RunningService, session: aiohttp.ClientSession)
         "LEFT JOIN usage AS u ON u.document_id = d.id WHERE d.batch_id IS NOT NULL GROUP BY 1",
     )
     ends = await ends_of_batches(data)
-    assert sorted(ends) == sorted((batch, 1) for batch, _, _ in counted), (
-        "each completion is published once"
-    )
+    assert sorted(ends) == sorted((batch, 1) for batch, _, _ in counted), "each ends once"
     for batch, total, billed in counted:
         async with session.get(f"{service.url}/v1/batch/status/{batch}") as answer:
             assert (await answer.json())["progress"] == {
@@ -180,7 +185,7 @@ async def check_batches(service: RunningService, session: aiohttp.ClientSession)
 
 
 async def ends_of_batches(data: Path) -> list[tuple[str, int]]:
-    """Return how often each batch is completed on the log."""
+    """Return how many events end each batch."""
     bus = await nats.connect((data / "nats" / "operator.url").read_text().strip())
     info = await bus.jetstream().stream_info(
         streams.EVENTS, subjects_filter="ilios.batch.completed.>"
@@ -190,39 +195,45 @@ async def ends_of_batches(data: Path) -> list[tuple[str, int]]:
 
 
 async def check_contents(
-    service: RunningService, session: aiohttp.ClientSession, load: MixedLoad
+    service: RunningService, session: aiohttp.ClientSession, record: RunRecord
 ) -> None:
-    for name, words in load.expected_texts.items():
+    for name, document in record.documents.items():
         async with session.get(f"{service.url}/api/documents/{name}") as answer:
-            text = (await answer.text()).strip()
-            if name in load.removing:
+            text = await answer.text()
+            if document.removal != "none":
                 assert answer.status == 410, text
-            elif words is None:
+            elif not document.sample.is_convertible:
                 assert answer.status == 500, text
             else:
-                assert (answer.status, text.partition("\n")[0]) == (200, words)
+                assert (answer.status, document.sample.find_mismatch(text)) == (200, None)
 
 
 @pytest.mark.parametrize("seed", [1, 2])
 async def test_every_promise_holds_after_kills_under_mixed_load(tmp_path: Path, seed: int) -> None:
     async with running_service(tmp_path, ILIOS_JANITOR_INTERVAL="1") as service:
-        load = MixedLoad(service, seed)
-        async with asyncio.timeout(100):
-            await asyncio.gather(load.run(), kill_now_and_then(service, load, seed))
+        record = RunRecord()
+        async with asyncio.timeout(100), open_client(service) as client:
+            workload = Workload(client, record, tmp_path, seed, lambda: DOCUMENTS)
+            await asyncio.gather(
+                workload.run(CLIENTS, DOCUMENTS), kill_repeatedly(service, record, seed)
+            )
         await wait_until(lambda: is_quiet(tmp_path), within=ENDED_WITHIN)
 
-        check_rows(tmp_path, load)
+        assert record.violations == []
+        check_rows(tmp_path, record)
         async with aiohttp.ClientSession() as session:
             await check_batches(service, session)
-            await check_contents(service, session, load)
+            await check_contents(service, session, record)
+
+        removed = {one.name for one in record.documents.values() if one.removal != "none"}
 
         def bytes_of_removed() -> list[str]:
             return [
                 path.name
                 for path in (tmp_path / "blobs").rglob("*+*")
-                if path.name.split("+")[2].partition(".")[0] in load.removing
+                if path.name.split("+")[2].partition(".")[0] in removed
             ]
 
         await wait_until(lambda: not bytes_of_removed(), within=30)
-        assert load.batches
-        assert load.removing
+        assert record.batches
+        assert removed

@@ -1,10 +1,10 @@
-"""A trial that went well, on paper: what was promised, read and found fits together."""
+"""The record, readback and audit of a run without violations."""
 
 import msgspec
 
 from ilios.chaos.documents import Kind, SampleDocument
-from ilios.chaos.expectations import Channel, RunRecord
-from ilios.chaos.readback import Readback, ReadBatch, ReadDocument
+from ilios.chaos.record import Channel, RunRecord
+from ilios.chaos.verify import Readback, ReadBatch, ReadDocument
 from ilios.database.recovery.audit import Audit, AuditedDocument
 
 GOOD, BROKEN, DELETED, CANCELLED = "good", "broken", "deleted", "cancelled"
@@ -13,8 +13,8 @@ NEVER_ACCEPTED = "stranger"
 """The ids of the documents, the last of which was never accepted, and of the batch."""
 
 
-class TrialOnPaper:
-    """``book``, ``reading`` and ``audit`` of one trial, for a test to doctor."""
+class SampleRun:
+    """``record``, ``readback`` and ``audit`` of one run, for a test to corrupt."""
 
     def __init__(self) -> None:
         self.record = RunRecord()
@@ -35,12 +35,12 @@ class TrialOnPaper:
         self._row(NEVER_ACCEPTED, unaccepted, "completed")
 
     def change(self, name: str, **changes: object) -> None:
-        """Make a document another in the database."""
+        """Change the row of a document."""
         row = self.audit.documents[name]
         self.audit.documents[name] = msgspec.structs.replace(row, **changes)
 
     def read(self, name: str, **changes: object) -> None:
-        """Make another of what was read of a document."""
+        """Change what was read of a document."""
         found = self.readback.documents[name]
         self.readback.documents[name] = msgspec.structs.replace(found, **changes)
 

@@ -1,4 +1,4 @@
-"""Documents of a trial can be told apart, page by page."""
+"""Every page of a sample document is recognised as its own."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""The service as a child: its processes are found, and nobody else's; why it ends is told."""
+"""The service as a child: its processes and no others are found; why it ended is reported."""
 
 import asyncio
 import os
@@ -9,12 +9,12 @@ from pathlib import Path
 
 import pytest
 
-from ilios.chaos.processes import DidNotStart, NoSuchProcess, ServiceProcess
+from ilios.chaos.processes import DidNotStart, IsolatedService, NoSuchProcess
 
 
 @asynccontextmanager
 async def sleeping(*arguments: str, **environ: str) -> AsyncIterator[int]:
-    """A process that does nothing, with these words in its command and its environment."""
+    """Run a process that does nothing, with these arguments and this environment."""
     code = "import sys, time; print(); sys.stdout.flush(); time.sleep(600)"
     process = await asyncio.create_subprocess_exec(
         sys.executable,
@@ -35,7 +35,7 @@ async def sleeping(*arguments: str, **environ: str) -> AsyncIterator[int]:
 
 
 def _broken(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Have every Python of the service end as soon as it begins."""
+    """Make every Python of the service end at its start."""
     (tmp_path / "patches").mkdir()
     code = "import os, sys\nsys.stderr.write('no disk in drive A\\n')\nos._exit(9)\n"
     (tmp_path / "patches" / "sitecustomize.py").write_text(code)
@@ -46,7 +46,7 @@ async def test_a_service_that_does_not_start_is_reported_with_its_last_log_lines
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     _broken(tmp_path, monkeypatch)
-    service = ServiceProcess(tmp_path)
+    service = IsolatedService(tmp_path)
     with pytest.raises(DidNotStart, match=r"code 9 (.|\n)*no disk in drive A"):
         await service.start()
     with pytest.raises(NoSuchProcess):
@@ -54,19 +54,18 @@ async def test_a_service_that_does_not_start_is_reported_with_its_last_log_lines
 
 
 async def test_a_process_that_outlives_the_service_is_found_and_ended(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path,
 ) -> None:
-    monkeypatch.setattr("ilios.chaos.processes.GONE_WITHIN", 0.2)
-    service = ServiceProcess(tmp_path)
+    service = IsolatedService(tmp_path)
     async with sleeping(TMPDIR=f"{tmp_path}/tmp/ilios-engine-1") as pid:
-        (found,) = await service.leftover_processes()
+        (found,) = await service.leftover_processes(within=0.2)
         assert found.startswith(f"{pid} {sys.executable}")
         await service.kill_leftovers()
         assert await service.leftover_processes() == []
 
 
-async def test_somebody_who_only_names_the_directory_is_left_alone(tmp_path: Path) -> None:
-    service = ServiceProcess(tmp_path)
+async def test_a_process_that_only_names_the_directory_is_left_alone(tmp_path: Path) -> None:
+    service = IsolatedService(tmp_path)
     async with sleeping("--directory", str(tmp_path), PWD=str(tmp_path)) as pid:
         assert await service.leftover_processes() == []
         await service.kill_leftovers()
@@ -82,9 +81,9 @@ async def test_settings_of_the_shell_do_not_reach_the_service(
     monkeypatch.setenv("PYTHONPATH", str(tmp_path / "patches"))
     monkeypatch.setenv("API_KEY", "secret")
     monkeypatch.setenv("NATS_URL", "nats://elsewhere:4222")
-    service = ServiceProcess(tmp_path)
+    service = IsolatedService(tmp_path)
     with pytest.raises(DidNotStart):
         await service.start()
-    told = set(service.log_tail().split())
-    assert "ILIOS_DATA_DIR" in told
-    assert not told & {"API_KEY", "NATS_URL"}
+    names = set(service.log_tail().split())
+    assert "ILIOS_DATA_DIR" in names
+    assert not names & {"API_KEY", "NATS_URL"}

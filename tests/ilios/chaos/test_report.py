@@ -1,10 +1,10 @@
-"""What is said at the end names what was broken, and whether it went on in time."""
+"""The report names what was broken, and whether documents ended in time."""
 
 import msgspec
 
-from ilios.chaos.expectations import Violation
+from ilios.chaos.record import Violation
 from ilios.chaos.report import MAX_LISTED, Report, ends_after, late_documents, percentiles, render
-from tests.ilios.chaos.sample_run import CANCELLED, GOOD, TrialOnPaper
+from tests.ilios.chaos.sample_run import CANCELLED, GOOD, SampleRun
 
 
 def _report(*violations: Violation, late: float = 1.0) -> Report:
@@ -62,34 +62,34 @@ def test_the_last_of_a_hundred_may_take_twice_as_long_as_the_rest() -> None:
 
 
 def test_a_document_that_has_not_ended_in_time_is_stuck() -> None:
-    trial = TrialOnPaper()
-    document = trial.record.documents[GOOD]
+    run = SampleRun()
+    document = run.record.documents[GOOD]
     document.ended_at, document.state = None, "processing"
-    assert late_documents(trial.record, last_at=100.0, within=30.0, now=130.0) == []
-    (stuck,) = late_documents(trial.record, last_at=100.0, within=30.0, now=131.0)
+    assert late_documents(run.record, last_at=100.0, within=30.0, now=130.0) == []
+    (stuck,) = late_documents(run.record, last_at=100.0, within=30.0, now=131.0)
     assert (stuck.kind, stuck.name) == ("stuck", GOOD)
 
 
 def test_a_document_that_ended_too_late_is_stuck_as_well() -> None:
-    trial = TrialOnPaper()
-    trial.record.documents[GOOD].ended_at = 140.0
-    (stuck,) = late_documents(trial.record, last_at=100.0, within=30.0, now=200.0)
+    run = SampleRun()
+    run.record.documents[GOOD].ended_at = 140.0
+    (stuck,) = late_documents(run.record, last_at=100.0, within=30.0, now=200.0)
     assert stuck.name == GOOD
     assert "40.0 s" in stuck.what
 
 
 def test_a_document_that_came_long_after_the_last_fault_has_as_much_time() -> None:
-    trial = TrialOnPaper()
-    document = trial.record.documents[GOOD]
+    run = SampleRun()
+    document = run.record.documents[GOOD]
     document.accepted_at, document.ended_at = 190.0, 210.0
-    assert late_documents(trial.record, last_at=100.0, within=30.0, now=300.0) == []
+    assert late_documents(run.record, last_at=100.0, within=30.0, now=300.0) == []
 
 
 def test_time_counts_from_the_acceptance_of_what_came_after_the_last_fault() -> None:
-    trial = TrialOnPaper()
-    early, late = trial.record.documents[GOOD], trial.record.documents[CANCELLED]
+    run = SampleRun()
+    early, late = run.record.documents[GOOD], run.record.documents[CANCELLED]
     early.accepted_at, early.ended_at = 50.0, 102.0
     late.accepted_at, late.ended_at = 110.0, 111.0
-    found = ends_after(trial.record, last_at=100.0)
+    found = ends_after(run.record, last_at=100.0)
     assert found is not None
     assert (found.count, found.p50, found.most) == (2, 1.0, 2.0)

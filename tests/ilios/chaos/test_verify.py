@@ -1,12 +1,11 @@
-"""What was promised is held against what became of it: every kind of breach is found, and named."""
+"""Every kind of violation is found, and named with its document."""
 
 from collections.abc import Callable
 
 import msgspec
 import pytest
 
-from ilios.chaos.readback import ReadBatch
-from ilios.chaos.verify import VIOLATION_KINDS, find_violations
+from ilios.chaos.verify import VIOLATION_KINDS, ReadBatch, find_violations
 from tests.ilios.chaos.sample_run import (
     BATCH,
     BROKEN,
@@ -16,80 +15,80 @@ from tests.ilios.chaos.sample_run import (
     GOOD,
     NEVER_ACCEPTED,
     SECOND,
-    TrialOnPaper,
+    SampleRun,
 )
 
 
-def _without_row(trial: TrialOnPaper) -> None:
-    del trial.audit.documents[GOOD]
+def _without_row(run: SampleRun) -> None:
+    del run.audit.documents[GOOD]
 
 
-def _without_batch(trial: TrialOnPaper) -> None:
-    del trial.audit.batches[BATCH]
-    trial.change(FIRST, batch=None)
-    trial.change(SECOND, batch=None)
+def _without_batch(run: SampleRun) -> None:
+    del run.audit.batches[BATCH]
+    run.change(FIRST, batch=None)
+    run.change(SECOND, batch=None)
 
 
-def _refused_yet_billed(trial: TrialOnPaper) -> None:
-    for submission in trial.record.submissions.values():
+def _refused_yet_billed(run: SampleRun) -> None:
+    for submission in run.record.submissions.values():
         if submission.outcome == "unanswered":
             submission.outcome = "refused"
 
 
-def _swapped(trial: TrialOnPaper) -> None:
-    good, first = trial.audit.documents[GOOD], trial.audit.documents[FIRST]
-    trial.change(GOOD, sha256=first.sha256)
-    trial.change(FIRST, sha256=good.sha256)
+def _swapped(run: SampleRun) -> None:
+    good, first = run.audit.documents[GOOD], run.audit.documents[FIRST]
+    run.change(GOOD, sha256=first.sha256)
+    run.change(FIRST, sha256=good.sha256)
 
 
-def _landed_twice(trial: TrialOnPaper) -> None:
-    trial.change(NEVER_ACCEPTED, sha256=trial.audit.documents[GOOD].sha256)
+def _landed_twice(run: SampleRun) -> None:
+    run.change(NEVER_ACCEPTED, sha256=run.audit.documents[GOOD].sha256)
 
 
-def _bill_of_nobody(trial: TrialOnPaper) -> None:
-    trial.audit = msgspec.structs.replace(trial.audit, billed_for_nothing=("nobody",))
+def _bill_of_nobody(run: SampleRun) -> None:
+    run.audit = msgspec.structs.replace(run.audit, billed_for_nothing=("nobody",))
 
 
-def _damaged(trial: TrialOnPaper) -> None:
-    trial.audit = msgspec.structs.replace(trial.audit, damage=("row 3 missing from index",))
+def _damaged(run: SampleRun) -> None:
+    run.audit = msgspec.structs.replace(run.audit, damage=("row 3 missing from index",))
 
 
-def _batch_counts(**changes: int) -> Callable[[TrialOnPaper], None]:
-    def doctor(trial: TrialOnPaper) -> None:
-        read = trial.readback.batches[BATCH]
-        trial.readback.batches[BATCH] = ReadBatch({**read.progress, **changes}, read.faults)
+def _batch_counts(**changes: int) -> Callable[[SampleRun], None]:
+    def corrupt(run: SampleRun) -> None:
+        read = run.readback.batches[BATCH]
+        run.readback.batches[BATCH] = ReadBatch({**read.progress, **changes}, read.faults)
 
-    return doctor
-
-
-def _batch_download(**faults: str | None) -> Callable[[TrialOnPaper], None]:
-    def doctor(trial: TrialOnPaper) -> None:
-        read = trial.readback.batches[BATCH]
-        trial.readback.batches[BATCH] = ReadBatch(read.progress, faults)
-
-    return doctor
+    return corrupt
 
 
-def _seen(name: str, state: str) -> Callable[[TrialOnPaper], None]:
-    def doctor(trial: TrialOnPaper) -> None:
-        trial.record.record_state(name, state, None, asked_at=4.0, now=5.0)
+def _batch_download(**faults: str | None) -> Callable[[SampleRun], None]:
+    def corrupt(run: SampleRun) -> None:
+        read = run.readback.batches[BATCH]
+        run.readback.batches[BATCH] = ReadBatch(read.progress, faults)
 
-    return doctor
-
-
-def _row(name: str, **changes: object) -> Callable[[TrialOnPaper], None]:
-    return lambda trial: trial.change(name, **changes)
+    return corrupt
 
 
-def _read(name: str, **changes: object) -> Callable[[TrialOnPaper], None]:
-    return lambda trial: trial.read(name, **changes)
+def _seen(name: str, state: str) -> Callable[[SampleRun], None]:
+    def corrupt(run: SampleRun) -> None:
+        run.record.record_state(name, state, None, asked_at=4.0, now=5.0)
+
+    return corrupt
 
 
-def _batch_still_open(trial: TrialOnPaper) -> None:
-    trial.audit.batches[BATCH] = False
+def _row(name: str, **changes: object) -> Callable[[SampleRun], None]:
+    return lambda run: run.change(name, **changes)
 
 
-BREACHES: dict[str, tuple[Callable[[TrialOnPaper], None], str, str]] = {
+def _read(name: str, **changes: object) -> Callable[[SampleRun], None]:
+    return lambda run: run.read(name, **changes)
+
+
+def _batch_still_open(run: SampleRun) -> None:
+    run.audit.batches[BATCH] = False
+
+
+VIOLATIONS: dict[str, tuple[Callable[[SampleRun], None], str, str]] = {
     "no row": (_without_row, "lost", GOOD),
     "no batch": (_without_batch, "lost", BATCH),
     "no status": (_read(GOOD, state=None), "lost", GOOD),
@@ -144,35 +143,37 @@ BREACHES: dict[str, tuple[Callable[[TrialOnPaper], None], str, str]] = {
     "damage": (_damaged, "database damaged", "ilios.db"),
 }
 
-NOTED_MEANWHILE = {"ended by itself", "left running"}
-"""What is not found on paper: tests of the real thing are elsewhere."""
+FOUND_WHILE_RUNNING = {"ended by itself", "left running"}
+"""Found during a run, not by verification: tests/ilios/cli/test_chaos.py and test_plan.py."""
 
 
-def test_nothing_is_found_where_everything_fits() -> None:
-    trial = TrialOnPaper()
-    assert find_violations(trial.record, trial.readback, trial.audit) == []
+def test_a_run_without_violations_has_none() -> None:
+    run = SampleRun()
+    assert find_violations(run.record, run.readback, run.audit) == []
 
 
-@pytest.mark.parametrize("name", BREACHES)
-def test_the_breach_is_found_and_named(name: str) -> None:
-    doctor, kind, document = BREACHES[name]
-    trial = TrialOnPaper()
-    doctor(trial)
+@pytest.mark.parametrize("name", VIOLATIONS)
+def test_the_violation_is_found_and_named(name: str) -> None:
+    corrupt, kind, document = VIOLATIONS[name]
+    run = SampleRun()
+    corrupt(run)
 
-    found = find_violations(trial.record, trial.readback, trial.audit)
+    found = find_violations(run.record, run.readback, run.audit)
 
     assert (kind, document) in {(one.kind, one.name) for one in found}
     assert {one.kind for one in found} <= VIOLATION_KINDS.keys()
 
 
-def test_every_kind_of_breach_is_proved() -> None:
-    assert {kind for _, kind, _ in BREACHES.values()} | NOTED_MEANWHILE == VIOLATION_KINDS.keys()
+def test_every_kind_of_violation_has_a_case() -> None:
+    assert {
+        kind for _, kind, _ in VIOLATIONS.values()
+    } | FOUND_WHILE_RUNNING == VIOLATION_KINDS.keys()
 
 
 def test_what_was_refused_may_land_if_it_is_not_billed() -> None:
-    trial = TrialOnPaper()
-    _refused_yet_billed(trial)
-    trial.change(
+    run = SampleRun()
+    _refused_yet_billed(run)
+    run.change(
         NEVER_ACCEPTED, state="failed", code="source_missing", pages=None, bills=0, billed_pages=0
     )
-    assert find_violations(trial.record, trial.readback, trial.audit) == []
+    assert find_violations(run.record, run.readback, run.audit) == []

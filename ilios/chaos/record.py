@@ -1,4 +1,4 @@
-"""What clients were promised, and what they have seen since: the book the service is audited by."""
+"""The record of a run: what clients submitted, were promised and have seen since."""
 
 from collections import Counter
 from typing import Literal
@@ -8,7 +8,7 @@ from msgspec import Struct, field
 from ilios.chaos.documents import SampleDocument
 
 FINAL_STATES = frozenset({"completed", "failed", "archived", "cancelled", "deleted"})
-"""States of a document that nothing changes any more but its removal."""
+"""States of a document that only its removal changes."""
 REMOVED_STATES = frozenset({"cancelled", "deleted"})
 
 Channel = Literal["submit", "batch", "convert", "bus"]
@@ -16,7 +16,7 @@ Outcome = Literal["waiting", "accepted", "refused", "unanswered"]
 
 
 class Violation(Struct, frozen=True):
-    """A promise that was broken: ``kind`` is one of ``judging.PROMISES``."""
+    """A broken promise; ``kind`` is one of ``verify.VIOLATION_KINDS``."""
 
     kind: str
     name: str
@@ -24,7 +24,7 @@ class Violation(Struct, frozen=True):
 
 
 class Submission(Struct):
-    """A document that was handed in, and what was answered."""
+    """A submitted document, and how that was answered."""
 
     sample: SampleDocument
     channel: Channel
@@ -34,8 +34,8 @@ class Submission(Struct):
 class Document(Struct):
     """An accepted document. Times are ``time.monotonic`` seconds.
 
-    ``state`` is what was seen last, at ``seen_at``; ``ended_at`` is when it was first seen to have
-    ended. ``removal`` is none, asked for, or what the receipt says.
+    ``state`` was seen last at ``seen_at``; a final one first at ``ended_at``. ``removal`` is none,
+    asked for, or the state that the receipt names.
     """
 
     name: str
@@ -50,7 +50,7 @@ class Document(Struct):
 
 
 class RunRecord(Struct):
-    """Everything that was promised and seen in one run."""
+    """Everything that was promised and seen in one run, by id; submissions by SHA-256."""
 
     submissions: dict[str, Submission] = field(default_factory=dict)
     documents: dict[str, Document] = field(default_factory=dict)
@@ -61,22 +61,22 @@ class RunRecord(Struct):
 
     @property
     def progress(self) -> int:
-        """How many documents were accepted, and how many have ended, together."""
+        """The number of accepted documents plus that of ended ones."""
         return len(self.documents) + self.ended
 
     @property
     def unfinished(self) -> list[Document]:
-        """The accepted documents that were not seen to have ended, the oldest first."""
+        """The accepted documents that were not seen to have ended, oldest first."""
         return [one for one in self.documents.values() if one.ended_at is None]
 
     def add_submission(self, sample: SampleDocument, channel: Channel) -> Submission:
-        """Note that a document is about to be submitted."""
+        """Record that a document is about to be submitted."""
         submission = Submission(sample, channel)
         self.submissions[sample.sha256] = submission
         return submission
 
     def record_accepted(self, name: str, submission: Submission, now: float) -> None:
-        """Note that a document was accepted under this id."""
+        """Record that a document was accepted under this id."""
         submission.outcome = "accepted"
         other = self.documents.get(name)
         if other is not None and other.sample != submission.sample:
@@ -88,11 +88,11 @@ class RunRecord(Struct):
     def record_state(
         self, name: str, state: str, code: str | None, *, asked_at: float, now: float
     ) -> None:
-        """Note what a client was told of an accepted document, and whether that can be."""
+        """Record the state a client has read; one that cannot follow the last is a violation."""
         document = self.documents[name]
         before = document.state
         if asked_at < document.seen_at:
-            return  # answers may overtake each other: this one is older than what is known
+            return  # responses may overtake each other: this one is older
         if not _is_valid_transition(before, state, document.removal):
             self.add_violation("regressed", name, f"it was {before}, and then {state}")
         if state in FINAL_STATES and document.ended_at is None:
@@ -102,11 +102,11 @@ class RunRecord(Struct):
             document.state, document.code, document.seen_at = state, code, now
 
     def record_unknown(self, name: str) -> None:
-        """Note that a client was told that an accepted document is unknown."""
+        """Record that the service answered 404 for an accepted document."""
         self.add_violation("lost", name, "it was accepted, and is unknown (404)")
 
     def add_violation(self, kind: str, name: str, what: str) -> None:
-        """Note a broken promise, each once."""
+        """Record a broken promise, each once."""
         violation = Violation(kind, name, what)
         if violation not in self.violations:
             self.violations.append(violation)
