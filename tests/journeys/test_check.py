@@ -2,6 +2,8 @@
 
 from pathlib import Path
 
+import pytest
+
 from ilios.nats.server import NatsServer
 from tests.journeys.commands import run_ilios
 from tests.journeys.running import running_service
@@ -35,6 +37,7 @@ async def test_a_check_beside_a_starting_service_does_not_keep_it_from_starting(
         await service.start()
 
 
+@pytest.mark.slow
 async def test_an_external_bus_is_tried(nats_server: NatsServer, tmp_path: Path) -> None:
     url = nats_server.url("operator")
     found = await run_ilios(tmp_path, "check", NATS_URL=url, PORT="0")

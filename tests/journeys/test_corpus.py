@@ -22,6 +22,7 @@ HOSTILE = ("adversarial", "malformed", "encrypted")
 BLANK = ("blank",)
 
 pytestmark = [
+    pytest.mark.slow,
     pytest.mark.timeout(300),
     pytest.mark.skipif(
         not (CORPUS / "manifest.json").exists(), reason="ILIOS_CORPUS names no corpus"

@@ -86,6 +86,7 @@ async def is_ready(service: RunningService) -> bool:
         return answer.status == 200
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("completed")
 @pytest.mark.parametrize("damage", DAMAGES.values(), ids=DAMAGES.keys())
 async def test_documents_are_converted_after_files_of_consumers_were_damaged(
@@ -112,6 +113,7 @@ async def test_consumers_damaged_while_the_service_runs_are_created_again(tmp_pa
         await wait_until(lambda: is_ready(service), WITHIN)
 
 
+@pytest.mark.slow
 async def test_waiting_documents_are_converted_after_their_consumers_were_damaged(
     tmp_path: Path,
 ) -> None:

@@ -87,7 +87,14 @@ def delete_row(data: Path, name: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "damage", [flip_a_bit, flip_a_bit_without_index, cut_in_half, remove_block, remove_all]
+    "damage",
+    [
+        *(
+            pytest.param(one, marks=pytest.mark.slow)
+            for one in (flip_a_bit, cut_in_half, remove_block, remove_all)
+        ),
+        flip_a_bit_without_index,
+    ],
 )
 async def test_a_damaged_block_of_the_log_is_reported_until_it_is_accepted(
     damage: Damage, tmp_path: Path, six_completed: list[str]
@@ -120,6 +127,7 @@ async def is_well(service: RunningService) -> bool:
     return not await problem(service)
 
 
+@pytest.mark.slow
 async def test_documents_that_wait_for_a_lost_event_are_named_and_converted(tmp_path: Path) -> None:
     slow = documents.pdf(*(f"page {number} " * 40 for number in range(300)))
     async with running_service(tmp_path, WORKER_COUNT="1") as service:
@@ -153,6 +161,7 @@ async def test_documents_that_wait_for_a_lost_event_are_named_and_converted(tmp_
         assert b'"totalOperations":4' in summary
 
 
+@pytest.mark.slow
 async def test_originals_that_may_belong_to_lost_events_are_reported_and_not_deleted(
     tmp_path: Path, six_completed: list[str]
 ) -> None:
@@ -214,6 +223,7 @@ async def test_a_log_damaged_while_the_service_runs_is_reported(tmp_path: Path) 
         await complete(service, "another")
 
 
+@pytest.mark.slow
 async def test_a_new_database_beside_an_older_log_is_refused(
     tmp_path: Path,
 ) -> None:
@@ -262,6 +272,7 @@ async def purge(data: Path, keep: int = 0) -> None:
         await connection.jetstream.purge_stream(EVENTS, keep=keep)
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("six_completed")
 async def test_a_rebuild_from_a_log_with_a_gap_has_to_be_accepted(tmp_path: Path) -> None:
     flip_a_bit(tmp_path)

@@ -104,6 +104,7 @@ async def retries(data: Path, document_id: str) -> bool:
     ]
 
 
+@pytest.mark.slow
 async def test_dead_letters_are_requeued_and_dropped_while_the_service_is_stopped(
     tmp_path: Path, empty_server: DocumentServer
 ) -> None:
@@ -130,6 +131,7 @@ async def test_without_a_data_directory_the_list_of_dead_letters_fails(tmp_path:
     assert not (tmp_path / "nowhere").exists()
 
 
+@pytest.mark.slow
 async def test_control_sequences_in_dead_letters_are_escaped(tmp_path: Path) -> None:
     hostile = "\x1b[2J\x9b31m\u202e\x07\r"
     document_id = new_id()

@@ -66,6 +66,7 @@ def usage(data: Path) -> list[str]:
         return [name for (name,) in database.execute("SELECT document_id FROM usage")]
 
 
+@pytest.mark.slow
 async def test_a_running_conversion_is_cancelled_and_nothing_is_billed(tmp_path: Path) -> None:
     # One worker, and minutes of work for it: the second document ends only if it was let go.
     async with running_service(tmp_path, WORKER_COUNT="1") as service:
@@ -164,6 +165,7 @@ async def test_a_waiting_client_is_answered_when_its_conversion_is_cancelled(
         assert usage(tmp_path) == []
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("victim", ["service", "all"])
 async def test_a_cancelled_document_stays_so_whatever_is_killed(
     tmp_path: Path, victim: Target

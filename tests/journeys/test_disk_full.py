@@ -56,7 +56,14 @@ async def refused_by_http_and_bus(client: ServiceClient) -> list[Response]:
     ]
 
 
-@pytest.mark.parametrize("place", ["blobs", "database", "nats"])
+@pytest.mark.parametrize(
+    "place",
+    [
+        pytest.param("blobs", marks=pytest.mark.slow),
+        pytest.param("database", marks=pytest.mark.slow),
+        "nats",
+    ],
+)
 async def test_accepted_documents_are_completed_and_billed_once_after_a_full_disk(
     place: str, tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
@@ -130,6 +137,7 @@ async def publish_document(client: ServiceClient) -> str | None:
     return last
 
 
+@pytest.mark.slow
 async def test_work_resumes_as_fast_after_the_third_full_volume_as_after_the_first(
     tmp_path: Path,
 ) -> None:

@@ -38,6 +38,22 @@ RARE = {
 """Points that may be reached only once in a run."""
 
 
+QUICK = {
+    "actor.answered",
+    "aggregator.submitted",
+    "blobs.written",
+    "edge.stored",
+    "persister.committed",
+    "publisher.sent",
+}
+"""Points that `make test` tries; the others are slow."""
+TESTED_HERE = [
+    point if point in QUICK else pytest.param(point, marks=pytest.mark.slow)
+    for point in POINTS
+    if point not in TESTED_ELSEWHERE
+]
+
+
 class Armed(IsolatedService):
     """The service, killed at a failpoint at each start but the last."""
 
@@ -53,7 +69,7 @@ class Armed(IsolatedService):
         return ("-m", "tests.journeys.armed", self._point, hit, "serve")
 
 
-@pytest.mark.parametrize("point", [point for point in POINTS if point not in TESTED_ELSEWHERE])
+@pytest.mark.parametrize("point", TESTED_HERE)
 async def test_a_service_killed_at_a_failpoint_keeps_every_promise(
     tmp_path: Path, point: Failpoint
 ) -> None:

@@ -29,6 +29,7 @@ KEYS = ("the-key-of-the-first-tenant", "the-key-of-the-second-tenant")
 PDF = documents.pdf("Not held up")
 
 
+@pytest.mark.slow
 async def test_an_urgent_document_overtakes_a_backlog_and_the_backlog_still_moves(
     tmp_path: Path,
 ) -> None:
@@ -110,6 +111,7 @@ class Tenant:
         return {(await self.status(name))["status"] for name in names}
 
 
+@pytest.mark.slow
 async def test_another_tenants_documents_are_converted_while_long_scans_hold_the_engine(
     tmp_path: Path,
 ) -> None:
@@ -227,7 +229,14 @@ async def _is(service: RunningService, key: str, document_id: str, state: str) -
         return answer.status == 200 and (await answer.json())["status"] == state
 
 
-@pytest.mark.parametrize("kind", ["dripping", "chunks", "informing"])
+@pytest.mark.parametrize(
+    "kind",
+    [
+        pytest.param("dripping", marks=pytest.mark.slow),
+        pytest.param("chunks", marks=pytest.mark.slow),
+        "informing",
+    ],
+)
 async def test_slow_sources_of_one_tenant_do_not_block_others(
     service: RunningService, sources: Sources, kind: str
 ) -> None:

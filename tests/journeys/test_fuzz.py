@@ -28,6 +28,7 @@ CHECKS = (
 # form's field wins over the query's.
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(WITHIN + 60)
 async def test_every_response_is_described_by_the_openapi_document(
     tmp_path: Path, capfd: pytest.CaptureFixture[str]

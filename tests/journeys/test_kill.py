@@ -70,7 +70,13 @@ def state_counts(database: Path) -> dict[str, int]:
 
 @pytest.mark.parametrize(
     ("victim", "seed"),
-    [("service", 1), ("nats-server", 2), ("engine", 3), ("all", 4), ("all", 5)],
+    [
+        pytest.param("service", 1, marks=pytest.mark.slow),
+        pytest.param("nats-server", 2, marks=pytest.mark.slow),
+        pytest.param("engine", 3, marks=pytest.mark.slow),
+        ("all", 4),
+        pytest.param("all", 5, marks=pytest.mark.long),
+    ],
 )
 async def test_every_accepted_document_is_completed_and_billed_once_after_a_kill(
     victim: Target, seed: int, tmp_path: Path
@@ -208,7 +214,9 @@ async def check_contents(
                 assert (answer.status, document.sample.find_mismatch(text)) == (200, None)
 
 
-@pytest.mark.parametrize("seed", [1, 2])
+@pytest.mark.parametrize(
+    "seed", [pytest.param(1, marks=pytest.mark.slow), pytest.param(2, marks=pytest.mark.long)]
+)
 async def test_every_promise_holds_after_kills_under_mixed_load(tmp_path: Path, seed: int) -> None:
     async with running_service(tmp_path, ILIOS_JANITOR_INTERVAL="1") as service:
         record = RunRecord()

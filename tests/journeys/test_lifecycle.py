@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 
 import aiohttp
+import pytest
 
 from bus.pull import EXPIRES
 from ilios.nats.server import embedded
@@ -111,6 +112,7 @@ async def test_the_service_uses_a_configured_external_bus(tmp_path: Path) -> Non
         await wait_until(completed, within=30)
 
 
+@pytest.mark.slow
 async def test_a_bus_that_another_database_is_written_from_is_refused(tmp_path: Path) -> None:
     async with running_service(tmp_path / "one"):
         address = (tmp_path / "one" / "nats" / "operator.url").read_text().strip()

@@ -52,6 +52,7 @@ async def test_what_is_archived_keeps_its_markdown_and_moves_its_original(
         assert {blob.partition("+")[0] for blob in blob_names(tmp_path)} == {"archive", "markdown"}
 
 
+@pytest.mark.slow
 async def test_nothing_expires_when_the_clock_has_jumped_while_the_service_was_off(
     tmp_path: Path, completed: str
 ) -> None:
@@ -64,6 +65,7 @@ async def test_nothing_expires_when_the_clock_has_jumped_while_the_service_was_o
         assert (await client.status(completed))["status"] == "completed"
 
 
+@pytest.mark.slow
 async def test_documents_whose_bus_was_deleted_are_completed(tmp_path: Path) -> None:
     slow = documents.pdf(*(f"page {number} " * 40 for number in range(300)))
     async with running_service(tmp_path, WORKER_COUNT="1") as service:
@@ -96,6 +98,7 @@ def passed_since(data: Path, ran: int) -> bool:
     return counted(data, "SELECT seen_ran FROM running") > ran
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("completed")
 async def test_snapshots_of_the_future_neither_prevent_new_ones_nor_readiness(
     tmp_path: Path,
@@ -119,6 +122,7 @@ async def test_snapshots_of_the_future_neither_prevent_new_ones_nor_readiness(
         assert snapshots.list_snapshots(directory) == found
 
 
+@pytest.mark.slow
 async def test_a_retention_hold_survives_restarts_and_ends_after_a_day_of_running(
     tmp_path: Path, completed: str
 ) -> None:
@@ -138,6 +142,7 @@ async def test_a_retention_hold_survives_restarts_and_ends_after_a_day_of_runnin
     assert not counted(tmp_path, "SELECT held_since IS NOT NULL FROM running")
 
 
+@pytest.mark.slow
 async def test_an_original_moved_before_a_kill_is_found_in_the_archive(
     tmp_path: Path, completed: str
 ) -> None:

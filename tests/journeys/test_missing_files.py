@@ -34,7 +34,9 @@ async def problem(client: ServiceClient, part: str) -> bool:
     return part in await client.health_error()
 
 
-@pytest.mark.parametrize("what", PLACES)
+@pytest.mark.parametrize(
+    "what", ["the database", *(pytest.param(one, marks=pytest.mark.slow) for one in [*PLACES][1:])]
+)
 async def test_nothing_is_answered_while_data_is_moved_away(tmp_path: Path, what: str) -> None:
     name, called = PLACES[what]
     data = tmp_path / "data"
@@ -55,7 +57,14 @@ async def test_nothing_is_answered_while_data_is_moved_away(tmp_path: Path, what
         await wait_until(lambda: are_completed(client, data), within=WITHIN)
 
 
-@pytest.mark.parametrize("name", ["ilios.db", "blobs", "nats/jetstream"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        "ilios.db",
+        pytest.param("blobs", marks=pytest.mark.slow),
+        pytest.param("nats/jetstream", marks=pytest.mark.slow),
+    ],
+)
 async def test_data_replaced_by_a_copy_needs_a_restart(tmp_path: Path, name: str) -> None:
     async with running_service(tmp_path) as service, ServiceClient(service) as client:
         assert await client.is_accepted()
@@ -77,6 +86,7 @@ async def test_data_replaced_by_a_copy_needs_a_restart(tmp_path: Path, name: str
         await check_not_ready(client)
 
 
+@pytest.mark.slow
 async def test_a_missing_shard_of_the_blobs_is_noticed(tmp_path: Path) -> None:
     data = tmp_path / "data"
     async with running_service(data) as service, ServiceClient(service) as client:
@@ -109,6 +119,7 @@ async def test_a_block_of_the_log_that_was_deleted_is_noticed(tmp_path: Path) ->
         await check_not_ready(client)
 
 
+@pytest.mark.slow
 async def test_a_log_that_was_moved_away_is_not_replaced_by_another_server(
     tmp_path: Path,
 ) -> None:
@@ -164,6 +175,7 @@ def empty(server: S3Server, prefix: str) -> dict[str, bytes]:
     return taken
 
 
+@pytest.mark.slow
 async def test_an_emptied_bucket_is_waited_for_and_not_taken_over(
     swift: S3Server, tmp_path: Path
 ) -> None:
@@ -182,6 +194,7 @@ async def test_an_emptied_bucket_is_waited_for_and_not_taken_over(
             await all_are_there(client, promised)
 
 
+@pytest.mark.slow
 async def test_another_bucket_of_the_same_owner_is_not_the_right_one(
     swift: S3Server, tmp_path: Path
 ) -> None:
@@ -201,6 +214,7 @@ async def test_another_bucket_of_the_same_owner_is_not_the_right_one(
             await all_are_there(client, promised)
 
 
+@pytest.mark.slow
 async def test_a_bucket_that_is_emptied_while_the_service_runs_fails_no_document(
     swift: S3Server, tmp_path: Path
 ) -> None:
@@ -229,7 +243,9 @@ async def test_a_bucket_that_is_emptied_while_the_service_runs_fails_no_document
         await all_are_there(client, promised)
 
 
-@pytest.mark.parametrize("how", ["moved away", "an empty one in its place"])
+@pytest.mark.parametrize(
+    "how", ["moved away", pytest.param("an empty one in its place", marks=pytest.mark.slow)]
+)
 async def test_a_wrong_directory_of_blobs_is_waited_for(tmp_path: Path, how: str) -> None:
     data = tmp_path / "data"
     async with running_with_documents(data) as promised:
@@ -246,6 +262,7 @@ async def test_a_wrong_directory_of_blobs_is_waited_for(tmp_path: Path, how: str
             await all_are_there(client, promised)
 
 
+@pytest.mark.slow
 async def test_waiting_documents_do_not_fail_for_a_wrong_directory_of_blobs(tmp_path: Path) -> None:
     data = tmp_path / "data"
     async with running_service(data) as service, ServiceClient(service, pages=60) as client:
@@ -260,6 +277,7 @@ async def test_waiting_documents_do_not_fail_for_a_wrong_directory_of_blobs(tmp_
         await wait_until(lambda: are_completed(client, data), within=WITHIN)
 
 
+@pytest.mark.slow
 async def test_blobs_that_are_lost_for_good_are_given_up_by_a_file(tmp_path: Path) -> None:
     data = tmp_path / "data"
     async with running_with_documents(data) as promised:

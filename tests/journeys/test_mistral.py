@@ -136,6 +136,7 @@ async def test_a_wrong_key_opens_the_circuit_and_the_document_waits(
         assert (await status(service, document))["status"] in ("pending", "processing")
 
 
+@pytest.mark.slow
 async def test_killed_during_a_long_document_no_finished_range_is_requested_again(
     tmp_path: Path, fake: FakeMistral
 ) -> None:
@@ -160,6 +161,7 @@ async def test_killed_during_a_long_document_no_finished_range_is_requested_agai
     assert bills(tmp_path) == [(document, "mistral-ocr-4-1", 1000, 4_000_000, 5_200_000)]
 
 
+@pytest.mark.slow
 async def test_with_every_fifth_call_failing_all_documents_are_completed_and_billed_once(
     tmp_path: Path, fake: FakeMistral
 ) -> None:
@@ -176,6 +178,7 @@ async def test_with_every_fifth_call_failing_all_documents_are_completed_and_bil
     assert sorted(bill[0] for bill in bills(tmp_path)) == sorted(names)
 
 
+@pytest.mark.slow
 async def test_a_cancelled_document_stops_costing(tmp_path: Path, fake: FakeMistral) -> None:
     fake.rules.latency = 0.2
     paper = documents.pdf(*(f"Page {number}\n" + "x" * 400 for number in range(600)))
@@ -254,6 +257,7 @@ async def test_a_batch_is_one_job_at_half_the_price(tmp_path: Path, fake: FakeMi
     assert fake.call_log.pages_paid == 5
 
 
+@pytest.mark.slow
 async def test_a_document_that_fails_in_the_job_is_converted_alone(
     tmp_path: Path, fake: FakeMistral
 ) -> None:
@@ -271,6 +275,7 @@ async def test_a_document_that_fails_in_the_job_is_converted_alone(
     assert prices(tmp_path) == [2_000] * 3 + [4_000]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("point", ["batcher.handed_over", "batcher.converted"])
 async def test_after_a_kill_the_job_is_neither_created_nor_paid_for_again(
     tmp_path: Path, fake: FakeMistral, point: Failpoint

@@ -22,7 +22,10 @@ from tests.waiting import wait_until
 KEY = "key-of-a-generated-client"
 PACKAGE = "ilios_by_openapi_generator"
 
-pytestmark = pytest.mark.skipif(shutil.which("java") is None, reason="no java on PATH")
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(shutil.which("java") is None, reason="no java on PATH"),
+]
 
 
 @pytest.fixture(scope="module")

@@ -106,6 +106,7 @@ async def test_a_damaged_database_is_refused_and_rebuilt_from_the_log(data: Path
         assert len(billed_documents(database)) == len(before["usage"]) + 1
 
 
+@pytest.mark.slow
 async def test_events_that_left_the_log_are_rebuilt_from_the_snapshot(data: Path) -> None:
     database = data / "ilios.db"
     async with running_service(data) as service, ServiceClient(service) as client:
@@ -143,6 +144,7 @@ async def test_a_check_of_a_damaged_database_changes_nothing(data: Path) -> None
     assert not list(data.glob("ilios.db.damaged-*"))
 
 
+@pytest.mark.slow
 async def test_a_missing_database_is_rebuilt(data: Path) -> None:
     database = data / "ilios.db"
     before = rows(database)
@@ -153,6 +155,7 @@ async def test_a_missing_database_is_rebuilt(data: Path) -> None:
     assert rows(database)["documents"] == before["documents"]
 
 
+@pytest.mark.slow
 async def test_events_of_readiness_checks_are_not_reported_as_malformed(data: Path) -> None:
     async with running_service(data) as service, ServiceClient(service) as client:
         assert (await client.send("GET", "/readyz")).status == 200  # by an event of its own
@@ -171,6 +174,7 @@ async def test_a_row_changed_by_hand_is_found(data: Path) -> None:
     assert "rows stand otherwise in the old database" in result.out
 
 
+@pytest.mark.slow
 async def test_a_rebuild_without_the_log_has_to_be_accepted(data: Path) -> None:
     database = data / "ilios.db"
     damage(database)
@@ -193,12 +197,14 @@ async def test_a_rebuild_is_refused_while_the_service_runs(tmp_path: Path) -> No
         assert "in use by another process" in result.errors
 
 
+@pytest.mark.slow
 async def test_a_missing_snapshot_is_reported(data: Path) -> None:
     result = await run_ilios(data, "rebuild", "--snapshot", "ilios-20260101T000000Z.db")
     assert result.code == 3
     assert "there is none of this name" in result.errors
 
 
+@pytest.mark.slow
 async def test_a_truncated_database_with_its_wal_is_rebuilt(data: Path) -> None:
     database = data / "ilios.db"
     before = rows(database)
@@ -225,7 +231,9 @@ async def test_a_truncated_database_with_its_wal_is_rebuilt(data: Path) -> None:
         ("losses", "--accept"),
     ],
 )
-@pytest.mark.parametrize("there", [True, False], ids=["an empty directory", "none"])
+@pytest.mark.parametrize(
+    "there", [pytest.param(True, marks=pytest.mark.slow), False], ids=["an empty directory", "none"]
+)
 async def test_a_command_on_a_wrong_data_directory_creates_nothing_and_names_the_setting(
     tmp_path: Path, words: tuple[str, ...], *, there: bool
 ) -> None:
@@ -240,6 +248,7 @@ async def test_a_command_on_a_wrong_data_directory_creates_nothing_and_names_the
     assert list(tmp_path.rglob("*")) == ([wrong] if there else [])
 
 
+@pytest.mark.slow
 async def test_a_rebuild_does_not_create_a_mistyped_database(data: Path, tmp_path: Path) -> None:
     elsewhere = tmp_path / "elsewhere" / "ilios.db"
     result = await run_ilios(data, "rebuild", "--check", LOCAL_DB_PATH=str(elsewhere))
@@ -248,6 +257,7 @@ async def test_a_rebuild_does_not_create_a_mistyped_database(data: Path, tmp_pat
     assert not elsewhere.parent.exists()
 
 
+@pytest.mark.slow
 async def test_a_newer_database_is_refused_by_serve_and_rebuild(data: Path) -> None:
     database = data / "ilios.db"
     with closing(sqlite3.connect(database)) as connection:
@@ -263,6 +273,7 @@ async def test_a_newer_database_is_refused_by_serve_and_rebuild(data: Path) -> N
     assert database.read_bytes() == before
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root may act as others")
 async def test_files_created_by_root_belong_to_the_user_of_the_service(data: Path) -> None:
     owner, group = 54321, 54322
@@ -292,6 +303,7 @@ async def test_files_created_by_root_belong_to_the_user_of_the_service(data: Pat
     assert list((data / "nats" / "jetstream").iterdir())
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("completed")
 async def test_a_rebuild_killed_halfway_is_refused_by_the_service_and_repeated(
     tmp_path: Path,

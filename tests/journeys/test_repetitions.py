@@ -145,7 +145,7 @@ def announced(events: list[Event]) -> set[bytes]:
     return {event.body for event in events if event.kind in ANNOUNCED}
 
 
-@pytest.mark.parametrize("restarted", [False, True])
+@pytest.mark.parametrize("restarted", [False, pytest.param(True, marks=pytest.mark.slow)])
 async def test_an_event_published_again_changes_nothing(
     restarted: bool,  # noqa: FBT001  # a parameter of a test
     tmp_path: Path,

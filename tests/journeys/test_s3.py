@@ -21,6 +21,8 @@ from tests.waiting import wait_until
 
 MIB = 1024 * 1024
 PDF = documents.pdf("Meridian")
+pytestmark = pytest.mark.slow
+
 WITHIN = 60.0  # seconds; a machine under load is slow, not wrong
 
 

@@ -33,6 +33,7 @@ WRONG = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("trouble", ["refuses connections", "ServiceUnavailable", "SlowDown"])
 async def test_a_store_that_is_away_is_waited_for(
     swift: S3Server, tmp_path: Path, trouble: str
@@ -54,6 +55,7 @@ async def test_a_store_that_is_away_is_waited_for(
             await wait_until_completed(client, tmp_path)
 
 
+@pytest.mark.slow
 async def test_a_name_that_is_not_resolved_is_waited_for_and_a_signal_ends_that(
     swift: S3Server, tmp_path: Path
 ) -> None:
@@ -76,7 +78,14 @@ async def test_a_bus_that_is_away_is_waited_for(tmp_path: Path) -> None:
             assert await service.stop() == 0
 
 
-@pytest.mark.parametrize("place", [".", "database", "nats"])
+@pytest.mark.parametrize(
+    "place",
+    [
+        ".",
+        pytest.param("database", marks=pytest.mark.slow),
+        pytest.param("nats", marks=pytest.mark.slow),
+    ],
+)
 async def test_space_on_a_full_volume_is_waited_for(tmp_path: Path, place: str) -> None:
     data = tmp_path / "data"
     with small_volume(data / place, MEGABYTES) as volume:
@@ -91,6 +100,7 @@ async def test_space_on_a_full_volume_is_waited_for(tmp_path: Path, place: str) 
             assert await client.is_accepted()
 
 
+@pytest.mark.slow
 async def test_a_signal_ends_waiting_for_space(tmp_path: Path) -> None:
     with small_volume(tmp_path / "data", MEGABYTES) as volume:
         fill(volume)
@@ -99,6 +109,7 @@ async def test_a_signal_ends_waiting_for_space(tmp_path: Path) -> None:
             assert await service.stop() == 0
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("what", WRONG)
 async def test_a_wrong_setting_ends_the_service_and_systemd_does_not_start_it_again(
     swift: S3Server, tmp_path: Path, what: str
@@ -169,6 +180,7 @@ def take_away(data: Path) -> Path:
     return aside
 
 
+@pytest.mark.slow
 async def test_a_database_that_a_snapshot_has_is_waited_for_until_it_is_back(
     documents: tuple[Path, dict[str, str]],
 ) -> None:
@@ -200,6 +212,7 @@ async def test_a_mistyped_path_of_the_database_makes_nothing(
         assert await service.stop() == 0
 
 
+@pytest.mark.slow
 async def test_a_missing_database_is_rebuilt_while_the_service_waits(
     documents: tuple[Path, dict[str, str]],
 ) -> None:
@@ -215,6 +228,7 @@ async def test_a_missing_database_is_rebuilt_while_the_service_waits(
             assert await client.first_line(document) == words
 
 
+@pytest.mark.slow
 async def test_moving_the_snapshots_aside_starts_with_a_new_database(
     documents: tuple[Path, dict[str, str]],
 ) -> None:
@@ -228,6 +242,7 @@ async def test_moving_the_snapshots_aside_starts_with_a_new_database(
         assert await is_ready(client)
 
 
+@pytest.mark.slow
 async def test_without_snapshot_and_log_the_blobs_reveal_a_missing_database(
     documents: tuple[Path, dict[str, str]],
 ) -> None:

@@ -89,6 +89,7 @@ async def test_an_upload_is_converted_and_billed_once_however_often_it_is_comple
         assert not [key for key in blob_names(tmp_path) if key.startswith("uploads")]
 
 
+@pytest.mark.slow
 async def test_urls_and_uploads_outlive_the_service_and_no_step_is_done_twice(
     tmp_path: Path,
 ) -> None:
