@@ -86,15 +86,9 @@ def delete_row(data: Path, name: str) -> None:
     change(data, f"DELETE FROM documents WHERE id = '{name}'")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
-    "damage",
-    [
-        *(
-            pytest.param(one, marks=pytest.mark.slow)
-            for one in (flip_a_bit, cut_in_half, remove_block, remove_all)
-        ),
-        flip_a_bit_without_index,
-    ],
+    "damage", [flip_a_bit, flip_a_bit_without_index, cut_in_half, remove_block, remove_all]
 )
 async def test_a_damaged_block_of_the_log_is_reported_until_it_is_accepted(
     damage: Damage, tmp_path: Path, six_completed: list[str]

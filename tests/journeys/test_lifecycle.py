@@ -62,6 +62,7 @@ async def test_a_second_service_on_the_same_data_exits_with_advice(
     assert "ILIOS_DATA_DIR" in errors
 
 
+@pytest.mark.slow
 async def test_a_second_service_just_like_the_first_is_not_sent_to_another_port(
     tmp_path: Path,
 ) -> None:
@@ -85,6 +86,7 @@ async def test_a_taken_port_is_reported_and_nothing_is_left_running(
     assert "PORT" in errors
 
 
+@pytest.mark.slow
 async def test_two_services_live_side_by_side(tmp_path: Path) -> None:
     async with (
         running_service(tmp_path / "one", ILIOS_NATS_PORT="4222") as one,

@@ -259,6 +259,7 @@ async def test_without_snapshot_and_log_the_blobs_reveal_a_missing_database(
             assert await client.first_line(document) == words
 
 
+@pytest.mark.slow
 async def test_a_missing_database_is_read_again_from_a_complete_log(
     documents: tuple[Path, dict[str, str]],
 ) -> None:
