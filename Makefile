@@ -7,7 +7,7 @@
 PYTHON ?= # the interpreter to build on; without it, the first of PYTHONS that is new enough
 VENV ?= .venv
 ARGS ?= # more words for the command behind serve, test, defects, bench and lock
-WORKERS ?= 3 # processes that run tests at once; most tests wait more than they compute
+WORKERS ?= 4 # processes that run tests at once; most tests wait more than they compute
 
 PYTHONS := python3 python3.14 python3.13 python3.12 python3.11
 BIN := $(VENV)/bin
@@ -22,11 +22,11 @@ ifneq ($(shell $(BIN)/python -c 'print("alive")' 2>/dev/null),alive)
 endif
 
 .DEFAULT_GOAL := help
-.PHONY: help serve install install-dev test defects lint format lock audit bench clean
+.PHONY: help serve install install-dev test test-ci test-long defects lint format lock audit bench clean
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' Makefile
-	@echo "Variables: ARGS='...' for the command behind it, PYTHON=python3.12, VENV=.venv, WORKERS=3"
+	@echo "Variables: ARGS='...' for the command behind it, PYTHON=python3.12, VENV=.venv, WORKERS=4"
 
 serve: install ## run the whole service (make serve ARGS='--help')
 	@exec $(BIN)/ilios serve $(ARGS)
@@ -35,8 +35,18 @@ install: $(SERVE_READY) ## make the environment the service runs in
 
 install-dev: $(TEST_READY) ## add the tools for tests and checks to it
 
-test: install-dev ## run the tests (make test ARGS='-k house')
-	@$(BIN)/python -m pytest -n $(WORKERS) --dist worksteal $(ARGS)
+# Three tiers, by the markers slow and long. A test without either is in all but test-long.
+# Compiled tests are kept: each worker reads all of them, which takes twice as long otherwise.
+PYTEST = PYTHONDONTWRITEBYTECODE= $(BIN)/python -m pytest -n $(WORKERS) --dist worksteal
+
+test: install-dev ## run the quick tests (make test ARGS='-k house')
+	@$(PYTEST) -m 'not slow and not long' $(ARGS)
+
+test-ci: install-dev ## run the quick and the slow tests, as .ci/run does
+	@$(PYTEST) -m 'not long' $(ARGS)
+
+test-long: install-dev ## run the tests that take too long for .ci/run
+	@$(PYTEST) -m long $(ARGS)
 
 defects: install-dev ## see whether the tests notice defects (make defects ARGS='--list')
 	@$(BIN)/python -m tests.defects $(ARGS)

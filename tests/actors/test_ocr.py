@@ -106,6 +106,7 @@ async def test_an_urgent_document_is_started_while_all_slots_are_busy(world: Wor
         await wait_until(lambda: world.streams.all_acked(world.ocr.consumer))
 
 
+@pytest.mark.slow
 async def test_a_tenants_documents_are_worked_on_behind_a_backlog_of_another(
     world: World,
 ) -> None:

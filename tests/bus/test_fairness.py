@@ -127,6 +127,7 @@ async def test_what_was_put_off_comes_back_and_counts_as_no_attempt(
         await wait_until(lambda: acknowledged(connection, 100))
 
 
+@pytest.mark.slow
 async def test_another_is_reached_long_before_a_deep_backlog_that_moves_is_worked_off(
     connection: Connection,
 ) -> None:

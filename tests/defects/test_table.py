@@ -67,6 +67,7 @@ def test_a_line_that_is_not_there_just_once_is_an_error(tree: Path, old: str) ->
         defect(old=old).text(tree)
 
 
+@pytest.mark.slow
 def test_what_the_tests_notice_is_caught_and_what_they_do_not_is_missed(
     tree: Path, tmp_path: Path
 ) -> None:

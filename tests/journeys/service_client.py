@@ -1,4 +1,4 @@
-"""A client of a degraded service, by HTTP and by the bus, that records what was accepted."""
+"""Clients of a running service, and what its database has of their documents."""
 
 import sqlite3
 from collections.abc import Mapping
@@ -15,7 +15,11 @@ from schemas.documents import DocumentSubmitted, Inline
 from schemas.ids import new_id
 from tests import documents
 from tests.journeys.running import RunningService
+from tests.waiting import wait_until
 
+FREQUENT_JANITOR = {"ILIOS_JANITOR_INTERVAL": "1"}
+"""The settings of a service whose janitor runs every second."""
+WITHIN = 60.0  # seconds; a machine under load is slow, not wrong
 ANSWERED_WITHIN = 60.0  # seconds for one request; a degraded service may be slow
 
 
@@ -33,7 +37,10 @@ class Response(NamedTuple):
 
 
 class ServiceClient:
-    """Submits documents; ``accepted_texts`` has the first line of each accepted one, by id."""
+    """Submits generated documents by HTTP and by the bus, also to a service that is not well.
+
+    ``accepted_texts`` maps the id of each accepted document to the first line of its text.
+    """
 
     def __init__(self, service: RunningService, *, pages: int = 1) -> None:
         self._service = service
@@ -115,6 +122,52 @@ class ServiceClient:
         words = f"Token{self._made:05d} belongs to document {self._made}"
         filling = [f"Page {number} of {self._made}\n" * 30 for number in range(1, self._pages)]
         return words, documents.pdf(words, *filling)
+
+
+class Client:
+    """Submits and reads documents, each request on a connection of its own."""
+
+    def __init__(self, service: RunningService) -> None:
+        self._service = service
+
+    async def submit(self, content: bytes) -> str:
+        form = aiohttp.FormData()
+        form.add_field("file", content, filename="report.pdf")
+        url = f"{self._service.url}/api/documents/submit"
+        async with aiohttp.ClientSession() as session, session.post(url, data=form) as response:
+            assert response.status == 202
+            return str((await response.json())["id"])
+
+    async def get(self, path: str) -> tuple[int, bytes]:
+        url = self._service.url + path
+        async with aiohttp.ClientSession() as session, session.get(url) as response:
+            return response.status, await response.read()
+
+    async def status(self, name: str) -> Any:
+        url = f"{self._service.url}/api/documents/status/{name}"
+        async with aiohttp.ClientSession() as session, session.get(url) as response:
+            assert response.status == 200
+            return await response.json()
+
+    async def wait_for(self, name: str, *states: str) -> None:
+        async def is_there() -> bool:
+            return (await self.status(name))["status"] in states
+
+        await wait_until(is_there, WITHIN)
+
+
+async def wait_until_completed(client: ServiceClient, data: Path) -> None:
+    """Wait until all that was accepted is completed, with its own text, and billed once."""
+    await wait_until(
+        lambda: all(
+            document_states(data / "ilios.db").get(one) == "completed"
+            for one in client.accepted_texts
+        ),
+        within=WITHIN,
+    )
+    for document, words in client.accepted_texts.items():
+        assert await client.first_line(document) == words
+    assert billed_documents(data / "ilios.db") == sorted(document_states(data / "ilios.db"))
 
 
 def document_states(database: Path) -> dict[str, str]:

@@ -106,7 +106,7 @@ async def test_a_batch_is_submitted_asked_for_and_downloaded(tmp_path: Path) -> 
         assert archive.read(names[2]).decode() == lines[2]["content"]
 
 
-@pytest.mark.parametrize("victim", ["service", "all"])
+@pytest.mark.parametrize("victim", [pytest.param("service", marks=pytest.mark.slow), "all"])
 async def test_a_batch_outlives_a_kill_with_exact_counters_and_bills(
     tmp_path: Path, victim: Target
 ) -> None:
@@ -143,8 +143,8 @@ async def test_a_batch_outlives_a_kill_with_exact_counters_and_bills(
         await wait_until(written_down)
         with sqlite3.connect(tmp_path / "ilios.db") as connection:
             billed = connection.execute("SELECT document_id FROM usage").fetchall()
-            known = connection.execute("SELECT id FROM documents").fetchall()
-        assert len(known) == 40
+            stored = connection.execute("SELECT id FROM documents").fetchall()
+        assert len(stored) == 40
         assert len(billed) == len(set(billed)) == 38
 
 
@@ -201,7 +201,14 @@ async def _originals(service: RunningService, ids: int) -> None:
     await wait_until(only_those, within=20)
 
 
-@pytest.mark.parametrize("path", ["/api/documents/submit", "/v1/batch/submit", "/v1/convert"])
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/api/documents/submit",
+        pytest.param("/v1/batch/submit", marks=pytest.mark.slow),
+        pytest.param("/v1/convert", marks=pytest.mark.slow),
+    ],
+)
 async def test_a_repeated_request_makes_one_document_also_across_a_kill(
     tmp_path: Path, path: str
 ) -> None:

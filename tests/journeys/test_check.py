@@ -2,13 +2,15 @@
 
 from pathlib import Path
 
+import pytest
+
 from ilios.nats.server import NatsServer
 from tests.journeys.commands import run_ilios
 from tests.journeys.running import running_service
 from tests.s3.servers import S3Server
 
 
-async def test_a_port_used_by_ilios_is_distinguished_from_others(tmp_path: Path) -> None:
+async def test_a_port_in_use_by_ilios_is_distinguished_from_others(tmp_path: Path) -> None:
     async with running_service(tmp_path / "one", ILIOS_NATS_PORT="0") as service:
         port = service.url.rpartition(":")[2]
         address = (tmp_path / "one" / "nats" / "operator.url").read_text().strip()
@@ -35,7 +37,8 @@ async def test_a_check_beside_a_starting_service_does_not_keep_it_from_starting(
         await service.start()
 
 
-async def test_a_bus_of_ones_own_is_tried(nats_server: NatsServer, tmp_path: Path) -> None:
+@pytest.mark.slow
+async def test_an_external_bus_is_tried(nats_server: NatsServer, tmp_path: Path) -> None:
     url = nats_server.url("operator")
     found = await run_ilios(tmp_path, "check", NATS_URL=url, PORT="0")
     assert (found.code, "answers, with JetStream" in found.out) == (0, True)

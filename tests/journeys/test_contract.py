@@ -25,7 +25,7 @@ class Caller:
         self.session = session
 
     async def json(self, verb: str, path: str, status: int, **more: Any) -> Any:
-        """Ask, hold the status against what the contract says, and return the JSON."""
+        """Send a request, check its status against the contract, and return the JSON."""
         async with self.session.request(verb, path, **more) as response:
             body = await response.read()
             assert response.status == status, (verb, path, response.status, body)
@@ -67,7 +67,7 @@ def form(name: str, *files: bytes, file_name: str = "report.pdf", **fields: str)
 
 @pytest.fixture
 async def caller(tmp_path: Path) -> AsyncIterator[Caller]:
-    """A client of a service of its own."""
+    """A client of a service that no other test uses."""
     async with (
         running_service(tmp_path) as service,
         aiohttp.ClientSession(service.url) as session,
@@ -238,7 +238,7 @@ async def test_an_unfinished_batch_reports_its_progress(caller: Caller) -> None:
     assert wrong["details"]["supportedFormats"] == ["jsonl", "zip"]
 
 
-async def test_the_open_pages_are_open_and_what_they_are(caller: Caller) -> None:
+async def test_the_open_pages_need_no_key(caller: Caller) -> None:
     index = await caller.json("GET", "/", 200, headers={"Accept": "application/json"})
     assert index["endpoints"]
     health = await caller.json("GET", "/health", 200)

@@ -22,6 +22,7 @@ HOSTILE = ("adversarial", "malformed", "encrypted")
 BLANK = ("blank",)
 
 pytestmark = [
+    pytest.mark.slow,
     pytest.mark.timeout(300),
     pytest.mark.skipif(
         not (CORPUS / "manifest.json").exists(), reason="ILIOS_CORPUS names no corpus"
@@ -43,13 +44,13 @@ async def test_every_document_of_the_corpus_reaches_its_end_and_harms_nobody(
 
         assert (service.pid, service.children("nats-server")) == own
         assert not service.has_ended
-    for entry, (state, told) in zip(entries, ends, strict=True):
+    for entry, (state, text) in zip(entries, ends, strict=True):
         if entry["kind"] in HOSTILE:
             assert state in ("completed", "failed", "refused"), entry["path"]
-            assert state == "completed" or told.endswith("."), f"{entry['path']}: {told}"
+            assert state == "completed" or text.endswith("."), f"{entry['path']}: {text}"
         else:
-            assert state == "completed", f"{entry['path']}: {told}"
-            assert bool(told.strip()) is (entry["kind"] not in BLANK), entry["path"]
+            assert state == "completed", f"{entry['path']}: {text}"
+            assert bool(text.strip()) is (entry["kind"] not in BLANK), entry["path"]
 
 
 async def _end_of(

@@ -1,4 +1,4 @@
-"""A failed document is tried again on its operator's order, and billed once when it completes."""
+"""A failed document is requeued by its operator, and billed once when it completes."""
 
 import asyncio
 import json
@@ -104,7 +104,8 @@ async def retries(data: Path, document_id: str) -> bool:
     ]
 
 
-async def test_letters_are_requeued_and_dropped_while_the_service_rests(
+@pytest.mark.slow
+async def test_dead_letters_are_requeued_and_dropped_while_the_service_is_stopped(
     tmp_path: Path, empty_server: DocumentServer
 ) -> None:
     data, database = tmp_path / "data", tmp_path / "data" / "ilios.db"
@@ -123,13 +124,14 @@ async def test_letters_are_requeued_and_dropped_while_the_service_rests(
         assert billed_documents(database) == [second]
 
 
-async def test_where_no_service_has_run_there_are_no_letters(tmp_path: Path) -> None:
+async def test_without_a_data_directory_the_list_of_dead_letters_fails(tmp_path: Path) -> None:
     result = await run_ilios(tmp_path / "nowhere", "dead", "list")
     assert (result.code, result.out) == (3, "")
     assert "no service has run" in result.errors
     assert not (tmp_path / "nowhere").exists()
 
 
+@pytest.mark.slow
 async def test_control_sequences_in_dead_letters_are_escaped(tmp_path: Path) -> None:
     hostile = "\x1b[2J\x9b31m\u202e\x07\r"
     document_id = new_id()

@@ -1,4 +1,4 @@
-"""Deleting and cancelling on a real service: it ends, nothing is billed, nothing is left."""
+"""Deletion and cancellation on a real service: nothing more is billed and no blob remains."""
 
 import asyncio
 import hashlib
@@ -13,8 +13,11 @@ import pytest
 
 from schemas.batches import document_id
 from tests import documents
+from tests.journeys.data_directory import blob_names
 from tests.journeys.running import RunningService, Target, running_service
-from tests.journeys.test_upkeep import Client, blobs
+from tests.journeys.service_client import (
+    Client,
+)
 from tests.waiting import wait_until
 
 WITHIN = 60.0  # seconds
@@ -49,7 +52,7 @@ def engine_seconds(service: RunningService) -> float:
 
 
 async def submit_slow(service: RunningService) -> tuple[str, bytes]:
-    """Submit what takes minutes and wait until an engine is at it; returns id and content."""
+    """Submit a document of minutes and wait until an engine converts it; return id and content."""
     client, content, before = Client(service), scan(120), engine_seconds(service)
     name = await client.submit(content)
     await wait_until(lambda: engine_seconds(service) > before + 2, WITHIN)
@@ -63,6 +66,7 @@ def usage(data: Path) -> list[str]:
         return [name for (name,) in database.execute("SELECT document_id FROM usage")]
 
 
+@pytest.mark.slow
 async def test_a_running_conversion_is_cancelled_and_nothing_is_billed(tmp_path: Path) -> None:
     # One worker, and minutes of work for it: the second document ends only if it was let go.
     async with running_service(tmp_path, WORKER_COUNT="1") as service:
@@ -80,7 +84,7 @@ async def test_a_running_conversion_is_cancelled_and_nothing_is_billed(tmp_path:
         assert (await client.status(name))["status"] == "cancelled"
         assert (await client.get(f"/api/documents/{name}"))[0] == 410
         assert usage(tmp_path) == [other]
-        await wait_until(lambda: not [key for key in blobs(tmp_path) if name in key], WITHIN)
+        await wait_until(lambda: not [key for key in blob_names(tmp_path) if name in key], WITHIN)
 
 
 async def test_a_completed_document_is_deleted_with_its_bytes_but_not_its_bill(
@@ -90,7 +94,7 @@ async def test_a_completed_document_is_deleted_with_its_bytes_but_not_its_bill(
         client = Client(service)
         name = await client.submit(documents.pdf("Meridian"))
         await client.wait_for(name, "completed")
-        assert [key for key in blobs(tmp_path) if name in key]
+        assert [key for key in blob_names(tmp_path) if name in key]
 
         status, receipt = await delete(service, name)
 
@@ -99,7 +103,7 @@ async def test_a_completed_document_is_deleted_with_its_bytes_but_not_its_bill(
             answered, body = await client.get(path)
             assert answered == 410
             assert receipt["deletedAt"].encode() in body
-        await wait_until(lambda: not [key for key in blobs(tmp_path) if name in key], WITHIN)
+        await wait_until(lambda: not [key for key in blob_names(tmp_path) if name in key], WITHIN)
 
         await service.kill("all")
         await service.start()
@@ -161,6 +165,7 @@ async def test_a_waiting_client_is_answered_when_its_conversion_is_cancelled(
         assert usage(tmp_path) == []
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("victim", ["service", "all"])
 async def test_a_cancelled_document_stays_so_whatever_is_killed(
     tmp_path: Path, victim: Target

@@ -1,4 +1,4 @@
-"""A full disk costs nothing but time: new work is refused, what was accepted ends as promised."""
+"""A full volume costs nothing but time: new work is refused, what was accepted ends as promised."""
 
 from collections.abc import AsyncIterator
 from contextlib import ExitStack, asynccontextmanager
@@ -7,6 +7,7 @@ from pathlib import Path
 import aiohttp
 import pytest
 
+from bench.full_volume import HEALED_WITHIN, fill_and_free, probing
 from tests.journeys.running import RunningService, running_service
 from tests.journeys.service_client import Response, ServiceClient, billed_documents, document_states
 from tests.volumes import fill, free, small_volume
@@ -18,13 +19,15 @@ WITHIN = 90.0  # seconds; a machine under load is slow, not wrong
 MEGABYTES = 48
 RESERVE = "16"
 NAMED = {"blobs": "no room for blobs:", "database": "no room for database:", "nats": "for bus:"}
-"""How health names the volume."""
+"""The name of the volume in health."""
 MET = {
     "blobs": "the blob store is full",
     "database": "nothing can be written",
     "nats": "critical write error",
 }
-"""What is logged by whoever meets the full volume with work in hand."""
+"""The log messages of the parts that meet the full volume."""
+FILLINGS = 3
+SLOWER = 3  # times as long as on an idle machine; a pause that doubles would exceed it all the same
 
 
 @asynccontextmanager
@@ -40,7 +43,7 @@ async def running_on_volume(
 
 
 async def refused_by_http_and_bus(client: ServiceClient) -> list[Response]:
-    """Try every way to hand something in."""
+    """Submit by every route."""
     pdf = {"data": b"%PDF-1.7", "headers": {"Content-Type": "application/pdf"}}
     batch = aiohttp.FormData()
     batch.add_field("files", b"%PDF-1.7", filename="a.pdf")
@@ -53,8 +56,15 @@ async def refused_by_http_and_bus(client: ServiceClient) -> list[Response]:
     ]
 
 
-@pytest.mark.parametrize("place", ["blobs", "database", "nats"])
-async def test_what_was_accepted_is_completed_and_billed_once_after_a_full_disk(
+@pytest.mark.parametrize(
+    "place",
+    [
+        pytest.param("blobs", marks=pytest.mark.slow),
+        pytest.param("database", marks=pytest.mark.slow),
+        "nats",
+    ],
+)
+async def test_accepted_documents_are_completed_and_billed_once_after_a_full_disk(
     place: str, tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
     data = tmp_path / "data"
@@ -117,7 +127,7 @@ async def is_well(client: ServiceClient) -> bool:
 
 
 async def publish_document(client: ServiceClient) -> str | None:
-    """Submit where nobody is refused by how much is free; returns the last document taken.
+    """Submit by the bus, which does not check free space; return the last document stored.
 
     A volume is full page by page, so that a full one may still take a few events.
     """
@@ -125,3 +135,17 @@ async def publish_document(client: ServiceClient) -> str | None:
     while len(client.accepted_texts) < MANY and (taken := await client.publish(within=1.0)):
         last = taken
     return last
+
+
+@pytest.mark.slow
+async def test_work_resumes_as_fast_after_the_third_full_volume_as_after_the_first(
+    tmp_path: Path,
+) -> None:
+    with small_volume(tmp_path / "nats", 48) as volume:
+        async with (
+            running_service(tmp_path, ILIOS_RESERVE_MB="16") as service,
+            probing(service.url, volume / "publisher.url") as watching,
+        ):
+            healed = [await fill_and_free(volume, watching, 1.0) for _ in range(FILLINGS)]
+    assert max(healed) < SLOWER * HEALED_WITHIN
+    assert watching.contradictions == []

@@ -1,6 +1,6 @@
-"""Killed between any two steps, the service keeps every promise when it is started again.
+"""Killed between any two steps, the service keeps every promise after it is started again.
 
-The clients, the documents and the verification are those of `ilios chaos`.
+The clients, the documents and the checks are those of `ilios chaos`.
 """
 
 import os
@@ -14,13 +14,19 @@ from ilios.chaos.processes import IsolatedService
 from ilios.chaos.run import Trial, run_trial
 
 DOCUMENTS = 24
-TESTED_ELSEWHERE = {"retention.moved", "snapshots.written", "swapping.aside", "uploads.moved"}
-TESTED_ELSEWHERE |= {"batcher.converted", "batcher.handed_over"}
-"""Points of what clients do not set off, or not soon: tests/journeys/test_failpoints_aside.py,
-tests/journeys/test_mistral_batches.py."""
+ROOT = Path(__file__).parents[2]
+TESTED_ELSEWHERE = {
+    "batcher.converted": "test_mistral.py",
+    "batcher.handed_over": "test_mistral.py",
+    "retention.moved": "test_maintenance.py",
+    "snapshots.written": "test_maintenance.py",
+    "swapping.aside": "test_rebuild.py",
+    "uploads.moved": "test_upload_urls.py",
+}
+"""Points that clients do not reach, or not soon, and the modules that test them."""
 ONCE, OFTEN = (1,), (5,)
 AGAIN = (6, 3, 8)
-"""The how-manieth time is the last, at each start: one group or event is not like the other."""
+"""At which hit of the point the service is killed, for each start but the last."""
 WRITING = {"ledger.applied", "ledger.committed", "persister.announced", "persister.committed"}
 RARE = {
     "actor.buried",
@@ -29,11 +35,27 @@ RARE = {
     "deletion.said",
     "erasing.erased",
 }
-"""Points that are reached once in every run; the others at least as often as that."""
+"""Points that may be reached only once in a run."""
+
+
+QUICK = {
+    "actor.answered",
+    "aggregator.submitted",
+    "blobs.written",
+    "edge.stored",
+    "persister.committed",
+    "publisher.sent",
+}
+"""Points that `make test` tries; the others are slow."""
+TESTED_HERE = [
+    point if point in QUICK else pytest.param(point, marks=pytest.mark.slow)
+    for point in POINTS
+    if point not in TESTED_ELSEWHERE
+]
 
 
 class Armed(IsolatedService):
-    """The service, which is killed at a failpoint: at each start but the last, at its next hit."""
+    """The service, killed at a failpoint at each start but the last."""
 
     def __init__(self, directory: Path, point: Failpoint, hits: Sequence[int]) -> None:
         super().__init__(directory)
@@ -47,8 +69,10 @@ class Armed(IsolatedService):
         return ("-m", "tests.journeys.armed", self._point, hit, "serve")
 
 
-@pytest.mark.parametrize("point", [point for point in POINTS if point not in TESTED_ELSEWHERE])
-async def test_killed_there_it_keeps_every_promise(tmp_path: Path, point: Failpoint) -> None:
+@pytest.mark.parametrize("point", TESTED_HERE)
+async def test_a_service_killed_at_a_failpoint_keeps_every_promise(
+    tmp_path: Path, point: Failpoint
+) -> None:
     hits = ONCE if point in RARE else AGAIN if point in WRITING else OFTEN
     service = Armed(tmp_path, point, hits)
     trial = Trial(documents=DOCUMENTS, kills=0, seed=int.from_bytes(os.urandom(2)), clients=6)
@@ -59,3 +83,15 @@ async def test_killed_there_it_keeps_every_promise(tmp_path: Path, point: Failpo
     assert (ended.kind, "code -9" in ended.what) == ("ended by itself", True), report.violations
     assert not report.is_late, output
     assert report.accepted >= DOCUMENTS
+
+
+def test_every_failpoint_is_reached_somewhere_and_once_only() -> None:
+    sources = [
+        path.read_text()
+        for floor in ("bus", "actors", "ilios")
+        for path in (ROOT / floor).rglob("*.py")
+    ]
+    reached = {point: sum(text.count(f'reach("{point}")') for text in sources) for point in POINTS}
+    assert {point: count for point, count in reached.items() if count != 1} == {"edge.said": 2}
+    for point, module in TESTED_ELSEWHERE.items():
+        assert f'"{point}"' in Path(__file__).with_name(module).read_text()

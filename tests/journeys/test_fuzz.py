@@ -28,8 +28,9 @@ CHECKS = (
 # form's field wins over the query's.
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(WITHIN + 60)
-async def test_no_request_gets_an_answer_that_is_not_described(
+async def test_every_response_is_described_by_the_openapi_document(
     tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
     report = tmp_path / "report.json"

@@ -130,6 +130,7 @@ async def test_a_generated_client_submits_polls_and_reads(client: GeneratedClien
     assert receipt.parsed.status == models.DeletionReceiptStatus.DELETED
 
 
+@pytest.mark.slow
 async def test_a_generated_client_converts_a_form_and_bare_bytes(client: GeneratedClient) -> None:
     models, content = client.models, documents.pdf("At once")
     form = models.ConvertFilesBody(file=client.document(content))
@@ -162,6 +163,7 @@ async def test_a_generated_client_reads_a_batch(client: GeneratedClient) -> None
     assert [line.content.strip() for line in found] == ["Page 0", "Page 1", "Page 2"]
 
 
+@pytest.mark.slow
 async def test_every_error_reaches_a_generated_client_as_a_problem(client: GeneratedClient) -> None:
     models = client.models
     unknown = "0" * 24
@@ -181,6 +183,7 @@ async def test_every_error_reaches_a_generated_client_as_a_problem(client: Gener
         assert answer.parsed.error
 
 
+@pytest.mark.slow
 async def test_a_failed_document_reaches_a_generated_client_as_one(client: GeneratedClient) -> None:
     models = client.models
     form = models.SubmitDocumentFilesBody(file=client.document(b"%PDF-1.7 but not really"))

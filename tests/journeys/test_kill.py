@@ -1,20 +1,28 @@
-"""Kill anything at any moment: what was accepted is completed, its own content, billed once."""
+"""Kill anything at any moment, once or again and again: every promise holds."""
 
 import asyncio
 import random
 import sqlite3
+from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 import aiohttp
+import nats
 import pytest
 
+from bus import streams
+from ilios.chaos.clients import Workload, open_client
+from ilios.chaos.documents import EXPECTED_CODES
+from ilios.chaos.processes import NoSuchProcess
+from ilios.chaos.record import RunRecord
 from tests import documents
 from tests.journeys.running import RunningService, Target, running_service
 from tests.waiting import wait_until
 
-DOCUMENTS = 200
-CLIENTS = 8
-ENDED_WITHIN = 60.0  # seconds after the last fault; a machine under load is slow, not wrong
+DOCUMENTS, CLIENTS, KILLS = 200, 6, 5
+TARGETS: tuple[Target, ...] = ("service", "nats-server", "engine", "all")
+ENDED_WITHIN = 90.0  # seconds after the last fault; a machine under load is slow, not wrong
 
 
 class Submitters:
@@ -53,7 +61,7 @@ class Submitters:
             self._begun -= 1  # not accepted: as if it had never been
 
 
-def _states(database: Path) -> dict[str, int]:
+def state_counts(database: Path) -> dict[str, int]:
     with sqlite3.connect(f"file:{database}?mode=ro", uri=True) as connection:
         return dict(
             connection.execute("SELECT state, count(*) FROM documents GROUP BY state").fetchall()
@@ -62,16 +70,22 @@ def _states(database: Path) -> dict[str, int]:
 
 @pytest.mark.parametrize(
     ("victim", "seed"),
-    [("service", 1), ("nats-server", 2), ("engine", 3), ("all", 4), ("all", 5)],
+    [
+        pytest.param("service", 1, marks=pytest.mark.slow),
+        pytest.param("nats-server", 2, marks=pytest.mark.slow),
+        pytest.param("engine", 3, marks=pytest.mark.slow),
+        ("all", 4),
+        pytest.param("all", 5, marks=pytest.mark.long),
+    ],
 )
-async def test_every_accepted_document_is_completed_and_billed_once_after(
+async def test_every_accepted_document_is_completed_and_billed_once_after_a_kill(
     victim: Target, seed: int, tmp_path: Path
 ) -> None:
     moment = random.Random(seed).randrange(10, DOCUMENTS - 10)  # accepted documents
     async with running_service(tmp_path) as service:
-        crowd = Submitters(service)
-        submitting = asyncio.create_task(crowd.submit_all())
-        await wait_until(lambda: len(crowd.accepted) >= moment, within=60)
+        submitters = Submitters(service)
+        submitting = asyncio.create_task(submitters.submit_all())
+        await wait_until(lambda: len(submitters.accepted) >= moment, within=60)
         await service.kill(victim)
         if service.has_ended:
             await service.start()
@@ -80,8 +94,8 @@ async def test_every_accepted_document_is_completed_and_billed_once_after(
         database = tmp_path / "ilios.db"
         await wait_until(
             lambda: (
-                set(_states(database)) == {"completed"}
-                and _states(database)["completed"] >= DOCUMENTS
+                set(state_counts(database)) == {"completed"}
+                and state_counts(database)["completed"] >= DOCUMENTS
             ),
             within=ENDED_WITHIN,
         )
@@ -90,9 +104,144 @@ async def test_every_accepted_document_is_completed_and_billed_once_after(
             billed = connection.execute("SELECT document_id FROM usage").fetchall()
             known = connection.execute("SELECT id FROM documents").fetchall()
         assert sorted(billed) == sorted(known)
-        assert crowd.accepted.keys() <= {document for (document,) in known}
+        assert submitters.accepted.keys() <= {document for (document,) in known}
         async with aiohttp.ClientSession() as session:
-            for document, words in crowd.accepted.items():
+            for document, words in submitters.accepted.items():
                 async with session.get(f"{service.url}/api/documents/{document}") as answer:
                     assert answer.status == 200
                     assert (await answer.text()).strip() == words
+
+
+async def kill_repeatedly(service: RunningService, record: RunRecord, seed: int) -> None:
+    rng = random.Random(-seed)
+    for due in sorted(rng.sample(range(5, DOCUMENTS - 5), KILLS)):
+        await wait_until(lambda due=due: len(record.documents) >= due, within=60)  # type: ignore[misc]
+        target = rng.choice(TARGETS)
+
+        async def is_killed(target: Target = target) -> bool:
+            with suppress(NoSuchProcess):  # an engine process is started when it has work
+                await service.kill(target)
+                return True
+            return False
+
+        await wait_until(is_killed)
+        if service.has_ended:
+            await service.start()
+
+
+def rows(data: Path, question: str) -> list[tuple[Any, ...]]:
+    with sqlite3.connect(f"file:{data}/ilios.db?mode=ro", uri=True) as database:
+        return database.execute(question).fetchall()
+
+
+def is_quiet(data: Path) -> bool:
+    """Whether everything has ended, and every removed document is erased."""
+    return not rows(
+        data,
+        "SELECT id FROM documents WHERE state IN ('pending', 'processing') "
+        "OR removed_at IS NOT NULL AND erased_at IS NULL "
+        "UNION ALL SELECT id FROM batches WHERE completed_at IS NULL",
+    )
+
+
+def check_rows(data: Path, record: RunRecord) -> None:
+    """Check the tables against each other, and against what clients were promised."""
+    found = {
+        name: (state, batch, pages, code)
+        for name, state, batch, pages, code in rows(
+            data, "SELECT id, state, batch_id, pages, code FROM documents"
+        )
+    }
+    billed = [name for (name,) in rows(data, "SELECT document_id FROM usage")]
+    assert sorted(billed) == sorted(name for name, one in found.items() if one[2] is not None)
+    batches = {name for (name,) in rows(data, "SELECT id FROM batches")}
+    assert batches == {batch for _, batch, _, _ in found.values() if batch}
+    for batch, made in record.batches.items():
+        assert made == sorted(name for name, one in found.items() if one[1] == batch)
+    for name, document in record.documents.items():
+        state, _, pages, code = found[name]
+        if document.removal != "none":
+            assert document.removal in ("asked", state)
+            assert state in ("cancelled", "deleted")
+            assert state == "deleted" or pages is None
+        else:
+            expected = EXPECTED_CODES.get(document.sample.kind)
+            assert (state, code) == ("failed" if expected else "completed", expected)
+
+
+async def check_batches(service: RunningService, session: aiohttp.ClientSession) -> None:
+    """Check the status and the end of every batch against its documents and their bills."""
+    data = service.data_dir
+    counted = rows(
+        data,
+        "SELECT d.batch_id, count(*), count(u.document_id) FROM documents AS d "
+        "LEFT JOIN usage AS u ON u.document_id = d.id WHERE d.batch_id IS NOT NULL GROUP BY 1",
+    )
+    ends = await ends_of_batches(data)
+    assert sorted(ends) == sorted((batch, 1) for batch, _, _ in counted), "each ends once"
+    for batch, total, billed in counted:
+        async with session.get(f"{service.url}/v1/batch/status/{batch}") as answer:
+            assert (await answer.json())["progress"] == {
+                "total": total,
+                "pending": 0,
+                "processing": 0,
+                "completed": billed,
+                "failed": total - billed,
+            }
+
+
+async def ends_of_batches(data: Path) -> list[tuple[str, int]]:
+    """Return how many events end each batch."""
+    bus = await nats.connect((data / "nats" / "operator.url").read_text().strip())
+    info = await bus.jetstream().stream_info(
+        streams.EVENTS, subjects_filter="ilios.batch.completed.>"
+    )
+    await bus.close()
+    return [(name.rpartition(".")[2], times) for name, times in (info.state.subjects or {}).items()]
+
+
+async def check_contents(
+    service: RunningService, session: aiohttp.ClientSession, record: RunRecord
+) -> None:
+    for name, document in record.documents.items():
+        async with session.get(f"{service.url}/api/documents/{name}") as answer:
+            text = await answer.text()
+            if document.removal != "none":
+                assert answer.status == 410, text
+            elif not document.sample.is_convertible:
+                assert answer.status == 500, text
+            else:
+                assert (answer.status, document.sample.find_mismatch(text)) == (200, None)
+
+
+@pytest.mark.parametrize(
+    "seed", [pytest.param(1, marks=pytest.mark.slow), pytest.param(2, marks=pytest.mark.long)]
+)
+async def test_every_promise_holds_after_kills_under_mixed_load(tmp_path: Path, seed: int) -> None:
+    async with running_service(tmp_path, ILIOS_JANITOR_INTERVAL="1") as service:
+        record = RunRecord()
+        async with asyncio.timeout(100), open_client(service) as client:
+            workload = Workload(client, record, tmp_path, seed, lambda: DOCUMENTS)
+            await asyncio.gather(
+                workload.run(CLIENTS, DOCUMENTS), kill_repeatedly(service, record, seed)
+            )
+        await wait_until(lambda: is_quiet(tmp_path), within=ENDED_WITHIN)
+
+        assert record.violations == []
+        check_rows(tmp_path, record)
+        async with aiohttp.ClientSession() as session:
+            await check_batches(service, session)
+            await check_contents(service, session, record)
+
+        removed = {one.name for one in record.documents.values() if one.removal != "none"}
+
+        def bytes_of_removed() -> list[str]:
+            return [
+                path.name
+                for path in (tmp_path / "blobs").rglob("*+*")
+                if path.name.split("+")[2].partition(".")[0] in removed
+            ]
+
+        await wait_until(lambda: not bytes_of_removed(), within=30)
+        assert record.batches
+        assert removed

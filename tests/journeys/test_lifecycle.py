@@ -1,4 +1,4 @@
-"""Starting and stopping: work outlives the process, and nobody treads on another's feet."""
+"""Starting and stopping: work survives a restart, and two services do not disturb each other."""
 
 import asyncio
 import os
@@ -8,10 +8,12 @@ import sys
 from pathlib import Path
 
 import aiohttp
+import pytest
 
 from bus.pull import EXPIRES
 from ilios.nats.server import embedded
 from tests import documents
+from tests.journeys.commands import run_ilios
 from tests.journeys.running import ROOT, RunningService, running_service
 from tests.waiting import wait_until
 
@@ -53,19 +55,20 @@ async def test_a_second_service_on_the_same_data_exits_with_advice(
     tmp_path: Path,
 ) -> None:
     async with running_service(tmp_path):
-        code, _, errors = await _ilios("serve", ILIOS_DATA_DIR=str(tmp_path), PORT="0")
+        code, _, errors = await run_ilios(tmp_path, "serve", PORT="0")
 
     assert code == 3
     assert "in use by another process" in errors
     assert "ILIOS_DATA_DIR" in errors
 
 
+@pytest.mark.slow
 async def test_a_second_service_just_like_the_first_is_not_sent_to_another_port(
     tmp_path: Path,
 ) -> None:
     async with running_service(tmp_path) as service:
         port = service.url.rpartition(":")[2]
-        code, _, errors = await _ilios("serve", ILIOS_DATA_DIR=str(tmp_path), PORT=port)
+        code, _, errors = await run_ilios(tmp_path, "serve", PORT=port)
 
     assert code == 3
     assert "in use by another process" in errors
@@ -76,13 +79,14 @@ async def test_a_taken_port_is_reported_and_nothing_is_left_running(
 ) -> None:
     async with running_service(tmp_path / "one") as service:
         port = service.url.rpartition(":")[2]
-        code, _, errors = await _ilios("serve", ILIOS_DATA_DIR=str(tmp_path / "two"), PORT=port)
+        code, _, errors = await run_ilios(tmp_path / "two", "serve", PORT=port)
 
     assert code == 3
     assert f"port {port}" in errors
     assert "PORT" in errors
 
 
+@pytest.mark.slow
 async def test_two_services_live_side_by_side(tmp_path: Path) -> None:
     async with (
         running_service(tmp_path / "one", ILIOS_NATS_PORT="4222") as one,
@@ -110,30 +114,31 @@ async def test_the_service_uses_a_configured_external_bus(tmp_path: Path) -> Non
         await wait_until(completed, within=30)
 
 
+@pytest.mark.slow
 async def test_a_bus_that_another_database_is_written_from_is_refused(tmp_path: Path) -> None:
     async with running_service(tmp_path / "one"):
         address = (tmp_path / "one" / "nats" / "operator.url").read_text().strip()
-        # Less than the 30 seconds a request of a reader that died may lie at the server.
+        # Less than the seconds for which the server keeps a request of a reader that died.
         async with asyncio.timeout(EXPIRES - 1):
-            code, _, errors = await _ilios(
-                "serve", ILIOS_DATA_DIR=str(tmp_path / "two"), PORT="0", NATS_URL=address
-            )
+            code, _, errors = await run_ilios(tmp_path / "two", "serve", PORT="0", NATS_URL=address)
 
     assert code == 3
     assert "another ilios reads this bus" in errors
 
 
-async def test_settings_that_cannot_be_used_are_all_named_at_once() -> None:
-    code, _, errors = await _ilios("check", PORT="many", WORKER_COUNT="0", DB_ENCRYPTION_KEY="k")
+async def test_all_invalid_settings_are_named_at_once(tmp_path: Path) -> None:
+    code, _, errors = await run_ilios(
+        tmp_path, "check", PORT="many", WORKER_COUNT="0", DB_ENCRYPTION_KEY="k"
+    )
 
     assert code == 2
     for variable in ("PORT", "WORKER_COUNT", "DB_ENCRYPTION_KEY"):
         assert variable in errors
 
 
-async def test_check_shows_the_settings_in_effect_but_no_secret() -> None:
-    code, shown, _ = await _ilios(
-        "check", PORT="0", ILIOS_MAX_UPLOADS="8080", API_KEY="canary-of-the-mine"
+async def test_check_shows_the_settings_in_effect_but_no_secret(tmp_path: Path) -> None:
+    code, shown, _ = await run_ilios(
+        tmp_path, "check", PORT="0", ILIOS_MAX_UPLOADS="8080", API_KEY="canary-of-the-mine"
     )
 
     assert code == 0
@@ -142,12 +147,12 @@ async def test_check_shows_the_settings_in_effect_but_no_secret() -> None:
     assert "canary" not in shown
 
 
-async def test_a_terminal_that_goes_away_stops_the_service_in_order(tmp_path: Path) -> None:
+async def test_closing_the_terminal_stops_the_service_in_order(tmp_path: Path) -> None:
     ours, theirs = pty.openpty()
     process = await asyncio.create_subprocess_exec(
         sys.executable,
         "-c",
-        # The terminal becomes its own: closing it is what sends SIGHUP.
+        # It becomes the controlling terminal: closing it sends SIGHUP.
         "import fcntl, os, sys, termios; os.setsid(); fcntl.ioctl(2, termios.TIOCSCTTY, 0); "
         "os.execv(sys.executable, [sys.executable, '-m', 'ilios', 'serve'])",
         cwd=ROOT,
@@ -180,26 +185,3 @@ async def test_a_service_under_nohup_outlives_its_terminal(tmp_path: Path) -> No
 
     (ignored,) = (line.split()[1] for line in status.splitlines() if line.startswith("SigIgn"))
     assert int(ignored, 16) & 1 << signal.SIGHUP - 1
-
-
-async def _ilios(command: str, *arguments: str, **environ: str) -> tuple[int, str, str]:
-    process = await asyncio.create_subprocess_exec(
-        sys.executable,
-        "-m",
-        "ilios",
-        command,
-        *arguments,
-        cwd=ROOT,
-        env={"PATH": os.environ["PATH"], "ILIOS_NATS_PORT": "0", **environ},
-        stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.PIPE,
-    )
-    try:
-        async with asyncio.timeout(60):
-            out, errors = await process.communicate()
-    finally:
-        if process.returncode is None:  # or it would outlive the test, and its engines with it
-            process.kill()
-            await process.wait()
-    assert process.returncode is not None
-    return process.returncode, out.decode(), errors.decode()

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import re
 import sqlite3
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -10,6 +11,7 @@ from typing import Any
 import aiohttp
 import pytest
 
+from bus.failpoints import Failpoint
 from ilios.engines.mistral.limits import RANGE_PAGES
 from tests import documents
 from tests.journeys.running import RunningService, running_service
@@ -21,6 +23,7 @@ from tests.mistral.server import fake_mistral
 from tests.waiting import wait_until
 
 ENDED_WITHIN = 60.0  # seconds; a machine under load is slow, not wrong
+LINK = re.compile(r"!\[[^\]]*\]\((/api/documents/[^)]+)\)")
 
 
 @pytest.fixture
@@ -108,7 +111,7 @@ async def test_the_engine_is_chosen_by_the_document(tmp_path: Path, fake: FakeMi
     assert [call.model for call in fake.call_log.calls] == ["mistral-ocr-2512"]
 
 
-async def test_what_mistral_cannot_do_is_done_locally_where_that_is_wanted(
+async def test_with_a_fallback_what_mistral_refuses_is_converted_locally(
     tmp_path: Path, fake: FakeMistral
 ) -> None:
     wrong = settings(fake, MISTRAL_API_KEY="wrong", ILIOS_ENGINE_FALLBACK="true")
@@ -133,6 +136,7 @@ async def test_a_wrong_key_opens_the_circuit_and_the_document_waits(
         assert (await status(service, document))["status"] in ("pending", "processing")
 
 
+@pytest.mark.slow
 async def test_killed_during_a_long_document_no_finished_range_is_requested_again(
     tmp_path: Path, fake: FakeMistral
 ) -> None:
@@ -157,6 +161,7 @@ async def test_killed_during_a_long_document_no_finished_range_is_requested_agai
     assert bills(tmp_path) == [(document, "mistral-ocr-4-1", 1000, 4_000_000, 5_200_000)]
 
 
+@pytest.mark.slow
 async def test_with_every_fifth_call_failing_all_documents_are_completed_and_billed_once(
     tmp_path: Path, fake: FakeMistral
 ) -> None:
@@ -173,6 +178,7 @@ async def test_with_every_fifth_call_failing_all_documents_are_completed_and_bil
     assert sorted(bill[0] for bill in bills(tmp_path)) == sorted(names)
 
 
+@pytest.mark.slow
 async def test_a_cancelled_document_stops_costing(tmp_path: Path, fake: FakeMistral) -> None:
     fake.rules.latency = 0.2
     paper = documents.pdf(*(f"Page {number}\n" + "x" * 400 for number in range(600)))
@@ -185,3 +191,157 @@ async def test_a_cancelled_document_stops_costing(tmp_path: Path, fake: FakeMist
         await wait_until(lambda: fake.call_log.in_hand == 0)
         await wait_until(lambda: not list(fake.files.existing()))
         assert fake.call_log.pages_paid < 600
+
+
+async def submit_batch(service: RunningService, contents: list[bytes]) -> str:
+    form = aiohttp.FormData({"useMistralBatch": "true"})
+    for number, paper in enumerate(contents):
+        form.add_field("files", paper, filename=f"{number}.pdf")
+    url = f"{service.url}/v1/batch/submit"
+    async with aiohttp.ClientSession() as session, session.post(url, data=form) as answer:
+        assert answer.status == 202, await answer.text()
+        return str((await answer.json())["batchId"])
+
+
+async def status_of_batch(service: RunningService, batch: str) -> dict[str, Any]:
+    url = f"{service.url}/v1/batch/status/{batch}?details=true"
+    async with aiohttp.ClientSession() as session, session.get(url) as answer:
+        return dict(await answer.json())
+
+
+async def ended_batch(service: RunningService, batch: str) -> dict[str, Any]:
+    async def it_has() -> bool:
+        return (await status_of_batch(service, batch))["status"] in ("completed", "failed")
+
+    await wait_until(it_has, within=ENDED_WITHIN)
+    return await status_of_batch(service, batch)
+
+
+async def batch_texts(service: RunningService, batch: str) -> list[str]:
+    url = f"{service.url}/v1/batch/download/{batch}"
+    async with aiohttp.ClientSession() as session, session.get(url) as answer:
+        assert answer.status == 200
+        return [json.loads(line)["content"] for line in (await answer.text()).splitlines()]
+
+
+def prices(data_dir: Path) -> list[int]:
+    with sqlite3.connect(f"file:{data_dir}/ilios.db?mode=ro", uri=True) as connection:
+        found = connection.execute("SELECT base_micros FROM usage ORDER BY base_micros")
+        return [int(price) for (price,) in found]
+
+
+async def test_a_batch_is_one_job_at_half_the_price(tmp_path: Path, fake: FakeMistral) -> None:
+    papers = [documents.pdf(f"Paper {number}") for number in range(5)]
+    async with running_service(tmp_path, **settings(fake)) as service:
+        batch = await submit_batch(service, papers)
+        await wait_until(lambda: len(fake.jobs.existing()) == 1, within=ENDED_WITHIN)
+        (job,) = fake.jobs.existing()
+        await fake.jobs.advance(job.id)
+
+        async def is_shown() -> bool:
+            batch_status = await status_of_batch(service, batch)
+            return bool(batch_status.get("mistralStatus", {}).get("status") == "RUNNING")
+
+        await wait_until(is_shown, within=ENDED_WITHIN)
+        batch_status = await status_of_batch(service, batch)
+        assert batch_status["mistralBatchJobId"] == job.id
+        assert batch_status["mistralStatus"]["totalRequests"] == 5
+        await fake.jobs.advance(job.id, "SUCCESS")
+        batch_status = await ended_batch(service, batch)
+        assert batch_status["progress"]["completed"] == 5
+        for paper, text in zip(papers, await batch_texts(service, batch), strict=True):
+            assert mark(paper, 0) in text
+        await wait_until(lambda: not fake.jobs.existing(), within=ENDED_WITHIN)
+        assert not list(fake.files.existing())
+    assert prices(tmp_path) == [2_000] * 5
+    assert fake.call_log.pages_paid == 5
+
+
+@pytest.mark.slow
+async def test_a_document_that_fails_in_the_job_is_converted_alone(
+    tmp_path: Path, fake: FakeMistral
+) -> None:
+    papers = [documents.pdf(f"Paper {number}") for number in range(4)]
+    async with running_service(tmp_path, **settings(fake)) as service:
+        batch = await submit_batch(service, papers)
+        await wait_until(lambda: len(fake.jobs.existing()) == 1, within=ENDED_WITHIN)
+        (job,) = fake.jobs.existing()
+        fake.faults.fail_next("batch.item", "500")
+        await fake.jobs.advance(job.id, "SUCCESS")
+        batch_status = await ended_batch(service, batch)
+        assert batch_status["progress"]["completed"] == 4
+        for paper, text in zip(papers, await batch_texts(service, batch), strict=True):
+            assert mark(paper, 0) in text
+    assert prices(tmp_path) == [2_000] * 3 + [4_000]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("point", ["batcher.handed_over", "batcher.converted"])
+async def test_after_a_kill_the_job_is_neither_created_nor_paid_for_again(
+    tmp_path: Path, fake: FakeMistral, point: Failpoint
+) -> None:
+    fake.rules.batch_seconds = 1.0
+    papers = [documents.pdf(f"Paper {number}") for number in range(3)]
+    async with running_service(tmp_path, **settings(fake)) as service:
+        await service.stop()
+        service.armed = point
+        await service.start()
+        batch = await submit_batch(service, papers)
+        await service.wait_until_killed()
+        await service.start()
+        batch_status = await ended_batch(service, batch)
+        assert batch_status["progress"]["completed"] == 3
+        await wait_until(lambda: not fake.jobs.existing(), within=ENDED_WITHIN)
+    assert fake.call_log.requests["batch.create"] == 1
+    assert fake.call_log.pages_paid == 3
+    assert prices(tmp_path) == [2_000] * 3
+
+
+def stored_images(data_dir: Path) -> set[Path]:
+    """Return the files of the blob store, without its lock."""
+    files = (path for path in (data_dir / "blobs").rglob("*") if path.is_file())
+    return {path for path in files if path.name != "lock"}
+
+
+async def test_a_removed_document_takes_its_images_and_its_result_with_it(tmp_path: Path) -> None:
+    async with fake_mistral() as fake, running_service(tmp_path, **settings(fake)) as service:
+        fake.rules.layout = Layout(images=2)
+        document = await submit(service, documents.pdf("One", "Two"))
+        await ended(service, document)
+        _, markdown = await get(service, f"/api/documents/{document}")
+        links = LINK.findall(markdown.decode())
+        assert links
+        for link in links:
+            assert (await get(service, link))[0] == 200
+        _, body = await get(service, f"/api/documents/{document}?format=json")
+        named = {
+            f"/api/documents/{document}/images/{image['name']}"
+            for page in json.loads(body)["pages"]
+            for image in page["images"]
+        }
+        assert named == set(links)
+        assert len(stored_images(tmp_path)) == len(named) + 3, "original, Markdown and result"
+        async with (
+            aiohttp.ClientSession() as session,
+            session.delete(f"{service.url}/api/documents/{document}") as answer,
+        ):
+            assert answer.status in (200, 202)
+        await wait_until(lambda: stored_images(tmp_path) == set())
+        assert (await get(service, links[0]))[0] == 410
+
+
+async def test_a_synchronous_conversion_returns_its_pages(tmp_path: Path) -> None:
+    async with fake_mistral() as fake, running_service(tmp_path, **settings(fake)) as service:
+        fake.rules.layout = Layout(images=1, tables=1)
+        form = aiohttp.FormData({"format": "json", "engine": "mistral"})
+        form.add_field("file", documents.pdf("One", "Two"), filename="paper.pdf")
+        async with (
+            aiohttp.ClientSession() as session,
+            session.post(f"{service.url}/v1/convert", data=form) as answer,
+        ):
+            assert answer.status == 200, await answer.text()
+            body = await answer.json()
+        pages = body["pages"]
+        assert [page["index"] for page in pages] == [0, 1]
+        assert body["content"] == "\n\n---\n\n".join(page["markdown"] for page in pages)
+        assert (body["metadata"]["engine"], body["metadata"]["pages"]) == ("mistral", 2)

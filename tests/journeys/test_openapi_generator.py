@@ -22,7 +22,10 @@ from tests.waiting import wait_until
 KEY = "key-of-a-generated-client"
 PACKAGE = "ilios_by_openapi_generator"
 
-pytestmark = pytest.mark.skipif(shutil.which("java") is None, reason="no java on PATH")
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(shutil.which("java") is None, reason="no java on PATH"),
+]
 
 
 @pytest.fixture(scope="module")
@@ -69,7 +72,7 @@ async def client(package: Any, tmp_path: Path) -> AsyncIterator[Client]:
             connection.rest_client.pool_manager.clear()
 
 
-async def test_it_submits_polls_and_reads(client: Client) -> None:
+async def test_a_generated_client_submits_polls_and_reads(client: Client) -> None:
     content = documents.pdf("Made by a machine")
     submitted = await client.call(
         "documents.submit_document", file=("a.pdf", content), retention_days=7
@@ -94,14 +97,14 @@ async def test_it_submits_polls_and_reads(client: Client) -> None:
     assert converted == markdown
 
 
-async def test_it_reads_the_status_of_a_batch(client: Client) -> None:
+async def test_a_generated_client_reads_the_status_of_a_batch(client: Client) -> None:
     files = [(f"{number}.pdf", documents.pdf("Page")) for number in range(2)]
     batch = await client.call("batches.submit_batch", files=files)
     found = await client.call("batches.batch_status", batch.batch_id)
     assert found.progress.total == 2
 
 
-async def test_errors_are_problems(client: Client) -> None:
+async def test_errors_reach_a_generated_client_as_problems(client: Client) -> None:
     for operation, words, status, code in (
         ("documents.read_document", {"id": "0" * 24}, 404, "document_not_found"),
         ("batches.batch_status", {"id": "0" * 24}, 404, "batch_not_found"),

@@ -1,4 +1,4 @@
-"""A damaged database is refused, and made anew from a snapshot and the log: provably the same."""
+"""A damaged database is refused and rebuilt from a snapshot and the log, equal row by row."""
 
 import os
 import shutil
@@ -14,15 +14,20 @@ from ilios.database.recovery.wal import sidecar
 from ilios.integrity import losses
 from ilios.integrity.losses import Loss, LossesFile
 from tests.journeys.commands import CommandResult, run_ilios
+from tests.journeys.conftest import CopyOnce
 from tests.journeys.running import RunningService, running_service
-from tests.journeys.service_client import ServiceClient, billed_documents, document_states
+from tests.journeys.service_client import (
+    ServiceClient,
+    billed_documents,
+    document_states,
+)
 from tests.waiting import wait_until
 
 PAGE = 4096  # bytes
 WITHIN = 60.0  # seconds
 TABLES = {
     "documents": "SELECT * FROM documents WHERE removed_at IS NULL ORDER BY id",
-    # Where their bytes lay, and since when they are gone, is the janitor's business.
+    # Without the blob keys and the time of erasure, which only the janitor writes.
     "removed": "SELECT id, state, removed_at, pages FROM documents WHERE removed_at ORDER BY id",
     "usage": "SELECT * FROM usage ORDER BY document_id",
     "batches": "SELECT * FROM batches ORDER BY id",
@@ -54,13 +59,16 @@ async def some_work(service: RunningService, client: ServiceClient, documents: i
 
 
 @pytest.fixture
-async def data(tmp_path: Path) -> Path:
+def data(copy_once: CopyOnce, tmp_path: Path) -> Path:
     """The data of a service that did some work and was stopped."""
-    data = tmp_path / "data"
+    copy_once("rebuild", work_and_stop, tmp_path / "data")
+    return tmp_path / "data"
+
+
+async def work_and_stop(data: Path) -> None:
     environ = {"ILIOS_LOCAL_PAGE_PRICE": "777", "ILIOS_SNAPSHOT_HOURS": "0"}
     async with running_service(data, **environ) as service, ServiceClient(service) as client:
         await some_work(service, client, 4)
-    return data
 
 
 def damage(database: Path) -> None:
@@ -87,7 +95,7 @@ async def test_a_damaged_database_is_refused_and_rebuilt_from_the_log(data: Path
     after = rows(database)
     for table in ("documents", "removed", "batches"):
         assert after[table] == before[table]
-    # The damaged file may not tell what was billed; then the prices of today are taken.
+    # A damaged file may have lost the prices that were billed; then the current ones are used.
     assert [row[:9] for row in after["usage"]] == [row[:9] for row in before["usage"]]
     assert [one.name for one in data.glob("ilios.db.damaged-*")]
 
@@ -98,7 +106,8 @@ async def test_a_damaged_database_is_refused_and_rebuilt_from_the_log(data: Path
         assert len(billed_documents(database)) == len(before["usage"]) + 1
 
 
-async def test_what_the_log_no_longer_has_comes_from_the_snapshot(data: Path) -> None:
+@pytest.mark.slow
+async def test_events_that_left_the_log_are_rebuilt_from_the_snapshot(data: Path) -> None:
     database = data / "ilios.db"
     async with running_service(data) as service, ServiceClient(service) as client:
         await wait_until(lambda: any((data / "snapshots").glob("ilios-*Z.db")), within=WITHIN)
@@ -112,7 +121,7 @@ async def test_what_the_log_no_longer_has_comes_from_the_snapshot(data: Path) ->
     assert rows(database) == before, "the snapshot knows what was billed"
 
 
-async def test_a_sound_database_is_proven_to_be_equal_and_left_alone(data: Path) -> None:
+async def test_a_sound_database_is_proven_equal_and_not_changed(data: Path) -> None:
     database = data / "ilios.db"
     before = database.read_bytes()
     for words in (("--check",), ()):
@@ -135,6 +144,7 @@ async def test_a_check_of_a_damaged_database_changes_nothing(data: Path) -> None
     assert not list(data.glob("ilios.db.damaged-*"))
 
 
+@pytest.mark.slow
 async def test_a_missing_database_is_rebuilt(data: Path) -> None:
     database = data / "ilios.db"
     before = rows(database)
@@ -145,7 +155,8 @@ async def test_a_missing_database_is_rebuilt(data: Path) -> None:
     assert rows(database)["documents"] == before["documents"]
 
 
-async def test_what_the_service_writes_about_itself_is_not_malformed(data: Path) -> None:
+@pytest.mark.slow
+async def test_events_of_readiness_checks_are_not_reported_as_malformed(data: Path) -> None:
     async with running_service(data) as service, ServiceClient(service) as client:
         assert (await client.send("GET", "/readyz")).status == 200  # by an event of its own
     result = await run_ilios(data, "rebuild", "--check")
@@ -153,7 +164,7 @@ async def test_what_the_service_writes_about_itself_is_not_malformed(data: Path)
     assert "malformed" not in result.out
 
 
-async def test_a_row_that_was_changed_behind_our_back_is_found(data: Path) -> None:
+async def test_a_row_changed_by_hand_is_found(data: Path) -> None:
     database = data / "ilios.db"
     with closing(sqlite3.connect(database)) as connection:
         connection.execute("UPDATE documents SET pages = 99 WHERE state = 'completed'")
@@ -163,7 +174,8 @@ async def test_a_row_that_was_changed_behind_our_back_is_found(data: Path) -> No
     assert "rows differ in the old database" in result.out
 
 
-async def test_without_the_log_nothing_is_given_up_unless_it_is_accepted(data: Path) -> None:
+@pytest.mark.slow
+async def test_a_rebuild_without_the_log_has_to_be_accepted(data: Path) -> None:
     database = data / "ilios.db"
     damage(database)
     before = database.read_bytes()
@@ -178,19 +190,21 @@ async def test_without_the_log_nothing_is_given_up_unless_it_is_accepted(data: P
     assert rows(database) == {table: [] for table in TABLES}
 
 
-async def test_while_the_service_runs_nothing_is_rebuilt(tmp_path: Path) -> None:
+async def test_a_rebuild_is_refused_while_the_service_runs(tmp_path: Path) -> None:
     async with running_service(tmp_path / "data"):
         result = await run_ilios(tmp_path / "data", "rebuild")
         assert result.code == 3
         assert "in use by another process" in result.errors
 
 
+@pytest.mark.slow
 async def test_a_missing_snapshot_is_reported(data: Path) -> None:
     result = await run_ilios(data, "rebuild", "--snapshot", "ilios-20260101T000000Z.db")
     assert result.code == 3
     assert "there is none of this name" in result.errors
 
 
+@pytest.mark.slow
 async def test_a_truncated_database_with_its_wal_is_rebuilt(data: Path) -> None:
     database = data / "ilios.db"
     before = rows(database)
@@ -217,8 +231,10 @@ async def test_a_truncated_database_with_its_wal_is_rebuilt(data: Path) -> None:
         ("losses", "--accept"),
     ],
 )
-@pytest.mark.parametrize("there", [True, False], ids=["an empty directory", "none"])
-async def test_where_no_service_has_run_nothing_is_made_and_the_setting_is_named(
+@pytest.mark.parametrize(
+    "there", [pytest.param(True, marks=pytest.mark.slow), False], ids=["an empty directory", "none"]
+)
+async def test_a_command_on_a_wrong_data_directory_creates_nothing_and_names_the_setting(
     tmp_path: Path, words: tuple[str, ...], *, there: bool
 ) -> None:
     wrong = tmp_path / "wrong"
@@ -232,7 +248,8 @@ async def test_where_no_service_has_run_nothing_is_made_and_the_setting_is_named
     assert list(tmp_path.rglob("*")) == ([wrong] if there else [])
 
 
-async def test_a_wrong_place_of_the_database_is_not_made(data: Path, tmp_path: Path) -> None:
+@pytest.mark.slow
+async def test_a_rebuild_does_not_create_a_mistyped_database(data: Path, tmp_path: Path) -> None:
     elsewhere = tmp_path / "elsewhere" / "ilios.db"
     result = await run_ilios(data, "rebuild", "--check", LOCAL_DB_PATH=str(elsewhere))
     assert result.code == 3
@@ -240,7 +257,8 @@ async def test_a_wrong_place_of_the_database_is_not_made(data: Path, tmp_path: P
     assert not elsewhere.parent.exists()
 
 
-async def test_a_newer_database_is_left_alone_by_serve_and_rebuild(data: Path) -> None:
+@pytest.mark.slow
+async def test_a_newer_database_is_refused_by_serve_and_rebuild(data: Path) -> None:
     database = data / "ilios.db"
     with closing(sqlite3.connect(database)) as connection:
         connection.execute("PRAGMA user_version = 99")
@@ -255,8 +273,9 @@ async def test_a_newer_database_is_left_alone_by_serve_and_rebuild(data: Path) -
     assert database.read_bytes() == before
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root may act as others")
-async def test_what_root_makes_belongs_to_the_user_of_the_service(data: Path) -> None:
+async def test_files_created_by_root_belong_to_the_user_of_the_service(data: Path) -> None:
     owner, group = 54321, 54322
     for path in (data, *data.rglob("*")):
         os.lchown(path, owner, group)
@@ -268,7 +287,7 @@ async def test_what_root_makes_belongs_to_the_user_of_the_service(data: Path) ->
         assert "going on as uid 54321, who owns" in result.errors, result
         if command == ("rebuild",):
             assert result.code == 0, result
-    shutil.rmtree(data / "nats")  # and so all of it is made anew
+    shutil.rmtree(data / "nats")  # so that all of it is created again
     assert (await run_ilios(data, "rebuild", "--accept-gap")).code == 0
     now = datetime.now(UTC)
     lost = Loss(kind="end", created="before", first=1, last=1, found_at=now, since=None, until=now)
@@ -282,3 +301,23 @@ async def test_what_root_makes_belongs_to_the_user_of_the_service(data: Path) ->
     }
     assert others == {}
     assert list((data / "nats" / "jetstream").iterdir())
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("completed")
+async def test_a_rebuild_killed_halfway_is_refused_by_the_service_and_repeated(
+    tmp_path: Path,
+) -> None:
+    database = tmp_path / "ilios.db"
+    before = rows(database)
+    damage(database)
+    killed = await run_ilios(tmp_path, "rebuild", armed="swapping.aside")
+    assert killed.code == -9
+    assert not database.exists()
+    refused = await run_ilios(tmp_path, "serve", PORT="0")
+    assert refused.code == 3
+    assert "a rebuild was broken off" in refused.errors
+    made = await run_ilios(tmp_path, "rebuild")
+    assert made.code == 0, made
+    assert rows(database) == before
+    assert len(list(tmp_path.glob("ilios.db.damaged-*Z"))) == 1

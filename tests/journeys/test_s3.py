@@ -12,31 +12,18 @@ import pytest
 from yarl import URL
 
 from tests import documents
-from tests.ilios.blobs.test_s3 import left
 from tests.journeys.commands import run_ilios
 from tests.journeys.running import RunningService, running_service
-from tests.journeys.service_client import ServiceClient, billed_documents, document_states
+from tests.journeys.service_client import ServiceClient, document_states, wait_until_completed
 from tests.s3.proxy import FaultProxy, failing_with
 from tests.s3.servers import S3Server
 from tests.waiting import wait_until
 
 MIB = 1024 * 1024
 PDF = documents.pdf("Meridian")
+pytestmark = pytest.mark.slow
+
 WITHIN = 60.0  # seconds; a machine under load is slow, not wrong
-
-
-async def completed(client: ServiceClient, data: Path) -> None:
-    """Wait until all that was promised is kept, and billed once."""
-    await wait_until(
-        lambda: all(
-            document_states(data / "ilios.db").get(one) == "completed"
-            for one in client.accepted_texts
-        ),
-        within=WITHIN,
-    )
-    for document, words in client.accepted_texts.items():
-        assert await client.first_line(document) == words
-    assert billed_documents(data / "ilios.db") == sorted(document_states(data / "ilios.db"))
 
 
 async def sent_by_hand(service: RunningService, megabytes: int) -> asyncio.Task[None]:
@@ -66,7 +53,7 @@ async def test_a_document_goes_all_the_way_and_is_read_back(
         ServiceClient(service) as client,
     ):
         assert await client.is_accepted()
-        await completed(client, tmp_path)
+        await wait_until_completed(client, tmp_path)
         (name,) = client.accepted_texts
         original = f"/api/documents/{name}/original"
         whole = await client.send("GET", original)
@@ -77,12 +64,15 @@ async def test_a_document_goes_all_the_way_and_is_read_back(
         health = msgspec.json.decode((await client.send("GET", "/health")).body)
         assert (health["services"]["s3"], health["services"]["blobs"]) == ("connected", "s3")
         assert not (tmp_path / "blobs").exists()
-        assert sorted(key.split("/")[0] for key in left(swift, place)) == ["markdown", "originals"]
+        assert sorted(key.split("/")[0] for key in swift.content_keys(place)) == [
+            "markdown",
+            "originals",
+        ]
         assert (await client.send("DELETE", f"/api/documents/{name}")).status == 200
-        await wait_until(lambda: left(swift, place) == [])
+        await wait_until(lambda: swift.content_keys(place) == [])
 
 
-async def test_bytes_go_past_the_service_where_that_is_wanted(
+async def test_uploads_and_originals_bypass_the_service_by_presigned_urls(
     swift: S3Server, tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
     environ = swift.environ(swift.config())
@@ -103,7 +93,7 @@ async def test_bytes_go_past_the_service_where_that_is_wanted(
             )
             assert done.status == 200, done.body
             service_client.accepted_texts[place["id"]] = "Meridian"
-            await completed(service_client, tmp_path)
+            await wait_until_completed(service_client, tmp_path)
             path = f"/api/documents/{place['id']}/original"
             sent = await service_client.send("GET", path, allow_redirects=False)
             assert (sent.status, sent.headers["Cache-Control"]) == (307, "no-store")
@@ -124,24 +114,24 @@ async def test_bytes_go_past_the_service_where_that_is_wanted(
     assert "X-Amz-" not in logged, "a presigned URL is a right"
 
 
-async def test_of_an_upload_that_nobody_finishes_nothing_is_left(
+async def test_an_unfinished_upload_leaves_nothing_in_the_bucket(
     swift: S3Server, tmp_path: Path
 ) -> None:
     place = swift.config()
     async with running_service(tmp_path, **swift.environ(place)) as service:
         sending = await sent_by_hand(service, 20)
-        await wait_until(lambda: left(swift, place) != [])
+        await wait_until(lambda: swift.content_keys(place) != [])
         sending.cancel()
-        await wait_until(lambda: left(swift, place) == [], within=WITHIN)
+        await wait_until(lambda: swift.content_keys(place) == [], within=WITHIN)
 
         sending = await sent_by_hand(service, 20)
-        await wait_until(lambda: left(swift, place) != [])
+        await wait_until(lambda: swift.content_keys(place) != [])
         await service.kill("service")
         with pytest.raises(aiohttp.ClientError):
             await sending
-        assert left(swift, place) != []
+        assert swift.content_keys(place) != []
         await service.start()
-        assert left(swift, place) == []
+        assert swift.content_keys(place) == []
 
 
 async def test_while_the_bucket_is_gone_nothing_is_lost_and_work_goes_on_by_itself(
@@ -171,7 +161,7 @@ async def test_while_the_bucket_is_gone_nothing_is_lost_and_work_goes_on_by_itse
             }
             assert not service.has_ended
             await proxy.start_listening()
-            await completed(client, tmp_path)
+            await wait_until_completed(client, tmp_path)
             await wait_until(lambda: is_well(client))
 
 
@@ -195,11 +185,11 @@ async def test_while_the_bucket_is_full_nothing_is_lost_and_work_goes_on_by_itse
                 "cancelled",
             }
             proxy.intercept = lambda _: None
-            await completed(client, tmp_path)
+            await wait_until_completed(client, tmp_path)
             await wait_until(lambda: is_well(client))
 
 
-async def test_a_bucket_that_is_not_there_is_a_sentence_and_no_service(
+async def test_a_missing_bucket_ends_the_start_with_one_sentence(
     swift: S3Server, tmp_path: Path
 ) -> None:
     environ: dict[str, Any] = swift.environ(swift.config()) | {"S3_BUCKET": "not-there"}

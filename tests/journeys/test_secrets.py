@@ -39,7 +39,7 @@ ENDED = {"completed", "failed"}
 
 @pytest.fixture
 async def source() -> AsyncIterator[str]:
-    """The address of a server that has nothing, and says so."""
+    """The address of a server that answers 404."""
     app = web.Application()
     runner = web.AppRunner(app)
     await runner.setup()
@@ -125,13 +125,13 @@ async def _use_everything(service: RunningService, source: str) -> tuple[list[st
         await _publish_an_address(service, source)
 
         async def all_have_ended() -> bool:
-            told = [
+            statuses = [
                 (await service_client.send("GET", f"/api/documents/status/{name}", X_Api_Key=key))[
                     1
                 ]
                 for name, key in zip(ids, (OTHER_KEY, KEY, KEY, KEY, KEY), strict=True)
             ]
-            return all(msgspec.json.decode(text)["status"] in ENDED for text in told)
+            return all(msgspec.json.decode(text)["status"] in ENDED for text in statuses)
 
         await wait_until(all_have_ended, within=60)
         await service_client.send("GET", "/health")
@@ -252,7 +252,7 @@ def modes_below(root: Path) -> dict[str, int]:
     return modes
 
 
-def test_what_vanishes_while_modes_are_read_is_passed_over(
+def test_files_that_vanish_while_modes_are_read_are_skipped(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / "kept").touch(0o600)

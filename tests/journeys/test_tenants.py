@@ -1,4 +1,4 @@
-"""To another tenant's key, what exists looks exactly like what does not."""
+"""A tenant cannot tell documents of another tenant from unknown ones."""
 
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -31,7 +31,7 @@ SECRET = "Meridian"
 
 
 class TenantData:
-    """What the owner has: ids, and a session that speaks with a key of choice."""
+    """The ids of the owner's documents, and requests with any key."""
 
     def __init__(self, url: str) -> None:
         self.url = url
@@ -62,20 +62,20 @@ class TenantData:
 
 @pytest.fixture
 async def tenant_data(tmp_path: Path) -> AsyncIterator[TenantData]:
-    """A service with two keys, and what one of them has brought in."""
+    """A service with two keys, and the documents of one of them."""
     async with running_service(tmp_path, API_KEY=f"{OWNER},{STRANGER}") as service:
-        kept = TenantData(service.url)
+        tenant = TenantData(service.url)
         pdf = documents.pdf(SECRET)
         form = aiohttp.FormData()
         form.add_field("file", pdf, filename="secret.pdf")
-        document = await kept.request_json(OWNER, "POST", "/api/documents/submit", data=form)
+        document = await tenant.request_json(OWNER, "POST", "/api/documents/submit", data=form)
         form = aiohttp.FormData()
         form.add_field("files", pdf, filename="one.pdf")
         form.add_field("files", pdf, filename="two.pdf")
-        batch = await kept.request_json(OWNER, "POST", "/v1/batch/submit", data=form)
+        batch = await tenant.request_json(OWNER, "POST", "/v1/batch/submit", data=form)
         asked = {"fileName": "later.pdf", "fileSize": len(pdf)}
-        upload = await kept.request_json(OWNER, "POST", "/api/documents/upload-url", json=asked)
-        kept.ids = {
+        upload = await tenant.request_json(OWNER, "POST", "/api/documents/upload-url", json=asked)
+        tenant.ids = {
             "document": document["id"],
             "batch": batch["batchId"],
             "document of the batch": batch["documents"][0]["id"],
@@ -84,10 +84,10 @@ async def tenant_data(tmp_path: Path) -> AsyncIterator[TenantData]:
 
         async def is_complete() -> bool:
             path = f"/v1/batch/status/{batch['batchId']}"
-            return bool((await kept.request_json(OWNER, "GET", path))["status"] == "completed")
+            return bool((await tenant.request_json(OWNER, "GET", path))["status"] == "completed")
 
         await wait_until(is_complete, 60)
-        yield kept
+        yield tenant
 
 
 def without_names(answer: tuple[int, dict[str, str], bytes], name: str) -> object:
@@ -114,13 +114,13 @@ async def test_another_tenant_cannot_learn_what_exists(tenant_data: TenantData) 
                 assert stranger[0] in (204, 400, 404, 405), where
                 assert SECRET.encode() not in stranger[2], where
                 assert b"secret.pdf" not in stranger[2], where
-    # And nothing the stranger tried did any harm.
+    # And nothing the stranger tried has changed the document.
     path = f"/api/documents/{tenant_data.ids['document']}"
     status, _, body = await tenant_data.request(OWNER, "GET", path)
     assert (status, SECRET.encode() in body) == (200, True)
 
 
-async def test_usage_counts_only_what_the_key_itself_has_used(tenant_data: TenantData) -> None:
+async def test_usage_counts_only_the_documents_of_the_key(tenant_data: TenantData) -> None:
     mine = await tenant_data.request_json(OWNER, "GET", "/api/usage/summary")
     theirs = await tenant_data.request_json(STRANGER, "GET", "/api/usage/summary")
     assert mine["totalDocuments"] >= 2
@@ -129,7 +129,7 @@ async def test_usage_counts_only_what_the_key_itself_has_used(tenant_data: Tenan
     assert breakdown == {"breakdown": []}
 
 
-async def test_without_a_key_nothing_is_answered_but_what_is_open(tenant_data: TenantData) -> None:
+async def test_without_a_key_only_open_pages_are_answered(tenant_data: TenantData) -> None:
     addresses = [address.format(id=tenant_data.ids["document"]) for address in ADDRESSES]
     async with aiohttp.ClientSession(tenant_data.url) as session:
         for verb in ("GET", "POST", "PUT", "DELETE"):

@@ -1,7 +1,7 @@
-"""A service of today begins on what one of an older release left in the middle of its work.
+"""The current service starts on the data directory of an older release with unfinished work.
 
-The names on the wire and on disk are all that the two have in common: a durable, a subject, a tag
-or a key that is called otherwise shows here as work that is lost, or done and paid for twice.
+The names on the wire and on disk are all that the two have in common: a renamed durable, subject,
+tag or key shows here as work that is lost, or done and paid for twice.
 """
 
 import json
@@ -34,7 +34,7 @@ SUBMIT, SUBMIT_BATCH = "/api/documents/submit", "/v1/batch/submit"
 
 
 class Left:
-    """What an older service left, unpacked: its data directory, and what must come of it."""
+    """The unpacked archive of an older service: its data directory and the expected results."""
 
     def __init__(self, root: Path) -> None:
         self.root = root
@@ -75,7 +75,7 @@ def left(request: pytest.FixtureRequest, tmp_path: Path) -> Left:
 
 
 class Upgraded:
-    """Today's service on what was left, with a Mistral that has never been asked for anything."""
+    """The current service on that data, with a fake Mistral that has not been called before."""
 
     def __init__(
         self, service: RunningService, fake: FakeMistral, session: aiohttp.ClientSession
@@ -97,7 +97,7 @@ class Upgraded:
         return dict(json.loads(await self.get(f"/api/documents/status/{document}")))
 
     async def complete(self, *names: str) -> None:
-        """Wait wait_until all of them are completed."""
+        """Wait until all of them are completed."""
 
         async def have_ended() -> bool:
             states = [(await self.status(name))["status"] for name in names]
@@ -161,7 +161,7 @@ def test_the_archive_holds_unfinished_work_that_never_expires(left: Left) -> Non
     assert int(expires[1]) > contents["made_at"] + 9 * YEAR
 
 
-async def test_what_was_begun_is_finished_and_no_page_is_bought_twice(left: Left) -> None:
+async def test_unfinished_work_is_finished_and_no_page_is_bought_twice(left: Left) -> None:
     contents = left.contents
     paper, batch = contents["paper"], contents["batch"]
     billed_before = left.bills()
@@ -193,7 +193,7 @@ async def test_what_was_begun_is_finished_and_no_page_is_bought_twice(left: Left
     assert billed.keys() - billed_before.keys() == set(unfinished(contents)) - set(batch["done"])
 
 
-async def test_what_is_on_the_bus_keeps_its_names_and_its_place(left: Left) -> None:
+async def test_streams_and_consumers_keep_their_names_and_positions(left: Left) -> None:
     contents = left.contents
     async with upgraded(left) as service:
         await service.complete(*unfinished(contents))
@@ -230,7 +230,7 @@ async def test_what_is_on_the_bus_keeps_its_names_and_its_place(left: Left) -> N
         assert 0 <= deliveries <= most, f"{name} has begun again"
 
 
-async def test_what_clients_have_in_hand_is_still_good(left: Left) -> None:
+async def test_keys_and_upload_urls_of_clients_remain_valid(left: Left) -> None:
     contents = left.contents
     async with upgraded(left) as service:
         for name, document, engine in (

@@ -1,4 +1,4 @@
-"""Uploads by URL on a real service: with curl, twice, and with the service killed in between."""
+"""Uploads by URL on a real service: with curl, repeated, and with the service killed in between."""
 
 import asyncio
 import shutil
@@ -14,8 +14,11 @@ from actors.blob_keys import original_key
 from ilios.blobs.local import LocalBlobs
 from ilios.edge.upload_urls import UPLOAD_SUFFIX
 from tests import documents
+from tests.journeys.data_directory import blob_names
 from tests.journeys.running import RunningService, running_service
-from tests.journeys.test_upkeep import Client, blobs
+from tests.journeys.service_client import (
+    Client,
+)
 
 PDF = documents.pdf("Meridian")
 
@@ -83,9 +86,10 @@ async def test_an_upload_is_converted_and_billed_once_however_often_it_is_comple
         assert await client.get(f"/api/documents/{name}/original") == (200, PDF)
         assert await put(asked["uploadUrl"]) == 409
         assert rows(tmp_path) == (1, 1)
-        assert not [key for key in blobs(tmp_path) if key.startswith("uploads")]
+        assert not [key for key in blob_names(tmp_path) if key.startswith("uploads")]
 
 
+@pytest.mark.slow
 async def test_urls_and_uploads_outlive_the_service_and_no_step_is_done_twice(
     tmp_path: Path,
 ) -> None:
@@ -128,4 +132,27 @@ async def test_an_upload_killed_between_its_move_and_its_submission_is_completed
         assert (await complete(service, name))[0] == 200
         await Client(service).wait_for(name, "completed")
         assert rows(tmp_path) == (1, 1)
-        assert not [key for key in blobs(tmp_path) if key.startswith("uploads")]
+        assert not [key for key in blob_names(tmp_path) if key.startswith("uploads")]
+
+
+async def test_an_upload_moved_but_not_submitted_is_completed_by_the_next_request(
+    tmp_path: Path,
+) -> None:
+    service = RunningService(tmp_path)
+    service.armed = "uploads.moved"
+    await service.start()
+    try:
+        asked = await ask(service)
+        assert await put(asked["uploadUrl"]) == 200
+        with pytest.raises(aiohttp.ClientError):
+            await complete(service, asked["id"])
+        await service.wait_until_killed()
+        await service.start()
+        assert (await complete(service, asked["id"]))[0] == 200
+        client = Client(service)
+        await client.wait_for(asked["id"], "completed")
+        assert await client.get(f"/api/documents/{asked['id']}/original") == (200, PDF)
+        assert rows(tmp_path) == (1, 1)
+        assert not [key for key in blob_names(tmp_path) if key.startswith("uploads")]
+    finally:
+        await service.stop()

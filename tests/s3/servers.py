@@ -81,6 +81,11 @@ class S3Server(Struct, frozen=True, dict=True):
         listed = self.client.list_multipart_uploads(Bucket=BUCKET, Prefix=prefix)
         return [one["Key"] for one in listed.get("Uploads", ())]
 
+    def content_keys(self, config: S3Config) -> list[str]:
+        """Return the keys of a store's objects and unfinished uploads, but not of its owner."""
+        found = [*self.objects(config.prefix), *self.uploads(config.prefix)]
+        return [key.removeprefix(config.prefix) for key in found if not key.endswith("/.ilios")]
+
     def put_object(self, key: str, data: bytes) -> None:
         """Put an object."""
         self.client.put_object(Bucket=BUCKET, Key=key, Body=data)

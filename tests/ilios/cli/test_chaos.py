@@ -102,6 +102,7 @@ def _processes_of(directory: Path) -> list[str]:
     return found
 
 
+@pytest.mark.slow
 async def test_a_sound_service_keeps_every_promise_and_nothing_is_left_over(tmp_path: Path) -> None:
     directory = tmp_path / "trial"
     words = ("--documents", "25", "--kills", "4", "--seed", "7", "--directory", str(directory))
@@ -119,6 +120,7 @@ async def test_a_sound_service_keeps_every_promise_and_nothing_is_left_over(tmp_
     assert not directory.exists()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("defect", "kind", "within"),
     [
@@ -170,6 +172,7 @@ async def test_an_interrupted_run_leaves_no_process_and_no_directory(
     assert not directory.exists()
 
 
+@pytest.mark.slow
 async def test_a_killed_run_leaves_no_process(tmp_path: Path) -> None:
     directory = tmp_path / "trial"
     async with _started("--directory", str(directory)) as process:

@@ -53,6 +53,7 @@ async def ended(engine: LocalEngine, path: Path, document: Hostile) -> Conversio
         return refusal
 
 
+@pytest.mark.slow
 async def test_hostile_documents_end_with_a_reason_and_reach_nothing(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

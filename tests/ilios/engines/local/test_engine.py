@@ -53,6 +53,7 @@ async def test_progress_reaches_the_number_of_pages(place_document: PlaceDocumen
     assert progress[-1] == (2, 2)
 
 
+@pytest.mark.slow
 async def test_scans_and_images_are_read_and_turned_upright(place_document: PlaceDocument) -> None:
     upright = documents.text_image("Seven green boats", "sail over the lake")
     sideways, upside_down = upright.rotate(90, expand=True), upright.rotate(180)

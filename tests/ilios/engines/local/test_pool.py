@@ -98,6 +98,7 @@ async def test_a_stopped_child_killed_between_documents_costs_nothing(
         assert (await conversion).pages == ("A short text.",)
 
 
+@pytest.mark.slow
 async def test_exhausted_cpu_time_is_a_timeout(place_document: PlaceDocument) -> None:
     scan = documents.image_file(documents.text_image(*["words"] * 30), "PNG")
     async with LocalEngine(EngineLimits(processes=1, cpu_seconds=1)) as engine:
@@ -249,6 +250,7 @@ def test_the_service_itself_loads_no_parser() -> None:
     assert not heavy & set(listing.split())
 
 
+@pytest.mark.slow
 async def test_children_killed_at_random_never_block_the_pool(
     place_document: PlaceDocument,
 ) -> None:

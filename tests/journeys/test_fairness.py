@@ -1,12 +1,14 @@
-"""Sources that are slow, or dear to read, hold up nothing but the documents that lie there."""
+"""Urgent documents, other tenants and other sources do not wait for slow ones."""
 
 import asyncio
 import base64
+import io
 from collections import Counter
 from collections.abc import AsyncIterator
 from contextlib import suppress
 from functools import partial
 from pathlib import Path
+from typing import Any, Self
 
 import aiohttp
 import msgspec
@@ -19,8 +21,122 @@ from tests import documents
 from tests.journeys.running import RunningService, running_service
 from tests.waiting import wait_until
 
+BACKLOG = 500
+IN_ONE_BATCH = 100
+ENDED_WITHIN = 100.0  # seconds
+SLOW, OTHER = "key-of-the-slow-one", "key-of-the-other-one"
 KEYS = ("the-key-of-the-first-tenant", "the-key-of-the-second-tenant")
 PDF = documents.pdf("Not held up")
+
+
+@pytest.mark.slow
+async def test_an_urgent_document_overtakes_a_backlog_and_the_backlog_still_moves(
+    tmp_path: Path,
+) -> None:
+    slow = documents.pdf(*(f"page {number} " * 50 for number in range(60)))
+    async with (
+        running_service(tmp_path, WORKER_COUNT="1") as service,
+        aiohttp.ClientSession(service.url) as session,
+    ):
+
+        async def submit(count: int, priority: int) -> str:
+            form = aiohttp.FormData()
+            for number in range(count):
+                form.add_field("files", slow, filename=f"{number}.pdf")
+            form.add_field("priority", str(priority))
+            async with session.post("/v1/batch/submit", data=form) as response:
+                assert response.status == 202
+                return str((await response.json())["batchId"])
+
+        async def progress(batch: str) -> Any:
+            async with session.get(f"/v1/batch/status/{batch}") as response:
+                return (await response.json())["progress"]
+
+        backlog = [await submit(IN_ONE_BATCH, 1) for _ in range(BACKLOG // IN_ONE_BATCH)]
+
+        async def waiting() -> int:
+            counts = [await progress(batch) for batch in backlog]
+            return sum(count["pending"] + count["processing"] for count in counts)
+
+        before = await waiting()
+        assert before > BACKLOG // 2, "there is a backlog to overtake"
+        urgent = await submit(20, 9)
+
+        async def is_done() -> bool:
+            return bool((await progress(urgent))["completed"] == 20)
+
+        await wait_until(is_done, ENDED_WITHIN)
+        overtaken = await waiting()
+        # With turns of 8 to 1 and a few that were in hand already, far fewer than went before it.
+        assert before - overtaken < 40
+        assert overtaken > BACKLOG // 2
+
+        async def moves() -> bool:
+            return await waiting() < overtaken
+
+        await wait_until(moves, ENDED_WITHIN)
+
+
+class Tenant:
+    """Submits documents with one API key and reads their status."""
+
+    def __init__(self, url: str, key: str) -> None:
+        self._url = url
+        self._headers = {"Authorization": f"Bearer {key}"}
+        self._session = aiohttp.ClientSession()
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self._session.close()
+
+    async def submit(self, content: bytes) -> str:
+        form = aiohttp.FormData()
+        form.add_field(
+            "file", io.BytesIO(content), filename="a.pdf", content_type="application/pdf"
+        )
+        url = f"{self._url}/api/documents/submit"
+        async with self._session.post(url, data=form, headers=self._headers) as response:
+            assert response.status == 202
+            return str((await response.json())["id"])
+
+    async def status(self, name: str) -> Any:
+        url = f"{self._url}/api/documents/status/{name}"
+        async with self._session.get(url, headers=self._headers) as response:
+            assert response.status == 200
+            return await response.json()
+
+    async def states(self, names: list[str]) -> set[str]:
+        return {(await self.status(name))["status"] for name in names}
+
+
+@pytest.mark.slow
+async def test_another_tenants_documents_are_converted_while_long_scans_hold_the_engine(
+    tmp_path: Path,
+) -> None:
+    page = documents.text_image(*["Some words that have to be read"] * 12)
+    scan = documents.image_file(page, "PDF", [page] * 99)
+    async with (
+        running_service(tmp_path, WORKER_COUNT="1", API_KEY=f"{SLOW},{OTHER}") as service,
+        Tenant(service.url, SLOW) as slow,
+        Tenant(service.url, OTHER) as other,
+    ):
+        # More of them than are taken in hand, so that the lane is full of them as well.
+        long = [await slow.submit(scan + b"%% %d\n" % number) for number in range(12)]
+
+        async def at_work() -> bool:
+            return await slow.states(long[:1]) == {"processing"}
+
+        await wait_until(at_work, ENDED_WITHIN)
+        text = [documents.pdf(f"A short text, number {number}.") for number in range(10)]
+        short = await asyncio.gather(*map(other.submit, text))
+
+        async def done() -> bool:
+            return await other.states(list(short)) == {"completed"}
+
+        await wait_until(done, ENDED_WITHIN)
+        assert await slow.states(long) <= {"pending", "processing"}
 
 
 class Sources:
@@ -113,7 +229,14 @@ async def _is(service: RunningService, key: str, document_id: str, state: str) -
         return answer.status == 200 and (await answer.json())["status"] == state
 
 
-@pytest.mark.parametrize("kind", ["dripping", "chunks", "informing"])
+@pytest.mark.parametrize(
+    "kind",
+    [
+        pytest.param("dripping", marks=pytest.mark.slow),
+        pytest.param("chunks", marks=pytest.mark.slow),
+        "informing",
+    ],
+)
 async def test_slow_sources_of_one_tenant_do_not_block_others(
     service: RunningService, sources: Sources, kind: str
 ) -> None:

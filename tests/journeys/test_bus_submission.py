@@ -1,4 +1,4 @@
-"""Whoever publishes to the bus gets the same as whoever comes by HTTP."""
+"""Documents submitted by the bus are converted like those submitted by HTTP."""
 
 import asyncio
 import base64
@@ -103,7 +103,7 @@ async def test_a_document_at_an_address_is_fetched_and_converted(
 @pytest.mark.parametrize(
     "url", ["http://localhost:22/a.pdf", "file:///etc/passwd", "http://a:b@example.com/a"]
 )
-async def test_a_url_that_is_none_to_be_fetched_fails_the_document(
+async def test_a_url_that_may_not_be_fetched_fails_the_document(
     service: RunningService, publisher: Client, url: str
 ) -> None:
     document_id = new_id()

@@ -1,12 +1,12 @@
-"""An emptied or a wrong blob store is waited for; nothing is judged by what is missing in it."""
+"""Data that vanishes or is not the right one: nothing is answered or failed until it is back."""
 
+import shutil
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
 import pytest
 
-from tests.ilios.blobs.test_s3 import left
 from tests.journeys.running import running_service
 from tests.journeys.service_client import ServiceClient, document_states
 from tests.journeys.starting import (
@@ -19,7 +19,126 @@ from tests.journeys.starting import (
 from tests.s3.servers import BUCKET, S3Server
 from tests.waiting import wait_until
 
+SOON = 30.0  # seconds; it is looked at twice a second, but a machine may be under load
+PLACES = {
+    "the database": ("ilios.db", "the database"),
+    "its write-ahead log": ("ilios.db-wal", "its write-ahead log"),
+    "blobs": ("blobs", "the directory of blobs"),
+    "the log": ("nats/jetstream", "the directory of the log"),
+    "all data": (".", "the data directory"),
+}
 OWNER = ".ilios"
+
+
+async def problem(client: ServiceClient, part: str) -> bool:
+    return part in await client.health_error()
+
+
+@pytest.mark.parametrize(
+    "what", ["the database", *(pytest.param(one, marks=pytest.mark.slow) for one in [*PLACES][1:])]
+)
+async def test_nothing_is_answered_while_data_is_moved_away(tmp_path: Path, what: str) -> None:
+    name, called = PLACES[what]
+    data = tmp_path / "data"
+    async with running_service(data) as service, ServiceClient(service) as client:
+        assert await client.is_accepted()
+        await wait_until(lambda: are_completed(client, data), within=WITHIN)
+        path = (data / name).resolve()
+        aside = path.rename(tmp_path / "aside")
+        await wait_until(lambda: problem(client, f"{called} {path} is gone"), within=SOON)
+        await check_not_ready(client)
+        for asked in ("/", "/openapi.json", "/docs"):
+            assert (await client.send("GET", asked)).status == 200
+        aside.rename(path)
+        await wait_until(lambda: is_ready(client), within=WITHIN)
+        for document, text in client.accepted_texts.items():
+            assert await client.first_line(document) == text
+        assert await client.is_accepted()
+        await wait_until(lambda: are_completed(client, data), within=WITHIN)
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "ilios.db",
+        pytest.param("blobs", marks=pytest.mark.slow),
+        pytest.param("nats/jetstream", marks=pytest.mark.slow),
+    ],
+)
+async def test_data_replaced_by_a_copy_needs_a_restart(tmp_path: Path, name: str) -> None:
+    async with running_service(tmp_path) as service, ServiceClient(service) as client:
+        assert await client.is_accepted()
+        await wait_until(lambda: are_completed(client, tmp_path), within=WITHIN)
+        path = tmp_path / name
+        copy = tmp_path / "copy"
+        if path.is_dir():
+            shutil.copytree(path, copy)
+            shutil.rmtree(path)
+        else:
+            shutil.copy(path, copy)
+            path.unlink()
+        await wait_until(lambda: problem(client, "is gone"), within=SOON)
+        copy.rename(path)
+        await wait_until(
+            lambda: problem(client, "is not the one the service has open"), within=SOON
+        )
+        assert await problem(client, "start the service again")
+        await check_not_ready(client)
+
+
+@pytest.mark.slow
+async def test_a_missing_shard_of_the_blobs_is_noticed(tmp_path: Path) -> None:
+    data = tmp_path / "data"
+    async with running_service(data) as service, ServiceClient(service) as client:
+        assert await client.is_accepted()
+        await wait_until(lambda: are_completed(client, data), within=WITHIN)
+        (text,) = client.accepted_texts.values()
+        (original,) = (data / "blobs").glob("??/originals*")
+        shard = original.parent
+        aside = shard.rename(tmp_path / "aside")
+        await wait_until(lambda: problem(client, f"{shard} is gone"), within=SOON)
+        await wait_until(lambda: refuses(client), within=SOON)
+        await check_not_ready(client)
+        aside.rename(shard)
+        await wait_until(lambda: is_ready(client), within=WITHIN)
+        (document,) = client.accepted_texts
+        assert await client.first_line(document) == text
+
+
+async def refuses(client: ServiceClient) -> bool:
+    return (await client.send("GET", "/api/usage/summary")).status == 503
+
+
+async def test_a_block_of_the_log_that_was_deleted_is_noticed(tmp_path: Path) -> None:
+    async with running_service(tmp_path) as service, ServiceClient(service) as client:
+        assert await client.is_accepted()
+        (events,) = (tmp_path / "nats").glob("jetstream/*/*/streams/ILIOS_EVENTS/msgs")
+        for block in events.glob("*.blk"):
+            block.unlink()
+        await wait_until(lambda: problem(client, "written to a file that was deleted"), within=SOON)
+        await check_not_ready(client)
+
+
+@pytest.mark.slow
+async def test_a_log_that_was_moved_away_is_not_replaced_by_another_server(
+    tmp_path: Path,
+) -> None:
+    data = tmp_path / "data"
+    async with running_service(data) as service, ServiceClient(service) as client:
+        assert await client.is_accepted()
+        await wait_until(lambda: are_completed(client, data), within=WITHIN)
+        log = data / "nats" / "jetstream"
+        aside = log.rename(tmp_path / "aside")
+        await service.kill("nats-server")
+        await wait_until(
+            lambda: problem(client, f"directory of the log {log} is gone"), within=SOON
+        )
+        await check_not_ready(client)
+        assert not log.exists()
+        aside.rename(log)
+        await wait_until(lambda: is_ready(client), within=WITHIN)
+        assert await client.is_accepted()
+        await wait_until(lambda: are_completed(client, data), within=WITHIN)
 
 
 async def work(client: ServiceClient, data: Path, documents: int = 2) -> None:
@@ -56,7 +175,8 @@ def empty(server: S3Server, prefix: str) -> dict[str, bytes]:
     return taken
 
 
-async def test_a_bucket_that_was_emptied_is_waited_for_and_not_taken_over(
+@pytest.mark.slow
+async def test_an_emptied_bucket_is_waited_for_and_not_taken_over(
     swift: S3Server, tmp_path: Path
 ) -> None:
     place = swift.config()
@@ -74,6 +194,7 @@ async def test_a_bucket_that_was_emptied_is_waited_for_and_not_taken_over(
             await all_are_there(client, promised)
 
 
+@pytest.mark.slow
 async def test_another_bucket_of_the_same_owner_is_not_the_right_one(
     swift: S3Server, tmp_path: Path
 ) -> None:
@@ -93,6 +214,7 @@ async def test_another_bucket_of_the_same_owner_is_not_the_right_one(
             await all_are_there(client, promised)
 
 
+@pytest.mark.slow
 async def test_a_bucket_that_is_emptied_while_the_service_runs_fails_no_document(
     swift: S3Server, tmp_path: Path
 ) -> None:
@@ -104,11 +226,11 @@ async def test_a_bucket_that_is_emptied_while_the_service_runs_fails_no_document
         await work(client, tmp_path)
         promised = dict(client.accepted_texts)
         taken = empty(swift, place.prefix)
-        await wait_until(lambda: is_blocked(client), within=WITHIN)
+        await wait_until(lambda: refuses(client), within=WITHIN)
         await check_not_ready(client)
         late = await client.publish()
         assert late is not None
-        assert left(swift, place) == []
+        assert swift.content_keys(place) == []
         assert set(document_states(tmp_path / "ilios.db").values()) <= {
             "pending",
             "processing",
@@ -121,7 +243,9 @@ async def test_a_bucket_that_is_emptied_while_the_service_runs_fails_no_document
         await all_are_there(client, promised)
 
 
-@pytest.mark.parametrize("how", ["moved away", "an empty one in its place"])
+@pytest.mark.parametrize(
+    "how", ["moved away", pytest.param("an empty one in its place", marks=pytest.mark.slow)]
+)
 async def test_a_wrong_directory_of_blobs_is_waited_for(tmp_path: Path, how: str) -> None:
     data = tmp_path / "data"
     async with running_with_documents(data) as promised:
@@ -138,7 +262,8 @@ async def test_a_wrong_directory_of_blobs_is_waited_for(tmp_path: Path, how: str
             await all_are_there(client, promised)
 
 
-async def test_what_waited_for_its_blob_is_not_failed_for_a_wrong_directory(tmp_path: Path) -> None:
+@pytest.mark.slow
+async def test_waiting_documents_do_not_fail_for_a_wrong_directory_of_blobs(tmp_path: Path) -> None:
     data = tmp_path / "data"
     async with running_service(data) as service, ServiceClient(service, pages=60) as client:
         for _ in range(6):
@@ -152,6 +277,7 @@ async def test_what_waited_for_its_blob_is_not_failed_for_a_wrong_directory(tmp_
         await wait_until(lambda: are_completed(client, data), within=WITHIN)
 
 
+@pytest.mark.slow
 async def test_blobs_that_are_lost_for_good_are_given_up_by_a_file(tmp_path: Path) -> None:
     data = tmp_path / "data"
     async with running_with_documents(data) as promised:
@@ -167,7 +293,7 @@ async def test_blobs_that_are_lost_for_good_are_given_up_by_a_file(tmp_path: Pat
             await all_are_there(client, client.accepted_texts)
 
 
-async def test_one_document_without_its_blobs_is_that_documents_own_matter(
+async def test_one_document_without_its_blobs_does_not_make_the_service_unready(
     tmp_path: Path,
 ) -> None:
     async with running_service(tmp_path) as service, ServiceClient(service) as client:
@@ -179,8 +305,3 @@ async def test_one_document_without_its_blobs_is_that_documents_own_matter(
         assert (gone.status, gone.code) == (410, "content_gone")
         assert await is_ready(client)
         assert await client.is_accepted()
-
-
-async def is_blocked(client: ServiceClient) -> bool:
-    answer = await client.send("GET", "/api/usage/summary")
-    return answer.status == 503 and answer.code == "not_ready"

@@ -1,4 +1,4 @@
-"""The bus hangs, or is gone for a while: nothing new is promised, and all that was is kept."""
+"""While the bus hangs or is down nothing is accepted, and every accepted document is completed."""
 
 import os
 import signal
@@ -53,6 +53,7 @@ async def all_are_completed_and_billed_once(service: RunningService, client: Ser
         assert await client.first_line(document) == words
 
 
+@pytest.mark.slow
 async def test_a_bus_that_hangs_is_replaced_and_nothing_is_lost(
     service: RunningService, client: ServiceClient
 ) -> None:
@@ -67,6 +68,7 @@ async def test_a_bus_that_hangs_is_replaced_and_nothing_is_lost(
     await all_are_completed_and_billed_once(service, client)
 
 
+@pytest.mark.slow
 async def test_while_the_bus_cannot_start_submits_are_refused_and_it_comes_back_by_itself(
     service: RunningService, client: ServiceClient
 ) -> None:

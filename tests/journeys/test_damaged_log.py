@@ -1,4 +1,4 @@
-"""A log that has lost events on disk: it shows, with the documents that concerns."""
+"""A log that has lost events on disk is reported, with the documents that are affected."""
 
 import os
 import shutil
@@ -17,15 +17,18 @@ from ilios.nats.access import operator_connection
 from ilios.settings import settings as table
 from tests import documents
 from tests.journeys.commands import run_ilios
+from tests.journeys.data_directory import DAY, change
 from tests.journeys.running import RunningService, running_service
-from tests.journeys.test_upkeep import OFTEN, Client, change
+from tests.journeys.service_client import (
+    FREQUENT_JANITOR,
+    Client,
+)
 from tests.waiting import wait_until
 
 STREAM = Path("nats/jetstream/jetstream/ILIOS/streams/ILIOS_EVENTS")
 WITHIN = 60.0  # seconds
-DAY = 86400.0  # seconds
 
-Harm = Callable[[Path], object]
+Damage = Callable[[Path], object]
 
 
 def flip(path: Path) -> None:
@@ -62,14 +65,14 @@ def delete_log(data: Path) -> None:
 
 
 async def problem(service: RunningService) -> str:
-    """Return what is wrong with the log, or nothing."""
+    """Return the error that readiness reports about the log, if any."""
     async with aiohttp.ClientSession() as session, session.get(f"{service.url}/readyz") as answer:
         found: dict[str, Any] = await answer.json()
         assert (answer.status == 200) == ("error" not in found)
         return str(found["error"]) if "log:" in found.get("error", "") else ""
 
 
-async def completed(service: RunningService, *texts: str) -> list[str]:
+async def complete(service: RunningService, *texts: str) -> list[str]:
     client = Client(service)
     names = [await client.submit(documents.pdf(word)) for word in texts]
     for name in names:
@@ -78,29 +81,27 @@ async def completed(service: RunningService, *texts: str) -> list[str]:
 
 
 def delete_row(data: Path, name: str) -> None:
-    """Have the database not know a document, as if its submission had not been read yet."""
+    """Remove a document from the database, as if its submission had not been read yet."""
     change(data, f"DELETE FROM usage WHERE document_id = '{name}'")
     change(data, f"DELETE FROM documents WHERE id = '{name}'")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
-    "harm", [flip_a_bit, flip_a_bit_without_index, cut_in_half, remove_block, remove_all]
+    "damage", [flip_a_bit, flip_a_bit_without_index, cut_in_half, remove_block, remove_all]
 )
-async def test_a_harmed_block_of_the_log_shows_until_it_is_accepted(
-    harm: Harm, tmp_path: Path
+async def test_a_damaged_block_of_the_log_is_reported_until_it_is_accepted(
+    damage: Damage, tmp_path: Path, six_completed: list[str]
 ) -> None:
-    async with running_service(tmp_path) as service:
-        first, *_ = await completed(service, *(f"page {number}" for number in range(6)))
-        assert not await problem(service)
-    harm(tmp_path)
+    damage(tmp_path)
     async with running_service(tmp_path) as service:
         await wait_until(lambda: shows(service), WITHIN)
         problems = await problem(service)
         assert "event" in problems
         assert "ilios losses --accept" in problems
         # What the database has is still served, and what comes is still worked on.
-        assert (await Client(service).get(f"/api/documents/{first}"))[0] == 200
-        await completed(service, "another")
+        assert (await Client(service).get(f"/api/documents/{six_completed[0]}"))[0] == 200
+        await complete(service, "another")
     async with running_service(tmp_path) as service:
         assert await shows(service), "a restart must not forget it"
         assert (await run_ilios(tmp_path, "losses")).code == 1
@@ -109,7 +110,7 @@ async def test_a_harmed_block_of_the_log_shows_until_it_is_accepted(
     async with running_service(tmp_path) as service:
         assert not await problem(service)
         assert (await run_ilios(tmp_path, "losses")).code == 0
-        await completed(service, "yet another")
+        await complete(service, "yet another")
 
 
 async def shows(service: RunningService) -> bool:
@@ -120,7 +121,8 @@ async def is_well(service: RunningService) -> bool:
     return not await problem(service)
 
 
-async def test_what_waits_for_a_lost_event_is_named_and_set_going_again(tmp_path: Path) -> None:
+@pytest.mark.slow
+async def test_documents_that_wait_for_a_lost_event_are_named_and_converted(tmp_path: Path) -> None:
     slow = documents.pdf(*(f"page {number} " * 40 for number in range(300)))
     async with running_service(tmp_path, WORKER_COUNT="1") as service:
         client = Client(service)
@@ -146,26 +148,26 @@ async def test_what_waits_for_a_lost_event_is_named_and_set_going_again(tmp_path
         listed = await run_ilios(tmp_path, "losses")
         assert [name for name in names if f"gone: default/{name}" not in listed.out] == []
     change(tmp_path, "UPDATE documents SET submitted_at = submitted_at - 600000")
-    async with running_service(tmp_path, **OFTEN) as service:
+    async with running_service(tmp_path, **FREQUENT_JANITOR) as service:
         for name in names:
             await Client(service).wait_for(name, "completed")
         _, summary = await Client(service).get("/api/usage/summary")
         assert b'"totalOperations":4' in summary
 
 
+@pytest.mark.slow
 async def test_originals_that_may_belong_to_lost_events_are_reported_and_not_deleted(
-    tmp_path: Path,
+    tmp_path: Path, six_completed: list[str]
 ) -> None:
-    async with running_service(tmp_path) as service:
-        *_, there, lost = await completed(service, *(f"page {number}" for number in range(6)))
+    *_, there, lost = six_completed
     delete_row(tmp_path, lost)
     remove_all(tmp_path)
-    two_days_ago = time.time() - 2 * DAY
+    two_days_ago = time.time() - 2 * DAY / 1000
     for path in (tmp_path / "blobs").rglob("*"):
         os.utime(path, (two_days_ago, two_days_ago))
-    change(tmp_path, f"UPDATE sweeps SET at = at - {int(3 * DAY * 1000)} WHERE name = 'first'")
+    change(tmp_path, f"UPDATE sweeps SET at = at - {3 * DAY} WHERE name = 'first'")
     (original,) = originals(tmp_path, lost)
-    async with running_service(tmp_path, **OFTEN) as service:
+    async with running_service(tmp_path, **FREQUENT_JANITOR) as service:
 
         async def is_named() -> bool:
             return lost in await problem(service)
@@ -183,46 +185,44 @@ def originals(data: Path, name: str) -> list[Path]:
     return list((data / "blobs").rglob(f"originals*{name}*"))
 
 
-async def test_a_log_that_was_made_again_shows_and_its_documents_are_still_served(
-    tmp_path: Path,
+async def test_a_new_log_is_reported_and_its_documents_are_still_served(
+    tmp_path: Path, completed: str
 ) -> None:
-    async with running_service(tmp_path) as service:
-        (name,) = await completed(service, "Meridian")
     delete_log(tmp_path)
     async with running_service(tmp_path) as service:
         assert "not the one the database was written from" in await problem(service)
-        assert (await Client(service).get(f"/api/documents/{name}"))[0] == 200
-        await completed(service, "Parallel")
+        assert (await Client(service).get(f"/api/documents/{completed}"))[0] == 200
+        await complete(service, "Parallel")
         await run_ilios(tmp_path, "losses", "--accept")
         await wait_until(lambda: is_well(service), WITHIN)
 
 
-async def test_settings_of_the_log_that_were_made_again_are_no_loss(tmp_path: Path) -> None:
-    async with running_service(tmp_path) as service:
-        await completed(service, "Meridian")
+@pytest.mark.usefixtures("completed")
+async def test_a_log_whose_settings_were_lost_has_lost_no_event(tmp_path: Path) -> None:
     (tmp_path / STREAM / "meta.inf").unlink()
     async with running_service(tmp_path) as service:
-        await completed(service, "Parallel")
+        await complete(service, "Parallel")
         assert not await problem(service)
         _, summary = await Client(service).get("/api/usage/summary")
         assert b'"totalOperations":2' in summary
 
 
-async def test_a_log_harmed_while_the_service_runs_shows(tmp_path: Path) -> None:
+@pytest.mark.usefixtures("six_completed")
+async def test_a_log_damaged_while_the_service_runs_is_reported(tmp_path: Path) -> None:
     async with running_service(tmp_path) as service:
-        await completed(service, *(f"page {number}" for number in range(6)))
         flip_a_bit_without_index(tmp_path)
         (pid,) = service.children("nats-server")
         os.kill(pid, signal.SIGKILL)
         await wait_until(lambda: shows(service), WITHIN)
-        await completed(service, "another")
+        await complete(service, "another")
 
 
-async def test_a_database_that_was_not_there_for_the_beginning_of_the_log_answers_nothing(
+@pytest.mark.slow
+async def test_a_new_database_beside_an_older_log_is_refused(
     tmp_path: Path,
 ) -> None:
     async with running_service(tmp_path) as service:
-        (name,) = await completed(service, "Meridian")
+        (name,) = await complete(service, "Meridian")
         await wait_until(lambda: is_read_to_its_end(tmp_path), WITHIN)
         await purge(tmp_path)
     (tmp_path / "log-losses.json").unlink()  # or it would know that it went before its time
@@ -241,7 +241,7 @@ async def test_a_database_that_was_not_there_for_the_beginning_of_the_log_answer
 
 
 async def is_read_to_its_end(data: Path) -> bool:
-    """Whether the cursor has passed over what changes nothing, as the last event does."""
+    """Whether the cursor is at the last event, which changes no row."""
     settings = table.from_environ({"ILIOS_DATA_DIR": str(data), "ILIOS_NATS_PORT": "0"})
     async with operator_connection(settings) as connection:
         state = (await connection.jetstream.stream_info(EVENTS)).state
@@ -250,9 +250,9 @@ async def is_read_to_its_end(data: Path) -> bool:
     return bool(read == state.last_seq)
 
 
-async def test_events_that_went_before_they_were_read_show(tmp_path: Path) -> None:
+async def test_events_that_were_removed_before_they_were_read_are_reported(tmp_path: Path) -> None:
     async with running_service(tmp_path) as service:
-        await completed(service, "Meridian", "Parallel")
+        await complete(service, "Meridian", "Parallel")
     change(tmp_path, "UPDATE cursors SET sequence = 2")
     await purge(tmp_path, keep=1)
     async with running_service(tmp_path) as service:
@@ -260,15 +260,15 @@ async def test_events_that_went_before_they_were_read_show(tmp_path: Path) -> No
 
 
 async def purge(data: Path, keep: int = 0) -> None:
-    """Have the beginning of the log go, as age does."""
+    """Remove the beginning of the log, as its maximum age does."""
     settings = table.from_environ({"ILIOS_DATA_DIR": str(data), "ILIOS_NATS_PORT": "0"})
     async with operator_connection(settings) as connection:
         await connection.jetstream.purge_stream(EVENTS, keep=keep)
 
 
-async def test_a_rebuild_from_a_log_with_a_hole_is_not_done_in_silence(tmp_path: Path) -> None:
-    async with running_service(tmp_path, ILIOS_SNAPSHOT_HOURS="0") as service:
-        await completed(service, *(f"page {number}" for number in range(6)))
+@pytest.mark.slow
+@pytest.mark.usefixtures("six_completed")
+async def test_a_rebuild_from_a_log_with_a_gap_has_to_be_accepted(tmp_path: Path) -> None:
     flip_a_bit(tmp_path)
     for path in tmp_path.glob("ilios.db*"):
         path.unlink()

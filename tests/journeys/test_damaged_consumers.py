@@ -1,4 +1,4 @@
-"""Files of the log's consumers that were harmed on disk: they are made again by themselves."""
+"""Consumers whose files were damaged on disk are created again automatically."""
 
 import random
 from collections.abc import Callable
@@ -9,7 +9,9 @@ import pytest
 
 from tests import documents
 from tests.journeys.running import RunningService, running_service
-from tests.journeys.test_upkeep import Client
+from tests.journeys.service_client import (
+    Client,
+)
 from tests.waiting import wait_until
 
 STREAM = Path("nats/jetstream/jetstream/ILIOS/streams/ILIOS_EVENTS")
@@ -18,7 +20,7 @@ CONSUMERS = [f"{actor}-{lane}" for actor in ("fetcher", "ocr") for lane in LANES
 CONSUMERS += ["persister", "aggregator"]
 WITHIN = 60.0  # seconds
 
-Harm = Callable[[Path], object]
+Damage = Callable[[Path], object]
 
 
 def halve(path: Path) -> None:
@@ -38,23 +40,23 @@ def scramble(path: Path) -> None:
 
 
 def point_ahead(path: Path) -> None:
-    """Have the consumer be where the log is not yet: in form it is sound."""
+    """Put the consumer ahead of the log, in a file that is well formed."""
     place = b"\xff\x7f"  # 16383
     path.write_bytes(b"\x16\x02" + 4 * place + b"\x00\x00")
 
 
-def harm_every(name: str, harm: Harm) -> Harm:
+def damage_every(name: str, damage: Damage) -> Damage:
     def do(stream: Path) -> None:
         for consumer in CONSUMERS:
             path = stream / "obs" / consumer / name
             if path.exists():  # the server writes some of them only now and then
-                harm(path)
+                damage(path)
 
     return do
 
 
 def rename_a_setting(stream: Path) -> None:
-    """Flip a bit such that nats-server serves the whole stream no more."""
+    """Flip a bit so that nats-server no longer serves the stream."""
     path = stream / "obs" / "ocr-normal" / "meta.inf"
     path.write_bytes(path.read_bytes().replace(b'"filter_subjects"', b'"vilter_subjects"'))
 
@@ -64,16 +66,16 @@ def acknowledge_by_itself(stream: Path) -> None:
     path.write_bytes(path.read_bytes().replace(b'"explicit"', b'"none"'))
 
 
-HARMS: dict[str, Harm] = {
-    "state cut in half": harm_every("o.dat", halve),
-    "state zeroed": harm_every("o.dat", zero),
-    "state emptied": harm_every("o.dat", empty),
-    "state removed": harm_every("o.dat", Path.unlink),
-    "state scrambled": harm_every("o.dat", scramble),
-    "state ahead of the log": harm_every("o.dat", point_ahead),
-    "settings cut in half": harm_every("meta.inf", halve),
-    "settings removed": harm_every("meta.inf", Path.unlink),
-    "checksums removed": harm_every("meta.sum", Path.unlink),
+DAMAGES: dict[str, Damage] = {
+    "state cut in half": damage_every("o.dat", halve),
+    "state zeroed": damage_every("o.dat", zero),
+    "state emptied": damage_every("o.dat", empty),
+    "state removed": damage_every("o.dat", Path.unlink),
+    "state scrambled": damage_every("o.dat", scramble),
+    "state ahead of the log": damage_every("o.dat", point_ahead),
+    "settings cut in half": damage_every("meta.inf", halve),
+    "settings removed": damage_every("meta.inf", Path.unlink),
+    "checksums removed": damage_every("meta.sum", Path.unlink),
     "an unreadable setting": rename_a_setting,
     "another acknowledgement": acknowledge_by_itself,
 }
@@ -84,15 +86,13 @@ async def is_ready(service: RunningService) -> bool:
         return answer.status == 200
 
 
-@pytest.mark.parametrize("harm", HARMS.values(), ids=HARMS.keys())
-async def test_documents_are_worked_on_after_files_of_consumers_were_harmed(
-    harm: Harm, tmp_path: Path
+@pytest.mark.slow
+@pytest.mark.usefixtures("completed")
+@pytest.mark.parametrize("damage", DAMAGES.values(), ids=DAMAGES.keys())
+async def test_documents_are_converted_after_files_of_consumers_were_damaged(
+    damage: Damage, tmp_path: Path
 ) -> None:
-    async with running_service(tmp_path) as service:
-        client = Client(service)
-        before = await client.submit(documents.pdf("Meridian"))
-        await client.wait_for(before, "completed")
-    harm(tmp_path / STREAM)
+    damage(tmp_path / STREAM)
     async with running_service(tmp_path) as service:
         client = Client(service)
         after = await client.submit(documents.pdf("Parallel"))
@@ -102,26 +102,26 @@ async def test_documents_are_worked_on_after_files_of_consumers_were_harmed(
         assert b'"totalOperations":2' in summary
 
 
-async def test_consumers_harmed_while_the_service_runs_are_made_again(tmp_path: Path) -> None:
+@pytest.mark.usefixtures("completed")
+async def test_consumers_damaged_while_the_service_runs_are_created_again(tmp_path: Path) -> None:
     async with running_service(tmp_path) as service:
         client = Client(service)
-        before = await client.submit(documents.pdf("Meridian"))
-        await client.wait_for(before, "completed")
-        HARMS["state zeroed"](tmp_path / STREAM)
+        DAMAGES["state zeroed"](tmp_path / STREAM)
         await service.kill("nats-server")
         after = await client.submit(documents.pdf("Parallel"))
         await client.wait_for(after, "completed")
         await wait_until(lambda: is_ready(service), WITHIN)
 
 
-async def test_documents_that_waited_are_worked_on_after_their_consumers_were_harmed(
+@pytest.mark.slow
+async def test_waiting_documents_are_converted_after_their_consumers_were_damaged(
     tmp_path: Path,
 ) -> None:
     slow = documents.pdf(*(f"page {number} " * 40 for number in range(100)))
     async with running_service(tmp_path, WORKER_COUNT="1") as service:
         names = [await Client(service).submit(slow) for _ in range(6)]
         await service.kill("all")
-    HARMS["state zeroed"](tmp_path / STREAM)
+    DAMAGES["state zeroed"](tmp_path / STREAM)
     async with running_service(tmp_path) as service:
         for name in names:
             await Client(service).wait_for(name, "completed")
