@@ -1,4 +1,4 @@
-"""Takes away the bytes of documents that were removed; their rows stay, as receipts."""
+"""Erasure of the bytes of removed documents; their rows stay as receipts."""
 
 from collections.abc import AsyncIterator
 from contextlib import aclosing
@@ -23,7 +23,7 @@ log = structlog.get_logger("janitor")
 
 
 class _ResultLine(Struct):
-    """What matters here of a line of a result."""
+    """The images of a line of a result."""
 
     images: tuple[PageImage, ...] = ()
 
@@ -32,7 +32,7 @@ _line_decoder = msgspec.json.Decoder(_ResultLine)
 
 
 class Erasure:
-    """First the bytes, then the note that they are gone: what is broken off is done again."""
+    """Deletes the bytes first and records that afterwards, so that interrupted work is repeated."""
 
     def __init__(self, writer: Writer, queries: MaintenanceQueries, blobs: Blobs) -> None:
         self._writer = writer
@@ -40,7 +40,7 @@ class Erasure:
         self._blobs = blobs
 
     async def sweep(self, now: datetime) -> int:
-        """Erase what was removed; returns how many documents."""
+        """Erase removed documents; returns how many."""
         documents = await self._queries.documents_to_erase(PASS_SIZE)
         erased = [document for document in documents if await self._erase(document)]
         if erased:
@@ -51,10 +51,10 @@ class Erasure:
     async def _erase(self, document: DocumentRecord) -> bool:
         keys = [blob.key for blob in (document.original, document.markdown) if blob]
         if document.original is not None:
-            # It may have been moved there just before the document was removed.
+            # It may have been archived just before the document was removed.
             keys.append(archived_key(document.original.key))
         try:
-            # The result last: it alone tells of the images.
+            # The result last: only it names the images.
             if document.result is not None:
                 async for name in self._image_names(document.result.key):
                     key = image_key(document.tenant, document.document_id, name)
@@ -63,14 +63,16 @@ class Erasure:
             for key in keys:
                 await self._blobs.delete(key)
         except (OSError, StorageUnavailable) as error:
-            log.warning("bytes not erased yet", document_id=document.document_id, error=str(error))
+            log.warning(
+                "document not erased yet", document_id=document.document_id, error=str(error)
+            )
             return False
         failpoints.reach("erasing.erased")
         log.info("document erased", tenant=document.tenant, document_id=document.document_id)
         return True
 
     async def _image_names(self, key: str) -> AsyncIterator[str]:
-        """Return the names of the images that the result under this key tells of."""
+        """Yield the names of the images in a result."""
         pending = b""
         try:
             async with aclosing(self._blobs.read(key)) as chunks:
@@ -83,5 +85,5 @@ class Erasure:
         except BlobNotFound:
             return  # erased before
         except msgspec.DecodeError:
-            # Images that nobody tells of are found on the walk for orphans.
-            log.warning("result cannot be read, its images are left to the walk", key=key)
+            # Its images are found as orphans later.
+            log.warning("result unreadable, images left to the orphan search", key=key)

@@ -1,4 +1,4 @@
-"""How far the database was written from the log, and what of it has ended."""
+"""Queries that compare the database with the log and with the blob store."""
 
 from datetime import UTC, datetime
 
@@ -11,29 +11,29 @@ from ilios.database import rows, statements
 
 
 class SqliteLogQueries:
-    """Questions over a read-only connection."""
+    """Queries on a read-only connection."""
 
     def __init__(self, connection: aiosqlite.Connection) -> None:
         self._connection = connection
 
     async def cursor(self) -> Cursor | None:
-        """Return how far the log was written down, or None where nothing ever was."""
+        """Return the cursor of the persister, or None without one."""
         query = self._connection.execute_fetchall(statements.GET_CURSOR, {"reader": NAME})
         found = list(await query)
         return Cursor(*found[0]) if found else None
 
     async def ended_floor(self, log: StreamIdentity) -> int:
-        """Return up to which sequence of ``log`` every document has ended.
+        """Return the sequence of ``log`` up to which every document has ended.
 
-        0 of another log, and of one that has lost its end: what is new has the numbers of what
-        was lost.
+        0 for another log, and for one that has lost its end: new events have the sequences of lost
+        ones.
         """
         wanted = {"reader": NAME, "created": log.created, "last": log.last_sequence}
         found = list(await self._connection.execute_fetchall(statements.ENDED_FLOOR, wanted))
         return max(0, int(found[0][0])) if found else 0
 
     async def any_submitted_between(self, first: int, last: int) -> bool:
-        """Whether a document was submitted by one of these events."""
+        """Whether a document was submitted by an event with one of these sequences."""
         wanted = {"first": first, "last": last}
         found = list(
             await self._connection.execute_fetchall(statements.ANY_SUBMITTED_BETWEEN, wanted)
@@ -48,13 +48,16 @@ EPOCH = datetime.fromtimestamp(0, UTC)
 
 
 class SqliteBlobSamples:
-    """Questions over a read-only connection."""
+    """Queries on a read-only connection."""
 
     def __init__(self, connection: aiosqlite.Connection) -> None:
         self._connection = connection
 
     async def sample_keys(self, since: datetime = EPOCH) -> list[str]:
-        """Return keys of a few documents that were submitted ``since`` then: oldest and newest."""
+        """Return keys of the oldest and newest documents submitted ``since`` a time.
+
+        The blobs exist if the store is the one that belongs to the database.
+        """
         wanted = {"since": rows.to_milliseconds(since), "limit": SAMPLES_PER_KIND}
         found = await self._connection.execute_fetchall(statements.SAMPLED_BLOBS, wanted)
         return list(dict.fromkeys(key for row in found for key in row if key is not None))
