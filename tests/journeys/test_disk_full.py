@@ -21,7 +21,7 @@ NAMED = {"blobs": "no room for blobs:", "database": "no room for database:", "na
 """How health names the volume."""
 MET = {
     "blobs": "the blob store is full",
-    "database": "nothing can be written",
+    "database": "database not writable",
     "nats": "critical write error",
 }
 """What is logged by whoever meets the full volume with work in hand."""
