@@ -72,7 +72,7 @@ class Erasure:
         return True
 
     async def _image_names(self, key: str) -> AsyncIterator[str]:
-        """Yield the names of the images in a result."""
+        """Return the names of the images that the result under this key tells of."""
         pending = b""
         try:
             async with aclosing(self._blobs.read(key)) as chunks:
@@ -85,5 +85,5 @@ class Erasure:
         except BlobNotFound:
             return  # erased before
         except msgspec.DecodeError:
-            # Its images are found as orphans later.
-            log.warning("result unreadable, images left to the orphan search", key=key)
+            # Images that nobody tells of are found on the walk for orphans.
+            log.warning("result cannot be read, its images are left to the walk", key=key)

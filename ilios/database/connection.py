@@ -1,4 +1,4 @@
-"""Connections to the database: one writer and any number of readers."""
+"""Opening the database: one file, one writer, as many readers as there are."""
 
 import os
 import sqlite3
@@ -25,21 +25,21 @@ __all__ = [
 ]
 __all__ += ["rebuilt_file"]
 
-BUSY_TIMEOUT = 5000  # milliseconds; only a checkpoint of another program can cause a wait
-# Writes are close together, because ids and times only grow: a small cache is enough. Reads are
-# served by the page cache of the kernel.
+BUSY_TIMEOUT = 5000  # milliseconds; only a checkpoint of a stranger can make us wait
+# What is written lies together, for ids and times only grow: a small cache has it. What is read
+# lies in the caches of the kernel anyway.
 WRITER_CACHE_KIB = 4 * 1024
 READER_CACHE_KIB = 512
 
 _PRAGMAS = (
-    # The file may be damaged, or come from another program.
+    # A file may have been made by somebody else, or be damaged.
     "PRAGMA trusted_schema = OFF",
     "PRAGMA cell_size_check = ON",
     f"PRAGMA busy_timeout = {BUSY_TIMEOUT}",
 )
 _WRITER_PRAGMAS = (
     "PRAGMA journal_mode = WAL",
-    # FULL: commits survive a power cut. Grouping makes up for the cost.
+    # FULL: what was committed survives a power cut. Grouping pays for it.
     "PRAGMA synchronous = FULL",
     "PRAGMA foreign_keys = ON",
     f"PRAGMA cache_size = -{WRITER_CACHE_KIB}",
@@ -50,12 +50,12 @@ _FULL_CHECK = "PRAGMA integrity_check(1)"
 
 
 def lock_file(path: Path) -> Path:
-    """Return the lock file of the process that writes the database at ``path``."""
+    """Return the file whose lock says: this process writes the database at ``path``."""
     return path.with_name(path.name + ".lock")
 
 
 def rebuilt_file(path: Path) -> Path:
-    """Return the path of a rebuilt database before it replaces ``path``."""
+    """Return where the database is made anew that is to take the place of ``path``."""
     return path.with_name(path.name + ".rebuilt")
 
 
@@ -63,17 +63,17 @@ def rebuilt_file(path: Path) -> Path:
 async def open_writer(
     path: Path, damage: DamageMonitor | None = None
 ) -> AsyncIterator[WatchedConnection]:
-    """Open, check and migrate the database for its writer, which has locked ``lock_file(path)``.
+    """Open, check and migrate the database for its one writer, who holds ``lock_file(path)``.
 
-    :raises DatabaseDamaged: the file is not an intact database; it was not changed.
+    :raises DatabaseDamaged: the file is not a sound database; it was not touched.
     """
     damage = damage or DamageMonitor(path)
     path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
     if fault := _fault_before_open(path):
         raise DatabaseDamaged(f"{path}: {fault}; {REPAIR_HINT}")
-    # Without a clean close a checkpoint may be incomplete: compare indexes with tables, too.
+    # What was not closed may be half checkpointed: index and table are held against each other.
     check = _FULL_CHECK if wal.has_leftover(path) else _QUICK_CHECK
-    os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o600))  # regardless of the umask
+    os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o600))  # the umask must not open it to others
     async with WatchedConnection(lambda: _connect(str(path)), damage) as connection:
         try:
             for pragma in (*_PRAGMAS, *_WRITER_PRAGMAS):
@@ -93,7 +93,7 @@ async def open_writer(
 async def open_reader(
     path: Path, damage: DamageMonitor | None = None
 ) -> AsyncIterator[WatchedConnection]:
-    """Open an existing database for reading only."""
+    """Open the database for reading only; it must exist."""
     damage = damage or DamageMonitor(path)
     async with WatchedConnection(lambda: _connect(read_only_uri(path)), damage) as connection:
         for pragma in (*_PRAGMAS, *_READER_PRAGMAS):
@@ -102,7 +102,7 @@ async def open_reader(
 
 
 def _fault_before_open(path: Path) -> str | None:
-    """Return a fault that is visible without opening the file, and that opening would hide."""
+    """Say what shows without opening the file, and would be made up for wrongly by opening it."""
     if not path.exists() and rebuilt_file(path).exists():
         return "a rebuild was broken off while it put the new file in its place"
     if (not path.exists() or not path.stat().st_size) and wal.has_leftover(path):

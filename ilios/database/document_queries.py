@@ -1,4 +1,4 @@
-"""Queries about documents and batches."""
+"""What the edge asks of the database. Every question names the tenant."""
 
 import aiosqlite
 
@@ -8,13 +8,13 @@ from schemas.records import BatchRecord, DocumentRecord
 
 
 class SqliteDocumentQueries:
-    """Queries about documents on a read-only connection."""
+    """Questions over a read-only connection; never in the writer's way."""
 
     def __init__(self, connection: aiosqlite.Connection) -> None:
         self._connection = connection
 
     async def document(self, tenant: str, document_id: str) -> DocumentRecord | None:
-        """Return a document of the tenant, or None."""
+        """Return the tenant's document, or None: unknown and somebody else's look the same."""
         found = list(
             await self._connection.execute_fetchall(
                 statements.DOCUMENT, {"tenant": tenant, "id": document_id}
@@ -23,9 +23,9 @@ class SqliteDocumentQueries:
         return rows.document_record(found[0]) if found else None
 
     async def ping(self) -> None:
-        """Check that the database answers.
+        """Ask the database anything.
 
-        :raises sqlite3.Error: it does not.
+        :raises sqlite3.Error: it does not answer.
         """
         await self._connection.execute_fetchall(statements.PING)
 
@@ -35,13 +35,13 @@ BEFORE_ALL_IDS = ""
 
 
 class SqliteBatchQueries:
-    """Queries about batches on a read-only connection, for ``actors.ports.BatchQueries``."""
+    """Questions over a read-only connection; fits ``actors.ports.Batches``."""
 
     def __init__(self, connection: aiosqlite.Connection) -> None:
         self._connection = connection
 
     async def batch(self, tenant: str, batch_id: str) -> BatchRecord | None:
-        """Return a batch of the tenant with its progress, or None."""
+        """Return the tenant's batch with its progress, or None."""
         found = list(
             await self._connection.execute_fetchall(
                 statements.BATCH, {"tenant": tenant, "id": batch_id}
@@ -58,7 +58,7 @@ class SqliteBatchQueries:
         return [rows.document_record(row) for row in found]
 
     async def held_documents(self, limit: int) -> list[DocumentRecord]:
-        """Return documents that wait for a batch of their engine, batch by batch."""
+        """Return documents that wait for a batch of their engine's, batch by batch."""
         found = await self._connection.execute_fetchall(statements.HELD_DOCUMENTS, {"limit": limit})
         return [rows.document_record(row) for row in found]
 
@@ -68,7 +68,7 @@ class SqliteBatchQueries:
         return [(str(tenant), str(batch_id)) for tenant, batch_id in found]
 
     async def open_batches(self) -> list[OpenBatch]:
-        """Return every batch that is not complete."""
+        """Return every batch that is not known to be complete."""
         batches: dict[tuple[str, str], set[str]] = {}
         for tenant, batch_id, document_id, ended in await self._connection.execute_fetchall(
             statements.OPEN_BATCHES

@@ -1,4 +1,4 @@
-"""Transactions in SQLite, for ``actors.writes.TransactionStore``."""
+"""Keeping writes in SQLite: the wall that fits ``actors.writes.Ledger``."""
 
 import sqlite3
 from contextlib import suppress
@@ -27,15 +27,15 @@ from ilios.database.billing import Billing
 from ilios.database.changes import changes_of
 from schemas.documents import DocumentCompleted, DocumentConverted
 
-# All other errors of SQLite concern the volume, the file or the connection: a damaged database that
-# refuses events one by one would turn the whole log into dead letters.
+# All else SQLite may raise is about the volume, the file or the connection: a damaged database that
+# refused events one by one would turn the whole log into dead letters.
 _WRITE_ERRORS = (sqlite3.IntegrityError, sqlite3.DataError, OverflowError, UnicodeError)
 
 
 class SqliteTransactionStore:
-    """Several writes in one transaction, each with its own savepoint.
+    """Several writes in one transaction, each behind a savepoint of its own.
 
-    It uses the only read-write connection; only the writer calls ``commit``.
+    Built on the one read-write connection; only the writer calls ``keep``.
     """
 
     def __init__(self, connection: aiosqlite.Connection, pricing: Pricing | None = None) -> None:
@@ -43,16 +43,16 @@ class SqliteTransactionStore:
         self._billing = Billing(pricing or Pricing())
 
     async def cursor(self, reader: str) -> Cursor | None:
-        """Return the cursor of a reader, or None without one."""
+        """Return how far ``reader`` has come, or None if it never wrote anything."""
         found = list(
             await self._connection.execute_fetchall(statements.GET_CURSOR, {"reader": reader})
         )
         return Cursor(*found[0]) if found else None
 
     async def commit(self, writes: list[Write[object]]) -> list[object | WriteRefused]:
-        """Store or refuse each write; the results are in the order of the writes.
+        """Keep each write or refuse it alone; answers stand in the order of the writes.
 
-        :raises DatabaseUnavailable: the volume is full or broken; none was stored.
+        :raises LedgerUnavailable: the volume is full or broken; none was kept.
         """
         try:
             try:
@@ -64,7 +64,7 @@ class SqliteTransactionStore:
                 await self._connection.execute(statements.COMMIT)
                 failpoints.reach("ledger.committed")
             except BaseException:
-                # Always: when this is cancelled, the thread may not have executed the BEGIN yet.
+                # Always: when this is cancelled, the thread may not even have come to the BEGIN.
                 with suppress(sqlite3.OperationalError):  # there is nothing to roll back
                     await self._connection.execute(statements.ROLLBACK)
                 raise
@@ -75,7 +75,7 @@ class SqliteTransactionStore:
         return answers
 
     async def _write_one(self, write: Write[object], *, only_write: bool) -> object | WriteRefused:
-        """Execute a write; a single one needs no savepoint in its transaction."""
+        """A lone write needs no savepoint: the transaction is its own."""
         if only_write:
             return await self._execute(write)
         await self._connection.execute(statements.SAVEPOINT)
@@ -133,11 +133,11 @@ class SqliteTransactionStore:
 
 
 class _Rejected(Exception):
-    """A write cannot be stored."""
+    """One write cannot be kept."""
 
 
 def _statement_for(write: object) -> tuple[str, dict[str, object]]:
-    """Return the statement of a write other than ``ApplyEvents``."""
+    """Return the statement behind a write that no event stands for."""
     match write:
         case ResetCursor(reader=reader):
             return statements.RESET_CURSOR, {"reader": reader}
@@ -153,4 +153,4 @@ def _statement_for(write: object) -> tuple[str, dict[str, object]]:
         case Ping():
             return statements.PING, {}
         case _:
-            raise TypeError(f"no statement for a {type(write).__name__}")
+            raise TypeError(f"nobody knows how to keep a {type(write).__name__}")

@@ -1,4 +1,4 @@
-"""Queries about usage and its cost."""
+"""What the edge asks about usage and its cost. Every question names the tenant."""
 
 from datetime import datetime
 
@@ -8,17 +8,17 @@ from ilios.database import rows, statements
 from schemas.records import OperationUsage, UsageTotal
 
 TimeRange = tuple[datetime | None, datetime | None]
-"""The first and the last moment included; None leaves an end open."""
+"""The first and the last moment that count, to the millisecond; None leaves an end open."""
 
 
 class SqliteUsageQueries:
-    """Queries on a read-only connection, for ``ilios.edge.context.UsageQueries``."""
+    """Questions over a read-only connection; fits ``ilios.edge.context.UsageReads``."""
 
     def __init__(self, connection: aiosqlite.Connection) -> None:
         self._connection = connection
 
     async def total(self, tenant: str, within: TimeRange = (None, None)) -> UsageTotal:
-        """Return the usage of a tenant by conversions that ended within a time range."""
+        """Return all usage of a tenant whose conversions ended in that time."""
         wanted = _parameters(tenant, within)
         (
             (documents, operations, pages, tokens_in, tokens_out, micros),
@@ -35,7 +35,7 @@ class SqliteUsageQueries:
     async def by_operation(
         self, tenant: str, within: TimeRange = (None, None)
     ) -> list[OperationUsage]:
-        """Return the usage by operation, in the order of their names, without unused ones."""
+        """Return the same by operation, in the order of their names, without those unused."""
         found = await self._connection.execute_fetchall(
             statements.USAGE_BY_OPERATION, _parameters(tenant, within)
         )
