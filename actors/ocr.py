@@ -11,6 +11,7 @@ from typing import ClassVar
 import structlog
 
 from actors.actor import Actor, DeliveryInfo
+from actors.backoff import Backoff
 from actors.cancellations import Cancellations, Cancelled
 from actors.engines import (
     Conversion,
@@ -35,10 +36,8 @@ MAX_EXTERNAL_CRASHES = 5  # engines killed from outside in one attempt
 MAX_FRESH_AGE = 30.0  # seconds on the log in which no other process can have converted it
 URGENT_RESERVE = 2  # urgent documents handled beside the others
 MAX_ENGINE_WAIT = 3600.0  # seconds for which an unavailable engine is waited for
-RETRY_PAUSE_FACTOR, MAX_RETRY_PAUSE = (
-    1.5,
-    180.0,
-)  # times each wait, up to so many seconds: 30 in an hour
+RETRY_PAUSE_FACTOR = 1.5
+MAX_RETRY_PAUSE = 180.0  # seconds between waits, unless the engine asks for more: 30 in an hour
 MAX_REMEMBERED_WAITS = 100_000  # waiting documents
 MAX_REMEMBERED_STARTED = 10_000  # started documents
 _FINAL_EVENTS = ("converted", "failed")
@@ -157,12 +156,13 @@ class Ocr(Actor[DocumentFetched]):
         if now - since > MAX_ENGINE_WAIT:
             return Reject(error.code, error.reason, retryable=True)
         self._waits[name] = (since, times + 1)
-        after = max(
-            error.retry_after, min(error.retry_after * RETRY_PAUSE_FACTOR**times, MAX_RETRY_PAUSE)
-        )
+        longest = max(error.retry_after, MAX_RETRY_PAUSE)
+        backoff = Backoff(first=error.retry_after, factor=RETRY_PAUSE_FACTOR, longest=longest)
         while len(self._waits) > MAX_REMEMBERED_WAITS:
             del self._waits[next(iter(self._waits))]
-        return RetryLater(error.reason, after=after, counts_as_attempt=False, in_place=False)
+        return RetryLater(
+            error.reason, after=backoff.pause(times), counts_as_attempt=False, in_place=False
+        )
 
     async def _convert_and_store(
         self, event: DocumentFetched, document: SourceFile
