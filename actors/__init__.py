@@ -1,1 +1,1 @@
-"""Who acts: peers that hear one event and say the next. No I/O library lives here."""
+"""Actors, which consume one event and publish the next. No I/O library is imported here."""

@@ -1,8 +1,7 @@
-"""What all actors that hear one event and answer with the next have in common.
+"""Base class of actors that consume one type of event and publish the next.
 
-An actor declares its ``consumer`` (what it hears, its acknowledgement deadline, its retry steps,
-how many at once) and one ``receive``. The rest is done here, once: take as many as there is room
-for, decode, bind the log context, say the answer, *then* acknowledge; judge what went wrong.
+An actor declares its ``consumer`` and one ``handle``. The base class takes and decodes deliveries,
+publishes the result and *then* acknowledges, and it retries or rejects failures.
 """
 
 import asyncio
@@ -34,17 +33,18 @@ from bus.publisher import Publisher
 from schemas.documents import AnyDocumentEvent, DocumentEvent, DocumentFailed
 
 MAX_DELIVERIES = 100
-"""Deliveries of an event without an outcome after which it counts as the cause of crashes.
+"""Deliveries without an outcome after which an event counts as the cause of crashes.
 
-It is large because deliveries by processes that are gone, in which the event only waited, look the
-same. For those, events that can be deferred or wait for a slot get one more per pause they are old.
+Large, because deliveries by former processes in which the event only waited look the same.
 """
 
-DEFERRAL_INTERVAL = 15.0  # seconds; what waits behind its tenant's others is delivered so often
-SHUTDOWN_GRACE = 5.0  # seconds that work in hand gets when the actor is asked to stop
-LOG_FULL_PAUSE = 2.0  # seconds until it is tried again to say something on a full log
-STORAGE_RETRY_PAUSE = 2.0  # seconds until a blob store that is full or away is tried again
-DEFAULT_RETRY_PAUSE = 1.0  # seconds before an uncounted retry that names no pause of its own
+DEFERRAL_INTERVAL = (
+    15.0  # seconds between deliveries of an event that waits behind others of its tenant
+)
+SHUTDOWN_GRACE = 5.0  # seconds that work in progress gets when the actor stops
+LOG_FULL_PAUSE = 2.0  # seconds between attempts to publish on a full log
+STORAGE_RETRY_PAUSE = 2.0  # seconds between attempts at a full or unavailable blob store
+DEFAULT_RETRY_PAUSE = 1.0  # seconds before an uncounted retry without its own pause
 # Of an event for which not even the queue for a slot has room: 12 deliveries in an hour.
 SLOTS_FULL_BACKOFF = Backoff(first=15.0, factor=1.5, longest=300.0)
 
@@ -54,7 +54,7 @@ log = structlog.get_logger("actor")
 
 
 class DeliveryInfo(Struct, frozen=True):
-    """When and for the how-manieth time an event is heard; ``sequence`` is its place on the log."""
+    """When and how often an event was delivered; ``sequence`` is its position on the log."""
 
     sequence: int
     attempt: int
@@ -62,9 +62,9 @@ class DeliveryInfo(Struct, frozen=True):
 
 
 class Actor(ABC, Generic[EventT]):
-    """Hears ``consumer.hears``, answers with the next event.
+    """Consumes events of ``consumer.event_type`` and publishes what ``handle`` returns.
 
-    ``receive`` may run twice for the same event, at the same time even: it must end the same way.
+    ``handle`` may run twice for an event, even at the same time, and must have the same outcome.
     """
 
     consumer: ClassVar[Consumer]
@@ -80,11 +80,11 @@ class Actor(ABC, Generic[EventT]):
         ended_floor: FinishedUpTo = nothing_finished,
         unsupported_option_timeout: float = UNSUPPORTED_OPTION_TIMEOUT,
     ) -> None:
-        """Work on ``at_once`` events at a time, and on so many more that are urgent.
+        """Handle ``concurrency`` events at a time, and ``urgent_reserve`` more that are urgent.
 
-        With ``kept_for_others`` that is for one tenant, and so many more are worked on for others.
-        Beside those, ``places`` are for events that ``needs_place``. A consumer that has to be made
-        again begins behind what is ``settled``.
+        With ``other_tenants_reserve`` a tenant has at most ``concurrency``, and so many more are
+        for others. Events that ``needs_slot`` are handled in ``slots`` instead. A consumer that has
+        to be created again begins after ``ended_floor``.
         """
         self._connection = connection
         self._ended_floor = ended_floor
@@ -96,22 +96,24 @@ class Actor(ABC, Generic[EventT]):
         self._slots = slots
         self._unsupported_option_timeout = unsupported_option_timeout
         self._failures: dict[int, int] = {}  # sequence on the log -> attempts that failed here
-        self._uncounted: dict[int, int] = {}  # ... -> deliveries that certainly ended no process
+        self._uncounted: dict[int, int] = {}  # ... -> deliveries that cannot have crashed it
         self._busy: set[asyncio.Task[None]] = set()
         self._stopping = False
 
     @abstractmethod
     async def handle(self, event: EventT, delivery: DeliveryInfo) -> AnyDocumentEvent | None:
-        """Do the work and return what is to be said, or None if nothing is.
+        """Do the work and return the event to publish, or None.
 
-        :raises Retry: later; :raises StorageUnavailable: as soon as the store is back;
-        :raises Reject: never, and the document has failed;
-        :raises Drop: never, and the document is not touched. Any other exception counts as a
-            failed attempt.
+        Any other exception than these counts as a failed attempt.
+
+        :raises RetryLater: the event is to be delivered again later.
+        :raises StorageUnavailable: the work is repeated as soon as the store is available.
+        :raises Reject: the document fails.
+        :raises MoveToDeadLetters: the event becomes a dead letter; the document is not changed.
         """
 
-    def needs_slot(self, event: EventT) -> bool:  # noqa: ARG002  # for those that have places
-        """Whether an event may take long for reasons outside, and so gets a place of its own."""
+    def needs_slot(self, event: EventT) -> bool:  # noqa: ARG002  # for subclasses with slots
+        """Whether an event may take long for external reasons and is handled in a slot."""
         return False
 
     def unsupported_options(self, event: EventT) -> tuple[str, ...]:
@@ -119,7 +121,7 @@ class Actor(ABC, Generic[EventT]):
         return unsupported_options(event)
 
     async def run(self) -> None:
-        """Work until cancelled; then finish what is in hand, or hand it back."""
+        """Work until cancelled; then finish the work in progress, or give it back."""
         consumer = self.consumer
         self._stopping = False
         regular_workers = self._concurrency + self._other_tenants_reserve
@@ -140,7 +142,7 @@ class Actor(ABC, Generic[EventT]):
                 for number in range(regular_workers + self._urgent_reserve)
             ]
             try:
-                # Not gather: cancelling it would cancel the work in hand before it had its grace.
+                # Not gather: cancelling it would cancel the work before the grace period.
                 ended, _ = await asyncio.wait(workers, return_when=asyncio.FIRST_EXCEPTION)
                 for worker in ended:
                     worker.result()
@@ -171,7 +173,7 @@ class Actor(ABC, Generic[EventT]):
                 structlog.contextvars.clear_contextvars()
 
     async def _dispatch(self, delivery: Delivery, inbox: Inbox) -> None:
-        """Handle a delivery and let it go, or see to it that both is done in a place of its own."""
+        """Handle and release a delivery, or submit it to the slots."""
         try:
             event = self._decode(delivery)
         except codec.MalformedEvent as error:
@@ -187,7 +189,7 @@ class Actor(ABC, Generic[EventT]):
             else:
                 after = SLOTS_FULL_BACKOFF.pause(delivery.attempt - 1)
                 retry = RetryLater(
-                    "too many wait for a place", after=after, counts_as_attempt=False
+                    "too many events wait for a slot", after=after, counts_as_attempt=False
                 )
                 work = self._retry_later(event, delivery, retry)
         await self._run_and_release(work, delivery, inbox)
@@ -195,7 +197,7 @@ class Actor(ABC, Generic[EventT]):
     def _submit_to_slots(
         self, slots: FairSlots, event: DocumentEvent, delivery: Delivery, inbox: Inbox
     ) -> bool:
-        """Have the event handled in a place; the inbox holds it on the log until then."""
+        """Submit the event to the slots; the inbox renews its deadline until then."""
 
         async def work() -> None:
             await self._run_and_release(self._process(event, delivery), delivery, inbox)
@@ -206,25 +208,25 @@ class Actor(ABC, Generic[EventT]):
     async def _run_and_release(
         self, work: Coroutine[Any, Any, None], delivery: Delivery, inbox: Inbox
     ) -> None:
-        """Do the work on a delivery, whatever comes of it, and let it go."""
+        """Do the work on a delivery, whatever its outcome, and release the delivery."""
         structlog.contextvars.bind_contextvars(actor=self.consumer.name, attempt=delivery.attempt)
         try:
             await work
         except (BusUnavailable, BusFull) as error:
-            # Nothing can be said, not even that it failed: the log will deliver it again.
+            # Nothing can be published, not even a failure: the log will deliver the event again.
             self._record_uncounted(delivery)
-            log.warning("bus lost while working", error=str(error))
+            log.warning("bus unavailable during work", error=str(error))
         except Exception:
-            # Nor can this be: but an event that can be neither answered nor given up must not end
-            # the actor, and with it the work on all others.
-            log.exception("no verdict could be given", sequence=delivery.sequence)
-        # Not when cancelled: what is not let go is handed back when the inbox closes.
+            # An event with neither result nor failure must not end the actor, and with it the work
+            # on all other events.
+            log.exception("no outcome for an event", sequence=delivery.sequence)
+        # Not when cancelled: a closing inbox gives back what was not released.
         inbox.release(delivery)
 
     def _decode(self, delivery: Delivery) -> DocumentEvent:
         event = codec.decode(delivery.subject, delivery.body)
         if not isinstance(event, self.consumer.event_type):
-            raise codec.MalformedEvent(f"{type(event).__name__} is not heard here")
+            raise codec.MalformedEvent(f"{type(event).__name__} is not expected on this subject")
         return event
 
     async def _process(self, event: DocumentEvent, delivery: Delivery) -> None:
@@ -255,7 +257,7 @@ class Actor(ABC, Generic[EventT]):
                     await self._publish(result)
             except EventTooLarge as error:
                 await self._retry_later(
-                    event, delivery, RetryLater(f"the answer is too large: {error}")
+                    event, delivery, RetryLater(f"the result is too large: {error}")
                 )
                 return
             failpoints.reach("actor.said")
@@ -276,18 +278,15 @@ class Actor(ABC, Generic[EventT]):
             await self._retry_later(event, delivery, outcome)
 
     def _record_uncounted(self, delivery: Delivery, times: int = 1) -> None:
-        """Note deliveries of an event that were given back, or lost with the bus, by this process.
-
-        Those that were put off are reported once, with the delivery that follows them.
-        """
+        """Record deliveries that this process gave back, deferred, or lost with the bus."""
         if times:
             sequence = delivery.sequence
             self._uncounted[sequence] = self._uncounted.get(sequence, 0) + times
 
     def _count_crashes(self, event: DocumentEvent, delivery: Delivery) -> int:
-        """Count the deliveries after which this process, or one before it, may have died."""
+        """Count the deliveries during which this process, or one before it, may have crashed."""
         crashes = delivery.attempt - 1 - self._uncounted.get(delivery.sequence, 0)
-        # Nor those in which it was put off or waited for a place, by processes that are gone.
+        # Without those that former processes deferred, or gave back for want of a slot.
         pause = DEFERRAL_INTERVAL if self._other_tenants_reserve else None
         if self._slots is not None and self.needs_slot(event):  # type: ignore[arg-type]
             pause = SLOTS_FULL_BACKOFF.longest
@@ -299,7 +298,7 @@ class Actor(ABC, Generic[EventT]):
     async def _handle_with_retries(
         self, event: DocumentEvent, delivery: Delivery
     ) -> AnyDocumentEvent | None:
-        """Repeat what was ended from outside without giving the delivery back meanwhile."""
+        """Handle an event, and repeat interrupted work without giving the delivery back."""
         attempt = delivery.attempt - delivery.deferrals
         info = DeliveryInfo(delivery.sequence, attempt, delivery.stored_at)
         while True:
@@ -311,16 +310,16 @@ class Actor(ABC, Generic[EventT]):
                 log.warning("retrying", reason=retry.reason)
                 await asyncio.sleep(retry.after or DEFAULT_RETRY_PAUSE)
             except StorageUnavailable as error:
-                # Every document needs the store: to give this one back would only bring the next.
+                # Every document needs the store: giving this one back would only bring the next.
                 log.warning("retrying", reason=str(error))
                 await asyncio.sleep(STORAGE_RETRY_PAUSE)
             except asyncio.CancelledError:
                 me = asyncio.current_task()
                 if me is None or me.cancelling():
                     raise
-                # Something the work waited for was cancelled, not the work: without this the
-                # worker would end, unnoticed, and its place would stay empty.
-                raise RetryLater("what the work waited for was cancelled") from None
+                # Not the work was cancelled, but something it waited for: without this the worker
+                # would end unnoticed.
+                raise RetryLater("a task of the work was cancelled") from None
 
     async def _retry_later(
         self, event: DocumentEvent, delivery: Delivery, retry: RetryLater
@@ -328,13 +327,13 @@ class Actor(ABC, Generic[EventT]):
         if not retry.counts_as_attempt:
             self._record_uncounted(delivery)
             after = retry.after or DEFAULT_RETRY_PAUSE
-            log.warning("not now, will retry", reason=retry.reason, after=after)
+            log.warning("event given back", reason=retry.reason, after=after)
             await delivery.nak(after)
             return
         failures = self._failures.get(delivery.sequence, 0) + 1
         steps = self.consumer.backoff
         if failures > len(steps):
-            log.warning("given up", reason=retry.reason)
+            log.warning("event given up", reason=retry.reason)
             if retry.code is not None:
                 final = Reject(retry.code, retry.reason, retryable=True)
             else:
@@ -344,7 +343,7 @@ class Actor(ABC, Generic[EventT]):
             return
         self._failures[delivery.sequence] = failures
         after = steps[failures - 1] if retry.after is None else retry.after
-        log.warning("attempt failed, will retry", reason=retry.reason, after=after)
+        log.warning("attempt failed", reason=retry.reason, after=after)
         await delivery.nak(after)
 
     async def _give_up(
@@ -388,13 +387,13 @@ class Actor(ABC, Generic[EventT]):
             try:
                 await self._publisher.publish(event)
             except BusFull as error:
-                log.warning("log is full, waiting", error=str(error))
+                log.warning("log full, waiting", error=str(error))
             except BusUnavailable as error:
-                # While the server is there, the delivery is held: on a full disk it takes nothing
-                # for as long as that lasts, and the work would be done anew every few seconds.
+                # While the server is connected the delivery is not given back: on a full disk the
+                # work would otherwise be repeated every few seconds.
                 if not self._connection.connected:
                     raise
-                log.warning("log takes nothing, waiting", error=str(error))
+                log.warning("log not writable, waiting", error=str(error))
             else:
                 return
             await asyncio.sleep(LOG_FULL_PAUSE)

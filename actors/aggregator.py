@@ -1,9 +1,9 @@
-"""Follows batches: submits their documents, hears how they end, says when the last one has.
+"""The aggregator: submits the documents of batches, and completes batches.
 
-Hears ``batch.submitted`` and the ends of documents, says ``submitted`` of each document and
-``batch.completed``. Keeps in memory which documents of open batches have not ended; that is made
-anew from the database at every start, and now and then, so that it cannot drift. The counts it says
-are the database's.
+It consumes ``batch.submitted`` and the terminal events of documents, and publishes ``submitted``
+for each document and ``batch.completed``. The unfinished documents of open batches are in memory,
+read from the database at the start and refreshed regularly. The published counts are those of the
+database.
 """
 
 import asyncio
@@ -26,13 +26,15 @@ from schemas.batches import BatchCompleted, BatchSubmitted, document_submissions
 from schemas.documents import DocumentCancelled, DocumentCompleted, DocumentFailed
 
 NAME = "aggregator"
-GROUP_SIZE = 200  # events taken at once
-REREAD_PAUSE = 0.1  # seconds before reading again, lest two who read by one name keep the bus busy
-MIN_POLL_INTERVAL = 0.05  # seconds until a batch whose documents have ended is asked for again
-MAX_POLL_INTERVAL = 5.0  # seconds, at most, the wait having doubled each time
-REFRESH_INTERVAL = 15.0  # seconds; for ends that were heard by nobody
-# Seconds, doubled each time up to the above: what was heard and acknowledged before a crash, the
-# database may learn only after it, and nobody says it again.
+GROUP_SIZE = 200  # events in one group
+REREAD_PAUSE = (
+    0.1  # seconds before reading again, so that two readers with one name do not load the bus
+)
+MIN_POLL_INTERVAL = 0.05  # seconds between lookups of a batch whose documents have ended
+MAX_POLL_INTERVAL = 5.0  # seconds at most, doubled each time
+REFRESH_INTERVAL = 15.0  # seconds; finds terminal events that were missed
+# Seconds, doubled each time up to the above: the database may apply an event only after a crash of
+# the aggregator that has acknowledged it.
 FIRST_REFRESH_INTERVAL = 1.0
 
 Ref = tuple[str, str]
@@ -42,7 +44,7 @@ log = structlog.get_logger(NAME)
 
 
 class Aggregator:
-    """One per database. What it does twice changes nothing."""
+    """Runs once per database. Repeating its work has no effect."""
 
     def __init__(self, connection: Connection, batches: BatchQueries) -> None:
         self._batches = batches
@@ -62,14 +64,14 @@ class Aggregator:
         self._refreshed_at = 0.0
 
     async def run(self) -> None:
-        """Follow batches until cancelled; what the bus or the database refuses is raised."""
+        """Process batches until cancelled; errors of bus and database are raised."""
         while True:
             try:
                 await self._reader.identity()
                 async with self._reader.resume(GROUP_SIZE) as reading:
                     await self._consume(reading)
             except SequenceGap as gap:
-                log.info("reading again from what was acknowledged", reason=str(gap))
+                log.info("reading again from the ack floor", reason=str(gap))
                 await asyncio.sleep(REREAD_PAUSE)
 
     async def _consume(self, reading: ReadSession) -> None:
@@ -86,14 +88,14 @@ class Aggregator:
                     group = next_group.result()
                     next_group = asyncio.ensure_future(reading.fetch(GROUP_SIZE))
                     await self._handle_group(group)
-                # Also under a load that never lets up.
+                # Also under constant load.
                 if time.monotonic() - self._refreshed_at >= self._refresh_interval:
                     await self._refresh()
         finally:
             next_group.cancel()
 
     def _next_timeout(self) -> float:
-        """Return how long to wait for the next event before looking at the database again."""
+        """Return how long to wait for the next event before the next lookup in the database."""
         if all(self._unfinished.values()):
             self._poll_interval = MIN_POLL_INTERVAL
             return self._refresh_interval
@@ -102,7 +104,7 @@ class Aggregator:
         return wait
 
     async def _refresh(self) -> None:
-        """Learn from the database which batches are open and what they still wait for."""
+        """Read open batches and their unfinished documents from the database."""
         for batch in await self._batches.open_batches():
             name = (batch.tenant, batch.batch_id)
             if (known := self._unfinished.get(name)) is None:
@@ -123,14 +125,14 @@ class Aggregator:
                     self._mark_ended((address.tenant, address.document_id))
             except (codec.MalformedEvent, subjects.MalformedSubject) as error:
                 await self._dead_letters.publish(NAME, delivery, f"malformed event: {error}")
-        # Last: what was not acknowledged is heard again after a crash.
+        # Last: unacknowledged events are delivered again after a crash.
         await group[-1].ack()
 
     async def _submit_documents(self, delivery: Delivery) -> None:
-        """Submit the documents of a batch, all of them, before it counts as heard."""
+        """Submit all documents of a batch before it is acknowledged."""
         batch = codec.decode(delivery.subject, delivery.body)
         if not isinstance(batch, BatchSubmitted):
-            raise codec.MalformedEvent(f"{type(batch).__name__} is not heard here")
+            raise codec.MalformedEvent(f"{type(batch).__name__} is not expected on this subject")
         first = await self._log.batch(batch.tenant, batch.batch_id)
         if first is not None and first.sequence != delivery.sequence:
             if first.event != batch:
@@ -166,9 +168,9 @@ class Aggregator:
             self._poll_interval = MIN_POLL_INTERVAL
 
     async def _complete_batches(self) -> None:
-        """Say of batches whose documents have ended that they have, once the database agrees.
+        """Publish the completion of batches whose documents have all ended in the database.
 
-        It may be behind: a failure is heard here as soon as the log has it.
+        The database may be behind: failures arrive here as soon as they are on the log.
         """
         for name in [name for name, unfinished in self._unfinished.items() if not unfinished]:
             record = await self._batches.batch(*name)

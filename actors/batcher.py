@@ -1,9 +1,9 @@
-"""Converts documents as batches of their engine's own, which cost less and take longer.
+"""The batcher: converts documents in batches of their engine, which cost less and take longer.
 
-Hears nothing: it looks at the database for documents that are held and for batches that are under
-way. Says ``batch.progressed``, ``converted`` of what a batch brings, and ``fetched`` anew, held no
-longer, of what none brings. Keeps nothing but when to look next: whatever is broken off is simply
-done again, since a batch is handed over once by its name, and results are there to be fetched.
+It polls the database for held documents and running batches. It publishes ``batch.progressed``,
+``converted`` for the results of a batch, and ``fetched`` without ``held`` for documents that no
+batch converts. It has no state but its schedule: interrupted work is repeated, because a batch is
+submitted once by its name and its results stay available.
 """
 
 import asyncio
@@ -30,13 +30,11 @@ from schemas.documents import DocumentFetched
 from schemas.options import NO_OPTIONS
 from schemas.records import BatchRecord, DocumentRecord, EngineBatch
 
-DATABASE_POLL_INTERVAL = 1.0  # seconds between looks at the database, which cost next to nothing
-MAX_DOCUMENTS = 5000  # documents looked at in one pass
-MIN_JOB_POLL_INTERVAL = 1.0  # seconds until a job is asked about for the first time
-MAX_JOB_POLL_INTERVAL = 60.0  # seconds, at most, the wait having grown by half each time
-GATHER_TIMEOUT = timedelta(
-    minutes=5
-)  # in which documents that are still being fetched are waited for
+DATABASE_POLL_INTERVAL = 1.0  # seconds between polls of the database
+MAX_DOCUMENTS = 5000  # documents in one pass
+MIN_JOB_POLL_INTERVAL = 1.0  # seconds until the first poll of a job
+MAX_JOB_POLL_INTERVAL = 60.0  # seconds at most, half as much more each time
+GATHER_TIMEOUT = timedelta(minutes=5)  # to wait for documents that are still being fetched
 DUE_NOW = -1.0
 
 Ref = tuple[str, str]
@@ -46,10 +44,10 @@ log = structlog.get_logger("batcher")
 
 
 class EngineBatchQueries(Protocol):
-    """What the database knows about batches of engines."""
+    """Queries about batches of engines."""
 
     async def held_documents(self, limit: int) -> list[DocumentRecord]:
-        """Return documents that wait for a batch of their engine's, batch by batch."""
+        """Return documents that wait for a batch of their engine, batch by batch."""
         ...
 
     async def engine_jobs(self) -> list[Ref]:
@@ -62,18 +60,18 @@ class EngineBatchQueries(Protocol):
 
 
 class _Schedule(Struct):
-    """When a batch is looked at next, and how long it is waited for after that."""
+    """When a batch is polled next, and the interval after that."""
 
     next_poll_at: float
     interval: float = MIN_JOB_POLL_INTERVAL
     submitted: bool = False
-    """Whether the engine has the batch, which the database shows only a moment later."""
+    """Whether the engine has the batch; the database shows that a moment later."""
     ended: bool = False
-    """Whether its end was published, with all that it brought; the same holds for that."""
+    """Whether its end and its results were published; the database shows that later, too."""
 
 
 class Batcher:
-    """One per database. Without ``engine`` whatever is held is set free at once."""
+    """Runs once per database. Without ``engine`` held documents are released at once."""
 
     def __init__(
         self,
@@ -91,13 +89,13 @@ class Batcher:
         self._released: dict[Ref, float] = {}
 
     async def run(self) -> None:
-        """Look for what is to be done, until cancelled; what the bus refuses is raised."""
+        """Poll until cancelled; errors of the bus are raised."""
         while True:
             await self.poll_once()
             await asyncio.sleep(DATABASE_POLL_INTERVAL)
 
     async def poll_once(self) -> None:
-        """Do what is to be done by now for each batch."""
+        """Process each batch that is due."""
         waiting: dict[Ref, list[DocumentRecord]] = defaultdict(list)
         for document in await self._queries.held_documents(MAX_DOCUMENTS):
             waiting[document.tenant, document.batch_id or ""].append(document)
@@ -132,15 +130,15 @@ class Batcher:
         if state.job is None:
             await self._submit(batch, waiting, ready)
         elif state.status in TERMINAL_JOB_STATUSES:
-            await self._release(ready)  # they came too late for it
+            await self._release(ready)  # fetched too late for the batch
         else:
             await self._poll_job(batch, state.job, waiting, ready)
 
     async def _submit(
         self, batch: BatchRecord, waiting: list[DocumentRecord], ready: list[DocumentRecord]
     ) -> None:
-        """Hand the documents over once all of them are here, or have been waited for."""
-        # Or of a clock that was ahead: it would be waited for until then.
+        """Submit the documents to the engine once all are fetched, or the timeout is over."""
+        # abs: a submission from the future comes from a clock that was ahead.
         late = abs(datetime.now(UTC) - batch.submitted_at) > GATHER_TIMEOUT
         if not ready or (len(ready) < len(waiting) and not late):
             self._schedules[batch.tenant, batch.batch_id].interval = MIN_JOB_POLL_INTERVAL
@@ -155,17 +153,22 @@ class Batcher:
                 name, _to_held_documents(ready), ready[0].options
             )
         except Unconvertible as refusal:
-            log.warning("the engine takes no batch", batch_id=batch.batch_id, reason=str(refusal))
+            log.warning("batch refused by the engine", batch_id=batch.batch_id, reason=str(refusal))
             job, excluded = None, frozenset(one.document_id for one in ready)
         failpoints.reach("batcher.handed_over")
         if job is not None:
-            # One handed over before a crash may have ended since, but is yet to be fetched.
+            # One submitted before a crash may have ended, but its results are not stored yet.
             begun = msgspec.structs.replace(job, status="RUNNING")
             await self._publish_progress(
                 batch, begun if job.status in TERMINAL_JOB_STATUSES else job
             )
             poll_once.submitted = True
-            log.info("batch handed over", batch_id=batch.batch_id, job=job.id, documents=len(ready))
+            log.info(
+                "batch submitted to the engine",
+                batch_id=batch.batch_id,
+                job=job.id,
+                documents=len(ready),
+            )
         await self._release(one for one in ready if one.document_id in excluded)
 
     async def _poll_job(
@@ -193,7 +196,7 @@ class Batcher:
             return
         await self._store_results(batch, job, ready)
         await self._engine.delete(_job_name(batch), job_id)
-        # Last: until this is known the results are fetched again, which costs nothing.
+        # Last: until this is applied the results are fetched again, which costs nothing.
         await self._publish_progress(batch, job)
         poll_once.ended = True
 
@@ -211,7 +214,7 @@ class Batcher:
                 await self._publisher.publish(await store_markdown(self._blobs, event, conversion))
                 failpoints.reach("batcher.converted")
         log.info(
-            "batch fetched",
+            "batch results stored",
             batch_id=batch.batch_id,
             job=job.id,
             status=job.status,
@@ -221,7 +224,7 @@ class Batcher:
         await self._release(missing.values())
 
     async def _release(self, documents: Iterable[DocumentRecord]) -> None:
-        """Say of documents that they are fetched and held no longer: they are converted alone."""
+        """Publish documents as fetched without ``held``, so that they are converted alone."""
         now = time.monotonic()
         self._released = {
             one: at for one, at in self._released.items() if now - at < MAX_JOB_POLL_INTERVAL
@@ -230,15 +233,15 @@ class Batcher:
             event = publishable.fetched_event(document)
             name = (document.tenant, document.document_id)
             if event is None or name in self._released:
-                continue  # the database has not heard of it yet
+                continue  # published, but not applied yet
             self._released[name] = now
             if await self._is_already_published(event):
-                continue  # before a restart, and the database has not heard of it yet
+                continue  # before a restart, and not applied yet
             await self._publisher.publish(event, msg_id_suffix="freed")
-            log.info("document held no longer", document_id=document.document_id)
+            log.info("document released", document_id=document.document_id)
 
     async def _is_already_published(self, event: DocumentFetched) -> bool:
-        """Whether the log has this already, or a conversion: a second one would be paid for."""
+        """Whether the log has this event or a conversion: a second one would cost money."""
         name = (event.tenant, event.document_id)
         released = await self._log.last_event(*name, event_name="fetched")
         if released is not None and released.event == event:

@@ -1,4 +1,4 @@
-"""Where the bytes of a document lie in the blob store. Keys are ours, never a client's words."""
+"""Keys of the blob store. They never contain text of a client."""
 
 import secrets
 
@@ -15,64 +15,64 @@ PREFIXES = (ORIGINALS, MARKDOWN, UPLOADS, ARCHIVE, RESULTS, IMAGES)
 
 
 def new_suffix() -> str:
-    """Return what ends the key of one attempt to store something.
+    """Return a random suffix for the key of one attempt to store something.
 
-    Each attempt has its own, so that one that was thought dead cannot change the bytes under
-    another's feet; the event names the one that counts.
+    Each attempt has its own key, so that a late one cannot replace the bytes of another; the event
+    names the valid one.
     """
     return secrets.token_hex(4)
 
 
 def original_key(tenant: str, document_id: str, suffix: str | None = None) -> str:
-    """Return the key under which an upload lies before it is submitted."""
+    """Return the key of an original."""
     return _key(ORIGINALS, tenant, document_id, suffix)
 
 
 def fetched_key(tenant: str, document_id: str) -> str:
-    """Return a fresh key for an original that an actor brings in."""
+    """Return a new key for an original that the fetcher stores."""
     return original_key(tenant, document_id, new_suffix())
 
 
 def markdown_key(tenant: str, document_id: str) -> str:
-    """Return a fresh key for a document's Markdown."""
+    """Return a new key for the Markdown of a document."""
     return _key(MARKDOWN, tenant, document_id, new_suffix())
 
 
 def upload_key(document_id: str, suffix: str | None = None) -> str:
-    """Return where a client puts what it has asked an upload URL for, until it says complete.
+    """Return the key of an upload by URL until it is completed.
 
-    Whoever has the URL may see this key, so it does not tell whose document it will be.
+    The URL may show this key, so it does not contain the tenant.
     """
     return _key(UPLOADS, NO_TENANT, document_id, suffix)
 
 
 def archived_key(original: str) -> str:
-    """Return where an original lies after its retention, where it is archived."""
+    """Return the key of an original in the archive."""
     return ARCHIVE + original.removeprefix(ORIGINALS)
 
 
 def result_key(tenant: str, document_id: str, work: str, part: str | None = None) -> str:
-    """Return where the result of some work on a document lies, or of a part of the work.
+    """Return the key of the stored result of an engine, or of a part of it.
 
-    ``work`` tells what was done with which bytes: who is to do the same finds it done.
+    ``work`` identifies the work and the bytes, so that repeated work finds the result.
     """
     return _key(RESULTS, tenant, document_id, f"{work}.{part}" if part else work)
 
 
 def image_key(tenant: str, document_id: str, name: str) -> str:
-    """Return where an image of a page lies; ``name`` is made of its bytes."""
+    """Return the key of an image of a page; ``name`` is derived from its bytes."""
     return _key(IMAGES, tenant, document_id, name)
 
 
 class BlobOwner(Struct, frozen=True):
-    """Whose blob it is."""
+    """The tenant and the document of a blob."""
 
     tenant: str
     document_id: str
 
 
 def owner_of(key: str) -> BlobOwner | None:
-    """Return the document a key was made for; None for keys that are not of this module."""
+    """Return the owner of a blob; None for keys that do not come from this module."""
     parts = key.split("/")
     if len(parts) != 3 or f"{parts[0]}/" not in PREFIXES:
         return None

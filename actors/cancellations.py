@@ -1,4 +1,4 @@
-"""Which documents were cancelled: known at once by listening, and for sure by asking the log."""
+"""Cancelled documents: found at once by a subscription, and reliably by lookups on the log."""
 
 import asyncio
 from collections import OrderedDict
@@ -15,7 +15,7 @@ from schemas.documents import DocumentCancelled, DocumentEvent, DocumentSubmitte
 from schemas.times import effective_time
 
 MAX_CLOCK_SKEW = timedelta(seconds=10)  # the log's clock and ours, at most
-MAX_REMEMBERED = 10_000  # cancelled documents known by heart; of older ones the log is asked
+MAX_REMEMBERED = 10_000  # cancelled documents in memory; older ones are looked up on the log
 
 _T = TypeVar("_T")
 
@@ -24,11 +24,11 @@ DocumentRef = tuple[str, str]
 
 
 class Cancelled(Exception):
-    """The document was cancelled while it was worked on."""
+    """The document was cancelled during the work on it."""
 
 
 class Cancellations:
-    """Shared by the actors of one process. ``run`` listens; without it the log is always asked."""
+    """Shared by the actors of a process. Without ``run`` every check is a lookup on the log."""
 
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
@@ -39,7 +39,7 @@ class Cancellations:
         self._reconnected = asyncio.Event()
 
     async def run(self) -> None:
-        """Listen until cancelled."""
+        """Subscribe to cancellations until cancelled."""
         listener = Subscriber(self._connection)
         unsubscribe = self._connection.on_reconnect(self._mark_listening)
         try:
@@ -54,28 +54,28 @@ class Cancellations:
             unsubscribe()
 
     async def is_cancelled(self, event: DocumentEvent, stored_at: datetime) -> bool:
-        """Whether the document of an event, which the log took at ``stored_at``, was cancelled.
+        """Whether the document of an event that was stored at ``stored_at`` was cancelled.
 
-        :raises BusUnavailable: the log had to be asked and does not answer.
+        :raises BusUnavailable: a lookup on the log was needed and failed.
         """
         name = (event.tenant, event.document_id)
         if name in self._cancelled_at:
             return True
         reliable_since = self._listening_since and self._listening_since + MAX_CLOCK_SKEW
         if reliable_since is not None and _cancellable_since(event, stored_at) >= reliable_since:
-            return False  # it would have been heard
+            return False  # the subscription would have received it
         return await self._is_on_log(name)
 
     async def run_unless_cancelled(self, event: DocumentEvent, work: Coroutine[Any, Any, _T]) -> _T:
-        """Do the work, but break it off when the document is cancelled.
+        """Do the work, but stop when the document is cancelled.
 
-        :raises Cancelled: it was.
+        :raises Cancelled: it was cancelled.
         """
         name = (event.tenant, event.document_id)
         task = asyncio.ensure_future(work)
         tasks = self._tasks.setdefault(name, set())
         tasks.add(task)
-        if name in self._cancelled_at:  # since ``includes`` was asked
+        if name in self._cancelled_at:  # since ``is_cancelled``
             task.cancel()
         try:
             return await task
@@ -92,15 +92,15 @@ class Cancellations:
                 self._tasks.pop(name, None)
 
     def _mark_listening(self) -> None:
-        """Nothing is missed from now on; what was said while the connection was lost may be."""
+        """Record that no cancellation is missed from now on; earlier ones may have been."""
         self._listening_since = datetime.now(UTC)
         self._reconnected.set()
 
     async def _catch_up(self) -> None:
-        """Ask the log about what is being worked on.
+        """Look up the documents in progress on the log.
 
-        If it does not answer either, the work goes on to its end, for nothing: the database does
-        not take what comes of a cancelled document.
+        If that fails, the work goes on in vain: the database ignores results of cancelled
+        documents.
         """
         for tenant, document_id in tuple(self._tasks):
             with suppress(BusUnavailable):
@@ -116,16 +116,16 @@ class Cancellations:
         while len(self._cancelled_at) > MAX_REMEMBERED:
             _, forgotten = self._cancelled_at.popitem(last=False)
             if self._listening_since is not None:
-                # Or it would count as never heard, and so as never said.
+                # Or it would count as not cancelled.
                 self._listening_since = max(self._listening_since, forgotten)
         for task in self._tasks.get(name, ()):
             task.cancel()
 
 
 def _cancellable_since(event: DocumentEvent, stored_at: datetime) -> datetime:
-    """Return since when the document can have been cancelled.
+    """Return the earliest time at which the document can have been cancelled.
 
-    One of a batch can be before its own submission is said: as soon as the batch's is.
+    A document of a batch can be cancelled as soon as the batch is published.
     """
     if isinstance(event, DocumentSubmitted) and event.submitted_at is not None:
         return min(stored_at, effective_time(event.submitted_at, stored_at))

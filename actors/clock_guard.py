@@ -1,34 +1,30 @@
-"""Whether the wall clock may be believed when it makes documents due."""
+"""Protection of retention against a wall clock that jumps ahead."""
 
 from datetime import datetime, timedelta
 
 from msgspec import Struct
 
-JUMP_THRESHOLD = timedelta(
-    hours=1
-)  # more than the wall clock may gain on the running time between passes
-MAX_DOWNTIME = timedelta(days=30)  # between two passes of two processes
-HOLD_DURATION = timedelta(hours=24)  # of running, in which somebody can set the clock right
+JUMP_THRESHOLD = timedelta(hours=1)  # gain on the running time between passes that is a jump
+MAX_DOWNTIME = timedelta(days=30)  # the same between passes of two processes
+HOLD_DURATION = timedelta(hours=24)  # of running time, in which an operator can correct the clock
 
 
 class ClockReading(Struct, frozen=True):
-    """A moment by the wall clock, and by how long the service had run."""
+    """A moment as wall time and as running time of the service."""
 
     wall_time: datetime
     running_time: timedelta
 
 
 class Hold(Struct, frozen=True):
-    """A jump ahead: how long the service had run when it was noticed, and how far it went."""
+    """A detected jump: the running time at its detection, and its size."""
 
     since: timedelta
     ahead: timedelta
 
 
 class ClockState(Struct, frozen=True):
-    """What is remembered over restarts: the last pass that believed the clock, the last pass of
-    all, and the hold that stands.
-    """  # noqa: D205
+    """State over restarts: the last pass that trusted the clock, the last pass, and the hold."""
 
     trusted: ClockReading | None = None
     latest: ClockReading | None = None
@@ -36,16 +32,16 @@ class ClockState(Struct, frozen=True):
 
 
 class ClockGuard:
-    """Compares the wall clock with the running time, which nobody can set.
+    """Compares the wall clock with the running time, which cannot be set.
 
-    A wall clock that jumps ahead holds everything for ``HOLD`` of running, over however many
-    starts; setting it right lifts that. A further jump, larger than all before it, begins a new
-    hold; smaller ones do not, or a machine that is paused every night would be held for ever.
+    After a jump ahead nothing expires for ``HOLD_DURATION`` of running time, over any number of
+    starts; correcting the clock ends that. A further jump begins a new hold only if it is larger
+    than all before it, or a machine that is suspended every night would never leave the hold.
     """
 
     def __init__(self, state: ClockState) -> None:
         self.state = state
-        # Between the moments of a former process and now the service may have been off.
+        # Between the readings of a former process and now the service may have been stopped.
         self._trusted_in_process = self._checked_in_process = False
 
     def check(self, now: datetime, running_time: timedelta) -> str | None:
@@ -60,11 +56,11 @@ class ClockGuard:
 
     @property
     def is_holding(self) -> bool:
-        """Whether everything is held; then the time of the pass must not be believed either."""
+        """Whether nothing expires; then the time of the pass must not be trusted either."""
         return self.state.hold is not None
 
     def _next_hold(self, reading: ClockReading) -> Hold | None:
-        """Return the hold that stands from now on."""
+        """Return the hold after a reading, if any."""
         trusted, hold = self.state.trusted, self.state.hold
         if trusted is None:
             return None
@@ -81,7 +77,7 @@ class ClockGuard:
     def _is_corrected(self, ahead: timedelta, hold: Hold) -> bool:
         if ahead <= JUMP_THRESHOLD:
             return True
-        # Time for which the service was off counts as gained, too: it never makes this less.
+        # Downtime counts as gain, too, and never makes it smaller.
         went_back = ahead < hold.ahead - JUMP_THRESHOLD
         return went_back and ahead <= MAX_DOWNTIME and not self._trusted_in_process
 
@@ -95,7 +91,7 @@ class ClockGuard:
         )
 
     def _describe(self, reading: ClockReading, hold: Hold) -> str:
-        assert self.state.trusted is not None  # or there would be nothing to hold against
+        assert self.state.trusted is not None  # there is a hold only after a trusted reading
         ahead = _clock_gain(self.state.trusted, reading) / timedelta(days=1)
         left = (HOLD_DURATION - (reading.running_time - hold.since)) / timedelta(hours=1)
         return (
@@ -105,5 +101,5 @@ class ClockGuard:
 
 
 def _clock_gain(since: ClockReading, reading: ClockReading) -> timedelta:
-    """Return by how much the wall clock has gained on the running time."""
+    """Return the gain of the wall clock on the running time."""
     return (reading.wall_time - since.wall_time) - (reading.running_time - since.running_time)

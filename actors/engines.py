@@ -1,4 +1,4 @@
-"""What the OCR actor needs of the world: engines, which make Markdown of documents."""
+"""Interface of the engines, which convert documents to Markdown."""
 
 from collections.abc import AsyncIterator, Callable, Sequence
 from pathlib import Path
@@ -12,11 +12,11 @@ from schemas.options import NO_OPTIONS, ConversionOptions, EngineName
 
 
 class SourceFile(Struct, frozen=True):
-    """A document as an engine gets it: a readable path and what is known of the bytes there.
+    """A document to convert: a readable path and the properties of the file.
 
-    Somebody waits for an ``urgent`` one: an engine that is busy lets it go first. ``again`` tells
-    that it may have been worked on before, so that paid work is looked for and not done anew.
-    ``size`` is in bytes, if known.
+    A busy engine converts ``urgent`` documents first. ``may_be_repeated`` is true if the document
+    may have been converted before, so that the engine looks for paid results. ``size`` is in bytes,
+    None if unknown.
     """
 
     path: Path
@@ -31,9 +31,9 @@ class SourceFile(Struct, frozen=True):
 
 
 class Conversion(Struct, frozen=True):
-    """What an engine made of a document: the Markdown of each page, in page order.
+    """The result of a conversion: the Markdown of each page, in page order.
 
-    ``seconds`` is what the work took, without the wait for a free engine. The rest as with
+    ``seconds`` is the time of the work without the wait for a free engine. The rest as with
     ``DocumentConverted``.
     """
 
@@ -50,7 +50,7 @@ class Conversion(Struct, frozen=True):
 
 
 class Unconvertible(Exception):
-    """The engine has judged the document: no other attempt will do better.
+    """The engine cannot convert the document, and no other attempt would succeed.
 
     ``code`` is one of the stable failure codes (``corrupt``, ``password_protected``,
     ``unsupported_type``, ``too_large``, ``too_many_pages``, ``timeout``, ``out_of_memory``,
@@ -64,12 +64,12 @@ class Unconvertible(Exception):
 
 
 class EngineCrashed(Exception):
-    """The engine died under the document; the document may or may not be to blame.
+    """The engine process ended during the conversion.
 
-    ``blame`` is true when the death looks like the document's own doing (a native abort or
-    segmentation fault) and false when something else ended the engine (a kill from outside).
-    ``full`` is true when a volume had no room for the work, which passes; ``memory`` when the
-    kernel ended the engine because the machine, or its cgroup, had no memory left.
+    ``document_blamed`` is true if the document seems to be the cause (a native abort or
+    segmentation fault), false if the process was killed from outside. ``disk_full`` is true if a
+    volume had no room for the work, ``out_of_memory`` if the kernel ended the process because the
+    machine or its cgroup had no memory left.
     """
 
     def __init__(
@@ -88,9 +88,9 @@ class EngineCrashed(Exception):
 
 
 class EngineUnavailable(Exception):
-    """The engine cannot work at the moment, whatever the document: try again ``after`` seconds.
+    """The engine cannot convert any document at the moment; retry after ``retry_after`` seconds.
 
-    ``code`` and ``reason`` are for the owner, should it stay so.
+    ``code`` and ``reason`` are for the owner if it stays unavailable.
     """
 
     def __init__(self, code: str, reason: str, *, retry_after: float) -> None:
@@ -101,10 +101,10 @@ class EngineUnavailable(Exception):
 
 
 class Engine(Protocol):
-    """Makes Markdown of documents."""
+    """Converts documents to Markdown."""
 
     async def check(self) -> None:
-        """Make sure that documents can be converted at the moment.
+        """Check that documents can be converted at the moment.
 
         :raises EngineCrashed: they cannot; the reason is for the operator.
         """
@@ -123,7 +123,7 @@ class Engine(Protocol):
 
 
 class HeldDocument(Struct, frozen=True):
-    """A document that waits for a batch of its engine's."""
+    """A document that waits for a batch of its engine."""
 
     tenant: str
     document_id: str
@@ -132,7 +132,7 @@ class HeldDocument(Struct, frozen=True):
 
 
 class EngineJob(Struct, frozen=True, kw_only=True):
-    """How far an engine's batch is. The counts are those of its requests."""
+    """The state of a batch at an engine. The counts are those of its requests."""
 
     id: str
     status: EngineJobStatus
@@ -142,39 +142,39 @@ class EngineJob(Struct, frozen=True, kw_only=True):
 
 
 class EngineBatches(Protocol):
-    """An engine's own batches: cheaper, and later. ``name`` is what we call a batch.
+    """Batches of an engine, which cost less and take longer. ``name`` is our name of a batch.
 
-    All of it may be done again after it was broken off; nothing is handed over twice.
+    Every call may be repeated after an interruption; nothing is submitted twice.
 
-    :raises EngineUnavailable: from each: it cannot work at the moment.
-    :raises Unconvertible: from each: it refuses what it was asked.
+    :raises EngineUnavailable: by every method: it cannot work at the moment.
+    :raises Unconvertible: by every method: it refuses the request.
     """
 
     async def submit(
         self, name: str, documents: Sequence[HeldDocument], options: ConversionOptions
     ) -> tuple[EngineJob | None, frozenset[str]]:
-        """Hand documents over; returns the job, and the ids of those that cannot be part of it.
+        """Submit documents; returns the job, and the ids of documents that cannot be part of it.
 
-        There is no job if none can.
+        There is no job without any other document.
         """
         ...
 
     async def poll(self, job: str) -> EngineJob | None:
-        """Return how far a job is; None for one that is not there any more."""
+        """Return the state of a job; None if it no longer exists."""
         ...
 
     def results(
         self, job: str, documents: Sequence[HeldDocument], options: ConversionOptions
     ) -> AsyncIterator[tuple[str, Conversion]]:
-        """Return what has become of documents, by their ids; those that failed are left out."""
+        """Yield the conversions of documents by id, without those that failed."""
         ...
 
     async def cancel(self, job: str) -> None:
-        """Ask a job to stop, for nobody waits for it any more."""
+        """Ask the engine to stop a job."""
         ...
 
     async def delete(self, name: str, job: str) -> None:
-        """Delete all that lies at the engine for a job that has ended."""
+        """Delete the data at the engine of a job that has ended."""
         ...
 
 

@@ -1,15 +1,15 @@
-"""What an actor may say instead of an answer."""
+"""Exceptions by which an actor decides what becomes of an event."""
 
 
 class RetryLater(Exception):
-    """Not now, but later: the fault is not the event's.
+    """The event is to be handled again later.
 
-    ``after`` is in seconds; without it the consumer's own steps count. ``counted`` tells whether
-    this try uses one of the steps up: not if something outside ended it. Such a try is repeated
-    in place, unless it is not to be ``held``: then others get its place meanwhile.
+    ``after`` is in seconds; without it the backoff of the consumer counts. An attempt that was
+    interrupted from outside has ``counts_as_attempt`` false. It is repeated at once, unless
+    ``in_place`` is false: then the delivery is given back.
 
-    With a ``code`` the owner gets to read both when the steps are used up, as with ``Reject``;
-    without one the reason is for the operator alone.
+    With a ``code`` the document fails with code and reason after the last attempt, as with
+    ``Reject``; without one the reason is only for the operator.
     """
 
     def __init__(
@@ -34,10 +34,10 @@ MAX_CODE_LENGTH = 64  # characters
 
 
 class Reject(Exception):
-    """Never: no other attempt will do better.
+    """The document fails, because no other attempt would succeed.
 
-    ``code`` is stable and for programs, ``reason`` a sentence for people; ``retryable`` tells the
-    owner whether submitting again may help.
+    ``code`` is stable, ``reason`` a sentence for the owner; ``retryable`` is whether submitting the
+    document again may help.
     """
 
     def __init__(self, code: str, reason: str, *, retryable: bool = False) -> None:
@@ -48,9 +48,9 @@ class Reject(Exception):
 
 
 class MoveToDeadLetters(Exception):
-    """The event is somebody's mistake and must not touch the document it names.
+    """The event is a mistake of its publisher and becomes a dead letter.
 
-    It becomes a dead letter and nothing is said about the document.
+    The document that it names is not changed.
     """
 
     def __init__(self, reason: str) -> None:

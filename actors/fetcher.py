@@ -1,6 +1,6 @@
-"""Brings a document's bytes in and finds out what they are.
+"""The fetcher: stores the original of a document and detects its type.
 
-Hears ``submitted``, says ``fetched``. Keeps nothing.
+It consumes ``submitted``, publishes ``fetched`` and has no state.
 """
 
 from collections.abc import AsyncIterator
@@ -24,17 +24,19 @@ from bus.log import Log
 from schemas.documents import Blob, DocumentFetched, DocumentSubmitted, Inline, Remote, Stored
 
 MAX_DOWNLOADS = 32
-"""Sources that are read at once. What is fetched from nowhere else never waits for one of them."""
-STORAGE_FULL_PAUSE = 5.0  # seconds until a full volume is tried again
-DUPLICATE_WINDOW = timedelta(minutes=1)  # a publisher's repetition; later it is the janitor's
-MAX_FRESH_AGE = 30.0  # seconds on the log in which nobody else can have fetched it
+"""Concurrent downloads. Documents from other sources never wait for one."""
+STORAGE_FULL_PAUSE = 5.0  # seconds between attempts on a full volume
+DUPLICATE_WINDOW = timedelta(
+    minutes=1
+)  # repetitions by the publisher; later ones come from the janitor
+MAX_FRESH_AGE = 30.0  # seconds on the log in which no other process can have fetched it
 _FINAL_EVENTS = ("fetched", "failed")
 
 log = structlog.get_logger("fetcher")
 
 
 class Fetcher(Actor[DocumentSubmitted]):
-    """One document's bytes are put under one key and never change afterwards."""
+    """Stores the bytes of a document under a key where they never change."""
 
     consumer: ClassVar = Consumer(
         name="fetcher",
@@ -60,7 +62,7 @@ class Fetcher(Actor[DocumentSubmitted]):
         self._in_progress: dict[tuple[str, str, int], DocumentSubmitted] = {}
 
     def needs_slot(self, event: DocumentSubmitted) -> bool:
-        """Whether the bytes come from a source that may be as slow as it likes."""
+        """Whether the document has to be downloaded, which may be slow."""
         return isinstance(event.source, Remote)
 
     async def handle(
@@ -68,8 +70,8 @@ class Fetcher(Actor[DocumentSubmitted]):
     ) -> DocumentFetched | None:
         name = (event.tenant, event.document_id, event.requeues)
         if self._in_progress.get(name) == event:
-            # A repetition, for the same delivery is never handled twice at a time.
-            log.info("already being fetched", document_id=event.document_id)
+            # A repeated event: a delivery is never handled twice at a time.
+            log.info("document already in progress", document_id=event.document_id)
             return None
         first = self._in_progress.setdefault(name, event)
         try:
@@ -91,7 +93,7 @@ class Fetcher(Actor[DocumentSubmitted]):
             )
             head, tail = await self._blobs.read_ends(original.key, sniffing.SNIFF_LENGTH)
         except Cancelled:
-            log.info("fetching broken off, the document was cancelled")
+            log.info("document cancelled during fetching")
             return None
         except BlobNotFound:
             raise Reject("source_missing", "The uploaded bytes are not in the store.") from None
@@ -122,12 +124,12 @@ class Fetcher(Actor[DocumentSubmitted]):
         )
 
     async def _is_already_handled(self, event: DocumentSubmitted, delivery: DeliveryInfo) -> bool:
-        """Whether somebody has fetched this, could not, or is at it: publishers choose their ids.
+        """Whether the document is fetched, has failed or is in progress.
 
-        What was submitted again because nothing came of the first time is fetched now. A consumer
-        that was made anew hears the whole log again, as if for the first time.
+        A repeated submission without a result so far is fetched now. A consumer that was created
+        again receives the whole log again, as first deliveries.
 
-        :raises Drop: the id was taken by another document.
+        :raises MoveToDeadLetters: the id belongs to another submission.
         """
         tenant, document_id = event.tenant, event.document_id
         first = await self._log.first_submission(tenant, document_id)
@@ -162,8 +164,8 @@ class Fetcher(Actor[DocumentSubmitted]):
 
 
 def _age_on_log(delivery: DeliveryInfo) -> float:
-    """Return for how many seconds the event has been on the log, at least.
+    """Return the minimum seconds for which the event has been on the log.
 
-    One that comes from the future was stored before the clock was set back, maybe long before.
+    An event from the future was stored before the clock was set back.
     """
     return abs((datetime.now(UTC) - delivery.stored_at).total_seconds())

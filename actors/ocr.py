@@ -1,6 +1,6 @@
-"""Has an engine make Markdown of the document.
+"""The OCR actor: has an engine convert documents to Markdown.
 
-Hears ``fetched``, says ``converted``. Keeps nothing.
+It consumes ``fetched`` and publishes ``converted``. Its memory is only an optimisation.
 """
 
 import time
@@ -11,6 +11,7 @@ from typing import ClassVar
 import structlog
 
 from actors.actor import Actor, DeliveryInfo
+from actors.backoff import Backoff
 from actors.cancellations import Cancellations, Cancelled
 from actors.engines import (
     Conversion,
@@ -29,22 +30,18 @@ from bus.inbox import FinishedUpTo, nothing_finished
 from bus.log import Log
 from schemas.documents import DocumentConverted, DocumentFetched
 
-MAX_BLAMED_CRASHES = 2  # engines a document may take down before it is held to be the cause
-MAX_MEMORY_CRASHES = (
-    2  # engines ended for want of memory before the document is held to need too much
-)
-MAX_EXTERNAL_CRASHES = 5  # engines ended from outside, in one attempt
-MAX_FRESH_AGE = 30.0  # seconds on the log in which nobody else can have finished the work
-URGENT_RESERVE = 2  # urgent documents that are taken in hand beside those that are in work
-MAX_ENGINE_WAIT = 3600.0  # seconds in which an engine that cannot work is waited for
-RETRY_PAUSE_FACTOR, MAX_RETRY_PAUSE = (
-    1.5,
-    180.0,
-)  # times each wait, up to so many seconds: 30 in an hour
-MAX_REMEMBERED_WAITS = 100_000  # documents of which it is remembered that they wait
-MAX_REMEMBERED_STARTED = 10_000  # documents of which it is remembered that they were begun
+MAX_BLAMED_CRASHES = 2  # crashes of engines after which the document is the cause
+MAX_MEMORY_CRASHES = 2  # engines out of memory after which the document needs too much
+MAX_EXTERNAL_CRASHES = 5  # engines killed from outside in one attempt
+MAX_FRESH_AGE = 30.0  # seconds on the log in which no other process can have converted it
+URGENT_RESERVE = 2  # urgent documents handled beside the others
+MAX_ENGINE_WAIT = 3600.0  # seconds for which an unavailable engine is waited for
+RETRY_PAUSE_FACTOR = 1.5
+MAX_RETRY_PAUSE = 180.0  # seconds between waits, unless the engine asks for more: 30 in an hour
+MAX_REMEMBERED_WAITS = 100_000  # waiting documents
+MAX_REMEMBERED_STARTED = 10_000  # started documents
 _FINAL_EVENTS = ("converted", "failed")
-STORAGE_FULL_PAUSE = 5.0  # seconds until a full volume is tried again
+STORAGE_FULL_PAUSE = 5.0  # seconds between attempts on a full volume
 
 OUT_OF_MEMORY_REASON = (
     "Converting the document needs more memory than this service has: each time its conversion was "
@@ -55,7 +52,7 @@ log = structlog.get_logger("ocr")
 
 
 class Ocr(Actor[DocumentFetched]):
-    """Finished work is found, not done again: the log knows whether it was said."""
+    """Looks up finished conversions on the log instead of repeating them."""
 
     consumer: ClassVar = Consumer(
         name="ocr",
@@ -84,12 +81,12 @@ class Ocr(Actor[DocumentFetched]):
         self._log = Log(connection)
         self._blobs = blobs
         self._engine = engine
-        # Begun by this process, the latest last: what is repeated afterwards may have ended. What
-        # was stored before it started, others may have begun.
+        # Started by this process, the most recent last: a repeated one may have ended. Originals
+        # stored before the start of the process may have been started by another one.
         self._started_at = time.time()
         self._started: dict[tuple[str, str, int], None] = {}
         self._in_progress: set[tuple[str, str, int]] = set()
-        # Since when, and how often, of those whose engine could not work.
+        # First time and number of waits for an unavailable engine, by document.
         self._waits: dict[tuple[str, str], tuple[float, int]] = {}
 
     async def handle(
@@ -99,8 +96,8 @@ class Ocr(Actor[DocumentFetched]):
             return None
         name = (event.tenant, event.document_id, event.requeues)
         if name in self._in_progress:
-            # A repetition, for the same delivery is never handled twice at a time.
-            log.info("already being converted", document_id=event.document_id)
+            # A repeated event: a delivery is never handled twice at a time.
+            log.info("document already in progress", document_id=event.document_id)
             return None
         repeated = name in self._started
         self._started[name] = None
@@ -131,10 +128,10 @@ class Ocr(Actor[DocumentFetched]):
                     event, self._convert_and_store(event, document)
                 )
         except Cancelled:
-            log.info("conversion broken off, the document was cancelled")
+            log.info("document cancelled during conversion")
             return None
         except BlobNotFound:
-            if await self._is_done(event):  # and removed since
+            if await self._is_done(event):  # and was removed since
                 return None
             raise Reject("source_missing", "The original is no longer in the store.") from None
         except Unconvertible as error:
@@ -148,10 +145,10 @@ class Ocr(Actor[DocumentFetched]):
     def _retry_or_reject(
         self, event: DocumentFetched, error: EngineUnavailable
     ) -> RetryLater | Reject:
-        """Say what becomes of a document whose engine cannot work: it waits, but not for ever.
+        """Return a retry for a document whose engine is unavailable, or its failure in the end.
 
-        Counted is the time since it first had to, not that before: a backlog may be long. The waits
-        become longer, lest the next life of this process take them for so many deaths.
+        The time counts from its first wait, because a backlog may be long. The waits become longer,
+        so that a later process does not count them as crashes.
         """
         name = (event.tenant, event.document_id)
         now = time.monotonic()
@@ -159,12 +156,13 @@ class Ocr(Actor[DocumentFetched]):
         if now - since > MAX_ENGINE_WAIT:
             return Reject(error.code, error.reason, retryable=True)
         self._waits[name] = (since, times + 1)
-        after = max(
-            error.retry_after, min(error.retry_after * RETRY_PAUSE_FACTOR**times, MAX_RETRY_PAUSE)
-        )
+        longest = max(error.retry_after, MAX_RETRY_PAUSE)
+        backoff = Backoff(first=error.retry_after, factor=RETRY_PAUSE_FACTOR, longest=longest)
         while len(self._waits) > MAX_REMEMBERED_WAITS:
             del self._waits[next(iter(self._waits))]
-        return RetryLater(error.reason, after=after, counts_as_attempt=False, in_place=False)
+        return RetryLater(
+            error.reason, after=backoff.pause(times), counts_as_attempt=False, in_place=False
+        )
 
     async def _convert_and_store(
         self, event: DocumentFetched, document: SourceFile
@@ -172,13 +170,13 @@ class Ocr(Actor[DocumentFetched]):
         return await store_markdown(self._blobs, event, await self._convert(document))
 
     def _may_be_converted(self, path: Path, delivery: DeliveryInfo) -> bool:
-        """Whether the original was stored so long ago that its conversion may have been made."""
+        """Whether the original is so old that its conversion may exist."""
         stored_at = path.stat().st_mtime
         waited = delivery.stored_at.timestamp() - stored_at
         return stored_at < self._started_at or waited > MAX_FRESH_AGE
 
     async def _is_done(self, event: DocumentFetched) -> bool:
-        """Whether the log has the end of this conversion already."""
+        """Whether the log has the result of this conversion."""
         for kind in _FINAL_EVENTS:
             last = await self._log.last_event(event.tenant, event.document_id, event_name=kind)
             if last is not None and last.event.requeues >= event.requeues:
@@ -227,10 +225,10 @@ def _source_file(path: Path, event: DocumentFetched, delivery: DeliveryInfo) -> 
 
 
 def _may_be_repeated(event: DocumentFetched, delivery: DeliveryInfo) -> bool:
-    """Whether somebody may have worked on it; what is heard fresh and first cannot be known.
+    """Whether the document may have been converted before; not if the event is new.
 
-    A consumer that was made anew hears the whole log again, as if for the first time.
+    A consumer that was created again receives the whole log again, as first deliveries.
     """
-    # Of an event that comes from the future by a clock that was set back nothing is certain.
+    # abs: an event from the future was stored before the clock was set back.
     age = abs((datetime.now(UTC) - delivery.stored_at).total_seconds())
     return delivery.attempt > 1 or age >= MAX_FRESH_AGE or event.requeues > 0

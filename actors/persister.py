@@ -1,7 +1,7 @@
-"""Makes what the log says true in the database, in order, and announces what has become true.
+"""The persister: applies the events of the log to the database in order.
 
-Hears every event that changes a document or a batch, says ``completed``. Keeps its cursor, in the
-same transaction as the rows: on restart the cursor is the truth.
+It consumes every event that changes a document or a batch, and publishes ``completed``. Its cursor
+is stored in the same transaction as the rows, and reading resumes from it after a restart.
 """
 
 import asyncio
@@ -24,18 +24,18 @@ from schemas.events import AnyEvent
 
 NAME = "persister"
 GROUP_SIZE = 500  # events in one write
-IDLE_TIMEOUT = (
-    5.0  # seconds without an event, after which the cursor is moved to the end of the log
-)
+IDLE_TIMEOUT = 5.0  # seconds without an event, after which the cursor moves to the end of the log
 HANDLED_EVENTS = tuple(kind for kind in get_args(AnyEvent) if kind is not DocumentCompleted)
 """All but the one that it publishes itself."""
-REREAD_PAUSE = 0.1  # seconds before reading again, lest two who read by one name keep the bus busy
+REREAD_PAUSE = (
+    0.1  # seconds before reading again, so that two readers with one name do not load the bus
+)
 
 log = structlog.get_logger(NAME)
 
 
 class Persister:
-    """One per database, beside the writer."""
+    """Runs once per database, with the writer."""
 
     def __init__(
         self,
@@ -60,12 +60,12 @@ class Persister:
     async def ensure_only_reader(self) -> None:
         """Make sure that no other database is written from the same log.
 
-        :raises ReaderTaken: one is.
+        :raises ReaderInUse: another one is.
         """
         await self._reader.ensure_only_reader()
 
     async def run(self) -> None:
-        """Read the log until cancelled; what the bus or the database refuses is raised."""
+        """Apply the log until cancelled; errors of bus and database are raised."""
         async with self._reader.announce_presence():
             while True:
                 try:
@@ -86,9 +86,9 @@ class Persister:
                     await self._advance_cursor(stream)
 
     async def _advance_cursor(self, stream: StreamIdentity) -> None:
-        """Move the cursor to the end of the log, over events that change nothing in the database.
+        """Move the cursor to the end of the log, over events that do not change the database.
 
-        Else, once those have gone by age, it would look as if some had gone that were not read.
+        Otherwise, once those are removed by age, they would look like events lost before reading.
         """
         end = await self._reader.end_position()
         if end is not None and end.sequence > self._position.sequence:
@@ -101,23 +101,23 @@ class Persister:
             return 0
         if await self._cursor_matches(cursor, stream):
             return cursor.sequence
-        # Applying an event twice changes nothing, so a log that began anew is simply read whole.
+        # Applying an event twice has no effect, so another log is simply read from its beginning.
         log.error(
-            "the log is not the one this database was written from; reading it from its beginning",
+            "another log than that of the database, reading it from its beginning",
             database=f"{cursor.created} up to {cursor.sequence}",
             log=f"{stream.created} up to {stream.last_sequence}",
         )
-        # First: afterwards nothing shows it any more.
+        # First: afterwards nothing shows the loss.
         await self._losses.record_loss(cursor, stream)
-        # Or events that get a number the old log had reached would count as known, and be lost.
+        # Or events with a sequence up to the cursor of the old log would be skipped.
         await self._writer.commit(ResetCursor(NAME))
         return 0
 
     async def _cursor_matches(self, cursor: Cursor, stream: StreamIdentity) -> bool:
-        """Whether the log has what was read of it, as far as can be seen."""
+        """Whether the log still has the events up to the cursor, as far as can be seen."""
         if cursor.created != stream.created or cursor.sequence > stream.last_sequence:
             return False
-        # Its end may be lost and be grown again beyond the cursor, all while we were not connected.
+        # During an interruption its end may have been lost and grown beyond the cursor again.
         return self._position.sequence != cursor.sequence or await self._reader.has_event_at(
             self._position
         )
@@ -128,7 +128,7 @@ class Persister:
         failpoints.reach("persister.committed")
         await asyncio.gather(*map(self._publish_completed, completed))
         failpoints.reach("persister.announced")
-        # Last: what was not acknowledged is announced again after a crash.
+        # Last: completions of unacknowledged events are published again after a crash.
         await group[-1].ack()
         self._position = LogPosition(group[-1].sequence, group[-1].stored_at)
 
@@ -157,7 +157,7 @@ class Persister:
     ) -> tuple[DocumentCompleted, ...]:
         """Write the group in one transaction; if the database refuses it, event by event.
 
-        One event the database chokes on must not stop the log for everybody.
+        An event that cannot be written must not block those behind it.
         """
         last = group[-1].sequence
         try:

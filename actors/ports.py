@@ -1,7 +1,7 @@
-"""What the actors need of the world, as Protocols. The walls in ``ilios/`` fit them.
+"""Interfaces between the actors and the outside, as Protocols that ``ilios/`` implements.
 
-Errors an implementation may raise stand beside the port that raises them, because the actor has to
-judge them: is another attempt worth it, and what does the owner of the document get to read?
+The errors of an implementation are defined beside its interface, because the actor decides by them
+whether another attempt makes sense, and what the owner of the document gets to read.
 """
 
 from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator
@@ -19,39 +19,39 @@ from schemas.records import BatchRecord
 
 
 class BlobNotFound(Exception):
-    """No blob lies under this key."""
+    """There is no blob with this key."""
 
 
 class StorageUnavailable(Exception):
-    """The store does not answer or fails; what was asked of it may be asked again, unchanged.
+    """The store does not answer or fails; the call may be repeated.
 
-    It says nothing about the bytes: what lay there lies there. The message is for the operator.
+    Nothing is known about the blob. The message is for the operator.
     """
 
 
 class StorageFull(StorageUnavailable):
-    """There is no room left for the bytes; nothing of them was kept."""
+    """There is no room for the bytes; nothing was stored."""
 
 
 class StorageMismatch(StorageUnavailable):
-    """The store answers, but what must lie there does not: it is another one, or was emptied.
+    """The store answers, but blobs that must exist do not: it is another one, or was emptied.
 
-    Nothing may be concluded from what is missing in it, and nothing may be swept.
+    Missing blobs prove nothing then, and nothing may be deleted.
     """
 
 
 class StorageMisconfigured(StorageUnavailable):
-    """The store refuses what the settings ask of it, and will until one of them is changed."""
+    """The store refuses calls until a setting is changed."""
 
 
 class StorageForeign(StorageUnavailable):
-    """The blobs in the store belong to another data directory, of which this is not the volume."""
+    """The blobs in the store belong to another data directory."""
 
 
 class StoredBlob(Struct, frozen=True):
-    """What a store knows of a blob without reading it.
+    """Properties of a blob.
 
-    ``modified_at`` (UTC) is when the bytes came to lie under this key, by a put or a move.
+    ``modified_at`` (UTC) is when the bytes were put under this key or moved to it.
     """
 
     key: str
@@ -60,23 +60,22 @@ class StoredBlob(Struct, frozen=True):
 
 
 class Blobs(Protocol):
-    """A store of bytes under keys of our own making (``originals/<tenant>/<id>``).
+    """A store of bytes under keys of the service (``originals/<tenant>/<id>``).
 
-    A ``put`` returns after the bytes are durable, replaces what lay there in one step, and leaves
-    nothing behind when it fails or is cancelled. A store at the other end of a network may raise
-    StorageUnavailable wherever it is awaited; that nothing lies under a key it says only if it
-    knows.
+    A ``put`` returns after the bytes are durable, replaces an existing blob atomically, and leaves
+    nothing behind when it fails or is cancelled. Every method of a remote store may raise
+    StorageUnavailable; it raises BlobNotFound only if it is certain.
     """
 
     async def put(self, key: str, chunks: AsyncIterable[bytes]) -> Blob:
-        """Store a stream of any length in constant memory, hashing it on the way.
+        """Store a stream of any length in constant memory, and compute its digest.
 
         :raises StorageFull: when the volume has no room.
         """
         ...
 
     async def put_bytes(self, key: str, data: bytes) -> Blob:
-        """Store bytes that are in memory anyway.
+        """Store bytes.
 
         :raises StorageFull: when the volume has no room.
         """
@@ -85,7 +84,7 @@ class Blobs(Protocol):
     async def read_ends(self, key: str, length: int) -> tuple[bytes, bytes]:
         """Return the first and the last ``length`` bytes (fewer when the blob is shorter).
 
-        :raises BlobNotFound: when nothing lies under the key.
+        :raises BlobNotFound: there is no blob with the key.
         """
         ...
 
@@ -94,92 +93,90 @@ class Blobs(Protocol):
     ) -> AsyncGenerator[bytes, None]:
         """Stream the blob in chunks of bounded size, from byte ``start`` to before ``stop``.
 
-        What lies beyond its end is left out; ``stop`` of None is the end. Who does not read to the
-        end closes it, or holds a file or a connection.
+        A range may end beyond the blob; ``stop`` of None is the end. A caller that does not read to
+        the end has to close the generator, which holds a file or a connection.
 
-        :raises BlobNotFound: on the first step, when nothing lies under the key.
+        :raises BlobNotFound: on the first step, there is no blob with the key.
         """
         ...
 
     def local_path(self, key: str) -> AbstractAsyncContextManager[Path]:
-        """Lend a path on this machine under which the blob can be read; never write to it.
+        """Provide a read-only path of the blob on this machine while the context is open.
 
-        :raises BlobNotFound: on entering, when nothing lies under the key.
-        :raises StorageFull: on entering, when it has to be brought here and there is no room.
+        :raises BlobNotFound: on entering, there is no blob with the key.
+        :raises StorageFull: on entering, it has to be downloaded and there is no room.
         """
         ...
 
     async def size(self, key: str) -> int:
-        """Return how many bytes lie under the key, without reading them.
+        """Return the size of the blob without reading it.
 
-        :raises BlobNotFound: when nothing lies under the key.
+        :raises BlobNotFound: there is no blob with the key.
         """
         ...
 
     async def digest(self, key: str) -> Blob:
-        """Read what lies under the key and return its size and SHA-256, in constant memory.
+        """Read the blob and return its size and SHA-256, in constant memory.
 
-        :raises BlobNotFound: when nothing lies under the key.
+        :raises BlobNotFound: there is no blob with the key.
         """
         ...
 
     async def move(self, source: str, target: str) -> None:
-        """Let the bytes lie under ``target`` and no longer under ``source``; replaces the target.
+        """Move a blob to the key ``target``, replacing an existing one; returns when durable.
 
-        Returns after that is durable. When it is broken off they may lie under both, never under
-        neither, and it may simply be done again. When it was done but its caller did not hear of
-        it, a repetition raises BlobNotFound, and what lies under ``target`` lies there durably.
-        A reader that has begun finishes. Moving a blob to where it lies changes nothing.
+        An interrupted move may leave the blob under both keys, never under neither, and may be
+        repeated. Repeating a finished move raises BlobNotFound, and ``target`` is durable then. A
+        reader that has begun finishes. Moving a blob to its own key has no effect.
 
-        :raises BlobNotFound: when nothing lies under ``source``.
+        :raises BlobNotFound: there is no blob ``source``.
         :raises StorageFull: when the volume has no room.
         """
         ...
 
     async def delete(self, key: str) -> None:
-        """Remove the blob; deleting what is not there is no error."""
+        """Delete the blob; a missing one is no error."""
         ...
 
     async def list_page(
         self, prefix: str, position: str | None, limit: int
     ) -> tuple[list[StoredBlob], str | None]:
-        """Return at most ``limit`` blobs under keys that begin with ``prefix``, and where to go on.
+        """Return at most ``limit`` blobs whose keys begin with ``prefix``, and the next position.
 
-        The first page has the position None, each further one the position the page before gave,
-        and after the last one that is None again. The order is the store's own. A position stays
-        good while blobs come and go, and after a restart; over all pages, what lies there the
-        whole time is met exactly once. A page may be short, even empty, before the last one.
+        The first page has the position None, each further one the position returned before, which
+        is None after the last page. The order is that of the store. A position stays valid while
+        blobs are added and deleted, and after a restart; a blob that exists all the time is listed
+        exactly once. A page may be short, even empty, before the last one.
         """
         ...
 
     async def sweep_temporary(self, older_than: timedelta) -> int:
-        """Remove what is left of puts that nobody will finish; returns of how many.
+        """Delete what unfinished puts have left behind; returns how many.
 
-        A put that is still under way may be taken for one only by a store that cannot know, and
-        then not before it is ``older_than``.
+        A store that cannot tell them from running puts deletes only those ``older_than``.
         """
         ...
 
     async def presign_put(self, key: str, *, size: int, expires_in: int) -> str | None:
-        """Return a URL to which anybody may PUT exactly ``size`` bytes for ``expires_in`` seconds.
+        """Return a URL that accepts a PUT of exactly ``size`` bytes for ``expires_in`` seconds.
 
-        None when the store has no door of its own: then the caller has to open one. Whether
-        exactly so many came has to be looked at afterwards: not every store counts.
+        None if the store has no public address. The size has to be checked afterwards, because not
+        every store does.
         """
         ...
 
     async def presign_get(
         self, key: str, *, expires_in: int, disposition: str, content_type: str
     ) -> str | None:
-        """Return a URL from which anybody may GET the blob for ``expires_in`` seconds.
+        """Return a URL for a GET of the blob for ``expires_in`` seconds.
 
-        It answers with these two as its ``Content-Disposition`` and ``Content-Type``. None as for
+        Its response has the given ``Content-Disposition`` and ``Content-Type``. None as for
         ``presign_put``.
         """
         ...
 
     async def check(self) -> None:
-        """Make sure that the store answers at the moment; costs little.
+        """Check that the store answers at the moment; costs little.
 
         :raises StorageUnavailable: it does not; the message says what the operator can do.
         """
@@ -197,18 +194,18 @@ class DownloadFailed(Exception):
 
 
 class Downloader(Protocol):
-    """Fetches what a submission only points at, without ever reaching into private networks."""
+    """Downloads documents from public addresses, never from private networks."""
 
     def fetch(self, url: str) -> AsyncIterator[bytes]:
         """Stream the body of ``url`` in chunks of bounded size.
 
-        :raises Unfetchable: refused address, bad answer, too large, too slow.
+        :raises DownloadFailed: refused address, bad response, too large, too slow.
         """
         ...
 
 
 class OpenBatch(Struct, frozen=True):
-    """A batch that is not known to be complete, and its documents that have not ended yet."""
+    """A batch that is not complete in the database, and its unfinished documents."""
 
     tenant: str
     batch_id: str
@@ -216,35 +213,35 @@ class OpenBatch(Struct, frozen=True):
 
 
 class BatchQueries(Protocol):
-    """What the database knows about batches."""
+    """Queries about batches."""
 
     async def batch(self, tenant: str, batch_id: str) -> BatchRecord | None:
         """Return the tenant's batch with its progress, or None."""
         ...
 
     async def open_batches(self) -> list[OpenBatch]:
-        """Return every batch that is not known to be complete."""
+        """Return every batch that is not complete in the database."""
         ...
 
 
 class Losses(Protocol):
-    """Remembers what the log has lost, for the operator to see to it."""
+    """Records of lost events of the log, for the operator."""
 
     async def record_loss(self, cursor: Cursor, log: StreamIdentity) -> None:
-        """Note that the log is not the one, or ends before what, the database was written from."""
+        """Record that the log is another one than that of the database, or has lost its end."""
         ...
 
     def may_affect(self, stored_at: datetime) -> bool:
-        """Whether what was stored then may have been submitted by an event that was lost."""
+        """Whether a blob stored then may belong to a submission that was lost."""
         ...
 
 
 class NoLosses:
-    """Nothing was ever lost, and nothing is remembered."""
+    """An implementation without losses."""
 
     async def record_loss(self, cursor: Cursor, log: StreamIdentity) -> None:
-        """Forget it."""
+        """Do nothing."""
 
     def may_affect(self, _stored_at: datetime) -> bool:
-        """Nothing is concerned."""
+        """Return False: nothing was lost."""
         return False

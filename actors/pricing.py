@@ -1,7 +1,7 @@
-"""What a conversion costs: a dated table of prices per page, and the margin on top.
+"""Prices of conversions: a table of page prices by date, and a margin.
 
-All money is in whole micros, millionths of a US dollar: cents cannot say a tenth of a cent, and
-floats cannot say it exactly.
+All money is in whole micros, millionths of a US dollar: cents are too coarse for a page price, and
+floats are not exact.
 """
 
 from collections.abc import Iterable
@@ -12,13 +12,13 @@ from msgspec import Struct
 MARGIN_PERCENT = 30
 LOCAL_MICROS = 1_000
 ANY_MODEL = "*"
-"""Stands in a row for every model of its engine."""
+"""In a row: every model of the engine."""
 PLAIN, BATCH, ANNOTATED = "plain", "batch", "annotated"
-"""Variants: as usual; by the engine's own cheaper batches; with annotations."""
+"""Variants: as usual, in cheaper batches of the engine, with annotations."""
 
 
 class PriceRow(Struct, frozen=True):
-    """From the day ``since``, until a later row for the same, a page costs ``micros``."""
+    """Price of a page in ``micros`` from the day ``since`` until a later row for the same."""
 
     engine: str
     model: str
@@ -28,9 +28,9 @@ class PriceRow(Struct, frozen=True):
 
 
 class Price(Struct, frozen=True, kw_only=True):
-    """What one conversion costs. ``since`` dates the row it was priced by.
+    """The price of a conversion. ``since`` is the date of its row.
 
-    A price is ``assumed`` where the table does not know what was used.
+    A price is ``assumed`` if the table has no row for the model or its variant.
     """
 
     unit_micros: int
@@ -56,7 +56,7 @@ def _rows(
     )
 
 
-# As published in August 2026. The alias moved to dearer models, so it has rows of its own. A model
+# As published in August 2026. The alias moved to dearer models, so it has its own rows. A model
 # named by year and month counts from the first of that month.
 PRICES: tuple[PriceRow, ...] = (
     PriceRow("local", ANY_MODEL, date.min, LOCAL_MICROS),
@@ -72,17 +72,16 @@ PRICES: tuple[PriceRow, ...] = (
 
 
 class Pricing(Struct, frozen=True, kw_only=True):
-    """A table, and the margin in whole percent that is added to what it says."""
+    """A table of prices, and the margin in whole percent that is added."""
 
     table: tuple[PriceRow, ...] = PRICES
     margin_percent: int = MARGIN_PERCENT
 
     def price(self, engine: str, model: str, pages: int, on: date, variant: str = PLAIN) -> Price:
-        """Return what ``pages`` cost that were converted on a day.
+        """Return the price of ``pages`` converted on a day.
 
-        What the table does not know costs as the dearest of what it does: the dearest variant of a
-        known model, the dearest model of a known engine, the dearest of all. A new model may be
-        dear, and a bill that is too high is noticed and put right; one of nothing is not.
+        Without a row the highest price counts: of the variants of the model, of the models of the
+        engine, or of all. A bill that is too high is noticed and corrected; one of zero is not.
         """
         row, assumed = self._row(engine, model, variant, on)
         base = pages * row.micros
@@ -107,19 +106,19 @@ class Pricing(Struct, frozen=True, kw_only=True):
             if not narrower:
                 return max(candidates, key=lambda row: row.micros), True
             candidates = narrower
-        # A row that names the model goes before one for all of them.
+        # A row for the model takes precedence over one for all models.
         return max(candidates, key=lambda row: row.model == model), False
 
 
 def pricing(*, local_micros: int = LOCAL_MICROS, margin_percent: int = MARGIN_PERCENT) -> Pricing:
-    """Return the table with a page price of one's own for the local engine, whatever the day."""
+    """Return the table with another page price for the local engine, for every day."""
     table = (row for row in PRICES if row.engine != "local")
     local = PriceRow("local", ANY_MODEL, date.min, local_micros)
     return Pricing(table=(local, *table), margin_percent=margin_percent)
 
 
 def _in_force(table: Iterable[PriceRow], on: date) -> list[PriceRow]:
-    """Return one row for each thing that has a price: the latest that has begun, else the first."""
+    """Return the valid row of each engine, model and variant: the latest begun, else the first."""
     found: dict[tuple[str, str, str], PriceRow] = {}
     for row in sorted(table, key=lambda row: row.since):
         key = (row.engine, row.model, row.variant)

@@ -1,4 +1,4 @@
-"""What was said of a document, said again from its row: the log may have lost it since."""
+"""Events that several actors publish, made from a row or from a conversion."""
 
 import asyncio
 
@@ -21,7 +21,7 @@ from schemas.times import is_implausible
 
 
 def submitted_event(document: DocumentRecord) -> DocumentSubmitted | None:
-    """Return its submission; None where its bytes were never stored."""
+    """Return the submission of a document from its row; None if its bytes were never stored."""
     original = document.original
     if original is None or document.file_size is None:
         return None
@@ -37,7 +37,7 @@ def submitted_event(document: DocumentRecord) -> DocumentSubmitted | None:
         content_type=document.content_type,
         retention_days=document.retention_days,
         operation=document.operation,
-        # Rows of former versions may hold any time, and the log's own clock goes before it anyway.
+        # Rows of former versions may have any time; without one the time of the log counts.
         submitted_at=None if is_implausible(document.submitted_at) else document.submitted_at,
         fingerprint=document.fingerprint,
         options=document.options,
@@ -46,7 +46,7 @@ def submitted_event(document: DocumentRecord) -> DocumentSubmitted | None:
 
 
 def fetched_event(document: DocumentRecord) -> DocumentFetched | None:
-    """Return that it was fetched, held by nobody; None where it was not."""
+    """Return the ``fetched`` event of a document from its row, not held; None if not fetched."""
     if document.original is None:
         return None
     return DocumentFetched(
@@ -60,7 +60,7 @@ def fetched_event(document: DocumentRecord) -> DocumentFetched | None:
     )
 
 
-RETRY_PAUSE = 5.0  # seconds until a store is tried again that does not take the Markdown
+RETRY_PAUSE = 5.0  # seconds between attempts to store the Markdown
 CHARACTERS_PER_TOKEN = 4  # the estimate where an engine does not count tokens
 
 log = structlog.get_logger("conversions")
@@ -69,9 +69,9 @@ log = structlog.get_logger("conversions")
 async def store_markdown(
     blobs: Blobs, event: DocumentEvent, conversion: Conversion
 ) -> DocumentConverted:
-    """Store the Markdown and return what is to be said of the document ``about`` is about.
+    """Store the Markdown of a conversion and return the event that it was made.
 
-    A store that cannot take it is waited for with the work in hand, lest it be done again.
+    While the store is unavailable it is retried, so that the conversion is not repeated.
     """
     text = PAGE_SEPARATOR.join(conversion.pages)
     key = markdown_key(event.tenant, event.document_id)
@@ -101,5 +101,5 @@ async def _put_with_retries(blobs: Blobs, key: str, data: bytes) -> Blob:
         try:
             return await blobs.put_bytes(key, data)
         except StorageUnavailable as error:
-            log.warning("the blob store takes nothing, waiting", reason=str(error))
+            log.warning("blob store unavailable, waiting", reason=str(error))
             await asyncio.sleep(RETRY_PAUSE)

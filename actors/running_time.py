@@ -1,4 +1,4 @@
-"""How long the service has run on its database, over all its starts: a clock nobody can set."""
+"""Running time of the service on its database over all its starts: a clock that cannot be set."""
 
 import asyncio
 import time
@@ -9,13 +9,13 @@ from datetime import timedelta
 from actors.writer import Writer
 from actors.writes import DatabaseUnavailable, MarkRunningTime
 
-SAVE_INTERVAL = 60.0  # seconds; so much may be forgotten when the process is killed
+SAVE_INTERVAL = 60.0  # seconds, which are lost at most when the process is killed
 
 
 class RunningTime:
-    """Counts on from ``before``, which the database remembers of earlier starts.
+    """Counts on from ``previous``, the stored running time of earlier starts.
 
-    ``clock`` gives seconds and never goes back.
+    ``clock`` returns seconds and never goes back.
     """
 
     def __init__(
@@ -27,19 +27,19 @@ class RunningTime:
         self._started_at = clock()
 
     def now(self) -> timedelta:
-        """Return how long the service has run."""
+        """Return the running time until now."""
         return self._previous + timedelta(seconds=self._clock() - self._started_at)
 
     async def save(self) -> None:
-        """Store it.
+        """Store the running time.
 
-        :raises LedgerUnavailable: the database cannot be written at the moment.
+        :raises DatabaseUnavailable: the database cannot be written at the moment.
         """
         await self._writer.commit(MarkRunningTime(self.now()))
 
     async def run(self, interval: float = SAVE_INTERVAL) -> None:
-        """Store it now and then, until cancelled."""
+        """Store the running time regularly until cancelled."""
         while True:
-            with suppress(DatabaseUnavailable):  # which health reports; the next one counts as well
+            with suppress(DatabaseUnavailable):  # reported by health; the next one stores more
                 await self.save()
             await asyncio.sleep(interval)

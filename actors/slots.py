@@ -1,10 +1,10 @@
-"""Places for work that may take long for reasons outside, such as a download from a slow source.
+"""Slots for work that may take long for external reasons, such as a download from a slow source.
 
-An event that needs one waits for it beside the actor's ordinary workers, so what needs none never
-waits behind it. Tenants share the places: the next one goes to the tenant that holds fewest, and
-who holds half of them leaves the last few to the others at any time, for work that has begun is not
-broken off for anybody. A tenant alone has all but those. Within a tenant urgent work goes first,
-and may have half of what is left to others.
+Events that need a slot wait for it beside the regular workers of the actor, so that other events
+never wait behind them. Tenants share the slots: the next one goes to the tenant with the fewest.
+Started work is never stopped, so a few slots are reserved: a tenant with half of all slots cannot
+use them, except that urgent work may have half of the reserve. Within a tenant urgent work comes
+first.
 """
 
 import asyncio
@@ -14,21 +14,21 @@ from collections.abc import Awaitable, Callable
 from itertools import count
 
 RESERVED_SHARE = 8
-"""One in so many places, but at least one, is not for a tenant that has its half."""
+"""One in so many slots, but at least one, is reserved from tenants with half of all slots."""
 MAX_WAITING = 1000
-"""Events that wait for a place; each is renewed on the log all the while."""
+"""Events that wait for a slot, with their deadlines renewed."""
 MAX_WAITING_BYTES = 16 * 1024 * 1024
 MIN_WAITING_PER_TENANT = 16
-"""Events of each tenant that may wait, however many others do."""
+"""Events of each tenant that may wait, regardless of the others."""
 MAX_REMEMBERED_TENANTS = 1000
-"""Tenants whose last turn is remembered."""
+"""Tenants whose last slot is remembered."""
 
 Work = Callable[[], Awaitable[None]]
 _Waiting = tuple[int, int, int, Work]  # rank, order, bytes
 
 
 class FairSlots:
-    """Hands out ``most`` places. Work that is started must not raise."""
+    """Runs work in ``capacity`` slots. The work must not raise."""
 
     def __init__(self, capacity: int) -> None:
         self._free = capacity
@@ -36,15 +36,17 @@ class FairSlots:
         self._reserved_for_others = max(1, capacity // RESERVED_SHARE) if capacity > 1 else 0
         self._in_use: Counter[str] = Counter()
         self._waiting: dict[str, list[_Waiting]] = {}  # by tenant
-        self._last_served: dict[str, int] = {}  # when each tenant got its last place, oldest first
+        self._last_served: dict[
+            str, int
+        ] = {}  # order of the last slot of each tenant, oldest first
         self._waiting_bytes = 0
         self._order = count()
         self._running: set[asyncio.Task[None]] = set()
 
     def submit(self, tenant: str, work: Work, *, rank: int = 1, size: int = 0) -> bool:
-        """Start ``work`` as soon as there is a place; False: too much waits already.
+        """Start ``work`` as soon as there is a slot; False if too much work waits already.
 
-        Lower ranks go first within a tenant, rank 0 is urgent; ``size`` is what waiting takes.
+        Lower ranks come first within a tenant, rank 0 is urgent; ``size`` is in bytes of memory.
         """
         if not self._may_wait(tenant, size):
             return False
@@ -55,7 +57,7 @@ class FairSlots:
         return True
 
     def drain(self) -> set[asyncio.Task[None]]:
-        """Forget all that waits, and return what runs."""
+        """Drop waiting work, and return the running tasks."""
         self._waiting.clear()
         self._waiting_bytes = 0
         return set(self._running)
@@ -76,18 +78,18 @@ class FairSlots:
             self._start(tenant, work)
 
     def _next_tenant(self) -> str | None:
-        """Return whose turn it is: of those that may have a place who holds fewest."""
+        """Return the tenant for the next slot: of those that may have one, that with the fewest."""
         turns = sorted(
             self._waiting, key=lambda one: (self._in_use[one], self._last_served.get(one, -1))
         )
         return next(filter(self._may_have, turns), None)
 
     def _may_have(self, tenant: str) -> bool:
-        kept = 0
+        reserved = 0
         if self._in_use[tenant] >= self._half:
             urgent = self._waiting[tenant][0][0] == 0
-            kept = self._reserved_for_others // 2 if urgent else self._reserved_for_others
-        return self._free > kept
+            reserved = self._reserved_for_others // 2 if urgent else self._reserved_for_others
+        return self._free > reserved
 
     def _start(self, tenant: str, work: Work) -> None:
         async def run() -> None:
@@ -107,6 +109,6 @@ class FairSlots:
         self._last_served[tenant] = next(self._order)
         if len(self._last_served) > MAX_REMEMBERED_TENANTS:
             del self._last_served[next(iter(self._last_served))]
-        task = asyncio.create_task(run(), name=f"place of {tenant}")
+        task = asyncio.create_task(run(), name=f"slot of {tenant}")
         self._running.add(task)
         task.add_done_callback(ended)

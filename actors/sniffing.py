@@ -1,6 +1,7 @@
-"""Tells what a document is by its bytes; names and declared types are never believed.
+"""Detection of the content type of a document from its bytes.
 
-Pure: hand in the two ends of the document, ``ENDS_LENGTH`` bytes each.
+Names and declared types are ignored. The functions take the first and the last ``SNIFF_LENGTH``
+bytes of the document.
 """
 
 import re
@@ -8,10 +9,10 @@ import struct
 from collections.abc import Iterator
 
 SNIFF_LENGTH = 64 * 1024
-"""Bytes wanted of each end: a ZIP directory ends at most this far before the end of its file."""
+"""Bytes of each end: a ZIP directory ends at most this far before the end of its file."""
 
 SUPPORTED_TYPES = "PDF, PNG, JPEG, GIF, WebP, TIFF, BMP, DOCX and PPTX"
-"""What can be converted, for sentences to people."""
+"""The types that can be converted, for error messages."""
 
 PDF = "application/pdf"
 DOCX = "application/vnd.openxmlformats-officedocument.wordprocessingml.document"
@@ -40,7 +41,7 @@ _PDF_HEADER = re.compile(rb"%PDF-\d")
 _PDF_HEADER_WITHIN = 1024
 _BMP_HEADER_SIZES = frozenset({12, 40, 52, 56, 64, 108, 124})
 
-# Signature of an entry, where its length of name and its name stand.
+# Signature of an entry, offset of the length of its name, offset of its name.
 _LOCAL_ENTRY = (b"PK\x03\x04", 26, 30)
 _DIRECTORY_ENTRY = (b"PK\x01\x02", 28, 46)
 _ZIP_MAIN_PARTS = ((b"word/document.xml", DOCX), (b"ppt/presentation.xml", PPTX))
@@ -65,7 +66,7 @@ _HTML_START = re.compile(
 
 
 def sniff(head: bytes, tail: bytes) -> str | None:
-    """Return the content type of a document ilios can convert, or None for anything else."""
+    """Return the content type of a document that can be converted, or None for anything else."""
     for start, content_type in _STARTS:
         if head.startswith(start):
             return content_type
@@ -82,7 +83,7 @@ def sniff(head: bytes, tail: bytes) -> str | None:
 
 
 def describe(head: bytes, tail: bytes) -> str:
-    """Say in a phrase with its article what bytes that ``sniff`` does not know seem to be."""
+    """Return a noun phrase for the likely type of bytes that ``sniff`` does not support."""
     if not head:
         return "an empty file"
     if head.startswith(_ZIP_STARTS):
@@ -100,7 +101,7 @@ def describe(head: bytes, tail: bytes) -> str:
 
 
 def _is_bmp(head: bytes) -> bool:
-    # "BM" alone is how many a text begins.
+    # "BM" alone is also the beginning of texts.
     return len(head) >= 18 and struct.unpack_from("<I", head, 14)[0] in _BMP_HEADER_SIZES
 
 
@@ -118,10 +119,10 @@ def _is_text(head: bytes) -> bool:
 
 
 def _zip_names(head: bytes, tail: bytes) -> Iterator[bytes]:
-    """Yield the names in a ZIP file that can be seen at its ends (APPNOTE 4.3.7, 4.3.12, 4.3.16).
+    """Yield the names of entries at the ends of a ZIP file (APPNOTE 4.3.7, 4.3.12, 4.3.16).
 
-    The directory at the end is the truth. Only when it does not lie whole in ``tail`` are single
-    entries looked for, as those may belong to a ZIP file inside this one.
+    The directory at the end is authoritative. Single entries are only searched if it is not whole
+    in ``tail``, because they may belong to a ZIP file inside this one.
     """
     end = tail.rfind(b"PK\x05\x06")
     if 0 <= end <= len(tail) - 22:

@@ -1,6 +1,6 @@
-"""The one that writes: everything that must be kept goes through here, one group at a time.
+"""The writer: the only task that writes to the database, in groups.
 
-Grouping is where the speed is: whatever waits when a commit ends goes into the next one.
+All writes that wait when a commit ends are part of the next one, which makes them fast.
 """
 
 import asyncio
@@ -10,7 +10,7 @@ import structlog
 
 from actors.writes import DatabaseUnavailable, TransactionStore, Write, WriteRefused
 
-QUEUE_SIZE = 1024  # writes that may wait; then those who want to write wait
+QUEUE_SIZE = 1024  # waiting writes; further callers wait
 GROUP_SIZE = 256  # writes in one commit
 
 ResultT = TypeVar("ResultT")
@@ -24,10 +24,9 @@ class _PendingWrite(NamedTuple):
 
 
 class Writer:
-    """Owns the ledger. ``keep`` may be called by anybody at any time; ``run`` runs once.
+    """Owns the transaction store. ``commit`` may be called at any time; ``run`` runs once.
 
-    A caller that is cancelled after handing a write over does not undo it. A writer that is
-    cancelled finishes the group it has begun.
+    Cancelling a caller does not undo its write. A cancelled writer finishes the group in progress.
     """
 
     def __init__(self, store: TransactionStore) -> None:
@@ -35,10 +34,10 @@ class Writer:
         self._queue: asyncio.Queue[_PendingWrite] = asyncio.Queue(QUEUE_SIZE)
 
     async def commit(self, write: Write[ResultT]) -> ResultT:
-        """Return the write's answer after its commit.
+        """Return the result of a write after its commit.
 
-        :raises WriteRefused: this write cannot be kept.
-        :raises LedgerUnavailable: nothing can be kept at the moment.
+        :raises WriteRefused: this write cannot be stored.
+        :raises DatabaseUnavailable: nothing can be stored at the moment.
         """
         future: asyncio.Future[object] = asyncio.get_running_loop().create_future()
         await self._queue.put(_PendingWrite(cast("Write[object]", write), future))
@@ -61,11 +60,11 @@ class Writer:
         try:
             results = await self._store.commit([waiting.write for waiting in group])
         except DatabaseUnavailable as error:
-            log.warning("nothing can be written", error=str(error))
+            log.warning("database not writable", error=str(error))
             for waiting in group:
                 _set_exception(waiting.future, error)
         except Exception as error:
-            log.exception("the writer met a defect")
+            log.exception("unexpected error of the writer")
             for waiting in group:
                 _set_exception(waiting.future, error)
         else:
@@ -79,4 +78,4 @@ class Writer:
 def _set_exception(future: asyncio.Future[object], error: Exception) -> None:
     if not future.done():
         future.set_exception(error)
-        future.exception()  # a caller that went away must not make the loop complain
+        future.exception()  # retrieved, or asyncio would log it for a cancelled caller

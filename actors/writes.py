@@ -1,4 +1,4 @@
-"""What can be written: each write is a whole transaction as a value, with what it answers."""
+"""Writes to the database: each is a transaction as a value, with the type of its result."""
 
 from datetime import datetime, timedelta
 from typing import Generic, Protocol, TypeVar
@@ -13,11 +13,11 @@ ResultT = TypeVar("ResultT")
 
 
 class Write(Struct, Generic[ResultT], frozen=True):
-    """One transaction: kept whole or not at all, answered after the commit."""
+    """A transaction: stored whole or not at all, with a result after the commit."""
 
 
 class Cursor(Struct, frozen=True):
-    """How far a reader of the log has come, and on which log: ``created`` tells two apart."""
+    """The position of a reader on a log; ``created`` distinguishes logs with the same name."""
 
     stream: str
     created: str
@@ -25,7 +25,7 @@ class Cursor(Struct, frozen=True):
 
 
 class LogEntry(Struct, frozen=True):
-    """An event with its place on the log and the time at which the log took it."""
+    """An event with its position on the log and the time at which it was stored."""
 
     sequence: int
     stored_at: datetime
@@ -33,10 +33,10 @@ class LogEntry(Struct, frozen=True):
 
 
 class ApplyEvents(Write[tuple[DocumentCompleted, ...]], frozen=True):
-    """Make rows of entries of the log and remember in the same transaction how far that is.
+    """Apply entries of the log to the rows and move the cursor in the same transaction.
 
-    Entries at or before the stored cursor are known already and change nothing. Answers with what
-    is to be announced: the completion of every document whose conversion is among the entries.
+    Entries up to the stored cursor are applied already and have no effect. The result is the
+    completions to publish: of every document whose conversion is among the entries.
     """
 
     reader: str
@@ -45,65 +45,65 @@ class ApplyEvents(Write[tuple[DocumentCompleted, ...]], frozen=True):
 
 
 class ResetCursor(Write[None], frozen=True):
-    """Forget how far a reader has come: it reads the log from its beginning."""
+    """Delete the cursor of a reader, which then reads the log from its beginning."""
 
     reader: str
 
 
 class DocumentRef(Struct, frozen=True, array_like=True):
-    """What names a document everywhere."""
+    """The tenant and the id that identify a document."""
 
     tenant: str
     document_id: str
 
 
 class MarkErased(Write[None], frozen=True):
-    """Note that the bytes of these removed documents are gone."""
+    """Record that the bytes of removed documents are erased."""
 
     names: tuple[DocumentRef, ...]
     at: datetime
 
 
 class MarkSweep(Write[None], frozen=True):
-    """Note when the janitor last looked at what is due, by the wall clock."""
+    """Record the wall time of a pass of the janitor."""
 
     at: datetime
 
 
 class MarkRunningTime(Write[None], frozen=True):
-    """Note how long the service has run on this database; a shorter time changes nothing."""
+    """Record the running time of the service; a shorter one has no effect."""
 
     ran: timedelta
 
 
 class MarkClock(Write[None], frozen=True):
-    """Note what is believed of the wall clock; when it was believed last, ``MarkSweep`` notes."""
+    """Record the state of the clock guard; ``MarkSweep`` records its last trusted wall time."""
 
     state: ClockState
 
 
 class Ping(Write[None], frozen=True):
-    """Write nothing, but commit: shows that the writer lives."""
+    """Commit without a change: a check of the writer."""
 
 
 class WriteRefused(Exception):
-    """The database refuses this one write; it left no trace and others are not affected."""
+    """The database refuses this write; it has no effect, and others are not affected."""
 
 
 class DatabaseUnavailable(Exception):
-    """The database cannot be written at the moment (full volume, I/O error); nothing was kept."""
+    """The database cannot be written at the moment (full volume, I/O error)."""
 
 
 class TransactionStore(Protocol):
-    """Keeps writes, several in one commit."""
+    """Stores writes, several in one commit."""
 
     async def commit(self, writes: "list[Write[object]]") -> "list[object | WriteRefused]":
-        """Keep each write or refuse it; answers stand in the order of the writes.
+        """Store or refuse each write; the results are in the order of the writes.
 
-        :raises LedgerUnavailable: none was kept.
+        :raises DatabaseUnavailable: none was stored.
         """
         ...
 
     async def cursor(self, reader: str) -> Cursor | None:
-        """Return how far ``reader`` has come, or None if it never wrote anything."""
+        """Return the cursor of a reader, or None without one."""
         ...

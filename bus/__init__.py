@@ -1,1 +1,1 @@
-"""How words travel: subjects, streams, consumers, publishing. The only floor with nats."""
+"""Subjects, streams, consumers and publishing. The only floor that imports nats."""

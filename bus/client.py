@@ -1,9 +1,9 @@
-"""The NATS client, hardened: nothing that lies on the log can stop it from reading.
+"""A NATS client that no message on the log can stop from reading.
 
-nats-py 2.16 ends its read loop, and with it all that a process hears, on a message whose header is
-shorter than its own first line or whose subject is not UTF-8; it loses its place in the stream of
-bytes on a subject with a control character in it; and it closes for ever on most errors that a
-server can name. The server stores such messages, and any client that may publish can send one.
+nats-py 2.16 ends its read loop, and with it all subscriptions of a process, on a message whose
+header is shorter than its own first line or whose subject is not UTF-8; it loses its place in the
+stream of bytes on a subject with a control character in it; and it closes for ever on most errors
+of the server. The server stores such messages, and any client that may publish can send one.
 """
 
 import asyncio
@@ -21,7 +21,7 @@ _REPLACED = ("MSG_RE", "HMSG_RE")
 _WHITESPACE, _TOKEN = (
     rb"[ \t]+",
     rb"([^ \t\n]+)",
-)  # what the server itself takes for one and the other
+)  # as the server itself parses them
 _MSG_LINE = (
     rb"MSG"
     + _WHITESPACE
@@ -47,7 +47,7 @@ nats.protocol.parser.HMSG_RE = re.compile(
 
 
 class TolerantClient(Client):
-    """Hands on what it cannot read as well as it can, so that somebody judges and buries it."""
+    """Passes on messages it cannot parse as far as possible, so that they become dead letters."""
 
     async def request(
         self,
@@ -62,7 +62,7 @@ class TolerantClient(Client):
 
     async def close(self) -> None:
         if not self.is_connected:
-            # It would be written to a connection that is gone, and nothing after it cleared away.
+            # Flushing to a closed connection would raise, and skip the rest of the cleanup.
             self._pending.clear()
             self._pending_data_size = 0
         await super().close()
@@ -83,7 +83,7 @@ class TolerantClient(Client):
 
     async def _process_pong(self) -> None:
         if self._pongs and self._pongs[0].done():
-            # Whoever waited for it was told to stop; an answer to nobody must not end the reading.
+            # Its waiter was cancelled; the answer must not end the read loop.
             self._pongs[0] = asyncio.get_running_loop().create_future()
         await super()._process_pong()
 
@@ -91,14 +91,18 @@ class TolerantClient(Client):
         if "permissions violation" in err_msg or not self.is_connected:
             await super()._process_err(err_msg)
         else:
-            # The server hangs up after such an error. That is no reason never to call again.
+            # The server closes the connection after such an error; reconnect instead of giving up.
             await self._error_cb(nats.errors.Error(f"nats: {err_msg}"))
             await self._process_op_err(nats.errors.UnexpectedEOF())
 
 
 @contextmanager
 def reraise_swallowed_cancellation() -> Iterator[None]:
-    """Raise what was caught in the body of the context, if the task was told to stop meanwhile."""
+    """Raise a cancellation of the task that the body of the context has swallowed.
+
+    The waits of the client catch a cancellation while they clean up, and ``wait_for`` of Python
+    before 3.12 loses one that arrives together with the result.
+    """
     task = asyncio.current_task()
     before = task.cancelling() if task else 0
     yield

@@ -1,4 +1,4 @@
-"""Events as bytes: JSON, so that people and any language can read the log."""
+"""Encoding and decoding of events: JSON, so that people and any language can read the log."""
 
 from datetime import datetime
 from typing import Any
@@ -23,7 +23,7 @@ _decoder: msgspec.json.Decoder[AnyEvent] = msgspec.json.Decoder(AnyEvent)
 
 
 class MalformedEvent(ValueError):
-    """The bytes are not an event, or the event contradicts the subject it came by."""
+    """The bytes are not an event, or the event contradicts the subject of its message."""
 
 
 def encode(event: msgspec.Struct) -> bytes:
@@ -51,7 +51,7 @@ def _encode_with_options(event: msgspec.Struct, options: ConversionOptions) -> b
 
 
 def decode(subject: str, body: bytes) -> AnyEvent:
-    """Read an event and hold it against its subject.
+    """Decode an event and check it against its subject.
 
     The subject is what permissions are granted on, so an event may not name another tenant,
     document, batch, priority or kind than the subject it was published on.
@@ -113,8 +113,8 @@ def _check_document_subject(event: DocumentEvent, subject: str) -> None:
     )
     if claimed != expected:
         raise MalformedEvent(
-            f"the event says {claimed.event} p{claimed.priority:02d} {claimed.tenant} "
-            f"{claimed.document_id}, its subject {subject}"
+            f"the event has {claimed.event} p{claimed.priority:02d} {claimed.tenant} "
+            f"{claimed.document_id}, its subject is {subject}"
         )
 
 
@@ -123,8 +123,8 @@ def _check_batch_subject(event: BatchEvent, subject: str) -> None:
     claimed = subjects.BatchSubject(subjects.event_name(type(event)), event.tenant, event.batch_id)
     if claimed != expected:
         raise MalformedEvent(
-            f"the event says {claimed.event} {claimed.tenant} {claimed.batch_id}, "
-            f"its subject {subject}"
+            f"the event has {claimed.event} {claimed.tenant} {claimed.batch_id}, "
+            f"its subject is {subject}"
         )
     if not isinstance(event, BatchSubmitted):
         return

@@ -1,4 +1,4 @@
-"""The connection to NATS: made once, mended by itself, closed last."""
+"""The connection to NATS, which reconnects by itself."""
 
 import asyncio
 import time
@@ -30,10 +30,10 @@ log = structlog.get_logger("bus")
 
 
 class Connection:
-    """One connection of one user, for all that its owner says and hears.
+    """A connection of one user to the server, which reconnects without end.
 
-    It reconnects for ever. Whoever pulls registers with ``on_reconnect``, because a server that
-    went away has forgotten every pull request made of it.
+    Pull subscriptions register with ``on_reconnect``, because a restarted server has forgotten
+    their pull requests.
     """
 
     def __init__(
@@ -56,44 +56,44 @@ class Connection:
 
     @property
     def connected(self) -> bool:
-        """Whether the server can be spoken to at this moment."""
+        """Whether the connection is open at the moment."""
         return bool(self.client.is_connected)
 
     @property
     def is_down(self) -> bool:
-        """Whether the server has been away so long that waiting for it is no use to a client."""
+        """Whether the server has been away longer than a restart takes."""
         disconnected_at = self._disconnected_at
         return disconnected_at is not None and time.monotonic() - disconnected_at > RESTART_GRACE
 
     @property
     def address(self) -> str:
-        """Where the server is, without credentials."""
+        """Host and port of the server, without credentials."""
         url = self.client.connected_url
         return f"{url.hostname}:{url.port}" if url else "nowhere"
 
     def on_reconnect(self, callback: Callable[[], None]) -> Callable[[], None]:
-        """Call ``listener`` after every reconnect; returns what takes it off the list again."""
+        """Call ``callback`` after every reconnect; returns a function that removes it."""
         self._reconnect_callbacks.add(callback)
         return lambda: self._reconnect_callbacks.discard(callback)
 
     async def request(self, subject: str, body: bytes, within: float = REQUEST_TIMEOUT) -> "Reply":
-        """Ask the server something.
+        """Send a request and return the reply.
 
-        :raises BusUnavailable: not connected, nobody there, or no answer ``within`` seconds.
+        :raises BusUnavailable: not connected, no responder, or no answer ``within`` seconds.
         """
         if not self.connected:
             raise BusUnavailable("the bus is not connected")
         try:
             message = await self.client.request(subject, body, timeout=within)
         except (nats.errors.Error, TimeoutError) as error:
-            # A refused permission looks like a timeout; the reason reaches only the error callback.
+            # A denied permission looks like a timeout; the reason reaches only the error callback.
             raise BusUnavailable(f"no answer on {subject}: {error}") from error
         return Reply(message.data, message.headers or {})
 
     async def check(self) -> None:
         """Make a round trip to JetStream.
 
-        :raises BusRefuses: the user may not do so, or the server is too old.
+        :raises BusMisconfigured: the user lacks the permission, or the server is too old.
         :raises BusUnavailable: it does not answer.
         """
         if not self.connected:
@@ -103,7 +103,7 @@ class Connection:
             await self.jetstream.account_info()
         except (nats.errors.Error, JetStreamError, TimeoutError) as error:
             why = str(error) or type(error).__name__
-            if self._violation:  # what is refused is not answered: no time was too short
+            if self._violation:  # denied requests are not answered
                 raise BusMisconfigured(
                     f"JetStream does not answer: {self._violation}; its user needs more "
                     "permissions, "
@@ -117,11 +117,11 @@ class Connection:
 
     @asynccontextmanager
     async def setup_context(self) -> AsyncIterator[JetStreamContext]:
-        """Give what makes streams and consumers: a user of its own, who comes for that and leaves.
+        """Open a JetStream context whose user may create streams and consumers.
 
-        Where there is none, as on a bus of somebody else, this connection's own user does it.
+        Without ``setup_url``, as on an external bus, it is that of this connection.
 
-        :raises BusUnavailable: that user cannot connect.
+        :raises BusUnavailable: the setup user cannot connect.
         """
         if self._setup_url is None:
             yield self.jetstream
@@ -132,27 +132,27 @@ class Connection:
             yield connection.jetstream
 
     def record_violation(self, error: Exception) -> bool:
-        """Remember what the server does not permit; returns whether the error is of that kind."""
+        """Record a permission violation; returns whether the error is one."""
         is_violation = self.permission_violations.record(self._name, error)
         if is_violation:
             self._violation = str(error).removeprefix("nats: ")
         return is_violation
 
     def handle_disconnect(self) -> None:
-        """Note since when the server has been away, unless it was left on purpose."""
+        """Record the start of an interruption, unless the client was closed."""
         if self._disconnected_at is None and not self.client.is_closed:
             self._disconnected_at = time.monotonic()
             log.warning("bus disconnected")
 
     def handle_reconnect(self) -> None:
-        """Tell everybody who pulls that the server has forgotten them."""
+        """Call the callbacks: the server has forgotten the pull requests."""
         self._disconnected_at = None
         for callback in tuple(self._reconnect_callbacks):
             callback()
 
 
 class Reply:
-    """An answer of the server: its body and its headers."""
+    """A reply: its body and its headers."""
 
     __slots__ = ("body", "headers")
 
@@ -162,7 +162,7 @@ class Reply:
 
     @property
     def status(self) -> str | None:
-        """The status code the server gave instead of a body, for example ``404``."""
+        """The status code that the server sent instead of a body, for example ``404``."""
         return self.headers.get("Status")
 
 
@@ -177,12 +177,12 @@ async def connect(
 ) -> AsyncIterator[Connection]:
     """Connect to ``url`` (credentials in it, if any) and drain when leaving.
 
-    ``name`` is what the server lists; answers come to ``_ILIOS.<name>.>``, so that a user can be
-    kept from hearing what others are answered. With ``setup_url`` another user makes streams and
-    consumers.
+    ``name`` is shown by the server. Replies arrive on ``_ILIOS.<name>.>``, so that permissions can
+    keep a user from reading the replies of others. With ``setup_url`` another user creates streams
+    and consumers.
 
-    :raises BusRefuses: the credentials are refused.
-    :raises BusUnavailable: nobody answers there.
+    :raises BusMisconfigured: the credentials are refused.
+    :raises BusUnavailable: no server answers.
     """
     connections: list[Connection] = []
     last_error: Exception | None = None
@@ -191,12 +191,12 @@ async def connect(
         nonlocal last_error
         if (
             "authorization" not in str(last_error).lower()
-        ):  # what follows a refusal only says that it was
+        ):  # errors after a refusal are only its consequences
             last_error = error
         if not connections:
-            return  # said below, once
-        refused = connections[0].record_violation(error)  # which is said louder
-        # The disconnect is logged once, every failed attempt to mend it is noise.
+            return  # raised below, once
+        refused = connections[0].record_violation(error)  # which logs it as an error
+        # The disconnect is logged once; each failed attempt to reconnect would be noise.
         away = isinstance(error, (ConnectionError, nats.errors.UnexpectedEOF, OSError))
         if not refused and not away:
             log.warning("bus error", error=str(error) or type(error).__name__)
@@ -216,7 +216,7 @@ async def connect(
     except (nats.errors.Error, OSError, TimeoutError) as error:
         await client.close()
         cause = last_error or error
-        # Credentials that are refused stay so; everything else may pass.
+        # Refused credentials stay refused; everything else may be temporary.
         kind = BusMisconfigured if "authorization" in str(cause).lower() else BusUnavailable
         raise kind(f"cannot connect to the bus: {str(cause) or type(cause).__name__}") from error
     connection = Connection(
@@ -241,7 +241,7 @@ async def _connect(
     on_disconnect: Callable[[], Awaitable[None]],
     on_reconnect: Callable[[], Awaitable[None]],
 ) -> None:
-    # A task of its own: left to itself the client retries its first connection for ever, and it can
+    # A separate task: the client retries its first connection without end, and it can
     # swallow a cancellation, so that a timeout around the call would be lost with it.
     connecting = asyncio.create_task(
         client.connect(
@@ -274,12 +274,12 @@ async def _connect(
 
 
 async def _cancel(task: asyncio.Task[None]) -> None:
-    """Cancel a task until it has ended, however often it swallows that."""
+    """Cancel a task again and again until it has ended, because it may swallow a cancellation."""
     while not task.done():
         task.cancel()
         await asyncio.wait([task], timeout=CANCEL_INTERVAL)
     if not task.cancelled():
-        task.exception()  # retrieved, or the loop would complain of it
+        task.exception()  # retrieved, or asyncio would log it
 
 
 async def _close(client: Client) -> None:

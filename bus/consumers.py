@@ -1,4 +1,4 @@
-"""The durable consumers: who hears what, and how long an answer may take."""
+"""The durable consumers: their filters, deadlines and lanes by priority."""
 
 import nats.errors
 import structlog
@@ -14,16 +14,15 @@ from bus.errors import BusUnavailable
 from schemas.documents import AnyDocumentEvent
 from schemas.events import AnyEvent
 
-MAX_ACK_PENDING = 10_000  # far above what is in hand; naks with a delay count too
-MAX_FINISHED_REDELIVERIES = (
-    500  # settled events a durable may still have to deliver; each costs its actor 1 ms
-)
+MAX_ACK_PENDING = 10_000  # far above what is in progress; naks with a delay count too
+# Finished events that a durable may still have to deliver; each costs its actor 1 ms.
+MAX_FINISHED_REDELIVERIES = 500
 
 log = structlog.get_logger("bus")
 
 
 class Lane(Struct, frozen=True):
-    """A range of priorities with a consumer of its own; ``weight`` is its share under load."""
+    """A range of priorities with its own consumer; ``weight`` is its share under load."""
 
     name: str
     priorities: range
@@ -39,17 +38,17 @@ URGENT = LANES[0]
 
 
 def lane_for(priority: int) -> Lane:
-    """Return the lane that events of this priority travel in."""
+    """Return the lane of a priority."""
     (lane,) = (lane for lane in LANES if priority in lane.priorities)
     return lane
 
 
 class Consumer(Struct, frozen=True, kw_only=True):
-    """What an actor hears. One durable per lane, so that urgent work overtakes the rest.
+    """The consumer of an actor. It has one durable per lane, so that urgent work comes first.
 
-    ``ack_within`` is the acknowledgement deadline in seconds, renewed while work goes on.
-    ``retry_after`` holds the delays in seconds between attempts; when they are used up the event
-    becomes a dead letter. ``at_once`` events are worked on at the same time in one process.
+    ``ack_wait`` is the acknowledgement deadline in seconds, renewed while work goes on. ``backoff``
+    holds the delays in seconds between attempts; after the last of them the event becomes a dead
+    letter. One process handles ``concurrency`` events at a time.
     """
 
     name: str
@@ -60,28 +59,28 @@ class Consumer(Struct, frozen=True, kw_only=True):
     concurrency: int = 16
 
     def durable(self, lane: Lane) -> str:
-        """Name the lane's durable consumer, as ``nats consumer report`` shows it."""
+        """Return the name of the durable of a lane, as ``nats consumer report`` shows it."""
         return f"{self.name}-{lane.name}"
 
 
 async def ensure_lanes(js: JetStreamContext, consumer: Consumer, finished_up_to: int = 0) -> None:
-    """Create the consumer's durables that are missing, and mend those whose state is wrong.
+    """Create missing durables of the consumer, and reset those with a wrong position.
 
-    Events up to the sequence ``settled`` have nothing left to be done: a durable that is new, or
-    has lost its place, begins behind them.
+    Events up to the sequence ``finished_up_to`` need no more work: a durable that is new, or has
+    lost its position, begins after them.
     """
     for lane in LANES:
         lowest, highest = lane.priorities[0], lane.priorities[-1]
         wanted = ConsumerConfig(
-            # By name as well: else the client asks in an older way, on another subject.
+            # With the name, too: otherwise the client uses an older API on another subject.
             name=consumer.durable(lane),
             durable_name=consumer.durable(lane),
             description=f"{consumer.description} (priorities {lowest}-{highest})",
             deliver_policy=DeliverPolicy.ALL,
             ack_policy=AckPolicy.EXPLICIT,
             ack_wait=consumer.ack_wait,
-            # Never given up by the server: the message would stay on the log, invisible. The
-            # actor counts and gives up itself, with a dead letter.
+            # Unlimited: a message the server gave up would stay on the log, never delivered again.
+            # The actor counts attempts itself and files a dead letter.
             max_deliver=-1,
             max_ack_pending=MAX_ACK_PENDING,
             filter_subjects=[subjects.filter_for(consumer.event_type, p) for p in lane.priorities],
@@ -91,9 +90,9 @@ async def ensure_lanes(js: JetStreamContext, consumer: Consumer, finished_up_to:
 
 
 async def _reset_if_misplaced(js: JetStreamContext, durable: str, finished_up_to: int) -> None:
-    """Set a durable behind ``settled`` that is far before it, or at a place that cannot be.
+    """Reset a durable that is far before ``finished_up_to`` or behind the end of the log.
 
-    By a reset, not by where a new one begins: that could not be set back later.
+    A reset and not a start sequence, because that could not be moved back later.
     """
     info = await js.consumer_info(streams.EVENTS, durable)
     floor = info.ack_floor.stream_seq if info.ack_floor else 0
@@ -101,7 +100,7 @@ async def _reset_if_misplaced(js: JetStreamContext, durable: str, finished_up_to
     last = (await js.stream_info(streams.EVENTS)).state.last_seq  # later: it only grows
     finished_up_to = min(finished_up_to, last)
     if max(floor, delivered) > last or finished_up_to - floor > MAX_FINISHED_REDELIVERIES:
-        log.warning("consumer begins again", consumer=durable, after=finished_up_to, floor=floor)
+        log.warning("consumer reset", consumer=durable, after=finished_up_to, floor=floor)
         await js.reset_consumer(streams.EVENTS, durable, seq=finished_up_to + 1)
 
 
@@ -112,7 +111,7 @@ async def ensure_reader(
     event_types: tuple[type[AnyEvent], ...],
     ack_wait: float,
 ) -> None:
-    """Create the durable of somebody who reads the log in order, if it is missing."""
+    """Create the durable of a reader of the log, if it is missing."""
     await _ensure_consumer(
         js,
         ConsumerConfig(
@@ -130,7 +129,7 @@ async def ensure_reader(
 
 
 async def _ensure_consumer(js: JetStreamContext, config: ConsumerConfig) -> None:
-    """Create the consumer if it is missing; one that hears too little is told to hear more."""
+    """Create the consumer if it is missing, and add missing filter subjects to an existing one."""
     durable = str(config.durable_name)
     try:
         found = (await js.consumer_info(streams.EVENTS, durable)).config
@@ -140,8 +139,8 @@ async def _ensure_consumer(js: JetStreamContext, config: ConsumerConfig) -> None
     subscribed = found.filter_subjects or [found.filter_subject]
     missing = [subject for subject in config.filter_subjects or [] if subject not in subscribed]
     if found.ack_policy != config.ack_policy:
-        # Its settings were damaged, and how it is acknowledged cannot be changed afterwards.
-        log.warning("consumer with other settings is made again", consumer=durable)
+        # Its settings were damaged, and the acknowledgement policy cannot be changed.
+        log.warning("consumer with another ack policy replaced", consumer=durable)
         await js.delete_consumer(streams.EVENTS, durable)
         await js.add_consumer(streams.EVENTS, config)
     elif missing:
@@ -150,15 +149,13 @@ async def _ensure_consumer(js: JetStreamContext, config: ConsumerConfig) -> None
 
 
 class ConsumerProgress:
-    """Asks the consumers of ``ILIOS_EVENTS``."""
+    """Positions of the consumers of ``ILIOS_EVENTS``."""
 
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
 
     async def ack_floor(self, durable: str) -> int:
-        """Return the sequence up to which everything was acknowledged (the consumer's ack floor).
-
-        0 where there is no such consumer.
+        """Return the sequence up to which everything was acknowledged; 0 without such a consumer.
 
         :raises BusUnavailable: the server does not answer.
         """

@@ -1,4 +1,4 @@
-"""Where an event goes that cannot be worked on: with its reason, its attempts and its body."""
+"""Dead letters: events that cannot be handled, with reason, attempts and body."""
 
 from collections.abc import AsyncIterator
 from datetime import datetime
@@ -26,18 +26,18 @@ MAX_REASON_CHARS = 1000  # characters
 
 
 class DeadLetterPublisher:
-    """The stream ``ILIOS_DEAD_LETTERS``."""
+    """Files events on the stream ``ILIOS_DEAD_LETTERS``."""
 
     def __init__(self, publisher: Publisher) -> None:
         self._publisher = publisher
 
     async def publish(self, actor: str, delivery: Delivery, reason: str) -> None:
-        """File the delivery's event, once however often and by whomever it is filed.
+        """File the event of a delivery; repeated filing by any actor stores it once.
 
-        :raises BusUnavailable: it could not be filed; do not give the delivery up yet.
+        :raises BusUnavailable: it was not filed; the delivery must not be acknowledged.
         """
         headers = {
-            # By place on the log, not by actor: an event two actors choke on is one dead letter.
+            # By sequence, not by actor: an event that two actors cannot handle is one dead letter.
             "Nats-Msg-Id": f"dead:{streams.EVENTS}:{delivery.sequence}",
             REASON: sanitize_header_value(reason),
             ACTOR: actor,
@@ -50,10 +50,10 @@ class DeadLetterPublisher:
 
 
 class DeadLetter(Struct, frozen=True, kw_only=True):
-    """A dead letter as it is filed: an event as it came, and why nobody could work on it.
+    """A filed dead letter: the event as it arrived, and the reason.
 
-    ``number`` is its place on the stream of dead letters; ``subject`` and ``sequence`` are the
-    event's own, on the log.
+    ``number`` is its sequence on the stream of dead letters; ``subject`` and ``sequence`` are those
+    of the event on the log.
     """
 
     number: int
@@ -67,29 +67,29 @@ class DeadLetter(Struct, frozen=True, kw_only=True):
 
 
 class DeadLetterStore:
-    """Reads and clears away what was filed. All of it raises ``BusUnavailable``: no answer."""
+    """Reads and deletes dead letters. Every method may raise ``BusUnavailable``."""
 
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
         self._messages = DirectGet(connection, streams.DEAD_LETTERS)
 
     async def iterate(self, tenant: str = "*", name: str = "*") -> AsyncIterator[DeadLetter]:
-        """Yield all letters, oldest first; of one tenant, of one document or batch, if given."""
+        """Yield dead letters, oldest first, optionally of one tenant, document or batch."""
         async for stored in self._messages.iterate(f"{subjects.DEAD_LETTER}.*.{tenant}.{name}"):
             yield _parse_letter(stored)
 
     async def get(self, number: int) -> DeadLetter | None:
-        """Return the letter of a number, or None."""
+        """Return the dead letter with a number, or None."""
         stored = await self._messages.get(number)
         return _parse_letter(stored) if stored else None
 
     async def delete(self, number: int) -> None:
-        """Clear a letter away; one that is gone already is no error."""
+        """Delete a dead letter; one that is gone already is no error."""
         try:
             if await self._messages.get(number) is not None:
                 await self._connection.jetstream.delete_msg(streams.DEAD_LETTERS, number)
         except (nats.errors.Error, JetStreamError, TimeoutError) as error:
-            raise BusUnavailable(f"the dead letter is not cleared away: {error}") from error
+            raise BusUnavailable(f"the dead letter was not deleted: {error}") from error
 
 
 def _parse_letter(stored: StoredMessage) -> DeadLetter:
@@ -107,33 +107,34 @@ def _parse_letter(stored: StoredMessage) -> DeadLetter:
 
 
 def sanitize_header_value(text: str) -> str:
-    """Make text fit for a NATS header: one line of printable characters, bounded."""
+    """Return text as a NATS header value: one bounded line of printable characters."""
     return "".join(c if c.isprintable() else " " for c in text)[:MAX_REASON_CHARS]
 
 
 class CannotRequeue(Exception):
-    """The event cannot be said again; the message says why."""
+    """The event cannot be published again; the message says why."""
 
 
 async def requeue(connection: Connection, letter: DeadLetter) -> None:
-    """Say it again, and clear the letter away.
+    """Publish the event of a dead letter again, and delete the dead letter.
 
-    Of a document that has failed it counts as another beginning. An event that could not be read is
-    said as it came: a newer version may read it. Done twice, it counts once.
+    A failed document starts again. An event that could not be decoded is published unchanged,
+    because a newer version may decode it. Repeating the call has no further effect.
 
-    :raises CannotRequeue: see there. :raises BusUnavailable, BusFull, EventTooLarge: it was not
-        said, or the letter still lies there; it may be tried again.
+    :raises CannotRequeue: see there.
+    :raises BusUnavailable, BusFull, EventTooLarge: it was not published, or the dead letter was not
+        deleted; the call may be repeated.
     """
     try:
         body, msg_id = _message_to_publish(letter)
     except subjects.MalformedSubject as error:
-        raise CannotRequeue(f"nobody would hear it: {error}") from error
+        raise CannotRequeue(f"no consumer has this subject: {error}") from error
     await Publisher(connection).publish_raw(letter.subject, body, {MSG_ID_HEADER: msg_id})
     await DeadLetterStore(connection).delete(letter.number)
 
 
 def _message_to_publish(letter: DeadLetter) -> tuple[bytes, str]:
-    """Return the body to be said, and the ``Nats-Msg-Id`` of saying it."""
+    """Return the body to publish and its ``Nats-Msg-Id``."""
     unchanged = letter.body, f"requeued:{letter.number}"
     try:
         event = codec.decode(letter.subject, letter.body)

@@ -1,4 +1,4 @@
-"""One message in hand: what came, for the how-manieth time, and what to tell the log about it."""
+"""A delivery of an event by a consumer, and its acknowledgement."""
 
 from contextlib import suppress
 from datetime import UTC, datetime
@@ -12,13 +12,13 @@ _NANOSECONDS = 1_000_000_000
 
 
 class Delivery:
-    """One handing-over of one event by a consumer.
+    """A delivery of an event by a consumer.
 
-    ``sequence`` is the event's place on the log, ``consumer_sequence`` the delivery's place among
-    this consumer's deliveries, ``attempt`` counts from 1, ``stored_at`` is when the log took it.
-    ``behind`` is how many events the consumer had not yet delivered, ``put_off`` how many of the
-    attempts before were given back by this process without having been worked on.
-    Every answer is sent without waiting: an answer that gets lost only means another delivery.
+    ``sequence`` is the position of the event on the log, ``consumer_sequence`` that of the delivery
+    at the consumer, ``attempt`` counts from 1, ``stored_at`` is when the log stored the event.
+    ``num_pending`` is how many events the consumer had not delivered yet, ``deferrals`` how many
+    earlier attempts this process gave back without handling them. Acknowledgements are sent without
+    waiting: one that is lost only means another delivery.
     """
 
     __slots__ = (
@@ -52,31 +52,31 @@ class Delivery:
 
     @property
     def tenant(self) -> str:
-        """Whose event it is, by its subject; nobody's where that is malformed."""
+        """The tenant in the subject; empty if that is malformed."""
         tokens = self.subject.split(".", 5)
         return tokens[4] if len(tokens) > 4 else ""
 
     def redirect_acks_to(self, later: "Delivery") -> None:
-        """Answer a later delivery of the same event from now on: it is in hand as well."""
-        self._reply = later._reply  # noqa: SLF001  # it is one of us
+        """Acknowledge a later delivery of the same event from now on."""
+        self._reply = later._reply  # noqa: SLF001  # of the same class
 
     async def ack(self) -> None:
-        """Done; with ``ack_all``, everything before it too."""
+        """Acknowledge the event; with ``AckPolicy.ALL`` also everything before it."""
         await self._send_ack(b"+ACK")
 
     async def nak(self, delay: float) -> None:
-        """Not now: deliver again after ``delay`` seconds, which a consumer's backoff ignores."""
+        """Ask for redelivery after ``delay`` seconds."""
         await self._send_ack(b"-NAK " + msgspec.json.encode({"delay": int(delay * _NANOSECONDS)}))
 
     async def in_progress(self) -> None:
-        """Still at it: the acknowledgement deadline starts anew."""
+        """Restart the acknowledgement deadline: the work goes on."""
         await self._send_ack(b"+WPI")
 
     async def term(self) -> None:
-        """Never deliver this again."""
+        """Stop the delivery of this event for ever."""
         await self._send_ack(b"+TERM")
 
     async def _send_ack(self, body: bytes) -> None:
-        # Where the connection is closed, or has too much waiting, the delivery comes again.
+        # If it cannot be sent, the event is delivered again.
         with suppress(nats.errors.Error, OSError):
             await self._client.publish(self._reply, body)

@@ -1,7 +1,8 @@
-"""What the server does not permit us to say or hear: noted, because nobody is told otherwise.
+"""Permission violations and publish statistics of the connections of a process.
 
-To whoever asked a refusal looks like an answer that never comes; the reason reaches only the
-connection. It is a defect, of the code or of the permissions: nothing we do is refused in order.
+The server does not reply to a request that it denies: the requester sees a timeout, and only the
+connection gets the reason. A server with a full disk still replies to requests but stores nothing,
+so that only missing acknowledgements show it.
 """
 
 import re
@@ -11,24 +12,26 @@ from statistics import median
 
 import structlog
 
-REPORTED_FOR = 300.0  # seconds a refusal is a problem: permissions can be repaired while we run
+REPORTED_FOR = (
+    300.0  # seconds for which a violation is reported; permissions can be repaired at any time
+)
 
-# In the client's words, which has them from the server in lower case.
+# As the client passes it on, which has converted the text of the server to lower case.
 _VIOLATION = re.compile(r"permissions violation(?: for (\w+) to \"(.+?)\")?")
 
 log = structlog.get_logger("bus")
 
 
 class PermissionViolations:
-    """Shared by all connections of a process."""
+    """Permission violations of all connections of a process."""
 
     def __init__(self) -> None:
         self.count = 0
-        self._last: dict[str, tuple[float, str]] = {}  # user -> when, and what
+        self._last: dict[str, tuple[float, str]] = {}  # user -> time and operation
 
     @property
     def problems(self) -> list[str]:
-        """One sentence for each of our users that was refused something in the last minutes."""
+        """One sentence for each user with a violation in the last minutes."""
         now = time.monotonic()
         return [
             f"{user} may not {what}: its user on the bus needs more permissions"
@@ -37,7 +40,7 @@ class PermissionViolations:
         ]
 
     def record(self, user: str, error: Exception) -> bool:
-        """Say it, count it and remember it, if ``error`` is a refusal; returns whether it is."""
+        """Log and count ``error`` if it is a permission violation; returns whether it is."""
         match = _VIOLATION.search(str(error).lower())
         if match is None:
             return False
@@ -45,19 +48,19 @@ class PermissionViolations:
         subject = match[2] or "a subject"
         self.count += 1
         self._last[user] = (time.monotonic(), f"{operation} {subject}")
-        log.error("not permitted", user=user, operation=operation, subject=subject)
+        log.error("permission violation", user=user, operation=operation, subject=subject)
         return True
 
 
-LATENCY_SAMPLES = 40  # publishes of which it is remembered how long their acknowledgements took
+LATENCY_SAMPLES = 40  # publishes whose latency is remembered
 LATENCY_WINDOW = 60.0  # seconds
 
 
 class PublishStats:
-    """What became of the last publishes; shared by all connections of a process.
+    """Results of the last publishes of all connections of a process.
 
-    ``unanswered`` counts the tries since the last that was answered in any way, ``full`` tells
-    whether that answer was that there is no room.
+    ``consecutive_timeouts`` counts the tries since the last one with any reply, ``stream_full`` is
+    whether that reply was that the stream is full.
     """
 
     def __init__(self) -> None:
@@ -69,17 +72,17 @@ class PublishStats:
 
     @property
     def unanswered_seconds(self) -> float:
-        """For how many seconds there have been tries, and no answer to any of them."""
+        """Seconds since the first of the tries that had no reply, 0 if the last one had."""
         return 0.0 if self._unanswered_since is None else time.monotonic() - self._unanswered_since
 
     @property
     def seconds_since_ack(self) -> float | None:
-        """How many seconds ago an event was acknowledged; None since ``forget``: never yet."""
+        """Seconds since the last acknowledgement; None without one since ``reset``."""
         return None if self._last_ack_at is None else time.monotonic() - self._last_ack_at
 
     @property
     def median_latency(self) -> float:
-        """How long an acknowledgement takes, by the median of the last; 0 of too few."""
+        """Median latency of the last acknowledgements in seconds; 0 of too few."""
         since = time.monotonic() - LATENCY_WINDOW
         latencies = [seconds for at, seconds in self._latencies if at > since]
         return median(latencies) if len(latencies) == LATENCY_SAMPLES else 0.0
@@ -87,20 +90,20 @@ class PublishStats:
     def record_reply(
         self, *, full: bool = False, stored: bool = False, latency: float = 0.0
     ) -> None:
-        """Note an answer to a try; ``stored`` if the event is on disk, ``took`` seconds later."""
+        """Record a reply; ``stored`` if the event is on disk, after ``latency`` seconds."""
         self.consecutive_timeouts, self.stream_full, self._unanswered_since = 0, full, None
         if stored:
             self._last_ack_at = time.monotonic()
             self._latencies.append((self._last_ack_at, latency))
 
     def record_timeout(self, started_at: float) -> None:
-        """Note a try without an answer that began then, by the monotonic clock."""
+        """Record a try without a reply, by the monotonic time of its start."""
         self.consecutive_timeouts += 1
         if self._unanswered_since is None:
             self._unanswered_since = started_at
 
     def reset(self, before: float = float("inf")) -> None:
-        """Begin again: what was noted ``before`` then was about a server that is gone."""
+        """Forget what was recorded ``before`` a time: it was about a server that is gone."""
         if self._last_ack_at is not None and self._last_ack_at >= before:
             return
         self.record_reply()

@@ -1,4 +1,4 @@
-"""Single messages of a stream, by place or by subject (JetStream direct get, NATS ADR-31)."""
+"""Single messages of a stream, by sequence or by subject (JetStream direct get, NATS ADR-31)."""
 
 from collections.abc import AsyncIterator, Mapping
 from datetime import datetime
@@ -13,7 +13,7 @@ _SEQUENCE_HEADER, _SUBJECT_HEADER, _TIME_HEADER = "Nats-Sequence", "Nats-Subject
 
 
 class StoredMessage(Struct, frozen=True):
-    """A message as it lies on a stream; ``headers`` are its publisher's and the server's."""
+    """A stored message; ``headers`` are those of its publisher and of the server."""
 
     sequence: int
     stored_at: datetime
@@ -23,14 +23,14 @@ class StoredMessage(Struct, frozen=True):
 
 
 class DirectGet:
-    """Reads one stream without a consumer. All of it raises ``BusUnavailable``: no answer."""
+    """Reads a stream without a consumer. Every method may raise ``BusUnavailable``."""
 
     def __init__(self, connection: Connection, stream: str) -> None:
         self._connection = connection
         self._subject = f"$JS.API.DIRECT.GET.{stream}"
 
     async def get(self, sequence: int) -> StoredMessage | None:
-        """Return the message at a place, or None."""
+        """Return the message with a sequence, or None."""
         return await self._request({"seq": sequence})
 
     async def last(self, subject: str) -> StoredMessage | None:
@@ -38,11 +38,11 @@ class DirectGet:
         return await self._request({"last_by_subj": subject})
 
     async def next_after(self, after: int, subject: str) -> StoredMessage | None:
-        """Return the next message after a place on a subject or filter, or None."""
+        """Return the next message after a sequence on a subject or filter, or None."""
         return await self._request({"seq": after + 1, "next_by_subj": subject})
 
     async def iterate(self, subject: str) -> AsyncIterator[StoredMessage]:
-        """Yield all that lies on a subject or filter, oldest first."""
+        """Yield all messages on a subject or filter, oldest first."""
         after = 0
         while found := await self.next_after(after, subject):
             after = found.sequence

@@ -1,4 +1,4 @@
-"""What can be wrong with the bus, in the words of the service."""
+"""Errors of the bus."""
 
 
 class BusUnavailable(Exception):
@@ -10,7 +10,7 @@ class BusMisconfigured(BusUnavailable):
 
 
 class NotPublished(BusUnavailable):
-    """The same, and it is certain: the event was never handed to the bus, nor will it be."""
+    """The event was certainly not published, and will not be."""
 
 
 class BusFull(Exception):
@@ -22,4 +22,4 @@ class EventTooLarge(Exception):
 
 
 class AlreadyPublished(Exception):
-    """Somebody has said it before, so nothing was said now."""
+    """The same event was published before, so nothing was published."""

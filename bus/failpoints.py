@@ -1,36 +1,36 @@
-"""Places between two steps at which a test lets the worst happen: as a rule, kills the process.
+"""Points between two steps at which a test injects a fault, usually a kill of the process.
 
-They are compiled in and do nothing: no setting arms them, only a test does, in its own process.
+They are always present and do nothing: no setting arms them, only a test in its own process.
 """
 
 from collections.abc import Callable
 from typing import Literal, get_args
 
 Failpoint = Literal[
-    "actor.acknowledged",  # answered and acknowledged, but still held as if it were not
-    "actor.answered",  # the work is done, nothing was said of it
-    "actor.buried",  # the dead letter is filed, nothing was said of the failure
-    "actor.said",  # the answer is on the log, the event is not acknowledged
-    "aggregator.said",  # the end of a batch is on the log, the aggregator has not noted it
-    "aggregator.submitted",  # the documents of a batch are on the log, their batch is not heard yet
-    "batcher.converted",  # a result of an engine's batch is said, its batch is not done with
-    "batcher.handed_over",  # the engine has a batch, nothing was said of it
-    "blobs.put",  # a blob is durable, nobody has been told
+    "actor.acknowledged",  # acknowledged, but not yet released
+    "actor.answered",  # the work is done, its result is not published
+    "actor.buried",  # the dead letter is filed, the failure is not published
+    "actor.said",  # the result is on the log, the event is not acknowledged
+    "aggregator.said",  # the end of a batch is on the log, the aggregator has not recorded it
+    "aggregator.submitted",  # the documents of a batch are on the log, it is not acknowledged
+    "batcher.converted",  # a result of an engine batch is published, others are not
+    "batcher.handed_over",  # the engine has a batch, that is not published
+    "blobs.put",  # a blob is durable, its caller does not know
     "blobs.written",  # a blob is written and does not have its name yet
-    "deletion.said",  # a removal is on the log, its client has not heard of it
-    "edge.said",  # a submission is on the log, its client has not heard of it
-    "edge.stored",  # the bytes of a submission are stored, nothing was said of it
-    "erasing.erased",  # bytes of a removed document are gone, that is not noted
+    "deletion.said",  # a removal is on the log, its client has no response
+    "edge.said",  # a submission is on the log, its client has no response
+    "edge.stored",  # the bytes of a submission are stored, it is not published
+    "erasing.erased",  # bytes of a removed document are gone, the row does not show it
     "ledger.applied",  # a group is written and not committed
-    "ledger.committed",  # a group is committed, nobody has been told
-    "persister.announced",  # completions are announced, the group is not acknowledged
-    "persister.committed",  # a group is committed, its completions are not announced
-    "publisher.sending",  # an event is about to be said
-    "publisher.sent",  # an event is on the log, whoever said it has not been told
-    "retention.moved",  # an original lies in the archive, nothing was said of it
+    "ledger.committed",  # a group is committed, its callers do not know
+    "persister.announced",  # completions are published, the group is not acknowledged
+    "persister.committed",  # a group is committed, its completions are not published
+    "publisher.sending",  # an event is about to be sent
+    "publisher.sent",  # an event is on the log, its publisher does not know
+    "retention.moved",  # an original is in the archive, that is not published
     "snapshots.written",  # a snapshot is written and does not have its name yet
     "swapping.aside",  # the old database is set aside, the new one is not in its place
-    "uploads.moved",  # an upload lies where originals do, nothing was said of it
+    "uploads.moved",  # an upload is moved to the originals, it is not published
 ]
 POINTS: tuple[Failpoint, ...] = get_args(Failpoint)
 
@@ -38,11 +38,11 @@ _armed: dict[Failpoint, Callable[[], None]] = {}
 
 
 def reach(point: Failpoint) -> None:
-    """Say that a step is done and the next is not begun."""
+    """Run what a test has armed for a point."""
     if _armed and (act := _armed.get(point)) is not None:
         act()
 
 
 def arm(point: Failpoint, act: Callable[[], None]) -> None:
-    """Have something done whenever a point is reached. For tests."""
+    """Call ``act`` whenever a point is reached. For tests only."""
     _armed[point] = act

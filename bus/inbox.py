@@ -1,4 +1,4 @@
-"""What an actor has to do: the deliveries of its lanes, urgent ones first, none starved."""
+"""The deliveries of an actor from all its lanes: urgent ones first, and none starved."""
 
 import asyncio
 from collections import Counter, deque
@@ -17,7 +17,7 @@ from bus.look_ahead import LOOK_AHEAD_INTERVAL, LookAhead, OtherTenants
 from bus.pull import Pull
 
 FinishedUpTo = Callable[[streams.StreamIdentity], Awaitable[int]]
-"""Returns up to which sequence of a log every document has ended."""
+"""Returns the sequence of a log up to which every document has ended."""
 
 
 async def nothing_finished(_log: streams.StreamIdentity) -> int:
@@ -26,13 +26,14 @@ async def nothing_finished(_log: streams.StreamIdentity) -> int:
 
 
 class Inbox:
-    """Deliveries of one consumer. Everything in it is held on the log until it is let go.
+    """Deliveries of one consumer, from arrival to ``release``.
 
-    Held deliveries, waiting ones too, get their acknowledgement deadline renewed every third of
-    it; so a long conversion is not handed to somebody else meanwhile.
+    Their acknowledgement deadlines are renewed every third of it, also while they wait, so that a
+    long conversion is not delivered to another worker.
 
-    With ``per_tenant`` no tenant has more than so many in hand, and the next goes to the one with
-    the fewest. The lanes are looked through for others while one has as many as it may.
+    With ``max_per_tenant`` no tenant has more than so many in progress, and the next delivery is
+    that of the tenant with the fewest. While a tenant has that many, the lanes are searched for
+    events of others.
     """
 
     def __init__(
@@ -59,15 +60,15 @@ class Inbox:
         self._other_tenants = OtherTenants(connection, consumer)
         self._credit = {lane.name: 0 for lane in LANES}
         self._waiters: dict[bool, deque[asyncio.Future[Delivery]]] = {False: deque(), True: deque()}
-        self._in_progress: dict[int, Delivery] = {}  # by its event's place on the log
-        self._counted_tenants: dict[int, str] = {}  # the tenants of those that count for the limit
-        self._in_progress_by_tenant: Counter[str] = Counter()  # how many that are
+        self._in_progress: dict[int, Delivery] = {}  # by sequence
+        self._counted_tenants: dict[int, str] = {}  # tenants of deliveries that count for the limit
+        self._in_progress_by_tenant: Counter[str] = Counter()  # how many these are
 
     @asynccontextmanager
     async def open(self) -> AsyncIterator["Inbox"]:
-        """Make sure the durables exist, pull from them, and renew deadlines while open.
+        """Create missing durables, and pull and renew deadlines while open.
 
-        What was not let go when it is closed is delivered to somebody else at once.
+        Deliveries that were not released are given back on closing.
 
         :raises BusUnavailable: the server does not answer.
         """
@@ -79,7 +80,7 @@ class Inbox:
             except (nats.errors.Error, JetStreamError, TimeoutError) as error:
                 raise BusUnavailable(f"no consumer {self._consumer.name}: {error}") from error
         async with AsyncExitStack() as stack:
-            # Only when nothing is pulled any more, or it would be delivered to ourselves.
+            # After pulling has ended, or they would be delivered to this inbox again.
             stack.push_async_callback(self._nak_all)
             for _, pull in self._lanes:
                 await stack.enter_async_context(pull.open())
@@ -93,12 +94,12 @@ class Inbox:
             yield self
 
     async def get(self, *, only_urgent: bool = False) -> Delivery:
-        """Wait for the next delivery to work on; give it back with ``let_go``.
+        """Wait for the next delivery; ``release`` it when it is acknowledged.
 
-        An event that is in hand already is not taken twice: its deadline has passed while this
-        process was stopped, or its machine asleep, and whoever works on it goes on.
+        An event in progress is not returned twice: its deadline may have passed while the process
+        or the machine was suspended, and the work on it goes on.
 
-        :raises BusUnavailable: a consumer is gone; open the inbox anew.
+        :raises BusUnavailable: a consumer is gone; open the inbox again.
         """
         delivery = self._next_delivery(only_urgent=only_urgent)
         if delivery is not None:
@@ -109,11 +110,11 @@ class Inbox:
             return await future
         except asyncio.CancelledError:
             if future.done() and not future.cancelled() and future.exception() is None:
-                await self._return_unstarted(future.result())  # it was found at the same moment
+                await self._return_unstarted(future.result())  # it came just now
             raise
 
     def release(self, delivery: Delivery) -> None:
-        """The delivery was answered, one way or another: its deadline is nobody's business now."""
+        """Stop renewing the deadline of a delivery that was acknowledged or given back."""
         self._in_progress.pop(delivery.sequence, None)
         tenant = self._counted_tenants.pop(delivery.sequence, None)
         if tenant is not None:
@@ -122,14 +123,14 @@ class Inbox:
             if in_progress == 1:
                 del self._in_progress_by_tenant[tenant]
             if in_progress == self._max_per_tenant:
-                self._dispatch()  # what waited for this
+                self._dispatch()  # deliveries of this tenant that waited
 
     async def _return_unstarted(self, delivery: Delivery) -> None:
         self.release(delivery)
         await delivery.nak(0)
 
     def _dispatch(self) -> None:
-        """Give what may be taken in hand to those who wait for it."""
+        """Pass deliveries that may be started to waiting workers."""
         for only_urgent, waiters in self._waiters.items():
             while waiters:
                 future = waiters[0]
@@ -142,7 +143,7 @@ class Inbox:
                         if delivery is None:
                             break
                         future.set_result(delivery)
-                _ = waiters.popleft()  # answered, or nobody's any more
+                _ = waiters.popleft()  # done or cancelled
 
     def _next_delivery(self, *, only_urgent: bool) -> Delivery | None:
         while True:
@@ -167,7 +168,7 @@ class Inbox:
             return delivery
 
     async def _nak_all(self) -> None:
-        """Give what is held to somebody else at once, instead of after its deadline."""
+        """Give all deliveries back at once, instead of after their deadlines."""
         for delivery in self._outstanding():
             await delivery.nak(0)
         self._in_progress.clear()
@@ -181,7 +182,7 @@ class Inbox:
         ]
 
     def _pick_lane(self) -> tuple[Lane, Pull, Delivery | None] | None:
-        """Smooth weighted round robin over the lanes that have something to take."""
+        """Choose a lane by smooth weighted round robin over those with a startable delivery."""
         ready = [
             (lane, pull, chosen)
             for lane, pull in self._lanes
@@ -201,7 +202,7 @@ class Inbox:
         return best
 
     def _pick_delivery(self, pull: Pull) -> Delivery | None:
-        """Return the first delivery of the tenant that has the fewest in hand, and may have it."""
+        """Return the first delivery of the tenant with the fewest in progress below the limit."""
         if self._max_per_tenant is None:
             return pull.buffer[0] if pull.buffer else None
         chosen, fewest = None, self._max_per_tenant

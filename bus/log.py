@@ -1,4 +1,4 @@
-"""Asking the log itself what was said of a document or a batch."""
+"""Lookups of events on the log by document or batch."""
 
 from collections.abc import AsyncIterator
 from datetime import datetime
@@ -16,7 +16,7 @@ from schemas.times import effective_time
 
 
 class StoredSubmission(Struct, frozen=True):
-    """A submission as it lies on the log."""
+    """The submission of a document on the log."""
 
     sequence: int
     stored_at: datetime
@@ -24,7 +24,7 @@ class StoredSubmission(Struct, frozen=True):
 
 
 class StoredBatchSubmission(Struct, frozen=True):
-    """A batch's submission as it lies on the log."""
+    """The submission of a batch on the log."""
 
     sequence: int
     stored_at: datetime
@@ -32,7 +32,7 @@ class StoredBatchSubmission(Struct, frozen=True):
 
 
 class StoredEvent(Struct, frozen=True):
-    """An event about a document, as it lies on the log."""
+    """An event about a document on the log."""
 
     sequence: int
     stored_at: datetime
@@ -46,7 +46,7 @@ class Log:
         self._direct_get = DirectGet(connection, streams.EVENTS)
 
     async def submission(self, tenant: str, document_id: str) -> DocumentSubmitted | None:
-        """Return what was submitted under this id, or None; ``submitted_at`` is always given.
+        """Return the submission of a document, or None; its ``submitted_at`` is always set.
 
         :raises BusUnavailable: the log does not answer.
         """
@@ -57,7 +57,7 @@ class Log:
         return msgspec.structs.replace(found.event, submitted_at=submitted_at)
 
     async def first_submission(self, tenant: str, document_id: str) -> StoredSubmission | None:
-        """Return the submission that counts: the first under this id. Errors as ``submission``."""
+        """Return the first submission with this id, the valid one. Raises as ``submission``."""
         subject_filter = subjects.document_filter("submitted", tenant, document_id)
         async for sequence, stored_at, event in self._events(subject_filter):
             if isinstance(event, DocumentSubmitted):
@@ -65,7 +65,7 @@ class Log:
         return None
 
     async def batch(self, tenant: str, batch_id: str) -> StoredBatchSubmission | None:
-        """Return the batch that counts: the first under this id. Errors as ``submission``."""
+        """Return the first batch with this id, which is the valid one. Raises as ``submission``."""
         subject = subjects.batch_subject("submitted", tenant, batch_id)
         async for sequence, stored_at, event in self._events(subject):
             if isinstance(event, BatchSubmitted):
@@ -75,9 +75,9 @@ class Log:
     async def last_event(
         self, tenant: str, document_id: str, event_name: str = "*"
     ) -> StoredEvent | None:
-        """Return what was said last of a document (of one kind, if given) and can be read.
+        """Return the last event about a document, optionally of one kind; None if malformed.
 
-        Errors as ``submission``.
+        Raises as ``submission``.
         """
         found = await self._direct_get.last(
             subjects.document_filter(event_name, tenant, document_id)
@@ -88,11 +88,11 @@ class Log:
             decoded = codec.decode(found.subject, found.body)
         except codec.MalformedEvent:
             return None
-        assert isinstance(decoded, DocumentEvent)  # decode has held it against its subject
+        assert isinstance(decoded, DocumentEvent)  # ``decode`` has checked it against its subject
         return StoredEvent(found.sequence, found.stored_at, decoded)
 
     async def _events(self, subject_filter: str) -> AsyncIterator[tuple[int, datetime, AnyEvent]]:
-        """Yield what lies on a subject, oldest first, but for dead letters: they say nothing."""
+        """Yield the events on a subject, oldest first, without malformed ones."""
         async for found in self._direct_get.iterate(subject_filter):
             try:
                 event = codec.decode(found.subject, found.body)

@@ -1,4 +1,4 @@
-"""What the log holds at the moment, in numbers: from them it shows whether something is missing."""
+"""Extent of the log, and the gaps in it."""
 
 import asyncio
 from datetime import UTC, datetime
@@ -17,22 +17,22 @@ from bus.connection import Connection
 from bus.direct_get import DirectGet
 from bus.errors import BusUnavailable
 
-PAGE_SIZE, PAGE_BYTES = 500, 4 * 1024 * 1024  # events asked for at once
-PAGE_PAUSE = 0.05  # seconds between two, for others
+PAGE_SIZE, PAGE_BYTES = 500, 4 * 1024 * 1024  # events in one request
+PAGE_PAUSE = 0.05  # seconds between two requests, for other users of the server
 PAGE_TIMEOUT = 30.0  # seconds
 RECHECK_DELAY = 1.0  # seconds
 
 _DIRECT_GET = f"$JS.API.DIRECT.GET.{streams.EVENTS}"
 
 SequenceRange = tuple[int, int]
-"""The first and the last of several sequences."""
+"""The first and the last of adjacent sequences."""
 
 
 class LogState(Struct, frozen=True):
-    """How far the log reaches, and how many events are gone between its first and its last.
+    """Extent of the log, and the number of events missing between its first and its last.
 
-    An empty log has its next event's sequence as ``first``, and a lower ``last``. ``kept_for`` are
-    the seconds after which events go by age, None where they may go for other reasons.
+    An empty log has the sequence of its next event as ``first``, and a lower ``last``. ``max_age``
+    is in seconds, None where events may also be removed for other reasons than age.
     """
 
     created: str
@@ -43,7 +43,7 @@ class LogState(Struct, frozen=True):
 
     @property
     def is_empty(self) -> bool:
-        """Whether there is no event on it."""
+        """Whether the log has no events."""
         return self.first > self.last
 
 
@@ -56,7 +56,7 @@ class _StreamInfoReply(Struct):
 
 
 async def fetch(connection: Connection) -> LogState | None:
-    """Return what the log holds, or None where there is no log.
+    """Return the state of the log, or None without a log.
 
     :raises BusUnavailable: the server does not answer.
     """
@@ -78,7 +78,7 @@ async def fetch(connection: Connection) -> LogState | None:
 
 
 async def missing_ranges(connection: Connection) -> list[SequenceRange]:
-    """Return what is gone between the first event and the last. Errors as ``look``."""
+    """Return the gaps between the first event and the last. Raises as ``fetch``."""
     subject = f"$JS.API.STREAM.INFO.{streams.EVENTS}"
     reply = await connection.request(subject, b'{"deleted_details": true}')
     deleted = sorted(msgspec.json.decode(reply.body, type=_StreamInfoReply).state.deleted)
@@ -93,10 +93,10 @@ async def missing_ranges(connection: Connection) -> list[SequenceRange]:
 async def unreadable_ranges(
     connection: Connection, state: LogState, *, after: int = 0, pause: float = PAGE_PAUSE
 ) -> list[SequenceRange]:
-    """Read the log once and return what cannot be read of it, gone or damaged.
+    """Read the log and return the sequences that cannot be read, deleted or damaged.
 
-    A damaged event is counted, and left out wherever it should be delivered, in silence. Only
-    events behind ``after`` are read, with pauses for others who use the server.
+    The server counts a damaged event but skips it silently in deliveries. Only events after
+    ``after`` are read, with pauses for other users of the server.
 
     :raises BusUnavailable: the server does not answer.
     """
@@ -126,8 +126,8 @@ async def unreadable_ranges(
         await subscription.unsubscribe()
     if not found:
         return []
-    await asyncio.sleep(RECHECK_DELAY)  # one server of a cluster may have been behind the others
-    current = await fetch(connection)  # and what has gone by age meanwhile was no damage
+    await asyncio.sleep(RECHECK_DELAY)  # a server of a cluster may have lagged behind
+    current = await fetch(connection)  # events removed by age meanwhile are no damage
     oldest = current.first if current else state.last + 1
     left = [(max(first, oldest), last) for first, last in found if last >= oldest]
     return [candidate for candidate in left if not await _exists(connection, candidate)]
@@ -139,7 +139,7 @@ async def _exists(connection: Connection, sequences: SequenceRange) -> bool:
 
 
 class _Page:
-    """The sequences of one answer in many messages (direct get of a batch, NATS ADR-31)."""
+    """Sequences of the messages of one batched direct get (NATS ADR-31)."""
 
     def __init__(self) -> None:
         self.sequences: list[int] = []
@@ -158,7 +158,7 @@ class _Page:
 
 
 async def stored_at(connection: Connection, sequence: int) -> datetime | None:
-    """Return when the log took the event at a place; None where there is none."""
+    """Return when the event with a sequence was stored; None without such an event."""
     if sequence < 1:
         return None
     found = await DirectGet(connection, streams.EVENTS).get(sequence)

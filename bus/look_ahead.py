@@ -1,7 +1,7 @@
-"""A look beyond the head of a lane, so that one tenant's backlog does not hide the others'.
+"""Look-ahead in a lane, so that the backlog of one tenant does not block the others.
 
-A consumer delivers in the order of the log. While a tenant has as much in hand as it may, what it
-has waiting is given back with a delay (and counted as no attempt), until events of others come.
+A consumer delivers in the order of the log. While a tenant is at its limit, its waiting deliveries
+are given back with a delay (not counted as attempts), until events of other tenants arrive.
 """
 
 import time
@@ -18,27 +18,25 @@ from bus.delivery import Delivery
 from bus.direct_get import DirectGet
 
 LOOK_AHEAD_INTERVAL = 0.5  # seconds
-MAX_DEFERRED_PER_LOOK = 256  # deliveries that are given back between two looks
-EXTRA_CAPACITY = 256  # deliveries that may wait here beyond the capacity of the lane
-MIN_BUFFERED_PER_TENANT = 32  # of one tenant
-MAX_DEFERRED = 3_000  # far below what a consumer hands out without an answer (MAX_ACK_PENDING)
+MAX_DEFERRED_PER_LOOK = 256  # deliveries given back between two looks
+EXTRA_CAPACITY = 256  # deliveries buffered beyond the capacity of the lane
+MIN_BUFFERED_PER_TENANT = 32  # deliveries
+MAX_DEFERRED = 3_000  # deliveries, far below MAX_ACK_PENDING of the consumer
 
-FAST_BUFFER_SECONDS = 1.0  # seconds in which what waits here is worked off, if it goes on as now
-FAST_LANE_SECONDS = 3.0  # seconds in which all of the lane is
-STALLED_LOOKS = 3  # looks in a row between which nothing was taken
-OTHERS_TTL = 10.0  # seconds for which it is believed that others come, after one has come
-MIN_DELAY, MAX_DELAY = 1.0, 20.0  # seconds that a delivery is put off
-MAX_REDELIVERIES_PER_SECOND = 100.0  # deliveries a second that come back
-DELAY_PER_AGE = 0.25  # of what is put off where nobody can tell when its turn comes
-DELAY_PER_TURN = (
-    0.5  # share of the time until its turn that a delivery is put off: nobody shall idle
-)
-DEFERRED_TTL = 120.0  # seconds beyond its time; somebody else has it
-SMOOTHING = 0.3  # weight of the last look in what is believed of the speed
+FAST_BUFFER_SECONDS = 1.0  # seconds in which the buffer is worked off at the current rate
+FAST_LANE_SECONDS = 3.0  # seconds in which the whole lane is
+STALLED_LOOKS = 3  # looks in a row without a started delivery
+OTHERS_TTL = 10.0  # seconds in which others are expected after one has arrived
+MIN_DELAY, MAX_DELAY = 1.0, 20.0  # seconds of a deferral
+MAX_REDELIVERIES_PER_SECOND = 100.0  # deferred deliveries that come back per second
+DELAY_PER_AGE = 0.25  # share of the age as a deferral, where the rate is unknown
+DELAY_PER_TURN = 0.5  # share of the time until its turn, so that no worker becomes idle
+DEFERRED_TTL = 120.0  # seconds after its time, when another worker has it
+SMOOTHING = 0.3  # weight of the last look in the estimated rate
 
 
 class _Deferred(Struct):
-    """One event that was given back: until when, whose it is, and how often by now."""
+    """An event that was given back: until when, its tenant, and how often so far."""
 
     until: float
     tenant: str
@@ -46,40 +44,40 @@ class _Deferred(Struct):
 
 
 class LookAhead:
-    """Decides for one lane which deliveries are put off; some of each tenant are not."""
+    """Chooses the deliveries of a lane to defer; some of each tenant stay buffered."""
 
     def __init__(self, capacity: int) -> None:
         self._capacity = capacity
-        self._deferred: dict[int, _Deferred] = {}  # by their places on the log
+        self._deferred: dict[int, _Deferred] = {}  # by sequence
         self._deferred_by_tenant: Counter[str] = Counter()
-        self._started: Counter[str] = Counter()  # since the last look
-        self._rates: dict[str, float] = {}  # deliveries taken a second
+        self._started: Counter[str] = Counter()  # deliveries since the last look
+        self._rates: dict[str, float] = {}  # deliveries started per second
         self._num_pending = 0
-        self._budget = 0  # deliveries that may be put off until the next look
+        self._budget = 0  # deliveries that may be deferred until the next look
         self._last_look_at = time.monotonic()
         self._stalled_looks = 0  # looks in a row
         self._others_until = 0.0
 
     @property
     def extra_capacity(self) -> int:
-        """How many deliveries to ask for beyond the capacity."""
+        """Deliveries to request beyond the capacity."""
         return min(self._budget, EXTRA_CAPACITY)
 
     def record_start(self, tenant: str) -> None:
-        """Note that work on a delivery of this tenant begins."""
+        """Record that work on a delivery of a tenant begins."""
         self._started[tenant] += 1
 
     def record_other_tenants(self) -> None:
-        """Note that further tenants wait in the lane."""
+        """Record that other tenants have events in the lane."""
         self._others_until = time.monotonic() + OTHERS_TTL
 
     def update(self, buffer: Collection[Delivery], *, blocked: bool) -> bool:
-        """Decide again whether to look ahead; call it every ``LOOK_EVERY`` seconds.
+        """Decide whether to look ahead; called every ``LOOK_AHEAD_INTERVAL`` seconds.
 
-        It does where work goes on so slowly that it costs nothing beside it, and where others are
-        there. Returns whether somebody should find out if they are.
+        It looks ahead where the work is so slow that this costs little, and other tenants wait.
+        Returns whether the caller should find out if other tenants wait.
 
-        :param blocked: a tenant has as much in hand as it may, and nothing waits for another.
+        :param blocked: a tenant is at its limit, and no delivery of another is buffered.
         """
         now = time.monotonic()
         self._stalled_looks = 0 if self._started else self._stalled_looks + 1
@@ -98,7 +96,7 @@ class LookAhead:
         return blocked and (slow or others) and not stalled
 
     def deferral_delay(self, delivery: Delivery, buffer: Collection[Delivery]) -> float | None:
-        """Return for how many seconds a delivery that has come is given back; None: it is kept."""
+        """Return the seconds for which to give back a delivery; None to buffer it."""
         self._num_pending = delivery.num_pending
         earlier = self._deferred.get(delivery.sequence)
         if earlier is not None:
@@ -129,7 +127,7 @@ class LookAhead:
         if rate >= 1.0:
             delay = DELAY_PER_TURN * self._deferred_by_tenant[tenant] / rate
         else:
-            # By its age, so that it is neither late nor delivered all the time.
+            # By age, so that it is neither late nor redelivered all the time.
             delay = DELAY_PER_AGE * (datetime.now(UTC) - delivery.stored_at).total_seconds()
         return max(
             min(max(delay, MIN_DELAY), MAX_DELAY),
@@ -151,20 +149,20 @@ class LookAhead:
         self._deferred_by_tenant[self._deferred.pop(sequence).tenant] -= 1
 
 
-MAX_REMEMBERED_TENANTS = 32  # tenants, the latest
-MAX_LOOKUPS = 4  # events of one tenant that are looked at: the next may travel in another lane
+MAX_REMEMBERED_TENANTS = 32  # tenants, the most recent ones
+MAX_LOOKUPS = 4  # events per tenant: the next one may be in another lane
 
 
 class OtherTenants:
-    """Asks the log, without a consumer: for tenants it has met, and for whose the newest event is.
+    """Finds events of other tenants behind those a consumer has delivered, without a consumer.
 
-    That costs one request for each, however long the log is.
+    It checks the tenants seen so far and that of the newest event, with one request for each.
     """
 
     def __init__(self, connection: Connection, consumer: Consumer) -> None:
         self._direct_get = DirectGet(connection, streams.EVENTS)
         self._event_name = subjects.event_name(consumer.event_type)
-        self._tenants: dict[str, None] = {}  # the latest last
+        self._tenants: dict[str, None] = {}  # the most recent last
         self._last_tenant: str | None = None
 
     def remember(self, tenant: str) -> None:
@@ -178,7 +176,7 @@ class OtherTenants:
             del self._tenants[next(iter(self._tenants))]
 
     async def have_events_in(self, lane: Lane, after: int, excluded: Collection[str]) -> bool:
-        """Tell whether the lane has an event after this place on the log that is another's.
+        """Whether the lane has an event of a tenant not ``excluded`` after a sequence.
 
         :raises BusUnavailable: the log does not answer.
         """
@@ -203,7 +201,7 @@ class OtherTenants:
 
 
 def _priority_and_tenant(subject: str) -> tuple[int, str]:
-    """Return priority and tenant; 0 and nobody where the subject is malformed."""
+    """Return priority and tenant; 0 and empty for a malformed subject."""
     try:
         address = subjects.parse_document(subject)
     except subjects.MalformedSubject:

@@ -1,4 +1,4 @@
-"""Saying something on the log: returns when the log has it on disk."""
+"""Publishing of events. A publish returns when the log has the event on disk."""
 
 import asyncio
 import secrets
@@ -16,7 +16,7 @@ from schemas.batches import BatchEvent
 from schemas.documents import DocumentEvent
 from schemas.events import JanitorProbed, JanitorSwept
 
-ACK_TIMEOUT = 2.0  # seconds for one try; the log acknowledges in milliseconds
+ACK_TIMEOUT = 2.0  # seconds for one try; the log acknowledges within milliseconds
 PUBLISH_TIMEOUT = 10.0  # seconds for all tries: a local server that died is back in less
 RETRY_DELAY = 0.1  # seconds
 MSG_ID_HEADER = "Nats-Msg-Id"
@@ -30,7 +30,7 @@ _WRONG_LAST_SEQUENCE = {10071, 10164}
 
 
 class _PubAck(msgspec.Struct):
-    """The server's answer to a publish: a sequence, or an error."""
+    """The reply to a publish: a sequence or an error."""
 
     stream: str = ""
     seq: int = 0
@@ -44,10 +44,7 @@ _pub_ack = msgspec.json.Decoder(_PubAck)
 
 
 def message_id(event: DocumentEvent | BatchEvent) -> str:
-    """Return the ``Nats-Msg-Id``: the same for all events of one kind about one document.
-
-    One that was requeued ends anew.
-    """
+    """Return the ``Nats-Msg-Id``, one for each kind of event, document and number of requeues."""
     name = subjects.event_name(type(event))
     if isinstance(event, BatchEvent):
         return f"{event.tenant}:{event.batch_id}:batch-{name}"
@@ -56,10 +53,10 @@ def message_id(event: DocumentEvent | BatchEvent) -> str:
 
 
 class Publisher:
-    """Says events. What was said is on disk when ``say`` returns.
+    """Publishes events. An event is on disk when ``publish`` returns.
 
-    A try whose acknowledgement is lost is repeated under the same ``Nats-Msg-Id``. As a rule the
-    log has forgotten that by then and stores the event twice, which changes nothing.
+    A try whose acknowledgement is lost is repeated with the same ``Nats-Msg-Id``. Usually the
+    duplicate window is over by then and the event is stored twice, which has no effect.
     """
 
     def __init__(self, connection: Connection) -> None:
@@ -74,9 +71,9 @@ class Publisher:
     ) -> int:
         """Publish an event on its own subject; returns its sequence on the log.
 
-        ``again`` is for what was said before and must be heard once more: another text each time.
+        An event that has to be delivered once more needs another ``msg_id_suffix`` each time.
 
-        :raises NothingSaid: the bus was away for ``within`` seconds, or has been for long.
+        :raises NotPublished: the bus was away for ``within`` seconds, or has been for long.
         :raises BusUnavailable: no acknowledgement ``within`` seconds; it may have been stored.
         :raises BusFull: the log has no room.
         :raises EventTooLarge: the log does not take events of this size.
@@ -90,13 +87,13 @@ class Publisher:
     async def publish_if_first(
         self, event: DocumentEvent | BatchEvent, within: float = PUBLISH_TIMEOUT
     ) -> int:
-        """Say something only if it was not said of this document or batch by anybody before.
+        """Publish an event if it is the first of its kind about its document or batch.
 
-        :raises AlreadySaid: it was, perhaps by a try of ours whose acknowledgement was lost; the
-            rest as ``say``.
+        :raises AlreadyPublished: it is not; perhaps an earlier try without acknowledgement was
+            stored. The rest as ``publish``.
         """
         headers = {
-            # Of its own making each time: that of an equal event would hide who was first.
+            # Unique: with the id of an equal event the server would not say which was first.
             MSG_ID_HEADER: f"{message_id(event)}:{secrets.token_hex(8)}",
             EXPECTED_LAST_SEQUENCE_HEADER: "0",
             EXPECTED_LAST_SUBJECT_HEADER: subjects.same_event_filter(event),
@@ -106,21 +103,21 @@ class Publisher:
         )
 
     async def publish_sweep(self, swept: JanitorSwept) -> None:
-        """Say what a pass of the janitor has done. Errors as ``say``."""
+        """Publish the result of a pass of the janitor. Raises as ``publish``."""
         subject = f"{subjects.JANITOR}.{subjects.event_name(JanitorSwept)}"
         await self.publish_raw(subject, codec.encode(swept), {MSG_ID_HEADER: secrets.token_hex(16)})
 
     async def publish_raw(
         self, subject: str, body: bytes, headers: dict[str, str], within: float = PUBLISH_TIMEOUT
     ) -> int:
-        """Publish a body to whichever stream takes ``subject``; errors as ``say``."""
+        """Publish a body on a subject. Raises as ``publish``."""
         deadline = time.monotonic() + within
         last_error: BusUnavailable | None = None
         while True:
             try:
                 return await self._publish_once(subject, body, headers)
             except BusUnavailable as error:
-                # Once it may have been said, no later try makes that certain.
+                # After a try that may have been stored, no later one is certain not to be.
                 if last_error is None or not isinstance(error, NotPublished):
                     last_error = error
             late = time.monotonic() + RETRY_DELAY >= deadline
@@ -129,7 +126,7 @@ class Publisher:
             await asyncio.sleep(RETRY_DELAY)
 
     async def _publish_once(self, subject: str, body: bytes, headers: dict[str, str]) -> int:
-        # Not while disconnected: the client would keep the message and send it after we said no.
+        # Not while disconnected: the client would buffer it and send it after this has raised.
         if not self._connection.connected:
             raise NotPublished("the bus is not connected")
         failpoints.reach("publisher.sending")
@@ -144,7 +141,7 @@ class Publisher:
         except nats.errors.MaxPayloadError as error:
             raise EventTooLarge(f"{len(body)} bytes are more than the bus takes") from error
         except (nats.errors.Error, TimeoutError, OSError) as error:
-            # What is not permitted is not answered either, and no server is to blame for that.
+            # A denied publish gets no reply either, and says nothing about the server.
             permitted = self._connection.permission_violations.count == violations_before
             if isinstance(error, TimeoutError) and permitted:
                 self._connection.publish_stats.record_timeout(started_at)
@@ -158,14 +155,14 @@ class Publisher:
         if answer.error is not None:
             _raise_api_error(answer.error)
         if answer.duplicate and not await self._is_on_subject(subject, answer):
-            # Ids are the publisher's choice: somebody has used ours for something else.
+            # Publishers choose their ids: another message has used this one.
             log.warning("message id already taken", subject=subject, sequence=answer.seq)
             fresh = {**headers, MSG_ID_HEADER: f"{headers[MSG_ID_HEADER]}:{secrets.token_hex(8)}"}
             return await self._publish_once(subject, body, fresh)
         return answer.seq
 
     async def _is_on_subject(self, subject: str, answer: _PubAck) -> bool:
-        """Whether the message that made ours a duplicate was said on the same subject."""
+        """Whether the message that made this one a duplicate has the same subject."""
         query = msgspec.json.encode({"seq": answer.seq})
         stored = await self._connection.request(f"$JS.API.DIRECT.GET.{answer.stream}", query)
         return stored.headers.get("Nats-Subject") == subject
@@ -182,11 +179,13 @@ def _raise_api_error(error: dict[str, object]) -> NoReturn:
     raise BusUnavailable(f"refused: {text} ({code})")
 
 
-ACK_VALID_FOR = 10.0  # seconds an acknowledgement is proof, so that an idle log grows slowly
+ACK_VALID_FOR = (
+    10.0  # seconds for which an acknowledgement is proof, so that an idle log grows slowly
+)
 
 
 class Probe:
-    """Publishes a small event about nothing. Nobody consumes it; the log keeps it as any other."""
+    """Checks that the log can be written, by a small event that has no consumer."""
 
     def __init__(self, connection: Connection) -> None:
         self._publish_stats = connection.publish_stats
@@ -194,7 +193,7 @@ class Probe:
 
     @property
     def problem(self) -> str | None:
-        """What the last publishes say against the log; None when the last one was stored."""
+        """The problem that the last publishes show; None if the last one was stored."""
         if self._publish_stats.stream_full:
             return "the log is full: it takes no more events"
         if timeouts := self._publish_stats.consecutive_timeouts:
@@ -204,7 +203,7 @@ class Probe:
         return None
 
     async def check_writable(self) -> None:
-        """Publish, unless an event was stored a moment ago and none was refused since.
+        """Publish the event, unless another one was stored a moment ago and none failed since.
 
         :raises BusUnavailable: no acknowledgement came.
         :raises BusFull: the log has no room.

@@ -1,7 +1,7 @@
-"""A standing order at one consumer: a bounded number of deliveries, on their way or waiting here.
+"""Pull subscription to a consumer: a bounded number of deliveries, requested or buffered.
 
 The client's own ``fetch`` costs three to five times the CPU per message and returns in batches;
-this keeps long pull requests open instead and asks for more as deliveries are taken.
+this keeps long pull requests open instead and requests more as deliveries are taken.
 Protocol: NATS ADR-13 (pull subscribe internals).
 """
 
@@ -24,11 +24,11 @@ from bus.errors import BusUnavailable
 from bus.look_ahead import LookAhead
 
 EXPIRES = 30.0  # seconds a pull request stays open on the server
-HEARTBEAT = 2.0  # seconds between signs of life while nothing is there to deliver
-HEARTBEAT_TIMEOUT = 2.5 * HEARTBEAT  # seconds without one: the request is lost, ask anew
+HEARTBEAT = 2.0  # seconds between heartbeats of the server while there is nothing to deliver
+HEARTBEAT_TIMEOUT = 2.5 * HEARTBEAT  # seconds without one: the request is lost and sent again
 MAX_BATCH_BYTES = 4 * 1024 * 1024  # per request, so that large events do not pile up in memory
-REJECTED_PAUSE = 0.25  # seconds before asking again after a refusal
-DRAIN_TIMEOUT = 2.0  # seconds for what is under way to arrive when pulling ends
+REJECTED_PAUSE = 0.25  # seconds before the next request after a rejected one
+DRAIN_TIMEOUT = 2.0  # seconds for outstanding deliveries to arrive on closing
 
 _IDLE_HEARTBEAT_STATUS = "100"
 _ACK_PREFIX = "$JS.ACK."
@@ -37,10 +37,10 @@ log = structlog.get_logger("bus")
 
 
 class Pull:
-    """Deliveries of one durable, at most ``capacity`` of them granted and not yet taken.
+    """Deliveries of one durable, at most ``capacity`` of them requested and not yet taken.
 
-    ``arrived`` is called whenever there is something to take. With ``ahead`` more deliveries are
-    asked for while that wants them, and those it puts off are given back.
+    ``on_arrival`` is called whenever there is something to take. ``look_ahead`` may request more,
+    and gives back the deliveries it defers.
     """
 
     def __init__(
@@ -58,28 +58,28 @@ class Pull:
         self._on_arrival = on_arrival
         self._look_ahead = look_ahead
         self._inbox = connection.client.new_inbox()
-        self._outstanding = 0  # deliveries asked for that have not come yet
+        self._outstanding = 0  # requested deliveries that have not arrived
         self._request_count = 0
         self._last_message_at = time.monotonic()
         self._request_needed = asyncio.Event()
         self._paused_until = 0.0
         self._consumer_gone = False
         self.buffer: deque[Delivery] = deque()
-        self.last_sequence = 0  # the farthest place on the log that was delivered
+        self.last_sequence = 0  # the highest sequence delivered
 
     @property
     def ready(self) -> bool:
-        """Whether ``take`` has something to say: a delivery, or that the consumer is gone."""
+        """Whether ``pop`` has a result: a delivery, or that the consumer is gone."""
         return bool(self.buffer) or self._consumer_gone
 
     @property
     def consumer_gone(self) -> bool:
-        """Whether the consumer is gone, which ``take`` then tells."""
+        """Whether the consumer is gone, which ``pop`` then raises."""
         return self._consumer_gone
 
     @asynccontextmanager
     async def open(self) -> AsyncIterator["Pull"]:
-        """Subscribe and keep asking while open; what was not taken stays in ``waiting``."""
+        """Subscribe and request deliveries while open; those not taken stay in ``buffer``."""
         subscription = await self._connection.client.subscribe(
             f"{self._inbox}.*", cb=self._on_message
         )
@@ -94,37 +94,37 @@ class Pull:
             await self._drain(subscription)
 
     async def apply_look_ahead(self) -> None:
-        """Give back what waits in vain, and ask for as much as ``ahead`` wants to see."""
+        """Give back the deliveries to defer, and request as many as ``look_ahead`` allows."""
         look_ahead = self._look_ahead
         if look_ahead is None or not look_ahead.extra_capacity:
             return
         if len(self.buffer) > self._capacity:
-            waiting, kept = list(self.buffer), deque[Delivery]()
+            waiting, retained = list(self.buffer), deque[Delivery]()
             for delivery in waiting:
-                delay = look_ahead.deferral_delay(delivery, kept)
+                delay = look_ahead.deferral_delay(delivery, retained)
                 if delay is None:
-                    kept.append(delivery)
+                    retained.append(delivery)
                 else:
                     self.buffer.remove(delivery)
                     await delivery.nak(delay)
         self._request_more()
 
     def pop(self, chosen: Delivery | None = None) -> Delivery | None:
-        """Take the chosen waiting delivery, else the oldest if there is one, and ask for more.
+        """Take the chosen delivery from the buffer, else the oldest if any, and request more.
 
-        :raises BusUnavailable: the consumer is gone; whoever made it has to make it again.
+        :raises BusUnavailable: the consumer is gone and has to be created again.
         """
         if self._consumer_gone:
             raise BusUnavailable(f"the consumer {self._durable} is gone")
         if not self.buffer:
             return None
         delivery = self.buffer[0] if chosen is None else chosen
-        self.buffer.remove(delivery)  # the first, nearly always
+        self.buffer.remove(delivery)  # nearly always the first
         self._request_more()
         return delivery
 
     async def _drain(self, subscription: Subscription) -> None:
-        """Withdraw all requests; what was under way until then still arrives in ``waiting``."""
+        """Withdraw all requests; deliveries sent until then still arrive in ``buffer``."""
         try:
             if self._connection.connected:
                 async with asyncio.timeout(DRAIN_TIMEOUT):
@@ -147,7 +147,7 @@ class Pull:
     async def _on_message(self, message: Msg) -> None:
         self._last_message_at = time.monotonic()
         headers = message.headers or {}
-        # Not by its headers, which are the publisher's: one could announce the consumer's end.
+        # Not by its headers, which a publisher chooses: one could imitate the end of the consumer.
         if message.reply.startswith(_ACK_PREFIX):
             self._outstanding = max(0, self._outstanding - 1)
             await self._receive(Delivery(self._connection.client, message))
@@ -169,11 +169,11 @@ class Pull:
         self._request_more()
 
     def _handle_status(self, status: str, headers: dict[str, str]) -> None:
-        """404, 408: expired; 409: filled, byte limit reached, consumer gone; 503: nobody there."""
+        """404, 408: expired; 409: filled, byte limit reached, consumer gone; 503: no responders."""
         undelivered = headers.get("Nats-Pending-Messages")
-        # A delivery does not say which request it answers, only a request's end what it left open.
+        # Deliveries do not name their request, only its end tells how many were not delivered.
         self._outstanding = max(0, self._outstanding - int(undelivered)) if undelivered else 0
-        if not undelivered:  # refused outright: it would be again, as fast as we can ask
+        if not undelivered:  # rejected: the next one would be, too, as fast as it can be sent
             self._paused_until = time.monotonic() + REJECTED_PAUSE
         if status == "503" or "Deleted" in headers.get("Description", ""):
             self._consumer_gone = True
@@ -190,8 +190,8 @@ class Pull:
         self._request_needed.set()
         while True:
             try:
-                # Not wait_for: before Python 3.12 it forgets that it was cancelled when what it
-                # waits for comes at the same moment, and whoever closes this waits for ever.
+                # Not wait_for: before Python 3.12 it loses a cancellation that arrives together
+                # with the result, and closing would wait for ever.
                 async with asyncio.timeout(HEARTBEAT):
                     await self._request_needed.wait()
             except TimeoutError:
@@ -199,10 +199,9 @@ class Pull:
                     self._outstanding
                     and time.monotonic() - self._last_message_at > HEARTBEAT_TIMEOUT
                 ):
-                    log.warning("pull went silent", consumer=self._durable)
+                    log.warning("no heartbeat of a pull", consumer=self._durable)
                     self._reset_requests()
-            # Never in a tight loop: one that spins while the server is away starves the
-            # reconnection itself.
+            # A loop without a pause would starve the reconnection while the server is away.
             await asyncio.sleep(max(0.0, self._paused_until - time.monotonic()))
             self._request_needed.clear()
             await self._send_request()
@@ -210,7 +209,7 @@ class Pull:
     async def _send_request(self) -> None:
         batch = self._free_capacity()
         if batch <= 0 or not self._connection.connected:
-            return  # the next take, or the reconnect, asks again
+            return  # the next pop or reconnect requests again
         self._request_count += 1
         reply = f"{self._inbox}.{self._request_count}"
         body = msgspec.json.encode(
@@ -229,4 +228,4 @@ class Pull:
             self._outstanding = 0
             self._paused_until = time.monotonic() + REJECTED_PAUSE
             self._request_needed.set()
-            log.warning("pull refused", consumer=self._durable, error=str(error))
+            log.warning("pull request failed", consumer=self._durable, error=str(error))

@@ -1,4 +1,4 @@
-"""Reading the log in order, from a chosen place, without gaps."""
+"""Reading of the log in order and without gaps, from a given sequence."""
 
 import asyncio
 import sys
@@ -22,18 +22,18 @@ from bus.errors import BusUnavailable
 from bus.pull import EXPIRES, Pull
 from schemas.events import AnyEvent
 
-ACK_WAIT = 30.0  # seconds; after a restart nothing waits for it, because reading resumes by seek
+ACK_WAIT = 30.0  # seconds; a restart does not wait for it, because reading resumes by a reset
 
 
-TAKEOVER_TIMEOUT = EXPIRES + 5.0  # seconds until the server has forgotten a reader that vanished
-STOP_TIMEOUT = 5.0  # seconds a reader that answers may need to stop, as one being replaced does
+TAKEOVER_TIMEOUT = EXPIRES + 5.0  # seconds until the server has forgotten a vanished reader
+STOP_TIMEOUT = 5.0  # seconds that a live reader may need to stop
 POLL_INTERVAL = 0.5  # seconds
 ALL_SUBJECTS = ">"
-TIME_TOLERANCE = timedelta(milliseconds=1)  # one is given in nanoseconds, the other is not
+TIME_TOLERANCE = timedelta(milliseconds=1)  # only one of two equal times has nanoseconds
 
 
 class LogPosition(Struct, frozen=True):
-    """Where an event lies on the log, and when the log took it."""
+    """The position of an event on the log, and when it was stored."""
 
     sequence: int
     stored_at: datetime
@@ -43,18 +43,18 @@ LOG_START = LogPosition(0, datetime.fromtimestamp(0, UTC))
 
 
 class ReaderInUse(Exception):
-    """Somebody else reads the log by the same name, for another database."""
+    """Another process reads the log with the same name, for another database."""
 
 
 class SequenceGap(Exception):
-    """A delivery is missing or came twice: what follows must be read again from the cursor."""
+    """A delivery is missing or repeated: reading has to resume from the cursor."""
 
 
 class Reader:
-    """One durable consumer whose deliveries are taken strictly in the order of the log.
+    """A durable consumer whose deliveries are taken strictly in the order of the log.
 
-    Only one process may read by the same name: two would take each other's deliveries, see gaps
-    and raise ``OutOfOrder`` for ever.
+    Only one process may read with a name: two would take the deliveries of each other, and always
+    raise ``SequenceGap``.
     """
 
     def __init__(
@@ -71,7 +71,7 @@ class Reader:
         self._event_types = event_types
 
     async def identity(self) -> streams.StreamIdentity:
-        """Say which log is read; one that is gone is begun anew.
+        """Return the identity of the log; a missing stream is created.
 
         :raises BusUnavailable: the server does not answer.
         """
@@ -83,19 +83,19 @@ class Reader:
                 raise BusUnavailable(f"the log does not answer: {error}") from error
 
     def announce_presence(self) -> AbstractAsyncContextManager[None]:
-        """Answer those who ask whether this name is read, while the context is open."""
+        """Reply to presence requests for this name while the context is open."""
         return answer_presence(self._connection, self._name)
 
     async def ensure_only_reader(
         self, within: float = TAKEOVER_TIMEOUT, stop_within: float = STOP_TIMEOUT
     ) -> None:
-        """Make sure that nobody else reads by this name; wait for one that stops or died.
+        """Make sure that no other process reads with this name; wait for one that stops.
 
-        The server keeps the pull requests of a machine that vanished for up to ``EXPIRES``, so
-        requests alone prove nothing; an answer does.
+        The server keeps the pull requests of a vanished machine for up to ``EXPIRES``, so requests
+        alone are no proof of a reader; a presence reply is.
 
-        :raises ReaderTaken: somebody still answers ``stopped_within`` seconds later, or has
-            requests at the server ``within`` seconds later.
+        :raises ReaderInUse: another one still replies after ``stop_within`` seconds, or has pull
+            requests after ``within`` seconds.
         :raises BusUnavailable: the server does not answer.
         """
         started_at = time.monotonic()
@@ -118,7 +118,7 @@ class Reader:
         return bool(info.num_waiting)
 
     async def end_position(self) -> LogPosition | None:
-        """Return where the log's last event is, if all that is read up to it was settled.
+        """Return the position of the last event, if everything up to it is acknowledged.
 
         :raises BusUnavailable: the server does not answer.
         """
@@ -134,19 +134,19 @@ class Reader:
         return LogPosition(newest.sequence, newest.stored_at)
 
     async def has_event_at(self, position: LogPosition) -> bool:
-        """Whether an event that was read still lies at its place. Errors as ``end``."""
+        """Whether the event at a position is still there. Raises as ``end_position``."""
         found = await self._direct_get.get(position.sequence)
         return found is not None and abs(found.stored_at - position.stored_at) < TIME_TOLERANCE
 
     def resume(self, capacity: int) -> AbstractAsyncContextManager["ReadSession"]:
-        """Read on after what was acknowledged last. Errors as ``read_after``."""
+        """Read after the last acknowledged event. Raises as ``read_after``."""
         return self.read_after(sys.maxsize, capacity)
 
     @asynccontextmanager
     async def read_after(self, sequence: int, capacity: int) -> AsyncIterator["ReadSession"]:
-        """Read on after ``sequence``, or after what was acknowledged last if that is earlier.
+        """Read after ``sequence``, or after the last acknowledged event if that is earlier.
 
-        What lies between the two was written down, but perhaps not announced.
+        Events between the two are in the database, but their completions may be unpublished.
 
         :raises BusUnavailable: the server does not answer.
         """
@@ -173,26 +173,24 @@ class Reader:
 
 
 class ReadSession:
-    """The log from one place on, in groups."""
+    """Events of the log from one position on, in groups."""
 
     def __init__(self, pull: Pull, arrived: asyncio.Event) -> None:
         self._pull = pull
         self._arrived = arrived
-        self._expected_sequence = 1  # a reset consumer counts its deliveries from 1
+        self._expected_sequence = 1  # a consumer counts from 1 after a reset
         self._interrupted = False
 
     def interrupt(self) -> None:
-        """Say that the connection was lost: what was under way would come after ``ACK_WITHIN``."""
+        """Record a lost connection: deliveries in flight would only come after ``ACK_WAIT``."""
         self._interrupted = True
         self._arrived.set()
 
     async def fetch(self, max_messages: int, within: float | None = None) -> list[Delivery]:
-        """Wait until something is there, and take all that is, in order.
+        """Wait for deliveries and return all there are, in order; none after ``within`` seconds.
 
-        Nothing, where nothing came ``within`` seconds.
-
-        :raises OutOfOrder: a delivery was lost or repeated.
-        :raises BusUnavailable: the consumer is gone; read anew.
+        :raises SequenceGap: a delivery was lost or repeated.
+        :raises BusUnavailable: the consumer is gone; start reading again.
         """
         while not (self._pull.ready or self._interrupted):
             self._arrived.clear()
@@ -202,7 +200,7 @@ class ReadSession:
             except TimeoutError:
                 return []
         if self._interrupted:
-            raise SequenceGap("the connection was lost and found again")
+            raise SequenceGap("the connection was interrupted")
         deliveries: list[Delivery] = []
         while len(deliveries) < max_messages and (delivery := self._pull.pop()) is not None:
             if delivery.consumer_sequence != self._expected_sequence or delivery.attempt != 1:
@@ -219,13 +217,17 @@ PRESENCE_TIMEOUT = 1.0  # seconds
 
 
 def _presence_subject(name: str) -> str:
-    """Return a subject that every user of ilios may subscribe to, and that no stream holds."""
+    """Return a subject that every user of ilios may subscribe to and no stream stores."""
     return f"{INBOX_PREFIX}.{name}.presence"
 
 
 @asynccontextmanager
 async def answer_presence(connection: Connection, name: str) -> AsyncIterator[None]:
-    """Answer for the reader ``name`` while the context is open, also after a reconnect."""
+    """Reply for the reader ``name`` while the context is open, also after a reconnect.
+
+    The server lists open pull requests, but not whether their owner is alive. Without a subscriber
+    on the subject it replies at once.
+    """
 
     async def answer(message: Msg) -> None:
         if message.reply:
@@ -240,7 +242,7 @@ async def answer_presence(connection: Connection, name: str) -> AsyncIterator[No
 
 
 async def is_present(connection: Connection, name: str) -> bool:
-    """Return whether a reader of this name answers; nobody and a broken bus look the same."""
+    """Whether a reader with this name replies; False also if the bus is unavailable."""
     try:
         return (
             await connection.request(_presence_subject(name), b"", PRESENCE_TIMEOUT)

@@ -1,6 +1,6 @@
-"""Reading the log once, from a place to its end, without leaving a trace on it.
+"""One-time reading of the log from a sequence to its end.
 
-No durable is made, moved or acknowledged: whoever reads the log for a living does not notice.
+No durable is created, moved or acknowledged, so that the regular readers are not affected.
 """
 
 import asyncio
@@ -26,9 +26,9 @@ READ_TIMEOUT = 20.0  # seconds; the server has the log on its own disk
 
 
 class LogExtent(Struct, frozen=True):
-    """What the log has, from its oldest event to its newest; ``created`` is the server's text.
+    """The first and the last event of the log; ``created`` is the text of the server.
 
-    An empty log has its next event's sequence as ``first``, and a lower ``last``.
+    An empty log has the sequence of its next event as ``first``, and a lower ``last``.
     """
 
     name: str
@@ -38,7 +38,7 @@ class LogExtent(Struct, frozen=True):
 
 
 async def fetch_extent(connection: Connection) -> LogExtent | None:
-    """Return what the log has, or None where there is no log.
+    """Return the extent of the log, or None without a log.
 
     :raises BusUnavailable: the server does not answer.
     """
@@ -56,11 +56,11 @@ async def fetch_extent(connection: Connection) -> LogExtent | None:
 async def replay(
     connection: Connection, after: int, last: int, capacity: int
 ) -> AsyncIterator[list[Delivery]]:
-    """Yield what lies on the log behind ``after``, up to ``last``, in groups and in order.
+    """Yield the events after ``after`` up to ``last``, in groups and in order.
 
-    What is not there any more is left out: the log may have gaps.
+    Deleted events are left out: the log may have gaps.
 
-    :raises BusUnavailable: the server does not answer, or has lost our place; nothing is missing
+    :raises BusUnavailable: the server does not answer, or has lost the position; nothing is missing
         from what was yielded.
     """
     end = await _last_available(connection, after, last)
@@ -97,15 +97,15 @@ async def replay(
 
 
 async def _last_available(connection: Connection, after: int, last: int) -> int:
-    """Return the newest sequence up to ``last`` that is still there, or 0: none behind ``after``.
+    """Return the highest existing sequence up to ``last``, or 0 if there is none after ``after``.
 
-    Deleted events leave gaps, and whoever waited for one would wait for ever.
+    Waiting for a deleted event would never end.
     """
     direct_get = DirectGet(connection, streams.EVENTS)
     newest = await direct_get.last(ALL_SUBJECTS)
     if newest is None or newest.sequence <= last:
         return newest.sequence if newest and newest.sequence > after else 0
-    for sequence in range(last, after, -1):  # somebody has said something meanwhile
+    for sequence in range(last, after, -1):  # events were published meanwhile
         if await direct_get.get(sequence) is not None:
             return sequence
     return 0

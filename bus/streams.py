@@ -1,4 +1,4 @@
-"""The streams of ilios: what they hold, how long, and how they are brought about."""
+"""The streams of ilios: their settings and creation."""
 
 from datetime import UTC, datetime
 
@@ -23,15 +23,15 @@ from bus.errors import BusUnavailable
 EVENTS = "ILIOS_EVENTS"
 DEAD_LETTERS = "ILIOS_DEAD_LETTERS"
 
-EVENTS_MAX_AGE = 7 * 24 * 3600.0  # seconds an event stays on the log
-DEAD_LETTERS_MAX_AGE = 30 * 24 * 3600.0  # seconds a dead letter waits for somebody to look
-# Seconds in which a repeated Nats-Msg-Id is dropped. The server holds every id of that time in
-# memory, and a publisher may choose ids of 64 KB: so no longer than drops what a publisher repeats
-# at once. What is repeated later is stored and changes nothing.
+EVENTS_MAX_AGE = 7 * 24 * 3600.0  # seconds for which the log stores an event
+DEAD_LETTERS_MAX_AGE = 30 * 24 * 3600.0  # seconds for which a dead letter is stored
+# Seconds in which a repeated Nats-Msg-Id is dropped. The server stores all ids of that time in
+# memory, and a publisher may choose ids of 64 KB: so it only covers immediate repetitions. Later
+# ones are stored and have no effect.
 DUPLICATE_WINDOW = 0.5
-DEAD_LETTER_WINDOW = 60.0  # only the service files them, and finds its own after a restart
-# The server's max_payload less room for the headers with which an event becomes a dead letter: one
-# that may come in but not be filed would stop whoever has to file it, and the log behind it.
+DEAD_LETTER_WINDOW = 60.0  # only the service publishes there, and repeats itself after a restart
+# The max_payload of the server less room for the headers of a dead letter: an event that is too
+# large to be filed as one would block its consumer and everything behind it.
 MAX_EVENT_BYTES = 1024 * 1024 - 64 * 1024
 
 
@@ -39,9 +39,9 @@ log = structlog.get_logger("bus")
 
 
 class StreamIdentity(Struct, frozen=True):
-    """Which log this is: a stream made anew under the same name is another log.
+    """Identity of a log: a stream created again with the same name is another log.
 
-    ``created`` is the server's RFC 3339 text; ``last_sequence`` the newest event's.
+    ``created`` is the RFC 3339 text of the server; ``last_sequence`` that of the newest event.
     """
 
     name: str
@@ -57,7 +57,7 @@ def _stream_configs() -> tuple[StreamConfig, ...]:
             subjects=[f"{subjects.DOCUMENT}.>", f"{subjects.BATCH}.>", f"{subjects.JANITOR}.>"],
             retention=RetentionPolicy.LIMITS,
             storage=StorageType.FILE,
-            # Refusing a new event is honest; dropping an old one would lose an accepted document.
+            # Rejecting a new event is visible; dropping an old one would lose an accepted document.
             discard=DiscardPolicy.NEW,
             max_age=EVENTS_MAX_AGE,
             max_msg_size=MAX_EVENT_BYTES,
@@ -80,11 +80,11 @@ def _stream_configs() -> tuple[StreamConfig, ...]:
 
 
 async def ensure(js: JetStreamContext, replicas: int = 1, *, owned: bool = False) -> list[str]:
-    """Create the streams that are missing; those that exist are left as their owner set them.
+    """Create missing streams; existing ones keep the settings of their owner.
 
-    Only subjects are added that an older ilios did not know: without them nothing could be said.
-    On a bus of ``ours`` a longer duplicate window of an older ilios is shortened. On another it is
-    its owner's: returns a sentence for each with the command that shortens it.
+    Only missing subjects are added, without which events could not be published. On an ``owned``
+    bus the longer duplicate window of an older version is shortened. For another bus a sentence
+    with the command that shortens it is returned.
 
     :raises BusUnavailable: JetStream does not answer, or refuses.
     """
@@ -105,7 +105,7 @@ async def ensure(js: JetStreamContext, replicas: int = 1, *, owned: bool = False
                     else:
                         advice.append(_window_advice(found, wanted))
         except (nats.errors.Error, JetStreamError, TimeoutError) as error:
-            raise BusUnavailable(f"the stream {config.name} cannot be made: {error}") from error
+            raise BusUnavailable(f"the stream {config.name} cannot be created: {error}") from error
     return advice
 
 
@@ -131,12 +131,12 @@ def _window_advice(found: StreamConfig, wanted: float) -> str:
 
 
 async def identity(js: JetStreamContext) -> StreamIdentity:
-    """Say which log ``ILIOS_EVENTS`` is and how far it has come."""
+    """Return the identity of ``ILIOS_EVENTS`` with its last sequence."""
     info = await js.stream_info(EVENTS)
     return StreamIdentity(EVENTS, created_at(info), info.state.last_seq)
 
 
 def created_at(info: StreamInfo) -> str:
-    """Return when a stream was made, as the cursor of a database has it."""
+    """Return the creation time of a stream in the form of the cursors of the database."""
     at = info.created
     return at.astimezone(UTC).isoformat() if isinstance(at, datetime) else str(at)

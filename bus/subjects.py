@@ -1,4 +1,4 @@
-"""Where on the log an event lies. Pure: words in, subjects out.
+"""Subjects of events.
 
 ``ilios.document.<event>.<pNN>.<tenant>.<document_id>``, ``pNN`` being the priority p01..p10;
 ``ilios.batch.<event>.<tenant>.<batch_id>``.
@@ -19,7 +19,7 @@ _PRIORITY_TOKENS = {f"p{priority:02d}": priority for priority in range(1, 11)}
 
 
 class DocumentSubject(Struct, frozen=True):
-    """What a document's subject says, without looking into the event."""
+    """The parsed subject of an event about a document."""
 
     event: str
     priority: int
@@ -28,11 +28,11 @@ class DocumentSubject(Struct, frozen=True):
 
 
 class MalformedSubject(ValueError):
-    """The subject does not have the form of a document's event."""
+    """The subject does not have the form of an event."""
 
 
 class BatchSubject(Struct, frozen=True):
-    """What a batch's subject says, without looking into the event."""
+    """The parsed subject of an event about a batch."""
 
     event: str
     tenant: str
@@ -40,13 +40,13 @@ class BatchSubject(Struct, frozen=True):
 
 
 def event_name(event_type: type[Struct]) -> str:
-    """``DocumentSubmitted`` -> ``submitted``: the tag's last word, without its version."""
+    """Return the name in subjects of a type: ``submitted`` for ``DocumentSubmitted``."""
     tag = event_type.__struct_config__.tag
     return str(tag).partition("/")[0].rpartition(".")[2]
 
 
 def subject_for(event: DocumentEvent | BatchEvent) -> str:
-    """Return the subject on which ``event`` is said."""
+    """Return the subject of an event."""
     name = event_name(type(event))
     if isinstance(event, BatchEvent):
         return f"{BATCH}.{name}.{event.tenant}.{event.batch_id}"
@@ -54,9 +54,9 @@ def subject_for(event: DocumentEvent | BatchEvent) -> str:
 
 
 def filter_for(event_type: type[Struct], priority: int | None = None) -> str:
-    """Return the filter for all events of one kind, or for documents' of one priority.
+    """Return the filter for all events of one kind, or for those about documents of a priority.
 
-    The former also matches subjects that are malformed further on, so that somebody hears them.
+    Without a priority it also matches malformed subjects, so that they become dead letters.
     """
     if issubclass(event_type, BatchEvent):
         return f"{BATCH}.{event_name(event_type)}.>"
@@ -65,7 +65,7 @@ def filter_for(event_type: type[Struct], priority: int | None = None) -> str:
 
 
 def same_event_filter(event: DocumentEvent | BatchEvent) -> str:
-    """Return the filter for the events that say the same of the same, whatever the priority."""
+    """Return the filter for events of the same kind about the same document, of any priority."""
     if isinstance(event, BatchEvent):
         return subject_for(event)
     return document_filter(event_name(type(event)), event.tenant, event.document_id)
@@ -92,9 +92,9 @@ def batch_subject(event: str, tenant: str, batch_id: str) -> str:
 
 
 def parse_batch(subject: str) -> BatchSubject:
-    """Read a batch's subject.
+    """Parse the subject of an event about a batch.
 
-    :raises NotAnAddress: it is not ``ilios.batch.<event>.<tenant>.<batch_id>``.
+    :raises MalformedSubject: it is not ``ilios.batch.<event>.<tenant>.<batch_id>``.
     """
     tokens = subject.split(".")
     if len(tokens) != 5 or f"{tokens[0]}.{tokens[1]}" != BATCH:
@@ -103,9 +103,9 @@ def parse_batch(subject: str) -> BatchSubject:
 
 
 def parse_document(subject: str) -> DocumentSubject:
-    """Read a document's subject.
+    """Parse the subject of an event about a document.
 
-    :raises NotAnAddress: it is not ``ilios.document.<event>.<pNN>.<tenant>.<document_id>``.
+    :raises MalformedSubject: it is not ``ilios.document.<event>.<pNN>.<tenant>.<document_id>``.
     """
     tokens = subject.split(".")
     if len(tokens) != 6 or f"{tokens[0]}.{tokens[1]}" != DOCUMENT:
@@ -117,9 +117,9 @@ def parse_document(subject: str) -> DocumentSubject:
 
 
 def dead_letter_subject(subject: str, sequence: int) -> str:
-    """Return where a dead letter lies: by what it is about, else by number.
+    """Return the subject of a dead letter: by event, tenant and id, else by sequence.
 
-    A batch's lies under ``batch-<event>``, a document's under its event.
+    For a batch the event is ``batch-<event>``.
     """
     try:
         if subject.startswith(f"{BATCH}."):

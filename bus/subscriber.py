@@ -1,7 +1,7 @@
-"""Hearing of every event of some kinds the moment it is said, without keeping a place on the log.
+"""Subscriptions to events as they are published, without a position on the log.
 
-What is said while nobody listens, or while the connection is lost, is missed: this is for being
-quick, never for being sure.
+Events published while nothing is subscribed, or while the connection is lost, are missed: a
+subscription is fast, but not reliable.
 """
 
 import asyncio
@@ -18,11 +18,11 @@ from bus.errors import BusUnavailable
 from schemas.documents import DocumentCancelled, DocumentCompleted, DocumentEvent, DocumentFailed
 
 EventCallback = Callable[[str, str], None]
-"""Called with the tenant and the id of the document an event is about."""
+"""Called with the tenant and the id of the document of an event."""
 
 
 class Subscriber:
-    """Subscribes to kinds of events (core NATS, not JetStream)."""
+    """Subscriptions to types of events (core NATS, not JetStream)."""
 
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
@@ -31,7 +31,7 @@ class Subscriber:
     async def subscribe(
         self, *event_types: type[DocumentEvent], callback: EventCallback
     ) -> AsyncIterator[None]:
-        """Call ``hear`` for each event of these kinds while the context is open.
+        """Call ``callback`` for each event of these types while the context is open.
 
         :raises BusUnavailable: the bus is not connected.
         """
@@ -50,13 +50,13 @@ class Subscriber:
                         subjects.filter_for(event_type), cb=on_message
                     )
                 except (nats.errors.Error, OSError) as error:
-                    raise BusUnavailable(f"cannot listen: {error}") from error
+                    raise BusUnavailable(f"cannot subscribe: {error}") from error
                 stack.push_async_callback(_unsubscribe, subscription)
             yield
 
 
 async def _unsubscribe(subscription: Subscription) -> None:
-    with suppress(nats.errors.Error, OSError):  # a closed connection has none left
+    with suppress(nats.errors.Error, OSError):  # a closed connection has no subscriptions
         await subscription.unsubscribe()
 
 
@@ -64,13 +64,13 @@ TerminalEvent = DocumentCompleted | DocumentFailed | DocumentCancelled
 
 
 class Outcome:
-    """The end of one document, as soon as it is known."""
+    """The terminal event of a document, once it has arrived."""
 
     def __init__(self) -> None:
         self._event: asyncio.Future[TerminalEvent] = asyncio.get_running_loop().create_future()
 
     async def wait(self) -> TerminalEvent:
-        """Wait for the end, without a limit; it may be missed while the bus reconnects."""
+        """Wait for the event without a timeout; it may be missed while the bus reconnects."""
         return await asyncio.shield(self._event)
 
     async def _on_message(self, message: Msg) -> None:
@@ -83,14 +83,14 @@ class Outcome:
 
 
 class OutcomeListener:
-    """Waits for documents by listening to their own subjects; nothing is stored for it."""
+    """Subscriptions to the end of single documents, on the subjects of the document."""
 
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
 
     @asynccontextmanager
     async def watch(self, tenant: str, document_id: str) -> AsyncIterator[Outcome]:
-        """Listen to one document; enter before submitting it, or its end may be missed.
+        """Subscribe to a document; enter before submitting it, or its end may be missed.
 
         :raises BusUnavailable: the bus is not connected.
         """
@@ -99,12 +99,12 @@ class OutcomeListener:
         try:
             subscription = await self._connection.client.subscribe(
                 subject,
-                cb=outcome._on_message,  # noqa: SLF001  # the two are one room
+                cb=outcome._on_message,  # noqa: SLF001  # both are of this module
             )
         except (nats.errors.Error, OSError) as error:
-            raise BusUnavailable(f"cannot listen: {error}") from error
+            raise BusUnavailable(f"cannot subscribe: {error}") from error
         try:
             yield outcome
         finally:
-            with suppress(nats.errors.Error, OSError):  # a closed connection has none left
+            with suppress(nats.errors.Error, OSError):  # a closed connection has no subscriptions
                 await subscription.unsubscribe()

@@ -1,5 +1,5 @@
-"""The words of ilios: events on the log, records in the database, replies to clients.
+"""Data types of ilios: events on the log, records in the database, replies to clients.
 
-Import from the room a word lives in (``from schemas.documents import DocumentSubmitted``).
+Import them from their modules (``from schemas.documents import DocumentSubmitted``).
 Nothing here knows any other floor, and msgspec is the only library used.
 """

@@ -1,6 +1,6 @@
-"""What clients get to read about batches; members as in ``replies``.
+"""JSON replies about batches; members as in ``replies``.
 
-A member that is not known yet is null, unless it is said to be left out.
+A member without a value yet is null, unless its description says that it is left out.
 """
 
 from typing import Literal
@@ -54,7 +54,7 @@ class BatchDocumentStatus(Struct, frozen=True, kw_only=True, rename="camel"):
 
 
 class MistralStatus(Struct, frozen=True, kw_only=True, rename="camel"):
-    """How far Mistral's own batch is, in Mistral's words; the counts are those of its requests."""
+    """How far Mistral's own batch is, as Mistral names it; the counts are those of its requests."""
 
     status: EngineJobStatus
     total_requests: int

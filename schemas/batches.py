@@ -1,7 +1,7 @@
-"""What can be said of a batch: documents that were submitted together.
+"""Events about batches: documents that were submitted together.
 
-The ids of its documents begin with the batch's own id. So whoever knows a document's id can find
-the batch that submitted it, and nobody else's document can be drawn into a batch.
+The ids of its documents begin with the id of the batch. So the batch is found from the id of a
+document, and no document of another owner can become part of a batch.
 """
 
 from collections.abc import Iterator
@@ -44,7 +44,7 @@ EngineJobStatus = Literal[
     "CANCELLED",
 ]
 TERMINAL_JOB_STATUSES = frozenset({"SUCCESS", "FAILED", "TIMEOUT_EXCEEDED", "CANCELLED"})
-"""After these nothing more comes; what has come by then can be had."""
+"""The job has ended, and its results can be read."""
 RequestCount = Annotated[int, Meta(ge=0, le=1_000_000)]
 
 
@@ -58,18 +58,18 @@ class BatchDocument(Struct, frozen=True, kw_only=True):
 
 
 class BatchEvent(Struct, frozen=True, kw_only=True, tag_field="type"):
-    """What every event about a batch says; ``tenant`` and ``batch_id`` name it together."""
+    """Members of every event about a batch; ``tenant`` and ``batch_id`` identify it together."""
 
     batch_id: BatchId
     tenant: Tenant = "default"
 
 
 class BatchSubmitted(BatchEvent, frozen=True, kw_only=True, tag="batch.submitted/1"):
-    """Somebody asks for documents to be converted, all of them or none.
+    """Documents were submitted for conversion, all of them or none.
 
     ``submitted_at``, ``fingerprint`` and ``options`` (and the members of former versions) as with
-    a document. ``engine_batch`` has the engine convert them as one batch of its own, which is
-    cheaper and takes longer.
+    a document. ``engine_batch`` has them converted in one batch of the engine, which is cheaper and
+    takes longer.
     """
 
     documents: Annotated[
@@ -94,9 +94,9 @@ class BatchSubmitted(BatchEvent, frozen=True, kw_only=True, tag="batch.submitted
 
 
 class BatchProgressed(BatchEvent, frozen=True, kw_only=True, tag="batch.progressed/1"):
-    """The engine's own batch is so far; first said when the documents have been handed over.
+    """The state of the batch at the engine, first published when the engine has accepted it.
 
-    ``job`` and ``status`` are what the engine calls them; the counts are those of its requests.
+    ``job`` and ``status`` are those of the engine; the counts are those of its requests.
     """
 
     job: EngineJobId
@@ -107,7 +107,7 @@ class BatchProgressed(BatchEvent, frozen=True, kw_only=True, tag="batch.progress
 
 
 class BatchCompleted(BatchEvent, frozen=True, kw_only=True, tag="batch.completed/1"):
-    """Every document of the batch has ended; said once. The counts are those of the documents."""
+    """Every document of the batch has ended; published once, with the counts of its documents."""
 
     total: int
     completed: int
@@ -125,13 +125,13 @@ def document_id(batch_id: str, number: int) -> str:
 def batch_id_of(document_id: str) -> str | None:
     """Return the id of the batch a document of this id can belong to, or None.
 
-    Only for ids made by ``new_id`` and the function above; publishers may choose other forms.
+    It works for ids made by ``new_id`` and ``document_id``; publishers may choose other forms.
     """
     return document_id[:24] if len(document_id) == 27 else None
 
 
 def document_submissions(batch: BatchSubmitted) -> Iterator[DocumentSubmitted]:
-    """Return what the batch says of each of its documents, in its order."""
+    """Return the submission of each document of the batch, in its order."""
     for document in batch.documents:
         yield DocumentSubmitted(
             document_id=document.document_id,

@@ -1,8 +1,8 @@
-"""What can be said of a document. Every event is a fact in the past tense and never changes.
+"""Events about documents. Every event is a fact in the past tense and never changes.
 
-The ``type`` member carries the word and its version (``document.submitted/1``), so the wire never
-depends on a Python module path. A new version of an event is a new class with a new tag; a field
-added to an existing one needs a default.
+The ``type`` member carries the kind of event and its version (``document.submitted/1``), so the
+wire never depends on a Python module path. A new version of an event is a new class with a new tag;
+a field added to an existing one needs a default.
 """
 
 import math
@@ -26,15 +26,15 @@ FileName = Annotated[str, Meta(min_length=1, max_length=255)]
 Sha256 = Annotated[str, Meta(pattern=r"^[0-9a-f]{64}\Z")]
 KeySuffix = Annotated[str, Meta(pattern=r"^[a-z0-9]{1,16}\Z")]
 Size = Annotated[int, Meta(ge=0, le=2**53 - 1)]
-"""Bytes, as many as every reader of JSON can count."""
+"""Bytes, up to the largest integer that every JSON reader represents exactly."""
 Pages = Annotated[int, Meta(ge=0, le=1_000_000)]
 Tokens = Annotated[int, Meta(ge=0, le=10**12)]
-"""Far above what there is: what is summed up must stay below 64 bits."""
+"""The limit is far above real values, so that sums stay below 64 bits."""
 ContentType = Annotated[str, Meta(max_length=255)]
 Requeues = Annotated[int, Meta(ge=0, le=1000)]
 Operation = Literal["convert", "convert-immediate"]
 ModelVariant = Literal["plain", "batch", "annotated"]
-"""How a model was used, which may cost differently: as usual, in the engine's own batches, ..."""
+"""How a model was used, which affects the price: as usual, in batches of the engine, annotated."""
 RemovalCause = Literal["requested", "expired"]
 
 MAX_ENGINE_SECONDS = 10_000_000.0
@@ -47,7 +47,7 @@ DEFAULT_CONTENT_TYPE = "application/octet-stream"
 
 
 def clamp_seconds(seconds: float) -> float:
-    """Return what an engine took as a figure that can be stored, encoded and answered."""
+    """Return the seconds of a conversion as a number that can be stored and encoded."""
     return 0.0 if math.isnan(seconds) else min(max(seconds, 0.0), MAX_ENGINE_SECONDS)
 
 
@@ -72,7 +72,7 @@ def fold_former_members(event: _HasOptions) -> None:
 
 
 class Blob(Struct, frozen=True):
-    """A claim check: where bytes lie in the blob store, and which bytes they are."""
+    """A reference to bytes in the blob store, with their size and digest."""
 
     key: str
     size: Size
@@ -80,9 +80,9 @@ class Blob(Struct, frozen=True):
 
 
 class Stored(Struct, frozen=True, tag_field="kind", tag="stored", omit_defaults=True):
-    """The bytes already lie in the blob store under the document's own key.
+    """Bytes that are already in the blob store under the key of the document.
 
-    ``suffix`` ends that key, so that two uploads under one id never share a blob.
+    ``suffix`` ends that key, so that two uploads with one id never share a blob.
     """
 
     size: Size
@@ -91,13 +91,13 @@ class Stored(Struct, frozen=True, tag_field="kind", tag="stored", omit_defaults=
 
 
 class Inline(Struct, frozen=True, tag_field="kind", tag="inline"):
-    """The bytes travel in the event itself, base64 encoded, at most ``MAX_INLINE_BYTES``."""
+    """Bytes in the event itself, base64 encoded, at most ``MAX_INLINE_BYTES``."""
 
     data: Annotated[bytes, Meta(max_length=MAX_INLINE_BYTES)]
 
 
 class Remote(Struct, frozen=True, tag_field="kind", tag="url"):
-    """The bytes are to be fetched from a public http or https address."""
+    """Bytes to be fetched from a public http or https address."""
 
     url: Annotated[str, Meta(min_length=1, max_length=2048)]
 
@@ -106,10 +106,10 @@ Source = Stored | Inline | Remote
 
 
 class DocumentEvent(Struct, frozen=True, kw_only=True, tag_field="type"):
-    """What every event about a document says; ``tenant`` and ``document_id`` name it together.
+    """Members of every event about a document; ``tenant`` and ``document_id`` identify it together.
 
-    ``requeues`` says how often the document had failed and was tried again on somebody's order:
-    what is said with more of them than a failure counts after it, and nothing else does.
+    ``requeues`` is how often the document had failed and was requeued by an operator. Only events
+    with more requeues than a failure have an effect after it.
     """
 
     document_id: DocumentId
@@ -139,10 +139,10 @@ class ConversionEvent(DocumentEvent, frozen=True, kw_only=True):
 
 
 class DocumentSubmitted(ConversionEvent, frozen=True, kw_only=True, tag="document.submitted/1"):
-    """Somebody asks for a document to be converted.
+    """A document was submitted for conversion.
 
-    ``submitted_at`` may be left out: then the time at which the log took the event counts.
-    ``fingerprint`` tells a repeated request from another one under the same idempotency key.
+    Without ``submitted_at`` the time counts at which the log stored the event. ``fingerprint``
+    distinguishes a repeated request from another one with the same idempotency key.
     """
 
     source: Source
@@ -173,12 +173,12 @@ class DocumentFetched(ConversionEvent, frozen=True, kw_only=True, tag="document.
 
 
 class DocumentConverted(DocumentEvent, frozen=True, kw_only=True, tag="document.converted/1"):
-    """An engine has made Markdown of the document and the Markdown lies in the blob store.
+    """The document was converted, and its Markdown is in the blob store.
 
-    ``seconds`` is what the engine took; tokens are estimated where an engine does not count them.
-    ``result`` holds what an engine tells of each page besides its Markdown, as JSON. An engine may
-    bill other than the ``pages`` there are (``billed_pages``). ``fallback_from`` names the engine
-    that was wanted and could not do it.
+    ``seconds`` is the time the engine took; tokens are estimated where an engine does not count
+    them. ``result`` is what the engine reports of each page besides Markdown, as JSON Lines. An
+    engine may bill another number of pages than ``pages`` (``billed_pages``). ``fallback_from`` is
+    the engine that was asked for and could not convert the document.
     """
 
     markdown: Blob
@@ -195,7 +195,7 @@ class DocumentConverted(DocumentEvent, frozen=True, kw_only=True, tag="document.
 
 
 class DocumentCompleted(DocumentEvent, frozen=True, kw_only=True, tag="document.completed/1"):
-    """The conversion and its usage are committed: the document can be read, and it is billed.
+    """The conversion and its usage are committed: the document can be read and is billed.
 
     ``result`` and ``fallback_from`` as with ``DocumentConverted``.
     """
@@ -217,7 +217,7 @@ class DocumentCompleted(DocumentEvent, frozen=True, kw_only=True, tag="document.
 
 
 class DocumentFailed(DocumentEvent, frozen=True, kw_only=True, tag="document.failed/1"):
-    """The document will not be converted; ``reason`` is a sentence for its owner."""
+    """The document could not be converted; ``reason`` is a sentence for its owner."""
 
     code: str
     reason: str
@@ -226,23 +226,23 @@ class DocumentFailed(DocumentEvent, frozen=True, kw_only=True, tag="document.fai
 
 
 class DocumentCancelled(DocumentEvent, frozen=True, kw_only=True, tag="document.cancelled/1"):
-    """Its owner no longer wants a document that was still under way.
+    """The owner cancelled an unfinished document.
 
-    If it was completed after all by the time this was said, it is deleted.
+    If it was completed in the meantime, it is deleted.
     """
 
 
 class DocumentArchived(DocumentEvent, frozen=True, kw_only=True, tag="document.archived/1"):
-    """The document has outlived its retention; its original lies in the archive, at ``original``.
+    """The retention of the document is over and its original was moved to the archive.
 
-    The Markdown stays where it is. ``original`` is None where there was none to keep.
+    The Markdown stays where it is. ``original`` is None where there was no original.
     """
 
     original: Blob | None = None
 
 
 class DocumentDeleted(DocumentEvent, frozen=True, kw_only=True, tag="document.deleted/1"):
-    """The document is no longer kept: its bytes go, its row and its usage stay as a receipt."""
+    """The document was deleted: its bytes are erased, its row and usage stay as a receipt."""
 
     cause: RemovalCause = "requested"
 

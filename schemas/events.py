@@ -1,4 +1,4 @@
-"""Everything that can be said on the log."""
+"""All types of events on the log, and those of the service about itself."""
 
 from msgspec import Struct
 
@@ -11,7 +11,7 @@ AnyEvent = AnyDocumentEvent | AnyBatchEvent
 class JanitorSwept(Struct, frozen=True, kw_only=True, tag_field="type", tag="janitor.swept/1"):
     """One pass of the janitor that found something to do. The counts are documents or blobs.
 
-    ``held`` says why nothing was allowed to expire although something was due.
+    ``held`` is the reason why nothing was allowed to expire.
     """
 
     archived: int = 0

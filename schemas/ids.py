@@ -1,4 +1,4 @@
-"""Names that are safe in a subject, in a path and in a URL."""
+"""Ids and tenant names that are safe in a subject, a path and a URL."""
 
 import re
 import secrets
@@ -21,7 +21,7 @@ def new_id() -> str:
 
 
 def id_from_digest(digest: bytes) -> str:
-    """Return the id a digest stands for: always the same, 24 characters of ``[a-z0-9]``."""
+    """Return the id derived from a digest: 24 characters of ``[a-z0-9]``."""
     length = _TIME_DIGITS + _RANDOM_DIGITS
     return _base36(int.from_bytes(digest) % 36**length, length)
 

@@ -1,4 +1,4 @@
-"""What the database knows, as the edge reads it: a projection of the log, record by document."""
+"""Rows of the database as values: documents, batches and usage."""
 
 from datetime import datetime
 
@@ -11,13 +11,13 @@ from .states import BatchState, DocumentState
 
 
 class DocumentRecord(Struct, frozen=True, kw_only=True):
-    """A document as far as the log has been applied. Times are UTC.
+    """A document in the state that the applied events give it. Times are UTC.
 
-    ``original`` is known once the bytes lie in the blob store, ``markdown`` and the figures after
-    it once it is completed, ``code`` and ``reason`` once it has failed or was cancelled. Of a
-    removed document (``removed_at``, ``removal``) the bytes are gone or about to go; ``erased_at``
-    says since when. ``requeues`` is how often it had failed and was tried again, ``result`` what
-    the engine tells of its pages, ``held`` whether it waits for a batch of its engine's.
+    ``original`` is set once the bytes are in the blob store, ``markdown`` and the figures after it
+    once the document is completed, ``code`` and ``reason`` once it has failed or was cancelled. The
+    bytes of a removed document (``removed_at``, ``removal``) are erased soon, ``erased_at`` is
+    when. ``requeues`` is how often it had failed and was requeued, ``result`` what the engine
+    reports of its pages, ``held`` whether it waits for a batch of its engine.
     """
 
     tenant: str
@@ -57,9 +57,9 @@ class DocumentRecord(Struct, frozen=True, kw_only=True):
 
 
 class BatchCounts(Struct, frozen=True, kw_only=True):
-    """How many of a batch's documents are how far: always counted, never kept.
+    """Counts of the documents of a batch by state; computed when read, not stored.
 
-    What was archived or deleted after its end counts as it ended; what was cancelled, as failed.
+    Documents archived or deleted after their end count as they ended, cancelled ones as failed.
     """
 
     total: int = 0
@@ -70,19 +70,19 @@ class BatchCounts(Struct, frozen=True, kw_only=True):
 
     @property
     def is_finished(self) -> bool:
-        """Whether every document has."""
+        """Whether every document has ended."""
         return self.completed + self.failed == self.total
 
     @property
     def state(self) -> BatchState:
-        """What the batch as a whole is."""
+        """The state of the batch as a whole."""
         if self.is_finished:
             return "failed" if self.failed == self.total else "completed"
         return "processing" if self.completed + self.failed else "pending"
 
 
 class EngineBatch(Struct, frozen=True, kw_only=True):
-    """How far the engine's own batch is; ``job`` is None until the documents are handed over."""
+    """State of the batch at the engine; ``job`` is None until the engine has accepted it."""
 
     job: str | None = None
     status: EngineJobStatus | None = None
@@ -92,7 +92,7 @@ class EngineBatch(Struct, frozen=True, kw_only=True):
 
 
 class BatchRecord(Struct, frozen=True, kw_only=True):
-    """A batch as far as the log has been applied. Times are UTC."""
+    """A batch in the state that the applied events give it. Times are UTC."""
 
     tenant: str
     batch_id: str
@@ -106,7 +106,7 @@ class BatchRecord(Struct, frozen=True, kw_only=True):
 
 
 class Usage(Struct, frozen=True, kw_only=True):
-    """How many operations there were, and their sums; ``total_micros`` is what they cost."""
+    """Sums over operations; ``total_micros`` is their cost in millionths of a US dollar."""
 
     operations: int
     pages: int
@@ -122,6 +122,6 @@ class UsageTotal(Usage, frozen=True, kw_only=True):
 
 
 class OperationUsage(Usage, frozen=True, kw_only=True):
-    """The share of one operation."""
+    """The usage of one operation."""
 
     operation: str

@@ -1,6 +1,6 @@
 """What clients get to read. Members are camelCase, times ISO 8601 in UTC with milliseconds.
 
-A member that is null or not yet known is left out, unless its description says otherwise.
+A member without a value is left out, unless its description says otherwise.
 """
 
 from datetime import UTC, datetime

@@ -1,4 +1,4 @@
-"""What an engine tells of the pages of a document besides their Markdown, as it is kept.
+"""The stored report of an engine on the pages of a document, besides their Markdown.
 
 A result is JSON Lines: the first line is a ``ResultHead``, each further one a ``PageResult``, in
 page order. So one of a thousand pages is written, joined and read in constant memory.
@@ -10,7 +10,7 @@ from .documents import Tokens
 
 
 class Box(Struct, frozen=True, rename="camel"):
-    """Where something stands on a page, in the pixels of its ``dimensions``."""
+    """A rectangle on a page, in pixels of the ``dimensions`` of the page."""
 
     top_left_x: int
     top_left_y: int
@@ -19,7 +19,7 @@ class Box(Struct, frozen=True, rename="camel"):
 
 
 class PageImage(Struct, frozen=True, rename="camel", omit_defaults=True):
-    """An image of a page. ``name`` is what it is kept under, None if its bytes were not given."""
+    """An image of a page. ``name`` is its name in the blob store, None without its bytes."""
 
     id: str
     name: str | None = None
@@ -28,7 +28,7 @@ class PageImage(Struct, frozen=True, rename="camel", omit_defaults=True):
 
 
 class PageTable(Struct, frozen=True, rename="camel"):
-    """A table of a page, which also stands in its Markdown. ``format`` is markdown or html."""
+    """A table of a page, also part of its Markdown. ``format`` is markdown or html."""
 
     id: str
     content: str
@@ -36,7 +36,7 @@ class PageTable(Struct, frozen=True, rename="camel"):
 
 
 class PageDimensions(Struct, frozen=True, rename="camel"):
-    """The size in pixels at which the page was looked at."""
+    """The size in pixels at which the page was recognised."""
 
     dpi: int
     height: int
@@ -44,14 +44,14 @@ class PageDimensions(Struct, frozen=True, rename="camel"):
 
 
 class PageConfidence(Struct, frozen=True, rename="camel"):
-    """How sure the engine is of the text of a page, from 0 to 1."""
+    """Confidence of the engine in the text of a page, from 0 to 1."""
 
     average: float
     minimum: float
 
 
 class PageResult(Struct, frozen=True, kw_only=True, rename="camel", omit_defaults=True):
-    """A page; ``index`` counts from 0. ``markdown`` holds no header and no footer given apart."""
+    """A page; ``index`` counts from 0. A separate header or footer is not in ``markdown``."""
 
     index: int
     markdown: str
@@ -65,7 +65,7 @@ class PageResult(Struct, frozen=True, kw_only=True, rename="camel", omit_default
 
 
 class ResultHead(Struct, frozen=True, kw_only=True, rename="camel", omit_defaults=True):
-    """What was paid for: the model that did it, the pages it billed, how long it took."""
+    """The conversion as a whole: the model used, the pages billed, the time it took."""
 
     engine: str
     model: str

@@ -10,7 +10,7 @@ BatchState = Literal["pending", "processing", "completed", "failed"]
 UNFINISHED_STATES: tuple[DocumentState, ...] = ("pending", "processing")
 """Of documents that are still to be converted."""
 EXPIRABLE_STATES: tuple[DocumentState, ...] = ("completed", "failed", "archived")
-"""Of documents that have ended, and are kept until their retention is over."""
+"""Of documents that have ended, until their retention is over."""
 ARCHIVABLE_STATES: tuple[DocumentState, ...] = ("completed", "failed")
 """Of documents that are archived when their retention is over, if the service archives."""
 READABLE_STATES: tuple[DocumentState, ...] = ("completed", "archived")

@@ -1,34 +1,34 @@
-"""What is believed of the times publishers write into their events: their clocks are their own."""
+"""Checks of the times that publishers write into events: their clocks may be wrong."""
 
 from datetime import UTC, datetime, timedelta
 
 MAX_CLOCK_SKEW = timedelta(days=1)
-"""Between a publisher's clock and the log's; more is a mistake."""
+"""Between the clock of a publisher and that of the log; more is a mistake."""
 MIN_YEAR, MAX_YEAR = 1970, 2199
-"""A time outside of them is no time at which anything was submitted."""
+"""Years in which a submission can have been made."""
 
 
 def is_implausible(time: datetime) -> bool:
-    """Whether it lies in a year no clock shows."""
+    """Whether a time lies outside the years in which a submission can have been made."""
     return not MIN_YEAR <= time.year <= MAX_YEAR
 
 
 def reject_implausible(name: str, time: datetime | None) -> None:
-    """Let a time pass that may have been meant.
+    """Raise for an implausible time of the member ``name``.
 
-    :raises ValueError: it lies in a year no clock shows.
+    :raises ValueError: with a sentence for the publisher.
     """
     if time is not None and is_implausible(time):
         raise ValueError(
-            f"{name} lies in the year {time.year}; leave it out, or give a time in the years "
+            f"{name} is in the year {time.year}; leave it out, or give a time in the years "
             f"{MIN_YEAR} to {MAX_YEAR}"
         )
 
 
 def effective_time(time: datetime | None, stored_at: datetime) -> datetime:
-    """Return when something was submitted that the log took at ``stored_at``.
+    """Return when an event that the log stored at ``stored_at`` was submitted.
 
-    That is what the publisher writes, as long as it is near; without a zone it counts as UTC.
+    This is the time of the publisher if it is within ``MAX_CLOCK_SKEW``; without a zone it is UTC.
     """
     if time is None:
         return stored_at

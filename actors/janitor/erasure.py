@@ -1,4 +1,4 @@
-"""Takes away the bytes of documents that were removed; their rows stay, as receipts."""
+"""Erasure of the bytes of removed documents; their rows stay as receipts."""
 
 from collections.abc import AsyncIterator
 from contextlib import aclosing
@@ -24,7 +24,7 @@ log = structlog.get_logger("janitor")
 
 
 class _ResultLine(Struct):
-    """What matters here of a line of a result."""
+    """The images of a line of a result."""
 
     images: tuple[PageImage, ...] = ()
 
@@ -33,7 +33,7 @@ _line_decoder = msgspec.json.Decoder(_ResultLine)
 
 
 class Erasure:
-    """First the bytes, then the note that they are gone: what is broken off is done again."""
+    """Deletes the bytes first and records that afterwards, so that interrupted work is repeated."""
 
     def __init__(self, writer: Writer, queries: MaintenanceQueries, blobs: Blobs) -> None:
         self._writer = writer
@@ -41,7 +41,7 @@ class Erasure:
         self._blobs = blobs
 
     async def sweep(self, now: datetime) -> int:
-        """Erase what was removed; returns how many documents."""
+        """Erase removed documents; returns how many."""
         documents = await self._queries.documents_to_erase(PASS_SIZE)
         erased = [document for document in documents if await self._erase(document)]
         if erased:
@@ -52,10 +52,10 @@ class Erasure:
     async def _erase(self, document: DocumentRecord) -> bool:
         keys = [blob.key for blob in (document.original, document.markdown) if blob]
         if document.original is not None:
-            # It may have been moved there just before the document was removed.
+            # It may have been archived just before the document was removed.
             keys.append(archived_key(document.original.key))
         try:
-            # The result last: it alone tells of the images.
+            # The result last: only it names the images.
             if document.result is not None:
                 async for name in self._image_names(document.result.key):
                     key = image_key(document.tenant, document.document_id, name)
@@ -64,7 +64,9 @@ class Erasure:
             for key in keys:
                 await self._blobs.delete(key)
         except (OSError, StorageUnavailable) as error:
-            log.warning("bytes not erased yet", document_id=document.document_id, error=str(error))
+            log.warning(
+                "document not erased yet", document_id=document.document_id, error=str(error)
+            )
             return False
         failpoints.reach("erasing.erased")
         log.info("document erased", tenant=document.tenant, document_id=document.document_id)

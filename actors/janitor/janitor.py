@@ -1,8 +1,8 @@
-"""Looks after what nobody else does: what has expired, what is stuck, what is left lying about.
+"""The janitor: expires documents, restarts stuck ones, deletes orphaned blobs and erases bytes.
 
-Hears of removals to erase bytes at once; everything else it finds by looking, every minute, in
-bounded passes. Says ``archived``, ``deleted``, ``failed`` and again what was said before; and
-``janitor.swept`` of each pass that found something to do.
+It subscribes to removals to erase bytes at once, and does everything else in bounded passes every
+minute. It publishes ``archived``, ``deleted``, ``failed``, repeated events, and ``janitor.swept``
+for each pass that found something to do.
 """
 
 import asyncio
@@ -32,8 +32,8 @@ from bus.subscriber import Subscriber
 from schemas.documents import DocumentCancelled, DocumentDeleted
 from schemas.events import JanitorSwept
 
-ERASE_DELAY = 0.1  # seconds from hearing of a removal until the database may show it
-TEMPORARY_MAX_AGE = timedelta(hours=1)  # age at which what an unfinished put has left is removed
+ERASE_DELAY = 0.1  # seconds until the database may show a published removal
+TEMPORARY_MAX_AGE = timedelta(hours=1)  # age at which the remains of an unfinished put are deleted
 
 _T = TypeVar("_T")
 
@@ -41,7 +41,7 @@ log = structlog.get_logger("janitor")
 
 
 class Janitor:
-    """One per database. A pass that is broken off is simply done again."""
+    """Runs once per database. An interrupted pass is simply repeated."""
 
     def __init__(
         self,
@@ -71,7 +71,7 @@ class Janitor:
         self._clock_guard: ClockGuard | None = None
 
     async def run(self) -> None:
-        """Sweep now and then, and erase whenever something was removed, until cancelled."""
+        """Sweep regularly, and erase whenever a document was removed, until cancelled."""
         removals = (DocumentCancelled, DocumentDeleted)
         async with self._listener.subscribe(*removals, callback=self._on_removed):
             next_pass = time.monotonic()
@@ -85,17 +85,17 @@ class Janitor:
                     await self._erase_removed()
 
     async def sweep(self) -> JanitorSwept:
-        """Do one bounded pass and say what it found."""
+        """Do one bounded pass and publish its result."""
         now, began = datetime.now(UTC), time.monotonic()
         if self._clock_guard is None:
             self._clock_guard = ClockGuard(await self._queries.clock_state())
         hold_reason = self._clock_guard.check(now, self._running_time.now())
         if hold_reason:
             log.warning("nothing expires", reason=hold_reason)
-        # First what makes room and says nothing: without room the log takes no word of the others.
+        # First the parts that make room and publish nothing: the others need room on the log.
         erased = await _attempt(self._erasure.sweep(now), 0)
         temporary = await _attempt(self._blobs.sweep_temporary(TEMPORARY_MAX_AGE), 0)
-        # By a clock that has jumped, what was stored a moment ago looks like something given up.
+        # With a clock that has jumped ahead, a new blob looks like an abandoned one.
         orphans = 0 if hold_reason else await self._delete_orphans(now)
         redriven = await _attempt(self._stuck.sweep(now), StuckCounts())
         expired = (
@@ -124,14 +124,14 @@ class Janitor:
         try:
             return await _attempt(self._orphans.sweep(now), 0)
         except TooManyOrphans as error:
-            log.error("orphans are kept", reason=str(error))  # noqa: TRY400  # it says it all
+            log.error("orphans not deleted", reason=str(error))  # noqa: TRY400  # no traceback needed
             return 0
 
     def _on_removed(self, _tenant: str, _document_id: str) -> None:
         self._removal_seen.set()
 
     async def _erase_removed(self) -> None:
-        await asyncio.sleep(ERASE_DELAY)  # others may be removed together with it
+        await asyncio.sleep(ERASE_DELAY)  # others may be removed at the same time
         self._removal_seen.clear()
         erased = await _attempt(self._erasure.sweep(datetime.now(UTC)), 0)
         if erased:
@@ -145,9 +145,9 @@ class Janitor:
 
 
 async def _attempt(part: Awaitable[_T], default: _T) -> _T:
-    """Return what a part of the pass answers; one that fails must not keep the others from theirs.
+    """Return the result of a part of the pass, or ``default`` if it fails: the others go on.
 
-    :raises BusUnavailable, BusFull: none of them could do anything.
+    :raises BusUnavailable, BusFull: the others could not publish either.
     """
     try:
         return await part
@@ -162,5 +162,5 @@ async def _attempt(part: Awaitable[_T], default: _T) -> _T:
 
 
 def _non_empty(swept: JanitorSwept) -> dict[str, object]:
-    """Return what is not nothing."""
+    """Return the members that are not empty."""
     return {name: value for name, value in msgspec.structs.asdict(swept).items() if value}

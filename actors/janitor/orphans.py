@@ -1,4 +1,4 @@
-"""Finds blobs no document refers to: uploads that were broken off, attempts that came late."""
+"""Search for blobs without a document: interrupted uploads and late attempts."""
 
 from collections import defaultdict
 from datetime import datetime, timedelta
@@ -13,22 +13,24 @@ from schemas.batches import batch_id_of
 from schemas.records import DocumentRecord
 from schemas.states import UNFINISHED_STATES
 
-PASS_SIZE = 2000  # blobs looked at in one pass
+PASS_SIZE = 2000  # blobs in one pass
 MIN_ORPHAN_AGE = timedelta(hours=24)  # longer than any upload or conversion may take
-ALWAYS_DELETABLE = 20  # so many orphans may be deleted in any case
+ALWAYS_DELETABLE = 20  # orphans that may be deleted in any case
 ENGINE_PREFIXES = (RESULTS, IMAGES)
-"""What engines keep while they work: of a document that is known, however much, it says nothing."""
-SHARE_DIVISOR = 4  # of more, one in so many looked at: else it is rather the database that is wrong
+"""Intermediate results of engines: any number of them may be left of an existing document."""
+SHARE_DIVISOR = (
+    4  # of more than those, the share of blobs that may be: else the database may be wrong
+)
 
 log = structlog.get_logger("janitor")
 
 
 class TooManyOrphans(Exception):
-    """So many blobs belong to nobody that the database is to be doubted, not they."""
+    """There are so many orphans that the database is probably the wrong one."""
 
 
 class Orphans:
-    """Walks the whole store, a portion in each pass, and begins again at its end."""
+    """Goes through the whole store, a portion in each pass, and starts again at its end."""
 
     def __init__(
         self,
@@ -56,7 +58,7 @@ class Orphans:
         left_behind, others = await self._split_removed(found)
         old = [blob for blob in others if now - blob.modified_at > MIN_ORPHAN_AGE]
         orphans, leftovers = await self._find_unowned(old)
-        # Uploads belong to nobody until they are complete: however many, they say nothing.
+        # Uploads have no document until they are complete: any number of them is normal.
         if prefix != UPLOADS and len(orphans) > max(ALWAYS_DELETABLE, len(old) // SHARE_DIVISOR):
             raise TooManyOrphans(
                 f"{len(orphans)} of {len(old)} blobs under {prefix} belong to no document of this "
@@ -69,10 +71,9 @@ class Orphans:
         return len(orphans)
 
     async def _split_removed(self, blobs: list[StoredBlob]) -> tuple[list[str], list[StoredBlob]]:
-        """Sort out what is left of removed documents, which nobody needs, however young it is.
+        """Return the keys of removed documents, of any age, and the other blobs.
 
-        An attempt that was killed, or did not hear of it in time, may have stored something that
-        no event names.
+        An interrupted or late attempt may have stored a blob that no event names.
         """
         owners = {blob.key: owner for blob in blobs if (owner := owner_of(blob.key)) is not None}
         names = {(owner.tenant, owner.document_id) for owner in owners.values()}
@@ -85,12 +86,12 @@ class Orphans:
         return left_behind, [blob for blob in blobs if owners.get(blob.key) not in removed]
 
     async def _find_unowned(self, blobs: list[StoredBlob]) -> tuple[list[str], list[str]]:
-        """Return what belongs to no document, and what engines have left behind of known ones."""
+        """Return the keys without a document, and unused results of existing documents."""
         by_owner: dict[BlobOwner, list[str]] = defaultdict(list)
         older: set[str] = set()
         first = await self._queries.first_sweep_at()
         for blob in blobs:
-            if (owner := owner_of(blob.key)) is not None:  # else it is not ours to judge
+            if (owner := owner_of(blob.key)) is not None:  # others are not of this service
                 by_owner[owner].append(blob.key)
                 if first is None or blob.modified_at < first or self._may_be_of_lost_event(blob):
                     older.add(blob.key)
@@ -108,8 +109,8 @@ class Orphans:
                     if not _needs(document, key):
                         (leftovers if key.startswith(ENGINE_PREFIXES) else orphans).append(key)
             elif not await self._is_on_log(owner):
-                # What is older than the database may be of one that was lost, and what came with
-                # an event that was lost is all that is left of an accepted document: it stays.
+                # Blobs older than the database may belong to a lost one, and those of lost events
+                # are all that is left of an accepted document: they stay.
                 orphans += [key for key in keys if key not in older]
             else:
                 orphans += [key for key in keys if key.startswith(UPLOADS)]
@@ -119,23 +120,23 @@ class Orphans:
         return blob.key.startswith(ORIGINALS) and self._losses.may_affect(blob.modified_at)
 
     async def _is_on_log(self, owner: BlobOwner) -> bool:
-        """Whether the log knows what the database does not know yet."""
+        """Whether the log has a submission that is not in the database yet."""
         if await self._log.submission(owner.tenant, owner.document_id) is not None:
             return True
-        batch_id = batch_id_of(owner.document_id)  # nobody may have said it of each document yet
+        batch_id = batch_id_of(owner.document_id)  # its documents may not be submitted yet
         return batch_id is not None and await self._log.batch(owner.tenant, batch_id) is not None
 
 
 def _needs(document: DocumentRecord, key: str) -> bool:
-    """Whether a document may still need a blob. What waits for an upload has no document yet."""
+    """Whether a document may still need a blob; pending uploads have no document yet."""
     if key.startswith(UPLOADS):
         return False
     if document.state in UNFINISHED_STATES:
         return True
     if document.state == "failed" and key.startswith(ENGINE_PREFIXES):
-        return True  # it may be tried again, and what was paid for is then found
+        return True  # it may be requeued, and paid results are then found
     if key.startswith(IMAGES):
-        # Which of them an attempt has left, only the whole result tells: too much for each walk.
+        # Only the whole result tells which images are used: too much to read here.
         return document.result is not None
     blobs = (document.original, document.markdown, document.result)
     return key in {blob.key for blob in blobs if blob}

@@ -1,4 +1,4 @@
-"""What the janitor asks of the database, as a port, and what its parts answer."""
+"""Database queries of the janitor."""
 
 from collections.abc import Iterable
 from datetime import datetime, timedelta
@@ -7,39 +7,39 @@ from typing import Literal, Protocol
 from actors.clock_guard import ClockState
 from schemas.records import DocumentRecord
 
-SWEEP_INTERVAL = 60.0  # seconds between the janitor's passes
+SWEEP_INTERVAL = 60.0  # seconds between passes
 
 ExpiryAction = Literal["archive", "delete"]
-"""What becomes of a document that has outlived its retention."""
+"""The action when the retention of a document is over."""
 
 
 class MaintenanceQueries(Protocol):
-    """What the database knows of documents that may need something done. All of it is bounded."""
+    """Queries for documents that may need work. Every result is bounded."""
 
     async def running_time(self) -> timedelta:
-        """Return how long the service has run on this database, as far as that was stored."""
+        """Return the stored running time of the service."""
         ...
 
     async def clock_state(self) -> ClockState:
-        """Return what is believed of the wall clock."""
+        """Return the stored state of the clock guard."""
         ...
 
     async def first_sweep_at(self) -> datetime | None:
-        """Return when the janitor looked for the first time: this database is not much older."""
+        """Return the time of the first pass, which is about the age of the database."""
         ...
 
     async def expired_documents(
         self, now: datetime, limit: int, *, with_archived: bool
     ) -> list[DocumentRecord]:
-        """Return documents that have ended and outlived their retention, the oldest first."""
+        """Return ended documents whose retention is over, the oldest first."""
         ...
 
     async def count_expirable(self) -> int:
-        """Return how many documents are kept that will expire some day."""
+        """Return the number of ended documents that will expire."""
         ...
 
     async def documents_to_erase(self, limit: int) -> list[DocumentRecord]:
-        """Return removed documents whose bytes may still lie in the store."""
+        """Return removed documents whose bytes are not recorded as erased."""
         ...
 
     async def unfinished_documents(
@@ -47,11 +47,11 @@ class MaintenanceQueries(Protocol):
     ) -> list[DocumentRecord]:
         """Return documents submitted ``before`` then that have not ended, oldest first.
 
-        ``after`` is the last one of the portion before. Those from the future, of a clock that was
-        ahead, come last.
+        ``after`` is the last one of the previous portion. Those from the future, of a clock that
+        was ahead, come last.
         """
         ...
 
     async def lookup(self, names: Iterable[tuple[str, str]]) -> list[DocumentRecord]:
-        """Return those documents of these (tenant, id) that are known."""
+        """Return the existing documents of these (tenant, id)."""
         ...

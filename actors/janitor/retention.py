@@ -1,4 +1,4 @@
-"""Lets documents expire that have outlived their retention, a portion at a time."""
+"""Expiry of documents whose retention is over, a portion at a time."""
 
 from datetime import datetime
 
@@ -15,23 +15,21 @@ from schemas.documents import Blob, DocumentArchived, DocumentDeleted
 from schemas.records import DocumentRecord
 
 PASS_SIZE = 500  # documents that may expire in one pass
-MIN_PER_PASS = 10  # so many may in any case
-SHARE_DIVISOR = (
-    10  # of more, one in so many in one pass: a mistake that is noticed early is a small one
-)
+MIN_PER_PASS = 10  # documents that may expire in any case
+SHARE_DIVISOR = 10  # of more than those, one in so many per pass: it limits the damage of a mistake
 
 log = structlog.get_logger("janitor")
 
 
 class ExpiredCounts(Struct, frozen=True):
-    """How many documents a pass has let expire."""
+    """Expired documents of a pass."""
 
     archived: int = 0
     deleted: int = 0
 
 
 class Retention:
-    """Moves originals to the archive, or says that documents are deleted."""
+    """Archives or deletes expired documents."""
 
     def __init__(
         self, publisher: Publisher, queries: MaintenanceQueries, blobs: Blobs, action: ExpiryAction
@@ -42,7 +40,7 @@ class Retention:
         self._action = action
 
     async def expire(self, now: datetime) -> ExpiredCounts:
-        """Let a bounded number of documents expire; what is left over waits for the next pass."""
+        """Expire a bounded number of documents; the others wait for the next pass."""
         deleting = self._action == "delete"
         due = await self._queries.expired_documents(now, PASS_SIZE, with_archived=deleting)
         if not due:
@@ -87,7 +85,7 @@ class Retention:
             await self._blobs.move(original.key, moved.key)
         except BlobNotFound:
             try:
-                await self._blobs.size(moved.key)  # moved already, before somebody was killed?
+                await self._blobs.size(moved.key)  # moved already, before a crash?
             except BlobNotFound:
                 log.warning("original to be archived is missing", key=original.key)
                 return None

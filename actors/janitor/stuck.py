@@ -1,9 +1,8 @@
-"""Sets documents going again that nobody works on any more.
+"""Restart of documents that are stuck.
 
-A document waits for somebody as long as the consumer of its stage has not acknowledged its event:
-however long that takes, it is in order. One whose event was acknowledged and that has not moved is
-stuck, and so is one whose event has left the log. It is said again what was said last; what was
-said again several times to no avail has failed.
+A document is waiting, for any time, until the consumer of its stage has acknowledged its event. If
+its event was acknowledged, or is no longer on the log, and the document has not moved, it is stuck.
+Its last event is then published again; after several times without success it fails.
 """
 
 from datetime import datetime, timedelta
@@ -27,8 +26,8 @@ from schemas.documents import (
 from schemas.records import DocumentRecord
 from schemas.states import UNFINISHED_STATES
 
-PASS_SIZE = 500  # documents looked at in one pass
-STUCK_AFTER = timedelta(minutes=5)  # since its submission, and between two attempts to help it
+PASS_SIZE = 500  # documents in one pass
+STUCK_AFTER = timedelta(minutes=5)  # since its submission, and between two attempts
 MAX_ATTEMPTS = 5
 _FINAL_EVENTS = ("converted", "failed", "cancelled")
 
@@ -36,7 +35,7 @@ log = structlog.get_logger("janitor")
 
 
 class StageConsumers(Struct, frozen=True):
-    """Who hears what: the consumers of the two stages, and the durables of those that read all."""
+    """The consumers of the two stages, and the durables of persister and aggregator."""
 
     fetcher: Consumer
     ocr: Consumer
@@ -45,7 +44,7 @@ class StageConsumers(Struct, frozen=True):
 
 
 class StuckCounts(Struct, frozen=True):
-    """How many documents a pass has set going, and given up."""
+    """Restarted and failed documents of a pass."""
 
     redriven: int = 0
     given_up: int = 0
@@ -58,7 +57,7 @@ class _Outcome(Enum):
 
 
 class StuckDocuments:
-    """Looks at unfinished documents, oldest first, a portion in each pass."""
+    """Examines unfinished documents, oldest first, a portion in each pass."""
 
     def __init__(
         self,
@@ -79,7 +78,7 @@ class StuckDocuments:
         self._redriven: dict[tuple[str, str], tuple[int, datetime]] = {}  # how often, when last
 
     async def sweep(self, now: datetime) -> StuckCounts:
-        """Look at the next portion of unfinished documents."""
+        """Examine the next portion of unfinished documents."""
         before = now - self._stuck_after
         found = await self._queries.unfinished_documents(before, self._last_seen, PASS_SIZE)
         self._last_seen = found[-1] if len(found) == PASS_SIZE else None
@@ -87,20 +86,20 @@ class StuckDocuments:
             await self._forget_ended()
         if not found:
             return StuckCounts()
-        # First of all: an actor says its answer before it acknowledges, so what is acknowledged
-        # by now and has an answer has it on the log already.
+        # First: an actor publishes before it acknowledges, so the result of an event that is
+        # acknowledged by now is on the log already.
         floors = await self._read_ack_floors(found)
         outcomes = [await self._examine(document, floors, now) for document in found]
         return StuckCounts(outcomes.count(_Outcome.REDRIVEN), outcomes.count(_Outcome.GIVEN_UP))
 
     async def _forget_ended(self) -> None:
-        """Remember of those that were helped only the ones that have still not ended."""
+        """Forget the attempts at documents that have ended."""
         known = await self._queries.lookup(self._redriven)
         left = {(one.tenant, one.document_id) for one in known if one.state in UNFINISHED_STATES}
         self._redriven = {name: times for name, times in self._redriven.items() if name in left}
 
     async def _read_ack_floors(self, documents: list[DocumentRecord]) -> dict[str, int]:
-        """Return up to where each durable that these documents may wait for has acknowledged."""
+        """Return the ack floors of the durables that these documents may wait for."""
         durables = {self._durable(document) for document in documents}
         durables |= {self._consumers.persister, self._consumers.aggregator}
         return {durable: await self._ack_floors.ack_floor(durable) for durable in durables}
@@ -140,7 +139,7 @@ class StuckDocuments:
         self, document: DocumentRecord, event: DocumentEvent | None, now: datetime
     ) -> _Outcome:
         times, last = self._redriven.get((document.tenant, document.document_id), (0, None))
-        # A time in the future was written before the clock was set back.
+        # abs: a time in the future was stored before the clock was set back.
         if last is not None and abs(now - last) < self._stuck_after:
             return _Outcome.WAITING
         if event is None:
@@ -154,10 +153,10 @@ class StuckDocuments:
         return await self._redrive(document, event, times, now)
 
     async def _later_events(self, document: DocumentRecord) -> list[StoredEvent]:
-        """Return what was said of the document that the database should show but does not."""
+        """Return the events of the document that the database should have applied but has not."""
         later = ("fetched", *_FINAL_EVENTS) if document.state == "pending" else _FINAL_EVENTS
         found = [await self._last_event(document, event) for event in later]
-        return [word for word in found if word and word.event.requeues >= document.requeues]
+        return [one for one in found if one and one.event.requeues >= document.requeues]
 
     async def _batch_submission(self, document: DocumentRecord) -> StoredBatchSubmission | None:
         if document.batch_id is None:
@@ -165,7 +164,7 @@ class StuckDocuments:
         return await self._log.batch(document.tenant, document.batch_id)
 
     async def _is_unchanged(self, document: DocumentRecord) -> bool:
-        """Whether the document is as it was when the pass began: others go on meanwhile."""
+        """Whether the document still has the state of the beginning of the pass."""
         found = await self._queries.lookup([(document.tenant, document.document_id)])
         return [one.state for one in found] == [document.state]
 
@@ -173,17 +172,17 @@ class StuckDocuments:
         self, document: DocumentRecord, later: list[StoredEvent]
     ) -> _Outcome:
         log.error(
-            "the database has not taken what was said of a document",
+            "events of a document not applied",
             tenant=document.tenant,
             document_id=document.document_id,
             sequences=[answer.sequence for answer in later],
         )
         if any(isinstance(answer.event, DocumentFailed) for answer in later):
-            return _Outcome.WAITING  # to say that again would not help either
+            return _Outcome.WAITING  # another failure would not be applied either
         return await self._give_up(document, "unwritable", "The result could not be stored.")
 
     async def _first_submission(self, document: DocumentRecord) -> StoredSubmission | None:
-        """Return the one that counts: another under the same id would be dropped again."""
+        """Return the valid submission: another one with the same id is ignored."""
         return await self._log.first_submission(document.tenant, document.document_id)
 
     async def _last_event(self, document: DocumentRecord, event: str) -> StoredEvent | None:

@@ -1,1 +1,1 @@
-"""SQLite: what the log has said so far. The only place with SQL."""
+"""The SQLite database, a projection of the log. The only package with SQL."""

@@ -1,4 +1,4 @@
-"""What the usage row of a conversion says of its price."""
+"""Prices in the usage rows of conversions."""
 
 from datetime import UTC, datetime
 
@@ -11,14 +11,14 @@ log = structlog.get_logger("usage")
 
 
 class Billing:
-    """Prices conversions. Complains of what has no price, once for each engine and model."""
+    """Prices conversions. Warns of a missing price once for each engine and model."""
 
     def __init__(self, pricing: Pricing) -> None:
         self._pricing = pricing
         self._warned: set[tuple[str, str]] = set()
 
     def price_parameters(self, converted: DocumentConverted, at: datetime) -> dict[str, object]:
-        """Return the parameters that price a conversion that was said on the log at this time."""
+        """Return the price parameters of a conversion that the log stored at a time."""
         engine, model = converted.engine, converted.model
         pages = converted.pages if converted.billed_pages is None else converted.billed_pages
         day = at.astimezone(UTC).date()
@@ -26,7 +26,7 @@ class Billing:
         if price.assumed and (engine, model) not in self._warned:
             self._warned.add((engine, model))
             log.warning(
-                "no price for this model, it is billed as the dearest known",
+                "no price for this model, billed at the highest",
                 engine=engine,
                 model=model,
                 micros_per_page=price.unit_micros,

@@ -1,4 +1,4 @@
-"""What an event changes: the statements it runs, and with which parameters."""
+"""Effects of events on the database: the statements and their parameters."""
 
 from collections import defaultdict
 from collections.abc import Callable, Iterable
@@ -52,15 +52,14 @@ _STATEMENT_ORDER = (
 
 Parameters = dict[str, object]
 Change = tuple[str, list[Parameters]]
-"""A statement, and the parameters with which it is to be run, once each."""
+"""A statement and the parameters of each of its executions."""
 _Statement = tuple[str, Parameters]
 
 
 def changes_of(entries: tuple[LogEntry, ...], applied_up_to: int, billing: Billing) -> list[Change]:
-    """Sort what the entries change by statement, so that a group costs few statements.
+    """Return the changes of entries, grouped by statement and in the order of execution.
 
-    ``done`` is the sequence up to which everything is known. The statements are to be run in the
-    order given.
+    Entries up to the sequence ``applied_up_to`` are applied already.
     """
     found: list[Change] = []
     fresh = [entry for entry in entries if entry.sequence > applied_up_to]
@@ -68,7 +67,7 @@ def changes_of(entries: tuple[LogEntry, ...], applied_up_to: int, billing: Billi
         if kind is None:
             found += _forward_changes(run, billing)
         else:
-            # Done in its place: it may stand in the midst of the flow.
+            # In its place: it may be between other events of its document.
             found.append(
                 (
                     kind,
@@ -83,10 +82,10 @@ def changes_of(entries: tuple[LogEntry, ...], applied_up_to: int, billing: Billi
 
 
 def _group_key(entry: LogEntry) -> tuple[str | None, int]:
-    """Return what runs of events can be done at once: those with the same answer.
+    """Return the key by which adjacent entries are grouped.
 
-    It is the statement of an event that does not belong to the flow. An event of what was requeued
-    flows alone: it may follow the end of its document.
+    It is the statement of an event that comes after the end of a document. Events of a requeued
+    document are not grouped: they may come after its end, too.
     """
     event = entry.event
     if (statement := _RULES[type(event)].statement_after_end) is not None:
@@ -96,10 +95,9 @@ def _group_key(entry: LogEntry) -> tuple[str | None, int]:
 
 
 def _forward_changes(entries: Iterable[LogEntry], billing: Billing) -> list[Change]:
-    """Sort the events that carry documents forward.
+    """Return the changes of events that move documents forward, by statement.
 
-    What follows a document's end in the same group is left out: it changes nothing, as it would
-    one by one.
+    Events after the end of a document in the same group are left out: they have no effect.
     """
     found: dict[str, list[Parameters]] = defaultdict(list)
     ended: set[tuple[str, str]] = set()

@@ -1,4 +1,4 @@
-"""From rows to records and back: the one place that knows the columns' order and units."""
+"""Conversion of rows to records and back: the order and the units of columns."""
 
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
@@ -21,24 +21,24 @@ _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MILLISECOND = timedelta(milliseconds=1)
 _FIRST = (datetime.min.replace(tzinfo=UTC) - _EPOCH) // _MILLISECOND
 EARLIEST = _FIRST
-"""Milliseconds no time comes before."""
+"""The earliest time in milliseconds."""
 _LAST = (datetime.max.replace(tzinfo=UTC) - _EPOCH) // _MILLISECOND
 LATEST = _LAST
-"""Milliseconds no time comes after."""
+"""The latest time in milliseconds."""
 
 
 def to_milliseconds(time: datetime) -> int:
     """Return UTC milliseconds since 1970; a time without a zone counts as UTC.
 
-    One that lies outside the years 1 to 9999 only in UTC is moved to their edge: it could be
-    written, but never be read again.
+    A time outside the years 1 to 9999 in UTC is moved to their limit: it could be stored, but not
+    be read again.
     """
     aware = time if time.tzinfo else time.replace(tzinfo=UTC)
     return min(max((aware - _EPOCH) // _MILLISECOND, _FIRST), _LAST)
 
 
 def from_milliseconds(value: int) -> datetime:
-    """Return the time that lies ``value`` milliseconds after 1970, in UTC."""
+    """Return the UTC time of milliseconds since 1970."""
     return _EPOCH + value * _MILLISECOND
 
 
@@ -47,12 +47,12 @@ def _optional_time(value: int | None) -> datetime | None:
 
 
 def duration_milliseconds(value: timedelta) -> int:
-    """Return whole milliseconds."""
+    """Return a duration in whole milliseconds."""
     return value // _MILLISECOND
 
 
 def clock_state(row: Sequence[Any]) -> ClockState:
-    """Read a row of the columns that ``statements.CLOCK`` selects."""
+    """Read a row of ``statements.CLOCK_STATE``."""
     believed_at, believed_ran, seen_at, seen_ran, held_since, held_ahead = row
     return ClockState(
         trusted=_clock_reading(believed_at, believed_ran),
@@ -72,7 +72,7 @@ def _clock_reading(at: int | None, ran: int | None) -> ClockReading | None:
 
 
 def clock_parameters(state: ClockState) -> dict[str, object]:
-    """Return what ``statements.MARK_CLOCK`` needs."""
+    """Return the parameters of ``statements.MARK_CLOCK``."""
     believed, seen, hold = state.trusted, state.latest, state.hold
     return {
         "believed_ran": duration_milliseconds(believed.running_time) if believed else None,
@@ -84,7 +84,7 @@ def clock_parameters(state: ClockState) -> dict[str, object]:
 
 
 def document_record(row: Sequence[Any]) -> DocumentRecord:
-    """Read a row of the columns that ``statements.DOCUMENT`` selects."""
+    """Read a row of ``statements.DOCUMENT``."""
     (
         tenant, document_id, state, file_name, content_type, file_size, priority,
         retention_days, operation, submitted_at, finished_at, original_key,
@@ -150,7 +150,7 @@ def _options(column: str | None) -> ConversionOptions:
 
 
 def batch_record(row: Sequence[Any]) -> BatchRecord:
-    """Read a row of the columns that ``statements.BATCH`` selects."""
+    """Read a row of ``statements.BATCH``."""
     (
         tenant, batch_id, priority, retention_days, submitted_at, completed_at, fingerprint,
         engine_batch, engine_job, engine_status, *figures
@@ -185,7 +185,7 @@ def batch_record(row: Sequence[Any]) -> BatchRecord:
 
 
 def completed_event(record: DocumentRecord) -> DocumentCompleted | None:
-    """Say of a completed record that it is; None where the record is not that of one."""
+    """Return the completion of a document from its record; None if it is not completed."""
     if record.original is None or record.markdown is None or record.finished_at is None:
         return None
     return DocumentCompleted(

@@ -33,7 +33,7 @@ ON CONFLICT (reader) DO UPDATE SET
     stream = excluded.stream, created = excluded.created, sequence = excluded.sequence
 """
 
-# Up to where every document has ended: before the oldest that has not, and at the cursor at most.
+# The sequence before that of the oldest unfinished document, at most that of the cursor.
 ENDED_FLOOR = f"""
 SELECT min(sequence, coalesce((
     SELECT min(submitted_sequence) - 1 FROM documents INDEXED BY documents_unfinished
@@ -47,8 +47,8 @@ SELECT EXISTS (SELECT 1 FROM documents WHERE submitted_sequence BETWEEN :first A
 
 RESET_CURSOR = "DELETE FROM cursors WHERE reader = :reader"
 
-# An end is final, but that a failed document may be requeued: of that every event tells, and those
-# of before count no more.
+# A terminal state is final, except that a failed document may be requeued. Events carry the number
+# of requeues, and those of before a requeue have no effect.
 _OPEN = f"""
     (
         {_UNFINISHED} AND requeues <= :requeues
@@ -60,8 +60,8 @@ _RESET_END = """
     attempts = NULL
 """
 
-# The first submission under an id counts; a second one changes nothing. What comes with a batch
-# counts if the batch does: a second one under its id must not add documents to the first.
+# Only the first submission with an id has an effect. Documents of a batch are only inserted with
+# the first batch of its id: a second one must not add documents to it.
 INSERT_DOCUMENT = f"""
 INSERT INTO documents (
     tenant, id, state, file_name, content_type, file_size, priority, retention_days, operation,
@@ -122,7 +122,7 @@ UPDATE documents SET
 WHERE tenant = :tenant AND id = :id AND {_OPEN}
 """  # noqa: S608  # likewise
 
-# Only for the conversion that completed the document, and once whatever is applied again.
+# Only for the conversion that completed the document, and once even if applied again.
 INSERT_USAGE = """
 INSERT INTO usage (
     tenant, document_id, operation, engine, model, pages, input_tokens, output_tokens, created_at,
@@ -143,16 +143,16 @@ UPDATE documents SET
 WHERE tenant = :tenant AND id = :id AND {_OPEN}
 """  # noqa: S608  # likewise
 
-# Only what has ended, and only once; the failed have no Markdown, but are kept as long. What was
-# requeued since has not ended.
+# Only ended documents, once; failed ones without Markdown are retained as long. Documents requeued
+# since then have not ended.
 SET_ARCHIVED = f"""
 UPDATE documents SET
     state = 'archived', archived_at = :at,
-    original_key = iif(original_key IS NULL, NULL, :key) -- what never was cannot have moved
+    original_key = iif(original_key IS NULL, NULL, :key) -- only an existing one moved
 WHERE tenant = :tenant AND id = :id AND {_ARCHIVABLE} AND requeues <= :requeues
 """  # noqa: S608  # likewise
 
-# Whoever cancels may be late, and whoever deletes too early: the state decides what it is.
+# A cancellation may be late and a deletion early: the state decides which of the two it is.
 SET_REMOVED = f"""
 UPDATE documents SET
     state = iif({_UNFINISHED}, 'cancelled', 'deleted'),
@@ -176,7 +176,7 @@ WHERE (tenant, id) IN (SELECT value ->> 0, value ->> 1 FROM json_each(:names))
     AND removed_at IS NOT NULL
 """
 
-# The first one stays, too: it tells how old this database is.
+# The first one stays, too: it is the age of the database.
 MARK_SWEEP = """
 INSERT INTO sweeps (name, at) VALUES ('last', :at), ('first', :at)
 ON CONFLICT (name) DO UPDATE SET at = excluded.at WHERE name = 'last'
@@ -240,7 +240,7 @@ GROUP BY b.tenant, b.id
 """
 )
 
-# Named, or SQLite reads all later documents of the tenant to save itself the sorting of a hundred.
+# With its index, or SQLite reads all later documents of the tenant to avoid sorting a hundred.
 DOCUMENTS_OF_BATCH = (
     _SELECT_DOCUMENT
     + """
@@ -250,7 +250,7 @@ ORDER BY d.id LIMIT :limit
 """
 )
 
-# Those that wait for a batch of their engine's.
+# Documents that wait for a batch of their engine.
 HELD_DOCUMENTS = (
     _SELECT_DOCUMENT
     + f"""
@@ -265,7 +265,7 @@ SELECT tenant, id FROM batches INDEXED BY batches_of_engines
 WHERE engine_job IS NOT NULL AND engine_ended = 0
 """
 
-# Every document of every batch that is not known to be complete, with whether it has ended.
+# Every document of every incomplete batch, with whether it has ended.
 OPEN_BATCHES = f"""
 SELECT b.tenant, b.id, d.id, NOT d.{_UNFINISHED}
 FROM batches AS b
@@ -279,8 +279,8 @@ _OLDEST_FIRST = " ORDER BY d.expires_at LIMIT :limit"
 
 EXPIRED_DOCUMENTS = _SELECT_EXPIRED + _OLDEST_FIRST
 
-# What is archived has expired for good: the more there is, the more would be read for nothing.
-# The states stand there twice because only the index's own words open it.
+# Without archived documents, whose number grows. The longer condition is repeated, because only it
+# makes SQLite use the index.
 EXPIRED_NOT_ARCHIVED = _SELECT_EXPIRED + f" AND d.{_ARCHIVABLE}" + _OLDEST_FIRST
 
 COUNT_EXPIRABLE = f"SELECT count(*) FROM documents WHERE {_EXPIRABLE}"  # noqa: S608  # likewise
@@ -310,7 +310,7 @@ JOIN json_each(:names) AS name
 """
 )
 
-# The oldest and the newest that have ended, and the oldest of those that wait.
+# The oldest and the newest ended documents, and the oldest unfinished ones.
 _SAMPLE_BLOBS = """
 SELECT * FROM (
     SELECT original_key, markdown_key FROM documents INDEXED BY {index}
@@ -338,7 +338,7 @@ SELECT s.at, r.believed_ran, r.seen_at, r.seen_ran, r.held_since, r.held_ahead
 FROM running AS r LEFT JOIN sweeps AS s ON s.name = 'last'
 """
 
-# :names is a JSON array of [tenant, id]. What was archived since was completed all the same.
+# :names is a JSON array of [tenant, id]. Archived documents have been completed, too.
 COMPLETED_BY_ID = (
     _SELECT_DOCUMENT
     + f"""

@@ -5,6 +5,7 @@ import sqlite3
 from collections.abc import AsyncIterator
 from pathlib import Path
 
+import msgspec
 import pytest
 from nats.js.errors import NotFoundError
 
@@ -23,6 +24,7 @@ from ilios.database.document_queries import SqliteDocumentQueries
 from ilios.database.store import SqliteTransactionStore
 from ilios.nats.server import NatsServer
 from schemas.documents import AnyDocumentEvent, DocumentCompleted
+from schemas.options import options_from_json
 from tests import events
 from tests.actors.db import Database
 from tests.actors.fakes import FakeTransactionStore
@@ -347,3 +349,17 @@ async def test_a_log_whose_lost_end_has_grown_again_is_noticed_and_read_from_its
     async with running_in_background(one.run):
         await wait_until(lambda: db.has_state("completed", 2))
     assert noticed.cursors == [3]
+
+
+async def test_a_document_with_an_unknown_option_gets_its_row(
+    connection: Connection, db: Database
+) -> None:
+    options = options_from_json(b'{"language":"de"}')
+    submitted = msgspec.structs.replace(events.submitted(), options=options)
+    async with running_in_background(persister(connection, db).run):
+        await publish_events(connection, submitted)
+        await wait_until(lambda: db.has_state("pending"))
+    record = await db.document()
+    assert record
+    assert record.options == options
+    assert await Streams(connection).dead_letters() == []

@@ -37,7 +37,7 @@ def test_the_wire_is_json_that_people_can_read() -> None:
 )
 def test_an_event_may_not_contradict_its_subject(stranger: AnyDocumentEvent) -> None:
     subject = subjects.subject_for(events.submitted())
-    with pytest.raises(codec.MalformedEvent, match="the event says"):
+    with pytest.raises(codec.MalformedEvent, match="the event has"):
         codec.decode(subject, codec.encode(stranger))
 
 

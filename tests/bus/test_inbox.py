@@ -251,7 +251,7 @@ async def test_no_server_is_a_bus_error(killable_server: KillableServer) -> None
         connection.jetstream = connection.client.jetstream(timeout=0.2)
         await killable_server.kill()
         await wait_until(lambda: not connection.connected)
-        with pytest.raises(BusUnavailable, match="cannot be made"):
+        with pytest.raises(BusUnavailable, match="cannot be created"):
             async with Inbox(connection, PATIENT, 4).open():
                 pytest.fail("there is no server")
 

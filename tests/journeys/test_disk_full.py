@@ -22,7 +22,7 @@ NAMED = {"blobs": "no room for blobs:", "database": "no room for database:", "na
 """The name of the volume in health."""
 MET = {
     "blobs": "the blob store is full",
-    "database": "nothing can be written",
+    "database": "database not writable",
     "nats": "critical write error",
 }
 """The log messages of the parts that meet the full volume."""
