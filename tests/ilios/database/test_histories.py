@@ -17,6 +17,7 @@ from schemas.documents import (
     DocumentDeleted,
     DocumentFailed,
 )
+from schemas.events import AnyEvent
 from tests import batch_events, events
 from tests.ilios.database.db import history, open_database
 from tests.ilios.database.state_machine import UNFINISHED, ExpectedState
@@ -99,10 +100,10 @@ def test_reading_the_whole_log_again_changes_nothing(published: list[AnyDocument
     assert once == twice
 
 
-def plausible(published: list[AnyDocumentEvent]) -> list[AnyDocumentEvent]:
+def plausible(published: Sequence[AnyEvent]) -> list[AnyEvent]:
     """Leave out what the janitor never publishes: the expiry of an unfinished document."""
     ended: set[str] = set()
-    result = []
+    result: list[AnyEvent] = []
     for event in published:
         match event:
             case DocumentConverted() | DocumentFailed():

@@ -272,3 +272,18 @@ async def test_a_newer_database_is_left_alone(
         "ilios.db",
         "ilios.db.lock",
     ]
+
+
+async def test_a_rebuilt_database_with_a_fault_replaces_nothing(
+    damaged: DamagedDatabase, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    damaged.restore()
+    zero_pages(damaged.database)
+    before = damaged.database.read_bytes()
+    monkeypatch.setattr("ilios.database.recovery.rebuild.find_faults", lambda *_: ["a fault"])
+    report = await rebuild(damaged.settings, check=False, accept_gap=True)
+    assert (report.is_proven, report.replaced) == (False, False)
+    assert "WRONG      a fault" in format_lines(report, check=False)
+    assert damaged.database.read_bytes() == before
+    left = {path.name for path in damaged.database.parent.glob("ilios.db*")}
+    assert not left & {"ilios.db.rebuilt", "ilios.db.control", "ilios.db.compared"}

@@ -16,11 +16,23 @@ from actors.writes import ApplyEvents, Cursor, LogEntry, Write
 from bus.replay import LogExtent
 from ilios.database.recovery.replay import LogIndex
 from ilios.database.recovery.verify import check_against_log, find_faults
-from schemas.documents import AnyDocumentEvent
+from schemas.events import AnyEvent
 from tests import batch_events, events
 from tests.ilios.database.db import CREATED, STREAM, history, open_database
 from tests.ilios.database.test_histories import EVENTS, SUBMISSIONS, plausible
 
+BATCH = batch_events.submitted(2)
+MIXED_EVENTS = EVENTS | st.sampled_from(
+    [
+        BATCH,
+        *(
+            batch_events.of(event, position, 2)
+            for position in (1, 2)
+            for event in (events.fetched(), events.converted(), events.failed(), events.cancelled())
+        ),
+        batch_events.of(events.requeued(events.submitted()), 1, 2),
+    ]
+)
 ENDS = (events.converted(1), batch_events.submitted(2), events.failed(3))
 HISTORY = history(*SUBMISSIONS, events.fetched(2), *ENDS)
 
@@ -41,11 +53,11 @@ def index_of(entries: list[LogEntry]) -> LogIndex:
 
 
 @settings(max_examples=40, deadline=None)
-@given(st.lists(EVENTS, max_size=25))
+@given(st.lists(MIXED_EVENTS, max_size=25))
 def test_the_database_of_every_history_agrees_with_its_log(
-    published: list[AnyDocumentEvent],
+    published: list[AnyEvent],
 ) -> None:
-    entries = history(*SUBMISSIONS, *published)
+    entries = history(*SUBMISSIONS, BATCH, *published)
     with TemporaryDirectory() as directory:
         path = Path(directory) / "ilios.db"
         asyncio.run(write(path, entries))
@@ -53,11 +65,11 @@ def test_the_database_of_every_history_agrees_with_its_log(
 
 
 @settings(max_examples=40, deadline=None)
-@given(st.lists(EVENTS, max_size=15), st.integers(1, 15))
+@given(st.lists(MIXED_EVENTS, max_size=15), st.integers(1, 15))
 def test_a_log_that_begins_after_the_snapshot_agrees_as_well(
-    published: list[AnyDocumentEvent], forgotten: int
+    published: list[AnyEvent], forgotten: int
 ) -> None:
-    entries = history(*SUBMISSIONS, *plausible(published))
+    entries = history(*SUBMISSIONS, BATCH, *plausible(published))
     with TemporaryDirectory() as directory:
         base, path = Path(directory) / "base.db", Path(directory) / "ilios.db"
         asyncio.run(write(base, entries[:forgotten]))
