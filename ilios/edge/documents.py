@@ -57,6 +57,7 @@ from schemas.replies import (
     format_instant,
 )
 from schemas.requests import SubmitByUrl, SubmitFields
+from schemas.states import REMOVED_STATES
 
 TAG = "Documents"
 
@@ -341,7 +342,7 @@ def raise_if_removed(document: DocumentRecord) -> None:
 
     :raises HttpProblem: it was cancelled or deleted, or has expired (410).
     """
-    if document.state in responses.REMOVED_STATES:
+    if document.state in REMOVED_STATES:
         raise responses.gone_problem(document)
 
 

@@ -54,6 +54,7 @@ from schemas.options import (
 )
 from schemas.replies import format_instant
 from schemas.requests import UploadWanted
+from schemas.states import REMOVED_STATES
 from schemas.upload_replies import UploadConfirmed, UploadUrl
 
 URL_LIFETIME = 3600
@@ -266,7 +267,7 @@ async def complete(request: web.Request) -> web.StreamResponse:
         if document is None:
             edge.disk_space.check()
             await _submit(request, tenant, document_id)
-        elif document.state in responses.REMOVED_STATES:
+        elif document.state in REMOVED_STATES:
             raise responses.gone_problem(document)
     message = "Upload confirmed, queued for processing"
     return responses.json_response(UploadConfirmed(id=document_id, message=message))
