@@ -8,7 +8,6 @@ draft-ietf-httpapi-idempotency-key-header's; its value may also stand without qu
 """
 
 import hashlib
-import ipaddress
 import re
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
@@ -24,34 +23,28 @@ from msgspec import Struct
 from actors.blob_keys import new_suffix, original_key
 from bus import failpoints
 from bus.errors import AlreadyPublished, BusUnavailable, NotPublished
-from ilios.edge import lookup, multipart, requests, uploads
+from ilios.edge import browser_guard, lookup, multipart, requests, uploads
 from ilios.edge.context import EDGE, TENANT, Edge
 from ilios.edge.errors import HttpProblem
 from ilios.file_names import clean_name
-from schemas.batches import BatchDocument, BatchSubmitted, document_id
+from schemas.batches import BatchSubmitted
 from schemas.documents import DocumentSubmitted, Operation, Remote, Stored
 from schemas.ids import id_from_digest, new_id
 from schemas.options import ConversionOptions
 from schemas.records import DocumentRecord
 from schemas.requests import (
-    BatchByUrl,
-    BatchFields,
     ConversionRequest,
-    DocumentAddress,
     SubmitByUrl,
 )
+from schemas.states import REMOVED_STATES
 
 HEADER = "Idempotency-Key"
 REPLAYED = web.RequestKey("replayed", bool)
 MAX_KEY_LENGTH = 255
-BATCH_OPERATION = "batch"
-MAX_BATCH_JSON_BYTES = 512 * 1024
-"""Bytes of a batch of addresses: a hundred of the longest, and what stands around them."""
 
 FINGERPRINTED_FIELDS = ("format", "priority", "retentionDays", "engine", "model", "useMistralBatch")
 """Fields whose texts make another request of the same files. Options that came later are hashed by
 their canonical values, and only where they differ from the default: fingerprints never change."""
-REMOVED_STATES = frozenset({"cancelled", "deleted"})
 
 _QUOTED = re.compile(r'"((?:[^"\\]|\\["\\])*)"')  # RFC 9651, String
 _UNQUOTED = re.compile(r'[^"].*')
@@ -102,16 +95,16 @@ async def receive_document(
     new_document_id = choose_id(tenant, key)
     fields_kind, json_kind = kinds
     if is_json(request):
-        body = await _read_urls(request, requests.MAX_JSON_BYTES)
+        body = await read_urls(request, requests.MAX_JSON_BYTES)
         given = requests.require_object(body)
         by_url = requests.parse_json(json_kind, given)
         wanted = msgspec.convert(by_url, fields_kind, from_attributes=True)
         options = requests.check_engine(edge, by_url.options)
         source: Stored | Remote = Remote(by_url.url)
-        file_name, content_type = _name_of(by_url.url, by_url.file_name), None
+        file_name, content_type = name_of_url(by_url.url, by_url.file_name), None
         blob_keys: tuple[str, ...] = ()
         sources: list[tuple[Any, ...]] = [(by_url.url, by_url.file_name)]
-        fields: Mapping[str, str] = _as_texts(given)
+        fields: Mapping[str, str] = as_texts(given)
     else:
         suffix = new_suffix()
         blob_key = original_key(tenant, new_document_id, suffix)
@@ -119,7 +112,7 @@ async def receive_document(
         blob_keys, fields = (blob_key,), form.fields
         (upload,) = form.files
         try:
-            _check_fields(request, form, fields_kind)
+            check_fields(request, form, fields_kind)
             wanted = requests.parse_texts(fields_kind, fields)
             options = requests.check_engine(edge, wanted.options)
         except HttpProblem:
@@ -127,7 +120,7 @@ async def receive_document(
             raise
         source = Stored(size=upload.blob.size, sha256=upload.blob.sha256, suffix=suffix)
         file_name, content_type = upload.file_name, upload.content_type
-        sources = _file_sources(form)
+        sources = file_sources(form)
     event = DocumentSubmitted(
         document_id=new_document_id,
         tenant=tenant,
@@ -142,65 +135,6 @@ async def receive_document(
     )
     if content_type is not None:
         event = msgspec.structs.replace(event, content_type=content_type)
-    return Received(event, blob_keys, wanted)
-
-
-async def receive_batch(request: web.Request) -> Received[BatchSubmitted, BatchFields]:
-    """Store the documents of a batch. Errors as ``receive_document``."""
-    edge, tenant, key = request.app[EDGE], request[TENANT], parse_key(request)
-    batch_id, suffix = choose_id(tenant, key), new_suffix()
-    if is_json(request):
-        body = await _read_urls(request, MAX_BATCH_JSON_BYTES)
-        given = _as_batch(body)
-        by_url = requests.parse_json(BatchByUrl, given)
-        wanted = msgspec.convert(by_url, BatchFields, from_attributes=True)
-        blob_keys: tuple[str, ...] = ()
-        documents = [
-            BatchDocument(
-                document_id=document_id(batch_id, number),
-                source=Remote(one.url),
-                file_name=_name_of(one.url, one.file_name),
-            )
-            for number, one in enumerate(by_url.documents, 1)
-        ]
-        sources: list[tuple[Any, ...]] = [(one.url, one.file_name) for one in by_url.documents]
-        fields: Mapping[str, str] = _as_texts(given)
-        options = _batch_options(edge, wanted)
-    else:
-        form = await uploads.receive(
-            request,
-            multipart.BATCH_FILES,
-            lambda number: original_key(tenant, document_id(batch_id, number), suffix),
-        )
-        blob_keys, fields = tuple(file.blob.key for file in form.files), form.fields
-        try:
-            _check_fields(request, form, BatchFields)
-            wanted = requests.parse_texts(BatchFields, fields)
-            options = _batch_options(edge, wanted)
-        except HttpProblem:
-            await uploads.discard(edge.blobs, *blob_keys)
-            raise
-        documents = [
-            BatchDocument(
-                document_id=document_id(batch_id, number),
-                source=Stored(size=file.blob.size, sha256=file.blob.sha256, suffix=suffix),
-                file_name=file.file_name,
-                content_type=file.content_type,
-            )
-            for number, file in enumerate(form.files, 1)
-        ]
-        sources = _file_sources(form)
-    event = BatchSubmitted(
-        batch_id=batch_id,
-        tenant=tenant,
-        documents=tuple(documents),
-        priority=wanted.priority,
-        retention_days=wanted.retention_days,
-        submitted_at=datetime.now(UTC),
-        fingerprint=fingerprint(BATCH_OPERATION, sources, fields, wanted.options) if key else None,
-        options=options,
-        engine_batch=wanted.use_mistral_batch,
-    )
     return Received(event, blob_keys, wanted)
 
 
@@ -300,76 +234,17 @@ def is_json(request: web.Request) -> bool:
     return multipart.media_type(request.headers.get("Content-Type")) == requests.JSON_TYPE
 
 
-def check_browser(request: web.Request) -> None:
-    """Let pass a request that no page of another site can have made.
+async def read_urls(request: web.Request, max_bytes: int) -> object:
+    """Return the JSON of a request that names documents by their URLs.
 
-    Without keys a browser behind the firewall would lend its reach to any page it shows: the page
-    posts an address, and the service fetches it. ``Host`` is looked at because a name that a page
-    controls can be made to point here (DNS rebinding).
-
-    :raises HttpProblem: it may come from one (403).
+    :raises HttpProblem: it may come from another site's page (403), or as ``requests.read_json``.
     """
-    edge = request.app[EDGE]
-    if edge.api_keys:
-        return
-    host_header = request.headers.get("Host", "").lower()
-    public = urlsplit(edge.public_url or "")
-    host = _host_name(host_header)
-    if not (
-        _is_address(host)
-        or host == "localhost"
-        or (host and host in {public.hostname, *map(str.lower, edge.allowed_hosts)})
-    ):
-        raise HttpProblem(
-            403,
-            "host_not_allowed",
-            "Documents are not fetched by URL for this Host without an API key",
-            detail=f'The Host "{host[:255]}" is not known; the operator can name it in '
-            "ILIOS_ALLOWED_HOSTS or ILIOS_PUBLIC_URL, or set API_KEY.",
-        )
-    origin = request.headers.get("Origin")
-    if origin is None:
-        return
-    own = {f"{scheme}://{host_header}" for scheme in ("http", "https")}
-    if public.netloc:
-        own.add(f"{public.scheme}://{public.netloc}".lower())
-    allowed = {one.lower().rstrip("/") for one in edge.allowed_origins}
-    if origin.lower() not in own | allowed:
-        raise HttpProblem(
-            403,
-            "origin_not_allowed",
-            "Documents are not fetched by URL for pages of this Origin without an API key",
-            detail=f'The Origin "{origin[:255]}" is another one than the service\'s; the operator '
-            "can name it in ILIOS_ALLOWED_ORIGINS, or set API_KEY.",
-        )
-
-
-async def _read_urls(request: web.Request, max_bytes: int) -> object:
-    check_browser(request)
+    browser_guard.check_browser(request)
     request.app[EDGE].disk_space.check()
     return await requests.read_json(request, max_bytes)
 
 
-def _as_batch(body: object) -> dict[str, Any]:
-    """Return a batch with its addresses as objects; a list alone is one of documents."""
-    given = requests.require_object({"documents": body} if isinstance(body, list) else body)
-    documents = given.get("documents")
-    if isinstance(documents, list):
-        if len(documents) > multipart.BATCH_FILES.max_files:
-            raise multipart.BATCH_FILES.too_many(len(documents))
-        objects = [{"url": one} if isinstance(one, str) else one for one in documents]
-        for one in objects:
-            if isinstance(one, dict):
-                requests.parse_json(DocumentAddress, one)
-        given = given | {"documents": objects}
-    return given
-
-
-def _batch_options(edge: Edge, wanted: BatchFields) -> ConversionOptions:
-    return requests.check_engine(edge, wanted.options, mistral_batch=wanted.use_mistral_batch)
-
-
-def _check_fields(
+def check_fields(
     request: web.Request, form: multipart.UploadForm, kind: type[ConversionRequest]
 ) -> None:
     """Refuse fields of a form that have no meaning; those of the query were checked before."""
@@ -380,13 +255,14 @@ def _check_fields(
     requests.reject_unknown(names, requests.members(kind), "field")
 
 
-def _file_sources(form: multipart.UploadForm) -> list[tuple[Any, ...]]:
+def file_sources(form: multipart.UploadForm) -> list[tuple[Any, ...]]:
+    """Return the files of a form as they are hashed into a fingerprint."""
     return [
         (file.blob.sha256, file.blob.size, file.file_name, file.content_type) for file in form.files
     ]
 
 
-def _as_texts(given: Mapping[str, Any]) -> dict[str, str]:
+def as_texts(given: Mapping[str, Any]) -> dict[str, str]:
     """Return the members of a JSON object as a form would have them."""
     return {
         name: value if isinstance(value, str) else msgspec.json.encode(value).decode()
@@ -395,23 +271,9 @@ def _as_texts(given: Mapping[str, Any]) -> dict[str, str]:
     }
 
 
-def _name_of(url: str, file_name: str | None) -> str:
+def name_of_url(url: str, file_name: str | None) -> str:
+    """Return a name for a document of a URL: the given one, or the last part of the path."""
     return clean_name(file_name or unquote(urlsplit(url).path.rpartition("/")[2]))
-
-
-def _host_name(host: str) -> str:
-    """Return a ``Host`` without its port; an IPv6 address without its brackets."""
-    if host.startswith("["):
-        return host[1:].partition("]")[0]
-    return host.partition(":")[0]
-
-
-def _is_address(host: str) -> bool:
-    try:
-        ipaddress.ip_address(host)
-    except ValueError:
-        return False
-    return True
 
 
 @asynccontextmanager

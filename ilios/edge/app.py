@@ -17,6 +17,7 @@ from ilios.edge import (
     documents,
     errors,
     health,
+    images,
     middleware,
     pages,
     server,
@@ -36,7 +37,16 @@ SHUTDOWN_TIMEOUT = 8.0
 """Seconds for the requests under way when the edge closes."""
 
 DECLARED = operations_of(
-    convert, documents, deletion, batches, batch_downloads, upload_urls, usage, pages, health
+    convert,
+    documents,
+    images,
+    deletion,
+    batches,
+    batch_downloads,
+    upload_urls,
+    usage,
+    pages,
+    health,
 )
 """Every operation, in the order of the description. A module that declares some is named here."""
 

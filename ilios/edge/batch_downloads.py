@@ -15,26 +15,17 @@ from msgspec import UNSET, Meta, Struct
 
 from actors.ports import BlobNotFound, Blobs
 from ilios.edge import batches, blob_responses, lookup, requests, responses
-from ilios.edge.content_disposition import format_disposition
 from ilios.edge.context import EDGE
 from ilios.edge.errors import HttpProblem
-from ilios.edge.operation import (
-    AUTHENTICATING,
-    BATCH_ID,
-    BYTES,
-    FINDING_BATCH,
-    OCTET_STREAM,
-    READING_LOG,
-    TEXT,
-    Response,
-    operation,
-)
+from ilios.edge.operation import BATCH_ID, BYTES, OCTET_STREAM, TEXT, Response, operation
+from ilios.edge.problems import AUTHENTICATING, FINDING_BATCH, READING_LOG
 from ilios.edge.zip_stream import ZipEntry, entry_name, stream_zip
 from ilios.formats import as_json_text, split_at_content
 from schemas.batch_replies import BatchLine, BatchManifest, ManifestDocument
 from schemas.documents import Blob
 from schemas.records import BatchRecord, DocumentRecord
 from schemas.replies import format_instant
+from schemas.states import REMOVED_STATES
 
 MANIFEST = "manifest.json"
 
@@ -77,7 +68,7 @@ async def _without_missing_markdown(blobs: Blobs, document: DocumentRecord) -> D
 def _headers(download_format: DownloadFormat, batch: BatchRecord) -> dict[str, str]:
     return {
         "Content-Type": download_format.content_type,
-        "Content-Disposition": format_disposition(
+        "Content-Disposition": responses.format_disposition(
             "attachment", f"batch-{batch.batch_id}.{download_format.suffix}"
         ),
         "X-Content-Type-Options": "nosniff",
@@ -100,7 +91,7 @@ def _not_ready(batch: BatchRecord) -> HttpProblem:
 
 def _available_markdown(document: DocumentRecord) -> Blob | None:
     """Return the Markdown, unless there is none or it was removed."""
-    return None if document.state in responses.REMOVED_STATES else document.markdown
+    return None if document.state in REMOVED_STATES else document.markdown
 
 
 async def _stream_jsonl(

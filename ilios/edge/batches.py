@@ -1,41 +1,51 @@
 """Batches: submitting many documents at once, and reading how far they are."""
 
-from datetime import datetime
-from typing import Annotated
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from typing import Annotated, Any
 
 import msgspec
 from aiohttp import web
 from msgspec import Meta, Struct
 
-from ilios.edge import accept, lookup, requests, responses
-from ilios.edge.context import EDGE
+from actors.blob_keys import new_suffix, original_key
+from ilios.edge import accept, lookup, multipart, requests, responses, uploads
+from ilios.edge.context import EDGE, TENANT, Edge
+from ilios.edge.errors import HttpProblem
 from ilios.edge.operation import (
-    AUTHENTICATING,
     BATCH_ID,
-    BY_URL,
     DOCUMENT_BYTES,
-    FINDING_BATCH,
     FORM,
-    FORM_PROBLEMS,
     IDEMPOTENCY_KEY,
-    IDEMPOTENT,
     JSON,
-    PUBLISHING,
-    READING_LOG,
-    RECEIVING,
-    SELECTING_ENGINE,
     RequestBody,
     Response,
     operation,
 )
+from ilios.edge.problems import (
+    AUTHENTICATING,
+    BY_URL,
+    FINDING_BATCH,
+    FORM_PROBLEMS,
+    IDEMPOTENT,
+    PUBLISHING,
+    READING_LOG,
+    RECEIVING,
+    SELECTING_ENGINE,
+)
 from schemas import batch_replies
-from schemas.batches import MAX_BATCH_DOCUMENTS, BatchSubmitted
-from schemas.documents import Stored
-from schemas.records import BatchRecord, DocumentRecord, DocumentState, EngineBatch
+from schemas.batches import MAX_BATCH_DOCUMENTS, BatchDocument, BatchSubmitted, document_id
+from schemas.documents import Remote, Stored
+from schemas.options import ConversionOptions
+from schemas.records import BatchRecord, DocumentRecord, EngineBatch
 from schemas.replies import format_instant
-from schemas.requests import BatchByUrl, BatchFields, Boolean
+from schemas.requests import BatchByUrl, BatchFields, Boolean, DocumentAddress
+from schemas.states import DocumentState
 
 TAG = "Batches"
+OPERATION = "batch"
+MAX_JSON_BYTES = 512 * 1024
+"""Bytes of a batch of addresses: a hundred of the longest, and what stands around them."""
 
 _FILES = {
     "type": "array",
@@ -94,7 +104,7 @@ class StatusQuery(Struct, frozen=True):
 )
 async def submit(request: web.Request) -> web.StreamResponse:
     """Answer 202 when every document is stored and the log has the batch."""
-    received = await accept.receive_batch(request)
+    received = await _receive(request)
     accepted = await accept.accept(request, received.event, received.blob_keys)
     return _accepted_response(received.event, accepted.submitted_at)
 
@@ -160,6 +170,84 @@ def completed_at(batch: BatchRecord, documents: list[DocumentRecord]) -> str | N
 def public_state(document: DocumentRecord) -> DocumentState:
     """Return the state for clients: an archived document that had failed is a failed one."""
     return "failed" if responses.has_failed(document) else document.state
+
+
+async def _receive(request: web.Request) -> accept.Received[BatchSubmitted, BatchFields]:
+    """Store the documents of a batch. Errors as ``accept.receive_document``."""
+    edge, tenant, key = request.app[EDGE], request[TENANT], accept.parse_key(request)
+    batch_id, suffix = accept.choose_id(tenant, key), new_suffix()
+    if accept.is_json(request):
+        body = await accept.read_urls(request, MAX_JSON_BYTES)
+        given = _as_batch(body)
+        by_url = requests.parse_json(BatchByUrl, given)
+        wanted = msgspec.convert(by_url, BatchFields, from_attributes=True)
+        blob_keys: tuple[str, ...] = ()
+        documents = [
+            BatchDocument(
+                document_id=document_id(batch_id, number),
+                source=Remote(one.url),
+                file_name=accept.name_of_url(one.url, one.file_name),
+            )
+            for number, one in enumerate(by_url.documents, 1)
+        ]
+        sources: list[tuple[Any, ...]] = [(one.url, one.file_name) for one in by_url.documents]
+        fields: Mapping[str, str] = accept.as_texts(given)
+        options = _batch_options(edge, wanted)
+    else:
+        form = await uploads.receive(
+            request,
+            multipart.BATCH_FILES,
+            lambda number: original_key(tenant, document_id(batch_id, number), suffix),
+        )
+        blob_keys, fields = tuple(file.blob.key for file in form.files), form.fields
+        try:
+            accept.check_fields(request, form, BatchFields)
+            wanted = requests.parse_texts(BatchFields, fields)
+            options = _batch_options(edge, wanted)
+        except HttpProblem:
+            await uploads.discard(edge.blobs, *blob_keys)
+            raise
+        documents = [
+            BatchDocument(
+                document_id=document_id(batch_id, number),
+                source=Stored(size=file.blob.size, sha256=file.blob.sha256, suffix=suffix),
+                file_name=file.file_name,
+                content_type=file.content_type,
+            )
+            for number, file in enumerate(form.files, 1)
+        ]
+        sources = accept.file_sources(form)
+    event = BatchSubmitted(
+        batch_id=batch_id,
+        tenant=tenant,
+        documents=tuple(documents),
+        priority=wanted.priority,
+        retention_days=wanted.retention_days,
+        submitted_at=datetime.now(UTC),
+        fingerprint=accept.fingerprint(OPERATION, sources, fields, wanted.options) if key else None,
+        options=options,
+        engine_batch=wanted.use_mistral_batch,
+    )
+    return accept.Received(event, blob_keys, wanted)
+
+
+def _as_batch(body: object) -> dict[str, Any]:
+    """Return a batch with its addresses as objects; a list alone is one of documents."""
+    given = requests.require_object({"documents": body} if isinstance(body, list) else body)
+    documents = given.get("documents")
+    if isinstance(documents, list):
+        if len(documents) > multipart.BATCH_FILES.max_files:
+            raise multipart.BATCH_FILES.too_many(len(documents))
+        objects = [{"url": one} if isinstance(one, str) else one for one in documents]
+        for one in objects:
+            if isinstance(one, dict):
+                requests.parse_json(DocumentAddress, one)
+        given = given | {"documents": objects}
+    return given
+
+
+def _batch_options(edge: Edge, wanted: BatchFields) -> ConversionOptions:
+    return requests.check_engine(edge, wanted.options, mistral_batch=wanted.use_mistral_batch)
 
 
 def _accepted_response(event: BatchSubmitted, submitted_at: datetime) -> web.Response:

@@ -11,27 +11,24 @@ from ilios.edge import accept, documents, lookup, responses
 from ilios.edge.context import EDGE, SHUTTING_DOWN, Edge, Outcome
 from ilios.edge.documents import FormatName, UploadQuery
 from ilios.edge.errors import HttpProblem
-from ilios.edge.operation import (
+from ilios.edge.operation import IDEMPOTENCY_KEY, Response, operation
+from ilios.edge.problems import (
     AUTHENTICATING,
     BY_URL,
     FORM_PROBLEMS,
     GONE,
-    IDEMPOTENCY_KEY,
     IDEMPOTENT,
     OTHER_CODES,
     PUBLISHING,
     RECEIVING,
     SELECTING_ENGINE,
     SENDING_BLOB,
-    Response,
-    operation,
 )
 from ilios.formats import DEFAULT_FORMAT
 from schemas.documents import IMMEDIATE_PRIORITY, DocumentSubmitted
 from schemas.records import DocumentRecord
 from schemas.requests import SubmitByUrl, SubmitFields
-
-UNFINISHED_STATES = frozenset({"pending", "processing"})
+from schemas.states import REMOVED_STATES, UNFINISHED_STATES
 
 log = structlog.get_logger("edge")
 
@@ -112,7 +109,7 @@ async def convert(request: web.Request) -> web.StreamResponse:
             # Of a repeated request: what the first one has begun.
             first_event = msgspec.structs.replace(event, submitted_at=document.submitted_at)
             document = await wait_until_finished(request, first_event, outcome)
-    if document.state in responses.REMOVED_STATES:
+    if document.state in REMOVED_STATES:
         raise responses.gone_problem(document)
     if responses.has_failed(document):
         raise HttpProblem(

@@ -1,6 +1,5 @@
 """One document: submitting it, and reading its state, Markdown, images and original."""
 
-import re
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from typing import Annotated
@@ -9,42 +8,42 @@ import msgspec
 from aiohttp import web
 from msgspec import UNSET, Meta, Struct
 
-from actors.blob_keys import archived_key, image_key
+from actors.blob_keys import archived_key
 from actors.ports import BlobNotFound
 from ilios.edge import accept, blob_responses, lookup, requests, responses
-from ilios.edge.content_disposition import format_disposition
 from ilios.edge.context import EDGE, Edge
 from ilios.edge.errors import HttpProblem
 from ilios.edge.operation import (
     ANY_TYPE,
-    AUTHENTICATING,
-    BY_URL,
     BYTES,
     DOCUMENT_BYTES,
     DOCUMENT_ID,
-    FINDING_DOCUMENT,
     FORM,
-    FORM_PROBLEMS,
-    GONE,
     IDEMPOTENCY_KEY,
-    IDEMPOTENT,
     IF_MATCH,
     IF_NONE_MATCH,
-    IMAGE_NAME,
     JSON,
     MARKDOWN,
     OCTET_STREAM,
-    PUBLISHING,
     RANGE,
     RAW_BODY,
-    READING_LOG,
-    RECEIVING,
-    SELECTING_ENGINE,
-    SENDING_BLOB,
     TEXT,
     RequestBody,
     Response,
     operation,
+)
+from ilios.edge.problems import (
+    AUTHENTICATING,
+    BY_URL,
+    FINDING_DOCUMENT,
+    FORM_PROBLEMS,
+    GONE,
+    IDEMPOTENT,
+    PUBLISHING,
+    READING_LOG,
+    RECEIVING,
+    SELECTING_ENGINE,
+    SENDING_BLOB,
 )
 from ilios.formats import DEFAULT_FORMAT, FORMATS, Format
 from schemas.documents import DEFAULT_CONTENT_TYPE, DEFAULT_PRIORITY, Blob, Stored
@@ -58,11 +57,12 @@ from schemas.replies import (
     format_instant,
 )
 from schemas.requests import SubmitByUrl, SubmitFields
+from schemas.states import REMOVED_STATES
 
 TAG = "Documents"
 
-_CACHE_HEADERS = ("Cache-Control", "ETag")
-_MARKDOWN_HEADERS = ("X-Document-Id", "X-Extracted-Pages", "X-Processing-Time-Ms", *_CACHE_HEADERS)
+CACHE_HEADERS = ("Cache-Control", "ETag")
+_MARKDOWN_HEADERS = ("X-Document-Id", "X-Extracted-Pages", "X-Processing-Time-Ms", *CACHE_HEADERS)
 MARKDOWN_RESPONSE = Response(
     description="The Markdown; pages are separated by a line of `---`.",
     content={
@@ -79,14 +79,8 @@ UNFINISHED_RESPONSE = Response(
 _FAILED = Response(
     description="There will be no Markdown; `error` says why.", content={JSON: FailedDocument}
 )
-_NOT_MODIFIED = "It is what `If-None-Match` names."
-_NO_RANGE = {416: ("range_not_satisfiable",)}
-IMAGE_TYPES = {"jpeg": "image/jpeg", "png": "image/png", "gif": "image/gif", "webp": "image/webp"}
-"""Content types by the endings of names."""
-
-# The digits are the first of the SHA-256 of the bytes.
-_IMAGE_NAME = re.compile(rf"([0-9a-f]{{32}})\.({'|'.join(IMAGE_TYPES)})")
-_IMAGES = dict.fromkeys((*IMAGE_TYPES.values(), OCTET_STREAM), BYTES)
+NOT_MODIFIED = "It is what `If-None-Match` names."
+NO_RANGE = {416: ("range_not_satisfiable",)}
 _ORIGINAL = {OCTET_STREAM: BYTES, "*/*": BYTES}
 
 DOCUMENT_BODY = RequestBody(
@@ -221,7 +215,7 @@ async def status(request: web.Request) -> web.StreamResponse:
             content={MARKDOWN: TEXT},
             headers=(*MARKDOWN_RESPONSE.headers, "Content-Range"),
         ),
-        304: Response(description=_NOT_MODIFIED, headers=MARKDOWN_RESPONSE.headers),
+        304: Response(description=NOT_MODIFIED, headers=MARKDOWN_RESPONSE.headers),
         500: _FAILED,
     },
     problems=(
@@ -230,7 +224,7 @@ async def status(request: web.Request) -> web.StreamResponse:
         READING_LOG,
         GONE,
         SENDING_BLOB,
-        _NO_RANGE,
+        NO_RANGE,
     ),
 )
 async def markdown(request: web.Request) -> web.StreamResponse:
@@ -257,7 +251,7 @@ async def markdown(request: web.Request) -> web.StreamResponse:
         200: Response(
             description="Its bytes, under the type they were found to be.",
             content=_ORIGINAL,
-            headers=(*_CACHE_HEADERS, "Accept-Ranges", "Content-Disposition"),
+            headers=(*CACHE_HEADERS, "Accept-Ranges", "Content-Disposition"),
         ),
         202: Response(
             description="There is no original yet; ask again.",
@@ -267,11 +261,11 @@ async def markdown(request: web.Request) -> web.StreamResponse:
         206: Response(
             description="A part of its bytes.",
             content=_ORIGINAL,
-            headers=(*_CACHE_HEADERS, "Accept-Ranges", "Content-Disposition", "Content-Range"),
+            headers=(*CACHE_HEADERS, "Accept-Ranges", "Content-Disposition", "Content-Range"),
         ),
         304: Response(
-            description=_NOT_MODIFIED,
-            headers=(*_CACHE_HEADERS, "Accept-Ranges", "Content-Disposition"),
+            description=NOT_MODIFIED,
+            headers=(*CACHE_HEADERS, "Accept-Ranges", "Content-Disposition"),
         ),
         307: Response(
             description="Its bytes are at `Location`, for five minutes; no key belongs there.",
@@ -281,7 +275,7 @@ async def markdown(request: web.Request) -> web.StreamResponse:
             description="It could not be fetched; `error` says why.", content={JSON: FailedDocument}
         ),
     },
-    problems=(AUTHENTICATING, FINDING_DOCUMENT, READING_LOG, GONE, SENDING_BLOB, _NO_RANGE),
+    problems=(AUTHENTICATING, FINDING_DOCUMENT, READING_LOG, GONE, SENDING_BLOB, NO_RANGE),
 )
 async def original(request: web.Request) -> web.StreamResponse:
     """Answer with the bytes as they were submitted.
@@ -303,7 +297,7 @@ async def original(request: web.Request) -> web.StreamResponse:
         "Content-Type": document.content_type
         if document.content_type.isprintable()
         else DEFAULT_CONTENT_TYPE,
-        "Content-Disposition": format_disposition("attachment", document.file_name),
+        "Content-Disposition": responses.format_disposition("attachment", document.file_name),
         # The client may have chosen the type; a browser must not run it on this origin.
         "X-Content-Type-Options": "nosniff",
         "Content-Security-Policy": "sandbox; default-src 'none'",
@@ -314,68 +308,6 @@ async def original(request: web.Request) -> web.StreamResponse:
         if edge.original_redirect:
             return await blob_responses.redirect_or_send(request, edge.blobs, blob, headers)
         return await blob_responses.send(request, edge.blobs, blob, headers)
-
-
-@operation(
-    "GET",
-    "/api/documents/{id}/images/{name}",
-    name="readImage",
-    tag=TAG,
-    summary="An image of a page",
-    description="The Markdown leads here, and so does the `name` of an image in the `pages` of "
-    "the JSON.",
-    parameters=(DOCUMENT_ID, IMAGE_NAME, RANGE, IF_NONE_MATCH, IF_MATCH),
-    responses={
-        200: Response(
-            description="Its bytes.",
-            content=_IMAGES,
-            headers=(*_CACHE_HEADERS, "Accept-Ranges", "Content-Disposition"),
-        ),
-        206: Response(
-            description="A part of its bytes.",
-            content=_IMAGES,
-            headers=(*_CACHE_HEADERS, "Accept-Ranges", "Content-Disposition", "Content-Range"),
-        ),
-        304: Response(
-            description=_NOT_MODIFIED,
-            headers=(*_CACHE_HEADERS, "Accept-Ranges", "Content-Disposition"),
-        ),
-    },
-    problems=(
-        AUTHENTICATING,
-        FINDING_DOCUMENT,
-        READING_LOG,
-        GONE,
-        SENDING_BLOB,
-        _NO_RANGE,
-        {404: ("image_not_found",)},
-    ),
-)
-async def image(request: web.Request) -> web.StreamResponse:
-    """Answer with an image of a page of a completed document.
-
-    :raises HttpProblem: there is none of this name (404), or the document was removed (410).
-    """
-    edge, document = request.app[EDGE], await lookup.get_document_or_404(request)
-    raise_if_removed(document)
-    match = _IMAGE_NAME.fullmatch(request.match_info["name"])
-    if match is None or document.result is None:
-        raise _not_found()
-    key = image_key(document.tenant, document.document_id, match[0])
-    try:
-        size = await edge.blobs.size(key)
-    except BlobNotFound:
-        raise _not_found() from None
-    headers = {
-        "Content-Type": IMAGE_TYPES[match[2]],
-        "Content-Disposition": format_disposition("inline", match[0]),
-        # The type comes from a remote engine; a browser must not sniff another one.
-        "X-Content-Type-Options": "nosniff",
-        "Content-Security-Policy": "sandbox; default-src 'none'",
-        "Cache-Control": "private, no-cache",
-    }
-    async with gone_if_removed(edge, document):
-        return await blob_responses.send(request, edge.blobs, Blob(key, size, match[1]), headers)
 
 
 def parse_format(name: str) -> Format:
@@ -410,7 +342,7 @@ def raise_if_removed(document: DocumentRecord) -> None:
 
     :raises HttpProblem: it was cancelled or deleted, or has expired (410).
     """
-    if document.state in responses.REMOVED_STATES:
+    if document.state in REMOVED_STATES:
         raise responses.gone_problem(document)
 
 
@@ -436,7 +368,3 @@ async def gone_if_removed(edge: Edge, document: DocumentRecord) -> AsyncIterator
             current = await edge.reads.document(document.tenant, document.document_id)
             raise_if_removed(current or document)
         raise
-
-
-def _not_found() -> HttpProblem:
-    return HttpProblem(404, "image_not_found", "The document has no such image")

@@ -6,13 +6,13 @@ The bytes go straight to the blob store; memory use does not depend on their num
 import asyncio
 import re
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from urllib.parse import unquote
 
 from aiohttp import StreamReader, web
 from msgspec import Struct, field
 from multipart import MultipartError, MultipartSegment, PushMultipartParser
 
 from ilios.edge.body_reader import ReadDeadline, malformed_body
-from ilios.edge.content_disposition import parse_parameters, parse_part_names
 from ilios.edge.context import Edge, Limits
 from ilios.edge.errors import HttpProblem
 from ilios.file_names import clean_name
@@ -33,6 +33,7 @@ CHARSET_FIELD = "_charset_"
 """Field in which a form names the encoding of its fields (RFC 7578, 4.6)."""
 
 _MIB = 1024 * 1024
+_PARAMETER = re.compile(r';\s*([\w!#$%&+.^`|~*-]+)\s*=\s*("(?:[^"\\]|\\.)*"|[^;\s"]*)', re.ASCII)
 _MEDIA_TYPE = re.compile(r"[A-Za-z0-9!#$&^_.+-]{1,127}/[A-Za-z0-9!#$&^_.+-]{1,127}")
 _NEEDS_DATA = b""  # the parser never yields it
 _CONTROL = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")
@@ -121,6 +122,31 @@ def too_large(size: int, limits: Limits) -> HttpProblem:
             "maxSizeMB": most // _MIB,
         },
     )
+
+
+def parse_parameters(header: str) -> dict[str, str]:
+    """Return the parameters of a header by lower-case name; what is malformed is left out."""
+    found: dict[str, str] = {}
+    for match in _PARAMETER.finditer(header):
+        name, value = match.groups()
+        if value.startswith('"'):
+            # Only what clients escape: other backslashes belong to paths of old browsers.
+            value = value[1:-1].replace('\\"', '"').replace("\\\\", "\\")
+        found.setdefault(name.lower(), value)
+    return found
+
+
+def parse_part_names(header: str) -> tuple[str | None, str | None]:
+    """Return name and file name of a form's part by its ``Content-Disposition`` (RFC 7578, 4.2)."""
+    found = parse_parameters(header)
+    charset, _, encoded = found.get("filename*", "").partition("'")
+    if encoded and charset.lower() in ("utf-8", "iso-8859-1"):
+        found["filename"] = unquote(encoded.partition("'")[2], charset)
+    elif "filename" in found:
+        # So do browsers, node and curl send what would end the name (WHATWG HTML, 4.10.21.8).
+        for escaped, meant in (("%22", '"'), ("%0D", "\r"), ("%0A", "\n")):
+            found["filename"] = found["filename"].replace(escaped, meant)
+    return found.get("name"), found.get("filename")
 
 
 def media_type(header: str | None) -> str | None:

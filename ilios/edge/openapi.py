@@ -11,17 +11,8 @@ from msgspec import Struct
 
 from ilios import __version__
 from ilios.edge import requests
-from ilios.edge.operation import (
-    FORM,
-    HEADERS,
-    JSON,
-    PROBLEM_HEADERS,
-    REQUEST_ID,
-    Operation,
-    Parameter,
-    Response,
-    explain,
-)
+from ilios.edge.operation import FORM, JSON, Operation, Parameter, Response
+from ilios.edge.problems import HEADERS, PROBLEM_HEADERS, REQUEST_ID, explain
 from schemas.batch_replies import BatchLine, BatchManifest
 from schemas.replies import Problem
 

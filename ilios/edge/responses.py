@@ -1,11 +1,12 @@
 """Responses made of the record of a document."""
 
+import re
 from datetime import datetime
+from urllib.parse import quote
 
 import msgspec
 from aiohttp import web
 
-from ilios.edge.content_disposition import format_disposition
 from ilios.edge.errors import HttpProblem
 from ilios.formats import Format
 from schemas.documents import clamp_seconds
@@ -20,11 +21,13 @@ from schemas.replies import (
     Unfinished,
     format_instant,
 )
+from schemas.states import READABLE_STATES, UNFINISHED_STATES
 
 POLL_AFTER = "1"  # seconds
-REMOVED_STATES = frozenset({"cancelled", "deleted"})
-"""States of documents whose content is gone; their rows stay as receipts."""
 
+_QUOTABLE = re.compile(r"[ !#$&'()+,\-.0-9;=@A-Z\[\]^_`a-z{}~]+")
+# RFC 8187 section 3.2.1, attr-char
+_ATTR_CHARS = "!#$&+-.^_`|~"
 _encode = msgspec.json.Encoder().encode
 
 
@@ -111,7 +114,7 @@ def status_response(document: DocumentRecord) -> web.Response:
         archived_at=_optional_instant(document.archived_at),
         deleted_at=_optional_instant(document.removed_at),
     )
-    if document.state in ("completed", "archived") and not has_failed(document):
+    if document.state in READABLE_STATES and not has_failed(document):
         metadata = StatusMetadata(
             pages=document.pages,
             processing_time_ms=_milliseconds(document),
@@ -126,7 +129,7 @@ def status_response(document: DocumentRecord) -> web.Response:
         body = msgspec.structs.replace(
             body, error=document.reason, code=document.code, retryable=document.retryable
         )
-    if document.state in ("pending", "processing"):
+    if document.state in UNFINISHED_STATES:
         return json_response(body, headers={"Retry-After": POLL_AFTER})
     return json_response(body)
 
@@ -179,6 +182,14 @@ def file_headers(document: DocumentRecord, output: Format) -> dict[str, str]:
         "Content-Type": output.media_type,
         "Content-Disposition": format_disposition("inline", name),
     }
+
+
+def format_disposition(kind: str, name: str) -> str:
+    """Return a ``Content-Disposition`` of ``inline`` or ``attachment`` (RFC 6266, RFC 8187)."""
+    if _QUOTABLE.fullmatch(name):
+        return f'{kind}; filename="{name}"'
+    plain = "".join(c if _QUOTABLE.fullmatch(c) else "_" for c in name)
+    return f"{kind}; filename=\"{plain}\"; filename*=UTF-8''{quote(name, safe=_ATTR_CHARS)}"
 
 
 def _optional_instant(time: datetime | None) -> str | None:

@@ -88,6 +88,38 @@ class Signer:
             raise SignatureExpired("this upload URL has expired; ask for another one")
 
 
+_COUNT = {"type": "integer", "minimum": 0, "maximum": 10**18 - 1}
+
+
+class UploadSignature(Struct, frozen=True, kw_only=True):
+    """The query of an upload URL, which ``verify`` checks."""
+
+    size: Annotated[
+        str,
+        Meta(
+            description="How many bytes it must have.",
+            extra={"code": ""},
+            extra_json_schema=_COUNT,
+        ),
+    ]
+    expires: Annotated[
+        str,
+        Meta(
+            description="Until when the address is valid, in seconds since 1970.",
+            extra={"code": ""},
+            extra_json_schema=_COUNT,
+        ),
+    ]
+    signature: Annotated[
+        str,
+        Meta(
+            min_length=1,
+            description="Shows that this service has made the address.",
+            extra={"code": ""},
+        ),
+    ]
+
+
 def make_url(request: web.Request, document_id: str, size: int, expires_at: int) -> str:
     """Return where ``size`` bytes may be PUT before ``expires_at``, in seconds since 1970."""
     signer = request.app[EDGE].signer

@@ -9,12 +9,11 @@ import time
 from collections.abc import AsyncIterator
 from contextlib import suppress
 from datetime import UTC, datetime
-from typing import Annotated
 from weakref import WeakValueDictionary
 
 import msgspec
 from aiohttp import web
-from msgspec import Meta, Struct
+from msgspec import Struct
 
 from actors.blob_keys import original_key, upload_key
 from actors.ports import BlobNotFound
@@ -27,18 +26,20 @@ from ilios.edge.errors import HttpProblem, document_not_found
 from ilios.edge.multipart import CHUNK_BYTES, media_type, too_large
 from ilios.edge.operation import (
     ANY_TYPE,
-    AUTHENTICATING,
     DOCUMENT_ID,
-    FINDING_DOCUMENT,
-    GONE,
     JSON,
-    PUBLISHING,
     RAW_BODY,
-    READING_LOG,
-    SELECTING_ENGINE,
     RequestBody,
     Response,
     operation,
+)
+from ilios.edge.problems import (
+    AUTHENTICATING,
+    FINDING_DOCUMENT,
+    GONE,
+    PUBLISHING,
+    READING_LOG,
+    SELECTING_ENGINE,
 )
 from ilios.file_names import clean_name
 from schemas.documents import DEFAULT_CONTENT_TYPE, DocumentSubmitted, Stored
@@ -52,6 +53,7 @@ from schemas.options import (
 )
 from schemas.replies import format_instant
 from schemas.requests import UploadWanted
+from schemas.states import REMOVED_STATES
 from schemas.upload_replies import UploadConfirmed, UploadUrl
 
 URL_LIFETIME = 3600
@@ -69,7 +71,6 @@ _BODY_PROBLEMS = {
     417: ("expectation_failed",),
     507: ("storage_full",),
 }
-_COUNT = {"type": "integer", "minimum": 0, "maximum": 10**18 - 1}
 
 TAG = "Uploads"
 
@@ -110,35 +111,6 @@ class KeyedLock:
 
 
 UPLOAD_LOCKS = web.AppKey("turns", KeyedLock)
-
-
-class UploadSignature(Struct, frozen=True, kw_only=True):
-    """The query of an upload URL, which ``signed_urls`` verifies."""
-
-    size: Annotated[
-        str,
-        Meta(
-            description="How many bytes it must have.",
-            extra={"code": ""},
-            extra_json_schema=_COUNT,
-        ),
-    ]
-    expires: Annotated[
-        str,
-        Meta(
-            description="Until when the address is valid, in seconds since 1970.",
-            extra={"code": ""},
-            extra_json_schema=_COUNT,
-        ),
-    ]
-    signature: Annotated[
-        str,
-        Meta(
-            min_length=1,
-            description="Shows that this service has made the address.",
-            extra={"code": ""},
-        ),
-    ]
 
 
 @operation(
@@ -215,7 +187,7 @@ async def reserve(request: web.Request) -> web.StreamResponse:
     "upload is confirmed: what came last counts.",
     public=True,
     parameters=(DOCUMENT_ID,),
-    query=UploadSignature,
+    query=signed_urls.UploadSignature,
     body=RequestBody(description=f"The document. {ANY_TYPE}", content=RAW_BODY),
     responses={
         200: Response(description="The bytes are stored; confirm the upload.", headers=("ETag",))
@@ -294,7 +266,7 @@ async def complete(request: web.Request) -> web.StreamResponse:
         if document is None:
             edge.disk_space.check()
             await _submit(request, tenant, document_id)
-        elif document.state in responses.REMOVED_STATES:
+        elif document.state in REMOVED_STATES:
             raise responses.gone_problem(document)
     message = "Upload confirmed, queued for processing"
     return responses.json_response(UploadConfirmed(id=document_id, message=message))

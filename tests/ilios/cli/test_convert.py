@@ -241,3 +241,12 @@ async def test_a_document_is_not_replaced_by_its_own_markdown(report: Path) -> N
     assert code == 1
     assert "is one of the documents" in errors
     assert report.read_bytes() == before
+
+
+@pytest.mark.parametrize("pages", ["0", "3-1", "first", ""])
+async def test_pages_that_are_none_are_wrong_usage(report: Path, pages: str) -> None:
+    code, out, errors = await _convert("--pages", pages, str(report))
+
+    assert (code, out) == (2, "")
+    assert "--pages" in errors
+    assert "1-3,7,10-" in errors

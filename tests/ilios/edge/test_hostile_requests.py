@@ -11,8 +11,8 @@ from tests.ilios.edge.world import ID, PDF, World, field_part, file_part
 
 FIELDS = (
     field_part("retentionDays", b"7"),
-    field_part("format", b"json"),
-    field_part("priority", b"3"),
+    field_part("engine", b"local"),
+    field_part("pages", b"1-3"),
 )
 WANTED = {
     "fileName": "paper.pdf",

@@ -20,16 +20,8 @@ from ilios.edge.app import DECLARED as OPERATIONS
 from ilios.edge.app import make_app
 from ilios.edge.errors import HttpProblem
 from ilios.edge.openapi import EXTRA_SCHEMAS, PROBLEM, describe
-from ilios.edge.operation import (
-    CODES,
-    ID_SCHEMA,
-    IDEMPOTENCY_KEY,
-    JSON,
-    MARKDOWN,
-    OCTET_STREAM,
-    OTHER_CODES,
-    Operation,
-)
+from ilios.edge.operation import ID_SCHEMA, IDEMPOTENCY_KEY, JSON, MARKDOWN, OCTET_STREAM, Operation
+from ilios.edge.problems import CODES, OTHER_CODES
 from schemas.ids import is_id
 from schemas.replies import HealthReport, Problem
 from tests.ilios.edge.test_submit import form_data
@@ -184,7 +176,7 @@ def test_every_code_is_explained_and_none_is_left_over() -> None:
     used = {code for one in OPERATIONS for codes in one.problems.values() for code in codes} | {
         code for _, code in ANYWHERE
     }
-        # Those of members are explained by a sentence made of their names.
+    # Those of members are explained by a sentence made of their names.
     assert CODES.keys() <= used
     assert {code for code in used - CODES.keys() if not code.startswith("invalid_")} == set()
 

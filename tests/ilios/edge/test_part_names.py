@@ -2,7 +2,7 @@
 
 import pytest
 
-from ilios.edge.content_disposition import parse_part_names
+from ilios.edge.multipart import parse_part_names
 
 
 @pytest.mark.parametrize(
