@@ -119,7 +119,7 @@ UPLOAD_LOCKS = web.AppKey("turns", KeyedLock)
     name="askForUpload",
     tag=TAG,
     summary="Ask where to upload a document",
-    description="For clients that hold no key, such as a browser: whoever has the address may PUT "
+    description="For clients without a key, such as a browser: anybody with the URL may PUT "
     "exactly so many bytes there, for an hour.",
     json=UploadWanted,
     body=RequestBody(description="What will be uploaded.", content={}),
