@@ -36,6 +36,7 @@ from schemas.requests import (
     ConversionRequest,
     SubmitByUrl,
 )
+from schemas.states import REMOVED_STATES
 
 HEADER = "Idempotency-Key"
 REPLAYED = web.RequestKey("replayed", bool)
@@ -44,7 +45,6 @@ MAX_KEY_LENGTH = 255
 FINGERPRINTED_FIELDS = ("format", "priority", "retentionDays", "engine", "model", "useMistralBatch")
 """Fields whose texts make another request of the same files. Options that came later are hashed by
 their canonical values, and only where they differ from the default: fingerprints never change."""
-REMOVED_STATES = frozenset({"cancelled", "deleted"})
 
 _QUOTED = re.compile(r'"((?:[^"\\]|\\["\\])*)"')  # RFC 9651, String
 _UNQUOTED = re.compile(r'[^"].*')

@@ -25,6 +25,7 @@ from schemas.batch_replies import BatchLine, BatchManifest, ManifestDocument
 from schemas.documents import Blob
 from schemas.records import BatchRecord, DocumentRecord
 from schemas.replies import format_instant
+from schemas.states import REMOVED_STATES
 
 MANIFEST = "manifest.json"
 
@@ -90,7 +91,7 @@ def _not_ready(batch: BatchRecord) -> HttpProblem:
 
 def _available_markdown(document: DocumentRecord) -> Blob | None:
     """Return the Markdown, unless there is none or it was removed."""
-    return None if document.state in responses.REMOVED_STATES else document.markdown
+    return None if document.state in REMOVED_STATES else document.markdown
 
 
 async def _stream_jsonl(

@@ -28,8 +28,7 @@ from ilios.formats import DEFAULT_FORMAT
 from schemas.documents import IMMEDIATE_PRIORITY, DocumentSubmitted
 from schemas.records import DocumentRecord
 from schemas.requests import SubmitByUrl, SubmitFields
-
-UNFINISHED_STATES = frozenset({"pending", "processing"})
+from schemas.states import REMOVED_STATES, UNFINISHED_STATES
 
 log = structlog.get_logger("edge")
 
@@ -110,7 +109,7 @@ async def convert(request: web.Request) -> web.StreamResponse:
             # Of a repeated request: what the first one has begun.
             first_event = msgspec.structs.replace(event, submitted_at=document.submitted_at)
             document = await wait_until_finished(request, first_event, outcome)
-    if document.state in responses.REMOVED_STATES:
+    if document.state in REMOVED_STATES:
         raise responses.gone_problem(document)
     if responses.has_failed(document):
         raise HttpProblem(

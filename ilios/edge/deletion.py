@@ -12,13 +12,13 @@ from bus import failpoints
 from bus.errors import AlreadyPublished
 from ilios.edge import lookup, responses, upload_urls
 from ilios.edge.context import EDGE, Edge
-from ilios.edge.convert import UNFINISHED_STATES
 from ilios.edge.errors import HttpProblem
 from ilios.edge.operation import DOCUMENT_ID, JSON, Response, operation
 from ilios.edge.problems import AUTHENTICATING, FINDING_DOCUMENT, PUBLISHING
 from schemas.documents import DocumentCancelled, DocumentDeleted
 from schemas.records import DocumentRecord
 from schemas.replies import DeletionReceipt, format_instant
+from schemas.states import REMOVED_STATES, UNFINISHED_STATES
 
 POLL_INTERVAL = 0.02  # seconds; the database is some milliseconds behind the log
 
@@ -36,7 +36,7 @@ log = structlog.get_logger("edge")
     parameters=(DOCUMENT_ID,),
     responses={
         200: Response(
-            description="It is no longer kept; this is the receipt.",
+            description="It is removed; this is the receipt.",
             content={JSON: DeletionReceipt},
         ),
         202: Response(
@@ -70,7 +70,7 @@ async def delete(request: web.Request) -> web.StreamResponse:
                 deleted_at=format_instant(upload.withdrawn_at),
             )
         )
-    if document.state in responses.REMOVED_STATES:
+    if document.state in REMOVED_STATES:
         return _receipt(document)
     await _publish_removal(edge, document)
     removed = await _wait_until_removed(edge, document)
@@ -105,7 +105,7 @@ async def _wait_until_removed(edge: Edge, document: DocumentRecord) -> DocumentR
     deadline = time.monotonic() + edge.limits.removal_timeout
     while True:
         found = await edge.reads.document(document.tenant, document.document_id)
-        if found is not None and found.state in responses.REMOVED_STATES:
+        if found is not None and found.state in REMOVED_STATES:
             return found
         if time.monotonic() >= deadline:
             return None

@@ -21,10 +21,9 @@ from schemas.replies import (
     Unfinished,
     format_instant,
 )
+from schemas.states import READABLE_STATES, UNFINISHED_STATES
 
 POLL_AFTER = "1"  # seconds
-REMOVED_STATES = frozenset({"cancelled", "deleted"})
-"""States of documents whose content is gone; their rows stay as receipts."""
 
 _QUOTABLE = re.compile(r"[ !#$&'()+,\-.0-9;=@A-Z\[\]^_`a-z{}~]+")
 # RFC 8187 section 3.2.1, attr-char
@@ -115,7 +114,7 @@ def status_response(document: DocumentRecord) -> web.Response:
         archived_at=_optional_instant(document.archived_at),
         deleted_at=_optional_instant(document.removed_at),
     )
-    if document.state in ("completed", "archived") and not has_failed(document):
+    if document.state in READABLE_STATES and not has_failed(document):
         metadata = StatusMetadata(
             pages=document.pages,
             processing_time_ms=_milliseconds(document),
@@ -130,7 +129,7 @@ def status_response(document: DocumentRecord) -> web.Response:
         body = msgspec.structs.replace(
             body, error=document.reason, code=document.code, retryable=document.retryable
         )
-    if document.state in ("pending", "processing"):
+    if document.state in UNFINISHED_STATES:
         return json_response(body, headers={"Retry-After": POLL_AFTER})
     return json_response(body)
 

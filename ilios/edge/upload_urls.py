@@ -53,6 +53,7 @@ from schemas.options import (
 )
 from schemas.replies import format_instant
 from schemas.requests import UploadWanted
+from schemas.states import REMOVED_STATES
 from schemas.upload_replies import UploadConfirmed, UploadUrl
 
 URL_LIFETIME = 3600
@@ -118,7 +119,7 @@ UPLOAD_LOCKS = web.AppKey("turns", KeyedLock)
     name="askForUpload",
     tag=TAG,
     summary="Ask where to upload a document",
-    description="For clients that hold no key, such as a browser: whoever has the address may PUT "
+    description="For clients without a key, such as a browser: anybody with the URL may PUT "
     "exactly so many bytes there, for an hour.",
     json=UploadWanted,
     body=RequestBody(description="What will be uploaded.", content={}),
@@ -265,7 +266,7 @@ async def complete(request: web.Request) -> web.StreamResponse:
         if document is None:
             edge.disk_space.check()
             await _submit(request, tenant, document_id)
-        elif document.state in responses.REMOVED_STATES:
+        elif document.state in REMOVED_STATES:
             raise responses.gone_problem(document)
     message = "Upload confirmed, queued for processing"
     return responses.json_response(UploadConfirmed(id=document_id, message=message))
