@@ -85,7 +85,8 @@ def describe(operations: Iterable[Operation]) -> dict[str, Any]:
         "tags": [{"name": name, "description": TAGS[name]} for name in TAGS if name in used],
         "paths": paths,
         "components": {
-            "schemas": _components(sorted(structs, key=lambda kind: kind.__name__)),
+            "schemas": _components(sorted(structs, key=lambda kind: kind.__name__))
+            | _forms(operations),
             "headers": {name: _header(name) for name in sorted(HEADERS)},
             "securitySchemes": SECURITY_SCHEMES,
         },
@@ -213,16 +214,31 @@ def _query(operation: Operation) -> Iterable[dict[str, Any]]:
 def _body(operation: Operation) -> dict[str, Any]:
     assert operation.body is not None
     content = _content(operation.body.content)
-    if operation.describe_form and operation.fields is not None:
-        form = content[FORM]["schema"]
-        fields = {
-            name: _member_schema(member)
-            for name, member in requests.members(operation.fields).items()
-        }
-        content[FORM] = {"schema": form | {"properties": form["properties"] | fields}}
+    if operation.describe_form:
+        content[FORM] = {"schema": {"$ref": _REFERENCE.format(name=_form_name(operation))}}
     if operation.json is not None:
         content[JSON] = {"schema": _schema(operation.json)}
     return {"description": operation.body.description, "required": True, "content": content}
+
+
+def _form_name(operation: Operation) -> str:
+    """Return the name of a described form, by which generated clients call it."""
+    return f"{operation.name[0].upper()}{operation.name[1:]}Body"
+
+
+def _forms(operations: Iterable[Operation]) -> dict[str, Any]:
+    """Return the forms whose fields are described, by their names."""
+    forms = {}
+    for operation in operations:
+        if operation.describe_form and operation.body and operation.fields:
+            form = operation.body.content[FORM]
+            fields = {
+                name: _member_schema(member)
+                for name, member in requests.members(operation.fields).items()
+            }
+            name = _form_name(operation)
+            forms[name] = form | {"title": name, "properties": form["properties"] | fields}
+    return forms
 
 
 def _member_schema(member: requests.Member) -> dict[str, Any]:
