@@ -17,10 +17,10 @@ import msgspec
 import structlog
 from msgspec import Struct
 
-from actors import republish
-from actors.conversions import store_markdown
+from actors import publishable
 from actors.engines import EngineBatches, EngineJob, EngineUnavailable, HeldDocument, Unconvertible
 from actors.ports import Blobs, StorageUnavailable
+from actors.publishable import store_markdown
 from bus import failpoints
 from bus.connection import Connection
 from bus.log import Log
@@ -207,7 +207,7 @@ class Batcher:
             job.id, _to_held_documents(ready), options
         ):
             document = missing.pop(document_id, None)
-            if document is not None and (event := republish.fetched_event(document)) is not None:
+            if document is not None and (event := publishable.fetched_event(document)) is not None:
                 await self._publisher.publish(await store_markdown(self._blobs, event, conversion))
                 failpoints.reach("batcher.converted")
         log.info(
@@ -227,7 +227,7 @@ class Batcher:
             one: at for one, at in self._released.items() if now - at < MAX_JOB_POLL_INTERVAL
         }
         for document in documents:
-            event = republish.fetched_event(document)
+            event = publishable.fetched_event(document)
             name = (document.tenant, document.document_id)
             if event is None or name in self._released:
                 continue  # the database has not heard of it yet

@@ -12,7 +12,6 @@ import structlog
 
 from actors.actor import Actor, DeliveryInfo
 from actors.cancellations import Cancellations, Cancelled
-from actors.conversions import store_markdown
 from actors.engines import (
     Conversion,
     Engine,
@@ -23,6 +22,7 @@ from actors.engines import (
 )
 from actors.errors import Reject, RetryLater
 from actors.ports import BlobNotFound, Blobs
+from actors.publishable import store_markdown
 from bus.connection import Connection
 from bus.consumers import URGENT, Consumer
 from bus.inbox import FinishedUpTo, nothing_finished

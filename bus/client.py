@@ -8,14 +8,14 @@ server can name. The server stores such messages, and any client that may publis
 
 import asyncio
 import re
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import nats.errors
 import nats.protocol.parser
 from nats.aio.client import Client
 from nats.aio.msg import Msg
-
-from bus.cancellation import reraise_swallowed_cancellation
 
 _WHITESPACE, _TOKEN = (
     rb"[ \t]+",
@@ -88,3 +88,13 @@ class TolerantClient(Client):
             # The server hangs up after such an error. That is no reason never to call again.
             await self._error_cb(nats.errors.Error(f"nats: {err_msg}"))
             await self._process_op_err(nats.errors.UnexpectedEOF())
+
+
+@contextmanager
+def reraise_swallowed_cancellation() -> Iterator[None]:
+    """Raise what was caught in the body of the context, if the task was told to stop meanwhile."""
+    task = asyncio.current_task()
+    before = task.cancelling() if task else 0
+    yield
+    if task and task.cancelling() > before:
+        raise asyncio.CancelledError

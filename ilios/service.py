@@ -19,23 +19,21 @@ from actors.janitor.janitor import Janitor
 from actors.janitor.orphans import Orphans
 from actors.janitor.retention import Retention
 from actors.janitor.stuck import StageConsumers, StuckDocuments
-from actors.losses import Losses
 from actors.ocr import Ocr
 from actors.persister import NAME as PERSISTER
 from actors.persister import Persister
-from actors.ports import Blobs
+from actors.ports import Blobs, Losses
 from actors.running_time import RunningTime
 from actors.writer import Writer
 from bus.connection import Connection
-from bus.consumer_progress import ConsumerProgress
+from bus.consumers import ConsumerProgress
 from bus.log import Log
-from bus.outcomes import OutcomeListener
 from bus.publisher import Publisher
+from bus.subscriber import OutcomeListener
 from ilios.blobs.factory import blob_directory
-from ilios.database.batch_queries import SqliteBatchQueries
 from ilios.database.connection import open_reader
-from ilios.database.document_queries import SqliteDocumentQueries
-from ilios.database.log_queries import SqliteLogQueries
+from ilios.database.document_queries import SqliteBatchQueries, SqliteDocumentQueries
+from ilios.database.integrity_queries import SqliteLogQueries
 from ilios.database.maintenance_queries import SqliteMaintenanceQueries
 from ilios.database.recovery.damage import DamageMonitor
 from ilios.database.recovery.snapshot_schedule import SnapshotScheduler

@@ -13,8 +13,8 @@ from actors.ports import Blobs, StorageMismatch
 from bus import streams
 from ilios.blobs.factory import blob_directory, open_blobs
 from ilios.blobs.guarded import GuardedBlobs
-from ilios.database.blob_samples import SqliteBlobSamples
 from ilios.database.connection import lock_file, open_reader, open_writer
+from ilios.database.integrity_queries import SqliteBlobSamples
 from ilios.database.recovery.damage import DamageMonitor, WatchedConnection
 from ilios.database.recovery.wal import sidecar
 from ilios.integrity import missing_database

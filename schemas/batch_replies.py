@@ -8,8 +8,8 @@ from typing import Literal
 from msgspec import UNSET, Struct, UnsetType
 
 from .batches import EngineJobStatus
-from .records import BatchState, DocumentState
 from .replies import DocumentMetadata, Instant
+from .states import BatchState, DocumentState
 
 
 class SubmittedDocument(Struct, frozen=True, kw_only=True, rename="camel"):

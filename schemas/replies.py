@@ -9,8 +9,8 @@ from typing import Annotated, Any, Literal
 from msgspec import UNSET, Meta, Struct, UnsetType, field
 
 from .options import EngineName
-from .records import DocumentState
 from .results import PageResult
+from .states import DocumentState
 
 Instant = Annotated[str, Meta(extra_json_schema={"format": "date-time"})]
 """A time as replies carry it: ``2026-01-15T10:30:00.000Z``."""

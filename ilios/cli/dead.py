@@ -9,9 +9,8 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 import msgspec
 
 from bus.connection import Connection
-from bus.dead_letters import DeadLetter, DeadLetterStore
+from bus.dead_letters import CannotRequeue, DeadLetter, DeadLetterStore, requeue
 from bus.errors import BusFull, BusUnavailable, EventTooLarge
-from bus.requeueing import CannotRequeue, requeue
 from ilios import logs
 from ilios.cli import check, exit_codes, printing
 from ilios.data_directory import CannotSwitchUser, NoData, act_as_owner, ensure_service_data

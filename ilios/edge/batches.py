@@ -24,8 +24,9 @@ from schemas import batch_replies
 from schemas.batches import BatchDocument, BatchSubmitted, document_id
 from schemas.documents import DEFAULT_PRIORITY, Stored
 from schemas.options import ConversionOptions
-from schemas.records import BatchRecord, DocumentRecord, DocumentState, EngineBatch
+from schemas.records import BatchRecord, DocumentRecord, EngineBatch
 from schemas.replies import format_instant
+from schemas.states import DocumentState
 
 OPERATION = "batch"
 

@@ -23,9 +23,8 @@ from schemas.documents import (
     DocumentSubmitted,
 )
 from schemas.options import EngineName
-from schemas.records import BatchRecord, DocumentRecord
+from schemas.records import BatchRecord, DocumentRecord, OperationUsage, UsageTotal
 from schemas.replies import HealthReport
-from schemas.usage import OperationUsage, UsageTotal
 
 
 class Publisher(Protocol):

@@ -14,9 +14,8 @@ from actors.engines import Conversion, EngineJob, EngineUnavailable, HeldDocumen
 from bus import codec, subjects
 from bus.connection import Connection
 from bus.publisher import MSG_ID_HEADER
-from ilios.database.batch_queries import SqliteBatchQueries
 from ilios.database.connection import open_reader, open_writer
-from ilios.database.document_queries import SqliteDocumentQueries
+from ilios.database.document_queries import SqliteBatchQueries, SqliteDocumentQueries
 from ilios.database.store import SqliteTransactionStore
 from schemas.batches import BatchProgressed, EngineJobStatus, document_id
 from schemas.documents import DocumentCancelled, DocumentConverted, DocumentFetched

@@ -19,8 +19,7 @@ from schemas.documents import (
     Remote,
     Stored,
 )
-from schemas.events import AnyEvent
-from schemas.janitor import JanitorProbed, JanitorSwept
+from schemas.events import AnyEvent, JanitorProbed, JanitorSwept
 from schemas.options import ConversionOptions
 from tests import events
 

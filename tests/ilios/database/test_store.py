@@ -10,7 +10,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from actors import republish
+from actors import publishable
 from actors.writes import (
     Cursor,
     DatabaseUnavailable,
@@ -328,7 +328,7 @@ async def test_a_row_has_the_options_of_its_submission_and_publishes_them_again(
     record = await db.reads.document("default", events.id_of(1))
     assert record
     assert record.options == options
-    for event in (republish.submitted_event(record), republish.fetched_event(record)):
+    for event in (publishable.submitted_event(record), publishable.fetched_event(record)):
         assert event
         read = codec.decode(subjects.subject_for(event), codec.encode(event))
         assert isinstance(read, DocumentSubmitted | DocumentFetched)
@@ -351,6 +351,6 @@ async def test_a_row_whose_options_have_values_of_a_later_version_can_be_read(
     record = await db.reads.document("default", events.id_of(1))
     assert record
     assert record.options.unsupported == ("engine",)
-    event = republish.fetched_event(record)
+    event = publishable.fetched_event(record)
     assert event
     assert b'"options":{"engine":"later"}' in codec.encode(event)

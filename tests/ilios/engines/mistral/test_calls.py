@@ -5,7 +5,7 @@ import asyncio
 import pytest
 
 from actors.engines import EngineUnavailable, Unconvertible
-from ilios.engines.mistral import calls, uploads
+from ilios.engines.mistral import uploads
 from ilios.engines.mistral.calls import MOST_LOST
 from ilios.engines.mistral.engine import MistralEngine
 from tests import documents
@@ -16,11 +16,6 @@ from tests.mistral.pages import mark
 from tests.waiting import wait_until
 
 ONE_PAGE = documents.pdf("Hello from the first page")
-
-
-@pytest.fixture(autouse=True)
-def quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(calls, "FIRST_PAUSE", 0.01)
 
 
 @pytest.mark.parametrize(

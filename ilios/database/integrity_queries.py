@@ -1,11 +1,13 @@
 """How far the database was written from the log, and what of it has ended."""
 
+from datetime import UTC, datetime
+
 import aiosqlite
 
 from actors.persister import NAME
 from actors.writes import Cursor
 from bus.streams import StreamIdentity
-from ilios.database import statements
+from ilios.database import rows, statements
 
 
 class SqliteLogQueries:
@@ -37,3 +39,22 @@ class SqliteLogQueries:
             await self._connection.execute_fetchall(statements.ANY_SUBMITTED_BETWEEN, wanted)
         )
         return bool(found[0][0])
+
+
+SAMPLES_PER_KIND = (
+    2  # documents: the oldest and the newest of those that have ended, and of those that wait
+)
+EPOCH = datetime.fromtimestamp(0, UTC)
+
+
+class SqliteBlobSamples:
+    """Questions over a read-only connection."""
+
+    def __init__(self, connection: aiosqlite.Connection) -> None:
+        self._connection = connection
+
+    async def sample_keys(self, since: datetime = EPOCH) -> list[str]:
+        """Return keys of a few documents that were submitted ``since`` then: oldest and newest."""
+        wanted = {"since": rows.to_milliseconds(since), "limit": SAMPLES_PER_KIND}
+        found = await self._connection.execute_fetchall(statements.SAMPLED_BLOBS, wanted)
+        return list(dict.fromkeys(key for row in found for key in row if key is not None))

@@ -6,8 +6,8 @@ import pytest
 
 from bus.connection import Connection, connect
 from bus.errors import BusUnavailable
-from bus.outcomes import OutcomeListener
 from bus.publisher import Publisher
+from bus.subscriber import OutcomeListener
 from schemas.documents import DocumentCompleted, DocumentFailed
 from tests import events
 from tests.bus.conftest import KillableServer

@@ -6,7 +6,7 @@ from pathlib import Path
 import aiosqlite
 
 from ilios.database import rows, statements
-from ilios.database.blob_samples import SAMPLES_PER_KIND, SqliteBlobSamples
+from ilios.database.integrity_queries import SAMPLES_PER_KIND, SqliteBlobSamples
 from tests.ilios.database.db import open_database
 
 BORN = datetime(2026, 1, 15, tzinfo=UTC)
