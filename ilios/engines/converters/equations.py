@@ -1,18 +1,18 @@
-"""Equations of Office documents as LaTeX."""
+"""LaTeX from the equations of Office documents (OMML)."""
 
 from collections.abc import Callable
 from xml.etree.ElementTree import Element
 
 MATH = "http://schemas.openxmlformats.org/officeDocument/2006/math"
 MAX_DEPTH = 60
-"""Deeper nesting is cut off: the recursion must end before Python's."""
+"""Deeper nesting is dropped, to stay below Python's recursion limit."""
 
 SYMBOLS = {
     "\u2211": r"\sum", "\u220f": r"\prod", "\u222b": r"\int", "\u222c": r"\iint",
     "\u222d": r"\iiint", "\u222e": r"\oint", "\u22c3": r"\bigcup", "\u22c2": r"\bigcap",
     "\u22c0": r"\bigwedge", "\u22c1": r"\bigvee",
 }  # fmt: skip
-"""Operators that carry limits."""
+"""Operators with limits."""
 
 LETTERS = {  # the escapes are letters that look like Latin ones
     "\u03b1": r"\alpha", "β": r"\beta", "\u03b3": r"\gamma", "δ": r"\delta", "ε": r"\epsilon",
@@ -32,7 +32,7 @@ def latex(node: Element) -> str:
 
 
 class _MathNode:
-    """A part of an equation and how deep it lies."""
+    """A part of an equation and its depth."""
 
     def __init__(self, node: Element, depth: int) -> None:
         self._node = node
@@ -55,7 +55,7 @@ class _MathNode:
         return "".join(part.text() for part in self.children(name)[:1]).strip()
 
     def property_value(self, name: str, default: str) -> str:
-        """Return what a property of the part says, which may be that there is nothing."""
+        """Return the value of a property of the part, which may be empty."""
         found = self._node.find(f"*/{{{MATH}}}{name}")
         return default if found is None else found.get(f"{{{MATH}}}val", "")
 

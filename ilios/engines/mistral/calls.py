@@ -10,12 +10,12 @@ from typing import TypeVar
 import structlog
 from mistralai.client import models
 
+from actors.backoff import Backoff
 from actors.engines import EngineUnavailable, Unconvertible
 from ilios.engines.mistral.errors import ApiError, classify
 from ilios.engines.mistral.limits import MistralLimits
 from ilios.runtime.fair_semaphore import FairSemaphore
 
-FIRST_PAUSE = 0.5  # seconds
 LONGEST_PAUSE = 20.0  # seconds between two calls for a document; longer waits free its slot
 MOST_LOST = 6
 """Lost answers, which may have been billed, after which a document fails."""
@@ -153,6 +153,7 @@ class RetryingCalls:
         self._limits = limits
         self._breaker = breaker
         self._rate_limiter = rate_limiter
+        self._backoff = Backoff(first=limits.retry_pause, longest=LONGEST_PAUSE)
 
     async def run_ocr(
         self,
@@ -192,7 +193,7 @@ class RetryingCalls:
 
     async def _retry(self, once: Callable[[], Awaitable[Answer]]) -> Answer:
         deadline = time.monotonic() + self._limits.retry_timeout
-        pause, lost = FIRST_PAUSE, 0
+        attempts = lost = 0
         while True:
             try:
                 answer = await once()
@@ -212,6 +213,7 @@ class RetryingCalls:
                 self._breaker.before_call()  # raises: the document does not wait here
             wait = failure.retry_after
             if wait is None:
+                pause = self._backoff.pause(attempts)
                 wait = random.uniform(pause / 2, pause)  # noqa: S311
             if failure.kind == "busy":
                 self._rate_limiter.pause(min(wait, LONGEST_PAUSE))
@@ -225,7 +227,7 @@ class RetryingCalls:
                 raise EngineUnavailable(
                     failure.code, f"{failure.reason}.", retry_after=after
                 ) from failure
-            pause = min(pause * 2, LONGEST_PAUSE)
+            attempts += 1
             await asyncio.sleep(wait)
 
     def as_unavailable(self, error: Exception) -> EngineUnavailable:

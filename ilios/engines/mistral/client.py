@@ -15,7 +15,7 @@ from actors.json_lines import split_lines
 from ilios.settings.values import Secret
 
 CONNECT_SECONDS = 10.0
-IDLE_SECONDS = 30.0  # a connection is kept for the next call
+IDLE_SECONDS = 30.0  # after which an idle connection is closed
 LIST_PAGE_SIZE = 100
 JOBS_LIVE = timedelta(days=8)
 """A batch job may take a week; older ones have ended."""

@@ -35,6 +35,9 @@ class MistralLimits(Struct, frozen=True, kw_only=True):
     call_timeout: float = CALL_SECONDS
     """Time of one call."""
 
+    retry_pause: float = 0.5
+    """First pause between attempts at one call; each further one is twice as long."""
+
     retry_timeout: float = RETRY_SECONDS
     """Time of all attempts at one call, with pauses; after that the document waits."""
 

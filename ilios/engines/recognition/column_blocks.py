@@ -1,4 +1,4 @@
-"""What the lines of one column are: tables, headings, list items and paragraphs."""
+"""Blocks of one column: tables, headings, list items and paragraphs."""
 
 import re
 from collections.abc import Iterator, Sequence
@@ -15,17 +15,17 @@ SAME_ROW = 0.5
 
 TABLE_ROWS = 3
 TABLE_CELLS = 6
-"""A table has at least two columns and so many rows or cells."""
+"""A table has at least two columns, and so many rows or cells."""
 
 PARAGRAPH_GAP = 0.8
-"""Gap above a line, in line heights beyond the usual gap, that starts a paragraph."""
+"""Gap above the first line of a paragraph, in line heights beyond the usual gap."""
 
 WIDTH_TOLERANCE = 1.3
-"""Estimated width of a word to its true width, at most."""
+"""Maximum ratio of a word's estimated width to its true width."""
 
 HEADING_HEIGHT = 1.45
 TITLE_HEIGHT = 2.0
-"""Heights, in usual line heights, from which a line is a heading of the second, first level."""
+"""Minimum heights, in usual line heights, of headings of the second and first level."""
 
 HEADING_CHARS = 100
 _BULLETS = "•●▪■◦○·‣\u2043"
@@ -94,7 +94,7 @@ def _join_row(row: Row) -> Line:
 
 
 def _table_at(rows: list[Row], start: int, line_height: float) -> tuple[int, list[list[str]]]:
-    """Return how many rows from ``start`` on are a table, and its cells; none when there is no."""
+    """Return how many rows from ``start`` on are a table, and its cells; none without a table."""
     stop = start
     while stop < len(rows) and (
         len(rows[stop]) > 1 or _continues_table(rows, start, stop, line_height)
@@ -121,7 +121,7 @@ def _table_at(rows: list[Row], start: int, line_height: float) -> tuple[int, lis
 
 
 def _continues_table(rows: list[Row], start: int, place: int, line_height: float) -> bool:
-    """Tell whether a row of one line belongs to the table it stands in."""
+    """Whether a row of one line belongs to the table around it."""
     if place == start or place + 1 >= len(rows) or len(rows[place + 1]) < 2:
         return False
     line = rows[place][0]
@@ -132,7 +132,7 @@ def _continues_table(rows: list[Row], start: int, place: int, line_height: float
 
 
 def _columns(run: list[Row], line_height: float) -> list[tuple[float, float]]:
-    """Return the x ranges of a table's columns, or one that covers all when there is no gap."""
+    """Return the x ranges of a table's columns; one for all if there is no gap."""
     if not run:
         return []
     most = max(len(row) for row in run)
@@ -175,7 +175,7 @@ def _paragraphs(lines: list[Line], line_height: float) -> Iterator[str]:
 
 
 def _heading_level(line: Line, line_height: float) -> int:
-    """Return the level of heading that a line's size speaks for, 0 for none."""
+    """Return the heading level by the line's height, 0 for none."""
     if line.height >= TITLE_HEIGHT * line_height:
         return 1
     return 2 if line.height >= HEADING_HEIGHT * line_height else 0
@@ -184,7 +184,7 @@ def _heading_level(line: Line, line_height: float) -> int:
 def _paragraph(lines: list[Line], right: float, line_height: float) -> str:
     text = lines[0].text
     for above, below in pairwise(lines):
-        # A word that would have fitted and yet stands below was put there on purpose.
+        # The next word would have fitted: the line break is deliberate.
         broken = right - above.right > WIDTH_TOLERANCE * _first_word(below) + line_height
         text = f"{text}\n{below.text}" if broken else _append_text(text, below.text)
     rank = _heading_level(lines[0], line_height)

@@ -1,4 +1,4 @@
-"""In which order the lines on a page are read: boxes in, sections of one column each out."""
+"""Reading order of the lines on a page: sections of one column each."""
 
 from collections.abc import Iterator, Sequence
 from statistics import median
@@ -6,10 +6,10 @@ from statistics import median
 from msgspec import Struct
 
 COLUMN_LINES = 4
-"""Fewer lines beside each other are no columns."""
+"""Columns have at least so many lines."""
 
 PROSE_CHARS = 16
-"""Lines of a text column have at least so many characters; those of a table's have fewer."""
+"""Lines of a text column have at least so many characters; those of a table have fewer."""
 
 PROSE_FILL = 0.6
 """Share of its column's width that a line of running text takes."""
@@ -18,13 +18,13 @@ CROSSING_SHARE = 0.3
 """Most lines (titles, figures) that may reach across the gutter between two columns."""
 
 BOX_MARGIN = 0.35
-"""How far, in its heights, a box may reach beyond its text on each side."""
+"""Margin of a box around its text on each side, as a share of its height."""
 
 MAX_MERGED_LINES = 8
-"""Most lines one below the other that are taken for merged ones and not for a wide paragraph."""
+"""More consecutive lines across the gutter are a wide paragraph and not merged lines."""
 
 GUTTER_ZONE = (0.15, 0.85)
-"""Where on the width a gutter is looked for, and in how many steps."""
+"""Part of the width in which a gutter is searched; the next is the number of steps."""
 GUTTER_STEPS = 140
 
 
@@ -49,15 +49,15 @@ class Line(Struct, frozen=True):
 
     @property
     def center_y(self) -> float:
-        """Where the box's middle is, from above."""
+        """Vertical centre of the box."""
         return (self.top + self.bottom) / 2
 
 
 def sections(lines: Sequence[Line]) -> Iterator[list[Line]]:
-    """Yield the lines in groups that are read one after the other, each in a single column.
+    """Yield the lines in groups of a single column each, in reading order.
 
-    Lines that reach across both columns (a title, a caption) part the page: what stands above
-    them is read first, left column before right.
+    Lines across both columns (a title, a caption) divide the page: the columns above them are read
+    first, left before right.
     """
     gutter = _gutter(lines)
     if gutter is None:
@@ -88,7 +88,7 @@ def sections(lines: Sequence[Line]) -> Iterator[list[Line]]:
 
 
 def _gutter(lines: Sequence[Line]) -> float | None:
-    """Return where a gutter parts the lines into two columns of running text."""
+    """Return the x of a gutter between two columns of running text, or None."""
     if len(lines) < 2 * COLUMN_LINES:
         return None
     left = min(line.left for line in lines)
@@ -114,7 +114,7 @@ def _separates_prose(lines: Sequence[Line], x: float) -> bool:
 
 
 def _side(line: Line, x: float) -> int:
-    """Return -1 for a line left of x, 1 for one right of it, 0 for one that reaches across."""
+    """Return -1 for a line left of x, 1 for one right of it, 0 for one across it."""
     margin = BOX_MARGIN * line.height
     if line.right - margin <= x:
         return -1
@@ -122,7 +122,7 @@ def _side(line: Line, x: float) -> int:
 
 
 def _split_merged(lines: Sequence[Line], gutter: float) -> list[Line]:
-    """Return the lines with those parted that were taken for one across a narrow gutter."""
+    """Return the lines; those merged across a narrow gutter are split."""
     left = min(line.left for line in lines)
     right = max(line.right for line in lines)
     for _ in range(MAX_MERGED_LINES):
@@ -144,7 +144,7 @@ def _near(line: Line, other: Line) -> bool:
 
 
 def _split_line(line: Line, x: float) -> list[Line]:
-    """Return the two halves of a line, parted at the space that is nearest to x."""
+    """Return the two halves of a line, split at the space nearest to x."""
     guess = len(line.text) * (x - line.left) / line.width
     spaces = [place for place, sign in enumerate(line.text) if sign == " "]
     if not spaces:

@@ -1,4 +1,4 @@
-"""Text recognition: an image to Markdown."""
+"""OCR: Markdown from an image."""
 
 import hashlib
 from collections import Counter
@@ -16,23 +16,23 @@ from ilios.engines.recognition import column_blocks
 from ilios.engines.recognition.layout import Line
 
 VERTICAL_RATIO = 1.5
-"""A box so much taller than wide holds a line that stands on its side."""
+"""A box so much taller than wide is a line of rotated text."""
 
 LARGEST_SIDE = 2000
-"""Pixels; the recogniser looks at nothing larger."""
+"""Pixels; the recogniser reduces larger images."""
 
 SMALLEST_SIDE = 5
-"""Pixels; less is no letter, but made large enough for the recogniser it would be a long strip."""
+"""Pixels; a smaller image has no letters, and scaled up it may become a huge strip."""
 
 MIN_FLIP_CONFIDENCE = 0.9
 """Confidence above which the recogniser turns a line by 180 degrees."""
 
 
 class _VotingOcr(RapidOCR):
-    """Turns all lines of a page the same way.
+    """Rotates all lines of a page the same way, by majority.
 
-    Left alone, the classifier turns single lines of an upright page upside down and they come out
-    as nonsense: it is unsure about long lines. So the lines vote.
+    The classifier is unsure about long lines: by itself it turns single lines of an upright page
+    upside down, which makes their text nonsense.
     """
 
     flipped = False
@@ -42,7 +42,7 @@ class _VotingOcr(RapidOCR):
     """Called between the steps of a page."""
 
     def cls_and_rotate(self, img: list[Any]) -> Any:
-        """Return the crops as they are to be recognised, and what the classifier said."""
+        """Return the crops upright, and the result of the classifier."""
         if self.heartbeat:
             self.heartbeat()  # the lines are found
         _, result = super().cls_and_rotate(img)
@@ -77,9 +77,9 @@ def load() -> None:
 
 
 class ImageReader:
-    """Reads the images of one document, and none of them twice.
+    """Reads the images of one document; identical ones are read once.
 
-    A few kilobytes can hold thousands of pages that are all the same.
+    A file of a few kilobytes may have thousands of identical pages.
     """
 
     def __init__(self) -> None:
@@ -88,7 +88,7 @@ class ImageReader:
     def read(self, image: Image.Image, heartbeat: Callable[[], None] | None = None) -> str:
         """Return the text on the image as Markdown, "" when there is none.
 
-        :param alive: called between the steps of that.
+        :param heartbeat: called between the steps.
         """
         if min(image.size) < SMALLEST_SIDE:
             return ""
@@ -122,7 +122,7 @@ def _read(image: Image.Image, heartbeat: Callable[[], None] | None) -> str:
 
 
 def _quarter_turns(lines: list[Line], *, flipped: bool) -> int:
-    """Return by how many quarter turns counter-clockwise the page has to be turned."""
+    """Return by how many counter-clockwise quarter turns the page has to be rotated."""
     tall = Counter(
         line.height > VERTICAL_RATIO * line.width for line in lines if len(line.text) > 2
     )
@@ -132,7 +132,7 @@ def _quarter_turns(lines: list[Line], *, flipped: bool) -> int:
 
 
 def _upright(lines: list[Line], size: tuple[int, int], quarter_turns: int) -> list[Line]:
-    """Return the lines where they lie once the page is turned; their text is right already."""
+    """Return the lines with the positions they have on the rotated page."""
     width, height = size
     for _ in range(quarter_turns):
         lines = [

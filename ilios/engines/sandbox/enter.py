@@ -1,8 +1,8 @@
-"""What of the machine a child can still reach once it has started: next to nothing.
+"""The sandbox of a child process: Landlock for files, seccomp for system calls.
 
-Landlock leaves it its libraries to read and a directory to write in, seccomp leaves it no network
-and no other process. A kernel or container that has one of them not gets what it has; ``strict``
-refuses to work there instead.
+A child can read its libraries and write in one directory; it cannot reach the network or other
+processes. Where the kernel or container lacks one of the two, ``auto`` uses the other, and
+``strict`` refuses to convert.
 """
 
 import ctypes
@@ -18,7 +18,7 @@ from ilios.engines.sandbox import landlock, profiles, seccomp
 from ilios.engines.sandbox.profiles import Profile
 
 SandboxMode = Literal["auto", "strict", "off"]
-"""As much as the kernel allows; all of it or no work; nothing."""
+"""``auto``: the parts that the kernel has; ``strict``: all parts or no conversion."""
 
 ROOT = Path(__file__).resolve().parents[3]
 PACKAGES = ("schemas", "bus", "actors", "ilios")
@@ -43,7 +43,7 @@ KERNEL = (
     "/dev/zero",
 )
 OWN_PROC_FILES = ("cgroup", "cmdline", "maps", "stat", "statm", "status")
-"""What is read of it below /proc. Not all: every connection and mount of the machine is there."""
+"""Readable files below /proc/self. Others list connections and mounts of the machine."""
 
 DEV_NULL = Path(os.devnull)
 
@@ -56,11 +56,11 @@ WIDE_FILTER = (
 
 
 class SandboxIncomplete(Exception):
-    """A part of the sandbox is missing where all of it was asked for."""
+    """A part of the sandbox is missing in mode ``strict``."""
 
 
 def missing_features() -> tuple[str, ...]:
-    """Return a sentence for each part of the sandbox that this machine does not have."""
+    """Return a sentence for each part of the sandbox that this machine lacks."""
     return (
         *((NO_LANDLOCK,) if not landlock.version() else ()),
         *((NO_SECCOMP,) if not seccomp.available() else ()),
@@ -68,7 +68,7 @@ def missing_features() -> tuple[str, ...]:
 
 
 def sandbox_warnings(mode: SandboxMode) -> list[str]:
-    """Return a sentence for each thing an operator should know of the sandbox on this machine."""
+    """Return warnings for the operator about the sandbox on this machine."""
     if mode == "off":
         return ["ILIOS_SANDBOX: off; a document that takes over its engine process has the service"]
     remedy = "; nothing will be converted" if mode == "strict" else ""
@@ -78,13 +78,13 @@ def sandbox_warnings(mode: SandboxMode) -> list[str]:
 def enter_sandbox(
     mode: SandboxMode, scratch: Path, staging_dir: Path, profile: Profile
 ) -> tuple[str, ...]:
-    """Shut this process in, for good; to be done before it has a second thread.
+    """Restrict this process irrevocably; call it before there is a second thread.
 
     :param scratch: the one directory it may write in.
-    :param handover: where the documents are laid that it is to read.
-    :param profile: the system calls of the program that this process is.
-    :returns: a sentence for each part that this machine does not have.
-    :raises Incomplete: there is one, and ``mode`` is strict.
+    :param staging_dir: the directory with the documents to read.
+    :param profile: the system calls it may make.
+    :returns: a sentence for each part that this machine lacks.
+    :raises SandboxIncomplete: there is one, and ``mode`` is strict.
     """
     if mode == "off":
         return ()
@@ -100,26 +100,26 @@ def enter_sandbox(
         absent.append(f"{NO_SECCOMP} ({error.strerror})")
     if absent and mode == "strict":
         raise SandboxIncomplete("; ".join(absent))
-    # Whether that will do is for the engine to decide, which tries both.
+    # The engine has decided by its self-test that the wide profile is needed.
     return (*((WIDE_FILTER,) if profile is profiles.WIDE else ()), *absent)
 
 
 @cache
 def _preallocate_callbacks() -> object:
-    """Have the memory in which callbacks lie that C gets of Python: later none is executable.
+    """Allocate a page for ctypes callbacks while memory may still be made executable.
 
-    It is taken by the page, dozens of callbacks each, and not given back while this one is there.
+    A page has room for dozens of callbacks, and is not freed while this one exists.
     """
     return ctypes.CFUNCTYPE(None)(lambda: None)
 
 
 def _readable(scratch: Path, staging_dir: Path) -> Iterator[Path]:
-    """Yield what a child needs to run and to load its converters and models when it needs them."""
+    """Yield the paths a child needs to run and to load converters and models later."""
     yield from map(Path, (*LIBRARIES, *SHARED, *CONFIGURATION, *KERNEL))
     yield from (Path("/proc/self", name) for name in OWN_PROC_FILES)
     yield from (ROOT / package for package in PACKAGES)
     for found in {*_interpreter(), *_loaded_library_dirs()}:
-        # What holds our directory holds those of others as well, and perhaps the data.
+        # A parent of the writable directories contains those of others, and perhaps the data.
         if found != ROOT and not any(
             place.is_relative_to(found) for place in (scratch.resolve(), staging_dir.resolve())
         ):
@@ -136,7 +136,7 @@ def _interpreter() -> Iterator[Path]:
 
 
 def _loaded_library_dirs() -> Iterator[Path]:
-    """Yield the directories of the libraries in use: not every system has them in the usual one."""
+    """Yield the directories of the loaded libraries, which may be unusual ones."""
     with open("/proc/self/maps", encoding="utf-8", errors="surrogateescape") as maps:
         for line in maps:
             _, slash, path = line.rstrip("\n").partition("/")

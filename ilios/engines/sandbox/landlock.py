@@ -1,6 +1,6 @@
-"""Landlock: which files this process may still open, for good. Linux only.
+"""Landlock: restricts the files that this process may open. Linux only.
 
-By system calls, because neither Python nor libc has words for it; the numbers are those of
+By system calls, because neither Python nor libc has functions for it; the numbers are those of
 linux/landlock.h, the rules those of the kernel's documentation (userspace-api/landlock).
 """
 
@@ -11,7 +11,7 @@ from pathlib import Path
 from stat import S_ISDIR
 
 CREATE_RULESET, ADD_RULE, RESTRICT_SELF = 444, 445, 446
-"""System calls; every architecture has the same numbers."""
+"""System call numbers, the same on every architecture."""
 
 CREATE_RULESET_VERSION = 1
 RULE_PATH_BENEATH = 1
@@ -21,20 +21,20 @@ REMOVE_DIR, REMOVE_FILE = 1 << 4, 1 << 5
 MAKE_DIR, MAKE_REG, MAKE_SYM = 1 << 7, 1 << 8, 1 << 12
 TRUNCATE = 1 << 14
 FILES_ONLY = WRITE_FILE | READ_FILE | TRUNCATE
-"""Rights that a rule for a single file may give."""
+"""Rights that a rule for a single file may grant."""
 
 READ = READ_FILE | READ_DIR
 WRITE = WRITE_FILE | TRUNCATE | REMOVE_DIR | REMOVE_FILE | MAKE_DIR | MAKE_REG | MAKE_SYM
 
 RIGHTS_BY_VERSION = ((1 << 13) - 1, 1 << 13, TRUNCATE, 0, 1 << 15)
-"""Rights over files that each version of the interface adds: among them to run a program, which
-nobody gets, to link to elsewhere (2), to truncate (3), to give orders to devices (5)."""
+"""Rights over files that each version of the interface adds: among them to execute, which is never
+granted, to link across directories (2), to truncate (3), and ioctl on devices (5)."""
 
 TCP_FROM, TCP = 4, 1 << 0 | 1 << 1
-"""From this version on no port can be bound or connected to."""
+"""From this version on, TCP bind and connect are refused."""
 
 SCOPES_FROM, SCOPES = 6, 1 << 0 | 1 << 1
-"""From this version on abstract sockets and processes outside are out of reach, for signals too."""
+"""From this version on, abstract sockets of and signals to processes outside are refused."""
 
 
 class _Ruleset(ctypes.Structure):
@@ -51,7 +51,7 @@ class _PathBeneath(ctypes.Structure):
 
 
 def version() -> int:
-    """Return the version of the interface that this kernel offers, or 0 where there is none."""
+    """Return the version of the interface of this kernel, or 0 without Landlock."""
     try:
         return _call(
             CREATE_RULESET, None, ctypes.c_size_t(0), ctypes.c_uint32(CREATE_RULESET_VERSION)
@@ -61,9 +61,9 @@ def version() -> int:
 
 
 def restrict(readable: Iterable[Path], writable: Iterable[Path]) -> int:
-    """Leave this thread, and those it starts, nothing but these paths and what lies below them.
+    """Restrict this thread, and those it starts, to these paths and the files below them.
 
-    What is missing among them is passed over. Returns the version that is in force.
+    Missing paths are skipped. Return the version that is in force.
 
     :raises OSError: the kernel has no Landlock, or refuses it; then nothing has changed.
     """
@@ -74,7 +74,7 @@ def restrict(readable: Iterable[Path], writable: Iterable[Path]) -> int:
         TCP if offered >= TCP_FROM else 0,
         SCOPES if offered >= SCOPES_FROM else 0,
     )
-    # Older kernels take a longer structure than theirs, as long as what they do not know is zero.
+    # Older kernels accept a longer structure than theirs if the additional members are zero.
     rules = _call(
         CREATE_RULESET,
         ctypes.byref(ruleset),
@@ -109,8 +109,8 @@ def _allow(rules: int, path: Path, rights: int) -> None:
             ctypes.c_uint32(0),
         )
     finally:
-        # /proc forgets its files when memory is short, and a rule is for the file, not its name:
-        # held open, they stay what they are.
+        # A rule is for an inode, and /proc drops inodes when memory is short: an open file keeps
+        # them.
         if not path.is_relative_to("/proc"):
             os.close(descriptor)
 

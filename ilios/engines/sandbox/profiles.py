@@ -1,8 +1,7 @@
-"""Which system calls a confined program may make: one profile for each program.
+"""Profiles: the system calls that a sandboxed program may make.
 
-A profile is a value: :mod:`ilios.engines.sandbox.seccomp` makes a filter of it. What one program
-needs is
-never added to the profile of another.
+:mod:`ilios.engines.sandbox.seccomp` compiles a profile to a filter. Each program has a profile of
+its own: a call that one needs is never added to that of another.
 """
 
 from typing import Literal
@@ -17,7 +16,7 @@ ABSENT: Literal["absent"] = "absent"
 """Answered with ENOSYS, as by an older kernel: libraries then use an older call."""
 
 OWN_PID = -1
-"""Stands among the values of a check for the id of the process that is filtered."""
+"""Placeholder in the values of a check for the id of the filtered process."""
 
 
 class Check(Struct, frozen=True):
@@ -33,7 +32,7 @@ class Check(Struct, frozen=True):
 
 
 class AllowIf(Struct, frozen=True):
-    """Allowed if all checks of one of the ``ways`` hold, and refused otherwise."""
+    """Allowed if all checks of one of the alternatives are true, and refused otherwise."""
 
     any_of: tuple[tuple[Check, ...], ...]
 
@@ -42,10 +41,10 @@ Action = Literal["allow", "refuse", "absent"] | AllowIf
 
 
 class Profile(Struct, frozen=True):
-    """Verdicts by name.
+    """Actions by the names of calls.
 
-    ``otherwise`` is the verdict on all others, ``newer`` on those that are newer than the table of
-    numbers.
+    ``default`` is the action for all others, ``default_newer`` for those that are newer than the
+    table of numbers.
     """
 
     name: str
@@ -79,11 +78,11 @@ _NOT_A_THREAD = 0x7E020000 | 0x00002000 | 0x00004000 | 0x00000080
 # TCGETS, TCGETS2, FIONREAD, FIONBIO, FIONCLEX, FIOCLEX.
 _IOCTL = (0x5413, 0x5401, 0x802C542A, 0x541B, 0x5421, 0x5450, 0x5451)
 
-# linux/mman.h. Pages of MAP_HUGETLB are in no limit of ours. Of memory that could be shared the
-# kernel keeps all as long as one page of it is mapped: the others would be in no limit either.
+# linux/mman.h. Pages of MAP_HUGETLB are not counted by our limits. Of shared memory the kernel
+# retains all as long as one page of it is mapped: the others would not be counted either.
 _WRITE, _EXECUTE, _SHARED, _ANONYMOUS, _HUGE = 0x2, 0x4, 0x1, 0x20, 0x40000
 
-# What is not used without merging pages with those of others, or poisoning them.
+# Advice that neither merges pages with those of other processes nor poisons them.
 _MADVISE = (0, 1, 2, 3, 4, 8, 10, 11, 14, 15, 16, 17, 18, 19, 20, 21, 22, 23, 24, 25, 102, 103)
 
 # linux/prctl.h: names of threads and of memory, and questions. PR_GET_DUMPABLE, PR_SET_NAME,
@@ -127,7 +126,7 @@ _CONDITIONAL: dict[str, Action] = {
     "clone": _CLONE,
     "prctl": AllowIf(any_of=((_one_of(0, *_PRCTL),),)),
     "arch_prctl": AllowIf(any_of=((_one_of(0, *_REGISTERS, *_MATRICES, *_SHADOW_STACKS),),)),
-    # Its limits can be read; that of processor time is set for each document.
+    # Limits can be read; that of CPU time is set for each document.
     "prlimit64": AllowIf(
         any_of=((_ON_ITSELF, Check(2, "zero")), (_ON_ITSELF, _one_of(1, _CPU_LIMIT))),
     ),
@@ -154,7 +153,7 @@ _ALLOWED = _names("""
     sched_get_priority_min getcpu uname sysinfo getrandom
 """)
 
-# What they ask for lies in memory, where no filter can look, or the C library can do without.
+# Their arguments are in memory, where a filter cannot read, or the C library works without them.
 _ABSENT = ("clone3", "openat2", "close_range", "epoll_pwait2")
 
 CONVERTER = Profile(
@@ -163,7 +162,7 @@ CONVERTER = Profile(
     default=REFUSE,
     default_newer=ABSENT,
 )
-"""All that converters need, and nothing else."""
+"""The calls that converters need, and no others."""
 
 _DANGEROUS = _names("""
     socket connect accept bind listen accept4 sendmsg sendmmsg
@@ -203,7 +202,7 @@ WIDE = Profile(
     default=ALLOW,
     default_newer=ALLOW,
 )
-"""Refuses what does harm and allows the rest: for a machine on which converters do not work under
+"""Refuses dangerous calls and allows the rest: for machines on which converters do not work under
 :data:`CONVERTER`."""
 
 BY_NAME = {profile.name: profile for profile in (CONVERTER, WIDE)}

@@ -1,8 +1,8 @@
 """Seccomp: system calls that the kernel refuses this process from now on. Linux only.
 
 The filter is a program for the kernel's packet filter, made of a profile; the numbers are those of
-linux/filter.h and linux/seccomp.h. Which call it is, is found by halving, so that an allowed one
-costs some ten steps; newer kernels remember those whose arguments do not matter.
+linux/filter.h and linux/seccomp.h. The call is found by binary search, so that an allowed one
+costs some ten steps; newer kernels cache those whose arguments do not matter.
 """
 
 import ctypes
@@ -18,24 +18,24 @@ SET_MODE_FILTER, GET_ACTION_AVAIL = 1, 2
 FLAG_TSYNC = 1
 
 LOAD, JUMP, EQUAL, AT_LEAST, ANY_BIT, RETURN = 0x20, 0x05, 0x15, 0x35, 0x45, 0x06
-"""Instructions: load a word, jump, three kinds of conditional jumps, return."""
+"""Instructions: load 32 bits, jump, three kinds of conditional jumps, return."""
 
 RET_ALLOW, RET_ERRNO = 0x7FFF0000, 0x00050000
-"""Answers; the error number stands in the lower half of a refusal."""
+"""Return values; the lower half of a refusal is the error number."""
 
 NUMBER_AT, ARCHITECTURE_AT, ARGUMENTS_AT = 0, 4, 16
 """Offsets into struct seccomp_data. An argument has 8 bytes, on both machines the lower half
 first."""
 
 X32_BIT = 0x40000000
-"""Numbers from here on are calls of the x32 interface, which would slip by under other names."""
+"""Numbers from here on are calls of the x32 interface, which would bypass the filter."""
 
 MAX_JUMP = 255
-"""Instructions that a conditional jump can pass over."""
+"""Instructions that a conditional jump can skip."""
 
 
 class Instruction(NamedTuple):
-    """One step: what to do, how many to skip if it holds or does not, and with what value."""
+    """A BPF instruction: its code, the instructions to skip if true or false, and its operand."""
 
     code: int
     if_so: int
@@ -45,7 +45,7 @@ class Instruction(NamedTuple):
 
 Steps = list[Instruction]
 Span = tuple[int, Action]
-"""The number from which on a verdict holds."""
+"""The first number of a span of calls, and the action for all of them."""
 
 _RETURNS: dict[str, Steps] = {
     "allow": [Instruction(RETURN, 0, 0, RET_ALLOW)],
@@ -68,7 +68,7 @@ class _Program(ctypes.Structure):
 
 
 def available() -> bool:
-    """Tell whether this kernel filters system calls, and we know the numbers of this machine."""
+    """Whether this kernel filters system calls, and the numbers of this machine are known."""
     machine = system_calls.here()
     if machine is None:
         return False
@@ -84,14 +84,14 @@ def available() -> bool:
 
 
 def restrict(profile: Profile) -> None:
-    """Leave this process, whatever its threads, the calls of a profile.
+    """Restrict all threads of this process to the calls of a profile.
 
-    :raises OSError: the kernel does not filter, or a container around us does not let it; then
-        nothing has changed.
+    :raises OSError: the kernel does not filter, or a container forbids it; then nothing has
+        changed.
     """
     machine = system_calls.here()
     if machine is None:
-        raise OSError(errno.ENOSYS, "the system calls of this machine are not known")
+        raise OSError(errno.ENOSYS, "unknown system call numbers on this machine")
     steps = compile_filter(profile, machine, os.getpid())
     filters = (_Filter * len(steps))(*(_Filter(*step) for step in steps))
     program = _Program(len(steps), filters)
@@ -108,7 +108,7 @@ def restrict(profile: Profile) -> None:
 
 
 def compile_filter(profile: Profile, machine: Machine, pid: int) -> Steps:
-    """Return the filter that holds a process of this id to a profile."""
+    """Return the filter of a profile for the process with this id."""
     return [
         Instruction(LOAD, 0, 0, ARCHITECTURE_AT),
         Instruction(EQUAL, 1, 0, machine.architecture),
@@ -119,19 +119,19 @@ def compile_filter(profile: Profile, machine: Machine, pid: int) -> Steps:
 
 
 def _spans(profile: Profile, machine: Machine) -> list[Span]:
-    """Return the verdicts in the order of the numbers, neighbours that agree as one."""
-    verdicts = {
-        number: verdict
-        for name, verdict in profile.actions.items()
+    """Return the actions in the order of the numbers; equal neighbours are merged."""
+    actions = {
+        number: action
+        for name, action in profile.actions.items()
         if (number := machine.number(name)) is not None
     }
-    newer = max(system_calls.NEWEST_KNOWN, *verdicts) + 1
+    newer = max(system_calls.NEWEST_KNOWN, *actions) + 1
     spans: list[Span] = []
     for number in range(newer):
         default = profile.default if number <= system_calls.NEWEST_KNOWN else profile.default_newer
-        verdict = verdicts.get(number, default)
-        if not spans or spans[-1][1] != verdict:
-            spans.append((number, verdict))
+        action = actions.get(number, default)
+        if not spans or spans[-1][1] != action:
+            spans.append((number, action))
     return [*spans, (newer, profile.default_newer), (X32_BIT, "refuse")]
 
 
@@ -160,7 +160,7 @@ def _action_steps(action: Action, pid: int) -> Steps:
 
 
 def _check_steps(check: Check, then: Steps, pid: int) -> Steps:
-    """Return steps that go on with ``then`` if the check holds, and behind it if not."""
+    """Return steps that continue with ``then`` if the check is true, and after it if not."""
     place = ARGUMENTS_AT + 8 * check.argument
     load, miss = Instruction(LOAD, 0, 0, place), len(then)
     values = [pid if value == OWN_PID else value for value in check.values]

@@ -1,7 +1,7 @@
-"""The numbers of system calls, by name, on the machines that a filter is made for.
+"""Numbers of system calls by name on x86-64 and arm64.
 
 They are those of the kernel's asm/unistd_64.h and asm-generic/unistd.h. From 424 on a number means
-the same everywhere. Which of the calls a process may make stands in
+the same everywhere. The allowed calls are in
 :mod:`ilios.engines.sandbox.profiles`.
 """
 
@@ -70,7 +70,7 @@ NUMBERS: dict[str, tuple[int | None, int | None]] = {
     # memory and messages shared by number or name
     "shmget": (29, 194), "shmat": (30, 196), "semget": (64, 190), "msgget": (68, 186),
     "mq_open": (240, 180),
-    # what a file is, whoever may write into it: documents are lent, not given
+    # changes of a file by its name or attributes: documents are hard links to blobs
     "chmod": (90, None), "fchmod": (91, 52), "fchmodat": (268, 53), "fchmodat2": (452, 452),
     "chown": (92, None), "lchown": (94, None), "fchown": (93, 55), "fchownat": (260, 54),
     "setxattr": (188, 5), "lsetxattr": (189, 6), "fsetxattr": (190, 7), "setxattrat": (463, 463),
@@ -85,7 +85,7 @@ NUMBERS: dict[str, tuple[int | None, int | None]] = {
     "fsconfig": (431, 431), "fsmount": (432, 432), "fspick": (433, 433),
     "mount_setattr": (442, 442), "open_tree_attr": (467, 467), "unshare": (272, 97),
     "setns": (308, 268), "quotactl": (179, 60), "quotactl_fd": (443, 443),
-    # wide interfaces to the kernel, where its own holes have been
+    # wide interfaces to the kernel, which have had many vulnerabilities
     "bpf": (321, 280), "userfaultfd": (323, 282), "perf_event_open": (298, 241),
     "io_uring_setup": (425, 425), "io_uring_enter": (426, 426), "io_uring_register": (427, 427),
     "add_key": (248, 217), "request_key": (249, 218), "keyctl": (250, 219),
@@ -101,20 +101,20 @@ NUMBERS: dict[str, tuple[int | None, int | None]] = {
 """Name, number on x86_64, number on aarch64; None where a machine does not have the call."""
 
 NEWEST_KNOWN = 448
-"""What has a higher number is newer than Linux 5.15: programs cope with a kernel without it."""
+"""Calls with higher numbers are newer than Linux 5.15: programs work without them."""
 
 
 class Machine(Struct, frozen=True):
-    """A kind of processor, as the kernel and its numbers see it."""
+    """A processor architecture and its system call numbers."""
 
     architecture: int
-    """AUDIT_ARCH_*, as the kernel tells it to the filter."""
+    """AUDIT_ARCH_*, as in the filter's input."""
 
     column: int
-    """Where its numbers stand in :data:`NUMBERS`."""
+    """Index of its numbers in :data:`NUMBERS`."""
 
     seccomp: int
-    """The number of the call by which a filter is installed."""
+    """The number of seccomp(2)."""
 
     def number(self, name: str) -> int | None:
         """Return the number of a call, or None where this machine does not have it."""
@@ -125,8 +125,8 @@ MACHINES = {"x86_64": Machine(0xC000003E, 0, 317), "aarch64": Machine(0xC00000B7
 
 
 def here() -> Machine | None:
-    """Return this machine, or None where its numbers are missing."""
-    # A 32-bit interpreter on a 64-bit kernel would speak by other numbers.
+    """Return this machine, or None if its numbers are missing."""
+    # A 32-bit interpreter on a 64-bit kernel uses other numbers.
     if sys.platform != "linux" or sys.maxsize < 2**32 or sys.byteorder != "little":
         return None
     return MACHINES.get(platform.machine())

@@ -1,4 +1,4 @@
-"""What a child claims that was taken over: it costs the document in hand, and nothing else."""
+"""Answers of a compromised child: they fail its document, and harm no other."""
 
 import asyncio
 import contextlib
@@ -305,7 +305,7 @@ def members() -> st.SearchStrategy[dict[str, Any]]:
     return st.builds(lambda one, two, three: one | two | three, usual, changed, kind)
 
 
-@settings(max_examples=500, deadline=None)
+@settings(max_examples=200, deadline=None)
 @given(
     body=st.one_of(st.binary(max_size=200), members().map(msgspec.msgpack.encode)),
     task=st.sampled_from([ToMarkdown(), CountPages(), CutPages((0,))]),

@@ -1,4 +1,4 @@
-"""Children that have had enough are replaced, documents that stand still are given up."""
+"""Replacement of children, and the time limit between two pages."""
 
 import asyncio
 import signal
@@ -96,7 +96,7 @@ async def test_a_retiring_child_serves_on_when_no_replacement_starts(
         await wait_until(lambda: failed == 2 and engine.child_pids == {worn}, 60)
 
 
-async def test_a_document_that_stands_still_is_given_up_long_before_its_time_is_over(
+async def test_a_document_without_progress_fails_before_its_total_time_is_over(
     place_document: PlaceDocument,
 ) -> None:
     limits = EngineLimits(processes=1, wall_seconds=600, page_seconds=2)

@@ -1,4 +1,4 @@
-"""The filter of system calls on a machine on which nobody has recorded what converters call."""
+"""The self-test of the system call profile on a machine where it was not recorded."""
 
 import asyncio
 import sys

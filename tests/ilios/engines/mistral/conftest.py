@@ -60,7 +60,7 @@ def open_engine(fake: FakeMistral, blobs: LocalBlobs, local_engine: LocalEngine)
             fake.url,
             blobs=blobs,
             splitter=local_engine,
-            limits=MistralLimits(**limits),
+            limits=MistralLimits(**{"retry_pause": 0.01, **limits}),
             prefix=PREFIX,
         ) as mistral:
             yield mistral

@@ -51,8 +51,8 @@ async def results(
 async def test_a_batch_is_one_job_whose_results_are_those_of_its_documents(
     mistral: MistralParts, fake: FakeMistral, store_document: StoreDocument
 ) -> None:
-    papers = [documents.pdf(f"Number {number}", "Second page") for number in range(5)]
-    held = [await store_document(paper) for paper in papers]
+    pdfs = [documents.pdf(f"Number {number}", "Second page") for number in range(5)]
+    held = [await store_document(pdf) for pdf in pdfs]
 
     job, misfits = await mistral.batches.submit(NAME, held, NO_OPTIONS)
     assert job is not None
@@ -64,9 +64,9 @@ async def test_a_batch_is_one_job_whose_results_are_those_of_its_documents(
     assert (done.status, done.total, done.completed, done.failed) == ("SUCCESS", 5, 5, 0)
 
     converted = await results(mistral, job.id, held)
-    for paper, document in zip(papers, held, strict=True):
+    for pdf, document in zip(pdfs, held, strict=True):
         conversion = converted[document.document_id]
-        assert [mark(paper, n) in page for n, page in enumerate(conversion.pages)] == [True, True]
+        assert [mark(pdf, n) in page for n, page in enumerate(conversion.pages)] == [True, True]
         assert (conversion.variant, conversion.billed_pages) == ("batch", 2)
         assert conversion.result is not None
 

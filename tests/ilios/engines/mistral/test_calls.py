@@ -5,7 +5,7 @@ import asyncio
 import pytest
 
 from actors.engines import EngineUnavailable, Unconvertible
-from ilios.engines.mistral import calls, uploads
+from ilios.engines.mistral import uploads
 from ilios.engines.mistral.calls import MOST_LOST
 from ilios.engines.mistral.engine import MistralEngine
 from tests import documents
@@ -16,11 +16,6 @@ from tests.mistral.pages import mark
 from tests.waiting import wait_until
 
 ONE_PAGE = documents.pdf("Hello from the first page")
-
-
-@pytest.fixture(autouse=True)
-def quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(calls, "FIRST_PAUSE", 0.01)
 
 
 @pytest.mark.parametrize(
@@ -141,8 +136,8 @@ async def test_no_more_calls_are_under_way_than_may_be(
 ) -> None:
     fake.rules.latency = 0.05
     async with open_engine(max_concurrent_calls=3) as mistral:
-        papers = [documents.pdf(f"Number {number}") for number in range(12)]
-        await asyncio.gather(*(mistral.engine.convert(make_source(paper)) for paper in papers))
+        pdfs = [documents.pdf(f"Number {number}") for number in range(12)]
+        await asyncio.gather(*(mistral.engine.convert(make_source(pdf)) for pdf in pdfs))
     assert fake.call_log.highest_concurrency <= 3
 
 
@@ -156,9 +151,7 @@ async def test_long_documents_do_not_take_all_the_places(
     fake.rules.latency = 0.2
     long = [documents.pdf(*(f"{n} {page}\n" + "x" * 9000 for page in range(20))) for n in range(6)]
     async with open_engine(max_concurrent_calls=8) as mistral:
-        reading = [
-            asyncio.create_task(mistral.engine.convert(make_source(paper))) for paper in long
-        ]
+        reading = [asyncio.create_task(mistral.engine.convert(make_source(pdf))) for pdf in long]
         await wait_until(lambda: fake.call_log.in_hand == 2)
         await mistral.engine.convert(make_source(ONE_PAGE))
         assert not any(task.done() and task.exception() for task in reading)

@@ -1,7 +1,7 @@
-"""What Mistral was paid for is found again under the keys it was kept under, after an upgrade too.
+"""Results of Mistral are found under the blob keys of former versions, also after an upgrade.
 
 Each case of ``golden/work.json`` is a document's bytes, by their hash, a model and a way to read
-them, with the keys under which an older service kept the result and a part of it.
+them, with the blob keys under which a former version stored the result and a part of it.
 """
 
 import json
@@ -18,8 +18,8 @@ GOLDEN: dict[str, dict[str, Any]] = json.loads(
 )
 
 
-def kept(case: dict[str, Any]) -> dict[str, str]:
-    """Return where the whole and its second range of pages are kept."""
+def blob_keys(case: dict[str, Any]) -> dict[str, str]:
+    """Return the blob keys of the result and of its second part."""
     work = CacheKey.create(
         *(case[name] for name in ("tenant", "document", "sha256", "model", "way"))
     )
@@ -27,5 +27,5 @@ def kept(case: dict[str, Any]) -> dict[str, str]:
 
 
 @pytest.mark.parametrize("case", GOLDEN.values(), ids=GOLDEN)
-def test_a_result_is_kept_where_it_always_was(case: dict[str, Any]) -> None:
-    assert kept(case) == case["kept"]
+def test_the_blob_keys_of_a_result_never_change(case: dict[str, Any]) -> None:
+    assert blob_keys(case) == case["kept"]

@@ -25,7 +25,7 @@ async def test_a_long_document_is_read_in_ranges_of_pages(
 ) -> None:
     document = many_pages(120)
     seen: list[tuple[int, int]] = []
-    conversion = await engine.convert(make_source(document), lambda *said: seen.append(said))
+    conversion = await engine.convert(make_source(document), lambda *counts: seen.append(counts))
 
     assert len(conversion.pages) == 120
     for number, page in enumerate(conversion.pages):
@@ -38,8 +38,8 @@ async def test_a_long_document_is_read_in_ranges_of_pages(
     head, pages = await read_result(blobs, conversion.result.key)
     assert (head.pages, head.billed_pages) == (120, 120)
     assert [page.index for page in pages] == list(range(120))
-    kept, _ = await blobs.list_page("results/", None, 100)
-    assert [blob.key for blob in kept] == [conversion.result.key], "its parts are forgotten"
+    stored, _ = await blobs.list_page("results/", None, 100)
+    assert [blob.key for blob in stored] == [conversion.result.key], "its parts are deleted"
 
 
 async def test_a_paid_range_is_not_requested_again(

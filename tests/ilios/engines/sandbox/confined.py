@@ -179,11 +179,11 @@ def start_thread() -> None:
 
 
 def forbidden_attempts(
-    scratch: Path, handover: Path, secret: Path, port: int
+    scratch: Path, staging: Path, secret: Path, port: int
 ) -> dict[str, Callable[[], object]]:
     """Return what is to be refused."""
     parent = os.getppid()
-    document = handover / "document"
+    document = staging / "document"
     descriptor = os.open(document, os.O_RDONLY)
     return {
         "read a file of the store": secret.read_bytes,
@@ -198,7 +198,7 @@ def forbidden_attempts(
         "write into the temporary directory": lambda: tempfile.TemporaryFile(dir="/tmp").close(),
         "write its own code": lambda: Path(enter.__file__).open("r+b"),
         "write into the document": lambda: document.open("r+b"),
-        "open the document anew for writing": lambda: os.open(
+        "reopen the document for writing": lambda: os.open(
             f"{O_PATH_OF_FD}/{descriptor}", os.O_RDWR
         ),
         "truncate the document": lambda: os.truncate(document, 0),
@@ -266,9 +266,9 @@ def forbidden_attempts(
     }
 
 
-def allowed_operations(scratch: Path, handover: Path) -> dict[str, Callable[[], object]]:
+def allowed_operations(scratch: Path, staging: Path) -> dict[str, Callable[[], object]]:
     """Return what converters need."""
-    document = handover / "document"
+    document = staging / "document"
     descriptor = os.open(document, os.O_RDONLY)
     return {
         "read the document": document.read_bytes,
@@ -336,11 +336,11 @@ def attempt_all(attempts: dict[str, Callable[[], object]]) -> dict[str, str]:
 
 def main() -> None:
     mode, *rest, port = sys.argv[1:]
-    scratch, handover, secret = map(Path, rest)
-    refused = forbidden_attempts(scratch, handover, secret, int(port))
-    needed = allowed_operations(scratch, handover)
+    scratch, staging, secret = map(Path, rest)
+    refused = forbidden_attempts(scratch, staging, secret, int(port))
+    needed = allowed_operations(scratch, staging)
     confinement.confine(EngineLimits(), os.getppid())
-    enter.enter_sandbox(mode, scratch, handover, profiles.CONVERTER)  # type: ignore[arg-type]
+    enter.enter_sandbox(mode, scratch, staging, profiles.CONVERTER)  # type: ignore[arg-type]
     came = {"refused": attempt_all(refused), "needed": attempt_all(needed)}
     signal.raise_signal(0)  # a process may still abort itself
     print(json.dumps(came))

@@ -37,9 +37,9 @@ needs_a_sandbox = pytest.mark.skipif(
 def outcomes(tmp_path_factory: pytest.TempPathFactory) -> dict[str, dict[str, str]]:
     """Return what came of all attempts of one confined process."""
     room = tmp_path_factory.mktemp("confined")
-    for name in ("scratch", "handover", "store"):
+    for name in ("scratch", "staging", "store"):
         (room / name).mkdir()
-    secret, document = room / "store" / "blob", room / "handover" / "document"
+    secret, document = room / "store" / "blob", room / "staging" / "document"
     secret.write_bytes(SECRET)
     document.hardlink_to(secret)
     datagrams = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
@@ -47,7 +47,7 @@ def outcomes(tmp_path_factory: pytest.TempPathFactory) -> dict[str, dict[str, st
     datagrams.settimeout(0)
     with datagrams, socket.create_server(("127.0.0.1", 0)) as listener:
         port = str(listener.getsockname()[1])
-        places = map(str, (room / "scratch", room / "handover", secret))
+        places = map(str, (room / "scratch", room / "staging", secret))
         done = subprocess.run(
             [sys.executable, confined.__file__, "strict", *places, port],
             # Code may lie around the data, too; that is no reason to read them.
@@ -81,7 +81,7 @@ def test_a_child_can_do_all_that_converters_need(outcomes: dict[str, dict[str, s
 
 @needs_a_sandbox
 async def test_a_running_child_is_sandboxed(place_document: PlaceDocument, tmp_path: Path) -> None:
-    async with LocalEngine(ONE, tmp_path / "handover") as engine:
+    async with LocalEngine(ONE, tmp_path / "staging") as engine:
         await engine.convert(place_document(documents.pdf("A short text."), documents.PDF))
         (pid,) = engine.child_pids
         status = Path(f"/proc/{pid}/status").read_text()
@@ -89,10 +89,10 @@ async def test_a_running_child_is_sandboxed(place_document: PlaceDocument, tmp_p
         effective = int(status.partition("CapEff:\t")[2].split()[0], 16)
         assert not effective & ~confinement.KEPT_CAPABILITIES
         assert not effective & CAP_DAC_OVERRIDE
-        left = [path for path in (tmp_path / "handover").rglob("*") if not path.is_dir()]
+        left = [path for path in (tmp_path / "staging").rglob("*") if not path.is_dir()]
         left += list(Path(f"/proc/{pid}/cwd").readlink().iterdir())
         assert not left
-    assert not list((tmp_path / "handover").iterdir())
+    assert not list((tmp_path / "staging").iterdir())
 
 
 @needs_a_sandbox
@@ -148,7 +148,7 @@ def test_an_unknown_architecture_is_not_filtered(
 ) -> None:
     monkeypatch.setattr(platform, "machine", lambda: "riscv64")
     assert not seccomp.available()
-    with pytest.raises(OSError, match="not known"):
+    with pytest.raises(OSError, match="unknown system call numbers"):
         seccomp.restrict(profiles.CONVERTER)
 
 

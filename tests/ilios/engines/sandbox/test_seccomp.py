@@ -80,41 +80,41 @@ class FilterEvaluator:
 def test_every_system_call_number_gets_the_action_of_its_name(
     machine: str, profile: Profile
 ) -> None:
-    judge = FilterEvaluator(machine, profile)
-    names = {judge.machine.number(name): name for name in system_calls.NUMBERS}
+    evaluator = FilterEvaluator(machine, profile)
+    names = {evaluator.machine.number(name): name for name in system_calls.NUMBERS}
     answers: dict[object, int] = {"allow": seccomp.RET_ALLOW, "refuse": REFUSED, "absent": ABSENT}
     for number in range(NEWEST):
         default = profile.default if number <= system_calls.NEWEST_KNOWN else profile.default_newer
         verdict = profile.actions.get(names.get(number, ""), default)
         if not isinstance(verdict, profiles.AllowIf):
-            assert judge(number) == answers[verdict], (number, names.get(number))
+            assert evaluator(number) == answers[verdict], (number, names.get(number))
 
 
 @both_machines
 def test_what_is_not_listed_is_refused_and_what_is_newer_is_absent(machine: str) -> None:
-    judge = FilterEvaluator(machine, CONVERTER)
+    evaluator = FilterEvaluator(machine, CONVERTER)
     for name in system_calls.NUMBERS:
-        if name not in CONVERTER.actions and (number := judge.machine.number(name)) is not None:
-            assert judge(number) == (REFUSED if number <= system_calls.NEWEST_KNOWN else ABSENT), (
-                name
-            )
-    assert judge(NEWEST) == ABSENT
+        if name not in CONVERTER.actions and (number := evaluator.machine.number(name)) is not None:
+            assert evaluator(number) == (
+                REFUSED if number <= system_calls.NEWEST_KNOWN else ABSENT
+            ), name
+    assert evaluator(NEWEST) == ABSENT
     for attack in ("memfd_create", "inotify_add_watch", "ptrace", "sendmsg", "socket", "execve"):
-        assert judge(attack) == REFUSED
+        assert evaluator(attack) == REFUSED
 
 
 @both_machines
 @pytest.mark.parametrize("profile", [CONVERTER, WIDE], ids=lambda profile: profile.name)
 def test_calls_of_other_machines_are_refused(machine: str, profile: Profile) -> None:
-    judge = FilterEvaluator(machine, profile)
-    assert evaluate(judge.steps, 0, 0x40000003) == REFUSED  # calls of 32 bits
-    assert judge(seccomp.X32_BIT + 41) == REFUSED  # calls of x32
-    assert judge(0xFFFFFFFF) == REFUSED
+    evaluator = FilterEvaluator(machine, profile)
+    assert evaluate(evaluator.steps, 0, 0x40000003) == REFUSED  # calls of 32 bits
+    assert evaluator(seccomp.X32_BIT + 41) == REFUSED  # calls of x32
+    assert evaluator(0xFFFFFFFF) == REFUSED
 
 
 @both_machines
 def test_arguments_are_held(machine: str) -> None:
-    judge = FilterEvaluator(machine, CONVERTER)
+    evaluator = FilterEvaluator(machine, CONVERTER)
     held: dict[tuple[str, tuple[int, ...]], bool] = {
         ("clone", (THREAD,)): True,
         ("clone", (0x01200011,)): False,  # a process, as fork makes it
@@ -167,31 +167,41 @@ def test_arguments_are_held(machine: str) -> None:
         ("sendto", (3, 0x1000, 1, 0, 0x7FFE00000000, 16)): False,
         ("sendto", (3, 0x1000, 1, 0, 1 << 32, 16)): False,
     }
-    assert {case: judge.allows(case[0], *case[1]) for case in held} == held
-    assert judge("clone3") == ABSENT  # the C library then uses clone, whose flags can be seen
+    assert {case: evaluator.allows(case[0], *case[1]) for case in held} == held
+    assert evaluator("clone3") == ABSENT  # the C library then uses clone, whose flags can be seen
 
 
 @both_machines
 def test_the_wide_profile_still_holds_what_reaches_others(machine: str) -> None:
-    judge = FilterEvaluator(machine, WIDE)
-    assert judge("fcntl", 3, 8, 1) == judge("socketpair", 1, 2, 0) == judge("prctl", 1) == REFUSED
-    assert judge("kill", 1) == judge("memfd_create") == judge("clone", 0x01200011) == REFUSED
-    assert judge("mmap", 0, 4096, 3, 0x21, -1, 0) == REFUSED
-    assert judge.allows("mmap", 0, 4096, 7, 0x22, -1, 0)
-    assert judge.allows("mmap", 0, 4096, 3, 0x1, 7, 0)
-    assert judge.allows("clone", THREAD)
-    assert judge.allows("prctl", 15)
-    assert judge.allows("sysinfo")
-    assert judge("clone3") == ABSENT
+    evaluator = FilterEvaluator(machine, WIDE)
+    assert (
+        evaluator("fcntl", 3, 8, 1)
+        == evaluator("socketpair", 1, 2, 0)
+        == evaluator("prctl", 1)
+        == REFUSED
+    )
+    assert (
+        evaluator("kill", 1)
+        == evaluator("memfd_create")
+        == evaluator("clone", 0x01200011)
+        == REFUSED
+    )
+    assert evaluator("mmap", 0, 4096, 3, 0x21, -1, 0) == REFUSED
+    assert evaluator.allows("mmap", 0, 4096, 7, 0x22, -1, 0)
+    assert evaluator.allows("mmap", 0, 4096, 3, 0x1, 7, 0)
+    assert evaluator.allows("clone", THREAD)
+    assert evaluator.allows("prctl", 15)
+    assert evaluator.allows("sysinfo")
+    assert evaluator("clone3") == ABSENT
 
 
 @both_machines
 def test_an_allowed_call_costs_few_steps(machine: str) -> None:
-    judge = FilterEvaluator(machine, CONVERTER)
+    evaluator = FilterEvaluator(machine, CONVERTER)
     for name in ("read", "munmap", "futex", "clock_gettime", "rseq"):
-        number = judge.machine.number(name)
+        number = evaluator.machine.number(name)
         assert number is not None
-        assert len(list(trace_filter(judge.steps, number, judge.machine.architecture))) < 16
+        assert len(list(trace_filter(evaluator.steps, number, evaluator.machine.architecture))) < 16
 
 
 @pytest.mark.parametrize("column", [0, 1], ids=["x86_64", "aarch64"])

@@ -1,0 +1,88 @@
+"""Converters: corrections of Markdown, repair of PDFs, equations, checks of archives."""
+
+from pathlib import Path
+from xml.etree import ElementTree as ET
+
+import pytest
+
+from actors.engines import Unconvertible
+from ilios.engines.converters import archives, markdown, pdf_repair, registry
+from ilios.engines.converters.equations import MATH, latex
+from ilios.engines.local.limits import EngineLimits
+from tests import documents
+
+
+def test_text_is_cleaned_of_controls_and_composed() -> None:
+    raw = "a\x00b\x07 \r\nu\u0308ber\ufeff\ud800  \n\n\n\nend\x0c\n"
+    assert markdown.clean(raw) == "ab\nüber\n\nend"
+
+
+def test_a_table_escapes_bars_and_fills_up_rows() -> None:
+    assert markdown.table([["a", "b"], ["c|d"]]) == "| a | b |\n| --- | --- |\n| c\\|d |  |"
+
+
+def test_stray_emphasis_stays_on_its_label_only() -> None:
+    words = "a line that was never meant to stand out at all"
+    assert markdown.fix_markdown(f"- **Name: {words}** more") == f"- **Name:** {words} more"
+    assert markdown.fix_markdown(f"So *{words}* is.") == f"So {words} is."
+    assert markdown.fix_markdown("A **short one** stays.") == "A **short one** stays."
+    assert markdown.fix_markdown(f"**{words}**") == f"**{words}**"
+
+
+def test_prose_in_a_code_block_is_unwrapped_and_code_is_not() -> None:
+    prose = "\n".join(["These are words of a sentence that simply goes on and on"] * 6)
+    code = "```\ndef f(x):\n    return {x: 1}\n```"
+    assert "```" not in markdown.fix_markdown(f"```text\n{prose}\n```")
+    assert markdown.fix_markdown(code) == code
+    assert markdown.fix_markdown("```text\n\n```") == ""
+
+
+def test_a_page_does_not_contain_the_page_separator() -> None:
+    assert markdown.fix_markdown("above\n\n---\n\nbelow") == "above\n\nbelow"
+
+
+def test_a_pdf_cut_off_in_the_middle_keeps_its_whole_pages(tmp_path: Path) -> None:
+    whole = documents.pdf("First page.", "Second page.", "Third page.")
+    path = tmp_path / "cut"
+    path.write_bytes(whole[: whole.index(b"Third page")].replace(b"/Catalog", b"/Katalog"))
+    pages = registry.load_converter(documents.PDF)(path, EngineLimits(), lambda *_: None)
+    assert pages.pages[:2] == ["First page.", "Second page."]
+    assert pages.model.endswith("+repaired")
+
+
+def test_a_pdf_without_complete_pages_is_not_repaired(tmp_path: Path) -> None:
+    path = tmp_path / "noise"
+    path.write_bytes(b"%PDF-1.4\n1 0 obj\n<< /Type /Font >>\nendobj\n")
+    with pdf_repair.repaired_copy(path) as repaired:
+        assert repaired is None
+
+
+def test_equations_become_latex() -> None:
+    def run(text: str) -> str:
+        return f"<m:r><m:t>{text}</m:t></m:r>"
+
+    inner = (
+        f"<m:f><m:num>{run('a')}</m:num><m:den>{run('2')}</m:den></m:f>"
+        f"<m:sSup><m:e>{run('x')}</m:e><m:sup>{run('n')}</m:sup></m:sSup>"
+        f"<m:rad><m:deg/><m:e>{run('π')}</m:e></m:rad>"
+    )
+    assert (
+        latex(ET.fromstring(f'<m:oMath xmlns:m="{MATH}">{inner}</m:oMath>'))
+        == r"\frac{a}{2}x^{n}\sqrt{\pi}"
+    )
+
+
+def test_an_equation_nested_without_end_is_cut_off() -> None:
+    depth = 500
+    inner = "<m:e>" * depth + "<m:r><m:t>x</m:t></m:r>" + "</m:e>" * depth
+    assert latex(ET.fromstring(f'<m:oMath xmlns:m="{MATH}">{inner}</m:oMath>')) == ""
+
+
+def test_archives_with_too_many_or_locked_entries_are_refused(tmp_path: Path) -> None:
+    path = tmp_path / "archive"
+    path.write_bytes(
+        documents.zip_of({f"{n}.xml": "" for n in range(archives.MAX_ENTRIES)} | {"m": ""})
+    )
+    with pytest.raises(Unconvertible) as caught:
+        archives.check_archive(path, "m", "DOCX")
+    assert caught.value.code == "too_large"
