@@ -1,4 +1,4 @@
-"""Kill anything at any moment: what was accepted is completed, its own content, billed once."""
+"""Kills at any moment: every accepted document is completed with its content, billed once."""
 
 import asyncio
 import random
@@ -49,7 +49,7 @@ class Submitters:
                         continue
                     assert answer.status in (503, 507), await answer.text()
             except aiohttp.ClientError:
-                await asyncio.sleep(0.05)  # the service is away; somebody starts it again
+                await asyncio.sleep(0.05)  # the service is being restarted
             self._begun -= 1  # not accepted: as if it had never been
 
 
@@ -69,9 +69,9 @@ async def test_every_accepted_document_is_completed_and_billed_once_after(
 ) -> None:
     moment = random.Random(seed).randrange(10, DOCUMENTS - 10)  # accepted documents
     async with running_service(tmp_path) as service:
-        crowd = Submitters(service)
-        submitting = asyncio.create_task(crowd.submit_all())
-        await wait_until(lambda: len(crowd.accepted) >= moment, within=60)
+        submitters = Submitters(service)
+        submitting = asyncio.create_task(submitters.submit_all())
+        await wait_until(lambda: len(submitters.accepted) >= moment, within=60)
         await service.kill(victim)
         if service.has_ended:
             await service.start()
@@ -88,11 +88,11 @@ async def test_every_accepted_document_is_completed_and_billed_once_after(
 
         with sqlite3.connect(database) as connection:
             billed = connection.execute("SELECT document_id FROM usage").fetchall()
-            known = connection.execute("SELECT id FROM documents").fetchall()
-        assert sorted(billed) == sorted(known)
-        assert crowd.accepted.keys() <= {document for (document,) in known}
+            stored = connection.execute("SELECT id FROM documents").fetchall()
+        assert sorted(billed) == sorted(stored)
+        assert submitters.accepted.keys() <= {document for (document,) in stored}
         async with aiohttp.ClientSession() as session:
-            for document, words in crowd.accepted.items():
+            for document, words in submitters.accepted.items():
                 async with session.get(f"{service.url}/api/documents/{document}") as answer:
                     assert answer.status == 200
                     assert (await answer.text()).strip() == words
