@@ -1,4 +1,4 @@
-"""How the API says no.
+"""The error responses of the API.
 
 Its error bodies come in two families, as its users have quoted them in public: ``{"detail": ...}``
 from the front of the house, and ``{"object": "error", "type": ..., "code": ...}`` from behind it.

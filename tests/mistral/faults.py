@@ -45,7 +45,7 @@ Kind = Literal[
     "reset",  # half of the answer, then RST
     "truncated",  # half of the answer, then FIN: Content-Length was longer
     "cut_json",  # half of the JSON, announced as if that were all
-    "garbage",  # 200, says it is JSON, is none
+    "garbage",  # 200, with the type of JSON, but no JSON
     "html",  # 200, and a page for people
     "other_shape",  # 200, and JSON of something else
     "wrong_pages",  # 200, one page too few

@@ -1,7 +1,7 @@
 """Batch jobs: many OCR requests at half the price, with results some time later.
 
 Shapes: ``mistralai.client.models.BatchJob``. Rows of the result files, and what a job does on its
-way, are as users of the real API have written them down in 2026: ``SUCCESS`` says that every
+way, are as users of the real API have written them down in 2026: ``SUCCESS`` means that every
 request was looked at, not that it succeeded; the failed ones are in a file of their own, with their
 error as a string of JSON; a cancelled job delivers what it had done by then.
 
@@ -111,9 +111,9 @@ class Job(msgspec.Struct, kw_only=True):
 class Jobs:
     """The jobs, by id; a test advances them, or ``Rules.batch_seconds`` does."""
 
-    def __init__(self, rules: Rules, book: CallLog, ocr: OcrApi, files: Files) -> None:
+    def __init__(self, rules: Rules, call_log: CallLog, ocr: OcrApi, files: Files) -> None:
         self._rules = rules
-        self._book = book
+        self._call_log = call_log
         self._ocr = ocr
         self._files = files
         self._jobs: dict[str, Job] = {}
@@ -219,7 +219,7 @@ class Jobs:
                 "response": {},
                 "error": None,
             }
-            call = self._book.start_call(job=job.id)
+            call = self._call_log.start_call(job=job.id)
             try:
                 answer = await self._ocr.answer_batch_request(body, call, None)
             except ApiError as error:

@@ -77,19 +77,19 @@ class ApiMiddleware:
     async def _apply_fault(
         self, request: web.Request, work: Work, endpoint: Endpoint, fault: Fault
     ) -> web.StreamResponse:
-        book = self._fake.call_log
+        call_log = self._fake.call_log
         if fault.kind == "hang":
-            book.record_fault(endpoint, fault.kind, done=False)
+            call_log.record_fault(endpoint, fault.kind, done=False)
             await asyncio.Event().wait()  # the server cancels this when the client has gone
         if refusal := fault.error():
-            book.record_fault(endpoint, fault.kind, done=False)
+            call_log.record_fault(endpoint, fault.kind, done=False)
             async for _ in request.content.iter_any():
                 pass  # to refuse before all has come would break the connection instead
             raise refusal
         if fault.kind == "slow":
             await asyncio.sleep(fault.seconds)
         response = await work()
-        book.record_fault(endpoint, fault.kind, done=True)
+        call_log.record_fault(endpoint, fault.kind, done=True)
         if not fault.corrupts or not isinstance(response, web.Response):
             return response
         return await responses.corrupted_response(request, cast("bytes", response.body), fault)
