@@ -15,7 +15,7 @@ ROUNDS = 2  # each kind is measured so often, in turns
 STATUS_READS = 2000
 
 
-async def measure(batches: int, documents: int, kilobytes: int) -> None:
+async def measure(batches: int = 20, documents: int = 100, kilobytes: int = 10) -> None:
     """Submit the same number of documents in batches and singly, in turns."""
     total = batches * documents
     print(f"{batches} batches of {documents} files of {kilobytes} KB, stub engine")
@@ -37,7 +37,7 @@ async def measure(batches: int, documents: int, kilobytes: int) -> None:
         await _print_status_cost(running, ids[0])
 
 
-async def measure_download(documents: int, kilobytes: int) -> None:
+async def measure_download(documents: int = 100, kilobytes: int = 1024) -> None:
     """Download one batch of large Markdown in both formats and watch the memory of the service."""
     async with server.run_service(stub=True, kilobytes=kilobytes) as running:
         (batch_id,) = await _submit_batches(running.url, 1, documents, 10)

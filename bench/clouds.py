@@ -8,8 +8,7 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-
-from msgspec import Struct
+from typing import Literal
 
 from bench import pipeline, server
 from bench.client import Client
@@ -22,50 +21,46 @@ CHECKED = 100  # documents whose Markdown is compared
 KINDS: tuple[Kind, ...] = ("429", "500", "slow", "reset", "truncated", "garbage")
 
 
-class Load(Struct, frozen=True):
-    """The load: so many documents of that size by so many clients.
+async def measure(
+    *,
+    documents: int = 1500,
+    clients: int = 16,
+    kilobytes: int = 50,
+    delay: int = 200,
+    faults: float = 0.0,
+    store: Literal["rclone", "swift", "local"] = "rclone",
+    seed: int = 7,
+) -> None:
+    """Submit documents and wait until all are completed and billed, each with its own text.
 
-    A call of Mistral takes ``delay`` milliseconds, and a share of them fails (``faults``).
-    ``store`` is ``rclone``, ``swift``, or ``local`` for no S3.
+    A call of Mistral takes ``delay`` milliseconds; ``faults`` is the share of them that fails. The
+    store ``local`` is no S3.
     """
-
-    documents: int
-    clients: int
-    kilobytes: int
-    delay: int
-    store: str
-    faults: float = 0.0
-    seed: int = 7
-
-
-async def measure(load: Load) -> None:
-    """Submit documents and wait until all are completed and billed, each with its own text."""
     speed = [server.reference_loop_ms()]
-    with _s3(load.store) as s3:
-        async with running_fake("--delay-ms", str(load.delay), "--blind") as fake:
+    with _s3(store) as s3:
+        async with running_fake("--delay-ms", str(delay), "--blind") as fake:
             environ = {"MISTRAL_API_KEY": fake.key, "MISTRAL_SERVER_URL": fake.url}
             if s3 is not None:
                 environ |= s3.environ(s3.config())
             async with server.run_service(None, stub=False, **environ) as running:  # type: ignore[arg-type]
-                await pipeline.warm_up(running, load.clients, load.kilobytes)
-                if load.faults:
-                    await fake.fail_share(load.faults, KINDS, endpoints=("ocr",), seed=load.seed)
+                await pipeline.warm_up(running, clients, kilobytes)
+                if faults:
+                    await fake.fail_share(faults, KINDS, endpoints=("ocr",), seed=seed)
                 run = await pipeline.carry(
-                    running, load.documents, load.clients, load.kilobytes, before=pipeline.WARM
+                    running, documents, clients, kilobytes, before=pipeline.WARM
                 )
                 peak = running.resident_mb("VmHWM")
                 wrong = await _count_wrong(running)
-            calls = await fake.call_log(0)
+            paid_calls = await fake.paid_calls()
     speed.append(server.reference_loop_ms())
-    paid = calls["pages_paid"] / (load.documents + pipeline.WARM)
-    most = max(document["paid_calls"] for document in calls["documents"].values())
+    paid = sum(paid_calls.values()) / (documents + pipeline.WARM)
     print(
-        f"documents            {load.documents} of {load.kilobytes} KB by {load.clients} clients, "
-        f"in {load.store}, {load.delay} ms each at Mistral"
+        f"documents            {documents} of {kilobytes} KB by {clients} clients, "
+        f"in {store}, {delay} ms each at Mistral"
     )
     run.print()
-    print(f"calls that fail      {load.faults:.0%}")
-    print(f"calls paid for       {paid:.2f} for each document, {most} at most")
+    print(f"calls that fail      {faults:.0%}")
+    print(f"calls paid for       {paid:.2f} for each document, {max(paid_calls.values())} at most")
     print(f"not their own text   {wrong} of {CHECKED}")
     print(f"reference loop       {speed[0]:.0f} ms before, {speed[1]:.0f} ms after")
     pipeline.print_memory("peak", peak)

@@ -46,17 +46,17 @@ KINDS = {
 }
 
 LOADS: dict[str, dict[str, int]] = {
-    "nobody": {},
+    "no other connections": {},
     "200 half-open, 200 dripping": {"silent": 100, "half-open": 100, "header": 100, "upload": 100},
-    "nobody any more": {},
+    "no others any more": {},
     "1500 half-open, over the cap": {"silent": 750, "half-open": 750},
     "1500 dripping headers, over the cap": {"header": 1500},
     "1500 dripping bodies, over the cap": {"upload": 200, "json": 1300},
-    "nobody at the end": {},
+    "no others at the end": {},
 }
 
 
-async def measure(seconds: float) -> None:
+async def measure(seconds: float = 20.0) -> None:
     """Request ``/health`` for so long beside each load, in one run, and print how long it took."""
     async with server.run_service(stub=True) as running:
         print(f"{'/health beside':40}{'p50':>8}{'p99':>8}{'max':>8} ms{'requests':>10}   closed")
@@ -161,7 +161,7 @@ async def _hold_all(url: str, numbers: dict[str, int]) -> None:
     ]
     for _ in holding:
         await opened.acquire()
-    print("held", flush=True)
+    print("open", flush=True)
     await asyncio.to_thread(sys.stdin.read)
     for task in holding:
         task.cancel()

@@ -17,7 +17,7 @@ SAMPLE = Path(str(files("ilios"))) / "samples" / "hello.pdf"
 WARM = 10  # conversions before the measurement
 
 
-async def measure(rounds: int) -> None:
+async def measure(rounds: int = 200) -> None:
     """Convert the one-page sample by the engine alone and by HTTP, in turns."""
     engine_times: list[float] = []
     service_times: list[float] = []

@@ -15,7 +15,7 @@ import msgspec
 
 from bench import server
 from bench.client import Client
-from tests import documents
+from tests import documents as samples
 from tests.hostile_documents import Canary, Hostile, hostile
 
 SUFFIXES = {
@@ -38,8 +38,11 @@ class Ended(msgspec.Struct, frozen=True):
     text: bytes = b""
 
 
-async def measure_corpus(directory: Path, markdown: Path | None) -> None:
-    """Submit all files below ``directory`` at the same time and print how each ends."""
+async def measure_corpus(directory: Path, markdown: Path | None = None) -> None:
+    """Submit all files below ``directory`` at once and print how each ends.
+
+    Their Markdown is written to the directory ``markdown``, if it is given.
+    """
     paths = sorted(p for p in directory.rglob("*") if p.is_file() and p.suffix in SUFFIXES)
     async with server.run_service(stub=False) as running:
         own = running.own_processes()
@@ -94,7 +97,7 @@ class Neighbours:
         pages = [f"Page {page} of good document {number} {phase}" for page in range(GOOD_PAGES)]
         client = Client(self._url)
         began = time.perf_counter()
-        answer = await client.post_file("/v1/convert", "good.pdf", documents.pdf(*pages))
+        answer = await client.post_file("/v1/convert", "good.pdf", samples.pdf(*pages))
         self.latencies[phase].append(time.perf_counter() - began)
         self.answers[answer.status] += 1
         if answer.status == 200 and f"document {number} {phase}" not in answer.body.decode():
@@ -102,8 +105,13 @@ class Neighbours:
         client.close()
 
 
-async def measure_bombs(count: int, seed: int, at_once: int, only: str) -> None:
-    """Submit ``count`` hostile documents, so many at once, and print how they ended."""
+async def measure_bombs(
+    documents: int = 200, seed: int = 1, at_once: int = 4, only: str = ""
+) -> None:
+    """Submit hostile documents, so many at once, and print how they ended.
+
+    ``only`` restricts them to kinds whose name contains it.
+    """
     connections: list[str] = []
 
     def on_connect(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -117,7 +125,7 @@ async def measure_bombs(count: int, seed: int, at_once: int, only: str) -> None:
         file.write_text(CANARY_WORD)
         made = (
             each
-            for each in hostile(count, seed, Canary(f"http://127.0.0.1:{port}/x", str(file)))
+            for each in hostile(documents, seed, Canary(f"http://127.0.0.1:{port}/x", str(file)))
             if only in each.kind
         )
         async with server.run_service(stub=False) as running:
@@ -166,17 +174,17 @@ def _ordinary(seed: int) -> Iterator[Hostile]:
     rng = random.Random(seed)
     for number in range(60):
         words = [f"{rng.random()} and more words of a line" for _ in range(30)]
-        scan = documents.text_image(*[f"{rng.random()} words"] * 12)
+        scan = samples.text_image(*[f"{rng.random()} words"] * 12)
         made: list[Callable[[], bytes]] = [
-            lambda words=words: documents.pdf(*["\n".join(words)] * 20),  # type: ignore[misc]
-            lambda words=words: documents.docx(*map(documents.paragraph, words)),  # type: ignore[misc]
-            lambda scan=scan: documents.image_file(scan, "PDF", [scan, scan]),  # type: ignore[misc]
+            lambda words=words: samples.pdf(*["\n".join(words)] * 20),  # type: ignore[misc]
+            lambda words=words: samples.docx(*map(samples.paragraph, words)),  # type: ignore[misc]
+            lambda scan=scan: samples.image_file(scan, "PDF", [scan, scan]),  # type: ignore[misc]
         ]
         yield Hostile("ordinary", f"{number}.pdf", made[number % 3]())
 
 
 async def _warm(url: str, at_once: int) -> None:
-    scan = documents.image_file(documents.text_image("Some words"), "PNG")
+    scan = samples.image_file(samples.text_image("Some words"), "PNG")
     await _submit_all(url, (Hostile("warm", "a.png", scan + bytes([n])) for n in range(8)), at_once)
 
 

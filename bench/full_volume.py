@@ -134,7 +134,7 @@ def _filled_volume(volume: Path) -> Iterator[None]:
         free(volume)
 
 
-async def measure(fillings: int, megabytes: int, seconds: float) -> None:
+async def measure(fillings: int = 20, megabytes: int = 48, seconds: float = 3.0) -> None:
     """Fill and free the volume of the log, keeping it full for so long; print the recoveries."""
     with tempfile.TemporaryDirectory(prefix="ilios-bench-") as name:
         data = Path(name)

@@ -36,7 +36,7 @@ class Seen(NamedTuple):
     others: list[float]
 
 
-async def measure(rounds: int, only: str) -> None:
+async def measure(rounds: int = 3, only: str = "") -> None:
     """Run the attacks whose names contain ``only`` against one service, and print their effect."""
     async with server.run_service(stub=True) as running:
         url = running.url

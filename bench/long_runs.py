@@ -119,7 +119,7 @@ class GrowingService:
         return reads / READING_TIME
 
 
-async def measure_growth(documents: int, clients: int, sample: int) -> None:
+async def measure_growth(documents: int = 150_000, clients: int = 16, sample: int = 2000) -> None:
     """Grow a history to ``documents``, measure at each mark, then kill the service and start it."""
     marks = [*(mark for mark in MARKS if mark < documents), documents]
     speed = [server.reference_loop_ms()]
@@ -240,7 +240,7 @@ class Soak:
             await asyncio.sleep(SAMPLE_INTERVAL)
 
 
-async def measure_soak(documents: int, in_flight: int) -> None:
+async def measure_soak(documents: int = 5000, in_flight: int = 8) -> None:
     """Convert so many documents, so many of them at once, and print how memory grows."""
     async with server.run_service(stub=False) as running:
         soak = Soak(running, documents)

@@ -14,11 +14,14 @@ CLIENTS, KILOBYTES = 16, 50
 MEASURES = ("pipeline", "convert")
 
 
-async def measure(before: Path, rounds: int, documents: int, conversions: int) -> None:
+async def measure(
+    before: Path, rounds: int = 10, documents: int = 1500, conversions: int = 200
+) -> None:
     """Measure the checkout at ``before`` and this one ``rounds`` times in turns.
 
     The order within a pair alternates. ``before`` needs its own ``.venv``.
     """
+    before = before.resolve()
     costs: dict[tuple[str, Path], list[float]] = {}
     for number in range(rounds):
         for checkout in (before, ROOT) if number % 2 == 0 else (ROOT, before):

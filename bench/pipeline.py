@@ -44,7 +44,7 @@ class Run(Struct, frozen=True):
         print(f"CPU per document     {self.cpu_per_document:.2f} ms, of which {', '.join(cpu)}")
 
 
-async def measure(documents: int, clients: int, kilobytes: int) -> None:
+async def measure(documents: int = 1500, clients: int = 16, kilobytes: int = 50) -> None:
     """Submit ``documents`` through ``clients`` connections and wait until all are completed."""
     speed = [server.reference_loop_ms()]
     async with server.run_service(stub=True) as running:

@@ -5,13 +5,11 @@ import random
 import sqlite3
 import time
 
-from msgspec import Struct
-
 from bench import server
 from bench.client import Client, share
 from bench.server import MeasuredService
 from ilios.tenants import tenant_of
-from tests import documents
+from tests import documents as samples
 
 KEYS = ("key-of-the-one-who-is-slow", "key-of-the-one-who-waits")
 FINISHED_WITHIN = 900.0  # seconds
@@ -20,35 +18,36 @@ LEAD = 8.0  # seconds from the long ones to the short ones
 SUBMITTERS = 8
 
 
-class Load(Struct, frozen=True):
-    """The load: the scans of one tenant and more of its documents, and those of another tenant.
+async def measure(
+    scans: int = 3,
+    pages: int = 500,
+    behind: int = 0,
+    documents: int = 100,
+    scanned: bool = False,  # noqa: FBT001, FBT002  # an option of the command
+) -> None:
+    """Convert the documents of one tenant alone, then beside those of the other, and compare.
 
-    ``scans`` have so many ``pages``; all others have one, of text, those of the other tenant
-    scanned if ``scanned``.
+    The other tenant has ``scans`` of so many pages, and ``behind`` more documents; all others have
+    one page, of text or ``scanned``.
     """
 
-    scans: int
-    pages: int
-    behind: int
-    documents: int
-    scanned: bool
+    def short_ones(first: int, count: int = documents) -> list[bytes]:
+        numbers = range(first, first + count)
+        return [_scan(1, n) if scanned else _text(f"document {n}") for n in numbers]
 
-
-async def measure(load: Load) -> None:
-    """Convert the documents of one tenant alone, then beside those of the other, and compare."""
     slow, waiting = KEYS
-    scan = _scan(load.pages)
-    print(f"{load.scans} scans of {load.pages} pages ({len(scan) >> 20} MB), then {load.behind}")
+    scan = _scan(pages)
+    print(f"{scans} scans of {pages} pages ({len(scan) >> 20} MB), then {behind}")
     speed = [server.reference_loop_ms()]
     async with server.run_service(stub=False, API_KEY=",".join(KEYS)) as running:
-        await _time_to_convert(running, waiting, [_short(load, number) for number in range(8)])
-        alone = await _time_to_convert(running, waiting, _shorts(load, 100))
+        await _time_to_convert(running, waiting, short_ones(0, 8))
+        alone = await _time_to_convert(running, waiting, short_ones(100))
         # No two are the same: what follows the end of a PDF is not read.
-        scans = [scan + b"%% %d\n" % number for number in range(load.scans)]
-        await _submit_all(running.url, slow, scans)
-        await _submit_all(running.url, slow, [_text(f"more {n}") for n in range(load.behind)])
+        long_ones = [scan + b"%% %d\n" % number for number in range(scans)]
+        await _submit_all(running.url, slow, long_ones)
+        await _submit_all(running.url, slow, [_text(f"more {n}") for n in range(behind)])
         await asyncio.sleep(LEAD)
-        beside = await _time_to_convert(running, waiting, _shorts(load, 100_000))
+        beside = await _time_to_convert(running, waiting, short_ones(100_000))
         engines = sum("engine" in process for process in running.processes())
     speed.append(server.reference_loop_ms())
     p95 = [_print(what, seconds) for what, seconds in (("alone", alone), ("beside", beside))]
@@ -57,23 +56,15 @@ async def measure(load: Load) -> None:
     print(f"reference loop {speed[0]:.0f} ms before, {speed[1]:.0f} ms after")
 
 
-def _shorts(load: Load, first: int) -> list[bytes]:
-    return [_short(load, first + number) for number in range(load.documents)]
-
-
-def _short(load: Load, number: int) -> bytes:
-    return _scan(1, number) if load.scanned else _text(f"document {number}")
-
-
 def _text(title: str) -> bytes:
-    return documents.pdf(f"{title}\n" + "Some words of a line of this page.\n" * 30)
+    return samples.pdf(f"{title}\n" + "Some words of a line of this page.\n" * 30)
 
 
 def _scan(pages: int, seed: int = 0) -> bytes:
     rng = random.Random(seed)
     lines = [" ".join(f"word{rng.randrange(1000)}" for _ in range(6)) for _ in range(30)]
-    picture = documents.text_image(*lines, height=36)
-    return documents.image_file(picture, "PDF", [picture] * (pages - 1))
+    picture = samples.text_image(*lines, height=36)
+    return samples.image_file(picture, "PDF", [picture] * (pages - 1))
 
 
 async def _submit_all(url: str, key: str, contents: list[bytes]) -> dict[str, float]:

@@ -7,7 +7,7 @@ import tempfile
 import time
 from collections.abc import AsyncIterator, Coroutine
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Literal, TypeVar
 
 import aiohttp
 
@@ -52,7 +52,9 @@ async def measure_memory() -> None:
     print(f"it ended             {outcome}")
 
 
-async def measure_s3(store: str, megabytes: int, clients: int) -> None:
+async def measure_s3(
+    store: Literal["swift", "rclone"] = "swift", megabytes: int = 1024, clients: int = 1
+) -> None:
     """Send ``clients`` documents of so many MiB at once and read them back; then hang up."""
     size = megabytes * MIB
     with (

@@ -247,6 +247,6 @@ class FaultInjector:
                     await self._restart_after_exit()
 
     async def _restart_after_exit(self) -> None:
-        what = f"it ended with code {self._service.exit_code} although nobody had asked it to"
+        what = f"it ended with code {self._service.exit_code} although it was not killed"
         self._record.add_violation("ended by itself", "service", what)
         await self._service.start()

@@ -1,4 +1,4 @@
-"""A service as a child process: start, readiness, its own children, signals and stop. Linux only.
+"""A service as a child process: start, readiness, children, signals and stop. Linux only.
 
 ``ServiceProcess`` is the one runner of the chaos command, the tests and the benchmarks;
 ``IsolatedService`` adds what the chaos command needs to leave nothing behind.
@@ -30,7 +30,7 @@ NATS_SERVER, ENGINE = "nats-server", "ilios.engines.local.child"
 """Parts of the command lines by which the children of a service are recognised."""
 ROOT = Path(__file__).resolve().parents[2]
 _PR_SET_PDEATHSIG = 1
-_libc = ctypes.CDLL(None)  # loaded here: between fork and exec a lock may be held for ever
+_libc = ctypes.CDLL(None)  # loaded here: between fork and exec a lock may be locked for ever
 
 
 class DidNotStart(Exception):
@@ -268,6 +268,6 @@ def _send(pids: Iterable[int], number: signal.Signals) -> None:
 
 
 def _die_with_parent() -> None:
-    # A `kill -9` of ours must not leave a service running that nobody stops.
+    # A `kill -9` of ours must not leave a service running.
     if sys.platform == "linux":
         _libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)

@@ -35,7 +35,7 @@ VIOLATION_KINDS = {
     "regressed": "a final state that a client has read has changed",
     "miscounted": "a batch's figures are not those of its documents",
     "answered wrongly": "an answer that no fault explains",
-    "ended by itself": "the service ended although nobody killed it",
+    "ended by itself": "the service ended although it was not killed",
     "left running": "a process that outlives the service",
     "database damaged": "SQLite's integrity check complains",
 }
@@ -169,7 +169,7 @@ def _check_kept(document: Document, row: AuditedDocument) -> Iterator[Violation]
     wanted = EXPECTED_CODES.get(document.sample.kind)
     why = f"it is {row.state} ({row.code}: {row.reason})" if row.code else f"it is {row.state}"
     if row.state in REMOVED_STATES:
-        yield Violation("lost", document.name, f"{why}, and nobody had asked for that")
+        yield Violation("lost", document.name, f"{why}, and no client had deleted it")
     elif row.state == "completed" and wanted:
         yield Violation("mixed up", document.name, "it is no document, and was converted")
     elif row.code != wanted:
@@ -183,16 +183,16 @@ def _check_removed(document: Document, row: AuditedDocument) -> Iterator[Violati
     if row.state not in REMOVED_STATES:
         yield Violation("regressed", document.name, f"it was removed, and is {row.state}")
     elif document.removal not in ("asked", row.state):
-        what = f"its receipt says {document.removal}, and it is {row.state}"
+        what = f"its receipt reads {document.removal}, and it is {row.state}"
         yield Violation("regressed", document.name, what)
 
 
 def _check_read(document: Document, state: str, read: ReadDocument) -> Iterator[Violation]:
     if read.state is None:
-        yield Violation("lost", document.name, "its status is not told")
+        yield Violation("lost", document.name, "its status cannot be read")
         return
     if read.state != state:
-        what = f"its status is told as {read.state}, and it is {state}"
+        what = f"its status reads {read.state}, and it is {state}"
         yield Violation("answered wrongly", document.name, what)
     wanted = {"completed": {(200, 200)}, "failed": {(500, 200)}}.get(read.state, {(410, 410)})
     if read.state == "failed" and (document.sample.is_convertible or document.channel == "bus"):
@@ -208,7 +208,7 @@ def _check_unaccepted(record: RunRecord, audit: Audit) -> Iterator[Violation]:
     landed = Counter(row.sha256 for row in audit.documents.values() if row.sha256)
     for name, row in audit.documents.items():
         if row.sha256 is not None and row.sha256 not in record.submissions:
-            yield Violation("mixed up", name, "it is a document that nobody has submitted")
+            yield Violation("mixed up", name, "it is a document that no client has submitted")
         elif row.sha256 is not None and landed[row.sha256] > 1:
             yield Violation("made twice", name, "another document was made of the same request")
 
@@ -263,7 +263,7 @@ def _check_batch(name: str, read: ReadBatch, rows: list[AuditedDocument]) -> Ite
         "failed": sum(row.code is not None for row in ended),
     }
     if read.progress != counted:
-        what = f"it is told to have {dict(read.progress)}, and has {counted}"
+        what = f"its status reads {dict(read.progress)}, and it has {counted}"
         yield Violation("miscounted", name, what)
     if len(ended) == len(rows) and set(read.faults) != {row.name for row in rows}:
         what = f"its download has {len(read.faults)} of {len(rows)} documents"

@@ -57,7 +57,7 @@ class Submitters:
                         continue
                     assert answer.status in (503, 507), await answer.text()
             except aiohttp.ClientError:
-                await asyncio.sleep(0.05)  # the service is away; somebody starts it again
+                await asyncio.sleep(0.05)  # the service is being restarted
             self._begun -= 1  # not accepted: as if it had never been
 
 
@@ -102,9 +102,9 @@ async def test_every_accepted_document_is_completed_and_billed_once_after_a_kill
 
         with sqlite3.connect(database) as connection:
             billed = connection.execute("SELECT document_id FROM usage").fetchall()
-            known = connection.execute("SELECT id FROM documents").fetchall()
-        assert sorted(billed) == sorted(known)
-        assert submitters.accepted.keys() <= {document for (document,) in known}
+            stored = connection.execute("SELECT id FROM documents").fetchall()
+        assert sorted(billed) == sorted(stored)
+        assert submitters.accepted.keys() <= {document for (document,) in stored}
         async with aiohttp.ClientSession() as session:
             for document, words in submitters.accepted.items():
                 async with session.get(f"{service.url}/api/documents/{document}") as answer:

@@ -1,34 +1,34 @@
-"""What the fake has seen and what would have been paid for, for tests to read.
+"""The calls of a fake, and what would have been paid for.
 
-A page counts as paid when its answer was produced with status 200. That the client had gone by
-then, or that a fault cut the answer short on its way, does not make it free: the real API has done
-the work and bills it. (That is the cautious reading; nobody has said what it really does.)
+A page counts as paid when its answer was produced with status 200, also when the client had gone by
+then or a fault cut the answer short: the real API has done the work. (That is the cautious reading;
+its documentation does not say.)
 """
 
 from collections import Counter, deque
 from collections.abc import Iterable
-from typing import Any, Literal
+from typing import Literal
 
 import msgspec
 
 MAX_RECORDED_CALLS = 50_000
-"""Single calls beyond which the oldest are forgotten; the counts go on."""
+"""The oldest calls beyond these are dropped; the counts go on."""
 
 Transport = Literal["document_url", "image_url", "file", "signed_url", "batch", ""]
 
 
 class Call(msgspec.Struct):
-    """One OCR call, also one that was refused."""
+    """One OCR call, refused ones included."""
 
     number: int
     how: Transport = ""
-    """How the document came; for a request of a batch job always ``batch``."""
+    """How the document was sent; for a request of a batch job always ``batch``."""
     document: str = ""
     """The hash of the exact bytes of the document, shortened; empty when none was found."""
     size: int = 0
     model: str = ""
     selection: list[int] | str | None = None
-    """The pages as they were asked for."""
+    """The pages as requested."""
     pages: list[int] = []
     """The pages that were processed, counted from 0."""
     fault: str = ""
@@ -55,7 +55,7 @@ class CallLog:
         self.paid_pages: Counter[tuple[str, int]] = Counter()
         """How often each page of each document was paid for."""
         self.paid_texts: Counter[str] = Counter()
-        """How often a page with this on it was paid for, in whatever document (``own_name``)."""
+        """How often a page with this text was paid for, in any document (``page_key``)."""
         self.faults: Counter[tuple[str, str, bool]] = Counter()
         """Requests of an endpoint that went wrong in one way; whether the work was done first."""
         self.fault_pages: Counter[tuple[str, str, bool]] = Counter()
@@ -63,16 +63,6 @@ class CallLog:
         self.in_hand = 0
         self.highest_concurrency = 0
         self._number = 0
-
-    def clear(self) -> None:
-        """Forget everything but the calls in hand, which will still come to an end."""
-        self.calls.clear()
-        for names in (self.requests, self.calls_by_document, self.paid_calls, self.paid_texts):
-            names.clear()
-        self.paid_pages.clear()
-        self.faults.clear()
-        self.fault_pages.clear()
-        self.highest_concurrency = self.in_hand
 
     def start_call(self, *, job: str = "") -> Call:
         """Return the record of a call that has just come in."""
@@ -82,21 +72,21 @@ class CallLog:
         return call
 
     def begin_work(self) -> None:
-        """Note that one more call is worked on."""
+        """Count one more call in progress."""
         self.in_hand += 1
         self.highest_concurrency = max(self.highest_concurrency, self.in_hand)
 
     def end_work(self) -> None:
-        """Note that one call less is worked on."""
+        """Count one call less in progress."""
         self.in_hand -= 1
 
     def record_fault(self, endpoint: str, kind: str, *, done: bool, pages: int = 0) -> None:
-        """Note a fault; ``done`` when the work was, and only what became of it went wrong."""
+        """Record a fault; ``done`` when the work was done and only its answer was corrupted."""
         self.faults[endpoint, kind, done] += 1
         self.fault_pages[endpoint, kind, done] += pages
 
     def record_payment(self, call: Call, page_keys: Iterable[str]) -> None:
-        """Note that the answer to this call was produced, for pages with these things on them."""
+        """Record that the answer to this call was produced, for pages with these texts."""
         call.paid = True
         self.paid_calls[call.document] += 1
         self.paid_pages.update((call.document, page) for page in call.pages)
@@ -110,40 +100,3 @@ class CallLog:
     def paid_twice(self) -> dict[tuple[str, int], int]:
         """Return the pages that were paid for more than once, and how often."""
         return {page: times for page, times in self.paid_pages.items() if times > 1}
-
-    def calls_of(self, document: str) -> list[Call]:
-        """Return the calls of one document, in the order in which they came."""
-        return [call for call in self.calls if call.document == document]
-
-    def summary(self, calls: int = MAX_RECORDED_CALLS) -> dict[str, Any]:
-        """Return what ``GET /_fake/book`` says of the calls, and as many of the last ones."""
-        documents: dict[str, dict[str, Any]] = {
-            document: {"calls": calls, "paid_calls": self.paid_calls[document], "paid_pages": {}}
-            for document, calls in self.calls_by_document.items()
-        }
-        for (document, page), times in self.paid_pages.items():
-            if document in documents:  # one that was asked for before the book was cleared is not
-                documents[document]["paid_pages"][str(page)] = times
-        return {
-            "requests": dict(self.requests),
-            "documents": documents,
-            "pages_paid": self.pages_paid,
-            "paid_twice": [
-                {"document": document, "page": page, "times": times}
-                for (document, page), times in self.paid_twice().items()
-            ],
-            "paid_texts": dict(self.paid_texts),
-            "faults": [
-                {
-                    "endpoint": endpoint,
-                    "kind": kind,
-                    "done": done,
-                    "times": times,
-                    "pages_paid": self.fault_pages[endpoint, kind, done],
-                }
-                for (endpoint, kind, done), times in self.faults.items()
-            ],
-            "in_hand": self.in_hand,
-            "highest_concurrency": self.highest_concurrency,
-            "calls": list(self.calls)[max(0, len(self.calls) - calls) :],
-        }

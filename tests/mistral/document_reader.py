@@ -61,7 +61,7 @@ class Page(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class ParsedDocument:
-    """What is known of one document. The pages fill up as they are asked for."""
+    """One document. Its pages are read when they are requested."""
 
     count: int
     pages: dict[int, Page]
@@ -108,7 +108,7 @@ class DocumentCache:
     ) -> tuple[Sequence[int], dict[int, Page]]:
         """Return the pages that ``choose`` picks of their number, and what they show.
 
-        ``name`` is the document's hash. A page that nobody asks for is never looked at.
+        ``name`` is the document's hash. A page that is not requested is never read.
         """
         found = self._parsed.get(name)
         if found is not None:
@@ -155,7 +155,7 @@ async def _pdf(
 def _pdf_page(document: pypdfium2.PdfDocument, number: int) -> Page:
     try:
         page = document[number]
-    except pypdfium2.PdfiumError:  # too damaged to say anything
+    except pypdfium2.PdfiumError:  # too damaged
         return Page("", "", *A4)
     try:
         width, height = page.get_size()
@@ -171,16 +171,16 @@ def _pdf_page(document: pypdfium2.PdfDocument, number: int) -> Page:
 
 
 def _image_key(page: pypdfium2.PdfPage) -> str:
-    """Return the name of the first picture on a page without text: a scanned page is known by it.
+    """Return the name of the first picture on a page without text, the key of a scanned page.
 
     Its data are taken as a PDF cut out of this one would have them, whatever wraps them there.
     """
     for place in range(pdfium.FPDFPage_CountObjects(page)):
-        held = pdfium.FPDFPage_GetObject(page, place)
-        if pdfium.FPDFPageObj_GetType(held) == pdfium.FPDF_PAGEOBJ_IMAGE:
-            size = pdfium.FPDFImageObj_GetImageDataDecoded(held, None, 0)
+        page_object = pdfium.FPDFPage_GetObject(page, place)
+        if pdfium.FPDFPageObj_GetType(page_object) == pdfium.FPDF_PAGEOBJ_IMAGE:
+            size = pdfium.FPDFImageObj_GetImageDataDecoded(page_object, None, 0)
             data = ctypes.create_string_buffer(size)
-            pdfium.FPDFImageObj_GetImageDataDecoded(held, data, size)
+            pdfium.FPDFImageObj_GetImageDataDecoded(page_object, data, size)
             return f"picture {digest(data.raw)}"
     return ""
 

@@ -1,4 +1,4 @@
-"""How the API says no.
+"""The error responses of the API.
 
 Its error bodies come in two families, as its users have quoted them in public: ``{"detail": ...}``
 from the front of the house, and ``{"object": "error", "type": ..., "code": ...}`` from behind it.
@@ -122,7 +122,7 @@ def images_need_base64(kind: str) -> ApiError:
 def rate_limited(
     *, retry_after: float | None = None, retry_after_ms: float | None = None
 ) -> ApiError:
-    """Return a 429; the real one mostly comes without a header that says when to come back."""
+    """Return a 429; the real one mostly comes without a Retry-After."""
     error = api_error(429, "Rate limit exceeded", "rate_limited", "1300")
     if retry_after is not None:
         error.headers["Retry-After"] = f"{retry_after:g}"
@@ -132,7 +132,7 @@ def rate_limited(
 
 
 def no_capacity() -> ApiError:
-    """Return the 429 that is not the caller's fault: the model has too much to do."""
+    """Return the 429 of an overloaded model."""
     message = "Service tier capacity exceeded for this model."
     return api_error(429, message, "service_tier_capacity_exceeded", "3505")
 
@@ -141,16 +141,11 @@ def budget_exhausted() -> ApiError:
     return api_error(402, "API budget exhausted.", "billing_api_budget_exhausted", "2303")
 
 
-def unprocessable() -> ApiError:
-    """Return a 422 without a list of what is wrong: the SDK's error then has no ``detail``."""
-    return api_error(422, "Could not get file.", "invalid_file", "1901")
-
-
 def internal_error(status: int) -> ApiError:
     return api_error(status, "Internal server error", "internal_server_error", "3000")
 
 
 def gateway_error(status: int, title: str) -> ApiError:
-    """Return what the proxy in front of the API says: it speaks HTML."""
+    """Return an HTML error of the proxy in front of the API."""
     text = f"<html><head><title>{status} {title}</title></head><body>{title}</body></html>\n"
     return ApiError(status, text)

@@ -1,4 +1,4 @@
-"""What goes wrong: for the next requests of an endpoint, or for a seeded share of all of them.
+"""Faults: of the next requests of an endpoint, or of a seeded share of all of them.
 
 Which of the requests of a share fail depends on the seed, the document and the number of the
 attempt alone, not on the order in which they happen to come in: a run can be repeated.
@@ -39,15 +39,13 @@ Kind = Literal[
     "504",
     "capacity",  # 429 as well, but not because of anything the caller did
     "quota",  # 402: the money is used up
-    "unauthorized",
     "file_not_found",
-    "unprocessable",  # a 422 without the list that the SDK expects of one
     "slow",
     "hang",  # no answer until the client goes away
     "reset",  # half of the answer, then RST
     "truncated",  # half of the answer, then FIN: Content-Length was longer
     "cut_json",  # half of the JSON, announced as if that were all
-    "garbage",  # 200, says it is JSON, is none
+    "garbage",  # 200, with the type of JSON, but no JSON
     "html",  # 200, and a page for people
     "other_shape",  # 200, and JSON of something else
     "wrong_pages",  # 200, one page too few
@@ -55,7 +53,7 @@ Kind = Literal[
 ]
 
 CORRUPTING = frozenset(get_args(Kind)[get_args(Kind).index("reset") :])
-"""The work is done, and paid for; what becomes of the answer on its way is the fault."""
+"""The work is done and paid for; its answer is corrupted."""
 
 ERROR_FAULTS: Mapping[str, Callable[[], ApiError]] = {
     "500": partial(errors.internal_error, 500),
@@ -64,19 +62,17 @@ ERROR_FAULTS: Mapping[str, Callable[[], ApiError]] = {
     "504": partial(errors.gateway_error, 504, "Gateway Time-out"),
     "capacity": errors.no_capacity,
     "quota": errors.budget_exhausted,
-    "unauthorized": errors.unauthorized,
     "file_not_found": errors.file_not_found,
-    "unprocessable": errors.unprocessable,
 }
 
 TRANSIENT: tuple[Kind, ...] = (
     "429", "500", "502", "503", "504", "capacity", "slow", "reset", "truncated", "cut_json",
 )  # fmt: skip
-"""What a good client survives by asking again."""
+"""Faults that a client survives by retrying."""
 
 
 class Fault(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
-    """One thing that goes wrong; a 429 may say when to come back, what is slow how slow."""
+    """One fault; a 429 may have a Retry-After, a slow answer takes ``seconds``."""
 
     kind: Kind
     retry_after: float | None = None
@@ -85,11 +81,11 @@ class Fault(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
 
     @property
     def corrupts(self) -> bool:
-        """Whether the answer is made, and then spoiled on its way."""
+        """Whether the answer is produced, and then corrupted."""
         return self.kind in CORRUPTING
 
     def error(self) -> ApiError | None:
-        """Return the error this fault is; None when it is something else."""
+        """Return the error response of this fault; None for another kind of fault."""
         if self.kind == "429":
             return errors.rate_limited(
                 retry_after=self.retry_after, retry_after_ms=self.retry_after_ms
@@ -106,7 +102,7 @@ class Share(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
 
 
 class Faults:
-    """Decides of every request whether it goes wrong, and how."""
+    """Decides for every request whether it fails, and how."""
 
     def __init__(self, seed: int = 0) -> None:
         self.seed = seed
@@ -124,32 +120,26 @@ class Faults:
         retry_after_ms: float | None = None,
         seconds: float = 1.0,
     ) -> None:
-        """Let the next requests of this endpoint go wrong, after those already to go wrong."""
+        """Let the next requests of this endpoint fail, after those that are to fail already."""
         self.add(endpoint, Fault(kind, retry_after, retry_after_ms, seconds), times)
 
     def add(self, endpoint: Endpoint, fault: Fault, times: int = 1) -> None:
-        """Let the next requests of this endpoint go wrong in just this way."""
+        """Let the next requests of this endpoint fail with this fault."""
         self._next.setdefault(endpoint, deque()).extend([fault] * times)
 
     def fail_share(
         self, endpoint: Endpoint, share: float, kinds: Sequence[Kind | Fault] = TRANSIENT
     ) -> None:
-        """Let this share of all requests of the endpoint go wrong, in one of these ways each."""
+        """Let this share of the requests of the endpoint fail, each with one of these faults."""
         faults = tuple(kind if isinstance(kind, Fault) else Fault(kind) for kind in kinds)
         self._shares[endpoint] = Share(share, faults)
 
-    def clear(self) -> None:
-        """Let nothing go wrong any more."""
-        self._next.clear()
-        self._shares.clear()
-        self._attempts.clear()
-
     def remaining(self, endpoint: Endpoint) -> int:
-        """Return how many of the next requests of this endpoint are still to go wrong."""
+        """Return how many of the next requests of this endpoint are still to fail."""
         return len(self._next.get(endpoint, ()))
 
     def pick(self, endpoint: Endpoint, key: str) -> Fault | None:
-        """Return what goes wrong with this request; ``key`` names what it is about."""
+        """Return the fault of this request, if any; ``key`` names its document."""
         if waiting := self._next.get(endpoint):
             return waiting.popleft()
         share = self._shares.get(endpoint)

@@ -33,7 +33,7 @@ QUERIES = {
 
 
 class ReceivedUpload(NamedTuple):
-    """An upload as it came: what ``file`` held, what it was called, and the fields beside it."""
+    """An upload: the content and name of ``file``, and the other fields."""
 
     content: bytes | None
     filename: str
@@ -114,7 +114,7 @@ class FilesApi:
         return web.Response(body=file.content, content_type="application/octet-stream")
 
     async def url(self, request: web.Request) -> web.StreamResponse:
-        """Say a link that opens the file for some hours."""
+        """Return a link that opens the file for some hours."""
         query = check_query(request.query, {"expiry"})
         hours = _number(query, "expiry", 24, least=1, most=MAX_HOURS)
         link = self._files.sign(str(request.url.origin()), path_id(request, "file_id"), hours)
@@ -144,7 +144,7 @@ def path_id(request: web.Request, name: str) -> str:
 
 
 def check_query(query: MultiMapping[str], names: set[str]) -> MultiMapping[str]:
-    """Return the query when all that stands in it is known."""
+    """Return the query if it has no unknown parameters."""
     if unknown := sorted(query.keys() - names):
         message = "Extra inputs are not permitted"
         raise errors.invalid(
@@ -176,8 +176,8 @@ def _require_one_of(name: str, given: str, words: tuple[str, ...]) -> None:
 
 
 def _matches(file: File, query: MultiMapping[str]) -> bool:
-    def among(name: str, held: str | None) -> bool:
-        return name not in query or held in query.getall(name)
+    def among(name: str, value: str | None) -> bool:
+        return name not in query or value in query.getall(name)
 
     return (
         among("purpose", file.purpose)

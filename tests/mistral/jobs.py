@@ -1,7 +1,7 @@
-"""Batch jobs: many OCR requests at half the price, some time later.
+"""Batch jobs: many OCR requests at half the price, with results some time later.
 
 Shapes: ``mistralai.client.models.BatchJob``. Rows of the result files, and what a job does on its
-way, are as users of the real API have written them down in 2026: ``SUCCESS`` says that every
+way, are as users of the real API have written them down in 2026: ``SUCCESS`` means that every
 request was looked at, not that it succeeded; the failed ones are in a file of their own, with their
 error as a string of JSON; a cancelled job delivers what it had done by then.
 
@@ -12,7 +12,7 @@ requests, and on to SUCCESS, which does the rest.
 import asyncio
 import random
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from typing import Any, Literal
 from uuid import uuid4
 
@@ -22,7 +22,6 @@ from tests.mistral import errors
 from tests.mistral.call_log import CallLog
 from tests.mistral.document_reader import digest
 from tests.mistral.errors import ApiError
-from tests.mistral.faults import Fault, Kind
 from tests.mistral.ocr import OcrApi
 from tests.mistral.rules import Rules
 from tests.mistral.store import Files
@@ -49,7 +48,7 @@ NEXT: Mapping[str, NextStatus] = {
 
 
 class Job(msgspec.Struct, kw_only=True):
-    """One job and what has become of its requests so far."""
+    """One job and the results of its requests so far."""
 
     id: str
     model: str | None
@@ -67,25 +66,16 @@ class Job(msgspec.Struct, kw_only=True):
     error_file: str | None = None
     requests_hash: str = ""
     """The hash of its requests, shortened."""
-    paused: bool = False
-    """Whether it stays where it is until a test lets it go on."""
-    to_fail: frozenset[str] = frozenset()
-    """The custom_id of each request that is to fail, whatever it asks for."""
-    failing: Fault = Fault("500")
-    """How those fail."""
     was_shown: bool = False
-    """Whether it was shown before: the number of requests is known only from the second time on."""
+    """Whether it was shown before: the number of requests is shown only from the second time on."""
 
     @property
     def done(self) -> int:
         """How many requests have been looked at."""
         return len(self.rows) + len(self.failed_rows)
 
-    def view(self, *, inline: bool = False, for_tests: bool = False) -> dict[str, Any]:
-        """Return the job as the API shows it; ``inline`` puts the results into it.
-
-        ``told`` is for tests: they get to know everything, and the client learns nothing by it.
-        """
+    def view(self, *, inline: bool = False) -> dict[str, Any]:
+        """Return the job as the API shows it; ``inline`` puts the results into it."""
         reasons = [
             {"message": f"HTTP Error, status code: {status}", "count": times}
             for status, times in self.failures.items()
@@ -109,21 +99,21 @@ class Job(msgspec.Struct, kw_only=True):
             "created_at": self.created_at,
             "started_at": self.started_at,
             "completed_at": self.completed_at,
-            "total_requests": len(self.requests) if self.was_shown or for_tests else 0,
+            "total_requests": len(self.requests) if self.was_shown else 0,
             "completed_requests": self.done,
             "succeeded_requests": len(self.rows),
             "failed_requests": len(self.failed_rows),
         }
-        self.was_shown = self.was_shown or not for_tests
+        self.was_shown = True
         return shown
 
 
 class Jobs:
-    """The jobs, by id, and the orders a test can give them."""
+    """The jobs, by id; a test advances them, or ``Rules.batch_seconds`` does."""
 
-    def __init__(self, rules: Rules, book: CallLog, ocr: OcrApi, files: Files) -> None:
+    def __init__(self, rules: Rules, call_log: CallLog, ocr: OcrApi, files: Files) -> None:
         self._rules = rules
-        self._book = book
+        self._call_log = call_log
         self._ocr = ocr
         self._files = files
         self._jobs: dict[str, Job] = {}
@@ -131,7 +121,7 @@ class Jobs:
         self._steps = asyncio.Lock()
 
     def existing(self) -> list[Job]:
-        """Return the jobs nobody has deleted, the newest first."""
+        """Return the jobs that are not deleted, the newest first."""
         return list(reversed(self._jobs.values()))
 
     def get(self, id_: str) -> Job:
@@ -141,7 +131,7 @@ class Jobs:
         return self._jobs[id_]
 
     def delete(self, id_: str) -> None:
-        """Forget the job; its files stay."""
+        """Delete the job; its files stay."""
         del self._jobs[self.get(id_).id]
 
     def hash_of(self, id_: str) -> str:
@@ -156,7 +146,7 @@ class Jobs:
         input_files: list[str],
         metadata: dict[str, str] | None,
     ) -> Job:
-        """Queue a job; it moves by itself when the rules say how long that takes."""
+        """Queue a job; with ``Rules.batch_seconds`` it advances by itself."""
         job = Job(
             id=str(uuid4()),
             model=model,
@@ -176,26 +166,17 @@ class Jobs:
     async def _run_clock(self, job: Job, step: float) -> None:
         while job.status not in ENDED and job.id in self._jobs:
             await asyncio.sleep(step)
-            if not job.paused and job.id in self._jobs:
+            if job.id in self._jobs:
                 await self.advance(job.id)
 
     def cancel(self, id_: str) -> Job:
-        """Ask the job to stop: one that has not begun has stopped at once."""
+        """Cancel the job: at once if it has not begun, else at its next step."""
         job = self.get(id_)
         if job.status == "QUEUED":
             self._end(job, "CANCELLED")
         elif job.status == "RUNNING":
             job.status = "CANCELLATION_REQUESTED"
         return job
-
-    def pause(self, id_: str, *, paused: bool = True) -> None:
-        """Let the job stay where it is, whatever the clock says, or go on."""
-        self.get(id_).paused = paused
-
-    def fail(self, id_: str, custom_ids: Iterable[str], kind: Kind = "500") -> None:
-        """Let these requests of the job fail when their turn comes."""
-        job = self.get(id_)
-        job.to_fail, job.failing = frozenset(custom_ids), Fault(kind)
 
     async def advance(self, id_: str, status: NextStatus = "") -> Job:
         """Let the job take its next step, or go straight to ``status``."""
@@ -238,10 +219,9 @@ class Jobs:
                 "response": {},
                 "error": None,
             }
-            call = self._book.start_call(job=job.id)
+            call = self._call_log.start_call(job=job.id)
             try:
-                fault = job.failing if row["custom_id"] in job.to_fail else None
-                answer = await self._ocr.answer_batch_request(body, call, fault)
+                answer = await self._ocr.answer_batch_request(body, call, None)
             except ApiError as error:
                 call.status = error.status
                 text = msgspec.json.encode(error.body).decode()
@@ -254,12 +234,11 @@ class Jobs:
             if number % YIELD_EVERY == 0:
                 await asyncio.sleep(0)
 
-    async def clear(self) -> None:
-        """Forget every job and stop every clock."""
+    async def close(self) -> None:
+        """Stop every clock."""
         for clock in list(self._clocks):
             clock.cancel()
         await asyncio.gather(*self._clocks, return_exceptions=True)
-        self._jobs.clear()
 
 
 def requests_of(content: bytes) -> list[dict[str, Any]]:

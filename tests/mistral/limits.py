@@ -1,4 +1,4 @@
-"""How much may be asked at once, in a minute, and at all."""
+"""The limits of calls and pages: at one time, in a minute, in all."""
 
 import time
 from collections import deque
@@ -9,24 +9,24 @@ from tests.mistral.rules import Rules
 
 
 class Limits:
-    """Keeps to the rules of the moment; what is refused does not count."""
+    """Enforces the current rules; refused calls do not count."""
 
-    def __init__(self, rules: Rules, book: CallLog) -> None:
+    def __init__(self, rules: Rules, call_log: CallLog) -> None:
         self._rules = rules
-        self._book = book
+        self._call_log = call_log
         self._calls = SlidingWindow()
         self._pages = SlidingWindow()
 
     def admit_call(self) -> None:
-        """Let one more call in, which the book has in hand already, or say that it is too much."""
+        """Admit one more call, which the call log counts already, or raise the 429."""
         rules = self._rules
-        if 0 < rules.max_concurrent < self._book.in_hand:
+        if 0 < rules.max_concurrent < self._call_log.in_hand:
             raise errors.rate_limited(retry_after=rules.retry_after)
         self._admit(self._calls, 1, rules.calls_per_minute)
 
     def admit_pages(self, number: int, *, batch: bool) -> None:
-        """Let so many pages in; those of a batch are not hurried, but cost money as well."""
-        if 0 < self._rules.page_budget < self._book.pages_paid + number:
+        """Admit so many pages, or raise; those of a batch count against the budget alone."""
+        if 0 < self._rules.page_budget < self._call_log.pages_paid + number:
             raise errors.budget_exhausted()
         if not batch:
             self._admit(self._pages, number, self._rules.pages_per_minute)
@@ -37,14 +37,14 @@ class Limits:
 
 
 class SlidingWindow:
-    """Counts what came in lately."""
+    """The number of admissions in the last seconds."""
 
     def __init__(self) -> None:
         self._admitted: deque[tuple[float, int]] = deque()
         self._sum = 0
 
     def admit(self, number: int, limit: int, seconds: float) -> bool:
-        """Count so many more, unless there would then be more than ``most`` in these seconds."""
+        """Count so many more, unless there would be more than ``limit`` in these seconds."""
         now = time.monotonic()
         while self._admitted and self._admitted[0][0] <= now - seconds:
             self._sum -= self._admitted.popleft()[1]

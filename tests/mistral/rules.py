@@ -1,4 +1,4 @@
-"""What a test can set about the fake: its limits, its pace, and what its pages look like."""
+"""The settings of a fake: its limits, its latency, and the layout of its pages."""
 
 import msgspec
 
@@ -10,14 +10,14 @@ MODEL_ALIASES = {
     "mistral-ocr-2512": "mistral-ocr-2512",
     "mistral-ocr-2505": "mistral-ocr-2505",
 }
-"""What may be asked for, and which model then answers (the documentation as of 2026-08-21)."""
+"""The models that can be requested, and which one answers (documentation of 2026-08-21)."""
 
 RETIRED_ON = {"mistral-ocr-2505": "2026-05-31T00:00:00Z"}
-"""Announced in a header of each answer, upon which the SDK writes a warning into the log."""
+"""Announced in a header of each answer, for which the SDK logs a warning."""
 
 
 class Layout(msgspec.Struct, forbid_unknown_fields=True):
-    """What every page shows besides its own text; nothing, unless a test asks for it."""
+    """What every page shows besides its own text."""
 
     images: int = 0
     tables: int = 0
@@ -27,44 +27,34 @@ class Layout(msgspec.Struct, forbid_unknown_fields=True):
 
 
 class Rules(msgspec.Struct, forbid_unknown_fields=True):
-    """May be changed at any time; ``POST /_fake/rules`` changes the fields it names.
-
-    The limits are the documented ones. Megabytes are read as decimal ones, the smaller of the two
-    readings: who keeps this one keeps both.
-    """
+    """May be changed at any time. The limits are the documented ones, with decimal megabytes."""
 
     latency: float = 0.0
     """Seconds every OCR call takes."""
 
     max_concurrent: int = 0
-    """OCR calls at one time above which a 429 is said; 0 is no limit."""
+    """OCR calls at one time above which the answer is 429; 0 is no limit."""
 
     pages_per_minute: int = 0
-    """Pages above which a 429 is said; 0 is no limit."""
+    """Pages above which the answer is 429; 0 is no limit."""
 
     calls_per_minute: int = 0
-    """OCR calls above which a 429 is said; 0 is no limit."""
+    """OCR calls above which the answer is 429; 0 is no limit."""
 
     minute: float = 60.0
     """Seconds of the minute of these two limits."""
 
     retry_after: float | None = None
-    """The seconds that a 429 for one of these limits says to wait; None says nothing."""
+    """The Retry-After of a 429 for one of these limits; None for no header."""
 
     page_budget: int = 0
-    """Pages after which the money is used up, and a 402 is said; 0 is no limit."""
+    """Pages after which the budget is used up, and the answer is 402; 0 is no limit."""
 
     batch_seconds: float | None = None
-    """How long a batch job takes; None waits for the orders of a test."""
-
-    share_uploads: bool = False
-    """Whether an upload of bytes that are there already gets the id of the file that is there.
-
-    Users of the real API report that it does; then the first who deletes it deletes it for all.
-    """
+    """How long a batch job takes; None until a test advances it."""
 
     looks_inside: bool = True
-    """Whether documents are opened. If not, each is one page, and whatever it is will do."""
+    """Whether documents are opened. If not, any bytes are one page."""
 
     document_bytes: int = 50_000_000
     document_pages: int = 1_000

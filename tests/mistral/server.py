@@ -10,7 +10,7 @@ from typing import cast
 from aiohttp import web
 
 from tests.mistral import errors, responses
-from tests.mistral.control import ControlApi
+from tests.mistral.control import control_routes
 from tests.mistral.document_reader import digest
 from tests.mistral.errors import ApiError
 from tests.mistral.faults import Endpoint, Fault
@@ -77,19 +77,19 @@ class ApiMiddleware:
     async def _apply_fault(
         self, request: web.Request, work: Work, endpoint: Endpoint, fault: Fault
     ) -> web.StreamResponse:
-        book = self._fake.call_log
+        call_log = self._fake.call_log
         if fault.kind == "hang":
-            book.record_fault(endpoint, fault.kind, done=False)
+            call_log.record_fault(endpoint, fault.kind, done=False)
             await asyncio.Event().wait()  # the server cancels this when the client has gone
         if refusal := fault.error():
-            book.record_fault(endpoint, fault.kind, done=False)
+            call_log.record_fault(endpoint, fault.kind, done=False)
             async for _ in request.content.iter_any():
                 pass  # to refuse before all has come would break the connection instead
             raise refusal
         if fault.kind == "slow":
             await asyncio.sleep(fault.seconds)
         response = await work()
-        book.record_fault(endpoint, fault.kind, done=True)
+        call_log.record_fault(endpoint, fault.kind, done=True)
         if not fault.corrupts or not isinstance(response, web.Response):
             return response
         return await responses.corrupted_response(request, cast("bytes", response.body), fault)
@@ -125,28 +125,26 @@ def make_app(fake: FakeMistral) -> web.Application:
             web.get("/v1/batch/jobs/{job_id}", batches.get, name="batch.get"),
             web.delete("/v1/batch/jobs/{job_id}", batches.delete, name="batch.delete"),
             web.post("/v1/batch/jobs/{job_id}/cancel", batches.cancel, name="batch.cancel"),
-            *ControlApi(fake).routes(),
+            *control_routes(fake),
         ]
     )
     return app
 
 
 @asynccontextmanager
-async def fake_mistral(
-    rules: Rules | None = None, *, port: int = 0, key: str = KEY, seed: int = 0
-) -> AsyncIterator[FakeMistral]:
-    """Run a fake on a free port of loopback, or on this one, while the context is open."""
-    fake = FakeMistral(rules or Rules(), key, seed)
-    # Without cancellation nobody would learn that a client has gone.
+async def fake_mistral(rules: Rules | None = None, *, key: str = KEY) -> AsyncIterator[FakeMistral]:
+    """Run a fake on a free port of loopback while the context is open."""
+    fake = FakeMistral(rules or Rules(), key)
+    # Cancellation is how a handler learns that its client has gone.
     runner = web.AppRunner(
         make_app(fake), access_log=None, handler_cancellation=True, shutdown_timeout=SHUTDOWN
     )
     await runner.setup()
     try:
-        await web.TCPSite(runner, "127.0.0.1", port).start()
+        await web.TCPSite(runner, "127.0.0.1", 0).start()
         fake.url = fake.ocr.origin = f"http://127.0.0.1:{runner.addresses[0][1]}"
         yield fake
     finally:
         await runner.cleanup()
-        await fake.jobs.clear()
+        await fake.jobs.close()
         await fake.ocr.close()

@@ -72,19 +72,12 @@ class Files:
         self._rules = rules
         self._files: dict[str, File] = {}
         self._secret = secrets.token_bytes(32)
-        self.uploads = 0
-        """How many files were ever uploaded."""
 
     def __len__(self) -> int:
         return len(self.existing())
 
-    def clear(self) -> None:
-        """Forget every file."""
-        self._files.clear()
-        self.uploads = 0
-
     def existing(self) -> list[File]:
-        """Return the files nobody has deleted and that have not expired, the newest first."""
+        """Return the files that are neither deleted nor expired, the newest first."""
         now = time.time()
         expired = [f.id for f in self._files.values() if f.expires_at and f.expires_at <= now]
         for id_ in expired:
@@ -102,12 +95,8 @@ class Files:
         """Return the hash of the file's content; of a file that is not there, its id."""
         return self._files[id_].content_hash if id_ in self._files else id_
 
-    def expire(self, id_: str) -> None:
-        """Let the time of the file be over, or raise a 404."""
-        self.get(id_).expires_at = time.time()
-
     def delete(self, id_: str) -> None:
-        """Forget the file, or raise a 404."""
+        """Delete the file, or raise a 404."""
         del self._files[self.get(id_).id]
 
     def upload(
@@ -119,8 +108,7 @@ class Files:
         visibility: str = "workspace",
         expiry: int | None = None,
     ) -> File:
-        """Keep what a client has sent, or raise the 422 for what its purpose cannot use."""
-        self.uploads += 1
+        """Store an upload, or raise the 422 for one that its purpose cannot use."""
         mimetype, lines = None, None
         if purpose == "batch":
             lines = _count_requests(content)
@@ -132,10 +120,6 @@ class Files:
                     f"Received file with mimetype {sniffed}, only {SUPPORTED} are currently "
                     "supported"
                 )
-        if self._rules.share_uploads:
-            for file in self._files.values():
-                if file.content == content and file.purpose == purpose:
-                    return file
         now = time.time()
         return self._add(
             File(
@@ -155,7 +139,7 @@ class Files:
         )
 
     def write(self, rows: Iterable[bytes], filename: str, sample_type: str) -> File:
-        """Keep a file of the API's own: the results of a batch job."""
+        """Store the results of a batch job."""
         content = b"".join(row + b"\n" for row in rows)
         return self._add(
             File(

@@ -1,21 +1,20 @@
-"""What can go wrong, and what the real SDK makes of it."""
+"""Faults as the real SDK sees them, what is paid for all the same, and the fake as a process."""
 
-import asyncio
-import time
 from typing import get_args
 
 import httpx2
 import pytest
-from mistralai.client import errors, models
-from mistralai.client.types import UNSET
+from mistralai.client import errors
 
 from tests import documents
 from tests.mistral.errors import JSON
-from tests.mistral.fake import FakeMistral
-from tests.mistral.faults import CORRUPTING, TRANSIENT, Fault, Faults, Kind
-from tests.mistral.sdk import RETRIES, SHORT_TIMEOUT_MS, SdkClient
+from tests.mistral.fake import FakeMistral, Kind, digest
+from tests.mistral.faults import CORRUPTING, TRANSIENT, Fault, Faults
+from tests.mistral.process import running_fake
+from tests.mistral.sdk import RETRIES, SHORT_TIMEOUT_MS, SdkClient, connected
 
-PDF = documents.pdf("one", "two")
+PDF = documents.pdf("one", "two", "three")
+NAME = digest(PDF)
 
 
 @pytest.mark.parametrize(
@@ -28,7 +27,6 @@ PDF = documents.pdf("one", "two")
         ("504", 504, "<html>"),
         ("capacity", 429, "service_tier_capacity_exceeded"),
         ("quota", 402, "billing_api_budget_exhausted"),
-        ("unauthorized", 401, "Unauthorized"),
         ("file_not_found", 404, "File not found"),
     ],
 )
@@ -46,20 +44,8 @@ async def test_an_error_of_the_api_is_an_sdk_error_with_its_status_and_body(
     assert (await client.process_pdf(PDF)).pages
 
 
-async def test_a_422_without_a_list_is_a_validation_error_without_details(
-    fake: FakeMistral, client: SdkClient
-) -> None:
-    fake.faults.fail_next("ocr", "unprocessable")
-
-    with pytest.raises(errors.HTTPValidationError) as failed:
-        await client.process_pdf(PDF)
-
-    assert failed.value.data.detail is None
-    assert "Could not get file." in failed.value.body
-
-
 @pytest.mark.parametrize("kind", ["garbage", "cut_json", "other_shape"])
-async def test_an_answer_that_is_none_is_a_response_validation_error_of_status_200(
+async def test_a_malformed_answer_is_a_response_validation_error_of_status_200(
     fake: FakeMistral, client: SdkClient, kind: Kind
 ) -> None:
     fake.faults.fail_next("ocr", kind)
@@ -71,17 +57,6 @@ async def test_an_answer_that_is_none_is_a_response_validation_error_of_status_2
     assert failed.value.headers["content-type"] == JSON
 
 
-async def test_a_page_for_people_is_an_sdk_error_of_status_200(
-    fake: FakeMistral, client: SdkClient
-) -> None:
-    fake.faults.fail_next("ocr", "html")
-
-    with pytest.raises(errors.SDKError, match="Unexpected response received") as failed:
-        await client.process_pdf(PDF)
-
-    assert failed.value.status_code == 200
-
-
 async def test_answers_can_lack_a_page_or_have_them_in_another_order(
     fake: FakeMistral, client: SdkClient
 ) -> None:
@@ -90,9 +65,9 @@ async def test_answers_can_lack_a_page_or_have_them_in_another_order(
 
     fewer, reversed_ = await client.process_pdf(PDF), await client.process_pdf(PDF)
 
-    assert [page.index for page in fewer.pages] == [0]
-    assert fewer.usage_info.pages_processed == 2
-    assert [page.index for page in reversed_.pages] == [1, 0]
+    assert [page.index for page in fewer.pages] == [0, 1]
+    assert fewer.usage_info.pages_processed == 3
+    assert [page.index for page in reversed_.pages] == [2, 1, 0]
 
 
 @pytest.mark.parametrize(
@@ -125,62 +100,6 @@ async def test_no_answer_is_a_timeout_of_the_http_client(
         await client.process_pdf(PDF, timeout_ms=SHORT_TIMEOUT_MS)
 
 
-async def test_what_is_slow_comes_in_the_end(fake: FakeMistral, client: SdkClient) -> None:
-    fake.faults.fail_next("ocr", "slow", seconds=0.05)
-    fake.rules.latency = 0.05
-    began = time.monotonic()
-
-    await client.process_pdf(PDF)
-
-    assert time.monotonic() - began >= 0.1
-
-
-@pytest.mark.parametrize("kind", ["429", "500", "502", "503", "504", "capacity", "reset"])
-async def test_the_sdk_asks_again_for_what_may_pass(
-    fake: FakeMistral, client: SdkClient, kind: Kind
-) -> None:
-    fake.faults.fail_next("ocr", kind, times=2)
-
-    assert (await client.process_pdf(PDF, retries=RETRIES)).pages
-
-    assert [call.fault for call in fake.call_log.calls] == [kind, kind, ""]
-
-
-@pytest.mark.parametrize(
-    ("kind", "error"),
-    [
-        ("quota", errors.SDKError),
-        ("unauthorized", errors.SDKError),
-        ("file_not_found", errors.SDKError),
-        ("garbage", errors.ResponseValidationError),
-        ("cut_json", errors.ResponseValidationError),
-        ("truncated", httpx2.RemoteProtocolError),
-    ],
-)
-async def test_the_sdk_does_not_ask_again_for_anything_else(
-    fake: FakeMistral, client: SdkClient, kind: Kind, error: type[Exception]
-) -> None:
-    fake.faults.fail_next("ocr", kind)
-
-    with pytest.raises(error):
-        await client.process_pdf(PDF, retries=RETRIES)
-
-    assert len(fake.call_log.calls) == 1
-
-
-async def test_the_sdk_honours_the_retry_after_of_a_429(
-    fake: FakeMistral, client: SdkClient
-) -> None:
-    fake.faults.fail_next("ocr", "429", retry_after=0.1)
-    fake.faults.fail_next("ocr", "429", retry_after=60, retry_after_ms=100)
-    began = time.monotonic()
-
-    await client.process_pdf(PDF, retries=RETRIES)
-
-    assert 0.2 <= time.monotonic() - began < 30
-    assert len(fake.call_log.calls) == 3
-
-
 async def test_a_share_of_requests_fails_the_same_way_in_every_order() -> None:
     def picked(order: list[str]) -> dict[str, list[Fault | None]]:
         faults = Faults(seed=1)
@@ -200,30 +119,7 @@ async def test_a_share_of_requests_fails_the_same_way_in_every_order() -> None:
     assert any(first and not second for first, second in one.values())
 
 
-async def test_which_uploads_fail_is_up_to_what_is_in_them_not_to_their_order(
-    fake: FakeMistral, client: SdkClient
-) -> None:
-    papers = [documents.pdf(f"paper {number}") for number in range(12)]
-
-    async def failing(order: list[bytes]) -> set[bytes]:
-        await fake.reset()
-        fake.faults.fail_share("files.upload", 0.5, ["503"])
-        fake.faults.fail_share("files.retrieve", 0.5, ["503"])
-        failed = set()
-        for content in order:
-            try:
-                await client.files.retrieve_async(file_id=await client.upload(content))
-            except errors.SDKError:
-                failed.add(content)
-        return failed
-
-    once, again = await failing(papers), await failing(papers[::-1])
-
-    assert once == again
-    assert 0 < len(once) < len(papers)
-
-
-def test_every_fault_refuses_spoils_or_delays() -> None:
+def test_every_fault_refuses_corrupts_or_delays() -> None:
     for kind in get_args(Kind):
         ways = [Fault(kind).error() is not None, Fault(kind).corrupts, kind in {"slow", "hang"}]
         assert ways.count(True) == 1, kind
@@ -231,45 +127,63 @@ def test_every_fault_refuses_spoils_or_delays() -> None:
     assert "hang" not in CORRUPTING
 
 
-async def test_cleared_faults_do_not_happen(fake: FakeMistral, client: SdkClient) -> None:
-    fake.faults.fail_next("ocr", "500")
-    fake.faults.fail_share("ocr", 1.0, ["503"])
-
-    fake.faults.clear()
-
-    assert (await client.process_pdf(PDF)).pages
-
-
-async def test_many_clients_get_through_a_fifth_of_faults(
+async def test_a_call_is_logged_with_its_request_and_response(
     fake: FakeMistral, client: SdkClient
 ) -> None:
-    kinds: list[Kind | Fault] = ["429", "500", "502", "503", "504", "reset"]
-    fake.faults.fail_share("ocr", 0.2, kinds)
-    papers = [documents.pdf(f"paper {number}") for number in range(40)]
+    await client.process_pdf(PDF, pages="0,2")
 
-    async def read(content: bytes) -> models.OCRResponse:
-        return await client.process_pdf(content, retries=RETRIES)
-
-    answers = await asyncio.gather(*map(read, papers))
-
-    for number, answer in enumerate(answers):
-        assert f"paper {number}\n" in answer.pages[0].markdown + "\n"
-    assert 40 < len(fake.call_log.calls) < 80
+    [call] = fake.call_log.calls
+    assert (call.number, call.how, call.document, call.size) == (1, "document_url", NAME, len(PDF))
+    assert (call.model, call.selection, call.pages) == ("mistral-ocr-4-1", "0,2", [0, 2])
+    assert (call.status, call.paid, call.answered_in_full) == (200, True, True)
+    assert (call.fault, call.client_gone, call.job) == ("", False, "")
+    assert 0 < call.seconds < 10
+    assert fake.call_log.pages_paid == 2
+    assert not fake.call_log.paid_twice()
 
 
-async def test_what_an_answer_lacks_is_unset_which_is_false_and_neither_none_nor_itself(
-    client: SdkClient,
+async def test_pages_that_are_paid_for_again_stand_out(
+    fake: FakeMistral, client: SdkClient
 ) -> None:
-    bare = {"id": "0", "created_at": 0, "completed_requests": 0, "input_files": [], "errors": []}
-    counts = {"total_requests": 0, "succeeded_requests": 0, "failed_requests": 0}
+    await client.process_pdf(PDF, pages=[0, 1])
+    await client.process_pdf(PDF, pages=[1, 2])
+    await client.process_pdf(PDF + b"\n")
 
-    job = models.BatchJob.model_validate(
-        {**bare, **counts, "endpoint": "/v1/ocr", "status": "QUEUED"}
-    )
+    assert fake.call_log.paid_twice() == {(NAME, 1): 2}
+    assert fake.call_log.paid_calls[NAME] == 2
+    assert fake.call_log.pages_paid == 7
 
-    assert not job.output_file
-    assert job.output_file == UNSET
-    assert job.output_file is not None
-    assert job.output_file is not UNSET  # the default is copied into every object
-    [page, _] = (await client.process_pdf(PDF)).pages
-    assert page.header is None
+
+@pytest.mark.parametrize(
+    "kind", ["reset", "truncated", "cut_json", "garbage", "html", "other_shape"]
+)
+async def test_an_answer_that_did_not_arrive_is_paid_for(
+    fake: FakeMistral, client: SdkClient, kind: Kind
+) -> None:
+    fake.faults.fail_next("ocr", kind)
+
+    with pytest.raises((errors.MistralError, httpx2.TransportError)):
+        await client.process_pdf(PDF)
+
+    [call] = fake.call_log.calls
+    assert (call.fault, call.status, call.paid, call.answered_in_full) == (kind, 200, True, False)
+    assert fake.call_log.pages_paid == 3
+
+
+async def test_the_fake_runs_as_a_process_whose_faults_are_set_over_http() -> None:
+    async with running_fake() as fake, connected(fake.url, fake.key, RETRIES) as client:
+        await fake.fail_share(0.5, ["503"], endpoints=["ocr"], seed=1)
+        for number in range(8):
+            assert (await client.process_pdf(documents.pdf(f"paper {number}"))).pages
+        await fake.fail_share(1, ["quota"], endpoints=["ocr"])
+        with pytest.raises(errors.SDKError, match="402"):
+            await client.process_pdf(PDF)
+        assert await fake.paid_calls() == {
+            digest(documents.pdf(f"paper {number}")): 1 for number in range(8)
+        }
+
+
+async def test_a_fake_that_cannot_start_raises() -> None:
+    with pytest.raises(RuntimeError, match="before it began"):
+        async with running_fake("--delay-ms", "x"):
+            pass

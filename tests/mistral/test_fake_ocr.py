@@ -1,8 +1,11 @@
-"""What the fake answers when all is well, as the real SDK reads it."""
+"""The OCR endpoint as the real SDK reads it: pages, images, tables, limits, refusals."""
 
 import base64
 import io
+from collections.abc import Mapping
+from typing import Any
 
+import aiohttp
 import pytest
 from mistralai.client import errors, models
 from PIL import Image
@@ -12,14 +15,18 @@ from tests.documents import DOCX, PPTX
 from tests.mistral.fake import FakeMistral
 from tests.mistral.pages import mark
 from tests.mistral.rules import Layout
-from tests.mistral.sdk import SdkClient, data_url, inline_document, uploaded_document
+from tests.mistral.sdk import (
+    MODEL,
+    SdkClient,
+    connected,
+    data_url,
+    inline_document,
+    uploaded_document,
+)
 
 PDF = documents.pdf("the first\nand more", "the second", "the third")
 RICH = Layout(images=2, tables=1, links=1, header="A head", footer="A foot")
-SCHEMA: models.ResponseFormatTypedDict = {
-    "type": "json_schema",
-    "json_schema": {"name": "bill", "schema_definition": {"properties": {"total": {}}}},
-}
+DOCUMENT = {"type": "document_url", "document_url": data_url(PDF, documents.PDF)}
 
 
 async def test_each_page_of_a_pdf_carries_the_mark_of_its_document_and_its_own_text(
@@ -38,15 +45,9 @@ async def test_each_page_of_a_pdf_carries_the_mark_of_its_document_and_its_own_t
     assert (size.dpi, size.width, size.height) == (200, 1700, 2200)
 
 
-async def test_documents_that_differ_in_one_byte_have_different_marks(client: SdkClient) -> None:
-    one, other = await client.process_pdf(PDF), await client.process_pdf(PDF + b"\n")
-
-    assert one.pages[0].markdown != other.pages[0].markdown
-
-
 @pytest.mark.parametrize(
     ("selection", "indices"),
-    [([2, 0], [2, 0]), ("0-1", [0, 1]), ("2,0-1,1", [2, 0, 1]), ([1], [1]), (None, [0, 1, 2])],
+    [([2, 0], [2, 0]), ("2,0-1,1", [2, 0, 1])],
 )
 async def test_pages_are_answered_in_the_order_they_were_asked_for_and_each_once(
     client: SdkClient, selection: list[int] | str | None, indices: list[int]
@@ -58,13 +59,11 @@ async def test_pages_are_answered_in_the_order_they_were_asked_for_and_each_once
     assert read.usage_info.pages_processed == len(indices)
 
 
-@pytest.mark.parametrize("as_object", [False, True])
-async def test_a_picture_is_one_page(client: SdkClient, as_object: bool) -> None:  # noqa: FBT001
+async def test_a_picture_is_one_page(client: SdkClient) -> None:
     content = documents.image_file(Image.new("RGB", (30, 20)), "PNG")
-    url = data_url(content, documents.PNG)
-    given = models.ImageURL(url=url, detail="high") if as_object else url
 
-    read = await client.process(models.ImageURLChunk(image_url=given))
+    url = data_url(content, documents.PNG)
+    read = await client.process(models.ImageURLChunk(image_url=url))
 
     [page] = read.pages
     assert mark(content, 0) in page.markdown
@@ -94,28 +93,6 @@ async def test_an_office_document_without_images_needs_them_to_be_limited_to_non
     assert (await client.process(document, include_image_base64=False, image_limit=0)).pages
 
 
-async def test_what_was_not_asked_for_is_null_or_left_in_the_text(
-    fake: FakeMistral, client: SdkClient
-) -> None:
-    fake.rules.layout = RICH
-
-    [page] = (await client.process_pdf(PDF, pages=[1])).pages
-
-    assert page.markdown.startswith("A head\n\n# Page 2")
-    assert page.markdown.endswith("A foot")
-    assert "| Item | Amount |" in page.markdown
-    assert not page.tables
-    assert not page.header
-    assert not page.footer
-    assert not page.blocks
-    assert not page.confidence_scores
-    assert [image.id for image in page.images] == ["img-0.jpeg", "img-1.jpeg"]
-    assert all(f"![{image.id}]({image.id})" in page.markdown for image in page.images)
-    assert not any(image.image_base64 for image in page.images)
-    assert page.hyperlinks
-    assert page.hyperlinks[0] in page.markdown
-
-
 async def test_images_are_real_ones_as_many_and_as_large_as_was_asked_for(
     fake: FakeMistral, client: SdkClient
 ) -> None:
@@ -134,19 +111,18 @@ async def test_images_are_real_ones_as_many_and_as_large_as_was_asked_for(
     assert "img-" not in "".join(page.markdown for page in none.pages)
 
 
-@pytest.mark.parametrize(("form", "ending"), [("html", "html"), ("markdown", "md")])
 async def test_tables_leave_a_placeholder_when_they_are_taken_out(
-    fake: FakeMistral, client: SdkClient, form: str, ending: str
+    fake: FakeMistral, client: SdkClient
 ) -> None:
     fake.rules.layout = RICH
 
-    read = await client.process_pdf(PDF, table_format=form)
+    read = await client.process_pdf(PDF, table_format="html")
 
     for number, page in enumerate(read.pages):
         assert page.tables
         [table] = page.tables
-        assert table.id == f"tbl-{number}.{ending}"
-        assert table.format_ == form
+        assert table.id == f"tbl-{number}.html"
+        assert table.format_ == "html"
         assert f"[{table.id}]({table.id})" in page.markdown
         assert table.content not in page.markdown
 
@@ -160,77 +136,6 @@ async def test_header_and_footer_are_taken_out_of_the_text(
 
     assert {(page.header, page.footer) for page in read.pages} == {("A head", "A foot")}
     assert not any("A head" in page.markdown or "A foot" in page.markdown for page in read.pages)
-
-
-async def test_confidence_is_given_for_pages_words_or_blocks(
-    fake: FakeMistral, client: SdkClient
-) -> None:
-    fake.rules.layout = RICH
-
-    by_page = await client.process_pdf(PDF, confidence_scores_granularity="page")
-    by_word = await client.process_pdf(
-        PDF, confidence_scores_granularity="word", table_format="markdown"
-    )
-    by_block = await client.process_pdf(
-        PDF, confidence_scores_granularity="block", include_blocks=True
-    )
-
-    scores = by_page.pages[0].confidence_scores
-    assert scores
-    assert 0 < scores.minimum_page_confidence_score < scores.average_page_confidence_score < 1
-    assert not scores.word_confidence_scores
-    page = by_word.pages[1]
-    assert page.confidence_scores
-    assert page.confidence_scores.word_confidence_scores
-    for word in page.confidence_scores.word_confidence_scores:
-        assert page.markdown[word.start_index :].startswith(word.text)
-    assert page.tables
-    assert page.tables[0].word_confidence_scores
-    blocks = by_block.pages[0].blocks
-    assert blocks
-    assert all(not isinstance(block, models.UnknownBlock) for block in blocks)
-    assert [block.type for block in blocks] == [
-        *("header", "title", "text", "text", "text", "image", "image", "table", "footer")
-    ]
-
-
-async def test_annotations_have_the_fields_of_the_wanted_schema(
-    fake: FakeMistral, client: SdkClient
-) -> None:
-    fake.rules.layout = RICH
-
-    read = await client.process_pdf(
-        PDF, document_annotation_format=SCHEMA, bbox_annotation_format=SCHEMA
-    )
-
-    assert read.document_annotation == '{"total": null}'
-    assert read.pages[0].images[0].image_annotation == '{"total": null}'
-
-
-@pytest.mark.parametrize(
-    ("name", "answering"),
-    [
-        ("mistral-ocr-latest", "mistral-ocr-4-1"),
-        ("mistral-ocr-4", "mistral-ocr-4-1"),
-        ("mistral-ocr-4-0", "mistral-ocr-4-0"),
-        ("mistral-ocr-2512", "mistral-ocr-2512"),
-    ],
-)
-async def test_an_alias_answers_by_the_name_of_its_model(
-    client: SdkClient, name: str, answering: str
-) -> None:
-    read = await client.process_pdf(PDF, model=name, include_blocks=True)
-
-    assert read.model == answering
-    assert bool(read.pages[0].blocks) == answering.startswith("mistral-ocr-4")
-
-
-async def test_a_retired_model_is_logged(
-    client: SdkClient, caplog: pytest.LogCaptureFixture
-) -> None:
-    await client.process_pdf(PDF, model="mistral-ocr-2505")
-
-    assert "mistral-ocr-2505 is deprecated" in caplog.text
 
 
 async def test_a_file_can_be_read_by_its_id_and_by_a_link(
@@ -247,7 +152,7 @@ async def test_a_file_can_be_read_by_its_id_and_by_a_link(
     assert [call.how for call in fake.call_log.calls] == ["file", "signed_url"]
 
 
-async def test_a_fake_that_looks_into_nothing_takes_anything_for_one_page(
+async def test_a_fake_that_opens_no_document_takes_anything_for_one_page(
     fake: FakeMistral, client: SdkClient
 ) -> None:
     fake.rules.looks_inside = False
@@ -256,3 +161,107 @@ async def test_a_fake_that_looks_into_nothing_takes_anything_for_one_page(
 
     assert mark(b"%PDF-1.7 and nothing else", 0) in page.markdown
     assert (await client.process(uploaded_document(await client.upload(b"nothing at all")))).pages
+
+
+async def test_a_document_of_too_many_pages_is_refused_whatever_part_of_it_is_wanted(
+    fake: FakeMistral, client: SdkClient
+) -> None:
+    fake.rules.document_pages = 2
+    for pages in (None, [0]):
+        with pytest.raises(errors.SDKError, match=r"3 pages.*maximum allowed of 2") as refused:
+            await client.process_pdf(PDF, pages=pages)
+        assert refused.value.status_code == 400
+        assert "document_parser_too_many_pages" in refused.value.body
+
+
+async def test_a_document_that_is_too_large_is_refused(
+    fake: FakeMistral, client: SdkClient
+) -> None:
+    fake.rules.document_bytes = len(PDF)
+
+    assert (await client.process_pdf(PDF)).pages
+    with pytest.raises(errors.SDKError) as refused:
+        await client.process_pdf(PDF + b"\n")
+    assert refused.value.status_code == 413
+
+
+async def test_only_so_many_pages_go_into_a_minute(fake: FakeMistral, client: SdkClient) -> None:
+    fake.rules.pages_per_minute = 7
+
+    await client.process_pdf(PDF)
+    await client.process_pdf(PDF)
+    with pytest.raises(errors.SDKError) as refused:
+        await client.process_pdf(PDF)
+    await client.process_pdf(PDF, pages=[0])
+
+    assert refused.value.status_code == 429
+    assert fake.call_log.pages_paid == 7
+    fake.rules.minute = 0.0
+    assert (await client.process_pdf(PDF)).pages
+
+
+@pytest.mark.parametrize("key", [None, "another"])
+async def test_without_the_right_key_nothing_is_answered(
+    fake: FakeMistral, key: str | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("MISTRAL_API_KEY", raising=False)
+    async with connected(fake.url, key) as stranger:
+        with pytest.raises(errors.SDKError) as refused:
+            await stranger.process_pdf(PDF)
+    assert refused.value.status_code == 401
+    assert not fake.call_log.calls
+
+
+@pytest.mark.parametrize(
+    ("more", "where"),
+    [
+        ({"includeImageBase64": True}, ["body", "includeImageBase64"]),
+        ({"pages": []}, ["body", "pages"]),
+        ({"pages": "5-2"}, ["body", "pages"]),
+        ({"image_limit": -1}, ["body", "image_limit"]),
+        ({"document": {"type": "file", "file_id": "7"}}, ["body", "document", "file", "file_id"]),
+    ],
+    ids=str,
+)
+async def test_an_invalid_request_is_answered_with_the_location(
+    fake: FakeMistral, more: Mapping[str, Any], where: list[str]
+) -> None:
+    body = {"model": MODEL, "document": DOCUMENT, **more}
+    headers = {"Authorization": f"Bearer {fake.key}"}
+    async with (
+        aiohttp.ClientSession(headers=headers) as session,
+        session.post(f"{fake.url}/v1/ocr", json=body) as response,
+    ):
+        assert response.status == 422
+        assert [problem["loc"] for problem in (await response.json())["detail"]] == [where]
+
+
+@pytest.mark.parametrize(
+    ("document", "status", "kind"),
+    [
+        (models.DocumentURLChunk(document_url="https://example.org/a"), 400, "invalid_request"),
+        (inline_document(b"%PDF-1.7 and nothing else"), 400, "document_parser_invalid_file"),
+        (inline_document(documents.encrypted_pdf()), 400, "document_parser_invalid_file"),
+        (inline_document(PDF, documents.DOCX), 400, "not a valid docx"),
+        (uploaded_document("00000000-0000-4000-8000-000000000000"), 404, "File not found"),
+    ],
+    ids=lambda given: str(given)[:40],
+)
+async def test_a_document_that_cannot_be_fetched_or_read_is_refused(
+    client: SdkClient, document: models.DocumentUnion, status: int, kind: str
+) -> None:
+    with pytest.raises(errors.SDKError, match=kind) as refused:
+        await client.process(document)
+
+    assert refused.value.status_code == status
+
+
+async def test_a_page_that_is_not_there_and_a_model_that_is_not_there_are_refused(
+    client: SdkClient,
+) -> None:
+    with pytest.raises(errors.SDKError, match=r"Page 3 .* has 3 pages") as beyond:
+        await client.process_pdf(PDF, pages="0-3")
+    with pytest.raises(errors.SDKError, match="Invalid model: mistral-large-latest") as unknown:
+        await client.process_pdf(PDF, model="mistral-large-latest")
+
+    assert (beyond.value.status_code, unknown.value.status_code) == (400, 400)

@@ -45,8 +45,8 @@ def _landed_twice(run: SampleRun) -> None:
     run.change(NEVER_ACCEPTED, sha256=run.audit.documents[GOOD].sha256)
 
 
-def _bill_of_nobody(run: SampleRun) -> None:
-    run.audit = msgspec.structs.replace(run.audit, billed_for_nothing=("nobody",))
+def _bill_without_document(run: SampleRun) -> None:
+    run.audit = msgspec.structs.replace(run.audit, billed_for_nothing=("missing",))
 
 
 def _damaged(run: SampleRun) -> None:
@@ -92,14 +92,18 @@ VIOLATIONS: dict[str, tuple[Callable[[SampleRun], None], str, str]] = {
     "no row": (_without_row, "lost", GOOD),
     "no batch": (_without_batch, "lost", BATCH),
     "no status": (_read(GOOD, state=None), "lost", GOOD),
-    "removed by nobody": (_row(GOOD, state="cancelled", pages=None, bills=0), "lost", GOOD),
+    "removed though not deleted": (
+        _row(GOOD, state="cancelled", pages=None, bills=0),
+        "lost",
+        GOOD,
+    ),
     "not ended": (_row(GOOD, state="processing", pages=None, bills=0), "stuck", GOOD),
     "a page of another": (_read(GOOD, fault="it has page 2 of document 9"), "mixed up", GOOD),
     "an original of another": (_row(GOOD, sha256="0" * 64), "mixed up", GOOD),
     "originals swapped": (_swapped, "mixed up", FIRST),
     "a page less": (_row(GOOD, pages=2, billed_pages=2), "mixed up", GOOD),
     "nonsense converted": (_row(BROKEN, state="completed", code=None), "mixed up", BROKEN),
-    "submitted by nobody": (_row(NEVER_ACCEPTED, sha256="0" * 64), "mixed up", NEVER_ACCEPTED),
+    "never submitted": (_row(NEVER_ACCEPTED, sha256="0" * 64), "mixed up", NEVER_ACCEPTED),
     "another's in a download": (
         _batch_download(first="it has page 1 of document 9", second=None),
         "mixed up",
@@ -124,11 +128,11 @@ VIOLATIONS: dict[str, tuple[Callable[[SampleRun], None], str, str]] = {
     "a cancelled one billed": (_row(CANCELLED, bills=1), "billed wrongly", CANCELLED),
     "another number of pages": (_row(GOOD, billed_pages=2), "billed wrongly", GOOD),
     "refused and billed": (_refused_yet_billed, "billed wrongly", NEVER_ACCEPTED),
-    "a bill of nobody": (_bill_of_nobody, "billed wrongly", "nobody"),
+    "a bill without a document": (_bill_without_document, "billed wrongly", "missing"),
     "completed and then failed": (_seen(GOOD, "failed"), "regressed", GOOD),
     "completed and then pending": (_seen(GOOD, "pending"), "regressed", GOOD),
     "back from the deleted": (_row(DELETED, state="completed"), "regressed", DELETED),
-    "not what the receipt says": (
+    "not what its receipt reads": (
         _row(CANCELLED, state="deleted", pages=1, bills=1, billed_pages=1),
         "regressed",
         CANCELLED,
@@ -139,7 +143,7 @@ VIOLATIONS: dict[str, tuple[Callable[[SampleRun], None], str, str]] = {
     "a batch that does not end": (_batch_still_open, "miscounted", BATCH),
     "readable although deleted": (_read(DELETED, markdown=200), "answered wrongly", DELETED),
     "no original": (_read(GOOD, original=404), "answered wrongly", GOOD),
-    "told otherwise": (_read(GOOD, state="failed"), "answered wrongly", GOOD),
+    "another status": (_read(GOOD, state="failed"), "answered wrongly", GOOD),
     "damage": (_damaged, "database damaged", "ilios.db"),
 }
 

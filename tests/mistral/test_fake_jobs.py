@@ -1,9 +1,10 @@
-"""Batch jobs: created, polled, cancelled, and what their files hold."""
+"""Files and batch jobs as the real SDK sees them: uploads, links, results, cancellation."""
 
 import json
 from collections.abc import Sequence
 from typing import Any
 
+import httpx2
 import pytest
 from mistralai.client import errors, models
 
@@ -12,12 +13,14 @@ from tests.mistral.fake import FakeMistral
 from tests.mistral.jobs import NextStatus
 from tests.mistral.pages import mark
 from tests.mistral.rules import Rules
-from tests.mistral.sdk import MODEL, SdkClient, batch_requests, connected
+from tests.mistral.sdk import MODEL, SdkClient, batch_requests, connected, uploaded_document
 from tests.mistral.server import fake_mistral
 from tests.waiting import wait_until
 
+PDF = documents.pdf("one")
 PDFS = [documents.pdf(f"paper {number}") for number in range(4)]
 BROKEN = b"hello"
+LINE = b'{"custom_id": "0", "body": {"document": {}}}\n'
 
 
 async def started(client: SdkClient, asked: Sequence[models.BatchRequest]) -> models.BatchJob:
@@ -29,6 +32,66 @@ async def rows(client: SdkClient, file_id: object) -> dict[str, Any]:
     assert isinstance(file_id, str)
     lines = map(json.loads, (await client.download(file_id)).splitlines())
     return {line["custom_id"]: line for line in lines}
+
+
+async def test_an_upload_that_is_no_document_is_refused(client: SdkClient) -> None:
+    for content in (b"", b"hello", documents.zip_of({"a.txt": "hello"})):
+        with pytest.raises(errors.SDKError, match="Invalid file format") as refused:
+            await client.upload(content)
+        assert refused.value.status_code == 422
+
+
+async def test_a_file_for_a_batch_is_checked_line_by_line(client: SdkClient) -> None:
+    file = await client.files.upload_async(
+        file={"file_name": "a.jsonl", "content": LINE * 3}, purpose="batch"
+    )
+
+    assert (file.num_lines, file.sample_type) == (3, "batch_request")
+    for wrong in (b"", LINE + b"{\n", LINE + b'{"custom_id": "1"}\n', b"[]\n"):
+        with pytest.raises(errors.SDKError, match="Invalid file format") as refused:
+            await client.upload(wrong, "a.jsonl", "batch")
+        assert refused.value.status_code == 422
+
+
+async def test_a_deleted_file_is_gone_for_every_endpoint(
+    fake: FakeMistral, client: SdkClient
+) -> None:
+    id_ = await client.upload(PDF)
+    link = await client.files.get_signed_url_async(file_id=id_)
+    assert (await client.files.retrieve_async(file_id=id_)).deleted is False
+
+    gone = await client.files.delete_async(file_id=id_)
+
+    assert (gone.id, gone.deleted) == (id_, True)
+    for again in (
+        client.files.delete_async,
+        client.files.retrieve_async,
+        client.files.download_async,
+        client.files.get_signed_url_async,
+    ):
+        with pytest.raises(errors.SDKError) as refused:
+            await again(file_id=id_)
+        assert refused.value.status_code == 404
+    with pytest.raises(errors.SDKError, match="404"):
+        await client.process(uploaded_document(id_))
+    with pytest.raises(errors.SDKError, match="could not be fetched"):
+        await client.process(models.DocumentURLChunk(document_url=link.url))
+    assert len(fake.files) == 0
+
+
+async def test_a_link_opens_its_file_without_a_key_until_it_expires(
+    fake: FakeMistral, client: SdkClient
+) -> None:
+    id_ = await client.upload(PDF)
+    link = (await client.files.get_signed_url_async(file_id=id_, expiry=168)).url
+    expired = fake.files.sign(fake.url, id_, hours=-1)
+
+    async with httpx2.AsyncClient() as http:
+        assert (await http.get(link)).content == PDF
+        for other in (expired, link + "0", link.replace("expires=1", "expires=2"), link[:80]):
+            assert (await http.get(other)).status_code == 403
+    with pytest.raises(errors.SDKError, match="could not be fetched"):
+        await client.process(models.DocumentURLChunk(document_url=expired))
 
 
 async def test_a_job_delivers_one_answer_for_each_request(
@@ -99,53 +162,6 @@ async def test_requests_can_come_in_a_file_and_answers_in_the_job(
     assert not (await client.jobs.get_async(job_id=job.id)).outputs
 
 
-async def test_single_requests_of_a_job_can_be_made_to_fail(
-    fake: FakeMistral, client: SdkClient
-) -> None:
-    fake.faults.fail_next("batch.item", "500")
-    job = await started(client, batch_requests(*PDFS[:2]))
-
-    await fake.jobs.advance(job.id, "SUCCESS")
-
-    done = await client.jobs.get_async(job_id=job.id)
-    assert (done.succeeded_requests, done.failed_requests) == (1, 1)
-    assert fake.call_log.pages_paid == 1
-
-
-async def test_requests_of_a_job_are_made_to_fail_by_custom_id(
-    fake: FakeMistral, client: SdkClient
-) -> None:
-    job = await started(client, batch_requests(*PDFS))
-    fake.jobs.fail(job.id, ["n-2", "n-0"], "503")
-
-    await fake.jobs.advance(job.id, "SUCCESS")
-
-    done = await client.jobs.get_async(job_id=job.id)
-    assert set(await rows(client, done.output_file)) == {"n-1", "n-3"}
-    failed = await rows(client, done.error_file)
-    assert {name: row["response"]["status_code"] for name, row in failed.items()} == {
-        "n-0": 503,
-        "n-2": 503,
-    }
-    assert fake.call_log.pages_paid == 2
-
-
-async def test_a_paused_job_waits_until_it_is_resumed() -> None:
-    async with (
-        fake_mistral(Rules(batch_seconds=0.02)) as fake,
-        connected(fake.url, fake.key) as client,
-    ):
-        job = await started(client, batch_requests(PDFS[0]))
-        fake.jobs.pause(job.id)
-        later = await started(client, batch_requests(PDFS[1]))
-        await wait_until(lambda: fake.jobs.get(later.id).status == "SUCCESS")
-        assert fake.jobs.get(job.id).status == "QUEUED"
-
-        fake.jobs.pause(job.id, paused=False)
-
-        await wait_until(lambda: fake.jobs.get(job.id).status == "SUCCESS")
-
-
 async def test_a_job_that_has_not_begun_is_cancelled_at_once(
     fake: FakeMistral, client: SdkClient
 ) -> None:
@@ -159,7 +175,7 @@ async def test_a_job_that_has_not_begun_is_cancelled_at_once(
 
 
 @pytest.mark.parametrize("end", ["CANCELLED", "TIMEOUT_EXCEEDED"])
-async def test_a_job_that_is_broken_off_delivers_what_it_had_done(
+async def test_an_aborted_job_delivers_what_it_had_done(
     fake: FakeMistral, client: SdkClient, end: NextStatus
 ) -> None:
     job = await started(client, batch_requests(*PDFS))
@@ -178,20 +194,6 @@ async def test_a_job_that_is_broken_off_delivers_what_it_had_done(
     assert fake.call_log.pages_paid == 2
 
 
-async def test_a_job_that_fails_has_no_files_but_a_reason(
-    fake: FakeMistral, client: SdkClient
-) -> None:
-    job = await started(client, batch_requests(*PDFS))
-
-    await fake.jobs.advance(job.id, "FAILED")
-
-    failed = await client.jobs.get_async(job_id=job.id)
-    assert failed.status == "FAILED"
-    assert [error.message for error in failed.errors] == ["The job failed."]
-    assert not failed.output_file
-    assert (await client.jobs.cancel_async(job_id=job.id)).status == "FAILED"
-
-
 async def test_a_job_with_a_duration_advances_by_itself() -> None:
     async with (
         fake_mistral(Rules(batch_seconds=0.04)) as fake,
@@ -206,46 +208,12 @@ async def test_a_job_with_a_duration_advances_by_itself() -> None:
         assert fake.call_log.pages_paid == 4
 
 
-async def test_jobs_are_listed_by_what_has_become_of_them(
-    fake: FakeMistral, client: SdkClient
-) -> None:
-    jobs = [(await started(client, batch_requests(paper))).id for paper in PDFS[:3]]
-    await fake.jobs.advance(jobs[0], "SUCCESS")
-    await fake.jobs.advance(jobs[1])
-
-    async def listed(**more: Any) -> list[str]:
-        return [job.id for job in (await client.jobs.list_async(**more)).data or ()]
-
-    assert await listed() == jobs[::-1]
-    assert await listed(order_by="created", page=1, page_size=2) == jobs[2:]
-    assert await listed(status=["SUCCESS", "RUNNING"]) == [jobs[1], jobs[0]]
-    assert await listed(model="mistral-ocr-2512") == []
-    assert (await client.jobs.list_async(page_size=1)).total == 3
-
-
-async def test_a_deleted_job_is_gone_and_its_files_stay(
-    fake: FakeMistral, client: SdkClient
-) -> None:
-    job = await started(client, batch_requests(PDFS[0]))
-    await fake.jobs.advance(job.id, "SUCCESS")
-
-    deleted = await client.jobs.delete_async(job_id=job.id)
-
-    assert (deleted.id, deleted.deleted) == (job.id, True)
-    with pytest.raises(errors.SDKError, match="404"):
-        await client.jobs.get_async(job_id=job.id)
-    assert len(fake.files) == 1
-
-
 @pytest.mark.parametrize(
     ("more", "status"),
     [
-        ({"endpoint": "/v1/chat/completions"}, 422),
         ({"model": "mistral-large-latest"}, 422),
-        ({"timeout_hours": 0}, 422),
         ({"timeout_hours": 169}, 422),
         ({"requests": []}, 422),
-        ({"input_files": ["00000000-0000-4000-8000-000000000000"]}, 422),
         ({"requests": None, "input_files": ["00000000-0000-4000-8000-000000000000"]}, 404),
     ],
     ids=str,
@@ -263,20 +231,3 @@ async def test_a_job_that_cannot_be_done_is_refused(
         await client.jobs.create_async(**{**asked, **more})
 
     assert refused.value.status_code == status
-
-
-async def test_requests_sent_along_are_fewer_than_ten_thousand(
-    fake: FakeMistral, client: SdkClient
-) -> None:
-    fake.rules.inline_requests = 3
-
-    await started(client, batch_requests(*PDFS[:2]))
-    with pytest.raises(errors.SDKError, match="fewer than 3"):
-        await started(client, batch_requests(*PDFS[:3]))
-
-
-async def test_a_file_for_ocr_is_none_for_a_batch(client: SdkClient) -> None:
-    file = await client.upload(PDFS[0])
-
-    with pytest.raises(errors.SDKError, match="purpose 'batch'"):
-        await client.jobs.create_async(endpoint="/v1/ocr", model=MODEL, input_files=[file])
