@@ -50,7 +50,7 @@ async def test_a_store_that_is_away_is_waited_for(
                 await proxy.start_listening()
             proxy.intercept = PASS_THROUGH
             await service.wait_until_ready()
-            assert await is_ready(client)
+            await wait_until(lambda: is_ready(client), within=WITHIN)
             assert await client.is_accepted()
             await wait_until_completed(client, tmp_path)
 
@@ -73,7 +73,7 @@ async def test_a_bus_that_is_away_is_waited_for(tmp_path: Path) -> None:
         await check_waits_for(client, "cannot connect to the bus")
         async with embedded(tmp_path / "bus", port):
             await service.wait_until_ready()
-            assert await is_ready(client)
+            await wait_until(lambda: is_ready(client), within=WITHIN)
             assert await client.is_accepted()
             assert await service.stop() == 0
 
@@ -96,7 +96,7 @@ async def test_space_on_a_full_volume_is_waited_for(tmp_path: Path, place: str) 
             await check_waits_for(client, "no room for the")
             free(volume)
             await service.wait_until_ready()
-            assert await is_ready(client)
+            await wait_until(lambda: is_ready(client), within=WITHIN)
             assert await client.is_accepted()
 
 
@@ -194,7 +194,7 @@ async def test_a_database_that_a_snapshot_has_is_waited_for_until_it_is_back(
         for path in aside.iterdir():
             path.rename(data / path.name)
         await service.wait_until_ready()
-        assert await is_ready(client)
+        await wait_until(lambda: is_ready(client), within=WITHIN)
         for document, words in made.items():
             assert await client.first_line(document) == words
         assert saved.exists()
@@ -239,7 +239,7 @@ async def test_moving_the_snapshots_aside_starts_with_a_new_database(
         await check_waits_for(client, f"move {data}/snapshots aside")
         (data / "snapshots").rename(data / "snapshots.aside")
         await service.wait_until_ready()
-        assert await is_ready(client)
+        await wait_until(lambda: is_ready(client), within=WITHIN)
 
 
 @pytest.mark.slow
