@@ -13,7 +13,7 @@ from actors.engines import Conversion, SourceFile
 from ilios import logs
 from ilios.runtime import gc_tuning
 from ilios.service import service
-from ilios.settings import settings
+from ilios.settings.environ import from_environ
 
 READY_WITHIN = 30.0  # seconds
 
@@ -117,7 +117,7 @@ async def run_service(
 
 
 async def _serve(kind: str, kilobytes: int) -> None:
-    configured = settings.from_environ(os.environ)
+    configured = from_environ(os.environ)
     logs.set_up(configured.log_level)
     stop = asyncio.Event()
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, stop.set)

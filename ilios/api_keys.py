@@ -3,7 +3,7 @@
 from collections import Counter
 from collections.abc import Iterator, Sequence
 
-from ilios.settings.values import Secret
+from ilios.secret import Secret
 
 MIN_LENGTH = 16  # characters; random letters and digits then have more than 80 bits
 

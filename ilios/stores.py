@@ -13,6 +13,7 @@ from actors.ports import Blobs, StorageMismatch
 from bus import streams
 from ilios.blobs.factory import blob_directory, open_blobs
 from ilios.blobs.guarded import GuardedBlobs
+from ilios.data_directory import check_version, refuse_foreign_database, write_version
 from ilios.database.blob_samples import SqliteBlobSamples
 from ilios.database.connection import lock_file, open_reader, open_writer
 from ilios.database.recovery.damage import DamageMonitor, WatchedConnection
@@ -59,13 +60,17 @@ async def open_stores(
     async with AsyncExitStack() as stack:
         enter, retry = stack.enter_async_context, startup.retry_until_available
         data_dir, path = settings.data_dir, settings.database_path
-        # Before the locks: they would be made in the directory a volume is to be mounted on.
+        # Before anything is written: the file of another program is left as it is.
+        refuse_foreign_database(settings)
+        # Before the locks: they would be created in the directory a volume is to be mounted on.
         missing_database.check_snapshots(settings)
         stack.enter_context(exclusive_lock(data_dir / "lock", f"the data directory {data_dir}"))
         stack.enter_context(exclusive_lock(lock_file(path), f"the database {path}"))
+        check_version(data_dir)
         bus = await retry(lambda: enter(_open_bus(settings, monitoring)))
         await missing_database.check_blobs(settings, bus.persister)
         write_connection = await retry(lambda: enter(open_writer(path, monitoring.damage)))
+        write_version(data_dir)
         read_connection = await enter(open_reader(path, monitoring.damage))
         expected = ExpectedBlobs(SqliteBlobSamples(read_connection), data_dir / LOST_BEFORE_FILE)
         store = await retry(lambda: enter(_open_blobs(settings, expected)))

@@ -1,4 +1,4 @@
-"""``ilios convert``: the engine without the service around it."""
+"""``ilios convert``: converts files with the local engine, without a service."""
 
 import argparse
 import asyncio
@@ -24,9 +24,9 @@ from actors.engines import (
     SourceFile,
     Unconvertible,
 )
-from ilios.cli import check, exit_codes, printing
+from ilios.cli import command, exit_codes, printing
 from ilios.engines.local.engine import LocalEngine
-from ilios.settings import settings as table
+from ilios.settings.settings import MIB, Settings
 from ilios.visible import visible, visible_json
 
 STDIN = "-"
@@ -34,51 +34,66 @@ CHUNK = 1024 * 1024  # bytes read from stdin at once
 
 
 class ConversionFailed(Exception):
-    """A document was not converted, or not delivered; the message says why."""
+    """A document was not converted or not written; the message has the reason."""
 
 
 class CannotWrite(Exception):
-    """Nothing can be written where ``-o`` says; the message says why."""
+    """The target of ``-o`` cannot be written; the message has the reason."""
 
 
 class UsageError(Exception):
-    """What was typed contradicts itself or what is there."""
+    """The arguments contradict one another or the existing files."""
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments of ``ilios convert``."""
+    parser.description = (
+        "Convert files and print the Markdown, or write it. "
+        "Exit code 0: all converted; 1: some failed; 2: wrong usage."
+    )
+    parser.add_argument("files", nargs="+", metavar="FILE", help="a document; - reads stdin")
+    parser.add_argument(
+        "-o",
+        "--output",
+        metavar="PATH",
+        help="write here: a directory (one FILE.md per document), or a file for one document",
+    )
+    parser.add_argument(
+        "--format",
+        choices=("markdown", "json"),
+        default="markdown",
+        help="markdown (default), or one JSON object a line with pages and metadata",
+    )
 
 
 def run(options: argparse.Namespace) -> int:
-    """Convert ``options.files``; what they become is delivered in their order."""
+    """Convert ``options.files`` and deliver the results in their order."""
     files: list[str] = options.files
-    try:
-        settings = table.from_environ(os.environ)
-    except table.BadSettings as error:
-        check.print_problems(error)
-        return exit_codes.USAGE
+    settings = command.read_settings()
     try:
         targets = None
         if options.output is not None:
-            # As it was typed: a Path has forgotten the slash that says it is to be a directory.
+            # As a string: a Path drops the final slash, which stands for a directory.
             targets = _targets(files, str(options.output), options.format)
         return asyncio.run(_convert_all(files, targets, options.format, settings))
     except UsageError as error:
         printing.print_error(error)
         return exit_codes.USAGE
-    except (CannotWrite, printing.CannotPrint) as error:
+    except CannotWrite as error:
         printing.print_error(error)
         return exit_codes.SOME_FAILED
-    except KeyboardInterrupt:
-        return exit_codes.INTERRUPTED
 
 
-def _targets(files: list[str], typed: str, output_format: str) -> list[Path]:
-    """Say where each document goes, while no work can be lost; make the directory it takes."""
-    output = Path(typed)
+def _targets(files: list[str], given: str, output_format: str) -> list[Path]:
+    """Return the file of each result, before any work is done; make their directory."""
+    output = Path(given)
     suffix = "md" if output_format == "markdown" else "json"
     try:
-        if len(files) > 1 or typed.endswith("/") or output.is_dir():
+        if len(files) > 1 or given.endswith("/") or output.is_dir():
             if output.exists() and not output.is_dir():
                 if len(files) > 1:
                     raise UsageError(f"{output} is a file; several documents need a directory")
-                raise CannotWrite(f"cannot write into {typed}: it is a file")
+                raise CannotWrite(f"cannot write into {given}: it is a file")
             output.mkdir(parents=True, exist_ok=True)
             targets = [output / name for name in _output_names(files, suffix)]
         else:
@@ -91,12 +106,12 @@ def _targets(files: list[str], typed: str, output_format: str) -> list[Path]:
             ):
                 raise CannotWrite(f"cannot write {file}: it is one of the documents")
     except OSError as error:
-        raise CannotWrite(f"cannot write {error.filename or typed}: {error.strerror}") from error
+        raise CannotWrite(f"cannot write {error.filename or given}: {error.strerror}") from error
     return targets
 
 
 def _output_names(files: list[str], suffix: str) -> list[str]:
-    """Name what the documents become; those of one name from several directories get numbers."""
+    """Return the names of the results; equal names from several directories get numbers."""
     names: list[str] = []
     for file in files:
         stem = "stdin" if file == STDIN else Path(file).name
@@ -110,7 +125,7 @@ def _output_names(files: list[str], suffix: str) -> list[str]:
 
 
 async def _convert_all(
-    files: list[str], targets: list[Path] | None, output_format: str, settings: table.Settings
+    files: list[str], targets: list[Path] | None, output_format: str, settings: Settings
 ) -> int:
     progress = Progress(len(files))
     failed = False
@@ -139,7 +154,7 @@ async def _convert_all(
                     failed = True
                     progress.clear()
                     printing.write_stderr(f"ilios: {visible(name)}: {visible(str(error))}")
-        finally:  # when there is nowhere to put the results, nobody waits for the rest
+        finally:  # when results cannot be written, the rest need not be converted
             for task in tasks:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
@@ -178,13 +193,13 @@ async def _convert_one(
 
 @asynccontextmanager
 async def _open_source(name: str, max_bytes: int) -> AsyncIterator[Path]:
-    """Lend the path of a file; stdin is copied into a file of its own first."""
+    """Yield the path of a file; stdin is copied into a temporary file first."""
     if name != STDIN:
         mode = os.stat(name).st_mode
-        if not stat.S_ISREG(mode) and not stat.S_ISDIR(mode):  # opening a directory says enough
-            raise ConversionFailed(
-                "This is not a regular file; what comes from a pipe is read from -."
-            )
+        if not stat.S_ISREG(mode) and not stat.S_ISDIR(
+            mode
+        ):  # opening a directory raises a clear error
+            raise ConversionFailed("This is not a regular file; use - to read from a pipe.")
         yield Path(name)
         return
     if sys.stdin is None:
@@ -192,7 +207,7 @@ async def _open_source(name: str, max_bytes: int) -> AsyncIterator[Path]:
     with tempfile.NamedTemporaryFile(prefix="ilios-") as copy:
         while chunk := await asyncio.to_thread(sys.stdin.buffer.read, CHUNK):
             if copy.tell() + len(chunk) > max_bytes:
-                most = max_bytes // table.MIB
+                most = max_bytes // MIB
                 raise ConversionFailed(
                     f"There is more on stdin than {most} MiB (ILIOS_MAX_FILE_MB)."
                 )
@@ -221,7 +236,7 @@ def _render(name: str, conversion: Conversion, output_format: str) -> str:
 
 
 class Progress:
-    """One line on stderr that tells how far it is; nothing where stderr is no terminal."""
+    """A line of progress on stderr, if that is a terminal."""
 
     def __init__(self, total: int) -> None:
         self._total = total
@@ -229,19 +244,19 @@ class Progress:
         self._enabled = sys.stderr.isatty()
 
     def page(self, name: str, done: int, total: int) -> None:
-        """A page of a document is done."""
+        """Show that a page of a document is done."""
         self._write_line(
             f"[{self._finished}/{self._total}] {Path(name).name}: page {done} of {total}"
         )
 
     def done(self, name: str, pages: int, seconds: float) -> None:
-        """A document is done."""
+        """Show that a document is done."""
         self._finished += 1
         took = f"{pages} pages in {seconds:.1f} s"
         self._write_line(f"[{self._finished}/{self._total}] {Path(name).name}: {took}")
 
     def clear(self) -> None:
-        """Make room for a line of somebody else."""
+        """Clear the line for other output."""
         self._write_line("")
 
     def _write_line(self, text: str) -> None:

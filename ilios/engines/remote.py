@@ -14,7 +14,7 @@ from actors.ports import Blobs
 from ilios import secrets_file
 from ilios.engines.local.engine import LocalEngine
 from ilios.engines.mistral.limits import MistralLimits
-from ilios.settings.values import Secret
+from ilios.secret import Secret
 
 MISTRAL_MODULE = "ilios.engines.mistral.factory"
 

@@ -9,8 +9,7 @@ from pathlib import Path
 from ilios.blobs.factory import blob_directory
 from ilios.disk_space import MIN_FREE_FILES, Volume
 from ilios.preflight.findings import Finding, ok, problem
-from ilios.settings.row import MIB
-from ilios.settings.settings import Settings
+from ilios.settings.settings import MIB, Settings
 
 DATA_DIR = "ILIOS_DATA_DIR"
 DATABASE = "LOCAL_DB_PATH"

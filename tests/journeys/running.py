@@ -50,9 +50,10 @@ class RunningService:
             "-m",
             *module,
             "serve",
-            cwd=ROOT,
+            cwd="/",  # where no .env lies
             env={
                 "PATH": os.environ["PATH"],
+                "PYTHONPATH": str(ROOT),
                 "PORT": "0",
                 "ILIOS_NATS_PORT": "0",
                 "ILIOS_DATA_DIR": str(self.data_dir),

@@ -150,9 +150,10 @@ async def test_a_terminal_that_goes_away_stops_the_service_in_order(tmp_path: Pa
         # The terminal becomes its own: closing it is what sends SIGHUP.
         "import fcntl, os, sys, termios; os.setsid(); fcntl.ioctl(2, termios.TIOCSCTTY, 0); "
         "os.execv(sys.executable, [sys.executable, '-m', 'ilios', 'serve'])",
-        cwd=ROOT,
+        cwd="/",
         env={
             "PATH": os.environ["PATH"],
+            "PYTHONPATH": str(ROOT),
             "PORT": "0",
             "ILIOS_NATS_PORT": "0",
             "ILIOS_DATA_DIR": str(tmp_path),
@@ -189,8 +190,13 @@ async def _ilios(command: str, *arguments: str, **environ: str) -> tuple[int, st
         "ilios",
         command,
         *arguments,
-        cwd=ROOT,
-        env={"PATH": os.environ["PATH"], "ILIOS_NATS_PORT": "0", **environ},
+        cwd="/",
+        env={
+            "PATH": os.environ["PATH"],
+            "PYTHONPATH": str(ROOT),
+            "ILIOS_NATS_PORT": "0",
+            **environ,
+        },
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.PIPE,
     )

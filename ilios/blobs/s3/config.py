@@ -2,7 +2,7 @@
 
 from msgspec import Struct
 
-from ilios.settings.values import Secret
+from ilios.secret import Secret
 
 AUTO = "auto"
 """The region of whoever has one only, and of those who leave it to us to find out; of addressing,

@@ -12,7 +12,7 @@ from mistralai.client.errors import MistralError
 from msgspec import Struct
 
 from ilios.engines.mistral.sdk_patches import patch_sdk
-from ilios.settings.values import Secret
+from ilios.secret import Secret
 
 CONNECT_SECONDS = 10.0
 IDLE_SECONDS = 30.0  # a connection is kept for the next call

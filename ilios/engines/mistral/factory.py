@@ -15,7 +15,7 @@ from ilios.engines.mistral.limits import MistralLimits
 from ilios.engines.mistral.pdf_splitter import PdfSplitter
 from ilios.engines.mistral.rate_limit import RateLimiter
 from ilios.engines.mistral.uploads import Uploads
-from ilios.settings.values import Secret
+from ilios.secret import Secret
 
 
 class MistralParts(Struct, frozen=True):

@@ -16,7 +16,7 @@ from ilios.engines.mistral import factory
 from ilios.engines.mistral.engine import MistralEngine
 from ilios.engines.mistral.factory import MistralParts
 from ilios.engines.mistral.limits import MistralLimits
-from ilios.settings.values import Secret
+from ilios.secret import Secret
 from schemas.results import PageResult, ResultHead
 from tests.documents import PDF
 from tests.mistral.fake import FakeMistral
