@@ -123,7 +123,7 @@ async def test_a_standing_fault_is_reported_and_unhealthy() -> None:
 async def test_permission_violations_are_reported(monkeypatch: pytest.MonkeyPatch) -> None:
     refusals = PermissionViolations()
     refusals.record("ocr", PermissionError('permissions violation for publish to "x"'))
-    monkeypatch.setattr("tests.ilios.test_health.Refusals", lambda: refusals)
+    monkeypatch.setattr("tests.ilios.test_health.PermissionViolations", lambda: refusals)
     report = await _report()
     assert not report.healthy
     assert report.problems == [

@@ -21,9 +21,9 @@ PATIENT = ("--within", "80")
 
 WITHOUT_BILLS = """
 import ilios.database.statements as statements
-whole = statements.USED
-statements.USED = whole.replace("WHERE tenant", "WHERE 0 AND tenant")
-assert statements.USED != whole
+whole = statements.INSERT_USAGE
+statements.INSERT_USAGE = whole.replace("WHERE tenant", "WHERE 0 AND tenant")
+assert statements.INSERT_USAGE != whole
 """
 """All of them: of a few documents none may have the numbers, in the log, that would be chosen."""
 SWAPPED_TEXT = """
@@ -38,7 +38,8 @@ blob_responses.send = send
 """
 FORGETTING = """
 import ilios.database.statements as statements
-statements.SUBMITTED = statements.SUBMITTED.replace("SELECT\\n    :tenant", "SELECT\\n    'nobody'")
+whole = statements.INSERT_DOCUMENT
+statements.INSERT_DOCUMENT = whole.replace("SELECT\\n    :tenant", "SELECT\\n    'nobody'")
 import os
 os.environ["ILIOS_CONVERT_TIMEOUT"] = "1"  # nobody will tell how it ended
 """

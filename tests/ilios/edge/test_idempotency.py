@@ -235,7 +235,7 @@ async def test_repeating_it_while_the_bus_is_away_does_not_fill_the_volume(
     world: World, path: str, away: str
 ) -> None:
     client = await world.serve()
-    getattr(world, away).fails = NotPublished("no") if away == "publisher" else BusUnavailable("no")
+    getattr(world, away).error = NotPublished("no") if away == "publisher" else BusUnavailable("no")
     for _ in range(3):
         data = many(b"one", b"two") if path == BATCH else form_data()
         assert (await ask(client, path, data)).status == 503

@@ -43,7 +43,7 @@ async def main():
                 conversion = await engine.convert(SourceFile(Path(path), "application/pdf"))
                 came.append(len(conversion.pages))
             except EngineCrashed as crash:
-                came.append([crash.reason, crash.blame, crash.memory])
+                came.append([crash.reason, crash.document_blamed, crash.out_of_memory])
         problem = engine.restarts.problem
     print(json.dumps({"came": came, "problem": problem}))
 

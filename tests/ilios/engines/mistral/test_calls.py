@@ -44,7 +44,7 @@ async def test_a_call_that_takes_too_long_is_given_up_and_made_again(
     open_engine: OpenEngine, fake: FakeMistral, make_source: MakeSource
 ) -> None:
     fake.faults.fail_next("ocr", "hang")
-    async with open_engine(call_within=0.5) as mistral:
+    async with open_engine(call_timeout=0.5) as mistral:
         conversion = await mistral.engine.convert(make_source(ONE_PAGE))
     assert mark(ONE_PAGE, 0) in conversion.pages[0]
 
@@ -140,7 +140,7 @@ async def test_no_more_calls_are_under_way_than_may_be(
     open_engine: OpenEngine, fake: FakeMistral, make_source: MakeSource
 ) -> None:
     fake.rules.latency = 0.05
-    async with open_engine(at_once=3) as mistral:
+    async with open_engine(max_concurrent_calls=3) as mistral:
         papers = [documents.pdf(f"Number {number}") for number in range(12)]
         await asyncio.gather(*(mistral.engine.convert(make_source(paper)) for paper in papers))
     assert fake.call_log.highest_concurrency <= 3
@@ -155,7 +155,7 @@ async def test_long_documents_do_not_take_all_the_places(
     monkeypatch.setattr("ilios.engines.mistral.rate_limit.MAX_CONCURRENT_LARGE_CALLS", 2)
     fake.rules.latency = 0.2
     long = [documents.pdf(*(f"{n} {page}\n" + "x" * 9000 for page in range(20))) for n in range(6)]
-    async with open_engine(at_once=8) as mistral:
+    async with open_engine(max_concurrent_calls=8) as mistral:
         reading = [
             asyncio.create_task(mistral.engine.convert(make_source(paper))) for paper in long
         ]
