@@ -1,4 +1,4 @@
-"""``ilios chaos``: kills the service at random and verifies that it keeps its promises."""
+"""``ilios chaos``: kills the service at random and says whether it has kept its promises."""
 
 import argparse
 import asyncio
@@ -25,7 +25,7 @@ CANCEL_RETRY_AFTER = 10.0  # seconds; more than it takes to end every process an
 
 
 class UsageError(Exception):
-    """The arguments cannot be used here."""
+    """What was typed cannot be done here."""
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -54,14 +54,14 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 
 def run(options: argparse.Namespace) -> int:
-    """Run a trial; its directory is removed, unless it failed or ``--keep`` was given."""
+    """Run a trial; what is left of it is removed, unless it failed or is to be kept."""
     try:
         trial = _parse_trial(options)
         directory = _prepare_directory(options.directory)
     except UsageError as error:
         printing.print_error(error)
         return exit_codes.USAGE
-    # Warnings of our client of the bus are no news: the bus is killed on purpose.
+    # What we say of the bus as its client is no news: it is killed on purpose.
     logs.set_up("error")
     code = exit_codes.SOME_FAILED
     try:
@@ -144,10 +144,10 @@ def _parse_trial(options: argparse.Namespace) -> Trial:
     )
 
 
-def _prepare_directory(given: str | None) -> Path:
-    if given is None:
+def _prepare_directory(typed: str | None) -> Path:
+    if typed is None:
         return Path(tempfile.mkdtemp(prefix="ilios-chaos-"))
-    directory = Path(given).absolute()
+    directory = Path(typed).absolute()
     try:
         directory.mkdir(parents=True, exist_ok=True)
         if any(directory.iterdir()):

@@ -1,4 +1,4 @@
-"""``ilios rebuild``: makes the database again from a snapshot and the log, and proves it."""
+"""``ilios rebuild``: the database made anew from a snapshot and the log, and proven."""
 
 import argparse
 import asyncio
@@ -95,7 +95,7 @@ def _run(settings: Settings, options: argparse.Namespace) -> int:
 
 
 def format_lines(report: RebuildReport, *, check: bool) -> Iterator[str]:
-    """Yield the lines of the report: what was found and what was done."""
+    """Say what was found, and what was done about it."""
     yield from _sources(report)
     yield ""
     yield from (_table(one, had_old=report.had_old) for one in report.compared.tables)
@@ -134,10 +134,10 @@ def _table(one: TableDiff, *, had_old: bool) -> str:
 
 
 def _proof(report: RebuildReport) -> Iterator[str]:
-    documents = len(report.build.expected.documents)
+    said = len(report.build.expected.documents)
     wrong = len(report.disagreements)
     if not wrong:
-        yield f"proof      the {documents} documents of the log and their bills agree with it"
+        yield f"proof      the {said} documents the log speaks of stand as it says, and their bills"
     for one in report.disagreements[:MAX_LISTED]:
         yield f"WRONG      {'/'.join(one.name)}: {one.why}"
     if wrong > MAX_LISTED:
@@ -154,14 +154,14 @@ def _old_database(report: RebuildReport) -> Iterator[str]:
     elif report.equal:
         yield "old        sound, and equal row by row"
     elif report.is_sound:
-        yield "old        sound; it is behind the log, which the service catches up on"
+        yield "old        sound; it is behind the log, which the service makes up for"
     else:
-        yield "old        sound, and differs"
+        yield "old        sound, and says otherwise"
     for one in report.unexplained:
         for what, keys in (
-            ("differ in the old database", one.changed),
-            ("differ in the old, damaged file; the log agrees with the new one", one.overruled),
-            ("are in the old database only", one.gone),
+            ("stand otherwise in the old database", one.changed),
+            ("stand otherwise in the old, damaged file; the log speaks for the new", one.overruled),
+            ("are in the old database alone", one.gone),
         ):
             if keys:
                 named = ", ".join("/".join(key) for key in keys[:MAX_LISTED])
@@ -171,10 +171,10 @@ def _old_database(report: RebuildReport) -> Iterator[str]:
 
 def _verdict(report: RebuildReport, *, check: bool) -> str:
     if report.disagreements:
-        return "Nothing was changed: the new database does not agree with the log. Report this."
+        return "Nothing was changed: what was made does not stand as the log says. Report this."
     if report.replaced:
-        moved = f"; the old one is now {report.old.name}" if report.old else ""
-        return f"{report.database} was made again{moved}."
+        kept = f"; the old one is kept as {report.old.name}" if report.old else ""
+        return f"{report.database} was made anew{kept}."
     if report.is_sound:
         return "Nothing was changed: the database is in order."
     if report.would_lose_data:

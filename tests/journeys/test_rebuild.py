@@ -83,7 +83,7 @@ async def test_a_damaged_database_is_refused_and_rebuilt_from_the_log(data: Path
 
     made = await run_ilios(data, "rebuild")
     assert made.code == 0, made
-    assert "was made again; the old one is now ilios.db.damaged-" in made.out
+    assert "was made anew; the old one is kept as ilios.db.damaged-" in made.out
     after = rows(database)
     for table in ("documents", "removed", "batches"):
         assert after[table] == before[table]
@@ -160,7 +160,7 @@ async def test_a_row_that_was_changed_behind_our_back_is_found(data: Path) -> No
         connection.commit()
     result = await run_ilios(data, "rebuild", "--check")
     assert result.code == 1
-    assert "rows differ in the old database" in result.out
+    assert "rows stand otherwise in the old database" in result.out
 
 
 async def test_without_the_log_nothing_is_given_up_unless_it_is_accepted(data: Path) -> None:
@@ -201,7 +201,7 @@ async def test_a_truncated_database_with_its_wal_is_rebuilt(data: Path) -> None:
     os.truncate(database, database.stat().st_size // 2)
     made = await run_ilios(data, "rebuild")
     assert made.code == 0, made
-    assert "was made again; the old one is now ilios.db.damaged-" in made.out
+    assert "was made anew; the old one is kept as ilios.db.damaged-" in made.out
     for table in ("documents", "removed", "batches"):
         assert rows(database)[table] == before[table]
 
