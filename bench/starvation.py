@@ -11,7 +11,7 @@ from msgspec import Struct
 
 from bench import machine, server
 from bench.client import Client
-from ilios.tenants import tenant_of
+from ilios.api_keys import tenant_of
 from tests import documents
 
 KEYS = ("key-of-the-one-who-is-slow", "key-of-the-one-who-waits")

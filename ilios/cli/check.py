@@ -10,6 +10,7 @@ from typing import Protocol
 
 from actors.engines import EngineCrashed
 from ilios import api_keys
+from ilios.api_keys import tenant_of
 from ilios.cli import exit_codes, printing
 from ilios.engines.local import self_test
 from ilios.engines.local.engine import LocalEngine
@@ -20,12 +21,11 @@ from ilios.runtime import engine_memory, open_files
 from ilios.secret import Secret
 from ilios.settings import environ
 from ilios.settings.settings import TABLE, Settings
-from ilios.tenants import tenant_of
 
 HINT_LENGTH = 4  # characters of a key
 MIN_HINTED_LENGTH = 12  # characters of a key of which some may be shown
-DATABASE_MODULE, REMOTE_MODULE = "ilios.preflight.database", "ilios.preflight.remote"
-"""They load libraries that take a while, so only where they are needed."""
+STORES_MODULE = "ilios.preflight.stores"
+"""It loads libraries that take a while, so only where it is needed."""
 
 
 class _Preflight(Protocol):
@@ -124,12 +124,11 @@ def _findings(settings: Settings, *, running: bool) -> Iterator[Finding]:
     ):
         yield warning(text)
     yield from directories.check(settings)
-    if settings.snapshots_dir.is_dir() or settings.database_path.exists():
-        yield from _load_preflight(DATABASE_MODULE).check(settings)
     yield from ports.check(settings, running=running)
     yield from asyncio.run(_run_self_test(settings))
-    if settings.nats_url is not None or settings.s3 is not None:
-        yield from _load_preflight(REMOTE_MODULE).check(settings)
+    stored = settings.snapshots_dir.is_dir() or settings.database_path.exists()
+    if stored or settings.nats_url is not None or settings.s3 is not None:
+        yield from _load_preflight(STORES_MODULE).check(settings)
 
 
 def _load_preflight(module: str) -> _Preflight:

@@ -6,12 +6,12 @@ from collections.abc import Iterable, Mapping
 from aiohttp import web
 from aiohttp.typedefs import Handler, Middleware
 
+from ilios.api_keys import key_digest, tenant_of, tenant_of_digest
 from ilios.edge import signed_urls
 from ilios.edge.auth_limiter import FailedAuthLimiter
 from ilios.edge.connection import mark_authenticated
 from ilios.edge.context import TENANT
 from ilios.edge.errors import HttpProblem
-from ilios.tenants import key_digest, tenant_of, tenant_of_digest
 from schemas.ids import DEFAULT_TENANT
 
 __all__ = ["API_KEYS", "PUBLIC_PATHS", "ApiKeys", "auth_middleware", "tenant_of"]

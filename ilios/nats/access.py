@@ -16,6 +16,7 @@ from bus.errors import BusUnavailable
 from bus.permission_violations import PermissionViolations
 from bus.probe import Probe
 from bus.publish_stats import PublishStats
+from ilios.api_keys import tenant_of
 from ilios.data_directory import NoData
 from ilios.integrity.faults import Faults
 from ilios.nats.server import embedded
@@ -24,7 +25,6 @@ from ilios.nats.watch import NatsWatchdog
 from ilios.runtime.locks import AlreadyInUse, exclusive_lock
 from ilios.runtime.supervisor import Supervisor
 from ilios.settings.settings import Settings
-from ilios.tenants import tenant_of
 from schemas.ids import DEFAULT_TENANT
 
 log = structlog.get_logger("bus")

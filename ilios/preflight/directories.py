@@ -1,4 +1,4 @@
-"""Tries the directories the service writes to: there or to be made, writable, with room."""
+"""Checks the directories the service writes to: they exist or can be made, with free space."""
 
 import fcntl
 import os
@@ -16,7 +16,7 @@ DATABASE = "LOCAL_DB_PATH"
 
 
 def is_locked(data_dir: Path) -> bool:
-    """Return whether a running service holds the data directory; its lock is not made for that."""
+    """Return whether a running service has locked the data directory; creates no lock file."""
     try:
         descriptor = os.open(data_dir / "lock", os.O_RDONLY | os.O_CLOEXEC)
     except OSError:
@@ -31,7 +31,7 @@ def is_locked(data_dir: Path) -> bool:
 
 
 def check(settings: Settings) -> Iterator[Finding]:
-    """Yield what is found of each directory and file the service writes to."""
+    """Yield a finding for each directory and file the service writes to."""
     reserve, data_dir = settings.reserve_bytes, settings.data_dir
     found = {data_dir: _check_directory(DATA_DIR, data_dir, reserve)}
     if settings.database is not None:
@@ -43,7 +43,7 @@ def check(settings: Settings) -> Iterator[Finding]:
     if settings.nats_url is None:
         within.append(data_dir / "nats")
     for place in within:
-        # What a directory lacks, those in it lack as well.
+        # A problem of a directory is one of those below it as well.
         if not any(place.is_relative_to(other) for other in failed):
             finding = _check_directory(DATA_DIR, place, reserve)
             if finding.level == "problem":
@@ -56,7 +56,7 @@ def _check_directory(variable: str, place: Path, reserve: int) -> Finding:
     if not existing.is_dir():
         return problem(f"{variable}: {existing} is not a directory")
     try:
-        with tempfile.TemporaryFile(dir=existing):  # which has no name, or loses it at once
+        with tempfile.TemporaryFile(dir=existing):  # which has no name
             pass
     except OSError as error:
         made = "written to" if existing == place else f"made in {existing}"

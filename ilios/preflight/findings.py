@@ -1,4 +1,4 @@
-"""What a try has found."""
+"""The result of one check."""
 
 from typing import Literal
 
@@ -8,7 +8,7 @@ Level = Literal["ok", "warning", "problem"]
 
 
 class Finding(Struct, frozen=True):
-    """One sentence about one setting. A problem keeps the service from starting or from working."""
+    """A sentence about a setting. A problem prevents the service from starting or from working."""
 
     level: Level
     text: str

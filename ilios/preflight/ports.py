@@ -1,4 +1,4 @@
-"""Tries the ports the service listens on, and finds out whether another ilios has them."""
+"""Checks the ports the service listens on, and whether another ilios uses them."""
 
 import errno
 import http.client
@@ -10,12 +10,12 @@ from collections.abc import Iterator
 from ilios.preflight.findings import Finding, ok, problem, warning
 from ilios.settings.settings import Settings
 
-ASKED_WITHIN = 1.0  # seconds the owner of a port has to answer
-LOOPBACK = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104  # asked there, not listened on
+ASKED_WITHIN = 1.0  # seconds for the process that uses a port to answer
+LOOPBACK = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104  # connected to, not listened on
 
 
 def check(settings: Settings, *, running: bool) -> Iterator[Finding]:
-    """Yield what is found of each port; ``running``: by a service on the same data directory."""
+    """Yield a finding for each port; ``running``: a service uses the same data directory."""
     host, port = settings.host, settings.port
     if port:
         fault = _bind_error(host, port)
@@ -44,7 +44,7 @@ def check(settings: Settings, *, running: bool) -> Iterator[Finding]:
 
 
 def _bind_error(host: str, port: int) -> int | None:
-    """Return the error number of why the port cannot be bound, as a server would bind it."""
+    """Bind the port as a server would; return the error number, or None."""
     try:
         found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
     except OSError:
@@ -74,7 +74,7 @@ def _is_edge(host: str, port: int) -> bool:
 
 
 def _is_bus(port: int) -> bool:
-    """Return whether a nats-server that ilios runs greets there."""
+    """Return whether a nats-server of ilios answers on the port."""
     try:
         with socket.create_connection(("127.0.0.1", port), ASKED_WITHIN) as connection:
             connection.settimeout(ASKED_WITHIN)

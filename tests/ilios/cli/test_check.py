@@ -9,12 +9,12 @@ from pathlib import Path
 
 import pytest
 
+from ilios.api_keys import tenant_of
 from ilios.cli import check
 from ilios.disk_space import Volume
 from ilios.engines.sandbox import landlock
 from ilios.preflight import ports
 from ilios.settings.settings import MIB, TABLE
-from ilios.tenants import tenant_of
 from tests import events
 from tests.ilios.database.db import history, open_database
 
