@@ -55,5 +55,5 @@ def warnings(keys: Sequence[Secret]) -> Iterator[str]:
             ]
             yield (
                 f"API_KEY: keys {', '.join(map(str, places))} differ only by white space or case; "
-                "each is a tenant of its own, which does not see the documents of the other"
+                "each is another tenant, and tenants do not see the documents of one another"
             )

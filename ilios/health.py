@@ -19,8 +19,8 @@ from bus.errors import BusFull, BusUnavailable
 from bus.probe import Probe
 from ilios.database.document_queries import SqliteDocumentQueries
 from ilios.database.recovery.damage import REPAIR_HINT, DamageMonitor
-from ilios.disk_space import DiskGuard
 from ilios.integrity.faults import Faults
+from ilios.runtime.disk_space import DiskGuard
 from ilios.runtime.supervisor import Supervisor
 from schemas.replies import HealthReport
 

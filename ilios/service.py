@@ -33,7 +33,6 @@ from bus.publisher import Publisher
 from ilios.blobs.factory import blob_directory
 from ilios.database.recovery.damage import DamageMonitor
 from ilios.database.recovery.snapshot_schedule import SnapshotScheduler
-from ilios.disk_space import BLOBS, COPIES, DiskGuard
 from ilios.edge.app import serve_edge
 from ilios.edge.context import Edge, Limits
 from ilios.edge.listening_sockets import ListeningSockets
@@ -47,6 +46,7 @@ from ilios.integrity.faults import Faults
 from ilios.integrity.log_check import LogCheck
 from ilios.integrity.losses import LossStore
 from ilios.runtime import open_files
+from ilios.runtime.disk_space import BLOBS, COPIES, DiskGuard
 from ilios.runtime.locks import exclusive_lock
 from ilios.runtime.supervisor import Supervisor
 from ilios.settings.settings import Settings

@@ -7,8 +7,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from ilios.blobs.factory import blob_directory
-from ilios.disk_space import MIN_FREE_FILES, Volume
 from ilios.preflight.findings import Finding, ok, problem
+from ilios.runtime.disk_space import MIN_FREE_FILES, Volume
 from ilios.settings.settings import MIB, Settings
 
 DATA_DIR = "ILIOS_DATA_DIR"
@@ -63,11 +63,11 @@ def _check_directory(variable: str, place: Path, reserve: int) -> Finding:
         return problem(f"{variable}: {place} cannot be {made} ({error.strerror})")
     volume = Volume.of(existing)
     if volume is None:
-        return problem(f"{variable}: {existing} cannot be looked at")
-    free, kept = volume.free // MIB, reserve // MIB
+        return problem(f"{variable}: {existing} cannot be read")
+    free, reserved = volume.free // MIB, reserve // MIB
     if volume.free < reserve:
         return problem(
-            f"{variable}: {free} MB are free for {place}, less than the {kept} MB of "
+            f"{variable}: {free} MB are free for {place}, less than the {reserved} MB of "
             "ILIOS_RESERVE_MB: nothing would be accepted"
         )
     if volume.files is not None and volume.files < MIN_FREE_FILES:

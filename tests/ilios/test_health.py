@@ -17,9 +17,9 @@ from bus.probe import Probe
 from bus.publish_stats import PublishStats
 from ilios.database.document_queries import SqliteDocumentQueries
 from ilios.database.recovery.damage import DamageMonitor
-from ilios.disk_space import BLOBS, DiskGuard, Volume
 from ilios.health import Health, Monitoring
 from ilios.integrity.faults import Faults
+from ilios.runtime.disk_space import BLOBS, DiskGuard, Volume
 from ilios.runtime.supervisor import Supervisor
 from schemas.replies import HealthReport
 from tests.waiting import wait_until

@@ -11,9 +11,9 @@ import pytest
 
 from ilios.api_keys import tenant_of
 from ilios.cli import check
-from ilios.disk_space import Volume
 from ilios.engines.sandbox import landlock
 from ilios.preflight import ports
+from ilios.runtime.disk_space import Volume
 from ilios.settings.settings import MIB, TABLE
 from tests import events
 from tests.ilios.database.db import history, open_database
