@@ -15,8 +15,8 @@ from ilios.cli import exit_codes, printing
 from ilios.engines.local import self_test
 from ilios.engines.local.engine import LocalEngine
 from ilios.engines.sandbox import enter
-from ilios.preflight import directories, ports
-from ilios.preflight.findings import Finding, problem, warning
+from ilios.preflight import machine
+from ilios.preflight.machine import Finding, problem, warning
 from ilios.runtime import engine_memory, open_files
 from ilios.secret import Secret
 from ilios.settings import environ
@@ -53,7 +53,7 @@ def run(_options: argparse.Namespace) -> int:
         return _print_verdict(
             f"Not ready to start: {_pluralized(len(error.problems), 'problem')}.", exit_codes.USAGE
         )
-    running = directories.is_locked(settings.data_dir)
+    running = machine.is_locked(settings.data_dir)
     try:
         printing.write_stdout("".join(f"{line}\n" for line in _setting_lines(settings, from_file)))
         findings = list(_findings(settings, running=running))
@@ -123,8 +123,8 @@ def _findings(settings: Settings, *, running: bool) -> Iterator[Finding]:
         ),
     ):
         yield warning(text)
-    yield from directories.check(settings)
-    yield from ports.check(settings, running=running)
+    yield from machine.check_directories(settings)
+    yield from machine.check_ports(settings, running=running)
     yield from asyncio.run(_run_self_test(settings))
     stored = settings.snapshots_dir.is_dir() or settings.database_path.exists()
     if stored or settings.nats_url is not None or settings.s3 is not None:

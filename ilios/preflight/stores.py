@@ -14,7 +14,7 @@ from ilios.blobs.s3.config import S3Config
 from ilios.data_directory import refuse_foreign_database
 from ilios.database.foreign import ForeignDatabase
 from ilios.integrity.missing_database import DatabaseMissing, check_snapshots
-from ilios.preflight.findings import Finding, ok, problem
+from ilios.preflight.machine import Finding, ok, problem
 from ilios.settings.settings import Settings
 
 REACHED_WITHIN = 8.0  # seconds
