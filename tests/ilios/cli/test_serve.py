@@ -9,6 +9,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
+from ilios import __version__
 from ilios.cli.serve import banner
 from ilios.nats.server import embedded
 from ilios.service import Service
@@ -112,6 +113,7 @@ async def test_a_full_stdout_is_reported_in_one_line(tmp_path: Path) -> None:
     assert code == 3
     assert len(errors.splitlines()) == 1
     assert "stdout cannot be written" in errors
+    assert (tmp_path / "data" / "version").read_text() == f"{__version__}\n"
 
 
 async def test_a_bus_user_without_permission_is_reported(tmp_path: Path) -> None:
