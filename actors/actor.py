@@ -14,9 +14,15 @@ from typing import Any, ClassVar, Generic, TypeVar
 import structlog
 from msgspec import Struct
 
+from actors.backoff import Backoff
 from actors.errors import MoveToDeadLetters, Reject, RetryLater
 from actors.ports import StorageUnavailable
 from actors.slots import FairSlots
+from actors.unsupported_options import (
+    UNSUPPORTED_OPTION_TIMEOUT,
+    retry_or_reject,
+    unsupported_options,
+)
 from bus import codec, failpoints
 from bus.connection import Connection
 from bus.consumers import LANES, Consumer, lane_for
@@ -28,12 +34,10 @@ from bus.publisher import Publisher
 from schemas.documents import AnyDocumentEvent, DocumentEvent, DocumentFailed
 
 MAX_DELIVERIES = 100
-"""An event delivered this often without an end has taken the process down with it each time.
+"""Deliveries of an event without an outcome after which it counts as the cause of crashes.
 
-Deliveries by processes that are gone, and in which the event only had to wait, cannot be told from
-those: which is why it is so many, and one more for each ``PUT_OFF_EVERY`` or
-``LONGEST_PLACES_PAUSE`` that an event is old where events are put off or wait for places. So what
-ends the process no more often than that is not found by this.
+It is large because deliveries by processes that are gone, in which the event only waited, look the
+same. For those, events that can be deferred or wait for a slot get one more per pause they are old.
 """
 
 DEFERRAL_INTERVAL = 15.0  # seconds; what waits behind its tenant's others is delivered so often
@@ -41,13 +45,8 @@ SHUTDOWN_GRACE = 5.0  # seconds that work in hand gets when the actor is asked t
 LOG_FULL_PAUSE = 2.0  # seconds until it is tried again to say something on a full log
 STORAGE_RETRY_PAUSE = 2.0  # seconds until a blob store that is full or away is tried again
 DEFAULT_RETRY_PAUSE = 1.0  # seconds before an uncounted retry that names no pause of its own
-SLOTS_FULL_PAUSE = 15.0  # seconds until an event comes again that could not even wait for a place
-SLOTS_FULL_PAUSE_FACTOR, MAX_SLOTS_FULL_PAUSE = (
-    1.5,
-    300.0,
-)  # times each, up to so many: 12 in an hour
-MAX_REASON_LENGTH = 2000  # characters of a reason that are said; what an engine says has no limit
-MAX_CODE_LENGTH = 64  # characters of a failure code
+# Of an event for which not even the queue for a slot has room: 12 deliveries in an hour.
+SLOTS_FULL_BACKOFF = Backoff(first=15.0, factor=1.5, longest=300.0)
 
 EventT = TypeVar("EventT", bound=DocumentEvent)
 
@@ -79,6 +78,7 @@ class Actor(ABC, Generic[EventT]):
         other_tenants_reserve: int = 0,
         slots: FairSlots | None = None,
         ended_floor: FinishedUpTo = nothing_finished,
+        unsupported_option_timeout: float = UNSUPPORTED_OPTION_TIMEOUT,
     ) -> None:
         """Work on ``at_once`` events at a time, and on so many more that are urgent.
 
@@ -94,6 +94,7 @@ class Actor(ABC, Generic[EventT]):
         self._urgent_reserve = urgent_reserve
         self._other_tenants_reserve = other_tenants_reserve
         self._slots = slots
+        self._unsupported_option_timeout = unsupported_option_timeout
         self._failures: dict[int, int] = {}  # sequence on the log -> attempts that failed here
         self._uncounted: dict[int, int] = {}  # ... -> deliveries that certainly ended no process
         self._busy: set[asyncio.Task[None]] = set()
@@ -112,6 +113,10 @@ class Actor(ABC, Generic[EventT]):
     def needs_slot(self, event: EventT) -> bool:  # noqa: ARG002  # for those that have places
         """Whether an event may take long for reasons outside, and so gets a place of its own."""
         return False
+
+    def unsupported_options(self, event: EventT) -> tuple[str, ...]:
+        """Return the names of options that this worker does not know: it must not ignore them."""
+        return unsupported_options(event)
 
     async def run(self) -> None:
         """Work until cancelled; then finish what is in hand, or hand it back."""
@@ -172,13 +177,15 @@ class Actor(ABC, Generic[EventT]):
         except codec.MalformedEvent as error:
             work = self._send_to_dead_letters(delivery, f"malformed event: {error}")
         else:
-            if self._slots is None or not self.needs_slot(event):  # type: ignore[arg-type]
+            unsupported = self.unsupported_options(event)  # type: ignore[arg-type]  # as below
+            if unsupported:
+                work = self._hand_back(event, delivery, unsupported)
+            elif self._slots is None or not self.needs_slot(event):  # type: ignore[arg-type]
                 work = self._process(event, delivery)
             elif self._submit_to_slots(self._slots, event, delivery, inbox):
                 return
             else:
-                pause = SLOTS_FULL_PAUSE * SLOTS_FULL_PAUSE_FACTOR ** min(delivery.attempt - 1, 10)
-                after = min(pause, MAX_SLOTS_FULL_PAUSE)
+                after = SLOTS_FULL_BACKOFF.pause(delivery.attempt - 1)
                 retry = RetryLater(
                     "too many wait for a place", after=after, counts_as_attempt=False
                 )
@@ -256,6 +263,18 @@ class Actor(ABC, Generic[EventT]):
             failpoints.reach("actor.acknowledged")
             self._forget(delivery)
 
+    async def _hand_back(
+        self, event: DocumentEvent, delivery: Delivery, unsupported: tuple[str, ...]
+    ) -> None:
+        """Leave an event with unknown options to another worker, or give it up in the end."""
+        self._record_uncounted(delivery, delivery.deferrals)
+        timeout = self._unsupported_option_timeout
+        outcome = retry_or_reject(unsupported, delivery.stored_at, delivery.attempt, timeout)
+        if isinstance(outcome, Reject):
+            await self._give_up(event, delivery, outcome)
+        else:
+            await self._retry_later(event, delivery, outcome)
+
     def _record_uncounted(self, delivery: Delivery, times: int = 1) -> None:
         """Note deliveries of an event that were given back, or lost with the bus, by this process.
 
@@ -271,7 +290,7 @@ class Actor(ABC, Generic[EventT]):
         # Nor those in which it was put off or waited for a place, by processes that are gone.
         pause = DEFERRAL_INTERVAL if self._other_tenants_reserve else None
         if self._slots is not None and self.needs_slot(event):  # type: ignore[arg-type]
-            pause = MAX_SLOTS_FULL_PAUSE
+            pause = SLOTS_FULL_BACKOFF.longest
         if pause is not None:
             age = (datetime.now(UTC) - delivery.stored_at).total_seconds()
             crashes -= max(0, int(age / pause))
@@ -342,8 +361,8 @@ class Actor(ABC, Generic[EventT]):
                 tenant=event.tenant,
                 priority=event.priority,
                 requeues=event.requeues,
-                code=_bounded_text(rejection.code, MAX_CODE_LENGTH),
-                reason=_bounded_text(rejection.reason, MAX_REASON_LENGTH),
+                code=rejection.code,
+                reason=rejection.reason,
                 retryable=rejection.retryable,
                 attempts=failures + 1,
             )
@@ -379,8 +398,3 @@ class Actor(ABC, Generic[EventT]):
             else:
                 return
             await asyncio.sleep(LOG_FULL_PAUSE)
-
-
-def _bounded_text(text: str, max_length: int) -> str:
-    """Make a text fit for an event, whatever a damaged document has put into it."""
-    return text[:max_length].encode(errors="replace").decode()

@@ -17,16 +17,17 @@ import msgspec
 import structlog
 from msgspec import Struct
 
-from actors import republish
-from actors.conversions import store_markdown
+from actors import publishable
 from actors.engines import EngineBatches, EngineJob, EngineUnavailable, HeldDocument, Unconvertible
 from actors.ports import Blobs, StorageUnavailable
+from actors.publishable import store_markdown
 from bus import failpoints
 from bus.connection import Connection
 from bus.log import Log
 from bus.publisher import Publisher
 from schemas.batches import TERMINAL_JOB_STATUSES, BatchProgressed
 from schemas.documents import DocumentFetched
+from schemas.options import NO_OPTIONS
 from schemas.records import BatchRecord, DocumentRecord, EngineBatch
 
 DATABASE_POLL_INTERVAL = 1.0  # seconds between looks at the database, which cost next to nothing
@@ -122,6 +123,11 @@ class Batcher:
         if self._engine is None or batch is None or batch.engine_batch is None:
             await self._release(ready)
             return
+        unsupported = [document for document in ready if document.options.unsupported]
+        if unsupported:
+            # Alone they are left to a worker that knows their options.
+            await self._release(unsupported)
+            return
         state = batch.engine_batch
         if state.job is None:
             await self._submit(batch, waiting, ready)
@@ -146,7 +152,7 @@ class Batcher:
         name = _job_name(batch)
         try:
             job, excluded = await self._engine.submit(
-                name, _to_held_documents(ready), ready[0].model_wanted
+                name, _to_held_documents(ready), ready[0].options
             )
         except Unconvertible as refusal:
             log.warning("the engine takes no batch", batch_id=batch.batch_id, reason=str(refusal))
@@ -196,12 +202,12 @@ class Batcher:
     ) -> None:
         assert self._engine is not None
         missing = {document.document_id: document for document in ready}
-        model = ready[0].model_wanted if ready else None
+        options = ready[0].options if ready else NO_OPTIONS
         async for document_id, conversion in self._engine.results(
-            job.id, _to_held_documents(ready), model
+            job.id, _to_held_documents(ready), options
         ):
             document = missing.pop(document_id, None)
-            if document is not None and (event := republish.fetched_event(document)) is not None:
+            if document is not None and (event := publishable.fetched_event(document)) is not None:
                 await self._publisher.publish(await store_markdown(self._blobs, event, conversion))
                 failpoints.reach("batcher.converted")
         log.info(
@@ -221,7 +227,7 @@ class Batcher:
             one: at for one, at in self._released.items() if now - at < MAX_JOB_POLL_INTERVAL
         }
         for document in documents:
-            event = republish.fetched_event(document)
+            event = publishable.fetched_event(document)
             name = (document.tenant, document.document_id)
             if event is None or name in self._released:
                 continue  # the database has not heard of it yet

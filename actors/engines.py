@@ -7,7 +7,8 @@ from typing import Protocol
 from msgspec import Struct
 
 from schemas.batches import EngineJobStatus
-from schemas.documents import Blob, EngineName, ModelVariant
+from schemas.documents import Blob, ModelVariant
+from schemas.options import NO_OPTIONS, ConversionOptions, EngineName
 
 
 class SourceFile(Struct, frozen=True):
@@ -24,8 +25,7 @@ class SourceFile(Struct, frozen=True):
     urgent: bool = False
     tenant: str = ""
     document_id: str = ""
-    engine: EngineName | None = None
-    model: str | None = None
+    options: ConversionOptions = NO_OPTIONS
     may_be_repeated: bool = False
     size: int | None = None
 
@@ -151,7 +151,7 @@ class EngineBatches(Protocol):
     """
 
     async def submit(
-        self, name: str, documents: Sequence[HeldDocument], model: str | None
+        self, name: str, documents: Sequence[HeldDocument], options: ConversionOptions
     ) -> tuple[EngineJob | None, frozenset[str]]:
         """Hand documents over; returns the job, and the ids of those that cannot be part of it.
 
@@ -164,7 +164,7 @@ class EngineBatches(Protocol):
         ...
 
     def results(
-        self, job: str, documents: Sequence[HeldDocument], model: str | None
+        self, job: str, documents: Sequence[HeldDocument], options: ConversionOptions
     ) -> AsyncIterator[tuple[str, Conversion]]:
         """Return what has become of documents, by their ids; those that failed are left out."""
         ...

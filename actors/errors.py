@@ -29,6 +29,10 @@ class RetryLater(Exception):
         self.in_place = in_place
 
 
+MAX_REASON_LENGTH = 2000  # characters; what an engine gives as its reason has no limit
+MAX_CODE_LENGTH = 64  # characters
+
+
 class Reject(Exception):
     """Never: no other attempt will do better.
 
@@ -38,8 +42,8 @@ class Reject(Exception):
 
     def __init__(self, code: str, reason: str, *, retryable: bool = False) -> None:
         super().__init__(reason)
-        self.code = code
-        self.reason = reason
+        self.code = _event_text(code, MAX_CODE_LENGTH)
+        self.reason = _event_text(reason, MAX_REASON_LENGTH)
         self.retryable = retryable
 
 
@@ -52,3 +56,8 @@ class MoveToDeadLetters(Exception):
     def __init__(self, reason: str) -> None:
         super().__init__(reason)
         self.reason = reason
+
+
+def _event_text(text: str, max_length: int) -> str:
+    """Return a text that fits into an event, whatever a damaged document has put into it."""
+    return text[:max_length].encode(errors="replace").decode()

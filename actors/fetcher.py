@@ -117,8 +117,7 @@ class Fetcher(Actor[DocumentSubmitted]):
             requeues=event.requeues,
             original=original,
             content_type=content_type,
-            engine=event.engine,
-            model=event.model,
+            options=event.options,
             held=event.held,
         )
 

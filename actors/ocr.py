@@ -12,7 +12,6 @@ import structlog
 
 from actors.actor import Actor, DeliveryInfo
 from actors.cancellations import Cancellations, Cancelled
-from actors.conversions import store_markdown
 from actors.engines import (
     Conversion,
     Engine,
@@ -23,6 +22,7 @@ from actors.engines import (
 )
 from actors.errors import Reject, RetryLater
 from actors.ports import BlobNotFound, Blobs
+from actors.publishable import store_markdown
 from bus.connection import Connection
 from bus.consumers import URGENT, Consumer
 from bus.inbox import FinishedUpTo, nothing_finished
@@ -220,8 +220,7 @@ def _source_file(path: Path, event: DocumentFetched, delivery: DeliveryInfo) -> 
         urgent=event.priority in URGENT.priorities,
         tenant=event.tenant,
         document_id=event.document_id,
-        engine=event.engine,
-        model=event.model,
+        options=event.options,
         may_be_repeated=_may_be_repeated(event, delivery),
         size=event.original.size,
     )

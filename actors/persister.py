@@ -5,10 +5,11 @@ same transaction as the rows: on restart the cursor is the truth.
 """
 
 import asyncio
+from typing import get_args
 
 import structlog
 
-from actors.losses import Losses, NoLosses
+from actors.ports import Losses, NoLosses
 from actors.writer import Writer
 from actors.writes import ApplyEvents, Cursor, LogEntry, ResetCursor, TransactionStore, WriteRefused
 from bus import codec, failpoints
@@ -18,35 +19,16 @@ from bus.delivery import Delivery
 from bus.publisher import Publisher
 from bus.reader import LOG_START, LogPosition, Reader, SequenceGap
 from bus.streams import StreamIdentity
-from schemas.batches import BatchCompleted, BatchProgressed, BatchSubmitted
-from schemas.documents import (
-    DocumentArchived,
-    DocumentCancelled,
-    DocumentCompleted,
-    DocumentConverted,
-    DocumentDeleted,
-    DocumentFailed,
-    DocumentFetched,
-    DocumentSubmitted,
-)
+from schemas.documents import DocumentCompleted
+from schemas.events import AnyEvent
 
 NAME = "persister"
 GROUP_SIZE = 500  # events in one write
 IDLE_TIMEOUT = (
     5.0  # seconds without an event, after which the cursor is moved to the end of the log
 )
-HANDLED_EVENTS = (
-    DocumentSubmitted,
-    DocumentFetched,
-    DocumentConverted,
-    DocumentFailed,
-    DocumentCancelled,
-    DocumentArchived,
-    DocumentDeleted,
-    BatchSubmitted,
-    BatchProgressed,
-    BatchCompleted,
-)
+HANDLED_EVENTS = tuple(kind for kind in get_args(AnyEvent) if kind is not DocumentCompleted)
+"""All but the one that it publishes itself."""
 REREAD_PAUSE = 0.1  # seconds before reading again, lest two who read by one name keep the bus busy
 
 log = structlog.get_logger(NAME)

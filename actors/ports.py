@@ -12,6 +12,8 @@ from typing import Protocol
 
 from msgspec import Struct
 
+from actors.writes import Cursor
+from bus.streams import StreamIdentity
 from schemas.documents import Blob
 from schemas.records import BatchRecord
 
@@ -223,3 +225,26 @@ class BatchQueries(Protocol):
     async def open_batches(self) -> list[OpenBatch]:
         """Return every batch that is not known to be complete."""
         ...
+
+
+class Losses(Protocol):
+    """Remembers what the log has lost, for the operator to see to it."""
+
+    async def record_loss(self, cursor: Cursor, log: StreamIdentity) -> None:
+        """Note that the log is not the one, or ends before what, the database was written from."""
+        ...
+
+    def may_affect(self, stored_at: datetime) -> bool:
+        """Whether what was stored then may have been submitted by an event that was lost."""
+        ...
+
+
+class NoLosses:
+    """Nothing was ever lost, and nothing is remembered."""
+
+    async def record_loss(self, cursor: Cursor, log: StreamIdentity) -> None:
+        """Forget it."""
+
+    def may_affect(self, _stored_at: datetime) -> bool:
+        """Nothing is concerned."""
+        return False

@@ -8,15 +8,16 @@ server can name. The server stores such messages, and any client that may publis
 
 import asyncio
 import re
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import nats.errors
 import nats.protocol.parser
-from nats.aio.client import Client
+from nats.aio.client import Client, __version__
 from nats.aio.msg import Msg
 
-from bus.cancellation import reraise_swallowed_cancellation
-
+_REPLACED = ("MSG_RE", "HMSG_RE")
 _WHITESPACE, _TOKEN = (
     rb"[ \t]+",
     rb"([^ \t\n]+)",
@@ -34,6 +35,11 @@ _MSG_LINE = (
     + rb")?"
 )
 
+if not __version__.startswith("2.16.") or not all(
+    isinstance(getattr(nats.protocol.parser, name, None), re.Pattern) for name in _REPLACED
+):
+    # With another parser the patterns below would replace nothing, without a sign.
+    raise ImportError(f"nats-py {__version__} is installed; bus/client.py needs 2.16")
 nats.protocol.parser.MSG_RE = re.compile(rb"\A" + _MSG_LINE + rb"(\d+)\r\n")
 nats.protocol.parser.HMSG_RE = re.compile(
     rb"\AH" + _MSG_LINE + rb"(\d+)" + _WHITESPACE + rb"(\d+)\r\n"
@@ -88,3 +94,13 @@ class TolerantClient(Client):
             # The server hangs up after such an error. That is no reason never to call again.
             await self._error_cb(nats.errors.Error(f"nats: {err_msg}"))
             await self._process_op_err(nats.errors.UnexpectedEOF())
+
+
+@contextmanager
+def reraise_swallowed_cancellation() -> Iterator[None]:
+    """Raise what was caught in the body of the context, if the task was told to stop meanwhile."""
+    task = asyncio.current_task()
+    before = task.cancelling() if task else 0
+    yield
+    if task and task.cancelling() > before:
+        raise asyncio.CancelledError

@@ -1,11 +1,22 @@
 """Events as bytes: JSON, so that people and any language can read the log."""
 
+from datetime import datetime
+from typing import Any
+
 import msgspec
 
 from bus import subjects
 from schemas.batches import BatchEvent, BatchSubmitted
-from schemas.documents import DocumentEvent
+from schemas.documents import ConversionEvent, DocumentEvent
 from schemas.events import AnyEvent
+from schemas.options import (
+    NO_OPTIONS,
+    ConversionOptions,
+    UnsupportedOptions,
+    fill_options,
+    options_from_json,
+    options_to_json,
+)
 
 _encoder = msgspec.json.Encoder()
 _decoder: msgspec.json.Decoder[AnyEvent] = msgspec.json.Decoder(AnyEvent)
@@ -17,7 +28,26 @@ class MalformedEvent(ValueError):
 
 def encode(event: msgspec.Struct) -> bytes:
     """Return the event as JSON, its ``type`` first."""
+    if isinstance(event, ConversionEvent | BatchSubmitted):
+        return _encode_with_options(event, event.options)
     return _encoder.encode(event)
+
+
+def _encode_with_options(event: msgspec.Struct, options: ConversionOptions) -> bytes:
+    """Encode an event that former versions understand, too, as far as they can.
+
+    They know ``engine`` and ``model`` beside the other members. ``options`` holds all options, but
+    is left out where those two are all there is.
+    """
+    # An unknown option cannot be turned into builtins: it is JSON already.
+    plain = msgspec.structs.replace(event, options=NO_OPTIONS)
+    members: dict[str, Any] = msgspec.to_builtins(plain, builtin_types=(bytes, datetime))
+    members["engine"], members["model"] = options.engine, options.model
+    if options == ConversionOptions(engine=options.engine, model=options.model):
+        del members["options"]
+    else:
+        members["options"] = msgspec.Raw(options_to_json(options))
+    return _encoder.encode(members)
 
 
 def decode(subject: str, body: bytes) -> AnyEvent:
@@ -26,10 +56,12 @@ def decode(subject: str, body: bytes) -> AnyEvent:
     The subject is what permissions are granted on, so an event may not name another tenant,
     document, batch, priority or kind than the subject it was published on.
 
-    :raises Malformed: with a sentence that names the member at fault.
+    Unknown members are ignored, except for options: their names are in ``options.unsupported``.
+
+    :raises MalformedEvent: with a sentence that names the member at fault.
     """
     try:
-        event = _decoder.decode(body)
+        event = _decode_body(body)
         if isinstance(event, BatchEvent):
             _check_batch_subject(event, subject)
         else:
@@ -39,6 +71,39 @@ def decode(subject: str, body: bytes) -> AnyEvent:
     except RecursionError:
         raise MalformedEvent("the event is nested too deeply to be read") from None
     return event
+
+
+def _decode_body(body: bytes) -> AnyEvent:
+    try:
+        return _decoder.decode(body)
+    except msgspec.ValidationError:
+        event = _decode_with_unknown_options(body)
+        if event is None:
+            raise
+        return event
+
+
+def _decode_with_unknown_options(body: bytes) -> AnyEvent | None:
+    """Decode an event that asks for options this version does not know; None if it does not.
+
+    :raises msgspec.ValidationError: something else is wrong with it.
+    """
+    members: dict[str, msgspec.Raw] = msgspec.json.decode(body, type=dict[str, msgspec.Raw])
+    written = members.pop("options", None)
+    if written is None:
+        return None
+    try:
+        options = options_from_json(bytes(written))
+    except msgspec.ValidationError as error:
+        message, _, path = str(error).partition(" - at `$")
+        raise msgspec.ValidationError(f"{message} - at `$.options{path or '`'}") from None
+    event = _decoder.decode(_encoder.encode(members))
+    if not isinstance(options, UnsupportedOptions):
+        return None
+    if not isinstance(event, ConversionEvent | BatchSubmitted):
+        return None
+    options = fill_options(options, event.options.engine, event.options.model)
+    return msgspec.structs.replace(event, options=options)
 
 
 def _check_document_subject(event: DocumentEvent, subject: str) -> None:

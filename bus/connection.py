@@ -11,11 +11,9 @@ from nats.aio.client import Client
 from nats.js import JetStreamContext
 from nats.js.errors import Error as JetStreamError
 
-from bus.cancellation import reraise_swallowed_cancellation
-from bus.client import TolerantClient
+from bus.client import TolerantClient, reraise_swallowed_cancellation
+from bus.diagnostics import PermissionViolations, PublishStats
 from bus.errors import BusMisconfigured, BusUnavailable
-from bus.permission_violations import PermissionViolations
-from bus.publish_stats import PublishStats
 
 RECONNECT_INTERVAL = 0.1  # seconds between attempts; a restarted local server is back in 0.2 s
 PING_INTERVAL = 20  # seconds

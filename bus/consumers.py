@@ -1,12 +1,16 @@
 """The durable consumers: who hears what, and how long an answer may take."""
 
+import nats.errors
 import structlog
 from msgspec import Struct
 from nats.js import JetStreamContext
 from nats.js.api import AckPolicy, ConsumerConfig, DeliverPolicy
+from nats.js.errors import Error as JetStreamError
 from nats.js.errors import NotFoundError
 
 from bus import streams, subjects
+from bus.connection import Connection
+from bus.errors import BusUnavailable
 from schemas.documents import AnyDocumentEvent
 from schemas.events import AnyEvent
 
@@ -143,3 +147,25 @@ async def _ensure_consumer(js: JetStreamContext, config: ConsumerConfig) -> None
     elif missing:
         found.filter_subject, found.filter_subjects = None, config.filter_subjects
         await js.add_consumer(streams.EVENTS, found)  # of an existing one: an update
+
+
+class ConsumerProgress:
+    """Asks the consumers of ``ILIOS_EVENTS``."""
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+
+    async def ack_floor(self, durable: str) -> int:
+        """Return the sequence up to which everything was acknowledged (the consumer's ack floor).
+
+        0 where there is no such consumer.
+
+        :raises BusUnavailable: the server does not answer.
+        """
+        try:
+            info = await self._connection.jetstream.consumer_info(streams.EVENTS, durable)
+        except NotFoundError:
+            return 0
+        except (nats.errors.Error, JetStreamError, TimeoutError) as error:
+            raise BusUnavailable(f"the log does not answer: {error}") from error
+        return int(info.ack_floor.stream_seq) if info.ack_floor else 0

@@ -13,8 +13,7 @@ from bus.connection import Connection
 from bus.consumers import LANES, Consumer, Lane, ensure_lanes
 from bus.delivery import Delivery
 from bus.errors import BusUnavailable
-from bus.look_ahead import LOOK_AHEAD_INTERVAL, LookAhead
-from bus.other_tenants import OtherTenants
+from bus.look_ahead import LOOK_AHEAD_INTERVAL, LookAhead, OtherTenants
 from bus.pull import Pull
 
 FinishedUpTo = Callable[[streams.StreamIdentity], Awaitable[int]]

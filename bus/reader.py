@@ -4,21 +4,21 @@ import asyncio
 import sys
 import time
 from collections.abc import AsyncIterator
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
 from datetime import UTC, datetime, timedelta
 
 import nats.errors
 from msgspec import Struct
+from nats.aio.msg import Msg
 from nats.js.errors import Error as JetStreamError
 from nats.js.errors import NotFoundError
 
 from bus import streams
-from bus.connection import Connection
+from bus.connection import INBOX_PREFIX, Connection
 from bus.consumers import ensure_reader
 from bus.delivery import Delivery
 from bus.direct_get import DirectGet
 from bus.errors import BusUnavailable
-from bus.presence import answer_presence, is_present
 from bus.pull import EXPIRES, Pull
 from schemas.events import AnyEvent
 
@@ -212,3 +212,38 @@ class ReadSession:
             self._expected_sequence += 1
             deliveries.append(delivery)
         return deliveries
+
+
+PRESENCE_REPLY = b"reading"
+PRESENCE_TIMEOUT = 1.0  # seconds
+
+
+def _presence_subject(name: str) -> str:
+    """Return a subject that every user of ilios may subscribe to, and that no stream holds."""
+    return f"{INBOX_PREFIX}.{name}.presence"
+
+
+@asynccontextmanager
+async def answer_presence(connection: Connection, name: str) -> AsyncIterator[None]:
+    """Answer for the reader ``name`` while the context is open, also after a reconnect."""
+
+    async def answer(message: Msg) -> None:
+        if message.reply:
+            await message.respond(PRESENCE_REPLY)
+
+    subscription = await connection.client.subscribe(_presence_subject(name), cb=answer)
+    try:
+        yield
+    finally:
+        with suppress(nats.errors.Error):  # a connection that closes has ended it already
+            await subscription.unsubscribe()
+
+
+async def is_present(connection: Connection, name: str) -> bool:
+    """Return whether a reader of this name answers; nobody and a broken bus look the same."""
+    try:
+        return (
+            await connection.request(_presence_subject(name), b"", PRESENCE_TIMEOUT)
+        ).body == PRESENCE_REPLY
+    except BusUnavailable:
+        return False

@@ -4,6 +4,7 @@ What is said while nobody listens, or while the connection is lost, is missed: t
 quick, never for being sure.
 """
 
+import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 
@@ -11,10 +12,10 @@ import nats.errors
 from nats.aio.msg import Msg
 from nats.aio.subscription import Subscription
 
-from bus import subjects
+from bus import codec, subjects
 from bus.connection import Connection
 from bus.errors import BusUnavailable
-from schemas.documents import DocumentEvent
+from schemas.documents import DocumentCancelled, DocumentCompleted, DocumentEvent, DocumentFailed
 
 EventCallback = Callable[[str, str], None]
 """Called with the tenant and the id of the document an event is about."""
@@ -57,3 +58,53 @@ class Subscriber:
 async def _unsubscribe(subscription: Subscription) -> None:
     with suppress(nats.errors.Error, OSError):  # a closed connection has none left
         await subscription.unsubscribe()
+
+
+TerminalEvent = DocumentCompleted | DocumentFailed | DocumentCancelled
+
+
+class Outcome:
+    """The end of one document, as soon as it is known."""
+
+    def __init__(self) -> None:
+        self._event: asyncio.Future[TerminalEvent] = asyncio.get_running_loop().create_future()
+
+    async def wait(self) -> TerminalEvent:
+        """Wait for the end, without a limit; it may be missed while the bus reconnects."""
+        return await asyncio.shield(self._event)
+
+    async def _on_message(self, message: Msg) -> None:
+        try:
+            event = codec.decode(message.subject, message.data)
+        except codec.MalformedEvent:
+            return
+        if isinstance(event, TerminalEvent) and not self._event.done():
+            self._event.set_result(event)
+
+
+class OutcomeListener:
+    """Waits for documents by listening to their own subjects; nothing is stored for it."""
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+
+    @asynccontextmanager
+    async def watch(self, tenant: str, document_id: str) -> AsyncIterator[Outcome]:
+        """Listen to one document; enter before submitting it, or its end may be missed.
+
+        :raises BusUnavailable: the bus is not connected.
+        """
+        outcome = Outcome()
+        subject = subjects.document_filter("*", tenant, document_id)
+        try:
+            subscription = await self._connection.client.subscribe(
+                subject,
+                cb=outcome._on_message,  # noqa: SLF001  # the two are one room
+            )
+        except (nats.errors.Error, OSError) as error:
+            raise BusUnavailable(f"cannot listen: {error}") from error
+        try:
+            yield outcome
+        finally:
+            with suppress(nats.errors.Error, OSError):  # a closed connection has none left
+                await subscription.unsubscribe()

@@ -16,7 +16,7 @@ from actors.writer import Writer
 from actors.writes import DatabaseUnavailable, Ping
 from bus.connection import Connection
 from bus.errors import BusFull, BusUnavailable
-from bus.probe import Probe
+from bus.publisher import Probe
 from ilios.database.document_queries import SqliteDocumentQueries
 from ilios.database.recovery.damage import REPAIR_HINT, DamageMonitor
 from ilios.integrity.faults import Faults

@@ -19,24 +19,23 @@ from actors.janitor.janitor import Janitor
 from actors.janitor.orphans import Orphans
 from actors.janitor.retention import Retention
 from actors.janitor.stuck import StageConsumers, StuckDocuments
-from actors.losses import Losses
 from actors.ocr import Ocr
 from actors.persister import NAME as PERSISTER
 from actors.persister import Persister
-from actors.ports import Blobs
+from actors.ports import Blobs, Losses
 from actors.running_time import RunningTime
 from actors.writer import Writer
-from bus.consumer_progress import ConsumerProgress
+from bus.consumers import ConsumerProgress
 from bus.log import Log
-from bus.outcomes import OutcomeListener
 from bus.publisher import Publisher
+from bus.subscriber import OutcomeListener
 from ilios.blobs.factory import blob_directory
 from ilios.database.recovery.damage import DamageMonitor
 from ilios.database.recovery.snapshot_schedule import SnapshotScheduler
 from ilios.edge.app import serve_edge
 from ilios.edge.context import Edge, Limits
-from ilios.edge.listening_sockets import ListeningSockets
-from ilios.edge.signing import Signer
+from ilios.edge.server import ListeningSockets
+from ilios.edge.signed_urls import Signer
 from ilios.edge.startup_app import serve_startup_app
 from ilios.engines.local.engine import LocalEngine
 from ilios.engines.remote import open_mistral
@@ -237,6 +236,8 @@ def _edge(
         engines=settings.engines,
         original_redirect=settings.original_redirect,
         public_url=settings.public_url,
+        allowed_origins=settings.allowed_origins,
+        allowed_hosts=settings.allowed_hosts,
         api_keys=tuple(key.get_secret_value() for key in settings.api_keys),
         limits=Limits(
             max_file_bytes=settings.max_file_bytes,

@@ -14,11 +14,9 @@ from bus import streams
 from ilios.blobs.factory import blob_directory, open_blobs
 from ilios.blobs.guarded import GuardedBlobs
 from ilios.data_directory import check_version, refuse_foreign_database, write_version
-from ilios.database.batch_queries import SqliteBatchQueries
-from ilios.database.blob_samples import SqliteBlobSamples
 from ilios.database.connection import lock_file, open_reader, open_writer
-from ilios.database.document_queries import SqliteDocumentQueries
-from ilios.database.log_queries import SqliteLogQueries
+from ilios.database.document_queries import SqliteBatchQueries, SqliteDocumentQueries
+from ilios.database.integrity_queries import SqliteBlobSamples, SqliteLogQueries
 from ilios.database.maintenance_queries import SqliteMaintenanceQueries
 from ilios.database.recovery.wal import sidecar
 from ilios.database.store import SqliteTransactionStore

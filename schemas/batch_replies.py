@@ -8,16 +8,16 @@ from typing import Literal
 from msgspec import UNSET, Struct, UnsetType
 
 from .batches import EngineJobStatus
-from .records import BatchState, DocumentState
 from .replies import DocumentMetadata, Instant
+from .states import BatchState, DocumentState
 
 
 class SubmittedDocument(Struct, frozen=True, kw_only=True, rename="camel"):
-    """A document of a batch that was just accepted; its size in bytes."""
+    """A document of an accepted batch; its size in bytes, left out when it is yet to be fetched."""
 
     id: str
     file_name: str
-    file_size: int
+    file_size: int | UnsetType = UNSET
     status: Literal["pending"] = "pending"
 
 

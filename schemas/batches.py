@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from datetime import datetime
 from typing import Annotated, Literal
 
-from msgspec import Meta, Struct
+from msgspec import Meta, Struct, field
 
 from .documents import (
     DEFAULT_CONTENT_TYPE,
@@ -17,15 +17,15 @@ from .documents import (
     ContentType,
     DocumentId,
     DocumentSubmitted,
-    EngineName,
     FileName,
-    Model,
     Priority,
     RetentionDays,
     Sha256,
     Source,
     Tenant,
+    fold_former_members,
 )
+from .options import NO_OPTIONS, ConversionOptions, EngineName, Model
 from .times import reject_implausible
 
 MAX_BATCH_DOCUMENTS = 100
@@ -67,8 +67,9 @@ class BatchEvent(Struct, frozen=True, kw_only=True, tag_field="type"):
 class BatchSubmitted(BatchEvent, frozen=True, kw_only=True, tag="batch.submitted/1"):
     """Somebody asks for documents to be converted, all of them or none.
 
-    ``submitted_at``, ``fingerprint``, ``engine`` and ``model`` as with a document. ``engine_batch``
-    has the engine convert them as one batch of its own, which is cheaper and takes longer.
+    ``submitted_at``, ``fingerprint`` and ``options`` (and the members of former versions) as with
+    a document. ``engine_batch`` has the engine convert them as one batch of its own, which is
+    cheaper and takes longer.
     """
 
     documents: Annotated[
@@ -78,15 +79,17 @@ class BatchSubmitted(BatchEvent, frozen=True, kw_only=True, tag="batch.submitted
     retention_days: RetentionDays = DEFAULT_RETENTION_DAYS
     submitted_at: datetime | None = None
     fingerprint: Sha256 | None = None
-    engine: EngineName | None = None
-    model: Model | None = None
+    options: ConversionOptions = NO_OPTIONS
+    former_engine: EngineName | None = field(default=None, name="engine")
+    former_model: Model | None = field(default=None, name="model")
     engine_batch: bool = False
 
     def __post_init__(self) -> None:
-        """Refuse what no publisher can mean.
+        """Reject a time that no publisher can mean.
 
         :raises ValueError: with a sentence for the publisher.
         """
+        fold_former_members(self)
         reject_implausible("submitted_at", self.submitted_at)
 
 
@@ -139,7 +142,6 @@ def document_submissions(batch: BatchSubmitted) -> Iterator[DocumentSubmitted]:
             content_type=document.content_type,
             retention_days=batch.retention_days,
             submitted_at=batch.submitted_at,
-            engine=batch.engine,
-            model=batch.model,
+            options=batch.options,
             held=batch.engine_batch,
         )

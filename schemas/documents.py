@@ -7,10 +7,12 @@ added to an existing one needs a default.
 
 import math
 from datetime import datetime
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Protocol
 
-from msgspec import Meta, Struct
+from msgspec import Meta, Struct, field
+from msgspec.structs import force_setattr
 
+from .options import NO_OPTIONS, ConversionOptions, EngineName, Model, fill_options
 from .times import reject_implausible
 
 MAX_INLINE_BYTES = 512 * 1024
@@ -31,8 +33,6 @@ Tokens = Annotated[int, Meta(ge=0, le=10**12)]
 ContentType = Annotated[str, Meta(max_length=255)]
 Requeues = Annotated[int, Meta(ge=0, le=1000)]
 Operation = Literal["convert", "convert-immediate"]
-EngineName = Literal["local", "mistral"]
-Model = Annotated[str, Meta(pattern=r"^[a-z0-9][a-z0-9.-]{0,63}\Z")]
 ModelVariant = Literal["plain", "batch", "annotated"]
 """How a model was used, which may cost differently: as usual, in the engine's own batches, ..."""
 RemovalCause = Literal["requested", "expired"]
@@ -49,6 +49,26 @@ DEFAULT_CONTENT_TYPE = "application/octet-stream"
 def clamp_seconds(seconds: float) -> float:
     """Return what an engine took as a figure that can be stored, encoded and answered."""
     return 0.0 if math.isnan(seconds) else min(max(seconds, 0.0), MAX_ENGINE_SECONDS)
+
+
+class _HasOptions(Protocol):
+    @property
+    def options(self) -> ConversionOptions: ...
+    @property
+    def former_engine(self) -> EngineName | None: ...
+    @property
+    def former_model(self) -> Model | None: ...
+
+
+def fold_former_members(event: _HasOptions) -> None:
+    """Move ``former_engine`` and ``former_model`` of a new event into its ``options``."""
+    if event.former_engine is None and event.former_model is None:
+        return
+    options = fill_options(event.options, event.former_engine, event.former_model)
+    assert isinstance(event, Struct)
+    force_setattr(event, "options", options)
+    force_setattr(event, "former_engine", None)
+    force_setattr(event, "former_model", None)
 
 
 class Blob(Struct, frozen=True):
@@ -98,13 +118,31 @@ class DocumentEvent(Struct, frozen=True, kw_only=True, tag_field="type"):
     requeues: Requeues = 0
 
 
-class DocumentSubmitted(DocumentEvent, frozen=True, kw_only=True, tag="document.submitted/1"):
+class ConversionEvent(DocumentEvent, frozen=True, kw_only=True):
+    """An event from which a document is converted, with the options of the conversion.
+
+    A document that is ``held`` waits for a batch of its engine.
+
+    Former versions have no ``options``, but ``engine`` and ``model`` beside the other members.
+    Those are still read (``options`` wins where both name one) and are None afterwards;
+    ``bus.codec`` writes them for workers of those versions.
+    """
+
+    options: ConversionOptions = NO_OPTIONS
+    former_engine: EngineName | None = field(default=None, name="engine")
+    former_model: Model | None = field(default=None, name="model")
+    held: bool = False
+
+    def __post_init__(self) -> None:
+        """Move the members of former versions into ``options``."""
+        fold_former_members(self)
+
+
+class DocumentSubmitted(ConversionEvent, frozen=True, kw_only=True, tag="document.submitted/1"):
     """Somebody asks for a document to be converted.
 
     ``submitted_at`` may be left out: then the time at which the log took the event counts.
     ``fingerprint`` tells a repeated request from another one under the same idempotency key.
-    ``engine`` and ``model`` are those that are wanted; None leaves it to the service. ``held`` as
-    with ``DocumentFetched``.
     """
 
     source: Source
@@ -114,30 +152,24 @@ class DocumentSubmitted(DocumentEvent, frozen=True, kw_only=True, tag="document.
     operation: Operation = "convert"
     submitted_at: datetime | None = None
     fingerprint: Sha256 | None = None
-    engine: EngineName | None = None
-    model: Model | None = None
-    held: bool = False
 
     def __post_init__(self) -> None:
-        """Refuse what no publisher can mean.
+        """Reject a time that no publisher can mean.
 
         :raises ValueError: with a sentence for the publisher.
         """
+        fold_former_members(self)
         reject_implausible("submitted_at", self.submitted_at)
 
 
-class DocumentFetched(DocumentEvent, frozen=True, kw_only=True, tag="document.fetched/1"):
-    """The original lies in the blob store and its type is known from its content.
+class DocumentFetched(ConversionEvent, frozen=True, kw_only=True, tag="document.fetched/1"):
+    """The original is in the blob store and its type was found from its content.
 
-    ``engine`` and ``model`` are those that are wanted. One that is ``held`` waits for a batch of
-    its engine's, which converts it or says this again.
+    One that is ``held`` is converted by a batch of its engine, or published again without it.
     """
 
     original: Blob
     content_type: str
-    engine: EngineName | None = None
-    model: Model | None = None
-    held: bool = False
 
 
 class DocumentConverted(DocumentEvent, frozen=True, kw_only=True, tag="document.converted/1"):

@@ -1,6 +1,29 @@
 """Everything that can be said on the log."""
 
+from msgspec import Struct
+
 from .batches import AnyBatchEvent
 from .documents import AnyDocumentEvent
 
 AnyEvent = AnyDocumentEvent | AnyBatchEvent
+
+
+class JanitorSwept(Struct, frozen=True, kw_only=True, tag_field="type", tag="janitor.swept/1"):
+    """One pass of the janitor that found something to do. The counts are documents or blobs.
+
+    ``held`` says why nothing was allowed to expire although something was due.
+    """
+
+    archived: int = 0
+    deleted: int = 0
+    erased: int = 0
+    redriven: int = 0
+    given_up: int = 0
+    orphans: int = 0
+    temporary: int = 0
+    held: str | None = None
+    seconds: float = 0.0
+
+
+class JanitorProbed(Struct, frozen=True, kw_only=True, tag_field="type", tag="janitor.probed/1"):
+    """A publish whose only purpose is its acknowledgement: the log can be written."""

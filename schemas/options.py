@@ -6,9 +6,10 @@ hashed, so that requests and stored work of former versions keep their fingerpri
 
 import re
 from collections.abc import Iterable
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
-from msgspec import Meta, Struct
+import msgspec
+from msgspec import Meta, Raw, Struct
 from msgspec.structs import force_setattr
 
 EngineName = Literal["local", "mistral"]
@@ -19,6 +20,8 @@ MAX_PAGES_LENGTH = 8000
 """Characters of ``pages`` as text: as many as the longest list of numbers takes."""
 MAX_PAGE_NUMBERS = 1000
 """Numbers of ``pages`` as a list."""
+MAX_OPTIONS_BYTES = 64 * 1024
+"""Bytes of options as JSON, those included that this version does not know."""
 
 PageNumber = Annotated[int, Meta(ge=1, le=MAX_PAGE)]
 
@@ -41,13 +44,34 @@ class ConversionOptions(
 ):
     """How a document is to be converted; None leaves a choice to the service.
 
-    ``pages`` is text such as ``1-3,7,10-`` or a list of page numbers from 1. It is kept in one
+    ``pages`` is text such as ``1-3,7,10-`` or a list of page numbers from 1. It is brought into one
     canonical form (sorted, merged), so that equal selections compare, hash and encode the same.
     """
 
-    engine: EngineName | None = None
-    model: Model | None = None
-    pages: str | tuple[PageNumber, ...] | None = None
+    engine: Annotated[
+        EngineName | None, Meta(description="What converts it; left out, the service chooses.")
+    ] = None
+    model: Annotated[
+        Model | None,
+        Meta(
+            description="The model of the engine `mistral`, which it alone stands for, too; "
+            "`local` stands for the engine of that name.",
+            extra={"expected": "the name of a Mistral model, such as mistral-ocr-latest"},
+            extra_json_schema={"examples": ["mistral-ocr-latest"]},
+        ),
+    ] = None
+    pages: Annotated[
+        str | tuple[PageNumber, ...] | None,
+        Meta(
+            description="Which pages are converted, counted from 1, such as `1-3,7,10-`; left out, "
+            "all of them. In JSON it may also be a list of numbers.",
+            extra={
+                "expected": "page numbers and ranges from 1, separated by commas, such as "
+                '"1-3,7,10-"'
+            },
+            extra_json_schema={"examples": ["1-3,7,10-"]},
+        ),
+    ] = None
 
     def __post_init__(self) -> None:
         """Bring ``pages`` into its canonical form.
@@ -61,6 +85,68 @@ class ConversionOptions(
     def page_ranges(self) -> tuple[PageRange, ...]:
         """The selected pages in ascending order without overlap; empty means all pages."""
         return () if self.pages is None else tuple(_ranges(self.pages))
+
+    @property
+    def unsupported(self) -> tuple[str, ...]:
+        """Names of options that this version does not know; a conversion must not ignore them."""
+        return ()
+
+
+class UnsupportedOptions(ConversionOptions, frozen=True, kw_only=True):
+    """Options some of which this version does not know: passed on unchanged, not acted upon.
+
+    Made by ``options_from_json`` only; an equally named member on the wire is just one more option.
+    """
+
+    unknown_members: dict[str, Raw]
+
+    @property
+    def unsupported(self) -> tuple[str, ...]:
+        """Names of the options that this version does not know."""
+        return tuple(sorted(self.unknown_members))
+
+
+NO_OPTIONS = ConversionOptions()
+
+_KNOWN = frozenset(ConversionOptions.__struct_fields__)
+_options_decoder = msgspec.json.Decoder(ConversionOptions)
+_members_decoder = msgspec.json.Decoder(dict[str, Raw])
+
+
+def options_to_json(options: ConversionOptions) -> bytes:
+    """Return options as a JSON object without defaults, unknown members as they came."""
+    if not isinstance(options, UnsupportedOptions):
+        return msgspec.json.encode(options)
+    members: dict[str, Any] = msgspec.structs.asdict(options)
+    unknown = members.pop("unknown_members")
+    asked = {name: value for name, value in members.items() if value is not None}
+    return msgspec.json.encode(asked | unknown)
+
+
+def options_from_json(text: bytes | str) -> ConversionOptions:
+    """Read options of any version; those this one does not know are in ``unsupported``.
+
+    :raises msgspec.ValidationError: an option this version knows has an invalid value.
+    """
+    members = _members_decoder.decode(text)
+    if len(text) > MAX_OPTIONS_BYTES:
+        raise msgspec.ValidationError(f"options must be at most {MAX_OPTIONS_BYTES} bytes of JSON")
+    known = {name: value for name, value in members.items() if name in _KNOWN}
+    options = _options_decoder.decode(msgspec.json.encode(known))
+    # A copy, because the original keeps all of the message in memory.
+    unknown = {name: value.copy() for name, value in members.items() if name not in _KNOWN}
+    if not unknown:
+        return options
+    return UnsupportedOptions(**msgspec.structs.asdict(options), unknown_members=unknown)
+
+
+def fill_options(
+    options: ConversionOptions, engine: EngineName | None, model: Model | None
+) -> ConversionOptions:
+    """Return options in which ``engine`` and ``model`` stand where they name none."""
+    return msgspec.structs.replace(
+        options, engine=options.engine or engine, model=options.model or model
+    )
 
 
 def select_pages(ranges: Iterable[PageRange], count: int) -> list[int]:

@@ -1,17 +1,13 @@
 """What the database knows, as the edge reads it: a projection of the log, record by document."""
 
 from datetime import datetime
-from typing import Literal
 
 from msgspec import Struct
 
 from .batches import EngineJobStatus
-from .documents import Blob, EngineName, Operation, RemovalCause
-
-DocumentState = Literal[
-    "pending", "processing", "completed", "failed", "archived", "cancelled", "deleted"
-]
-BatchState = Literal["pending", "processing", "completed", "failed"]
+from .documents import Blob, Operation, RemovalCause
+from .options import NO_OPTIONS, ConversionOptions, EngineName
+from .states import BatchState, DocumentState
 
 
 class DocumentRecord(Struct, frozen=True, kw_only=True):
@@ -54,8 +50,7 @@ class DocumentRecord(Struct, frozen=True, kw_only=True):
     erased_at: datetime | None = None
     original_sha256: str | None = None
     requeues: int = 0
-    engine_wanted: EngineName | None = None
-    model_wanted: str | None = None
+    options: ConversionOptions = NO_OPTIONS
     held: bool = False
     result: Blob | None = None
     fallback_from: EngineName | None = None
@@ -108,3 +103,25 @@ class BatchRecord(Struct, frozen=True, kw_only=True):
     completed_at: datetime | None = None
     fingerprint: str | None = None
     engine_batch: EngineBatch | None = None
+
+
+class Usage(Struct, frozen=True, kw_only=True):
+    """How many operations there were, and their sums; ``total_micros`` is what they cost."""
+
+    operations: int
+    pages: int
+    input_tokens: int
+    output_tokens: int
+    total_micros: int
+
+
+class UsageTotal(Usage, frozen=True, kw_only=True):
+    """The usage of a tenant, and how many different documents it was for."""
+
+    documents: int
+
+
+class OperationUsage(Usage, frozen=True, kw_only=True):
+    """The share of one operation."""
+
+    operation: str

@@ -8,9 +8,9 @@ from typing import Annotated, Any, Literal
 
 from msgspec import UNSET, Meta, Struct, UnsetType, field
 
-from .documents import EngineName
-from .records import DocumentState
+from .options import EngineName
 from .results import PageResult
+from .states import DocumentState
 
 Instant = Annotated[str, Meta(extra_json_schema={"format": "date-time"})]
 """A time as replies carry it: ``2026-01-15T10:30:00.000Z``."""
@@ -42,12 +42,12 @@ class Problem(Struct, frozen=True, kw_only=True, rename="camel", omit_defaults=T
 
 
 class Submitted(Struct, frozen=True, kw_only=True, rename="camel"):
-    """The document is stored and will be converted."""
+    """The document is accepted; ``fileSize`` is left out where it is yet to be fetched."""
 
     id: str
     status: DocumentState
     file_name: str
-    file_size: int
+    file_size: int | UnsetType = UNSET
     retention_days: int
     created_at: Instant
     status_url: str

@@ -15,8 +15,7 @@ from schemas.documents import (
     DocumentFailed,
     DocumentSubmitted,
 )
-from schemas.records import BatchRecord, DocumentRecord
-from schemas.usage import OperationUsage, UsageTotal
+from schemas.records import BatchRecord, DocumentRecord, OperationUsage, UsageTotal
 
 SubmissionCallback = Callable[[DocumentSubmitted], Awaitable[None]]
 

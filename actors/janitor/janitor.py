@@ -30,7 +30,7 @@ from bus.errors import BusFull, BusUnavailable
 from bus.publisher import Publisher
 from bus.subscriber import Subscriber
 from schemas.documents import DocumentCancelled, DocumentDeleted
-from schemas.janitor import JanitorSwept
+from schemas.events import JanitorSwept
 
 ERASE_DELAY = 0.1  # seconds from hearing of a removal until the database may show it
 TEMPORARY_MAX_AGE = timedelta(hours=1)  # age at which what an unfinished put has left is removed

@@ -7,11 +7,11 @@ import structlog
 
 from actors.blob_keys import IMAGES, ORIGINALS, PREFIXES, RESULTS, UPLOADS, BlobOwner, owner_of
 from actors.janitor.queries import MaintenanceQueries
-from actors.losses import Losses, NoLosses
-from actors.ports import Blobs, StoredBlob
+from actors.ports import Blobs, Losses, NoLosses, StoredBlob
 from bus.log import Log
 from schemas.batches import batch_id_of
 from schemas.records import DocumentRecord
+from schemas.states import UNFINISHED_STATES
 
 PASS_SIZE = 2000  # blobs looked at in one pass
 MIN_ORPHAN_AGE = timedelta(hours=24)  # longer than any upload or conversion may take
@@ -130,7 +130,7 @@ def _needs(document: DocumentRecord, key: str) -> bool:
     """Whether a document may still need a blob. What waits for an upload has no document yet."""
     if key.startswith(UPLOADS):
         return False
-    if document.state in ("pending", "processing"):
+    if document.state in UNFINISHED_STATES:
         return True
     if document.state == "failed" and key.startswith(ENGINE_PREFIXES):
         return True  # it may be tried again, and what was paid for is then found

@@ -13,10 +13,9 @@ import msgspec
 import structlog
 from msgspec import Struct
 
-from actors import republish
+from actors import publishable
 from actors.janitor.queries import MaintenanceQueries
-from bus.consumer_progress import ConsumerProgress
-from bus.consumers import Consumer, lane_for
+from bus.consumers import Consumer, ConsumerProgress, lane_for
 from bus.log import Log, StoredBatchSubmission, StoredEvent, StoredSubmission
 from bus.publisher import Publisher
 from schemas.batches import document_submissions
@@ -26,11 +25,11 @@ from schemas.documents import (
     DocumentSubmitted,
 )
 from schemas.records import DocumentRecord
+from schemas.states import UNFINISHED_STATES
 
 PASS_SIZE = 500  # documents looked at in one pass
 STUCK_AFTER = timedelta(minutes=5)  # since its submission, and between two attempts to help it
 MAX_ATTEMPTS = 5
-UNFINISHED = ("pending", "processing")
 _FINAL_EVENTS = ("converted", "failed", "cancelled")
 
 log = structlog.get_logger("janitor")
@@ -97,7 +96,7 @@ class StuckDocuments:
     async def _forget_ended(self) -> None:
         """Remember of those that were helped only the ones that have still not ended."""
         known = await self._queries.lookup(self._redriven)
-        left = {(one.tenant, one.document_id) for one in known if one.state in UNFINISHED}
+        left = {(one.tenant, one.document_id) for one in known if one.state in UNFINISHED_STATES}
         self._redriven = {name: times for name, times in self._redriven.items() if name in left}
 
     async def _read_ack_floors(self, documents: list[DocumentRecord]) -> dict[str, int]:
@@ -130,11 +129,11 @@ class StuckDocuments:
             return await self._give_up_unwritable(document, later)
         event: DocumentEvent | None
         if document.state == "processing":
-            event = republish.fetched_event(document)
+            event = publishable.fetched_event(document)
         elif first is not None:
             event = msgspec.structs.replace(first.event, requeues=document.requeues)
         else:
-            event = _from_batch(document, batch) or republish.submitted_event(document)
+            event = _from_batch(document, batch) or publishable.submitted_event(document)
         return await self._redrive_or_give_up(document, event, now)
 
     async def _redrive_or_give_up(

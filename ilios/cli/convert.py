@@ -13,11 +13,8 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
-import msgspec
-
 from actors import sniffing
 from actors.engines import (
-    PAGE_SEPARATOR,
     Conversion,
     Engine,
     EngineCrashed,
@@ -26,8 +23,10 @@ from actors.engines import (
 )
 from ilios.cli import command, exit_codes, printing
 from ilios.engines.local.engine import LocalEngine
+from ilios.formats import FORMATS, Format
 from ilios.settings.settings import MIB, Settings
-from ilios.visible import visible, visible_json
+from ilios.visible import visible
+from schemas.options import ConversionOptions
 
 STDIN = "-"
 CHUNK = 1024 * 1024  # bytes read from stdin at once
@@ -64,18 +63,30 @@ def configure(parser: argparse.ArgumentParser) -> None:
         default="markdown",
         help="markdown (default), or one JSON object a line with pages and metadata",
     )
+    parser.add_argument(
+        "--pages",
+        metavar="RANGES",
+        help="convert these pages only, counted from 1, such as 1-3,7,10-",
+    )
 
 
 def run(options: argparse.Namespace) -> int:
     """Convert ``options.files`` and deliver the results in their order."""
     files: list[str] = options.files
+    try:
+        conversion = ConversionOptions(pages=options.pages)
+    except ValueError as error:
+        printing.print_error(UsageError(f"--pages: {error}"))
+        return exit_codes.USAGE
     settings = command.read_settings()
     try:
         targets = None
         if options.output is not None:
             # As a string: a Path drops the final slash, which stands for a directory.
             targets = _targets(files, str(options.output), options.format)
-        return asyncio.run(_convert_all(files, targets, options.format, settings))
+        return asyncio.run(
+            _convert_all(files, targets, FORMATS[options.format], conversion, settings)
+        )
     except UsageError as error:
         printing.print_error(error)
         return exit_codes.USAGE
@@ -87,7 +98,7 @@ def run(options: argparse.Namespace) -> int:
 def _targets(files: list[str], given: str, output_format: str) -> list[Path]:
     """Return the file of each result, before any work is done; make their directory."""
     output = Path(given)
-    suffix = "md" if output_format == "markdown" else "json"
+    suffix = FORMATS[output_format].suffix
     try:
         if len(files) > 1 or given.endswith("/") or output.is_dir():
             if output.exists() and not output.is_dir():
@@ -125,7 +136,11 @@ def _output_names(files: list[str], suffix: str) -> list[str]:
 
 
 async def _convert_all(
-    files: list[str], targets: list[Path] | None, output_format: str, settings: Settings
+    files: list[str],
+    targets: list[Path] | None,
+    output: Format,
+    options: ConversionOptions,
+    settings: Settings,
 ) -> int:
     progress = Progress(len(files))
     failed = False
@@ -134,7 +149,7 @@ async def _convert_all(
 
         async def convert(name: str) -> Conversion:
             async with slots:
-                return await _convert_one(engine, name, progress, settings.max_file_bytes)
+                return await _convert_one(engine, name, options, progress, settings.max_file_bytes)
 
         tasks = [asyncio.create_task(convert(name)) for name in files]
         try:
@@ -142,11 +157,11 @@ async def _convert_all(
                 try:
                     conversion = await task
                     progress.clear()
-                    text = _render(name, conversion, output_format)
+                    text = output.print(name, conversion)
                     if targets:
                         _write(targets[number], text)
                     else:
-                        several = len(files) > 1 and output_format == "markdown"
+                        several = len(files) > 1 and output.render is None
                         printing.write_stdout(
                             f"<!-- {visible(name)} -->\n\n{text}" if several else text
                         )
@@ -162,7 +177,11 @@ async def _convert_all(
 
 
 async def _convert_one(
-    engine: Engine, name: str, progress: "Progress", max_bytes: int
+    engine: Engine,
+    name: str,
+    options: ConversionOptions,
+    progress: "Progress",
+    max_bytes: int,
 ) -> Conversion:
     started = time.monotonic()
     try:
@@ -178,7 +197,7 @@ async def _convert_one(
                     f"This is {what}; what can be converted: {sniffing.SUPPORTED_TYPES}."
                 )
             conversion = await engine.convert(
-                SourceFile(path, content_type),
+                SourceFile(path, content_type, options=options),
                 lambda done, total: progress.page(name, done, total),
             )
     except OSError as error:
@@ -221,18 +240,6 @@ def _write(target: Path, text: str) -> None:
         target.write_text(text, encoding="utf-8")
     except OSError as error:
         raise ConversionFailed(f"cannot write {target}: {error.strerror}") from error
-
-
-def _render(name: str, conversion: Conversion, output_format: str) -> str:
-    if output_format == "markdown":
-        return PAGE_SEPARATOR.join(conversion.pages).rstrip("\n") + "\n"
-    line = {
-        "fileName": os.fsencode(name).decode(errors="replace"),
-        "engine": conversion.engine,
-        "model": conversion.model,
-        "pages": conversion.pages,
-    }
-    return visible_json(msgspec.json.encode(line).decode()) + "\n"
 
 
 class Progress:

@@ -8,9 +8,8 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 import msgspec
 
 from bus.connection import Connection
-from bus.dead_letters import DeadLetter, DeadLetterStore
+from bus.dead_letters import CannotRequeue, DeadLetter, DeadLetterStore, requeue
 from bus.errors import BusFull, BusUnavailable, EventTooLarge
-from bus.requeueing import CannotRequeue, requeue
 from ilios.cli import command, exit_codes, printing
 from ilios.nats.access import operator_connection
 from ilios.nats.server import BusDidNotStart

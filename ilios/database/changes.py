@@ -1,8 +1,9 @@
 """What an event changes: the statements it runs, and with which parameters."""
 
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from itertools import groupby
+from typing import Any, NamedTuple
 
 import msgspec
 
@@ -22,6 +23,7 @@ from schemas.batches import (
 from schemas.documents import (
     DocumentArchived,
     DocumentCancelled,
+    DocumentCompleted,
     DocumentConverted,
     DocumentDeleted,
     DocumentEvent,
@@ -33,12 +35,10 @@ from schemas.documents import (
     Stored,
     clamp_seconds,
 )
+from schemas.events import AnyEvent
 from schemas.times import effective_time
 
-_FINAL_EVENTS = (DocumentConverted, DocumentFailed)
-_AFTER_FINAL_EVENTS = (DocumentArchived, DocumentCancelled, DocumentDeleted)
-
-# The order of events for one document, but for those after its end, which ``_flow`` leaves out.
+# The order of events for one document, except for those after its end.
 _STATEMENT_ORDER = (
     statements.INSERT_BATCH,
     statements.INSERT_DOCUMENT,
@@ -53,6 +53,7 @@ _STATEMENT_ORDER = (
 Parameters = dict[str, object]
 Change = tuple[str, list[Parameters]]
 """A statement, and the parameters with which it is to be run, once each."""
+_Statement = tuple[str, Parameters]
 
 
 def changes_of(entries: tuple[LogEntry, ...], applied_up_to: int, billing: Billing) -> list[Change]:
@@ -88,9 +89,8 @@ def _group_key(entry: LogEntry) -> tuple[str | None, int]:
     flows alone: it may follow the end of its document.
     """
     event = entry.event
-    if isinstance(event, _AFTER_FINAL_EVENTS):
-        archived = isinstance(event, DocumentArchived)
-        return (statements.SET_ARCHIVED if archived else statements.SET_REMOVED), 0
+    if (statement := _RULES[type(event)].statement_after_end) is not None:
+        return statement, 0
     requeued = isinstance(event, DocumentEvent) and event.requeues
     return None, entry.sequence if requeued else 0
 
@@ -109,79 +109,142 @@ def _forward_changes(entries: Iterable[LogEntry], billing: Billing) -> list[Chan
             name = (event.tenant, event.document_id)
             if name in ended:
                 continue
-            if isinstance(event, _FINAL_EVENTS):
+            if _RULES[type(event)].ends_document:
                 ended.add(name)
         for statement, parameters in _event_changes(entry, billing):
             found[statement].append(parameters)
     return [(statement, found[statement]) for statement in _STATEMENT_ORDER if statement in found]
 
 
-def _event_changes(entry: LogEntry, billing: Billing) -> list[tuple[str, Parameters]]:
+def _event_changes(entry: LogEntry, billing: Billing) -> list[_Statement]:
     event = entry.event
-    common: Parameters = {"sequence": entry.sequence, "at": rows.to_milliseconds(entry.stored_at)}
+    common: Parameters = {
+        "sequence": entry.sequence,
+        "at": rows.to_milliseconds(entry.stored_at),
+        "tenant": event.tenant,
+    }
     if isinstance(event, BatchEvent):
-        return _batch_changes(event, entry, common)
-    common |= {"tenant": event.tenant, "id": event.document_id, "requeues": event.requeues}
-    found: list[tuple[str, Parameters]] = []
-    match event:
-        case DocumentSubmitted():
-            found = [(statements.INSERT_DOCUMENT, _submission_parameters(event, entry))]
-        case DocumentFetched(original=blob):
-            fetched = {"content_type": event.content_type, "held": event.held}
-            found = [(statements.SET_FETCHED, common | fetched | msgspec.structs.asdict(blob))]
-        case DocumentConverted(markdown=blob):
-            figures = (
-                msgspec.structs.asdict(event)
-                | msgspec.structs.asdict(blob)
-                | _result_parameters(event)
-            )
-            used = common | billing.price_parameters(event, entry.stored_at)
-            found = [(statements.SET_COMPLETED, figures | common), (statements.INSERT_USAGE, used)]
-        case DocumentFailed():
-            found = [(statements.SET_FAILED, msgspec.structs.asdict(event) | common)]
-        case DocumentArchived(original=original):
-            found = [
-                (statements.SET_ARCHIVED, common | {"key": original.key if original else None})
-            ]
-        case DocumentCancelled():
-            found = [(statements.SET_REMOVED, common | {"cause": "requested"})]
-        case DocumentDeleted(cause=cause):
-            found = [(statements.SET_REMOVED, common | {"cause": cause})]
-    return found
+        common |= {"id": event.batch_id}
+    else:
+        common |= {"id": event.document_id, "requeues": event.requeues}
+    return _RULES[type(event)].apply(event, common, entry, billing)
 
 
-def _batch_changes(
-    event: BatchEvent, entry: LogEntry, common: Parameters
-) -> list[tuple[str, Parameters]]:
-    common = common | {"tenant": event.tenant, "id": event.batch_id}
-    match event:
-        case BatchProgressed():
-            progressed = msgspec.structs.asdict(event) | {
-                "ended": event.status in TERMINAL_JOB_STATUSES
-            }
-            return [(statements.SET_ENGINE_JOB, progressed | common)]
-        case BatchCompleted():
-            return [(statements.SET_BATCH_COMPLETED, common)]
-        case BatchSubmitted():
-            batch = common | {
-                "priority": event.priority,
-                "retention_days": event.retention_days,
-                "submitted_at": rows.to_milliseconds(
-                    effective_time(event.submitted_at, entry.stored_at)
-                ),
-                "fingerprint": event.fingerprint,
-                "engine_batch": event.engine_batch,
-            }
-            documents = (
-                _submission_parameters(document, entry, event.batch_id)
-                for document in document_submissions(event)
-            )
-            return [
-                (statements.INSERT_BATCH, batch),
-                *((statements.INSERT_DOCUMENT, document) for document in documents),
-            ]
-        case _:
-            return []
+def _submitted(
+    event: DocumentSubmitted, _common: Parameters, entry: LogEntry, _billing: Billing
+) -> list[_Statement]:
+    return [(statements.INSERT_DOCUMENT, _submission_parameters(event, entry))]
+
+
+def _fetched(
+    event: DocumentFetched, common: Parameters, _entry: LogEntry, _billing: Billing
+) -> list[_Statement]:
+    fetched = {"content_type": event.content_type, "held": event.held}
+    blob = msgspec.structs.asdict(event.original)
+    return [(statements.SET_FETCHED, common | fetched | blob)]
+
+
+def _converted(
+    event: DocumentConverted, common: Parameters, entry: LogEntry, billing: Billing
+) -> list[_Statement]:
+    figures = (
+        msgspec.structs.asdict(event)
+        | msgspec.structs.asdict(event.markdown)
+        | _result_parameters(event)
+    )
+    used = common | billing.price_parameters(event, entry.stored_at)
+    return [(statements.SET_COMPLETED, figures | common), (statements.INSERT_USAGE, used)]
+
+
+def _failed(
+    event: DocumentFailed, common: Parameters, _entry: LogEntry, _billing: Billing
+) -> list[_Statement]:
+    return [(statements.SET_FAILED, msgspec.structs.asdict(event) | common)]
+
+
+def _archived(
+    event: DocumentArchived, common: Parameters, _entry: LogEntry, _billing: Billing
+) -> list[_Statement]:
+    key = event.original.key if event.original else None
+    return [(statements.SET_ARCHIVED, common | {"key": key})]
+
+
+def _cancelled(
+    _event: DocumentCancelled, common: Parameters, _entry: LogEntry, _billing: Billing
+) -> list[_Statement]:
+    return [(statements.SET_REMOVED, common | {"cause": "requested"})]
+
+
+def _deleted(
+    event: DocumentDeleted, common: Parameters, _entry: LogEntry, _billing: Billing
+) -> list[_Statement]:
+    return [(statements.SET_REMOVED, common | {"cause": event.cause})]
+
+
+def _nothing(
+    _event: DocumentCompleted, _common: Parameters, _entry: LogEntry, _billing: Billing
+) -> list[_Statement]:
+    return []  # it is published from the row
+
+
+def _batch_submitted(
+    event: BatchSubmitted, common: Parameters, entry: LogEntry, _billing: Billing
+) -> list[_Statement]:
+    batch = common | {
+        "priority": event.priority,
+        "retention_days": event.retention_days,
+        "submitted_at": rows.to_milliseconds(effective_time(event.submitted_at, entry.stored_at)),
+        "fingerprint": event.fingerprint,
+        "engine_batch": event.engine_batch,
+    }
+    documents = (
+        _submission_parameters(document, entry, event.batch_id)
+        for document in document_submissions(event)
+    )
+    return [
+        (statements.INSERT_BATCH, batch),
+        *((statements.INSERT_DOCUMENT, document) for document in documents),
+    ]
+
+
+def _batch_progressed(
+    event: BatchProgressed, common: Parameters, _entry: LogEntry, _billing: Billing
+) -> list[_Statement]:
+    ended = {"ended": event.status in TERMINAL_JOB_STATUSES}
+    return [(statements.SET_ENGINE_JOB, msgspec.structs.asdict(event) | ended | common)]
+
+
+def _batch_completed(
+    _event: BatchCompleted, common: Parameters, _entry: LogEntry, _billing: Billing
+) -> list[_Statement]:
+    return [(statements.SET_BATCH_COMPLETED, common)]
+
+
+class _Rule(NamedTuple):
+    """What an event of one type does to the database.
+
+    What comes after the end of a document runs in its place, as the one statement given.
+    """
+
+    apply: Callable[[Any, Parameters, LogEntry, Billing], list[_Statement]]
+    ends_document: bool = False
+    statement_after_end: str | None = None
+
+
+_RULES: dict[type[AnyEvent], _Rule] = {
+    DocumentSubmitted: _Rule(_submitted),
+    DocumentFetched: _Rule(_fetched),
+    DocumentConverted: _Rule(_converted, ends_document=True),
+    DocumentCompleted: _Rule(_nothing),
+    DocumentFailed: _Rule(_failed, ends_document=True),
+    DocumentArchived: _Rule(_archived, statement_after_end=statements.SET_ARCHIVED),
+    DocumentCancelled: _Rule(_cancelled, statement_after_end=statements.SET_REMOVED),
+    DocumentDeleted: _Rule(_deleted, statement_after_end=statements.SET_REMOVED),
+    BatchSubmitted: _Rule(_batch_submitted),
+    BatchProgressed: _Rule(_batch_progressed),
+    BatchCompleted: _Rule(_batch_completed),
+}
+"""Every type of event, declared once for the database."""
 
 
 def _submission_parameters(
@@ -205,8 +268,7 @@ def _submission_parameters(
         "batch_id": batch_id,
         "fingerprint": event.fingerprint,
         "requeues": event.requeues,
-        "engine": event.engine,
-        "model": event.model,
+        "options": rows.options_column(event.options),
         "held": event.held,
         "key": key,
         "sha256": sha256,

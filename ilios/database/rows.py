@@ -4,8 +4,17 @@ from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+import msgspec
+
 from actors.clock_guard import ClockReading, ClockState, Hold
 from schemas.documents import Blob, DocumentCompleted, clamp_seconds
+from schemas.options import (
+    NO_OPTIONS,
+    ConversionOptions,
+    UnsupportedOptions,
+    options_from_json,
+    options_to_json,
+)
 from schemas.records import BatchCounts, BatchRecord, DocumentRecord, EngineBatch
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -82,7 +91,7 @@ def document_record(row: Sequence[Any]) -> DocumentRecord:
         original_sha256, markdown_key, markdown_size, markdown_sha256, pages, engine,
         model, seconds, input_tokens, output_tokens, code, reason, retryable, batch_id,
         fingerprint, archived_at, removed_at, removal, erased_at, requeues,
-        engine_wanted, model_wanted, held, result_key, result_size, result_sha256, fallback_from,
+        options, held, result_key, result_size, result_sha256, fallback_from,
     ) = row  # fmt: skip
     return DocumentRecord(
         tenant=tenant,
@@ -115,12 +124,29 @@ def document_record(row: Sequence[Any]) -> DocumentRecord:
         erased_at=_optional_time(erased_at),
         original_sha256=original_sha256,
         requeues=requeues,
-        engine_wanted=engine_wanted,
-        model_wanted=model_wanted,
+        options=_options(options),
         held=bool(held),
         result=Blob(result_key, result_size, result_sha256) if result_key else None,
         fallback_from=fallback_from,
     )
+
+
+def options_column(options: ConversionOptions) -> str | None:
+    """Return the JSON of options for the column ``options``; None where nothing is asked for."""
+    return None if options == NO_OPTIONS else options_to_json(options).decode()
+
+
+def _options(column: str | None) -> ConversionOptions:
+    """Read the column ``options``, also as a later version may have written it."""
+    if column is None:
+        return NO_OPTIONS
+    try:
+        return options_from_json(column)
+    except msgspec.ValidationError:
+        # A value this version does not know: nothing is converted by such options, but the
+        # document can be listed, and a later version finds them.
+        members = msgspec.json.decode(column, type=dict[str, msgspec.Raw])
+        return UnsupportedOptions(unknown_members=members)
 
 
 def batch_record(row: Sequence[Any]) -> BatchRecord:

@@ -1,4 +1,21 @@
-"""The statements of the service, each with what it is for. Parameters are named."""
+"""The SQL statements of the service. Parameters are named."""
+
+from collections.abc import Iterable
+
+from schemas.states import ARCHIVABLE_STATES, EXPIRABLE_STATES, READABLE_STATES, UNFINISHED_STATES
+
+
+def _in(states: Iterable[str]) -> str:
+    """Return the condition on ``state`` in the form in which the partial indexes have it.
+
+    SQLite uses such an index only for a condition that is written in the same words.
+    """
+    names = ", ".join(f"'{state}'" for state in states)
+    return f"state IN ({names})"
+
+
+_UNFINISHED, _EXPIRABLE = _in(UNFINISHED_STATES), _in(EXPIRABLE_STATES)
+_ARCHIVABLE, _READABLE = _in(ARCHIVABLE_STATES), _in(READABLE_STATES)
 
 BEGIN = "BEGIN IMMEDIATE"
 COMMIT = "COMMIT"
@@ -17,12 +34,12 @@ ON CONFLICT (reader) DO UPDATE SET
 """
 
 # Up to where every document has ended: before the oldest that has not, and at the cursor at most.
-ENDED_FLOOR = """
+ENDED_FLOOR = f"""
 SELECT min(sequence, coalesce((
     SELECT min(submitted_sequence) - 1 FROM documents INDEXED BY documents_unfinished
-    WHERE state IN ('pending', 'processing')
+    WHERE {_UNFINISHED}
 ), sequence)) FROM cursors WHERE reader = :reader AND created = :created AND sequence <= :last
-"""
+"""  # noqa: S608  # all of it is ours
 
 ANY_SUBMITTED_BETWEEN = """
 SELECT EXISTS (SELECT 1 FROM documents WHERE submitted_sequence BETWEEN :first AND :last)
@@ -32,9 +49,9 @@ RESET_CURSOR = "DELETE FROM cursors WHERE reader = :reader"
 
 # An end is final, but that a failed document may be requeued: of that every event tells, and those
 # of before count no more.
-_OPEN = """
+_OPEN = f"""
     (
-        state IN ('pending', 'processing') AND requeues <= :requeues
+        {_UNFINISHED} AND requeues <= :requeues
         OR state = 'failed' AND requeues < :requeues
     )
 """
@@ -49,17 +66,17 @@ INSERT_DOCUMENT = f"""
 INSERT INTO documents (
     tenant, id, state, file_name, content_type, file_size, priority, retention_days, operation,
     submitted_at, submitted_sequence, expires_at, batch_id, fingerprint, original_key,
-    original_sha256, requeues, engine_wanted, model_wanted, held
+    original_sha256, requeues, options, held
 ) SELECT
     :tenant, :id, 'pending', :file_name, :content_type, :file_size, :priority, :retention_days,
     :operation, :submitted_at, :sequence, :submitted_at + :retention_days * 86400000, :batch_id,
-    :fingerprint, :key, :sha256, :requeues, :engine, :model, :held
+    :fingerprint, :key, :sha256, :requeues, :options, :held
 WHERE :batch_id IS NULL OR EXISTS (
     SELECT 1 FROM batches
     WHERE tenant = :tenant AND id = :batch_id AND submitted_sequence = :sequence
 ) ON CONFLICT (tenant, id) DO UPDATE SET
     state = 'pending', requeues = excluded.requeues, {_RESET_END}
-WHERE documents.state IN ('pending', 'processing', 'failed')
+WHERE (documents.{_UNFINISHED} OR documents.state = 'failed')
     AND documents.requeues < excluded.requeues
 """  # noqa: S608  # all of it is ours
 
@@ -128,29 +145,29 @@ WHERE tenant = :tenant AND id = :id AND {_OPEN}
 
 # Only what has ended, and only once; the failed have no Markdown, but are kept as long. What was
 # requeued since has not ended.
-SET_ARCHIVED = """
+SET_ARCHIVED = f"""
 UPDATE documents SET
     state = 'archived', archived_at = :at,
     original_key = iif(original_key IS NULL, NULL, :key) -- what never was cannot have moved
-WHERE tenant = :tenant AND id = :id AND state IN ('completed', 'failed') AND requeues <= :requeues
-"""
+WHERE tenant = :tenant AND id = :id AND {_ARCHIVABLE} AND requeues <= :requeues
+"""  # noqa: S608  # likewise
 
 # Whoever cancels may be late, and whoever deletes too early: the state decides what it is.
-SET_REMOVED = """
+SET_REMOVED = f"""
 UPDATE documents SET
-    state = iif(state IN ('pending', 'processing'), 'cancelled', 'deleted'),
-    code = iif(state IN ('pending', 'processing'), 'cancelled', code),
-    reason = iif(state IN ('pending', 'processing'), 'The document was cancelled.', reason),
-    retryable = iif(state IN ('pending', 'processing'), 0, retryable),
+    state = iif({_UNFINISHED}, 'cancelled', 'deleted'),
+    code = iif({_UNFINISHED}, 'cancelled', code),
+    reason = iif({_UNFINISHED}, 'The document was cancelled.', reason),
+    retryable = iif({_UNFINISHED}, 0, retryable),
     finished_at = coalesce(finished_at, :at),
     finished_sequence = coalesce(finished_sequence, :sequence),
     removed_at = :at, removal = :cause
 WHERE tenant = :tenant AND id = :id AND removed_at IS NULL
     AND (
         :cause = 'requested'
-        OR state IN ('completed', 'failed', 'archived') AND requeues <= :requeues
+        OR {_EXPIRABLE} AND requeues <= :requeues
     )
-"""
+"""  # noqa: S608  # likewise
 
 # :names is a JSON array of [tenant, id].
 SET_ERASED = """
@@ -192,19 +209,19 @@ SELECT
     d.original_sha256, d.markdown_key, d.markdown_size, d.markdown_sha256, d.pages, d.engine,
     d.model, d.seconds, d.input_tokens, d.output_tokens, d.code, d.reason, d.retryable,
     d.batch_id, d.fingerprint, d.archived_at, d.removed_at, d.removal, d.erased_at,
-    d.requeues, d.engine_wanted, d.model_wanted, d.held, d.result_key, d.result_size,
+    d.requeues, d.options, d.held, d.result_key, d.result_size,
     d.result_sha256, d.fallback_from
 FROM documents AS d
 """
 
 DOCUMENT = _SELECT_DOCUMENT + "WHERE d.tenant = :tenant AND d.id = :id"
 
-_PROGRESS = """
+_PROGRESS = f"""
     count(d.id) AS total,
     total(d.state = 'pending') AS pending,
     total(d.state = 'processing') AS processing,
-    total(d.state NOT IN ('pending', 'processing') AND d.code IS NULL) AS completed,
-    total(d.state NOT IN ('pending', 'processing') AND d.code IS NOT NULL) AS failed
+    total(NOT d.{_UNFINISHED} AND d.code IS NULL) AS completed,
+    total(NOT d.{_UNFINISHED} AND d.code IS NOT NULL) AS failed
 """
 
 BATCH = (
@@ -236,9 +253,9 @@ ORDER BY d.id LIMIT :limit
 # Those that wait for a batch of their engine's.
 HELD_DOCUMENTS = (
     _SELECT_DOCUMENT
-    + """
+    + f"""
 INDEXED BY documents_held
-WHERE d.held = 1 AND d.state IN ('pending', 'processing')
+WHERE d.held = 1 AND d.{_UNFINISHED}
 ORDER BY d.tenant, d.batch_id, d.id LIMIT :limit
 """
 )
@@ -249,29 +266,24 @@ WHERE engine_job IS NOT NULL AND engine_ended = 0
 """
 
 # Every document of every batch that is not known to be complete, with whether it has ended.
-OPEN_BATCHES = """
-SELECT b.tenant, b.id, d.id, d.state NOT IN ('pending', 'processing')
+OPEN_BATCHES = f"""
+SELECT b.tenant, b.id, d.id, NOT d.{_UNFINISHED}
 FROM batches AS b
 JOIN documents AS d ON d.tenant = b.tenant AND d.batch_id = b.id
 WHERE b.completed_at IS NULL
 ORDER BY b.tenant, b.id
-"""
+"""  # noqa: S608  # likewise
 
-_SELECT_EXPIRED = (
-    _SELECT_DOCUMENT
-    + "WHERE d.expires_at <= :now AND d.state IN ('completed', 'failed', 'archived')"
-)
+_SELECT_EXPIRED = _SELECT_DOCUMENT + f"WHERE d.expires_at <= :now AND d.{_EXPIRABLE}"
 _OLDEST_FIRST = " ORDER BY d.expires_at LIMIT :limit"
 
 EXPIRED_DOCUMENTS = _SELECT_EXPIRED + _OLDEST_FIRST
 
 # What is archived has expired for good: the more there is, the more would be read for nothing.
 # The states stand there twice because only the index's own words open it.
-EXPIRED_NOT_ARCHIVED = _SELECT_EXPIRED + " AND d.state IN ('completed', 'failed')" + _OLDEST_FIRST
+EXPIRED_NOT_ARCHIVED = _SELECT_EXPIRED + f" AND d.{_ARCHIVABLE}" + _OLDEST_FIRST
 
-COUNT_EXPIRABLE = (
-    "SELECT count(*) FROM documents WHERE state IN ('completed', 'failed', 'archived')"
-)
+COUNT_EXPIRABLE = f"SELECT count(*) FROM documents WHERE {_EXPIRABLE}"  # noqa: S608  # likewise
 
 DOCUMENTS_TO_ERASE = (
     _SELECT_DOCUMENT
@@ -280,8 +292,8 @@ DOCUMENTS_TO_ERASE = (
 
 UNFINISHED_DOCUMENTS = (
     _SELECT_DOCUMENT
-    + """
-WHERE d.state IN ('pending', 'processing')
+    + f"""
+WHERE d.{_UNFINISHED}
     AND (d.submitted_at <= :before OR d.submitted_at > :future)
     AND NOT (d.held AND d.state = 'processing')
     AND (d.submitted_at, d.tenant, d.id) > (:after, :after_tenant, :after_id)
@@ -307,16 +319,13 @@ SELECT * FROM (
 )
 """
 _ENDED_INDEX, _UNFINISHED_INDEX = "documents_expiring", "documents_unfinished"
-# As above: SQLite uses a partial index only for its own condition.
-_ENDED_STATES = "state IN ('completed', 'failed', 'archived')"
-_OPEN_STATES = "state IN ('pending', 'processing')"
 SAMPLED_BLOBS = "UNION ALL".join(
     _SAMPLE_BLOBS.format(index=index, which=which, order=order)
     for index, which, order in (
-        (_ENDED_INDEX, f"{_ENDED_STATES} AND state = 'completed'", "expires_at"),
-        (_ENDED_INDEX, f"{_ENDED_STATES} AND state = 'completed'", "expires_at DESC"),
-        (_ENDED_INDEX, f"{_ENDED_STATES} AND state = 'archived'", "expires_at DESC"),
-        (_UNFINISHED_INDEX, _OPEN_STATES, "submitted_at"),
+        (_ENDED_INDEX, f"{_EXPIRABLE} AND state = 'completed'", "expires_at"),
+        (_ENDED_INDEX, f"{_EXPIRABLE} AND state = 'completed'", "expires_at DESC"),
+        (_ENDED_INDEX, f"{_EXPIRABLE} AND state = 'archived'", "expires_at DESC"),
+        (_UNFINISHED_INDEX, _UNFINISHED, "submitted_at"),
     )
 )
 
@@ -332,11 +341,28 @@ FROM running AS r LEFT JOIN sweeps AS s ON s.name = 'last'
 # :names is a JSON array of [tenant, id]. What was archived since was completed all the same.
 COMPLETED_BY_ID = (
     _SELECT_DOCUMENT
-    + """
+    + f"""
 JOIN json_each(:names) AS name
     ON d.tenant = name.value ->> 0 AND d.id = name.value ->> 1
-WHERE d.state IN ('completed', 'archived')
+WHERE d.{_READABLE}
 """
 )
 
 PING = "SELECT 1"
+
+
+_USAGE_IN_RANGE = """
+FROM usage
+WHERE tenant = :tenant AND created_at BETWEEN :first AND :last
+"""
+
+_USAGE_FIGURES = """
+    count(*), ifnull(sum(pages), 0), ifnull(sum(input_tokens), 0), ifnull(sum(output_tokens), 0),
+    ifnull(sum(total_micros), 0)
+"""
+
+USAGE_TOTAL = "SELECT count(DISTINCT document_id)," + _USAGE_FIGURES + _USAGE_IN_RANGE
+
+USAGE_BY_OPERATION = (
+    "SELECT operation," + _USAGE_FIGURES + _USAGE_IN_RANGE + "GROUP BY operation ORDER BY operation"
+)

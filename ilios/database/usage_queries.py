@@ -4,8 +4,8 @@ from datetime import datetime
 
 import aiosqlite
 
-from ilios.database import rows, usage_statements
-from schemas.usage import OperationUsage, UsageTotal
+from ilios.database import rows, statements
+from schemas.records import OperationUsage, UsageTotal
 
 TimeRange = tuple[datetime | None, datetime | None]
 """The first and the last moment that count, to the millisecond; None leaves an end open."""
@@ -22,7 +22,7 @@ class SqliteUsageQueries:
         wanted = _parameters(tenant, within)
         (
             (documents, operations, pages, tokens_in, tokens_out, micros),
-        ) = await self._connection.execute_fetchall(usage_statements.TOTAL, wanted)
+        ) = await self._connection.execute_fetchall(statements.USAGE_TOTAL, wanted)
         return UsageTotal(
             documents=documents,
             operations=operations,
@@ -37,7 +37,7 @@ class SqliteUsageQueries:
     ) -> list[OperationUsage]:
         """Return the same by operation, in the order of their names, without those unused."""
         found = await self._connection.execute_fetchall(
-            usage_statements.BY_OPERATION, _parameters(tenant, within)
+            statements.USAGE_BY_OPERATION, _parameters(tenant, within)
         )
         return [
             OperationUsage(

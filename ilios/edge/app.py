@@ -8,6 +8,7 @@ import structlog
 from aiohttp import web
 
 from ilios.edge import (
+    accept,
     auth,
     batch_downloads,
     batches,
@@ -15,28 +16,40 @@ from ilios.edge import (
     deletion,
     documents,
     errors,
-    fault_guard,
     health,
-    idempotency,
     images,
     middleware,
     pages,
     server,
-    signed_urls,
     upload_urls,
     uploads,
     usage,
 )
 from ilios.edge.context import EDGE, SHUTTING_DOWN, Edge
-from ilios.edge.listening_sockets import ListeningSockets
+from ilios.edge.operation import OPERATIONS, Operation, operations_of
+from ilios.edge.server import ListeningSockets
 from ilios.edge.upload_limiter import UPLOAD_LIMITER, UploadLimiter
 
 KEEP_ALIVE = 75.0
-"""Seconds a connection stays over which nothing is asked any more."""
+"""Seconds an idle connection stays open."""
 LINGER = 2.0
 """Seconds a refused client may go on sending before its connection is closed."""
 SHUTDOWN_TIMEOUT = 8.0
 """Seconds for the requests under way when the edge closes."""
+
+DECLARED = operations_of(
+    convert,
+    documents,
+    images,
+    deletion,
+    batches,
+    batch_downloads,
+    upload_urls,
+    usage,
+    pages,
+    health,
+)
+"""Every operation, in the order of the description. A module that declares some is named here."""
 
 log = structlog.get_logger("edge")
 
@@ -49,7 +62,7 @@ def make_app(edge: Edge) -> web.Application:
             middleware.log_requests,
             middleware.answer_preflight,
             errors.problem_middleware,
-            fault_guard.reject_while_faulty,
+            middleware.reject_while_faulty,
             auth.auth_middleware(keys),
         ]
     )
@@ -63,39 +76,24 @@ def make_app(edge: Edge) -> web.Application:
     )
     app.on_shutdown.append(_signal_shutdown)
     app.on_response_prepare.append(middleware.on_response_prepare)
-    app.on_response_prepare.append(idempotency.mark_replayed)
-    router = app.router
-    router.add_get("/", pages.index)
-    router.add_get("/docs", pages.docs)
-    router.add_get(pages.FILES_PATH, pages.file)
-    router.add_get("/openapi.json", pages.description)
-    router.add_get("/health", health.health)
-    router.add_get("/livez", health.live)
-    router.add_get("/readyz", health.ready)
-    for path, handler in (
-        ("/v1/convert", convert.convert),
-        ("/v1/batch/submit", batches.submit),
-        ("/api/documents/submit", documents.submit),
-        ("/api/documents/upload-url", upload_urls.reserve),
-    ):
-        resource = router.add_resource(path)
-        resource.add_route("POST", handler, expect_handler=uploads.defer_continue)
-        # Or other methods would go on to the address below that takes any word for an id.
-        resource.add_route("*", errors.only_post)
-    router.add_get("/api/usage/summary", usage.summary)
-    router.add_get("/api/usage/breakdown", usage.breakdown)
-    router.add_get("/v1/batch/status/{id}", batches.status)
-    router.add_get("/v1/batch/download/{id}", batch_downloads.download)
-    router.add_get("/api/documents/status/{id}", documents.status)
-    router.add_get("/api/documents/{id}", documents.markdown)
-    router.add_get("/api/documents/{id}/original", documents.original)
-    router.add_get("/api/documents/{id}/images/{name}", images.image)
-    router.add_delete("/api/documents/{id}", deletion.delete)
-    router.add_put(
-        signed_urls.PREFIX + "{id}", upload_urls.put, expect_handler=uploads.defer_continue
-    )
-    router.add_post("/api/documents/upload-complete/{id}", upload_urls.complete)
+    app.on_response_prepare.append(accept.mark_replayed)
+    app[OPERATIONS] = DECLARED
+    app.router.add_get(pages.FILES_PATH, pages.file)
+    for one in DECLARED:
+        _add_route(app.router, one)
     return app
+
+
+def _add_route(router: web.UrlDispatcher, operation: Operation) -> None:
+    defer = uploads.defer_continue if operation.body is not None else None
+    if operation.method == "GET":
+        router.add_get(operation.path, operation.handle)
+        return
+    resource = router.add_resource(operation.path)
+    resource.add_route(operation.method, operation.handle, expect_handler=defer)
+    if operation.method == "POST" and "{" not in operation.path:
+        # Or other methods would go on to the resources that take any name as an id.
+        resource.add_route("*", errors.only_post)
 
 
 @asynccontextmanager
@@ -106,26 +104,22 @@ async def serve_edge(
     keep_alive: float = KEEP_ALIVE,
     shutdown_timeout: float = SHUTDOWN_TIMEOUT,
 ) -> AsyncIterator[None]:
-    """Serve at ``door`` while the context is open.
+    """Serve while the context is open.
 
-    Leaving closes the door first, lets waiting clients go with a 202, and gives the requests that
-    are under way ``close_within`` seconds.
+    Leaving closes the sockets first, answers waiting clients with a 202, and gives the requests
+    that are under way ``shutdown_timeout`` seconds.
     """
-    runner = server.Runner(
+    async with server.serve(
         make_app(edge),
+        sockets.attach,
         edge.limits,
         keep_alive=keep_alive,
         linger=LINGER,
         shutdown_timeout=shutdown_timeout,
-    )
-    await runner.setup()
-    try:
-        await sockets.attach(runner)
+    ):
         log.info("edge listening", host=sockets.host, port=sockets.port)
         yield
-    finally:
-        await runner.cleanup()
-        log.info("edge closed")
+    log.info("edge closed")
 
 
 async def _signal_shutdown(app: web.Application) -> None:

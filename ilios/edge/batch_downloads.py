@@ -1,27 +1,31 @@
-"""``GET /v1/batch/download/{id}``: all that became of a batch, as JSON lines or as a ZIP archive.
+"""Downloads of batches: all results as JSON lines or as a ZIP archive, in constant memory.
 
-Both are streamed in constant memory. When something is missing after the answer has begun, the
-connection is broken off, so that nobody takes a part for the whole.
+When a blob turns out to be missing after the answer has begun, the connection is closed, so that a
+client does not take a part for the whole.
 """
 
 from collections.abc import AsyncGenerator, AsyncIterator, Callable
 from contextlib import aclosing
 from datetime import UTC, datetime
+from typing import Annotated
 
 import msgspec
 from aiohttp import web
-from msgspec import UNSET, Struct
+from msgspec import UNSET, Meta, Struct
 
 from actors.ports import BlobNotFound, Blobs
-from ilios.edge import batches, blob_responses, lookup, responses
-from ilios.edge.content_disposition import format_disposition
+from ilios.edge import batches, blob_responses, lookup, requests, responses
 from ilios.edge.context import EDGE
 from ilios.edge.errors import HttpProblem
+from ilios.edge.operation import BATCH_ID, BYTES, OCTET_STREAM, TEXT, Response, operation
+from ilios.edge.problems import AUTHENTICATING, FINDING_BATCH, READING_LOG
 from ilios.edge.zip_stream import ZipEntry, entry_name, stream_zip
+from ilios.formats import as_json_text, split_at_content
 from schemas.batch_replies import BatchLine, BatchManifest, ManifestDocument
 from schemas.documents import Blob
 from schemas.records import BatchRecord, DocumentRecord
 from schemas.replies import format_instant
+from schemas.states import REMOVED_STATES
 
 MANIFEST = "manifest.json"
 
@@ -29,42 +33,28 @@ StreamFunction = Callable[[Blobs, BatchRecord, list[DocumentRecord]], AsyncGener
 
 
 class DownloadFormat(Struct, frozen=True):
-    """How a batch can be downloaded."""
+    """A container for the documents of a batch."""
 
     content_type: str
     suffix: str
     stream: StreamFunction
 
 
-async def download(request: web.Request) -> web.StreamResponse:
-    """Answer with every document of a batch that has ended, in the order of their submission."""
-    edge = request.app[EDGE]
-    download_format = FORMATS.get(request.query.get("format") or "jsonl")
-    if download_format is None:
-        supported = {"supportedFormats": list(FORMATS)}
-        raise HttpProblem(
-            400, "unsupported_format", "Unsupported format", details=supported, members=supported
-        )
-    batch = await lookup.get_batch_or_404(request)
-    if not batch.progress.is_finished:
-        raise _not_ready(batch)
-    response = web.StreamResponse(headers=_headers(download_format, batch))
-    if request.method == "HEAD":
-        return response
-    documents = [
-        await _without_missing_markdown(edge.blobs, document)
-        for document in await lookup.batch_documents(edge, batch)
-    ]
-    async with aclosing(download_format.stream(edge.blobs, batch, documents)) as pieces:
-        async for piece in pieces:
-            if not response.prepared:  # what is missing first of all is still told
-                await response.prepare(request)
-            await response.write(piece)
-    return response
+class DownloadQuery(Struct, frozen=True):
+    """The query of a download."""
+
+    format: Annotated[
+        str,
+        Meta(
+            description="What to answer with.",
+            extra={"code": "unsupported_format"},
+            extra_json_schema={"enum": ["jsonl", "zip"]},
+        ),
+    ] = "jsonl"
 
 
 async def _without_missing_markdown(blobs: Blobs, document: DocumentRecord) -> DocumentRecord:
-    """Return the document without its Markdown when that is gone: the others are still good."""
+    """Return the document without its Markdown if that is missing: one must not fail the batch."""
     if document.markdown is None:
         return document
     try:
@@ -78,7 +68,7 @@ async def _without_missing_markdown(blobs: Blobs, document: DocumentRecord) -> D
 def _headers(download_format: DownloadFormat, batch: BatchRecord) -> dict[str, str]:
     return {
         "Content-Type": download_format.content_type,
-        "Content-Disposition": format_disposition(
+        "Content-Disposition": responses.format_disposition(
             "attachment", f"batch-{batch.batch_id}.{download_format.suffix}"
         ),
         "X-Content-Type-Options": "nosniff",
@@ -100,8 +90,8 @@ def _not_ready(batch: BatchRecord) -> HttpProblem:
 
 
 def _available_markdown(document: DocumentRecord) -> Blob | None:
-    """Return the Markdown, if there is any that is still to be read."""
-    return None if document.state in responses.REMOVED_STATES else document.markdown
+    """Return the Markdown, unless there is none or it was removed."""
+    return None if document.state in REMOVED_STATES else document.markdown
 
 
 async def _stream_jsonl(
@@ -109,29 +99,27 @@ async def _stream_jsonl(
 ) -> AsyncGenerator[bytes, None]:
     """Stream a line of JSON for each document (``application/x-ndjson``)."""
     for document in documents:
-        line, markdown = msgspec.json.encode(_batch_line(document)), _available_markdown(document)
+        line, markdown = _batch_line(document), _available_markdown(document)
         if markdown is None:
-            yield line + b"\n"
+            yield msgspec.json.encode(line) + b"\n"
             continue
-        # Inside of a string the quotes would be escaped, so the first match is the member.
-        before, after = line.split(b'"content":""', 1)
-        # With the first of the text, so that a blob that is gone is told before the answer begins.
-        prefix = before + b'"content":"'
+        # With the first of the text, so that a missing blob is noticed before the answer begins.
+        prefix, after = split_at_content(line)
         async with aclosing(blob_responses.verified_chunks(blobs, markdown)) as chunks:
-            async for text in blob_responses.as_json_text(chunks):
+            async for text in as_json_text(chunks):
                 yield prefix + text
                 prefix = b""
-        yield b'"' + after + b"\n"
+        yield after + b"\n"
 
 
 def _batch_line(document: DocumentRecord) -> BatchLine:
-    is_kept = _available_markdown(document) is not None
+    has_content = _available_markdown(document) is not None
     return BatchLine(
         id=document.document_id,
         file_name=document.file_name,
         status=batches.public_state(document),
-        content="" if is_kept else UNSET,
-        metadata=responses.document_content(document).metadata if is_kept else UNSET,
+        content="" if has_content else UNSET,
+        metadata=responses.document_content(document).metadata if has_content else UNSET,
         error=document.reason,
         code=document.code or UNSET,
         processed_at=_optional_instant(document.finished_at),
@@ -197,7 +185,66 @@ def _optional_instant(moment: datetime | None) -> str | None:
     return format_instant(moment) if moment else None
 
 
-FORMATS = {
+CONTAINERS = {
     "jsonl": DownloadFormat("application/x-ndjson; charset=utf-8", "jsonl", _stream_jsonl),
     "zip": DownloadFormat("application/zip", "zip", _stream_zip),
 }
+"""What a batch can be downloaded as: a container of its documents."""
+
+
+@operation(
+    "GET",
+    "/v1/batch/download/{id}",
+    name="downloadBatch",
+    tag=batches.TAG,
+    summary="The results of a batch",
+    description="As JSON lines, one `BatchLine` for each document in the order they were "
+    "submitted, or as a ZIP archive with a Markdown file for each and a `manifest.json`, which is "
+    "a `BatchManifest`.",
+    parameters=(BATCH_ID,),
+    query=DownloadQuery,
+    responses={
+        200: Response(
+            description="The results.",
+            content={"application/x-ndjson": TEXT, "application/zip": BYTES, OCTET_STREAM: BYTES},
+            headers=("Cache-Control", "Content-Disposition"),
+        ),
+        400: Response(description="", headers=("Retry-After",)),
+    },
+    problems=(
+        AUTHENTICATING,
+        FINDING_BATCH,
+        READING_LOG,
+        {
+            400: ("batch_not_ready",),
+            410: ("content_gone",),
+            500: ("content_damaged",),
+        },
+    ),
+)
+async def download(request: web.Request) -> web.StreamResponse:
+    """Answer with every document of a batch that has ended, in the order of submission."""
+    edge = request.app[EDGE]
+    name = requests.parse_texts(DownloadQuery, request.query).format
+    download_format = CONTAINERS.get(name)
+    if download_format is None:
+        supported = {"supportedFormats": list(CONTAINERS)}
+        raise HttpProblem(
+            400, "unsupported_format", "Unsupported format", details=supported, members=supported
+        )
+    batch = await lookup.get_batch_or_404(request)
+    if not batch.progress.is_finished:
+        raise _not_ready(batch)
+    response = web.StreamResponse(headers=_headers(download_format, batch))
+    if request.method == "HEAD":
+        return response
+    documents = [
+        await _without_missing_markdown(edge.blobs, document)
+        for document in await lookup.batch_documents(edge, batch)
+    ]
+    async with aclosing(download_format.stream(edge.blobs, batch, documents)) as pieces:
+        async for piece in pieces:
+            if not response.prepared:  # a blob missing at the start is still a problem
+                await response.prepare(request)
+            await response.write(piece)
+    return response

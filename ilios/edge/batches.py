@@ -1,72 +1,138 @@
-"""Submitting many documents at once and reading how far they are: ``/v1/batch``."""
+"""Batches: submitting many documents at once, and reading how far they are."""
 
-import re
+from collections.abc import Mapping
 from datetime import UTC, datetime
+from typing import Annotated, Any
 
 import msgspec
-import structlog
 from aiohttp import web
-from msgspec import Struct
+from msgspec import Meta, Struct
 
 from actors.blob_keys import new_suffix, original_key
-from ilios.edge import (
-    engine_selection,
-    idempotency,
-    lookup,
-    multipart,
-    responses,
-    submission,
-    uploads,
-)
+from ilios.edge import accept, lookup, multipart, requests, responses, uploads
 from ilios.edge.context import EDGE, TENANT, Edge
 from ilios.edge.errors import HttpProblem
+from ilios.edge.operation import (
+    BATCH_ID,
+    DOCUMENT_BYTES,
+    FORM,
+    IDEMPOTENCY_KEY,
+    JSON,
+    RequestBody,
+    Response,
+    operation,
+)
+from ilios.edge.problems import (
+    AUTHENTICATING,
+    BY_URL,
+    FINDING_BATCH,
+    FORM_PROBLEMS,
+    IDEMPOTENT,
+    PUBLISHING,
+    READING_LOG,
+    RECEIVING,
+    SELECTING_ENGINE,
+)
 from schemas import batch_replies
-from schemas.batches import BatchDocument, BatchSubmitted, document_id
-from schemas.documents import DEFAULT_PRIORITY, Stored
-from schemas.records import BatchRecord, DocumentRecord, DocumentState, EngineBatch
+from schemas.batches import MAX_BATCH_DOCUMENTS, BatchDocument, BatchSubmitted, document_id
+from schemas.documents import Remote, Stored
+from schemas.options import ConversionOptions
+from schemas.records import BatchRecord, DocumentRecord, EngineBatch
 from schemas.replies import format_instant
+from schemas.requests import BatchByUrl, BatchFields, Boolean, DocumentAddress
+from schemas.states import DocumentState
 
+TAG = "Batches"
 OPERATION = "batch"
+MAX_JSON_BYTES = 512 * 1024
+"""Bytes of a batch of addresses: a hundred of the longest, and what stands around them."""
 
-_PRIORITY = re.compile("[1-9]|10")
-_BOOLEANS = {"": False, "false": False, "0": False, "true": True, "1": True}
-
-log = structlog.get_logger("edge")
-
-
-class ReceivedBatch(Struct, frozen=True):
-    """Documents that lie in the blob store under ``keys``, and what is to be said about them."""
-
-    event: BatchSubmitted
-    keys: tuple[str, ...]
+_FILES = {
+    "type": "array",
+    "items": DOCUMENT_BYTES,
+    "minItems": 1,
+    "maxItems": MAX_BATCH_DOCUMENTS,
+    "description": "The documents, each in a part of its own; the name may also be `files[]`.",
+}
 
 
-async def submit(request: web.Request) -> web.StreamResponse:
-    """``POST /v1/batch/submit``: 202 when every document is stored and the log has the batch."""
-    edge, received = request.app[EDGE], await _receive(request)
-    event, keys = received.event, received.keys
-    async with submission.delete_unless_published(edge, event, *keys):
-        prior = await idempotency.publish_once(edge, event, keys)
-    if prior is not None:
-        request[idempotency.REPLAYED] = True
-        await uploads.discard(edge.blobs, *keys)
-        return _accepted_response(event, prior.submitted_at)
-    log.info(
-        "batch accepted",
-        batch_id=event.batch_id,
-        tenant=event.tenant,
-        documents=len(event.documents),
+class StatusQuery(Struct, frozen=True):
+    """The query of a batch's status."""
+
+    details: Annotated[Boolean, Meta(description="`true` adds every document of the batch.")] = (
+        False
     )
-    return _accepted_response(event, event.submitted_at)
 
 
+@operation(
+    "POST",
+    "/v1/batch/submit",
+    name="submitBatch",
+    tag=TAG,
+    summary="Submit up to 100 documents together",
+    description="All of them are accepted, or none. 202 means stored.",
+    parameters=(IDEMPOTENCY_KEY,),
+    fields=BatchFields,
+    json=BatchByUrl,
+    describe_form=True,
+    body=RequestBody(
+        description="A form with the documents as `files`, or their URLs as JSON.",
+        content={
+            FORM: {
+                "type": "object",
+                "required": ["files"],
+                "properties": {"files": _FILES},
+            }
+        },
+    ),
+    responses={
+        202: Response(
+            description="All documents are stored and will be converted.",
+            content={JSON: batch_replies.BatchSubmitted},
+            headers=("Location", "Retry-After", "Idempotent-Replayed"),
+        )
+    },
+    problems=(
+        AUTHENTICATING,
+        RECEIVING,
+        FORM_PROBLEMS,
+        PUBLISHING,
+        IDEMPOTENT,
+        SELECTING_ENGINE,
+        BY_URL,
+    ),
+)
+async def submit(request: web.Request) -> web.StreamResponse:
+    """Answer 202 when every document is stored and the log has the batch."""
+    received = await _receive(request)
+    accepted = await accept.accept(request, received.event, received.blob_keys)
+    return _accepted_response(received.event, accepted.submitted_at)
+
+
+@operation(
+    "GET",
+    "/v1/batch/status/{id}",
+    name="batchStatus",
+    tag=TAG,
+    summary="How far a batch is",
+    parameters=(BATCH_ID,),
+    query=StatusQuery,
+    responses={
+        200: Response(
+            description="Its progress. `Retry-After` is there until it has ended.",
+            content={JSON: batch_replies.BatchStatus},
+            headers=("Retry-After",),
+        )
+    },
+    problems=(AUTHENTICATING, FINDING_BATCH, READING_LOG),
+)
 async def status(request: web.Request) -> web.StreamResponse:
-    """``GET /v1/batch/status/{id}``: how far the batch is, ``?details=true`` each document too."""
+    """Answer with the progress of a batch, and with ``?details=true`` of each document."""
     edge = request.app[EDGE]
-    detailed = _parse_boolean("details", "invalid_details", request.query.get("details"))
+    detailed = requests.parse_texts(StatusQuery, request.query).details
     batch = await lookup.get_batch_or_404(request)
     progress = batch.progress
-    # The last document's end is known a moment before the end of the batch is.
+    # The last document ends in the database a moment before its batch.
     closing = progress.is_finished and batch.completed_at is None
     documents = await lookup.batch_documents(edge, batch) if detailed or closing else []
     engine_batch = batch.engine_batch
@@ -88,12 +154,12 @@ async def status(request: web.Request) -> web.StreamResponse:
 
 
 def progress_reply(batch: BatchRecord) -> batch_replies.BatchProgress:
-    """Return the counts of a batch as clients read them."""
+    """Return the counts of a batch as a reply."""
     return batch_replies.BatchProgress(**msgspec.structs.asdict(batch.progress))
 
 
 def completed_at(batch: BatchRecord, documents: list[DocumentRecord]) -> str | None:
-    """Return when the batch ended, by its documents as long as that is not written down."""
+    """Return when the batch ended: by its documents, until its own row has the time."""
     if not batch.progress.is_finished:
         return None
     ends = [document.finished_at for document in documents if document.finished_at]
@@ -102,54 +168,46 @@ def completed_at(batch: BatchRecord, documents: list[DocumentRecord]) -> str | N
 
 
 def public_state(document: DocumentRecord) -> DocumentState:
-    """Return the state clients are told: what failed stays failed in the archive."""
+    """Return the state for clients: an archived document that had failed is a failed one."""
     return "failed" if responses.has_failed(document) else document.state
 
 
-async def _receive(request: web.Request) -> ReceivedBatch:
-    """Store the documents of a request.
-
-    :raises Refused: the request cannot be accepted; nothing of it was kept.
-    """
-    edge, tenant, idempotency_key = (
-        request.app[EDGE],
-        request[TENANT],
-        idempotency.parse_key(request),
-    )
-    batch_id, suffix = submission.choose_id(tenant, idempotency_key), new_suffix()
-    form = await uploads.receive(
-        request,
-        multipart.BATCH_FILES,
-        lambda number: original_key(tenant, document_id(batch_id, number), suffix),
-    )
-    keys = tuple(file.blob.key for file in form.files)
-    try:
-        event = _submission_event(edge, tenant, batch_id, suffix, form, idempotency_key)
-    except HttpProblem:
-        await uploads.discard(edge.blobs, *keys)
-        raise
-    return ReceivedBatch(event, keys)
-
-
-def _submission_event(
-    edge: Edge,
-    tenant: str,
-    batch_id: str,
-    suffix: str,
-    form: multipart.UploadForm,
-    idempotency_key: str | None,
-) -> BatchSubmitted:
-    fields = form.fields
-    mistral_batch = _parse_boolean(
-        "useMistralBatch", "invalid_use_mistral_batch", fields.get("useMistralBatch")
-    )
-    selection = engine_selection.select_engine(
-        edge, fields.get("engine"), fields.get("model"), mistral_batch=mistral_batch
-    )
-    return BatchSubmitted(
-        batch_id=batch_id,
-        tenant=tenant,
-        documents=tuple(
+async def _receive(request: web.Request) -> accept.Received[BatchSubmitted, BatchFields]:
+    """Store the documents of a batch. Errors as ``accept.receive_document``."""
+    edge, tenant, key = request.app[EDGE], request[TENANT], accept.parse_key(request)
+    batch_id, suffix = accept.choose_id(tenant, key), new_suffix()
+    if accept.is_json(request):
+        body = await accept.read_urls(request, MAX_JSON_BYTES)
+        given = _as_batch(body)
+        by_url = requests.parse_json(BatchByUrl, given)
+        wanted = msgspec.convert(by_url, BatchFields, from_attributes=True)
+        blob_keys: tuple[str, ...] = ()
+        documents = [
+            BatchDocument(
+                document_id=document_id(batch_id, number),
+                source=Remote(one.url),
+                file_name=accept.name_of_url(one.url, one.file_name),
+            )
+            for number, one in enumerate(by_url.documents, 1)
+        ]
+        sources: list[tuple[Any, ...]] = [(one.url, one.file_name) for one in by_url.documents]
+        fields: Mapping[str, str] = accept.as_texts(given)
+        options = _batch_options(edge, wanted)
+    else:
+        form = await uploads.receive(
+            request,
+            multipart.BATCH_FILES,
+            lambda number: original_key(tenant, document_id(batch_id, number), suffix),
+        )
+        blob_keys, fields = tuple(file.blob.key for file in form.files), form.fields
+        try:
+            accept.check_fields(request, form, BatchFields)
+            wanted = requests.parse_texts(BatchFields, fields)
+            options = _batch_options(edge, wanted)
+        except HttpProblem:
+            await uploads.discard(edge.blobs, *blob_keys)
+            raise
+        documents = [
             BatchDocument(
                 document_id=document_id(batch_id, number),
                 source=Stored(size=file.blob.size, sha256=file.blob.sha256, suffix=suffix),
@@ -157,42 +215,51 @@ def _submission_event(
                 content_type=file.content_type,
             )
             for number, file in enumerate(form.files, 1)
-        ),
-        priority=_parse_priority(fields.get("priority")),
-        retention_days=submission.parse_retention_days(fields.get("retentionDays")),
+        ]
+        sources = accept.file_sources(form)
+    event = BatchSubmitted(
+        batch_id=batch_id,
+        tenant=tenant,
+        documents=tuple(documents),
+        priority=wanted.priority,
+        retention_days=wanted.retention_days,
         submitted_at=datetime.now(UTC),
-        fingerprint=idempotency.fingerprint(OPERATION, form) if idempotency_key else None,
-        engine=selection.engine,
-        model=selection.model,
-        engine_batch=mistral_batch,
+        fingerprint=accept.fingerprint(OPERATION, sources, fields, wanted.options) if key else None,
+        options=options,
+        engine_batch=wanted.use_mistral_batch,
     )
+    return accept.Received(event, blob_keys, wanted)
 
 
-def _parse_priority(text: str | None) -> int:
-    if not text:
-        return DEFAULT_PRIORITY
-    if _PRIORITY.fullmatch(text):
-        return int(text)
-    raise HttpProblem(400, "invalid_priority", "priority must be a whole number from 1 to 10")
+def _as_batch(body: object) -> dict[str, Any]:
+    """Return a batch with its addresses as objects; a list alone is one of documents."""
+    given = requests.require_object({"documents": body} if isinstance(body, list) else body)
+    documents = given.get("documents")
+    if isinstance(documents, list):
+        if len(documents) > multipart.BATCH_FILES.max_files:
+            raise multipart.BATCH_FILES.too_many(len(documents))
+        objects = [{"url": one} if isinstance(one, str) else one for one in documents]
+        for one in objects:
+            if isinstance(one, dict):
+                requests.parse_json(DocumentAddress, one)
+        given = given | {"documents": objects}
+    return given
 
 
-def _parse_boolean(name: str, code: str, text: str | None) -> bool:
-    if (chosen := _BOOLEANS.get((text or "").lower())) is None:
-        raise HttpProblem(400, code, f'{name} must be "true" or "false"')
-    return chosen
+def _batch_options(edge: Edge, wanted: BatchFields) -> ConversionOptions:
+    return requests.check_engine(edge, wanted.options, mistral_batch=wanted.use_mistral_batch)
 
 
-def _accepted_response(event: BatchSubmitted, submitted_at: datetime | None) -> web.Response:
+def _accepted_response(event: BatchSubmitted, submitted_at: datetime) -> web.Response:
     """Answer a submission: the same for the first request and for its repetitions."""
-    assert submitted_at is not None
     documents = []
     for document in event.documents:
-        assert isinstance(document.source, Stored)
+        source = document.source
         documents.append(
             batch_replies.SubmittedDocument(
                 id=document.document_id,
                 file_name=document.file_name,
-                file_size=document.source.size,
+                file_size=source.size if isinstance(source, Stored) else msgspec.UNSET,
             )
         )
     status_url = f"/v1/batch/status/{event.batch_id}"

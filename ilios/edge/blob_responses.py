@@ -1,20 +1,19 @@
-"""Sends blobs: whole, in part (RFC 9110 section 14) or not at all when the client has them already.
+"""Responses from blobs: whole, in part (RFC 9110 section 14), or 304 when the client has them.
 
-A blob's entity tag is the SHA-256 of its bytes, so it is the same from every host and for ever.
+A blob's entity tag is the SHA-256 of its bytes: it never changes, and every host gives the same.
 """
 
-import codecs
 import hashlib
 import re
-from collections.abc import AsyncGenerator, AsyncIterator
-from contextlib import aclosing
+from collections.abc import AsyncGenerator
+from contextlib import aclosing, nullcontext
 
-import msgspec
 import structlog
 from aiohttp import ETag, web
 
 from actors.ports import BlobNotFound, Blobs
 from ilios.edge.errors import HttpProblem
+from ilios.formats import Format, StoredDocument, split_at_content
 from schemas.documents import Blob
 from schemas.replies import DocumentContent
 
@@ -25,7 +24,7 @@ REDIRECT_LIFETIME = 300
 """Seconds for which the URL of a blob in the store itself can be used."""
 
 CONTENT_GONE = "content_gone"
-"""The code of what is to be sent and does not lie in the store."""
+"""The code of a blob that is not in the store."""
 
 _RANGE = re.compile(r"bytes=(\d{0,18})-(\d{0,18})")
 _ANY_TAG = "*"
@@ -38,7 +37,7 @@ async def send(
 ) -> web.StreamResponse:
     """Answer a GET or HEAD with a blob, honouring conditions and a single range.
 
-    :raises Refused: a condition failed (412), no such range (416), or the blob is gone (410).
+    :raises HttpProblem: a condition failed (412), no such range (416), or the blob is gone (410).
     """
     headers = headers | {"ETag": f'"{blob.sha256}"', "Accept-Ranges": "bytes"}
     if _is_not_modified(request, blob.sha256):
@@ -50,7 +49,9 @@ async def send(
     response = _new_response(206, len(byte_range), headers)
     async with aclosing(blobs.read(blob.key, byte_range.start, byte_range.stop)) as pieces:
         try:
-            first = await anext(pieces, b"")  # a blob that is gone is told before the answer begins
+            first = await anext(
+                pieces, b""
+            )  # a blob that is gone is noticed before the answer begins
         except BlobNotFound:
             raise _gone_problem(blob) from None
         await response.prepare(request)
@@ -63,9 +64,9 @@ async def send(
 async def redirect_or_send(
     request: web.Request, blobs: Blobs, blob: Blob, headers: dict[str, str]
 ) -> web.StreamResponse:
-    """Answer a GET with where the store itself gives the blob away, if it does; else as ``send``.
+    """Answer a GET with a redirect to the store, if it has public URLs; otherwise as ``send``.
 
-    Errors as ``send``, but that the blob is gone is for the store to say.
+    Errors as ``send``, but a missing blob is the store's own 404.
     """
     if request.method != "GET" or _is_not_modified(request, blob.sha256):
         return await send(request, blobs, blob, headers)
@@ -77,57 +78,57 @@ async def redirect_or_send(
     )
     if url is None:
         return await send(request, blobs, blob, headers)
-    # The URL is a right: whoever keeps the answer keeps that.
+    # The URL is a right: a cache that stores the answer stores the right.
     headers = {"Location": url, "Cache-Control": "no-store", "Referrer-Policy": "no-referrer"}
     return web.Response(status=307, headers=headers)
 
 
-async def send_json(
+async def send_rendered(
     request: web.Request,
     blobs: Blobs,
     blob: Blob,
+    output: Format,
     reply: DocumentContent,
     headers: dict[str, str],
     *,
     result: Blob | None = None,
 ) -> web.StreamResponse:
-    """Answer with ``reply``, its content being the blob, in constant memory.
+    """Answer with a document as a format renders it, in constant memory.
 
-    Its ``pages`` are those of the ``result``.
-
-    :raises Refused: a condition failed (412), or one of the blobs is gone (410).
+    :raises HttpProblem: a condition failed (412), or one of the blobs is gone (410).
     """
-    # The id before it cannot hold a quote, so the first match is the member.
-    before, after = msgspec.json.encode(reply).split(b'"content":""', 1)
-    before, after = before + b'"content":"', b'"' + after
-    # All the answer is made of, so it changes with every byte of it, also when ilios tells more.
+    assert output.render is not None
+    # All the answer is made of, so it changes with every byte of it, also when ilios adds members.
+    before, after = split_at_content(reply)
     parts = (before, blob.sha256.encode(), after, result.sha256.encode() if result else b"")
     tag = hashlib.sha256(b"".join(parts)).hexdigest()
-    headers = headers | {"Content-Type": "application/json", "ETag": f'"{tag}"'}
+    headers = headers | {"Content-Type": output.media_type, "ETag": f'"{tag}"'}
     if _is_not_modified(request, tag):
         return _not_modified(headers)
     if result is not None:
         await _require_stored(blobs, result)  # later the answer would have begun
-    whole = _stream_json(blobs, blob, result, before, after)
-    if blob.size + (result.size if result else 0) <= MAX_BUFFERED_BYTES:
-        body = b"".join([piece async for piece in whole])
-        return web.Response(body=body, headers=headers)
-    response = web.StreamResponse(headers=headers)
-    if request.method == "HEAD":
-        return response
-    async with aclosing(whole) as pieces:
-        first = await anext(pieces)  # a blob that is gone is told before the answer begins
+    markdown = verified_chunks(blobs, blob)
+    lines = verified_chunks(blobs, result) if result else None
+    async with aclosing(markdown), aclosing(lines) if lines else nullcontext():
+        whole = output.render(StoredDocument(reply, markdown, lines))
+        if blob.size + (result.size if result else 0) <= MAX_BUFFERED_BYTES:
+            body = b"".join([piece async for piece in whole])
+            return web.Response(body=body, headers=headers)
+        response = web.StreamResponse(headers=headers)
+        if request.method == "HEAD":
+            return response
+        first = await anext(whole)  # a blob that is gone is noticed before the answer begins
         await response.prepare(request)
         await response.write(first)
-        async for piece in pieces:
+        async for piece in whole:
             await response.write(piece)
     return response
 
 
 async def verified_chunks(blobs: Blobs, blob: Blob) -> AsyncGenerator[bytes, None]:
-    """Stream a blob, of whose hash the first digits may do.
+    """Stream a blob and check its size and hash, or the first digits of the hash.
 
-    :raises Refused: it is gone (410), or not what was stored, which may show only at its end.
+    :raises HttpProblem: it is gone (410), or not what was stored, which may show only at its end.
     """
     size, sha256, last = 0, hashlib.sha256(), b""
     try:
@@ -143,53 +144,9 @@ async def verified_chunks(blobs: Blobs, blob: Blob) -> AsyncGenerator[bytes, Non
     if size != blob.size or not sha256.hexdigest().startswith(blob.sha256):
         log.error("blob damaged", key=blob.key, size=size, expected=blob.size)
         raise HttpProblem(500, "content_damaged", "The stored document is damaged")
-    # Held back until now: an answer with all of its bytes would look whole.
+    # Sent last, after the check: an answer with all of its bytes would look whole.
     if last:
         yield last
-
-
-async def as_json_text(text: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
-    """Make of UTF-8 what stands between the quotes of a JSON string, piece by piece."""
-    decoder = codecs.getincrementaldecoder("utf-8")("replace")
-    async for chunk in text:
-        yield _escape_json(decoder.decode(chunk))
-    yield _escape_json(decoder.decode(b"", final=True))
-
-
-async def _stream_json(
-    blobs: Blobs, blob: Blob, result: Blob | None, before: bytes, after: bytes
-) -> AsyncGenerator[bytes, None]:
-    """Stream what ``send_json`` answers with, the first piece with the first of the blob's."""
-    async with aclosing(verified_chunks(blobs, blob)) as text:
-        async for piece in as_json_text(text):
-            yield before + piece
-            before = b""
-    if result is None:
-        yield after
-        return
-    yield after.removesuffix(b"}") + b',"pages":['
-    async with aclosing(verified_chunks(blobs, result)) as lines:
-        async for piece in as_json_items(lines):
-            yield piece
-    yield b"]}"
-
-
-async def as_json_items(lines: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
-    """Make of all JSON lines but the first what stands between the brackets of a JSON array."""
-    in_first, pending = True, b""
-    async for chunk in lines:
-        rest = chunk
-        if in_first:
-            _, newline, rest = chunk.partition(b"\n")
-            in_first = not newline
-        if not rest:
-            continue
-        whole = pending + rest
-        items = whole.removesuffix(b"\n")
-        # The newline at the end of a piece may be the last of all, after which nothing comes.
-        pending = whole[len(items) :]
-        if items:
-            yield items.replace(b"\n", b",")
 
 
 async def _send_all(
@@ -231,9 +188,9 @@ def _gone_problem(blob: Blob) -> HttpProblem:
 def _is_not_modified(request: web.Request, tag: str) -> bool:
     """Whether the client has what ``tag`` stands for already (RFC 9110 section 13).
 
-    A conversion is never conditional: nobody has what is yet to be made.
+    A conversion is never conditional: no client can have its result yet.
 
-    :raises Refused: it wants something else.
+    :raises HttpProblem: the client wants another version (412).
     """
     if request.method not in ("GET", "HEAD"):
         return False
@@ -277,7 +234,3 @@ def _requested_range(request: web.Request, blob: Blob) -> range | None:
             headers={"Content-Range": f"bytes */{blob.size}"},
         )
     return range(start, stop)
-
-
-def _escape_json(text: str) -> bytes:
-    return msgspec.json.encode(text)[1:-1]

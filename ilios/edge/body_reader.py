@@ -1,4 +1,4 @@
-"""Reading a request's body under deadlines, with the parser's errors told as what they are."""
+"""Read deadlines for request bodies."""
 
 import asyncio
 import time
@@ -15,11 +15,11 @@ _T = TypeVar("_T")
 
 
 class ReadDeadline:
-    """Gives up on clients that send too slowly.
+    """Ends uploads of clients that send too slowly.
 
-    Each step may take ``read_within``; all of them together may take ``grace`` and then must have
-    come at ``min_bytes_per_second``. Only time spent waiting for the client counts, never what the
-    store takes, so a slow disk is not blamed on the client. A ``grace`` given here is the one.
+    Each step may take ``read_timeout``. All of them together may take ``grace`` seconds (by default
+    ``slow_upload_grace``) and must then have come at ``min_bytes_per_second``. Only time spent
+    waiting for the client counts, so a slow disk is not blamed on the client.
     """
 
     def __init__(self, limits: Limits, grace: float | None = None) -> None:
@@ -31,7 +31,7 @@ class ReadDeadline:
     async def read(self, step: Awaitable[_T]) -> _T:
         """Wait for one step of reading.
 
-        :raises Refused: too slow (408), or what came makes no sense (400).
+        :raises HttpProblem: too slow (408), or malformed (400).
         """
         began = time.monotonic()
         try:
@@ -39,17 +39,8 @@ class ReadDeadline:
                 read = await step
         except TimeoutError:
             raise _too_slow() from None
-        except (
-            # All of these come out of aiohttp's multipart reader for bodies that are not well
-            # formed; nothing of ours runs in this step.
-            HttpProcessingError,
-            web.RequestPayloadError,
-            ValueError,
-            LookupError,
-            RuntimeError,
-            AssertionError,
-        ) as error:
-            raise HttpProblem(400, "malformed_request", "The request body is malformed") from error
+        except (HttpProcessingError, web.RequestPayloadError) as error:
+            raise malformed_body() from error
         self._waited_seconds += time.monotonic() - began
         if isinstance(read, bytes | bytearray):
             self._received += len(read)
@@ -58,6 +49,11 @@ class ReadDeadline:
             if rate < self._limits.min_bytes_per_second:
                 raise _too_slow()
         return read
+
+
+def malformed_body() -> HttpProblem:
+    """Return the answer to a body that cannot be parsed."""
+    return HttpProblem(400, "malformed_request", "The request body is malformed")
 
 
 def _too_slow() -> HttpProblem:

@@ -1,13 +1,15 @@
-"""One client's connection: what it may take its time with, and what is said where it takes longer.
+"""A client's connection: deadlines for its headers and its answers, and errors as problems.
 
-It stands on names of aiohttp's that begin with an underscore, as aiohttp has no others for them;
-what becomes of them shows in tests/ilios/edge/test_malformed.py and test_connection.py.
+aiohttp has no deadline for the header of a request and no limit of connections, and it closes on a
+client that has closed its side. One private name of aiohttp is needed for that, ``_messages``;
+tests/test_private_names.py names it.
 """
 
 import asyncio
 import socket
 import sys
 from collections.abc import Callable
+from http import HTTPStatus
 from itertools import islice
 from typing import Any
 
@@ -15,17 +17,14 @@ import structlog
 from aiohttp import StreamReader, web
 from aiohttp.http import RawRequestMessage
 from aiohttp.http_exceptions import BadHttpMessage, HttpProcessingError
-from aiohttp.streams import EMPTY_PAYLOAD
-from aiohttp.web_protocol import _ErrInfo
 
 from ilios.edge import errors, middleware
-from ilios.edge.auth_limiter import network_of
-from ilios.edge.connection_limiter import ConnectionLimiter
+from ilios.edge.connection_limiter import ConnectionLimiter, network_of
 from ilios.edge.context import REQUEST_ID, Limits
-from ilios.edge.errors import HeaderTimeout, HttpProblem
+from ilios.edge.errors import RESPONSE_STARTED, HttpProblem
 
 READ_CHUNK_BYTES = 32 * 1024
-"""Bytes taken off a socket before others have their turn."""
+"""Bytes read from a socket before other clients have their turn."""
 
 OVERLOADED = HttpProblem(
     503,
@@ -33,10 +32,7 @@ OVERLOADED = HttpProblem(
     "The service has as many clients as it can serve; try again in a moment",
     headers={"Retry-After": errors.RETRY_AFTER},
 )
-_OVERLOADED_BYTES = (
-    b"HTTP/1.1 503 Service Unavailable\r\nServer: ilios\r\nConnection: close\r\n"
-    b"Retry-After: %b\r\nContent-Length: 0\r\n\r\n" % errors.RETRY_AFTER.encode()
-)
+TOO_SLOW = HttpProblem(408, "request_too_slow", "The request was sent too slowly")
 
 KeyCheck = Callable[[RawRequestMessage, str], bool]
 """Whether a request from an address came with a valid key."""
@@ -53,11 +49,13 @@ class Connection(web.RequestHandler):
         "_deadline",
         "_half_closed",
         "_has_key",
+        "_is_reading_paused",
         "_last_body",
         "_limiter",
         "_limits",
         "_reading_header",
         "_remote",
+        "_request",
         "is_admitted",
         "network",
     )
@@ -74,20 +72,22 @@ class Connection(web.RequestHandler):
         self._limits = limits
         self._limiter = limiter
         self._has_key = has_key
+        self._request: web.BaseRequest | None = None
         self._last_body: StreamReader | None = None
         self._answered_body: StreamReader | None = None
         self._busy = False
         self._reading_header = False
+        self._is_reading_paused = False
         self._half_closed = False
         self._deadline: asyncio.TimerHandle | None = None
         self._remote = ""
         self.is_admitted = True
-        """Whether what it asks for is to be answered; else only whether the service is well."""
+        """Whether every request is answered; otherwise health checks only."""
         self.network = ""
-        """Where the client is: an IPv4 address, or an IPv6 network."""
+        """The client's IPv4 address, or its IPv6 network."""
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """Begin, if there is room; asyncio would take eight times ``TAKEN_AT_ONCE``."""
+        """Start reading, if there is room; asyncio would read 256 KiB at a time."""
         if hasattr(transport, "max_size"):
             transport.max_size = READ_CHUNK_BYTES
         _set_send_timeout(transport, self._limits.send_timeout)
@@ -96,22 +96,20 @@ class Connection(web.RequestHandler):
         self._remote = str((transport.get_extra_info("peername") or ("",))[0])
         self.network = network_of(self._remote)
         if self._limiter.admit(self):
-            self._start_header_deadline()
+            self._start_deadline(self._limits.header_timeout, self.expire)
         else:
-            assert self.transport is not None
-            self.transport.write(_OVERLOADED_BYTES)
-            self.force_close()
+            self._refuse(OVERLOADED)
 
     def connection_lost(self, exc: BaseException | None) -> None:
-        """End; the place is another's."""
+        """Free the connection's slot."""
         self._cancel_deadline()
         self._limiter.remove(self)
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
-        """Parse ``data``, and tell whoever reads a body when it will never be whole.
+        """Parse ``data``, and fail the read of a body whose rest is malformed.
 
-        aiohttp queues the error behind the request that waits for the rest of its body.
+        aiohttp queues that error behind the request that waits for the rest of its body.
         """
         before = len(self._messages)
         super().data_received(data)
@@ -129,58 +127,61 @@ class Connection(web.RequestHandler):
                 self._last_body.feed_eof()
 
     def eof_received(self) -> bool:  # type: ignore[override]  # aiohttp never keeps it open
-        """Let a client that has sent all it will hear the answer, if there is one to come.
+        """Keep a half-closed connection open while a response is due.
 
-        It looks the same as one that has hung up. So it is waited with only for a while.
+        It looks the same as one whose client has gone, so it waits ``half_closed_timeout`` only.
         """
         response_due = self._busy and (self._last_body is None or self._last_body.is_eof())
         if response_due:
             self._half_closed = True
             self._limiter.mark_half_closed(self)
-            self._cancel_deadline()
-            self._deadline = self._loop.call_later(
-                self._limits.half_closed_timeout, self._close_if_unanswered
-            )
+            self._start_deadline(self._limits.half_closed_timeout, self._close_if_unanswered)
         return response_due
 
     async def finish_response(
         self, request: web.BaseRequest, resp: web.StreamResponse, start_time: float | None
     ) -> tuple[web.StreamResponse, bool]:
-        """Send the answer; from now on nobody is left to be told about the request's body."""
+        """Send the response; nobody reads the request's body from now on."""
         self._answered_body = request.content
         finished = await super().finish_response(request, resp, start_time)
+        self._request = None
         if not self._messages:
             self._busy = False
             self._limiter.mark_idle(self)
-            # Of a half-closed connection nothing more comes, so aiohttp must not wait for it.
-            self._close = self._close or self._half_closed
+            if self._half_closed:
+                self.close()  # nothing more can come
         return finished
 
+    def pause_reading(self) -> None:
+        """Stop reading; remembered for ``resume_reading``."""
+        self._is_reading_paused = True
+        super().pause_reading()
+
     def resume_reading(self, resume_parser: bool = True) -> None:  # noqa: FBT001, FBT002
-        """Read on, if reading was paused: aiohttp asks for it with every chunk that is taken."""
-        if self._reading_paused:
+        """Read on if reading was paused: aiohttp calls this for every chunk that is consumed."""
+        if self._is_reading_paused:
+            self._is_reading_paused = False
             super().resume_reading(resume_parser)
+
+    def begin(self, request: web.BaseRequest) -> None:
+        """Note the request whose handler runs."""
+        self._request = request
 
     @property
     def response_started(self) -> bool:
-        """Whether a part of the answer is out already, or all of it on its way."""
-        request = self._current_request
-        return request is None or request.writer.output_size > 0
+        """Whether a part of the response was sent, or no handler works on it any more."""
+        return self._request is None or RESPONSE_STARTED in self._request
 
     def expire(self) -> None:
-        """Close; a client of whose header a part has come is told that it was too slow."""
-        self._cancel_deadline()
-        if not self._reading_header:
+        """Close; a client that has sent a part of a header gets a 408."""
+        if self._reading_header:
+            log.info("header timeout")
+            self._refuse(TOO_SLOW)
+        else:
             self.abort()
-            return
-        self._reading_header, self._busy = False, True
-        self._messages.append((_ErrInfo(408, HeaderTimeout(), ""), EMPTY_PAYLOAD))
-        if self._waiter is not None and not self._waiter.done():
-            self._waiter.set_result(None)
-        self._close = True  # from now on nothing is read
 
     def abort(self) -> None:
-        """Close at once: to wait until a client has taken what it was sent may take minutes."""
+        """Close at once: waiting until a client has read what it was sent may take minutes."""
         self._cancel_deadline()
         transport = self.transport
         self.force_close()
@@ -188,7 +189,7 @@ class Connection(web.RequestHandler):
             transport.abort()
 
     def mark_authenticated(self) -> None:
-        """Note that the request in work has a right to what it asks for."""
+        """Note that the current request came with a valid key or signature."""
         self._limiter.mark_authenticated(self)
 
     def handle_error(
@@ -198,10 +199,12 @@ class Connection(web.RequestHandler):
         exc: BaseException | None = None,
         message: str | None = None,  # noqa: ARG002  # repeats what the client sent
     ) -> web.StreamResponse:
-        """Answer what the parser rejected, or what was raised around the application."""
+        """Return the response to what the parser rejected or what failed outside the middlewares.
+
+        :raises ConnectionResetError: nobody is left to answer, or a part of the answer was sent.
+        """
         gone = request.transport is None or request.transport.is_closing()
-        if gone or request.writer.output_size > 0:
-            # Nobody is left to answer, or a part of the answer is out: the connection ends here.
+        if gone or RESPONSE_STARTED in request:
             raise ConnectionResetError("the answer was broken off") from exc
         if REQUEST_ID not in request:
             middleware.assign_request_id(request)
@@ -214,24 +217,18 @@ class Connection(web.RequestHandler):
         response.force_close()
         return response
 
-    def _start_header_deadline(self) -> None:
-        self._deadline = self._loop.call_later(self._limits.header_timeout, self.expire)
-
     def _header_started(self) -> None:
-        """Note that a part of a header has come."""
         if self._reading_header:
             return
         self._reading_header = True
         self._limiter.mark_reading_header(self)
         if self._deadline is None:
-            # Its own deadline takes the place of aiohttp's, which is for those that send nothing.
-            if self._keepalive_handle is not None:
-                self._keepalive_handle.cancel()
-                self._keepalive_handle = None
-            self._start_header_deadline()
+            # Stops aiohttp's own timer, which is for clients that send nothing.
+            self.keep_alive(True)  # noqa: FBT003  # aiohttp's signature
+            self._start_deadline(self._limits.header_timeout, self.expire)
 
     def _header_ended(self, message: object) -> None:
-        """Note that the whole of it has come, or what cannot become one."""
+        """Note that a header is complete, or cannot become one."""
 
         def has_key() -> bool:
             return isinstance(message, RawRequestMessage) and self._has_key(message, self._remote)
@@ -240,38 +237,64 @@ class Connection(web.RequestHandler):
         self._reading_header, self._busy = False, True
         self.is_admitted = self._limiter.admit_request(self, has_key)
 
+    def _start_deadline(self, seconds: float, expire: Callable[[], None]) -> None:
+        self._cancel_deadline()
+        self._deadline = asyncio.get_running_loop().call_later(seconds, expire)
+
     def _cancel_deadline(self) -> None:
         if self._deadline is not None:
             self._deadline.cancel()
             self._deadline = None
 
     def _close_if_unanswered(self) -> None:
-        """Close, unless the answer has begun: then the connection shows whether it is read."""
+        """Close, unless the response has begun: then ``send_timeout`` shows whether it is read."""
         if not self.response_started:
             self.force_close()
 
+    def _refuse(self, problem: HttpProblem) -> None:
+        """Send a problem to a client that has sent no whole header, and close."""
+        self._cancel_deadline()
+        if self.transport is not None:
+            self.transport.write(_raw_response(problem))
+        self.force_close()
+
 
 def early_problem_response(request: web.BaseRequest, problem: HttpProblem) -> web.Response:
-    """Return the answer to a request that never got as far as the application."""
+    """Return the response to a request that no middleware has seen."""
     if REQUEST_ID not in request:
         middleware.assign_request_id(request)
     response = errors.problem_response(request, problem)
-    middleware.add_common_headers(request, response)
+    middleware.start_response(request, response)
     return response
 
 
 def mark_authenticated(request: web.BaseRequest) -> None:
-    """Note that a request has a right to what it asks for: its connection outlasts strangers'."""
+    """Note that a request may do what it asks for: its connection outlasts anonymous ones."""
     if isinstance(request.protocol, Connection):
         request.protocol.mark_authenticated()
 
 
-def _set_send_timeout(transport: asyncio.BaseTransport, seconds: float) -> None:
-    """Have the kernel end the connection of a client that takes nothing of what it is sent.
+def _raw_response(problem: HttpProblem) -> bytes:
+    request_id = middleware.new_request_id()
+    body = errors.problem_body(problem, "/", request_id)
+    headers = {
+        **middleware.common_headers(request_id),
+        **problem.headers,
+        "Content-Type": errors.PROBLEM_TYPE,
+        "Content-Length": str(len(body)),
+        "Connection": "close",
+    }
+    first = f"HTTP/1.1 {problem.status} {HTTPStatus(problem.status).phrase}"
+    lines = [first, *(f"{name}: {value}" for name, value in headers.items()), "", ""]
+    return "\r\n".join(lines).encode() + body
 
-    It alone knows: what the service has written may lie in the kernel for minutes while the client
-    reads, and asyncio sees none of that. The time counts from the last byte the client's system had
-    room for, so a download may last as long as it likes (RFC 5482, tcp(7)).
+
+def _set_send_timeout(transport: asyncio.BaseTransport, seconds: float) -> None:
+    """Let the kernel end the connection of a client that reads nothing of what it is sent.
+
+    Only the kernel can: what was written may lie in its buffers for minutes while the client reads,
+    and asyncio sees none of that. The time counts from the last byte the client had room for, so a
+    download may last as long as it likes (RFC 5482, tcp(7)).
     """
     if sys.platform == "linux":
         taken = transport.get_extra_info("socket")

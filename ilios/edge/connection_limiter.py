@@ -13,9 +13,11 @@ have at most a quarter of the places. Where no keys are needed, a network that h
 of the places makes room for the others.
 """
 
+import ipaddress
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable
+from functools import lru_cache
 from typing import Protocol
 
 import structlog
@@ -28,6 +30,8 @@ ANONYMOUS_SHARE = 4
 """One in so many places is for the strangers of one network, where keys are needed."""
 NETWORK_SHARE = 2
 """One in so many places is safe for one network, where they are not."""
+IPV6_PREFIX_BITS = 64
+"""Bits of an IPv6 address that count: a client has all addresses with the same."""
 WARN_INTERVAL = 60.0
 """Seconds between two lines in the log that say the cap is reached."""
 
@@ -243,6 +247,20 @@ class ConnectionLimiter:
             log.warning(
                 "as many connections as may be; see ILIOS_MAX_CONNECTIONS", most=self._limit
             )
+
+
+@lru_cache(maxsize=1024)
+def network_of(remote: str) -> str:
+    """Return a client's IPv4 address, or the network of its IPv6 address."""
+    try:
+        address = ipaddress.ip_address(remote)
+    except ValueError:
+        return remote  # no IP address
+    if isinstance(address, ipaddress.IPv4Address):
+        return str(address)
+    if address.ipv4_mapped is not None:
+        return str(address.ipv4_mapped)
+    return str(ipaddress.ip_network((int(address), IPV6_PREFIX_BITS), strict=False))
 
 
 def _from_largest_network(connections: Iterable[LimitedConnection]) -> LimitedConnection | None:

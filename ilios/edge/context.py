@@ -1,4 +1,4 @@
-"""What handlers find in the application and in a request, and what the edge needs of the world."""
+"""The collaborators of the HTTP handlers, and the keys they are found under in the application."""
 
 import asyncio
 from collections.abc import Awaitable, Callable
@@ -12,7 +12,6 @@ from msgspec import Struct
 
 from actors.ports import Blobs
 from bus.log import StoredBatchSubmission
-from ilios.edge.signing import Signer
 from ilios.integrity.faults import Faults
 from schemas.batches import AnyBatchEvent
 from schemas.documents import (
@@ -21,15 +20,14 @@ from schemas.documents import (
     DocumentCompleted,
     DocumentFailed,
     DocumentSubmitted,
-    EngineName,
 )
-from schemas.records import BatchRecord, DocumentRecord
+from schemas.options import EngineName
+from schemas.records import BatchRecord, DocumentRecord, OperationUsage, UsageTotal
 from schemas.replies import HealthReport
-from schemas.usage import OperationUsage, UsageTotal
 
 
 class Publisher(Protocol):
-    """Says events on the log."""
+    """Publishes events on the log."""
 
     async def publish(self, event: AnyDocumentEvent | AnyBatchEvent) -> object:
         """Return after the log has the event on disk.
@@ -41,15 +39,15 @@ class Publisher(Protocol):
         ...
 
     async def publish_if_first(self, event: AnyDocumentEvent | AnyBatchEvent) -> object:
-        """Say something only if it was not said of this document or batch by anybody before.
+        """Publish an event unless the log has one of its kind under this id.
 
-        :raises bus.errors.AlreadySaid: it was; the rest as ``say``.
+        :raises bus.errors.AlreadyPublished: it has; other errors as ``publish``.
         """
         ...
 
 
 class Log(Protocol):
-    """What the log knows and the database may not know yet."""
+    """Submissions on the log, which the database may not have yet."""
 
     async def submission(self, tenant: str, document_id: str) -> DocumentSubmitted | None:
         """Return what was submitted under this id.
@@ -72,7 +70,7 @@ class Outcome(Protocol):
 
 
 class Outcomes(Protocol):
-    """Hears how documents end."""
+    """Notifies of the ends of documents."""
 
     def watch(self, tenant: str, document_id: str) -> AbstractAsyncContextManager[Outcome]:
         """Listen to one document; to be entered before it is submitted."""
@@ -80,7 +78,7 @@ class Outcomes(Protocol):
 
 
 class DocumentQueries(Protocol):
-    """What the database knows."""
+    """Documents in the database."""
 
     async def document(self, tenant: str, document_id: str) -> DocumentRecord | None:
         """Return the tenant's document, or None."""
@@ -88,7 +86,7 @@ class DocumentQueries(Protocol):
 
 
 class BatchQueries(Protocol):
-    """What the database knows about batches."""
+    """Batches in the database."""
 
     async def batch(self, tenant: str, batch_id: str) -> BatchRecord | None:
         """Return the tenant's batch with its progress, or None."""
@@ -100,7 +98,7 @@ class BatchQueries(Protocol):
 
 
 class UsageQueries(Protocol):
-    """What the database knows about usage; the range is inclusive, None leaves an end open."""
+    """Usage in the database; the range is inclusive, None leaves an end open."""
 
     async def total(
         self, tenant: str, within: tuple[datetime | None, datetime | None]
@@ -116,7 +114,7 @@ class UsageQueries(Protocol):
 
 
 class Limits(Struct, frozen=True, kw_only=True):
-    """What one request may take. Sizes are bytes, times seconds."""
+    """Limits of requests and connections. Sizes are bytes, times seconds."""
 
     max_file_bytes: int = 1024**3
     max_field_bytes: int = 64 * 1024
@@ -151,17 +149,34 @@ class Limits(Struct, frozen=True, kw_only=True):
 
 
 class DiskSpace(Protocol):
-    """Whether there is room for more. Sizes are bytes."""
+    """Guard of the free disk space. Sizes are bytes."""
 
     def check(self, size: int = 0) -> None:
-        """Let pass what is yet to be taken in.
+        """Let pass an upload of this size.
 
         :raises actors.ports.StorageFull: there is no room for it.
         """
         ...
 
     def reserve(self, size: int) -> None:
-        """Count what is being taken in. Errors as ``refuse``."""
+        """Count bytes that are about to be written. Errors as ``check``."""
+        ...
+
+
+class UploadSigner(Protocol):
+    """Signs uploads. Times are seconds since 1970."""
+
+    def sign(self, tenant: str, document_id: str, size: int, expires_at: int) -> str:
+        """Return the signature for an upload of exactly ``size`` bytes before ``expires_at``."""
+        ...
+
+    def verify(
+        self, signature: str, tenant: str, document_id: str, size: int, expires_at: int
+    ) -> None:
+        """Return if ``signature`` was made for these values and has not expired.
+
+        :raises ilios.edge.signed_urls.SignatureError: otherwise.
+        """
         ...
 
 
@@ -181,19 +196,23 @@ class Edge:
     blobs: Blobs
     disk_space: DiskSpace
     health: Health
-    signer: Signer
+    signer: UploadSigner
     engines: tuple[EngineName, ...] = ("local",)
-    """What can convert documents here."""
+    """The engines that are set up."""
     original_redirect: bool = False
-    """Whether clients get originals from the store itself, where it has a door for them."""
+    """Whether originals are redirected to the store, where it has public URLs."""
     public_url: str | None = None
-    """Where clients reach the edge, if not where they say they do."""
+    """The URL clients reach the edge by; None trusts their ``Host``."""
+    allowed_origins: tuple[str, ...] = ()
+    """Other origins whose pages may have documents fetched by URL where no key is needed."""
+    allowed_hosts: tuple[str, ...] = ()
+    """Further names in ``Host`` for which documents are fetched by URL where no key is needed."""
     api_keys: tuple[str, ...] = field(default=(), repr=False)
     limits: Limits = field(default_factory=Limits)
     faults: Faults = field(default_factory=Faults)
-    """While a blocking one stands, every request is refused."""
+    """While one of them is blocking, every request is refused."""
     check_faults: Callable[[], None] = lambda: None
-    """Finds faults that must not be found too late, to be called before something is promised."""
+    """Checks for faults; called before an accepted write is answered."""
 
 
 EDGE = web.AppKey("edge", Edge)

@@ -1,38 +1,115 @@
-"""``POST /v1/convert``: the same flow as every submission, with somebody waiting at its end."""
+"""Converting a document while the client waits: the flow of every submission, and its end."""
 
+import asyncio
 from contextlib import AsyncExitStack
 
 import msgspec
+import structlog
 from aiohttp import web
 
-from ilios.edge import documents, responses, submission, waiting
-from ilios.edge.context import EDGE
+from ilios.edge import accept, documents, lookup, responses
+from ilios.edge.context import EDGE, SHUTTING_DOWN, Edge, Outcome
+from ilios.edge.documents import FormatName, UploadQuery
 from ilios.edge.errors import HttpProblem
-from schemas.documents import IMMEDIATE_PRIORITY
+from ilios.edge.operation import IDEMPOTENCY_KEY, Response, operation
+from ilios.edge.problems import (
+    AUTHENTICATING,
+    BY_URL,
+    FORM_PROBLEMS,
+    GONE,
+    IDEMPOTENT,
+    OTHER_CODES,
+    PUBLISHING,
+    RECEIVING,
+    SELECTING_ENGINE,
+    SENDING_BLOB,
+)
+from ilios.formats import DEFAULT_FORMAT
+from schemas.documents import IMMEDIATE_PRIORITY, DocumentSubmitted
+from schemas.records import DocumentRecord
+from schemas.requests import SubmitByUrl, SubmitFields
+from schemas.states import REMOVED_STATES, UNFINISHED_STATES
+
+log = structlog.get_logger("edge")
 
 
+class ConvertFields(SubmitFields, frozen=True, kw_only=True, rename="camel"):
+    """Fields of a document that is converted while the client waits."""
+
+    format: FormatName = DEFAULT_FORMAT
+
+
+class ConvertByUrl(SubmitByUrl, frozen=True, kw_only=True, rename="camel"):
+    """A document that is fetched from a public address and converted while the client waits."""
+
+    format: FormatName = DEFAULT_FORMAT
+
+
+@operation(
+    "POST",
+    "/v1/convert",
+    name="convert",
+    tag=documents.TAG,
+    summary="Convert a document and wait for its Markdown",
+    description="The same as submitting, waiting and reading, in one request. When it takes too "
+    "long the answer is 202, and the conversion goes on. A client that hangs up ends the waiting, "
+    "not the conversion. The codes of a document that cannot be converted are the engine's: "
+    "`corrupt`, `password_protected`, `unsupported_type`, `timeout` and others.",
+    parameters=(IDEMPOTENCY_KEY,),
+    query=UploadQuery,
+    fields=ConvertFields,
+    json=ConvertByUrl,
+    body=documents.DOCUMENT_BODY,
+    responses={
+        200: Response(
+            description=documents.MARKDOWN_RESPONSE.description,
+            content=documents.MARKDOWN_RESPONSE.content,
+            headers=(*documents.MARKDOWN_RESPONSE.headers, "Idempotent-Replayed"),
+        ),
+        202: Response(
+            description="It takes longer; ask again at `Location`.",
+            content=documents.UNFINISHED_RESPONSE.content,
+            headers=(*documents.UNFINISHED_RESPONSE.headers, "Idempotent-Replayed"),
+        ),
+    },
+    problems=(
+        AUTHENTICATING,
+        RECEIVING,
+        FORM_PROBLEMS,
+        PUBLISHING,
+        IDEMPOTENT,
+        SELECTING_ENGINE,
+        SENDING_BLOB,
+        GONE,
+        BY_URL,
+        {422: (OTHER_CODES,)},
+    ),
+)
 async def convert(request: web.Request) -> web.StreamResponse:
-    """Answer with the Markdown, or with 202 and a location when that takes too long.
+    """Answer with the document in its format, or with 202 and a location when that takes too long.
 
-    A document that cannot be converted is its own fault: 422 with the reason. A client that hangs
-    up ends the waiting, not the conversion.
+    A document that cannot be converted is a 422 with the reason. A client that hangs up ends the
+    waiting, not the conversion.
     """
     edge = request.app[EDGE]
-    received = await submission.receive_document(request, "convert-immediate", IMMEDIATE_PRIORITY)
+    received = await accept.receive_document(
+        request, "convert-immediate", IMMEDIATE_PRIORITY, (ConvertFields, ConvertByUrl)
+    )
     event = received.event
     async with AsyncExitStack() as stack:
-        async with submission.delete_unless_published(edge, event, received.key):
-            output_format = documents.parse_format(received.fields.get("format"))
-            # Listening begins before the event is said, or a quick end would be missed.
+        async with accept.delete_unless_published(edge, event, received.blob_keys):
+            output = documents.parse_format(received.wanted.format)
+            # Listening begins before the event is published, or a quick end would be missed.
             outcome = await stack.enter_async_context(
                 edge.outcomes.watch(event.tenant, event.document_id)
             )
-            document = await submission.publish(request, received)
-        if document.state in waiting.UNFINISHED_STATES:
+        accepted = await accept.accept(request, event, received.blob_keys)
+        document = accepted.prior[0] if accepted.prior else lookup.pending_record(event)
+        if document.state in UNFINISHED_STATES:
             # Of a repeated request: what the first one has begun.
             first_event = msgspec.structs.replace(event, submitted_at=document.submitted_at)
-            document = await waiting.wait_until_finished(request, first_event, outcome)
-    if document.state in responses.REMOVED_STATES:
+            document = await wait_until_finished(request, first_event, outcome)
+    if document.state in REMOVED_STATES:
         raise responses.gone_problem(document)
     if responses.has_failed(document):
         raise HttpProblem(
@@ -44,4 +121,39 @@ async def convert(request: web.Request) -> web.StreamResponse:
         )
     if document.markdown is None:
         return responses.unfinished_response(document)
-    return await documents.send_markdown(request, document, output_format)
+    return await documents.send_document(request, document, output)
+
+
+async def wait_until_finished(
+    request: web.Request, submitted: DocumentSubmitted, outcome: Outcome
+) -> DocumentRecord:
+    """Return the document as it is when it ends, when the time is up, or when the edge closes."""
+    edge = request.app[EDGE]
+    event_task = asyncio.ensure_future(outcome.wait())
+    shutdown_task = asyncio.ensure_future(request.app[SHUTTING_DOWN].wait())
+    poll_task = asyncio.ensure_future(_poll_until_finished(edge, submitted))
+    try:
+        await asyncio.wait(
+            (event_task, shutdown_task, poll_task),
+            timeout=edge.limits.convert_timeout,
+            return_when=asyncio.FIRST_COMPLETED,
+        )
+        if event_task.done():
+            return lookup.finished_record(lookup.pending_record(submitted), event_task.result())
+        return poll_task.result() if poll_task.done() else lookup.pending_record(submitted)
+    finally:
+        for task in (event_task, shutdown_task, poll_task):
+            task.cancel()
+
+
+async def _poll_until_finished(edge: Edge, submitted: DocumentSubmitted) -> DocumentRecord:
+    """Read the database at intervals: the event can be missed while the bus reconnects."""
+    while True:
+        await asyncio.sleep(edge.limits.poll_interval)
+        try:
+            document = await edge.reads.document(submitted.tenant, submitted.document_id)
+        except Exception as error:  # noqa: BLE001  # the next time may go well, and the event count
+            log.warning("waiter could not read", error=repr(error))
+            continue
+        if document is not None and document.state not in UNFINISHED_STATES:
+            return document

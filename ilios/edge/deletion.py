@@ -1,4 +1,4 @@
-"""``DELETE /api/documents/{id}``: what is under way is cancelled, what has ended is deleted."""
+"""Deleting documents; a conversion that has not ended is cancelled."""
 
 import asyncio
 import time
@@ -13,21 +13,45 @@ from bus.errors import AlreadyPublished
 from ilios.edge import lookup, responses, upload_urls
 from ilios.edge.context import EDGE, Edge
 from ilios.edge.errors import HttpProblem
-from ilios.edge.waiting import UNFINISHED_STATES
+from ilios.edge.operation import DOCUMENT_ID, JSON, Response, operation
+from ilios.edge.problems import AUTHENTICATING, FINDING_DOCUMENT, PUBLISHING
 from schemas.documents import DocumentCancelled, DocumentDeleted
 from schemas.records import DocumentRecord
 from schemas.replies import DeletionReceipt, format_instant
+from schemas.states import REMOVED_STATES, UNFINISHED_STATES
 
 POLL_INTERVAL = 0.02  # seconds; the database is some milliseconds behind the log
 
 log = structlog.get_logger("edge")
 
 
+@operation(
+    "DELETE",
+    "/api/documents/{id}",
+    name="deleteDocument",
+    tag="Documents",
+    summary="Delete a document, or cancel its conversion",
+    description="Markdown, images and original are erased; what was billed stays billed. Asking "
+    "again gets the same receipt.",
+    parameters=(DOCUMENT_ID,),
+    responses={
+        200: Response(
+            description="It is no longer kept; this is the receipt.",
+            content={JSON: DeletionReceipt},
+        ),
+        202: Response(
+            description="It will be deleted; `deletedAt` is null until it is.",
+            content={JSON: DeletionReceipt},
+            headers=("Location", "Retry-After"),
+        ),
+    },
+    problems=(AUTHENTICATING, FINDING_DOCUMENT, PUBLISHING),
+)
 async def delete(request: web.Request) -> web.StreamResponse:
-    """Answer with the receipt; with 202 when the log has heard of it and the database not yet.
+    """Answer with the receipt; with 202 when the log has the event and the database not yet.
 
-    Whoever repeats it gets the same receipt, and nothing is said again. An upload that was not
-    completed yet can be given up in the same way.
+    A repetition gets the same receipt, and nothing is published again. An upload that was not
+    completed yet is withdrawn in the same way.
     """
     edge = request.app[EDGE]
     try:
@@ -46,7 +70,7 @@ async def delete(request: web.Request) -> web.StreamResponse:
                 deleted_at=format_instant(upload.withdrawn_at),
             )
         )
-    if document.state in responses.REMOVED_STATES:
+    if document.state in REMOVED_STATES:
         return _receipt(document)
     await _publish_removal(edge, document)
     removed = await _wait_until_removed(edge, document)
@@ -56,8 +80,8 @@ async def delete(request: web.Request) -> web.StreamResponse:
 
 
 async def _publish_removal(edge: Edge, document: DocumentRecord) -> None:
-    # Which of the two is only how it looks from here; the database, which goes by the order of the
-    # log, knows whether the document had ended. Either takes it away.
+    # The type is a guess: the database, which goes by the order of the log, decides whether the
+    # document had ended before. Either event removes it.
     event_type = DocumentCancelled if document.state in UNFINISHED_STATES else DocumentDeleted
     with suppress(AlreadyPublished):
         await edge.publisher.publish_if_first(
@@ -69,7 +93,7 @@ async def _publish_removal(edge: Edge, document: DocumentRecord) -> None:
         )
         failpoints.reach("deletion.said")
         log.info(
-            "removal asked for",
+            "removal requested",
             tenant=document.tenant,
             document_id=document.document_id,
             state=document.state,
@@ -81,7 +105,7 @@ async def _wait_until_removed(edge: Edge, document: DocumentRecord) -> DocumentR
     deadline = time.monotonic() + edge.limits.removal_timeout
     while True:
         found = await edge.reads.document(document.tenant, document.document_id)
-        if found is not None and found.state in responses.REMOVED_STATES:
+        if found is not None and found.state in REMOVED_STATES:
             return found
         if time.monotonic() >= deadline:
             return None

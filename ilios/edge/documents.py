@@ -1,33 +1,175 @@
-"""Submitting a document and reading what became of it: ``/api/documents``."""
+"""One document: submitting it, and reading its state, Markdown, images and original."""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
+from typing import Annotated
 
 import msgspec
 from aiohttp import web
+from msgspec import UNSET, Meta, Struct
 
 from actors.blob_keys import archived_key
 from actors.ports import BlobNotFound
-from ilios.edge import blob_responses, lookup, responses, submission
-from ilios.edge.content_disposition import format_disposition
+from ilios.edge import accept, blob_responses, lookup, requests, responses
 from ilios.edge.context import EDGE, Edge
 from ilios.edge.errors import HttpProblem
-from schemas.documents import DEFAULT_CONTENT_TYPE, DEFAULT_PRIORITY, Blob
+from ilios.edge.operation import (
+    ANY_TYPE,
+    BYTES,
+    DOCUMENT_BYTES,
+    DOCUMENT_ID,
+    FORM,
+    IDEMPOTENCY_KEY,
+    IF_MATCH,
+    IF_NONE_MATCH,
+    JSON,
+    MARKDOWN,
+    OCTET_STREAM,
+    RANGE,
+    RAW_BODY,
+    TEXT,
+    RequestBody,
+    Response,
+    operation,
+)
+from ilios.edge.problems import (
+    AUTHENTICATING,
+    BY_URL,
+    FINDING_DOCUMENT,
+    FORM_PROBLEMS,
+    GONE,
+    IDEMPOTENT,
+    PUBLISHING,
+    READING_LOG,
+    RECEIVING,
+    SELECTING_ENGINE,
+    SENDING_BLOB,
+)
+from ilios.formats import DEFAULT_FORMAT, FORMATS, Format
+from schemas.documents import DEFAULT_CONTENT_TYPE, DEFAULT_PRIORITY, Blob, Stored
 from schemas.records import DocumentRecord
-from schemas.replies import Submitted, format_instant
+from schemas.replies import (
+    DocumentContent,
+    DocumentStatus,
+    FailedDocument,
+    Submitted,
+    Unfinished,
+    format_instant,
+)
+from schemas.requests import SubmitByUrl, SubmitFields
+from schemas.states import REMOVED_STATES
+
+TAG = "Documents"
+
+CACHE_HEADERS = ("Cache-Control", "ETag")
+_MARKDOWN_HEADERS = ("X-Document-Id", "X-Extracted-Pages", "X-Processing-Time-Ms", *CACHE_HEADERS)
+MARKDOWN_RESPONSE = Response(
+    description="The Markdown; pages are separated by a line of `---`.",
+    content={
+        one.media_type.partition(";")[0]: DocumentContent if one.render else TEXT
+        for one in FORMATS.values()
+    },
+    headers=(*_MARKDOWN_HEADERS, "Accept-Ranges", "Content-Disposition"),
+)
+UNFINISHED_RESPONSE = Response(
+    description="There is no Markdown yet; ask again.",
+    content={JSON: Unfinished},
+    headers=("Location", "Retry-After"),
+)
+_FAILED = Response(
+    description="There will be no Markdown; `error` says why.", content={JSON: FailedDocument}
+)
+NOT_MODIFIED = "It is what `If-None-Match` names."
+NO_RANGE = {416: ("range_not_satisfiable",)}
+_ORIGINAL = {OCTET_STREAM: BYTES, "*/*": BYTES}
+
+DOCUMENT_BODY = RequestBody(
+    description="A form with the document as `file`, the document itself, or its URL as JSON. "
+    f"{ANY_TYPE}",
+    content={
+        FORM: {
+            "type": "object",
+            "required": ["file"],
+            "properties": {"file": DOCUMENT_BYTES | {"description": "The document."}},
+        },
+        **RAW_BODY,
+    },
+)
+"""The body of one document. The other fields of the form are described as parameters."""
 
 
+FormatName = Annotated[
+    str,
+    Meta(
+        description="What to answer with. `json` also tells pages, model, sizes and tokens, and "
+        "what the engine tells of each page.",
+        extra={"code": "invalid_format"},
+        extra_json_schema={"enum": list(FORMATS)},
+    ),
+]
+"""The name of an output format, which ``parse_format`` checks."""
+
+
+class FormatQuery(Struct, frozen=True):
+    """The query of a document."""
+
+    format: FormatName = DEFAULT_FORMAT
+
+
+class UploadQuery(Struct, frozen=True, rename="camel"):
+    """The query beside the bytes of a document."""
+
+    file_name: Annotated[
+        str | None,
+        Meta(
+            description="The name of a document that is the whole body; at most 255 bytes of it "
+            "are stored."
+        ),
+    ] = None
+
+
+@operation(
+    "POST",
+    "/api/documents/submit",
+    name="submitDocument",
+    tag=TAG,
+    summary="Submit a document for conversion",
+    description="202 means stored: the document is on disk and the log has its event.",
+    parameters=(IDEMPOTENCY_KEY,),
+    query=UploadQuery,
+    fields=SubmitFields,
+    json=SubmitByUrl,
+    body=DOCUMENT_BODY,
+    responses={
+        202: Response(
+            description="The document is stored and will be converted.",
+            content={JSON: Submitted},
+            headers=("Location", "Retry-After", "Idempotent-Replayed"),
+        )
+    },
+    problems=(
+        AUTHENTICATING,
+        RECEIVING,
+        FORM_PROBLEMS,
+        PUBLISHING,
+        IDEMPOTENT,
+        SELECTING_ENGINE,
+        BY_URL,
+    ),
+)
 async def submit(request: web.Request) -> web.StreamResponse:
-    """``POST /api/documents/submit``: 202 when the document is stored and the log has it."""
-    edge = request.app[EDGE]
-    received = await submission.receive_document(request, "convert", DEFAULT_PRIORITY)
-    async with submission.delete_unless_published(edge, received.event, received.key):
-        document = await submission.publish(request, received)
+    """Answer 202 when the document is stored and the log has its event."""
+    received = await accept.receive_document(
+        request, "convert", DEFAULT_PRIORITY, (SubmitFields, SubmitByUrl)
+    )
+    event = received.event
+    accepted = await accept.accept(request, event, received.blob_keys)
+    document = accepted.prior[0] if accepted.prior else lookup.pending_record(event)
     body = Submitted(
         id=document.document_id,
         status="pending",
         file_name=document.file_name,
-        file_size=received.size,
+        file_size=event.source.size if isinstance(event.source, Stored) else UNSET,
         retention_days=document.retention_days,
         created_at=format_instant(document.submitted_at),
         status_url=responses.status_url(document.document_id),
@@ -35,24 +177,108 @@ async def submit(request: web.Request) -> web.StreamResponse:
     return responses.json_response(body, 202, responses.status_headers(document.document_id))
 
 
+@operation(
+    "GET",
+    "/api/documents/status/{id}",
+    name="documentStatus",
+    tag=TAG,
+    summary="How far a document is",
+    parameters=(DOCUMENT_ID,),
+    responses={
+        200: Response(
+            description="Its status. `Retry-After` is there until it has ended.",
+            content={JSON: DocumentStatus},
+            headers=("Retry-After",),
+        )
+    },
+    problems=(AUTHENTICATING, FINDING_DOCUMENT, READING_LOG),
+)
 async def status(request: web.Request) -> web.StreamResponse:
-    """``GET /api/documents/status/{id}``: how far the document is."""
+    """Answer with the state of a document."""
     return responses.status_response(await lookup.get_document_or_404(request))
 
 
+@operation(
+    "GET",
+    "/api/documents/{id}",
+    name="readDocument",
+    tag=TAG,
+    summary="The Markdown of a document",
+    description="Ranges hold for the Markdown, not for the JSON.",
+    parameters=(DOCUMENT_ID, RANGE, IF_NONE_MATCH, IF_MATCH),
+    query=FormatQuery,
+    responses={
+        200: MARKDOWN_RESPONSE,
+        202: UNFINISHED_RESPONSE,
+        206: Response(
+            description="A part of the Markdown.",
+            content={MARKDOWN: TEXT},
+            headers=(*MARKDOWN_RESPONSE.headers, "Content-Range"),
+        ),
+        304: Response(description=NOT_MODIFIED, headers=MARKDOWN_RESPONSE.headers),
+        500: _FAILED,
+    },
+    problems=(
+        AUTHENTICATING,
+        FINDING_DOCUMENT,
+        READING_LOG,
+        GONE,
+        SENDING_BLOB,
+        NO_RANGE,
+    ),
+)
 async def markdown(request: web.Request) -> web.StreamResponse:
-    """``GET /api/documents/{id}``: the Markdown, or with ``?format=json`` also what is about it."""
+    """Answer with a document in the format of the query, as soon as it is converted."""
     document = await lookup.get_document_or_404(request)
     raise_if_removed(document)
     if responses.has_failed(document):
         return responses.failed_response(document)
     if document.markdown is None:
         return responses.unfinished_response(document)
-    return await send_markdown(request, document, parse_format(request.query.get("format")))
+    output = parse_format(requests.parse_texts(FormatQuery, request.query).format)
+    return await send_document(request, document, output)
 
 
+@operation(
+    "GET",
+    "/api/documents/{id}/original",
+    name="readOriginal",
+    tag=TAG,
+    summary="The document as it was submitted",
+    description="A document that is yet to be fetched from its address has no original.",
+    parameters=(DOCUMENT_ID, RANGE, IF_NONE_MATCH, IF_MATCH),
+    responses={
+        200: Response(
+            description="Its bytes, under the type they were found to be.",
+            content=_ORIGINAL,
+            headers=(*CACHE_HEADERS, "Accept-Ranges", "Content-Disposition"),
+        ),
+        202: Response(
+            description="There is no original yet; ask again.",
+            content={JSON: Unfinished},
+            headers=("Location", "Retry-After"),
+        ),
+        206: Response(
+            description="A part of its bytes.",
+            content=_ORIGINAL,
+            headers=(*CACHE_HEADERS, "Accept-Ranges", "Content-Disposition", "Content-Range"),
+        ),
+        304: Response(
+            description=NOT_MODIFIED,
+            headers=(*CACHE_HEADERS, "Accept-Ranges", "Content-Disposition"),
+        ),
+        307: Response(
+            description="Its bytes are at `Location`, for five minutes; no key belongs there.",
+            headers=("Cache-Control", "Location"),
+        ),
+        500: Response(
+            description="It could not be fetched; `error` says why.", content={JSON: FailedDocument}
+        ),
+    },
+    problems=(AUTHENTICATING, FINDING_DOCUMENT, READING_LOG, GONE, SENDING_BLOB, NO_RANGE),
+)
 async def original(request: web.Request) -> web.StreamResponse:
-    """``GET /api/documents/{id}/original``: the bytes as they were submitted.
+    """Answer with the bytes as they were submitted.
 
     A document that is yet to be fetched has none, and is answered as one without Markdown.
     """
@@ -71,8 +297,8 @@ async def original(request: web.Request) -> web.StreamResponse:
         "Content-Type": document.content_type
         if document.content_type.isprintable()
         else DEFAULT_CONTENT_TYPE,
-        "Content-Disposition": format_disposition("attachment", document.file_name),
-        # The type may be the client's word for it; a browser must not run it on this origin.
+        "Content-Disposition": responses.format_disposition("attachment", document.file_name),
+        # The client may have chosen the type; a browser must not run it on this origin.
         "X-Content-Type-Options": "nosniff",
         "Content-Security-Policy": "sandbox; default-src 'none'",
         "Cache-Control": "private, no-cache",
@@ -84,47 +310,44 @@ async def original(request: web.Request) -> web.StreamResponse:
         return await blob_responses.send(request, edge.blobs, blob, headers)
 
 
-def parse_format(text: str | None) -> str:
-    """Return ``markdown`` or ``json``.
+def parse_format(name: str) -> Format:
+    """Return an output format.
 
-    :raises Refused: neither.
+    :raises HttpProblem: there is none of this name (400).
     """
-    if text not in (None, "", "markdown", "json"):
-        raise HttpProblem(400, "invalid_format", 'format must be "markdown" or "json"')
-    return text or "markdown"
+    if (output := FORMATS.get(name)) is None:
+        allowed = " or ".join(f'"{one}"' for one in FORMATS)
+        raise HttpProblem(400, "invalid_format", f"format must be {allowed}")
+    return output
 
 
-async def send_markdown(
-    request: web.Request, document: DocumentRecord, output_format: str
+async def send_document(
+    request: web.Request, document: DocumentRecord, output: Format
 ) -> web.StreamResponse:
-    """Answer with the Markdown of a document that was completed."""
+    """Answer with a completed document in a format."""
     edge, blob = request.app[EDGE], document.markdown
     assert blob is not None
     async with gone_if_removed(edge, document):
-        if output_format == "json":
-            reply, headers = (
-                responses.document_content(document),
-                responses.content_headers(document),
-            )
-            return await blob_responses.send_json(
-                request, edge.blobs, blob, reply, headers, result=document.result
-            )
-        return await blob_responses.send(
-            request, edge.blobs, blob, responses.markdown_headers(document)
+        if output.render is None:
+            headers = responses.file_headers(document, output)
+            return await blob_responses.send(request, edge.blobs, blob, headers)
+        reply, headers = responses.document_content(document), responses.content_headers(document)
+        return await blob_responses.send_rendered(
+            request, edge.blobs, blob, output, reply, headers, result=document.result
         )
 
 
 def raise_if_removed(document: DocumentRecord) -> None:
-    """Let pass what is still kept.
+    """Let pass a document that has not been removed.
 
-    :raises Refused: the document was cancelled or deleted, or has expired (410).
+    :raises HttpProblem: it was cancelled or deleted, or has expired (410).
     """
-    if document.state in responses.REMOVED_STATES:
+    if document.state in REMOVED_STATES:
         raise responses.gone_problem(document)
 
 
 async def _locate_original(edge: Edge, original: Blob) -> Blob:
-    """Return where an original lies: it is moved to the archive before the database says so."""
+    """Return the original's blob: it is moved to the archive before the database shows that."""
     try:
         await edge.blobs.size(original.key)
     except BlobNotFound:
@@ -137,11 +360,11 @@ async def _locate_original(edge: Edge, original: Blob) -> Blob:
 
 @asynccontextmanager
 async def gone_if_removed(edge: Edge, document: DocumentRecord) -> AsyncIterator[None]:
-    """Say of a blob that is gone that its document was removed, if it was so a moment ago."""
+    """Replace the problem of a missing blob by that of its document, if that was just removed."""
     try:
         yield
-    except HttpProblem as refused:
-        if refused.code == blob_responses.CONTENT_GONE:
+    except HttpProblem as problem:
+        if problem.code == blob_responses.CONTENT_GONE:
             current = await edge.reads.document(document.tenant, document.document_id)
             raise_if_removed(current or document)
         raise

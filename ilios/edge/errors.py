@@ -1,4 +1,4 @@
-"""How the edge says no: problem+json (RFC 9457), with nothing of the inside in it."""
+"""Errors as problem+json (RFC 9457), without internal details."""
 
 from http import HTTPStatus
 from typing import Any
@@ -15,23 +15,23 @@ from ilios.database.recovery.damage import DatabaseDamaged
 from ilios.edge.context import REQUEST_ID
 from schemas.replies import Problem
 
-RETRY_AFTER = "2"  # seconds; a local bus that died is back in less
-STORAGE_RETRY_AFTER = "5"  # seconds; a store at the other end of a network
-DATABASE_RETRY_AFTER = "60"  # seconds; somebody has to see to it
-DISK_RETRY_AFTER = "10"  # seconds; somebody has to make room, and then it takes no longer than that
+RETRY_AFTER = "2"  # seconds; a local bus that died is restarted in less
+STORAGE_RETRY_AFTER = "5"  # seconds; the store is at the other end of a network
+DATABASE_RETRY_AFTER = "60"  # seconds; an operator has to repair it
+DISK_RETRY_AFTER = "10"  # seconds; once there is room it takes no longer than that
+
+PROBLEM_TYPE = "application/problem+json"
+RESPONSE_STARTED = web.RequestKey("response_started", bool)
+"""Set once a part of the response may have been sent."""
 
 log = structlog.get_logger("edge")
-
-
-class HeaderTimeout(HttpProcessingError):
-    """The header of a request did not come in time."""
 
 
 class HttpProblem(Exception):
     """A request that is answered with a problem.
 
-    ``error`` is the sentence the contract of the route gives, ``detail`` a longer one where it
-    helps; ``code`` is stable. ``members`` stand beside ``error``, where the contract has them.
+    ``error`` is the sentence of the route's contract, ``detail`` a longer one where that helps;
+    ``code`` is stable. ``members`` are added beside ``error`` where the contract has them.
     """
 
     def __init__(
@@ -58,7 +58,7 @@ class HttpProblem(Exception):
 
 
 def not_ready() -> HttpProblem:
-    """Return the answer to everything while the service starts, or must not be believed."""
+    """Return the answer to everything while the service starts or a fault blocks it."""
     return HttpProblem(
         503,
         "not_ready",
@@ -68,13 +68,13 @@ def not_ready() -> HttpProblem:
 
 
 def document_not_found() -> HttpProblem:
-    """Return the one answer for unknown documents and other tenants' documents alike."""
+    """Return the answer for unknown documents and for those of other tenants alike."""
     return HttpProblem(404, "document_not_found", "Document not found")
 
 
 @web.middleware
 async def problem_middleware(request: web.Request, handler: Handler) -> web.StreamResponse:
-    """Turn whatever a handler raises into a problem."""
+    """Turn exceptions of handlers into problems."""
     try:
         return await handler(request)
     except HttpProblem as error:
@@ -83,8 +83,8 @@ async def problem_middleware(request: web.Request, handler: Handler) -> web.Stre
         raise  # the client is gone, or there is no problem
     except Exception as error:  # noqa: BLE001  # nothing may reach the client as it is
         refused = to_problem(request, error)
-    if request.writer.output_size > 0:
-        # The answer has begun: breaking it off is the only way left to say that it is not whole.
+    if RESPONSE_STARTED in request:
+        # Only a broken connection can show that the answer is not whole.
         raise ConnectionResetError(refused.error)
     return problem_response(request, refused)
 
@@ -95,23 +95,12 @@ async def only_post(request: web.Request) -> web.StreamResponse:
 
 
 def problem_response(request: web.BaseRequest, refused: HttpProblem) -> web.Response:
-    """Return the answer to a refused request."""
-    body = Problem(
-        title=HTTPStatus(refused.status).phrase,
-        status=refused.status,
-        detail=refused.detail,
-        error=refused.error,
-        code=refused.code,
-        # The path alone: the query may hold a key.
-        instance=request.path,
-        request_id=request.get(REQUEST_ID, ""),
-        details=refused.details,
-        id=refused.document_id,
-    )
+    """Return the response to a refused request."""
     response = web.Response(
         status=refused.status,
-        body=msgspec.json.encode(msgspec.to_builtins(body) | refused.members),
-        content_type="application/problem+json",
+        # The path alone: the query may hold a key.
+        body=problem_body(refused, request.path, request.get(REQUEST_ID, "")),
+        content_type=PROBLEM_TYPE,
         headers=refused.headers,
     )
     if not request.content.is_eof() or request.content.exception() is not None:
@@ -120,8 +109,24 @@ def problem_response(request: web.BaseRequest, refused: HttpProblem) -> web.Resp
     return response
 
 
+def problem_body(refused: HttpProblem, instance: str, request_id: str) -> bytes:
+    """Return a problem as JSON; ``instance`` is the path of the request."""
+    body = Problem(
+        title=HTTPStatus(refused.status).phrase,
+        status=refused.status,
+        detail=refused.detail,
+        error=refused.error,
+        code=refused.code,
+        instance=instance,
+        request_id=request_id,
+        details=refused.details,
+        id=refused.document_id,
+    )
+    return msgspec.json.encode(msgspec.to_builtins(body) | refused.members)
+
+
 def to_problem(request: web.BaseRequest, error: BaseException) -> HttpProblem:
-    """Return what the client is told of ``error``; the log is told what the client is not."""
+    """Return the problem for an exception; what the client must not see is logged."""
     match error:
         case BusUnavailable() | DatabaseDamaged() | StorageUnavailable() | BusFull():
             return _unavailable(error)
@@ -129,7 +134,7 @@ def to_problem(request: web.BaseRequest, error: BaseException) -> HttpProblem:
             return HttpProblem(413, "event_too_large", "The request is too large")
         case HttpProcessingError() | web.RequestPayloadError():
             # The parser raises these inside the handler that reads the body.
-            return _malformed(error)
+            return HttpProblem(400, "malformed_request", "The request is malformed")
         case web.HTTPException():
             return _from_aiohttp(request, error)
         case _:
@@ -138,7 +143,7 @@ def to_problem(request: web.BaseRequest, error: BaseException) -> HttpProblem:
 
 
 def _unavailable(error: BaseException) -> HttpProblem:
-    """Return what is told where the world is at fault, and what the log is told of it."""
+    """Map infrastructure errors to 503 or 507, and log them."""
     match error:
         case BusUnavailable():
             log.warning("bus unavailable", error=str(error))
@@ -153,7 +158,7 @@ def _unavailable(error: BaseException) -> HttpProblem:
             return HttpProblem(
                 503,
                 "database_damaged",
-                "The database is damaged, and nothing is read from it until it is made anew",
+                "The database is damaged, and nothing is read from it until it is rebuilt",
                 headers={"Retry-After": DATABASE_RETRY_AFTER},
             )
         case StorageUnavailable() if not isinstance(error, StorageFull):
@@ -172,12 +177,6 @@ def _unavailable(error: BaseException) -> HttpProblem:
                 "The service has no room left for documents",
                 headers={"Retry-After": DISK_RETRY_AFTER},
             )
-
-
-def _malformed(error: BaseException) -> HttpProblem:
-    if isinstance(error, HeaderTimeout):
-        return HttpProblem(408, "request_too_slow", "The request was sent too slowly")
-    return HttpProblem(400, "malformed_request", "The request is malformed")
 
 
 def _from_aiohttp(request: web.BaseRequest, error: web.HTTPException) -> HttpProblem:

@@ -1,4 +1,4 @@
-"""Is the service well? Asked by operators, by what restarts it, and by what routes to it."""
+"""Health checks for operators, supervisors and load balancers."""
 
 import asyncio
 from datetime import UTC, datetime
@@ -8,14 +8,41 @@ from aiohttp import web
 
 from ilios import __version__
 from ilios.edge.context import EDGE
+from ilios.edge.operation import JSON, Response, operation
 from ilios.edge.responses import json_response
-from schemas.replies import Health, HealthReport, format_instant
+from schemas.replies import Alive, Health, HealthReport, format_instant
 
 log = structlog.get_logger("edge")
 
 
+TAG = "Service"
+
+_RESPONSES = {
+    200: Response(
+        description="Everything works.", content={JSON: Health}, headers=("Cache-Control",)
+    ),
+    503: Response(
+        description="Something does not; `error` says what.",
+        content={JSON: Health},
+        headers=("Cache-Control",),
+    ),
+}
+
+
+# Probes add parameters of their own, and a refusal would take the service out of rotation.
+@operation(
+    "GET",
+    "/health",
+    name="health",
+    tag=TAG,
+    summary="Whether the service works",
+    description="Bus, writer, database and engine are asked, and whether there is room.",
+    public=True,
+    any_query=True,
+    responses=_RESPONSES,
+)
 async def health(request: web.Request) -> web.StreamResponse:
-    """``GET /health``: 200 when everything works, else 503 with what does not."""
+    """Answer 200 when everything works, otherwise 503 with the reasons."""
     report = await _report(request)
     body = Health(
         status="healthy" if report.healthy else "unhealthy",
@@ -27,13 +54,35 @@ async def health(request: web.Request) -> web.StreamResponse:
     return json_response(body, 200 if report.healthy else 503, {"Cache-Control": "no-store"})
 
 
+@operation(
+    "GET",
+    "/readyz",
+    name="ready",
+    tag=TAG,
+    summary="Whether requests should be sent here",
+    public=True,
+    any_query=True,
+    responses=_RESPONSES,
+)
 async def ready(request: web.Request) -> web.StreamResponse:
-    """``GET /readyz``: as ``/health``; requests should be sent here only while it is 200."""
-    return await health(request)
+    """Answer as ``/health``; load balancers send requests only while it is 200."""
+    return await health.handler(request)
 
 
+@operation(
+    "GET",
+    "/livez",
+    name="live",
+    tag=TAG,
+    summary="Whether the process answers",
+    public=True,
+    any_query=True,
+    responses={
+        200: Response(description="It does.", content={JSON: Alive}, headers=("Cache-Control",))
+    },
+)
 async def live(_request: web.Request) -> web.StreamResponse:
-    """``GET /livez``: 200 whenever the process answers at all."""
+    """Answer 200 whenever the process can answer."""
     return json_response({"status": "alive"}, headers={"Cache-Control": "no-store"})
 
 

@@ -1,4 +1,4 @@
-"""What is known of documents and batches: by the database, or by the log when that is ahead."""
+"""Lookup of documents and batches: in the database, or on the log when that is ahead."""
 
 from datetime import UTC, datetime
 
@@ -26,9 +26,9 @@ from schemas.times import effective_time
 
 
 async def get_document_or_404(request: web.Request) -> DocumentRecord:
-    """Return the document the path names, if it is the asking tenant's.
+    """Return the document of the path, if it is the requesting tenant's.
 
-    :raises Refused: not an id (400); unknown, or somebody else's (404).
+    :raises HttpProblem: not an id (400); unknown, or another tenant's (404).
     """
     edge, tenant, document_id = request.app[EDGE], request[TENANT], request.match_info["id"]
     if not is_id(document_id):
@@ -40,7 +40,10 @@ async def get_document_or_404(request: web.Request) -> DocumentRecord:
 
 
 async def get_batch_or_404(request: web.Request) -> BatchRecord:
-    """Return the batch the path names, if it is the asking tenant's. Errors as ``find``."""
+    """Return the batch of the path, if it is the requesting tenant's.
+
+    :raises HttpProblem: not an id (400); unknown, or another tenant's (404).
+    """
     edge, tenant, batch_id = request.app[EDGE], request[TENANT], request.match_info["id"]
     if not is_id(batch_id):
         raise HttpProblem(400, "invalid_id", "Invalid batch ID format")
@@ -51,7 +54,7 @@ async def get_batch_or_404(request: web.Request) -> BatchRecord:
 
 
 async def get_document(edge: Edge, tenant: str, document_id: str) -> DocumentRecord | None:
-    """Return what is known of a document.
+    """Return a document.
 
     The log first has what the database will have: a status asked right after the 202 is found.
     """
@@ -68,7 +71,7 @@ async def get_document(edge: Edge, tenant: str, document_id: str) -> DocumentRec
 
 
 async def get_batch(edge: Edge, tenant: str, batch_id: str) -> BatchRecord | None:
-    """Return what is known of a batch, as ``document``."""
+    """Return a batch, as ``get_document``."""
     found = await edge.batches.batch(tenant, batch_id)
     if found is not None:
         return found
@@ -99,7 +102,7 @@ async def batch_documents(edge: Edge, record: BatchRecord) -> list[DocumentRecor
 
 
 async def find_original(edge: Edge, document: DocumentRecord) -> Blob | None:
-    """Return where the document's original lies, as soon as it lies anywhere."""
+    """Return the blob of the document's original, or None before it is stored."""
     if document.original is not None:
         return document.original
     submitted = await edge.log.submission(document.tenant, document.document_id)
@@ -107,7 +110,7 @@ async def find_original(edge: Edge, document: DocumentRecord) -> Blob | None:
 
 
 def pending_record(submitted: DocumentSubmitted, batch_id: str | None = None) -> DocumentRecord:
-    """Return the record of a document of which only the submission is known."""
+    """Return the record of a document that so far has its submission only."""
     match submitted.source:
         case Stored(size=size):
             file_size: int | None = size
@@ -129,8 +132,7 @@ def pending_record(submitted: DocumentSubmitted, batch_id: str | None = None) ->
         original=_original_blob(submitted),
         batch_id=batch_id,
         fingerprint=submitted.fingerprint,
-        engine_wanted=submitted.engine,
-        model_wanted=submitted.model,
+        options=submitted.options,
         held=submitted.held,
     )
 

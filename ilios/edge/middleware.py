@@ -1,4 +1,4 @@
-"""What every answer carries, and the one line that is logged for it."""
+"""Middleware for every request: common headers, access log, CORS preflight, blocking faults."""
 
 import random
 import time
@@ -7,7 +7,17 @@ import structlog
 from aiohttp import web
 from aiohttp.typedefs import Handler
 
-from ilios.edge.context import REQUEST_ID
+from ilios.edge.context import EDGE, REQUEST_ID
+from ilios.edge.errors import RESPONSE_STARTED, not_ready
+from ilios.integrity.faults import Faults
+
+HEALTH_PATHS = frozenset({"/health", "/livez", "/readyz"})
+"""Answered even when there is no room for anything else."""
+STATIC_PATHS = frozenset({"/", "/docs", "/openapi.json"})
+"""Answered from the program itself, whatever fault there is."""
+STATIC_PREFIX = "/docs/"
+"""Path of the files of the pages."""
+WRITE_METHODS = frozenset({"DELETE", "PATCH", "POST", "PUT"})
 
 _EXPOSED_HEADERS = (
     "X-Document-Id, X-Processing-Time-Ms, X-Extracted-Pages, X-Request-Id, Location, ETag, "
@@ -26,29 +36,41 @@ log = structlog.get_logger("access")
 
 
 async def on_response_prepare(request: web.Request, response: web.StreamResponse) -> None:
-    """Add what every answer carries; also to those that are streamed (``on_response_prepare``)."""
-    add_common_headers(request, response)
+    """Run ``start_response``, as the signal of that name; also before streamed responses."""
+    start_response(request, response)
 
 
-def add_common_headers(request: web.BaseRequest, response: web.StreamResponse) -> None:
-    """Add what every answer carries; to be called for answers outside the application."""
-    headers = response.headers
-    headers["Server"] = "ilios"  # aiohttp would tell its version
-    headers["X-Request-Id"] = request.get(REQUEST_ID, "")
-    headers["Access-Control-Allow-Origin"] = "*"
-    headers["Access-Control-Expose-Headers"] = _EXPOSED_HEADERS
+def start_response(request: web.BaseRequest, response: web.StreamResponse) -> None:
+    """Add the headers of every response, and note that it is about to be sent."""
+    response.headers.update(common_headers(request.get(REQUEST_ID, "")))
+    request[RESPONSE_STARTED] = True
+
+
+def common_headers(request_id: str) -> dict[str, str]:
+    """Return the headers of every response."""
+    return {
+        "Server": "ilios",  # aiohttp would send its version
+        "X-Request-Id": request_id,
+        "Access-Control-Allow-Origin": "*",
+        "Access-Control-Expose-Headers": _EXPOSED_HEADERS,
+    }
+
+
+def new_request_id() -> str:
+    """Return a random id for a request."""
+    # Not from the kernel, which is slower: the id names a request and protects nothing.
+    return f"{random.getrandbits(64):016x}"
 
 
 def assign_request_id(request: web.BaseRequest) -> None:
-    """Give the request the id that stands in its answer and in every line logged for it."""
-    # Not from the kernel, which takes its time: it names a request and guards nothing.
-    request[REQUEST_ID] = request_id = f"{random.getrandbits(64):016x}"
+    """Give the request an id, for its response and for every line logged for it."""
+    request[REQUEST_ID] = request_id = new_request_id()
     structlog.contextvars.bind_contextvars(request_id=request_id)
 
 
 @web.middleware
 async def log_requests(request: web.Request, handler: Handler) -> web.StreamResponse:
-    """Log each request by its route; neither path nor query, which may hold ids and keys."""
+    """Log each request by its route, without path and query, which may hold ids and keys."""
     began = time.perf_counter()
     assign_request_id(request)
     status = 499  # what nginx calls a client that hung up
@@ -70,10 +92,37 @@ async def log_requests(request: web.Request, handler: Handler) -> web.StreamResp
 
 @web.middleware
 async def answer_preflight(request: web.Request, handler: Handler) -> web.StreamResponse:
-    """Answer ``OPTIONS`` for every address before anybody asks for a key (WHATWG Fetch, CORS)."""
+    """Answer ``OPTIONS`` at every address without a key (WHATWG Fetch, CORS)."""
     if request.method == "OPTIONS":
         return web.Response(status=204, headers=_PREFLIGHT_HEADERS)
     return await handler(request)
+
+
+@web.middleware
+async def reject_while_faulty(request: web.Request, handler: Handler) -> web.StreamResponse:
+    """Answer 503 while a fault blocks the service, except to health checks and static pages.
+
+    Faults are checked once more after a request that changes something: if there is one now, the
+    answer must not promise that the change is stored.
+    """
+    if (
+        request.path in HEALTH_PATHS
+        or request.path in STATIC_PATHS
+        or request.path.startswith(STATIC_PREFIX)
+    ):
+        return await handler(request)
+    edge = request.app[EDGE]
+    _raise_if_blocked(edge.faults)
+    response = await handler(request)
+    if request.method in WRITE_METHODS and not response.prepared:
+        edge.check_faults()
+        _raise_if_blocked(edge.faults)
+    return response
+
+
+def _raise_if_blocked(faults: Faults) -> None:
+    if faults.blocking is not None:
+        raise not_ready()
 
 
 def _route_pattern(request: web.Request) -> str:

@@ -1,4 +1,4 @@
-"""The description of the HTTP interface (OpenAPI 3.1), made of the table of operations."""
+"""The description of the HTTP interface (OpenAPI 3.1), made of the declarations."""
 
 import inspect
 import re
@@ -10,9 +10,9 @@ import msgspec
 from msgspec import Struct
 
 from ilios import __version__
-from ilios.edge.operations.headers import HEADERS, PROBLEM_HEADERS, REQUEST_ID
-from ilios.edge.operations.problems import CODES
-from ilios.edge.operations.table import JSON, Operation, Parameter, RequestBody, Response
+from ilios.edge import requests
+from ilios.edge.operation import FORM, JSON, Operation, Parameter, Response
+from ilios.edge.problems import HEADERS, PROBLEM_HEADERS, REQUEST_ID, explain
 from schemas.batch_replies import BatchLine, BatchManifest
 from schemas.replies import Problem
 
@@ -93,18 +93,17 @@ def describe(operations: Iterable[Operation]) -> dict[str, Any]:
 
 
 def _schemas(operation: Operation) -> Iterable[type[Struct]]:
-    bodies = [answer.content for answer in operation.responses.values()]
-    if operation.body is not None:
-        bodies.append(operation.body.content)
-    for content in bodies:
-        yield from (schema for schema in content.values() if isinstance(schema, type))
+    if operation.json is not None:
+        yield operation.json
+    for answer in operation.responses.values():
+        yield from (schema for schema in answer.content.values() if isinstance(schema, type))
 
 
 def _components(structs: Iterable[type[Struct]]) -> dict[str, Any]:
     """Return the schemas of these structs and of all they are made of."""
     _, described = msgspec.json.schema_components(structs, ref_template=_REFERENCE)
     # As whoever reads it finds it: the default of a tuple is an empty array.
-    components: dict[str, Any] = msgspec.json.decode(msgspec.json.encode(described))
+    components: dict[str, Any] = _plain(described)
     classes = {kind.__name__: kind for kind in _referenced_structs(structs)}
     for name, schema in components.items():
         kind = classes[name]
@@ -140,6 +139,8 @@ def _referenced_structs(structs: Iterable[type[Struct]]) -> set[type[Struct]]:
                     stack.extend(field.type for field in fields)
             case msgspec.inspect.UnionType(types=types):
                 stack.extend(types)
+            case msgspec.inspect.Metadata(type=kind):
+                stack.append(kind)
             case (
                 msgspec.inspect.ListType(item_type=item)
                 | msgspec.inspect.VarTupleType(item_type=item)
@@ -168,10 +169,10 @@ def _operation(operation: Operation) -> dict[str, Any]:
         described["description"] = operation.description
     if operation.public:
         described["security"] = []
-    if operation.parameters:
-        described["parameters"] = [_parameter(parameter) for parameter in operation.parameters]
+    if parameters := [*map(_parameter, operation.parameters), *_query(operation)]:
+        described["parameters"] = parameters
     if operation.body is not None:
-        described["requestBody"] = _body(operation.body)
+        described["requestBody"] = _body(operation)
     described["responses"] = {
         str(status): _response(operation, status)
         for status in sorted({*operation.responses, *operation.problems})
@@ -189,12 +190,62 @@ def _parameter(parameter: Parameter) -> dict[str, Any]:
     }
 
 
-def _body(body: RequestBody) -> dict[str, Any]:
-    return {
-        "description": body.description,
-        "required": True,
-        "content": _content(body.content),
-    }
+def _query(operation: Operation) -> Iterable[dict[str, Any]]:
+    """Return the parameters of the query, which a form beside it may have as fields."""
+    or_field = " It may also be a field of the form, which then counts."
+    own = requests.members(operation.query) if operation.query is not None else {}
+    for name, member in operation.described_query.items():
+        schema = _member_schema(member)
+        description = schema.pop("description", "")
+        default = schema.pop("default", None)
+        if name in own:
+            if default is not None:
+                schema["default"] = default
+        else:
+            # Without the default: a page that fills in defaults would send both.
+            note = f" Left out, it is `{default}`." if default is not None else ""
+            description += note + or_field
+        yield _parameter(
+            Parameter(name=name, description=description, schema=schema, required=member.required)
+        )
+
+
+def _body(operation: Operation) -> dict[str, Any]:
+    assert operation.body is not None
+    content = _content(operation.body.content)
+    if operation.describe_form and operation.fields is not None:
+        form = content[FORM]["schema"]
+        fields = {
+            name: _member_schema(member)
+            for name, member in requests.members(operation.fields).items()
+        }
+        content[FORM] = {"schema": form | {"properties": form["properties"] | fields}}
+    if operation.json is not None:
+        content[JSON] = {"schema": _schema(operation.json)}
+    return {"description": operation.body.description, "required": True, "content": content}
+
+
+def _member_schema(member: requests.Member) -> dict[str, Any]:
+    """Return the schema of a member as the text of a form or a query."""
+    schema: dict[str, Any] = _plain(msgspec.json.schema(member.type))
+    kinds = [
+        kind
+        for kind in schema.pop("anyOf", ())
+        if kind.get("type") not in ("null", "array", "object")
+    ]
+    for kind in kinds:
+        schema = kind | schema
+    if all(isinstance(value, str) for value in schema.get("enum", (None,))):
+        schema["type"] = "string"
+    schema |= member.schema
+    if member.default not in (None, msgspec.NODEFAULT):
+        schema.setdefault("default", member.default)
+    return schema
+
+
+def _plain(described: Any) -> Any:  # noqa: ANN401  # JSON
+    """Return schemas as their readers see them, with patterns of JavaScript."""
+    return msgspec.json.decode(msgspec.json.encode(described).replace(b"\\\\Z", b"$"))
 
 
 def _response(operation: Operation, status: int) -> dict[str, Any]:
@@ -204,7 +255,7 @@ def _response(operation: Operation, status: int) -> dict[str, Any]:
     description = response.description or f"{HTTPStatus(status).phrase}."
     if codes:
         description = "\n".join(
-            (description, "", *(f"- `{code}`: {CODES[code]}" for code in codes))
+            (description, "", *(f"- `{code}`: {explain(code)}" for code in codes))
         )
     content = _content(response.content)
     headers = {REQUEST_ID, *response.headers}

@@ -10,24 +10,15 @@ import msgspec
 from aiohttp import web
 
 from ilios import __version__
-from ilios.edge import openapi, static_files
+from ilios.edge import health, openapi, static_files
 from ilios.edge.context import EDGE
 from ilios.edge.errors import HttpProblem
-from ilios.edge.operations import OPERATIONS
+from ilios.edge.operation import JSON, OPERATIONS, TEXT, Operation, Response, operation
 from ilios.edge.responses import json_response
 from ilios.edge.static_files import StaticFile
 from schemas.replies import Endpoint, Index
 
 FILES_PATH = "/docs/{edition}/{name}"
-
-INDEX = Index(
-    name="ilios",
-    version=__version__,
-    endpoints=[
-        Endpoint(method=operation.method, path=operation.path, description=operation.summary)
-        for operation in OPERATIONS
-    ],
-)
 
 PAGE_HEADERS = {
     # No page of ours asks another host, is framed, or runs anything that is not a file of ours.
@@ -45,22 +36,70 @@ IMMUTABLE = {
 _WEIGHT = re.compile(r"q\s*=\s*([01](?:\.\d{0,3})?)", re.IGNORECASE)
 
 
+@operation(
+    "GET",
+    "/",
+    name="index",
+    tag=health.TAG,
+    summary="What can be asked here",
+    description="JSON for programs, a page for those whose `Accept` prefers `text/html`.",
+    public=True,
+    responses={
+        200: Response(
+            description="The list of operations.",
+            content={JSON: Index, "text/html": TEXT},
+            headers=("Cache-Control", "ETag", "Vary"),
+        )
+    },
+)
 async def index(request: web.Request) -> web.StreamResponse:
     """``GET /``: what can be asked here, as a page for those who prefer one, else as JSON."""
     if not prefers_html(request.headers.get("Accept", "")):
-        return json_response(INDEX, headers=REVALIDATED | {"Vary": "Accept"})
-    page = await asyncio.to_thread(_index_page, _curl_example(request))
+        return json_response(_index(request), headers=REVALIDATED | {"Vary": "Accept"})
+    page = await asyncio.to_thread(_index_page, request.app[OPERATIONS], _curl_example(request))
     return await _send(request, page, PAGE_HEADERS | REVALIDATED, "Accept, Accept-Encoding")
 
 
+@operation(
+    "GET",
+    "/docs",
+    name="docs",
+    tag=health.TAG,
+    summary="The page to read this description and try it out",
+    public=True,
+    responses={
+        200: Response(
+            description="A page that asks nothing of other hosts.",
+            content={"text/html": TEXT},
+            headers=("Cache-Control", "ETag", "Vary"),
+        )
+    },
+)
 async def docs(request: web.Request) -> web.StreamResponse:
     """``GET /docs``: Swagger UI, from here and nowhere else."""
     return await _send(request, await asyncio.to_thread(_docs_page), PAGE_HEADERS | REVALIDATED)
 
 
+@operation(
+    "GET",
+    "/openapi.json",
+    name="description",
+    tag=health.TAG,
+    summary="This description (OpenAPI 3.1)",
+    public=True,
+    responses={
+        200: Response(
+            description="The description.",
+            content={JSON: {"type": "object", "required": ["openapi", "paths"]}},
+            headers=("Cache-Control", "ETag", "Vary"),
+        )
+    },
+)
 async def description(request: web.Request) -> web.StreamResponse:
     """``GET /openapi.json``: the description of all that is served."""
-    return await _send(request, await asyncio.to_thread(_description), REVALIDATED)
+    return await _send(
+        request, await asyncio.to_thread(_description, request.app[OPERATIONS]), REVALIDATED
+    )
 
 
 async def file(request: web.Request) -> web.StreamResponse:
@@ -114,9 +153,17 @@ def _accepts_gzip(accept: str) -> bool:
     return False
 
 
+def _index(request: web.Request) -> Index:
+    endpoints = [
+        Endpoint(method=operation.method, path=operation.path, description=operation.summary)
+        for operation in request.app[OPERATIONS]
+    ]
+    return Index(name="ilios", version=__version__, endpoints=endpoints)
+
+
 @cache
-def _description() -> StaticFile:
-    return static_files.make_file(msgspec.json.encode(openapi.describe(OPERATIONS)), ".json")
+def _description(operations: tuple[Operation, ...]) -> StaticFile:
+    return static_files.make_file(msgspec.json.encode(openapi.describe(operations)), ".json")
 
 
 @cache
@@ -125,26 +172,26 @@ def _docs_page() -> StaticFile:
     return static_files.make_file(page.encode(), ".html")
 
 
-def _index_page(command: str) -> StaticFile:
+def _index_page(operations: tuple[Operation, ...], command: str) -> StaticFile:
     page = static_files.template("index.html").substitute(
         edition=static_files.assets_version(),
         version=html.escape(__version__),
         command=html.escape(command),
-        operations=_operations(),
+        operations=_tables(operations),
     )
     return static_files.make_file(page.encode(), ".html")
 
 
 @cache
-def _operations() -> str:
-    """Return the tables of what is served, a table for each tag."""
+def _tables(operations: tuple[Operation, ...]) -> str:
+    """Return a table of operations for each tag."""
     tables = []
-    for tag, operations in groupby(OPERATIONS, key=lambda operation: operation.tag):
+    for tag, group in groupby(operations, key=lambda operation: operation.tag):
         rows = "\n".join(
             f'<tr><td>{operation.method}</td><td class="path">'
             f'<a href="/docs#/{tag}/{operation.name}">{html.escape(operation.path)}</a></td>'
             f"<td>{html.escape(operation.summary)}</td></tr>"
-            for operation in operations
+            for operation in group
         )
         tables.append(f'<h2>{tag}</h2>\n<table class="operations">\n{rows}\n</table>')
     return "\n".join(tables)

@@ -1,12 +1,14 @@
-"""Replies made of what is known about a document."""
+"""Responses made of the record of a document."""
 
+import re
 from datetime import datetime
+from urllib.parse import quote
 
 import msgspec
 from aiohttp import web
 
-from ilios.edge.content_disposition import format_disposition
 from ilios.edge.errors import HttpProblem
+from ilios.formats import Format
 from schemas.documents import clamp_seconds
 from schemas.records import DocumentRecord
 from schemas.replies import (
@@ -19,11 +21,13 @@ from schemas.replies import (
     Unfinished,
     format_instant,
 )
+from schemas.states import READABLE_STATES, UNFINISHED_STATES
 
 POLL_AFTER = "1"  # seconds
-REMOVED_STATES = frozenset({"cancelled", "deleted"})
-"""States of documents of which nothing is kept but the receipt."""
 
+_QUOTABLE = re.compile(r"[ !#$&'()+,\-.0-9;=@A-Z\[\]^_`a-z{}~]+")
+# RFC 8187 section 3.2.1, attr-char
+_ATTR_CHARS = "!#$&+-.^_`|~"
 _encode = msgspec.json.Encoder().encode
 
 
@@ -37,27 +41,27 @@ def json_response(
 
 
 def status_url(document_id: str) -> str:
-    """Return where the status of a document can be asked."""
+    """Return the URL of a document's status."""
     return f"/api/documents/status/{document_id}"
 
 
 def download_url(document_id: str) -> str:
-    """Return where the Markdown of a document can be read."""
+    """Return the URL of a document's Markdown."""
     return f"/api/documents/{document_id}"
 
 
 def status_headers(document_id: str) -> dict[str, str]:
-    """Return the headers that send a client to ask for the status."""
+    """Return the headers that point a client to the status."""
     return {"Location": status_url(document_id), "Retry-After": POLL_AFTER}
 
 
 def has_failed(document: DocumentRecord) -> bool:
-    """Whether it ended without Markdown, also if that was so long ago that it is archived."""
+    """Whether the document ended without Markdown, archived or not."""
     return document.state == "failed" or (document.state == "archived" and not document.markdown)
 
 
 def gone_problem(document: DocumentRecord) -> HttpProblem:
-    """Return the 410 of a removed document; the time is missing while only the log knows it."""
+    """Return the 410 of a removed document; without the time until the database has it."""
     if document.removal == "expired":
         code, what = "document_expired", "has outlived its retention and was deleted"
     else:
@@ -96,7 +100,7 @@ def failed_response(document: DocumentRecord) -> web.Response:
 
 
 def status_response(document: DocumentRecord) -> web.Response:
-    """Return how far a document is."""
+    """Return the state of a document."""
     body = DocumentStatus(
         id=document.document_id,
         status="failed" if has_failed(document) else document.state,
@@ -110,7 +114,7 @@ def status_response(document: DocumentRecord) -> web.Response:
         archived_at=_optional_instant(document.archived_at),
         deleted_at=_optional_instant(document.removed_at),
     )
-    if document.state in ("completed", "archived") and not has_failed(document):
+    if document.state in READABLE_STATES and not has_failed(document):
         metadata = StatusMetadata(
             pages=document.pages,
             processing_time_ms=_milliseconds(document),
@@ -125,7 +129,7 @@ def status_response(document: DocumentRecord) -> web.Response:
         body = msgspec.structs.replace(
             body, error=document.reason, code=document.code, retryable=document.retryable
         )
-    if document.state in ("pending", "processing"):
+    if document.state in UNFINISHED_STATES:
         return json_response(body, headers={"Retry-After": POLL_AFTER})
     return json_response(body)
 
@@ -171,12 +175,21 @@ def content_headers(document: DocumentRecord) -> dict[str, str]:
     }
 
 
-def markdown_headers(document: DocumentRecord) -> dict[str, str]:
-    """Return ``content_headers`` and those that make it a Markdown file."""
+def file_headers(document: DocumentRecord, output: Format) -> dict[str, str]:
+    """Return ``content_headers`` and those of a file in this format."""
+    name = f"{document.file_name}.{output.suffix}"
     return content_headers(document) | {
-        "Content-Type": "text/markdown; charset=utf-8",
-        "Content-Disposition": format_disposition("inline", f"{document.file_name}.md"),
+        "Content-Type": output.media_type,
+        "Content-Disposition": format_disposition("inline", name),
     }
+
+
+def format_disposition(kind: str, name: str) -> str:
+    """Return a ``Content-Disposition`` of ``inline`` or ``attachment`` (RFC 6266, RFC 8187)."""
+    if _QUOTABLE.fullmatch(name):
+        return f'{kind}; filename="{name}"'
+    plain = "".join(c if _QUOTABLE.fullmatch(c) else "_" for c in name)
+    return f"{kind}; filename=\"{plain}\"; filename*=UTF-8''{quote(name, safe=_ATTR_CHARS)}"
 
 
 def _optional_instant(time: datetime | None) -> str | None:

@@ -1,4 +1,4 @@
-"""What is answered while the service starts, and waits for what it needs for that."""
+"""The application that answers while the service starts: health checks, and 503 for the rest."""
 
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
@@ -11,8 +11,8 @@ from ilios import __version__
 from ilios.edge import errors, health, middleware, server, uploads
 from ilios.edge.auth import API_KEYS, ApiKeys
 from ilios.edge.context import Limits
-from ilios.edge.listening_sockets import ListeningSockets
 from ilios.edge.responses import json_response
+from ilios.edge.server import ListeningSockets
 from schemas.replies import Health, format_instant
 
 KEEP_ALIVE = 5.0  # seconds
@@ -24,27 +24,23 @@ SHUTDOWN_TIMEOUT = 1.0  # seconds for answers that are being sent when the servi
 async def serve_startup_app(
     sockets: ListeningSockets, startup_reason: Callable[[], str]
 ) -> AsyncIterator[None]:
-    """Answer at ``door`` while the context is open: the process lives and is not ready.
+    """Answer while the context is open: the process lives and is not ready.
 
-    ``waiting_for`` gives the reason, a sentence.
+    ``startup_reason`` returns what the start waits for, a sentence.
     """
-    runner = server.Runner(
+    async with server.serve(
         make_app(startup_reason),
+        sockets.attach_duplicate,
         Limits(),
         keep_alive=KEEP_ALIVE,
         linger=LINGER,
         shutdown_timeout=SHUTDOWN_TIMEOUT,
-    )
-    await runner.setup()
-    try:
-        await sockets.attach_duplicate(runner)
+    ):
         yield
-    finally:
-        await runner.cleanup()
 
 
 def make_app(startup_reason: Callable[[], str]) -> web.Application:
-    """Return the application: health checks, and a refusal of everything else."""
+    """Return the application."""
 
     async def ready(_request: web.Request) -> web.StreamResponse:
         body = Health(
@@ -69,7 +65,7 @@ def make_app(startup_reason: Callable[[], str]) -> web.Application:
     )
     app[API_KEYS] = ApiKeys(())
     app.on_response_prepare.append(middleware.on_response_prepare)
-    app.router.add_get("/livez", health.live)
+    app.router.add_get("/livez", health.live.handler)
     app.router.add_get("/readyz", ready)
     app.router.add_get("/health", ready)
     app.router.add_route("*", "/{path:.*}", refuse, expect_handler=uploads.defer_continue)
@@ -79,6 +75,6 @@ def make_app(startup_reason: Callable[[], str]) -> web.Application:
 @web.middleware
 async def _close_connection(request: web.Request, handler: Handler) -> web.StreamResponse:
     response = await handler(request)
-    # Or a client would go on asking an application that is about to end.
+    # Or a client would keep its connection to an application that is about to end.
     response.force_close()
     return response

@@ -1,8 +1,7 @@
-"""Uploads in a request of their own: ask for a URL, PUT the bytes there, say that it is complete.
+"""Uploads in a request of their own: reserve a URL, PUT the bytes there, confirm the upload.
 
-What was asked for lies in the blob store beside the upload, as a reservation; nothing is on the log
-or in the database before the upload is complete. Each step may be done again: what counts is the
-submission, which the log takes once.
+The reservation is a blob beside the upload; the log and the database have nothing before the upload
+is confirmed. Each step may be repeated: the log takes the submission once.
 """
 
 import asyncio
@@ -10,55 +9,78 @@ import time
 from collections.abc import AsyncIterator
 from contextlib import suppress
 from datetime import UTC, datetime
-from typing import Any
 from weakref import WeakValueDictionary
 
 import msgspec
-import structlog
 from aiohttp import web
 from msgspec import Struct
 
 from actors.blob_keys import original_key, upload_key
 from actors.ports import BlobNotFound
 from bus import failpoints
-from bus.errors import AlreadyPublished
-from ilios.edge import engine_selection, json_body, lookup, responses, signed_urls, uploads
+from ilios.edge import accept, lookup, requests, responses, signed_urls, uploads
 from ilios.edge.body_reader import ReadDeadline
 from ilios.edge.connection import mark_authenticated
 from ilios.edge.context import EDGE, TENANT, Edge
 from ilios.edge.errors import HttpProblem, document_not_found
 from ilios.edge.multipart import CHUNK_BYTES, media_type, too_large
+from ilios.edge.operation import (
+    ANY_TYPE,
+    DOCUMENT_ID,
+    JSON,
+    RAW_BODY,
+    RequestBody,
+    Response,
+    operation,
+)
+from ilios.edge.problems import (
+    AUTHENTICATING,
+    FINDING_DOCUMENT,
+    GONE,
+    PUBLISHING,
+    READING_LOG,
+    SELECTING_ENGINE,
+)
 from ilios.edge.upload_limiter import UPLOAD_LIMITER
 from ilios.file_names import clean_name
-from schemas.documents import DEFAULT_CONTENT_TYPE, DocumentSubmitted, EngineName, Stored
+from schemas.documents import DEFAULT_CONTENT_TYPE, DocumentSubmitted, Stored
 from schemas.ids import is_id, new_id
+from schemas.options import (
+    ConversionOptions,
+    EngineName,
+    fill_options,
+    options_from_json,
+    options_to_json,
+)
 from schemas.replies import format_instant
-from schemas.upload_replies import UploadConfirmed, UploadUrl, UploadWanted
+from schemas.requests import UploadWanted
+from schemas.states import REMOVED_STATES
+from schemas.upload_replies import UploadConfirmed, UploadUrl
 
 URL_LIFETIME = 3600
 """Seconds an upload URL can be used."""
 UPLOAD_SUFFIX = "upload"
-"""Ends the key of an original that came this way: there is one, so a repetition finds it."""
+"""The suffix of an original that was uploaded this way: constant, so a repetition finds it."""
 RESERVATION_SUFFIX = "request"
 
-_FIELD_ERRORS = {
-    "fileName": ("invalid_file_name", "fileName must be text of 1 to 255 characters"),
-    "fileSize": ("invalid_file_size", "fileSize must be a whole number of bytes, 1 or more"),
-    "mimeType": ("invalid_mime_type", "mimeType must be text of at most 255 characters"),
-    "retentionDays": (
-        "invalid_retention_days",
-        "retentionDays must be a whole number from 1 to 3650",
-    ),
-    "engine": engine_selection.INVALID_ENGINE,
-    "model": engine_selection.INVALID_MODEL,
-}
-_MAX_REPORTED_SIZE = 2**63 - 1  # a size that is too large is told up to this one
+_MAX_REPORTED_SIZE = 2**63 - 1  # larger ones do not fit in every reader of JSON
 
-log = structlog.get_logger("edge")
+_BODY_PROBLEMS = {
+    400: ("malformed_request",),
+    408: ("upload_too_slow",),
+    415: ("encoding_unsupported",),
+    417: ("expectation_failed",),
+    507: ("storage_full",),
+}
+
+TAG = "Uploads"
 
 
 class Reservation(Struct, frozen=True):
-    """What an upload URL was asked for, as it lies in the store. Times are UTC."""
+    """The request for an upload URL, as it is stored. Times are UTC.
+
+    ``engine`` and ``model`` stand outside of ``options`` for services of the version before.
+    """
 
     tenant: str
     file_name: str
@@ -68,32 +90,69 @@ class Reservation(Struct, frozen=True):
     created_at: datetime
     expires_at: datetime
     withdrawn_at: datetime | None = None
+    options: msgspec.Raw = msgspec.Raw(b"{}")
     engine: EngineName | None = None
     model: str | None = None
 
+    @property
+    def conversion(self) -> ConversionOptions:
+        """The options, those of former versions included."""
+        return fill_options(options_from_json(bytes(self.options)), self.engine, self.model)
+
 
 class KeyedLock:
-    """Lets those who complete the same upload in one process do so one after another."""
+    """Locks by upload: requests of one process complete the same upload one after another."""
 
     def __init__(self) -> None:
         self._locks: WeakValueDictionary[tuple[str, str], asyncio.Lock] = WeakValueDictionary()
 
     def lock(self, tenant: str, document_id: str) -> asyncio.Lock:
-        """Return the lock of one upload; it lives for as long as somebody holds or awaits it."""
+        """Return the lock of one upload; it exists while somebody holds or awaits it."""
         return self._locks.setdefault((tenant, document_id), asyncio.Lock())
 
 
 UPLOAD_LOCKS = web.AppKey("turns", KeyedLock)
 
 
+@operation(
+    "POST",
+    "/api/documents/upload-url",
+    name="askForUpload",
+    tag=TAG,
+    summary="Ask where to upload a document",
+    description="For clients that hold no key, such as a browser: whoever has the address may PUT "
+    "exactly so many bytes there, for an hour.",
+    json=UploadWanted,
+    body=RequestBody(description="What will be uploaded.", content={}),
+    responses={
+        200: Response(
+            description="PUT the bytes there.",
+            content={JSON: UploadUrl},
+            headers=("Cache-Control",),
+        )
+    },
+    problems=(
+        AUTHENTICATING,
+        _BODY_PROBLEMS,
+        SELECTING_ENGINE,
+        {
+            400: (
+                "file_too_large",
+                "malformed_json",
+            ),
+            413: ("request_too_large",),
+            415: ("json_expected",),
+        },
+    ),
+)
 async def reserve(request: web.Request) -> web.StreamResponse:
-    """``POST /api/documents/upload-url``: a URL for one PUT of exactly the size asked for."""
+    """Answer with a URL for a PUT of exactly the announced size."""
     edge, document_id = request.app[EDGE], new_id()
     edge.disk_space.check()
-    wanted = _parse_wanted(await json_body.read_object(request))
+    wanted = requests.parse_json(UploadWanted, await requests.read_json_object(request))
     if wanted.file_size > edge.limits.max_file_bytes:
         raise too_large(min(wanted.file_size, _MAX_REPORTED_SIZE), edge.limits)
-    selection = engine_selection.select_engine(edge, wanted.engine, wanted.model)
+    options = requests.check_engine(edge, wanted.options)
     expires_at = int(time.time()) + URL_LIFETIME
     reservation = Reservation(
         tenant=request[TENANT],
@@ -103,8 +162,9 @@ async def reserve(request: web.Request) -> web.StreamResponse:
         retention_days=wanted.retention_days,
         created_at=datetime.now(UTC),
         expires_at=datetime.fromtimestamp(expires_at, UTC),
-        engine=selection.engine,
-        model=selection.model,
+        options=msgspec.Raw(options_to_json(options)),
+        engine=options.engine,
+        model=options.model,
     )
     key = upload_key(document_id)
     await edge.blobs.put_bytes(
@@ -114,14 +174,42 @@ async def reserve(request: web.Request) -> web.StreamResponse:
     if url is None:
         url = signed_urls.make_url(request, document_id, reservation.size, expires_at)
     reply = UploadUrl(id=document_id, upload_url=url, s3_key=key, expires_in=URL_LIFETIME)
-    # The URL is a right: whoever keeps the answer keeps that.
+    # The URL is a right: a cache that stores the answer stores the right.
     return responses.json_response(reply, headers={"Cache-Control": "no-store"})
 
 
+@operation(
+    "PUT",
+    "/api/uploads/{id}",
+    name="upload",
+    tag=TAG,
+    summary="Upload a document to an address that was given out",
+    description="The address holds all that is needed; no key is. It may be done again until the "
+    "upload is confirmed: what came last counts.",
+    public=True,
+    parameters=(DOCUMENT_ID,),
+    query=signed_urls.UploadSignature,
+    body=RequestBody(description=f"The document. {ANY_TYPE}", content=RAW_BODY),
+    responses={
+        200: Response(description="The bytes are stored; confirm the upload.", headers=("ETag",))
+    },
+    problems=(
+        READING_LOG,
+        _BODY_PROBLEMS,
+        {
+            400: ("upload_size_differs",),
+            403: ("upload_url_expired", "upload_url_invalid"),
+            404: ("route_not_found",),
+            409: ("upload_completed",),
+            500: ("internal_error",),
+            503: ("not_ready", "overloaded"),
+        },
+    ),
+)
 async def put(request: web.Request) -> web.StreamResponse:
-    """``PUT /api/uploads/{id}``: takes the bytes; its signature is the right to send them.
+    """Store the bytes; the signature in the URL is the right to send them.
 
-    May be done again, until the upload is complete; what came last counts.
+    It may be repeated until the upload is confirmed; the last one counts.
     """
     edge, document_id = request.app[EDGE], request.match_info["id"]
     size = signed_urls.verify(request)
@@ -146,8 +234,31 @@ async def put(request: web.Request) -> web.StreamResponse:
     return web.Response(headers={"ETag": f'"{blob.sha256}"'})
 
 
+@operation(
+    "POST",
+    "/api/documents/upload-complete/{id}",
+    name="confirmUpload",
+    tag=TAG,
+    summary="Confirm an upload, so that the document is converted",
+    description="Asking again gets the same answer, until the document is removed; it is "
+    "converted once.",
+    parameters=(DOCUMENT_ID,),
+    responses={
+        200: Response(
+            description="The document is stored and will be converted.",
+            content={JSON: UploadConfirmed},
+        )
+    },
+    problems=(
+        AUTHENTICATING,
+        FINDING_DOCUMENT,
+        GONE,
+        PUBLISHING,
+        {400: ("upload_missing", "upload_size_differs")},
+    ),
+)
 async def complete(request: web.Request) -> web.StreamResponse:
-    """``POST /api/documents/upload-complete/{id}``: submits what was uploaded, once."""
+    """Submit the upload, once."""
     edge, tenant, document_id = request.app[EDGE], request[TENANT], request.match_info["id"]
     if not is_id(document_id):
         raise HttpProblem(400, "invalid_id", "Invalid document ID format")
@@ -155,17 +266,17 @@ async def complete(request: web.Request) -> web.StreamResponse:
         document = await lookup.get_document(edge, tenant, document_id)
         if document is None:
             edge.disk_space.check()
-            await _submit(edge, tenant, document_id)
-        elif document.state in responses.REMOVED_STATES:
+            await _submit(request, tenant, document_id)
+        elif document.state in REMOVED_STATES:
             raise responses.gone_problem(document)
     message = "Upload confirmed, queued for processing"
     return responses.json_response(UploadConfirmed(id=document_id, message=message))
 
 
 async def withdraw(request: web.Request) -> Reservation | None:
-    """Give up the upload the path names, if it is the asking tenant's and was not completed.
+    """Withdraw the upload in the path, if it is the requesting tenant's and was not confirmed.
 
-    Done again it returns the same, until the janitor has swept the reservation.
+    A repetition returns the same, until the janitor has swept the reservation.
     """
     edge, tenant, document_id = request.app[EDGE], request[TENANT], request.match_info["id"]
     async with request.app[UPLOAD_LOCKS].lock(tenant, document_id):
@@ -185,12 +296,13 @@ async def withdraw(request: web.Request) -> Reservation | None:
         return reservation
 
 
-async def _submit(edge: Edge, tenant: str, document_id: str) -> None:
-    """Submit the upload. Broken off anywhere, it can be done again.
+async def _submit(request: web.Request, tenant: str, document_id: str) -> None:
+    """Submit the upload. Interrupted anywhere, it can be repeated.
 
-    :raises Refused: no such upload (404), nothing or something else was uploaded (400), or it was
-        given up (410).
+    :raises HttpProblem: no such upload (404), nothing or something else was uploaded (400), or it
+        was withdrawn (410).
     """
+    edge = request.app[EDGE]
     reservation = await _load_reservation(edge, document_id)
     if reservation is None or reservation.tenant != tenant:
         if await lookup.get_document(edge, tenant, document_id) is not None:
@@ -224,33 +336,17 @@ async def _submit(edge: Edge, tenant: str, document_id: str) -> None:
         content_type=reservation.content_type,
         retention_days=reservation.retention_days,
         submitted_at=datetime.now(UTC),
-        engine=reservation.engine,
-        model=reservation.model,
+        options=reservation.conversion,
     )
-    try:
-        await edge.publisher.publish_if_first(event)
-    except AlreadyPublished:
-        return  # nothing is deleted: that may have been this very upload
-    log.info("document accepted", document_id=document_id, tenant=tenant, size=blob.size)
-    await uploads.discard(edge.blobs, upload_key(document_id, RESERVATION_SUFFIX))
-
-
-def _parse_wanted(body: dict[str, Any]) -> UploadWanted:
-    if body.get("fileName") in (None, "") or body.get("fileSize") is None:
-        raise HttpProblem(400, "missing_fields", "fileName and fileSize are required")
-    for member in msgspec.structs.fields(UploadWanted):
-        if member.encode_name in body:
-            try:
-                msgspec.convert(body[member.encode_name], member.type)
-            except msgspec.ValidationError:
-                raise HttpProblem(400, *_FIELD_ERRORS[member.encode_name]) from None
-    return msgspec.convert(body, UploadWanted)
+    accepted = await accept.accept(request, event, only_first=True)
+    if accepted.prior is None:  # otherwise the reservation may be that of this very upload
+        await uploads.discard(edge.blobs, upload_key(document_id, RESERVATION_SUFFIX))
 
 
 async def _require_open(edge: Edge, tenant: str, document_id: str) -> None:
     """Let pass an upload that is still open.
 
-    :raises Refused: its bytes are those of a document by now, or are about to be (409).
+    :raises HttpProblem: its bytes belong to a document, or are about to (409).
     """
     try:
         await edge.blobs.size(_original_key(tenant, document_id))

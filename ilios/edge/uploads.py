@@ -107,4 +107,3 @@ async def send_continue(request: web.Request) -> None:
     if expected.lower() != "100-continue":
         raise HttpProblem(417, "expectation_failed", "The expectation is not known")
     await request.writer.write(b"HTTP/1.1 100 Continue\r\n\r\n")
-    request.writer.output_size = 0  # the answer itself has not begun

@@ -1,12 +1,16 @@
-"""What was converted and what it cost: ``/api/usage``. Both take ``startDate`` and ``endDate``."""
+"""Usage: sums of conversions and their costs between two dates."""
 
 import re
 from datetime import UTC, date, datetime, time, timedelta
+from typing import Annotated
 
 from aiohttp import web
+from msgspec import Meta, Struct
 
 from ilios.edge.context import EDGE, TENANT
 from ilios.edge.errors import HttpProblem
+from ilios.edge.operation import JSON, Response, operation
+from ilios.edge.problems import AUTHENTICATING
 from ilios.edge.responses import json_response
 from schemas.replies import format_instant
 from schemas.usage_replies import UsageBreakdown, UsageLine, UsageSummary
@@ -24,8 +28,50 @@ _INSTANT = re.compile(
 _LAST_MILLISECOND = timedelta(days=1) - timedelta(milliseconds=1)
 
 
+TAG = "Usage"
+
+_MOMENT = "ISO 8601 with `Z` or an offset, or a date alone, which is"
+_DATE = {"type": "string", "anyOf": [{"format": "date"}, {"format": "date-time"}]}
+
+
+class DateRange(Struct, frozen=True, rename="camel"):
+    """The query of usage."""
+
+    start_date: Annotated[
+        str | None,
+        Meta(
+            description=f"Count from here on. {_MOMENT} the begin of that day in UTC.",
+            extra={"code": "invalid_date"},
+            extra_json_schema=_DATE | {"examples": ["2026-01-01", "2026-01-01T00:00:00.000Z"]},
+        ),
+    ] = None
+    end_date: Annotated[
+        str | None,
+        Meta(
+            description=f"Count up to here, this moment included. {_MOMENT} the end of that day.",
+            extra={"code": "invalid_date"},
+            extra_json_schema=_DATE | {"examples": ["2026-01-31", "2026-01-31T23:59:59.999Z"]},
+        ),
+    ] = None
+
+
+@operation(
+    "GET",
+    "/api/usage/summary",
+    name="usageSummary",
+    tag=TAG,
+    summary="What was converted, and what it cost",
+    description="Of the key that asks.",
+    query=DateRange,
+    responses={
+        200: Response(
+            description="The sums.", content={JSON: UsageSummary}, headers=("Cache-Control",)
+        )
+    },
+    problems=(AUTHENTICATING,),
+)
 async def summary(request: web.Request) -> web.StreamResponse:
-    """``GET /api/usage/summary``: the sums over all operations."""
+    """Answer with the sums over all operations."""
     start, end = requested_range(request)
     total = await request.app[EDGE].usage.total(request[TENANT], (start, end))
     body = UsageSummary(
@@ -43,8 +89,25 @@ async def summary(request: web.Request) -> web.StreamResponse:
     return json_response(body, headers=NO_STORE)
 
 
+@operation(
+    "GET",
+    "/api/usage/breakdown",
+    name="usageBreakdown",
+    tag=TAG,
+    summary="The same, for each operation",
+    description="Of the key that asks.",
+    query=DateRange,
+    responses={
+        200: Response(
+            description="A line for each operation.",
+            content={JSON: UsageBreakdown},
+            headers=("Cache-Control",),
+        )
+    },
+    problems=(AUTHENTICATING,),
+)
 async def breakdown(request: web.Request) -> web.StreamResponse:
-    """``GET /api/usage/breakdown``: the sums for each operation."""
+    """Answer with the sums for each operation."""
     found = await request.app[EDGE].usage.by_operation(request[TENANT], requested_range(request))
     lines = [
         UsageLine(
@@ -63,12 +126,12 @@ async def breakdown(request: web.Request) -> web.StreamResponse:
 
 
 def cents(micros: int) -> int:
-    """Return whole cents, rounded half up: to be shown, not to be added up."""
+    """Return whole cents, rounded half up: for display, never for sums."""
     return (micros + _MICROS_PER_CENT // 2) // _MICROS_PER_CENT
 
 
 def dollars(micros: int) -> str:
-    """Return the same as ``1.30``."""
+    """Return dollars and cents, such as ``1.30``."""
     whole, rest = divmod(cents(micros), 100)
     return f"{whole}.{rest:02d}"
 
@@ -76,7 +139,7 @@ def dollars(micros: int) -> str:
 def requested_range(request: web.Request) -> tuple[datetime | None, datetime | None]:
     """Return the first and the last moment asked for, in UTC; None where that end is open.
 
-    :raises Refused: one of them is no date, or the first comes after the last.
+    :raises HttpProblem: one of them is no date, or the first comes after the last.
     """
     start = _parse_date(request, "startDate", timedelta(0))
     end = _parse_date(request, "endDate", _LAST_MILLISECOND)
@@ -86,7 +149,7 @@ def requested_range(request: web.Request) -> tuple[datetime | None, datetime | N
 
 
 def _parse_date(request: web.Request, name: str, day_offset: timedelta) -> datetime | None:
-    """Read a parameter; a day stands for the moment that lies ``into_day``."""
+    """Read a parameter; a day stands for its begin plus ``day_offset``."""
     given = request.query.getall(name, [])
     if len(given) > 1:
         raise _invalid(f"{name} is given {len(given)} times; once is enough")
@@ -109,7 +172,7 @@ def _parse_moment(text: str, day_offset: timedelta) -> datetime:
     local, sign, hours, minutes = parts.groups()
     offset = f"{'-' if sign == '-' else '+'}{hours}:{minutes}" if sign else "+00:00"
     found = datetime.fromisoformat(local.upper() + offset).astimezone(UTC)
-    # What is recorded is no finer: a moment within a millisecond means that millisecond.
+    # Usage is recorded in milliseconds: a moment within one means that millisecond.
     return found.replace(microsecond=found.microsecond // 1000 * 1000)
 
 

@@ -1,4 +1,4 @@
-"""Writes a ZIP archive while it is sent: nothing of it lies anywhere, and it has no size yet.
+"""ZIP archives written while they are sent: no part is stored, and the size is not known ahead.
 
 Sizes and checksums follow each entry (data descriptors, APPNOTE 4.3.9), as for any output that
 cannot be sought in.
@@ -13,9 +13,10 @@ from datetime import datetime
 from msgspec import Struct
 
 from ilios.file_names import clean_name
+from ilios.formats import DEFAULT_FORMAT, FORMATS
 
 COMPRESSION_LEVEL = 3  # of 9: text shrinks nearly as well as at 6, in half the time
-MIN_YEAR = 1980  # the format knows none before
+MIN_YEAR = 1980  # the format has no earlier ones
 MAX_STEM = 100  # characters
 PERMISSIONS = 0o100644 << 16
 
@@ -32,7 +33,7 @@ class ZipEntry(Struct, frozen=True):
 
 
 class _OutputBuffer:
-    """Takes what the archive writes until it is sent. Without ``tell`` it is not sought in."""
+    """Output of the archive until it is sent. It has no ``tell``, so ``zipfile`` does not seek."""
 
     def __init__(self) -> None:
         self._written: list[bytes] = []
@@ -42,10 +43,10 @@ class _OutputBuffer:
         return len(data)
 
     def flush(self) -> None:
-        """Do nothing: what is written is there."""
+        """Do nothing: writes are not buffered."""
 
     def close(self) -> None:
-        """Do nothing: what is written is still to be taken."""
+        """Do nothing: the output is still to be drained."""
 
     def drain(self) -> bytes:
         written, self._written = self._written, []
@@ -73,7 +74,7 @@ async def stream_zip(entries: AsyncIterable[ZipEntry]) -> AsyncGenerator[bytes, 
 
 
 async def _in_thread(write: Callable[[bytes], int], chunk: bytes) -> None:
-    """Write in a thread; when this is cancelled, not before the thread has let go."""
+    """Write in a thread; when cancelled, wait until the thread has ended."""
     writing = asyncio.ensure_future(asyncio.to_thread(write, chunk))
     try:
         await asyncio.shield(writing)
@@ -85,7 +86,9 @@ def entry_name(number: int, file_name: str) -> str:
     """Return a name for the ``number``-th document's Markdown: unique, and fit for every system."""
     name = _FORBIDDEN_CHARACTERS.sub("_", clean_name(file_name))
     stem = name.rpartition(".")[0] or name
-    return f"{number:03d}-{stem[:MAX_STEM].strip(' .') or 'document'}.md"
+    return (
+        f"{number:03d}-{stem[:MAX_STEM].strip(' .') or 'document'}.{FORMATS[DEFAULT_FORMAT].suffix}"
+    )
 
 
 def _zip_info(entry: ZipEntry) -> zipfile.ZipInfo:

@@ -12,7 +12,7 @@ from actors.engines import (
     SourceFile,
     Unconvertible,
 )
-from schemas.documents import EngineName
+from schemas.options import EngineName
 
 Progress = Callable[[int, int], None]
 
@@ -58,7 +58,7 @@ class EngineRouter:
 
     async def convert(self, document: SourceFile, progress: Progress | None = None) -> Conversion:
         """Convert one document. Errors as those of its engine."""
-        if (document.engine or self._default) == "local":
+        if (document.options.engine or self._default) == "local":
             return await self._local.convert(document, progress)
         if self._mistral is None:
             if not self._fallback:

@@ -13,7 +13,7 @@ import structlog
 
 from actors.ports import Blobs, StorageMismatch, StorageUnavailable
 from ilios.blobs import sampling
-from ilios.database.blob_samples import EPOCH
+from ilios.database.integrity_queries import EPOCH
 from ilios.integrity.faults import Faults
 
 LOOK_EVERY = 5.0  # seconds

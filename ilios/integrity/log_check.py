@@ -22,7 +22,7 @@ from bus.connection import Connection
 from bus.log import Log
 from bus.log_state import LogState, SequenceRange
 from bus.streams import StreamIdentity
-from ilios.database.log_queries import SqliteLogQueries
+from ilios.database.integrity_queries import SqliteLogQueries
 from ilios.integrity.faults import Faults
 from ilios.integrity.losses import Checkpoint, Loss, LossStore, describe
 from schemas.batches import batch_id_of

@@ -12,10 +12,9 @@ from msgspec import Struct
 
 from bus import streams
 from bus.connection import Connection, connect
+from bus.diagnostics import PermissionViolations, PublishStats
 from bus.errors import BusUnavailable
-from bus.permission_violations import PermissionViolations
-from bus.probe import Probe
-from bus.publish_stats import PublishStats
+from bus.publisher import Probe
 from ilios.api_keys import tenant_of
 from ilios.data_directory import NoData
 from ilios.integrity.faults import Faults

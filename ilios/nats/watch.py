@@ -11,8 +11,8 @@ import time
 import structlog
 
 from bus.connection import Connection
+from bus.diagnostics import PublishStats
 from bus.errors import BusUnavailable
-from bus.publish_stats import PublishStats
 from ilios.integrity.faults import Faults
 from ilios.nats import store
 from ilios.nats.server import NatsServer

@@ -21,7 +21,7 @@ from ilios.runtime.engine_memory import bytes_per_process, fitting_processes
 from ilios.secret import Secret
 from ilios.settings import values
 from ilios.settings.values import Env, settings_of
-from schemas.documents import EngineName
+from schemas.options import EngineName
 
 MIB = 1024 * 1024
 BUCKET = "S3_BUCKET"

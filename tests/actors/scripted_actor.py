@@ -6,6 +6,7 @@ from collections.abc import Awaitable, Callable
 from typing import ClassVar
 
 from actors.actor import Actor, DeliveryInfo
+from actors.unsupported_options import UNSUPPORTED_OPTION_TIMEOUT
 from bus.connection import Connection
 from bus.consumers import Consumer
 from bus.publisher import Publisher
@@ -36,8 +37,14 @@ class ScriptedActor(Actor[DocumentSubmitted]):
         concurrency=4,
     )
 
-    def __init__(self, connection: Connection, at_once: int | None = None) -> None:
-        super().__init__(connection, at_once)
+    def __init__(
+        self,
+        connection: Connection,
+        at_once: int | None = None,
+        *,
+        unsupported_option_timeout: float = UNSUPPORTED_OPTION_TIMEOUT,
+    ) -> None:
+        super().__init__(connection, at_once, unsupported_option_timeout=unsupported_option_timeout)
         self.behaviours: dict[str, list[Behaviour | Exception]] = defaultdict(list)
         self.deliveries: dict[str, list[DeliveryInfo]] = defaultdict(list)
         self.clock = asyncio.get_running_loop().time

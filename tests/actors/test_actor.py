@@ -6,6 +6,7 @@ import msgspec
 import pytest
 
 from actors import actor as module
+from actors import errors
 from actors.actor import DeliveryInfo
 from actors.errors import MoveToDeadLetters, Reject, RetryLater
 from bus import dead_letters
@@ -122,8 +123,8 @@ async def test_a_code_and_a_reason_without_end_are_cut(connection: Connection) -
         await wait_until(lambda: log.all_acked(parrot.consumer))
     assert isinstance(failed, DocumentFailed)
     assert (len(failed.code), len(failed.reason)) == (
-        module.MAX_CODE_LENGTH,
-        module.MAX_REASON_LENGTH,
+        errors.MAX_CODE_LENGTH,
+        errors.MAX_REASON_LENGTH,
     )
 
 

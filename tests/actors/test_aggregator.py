@@ -13,9 +13,8 @@ from actors.ports import OpenBatch
 from bus import dead_letters
 from bus.connection import Connection
 from bus.publisher import Publisher
-from ilios.database.batch_queries import SqliteBatchQueries
 from ilios.database.connection import open_reader, open_writer
-from ilios.database.document_queries import SqliteDocumentQueries
+from ilios.database.document_queries import SqliteBatchQueries, SqliteDocumentQueries
 from ilios.database.store import SqliteTransactionStore
 from ilios.nats.server import NatsServer
 from schemas.batches import BatchCompleted

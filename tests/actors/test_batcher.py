@@ -14,12 +14,12 @@ from actors.engines import Conversion, EngineJob, EngineUnavailable, HeldDocumen
 from bus import codec, subjects
 from bus.connection import Connection
 from bus.publisher import MSG_ID_HEADER
-from ilios.database.batch_queries import SqliteBatchQueries
 from ilios.database.connection import open_reader, open_writer
-from ilios.database.document_queries import SqliteDocumentQueries
+from ilios.database.document_queries import SqliteBatchQueries, SqliteDocumentQueries
 from ilios.database.store import SqliteTransactionStore
 from schemas.batches import BatchProgressed, EngineJobStatus, document_id
 from schemas.documents import DocumentCancelled, DocumentConverted, DocumentFetched
+from schemas.options import ConversionOptions
 from tests import batch_events, events
 from tests.actors.db import Database
 from tests.actors.fakes import FakeBlobs
@@ -27,6 +27,7 @@ from tests.actors.pipeline import Pipeline
 from tests.actors.running import running_in_background
 from tests.waiting import wait_until
 
+MISTRAL = ConversionOptions(engine="mistral")
 ONE, TWO = (document_id(batch_events.id_of(), place) for place in (1, 2))
 
 
@@ -47,7 +48,7 @@ class FakeBatches:
         self.forgotten: list[str] = []
 
     async def submit(
-        self, name: str, documents: Sequence[HeldDocument], model: str | None
+        self, name: str, documents: Sequence[HeldDocument], options: ConversionOptions
     ) -> tuple[EngineJob | None, frozenset[str]]:
         if self.failures:
             raise self.failures.pop(0)
@@ -61,7 +62,7 @@ class FakeBatches:
         return None if self.gone else self._job()
 
     async def results(
-        self, job: str, documents: Sequence[HeldDocument], model: str | None
+        self, job: str, documents: Sequence[HeldDocument], options: ConversionOptions
     ) -> AsyncIterator[tuple[str, Conversion]]:
         for name in self.result_ids:
             yield name, Conversion((f"text of {name}",), "mistral", "m-1", 0.0, variant="batch")
@@ -97,14 +98,14 @@ class World(Pipeline):
         """Submit a batch of two for the engine's own, and say which of them are fetched."""
         batch = msgspec.structs.replace(
             batch_events.submitted(),
-            engine="mistral",
+            options=MISTRAL,
             engine_batch=True,
             submitted_at=datetime.now(UTC),
         )
         await self.publish(batch, *map(self.fetched, fetched))
 
     def fetched(self, place: int) -> DocumentFetched:
-        event = msgspec.structs.replace(events.fetched(), held=True, engine="mistral")
+        event = msgspec.structs.replace(events.fetched(), held=True, options=MISTRAL)
         return batch_events.of(event, place)
 
     async def events_of(self, kind: type[Event]) -> list[Event]:

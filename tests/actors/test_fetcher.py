@@ -8,6 +8,7 @@ import pytest
 
 from actors import actor, slots
 from actors import fetcher as module
+from actors.backoff import Backoff
 from actors.cancellations import Cancellations
 from actors.fetcher import MAX_DOWNLOADS, Fetcher
 from actors.ports import DownloadFailed, StorageFull
@@ -210,8 +211,7 @@ async def test_what_has_waited_for_a_place_has_neither_failed_nor_ended_anything
     connection: Connection, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(actor, "MAX_DELIVERIES", 3)
-    monkeypatch.setattr(actor, "SLOTS_FULL_PAUSE", 0.02)
-    monkeypatch.setattr(actor, "SLOTS_FULL_PAUSE_FACTOR", 1.0)
+    monkeypatch.setattr(actor, "SLOTS_FULL_BACKOFF", Backoff(first=0.02, longest=0.02))
     monkeypatch.setattr(slots, "MIN_WAITING_PER_TENANT", 1)
     monkeypatch.setattr(slots, "MAX_WAITING", 1)
     names = [f"slow{number}" for number in range(MAX_DOWNLOADS + 4)]

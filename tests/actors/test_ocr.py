@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 from nats.js.errors import NotFoundError
 
-from actors import conversions
 from actors import ocr as module
+from actors import publishable
 from actors.cancellations import Cancellations
 from actors.engines import PAGE_SEPARATOR, EngineCrashed, EngineUnavailable, Unconvertible
 from actors.ocr import Ocr
@@ -300,7 +300,7 @@ async def test_a_missing_original_is_a_failure_not_a_loop(world: World) -> None:
 
 
 async def test_a_full_store_is_waited_for(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(conversions, "RETRY_PAUSE", 0.01)
+    monkeypatch.setattr(publishable, "RETRY_PAUSE", 0.01)
     world.blobs.put_errors = [StorageFull()] * 10
     async with running_in_background(world.ocr.run):
         await world.converted()

@@ -9,8 +9,8 @@ import pytest
 from nats.js.errors import NotFoundError
 
 from actors import persister as module
-from actors.losses import NoLosses
 from actors.persister import Persister
+from actors.ports import NoLosses
 from actors.writer import Writer
 from actors.writes import Cursor, Write, WriteRefused
 from bus import dead_letters, streams

@@ -13,7 +13,7 @@ from bus.connection import Connection
 from bus.consumers import LANES, Consumer
 from bus.delivery import Delivery
 from bus.inbox import Inbox
-from bus.other_tenants import OtherTenants
+from bus.look_ahead import OtherTenants
 from bus.publisher import Publisher
 from schemas.documents import DocumentSubmitted
 from tests import events

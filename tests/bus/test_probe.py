@@ -5,13 +5,12 @@ from typing import Any
 import msgspec
 import pytest
 
-from bus import probe as module
+from bus import publisher as module
 from bus import streams
 from bus.connection import Connection, connect
+from bus.diagnostics import PublishStats
 from bus.errors import BusFull, BusUnavailable
-from bus.probe import Probe
-from bus.publish_stats import PublishStats
-from bus.publisher import Publisher
+from bus.publisher import Probe, Publisher
 from ilios.nats.server import NatsServer
 from tests import events
 from tests.bus.conftest import KillableServer
@@ -92,7 +91,7 @@ def test_what_was_stored_by_a_server_that_is_gone_proves_nothing(
 ) -> None:
     now = [100.0]
     clock: Any = type("Clock", (), {"monotonic": staticmethod(lambda: now[0])})
-    monkeypatch.setattr("bus.publish_stats.time", clock)
+    monkeypatch.setattr("bus.diagnostics.time", clock)
     noted = PublishStats()
     noted.record_reply(stored=True)
     now[0] += 5
@@ -108,7 +107,7 @@ def test_publish_latency_is_measured_over_recent_acks_only(
 ) -> None:
     now = [100.0]
     clock: Any = type("Clock", (), {"monotonic": staticmethod(lambda: now[0])})
-    monkeypatch.setattr("bus.publish_stats.time", clock)
+    monkeypatch.setattr("bus.diagnostics.time", clock)
     noted = PublishStats()
     for _ in range(39):
         noted.record_reply(stored=True, latency=2.0)

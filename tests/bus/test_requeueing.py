@@ -5,10 +5,15 @@ from nats.js.api import RawStreamMsg
 
 from bus import codec, streams, subjects
 from bus.connection import Connection
-from bus.dead_letters import DeadLetter, DeadLetterPublisher, DeadLetterStore
+from bus.dead_letters import (
+    CannotRequeue,
+    DeadLetter,
+    DeadLetterPublisher,
+    DeadLetterStore,
+    requeue,
+)
 from bus.publisher import Publisher
 from bus.reader import Reader
-from bus.requeueing import CannotRequeue, requeue
 from schemas.batches import BatchSubmitted
 from schemas.documents import DocumentSubmitted
 from schemas.events import AnyEvent

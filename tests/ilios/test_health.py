@@ -11,10 +11,9 @@ from actors.ports import Blobs
 from actors.writer import Writer
 from actors.writes import DatabaseUnavailable
 from bus.connection import Connection
+from bus.diagnostics import PermissionViolations, PublishStats
 from bus.errors import BusUnavailable
-from bus.permission_violations import PermissionViolations
-from bus.probe import Probe
-from bus.publish_stats import PublishStats
+from bus.publisher import Probe
 from ilios.database.document_queries import SqliteDocumentQueries
 from ilios.database.recovery.damage import DamageMonitor
 from ilios.health import Health, Monitoring

@@ -13,8 +13,8 @@ from typing import Any
 import msgspec
 import pytest
 
+from ilios.edge.app import DECLARED as OPERATIONS
 from ilios.edge.openapi import describe
-from ilios.edge.operations import OPERATIONS
 from tests import documents
 from tests.journeys.running import running_service
 from tests.waiting import wait_until

@@ -19,15 +19,16 @@ from schemas.documents import (
     Remote,
     Stored,
 )
-from schemas.events import AnyEvent
-from schemas.janitor import JanitorProbed, JanitorSwept
+from schemas.events import AnyEvent, JanitorProbed, JanitorSwept
+from schemas.options import ConversionOptions
 from tests import events
 
 Event = AnyEvent | JanitorSwept | JanitorProbed
 
 GOLDEN = sorted((Path(__file__).parent / "golden").glob("*.json"))
 
-CHOSEN = {"engine": "mistral", "model": "mistral-ocr-2512", "held": True}
+MISTRAL = ConversionOptions(engine="mistral", model="mistral-ocr-2512")
+CHOSEN = {"options": MISTRAL, "held": True}
 RESULT = Blob("result", 21, events.SHA256)
 
 ORIGINALS: dict[str, Event] = {
@@ -77,7 +78,7 @@ ORIGINALS: dict[str, Event] = {
     "document.deleted.1.least": events.deleted(),
     "batch.submitted.1": events.batch(1, 2),
     "batch.submitted.1.chosen": msgspec.structs.replace(
-        events.batch(1, 2), engine="mistral", model="mistral-ocr-2512", engine_batch=True
+        events.batch(1, 2), options=MISTRAL, engine_batch=True
     ),
     "batch.progressed.1": BatchProgressed(
         batch_id="batch0000000000000000001",

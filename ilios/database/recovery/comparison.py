@@ -20,8 +20,8 @@ PRIMARY_KEYS = {
 }
 """The tables that are compared, and what names a row. Cursors and sweeps are bookkeeping."""
 
-IGNORED_COLUMNS = {"erased_at"}
-"""Bookkeeping within them: when the janitor has erased the bytes of what was removed."""
+IGNORED_COLUMNS = {"erased_at", "engine_wanted", "model_wanted"}
+"""Bookkeeping of the janitor, and columns whose content is in ``options``."""
 
 _ERASED_COLUMNS = {"original_key", "markdown_key", "result_key"}
 _PRICE = ("unit_micros", "base_micros", "margin_percent", "total_micros")

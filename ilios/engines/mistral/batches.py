@@ -31,6 +31,7 @@ from ilios.engines.mistral.pdf_splitter import PDF, PdfSplitter
 from ilios.engines.mistral.result_cache import CacheKey, ResultCache
 from ilios.engines.mistral.uploads import DocumentReference, Uploads
 from schemas.batches import EngineJobStatus
+from schemas.options import ConversionOptions
 
 METADATA_KEY = "ilios_batch"
 """The member of a job's metadata that holds our name for it."""
@@ -73,14 +74,14 @@ class MistralBatches:
         self._limits = limits
 
     async def submit(
-        self, name: str, documents: Sequence[HeldDocument], model: str | None
+        self, name: str, documents: Sequence[HeldDocument], options: ConversionOptions
     ) -> tuple[EngineJob | None, frozenset[str]]:
         """Make a job of documents, unless there is one; see ``EngineBatches.hand_over``."""
         found = await self._calls.run(partial(self._client.find_job, {METADATA_KEY: name}))
         if found is not None:
             return _job(found), frozenset()
         await self._uploads.delete_batch(name)
-        model = model or self._limits.model
+        model = options.model or self._limits.model
         excluded: set[str] = set()
         with tempfile.TemporaryFile() as file:
             written = 0
@@ -102,7 +103,7 @@ class MistralBatches:
         return None if found is None else _job(found)
 
     async def results(
-        self, job: str, documents: Sequence[HeldDocument], model: str | None
+        self, job: str, documents: Sequence[HeldDocument], options: ConversionOptions
     ) -> AsyncIterator[tuple[str, Conversion]]:
         """Fetch the results of a job, and keep each before it is given out."""
         found = await self._calls.run(partial(self._client.get_job, job))
@@ -122,7 +123,7 @@ class MistralBatches:
             except (msgspec.DecodeError, ValueError, ApiError) as error:
                 log.warning("a result of a batch cannot be read", job=job, error=str(error))
                 continue
-            cache = ResultCache(self._blobs, self._cache_key(document, model))
+            cache = ResultCache(self._blobs, self._cache_key(document, options.model))
             conversion = await cache.put(result, 0.0)
             yield document.document_id, msgspec.structs.replace(conversion, variant="batch")
 

@@ -103,7 +103,7 @@ class MistralEngine:
         return await self._convert_ranges(job, total, progress or _ignore_progress)
 
     async def _prepare(self, document: SourceFile) -> _Job:
-        model = document.model or self._limits.model
+        model = document.options.model or self._limits.model
         path = document.path
         sha256 = document.sha256
         if sha256 is None:

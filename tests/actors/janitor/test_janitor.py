@@ -22,7 +22,7 @@ from actors.writer import Writer
 from actors.writes import MarkClock, MarkErased, MarkSweep
 from bus import streams
 from bus.connection import Connection
-from bus.consumer_progress import ConsumerProgress
+from bus.consumers import ConsumerProgress
 from bus.errors import BusFull
 from bus.log import Log
 from bus.publisher import Publisher

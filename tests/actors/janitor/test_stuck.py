@@ -12,7 +12,7 @@ from actors.janitor.stuck import MAX_ATTEMPTS, StageConsumers, StuckCounts, Stuc
 from actors.ocr import Ocr
 from bus import consumers, streams
 from bus.connection import Connection
-from bus.consumer_progress import ConsumerProgress
+from bus.consumers import ConsumerProgress
 from bus.log import Log
 from bus.publisher import Publisher
 from schemas.batches import BatchSubmitted

@@ -157,7 +157,9 @@ async def test_documents_of_one_name_do_not_replace_each_other(tmp_path: Path) -
 
 
 def test_a_slash_at_the_end_makes_a_directory(report: Path, tmp_path: Path) -> None:
-    options = argparse.Namespace(files=[str(report)], output=f"{tmp_path}/new/", format="markdown")
+    options = argparse.Namespace(
+        files=[str(report)], output=f"{tmp_path}/new/", format="markdown", pages=None
+    )
 
     assert convert.run(options) == 0
     assert (tmp_path / "new" / "report.pdf.md").read_text().startswith("First page")
@@ -241,3 +243,12 @@ async def test_a_document_is_not_replaced_by_its_own_markdown(report: Path) -> N
     assert code == 1
     assert "is one of the documents" in errors
     assert report.read_bytes() == before
+
+
+@pytest.mark.parametrize("pages", ["0", "3-1", "first", ""])
+async def test_pages_that_are_none_are_wrong_usage(report: Path, pages: str) -> None:
+    code, out, errors = await _convert("--pages", pages, str(report))
+
+    assert (code, out) == (2, "")
+    assert "--pages" in errors
+    assert "1-3,7,10-" in errors

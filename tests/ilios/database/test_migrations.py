@@ -13,8 +13,10 @@ from actors.clock_guard import ClockReading, ClockState
 from ilios import __version__
 from ilios.database import migrations
 from ilios.database.connection import DatabaseDamaged, open_reader, open_writer
+from ilios.database.document_queries import SqliteDocumentQueries
 from ilios.database.maintenance_queries import SqliteMaintenanceQueries
 from ilios.database.migrations import NewerDatabase
+from schemas.options import ConversionOptions
 from tests.waiting import wait_until
 
 SECOND = "CREATE TABLE more (a TEXT NOT NULL) STRICT;\nINSERT INTO more VALUES ('x');\n"
@@ -220,3 +222,27 @@ async def test_a_reader_does_not_make_a_database(tmp_path: Path) -> None:
     # The thread it was tried in ends by itself, and wants the loop for it.
     await wait_until(lambda: not any("worker" in thread.name for thread in threading.enumerate()))
     assert list(tmp_path.iterdir()) == []
+
+
+async def test_engine_and_model_of_a_former_database_become_options(tmp_path: Path) -> None:
+    path = tmp_path / "ilios.db"
+    with closing(sqlite3.connect(path)) as connection:
+        for number, script in migrations.scripts()[:7]:
+            connection.executescript(f"{script}; PRAGMA user_version = {number};")
+        connection.executemany(
+            "INSERT INTO documents (tenant, id, state, file_name, content_type, priority, "
+            "retention_days, operation, submitted_at, submitted_sequence, expires_at, "
+            "engine_wanted, model_wanted) "
+            "VALUES ('default', ?, 'pending', 'a', 'b', 5, 9, 'convert', 0, 1, 0, ?, ?)",
+            [("a", None, None), ("b", "local", None), ("c", "mistral", "m-1")],
+        )
+        connection.commit()
+    await open_and_close(path)
+    async with open_reader(path) as reading:
+        reads = SqliteDocumentQueries(reading)
+        records = [await reads.document("default", name) for name in "abc"]
+    assert [record.options for record in records if record] == [
+        ConversionOptions(),
+        ConversionOptions(engine="local"),
+        ConversionOptions(engine="mistral", model="m-1"),
+    ]

@@ -1,10 +1,14 @@
 """What is asked often is found by an index: nothing reads through all documents there are."""
 
+import re
 from pathlib import Path
+from typing import get_args
 
 import pytest
 
-from ilios.database import rows, statements
+from ilios.database import changes, rows, statements
+from schemas.events import AnyEvent
+from schemas.states import TERMINAL_STATES, UNFINISHED_STATES, DocumentState
 from tests.ilios.database.db import open_database
 
 FOUND_BY = {
@@ -33,3 +37,20 @@ async def test_documents_are_found_by_an_index(tmp_path: Path, name: str) -> Non
             f"EXPLAIN QUERY PLAN {getattr(statements, name)}", PARAMETERS
         )
     assert [line for *_, line in plan if f"SEARCH {FOUND_BY[name]}" in line], list(plan)
+
+
+async def test_every_state_is_in_the_schema_and_either_unfinished_or_terminal(
+    tmp_path: Path,
+) -> None:
+    assert set(UNFINISHED_STATES) | set(TERMINAL_STATES) == set(get_args(DocumentState))
+    assert not set(UNFINISHED_STATES) & set(TERMINAL_STATES)
+    async with open_database(tmp_path / "ilios.db") as db:
+        ((schema,),) = await db.connection.execute_fetchall(
+            "SELECT sql FROM sqlite_schema WHERE name = 'documents'"
+        )
+    (states,) = re.findall(r"CHECK \(state IN \((.*?)\)\)", schema, re.DOTALL)
+    assert set(re.findall(r"'(\w+)'", states)) == set(get_args(DocumentState))
+
+
+def test_every_type_of_event_is_declared_once() -> None:
+    assert set(changes._RULES) == set(get_args(AnyEvent))  # it is the declaration

@@ -10,6 +10,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
+from actors import publishable
 from actors.writes import (
     Cursor,
     DatabaseUnavailable,
@@ -19,7 +20,15 @@ from actors.writes import (
 )
 from bus import codec, subjects
 from ilios.database import rows
-from schemas.documents import MAX_ENGINE_SECONDS, AnyDocumentEvent, Remote, Stored
+from schemas.documents import (
+    MAX_ENGINE_SECONDS,
+    AnyDocumentEvent,
+    DocumentFetched,
+    DocumentSubmitted,
+    Remote,
+    Stored,
+)
+from schemas.options import NO_OPTIONS, ConversionOptions, options_from_json
 from tests import events
 from tests.ilios.database.db import CREATED, STREAM, Database, apply_write, history, open_database
 
@@ -300,3 +309,48 @@ async def test_a_cancelled_commit_leaves_no_transaction_open(db: Database) -> No
         keeping.cancel()
         await asyncio.gather(keeping, return_exceptions=True)
         await db.store.commit([Ping()])  # type: ignore[list-item]
+
+
+LATER = options_from_json(b'{"pages":"2-","language":{"of":["de"]}}')
+
+
+@pytest.mark.parametrize(
+    "options", [NO_OPTIONS, ConversionOptions(engine="mistral", pages="1-3"), LATER]
+)
+async def test_a_row_has_the_options_of_its_submission_and_publishes_them_again(
+    db: Database, options: ConversionOptions
+) -> None:
+    blob = events.fetched().original
+    submitted = msgspec.structs.replace(
+        events.submitted(source=Stored(blob.size, blob.sha256)), options=options
+    )
+    await db.apply(*history(submitted, msgspec.structs.replace(events.fetched(), options=options)))
+    record = await db.reads.document("default", events.id_of(1))
+    assert record
+    assert record.options == options
+    for event in (publishable.submitted_event(record), publishable.fetched_event(record)):
+        assert event
+        read = codec.decode(subjects.subject_for(event), codec.encode(event))
+        assert isinstance(read, DocumentSubmitted | DocumentFetched)
+        assert read.options == options
+
+
+async def test_documents_of_a_batch_have_its_options_in_their_rows(db: Database) -> None:
+    batch = msgspec.structs.replace(events.batch(1, 2), options=LATER)
+    await db.apply(*history(batch))
+    found = await db.connection.execute_fetchall("SELECT DISTINCT options FROM documents")
+    assert [tuple(row) for row in found] == [('{"pages":"2-","language":{"of":["de"]}}',)]
+
+
+async def test_a_row_whose_options_have_values_of_a_later_version_can_be_read(
+    db: Database,
+) -> None:
+    await db.apply(*WHOLE)
+    await db.connection.execute("""UPDATE documents SET options = '{"engine":"later"}'""")
+    await db.connection.commit()
+    record = await db.reads.document("default", events.id_of(1))
+    assert record
+    assert record.options.unsupported == ("engine",)
+    event = publishable.fetched_event(record)
+    assert event
+    assert b'"options":{"engine":"later"}' in codec.encode(event)

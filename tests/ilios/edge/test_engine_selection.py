@@ -6,7 +6,8 @@ from aiohttp import ClientSession
 
 from ilios.edge.upload_urls import Reservation
 from schemas.batches import BatchSubmitted, document_submissions
-from schemas.documents import DocumentSubmitted, EngineName
+from schemas.documents import DocumentSubmitted
+from schemas.options import ConversionOptions, EngineName
 from tests.ilios.edge.test_batches import many
 from tests.ilios.edge.test_submit import form_data
 from tests.ilios.edge.world import PDF, World
@@ -66,7 +67,7 @@ async def test_the_event_has_the_engine_and_model_of_the_client(
     async with client.post(path, data=data) as answer:
         assert answer.status == 202
     event = published_submission(world)
-    assert (event.engine, event.model, event.held) == (*chosen, False)
+    assert (event.options.engine, event.options.model, event.held) == (*chosen, False)
 
 
 async def test_for_a_raw_body_the_query_chooses_the_engine(
@@ -76,10 +77,8 @@ async def test_for_a_raw_body_the_query_chooses_the_engine(
     headers = {"Content-Type": "application/pdf"}
     async with client.post(SUBMIT, data=PDF, params=query, headers=headers) as answer:
         assert answer.status == 202
-    assert (published_submission(world).engine, published_submission(world).model) == (
-        "mistral",
-        MODEL,
-    )
+    wanted = ConversionOptions(engine="mistral", model=MODEL)
+    assert published_submission(world).options == wanted
 
 
 @pytest.mark.parametrize(("fields", "code"), REFUSED)
@@ -120,7 +119,8 @@ async def test_a_batch_of_mistrals_own_holds_its_documents(
         batch_id = (await answer.json())["batchId"]
     (event,) = world.publisher.published
     assert isinstance(event, BatchSubmitted)
-    assert (event.engine, event.model, event.engine_batch) == ("mistral", model, True)
+    assert event.options == ConversionOptions(engine="mistral", model=model)
+    assert event.engine_batch
     assert all(document.held for document in document_submissions(event))
     async with client.get(f"/v1/batch/status/{batch_id}") as answer:
         assert answer.status == 200
@@ -158,7 +158,8 @@ async def test_what_was_asked_for_with_an_upload_url_holds_when_it_is_complete(
         assert answer.status == 200
     async with client.post(f"/api/documents/upload-complete/{given['id']}") as answer:
         assert answer.status == 200
-    assert (published_submission(world).engine, published_submission(world).model) == chosen
+    engine, model = chosen
+    assert published_submission(world).options == ConversionOptions(engine=engine, model=model)
 
 
 async def test_a_reservation_of_an_earlier_version_is_still_read() -> None:

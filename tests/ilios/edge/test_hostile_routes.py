@@ -31,7 +31,6 @@ async def upload_path(client: ClientSession, **wanted: Any) -> str:
     return f"{url.path}?{url.query}"
 
 
-@pytest.mark.filterwarnings("ignore::aiohttp.BadContentDispositionHeader")
 async def test_what_is_thrown_at_submit_is_refused_by_convert_as_well(world: World) -> None:
     await world.serve()
     for name, raw in HOSTILE.items():

@@ -15,9 +15,6 @@ from tests.ilios.edge.world import (
     read_response,
 )
 
-# aiohttp warns of headers it cannot read; here they are meant to be unreadable.
-pytestmark = pytest.mark.filterwarnings("ignore::aiohttp.BadContentDispositionHeader")
-
 FORM = "multipart/form-data; boundary=BOUNDARY"
 GOOD = multipart_form(file_part())
 

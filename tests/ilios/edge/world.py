@@ -15,8 +15,8 @@ from msgspec import Struct
 from ilios.blobs.local import LocalBlobs
 from ilios.edge.app import serve_edge
 from ilios.edge.context import Edge, Limits, UsageQueries
-from ilios.edge.listening_sockets import ListeningSockets
-from ilios.edge.signing import Signer
+from ilios.edge.server import ListeningSockets
+from ilios.edge.signed_urls import Signer
 from ilios.integrity.faults import Faults
 from ilios.runtime.disk_space import BLOBS, DiskGuard, Volume
 from schemas.documents import (
@@ -24,8 +24,8 @@ from schemas.documents import (
     DocumentCompleted,
     DocumentFailed,
     DocumentSubmitted,
-    EngineName,
 )
+from schemas.options import EngineName
 from schemas.records import DocumentRecord
 from schemas.replies import HealthReport
 from tests.fakes import FakeBatches, FakeLog, FakeOutcomes, FakePublisher, FakeReads, FakeUsage
@@ -65,6 +65,8 @@ class World:
         self.public_url: str | None = None
         self.engines: tuple[EngineName, ...] = ("local",)
         self.original_redirect = False
+        self.allowed_hosts: tuple[str, ...] = ()
+        self.allowed_origins: tuple[str, ...] = ()
         self.clock_offset = 0.0
         self.faults = Faults()
         self.check_faults: Callable[[], None] = lambda: None
@@ -97,6 +99,8 @@ class World:
             public_url=self.public_url,
             engines=self.engines,
             original_redirect=self.original_redirect,
+            allowed_hosts=self.allowed_hosts,
+            allowed_origins=self.allowed_origins,
             api_keys=keys,
             limits=Limits(**limits),
             faults=self.faults,

@@ -13,7 +13,7 @@ from actors.engines import (
     Unconvertible,
 )
 from ilios.engines.router import EngineRouter
-from schemas.documents import EngineName
+from schemas.options import ConversionOptions, EngineName
 
 AWAY = EngineUnavailable("engine_unavailable", "It is away.", retry_after=5)
 REFUSED = Unconvertible("too_large", "Too large for it.")
@@ -38,7 +38,7 @@ class Stub:
 
 
 def source(engine: EngineName | None = None) -> SourceFile:
-    return SourceFile(Path("paper"), "application/pdf", engine=engine)
+    return SourceFile(Path("paper"), "application/pdf", options=ConversionOptions(engine=engine))
 
 
 @pytest.mark.parametrize(

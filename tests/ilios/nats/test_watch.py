@@ -13,9 +13,8 @@ import pytest
 
 from bus import streams
 from bus.connection import Connection, connect
+from bus.diagnostics import PermissionViolations, PublishStats
 from bus.errors import BusFull, BusUnavailable
-from bus.permission_violations import PermissionViolations
-from bus.publish_stats import PublishStats
 from bus.publisher import Publisher
 from ilios.integrity.faults import Faults
 from ilios.nats import store

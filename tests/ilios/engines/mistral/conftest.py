@@ -17,6 +17,7 @@ from ilios.engines.mistral.engine import MistralEngine
 from ilios.engines.mistral.factory import MistralParts
 from ilios.engines.mistral.limits import MistralLimits
 from ilios.secret import Secret
+from schemas.options import ConversionOptions
 from schemas.results import PageResult, ResultHead
 from tests.documents import PDF
 from tests.mistral.fake import FakeMistral
@@ -89,8 +90,7 @@ def make_source(tmp_path: Path) -> MakeSource:
             sha256,
             tenant="default",
             document_id=ID,
-            engine="mistral",
-            model=model,
+            options=ConversionOptions(engine="mistral", model=model),
             may_be_repeated=again,
         )
 

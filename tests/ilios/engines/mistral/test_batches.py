@@ -11,6 +11,7 @@ from actors.engines import Conversion, EngineUnavailable, HeldDocument
 from ilios.blobs.local import LocalBlobs
 from ilios.engines.mistral import batches, uploads
 from ilios.engines.mistral.factory import MistralParts
+from schemas.options import NO_OPTIONS
 from tests import documents
 from tests.ilios.engines.mistral.conftest import OpenEngine
 from tests.mistral.fake import FakeMistral
@@ -44,7 +45,7 @@ async def mistral(open_engine: OpenEngine) -> AsyncIterator[MistralParts]:
 async def results(
     mistral: MistralParts, job: str, held: list[HeldDocument]
 ) -> dict[str, Conversion]:
-    return {name: one async for name, one in mistral.batches.results(job, held, None)}
+    return {name: one async for name, one in mistral.batches.results(job, held, NO_OPTIONS)}
 
 
 async def test_a_batch_is_one_job_whose_results_are_those_of_its_documents(
@@ -53,7 +54,7 @@ async def test_a_batch_is_one_job_whose_results_are_those_of_its_documents(
     papers = [documents.pdf(f"Number {number}", "Second page") for number in range(5)]
     held = [await store_document(paper) for paper in papers]
 
-    job, misfits = await mistral.batches.submit(NAME, held, None)
+    job, misfits = await mistral.batches.submit(NAME, held, NO_OPTIONS)
     assert job is not None
     assert not misfits
     assert len(fake.jobs.existing()) == 1
@@ -78,8 +79,8 @@ async def test_a_submitted_job_without_a_response_is_not_submitted_again(
     mistral: MistralParts, fake: FakeMistral, store_document: StoreDocument
 ) -> None:
     held = [await store_document(documents.pdf("Once"))]
-    first, _ = await mistral.batches.submit(NAME, held, None)
-    second, _ = await mistral.batches.submit(NAME, held, None)
+    first, _ = await mistral.batches.submit(NAME, held, NO_OPTIONS)
+    second, _ = await mistral.batches.submit(NAME, held, NO_OPTIONS)
     assert first is not None
     assert second is not None
     assert first.id == second.id
@@ -95,14 +96,14 @@ async def test_uploads_of_a_batch_that_never_became_a_job_are_deleted(
     monkeypatch.setattr(uploads, "INLINE_BYTES", 10)
     held = [await store_document(documents.pdf("Once"))]
     fake.faults.fail_next("batch.create", "hang")
-    first = asyncio.create_task(mistral.batches.submit(NAME, held, None))
+    first = asyncio.create_task(mistral.batches.submit(NAME, held, NO_OPTIONS))
     await wait_until(lambda: not fake.faults.remaining("batch.create"), 60)
     first.cancel()
     with pytest.raises(asyncio.CancelledError):
         await first
     assert len(list(fake.files.existing())) == 2
 
-    await mistral.batches.submit(NAME, held, None)
+    await mistral.batches.submit(NAME, held, NO_OPTIONS)
     assert len(list(fake.files.existing())) == 2, "a document and the requests, once"
 
 
@@ -113,7 +114,7 @@ async def test_the_sweep_leaves_the_uploads_of_batches_alone(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(uploads, "INLINE_BYTES", 10)
-    await mistral.batches.submit(NAME, [await store_document(documents.pdf("Once"))], None)
+    await mistral.batches.submit(NAME, [await store_document(documents.pdf("Once"))], NO_OPTIONS)
     assert await mistral.uploads.sweep() == 0
 
 
@@ -126,7 +127,7 @@ async def test_what_does_not_fit_into_a_batch_is_named(
     monkeypatch.setattr(batches, "DOCUMENT_BYTES", 2000)
     small = await store_document(documents.pdf("Small"))
     large = await store_document(documents.pdf("x" * 4000))
-    job, misfits = await mistral.batches.submit(NAME, [small, large], None)
+    job, misfits = await mistral.batches.submit(NAME, [small, large], NO_OPTIONS)
     assert job is not None
     assert misfits == {large.document_id}
     assert len(fake.jobs.existing()[0].requests) == 1
@@ -140,7 +141,7 @@ async def test_there_is_no_job_where_nothing_fits(
 ) -> None:
     monkeypatch.setattr(batches, "DOCUMENT_BYTES", 10)
     large = await store_document(documents.pdf("Large"))
-    job, misfits = await mistral.batches.submit(NAME, [large], None)
+    job, misfits = await mistral.batches.submit(NAME, [large], NO_OPTIONS)
     assert job is None
     assert misfits == {large.document_id}
     assert not fake.jobs.existing()
@@ -151,7 +152,7 @@ async def test_failed_requests_are_left_out_of_the_results(
 ) -> None:
     good = await store_document(documents.pdf("Good"))
     bad = await store_document(b"%PDF-1.4 of which nothing is left")
-    job, _ = await mistral.batches.submit(NAME, [good, bad], None)
+    job, _ = await mistral.batches.submit(NAME, [good, bad], NO_OPTIONS)
     assert job is not None
     await fake.jobs.advance(job.id, "SUCCESS")
     assert list(await results(mistral, job.id, [good, bad])) == [good.document_id]
@@ -161,7 +162,7 @@ async def test_results_that_do_not_come_are_asked_for_later(
     mistral: MistralParts, fake: FakeMistral, store_document: StoreDocument
 ) -> None:
     held = [await store_document(documents.pdf("Once"))]
-    job, _ = await mistral.batches.submit(NAME, held, None)
+    job, _ = await mistral.batches.submit(NAME, held, NO_OPTIONS)
     assert job is not None
     await fake.jobs.advance(job.id, "SUCCESS")
     fake.faults.fail_next("files.content", "reset")
@@ -175,7 +176,7 @@ async def test_a_job_that_ends_otherwise_gives_what_it_has_done(
     mistral: MistralParts, fake: FakeMistral, store_document: StoreDocument, status: NextStatus
 ) -> None:
     held = [await store_document(documents.pdf(f"Number {number}")) for number in range(4)]
-    job, _ = await mistral.batches.submit(NAME, held, None)
+    job, _ = await mistral.batches.submit(NAME, held, NO_OPTIONS)
     assert job is not None
     await fake.jobs.advance(job.id)  # half of them
     await fake.jobs.advance(job.id, status)
@@ -192,7 +193,9 @@ async def test_an_unknown_job_is_none(mistral: MistralParts) -> None:
 async def test_a_job_can_be_cancelled(
     mistral: MistralParts, fake: FakeMistral, store_document: StoreDocument
 ) -> None:
-    job, _ = await mistral.batches.submit(NAME, [await store_document(documents.pdf("One"))], None)
+    job, _ = await mistral.batches.submit(
+        NAME, [await store_document(documents.pdf("One"))], NO_OPTIONS
+    )
     assert job is not None
     await mistral.batches.cancel(job.id)
     assert fake.jobs.existing()[0].status == "CANCELLED"

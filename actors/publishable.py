@@ -1,0 +1,105 @@
+"""What was said of a document, said again from its row: the log may have lost it since."""
+
+import asyncio
+
+import structlog
+
+from actors.blob_keys import markdown_key, original_key
+from actors.engines import PAGE_SEPARATOR, Conversion
+from actors.ports import Blobs, StorageUnavailable
+from schemas.documents import (
+    Blob,
+    DocumentConverted,
+    DocumentEvent,
+    DocumentFetched,
+    DocumentSubmitted,
+    Stored,
+    clamp_seconds,
+)
+from schemas.records import DocumentRecord
+from schemas.times import is_implausible
+
+
+def submitted_event(document: DocumentRecord) -> DocumentSubmitted | None:
+    """Return its submission; None where its bytes were never stored."""
+    original = document.original
+    if original is None or document.file_size is None:
+        return None
+    stem = original_key(document.tenant, document.document_id)
+    suffix = original.key.removeprefix(stem).removeprefix(".") or None
+    return DocumentSubmitted(
+        tenant=document.tenant,
+        document_id=document.document_id,
+        priority=document.priority,
+        requeues=document.requeues,
+        source=Stored(size=original.size, sha256=original.sha256, suffix=suffix),
+        file_name=document.file_name,
+        content_type=document.content_type,
+        retention_days=document.retention_days,
+        operation=document.operation,
+        # Rows of former versions may hold any time, and the log's own clock goes before it anyway.
+        submitted_at=None if is_implausible(document.submitted_at) else document.submitted_at,
+        fingerprint=document.fingerprint,
+        options=document.options,
+        held=document.held,
+    )
+
+
+def fetched_event(document: DocumentRecord) -> DocumentFetched | None:
+    """Return that it was fetched, held by nobody; None where it was not."""
+    if document.original is None:
+        return None
+    return DocumentFetched(
+        tenant=document.tenant,
+        document_id=document.document_id,
+        priority=document.priority,
+        requeues=document.requeues,
+        original=document.original,
+        content_type=document.content_type,
+        options=document.options,
+    )
+
+
+RETRY_PAUSE = 5.0  # seconds until a store is tried again that does not take the Markdown
+CHARACTERS_PER_TOKEN = 4  # the estimate where an engine does not count tokens
+
+log = structlog.get_logger("conversions")
+
+
+async def store_markdown(
+    blobs: Blobs, event: DocumentEvent, conversion: Conversion
+) -> DocumentConverted:
+    """Store the Markdown and return what is to be said of the document ``about`` is about.
+
+    A store that cannot take it is waited for with the work in hand, lest it be done again.
+    """
+    text = PAGE_SEPARATOR.join(conversion.pages)
+    key = markdown_key(event.tenant, event.document_id)
+    # "replace": half a surrogate pair, which a damaged font can yield, has no UTF-8.
+    markdown = await _put_with_retries(blobs, key, text.encode(errors="replace"))
+    return DocumentConverted(
+        document_id=event.document_id,
+        tenant=event.tenant,
+        priority=event.priority,
+        requeues=event.requeues,
+        markdown=markdown,
+        pages=len(conversion.pages),
+        engine=conversion.engine,
+        model=conversion.model,
+        seconds=round(clamp_seconds(conversion.seconds), 6),
+        input_tokens=conversion.input_tokens or -(-len(text) // CHARACTERS_PER_TOKEN),
+        output_tokens=conversion.output_tokens,
+        result=conversion.result,
+        billed_pages=conversion.billed_pages,
+        variant=conversion.variant,
+        fallback_from=conversion.fallback_from,
+    )
+
+
+async def _put_with_retries(blobs: Blobs, key: str, data: bytes) -> Blob:
+    while True:
+        try:
+            return await blobs.put_bytes(key, data)
+        except StorageUnavailable as error:
+            log.warning("the blob store takes nothing, waiting", reason=str(error))
+            await asyncio.sleep(RETRY_PAUSE)

@@ -1,0 +1,382 @@
+"""Accepts submissions: receives documents, publishes their event once, deletes what was not.
+
+Requests may be repeated: under one ``Idempotency-Key`` something is made once. No table stands
+behind this. The id of what is made is derived from the tenant and the key, its event carries a
+fingerprint of the request, and the log takes the first event under an id only. So a repetition is
+recognised for as long as its document exists, across restarts and by every edge. The header is
+draft-ietf-httpapi-idempotency-key-header's; its value may also stand without quotes.
+"""
+
+import hashlib
+import re
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager
+from datetime import UTC, datetime
+from typing import Any, Generic, TypeVar
+from urllib.parse import unquote, urlsplit
+
+import msgspec
+import structlog
+from aiohttp import web
+from msgspec import Struct
+
+from actors.blob_keys import new_suffix, original_key
+from bus import failpoints
+from bus.errors import AlreadyPublished, BusUnavailable, NotPublished
+from ilios.edge import browser_guard, lookup, multipart, requests, uploads
+from ilios.edge.context import EDGE, TENANT, Edge
+from ilios.edge.errors import HttpProblem
+from ilios.file_names import clean_name
+from schemas.batches import BatchSubmitted
+from schemas.documents import DocumentSubmitted, Operation, Remote, Stored
+from schemas.ids import id_from_digest, new_id
+from schemas.options import ConversionOptions
+from schemas.records import DocumentRecord
+from schemas.requests import (
+    ConversionRequest,
+    SubmitByUrl,
+)
+from schemas.states import REMOVED_STATES
+
+HEADER = "Idempotency-Key"
+REPLAYED = web.RequestKey("replayed", bool)
+MAX_KEY_LENGTH = 255
+
+FINGERPRINTED_FIELDS = ("format", "priority", "retentionDays", "engine", "model", "useMistralBatch")
+"""Fields whose texts make another request of the same files. Options that came later are hashed by
+their canonical values, and only where they differ from the default: fingerprints never change."""
+
+_QUOTED = re.compile(r'"((?:[^"\\]|\\["\\])*)"')  # RFC 9651, String
+_UNQUOTED = re.compile(r'[^"].*')
+_PRINTABLE = re.compile(rf"[\x20-\x7e]{{1,{MAX_KEY_LENGTH}}}")
+
+_E = TypeVar("_E", DocumentSubmitted, BatchSubmitted)
+_R = TypeVar("_R", bound=ConversionRequest)
+
+log = structlog.get_logger("edge")
+
+
+class Received(Struct, Generic[_E, _R], frozen=True):
+    """A submission that is ready to be published: its event, its blobs, what the request wants."""
+
+    event: _E
+    blob_keys: tuple[str, ...]
+    wanted: _R
+
+
+class Accepted(Struct, frozen=True):
+    """A submission on the log. ``prior`` are the documents an earlier, equal request has made."""
+
+    submitted_at: datetime
+    prior: list[DocumentRecord] | None
+
+
+class PriorSubmission(Struct, frozen=True):
+    """What the first request under a key has made."""
+
+    fingerprint: str | None
+    submitted_at: datetime
+    documents: list[DocumentRecord]
+
+
+async def receive_document(
+    request: web.Request,
+    operation: Operation,
+    priority: int,
+    kinds: tuple[type[_R], type[SubmitByUrl]],
+) -> Received[DocumentSubmitted, _R]:
+    """Store the document of a request under a new id, or the one its idempotency key stands for.
+
+    ``kinds`` are what the fields of a form, and the members of a JSON body, are parsed into.
+
+    :raises HttpProblem: the request cannot be accepted; nothing of it is stored.
+    """
+    edge, tenant, key = request.app[EDGE], request[TENANT], parse_key(request)
+    new_document_id = choose_id(tenant, key)
+    fields_kind, json_kind = kinds
+    if is_json(request):
+        body = await read_urls(request, requests.MAX_JSON_BYTES)
+        given = requests.require_object(body)
+        by_url = requests.parse_json(json_kind, given)
+        wanted = msgspec.convert(by_url, fields_kind, from_attributes=True)
+        options = requests.check_engine(edge, by_url.options)
+        source: Stored | Remote = Remote(by_url.url)
+        file_name, content_type = name_of_url(by_url.url, by_url.file_name), None
+        blob_keys: tuple[str, ...] = ()
+        sources: list[tuple[Any, ...]] = [(by_url.url, by_url.file_name)]
+        fields: Mapping[str, str] = as_texts(given)
+    else:
+        suffix = new_suffix()
+        blob_key = original_key(tenant, new_document_id, suffix)
+        form = await uploads.receive(request, multipart.SINGLE_FILE, lambda _: blob_key)
+        blob_keys, fields = (blob_key,), form.fields
+        (upload,) = form.files
+        try:
+            check_fields(request, form, fields_kind)
+            wanted = requests.parse_texts(fields_kind, fields)
+            options = requests.check_engine(edge, wanted.options)
+        except HttpProblem:
+            await uploads.discard(edge.blobs, blob_key)
+            raise
+        source = Stored(size=upload.blob.size, sha256=upload.blob.sha256, suffix=suffix)
+        file_name, content_type = upload.file_name, upload.content_type
+        sources = file_sources(form)
+    event = DocumentSubmitted(
+        document_id=new_document_id,
+        tenant=tenant,
+        priority=priority,
+        source=source,
+        file_name=file_name,
+        retention_days=wanted.retention_days,
+        operation=operation,
+        submitted_at=datetime.now(UTC),
+        fingerprint=fingerprint(operation, sources, fields, wanted.options) if key else None,
+        options=options,
+    )
+    if content_type is not None:
+        event = msgspec.structs.replace(event, content_type=content_type)
+    return Received(event, blob_keys, wanted)
+
+
+async def accept(
+    request: web.Request,
+    event: DocumentSubmitted | BatchSubmitted,
+    blob_keys: tuple[str, ...] = (),
+    *,
+    only_first: bool = False,
+) -> Accepted:
+    """Publish a submission, unless the same request has published one before.
+
+    ``blob_keys`` are the originals it brought, deleted unless they are those of the event on the
+    log. ``only_first`` publishes an event without a fingerprint only where there is none under
+    its id; what is there then counts as the same.
+
+    :raises HttpProblem: the idempotency key was used for another request (422), or what was made
+        under it is no longer there (410).
+    """
+    edge = request.app[EDGE]
+    async with delete_unless_published(edge, event, blob_keys):
+        prior = await _publish_once(edge, event, blob_keys, only_first=only_first)
+    assert event.submitted_at is not None
+    if prior is not None:
+        request[REPLAYED] = event.fingerprint is not None
+        await uploads.discard(edge.blobs, *blob_keys)
+        return Accepted(prior.submitted_at, prior.documents)
+    if isinstance(event, BatchSubmitted):
+        log.info(
+            "batch accepted",
+            batch_id=event.batch_id,
+            tenant=event.tenant,
+            documents=len(event.documents),
+        )
+    else:
+        size = event.source.size if isinstance(event.source, Stored) else None
+        log.info("document accepted", document_id=event.document_id, tenant=event.tenant, size=size)
+    return Accepted(event.submitted_at, None)
+
+
+def choose_id(tenant: str, key: str | None) -> str:
+    """Return the id of what a request makes that came with this idempotency key, or with none."""
+    return derive_id(tenant, key) if key else new_id()
+
+
+def parse_key(request: web.Request) -> str | None:
+    """Return the idempotency key of a request, or None.
+
+    :raises HttpProblem: it is not one (400).
+    """
+    values = request.headers.getall(HEADER, [])
+    if not values:
+        return None
+    value = values[0].strip()
+    if quoted := _QUOTED.fullmatch(value):
+        key = re.sub(r"\\(.)", r"\1", quoted[1])
+    else:
+        key = value if _UNQUOTED.fullmatch(value) else ""
+    if len(values) > 1 or not _PRINTABLE.fullmatch(key):
+        raise HttpProblem(
+            400,
+            "invalid_idempotency_key",
+            f"{HEADER} must be 1 to {MAX_KEY_LENGTH} printable ASCII characters, given once",
+        )
+    return key
+
+
+def derive_id(tenant: str, key: str) -> str:
+    """Return the id of what a tenant makes under a key. A tenant's name has no line break."""
+    return id_from_digest(hashlib.sha256(f"{tenant}\n{key}".encode()).digest())
+
+
+def fingerprint(
+    operation: str,
+    sources: Sequence[tuple[Any, ...]],
+    fields: Mapping[str, str],
+    options: ConversionOptions,
+) -> str:
+    """Return a digest of a request that its repetitions share with no other one."""
+    chosen = [(name, fields[name]) for name in FINGERPRINTED_FIELDS if fields.get(name)]
+    defaults = ConversionOptions()
+    for name in ConversionOptions.__struct_fields__:
+        value = getattr(options, name)
+        if name not in FINGERPRINTED_FIELDS and value != getattr(defaults, name):
+            chosen.append((name, value))
+    return hashlib.sha256(msgspec.json.encode((operation, sources, chosen))).hexdigest()
+
+
+async def mark_replayed(request: web.Request, response: web.StreamResponse) -> None:
+    """Show the client that its request had been carried out before (``on_response_prepare``)."""
+    if request.get(REPLAYED):
+        response.headers["Idempotent-Replayed"] = "true"
+
+
+def is_json(request: web.Request) -> bool:
+    """Whether a request carries JSON, which names documents by their URLs."""
+    return multipart.media_type(request.headers.get("Content-Type")) == requests.JSON_TYPE
+
+
+async def read_urls(request: web.Request, max_bytes: int) -> object:
+    """Return the JSON of a request that names documents by their URLs.
+
+    :raises HttpProblem: it may come from another site's page (403), or as ``requests.read_json``.
+    """
+    browser_guard.check_browser(request)
+    request.app[EDGE].disk_space.check()
+    return await requests.read_json(request, max_bytes)
+
+
+def check_fields(
+    request: web.Request, form: multipart.UploadForm, kind: type[ConversionRequest]
+) -> None:
+    """Refuse fields of a form that have no meaning; those of the query were checked before."""
+    content_type = multipart.media_type(request.headers.get("Content-Type"))
+    names = [name for name in form.fields if name not in request.query]
+    if "fileName" in request.query and content_type == uploads.FORM_TYPE:
+        names.append("fileName")  # the part has its own
+    requests.reject_unknown(names, requests.members(kind), "field")
+
+
+def file_sources(form: multipart.UploadForm) -> list[tuple[Any, ...]]:
+    """Return the files of a form as they are hashed into a fingerprint."""
+    return [
+        (file.blob.sha256, file.blob.size, file.file_name, file.content_type) for file in form.files
+    ]
+
+
+def as_texts(given: Mapping[str, Any]) -> dict[str, str]:
+    """Return the members of a JSON object as a form would have them."""
+    return {
+        name: value if isinstance(value, str) else msgspec.json.encode(value).decode()
+        for name, value in given.items()
+        if name in FINGERPRINTED_FIELDS and value is not None
+    }
+
+
+def name_of_url(url: str, file_name: str | None) -> str:
+    """Return a name for a document of a URL: the given one, or the last part of the path."""
+    return clean_name(file_name or unquote(urlsplit(url).path.rpartition("/")[2]))
+
+
+@asynccontextmanager
+async def delete_unless_published(
+    edge: Edge, event: DocumentSubmitted | BatchSubmitted, blob_keys: tuple[str, ...]
+) -> AsyncIterator[None]:
+    """Delete the stored originals when the body of the context fails to publish their event.
+
+    Not when it is cancelled: the event may be on the log by then. If it is not, the bytes are
+    orphans that nobody refers to, and are swept. The same goes for a request that can be repeated
+    when the log did not answer: what the client does next will show. But not when it was certainly
+    not published: clients that repeat it for as long as the bus is away would fill the volume.
+    """
+    try:
+        yield
+    except Exception as error:
+        certainly_unpublished = isinstance(error, NotPublished) or not isinstance(
+            error, BusUnavailable
+        )
+        if certainly_unpublished or not event.fingerprint:
+            await uploads.discard(edge.blobs, *blob_keys)
+        raise
+
+
+async def _publish_once(
+    edge: Edge,
+    event: DocumentSubmitted | BatchSubmitted,
+    blob_keys: tuple[str, ...],
+    *,
+    only_first: bool,
+) -> PriorSubmission | None:
+    """Publish a submission, or return what the same request has made before."""
+    failpoints.reach("edge.stored")
+    if event.fingerprint is None:
+        if not only_first:
+            await edge.publisher.publish(event)
+            failpoints.reach("edge.said")
+            return None
+        try:
+            await edge.publisher.publish_if_first(event)
+        except AlreadyPublished:
+            assert event.submitted_at is not None
+            return PriorSubmission(None, event.submitted_at, [])
+        return None
+    try:
+        prior = await _find_prior(edge, event)
+    except BusUnavailable as error:
+        raise NotPublished(str(error)) from error
+    if prior is None:
+        try:
+            await edge.publisher.publish_if_first(event)
+            failpoints.reach("edge.said")
+            return None
+        except AlreadyPublished:
+            prior = await _find_prior(edge, event)
+    if prior is None or prior.fingerprint != event.fingerprint:
+        raise HttpProblem(
+            422,
+            "idempotency_key_reused",
+            f"This {HEADER} was used for another request; use a new one for each request",
+        )
+    if all(document.state in REMOVED_STATES for document in prior.documents):
+        raise HttpProblem(
+            410,
+            "document_removed",
+            "What was submitted under this Idempotency-Key was cancelled or deleted; "
+            "use a new one to submit it again",
+        )
+    return None if _is_own(event, blob_keys, prior) else prior
+
+
+def _is_own(
+    event: DocumentSubmitted | BatchSubmitted, blob_keys: tuple[str, ...], prior: PriorSubmission
+) -> bool:
+    """Whether it is this very event, of which only the acknowledgement was lost."""
+    if not blob_keys:
+        return prior.submitted_at == event.submitted_at
+    original = prior.documents[0].original
+    return original is not None and original.key in blob_keys
+
+
+async def _find_prior(
+    edge: Edge, event: DocumentSubmitted | BatchSubmitted
+) -> PriorSubmission | None:
+    """Return what has the event's id: of its own kind first, then of the other."""
+    if isinstance(event, BatchSubmitted):
+        tenant, name, kinds = event.tenant, event.batch_id, (_prior_batch, _prior_document)
+    else:
+        tenant, name, kinds = event.tenant, event.document_id, (_prior_document, _prior_batch)
+    for kind in kinds:
+        if (prior := await kind(edge, tenant, name)) is not None:
+            return prior
+    return None
+
+
+async def _prior_document(edge: Edge, tenant: str, name: str) -> PriorSubmission | None:
+    found = await lookup.get_document(edge, tenant, name)
+    return PriorSubmission(found.fingerprint, found.submitted_at, [found]) if found else None
+
+
+async def _prior_batch(edge: Edge, tenant: str, name: str) -> PriorSubmission | None:
+    found = await lookup.get_batch(edge, tenant, name)
+    if found is None:
+        return None
+    documents = await lookup.batch_documents(edge, found)
+    return PriorSubmission(found.fingerprint, found.submitted_at, documents)

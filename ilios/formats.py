@@ -1,0 +1,114 @@
+"""The output formats of a document: each is declared once, for the HTTP interface and for the CLI.
+
+A new format is one entry of ``FORMATS``.
+"""
+
+import codecs
+import os
+from collections.abc import AsyncGenerator, AsyncIterator, Callable
+
+import msgspec
+from msgspec import Struct
+
+from actors.engines import PAGE_SEPARATOR, Conversion
+from ilios.visible import visible_json
+from schemas.replies import DocumentContent
+
+DEFAULT_FORMAT = "markdown"
+
+
+class StoredDocument(Struct, frozen=True):
+    """A completed document to be rendered: its reply without content, and its streams.
+
+    ``result`` streams the JSON lines an engine left about the pages, if it left any.
+    """
+
+    reply: DocumentContent
+    markdown: AsyncGenerator[bytes, None]
+    result: AsyncGenerator[bytes, None] | None
+
+
+class Format(Struct, frozen=True):
+    """An output format.
+
+    ``render`` streams a stored document, its first piece with the first of the Markdown; None
+    where the stored Markdown is the output itself, which is then sent with ranges. ``print``
+    renders a conversion of the CLI: of a file name, with a line break at its end.
+    """
+
+    media_type: str
+    suffix: str
+    render: Callable[[StoredDocument], AsyncIterator[bytes]] | None
+    print: Callable[[str, Conversion], str]
+
+
+async def as_json_text(text: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
+    """Turn UTF-8 into what stands between the quotes of a JSON string, piece by piece."""
+    decoder = codecs.getincrementaldecoder("utf-8")("replace")
+    async for chunk in text:
+        yield _escape_json(decoder.decode(chunk))
+    yield _escape_json(decoder.decode(b"", final=True))
+
+
+async def as_json_items(lines: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
+    """Turn all JSON lines but the first into what stands between the brackets of an array."""
+    in_first, pending = True, b""
+    async for chunk in lines:
+        rest = chunk
+        if in_first:
+            _, newline, rest = chunk.partition(b"\n")
+            in_first = not newline
+        if not rest:
+            continue
+        whole = pending + rest
+        items = whole.removesuffix(b"\n")
+        # The newline at the end of a piece may be the last of all, after which nothing comes.
+        pending = whole[len(items) :]
+        if items:
+            yield items.replace(b"\n", b",")
+
+
+def split_at_content(reply: Struct) -> tuple[bytes, bytes]:
+    """Return the JSON of a reply before and after the text of its empty ``content``."""
+    # Inside of a string the quotes would be escaped, so the first match is the member.
+    before, after = msgspec.json.encode(reply).split(b'"content":""', 1)
+    return before + b'"content":"', b'"' + after
+
+
+async def _render_json(document: StoredDocument) -> AsyncIterator[bytes]:
+    before, after = split_at_content(document.reply)
+    async for piece in as_json_text(document.markdown):
+        yield before + piece
+        before = b""
+    if document.result is None:
+        yield after
+        return
+    yield after.removesuffix(b"}") + b',"pages":['
+    async for piece in as_json_items(document.result):
+        yield piece
+    yield b"]}"
+
+
+def _print_markdown(_name: str, conversion: Conversion) -> str:
+    return PAGE_SEPARATOR.join(conversion.pages).rstrip("\n") + "\n"
+
+
+def _print_json(name: str, conversion: Conversion) -> str:
+    line = {
+        "fileName": os.fsencode(name).decode(errors="replace"),
+        "engine": conversion.engine,
+        "model": conversion.model,
+        "pages": conversion.pages,
+    }
+    return visible_json(msgspec.json.encode(line).decode()) + "\n"
+
+
+def _escape_json(text: str) -> bytes:
+    return msgspec.json.encode(text)[1:-1]
+
+
+FORMATS = {
+    DEFAULT_FORMAT: Format("text/markdown; charset=utf-8", "md", None, _print_markdown),
+    "json": Format("application/json", "json", _render_json, _print_json),
+}
+"""The formats by their names, which clients and the command line use."""

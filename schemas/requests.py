@@ -1,0 +1,147 @@
+"""What requests carry: fields of forms and queries, and members of JSON bodies.
+
+Each request inherits the members of ``ConversionOptions``, so that a new option is taken by every
+operation that submits documents. ``extra`` of a member holds ``expected``, what its value must be,
+and ``code`` where the code of its problem is not ``invalid_`` and its name.
+"""
+
+from typing import Annotated
+
+import msgspec
+from msgspec import Meta
+
+from .batches import MAX_BATCH_DOCUMENTS
+from .documents import (
+    DEFAULT_PRIORITY,
+    DEFAULT_RETENTION_DAYS,
+    ContentType,
+    FileName,
+    Priority,
+    RetentionDays,
+)
+from .options import ConversionOptions
+
+MAX_URL_LENGTH = 2048
+
+Boolean = Annotated[
+    bool,
+    Meta(
+        extra={"expected": '"true" or "false"'},
+        extra_json_schema={"type": "string", "enum": ["true", "false"], "default": "false"},
+    ),
+]
+"""Yes or no as a text of a form or a query."""
+
+Url = Annotated[
+    str,
+    Meta(
+        min_length=1,
+        max_length=MAX_URL_LENGTH,
+        pattern=r"^(?i:https?)://[^\s/?#]+(?:[/?#]\S*)?\Z",
+        description="A public http or https address the document is fetched from.",
+        extra={"expected": f"an http or https address of at most {MAX_URL_LENGTH} characters"},
+        extra_json_schema={
+            "pattern": r"^[Hh][Tt][Tt][Pp][Ss]?://[^\s/?#]+([/?#]\S*)?$",
+            "format": "uri",
+        },
+    ),
+]
+FileNameMember = Annotated[
+    FileName,
+    Meta(
+        description="The name of the document.",
+        extra={"expected": "text of 1 to 255 characters"},
+    ),
+]
+
+
+class ConversionRequest(ConversionOptions, frozen=True, kw_only=True, rename="camel"):
+    """A submission: the options of its conversion, and how long the document is stored."""
+
+    retention_days: Annotated[
+        RetentionDays,
+        Meta(
+            description="How many days the document is kept.",
+            extra={"expected": "a whole number from 1 to 3650"},
+        ),
+    ] = DEFAULT_RETENTION_DAYS
+
+    @property
+    def options(self) -> ConversionOptions:
+        """The options alone."""
+        names = ConversionOptions.__struct_fields__
+        return ConversionOptions(**{name: getattr(self, name) for name in names})
+
+
+class SubmitFields(ConversionRequest, frozen=True, kw_only=True, rename="camel"):
+    """Fields of a document that is submitted alone."""
+
+
+class BatchFields(ConversionRequest, frozen=True, kw_only=True, rename="camel"):
+    """Fields of a batch."""
+
+    priority: Annotated[
+        Priority,
+        Meta(
+            description="10 is the most urgent.",
+            extra={"expected": "a whole number from 1 to 10"},
+        ),
+    ] = DEFAULT_PRIORITY
+    use_mistral_batch: Annotated[
+        Boolean,
+        Meta(
+            description="`true` has Mistral convert them as one batch of its own, which costs less "
+            "and takes longer.",
+        ),
+    ] = False
+
+
+class SubmitByUrl(SubmitFields, frozen=True, kw_only=True, rename="camel"):
+    """A document that is fetched from a public address and converted."""
+
+    url: Url
+    file_name: FileNameMember | None = None
+
+
+class DocumentAddress(
+    msgspec.Struct, frozen=True, kw_only=True, rename="camel", forbid_unknown_fields=True
+):
+    """A document of a batch, fetched from a public address."""
+
+    url: Url
+    file_name: FileNameMember | None = None
+
+
+class BatchByUrl(BatchFields, frozen=True, kw_only=True, rename="camel"):
+    """Documents that are fetched from public addresses and converted together."""
+
+    documents: Annotated[
+        list[DocumentAddress],
+        Meta(
+            min_length=1,
+            max_length=MAX_BATCH_DOCUMENTS,
+            description="The documents; an address alone stands for an object with it as `url`.",
+            extra={"expected": f"a list of 1 to {MAX_BATCH_DOCUMENTS} documents"},
+        ),
+    ]
+    use_mistral_batch: Annotated[
+        bool,
+        Meta(
+            description="Whether Mistral converts them as one batch of its own, which costs less "
+            "and takes longer.",
+            extra={"expected": "true or false"},
+        ),
+    ] = False
+
+
+class UploadWanted(ConversionRequest, frozen=True, kw_only=True, rename="camel"):
+    """What a client is about to upload; ``fileSize`` in bytes, exactly.
+
+    The options say how to convert it; what they leave open the service chooses.
+    """
+
+    file_name: FileNameMember
+    file_size: Annotated[int, Meta(ge=1, extra={"expected": "a whole number of bytes, 1 or more"})]
+    mime_type: Annotated[
+        ContentType | None, Meta(extra={"expected": "text of at most 255 characters"})
+    ] = None

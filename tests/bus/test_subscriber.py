@@ -1,0 +1,77 @@
+"""Whoever waits for a document hears how it ends the moment it is said."""
+
+import asyncio
+
+import pytest
+
+from bus.connection import Connection, connect
+from bus.errors import BusUnavailable
+from bus.publisher import Publisher
+from bus.subscriber import OutcomeListener
+from schemas.documents import DocumentCompleted, DocumentFailed
+from tests import events
+from tests.bus.conftest import KillableServer
+
+WITHIN = 5.0
+ID = events.id_of(1)
+
+
+@pytest.mark.parametrize("end", [events.completed(), events.failed()])
+async def test_a_terminal_event_completes_the_wait(
+    connection: Connection, end: DocumentCompleted | DocumentFailed
+) -> None:
+    async with OutcomeListener(connection).watch("default", ID) as outcome:
+        publisher = Publisher(connection)
+        await publisher.publish(events.submitted())
+        await publisher.publish(events.converted())
+        await publisher.publish(end)
+        async with asyncio.timeout(WITHIN):
+            assert await outcome.wait() == end
+
+
+async def test_the_first_end_counts_and_other_documents_do_not(connection: Connection) -> None:
+    async with OutcomeListener(connection).watch("default", ID) as outcome:
+        publisher = Publisher(connection)
+        await publisher.publish(events.failed(2))
+        await publisher.publish_raw(f"ilios.document.failed.p05.default.{ID}", b"nonsense", {})
+        await publisher.publish(events.failed())
+        await publisher.publish(events.completed())
+        async with asyncio.timeout(WITHIN):
+            assert await outcome.wait() == events.failed()
+
+
+async def test_one_who_stops_waiting_does_not_stop_another(connection: Connection) -> None:
+    async with OutcomeListener(connection).watch("default", ID) as outcome:
+        impatient, patient = (asyncio.create_task(outcome.wait()) for _ in range(2))
+        await asyncio.sleep(0)
+        impatient.cancel()
+        await Publisher(connection).publish(events.failed())
+        async with asyncio.timeout(WITHIN):
+            assert await patient == events.failed()
+
+
+async def test_nothing_is_left_behind(connection: Connection) -> None:
+    await Publisher(connection).publish(events.submitted())
+    before = len(connection.client._subs)
+    for number in range(20):
+        async with OutcomeListener(connection).watch("default", events.id_of(number)):
+            assert len(connection.client._subs) == before + 1
+    assert len(connection.client._subs) == before
+
+
+async def test_watching_over_a_closed_connection_is_an_error(
+    killable_server: KillableServer,
+) -> None:
+    async with connect(killable_server.url("operator"), name="test") as connection:
+        pass
+    with pytest.raises(BusUnavailable):
+        async with OutcomeListener(connection).watch("default", ID):
+            pytest.fail("it is closed")
+
+
+async def test_leaving_over_a_lost_connection_is_none(killable_server: KillableServer) -> None:
+    async with (
+        connect(killable_server.url("operator"), name="test") as connection,
+        OutcomeListener(connection).watch("default", ID),
+    ):
+        await killable_server.kill()
