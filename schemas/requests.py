@@ -61,7 +61,7 @@ class ConversionRequest(ConversionOptions, frozen=True, kw_only=True, rename="ca
     retention_days: Annotated[
         RetentionDays,
         Meta(
-            description="How many days the document is kept.",
+            description="How many days the document is stored.",
             extra={"expected": "a whole number from 1 to 3650"},
         ),
     ] = DEFAULT_RETENTION_DAYS
@@ -137,7 +137,7 @@ class BatchByUrl(BatchFields, frozen=True, kw_only=True, rename="camel"):
 class UploadWanted(ConversionRequest, frozen=True, kw_only=True, rename="camel"):
     """What a client is about to upload; ``fileSize`` in bytes, exactly.
 
-    The options say how to convert it; what they leave open the service chooses.
+    The options say how to convert it; the service chooses what they leave open.
     """
 
     file_name: FileNameMember

@@ -243,21 +243,23 @@ def inherited(file: str, tree: ast.Module, imported: dict[str, str]) -> Iterator
     for one in ast.walk(tree):
         if not isinstance(one, ast.ClassDef):
             continue
+        names = set(filter(is_private, own_members(one)))
         bases = [path for base in one.bases if (path := dotted(base, imported))]
-        theirs = set(filter(is_private, frozenset[str]().union(*map(members, bases))))
-        for node in ast.walk(one):
-            match node:
-                case ast.FunctionDef(name=name) | ast.AsyncFunctionDef(name=name):
-                    pass
-                case ast.Attribute(
-                    value=ast.Name(id="self" | "cls") | ast.Call(func=ast.Name(id="super")),
-                    attr=name,
-                ):
-                    pass
-                case _:
-                    continue
-            if name in theirs:
-                yield Use(file, name)
+        # A library is only loaded for a class that has private names at all.
+        theirs = frozenset[str]().union(*map(members, bases)) if names else frozenset[str]()
+        yield from (Use(file, name) for name in names & theirs)
+
+
+def own_members(defined: ast.ClassDef) -> Iterator[str]:
+    """Yield the names of methods, and of attributes of the object, in the source of a class."""
+    for node in ast.walk(defined):
+        match node:
+            case ast.FunctionDef(name=name) | ast.AsyncFunctionDef(name=name):
+                yield name
+            case ast.Attribute(
+                value=ast.Name(id="self" | "cls") | ast.Call(func=ast.Name(id="super")), attr=name
+            ):
+                yield name
 
 
 def foreign(file: str, tree: ast.Module) -> Iterator[Use]:

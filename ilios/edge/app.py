@@ -28,7 +28,6 @@ from ilios.edge import (
 from ilios.edge.context import EDGE, SHUTTING_DOWN, Edge
 from ilios.edge.operation import OPERATIONS, Operation, operations_of
 from ilios.edge.server import ListeningSockets
-from ilios.edge.upload_limiter import UPLOAD_LIMITER, UploadLimiter
 
 KEEP_ALIVE = 75.0
 """Seconds an idle connection stays open."""
@@ -71,7 +70,7 @@ def make_app(edge: Edge) -> web.Application:
     app[SHUTTING_DOWN] = asyncio.Event()
     app[upload_urls.UPLOAD_LOCKS] = upload_urls.KeyedLock()
     limits = edge.limits
-    app[UPLOAD_LIMITER] = UploadLimiter(
+    app[uploads.UPLOAD_LIMITER] = uploads.UploadLimiter(
         limits.max_uploads, limits.upload_slot_timeout, multi_tenant=len(edge.api_keys) > 1
     )
     app.on_shutdown.append(_signal_shutdown)

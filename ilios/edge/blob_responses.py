@@ -209,7 +209,7 @@ def _matches(tags: tuple[ETag, ...], tag: str) -> bool:
 
 
 def _requested_range(request: web.Request, blob: Blob) -> range | None:
-    """Return the one range asked for, or None where everything is to be sent.
+    """Return the requested range, or None where everything is to be sent.
 
     Several ranges and what is not understood are ignored, as RFC 9110 section 14.2 allows, and so
     is any range if ``If-Range`` does not name exactly these bytes.

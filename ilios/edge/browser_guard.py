@@ -33,7 +33,7 @@ def check_browser(request: web.Request) -> None:
             403,
             "host_not_allowed",
             "Documents are not fetched by URL for this Host without an API key",
-            detail=f'The Host "{host[:255]}" is not known; the operator can name it in '
+            detail=f'The Host "{host[:255]}" is not configured; the operator can name it in '
             "ILIOS_ALLOWED_HOSTS or ILIOS_PUBLIC_URL, or set API_KEY.",
         )
     origin = request.headers.get("Origin")

@@ -1,16 +1,14 @@
-"""How many clients may be connected at once, and who makes room when they are too many.
+"""Limit of concurrent connections, and which of them are closed when it is reached.
 
-Over the cap, those go first whom nothing is owed: a client that has been sending one header for a
-while, one that has closed its side and has most likely hung up, then whoever has rested longest
-since its last answer. Where all others are being answered, a newcomer gets no further than the
-porch: there it may ask whether the service is well, so that those who watch it are not locked out
-by those who fill it, and anything else is refused.
+Closed first: a connection whose header is late, then one that is half-closed (its client has most
+likely gone), then the one that has been idle longest. If all others are being answered, a new
+connection gets one of a few slots for health checks, so that monitoring is not locked out; anything
+else it asks for is refused.
 
-Where keys are needed, a stranger is a client that has asked for something without one. Strangers
-go before anybody who has shown a key. A request with a key that finds no room gets the place of a
-stranger, whatever that one is at, in the middle of an answer too. And of one network, strangers
-have at most a quarter of the places. Where no keys are needed, a network that has more than half
-of the places makes room for the others.
+If keys are needed, a connection is anonymous until it has sent a valid key. Anonymous connections
+are closed before authenticated ones, and for a request with a valid key even while they are being
+answered. Those of one network have at most a quarter of the slots. If no keys are needed, a network
+that has more than half of the slots makes room for the others.
 """
 
 import ipaddress
@@ -23,47 +21,47 @@ from typing import Protocol
 import structlog
 
 HEALTH_ONLY_SLOTS = 128
-"""Connections beyond the cap that are heard as far as their first header."""
+"""Connections beyond the limit whose first header is read."""
 MIN_HEADER_AGE = 1.0
-"""Seconds within which the header of a new connection is not late yet, however full it is."""
+"""Seconds before the header of a connection counts as late."""
 ANONYMOUS_SHARE = 4
-"""One in so many places is for the strangers of one network, where keys are needed."""
+"""One in so many slots is for the anonymous connections of one network, if keys are needed."""
 NETWORK_SHARE = 2
-"""One in so many places is safe for one network, where they are not."""
+"""One in so many slots is safe for one network, if no keys are needed."""
 IPV6_PREFIX_BITS = 64
 """Bits of an IPv6 address that count: a client has all addresses with the same."""
 WARN_INTERVAL = 60.0
-"""Seconds between two lines in the log that say the cap is reached."""
+"""Seconds between two log lines about the limit."""
 
 log = structlog.get_logger("edge")
 
 
 class LimitedConnection(Protocol):
-    """A connection."""
+    """What the limiter needs of a connection."""
 
     @property
     def network(self) -> str:
-        """Where it comes from: an IPv4 address, or an IPv6 network."""
+        """The client's IPv4 address, or its IPv6 network."""
         ...
 
     @property
     def response_started(self) -> bool:
-        """Whether a part of the answer is out already."""
+        """Whether a part of the response was sent."""
         ...
 
     def expire(self) -> None:
-        """Close, now or as soon as the client was told why."""
+        """Close, with a response if a part of a header has come."""
         ...
 
     def abort(self) -> None:
-        """Close now, whatever is under way."""
+        """Close at once, whatever is under way."""
         ...
 
 
 class ConnectionLimiter:
-    """Knows what every connection is at. ``clock`` gives seconds.
+    """Tracks the state of every connection. ``clock`` gives seconds.
 
-    ``keyed`` tells whether keys are needed; else nobody is a stranger.
+    Without ``keys_required`` no connection counts as anonymous.
     """
 
     def __init__(
@@ -78,19 +76,19 @@ class ConnectionLimiter:
         self._keys_required = keys_required
         self._max_anonymous_per_network = max(1, limit // ANONYMOUS_SHARE)
         self._admitted: dict[LimitedConnection, None] = {}
-        # Of those inside, by how long it has been so: who goes first stands first.
+        # Subsets of those admitted, in the order in which they are closed.
         self._reading_headers: dict[LimitedConnection, float] = {}
         self._half_closed: dict[LimitedConnection, None] = {}
         self._idle_connections: dict[LimitedConnection, None] = {}
         self._anonymous: dict[LimitedConnection, None] = {}
-        self._anonymous_per_network: Counter[str] = Counter()  # strangers, by network
-        # On the porch: who may be sent away, and who is being answered.
+        self._anonymous_per_network: Counter[str] = Counter()
+        # In health-only slots: those that may be closed, and those that are being answered.
         self._health_only: dict[LimitedConnection, None] = {}
         self._being_refused: dict[LimitedConnection, None] = {}
         self._warned_at = float("-inf")
 
     def admit(self, connection: LimitedConnection) -> bool:
-        """Let in a new connection, inside or on the porch; False: there is room on neither."""
+        """Admit a new connection, to a health-only slot at least; False if there is none."""
         if self._make_room(connection):
             self._admitted[connection] = None
             self._reading_headers[connection] = self._clock()
@@ -99,7 +97,7 @@ class ConnectionLimiter:
         if len(self._health_only) + len(self._being_refused) >= HEALTH_ONLY_SLOTS:
             evicted = _from_largest_network(self._health_only)
             if evicted is None:
-                # Told already that there is no room, and only slow to take it.
+                # It was refused already, and only reads its response slowly.
                 evicted = _from_largest_network(
                     one for one in self._being_refused if one.response_started
                 )
@@ -110,7 +108,7 @@ class ConnectionLimiter:
         return True
 
     def mark_reading_header(self, connection: LimitedConnection) -> None:
-        """Note that a header has begun to come over a connection that was resting."""
+        """Note that a header has begun on a connection that was idle."""
         if connection in self._admitted:
             self._idle_connections.pop(connection, None)
             self._reading_headers.setdefault(connection, self._clock())
@@ -118,7 +116,7 @@ class ConnectionLimiter:
     def admit_request(
         self, connection: LimitedConnection, has_key: Callable[[], bool] = lambda: False
     ) -> bool:
-        """Note that a header is complete; False: there is no room for what it asks.
+        """Note that a header is complete; False if only a health check is to be answered.
 
         ``has_key`` tells whether it came with a valid key; it is called only where that matters.
         """
@@ -146,7 +144,7 @@ class ConnectionLimiter:
         return True
 
     def mark_authenticated(self, connection: LimitedConnection) -> None:
-        """Note that what a connection asks for it has a right to."""
+        """Note that the request of a connection came with a valid key or signature."""
         if connection in self._anonymous:
             del self._anonymous[connection]
             self._anonymous_per_network[connection.network] -= 1
@@ -154,12 +152,12 @@ class ConnectionLimiter:
                 del self._anonymous_per_network[connection.network]
 
     def mark_half_closed(self, connection: LimitedConnection) -> None:
-        """Note that nothing more will come over a connection that is still to be answered."""
+        """Note that the client has closed its side while a response is due."""
         if connection in self._admitted:
             self._half_closed[connection] = None
 
     def mark_idle(self, connection: LimitedConnection) -> None:
-        """Note that everything a connection has asked for is answered."""
+        """Note that all requests of a connection are answered."""
         if connection in self._admitted:
             self._reading_headers.pop(connection, None)
             self._idle_connections[connection] = None
@@ -168,7 +166,7 @@ class ConnectionLimiter:
             self._health_only[connection] = None
 
     def remove(self, connection: LimitedConnection) -> None:
-        """Forget a connection; nothing happens where it is forgotten already."""
+        """Remove a connection, if it is there."""
         self._remove_admitted(connection)
         self._being_refused.pop(connection, None)
         self._health_only.pop(connection, None)
@@ -201,22 +199,22 @@ class ConnectionLimiter:
             self.remove(evicted)
             evicted.abort()
             return True
-        # Not while strangers are being answered: they are closed before key holders.
+        # Not while anonymous ones are being answered: they are closed before authenticated ones.
         evicted = None if self._anonymous else self._longest_idle(self._admitted)
         if evicted is not None:
             self._evict(evicted)
         return evicted is not None
 
     def _overdue_header(self) -> LimitedConnection | None:
-        guest, since = next(iter(self._reading_headers.items()), (None, 0.0))
-        return guest if self._clock() - since > MIN_HEADER_AGE else None
+        one, since = next(iter(self._reading_headers.items()), (None, 0.0))
+        return one if self._clock() - since > MIN_HEADER_AGE else None
 
     def _longest_idle(self, among: dict[LimitedConnection, None]) -> LimitedConnection | None:
-        """Return who has most likely hung up, or has rested longest."""
-        for guest in tuple(self._half_closed):
-            if guest in among and not guest.response_started:
-                return guest
-        return next((guest for guest in self._idle_connections if guest in among), None)
+        """Return one whose client has most likely gone, or the one that has been idle longest."""
+        for one in tuple(self._half_closed):
+            if one in among and not one.response_started:
+                return one
+        return next((one for one in self._idle_connections if one in among), None)
 
     def _evict_idle_anonymous(self, network: str) -> bool:
         found = (
@@ -229,13 +227,13 @@ class ConnectionLimiter:
             self._evict(evicted)
         return evicted is not None
 
-    def _from_oversized_network(self, newcomer: LimitedConnection) -> LimitedConnection | None:
-        counted = Counter(guest.network for guest in self._admitted)
+    def _from_oversized_network(self, connection: LimitedConnection) -> LimitedConnection | None:
+        counted = Counter(one.network for one in self._admitted)
         network, count = counted.most_common(1)[0]
-        if count <= self._limit // NETWORK_SHARE or network == newcomer.network:
+        if count <= self._limit // NETWORK_SHARE or network == connection.network:
             return None
-        among = [guest for guest in self._admitted if guest.network == network]
-        return next((guest for guest in among if guest.response_started), among[0])
+        among = [one for one in self._admitted if one.network == network]
+        return next((one for one in among if one.response_started), among[0])
 
     def _evict(self, connection: LimitedConnection) -> None:
         self.remove(connection)
@@ -244,9 +242,7 @@ class ConnectionLimiter:
     def _warn_full(self) -> None:
         if self._clock() - self._warned_at >= WARN_INTERVAL:
             self._warned_at = self._clock()
-            log.warning(
-                "as many connections as may be; see ILIOS_MAX_CONNECTIONS", most=self._limit
-            )
+            log.warning("connection limit reached; see ILIOS_MAX_CONNECTIONS", limit=self._limit)
 
 
 @lru_cache(maxsize=1024)
@@ -264,8 +260,8 @@ def network_of(remote: str) -> str:
 
 
 def _from_largest_network(connections: Iterable[LimitedConnection]) -> LimitedConnection | None:
-    """Return the first of those who come from where most of them come from."""
+    """Return the first connection of the network that most of them come from."""
     among = tuple(connections)
-    counted = Counter(guest.network for guest in among)
+    counted = Counter(one.network for one in among)
     largest = max(counted, key=lambda network: counted[network], default=None)
-    return next((guest for guest in among if guest.network == largest), None)
+    return next((one for one in among if one.network == largest), None)

@@ -128,7 +128,7 @@ class Limits(Struct, frozen=True, kw_only=True):
     convert_timeout: float = 300.0
     """How long ``/v1/convert`` waits before it answers 202."""
     poll_interval: float = 1.0
-    """How often a waiter asks the database, in case it missed the event."""
+    """How often a waiter reads the database, in case it missed the event."""
     removal_timeout: float = 5.0
     """How long ``DELETE`` waits for the database before it answers 202."""
     health_timeout: float = 5.0

@@ -36,7 +36,7 @@ log = structlog.get_logger("edge")
     parameters=(DOCUMENT_ID,),
     responses={
         200: Response(
-            description="It is no longer kept; this is the receipt.",
+            description="It is removed; this is the receipt.",
             content={JSON: DeletionReceipt},
         ),
         202: Response(

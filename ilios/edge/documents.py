@@ -77,7 +77,7 @@ UNFINISHED_RESPONSE = Response(
     headers=("Location", "Retry-After"),
 )
 _FAILED = Response(
-    description="There will be no Markdown; `error` says why.", content={JSON: FailedDocument}
+    description="There will be no Markdown; `error` has the reason.", content={JSON: FailedDocument}
 )
 NOT_MODIFIED = "It is what `If-None-Match` names."
 NO_RANGE = {416: ("range_not_satisfiable",)}
@@ -101,8 +101,8 @@ DOCUMENT_BODY = RequestBody(
 FormatName = Annotated[
     str,
     Meta(
-        description="What to answer with. `json` also tells pages, model, sizes and tokens, and "
-        "what the engine tells of each page.",
+        description="What to answer with. `json` adds pages, model, sizes and tokens, and "
+        "the details of each page.",
         extra={"code": "invalid_format"},
         extra_json_schema={"enum": list(FORMATS)},
     ),
@@ -272,7 +272,8 @@ async def markdown(request: web.Request) -> web.StreamResponse:
             headers=("Cache-Control", "Location"),
         ),
         500: Response(
-            description="It could not be fetched; `error` says why.", content={JSON: FailedDocument}
+            description="It could not be fetched; `error` has the reason.",
+            content={JSON: FailedDocument},
         ),
     },
     problems=(AUTHENTICATING, FINDING_DOCUMENT, READING_LOG, GONE, SENDING_BLOB, NO_RANGE),

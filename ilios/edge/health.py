@@ -22,7 +22,7 @@ _RESPONSES = {
         description="Everything works.", content={JSON: Health}, headers=("Cache-Control",)
     ),
     503: Response(
-        description="Something does not; `error` says what.",
+        description="Something does not; `error` has the reasons.",
         content={JSON: Health},
         headers=("Cache-Control",),
     ),
@@ -36,7 +36,7 @@ _RESPONSES = {
     name="health",
     tag=TAG,
     summary="Whether the service works",
-    description="Bus, writer, database and engine are asked, and whether there is room.",
+    description="Checks bus, writer, database, engine and free space.",
     public=True,
     any_query=True,
     responses=_RESPONSES,

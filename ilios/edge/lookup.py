@@ -56,7 +56,7 @@ async def get_batch_or_404(request: web.Request) -> BatchRecord:
 async def get_document(edge: Edge, tenant: str, document_id: str) -> DocumentRecord | None:
     """Return a document.
 
-    The log first has what the database will have: a status asked right after the 202 is found.
+    The log is ahead of the database: with both, a status read right after the 202 is found.
     """
     found = await edge.reads.document(tenant, document_id)
     if found is not None:

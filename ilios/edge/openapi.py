@@ -39,7 +39,7 @@ TAGS = {
     "Batches": "Up to 100 documents in one request.",
     "Uploads": "Bytes that are sent in a request of their own.",
     "Usage": "What was converted and what it cost.",
-    "Service": "Whether it is well, and what it can be asked.",
+    "Service": "Health checks and this description.",
 }
 
 SECURITY_SCHEMES = {
@@ -49,7 +49,7 @@ SECURITY_SCHEMES = {
         "type": "apiKey",
         "in": "query",
         "name": "apiKey",
-        "description": "Addresses are kept in histories and logs: prefer a header.",
+        "description": "URLs are stored in histories and logs: prefer a header.",
     },
 }
 
@@ -102,7 +102,7 @@ def _schemas(operation: Operation) -> Iterable[type[Struct]]:
 def _components(structs: Iterable[type[Struct]]) -> dict[str, Any]:
     """Return the schemas of these structs and of all they are made of."""
     _, described = msgspec.json.schema_components(structs, ref_template=_REFERENCE)
-    # As whoever reads it finds it: the default of a tuple is an empty array.
+    # As JSON: the default of a tuple is an empty array.
     components: dict[str, Any] = _plain(described)
     classes = {kind.__name__: kind for kind in _referenced_structs(structs)}
     for name, schema in components.items():

@@ -62,7 +62,7 @@ class Operation(Struct, frozen=True, kw_only=True, eq=False):
     ``name`` is the ``operationId`` generated clients call it by. A ``public`` operation needs no
     key. ``query`` holds the parameters of the query; those of ``fields`` are taken from the query
     and from the form, and described as parameters or, with ``describe_form``, as fields of the
-    form. A status may be both an answer and a problem; the media type tells which.
+    form. A status may be both an answer and a problem; the media type distinguishes them.
     """
 
     handler: Handler
@@ -101,7 +101,7 @@ class Operation(Struct, frozen=True, kw_only=True, eq=False):
         return {name for kind in kinds if kind for name in requests.members(kind)}
 
     async def handle(self, request: web.Request) -> web.StreamResponse:
-        """Answer a request whose query has known names only.
+        """Answer a request, unless its query has an unknown name.
 
         :raises HttpProblem: it has another one (400).
         """
@@ -230,12 +230,12 @@ RANGE = Parameter(
 IF_NONE_MATCH = Parameter(
     name="If-None-Match",
     location="header",
-    description="An `ETag` you have: 304 says it is still the one.",
+    description="An `ETag` you have: 304 means that it is unchanged.",
     schema={"type": "string"},
 )
 IF_MATCH = Parameter(
     name="If-Match",
     location="header",
-    description="The `ETag` it must have: 412 says it is another one.",
+    description="The `ETag` it must have: 412 means that it has changed.",
     schema={"type": "string"},
 )

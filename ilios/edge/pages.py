@@ -1,4 +1,4 @@
-"""What explains itself: ``GET /``, ``/docs`` and ``/openapi.json``."""
+"""Pages for people, and the description of the interface: ``/``, ``/docs``, ``/openapi.json``."""
 
 import asyncio
 import html
@@ -21,7 +21,7 @@ from schemas.replies import Endpoint, Index
 FILES_PATH = "/docs/{edition}/{name}"
 
 PAGE_HEADERS = {
-    # No page of ours asks another host, is framed, or runs anything that is not a file of ours.
+    # No page loads from another host, is framed, or runs anything but its own files.
     "Content-Security-Policy": "default-src 'none'; script-src 'self'; style-src 'self'; "
     "img-src 'self' data: blob:; connect-src 'self'; base-uri 'none'; form-action 'none'; "
     "frame-ancestors 'none'",
@@ -41,7 +41,7 @@ _WEIGHT = re.compile(r"q\s*=\s*([01](?:\.\d{0,3})?)", re.IGNORECASE)
     "/",
     name="index",
     tag=health.TAG,
-    summary="What can be asked here",
+    summary="The list of operations",
     description="JSON for programs, a page for those whose `Accept` prefers `text/html`.",
     public=True,
     responses={
@@ -53,7 +53,7 @@ _WEIGHT = re.compile(r"q\s*=\s*([01](?:\.\d{0,3})?)", re.IGNORECASE)
     },
 )
 async def index(request: web.Request) -> web.StreamResponse:
-    """``GET /``: what can be asked here, as a page for those who prefer one, else as JSON."""
+    """Answer with the operations: as a page where ``Accept`` prefers one, otherwise as JSON."""
     if not prefers_html(request.headers.get("Accept", "")):
         return json_response(_index(request), headers=REVALIDATED | {"Vary": "Accept"})
     page = await asyncio.to_thread(_index_page, request.app[OPERATIONS], _curl_example(request))
@@ -69,7 +69,7 @@ async def index(request: web.Request) -> web.StreamResponse:
     public=True,
     responses={
         200: Response(
-            description="A page that asks nothing of other hosts.",
+            description="A page that loads nothing from other hosts.",
             content={"text/html": TEXT},
             headers=("Cache-Control", "ETag", "Vary"),
         )
@@ -105,7 +105,7 @@ async def description(request: web.Request) -> web.StreamResponse:
 async def file(request: web.Request) -> web.StreamResponse:
     """Answer with a file of a page; its address changes with its content.
 
-    :raises Refused: there is no such file, or not in this edition.
+    :raises HttpProblem: there is no such file, or not in this edition.
     """
     name, asked = request.match_info["name"], request.match_info["edition"]
     if name not in static_files.STATIC_FILES or asked != await asyncio.to_thread(
@@ -116,7 +116,7 @@ async def file(request: web.Request) -> web.StreamResponse:
 
 
 def prefers_html(accept: str) -> bool:
-    """Whether this ``Accept`` is a browser's: who does not say so gets JSON."""
+    """Whether this ``Accept`` prefers HTML to JSON, as browsers do."""
     weights = {}
     for choice in accept.split(","):
         kind, _, rest = choice.partition(";")

@@ -22,9 +22,9 @@ REQUEST_ID = "X-Request-Id"
 HEADERS = {
     "Accept-Encoding": Header("The encoding a body may have.", _TEXT),
     "Accept-Ranges": Header(
-        "That parts can be asked for with `Range`.", _TEXT | {"enum": ["bytes"]}
+        "Parts can be requested with `Range`.", _TEXT | {"enum": ["bytes"]}
     ),
-    "Cache-Control": Header("How long the answer may be kept.", _TEXT),
+    "Cache-Control": Header("How long the answer may be cached.", _TEXT),
     "Content-Disposition": Header("A name to save the answer under (RFC 6266).", _TEXT),
     "Content-Range": Header("Which bytes these are, of how many.", _TEXT),
     "ETag": Header("Changes with every byte of the answer.", _TEXT),
@@ -58,9 +58,9 @@ OTHER_CODES = "*"
 """Stands for codes that are in no list, such as those of engines."""
 
 CODES = {
-    OTHER_CODES: "Any other code says why the document cannot be converted.",
+    OTHER_CODES: "Any other code is the reason why the document cannot be converted.",
     "batch_not_found": "No batch has this id, or it is somebody else's.",
-    "batch_not_ready": "The batch is still under way; `details` say how far.",
+    "batch_not_ready": "The batch is still under way; `details` have its progress.",
     "bus_unavailable": "The log does not answer; try again in a moment.",
     "content_damaged": "What is stored is not what was stored.",
     "content_gone": "The bytes are no longer stored.",
@@ -72,17 +72,17 @@ CODES = {
     "document_removed": "What was made under this `Idempotency-Key` was cancelled or deleted.",
     "empty_file": "The file has no bytes.",
     "encoding_unsupported": "The body, or a part of it, is compressed or encoded.",
-    "engine_unavailable": "The service is not set up for the engine that was asked for.",
+    "engine_unavailable": "The service is not set up for the requested engine.",
     "event_too_large": "The log does not take a request of this size.",
-    "expectation_failed": "`Expect` may only say `100-continue`.",
+    "expectation_failed": "`Expect` may only be `100-continue`.",
     "field_not_utf8": "A field of the form is not UTF-8.",
     "field_too_large": "A field of the form is larger than 64 KiB.",
-    "file_too_large": "The file is larger than is accepted; `details` say how large it may be.",
+    "file_too_large": "The file is larger than is accepted; `details` have the limit.",
     "idempotency_key_reused": "This `Idempotency-Key` was used for another request.",
     "host_not_allowed": "The `Host` is not one the service is reached by; see `detail`.",
     "image_not_found": "The document has no such image.",
     "internal_error": "The service failed; the request id names what is in its log.",
-    "invalid_date": "A date is none, or the start lies after the end.",
+    "invalid_date": "A date is malformed, or the start is after the end.",
     "invalid_details": "`details` is neither `true` nor `false`.",
     "invalid_engine": "There is no such engine, or `useMistralBatch` is not for it.",
     "invalid_file_name": "`fileName` is not 1 to 255 characters.",
@@ -115,7 +115,7 @@ CODES = {
     "too_many_files": "There are more files than are accepted in one request.",
     "too_many_parts": "The form has too many parts.",
     "too_many_wrong_keys": "Too many wrong keys came from this address; see `Retry-After`.",
-    "unauthorized": "There is no key in the request, or none that is known.",
+    "unauthorized": "The request has no API key, or an unknown one.",
     "unknown_field": "A field, a parameter or a member has no meaning here; `details` names it.",
     "unsupported_format": "There is no such format; `supportedFormats` names those there are.",
     "upload_completed": "The upload was confirmed already.",

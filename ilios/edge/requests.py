@@ -1,4 +1,4 @@
-"""What requests ask for: members of forms, queries and JSON bodies, parsed into structs.
+"""Parsing of requests: members of forms, queries and JSON bodies become structs.
 
 A member that no struct has is refused with its name and the nearest known one: a client whose
 option is ignored pays for a conversion it did not want.
@@ -125,7 +125,7 @@ def reject_unknown(given: Iterable[str], known: Iterable[str], what: str) -> Non
 
 
 def parse_texts(kind: type[_S], given: Mapping[str, str]) -> _S:
-    """Return what fields of a form or a query ask for; an empty field counts as left out.
+    """Return a request parsed from the fields of a form or a query; empty ones count as left out.
 
     Names are not checked here.
 
@@ -136,7 +136,7 @@ def parse_texts(kind: type[_S], given: Mapping[str, str]) -> _S:
 
 
 def parse_json(kind: type[_S], given: Mapping[str, Any]) -> _S:
-    """Return what a JSON object asks for.
+    """Return a request parsed from a JSON object.
 
     :raises HttpProblem: a member is unknown, missing or has a wrong value (400).
     """

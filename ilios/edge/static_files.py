@@ -1,7 +1,7 @@
-"""The files of the pages for people, as they are served: from memory, packed, tagged.
+"""Static files of the pages, served from memory, compressed and with entity tags.
 
-They come with the package, those of others as they were published (``assets/swagger-ui``, whose
-hashes a test holds against its ``VENDORED.json``). Nothing is read before somebody looks at a page.
+They are part of the package; third-party files are unchanged (``assets/swagger-ui``, whose hashes
+a test compares with its ``VENDORED.json``). Nothing is read before the first request of a page.
 """
 
 import gzip
@@ -30,13 +30,13 @@ STATIC_FILES = {
     "swagger-ui-bundle.js": VENDORED / "swagger-ui-bundle.js",
     "swagger-ui.css": VENDORED / "swagger-ui.css",
 }
-"""Names under ``/docs/{edition}/``; there are no others, whatever lies in the folder."""
+"""Names under ``/docs/{edition}/``; other files of the folder are not served."""
 
 _VERSION_DIGITS = 12
 
 
 class StaticFile(Struct, frozen=True):
-    """What is sent: ``body``, or ``packed`` (gzip) to those who take it."""
+    """A response body, and its gzip form for clients that accept that."""
 
     body: bytes
     gzipped: bytes
@@ -46,21 +46,21 @@ class StaticFile(Struct, frozen=True):
 
 def make_file(body: bytes, suffix: str) -> StaticFile:
     """Return a file of these bytes."""
-    # The time of packing would make another file of the same bytes.
+    # A timestamp would make another file of the same bytes.
     gzipped = gzip.compress(body, mtime=0)
     return StaticFile(body, gzipped, TYPES[suffix], hashlib.sha256(body).hexdigest())
 
 
 @cache
 def static_file(name: str) -> StaticFile:
-    """Return a file by its name in ``SERVED``. Reads and packs once: to be called in a thread."""
+    """Return a file by its name in ``STATIC_FILES``. Reads and compresses once, in a thread."""
     path = STATIC_FILES[name]
     return make_file(path.read_bytes(), path.suffix)
 
 
 @cache
 def assets_version() -> str:
-    """Return what names this set of files: addresses with it in them can be kept for ever."""
+    """Return a digest of all files: URLs that contain it can be cached for ever."""
     digest = hashlib.sha256()
     for name, path in sorted(STATIC_FILES.items()):
         digest.update(name.encode() + hashlib.sha256(path.read_bytes()).digest())
@@ -69,5 +69,5 @@ def assets_version() -> str:
 
 @cache
 def template(name: str) -> Template:
-    """Return a page that is still to be filled in."""
+    """Return the template of a page."""
     return Template((ASSETS_DIR / name).read_text("utf-8"))

@@ -41,7 +41,6 @@ from ilios.edge.problems import (
     READING_LOG,
     SELECTING_ENGINE,
 )
-from ilios.edge.upload_limiter import UPLOAD_LIMITER
 from ilios.file_names import clean_name
 from schemas.documents import DEFAULT_CONTENT_TYPE, DocumentSubmitted, Stored
 from schemas.ids import is_id, new_id
@@ -120,7 +119,7 @@ UPLOAD_LOCKS = web.AppKey("turns", KeyedLock)
     name="askForUpload",
     tag=TAG,
     summary="Ask where to upload a document",
-    description="For clients that hold no key, such as a browser: whoever has the address may PUT "
+    description="For clients without a key, such as a browser: anybody with the URL may PUT "
     "exactly so many bytes there, for an hour.",
     json=UploadWanted,
     body=RequestBody(description="What will be uploaded.", content={}),
@@ -223,7 +222,7 @@ async def put(request: web.Request) -> web.StreamResponse:
         raise _size_mismatch(request.content_length, size)
     edge.disk_space.check(size)
     key = upload_key(document_id)
-    async with request.app[UPLOAD_LIMITER].slot(reservation.tenant):
+    async with request.app[uploads.UPLOAD_LIMITER].slot(reservation.tenant):
         await uploads.send_continue(request)
         blob = await edge.blobs.put(key, _exact_chunks(request, size))
     try:

@@ -1,22 +1,28 @@
-"""Takes in what a request uploads, whole or not at all: refusing early, inviting late, discarding.
+"""Receives uploads, whole or not at all: refused early, invited late, limited, discarded on errors.
 
-What is in the body is read in ``forms``.
+An upload holds a slot while its body is read and stored, not while it is converted. Without a free
+slot it waits a moment and is then refused, before its body is invited. A tenant with half of the
+slots leaves some free for the others, for an upload that has begun is never broken off.
 """
 
 import asyncio
-from collections.abc import Callable, Iterable
+from collections.abc import AsyncIterator, Callable, Iterable
+from contextlib import AsyncExitStack, asynccontextmanager
 
 import structlog
 from aiohttp import HttpVersion11, web
 
 from actors.ports import Blobs
 from ilios.edge.context import EDGE, TENANT, Limits
-from ilios.edge.errors import HttpProblem
+from ilios.edge.errors import RETRY_AFTER, HttpProblem
 from ilios.edge.multipart import UploadForm, UploadReader, UploadRules, media_type, too_large
-from ilios.edge.upload_limiter import UPLOAD_LIMITER
+from ilios.runtime.fair_semaphore import FairSemaphore
 
 FORM_OVERHEAD = 2 * 1024 * 1024
 """How much longer than its files a form may be."""
+
+RESERVED_SHARE = 8
+"""One in so many slots, but at least one, is not for a tenant that has half of them."""
 
 FORM_TYPE = "multipart/form-data"
 _NOT_FILE_TYPES = ("multipart/", "application/x-www-form-urlencoded", "application/json")
@@ -24,17 +30,43 @@ _NOT_FILE_TYPES = ("multipart/", "application/x-www-form-urlencoded", "applicati
 log = structlog.get_logger("edge")
 
 
+class UploadLimiter:
+    """Grants ``capacity`` slots; ``timeout`` is in seconds."""
+
+    def __init__(self, capacity: int, timeout: float, *, multi_tenant: bool) -> None:
+        reserved = max(1, capacity // RESERVED_SHARE) if multi_tenant and capacity > 1 else 0
+        self._slots = FairSemaphore(capacity, extra=0, reserved=reserved)
+        self._timeout = timeout
+
+    @asynccontextmanager
+    async def slot(self, tenant: str) -> AsyncIterator[None]:
+        """Hold a slot while the context is open.
+
+        :raises HttpProblem: none was granted in time (503).
+        """
+        async with AsyncExitStack() as stack:
+            slot = self._slots.slot(tenant=tenant, wait_timeout=self._timeout)
+            try:
+                await stack.enter_async_context(slot)
+            except TimeoutError:
+                raise _overloaded() from None
+            yield
+
+
+UPLOAD_LIMITER = web.AppKey("places", UploadLimiter)
+
+
 async def defer_continue(_request: web.Request) -> None:
-    """Answer ``Expect`` only once the body is wanted, so that a refused client never sends it."""
+    """Leave ``Expect`` to ``send_continue``, so that a refused client never sends its body."""
 
 
 async def receive(
     request: web.Request, rules: UploadRules, make_key: Callable[[int], str]
 ) -> UploadForm:
-    """Store the documents of a request, the n-th under ``key_of(n)``; all of them or none.
+    """Store the documents of a request, the n-th under ``make_key(n)``; all of them or none.
 
-    :raises Refused: no file, too large, too slow, malformed, or too many are uploading.
-    :raises StorageFull: there is no room for them, or none is left before they are all there.
+    :raises HttpProblem: no file, too large, too slow, malformed, or too many are uploading.
+    :raises StorageFull: there is no room for them, or it ends while they are stored.
     """
     edge = request.app[EDGE]
     _reject_early(request, edge.limits, rules)
@@ -52,9 +84,9 @@ async def receive(
 
 
 def reject_compressed(request: web.Request) -> None:
-    """Let pass what comes as it is.
+    """Accept uncompressed bodies only: unpacked, one might be a bomb.
 
-    :raises Refused: it is compressed (415); unpacked, it might be a bomb.
+    :raises HttpProblem: it is compressed (415).
     """
     transferred = request.headers.get("Transfer-Encoding", "chunked")
     encoded = request.headers.get("Content-Encoding", "identity")
@@ -68,8 +100,8 @@ def reject_compressed(request: web.Request) -> None:
 
 
 async def discard(blobs: Blobs, *keys: str) -> None:
-    """Delete blobs nobody will ask for; what cannot be deleted stays, and nobody refers to it."""
-    # Shielded: a client that hangs up now must not keep its upload in the store.
+    """Delete blobs of a refused request; one that cannot be deleted is left to the janitor."""
+    # Shielded: or the upload of a client that hangs up now would stay in the store.
     await asyncio.shield(_discard(blobs, keys))
 
 
@@ -77,12 +109,12 @@ async def _discard(blobs: Blobs, keys: Iterable[str]) -> None:
     for key in keys:
         try:
             await blobs.delete(key)
-        except Exception as error:  # noqa: BLE001  # the request's own error is the one to tell
+        except Exception as error:  # noqa: BLE001  # the client gets the request's own error
             log.warning("upload not discarded", key=key, error=repr(error))
 
 
 def _reject_early(request: web.Request, limits: Limits, rules: UploadRules) -> None:
-    """Refuse what the header alone shows cannot be served."""
+    """Refuse requests whose header shows that they cannot be served."""
     reject_compressed(request)
     length, claimed = request.content_length or 0, _media_type(request)
     is_form = claimed == FORM_TYPE
@@ -95,15 +127,24 @@ def _reject_early(request: web.Request, limits: Limits, rules: UploadRules) -> N
 
 
 def _media_type(request: web.Request) -> str | None:
-    # Not request.content_type: there a header of 8 kB can be written to cost half a second.
+    # Not request.content_type: there a header of 8 kB can cost half a second.
     return media_type(request.headers.get("Content-Type"))
 
 
 async def send_continue(request: web.Request) -> None:
-    """Send the ``100 Continue`` that ``expect_later`` has held back."""
+    """Send the ``100 Continue`` that ``defer_continue`` has held back."""
     expected = request.headers.get("Expect")
     if expected is None or request.version < HttpVersion11:
         return
     if expected.lower() != "100-continue":
         raise HttpProblem(417, "expectation_failed", "The expectation is not known")
     await request.writer.write(b"HTTP/1.1 100 Continue\r\n\r\n")
+
+
+def _overloaded() -> HttpProblem:
+    return HttpProblem(
+        503,
+        "overloaded",
+        "The service takes in as many uploads as it can; try again in a moment",
+        headers={"Retry-After": RETRY_AFTER},
+    )

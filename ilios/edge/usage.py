@@ -61,7 +61,7 @@ class DateRange(Struct, frozen=True, rename="camel"):
     name="usageSummary",
     tag=TAG,
     summary="What was converted, and what it cost",
-    description="Of the key that asks.",
+    description="Of the request's API key.",
     query=DateRange,
     responses={
         200: Response(
@@ -95,7 +95,7 @@ async def summary(request: web.Request) -> web.StreamResponse:
     name="usageBreakdown",
     tag=TAG,
     summary="The same, for each operation",
-    description="Of the key that asks.",
+    description="Of the request's API key.",
     query=DateRange,
     responses={
         200: Response(
@@ -137,7 +137,7 @@ def dollars(micros: int) -> str:
 
 
 def requested_range(request: web.Request) -> tuple[datetime | None, datetime | None]:
-    """Return the first and the last moment asked for, in UTC; None where that end is open.
+    """Return the first and the last moment requested, in UTC; None where that end is open.
 
     :raises HttpProblem: one of them is no date, or the first comes after the last.
     """

@@ -1,4 +1,4 @@
-"""What one connection may take its time with, on real sockets and with short deadlines."""
+"""Deadlines of one connection, on real sockets."""
 
 import asyncio
 import socket
@@ -8,8 +8,10 @@ from contextlib import asynccontextmanager, suppress
 from typing import Any
 
 import pytest
+from aiohttp import web
 from structlog.testing import capture_logs
 
+from ilios.edge.connection import Connection
 from tests.ilios.edge import hostile
 from tests.ilios.edge.world import (
     ID,
@@ -31,11 +33,16 @@ CUT_OFF = {"event": "request", "status": 499}
 SOON = 20  # seconds; for what takes a fraction of one on a machine that is not loaded
 
 
+def test_no_attribute_of_a_connection_hides_one_of_aiohttp() -> None:
+    theirs = {name for one in web.RequestHandler.__mro__ for name in getattr(one, "__slots__", ())}
+    assert theirs & set(Connection.__slots__) == set()
+
+
 @asynccontextmanager
 async def connected(
     world: World,
 ) -> AsyncIterator[tuple[asyncio.StreamReader, asyncio.StreamWriter]]:
-    """A raw connection to the edge, with a limit on all that is waited for over it."""
+    """A raw connection to the edge; everything in its context has ``SOON`` seconds."""
     reader, writer = await world.connect()
     try:
         async with asyncio.timeout(SOON):
@@ -45,7 +52,7 @@ async def connected(
 
 
 async def drip(writer: asyncio.StreamWriter) -> None:
-    """Send a byte of a header now and then, for as long as somebody takes it."""
+    """Send a byte of a header now and then, until the connection is closed."""
     with suppress(ConnectionError):
         while True:
             writer.write(b"x")
@@ -190,7 +197,7 @@ async def test_a_long_answer_to_a_client_that_has_sent_its_last_is_not_cut(world
 
 
 def narrow(world: World) -> socket.socket:
-    """Connect with next to no room for what is sent; a system's own is for megabytes."""
+    """Connect with a small receive buffer; the default is for megabytes."""
     made = socket.socket()
     made.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 16 * 1024)
     made.connect(("127.0.0.1", world.port))

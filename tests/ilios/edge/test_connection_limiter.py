@@ -1,4 +1,4 @@
-"""Who is let in, who makes room, and what is answered where nobody does."""
+"""Which connections are admitted and closed, and the answers when there is no room."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -20,7 +20,7 @@ INDEX = b"GET /openapi.json HTTP/1.1\r\nHost: a\r\n\r\n"
 
 
 class FakeConnection:
-    """A connection that only knows what it was told."""
+    """A connection whose state is set by the test."""
 
     def __init__(self, network: str = "192.0.2.1") -> None:
         self.times_evicted = 0
@@ -39,7 +39,7 @@ class FakeConnection:
 
 
 class Clock:
-    """Stands still until it is set."""
+    """A clock that the test advances."""
 
     def __init__(self) -> None:
         self.now = 100.0
@@ -48,134 +48,134 @@ class Clock:
         return self.now
 
 
-def admitted(cap: ConnectionLimiter, number: int) -> list[FakeConnection]:
-    """Let so many guests in that are then being answered."""
-    guests = [FakeConnection() for _ in range(number)]
-    for guest in guests:
-        assert cap.admit(guest)
-        assert cap.admit_request(guest)
-    return guests
+def admitted(limiter: ConnectionLimiter, number: int) -> list[FakeConnection]:
+    """Admit so many connections, each with a request that is being answered."""
+    made = [FakeConnection() for _ in range(number)]
+    for one in made:
+        assert limiter.admit(one)
+        assert limiter.admit_request(one)
+    return made
 
 
 def test_the_oldest_late_header_is_evicted_first_then_the_longest_idle() -> None:
     clock = Clock()
-    cap = ConnectionLimiter(5, clock)
-    busy, resting, again = admitted(cap, 3)
+    limiter = ConnectionLimiter(5, clock)
+    busy, resting, again = admitted(limiter, 3)
     late = [FakeConnection(), FakeConnection()]
-    for guest in late:
-        assert cap.admit(guest)
-    cap.mark_idle(again)
-    cap.mark_idle(resting)
-    assert cap.admit_request(again)
-    cap.mark_idle(again)  # so it has rested for less than the other
+    for one in late:
+        assert limiter.admit(one)
+    limiter.mark_idle(again)
+    limiter.mark_idle(resting)
+    assert limiter.admit_request(again)
+    limiter.mark_idle(again)  # so it has rested for less than the other
     clock.now += MIN_HEADER_AGE + 1
     for goes in (*late, resting, again):
         assert goes.times_evicted == 0
         newcomer = FakeConnection()
-        assert cap.admit(newcomer)
+        assert limiter.admit(newcomer)
         assert goes.times_evicted == 1
-        assert cap.admit_request(newcomer), "there was room inside"
+        assert limiter.admit_request(newcomer), "there was room inside"
     assert not busy.evicted
 
 
 def test_who_has_most_likely_hung_up_goes_unless_its_answer_is_under_way() -> None:
-    cap = ConnectionLimiter(4, Clock())
-    resting, answered, first, second = admitted(cap, 4)
-    cap.mark_idle(resting)
+    limiter = ConnectionLimiter(4, Clock())
+    resting, answered, first, second = admitted(limiter, 4)
+    limiter.mark_idle(resting)
     answered.response_started = True
-    for guest in (answered, first, second):
-        cap.mark_half_closed(guest)
+    for one in (answered, first, second):
+        limiter.mark_half_closed(one)
     for goes in (first, second, resting):
         assert goes.times_evicted == 0
-        admitted(cap, 1)
+        admitted(limiter, 1)
         assert goes.times_evicted == 1
     assert not answered.evicted
 
 
 def test_a_header_that_has_just_begun_is_spared() -> None:
     clock = Clock()
-    cap = ConnectionLimiter(2, clock)
+    limiter = ConnectionLimiter(2, clock)
     fresh = FakeConnection()
-    assert cap.admit(fresh)
-    (resting,) = admitted(cap, 1)
-    cap.mark_idle(resting)
-    assert cap.admit(FakeConnection())
-    assert [guest.evicted for guest in (resting, fresh)] == [True, False]
+    assert limiter.admit(fresh)
+    (resting,) = admitted(limiter, 1)
+    limiter.mark_idle(resting)
+    assert limiter.admit(FakeConnection())
+    assert [one.evicted for one in (resting, fresh)] == [True, False]
 
 
 def test_a_header_after_a_rest_is_late_from_its_own_first_byte() -> None:
     clock = Clock()
-    cap = ConnectionLimiter(1, clock)
-    (guest,) = admitted(cap, 1)
-    cap.mark_idle(guest)
+    limiter = ConnectionLimiter(1, clock)
+    (one,) = admitted(limiter, 1)
+    limiter.mark_idle(one)
     clock.now += 60
-    cap.mark_reading_header(guest)
+    limiter.mark_reading_header(one)
     newcomer = FakeConnection()
-    assert cap.admit(newcomer)
-    assert not cap.admit_request(newcomer)
-    assert guest.times_evicted == 0
+    assert limiter.admit(newcomer)
+    assert not limiter.admit_request(newcomer)
+    assert one.times_evicted == 0
     clock.now += MIN_HEADER_AGE + 1
-    assert not cap.admit_request(newcomer), "it is on the porch, and was heard already"
-    assert cap.admit(FakeConnection())
-    assert guest.times_evicted == 1
+    assert not limiter.admit_request(newcomer), "it has a health-only slot, and its header was read"
+    assert limiter.admit(FakeConnection())
+    assert one.times_evicted == 1
 
 
 def test_health_slots_are_bounded_and_unanswered_connections_are_evicted() -> None:
-    cap = ConnectionLimiter(1, Clock())
-    admitted(cap, 1)
-    porch = [FakeConnection() for _ in range(HEALTH_ONLY_SLOTS)]
-    for guest in porch:
-        assert cap.admit(guest)
-    for guest in porch[1:]:
-        assert not cap.admit_request(guest)
+    limiter = ConnectionLimiter(1, Clock())
+    admitted(limiter, 1)
+    health_only = [FakeConnection() for _ in range(HEALTH_ONLY_SLOTS)]
+    for one in health_only:
+        assert limiter.admit(one)
+    for one in health_only[1:]:
+        assert not limiter.admit_request(one)
     newcomer = FakeConnection()
-    assert cap.admit(newcomer)
-    assert porch[0].evicted
-    assert not cap.admit_request(newcomer)
-    assert not cap.admit(FakeConnection()), "all of them are being answered"
-    cap.mark_idle(porch[1])
-    assert cap.admit(FakeConnection())
-    assert porch[1].evicted
+    assert limiter.admit(newcomer)
+    assert health_only[0].evicted
+    assert not limiter.admit_request(newcomer)
+    assert not limiter.admit(FakeConnection()), "all of them are being answered"
+    limiter.mark_idle(health_only[1])
+    assert limiter.admit(FakeConnection())
+    assert health_only[1].evicted
 
 
 def test_a_freed_slot_is_given_to_a_connection_in_a_health_slot() -> None:
-    cap = ConnectionLimiter(1, Clock())
-    (inside,) = admitted(cap, 1)
+    limiter = ConnectionLimiter(1, Clock())
+    (inside,) = admitted(limiter, 1)
     newcomer = FakeConnection()
-    assert cap.admit(newcomer)
-    cap.remove(inside)
-    assert cap.admit_request(newcomer)
-    assert not cap.admit_request(inside), "who has left is not inside"
+    assert limiter.admit(newcomer)
+    limiter.remove(inside)
+    assert limiter.admit_request(newcomer)
+    assert not limiter.admit_request(inside), "who has left is not inside"
 
 
 def test_what_has_left_takes_no_place() -> None:
-    cap = ConnectionLimiter(2, Clock())
+    limiter = ConnectionLimiter(2, Clock())
     for _ in range(5):
-        first, second = admitted(cap, 2)
-        cap.mark_idle(first)
-        cap.remove(first)
-        cap.remove(first)
-        cap.remove(second)
+        first, second = admitted(limiter, 2)
+        limiter.mark_idle(first)
+        limiter.remove(first)
+        limiter.remove(first)
+        limiter.remove(second)
         assert not first.evicted
-    admitted(cap, 2)
+    admitted(limiter, 2)
 
 
 def test_reaching_the_limit_is_logged_once_a_minute() -> None:
     clock = Clock()
-    cap = ConnectionLimiter(1, clock)
-    admitted(cap, 1)
+    limiter = ConnectionLimiter(1, clock)
+    admitted(limiter, 1)
     with capture_logs() as logs:
         for _ in range(5):
-            cap.admit(FakeConnection())
+            limiter.admit(FakeConnection())
         assert len(logs) == 1
         clock.now += connection_limiter.WARN_INTERVAL
-        cap.admit(FakeConnection())
+        limiter.admit(FakeConnection())
     assert len(logs) == 2
 
 
 @asynccontextmanager
 async def full_edge(world: World, most: int, raw: bytes, **limits: Any) -> AsyncIterator[Any]:
-    """An edge with as many connections as may be, over each of which ``raw`` was sent."""
+    """An edge at its connection limit, with ``raw`` sent over each connection."""
     await world.serve(max_connections=most, **limits)
     async with AsyncExitStack() as stack:
         opened = [await stack.enter_async_context(connected(world)) for _ in range(most)]
@@ -208,7 +208,7 @@ async def test_over_the_limit_health_checks_are_still_answered(world: World, pat
         await converting(world, 4)
         answer = await world.send_raw(f"GET {path} HTTP/1.1\r\nHost: a\r\n\r\n".encode())
         assert answer.status == 200
-        assert answer.headers["connection"] == "close", "the porch is no place to stay"
+        assert answer.headers["connection"] == "close", "a health-only slot is given back"
 
 
 async def test_an_idle_connection_is_evicted(world: World) -> None:

@@ -24,119 +24,125 @@ def has_key() -> bool:
     return True
 
 
-def authenticated(cap: ConnectionLimiter, number: int) -> list[FakeConnection]:
-    """Let so many guests in that have shown a key and are being answered."""
-    guests = [FakeConnection() for _ in range(number)]
-    for guest in guests:
-        assert cap.admit(guest)
-        assert cap.admit_request(guest, has_key)
-        cap.mark_authenticated(guest)
-    return guests
+def authenticated(limiter: ConnectionLimiter, number: int) -> list[FakeConnection]:
+    """Admit so many connections, each with a request with a key that is being answered."""
+    made = [FakeConnection() for _ in range(number)]
+    for one in made:
+        assert limiter.admit(one)
+        assert limiter.admit_request(one, has_key)
+        limiter.mark_authenticated(one)
+    return made
 
 
 def test_an_authenticated_connection_replaces_any_unauthenticated_one() -> None:
-    cap = ConnectionLimiter(4, Clock(), keys_required=True)
-    holders = authenticated(cap, 2)
-    (stranger,) = admitted(cap, 1)
-    stranger.response_started = True  # and does not read
+    limiter = ConnectionLimiter(4, Clock(), keys_required=True)
+    with_key = authenticated(limiter, 2)
+    (anonymous,) = admitted(limiter, 1)
+    anonymous.response_started = True  # and does not read
     other = FakeConnection("192.0.2.2")
-    assert cap.admit(other)
-    assert cap.admit_request(other)
+    assert limiter.admit(other)
+    assert limiter.admit_request(other)
     newcomers = [FakeConnection(), FakeConnection(), FakeConnection()]
-    assert all(cap.admit(newcomer) for newcomer in newcomers), "they are heard at least"
-    assert stranger.times_evicted == 0
-    assert cap.admit_request(newcomers[0], has_key)
-    cap.mark_authenticated(newcomers[0])
-    assert stranger.times_evicted == 1
-    assert cap.admit_request(newcomers[1], has_key)
-    cap.mark_authenticated(newcomers[1])
+    assert all(limiter.admit(newcomer) for newcomer in newcomers), "their headers are read"
+    assert anonymous.times_evicted == 0
+    assert limiter.admit_request(newcomers[0], has_key)
+    limiter.mark_authenticated(newcomers[0])
+    assert anonymous.times_evicted == 1
+    assert limiter.admit_request(newcomers[1], has_key)
+    limiter.mark_authenticated(newcomers[1])
     assert other.evicted
-    assert not cap.admit_request(newcomers[2], has_key), "there is no stranger left"
-    assert not any(holder.evicted for holder in holders)
+    assert not limiter.admit_request(newcomers[2], has_key), "no anonymous one is left"
+    assert not any(one_with_key.evicted for one_with_key in with_key)
 
 
 def test_an_unauthenticated_connection_replaces_only_idle_unauthenticated_ones() -> None:
-    cap = ConnectionLimiter(8, Clock(), keys_required=True)
-    holders = authenticated(cap, 6)
-    first, second = admitted(cap, 2)
-    cap.mark_idle(holders[0])
+    limiter = ConnectionLimiter(8, Clock(), keys_required=True)
+    with_key = authenticated(limiter, 6)
+    first, second = admitted(limiter, 2)
+    limiter.mark_idle(with_key[0])
     newcomer = FakeConnection("192.0.2.2")
-    assert cap.admit(newcomer)
-    assert not cap.admit_request(newcomer)
-    cap.mark_idle(second)
+    assert limiter.admit(newcomer)
+    assert not limiter.admit_request(newcomer)
+    limiter.mark_idle(second)
     newcomer = FakeConnection("192.0.2.2")
-    assert cap.admit(newcomer)
-    assert cap.admit_request(newcomer)
+    assert limiter.admit(newcomer)
+    assert limiter.admit_request(newcomer)
     assert second.evicted
-    assert not any(guest.evicted for guest in (first, *holders))
+    assert not any(one.evicted for one in (first, *with_key))
 
 
 def test_new_incomplete_headers_yield_to_an_authenticated_connection() -> None:
-    cap = ConnectionLimiter(4, Clock(), keys_required=True)
+    limiter = ConnectionLimiter(4, Clock(), keys_required=True)
     silent = [FakeConnection() for _ in range(4)]
-    assert all(cap.admit(guest) for guest in silent)
+    assert all(limiter.admit(one) for one in silent)
     newcomer = FakeConnection()
-    assert cap.admit(newcomer)
-    assert cap.admit_request(newcomer, has_key)
-    assert [guest.evicted for guest in silent] == [True, False, False, False]
+    assert limiter.admit(newcomer)
+    assert limiter.admit_request(newcomer, has_key)
+    assert [one.evicted for one in silent] == [True, False, False, False]
 
 
 def test_unauthenticated_connections_of_a_network_are_limited() -> None:
-    cap = ConnectionLimiter(16, Clock(), keys_required=True)
-    admitted(cap, 4)
-    refused, elsewhere, holder = FakeConnection(), FakeConnection("192.0.2.2"), FakeConnection()
-    for guest in (refused, elsewhere, holder):
-        assert cap.admit(guest)
-    assert not cap.admit_request(refused)
-    assert cap.admit_request(elsewhere)
-    assert cap.admit_request(holder, has_key)
+    limiter = ConnectionLimiter(16, Clock(), keys_required=True)
+    admitted(limiter, 4)
+    refused, elsewhere, one_with_key = (
+        FakeConnection(),
+        FakeConnection("192.0.2.2"),
+        FakeConnection(),
+    )
+    for one in (refused, elsewhere, one_with_key):
+        assert limiter.admit(one)
+    assert not limiter.admit_request(refused)
+    assert limiter.admit_request(elsewhere)
+    assert limiter.admit_request(one_with_key, has_key)
 
 
 def test_an_idle_unauthenticated_connection_yields_to_another_of_its_network() -> None:
-    cap = ConnectionLimiter(16, Clock(), keys_required=True)
-    first, *_ = admitted(cap, 4)
-    cap.mark_idle(first)
-    admitted(cap, 1)
+    limiter = ConnectionLimiter(16, Clock(), keys_required=True)
+    first, *_ = admitted(limiter, 4)
+    limiter.mark_idle(first)
+    admitted(limiter, 1)
     assert first.evicted
 
 
 def test_where_no_keys_are_needed_a_network_that_has_most_places_makes_room_for_others() -> None:
-    cap = ConnectionLimiter(8, Clock())
-    crowd = admitted(cap, 8)
+    limiter = ConnectionLimiter(8, Clock())
+    crowd = admitted(limiter, 8)
     crowd[3].response_started = True
     for _ in range(4):
-        assert cap.admit_request(_enters(cap, FakeConnection("192.0.2.2")))
-    assert [guest.evicted for guest in crowd].count(True) == 4
+        assert limiter.admit_request(_enters(limiter, FakeConnection("192.0.2.2")))
+    assert [one.evicted for one in crowd].count(True) == 4
     assert crowd[3].evicted
-    assert not cap.admit_request(_enters(cap, FakeConnection("192.0.2.2"))), "it has its half"
-    assert not cap.admit_request(_enters(cap, FakeConnection()))
+    assert not limiter.admit_request(_enters(limiter, FakeConnection("192.0.2.2"))), (
+        "it has its half"
+    )
+    assert not limiter.admit_request(_enters(limiter, FakeConnection()))
 
 
-def _enters(cap: ConnectionLimiter, guest: FakeConnection) -> FakeConnection:
-    assert cap.admit(guest)
-    return guest
+def _enters(limiter: ConnectionLimiter, one: FakeConnection) -> FakeConnection:
+    assert limiter.admit(one)
+    return one
 
 
 def test_one_network_cannot_take_all_health_slots() -> None:
-    cap = ConnectionLimiter(1, Clock(), keys_required=True)
-    authenticated(cap, 1)
-    crowd = [_enters(cap, FakeConnection()) for _ in range(HEALTH_ONLY_SLOTS - 1)]
-    other = _enters(cap, FakeConnection("192.0.2.2"))
+    limiter = ConnectionLimiter(1, Clock(), keys_required=True)
+    authenticated(limiter, 1)
+    crowd = [_enters(limiter, FakeConnection()) for _ in range(HEALTH_ONLY_SLOTS - 1)]
+    other = _enters(limiter, FakeConnection("192.0.2.2"))
     for _ in range(2 * HEALTH_ONLY_SLOTS):
-        _enters(cap, FakeConnection())
-    assert all(guest.evicted for guest in crowd)
+        _enters(limiter, FakeConnection())
+    assert all(one.evicted for one in crowd)
     assert not other.evicted
 
 
 def test_a_client_that_does_not_read_its_refusal_loses_its_health_slot() -> None:
-    cap = ConnectionLimiter(1, Clock(), keys_required=True)
-    authenticated(cap, 1)
-    porch = [_enters(cap, FakeConnection()) for _ in range(HEALTH_ONLY_SLOTS)]
-    for guest in porch:
-        assert not cap.admit_request(guest)
-        guest.response_started = True
-    _enters(cap, FakeConnection())
-    assert porch[0].evicted
+    limiter = ConnectionLimiter(1, Clock(), keys_required=True)
+    authenticated(limiter, 1)
+    health_only = [_enters(limiter, FakeConnection()) for _ in range(HEALTH_ONLY_SLOTS)]
+    for one in health_only:
+        assert not limiter.admit_request(one)
+        one.response_started = True
+    _enters(limiter, FakeConnection())
+    assert health_only[0].evicted
 
 
 @asynccontextmanager
@@ -151,18 +157,18 @@ async def connected_from(world: World, address: str, raw: bytes) -> AsyncIterato
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="one address of loopback")
-@pytest.mark.parametrize("crowd_from", ["127.0.0.1", "127.0.0.2"])
 @pytest.mark.parametrize(
-    "raw",
+    ("crowd_from", "raw"),
     [
-        b"",
-        BEGUN,
-        LIVE,
-        LIVE * 50,
-        post_request(b"", path="/api/documents/submit", length=10_000),
-        b"GET /docs HTTP/1.1\r\nHost: a\r\n\r\n",
+        ("127.0.0.2", b""),
+        ("127.0.0.1", b""),
+        ("127.0.0.2", BEGUN),
+        ("127.0.0.2", LIVE),
+        ("127.0.0.2", LIVE * 50),
+        ("127.0.0.2", post_request(b"", path="/api/documents/submit", length=10_000)),
+        ("127.0.0.2", b"GET /docs HTTP/1.1\r\nHost: a\r\n\r\n"),
     ],
-    ids=["silent", "slow header", "resting", "pipelined", "unread body", "page"],
+    ids=["silent", "same address", "slow header", "idle", "pipelined", "unread body", "page"],
 )
 async def test_unauthenticated_connections_never_block_authenticated_ones(
     world: World, crowd_from: str, raw: bytes

@@ -1,4 +1,4 @@
-"""Requests whose first lines are hostile, at addresses of every kind."""
+"""Requests with hostile request lines and headers."""
 
 import asyncio
 import time

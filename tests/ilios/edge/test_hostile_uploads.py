@@ -1,4 +1,4 @@
-"""Whatever is thrown at the upload: a clear 4xx, nothing kept, no hang."""
+"""Hostile uploads get a clear 4xx; nothing is stored, nothing hangs."""
 
 import asyncio
 import gzip

@@ -1,4 +1,4 @@
-"""What aiohttp's parser rejects never reaches the application, and is answered as if it had."""
+"""Requests that aiohttp's parser rejects are answered like those of the application."""
 
 import pytest
 import structlog

@@ -1,4 +1,4 @@
-"""While a fault stands that blocks, nothing is answered that could be wrong or promised in vain."""
+"""While a fault blocks the service, no answer is given that could be wrong."""
 
 import pytest
 

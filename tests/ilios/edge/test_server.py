@@ -1,4 +1,4 @@
-"""From the first moment somebody answers at the door, and no connection is refused in between."""
+"""The sockets answer from the start on, and no connection is refused in between."""
 
 import asyncio
 
@@ -19,9 +19,9 @@ async def test_while_the_service_starts_health_has_the_reason_and_the_rest_is_re
     host: str,
 ) -> None:
     async with (
-        ListeningSockets.open(host, 0) as door,
-        serve_startup_app(door, lambda: WHY),
-        ClientSession(f"http://{host}:{door.port}") as client,
+        ListeningSockets.open(host, 0) as sockets,
+        serve_startup_app(sockets, lambda: WHY),
+        ClientSession(f"http://{host}:{sockets.port}") as client,
     ):
         async with client.get("/livez") as answer:
             assert (answer.status, await answer.json()) == (200, {"status": "alive"})
@@ -50,14 +50,14 @@ async def test_no_connection_is_refused_while_the_edge_takes_over(world: World) 
                 seen.append(answer.status)
 
     async with (
-        ListeningSockets.open("127.0.0.1", 0) as door,
-        ClientSession(door.url, timeout=ClientTimeout(total=60)) as client,
+        ListeningSockets.open("127.0.0.1", 0) as sockets,
+        ClientSession(sockets.url, timeout=ClientTimeout(total=60)) as client,
         asyncio.TaskGroup() as group,
     ):
-        async with serve_startup_app(door, lambda: WHY):
+        async with serve_startup_app(sockets, lambda: WHY):
             askers = [group.create_task(keep_asking(client)) for _ in range(8)]
             await wait_until(lambda: len(seen) > 50)
-        async with serve_edge(world.edge(), door):
+        async with serve_edge(world.edge(), sockets):
             await wait_until(lambda: 200 in seen)
             for asker in askers:
                 asker.cancel()
@@ -65,8 +65,8 @@ async def test_no_connection_is_refused_while_the_edge_takes_over(world: World) 
 
 
 async def test_when_the_edge_has_closed_no_client_is_left_waiting(world: World) -> None:
-    async with ListeningSockets.open("127.0.0.1", 0) as door:
-        async with serve_edge(world.edge(), door):
+    async with ListeningSockets.open("127.0.0.1", 0) as sockets:
+        async with serve_edge(world.edge(), sockets):
             pass
         with pytest.raises(ConnectionRefusedError):
-            await asyncio.open_connection("127.0.0.1", door.port)
+            await asyncio.open_connection("127.0.0.1", sockets.port)

@@ -1,4 +1,4 @@
-"""How many uploads are taken in at once, whose, and what becomes of the others."""
+"""Concurrent uploads are limited, fairly between tenants."""
 
 import asyncio
 from contextlib import AsyncExitStack
@@ -9,7 +9,7 @@ import pytest
 
 from ilios.edge.auth import tenant_of
 from ilios.edge.errors import HttpProblem
-from ilios.edge.upload_limiter import UploadLimiter
+from ilios.edge.uploads import UploadLimiter
 from tests.ilios.edge import hostile
 from tests.ilios.edge.test_connection import SOON, connected
 from tests.ilios.edge.test_submit import form_data
@@ -26,14 +26,14 @@ from tests.ilios.edge.world import (
 from tests.waiting import wait_until
 
 LARGE_FORM = multipart_form(file_part("large.pdf", PDF + bytes(600_000)))
-"""Too much to be put into the store in one step, which nobody could see under way."""
+"""Too large to be stored in one step, so that a test can see it in progress."""
 RAW = post_request(LARGE_FORM)
 LONG = 60.0  # seconds; for who is not to be refused
 AT_ONCE = 0.05  # seconds; for who is
 
 
 class SlotHolder:
-    """Holds places, each until it is told to give it back."""
+    """Holds slots until they are released."""
 
     def __init__(self, most: int, *, wait: float = LONG, shared: bool = True) -> None:
         self._limiter = UploadLimiter(most, wait, multi_tenant=shared)
@@ -51,17 +51,17 @@ class SlotHolder:
         self.holders.remove(tenant)
 
     def request_slot(self, tenant: str) -> asyncio.Task[None]:
-        """Ask for a place."""
+        """Ask for a slot."""
         return asyncio.create_task(self.hold(tenant))
 
     async def take(self, tenant: str, number: int) -> None:
-        """Take so many places that are free."""
+        """Take so many free slots."""
         asked = [self.request_slot(tenant) for _ in range(number)]
         await wait_until(lambda: self.holders.count(tenant) == number)
         assert not any(asking.done() for asking in asked)
 
     def release(self, tenant: str) -> None:
-        """Give back one of the tenant's."""
+        """Release one slot of the tenant."""
         place = next(held for held in self._leave if held[0] == tenant)
         self._leave.remove(place)
         place[1].set()
