@@ -22,7 +22,7 @@ ifneq ($(shell $(BIN)/python -c 'print("alive")' 2>/dev/null),alive)
 endif
 
 .DEFAULT_GOAL := help
-.PHONY: help serve install install-dev test test-ci test-long defects lint format lock audit bench clean
+.PHONY: help serve install install-dev test test-ci test-long defects lint format lock audit sbom bench clean
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' Makefile
@@ -66,6 +66,18 @@ audit: install ## ask the advisory database about every pinned version (needs th
 		&& .audit/bin/python -m pip install -qq 'pip-audit>=2.10,<3'; }
 	.audit/bin/pip-audit --require-hashes --disable-pip -r requirements.lock -r requirements-dev.lock
 
+# pyproject.toml has no version of its own, and a list of components needs one.
+sbom: install ## list the components of a release as CycloneDX JSON, in dist/ (needs the internet)
+	@test -x .sbom/bin/cyclonedx-py || { $(BIN)/python -m venv .sbom \
+		&& .sbom/bin/python -m pip install -qq 'cyclonedx-bom>=7.5,<8'; }
+	@set -eu; mkdir -p dist; \
+	version=$$($(BIN)/python -c 'import ilios; print(ilios.__version__)'); \
+	sed "s/^dynamic = .*/version = \"$$version\"/" pyproject.toml > .sbom/pyproject.toml; \
+	PYTHONWARNINGS=ignore .sbom/bin/cyclonedx-py requirements requirements.lock \
+		--pyproject .sbom/pyproject.toml --mc-type application --output-reproducible \
+		--output-format JSON --output-file "dist/ilios-$$version.cdx.json"; \
+	echo "dist/ilios-$$version.cdx.json"
+
 bench: install-dev ## measure this machine (make bench ARGS='--help')
 	@$(BIN)/python -m bench $(ARGS)
 
@@ -81,7 +93,7 @@ lock: ## pin the dependencies of pyproject.toml anew (needs uv)
 	$(LOCK) --group dev --constraints requirements.lock --output-file requirements-dev.lock
 
 clean: ## remove what was made here, but not your data
-	rm -rf $(VENV) .audit dist .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	rm -rf $(VENV) .audit .sbom dist .mypy_cache .ruff_cache .pytest_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # $(call install_lock,FILE): exactly what the lock says, or nothing. Compiled at once, because uv

@@ -16,7 +16,7 @@ from ilios import logs
 from ilios.chaos.processes import NATS_SERVER, ROOT, SERVE, ServiceProcess, command_line
 from ilios.runtime import gc_tuning
 from ilios.service import service
-from ilios.settings import settings
+from ilios.settings.environ import from_environ
 
 LOOP_ROUNDS = 2_000_000
 
@@ -134,7 +134,7 @@ def reference_loop_ms() -> float:
 
 
 async def _serve_stub(kilobytes: int) -> None:
-    configured = settings.from_environ(os.environ)
+    configured = from_environ(os.environ)
     logs.set_up(configured.log_level)
     stop = asyncio.Event()
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, stop.set)

@@ -8,7 +8,7 @@ import time
 from bench import server
 from bench.client import Client, share
 from bench.server import MeasuredService
-from ilios.tenants import tenant_of
+from ilios.api_keys import tenant_of
 from tests import documents as samples
 
 KEYS = ("key-of-the-one-who-is-slow", "key-of-the-one-who-waits")

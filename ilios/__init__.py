@@ -1,3 +1,3 @@
-"""The walls and the roof: edge, database, blobs, engines, settings, supervision, command line."""
+"""The service: edge, database, blobs, engines, settings, supervision, command line."""
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"

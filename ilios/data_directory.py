@@ -1,16 +1,20 @@
-"""The data directory as commands beside the service find it: that it is one, and whose it is."""
+"""The data directory: whether a service has run in it, which version, and who owns it."""
 
 import ctypes
 import os
 import pwd
+import re
 import sys
 from contextlib import suppress
 from pathlib import Path
 
+from ilios import __version__, secrets_file
+from ilios.database.foreign import refuse_foreign
 from ilios.settings.settings import Settings
 
+VERSION_FILE = "version"
 SERVICE_FILES = ("lock", "nats", "blobs", "snapshots", "upload-url.secret")
-"""What a service leaves in every data directory; one of them is enough to know it by."""
+"""Files and directories of a service; one of them is enough to recognise its directory."""
 
 _PR_SET_KEEPCAPS = 8
 _PR_CAP_AMBIENT, _PR_CAP_AMBIENT_RAISE = 47, 2
@@ -19,17 +23,21 @@ _DAC_READ_SEARCH = 2
 
 
 class NoData(Exception):
-    """There are no data of a service where they were looked for."""
+    """The directory has no data of a service."""
+
+
+class NewerData(Exception):
+    """A newer ilios has written to the data directory; the message has the remedy."""
 
 
 class CannotSwitchUser(Exception):
-    """Root may not act as the owner of the data here."""
+    """Root may not act as the owner of the data."""
 
 
 def ensure_service_data(settings: Settings) -> None:
-    """Make sure that a service has run there; nothing is made.
+    """Return if a service has run in the data directory; nothing is created.
 
-    :raises NoData: none has; the message names the settings that say where to look.
+    :raises NoData: none has; the message names the settings to change.
     """
     data_dir, database = settings.data_dir.absolute(), settings.database_path.absolute()
     if not data_dir.is_dir():
@@ -38,7 +46,7 @@ def ensure_service_data(settings: Settings) -> None:
             "that of the service"
         )
     found = [name for name in SERVICE_FILES if os.path.lexists(data_dir / name)]
-    # The log of a bus of one's own may be all that is left, and the directory a fresh one.
+    # With a bus of the operator the log may be all that is left.
     if not found and not os.path.lexists(database) and settings.nats_url is None:
         raise NoData(
             f"no service has run in {data_dir}: there are no data of ilios in it; set "
@@ -52,13 +60,53 @@ def ensure_service_data(settings: Settings) -> None:
         )
 
 
+def refuse_foreign_database(settings: Settings) -> None:
+    """Return unless the file of the database belongs to another program; nothing is written.
+
+    :raises ForeignDatabase: it does; the message names the settings to change.
+    """
+    remedy = "Set LOCAL_DB_PATH to another file"
+    if settings.database is None:
+        remedy += ", or ILIOS_DATA_DIR to another directory"
+    refuse_foreign(settings.database_path, remedy)
+
+
+def check_version(data_dir: Path) -> None:
+    """Return unless a newer version has written to the data directory.
+
+    :raises NewerData: one has.
+    """
+    try:
+        written = (data_dir / VERSION_FILE).read_text(encoding="ascii", errors="replace").strip()
+    except FileNotFoundError:
+        return
+    if _release(written) > _release(__version__):
+        raise NewerData(
+            f"the data directory {data_dir} was written by a newer ilios ({written}, this is "
+            f"{__version__}). Install ilios {written} again, or a newer one. There is no way back "
+            "but a copy of the whole data directory of before the upgrade"
+        )
+
+
+def write_version(data_dir: Path) -> None:
+    """Note this version in the data directory, if it is not noted there."""
+    path, text = data_dir / VERSION_FILE, f"{__version__}\n"
+    if not path.exists() or path.read_text(encoding="ascii", errors="replace") != text:
+        secrets_file.write(path, text)  # in one step, and for the owner alone
+
+
+def _release(version: str) -> tuple[int, ...]:
+    """Return major and minor number: patches of one minor version understand each other."""
+    return tuple(int(part) for part in re.findall(r"[0-9]+", version)[:2])
+
+
 def act_as_owner(data_dir: Path) -> str | None:
-    """Where root runs this on the data of somebody else, go on as that user, for good.
+    """Switch from root to the owner of the data, for good.
 
-    Or files would be left that the service cannot open. Returns a sentence about it, None where
-    nothing changed. What root may read stays readable: the interpreter may lie in root's home.
+    Else files would be left that the service cannot open. Returns a sentence about the switch, or
+    None. What root may read stays readable: the interpreter may lie in root's home.
 
-    :raises CannotBecome: root may not, as in a container without capabilities.
+    :raises CannotSwitchUser: root may not, as in a container without capabilities.
     """
     if os.geteuid() != 0:
         return None
@@ -95,9 +143,9 @@ def _name_and_group(uid: int, group: int) -> tuple[str | None, int]:
 
 
 def _keep_read_capability(libc: ctypes.CDLL) -> None:
-    """Give up all that root may do but to read and search, which nats-server inherits.
+    """Drop all capabilities but reading and searching, which nats-server inherits.
 
-    With struct __user_cap_header and two of struct __user_cap_data of linux/capability.h.
+    The arrays are struct __user_cap_header and two of struct __user_cap_data, linux/capability.h.
     """
     header = (ctypes.c_uint32 * 2)(_CAPABILITIES_VERSION, 0)
     data = (ctypes.c_uint32 * 6)()

@@ -1,4 +1,4 @@
-"""File names as people and programs give them, made fit to be shown. Never used as paths."""
+"""File names of clients, cleaned for display. Never used as paths."""
 
 import re
 import unicodedata

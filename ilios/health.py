@@ -1,7 +1,7 @@
-"""Whether the service can do its work: every part is asked, none is believed.
+"""Health of the service: every part is checked.
 
-Questions that cost something are asked once a second at most. What is learned in passing, by a
-publish that failed or a volume that is full, counts at once.
+Checks that cost something are made once a second at most. What shows without a check, as a publish
+that failed or a volume that is full, counts at once.
 """
 
 import asyncio
@@ -19,40 +19,27 @@ from bus.errors import BusFull, BusUnavailable
 from bus.publisher import Probe
 from ilios.database.document_queries import SqliteDocumentQueries
 from ilios.database.recovery.damage import REPAIR_HINT, DamageMonitor
-from ilios.disk_space import DiskGuard
 from ilios.integrity.faults import Faults
+from ilios.runtime.disk_space import DiskGuard
 from ilios.runtime.supervisor import Supervisor
 from schemas.replies import HealthReport
 
 CHECK_TIMEOUT = 2.0  # seconds for each part
-CACHED_FOR = 1.0  # seconds an answer stays good, so that asking often costs nothing
+CACHED_FOR = 1.0  # seconds a result is reused, so that frequent requests cost nothing
 CACHED_FOR_IN_DOUBT = 0.25  # seconds, while the log has not proved that it can be written
-SLOW_ACK = 1.0  # seconds an acknowledgement usually takes, above which the bus does not do its work
+SLOW_ACK = 1.0  # seconds of a median acknowledgement above which the bus counts as broken
 
 
-class Messaging(Struct, frozen=True):
-    """The bus: a connection that asks it, and what proves that it stores what is published."""
+class Monitoring(Struct, frozen=True):
+    """Where faults are collected: parts that end, damage to the database, standing faults."""
 
-    connection: Connection
-    probe: Probe
-
-
-class BlobStore(Struct, frozen=True):
-    """The blobs, and the bucket they lie in, if they lie in one."""
-
-    blobs: Blobs
-    bucket: str | None = None
-
-
-class ConversionEngines(Struct, frozen=True):
-    """What converts documents, and the names of the engines it is made of."""
-
-    engine: Engine
-    names: tuple[str, ...] = ("local",)
+    supervisor: Supervisor
+    damage: DamageMonitor
+    faults: Faults
 
 
 class _CheckResults(Struct, frozen=True):
-    """What the parts answered: what is wrong with each, or None."""
+    """The fault of each part, or None."""
 
     bus: str | None
     writer: str | None
@@ -62,40 +49,42 @@ class _CheckResults(Struct, frozen=True):
 
 
 class Health:
-    """Asks the parts, at most once a second."""
+    """Checks the parts, at most once a second."""
 
     def __init__(
         self,
-        messaging: Messaging,
+        *,
+        connection: Connection,
+        probe: Probe,
         writer: Writer,
         reads: SqliteDocumentQueries,
-        engines: ConversionEngines,
-        supervisor: Supervisor,
-        blob_store: BlobStore,
-        *,
+        engine: Engine,
+        blobs: Blobs,
         disk_guard: DiskGuard,
-        damage: DamageMonitor,
-        faults: Faults,
+        monitoring: Monitoring,
+        engine_names: tuple[str, ...] = ("local",),
+        bucket: str | None = None,
     ) -> None:
-        self._connection = messaging.connection
-        self._probe = messaging.probe
+        self._connection = connection
+        self._probe = probe
         self._writer = writer
         self._reads = reads
-        self._engine = engines.engine
-        self._engine_names = ", ".join(engines.names)
-        self._supervisor = supervisor
-        self._blob_store = blob_store
+        self._engine = engine
+        self._engine_names = ", ".join(engine_names)
+        self._blobs = blobs
+        self._bucket = bucket
         self._disk_guard = disk_guard
-        self._damage = damage
-        self._faults = faults
+        self._supervisor = monitoring.supervisor
+        self._damage = monitoring.damage
+        self._faults = monitoring.faults
         self._refreshing = asyncio.Lock()
         self._results: _CheckResults | None = None
         self._checked_at = 0.0
 
     async def __call__(self) -> HealthReport:
-        """Return how the parts are; never raises."""
+        """Return the state of the parts; never raises."""
         if self._refreshing.locked() and self._results is not None and self._probe.problem:
-            return self._report(self._results)  # it takes its time to find out more
+            return self._report(self._results)  # a check in doubt takes long
         async with self._refreshing:
             every = CACHED_FOR_IN_DOUBT if self._probe.problem else CACHED_FOR
             answers = self._results
@@ -139,10 +128,8 @@ class Health:
         stored = _status_word(away, "connected", full="blobs" in full)
         services = {
             "database": _status_word(database, "connected", full="database" in full),
-            "s3": stored if self._blob_store.bucket else "not configured",
-            "blobs": _status_word(
-                away, "s3" if self._blob_store.bucket else "local", full="blobs" in full
-            ),
+            "s3": stored if self._bucket else "not configured",
+            "blobs": _status_word(away, "s3" if self._bucket else "local", full="blobs" in full),
             "bus": _status_word(bus, "connected", full="bus" in full),
             "writer": "unavailable" if writer else "running",
             "engine": "unavailable" if engine else self._engine_names,
@@ -156,14 +143,14 @@ class Health:
             if not any("bus" in shortage.places for shortage in self._disk_guard.shortages):
                 await self._probe.check_writable()
         except (BusUnavailable, TimeoutError) as error:
-            # What the publishes say is more than that one of them failed.
+            # The statistics of the publishes tell more than one that failed.
             return self._bus_problem() or str(error) or "JetStream does not answer"
         except BusFull as error:
             return f"the log is full: {error}"
         return None
 
     def _bus_problem(self) -> str | None:
-        """Return what is wrong with the bus by what its users noticed since it was asked."""
+        """Return the fault of the bus that its users have noticed since the last check."""
         if not self._connection.connected:
             return "it is not connected"
         if (doubt := self._probe.problem) is not None:
@@ -189,7 +176,7 @@ class Health:
 
     async def _check_blobs(self) -> StorageUnavailable | None:
         try:
-            await asyncio.wait_for(self._blob_store.blobs.check(), CHECK_TIMEOUT)
+            await asyncio.wait_for(self._blobs.check(), CHECK_TIMEOUT)
         except StorageUnavailable as error:
             return error
         except TimeoutError:
@@ -205,7 +192,7 @@ class Health:
 
 
 def _status_word(fault: object, well: str, *, full: bool) -> str:
-    """Return the word for a part; one that still answers on a full volume is not unavailable."""
+    """Return the status of a part; on a full volume it is ``full``, as it still answers."""
     if fault:
         return "unavailable"
     return "full" if full else well

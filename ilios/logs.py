@@ -1,4 +1,4 @@
-"""How the service logs: JSON for machines, pleasant lines on a terminal, always on stderr."""
+"""Logging: JSON, or coloured lines on a terminal; always on stderr."""
 
 import asyncio
 import io
@@ -20,9 +20,9 @@ _TRACEBACKS = structlog.processors.ExceptionRenderer(
 
 
 def handle_loop_exception(loop: asyncio.AbstractEventLoop, context: dict[str, object]) -> None:
-    """Tell what went wrong in the loop itself (``set_exception_handler``), but for cancellations.
+    """Report errors of the event loop (``set_exception_handler``), except cancellations.
 
-    A client of the bus that is left while the bus goes away forgets tasks it has cancelled.
+    The client of NATS does not await the tasks it cancels when it is closed without a server.
     """
     if not isinstance(context.get("exception"), asyncio.CancelledError):
         loop.default_exception_handler(context)
@@ -35,7 +35,7 @@ def _to_json(event: object, **_: object) -> str:
 def _order_keys(
     _logger: object, _method: str, event: structlog.typing.EventDict
 ) -> structlog.typing.EventDict:
-    """Put time, level and event before the rest, where eyes look for them."""
+    """Put time, level and event first."""
     first = {key: event.pop(key) for key in ("timestamp", "level", "event") if key in event}
     return {**first, **event}
 
@@ -43,7 +43,7 @@ def _order_keys(
 def _printable(
     _logger: object, _method: str, event: structlog.typing.EventDict
 ) -> structlog.typing.EventDict:
-    """Escape what a terminal would obey: some of it comes from strangers."""
+    """Escape control characters: some values come from outside."""
     return {
         visible(name): visible(value, lines=name in _MULTILINE_KEYS)
         if isinstance(value, str)
@@ -53,7 +53,7 @@ def _printable(
 
 
 def _traceback(stream: TextIO, exc_info: structlog.typing.ExcInfo) -> None:
-    """Write a traceback whose messages come from anywhere."""
+    """Write a traceback with its control characters escaped."""
     # Plain: where rich happens to be installed, its tracebacks take a tenth of a second each.
     written = io.StringIO()
     structlog.dev.plain_traceback(written, exc_info)
@@ -61,7 +61,7 @@ def _traceback(stream: TextIO, exc_info: structlog.typing.ExcInfo) -> None:
 
 
 class _Formatter(logging.Formatter):
-    """Lines of libraries, tracebacks too."""
+    """Formats lines and tracebacks of libraries."""
 
     def format(self, record: logging.LogRecord) -> str:
         return visible(super().format(record), lines=True)
@@ -93,7 +93,7 @@ def set_up(level: str = "info", form: str = "auto") -> None:
         logger_factory=structlog.WriteLoggerFactory(sys.stderr),
         cache_logger_on_first_use=True,
     )
-    # Libraries that log by the standard library: only what is wrong, and never on stdout.
+    # Libraries use the standard library: warnings and errors only, and never on stdout.
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(_Formatter("%(name)s: %(message)s"))
     logging.basicConfig(level=logging.WARNING, handlers=[handler])

@@ -1,4 +1,4 @@
-"""Secrets on disk: files that only their owner can read, made once."""
+"""Files of secrets, which only their owner can read and which are created once."""
 
 import os
 import secrets
@@ -12,7 +12,7 @@ Content = TypeVar("Content", bound=msgspec.Struct)
 
 
 class SecretsDamaged(Exception):
-    """The file does not hold the secrets it should."""
+    """The file does not have the expected secrets."""
 
 
 def generate_password() -> str:
@@ -21,11 +21,11 @@ def generate_password() -> str:
 
 
 def write(path: Path, text: str) -> None:
-    """Write ``text`` in one step to a file of mode 0600."""
+    """Replace a file atomically; its mode is 0600."""
     fresh = path.with_name(path.name + ".new")
     descriptor = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW, 0o600)
     with os.fdopen(descriptor, "w") as file:
-        os.fchmod(descriptor, 0o600)  # what a former run left there may have been more open
+        os.fchmod(descriptor, 0o600)  # a file left by a former run may have another mode
         file.write(text)
         file.flush()
         os.fsync(file.fileno())
@@ -33,9 +33,9 @@ def write(path: Path, text: str) -> None:
 
 
 def load_or_create(path: Path, kind: type[Content], make: Callable[[], Content]) -> Content:
-    """Read the secrets in ``path``, or make them and write them there.
+    """Read the secrets in ``path``, or create them there.
 
-    :raises SecretsDamaged: they cannot be read from what lies there.
+    :raises SecretsDamaged: the file cannot be decoded.
     """
     try:
         return msgspec.json.decode(path.read_bytes(), type=kind)
@@ -43,7 +43,7 @@ def load_or_create(path: Path, kind: type[Content], make: Callable[[], Content])
         content = make()
         write(path, msgspec.json.encode(content).decode())
         return content
-    except msgspec.DecodeError as error:  # its words may quote what is in there
+    except msgspec.DecodeError as error:  # its message may quote the content
         raise SecretsDamaged(
-            f"{path} is damaged; it may be deleted: it is made anew, with other passwords"
+            f"{path} is damaged; it may be deleted: it is created again, with other passwords"
         ) from error

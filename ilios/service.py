@@ -1,9 +1,9 @@
-"""The composition root: the one place that knows everybody.
+"""The composition root: builds every part of the service and connects them.
 
-Read downwards it is the start of the service, upwards its stop.
+``service`` read downwards is the start of the service, read upwards its stop.
 """
 
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from pathlib import Path
 
@@ -25,21 +25,13 @@ from actors.persister import Persister
 from actors.ports import Blobs, Losses
 from actors.running_time import RunningTime
 from actors.writer import Writer
-from bus.connection import Connection
 from bus.consumers import ConsumerProgress
 from bus.log import Log
 from bus.publisher import Publisher
 from bus.subscriber import OutcomeListener
 from ilios.blobs.factory import blob_directory
-from ilios.database.connection import open_reader
-from ilios.database.document_queries import SqliteBatchQueries, SqliteDocumentQueries
-from ilios.database.integrity_queries import SqliteLogQueries
-from ilios.database.maintenance_queries import SqliteMaintenanceQueries
 from ilios.database.recovery.damage import DamageMonitor
 from ilios.database.recovery.snapshot_schedule import SnapshotScheduler
-from ilios.database.store import SqliteTransactionStore
-from ilios.database.usage_queries import SqliteUsageQueries
-from ilios.disk_space import BLOBS, COPIES, DiskGuard
 from ilios.edge.app import serve_edge
 from ilios.edge.context import Edge, Limits
 from ilios.edge.server import ListeningSockets
@@ -48,32 +40,36 @@ from ilios.edge.startup_app import serve_startup_app
 from ilios.engines.local.engine import LocalEngine
 from ilios.engines.remote import open_mistral
 from ilios.engines.router import EngineRouter
-from ilios.health import BlobStore, ConversionEngines, Health, Messaging
+from ilios.health import Health, Monitoring
 from ilios.integrity.faults import Faults
 from ilios.integrity.log_check import LogCheck
 from ilios.integrity.losses import LossStore
 from ilios.runtime import open_files
+from ilios.runtime.disk_space import BLOBS, COPIES, DiskGuard
 from ilios.runtime.locks import exclusive_lock
 from ilios.runtime.supervisor import Supervisor
 from ilios.settings.settings import Settings
 from ilios.sources.http import HttpDownloads
 from ilios.startup import Startup
-from ilios.stores import Monitoring, open_stores
+from ilios.stores import Stores, open_stores
+
+Parts = Mapping[str, Callable[[], Awaitable[None]]]
+"""What the supervisor keeps running, by name, in the order of its start."""
 
 
 class CannotListen(Exception):
-    """The edge cannot listen where it was told to."""
+    """The HTTP edge cannot listen on its port."""
 
 
 class Engines(Struct, frozen=True):
-    """What converts documents: each by itself, and in batches where an engine has them."""
+    """The engine for single documents, and that for batches of them where there is one."""
 
-    router: EngineRouter
-    batches: EngineBatches | None
+    engine: Engine
+    batches: EngineBatches | None = None
 
 
 class Service(Struct, frozen=True):
-    """What a running service can be told to people."""
+    """The addresses and the description of a running service."""
 
     settings: Settings
     url: str
@@ -86,160 +82,179 @@ class Service(Struct, frozen=True):
 async def service(settings: Settings, engine: Engine | None = None) -> AsyncIterator[Service]:
     """Run the whole service while the context is open; ``engine`` replaces the local one.
 
-    What may come by itself, as a bucket that is away or room on a volume, is waited for.
+    What is temporarily unavailable, as a bucket or room on a volume, is waited for.
 
-    :raises AlreadyInUse, BusDidNotStart, BusRefuses, ReaderTaken, DatabaseDamaged, NewerDatabase,
-        SecretsDamaged, StorageMisconfigured, EngineCrashed, CannotListen: it cannot start, and
-        the message says why.
+    :raises AlreadyInUse, BusDidNotStart, BusMisconfigured, ReaderInUse, DatabaseDamaged,
+        ForeignDatabase, NewerData, NewerDatabase, SecretsDamaged, StorageMisconfigured,
+        EngineCrashed, CannotListen: it cannot start; the message has the reason.
     """
     async with AsyncExitStack() as stack:
         enter = stack.enter_async_context
         sockets = await enter(_open_sockets(settings))
         startup = Startup(sockets.url, _written_directories(settings))
+        retry = startup.retry_until_available
         starting = await enter(
             _closable_early(serve_startup_app(sockets, lambda: startup.waiting_for))
         )
-        supervisor, damage, faults = Supervisor(), DamageMonitor(settings.database_path), Faults()
-        monitoring = Monitoring(supervisor, damage, faults)
-        stores = await startup.retry_until_available(
-            lambda: enter(open_stores(settings, monitoring, startup))
+        monitoring = Monitoring(Supervisor(), DamageMonitor(settings.database_path), Faults())
+        stores = await retry(lambda: enter(open_stores(settings, monitoring, startup)))
+        signer = await retry(lambda: _load_signer(settings.data_dir))
+        engines = (
+            await retry(lambda: enter(_engines(settings, stores.blobs, monitoring.supervisor)))
+            if engine is None
+            else Engines(engine)
         )
-        bus, blobs, data_dir = stores.bus, stores.blobs, settings.data_dir
-        database_path = settings.database_path
-        transaction_store = SqliteTransactionStore(stores.write_connection, settings.pricing)
-        reads, batches = (
-            SqliteDocumentQueries(stores.read_connection),
-            SqliteBatchQueries(stores.read_connection),
-        )
-        signer = await startup.retry_until_available(lambda: _load_signer(data_dir))
-        downloads = HttpDownloads(
-            max_bytes=settings.max_file_bytes, allow=frozenset(settings.download_allow)
-        )
-        engine_batches = None
-        if engine is None:
-            engines = await startup.retry_until_available(
-                lambda: enter(_engines(settings, blobs, supervisor))
-            )
-            engine, engine_batches = engines.router, engines.batches
-        await engine.check()
-
-        writer = Writer(transaction_store)
-        # Like usage: counting what is kept takes a while, too.
-        maintenance = SqliteMaintenanceQueries(await enter(open_reader(database_path, damage)))
-        log_reads = SqliteLogQueries(stores.read_connection)
-        log_check = LogCheck(
-            bus.janitor,
-            log_reads,
-            maintenance,
-            blobs,
-            losses=LossStore(data_dir),
-            faults=faults,
-            pop_damaged=bus.pop_damaged,
-            pop_write_failed=bus.pop_write_failed,
-        )
-        persister = Persister(bus.persister, writer, transaction_store, log_check)
-        aggregator = Aggregator(bus.aggregator, batches)
-        # One for each of the two: they may not hear of the same by the same connection.
-        ocr_cancellations, fetcher_cancellations = (
-            Cancellations(bus.ocr),
-            Cancellations(bus.fetcher),
-        )
-        ocr = Ocr(
-            bus.ocr,
-            blobs,
-            engine,
-            ocr_cancellations,
-            concurrency=settings.max_in_flight,
-            ended_floor=log_reads.ended_floor,
-        )
-        batcher = Batcher(bus.batcher, blobs, batches, engine_batches)
-        fetcher = Fetcher(
-            bus.fetcher, blobs, downloads, fetcher_cancellations, ended_floor=log_reads.ended_floor
-        )
+        await engines.engine.check()
+        writer = Writer(stores.transactions)
+        log_check = _log_check(settings, stores, monitoring.faults)
+        persister = Persister(stores.bus.persister, writer, stores.transactions, log_check)
         if settings.nats_url is not None:
-            await startup.retry_until_available(persister.ensure_only_reader)
-        # Before anybody reads on: where a log was lost, the cursor is moved back.
-        await startup.retry_until_available(log_check.compare_numbers)
-        running_time = RunningTime(writer, await maintenance.running_time())
-        parts: dict[str, Callable[[], Awaitable[None]]] = {
+            await retry(persister.ensure_only_reader)
+        # Before anything reads on: where a log was lost, the cursor is moved back.
+        await retry(log_check.compare_numbers)
+        parts: Parts = {
             "writer": writer.run,
             "persister": persister.run,
-            "aggregator": aggregator.run,
-            "cancellations for ocr": ocr_cancellations.run,
-            "cancellations for fetcher": fetcher_cancellations.run,
-            "ocr": ocr.run,
-            "batcher": batcher.run,
-            "fetcher": fetcher.run,
+            **_actors(settings, stores, engines),
             "check of the log": log_check.run,
-            "running time": running_time.run,
-            "janitor": _janitor(
-                settings,
-                bus.janitor,
-                writer,
-                blobs,
-                maintenance=maintenance,
-                running_time=running_time,
-                losses=log_check,
-            ).run,
-            "snapshots": SnapshotScheduler(
-                settings, damage, transaction_store, running_time, faults
-            ).run,
+            **await _upkeep(settings, stores, writer, monitoring, log_check),
         }
         for name, run in parts.items():
-            await enter(supervisor.running(name, run))
-
-        disk_guard = _disk_guard(settings, bus.store)
-        edge = Edge(
-            publisher=Publisher(bus.edge),
-            log=Log(bus.edge),
-            outcomes=OutcomeListener(bus.edge),
-            reads=reads,
-            batches=batches,
-            # On a connection of its own: adding up years must not hold up who asks for a status.
-            usage=SqliteUsageQueries(await enter(open_reader(database_path, damage))),
-            blobs=blobs,
-            disk_space=disk_guard,
-            health=Health(
-                Messaging(bus.edge, bus.probe),
-                writer,
-                reads,
-                ConversionEngines(engine, settings.engines),
-                supervisor,
-                BlobStore(blobs, settings.s3_bucket),
-                disk_guard=disk_guard,
-                damage=damage,
-                faults=faults,
-            ),
-            signer=signer,
-            engines=settings.engines,
-            original_redirect=settings.original_redirect,
-            public_url=settings.public_url,
-            api_keys=tuple(key.get_secret_value() for key in settings.api_keys),
-            limits=Limits(
-                max_file_bytes=settings.max_file_bytes,
-                convert_timeout=settings.convert_timeout,
-                max_connections=open_files.raise_limit(settings.max_connections),
-                max_uploads=settings.max_uploads,
-            ),
-            faults=faults,
-            check_faults=stores.file_watch.check_paths,
-        )
+            await enter(monitoring.supervisor.running(name, run))
+        edge = _edge(settings, stores, engines, writer, monitoring, signer)
         await starting.aclose()
         await enter(serve_edge(edge, sockets))
         yield Service(
             settings,
             sockets.url,
-            bus.description,
+            stores.bus.description,
             _describe_engines(settings),
-            bus.operator_url_file,
+            stores.bus.operator_url_file,
         )
+
+
+def _log_check(settings: Settings, stores: Stores, faults: Faults) -> LogCheck:
+    """Build the check that notices events which the log has lost."""
+    return LogCheck(
+        stores.bus.janitor,
+        stores.log_reads,
+        stores.maintenance,
+        stores.blobs,
+        losses=LossStore(settings.data_dir),
+        faults=faults,
+        pop_damaged=stores.bus.pop_damaged,
+        pop_write_failed=stores.bus.pop_write_failed,
+    )
+
+
+def _actors(settings: Settings, stores: Stores, engines: Engines) -> Parts:
+    """Build the actors that consume events, without the persister."""
+    bus, blobs, ended_floor = stores.bus, stores.blobs, stores.log_reads.ended_floor
+    downloads = HttpDownloads(
+        max_bytes=settings.max_file_bytes, allow=frozenset(settings.download_allow)
+    )
+    # One each: on a shared connection one of the two would miss cancellations.
+    ocr_cancellations = Cancellations(bus.ocr)
+    fetcher_cancellations = Cancellations(bus.fetcher)
+    ocr = Ocr(
+        bus.ocr,
+        blobs,
+        engines.engine,
+        ocr_cancellations,
+        concurrency=settings.max_in_flight,
+        ended_floor=ended_floor,
+    )
+    fetcher = Fetcher(bus.fetcher, blobs, downloads, fetcher_cancellations, ended_floor=ended_floor)
+    return {
+        "aggregator": Aggregator(bus.aggregator, stores.batches).run,
+        "cancellations for ocr": ocr_cancellations.run,
+        "cancellations for fetcher": fetcher_cancellations.run,
+        "ocr": ocr.run,
+        "batcher": Batcher(bus.batcher, blobs, stores.batches, engines.batches).run,
+        "fetcher": fetcher.run,
+    }
+
+
+async def _upkeep(
+    settings: Settings, stores: Stores, writer: Writer, monitoring: Monitoring, losses: Losses
+) -> Parts:
+    """Build what runs by the clock: the janitor, its measure of running time, the snapshots."""
+    connection, maintenance, blobs = stores.bus.janitor, stores.maintenance, stores.blobs
+    publisher, log = Publisher(connection), Log(connection)
+    consumers = StageConsumers(Fetcher.consumer, Ocr.consumer, PERSISTER, AGGREGATOR)
+    running_time = RunningTime(writer, await maintenance.running_time())
+    janitor = Janitor(
+        connection,
+        writer,
+        maintenance,
+        blobs,
+        running_time=running_time,
+        retention=Retention(publisher, maintenance, blobs, settings.expiry_action),
+        stuck=StuckDocuments(publisher, log, ConsumerProgress(connection), maintenance, consumers),
+        orphans=Orphans(log, maintenance, blobs, losses),
+        interval=settings.janitor_interval,
+    )
+    snapshots = SnapshotScheduler(
+        settings, monitoring.damage, stores.transactions, running_time, monitoring.faults
+    )
+    return {"running time": running_time.run, "janitor": janitor.run, "snapshots": snapshots.run}
+
+
+def _edge(
+    settings: Settings,
+    stores: Stores,
+    engines: Engines,
+    writer: Writer,
+    monitoring: Monitoring,
+    signer: Signer,
+) -> Edge:
+    """Build the HTTP edge."""
+    bus, blobs = stores.bus, stores.blobs
+    disk_guard = _disk_guard(settings, bus.store)
+    return Edge(
+        publisher=Publisher(bus.edge),
+        log=Log(bus.edge),
+        outcomes=OutcomeListener(bus.edge),
+        reads=stores.documents,
+        batches=stores.batches,
+        usage=stores.usage,
+        blobs=blobs,
+        disk_space=disk_guard,
+        health=Health(
+            connection=bus.edge,
+            probe=bus.probe,
+            writer=writer,
+            reads=stores.documents,
+            engine=engines.engine,
+            blobs=blobs,
+            disk_guard=disk_guard,
+            monitoring=monitoring,
+            engine_names=settings.engines,
+            bucket=settings.s3_bucket,
+        ),
+        signer=signer,
+        engines=settings.engines,
+        original_redirect=settings.original_redirect,
+        public_url=settings.public_url,
+        allowed_origins=settings.allowed_origins,
+        allowed_hosts=settings.allowed_hosts,
+        api_keys=tuple(key.get_secret_value() for key in settings.api_keys),
+        limits=Limits(
+            max_file_bytes=settings.max_file_bytes,
+            convert_timeout=settings.convert_timeout,
+            max_connections=open_files.raise_limit(settings.max_connections),
+            max_uploads=settings.max_uploads,
+        ),
+        faults=monitoring.faults,
+        check_faults=stores.file_watch.check_paths,
+    )
 
 
 @asynccontextmanager
 async def _engines(
     settings: Settings, blobs: Blobs, supervisor: Supervisor
 ) -> AsyncIterator[Engines]:
-    """Open the engines there are."""
+    """Open the local engine, and Mistral where it has a key."""
     async with AsyncExitStack() as stack:
         enter = stack.enter_async_context
         local = await enter(LocalEngine(settings.engine_limits, settings.data_dir / "engine"))
@@ -277,39 +292,13 @@ def _describe_engines(settings: Settings) -> str:
 
 
 def _disk_guard(settings: Settings, store: Path | None) -> DiskGuard:
-    """Say what is written where; ``store`` is that of the bus inside."""
+    """Watch the volumes that are written to; ``store`` is that of the embedded bus."""
     s3 = settings.s3
     places = {
         BLOBS if s3 is None else COPIES: blob_directory(s3, settings.data_dir),
         "database": settings.database_path.parent,
     }
     return DiskGuard(places | ({"bus": store} if store else {}), settings.reserve_bytes)
-
-
-def _janitor(
-    settings: Settings,
-    connection: Connection,
-    writer: Writer,
-    blobs: Blobs,
-    *,
-    maintenance: SqliteMaintenanceQueries,
-    running_time: RunningTime,
-    losses: Losses,
-) -> Janitor:
-    """Put the janitor together: it is the only actor made of parts."""
-    publisher, log = Publisher(connection), Log(connection)
-    readers = StageConsumers(Fetcher.consumer, Ocr.consumer, PERSISTER, AGGREGATOR)
-    return Janitor(
-        connection,
-        writer,
-        maintenance,
-        blobs,
-        running_time=running_time,
-        retention=Retention(publisher, maintenance, blobs, settings.expiry_action),
-        stuck=StuckDocuments(publisher, log, ConsumerProgress(connection), maintenance, readers),
-        orphans=Orphans(log, maintenance, blobs, losses),
-        interval=settings.janitor_interval,
-    )
 
 
 @asynccontextmanager
@@ -323,7 +312,7 @@ async def _open_sockets(settings: Settings) -> AsyncIterator[ListeningSockets]:
         except OSError as error:
             lock = settings.data_dir / "lock"
             if lock.exists():
-                # Where it is this very service that runs already, another port would not help.
+                # Where this service runs already, another port would not help.
                 stack.enter_context(exclusive_lock(lock, f"the data directory {settings.data_dir}"))
             raise CannotListen(
                 f"port {settings.port} of {settings.host} cannot be used ({error.strerror}); "
@@ -336,14 +325,14 @@ async def _open_sockets(settings: Settings) -> AsyncIterator[ListeningSockets]:
 async def _closable_early(
     context: AbstractAsyncContextManager[None],
 ) -> AsyncIterator[AsyncExitStack]:
-    """Enter a context that may be left before those that are entered after it."""
+    """Enter a context that can be left before those that are entered after it."""
     async with AsyncExitStack() as stack:
         await stack.enter_async_context(context)
         yield stack
 
 
 def _written_directories(settings: Settings) -> dict[str, Path]:
-    """Return the directories without which nothing can be kept, by what they are for."""
+    """Return the directories the service writes to, by their purpose."""
     return {
         "database": settings.database_path.parent,
         "log": settings.data_dir / "nats",

@@ -1,6 +1,6 @@
-"""The patience of a start: what may come by itself is waited for, a wrong setting is not.
+"""Retries at startup: what is temporarily unavailable is waited for, a wrong setting is not.
 
-While something is waited for the edge answers that the service is not ready, and why.
+Meanwhile the edge answers that the service is not ready, and why.
 """
 
 import asyncio
@@ -18,13 +18,14 @@ from bus.errors import BusMisconfigured, BusUnavailable
 from ilios.integrity.missing_database import DatabaseMissing
 from ilios.nats import store
 from ilios.nats.server import BusDidNotStart
+from ilios.runtime.backoff import Backoff
 from ilios.runtime.locks import AlreadyInUse
 
-FIRST_PAUSE = 0.25  # seconds until something is tried again
+FIRST_PAUSE = 0.25  # seconds until the first retry
 LONGEST_PAUSE = 2.0  # seconds; the pause doubles
-REMIND_EVERY = 60.0  # seconds between two lines in the log about the same want
+REMIND_EVERY = 60.0  # seconds between two log lines about the same reason
 RELEASE_GRACE = 30.0  # seconds `ilios rebuild` may hold the locks after the database is there
-NEEDED_BYTES = 8 * 1024**2  # a volume with less has no room: the bus alone takes as much
+NEEDED_BYTES = 8 * 1024**2  # a volume with less is full: the bus alone needs as much
 STARTING = "its parts come up"
 
 _FULL = (errno.ENOSPC, errno.EDQUOT)
@@ -35,9 +36,9 @@ log = structlog.get_logger("startup")
 
 
 class Startup:
-    """What a start waits for. ``url`` is where the edge answers meanwhile.
+    """A start and what it waits for. The edge answers at ``url`` meanwhile.
 
-    ``directories`` are those that are written to, by what they are for.
+    ``directories`` are those the service writes to, by their purpose.
     """
 
     def __init__(self, url: str, directories: dict[str, Path]) -> None:
@@ -49,12 +50,11 @@ class Startup:
         self._missing_at: float | None = None
 
     async def retry_until_available(self, attempt: Callable[[], Awaitable[_T]]) -> _T:
-        """Return what ``attempt`` returns; make it again for as long as what it wants may come.
+        """Return the result of ``attempt``, which is repeated while its error may be temporary.
 
-        An attempt that fails must leave nothing behind. Its error is raised where waiting is no
-        use.
+        An attempt that fails must leave nothing behind. An error that is not temporary is raised.
         """
-        pause = FIRST_PAUSE
+        backoff = Backoff(FIRST_PAUSE, LONGEST_PAUSE)
         while True:
             try:
                 answer = await attempt()
@@ -68,16 +68,15 @@ class Startup:
                     log.warning("no longer waiting", for_what=self._logged)
                 self.waiting_for, self._logged = STARTING, ""
                 return answer
-            await asyncio.sleep(pause)
-            pause = min(2 * pause, LONGEST_PAUSE)
+            await asyncio.sleep(backoff.advance())
 
     def _transient_reason(self, error: Exception) -> str | None:
-        """Return what is waited for after an error, or None if that would be no use."""
+        """Return the reason to wait after an error, or None if it is not temporary."""
         if isinstance(error, DatabaseMissing):
             self._missing_at = time.monotonic()
             return str(error)
         if isinstance(error, AlreadyInUse):
-            # The process that brought the database back may be about to let go of it.
+            # The process that restored the database may be about to release its locks.
             since = self._missing_at
             passes = since is not None and time.monotonic() - since < RELEASE_GRACE
             return str(error) if passes else None
@@ -88,7 +87,7 @@ class Startup:
         return str(error) if isinstance(error, StorageUnavailable | BusUnavailable) else None
 
     def _full_volume(self, error: Exception) -> str | None:
-        """Return which volume has no room, where an error may be about that."""
+        """Return which volume is full, if that may be the cause of an error."""
         causes = list(_causes(error))
         surely = any(isinstance(one, OSError) and one.errno in _FULL for one in causes)
         surely |= any(getattr(one, "sqlite_errorcode", 0) == sqlite3.SQLITE_FULL for one in causes)
@@ -116,7 +115,7 @@ def _causes(error: BaseException | None) -> Iterator[BaseException]:
 
 
 def _free(directory: Path) -> int | None:
-    """Return how many bytes are free where a directory lies, or would be made."""
+    """Return the free bytes of the volume of a directory that may not exist yet."""
     for place in (directory, *directory.parents):
         try:
             return store.free(place)

@@ -1,6 +1,6 @@
-"""What the service keeps its data in: the locks, the log, the database and the blobs.
+"""The stores of the service: the bus with its log, the database and the blobs.
 
-Opened in this order, each as soon as it can be: what may come by itself is waited for.
+They are opened in this order; what is temporarily unavailable is waited for.
 """
 
 from collections.abc import AsyncIterator
@@ -13,37 +13,35 @@ from actors.ports import Blobs, StorageMismatch
 from bus import streams
 from ilios.blobs.factory import blob_directory, open_blobs
 from ilios.blobs.guarded import GuardedBlobs
+from ilios.data_directory import check_version, refuse_foreign_database, write_version
 from ilios.database.connection import lock_file, open_reader, open_writer
-from ilios.database.integrity_queries import SqliteBlobSamples
-from ilios.database.recovery.damage import DamageMonitor
+from ilios.database.document_queries import SqliteBatchQueries, SqliteDocumentQueries
+from ilios.database.integrity_queries import SqliteBlobSamples, SqliteLogQueries
+from ilios.database.maintenance_queries import SqliteMaintenanceQueries
 from ilios.database.recovery.wal import sidecar
-from ilios.database.sqlite import Database
+from ilios.database.store import SqliteTransactionStore
+from ilios.database.usage_queries import SqliteUsageQueries
+from ilios.health import Monitoring
 from ilios.integrity import missing_database
 from ilios.integrity.blob_check import LOST_BEFORE_FILE, BlobStoreCheck, ExpectedBlobs
-from ilios.integrity.faults import Faults
 from ilios.integrity.file_watch import FileWatch
 from ilios.nats.access import Bus, open_embedded_bus, open_external_bus
 from ilios.runtime.locks import exclusive_lock
-from ilios.runtime.supervisor import Supervisor
 from ilios.settings.settings import Settings
 from ilios.startup import Startup
 
 
-class Monitoring(Struct, frozen=True):
-    """Where faults are collected: parts that end, damage that is met, faults that stand."""
-
-    supervisor: Supervisor
-    damage: DamageMonitor
-    faults: Faults
-
-
 class Stores(Struct, frozen=True):
-    """What is open. ``reading`` may be shared by all who ask little."""
+    """The open bus, blobs and database: its one writing connection, and queries on others."""
 
     bus: Bus
-    write_connection: Database
-    read_connection: Database
     blobs: Blobs
+    transactions: SqliteTransactionStore
+    documents: SqliteDocumentQueries
+    batches: SqliteBatchQueries
+    log_reads: SqliteLogQueries
+    maintenance: SqliteMaintenanceQueries
+    usage: SqliteUsageQueries
     file_watch: FileWatch
 
 
@@ -51,22 +49,27 @@ class Stores(Struct, frozen=True):
 async def open_stores(
     settings: Settings, monitoring: Monitoring, startup: Startup
 ) -> AsyncIterator[Stores]:
-    """Open all of it, and look after it while the context is open.
+    """Open the stores, and watch them while the context is open.
 
-    :raises DatabaseMissing: there was a database, and it is not there; nothing is held.
-    :raises AlreadyInUse, BusDidNotStart, BusRefuses, DatabaseDamaged, NewerDatabase,
-        SecretsDamaged, StorageMisconfigured: it cannot be opened; the message has the reason.
+    :raises DatabaseMissing: there was a database, and it is gone; no lock is held.
+    :raises AlreadyInUse, BusDidNotStart, BusMisconfigured, DatabaseDamaged, ForeignDatabase,
+        NewerData, NewerDatabase, SecretsDamaged, StorageMisconfigured: one cannot be opened; the
+        message has the reason.
     """
     async with AsyncExitStack() as stack:
         enter, retry = stack.enter_async_context, startup.retry_until_available
         data_dir, path = settings.data_dir, settings.database_path
-        # Before the locks: they would be made in the directory a volume is to be mounted on.
+        # Before anything is written: the file of another program is left as it is.
+        refuse_foreign_database(settings)
+        # Before the locks: they would be created in the directory a volume is to be mounted on.
         missing_database.check_snapshots(settings)
         stack.enter_context(exclusive_lock(data_dir / "lock", f"the data directory {data_dir}"))
         stack.enter_context(exclusive_lock(lock_file(path), f"the database {path}"))
+        check_version(data_dir)
         bus = await retry(lambda: enter(_open_bus(settings, monitoring)))
         await missing_database.check_blobs(settings, bus.persister)
         write_connection = await retry(lambda: enter(open_writer(path, monitoring.damage)))
+        write_version(data_dir)
         read_connection = await enter(open_reader(path, monitoring.damage))
         expected = ExpectedBlobs(SqliteBlobSamples(read_connection), data_dir / LOST_BEFORE_FILE)
         store = await retry(lambda: enter(_open_blobs(settings, expected)))
@@ -74,8 +77,19 @@ async def open_stores(
         await enter(monitoring.supervisor.running("watch over blobs", blob_check.run))
         file_watch = FileWatch(monitoring.faults, _watched_paths(settings, bus), bus.server_pid)
         await enter(monitoring.supervisor.running("watch over files", file_watch.run))
+        # Queries that take a while, as sums over years, must not delay those for one document.
+        maintenance = SqliteMaintenanceQueries(await enter(open_reader(path, monitoring.damage)))
+        usage = SqliteUsageQueries(await enter(open_reader(path, monitoring.damage)))
         yield Stores(
-            bus, write_connection, read_connection, GuardedBlobs(store, blob_check), file_watch
+            bus=bus,
+            blobs=GuardedBlobs(store, blob_check),
+            transactions=SqliteTransactionStore(write_connection, settings.pricing),
+            documents=SqliteDocumentQueries(read_connection),
+            batches=SqliteBatchQueries(read_connection),
+            log_reads=SqliteLogQueries(read_connection),
+            maintenance=maintenance,
+            usage=usage,
+            file_watch=file_watch,
         )
 
 
@@ -102,7 +116,7 @@ async def _open_blobs(settings: Settings, expected: ExpectedBlobs) -> AsyncItera
 
 
 def _watched_paths(settings: Settings, bus: Bus) -> dict[str, Path]:
-    """Return what must stay where it is, by what it is, the outermost first."""
+    """Return the files and directories that must not vanish, by name, the outermost first."""
     database = settings.database_path
     places = {
         "the data directory": settings.data_dir,

@@ -1,14 +1,14 @@
-"""Text from outside, made fit to be shown: what a terminal would obey is written out instead.
+"""Escapes control characters in text from outside, so that a terminal does not interpret them.
 
-That is more than the control characters of ASCII: those of Latin-1 begin sequences as well, and
-those of bidirectional text let a line read as another one.
+Not only those of ASCII: those of Latin-1 begin sequences as well, and those of bidirectional text
+make a line read as another one.
 """
 
 import unicodedata
 
 
 def visible(text: str, *, lines: bool = False) -> str:
-    r"""Write out what cannot be printed (``\x1b``), but for white space where ``lines``."""
+    r"""Escape what is not printable (as ``\x1b``), except white space where ``lines``."""
     if text.isprintable():
         return text
     return "".join(
@@ -22,7 +22,7 @@ def _is_harmless(character: str) -> bool:
 
 
 def visible_json(text: str) -> str:
-    """Do the same with JSON on one line, which stays JSON of the same meaning."""
+    """Escape JSON on one line; it remains JSON with the same value."""
     if text.isprintable():
         return text
     return "".join(c if c.isprintable() else _escaped(c) for c in text)

@@ -175,6 +175,7 @@ class Health(Struct, frozen=True, kw_only=True, omit_defaults=True):
     """``healthy`` or ``unhealthy``, then with ``error``."""
 
     status: str
+    version: str
     timestamp: Instant
     services: dict[str, str]
     error: str | None = None

@@ -9,6 +9,7 @@ import structlog
 from bus import streams
 from bus.connection import Connection, connect
 from ilios.nats.server import NatsServer, embedded
+from ilios.settings import environ
 from tests.s3 import servers
 from tests.s3.servers import S3Server
 
@@ -20,6 +21,12 @@ structlog.configure(
         structlog.dev.ConsoleRenderer(exception_formatter=structlog.dev.plain_traceback),
     ]
 )
+
+
+@pytest.fixture(autouse=True)
+def no_env_file(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Read no .env of the directory in which the tests are started."""
+    monkeypatch.setattr(environ, "ENV_FILE", tmp_path / ".env")
 
 
 @pytest.fixture(scope="session")

@@ -5,7 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from ilios.settings.settings import IGNORED, TABLE, UNSUPPORTED
+from ilios.settings.environ import IGNORED, UNSUPPORTED
+from ilios.settings.settings import TABLE
 
 ROOT = Path(__file__).parents[1]
 FIRST_ILIOS = {

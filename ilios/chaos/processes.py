@@ -99,8 +99,12 @@ class ServiceProcess:
             self._process = await asyncio.create_subprocess_exec(
                 self._python,
                 *self.command(),
-                cwd=self._directory,
-                env={"PATH": os.environ.get("PATH", ""), **self._environ},
+                cwd="/",  # where no .env lies
+                env={
+                    "PATH": os.environ.get("PATH", ""),
+                    "PYTHONPATH": str(self._directory),
+                    **self._environ,
+                },
                 stdin=asyncio.subprocess.DEVNULL,
                 stdout=asyncio.subprocess.PIPE,
                 stderr=stderr,

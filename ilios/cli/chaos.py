@@ -27,6 +27,31 @@ class UsageError(Exception):
     """The arguments are invalid here."""
 
 
+def configure(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments of ``ilios chaos``."""
+    parser.description = (
+        "Run the service in a directory of its own, submit documents, kill at random the service, "
+        "its bus and its engine processes, and compare what was promised with the result. "
+        "Exit code 0: every promise was kept; 1: one was broken; 3: the service does not start."
+    )
+    parser.add_argument("--documents", type=int, default=300, help="documents to accept (300)")
+    parser.add_argument("--kills", type=int, default=40, help="and a pause for every 8 (40)")
+    parser.add_argument("--seed", type=int, help="of faults and documents; default: a new one")
+    parser.add_argument("--clients", type=int, default=8, help="concurrent clients (8)")
+    parser.add_argument(
+        "--within",
+        type=float,
+        default=30.0,
+        metavar="SECONDS",
+        help="after the last fault every document must have ended, 99 of 100 in half of it (30)",
+    )
+    parser.add_argument(
+        "--directory", metavar="PATH", help="an empty one; default: a temporary one"
+    )
+    parser.add_argument("--keep", action="store_true", help="do not remove the directory")
+    parser.add_argument("--json", action="store_true", help="the report as one JSON object")
+
+
 def run(options: argparse.Namespace) -> int:
     """Run a trial; its directory is removed, unless the trial failed or ``--keep`` is given."""
     try:

@@ -1,50 +1,61 @@
-"""``ilios check``: the settings in effect, what is wrong with them, and whether they would work."""
+"""``ilios check``: shows the settings, what is wrong with them, and whether a start would work."""
 
 import argparse
 import asyncio
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from importlib import import_module
 from typing import Protocol
 
 from actors.engines import EngineCrashed
 from ilios import api_keys
+from ilios.api_keys import tenant_of
 from ilios.cli import exit_codes, printing
 from ilios.engines.local import self_test
 from ilios.engines.local.engine import LocalEngine
 from ilios.engines.sandbox import enter
-from ilios.preflight import directories, ports
-from ilios.preflight.findings import Finding, problem, warning
+from ilios.preflight import machine
+from ilios.preflight.machine import Finding, problem, warning
 from ilios.runtime import engine_memory, open_files
-from ilios.settings import settings as table
-from ilios.tenants import tenant_of
+from ilios.secret import Secret
+from ilios.settings import environ
+from ilios.settings.settings import TABLE, Settings
 
 HINT_LENGTH = 4  # characters of a key
 MIN_HINTED_LENGTH = 12  # characters of a key of which some may be shown
-DATABASE_MODULE, REMOTE_MODULE = "ilios.preflight.database", "ilios.preflight.remote"
-"""They load libraries that take a while, so only where there is something to try."""
+STORES_MODULE = "ilios.preflight.stores"
+"""It loads libraries that take a while, so only where it is needed."""
 
 
 class _Preflight(Protocol):
-    def check(self, settings: table.Settings) -> Iterator[Finding]: ...
+    def check(self, settings: Settings) -> Iterator[Finding]: ...
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments of ``ilios check``: none."""
+    parser.description = (
+        "Show every setting, where it comes from, and what is wrong; try directories, ports, a bus "
+        "and a bucket of yours, without leaving anything there. "
+        "Exit code 0: ready to start; 2: settings cannot be used; 3: something they name cannot be."
+    )
 
 
 def run(_options: argparse.Namespace) -> int:
-    """Print the table, what was tried, and a verdict; returns the exit code."""
-    environ = os.environ
+    """Print the settings, the findings and a verdict; returns the exit code."""
     try:
-        settings = table.from_environ(environ)
-    except table.BadSettings as error:
-        # What is misspelt may be the very thing that is missing.
-        _print_warnings(table.warnings(environ))
-        print_problems(error)
+        from_file = environ.add_env_file(os.environ, environ.ENV_FILE)
+        settings = environ.from_environ(os.environ)
+    except environ.BadSettings as error:
+        # A misspelt variable may be the one that is missing.
+        _print_warnings(environ.warnings(os.environ))
+        printing.print_problems(error.problems)
         return _print_verdict(
             f"Not ready to start: {_pluralized(len(error.problems), 'problem')}.", exit_codes.USAGE
         )
-    running = directories.is_locked(settings.data_dir)
+    running = machine.is_locked(settings.data_dir)
     try:
-        printing.write_stdout("".join(f"{line}\n" for line in _setting_lines(settings)))
+        printing.write_stdout("".join(f"{line}\n" for line in _setting_lines(settings, from_file)))
         findings = list(_findings(settings, running=running))
         good = [finding.text for finding in findings if finding.level == "ok"]
         printing.write_stdout(
@@ -56,7 +67,7 @@ def run(_options: argparse.Namespace) -> int:
     warned = [finding.text for finding in findings if finding.level == "warning"]
     problems = [finding.text for finding in findings if finding.level == "problem"]
     _print_warnings(warned)
-    print_problems(table.BadSettings(problems))
+    printing.print_problems(problems)
     if problems:
         verdict = f"Not ready to start: {_pluralized(len(problems), 'problem')}."
         return _print_verdict(verdict, exit_codes.CANNOT_START)
@@ -68,8 +79,8 @@ def run(_options: argparse.Namespace) -> int:
     return _print_verdict(f"{verdict}.", exit_codes.OK)
 
 
-async def _run_self_test(settings: table.Settings) -> list[Finding]:
-    """Return what an engine process finds on a machine that its filter was not recorded on."""
+async def _run_self_test(settings: Settings) -> list[Finding]:
+    """Return findings of an engine process, on machines where its filter was not recorded."""
     if settings.sandbox == "off" or self_test.is_recorded():
         return []
     try:
@@ -81,22 +92,18 @@ async def _run_self_test(settings: table.Settings) -> list[Finding]:
         return [problem(f"nothing will be converted: {error.reason}")]
 
 
-def print_problems(error: table.BadSettings) -> None:
-    """Say on stderr what has to be changed."""
-    for sentence in error.problems:
-        print(f"ilios: {sentence}", file=sys.stderr)
-
-
-def key_hint(key: table.Secret) -> str:
-    """Return as much of a key as tells its owner which one it is, and nobody else what it is."""
+def key_hint(key: Secret) -> str:
+    """Return the first characters of a long key, which its owner recognises; else ``***``."""
     text = key.get_secret_value()
     return f"{text[:HINT_LENGTH]}…" if len(text) >= MIN_HINTED_LENGTH else str(key)
 
 
-def _setting_lines(settings: table.Settings) -> Iterator[str]:
-    width = max(len(setting.variable) for setting in table.TABLE)
-    for setting in table.TABLE:
-        origin = "environment" if os.environ.get(setting.variable, "").strip() else "default"
+def _setting_lines(settings: Settings, from_file: Collection[str]) -> Iterator[str]:
+    width = max(len(setting.variable) for setting in TABLE)
+    for setting in TABLE:
+        origin = "default"
+        if os.environ.get(setting.variable, "").strip():
+            origin = str(environ.ENV_FILE) if setting.variable in from_file else "environment"
         value = setting.format(settings)
         yield f"{setting.variable:<{width}}  {value:<24} {origin:<12} {setting.description}"
     if settings.api_keys:
@@ -105,9 +112,9 @@ def _setting_lines(settings: table.Settings) -> Iterator[str]:
             yield f"  {place}.  {key_hint(key)}  {tenant_of(key.get_secret_value())}"
 
 
-def _findings(settings: table.Settings, *, running: bool) -> Iterator[Finding]:
+def _findings(settings: Settings, *, running: bool) -> Iterator[Finding]:
     for text in (
-        *table.warnings(os.environ),
+        *environ.warnings(os.environ),
         *api_keys.warnings(settings.api_keys),
         *open_files.warnings(settings.max_connections),
         *enter.sandbox_warnings(settings.sandbox),
@@ -116,13 +123,12 @@ def _findings(settings: table.Settings, *, running: bool) -> Iterator[Finding]:
         ),
     ):
         yield warning(text)
-    yield from directories.check(settings)
-    if settings.snapshots_dir.is_dir():
-        yield from _load_preflight(DATABASE_MODULE).check(settings)
-    yield from ports.check(settings, running=running)
+    yield from machine.check_directories(settings)
+    yield from machine.check_ports(settings, running=running)
     yield from asyncio.run(_run_self_test(settings))
-    if settings.nats_url is not None or settings.s3 is not None:
-        yield from _load_preflight(REMOTE_MODULE).check(settings)
+    stored = settings.snapshots_dir.is_dir() or settings.database_path.exists()
+    if stored or settings.nats_url is not None or settings.s3 is not None:
+        yield from _load_preflight(STORES_MODULE).check(settings)
 
 
 def _load_preflight(module: str) -> _Preflight:
@@ -136,7 +142,7 @@ def _print_warnings(warnings: list[str]) -> None:
 
 
 def _print_verdict(verdict: str, code: int) -> int:
-    """Print the last line of all, after what stderr has; return the exit code."""
+    """Print the last line, after everything on stderr; return the exit code."""
     sys.stderr.flush()
     try:
         printing.write_stdout(f"\n{verdict}\n")

@@ -21,10 +21,10 @@ from actors.engines import (
     SourceFile,
     Unconvertible,
 )
-from ilios.cli import check, exit_codes, printing
+from ilios.cli import command, exit_codes, printing
 from ilios.engines.local.engine import LocalEngine
 from ilios.formats import FORMATS, Format
-from ilios.settings import settings as table
+from ilios.settings.settings import MIB, Settings
 from ilios.visible import visible
 from schemas.options import ConversionOptions
 
@@ -33,34 +33,56 @@ CHUNK = 1024 * 1024  # bytes read from stdin at once
 
 
 class ConversionFailed(Exception):
-    """A document was not converted, or its result not written; the message is the reason."""
+    """A document was not converted or not written; the message has the reason."""
 
 
 class CannotWrite(Exception):
-    """The target of ``-o`` cannot be written; the message is the reason."""
+    """The target of ``-o`` cannot be written; the message has the reason."""
 
 
 class UsageError(Exception):
-    """Arguments that contradict each other, or the files there are."""
+    """The arguments contradict one another or the existing files."""
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments of ``ilios convert``."""
+    parser.description = (
+        "Convert files and print the Markdown, or write it. "
+        "Exit code 0: all converted; 1: some failed; 2: wrong usage."
+    )
+    parser.add_argument("files", nargs="+", metavar="FILE", help="a document; - reads stdin")
+    parser.add_argument(
+        "-o",
+        "--output",
+        metavar="PATH",
+        help="write here: a directory (one FILE.md per document), or a file for one document",
+    )
+    parser.add_argument(
+        "--format",
+        choices=("markdown", "json"),
+        default="markdown",
+        help="markdown (default), or one JSON object a line with pages and metadata",
+    )
+    parser.add_argument(
+        "--pages",
+        metavar="RANGES",
+        help="convert these pages only, counted from 1, such as 1-3,7,10-",
+    )
 
 
 def run(options: argparse.Namespace) -> int:
-    """Convert ``options.files`` and write the results in their order."""
+    """Convert ``options.files`` and deliver the results in their order."""
     files: list[str] = options.files
     try:
         conversion = ConversionOptions(pages=options.pages)
     except ValueError as error:
         printing.print_error(UsageError(f"--pages: {error}"))
         return exit_codes.USAGE
-    try:
-        settings = table.from_environ(os.environ)
-    except table.BadSettings as error:
-        check.print_problems(error)
-        return exit_codes.USAGE
+    settings = command.read_settings()
     try:
         targets = None
         if options.output is not None:
-            # As it was typed: a Path drops the final slash that stands for a directory.
+            # As a string: a Path drops the final slash, which stands for a directory.
             targets = _targets(files, str(options.output), options.format)
         return asyncio.run(
             _convert_all(files, targets, FORMATS[options.format], conversion, settings)
@@ -68,23 +90,21 @@ def run(options: argparse.Namespace) -> int:
     except UsageError as error:
         printing.print_error(error)
         return exit_codes.USAGE
-    except (CannotWrite, printing.CannotPrint) as error:
+    except CannotWrite as error:
         printing.print_error(error)
         return exit_codes.SOME_FAILED
-    except KeyboardInterrupt:
-        return exit_codes.INTERRUPTED
 
 
-def _targets(files: list[str], typed: str, output_format: str) -> list[Path]:
-    """Return the target of each document, before any work is done; create its directory."""
-    output = Path(typed)
+def _targets(files: list[str], given: str, output_format: str) -> list[Path]:
+    """Return the file of each result, before any work is done; make their directory."""
+    output = Path(given)
     suffix = FORMATS[output_format].suffix
     try:
-        if len(files) > 1 or typed.endswith("/") or output.is_dir():
+        if len(files) > 1 or given.endswith("/") or output.is_dir():
             if output.exists() and not output.is_dir():
                 if len(files) > 1:
                     raise UsageError(f"{output} is a file; several documents need a directory")
-                raise CannotWrite(f"cannot write into {typed}: it is a file")
+                raise CannotWrite(f"cannot write into {given}: it is a file")
             output.mkdir(parents=True, exist_ok=True)
             targets = [output / name for name in _output_names(files, suffix)]
         else:
@@ -97,12 +117,12 @@ def _targets(files: list[str], typed: str, output_format: str) -> list[Path]:
             ):
                 raise CannotWrite(f"cannot write {file}: it is one of the documents")
     except OSError as error:
-        raise CannotWrite(f"cannot write {error.filename or typed}: {error.strerror}") from error
+        raise CannotWrite(f"cannot write {error.filename or given}: {error.strerror}") from error
     return targets
 
 
 def _output_names(files: list[str], suffix: str) -> list[str]:
-    """Return a file name for each result; equal names from several directories get numbers."""
+    """Return the names of the results; equal names from several directories get numbers."""
     names: list[str] = []
     for file in files:
         stem = "stdin" if file == STDIN else Path(file).name
@@ -120,7 +140,7 @@ async def _convert_all(
     targets: list[Path] | None,
     output: Format,
     options: ConversionOptions,
-    settings: table.Settings,
+    settings: Settings,
 ) -> int:
     progress = Progress(len(files))
     failed = False
@@ -149,7 +169,7 @@ async def _convert_all(
                     failed = True
                     progress.clear()
                     printing.write_stderr(f"ilios: {visible(name)}: {visible(str(error))}")
-        finally:  # where results cannot be written, the rest need not be converted
+        finally:  # when results cannot be written, the rest need not be converted
             for task in tasks:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
@@ -195,10 +215,10 @@ async def _open_source(name: str, max_bytes: int) -> AsyncIterator[Path]:
     """Yield the path of a file; stdin is copied into a temporary file first."""
     if name != STDIN:
         mode = os.stat(name).st_mode
-        if not stat.S_ISREG(mode) and not stat.S_ISDIR(mode):  # opening a directory says enough
-            raise ConversionFailed(
-                "This is not a regular file; what comes from a pipe is read from -."
-            )
+        if not stat.S_ISREG(mode) and not stat.S_ISDIR(
+            mode
+        ):  # opening a directory raises a clear error
+            raise ConversionFailed("This is not a regular file; use - to read from a pipe.")
         yield Path(name)
         return
     if sys.stdin is None:
@@ -206,7 +226,7 @@ async def _open_source(name: str, max_bytes: int) -> AsyncIterator[Path]:
     with tempfile.NamedTemporaryFile(prefix="ilios-") as copy:
         while chunk := await asyncio.to_thread(sys.stdin.buffer.read, CHUNK):
             if copy.tell() + len(chunk) > max_bytes:
-                most = max_bytes // table.MIB
+                most = max_bytes // MIB
                 raise ConversionFailed(
                     f"There is more on stdin than {most} MiB (ILIOS_MAX_FILE_MB)."
                 )
@@ -223,7 +243,7 @@ def _write(target: Path, text: str) -> None:
 
 
 class Progress:
-    """A progress line on stderr; nothing where stderr is no terminal."""
+    """A line of progress on stderr, if that is a terminal."""
 
     def __init__(self, total: int) -> None:
         self._total = total
@@ -243,7 +263,7 @@ class Progress:
         self._write_line(f"[{self._finished}/{self._total}] {Path(name).name}: {took}")
 
     def clear(self) -> None:
-        """Clear the line, before other output."""
+        """Clear the line for other output."""
         self._write_line("")
 
     def _write_line(self, text: str) -> None:

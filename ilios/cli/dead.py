@@ -1,8 +1,7 @@
-"""``ilios dead``: what could not be worked on, and what is to become of it."""
+"""``ilios dead``: lists, shows, requeues and drops dead letters."""
 
 import argparse
 import asyncio
-import os
 import sys
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 
@@ -11,14 +10,12 @@ import msgspec
 from bus.connection import Connection
 from bus.dead_letters import CannotRequeue, DeadLetter, DeadLetterStore, requeue
 from bus.errors import BusFull, BusUnavailable, EventTooLarge
-from ilios import logs
-from ilios.cli import check, exit_codes, printing
-from ilios.data_directory import CannotSwitchUser, NoData, act_as_owner, ensure_service_data
+from ilios.cli import command, exit_codes, printing
 from ilios.nats.access import operator_connection
 from ilios.nats.server import BusDidNotStart
 from ilios.runtime.locks import AlreadyInUse, CannotLock
 from ilios.secrets_file import SecretsDamaged
-from ilios.settings import settings as table
+from ilios.settings.settings import Settings
 from ilios.visible import visible, visible_json
 
 SHOWN_REASON = 60  # characters in the list
@@ -27,38 +24,47 @@ _NO_BUS = (
     AlreadyInUse,
     BusDidNotStart,
     BusUnavailable,
-    CannotSwitchUser,
     CannotLock,
-    NoData,
     OSError,
     SecretsDamaged,
 )
 
 
+def configure(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments of ``ilios dead``."""
+    parser.description = (
+        "List dead letters and decide what becomes of them, also while the service runs. "
+        "Exit code 0: done; 1: some could not be; 3: the bus cannot be reached."
+    )
+    actions = parser.add_subparsers(dest="what", required=True, metavar="WHAT")
+    for what, help_text in (
+        ("list", "list them, the oldest first"),
+        ("show", "show one with the body of its event"),
+        ("requeue", "publish its event again: its document no longer counts as failed"),
+        ("drop", "delete it; its document stays as it is"),
+    ):
+        action = actions.add_parser(what, help=help_text)
+        action.add_argument("--tenant", help="of one tenant only (with --all, or in the list)")
+        if what == "list":
+            action.add_argument("--json", action="store_true", help="one JSON object a line")
+            continue
+        which = action.add_mutually_exclusive_group(required=True)
+        which.add_argument("--all", action="store_true", help="all of them")
+        which.add_argument("numbers", type=int, nargs="*", default=[], metavar="NUMBER")
+
+
 def run(options: argparse.Namespace) -> int:
     """List, show, requeue or drop dead letters; returns the exit code."""
-    try:
-        settings = table.from_environ(os.environ)
-    except table.BadSettings as error:
-        check.print_problems(error)
-        return exit_codes.USAGE
-    logs.set_up("error", settings.log_format)
-    try:
+
+    def work(settings: Settings) -> int:
         if settings.nats_url is None:
-            ensure_service_data(settings)
-            printing.print_note(act_as_owner(settings.data_dir))
+            command.claim_data(settings)
         return asyncio.run(_run(settings, options))
-    except printing.CannotPrint as error:
-        printing.print_error(error)
-        return exit_codes.SOME_FAILED
-    except _NO_BUS as error:
-        printing.print_error(error)
-        return exit_codes.CANNOT_START
-    except KeyboardInterrupt:
-        return exit_codes.INTERRUPTED
+
+    return command.run_on_data(work, cannot_start=_NO_BUS)
 
 
-async def _run(settings: table.Settings, options: argparse.Namespace) -> int:
+async def _run(settings: Settings, options: argparse.Namespace) -> int:
     async with operator_connection(settings) as connection:
         dead_letters = DeadLetterStore(connection)
         if options.what == "list":
@@ -87,7 +93,7 @@ async def _apply_to_each(
     action: "Action",
     connection: Connection,
 ) -> int:
-    """Do something about each letter that was named; one that cannot be done stops no other."""
+    """Apply an action to each letter; one that fails does not stop the others."""
     numbers: list[int] = options.numbers
     if options.all:
         numbers = [letter.number async for letter in dead_letters.iterate(options.tenant or "*")]
@@ -127,7 +133,7 @@ _ACTIONS: Mapping[str, Action] = {"show": _show, "requeue": _requeue, "drop": _d
 
 
 def _metadata(letter: DeadLetter) -> dict[str, object]:
-    """Return all but the body, by name."""
+    """Return the members of a letter without its body."""
     members: dict[str, object] = msgspec.structs.asdict(letter)
     del members["body"]
     return members

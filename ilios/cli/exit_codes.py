@@ -1,11 +1,11 @@
-"""The exit codes of the command."""
+"""Exit codes of ``ilios``."""
 
 OK = 0
 SOME_FAILED = 1
 USAGE = 2
-"""Wrong settings: those that cannot be read, and those that what they name refuses.
+"""Wrong arguments or settings, among them a bus, bucket or database that refuses this service.
 
-Starting again is no use before one of them is changed: systemd is asked not to.
+A restart is no use before a setting is changed; systemd is configured not to make one.
 """
 CANNOT_START = 3
 INTERRUPTED = 130

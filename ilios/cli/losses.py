@@ -1,48 +1,54 @@
-"""``ilios losses``: what the log has lost, as the service has found it, and its acceptance."""
+"""``ilios losses``: the list of what the log has lost, and its acceptance."""
 
 import argparse
-import os
 from collections.abc import Iterator
 
-from ilios import logs
-from ilios.cli import check, exit_codes, printing
-from ilios.data_directory import CannotSwitchUser, NoData, act_as_owner, ensure_service_data
+from ilios.cli import command, exit_codes, printing
 from ilios.integrity import losses
 from ilios.integrity.losses import Loss, LossesFile, describe
-from ilios.settings import settings as table
+from ilios.settings.settings import Settings
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments of ``ilios losses``."""
+    parser.description = (
+        "List events that are gone from the log before their time, documents that wait for one of "
+        "them, and originals that no document owns; also while the service runs. "
+        "Exit code 0: nothing stands; 1: something does."
+    )
+    parser.add_argument(
+        "--accept",
+        action="store_true",
+        help="you have seen to them: the service is ready again, and keeps those originals",
+    )
 
 
 def run(options: argparse.Namespace) -> int:
     """List the losses, or accept them; returns the exit code."""
+    accept: bool = options.accept
+    return command.run_on_data(lambda settings: _run(settings, accept=accept))
+
+
+def _run(settings: Settings, *, accept: bool) -> int:
+    command.claim_data(settings)
     try:
-        settings = table.from_environ(os.environ)
-    except table.BadSettings as error:
-        check.print_problems(error)
-        return exit_codes.USAGE
-    logs.set_up("error", settings.log_format)
-    try:
-        ensure_service_data(settings)
-        printing.print_note(act_as_owner(settings.data_dir))
         losses_file = losses.read(settings.data_dir)
         has_unaccepted = any(loss.accepted_at is None for loss in losses_file.losses)
         accepted = losses.is_accepted(settings.data_dir)
-        if options.accept and has_unaccepted:
+        if accept and has_unaccepted:
             losses.accept(settings.data_dir)
             accepted = True
-        printing.write_stdout(
-            "".join(f"{line}\n" for line in format_lines(losses_file, accepted=accepted))
-        )
-    except (CannotSwitchUser, NoData) as error:
-        printing.print_error(error)
-        return exit_codes.CANNOT_START
-    except (OSError, printing.CannotPrint) as error:
+    except OSError as error:
         printing.print_error(error)
         return exit_codes.SOME_FAILED
+    printing.write_stdout(
+        "".join(f"{line}\n" for line in format_lines(losses_file, accepted=accepted))
+    )
     return exit_codes.SOME_FAILED if has_unaccepted and not accepted else exit_codes.OK
 
 
 def format_lines(losses_file: LossesFile, *, accepted: bool) -> Iterator[str]:
-    """Return what is remembered, for people."""
+    """Yield the lines of the list."""
     if not losses_file.losses:
         yield "The log has lost nothing that was noticed."
         return

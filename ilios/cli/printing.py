@@ -1,4 +1,4 @@
-"""Results on stdout, which may be full, closed, or a pipe that nobody reads any more."""
+"""Output: results on stdout, which may be full or closed, everything else on stderr."""
 
 import os
 import sys
@@ -7,11 +7,11 @@ from ilios.visible import visible
 
 
 class CannotPrint(Exception):
-    """Stdout takes nothing more. The message says why; it is empty when the reader has left."""
+    """Stdout cannot be written. The message is empty when its reader has gone."""
 
 
 def write_stdout(text: str) -> None:
-    """Write ``text`` to stdout, now and in UTF-8; a terminal gets nothing it would obey.
+    """Write ``text`` to stdout in UTF-8 and flush it; a terminal gets no control characters.
 
     :raises CannotPrint: it cannot be written.
     """
@@ -20,7 +20,7 @@ def write_stdout(text: str) -> None:
     try:
         if sys.stdout.isatty():
             text = visible(text, lines=True)
-        # Names of files may be no UTF-8; they leave as they came.
+        # File names may be no UTF-8; their bytes are written unchanged.
         sys.stdout.buffer.write(text.encode("utf-8", "surrogateescape"))
         sys.stdout.buffer.flush()
     except OSError as error:
@@ -30,18 +30,24 @@ def write_stdout(text: str) -> None:
 
 
 def print_error(error: Exception) -> None:
-    """Say on stderr what is wrong, if there is anything to say."""
+    """Write the message of an error to stderr, if it has one."""
     if str(error):
         write_stderr(f"ilios: {error}")
 
 
+def print_problems(problems: list[str]) -> None:
+    """Write each problem to stderr, on a line of its own."""
+    for sentence in problems:
+        write_stderr(f"ilios: {sentence}")
+
+
 def write_stderr(text: str) -> None:
-    """Write a line, or several, to stderr; some of it may come from outside."""
+    """Write lines to stderr, without control characters."""
     print(visible(text, lines=True), file=sys.stderr, flush=True)
 
 
 def print_note(sentence: str | None) -> None:
-    """Print on stderr what somebody may want to know, if there is anything."""
+    """Write a sentence to stderr, if there is one."""
     if sentence:
         print(f"ilios: {sentence}", file=sys.stderr)
 

@@ -2,23 +2,22 @@
 
 import argparse
 import asyncio
-import os
 import sqlite3
 from collections.abc import Iterator
 
 from actors.writes import DatabaseUnavailable
 from bus.errors import BusUnavailable
 from bus.reader import ReaderInUse
-from ilios import logs
-from ilios.cli import check, exit_codes, printing
-from ilios.data_directory import CannotSwitchUser, NoData, act_as_owner, ensure_service_data
+from ilios.cli import command, exit_codes, printing
+from ilios.data_directory import refuse_foreign_database
+from ilios.database.foreign import ForeignDatabase
 from ilios.database.migrations import NewerDatabase
 from ilios.database.recovery.comparison import TableDiff
 from ilios.database.recovery.rebuild import Gap, NoSuchSnapshot, RebuildReport, rebuild
 from ilios.nats.server import BusDidNotStart
 from ilios.runtime.locks import AlreadyInUse, CannotLock
 from ilios.secrets_file import SecretsDamaged
-from ilios.settings import settings as table
+from ilios.settings.settings import Settings
 
 MAX_LISTED = 10  # rows or documents that are named one by one
 SHOWN_DIGITS = 16  # of a digest
@@ -28,11 +27,9 @@ _CANNOT_START = (
     AlreadyInUse,
     BusDidNotStart,
     BusUnavailable,
-    CannotSwitchUser,
     CannotLock,
     DatabaseUnavailable,
     NewerDatabase,
-    NoData,
     NoSuchSnapshot,
     OSError,
     ReaderInUse,
@@ -41,17 +38,39 @@ _CANNOT_START = (
 )
 
 
+def configure(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments of ``ilios rebuild``."""
+    parser.description = (
+        "Make the database again beside the old one, compare it with the log and the old one, and "
+        "replace the old one if that proves it. The service must not run. "
+        "Exit code 0: it is in order, or was replaced; 1: it was not, and why; 3: it cannot be."
+    )
+    parser.add_argument("--check", action="store_true", help="change nothing, only report")
+    parser.add_argument(
+        "--accept-gap",
+        action="store_true",
+        help="also where the log does not reach back to the snapshot, or rows would be given up",
+    )
+    parser.add_argument(
+        "--snapshot",
+        metavar="NAME",
+        help="begin with this one, or with `none`; default: the one with most events",
+    )
+
+
 def run(options: argparse.Namespace) -> int:
     """Rebuild and report; returns the exit code."""
+    return command.run_on_data(
+        lambda settings: _run(settings, options),
+        cannot_start=_CANNOT_START,
+        log_level="warning",
+    )
+
+
+def _run(settings: Settings, options: argparse.Namespace) -> int:
+    command.claim_data(settings)
     try:
-        settings = table.from_environ(os.environ)
-    except table.BadSettings as error:
-        check.print_problems(error)
-        return exit_codes.USAGE
-    logs.set_up("warning", settings.log_format)
-    try:
-        ensure_service_data(settings)
-        printing.print_note(act_as_owner(settings.data_dir))
+        refuse_foreign_database(settings)
         report = asyncio.run(
             rebuild(
                 settings,
@@ -60,22 +79,17 @@ def run(options: argparse.Namespace) -> int:
                 snapshot=options.snapshot,
             )
         )
-        printing.write_stdout(
-            "".join(f"{line}\n" for line in format_lines(report, check=options.check))
-        )
+    except ForeignDatabase as foreign:
+        printing.print_error(foreign)
+        return exit_codes.USAGE
     except Gap as gap:
         printing.print_error(
             Gap(f"{gap}. Nothing was changed; {ACCEPT_GAP_HINT}, without the missing events")
         )
         return exit_codes.SOME_FAILED
-    except printing.CannotPrint as error:
-        printing.print_error(error)
-        return exit_codes.SOME_FAILED
-    except _CANNOT_START as error:
-        printing.print_error(error)
-        return exit_codes.CANNOT_START
-    except KeyboardInterrupt:
-        return exit_codes.INTERRUPTED
+    printing.write_stdout(
+        "".join(f"{line}\n" for line in format_lines(report, check=options.check))
+    )
     succeeded = report.is_proven and (report.is_sound or report.replaced)
     return exit_codes.OK if succeeded else exit_codes.SOME_FAILED
 

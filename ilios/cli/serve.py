@@ -1,4 +1,4 @@
-"""``ilios serve``: everything inside, until it is told to stop."""
+"""``ilios serve``: runs the service until a signal stops it."""
 
 import argparse
 import asyncio
@@ -21,20 +21,23 @@ from actors.ports import StorageForeign, StorageMisconfigured
 from bus.errors import BusMisconfigured
 from bus.reader import ReaderInUse
 from ilios import __version__, logs
-from ilios.cli import check, exit_codes, printing
+from ilios.cli import exit_codes, printing
+from ilios.data_directory import NewerData
 from ilios.database.connection import DatabaseDamaged
+from ilios.database.foreign import ForeignDatabase
 from ilios.database.migrations import NewerDatabase
 from ilios.nats.server import BusDidNotStart
 from ilios.runtime import engine_memory, gc_tuning, open_files
 from ilios.runtime.locks import AlreadyInUse, CannotLock
 from ilios.secrets_file import SecretsDamaged
 from ilios.service import CannotListen, Service, service
-from ilios.settings import settings as table
+from ilios.settings import environ
+from ilios.settings.settings import Settings
 
 _OUTPUTS = (1, 2)
 STOPPED_WITHIN = 15.0
 """Seconds from the first signal until nothing of the service is left, whatever hangs."""
-_LOG_BEFORE_EXIT = 0.5  # seconds; a log that hangs as well must not keep us
+_LOG_BEFORE_EXIT = 0.5  # seconds; a log that hangs must not delay the exit
 
 _REMEDY = "see ILIOS_DATA_DIR and LOCAL_DB_PATH"
 
@@ -42,11 +45,11 @@ log = structlog.get_logger("serve")
 
 
 class CannotStore(Exception):
-    """Where the data are to lie is no place for them."""
+    """The directories or files of the data cannot be used."""
 
 
-_WRONG_SETTINGS = (BusMisconfigured, StorageMisconfigured)
-"""What the settings name is there and refuses them."""
+_WRONG_SETTINGS = (BusMisconfigured, ForeignDatabase, StorageMisconfigured)
+"""The bus, database or bucket of the settings refuses the service."""
 _CANNOT_START = (
     AlreadyInUse,
     BusDidNotStart,
@@ -55,6 +58,7 @@ _CANNOT_START = (
     CannotStore,
     DatabaseDamaged,
     EngineCrashed,
+    NewerData,
     NewerDatabase,
     ReaderInUse,
     SecretsDamaged,
@@ -63,16 +67,22 @@ _CANNOT_START = (
 )
 
 
+def configure(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments of ``ilios serve``: none."""
+    parser.description = (
+        "Start the service. Settings come from the environment and from ./.env; see `ilios check`."
+    )
+
+
 def run(_options: argparse.Namespace) -> int:
     """Serve until SIGINT, SIGTERM or SIGHUP; returns the exit code."""
-    try:
-        settings = table.from_environ(os.environ)
-    except table.BadSettings as error:
-        check.print_problems(error)
-        return exit_codes.USAGE
+    from_file = environ.add_env_file(os.environ, environ.ENV_FILE)
+    settings = environ.from_environ(os.environ)
     logs.set_up(settings.log_level, settings.log_format)
+    if from_file:
+        log.info("settings file read", path=str(environ.ENV_FILE.absolute()), names=from_file)
     for warning in (
-        *table.warnings(os.environ),
+        *environ.warnings(os.environ),
         *open_files.warnings(settings.max_connections),
         *engine_memory.warnings(
             os.environ, settings.engine_memory_bytes, settings.engine_processes
@@ -91,7 +101,7 @@ def run(_options: argparse.Namespace) -> int:
     return exit_codes.OK
 
 
-async def _serve(settings: table.Settings) -> None:
+async def _serve(settings: Settings) -> None:
     stop = asyncio.Event()
     terminals = [descriptor for descriptor in _OUTPUTS if os.isatty(descriptor)]
     task = asyncio.current_task()
@@ -105,13 +115,13 @@ async def _serve(settings: table.Settings) -> None:
         _start_exit_timers()
         _detach_closed_terminals(terminals)
         log.info("stopping; a second signal stops at once")
-        if starting:  # which may wait for a bus, or check a large database, for longer
+        if starting:  # a start may wait for a bus, or check a large database, for longer
             task.cancel()
 
     loop = asyncio.get_running_loop()
     loop.set_exception_handler(logs.handle_loop_exception)
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-        # nohup has it ignored, and that is to stay so.
+        # nohup ignores SIGHUP, which must stay so.
         if number != signal.SIGHUP or signal.getsignal(number) != signal.SIG_IGN:
             loop.add_signal_handler(number, on_signal)
     try:
@@ -127,15 +137,15 @@ async def _serve(settings: table.Settings) -> None:
 
 
 def _exit_now() -> NoReturn:
-    """End at once. What is in hand is on the log and comes again; the kernel ends the children."""
+    """Exit at once. Unfinished work is redelivered by the log; the kernel ends the children."""
     os._exit(exit_codes.INTERRUPTED)
 
 
 def _start_exit_timers() -> None:
-    """See to it that the process ends: from threads, for the loop may be what hangs."""
-    complain = "not stopped in time, leaving; nothing accepted is lost"
+    """Start the timers that end the process; threads, because the event loop may hang."""
+    message = "not stopped in time, exiting; nothing accepted is lost"
     for after, what in (
-        (STOPPED_WITHIN - _LOG_BEFORE_EXIT, lambda: log.error(complain)),
+        (STOPPED_WITHIN - _LOG_BEFORE_EXIT, lambda: log.error(message)),
         (STOPPED_WITHIN, _exit_now),
     ):
         timer = threading.Timer(after, what)
@@ -144,8 +154,8 @@ def _start_exit_timers() -> None:
 
 
 @asynccontextmanager
-async def _run_service(settings: table.Settings) -> AsyncIterator[Service]:
-    """Run the service; what the file system refuses it at the start is said in its words.
+async def _run_service(settings: Settings) -> AsyncIterator[Service]:
+    """Run the service; errors of the file system at its start get a message of their own.
 
     :raises CannotStore: a directory, a file or the database cannot be used.
     """
@@ -162,7 +172,7 @@ async def _run_service(settings: table.Settings) -> AsyncIterator[Service]:
 
 
 def _detach_closed_terminals(terminals: list[int]) -> None:
-    """Leave the terminals that were closed; a log line to one would fail, and stop the stopping."""
+    """Redirect terminals that were closed: a log line to one would fail and abort the stop."""
     for descriptor in terminals:
         if not os.isatty(descriptor):
             nowhere = os.open(os.devnull, os.O_WRONLY)
@@ -171,10 +181,10 @@ def _detach_closed_terminals(terminals: list[int]) -> None:
 
 
 def banner(running: Service) -> str:
-    """Say on one screen where everything is and what to try first."""
+    """Return where everything is and what to try first, on one screen."""
     settings = running.settings
     sample = _shortest_path(Path(str(files("ilios"))) / "samples" / "hello.pdf")
-    # Of several keys the variable is none.
+    # Several keys in one variable are not one key.
     key = "$API_KEY" if len(settings.api_keys) == 1 else "YOUR_KEY"
     header = f'-H "Authorization: Bearer {key}" ' if settings.api_keys else ""
     lines = [
@@ -205,7 +215,7 @@ def banner(running: Service) -> str:
 
 
 def _shortest_path(path: Path) -> Path:
-    """Return the path as it is shortest to type from here."""
+    """Return the path relative to the working directory, if it lies below it."""
     absolute = path.absolute()
     here = Path.cwd()
     return absolute.relative_to(here) if absolute.is_relative_to(here) else absolute

@@ -16,13 +16,13 @@ import structlog
 from aiohttp import web
 from aiohttp.typedefs import Handler, Middleware
 
+from ilios.api_keys import key_digest, tenant_of, tenant_of_digest
 from ilios.edge import signed_urls
 from ilios.edge.connection import mark_authenticated
 from ilios.edge.connection_limiter import network_of
 from ilios.edge.context import TENANT
 from ilios.edge.errors import HttpProblem
 from ilios.edge.middleware import HEALTH_PATHS, STATIC_PATHS, STATIC_PREFIX
-from ilios.tenants import key_digest, tenant_of, tenant_of_digest
 from schemas.ids import DEFAULT_TENANT
 
 __all__ = ["API_KEYS", "PUBLIC_PATHS", "ApiKeys", "auth_middleware", "tenant_of"]

@@ -6,6 +6,7 @@ from datetime import UTC, datetime
 import structlog
 from aiohttp import web
 
+from ilios import __version__
 from ilios.edge.context import EDGE
 from ilios.edge.operation import JSON, Response, operation
 from ilios.edge.responses import json_response
@@ -45,6 +46,7 @@ async def health(request: web.Request) -> web.StreamResponse:
     report = await _report(request)
     body = Health(
         status="healthy" if report.healthy else "unhealthy",
+        version=__version__,
         timestamp=format_instant(datetime.now(UTC)),
         services=report.services,
         error=None if report.healthy else "; ".join(report.problems) or "not healthy",

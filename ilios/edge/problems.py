@@ -21,9 +21,7 @@ REQUEST_ID = "X-Request-Id"
 
 HEADERS = {
     "Accept-Encoding": Header("The encoding a body may have.", _TEXT),
-    "Accept-Ranges": Header(
-        "Parts can be requested with `Range`.", _TEXT | {"enum": ["bytes"]}
-    ),
+    "Accept-Ranges": Header("Parts can be requested with `Range`.", _TEXT | {"enum": ["bytes"]}),
     "Cache-Control": Header("How long the answer may be cached.", _TEXT),
     "Content-Disposition": Header("A name to save the answer under (RFC 6266).", _TEXT),
     "Content-Range": Header("Which bytes these are, of how many.", _TEXT),

@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 from aiohttp import web
 from aiohttp.typedefs import Handler
 
+from ilios import __version__
 from ilios.edge import errors, health, middleware, server, uploads
 from ilios.edge.auth import API_KEYS, ApiKeys
 from ilios.edge.context import Limits
@@ -44,6 +45,7 @@ def make_app(startup_reason: Callable[[], str]) -> web.Application:
     async def ready(_request: web.Request) -> web.StreamResponse:
         body = Health(
             status="unhealthy",
+            version=__version__,
             timestamp=format_instant(datetime.now(UTC)),
             services={},
             error=f"starting: {startup_reason()}",

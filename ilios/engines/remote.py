@@ -13,7 +13,7 @@ from actors.ports import Blobs
 from ilios import secrets_file
 from ilios.engines.mistral.limits import MistralLimits
 from ilios.engines.pages import PageSplitter
-from ilios.settings.values import Secret
+from ilios.secret import Secret
 
 
 class UploadPrefix(Struct, frozen=True):

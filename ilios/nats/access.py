@@ -15,6 +15,7 @@ from bus.connection import Connection, connect
 from bus.diagnostics import PermissionViolations, PublishStats
 from bus.errors import BusUnavailable
 from bus.publisher import Probe
+from ilios.api_keys import tenant_of
 from ilios.data_directory import NoData
 from ilios.integrity.faults import Faults
 from ilios.nats.server import embedded
@@ -23,7 +24,6 @@ from ilios.nats.watchdog import NatsWatchdog
 from ilios.runtime.locks import AlreadyInUse, exclusive_lock
 from ilios.runtime.supervisor import Supervisor
 from ilios.settings.settings import Settings
-from ilios.tenants import tenant_of
 from schemas.ids import DEFAULT_TENANT
 
 log = structlog.get_logger("bus")

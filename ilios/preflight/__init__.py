@@ -1,1 +1,1 @@
-"""Tries what the service needs of this machine and others, without leaving anything behind."""
+"""Checks of what the service needs before it starts; they leave nothing behind."""

@@ -1,4 +1,4 @@
-"""How much memory engine processes may hold, so that all of them fit into what there is."""
+"""The number of engine processes and their memory limits, so that all fit into memory."""
 
 from collections.abc import Mapping
 
@@ -7,26 +7,26 @@ from ilios.runtime.cores import cores
 
 MIB = 1024 * 1024
 SERVICE_BYTES = 256 * MIB
-"""What the service and its bus need beside the engine processes."""
+"""Memory of the service and its bus."""
 
 OCR_PROCESS_BYTES = 1024 * MIB
-"""What an engine process needs to recognise the text of large pages: less is of little use."""
+"""Memory of an engine process that recognises the text of large pages."""
 
 MIN_PROCESS_BYTES = 128 * MIB
-"""Without this an engine process does not even come up."""
+"""An engine process does not start with less."""
 
 MEMORY_VARIABLE, COUNT_VARIABLE = "ILIOS_ENGINE_MEMORY_MB", "WORKER_COUNT"
 
 
 def fitting_processes(total_bytes: int | None = None) -> int:
-    """Return how many engine processes to run: one for each core, if they fit."""
+    """Return the default number of engine processes: one for each core, if they fit."""
     return max(1, min(cores(), _available_bytes(total_bytes) // OCR_PROCESS_BYTES))
 
 
 def bytes_per_process(wanted: int, processes: int, total_bytes: int | None = None) -> int:
-    """Return what each of so many processes, and of one more, may hold; at most what is wanted.
+    """Return the memory limit of each of so many processes and one more; at most ``wanted``.
 
-    :param there: bytes of memory there are; by default what this machine or cgroup has.
+    :param total_bytes: memory of the machine or cgroup; by default read from it.
     """
     room = _available_bytes(total_bytes)
     share = max(room // (processes + 1), min(OCR_PROCESS_BYTES, room), MIN_PROCESS_BYTES)
@@ -36,7 +36,7 @@ def bytes_per_process(wanted: int, processes: int, total_bytes: int | None = Non
 def warnings(
     environ: Mapping[str, str], wanted: int, processes: int, total_bytes: int | None = None
 ) -> list[str]:
-    """Return a sentence for each setting that promises more memory than there is."""
+    """Return a warning for each setting that needs more memory than there is."""
     room = _available_bytes(total_bytes)
     given = bytes_per_process(wanted, processes, total_bytes)
     found = []

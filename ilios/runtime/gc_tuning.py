@@ -1,17 +1,17 @@
-"""Spares the garbage collector the looking at what lives as long as the process does."""
+"""Settings of the garbage collector for a long-running process."""
 
 import gc
 
 YOUNG, MIDDLE, OLD = 20_000, 20, 50
-"""Allocations, and collections of the younger, after which each generation is looked at.
+"""Thresholds of the three generations.
 
-Python's own 700, 10 and 10 are for small programs: a service with its libraries loaded looks at
-half a million objects again and again that nobody will ever let go of.
+Python's defaults (700, 10, 10) are for small programs: with all libraries loaded, half a million
+objects that live as long as the process would be traversed again and again.
 """
 
 
 def freeze() -> None:
-    """Take what there is now for lasting. To be called once, when all is up."""
+    """Exempt all existing objects from collection; to be called once, after the start."""
     gc.collect()
     gc.freeze()
     gc.set_threshold(YOUNG, MIDDLE, OLD)

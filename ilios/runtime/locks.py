@@ -1,4 +1,4 @@
-"""Holding something for this process alone; the kernel lets go when the process dies."""
+"""Exclusive locks between processes; the kernel releases them when the process dies."""
 
 import fcntl
 import os
@@ -8,19 +8,19 @@ from pathlib import Path
 
 
 class AlreadyInUse(Exception):
-    """Another process holds it. Stop that one, or give this one a data directory of its own."""
+    """Another process holds the lock. Stop it, or use another data directory."""
 
 
 class CannotLock(Exception):
-    """The lock file cannot be made or opened: its directory is no place to write to."""
+    """The lock file cannot be created or opened."""
 
 
 @contextmanager
 def exclusive_lock(path: Path, what: str) -> Iterator[None]:
-    """Hold the lock file ``path``; ``what`` names in the error what it stands for.
+    """Hold the lock file ``path``; ``what`` names in errors what it protects.
 
     :raises AlreadyInUse: another process holds it.
-    :raises CannotHold: it cannot be made there.
+    :raises CannotLock: it cannot be created there.
     """
     try:
         path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)

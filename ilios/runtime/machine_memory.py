@@ -1,11 +1,11 @@
-"""How much memory there is, the machine's or less where a cgroup limits it, and who holds it."""
+"""The memory of the machine or of our cgroup, and that of a process."""
 
 from collections.abc import Iterator
 from pathlib import Path
 
 PROC = Path("/proc")
 CGROUPS = Path("/sys/fs/cgroup")
-UNKNOWN = 2 * 1024**3  # bytes; where neither is known (not Linux): a small machine
+UNKNOWN = 2 * 1024**3  # bytes; where neither can be read (not Linux): a small machine
 
 _V2 = "memory.max"
 _V1 = "memory.limit_in_bytes"
@@ -15,7 +15,7 @@ def limit_bytes(proc: Path = PROC, cgroups: Path = CGROUPS) -> int:
     """Return the least of the machine's memory and the limits of our cgroup and those above it.
 
     Formats: proc(5) ``meminfo``, cgroups(7), and ``memory.max`` or, of version 1,
-    ``memory.limit_in_bytes``. What cannot be read limits nothing.
+    ``memory.limit_in_bytes``. A file that cannot be read is no limit.
     """
     limits = [total for total in (_total(proc / "meminfo"),) if total]
     limits.extend(_cgroup_limits(proc / "self" / "cgroup", cgroups))
@@ -23,7 +23,7 @@ def limit_bytes(proc: Path = PROC, cgroups: Path = CGROUPS) -> int:
 
 
 def resident_bytes(pid: int, proc: Path = PROC) -> int:
-    """Return the resident memory of a process; 0 of one that is gone, or where it is not known."""
+    """Return the resident memory of a process; 0 if it is gone or cannot be read."""
     for line in _lines(proc / str(pid) / "status"):
         name, _, rest = line.partition(":")
         if name == "VmRSS":
@@ -40,7 +40,7 @@ def _total(meminfo: Path) -> int:
 
 
 def _cgroup_limits(membership: Path, cgroups: Path) -> Iterator[int]:
-    """Yield every limit on the way from our cgroup up to the root that is mounted here."""
+    """Yield the limits of our cgroup and those above it, up to the mounted root."""
     for line in _lines(membership):
         _, controllers, path = line.split(":", 2)
         if not controllers:
@@ -52,7 +52,7 @@ def _cgroup_limits(membership: Path, cgroups: Path) -> Iterator[int]:
 
 def _upwards(root: Path, path: str, name: str) -> Iterator[int]:
     # In a container the path may be the host's, of which only the root is mounted: missing
-    # directories are passed over.
+    # directories are skipped.
     within = Path(path.lstrip("/"))
     for place in (within, *within.parents):
         for text in _lines(root / place / name):

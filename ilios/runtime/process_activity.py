@@ -1,4 +1,4 @@
-"""Whether a process that does not answer is at work: what is merely slow must not be ended."""
+"""Whether a process that does not answer makes progress: a slow one must not be killed."""
 
 import os
 import time
@@ -12,7 +12,7 @@ _TICKS = os.sysconf("SC_CLK_TCK")
 
 
 class ProcessActivity(NamedTuple):
-    """What a process has done until now. Times are seconds."""
+    """The CPU time and state of a process at one moment. Times are seconds."""
 
     at: float
     cpu: float
@@ -20,7 +20,7 @@ class ProcessActivity(NamedTuple):
 
     @classmethod
     def of(cls, pid: int) -> Self:
-        """Look at a process; one of which nothing is known (not Linux, or gone) has done nothing.
+        """Return the activity of a process; one that cannot be read (not Linux, or gone) has none.
 
         Format: proc(5), ``/proc/[pid]/stat``.
         """
@@ -32,5 +32,5 @@ class ProcessActivity(NamedTuple):
         return cls(time.monotonic(), cpu, waits_for_disk=fields[0] == _ON_DISK)
 
     def progressed_since(self, earlier: "ProcessActivity") -> bool:
-        """Whether the process has worked since it was looked at earlier."""
+        """Whether the process made progress since an earlier moment."""
         return self.waits_for_disk or self.cpu - earlier.cpu > BUSY_SHARE * (self.at - earlier.at)

@@ -1,4 +1,4 @@
-"""Keeps the parts of the service running: a part that ends is started again, ever more slowly."""
+"""Restarts the parts of the service when they end, with growing pauses."""
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -12,25 +12,25 @@ from ilios.runtime.restarts import RestartHistory
 
 FIRST_PAUSE = 0.1  # seconds before the first restart
 LONGEST_PAUSE = 5.0  # seconds between restarts of a part that cannot stay up
-CANCEL_AGAIN_AFTER = 10.0  # seconds a part gets to end; more than what it holds may take
+CANCEL_AGAIN_AFTER = 10.0  # seconds a part has to end; more than its longest cleanup takes
 
 log = structlog.get_logger("supervisor")
 
 
 class Supervisor:
-    """Runs parts, knows of other things that are kept running, and which of them are not well."""
+    """Runs parts, and reports those that are not healthy, of its own and of other supervisors."""
 
     def __init__(self) -> None:
         self._restarts: dict[str, RestartHistory] = {}
 
     @property
     def problems(self) -> list[str]:
-        """One sentence for each part that is down, or has been too lately or too often."""
+        """One sentence for each part that is down, or was down too recently or too often."""
         found = ((name, restarts.problem) for name, restarts in self._restarts.items())
         return [f"{name} {problem}" for name, problem in found if problem]
 
     def track(self, name: str, restarts: RestartHistory) -> None:
-        """Tell also of something that another keeper starts again."""
+        """Report also on a part that something else restarts."""
         self._restarts[name] = restarts
 
     @asynccontextmanager
@@ -43,7 +43,7 @@ class Supervisor:
             task.cancel()
             while not (await asyncio.wait([task], timeout=CANCEL_AGAIN_AFTER))[0]:
                 # Before Python 3.12 a library's wait_for can forget a cancellation.
-                log.warning("part does not end, asked again", part=name)
+                log.warning("part does not end, cancelled again", part=name)
                 task.cancel()
 
     async def _run_forever(self, name: str, run: Callable[[], Awaitable[None]]) -> None:
@@ -55,9 +55,7 @@ class Supervisor:
                 await run()
                 reason = "ended"
             except (BusFull, BusUnavailable, DatabaseUnavailable) as error:
-                reason = str(
-                    error
-                )  # the world's fault, not a defect: a traceback would say nothing
+                reason = str(error)  # of the environment; a traceback would tell nothing
             except Exception as error:
                 log.exception("part failed", part=name)
                 reason = type(error).__name__
@@ -65,7 +63,7 @@ class Supervisor:
                 task = asyncio.current_task()
                 if task is None or task.cancelling():
                     raise
-                # The part let something end it that was cancelled within: it would stay down.
+                # Something within the part was cancelled; without a restart it would stay down.
                 log.exception("part was cancelled from within", part=name)
                 reason = "cancelled"
             pause = restarts.record_exit(reason)

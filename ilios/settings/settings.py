@@ -1,12 +1,15 @@
-"""Every setting of the service: one typed table, read once from the environment."""
+"""Every setting of the service, read once from the environment.
 
-import ipaddress
-from collections.abc import Mapping
+A setting is declared once: its type, bounds, variable, description and default are one field of
+``Settings``.
+"""
+
 from datetime import timedelta
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Literal
 
-from msgspec import Struct, field
+from msgspec import Meta, Struct, field
 
 from actors.janitor.queries import SWEEP_INTERVAL, ExpiryAction
 from actors.pricing import LOCAL_MICROS, MARGIN_PERCENT, Pricing, pricing
@@ -14,88 +17,312 @@ from ilios.blobs.s3.config import AUTO, SINGLE_PUT_MAX_BYTES, S3Config
 from ilios.engines.local.limits import MEMORY_BYTES, PAGE_SECONDS, WALL_SECONDS, EngineLimits
 from ilios.engines.mistral.limits import MAX_CONCURRENT_CALLS, MODEL, MistralLimits
 from ilios.engines.sandbox.enter import SandboxMode
-from ilios.runtime.cores import cores
 from ilios.runtime.engine_memory import bytes_per_process, fitting_processes
-from ilios.settings.names import unknown_variables
-from ilios.settings.row import MIB, Setting
-from ilios.settings.storage import warnings_without_bucket
-from ilios.settings.table import IGNORED, TABLE, UNSUPPORTED
-from ilios.settings.values import Secret
+from ilios.secret import Secret
+from ilios.settings import values
+from ilios.settings.values import Env, settings_of
 from schemas.options import EngineName
 
-__all__ = ["IGNORED", "MIB", "TABLE", "UNSUPPORTED", "BadSettings", "Secret", "Setting", "Settings"]
-__all__ += ["cores", "from_environ", "warnings"]
-
+MIB = 1024 * 1024
+BUCKET = "S3_BUCKET"
+BucketEnv = partial(Env, needs=BUCKET)
 PREFETCH = 2  # documents that wait beside those being converted, so that no engine process idles
-
-
-class BadSettings(Exception):
-    """Some variables cannot be used. ``problems`` holds one sentence for each."""
-
-    def __init__(self, problems: list[str]) -> None:
-        super().__init__("; ".join(problems))
-        self.problems = problems
+Port = Annotated[int, Meta(ge=0, le=65_535)]
 
 
 class Settings(Struct, frozen=True, kw_only=True):
-    """What the service runs with. The names of the variables are in ``TABLE``."""
+    """What the service runs with; each field names its variable."""
 
-    host: str = "127.0.0.1"
-    port: int = 1337
-    public_url: str | None = None
-    api_keys: tuple[Secret, ...] = ()
-    data_dir: Path = Path("data")
-    database: Path | None = None
-    s3_bucket: str | None = None
-    s3_endpoint: str | None = None
-    s3_region: str = AUTO
-    s3_access_key: Secret | None = None
-    s3_secret_key: Secret | None = None
-    s3_session_token: Secret | None = None
-    s3_addressing: str = AUTO
-    s3_prefix: str = ""
-    s3_single_put_max_bytes: int = SINGLE_PUT_MAX_BYTES
-    original_redirect: bool = False
-    nats_url: Secret | None = None
-    nats_port: int = 4222
-    max_file_bytes: int = 1024 * MIB
-    reserve_bytes: int = 64 * MIB
-    max_connections: int = 1000
-    max_uploads: int = 64
-    convert_timeout: float = 300.0
-    engine_processes: int = field(default_factory=fitting_processes)
-    jobs_per_process: int | None = None
-    engine_memory_bytes: int = MEMORY_BYTES
-    engine_timeout: float = WALL_SECONDS
-    page_timeout: float = PAGE_SECONDS
-    sandbox: SandboxMode = "auto"
-    mistral_key: Secret | None = None
-    mistral_url: str | None = None
-    engine: EngineName | None = None
-    engine_fallback: bool = False
-    mistral_model: str = MODEL
-    mistral_concurrency: int = MAX_CONCURRENT_CALLS
-    mistral_pages_per_minute: int = 0
-    mistral_images: bool = True
-    download_allow: tuple[str, ...] = ()
-    expiry_action: ExpiryAction = "delete"
-    janitor_interval: float = SWEEP_INTERVAL
-    snapshot_hours: int = 24
-    insecure: bool = False
-    log_level: str = "info"
-    log_format: str = "auto"
-    local_page_micros: int = LOCAL_MICROS
-    margin_percent: int = MARGIN_PERCENT
-    wal_mode: bool = True
+    port: Annotated[Port, Env("PORT", "Port of the HTTP edge; 0 takes a free one")] = 1337
+    host: Annotated[
+        str, Env("ILIOS_HOST", "Address the HTTP edge listens on", parse=values.host)
+    ] = "127.0.0.1"
+    public_url: Annotated[
+        str | None,
+        Env(
+            "ILIOS_PUBLIC_URL",
+            "Where clients reach the HTTP edge; unset = the Host of each request",
+            "https://docs.example.com",
+            values.origin,
+        ),
+    ] = None
+    allowed_origins: Annotated[
+        tuple[str, ...],
+        Env(
+            "ILIOS_ALLOWED_ORIGINS",
+            "Origins whose pages may submit URLs to a service without API_KEY",
+            "https://app.example.com",
+            values.origins,
+        ),
+    ] = ()
+    allowed_hosts: Annotated[
+        tuple[str, ...],
+        Env(
+            "ILIOS_ALLOWED_HOSTS",
+            "Host names by which URLs may be submitted to a service without API_KEY",
+            "ilios.internal",
+            values.hosts,
+        ),
+    ] = ()
+    api_keys: Annotated[
+        tuple[Secret, ...],
+        Env("API_KEY", "Keys that may use the API; none = open", "key1,key2", values.secret_list),
+    ] = ()
+    data_dir: Annotated[
+        Path, Env("ILIOS_DATA_DIR", "Directory of the bus, blobs and database", "./data")
+    ] = Path("data")
+    database: Annotated[
+        Path | None,
+        Env("LOCAL_DB_PATH", "The SQLite file; unset = in ILIOS_DATA_DIR", "./data/ilios.db"),
+    ] = None
+    s3_bucket: Annotated[
+        str | None,
+        Env(BUCKET, "Bucket of the blobs; unset = ILIOS_DATA_DIR", "documents", values.bucket),
+    ] = None
+    s3_endpoint: Annotated[
+        str | None,
+        BucketEnv(
+            "AWS_ENDPOINT_URL_S3",
+            "URL of the S3 service; unset = that of AWS",
+            "https://fly.storage.tigris.dev",
+            values.endpoint,
+        ),
+    ] = None
+    s3_region: Annotated[
+        str,
+        BucketEnv(
+            "AWS_REGION",
+            "Region of the bucket; auto asks the bucket",
+            "eu-central-1",
+            values.region,
+        ),
+    ] = AUTO
+    s3_access_key: Annotated[
+        Secret | None,
+        BucketEnv("AWS_ACCESS_KEY_ID", "Key for the bucket; unset = that of the machine", "..."),
+    ] = None
+    s3_secret_key: Annotated[
+        Secret | None, BucketEnv("AWS_SECRET_ACCESS_KEY", "Secret of AWS_ACCESS_KEY_ID", "...")
+    ] = None
+    s3_session_token: Annotated[
+        Secret | None,
+        BucketEnv(
+            "AWS_SESSION_TOKEN", "Session of temporary keys; the service does not renew them", "..."
+        ),
+    ] = None
+    s3_addressing: Annotated[
+        Literal["auto", "path", "virtual"],
+        BucketEnv(
+            "ILIOS_S3_ADDRESSING",
+            "Position of the bucket's name in URLs: path, virtual (the host), or auto",
+            "path",
+        ),
+    ] = "auto"
+    s3_prefix: Annotated[
+        str,
+        BucketEnv(
+            "ILIOS_S3_PREFIX",
+            "Prefix of all keys; two services in one bucket need two of them",
+            "ilios/",
+            values.prefix,
+        ),
+    ] = ""
+    s3_single_put_max_bytes: Annotated[
+        int,
+        BucketEnv(
+            "S3_MULTIPART_THRESHOLD",
+            "Size up to which bytes in memory are put in one piece; streams use parts of 8 MiB",
+            "50MB",
+            values.size(5_000_000, 1_000_000_000),
+        ),
+    ] = SINGLE_PUT_MAX_BYTES
+    original_redirect: Annotated[
+        bool,
+        BucketEnv(
+            "ILIOS_ORIGINAL_REDIRECT",
+            "Whether /original redirects to the bucket, by a URL good for 5 minutes",
+            "true",
+        ),
+    ] = False
+    nats_url: Annotated[
+        Secret | None,
+        Env("NATS_URL", "A NATS of yours; unset = embedded", "nats://host:4222", values.bus_url),
+    ] = None
+    nats_port: Annotated[
+        Port, Env("ILIOS_NATS_PORT", "Port of the embedded bus; if it is in use or 0, a free one")
+    ] = 4222
+    max_file_bytes: Annotated[
+        int,
+        Meta(ge=1 * MIB, le=1024 * MIB),
+        Env("ILIOS_MAX_FILE_MB", "Largest document accepted, in MiB", unit=MIB),
+    ] = 1024 * MIB
+    reserve_bytes: Annotated[
+        int,
+        Meta(ge=16 * MIB, le=1024 * 1024 * MIB),
+        Env(
+            "ILIOS_RESERVE_MB",
+            "Free space, in MiB on each volume, below which nothing new is accepted",
+            unit=MIB,
+        ),
+    ] = 64 * MIB
+    max_connections: Annotated[
+        int,
+        Meta(ge=16, le=100_000),
+        Env("ILIOS_MAX_CONNECTIONS", "Clients connected at once; idle and slow ones are evicted"),
+    ] = 1000
+    max_uploads: Annotated[
+        int,
+        Meta(ge=1, le=10_000),
+        Env("ILIOS_MAX_UPLOADS", "Concurrent uploads; more wait two seconds, then get 503"),
+    ] = 64
+    convert_timeout: Annotated[
+        float, Env("ILIOS_CONVERT_TIMEOUT", "Seconds until /v1/convert answers 202 and goes on")
+    ] = 300.0
+    engine_processes: Annotated[
+        int,
+        Meta(ge=1, le=256),
+        Env(
+            "WORKER_COUNT",
+            "Engine processes; one more each for urgent documents and for tenants without any",
+            "4",
+        ),
+    ] = field(default_factory=fitting_processes)
+    jobs_per_process: Annotated[
+        int | None,
+        Meta(ge=1, le=100),
+        Env("MAX_CONCURRENT_JOBS", "Documents of a tenant in hand for each engine process", "10"),
+    ] = None
+    engine_memory_bytes: Annotated[
+        int,
+        Meta(ge=512 * MIB, le=65_536 * MIB),
+        Env(
+            "ILIOS_ENGINE_MEMORY_MB",
+            "Memory of one engine process, in MiB; at most its share of the machine",
+            unit=MIB,
+        ),
+    ] = MEMORY_BYTES
+    engine_timeout: Annotated[
+        float,
+        Env("ILIOS_ENGINE_TIMEOUT", "Seconds one document may take in the engine, wall and CPU"),
+    ] = WALL_SECONDS
+    page_timeout: Annotated[
+        float,
+        Env("ILIOS_PAGE_TIMEOUT", "Seconds a document may be in the engine without another page"),
+    ] = PAGE_SECONDS
+    sandbox: Annotated[
+        SandboxMode,
+        Env(
+            "ILIOS_SANDBOX",
+            "Sandbox of engine processes: auto (what the kernel allows), strict (or no start), off",
+            "strict",
+        ),
+    ] = "auto"
+    mistral_key: Annotated[
+        Secret | None,
+        Env("MISTRAL_API_KEY", "Key for Mistral's OCR, which is then the default engine", "..."),
+    ] = None
+    mistral_url: Annotated[
+        str | None,
+        Env(
+            "MISTRAL_SERVER_URL",
+            "URL of Mistral's API, if not the usual one",
+            "https://api.eu.mistral.ai",
+            values.origin,
+        ),
+    ] = None
+    engine: Annotated[
+        EngineName | None,
+        Env("ILIOS_ENGINE", "Default engine; unset = Mistral where it has a key", "local"),
+    ] = None
+    engine_fallback: Annotated[
+        bool,
+        Env("ILIOS_ENGINE_FALLBACK", "Whether the local engine takes what Mistral cannot", "true"),
+    ] = False
+    mistral_model: Annotated[
+        str,
+        Env("ILIOS_MISTRAL_MODEL", "Default model of Mistral", "mistral-ocr-2512", values.model),
+    ] = MODEL
+    mistral_concurrency: Annotated[
+        int,
+        Meta(ge=1, le=256),
+        Env("ILIOS_MISTRAL_CONCURRENCY", "Concurrent calls of Mistral's API"),
+    ] = MAX_CONCURRENT_CALLS
+    mistral_pages_per_minute: Annotated[
+        int,
+        Meta(ge=0, le=10_000_000),
+        Env(
+            "ILIOS_MISTRAL_PAGES_PER_MINUTE",
+            "Pages sent to Mistral in a minute; 0 sends until it answers 429",
+            "2000",
+        ),
+    ] = 0
+    mistral_images: Annotated[
+        bool, Env("ILIOS_MISTRAL_IMAGES", "Whether the images on the pages are part of the result")
+    ] = True
+    download_allow: Annotated[
+        tuple[str, ...],
+        Env(
+            "ILIOS_DOWNLOAD_ALLOW",
+            "host:port pairs that submitted URLs may name although they are not public",
+            "files.internal:8080",
+            values.hosts_and_ports,
+        ),
+    ] = ()
+    expiry_action: Annotated[
+        ExpiryAction,
+        Env(
+            "ILIOS_RETENTION",
+            "After a document's retentionDays: delete it, or archive its original",
+            "archive",
+        ),
+    ] = "delete"
+    janitor_interval: Annotated[
+        float, Env("ILIOS_JANITOR_INTERVAL", "Seconds between two passes of the janitor")
+    ] = SWEEP_INTERVAL
+    snapshot_hours: Annotated[
+        int,
+        Meta(ge=0, le=168),
+        Env("ILIOS_SNAPSHOT_HOURS", "Hours between snapshots of the database; 0 makes none"),
+    ] = 24
+    local_page_micros: Annotated[
+        int,
+        Meta(ge=0, le=100_000_000),
+        Env(
+            "ILIOS_LOCAL_PAGE_PRICE",
+            "Price of a page of the local engine before the margin, in millionths of a US dollar",
+        ),
+    ] = LOCAL_MICROS
+    margin_percent: Annotated[
+        int, Meta(ge=0, le=1000), Env("ILIOS_MARGIN_PERCENT", "Margin on every page, in percent")
+    ] = MARGIN_PERCENT
+    wal_mode: Annotated[
+        bool,
+        Env(
+            "DB_WAL_MODE",
+            "The database is always in WAL mode; false is refused",
+            parse=values.only_true("without WAL, readers would block the one writer"),
+        ),
+    ] = True
+    insecure: Annotated[
+        bool, Env("ILIOS_INSECURE", "Allow listening beyond loopback without API_KEY")
+    ] = False
+    log_level: Annotated[
+        Literal["debug", "info", "warning", "error"],
+        Env("ILIOS_LOG_LEVEL", "Least severe level that is logged"),
+    ] = "info"
+    log_format: Annotated[
+        Literal["auto", "json", "console"],
+        Env("ILIOS_LOG_FORMAT", "json, console, or auto: console on a terminal"),
+    ] = "auto"
 
     @property
     def database_path(self) -> Path:
-        """Where the SQLite file lies."""
+        """Path of the SQLite file."""
         return self.database or self.data_dir / "ilios.db"
 
     @property
     def s3(self) -> S3Config | None:
-        """Where the blobs are, if they are not in the data directory."""
+        """The bucket of the blobs; None: they are in the data directory."""
         if self.s3_bucket is None:
             return None
         return S3Config(
@@ -112,17 +339,17 @@ class Settings(Struct, frozen=True, kw_only=True):
 
     @property
     def snapshots_dir(self) -> Path:
-        """Where snapshots of the database are kept."""
+        """Directory of the snapshots of the database."""
         return self.data_dir / "snapshots"
 
     @property
     def snapshot_interval(self) -> timedelta:
-        """How old the newest snapshot may become; nothing: none are made."""
+        """Longest age of the newest snapshot; zero: none are made."""
         return timedelta(hours=self.snapshot_hours)
 
     @property
     def max_in_flight(self) -> int:
-        """How many documents are taken from the log at once to be converted."""
+        """Number of documents in conversion, those that wait for an engine included."""
         remote_slots = self.mistral_concurrency + PREFETCH if self.mistral_key is not None else 0
         if self.jobs_per_process is None:
             return self.engine_processes + PREFETCH + remote_slots
@@ -130,17 +357,17 @@ class Settings(Struct, frozen=True, kw_only=True):
 
     @property
     def engines(self) -> tuple[EngineName, ...]:
-        """What can convert documents."""
+        """Names of the available engines."""
         return ("local", "mistral") if self.mistral_key is not None else ("local",)
 
     @property
     def default_engine(self) -> EngineName:
-        """What converts documents whose submission does not say."""
+        """Engine of documents that are submitted without one."""
         return self.engine or self.engines[-1]
 
     @property
     def mistral_limits(self) -> MistralLimits:
-        """What may be taken of Mistral's API."""
+        """Limits on the use of Mistral's API."""
         return MistralLimits(
             model=self.mistral_model,
             max_concurrent_calls=self.mistral_concurrency,
@@ -150,12 +377,12 @@ class Settings(Struct, frozen=True, kw_only=True):
 
     @property
     def pricing(self) -> Pricing:
-        """What conversions cost from now on."""
+        """Prices of conversions from now on."""
         return pricing(local_micros=self.local_page_micros, margin_percent=self.margin_percent)
 
     @property
     def engine_limits(self) -> EngineLimits:
-        """What one conversion by the local engine may cost."""
+        """Limits of the local engine and of one conversion by it."""
         return EngineLimits(
             processes=self.engine_processes,
             memory_bytes=bytes_per_process(self.engine_memory_bytes, self.engine_processes),
@@ -166,55 +393,5 @@ class Settings(Struct, frozen=True, kw_only=True):
         )
 
 
-def _is_loopback(host: str) -> bool:
-    """Whether nobody outside can reach ``host``; a name that only begins like that is a name."""
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"
-
-
-def from_environ(environ: Mapping[str, str]) -> Settings:
-    """Read all settings.
-
-    :raises BadSettings: with every problem at once, each naming its variable and an example.
-    """
-    found: dict[str, Any] = {}
-    problems: list[str] = []
-    for setting in TABLE:
-        text = environ.get(setting.variable, "").strip()
-        if not text:
-            continue
-        try:
-            found[setting.field] = setting.read(text)
-        except ValueError as error:
-            problems.append(f"{setting.variable}: {error} (for example {setting.example})")
-    for variable, why in UNSUPPORTED.items():
-        if environ.get(variable, "").strip().lower() not in ("", "false"):
-            problems.append(f"{variable}: {why}; unset it")
-    settings = Settings(**found)
-    if not _is_loopback(settings.host) and not (settings.api_keys or settings.insecure):
-        problems.append(
-            f"ILIOS_HOST: {settings.host} can be reached from outside, and without API_KEY "
-            "everybody may read everything; set API_KEY, or ILIOS_INSECURE=true if you mean it"
-        )
-    if settings.engine == "mistral" and settings.mistral_key is None:
-        problems.append("ILIOS_ENGINE: mistral needs a key; set MISTRAL_API_KEY")
-    incomplete_key = (settings.s3_access_key is None) != (settings.s3_secret_key is None)
-    if settings.s3_bucket is not None and incomplete_key:
-        problems.append(
-            "AWS_SECRET_ACCESS_KEY: it belongs to AWS_ACCESS_KEY_ID; set both, or none of them"
-        )
-    if problems:
-        raise BadSettings(problems)
-    return settings
-
-
-def warnings(environ: Mapping[str, str]) -> list[str]:
-    """Return a sentence for each variable that is set and has no effect."""
-    known = {setting.variable for setting in TABLE} | set(IGNORED) | set(UNSUPPORTED)
-    return [
-        *warnings_without_bucket(environ),
-        *(f"{name} has no effect: {why}" for name, why in IGNORED.items() if environ.get(name)),
-        *unknown_variables(environ, known),
-    ]
+TABLE = tuple(settings_of(Settings))
+"""Every setting, in the order of the fields."""

@@ -1,41 +1,28 @@
-"""The values of settings: how each kind is read from its text, and what is wrong with a text.
+"""Settings as annotated fields, and the parsers of their text.
 
-A reader's complaint follows the variable's name; it never repeats the text, which may be a secret.
+A field has an ``Env`` in its annotation. Its type and bounds choose the parser, its default is the
+default of the setting. The message of a parser's error follows the variable's name; it never
+repeats the text, which may be a secret.
 """
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from types import NoneType
+from typing import Any, Literal, get_args, get_origin, get_type_hints
 from urllib.parse import urlsplit
+
+from msgspec import Meta, Struct
+
+from ilios.secret import Secret
 
 BUS_SCHEMES = ("nats", "tls", "ws", "wss")
 MAX_SECONDS = 86_400  # seconds
 MAX_PORT = 65_535
 
 
-class Secret:
-    """Text that does not show itself: only ``reveal`` gives it away."""
-
-    __slots__ = ("_text",)
-
-    def __init__(self, text: str) -> None:
-        self._text = text
-
-    def get_secret_value(self) -> str:
-        """Return the text itself."""
-        return self._text
-
-    def __repr__(self) -> str:
-        return "***"
-
-    def __eq__(self, other: object) -> bool:
-        return isinstance(other, Secret) and other._text == self._text
-
-    def __hash__(self) -> int:
-        return hash(self._text)
-
-
 def integer(least: int, most: int) -> Callable[[str], int]:
-    """Return the reader of whole numbers from ``least`` to ``most``."""
+    """Return a parser of whole numbers from ``least`` to ``most``."""
 
     def parse(text: str) -> int:
         # Not int() alone: it also takes 1_000, and its complaints are for programmers.
@@ -49,7 +36,7 @@ def integer(least: int, most: int) -> Callable[[str], int]:
 
 
 def seconds(text: str) -> float:
-    """Read a length of time."""
+    """Parse a duration."""
     complaint = f"must be a number of seconds, more than 0 and at most {MAX_SECONDS}"
     try:
         value = float(text)
@@ -61,7 +48,7 @@ def seconds(text: str) -> float:
 
 
 def one_of(*choices: str) -> Callable[[str], str]:
-    """Return the reader of one of some words."""
+    """Return a parser of one of several values, in any case."""
 
     def parse(text: str) -> str:
         if text.lower() not in choices:
@@ -72,7 +59,7 @@ def one_of(*choices: str) -> Callable[[str], str]:
 
 
 def boolean(text: str) -> bool:
-    """Read a truth."""
+    """Parse true or false, in any of the usual spellings."""
     if text.lower() in ("true", "1", "yes", "on"):
         return True
     if text.lower() in ("false", "0", "no", "off"):
@@ -81,7 +68,7 @@ def boolean(text: str) -> bool:
 
 
 def only_true(why: str) -> Callable[[str], bool]:
-    """Return the reader of a truth that cannot be otherwise, and ``why`` it cannot."""
+    """Return a parser that accepts true alone; ``why`` explains a refusal of false."""
 
     def parse(text: str) -> bool:
         if not boolean(text):
@@ -92,36 +79,36 @@ def only_true(why: str) -> Callable[[str], bool]:
 
 
 def secret(text: str) -> Secret:
-    """Read a key."""
+    """Parse one key."""
     if not text.isascii() or not text.isprintable() or " " in text:
-        raise ValueError("must be one word of printable ASCII characters")
+        raise ValueError("must be printable ASCII characters without spaces")
     return Secret(text)
 
 
 def model(text: str) -> str:
-    """Read the name of a model."""
+    """Parse the name of a model."""
     if not re.fullmatch(r"[a-z0-9][a-z0-9.-]{0,63}", text):
         raise ValueError("must be the name of a model: lower-case letters, digits, dots, hyphens")
     return text
 
 
 def secret_list(text: str) -> tuple[Secret, ...]:
-    """Read keys, separated by commas."""
+    """Parse keys, separated by commas."""
     found = tuple(Secret(part) for part in _split(text))
     if not found:
-        raise ValueError("holds no key; unset it if everybody may use the API")
+        raise ValueError("has no key; unset it if everybody may use the API")
     return found
 
 
 def host(text: str) -> str:
-    """Read what can be listened on."""
+    """Parse a host name or an address."""
     if not text or any(c.isspace() or c == "/" for c in text):
         raise ValueError("must be a host name or an address")
     return text
 
 
 def origin(text: str) -> str:
-    """Read where clients find the HTTP edge: a URL that names a host and nothing on it."""
+    """Parse an origin: a URL of a scheme, a host and perhaps a port."""
     complaint = "must be an http or https URL with a host, and without user, path or query"
     try:
         url = urlsplit(text)
@@ -137,7 +124,7 @@ def origin(text: str) -> str:
 
 
 def endpoint(text: str) -> str:
-    """Read where a service is: a URL that names a host, and may name a path on it."""
+    """Parse the URL of a service: an origin, and perhaps a path."""
     whole_url, path = text.rstrip("/"), ""
     if "://" in whole_url:
         scheme, _, rest = whole_url.partition("://")
@@ -149,21 +136,21 @@ def endpoint(text: str) -> str:
 
 
 def bucket(text: str) -> str:
-    """Read the name of a bucket."""
+    """Parse the name of a bucket."""
     if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]{2,62}", text):
         raise ValueError("must be the name of a bucket: 3 to 63 letters, digits, dots, hyphens")
     return text
 
 
 def region(text: str) -> str:
-    """Read the name of a region."""
+    """Parse the name of a region."""
     if not re.fullmatch(r"[a-z0-9][a-z0-9-]{0,62}", text):
         raise ValueError("must be the name of a region: lower-case letters, digits, hyphens")
     return text
 
 
 def prefix(text: str) -> str:
-    """Read what keys begin with; a missing slash at its end is added, one at its start is not."""
+    """Parse a prefix of keys; it has a slash at its end and none at its start."""
     text = text.strip("/")
     if not re.fullmatch(r"[A-Za-z0-9._-]+(/[A-Za-z0-9._-]+)*", text) or len(text) > 200:
         raise ValueError("must be at most 200 letters, digits, dots, hyphens, and slashes between")
@@ -173,7 +160,7 @@ def prefix(text: str) -> str:
 
 
 def size(least: int, most: int) -> Callable[[str], int]:
-    """Return the reader of numbers of bytes, as 52428800, 50MB or 50MiB."""
+    """Return a parser of sizes, as 52428800, 50MB or 50MiB."""
 
     def parse(text: str) -> int:
         found = re.fullmatch(r"([0-9]{1,12}) ?(|[KMG]I?B)", text.upper())
@@ -188,24 +175,43 @@ def size(least: int, most: int) -> Callable[[str], int]:
 
 
 def hosts_and_ports(text: str) -> tuple[str, ...]:
-    """Read ``host:port`` pairs, separated by commas; ``[::1]:80`` becomes ``::1:80``."""
+    """Parse ``host:port`` pairs, separated by commas; ``[::1]:80`` becomes ``::1:80``."""
     return tuple(_host_and_port(part) for part in _split(text))
 
 
+def origins(text: str) -> tuple[str, ...]:
+    """Parse origins, separated by commas, in the form in which browsers send them."""
+    return tuple(_browser_origin(part) for part in _split(text))
+
+
+def hosts(text: str) -> tuple[str, ...]:
+    """Parse host names, separated by commas; they have no port."""
+    names = tuple(part.lower() for part in _split(text))
+    if not all(re.fullmatch(r"[a-z0-9_-]+(\.[a-z0-9_-]+)*", name) for name in names):
+        raise ValueError("must be host names without port, separated by commas")
+    return names
+
+
 def bus_url(text: str) -> Secret:
-    """Read where a NATS server is; a missing port is the scheme's own."""
+    """Parse the URL of a NATS server; a missing port is the default of the scheme."""
     schemes = f"{', '.join(BUS_SCHEMES[:-1])} or {BUS_SCHEMES[-1]}"
     complaint = f"must be one URL, {schemes}, with a host and a port from 1 to {MAX_PORT}"
     try:
         url = urlsplit(text)
         port = url.port
-    except ValueError:  # its words would repeat what may be a part of the password
+    except ValueError:  # its message may repeat a part of the password
         raise ValueError(complaint) from None
     if url.scheme not in BUS_SCHEMES or not url.hostname or port == 0:
         raise ValueError(complaint)
     if "," in url.netloc.rpartition("@")[2] or any(c.isspace() for c in text):
         raise ValueError(complaint)
     return Secret(text)
+
+
+def _browser_origin(text: str) -> str:
+    url = urlsplit(origin(text).lower())
+    usual = {"http": ":80", "https": ":443"}[url.scheme]
+    return f"{url.scheme}://{url.netloc.removesuffix(usual)}"
 
 
 def _host_and_port(text: str) -> str:
@@ -225,3 +231,92 @@ def _host_and_port(text: str) -> str:
 
 def _split(text: str) -> tuple[str, ...]:
     return tuple(part.strip() for part in text.split(",") if part.strip())
+
+
+_PARSERS: dict[object, Callable[[str], Any]] = {
+    bool: boolean,
+    float: seconds,
+    Path: Path,
+    Secret: secret,
+}
+
+
+class Env(Struct, frozen=True):
+    """The variable of a field. Without an example its default is one; ``unit`` is that of its text.
+
+    A setting that ``needs`` another variable has no effect without it.
+    """
+
+    variable: str
+    description: str
+    example: str = ""
+    parse: Callable[[str], Any] | None = None
+    unit: int = 1
+    needs: str = ""
+
+
+class Setting(Struct, frozen=True):
+    """One setting: a variable, the field it fills, and the parser of its text."""
+
+    variable: str
+    field: str
+    parse: Callable[[str], Any]
+    example: str
+    description: str
+    unit: int
+    needs: str
+
+    def read(self, text: str) -> object:
+        """Return the value of the field.
+
+        :raises ValueError: the text is no such value; the message does not repeat it.
+        """
+        value = self.parse(text)
+        return value if self.unit == 1 else value * self.unit
+
+    def format(self, settings: object) -> str:
+        """Return the text of the variable; that of a secret is ``***``."""
+        return _format(getattr(settings, self.field), self.unit)
+
+
+def settings_of(struct: type[Struct]) -> Iterator[Setting]:
+    """Yield the setting of each field that has one, in their order."""
+    defaults = dict(zip(struct.__struct_fields__, struct.__struct_defaults__, strict=True))
+    for field, hint in get_type_hints(struct, include_extras=True).items():
+        kind, *metadata = get_args(hint) or (hint,)
+        env = next(one for one in metadata if isinstance(one, Env))
+        yield Setting(
+            variable=env.variable,
+            field=field,
+            parse=env.parse or _parser(kind, metadata, env.unit),
+            example=env.example or _format(defaults[field], env.unit),
+            description=env.description,
+            unit=env.unit,
+            needs=env.needs,
+        )
+
+
+def _parser(kind: object, metadata: list[object], unit: int) -> Callable[[str], Any]:
+    for one in metadata:
+        if isinstance(one, Meta) and one.ge is not None and one.le is not None:
+            return integer(int(one.ge) // unit, int(one.le) // unit)
+    if get_origin(kind) is Literal:
+        return one_of(*get_args(kind))
+    alternatives = [part for part in get_args(kind) if part is not NoneType]
+    return _parser(alternatives[0], [], unit) if alternatives else _PARSERS[kind]
+
+
+def _format(value: object, unit: int) -> str:
+    match value:
+        case None | ():
+            return "-"
+        case bool():
+            return str(value).lower()
+        case tuple():
+            return ",".join(map(str, value))
+        case float():
+            return f"{value:.15g}"
+        case int():
+            return str(value // unit)
+        case _:
+            return str(value)

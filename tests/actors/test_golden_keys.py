@@ -6,8 +6,8 @@ import re
 from pathlib import Path
 
 from actors import blob_keys as keys
+from ilios.api_keys import tenant_of
 from ilios.blobs.layout import blob_path
-from ilios.tenants import tenant_of
 from schemas.batches import batch_id_of, document_id
 from schemas.ids import id_from_digest
 

@@ -16,9 +16,9 @@ from bus.errors import BusUnavailable
 from bus.publisher import Probe
 from ilios.database.document_queries import SqliteDocumentQueries
 from ilios.database.recovery.damage import DamageMonitor
-from ilios.disk_space import BLOBS, DiskGuard, Volume
-from ilios.health import BlobStore, ConversionEngines, Health, Messaging
+from ilios.health import Health, Monitoring
 from ilios.integrity.faults import Faults
+from ilios.runtime.disk_space import BLOBS, DiskGuard, Volume
 from ilios.runtime.supervisor import Supervisor
 from schemas.replies import HealthReport
 from tests.waiting import wait_until
@@ -84,15 +84,16 @@ def _health(
     part: Callable[[str], Part] = lambda _: Part(),
 ) -> Health:
     return Health(
-        Messaging(cast("Connection", bus), cast("Probe", bus)),
-        cast("Writer", part("writer")),
-        cast("SqliteDocumentQueries", part("database")),
-        ConversionEngines(cast("Engine", part("engine"))),
-        Supervisor(),
-        BlobStore(cast("Blobs", part("blobs"))),
+        connection=cast("Connection", bus),
+        probe=cast("Probe", bus),
+        writer=cast("Writer", part("writer")),
+        reads=cast("SqliteDocumentQueries", part("database")),
+        engine=cast("Engine", part("engine")),
+        blobs=cast("Blobs", part("blobs")),
         disk_guard=volumes or _volumes(blobs=100, database=100, bus=100),
-        damage=damage or DamageMonitor(Path("ilios.db")),
-        faults=standing or Faults(),
+        monitoring=Monitoring(
+            Supervisor(), damage or DamageMonitor(Path("ilios.db")), standing or Faults()
+        ),
     )
 
 

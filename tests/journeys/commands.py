@@ -30,9 +30,10 @@ async def run_ilios(
         "-m",
         *module,
         *arguments,
-        cwd=ROOT,
+        cwd="/",
         env={
             "PATH": os.environ["PATH"],
+            "PYTHONPATH": str(ROOT),
             "ILIOS_DATA_DIR": str(data_dir),
             "ILIOS_NATS_PORT": "0",
             **environ,

@@ -14,7 +14,7 @@ import pytest
 
 from bus.streams import EVENTS
 from ilios.nats.access import operator_connection
-from ilios.settings import settings as table
+from ilios.settings.environ import from_environ
 from tests import documents
 from tests.journeys.commands import run_ilios
 from tests.journeys.data_directory import DAY, change
@@ -242,7 +242,7 @@ async def test_a_new_database_beside_an_older_log_is_refused(
 
 async def is_read_to_its_end(data: Path) -> bool:
     """Whether the cursor is at the last event, which changes no row."""
-    settings = table.from_environ({"ILIOS_DATA_DIR": str(data), "ILIOS_NATS_PORT": "0"})
+    settings = from_environ({"ILIOS_DATA_DIR": str(data), "ILIOS_NATS_PORT": "0"})
     async with operator_connection(settings) as connection:
         state = (await connection.jetstream.stream_info(EVENTS)).state
     with sqlite3.connect(f"file:{data / 'ilios.db'}?mode=ro", uri=True) as database:
@@ -261,7 +261,7 @@ async def test_events_that_were_removed_before_they_were_read_are_reported(tmp_p
 
 async def purge(data: Path, keep: int = 0) -> None:
     """Remove the beginning of the log, as its maximum age does."""
-    settings = table.from_environ({"ILIOS_DATA_DIR": str(data), "ILIOS_NATS_PORT": "0"})
+    settings = from_environ({"ILIOS_DATA_DIR": str(data), "ILIOS_NATS_PORT": "0"})
     async with operator_connection(settings) as connection:
         await connection.jetstream.purge_stream(EVENTS, keep=keep)
 

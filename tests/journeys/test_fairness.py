@@ -15,7 +15,7 @@ import msgspec
 import nats
 import pytest
 
-from ilios.tenants import tenant_of
+from ilios.api_keys import tenant_of
 from schemas.ids import new_id
 from tests import documents
 from tests.journeys.running import RunningService, running_service

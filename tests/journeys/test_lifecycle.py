@@ -155,9 +155,10 @@ async def test_closing_the_terminal_stops_the_service_in_order(tmp_path: Path) -
         # It becomes the controlling terminal: closing it sends SIGHUP.
         "import fcntl, os, sys, termios; os.setsid(); fcntl.ioctl(2, termios.TIOCSCTTY, 0); "
         "os.execv(sys.executable, [sys.executable, '-m', 'ilios', 'serve'])",
-        cwd=ROOT,
+        cwd="/",
         env={
             "PATH": os.environ["PATH"],
+            "PYTHONPATH": str(ROOT),
             "PORT": "0",
             "ILIOS_NATS_PORT": "0",
             "ILIOS_DATA_DIR": str(tmp_path),

@@ -18,7 +18,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 from msgspec import Struct
 
 from ilios.blobs.s3.config import S3Config
-from ilios.settings.values import Secret
+from ilios.secret import Secret
 
 ROOT = Path(__file__).parents[2]
 READY_WITHIN = 30.0  # seconds

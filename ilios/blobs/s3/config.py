@@ -2,7 +2,7 @@
 
 from msgspec import Struct
 
-from ilios.settings.values import Secret
+from ilios.secret import Secret
 
 AUTO = "auto"
 """As a region: found out from the bucket. As addressing: chosen by the endpoint."""

@@ -12,7 +12,7 @@ from mistralai.client.errors import MistralError
 from msgspec import Struct
 
 from actors.json_lines import split_lines
-from ilios.settings.values import Secret
+from ilios.secret import Secret
 
 CONNECT_SECONDS = 10.0
 IDLE_SECONDS = 30.0  # after which an idle connection is closed

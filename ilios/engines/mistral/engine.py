@@ -34,7 +34,7 @@ from ilios.engines.mistral.result_cache import CachedPart, CacheKey, ResultCache
 from ilios.engines.mistral.uploads import DocumentUpload, Uploads
 from ilios.engines.pages import PageSplitter, selected_indices
 from ilios.runtime.fair_semaphore import FairSemaphore
-from ilios.settings.values import Secret
+from ilios.secret import Secret
 
 Progress = Callable[[int, int], None]
 

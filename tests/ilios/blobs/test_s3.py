@@ -22,7 +22,7 @@ from ilios.blobs.s3.bucket import PART_BYTES
 from ilios.blobs.s3.client import open_client
 from ilios.blobs.s3.config import S3Config
 from ilios.blobs.s3.store import S3Blobs
-from ilios.settings.values import Secret
+from ilios.secret import Secret
 from tests.ilios.blobs.contents import KEY, list_keys, read_blob
 from tests.s3.proxy import FaultProxy
 from tests.s3.servers import BUCKET, S3Server

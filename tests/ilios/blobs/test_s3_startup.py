@@ -11,7 +11,7 @@ from actors.ports import StorageMisconfigured, StorageMismatch, StorageUnavailab
 from ilios.blobs.factory import open_blobs
 from ilios.blobs.s3.config import S3Config
 from ilios.blobs.s3.store import S3Blobs
-from ilios.settings.values import Secret
+from ilios.secret import Secret
 from tests.ilios.blobs.contents import KEY, read_blob
 from tests.ilios.blobs.test_s3 import opened
 from tests.s3.proxy import FaultProxy, failing_with

@@ -9,12 +9,12 @@ from pathlib import Path
 
 import pytest
 
+from ilios.api_keys import tenant_of
 from ilios.cli import check
-from ilios.disk_space import Volume
 from ilios.engines.sandbox import landlock
-from ilios.preflight import ports
-from ilios.settings import settings
-from ilios.tenants import tenant_of
+from ilios.preflight import machine
+from ilios.runtime.disk_space import Volume
+from ilios.settings.settings import MIB, TABLE
 from tests import events
 from tests.ilios.database.db import history, open_database
 
@@ -24,7 +24,7 @@ ROOT = Path(__file__).parents[3]
 @pytest.fixture
 def no_settings(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> pytest.MonkeyPatch:
     """No setting but what keeps the tries away from other services of this machine."""
-    for setting in settings.TABLE:
+    for setting in TABLE:
         monkeypatch.delenv(setting.variable, raising=False)
     monkeypatch.setenv("ILIOS_DATA_DIR", str(tmp_path / "data"))
     monkeypatch.setenv("PORT", "0")
@@ -172,7 +172,7 @@ async def _database(path: Path) -> None:
 def test_too_little_room_is_a_problem(
     no_settings: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    full = Volume(device=1, free=63 * settings.MIB, files=None)
+    full = Volume(device=1, free=63 * MIB, files=None)
     no_settings.setattr(Volume, "of", lambda _: full)
     last, lines = final_lines(capsys, 3)
     assert last == "Not ready to start: 1 problem."
@@ -186,7 +186,7 @@ def test_ports_in_use_are_distinguished(
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = str(taken.getsockname()[1])
         taken.settimeout(0)  # nobody answers there
-        no_settings.setattr(ports, "ASKED_WITHIN", 0.1)
+        no_settings.setattr(machine, "PORT_TIMEOUT", 0.1)
         no_settings.setenv("ILIOS_NATS_PORT", port)
         last, lines = final_lines(capsys, 0)
         assert last.startswith("Ready to start, with")

@@ -25,8 +25,8 @@ async def _convert(
         "ilios",
         "convert",
         *arguments,
-        cwd=ROOT,
-        env={"PATH": os.environ["PATH"], **environ},
+        cwd="/",
+        env={"PATH": os.environ["PATH"], "PYTHONPATH": str(ROOT), **environ},
         stdin=asyncio.subprocess.PIPE,
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.PIPE,
@@ -122,8 +122,8 @@ async def test_progress_is_shown_on_a_terminal(report: Path) -> None:
         "ilios",
         "convert",
         str(report),
-        cwd=ROOT,
-        env={"PATH": os.environ["PATH"]},
+        cwd="/",
+        env={"PATH": os.environ["PATH"], "PYTHONPATH": str(ROOT)},
         stdout=asyncio.subprocess.DEVNULL,
         stderr=theirs,
     )
@@ -157,7 +157,9 @@ async def test_documents_of_one_name_do_not_replace_each_other(tmp_path: Path) -
 
 
 def test_a_slash_at_the_end_makes_a_directory(report: Path, tmp_path: Path) -> None:
-    options = argparse.Namespace(files=[str(report)], output=f"{tmp_path}/new/", format="markdown", pages=None)
+    options = argparse.Namespace(
+        files=[str(report)], output=f"{tmp_path}/new/", format="markdown", pages=None
+    )
 
     assert convert.run(options) == 0
     assert (tmp_path / "new" / "report.pdf.md").read_text().startswith("First page")
@@ -206,8 +208,8 @@ async def _into(stdout: int, command: str, *files: str) -> tuple[int, str]:
         "ilios",
         command,
         *(files if command == "convert" else ()),
-        cwd=ROOT,
-        env={"PATH": os.environ["PATH"]},
+        cwd="/",
+        env={"PATH": os.environ["PATH"], "PYTHONPATH": str(ROOT)},
         stdout=stdout,
         stderr=asyncio.subprocess.PIPE,
     )

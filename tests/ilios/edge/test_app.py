@@ -187,6 +187,7 @@ async def test_health_reports_problems(world: World) -> None:
         body = await answer.json()
         assert answer.status == 200
     assert (body["status"], body["services"]) == ("healthy", {"database": "connected"})
+    assert body["version"] == __version__
     assert body["timestamp"].endswith("Z")
     world.report = HealthReport(services={"bus": "down"}, healthy=False, problems=["bus is down"])
     for path in ("/health", "/readyz"):

@@ -7,7 +7,7 @@ import msgspec
 import pytest
 
 from bus.errors import BusUnavailable
-from ilios.tenants import tenant_of
+from ilios.api_keys import tenant_of
 from schemas.documents import DocumentCancelled, DocumentDeleted, DocumentEvent
 from tests import events
 from tests.ilios.edge.test_documents import DOCUMENT, STATUS, submission

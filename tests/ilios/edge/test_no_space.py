@@ -5,8 +5,8 @@ from typing import Any
 
 import pytest
 
-from ilios import disk_space
-from ilios.disk_space import Volume
+from ilios.runtime import disk_space
+from ilios.runtime.disk_space import Volume
 from schemas.documents import DocumentSubmitted
 from tests.ilios.edge.test_upload_urls import complete, put, request_upload_url
 from tests.ilios.edge.world import (
@@ -27,7 +27,7 @@ MIB = 1024 * 1024
 
 @pytest.fixture(autouse=True)
 def _ask_each_time(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(disk_space, "ASKED_EVERY", 0.0)
+    monkeypatch.setattr(disk_space, "REFRESH_INTERVAL", 0.0)
 
 
 def with_room_for(size: int) -> Volume:

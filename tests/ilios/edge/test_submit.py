@@ -58,12 +58,8 @@ async def test_a_submitted_document_is_stored_and_published_before_the_202(world
 
 async def test_fields_may_stand_before_and_after_the_file(world: World) -> None:
     await world.serve()
-    before = multipart_form(
-        field_part("retentionDays", b"7"), field_part("_", b"x"), file_part()
-    )
-    after = multipart_form(
-        file_part(), field_part("_", b"x"), field_part("retentionDays", b"7")
-    )
+    before = multipart_form(field_part("retentionDays", b"7"), field_part("_", b"x"), file_part())
+    after = multipart_form(file_part(), field_part("_", b"x"), field_part("retentionDays", b"7"))
     for body in (before, after):
         world.publisher.published.clear()
         assert (await world.send_raw(post_request(body))).status == 202

@@ -12,11 +12,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from actors.writes import LogEntry
+from ilios.api_keys import tenant_of
 from ilios.database.connection import open_reader, open_writer
 from ilios.database.store import SqliteTransactionStore
 from ilios.database.usage_queries import SqliteUsageQueries
 from ilios.edge.usage import cents, dollars
-from ilios.tenants import tenant_of
 from schemas.documents import Operation
 from tests import events
 from tests.fakes import FakeUsage

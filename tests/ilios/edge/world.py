@@ -13,12 +13,12 @@ from aiohttp import ClientSession
 from msgspec import Struct
 
 from ilios.blobs.local import LocalBlobs
-from ilios.disk_space import BLOBS, DiskGuard, Volume
 from ilios.edge.app import serve_edge
 from ilios.edge.context import Edge, Limits, UsageQueries
 from ilios.edge.server import ListeningSockets
 from ilios.edge.signed_urls import Signer
 from ilios.integrity.faults import Faults
+from ilios.runtime.disk_space import BLOBS, DiskGuard, Volume
 from schemas.documents import (
     Blob,
     DocumentCompleted,

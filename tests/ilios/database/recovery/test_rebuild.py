@@ -25,7 +25,8 @@ from ilios.database.recovery.damage import DamageMonitor
 from ilios.database.recovery.rebuild import Gap, RebuildReport, rebuild
 from ilios.database.recovery.wal import sidecar
 from ilios.nats.server import NatsServer
-from ilios.settings.settings import Secret, Settings
+from ilios.secret import Secret
+from ilios.settings.settings import Settings
 from tests import events
 from tests.ilios.database.db import history, open_database
 

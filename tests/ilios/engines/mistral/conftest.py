@@ -16,7 +16,7 @@ from ilios.engines.local.limits import EngineLimits
 from ilios.engines.mistral.engine import MistralEngine, MistralParts
 from ilios.engines.mistral.engine import open_engine as open_mistral
 from ilios.engines.mistral.limits import MistralLimits
-from ilios.settings.values import Secret
+from ilios.secret import Secret
 from schemas.options import ConversionOptions
 from schemas.results import PageResult, ResultHead
 from tests.documents import PDF

@@ -7,8 +7,8 @@ from types import SimpleNamespace
 import pytest
 
 from actors.ports import StorageFull
-from ilios import disk_space as module
-from ilios.disk_space import BLOBS, DiskGuard, Shortage, Volume
+from ilios.runtime import disk_space as module
+from ilios.runtime.disk_space import BLOBS, DiskGuard, Shortage, Volume
 
 MIB = 1024 * 1024
 RESERVE = 10 * MIB
@@ -36,7 +36,7 @@ def later(monkeypatch: pytest.MonkeyPatch) -> Callable[[], None]:
     monkeypatch.setattr(module, "time", SimpleNamespace(monotonic=lambda: now[0]))
 
     def pass_time() -> None:
-        now[0] += 2 * module.ASKED_EVERY
+        now[0] += 2 * module.REFRESH_INTERVAL
 
     return pass_time
 
@@ -47,7 +47,7 @@ def test_what_leaves_the_reserve_alone_comes_in() -> None:
     room = DiskGuard(DIRECTORIES, RESERVE, stat_volume=machine.ask)
     room.check()
     room.check(100)
-    with pytest.raises(StorageFull, match="kept to finish what was accepted"):
+    with pytest.raises(StorageFull, match="reserved for accepted documents"):
         room.check(101)
 
 
@@ -72,7 +72,7 @@ def test_what_is_stored_counts_only_on_the_volume_where_it_is_stored() -> None:
 def test_directories_on_one_volume_are_reported_once() -> None:
     machine = Machine(b=MIB, d=MIB, n=MIB)
     found = DiskGuard(DIRECTORIES, RESERVE, stat_volume=machine.ask).shortages
-    reason = "1 MB are free, and 10 are kept to finish what was accepted"
+    reason = "1 MB are free, and 10 are reserved for accepted documents"
     assert found == [Shortage((BLOBS, "database", "bus"), reason)]
 
 

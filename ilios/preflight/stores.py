@@ -1,4 +1,7 @@
-"""Tries the services of others: a NATS of the operator's, a bucket. Nothing is made there."""
+"""Checks the stores of the service: its database, a NATS of the operator, a bucket.
+
+Nothing is created. The module loads the client of NATS, so it is imported only where needed.
+"""
 
 import asyncio
 from collections.abc import Iterator
@@ -8,14 +11,24 @@ from bus.connection import connect
 from bus.errors import BusUnavailable
 from ilios.blobs.factory import probe_bucket
 from ilios.blobs.s3.config import S3Config
-from ilios.preflight.findings import Finding, ok, problem
+from ilios.data_directory import refuse_foreign_database
+from ilios.database.foreign import ForeignDatabase
+from ilios.integrity.missing_database import DatabaseMissing, check_snapshots
+from ilios.preflight.machine import Finding, ok, problem
 from ilios.settings.settings import Settings
 
 REACHED_WITHIN = 8.0  # seconds
 
 
 def check(settings: Settings) -> Iterator[Finding]:
-    """Yield what is found of each service that is configured."""
+    """Yield a finding for each store that is configured, and for a database that is not ours."""
+    try:
+        refuse_foreign_database(settings)
+        check_snapshots(settings)
+    except (DatabaseMissing, ForeignDatabase) as error:
+        yield problem(f"LOCAL_DB_PATH: {error}")
+    except OSError:
+        pass  # the file cannot be read, which the check of the directories reports
     if settings.nats_url is not None:
         yield asyncio.run(_check_bus(settings.nats_url.get_secret_value()))
     if settings.s3 is not None:

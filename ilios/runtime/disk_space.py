@@ -1,7 +1,7 @@
-"""Room on the volumes the service writes to, and who still gets it.
+"""Free space on the volumes the service writes to.
 
-Below a reserve nothing new is taken in: what is left is for finishing what was accepted. The
-system is asked so often that health and submissions agree; between, what is taken in is counted.
+Below a reserve nothing new is accepted: the rest is for documents that were accepted before. The
+volumes are read so often that health and submissions agree; in between, incoming bytes are counted.
 """
 
 import os
@@ -14,12 +14,12 @@ import structlog
 
 from actors.ports import StorageFull
 
-ASKED_EVERY = 0.02  # seconds
+REFRESH_INTERVAL = 0.02  # seconds
 MIN_FREE_FILES = 1000  # files a volume must have room for, where their number is limited at all
 BLOBS = "blobs"
-"""The place where what clients send goes."""
+"""The place of what clients upload."""
 COPIES = "copies of blobs"
-"""The place where blobs are lent from that lie elsewhere."""
+"""The place of local copies of blobs in a bucket."""
 
 _MIB = 1024 * 1024
 
@@ -27,7 +27,7 @@ log = structlog.get_logger("volumes")
 
 
 class Volume(NamedTuple):
-    """What the system says of the volume a directory lies on. ``files`` is None: no limit."""
+    """The volume of a directory: free bytes, and free files or None where they are not limited."""
 
     device: int
     free: int
@@ -35,28 +35,28 @@ class Volume(NamedTuple):
 
     @classmethod
     def of(cls, directory: Path) -> Self | None:
-        """Ask about a directory; None where it cannot be asked about, which others complain of."""
+        """Return the volume of a directory, or None if it cannot be read."""
         try:
             device, found = directory.stat().st_dev, os.statvfs(directory)
         except OSError:
             return None
-        # Of those who are not root: what is kept for root is no room for a service.
+        # Without the blocks reserved for root, which a service cannot use.
         files = found.f_favail if found.f_files else None
         return cls(device, found.f_bavail * found.f_frsize, files)
 
 
 class Shortage(NamedTuple):
-    """A volume without room for more, by what lies there, and why."""
+    """A full volume: the places on it, and the reason."""
 
     places: tuple[str, ...]
     reason: str
 
 
 class DiskGuard:
-    """Lets documents in while there is room; fits ``ilios.edge.context.Room``. Sizes are bytes.
+    """Refuses documents while a volume is full. Sizes are bytes.
 
-    ``places`` are the directories that are written to, by what they are for. Several may lie on
-    one volume.
+    ``places`` are the directories that are written to, by their purpose. Several may be on one
+    volume.
     """
 
     def __init__(
@@ -68,28 +68,28 @@ class DiskGuard:
         self._places = dict(places)
         self._min_free_bytes = min_free_bytes
         self._stat_volume = stat_volume
-        self._refreshed_at = -ASKED_EVERY
+        self._refreshed_at = -REFRESH_INTERVAL
         self._reserved = 0  # since then, on the volume of the blobs
         self._volumes: dict[tuple[str, ...], Volume] = {}
         self._reported: set[tuple[str, ...]] = set()
 
     @property
     def shortages(self) -> list[Shortage]:
-        """Every volume on which less than the reserve is left."""
+        """Every volume with less free space than the reserve."""
         self._refresh()
         return list(self._find_shortages(0))
 
     def check(self, size: int = 0) -> None:
-        """Let pass what is yet to be taken in, ``size`` bytes of it for the blobs.
+        """Return if ``size`` more bytes of blobs leave the reserve free.
 
-        :raises StorageFull: it would leave less than the reserve, or less is left as it is.
+        :raises StorageFull: they do not, or it is used already.
         """
         self._refresh()
         self._raise_if_short(size)
 
     def reserve(self, size: int) -> None:
-        """Count what is being taken in. Errors as ``refuse``."""
-        self._refresh()  # first: what the system is asked after this may not show it yet
+        """Count bytes that are being received. Errors as ``check``."""
+        self._refresh()  # first: the bytes may not show in a later reading yet
         self._reserved += size
         self._raise_if_short(0)
 
@@ -99,7 +99,7 @@ class DiskGuard:
 
     def _refresh(self) -> None:
         now = time.monotonic()
-        if now - self._refreshed_at < ASKED_EVERY:
+        if now - self._refreshed_at < REFRESH_INTERVAL:
             return
         self._refreshed_at, self._reserved = now, 0
         by_device: dict[int, tuple[tuple[str, ...], Volume]] = {}
@@ -111,17 +111,17 @@ class DiskGuard:
         self._log_changes()
 
     def _log_changes(self) -> None:
-        """Log what has changed, and not each request it costs."""
+        """Log that a volume became full or free, once for each change."""
         short = {shortage.places: shortage.reason for shortage in self._find_shortages(0)}
         for places in short.keys() - self._reported:
             log.error(
-                "too little room, submissions are refused",
+                "volume full, submissions refused",
                 places=places,
                 directory=str(self._places[places[0]]),
                 reason=short[places],
             )
         for places in self._reported - short.keys():
-            log.warning("there is room again", places=places)
+            log.warning("volume has free space again", places=places)
         self._reported = set(short)
 
     def _find_shortages(self, size: int) -> Iterator[Shortage]:
@@ -131,8 +131,7 @@ class DiskGuard:
                 yield Shortage(
                     places,
                     f"{volume.free // _MIB} MB are free, and {self._min_free_bytes // _MIB} are "
-                    "kept to "
-                    "finish what was accepted" + (_announced(size) if incoming else ""),
+                    "reserved for accepted documents" + (_announced(size) if incoming else ""),
                 )
             elif volume.files is not None and volume.files < MIN_FREE_FILES:
                 yield Shortage(places, f"no more than {volume.files} files can be made")

@@ -1,0 +1,74 @@
+"""Recognises files that are not a database of ilios, without changing a byte of them."""
+
+import shutil
+import sqlite3
+import tempfile
+from pathlib import Path
+
+from ilios.database.recovery import wal
+
+OWN_TABLE = "cursors"  # which every version of the schema has
+ORIGINAL_TABLES = {"documents", "usage"}  # of the service that ilios replaces
+MAX_NAMED = 5  # tables named in a message
+
+_HEADER = b"SQLite format 3\0"
+_TABLES = (
+    "SELECT name FROM sqlite_master WHERE type = 'table' AND name NOT LIKE 'sqlite!_%' ESCAPE '!'"
+)
+
+
+class ForeignDatabase(Exception):
+    """The file belongs to another program; the message tells which setting to change."""
+
+
+def refuse_foreign(path: Path, remedy: str) -> None:
+    """Return unless there is a file that is not a database of ilios; nothing is written.
+
+    A database of ours that is damaged passes: it is found and refused when it is opened.
+
+    :param remedy: the advice that the message ends with.
+    :raises ForeignDatabase: there is one.
+    """
+    if not path.is_file() or (path.stat().st_size == 0 and not wal.has_leftover(path)):
+        return
+    with path.open("rb") as file:
+        header = file.read(len(_HEADER))
+    if header and header != _HEADER:
+        # The lock file is of a writer of ours: then it is our file whose header is damaged.
+        if path.with_name(path.name + ".lock").exists():
+            return
+        raise ForeignDatabase(f"{path} is no SQLite database; it was not changed. {remedy}")
+    try:
+        tables = _tables(path)
+    except sqlite3.Error:
+        return  # damaged, and therefore refused when it is opened
+    if not tables or OWN_TABLE in tables:
+        return
+    named = ", ".join(sorted(tables)[:MAX_NAMED]) + (", ..." if len(tables) > MAX_NAMED else "")
+    owner = " (the service that ilios replaces)" if tables >= ORIGINAL_TABLES else ""
+    raise ForeignDatabase(
+        f"{path} is a database of another program{owner}, with the tables {named}; it was not "
+        f"changed. {remedy}"
+    )
+
+
+def _tables(path: Path) -> set[str]:
+    """Return the tables of a database, those in its write-ahead log included."""
+    # Immutable: without locks, -shm or recovery of the -wal file, which would change something.
+    found = _read_tables(f"{path.absolute().as_uri()}?mode=ro&immutable=1")
+    if found or not wal.has_leftover(path):
+        return found
+    # All tables are in the log still, so both files are small: look at a copy.
+    with tempfile.TemporaryDirectory(prefix="ilios-") as directory:
+        copy = Path(directory) / "copy.db"
+        shutil.copyfile(path, copy)
+        shutil.copyfile(wal.sidecar(path, "-wal"), wal.sidecar(copy, "-wal"))
+        return _read_tables(str(copy))
+
+
+def _read_tables(database: str) -> set[str]:
+    connection = sqlite3.connect(database, uri=database.startswith("file:"))
+    try:
+        return {str(name) for (name,) in connection.execute(_TABLES)}
+    finally:
+        connection.close()
