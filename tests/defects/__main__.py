@@ -1,6 +1,6 @@
-"""``python -m tests.defects``: whether the tests notice each defect of the table.
+"""Command ``python -m tests.defects``: check that the tests catch each defect of the table.
 
-Takes minutes. What is missed, or cannot be tried, ends it with exit code 1.
+Takes minutes. The exit code is 1 if a defect is missed or cannot be tried.
 """
 
 import argparse
@@ -15,27 +15,27 @@ from .table import Defect
 from .trials import Trials, Verdict
 
 ROOT = Path(__file__).resolve().parents[2]
-NICER = 5  # than what else runs here
+NICENESS = 5  # added to that of the caller: the trials take every core for minutes
 
 
 def main() -> int:
-    """Try the defects that were asked for and print what became of each."""
+    """Try the chosen defects and print a verdict on each."""
     options = _parser().parse_args()
     defects = table.read()
     if options.only:
         defects = tuple(one for one in defects if one.name in options.only)
         if unknown := {*options.only} - {one.name for one in defects}:
-            print(f"there is no defect {', '.join(sorted(unknown))}", file=sys.stderr)
+            print(f"unknown defect: {', '.join(sorted(unknown))}", file=sys.stderr)
             return 2
     if options.list:
         for defect in defects:
             _list(defect)
         return 0
-    os.nice(NICER)
-    signal.signal(signal.SIGTERM, signal.default_int_handler)  # or the copies would be left behind
+    os.nice(NICENESS)
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # or the copies would not be deleted
     tree: Path = options.tree.resolve()
-    own = tree / ".venv/bin/python"
-    python = own if own.exists() else Path(sys.executable)
+    venv_python = tree / ".venv/bin/python"
+    python = venv_python if venv_python.exists() else Path(sys.executable)
     with tempfile.TemporaryDirectory(prefix="ilios-defects-") as directory:
         trials = Trials(tree, Path(directory), python, options.workers)
         verdicts = _try_all(trials, defects)
@@ -47,7 +47,7 @@ def main() -> int:
 def _try_all(trials: Trials, defects: tuple[Defect, ...]) -> list[Verdict]:
     verdicts = trials.not_applicable(defects)
     left = [one for one in defects if one not in {verdict.defect for verdict in verdicts}]
-    verdicts += trials.red(left)
+    verdicts += trials.failing_without_defect(left)
     for verdict in verdicts:
         _report(verdict)
     left = [one for one in defects if one not in {verdict.defect for verdict in verdicts}]
@@ -71,10 +71,19 @@ def _list(defect: Defect) -> None:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser("python -m tests.defects", description=__doc__)
-    parser.add_argument("--only", action="append", metavar="NAME", help="this one; may be repeated")
-    parser.add_argument("--workers", type=int, default=2, help="defects at once (%(default)s)")
-    parser.add_argument("--tree", type=Path, default=ROOT, help="another checkout; it is copied")
-    parser.add_argument("--list", action="store_true", help="only print the table")
+    parser.add_argument(
+        "--only", action="append", metavar="NAME", help="try this defect; may be repeated"
+    )
+    parser.add_argument(
+        "--workers",
+        type=int,
+        default=2,
+        help="number of defects tried at a time (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--tree", type=Path, default=ROOT, help="the checkout to copy (default: this one)"
+    )
+    parser.add_argument("--list", action="store_true", help="print the table and exit")
     return parser
 
 

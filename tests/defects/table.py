@@ -1,4 +1,4 @@
-"""The table of defects: each is one line of the sources made wrong, and the tests that notice."""
+"""Table of defects: one-line changes that break the sources, and the tests that catch them."""
 
 import re
 import tomllib
@@ -8,16 +8,17 @@ import msgspec
 from msgspec import Struct
 
 PROMISES = range(1, 10)
-"""The numbers by which the table names what the service promises; ``defects.toml`` lists them."""
+"""Numbers of the promises of the service, which ``defects.toml`` lists."""
 
 TABLE = Path(__file__).with_name("defects.toml")
 
 
 class Defect(Struct, frozen=True, forbid_unknown_fields=True):
-    """One line made wrong.
+    """A change of one line that breaks the sources.
 
-    ``old`` is a part of one line of ``file`` that stands nowhere else in it, and ``new`` what takes
-    its place. ``breaks`` names promises by their numbers and failpoints by their names.
+    ``old`` is a part of one line that occurs once in ``file``; ``new`` replaces it. ``breaks`` has
+    the numbers of promises and the names of failpoints. ``tests`` are the ids of the tests that
+    catch the defect.
     """
 
     name: str
@@ -28,24 +29,24 @@ class Defect(Struct, frozen=True, forbid_unknown_fields=True):
     tests: tuple[str, ...]
 
     def text(self, tree: Path) -> str:
-        """Return the text of the file with the defect in it.
+        """Return the text of the file with the defect.
 
-        :raises NotApplicable: the line is not there, or not the only one.
+        :raises NotApplicable: ``old`` does not occur exactly once.
         """
         try:
             text = (tree / self.file).read_text("utf-8")
         except OSError as error:
             raise NotApplicable(f"{self.file} cannot be read: {error.strerror}") from error
         if "\n" in self.old or "\n" in self.new or self.old == self.new:
-            raise NotApplicable("a defect is a part of one line, and another in its place")
+            raise NotApplicable("old and new must be different parts of one line")
         if (count := text.count(self.old)) != 1:
-            raise NotApplicable(f"{self.old!r} is found {count} times in {self.file}, not once")
+            raise NotApplicable(f"{self.old!r} occurs {count} times in {self.file}, not once")
         return text.replace(self.old, self.new)
 
     def check(self, tree: Path) -> None:
-        """Make sure that the defect can be tried, and that there are the tests that are to notice.
+        """Check that the defect can be tried and that its tests exist.
 
-        :raises NotApplicable: it cannot, or one of them is not there.
+        :raises NotApplicable: it cannot, or a test does not exist.
         """
         if self.file.endswith(".py"):
             try:
@@ -61,11 +62,11 @@ class Defect(Struct, frozen=True, forbid_unknown_fields=True):
                 text = ""
             function = re.escape(name.partition("[")[0])
             if not re.search(rf"^(async )?def {function}\(", text, re.MULTILINE):
-                raise NotApplicable(f"there is no {test}")
+                raise NotApplicable(f"{test} does not exist")
 
 
 class NotApplicable(Exception):
-    """The tree is not as the defect takes it to be: the table has to follow it."""
+    """A defect does not fit the tree: its entry in the table is outdated."""
 
 
 class _Table(Struct, forbid_unknown_fields=True):

@@ -1,4 +1,4 @@
-"""The table of defects fits the tree, leaves out no promise, and a trial finds out what is so."""
+"""The table of defects fits the tree and is complete; trials tell caught defects from missed."""
 
 import sys
 from pathlib import Path
@@ -48,13 +48,13 @@ def defect(new: str = "return True", test: str = "test_three_is_not", **given: s
 
 
 @pytest.mark.parametrize("defect", table.read(), ids=lambda defect: defect.name)
-def test_a_defect_of_the_table_is_one_line_of_the_tree_and_its_tests_are_there(
+def test_a_defect_of_the_table_fits_the_tree_and_its_tests_exist(
     defect: Defect,
 ) -> None:
     defect.check(ROOT)
 
 
-def test_every_promise_and_every_failpoint_has_a_defect_and_each_defect_a_name() -> None:
+def test_every_promise_and_failpoint_has_a_defect_and_names_are_unique() -> None:
     defects = table.read()
     broken = [what for defect in defects for what in defect.breaks]
     assert {*broken} == {*PROMISES, *POINTS}
@@ -62,13 +62,13 @@ def test_every_promise_and_every_failpoint_has_a_defect_and_each_defect_a_name()
 
 
 @pytest.mark.parametrize("old", ["return number % 3", "number", "return number % 2 == 0\n"])
-def test_a_line_that_is_not_there_just_once_is_an_error(tree: Path, old: str) -> None:
+def test_a_fragment_that_does_not_occur_exactly_once_is_an_error(tree: Path, old: str) -> None:
     with pytest.raises(NotApplicable):
         defect(old=old).text(tree)
 
 
 @pytest.mark.slow
-def test_what_the_tests_notice_is_caught_and_what_they_do_not_is_missed(
+def test_a_defect_is_caught_if_a_test_fails_and_missed_otherwise(
     tree: Path, tmp_path: Path
 ) -> None:
     noticed = defect(name="noticed")
@@ -82,8 +82,8 @@ def test_what_the_tests_notice_is_caught_and_what_they_do_not_is_missed(
     assert (tree / "code_under_test.py").read_text() == SOUND
 
 
-def test_a_test_that_fails_without_the_defect_proves_nothing(tree: Path, tmp_path: Path) -> None:
+def test_a_test_that_fails_without_the_defect_is_an_error(tree: Path, tmp_path: Path) -> None:
     wrong = defect(name="wrong", test="test_that_fails_either_way")
     trials = Trials(tree, tmp_path, Path(sys.executable), workers=1)
-    (red,) = trials.red([defect(), wrong])
-    assert (red.defect, red.outcome) == (wrong, "error")
+    (verdict,) = trials.failing_without_defect([defect(), wrong])
+    assert (verdict.defect, verdict.outcome) == (wrong, "error")

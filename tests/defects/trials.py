@@ -1,7 +1,7 @@
-"""Trying defects: each in a copy of the tree, by the tests that are to notice it.
+"""Trials of defects, each in a copy of the tree with the tests that should catch it.
 
-The tests run with the copy as their working directory and before everything else on the search
-path, so that the sources they import, and those of the processes they start, are the copy's.
+The copy is the working directory of the tests and first on their search path, so that they and the
+processes they start import its sources.
 """
 
 import os
@@ -21,20 +21,18 @@ from msgspec import Struct
 from .table import Defect, NotApplicable
 
 WITHIN = 300.0  # seconds for the tests of one defect
-ALL_WITHIN = 1200.0  # seconds for all tests on the tree as it is
-STOPPED_WITHIN = 10.0  # seconds that tests get to end what they have started
+ALL_WITHIN = 1200.0  # seconds for all tests on the unchanged tree
+STOPPED_WITHIN = 10.0  # seconds for tests to end the processes they started
 NOT_COPIED = shutil.ignore_patterns(
     "__pycache__", ".venv", ".git", ".audit", ".hypothesis", ".*_cache", "data", "dist"
 )
-FAILED = (
-    1  # pytest's exit code for tests that ran and failed; others are for those that did not run
-)
+FAILED = 1  # pytest's exit code for failed tests; others mean that they did not run
 
 Outcome = Literal["caught", "missed", "error"]
 
 
 class Verdict(Struct, frozen=True):
-    """What became of a defect; ``reason`` is the test that caught it, or what went wrong."""
+    """Outcome of a trial; ``reason`` is the test that caught the defect, or an error."""
 
     defect: Defect
     outcome: Outcome
@@ -43,27 +41,27 @@ class Verdict(Struct, frozen=True):
 
 
 class Ran(Struct, frozen=True):
-    """How a run of tests ended; no ``code`` where it did not end in time."""
+    """Exit code and output of a run of tests; ``code`` is None after a timeout."""
 
     code: int | None
     output: str
 
     @property
     def failed(self) -> list[str]:
-        """The tests that failed, by their ids, each with its error."""
+        """The ids of the failed tests, each with its error."""
         return re.findall(r"^(?:FAILED|ERROR) (\S.*)", self.output, re.MULTILINE)
 
     @property
     def tail(self) -> str:
-        """The end of what was printed, for whoever has to find out."""
+        """The last lines of the output."""
         return "\n".join(self.output.splitlines()[-15:])
 
 
 class Trials:
-    """Tries defects in copies of a tree, as many at once as there are copies."""
+    """Tries defects in copies of a tree, one at a time in each copy."""
 
     def __init__(self, tree: Path, directory: Path, python: Path, workers: int) -> None:
-        """Make the copies in a directory that is the caller's to remove."""
+        """Make a copy for each worker in ``directory``, which the caller deletes."""
         self._tree = tree
         self._python = python
         self._copies = [directory / f"copy-{number}" for number in range(workers)]
@@ -73,7 +71,7 @@ class Trials:
             self._free.put(copy)
 
     def not_applicable(self, defects: Iterable[Defect]) -> list[Verdict]:
-        """Return the defects whose line or tests the tree does not have."""
+        """Return a verdict on each defect that does not fit the tree."""
         found = []
         for defect in defects:
             try:
@@ -82,8 +80,8 @@ class Trials:
                 found.append(Verdict(defect, "error", str(error)))
         return found
 
-    def red(self, defects: Sequence[Defect]) -> list[Verdict]:
-        """Run all tests on the tree as it is; return the defects whose tests fail there already."""
+    def failing_without_defect(self, defects: Sequence[Defect]) -> list[Verdict]:
+        """Return a verdict on each defect whose tests fail on the unchanged tree."""
         tests = sorted({test for defect in defects for test in defect.tests})
         shares = [tests[number :: len(self._copies)] for number in range(len(self._copies))]
         with ThreadPoolExecutor(len(self._copies)) as threads:
@@ -91,16 +89,16 @@ class Trials:
             runs = list(threads.map(self._run, self._copies, filter(None, shares), within))
         for run in runs:
             if run.code not in (0, FAILED) or (run.code and not run.failed):
-                raise RuntimeError(f"the tests do not run on the tree as it is:\n{run.tail}")
+                raise RuntimeError(f"the tests do not run on the unchanged tree:\n{run.tail}")
         failed = [test for run in runs for test in run.failed]
         return [
-            Verdict(defect, "error", f"fails without the defect, too: {', '.join(mine)}")
+            Verdict(defect, "error", f"fails without the defect: {', '.join(mine)}")
             for defect in defects
             if (mine := [one for one in failed if one.startswith(defect.tests)])
         ]
 
     def try_out(self, defects: Sequence[Defect]) -> Iterator[Verdict]:
-        """Try each defect; yields the verdicts as they come."""
+        """Yield the verdict on each defect as soon as its trial ends."""
         with ThreadPoolExecutor(len(self._copies)) as threads:
             trials = [threads.submit(self._try, defect) for defect in defects]
             try:
@@ -116,7 +114,7 @@ class Trials:
             (copy / defect.file).write_text(defect.text(copy), "utf-8")
             run = self._run(copy, defect.tests, WITHIN, "-x")
         finally:
-            # With its old time, by which Python tells that what it has compiled is another text.
+            # With its old time, or Python would use the bytecode of the defect.
             shutil.copy2(self._tree / defect.file, copy / defect.file)
             self._free.put(copy)
         seconds = time.monotonic() - began
@@ -143,12 +141,12 @@ class Trials:
             try:
                 output, _ = process.communicate(timeout=within)
             except subprocess.TimeoutExpired:
-                return Ran(None, f"not done within {within:.0f} s\n{_stop(process)}")
+                return Ran(None, f"timeout after {within:.0f} s\n{_stop(process)}")
             return Ran(process.returncode, output)
 
 
 def _stop(process: subprocess.Popen[str]) -> str:
-    """End tests that take too long, as ^C does: they end what they have started."""
+    """Interrupt tests, so that they end the processes they started; return their output."""
     process.send_signal(signal.SIGINT)
     try:
         return process.communicate(timeout=STOPPED_WITHIN)[0]
