@@ -96,6 +96,14 @@ def test_everything_security_md_names_exists() -> None:
     assert text.count("::test_") == sum(bool(test) for _, test in NAMED.findall(text))
 
 
+def test_every_file_contributing_md_names_exists() -> None:
+    text = (ROOT / "CONTRIBUTING.md").read_text()
+    paths = {path for path, _ in NAMED.findall(text) if "/" in path.rstrip("/")}
+    paths |= {f"ilios/edge/{name}" for name in re.findall(r"^\d\. `(\w+\.py)`", text, re.MULTILINE)}
+    assert len(paths) > 20
+    assert sorted(path for path in paths if not (ROOT / path).exists()) == []
+
+
 @pytest.mark.parametrize(
     "command", re.findall(r"^make (\w+)", (ROOT / "README.md").read_text(), re.MULTILINE)
 )
