@@ -1,4 +1,4 @@
-"""What deploy/ does: whose settings count, what container health asks, a unit systemd can read."""
+"""The files of deploy/: precedence of settings, the health check, and the unit."""
 
 import asyncio
 import json
@@ -87,7 +87,7 @@ async def test_container_health_asks_whether_it_lives_not_whether_it_is_ready() 
 @pytest.mark.skipif(shutil.which("systemd-analyze") is None, reason="no systemd-analyze on PATH")
 def test_systemd_can_read_the_unit(tmp_path: Path) -> None:
     copy = tmp_path / UNIT.name
-    # Installed nowhere here, so that the command is one that exists.
+    # The command of the unit is not installed on this machine.
     copy.write_text(UNIT.read_text().replace("/opt/ilios/bin/ilios", sys.executable))
     found = subprocess.run(
         ["systemd-analyze", "verify", str(copy)], capture_output=True, text=True, check=False

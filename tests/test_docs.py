@@ -1,4 +1,4 @@
-"""What is documented is there, and what is there is documented."""
+"""Agreement of the documentation with the code."""
 
 import re
 from pathlib import Path
@@ -28,12 +28,12 @@ FIRST_ILIOS = {
     "S3_MULTIPART_THRESHOLD",
     "DB_WAL_MODE",
 }
-"""What whoever comes from there may have set."""
+"""Variables of the original service."""
 SECURITY = ROOT / "SECURITY.md"
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", SECURITY]
 PAGES += sorted((ROOT / "docs").glob("*.md"))
 
-# In backquotes: a folder, a file by its ending, or one of those without; a test within it.
+# In backquotes: a directory, or a file with one of these suffixes or names; and a test in it.
 NAMED = re.compile(
     r"`((?:[\w.-]+/)*(?:[\w.-]+/|[\w.-]+\.(?:py|sql|conf|lock|toml|yaml|service)|Makefile|Dockerfile))"
     r"(?:::(test_\w+))?`"
@@ -69,9 +69,9 @@ def test_every_file_a_page_points_at_exists(page: Path) -> None:
 
 
 def points_of_security() -> list[tuple[str, str, str]]:
-    """Return the rows of the list: what holds, where, and which tests hold it."""
+    """Return the rows of the tables: a property, its files and its tests."""
     rows = re.findall(r"^\| (.+) \| (.+) \| (.+) \|$", SECURITY.read_text(), re.MULTILINE)
-    return [row for row in rows if row[0] != "what holds"]
+    return [row for row in rows if row[0] != "property"]
 
 
 def test_every_point_of_security_names_files_and_tests_that_exist() -> None:
@@ -94,6 +94,14 @@ def test_everything_security_md_names_exists() -> None:
         assert (ROOT / path).exists(), path
         assert not test or f"def {test}(" in (ROOT / path).read_text(), test
     assert text.count("::test_") == sum(bool(test) for _, test in NAMED.findall(text))
+
+
+def test_every_file_contributing_md_names_exists() -> None:
+    text = (ROOT / "CONTRIBUTING.md").read_text()
+    paths = {path for path, _ in NAMED.findall(text) if "/" in path.rstrip("/")}
+    paths |= {f"ilios/edge/{name}" for name in re.findall(r"^\d\. `(\w+\.py)`", text, re.MULTILINE)}
+    assert len(paths) > 20
+    assert sorted(path for path in paths if not (ROOT / path).exists()) == []
 
 
 @pytest.mark.parametrize(
