@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 import structlog
+from hypothesis import settings
 
 from bus import streams
 from bus.connection import Connection, connect
@@ -12,6 +13,10 @@ from ilios.nats.server import NatsServer, embedded
 from ilios.settings import environ
 from tests.s3 import servers
 from tests.s3.servers import S3Server
+
+# A shared machine may pause in any example: the time one takes says nothing.
+settings.register_profile("shared", deadline=None)
+settings.load_profile("shared")
 
 # What a test logs is shown when it fails; rendering it must not take the time that deadlines have.
 structlog.configure(

@@ -134,7 +134,7 @@ def operation(  # noqa: PLR0913  # the members of a declaration, all by name
     The problems of its members are added: a wrong value of each, and unknown names.
     """
     kinds = [kind for kind in (query, fields, json) if kind is not None]
-    codes = {one.code for kind in kinds for one in requests.members(kind).values() if one.code}
+    codes = {code for kind in kinds for code in requests.problem_codes(kind)}
     if kinds or not any_query:
         codes.add("unknown_field")
     if json is not None:

@@ -97,6 +97,18 @@ def _members(kind: type[Struct]) -> Iterator[Member]:
         )
 
 
+def problem_codes(kind: type[Struct]) -> set[str]:
+    """Return the codes of problems with the members of a request, and of structs listed in it."""
+    codes = {one.code for one in members(kind).values() if one.code}
+    for field in msgspec.structs.fields(kind):
+        found: inspect.Type = inspect.type_info(field.type)
+        while isinstance(found, inspect.Metadata):
+            found = found.type
+        if isinstance(found, inspect.ListType) and isinstance(found.item_type, inspect.StructType):
+            codes |= problem_codes(found.item_type.cls)
+    return codes
+
+
 def _union(found: inspect.Type) -> tuple[inspect.Type, ...]:
     if not isinstance(found, inspect.UnionType):
         return (found,)
