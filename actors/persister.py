@@ -18,7 +18,7 @@ from bus.dead_letters import DeadLetterPublisher
 from bus.delivery import Delivery
 from bus.publisher import Publisher
 from bus.reader import LOG_START, LogPosition, Reader, SequenceGap
-from bus.streams import StreamIdentity
+from bus.subjects import StreamIdentity
 from schemas.documents import DocumentCompleted
 from schemas.events import AnyEvent
 

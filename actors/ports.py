@@ -13,7 +13,7 @@ from typing import Protocol
 from msgspec import Struct
 
 from actors.writes import Cursor
-from bus.streams import StreamIdentity
+from bus.subjects import StreamIdentity
 from schemas.documents import Blob
 from schemas.records import BatchRecord
 

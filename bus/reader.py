@@ -20,6 +20,7 @@ from bus.delivery import Delivery
 from bus.direct_get import DirectGet
 from bus.errors import BusUnavailable
 from bus.pull import EXPIRES, Pull
+from bus.subjects import StreamIdentity
 from schemas.events import AnyEvent
 
 ACK_WAIT = 30.0  # seconds; a restart does not wait for it, because reading resumes by a reset
@@ -70,7 +71,7 @@ class Reader:
         self._description = description
         self._event_types = event_types
 
-    async def identity(self) -> streams.StreamIdentity:
+    async def identity(self) -> StreamIdentity:
         """Return the identity of the log; a missing stream is created.
 
         :raises BusUnavailable: the server does not answer.

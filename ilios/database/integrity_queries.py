@@ -4,7 +4,7 @@ from datetime import UTC, datetime
 
 from actors.persister import NAME
 from actors.writes import Cursor
-from bus.streams import StreamIdentity
+from bus.subjects import StreamIdentity
 from ilios.database import rows, statements
 from ilios.database.sqlite import Database
 

@@ -20,7 +20,7 @@ from bus import log_state
 from bus.connection import Connection
 from bus.log import Log
 from bus.log_state import LogState, SequenceRange
-from bus.streams import StreamIdentity
+from bus.subjects import StreamIdentity
 from ilios.database.integrity_queries import SqliteLogQueries
 from ilios.integrity.faults import Faults
 from ilios.integrity.losses import Checkpoint, Loss, LossStore, describe

@@ -18,7 +18,7 @@ from bus import dead_letters, streams
 from bus.connection import Connection
 from bus.errors import BusUnavailable
 from bus.publisher import Publisher
-from bus.streams import StreamIdentity
+from bus.subjects import StreamIdentity
 from ilios.database.connection import open_reader, open_writer
 from ilios.database.document_queries import SqliteDocumentQueries
 from ilios.database.store import SqliteTransactionStore

@@ -12,6 +12,7 @@ from bus.delivery import Delivery
 from bus.errors import BusUnavailable
 from bus.inbox import Inbox
 from bus.publisher import Publisher
+from bus.subjects import StreamIdentity
 from schemas.documents import DocumentSubmitted
 from tests import events
 from tests.bus.conftest import KillableServer
@@ -261,7 +262,7 @@ async def test_a_consumer_made_again_begins_behind_what_is_settled(connection: C
     for number in range(1, 5):
         await publisher.publish(events.submitted(number))
 
-    async def settled(log: streams.StreamIdentity) -> int:
+    async def settled(log: StreamIdentity) -> int:
         assert log.last_sequence == 4
         return 3
 

@@ -12,7 +12,7 @@ from actors.writes import Cursor
 from bus.connection import Connection
 from bus.log import Log
 from bus.publisher import Publisher
-from bus.streams import StreamIdentity
+from bus.subjects import StreamIdentity
 from schemas.documents import Blob
 from tests import batch_events, events
 from tests.actors.fakes import FakeBlobs
