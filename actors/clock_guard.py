@@ -91,7 +91,7 @@ class ClockGuard:
         )
 
     def _describe(self, reading: ClockReading, hold: Hold) -> str:
-        assert self.state.trusted is not None  # there is a hold only after a trusted reading
+        assert self.state.trusted is not None  # a hold begins only after a trusted reading
         ahead = _clock_gain(self.state.trusted, reading) / timedelta(days=1)
         left = (HOLD_DURATION - (reading.running_time - hold.since)) / timedelta(hours=1)
         return (

@@ -6,8 +6,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from datetime import timedelta
 
-from actors.writer import Writer
-from actors.writes import DatabaseUnavailable, MarkRunningTime
+from actors.writes import DatabaseUnavailable, MarkRunningTime, Writer
 
 SAVE_INTERVAL = 60.0  # seconds, which are lost at most when the process is killed
 

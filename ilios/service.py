@@ -24,14 +24,14 @@ from actors.persister import NAME as PERSISTER
 from actors.persister import Persister
 from actors.ports import Blobs, Losses
 from actors.running_time import RunningTime
-from actors.writer import Writer
+from actors.writes import Writer
 from bus.consumers import ConsumerProgress
 from bus.log import Log
 from bus.publisher import Publisher
 from bus.subscriber import OutcomeListener
 from ilios.blobs.factory import blob_directory
-from ilios.database.recovery.damage import DamageMonitor
 from ilios.database.recovery.snapshot_schedule import SnapshotScheduler
+from ilios.database.sqlite import DamageMonitor
 from ilios.edge.app import serve_edge
 from ilios.edge.context import Edge, Limits
 from ilios.edge.server import ListeningSockets

@@ -60,8 +60,6 @@ SHARED_BY_ACTORS = {
     "running_time",
     "slots",
     "sniffing",
-    "unsupported_options",
-    "writer",
     "writes",
 }
 """What an actor may import on its own floor. Everything else there is another actor, a stranger."""

@@ -4,8 +4,8 @@ import sqlite3
 from pathlib import Path
 
 from actors import persister as module
-from actors.writer import Writer
-from ilios.database.document_queries import SqliteDocumentQueries
+from actors.writes import Writer
+from ilios.database.queries import SqliteDocumentQueries
 from ilios.database.store import SqliteTransactionStore
 from schemas.records import DocumentRecord
 from tests import events

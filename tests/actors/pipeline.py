@@ -11,7 +11,7 @@ from actors.persister import Persister
 from bus import codec, streams
 from bus.connection import Connection
 from bus.publisher import Publisher
-from ilios.database.document_queries import SqliteBatchQueries
+from ilios.database.queries import SqliteBatchQueries
 from schemas.batches import BatchCompleted
 from schemas.events import AnyEvent
 from tests import batch_events

@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable
 from typing import ClassVar
 
 from actors.actor import Actor, DeliveryInfo
-from actors.unsupported_options import UNSUPPORTED_OPTION_TIMEOUT
+from actors.errors import UNSUPPORTED_OPTION_TIMEOUT
 from bus.connection import Connection
 from bus.consumers import Consumer
 from bus.publisher import Publisher

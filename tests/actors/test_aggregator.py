@@ -14,7 +14,7 @@ from bus import dead_letters
 from bus.connection import Connection
 from bus.publisher import Publisher
 from ilios.database.connection import open_reader, open_writer
-from ilios.database.document_queries import SqliteBatchQueries, SqliteDocumentQueries
+from ilios.database.queries import SqliteBatchQueries, SqliteDocumentQueries
 from ilios.database.store import SqliteTransactionStore
 from ilios.nats.server import NatsServer
 from schemas.batches import BatchCompleted

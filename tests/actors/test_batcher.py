@@ -15,7 +15,7 @@ from bus import codec, subjects
 from bus.connection import Connection
 from bus.publisher import MSG_ID_HEADER
 from ilios.database.connection import open_reader, open_writer
-from ilios.database.document_queries import SqliteBatchQueries, SqliteDocumentQueries
+from ilios.database.queries import SqliteBatchQueries, SqliteDocumentQueries
 from ilios.database.store import SqliteTransactionStore
 from schemas.batches import BatchProgressed, EngineJobStatus, document_id
 from schemas.documents import DocumentCancelled, DocumentConverted, DocumentFetched

@@ -12,15 +12,14 @@ from nats.js.errors import NotFoundError
 from actors import persister as module
 from actors.persister import Persister
 from actors.ports import NoLosses
-from actors.writer import Writer
-from actors.writes import Cursor, Write, WriteRefused
+from actors.writes import Cursor, Write, Writer, WriteRefused
 from bus import dead_letters, streams
 from bus.connection import Connection
 from bus.errors import BusUnavailable
 from bus.publisher import Publisher
 from bus.subjects import StreamIdentity
 from ilios.database.connection import open_reader, open_writer
-from ilios.database.document_queries import SqliteDocumentQueries
+from ilios.database.queries import SqliteDocumentQueries
 from ilios.database.store import SqliteTransactionStore
 from ilios.nats.server import NatsServer
 from schemas.documents import AnyDocumentEvent, DocumentCompleted

@@ -6,9 +6,16 @@ from contextlib import asynccontextmanager
 
 import pytest
 
-from actors import writer as module
-from actors.writer import Writer
-from actors.writes import ApplyEvents, Cursor, DatabaseUnavailable, Ping, Write, WriteRefused
+from actors import writes as module
+from actors.writes import (
+    ApplyEvents,
+    Cursor,
+    DatabaseUnavailable,
+    Ping,
+    Write,
+    Writer,
+    WriteRefused,
+)
 from tests import events
 from tests.actors.fakes import FakeTransactionStore
 from tests.waiting import wait_until

@@ -8,8 +8,7 @@ import pytest
 
 from bus import codec
 from schemas.batches import MAX_BATCH_DOCUMENTS
-from schemas.documents import MAX_INLINE_BYTES
-from schemas.times import effective_time, is_implausible
+from schemas.documents import MAX_INLINE_BYTES, effective_time, is_implausible
 from tests import events
 
 STORED = {"kind": "stored", "size": 3, "sha256": events.SHA256}

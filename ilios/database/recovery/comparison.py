@@ -12,8 +12,8 @@ from msgspec import Struct
 from actors.persister import NAME
 from ilios.database import migrations
 from ilios.database.connection import read_only_uri
-from ilios.database.recovery.damage import READ_ERRORS
 from ilios.database.recovery.replay import LogIndex
+from ilios.database.sqlite import READ_ERRORS
 
 PRIMARY_KEYS = {
     "documents": ("tenant", "id"),

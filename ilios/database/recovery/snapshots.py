@@ -21,7 +21,7 @@ from actors.writes import Cursor
 from bus import failpoints
 from ilios.database import statements
 from ilios.database.connection import read_only_uri
-from ilios.database.recovery.damage import READ_ERRORS, DamageMonitor
+from ilios.database.sqlite import READ_ERRORS, DamageMonitor
 from schemas.states import ARCHIVABLE_STATES, UNFINISHED_STATES
 
 KEEP_COUNT = 2

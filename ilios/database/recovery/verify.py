@@ -1,4 +1,4 @@
-"""Proving a rebuilt database: by its file, by a second rebuild, and by the log."""
+"""Verification of a rebuilt database: by its file, by a second rebuild, and by the log."""
 
 import sqlite3
 from contextlib import closing
@@ -7,7 +7,7 @@ from pathlib import Path
 from msgspec import Struct
 
 from actors.persister import NAME
-from bus.replay import LogExtent
+from bus.reader import LogExtent
 from ilios.database.connection import read_only_uri
 from ilios.database.recovery import snapshots
 from ilios.database.recovery.comparison import PRIMARY_KEYS, digest, find_fault, read_cursor

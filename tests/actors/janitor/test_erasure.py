@@ -10,8 +10,7 @@ import pytest
 from actors.blob_keys import archived_key, image_key, markdown_key, original_key, result_key
 from actors.janitor.erasure import Erasure
 from actors.ports import StorageUnavailable
-from actors.writer import Writer
-from actors.writes import MarkErased
+from actors.writes import MarkErased, Writer
 from schemas.documents import Blob
 from schemas.records import DocumentRecord
 from schemas.results import PageImage, PageResult, ResultHead

@@ -18,8 +18,7 @@ from actors.janitor.retention import Retention
 from actors.janitor.stuck import StageConsumers, StuckDocuments
 from actors.ocr import Ocr
 from actors.running_time import RunningTime
-from actors.writer import Writer
-from actors.writes import MarkClock, MarkErased, MarkSweep
+from actors.writes import MarkClock, MarkErased, MarkSweep, Writer
 from bus import streams
 from bus.connection import Connection
 from bus.consumers import ConsumerProgress

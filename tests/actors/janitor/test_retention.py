@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 
 from actors.blob_keys import archived_key
-from actors.janitor.queries import ExpiryAction
 from actors.janitor.retention import MIN_PER_PASS, ExpiredCounts, Retention
+from actors.ports import ExpiryAction
 from bus.connection import Connection
 from bus.publisher import Publisher
 from schemas.documents import Blob, DocumentArchived, DocumentDeleted

@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from actors.writes import LogEntry, ResetCursor
-from ilios.database.document_queries import SqliteBatchQueries
+from ilios.database.queries import SqliteBatchQueries
 from schemas.documents import AnyDocumentEvent, DocumentArchived, DocumentCancelled, DocumentDeleted
 from schemas.events import AnyEvent
 from schemas.records import BatchCounts, BatchRecord, DocumentRecord

@@ -4,7 +4,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from ilios.database import rows, statements
-from ilios.database.integrity_queries import SAMPLES_PER_KIND, SqliteBlobSamples
+from ilios.database.queries import SAMPLES_PER_KIND, SqliteBlobSamples
 from ilios.database.sqlite import Database
 from tests.ilios.database.db import open_database
 

@@ -16,7 +16,7 @@ from actors.writes import (
     MarkSweep,
     Write,
 )
-from ilios.database.maintenance_queries import SqliteMaintenanceQueries
+from ilios.database.queries import SqliteMaintenanceQueries
 from schemas.documents import Blob, Stored
 from tests import events
 from tests.ilios.database.db import Database, history, open_database

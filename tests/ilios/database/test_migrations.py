@@ -12,9 +12,8 @@ from actors.clock_guard import ClockReading, ClockState
 from ilios import __version__
 from ilios.database import migrations
 from ilios.database.connection import DatabaseDamaged, open_reader, open_writer
-from ilios.database.document_queries import SqliteDocumentQueries
-from ilios.database.maintenance_queries import SqliteMaintenanceQueries
 from ilios.database.migrations import NewerDatabase
+from ilios.database.queries import SqliteDocumentQueries, SqliteMaintenanceQueries
 from schemas.options import ConversionOptions
 from tests.waiting import wait_until
 

@@ -14,8 +14,8 @@ from actors.pricing import Pricing, pricing
 from actors.writes import LogEntry, ResetCursor
 from ilios.database import migrations, statements
 from ilios.database.connection import open_reader, open_writer
+from ilios.database.queries import SqliteUsageQueries
 from ilios.database.store import SqliteTransactionStore
-from ilios.database.usage_queries import SqliteUsageQueries
 from schemas.events import AnyEvent
 from schemas.records import OperationUsage, UsageTotal
 from tests import events

@@ -10,7 +10,7 @@ import pytest
 from actors.blob_keys import original_key
 from actors.ports import StorageMismatch
 from ilios.blobs.local import LocalBlobs
-from ilios.database.integrity_queries import EPOCH
+from ilios.database.queries import EPOCH
 from ilios.integrity.blob_check import BlobStoreCheck, ExpectedBlobs
 from ilios.integrity.faults import Faults
 

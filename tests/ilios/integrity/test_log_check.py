@@ -14,8 +14,7 @@ from bus.connection import Connection
 from bus.errors import BusUnavailable
 from bus.publisher import Publisher
 from ilios.database.connection import open_reader, open_writer
-from ilios.database.integrity_queries import SqliteLogQueries
-from ilios.database.maintenance_queries import SqliteMaintenanceQueries
+from ilios.database.queries import SqliteLogQueries, SqliteMaintenanceQueries
 from ilios.database.store import SqliteTransactionStore
 from ilios.integrity import losses
 from ilios.integrity.faults import Faults

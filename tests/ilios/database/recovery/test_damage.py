@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from ilios.database.connection import DamageMonitor, DatabaseDamaged, open_reader, open_writer
-from ilios.database.document_queries import SqliteDocumentQueries
+from ilios.database.queries import SqliteDocumentQueries
 from ilios.database.recovery.wal import sidecar
 from tests import events
 from tests.ilios.database.db import history, open_database

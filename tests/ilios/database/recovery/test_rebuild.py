@@ -18,12 +18,12 @@ from bus.publisher import Publisher
 from ilios.cli.rebuild import format_lines
 from ilios.database import migrations
 from ilios.database.connection import open_reader
-from ilios.database.maintenance_queries import SqliteMaintenanceQueries
 from ilios.database.migrations import NewerDatabase
+from ilios.database.queries import SqliteMaintenanceQueries
 from ilios.database.recovery import snapshots
-from ilios.database.recovery.damage import DamageMonitor
 from ilios.database.recovery.rebuild import Gap, RebuildReport, rebuild
 from ilios.database.recovery.wal import sidecar
+from ilios.database.sqlite import DamageMonitor
 from ilios.nats.server import NatsServer
 from ilios.secret import Secret
 from ilios.settings.settings import Settings

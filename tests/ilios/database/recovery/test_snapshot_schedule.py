@@ -11,12 +11,11 @@ import pytest
 
 from actors.persister import NAME
 from actors.running_time import RunningTime
-from actors.writer import Writer
-from actors.writes import ApplyEvents, Cursor
+from actors.writes import ApplyEvents, Cursor, Writer
 from ilios.database.recovery import snapshot_schedule as module
 from ilios.database.recovery import snapshots
-from ilios.database.recovery.damage import DamageMonitor, DatabaseDamaged
 from ilios.database.recovery.snapshot_schedule import SnapshotScheduler
+from ilios.database.sqlite import DamageMonitor, DatabaseDamaged
 from ilios.integrity.faults import Faults
 from ilios.settings.settings import Settings
 from tests.actors.running import running_in_background

@@ -15,8 +15,8 @@ from structlog.testing import capture_logs
 from actors.writes import MarkRunningTime
 from ilios.database import migrations
 from ilios.database.recovery import snapshots
-from ilios.database.recovery.damage import DamageMonitor, DatabaseDamaged
 from ilios.database.recovery.snapshots import NotEnoughSpace, SnapshotDamaged
+from ilios.database.sqlite import DamageMonitor, DatabaseDamaged
 from tests import events
 from tests.ilios.database.db import CREATED, Database, history, open_database
 
