@@ -75,7 +75,7 @@ async def test_a_failure_that_cannot_be_published_is_not_acknowledged(
 
 
 @pytest.mark.parametrize("fault", [BusFull("full"), BusUnavailable("no acknowledgement")])
-async def test_a_log_that_takes_nothing_is_waited_for_without_doing_the_work_again(
+async def test_publishing_on_a_full_log_is_retried_without_repeating_the_work(
     connection: Connection, monkeypatch: pytest.MonkeyPatch, fault: Exception
 ) -> None:
     monkeypatch.setattr(module, "LOG_FULL_PAUSE", 0.05)
@@ -183,7 +183,7 @@ async def test_attempts_are_repeated_at_the_consumers_steps_and_then_given_up(
     assert not parrot._failures
 
 
-async def test_a_fault_with_a_code_of_its_own_is_what_the_owner_reads_in_the_end(
+async def test_the_owner_finally_reads_the_code_of_the_last_failure(
     connection: Connection,
 ) -> None:
     parrot, log = ScriptedActor(connection, at_once=1), Streams(connection)

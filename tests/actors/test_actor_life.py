@@ -83,7 +83,7 @@ async def test_work_that_outlived_its_deadline_while_we_were_stopped_is_not_begu
     assert len(parrot.deliveries_of()) == 1
 
 
-async def test_when_stopped_it_finishes_what_is_in_hand(connection: Connection) -> None:
+async def test_a_stopped_actor_finishes_its_work_in_progress(connection: Connection) -> None:
     patient, log = PatientActor(connection), Streams(connection)
     begun, gate = asyncio.Event(), asyncio.Event()
 

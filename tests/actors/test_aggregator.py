@@ -257,7 +257,7 @@ async def test_the_database_is_looked_at_under_any_load(
         loading.cancel()
 
 
-async def test_another_batch_under_an_id_is_a_dead_letter_and_the_first_goes_on(
+async def test_a_second_batch_with_an_id_is_a_dead_letter(
     pipeline: Pipeline,
 ) -> None:
     async with pipeline.persister_running(), pipeline.aggregator_running():

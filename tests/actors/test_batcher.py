@@ -228,7 +228,7 @@ async def test_results_are_fetched_once_and_nothing_is_freed_while_the_database_
     assert await world.released() == []
 
 
-async def test_what_a_batch_does_not_bring_is_converted_alone(world: World) -> None:
+async def test_documents_missing_in_a_batch_result_are_converted_alone(world: World) -> None:
     world.jobs.status, world.jobs.result_ids = "SUCCESS", [TWO]
     async with world.persister_running(), running_in_background(world.batcher.run):
         await world.submit(1, 2)
@@ -279,7 +279,7 @@ async def test_of_a_job_that_is_gone_all_documents_are_converted_alone(world: Wo
         assert sorted(await world.released()) == [ONE, TWO]
 
 
-async def test_what_does_not_fit_is_converted_alone(world: World) -> None:
+async def test_documents_too_large_for_a_batch_are_converted_alone(world: World) -> None:
     world.jobs.excluded = frozenset({TWO})
     async with world.persister_running(), running_in_background(world.batcher.run):
         await world.submit(1, 2)
@@ -287,7 +287,7 @@ async def test_what_does_not_fit_is_converted_alone(world: World) -> None:
         await wait_until(lambda: _is(world.released, [TWO]))
 
 
-async def test_a_batch_that_is_refused_is_converted_one_by_one(world: World) -> None:
+async def test_documents_of_a_refused_batch_are_converted_alone(world: World) -> None:
     world.jobs.failures = [Unconvertible("refused", "No.")]
     async with world.persister_running(), running_in_background(world.batcher.run):
         await world.submit(1, 2)
@@ -318,7 +318,7 @@ async def test_a_deferred_document_without_a_batch_is_released(world: World) -> 
         await wait_until(lambda: _is(world.released, [fetched.document_id]))
 
 
-async def test_a_job_nobody_waits_for_any_more_is_cancelled(world: World) -> None:
+async def test_a_job_without_unfinished_documents_is_cancelled(world: World) -> None:
     async with world.persister_running(), running_in_background(world.batcher.run):
         await world.submit(1, 2)
         await wait_until(lambda: job_progress_published(world, "QUEUED"))

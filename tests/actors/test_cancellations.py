@@ -127,7 +127,7 @@ async def test_work_is_broken_off_when_its_document_is_cancelled(connection: Con
     assert cancellations._tasks == {}
 
 
-async def test_two_who_work_on_the_same_document_both_end(connection: Connection) -> None:
+async def test_two_workers_on_one_document_are_both_cancelled(connection: Connection) -> None:
     cancellations = Cancellations(connection)
     async with running_cancellations(cancellations):
         works = [Work(), Work()]
@@ -197,7 +197,7 @@ async def test_a_cancellation_missed_while_the_bus_was_away_is_made_up_for(
     assert work.cancelled
 
 
-async def test_what_is_remembered_has_a_limit_and_the_log_the_rest(
+async def test_remembered_cancellations_are_bounded_and_others_are_looked_up(
     connection: Connection, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(module, "MAX_REMEMBERED", 2)
@@ -209,7 +209,7 @@ async def test_what_is_remembered_has_a_limit_and_the_log_the_rest(
         assert await cancellations.is_cancelled(events.fetched(1), datetime.now(UTC))
 
 
-async def test_of_what_was_forgotten_the_log_is_asked_however_long_one_has_listened(
+async def test_forgotten_cancellations_are_looked_up_on_the_log(
     connection: Connection, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(module, "MAX_REMEMBERED", 2)

@@ -204,7 +204,7 @@ async def test_a_document_that_crashes_the_engine_twice_fails(
     assert len(world.engine.converted) == 2
 
 
-async def test_one_crash_is_forgiven(world: World) -> None:
+async def test_a_document_is_converted_after_one_crash(world: World) -> None:
     world.engine.convert_errors = [BLAMED]
     async with running_in_background(world.ocr.run):
         await world.converted()

@@ -64,7 +64,7 @@ async def acknowledged(connection: Connection, sequence: int) -> bool:
     return floor is not None and floor.stream_seq == sequence
 
 
-async def test_a_document_gets_its_row_its_usage_and_its_announcement(
+async def test_a_conversion_makes_row_usage_and_completion(
     connection: Connection, db: Database
 ) -> None:
     async with running_in_background(persister(connection, db).run):
@@ -132,7 +132,7 @@ async def test_a_restart_begins_where_the_cursor_is(connection: Connection, db: 
     assert len(db.rows("documents")) == len(db.rows("usage")) == 2
 
 
-async def test_what_was_written_but_not_announced_is_announced_after_a_restart(
+async def test_completions_that_were_not_published_are_published_after_a_restart(
     connection: Connection, db: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async def lose(self: Publisher, event: AnyDocumentEvent, within: float = 10.0) -> int:
@@ -151,7 +151,7 @@ async def test_what_was_written_but_not_announced_is_announced_after_a_restart(
     assert len(db.rows("usage")) == 1
 
 
-async def test_what_was_announced_but_not_acknowledged_is_announced_once(
+async def test_a_published_completion_is_not_repeated_without_acknowledgement(
     connection: Connection, db: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     await publish_events(connection, *full_history(1))

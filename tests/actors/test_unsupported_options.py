@@ -33,7 +33,7 @@ async def was_delivered(log: Streams, worker: ScriptedActor, times: int) -> bool
         return False
 
 
-async def test_a_document_with_an_unknown_option_is_converted_by_a_worker_that_knows_it(
+async def test_a_worker_that_supports_an_option_converts_the_document(
     connection: Connection,
 ) -> None:
     log = Streams(connection)
@@ -54,7 +54,7 @@ async def test_a_document_with_an_unknown_option_is_converted_by_a_worker_that_k
     assert await log.dead_letters() == []
 
 
-async def test_a_document_whose_option_no_worker_knows_fails_in_the_end(
+async def test_a_document_with_an_option_that_no_worker_supports_fails(
     connection: Connection,
 ) -> None:
     log = Streams(connection)

@@ -49,14 +49,14 @@ def ledger() -> FakeTransactionStore:
     return ledger
 
 
-async def test_everybody_gets_their_own_answer(ledger: FakeTransactionStore) -> None:
+async def test_each_caller_gets_the_result_of_its_write(ledger: FakeTransactionStore) -> None:
     writer = Writer(ledger)
     async with running_writer(writer):
         words = [EchoWrite(str(number)) for number in range(1000)]
         assert list(await asyncio.gather(*map(writer.commit, words))) == words
 
 
-async def test_what_waits_during_a_commit_goes_into_the_next_one(
+async def test_writes_that_wait_during_a_commit_are_in_the_next_one(
     ledger: FakeTransactionStore,
 ) -> None:
     writer = Writer(ledger)
@@ -83,7 +83,7 @@ async def test_one_bad_write_fails_alone(ledger: FakeTransactionStore) -> None:
 
 
 @pytest.mark.parametrize("error", [DatabaseUnavailable("full"), RuntimeError("a defect")])
-async def test_a_ledger_that_cannot_write_is_everybodys_error_and_it_goes_on_after(
+async def test_a_failed_commit_fails_its_writes_and_later_writes_succeed(
     ledger: FakeTransactionStore, error: Exception
 ) -> None:
     writer = Writer(ledger)
@@ -129,7 +129,7 @@ async def test_a_cancelled_writer_finishes_the_group_it_has_begun(
         await task
 
 
-async def test_a_writer_that_runs_again_takes_what_waited_meanwhile(
+async def test_a_restarted_writer_commits_the_waiting_writes(
     ledger: FakeTransactionStore,
 ) -> None:
     writer = Writer(ledger)

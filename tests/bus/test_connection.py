@@ -92,7 +92,7 @@ async def test_an_error_the_server_hangs_up_after_is_survived(connection: Connec
     assert await Publisher(connection).publish(events.submitted()) == 1
 
 
-async def test_a_cancellation_that_comes_with_the_answer_is_not_forgotten(
+async def test_a_cancellation_during_the_reply_is_not_lost(
     connection: Connection, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """As asyncio.wait_for, which the client uses, forgets it before Python 3.12."""
@@ -157,7 +157,7 @@ async def test_cancellation_while_connecting_or_closing_is_not_lost(
     gc.collect()
 
 
-async def test_a_ping_nobody_waits_for_any_more_does_not_end_the_connection(
+async def test_an_abandoned_ping_does_not_end_the_connection(
     connection: Connection,
 ) -> None:
     reconnects: list[None] = []

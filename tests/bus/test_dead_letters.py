@@ -99,7 +99,7 @@ async def test_an_event_under_any_subject_can_be_filed(
     assert letter.subject == "ilios.dead.unknown.unknown.7"
 
 
-async def test_whatever_the_log_takes_can_be_filed(
+async def test_any_stored_event_can_become_a_dead_letter(
     nats_server: NatsServer, connection: Connection
 ) -> None:
     """An event that came in and cannot be filed would stop whoever has to file it, for ever."""
@@ -117,7 +117,7 @@ async def test_whatever_the_log_takes_can_be_filed(
     assert len(letter.data or b"") == streams.MAX_EVENT_BYTES
 
 
-async def test_what_cannot_be_filed_is_an_error(
+async def test_a_dead_letter_that_cannot_be_published_is_an_error(
     killable_server: KillableServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("bus.publisher.PUBLISH_TIMEOUT", 0.1)

@@ -63,7 +63,7 @@ async def test_events_of_every_priority_are_delivered_once(connection: Connectio
     assert received == [f"p{number:02d}" for number in range(1, 11)]
 
 
-async def test_who_is_there_for_urgent_work_takes_no_other(connection: Connection) -> None:
+async def test_a_slot_for_urgent_work_takes_no_other(connection: Connection) -> None:
     await publish_events(connection, range(1, 11), priority=5)
     async with Inbox(connection, PATIENT, 4).open() as inbox:
         await finish_next(inbox)
@@ -135,7 +135,7 @@ async def test_it_survives_the_servers_sudden_death(killable_server: KillableSer
                 received.add((await finish_next(inbox)).sequence)
 
 
-async def test_deliveries_in_progress_and_waiting_are_kept_alive(
+async def test_deadlines_of_waiting_and_running_deliveries_are_extended(
     connection: Connection,
 ) -> None:
     await publish_events(connection, range(1, 5))
@@ -150,7 +150,7 @@ async def test_deliveries_in_progress_and_waiting_are_kept_alive(
             await delivery.ack()
 
 
-async def test_what_was_let_go_unanswered_comes_again_after_the_deadline(
+async def test_an_unacknowledged_delivery_is_repeated_after_its_deadline(
     connection: Connection,
 ) -> None:
     await publish_events(connection, [1])
@@ -237,7 +237,7 @@ async def test_many_workers_share_the_deliveries_and_none_idles(
     assert sorted(delivery.sequence for delivery in taken) == list(range(1, 9))
 
 
-async def test_a_cancelled_taker_takes_nothing_with_it(connection: Connection) -> None:
+async def test_a_cancelled_take_loses_no_delivery(connection: Connection) -> None:
     async with Inbox(connection, PATIENT, 4).open() as inbox:
         idle = [asyncio.create_task(inbox.get()) for _ in range(4)]
         await asyncio.sleep(0)
@@ -257,7 +257,9 @@ async def test_no_server_is_a_bus_error(killable_server: KillableServer) -> None
                 pytest.fail("there is no server")
 
 
-async def test_a_consumer_made_again_begins_behind_what_is_settled(connection: Connection) -> None:
+async def test_a_recreated_consumer_starts_after_the_finished_events(
+    connection: Connection,
+) -> None:
     publisher = Publisher(connection)
     for number in range(1, 5):
         await publisher.publish(events.submitted(number))

@@ -24,7 +24,7 @@ async def test_an_event_published_by_anybody_is_not_published_again(connection: 
     await publisher.publish_if_first(events.fetched())
 
 
-async def test_of_many_at_once_one_is_first(connection: Connection) -> None:
+async def test_of_many_simultaneous_publishes_exactly_one_is_first(connection: Connection) -> None:
     publisher = Publisher(connection)
     batches = [batch_events.submitted(priority=priority) for priority in range(1, 11)]
     outcomes = await asyncio.gather(

@@ -46,7 +46,7 @@ async def test_an_event_published_twice_is_stored_once(connection: Connection) -
     assert await messages(connection) == 1
 
 
-async def test_an_id_that_somebody_else_has_used_up_does_not_silence_an_event(
+async def test_a_message_id_used_by_another_publisher_does_not_drop_an_event(
     connection: Connection,
 ) -> None:
     stolen = {"Nats-Msg-Id": message_id(events.fetched())}
@@ -94,7 +94,7 @@ async def test_a_publish_is_uncertain_when_the_server_dies_before_the_ack(
         assert not isinstance(raised.value, NotPublished)
 
 
-async def test_a_server_that_comes_back_in_time_is_waited_for(
+async def test_a_publish_waits_for_a_server_that_returns_in_time(
     killable_server: KillableServer,
 ) -> None:
     async with connect(killable_server.url("operator"), name="test") as connection:
@@ -136,7 +136,7 @@ async def test_a_frozen_server_is_not_believed(
 
 
 @pytest.mark.parametrize("size", [streams.MAX_EVENT_BYTES, 2 * 1024 * 1024])
-async def test_what_is_larger_than_the_log_takes_is_refused(
+async def test_an_event_larger_than_the_limit_of_the_log_is_refused(
     connection: Connection, size: int
 ) -> None:
     publisher = Publisher(connection)
@@ -157,7 +157,7 @@ async def test_a_full_log_refuses_instead_of_forgetting(
     assert (await connection.jetstream.get_msg(streams.EVENTS, 1)).data
 
 
-async def test_a_subject_no_stream_takes_is_an_error(connection: Connection) -> None:
+async def test_a_subject_without_a_stream_is_an_error(connection: Connection) -> None:
     with pytest.raises(BusUnavailable) as raised:
         await Publisher(connection).publish_raw("nowhere", b"", {}, within=0.1)
     assert not isinstance(raised.value, NotPublished), "it was sent, and who knows where it went"
@@ -180,7 +180,7 @@ async def test_a_cancelled_caller_leaves_the_publisher_usable(connection: Connec
     assert await publisher.publish(events.submitted(21)) == await messages(connection)
 
 
-async def test_nobody_waits_long_for_a_server_that_has_been_away_for_long(
+async def test_a_publish_fails_soon_while_the_server_is_away_for_long(
     killable_server: KillableServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async with connect(killable_server.url("operator"), name="test") as connection:

@@ -97,13 +97,13 @@ OF_BATCHES: list[tuple[str, Any]] = [
 
 
 @pytest.mark.parametrize(("member", "value"), OF_DOCUMENTS)
-def test_what_a_document_cannot_have_is_refused_by_its_name(member: str, value: Any) -> None:
+def test_an_invalid_member_of_a_document_is_refused_by_name(member: str, value: Any) -> None:
     with pytest.raises(codec.MalformedEvent, match=member):
         codec.decode(DOCUMENT_SUBJECT, document(**{member: value}))
 
 
 @pytest.mark.parametrize(("member", "value"), OF_BATCHES)
-def test_what_a_batch_cannot_have_is_refused_by_its_name(member: str, value: Any) -> None:
+def test_an_invalid_member_of_a_batch_is_refused_by_name(member: str, value: Any) -> None:
     with pytest.raises(codec.MalformedEvent, match=member):
         codec.decode(BATCH_SUBJECT, batch(**{member: value}))
 
@@ -122,7 +122,7 @@ def test_what_a_batch_cannot_have_is_refused_by_its_name(member: str, value: Any
         ("requeues", 1000),
     ],
 )
-def test_what_is_just_within_its_bounds_is_taken(member: str, value: Any) -> None:
+def test_values_at_their_bounds_are_accepted(member: str, value: Any) -> None:
     codec.decode(DOCUMENT_SUBJECT, document(**{member: value}))
 
 

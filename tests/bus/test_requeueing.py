@@ -90,7 +90,7 @@ async def test_a_requeue_that_was_broken_off_may_be_done_again(connection: Conne
     assert (await last_message(connection)).seq == 2
 
 
-async def test_what_failed_again_begins_once_more(connection: Connection) -> None:
+async def test_a_document_that_failed_again_can_be_requeued_again(connection: Connection) -> None:
     await requeue(connection, await dead_letter_of_event(connection, events.submitted()))
     again = await dead_letter_of_event(connection, events.requeued(events.submitted()))
     await requeue(connection, again)

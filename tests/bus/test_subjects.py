@@ -53,7 +53,7 @@ def test_filters_name_one_kind_one_priority_or_one_document() -> None:
         f"ilios.document.submitted.p\u0660\u0665.default.{ID}",  # no lane hears it
     ],
 )
-def test_what_is_not_a_documents_subject_is_refused(subject: str) -> None:
+def test_a_subject_of_no_document_is_refused(subject: str) -> None:
     with pytest.raises(subjects.MalformedSubject):
         subjects.parse_document(subject)
 

@@ -124,7 +124,7 @@ async def test_an_erasing_that_is_broken_off_anywhere_is_done_again(world: World
     assert list(world.blobs.stored) == [OTHER_DOCUMENTS_IMAGE]
 
 
-async def test_what_is_no_longer_there_does_not_keep_the_rest(world: World) -> None:
+async def test_missing_blobs_do_not_stop_the_erasure_of_others(world: World) -> None:
     document = await world.fill()
     assert document.result is not None
     assert document.original is not None
@@ -134,7 +134,7 @@ async def test_what_is_no_longer_there_does_not_keep_the_rest(world: World) -> N
     assert world.is_marked_erased
 
 
-async def test_a_result_that_cannot_be_read_does_not_keep_the_rest(world: World) -> None:
+async def test_an_unreadable_result_does_not_stop_the_erasure_of_others(world: World) -> None:
     document = await world.fill()
     assert document.result is not None
     world.blobs.stored[document.result.key] = b"{not json\n"

@@ -116,7 +116,7 @@ async def test_a_removal_is_acted_upon_without_waiting_for_the_next_pass(world: 
         await wait_until(lambda: not world.blobs.stored)
 
 
-async def test_a_part_that_fails_does_not_keep_the_others_from_their_work(
+async def test_a_failing_part_does_not_stop_the_others(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async def broken(self: StuckDocuments, now: datetime) -> None:
@@ -129,7 +129,7 @@ async def test_a_part_that_fails_does_not_keep_the_others_from_their_work(
         assert (await world.janitor.sweep()).erased == 1
 
 
-async def test_a_full_log_does_not_keep_the_janitor_from_making_room(
+async def test_the_janitor_makes_room_although_the_log_is_full(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async def full(*_: object, **__: object) -> int:

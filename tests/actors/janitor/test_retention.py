@@ -103,13 +103,13 @@ async def test_an_original_that_is_lost_does_not_stop_the_others(world: World) -
     assert second.original
 
 
-async def test_what_was_archived_is_deleted_once_that_is_chosen(world: World) -> None:
+async def test_archived_documents_are_deleted_after_the_setting_changes(world: World) -> None:
     world.add_document(1, "archived")
     assert await world.retention("archive").expire(EXPIRED_AT) == ExpiredCounts()
     assert await world.retention("delete").expire(EXPIRED_AT) == ExpiredCounts(deleted=1)
 
 
-async def test_of_many_documents_only_a_part_expires_in_one_pass(world: World) -> None:
+async def test_one_pass_expires_a_bounded_number_of_documents(world: World) -> None:
     for number in range(1, MIN_PER_PASS + 6):
         world.add_document(number)
     assert await world.retention("delete").expire(EXPIRED_AT) == ExpiredCounts(deleted=MIN_PER_PASS)

@@ -98,7 +98,7 @@ async def test_each_tenant_has_its_own_batches(db: Database) -> None:
         ([*ended(1), batch_events.of(ARCHIVED, 1)], BatchCounts(total=2, completed=1, pending=1)),
     ],
 )
-async def test_what_happens_to_a_document_counts_for_its_batch(
+async def test_events_of_a_document_count_for_its_batch(
     db: Database, said: list[AnyEvent], progress: BatchCounts
 ) -> None:
     await db.apply(*history(batch_events.submitted(), *said))
@@ -189,7 +189,7 @@ async def progress_after_each(groups: Sequence[Sequence[LogEntry]]) -> list[Batc
 
 @settings(max_examples=40, deadline=None)
 @given(st.data())
-def test_the_progress_is_always_what_the_documents_are(data: st.DataObject) -> None:
+def test_the_progress_of_a_batch_equals_the_states_of_its_documents(data: st.DataObject) -> None:
     published = data.draw(st.lists(PUBLISHED, max_size=25))
     entries = history(batch_events.submitted(documents=DOCUMENTS), *published)
     cuts = sorted(data.draw(st.sets(st.integers(1, len(entries)))) | {len(entries)})

@@ -41,7 +41,7 @@ async def commit(db: Database, write: Write[None]) -> None:
     assert answers == [None]
 
 
-async def test_only_what_has_ended_expires_and_not_before_its_time(
+async def test_only_ended_documents_expire_and_not_early(
     db: Database, queries: SqliteMaintenanceQueries
 ) -> None:
     await db.apply(
@@ -61,7 +61,7 @@ async def test_only_what_has_ended_expires_and_not_before_its_time(
     assert await queries.count_expirable() == 2
 
 
-async def test_what_was_archived_expires_only_where_that_is_wanted(
+async def test_archived_documents_expire_only_on_request(
     db: Database, queries: SqliteMaintenanceQueries
 ) -> None:
     published = (events.submitted(), events.fetched(), events.converted(), events.archived())

@@ -57,7 +57,9 @@ async def test_opening_again_changes_nothing(tmp_path: Path) -> None:
     assert look(path, "SELECT * FROM sqlite_schema") == before
 
 
-async def test_only_what_is_new_is_applied(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_only_new_migrations_are_applied(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     path = tmp_path / "ilios.db"
     await open_and_close(path)
     known = migrations.scripts()
@@ -203,7 +205,7 @@ async def test_the_writer_trusts_neither_the_schema_nor_the_pages_of_a_file(
             assert found == answer, question
 
 
-async def test_a_reader_sees_what_was_committed_and_cannot_write(tmp_path: Path) -> None:
+async def test_a_reader_sees_committed_rows_and_cannot_write(tmp_path: Path) -> None:
     path = tmp_path / "with space?#%.db"
     async with open_writer(path) as writing, open_reader(path) as reading:
         await writing.execute("INSERT INTO cursors VALUES ('a', 'b', 'c', 1)")

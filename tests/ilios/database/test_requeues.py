@@ -57,7 +57,7 @@ async def test_events_before_a_requeue_do_not_count(db: Database) -> None:
 
 
 @pytest.mark.parametrize("end", [events.converted(), events.cancelled(), events.archived()])
-async def test_only_what_has_failed_can_be_requeued(db: Database, end: AnyDocumentEvent) -> None:
+async def test_only_failed_documents_can_be_requeued(db: Database, end: AnyDocumentEvent) -> None:
     ended = [events.failed(), end] if isinstance(end, DocumentArchived) else [end]
     await db.apply(*history(events.submitted(), events.fetched(), *ended))
     before = await db.table("documents"), await db.table("usage")

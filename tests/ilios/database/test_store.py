@@ -58,7 +58,7 @@ async def test_a_document_is_read_as_far_as_it_is(db: Database) -> None:
     assert (record.content_type, record.file_name) == ("application/pdf", "hello.txt")
 
 
-async def test_a_completion_is_answered_with_what_is_to_be_announced(db: Database) -> None:
+async def test_a_conversion_returns_the_completion_to_publish(db: Database) -> None:
     assert await db.apply(*WHOLE[:2]) == ()
     announced = await db.apply(WHOLE[2])
     assert announced == (
@@ -98,7 +98,7 @@ async def test_seconds_of_a_row_of_before_are_bounded_as_they_are_read(
     codec.decode(subjects.subject_for(announced), codec.encode(announced))
 
 
-async def test_unknown_and_somebody_elses_look_the_same(db: Database) -> None:
+async def test_a_document_of_another_tenant_looks_unknown(db: Database) -> None:
     await db.apply(*WHOLE)
     assert await db.reads.document("other", events.id_of(1)) is None
     assert await db.reads.document("default", events.id_of(2)) is None
@@ -118,7 +118,7 @@ async def test_a_completed_document_is_billed_once_however_often_it_is_applied(
     assert len(await db.table("usage")) == 1
 
 
-async def test_usage_records_what_was_done(db: Database) -> None:
+async def test_usage_records_the_conversion(db: Database) -> None:
     await db.apply(*WHOLE)
     at = rows.to_milliseconds(WHOLE[2].stored_at)
     bill = ("default", events.id_of(1), "convert", "local", "none", 3, 12, 34, at)
@@ -208,7 +208,7 @@ POISON: dict[str, AnyDocumentEvent] = {
 
 
 @pytest.mark.parametrize("poison", POISON.values(), ids=list(POISON))
-async def test_what_cannot_be_written_is_refused_alone_and_leaves_no_trace(
+async def test_a_refused_write_has_no_effect_on_itself_or_others(
     db: Database, poison: AnyDocumentEvent
 ) -> None:
     await db.apply(*WHOLE[:2])

@@ -213,7 +213,7 @@ async def test_a_range_is_added_up_from_its_index_alone(account: Account, tmp_pa
     assert any(used in step for step in steps), steps
 
 
-async def test_what_is_older_than_prices_is_billed_as_the_local_engine(
+async def test_conversions_before_the_first_price_are_billed_as_local(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     path = tmp_path / "ilios.db"

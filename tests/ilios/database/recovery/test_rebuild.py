@@ -147,7 +147,7 @@ def another(path: Path) -> None:
         connection.commit()
 
 
-async def test_whatever_became_of_the_old_file_a_rebuild_goes_on(damaged: DamagedDatabase) -> None:
+async def test_a_rebuild_continues_in_any_state_of_the_old_file(damaged: DamagedDatabase) -> None:
     for name, way in DAMAGES.items():
         damaged.restore()
         way(damaged)

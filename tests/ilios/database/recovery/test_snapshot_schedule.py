@@ -76,7 +76,7 @@ async def write(db: Database) -> None:
     await db.store.commit([ApplyEvents(NAME, (), Cursor(STREAM, CREATED, 5))])  # type: ignore[list-item]
 
 
-async def test_the_first_is_made_when_there_is_anything_to_keep(tmp_path: Path) -> None:
+async def test_the_first_snapshot_is_made_after_the_first_write(tmp_path: Path) -> None:
     directory = tmp_path / "snapshots"
     async with (
         open_database(tmp_path / "ilios.db") as db,
@@ -130,7 +130,7 @@ async def test_none_is_made_where_none_is_wanted(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     "fault", [snapshots.NotEnoughSpace("no"), OSError("no"), sqlite3.Error("no")]
 )
-async def test_one_that_cannot_be_made_is_tried_again_later(
+async def test_a_failed_snapshot_is_retried_later(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, fault: Exception
 ) -> None:
     take, tries = snapshots.create, list[datetime]()
