@@ -12,8 +12,7 @@ from typing import Literal, Protocol
 
 from msgspec import Struct
 
-from actors.clock_guard import ClockState
-from actors.writes import Cursor
+from actors.writes import ClockState, Cursor
 from bus.subjects import StreamIdentity
 from schemas.documents import Blob
 from schemas.records import BatchRecord, DocumentRecord

@@ -11,7 +11,6 @@ from typing import Generic, NamedTuple, Protocol, TypeVar, cast
 import structlog
 from msgspec import Struct
 
-from actors.clock_guard import ClockState
 from schemas.documents import DocumentCompleted
 from schemas.events import AnyEvent
 
@@ -80,6 +79,28 @@ class MarkRunningTime(Write[None], frozen=True):
     """Record the running time of the service; a shorter one has no effect."""
 
     ran: timedelta
+
+
+class ClockReading(Struct, frozen=True):
+    """A moment as wall time and as running time of the service."""
+
+    wall_time: datetime
+    running_time: timedelta
+
+
+class Hold(Struct, frozen=True):
+    """A detected jump: the running time at its detection, and its size."""
+
+    since: timedelta
+    ahead: timedelta
+
+
+class ClockState(Struct, frozen=True):
+    """State over restarts: the last pass that trusted the clock, the last pass, and the hold."""
+
+    trusted: ClockReading | None = None
+    latest: ClockReading | None = None
+    hold: Hold | None = None
 
 
 class MarkClock(Write[None], frozen=True):

@@ -9,12 +9,11 @@ import structlog
 from msgspec import Struct
 
 from actors.blob_keys import archived_key, image_key
-from actors.json_lines import split_lines
 from actors.ports import BlobNotFound, Blobs, MaintenanceQueries, StorageUnavailable
 from actors.writes import DocumentRef, MarkErased, Writer
 from bus import failpoints
 from schemas.records import DocumentRecord
-from schemas.results import PageImage
+from schemas.results import PageImage, split_lines
 
 PASS_SIZE = 500  # documents in one pass
 

@@ -15,13 +15,12 @@ from typing import TypeVar
 import msgspec
 import structlog
 
-from actors.clock_guard import ClockGuard
+from actors.clock_guard import ClockGuard, RunningTime
 from actors.janitor.erasure import Erasure
 from actors.janitor.orphans import Orphans, TooManyOrphans
 from actors.janitor.retention import ExpiredCounts, Retention
 from actors.janitor.stuck import StuckCounts, StuckDocuments
 from actors.ports import SWEEP_INTERVAL, Blobs, MaintenanceQueries, StorageUnavailable
-from actors.running_time import RunningTime
 from actors.writes import MarkClock, MarkSweep, Writer
 from bus.connection import Connection
 from bus.errors import BusFull, BusUnavailable

@@ -8,10 +8,9 @@ from datetime import UTC, datetime, timedelta
 
 import msgspec
 
-from actors.clock_guard import ClockState
 from actors.persister import NAME
 from actors.ports import OpenBatch
-from actors.writes import Cursor
+from actors.writes import ClockState, Cursor
 from bus.subjects import StreamIdentity
 from ilios.database import rows, statements
 from ilios.database.sqlite import Database

@@ -1,4 +1,4 @@
-"""A real database with its one writer."""
+"""A real database with its writer."""
 
 import sqlite3
 from pathlib import Path
@@ -12,7 +12,7 @@ from tests import events
 
 
 class Database:
-    """A real database with its writer, and what lies in it."""
+    """A real database with its writer and queries."""
 
     def __init__(
         self, path: Path, ledger: SqliteTransactionStore, reads: SqliteDocumentQueries

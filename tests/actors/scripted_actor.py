@@ -1,4 +1,4 @@
-"""An actor that does what a test says."""
+"""An actor with scripted behaviour."""
 
 import asyncio
 from collections import defaultdict
@@ -26,7 +26,7 @@ async def answer_fetched(event: DocumentSubmitted, delivery: DeliveryInfo) -> An
 
 
 class ScriptedActor(Actor[DocumentSubmitted]):
-    """Does with each document what the test says, in turn; then answers."""
+    """Runs the scripted steps for the deliveries in turn, then converts."""
 
     consumer: ClassVar = Consumer(
         name="parrot",

@@ -1,4 +1,4 @@
-"""What every actor does: say the answer, then acknowledge; judge what went wrong."""
+"""Every actor publishes its result, then acknowledges; failures are retried or rejected."""
 
 import asyncio
 

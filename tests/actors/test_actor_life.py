@@ -1,4 +1,4 @@
-"""An actor holds what is in its hands, and stops in order."""
+"""An actor extends the deadlines of its work, and stops in order."""
 
 import asyncio
 import time
@@ -57,7 +57,7 @@ async def test_long_work_is_not_redelivered_meanwhile(connection: Connection) ->
 async def test_work_that_outlived_its_deadline_while_we_were_stopped_is_not_begun_twice(
     connection: Connection, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """As after SIGSTOP: nobody has renewed the deadline, and the event comes once more."""
+    """As after SIGSTOP: the deadline was not extended, and the event is delivered again."""
     parrot, log = ScriptedActor(connection), Streams(connection)
     redelivered, gate = asyncio.Event(), asyncio.Event()
 

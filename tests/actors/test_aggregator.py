@@ -1,4 +1,4 @@
-"""A batch's documents are submitted, and its end is said once, whatever happens in between."""
+"""The documents of a batch are submitted, and its end is published once, after any crash."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -33,7 +33,7 @@ CANCELLED = batch_events.of(DocumentCancelled(document_id=events.id_of(1)), 2)
 
 
 def completion(place: int, number: int = 1) -> list[AnyEvent]:
-    """Return what is said of a document of a batch that is converted."""
+    """Return the events of a converted document of a batch."""
     return [
         batch_events.of(events.fetched(), place, number),
         batch_events.of(events.converted(), place, number),
@@ -195,7 +195,7 @@ async def test_events_received_before_and_persisted_after_a_restart_count(
 async def test_a_published_end_that_is_not_persisted_is_not_published_again(
     pipeline: Pipeline, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """As after a crash: whoever said it before has used another message id."""
+    """As after a crash: the former publisher has used another message id."""
     ask = pipeline.batches.batch
 
     async def behind(tenant: str, batch_id: str) -> BatchRecord | None:
@@ -220,7 +220,7 @@ async def test_a_published_end_that_is_not_persisted_is_not_published_again(
 
 @pytest.mark.usefixtures("quick")
 async def test_a_missed_end_is_found_in_the_database(pipeline: Pipeline) -> None:
-    """Nobody says completed of a document that has no original, as after a log began anew."""
+    """No completion is published for a document without an original, as on a new log."""
     async with pipeline.persister_running(), pipeline.aggregator_running():
         await pipeline.publish(batch_events.submitted(), *ONE)
         await pipeline.publish(batch_events.of(events.converted(), 2))

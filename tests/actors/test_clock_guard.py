@@ -1,4 +1,4 @@
-"""Documents expire when they are due, not when a clock says so that has just jumped."""
+"""Documents expire when they are due, not after a jump of the clock."""
 
 from datetime import UTC, datetime, timedelta
 
@@ -6,14 +6,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from actors.clock_guard import (
-    HOLD_DURATION,
-    JUMP_THRESHOLD,
-    MAX_DOWNTIME,
-    ClockGuard,
-    ClockReading,
-    ClockState,
-)
+from actors.clock_guard import HOLD_DURATION, JUMP_THRESHOLD, MAX_DOWNTIME, ClockGuard
+from actors.writes import ClockReading, ClockState
 
 NOW = datetime(2026, 1, 15, tzinfo=UTC)
 DAY = timedelta(days=1)

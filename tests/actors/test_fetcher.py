@@ -1,4 +1,4 @@
-"""One document's bytes are put under one key: those that were submitted under its id first."""
+"""The bytes of the first submission with an id are stored under its key."""
 
 import socket
 from datetime import timedelta
@@ -149,7 +149,7 @@ async def test_a_url_that_may_answer_later_is_tried_again(
 async def test_private_and_missing_sources_fail_alike(
     connection: Connection, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Neither by what is said nor by how often it is tried."""
+    """Neither the events nor the attempts count it as a failure."""
     retry_at_once(monkeypatch)
     with socket.socket() as listening, socket.socket() as unused:
         listening.bind(("127.0.0.1", 0))

@@ -1,4 +1,4 @@
-"""The database says what the log says: once, in order, whatever happens in between."""
+"""The database follows the log: once, in order, after any crash."""
 
 import asyncio
 import sqlite3
@@ -185,7 +185,7 @@ async def test_a_recreated_log_is_read_from_its_beginning(
 async def test_a_log_that_lost_its_end_is_read_from_its_beginning(
     connection: Connection, db: Database
 ) -> None:
-    """What gets the numbers of what was lost must not count as known."""
+    """New events with the sequences of lost ones must not count as applied."""
     await publish_events(connection, *full_history(1))
     async with running_in_background(persister(connection, db).run):
         await wait_until(lambda: acknowledged(connection, 3))

@@ -1,4 +1,4 @@
-"""Who gets a place, and when."""
+"""The order in which work gets slots."""
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
@@ -10,7 +10,7 @@ from actors.slots import FairSlots
 
 
 class World:
-    """Places, and work in them that ends when it is told to."""
+    """Slots, with work that ends on command."""
 
     def __init__(self, most: int) -> None:
         self.places = FairSlots(most)

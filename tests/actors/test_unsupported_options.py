@@ -1,4 +1,4 @@
-"""A worker that does not know an option leaves the document to one that does."""
+"""A worker that does not support an option leaves the document to one that does."""
 
 from contextlib import AsyncExitStack
 
@@ -20,7 +20,7 @@ SUBMITTED = msgspec.structs.replace(events.submitted(), options=LANGUAGE)
 
 
 class LaterActor(ScriptedActor):
-    """A worker of a later version, which knows the option."""
+    """A worker of a later version, which supports the option."""
 
     def unsupported_options(self, event: DocumentSubmitted) -> tuple[str, ...]:
         return tuple(name for name in event.options.unsupported if name != "language")

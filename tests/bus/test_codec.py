@@ -1,4 +1,4 @@
-"""Bytes become events, or a sentence that says why not."""
+"""Bytes are decoded to events, or refused with the reason."""
 
 import msgspec
 import pytest

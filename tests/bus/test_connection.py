@@ -1,4 +1,4 @@
-"""One connection that mends itself, and that nothing on the log can end."""
+"""A connection reconnects, and no event on the log can end it."""
 
 import asyncio
 import contextlib
@@ -185,7 +185,7 @@ async def test_leaving_while_the_server_is_down_does_not_hang(
 async def test_other_clients_do_not_see_our_answers(
     nats_server: NatsServer, connection: Connection
 ) -> None:
-    """What we are told lies beside the inboxes that a publisher may listen to as a whole."""
+    """Our replies are outside the inboxes that a publisher may subscribe to."""
     async with RawClient(nats_server.url("publisher-default")) as spy:
         assert await spy.send(b"SUB _INBOX.> 1\r\n") == b""
         await Publisher(connection).publish(events.submitted())

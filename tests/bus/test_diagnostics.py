@@ -1,4 +1,4 @@
-"""Whether what is said is taken, as far as those who say it can tell."""
+"""Statistics of publishes."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""Tenants share a lane: who has much in it does not hide what others have."""
+"""Tenants share a lane: the backlog of one does not delay the others."""
 
 import asyncio
 from collections import Counter

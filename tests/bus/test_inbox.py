@@ -1,4 +1,4 @@
-"""An actor's work: urgent first, none starved, held while in hand, handed back when it is left."""
+"""The inbox delivers urgent work first, starves none, and extends and releases deliveries."""
 
 import asyncio
 from collections.abc import Iterable

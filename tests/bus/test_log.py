@@ -1,4 +1,4 @@
-"""What was said of a document can be asked of the log itself."""
+"""Events of a document are looked up on the log."""
 
 from datetime import UTC, datetime
 

@@ -1,4 +1,4 @@
-"""Whether the log can be written is asked of the log, and only when nobody has shown it lately."""
+"""The probe publishes only without a recent acknowledgement."""
 
 from typing import Any
 

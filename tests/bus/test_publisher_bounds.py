@@ -1,4 +1,4 @@
-"""What publishers may write into their events, member by member: the rest is refused clearly."""
+"""Bounds of the members of events of publishers."""
 
 from datetime import UTC, datetime
 from typing import Any

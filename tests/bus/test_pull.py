@@ -104,7 +104,7 @@ async def test_pulling_continues_after_the_server_was_killed(
 async def test_a_request_the_server_forgot_is_made_again(
     connection: Connection, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """As when a message was lost on its way: no word from the server, and nothing granted comes."""
+    """As after a lost message: no reply from the server, and no delivery."""
     monkeypatch.setattr("bus.pull.HEARTBEAT", 0.1)
     monkeypatch.setattr("bus.pull.HEARTBEAT_TIMEOUT", 0.2)
     await ensure_lanes(connection.jetstream, CONSUMER)

@@ -1,4 +1,4 @@
-"""The log in order, from a chosen place, and never with a gap."""
+"""The log is read in order from a given sequence, without gaps."""
 
 import asyncio
 

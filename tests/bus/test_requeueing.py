@@ -1,4 +1,4 @@
-"""A dead letter's event is said again once, as another beginning, and the letter is gone."""
+"""The event of a requeued dead letter is published once as a new start; the letter is removed."""
 
 import pytest
 from nats.js.api import RawStreamMsg
@@ -21,7 +21,7 @@ from tests import batch_events, events
 
 
 async def dead_letter(connection: Connection, subject: str, body: bytes) -> DeadLetter:
-    """File what was said on a subject, and return the letter."""
+    """File an event as a dead letter, and return the letter."""
     sequence = await Publisher(connection).publish_raw(subject, body, {})
     kinds = (DocumentSubmitted, BatchSubmitted)
     reader = Reader(connection, f"test-{sequence}", "A test", kinds)

@@ -1,4 +1,4 @@
-"""Subjects are a pure function of the event, and back."""
+"""Subjects are derived from events, and parsed."""
 
 from typing import get_args
 

@@ -1,4 +1,4 @@
-"""Whoever waits for a document hears how it ends the moment it is said."""
+"""A waiter for a document gets its outcome as soon as it is published."""
 
 import asyncio
 

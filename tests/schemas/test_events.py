@@ -1,4 +1,4 @@
-"""What was once said can be read for ever; what never could be meant is refused by name."""
+"""Old events stay readable; invalid ones are refused by the name of the member."""
 
 import json
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""Names are safe wherever they are written, and sort by the time they were made."""
+"""Ids are safe in subjects, paths and URLs, and sort by time."""
 
 import re
 import time

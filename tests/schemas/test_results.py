@@ -1,4 +1,4 @@
-"""What is kept of pages is read for ever, and says no more than it has to."""
+"""Stored page results stay readable, and are minimal."""
 
 import msgspec
 

@@ -1,4 +1,4 @@
-"""What was removed loses all of its bytes; what was broken off half-way can be done again."""
+"""Erasure deletes all bytes of removed documents, and can be repeated after an interruption."""
 
 from collections.abc import AsyncGenerator
 from datetime import UTC, datetime
@@ -47,7 +47,7 @@ class Store(FakeBlobs):
 
 
 class World:
-    """A removed document with all that was kept of it."""
+    """A removed document with all of its blobs."""
 
     def __init__(self, directory: Path) -> None:
         self.blobs = Store(directory)

@@ -1,4 +1,4 @@
-"""A pass does what is due, says what it found, and one part that fails does not stop the rest."""
+"""A pass does and reports the work that is due; a failing part does not stop the rest."""
 
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -10,15 +10,14 @@ import pytest
 from actors import persister
 from actors.aggregator import NAME as AGGREGATOR
 from actors.blob_keys import PREFIXES
-from actors.clock_guard import ClockReading, ClockState, Hold
+from actors.clock_guard import RunningTime
 from actors.fetcher import Fetcher
 from actors.janitor.janitor import Janitor
 from actors.janitor.orphans import Orphans
 from actors.janitor.retention import Retention
 from actors.janitor.stuck import StageConsumers, StuckDocuments
 from actors.ocr import Ocr
-from actors.running_time import RunningTime
-from actors.writes import MarkClock, MarkErased, MarkSweep, Writer
+from actors.writes import ClockReading, ClockState, Hold, MarkClock, MarkErased, MarkSweep, Writer
 from bus import streams
 from bus.connection import Connection
 from bus.consumers import ConsumerProgress
@@ -64,7 +63,7 @@ class World:
         )
 
     async def notes(self) -> list[dict[str, Any]]:
-        """Return what was said of passes."""
+        """Return the events about passes."""
         js = self.connection.jetstream
         last = (await js.stream_info(streams.EVENTS)).state.last_seq
         found = [await js.get_msg(streams.EVENTS, number) for number in range(1, last + 1)]

@@ -1,4 +1,4 @@
-"""Blobs that belong to nobody go; whatever somebody may still need stays."""
+"""Orphaned blobs are deleted; blobs that may still be needed stay."""
 
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -23,7 +23,7 @@ LONG_AGO = NOW - MIN_ORPHAN_AGE - timedelta(minutes=1)
 
 
 class World:
-    """A store, and a database that knows some of what lies there."""
+    """A store, and a database with some of its documents."""
 
     def __init__(self, connection: Connection, directory: Path) -> None:
         self.connection = connection

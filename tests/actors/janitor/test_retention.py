@@ -1,4 +1,4 @@
-"""What has outlived its retention goes, a portion at a time; nothing else does."""
+"""Documents expire after their retention, in portions; no others do."""
 
 from datetime import timedelta
 from pathlib import Path
@@ -35,7 +35,7 @@ class World:
     def add_document(
         self, number: int, state: str = "completed", **overrides: object
     ) -> DocumentRecord:
-        """Let the database and the store know a document."""
+        """Add a document to the database and the store."""
         key = f"originals/default/{events.id_of(number)}.abc"
         self.blobs.stored[key] = b"foo"
         original = Blob(key, 3, events.SHA256)

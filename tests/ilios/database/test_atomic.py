@@ -1,4 +1,4 @@
-"""Rows, bills and cursor are written together or not at all, wherever a group is broken off."""
+"""Rows, bills and cursor are written together or not at all, after an interruption anywhere."""
 
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -27,7 +27,7 @@ async def everything(db: Database) -> list[list[tuple[object, ...]]]:
 
 
 class Interrupted(BaseException):
-    """What a kill is, to whoever survives it to look."""
+    """A kill, as an exception."""
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""The progress of a batch is what its documents are, whatever the log says in whatever order."""
+"""The progress of a batch equals the states of its documents, for events in any order."""
 
 import asyncio
 from collections import Counter
@@ -50,7 +50,7 @@ def counted(documents: Sequence[DocumentRecord]) -> BatchCounts:
 
 
 def ended(place: int, *, well: bool = True) -> list[AnyEvent]:
-    """Return what is said of a document of the batch up to its end."""
+    """Return the events of a document of the batch up to its end."""
     end = events.converted() if well else events.failed()
     return [batch_events.of(events.fetched(), place), batch_events.of(end, place)]
 

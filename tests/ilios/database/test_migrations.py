@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from actors.clock_guard import ClockReading, ClockState
+from actors.writes import ClockReading, ClockState
 from ilios import __version__
 from ilios.database import migrations
 from ilios.database.connection import DatabaseDamaged, open_reader, open_writer

@@ -1,4 +1,4 @@
-"""A failed document that is requeued begins anew; of before, nothing counts any more."""
+"""A requeued document starts again; events from before the requeue have no effect."""
 
 from collections.abc import AsyncIterator
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""What is asked often is found by an index: nothing reads through all documents there are."""
+"""Frequent queries use an index and never scan all documents."""
 
 import re
 from pathlib import Path

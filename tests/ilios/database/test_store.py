@@ -1,4 +1,4 @@
-"""What the rows say is what the events say, however they were grouped and how often they came."""
+"""Rows follow from the events, for any grouping and repetition."""
 
 import asyncio
 import math

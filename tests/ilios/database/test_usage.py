@@ -1,4 +1,4 @@
-"""What was converted is billed once, at the price of its day, to the tenant whose it is."""
+"""A conversion is billed once to its tenant, at the price of its day."""
 
 import sqlite3
 from collections.abc import AsyncIterator
@@ -45,7 +45,7 @@ class Account:
         operation: str = "convert",
         **published_at: Any,
     ) -> list[LogEntry]:
-        """Complete a document as the log would tell it; returns what the log has of it."""
+        """Complete a document by events; returns them as log entries."""
         story: list[AnyEvent] = [
             msgspec.structs.replace(events.submitted(number, tenant=tenant), operation=operation),
             msgspec.structs.replace(events.fetched(number), tenant=tenant),

@@ -11,8 +11,16 @@ from pathlib import Path
 
 import pytest
 
-from actors.clock_guard import ClockReading, ClockState, Hold
-from actors.writes import ApplyEvents, Cursor, MarkClock, MarkRunningTime, MarkSweep
+from actors.writes import (
+    ApplyEvents,
+    ClockReading,
+    ClockState,
+    Cursor,
+    Hold,
+    MarkClock,
+    MarkRunningTime,
+    MarkSweep,
+)
 from bus.connection import Connection
 from bus.publisher import Publisher
 from ilios.cli.rebuild import format_lines

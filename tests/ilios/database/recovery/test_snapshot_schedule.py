@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from actors.clock_guard import RunningTime
 from actors.persister import NAME
-from actors.running_time import RunningTime
 from actors.writes import ApplyEvents, Cursor, Writer
 from ilios.database.recovery import snapshot_schedule as module
 from ilios.database.recovery import snapshots

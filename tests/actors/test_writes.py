@@ -1,4 +1,4 @@
-"""One writes for all: in groups, after which everybody has an answer of their own."""
+"""The writer commits in groups, and each caller gets its own result."""
 
 import asyncio
 from collections.abc import AsyncIterator
