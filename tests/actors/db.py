@@ -15,12 +15,12 @@ class Database:
     """A real database with its writer and queries."""
 
     def __init__(
-        self, path: Path, ledger: SqliteTransactionStore, reads: SqliteDocumentQueries
+        self, path: Path, transactions: SqliteTransactionStore, reads: SqliteDocumentQueries
     ) -> None:
         self._path = path
         self._reads = reads
-        self.store = ledger
-        self.writer = Writer(ledger)
+        self.store = transactions
+        self.writer = Writer(transactions)
 
     async def document(self, number: int = 1) -> DocumentRecord | None:
         return await self._reads.document("default", events.id_of(number))

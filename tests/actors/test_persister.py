@@ -36,9 +36,11 @@ from tests.waiting import wait_until
 async def db(tmp_path: Path) -> AsyncIterator[Database]:
     path = tmp_path / "ilios.db"
     async with open_writer(path) as connection, open_reader(path) as reading:
-        books = Database(path, SqliteTransactionStore(connection), SqliteDocumentQueries(reading))
-        async with running_in_background(books.writer.run):
-            yield books
+        database = Database(
+            path, SqliteTransactionStore(connection), SqliteDocumentQueries(reading)
+        )
+        async with running_in_background(database.writer.run):
+            yield database
 
 
 async def publish_events(connection: Connection, *published: AnyDocumentEvent) -> None:
@@ -111,15 +113,15 @@ async def test_a_terminal_state_never_regresses(connection: Connection, db: Data
 
 async def test_many_documents_are_applied_in_groups(connection: Connection) -> None:
     await asyncio.gather(*(publish_events(connection, events.submitted(n)) for n in range(1, 201)))
-    ledger = FakeTransactionStore()
-    writer = Writer(ledger)
+    transactions = FakeTransactionStore()
+    writer = Writer(transactions)
     async with (
         running_in_background(writer.run),
-        running_in_background(Persister(connection, writer, ledger).run),
+        running_in_background(Persister(connection, writer, transactions).run),
     ):
-        await wait_until(lambda: len(ledger.applied) == 200)
-    assert ledger.applied == list(range(1, 201))
-    assert len(ledger.groups) < 100
+        await wait_until(lambda: len(transactions.applied) == 200)
+    assert transactions.applied == list(range(1, 201))
+    assert len(transactions.groups) < 100
 
 
 async def test_a_restart_begins_where_the_cursor_is(connection: Connection, db: Database) -> None:
@@ -205,18 +207,18 @@ async def test_an_event_the_database_rejects_becomes_a_dead_letter(
     connection: Connection,
 ) -> None:
     await publish_events(connection, *(events.submitted(number) for number in range(1, 8)))
-    ledger = FakeTransactionStore()
-    ledger.rejected.add(events.id_of(4))
-    writer = Writer(ledger)
+    transactions = FakeTransactionStore()
+    transactions.rejected.add(events.id_of(4))
+    writer = Writer(transactions)
     async with (
         running_in_background(writer.run),
-        running_in_background(Persister(connection, writer, ledger).run),
+        running_in_background(Persister(connection, writer, transactions).run),
     ):
         (letter,) = await Streams(connection).wait_for_dead_letters()
         await wait_until(lambda: acknowledged(connection, 7))
     assert letter.subject == f"ilios.dead.submitted.default.{events.id_of(4)}"
     assert (letter.headers or {})[dead_letters.REASON] == "cannot be written: poison"
-    assert ledger.applied == [1, 2, 3, 5, 6, 7]
+    assert transactions.applied == [1, 2, 3, 5, 6, 7]
 
 
 async def test_an_event_with_a_value_no_column_can_store_becomes_a_dead_letter(

@@ -132,7 +132,7 @@ def test_a_time_that_is_refused_is_explained() -> None:
 
 
 @pytest.mark.parametrize(
-    ("said", "is_believed"),
+    ("text", "is_believed"),
     [
         ("2026-01-15T10:00:00+00:00", True),
         ("2026-01-15T10:00:00", True),
@@ -143,10 +143,10 @@ def test_a_time_that_is_refused_is_explained() -> None:
     ],
 )
 def test_a_publishers_time_is_accepted_within_a_day_of_the_logs(
-    said: str, is_believed: object
+    text: str, is_believed: object
 ) -> None:
     stored_at = datetime(2026, 1, 15, 10, 30, tzinfo=UTC)
-    time = datetime.fromisoformat(said)
+    time = datetime.fromisoformat(text)
     assert not is_implausible(time)
     found = effective_time(time, stored_at)
     assert (found != stored_at) is is_believed

@@ -25,7 +25,7 @@ def test_an_event_is_found_again_by_its_subject() -> None:
 
 
 def test_no_two_events_share_a_name() -> None:
-    names = [subjects.event_name(word) for word in get_args(AnyDocumentEvent)]
+    names = [subjects.event_name(event_type) for event_type in get_args(AnyDocumentEvent)]
     assert sorted(names) == sorted(set(names))
 
 

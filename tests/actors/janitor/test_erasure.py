@@ -52,8 +52,8 @@ class World:
     def __init__(self, directory: Path) -> None:
         self.blobs = Store(directory)
         self.upkeep = FakeMaintenanceQueries()
-        self.ledger = FakeTransactionStore()
-        self.writer = Writer(self.ledger)
+        self.transactions = FakeTransactionStore()
+        self.writer = Writer(self.transactions)
         self.erasing = Erasure(self.writer, self.upkeep, self.blobs)
 
     async def fill(self) -> DocumentRecord:
@@ -82,11 +82,13 @@ class World:
     @property
     def is_marked_erased(self) -> bool:
         """Whether it was written down that the bytes are gone."""
-        return any(isinstance(one, MarkErased) for group in self.ledger.groups for one in group)
+        return any(
+            isinstance(one, MarkErased) for group in self.transactions.groups for one in group
+        )
 
 
 def lines() -> bytes:
-    said = (
+    lines = (
         ResultHead(engine="mistral", model="m", pages=3, billed_pages=3),
         PageResult(index=0, markdown="one", images=(PageImage("1", "a.jpeg"), PageImage("2"))),
         PageResult(index=1, markdown="two"),
@@ -94,7 +96,7 @@ def lines() -> bytes:
             index=2, markdown="3", images=(PageImage("1", "b.png"), PageImage("2", "c.gif"))
         ),
     )
-    return b"".join(msgspec.json.encode(line) + b"\n" for line in said)
+    return b"".join(msgspec.json.encode(line) + b"\n" for line in lines)
 
 
 @pytest.fixture

@@ -45,8 +45,8 @@ class World:
         self.publisher = Publisher(connection)
         self.blobs = FakeBlobs(directory)
         self.upkeep = FakeMaintenanceQueries()
-        self.ledger = FakeTransactionStore()
-        self.writer = Writer(self.ledger)
+        self.transactions = FakeTransactionStore()
+        self.writer = Writer(self.transactions)
         log = Log(connection)
         readers = StageConsumers(Fetcher.consumer, Ocr.consumer, persister.NAME, AGGREGATOR)
         self.janitor = Janitor(
@@ -75,7 +75,7 @@ class World:
 
     def written(self, kind: type) -> list[object]:
         """Return the writes of a kind, in order."""
-        return [one for group in self.ledger.groups for one in group if isinstance(one, kind)]
+        return [one for group in self.transactions.groups for one in group if isinstance(one, kind)]
 
 
 @pytest.fixture

@@ -17,9 +17,9 @@ SECOND = history(events.converted(), events.submitted(2), first=3)
 
 @pytest.fixture
 async def db(tmp_path: Path) -> AsyncIterator[Database]:
-    async with open_database(tmp_path / "ilios.db") as books:
-        await books.apply(*FIRST)
-        yield books
+    async with open_database(tmp_path / "ilios.db") as database:
+        await database.apply(*FIRST)
+        yield database
 
 
 async def everything(db: Database) -> list[list[tuple[object, ...]]]:

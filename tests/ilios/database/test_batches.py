@@ -28,8 +28,8 @@ DOCUMENTS = 3
 
 @pytest.fixture
 async def db(tmp_path: Path) -> AsyncIterator[Database]:
-    async with open_database(tmp_path / "ilios.db") as books:
-        yield books
+    async with open_database(tmp_path / "ilios.db") as database:
+        yield database
 
 
 async def batch(db: Database, number: int = 1) -> BatchRecord:
@@ -83,7 +83,7 @@ async def test_each_tenant_has_its_own_batches(db: Database) -> None:
 
 
 @pytest.mark.parametrize(
-    ("said", "progress"),
+    ("later_events", "progress"),
     [
         ([], BatchCounts(total=2, pending=2)),
         ([batch_events.of(events.fetched(), 1)], BatchCounts(total=2, processing=1, pending=1)),
@@ -99,9 +99,9 @@ async def test_each_tenant_has_its_own_batches(db: Database) -> None:
     ],
 )
 async def test_events_of_a_document_count_for_its_batch(
-    db: Database, said: list[AnyEvent], progress: BatchCounts
+    db: Database, later_events: list[AnyEvent], progress: BatchCounts
 ) -> None:
-    await db.apply(*history(batch_events.submitted(), *said))
+    await db.apply(*history(batch_events.submitted(), *later_events))
     assert (await batch(db)).progress == progress
 
 

@@ -62,11 +62,11 @@ async def test_only_new_migrations_are_applied(
 ) -> None:
     path = tmp_path / "ilios.db"
     await open_and_close(path)
-    known = migrations.scripts()
-    monkeypatch.setattr(migrations, "scripts", lambda: [*known, (known[-1][0] + 1, SECOND)])
+    existing = migrations.scripts()
+    monkeypatch.setattr(migrations, "scripts", lambda: [*existing, (existing[-1][0] + 1, SECOND)])
     await open_and_close(path)
     assert look(path, "SELECT * FROM more") == [("x",)]
-    assert version(path) == known[-1][0] + 1
+    assert version(path) == existing[-1][0] + 1
 
 
 @pytest.mark.parametrize("fault", ["SELECT nonsense;", "INSERT INTO more VALUES (NULL);", "BURN;"])
@@ -75,9 +75,9 @@ async def test_a_step_that_fails_leaves_nothing_behind(
 ) -> None:
     path = tmp_path / "ilios.db"
     await open_and_close(path)
-    known = migrations.scripts()
-    ahead = known[-1][0] + 1
-    broken = [*known, (ahead, SECOND), (ahead + 1, SECOND.replace("more", "third") + fault)]
+    existing = migrations.scripts()
+    ahead = existing[-1][0] + 1
+    broken = [*existing, (ahead, SECOND), (ahead + 1, SECOND.replace("more", "third") + fault)]
     with monkeypatch.context() as broken_release:
         broken_release.setattr(migrations, "scripts", lambda: broken)
         with pytest.raises((sqlite3.Error, DatabaseDamaged)):
@@ -104,10 +104,10 @@ async def test_a_newer_database_is_refused_with_its_version_and_advice(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     path = tmp_path / "ilios.db"
-    known = migrations.scripts()
-    ahead = known[-1][0] + 1
+    existing = migrations.scripts()
+    ahead = existing[-1][0] + 1
     with monkeypatch.context() as newer:
-        newer.setattr(migrations, "scripts", lambda: [*known, (ahead, SECOND)])
+        newer.setattr(migrations, "scripts", lambda: [*existing, (ahead, SECOND)])
         newer.setattr(migrations, "__version__", "7.8.9")
         await open_and_close(path)
     with pytest.raises(NewerDatabase) as raised:

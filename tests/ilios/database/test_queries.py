@@ -30,8 +30,8 @@ YEAR_LATER = events.SUBMITTED_AT + timedelta(days=365)
 
 @pytest.fixture
 async def db(tmp_path: Path) -> AsyncIterator[Database]:
-    async with open_database(tmp_path / "ilios.db") as books:
-        yield books
+    async with open_database(tmp_path / "ilios.db") as database:
+        yield database
 
 
 @pytest.fixture

@@ -12,8 +12,8 @@ from tests.ilios.database.db import Database, history, open_database
 
 @pytest.fixture
 async def db(tmp_path: Path) -> AsyncIterator[Database]:
-    async with open_database(tmp_path / "ilios.db") as books:
-        yield books
+    async with open_database(tmp_path / "ilios.db") as database:
+        yield database
 
 
 @pytest.mark.parametrize(

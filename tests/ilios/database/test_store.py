@@ -35,8 +35,8 @@ from tests.ilios.database.db import CREATED, STREAM, Database, apply_write, hist
 
 @pytest.fixture
 async def db(tmp_path: Path) -> AsyncIterator[Database]:
-    async with open_database(tmp_path / "ilios.db") as books:
-        yield books
+    async with open_database(tmp_path / "ilios.db") as database:
+        yield database
 
 
 WHOLE = history(events.submitted(), events.fetched(), events.converted())
@@ -79,8 +79,8 @@ async def test_seconds_that_cannot_be_are_bounded(db: Database, seconds: float) 
     converted = msgspec.structs.replace(events.converted(), seconds=seconds)
     (completed,) = await db.apply(*WHOLE[:2], events.entry(3, converted))  # type: ignore[misc]
     assert 0 <= completed.seconds <= MAX_ENGINE_SECONDS
-    ((kept,),) = await db.connection.fetchall("SELECT seconds FROM documents")
-    assert kept == completed.seconds
+    ((seconds,),) = await db.connection.fetchall("SELECT seconds FROM documents")
+    assert seconds == completed.seconds
 
 
 @pytest.mark.parametrize("seconds", [1e306, math.inf, -math.inf, -5.0])
@@ -189,7 +189,7 @@ async def test_the_cursor_is_committed_with_the_rows_and_has_its_log_identity(db
     assert await db.store.cursor("test") == Cursor(STREAM, CREATED, 2), "it went back"
     await db.apply(events.entry(1, events.submitted(2)), created="anew")
     assert await db.store.cursor("test") == Cursor(STREAM, "anew", 1)
-    assert await db.reads.document("default", events.id_of(2)), "taken for known"
+    assert await db.reads.document("default", events.id_of(2)), "taken for applied"
     await db.store.commit([ResetCursor("test")])  # type: ignore[list-item]
     assert await db.store.cursor("test") is None
 
@@ -220,8 +220,8 @@ async def test_a_refused_write_has_no_effect_on_itself_or_others(
     two = apply_write(events.entry(6, events.submitted(9)))
     answers = await db.store.commit([one, bad, Ping(), two])  # type: ignore[list-item]
     assert [isinstance(answer, WriteRefused) for answer in answers] == [False, True, False, False]
-    known = [await db.reads.document("default", events.id_of(n)) for n in (7, 8, 9)]
-    assert [record is not None for record in known] == [True, False, True]
+    records = [await db.reads.document("default", events.id_of(n)) for n in (7, 8, 9)]
+    assert [record is not None for record in records] == [True, False, True]
 
 
 ODD_TIMES = [

@@ -31,8 +31,8 @@ NOTHING = UsageTotal(
 class Account:
     """A database of its own in which documents are completed."""
 
-    def __init__(self, ledger: SqliteTransactionStore, usage: SqliteUsageQueries) -> None:
-        self.ledger = ledger
+    def __init__(self, transactions: SqliteTransactionStore, usage: SqliteUsageQueries) -> None:
+        self.transactions = transactions
         self.usage = usage
         self.entries: list[LogEntry] = []
 
@@ -58,7 +58,7 @@ class Account:
         return entries
 
     async def commit(self, *entries: LogEntry, created: str = "once") -> None:
-        (answer,) = await self.ledger.commit([apply_write(*entries, created=created)])
+        (answer,) = await self.transactions.commit([apply_write(*entries, created=created)])
         assert isinstance(answer, tuple), answer
 
     async def micros(self, *within: datetime | None) -> int:
@@ -85,7 +85,7 @@ async def test_a_redelivered_event_is_not_billed_twice(account: Account) -> None
     await account.convert(1, pages=10)
     for created in ("once", "the log was made anew"):
         await account.commit(*account.entries, created=created)
-        await account.ledger.commit([ResetCursor("test")])  # type: ignore[list-item]
+        await account.transactions.commit([ResetCursor("test")])  # type: ignore[list-item]
         await account.commit(*account.entries, created=created)
     assert await account.micros() == 13_000
 
@@ -217,9 +217,9 @@ async def test_conversions_before_the_first_price_are_billed_as_local(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     path = tmp_path / "ilios.db"
-    known = migrations.scripts()
+    existing = migrations.scripts()
     with monkeypatch.context() as first_release:
-        first_release.setattr(migrations, "scripts", lambda: known[:1])
+        first_release.setattr(migrations, "scripts", lambda: existing[:1])
         async with open_writer(path) as writing:
             await writing.execute(OLD_DOCUMENT)
             await writing.execute(OLD_USAGE)

@@ -34,12 +34,12 @@ class World:
         self,
         connection: Connection,
         directory: Path,
-        ledger: SqliteTransactionStore,
+        transactions: SqliteTransactionStore,
         reads: SqliteLogQueries,
     ) -> None:
         self.connection = connection
         self.directory = directory
-        self.ledger = ledger
+        self.transactions = transactions
         self.blobs = FakeBlobs(directory / "blobs")
         self.faults = Faults()
         self.complains = self.could_not_write = False
@@ -71,7 +71,7 @@ class World:
     async def read_of(self, created: str, sequence: int) -> None:
         cursor = Cursor(streams.EVENTS, created, sequence)
         write = ApplyEvents(persister.NAME, (), cursor)
-        await self.ledger.commit([write])  # type: ignore[list-item]  # a write of its own answer
+        await self.transactions.commit([write])  # type: ignore[list-item]  # a write of its own answer
 
     async def append(self, last: int, at: datetime) -> None:
         created = (await streams.identity(self.connection.jetstream)).created

@@ -266,10 +266,10 @@ async def test_a_newer_database_is_left_alone(
     damaged: DamagedDatabase, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     damaged.restore()
-    known = migrations.scripts()
-    step = (known[-1][0] + 1, "CREATE TABLE more (a TEXT);\n")
+    existing = migrations.scripts()
+    step = (existing[-1][0] + 1, "CREATE TABLE more (a TEXT);\n")
     with monkeypatch.context() as newer:
-        newer.setattr(migrations, "scripts", lambda: [*known, step])
+        newer.setattr(migrations, "scripts", lambda: [*existing, step])
         newer.setattr(migrations, "__version__", "7.8.9")
         async with open_database(damaged.database):
             pass

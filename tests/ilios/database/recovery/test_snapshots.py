@@ -25,9 +25,9 @@ NOW = datetime(2026, 1, 15, 10, 30, tzinfo=UTC)
 
 @pytest.fixture
 async def db(tmp_path: Path) -> AsyncIterator[Database]:
-    async with open_database(tmp_path / "ilios.db") as books:
-        await books.apply(*history(*map(events.submitted, range(1, 300))))
-        yield books
+    async with open_database(tmp_path / "ilios.db") as database:
+        await database.apply(*history(*map(events.submitted, range(1, 300))))
+        yield database
 
 
 async def take(directory: Path, now: datetime = NOW, damage: DamageMonitor | None = None) -> Path:
