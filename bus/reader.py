@@ -300,7 +300,7 @@ async def replay(
         consumer = await connection.jetstream.add_consumer(
             streams.EVENTS,
             ConsumerConfig(
-                description="Reads the log once, to make the database anew",
+                description="Reads the log once, to rebuild the database",
                 deliver_policy=DeliverPolicy.BY_START_SEQUENCE,
                 opt_start_seq=after + 1,
                 ack_policy=AckPolicy.NONE,

@@ -42,20 +42,21 @@ class PageRange(Struct, frozen=True):
 class ConversionOptions(
     Struct, frozen=True, kw_only=True, omit_defaults=True, forbid_unknown_fields=True
 ):
-    """How a document is to be converted; None leaves a choice to the service.
+    """Options of the conversion of a document; None leaves a choice to the service.
 
     ``pages`` is text such as ``1-3,7,10-`` or a list of page numbers from 1. It is brought into one
     canonical form (sorted, merged), so that equal selections compare, hash and encode the same.
     """
 
     engine: Annotated[
-        EngineName | None, Meta(description="What converts it; left out, the service chooses.")
+        EngineName | None,
+        Meta(description="The engine of the conversion; left out, the service chooses."),
     ] = None
     model: Annotated[
         Model | None,
         Meta(
-            description="The model of the engine `mistral`, which it alone stands for, too; "
-            "`local` stands for the engine of that name.",
+            description="The model of the engine `mistral`, and implies it; "
+            "`local` implies the engine of that name.",
             extra={"expected": "the name of a Mistral model, such as mistral-ocr-latest"},
             extra_json_schema={"examples": ["mistral-ocr-latest"]},
         ),

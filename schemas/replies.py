@@ -70,8 +70,7 @@ class StatusMetadata(Struct, frozen=True, kw_only=True, rename="camel", omit_def
 class DocumentStatus(Struct, frozen=True, kw_only=True, rename="camel", omit_defaults=True):
     """State of a document. ``error`` and ``code`` are the reason of a failure or cancellation.
 
-    ``archived_at`` and ``deleted_at`` are there once it has outlived its retention, and once it is
-    no longer kept.
+    ``archived_at`` is present from its archiving on, ``deleted_at`` from its removal on.
     """
 
     id: str

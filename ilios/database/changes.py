@@ -101,7 +101,7 @@ def changes_of(entries: tuple[LogEntry, ...], applied_up_to: int, billing: Billi
         if kind is None:
             found += _forward_changes(run, billing)
         else:
-            # In its place: it may be between other events of its document.
+            # In its place in the log: it may be between other events of its document.
             found.append(
                 (
                     kind,
@@ -255,7 +255,8 @@ def _batch_completed(
 class _Rule(NamedTuple):
     """The effect of an event of one type on the database.
 
-    What comes after the end of a document runs in its place, as the one statement given.
+    An event that may come after the end of its document is executed in its place in the log, by
+    ``statement_after_end`` alone.
     """
 
     apply: Callable[[Any, Parameters, LogEntry, Billing], list[_Statement]]

@@ -41,7 +41,7 @@ def check_snapshots(settings: Settings) -> None:
 async def check_blobs(settings: Settings, connection: Connection) -> None:
     """Refuse to start without a database while blobs exist and the log is empty.
 
-    A log with events restores the database, or shows what is missing.
+    A log with events restores the database, or shows the missing ones.
 
     :raises DatabaseMissing: blobs exist, and no events.
     :raises BusUnavailable: the log does not answer.

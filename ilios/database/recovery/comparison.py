@@ -170,7 +170,7 @@ def read_cursor(theirs: sqlite3.Connection, reader: str) -> tuple[str, int] | No
 
 
 def find_fault(connection: sqlite3.Connection) -> str | None:
-    """Return what is wrong with the file of a database, None if nothing is."""
+    """Return the damage of the file of a database, or None."""
     try:
         found = connection.execute(_CHECK).fetchone()
         version = connection.execute(migrations.VERSION).fetchone()

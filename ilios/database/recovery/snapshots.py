@@ -329,7 +329,7 @@ def immutable_uri(path: Path) -> str:
 
 
 def find_fault(snapshot: Path) -> str | None:
-    """Return what is wrong with a snapshot, None if nothing is."""
+    """Return the damage of a snapshot, or None."""
     try:
         with open_snapshot(snapshot) as connection:
             ((answer,),) = connection.execute(_QUICK_CHECK).fetchall()

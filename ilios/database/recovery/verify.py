@@ -41,7 +41,7 @@ class Disagreement(Struct, frozen=True):
 
 
 def find_faults(new: Path, control: Path, extent: LogExtent | None) -> list[str]:
-    """Return what is wrong with a new database, without looking at single documents.
+    """Return the faults of a new database, without a look at single documents.
 
     Its file is checked, its cursor is compared with the log, and its rows with those of
     ``control``, which was made of the same events in other transactions.
