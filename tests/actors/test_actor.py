@@ -22,7 +22,7 @@ from tests.actors.scripted_actor import ScriptedActor, answer_fetched, publish_e
 from tests.waiting import wait_until
 
 
-async def test_it_answers_and_then_acknowledges(connection: Connection) -> None:
+async def test_an_actor_publishes_and_then_acknowledges(connection: Connection) -> None:
     worker, log = ScriptedActor(connection), Streams(connection)
     await publish_events(connection, *range(1, 21))
     async with running_in_background(worker.run):
@@ -32,7 +32,7 @@ async def test_it_answers_and_then_acknowledges(connection: Connection) -> None:
     assert all(len(deliveries) == 1 for deliveries in worker.deliveries.values())
 
 
-async def test_it_does_not_ack_when_its_result_could_not_be_published(
+async def test_an_actor_does_not_acknowledge_without_publishing(
     connection: Connection, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     worker, log = ScriptedActor(connection), Streams(connection)

@@ -18,7 +18,7 @@ from tests.actors.scripted_actor import PatientActor, ScriptedActor, answer_fetc
 from tests.waiting import wait_until
 
 
-async def test_it_works_on_as_many_as_it_may_at_once_and_no_more(connection: Connection) -> None:
+async def test_an_actor_works_on_exactly_its_number_of_slots(connection: Connection) -> None:
     worker, log = ScriptedActor(connection, at_once=3), Streams(connection)
     going, most, gate = 0, 0, asyncio.Event()
 

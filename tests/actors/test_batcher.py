@@ -237,7 +237,7 @@ async def test_documents_missing_in_a_batch_result_are_converted_alone(world: Wo
 
 
 @pytest.mark.parametrize("status", ["FAILED", "TIMEOUT_EXCEEDED", "CANCELLED"])
-async def test_of_a_batch_that_fails_all_documents_are_converted_alone(
+async def test_all_documents_of_a_failed_batch_are_converted_alone(
     world: World, status: EngineJobStatus
 ) -> None:
     world.jobs.status, world.jobs.result_ids = status, []
@@ -270,7 +270,7 @@ async def test_a_document_that_was_freed_before_a_restart_is_not_freed_again(wor
     assert [one.held for one in freed] == [True, False]
 
 
-async def test_of_a_job_that_is_gone_all_documents_are_converted_alone(world: World) -> None:
+async def test_all_documents_of_a_vanished_job_are_converted_alone(world: World) -> None:
     async with world.persister_running(), running_in_background(world.batcher.run):
         await world.submit(1, 2)
         await wait_until(lambda: job_progress_published(world, "QUEUED"))

@@ -292,7 +292,9 @@ async def test_a_gap_is_read_again_from_the_cursor(
     assert len(db.rows("usage")) == 2
 
 
-async def test_it_stops_at_once_and_at_any_moment(connection: Connection, db: Database) -> None:
+async def test_the_persister_stops_at_once_at_any_moment(
+    connection: Connection, db: Database
+) -> None:
     await publish_events(
         connection, *(event for number in range(1, 21) for event in full_history(number))
     )

@@ -77,7 +77,7 @@ async def test_writes_that_wait_during_a_commit_are_in_the_next_one(
     ]
 
 
-async def test_one_bad_write_fails_alone(transactions: FakeTransactionStore) -> None:
+async def test_a_refused_write_fails_alone(transactions: FakeTransactionStore) -> None:
     writer = Writer(transactions)
     async with running_writer(writer):
         writes: list[Write[object]] = [EchoWrite("a"), rejected_write(), EchoWrite("b")]  # type: ignore[list-item]

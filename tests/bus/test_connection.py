@@ -24,7 +24,7 @@ from tests.bus.raw_client import RawClient, publish
 from tests.waiting import wait_until
 
 
-async def test_it_connects_and_has_its_url(nats_server: NatsServer) -> None:
+async def test_a_connection_has_its_url(nats_server: NatsServer) -> None:
     async with connect(nats_server.url("operator"), name="test") as connection:
         await connection.check()
         assert connection.connected
@@ -61,7 +61,9 @@ async def test_an_old_server_is_refused(
         await connection.check()
 
 
-async def test_it_reconnects_and_notifies_its_listeners(killable_server: KillableServer) -> None:
+async def test_a_connection_reconnects_and_notifies_its_listeners(
+    killable_server: KillableServer,
+) -> None:
     notified = asyncio.Event()
     async with connect(killable_server.url("operator"), name="test") as connection:
         forget = connection.on_reconnect(notified.set)
@@ -217,7 +219,7 @@ POISON = {
 
 
 @pytest.mark.parametrize("poison", POISON.values(), ids=list(POISON))
-async def test_nothing_on_the_log_can_stop_us_from_reading_on(
+async def test_no_message_on_the_log_stops_reading(
     nats_server: NatsServer, connection: Connection, poison: bytes
 ) -> None:
     async with RawClient(nats_server.url("operator")) as publisher:

@@ -119,7 +119,7 @@ async def test_never_more_than_the_capacity_of_each_lane_is_taken_from_others(
             inbox.release(delivery)
 
 
-async def test_it_survives_the_servers_sudden_death(killable_server: KillableServer) -> None:
+async def test_an_inbox_survives_a_killed_server(killable_server: KillableServer) -> None:
     async with connect(killable_server.url("operator"), name="test") as connection:
         await streams.ensure(connection.jetstream)
         await publish_events(connection, range(1, 41))

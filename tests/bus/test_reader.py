@@ -37,7 +37,7 @@ async def read(reading: ReadSession, count: int) -> list[Delivery]:
     return taken
 
 
-async def test_it_reads_in_order_and_only_filtered_events(connection: Connection) -> None:
+async def test_a_reader_reads_in_order_and_only_filtered_events(connection: Connection) -> None:
     await publish_events(connection, 1, 2)
     await Publisher(connection).publish(events.fetched())
     await Publisher(connection).publish(events.failed())

@@ -224,7 +224,7 @@ def test_an_inline_document_has_a_most() -> None:
 
 
 @pytest.mark.parametrize("number", ["1e400", "-1e400", "NaN", "Infinity"])
-def test_what_cannot_be_written_again_is_not_read(number: str) -> None:
+def test_an_event_that_cannot_be_encoded_again_is_refused(number: str) -> None:
     body = msgspec.json.encode(events.converted()).replace(
         b'"seconds":0.5', b'"seconds":%s' % number.encode()
     )

@@ -28,7 +28,7 @@ def record(number: int = 1, state: str = "pending", **overrides: object) -> Docu
 
 
 class FakeMaintenanceQueries:
-    """Has documents; ``now_known`` are the results of a later lookup."""
+    """Has documents; ``later_records`` are the results of a later lookup."""
 
     def __init__(self) -> None:
         self.documents: list[DocumentRecord] = []

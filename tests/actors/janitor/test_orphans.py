@@ -113,7 +113,7 @@ async def test_results_of_unknown_documents_are_treated_as_orphans(
     assert len(world.blobs.stored) == ALWAYS_DELETABLE + 1
 
 
-async def test_of_a_document_under_way_everything_stays(world: World) -> None:
+async def test_all_blobs_of_an_unfinished_document_stay(world: World) -> None:
     world.put("originals", 1, "a")
     world.put("markdown", 1, "b")
     world.put("results", 1, "w.0")
@@ -128,7 +128,7 @@ async def test_blobs_of_documents_found_only_in_the_log_stay(world: World) -> No
     assert await world.sweep() == 0
 
 
-async def test_of_an_erased_document_late_bytes_go(world: World) -> None:
+async def test_late_blobs_of_an_erased_document_are_deleted(world: World) -> None:
     world.put("markdown", 1, "late")
     world.upkeep.documents = [record(state="deleted", removed_at=LONG_AGO, erased_at=LONG_AGO)]
     assert await world.sweep() == 1
@@ -147,7 +147,7 @@ async def test_leftovers_of_a_removed_document_are_deleted_at_any_age(world: Wor
     assert world.blobs.stored == {}
 
 
-async def test_of_a_batch_that_is_yet_to_be_submitted_everything_stays(world: World) -> None:
+async def test_all_blobs_of_a_batch_that_is_not_submitted_yet_stay(world: World) -> None:
     batch = batch_events.submitted()
     key = f"originals/default/{batch.documents[0].document_id}.a"
     world.blobs.stored[key], world.blobs.modified[key] = b"foo", LONG_AGO

@@ -95,7 +95,7 @@ async def world(connection: Connection, tmp_path: Path) -> AsyncIterator[World]:
         yield world
 
 
-async def test_a_log_that_has_everything_shows_nothing(world: World) -> None:
+async def test_a_complete_log_has_no_loss(world: World) -> None:
     assert not await world.check_once()
     await world.read_up_to(10)
     assert not await world.check_once()
@@ -135,7 +135,7 @@ async def test_events_that_vanish_early_are_a_loss(world: World) -> None:
     assert world.faults.blocking is None
 
 
-async def test_an_end_that_is_gone_shows_also_where_the_database_had_not_read_it(
+async def test_a_lost_end_that_the_database_had_not_read_is_a_loss(
     world: World,
 ) -> None:
     await world.append(12, NOW)
@@ -197,7 +197,7 @@ async def _no_answer(*_: object, **__: object) -> list[log_state.SequenceRange]:
     raise BusUnavailable("the log was not read to its end")
 
 
-async def test_nothing_is_settled_of_a_log_that_has_lost_its_end(world: World) -> None:
+async def test_no_event_counts_as_ended_on_a_log_that_lost_its_end(world: World) -> None:
     """A consumer that began behind it would pass over what came since."""
     log = await streams.identity(world.connection.jetstream)
     await world.read_up_to(10)
@@ -217,7 +217,7 @@ async def test_expired_last_events_of_an_empty_log_are_no_loss(world: World) -> 
     assert UNREAD_TOLERATED >= 2
 
 
-async def test_nor_is_it_asked_as_soon_as_there_is_a_new_event(world: World) -> None:
+async def test_expired_last_events_are_no_loss_after_a_new_event(world: World) -> None:
     """As after a week in which the service was stopped: health publishes a probe at once."""
     await world.append(10, LONG_AGO)
     await world.read_up_to(8)
