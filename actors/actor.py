@@ -14,14 +14,16 @@ import structlog
 from msgspec import Struct
 
 from actors.backoff import Backoff
-from actors.errors import MoveToDeadLetters, Reject, RetryLater
-from actors.ports import StorageUnavailable
-from actors.slots import FairSlots
-from actors.unsupported_options import (
+from actors.errors import (
     UNSUPPORTED_OPTION_TIMEOUT,
+    MoveToDeadLetters,
+    Reject,
+    RetryLater,
     retry_or_reject,
     unsupported_options,
 )
+from actors.ports import StorageUnavailable
+from actors.slots import FairSlots
 from bus import codec, failpoints
 from bus.connection import Connection
 from bus.consumers import LANES, Consumer, lane_for
@@ -38,9 +40,8 @@ MAX_DELIVERIES = 100
 Large, because deliveries by former processes in which the event only waited look the same.
 """
 
-DEFERRAL_INTERVAL = (
-    15.0  # seconds between deliveries of an event that waits behind others of its tenant
-)
+# Seconds between deliveries of an event that waits behind others of its tenant.
+DEFERRAL_INTERVAL = 15.0
 SHUTDOWN_GRACE = 5.0  # seconds that work in progress gets when the actor stops
 LOG_FULL_PAUSE = 2.0  # seconds between attempts to publish on a full log
 STORAGE_RETRY_PAUSE = 2.0  # seconds between attempts at a full or unavailable blob store
@@ -117,7 +118,7 @@ class Actor(ABC, Generic[EventT]):
         return False
 
     def unsupported_options(self, event: EventT) -> tuple[str, ...]:
-        """Return the names of options that this worker does not know: it must not ignore them."""
+        """Return the names of options that this worker does not support and must not ignore."""
         return unsupported_options(event)
 
     async def run(self) -> None:

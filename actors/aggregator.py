@@ -27,9 +27,8 @@ from schemas.documents import DocumentCancelled, DocumentCompleted, DocumentFail
 
 NAME = "aggregator"
 GROUP_SIZE = 200  # events in one group
-REREAD_PAUSE = (
-    0.1  # seconds before reading again, so that two readers with one name do not load the bus
-)
+# Seconds before reading again, so that two readers with one name do not load the bus.
+REREAD_PAUSE = 0.1
 MIN_POLL_INTERVAL = 0.05  # seconds between lookups of a batch whose documents have ended
 MAX_POLL_INTERVAL = 5.0  # seconds at most, doubled each time
 REFRESH_INTERVAL = 15.0  # seconds; finds terminal events that were missed
@@ -107,10 +106,10 @@ class Aggregator:
         """Read open batches and their unfinished documents from the database."""
         for batch in await self._batches.open_batches():
             name = (batch.tenant, batch.batch_id)
-            if (known := self._unfinished.get(name)) is None:
+            if (previous := self._unfinished.get(name)) is None:
                 self._track(name, batch.unfinished)
             else:
-                for document_id in known - batch.unfinished:
+                for document_id in previous - batch.unfinished:
                     self._mark_ended((batch.tenant, document_id))
         self._refreshed_at = time.monotonic()
         self._refresh_interval = min(2 * self._refresh_interval, REFRESH_INTERVAL)

@@ -123,7 +123,7 @@ class Batcher:
             return
         unsupported = [document for document in ready if document.options.unsupported]
         if unsupported:
-            # Alone they are left to a worker that knows their options.
+            # Converted alone, they go to a worker that supports their options.
             await self._release(unsupported)
             return
         state = batch.engine_batch

@@ -11,8 +11,7 @@ from bus.connection import Connection
 from bus.errors import BusUnavailable
 from bus.log import Log
 from bus.subscriber import Subscriber
-from schemas.documents import DocumentCancelled, DocumentEvent, DocumentSubmitted
-from schemas.times import effective_time
+from schemas.documents import DocumentCancelled, DocumentEvent, DocumentSubmitted, effective_time
 
 MAX_CLOCK_SKEW = timedelta(seconds=10)  # the log's clock and ours, at most
 MAX_REMEMBERED = 10_000  # cancelled documents in memory; older ones are looked up on the log

@@ -1,34 +1,27 @@
-"""Protection of retention against a wall clock that jumps ahead."""
+"""The running time of the service, and the protection of retention by it.
 
+The running time over all starts is a clock that cannot be set. A wall clock that jumps ahead of it
+must not expire documents.
+"""
+
+import asyncio
+import time
+from collections.abc import Callable
+from contextlib import suppress
 from datetime import datetime, timedelta
 
-from msgspec import Struct
+from actors.writes import (
+    ClockReading,
+    ClockState,
+    DatabaseUnavailable,
+    Hold,
+    MarkRunningTime,
+    Writer,
+)
 
 JUMP_THRESHOLD = timedelta(hours=1)  # gain on the running time between passes that is a jump
 MAX_DOWNTIME = timedelta(days=30)  # the same between passes of two processes
 HOLD_DURATION = timedelta(hours=24)  # of running time, in which an operator can correct the clock
-
-
-class ClockReading(Struct, frozen=True):
-    """A moment as wall time and as running time of the service."""
-
-    wall_time: datetime
-    running_time: timedelta
-
-
-class Hold(Struct, frozen=True):
-    """A detected jump: the running time at its detection, and its size."""
-
-    since: timedelta
-    ahead: timedelta
-
-
-class ClockState(Struct, frozen=True):
-    """State over restarts: the last pass that trusted the clock, the last pass, and the hold."""
-
-    trusted: ClockReading | None = None
-    latest: ClockReading | None = None
-    hold: Hold | None = None
 
 
 class ClockGuard:
@@ -91,7 +84,7 @@ class ClockGuard:
         )
 
     def _describe(self, reading: ClockReading, hold: Hold) -> str:
-        assert self.state.trusted is not None  # there is a hold only after a trusted reading
+        assert self.state.trusted is not None  # a hold begins only after a trusted reading
         ahead = _clock_gain(self.state.trusted, reading) / timedelta(days=1)
         left = (HOLD_DURATION - (reading.running_time - hold.since)) / timedelta(hours=1)
         return (
@@ -103,3 +96,39 @@ class ClockGuard:
 def _clock_gain(since: ClockReading, reading: ClockReading) -> timedelta:
     """Return the gain of the wall clock on the running time."""
     return (reading.wall_time - since.wall_time) - (reading.running_time - since.running_time)
+
+
+SAVE_INTERVAL = 60.0  # seconds, which are lost at most when the process is killed
+
+
+class RunningTime:
+    """Counts on from ``previous``, the stored running time of earlier starts.
+
+    ``clock`` returns seconds and never goes back.
+    """
+
+    def __init__(
+        self, writer: Writer, previous: timedelta, clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        self._writer = writer
+        self._previous = previous
+        self._clock = clock
+        self._started_at = clock()
+
+    def now(self) -> timedelta:
+        """Return the running time until now."""
+        return self._previous + timedelta(seconds=self._clock() - self._started_at)
+
+    async def save(self) -> None:
+        """Store the running time.
+
+        :raises DatabaseUnavailable: the database cannot be written at the moment.
+        """
+        await self._writer.commit(MarkRunningTime(self.now()))
+
+    async def run(self, interval: float = SAVE_INTERVAL) -> None:
+        """Store the running time regularly until cancelled."""
+        while True:
+            with suppress(DatabaseUnavailable):  # reported by health; the next one stores more
+                await self.save()
+            await asyncio.sleep(interval)

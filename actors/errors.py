@@ -1,4 +1,11 @@
-"""Exceptions by which an actor decides what becomes of an event."""
+"""Exceptions by which an actor decides what becomes of an event, also of unknown options."""
+
+from datetime import UTC, datetime
+
+import msgspec
+
+from actors.backoff import Backoff
+from schemas.documents import ConversionEvent, DocumentEvent
 
 
 class RetryLater(Exception):
@@ -61,3 +68,37 @@ class MoveToDeadLetters(Exception):
 def _event_text(text: str, max_length: int) -> str:
     """Return a text that fits into an event, whatever a damaged document has put into it."""
     return text[:max_length].encode(errors="replace").decode()
+
+
+UNSUPPORTED_OPTION_TIMEOUT = 600.0  # seconds in which another worker can take the document
+UNSUPPORTED_OPTION_BACKOFF = Backoff(first=0.5, longest=30.0)  # 25 deliveries in that time
+
+
+def unsupported_options(event: DocumentEvent) -> tuple[str, ...]:
+    """Return the names of options of an event that this version does not support."""
+    return event.options.unsupported if isinstance(event, ConversionEvent) else ()
+
+
+def retry_or_reject(
+    unsupported: tuple[str, ...], stored_at: datetime, attempt: int, timeout: float
+) -> RetryLater | Reject:
+    """Return the outcome of a delivery with such options: handed back, or given up in the end.
+
+    The time is measured by the log alone, so that it goes on after a restart: since the event was
+    stored, and by the deliveries, so that an event from a backlog gets as much of it as others.
+    """
+    longest = min(UNSUPPORTED_OPTION_BACKOFF.longest, timeout / 4)
+    backoff = msgspec.structs.replace(UNSUPPORTED_OPTION_BACKOFF, longest=longest)
+    # abs: one from the future was stored before the clock was set back.
+    age = abs((datetime.now(UTC) - stored_at).total_seconds())
+    names = ", ".join(f'"{name}"' for name in unsupported)
+    if age >= timeout and backoff.total(attempt - 1) >= timeout:
+        return Reject(
+            "option_not_supported",
+            f"The document asks for options that this service does not support: {names}.",
+        )
+    return RetryLater(
+        f"unknown options, left to another worker: {names}",
+        after=backoff.pause(attempt - 1),
+        counts_as_attempt=False,
+    )

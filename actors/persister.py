@@ -10,15 +10,22 @@ from typing import get_args
 import structlog
 
 from actors.ports import Losses, NoLosses
-from actors.writer import Writer
-from actors.writes import ApplyEvents, Cursor, LogEntry, ResetCursor, TransactionStore, WriteRefused
+from actors.writes import (
+    ApplyEvents,
+    Cursor,
+    LogEntry,
+    ResetCursor,
+    TransactionStore,
+    Writer,
+    WriteRefused,
+)
 from bus import codec, failpoints
 from bus.connection import Connection
 from bus.dead_letters import DeadLetterPublisher
 from bus.delivery import Delivery
 from bus.publisher import Publisher
 from bus.reader import LOG_START, LogPosition, Reader, SequenceGap
-from bus.streams import StreamIdentity
+from bus.subjects import StreamIdentity
 from schemas.documents import DocumentCompleted
 from schemas.events import AnyEvent
 
@@ -27,9 +34,8 @@ GROUP_SIZE = 500  # events in one write
 IDLE_TIMEOUT = 5.0  # seconds without an event, after which the cursor moves to the end of the log
 HANDLED_EVENTS = tuple(kind for kind in get_args(AnyEvent) if kind is not DocumentCompleted)
 """All but the one that it publishes itself."""
-REREAD_PAUSE = (
-    0.1  # seconds before reading again, so that two readers with one name do not load the bus
-)
+# Seconds before reading again, so that two readers with one name do not load the bus.
+REREAD_PAUSE = 0.1
 
 log = structlog.get_logger(NAME)
 

@@ -4,18 +4,18 @@ The errors of an implementation are defined beside its interface, because the ac
 whether another attempt makes sense, and what the owner of the document gets to read.
 """
 
-from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Iterable
 from contextlib import AbstractAsyncContextManager
 from datetime import datetime, timedelta
 from pathlib import Path
-from typing import Protocol
+from typing import Literal, Protocol
 
 from msgspec import Struct
 
-from actors.writes import Cursor
-from bus.streams import StreamIdentity
+from actors.writes import ClockState, Cursor
+from bus.subjects import StreamIdentity
 from schemas.documents import Blob
-from schemas.records import BatchRecord
+from schemas.records import BatchRecord, DocumentRecord
 
 
 class BlobNotFound(Exception):
@@ -178,7 +178,7 @@ class Blobs(Protocol):
     async def check(self) -> None:
         """Check that the store answers at the moment; costs little.
 
-        :raises StorageUnavailable: it does not; the message says what the operator can do.
+        :raises StorageUnavailable: it does not; the message contains a remedy for the operator.
         """
         ...
 
@@ -245,3 +245,53 @@ class NoLosses:
     def may_affect(self, _stored_at: datetime) -> bool:
         """Return False: nothing was lost."""
         return False
+
+
+SWEEP_INTERVAL = 60.0  # seconds between passes
+
+ExpiryAction = Literal["archive", "delete"]
+"""The action when the retention of a document is over."""
+
+
+class MaintenanceQueries(Protocol):
+    """Queries for documents that may need work. Every result is bounded."""
+
+    async def running_time(self) -> timedelta:
+        """Return the stored running time of the service."""
+        ...
+
+    async def clock_state(self) -> ClockState:
+        """Return the stored state of the clock guard."""
+        ...
+
+    async def first_sweep_at(self) -> datetime | None:
+        """Return the time of the first pass, which is about the age of the database."""
+        ...
+
+    async def expired_documents(
+        self, now: datetime, limit: int, *, with_archived: bool
+    ) -> list[DocumentRecord]:
+        """Return ended documents whose retention is over, the oldest first."""
+        ...
+
+    async def count_expirable(self) -> int:
+        """Return the number of ended documents that will expire."""
+        ...
+
+    async def documents_to_erase(self, limit: int) -> list[DocumentRecord]:
+        """Return removed documents whose bytes are not recorded as erased."""
+        ...
+
+    async def unfinished_documents(
+        self, before: datetime, after: DocumentRecord | None, limit: int
+    ) -> list[DocumentRecord]:
+        """Return documents submitted ``before`` then that have not ended, oldest first.
+
+        ``after`` is the last one of the previous portion. Those from the future, of a clock that
+        was ahead, come last.
+        """
+        ...
+
+    async def lookup(self, names: Iterable[tuple[str, str]]) -> list[DocumentRecord]:
+        """Return the existing documents of these (tenant, id)."""
+        ...

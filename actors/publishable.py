@@ -15,9 +15,9 @@ from schemas.documents import (
     DocumentSubmitted,
     Stored,
     clamp_seconds,
+    is_implausible,
 )
 from schemas.records import DocumentRecord
-from schemas.times import is_implausible
 
 
 def submitted_event(document: DocumentRecord) -> DocumentSubmitted | None:

@@ -36,7 +36,7 @@ def encode(event: msgspec.Struct) -> bytes:
 def _encode_with_options(event: msgspec.Struct, options: ConversionOptions) -> bytes:
     """Encode an event that former versions understand, too, as far as they can.
 
-    They know ``engine`` and ``model`` beside the other members. ``options`` holds all options, but
+    They read ``engine`` and ``model`` beside the other members. ``options`` holds all options, but
     is left out where those two are all there is.
     """
     # An unknown option cannot be turned into builtins: it is JSON already.
@@ -84,7 +84,7 @@ def _decode_body(body: bytes) -> AnyEvent:
 
 
 def _decode_with_unknown_options(body: bytes) -> AnyEvent | None:
-    """Decode an event that asks for options this version does not know; None if it does not.
+    """Decode an event with options that this version does not support; None without such options.
 
     :raises msgspec.ValidationError: something else is wrong with it.
     """

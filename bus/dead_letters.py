@@ -11,8 +11,8 @@ from nats.js.errors import Error as JetStreamError
 from bus import codec, streams, subjects
 from bus.connection import Connection
 from bus.delivery import Delivery
-from bus.direct_get import DirectGet, StoredMessage
 from bus.errors import BusUnavailable
+from bus.log import DirectGet, StoredMessage
 from bus.publisher import MSG_ID_HEADER, Publisher, message_id
 from schemas.documents import DocumentEvent
 
@@ -112,7 +112,7 @@ def sanitize_header_value(text: str) -> str:
 
 
 class CannotRequeue(Exception):
-    """The event cannot be published again; the message says why."""
+    """The event cannot be published again; the message has the reason."""
 
 
 async def requeue(connection: Connection, letter: DeadLetter) -> None:

@@ -12,9 +12,8 @@ from statistics import median
 
 import structlog
 
-REPORTED_FOR = (
-    300.0  # seconds for which a violation is reported; permissions can be repaired at any time
-)
+# Seconds for which a violation is reported; permissions can be repaired at any time.
+REPORTED_FOR = 300.0
 
 # As the client passes it on, which has converted the text of the server to lower case.
 _VIOLATION = re.compile(r"permissions violation(?: for (\w+) to \"(.+?)\")?")

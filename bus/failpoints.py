@@ -15,18 +15,18 @@ Failpoint = Literal[
     "aggregator.submitted",  # the documents of a batch are on the log, it is not acknowledged
     "batcher.converted",  # a result of an engine batch is published, others are not
     "batcher.handed_over",  # the engine has a batch, that is not published
-    "blobs.put",  # a blob is durable, its caller does not know
+    "blobs.put",  # a blob is durable, its caller has no result
     "blobs.written",  # a blob is written and does not have its name yet
     "deletion.said",  # a removal is on the log, its client has no response
     "edge.said",  # a submission is on the log, its client has no response
     "edge.stored",  # the bytes of a submission are stored, it is not published
     "erasing.erased",  # bytes of a removed document are gone, the row does not show it
     "ledger.applied",  # a group is written and not committed
-    "ledger.committed",  # a group is committed, its callers do not know
+    "ledger.committed",  # a group is committed, its callers have no result
     "persister.announced",  # completions are published, the group is not acknowledged
     "persister.committed",  # a group is committed, its completions are not published
     "publisher.sending",  # an event is about to be sent
-    "publisher.sent",  # an event is on the log, its publisher does not know
+    "publisher.sent",  # an event is on the log, its publisher has no reply
     "retention.moved",  # an original is in the archive, that is not published
     "snapshots.written",  # a snapshot is written and does not have its name yet
     "swapping.aside",  # the old database is set aside, the new one is not in its place

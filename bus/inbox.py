@@ -15,12 +15,13 @@ from bus.delivery import Delivery
 from bus.errors import BusUnavailable
 from bus.look_ahead import LOOK_AHEAD_INTERVAL, LookAhead, OtherTenants
 from bus.pull import Pull
+from bus.subjects import StreamIdentity
 
-FinishedUpTo = Callable[[streams.StreamIdentity], Awaitable[int]]
+FinishedUpTo = Callable[[StreamIdentity], Awaitable[int]]
 """Returns the sequence of a log up to which every document has ended."""
 
 
-async def nothing_finished(_log: streams.StreamIdentity) -> int:
+async def nothing_finished(_log: StreamIdentity) -> int:
     """Have every event delivered."""
     return 0
 

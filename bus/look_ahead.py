@@ -15,7 +15,7 @@ from bus import streams, subjects
 from bus.connection import Connection
 from bus.consumers import Consumer, Lane
 from bus.delivery import Delivery
-from bus.direct_get import DirectGet
+from bus.log import DirectGet
 
 LOOK_AHEAD_INTERVAL = 0.5  # seconds
 MAX_DEFERRED_PER_LOOK = 256  # deliveries given back between two looks

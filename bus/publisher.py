@@ -93,7 +93,7 @@ class Publisher:
             stored. The rest as ``publish``.
         """
         headers = {
-            # Unique: with the id of an equal event the server would not say which was first.
+            # Unique: with the id of an equal event the reply would not show which was first.
             MSG_ID_HEADER: f"{message_id(event)}:{secrets.token_hex(8)}",
             EXPECTED_LAST_SEQUENCE_HEADER: "0",
             EXPECTED_LAST_SUBJECT_HEADER: subjects.same_event_filter(event),
@@ -141,7 +141,7 @@ class Publisher:
         except nats.errors.MaxPayloadError as error:
             raise EventTooLarge(f"{len(body)} bytes are more than the bus takes") from error
         except (nats.errors.Error, TimeoutError, OSError) as error:
-            # A denied publish gets no reply either, and says nothing about the server.
+            # A denied publish gets no reply either, which proves nothing about the server.
             permitted = self._connection.permission_violations.count == violations_before
             if isinstance(error, TimeoutError) and permitted:
                 self._connection.publish_stats.record_timeout(started_at)
@@ -179,9 +179,8 @@ def _raise_api_error(error: dict[str, object]) -> NoReturn:
     raise BusUnavailable(f"refused: {text} ({code})")
 
 
-ACK_VALID_FOR = (
-    10.0  # seconds for which an acknowledgement is proof, so that an idle log grows slowly
-)
+# Seconds for which an acknowledgement is proof, so that an idle log grows slowly.
+ACK_VALID_FOR = 10.0
 
 
 class Probe:

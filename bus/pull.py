@@ -24,7 +24,7 @@ from bus.errors import BusUnavailable
 from bus.look_ahead import LookAhead
 
 EXPIRES = 30.0  # seconds a pull request stays open on the server
-HEARTBEAT = 2.0  # seconds between heartbeats of the server while there is nothing to deliver
+HEARTBEAT = 2.0  # seconds between heartbeats of the server while nothing can be delivered
 HEARTBEAT_TIMEOUT = 2.5 * HEARTBEAT  # seconds without one: the request is lost and sent again
 MAX_BATCH_BYTES = 4 * 1024 * 1024  # per request, so that large events do not pile up in memory
 REJECTED_PAUSE = 0.25  # seconds before the next request after a rejected one
@@ -171,7 +171,7 @@ class Pull:
     def _handle_status(self, status: str, headers: dict[str, str]) -> None:
         """404, 408: expired; 409: filled, byte limit reached, consumer gone; 503: no responders."""
         undelivered = headers.get("Nats-Pending-Messages")
-        # Deliveries do not name their request, only its end tells how many were not delivered.
+        # Deliveries do not name their request; only its end shows how many were not delivered.
         self._outstanding = max(0, self._outstanding - int(undelivered)) if undelivered else 0
         if not undelivered:  # rejected: the next one would be, too, as fast as it can be sent
             self._paused_until = time.monotonic() + REJECTED_PAUSE

@@ -1,4 +1,4 @@
-"""Reading of the log in order and without gaps, from a given sequence."""
+"""Reading of the log in order and without gaps: by a durable reader, or once for a replay."""
 
 import asyncio
 import sys
@@ -10,6 +10,7 @@ from datetime import UTC, datetime, timedelta
 import nats.errors
 from msgspec import Struct
 from nats.aio.msg import Msg
+from nats.js.api import AckPolicy, ConsumerConfig, DeliverPolicy
 from nats.js.errors import Error as JetStreamError
 from nats.js.errors import NotFoundError
 
@@ -17,14 +18,13 @@ from bus import streams
 from bus.connection import INBOX_PREFIX, Connection
 from bus.consumers import ensure_reader
 from bus.delivery import Delivery
-from bus.direct_get import DirectGet
 from bus.errors import BusUnavailable
+from bus.log import DirectGet
 from bus.pull import EXPIRES, Pull
+from bus.subjects import StreamIdentity
 from schemas.events import AnyEvent
 
 ACK_WAIT = 30.0  # seconds; a restart does not wait for it, because reading resumes by a reset
-
-
 TAKEOVER_TIMEOUT = EXPIRES + 5.0  # seconds until the server has forgotten a vanished reader
 STOP_TIMEOUT = 5.0  # seconds that a live reader may need to stop
 POLL_INTERVAL = 0.5  # seconds
@@ -70,7 +70,7 @@ class Reader:
         self._description = description
         self._event_types = event_types
 
-    async def identity(self) -> streams.StreamIdentity:
+    async def identity(self) -> StreamIdentity:
         """Return the identity of the log; a missing stream is created.
 
         :raises BusUnavailable: the server does not answer.
@@ -91,7 +91,7 @@ class Reader:
     ) -> None:
         """Make sure that no other process reads with this name; wait for one that stops.
 
-        The server keeps the pull requests of a vanished machine for up to ``EXPIRES``, so requests
+        The server serves the pull requests of a vanished machine for up to ``EXPIRES``, so requests
         alone are no proof of a reader; a presence reply is.
 
         :raises ReaderInUse: another one still replies after ``stop_within`` seconds, or has pull
@@ -249,3 +249,93 @@ async def is_present(connection: Connection, name: str) -> bool:
         ).body == PRESENCE_REPLY
     except BusUnavailable:
         return False
+
+
+INACTIVE_THRESHOLD = 60.0  # seconds without a request until the server drops the consumer
+READ_TIMEOUT = 20.0  # seconds; the server has the log on its own disk
+
+
+class LogExtent(Struct, frozen=True):
+    """The first and the last event of the log; ``created`` is the text of the server.
+
+    An empty log has the sequence of its next event as ``first``, and a lower ``last``.
+    """
+
+    name: str
+    created: str
+    first: int
+    last: int
+
+
+async def fetch_extent(connection: Connection) -> LogExtent | None:
+    """Return the extent of the log, or None without a log.
+
+    :raises BusUnavailable: the server does not answer.
+    """
+    try:
+        identity = await streams.identity(connection.jetstream)
+        state = (await connection.jetstream.stream_info(streams.EVENTS)).state
+    except NotFoundError:
+        return None
+    except (nats.errors.Error, JetStreamError, TimeoutError) as error:
+        raise BusUnavailable(f"the log does not answer: {error}") from error
+    first = state.first_seq if state.messages else state.last_seq + 1
+    return LogExtent(identity.name, identity.created, first, identity.last_sequence)
+
+
+async def replay(
+    connection: Connection, after: int, last: int, capacity: int
+) -> AsyncIterator[list[Delivery]]:
+    """Yield the events after ``after`` up to ``last``, in groups and in order.
+
+    Deleted events are left out: the log may have gaps.
+
+    :raises BusUnavailable: the server does not answer, or has lost the position; nothing is missing
+        from what was yielded.
+    """
+    end = await _last_available(connection, after, last)
+    if not end:
+        return
+    try:
+        consumer = await connection.jetstream.add_consumer(
+            streams.EVENTS,
+            ConsumerConfig(
+                description="Reads the log once, to rebuild the database",
+                deliver_policy=DeliverPolicy.BY_START_SEQUENCE,
+                opt_start_seq=after + 1,
+                ack_policy=AckPolicy.NONE,
+                inactive_threshold=INACTIVE_THRESHOLD,
+                mem_storage=True,
+            ),
+        )
+    except (nats.errors.Error, JetStreamError, TimeoutError) as error:
+        raise BusUnavailable(f"the log cannot be read: {error}") from error
+    arrived = asyncio.Event()
+    async with Pull(connection, consumer.name, capacity, arrived.set).open() as pull:
+        session = ReadSession(pull, arrived)
+        unregister = connection.on_reconnect(session.interrupt)
+        try:
+            while after < end:
+                async with asyncio.timeout(READ_TIMEOUT):
+                    deliveries = await session.fetch(capacity)
+                after = deliveries[-1].sequence
+                yield [delivery for delivery in deliveries if delivery.sequence <= end]
+        except (SequenceGap, TimeoutError) as error:
+            raise BusUnavailable(f"the log was not read to its end: {error}") from error
+        finally:
+            unregister()
+
+
+async def _last_available(connection: Connection, after: int, last: int) -> int:
+    """Return the highest existing sequence up to ``last``, or 0 if there is none after ``after``.
+
+    Waiting for a deleted event would never end.
+    """
+    direct_get = DirectGet(connection, streams.EVENTS)
+    newest = await direct_get.last(ALL_SUBJECTS)
+    if newest is None or newest.sequence <= last:
+        return newest.sequence if newest and newest.sequence > after else 0
+    for sequence in range(last, after, -1):  # events were published meanwhile
+        if await direct_get.get(sequence) is not None:
+            return sequence
+    return 0

@@ -4,7 +4,6 @@ from datetime import UTC, datetime
 
 import nats.errors
 import structlog
-from msgspec import Struct
 from nats.js import JetStreamContext
 from nats.js.api import (
     DiscardPolicy,
@@ -19,6 +18,7 @@ from nats.js.errors import NotFoundError
 
 from bus import subjects
 from bus.errors import BusUnavailable
+from bus.subjects import StreamIdentity
 
 EVENTS = "ILIOS_EVENTS"
 DEAD_LETTERS = "ILIOS_DEAD_LETTERS"
@@ -36,17 +36,6 @@ MAX_EVENT_BYTES = 1024 * 1024 - 64 * 1024
 
 
 log = structlog.get_logger("bus")
-
-
-class StreamIdentity(Struct, frozen=True):
-    """Identity of a log: a stream created again with the same name is another log.
-
-    ``created`` is the RFC 3339 text of the server; ``last_sequence`` that of the newest event.
-    """
-
-    name: str
-    created: str
-    last_sequence: int
 
 
 def _stream_configs() -> tuple[StreamConfig, ...]:

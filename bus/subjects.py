@@ -1,4 +1,4 @@
-"""Subjects of events.
+"""Subjects of events, and the identity of the stream that stores them.
 
 ``ilios.document.<event>.<pNN>.<tenant>.<document_id>``, ``pNN`` being the priority p01..p10;
 ``ilios.batch.<event>.<tenant>.<batch_id>``.
@@ -16,6 +16,17 @@ JANITOR = "ilios.janitor"
 DEAD_LETTER = "ilios.dead"
 
 _PRIORITY_TOKENS = {f"p{priority:02d}": priority for priority in range(1, 11)}
+
+
+class StreamIdentity(Struct, frozen=True):
+    """Identity of a log: a stream created again with the same name is another log.
+
+    ``created`` is the RFC 3339 text of the server; ``last_sequence`` that of the newest event.
+    """
+
+    name: str
+    created: str
+    last_sequence: int
 
 
 class DocumentSubject(Struct, frozen=True):

@@ -12,13 +12,12 @@ from msgspec import Struct
 
 from actors.engines import Engine, EngineCrashed, EngineUnavailable
 from actors.ports import Blobs, StorageFull, StorageUnavailable
-from actors.writer import Writer
-from actors.writes import DatabaseUnavailable, Ping
+from actors.writes import DatabaseUnavailable, Ping, Writer
 from bus.connection import Connection
 from bus.errors import BusFull, BusUnavailable
 from bus.publisher import Probe
-from ilios.database.document_queries import SqliteDocumentQueries
-from ilios.database.recovery.damage import REPAIR_HINT, DamageMonitor
+from ilios.database.queries import SqliteDocumentQueries
+from ilios.database.sqlite import REPAIR_HINT, DamageMonitor
 from ilios.integrity.faults import Faults
 from ilios.runtime.disk_space import DiskGuard
 from ilios.runtime.supervisor import Supervisor

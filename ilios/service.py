@@ -13,6 +13,7 @@ from actors.aggregator import NAME as AGGREGATOR
 from actors.aggregator import Aggregator
 from actors.batcher import Batcher
 from actors.cancellations import Cancellations
+from actors.clock_guard import RunningTime
 from actors.engines import Engine, EngineBatches
 from actors.fetcher import Fetcher
 from actors.janitor.janitor import Janitor
@@ -23,15 +24,14 @@ from actors.ocr import Ocr
 from actors.persister import NAME as PERSISTER
 from actors.persister import Persister
 from actors.ports import Blobs, Losses
-from actors.running_time import RunningTime
-from actors.writer import Writer
+from actors.writes import Writer
 from bus.consumers import ConsumerProgress
 from bus.log import Log
 from bus.publisher import Publisher
 from bus.subscriber import OutcomeListener
 from ilios.blobs.factory import blob_directory
-from ilios.database.recovery.damage import DamageMonitor
 from ilios.database.recovery.snapshot_schedule import SnapshotScheduler
+from ilios.database.sqlite import DamageMonitor
 from ilios.edge.app import serve_edge
 from ilios.edge.context import Edge, Limits
 from ilios.edge.server import ListeningSockets

@@ -15,12 +15,16 @@ from ilios.blobs.factory import blob_directory, open_blobs
 from ilios.blobs.guarded import GuardedBlobs
 from ilios.data_directory import check_version, refuse_foreign_database, write_version
 from ilios.database.connection import lock_file, open_reader, open_writer
-from ilios.database.document_queries import SqliteBatchQueries, SqliteDocumentQueries
-from ilios.database.integrity_queries import SqliteBlobSamples, SqliteLogQueries
-from ilios.database.maintenance_queries import SqliteMaintenanceQueries
+from ilios.database.queries import (
+    SqliteBatchQueries,
+    SqliteBlobSamples,
+    SqliteDocumentQueries,
+    SqliteLogQueries,
+    SqliteMaintenanceQueries,
+    SqliteUsageQueries,
+)
 from ilios.database.recovery.wal import sidecar
 from ilios.database.store import SqliteTransactionStore
-from ilios.database.usage_queries import SqliteUsageQueries
 from ilios.health import Monitoring
 from ilios.integrity import missing_database
 from ilios.integrity.blob_check import LOST_BEFORE_FILE, BlobStoreCheck, ExpectedBlobs

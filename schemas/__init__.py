@@ -1,5 +1,5 @@
 """Data types of ilios: events on the log, records in the database, replies to clients.
 
 Import them from their modules (``from schemas.documents import DocumentSubmitted``).
-Nothing here knows any other floor, and msgspec is the only library used.
+Nothing here imports another floor, and msgspec is the only library used.
 """

@@ -24,9 +24,9 @@ from .documents import (
     Source,
     Tenant,
     fold_former_members,
+    reject_implausible,
 )
 from .options import NO_OPTIONS, ConversionOptions, EngineName, Model
-from .times import reject_implausible
 
 MAX_BATCH_DOCUMENTS = 100
 

@@ -1,4 +1,4 @@
-"""What can be asked of a conversion: one struct, carried whole from every door to the engine.
+"""Options of a conversion: one struct, carried whole from every door to the engine.
 
 A new option is one member here. Its default means "not asked for" and is neither encoded nor
 hashed, so that requests and stored work of former versions keep their fingerprints and keys.
@@ -21,7 +21,7 @@ MAX_PAGES_LENGTH = 8000
 MAX_PAGE_NUMBERS = 1000
 """Numbers of ``pages`` as a list."""
 MAX_OPTIONS_BYTES = 64 * 1024
-"""Bytes of options as JSON, those included that this version does not know."""
+"""Bytes of options as JSON, including those that this version does not support."""
 
 PageNumber = Annotated[int, Meta(ge=1, le=MAX_PAGE)]
 
@@ -42,20 +42,21 @@ class PageRange(Struct, frozen=True):
 class ConversionOptions(
     Struct, frozen=True, kw_only=True, omit_defaults=True, forbid_unknown_fields=True
 ):
-    """How a document is to be converted; None leaves a choice to the service.
+    """Options of the conversion of a document; None leaves a choice to the service.
 
     ``pages`` is text such as ``1-3,7,10-`` or a list of page numbers from 1. It is brought into one
     canonical form (sorted, merged), so that equal selections compare, hash and encode the same.
     """
 
     engine: Annotated[
-        EngineName | None, Meta(description="What converts it; left out, the service chooses.")
+        EngineName | None,
+        Meta(description="The engine of the conversion; left out, the service chooses."),
     ] = None
     model: Annotated[
         Model | None,
         Meta(
-            description="The model of the engine `mistral`, which it alone stands for, too; "
-            "`local` stands for the engine of that name.",
+            description="The model of the engine `mistral`, and implies it; "
+            "`local` implies the engine of that name.",
             extra={"expected": "the name of a Mistral model, such as mistral-ocr-latest"},
             extra_json_schema={"examples": ["mistral-ocr-latest"]},
         ),
@@ -88,12 +89,12 @@ class ConversionOptions(
 
     @property
     def unsupported(self) -> tuple[str, ...]:
-        """Names of options that this version does not know; a conversion must not ignore them."""
+        """Names of options that this version does not support and must not ignore."""
         return ()
 
 
 class UnsupportedOptions(ConversionOptions, frozen=True, kw_only=True):
-    """Options some of which this version does not know: passed on unchanged, not acted upon.
+    """Options some of which this version does not support: passed on unchanged, not acted upon.
 
     Made by ``options_from_json`` only; an equally named member on the wire is just one more option.
     """
@@ -102,13 +103,13 @@ class UnsupportedOptions(ConversionOptions, frozen=True, kw_only=True):
 
     @property
     def unsupported(self) -> tuple[str, ...]:
-        """Names of the options that this version does not know."""
+        """Names of the options that this version does not support."""
         return tuple(sorted(self.unknown_members))
 
 
 NO_OPTIONS = ConversionOptions()
 
-_KNOWN = frozenset(ConversionOptions.__struct_fields__)
+_SUPPORTED = frozenset(ConversionOptions.__struct_fields__)
 _options_decoder = msgspec.json.Decoder(ConversionOptions)
 _members_decoder = msgspec.json.Decoder(dict[str, Raw])
 
@@ -124,17 +125,17 @@ def options_to_json(options: ConversionOptions) -> bytes:
 
 
 def options_from_json(text: bytes | str) -> ConversionOptions:
-    """Read options of any version; those this one does not know are in ``unsupported``.
+    """Read options of any version; those this one does not support are in ``unsupported``.
 
-    :raises msgspec.ValidationError: an option this version knows has an invalid value.
+    :raises msgspec.ValidationError: a supported option has an invalid value.
     """
     members = _members_decoder.decode(text)
     if len(text) > MAX_OPTIONS_BYTES:
         raise msgspec.ValidationError(f"options must be at most {MAX_OPTIONS_BYTES} bytes of JSON")
-    known = {name: value for name, value in members.items() if name in _KNOWN}
-    options = _options_decoder.decode(msgspec.json.encode(known))
-    # A copy, because the original keeps all of the message in memory.
-    unknown = {name: value.copy() for name, value in members.items() if name not in _KNOWN}
+    supported = {name: value for name, value in members.items() if name in _SUPPORTED}
+    options = _options_decoder.decode(msgspec.json.encode(supported))
+    # A copy, because the original would hold all of the message in memory.
+    unknown = {name: value.copy() for name, value in members.items() if name not in _SUPPORTED}
     if not unknown:
         return options
     return UnsupportedOptions(**msgspec.structs.asdict(options), unknown_members=unknown)

@@ -1,4 +1,4 @@
-"""What clients get to read. Members are camelCase, times ISO 8601 in UTC with milliseconds.
+"""Bodies of JSON replies. Members are camelCase, times ISO 8601 in UTC with milliseconds.
 
 A member without a value is left out, unless its description says otherwise.
 """
@@ -8,9 +8,10 @@ from typing import Annotated, Any, Literal
 
 from msgspec import UNSET, Meta, Struct, UnsetType, field
 
+from .batches import EngineJobStatus
 from .options import EngineName
 from .results import PageResult
-from .states import DocumentState
+from .states import BatchState, DocumentState
 
 Instant = Annotated[str, Meta(extra_json_schema={"format": "date-time"})]
 """A time as replies carry it: ``2026-01-15T10:30:00.000Z``."""
@@ -22,7 +23,7 @@ def format_instant(time: datetime) -> Instant:
 
 
 class Problem(Struct, frozen=True, kw_only=True, rename="camel", omit_defaults=True):
-    """Why a request was not served (RFC 9457, ``application/problem+json``).
+    """The reason why a request was not served (RFC 9457, ``application/problem+json``).
 
     ``code`` is stable and meant for programs. ``error`` is the same sentence as ``detail``, under
     the name clients of ilios have always read. ``details`` holds figures some errors come with,
@@ -54,7 +55,7 @@ class Submitted(Struct, frozen=True, kw_only=True, rename="camel"):
 
 
 class StatusMetadata(Struct, frozen=True, kw_only=True, rename="camel", omit_defaults=True):
-    """What the conversion took: milliseconds in the engine, pages, and what did it.
+    """Pages, engine, model and duration of the conversion in milliseconds.
 
     ``fallback_from`` names the engine that was wanted and could not do it.
     """
@@ -67,10 +68,9 @@ class StatusMetadata(Struct, frozen=True, kw_only=True, rename="camel", omit_def
 
 
 class DocumentStatus(Struct, frozen=True, kw_only=True, rename="camel", omit_defaults=True):
-    """How far a document is. ``error`` and ``code`` say why it failed or was cancelled.
+    """State of a document. ``error`` and ``code`` are the reason of a failure or cancellation.
 
-    ``archived_at`` and ``deleted_at`` are there once it has outlived its retention, and once it is
-    no longer kept.
+    ``archived_at`` is present from its archiving on, ``deleted_at`` from its removal on.
     """
 
     id: str
@@ -89,7 +89,7 @@ class DocumentStatus(Struct, frozen=True, kw_only=True, rename="camel", omit_def
 
 
 class Unfinished(Struct, frozen=True, kw_only=True, rename="camel"):
-    """There is no Markdown yet; ask ``status_url`` again."""
+    """The Markdown does not exist yet; ask ``status_url`` again."""
 
     id: str
     status: DocumentState
@@ -97,7 +97,7 @@ class Unfinished(Struct, frozen=True, kw_only=True, rename="camel"):
 
 
 class FailedDocument(Struct, frozen=True, kw_only=True, rename="camel"):
-    """There will be no Markdown; ``error`` says why."""
+    """The Markdown will never exist; ``error`` is the reason."""
 
     id: str
     error: str
@@ -107,7 +107,7 @@ class FailedDocument(Struct, frozen=True, kw_only=True, rename="camel"):
 
 
 class DeletionReceipt(Struct, frozen=True, kw_only=True, rename="camel"):
-    """The document is no longer kept. Size in bytes and SHA-256 are those of the original.
+    """The document is removed. Size in bytes and SHA-256 are those of the original.
 
     Both are null where the original was never received; ``deleted_at`` is while it is being done.
     """
@@ -121,7 +121,7 @@ class DeletionReceipt(Struct, frozen=True, kw_only=True, rename="camel"):
 
 
 class DocumentMetadata(Struct, frozen=True, kw_only=True, rename="camel"):
-    """What was converted, by what, and how long the engine took in milliseconds.
+    """The converted file, its engine and model, and the duration in the engine in milliseconds.
 
     ``fallback_from`` is left out unless another engine was wanted and could not do it.
     """
@@ -148,7 +148,7 @@ class TokenUsage(Struct, frozen=True, kw_only=True):
 class DocumentContent(Struct, frozen=True, kw_only=True, rename="camel", omit_defaults=True):
     """A converted document, ``content`` being its Markdown.
 
-    ``pages`` is there where the engine tells of each page: its images, tables, links, size. An
+    ``pages`` is present if the engine reports on each page: its images, tables, links, size. An
     image with a ``name`` is at ``/api/documents/{id}/images/{name}``.
     """
 
@@ -164,7 +164,7 @@ class DocumentContent(Struct, frozen=True, kw_only=True, rename="camel", omit_de
 
 
 class HealthReport(Struct, frozen=True, kw_only=True):
-    """How the parts of the service are; each problem is a sentence for the operator."""
+    """States of the parts of the service; each problem is a sentence for the operator."""
 
     services: dict[str, str]
     healthy: bool
@@ -188,7 +188,7 @@ class Alive(Struct, frozen=True, kw_only=True):
 
 
 class Endpoint(Struct, frozen=True, kw_only=True):
-    """One thing the service can be asked."""
+    """One endpoint of the service."""
 
     method: str
     path: str
@@ -196,8 +196,184 @@ class Endpoint(Struct, frozen=True, kw_only=True):
 
 
 class Index(Struct, frozen=True, kw_only=True):
-    """What can be asked of the service."""
+    """Endpoints of the service."""
 
     name: str
     version: str
     endpoints: list[Endpoint]
+
+
+# In replies about batches a member without a value yet is null, unless its description says that it
+# is left out.
+
+
+class SubmittedDocument(Struct, frozen=True, kw_only=True, rename="camel"):
+    """A document of an accepted batch; its size in bytes, left out when it is yet to be fetched."""
+
+    id: str
+    file_name: str
+    file_size: int | UnsetType = UNSET
+    status: Literal["pending"] = "pending"
+
+
+class BatchSubmitted(Struct, frozen=True, kw_only=True, rename="camel"):
+    """All documents of the batch are stored and will be converted; ask ``statusUrl``."""
+
+    batch_id: str
+    status: Literal["queued"] = "queued"
+    total_documents: int
+    documents: list[SubmittedDocument]
+    created_at: Instant
+    status_url: str
+
+
+class BatchProgress(Struct, frozen=True, kw_only=True, rename="camel"):
+    """How many documents of a batch are in which state; together they are ``total``."""
+
+    total: int
+    pending: int
+    processing: int
+    completed: int
+    failed: int
+
+
+class BatchDocumentStatus(Struct, frozen=True, kw_only=True, rename="camel"):
+    """State of one document of a batch; ``error`` and ``code`` are the reason of a failure."""
+
+    id: str
+    file_name: str
+    status: DocumentState
+    error: str | None
+    code: str | None
+    processed_at: Instant | None
+
+
+class MistralStatus(Struct, frozen=True, kw_only=True, rename="camel"):
+    """State of the batch at Mistral, as Mistral names it; the counts are those of its requests."""
+
+    status: EngineJobStatus
+    total_requests: int
+    completed_requests: int
+    failed_requests: int
+
+
+class BatchStatus(Struct, frozen=True, kw_only=True, rename="camel"):
+    """State of a batch. ``documents`` is left out unless requested.
+
+    ``mistral_batch_job_id`` and ``mistral_status`` are there once it was handed over to Mistral.
+    """
+
+    batch_id: str
+    status: BatchState
+    progress: BatchProgress
+    created_at: Instant
+    completed_at: Instant | None
+    download_url: str | None
+    documents: list[BatchDocumentStatus] | UnsetType = UNSET
+    mistral_batch_job_id: str | UnsetType = UNSET
+    mistral_status: MistralStatus | UnsetType = UNSET
+
+
+class BatchLine(Struct, frozen=True, kw_only=True, rename="camel"):
+    """Result of one document of a batch, a line of its download.
+
+    ``content`` (its Markdown) and ``metadata`` are left out where there is none, ``code`` where
+    nothing went wrong. Of a document that was removed afterwards only the line is left.
+    """
+
+    id: str
+    file_name: str
+    status: DocumentState
+    content: str | UnsetType = UNSET
+    metadata: DocumentMetadata | UnsetType = UNSET
+    error: str | None = None
+    code: str | UnsetType = UNSET
+    processed_at: Instant | None = None
+
+
+class ManifestDocument(Struct, frozen=True, kw_only=True, rename="camel"):
+    """Result of one document of a batch; ``entry`` is its Markdown in the archive.
+
+    ``size`` and ``sha256`` are those of the Markdown.
+    """
+
+    id: str
+    file_name: str
+    status: DocumentState
+    entry: str | None
+    pages: int | None
+    size: int | None
+    sha256: str | None
+    error: str | None
+    code: str | None
+    processed_at: Instant | None
+
+
+class BatchManifest(Struct, frozen=True, kw_only=True, rename="camel"):
+    """Contents of the ZIP archive of a batch: its ``manifest.json``."""
+
+    batch_id: str
+    status: BatchState
+    progress: BatchProgress
+    created_at: Instant
+    completed_at: Instant | None
+    documents: list[ManifestDocument]
+
+
+class UploadUrl(Struct, frozen=True, kw_only=True, rename="camel"):
+    """The URL to which the bytes are PUT. ``expiresIn`` is in seconds."""
+
+    id: str
+    upload_url: str
+    s3_key: str
+    expires_in: int
+
+
+class UploadConfirmed(Struct, frozen=True, kw_only=True, rename="camel"):
+    """The upload has arrived and its document will be converted."""
+
+    id: str
+    status: Literal["pending"] = "pending"
+    message: str
+
+
+# Costs include the margin. ``totalCostMicros`` is exact, in millionths of a US dollar; cents and
+# dollars are rounded half up from it, once, for display.
+
+
+class UsageSummary(Struct, frozen=True, kw_only=True, rename="camel", omit_defaults=True):
+    """Number and cost of conversions.
+
+    ``startDate`` and ``endDate`` are the range that was asked for, both ends included; left out
+    where it is open.
+    """
+
+    total_documents: int
+    total_operations: int
+    total_pages: int
+    total_input_tokens: int
+    total_output_tokens: int
+    total_cost_cents: int
+    total_cost_micros: int
+    total_cost_usd: str = field(name="totalCostUSD")
+    start_date: Instant | None = None
+    end_date: Instant | None = None
+
+
+class UsageLine(Struct, frozen=True, kw_only=True, rename="camel"):
+    """The share of one operation: ``convert``, or ``convert-immediate``."""
+
+    operation: str
+    count: int
+    total_pages: int
+    total_input_tokens: int
+    total_output_tokens: int
+    total_cost_cents: int
+    total_cost_micros: int
+    total_cost_usd: str = field(name="totalCostUSD")
+
+
+class UsageBreakdown(Struct, frozen=True, kw_only=True, rename="camel"):
+    """Usage by operation, in the order of their names; an operation without usage is left out."""
+
+    breakdown: list[UsageLine]

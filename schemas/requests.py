@@ -1,4 +1,4 @@
-"""What requests carry: fields of forms and queries, and members of JSON bodies.
+"""Contents of requests: fields of forms and queries, and members of JSON bodies.
 
 Each request inherits the members of ``ConversionOptions``, so that a new option is taken by every
 operation that submits documents. ``extra`` of a member holds ``expected``, what its value must be,
@@ -135,9 +135,9 @@ class BatchByUrl(BatchFields, frozen=True, kw_only=True, rename="camel"):
 
 
 class UploadWanted(ConversionRequest, frozen=True, kw_only=True, rename="camel"):
-    """What a client is about to upload; ``fileSize`` in bytes, exactly.
+    """A file that a client is about to upload; ``fileSize`` is its exact size in bytes.
 
-    The options say how to convert it; the service chooses what they leave open.
+    The options are those of its conversion; the service chooses what they leave open.
     """
 
     file_name: FileNameMember

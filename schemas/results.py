@@ -4,6 +4,8 @@ A result is JSON Lines: the first line is a ``ResultHead``, each further one a `
 page order. So one of a thousand pages is written, joined and read in constant memory.
 """
 
+from collections.abc import AsyncIterable, AsyncIterator
+
 from msgspec import Struct
 
 from .documents import Tokens
@@ -74,3 +76,16 @@ class ResultHead(Struct, frozen=True, kw_only=True, rename="camel", omit_default
     seconds: float = 0.0
     input_tokens: Tokens = 0
     output_tokens: Tokens = 0
+
+
+async def split_lines(chunks: AsyncIterable[bytes]) -> AsyncIterator[bytes]:
+    """Yield the lines of a stream without their line ends; empty ones are left out."""
+    pending = bytearray()
+    async for chunk in chunks:
+        pending += chunk
+        *lines, rest = pending.split(b"\n")
+        pending = bytearray(rest)
+        for line in filter(None, lines):
+            yield bytes(line)
+    if pending:
+        yield bytes(pending)

@@ -53,15 +53,11 @@ SHARED_BY_ACTORS = {
     "clock_guard",
     "engines",
     "errors",
-    "json_lines",
     "ports",
     "pricing",
     "publishable",
-    "running_time",
     "slots",
     "sniffing",
-    "unsupported_options",
-    "writer",
     "writes",
 }
 """What an actor may import on its own floor. Everything else there is another actor, a stranger."""

@@ -9,14 +9,11 @@ import structlog
 from msgspec import Struct
 
 from actors.blob_keys import archived_key, image_key
-from actors.janitor.queries import MaintenanceQueries
-from actors.json_lines import split_lines
-from actors.ports import BlobNotFound, Blobs, StorageUnavailable
-from actors.writer import Writer
-from actors.writes import DocumentRef, MarkErased
+from actors.ports import BlobNotFound, Blobs, MaintenanceQueries, StorageUnavailable
+from actors.writes import DocumentRef, MarkErased, Writer
 from bus import failpoints
 from schemas.records import DocumentRecord
-from schemas.results import PageImage
+from schemas.results import PageImage, split_lines
 
 PASS_SIZE = 500  # documents in one pass
 
@@ -73,7 +70,7 @@ class Erasure:
         return True
 
     async def _image_names(self, key: str) -> AsyncIterator[str]:
-        """Return the names of the images that the result under this key tells of."""
+        """Return the names of the images that the result under this key refers to."""
         try:
             async with aclosing(self._blobs.read(key)) as chunks:
                 async for line in split_lines(chunks):
@@ -83,5 +80,5 @@ class Erasure:
         except BlobNotFound:
             return  # erased before
         except msgspec.DecodeError:
-            # Images that nobody tells of are found on the walk for orphans.
+            # Images without a reference are found by the walk for orphans.
             log.warning("result cannot be read, its images are left to the walk", key=key)

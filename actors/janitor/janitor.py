@@ -15,16 +15,13 @@ from typing import TypeVar
 import msgspec
 import structlog
 
-from actors.clock_guard import ClockGuard
+from actors.clock_guard import ClockGuard, RunningTime
 from actors.janitor.erasure import Erasure
 from actors.janitor.orphans import Orphans, TooManyOrphans
-from actors.janitor.queries import SWEEP_INTERVAL, MaintenanceQueries
 from actors.janitor.retention import ExpiredCounts, Retention
 from actors.janitor.stuck import StuckCounts, StuckDocuments
-from actors.ports import Blobs, StorageUnavailable
-from actors.running_time import RunningTime
-from actors.writer import Writer
-from actors.writes import MarkClock, MarkSweep
+from actors.ports import SWEEP_INTERVAL, Blobs, MaintenanceQueries, StorageUnavailable
+from actors.writes import MarkClock, MarkSweep, Writer
 from bus.connection import Connection
 from bus.errors import BusFull, BusUnavailable
 from bus.publisher import Publisher

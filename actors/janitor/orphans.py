@@ -6,8 +6,7 @@ from datetime import datetime, timedelta
 import structlog
 
 from actors.blob_keys import IMAGES, ORIGINALS, PREFIXES, RESULTS, UPLOADS, BlobOwner, owner_of
-from actors.janitor.queries import MaintenanceQueries
-from actors.ports import Blobs, Losses, NoLosses, StoredBlob
+from actors.ports import Blobs, Losses, MaintenanceQueries, NoLosses, StoredBlob
 from bus.log import Log
 from schemas.batches import batch_id_of
 from schemas.records import DocumentRecord
@@ -18,9 +17,8 @@ MIN_ORPHAN_AGE = timedelta(hours=24)  # longer than any upload or conversion may
 ALWAYS_DELETABLE = 20  # orphans that may be deleted in any case
 ENGINE_PREFIXES = (RESULTS, IMAGES)
 """Intermediate results of engines: any number of them may be left of an existing document."""
-SHARE_DIVISOR = (
-    4  # of more than those, the share of blobs that may be: else the database may be wrong
-)
+# Of more than those, the share of blobs that may be orphans: else the database may be wrong.
+SHARE_DIVISOR = 4
 
 log = structlog.get_logger("janitor")
 
@@ -96,14 +94,14 @@ class Orphans:
                 if first is None or blob.modified_at < first or self._may_be_of_lost_event(blob):
                     older.add(blob.key)
         names = [(owner.tenant, owner.document_id) for owner in by_owner]
-        known = {
+        documents = {
             BlobOwner(document.tenant, document.document_id): document
             for document in await self._queries.lookup(names)
         }
         orphans: list[str] = []
         leftovers: list[str] = []
         for owner, keys in by_owner.items():
-            document = known.get(owner)
+            document = documents.get(owner)
             if document is not None:
                 for key in keys:
                     if not _needs(document, key):
@@ -136,7 +134,7 @@ def _needs(document: DocumentRecord, key: str) -> bool:
     if document.state == "failed" and key.startswith(ENGINE_PREFIXES):
         return True  # it may be requeued, and paid results are then found
     if key.startswith(IMAGES):
-        # Only the whole result tells which images are used: too much to read here.
+        # Only the whole result names the images in use: too much to read here.
         return document.result is not None
     blobs = (document.original, document.markdown, document.result)
     return key in {blob.key for blob in blobs if blob}

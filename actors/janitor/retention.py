@@ -7,8 +7,7 @@ import structlog
 from msgspec import Struct
 
 from actors.blob_keys import archived_key
-from actors.janitor.queries import ExpiryAction, MaintenanceQueries
-from actors.ports import BlobNotFound, Blobs
+from actors.ports import BlobNotFound, Blobs, ExpiryAction, MaintenanceQueries
 from bus import failpoints
 from bus.publisher import Publisher
 from schemas.documents import Blob, DocumentArchived, DocumentDeleted

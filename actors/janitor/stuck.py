@@ -13,7 +13,7 @@ import structlog
 from msgspec import Struct
 
 from actors import publishable
-from actors.janitor.queries import MaintenanceQueries
+from actors.ports import MaintenanceQueries
 from bus.consumers import Consumer, ConsumerProgress, lane_for
 from bus.log import Log, StoredBatchSubmission, StoredEvent, StoredSubmission
 from bus.publisher import Publisher
@@ -94,8 +94,8 @@ class StuckDocuments:
 
     async def _forget_ended(self) -> None:
         """Forget the attempts at documents that have ended."""
-        known = await self._queries.lookup(self._redriven)
-        left = {(one.tenant, one.document_id) for one in known if one.state in UNFINISHED_STATES}
+        found = await self._queries.lookup(self._redriven)
+        left = {(one.tenant, one.document_id) for one in found if one.state in UNFINISHED_STATES}
         self._redriven = {name: times for name, times in self._redriven.items() if name in left}
 
     async def _read_ack_floors(self, documents: list[DocumentRecord]) -> dict[str, int]:

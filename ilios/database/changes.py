@@ -1,16 +1,18 @@
-"""Effects of events on the database: the statements and their parameters."""
+"""Effects of events on the database: the statements and their parameters, prices included."""
 
 from collections import defaultdict
 from collections.abc import Callable, Iterable
+from datetime import UTC, datetime
 from itertools import groupby
 from typing import Any, NamedTuple
 
 import msgspec
+import structlog
 
 from actors.blob_keys import original_key
+from actors.pricing import Pricing
 from actors.writes import LogEntry
 from ilios.database import rows, statements
-from ilios.database.billing import Billing
 from ilios.file_names import clean_name
 from schemas.batches import (
     TERMINAL_JOB_STATUSES,
@@ -34,9 +36,41 @@ from schemas.documents import (
     Source,
     Stored,
     clamp_seconds,
+    effective_time,
 )
 from schemas.events import AnyEvent
-from schemas.times import effective_time
+
+log = structlog.get_logger("usage")
+
+
+class Billing:
+    """Prices conversions. Warns of a missing price once for each engine and model."""
+
+    def __init__(self, pricing: Pricing) -> None:
+        self._pricing = pricing
+        self._warned: set[tuple[str, str]] = set()
+
+    def price_parameters(self, converted: DocumentConverted, at: datetime) -> dict[str, object]:
+        """Return the price parameters of a conversion that the log stored at a time."""
+        engine, model = converted.engine, converted.model
+        pages = converted.pages if converted.billed_pages is None else converted.billed_pages
+        day = at.astimezone(UTC).date()
+        price = self._pricing.price(engine, model, pages, day, converted.variant)
+        if price.assumed and (engine, model) not in self._warned:
+            self._warned.add((engine, model))
+            log.warning(
+                "no price for this model, billed at the highest",
+                engine=engine,
+                model=model,
+                micros_per_page=price.unit_micros,
+            )
+        return {
+            "unit_micros": price.unit_micros,
+            "base_micros": price.base_micros,
+            "margin_percent": price.margin_percent,
+            "total_micros": price.total_micros,
+        }
+
 
 # The order of events for one document, except for those after its end.
 _STATEMENT_ORDER = (
@@ -67,7 +101,7 @@ def changes_of(entries: tuple[LogEntry, ...], applied_up_to: int, billing: Billi
         if kind is None:
             found += _forward_changes(run, billing)
         else:
-            # In its place: it may be between other events of its document.
+            # In its place in the log: it may be between other events of its document.
             found.append(
                 (
                     kind,
@@ -219,9 +253,10 @@ def _batch_completed(
 
 
 class _Rule(NamedTuple):
-    """What an event of one type does to the database.
+    """The effect of an event of one type on the database.
 
-    What comes after the end of a document runs in its place, as the one statement given.
+    An event that may come after the end of its document is executed in its place in the log, by
+    ``statement_after_end`` alone.
     """
 
     apply: Callable[[Any, Parameters, LogEntry, Billing], list[_Statement]]

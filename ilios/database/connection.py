@@ -8,8 +8,7 @@ from pathlib import Path
 
 from ilios.database import migrations
 from ilios.database.recovery import wal
-from ilios.database.recovery.damage import REPAIR_HINT, DamageMonitor, DatabaseDamaged
-from ilios.database.sqlite import Database, connect
+from ilios.database.sqlite import REPAIR_HINT, DamageMonitor, Database, DatabaseDamaged, connect
 
 __all__ = [
     "DamageMonitor",

@@ -1,4 +1,4 @@
-"""Recognises files that are not a database of ilios, without changing a byte of them."""
+"""Recognition of files that are not a database of ilios, without changing a byte of them."""
 
 import shutil
 import sqlite3
@@ -18,16 +18,16 @@ _TABLES = (
 
 
 class ForeignDatabase(Exception):
-    """The file belongs to another program; the message tells which setting to change."""
+    """The file belongs to another program; the message names the setting to change."""
 
 
 def refuse_foreign(path: Path, remedy: str) -> None:
-    """Return unless there is a file that is not a database of ilios; nothing is written.
+    """Refuse a file that is not a database of ilios; nothing is written.
 
     A database of ours that is damaged passes: it is found and refused when it is opened.
 
     :param remedy: the advice that the message ends with.
-    :raises ForeignDatabase: there is one.
+    :raises ForeignDatabase: the file is none.
     """
     if not path.is_file() or (path.stat().st_size == 0 and not wal.has_leftover(path)):
         return

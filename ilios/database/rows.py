@@ -6,7 +6,7 @@ from typing import Any
 
 import msgspec
 
-from actors.clock_guard import ClockReading, ClockState, Hold
+from actors.writes import ClockReading, ClockState, Hold
 from schemas.documents import Blob, DocumentCompleted, clamp_seconds
 from schemas.options import (
     NO_OPTIONS,

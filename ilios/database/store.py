@@ -22,8 +22,7 @@ from actors.writes import (
 )
 from bus import failpoints
 from ilios.database import rows, statements
-from ilios.database.billing import Billing
-from ilios.database.changes import changes_of
+from ilios.database.changes import Billing, changes_of
 from ilios.database.sqlite import Database
 from schemas.documents import DocumentCompleted, DocumentConverted
 

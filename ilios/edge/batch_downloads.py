@@ -21,10 +21,9 @@ from ilios.edge.operation import BATCH_ID, BYTES, OCTET_STREAM, TEXT, Response, 
 from ilios.edge.problems import AUTHENTICATING, FINDING_BATCH, READING_LOG
 from ilios.edge.zip_stream import ZipEntry, entry_name, stream_zip
 from ilios.formats import as_json_text, split_at_content
-from schemas.batch_replies import BatchLine, BatchManifest, ManifestDocument
 from schemas.documents import Blob
 from schemas.records import BatchRecord, DocumentRecord
-from schemas.replies import format_instant
+from schemas.replies import BatchLine, BatchManifest, ManifestDocument, format_instant
 from schemas.states import REMOVED_STATES
 
 MANIFEST = "manifest.json"

@@ -33,7 +33,7 @@ from ilios.edge.problems import (
     RECEIVING,
     SELECTING_ENGINE,
 )
-from schemas import batch_replies
+from schemas import replies
 from schemas.batches import MAX_BATCH_DOCUMENTS, BatchDocument, BatchSubmitted, document_id
 from schemas.documents import Remote, Stored
 from schemas.options import ConversionOptions
@@ -88,7 +88,7 @@ class StatusQuery(Struct, frozen=True):
     responses={
         202: Response(
             description="All documents are stored and will be converted.",
-            content={JSON: batch_replies.BatchSubmitted},
+            content={JSON: replies.BatchSubmitted},
             headers=("Location", "Retry-After", "Idempotent-Replayed"),
         )
     },
@@ -120,7 +120,7 @@ async def submit(request: web.Request) -> web.StreamResponse:
     responses={
         200: Response(
             description="Its progress. `Retry-After` is there until it has ended.",
-            content={JSON: batch_replies.BatchStatus},
+            content={JSON: replies.BatchStatus},
             headers=("Retry-After",),
         )
     },
@@ -136,7 +136,7 @@ async def status(request: web.Request) -> web.StreamResponse:
     closing = progress.is_finished and batch.completed_at is None
     documents = await lookup.batch_documents(edge, batch) if detailed or closing else []
     engine_batch = batch.engine_batch
-    body = batch_replies.BatchStatus(
+    body = replies.BatchStatus(
         batch_id=batch.batch_id,
         status=progress.state,
         progress=progress_reply(batch),
@@ -153,9 +153,9 @@ async def status(request: web.Request) -> web.StreamResponse:
     return responses.json_response(body, 200, headers)
 
 
-def progress_reply(batch: BatchRecord) -> batch_replies.BatchProgress:
+def progress_reply(batch: BatchRecord) -> replies.BatchProgress:
     """Return the counts of a batch as a reply."""
-    return batch_replies.BatchProgress(**msgspec.structs.asdict(batch.progress))
+    return replies.BatchProgress(**msgspec.structs.asdict(batch.progress))
 
 
 def completed_at(batch: BatchRecord, documents: list[DocumentRecord]) -> str | None:
@@ -256,14 +256,14 @@ def _accepted_response(event: BatchSubmitted, submitted_at: datetime) -> web.Res
     for document in event.documents:
         source = document.source
         documents.append(
-            batch_replies.SubmittedDocument(
+            replies.SubmittedDocument(
                 id=document.document_id,
                 file_name=document.file_name,
                 file_size=source.size if isinstance(source, Stored) else msgspec.UNSET,
             )
         )
     status_url = f"/v1/batch/status/{event.batch_id}"
-    body = batch_replies.BatchSubmitted(
+    body = replies.BatchSubmitted(
         batch_id=event.batch_id,
         total_documents=len(documents),
         documents=documents,
@@ -274,10 +274,10 @@ def _accepted_response(event: BatchSubmitted, submitted_at: datetime) -> web.Res
     return responses.json_response(body, 202, headers)
 
 
-def _mistral_status(state: EngineBatch | None) -> batch_replies.MistralStatus | msgspec.UnsetType:
+def _mistral_status(state: EngineBatch | None) -> replies.MistralStatus | msgspec.UnsetType:
     if state is None or state.status is None:
         return msgspec.UNSET
-    return batch_replies.MistralStatus(
+    return replies.MistralStatus(
         status=state.status,
         total_requests=state.total,
         completed_requests=state.completed,
@@ -285,8 +285,8 @@ def _mistral_status(state: EngineBatch | None) -> batch_replies.MistralStatus | 
     )
 
 
-def _document_status(document: DocumentRecord) -> batch_replies.BatchDocumentStatus:
-    return batch_replies.BatchDocumentStatus(
+def _document_status(document: DocumentRecord) -> replies.BatchDocumentStatus:
+    return replies.BatchDocumentStatus(
         id=document.document_id,
         file_name=document.file_name,
         status=public_state(document),

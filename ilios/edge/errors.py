@@ -11,7 +11,7 @@ from aiohttp.typedefs import Handler
 
 from actors.ports import StorageFull, StorageUnavailable
 from bus.errors import BusFull, BusUnavailable, EventTooLarge
-from ilios.database.recovery.damage import DatabaseDamaged
+from ilios.database.sqlite import DatabaseDamaged
 from ilios.edge.context import REQUEST_ID
 from schemas.replies import Problem
 

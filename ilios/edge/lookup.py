@@ -19,10 +19,10 @@ from schemas.documents import (
     DocumentSubmitted,
     Inline,
     Stored,
+    effective_time,
 )
 from schemas.ids import is_id
 from schemas.records import BatchCounts, BatchRecord, DocumentRecord, EngineBatch
-from schemas.times import effective_time
 
 
 async def get_document_or_404(request: web.Request) -> DocumentRecord:

@@ -13,8 +13,7 @@ from ilios import __version__
 from ilios.edge import requests
 from ilios.edge.operation import FORM, JSON, Operation, Parameter, Response
 from ilios.edge.problems import HEADERS, PROBLEM_HEADERS, REQUEST_ID, explain
-from schemas.batch_replies import BatchLine, BatchManifest
-from schemas.replies import Problem
+from schemas.replies import BatchLine, BatchManifest, Problem
 
 PROBLEM = "application/problem+json"
 API_DESCRIPTION = """\

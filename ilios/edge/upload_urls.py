@@ -51,10 +51,9 @@ from schemas.options import (
     options_from_json,
     options_to_json,
 )
-from schemas.replies import format_instant
+from schemas.replies import UploadConfirmed, UploadUrl, format_instant
 from schemas.requests import UploadWanted
 from schemas.states import REMOVED_STATES
-from schemas.upload_replies import UploadConfirmed, UploadUrl
 
 URL_LIFETIME = 3600
 """Seconds an upload URL can be used."""

@@ -12,8 +12,7 @@ from ilios.edge.errors import HttpProblem
 from ilios.edge.operation import JSON, Response, operation
 from ilios.edge.problems import AUTHENTICATING
 from ilios.edge.responses import json_response
-from schemas.replies import format_instant
-from schemas.usage_replies import UsageBreakdown, UsageLine, UsageSummary
+from schemas.replies import UsageBreakdown, UsageLine, UsageSummary, format_instant
 
 EXAMPLE = "2026-01-15T10:30:00Z"
 NO_STORE = {"Cache-Control": "private, no-store"}

@@ -13,7 +13,7 @@ import structlog
 
 from actors.ports import Blobs, StorageMismatch, StorageUnavailable
 from ilios.blobs import factory
-from ilios.database.integrity_queries import EPOCH
+from ilios.database.queries import EPOCH
 from ilios.integrity.faults import Faults
 
 CHECK_INTERVAL = 5.0  # seconds

@@ -41,7 +41,7 @@ class WatchedPath(Struct, frozen=True):
 
     @property
     def problem(self) -> str | None:
-        """What is wrong at the path, None if nothing is."""
+        """The problem with the path, or None."""
         try:
             found = os.stat(self.path)
         except OSError as error:
@@ -49,15 +49,15 @@ class WatchedPath(Struct, frozen=True):
         if (found.st_dev, found.st_ino) == (self.device, self.inode):
             return None
         return (
-            f"{self.label} {self.path} is not the one the service has open: {_BACK}; if what lies "
-            "there now is right, start the service again"
+            f"{self.label} {self.path} is not the one the service has open: {_BACK}; if the "
+            "present one is right, start the service again"
         )
 
 
 class FileWatch:
     """Checks paths twice a second. ``places`` maps labels to paths, outer directories first.
 
-    ``log_server_pid`` returns the process of the embedded nats-server, if there is one.
+    ``log_server_pid`` returns the process id of the embedded nats-server, or None.
     """
 
     def __init__(
@@ -89,7 +89,7 @@ class FileWatch:
             self._faults.report(SOURCE, problem, blocking=True)
 
     def check(self) -> str | None:
-        """Return what is wrong now; blocks."""
+        """Return the present problem, or None; blocks."""
         if (problem := self._find_moved()) is not None:
             return problem
         pid = self._log_server_pid()

@@ -13,15 +13,14 @@ import structlog
 from msgspec import structs
 
 from actors.blob_keys import ORIGINALS, owner_of
-from actors.janitor.queries import MaintenanceQueries
-from actors.ports import Blobs, StorageUnavailable, StoredBlob
+from actors.ports import Blobs, MaintenanceQueries, StorageUnavailable, StoredBlob
 from actors.writes import Cursor
 from bus import log_state
 from bus.connection import Connection
 from bus.log import Log
 from bus.log_state import LogState, SequenceRange
-from bus.streams import StreamIdentity
-from ilios.database.integrity_queries import SqliteLogQueries
+from bus.subjects import StreamIdentity
+from ilios.database.queries import SqliteLogQueries
 from ilios.integrity.faults import Faults
 from ilios.integrity.losses import Checkpoint, Loss, LossStore, describe
 from schemas.batches import batch_id_of
@@ -78,9 +77,8 @@ class LogCheck:
         self._recheck = asyncio.Event()
         self._fully_read_at: float | None = None  # when the whole log was last read
         self._read_up_to: dict[str, int] = {}  # by log: the end when it was empty
-        self._checked_missing: tuple[str, int] | None = (
-            None  # log and number of missing events that were looked up
-        )
+        # Log and number of missing events of the last lookup.
+        self._checked_missing: tuple[str, int] | None = None
 
     async def run(self) -> None:
         """Check every minute and after each reconnect, until cancelled."""
@@ -349,7 +347,7 @@ class LogCheck:
 
 
 def describe_all(standing: tuple[Loss, ...], waiting: tuple[str, ...]) -> str:
-    """Return what is lost, which documents that concerns, and what to do.
+    """Return the losses, the documents that they concern, and the remedy.
 
     Documents by their ids alone: health is public, and names no tenant.
     """

@@ -184,7 +184,7 @@ class LossStore:
             self._write(structs.replace(self._file, marks=tuple(recent)))
 
     def apply_acceptance(self, now: datetime) -> bool:
-        """Apply an acceptance by the operator, if there is one; returns whether there was."""
+        """Apply an acceptance by the operator, if any; returns whether one was waiting."""
         if not self._accepted_path.exists():
             return False
         losses = tuple(

@@ -18,13 +18,13 @@ from ilios.settings.settings import Settings
 
 
 class DatabaseMissing(Exception):
-    """The database is missing although there was one; the message says what to do."""
+    """The database is missing although there was one; the message contains the remedy."""
 
 
 def check_snapshots(settings: Settings) -> None:
-    """Refuse a missing database of which there is a snapshot. Changes nothing; blocks.
+    """Refuse to start without a database while a snapshot of one exists. Changes nothing; blocks.
 
-    :raises DatabaseMissing: there is a snapshot.
+    :raises DatabaseMissing: a snapshot exists.
     """
     if not is_missing(settings.database_path):
         return
@@ -39,11 +39,11 @@ def check_snapshots(settings: Settings) -> None:
 
 
 async def check_blobs(settings: Settings, connection: Connection) -> None:
-    """Refuse a missing database of which there are blobs, if the log is empty.
+    """Refuse to start without a database while blobs exist and the log is empty.
 
-    A log with events restores the database, or shows what is missing.
+    A log with events restores the database, or shows the missing ones.
 
-    :raises DatabaseMissing: there are blobs, and no events.
+    :raises DatabaseMissing: blobs exist, and no events.
     :raises BusUnavailable: the log does not answer.
     """
     if not is_missing(settings.database_path):
@@ -66,7 +66,7 @@ async def check_blobs(settings: Settings, connection: Connection) -> None:
 
 
 def is_missing(database: Path) -> bool:
-    """Whether there is neither a database nor the remains of one."""
+    """Whether neither a database nor the remains of one exist."""
     if rebuilt_file(database).exists() or has_leftover(database):
         return False  # refused when it is opened
     return not database.exists() or database.stat().st_size == 0

@@ -11,7 +11,7 @@ from typing import Annotated, Literal
 
 from msgspec import Meta, Struct, field
 
-from actors.janitor.queries import SWEEP_INTERVAL, ExpiryAction
+from actors.ports import SWEEP_INTERVAL, ExpiryAction
 from actors.pricing import LOCAL_MICROS, MARGIN_PERCENT, Pricing, pricing
 from ilios.blobs.s3.config import AUTO, SINGLE_PUT_MAX_BYTES, S3Config
 from ilios.engines.local.limits import MEMORY_BYTES, PAGE_SECONDS, WALL_SECONDS, EngineLimits

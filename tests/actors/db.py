@@ -1,26 +1,26 @@
-"""A real database with its one writer."""
+"""A real database with its writer."""
 
 import sqlite3
 from pathlib import Path
 
 from actors import persister as module
-from actors.writer import Writer
-from ilios.database.document_queries import SqliteDocumentQueries
+from actors.writes import Writer
+from ilios.database.queries import SqliteDocumentQueries
 from ilios.database.store import SqliteTransactionStore
 from schemas.records import DocumentRecord
 from tests import events
 
 
 class Database:
-    """A real database with its writer, and what lies in it."""
+    """A real database with its writer and queries."""
 
     def __init__(
-        self, path: Path, ledger: SqliteTransactionStore, reads: SqliteDocumentQueries
+        self, path: Path, transactions: SqliteTransactionStore, reads: SqliteDocumentQueries
     ) -> None:
         self._path = path
         self._reads = reads
-        self.store = ledger
-        self.writer = Writer(ledger)
+        self.store = transactions
+        self.writer = Writer(transactions)
 
     async def document(self, number: int = 1) -> DocumentRecord | None:
         return await self._reads.document("default", events.id_of(number))

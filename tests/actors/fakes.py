@@ -1,4 +1,4 @@
-"""Stand-ins for what actors need of the world."""
+"""Fakes of the ports of the actors."""
 
 import asyncio
 import hashlib
@@ -109,7 +109,7 @@ class FakeBlobs:
 
 
 class FakeDownloader:
-    """Has what lies under a URL, or the error that is met there; what is ``slow`` may ``go_on``."""
+    """Returns the bytes or raises the error of a URL; a ``slow`` one waits for ``go_on``."""
 
     def __init__(self, **found: bytes | Exception) -> None:
         self.slow: set[str] = set()
@@ -175,7 +175,7 @@ class FakeTransactionStore:
 
     @property
     def applied(self) -> list[int]:
-        """The sequences that were kept, in order, repeated ones too."""
+        """The sequences that were stored, in order, repeated ones too."""
         writes = [write for group in self.groups for write in group]
         return [
             entry.sequence

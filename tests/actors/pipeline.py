@@ -11,7 +11,7 @@ from actors.persister import Persister
 from bus import codec, streams
 from bus.connection import Connection
 from bus.publisher import Publisher
-from ilios.database.document_queries import SqliteBatchQueries
+from ilios.database.queries import SqliteBatchQueries
 from schemas.batches import BatchCompleted
 from schemas.events import AnyEvent
 from tests import batch_events
@@ -38,7 +38,7 @@ class Pipeline:
             await Publisher(self.connection).publish(event)
 
     async def events(self, *kinds: type[AnyEvent]) -> list[AnyEvent]:
-        """Return what lies on the log of these kinds, in order and with repetitions."""
+        """Return the events of these kinds on the log, in order and with repetitions."""
         js = self.connection.jetstream
         last = (await js.stream_info(streams.EVENTS)).state.last_seq
         found = []
@@ -57,7 +57,7 @@ class Pipeline:
         return batch is not None and batch.completed_at is not None
 
     async def all_acked(self) -> bool:
-        """Whether the aggregator has heard all that it is to hear."""
+        """Whether the aggregator has acknowledged all of its events."""
         try:
             info = await self.connection.jetstream.consumer_info(streams.EVENTS, module.NAME)
         except NotFoundError:

@@ -1,4 +1,4 @@
-"""An actor at work on a real log, and what it leaves there."""
+"""A running actor on a real log, and its events there."""
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -33,7 +33,7 @@ async def running_in_background(
 
 
 class Streams:
-    """Reads what lies on the streams."""
+    """Reads the streams."""
 
     def __init__(self, connection: Connection) -> None:
         self._js = connection.jetstream
@@ -49,7 +49,7 @@ class Streams:
         return [message async for message in self._messages(streams.DEAD_LETTERS)]
 
     async def wait_for(self, kind: type[DocumentEvent], count: int = 1) -> list[AnyDocumentEvent]:
-        """Wait until so many events of this kind were said; returns them."""
+        """Wait until so many events of this kind were published; returns them."""
 
         async def has_enough() -> bool:
             return len(await self.events(kind)) >= count
@@ -67,7 +67,7 @@ class Streams:
         return await self.dead_letters()
 
     async def all_acked(self, consumer: Consumer) -> bool:
-        """Whether everything was acknowledged that this consumer was to hear."""
+        """Whether this consumer has no unacknowledged events."""
         for lane in LANES:
             info = await self._js.consumer_info(streams.EVENTS, consumer.durable(lane))
             if info.num_pending or info.num_ack_pending:

@@ -1,4 +1,4 @@
-"""An actor that does what a test says."""
+"""An actor with scripted behaviour."""
 
 import asyncio
 from collections import defaultdict
@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable
 from typing import ClassVar
 
 from actors.actor import Actor, DeliveryInfo
-from actors.unsupported_options import UNSUPPORTED_OPTION_TIMEOUT
+from actors.errors import UNSUPPORTED_OPTION_TIMEOUT
 from bus.connection import Connection
 from bus.consumers import Consumer
 from bus.publisher import Publisher
@@ -26,7 +26,7 @@ async def answer_fetched(event: DocumentSubmitted, delivery: DeliveryInfo) -> An
 
 
 class ScriptedActor(Actor[DocumentSubmitted]):
-    """Does with each document what the test says, in turn; then answers."""
+    """Runs the scripted steps for the deliveries in turn, then converts."""
 
     consumer: ClassVar = Consumer(
         name="parrot",

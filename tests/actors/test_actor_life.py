@@ -1,4 +1,4 @@
-"""An actor holds what is in its hands, and stops in order."""
+"""An actor extends the deadlines of its work, and stops in order."""
 
 import asyncio
 import time
@@ -18,22 +18,22 @@ from tests.actors.scripted_actor import PatientActor, ScriptedActor, answer_fetc
 from tests.waiting import wait_until
 
 
-async def test_it_works_on_as_many_as_it_may_at_once_and_no_more(connection: Connection) -> None:
-    parrot, log = ScriptedActor(connection, at_once=3), Streams(connection)
+async def test_an_actor_works_on_exactly_its_number_of_slots(connection: Connection) -> None:
+    worker, log = ScriptedActor(connection, at_once=3), Streams(connection)
     going, most, gate = 0, 0, asyncio.Event()
 
-    async def together(heard: DocumentSubmitted, occasion: DeliveryInfo) -> AnyDocumentEvent:
+    async def together(event: DocumentSubmitted, delivery: DeliveryInfo) -> AnyDocumentEvent:
         nonlocal going, most
         going += 1
         most = max(most, going)
         await gate.wait()
         going -= 1
-        return await answer_fetched(heard, occasion)
+        return await answer_fetched(event, delivery)
 
     for number in range(1, 13):
-        parrot.script(together, number=number)
+        worker.script(together, number=number)
     await publish_events(connection, *range(1, 13))
-    async with running_in_background(parrot.run):
+    async with running_in_background(worker.run):
         await wait_until(lambda: going == 3)
         gate.set()
         await log.wait_for(DocumentFetched, 12)
@@ -41,32 +41,32 @@ async def test_it_works_on_as_many_as_it_may_at_once_and_no_more(connection: Con
 
 
 async def test_long_work_is_not_redelivered_meanwhile(connection: Connection) -> None:
-    parrot, log = ScriptedActor(connection), Streams(connection)
+    worker, log = ScriptedActor(connection), Streams(connection)
 
-    async def long(heard: DocumentSubmitted, occasion: DeliveryInfo) -> AnyDocumentEvent:
-        await asyncio.sleep(parrot.consumer.ack_wait * 2.5)
-        return await answer_fetched(heard, occasion)
+    async def long(event: DocumentSubmitted, delivery: DeliveryInfo) -> AnyDocumentEvent:
+        await asyncio.sleep(worker.consumer.ack_wait * 2.5)
+        return await answer_fetched(event, delivery)
 
-    parrot.script(long)
+    worker.script(long)
     await publish_events(connection, 1)
-    async with running_in_background(parrot.run):
+    async with running_in_background(worker.run):
         await log.wait_for(DocumentFetched)
-    assert len(parrot.deliveries_of()) == 1
+    assert len(worker.deliveries_of()) == 1
 
 
 async def test_work_that_outlived_its_deadline_while_we_were_stopped_is_not_begun_twice(
     connection: Connection, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """As after SIGSTOP: nobody has renewed the deadline, and the event comes once more."""
-    parrot, log = ScriptedActor(connection), Streams(connection)
+    """As after SIGSTOP: the deadline was not extended, and the event is delivered again."""
+    worker, log = ScriptedActor(connection), Streams(connection)
     redelivered, gate = asyncio.Event(), asyncio.Event()
 
-    async def stopped(heard: DocumentSubmitted, occasion: DeliveryInfo) -> AnyDocumentEvent:
-        time.sleep(parrot.consumer.ack_wait * 1.5)  # noqa: ASYNC251  # nothing else goes on
+    async def stopped(event: DocumentSubmitted, delivery: DeliveryInfo) -> AnyDocumentEvent:
+        time.sleep(worker.consumer.ack_wait * 1.5)  # noqa: ASYNC251  # nothing else goes on
         await gate.wait()
-        return await answer_fetched(heard, occasion)
+        return await answer_fetched(event, delivery)
 
-    parrot.script(stopped)
+    worker.script(stopped)
     continue_as = Delivery.redirect_acks_to
 
     def noticed(delivery: Delivery, later: Delivery) -> None:
@@ -75,22 +75,22 @@ async def test_work_that_outlived_its_deadline_while_we_were_stopped_is_not_begu
 
     monkeypatch.setattr(Delivery, "redirect_acks_to", noticed)
     await publish_events(connection, 1)
-    async with running_in_background(parrot.run):
+    async with running_in_background(worker.run):
         await asyncio.wait_for(redelivered.wait(), 10)
         gate.set()
         await log.wait_for(DocumentFetched)
-        await wait_until(lambda: log.all_acked(parrot.consumer))
-    assert len(parrot.deliveries_of()) == 1
+        await wait_until(lambda: log.all_acked(worker.consumer))
+    assert len(worker.deliveries_of()) == 1
 
 
-async def test_when_stopped_it_finishes_what_is_in_hand(connection: Connection) -> None:
+async def test_a_stopped_actor_finishes_its_work_in_progress(connection: Connection) -> None:
     patient, log = PatientActor(connection), Streams(connection)
     begun, gate = asyncio.Event(), asyncio.Event()
 
-    async def work(heard: DocumentSubmitted, occasion: DeliveryInfo) -> AnyDocumentEvent:
+    async def work(event: DocumentSubmitted, delivery: DeliveryInfo) -> AnyDocumentEvent:
         begun.set()
         await gate.wait()
-        return await answer_fetched(heard, occasion)
+        return await answer_fetched(event, delivery)
 
     patient.script(work)
     await publish_events(connection, 1)
@@ -111,7 +111,7 @@ async def test_when_stopped_it_releases_deliveries_that_take_too_long(
     monkeypatch.setattr(module, "SHUTDOWN_GRACE", 0.1)
     patient, log = PatientActor(connection), Streams(connection)
 
-    async def never(heard: DocumentSubmitted, occasion: DeliveryInfo) -> AnyDocumentEvent:
+    async def never(event: DocumentSubmitted, delivery: DeliveryInfo) -> AnyDocumentEvent:
         await asyncio.Event().wait()
         raise AssertionError
 
@@ -126,22 +126,24 @@ async def test_when_stopped_it_releases_deliveries_that_take_too_long(
     async with running_in_background(another.run):
         await log.wait_for(DocumentFetched, 10)
         await wait_until(lambda: log.all_acked(patient.consumer))
-    attempts = [occasion.attempt for heard in another.deliveries.values() for occasion in heard]
+    attempts = [
+        delivery.attempt for deliveries in another.deliveries.values() for delivery in deliveries
+    ]
     assert max(attempts) == 2, "a minute's deadline was not waited for"
 
 
 async def test_a_deleted_consumer_ends_it_and_running_again_recreates_it(
     connection: Connection,
 ) -> None:
-    parrot, log = ScriptedActor(connection), Streams(connection)
-    task = asyncio.create_task(parrot.run())
+    worker, log = ScriptedActor(connection), Streams(connection)
+    task = asyncio.create_task(worker.run())
     await publish_events(connection, 1)
     await log.wait_for(DocumentFetched)
-    await connection.jetstream.delete_consumer(streams.EVENTS, parrot.consumer.durable(LANES[1]))
+    await connection.jetstream.delete_consumer(streams.EVENTS, worker.consumer.durable(LANES[1]))
     with pytest.raises(BusUnavailable):
         await asyncio.wait_for(task, 15)
     await publish_events(connection, 2)
-    async with running_in_background(parrot.run):
+    async with running_in_background(worker.run):
         await log.wait_for(DocumentFetched, 2)
 
 

@@ -1,4 +1,4 @@
-"""A batch's documents are submitted, and its end is said once, whatever happens in between."""
+"""The documents of a batch are submitted, and its end is published once, after any crash."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -14,7 +14,7 @@ from bus import dead_letters
 from bus.connection import Connection
 from bus.publisher import Publisher
 from ilios.database.connection import open_reader, open_writer
-from ilios.database.document_queries import SqliteBatchQueries, SqliteDocumentQueries
+from ilios.database.queries import SqliteBatchQueries, SqliteDocumentQueries
 from ilios.database.store import SqliteTransactionStore
 from ilios.nats.server import NatsServer
 from schemas.batches import BatchCompleted
@@ -33,7 +33,7 @@ CANCELLED = batch_events.of(DocumentCancelled(document_id=events.id_of(1)), 2)
 
 
 def completion(place: int, number: int = 1) -> list[AnyEvent]:
-    """Return what is said of a document of a batch that is converted."""
+    """Return the events of a converted document of a batch."""
     return [
         batch_events.of(events.fetched(), place, number),
         batch_events.of(events.converted(), place, number),
@@ -195,7 +195,7 @@ async def test_events_received_before_and_persisted_after_a_restart_count(
 async def test_a_published_end_that_is_not_persisted_is_not_published_again(
     pipeline: Pipeline, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """As after a crash: whoever said it before has used another message id."""
+    """As after a crash: the former publisher has used another message id."""
     ask = pipeline.batches.batch
 
     async def behind(tenant: str, batch_id: str) -> BatchRecord | None:
@@ -220,7 +220,7 @@ async def test_a_published_end_that_is_not_persisted_is_not_published_again(
 
 @pytest.mark.usefixtures("quick")
 async def test_a_missed_end_is_found_in_the_database(pipeline: Pipeline) -> None:
-    """Nobody says completed of a document that has no original, as after a log began anew."""
+    """No completion is published for a document without an original, as on a new log."""
     async with pipeline.persister_running(), pipeline.aggregator_running():
         await pipeline.publish(batch_events.submitted(), *ONE)
         await pipeline.publish(batch_events.of(events.converted(), 2))
@@ -257,7 +257,7 @@ async def test_the_database_is_looked_at_under_any_load(
         loading.cancel()
 
 
-async def test_another_batch_under_an_id_is_a_dead_letter_and_the_first_goes_on(
+async def test_a_second_batch_with_an_id_is_a_dead_letter(
     pipeline: Pipeline,
 ) -> None:
     async with pipeline.persister_running(), pipeline.aggregator_running():

@@ -1,4 +1,4 @@
-"""Batches of an engine's own: handed over once, fetched once, and nobody waits for ever."""
+"""Engine batches are handed over once and fetched once, and no document waits for ever."""
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from datetime import UTC, datetime, timedelta
@@ -15,7 +15,7 @@ from bus import codec, subjects
 from bus.connection import Connection
 from bus.publisher import MSG_ID_HEADER
 from ilios.database.connection import open_reader, open_writer
-from ilios.database.document_queries import SqliteBatchQueries, SqliteDocumentQueries
+from ilios.database.queries import SqliteBatchQueries, SqliteDocumentQueries
 from ilios.database.store import SqliteTransactionStore
 from schemas.batches import BatchProgressed, EngineJobStatus, document_id
 from schemas.documents import DocumentCancelled, DocumentConverted, DocumentFetched
@@ -95,7 +95,7 @@ class World(Pipeline):
         return Batcher(self.connection, self.blobs, self.batches, self.engine)
 
     async def submit(self, *fetched: int) -> None:
-        """Submit a batch of two for the engine's own, and say which of them are fetched."""
+        """Submit an engine batch of two documents, and publish which of them are fetched."""
         batch = msgspec.structs.replace(
             batch_events.submitted(),
             options=MISTRAL,
@@ -109,16 +109,16 @@ class World(Pipeline):
         return batch_events.of(event, place)
 
     async def events_of(self, kind: type[Event]) -> list[Event]:
-        """Return what lies on the log of one kind."""
+        """Return the events of one kind on the log."""
         return [one for one in await self.events(kind) if isinstance(one, kind)]
 
     async def one_is_ready(self) -> bool:
-        """Whether the database knows of both, and that one of them is fetched."""
+        """Whether the database has both, one of them fetched."""
         states = [document.state for document in await self.batches.held_documents(10)]
         return sorted(states) == ["pending", "processing"]
 
     async def released(self) -> list[str]:
-        """Return which documents were said to be held no longer."""
+        """Return the documents that were released from the engine batch."""
         published = await self.events_of(DocumentFetched)
         return [one.document_id for one in published if not one.held]
 
@@ -156,7 +156,7 @@ async def test_a_complete_batch_is_submitted_once(world: World) -> None:
 
 
 async def test_a_job_that_ended_before_it_was_recorded_is_fetched(world: World) -> None:
-    """As after a crash between the handing over and the word of it."""
+    """As after a crash between the handing over and its event."""
     world.jobs.status = "SUCCESS"
     async with world.persister_running(), running_in_background(world.batcher.run):
         await world.submit(1, 2)
@@ -189,7 +189,7 @@ async def test_results_are_published_at_the_batch_price(world: World) -> None:
 
 
 async def test_a_job_is_done_with_only_when_all_it_brought_is_on_the_log(world: World) -> None:
-    """What is killed before that fetches the results again; afterwards nobody would."""
+    """After a kill before that, the results are fetched again; after it, they would not be."""
     world.jobs.status = "SUCCESS"
     async with world.persister_running(), running_in_background(world.batcher.run):
         await world.submit(1, 2)
@@ -228,7 +228,7 @@ async def test_results_are_fetched_once_and_nothing_is_freed_while_the_database_
     assert await world.released() == []
 
 
-async def test_what_a_batch_does_not_bring_is_converted_alone(world: World) -> None:
+async def test_documents_missing_in_a_batch_result_are_converted_alone(world: World) -> None:
     world.jobs.status, world.jobs.result_ids = "SUCCESS", [TWO]
     async with world.persister_running(), running_in_background(world.batcher.run):
         await world.submit(1, 2)
@@ -237,7 +237,7 @@ async def test_what_a_batch_does_not_bring_is_converted_alone(world: World) -> N
 
 
 @pytest.mark.parametrize("status", ["FAILED", "TIMEOUT_EXCEEDED", "CANCELLED"])
-async def test_of_a_batch_that_fails_all_documents_are_converted_alone(
+async def test_all_documents_of_a_failed_batch_are_converted_alone(
     world: World, status: EngineJobStatus
 ) -> None:
     world.jobs.status, world.jobs.result_ids = status, []
@@ -248,7 +248,7 @@ async def test_of_a_batch_that_fails_all_documents_are_converted_alone(
 
 
 async def test_a_document_that_was_freed_before_a_restart_is_not_freed_again(world: World) -> None:
-    """The database is behind: it has not read yet that the document is held no longer."""
+    """The database is behind: it has not applied yet that the document is released."""
     world.jobs.status, world.jobs.result_ids = "FAILED", []
     async with world.persister_running():
         await world.submit(1)
@@ -270,7 +270,7 @@ async def test_a_document_that_was_freed_before_a_restart_is_not_freed_again(wor
     assert [one.held for one in freed] == [True, False]
 
 
-async def test_of_a_job_that_is_gone_all_documents_are_converted_alone(world: World) -> None:
+async def test_all_documents_of_a_vanished_job_are_converted_alone(world: World) -> None:
     async with world.persister_running(), running_in_background(world.batcher.run):
         await world.submit(1, 2)
         await wait_until(lambda: job_progress_published(world, "QUEUED"))
@@ -279,7 +279,7 @@ async def test_of_a_job_that_is_gone_all_documents_are_converted_alone(world: Wo
         assert sorted(await world.released()) == [ONE, TWO]
 
 
-async def test_what_does_not_fit_is_converted_alone(world: World) -> None:
+async def test_documents_too_large_for_a_batch_are_converted_alone(world: World) -> None:
     world.jobs.excluded = frozenset({TWO})
     async with world.persister_running(), running_in_background(world.batcher.run):
         await world.submit(1, 2)
@@ -287,7 +287,7 @@ async def test_what_does_not_fit_is_converted_alone(world: World) -> None:
         await wait_until(lambda: _is(world.released, [TWO]))
 
 
-async def test_a_batch_that_is_refused_is_converted_one_by_one(world: World) -> None:
+async def test_documents_of_a_refused_batch_are_converted_alone(world: World) -> None:
     world.jobs.failures = [Unconvertible("refused", "No.")]
     async with world.persister_running(), running_in_background(world.batcher.run):
         await world.submit(1, 2)
@@ -318,7 +318,7 @@ async def test_a_deferred_document_without_a_batch_is_released(world: World) -> 
         await wait_until(lambda: _is(world.released, [fetched.document_id]))
 
 
-async def test_a_job_nobody_waits_for_any_more_is_cancelled(world: World) -> None:
+async def test_a_job_without_unfinished_documents_is_cancelled(world: World) -> None:
     async with world.persister_running(), running_in_background(world.batcher.run):
         await world.submit(1, 2)
         await wait_until(lambda: job_progress_published(world, "QUEUED"))

@@ -1,4 +1,4 @@
-"""Cancelled documents are known, however one comes to know of them, and work on them ends."""
+"""Cancellations are found by listening or by lookup, and work on cancelled documents ends."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -17,7 +17,7 @@ from bus.connection import Connection, connect
 from bus.log import Log
 from bus.publisher import Publisher
 from ilios.nats.server import NatsServer
-from schemas.documents import DocumentConverted, DocumentFailed, DocumentFetched
+from schemas.documents import Blob, DocumentConverted, DocumentFailed, DocumentFetched, Remote
 from tests import events
 from tests.actors.fakes import FakeBlobs, FakeDownloader, FakeEngine
 from tests.actors.running import Streams, running_in_background
@@ -34,13 +34,13 @@ async def running_cancellations(cancellations: Cancellations) -> AsyncIterator[N
 
 
 async def cancel_and_wait(cancellations: Cancellations, number: int = 1) -> None:
-    """Cancel a document and wait until that is heard."""
+    """Cancel a document and wait until the cancellation was received."""
     await Publisher(cancellations._connection).publish(events.cancelled(number))
     await wait_until(lambda: ("default", events.id_of(number)) in cancellations._cancelled_at)
 
 
 class MissesFirstCancellation(Cancellations):
-    """Misses the first cancellation, as when it is said while the connection is lost."""
+    """Misses the first cancellation, as if it came while the connection was lost."""
 
     def __init__(self, connection: Connection) -> None:
         super().__init__(connection)
@@ -127,7 +127,7 @@ async def test_work_is_broken_off_when_its_document_is_cancelled(connection: Con
     assert cancellations._tasks == {}
 
 
-async def test_two_who_work_on_the_same_document_both_end(connection: Connection) -> None:
+async def test_two_workers_on_one_document_are_both_cancelled(connection: Connection) -> None:
     cancellations = Cancellations(connection)
     async with running_cancellations(cancellations):
         works = [Work(), Work()]
@@ -197,7 +197,7 @@ async def test_a_cancellation_missed_while_the_bus_was_away_is_made_up_for(
     assert work.cancelled
 
 
-async def test_what_is_remembered_has_a_limit_and_the_log_the_rest(
+async def test_remembered_cancellations_are_bounded_and_others_are_looked_up(
     connection: Connection, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(module, "MAX_REMEMBERED", 2)
@@ -209,7 +209,7 @@ async def test_what_is_remembered_has_a_limit_and_the_log_the_rest(
         assert await cancellations.is_cancelled(events.fetched(1), datetime.now(UTC))
 
 
-async def test_of_what_was_forgotten_the_log_is_asked_however_long_one_has_listened(
+async def test_forgotten_cancellations_are_looked_up_on_the_log(
     connection: Connection, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(module, "MAX_REMEMBERED", 2)
@@ -259,3 +259,62 @@ async def test_a_running_conversion_is_cancelled_and_nothing_is_published(
     assert converted.document_id == events.id_of(2)
     assert await streams.events(DocumentFailed) == []
     assert await streams.dead_letters() == []
+
+
+class EndlessDownloader:
+    """Never ends."""
+
+    def __init__(self) -> None:
+        self.begun = asyncio.Event()
+
+    async def fetch(self, url: str) -> AsyncIterator[bytes]:
+        yield url.encode()
+        self.begun.set()
+        await asyncio.get_running_loop().create_future()
+
+
+class SlowBlobs(FakeBlobs):
+    """Takes until the end of the test to store anything."""
+
+    def __init__(self, directory: Path) -> None:
+        super().__init__(directory)
+        self.begun = asyncio.Event()
+
+    async def put_bytes(self, key: str, data: bytes) -> Blob:
+        self.begun.set()
+        await asyncio.get_running_loop().create_future()
+        return await super().put_bytes(key, data)
+
+
+async def test_a_running_download_is_cancelled_and_nothing_is_stored(
+    connection: Connection, tmp_path: Path
+) -> None:
+    blobs, downloads = FakeBlobs(tmp_path), EndlessDownloader()
+    cancellations = Cancellations(connection)
+    publisher, streams = Publisher(connection), Streams(connection)
+    fetcher = Fetcher(connection, blobs, downloads, cancellations)
+    await publisher.publish(events.submitted(1, source=Remote("http://example.com/endless")))
+    async with running_cancellations(cancellations), running_in_background(fetcher.run):
+        await downloads.begun.wait()
+        await publisher.publish(events.cancelled(1))
+        await wait_until(lambda: streams.all_acked(fetcher.consumer))
+    assert await streams.events(DocumentFetched) == []
+    assert await streams.events(DocumentFailed) == []
+    assert blobs.stored == {}
+
+
+async def test_markdown_stored_while_its_document_is_cancelled_is_deleted(
+    connection: Connection, tmp_path: Path
+) -> None:
+    blobs = SlowBlobs(tmp_path)
+    blobs.stored["original"] = b"foo"
+    cancellations = Cancellations(connection)
+    publisher, streams = Publisher(connection), Streams(connection)
+    ocr = Ocr(connection, blobs, FakeEngine(), cancellations, concurrency=1)
+    await publisher.publish(events.fetched(1))
+    async with running_cancellations(cancellations), running_in_background(ocr.run):
+        await blobs.begun.wait()
+        await publisher.publish(events.cancelled(1))
+        await wait_until(lambda: streams.all_acked(ocr.consumer))
+    assert await streams.events(DocumentConverted) == []
+    assert list(blobs.stored) == ["original"]

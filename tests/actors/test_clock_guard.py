@@ -1,4 +1,4 @@
-"""Documents expire when they are due, not when a clock says so that has just jumped."""
+"""Documents expire when they are due, not after a jump of the clock."""
 
 from datetime import UTC, datetime, timedelta
 
@@ -6,14 +6,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from actors.clock_guard import (
-    HOLD_DURATION,
-    JUMP_THRESHOLD,
-    MAX_DOWNTIME,
-    ClockGuard,
-    ClockReading,
-    ClockState,
-)
+from actors.clock_guard import HOLD_DURATION, JUMP_THRESHOLD, MAX_DOWNTIME, ClockGuard
+from actors.writes import ClockReading, ClockState
 
 NOW = datetime(2026, 1, 15, tzinfo=UTC)
 DAY = timedelta(days=1)
@@ -86,7 +80,7 @@ def test_a_clock_set_back_expires_nothing_and_is_trusted() -> None:
     assert guard.check(NOW, MINUTE)
 
 
-def test_a_service_that_restarts_every_hour_is_not_held_for_ever() -> None:
+def test_the_hold_of_a_service_that_restarts_every_hour_ends() -> None:
     guard, now = after(NOW), NOW + 400 * DAY
     for hour in range(24):
         guard = restarted(guard)
@@ -121,7 +115,7 @@ def test_a_further_jump_that_is_larger_begins_the_hold_again() -> None:
     assert guard.check(NOW + 403 * DAY, 48 * HOUR) is None
 
 
-def test_a_machine_that_is_paused_every_night_is_not_held_for_ever() -> None:
+def test_the_hold_of_a_machine_that_is_paused_every_night_ends() -> None:
     guard, now, ran = after(NOW), NOW, NONE
     guard.check(now, ran)
     believed = 0
@@ -204,7 +198,7 @@ def test_every_jump_is_trusted_after_its_hold_and_none_before(
         max_size=40,
     ),
 )
-def test_a_jump_is_held_for_a_day_of_running_exactly_whatever_restarts_there_are(
+def test_a_hold_lasts_one_day_of_running_time_over_any_restarts(
     jump: int, steps: list[tuple[str, int]]
 ) -> None:
     machine = Machine()

@@ -1,4 +1,4 @@
-"""One document's bytes are put under one key: those that were submitted under its id first."""
+"""The bytes of the first submission with an id are stored under its key."""
 
 import socket
 from datetime import timedelta
@@ -105,7 +105,7 @@ async def test_a_stored_document_stays_where_it_is(connection: Connection, tmp_p
     assert list(world.blobs.stored) == [key]
 
 
-async def test_the_type_is_what_the_bytes_are_not_what_was_claimed(
+async def test_the_content_type_comes_from_the_bytes_not_from_the_client(
     connection: Connection, tmp_path: Path
 ) -> None:
     world = World(connection, tmp_path)
@@ -123,7 +123,7 @@ async def test_the_type_is_what_the_bytes_are_not_what_was_claimed(
         (Remote(URL + "gone"), "not_found"),
     ],
 )
-async def test_what_cannot_be_brought_in_has_failed(
+async def test_a_document_that_cannot_be_fetched_fails(
     connection: Connection, tmp_path: Path, source: Stored | Inline | Remote, code: str
 ) -> None:
     gone = DownloadFailed("not_found", "There is nothing.", retryable=False)
@@ -149,7 +149,7 @@ async def test_a_url_that_may_answer_later_is_tried_again(
 async def test_private_and_missing_sources_fail_alike(
     connection: Connection, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Neither by what is said nor by how often it is tried."""
+    """Neither the events nor the attempts count it as a failure."""
     retry_at_once(monkeypatch)
     with socket.socket() as listening, socket.socket() as unused:
         listening.bind(("127.0.0.1", 0))
@@ -182,7 +182,7 @@ async def test_private_and_missing_sources_fail_alike(
     assert "127.0.0.1" not in reason
 
 
-async def test_what_needs_no_download_never_waits_for_one(
+async def test_documents_without_a_download_do_not_wait_for_downloads(
     connection: Connection, tmp_path: Path
 ) -> None:
     names = [f"slow{number}" for number in range(2 * MAX_DOWNLOADS)]
@@ -207,7 +207,7 @@ async def test_what_needs_no_download_never_waits_for_one(
     assert sorted(world.downloads.fetched) == sorted([*world.downloads.slow, URL + "other"])
 
 
-async def test_what_has_waited_for_a_place_has_neither_failed_nor_ended_anything(
+async def test_waiting_for_a_slot_counts_as_no_failure(
     connection: Connection, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(actor, "MAX_DELIVERIES", 3)
@@ -311,7 +311,7 @@ async def test_a_recreated_consumer_does_not_fetch_old_documents_again(
     assert world.downloads.fetched == [URL + "b"]
 
 
-async def test_what_could_not_be_fetched_is_not_tried_again_by_a_late_repetition(
+async def test_a_late_repeated_submission_does_not_repeat_a_failed_download(
     connection: Connection, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A publisher that missed the acknowledgement repeats itself, after minutes too."""
@@ -331,7 +331,7 @@ async def test_what_could_not_be_fetched_is_not_tried_again_by_a_late_repetition
     assert len(await world.streams.dead_letters()) == 1
 
 
-async def test_what_was_requeued_is_fetched_again_however_soon(
+async def test_a_requeued_document_is_fetched_again_at_once(
     connection: Connection, tmp_path: Path
 ) -> None:
     gone = DownloadFailed("not_found", "There is nothing.", retryable=False)

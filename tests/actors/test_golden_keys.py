@@ -1,4 +1,4 @@
-"""Where the bytes of a document lie never changes: they are stored there already."""
+"""Blob keys never change: blobs are stored under them already."""
 
 import hashlib
 import json

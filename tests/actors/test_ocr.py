@@ -1,4 +1,4 @@
-"""A document is converted once, whatever becomes of the engine."""
+"""A document is converted once, also when the engine fails."""
 
 from datetime import datetime, timedelta, tzinfo
 from pathlib import Path
@@ -40,7 +40,7 @@ class EarlierClock(datetime):
 
 
 class World:
-    """An actor and what it works with; the original lies in the store, the event on the log."""
+    """An actor with its ports; the original is in the store, the event on the log."""
 
     def __init__(self, connection: Connection, directory: Path) -> None:
         self.connection = connection
@@ -204,7 +204,7 @@ async def test_a_document_that_crashes_the_engine_twice_fails(
     assert len(world.engine.converted) == 2
 
 
-async def test_one_crash_is_forgiven(world: World) -> None:
+async def test_a_document_is_converted_after_one_crash(world: World) -> None:
     world.engine.convert_errors = [BLAMED]
     async with running_in_background(world.ocr.run):
         await world.converted()

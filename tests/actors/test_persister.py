@@ -1,4 +1,4 @@
-"""The database says what the log says: once, in order, whatever happens in between."""
+"""The database follows the log: once, in order, after any crash."""
 
 import asyncio
 import sqlite3
@@ -12,15 +12,14 @@ from nats.js.errors import NotFoundError
 from actors import persister as module
 from actors.persister import Persister
 from actors.ports import NoLosses
-from actors.writer import Writer
-from actors.writes import Cursor, Write, WriteRefused
+from actors.writes import Cursor, Write, Writer, WriteRefused
 from bus import dead_letters, streams
 from bus.connection import Connection
 from bus.errors import BusUnavailable
 from bus.publisher import Publisher
-from bus.streams import StreamIdentity
+from bus.subjects import StreamIdentity
 from ilios.database.connection import open_reader, open_writer
-from ilios.database.document_queries import SqliteDocumentQueries
+from ilios.database.queries import SqliteDocumentQueries
 from ilios.database.store import SqliteTransactionStore
 from ilios.nats.server import NatsServer
 from schemas.documents import AnyDocumentEvent, DocumentCompleted
@@ -37,9 +36,11 @@ from tests.waiting import wait_until
 async def db(tmp_path: Path) -> AsyncIterator[Database]:
     path = tmp_path / "ilios.db"
     async with open_writer(path) as connection, open_reader(path) as reading:
-        books = Database(path, SqliteTransactionStore(connection), SqliteDocumentQueries(reading))
-        async with running_in_background(books.writer.run):
-            yield books
+        database = Database(
+            path, SqliteTransactionStore(connection), SqliteDocumentQueries(reading)
+        )
+        async with running_in_background(database.writer.run):
+            yield database
 
 
 async def publish_events(connection: Connection, *published: AnyDocumentEvent) -> None:
@@ -65,7 +66,7 @@ async def acknowledged(connection: Connection, sequence: int) -> bool:
     return floor is not None and floor.stream_seq == sequence
 
 
-async def test_a_document_gets_its_row_its_usage_and_its_announcement(
+async def test_a_conversion_makes_row_usage_and_completion(
     connection: Connection, db: Database
 ) -> None:
     async with running_in_background(persister(connection, db).run):
@@ -112,15 +113,15 @@ async def test_a_terminal_state_never_regresses(connection: Connection, db: Data
 
 async def test_many_documents_are_applied_in_groups(connection: Connection) -> None:
     await asyncio.gather(*(publish_events(connection, events.submitted(n)) for n in range(1, 201)))
-    ledger = FakeTransactionStore()
-    writer = Writer(ledger)
+    transactions = FakeTransactionStore()
+    writer = Writer(transactions)
     async with (
         running_in_background(writer.run),
-        running_in_background(Persister(connection, writer, ledger).run),
+        running_in_background(Persister(connection, writer, transactions).run),
     ):
-        await wait_until(lambda: len(ledger.applied) == 200)
-    assert ledger.applied == list(range(1, 201))
-    assert len(ledger.groups) < 100
+        await wait_until(lambda: len(transactions.applied) == 200)
+    assert transactions.applied == list(range(1, 201))
+    assert len(transactions.groups) < 100
 
 
 async def test_a_restart_begins_where_the_cursor_is(connection: Connection, db: Database) -> None:
@@ -133,7 +134,7 @@ async def test_a_restart_begins_where_the_cursor_is(connection: Connection, db: 
     assert len(db.rows("documents")) == len(db.rows("usage")) == 2
 
 
-async def test_what_was_written_but_not_announced_is_announced_after_a_restart(
+async def test_completions_that_were_not_published_are_published_after_a_restart(
     connection: Connection, db: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async def lose(self: Publisher, event: AnyDocumentEvent, within: float = 10.0) -> int:
@@ -152,7 +153,7 @@ async def test_what_was_written_but_not_announced_is_announced_after_a_restart(
     assert len(db.rows("usage")) == 1
 
 
-async def test_what_was_announced_but_not_acknowledged_is_announced_once(
+async def test_a_published_completion_is_not_repeated_without_acknowledgement(
     connection: Connection, db: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     await publish_events(connection, *full_history(1))
@@ -186,7 +187,7 @@ async def test_a_recreated_log_is_read_from_its_beginning(
 async def test_a_log_that_lost_its_end_is_read_from_its_beginning(
     connection: Connection, db: Database
 ) -> None:
-    """What gets the numbers of what was lost must not count as known."""
+    """New events with the sequences of lost ones must not count as applied."""
     await publish_events(connection, *full_history(1))
     async with running_in_background(persister(connection, db).run):
         await wait_until(lambda: acknowledged(connection, 3))
@@ -206,18 +207,18 @@ async def test_an_event_the_database_rejects_becomes_a_dead_letter(
     connection: Connection,
 ) -> None:
     await publish_events(connection, *(events.submitted(number) for number in range(1, 8)))
-    ledger = FakeTransactionStore()
-    ledger.rejected.add(events.id_of(4))
-    writer = Writer(ledger)
+    transactions = FakeTransactionStore()
+    transactions.rejected.add(events.id_of(4))
+    writer = Writer(transactions)
     async with (
         running_in_background(writer.run),
-        running_in_background(Persister(connection, writer, ledger).run),
+        running_in_background(Persister(connection, writer, transactions).run),
     ):
         (letter,) = await Streams(connection).wait_for_dead_letters()
         await wait_until(lambda: acknowledged(connection, 7))
     assert letter.subject == f"ilios.dead.submitted.default.{events.id_of(4)}"
     assert (letter.headers or {})[dead_letters.REASON] == "cannot be written: poison"
-    assert ledger.applied == [1, 2, 3, 5, 6, 7]
+    assert transactions.applied == [1, 2, 3, 5, 6, 7]
 
 
 async def test_an_event_with_a_value_no_column_can_store_becomes_a_dead_letter(
@@ -291,7 +292,9 @@ async def test_a_gap_is_read_again_from_the_cursor(
     assert len(db.rows("usage")) == 2
 
 
-async def test_it_stops_at_once_and_at_any_moment(connection: Connection, db: Database) -> None:
+async def test_the_persister_stops_at_once_at_any_moment(
+    connection: Connection, db: Database
+) -> None:
     await publish_events(
         connection, *(event for number in range(1, 21) for event in full_history(number))
     )

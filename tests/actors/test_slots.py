@@ -1,4 +1,4 @@
-"""Who gets a place, and when."""
+"""The order in which work gets slots."""
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
@@ -10,7 +10,7 @@ from actors.slots import FairSlots
 
 
 class World:
-    """Places, and work in them that ends when it is told to."""
+    """Slots, with work that ends on command."""
 
     def __init__(self, most: int) -> None:
         self.places = FairSlots(most)
@@ -120,7 +120,7 @@ async def test_too_many_do_not_wait_but_of_each_tenant_some_may(
     assert [world.enter(f"b{number}") for number in range(3)] == [True, True, False]
 
 
-async def test_what_waits_is_bounded_by_its_bytes_too(
+async def test_waiting_work_is_bounded_by_its_bytes_too(
     make: Make, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(module, "MAX_WAITING_BYTES", 100)
@@ -132,7 +132,7 @@ async def test_what_waits_is_bounded_by_its_bytes_too(
     assert world.enter("a4", size=40)
 
 
-async def test_what_waits_is_forgotten_when_it_ends_and_places_are_free_again(make: Make) -> None:
+async def test_waiting_work_is_dropped_at_the_end_and_slots_are_free_again(make: Make) -> None:
     world = make(2)
     for name in ("a0", "a1", "a2"):
         world.enter(name)

@@ -52,7 +52,7 @@ def ends(data: bytes) -> tuple[bytes, bytes]:
         (b"# Title\n\ntext", None),
     ],
 )
-def test_the_content_decides_what_a_document_is(data: bytes, content_type: str | None) -> None:
+def test_the_content_decides_the_type_of_a_document(data: bytes, content_type: str | None) -> None:
     assert sniff(*ends(data)) == content_type
 
 
@@ -94,5 +94,5 @@ def test_a_truncated_document_is_sniffed_without_an_error(cut: int) -> None:
         (bytes(range(256)), "a file of an unknown type"),
     ],
 )
-def test_what_cannot_be_converted_is_named(data: bytes, phrase: str) -> None:
+def test_types_that_cannot_be_converted_are_named(data: bytes, phrase: str) -> None:
     assert describe(*ends(data)) == phrase

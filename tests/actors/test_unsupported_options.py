@@ -1,4 +1,4 @@
-"""A worker that does not know an option leaves the document to one that does."""
+"""A worker that does not support an option leaves the document to one that does."""
 
 from contextlib import AsyncExitStack
 
@@ -20,7 +20,7 @@ SUBMITTED = msgspec.structs.replace(events.submitted(), options=LANGUAGE)
 
 
 class LaterActor(ScriptedActor):
-    """A worker of a later version, which knows the option."""
+    """A worker of a later version, which supports the option."""
 
     def unsupported_options(self, event: DocumentSubmitted) -> tuple[str, ...]:
         return tuple(name for name in event.options.unsupported if name != "language")
@@ -33,7 +33,7 @@ async def was_delivered(log: Streams, worker: ScriptedActor, times: int) -> bool
         return False
 
 
-async def test_a_document_with_an_unknown_option_is_converted_by_a_worker_that_knows_it(
+async def test_a_worker_that_supports_an_option_converts_the_document(
     connection: Connection,
 ) -> None:
     log = Streams(connection)
@@ -54,7 +54,7 @@ async def test_a_document_with_an_unknown_option_is_converted_by_a_worker_that_k
     assert await log.dead_letters() == []
 
 
-async def test_a_document_whose_option_no_worker_knows_fails_in_the_end(
+async def test_a_document_with_an_option_that_no_worker_supports_fails(
     connection: Connection,
 ) -> None:
     log = Streams(connection)

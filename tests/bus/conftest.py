@@ -1,4 +1,4 @@
-"""What the tests of the bus share."""
+"""Fixtures of the tests of the bus."""
 
 import os
 import signal
@@ -37,7 +37,7 @@ class KillableServer(NatsServer):
 
 @pytest.fixture
 async def killable_server(tmp_path: Path) -> AsyncIterator[KillableServer]:
-    """A nats-server that nobody starts again but the test."""
+    """A nats-server that is restarted by the test only."""
     server = KillableServer(tmp_path / "mortal", 0)
     await server.start()
     try:

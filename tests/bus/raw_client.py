@@ -1,4 +1,4 @@
-"""A client that says exactly the bytes it is told to: what no library would send."""
+"""A client that sends exact bytes, also those that no library would send."""
 
 import asyncio
 import json

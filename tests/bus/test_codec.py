@@ -1,4 +1,4 @@
-"""Bytes become events, or a sentence that says why not."""
+"""Bytes are decoded to events, or refused with the reason."""
 
 import msgspec
 import pytest
@@ -17,7 +17,7 @@ EVERY_KIND: list[AnyDocumentEvent] = [
 
 
 @pytest.mark.parametrize("event", EVERY_KIND, ids=lambda event: type(event).__name__)
-def test_what_is_encoded_is_decoded_under_its_own_subject(event: AnyDocumentEvent) -> None:
+def test_an_encoded_event_is_decoded_under_its_subject(event: AnyDocumentEvent) -> None:
     assert codec.decode(subjects.subject_for(event), codec.encode(event)) == event
 
 

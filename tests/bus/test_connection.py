@@ -1,4 +1,4 @@
-"""One connection that mends itself, and that nothing on the log can end."""
+"""A connection reconnects, and no event on the log can end it."""
 
 import asyncio
 import contextlib
@@ -24,7 +24,7 @@ from tests.bus.raw_client import RawClient, publish
 from tests.waiting import wait_until
 
 
-async def test_it_connects_and_has_its_url(nats_server: NatsServer) -> None:
+async def test_a_connection_has_its_url(nats_server: NatsServer) -> None:
     async with connect(nats_server.url("operator"), name="test") as connection:
         await connection.check()
         assert connection.connected
@@ -61,7 +61,9 @@ async def test_an_old_server_is_refused(
         await connection.check()
 
 
-async def test_it_reconnects_and_notifies_its_listeners(killable_server: KillableServer) -> None:
+async def test_a_connection_reconnects_and_notifies_its_listeners(
+    killable_server: KillableServer,
+) -> None:
     notified = asyncio.Event()
     async with connect(killable_server.url("operator"), name="test") as connection:
         forget = connection.on_reconnect(notified.set)
@@ -92,7 +94,7 @@ async def test_an_error_the_server_hangs_up_after_is_survived(connection: Connec
     assert await Publisher(connection).publish(events.submitted()) == 1
 
 
-async def test_a_cancellation_that_comes_with_the_answer_is_not_forgotten(
+async def test_a_cancellation_during_the_reply_is_not_lost(
     connection: Connection, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """As asyncio.wait_for, which the client uses, forgets it before Python 3.12."""
@@ -157,7 +159,7 @@ async def test_cancellation_while_connecting_or_closing_is_not_lost(
     gc.collect()
 
 
-async def test_a_ping_nobody_waits_for_any_more_does_not_end_the_connection(
+async def test_an_abandoned_ping_does_not_end_the_connection(
     connection: Connection,
 ) -> None:
     reconnects: list[None] = []
@@ -185,7 +187,7 @@ async def test_leaving_while_the_server_is_down_does_not_hang(
 async def test_other_clients_do_not_see_our_answers(
     nats_server: NatsServer, connection: Connection
 ) -> None:
-    """What we are told lies beside the inboxes that a publisher may listen to as a whole."""
+    """Our replies are outside the inboxes that a publisher may subscribe to."""
     async with RawClient(nats_server.url("publisher-default")) as spy:
         assert await spy.send(b"SUB _INBOX.> 1\r\n") == b""
         await Publisher(connection).publish(events.submitted())
@@ -217,7 +219,7 @@ POISON = {
 
 
 @pytest.mark.parametrize("poison", POISON.values(), ids=list(POISON))
-async def test_nothing_on_the_log_can_stop_us_from_reading_on(
+async def test_no_message_on_the_log_stops_reading(
     nats_server: NatsServer, connection: Connection, poison: bytes
 ) -> None:
     async with RawClient(nats_server.url("operator")) as publisher:

@@ -1,4 +1,4 @@
-"""What could not be worked on is filed once, with all that somebody needs who looks into it."""
+"""A dead letter is filed once, with everything needed for its analysis."""
 
 import pytest
 from nats.aio.msg import Msg
@@ -99,10 +99,10 @@ async def test_an_event_under_any_subject_can_be_filed(
     assert letter.subject == "ilios.dead.unknown.unknown.7"
 
 
-async def test_whatever_the_log_takes_can_be_filed(
+async def test_any_stored_event_can_become_a_dead_letter(
     nats_server: NatsServer, connection: Connection
 ) -> None:
-    """An event that came in and cannot be filed would stop whoever has to file it, for ever."""
+    """A stored event that cannot be filed would block its consumer for ever."""
     subject = b"ilios.document.submitted.p05.default." + b"z" * 3900
     async with RawClient(nats_server.url("operator")) as publisher:
         await publisher.send(publish(subject, b"x" * streams.MAX_EVENT_BYTES))
@@ -117,7 +117,7 @@ async def test_whatever_the_log_takes_can_be_filed(
     assert len(letter.data or b"") == streams.MAX_EVENT_BYTES
 
 
-async def test_what_cannot_be_filed_is_an_error(
+async def test_a_dead_letter_that_cannot_be_published_is_an_error(
     killable_server: KillableServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("bus.publisher.PUBLISH_TIMEOUT", 0.1)

@@ -1,4 +1,4 @@
-"""A delivery knows its place from its reply subject, in the old form and in the new one."""
+"""Metadata of a delivery are read from its reply subject, in the old and in the new form."""
 
 from datetime import UTC, datetime
 
@@ -14,7 +14,7 @@ NEW = "$JS.ACK.hub.Xy12Ab.ILIOS_EVENTS.fetcher-high.3.42.17.1768473000123456000.
 
 
 class RecordingClient(Client):
-    """Keeps what is published, or refuses it."""
+    """Records publishes, or refuses them."""
 
     def __init__(self) -> None:
         super().__init__()

@@ -1,4 +1,4 @@
-"""Whether what is said is taken, as far as those who say it can tell."""
+"""Statistics of publishes."""
 
 from typing import Any
 
@@ -10,7 +10,7 @@ from bus.publisher import Publisher
 from tests import events
 
 
-async def test_tries_are_counted_until_one_is_answered(
+async def test_timeouts_are_counted_until_a_reply(
     connection: Connection, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     publisher, noted = Publisher(connection), connection.publish_stats

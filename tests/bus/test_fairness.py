@@ -1,4 +1,4 @@
-"""Tenants share a lane: who has much in it does not hide what others have."""
+"""Tenants share a lane: the backlog of one does not delay the others."""
 
 import asyncio
 from collections import Counter
@@ -56,7 +56,7 @@ async def acknowledged(connection: Connection, sequence: int) -> bool:
     return info.ack_floor is not None and info.ack_floor.stream_seq == sequence
 
 
-async def test_the_next_goes_to_the_tenant_with_the_fewest_in_hand(connection: Connection) -> None:
+async def test_the_tenant_with_the_least_work_in_progress_is_next(connection: Connection) -> None:
     await publish_events(connection, range(1, 5), "aaa")
     await publish_events(connection, range(5, 8), "bbb")
     async with fair_inbox(connection, 8) as inbox:
@@ -80,7 +80,7 @@ async def test_no_tenant_has_more_in_progress_than_allowed(connection: Connectio
 
 
 @pytest.mark.parametrize("arrives", ["before", "afterwards"])
-async def test_a_tenants_backlog_does_not_hide_what_another_has_behind_it(
+async def test_the_backlog_of_a_tenant_does_not_delay_later_events_of_others(
     connection: Connection, arrives: str
 ) -> None:
     """The one with the backlog does not get on at all: nothing of his is ever finished."""
@@ -102,7 +102,7 @@ async def test_a_tenants_backlog_does_not_hide_what_another_has_behind_it(
         assert held <= 2 + look_ahead.EXTRA_CAPACITY
 
 
-async def test_what_was_put_off_comes_back_and_counts_as_no_attempt(
+async def test_a_deferred_event_returns_without_counting_an_attempt(
     connection: Connection, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(look_ahead, "MIN_DELAY", 0.2)

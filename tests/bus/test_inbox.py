@@ -1,4 +1,4 @@
-"""An actor's work: urgent first, none starved, held while in hand, handed back when it is left."""
+"""The inbox delivers urgent work first, starves none, and extends and releases deliveries."""
 
 import asyncio
 from collections.abc import Iterable
@@ -12,6 +12,7 @@ from bus.delivery import Delivery
 from bus.errors import BusUnavailable
 from bus.inbox import Inbox
 from bus.publisher import Publisher
+from bus.subjects import StreamIdentity
 from schemas.documents import DocumentSubmitted
 from tests import events
 from tests.bus.conftest import KillableServer
@@ -62,7 +63,7 @@ async def test_events_of_every_priority_are_delivered_once(connection: Connectio
     assert received == [f"p{number:02d}" for number in range(1, 11)]
 
 
-async def test_who_is_there_for_urgent_work_takes_no_other(connection: Connection) -> None:
+async def test_a_slot_for_urgent_work_takes_no_other(connection: Connection) -> None:
     await publish_events(connection, range(1, 11), priority=5)
     async with Inbox(connection, PATIENT, 4).open() as inbox:
         await finish_next(inbox)
@@ -118,7 +119,7 @@ async def test_never_more_than_the_capacity_of_each_lane_is_taken_from_others(
             inbox.release(delivery)
 
 
-async def test_it_survives_the_servers_sudden_death(killable_server: KillableServer) -> None:
+async def test_an_inbox_survives_a_killed_server(killable_server: KillableServer) -> None:
     async with connect(killable_server.url("operator"), name="test") as connection:
         await streams.ensure(connection.jetstream)
         await publish_events(connection, range(1, 41))
@@ -134,7 +135,7 @@ async def test_it_survives_the_servers_sudden_death(killable_server: KillableSer
                 received.add((await finish_next(inbox)).sequence)
 
 
-async def test_deliveries_in_progress_and_waiting_are_kept_alive(
+async def test_deadlines_of_waiting_and_running_deliveries_are_extended(
     connection: Connection,
 ) -> None:
     await publish_events(connection, range(1, 5))
@@ -149,7 +150,7 @@ async def test_deliveries_in_progress_and_waiting_are_kept_alive(
             await delivery.ack()
 
 
-async def test_what_was_let_go_unanswered_comes_again_after_the_deadline(
+async def test_an_unacknowledged_delivery_is_repeated_after_its_deadline(
     connection: Connection,
 ) -> None:
     await publish_events(connection, [1])
@@ -236,7 +237,7 @@ async def test_many_workers_share_the_deliveries_and_none_idles(
     assert sorted(delivery.sequence for delivery in taken) == list(range(1, 9))
 
 
-async def test_a_cancelled_taker_takes_nothing_with_it(connection: Connection) -> None:
+async def test_a_cancelled_take_loses_no_delivery(connection: Connection) -> None:
     async with Inbox(connection, PATIENT, 4).open() as inbox:
         idle = [asyncio.create_task(inbox.get()) for _ in range(4)]
         await asyncio.sleep(0)
@@ -256,12 +257,14 @@ async def test_no_server_is_a_bus_error(killable_server: KillableServer) -> None
                 pytest.fail("there is no server")
 
 
-async def test_a_consumer_made_again_begins_behind_what_is_settled(connection: Connection) -> None:
+async def test_a_recreated_consumer_starts_after_the_finished_events(
+    connection: Connection,
+) -> None:
     publisher = Publisher(connection)
     for number in range(1, 5):
         await publisher.publish(events.submitted(number))
 
-    async def settled(log: streams.StreamIdentity) -> int:
+    async def settled(log: StreamIdentity) -> int:
         assert log.last_sequence == 4
         return 3
 

@@ -1,4 +1,4 @@
-"""What was said of a document can be asked of the log itself."""
+"""Events of a document are looked up on the log."""
 
 from datetime import UTC, datetime
 
@@ -40,7 +40,7 @@ async def test_a_time_that_cannot_be_right_gives_way_to_the_logs_own(
     assert found.submitted_at == first.stored_at
 
 
-async def test_unknown_and_somebody_elses_look_the_same(connection: Connection) -> None:
+async def test_a_document_of_another_tenant_looks_unknown(connection: Connection) -> None:
     await Publisher(connection).publish(events.submitted(tenant="acme"))
     log = Log(connection)
     assert await log.submission("acme", ID)
@@ -48,7 +48,7 @@ async def test_unknown_and_somebody_elses_look_the_same(connection: Connection) 
     assert await log.submission("acme", events.id_of(2)) is None
 
 
-async def test_the_first_submission_is_the_one_that_counts(connection: Connection) -> None:
+async def test_the_first_submission_is_the_valid_one(connection: Connection) -> None:
     publisher = Publisher(connection)
     await publisher.publish(events.submitted(2))
     await publisher.publish(events.submitted(priority=9))
@@ -62,7 +62,7 @@ async def test_the_first_submission_is_the_one_that_counts(connection: Connectio
     assert (found.sequence, found.event) == (2, events.submitted(priority=9))
 
 
-async def test_a_malformed_submission_takes_an_id_from_nobody(connection: Connection) -> None:
+async def test_a_malformed_submission_does_not_occupy_an_id(connection: Connection) -> None:
     publisher = Publisher(connection)
     for nonsense in (b"{bad", b'{"not": "an event"}'):
         await publisher.publish_raw(f"ilios.document.submitted.p05.default.{ID}", nonsense, {})

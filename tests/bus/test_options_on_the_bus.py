@@ -76,7 +76,7 @@ def test_pages_that_are_no_selection_make_an_event_malformed(pages: object) -> N
 
 
 @pytest.mark.parametrize("options", [ConversionOptions(), BOTH])
-def test_what_former_versions_can_express_is_written_as_they_wrote_it(
+def test_options_of_former_versions_are_encoded_as_before(
     options: ConversionOptions,
 ) -> None:
     event = msgspec.structs.replace(events.submitted(), options=options)

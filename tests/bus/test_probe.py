@@ -1,4 +1,4 @@
-"""Whether the log can be written is asked of the log, and only when nobody has shown it lately."""
+"""The probe publishes only without a recent acknowledgement."""
 
 from typing import Any
 
@@ -24,7 +24,7 @@ def problem_of(probe: Probe) -> str | None:
     return probe.problem
 
 
-async def test_a_log_that_nobody_has_written_on_is_in_doubt_until_a_probe_is_stored(
+async def test_an_unused_log_is_in_doubt_until_a_probe_is_stored(
     connection: Connection,
 ) -> None:
     probe = Probe(connection)
@@ -48,7 +48,7 @@ async def test_an_event_stored_a_moment_ago_is_proof_enough(
     assert await last_sequence(connection) == 2
 
 
-async def test_a_publish_without_acknowledgement_is_doubt_until_one_is_stored(
+async def test_an_unacknowledged_publish_is_in_doubt_until_a_later_one_is_stored(
     killable_server: KillableServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("bus.publisher.ACK_TIMEOUT", 0.2)
@@ -86,7 +86,7 @@ async def test_the_role_that_probes_may_do_so(
     assert await last_sequence(connection) == 1
 
 
-def test_what_was_stored_by_a_server_that_is_gone_proves_nothing(
+def test_an_acknowledgement_of_a_former_server_proves_nothing(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     now = [100.0]

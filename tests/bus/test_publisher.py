@@ -1,8 +1,10 @@
-"""What was said is on disk, once; what could not be said is an error that says why."""
+"""A published event is on disk, once; a failure is an error with the reason."""
 
 import asyncio
 import time
+from datetime import UTC, datetime
 
+import msgspec
 import pytest
 from nats.js.api import StreamConfig
 
@@ -10,10 +12,11 @@ from bus import connection as module
 from bus import publisher as saying_module
 from bus import streams
 from bus.connection import Connection, connect
-from bus.errors import BusFull, BusUnavailable, EventTooLarge, NotPublished
+from bus.errors import AlreadyPublished, BusFull, BusUnavailable, EventTooLarge, NotPublished
+from bus.log import Log
 from bus.publisher import Publisher, message_id
 from schemas.documents import AnyDocumentEvent
-from tests import events
+from tests import batch_events, events
 from tests.bus.conftest import KillableServer
 from tests.waiting import wait_until
 
@@ -46,7 +49,7 @@ async def test_an_event_published_twice_is_stored_once(connection: Connection) -
     assert await messages(connection) == 1
 
 
-async def test_an_id_that_somebody_else_has_used_up_does_not_silence_an_event(
+async def test_a_message_id_used_by_another_publisher_does_not_drop_an_event(
     connection: Connection,
 ) -> None:
     stolen = {"Nats-Msg-Id": message_id(events.fetched())}
@@ -94,7 +97,7 @@ async def test_a_publish_is_uncertain_when_the_server_dies_before_the_ack(
         assert not isinstance(raised.value, NotPublished)
 
 
-async def test_a_server_that_comes_back_in_time_is_waited_for(
+async def test_a_publish_waits_for_a_server_that_returns_in_time(
     killable_server: KillableServer,
 ) -> None:
     async with connect(killable_server.url("operator"), name="test") as connection:
@@ -136,7 +139,7 @@ async def test_a_frozen_server_is_not_believed(
 
 
 @pytest.mark.parametrize("size", [streams.MAX_EVENT_BYTES, 2 * 1024 * 1024])
-async def test_what_is_larger_than_the_log_takes_is_refused(
+async def test_an_event_larger_than_the_limit_of_the_log_is_refused(
     connection: Connection, size: int
 ) -> None:
     publisher = Publisher(connection)
@@ -157,7 +160,7 @@ async def test_a_full_log_refuses_instead_of_forgetting(
     assert (await connection.jetstream.get_msg(streams.EVENTS, 1)).data
 
 
-async def test_a_subject_no_stream_takes_is_an_error(connection: Connection) -> None:
+async def test_a_subject_without_a_stream_is_an_error(connection: Connection) -> None:
     with pytest.raises(BusUnavailable) as raised:
         await Publisher(connection).publish_raw("nowhere", b"", {}, within=0.1)
     assert not isinstance(raised.value, NotPublished), "it was sent, and who knows where it went"
@@ -180,7 +183,7 @@ async def test_a_cancelled_caller_leaves_the_publisher_usable(connection: Connec
     assert await publisher.publish(events.submitted(21)) == await messages(connection)
 
 
-async def test_nobody_waits_long_for_a_server_that_has_been_away_for_long(
+async def test_a_publish_fails_soon_while_the_server_is_away_for_long(
     killable_server: KillableServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async with connect(killable_server.url("operator"), name="test") as connection:
@@ -193,3 +196,53 @@ async def test_nobody_waits_long_for_a_server_that_has_been_away_for_long(
         with pytest.raises(BusUnavailable):
             await Publisher(connection).publish(events.submitted(), within=60.0)
         assert time.monotonic() - began < 30.0
+
+
+async def test_an_event_published_by_anybody_is_not_published_again(connection: Connection) -> None:
+    publisher = Publisher(connection)
+    await publisher.publish(events.submitted(priority=5))
+    for again in (events.submitted(priority=5), events.submitted(priority=9)):
+        with pytest.raises(AlreadyPublished):
+            await publisher.publish_if_first(again)
+    await publisher.publish_if_first(events.submitted(2))
+    await publisher.publish_if_first(events.submitted(tenant="other"))
+    await publisher.publish_if_first(events.fetched())
+
+
+async def test_of_many_simultaneous_publishes_exactly_one_is_first(connection: Connection) -> None:
+    publisher = Publisher(connection)
+    batches = [batch_events.submitted(priority=priority) for priority in range(1, 11)]
+    outcomes = await asyncio.gather(
+        *map(publisher.publish_if_first, batches), return_exceptions=True
+    )
+    (first,) = (
+        batch
+        for batch, answer in zip(batches, outcomes, strict=True)
+        if not isinstance(answer, BaseException)
+    )
+    assert sum(isinstance(answer, AlreadyPublished) for answer in outcomes) == 9
+    found = await Log(connection).batch("default", batch_events.id_of())
+    assert found is not None
+    assert found.event == first
+
+
+async def test_a_publisher_that_lost_its_ack_finds_its_own_event(
+    connection: Connection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The log looks at who was first before it looks for duplicates."""
+    publish, tries = Publisher._publish_once, 0
+
+    async def lost(self: Publisher, subject: str, body: bytes, headers: dict[str, str]) -> int:
+        nonlocal tries
+        tries += 1
+        sequence = await publish(self, subject, body, headers)
+        if tries == 1:
+            raise BusUnavailable("the acknowledgement was lost")
+        return sequence
+
+    monkeypatch.setattr(Publisher, "_publish_once", lost)
+    submitted = events.submitted(submitted_at=datetime.now(UTC))
+    event = msgspec.structs.replace(submitted, fingerprint="0" * 64)
+    with pytest.raises(AlreadyPublished):
+        await Publisher(connection).publish_if_first(event)
+    assert await Log(connection).submission("default", events.id_of(1)) == event

@@ -1,4 +1,4 @@
-"""What publishers may write into their events, member by member: the rest is refused clearly."""
+"""Bounds of the members of events of publishers."""
 
 from datetime import UTC, datetime
 from typing import Any
@@ -8,8 +8,7 @@ import pytest
 
 from bus import codec
 from schemas.batches import MAX_BATCH_DOCUMENTS
-from schemas.documents import MAX_INLINE_BYTES
-from schemas.times import effective_time, is_implausible
+from schemas.documents import MAX_INLINE_BYTES, effective_time, is_implausible
 from tests import events
 
 STORED = {"kind": "stored", "size": 3, "sha256": events.SHA256}
@@ -98,13 +97,13 @@ OF_BATCHES: list[tuple[str, Any]] = [
 
 
 @pytest.mark.parametrize(("member", "value"), OF_DOCUMENTS)
-def test_what_a_document_cannot_have_is_refused_by_its_name(member: str, value: Any) -> None:
+def test_an_invalid_member_of_a_document_is_refused_by_name(member: str, value: Any) -> None:
     with pytest.raises(codec.MalformedEvent, match=member):
         codec.decode(DOCUMENT_SUBJECT, document(**{member: value}))
 
 
 @pytest.mark.parametrize(("member", "value"), OF_BATCHES)
-def test_what_a_batch_cannot_have_is_refused_by_its_name(member: str, value: Any) -> None:
+def test_an_invalid_member_of_a_batch_is_refused_by_name(member: str, value: Any) -> None:
     with pytest.raises(codec.MalformedEvent, match=member):
         codec.decode(BATCH_SUBJECT, batch(**{member: value}))
 
@@ -123,7 +122,7 @@ def test_what_a_batch_cannot_have_is_refused_by_its_name(member: str, value: Any
         ("requeues", 1000),
     ],
 )
-def test_what_is_just_within_its_bounds_is_taken(member: str, value: Any) -> None:
+def test_values_at_their_bounds_are_accepted(member: str, value: Any) -> None:
     codec.decode(DOCUMENT_SUBJECT, document(**{member: value}))
 
 
@@ -133,7 +132,7 @@ def test_a_time_that_is_refused_is_explained() -> None:
 
 
 @pytest.mark.parametrize(
-    ("said", "is_believed"),
+    ("text", "is_believed"),
     [
         ("2026-01-15T10:00:00+00:00", True),
         ("2026-01-15T10:00:00", True),
@@ -144,10 +143,10 @@ def test_a_time_that_is_refused_is_explained() -> None:
     ],
 )
 def test_a_publishers_time_is_accepted_within_a_day_of_the_logs(
-    said: str, is_believed: object
+    text: str, is_believed: object
 ) -> None:
     stored_at = datetime(2026, 1, 15, 10, 30, tzinfo=UTC)
-    time = datetime.fromisoformat(said)
+    time = datetime.fromisoformat(text)
     assert not is_implausible(time)
     found = effective_time(time, stored_at)
     assert (found != stored_at) is is_believed

@@ -74,7 +74,7 @@ async def test_never_more_than_the_capacity_waits_here(
         assert sequences == list(range(1, 31))
 
 
-async def test_what_comes_later_is_delivered_at_once(connection: Connection) -> None:
+async def test_a_later_event_is_delivered_at_once(connection: Connection) -> None:
     async with pulling(connection, 4) as puller:
         for number in range(1, 12):
             taking = asyncio.create_task(puller.pop())
@@ -82,7 +82,9 @@ async def test_what_comes_later_is_delivered_at_once(connection: Connection) -> 
             assert (await asyncio.wait_for(taking, 2)).sequence == number
 
 
-async def test_it_goes_on_when_the_server_was_killed(killable_server: KillableServer) -> None:
+async def test_pulling_continues_after_the_server_was_killed(
+    killable_server: KillableServer,
+) -> None:
     async with connect(killable_server.url("operator"), name="test") as connection:
         await streams.ensure(connection.jetstream)
         async with pulling(connection, 4) as puller:
@@ -102,7 +104,7 @@ async def test_it_goes_on_when_the_server_was_killed(killable_server: KillableSe
 async def test_a_request_the_server_forgot_is_made_again(
     connection: Connection, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """As when a message was lost on its way: no word from the server, and nothing granted comes."""
+    """As after a lost message: no reply from the server, and no delivery."""
     monkeypatch.setattr("bus.pull.HEARTBEAT", 0.1)
     monkeypatch.setattr("bus.pull.HEARTBEAT_TIMEOUT", 0.2)
     await ensure_lanes(connection.jetstream, CONSUMER)
@@ -165,7 +167,7 @@ async def test_a_consumer_that_never_was_is_an_error(connection: Connection) -> 
             await puller.pop()
 
 
-async def test_what_was_on_its_way_when_pulling_ends_is_not_lost_from_sight(
+async def test_deliveries_in_flight_at_the_end_of_a_pull_stay_in_its_buffer(
     connection: Connection, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     on_message, gate = Pull._on_message, asyncio.Event()

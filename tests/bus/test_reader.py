@@ -1,4 +1,4 @@
-"""The log in order, from a chosen place, and never with a gap."""
+"""The log is read in order from a given sequence, without gaps."""
 
 import asyncio
 
@@ -37,7 +37,7 @@ async def read(reading: ReadSession, count: int) -> list[Delivery]:
     return taken
 
 
-async def test_it_reads_in_order_and_only_filtered_events(connection: Connection) -> None:
+async def test_a_reader_reads_in_order_and_only_filtered_events(connection: Connection) -> None:
     await publish_events(connection, 1, 2)
     await Publisher(connection).publish(events.fetched())
     await Publisher(connection).publish(events.failed())
@@ -67,7 +67,7 @@ async def test_more_than_fits_in_hand_is_read_in_order_too(connection: Connectio
     assert sequences == list(range(1, 201))
 
 
-async def test_what_was_not_acknowledged_comes_again_however_far_the_cursor_is(
+async def test_unacknowledged_events_are_read_again_at_any_cursor(
     connection: Connection,
 ) -> None:
     await publish_events(connection, 1, 5)
@@ -83,7 +83,7 @@ async def acknowledged(connection: Connection, sequence: int) -> bool:
     return floor is not None and floor.stream_seq == sequence
 
 
-async def test_an_earlier_cursor_reads_again_what_was_acknowledged(connection: Connection) -> None:
+async def test_an_earlier_cursor_reads_acknowledged_events_again(connection: Connection) -> None:
     await publish_events(connection, 1, 5)
     async with reader(connection).read_after(0, 10) as reading:
         await (await read(reading, 5))[-1].ack()

@@ -1,4 +1,4 @@
-"""A dead letter's event is said again once, as another beginning, and the letter is gone."""
+"""The event of a requeued dead letter is published once as a new start; the letter is removed."""
 
 import pytest
 from nats.js.api import RawStreamMsg
@@ -21,7 +21,7 @@ from tests import batch_events, events
 
 
 async def dead_letter(connection: Connection, subject: str, body: bytes) -> DeadLetter:
-    """File what was said on a subject, and return the letter."""
+    """File an event as a dead letter, and return the letter."""
     sequence = await Publisher(connection).publish_raw(subject, body, {})
     kinds = (DocumentSubmitted, BatchSubmitted)
     reader = Reader(connection, f"test-{sequence}", "A test", kinds)
@@ -90,7 +90,7 @@ async def test_a_requeue_that_was_broken_off_may_be_done_again(connection: Conne
     assert (await last_message(connection)).seq == 2
 
 
-async def test_what_failed_again_begins_once_more(connection: Connection) -> None:
+async def test_a_document_that_failed_again_can_be_requeued_again(connection: Connection) -> None:
     await requeue(connection, await dead_letter_of_event(connection, events.submitted()))
     again = await dead_letter_of_event(connection, events.requeued(events.submitted()))
     await requeue(connection, again)

@@ -1,4 +1,4 @@
-"""Subjects are a pure function of the event, and back."""
+"""Subjects are derived from events, and parsed."""
 
 from typing import get_args
 
@@ -25,7 +25,7 @@ def test_an_event_is_found_again_by_its_subject() -> None:
 
 
 def test_no_two_events_share_a_name() -> None:
-    names = [subjects.event_name(word) for word in get_args(AnyDocumentEvent)]
+    names = [subjects.event_name(event_type) for event_type in get_args(AnyDocumentEvent)]
     assert sorted(names) == sorted(set(names))
 
 
@@ -53,7 +53,7 @@ def test_filters_name_one_kind_one_priority_or_one_document() -> None:
         f"ilios.document.submitted.p\u0660\u0665.default.{ID}",  # no lane hears it
     ],
 )
-def test_what_is_not_a_documents_subject_is_refused(subject: str) -> None:
+def test_a_subject_of_no_document_is_refused(subject: str) -> None:
     with pytest.raises(subjects.MalformedSubject):
         subjects.parse_document(subject)
 

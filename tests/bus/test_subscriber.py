@@ -1,4 +1,4 @@
-"""Whoever waits for a document hears how it ends the moment it is said."""
+"""A waiter for a document gets its outcome as soon as it is published."""
 
 import asyncio
 
@@ -40,7 +40,7 @@ async def test_the_first_end_counts_and_other_documents_do_not(connection: Conne
             assert await outcome.wait() == events.failed()
 
 
-async def test_one_who_stops_waiting_does_not_stop_another(connection: Connection) -> None:
+async def test_a_cancelled_waiter_does_not_cancel_another(connection: Connection) -> None:
     async with OutcomeListener(connection).watch("default", ID) as outcome:
         impatient, patient = (asyncio.create_task(outcome.wait()) for _ in range(2))
         await asyncio.sleep(0)

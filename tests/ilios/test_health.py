@@ -8,14 +8,13 @@ import pytest
 
 from actors.engines import Engine, EngineCrashed
 from actors.ports import Blobs
-from actors.writer import Writer
-from actors.writes import DatabaseUnavailable
+from actors.writes import DatabaseUnavailable, Writer
 from bus.connection import Connection
 from bus.diagnostics import PermissionViolations, PublishStats
 from bus.errors import BusUnavailable
 from bus.publisher import Probe
-from ilios.database.document_queries import SqliteDocumentQueries
-from ilios.database.recovery.damage import DamageMonitor
+from ilios.database.queries import SqliteDocumentQueries
+from ilios.database.sqlite import DamageMonitor
 from ilios.health import Health, Monitoring
 from ilios.integrity.faults import Faults
 from ilios.runtime.disk_space import BLOBS, DiskGuard, Volume

@@ -20,7 +20,7 @@ from actors.ports import (
 from bus.errors import BusMisconfigured, BusUnavailable
 from bus.reader import ReaderInUse
 from ilios.database.migrations import NewerDatabase
-from ilios.database.recovery.damage import DatabaseDamaged
+from ilios.database.sqlite import DatabaseDamaged
 from ilios.integrity.missing_database import DatabaseMissing
 from ilios.nats.server import BusDidNotStart
 from ilios.runtime.locks import AlreadyInUse, CannotLock

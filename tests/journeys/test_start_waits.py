@@ -11,7 +11,7 @@ import pytest
 
 from ilios.cli import exit_codes
 from ilios.database.recovery import snapshots
-from ilios.database.recovery.damage import DamageMonitor
+from ilios.database.sqlite import DamageMonitor
 from ilios.nats.server import embedded
 from tests.journeys.commands import run_ilios
 from tests.journeys.conftest import CopyOnce

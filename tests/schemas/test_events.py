@@ -1,4 +1,4 @@
-"""What was once said can be read for ever; what never could be meant is refused by name."""
+"""Old events stay readable; invalid ones are refused by the name of the member."""
 
 import json
 from pathlib import Path
@@ -130,7 +130,7 @@ def test_every_event_has_a_golden_file_of_its_version(word: type[msgspec.Struct]
 
 
 @pytest.mark.parametrize("event", ORIGINALS.values(), ids=list(ORIGINALS))
-def test_what_is_written_is_read_back(event: Event) -> None:
+def test_an_encoded_event_is_decoded_equal(event: Event) -> None:
     assert decode_event(msgspec.json.encode(event)) == event
 
 
@@ -207,7 +207,7 @@ def test_a_wrong_value_is_refused_by_name(member: str, value: object, named: str
 
 
 @pytest.mark.parametrize("member", ["type", "document_id", "source"])
-def test_what_is_missing_is_named(member: str) -> None:
+def test_a_missing_member_is_named(member: str) -> None:
     whole = json.loads(msgspec.json.encode(events.submitted()))
     del whole[member]
     with pytest.raises(msgspec.ValidationError, match=member):
@@ -224,7 +224,7 @@ def test_an_inline_document_has_a_most() -> None:
 
 
 @pytest.mark.parametrize("number", ["1e400", "-1e400", "NaN", "Infinity"])
-def test_what_cannot_be_written_again_is_not_read(number: str) -> None:
+def test_an_event_that_cannot_be_encoded_again_is_refused(number: str) -> None:
     body = msgspec.json.encode(events.converted()).replace(
         b'"seconds":0.5', b'"seconds":%s' % number.encode()
     )

@@ -1,4 +1,4 @@
-"""Names are safe wherever they are written, and sort by the time they were made."""
+"""Ids are safe in subjects, paths and URLs, and sort by time."""
 
 import re
 import time
@@ -48,7 +48,7 @@ UNSAFE = [".", "a.b", "a*", "a>", "a b", "a/b", "A", "é", "a\n", "\na", "a\0", 
 
 
 @pytest.mark.parametrize("text", [LETTERS[:19], LETTERS + "0" * 11, *(LETTERS + t for t in UNSAFE)])
-def test_what_is_not_safe_everywhere_is_no_id(text: str) -> None:
+def test_an_unsafe_text_is_no_id(text: str) -> None:
     assert not is_id(text)
 
 
@@ -58,7 +58,7 @@ def test_a_tenant_is_one_token(text: str) -> None:
 
 
 @pytest.mark.parametrize("text", [*UNSAFE, "", "-a", "_a", "a" * 33])
-def test_what_is_not_one_token_is_no_tenant(text: str) -> None:
+def test_a_text_of_several_tokens_is_no_tenant(text: str) -> None:
     assert not is_tenant(text)
 
 

@@ -28,7 +28,7 @@ def test_pages_are_kept_in_one_canonical_form(
     "written",
     ["", "0", "-3", "3-1", "1,,2", "a", "1-2-3", "1 2", "٣", "1" * 8, "1," * 4001, (), (0,)],
 )
-def test_what_is_not_a_selection_of_pages_is_refused(written: str | tuple[int, ...]) -> None:
+def test_an_invalid_selection_of_pages_is_refused(written: str | tuple[int, ...]) -> None:
     with pytest.raises(ValueError, match="pages must be"):
         ConversionOptions(pages=written)
 
@@ -43,7 +43,7 @@ def test_an_unknown_option_is_refused() -> None:
         msgspec.json.decode(b'{"language": "de"}', type=ConversionOptions)
 
 
-def test_what_is_not_asked_for_is_not_encoded() -> None:
+def test_options_that_are_not_set_are_not_encoded() -> None:
     assert msgspec.json.encode(ConversionOptions()) == b"{}"
 
 

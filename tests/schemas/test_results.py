@@ -1,4 +1,4 @@
-"""What is kept of pages is read for ever, and says no more than it has to."""
+"""Stored page results stay readable, and are minimal."""
 
 import msgspec
 
@@ -46,5 +46,5 @@ def test_a_line_is_one_line_whatever_stands_on_the_page() -> None:
     assert b"\r" not in written
 
 
-def test_what_a_page_does_not_have_is_left_out() -> None:
+def test_missing_members_of_a_page_are_left_out() -> None:
     assert msgspec.json.encode(PageResult(index=1, markdown="")) == b'{"index":1,"markdown":""}'

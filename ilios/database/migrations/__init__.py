@@ -14,7 +14,7 @@ _DAMAGE_HINT = (
 
 
 class NewerDatabase(Exception):
-    """The database was written by a newer ilios; the message says what to do."""
+    """The database was written by a newer ilios; the message contains the remedy."""
 
     def __init__(self, what: str, version: int, program: str | None) -> None:
         latest = scripts()[-1][0]

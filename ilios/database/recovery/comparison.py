@@ -12,8 +12,8 @@ from msgspec import Struct
 from actors.persister import NAME
 from ilios.database import migrations
 from ilios.database.connection import read_only_uri
-from ilios.database.recovery.damage import READ_ERRORS
 from ilios.database.recovery.replay import LogIndex
+from ilios.database.sqlite import READ_ERRORS
 
 PRIMARY_KEYS = {
     "documents": ("tenant", "id"),
@@ -170,7 +170,7 @@ def read_cursor(theirs: sqlite3.Connection, reader: str) -> tuple[str, int] | No
 
 
 def find_fault(connection: sqlite3.Connection) -> str | None:
-    """Return what is wrong with the file of a database, None if nothing is."""
+    """Return the damage of the file of a database, or None."""
     try:
         found = connection.execute(_CHECK).fetchone()
         version = connection.execute(migrations.VERSION).fetchone()

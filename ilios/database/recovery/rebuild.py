@@ -11,11 +11,10 @@ from pathlib import Path
 from msgspec import Struct, structs
 
 from actors.persister import NAME
-from bus import failpoints, log_state, replay
+from bus import failpoints, log_state, reader
 from bus.connection import Connection, connect
 from bus.dead_letters import DeadLetterStore
-from bus.reader import Reader
-from bus.replay import LogExtent
+from bus.reader import LogExtent, Reader
 from ilios.database.connection import lock_file, rebuilt_file
 from ilios.database.recovery import snapshots
 from ilios.database.recovery.comparison import (
@@ -45,7 +44,7 @@ class Gap(Exception):
 
 
 class RebuildReport(Struct, frozen=True, kw_only=True):
-    """What was found, and what was done about it.
+    """Findings of a rebuild, and its result.
 
     ``faults`` are those of the new database as a whole, ``disagreements`` those of its documents.
     ``excused`` documents contradict the log because an event of theirs is a dead letter. ``old`` is
@@ -75,7 +74,7 @@ class RebuildReport(Struct, frozen=True, kw_only=True):
 
     @property
     def old_fault(self) -> str | None:
-        """What is wrong with the file of the old database."""
+        """Damage of the file of the old database, or None."""
         return self.wal_damage or self.compared.fault
 
     @property
@@ -138,8 +137,8 @@ async def rebuild(
             finally:
                 _remove_database(_copy_path(database))
                 _remove_database(control)
-                # While there is no database, an unfinished new one keeps the service from starting
-                # with an empty one.
+                # Without a database, an unfinished new one prevents that the service starts with an
+                # empty one.
                 if _exists(database):
                     _remove_database(new)
 
@@ -154,7 +153,7 @@ async def _build_and_prove(
     snapshot: str | None,
 ) -> RebuildReport:
     database, copy = settings.database_path, _copy_path(settings.database_path)
-    extent = await replay.fetch_extent(connection)
+    extent = await reader.fetch_extent(connection)
     wal_damage = await asyncio.to_thread(_find_wal_damage, database)
     had_old, unreadable = await asyncio.to_thread(_copy_if_present, database, copy)
     old = copy if had_old and unreadable is None else None
@@ -305,12 +304,12 @@ async def _connect_bus(settings: Settings) -> AsyncIterator[Connection]:
 
 
 def _exists(database: Path) -> bool:
-    """Whether there is anything of this name, if only a link to nothing."""
+    """Whether a path exists, also as a dangling link."""
     return os.path.lexists(database)
 
 
 def _remove_database(database: Path) -> None:
-    """Remove a database and the files that SQLite keeps beside it."""
+    """Remove a database and the files of SQLite beside it."""
     for suffix in _SUFFIXES:
         sidecar(database, suffix).unlink(missing_ok=True)
 

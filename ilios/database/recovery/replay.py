@@ -10,7 +10,7 @@ from actors.writes import ApplyEvents, Cursor, LogEntry, Write, WriteRefused
 from bus import codec, subjects
 from bus.connection import Connection
 from bus.delivery import Delivery
-from bus.replay import LogExtent, replay
+from bus.reader import LogExtent, replay
 from ilios.database.connection import open_writer
 from ilios.database.recovery import snapshots
 from ilios.database.sqlite import Database
@@ -87,7 +87,7 @@ class LogIndex:
 
 
 class BuildResult(Struct, frozen=True):
-    """What a new database was made of.
+    """Sources of a new database.
 
     ``applied`` events are in it. ``refused`` events could not be applied, now or the first time.
     ``malformed`` messages are no events.

@@ -11,11 +11,11 @@ from datetime import UTC, datetime, timedelta
 import structlog
 from msgspec import Struct
 
+from actors.clock_guard import RunningTime
 from actors.persister import NAME as PERSISTER
-from actors.running_time import RunningTime
 from actors.writes import Cursor, DatabaseUnavailable, TransactionStore
 from ilios.database.recovery import snapshots
-from ilios.database.recovery.damage import DamageMonitor, DatabaseDamaged
+from ilios.database.sqlite import DamageMonitor, DatabaseDamaged
 from ilios.integrity.faults import Faults
 from ilios.settings.settings import Settings
 

@@ -21,7 +21,7 @@ from actors.writes import Cursor
 from bus import failpoints
 from ilios.database import statements
 from ilios.database.connection import read_only_uri
-from ilios.database.recovery.damage import READ_ERRORS, DamageMonitor
+from ilios.database.sqlite import READ_ERRORS, DamageMonitor
 from schemas.states import ARCHIVABLE_STATES, UNFINISHED_STATES
 
 KEEP_COUNT = 2
@@ -329,7 +329,7 @@ def immutable_uri(path: Path) -> str:
 
 
 def find_fault(snapshot: Path) -> str | None:
-    """Return what is wrong with a snapshot, None if nothing is."""
+    """Return the damage of a snapshot, or None."""
     try:
         with open_snapshot(snapshot) as connection:
             ((answer,),) = connection.execute(_QUICK_CHECK).fetchall()

@@ -1,4 +1,4 @@
-"""Proving a rebuilt database: by its file, by a second rebuild, and by the log."""
+"""Verification of a rebuilt database: by its file, by a second rebuild, and by the log."""
 
 import sqlite3
 from contextlib import closing
@@ -7,7 +7,7 @@ from pathlib import Path
 from msgspec import Struct
 
 from actors.persister import NAME
-from bus.replay import LogExtent
+from bus.reader import LogExtent
 from ilios.database.connection import read_only_uri
 from ilios.database.recovery import snapshots
 from ilios.database.recovery.comparison import PRIMARY_KEYS, digest, find_fault, read_cursor
@@ -41,7 +41,7 @@ class Disagreement(Struct, frozen=True):
 
 
 def find_faults(new: Path, control: Path, extent: LogExtent | None) -> list[str]:
-    """Return what is wrong with a new database, without looking at single documents.
+    """Return the faults of a new database, without a look at single documents.
 
     Its file is checked, its cursor is compared with the log, and its rows with those of
     ``control``, which was made of the same events in other transactions.

@@ -43,7 +43,7 @@ def has_leftover(database: Path) -> bool:
 
 
 def find_damage(database: Path) -> str | None:
-    """Return what is wrong with the write-ahead log of a database, None if nothing is.
+    """Return the damage of the write-ahead log of a database, or None.
 
     Call it before SQLite opens the file, which overwrites the evidence. A commit that a crash
     interrupted, and so was never acknowledged, is no damage.

@@ -11,8 +11,8 @@ from mistralai.client import Mistral, models
 from mistralai.client.errors import MistralError
 from msgspec import Struct
 
-from actors.json_lines import split_lines
 from ilios.secret import Secret
+from schemas.results import split_lines
 
 CONNECT_SECONDS = 10.0
 IDLE_SECONDS = 30.0  # after which an idle connection is closed

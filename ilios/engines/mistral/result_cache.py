@@ -16,12 +16,11 @@ from msgspec import Struct
 
 from actors.blob_keys import image_key, result_key
 from actors.engines import Conversion
-from actors.json_lines import split_lines
 from actors.ports import BlobNotFound, Blobs, StorageUnavailable
 from ilios.engines.mistral.responses import OcrResult
 from schemas.documents import Blob
 from schemas.options import NO_OPTIONS, ConversionOptions
-from schemas.results import PageResult, ResultHead
+from schemas.results import PageResult, ResultHead, split_lines
 
 VERSION = "1"
 """Version of requests and stored results; another version never finds these."""

@@ -1,17 +1,17 @@
-"""What the janitor's parts are told about documents."""
+"""A fake of the database queries of the janitor."""
 
 from collections.abc import Iterable
 from datetime import UTC, datetime, timedelta
 
 import msgspec
 
-from actors.clock_guard import ClockReading, ClockState
+from actors.writes import ClockReading, ClockState
 from schemas.records import DocumentRecord
 from tests import events
 
 
 def record(number: int = 1, state: str = "pending", **overrides: object) -> DocumentRecord:
-    """Return what the database knows of a document that has not ended, unless told."""
+    """Return the record of a document, unfinished unless stated."""
     defaults: dict[str, object] = {
         "tenant": "default",
         "document_id": events.id_of(number),
@@ -28,7 +28,7 @@ def record(number: int = 1, state: str = "pending", **overrides: object) -> Docu
 
 
 class FakeMaintenanceQueries:
-    """Knows documents; ``now_known`` is what it says of them when asked again."""
+    """Has documents; ``later_records`` are the results of a later lookup."""
 
     def __init__(self) -> None:
         self.documents: list[DocumentRecord] = []

@@ -1,4 +1,4 @@
-"""What was removed loses all of its bytes; what was broken off half-way can be done again."""
+"""Erasure deletes all bytes of removed documents, and can be repeated after an interruption."""
 
 from collections.abc import AsyncGenerator
 from datetime import UTC, datetime
@@ -10,8 +10,7 @@ import pytest
 from actors.blob_keys import archived_key, image_key, markdown_key, original_key, result_key
 from actors.janitor.erasure import Erasure
 from actors.ports import StorageUnavailable
-from actors.writer import Writer
-from actors.writes import MarkErased
+from actors.writes import MarkErased, Writer
 from schemas.documents import Blob
 from schemas.records import DocumentRecord
 from schemas.results import PageImage, PageResult, ResultHead
@@ -48,13 +47,13 @@ class Store(FakeBlobs):
 
 
 class World:
-    """A removed document with all that was kept of it."""
+    """A removed document with all of its blobs."""
 
     def __init__(self, directory: Path) -> None:
         self.blobs = Store(directory)
         self.upkeep = FakeMaintenanceQueries()
-        self.ledger = FakeTransactionStore()
-        self.writer = Writer(self.ledger)
+        self.transactions = FakeTransactionStore()
+        self.writer = Writer(self.transactions)
         self.erasing = Erasure(self.writer, self.upkeep, self.blobs)
 
     async def fill(self) -> DocumentRecord:
@@ -83,11 +82,13 @@ class World:
     @property
     def is_marked_erased(self) -> bool:
         """Whether it was written down that the bytes are gone."""
-        return any(isinstance(one, MarkErased) for group in self.ledger.groups for one in group)
+        return any(
+            isinstance(one, MarkErased) for group in self.transactions.groups for one in group
+        )
 
 
 def lines() -> bytes:
-    said = (
+    lines = (
         ResultHead(engine="mistral", model="m", pages=3, billed_pages=3),
         PageResult(index=0, markdown="one", images=(PageImage("1", "a.jpeg"), PageImage("2"))),
         PageResult(index=1, markdown="two"),
@@ -95,7 +96,7 @@ def lines() -> bytes:
             index=2, markdown="3", images=(PageImage("1", "b.png"), PageImage("2", "c.gif"))
         ),
     )
-    return b"".join(msgspec.json.encode(line) + b"\n" for line in said)
+    return b"".join(msgspec.json.encode(line) + b"\n" for line in lines)
 
 
 @pytest.fixture
@@ -125,7 +126,7 @@ async def test_an_erasing_that_is_broken_off_anywhere_is_done_again(world: World
     assert list(world.blobs.stored) == [OTHER_DOCUMENTS_IMAGE]
 
 
-async def test_what_is_no_longer_there_does_not_keep_the_rest(world: World) -> None:
+async def test_missing_blobs_do_not_stop_the_erasure_of_others(world: World) -> None:
     document = await world.fill()
     assert document.result is not None
     assert document.original is not None
@@ -135,7 +136,7 @@ async def test_what_is_no_longer_there_does_not_keep_the_rest(world: World) -> N
     assert world.is_marked_erased
 
 
-async def test_a_result_that_cannot_be_read_does_not_keep_the_rest(world: World) -> None:
+async def test_an_unreadable_result_does_not_stop_the_erasure_of_others(world: World) -> None:
     document = await world.fill()
     assert document.result is not None
     world.blobs.stored[document.result.key] = b"{not json\n"

@@ -1,4 +1,4 @@
-"""A pass does what is due, says what it found, and one part that fails does not stop the rest."""
+"""A pass does and reports the work that is due; a failing part does not stop the rest."""
 
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -10,16 +10,14 @@ import pytest
 from actors import persister
 from actors.aggregator import NAME as AGGREGATOR
 from actors.blob_keys import PREFIXES
-from actors.clock_guard import ClockReading, ClockState, Hold
+from actors.clock_guard import RunningTime
 from actors.fetcher import Fetcher
 from actors.janitor.janitor import Janitor
 from actors.janitor.orphans import Orphans
 from actors.janitor.retention import Retention
 from actors.janitor.stuck import StageConsumers, StuckDocuments
 from actors.ocr import Ocr
-from actors.running_time import RunningTime
-from actors.writer import Writer
-from actors.writes import MarkClock, MarkErased, MarkSweep
+from actors.writes import ClockReading, ClockState, Hold, MarkClock, MarkErased, MarkSweep, Writer
 from bus import streams
 from bus.connection import Connection
 from bus.consumers import ConsumerProgress
@@ -47,8 +45,8 @@ class World:
         self.publisher = Publisher(connection)
         self.blobs = FakeBlobs(directory)
         self.upkeep = FakeMaintenanceQueries()
-        self.ledger = FakeTransactionStore()
-        self.writer = Writer(self.ledger)
+        self.transactions = FakeTransactionStore()
+        self.writer = Writer(self.transactions)
         log = Log(connection)
         readers = StageConsumers(Fetcher.consumer, Ocr.consumer, persister.NAME, AGGREGATOR)
         self.janitor = Janitor(
@@ -65,7 +63,7 @@ class World:
         )
 
     async def notes(self) -> list[dict[str, Any]]:
-        """Return what was said of passes."""
+        """Return the events about passes."""
         js = self.connection.jetstream
         last = (await js.stream_info(streams.EVENTS)).state.last_seq
         found = [await js.get_msg(streams.EVENTS, number) for number in range(1, last + 1)]
@@ -77,7 +75,7 @@ class World:
 
     def written(self, kind: type) -> list[object]:
         """Return the writes of a kind, in order."""
-        return [one for group in self.ledger.groups for one in group if isinstance(one, kind)]
+        return [one for group in self.transactions.groups for one in group if isinstance(one, kind)]
 
 
 @pytest.fixture
@@ -117,7 +115,7 @@ async def test_a_removal_is_acted_upon_without_waiting_for_the_next_pass(world: 
         await wait_until(lambda: not world.blobs.stored)
 
 
-async def test_a_part_that_fails_does_not_keep_the_others_from_their_work(
+async def test_a_failing_part_does_not_stop_the_others(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async def broken(self: StuckDocuments, now: datetime) -> None:
@@ -130,7 +128,7 @@ async def test_a_part_that_fails_does_not_keep_the_others_from_their_work(
         assert (await world.janitor.sweep()).erased == 1
 
 
-async def test_a_full_log_does_not_keep_the_janitor_from_making_room(
+async def test_the_janitor_makes_room_although_the_log_is_full(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async def full(*_: object, **__: object) -> int:

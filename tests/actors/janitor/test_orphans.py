@@ -1,4 +1,4 @@
-"""Blobs that belong to nobody go; whatever somebody may still need stays."""
+"""Orphaned blobs are deleted; blobs that may still be needed stay."""
 
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -12,7 +12,7 @@ from actors.writes import Cursor
 from bus.connection import Connection
 from bus.log import Log
 from bus.publisher import Publisher
-from bus.streams import StreamIdentity
+from bus.subjects import StreamIdentity
 from schemas.documents import Blob
 from tests import batch_events, events
 from tests.actors.fakes import FakeBlobs
@@ -23,7 +23,7 @@ LONG_AGO = NOW - MIN_ORPHAN_AGE - timedelta(minutes=1)
 
 
 class World:
-    """A store, and a database that knows some of what lies there."""
+    """A store, and a database with some of its documents."""
 
     def __init__(self, connection: Connection, directory: Path) -> None:
         self.connection = connection
@@ -48,14 +48,14 @@ def world(connection: Connection, tmp_path: Path) -> World:
     return World(connection, tmp_path)
 
 
-async def test_an_upload_that_was_never_submitted_goes_when_it_is_old(world: World) -> None:
+async def test_an_old_upload_that_was_never_submitted_is_deleted(world: World) -> None:
     world.put("originals", 1, "a")
     young = world.put("originals", 2, "a", NOW - MIN_ORPHAN_AGE + timedelta(minutes=1))
     assert await world.sweep() == 1
     assert list(world.blobs.stored) == [young]
 
 
-async def test_what_a_document_refers_to_stays_and_stale_attempts_go(world: World) -> None:
+async def test_referenced_blobs_stay_and_stale_attempts_are_deleted(world: World) -> None:
     original, markdown = world.put("originals", 1, "a"), world.put("markdown", 1, "a")
     stale = [world.put("originals", 1, "b"), world.put("markdown", 1, "b")]
     world.upkeep.documents = [
@@ -83,7 +83,7 @@ async def test_a_result_and_its_images_stay_and_intermediate_blobs_are_deleted(
     assert set(world.blobs.stored) == {result, image}
 
 
-async def test_what_another_engine_has_left_of_a_document_goes_however_much_it_is(
+async def test_leftovers_of_another_engine_are_deleted_in_any_number(
     world: World,
 ) -> None:
     """As when Mistral has read a half of it, and the local engine the whole."""
@@ -95,7 +95,7 @@ async def test_what_another_engine_has_left_of_a_document_goes_however_much_it_i
     assert world.blobs.stored == {}
 
 
-async def test_what_was_paid_for_stays_of_a_document_that_has_failed(world: World) -> None:
+async def test_paid_parts_of_a_failed_document_stay(world: World) -> None:
     expected = {world.put("results", 1, "w.0"), world.put("images", 1, "a.jpeg")}
     world.put("markdown", 1, "late")
     world.upkeep.documents = [record(state="failed")]
@@ -113,7 +113,7 @@ async def test_results_of_unknown_documents_are_treated_as_orphans(
     assert len(world.blobs.stored) == ALWAYS_DELETABLE + 1
 
 
-async def test_of_a_document_under_way_everything_stays(world: World) -> None:
+async def test_all_blobs_of_an_unfinished_document_stay(world: World) -> None:
     world.put("originals", 1, "a")
     world.put("markdown", 1, "b")
     world.put("results", 1, "w.0")
@@ -128,13 +128,13 @@ async def test_blobs_of_documents_found_only_in_the_log_stay(world: World) -> No
     assert await world.sweep() == 0
 
 
-async def test_of_an_erased_document_late_bytes_go(world: World) -> None:
+async def test_late_blobs_of_an_erased_document_are_deleted(world: World) -> None:
     world.put("markdown", 1, "late")
     world.upkeep.documents = [record(state="deleted", removed_at=LONG_AGO, erased_at=LONG_AGO)]
     assert await world.sweep() == 1
 
 
-async def test_what_is_left_of_a_removed_document_goes_however_young_it_is(world: World) -> None:
+async def test_leftovers_of_a_removed_document_are_deleted_at_any_age(world: World) -> None:
     """As what an attempt that was killed had stored: no event names it, so nothing erases it."""
     kinds = tuple(prefix.rstrip("/") for prefix in PREFIXES)
     for number in range(ALWAYS_DELETABLE + 1):
@@ -147,7 +147,7 @@ async def test_what_is_left_of_a_removed_document_goes_however_young_it_is(world
     assert world.blobs.stored == {}
 
 
-async def test_of_a_batch_that_is_yet_to_be_submitted_everything_stays(world: World) -> None:
+async def test_all_blobs_of_a_batch_that_is_not_submitted_yet_stay(world: World) -> None:
     batch = batch_events.submitted()
     key = f"originals/default/{batch.documents[0].document_id}.a"
     world.blobs.stored[key], world.blobs.modified[key] = b"foo", LONG_AGO
@@ -174,7 +174,7 @@ async def test_archived_originals_stay(world: World) -> None:
     assert await world.sweep() == 0
 
 
-async def test_a_store_that_belongs_to_another_database_is_left_alone(world: World) -> None:
+async def test_nothing_is_deleted_from_the_store_of_another_database(world: World) -> None:
     for number in range(ALWAYS_DELETABLE + 1):
         world.put("originals", number, "a")
     with pytest.raises(TooManyOrphans, match="database"):
@@ -182,7 +182,7 @@ async def test_a_store_that_belongs_to_another_database_is_left_alone(world: Wor
     assert len(world.blobs.stored) == ALWAYS_DELETABLE + 1
 
 
-async def test_what_is_older_than_the_database_may_be_of_one_that_was_lost(world: World) -> None:
+async def test_blobs_older_than_the_database_are_not_deleted(world: World) -> None:
     world.upkeep.initial_sweep = NOW - MIN_ORPHAN_AGE
     world.put("originals", 1, "a")
     stale = world.put("originals", 2, "b")

@@ -1,4 +1,4 @@
-"""What has outlived its retention goes, a portion at a time; nothing else does."""
+"""Documents expire after their retention, in portions; no others do."""
 
 from datetime import timedelta
 from pathlib import Path
@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 
 from actors.blob_keys import archived_key
-from actors.janitor.queries import ExpiryAction
 from actors.janitor.retention import MIN_PER_PASS, ExpiredCounts, Retention
+from actors.ports import ExpiryAction
 from bus.connection import Connection
 from bus.publisher import Publisher
 from schemas.documents import Blob, DocumentArchived, DocumentDeleted
@@ -35,7 +35,7 @@ class World:
     def add_document(
         self, number: int, state: str = "completed", **overrides: object
     ) -> DocumentRecord:
-        """Let the database and the store know a document."""
+        """Add a document to the database and the store."""
         key = f"originals/default/{events.id_of(number)}.abc"
         self.blobs.stored[key] = b"foo"
         original = Blob(key, 3, events.SHA256)
@@ -103,13 +103,13 @@ async def test_an_original_that_is_lost_does_not_stop_the_others(world: World) -
     assert second.original
 
 
-async def test_what_was_archived_is_deleted_once_that_is_chosen(world: World) -> None:
+async def test_archived_documents_are_deleted_after_the_setting_changes(world: World) -> None:
     world.add_document(1, "archived")
     assert await world.retention("archive").expire(EXPIRED_AT) == ExpiredCounts()
     assert await world.retention("delete").expire(EXPIRED_AT) == ExpiredCounts(deleted=1)
 
 
-async def test_of_many_documents_only_a_part_expires_in_one_pass(world: World) -> None:
+async def test_one_pass_expires_a_bounded_number_of_documents(world: World) -> None:
     for number in range(1, MIN_PER_PASS + 6):
         world.add_document(number)
     assert await world.retention("delete").expire(EXPIRED_AT) == ExpiredCounts(deleted=MIN_PER_PASS)

@@ -1,4 +1,4 @@
-"""A document nobody works on any more is set going again; one somebody works on is left alone."""
+"""A stuck document is driven on; one in progress is not touched."""
 
 from datetime import UTC, datetime, timedelta
 
@@ -71,7 +71,7 @@ class World:
 
 @pytest.fixture
 async def world(connection: Connection) -> World:
-    """A log whose consumers have heard nothing yet."""
+    """A log whose consumers have received nothing yet."""
     world = World(connection)
     await world.prepare()
     return world
@@ -128,7 +128,7 @@ async def test_an_end_not_yet_persisted_is_waited_for(world: World) -> None:
 
 
 async def test_a_requeued_document_nothing_came_of_is_requeued_again(world: World) -> None:
-    """What was said of it before it was requeued is no answer."""
+    """Events from before the requeue do not count."""
     await world.publisher.publish(events.submitted())
     await world.publisher.publish(events.failed())
     await world.publisher.publish(events.requeued(events.submitted()))
@@ -152,7 +152,7 @@ async def test_an_end_the_database_could_not_write_down_is_a_failure(world: Worl
 
 
 async def test_the_valid_submission_is_the_one_published_again(world: World) -> None:
-    """Another one under the id is dropped by whoever hears it, and would never help."""
+    """Another submission with the id is dropped by its consumer, and would never help."""
     await world.publisher.publish(events.submitted())
     await world.publisher.publish(
         events.submitted(file_name="another.txt"), msg_id_suffix="stranger"

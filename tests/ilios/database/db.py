@@ -13,7 +13,7 @@ from actors.writes import (
 )
 from ilios.database import sqlite
 from ilios.database.connection import open_reader, open_writer
-from ilios.database.document_queries import SqliteDocumentQueries
+from ilios.database.queries import SqliteDocumentQueries
 from ilios.database.store import SqliteTransactionStore
 from schemas.documents import DocumentCompleted
 from schemas.events import AnyEvent

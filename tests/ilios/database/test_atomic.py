@@ -1,4 +1,4 @@
-"""Rows, bills and cursor are written together or not at all, wherever a group is broken off."""
+"""Rows, bills and cursor are written together or not at all, after an interruption anywhere."""
 
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -17,9 +17,9 @@ SECOND = history(events.converted(), events.submitted(2), first=3)
 
 @pytest.fixture
 async def db(tmp_path: Path) -> AsyncIterator[Database]:
-    async with open_database(tmp_path / "ilios.db") as books:
-        await books.apply(*FIRST)
-        yield books
+    async with open_database(tmp_path / "ilios.db") as database:
+        await database.apply(*FIRST)
+        yield database
 
 
 async def everything(db: Database) -> list[list[tuple[object, ...]]]:
@@ -27,7 +27,7 @@ async def everything(db: Database) -> list[list[tuple[object, ...]]]:
 
 
 class Interrupted(BaseException):
-    """What a kill is, to whoever survives it to look."""
+    """A kill, as an exception."""
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""The progress of a batch is what its documents are, whatever the log says in whatever order."""
+"""The progress of a batch equals the states of its documents, for events in any order."""
 
 import asyncio
 from collections import Counter
@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from actors.writes import LogEntry, ResetCursor
-from ilios.database.document_queries import SqliteBatchQueries
+from ilios.database.queries import SqliteBatchQueries
 from schemas.documents import AnyDocumentEvent, DocumentArchived, DocumentCancelled, DocumentDeleted
 from schemas.events import AnyEvent
 from schemas.records import BatchCounts, BatchRecord, DocumentRecord
@@ -28,8 +28,8 @@ DOCUMENTS = 3
 
 @pytest.fixture
 async def db(tmp_path: Path) -> AsyncIterator[Database]:
-    async with open_database(tmp_path / "ilios.db") as books:
-        yield books
+    async with open_database(tmp_path / "ilios.db") as database:
+        yield database
 
 
 async def batch(db: Database, number: int = 1) -> BatchRecord:
@@ -50,7 +50,7 @@ def counted(documents: Sequence[DocumentRecord]) -> BatchCounts:
 
 
 def ended(place: int, *, well: bool = True) -> list[AnyEvent]:
-    """Return what is said of a document of the batch up to its end."""
+    """Return the events of a document of the batch up to its end."""
     end = events.converted() if well else events.failed()
     return [batch_events.of(events.fetched(), place), batch_events.of(end, place)]
 
@@ -83,7 +83,7 @@ async def test_each_tenant_has_its_own_batches(db: Database) -> None:
 
 
 @pytest.mark.parametrize(
-    ("said", "progress"),
+    ("later_events", "progress"),
     [
         ([], BatchCounts(total=2, pending=2)),
         ([batch_events.of(events.fetched(), 1)], BatchCounts(total=2, processing=1, pending=1)),
@@ -98,10 +98,10 @@ async def test_each_tenant_has_its_own_batches(db: Database) -> None:
         ([*ended(1), batch_events.of(ARCHIVED, 1)], BatchCounts(total=2, completed=1, pending=1)),
     ],
 )
-async def test_what_happens_to_a_document_counts_for_its_batch(
-    db: Database, said: list[AnyEvent], progress: BatchCounts
+async def test_events_of_a_document_count_for_its_batch(
+    db: Database, later_events: list[AnyEvent], progress: BatchCounts
 ) -> None:
-    await db.apply(*history(batch_events.submitted(), *said))
+    await db.apply(*history(batch_events.submitted(), *later_events))
     assert (await batch(db)).progress == progress
 
 
@@ -189,7 +189,7 @@ async def progress_after_each(groups: Sequence[Sequence[LogEntry]]) -> list[Batc
 
 @settings(max_examples=40, deadline=None)
 @given(st.data())
-def test_the_progress_is_always_what_the_documents_are(data: st.DataObject) -> None:
+def test_the_progress_of_a_batch_equals_the_states_of_its_documents(data: st.DataObject) -> None:
     published = data.draw(st.lists(PUBLISHED, max_size=25))
     entries = history(batch_events.submitted(documents=DOCUMENTS), *published)
     cuts = sorted(data.draw(st.sets(st.integers(1, len(entries)))) | {len(entries)})

@@ -53,7 +53,7 @@ async def test_a_database_of_ilios_passes_also_while_it_is_open(tmp_path: Path) 
     refuse_foreign(path, REMEDY)
 
 
-def test_a_new_or_a_damaged_file_passes_for_those_who_open_it(tmp_path: Path) -> None:
+def test_a_new_or_damaged_file_is_not_refused_as_foreign(tmp_path: Path) -> None:
     path = tmp_path / "ilios.db"
     path.touch()
     refuse_foreign(path, REMEDY)

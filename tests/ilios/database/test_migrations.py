@@ -8,13 +8,12 @@ from pathlib import Path
 
 import pytest
 
-from actors.clock_guard import ClockReading, ClockState
+from actors.writes import ClockReading, ClockState
 from ilios import __version__
 from ilios.database import migrations
 from ilios.database.connection import DatabaseDamaged, open_reader, open_writer
-from ilios.database.document_queries import SqliteDocumentQueries
-from ilios.database.maintenance_queries import SqliteMaintenanceQueries
 from ilios.database.migrations import NewerDatabase
+from ilios.database.queries import SqliteDocumentQueries, SqliteMaintenanceQueries
 from schemas.options import ConversionOptions
 from tests.waiting import wait_until
 
@@ -58,14 +57,16 @@ async def test_opening_again_changes_nothing(tmp_path: Path) -> None:
     assert look(path, "SELECT * FROM sqlite_schema") == before
 
 
-async def test_only_what_is_new_is_applied(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_only_new_migrations_are_applied(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     path = tmp_path / "ilios.db"
     await open_and_close(path)
-    known = migrations.scripts()
-    monkeypatch.setattr(migrations, "scripts", lambda: [*known, (known[-1][0] + 1, SECOND)])
+    existing = migrations.scripts()
+    monkeypatch.setattr(migrations, "scripts", lambda: [*existing, (existing[-1][0] + 1, SECOND)])
     await open_and_close(path)
     assert look(path, "SELECT * FROM more") == [("x",)]
-    assert version(path) == known[-1][0] + 1
+    assert version(path) == existing[-1][0] + 1
 
 
 @pytest.mark.parametrize("fault", ["SELECT nonsense;", "INSERT INTO more VALUES (NULL);", "BURN;"])
@@ -74,9 +75,9 @@ async def test_a_step_that_fails_leaves_nothing_behind(
 ) -> None:
     path = tmp_path / "ilios.db"
     await open_and_close(path)
-    known = migrations.scripts()
-    ahead = known[-1][0] + 1
-    broken = [*known, (ahead, SECOND), (ahead + 1, SECOND.replace("more", "third") + fault)]
+    existing = migrations.scripts()
+    ahead = existing[-1][0] + 1
+    broken = [*existing, (ahead, SECOND), (ahead + 1, SECOND.replace("more", "third") + fault)]
     with monkeypatch.context() as broken_release:
         broken_release.setattr(migrations, "scripts", lambda: broken)
         with pytest.raises((sqlite3.Error, DatabaseDamaged)):
@@ -103,10 +104,10 @@ async def test_a_newer_database_is_refused_with_its_version_and_advice(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     path = tmp_path / "ilios.db"
-    known = migrations.scripts()
-    ahead = known[-1][0] + 1
+    existing = migrations.scripts()
+    ahead = existing[-1][0] + 1
     with monkeypatch.context() as newer:
-        newer.setattr(migrations, "scripts", lambda: [*known, (ahead, SECOND)])
+        newer.setattr(migrations, "scripts", lambda: [*existing, (ahead, SECOND)])
         newer.setattr(migrations, "__version__", "7.8.9")
         await open_and_close(path)
     with pytest.raises(NewerDatabase) as raised:
@@ -204,7 +205,7 @@ async def test_the_writer_trusts_neither_the_schema_nor_the_pages_of_a_file(
             assert found == answer, question
 
 
-async def test_a_reader_sees_what_was_committed_and_cannot_write(tmp_path: Path) -> None:
+async def test_a_reader_sees_committed_rows_and_cannot_write(tmp_path: Path) -> None:
     path = tmp_path / "with space?#%.db"
     async with open_writer(path) as writing, open_reader(path) as reading:
         await writing.execute("INSERT INTO cursors VALUES ('a', 'b', 'c', 1)")

@@ -1,4 +1,4 @@
-"""A failed document that is requeued begins anew; of before, nothing counts any more."""
+"""A requeued document starts again; events from before the requeue have no effect."""
 
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -12,8 +12,8 @@ from tests.ilios.database.db import Database, history, open_database
 
 @pytest.fixture
 async def db(tmp_path: Path) -> AsyncIterator[Database]:
-    async with open_database(tmp_path / "ilios.db") as books:
-        yield books
+    async with open_database(tmp_path / "ilios.db") as database:
+        yield database
 
 
 @pytest.mark.parametrize(
@@ -57,7 +57,7 @@ async def test_events_before_a_requeue_do_not_count(db: Database) -> None:
 
 
 @pytest.mark.parametrize("end", [events.converted(), events.cancelled(), events.archived()])
-async def test_only_what_has_failed_can_be_requeued(db: Database, end: AnyDocumentEvent) -> None:
+async def test_only_failed_documents_can_be_requeued(db: Database, end: AnyDocumentEvent) -> None:
     ended = [events.failed(), end] if isinstance(end, DocumentArchived) else [end]
     await db.apply(*history(events.submitted(), events.fetched(), *ended))
     before = await db.table("documents"), await db.table("usage")

@@ -1,4 +1,4 @@
-"""What the rows say is what the events say, however they were grouped and how often they came."""
+"""Rows follow from the events, for any grouping and repetition."""
 
 import asyncio
 import math
@@ -35,8 +35,8 @@ from tests.ilios.database.db import CREATED, STREAM, Database, apply_write, hist
 
 @pytest.fixture
 async def db(tmp_path: Path) -> AsyncIterator[Database]:
-    async with open_database(tmp_path / "ilios.db") as books:
-        yield books
+    async with open_database(tmp_path / "ilios.db") as database:
+        yield database
 
 
 WHOLE = history(events.submitted(), events.fetched(), events.converted())
@@ -58,7 +58,7 @@ async def test_a_document_is_read_as_far_as_it_is(db: Database) -> None:
     assert (record.content_type, record.file_name) == ("application/pdf", "hello.txt")
 
 
-async def test_a_completion_is_answered_with_what_is_to_be_announced(db: Database) -> None:
+async def test_a_conversion_returns_the_completion_to_publish(db: Database) -> None:
     assert await db.apply(*WHOLE[:2]) == ()
     announced = await db.apply(WHOLE[2])
     assert announced == (
@@ -79,8 +79,8 @@ async def test_seconds_that_cannot_be_are_bounded(db: Database, seconds: float) 
     converted = msgspec.structs.replace(events.converted(), seconds=seconds)
     (completed,) = await db.apply(*WHOLE[:2], events.entry(3, converted))  # type: ignore[misc]
     assert 0 <= completed.seconds <= MAX_ENGINE_SECONDS
-    ((kept,),) = await db.connection.fetchall("SELECT seconds FROM documents")
-    assert kept == completed.seconds
+    ((seconds,),) = await db.connection.fetchall("SELECT seconds FROM documents")
+    assert seconds == completed.seconds
 
 
 @pytest.mark.parametrize("seconds", [1e306, math.inf, -math.inf, -5.0])
@@ -98,7 +98,7 @@ async def test_seconds_of_a_row_of_before_are_bounded_as_they_are_read(
     codec.decode(subjects.subject_for(announced), codec.encode(announced))
 
 
-async def test_unknown_and_somebody_elses_look_the_same(db: Database) -> None:
+async def test_a_document_of_another_tenant_looks_unknown(db: Database) -> None:
     await db.apply(*WHOLE)
     assert await db.reads.document("other", events.id_of(1)) is None
     assert await db.reads.document("default", events.id_of(2)) is None
@@ -118,7 +118,7 @@ async def test_a_completed_document_is_billed_once_however_often_it_is_applied(
     assert len(await db.table("usage")) == 1
 
 
-async def test_usage_records_what_was_done(db: Database) -> None:
+async def test_usage_records_the_conversion(db: Database) -> None:
     await db.apply(*WHOLE)
     at = rows.to_milliseconds(WHOLE[2].stored_at)
     bill = ("default", events.id_of(1), "convert", "local", "none", 3, 12, 34, at)
@@ -189,7 +189,7 @@ async def test_the_cursor_is_committed_with_the_rows_and_has_its_log_identity(db
     assert await db.store.cursor("test") == Cursor(STREAM, CREATED, 2), "it went back"
     await db.apply(events.entry(1, events.submitted(2)), created="anew")
     assert await db.store.cursor("test") == Cursor(STREAM, "anew", 1)
-    assert await db.reads.document("default", events.id_of(2)), "taken for known"
+    assert await db.reads.document("default", events.id_of(2)), "taken for applied"
     await db.store.commit([ResetCursor("test")])  # type: ignore[list-item]
     assert await db.store.cursor("test") is None
 
@@ -208,7 +208,7 @@ POISON: dict[str, AnyDocumentEvent] = {
 
 
 @pytest.mark.parametrize("poison", POISON.values(), ids=list(POISON))
-async def test_what_cannot_be_written_is_refused_alone_and_leaves_no_trace(
+async def test_a_refused_write_has_no_effect_on_itself_or_others(
     db: Database, poison: AnyDocumentEvent
 ) -> None:
     await db.apply(*WHOLE[:2])
@@ -220,8 +220,8 @@ async def test_what_cannot_be_written_is_refused_alone_and_leaves_no_trace(
     two = apply_write(events.entry(6, events.submitted(9)))
     answers = await db.store.commit([one, bad, Ping(), two])  # type: ignore[list-item]
     assert [isinstance(answer, WriteRefused) for answer in answers] == [False, True, False, False]
-    known = [await db.reads.document("default", events.id_of(n)) for n in (7, 8, 9)]
-    assert [record is not None for record in known] == [True, False, True]
+    records = [await db.reads.document("default", events.id_of(n)) for n in (7, 8, 9)]
+    assert [record is not None for record in records] == [True, False, True]
 
 
 ODD_TIMES = [

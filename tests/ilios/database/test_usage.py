@@ -1,4 +1,4 @@
-"""What was converted is billed once, at the price of its day, to the tenant whose it is."""
+"""A conversion is billed once to its tenant, at the price of its day."""
 
 import sqlite3
 from collections.abc import AsyncIterator
@@ -14,8 +14,8 @@ from actors.pricing import Pricing, pricing
 from actors.writes import LogEntry, ResetCursor
 from ilios.database import migrations, statements
 from ilios.database.connection import open_reader, open_writer
+from ilios.database.queries import SqliteUsageQueries
 from ilios.database.store import SqliteTransactionStore
-from ilios.database.usage_queries import SqliteUsageQueries
 from schemas.events import AnyEvent
 from schemas.records import OperationUsage, UsageTotal
 from tests import events
@@ -31,8 +31,8 @@ NOTHING = UsageTotal(
 class Account:
     """A database of its own in which documents are completed."""
 
-    def __init__(self, ledger: SqliteTransactionStore, usage: SqliteUsageQueries) -> None:
-        self.ledger = ledger
+    def __init__(self, transactions: SqliteTransactionStore, usage: SqliteUsageQueries) -> None:
+        self.transactions = transactions
         self.usage = usage
         self.entries: list[LogEntry] = []
 
@@ -45,7 +45,7 @@ class Account:
         operation: str = "convert",
         **published_at: Any,
     ) -> list[LogEntry]:
-        """Complete a document as the log would tell it; returns what the log has of it."""
+        """Complete a document by events; returns them as log entries."""
         story: list[AnyEvent] = [
             msgspec.structs.replace(events.submitted(number, tenant=tenant), operation=operation),
             msgspec.structs.replace(events.fetched(number), tenant=tenant),
@@ -58,7 +58,7 @@ class Account:
         return entries
 
     async def commit(self, *entries: LogEntry, created: str = "once") -> None:
-        (answer,) = await self.ledger.commit([apply_write(*entries, created=created)])
+        (answer,) = await self.transactions.commit([apply_write(*entries, created=created)])
         assert isinstance(answer, tuple), answer
 
     async def micros(self, *within: datetime | None) -> int:
@@ -85,7 +85,7 @@ async def test_a_redelivered_event_is_not_billed_twice(account: Account) -> None
     await account.convert(1, pages=10)
     for created in ("once", "the log was made anew"):
         await account.commit(*account.entries, created=created)
-        await account.ledger.commit([ResetCursor("test")])  # type: ignore[list-item]
+        await account.transactions.commit([ResetCursor("test")])  # type: ignore[list-item]
         await account.commit(*account.entries, created=created)
     assert await account.micros() == 13_000
 
@@ -213,13 +213,13 @@ async def test_a_range_is_added_up_from_its_index_alone(account: Account, tmp_pa
     assert any(used in step for step in steps), steps
 
 
-async def test_what_is_older_than_prices_is_billed_as_the_local_engine(
+async def test_conversions_before_the_first_price_are_billed_as_local(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     path = tmp_path / "ilios.db"
-    known = migrations.scripts()
+    existing = migrations.scripts()
     with monkeypatch.context() as first_release:
-        first_release.setattr(migrations, "scripts", lambda: known[:1])
+        first_release.setattr(migrations, "scripts", lambda: existing[:1])
         async with open_writer(path) as writing:
             await writing.execute(OLD_DOCUMENT)
             await writing.execute(OLD_USAGE)

@@ -14,8 +14,8 @@ from hypothesis import strategies as st
 from actors.writes import LogEntry
 from ilios.api_keys import tenant_of
 from ilios.database.connection import open_reader, open_writer
+from ilios.database.queries import SqliteUsageQueries
 from ilios.database.store import SqliteTransactionStore
-from ilios.database.usage_queries import SqliteUsageQueries
 from ilios.edge.usage import cents, dollars
 from schemas.documents import Operation
 from tests import events

@@ -10,7 +10,7 @@ import pytest
 from actors.blob_keys import original_key
 from actors.ports import StorageMismatch
 from ilios.blobs.local import LocalBlobs
-from ilios.database.integrity_queries import EPOCH
+from ilios.database.queries import EPOCH
 from ilios.integrity.blob_check import BlobStoreCheck, ExpectedBlobs
 from ilios.integrity.faults import Faults
 
@@ -54,7 +54,7 @@ async def test_a_store_that_was_right_a_moment_ago_may_be_emptied_now(
     assert not faults.blocking
 
 
-async def test_one_look_is_enough_for_all_who_miss_a_blob_at_the_same_time(
+async def test_one_check_serves_all_callers_that_miss_a_blob(
     store: LocalBlobs, tmp_path: Path
 ) -> None:
     names = FakeKeySource()

@@ -22,13 +22,13 @@ def watching(database: Path) -> FileWatch:
     return FileWatch(Faults(), places | never, lambda: None)
 
 
-def test_what_is_there_is_no_problem_and_may_change(database: Path) -> None:
+def test_existing_files_are_no_problem_and_may_change(database: Path) -> None:
     files = watching(database)
     database.write_text("more rows")
     assert files.check() is None
 
 
-def test_what_is_moved_away_and_back_is_no_problem_any_more(database: Path) -> None:
+def test_a_file_moved_away_and_back_is_no_problem(database: Path) -> None:
     files = watching(database)
     aside = database.rename(database.with_name("aside"))
     problem = files.check()
@@ -44,7 +44,7 @@ def test_the_outermost_is_named(database: Path) -> None:
     assert str(files.check()).startswith(f"the directory {database.parent} is gone")
 
 
-def test_another_file_of_the_same_name_and_content_is_not_the_one_that_is_open(
+def test_another_file_with_the_same_name_and_content_is_a_problem(
     database: Path,
 ) -> None:
     files = watching(database)
@@ -56,7 +56,7 @@ def test_another_file_of_the_same_name_and_content_is_not_the_one_that_is_open(
     held.close()
 
 
-def test_what_is_found_at_once_blocks(database: Path) -> None:
+def test_a_vanished_path_blocks_at_once(database: Path) -> None:
     faults = Faults()
     files = FileWatch(faults, {"the database": database}, lambda: None)
     files.check_paths()

@@ -14,8 +14,7 @@ from bus.connection import Connection
 from bus.errors import BusUnavailable
 from bus.publisher import Publisher
 from ilios.database.connection import open_reader, open_writer
-from ilios.database.integrity_queries import SqliteLogQueries
-from ilios.database.maintenance_queries import SqliteMaintenanceQueries
+from ilios.database.queries import SqliteLogQueries, SqliteMaintenanceQueries
 from ilios.database.store import SqliteTransactionStore
 from ilios.integrity import losses
 from ilios.integrity.faults import Faults
@@ -35,12 +34,12 @@ class World:
         self,
         connection: Connection,
         directory: Path,
-        ledger: SqliteTransactionStore,
+        transactions: SqliteTransactionStore,
         reads: SqliteLogQueries,
     ) -> None:
         self.connection = connection
         self.directory = directory
-        self.ledger = ledger
+        self.transactions = transactions
         self.blobs = FakeBlobs(directory / "blobs")
         self.faults = Faults()
         self.complains = self.could_not_write = False
@@ -72,7 +71,7 @@ class World:
     async def read_of(self, created: str, sequence: int) -> None:
         cursor = Cursor(streams.EVENTS, created, sequence)
         write = ApplyEvents(persister.NAME, (), cursor)
-        await self.ledger.commit([write])  # type: ignore[list-item]  # a write of its own answer
+        await self.transactions.commit([write])  # type: ignore[list-item]  # a write of its own answer
 
     async def append(self, last: int, at: datetime) -> None:
         created = (await streams.identity(self.connection.jetstream)).created
@@ -96,13 +95,13 @@ async def world(connection: Connection, tmp_path: Path) -> AsyncIterator[World]:
         yield world
 
 
-async def test_a_log_that_has_everything_shows_nothing(world: World) -> None:
+async def test_a_complete_log_has_no_loss(world: World) -> None:
     assert not await world.check_once()
     await world.read_up_to(10)
     assert not await world.check_once()
 
 
-async def test_what_went_by_its_age_is_no_loss(world: World) -> None:
+async def test_expired_events_are_no_loss(world: World) -> None:
     await world.append(6, LONG_AGO)
     await world.read_up_to(10)
     await world.purge_up_to(6)
@@ -110,7 +109,7 @@ async def test_what_went_by_its_age_is_no_loss(world: World) -> None:
 
 
 @pytest.mark.parametrize("ahead", [timedelta(days=2), timedelta(days=400)])
-async def test_what_went_by_its_age_is_no_loss_where_the_clock_was_ahead(
+async def test_expired_events_are_no_loss_after_a_clock_that_was_ahead(
     world: World, ahead: timedelta
 ) -> None:
     await world.append(6, LONG_AGO + ahead)
@@ -124,7 +123,7 @@ async def test_what_went_by_its_age_is_no_loss_where_the_clock_was_ahead(
     assert not await world.check_once()
 
 
-async def test_what_went_before_its_time_shows(world: World) -> None:
+async def test_events_that_vanish_early_are_a_loss(world: World) -> None:
     await world.append(6, LONG_AGO)
     await world.append(7, NOW)
     await world.read_up_to(10)
@@ -136,7 +135,7 @@ async def test_what_went_before_its_time_shows(world: World) -> None:
     assert world.faults.blocking is None
 
 
-async def test_an_end_that_is_gone_shows_also_where_the_database_had_not_read_it(
+async def test_a_lost_end_that_the_database_had_not_read_is_a_loss(
     world: World,
 ) -> None:
     await world.append(12, NOW)
@@ -144,7 +143,7 @@ async def test_an_end_that_is_gone_shows_also_where_the_database_had_not_read_it
     assert "its end with 2 events (11 to 12)" in await world.check_once()
 
 
-async def test_an_end_that_is_gone_is_one_loss_although_new_events_have_taken_its_place(
+async def test_a_lost_end_is_one_loss_although_new_events_have_its_sequences(
     world: World,
 ) -> None:
     await world.read_up_to(13)
@@ -169,7 +168,7 @@ async def test_an_event_that_was_refused_on_a_full_volume_is_no_loss(world: Worl
     assert not await world.check_once()
 
 
-async def test_several_events_are_lost_also_where_one_was_refused(world: World) -> None:
+async def test_several_missing_events_are_a_loss_although_one_was_refused(world: World) -> None:
     await world.read_up_to(7)
     await world.append(7, NOW)
     await world.purge_up_to(9)
@@ -198,7 +197,7 @@ async def _no_answer(*_: object, **__: object) -> list[log_state.SequenceRange]:
     raise BusUnavailable("the log was not read to its end")
 
 
-async def test_nothing_is_settled_of_a_log_that_has_lost_its_end(world: World) -> None:
+async def test_no_event_counts_as_ended_on_a_log_that_lost_its_end(world: World) -> None:
     """A consumer that began behind it would pass over what came since."""
     log = await streams.identity(world.connection.jetstream)
     await world.read_up_to(10)
@@ -209,7 +208,7 @@ async def test_nothing_is_settled_of_a_log_that_has_lost_its_end(world: World) -
     assert await world.reads.ended_floor(log) == 0
 
 
-async def test_what_the_last_events_were_is_not_asked_of_an_empty_log(world: World) -> None:
+async def test_expired_last_events_of_an_empty_log_are_no_loss(world: World) -> None:
     """They may have changed nothing in the database: announcements, and notes of the janitor."""
     await world.append(10, LONG_AGO)
     await world.read_up_to(8)
@@ -218,7 +217,7 @@ async def test_what_the_last_events_were_is_not_asked_of_an_empty_log(world: Wor
     assert UNREAD_TOLERATED >= 2
 
 
-async def test_nor_is_it_asked_as_soon_as_there_is_a_new_event(world: World) -> None:
+async def test_expired_last_events_are_no_loss_after_a_new_event(world: World) -> None:
     """As after a week in which the service was stopped: health publishes a probe at once."""
     await world.append(10, LONG_AGO)
     await world.read_up_to(8)
@@ -230,13 +229,13 @@ async def test_nor_is_it_asked_as_soon_as_there_is_a_new_event(world: World) -> 
     assert world.faults.problems == []
 
 
-async def test_a_log_that_was_never_looked_at_gets_the_benefit_of_the_doubt(world: World) -> None:
+async def test_a_few_unread_events_of_a_log_never_checked_are_no_loss(world: World) -> None:
     await world.read_up_to(6)
     await world.purge_up_to(8)
     assert not await world.check_once()
 
 
-async def test_what_went_unread_shows(world: World) -> None:
+async def test_unread_events_are_a_loss(world: World) -> None:
     await world.append(0, LONG_AGO)
     await world.read_up_to(6)
     await world.purge_up_to(8)
@@ -253,7 +252,7 @@ async def test_a_new_database_beside_a_log_that_begins_later_blocks(world: World
     assert not await world.check_once()
 
 
-async def test_a_hole_shows_once_and_the_next_one_again(world: World) -> None:
+async def test_an_accepted_hole_is_not_reported_again_but_a_new_one_is(world: World) -> None:
     await world.read_up_to(10)
     js = world.connection.jetstream
     for sequence in (4, 5, 7):
@@ -272,7 +271,7 @@ async def test_a_hole_shows_once_and_the_next_one_again(world: World) -> None:
     assert "event 7" not in problem
 
 
-async def test_another_log_shows_and_one_whose_settings_were_made_again_does_not(
+async def test_another_log_is_a_loss_and_a_later_creation_time_is_not(
     world: World,
 ) -> None:
     await world.read_of("2020-01-01T00:00:00+00:00", 10)
@@ -303,7 +302,9 @@ async def log_state_of(world: World) -> log_state.LogState:
     return state
 
 
-async def test_what_the_server_complains_of_shows_where_no_number_does(world: World) -> None:
+async def test_damage_reported_by_the_server_is_a_loss_without_missing_numbers(
+    world: World,
+) -> None:
     await world.read_up_to(10)
     world.complains = True
     assert "nats-server has found damage" in await world.check_once()
@@ -311,7 +312,7 @@ async def test_what_the_server_complains_of_shows_where_no_number_does(world: Wo
     assert not await world.check_once(), "it complains of the same at every start"
 
 
-async def test_originals_without_a_document_are_named_and_who_came_later_is_not(
+async def test_originals_without_a_document_are_named_except_later_ones(
     world: World,
 ) -> None:
     await world.read_up_to(10)

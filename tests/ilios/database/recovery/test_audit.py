@@ -1,4 +1,4 @@
-"""An audit has every document with its bills, and the complaints of SQLite."""
+"""An audit has every document with its bills, and the findings of SQLite."""
 
 import sqlite3
 from contextlib import closing

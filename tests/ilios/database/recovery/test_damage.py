@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from ilios.database.connection import DamageMonitor, DatabaseDamaged, open_reader, open_writer
-from ilios.database.document_queries import SqliteDocumentQueries
+from ilios.database.queries import SqliteDocumentQueries
 from ilios.database.recovery.wal import sidecar
 from tests import events
 from tests.ilios.database.db import history, open_database
@@ -56,7 +56,7 @@ async def test_four_kilobytes_of_nonsense_anywhere_are_noticed_at_start(
     assert path.read_bytes() == before, "it was touched"
 
 
-async def test_what_a_killed_process_leaves_is_in_order(tmp_path: Path) -> None:
+async def test_the_files_of_a_killed_process_are_no_damage(tmp_path: Path) -> None:
     await copy_as_killed(tmp_path / "ilios.db", tmp_path / "copy.db")
     async with open_database(tmp_path / "copy.db") as db:
         assert len(await db.table("documents")) == 39
@@ -99,7 +99,7 @@ async def test_a_database_that_is_gone_while_its_write_ahead_log_is_there_is_ref
         await open_it(copy)
 
 
-async def test_an_unfinished_rebuild_keeps_the_service_from_beginning_with_nothing(
+async def test_the_service_does_not_start_empty_beside_an_unfinished_rebuild(
     tmp_path: Path,
 ) -> None:
     path = tmp_path / "ilios.db"
@@ -128,7 +128,7 @@ async def test_damage_that_is_met_while_running_stops_every_answer(tmp_path: Pat
             await writing.execute("BEGIN IMMEDIATE")
 
 
-async def test_an_error_that_is_not_about_the_file_stops_nobody(tmp_path: Path) -> None:
+async def test_an_error_that_is_not_about_the_file_is_no_damage(tmp_path: Path) -> None:
     path = tmp_path / "ilios.db"
     damage = DamageMonitor(path)
     async with open_writer(path, damage) as writing:

@@ -11,19 +11,27 @@ from pathlib import Path
 
 import pytest
 
-from actors.clock_guard import ClockReading, ClockState, Hold
-from actors.writes import ApplyEvents, Cursor, MarkClock, MarkRunningTime, MarkSweep
+from actors.writes import (
+    ApplyEvents,
+    ClockReading,
+    ClockState,
+    Cursor,
+    Hold,
+    MarkClock,
+    MarkRunningTime,
+    MarkSweep,
+)
 from bus.connection import Connection
 from bus.publisher import Publisher
 from ilios.cli.rebuild import format_lines
 from ilios.database import migrations
 from ilios.database.connection import open_reader
-from ilios.database.maintenance_queries import SqliteMaintenanceQueries
 from ilios.database.migrations import NewerDatabase
+from ilios.database.queries import SqliteMaintenanceQueries
 from ilios.database.recovery import snapshots
-from ilios.database.recovery.damage import DamageMonitor
 from ilios.database.recovery.rebuild import Gap, RebuildReport, rebuild
 from ilios.database.recovery.wal import sidecar
+from ilios.database.sqlite import DamageMonitor
 from ilios.nats.server import NatsServer
 from ilios.secret import Secret
 from ilios.settings.settings import Settings
@@ -147,7 +155,7 @@ def another(path: Path) -> None:
         connection.commit()
 
 
-async def test_whatever_became_of_the_old_file_a_rebuild_goes_on(damaged: DamagedDatabase) -> None:
+async def test_a_rebuild_continues_in_any_state_of_the_old_file(damaged: DamagedDatabase) -> None:
     for name, way in DAMAGES.items():
         damaged.restore()
         way(damaged)
@@ -258,10 +266,10 @@ async def test_a_newer_database_is_left_alone(
     damaged: DamagedDatabase, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     damaged.restore()
-    known = migrations.scripts()
-    step = (known[-1][0] + 1, "CREATE TABLE more (a TEXT);\n")
+    existing = migrations.scripts()
+    step = (existing[-1][0] + 1, "CREATE TABLE more (a TEXT);\n")
     with monkeypatch.context() as newer:
-        newer.setattr(migrations, "scripts", lambda: [*known, step])
+        newer.setattr(migrations, "scripts", lambda: [*existing, step])
         newer.setattr(migrations, "__version__", "7.8.9")
         async with open_database(damaged.database):
             pass

@@ -9,14 +9,13 @@ from pathlib import Path
 
 import pytest
 
+from actors.clock_guard import RunningTime
 from actors.persister import NAME
-from actors.running_time import RunningTime
-from actors.writer import Writer
-from actors.writes import ApplyEvents, Cursor
+from actors.writes import ApplyEvents, Cursor, Writer
 from ilios.database.recovery import snapshot_schedule as module
 from ilios.database.recovery import snapshots
-from ilios.database.recovery.damage import DamageMonitor, DatabaseDamaged
 from ilios.database.recovery.snapshot_schedule import SnapshotScheduler
+from ilios.database.sqlite import DamageMonitor, DatabaseDamaged
 from ilios.integrity.faults import Faults
 from ilios.settings.settings import Settings
 from tests.actors.running import running_in_background
@@ -77,7 +76,7 @@ async def write(db: Database) -> None:
     await db.store.commit([ApplyEvents(NAME, (), Cursor(STREAM, CREATED, 5))])  # type: ignore[list-item]
 
 
-async def test_the_first_is_made_when_there_is_anything_to_keep(tmp_path: Path) -> None:
+async def test_the_first_snapshot_is_made_after_the_first_write(tmp_path: Path) -> None:
     directory = tmp_path / "snapshots"
     async with (
         open_database(tmp_path / "ilios.db") as db,
@@ -131,7 +130,7 @@ async def test_none_is_made_where_none_is_wanted(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     "fault", [snapshots.NotEnoughSpace("no"), OSError("no"), sqlite3.Error("no")]
 )
-async def test_one_that_cannot_be_made_is_tried_again_later(
+async def test_a_failed_snapshot_is_retried_later(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, fault: Exception
 ) -> None:
     take, tries = snapshots.create, list[datetime]()

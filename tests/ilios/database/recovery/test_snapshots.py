@@ -15,8 +15,8 @@ from structlog.testing import capture_logs
 from actors.writes import MarkRunningTime
 from ilios.database import migrations
 from ilios.database.recovery import snapshots
-from ilios.database.recovery.damage import DamageMonitor, DatabaseDamaged
 from ilios.database.recovery.snapshots import NotEnoughSpace, SnapshotDamaged
+from ilios.database.sqlite import DamageMonitor, DatabaseDamaged
 from tests import events
 from tests.ilios.database.db import CREATED, Database, history, open_database
 
@@ -25,9 +25,9 @@ NOW = datetime(2026, 1, 15, 10, 30, tzinfo=UTC)
 
 @pytest.fixture
 async def db(tmp_path: Path) -> AsyncIterator[Database]:
-    async with open_database(tmp_path / "ilios.db") as books:
-        await books.apply(*history(*map(events.submitted, range(1, 300))))
-        yield books
+    async with open_database(tmp_path / "ilios.db") as database:
+        await database.apply(*history(*map(events.submitted, range(1, 300))))
+        yield database
 
 
 async def take(directory: Path, now: datetime = NOW, damage: DamageMonitor | None = None) -> Path:
@@ -66,7 +66,7 @@ async def test_snapshots_are_ordered_by_sequence_not_by_time(db: Database, tmp_p
     assert snapshots.list_snapshots(tmp_path / "snapshots") == [made[3], made[2]]
 
 
-async def test_of_the_same_documents_the_one_that_has_run_longer_is_first(
+async def test_of_equal_snapshots_the_longer_running_one_is_first(
     db: Database, tmp_path: Path
 ) -> None:
     made = []
@@ -77,7 +77,7 @@ async def test_of_the_same_documents_the_one_that_has_run_longer_is_first(
 
 
 @pytest.mark.usefixtures("db")
-async def test_one_that_is_made_at_the_time_of_another_replaces_nothing(tmp_path: Path) -> None:
+async def test_two_snapshots_of_the_same_time_have_different_names(tmp_path: Path) -> None:
     first, second = await take(tmp_path), await take(tmp_path)
     assert first != second
     assert {*snapshots.list_snapshots(tmp_path / "snapshots")} == {first, second}
@@ -167,7 +167,9 @@ async def test_snapshots_of_earlier_versions_are_replaced_by_those_of_this_one(
     assert {*snapshots.list_snapshots(directory)} == {*made}
 
 
-async def test_writing_goes_on_meanwhile_and_is_not_in_it(db: Database, tmp_path: Path) -> None:
+async def test_writes_during_a_snapshot_continue_and_are_not_in_it(
+    db: Database, tmp_path: Path
+) -> None:
     await db.connection.execute("BEGIN IMMEDIATE")
     await db.connection.execute("DELETE FROM documents")
     made = await take(tmp_path)
@@ -177,7 +179,7 @@ async def test_writing_goes_on_meanwhile_and_is_not_in_it(db: Database, tmp_path
 
 
 @pytest.mark.usefixtures("db")
-async def test_what_a_killed_process_has_left_is_swept(tmp_path: Path) -> None:
+async def test_files_of_a_killed_process_are_removed(tmp_path: Path) -> None:
     directory = tmp_path / "snapshots"
     directory.mkdir()
     (directory / "ilios-20250101T000000Z.db.new").write_bytes(b"half")
@@ -214,7 +216,7 @@ async def test_a_damaged_database_makes_no_snapshot(db: Database, tmp_path: Path
 
 
 @pytest.mark.usefixtures("db")
-async def test_what_cannot_be_read_back_is_none(
+async def test_a_snapshot_that_cannot_be_read_back_is_removed(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(snapshots, "find_fault", lambda _: "it is not what it was")

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from actors.persister import NAME
 from actors.writes import ApplyEvents, Cursor, LogEntry, Write
-from bus.replay import LogExtent
+from bus.reader import LogExtent
 from ilios.database.recovery.replay import LogIndex
 from ilios.database.recovery.verify import check_against_log, find_faults
 from schemas.events import AnyEvent

@@ -1,4 +1,4 @@
-"""What the janitor asks of the database, and what it writes there."""
+"""Queries of the janitor and of the blob check, and the writes of the janitor."""
 
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
@@ -6,9 +6,11 @@ from pathlib import Path
 
 import pytest
 
-from actors.clock_guard import ClockReading, ClockState, Hold
 from actors.writes import (
+    ClockReading,
+    ClockState,
     DocumentRef,
+    Hold,
     LogEntry,
     MarkClock,
     MarkErased,
@@ -16,7 +18,8 @@ from actors.writes import (
     MarkSweep,
     Write,
 )
-from ilios.database.maintenance_queries import SqliteMaintenanceQueries
+from ilios.database import rows, sqlite, statements
+from ilios.database.queries import SAMPLES_PER_KIND, SqliteBlobSamples, SqliteMaintenanceQueries
 from schemas.documents import Blob, Stored
 from tests import events
 from tests.ilios.database.db import Database, history, open_database
@@ -27,8 +30,8 @@ YEAR_LATER = events.SUBMITTED_AT + timedelta(days=365)
 
 @pytest.fixture
 async def db(tmp_path: Path) -> AsyncIterator[Database]:
-    async with open_database(tmp_path / "ilios.db") as books:
-        yield books
+    async with open_database(tmp_path / "ilios.db") as database:
+        yield database
 
 
 @pytest.fixture
@@ -41,7 +44,7 @@ async def commit(db: Database, write: Write[None]) -> None:
     assert answers == [None]
 
 
-async def test_only_what_has_ended_expires_and_not_before_its_time(
+async def test_only_ended_documents_expire_and_not_early(
     db: Database, queries: SqliteMaintenanceQueries
 ) -> None:
     await db.apply(
@@ -61,7 +64,7 @@ async def test_only_what_has_ended_expires_and_not_before_its_time(
     assert await queries.count_expirable() == 2
 
 
-async def test_what_was_archived_expires_only_where_that_is_wanted(
+async def test_archived_documents_expire_only_on_request(
     db: Database, queries: SqliteMaintenanceQueries
 ) -> None:
     published = (events.submitted(), events.fetched(), events.converted(), events.archived())
@@ -192,3 +195,59 @@ async def test_documents_are_found_by_their_names(
     await db.apply(*history(events.submitted(1), events.submitted(2)))
     wanted = [("default", events.id_of(1)), ("acme", events.id_of(2)), ("default", "unknown")]
     assert [one.document_id for one in await queries.lookup(wanted)] == [events.id_of(1)]
+
+
+BORN = datetime(2026, 1, 15, tzinfo=UTC)
+INSERT = """
+INSERT INTO documents (
+    tenant, id, state, file_name, content_type, priority, retention_days, operation, submitted_at,
+    submitted_sequence, expires_at, original_key, markdown_key, removed_at
+) VALUES ('default', :id, :state, 'a.pdf', 'application/pdf', 5, 1, 'convert', :at, 1, :at,
+    :original, :markdown, :removed)
+"""
+
+
+async def add(
+    connection: sqlite.Database, number: int, state: str, *, removed: bool = False
+) -> None:
+    is_done = state in ("completed", "archived")
+    values = {
+        "id": f"d{number}",
+        "state": state,
+        "at": rows.to_milliseconds(BORN + timedelta(hours=number)),
+        "original": None if state == "pending" else f"original-{number}",
+        "markdown": f"markdown-{number}" if is_done else None,
+        "removed": rows.to_milliseconds(BORN) if removed else None,
+    }
+    await connection.execute(INSERT, values)
+
+
+async def test_a_sample_has_the_oldest_and_the_newest_blobs(tmp_path: Path) -> None:
+    async with open_database(tmp_path / "ilios.db") as db:
+        names = SqliteBlobSamples(db.connection)
+        assert await names.sample_keys() == []
+        await add(db.connection, 0, "pending")  # whose bytes may lie elsewhere yet
+        await add(db.connection, 1, "deleted", removed=True)
+        assert await names.sample_keys() == []
+        for number in range(2, 12):
+            await add(db.connection, number, "completed")
+        await add(db.connection, 12, "processing")
+        found = await names.sample_keys()
+        completed = [2, 3, 11, 10]
+        assert found[: 2 * len(completed)] == [
+            f"{kind}-{number}" for number in completed for kind in ("original", "markdown")
+        ]
+        assert found[2 * len(completed) :] == ["original-12"]
+        assert len(completed) == 2 * SAMPLES_PER_KIND
+        since = await names.sample_keys(BORN + timedelta(hours=10))
+        assert since == ["original-11", "markdown-11", "original-12"]
+
+
+async def test_a_sample_is_found_by_an_index(tmp_path: Path) -> None:
+    async with open_database(tmp_path / "ilios.db") as db:
+        plan = await db.connection.fetchall(
+            f"EXPLAIN QUERY PLAN {statements.SAMPLED_BLOBS}", {"since": 0, "limit": 1}
+        )
+    lines = [line for *_, line in plan if "documents" in line]
+    assert len(lines) == 4
+    assert all("USING INDEX" in line and "TEMP B-TREE" not in line for line in lines), lines

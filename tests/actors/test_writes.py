@@ -1,4 +1,4 @@
-"""One writes for all: in groups, after which everybody has an answer of their own."""
+"""The writer commits in groups, and each caller gets its own result."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -6,9 +6,16 @@ from contextlib import asynccontextmanager
 
 import pytest
 
-from actors import writer as module
-from actors.writer import Writer
-from actors.writes import ApplyEvents, Cursor, DatabaseUnavailable, Ping, Write, WriteRefused
+from actors import writes as module
+from actors.writes import (
+    ApplyEvents,
+    Cursor,
+    DatabaseUnavailable,
+    Ping,
+    Write,
+    Writer,
+    WriteRefused,
+)
 from tests import events
 from tests.actors.fakes import FakeTransactionStore
 from tests.waiting import wait_until
@@ -36,62 +43,69 @@ def rejected_write() -> ApplyEvents:
 
 
 @pytest.fixture
-def ledger() -> FakeTransactionStore:
-    ledger = FakeTransactionStore()
-    ledger.rejected.add(events.id_of(13))
-    return ledger
+def transactions() -> FakeTransactionStore:
+    transactions = FakeTransactionStore()
+    transactions.rejected.add(events.id_of(13))
+    return transactions
 
 
-async def test_everybody_gets_their_own_answer(ledger: FakeTransactionStore) -> None:
-    writer = Writer(ledger)
+async def test_each_caller_gets_the_result_of_its_write(transactions: FakeTransactionStore) -> None:
+    writer = Writer(transactions)
     async with running_writer(writer):
         words = [EchoWrite(str(number)) for number in range(1000)]
         assert list(await asyncio.gather(*map(writer.commit, words))) == words
 
 
-async def test_what_waits_during_a_commit_goes_into_the_next_one(
-    ledger: FakeTransactionStore,
+async def test_writes_that_wait_during_a_commit_are_in_the_next_one(
+    transactions: FakeTransactionStore,
 ) -> None:
-    writer = Writer(ledger)
-    ledger.may_commit.clear()
+    writer = Writer(transactions)
+    transactions.may_commit.clear()
     async with running_writer(writer):
         keeping = [asyncio.create_task(writer.commit(EchoWrite("first")))]
-        await ledger.commit_started.wait()
+        await transactions.commit_started.wait()
         keeping += [asyncio.create_task(writer.commit(EchoWrite(str(n)))) for n in range(600)]
         await wait_until(lambda: writer._queue.qsize() == 600)
         assert not any(task.done() for task in keeping), "answered before the commit"
-        ledger.may_commit.set()
+        transactions.may_commit.set()
         await asyncio.gather(*keeping)
-    assert [len(group) for group in ledger.groups] == [1, module.GROUP_SIZE, module.GROUP_SIZE, 88]
+    assert [len(group) for group in transactions.groups] == [
+        1,
+        module.GROUP_SIZE,
+        module.GROUP_SIZE,
+        88,
+    ]
 
 
-async def test_one_bad_write_fails_alone(ledger: FakeTransactionStore) -> None:
-    writer = Writer(ledger)
+async def test_a_refused_write_fails_alone(transactions: FakeTransactionStore) -> None:
+    writer = Writer(transactions)
     async with running_writer(writer):
         writes: list[Write[object]] = [EchoWrite("a"), rejected_write(), EchoWrite("b")]  # type: ignore[list-item]
         one, two, three = await asyncio.gather(*map(writer.commit, writes), return_exceptions=True)
     assert (one, three) == (EchoWrite("a"), EchoWrite("b"))
     assert isinstance(two, WriteRefused)
-    assert len(ledger.groups) == 1
+    assert len(transactions.groups) == 1
 
 
 @pytest.mark.parametrize("error", [DatabaseUnavailable("full"), RuntimeError("a defect")])
-async def test_a_ledger_that_cannot_write_is_everybodys_error_and_it_goes_on_after(
-    ledger: FakeTransactionStore, error: Exception
+async def test_a_failed_commit_fails_its_writes_and_later_writes_succeed(
+    transactions: FakeTransactionStore, error: Exception
 ) -> None:
-    writer = Writer(ledger)
-    ledger.unavailable = error  # type: ignore[assignment]
+    writer = Writer(transactions)
+    transactions.unavailable = error  # type: ignore[assignment]
     async with running_writer(writer) as task:
         with pytest.raises(type(error)):
             await writer.commit(Ping())
-        ledger.unavailable = None
+        transactions.unavailable = None
         assert await writer.commit(EchoWrite("b")) == EchoWrite("b")
         assert not task.done()
 
 
-async def test_a_cancelled_caller_affects_no_other_write(ledger: FakeTransactionStore) -> None:
-    writer = Writer(ledger)
-    ledger.may_commit.clear()
+async def test_a_cancelled_caller_affects_no_other_write(
+    transactions: FakeTransactionStore,
+) -> None:
+    writer = Writer(transactions)
+    transactions.may_commit.clear()
     async with running_writer(writer):
         impatient = [asyncio.create_task(writer.commit(EchoWrite("gone"))) for _ in range(3)]
         refused = asyncio.create_task(writer.commit(rejected_write()))
@@ -100,32 +114,32 @@ async def test_a_cancelled_caller_affects_no_other_write(ledger: FakeTransaction
         for task in (*impatient, refused):
             task.cancel()
         await asyncio.gather(*impatient, refused, return_exceptions=True)
-        ledger.may_commit.set()
+        transactions.may_commit.set()
         assert await patient == EchoWrite("here")
-    assert sum(len(group) for group in ledger.groups) == 5
+    assert sum(len(group) for group in transactions.groups) == 5
 
 
 async def test_a_cancelled_writer_finishes_the_group_it_has_begun(
-    ledger: FakeTransactionStore,
+    transactions: FakeTransactionStore,
 ) -> None:
-    writer = Writer(ledger)
-    ledger.may_commit.clear()
+    writer = Writer(transactions)
+    transactions.may_commit.clear()
     task = asyncio.create_task(writer.run())
     begun = asyncio.create_task(writer.commit(EchoWrite("begun")))
-    await ledger.commit_started.wait()
+    await transactions.commit_started.wait()
     task.cancel()
     await asyncio.sleep(0)
     assert not task.done(), "it left in the middle of a commit"
-    ledger.may_commit.set()
+    transactions.may_commit.set()
     assert await begun == EchoWrite("begun")
     with pytest.raises(asyncio.CancelledError):
         await task
 
 
-async def test_a_writer_that_runs_again_takes_what_waited_meanwhile(
-    ledger: FakeTransactionStore,
+async def test_a_restarted_writer_commits_the_waiting_writes(
+    transactions: FakeTransactionStore,
 ) -> None:
-    writer = Writer(ledger)
+    writer = Writer(transactions)
     waiting = asyncio.create_task(writer.commit(EchoWrite("patient")))
     await wait_until(lambda: writer._queue.qsize() == 1)
     async with running_writer(writer):
@@ -133,10 +147,10 @@ async def test_a_writer_that_runs_again_takes_what_waited_meanwhile(
 
 
 async def test_a_full_queue_makes_callers_wait(
-    ledger: FakeTransactionStore, monkeypatch: pytest.MonkeyPatch
+    transactions: FakeTransactionStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(module, "QUEUE_SIZE", 2)
-    writer = Writer(ledger)
+    writer = Writer(transactions)
     keeping = [asyncio.create_task(writer.commit(EchoWrite(str(n)))) for n in range(10)]
     await wait_until(writer._queue.full)
     assert writer._queue.qsize() == 2
