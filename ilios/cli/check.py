@@ -126,8 +126,12 @@ def _findings(settings: Settings, *, running: bool) -> Iterator[Finding]:
     yield from machine.check_directories(settings)
     yield from machine.check_ports(settings, running=running)
     yield from asyncio.run(_run_self_test(settings))
-    stored = settings.snapshots_dir.is_dir() or settings.database_path.exists()
-    if stored or settings.nats_url is not None or settings.s3 is not None:
+    places = (settings.data_dir, settings.snapshots_dir, settings.database_path)
+    if (
+        any(place.exists() for place in places)
+        or settings.nats_url is not None
+        or settings.s3 is not None
+    ):
         yield from _load_preflight(STORES_MODULE).check(settings)
 
 

@@ -12,6 +12,8 @@ ORIGINAL_TABLES = {"documents", "usage"}  # of the service that ilios replaces
 MAX_NAMED = 5  # tables named in a message
 
 _HEADER = b"SQLite format 3\0"
+_HEADER_BYTES = 100
+_USER_VERSION, _APPLICATION_ID = slice(60, 64), slice(68, 72)  # sqlite.org/fileformat2.html
 _TABLES = (
     "SELECT name FROM sqlite_master WHERE type = 'table' AND name NOT LIKE 'sqlite!_%' ESCAPE '!'"
 )
@@ -42,14 +44,25 @@ def refuse_foreign(path: Path, remedy: str) -> None:
         tables = _tables(path)
     except sqlite3.Error:
         return  # damaged, and therefore refused when it is opened
-    if not tables or OWN_TABLE in tables:
+    if OWN_TABLE in tables or (not tables and not _is_marked(path)):
         return
+    if not tables:
+        raise ForeignDatabase(
+            f"{path} is a database of another program, without tables; it was not changed. {remedy}"
+        )
     named = ", ".join(sorted(tables)[:MAX_NAMED]) + (", ..." if len(tables) > MAX_NAMED else "")
     owner = " (the service that ilios replaces)" if tables >= ORIGINAL_TABLES else ""
     raise ForeignDatabase(
         f"{path} is a database of another program{owner}, with the tables {named}; it was not "
         f"changed. {remedy}"
     )
+
+
+def _is_marked(path: Path) -> bool:
+    """Whether a database without tables has the numbers of a program: ours come with its tables."""
+    with path.open("rb") as file:
+        header = file.read(_HEADER_BYTES)
+    return any(header[_USER_VERSION]) or any(header[_APPLICATION_ID])
 
 
 def _tables(path: Path) -> set[str]:

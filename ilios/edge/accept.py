@@ -96,7 +96,8 @@ async def receive_document(
     fields_kind, json_kind = kinds
     if is_json(request):
         body = await read_urls(request, requests.MAX_JSON_BYTES)
-        given = requests.require_object(body)
+        members = requests.require_object(body)
+        given = requests.add_query(members, request.query, fields_kind, json_kind)
         by_url = requests.parse_json(json_kind, given)
         wanted = msgspec.convert(by_url, fields_kind, from_attributes=True)
         options = requests.check_engine(edge, by_url.options)
@@ -241,7 +242,9 @@ async def read_urls(request: web.Request, max_bytes: int) -> object:
     """
     browser_guard.check_browser(request)
     request.app[EDGE].disk_space.check()
-    return await requests.read_json(request, max_bytes)
+    found = await requests.read_json(request, max_bytes)
+    requests.reject_surrogates(found)
+    return found
 
 
 def check_fields(

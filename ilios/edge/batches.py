@@ -178,7 +178,7 @@ async def _receive(request: web.Request) -> accept.Received[BatchSubmitted, Batc
     batch_id, suffix = accept.choose_id(tenant, key), new_suffix()
     if accept.is_json(request):
         body = await accept.read_urls(request, MAX_JSON_BYTES)
-        given = _as_batch(body)
+        given = requests.add_query(_as_batch(body), request.query, BatchFields, BatchByUrl)
         by_url = requests.parse_json(BatchByUrl, given)
         wanted = msgspec.convert(by_url, BatchFields, from_attributes=True)
         blob_keys: tuple[str, ...] = ()

@@ -125,6 +125,7 @@ def reject_unknown(given: Iterable[str], known: Iterable[str], what: str) -> Non
         if name in known or name in HARMLESS_NAMES or name.startswith(HARMLESS_PREFIX):
             continue
         shown = name if len(name) <= 64 else f"{name[:64]}..."
+        shown = shown.encode(errors="replace").decode()  # JSON may escape half a surrogate pair
         folded = {one.lower().replace("_", ""): one for one in sorted(known)}
         near = difflib.get_close_matches(shown.lower().replace("_", ""), folded, n=1, cutoff=0.6)
         hint = f'; did you mean "{folded[near[0]]}"?' if near else ""
@@ -147,11 +148,29 @@ def parse_texts(kind: type[_S], given: Mapping[str, str]) -> _S:
     return _parse(kind, values, strict=False)
 
 
+def add_query(
+    given: Mapping[str, Any], query: Mapping[str, str], fields: type[Struct], kind: type[Struct]
+) -> dict[str, Any]:
+    """Return the members of a JSON object with the parameters of the query that it leaves out.
+
+    ``fields`` are what the parameters are parsed into, ``kind`` what the members are.
+
+    :raises HttpProblem: the value of a parameter is not one (400).
+    """
+    taken, known = members(fields), members(kind)
+    parsed: dict[str, Any] = msgspec.to_builtins(parse_texts(fields, query)) if query else {}
+    texts = {
+        name: text for name, text in query.items() if text and name in known and name not in taken
+    }
+    return texts | parsed | dict(given)
+
+
 def parse_json(kind: type[_S], given: Mapping[str, Any]) -> _S:
     """Return a request parsed from a JSON object.
 
     :raises HttpProblem: a member is unknown, missing or has a wrong value (400).
     """
+    reject_unknown(given, members(kind), "member")  # first: it may be a required one, misspelt
     missing = [
         one.name
         for one in members(kind).values()
@@ -161,7 +180,6 @@ def parse_json(kind: type[_S], given: Mapping[str, Any]) -> _S:
         needed = [one.name for one in members(kind).values() if one.required]
         verb = "is" if len(needed) == 1 else "are"
         raise HttpProblem(400, "missing_fields", f"{' and '.join(needed)} {verb} required")
-    reject_unknown(given, members(kind), "member")
     return _parse(kind, {name: given[name] for name in members(kind) if name in given}, strict=True)
 
 
@@ -255,6 +273,17 @@ def require_object(found: object) -> dict[str, Any]:
     if not isinstance(found, dict):
         raise _malformed("The request body must be a JSON object")
     return found
+
+
+def reject_surrogates(found: object) -> None:
+    """Refuse a JSON value with half a surrogate pair: it can be neither published nor hashed.
+
+    :raises HttpProblem: it has one (400).
+    """
+    try:
+        json.dumps(found, ensure_ascii=False).encode()
+    except UnicodeEncodeError:
+        raise _malformed("The request body has text that is not Unicode") from None
 
 
 def _reject_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

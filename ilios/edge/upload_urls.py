@@ -134,10 +134,7 @@ UPLOAD_LOCKS = web.AppKey("turns", KeyedLock)
         _BODY_PROBLEMS,
         SELECTING_ENGINE,
         {
-            400: (
-                "file_too_large",
-                "malformed_json",
-            ),
+            400: ("file_too_large", "malformed_json"),
             413: ("request_too_large",),
             415: ("json_expected",),
         },
@@ -252,11 +249,19 @@ async def put(request: web.Request) -> web.StreamResponse:
         FINDING_DOCUMENT,
         GONE,
         PUBLISHING,
-        {400: ("upload_missing", "upload_size_differs")},
+        {
+            400: ("malformed_json", "upload_missing", "upload_size_differs"),
+            413: ("request_too_large",),
+            415: ("encoding_unsupported",),
+        },
     ),
 )
 async def complete(request: web.Request) -> web.StreamResponse:
     """Submit the upload, once."""
+    if request.can_read_body and accept.is_json(request):
+        # Options belong to the reservation; here they would have no effect.
+        given = await requests.read_json(request)
+        requests.reject_unknown(given if isinstance(given, dict) else (), (), "member")
     edge, tenant, document_id = request.app[EDGE], request[TENANT], request.match_info["id"]
     if not is_id(document_id):
         raise HttpProblem(400, "invalid_id", "Invalid document ID format")

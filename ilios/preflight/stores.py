@@ -11,7 +11,7 @@ from bus.connection import connect
 from bus.errors import BusUnavailable
 from ilios.blobs.factory import probe_bucket
 from ilios.blobs.s3.config import S3Config
-from ilios.data_directory import refuse_foreign_database
+from ilios.data_directory import NewerData, check_version, refuse_foreign_database
 from ilios.database.foreign import ForeignDatabase
 from ilios.integrity.missing_database import DatabaseMissing, check_snapshots
 from ilios.preflight.machine import Finding, ok, problem
@@ -22,6 +22,12 @@ REACHED_WITHIN = 8.0  # seconds
 
 def check(settings: Settings) -> Iterator[Finding]:
     """Yield a finding for each store that is configured, and for a database that is not ours."""
+    try:
+        check_version(settings.data_dir)
+    except NewerData as error:
+        yield problem(f"ILIOS_DATA_DIR: {error}")
+    except OSError:
+        pass  # as below
     try:
         refuse_foreign_database(settings)
         check_snapshots(settings)

@@ -228,3 +228,14 @@ def test_good_keys_are_not_warned_of(
 ) -> None:
     no_settings.setenv("API_KEY", f" {KEY} , 0123456789abcdef")
     assert "API_KEY" not in final_lines(capsys, 0)[1]
+
+
+def test_a_directory_of_a_newer_version_is_a_problem(
+    no_settings: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    (tmp_path / "data").mkdir()
+    (tmp_path / "data" / "version").write_text("99.1.0\n")
+    last, lines = final_lines(capsys, 3)
+    assert last == "Not ready to start: 1 problem."
+    assert "ILIOS_DATA_DIR: the data directory" in lines
+    assert "written by a newer ilios (99.1.0" in lines

@@ -1,5 +1,7 @@
 """A file that is no database of ilios is refused, and not a byte of it is changed."""
 
+import sqlite3
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -43,6 +45,17 @@ def test_a_file_that_is_no_database_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ForeignDatabase, match="is no SQLite database"):
         refuse_foreign(path, REMEDY)
     assert path.read_text() == "a letter, or an encrypted database"
+
+
+@pytest.mark.parametrize("number", ["user_version", "application_id"])
+def test_a_database_without_tables_is_refused_by_its_numbers(tmp_path: Path, number: str) -> None:
+    path = tmp_path / "ilios.db"
+    with closing(sqlite3.connect(path)) as connection:
+        connection.execute(f"PRAGMA {number} = 7")
+    before = contents(tmp_path)
+    with pytest.raises(ForeignDatabase, match="another program, without tables"):
+        refuse_foreign(path, REMEDY)
+    assert contents(tmp_path) == before
 
 
 async def test_a_database_of_ilios_passes_also_while_it_is_open(tmp_path: Path) -> None:

@@ -73,7 +73,9 @@ async def test_a_list_of_urls_is_a_batch(world: World) -> None:
         (SUBMIT, {"url": URL, "fileName": ""}, "invalid_file_name"),
         (SUBMIT, {"url": URL, "retentionDays": "7"}, "invalid_retention_days"),
         (SUBMIT, {"url": URL, "format": "json"}, "unknown_field"),
+        (SUBMIT, {"uri": URL}, "unknown_field"),
         (SUBMIT, [URL], "malformed_json"),
+        (SUBMIT, {"url": f"{URL}\ud800"}, "malformed_json"),
         (CONVERT, {"url": URL, "format": "xml"}, "invalid_format"),
         (BATCH, {"documents": []}, "invalid_documents"),
         (BATCH, {"documents": [7]}, "invalid_documents"),
@@ -89,6 +91,23 @@ async def test_a_body_that_is_none_is_refused(
     async with client.post(path, json=body) as answer:
         assert (answer.status, (await answer.json())["code"]) == (400, code)
     assert world.publisher.published == []
+
+
+async def test_parameters_of_the_query_count_where_the_body_leaves_them_out(world: World) -> None:
+    client = await world.serve()
+    query = "?pages=2,1&retentionDays=7&fileName=mine.pdf"
+    async with client.post(SUBMIT + query, json={"url": URL, "retentionDays": 9}) as answer:
+        assert answer.status == 202
+    event = world.publisher.submitted
+    assert event.options == ConversionOptions(pages="1-2")
+    assert (event.retention_days, event.file_name) == (9, "mine.pdf")
+    async with client.post(f"{BATCH}?pages=3&priority=8", json=[URL]) as answer:
+        assert answer.status == 202
+    batch = world.publisher.published[-1]
+    assert isinstance(batch, BatchSubmitted)
+    assert (batch.options, batch.priority) == (ConversionOptions(pages="3"), 8)
+    async with client.post(f"{BATCH}?pages=x", json=[URL]) as answer:
+        assert (answer.status, (await answer.json())["code"]) == (400, "invalid_pages")
 
 
 @pytest.mark.parametrize("path", [SUBMIT, BATCH])

@@ -62,6 +62,7 @@ REFUSED: list[tuple[bytes, int, str]] = [
     (body(engine="local", model="mistral-ocr-latest"), 400, "invalid_model"),
     (body(engine="mistral"), 422, "engine_unavailable"),
     (body(model="mistral-ocr-latest"), 422, "engine_unavailable"),
+    (b'{"\\ud800": 1}', 400, "unknown_field"),
     (body(x="y" * 64 * 1024), 413, "request_too_large"),
 ]
 

@@ -99,6 +99,18 @@ async def test_completing_again_is_the_same_answer_and_one_submission(world: Wor
     assert await put(client, asked["path"]) == (409, "upload_completed")
 
 
+async def test_options_that_come_with_the_completion_are_refused(world: World) -> None:
+    client = await world.serve()
+    asked = await request_upload_url(client)
+    await put(client, asked["path"])
+    path = f"/api/documents/upload-complete/{asked['id']}"
+    async with client.post(path, json={"pages": "1"}) as answer:
+        assert (answer.status, (await answer.json())["code"]) == (400, "unknown_field")
+    assert world.publisher.published == []
+    async with client.post(path, json={}) as answer:
+        assert answer.status == 200
+
+
 @pytest.mark.parametrize("state", ["completed", "failed"])
 async def test_completing_after_the_end_is_still_the_same_answer(world: World, state: str) -> None:
     client = await world.serve()
