@@ -5,18 +5,15 @@ import asyncio
 import os
 import sys
 from collections.abc import Collection, Iterator
-from importlib import import_module
-from typing import Protocol
 
 from actors.engines import EngineCrashed
 from ilios import api_keys
 from ilios.api_keys import tenant_of
-from ilios.cli import exit_codes, printing
+from ilios.cli import exit_codes, preflight, printing
+from ilios.cli.preflight import Finding, problem, warning
 from ilios.engines.local import self_test
 from ilios.engines.local.engine import LocalEngine
 from ilios.engines.sandbox import enter
-from ilios.preflight import machine
-from ilios.preflight.machine import Finding, problem, warning
 from ilios.runtime import engine_memory, open_files
 from ilios.secret import Secret
 from ilios.settings import environ
@@ -24,12 +21,6 @@ from ilios.settings.settings import TABLE, Settings
 
 HINT_LENGTH = 4  # characters of a key
 MIN_HINTED_LENGTH = 12  # characters of a key of which some may be shown
-STORES_MODULE = "ilios.preflight.stores"
-"""It loads libraries that take a while, so only where it is needed."""
-
-
-class _Preflight(Protocol):
-    def check(self, settings: Settings) -> Iterator[Finding]: ...
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -53,7 +44,7 @@ def run(_options: argparse.Namespace) -> int:
         return _print_verdict(
             f"Not ready to start: {_pluralized(len(error.problems), 'problem')}.", exit_codes.USAGE
         )
-    running = machine.is_locked(settings.data_dir)
+    running = preflight.is_locked(settings.data_dir)
     try:
         printing.write_stdout("".join(f"{line}\n" for line in _setting_lines(settings, from_file)))
         findings = list(_findings(settings, running=running))
@@ -123,17 +114,12 @@ def _findings(settings: Settings, *, running: bool) -> Iterator[Finding]:
         ),
     ):
         yield warning(text)
-    yield from machine.check_directories(settings)
-    yield from machine.check_ports(settings, running=running)
+    yield from preflight.check_directories(settings)
+    yield from preflight.check_ports(settings, running=running)
     yield from asyncio.run(_run_self_test(settings))
     stored = settings.snapshots_dir.is_dir() or settings.database_path.exists()
     if stored or settings.nats_url is not None or settings.s3 is not None:
-        yield from _load_preflight(STORES_MODULE).check(settings)
-
-
-def _load_preflight(module: str) -> _Preflight:
-    found: _Preflight = import_module(module)
-    return found
+        yield from preflight.check_stores(settings)
 
 
 def _print_warnings(warnings: list[str]) -> None:

@@ -10,9 +10,8 @@ from pathlib import Path
 import pytest
 
 from ilios.api_keys import tenant_of
-from ilios.cli import check
+from ilios.cli import check, preflight
 from ilios.engines.sandbox import landlock
-from ilios.preflight import machine
 from ilios.runtime.disk_space import Volume
 from ilios.settings.settings import MIB, TABLE
 from tests import events
@@ -186,7 +185,7 @@ def test_ports_in_use_are_distinguished(
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = str(taken.getsockname()[1])
         taken.settimeout(0)  # nobody answers there
-        no_settings.setattr(machine, "PORT_TIMEOUT", 0.1)
+        no_settings.setattr(preflight, "PORT_TIMEOUT", 0.1)
         no_settings.setenv("ILIOS_NATS_PORT", port)
         last, lines = final_lines(capsys, 0)
         assert last.startswith("Ready to start, with")
