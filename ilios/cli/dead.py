@@ -14,7 +14,7 @@ from ilios.cli import command, exit_codes, printing
 from ilios.nats.access import operator_connection
 from ilios.nats.server import BusDidNotStart
 from ilios.runtime.locks import AlreadyInUse, CannotLock
-from ilios.secrets_file import SecretsDamaged
+from ilios.secret import SecretsDamaged
 from ilios.settings.settings import Settings
 from ilios.visible import visible, visible_json
 

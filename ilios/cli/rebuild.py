@@ -16,7 +16,7 @@ from ilios.database.recovery.comparison import TableDiff
 from ilios.database.recovery.rebuild import Gap, NoSuchSnapshot, RebuildReport, rebuild
 from ilios.nats.server import BusDidNotStart
 from ilios.runtime.locks import AlreadyInUse, CannotLock
-from ilios.secrets_file import SecretsDamaged
+from ilios.secret import SecretsDamaged
 from ilios.settings.settings import Settings
 
 MAX_LISTED = 10  # rows or documents that are named one by one

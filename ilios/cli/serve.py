@@ -29,7 +29,7 @@ from ilios.database.migrations import NewerDatabase
 from ilios.nats.server import BusDidNotStart
 from ilios.runtime import engine_memory, gc_tuning, open_files
 from ilios.runtime.locks import AlreadyInUse, CannotLock
-from ilios.secrets_file import SecretsDamaged
+from ilios.secret import SecretsDamaged
 from ilios.service import CannotListen, Service, service
 from ilios.settings import environ
 from ilios.settings.settings import Settings

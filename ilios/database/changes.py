@@ -11,7 +11,7 @@ from actors.blob_keys import original_key
 from actors.writes import LogEntry
 from ilios.database import rows, statements
 from ilios.database.billing import Billing
-from ilios.file_names import clean_name
+from ilios.visible import clean_name
 from schemas.batches import (
     TERMINAL_JOB_STATUSES,
     BatchCompleted,

@@ -24,7 +24,7 @@ from ilios.database.recovery.damage import DatabaseDamaged
 from ilios.integrity.missing_database import DatabaseMissing
 from ilios.nats.server import BusDidNotStart
 from ilios.runtime.locks import AlreadyInUse, CannotLock
-from ilios.secrets_file import SecretsDamaged
+from ilios.secret import SecretsDamaged
 from ilios.startup import STARTING, Startup
 
 URL = "http://127.0.0.1:1"

@@ -19,9 +19,10 @@ import pytest
 from bus import streams
 from bus.connection import Connection, connect
 from bus.publisher import Publisher
-from ilios import secrets_file
 from ilios.nats import server as module
+from ilios.nats import users
 from ilios.nats.server import BusDidNotStart, NatsServer, embedded
+from ilios.secret import write_private_file
 from tests import events
 from tests.waiting import wait_until
 
@@ -98,7 +99,7 @@ async def test_a_full_volume_does_not_end_the_watch(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     full = OSError(errno.ENOSPC, "no space left")
-    write, failures = secrets_file.write, [full] * 3
+    write, failures = write_private_file, [full] * 3
 
     def refuse(path: Path, text: str) -> None:
         if failures:
@@ -106,7 +107,7 @@ async def test_a_full_volume_does_not_end_the_watch(
         write(path, text)
 
     async with embedded(tmp_path, 0) as server:
-        monkeypatch.setattr(secrets_file, "write", refuse)
+        monkeypatch.setattr(users, "write_private_file", refuse)
         for _ in range(4):
             before = server.pid
             assert before
