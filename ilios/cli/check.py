@@ -9,7 +9,7 @@ from collections.abc import Collection, Iterator
 from actors.engines import EngineCrashed
 from ilios import api_keys
 from ilios.api_keys import tenant_of
-from ilios.cli import exit_codes, preflight, printing
+from ilios.cli import ExitCode, preflight, printing
 from ilios.cli.preflight import Finding, problem, warning
 from ilios.engines.local import self_test
 from ilios.engines.local.engine import LocalEngine
@@ -42,7 +42,7 @@ def run(_options: argparse.Namespace) -> int:
         _print_warnings(environ.warnings(os.environ))
         printing.print_problems(error.problems)
         return _print_verdict(
-            f"Not ready to start: {_pluralized(len(error.problems), 'problem')}.", exit_codes.USAGE
+            f"Not ready to start: {_pluralized(len(error.problems), 'problem')}.", ExitCode.USAGE
         )
     running = preflight.is_locked(settings.data_dir)
     try:
@@ -54,20 +54,20 @@ def run(_options: argparse.Namespace) -> int:
         )
     except printing.CannotPrint as error:
         printing.print_error(error)
-        return exit_codes.SOME_FAILED
+        return ExitCode.SOME_FAILED
     warned = [finding.text for finding in findings if finding.level == "warning"]
     problems = [finding.text for finding in findings if finding.level == "problem"]
     _print_warnings(warned)
     printing.print_problems(problems)
     if problems:
         verdict = f"Not ready to start: {_pluralized(len(problems), 'problem')}."
-        return _print_verdict(verdict, exit_codes.CANNOT_START)
+        return _print_verdict(verdict, ExitCode.CANNOT_START)
     verdict = "Ready to start"
     if running:
         verdict = "A running ilios uses this data directory; ready to start once that has stopped"
     if warned:
         verdict += f", with {_pluralized(len(warned), 'warning')}"
-    return _print_verdict(f"{verdict}.", exit_codes.OK)
+    return _print_verdict(f"{verdict}.", ExitCode.OK)
 
 
 async def _run_self_test(settings: Settings) -> list[Finding]:
@@ -134,7 +134,7 @@ def _print_verdict(verdict: str, code: int) -> int:
         printing.write_stdout(f"\n{verdict}\n")
     except printing.CannotPrint as error:
         printing.print_error(error)
-        return code or exit_codes.SOME_FAILED
+        return code or ExitCode.SOME_FAILED
     return code
 
 

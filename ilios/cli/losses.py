@@ -3,7 +3,7 @@
 import argparse
 from collections.abc import Iterator
 
-from ilios.cli import command, exit_codes, printing
+from ilios.cli import ExitCode, command, printing
 from ilios.integrity import losses
 from ilios.integrity.losses import Loss, LossesFile, describe
 from ilios.settings.settings import Settings
@@ -40,11 +40,11 @@ def _run(settings: Settings, *, accept: bool) -> int:
             accepted = True
     except OSError as error:
         printing.print_error(error)
-        return exit_codes.SOME_FAILED
+        return ExitCode.SOME_FAILED
     printing.write_stdout(
         "".join(f"{line}\n" for line in format_lines(losses_file, accepted=accepted))
     )
-    return exit_codes.SOME_FAILED if has_unaccepted and not accepted else exit_codes.OK
+    return ExitCode.SOME_FAILED if has_unaccepted and not accepted else ExitCode.OK
 
 
 def format_lines(losses_file: LossesFile, *, accepted: bool) -> Iterator[str]:

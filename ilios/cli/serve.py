@@ -21,7 +21,7 @@ from actors.ports import StorageForeign, StorageMisconfigured
 from bus.errors import BusMisconfigured
 from bus.reader import ReaderInUse
 from ilios import __version__, logs
-from ilios.cli import exit_codes, printing
+from ilios.cli import ExitCode, printing
 from ilios.data_directory import NewerData
 from ilios.database.connection import DatabaseDamaged
 from ilios.database.foreign import ForeignDatabase
@@ -94,11 +94,11 @@ def run(_options: argparse.Namespace) -> int:
     except _CANNOT_START as error:
         why = str(error) or "nobody reads its stdout"
         print(f"ilios cannot start: {why}", file=sys.stderr)
-        return exit_codes.CANNOT_START
+        return ExitCode.CANNOT_START
     except _WRONG_SETTINGS as error:
         print(f"ilios cannot start: {error}", file=sys.stderr)
-        return exit_codes.USAGE
-    return exit_codes.OK
+        return ExitCode.USAGE
+    return ExitCode.OK
 
 
 async def _serve(settings: Settings) -> None:
@@ -138,7 +138,7 @@ async def _serve(settings: Settings) -> None:
 
 def _exit_now() -> NoReturn:
     """Exit at once. Unfinished work is redelivered by the log; the kernel ends the children."""
-    os._exit(exit_codes.INTERRUPTED)
+    os._exit(ExitCode.INTERRUPTED)
 
 
 def _start_exit_timers() -> None:
