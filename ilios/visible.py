@@ -18,7 +18,7 @@ _UNWANTED = re.compile(
 
 
 def visible(text: str, *, lines: bool = False) -> str:
-    r"""Escape what is not printable (as ``\x1b``), except white space where ``lines``."""
+    r"""Escape unprintable characters (as ``\x1b``), except white space where ``lines``."""
     if text.isprintable():
         return text
     return "".join(

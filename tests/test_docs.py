@@ -1,4 +1,4 @@
-"""What is documented is there, and what is there is documented."""
+"""Everything that is documented exists, and everything that exists is documented."""
 
 import re
 from pathlib import Path
@@ -28,7 +28,7 @@ FIRST_ILIOS = {
     "S3_MULTIPART_THRESHOLD",
     "DB_WAL_MODE",
 }
-"""What whoever comes from there may have set."""
+"""Variables that users of the original may have set."""
 SECURITY = ROOT / "SECURITY.md"
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", SECURITY]
 PAGES += sorted((ROOT / "docs").glob("*.md"))

@@ -98,7 +98,7 @@ class ServiceProcess:
             self._process = await asyncio.create_subprocess_exec(
                 self._python,
                 *self.command(),
-                cwd="/",  # where no .env lies
+                cwd="/",  # which has no .env
                 env={
                     "PATH": os.environ.get("PATH", ""),
                     "PYTHONPATH": str(self._directory),

@@ -1,4 +1,4 @@
-"""Verification: what was promised against the database, the blobs and what clients get to read."""
+"""Verification of the promises by the database, the blobs and the answers to clients."""
 
 import asyncio
 import hashlib

@@ -1,4 +1,4 @@
-"""``ilios check``: shows the settings, what is wrong with them, and whether a start would work."""
+"""``ilios check``: shows the settings, their problems, and whether the service could start."""
 
 import argparse
 import asyncio

@@ -1,4 +1,4 @@
-"""What several commands have in common: the settings, and work on the data of a service."""
+"""Parts of several commands: the settings, and work on the data of a service."""
 
 import os
 from collections.abc import Callable

@@ -1,4 +1,4 @@
-"""``ilios losses``: the list of what the log has lost, and its acceptance."""
+"""``ilios losses``: lists or accepts events that the log has lost."""
 
 import argparse
 from collections.abc import Iterator
@@ -14,12 +14,12 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.description = (
         "List events that are gone from the log before their time, documents that wait for one of "
         "them, and originals that no document owns; also while the service runs. "
-        "Exit code 0: nothing stands; 1: something does."
+        "Exit code 0: nothing is lost, or all is accepted; 1: something is lost."
     )
     parser.add_argument(
         "--accept",
         action="store_true",
-        help="you have seen to them: the service is ready again, and keeps those originals",
+        help="acknowledge them: the service is ready again, and keeps those originals",
     )
 
 

@@ -1,4 +1,4 @@
-"""`ilios check`: what is in effect, in the words of whoever set it."""
+"""`ilios check` shows the settings in effect, by their variables."""
 
 import argparse
 import asyncio
@@ -78,7 +78,7 @@ def test_what_the_sandbox_lacks_on_this_machine_is_a_warning(
     assert "nothing will be converted" in warned
 
 
-def test_nobody_waits_for_the_web_server() -> None:
+def test_the_command_does_not_load_the_web_server() -> None:
     code = "import sys, ilios.cli.check; print('aiohttp' in sys.modules)"
     command = [sys.executable, "-c", code]
     found = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
@@ -123,7 +123,7 @@ def test_invalid_settings_end_with_a_summary_too(
         ("ILIOS_HOST", "203.0.113.1", "PORT: 1 of 203.0.113.1 cannot be listened on"),
     ],
 )
-def test_what_keeps_it_from_starting_is_a_problem(
+def test_a_reason_not_to_start_is_a_problem(
     no_settings: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
     tmp_path: Path,

@@ -36,7 +36,7 @@ def is_gone(pid: int) -> bool:
         return True
 
 
-async def test_it_is_ready_when_it_is_started_and_gone_when_it_is_left(tmp_path: Path) -> None:
+async def test_it_is_ready_after_its_start_and_ended_with_its_context(tmp_path: Path) -> None:
     async with embedded(tmp_path, 0) as server:
         pid = server.pid
         assert pid
@@ -67,7 +67,7 @@ async def connected_server(directory: Path) -> AsyncIterator[Connection]:
 
 
 @pytest.mark.parametrize("name", ["with space", 'quote"and\\slash', "grün", "$HOME # {x}"])
-async def test_any_directory_will_do(tmp_path: Path, name: str) -> None:
+async def test_any_directory_name_works(tmp_path: Path, name: str) -> None:
     async with connected_server(tmp_path / name) as connection:
         await streams.ensure(connection.jetstream)
         await Publisher(connection).publish(events.submitted())
