@@ -25,7 +25,7 @@ HEALTH_REQUEST = b"GET /health HTTP/1.1\r\nHost: ilios\r\nConnection: close\r\n\
 
 
 class Kind(NamedTuple):
-    """A way to hold a connection: what is sent at first, and whether a byte a second follows."""
+    """A way to occupy a connection: its first bytes, and whether a byte a second follows."""
 
     first: bytes
     drips: bool

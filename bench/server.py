@@ -22,7 +22,7 @@ LOOP_ROUNDS = 2_000_000
 
 
 class StubEngine:
-    """An engine that takes no time: what is left is the pipeline."""
+    """An engine that takes no time, so that only the pipeline is measured."""
 
     def __init__(self, kilobytes: int) -> None:
         self._padding = secrets.token_hex(kilobytes * 512)
@@ -95,7 +95,7 @@ class MeasuredService(ServiceProcess):
         return resident
 
     def reset_peak(self) -> None:
-        """Reset ``VmHWM`` to what is resident now."""
+        """Reset ``VmHWM`` to the present resident memory."""
         for pid in self.processes().values():
             Path(f"/proc/{pid}/clear_refs").write_text("5")
 

@@ -145,7 +145,7 @@ async def _download(session: aiohttp.ClientSession, url: str, document: str) -> 
 
 
 async def _hang_up_midway(url: str, s3: S3Server, prefix: str) -> str:
-    """Hang up in the middle of an upload, and return what is left of it."""
+    """Hang up in the middle of an upload, and return the files left of it."""
     before = await asyncio.to_thread(s3.objects, prefix)
     async with aiohttp.ClientSession() as session:
         sending = asyncio.create_task(_upload(session, url, VANISHING))

@@ -6,7 +6,7 @@ import sys
 from typing import Protocol
 
 from ilios import __version__
-from ilios.cli import exit_codes, printing
+from ilios.cli import ExitCode, printing
 from ilios.settings.environ import BadSettings
 
 COMMANDS = {
@@ -31,7 +31,7 @@ class Command(Protocol):
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Run a command and return its exit code (``ilios.cli.exit_codes``)."""
+    """Run a command and return its exit code (``ilios.cli.ExitCode``)."""
     given = sys.argv[1:] if arguments is None else arguments
     parser = argparse.ArgumentParser(
         prog="ilios", description="Turns documents (PDF, images, DOCX, PPTX) into Markdown."
@@ -50,12 +50,12 @@ def main(arguments: list[str] | None = None) -> int:
         return command.run(options)
     except BadSettings as error:
         printing.print_problems(error.problems)
-        return exit_codes.USAGE
+        return ExitCode.USAGE
     except printing.CannotPrint as error:
         printing.print_error(error)
-        return exit_codes.SOME_FAILED
+        return ExitCode.SOME_FAILED
     except KeyboardInterrupt:
-        return exit_codes.INTERRUPTED
+        return ExitCode.INTERRUPTED
 
 
 if __name__ == "__main__":

@@ -8,8 +8,9 @@ import sys
 from contextlib import suppress
 from pathlib import Path
 
-from ilios import __version__, secrets_file
+from ilios import __version__
 from ilios.database.foreign import refuse_foreign
+from ilios.secret import write_private_file
 from ilios.settings.settings import Settings
 
 VERSION_FILE = "version"
@@ -92,7 +93,7 @@ def write_version(data_dir: Path) -> None:
     """Note this version in the data directory, if it is not noted there."""
     path, text = data_dir / VERSION_FILE, f"{__version__}\n"
     if not path.exists() or path.read_text(encoding="ascii", errors="replace") != text:
-        secrets_file.write(path, text)  # in one step, and for the owner alone
+        write_private_file(path, text)  # in one step, and for the owner alone
 
 
 def _release(version: str) -> tuple[int, ...]:

@@ -142,7 +142,7 @@ class Health:
             if not any("bus" in shortage.places for shortage in self._disk_guard.shortages):
                 await self._probe.check_writable()
         except (BusUnavailable, TimeoutError) as error:
-            # The statistics of the publishes tell more than one that failed.
+            # The statistics of publishes are more precise than one failure.
             return self._bus_problem() or str(error) or "JetStream does not answer"
         except BusFull as error:
             return f"the log is full: {error}"

@@ -1,4 +1,4 @@
-"""Retries at startup: what is temporarily unavailable is waited for, a wrong setting is not.
+"""Retries at startup: for a store that is temporarily unavailable, not for a wrong setting.
 
 Meanwhile the edge answers that the service is not ready, and why.
 """

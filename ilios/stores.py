@@ -1,6 +1,6 @@
 """The stores of the service: the bus with its log, the database and the blobs.
 
-They are opened in this order; what is temporarily unavailable is waited for.
+They are opened in this order; one that is temporarily unavailable is waited for.
 """
 
 from collections.abc import AsyncIterator

@@ -9,6 +9,8 @@ BatchState = Literal["pending", "processing", "completed", "failed"]
 
 UNFINISHED_STATES: tuple[DocumentState, ...] = ("pending", "processing")
 """Of documents that are still to be converted."""
+TERMINAL_STATES: tuple[DocumentState, ...] = EXPIRABLE_STATES + REMOVED_STATES
+"""Of documents that have ended. Only a requeue takes a failed one back."""
 EXPIRABLE_STATES: tuple[DocumentState, ...] = ("completed", "failed", "archived")
 """Of documents that have ended, until their retention is over. A failed one may be requeued."""
 ARCHIVABLE_STATES: tuple[DocumentState, ...] = ("completed", "failed")

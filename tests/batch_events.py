@@ -1,4 +1,4 @@
-"""Batches for tests, and what is said of their documents."""
+"""Events of batches and of their documents, for tests."""
 
 from typing import TypeVar
 
@@ -42,6 +42,6 @@ def completed(number: int = 1, *, total: int = 2, failed: int = 0) -> BatchCompl
 
 
 def of(event: _Event, position: int, number: int = 1, tenant: str = "default") -> _Event:
-    """Return ``event`` as it is said of the ``place``-th document of a batch."""
+    """Return ``event`` for the ``place``-th document of a batch."""
     named = document_id(id_of(number), position)
     return msgspec.structs.replace(event, document_id=named, tenant=tenant)

@@ -36,21 +36,21 @@ def no_env_file(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
 
 @pytest.fixture(scope="session")
 def swift(tmp_path_factory: pytest.TempPathFactory) -> Iterator[S3Server]:
-    """OpenStack Swift, with one bucket; every test has a prefix of its own there."""
+    """OpenStack Swift with one bucket, in which every test has another prefix."""
     with servers.swift(tmp_path_factory.mktemp("swift")) as server:
         yield server
 
 
 @pytest.fixture(scope="session")
 def rclone(tmp_path_factory: pytest.TempPathFactory) -> Iterator[S3Server]:
-    """Rclone, with one bucket; every test has a prefix of its own there."""
+    """Rclone with one bucket, in which every test has another prefix."""
     with servers.rclone(tmp_path_factory.mktemp("rclone")) as server:
         yield server
 
 
 @pytest.fixture
 async def nats_server(tmp_path: Path) -> AsyncIterator[NatsServer]:
-    """A nats-server of its own for this test, with a store of its own."""
+    """A nats-server and its store for this test alone."""
     async with embedded(tmp_path / "nats", 0) as server:
         yield server
 

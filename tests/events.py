@@ -113,12 +113,12 @@ def deleted(number: int = 1, *, cause: RemovalCause = "requested") -> DocumentDe
 
 
 def requeued(event: AnyDocumentEvent, times: int = 1) -> AnyDocumentEvent:
-    """Return what is said of a document that had failed so often and was tried again."""
+    """Return the event of a document that was requeued so often."""
     return structs.replace(event, requeues=times)
 
 
 def batch(number: int, documents: int, *, tenant: str = "default") -> BatchSubmitted:
-    """Return a batch of so many documents, each with bytes of its own."""
+    """Return a batch of so many documents, each with other bytes."""
     batch_id = f"batch{number:019d}"
     return BatchSubmitted(
         batch_id=batch_id,
@@ -136,5 +136,5 @@ def batch(number: int, documents: int, *, tenant: str = "default") -> BatchSubmi
 
 
 def entry(sequence: int, event: AnyEvent) -> LogEntry:
-    """Say where ``event`` lies on the log, and that it came there in its sequence-th second."""
+    """Return the log entry of ``event``, stored in its sequence-th second."""
     return LogEntry(sequence, datetime.fromtimestamp(1_768_473_000 + sequence, UTC), event)

@@ -1,4 +1,4 @@
-"""Stand-ins for the world: what they were told, and what they shall answer."""
+"""Fakes of ports: they record calls, and answer as a test sets them up."""
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -21,9 +21,9 @@ SubmissionCallback = Callable[[DocumentSubmitted], Awaitable[None]]
 
 
 class FakePublisher:
-    """Keeps what was said; ``fails`` is raised instead, ``heard`` is called with submissions.
+    """Records what is published; ``on_submission`` is called with submissions.
 
-    With ``lost`` it is raised although the log has it by then.
+    ``error`` is raised instead, ``error_after_publish`` although the log has the event by then.
     """
 
     def __init__(self, log: "FakeLog | None" = None) -> None:
@@ -61,7 +61,7 @@ class FakePublisher:
 
 
 class FakeLog:
-    """Knows the submissions it was given."""
+    """Stores the submissions it is given."""
 
     def __init__(self) -> None:
         self.submissions: dict[tuple[str, str], DocumentSubmitted] = {}

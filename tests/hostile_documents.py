@@ -18,7 +18,7 @@ EPOCH = time.gmtime(0)
 
 
 class Hostile(NamedTuple):
-    """A document that wants to be no good, and the name and type it goes by."""
+    """A hostile document, and the name and type it goes by."""
 
     kind: str
     name: str
@@ -26,7 +26,7 @@ class Hostile(NamedTuple):
 
 
 class Canary(NamedTuple):
-    """What no document may reach: an address that notices, and a file with a word to look for."""
+    """What no document may reach: an address that records connections, a file with a marker."""
 
     url: str
     file: str

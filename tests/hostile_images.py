@@ -1,4 +1,4 @@
-"""Images that want to be no good: larger than they are, or than they say. One function a kind."""
+"""Hostile images: larger than they are, or than they declare. One function a kind."""
 
 import random
 import struct
@@ -17,7 +17,7 @@ MANY = 65_535
 def png_of(
     width: int, height: int, packed: bytes, *more: tuple[bytes, bytes], depth: int = 8
 ) -> bytes:
-    """Return a PNG that says it is so large, whatever its data are."""
+    """Return a PNG that declares this size, whatever its data are."""
     head = struct.pack(">IIBBBBB", width, height, depth, 0, 0, 0, 0)
     chunks = [(b"IHDR", head), *more, (b"IDAT", packed), (b"IEND", b"")]
     return b"\x89PNG\r\n\x1a\n" + b"".join(
@@ -132,7 +132,7 @@ def large_but_valid(dice: random.Random) -> bytes:
 
 
 def noise(dice: random.Random) -> bytes:
-    """What text recognition finds very many lines in, none of which says anything."""
+    """Noise in which text recognition finds very many lines without meaning."""
     side = dice.choice([400, 2_000])
     kind = dice.choice(["letters", "bytes", "stripes"])
     if kind == "letters":

@@ -1,4 +1,4 @@
-"""Office files that want to be no good: bombs, entities, circles, ways out. One function a kind.
+"""Hostile Office files: bombs, entities, cycles, paths out. One function a kind.
 
 Each takes the dice, and the URL and the file that no document may reach.
 """
@@ -55,7 +55,7 @@ def zip_bomb(dice: random.Random, url: str, file: str) -> bytes:
 
 
 def lying_sizes(dice: random.Random, url: str, file: str) -> bytes:
-    """The directory says that the part is small; it is not."""
+    """The archive's directory declares that the part is small; it is not."""
     made = bytearray(docx_with({BODY: docx_body(documents.paragraph("x" * 20) * 300_000)}))
     with zipfile.ZipFile(io.BytesIO(made)) as archive:
         size = archive.getinfo(BODY).file_size.to_bytes(4, "little")
@@ -155,7 +155,7 @@ def relationship_cycles(dice: random.Random, url: str, file: str) -> bytes:
 
 
 def outside_relations(dice: random.Random, url: str, file: str) -> bytes:
-    """Images, templates and objects that lie elsewhere, if anybody fetches them."""
+    """Images, templates and objects at other addresses, for a reader that fetches them."""
     target = escape(dice.choice([url, f"file://{file}", file, f"../../../../../../..{file}"]))
     mode = dice.choice(['TargetMode="External"', ""])
     related = EXTERNAL + "".join(
@@ -209,7 +209,7 @@ def slow_matches(dice: random.Random, url: str, file: str) -> bytes:
 
 
 def huge_words(dice: random.Random, url: str, file: str) -> bytes:
-    """More Markdown than anybody may make of it: 70 MiB of one letter, packed well."""
+    """More Markdown than may result from a document: 70 MiB of one letter, packed well."""
     text = "a" * dice.choice([1, 70]) * MIB
     body = docx_body(
         "".join(documents.paragraph(text[n : n + MIB]) for n in range(0, len(text), MIB))

@@ -1,4 +1,4 @@
-"""PDF pages that want to be no good: too large, too full, too slow. Each kind is one function."""
+"""Hostile PDF pages: too large, too full, too slow. One function a kind."""
 
 import random
 import zlib

@@ -1,4 +1,4 @@
-"""PDFs that want to be no good: bombs, circles, depths, lies. Each kind is one function."""
+"""Hostile PDFs: bombs, cycles, depths, false sizes. One function a kind."""
 
 import random
 import zlib
@@ -109,7 +109,7 @@ def predictor(dice: random.Random) -> bytes:
 
 
 def image(dice: random.Random) -> bytes:
-    """An image that is larger than it says, or says it is larger than any."""
+    """An image that is larger than it declares, or declares an impossible size."""
     side = dice.choice([20_000, 100_000, 2**31 - 1])
     data, filters = dice.choice(
         [
@@ -255,7 +255,7 @@ def object_streams(dice: random.Random) -> bytes:
 
 
 def external_references(dice: random.Random, url: str, file: str) -> bytes:
-    """Streams, fonts and actions that lie elsewhere, if anybody fetches them."""
+    """Streams, fonts and actions at other addresses, for a reader that fetches them."""
     web, local = url.encode(), file.encode()
     there = dice.choice([b"/FS /URL /F (%s)" % web, b"/F (%s)" % local, b"/F (file://%s)" % local])
     bodies = {

@@ -1,4 +1,4 @@
-"""Office files whose XML wants to be no good: entities of all sorts, and depths.
+"""Office files with hostile XML: entities of all sorts, and depths.
 
 Each takes the dice, and the URL and the file that no document may reach.
 """
@@ -31,7 +31,7 @@ def entities(dice: random.Random, url: str, file: str) -> bytes:
 
 
 def outside_entities(dice: random.Random, url: str, file: str) -> bytes:
-    """Entities that lie in a file, or at an address, of somebody else."""
+    """External entities: in a file, or at an address."""
     local = f"file://{file}"
     declared = dice.choice(
         [

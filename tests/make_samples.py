@@ -1,6 +1,6 @@
 """Writes the sample documents that ship with the package: ``python -m tests.make_samples``.
 
-They are committed, so nobody has to run this; whoever changes a sample changes it here. The same
+They are committed, so nobody has to run this; change a sample here. The same
 sources give the same bytes, for nothing below looks at the clock.
 """
 

@@ -120,12 +120,12 @@ def test_the_service_is_deployed_with_no_more_rights_than_it_needs(path: str) ->
 
 HOME, INDEX = "ho" + "me", "py" + "pi"
 BROKEN: dict[str, tuple[dict[str, str], str]] = {
-    "imports_point_down": ({"bus/log.py": "from actors.writes import Writer"}, "lies above"),
+    "imports_point_down": ({"bus/log.py": "from actors.writes import Writer"}, "is above"),
     "imports_point_down, relatively": (
         {"bus/log.py": "from ..ilios import settings"},
-        "lies above",
+        "is above",
     ),
-    "imports_point_down, to a test": ({"ilios/app.py": "from tests import fakes"}, "lies above"),
+    "imports_point_down, to a test": ({"ilios/app.py": "from tests import fakes"}, "is above"),
     "imports_point_down, at run time": (
         {"bus/log.py": "import importlib\nimportlib.import_module('ilios.app')"},
         "log.py:2: bus imports ilios.app",
@@ -155,8 +155,8 @@ BROKEN: dict[str, tuple[dict[str, str], str]] = {
         },
         "bus.a -> bus.b -> bus.c -> bus.a",
     ),
-    "names_are_specific": ({"ilios/utils.py": ""}, "utils says nothing"),
-    "names_are_specific, folders": ({"ilios/common/app.py": ""}, "common says nothing"),
+    "names_are_specific": ({"ilios/utils.py": ""}, "utils does not name"),
+    "names_are_specific, folders": ({"ilios/common/app.py": ""}, "common does not name"),
     "files_are_short": ({"bus/log.py": "\n" * (MAX_LINES + 1)}, "this is two files"),
     "sql_stays_in_the_database": ({"actors/a.py": "x = f'DELETE FROM {table}'"}, "SQL belongs"),
     "only_the_command_line_prints": ({"ilios/app.py": "print(1)"}, "use a logger"),

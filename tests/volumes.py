@@ -1,4 +1,4 @@
-"""Small volumes of a test's own, filled to the last byte and freed again."""
+"""Small volumes for one test, filled to the last byte and freed again."""
 
 import subprocess
 from collections.abc import Iterator
@@ -30,7 +30,7 @@ def small_volume(directory: Path, megabytes: int) -> Iterator[Path]:
 
 
 def fill(directory: Path) -> None:
-    """Take what is free on the volume, to the last byte; again where something was freed."""
+    """Fill the volume to the last byte; again where something was freed."""
     with (directory / _FILLER).open("ab", buffering=0) as file:
         for chunk in (MIB, 4096, 1):
             try:
@@ -41,5 +41,5 @@ def fill(directory: Path) -> None:
 
 
 def free(directory: Path) -> None:
-    """Give back what ``fill`` has taken."""
+    """Free what ``fill`` has taken."""
     (directory / _FILLER).unlink()

@@ -16,11 +16,11 @@ import structlog
 from msgspec import Struct
 
 from actors.ports import BlobNotFound, Blobs, StorageMismatch
-from ilios import secrets_file
 from ilios.blobs.caching import CachingBlobs
 from ilios.blobs.layout import SHARDS, blob_path
 from ilios.blobs.local import LocalBlobs
 from ilios.blobs.s3.config import S3Config
+from ilios.secret import load_or_create_secrets
 
 S3_MODULE = "ilios.blobs.s3.store"
 S3_STARTUP_MODULE = "ilios.blobs.s3.startup"
@@ -78,7 +78,7 @@ async def open_blobs(
             directory=str(data_dir / LOCAL_DIR),
         )
     store = await asyncio.to_thread(_load_s3_store)
-    owner = secrets_file.load_or_create(data_dir / OWNER_FILE, OwnerId, _new_owner)
+    owner = load_or_create_secrets(data_dir / OWNER_FILE, OwnerId, _new_owner)
     copies = blob_directory(s3, data_dir)
     async with (
         store.open(s3, copies, owner.id, adopt=not expected_keys) as bucket,

@@ -290,7 +290,7 @@ class Workload:
         return SampleDocument(self._sample_count, kind, pages if kind == "pdf" else 1)
 
     async def _submit_without_key(self, path: str) -> None:
-        """Submit once: without a response it stays open whether there is a document."""
+        """Submit once: without a response it remains open whether the document was accepted."""
         samples = self._new_samples(path)
         with self._submitting(samples, _CHANNELS[path]) as submissions:
             began = time.monotonic()
@@ -335,7 +335,7 @@ class Workload:
         samples, name = self._new_samples(), new_id()
         with self._submitting(samples, "bus") as (submission,):
             while not await publish(self._data_dir, name, samples[0]):  # noqa: ASYNC110
-                await asyncio.sleep(RETRY_PAUSE)  # no event tells when the bus is back
+                await asyncio.sleep(RETRY_PAUSE)  # nothing signals when the bus is back
             self._record.record_accepted(name, submission, time.monotonic())
 
     async def _delete(self) -> None:

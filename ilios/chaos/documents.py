@@ -75,7 +75,7 @@ class SampleDocument(Struct, frozen=True):
             strange = next((one for one in found if one not in wanted), None)
             if strange is not None:
                 return f"it has page {strange[1]} of document {strange[0]}"
-            return f"it has {len(found)} of {len(wanted)} marks of its own pages, or in disorder"
+            return f"it has {len(found)} of {len(wanted)} marks of its pages, or in disorder"
         pages = markdown.split(PAGE_SEPARATOR)
         if len(pages) != self.pages or any(len(_MARKER.findall(page)) != 2 for page in pages):
             return f"it has {len(pages)} pages instead of {self.pages}, or their text is astray"

@@ -5,7 +5,6 @@
 """
 
 import asyncio
-import ctypes
 import os
 import signal
 import sys
@@ -16,6 +15,8 @@ from pathlib import Path
 from typing import Literal
 
 import msgspec
+
+from ilios.runtime.parent_death import die_with_parent
 
 READY_TIMEOUT = 60.0  # seconds; a start takes one on an idle machine
 STOP_TIMEOUT = 30.0  # seconds; the service promises fifteen
@@ -29,8 +30,6 @@ SERVE = ("-m", "ilios", "serve")
 NATS_SERVER, ENGINE = "nats-server", "ilios.engines.local.child"
 """Parts of the command lines by which the children of a service are recognised."""
 ROOT = Path(__file__).resolve().parents[2]
-_PR_SET_PDEATHSIG = 1
-_libc = ctypes.CDLL(None)  # loaded here: between fork and exec a lock may be locked for ever
 
 
 class DidNotStart(Exception):
@@ -99,7 +98,7 @@ class ServiceProcess:
             self._process = await asyncio.create_subprocess_exec(
                 self._python,
                 *self.command(),
-                cwd="/",  # where no .env lies
+                cwd="/",  # which has no .env
                 env={
                     "PATH": os.environ.get("PATH", ""),
                     "PYTHONPATH": str(self._directory),
@@ -109,7 +108,7 @@ class ServiceProcess:
                 stdout=asyncio.subprocess.PIPE,
                 stderr=stderr,
                 start_new_session=True,  # Ctrl-C on the terminal is for us, who clean up
-                preexec_fn=_die_with_parent,
+                preexec_fn=die_with_parent,  # a `kill -9` of ours must not leave a service running
             )
         finally:
             if stderr is not None:
@@ -269,9 +268,3 @@ def _send(pids: Iterable[int], number: signal.Signals) -> None:
     for pid in pids:
         with suppress(ProcessLookupError):
             os.kill(pid, number)
-
-
-def _die_with_parent() -> None:
-    # A `kill -9` of ours must not leave a service running.
-    if sys.platform == "linux":
-        _libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)

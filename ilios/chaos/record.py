@@ -6,10 +6,7 @@ from typing import Literal
 from msgspec import Struct, field
 
 from ilios.chaos.documents import SampleDocument
-
-FINAL_STATES = frozenset({"completed", "failed", "archived", "cancelled", "deleted"})
-"""States of a document that only its removal changes."""
-REMOVED_STATES = frozenset({"cancelled", "deleted"})
+from schemas.states import REMOVED_STATES, TERMINAL_STATES
 
 Channel = Literal["submit", "batch", "convert", "bus"]
 Outcome = Literal["waiting", "accepted", "refused", "unanswered"]
@@ -95,10 +92,10 @@ class RunRecord(Struct):
             return  # responses may overtake each other: this one is older
         if not _is_valid_transition(before, state, document.removal):
             self.add_violation("regressed", name, f"it was {before}, and then {state}")
-        if state in FINAL_STATES and document.ended_at is None:
+        if state in TERMINAL_STATES and document.ended_at is None:
             document.ended_at = now
             self.ended += 1
-        if state in FINAL_STATES or before not in FINAL_STATES:
+        if state in TERMINAL_STATES or before not in TERMINAL_STATES:
             document.state, document.code, document.seen_at = state, code, now
 
     def record_unknown(self, name: str) -> None:
@@ -113,6 +110,6 @@ class RunRecord(Struct):
 
 
 def _is_valid_transition(before: str, state: str, removal: str) -> bool:
-    if before == state or before not in FINAL_STATES:
+    if before == state or before not in TERMINAL_STATES:
         return True
     return state in REMOVED_STATES and before not in REMOVED_STATES and removal != "none"

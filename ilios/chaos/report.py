@@ -1,4 +1,4 @@
-"""The report of a run: figures, and for each promise whether it held."""
+"""The report of a run: figures, and for each promise whether it was kept."""
 
 import math
 from collections import Counter
@@ -63,7 +63,7 @@ class Report(Struct, frozen=True, kw_only=True):
 
     @property
     def passed(self) -> bool:
-        """Whether every promise held."""
+        """Whether every promise was kept."""
         return not self.violations and not self.is_late
 
 

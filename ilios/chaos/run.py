@@ -15,11 +15,12 @@ from ilios.chaos import report as reporting
 from ilios.chaos.clients import HttpClient, Workload, open_client, poll, poll_all
 from ilios.chaos.plan import FaultInjector, Stalled, max_accepted, plan
 from ilios.chaos.processes import IsolatedService
-from ilios.chaos.record import REMOVED_STATES, RunRecord, Violation
+from ilios.chaos.record import RunRecord, Violation
 from ilios.chaos.report import Report
 from ilios.chaos.verify import Readback, find_violations, read_back, unaccepted_documents
 from ilios.database.recovery import audit as auditing
 from ilios.database.recovery.audit import Audit
+from schemas.states import REMOVED_STATES
 
 PROGRESS_INTERVAL = 5.0  # seconds between lines of progress
 POLL_INTERVAL = 0.05  # seconds

@@ -1,4 +1,4 @@
-"""Verification: what was promised against the database, the blobs and what clients get to read."""
+"""Verification of the promises by the database, the blobs and the answers to clients."""
 
 import asyncio
 import hashlib
@@ -11,15 +11,9 @@ from msgspec import Struct
 
 from ilios.chaos.clients import HttpClient
 from ilios.chaos.documents import EXPECTED_CODES, SampleDocument
-from ilios.chaos.record import (
-    FINAL_STATES,
-    REMOVED_STATES,
-    Document,
-    RunRecord,
-    Submission,
-    Violation,
-)
+from ilios.chaos.record import Document, RunRecord, Submission, Violation
 from ilios.database.recovery.audit import Audit, AuditedDocument
+from schemas.states import REMOVED_STATES, TERMINAL_STATES
 
 READS_AT_ONCE = 4  # requests
 
@@ -148,14 +142,14 @@ def _check_documents(record: RunRecord, readback: Readback, audit: Audit) -> Ite
             continue
         if row.sha256 not in (None, document.sample.sha256):
             yield Violation("mixed up", name, "its original in the database is another's")
-        if row.state not in FINAL_STATES:
+        if row.state not in TERMINAL_STATES:
             yield Violation("stuck", name, f"it is {row.state}")
         elif document.removal == "none":
             yield from _check_kept(document, row)
         else:
             yield from _check_removed(document, row)
         seen = document.state
-        if seen in FINAL_STATES and row.state != seen and row.state not in REMOVED_STATES:
+        if seen in TERMINAL_STATES and row.state != seen and row.state not in REMOVED_STATES:
             yield Violation("regressed", name, f"it was {seen}, and is {row.state}")
     for name, read in readback.documents.items():
         if read.fault is not None:
@@ -199,7 +193,7 @@ def _check_read(document: Document, state: str, read: ReadDocument) -> Iterator[
         # Why a good one failed is another violation. What came by the bus and is of an unsupported
         # type was never stored.
         wanted.add((500, 500))
-    if state in FINAL_STATES and (read.markdown, read.original) not in wanted:
+    if state in TERMINAL_STATES and (read.markdown, read.original) not in wanted:
         what = f"it is {state}; Markdown answered {read.markdown}, original {read.original}"
         yield Violation("answered wrongly", document.name, what)
 
@@ -240,7 +234,7 @@ def _check_batches(record: RunRecord, readback: Readback, audit: Audit) -> Itera
         if row.batch is not None:
             rows.setdefault(row.batch, []).append(row)
     for name, closed in audit.batches.items():
-        if not closed and all(row.state in FINAL_STATES for row in rows[name]):
+        if not closed and all(row.state in TERMINAL_STATES for row in rows[name]):
             yield Violation("miscounted", name, "all its documents have ended, and it has not")
     for name, made in record.batches.items():
         if name not in audit.batches:
@@ -254,7 +248,7 @@ def _check_batches(record: RunRecord, readback: Readback, audit: Audit) -> Itera
 
 
 def _check_batch(name: str, read: ReadBatch, rows: list[AuditedDocument]) -> Iterator[Violation]:
-    ended = [row for row in rows if row.state in FINAL_STATES]
+    ended = [row for row in rows if row.state in TERMINAL_STATES]
     counted = {
         "total": len(rows),
         "pending": sum(row.state == "pending" for row in rows),

@@ -16,7 +16,7 @@ from ilios.chaos.plan import Stalled, max_kills
 from ilios.chaos.processes import DidNotStart, IsolatedService
 from ilios.chaos.report import Report, render
 from ilios.chaos.run import Trial, run_trial
-from ilios.cli import exit_codes, printing
+from ilios.cli import ExitCode, printing
 from ilios.visible import visible, visible_json
 
 SEEDS = 10_000
@@ -59,17 +59,17 @@ def run(options: argparse.Namespace) -> int:
         directory = _prepare_directory(options.directory)
     except UsageError as error:
         printing.print_error(error)
-        return exit_codes.USAGE
+        return ExitCode.USAGE
     # Warnings of our own bus client are no news: the bus is killed on purpose.
     logs.set_up("error")
-    code = exit_codes.SOME_FAILED
+    code: int = ExitCode.SOME_FAILED
     try:
         code = _run(trial, directory, as_json=options.json)
     except printing.CannotPrint as error:
         printing.print_error(error)
-        code = exit_codes.SOME_FAILED
+        code = ExitCode.SOME_FAILED
     finally:
-        if options.keep or code in (exit_codes.SOME_FAILED, exit_codes.CANNOT_START):
+        if options.keep or code in (ExitCode.SOME_FAILED, ExitCode.CANNOT_START):
             print(f"kept: {directory}", file=sys.stderr)
         else:
             shutil.rmtree(directory, ignore_errors=True)
@@ -80,14 +80,14 @@ def _run(trial: Trial, directory: Path, *, as_json: bool) -> int:
     try:
         report = asyncio.run(_until_signalled(trial, directory))
     except KeyboardInterrupt:
-        return exit_codes.INTERRUPTED
+        return ExitCode.INTERRUPTED
     except DidNotStart as error:
         printing.print_error(error)
-        return exit_codes.CANNOT_START
+        return ExitCode.CANNOT_START
     except Stalled as error:
         printing.print_error(error)
         _print_progress(_repeat_command(trial))
-        return exit_codes.SOME_FAILED
+        return ExitCode.SOME_FAILED
     if as_json:
         printing.write_stdout(
             visible_json(msgspec.json.encode(_to_json_object(report)).decode()) + "\n"
@@ -95,9 +95,9 @@ def _run(trial: Trial, directory: Path, *, as_json: bool) -> int:
     else:
         printing.write_stdout(visible(render(report), lines=True))
     if report.passed:
-        return exit_codes.OK
+        return ExitCode.OK
     _print_progress(_repeat_command(trial))
-    return exit_codes.SOME_FAILED
+    return ExitCode.SOME_FAILED
 
 
 async def _until_signalled(trial: Trial, directory: Path) -> Report:

@@ -1,22 +1,19 @@
-"""``ilios check``: shows the settings, what is wrong with them, and whether a start would work."""
+"""``ilios check``: shows the settings, their problems, and whether the service could start."""
 
 import argparse
 import asyncio
 import os
 import sys
 from collections.abc import Collection, Iterator
-from importlib import import_module
-from typing import Protocol
 
 from actors.engines import EngineCrashed
 from ilios import api_keys
 from ilios.api_keys import tenant_of
-from ilios.cli import exit_codes, printing
+from ilios.cli import ExitCode, preflight, printing
+from ilios.cli.preflight import Finding, problem, warning
 from ilios.engines.local import self_test
 from ilios.engines.local.engine import LocalEngine
 from ilios.engines.sandbox import enter
-from ilios.preflight import machine
-from ilios.preflight.machine import Finding, problem, warning
 from ilios.runtime import engine_memory, open_files
 from ilios.secret import Secret
 from ilios.settings import environ
@@ -24,12 +21,6 @@ from ilios.settings.settings import TABLE, Settings
 
 HINT_LENGTH = 4  # characters of a key
 MIN_HINTED_LENGTH = 12  # characters of a key of which some may be shown
-STORES_MODULE = "ilios.preflight.stores"
-"""It loads libraries that take a while, so only where it is needed."""
-
-
-class _Preflight(Protocol):
-    def check(self, settings: Settings) -> Iterator[Finding]: ...
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -51,9 +42,9 @@ def run(_options: argparse.Namespace) -> int:
         _print_warnings(environ.warnings(os.environ))
         printing.print_problems(error.problems)
         return _print_verdict(
-            f"Not ready to start: {_pluralized(len(error.problems), 'problem')}.", exit_codes.USAGE
+            f"Not ready to start: {_pluralized(len(error.problems), 'problem')}.", ExitCode.USAGE
         )
-    running = machine.is_locked(settings.data_dir)
+    running = preflight.is_locked(settings.data_dir)
     try:
         printing.write_stdout("".join(f"{line}\n" for line in _setting_lines(settings, from_file)))
         findings = list(_findings(settings, running=running))
@@ -63,20 +54,20 @@ def run(_options: argparse.Namespace) -> int:
         )
     except printing.CannotPrint as error:
         printing.print_error(error)
-        return exit_codes.SOME_FAILED
+        return ExitCode.SOME_FAILED
     warned = [finding.text for finding in findings if finding.level == "warning"]
     problems = [finding.text for finding in findings if finding.level == "problem"]
     _print_warnings(warned)
     printing.print_problems(problems)
     if problems:
         verdict = f"Not ready to start: {_pluralized(len(problems), 'problem')}."
-        return _print_verdict(verdict, exit_codes.CANNOT_START)
+        return _print_verdict(verdict, ExitCode.CANNOT_START)
     verdict = "Ready to start"
     if running:
         verdict = "A running ilios uses this data directory; ready to start once that has stopped"
     if warned:
         verdict += f", with {_pluralized(len(warned), 'warning')}"
-    return _print_verdict(f"{verdict}.", exit_codes.OK)
+    return _print_verdict(f"{verdict}.", ExitCode.OK)
 
 
 async def _run_self_test(settings: Settings) -> list[Finding]:
@@ -123,8 +114,8 @@ def _findings(settings: Settings, *, running: bool) -> Iterator[Finding]:
         ),
     ):
         yield warning(text)
-    yield from machine.check_directories(settings)
-    yield from machine.check_ports(settings, running=running)
+    yield from preflight.check_directories(settings)
+    yield from preflight.check_ports(settings, running=running)
     yield from asyncio.run(_run_self_test(settings))
     places = (settings.data_dir, settings.snapshots_dir, settings.database_path)
     if (
@@ -132,12 +123,7 @@ def _findings(settings: Settings, *, running: bool) -> Iterator[Finding]:
         or settings.nats_url is not None
         or settings.s3 is not None
     ):
-        yield from _load_preflight(STORES_MODULE).check(settings)
-
-
-def _load_preflight(module: str) -> _Preflight:
-    found: _Preflight = import_module(module)
-    return found
+        yield from preflight.check_stores(settings)
 
 
 def _print_warnings(warnings: list[str]) -> None:
@@ -152,7 +138,7 @@ def _print_verdict(verdict: str, code: int) -> int:
         printing.write_stdout(f"\n{verdict}\n")
     except printing.CannotPrint as error:
         printing.print_error(error)
-        return code or exit_codes.SOME_FAILED
+        return code or ExitCode.SOME_FAILED
     return code
 
 

@@ -1,10 +1,10 @@
-"""What several commands have in common: the settings, and work on the data of a service."""
+"""Parts of several commands: the settings, and work on the data of a service."""
 
 import os
 from collections.abc import Callable
 
 from ilios import logs
-from ilios.cli import exit_codes, printing
+from ilios.cli import ExitCode, printing
 from ilios.data_directory import CannotSwitchUser, NoData, act_as_owner, ensure_service_data
 from ilios.settings import environ
 from ilios.settings.settings import Settings
@@ -36,7 +36,7 @@ def run_on_data(
         return work(settings)
     except errors as error:
         printing.print_error(error)
-        return exit_codes.CANNOT_START
+        return ExitCode.CANNOT_START
 
 
 def claim_data(settings: Settings) -> None:

@@ -21,7 +21,7 @@ from actors.engines import (
     SourceFile,
     Unconvertible,
 )
-from ilios.cli import command, exit_codes, printing
+from ilios.cli import ExitCode, command, printing
 from ilios.engines.local.engine import LocalEngine
 from ilios.formats import FORMATS, Format
 from ilios.settings.settings import MIB, Settings
@@ -77,7 +77,7 @@ def run(options: argparse.Namespace) -> int:
         conversion = ConversionOptions(pages=options.pages)
     except ValueError as error:
         printing.print_error(UsageError(f"--pages: {error}"))
-        return exit_codes.USAGE
+        return ExitCode.USAGE
     settings = command.read_settings()
     try:
         targets = None
@@ -89,10 +89,10 @@ def run(options: argparse.Namespace) -> int:
         )
     except UsageError as error:
         printing.print_error(error)
-        return exit_codes.USAGE
+        return ExitCode.USAGE
     except CannotWrite as error:
         printing.print_error(error)
-        return exit_codes.SOME_FAILED
+        return ExitCode.SOME_FAILED
 
 
 def _targets(files: list[str], given: str, output_format: str) -> list[Path]:
@@ -173,7 +173,7 @@ async def _convert_all(
             for task in tasks:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
-    return exit_codes.SOME_FAILED if failed else exit_codes.OK
+    return ExitCode.SOME_FAILED if failed else ExitCode.OK
 
 
 async def _convert_one(

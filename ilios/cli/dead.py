@@ -10,11 +10,11 @@ import msgspec
 from bus.connection import Connection
 from bus.dead_letters import CannotRequeue, DeadLetter, DeadLetterStore, requeue
 from bus.errors import BusFull, BusUnavailable, EventTooLarge
-from ilios.cli import command, exit_codes, printing
+from ilios.cli import ExitCode, command, printing
 from ilios.nats.access import operator_connection
 from ilios.nats.server import BusDidNotStart
 from ilios.runtime.locks import AlreadyInUse, CannotLock
-from ilios.secrets_file import SecretsDamaged
+from ilios.secret import SecretsDamaged
 from ilios.settings.settings import Settings
 from ilios.visible import visible, visible_json
 
@@ -76,7 +76,7 @@ async def _list(letters: AsyncIterator[DeadLetter], *, as_json: bool) -> int:
     found = [letter async for letter in letters]
     if as_json:
         printing.write_stdout("".join(_as_json(letter) for letter in found))
-        return exit_codes.OK
+        return ExitCode.OK
     rows = [("number", "filed at", "actor", "tries", "event", "why"), *map(_row, found)]
     widths = [max(len(row[place]) for row in rows) for place in range(len(rows[0]) - 1)]
     for row in rows if found else ():
@@ -84,7 +84,7 @@ async def _list(letters: AsyncIterator[DeadLetter], *, as_json: bool) -> int:
         printing.write_stdout("  ".join([*cells, row[-1]]) + "\n")
     if not found:
         print("there are no dead letters", file=sys.stderr)
-    return exit_codes.OK
+    return ExitCode.OK
 
 
 async def _apply_to_each(
@@ -97,7 +97,7 @@ async def _apply_to_each(
     numbers: list[int] = options.numbers
     if options.all:
         numbers = [letter.number async for letter in dead_letters.iterate(options.tenant or "*")]
-    code = exit_codes.OK
+    code = ExitCode.OK
     for number in numbers:
         try:
             letter = await dead_letters.get(number)
@@ -106,7 +106,7 @@ async def _apply_to_each(
             await action(connection, letter)
         except (CannotRequeue, BusFull, BusUnavailable, EventTooLarge) as error:
             printing.write_stderr(f"ilios: dead letter {number}: {error}")
-            code = exit_codes.SOME_FAILED
+            code = ExitCode.SOME_FAILED
     return code
 
 

@@ -1,9 +1,9 @@
-"""``ilios losses``: the list of what the log has lost, and its acceptance."""
+"""``ilios losses``: lists or accepts events that the log has lost."""
 
 import argparse
 from collections.abc import Iterator
 
-from ilios.cli import command, exit_codes, printing
+from ilios.cli import ExitCode, command, printing
 from ilios.integrity import losses
 from ilios.integrity.losses import Loss, LossesFile, describe
 from ilios.settings.settings import Settings
@@ -14,12 +14,12 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.description = (
         "List events that are gone from the log before their time, documents that wait for one of "
         "them, and originals that no document owns; also while the service runs. "
-        "Exit code 0: nothing stands; 1: something does."
+        "Exit code 0: nothing is lost, or all is accepted; 1: something is lost."
     )
     parser.add_argument(
         "--accept",
         action="store_true",
-        help="you have seen to them: the service is ready again, and keeps those originals",
+        help="acknowledge them: the service is ready again, and keeps those originals",
     )
 
 
@@ -40,11 +40,11 @@ def _run(settings: Settings, *, accept: bool) -> int:
             accepted = True
     except OSError as error:
         printing.print_error(error)
-        return exit_codes.SOME_FAILED
+        return ExitCode.SOME_FAILED
     printing.write_stdout(
         "".join(f"{line}\n" for line in format_lines(losses_file, accepted=accepted))
     )
-    return exit_codes.SOME_FAILED if has_unaccepted and not accepted else exit_codes.OK
+    return ExitCode.SOME_FAILED if has_unaccepted and not accepted else ExitCode.OK
 
 
 def format_lines(losses_file: LossesFile, *, accepted: bool) -> Iterator[str]:

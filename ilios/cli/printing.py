@@ -1,4 +1,4 @@
-"""Output: results on stdout, which may be full or closed, everything else on stderr."""
+"""Output of commands: results on stdout, which may be full or closed, the rest on stderr."""
 
 import os
 import sys

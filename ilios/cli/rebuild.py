@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from actors.writes import DatabaseUnavailable
 from bus.errors import BusUnavailable
 from bus.reader import ReaderInUse
-from ilios.cli import command, exit_codes, printing
+from ilios.cli import ExitCode, command, printing
 from ilios.data_directory import refuse_foreign_database
 from ilios.database.foreign import ForeignDatabase
 from ilios.database.migrations import NewerDatabase
@@ -16,7 +16,7 @@ from ilios.database.recovery.comparison import TableDiff
 from ilios.database.recovery.rebuild import Gap, NoSuchSnapshot, RebuildReport, rebuild
 from ilios.nats.server import BusDidNotStart
 from ilios.runtime.locks import AlreadyInUse, CannotLock
-from ilios.secrets_file import SecretsDamaged
+from ilios.secret import SecretsDamaged
 from ilios.settings.settings import Settings
 
 MAX_LISTED = 10  # rows or documents that are named one by one
@@ -81,17 +81,17 @@ def _run(settings: Settings, options: argparse.Namespace) -> int:
         )
     except ForeignDatabase as foreign:
         printing.print_error(foreign)
-        return exit_codes.USAGE
+        return ExitCode.USAGE
     except Gap as gap:
         printing.print_error(
             Gap(f"{gap}. Nothing was changed; {ACCEPT_GAP_HINT}, without the missing events")
         )
-        return exit_codes.SOME_FAILED
+        return ExitCode.SOME_FAILED
     printing.write_stdout(
         "".join(f"{line}\n" for line in format_lines(report, check=options.check))
     )
     succeeded = report.is_proven and (report.is_sound or report.replaced)
-    return exit_codes.OK if succeeded else exit_codes.SOME_FAILED
+    return ExitCode.OK if succeeded else ExitCode.SOME_FAILED
 
 
 def format_lines(report: RebuildReport, *, check: bool) -> Iterator[str]:

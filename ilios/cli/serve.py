@@ -21,7 +21,7 @@ from actors.ports import StorageForeign, StorageMisconfigured
 from bus.errors import BusMisconfigured
 from bus.reader import ReaderInUse
 from ilios import __version__, logs
-from ilios.cli import exit_codes, printing
+from ilios.cli import ExitCode, printing
 from ilios.data_directory import NewerData
 from ilios.database.connection import DatabaseDamaged
 from ilios.database.foreign import ForeignDatabase
@@ -29,7 +29,7 @@ from ilios.database.migrations import NewerDatabase
 from ilios.nats.server import BusDidNotStart
 from ilios.runtime import engine_memory, gc_tuning, open_files
 from ilios.runtime.locks import AlreadyInUse, CannotLock
-from ilios.secrets_file import SecretsDamaged
+from ilios.secret import SecretsDamaged
 from ilios.service import CannotListen, Service, service
 from ilios.settings import environ
 from ilios.settings.settings import Settings
@@ -94,11 +94,11 @@ def run(_options: argparse.Namespace) -> int:
     except _CANNOT_START as error:
         why = str(error) or "nobody reads its stdout"
         print(f"ilios cannot start: {why}", file=sys.stderr)
-        return exit_codes.CANNOT_START
+        return ExitCode.CANNOT_START
     except _WRONG_SETTINGS as error:
         print(f"ilios cannot start: {error}", file=sys.stderr)
-        return exit_codes.USAGE
-    return exit_codes.OK
+        return ExitCode.USAGE
+    return ExitCode.OK
 
 
 async def _serve(settings: Settings) -> None:
@@ -138,7 +138,7 @@ async def _serve(settings: Settings) -> None:
 
 def _exit_now() -> NoReturn:
     """Exit at once. Unfinished work is redelivered by the log; the kernel ends the children."""
-    os._exit(exit_codes.INTERRUPTED)
+    os._exit(ExitCode.INTERRUPTED)
 
 
 def _start_exit_timers() -> None:

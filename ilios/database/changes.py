@@ -13,7 +13,7 @@ from actors.blob_keys import original_key
 from actors.pricing import Pricing
 from actors.writes import LogEntry
 from ilios.database import rows, statements
-from ilios.file_names import clean_name
+from ilios.visible import clean_name
 from schemas.batches import (
     TERMINAL_JOB_STATUSES,
     BatchCompleted,

@@ -26,7 +26,7 @@ from bus.errors import AlreadyPublished, BusUnavailable, NotPublished
 from ilios.edge import browser_guard, lookup, multipart, requests, uploads
 from ilios.edge.context import EDGE, TENANT, Edge
 from ilios.edge.errors import HttpProblem
-from ilios.file_names import clean_name
+from ilios.visible import clean_name
 from schemas.batches import BatchSubmitted
 from schemas.documents import DocumentSubmitted, Operation, Remote, Stored
 from schemas.ids import id_from_digest, new_id

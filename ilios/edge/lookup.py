@@ -9,7 +9,7 @@ from actors.blob_keys import original_key
 from bus.log import StoredBatchSubmission
 from ilios.edge.context import EDGE, TENANT, Edge
 from ilios.edge.errors import HttpProblem, document_not_found
-from ilios.file_names import clean_name
+from ilios.visible import clean_name
 from schemas.batches import BatchSubmitted, batch_id_of, document_submissions
 from schemas.documents import (
     Blob,

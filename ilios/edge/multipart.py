@@ -15,7 +15,7 @@ from multipart import MultipartError, MultipartSegment, PushMultipartParser
 from ilios.edge.body_reader import ReadDeadline, malformed_body
 from ilios.edge.context import Edge, Limits
 from ilios.edge.errors import HttpProblem
-from ilios.file_names import clean_name
+from ilios.visible import clean_name
 from schemas.batches import MAX_BATCH_DOCUMENTS
 from schemas.documents import DEFAULT_CONTENT_TYPE, Blob
 

@@ -17,9 +17,9 @@ from aiohttp import web
 from msgspec import Meta, Struct
 
 from actors.blob_keys import NO_TENANT
-from ilios import secrets_file
 from ilios.edge.context import EDGE
 from ilios.edge.errors import HttpProblem
+from ilios.secret import load_or_create_secrets
 from schemas.ids import is_id
 
 PREFIX = "/api/uploads/"
@@ -60,7 +60,7 @@ class Signer:
 
         :raises SecretsDamaged: there is no secret in the file.
         """
-        stored = secrets_file.load_or_create(path, _StoredSecret, _new_secret)
+        stored = load_or_create_secrets(path, _StoredSecret, _new_secret)
         return cls(stored.secret)
 
     def sign(self, tenant: str, document_id: str, size: int, expires_at: int) -> str:

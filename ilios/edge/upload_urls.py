@@ -41,7 +41,7 @@ from ilios.edge.problems import (
     READING_LOG,
     SELECTING_ENGINE,
 )
-from ilios.file_names import clean_name
+from ilios.visible import clean_name
 from schemas.documents import DEFAULT_CONTENT_TYPE, DocumentSubmitted, Stored
 from schemas.ids import is_id, new_id
 from schemas.options import (

@@ -12,8 +12,8 @@ from datetime import datetime
 
 from msgspec import Struct
 
-from ilios.file_names import clean_name
 from ilios.formats import DEFAULT_FORMAT, FORMATS
+from ilios.visible import clean_name
 
 COMPRESSION_LEVEL = 3  # of 9: text shrinks nearly as well as at 6, in half the time
 MIN_YEAR = 1980  # the format has no earlier ones

@@ -10,10 +10,9 @@ from msgspec import Struct
 
 from actors.engines import Engine, EngineBatches
 from actors.ports import Blobs
-from ilios import secrets_file
 from ilios.engines.mistral.limits import MistralLimits
 from ilios.engines.pages import PageSplitter
-from ilios.secret import Secret
+from ilios.secret import Secret, generate_password, load_or_create_secrets
 
 
 class UploadPrefix(Struct, frozen=True):
@@ -54,7 +53,7 @@ async def open_mistral(
     :param prefix_file: stores the prefix of this installation's uploads.
     :raises SecretsDamaged: that file cannot be read.
     """
-    name = secrets_file.load_or_create(prefix_file, UploadPrefix, _new_prefix)
+    name = load_or_create_secrets(prefix_file, UploadPrefix, _new_prefix)
     await asyncio.to_thread(_import_mistral)
     from ilios.engines.mistral import engine as mistral  # noqa: PLC0415  a second and 50 MB
 
@@ -69,4 +68,4 @@ def _import_mistral() -> None:
 
 
 def _new_prefix() -> UploadPrefix:
-    return UploadPrefix(f"ilios-{secrets_file.generate_password()[:9]}-")
+    return UploadPrefix(f"ilios-{generate_password()[:9]}-")

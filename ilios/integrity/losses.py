@@ -13,7 +13,7 @@ import msgspec
 import structlog
 from msgspec import Struct, structs
 
-from ilios import secrets_file
+from ilios.secret import write_private_file
 
 LOSSES_FILE = "log-losses.json"
 ACCEPTED_FILE = "log-losses.accepted"
@@ -196,7 +196,7 @@ class LossStore:
         return True
 
     def _write(self, content: LossesFile) -> None:
-        secrets_file.write(self._path, msgspec.json.encode(content).decode())
+        write_private_file(self._path, msgspec.json.encode(content).decode())
         self._file = content
 
 
@@ -215,7 +215,7 @@ def read(data_dir: Path) -> LossesFile:
 
 def accept(data_dir: Path) -> None:
     """Accept all losses."""
-    secrets_file.write(data_dir / ACCEPTED_FILE, "")
+    write_private_file(data_dir / ACCEPTED_FILE, "")
 
 
 def is_accepted(data_dir: Path) -> bool:

@@ -5,13 +5,11 @@ mode 0600, dies with this process, and is restarted on the same port.
 """
 
 import asyncio
-import ctypes
 import os
 import re
 import shutil
 import signal
 import socket
-import sys
 import sysconfig
 import time
 from collections.abc import AsyncIterator, Iterable
@@ -25,6 +23,7 @@ from bus.streams import EVENTS
 from ilios.nats import store
 from ilios.nats.users import Users
 from ilios.runtime import machine_memory
+from ilios.runtime.parent_death import die_with_parent
 from ilios.runtime.process_activity import ProcessActivity
 from ilios.runtime.restarts import RestartHistory
 from schemas.ids import DEFAULT_TENANT
@@ -52,7 +51,6 @@ _WRITE_ERROR = re.compile(
 _STREAM_STOPPED = "Stopping unsupported stream"
 # Logged when a block of the log is damaged; events behind the damage are dropped.
 _DAMAGED = re.compile(rf"\[{EVENTS}\].*corrupt record state")
-_PR_SET_PDEATHSIG = 1
 LEFTOVER_POLL_INTERVAL = 0.02  # seconds
 
 log = structlog.get_logger("nats-server")
@@ -154,7 +152,8 @@ class NatsServer:
             stderr=asyncio.subprocess.PIPE,
             env=self._environment(),
             start_new_session=True,  # Ctrl-C goes to us; we stop it in order
-            preexec_fn=_die_with_parent,
+            # Else a killed service leaves a server that occupies port and store.
+            preexec_fn=die_with_parent,
         )
         try:
             # Not wait_for: before Python 3.12 it can lose a cancellation.
@@ -326,21 +325,6 @@ def _is_free(port: int) -> bool:
         except OSError:
             return False
     return True
-
-
-_libc = ctypes.CDLL(
-    None
-)  # loaded here: after fork, another thread may hold the import lock for ever
-
-
-def _die_with_parent() -> None:
-    """Ask the kernel to end this process with the one that starts it (Linux).
-
-    Else a killed service leaves a server that occupies port and store. By SIGKILL, since a hung one
-    would ignore SIGTERM; acknowledged events are on disk.
-    """
-    if sys.platform == "linux":
-        _libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
 
 
 def _pid_file(directory: Path) -> Path:

@@ -12,7 +12,7 @@ from pathlib import Path
 import msgspec
 
 from bus.streams import MAX_EVENT_BYTES
-from ilios import secrets_file
+from ilios.secret import generate_password, load_or_create_secrets, write_private_file
 from schemas.ids import DEFAULT_TENANT
 
 OPERATOR = "operator"
@@ -83,11 +83,11 @@ class Users:
             **found.roles,
             **{publisher_name(tenant): password for tenant, password in found.publishers.items()},
         }
-        secrets_file.write(self.configuration, _template().read_text())
+        write_private_file(self.configuration, _template().read_text())
         share = TOTAL_CONNECTIONS // max(1, len(self._tenants))
         self._connections_per_publisher = max(MIN_CONNECTIONS, min(MAX_CONNECTIONS, share))
         accounts = (_account(tenant, self._connections_per_publisher) for tenant in self._tenants)
-        secrets_file.write(directory / PUBLISHERS, "".join(accounts))
+        write_private_file(directory / PUBLISHERS, "".join(accounts))
 
     @property
     def max_connections(self) -> int:
@@ -119,7 +119,7 @@ class Users:
         if DEFAULT_TENANT in self._tenants:
             publishers[DEFAULT_PUBLISHER] = publisher_name(DEFAULT_TENANT)
         for name, user in {OPERATOR: OPERATOR, **publishers}.items():
-            secrets_file.write(self._directory / f"{name}.url", self.url(user, port) + "\n")
+            write_private_file(self._directory / f"{name}.url", self.url(user, port) + "\n")
         for path in self._directory.glob("publisher*.url"):
             if path.stem not in publishers:
                 path.unlink(missing_ok=True)
@@ -127,24 +127,16 @@ class Users:
 
 def _reconcile_credentials(path: Path, tenants: Iterable[str] | None) -> Credentials:
     """Return the credentials for exactly these tenants, and write them to the file."""
-    found = secrets_file.load_or_create(
-        path, Credentials, lambda: Credentials(secrets_file.generate_password())
-    )
+    found = load_or_create_secrets(path, Credentials, lambda: Credentials(generate_password()))
     if tenants is None:
         tenants = found.publishers or (DEFAULT_TENANT,)
     wanted = Credentials(
         found.operator,
-        {
-            role: found.roles.get(role) or secrets_file.generate_password()
-            for role in (SETUP, *ROLES)
-        },
-        {
-            tenant: found.publishers.get(tenant) or secrets_file.generate_password()
-            for tenant in tenants
-        },
+        {role: found.roles.get(role) or generate_password() for role in (SETUP, *ROLES)},
+        {tenant: found.publishers.get(tenant) or generate_password() for tenant in tenants},
     )
     if wanted != found:
-        secrets_file.write(path, msgspec.json.encode(wanted).decode())
+        write_private_file(path, msgspec.json.encode(wanted).decode())
     return wanted
 
 

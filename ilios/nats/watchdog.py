@@ -116,13 +116,13 @@ class NatsWatchdog:
 
     def _check_memory(self, pid: int) -> None:
         """Report a server that is close to its memory limit."""
-        held, goal = machine_memory.resident_bytes(pid), self._server.memory_limit
-        if held < MEMORY_ALARM * goal:
+        used, limit = machine_memory.resident_bytes(pid), self._server.memory_limit
+        if used < MEMORY_ALARM * limit:
             self._faults.resolve(MEMORY_SOURCE)
             return
         self._faults.report(
             MEMORY_SOURCE,
-            f"it uses {held // _MIB} MB and slows down above {goal // _MIB} MB, a quarter of all "
+            f"it uses {used // _MIB} MB and slows down above {limit // _MIB} MB, a quarter of all "
             "memory; give the machine or container more memory",
         )
 

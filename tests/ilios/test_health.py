@@ -1,4 +1,4 @@
-"""Health says what is true of each part, and which one is at fault."""
+"""Health reports the state of each part, and which one is at fault."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -96,7 +96,7 @@ def _health(
     )
 
 
-async def test_all_is_well_when_every_part_answers() -> None:
+async def test_health_is_ok_when_every_part_answers() -> None:
     report = await _report()
     assert report.healthy
     assert report.problems == []

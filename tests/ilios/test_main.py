@@ -1,4 +1,4 @@
-"""`ilios`: each command is one module, found by its name, with arguments of its own."""
+"""`ilios`: each command is one module, found by its name, which defines its arguments."""
 
 import argparse
 from pathlib import Path
@@ -20,7 +20,7 @@ def test_every_command_describes_itself(command: str, capsys: pytest.CaptureFixt
     assert capsys.readouterr().out.startswith(f"usage: ilios {command} ")
 
 
-def test_an_unknown_command_is_answered_with_those_there_are(
+def test_an_unknown_command_is_answered_with_the_list_of_commands(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     with pytest.raises(SystemExit) as exited:

@@ -1,4 +1,4 @@
-"""What is waited for at the start, and what is not."""
+"""The start waits for what is temporarily unavailable, and for nothing else."""
 
 import asyncio
 import errno
@@ -24,7 +24,7 @@ from ilios.database.sqlite import DatabaseDamaged
 from ilios.integrity.missing_database import DatabaseMissing
 from ilios.nats.server import BusDidNotStart
 from ilios.runtime.locks import AlreadyInUse, CannotLock
-from ilios.secrets_file import SecretsDamaged
+from ilios.secret import SecretsDamaged
 from ilios.startup import STARTING, Startup
 
 URL = "http://127.0.0.1:1"
@@ -85,7 +85,7 @@ class Attempt:
 
 
 @pytest.mark.parametrize("what", PASSES)
-async def test_what_may_come_by_itself_is_waited_for(tmp_path: Path, what: str) -> None:
+async def test_a_temporary_error_is_retried(tmp_path: Path, what: str) -> None:
     startup = Startup(URL, {"data": tmp_path})
     attempt = Attempt(PASSES[what]())
     with capture_logs() as logs:
@@ -99,7 +99,7 @@ async def test_what_may_come_by_itself_is_waited_for(tmp_path: Path, what: str) 
 
 
 @pytest.mark.parametrize("what", STAYS)
-async def test_what_stays_as_it_is_ends_the_start(tmp_path: Path, what: str) -> None:
+async def test_a_lasting_error_ends_the_start(tmp_path: Path, what: str) -> None:
     startup = Startup(URL, {"data": tmp_path})
     error = STAYS[what]()
     with pytest.raises(type(error)):
@@ -112,7 +112,7 @@ async def test_locks_are_waited_for_once_a_missing_database_was(tmp_path: Path) 
     assert await startup.retry_until_available(attempt) == "made"
 
 
-async def test_the_same_want_is_logged_once(tmp_path: Path) -> None:
+async def test_the_same_reason_to_wait_is_logged_once(tmp_path: Path) -> None:
     startup = Startup(URL, {"data": tmp_path})
     with capture_logs() as logs:
         await startup.retry_until_available(Attempt(*[BusUnavailable("cannot connect")] * 2))

@@ -21,17 +21,17 @@ def test_control_sequences_are_escaped(text: str, shown: str) -> None:
     assert visible(text) == shown
 
 
-def test_what_can_be_printed_stays_as_it_is() -> None:
+def test_printable_text_is_unchanged() -> None:
     text = "Grüße aus 東京, 12 €"
     assert visible(text) == visible_json(text) == text
 
 
-def test_lines_stay_lines_where_they_are_wanted() -> None:
+def test_line_breaks_remain_where_they_are_allowed() -> None:
     assert visible("one\n\ttwo\u00a0three\r\x1b", lines=True) == "one\n\ttwo\u00a0three\\r\\x1b"
 
 
 @pytest.mark.parametrize("text", [text for text in HOSTILE if text != "\udcff"])
-def test_json_stays_json_of_the_same_meaning(text: str) -> None:
+def test_escaped_json_has_the_same_value(text: str) -> None:
     shown = visible_json(msgspec.json.encode({"text": text}).decode())
     assert shown.isprintable()
     assert msgspec.json.decode(shown) == {"text": text}

@@ -8,7 +8,7 @@ from tests.mistral.sdk import SdkClient, connected
 
 @pytest.fixture
 async def fake() -> AsyncIterator[FakeMistral]:
-    """A fake of the Mistral API of this test's own."""
+    """A fake of the Mistral API for one test."""
     async with fake_mistral() as fake:
         yield fake
 

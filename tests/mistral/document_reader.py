@@ -1,4 +1,4 @@
-"""What is in a document: its kind, how many pages it has, and what is on each of them."""
+"""The content of a document: its kind, its pages and what each of them shows."""
 
 import asyncio
 import ctypes
@@ -54,7 +54,7 @@ RUNS = re.compile(rb"<[wa]:t(?: [^>]*)?>([^<]*)</[wa]:t>")
 class Page(NamedTuple):
     text: str
     key: str
-    """What the page is called by what is on it, whatever document it is in; may be empty."""
+    """The key of the page by its content, in whatever document; may be empty."""
     width: int
     height: int
 
@@ -73,7 +73,7 @@ def digest(content: bytes) -> str:
 
 
 def kind_of(content: bytes) -> Kind:
-    """Return what these bytes are, going by themselves and not by what they are called."""
+    """Return the kind of these bytes, by their content and not by their name."""
     if content[:1024].lstrip().startswith(b"%PDF-"):
         return "pdf"
     if content.startswith(b"PK\x03\x04"):
@@ -97,7 +97,7 @@ def _kind_of_archive(content: bytes) -> Kind:
 
 
 class DocumentCache:
-    """Opens documents, and remembers what was in them: retries and benchmarks send them again."""
+    """Cache of parsed documents: retries and benchmarks send them again."""
 
     def __init__(self) -> None:
         self._parsed: dict[str, ParsedDocument] = {}
@@ -191,7 +191,7 @@ def _text(text: str) -> str:
 
 
 def page_key(text: str) -> str:
-    """Return what a page with this text is called: the text, or how it begins and its hash.
+    """Return the key of a page with this text: the text, or its beginning and its hash.
 
     Unlike the hash of the document it is the same in a PDF that was cut out of another one.
     """

@@ -67,7 +67,7 @@ class FilesApi:
         return ReceivedUpload(content, filename, fields)
 
     async def store(self, received: ReceivedUpload) -> web.StreamResponse:
-        """Keep an upload when it is in order."""
+        """Store an upload that is valid."""
         content, filename, fields = received
         if unknown := sorted(fields.keys() - {"purpose", "expiry", "visibility"}):
             message = "Extra inputs are not permitted"
@@ -164,7 +164,7 @@ def _number(
 
 
 def page_slice(query: Mapping[str, str]) -> slice:
-    """Return the part of a list that a page of it shows."""
+    """Return one page of a list."""
     page, size = _number(query, "page", 0), _number(query, "page_size", 100, least=1)
     return slice(page * size, (page + 1) * size)
 

@@ -24,11 +24,11 @@ OFFICE: frozenset[Kind] = frozenset({"docx", "pptx"})
 
 
 class ClientGone(Exception):
-    """The client went away while the fake was to keep it waiting."""
+    """The client disconnected while the fake delayed its answer."""
 
 
 class OcrApi:
-    """Answers calls, and enters each in the book."""
+    """Answers calls, and records each in the call log."""
 
     def __init__(self, rules: Rules, book: CallLog, faults: Faults, files: Files) -> None:
         self._rules = rules
@@ -79,7 +79,7 @@ class OcrApi:
             work.exception()  # the handler has it, or has gone with its client
 
     async def close(self) -> None:
-        """Stop what is still worked on."""
+        """Cancel the calls in progress."""
         for work in list(self._work):
             work.cancel()
         await asyncio.gather(*self._work, return_exceptions=True)
@@ -140,7 +140,7 @@ class OcrApi:
     async def _recognize(
         self, request: OcrRequest, content: bytes, kind: Kind, call: Call
     ) -> tuple[bytes, list[str]]:
-        """Return the answer, and what is on its pages."""
+        """Return the answer, and the content of its pages."""
         rules, name = self._rules, call.document
         if len(content) > rules.document_bytes:
             raise errors.too_large(len(content), rules.document_bytes)
@@ -163,7 +163,7 @@ class OcrApi:
         return msgspec.json.encode(answer), [found[number].key for number in chosen]
 
     def _identify(self, request: OcrRequest, call: Call) -> tuple[bytes, Kind]:
-        """Return the document and what it is, and write down which one it was."""
+        """Return the document and its kind, and record its hash."""
         call.model = request.model
         call.selection = request.selection
         content, name, how, declared = self._load(request.type, request.document)
@@ -183,7 +183,7 @@ class OcrApi:
         return content, kind
 
     def _load(self, kind: str, document: Mapping[str, Any]) -> tuple[bytes, str, Transport, str]:
-        """Return the document, its hash, how it came, and what it was said to be."""
+        """Return the document, its hash, how it came, and its declared type."""
         if kind == "file":
             file = self._files.get(document["file_id"])
             return file.content, file.content_hash, "file", ""

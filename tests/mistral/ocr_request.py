@@ -1,4 +1,4 @@
-"""What is asked of ``POST /v1/ocr``, checked as strictly as the API's own validator would.
+"""Requests of ``POST /v1/ocr``, validated as strictly as by the API.
 
 The fields and their types are those of ``mistralai.client.models.OCRRequest``. What is not there is
 refused, and with it everything that is spelled in camelCase, as are null where a field cannot be
@@ -29,7 +29,7 @@ IMAGE_URL = (
 
 @dataclass(frozen=True, slots=True)
 class OcrRequest:
-    """A request that is in order."""
+    """A valid request."""
 
     model: str
     """The model that answers, whatever name it was called by."""
@@ -63,7 +63,7 @@ class OcrRequest:
 
 
 def parse_request(body: Any) -> OcrRequest:
-    """Return the request, or raise the 422 that names all that is wrong with it."""
+    """Return the request, or raise the 422 that names all its problems."""
     if not isinstance(body, dict):
         message = "Input should be a valid dictionary or object to extract fields from"
         raise errors.invalid([problem(["body"], "model_attributes_type", message, body)])
@@ -214,7 +214,7 @@ def _document(document: Mapping[str, Any]) -> tuple[str, list[dict[str, Any]]]:
 
 
 def _value(kind: str, value: str) -> FieldError:
-    """Say what is wrong with where the document is; the fake's own links are plain http."""
+    """Return the problem of a document's URL; the links of the fake are plain http."""
     if kind == "file":
         try:
             UUID(value)

@@ -1,4 +1,4 @@
-"""What a page looks like in the answer: the shapes of ``mistralai.client.models.OCRPageObject``.
+"""Pages in the answer, shaped like ``mistralai.client.models.OCRPageObject``.
 
 Every page carries a mark made of the hash of the document it came from and its number, and its own
 text, or the hash of its picture when it has none: an answer that got into the wrong document, or a

@@ -1,4 +1,4 @@
-"""Answers on their way to the client: whole, or spoiled by a fault."""
+"""Responses to the client: whole, or corrupted by a fault."""
 
 import asyncio
 import socket
@@ -24,7 +24,7 @@ def json_response(
 
 
 def error_response(error: ApiError) -> web.Response:
-    """Return the answer that an error is."""
+    """Return the response of an error."""
     if isinstance(error.body, str):
         return web.Response(
             text=error.body, status=error.status, content_type=HTML, headers=error.headers
@@ -33,7 +33,7 @@ def error_response(error: ApiError) -> web.Response:
 
 
 async def corrupted_response(request: web.Request, body: bytes, fault: Fault) -> web.StreamResponse:
-    """Send what a fault has made of an answer."""
+    """Send an answer corrupted by a fault."""
     match fault.kind:
         case "garbage":
             return web.Response(body=b"\x00\xff not JSON " + body[:100], content_type=JSON)

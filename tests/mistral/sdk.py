@@ -1,4 +1,4 @@
-"""The real SDK, connected to the fake: what its tests have in common."""
+"""The real SDK, connected to the fake, for its tests."""
 
 import base64
 from collections.abc import AsyncIterator
@@ -33,13 +33,13 @@ class SdkClient:
     async def process(
         self, document: models.DocumentUnion | models.DocumentUnionTypedDict, **more: Any
     ) -> models.OCRResponse:
-        """Have a document read."""
+        """Process a document."""
         return await self.mistral.ocr.process_async(
             **{"model": MODEL, "document": document, "include_blocks": False, **more}
         )
 
     async def process_pdf(self, content: bytes, **more: Any) -> models.OCRResponse:
-        """Have a PDF read that is sent along."""
+        """Process a PDF that is sent along."""
         return await self.process(inline_document(content), **more)
 
     async def upload(
@@ -50,7 +50,7 @@ class SdkClient:
         return (await self.files.upload_async(file=file, purpose=purpose)).id
 
     async def download(self, id_: str) -> bytes:
-        """Return what is in a file."""
+        """Return the content of a file."""
         answer = await self.files.download_async(file_id=id_)
         return await answer.aread()
 

@@ -1,4 +1,4 @@
-"""The server: the routes, what stands before all of them, and the running of it."""
+"""The server of the fake: its routes and its middleware."""
 
 import asyncio
 import hmac
@@ -30,13 +30,13 @@ Work = Callable[[], Awaitable[web.StreamResponse]]
 
 
 class ApiMiddleware:
-    """Looks at the key, lets faults happen, and words all errors as the API does."""
+    """Checks the key, injects faults, and formats all errors as the API does."""
 
     def __init__(self, fake: FakeMistral) -> None:
         self._fake = fake
 
     async def __call__(self, request: web.Request, handler: Handler) -> web.StreamResponse:
-        """Answer a request, whatever happens."""
+        """Answer a request, also after an error."""
         try:
             if request.path.startswith(CONTROL_PATHS):
                 return await handler(request)
@@ -95,7 +95,7 @@ class ApiMiddleware:
         return await responses.corrupted_response(request, cast("bytes", response.body), fault)
 
     def _subject(self, request: web.Request) -> str:
-        """Return what a request is about; ids are made up, and so would not repeat a run."""
+        """Return what a request is about; ids are random, and would not repeat a run."""
         match request.match_info:
             case {"file_id": id_}:
                 return self._fake.files.hash_of(id_)
@@ -105,7 +105,7 @@ class ApiMiddleware:
 
 
 def make_app(fake: FakeMistral) -> web.Application:
-    """Return the application; the name of a route is the endpoint that faults know it by."""
+    """Return the application; the name of a route is its endpoint in faults."""
     app = web.Application(
         client_max_size=MAX_BODY_BYTES, middlewares=[web.middleware(ApiMiddleware(fake))]
     )

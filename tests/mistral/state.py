@@ -11,7 +11,7 @@ from tests.mistral.store import Files
 
 
 class FakeMistral:
-    """A running fake: its URL, its calls so far, and what it is to do.
+    """A running fake: its URL, its calls so far, and its rules.
 
     The rules, the key and the faults may be changed at any time.
     """

@@ -1,4 +1,4 @@
-"""Faults as the real SDK sees them, what is paid for all the same, and the fake as a process."""
+"""Faults as the real SDK sees them, what is paid for despite them, and the fake as a process."""
 
 from typing import get_args
 
@@ -142,7 +142,7 @@ async def test_a_call_is_logged_with_its_request_and_response(
     assert not fake.call_log.paid_twice()
 
 
-async def test_pages_that_are_paid_for_again_stand_out(
+async def test_pages_that_are_paid_for_again_are_counted(
     fake: FakeMistral, client: SdkClient
 ) -> None:
     await client.process_pdf(PDF, pages=[0, 1])

@@ -256,7 +256,7 @@ async def test_a_document_that_cannot_be_fetched_or_read_is_refused(
     assert refused.value.status_code == status
 
 
-async def test_a_page_that_is_not_there_and_a_model_that_is_not_there_are_refused(
+async def test_a_page_or_model_that_does_not_exist_is_refused(
     client: SdkClient,
 ) -> None:
     with pytest.raises(errors.SDKError, match=r"Page 3 .* has 3 pages") as beyond:

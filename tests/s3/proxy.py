@@ -18,7 +18,7 @@ Interceptor = Callable[[web.Request], web.Response | None]
 
 
 class FaultProxy:
-    """Passes requests on, as they are, for as long as no trouble is set.
+    """Forwards requests unchanged while no trouble is set.
 
     ``trouble`` answers in the place of S3. Of the bodies S3 answers with, the next ``cuts`` are cut
     off after ``cut_after`` bytes, and in the next ``spoils`` a bit is turned over. With ``pace``
@@ -45,7 +45,7 @@ class FaultProxy:
     @classmethod
     @asynccontextmanager
     async def in_front_of(cls, origin: str) -> AsyncIterator[Self]:
-        """Run one before the server at ``origin``."""
+        """Run a proxy in front of the server at ``origin``."""
         async with aiohttp.ClientSession(
             auto_decompress=False, connector=aiohttp.TCPConnector(limit=0)
         ) as client:
@@ -62,13 +62,13 @@ class FaultProxy:
         return f"http://127.0.0.1:{self._port}"
 
     async def start_listening(self) -> None:
-        """Listen, again."""
+        """Listen again."""
         self._site = web.TCPSite(self._runner, "127.0.0.1", self._port, reuse_address=True)
         await self._site.start()
         self._port = self._runner.addresses[0][1]
 
     async def stop_listening(self) -> None:
-        """Listen no more, and break off what is under way."""
+        """Stop listening, and abort the requests in progress."""
         assert self._site is not None
         await self._site.stop()
         server = self._runner.server
@@ -138,7 +138,7 @@ class FaultProxy:
 
 
 def failing_with(status: int, code: str, *methods: str) -> Interceptor:
-    """Answer like S3, with an error, what comes by these methods; by any, if there are none."""
+    """Answer requests of these methods, or of any, with an error of S3."""
 
     def answer(request: web.Request) -> web.Response | None:
         if methods and request.method not in methods:

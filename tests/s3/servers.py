@@ -28,7 +28,7 @@ PORTS = 4  # of Swift, for each of the servers it is made of; the last one speak
 
 
 class S3Server(Struct, frozen=True, dict=True):
-    """A server with a bucket in it, and the key of who may do everything there."""
+    """A server with a bucket, and a key that has all permissions."""
 
     name: str
     endpoint: str
@@ -37,7 +37,7 @@ class S3Server(Struct, frozen=True, dict=True):
 
     @cached_property
     def client(self) -> Any:
-        """The SDK's own client, to look behind the store's back. It blocks."""
+        """The SDK's own client, to inspect the bucket directly. It blocks."""
         return botocore.session.get_session().create_client(
             "s3",
             region_name=REGION,
@@ -50,7 +50,7 @@ class S3Server(Struct, frozen=True, dict=True):
         )
 
     def config(self, endpoint: str | None = None) -> S3Config:
-        """Return where a store of its own can be, reached by ``endpoint``."""
+        """Return the configuration of a separate store, reached by ``endpoint``."""
         return S3Config(
             bucket=BUCKET,
             prefix=f"{secrets.token_hex(4)}/",
@@ -77,7 +77,7 @@ class S3Server(Struct, frozen=True, dict=True):
         return {one["Key"]: one["Size"] for page in pages for one in page.get("Contents", ())}
 
     def uploads(self, prefix: str = "") -> list[str]:
-        """Return the keys of the multipart uploads under way."""
+        """Return the keys of the multipart uploads in progress."""
         listed = self.client.list_multipart_uploads(Bucket=BUCKET, Prefix=prefix)
         return [one["Key"] for one in listed.get("Uploads", ())]
 

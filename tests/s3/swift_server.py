@@ -1,4 +1,4 @@
-"""``python -m tests.s3.swift_server DIRECTORY FD...``: OpenStack Swift, with S3 at its door.
+"""``python -m tests.s3.swift_server DIRECTORY FD...``: OpenStack Swift with its S3 interface.
 
 All of Swift that S3 needs in one process: account, container, object and proxy server, on the
 listening sockets it inherits, in this order. What they are told lies in the directory, and what

@@ -6,7 +6,6 @@ Calls of the kernel are made on Linux only; other systems get what POSIX has.
 import ctypes
 import os
 import resource
-import signal
 import sys
 import threading
 import time
@@ -16,6 +15,7 @@ from pathlib import Path
 
 from ilios.engines.local import exit_status
 from ilios.engines.local.limits import GIB, MIB, EngineLimits
+from ilios.runtime.parent_death import die_with_parent
 
 NICENESS = 5
 """Below the service itself, which has to stay responsive while every core converts."""
@@ -25,7 +25,6 @@ LOW_PRIORITY_NICENESS = 15
 
 LOWEST = 19
 
-PR_SET_PDEATHSIG = 1
 PR_SET_NO_NEW_PRIVS = 38
 CAPABILITIES_VERSION = 0x20080522
 KEPT_CAPABILITIES = 1 << 2
@@ -62,12 +61,12 @@ def confine(limits: EngineLimits, engine_pid: int) -> None:
 
     :raises EngineGone: the engine died while this process was starting.
     """
+    die_with_parent()
     if sys.platform == "linux":
         libc = ctypes.CDLL(None, use_errno=True)
-        libc.prctl(PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
         libc.prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0)
         _drop_capabilities(libc)
-    # An engine that died before the prctl above sends no signal: only the new parent shows it.
+    # An engine that died before the first call sends no signal: only the new parent shows it.
     if os.getppid() != engine_pid:
         raise EngineGone
     _bound(resource.RLIMIT_AS, limits.memory_bytes + RESERVE_BYTES)

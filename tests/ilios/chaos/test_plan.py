@@ -6,7 +6,7 @@ from contextlib import contextmanager
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ilios.chaos.documents import SampleDocument
@@ -31,6 +31,7 @@ def runs(draw: st.DrawFn) -> tuple[int, int, int]:
     return documents, draw(st.integers(0, max_kills(documents))), draw(st.integers(0, 9999))
 
 
+@settings(deadline=None)
 @given(runs())
 def test_a_plan_has_exactly_the_kills_asked_for_and_ends_with_one(
     run: tuple[int, int, int],
@@ -42,6 +43,7 @@ def test_a_plan_has_exactly_the_kills_asked_for_and_ends_with_one(
     assert not faults or faults[-1].kills
 
 
+@settings(deadline=None)
 @given(runs())
 def test_faults_are_in_order_and_due_by_what_may_be_accepted_before_them(
     run: tuple[int, int, int],

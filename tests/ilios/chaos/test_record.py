@@ -42,7 +42,7 @@ def test_a_removal_that_changes_is_a_regression_even_if_it_was_asked_for(
     assert _record_states(_record("asked"), *states) == ["regressed"]
 
 
-def test_what_was_asked_to_be_deleted_may_be() -> None:
+def test_a_document_may_be_deleted_after_a_request() -> None:
     record = _record("asked")
     assert _record_states(record, "processing", "completed", "deleted") == []
     assert record.documents["id"].state == "deleted"

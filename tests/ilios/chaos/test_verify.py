@@ -174,7 +174,7 @@ def test_every_kind_of_violation_has_a_case() -> None:
     } | FOUND_WHILE_RUNNING == VIOLATION_KINDS.keys()
 
 
-def test_what_was_refused_may_land_if_it_is_not_billed() -> None:
+def test_a_refused_document_may_be_stored_if_it_is_not_billed() -> None:
     run = SampleRun()
     _refused_yet_billed(run)
     run.change(

@@ -1,4 +1,4 @@
-"""`ilios check`: what is in effect, in the words of whoever set it."""
+"""`ilios check` shows the settings in effect, by their variables."""
 
 import argparse
 import asyncio
@@ -10,9 +10,8 @@ from pathlib import Path
 import pytest
 
 from ilios.api_keys import tenant_of
-from ilios.cli import check
+from ilios.cli import check, preflight
 from ilios.engines.sandbox import landlock
-from ilios.preflight import machine
 from ilios.runtime.disk_space import Volume
 from ilios.settings.settings import MIB, TABLE
 from tests import events
@@ -79,7 +78,7 @@ def test_what_the_sandbox_lacks_on_this_machine_is_a_warning(
     assert "nothing will be converted" in warned
 
 
-def test_nobody_waits_for_the_web_server() -> None:
+def test_the_command_does_not_load_the_web_server() -> None:
     code = "import sys, ilios.cli.check; print('aiohttp' in sys.modules)"
     command = [sys.executable, "-c", code]
     found = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
@@ -124,7 +123,7 @@ def test_invalid_settings_end_with_a_summary_too(
         ("ILIOS_HOST", "203.0.113.1", "PORT: 1 of 203.0.113.1 cannot be listened on"),
     ],
 )
-def test_what_keeps_it_from_starting_is_a_problem(
+def test_a_reason_not_to_start_is_a_problem(
     no_settings: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
     tmp_path: Path,
@@ -186,7 +185,7 @@ def test_ports_in_use_are_distinguished(
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = str(taken.getsockname()[1])
         taken.settimeout(0)  # nobody answers there
-        no_settings.setattr(machine, "PORT_TIMEOUT", 0.1)
+        no_settings.setattr(preflight, "PORT_TIMEOUT", 0.1)
         no_settings.setenv("ILIOS_NATS_PORT", port)
         last, lines = final_lines(capsys, 0)
         assert last.startswith("Ready to start, with")

@@ -96,7 +96,7 @@ async def test_one_bad_document_does_not_keep_the_others_from_being_converted(
     assert "Traceback" not in errors
 
 
-async def test_what_cannot_be_converted_is_named_for_what_it_is(tmp_path: Path) -> None:
+async def test_an_unconvertible_file_is_named_with_its_reason(tmp_path: Path) -> None:
     page = tmp_path / "page.pdf"
     page.write_text("<html><body>not a PDF</body></html>")
 
@@ -219,7 +219,7 @@ async def _into(stdout: int, command: str, *files: str) -> tuple[int, str]:
     return process.returncode, errors.decode()
 
 
-async def test_what_is_not_a_regular_file_is_not_even_opened(tmp_path: Path) -> None:
+async def test_a_file_that_is_not_regular_is_never_opened(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "pipe")  # opening it would wait for a writer for ever
 
     code, _, errors = await _convert("/dev/zero", str(tmp_path / "pipe"))
@@ -246,7 +246,7 @@ async def test_a_document_is_not_replaced_by_its_own_markdown(report: Path) -> N
 
 
 @pytest.mark.parametrize("pages", ["0", "3-1", "first", ""])
-async def test_pages_that_are_none_are_wrong_usage(report: Path, pages: str) -> None:
+async def test_invalid_pages_are_a_usage_error(report: Path, pages: str) -> None:
     code, out, errors = await _convert("--pages", pages, str(report))
 
     assert (code, out) == (2, "")

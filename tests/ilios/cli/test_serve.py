@@ -128,7 +128,7 @@ async def test_a_bus_user_without_permission_is_reported(tmp_path: Path) -> None
 
 
 @pytest.mark.parametrize(("keys", "said"), [("k", "$API_KEY"), ("k,l", "YOUR_KEY")])
-def test_what_to_try_first_has_a_key_that_works(tmp_path: Path, keys: str, said: str) -> None:
+def test_the_example_command_has_a_key_that_works(tmp_path: Path, keys: str, said: str) -> None:
     settings = from_environ({"ILIOS_DATA_DIR": str(tmp_path), "API_KEY": keys})
     screen = banner(Service(settings, "http://a:1", "a bus", "an engine", None))
     assert f'-H "Authorization: Bearer {said}" ' in screen

@@ -10,7 +10,7 @@ import pytest
 from ilios.api_keys import tenant_of
 from ilios.edge.signed_urls import BadSignature, SignatureExpired, Signer
 from ilios.edge.upload_urls import URL_LIFETIME
-from ilios.secrets_file import SecretsDamaged
+from ilios.secret import SecretsDamaged
 from schemas.ids import new_id
 from tests.ilios.edge.test_upload_urls import ASK, UPLOAD_REQUEST, complete, put, request_upload_url
 from tests.ilios.edge.world import PDF, World, post_request

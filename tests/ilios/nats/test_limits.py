@@ -38,7 +38,9 @@ async def two_tenants(tmp_path: Path) -> AsyncIterator[NatsServer]:
         yield server
 
 
-async def test_one_who_opens_all_connections_keeps_nobody_else_out(two_tenants: NatsServer) -> None:
+async def test_a_client_with_all_its_connections_open_excludes_no_other(
+    two_tenants: NatsServer,
+) -> None:
     async with AsyncExitStack() as stack:
         taken, refused = 0, 0
         for _ in range(users.MAX_CONNECTIONS + 20):
@@ -84,7 +86,9 @@ async def test_a_connection_has_so_many_subscriptions_and_no_more(two_tenants: N
 
 
 @pytest.mark.slow
-async def test_one_who_reads_nothing_is_cut_off_and_others_go_on(two_tenants: NatsServer) -> None:
+async def test_a_client_that_reads_nothing_is_disconnected_and_others_continue(
+    two_tenants: NatsServer,
+) -> None:
     """Each event comes a thousand times to who subscribes a thousand times."""
     user, _, password = (
         two_tenants.url(OURS).removeprefix("nats://").partition("@")[0].partition(":")
@@ -156,7 +160,7 @@ async def _flood(server: NatsServer, sent: int, at_once: int) -> int:
     return peak
 
 
-async def test_the_server_may_have_its_share_of_what_memory_there_is(
+async def test_the_memory_limit_of_the_server_is_a_share_of_all(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(machine_memory, "limit_bytes", lambda: 4096 * MIB)

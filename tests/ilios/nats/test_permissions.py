@@ -90,7 +90,7 @@ async def test_it_listens_on_one_port_of_this_machine_and_on_no_other(
     assert listening == [f"0100007F:{nats_server.port:04X}"], "and no monitoring port"
 
 
-async def test_what_a_role_is_refused_is_noted(nats_server: NatsServer) -> None:
+async def test_a_permission_violation_of_a_role_is_recorded(nats_server: NatsServer) -> None:
     async with connect(nats_server.url("ocr"), name="ocr") as ocr:
         await ocr.client.publish("ilios.document.completed.x", b"")
         await wait_until(lambda: ocr.permission_violations.count == 1)
@@ -188,7 +188,7 @@ ORDERS = [
 
 
 @pytest.mark.parametrize("order", ORDERS)
-async def test_a_publisher_gives_no_orders_by_where_it_wants_its_answer(
+async def test_a_publisher_cannot_send_commands_by_its_reply_subject(
     nats_server: NatsServer, connection: Connection, order: str
 ) -> None:
     """The server publishes the acknowledgement there, without permissions."""
@@ -233,7 +233,7 @@ async def test_a_publisher_receives_events_of_its_own_tenant_only(two_tenants: N
     assert b".acme." in heard
 
 
-async def test_publishers_do_not_meet_each_other(two_tenants: NatsServer) -> None:
+async def test_publishers_cannot_reach_each_other(two_tenants: NatsServer) -> None:
     """Where one may listen as a whole, another may want its answers."""
     async with (
         RawClient(two_tenants.url(THEIRS)) as spy,
@@ -272,7 +272,7 @@ async def test_a_role_publishes_its_own_events_and_no_others(
 
 @pytest.mark.parametrize("role", ROLES)
 @pytest.mark.parametrize("order", ORDERS)
-async def test_no_role_can_do_away_with_the_log(
+async def test_no_role_can_delete_the_log(
     nats_server: NatsServer, connection: Connection, role: str, order: str
 ) -> None:
     async with RawClient(nats_server.url(role)) as client:
@@ -286,7 +286,7 @@ async def test_no_role_can_do_away_with_the_log(
 @pytest.mark.parametrize(
     "order", [*ORDERS, f"ilios.document.converted.p05.default.{events.id_of(1)}"]
 )
-async def test_the_edge_gives_no_orders_by_where_it_wants_its_answer(
+async def test_the_edge_cannot_send_commands_by_its_reply_subject(
     nats_server: NatsServer, connection: Connection, order: str
 ) -> None:
     js = connection.jetstream

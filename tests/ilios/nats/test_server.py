@@ -19,9 +19,10 @@ import pytest
 from bus import streams
 from bus.connection import Connection, connect
 from bus.publisher import Publisher
-from ilios import secrets_file
 from ilios.nats import server as module
+from ilios.nats import users
 from ilios.nats.server import BusDidNotStart, NatsServer, embedded
+from ilios.secret import write_private_file
 from tests import events
 from tests.waiting import wait_until
 
@@ -35,7 +36,7 @@ def is_gone(pid: int) -> bool:
         return True
 
 
-async def test_it_is_ready_when_it_is_started_and_gone_when_it_is_left(tmp_path: Path) -> None:
+async def test_it_is_ready_after_its_start_and_ended_with_its_context(tmp_path: Path) -> None:
     async with embedded(tmp_path, 0) as server:
         pid = server.pid
         assert pid
@@ -66,7 +67,7 @@ async def connected_server(directory: Path) -> AsyncIterator[Connection]:
 
 
 @pytest.mark.parametrize("name", ["with space", 'quote"and\\slash', "grün", "$HOME # {x}"])
-async def test_any_directory_will_do(tmp_path: Path, name: str) -> None:
+async def test_any_directory_name_works(tmp_path: Path, name: str) -> None:
     async with connected_server(tmp_path / name) as connection:
         await streams.ensure(connection.jetstream)
         await Publisher(connection).publish(events.submitted())
@@ -98,7 +99,7 @@ async def test_a_full_volume_does_not_end_the_watch(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     full = OSError(errno.ENOSPC, "no space left")
-    write, failures = secrets_file.write, [full] * 3
+    write, failures = write_private_file, [full] * 3
 
     def refuse(path: Path, text: str) -> None:
         if failures:
@@ -106,7 +107,7 @@ async def test_a_full_volume_does_not_end_the_watch(
         write(path, text)
 
     async with embedded(tmp_path, 0) as server:
-        monkeypatch.setattr(secrets_file, "write", refuse)
+        monkeypatch.setattr(users, "write_private_file", refuse)
         for _ in range(4):
             before = server.pid
             assert before

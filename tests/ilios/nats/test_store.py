@@ -20,7 +20,7 @@ def test_the_log_is_full_before_the_volume_is(
     assert store.store_limit(tmp_path) == store.MAX_STORE_BYTES
 
 
-def test_a_log_may_grow_by_half_of_what_others_have_left(
+def test_a_log_may_grow_by_half_of_the_free_space(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with (tmp_path / "x").open("wb") as file:
@@ -29,7 +29,7 @@ def test_a_log_may_grow_by_half_of_what_others_have_left(
     assert store.store_limit(tmp_path) == 10**9 + 500
 
 
-def test_what_is_free_is_asked_of_the_volume(tmp_path: Path) -> None:
+def test_free_space_is_that_of_the_volume(tmp_path: Path) -> None:
     assert store.free(tmp_path) > 0
 
 

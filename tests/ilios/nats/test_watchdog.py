@@ -69,7 +69,7 @@ async def last_sequence(connection: Connection) -> int:
     return (await streams.identity(connection.jetstream)).last_sequence
 
 
-async def test_one_that_met_a_full_disk_is_replaced_when_there_is_room(tmp_path: Path) -> None:
+async def test_a_server_that_met_a_full_disk_is_replaced_when_there_is_room(tmp_path: Path) -> None:
     with small_volume(tmp_path / "volume", 40) as volume:
         async with watched(volume / "nats") as (server, connection):
             publisher, last_stored = Publisher(connection), 0
@@ -90,7 +90,7 @@ async def test_one_that_met_a_full_disk_is_replaced_when_there_is_room(tmp_path:
             assert await last_sequence(connection) >= last_stored + 1
 
 
-async def test_one_that_hangs_is_replaced(tmp_path: Path) -> None:
+async def test_a_server_that_hangs_is_replaced(tmp_path: Path) -> None:
     async with watched(tmp_path) as (server, connection):
         publisher = Publisher(connection)
         await publisher.publish(events.submitted(1))
@@ -102,7 +102,7 @@ async def test_one_that_hangs_is_replaced(tmp_path: Path) -> None:
         assert await last_sequence(connection) == 2
 
 
-async def test_one_that_was_started_on_a_full_volume_gets_more_when_there_is_more(
+async def test_a_server_started_on_a_full_volume_gets_a_larger_log_when_there_is_room(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(store, "MIN_STORE_BYTES", 100_000)
@@ -161,7 +161,7 @@ class UnusableServer:
             await asyncio.gather(task, return_exceptions=True)
 
 
-async def test_one_that_is_at_work_is_given_time(
+async def test_a_working_server_is_given_time(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async with python("while True: pass") as pid:
@@ -177,7 +177,7 @@ async def test_one_that_is_at_work_is_given_time(
     assert slow.ended[0].startswith("no answer")
 
 
-async def test_one_that_is_at_work_is_not_given_time_for_ever(
+async def test_a_working_server_is_not_given_time_for_ever(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(ProcessActivity, "progressed_since", lambda *_: True)
@@ -206,7 +206,7 @@ async def test_a_starting_server_is_left_alone(
     assert (starting.asked, starting.ended) == (0, [])
 
 
-async def test_what_is_not_permitted_is_no_sign_of_a_hung_server(
+async def test_a_permission_violation_is_no_sign_of_a_hung_server(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(ProcessActivity, "progressed_since", lambda *_: False)
@@ -217,7 +217,7 @@ async def test_what_is_not_permitted_is_no_sign_of_a_hung_server(
     assert strict.ended == []
 
 
-async def test_on_a_full_disk_none_is_ended_however_little_it_takes(
+async def test_on_a_full_disk_no_server_is_ended(
     connection: Connection, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(ProcessActivity, "progressed_since", lambda *_: False)
@@ -239,7 +239,7 @@ async def test_on_a_full_disk_none_is_ended_however_little_it_takes(
     assert full.ended[0].startswith("it cannot write")
 
 
-async def test_a_fault_that_stays_does_not_make_a_storm(
+async def test_a_lasting_fault_does_not_cause_a_storm_of_restarts(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     now, looks = [1000.0], 0
@@ -267,7 +267,7 @@ async def test_a_fault_that_stays_does_not_make_a_storm(
     assert len(broken.ended) == 29
 
 
-async def test_a_server_that_outgrows_its_memory_is_a_fault_for_people(
+async def test_a_server_near_its_memory_limit_is_reported(
     connection: Connection, tmp_path: Path
 ) -> None:
     large, faults = UnusableServer(os.getpid(), tmp_path), Faults()
@@ -287,7 +287,7 @@ async def test_a_server_that_outgrows_its_memory_is_a_fault_for_people(
     assert faults.problems == []
 
 
-async def test_a_full_log_gets_what_room_there_is_although_it_is_not_twice_as_much(
+async def test_a_full_log_grows_by_any_room_there_is(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(store, "MIN_STORE_BYTES", 20 * module.RAISED_BYTES)
@@ -303,7 +303,7 @@ async def test_a_full_log_gets_what_room_there_is_although_it_is_not_twice_as_mu
     assert await watch._store_too_small() is None
 
 
-async def test_a_server_that_answers_and_takes_nothing_is_replaced(
+async def test_a_server_that_answers_and_stores_nothing_is_replaced(
     connection: Connection, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     """Nothing is logged; only publishers notice."""

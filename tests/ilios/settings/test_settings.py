@@ -97,7 +97,7 @@ BAD = [
 
 
 @pytest.mark.parametrize(("variable", "text"), BAD)
-def test_a_mistake_is_named(variable: str, text: str) -> None:
+def test_an_invalid_value_is_named(variable: str, text: str) -> None:
     with pytest.raises(BadSettings) as refusal:
         from_environ({variable: text})
     (problem,) = refusal.value.problems

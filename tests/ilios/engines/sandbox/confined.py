@@ -28,6 +28,7 @@ from pathlib import Path
 
 from ilios.engines.local.limits import EngineLimits
 from ilios.engines.sandbox import confinement, enter, profiles, system_calls
+from ilios.runtime.parent_death import PR_SET_PDEATHSIG
 
 PTRACE_SEIZE, CLONE_NEWUSER, O_PATH_OF_FD = 0x4206, 0x10000000, "/proc/self/fd"
 
@@ -315,7 +316,7 @@ def fork() -> None:
 
 def outlive() -> None:
     libc = ctypes.CDLL(None, use_errno=True)
-    if libc.prctl(confinement.PR_SET_PDEATHSIG, 0, 0, 0, 0) < 0:
+    if libc.prctl(PR_SET_PDEATHSIG, 0, 0, 0, 0) < 0:
         raise OSError(ctypes.get_errno(), "prctl")
 
 

@@ -1,5 +1,10 @@
-"""Checks of this machine: the directories the service writes to, the ports it listens on."""
+"""Checks of what the service needs before it starts; they leave nothing behind.
 
+The directories it writes to, the ports it listens on, its database, a NATS of the operator, a
+bucket.
+"""
+
+import asyncio
 import errno
 import fcntl
 import http.client
@@ -13,12 +18,18 @@ from typing import Literal
 
 from msgspec import Struct
 
-from ilios.blobs.factory import blob_directory
+from actors.ports import StorageUnavailable
+from bus.errors import BusUnavailable
+from ilios.blobs.factory import blob_directory, probe_bucket
+from ilios.blobs.s3.config import S3Config
+from ilios.data_directory import NewerData, check_version, refuse_foreign_database
+from ilios.database.foreign import ForeignDatabase
 from ilios.runtime.disk_space import MIN_FREE_FILES, Volume
 from ilios.settings.settings import MIB, Settings
 
 DATA_DIR = "ILIOS_DATA_DIR"
 DATABASE = "LOCAL_DB_PATH"
+STORE_TIMEOUT = 8.0  # seconds for a bus or a bucket to answer
 PORT_TIMEOUT = 1.0  # seconds for the process that uses a port to answer
 LOOPBACK = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104  # connected to, not listened on
 
@@ -186,3 +197,53 @@ def _is_bus(port: int) -> bool:
     except OSError:
         return False
     return greeting.startswith(b"INFO ") and b'"server_name":"ilios"' in greeting
+
+
+def check_stores(settings: Settings) -> Iterator[Finding]:
+    """Yield a finding for each store that is configured, and for a database that is not ours."""
+    from ilios.integrity import missing_database  # noqa: PLC0415  loads the client of NATS
+
+    try:
+        check_version(settings.data_dir)
+    except NewerData as error:
+        yield problem(f"ILIOS_DATA_DIR: {error}")
+    except OSError:
+        pass  # the file cannot be read, which the check of the directories reports
+    try:
+        refuse_foreign_database(settings)
+        missing_database.check_snapshots(settings)
+    except (missing_database.DatabaseMissing, ForeignDatabase) as error:
+        yield problem(f"LOCAL_DB_PATH: {error}")
+    except OSError:
+        pass  # the file cannot be read, which the check of the directories reports
+    if settings.nats_url is not None:
+        yield asyncio.run(_check_bus(settings.nats_url.get_secret_value()))
+    if settings.s3 is not None:
+        yield asyncio.run(_check_bucket(settings.s3))
+
+
+async def _check_bus(url: str) -> Finding:
+    from bus import connection  # noqa: PLC0415  loads the client of NATS
+
+    try:
+        async with asyncio.timeout(STORE_TIMEOUT), connection.connect(url, name="check") as bus:
+            await bus.check()
+            return ok(f"NATS_URL: {bus.address} answers, with JetStream")
+    except BusUnavailable as error:
+        return problem(f"NATS_URL: {error}")
+    except TimeoutError:
+        return problem(f"NATS_URL: no answer within {STORE_TIMEOUT:.0f} s")
+
+
+async def _check_bucket(config: S3Config) -> Finding:
+    try:
+        async with asyncio.timeout(STORE_TIMEOUT):
+            await probe_bucket(config)
+    except StorageUnavailable as error:
+        return problem(f"S3_BUCKET: {error}")
+    except TimeoutError:
+        return problem(
+            f"S3_BUCKET: {config.location} did not answer within {STORE_TIMEOUT:.0f} s; see "
+            "AWS_ENDPOINT_URL_S3"
+        )
+    return ok(f"S3_BUCKET: {config.bucket} at {config.location} can be reached")

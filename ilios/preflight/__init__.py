@@ -1,1 +1,0 @@
-"""Checks of what the service needs before it starts; they leave nothing behind."""
