@@ -17,7 +17,7 @@ from ilios.engines.local.engine import LocalEngine
 from ilios.engines.sandbox import enter
 from ilios.preflight import machine
 from ilios.preflight.machine import Finding, problem, warning
-from ilios.runtime import engine_memory, open_files
+from ilios.runtime import engine_memory, process_settings
 from ilios.secret import Secret
 from ilios.settings import environ
 from ilios.settings.settings import TABLE, Settings
@@ -116,7 +116,7 @@ def _findings(settings: Settings, *, running: bool) -> Iterator[Finding]:
     for text in (
         *environ.warnings(os.environ),
         *api_keys.warnings(settings.api_keys),
-        *open_files.warnings(settings.max_connections),
+        *process_settings.file_limit_warnings(settings.max_connections),
         *enter.sandbox_warnings(settings.sandbox),
         *engine_memory.warnings(
             os.environ, settings.engine_memory_bytes, settings.engine_processes

@@ -24,9 +24,9 @@ import structlog
 from bus.streams import EVENTS
 from ilios.nats import store
 from ilios.nats.users import Users
-from ilios.runtime import machine_memory
-from ilios.runtime.process_activity import ProcessActivity
-from ilios.runtime.restarts import RestartHistory
+from ilios.runtime import machine
+from ilios.runtime.machine import ProcessActivity
+from ilios.runtime.supervisor import RestartHistory
 from schemas.ids import DEFAULT_TENANT
 
 READY_WITHIN = 20.0  # seconds without progress; recovering a large store takes longer
@@ -306,7 +306,7 @@ async def embedded(
 
 def go_memory_limit() -> int:
     """Return the memory limit of the server in bytes, a share of the machine or cgroup."""
-    return max(MIN_MEMORY_LIMIT, int(MEMORY_SHARE * machine_memory.limit_bytes()))
+    return max(MIN_MEMORY_LIMIT, int(MEMORY_SHARE * machine.limit_bytes()))
 
 
 def _binary() -> str:
