@@ -38,8 +38,7 @@ from ilios.edge.server import ListeningSockets
 from ilios.edge.signed_urls import Signer
 from ilios.edge.startup_app import serve_startup_app
 from ilios.engines.local.engine import LocalEngine
-from ilios.engines.remote import open_mistral
-from ilios.engines.router import EngineRouter
+from ilios.engines.router import EngineRouter, open_mistral
 from ilios.health import Health, Monitoring
 from ilios.integrity.faults import Faults
 from ilios.integrity.log_check import LogCheck

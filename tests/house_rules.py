@@ -72,7 +72,7 @@ LATE_IMPORTS = {
     ("ilios/__main__.py", "*"): "`ilios convert` must not wait for the web server it never starts",
     ("ilios/cli/check.py", "*"): "the client of NATS takes a quarter of a second, which a check of "
     "settings without NATS_URL and S3_BUCKET must not wait for",
-    ("ilios/engines/remote.py", "ilios.engines.mistral.engine"): "the SDK of Mistral takes a "
+    ("ilios/engines/router.py", "ilios.engines.mistral.engine"): "the SDK of Mistral takes a "
     "second and 50 MB, which a service without a key must not pay for",
     **{
         (f"ilios/engines/converters/{file}.py", f"ilios.engines.{name}"): "a child loads the one "

@@ -20,7 +20,7 @@ from ilios import secrets_file
 from ilios.blobs.caching import CachingBlobs
 from ilios.blobs.layout import SHARDS, blob_path
 from ilios.blobs.local import LocalBlobs
-from ilios.blobs.s3.config import S3Config
+from ilios.blobs.s3 import S3Config
 
 S3_MODULE = "ilios.blobs.s3.store"
 S3_STARTUP_MODULE = "ilios.blobs.s3.startup"

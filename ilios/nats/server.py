@@ -26,7 +26,7 @@ from ilios.nats import store
 from ilios.nats.users import Users
 from ilios.runtime import machine
 from ilios.runtime.machine import ProcessActivity
-from ilios.runtime.supervisor import RestartHistory
+from ilios.runtime.restarts import RestartHistory
 from schemas.ids import DEFAULT_TENANT
 
 READY_WITHIN = 20.0  # seconds without progress; recovering a large store takes longer

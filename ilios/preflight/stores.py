@@ -10,7 +10,7 @@ from actors.ports import StorageUnavailable
 from bus.connection import connect
 from bus.errors import BusUnavailable
 from ilios.blobs.factory import probe_bucket
-from ilios.blobs.s3.config import S3Config
+from ilios.blobs.s3 import S3Config
 from ilios.data_directory import refuse_foreign_database
 from ilios.database.foreign import ForeignDatabase
 from ilios.integrity.missing_database import DatabaseMissing, check_snapshots

@@ -20,7 +20,7 @@ from ilios.engines.local.protocol import (
     Task,
     ToMarkdown,
 )
-from ilios.runtime.supervisor import RestartHistory
+from ilios.runtime.restarts import RestartHistory
 
 
 class LocalEngine:

@@ -28,7 +28,7 @@ from ilios.engines.local.work_timer import WorkTimer
 from ilios.engines.pages import selected_count
 from ilios.engines.sandbox.profiles import Profile
 from ilios.runtime.fair_semaphore import FairSemaphore
-from ilios.runtime.supervisor import WINDOW, RestartHistory
+from ilios.runtime.restarts import WINDOW, RestartHistory
 
 MAX_LOST_CHILDREN = 3
 """Children lost before they began with a document, after which the attempt fails."""

@@ -17,10 +17,9 @@ import pytest
 from yarl import URL
 
 from actors.ports import StorageFull
-from ilios.blobs.s3 import config as places
+from ilios.blobs.s3 import AUTO, S3Config
 from ilios.blobs.s3.bucket import PART_BYTES
 from ilios.blobs.s3.client import open_client
-from ilios.blobs.s3.config import S3Config
 from ilios.blobs.s3.store import S3Blobs
 from ilios.secret import Secret
 from tests.ilios.blobs.contents import KEY, list_keys, read_blob
@@ -277,4 +276,4 @@ def test_without_a_bucket_the_sdk_is_not_loaded() -> None:
 
 def test_a_place_does_not_show_its_keys(swift: S3Server) -> None:
     assert "testing" not in repr(swift.config())
-    assert places.AUTO in repr(swift.config())
+    assert AUTO in repr(swift.config())

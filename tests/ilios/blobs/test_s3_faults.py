@@ -11,10 +11,9 @@ from aiohttp import web
 
 from actors.backoff import Backoff
 from actors.ports import StorageFull, StorageUnavailable
-from ilios.blobs.s3 import client, object_reader
+from ilios.blobs.s3 import S3Config, client, object_reader
 from ilios.blobs.s3 import store as stores
 from ilios.blobs.s3.bucket import PART_BYTES
-from ilios.blobs.s3.config import S3Config
 from ilios.blobs.s3.store import S3Blobs
 from ilios.blobs.s3.upload import ChecksumMismatch
 from tests.ilios.blobs.contents import KEY, read_blob

@@ -9,7 +9,7 @@ from structlog.testing import capture_logs
 
 from actors.ports import StorageMisconfigured, StorageMismatch, StorageUnavailable
 from ilios.blobs.factory import open_blobs
-from ilios.blobs.s3.config import S3Config
+from ilios.blobs.s3 import S3Config
 from ilios.blobs.s3.store import S3Blobs
 from ilios.secret import Secret
 from tests.ilios.blobs.contents import KEY, read_blob

@@ -13,9 +13,9 @@ from actors.engines import SourceFile
 from ilios.blobs.local import LocalBlobs
 from ilios.engines.local.engine import LocalEngine
 from ilios.engines.local.limits import EngineLimits
+from ilios.engines.mistral import MistralLimits
 from ilios.engines.mistral.engine import MistralEngine, MistralParts
 from ilios.engines.mistral.engine import open_engine as open_mistral
-from ilios.engines.mistral.limits import MistralLimits
 from ilios.secret import Secret
 from schemas.options import ConversionOptions
 from schemas.results import PageResult, ResultHead

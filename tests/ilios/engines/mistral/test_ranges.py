@@ -6,9 +6,9 @@ import pytest
 
 from actors.engines import Unconvertible
 from ilios.blobs.local import LocalBlobs
+from ilios.engines.mistral import COUNTED_ABOVE_BYTES, INLINE_BYTES
 from ilios.engines.mistral import engine as module
 from ilios.engines.mistral.engine import MistralEngine
-from ilios.engines.mistral.limits import COUNTED_ABOVE_BYTES, INLINE_BYTES
 from tests import documents
 from tests.ilios.engines.mistral.conftest import MakeSource, read_result
 from tests.mistral.fake import FakeMistral
