@@ -74,7 +74,7 @@ def test_a_system_that_allows_less_than_its_limit_is_accepted(
     assert raise_file_limit(1000) == (1024 - RESERVED_FILES) // FILES_PER_CONNECTION
 
 
-def test_a_process_gets_what_it_needs() -> None:
+def test_a_process_raises_its_limit() -> None:
     code = f"from {process_settings.__name__} import raise_file_limit\nimport resource\n"
     code += "resource.setrlimit(resource.RLIMIT_NOFILE, (300, 3000))\nprint(raise_file_limit(200), "
     code += "raise_file_limit(5000), resource.getrlimit(resource.RLIMIT_NOFILE))"

@@ -41,7 +41,7 @@ def test_a_page_does_not_contain_the_page_separator() -> None:
     assert markdown.fix_markdown("above\n\n---\n\nbelow") == "above\n\nbelow"
 
 
-def test_a_pdf_cut_off_in_the_middle_keeps_its_whole_pages(tmp_path: Path) -> None:
+def test_the_complete_pages_of_a_truncated_pdf_are_converted(tmp_path: Path) -> None:
     whole = documents.pdf("First page.", "Second page.", "Third page.")
     path = tmp_path / "cut"
     path.write_bytes(whole[: whole.index(b"Third page")].replace(b"/Catalog", b"/Katalog"))

@@ -68,7 +68,7 @@ async def test_a_paid_range_is_not_requested_again(
     assert conversion.billed_pages == 120
 
 
-async def test_what_exceeds_the_api_is_cut_into_documents_of_its_own(
+async def test_a_document_above_the_size_limit_is_cut_into_smaller_ones(
     engine: MistralEngine,
     fake: FakeMistral,
     make_source: MakeSource,
@@ -87,7 +87,7 @@ async def test_what_exceeds_the_api_is_cut_into_documents_of_its_own(
     assert all(call.size <= limit for call in fake.call_log.calls)
 
 
-async def test_more_pages_than_the_api_takes_are_read_all_the_same(
+async def test_a_document_above_the_page_limit_is_read_completely(
     engine: MistralEngine, fake: FakeMistral, make_source: MakeSource
 ) -> None:
     assert fake.rules.document_pages == 1000

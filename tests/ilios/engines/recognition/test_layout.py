@@ -45,7 +45,7 @@ def test_lines_are_joined_until_a_gap_and_hyphenated_words_are_joined() -> None:
     )
 
 
-def test_a_line_that_ends_early_ends_there() -> None:
+def test_a_line_that_ends_early_is_followed_by_a_line_break() -> None:
     lines = [line("Mr. Miller", 0, 0, 120), line("Long Street 7", 0, 1, 150), line(LONG, 0, 2, 900)]
     assert layout.to_markdown(lines) == f"Mr. Miller\nLong Street 7\n{LONG}"
 
@@ -60,7 +60,7 @@ def test_no_lines_are_no_text() -> None:
     assert layout.to_markdown([]) == ""
 
 
-def test_lines_merged_across_a_narrow_gutter_are_parted() -> None:
+def test_lines_merged_across_a_narrow_gutter_are_split() -> None:
     lines = []
     for row in range(10):
         left, right = f"left {row} {LONG}", f"right {row} {LONG}"
