@@ -24,12 +24,9 @@ def cores(proc: Path = PROC, cgroups: Path = CGROUPS) -> int:
     """Return the number of cores by affinity and by the quotas of cgroup v2."""
     affinity = getattr(os, "sched_getaffinity", None)  # not on every platform
     found: int = len(affinity(0)) if affinity else os.cpu_count() or 1
-    for line in _lines(proc / "self" / "cgroup"):
-        if line.startswith("0::"):
-            group = Path(line.removeprefix("0::").lstrip("/"))
-            # A quota limits everything below it, so those above ours count as well.
-            for above in (group, *group.parents):
-                found = min(found, _quota(cgroups / above / "cpu.max"))
+    # A quota limits everything below it, so those above ours count as well.
+    for file in cgroup_files("cpu", "cpu.max", proc=proc, cgroups=cgroups):
+        found = min(found, _quota(file))
     return max(1, found)
 
 
@@ -40,7 +37,8 @@ def limit_bytes(proc: Path = PROC, cgroups: Path = CGROUPS) -> int:
     ``memory.limit_in_bytes``. A file that cannot be read is no limit.
     """
     limits = [total for total in (_total(proc / "meminfo"),) if total]
-    limits.extend(_cgroup_limits(proc / "self" / "cgroup", cgroups))
+    for file in cgroup_files("memory", _V2, _V1, proc=proc, cgroups=cgroups):
+        limits.extend(int(text) for text in _lines(file) if text.isdecimal())  # "max" is no limit
     return min(limits, default=UNKNOWN)
 
 
@@ -51,6 +49,30 @@ def resident_bytes(pid: int, proc: Path = PROC) -> int:
         if name == "VmRSS":
             return int(rest.split()[0]) * 1024
     return 0
+
+
+def cgroup_files(
+    controller: str,
+    name: str,
+    name_v1: str | None = None,
+    *,
+    proc: Path = PROC,
+    cgroups: Path = CGROUPS,
+) -> Iterator[Path]:
+    """Yield the paths of a file of our cgroup and those above it, up to the mounted root.
+
+    Some of them may not exist: in a container our path may be the host's, of which only the root is
+    mounted.
+
+    :param name_v1: its name in version 1 of cgroups, if it has one.
+    """
+    for line in _lines(proc / "self" / "cgroup"):
+        _, controllers, path = line.split(":", 2)
+        if not controllers:
+            yield from _upwards(cgroups, path, name)
+            yield from _upwards(cgroups / "unified", path, name)
+        elif name_v1 is not None and controller in controllers.split(","):
+            yield from _upwards(cgroups / controller, path, name_v1)
 
 
 class ProcessActivity(NamedTuple):
@@ -98,25 +120,9 @@ def _total(meminfo: Path) -> int:
     return 0
 
 
-def _cgroup_limits(membership: Path, cgroups: Path) -> Iterator[int]:
-    """Yield the limits of our cgroup and those above it, up to the mounted root."""
-    for line in _lines(membership):
-        _, controllers, path = line.split(":", 2)
-        if not controllers:
-            yield from _upwards(cgroups, path, _V2)
-            yield from _upwards(cgroups / "unified", path, _V2)
-        elif "memory" in controllers.split(","):
-            yield from _upwards(cgroups / "memory", path, _V1)
-
-
-def _upwards(root: Path, path: str, name: str) -> Iterator[int]:
-    # In a container the path may be the host's, of which only the root is mounted: missing
-    # directories are skipped.
+def _upwards(root: Path, path: str, name: str) -> Iterator[Path]:
     within = Path(path.lstrip("/"))
-    for place in (within, *within.parents):
-        for text in _lines(root / place / name):
-            if text.isdecimal():  # "max" is no limit
-                yield int(text)
+    return (root / place / name for place in (within, *within.parents))
 
 
 def _lines(path: Path) -> list[str]:

@@ -43,7 +43,7 @@ def make_old(opening: Path) -> None:
 
 
 def dead_sessions(root: Path, *names: str) -> Path:
-    """Leave what an opening leaves whose process was killed."""
+    """Make the files of a session whose process was killed."""
     opening = root / "tmp" / "0123456789abcdef"
     opening.mkdir()
     for name in ("lock", *names):

@@ -18,7 +18,7 @@ MISSING = original_key("default", "a" * 24)
 
 
 class FakeStoreCheck:
-    """A proof that is set by hand."""
+    """A store check whose result the test sets."""
 
     def __init__(self) -> None:
         self.is_right = True

@@ -22,7 +22,7 @@ STEPS = st.one_of(
 
 
 async def apply_step(store: Blobs, model: dict[str, bytes], step: tuple[str, str, object]) -> None:
-    """Do one step to both; the dictionary says whether it may succeed."""
+    """Apply one step to both; it must succeed where the dictionary allows it."""
     match step:
         case ("put", key, bytes(data)):
             await store.put_bytes(key, data)

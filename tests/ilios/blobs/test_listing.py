@@ -1,4 +1,4 @@
-"""A listing of the local store has every blob once, whatever is written meanwhile."""
+"""Listings of the local store: every blob once, also during other changes."""
 
 import asyncio
 import os
@@ -19,7 +19,7 @@ LIMIT = 2_000
 
 
 def fill(root: Path, count: int) -> set[str]:
-    """Lay blobs into the store without the syncs of a put; returns their keys."""
+    """Write blobs without the syncs of a put; return their keys."""
     put = {f"originals/default/{number:05}" for number in range(count)}
     for key in put:
         Path(blob_path(str(root), key)).touch()
@@ -109,11 +109,11 @@ async def test_a_listing_holds_one_page_in_memory(
         for number in range(100_000):
             yield f"k{number:06}"
 
-    def known(_root: str, _shard: str, key: str) -> None:
+    def unreadable(_root: str, _shard: str, key: str) -> None:
         looked.append(key)
 
     monkeypatch.setattr(layout, "_keys", endless)
-    monkeypatch.setattr(layout, "_stored", known)
+    monkeypatch.setattr(layout, "_stored", unreadable)
     found, position = layout.list_shard("", "", layout.Position(0), 3)
     assert looked == ["k000000", "k000001", "k000002"]
     assert (found, position) == ([], layout.Position(0, "k000002"))

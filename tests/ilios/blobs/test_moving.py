@@ -40,7 +40,7 @@ def data_of(number: int) -> bytes:
 
 
 def noted(monkeypatch: pytest.MonkeyPatch, steps: list[tuple[str, str]]) -> None:
-    """Note renames by their target and syncs by what is synced."""
+    """Record renames by their target and syncs by their path."""
     rename, fsync = os.rename, os.fsync
 
     def rename_noted(source: str, target: str) -> None:
@@ -56,7 +56,7 @@ def noted(monkeypatch: pytest.MonkeyPatch, steps: list[tuple[str, str]]) -> None
 
 
 async def places(store: LocalBlobs) -> tuple[Path, Path]:
-    """Return where a blob lies under the one key and would lie under the other."""
+    """Return the paths of a blob under its key and under the target."""
     found = []
     for key in (KEY, OTHER):
         await store.put_bytes(key, DATA)
@@ -85,7 +85,7 @@ async def test_repeating_a_move_makes_it_durable(
     blobs: LocalBlobs, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     source, target = await places(blobs)
-    source.rename(target)  # and whoever did it was killed before his sync
+    source.rename(target)  # by a process that was killed before the sync
     steps: list[tuple[str, str]] = []
     noted(monkeypatch, steps)
     with pytest.raises(BlobNotFound):

@@ -65,7 +65,7 @@ def as_it_is(url: str | None) -> URL:
 
 
 def left(server: S3Server, place: S3Config) -> list[str]:
-    """Return the keys of all that lies there but what says whose it is, and of what is begun."""
+    """Return the keys of all objects but the owner's, and of unfinished uploads."""
     found = [*server.objects(place.prefix), *server.uploads(place.prefix)]
     return [key.removeprefix(place.prefix) for key in found if not key.endswith("/.ilios")]
 

@@ -1,4 +1,4 @@
-"""Which engine gets a document, and who takes it where that one cannot."""
+"""Choice of the engine for a document, and the fallback to the local one."""
 
 from collections.abc import Callable
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""Who still gets room: nobody below the reserve, and the system is not asked at every turn."""
+"""The reserve of free disk space, and how often the volumes are read."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -16,7 +16,7 @@ DIRECTORIES = {BLOBS: Path("b"), "database": Path("d"), "bus": Path("n")}
 
 
 class Machine:
-    """A machine with as many volumes as a test wants; ``times`` counts how often it was asked."""
+    """A machine with any number of volumes; ``times`` counts the readings."""
 
     def __init__(self, **free: int) -> None:
         self.free = free
@@ -31,7 +31,7 @@ class Machine:
 
 @pytest.fixture
 def later(monkeypatch: pytest.MonkeyPatch) -> Callable[[], None]:
-    """Let as much time pass as makes the next question a new one."""
+    """Advance the clock, so that the volumes are read again."""
     now = [1000.0]
     monkeypatch.setattr(module, "time", SimpleNamespace(monotonic=lambda: now[0]))
 

@@ -7,7 +7,7 @@ from ilios.runtime.fair_semaphore import EXTRA, OVERTAKES, FairSemaphore
 
 
 class SlotUsers:
-    """Documents that want a place, and leave it when they are told to."""
+    """Requests that wait for a slot, and release it on demand."""
 
     def __init__(self, count: int) -> None:
         self.slots = FairSemaphore(count)
@@ -160,7 +160,7 @@ async def test_a_slot_granted_to_a_cancelled_request_is_passed_on() -> None:
     await holding.__aenter__()
     cancelled, following = asyncio.create_task(hold()), asyncio.create_task(hold())
     await asyncio.sleep(0)
-    await holding.__aexit__(None, None, None)  # the place is given away, who gets it sleeps still
+    await holding.__aexit__(None, None, None)  # the slot is granted, and its waiter has not run yet
     cancelled.cancel()
     async with asyncio.timeout(30):
         await following

@@ -1,4 +1,4 @@
-"""What one process holds no other gets, until the first is gone."""
+"""Locks between processes: exclusive, and released with the process."""
 
 import subprocess
 import sys

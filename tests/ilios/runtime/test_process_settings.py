@@ -47,7 +47,7 @@ WANTED = 1000 * FILES_PER_CONNECTION + RESERVED_FILES
 
 
 @pytest.mark.parametrize(
-    ("soft", "hard", "raised", "held"),
+    ("soft", "hard", "raised", "connections"),
     [
         (1024, 1_048_576, WANTED, 1000),
         (1024, resource.RLIM_INFINITY, WANTED, 1000),
@@ -59,12 +59,12 @@ WANTED = 1000 * FILES_PER_CONNECTION + RESERVED_FILES
     ],
 )
 def test_the_limit_is_raised_as_far_as_is_needed_and_allowed(
-    monkeypatch: pytest.MonkeyPatch, soft: int, hard: int, raised: int, held: int
+    monkeypatch: pytest.MonkeyPatch, soft: int, hard: int, raised: int, connections: int
 ) -> None:
     limit = limited(monkeypatch, soft, hard)
-    assert raise_file_limit(1000) == held
+    assert raise_file_limit(1000) == connections
     assert limit.now == (raised, hard)
-    assert bool(file_limit_warnings(1000)) == (held < 1000)
+    assert bool(file_limit_warnings(1000)) == (connections < 1000)
 
 
 def test_a_system_that_allows_less_than_its_limit_is_accepted(

@@ -113,7 +113,7 @@ async def test_a_fast_source_that_slows_down_times_out(
 
 
 async def test_all_hops_have_one_deadline(serve: Serve) -> None:
-    """Each of them is quick enough by itself."""
+    """Each hop alone is fast enough."""
 
     async def redirect(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await asyncio.sleep(0.2)
@@ -149,7 +149,7 @@ async def test_chunk_extensions_do_not_count_for_the_minimal_rate(serve: Serve) 
 
 
 async def test_single_bytes_are_read_in_larger_pieces(serve: Serve, reads: list[int]) -> None:
-    """Each read costs the event loop, whatever it brings."""
+    """Each read costs time of the event loop, however small it is."""
 
     async def drip(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         writer.write(HEAD % 2000)

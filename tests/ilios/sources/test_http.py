@@ -114,7 +114,7 @@ async def test_a_name_that_resolves_to_a_private_address_is_refused(serve: Serve
 
 
 async def test_private_and_unreachable_addresses_fail_alike(serve: Serve) -> None:
-    """Or a publisher could search the network of the service."""
+    """Otherwise clients could scan the network of the service."""
     there = await serve(secret)
     with socket.socket() as unused:
         unused.bind(("127.0.0.1", 0))

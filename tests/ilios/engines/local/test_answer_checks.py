@@ -57,7 +57,7 @@ def take_over():
 take_over()
 child.main()
 """
-"""The first child there is sends prepared frames; those after it are well."""
+"""The first child sends prepared frames; later ones are normal."""
 
 PRINTS = """
 import os
@@ -89,7 +89,7 @@ def framed(*answers: Any) -> bytes:
 
 
 def impersonate(monkeypatch: pytest.MonkeyPatch, folder: Path, code: str) -> None:
-    """Have children run this instead of their own main."""
+    """Make children run this code instead of their main."""
     (folder / "code.py").write_text(code)
     interpreter = folder / "python"
     interpreter.write_text(f'#!/bin/sh\nshift 3\nexec {sys.executable} -P {folder}/code.py "$@"\n')
@@ -292,7 +292,7 @@ async def test_a_child_with_endless_output_is_killed(
 
 
 def members() -> st.SearchStrategy[dict[str, Any]]:
-    """Yield answers that are nearly right, and some that are not."""
+    """Yield frames that are nearly valid, and some that are not."""
     odd = st.one_of(
         st.none(), st.booleans(), st.integers(-(2**63), 2**64 - 1), st.floats(), st.text(),
         st.binary(), st.lists(st.text(), max_size=5),

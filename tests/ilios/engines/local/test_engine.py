@@ -38,7 +38,7 @@ async def test_a_pdf_becomes_its_pages_in_order(place_document: PlaceDocument) -
 
 async def test_a_blank_page_stays_a_page(place_document: PlaceDocument) -> None:
     async with LocalEngine(ONE) as engine:
-        made = documents.pdf("The first page says something.", "", "The third does too.")
+        made = documents.pdf("The first page has text.", "", "The third does too.")
         conversion = await engine.convert(place_document(made, documents.PDF))
     assert conversion.pages[1] == ""
     assert "third" in conversion.pages[2]

@@ -1,4 +1,4 @@
-"""Memory that runs out: the kernel ends a child, and that is told from every other end."""
+"""Lack of memory: the kernel kills a child, and the engine recognises the reason."""
 
 import json
 import os
@@ -53,7 +53,7 @@ asyncio.run(main())
 
 @pytest.fixture
 def little_memory() -> Iterator[Path]:
-    """Make a cgroup that holds only so much, where this process may."""
+    """Make a cgroup with a memory limit; skip the test where that is forbidden."""
     limits = {"memory.limit_in_bytes": LITTLE, "memory.memsw.limit_in_bytes": LITTLE}
     for root, settings in ((GROUPS[0], limits), (GROUPS[1], {"memory.max": LITTLE})):
         group = root / f"ilios-test-{os.getpid()}"

@@ -22,7 +22,7 @@ from tests.ilios.engines.conftest import PlaceDocument
 
 ONE = EngineLimits(processes=1)
 LONG_PAGES = 400
-"""Pages that keep a child busy long enough to be met at work."""
+"""Pages enough for a test to act while the child is at work."""
 
 
 def short(place_document: PlaceDocument) -> SourceFile:

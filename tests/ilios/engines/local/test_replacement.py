@@ -139,7 +139,7 @@ async def test_a_document_with_progress_has_the_total_time(
             return protocol.Refused("corrupt", "It is.", protocol.Wear(0, cramped=False))
 
         def restore_priority(self) -> None:
-            """Nobody had it stand back."""
+            """Do nothing: no document waits."""
 
     limits = EngineLimits(processes=1, wall_seconds=1000, page_seconds=45)
     answer = await Pool(limits)._run_task(

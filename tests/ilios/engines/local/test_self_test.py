@@ -24,7 +24,7 @@ actions = profiles.CONVERTER.actions | {"socketpair": "refuse"}
 profiles.BY_NAME["converter"] = msgspec.structs.replace(profiles.CONVERTER, actions=actions)
 child.main()
 """
-"""A filter under which the layout of PDFs is lost in silence."""
+"""A filter under which PDFs lose their layout without an error."""
 
 pytestmark = pytest.mark.skipif(
     bool(enter.missing_features()), reason="; ".join(enter.missing_features()) or "all there"

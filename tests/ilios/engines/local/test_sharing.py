@@ -46,7 +46,7 @@ async def test_an_urgent_document_does_not_wait_for_a_slow_one(
 
 
 class YieldingChild:
-    """A child that is told to make way, and to go ahead."""
+    """A child that records changes of its priority."""
 
     def lower_priority(self) -> None: ...
     def restore_priority(self) -> None: ...

@@ -1,4 +1,4 @@
-"""Mistral's batch API as an engine's own batches: handed over once, fetched, and cleared up."""
+"""Mistral's batch API: jobs are submitted once, fetched, and deleted."""
 
 import asyncio
 import hashlib
@@ -26,7 +26,7 @@ StoreDocument = Callable[..., Coroutine[object, object, HeldDocument]]
 
 @pytest.fixture
 def store_document(blobs: LocalBlobs) -> StoreDocument:
-    """Return what stores the original of a document that is held."""
+    """Return a function that stores the original of a document."""
 
     async def store(data: bytes, content_type: str = documents.PDF) -> HeldDocument:
         document_id = "d" + hashlib.sha256(data).hexdigest()[:23]

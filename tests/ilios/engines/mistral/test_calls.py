@@ -1,4 +1,4 @@
-"""How calls are made when the API does not do what it should."""
+"""Calls of the API: retries, lost answers, the circuit breaker and limits."""
 
 import asyncio
 

@@ -1,4 +1,4 @@
-"""What the Mistral engine makes of documents, and what it keeps of that."""
+"""The Mistral engine: requests, uploads, stored results and images."""
 
 import asyncio
 import hashlib

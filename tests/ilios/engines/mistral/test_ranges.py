@@ -16,7 +16,7 @@ from tests.mistral.pages import mark
 
 
 def many_pages(count: int) -> bytes:
-    """Return a PDF of so many pages, large enough to be looked at before it is sent."""
+    """Return a PDF of so many pages, large enough to be counted before it is sent."""
     return documents.pdf(*(f"Page {number}\n" + "x" * 4000 for number in range(count)))
 
 

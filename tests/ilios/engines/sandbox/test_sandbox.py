@@ -1,4 +1,4 @@
-"""What a confined child can reach: its document, its scratch directory, and nothing else."""
+"""The sandbox of a child: access to its document and scratch directory only."""
 
 import asyncio
 import errno
@@ -35,7 +35,7 @@ needs_a_sandbox = pytest.mark.skipif(
 
 @pytest.fixture(scope="module")
 def outcomes(tmp_path_factory: pytest.TempPathFactory) -> dict[str, dict[str, str]]:
-    """Return what came of all attempts of one confined process."""
+    """Return the outcomes of all attempts of one confined process."""
     room = tmp_path_factory.mktemp("confined")
     for name in ("scratch", "staging", "store"):
         (room / name).mkdir()
