@@ -14,7 +14,7 @@ from pathlib import Path
 from actors.engines import Conversion, SourceFile
 from ilios import logs
 from ilios.chaos.processes import NATS_SERVER, ROOT, SERVE, ServiceProcess, command_line
-from ilios.runtime import gc_tuning
+from ilios.runtime import process_settings
 from ilios.service import service
 from ilios.settings.environ import from_environ
 
@@ -139,7 +139,7 @@ async def _serve_stub(kilobytes: int) -> None:
     stop = asyncio.Event()
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, stop.set)
     async with service(configured, engine=StubEngine(kilobytes)) as running:
-        gc_tuning.freeze()
+        process_settings.freeze_objects()
         print(f"HTTP {running.url}", flush=True)
         await stop.wait()
 

@@ -38,13 +38,12 @@ from ilios.edge.server import ListeningSockets
 from ilios.edge.signed_urls import Signer
 from ilios.edge.startup_app import serve_startup_app
 from ilios.engines.local.engine import LocalEngine
-from ilios.engines.remote import open_mistral
-from ilios.engines.router import EngineRouter
+from ilios.engines.router import EngineRouter, open_mistral
 from ilios.health import Health, Monitoring
 from ilios.integrity.faults import Faults
 from ilios.integrity.log_check import LogCheck
 from ilios.integrity.losses import LossStore
-from ilios.runtime import open_files
+from ilios.runtime import process_settings
 from ilios.runtime.disk_space import BLOBS, COPIES, DiskGuard
 from ilios.runtime.locks import exclusive_lock
 from ilios.runtime.supervisor import Supervisor
@@ -242,7 +241,7 @@ def _edge(
         limits=Limits(
             max_file_bytes=settings.max_file_bytes,
             convert_timeout=settings.convert_timeout,
-            max_connections=open_files.raise_limit(settings.max_connections),
+            max_connections=process_settings.raise_file_limit(settings.max_connections),
             max_uploads=settings.max_uploads,
         ),
         faults=monitoring.faults,

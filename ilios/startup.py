@@ -13,12 +13,12 @@ from typing import TypeVar
 
 import structlog
 
+from actors.backoff import Backoff
 from actors.ports import StorageForeign, StorageMisconfigured, StorageUnavailable
 from bus.errors import BusMisconfigured, BusUnavailable
 from ilios.integrity.missing_database import DatabaseMissing
 from ilios.nats import store
 from ilios.nats.server import BusDidNotStart
-from ilios.runtime.backoff import Backoff
 from ilios.runtime.locks import AlreadyInUse
 
 FIRST_PAUSE = 0.25  # seconds until the first retry
@@ -54,7 +54,8 @@ class Startup:
 
         An attempt that fails must leave nothing behind. An error that is not temporary is raised.
         """
-        backoff = Backoff(FIRST_PAUSE, LONGEST_PAUSE)
+        backoff = Backoff(first=FIRST_PAUSE, longest=LONGEST_PAUSE)
+        attempts = 0
         while True:
             try:
                 answer = await attempt()
@@ -68,7 +69,8 @@ class Startup:
                     log.warning("no longer waiting", for_what=self._logged)
                 self.waiting_for, self._logged = STARTING, ""
                 return answer
-            await asyncio.sleep(backoff.advance())
+            await asyncio.sleep(backoff.pause(attempts))
+            attempts += 1
 
     def _transient_reason(self, error: Exception) -> str | None:
         """Return the reason to wait after an error, or None if it is not temporary."""

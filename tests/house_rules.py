@@ -71,7 +71,7 @@ LATE_IMPORTS = {
         "check of settings must not wait for where no service has run"
         for name in ("bus.connection", "ilios.integrity.missing_database")
     },
-    ("ilios/engines/remote.py", "ilios.engines.mistral.engine"): "the SDK of Mistral takes a "
+    ("ilios/engines/router.py", "ilios.engines.mistral.engine"): "the SDK of Mistral takes a "
     "second and 50 MB, which a service without a key must not pay for",
     **{
         (f"ilios/engines/converters/{file}.py", f"ilios.engines.{name}"): "a child loads the one "

@@ -19,7 +19,7 @@ from actors.ports import BlobNotFound, Blobs, StorageMismatch
 from ilios.blobs.caching import CachingBlobs
 from ilios.blobs.layout import SHARDS, blob_path
 from ilios.blobs.local import LocalBlobs
-from ilios.blobs.s3.config import S3Config
+from ilios.blobs.s3 import S3Config
 from ilios.secret import load_or_create_secrets
 
 S3_MODULE = "ilios.blobs.s3.store"

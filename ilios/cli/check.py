@@ -14,7 +14,7 @@ from ilios.cli.preflight import Finding, problem, warning
 from ilios.engines.local import self_test
 from ilios.engines.local.engine import LocalEngine
 from ilios.engines.sandbox import enter
-from ilios.runtime import engine_memory, open_files
+from ilios.runtime import engine_memory, process_settings
 from ilios.secret import Secret
 from ilios.settings import environ
 from ilios.settings.settings import TABLE, Settings
@@ -107,7 +107,7 @@ def _findings(settings: Settings, *, running: bool) -> Iterator[Finding]:
     for text in (
         *environ.warnings(os.environ),
         *api_keys.warnings(settings.api_keys),
-        *open_files.warnings(settings.max_connections),
+        *process_settings.file_limit_warnings(settings.max_connections),
         *enter.sandbox_warnings(settings.sandbox),
         *engine_memory.warnings(
             os.environ, settings.engine_memory_bytes, settings.engine_processes

@@ -21,7 +21,7 @@ from msgspec import Struct
 from actors.ports import StorageUnavailable
 from bus.errors import BusUnavailable
 from ilios.blobs.factory import blob_directory, probe_bucket
-from ilios.blobs.s3.config import S3Config
+from ilios.blobs.s3 import S3Config
 from ilios.data_directory import NewerData, check_version, refuse_foreign_database
 from ilios.database.foreign import ForeignDatabase
 from ilios.runtime.disk_space import MIN_FREE_FILES, Volume

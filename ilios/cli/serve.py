@@ -27,7 +27,7 @@ from ilios.database.connection import DatabaseDamaged
 from ilios.database.foreign import ForeignDatabase
 from ilios.database.migrations import NewerDatabase
 from ilios.nats.server import BusDidNotStart
-from ilios.runtime import engine_memory, gc_tuning, open_files
+from ilios.runtime import engine_memory, process_settings
 from ilios.runtime.locks import AlreadyInUse, CannotLock
 from ilios.secret import SecretsDamaged
 from ilios.service import CannotListen, Service, service
@@ -83,7 +83,7 @@ def run(_options: argparse.Namespace) -> int:
         log.info("settings file read", path=str(environ.ENV_FILE.absolute()), names=from_file)
     for warning in (
         *environ.warnings(os.environ),
-        *open_files.warnings(settings.max_connections),
+        *process_settings.file_limit_warnings(settings.max_connections),
         *engine_memory.warnings(
             os.environ, settings.engine_memory_bytes, settings.engine_processes
         ),
@@ -127,7 +127,7 @@ async def _serve(settings: Settings) -> None:
     try:
         async with _run_service(settings) as running:
             starting = False
-            gc_tuning.freeze()
+            process_settings.freeze_objects()
             printing.write_stdout(banner(running))
             await stop.wait()
     except asyncio.CancelledError:

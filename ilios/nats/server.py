@@ -22,9 +22,9 @@ import structlog
 from bus.streams import EVENTS
 from ilios.nats import store
 from ilios.nats.users import Users
-from ilios.runtime import machine_memory
+from ilios.runtime import machine
+from ilios.runtime.machine import ProcessActivity
 from ilios.runtime.parent_death import die_with_parent
-from ilios.runtime.process_activity import ProcessActivity
 from ilios.runtime.restarts import RestartHistory
 from schemas.ids import DEFAULT_TENANT
 
@@ -305,7 +305,7 @@ async def embedded(
 
 def go_memory_limit() -> int:
     """Return the memory limit of the server in bytes, a share of the machine or cgroup."""
-    return max(MIN_MEMORY_LIMIT, int(MEMORY_SHARE * machine_memory.limit_bytes()))
+    return max(MIN_MEMORY_LIMIT, int(MEMORY_SHARE * machine.limit_bytes()))
 
 
 def _binary() -> str:

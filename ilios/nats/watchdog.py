@@ -17,8 +17,8 @@ from bus.errors import BusUnavailable
 from ilios.integrity.faults import Faults
 from ilios.nats import store
 from ilios.nats.server import NatsServer
-from ilios.runtime import machine_memory
-from ilios.runtime.process_activity import ProcessActivity
+from ilios.runtime import machine
+from ilios.runtime.machine import ProcessActivity
 
 HUNG_REQUESTS = 3  # without an answer; time alone proves nothing if this process was stopped
 UNACKNOWLEDGED_PUBLISHES = 3
@@ -116,7 +116,7 @@ class NatsWatchdog:
 
     def _check_memory(self, pid: int) -> None:
         """Report a server that is close to its memory limit."""
-        used, limit = machine_memory.resident_bytes(pid), self._server.memory_limit
+        used, limit = machine.resident_bytes(pid), self._server.memory_limit
         if used < MEMORY_ALARM * limit:
             self._faults.resolve(MEMORY_SOURCE)
             return

@@ -2,8 +2,7 @@
 
 from collections.abc import Mapping
 
-from ilios.runtime import machine_memory
-from ilios.runtime.cores import cores
+from ilios.runtime import machine
 
 MIB = 1024 * 1024
 SERVICE_BYTES = 256 * MIB
@@ -20,7 +19,7 @@ MEMORY_VARIABLE, COUNT_VARIABLE = "ILIOS_ENGINE_MEMORY_MB", "WORKER_COUNT"
 
 def fitting_processes(total_bytes: int | None = None) -> int:
     """Return the default number of engine processes: one for each core, if they fit."""
-    return max(1, min(cores(), _available_bytes(total_bytes) // OCR_PROCESS_BYTES))
+    return max(1, min(machine.cores(), _available_bytes(total_bytes) // OCR_PROCESS_BYTES))
 
 
 def bytes_per_process(wanted: int, processes: int, total_bytes: int | None = None) -> int:
@@ -63,6 +62,4 @@ def warnings(
 
 
 def _available_bytes(total_bytes: int | None) -> int:
-    return max(
-        0, (machine_memory.limit_bytes() if total_bytes is None else total_bytes) - SERVICE_BYTES
-    )
+    return max(0, (machine.limit_bytes() if total_bytes is None else total_bytes) - SERVICE_BYTES)

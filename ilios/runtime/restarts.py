@@ -1,9 +1,12 @@
-"""The history of restarts of one part: the pauses between them, and its state for health."""
+"""The history of restarts of one part: the pauses between them, and its state for health.
+
+The engine and its settings import it without the bus, which takes a quarter of a second.
+"""
 
 import time
 from collections import deque
 
-from ilios.runtime.backoff import Backoff
+from actors.backoff import Backoff
 
 WINDOW = 60.0  # seconds for which an exit is remembered
 SETTLED_AFTER = 10.0  # seconds of running after which it is healthy, however often it ended
@@ -21,7 +24,8 @@ class RestartHistory:
     def __init__(
         self, first_pause: float, longest_pause: float, *, tolerated_exits: int = 0
     ) -> None:
-        self._backoff = Backoff(first_pause, longest_pause)
+        self._backoff = Backoff(first=first_pause, longest=longest_pause)
+        self._quick_exits = 0  # in a row, each before it was healthy
         self._tolerated = tolerated_exits
         self._exits: deque[float] = deque()
         self._reason = ""
@@ -32,11 +36,13 @@ class RestartHistory:
         """Note an exit; returns the pause before the next start."""
         now = time.monotonic()
         if self._running_since is not None and now - self._running_since > SETTLED_AFTER:
-            self._backoff.reset()
+            self._quick_exits = 0
         self._running_since, self._disabled = None, ""
         self._exits.append(now)
         self._reason = reason
-        return self._backoff.advance()
+        pause = self._backoff.pause(self._quick_exits)
+        self._quick_exits += 1
+        return pause
 
     def record_disabled(self, reason: str) -> None:
         """Note that it runs and cannot do its work, until its next exit."""

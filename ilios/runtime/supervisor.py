@@ -1,4 +1,4 @@
-"""Restarts the parts of the service when they end, with growing pauses."""
+"""Restarts of the parts of the service when they end, with growing pauses."""
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -14,11 +14,12 @@ FIRST_PAUSE = 0.1  # seconds before the first restart
 LONGEST_PAUSE = 5.0  # seconds between restarts of a part that cannot stay up
 CANCEL_AGAIN_AFTER = 10.0  # seconds a part has to end; more than its longest cleanup takes
 
+
 log = structlog.get_logger("supervisor")
 
 
 class Supervisor:
-    """Runs parts, and reports those that are not healthy, of its own and of other supervisors."""
+    """Runs parts, and reports the unhealthy ones, also of other supervisors."""
 
     def __init__(self) -> None:
         self._restarts: dict[str, RestartHistory] = {}

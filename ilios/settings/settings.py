@@ -13,9 +13,9 @@ from msgspec import Meta, Struct, field
 
 from actors.ports import SWEEP_INTERVAL, ExpiryAction
 from actors.pricing import LOCAL_MICROS, MARGIN_PERCENT, Pricing, pricing
-from ilios.blobs.s3.config import AUTO, SINGLE_PUT_MAX_BYTES, S3Config
+from ilios.blobs.s3 import AUTO, SINGLE_PUT_MAX_BYTES, S3Config
 from ilios.engines.local.limits import MEMORY_BYTES, PAGE_SECONDS, WALL_SECONDS, EngineLimits
-from ilios.engines.mistral.limits import MAX_CONCURRENT_CALLS, MODEL, MistralLimits
+from ilios.engines.mistral import MAX_CONCURRENT_CALLS, MODEL, MistralLimits
 from ilios.engines.sandbox.enter import SandboxMode
 from ilios.runtime.engine_memory import bytes_per_process, fitting_processes
 from ilios.secret import Secret

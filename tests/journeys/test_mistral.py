@@ -12,7 +12,7 @@ import aiohttp
 import pytest
 
 from bus.failpoints import Failpoint
-from ilios.engines.mistral.limits import RANGE_PAGES
+from ilios.engines.mistral import RANGE_PAGES
 from tests import documents
 from tests.journeys.running import RunningService, running_service
 from tests.mistral.fake import FakeMistral

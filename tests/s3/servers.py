@@ -17,7 +17,7 @@ from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 from msgspec import Struct
 
-from ilios.blobs.s3.config import S3Config
+from ilios.blobs.s3 import S3Config
 from ilios.secret import Secret
 
 ROOT = Path(__file__).parents[2]

@@ -16,6 +16,7 @@ from typing import Any
 from msgspec import Struct
 
 from actors.ports import BlobNotFound, StorageUnavailable
+from ilios.blobs.s3 import S3Config
 from ilios.blobs.s3.client import (
     NOT_FOUND_CODES,
     SDK_ERRORS,
@@ -25,7 +26,6 @@ from ilios.blobs.s3.client import (
     translate,
     unreachable,
 )
-from ilios.blobs.s3.config import S3Config
 
 PART_BYTES = 8 * 1024 * 1024
 """Size of every part but the last. S3 takes at least 5 MiB, and at most 10,000 parts."""

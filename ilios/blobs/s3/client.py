@@ -26,7 +26,7 @@ from botocore.parsers import ResponseParserError
 
 from actors.ports import StorageFull, StorageMisconfigured, StorageUnavailable
 from ilios import __version__
-from ilios.blobs.s3.config import S3Config
+from ilios.blobs.s3 import S3Config
 
 SDK_ERRORS = (BotoCoreError, ClientError, HttpError, ResponseParserError)
 """Every exception of a call except cancellation and timeouts."""

@@ -15,9 +15,9 @@ from actors.ports import (
     StorageMismatch,
     StorageUnavailable,
 )
+from ilios.blobs.s3 import AUTO, S3Config
 from ilios.blobs.s3.bucket import Bucket, md5
 from ilios.blobs.s3.client import S3ErrorResponse, open_client
-from ilios.blobs.s3.config import AUTO, S3Config
 
 OWNER_OBJECT = ".ilios"
 """Object with the id of the owner of all blobs beside it; no blob key begins like that."""

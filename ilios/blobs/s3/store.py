@@ -18,10 +18,9 @@ from actors.blob_keys import PREFIXES
 from actors.ports import StorageFull, StorageUnavailable, StoredBlob
 from ilios.blobs.layout import is_key, validate_key
 from ilios.blobs.local_copies import LocalCopies
-from ilios.blobs.s3 import startup
+from ilios.blobs.s3 import S3Config, startup
 from ilios.blobs.s3.bucket import Bucket, MultipartUpload, ObjectInfo
 from ilios.blobs.s3.client import NOT_FOUND_CODES, S3ErrorResponse
-from ilios.blobs.s3.config import S3Config
 from ilios.blobs.s3.object_reader import PRECONDITION_FAILED, ObjectReader, digest_object, download
 from ilios.blobs.s3.upload import Upload
 from schemas.documents import Blob

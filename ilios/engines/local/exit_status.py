@@ -5,6 +5,7 @@ from functools import cache
 from pathlib import Path
 
 from actors.engines import EngineCrashed, Unconvertible
+from ilios.runtime.machine import CGROUPS, PROC, cgroup_files
 
 NATIVE_CRASHES = frozenset(
     {
@@ -39,8 +40,6 @@ OUT_OF_MEMORY = "Converting the document needs more memory than is allowed."
 KILLED_EXTERNALLY = "the conversion process was ended from outside"
 OOM_KILLED = "the kernel ended the conversion process because there was no memory left"
 
-PROC = Path("/proc")
-CGROUPS = Path("/sys/fs/cgroup")
 COUNTER = "oom_kill"
 
 
@@ -99,28 +98,11 @@ def _counter_file(proc: Path, cgroups: Path) -> Path:
     Formats: ``memory.events`` of cgroups, version 2, or ``memory.oom_control`` of version 1;
     ``vmstat`` of proc(5).
     """
-    try:
-        lines = (proc / "self" / "cgroup").read_text().splitlines()
-    except OSError:
-        lines = []
-    for line in lines:
-        _, controllers, path = line.split(":", 2)
-        if "memory" in controllers.split(","):
-            candidates = _nearest(cgroups / "memory", path, "memory.oom_control")
-        elif not controllers:
-            candidates = _nearest(cgroups, path, "memory.events")
-        else:
-            continue
-        for file in candidates:
-            if _read(file) is not None:
-                return file
-    return proc / "vmstat"
-
-
-def _nearest(root: Path, path: str, name: str) -> list[Path]:
-    # In a container the path may be the host's, of which only the root is mounted here.
-    within = Path(path.lstrip("/"))
-    return [root / place / name for place in (within, *within.parents)]
+    files = cgroup_files(
+        "memory", "memory.events", "memory.oom_control", proc=proc, cgroups=cgroups
+    )
+    counted = (file for file in files if _read(file) is not None)
+    return next(counted, proc / "vmstat")
 
 
 def _read(file: Path) -> int | None:

@@ -18,16 +18,16 @@ from mistralai.client.errors import MistralError
 from actors.engines import Conversion, EngineJob, HeldDocument, SourceFile, Unconvertible
 from actors.ports import BlobNotFound, Blobs
 from actors.sniffing import PDF
-from ilios.engines.mistral import responses
-from ilios.engines.mistral.calls import RetryingCalls
-from ilios.engines.mistral.client import MistralClient, ocr_options
-from ilios.engines.mistral.errors import ApiError
-from ilios.engines.mistral.limits import (
+from ilios.engines.mistral import (
     COUNTED_ABOVE_BYTES,
     DOCUMENT_BYTES,
     DOCUMENT_PAGES,
     MistralLimits,
+    responses,
 )
+from ilios.engines.mistral.calls import RetryingCalls
+from ilios.engines.mistral.client import MistralClient, ocr_options
+from ilios.engines.mistral.errors import ApiError
 from ilios.engines.mistral.result_cache import CacheKey, ResultCache
 from ilios.engines.mistral.uploads import DocumentReference, Uploads
 from ilios.engines.pages import PageSplitter, selected_indices

@@ -12,8 +12,8 @@ from mistralai.client import models
 
 from actors.backoff import Backoff
 from actors.engines import EngineUnavailable, Unconvertible
+from ilios.engines.mistral import MistralLimits
 from ilios.engines.mistral.errors import ApiError, classify
-from ilios.engines.mistral.limits import MistralLimits
 from ilios.runtime.fair_semaphore import FairSemaphore
 
 LONGEST_PAUSE = 20.0  # seconds between two calls for a document; longer waits free its slot

@@ -16,19 +16,19 @@ from msgspec import Struct
 from actors.engines import Conversion, EngineUnavailable, SourceFile, Unconvertible
 from actors.ports import Blobs
 from actors.sniffing import PDF
-from ilios.engines.mistral import responses
-from ilios.engines.mistral.batches import MistralBatches
-from ilios.engines.mistral.calls import CircuitBreaker, RateLimiter, RetryingCalls
-from ilios.engines.mistral.client import MistralClient
-from ilios.engines.mistral.errors import is_file_missing
-from ilios.engines.mistral.limits import (
+from ilios.engines.mistral import (
     COUNTED_ABOVE_BYTES,
     DOCUMENT_BYTES,
     DOCUMENT_PAGES,
     MAX_CONCURRENT_CUTS,
     RANGE_PAGES,
     MistralLimits,
+    responses,
 )
+from ilios.engines.mistral.batches import MistralBatches
+from ilios.engines.mistral.calls import CircuitBreaker, RateLimiter, RetryingCalls
+from ilios.engines.mistral.client import MistralClient
+from ilios.engines.mistral.errors import is_file_missing
 from ilios.engines.mistral.responses import OcrResult
 from ilios.engines.mistral.result_cache import CachedPart, CacheKey, ResultCache
 from ilios.engines.mistral.uploads import DocumentUpload, Uploads

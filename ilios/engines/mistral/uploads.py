@@ -18,9 +18,9 @@ import httpx2
 import structlog
 from mistralai.client.errors import MistralError
 
+from ilios.engines.mistral import INLINE_BYTES
 from ilios.engines.mistral.calls import RetryingCalls
 from ilios.engines.mistral.client import MistralClient
-from ilios.engines.mistral.limits import INLINE_BYTES
 
 DELETE_WITHIN = 15.0  # seconds
 SWEEP_INTERVAL = 600.0  # seconds between sweeps for uploads left behind

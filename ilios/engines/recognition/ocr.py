@@ -12,7 +12,7 @@ from PIL import Image
 from rapidocr import RapidOCR
 
 from ilios.engines.converters import markdown
-from ilios.engines.recognition import column_blocks
+from ilios.engines.recognition import layout
 from ilios.engines.recognition.layout import Line
 
 VERTICAL_RATIO = 1.5
@@ -118,7 +118,7 @@ def _read(image: Image.Image, heartbeat: Callable[[], None] | None) -> str:
         for box, text in zip(found.boxes, found.txts, strict=True)
     ]
     turned = _quarter_turns(lines, flipped=recogniser.flipped)
-    return markdown.clean(column_blocks.to_markdown(_upright(lines, image.size, turned)))
+    return markdown.clean(layout.to_markdown(_upright(lines, image.size, turned)))
 
 
 def _quarter_turns(lines: list[Line], *, flipped: bool) -> int:

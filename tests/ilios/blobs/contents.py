@@ -10,7 +10,7 @@ async def read_blob(store: Blobs, key: str) -> bytes:
 
 
 async def list_pages(store: Blobs, prefix: str = "", limit: int = 1000) -> list[list[StoredBlob]]:
-    """Return all pages from the beginning, and see to it that none is too long."""
+    """Return the blobs of all pages, none of which may be too long."""
     found: list[list[StoredBlob]] = []
     position: str | None = None
     while True:

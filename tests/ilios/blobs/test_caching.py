@@ -35,9 +35,7 @@ async def text(blobs: CachingBlobs, start: int = 0, stop: int | None = None) -> 
     return b"".join([chunk async for chunk in blobs.read(KEY, start, stop)])
 
 
-async def test_what_was_put_is_read_without_asking_the_store(
-    blobs: CachingBlobs, store: LocalBlobs
-) -> None:
+async def test_a_small_blob_is_read_from_the_cache(blobs: CachingBlobs, store: LocalBlobs) -> None:
     await blobs.put(KEY, chunks(b"hello ", b"world"))
     await store.delete(KEY)  # behind its back: so it can only come from memory
 
@@ -49,9 +47,7 @@ async def test_what_was_put_is_read_without_asking_the_store(
     assert not path.exists()
 
 
-async def test_what_is_asked_to_know_whether_it_is_there_is_asked_of_the_store(
-    blobs: CachingBlobs, store: LocalBlobs
-) -> None:
+async def test_size_and_digest_come_from_the_store(blobs: CachingBlobs, store: LocalBlobs) -> None:
     await blobs.put_bytes(KEY, b"hello")
     await store.delete(KEY)
     with pytest.raises(BlobNotFound):
@@ -60,7 +56,7 @@ async def test_what_is_asked_to_know_whether_it_is_there_is_asked_of_the_store(
         await blobs.digest(KEY)
 
 
-async def test_what_was_deleted_is_gone(blobs: CachingBlobs) -> None:
+async def test_a_deleted_blob_is_removed_from_the_cache(blobs: CachingBlobs) -> None:
     await blobs.put_bytes(KEY, b"hello")
     await blobs.delete(KEY)
     with pytest.raises(BlobNotFound):
@@ -74,13 +70,13 @@ async def test_a_moved_blob_is_gone_from_its_old_key(blobs: CachingBlobs) -> Non
         await text(blobs)
 
 
-async def test_what_is_replaced_is_read_as_it_is_now(blobs: CachingBlobs) -> None:
+async def test_a_replaced_blob_is_read_with_its_new_content(blobs: CachingBlobs) -> None:
     await blobs.put_bytes(KEY, b"first")
     await blobs.put_bytes(KEY, b"second")
     assert await text(blobs) == b"second"
 
 
-async def test_large_blobs_are_not_remembered(
+async def test_large_blobs_are_not_cached(
     blobs: CachingBlobs, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(module, "MAX_BLOB_BYTES", 4)
@@ -89,7 +85,7 @@ async def test_large_blobs_are_not_remembered(
     assert await text(blobs) == b"hello"
 
 
-async def test_of_a_large_blob_little_is_held_while_it_is_put(blobs: CachingBlobs) -> None:
+async def test_a_large_blob_is_not_collected_in_memory_while_it_is_put(blobs: CachingBlobs) -> None:
     async def large() -> AsyncIterator[bytes]:
         for _ in range(100):
             yield bytes(module.MAX_BLOB_BYTES)
@@ -103,7 +99,9 @@ async def test_of_a_large_blob_little_is_held_while_it_is_put(blobs: CachingBlob
     assert peak < 20 * module.MAX_BLOB_BYTES
 
 
-async def test_the_oldest_make_room(blobs: CachingBlobs, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_the_oldest_blobs_are_evicted(
+    blobs: CachingBlobs, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(module, "CAPACITY_BYTES", 10)
     for name in ("a", "b", "c"):
         await blobs.put_bytes(f"originals/default/{name}", b"12345")
@@ -111,7 +109,7 @@ async def test_the_oldest_make_room(blobs: CachingBlobs, monkeypatch: pytest.Mon
     assert blobs._cached_bytes == 10
 
 
-async def test_what_the_store_did_not_take_is_not_remembered(
+async def test_a_failed_put_is_not_cached(
     blobs: CachingBlobs, store: LocalBlobs, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async def refuse(key: str, data: bytes) -> None:

@@ -45,7 +45,7 @@ async def stream(data: bytes) -> AsyncIterator[bytes]:
         yield data[start : start + 100_000]
 
 
-async def test_what_is_put_is_what_is_read(store: Blobs) -> None:
+async def test_any_content_is_read_as_it_was_put(store: Blobs) -> None:
     assert await store.put(KEY, stream(DATA)) == blob(KEY, DATA)
     assert await read_blob(store, KEY) == DATA
     assert await store.read_ends(KEY, 9) == (DATA[:9], DATA[-9:])
@@ -72,7 +72,7 @@ async def test_a_part_of_a_blob_is_read(store: Blobs, start: int, stop: int | No
     assert b"".join([piece async for piece in store.read(KEY, start, stop)]) == DATA[start:stop]
 
 
-async def test_of_a_put_that_fails_nothing_is_left(store: Blobs) -> None:
+async def test_a_failed_put_leaves_nothing(store: Blobs) -> None:
     async def broken() -> AsyncIterator[bytes]:
         yield LARGE
         raise ConnectionResetError("the client is gone")
@@ -85,18 +85,18 @@ async def test_of_a_put_that_fails_nothing_is_left(store: Blobs) -> None:
     assert await read_blob(store, KEY) == DATA
 
 
-async def test_a_store_that_answers_is_well(store: Blobs) -> None:
+async def test_the_check_of_a_working_store_succeeds(store: Blobs) -> None:
     await store.check()
 
 
-async def test_examine_reads_the_current_content(store: Blobs) -> None:
+async def test_the_digest_is_that_of_the_current_content(store: Blobs) -> None:
     await store.put_bytes(KEY, DATA)
     await store.put_bytes(KEY, b"replaced")
     assert await store.size(KEY) == 8
     assert await store.digest(KEY) == blob(KEY, b"replaced")
 
 
-async def test_what_is_not_there_is_not_found(store: Blobs) -> None:
+async def test_a_missing_blob_is_not_found(store: Blobs) -> None:
     with pytest.raises(BlobNotFound):
         await store.size(KEY)
     with pytest.raises(BlobNotFound):
@@ -126,7 +126,7 @@ async def test_a_move_overwrites(store: Blobs) -> None:
     assert await read_blob(store, OTHER) == DATA
 
 
-async def test_a_move_that_was_done_leaves_its_target_alone_when_repeated(store: Blobs) -> None:
+async def test_repeating_a_finished_move_leaves_its_target_alone(store: Blobs) -> None:
     await store.put_bytes(KEY, DATA)
     await store.move(KEY, OTHER)
     with pytest.raises(BlobNotFound):
@@ -134,7 +134,7 @@ async def test_a_move_that_was_done_leaves_its_target_alone_when_repeated(store:
     assert await read_blob(store, OTHER) == DATA
 
 
-async def test_a_move_that_left_the_blob_under_both_keys_is_finished_by_another(
+async def test_an_interrupted_move_is_finished_by_its_repetition(
     store: Blobs,
 ) -> None:
     await store.put_bytes(KEY, DATA)
@@ -144,13 +144,13 @@ async def test_a_move_that_left_the_blob_under_both_keys_is_finished_by_another(
     assert await read_blob(store, OTHER) == DATA
 
 
-async def test_a_blob_moved_to_its_own_key_stays(store: Blobs) -> None:
+async def test_a_move_to_the_same_key_leaves_the_blob(store: Blobs) -> None:
     await store.put_bytes(KEY, DATA)
     await store.move(KEY, KEY)
     assert await read_blob(store, KEY) == DATA
 
 
-async def test_of_many_moves_of_one_blob_one_succeeds(store: Blobs) -> None:
+async def test_one_of_many_concurrent_moves_of_a_blob_succeeds(store: Blobs) -> None:
     await store.put_bytes(KEY, DATA)
     targets = [f"archive/default/{number}" for number in range(10)]
     moves = (store.move(KEY, target) for target in targets)
@@ -160,7 +160,7 @@ async def test_of_many_moves_of_one_blob_one_succeeds(store: Blobs) -> None:
     assert await list_keys(store) == [moved]
 
 
-async def test_a_reader_that_has_begun_finishes_although_the_blob_is_moved(store: Blobs) -> None:
+async def test_a_running_read_finishes_while_the_blob_is_moved(store: Blobs) -> None:
     await store.put_bytes(KEY, DATA)
     reading = store.read(KEY)
     first = await anext(reading)
@@ -169,7 +169,7 @@ async def test_a_reader_that_has_begun_finishes_although_the_blob_is_moved(store
     assert first + b"".join([chunk async for chunk in reading]) == DATA
 
 
-async def test_a_listed_blob_has_its_size_and_the_time_it_came_there(store: Blobs) -> None:
+async def test_a_listed_blob_has_its_size_and_the_time_of_its_put(store: Blobs) -> None:
     before = datetime.now(UTC)
     await store.put_bytes(KEY, DATA)
     ((listed,),) = await list_pages(store)
@@ -188,7 +188,7 @@ async def test_only_keys_with_the_prefix_are_listed(store: Blobs) -> None:
 
 
 @pytest.mark.parametrize("limit", [1, 7, 59, 60, 61])
-async def test_pages_of_any_length_hold_everything_once_and_in_the_same_order(
+async def test_pages_of_any_length_list_every_blob_once_in_the_same_order(
     store: Blobs, limit: int
 ) -> None:
     put = [f"originals/default/{number}" for number in range(60)]
@@ -198,7 +198,7 @@ async def test_pages_of_any_length_hold_everything_once_and_in_the_same_order(
     assert found == await list_keys(store, "originals/", 1000)
 
 
-async def test_a_position_outlives_the_blob_it_was_taken_at(store: Blobs) -> None:
+async def test_a_position_is_valid_after_its_blob_is_deleted(store: Blobs) -> None:
     put = [f"originals/default/{number}" for number in range(40)]
     await asyncio.gather(*(store.put_bytes(key, b"x") for key in put))
     found: list[str] = []
@@ -214,7 +214,7 @@ async def test_a_position_outlives_the_blob_it_was_taken_at(store: Blobs) -> Non
     assert await list_keys(store) == []
 
 
-async def test_a_put_under_way_is_not_listed_and_no_sweep_takes_it(store: Blobs) -> None:
+async def test_a_put_in_progress_is_neither_listed_nor_swept(store: Blobs) -> None:
     spilled, go_on = asyncio.Event(), asyncio.Event()
 
     async def slow() -> AsyncIterator[bytes]:
@@ -231,7 +231,7 @@ async def test_a_put_under_way_is_not_listed_and_no_sweep_takes_it(store: Blobs)
     assert await list_keys(store) == [KEY]
 
 
-async def test_a_presigned_url_is_a_url_or_nothing(store: Blobs) -> None:
+async def test_a_store_presigns_urls_or_returns_none(store: Blobs) -> None:
     putting = await store.presign_put(KEY, size=10, expires_in=60)
     getting = await store.presign_get(
         KEY, expires_in=60, disposition="attachment", content_type="text/plain"

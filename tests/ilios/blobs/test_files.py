@@ -43,7 +43,7 @@ def make_old(opening: Path) -> None:
 
 
 def dead_sessions(root: Path, *names: str) -> Path:
-    """Leave what an opening leaves whose process was killed."""
+    """Make the files of a session whose process was killed."""
     opening = root / "tmp" / "0123456789abcdef"
     opening.mkdir()
     for name in ("lock", *names):
@@ -51,7 +51,7 @@ def dead_sessions(root: Path, *names: str) -> Path:
     return opening
 
 
-async def test_old_puts_of_a_dead_opening_are_swept_and_counted(
+async def test_old_puts_of_a_dead_session_are_swept_and_counted(
     blobs: LocalBlobs, tmp_path: Path
 ) -> None:
     opening = dead_sessions(tmp_path / "blobs", "0", "1")
@@ -62,7 +62,7 @@ async def test_old_puts_of_a_dead_opening_are_swept_and_counted(
 
 
 @pytest.mark.parametrize("young", ["0", "."])
-async def test_a_dead_opening_with_anything_young_in_it_waits(
+async def test_a_dead_session_with_a_young_file_is_not_swept(
     blobs: LocalBlobs, tmp_path: Path, young: str
 ) -> None:
     opening = dead_sessions(tmp_path / "blobs", "0", "1")
@@ -72,7 +72,7 @@ async def test_a_dead_opening_with_anything_young_in_it_waits(
     assert (opening / "1").exists()
 
 
-async def test_living_puts_are_never_swept_however_old(blobs: LocalBlobs, tmp_path: Path) -> None:
+async def test_puts_of_a_live_session_are_never_swept(blobs: LocalBlobs, tmp_path: Path) -> None:
     async with LocalBlobs.open(tmp_path / "blobs") as second:
         spilled, go_on = asyncio.Barrier(3), asyncio.Event()
 
@@ -98,7 +98,7 @@ async def test_living_puts_are_never_swept_however_old(blobs: LocalBlobs, tmp_pa
         assert await read_blob(blobs, "originals/b") == LARGE
 
 
-async def test_what_a_killed_process_left_is_swept_by_one_that_runs(
+async def test_files_of_a_killed_process_are_swept_by_a_running_one(
     blobs: LocalBlobs, tmp_path: Path
 ) -> None:
     putter = await asyncio.create_subprocess_exec(
@@ -114,7 +114,7 @@ async def test_what_a_killed_process_left_is_swept_by_one_that_runs(
     assert len([path for path in (tmp_path / "blobs" / "tmp").iterdir() if path.is_dir()]) == 1
 
 
-async def test_an_opening_whose_owner_is_just_leaving_is_no_error(
+async def test_a_session_that_is_being_closed_is_no_error(
     blobs: LocalBlobs, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     opening = dead_sessions(tmp_path / "blobs", "0")

@@ -18,7 +18,7 @@ MISSING = original_key("default", "a" * 24)
 
 
 class FakeStoreCheck:
-    """A proof that is set by hand."""
+    """A store check whose result the test sets."""
 
     def __init__(self) -> None:
         self.is_right = True
@@ -73,14 +73,14 @@ async def test_a_missing_blob_triggers_a_store_check(store: LocalBlobs, name: st
         await READS[name](blobs, MISSING)
 
 
-async def test_what_is_missing_as_a_rule_is_no_reason_for_doubt(store: LocalBlobs) -> None:
+async def test_a_missing_optional_blob_triggers_no_store_check(store: LocalBlobs) -> None:
     store_check = FakeStoreCheck()
     with pytest.raises(BlobNotFound):
         await GuardedBlobs(store, store_check).size(result_key("default", ID, "work"))
     assert store_check.check_count == 0
 
 
-async def test_nothing_is_changed_in_a_wrong_store(store: LocalBlobs) -> None:
+async def test_a_wrong_store_refuses_changes(store: LocalBlobs) -> None:
     async def chunks() -> AsyncIterator[bytes]:
         yield b"bytes"
 
@@ -104,14 +104,14 @@ async def test_nothing_is_changed_in_a_wrong_store(store: LocalBlobs) -> None:
         await store.size(MISSING)
 
 
-async def test_of_several_blobs_one_that_is_there_is_enough(store: LocalBlobs) -> None:
+async def test_one_existing_blob_identifies_the_store(store: LocalBlobs) -> None:
     await factory.ensure_any_present(store, [MISSING, KEY])
     await factory.ensure_any_present(store, [MISSING])
     with pytest.raises(StorageMismatch, match="none of 2 blobs"):
         await factory.ensure_any_present(store, [MISSING, f"{MISSING}.other"])
 
 
-async def test_a_directory_is_looked_at_before_anything_is_made_in_it(tmp_path: Path) -> None:
+async def test_a_directory_is_checked_before_it_is_created(tmp_path: Path) -> None:
     root = tmp_path / "blobs"
     factory.ensure_any_in_directory(root, [])
     for _ in ("not there", "empty"):

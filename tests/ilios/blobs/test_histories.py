@@ -22,7 +22,7 @@ STEPS = st.one_of(
 
 
 async def apply_step(store: Blobs, model: dict[str, bytes], step: tuple[str, str, object]) -> None:
-    """Do one step to both; the dictionary says whether it may succeed."""
+    """Apply one step to both; it must succeed where the dictionary allows it."""
     match step:
         case ("put", key, bytes(data)):
             await store.put_bytes(key, data)
@@ -55,7 +55,7 @@ async def compare(store: Blobs, held: dict[str, bytes], prefix: str, limit: int)
     st.sampled_from(["", "originals/", "archive/"]),
     st.integers(1, 4),
 )
-def test_any_history_leaves_what_a_dictionary_holds(
+def test_any_history_of_operations_matches_a_dictionary(
     histories: list[list[tuple[str, str, object]]], prefix: str, limit: int
 ) -> None:
     async def run() -> None:

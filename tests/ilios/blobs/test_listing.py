@@ -1,4 +1,4 @@
-"""A listing of the local store has every blob once, whatever is written meanwhile."""
+"""Listings of the local store: every blob once, also during other changes."""
 
 import asyncio
 import os
@@ -19,14 +19,14 @@ LIMIT = 2_000
 
 
 def fill(root: Path, count: int) -> set[str]:
-    """Lay blobs into the store without the syncs of a put; returns their keys."""
+    """Write blobs without the syncs of a put; return their keys."""
     put = {f"originals/default/{number:05}" for number in range(count)}
     for key in put:
         Path(blob_path(str(root), key)).touch()
     return put
 
 
-async def test_ten_thousand_blobs_are_met_once_in_pages_within_the_limit(
+async def test_ten_thousand_blobs_are_listed_once_in_pages_within_the_limit(
     blobs: LocalBlobs, tmp_path: Path
 ) -> None:
     put = fill(tmp_path / "blobs", MANY)
@@ -37,7 +37,7 @@ async def test_ten_thousand_blobs_are_met_once_in_pages_within_the_limit(
     assert [len(page) for page in found][:4] == [LIMIT] * 4
 
 
-async def test_what_is_there_the_whole_time_is_met_once_while_others_come_and_go(
+async def test_blobs_that_exist_throughout_are_listed_once_during_changes(
     blobs: LocalBlobs, tmp_path: Path
 ) -> None:
     stays = fill(tmp_path / "blobs", MANY)
@@ -87,9 +87,7 @@ async def test_a_blob_that_vanishes_while_it_is_listed_is_skipped(
     assert set(await list_keys(blobs)) == put - {gone}
 
 
-async def test_what_is_not_a_blob_of_ours_is_never_listed(
-    blobs: LocalBlobs, tmp_path: Path
-) -> None:
+async def test_files_that_are_not_blobs_are_not_listed(blobs: LocalBlobs, tmp_path: Path) -> None:
     await blobs.put_bytes(KEY, b"x")
     root = tmp_path / "blobs"
     own = Path(blob_path(str(root), KEY))
@@ -102,7 +100,7 @@ async def test_what_is_not_a_blob_of_ours_is_never_listed(
     assert await list_keys(blobs, limit=1) == [KEY]
 
 
-async def test_memory_holds_a_page_and_not_a_shard(
+async def test_a_listing_holds_one_page_in_memory(
     blobs: LocalBlobs, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     looked: list[str] = []
@@ -111,17 +109,17 @@ async def test_memory_holds_a_page_and_not_a_shard(
         for number in range(100_000):
             yield f"k{number:06}"
 
-    def known(_root: str, _shard: str, key: str) -> None:
+    def unreadable(_root: str, _shard: str, key: str) -> None:
         looked.append(key)
 
     monkeypatch.setattr(layout, "_keys", endless)
-    monkeypatch.setattr(layout, "_stored", known)
+    monkeypatch.setattr(layout, "_stored", unreadable)
     found, position = layout.list_shard("", "", layout.Position(0), 3)
     assert looked == ["k000000", "k000001", "k000002"]
     assert (found, position) == ([], layout.Position(0, "k000002"))
 
 
-async def test_a_walk_is_not_done_on_the_event_loop(
+async def test_a_listing_does_not_block_the_event_loop(
     blobs: LocalBlobs, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     await blobs.put_bytes(KEY, b"x")
@@ -140,18 +138,18 @@ async def test_a_walk_is_not_done_on_the_event_loop(
 
 
 @pytest.mark.parametrize("position", ["", "/", "zz/", "0/", "abc/x", "../x"])
-async def test_what_is_no_position_is_refused(blobs: LocalBlobs, position: str) -> None:
+async def test_an_invalid_position_is_refused(blobs: LocalBlobs, position: str) -> None:
     with pytest.raises(ValueError, match="not a position"):
         await blobs.list_page("", position, 10)
 
 
 @pytest.mark.parametrize("limit", [0, -1])
-async def test_a_page_without_room_is_refused(blobs: LocalBlobs, limit: int) -> None:
+async def test_a_page_limit_of_zero_is_refused(blobs: LocalBlobs, limit: int) -> None:
     with pytest.raises(ValueError, match="at least one blob"):
         await blobs.list_page("", None, limit)
 
 
-async def test_a_position_is_good_in_another_opening(blobs: LocalBlobs, tmp_path: Path) -> None:
+async def test_a_position_is_valid_in_another_process(blobs: LocalBlobs, tmp_path: Path) -> None:
     put = fill(tmp_path / "blobs", 50)
     first, position = await blobs.list_page("", None, 20)
     async with LocalBlobs.open(tmp_path / "blobs") as other:

@@ -29,7 +29,7 @@ def left_in(root: Path) -> set[Path]:
 
 
 @pytest.mark.parametrize("data", [b"", SMALL, LARGE[:CHUNK_BYTES], LARGE])
-async def test_what_is_put_can_be_read(blobs: LocalBlobs, data: bytes) -> None:
+async def test_a_blob_is_read_as_it_was_put(blobs: LocalBlobs, data: bytes) -> None:
     expected = Blob(key=KEY, size=len(data), sha256=hashlib.sha256(data).hexdigest())
     assert await blobs.put(KEY, stream(data)) == expected
     assert await read_blob(blobs, KEY) == data
@@ -52,7 +52,7 @@ async def test_a_reader_sees_one_blob_even_if_it_is_replaced_meanwhile(blobs: Lo
     assert first + b"".join([chunk async for chunk in reading]) == LARGE
 
 
-async def test_a_reader_that_stops_half_way_leaves_no_open_file(blobs: LocalBlobs) -> None:
+async def test_a_reader_that_stops_early_leaves_no_open_file(blobs: LocalBlobs) -> None:
     await blobs.put_bytes(KEY, LARGE)
     before = len(os.listdir("/proc/self/fd"))
     for _ in range(20):
@@ -75,7 +75,7 @@ async def test_a_blob_has_a_local_path(blobs: LocalBlobs) -> None:
         assert path.read_bytes() == SMALL
 
 
-async def test_what_is_deleted_is_gone_and_deleting_it_again_is_no_error(blobs: LocalBlobs) -> None:
+async def test_deleting_a_missing_blob_is_no_error(blobs: LocalBlobs) -> None:
     await blobs.put_bytes(KEY, SMALL)
     await blobs.delete(KEY)
     await blobs.delete(KEY)
@@ -114,7 +114,9 @@ async def test_a_key_that_could_lead_elsewhere_is_refused(blobs: LocalBlobs, key
         await blobs.delete(key)
 
 
-async def test_everything_belongs_to_its_owner_alone(blobs: LocalBlobs, tmp_path: Path) -> None:
+async def test_files_and_directories_are_private_to_their_owner(
+    blobs: LocalBlobs, tmp_path: Path
+) -> None:
     await blobs.put_bytes(KEY, SMALL)
     for path in (tmp_path / "blobs").rglob("*"):
         mode = stat.S_IMODE(path.stat().st_mode)
@@ -171,7 +173,7 @@ async def test_a_put_cancelled_while_its_thread_writes_leaves_nothing(
     assert left_in(tmp_path) == set()
 
 
-async def test_puts_cancelled_at_any_moment_are_whole_or_not_there(
+async def test_a_put_cancelled_at_any_moment_is_complete_or_absent(
     blobs: LocalBlobs, tmp_path: Path
 ) -> None:
     puts = [asyncio.create_task(blobs.put_bytes(f"a/{n}", LARGE)) for n in range(40)]
@@ -207,7 +209,7 @@ async def test_a_short_write_is_continued(
     assert await read_blob(blobs, KEY) == LARGE[:5500]
 
 
-async def test_bytes_are_durable_before_they_get_their_name(
+async def test_bytes_are_durable_before_the_file_is_renamed(
     blobs: LocalBlobs, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     steps: list[str] = []
@@ -227,7 +229,7 @@ async def test_bytes_are_durable_before_they_get_their_name(
     assert steps == ["fsync", "rename", "fsync"]
 
 
-async def test_opening_sweeps_what_the_dead_left_and_spares_the_living(tmp_path: Path) -> None:
+async def test_opening_sweeps_only_sessions_of_dead_processes(tmp_path: Path) -> None:
     dead = tmp_path / "tmp" / "0123456789abcdef"
     dead.mkdir(parents=True)
     (dead / "lock").touch()
@@ -255,7 +257,7 @@ async def test_blobs_spread_over_the_shards(blobs: LocalBlobs, tmp_path: Path) -
     assert len(shards(left_in(tmp_path))) > 40
 
 
-async def test_nothing_is_concluded_from_a_shard_that_is_gone(
+async def test_a_missing_shard_is_an_error_and_not_a_missing_blob(
     blobs: LocalBlobs, tmp_path: Path
 ) -> None:
     await blobs.put_bytes(KEY, SMALL)

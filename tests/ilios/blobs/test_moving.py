@@ -40,7 +40,7 @@ def data_of(number: int) -> bytes:
 
 
 def noted(monkeypatch: pytest.MonkeyPatch, steps: list[tuple[str, str]]) -> None:
-    """Note renames by their target and syncs by what is synced."""
+    """Record renames by their target and syncs by their path."""
     rename, fsync = os.rename, os.fsync
 
     def rename_noted(source: str, target: str) -> None:
@@ -56,7 +56,7 @@ def noted(monkeypatch: pytest.MonkeyPatch, steps: list[tuple[str, str]]) -> None
 
 
 async def places(store: LocalBlobs) -> tuple[Path, Path]:
-    """Return where a blob lies under the one key and would lie under the other."""
+    """Return the paths of a blob under its key and under the target."""
     found = []
     for key in (KEY, OTHER):
         await store.put_bytes(key, DATA)
@@ -67,7 +67,7 @@ async def places(store: LocalBlobs) -> tuple[Path, Path]:
     return found[0], found[1]
 
 
-async def test_both_names_are_durable_when_a_move_returns_the_new_one_first(
+async def test_a_move_makes_the_new_name_durable_before_the_old_one(
     blobs: LocalBlobs, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     source, target = await places(blobs)
@@ -81,11 +81,11 @@ async def test_both_names_are_durable_when_a_move_returns_the_new_one_first(
     ]
 
 
-async def test_a_move_that_was_done_is_made_durable_by_its_repetition(
+async def test_repeating_a_move_makes_it_durable(
     blobs: LocalBlobs, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     source, target = await places(blobs)
-    source.rename(target)  # and whoever did it was killed before his sync
+    source.rename(target)  # by a process that was killed before the sync
     steps: list[tuple[str, str]] = []
     noted(monkeypatch, steps)
     with pytest.raises(BlobNotFound):
@@ -93,7 +93,7 @@ async def test_a_move_that_was_done_is_made_durable_by_its_repetition(
     assert ("fsync", str(target.parent)) in steps
 
 
-async def test_a_moved_blob_is_as_young_as_its_move(blobs: LocalBlobs) -> None:
+async def test_a_moved_blob_has_the_time_of_its_move(blobs: LocalBlobs) -> None:
     source, _ = await places(blobs)
     os.utime(source, (0, 0))
     await blobs.move(KEY, OTHER)
@@ -101,7 +101,7 @@ async def test_a_moved_blob_is_as_young_as_its_move(blobs: LocalBlobs) -> None:
     assert datetime.now(UTC) - moved.modified_at < timedelta(minutes=1)
 
 
-async def test_a_move_cancelled_at_any_moment_leaves_one_whole_blob(blobs: LocalBlobs) -> None:
+async def test_a_move_cancelled_at_any_moment_leaves_one_complete_blob(blobs: LocalBlobs) -> None:
     numbers = range(40)
     await asyncio.gather(*(blobs.put_bytes(f"originals/{n}", data_of(n)) for n in numbers))
     moves = [asyncio.create_task(blobs.move(f"originals/{n}", f"archive/{n}")) for n in numbers]
@@ -114,7 +114,7 @@ async def test_a_move_cancelled_at_any_moment_leaves_one_whole_blob(blobs: Local
     assert sorted(int(blob.key.split("/")[1]) for blob in listed) == list(numbers)
 
 
-async def test_a_move_is_not_done_on_the_event_loop(
+async def test_a_move_does_not_block_the_event_loop(
     blobs: LocalBlobs, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     await blobs.put_bytes(KEY, DATA)
@@ -134,7 +134,7 @@ async def test_a_move_is_not_done_on_the_event_loop(
 
 
 @pytest.mark.parametrize("after", [1, 7, 40])
-async def test_a_killed_mover_leaves_every_blob_under_a_key_and_another_finishes(
+async def test_a_move_interrupted_by_a_kill_loses_no_blob_and_is_finished_later(
     tmp_path: Path, after: int
 ) -> None:
     async with LocalBlobs.open(tmp_path) as store:

@@ -17,10 +17,9 @@ import pytest
 from yarl import URL
 
 from actors.ports import StorageFull
-from ilios.blobs.s3 import config as places
+from ilios.blobs.s3 import AUTO, S3Config
 from ilios.blobs.s3.bucket import PART_BYTES
 from ilios.blobs.s3.client import open_client
-from ilios.blobs.s3.config import S3Config
 from ilios.blobs.s3.store import S3Blobs
 from ilios.secret import Secret
 from tests.ilios.blobs.contents import KEY, list_keys, read_blob
@@ -66,7 +65,7 @@ def as_it_is(url: str | None) -> URL:
 
 
 def left(server: S3Server, place: S3Config) -> list[str]:
-    """Return the keys of all that lies there but what says whose it is, and of what is begun."""
+    """Return the keys of all objects but the owner's, and of unfinished uploads."""
     found = [*server.objects(place.prefix), *server.uploads(place.prefix)]
     return [key.removeprefix(place.prefix) for key in found if not key.endswith("/.ilios")]
 
@@ -138,7 +137,7 @@ async def test_a_put_that_is_cancelled_at_its_very_end_leaves_nothing(
                 assert left(swift, place) == []
 
 
-async def test_uploads_of_the_dead_are_aborted_at_the_next_start_but_not_those_of_others(
+async def test_only_uploads_of_dead_processes_are_aborted_at_the_next_start(
     swift: S3Server, tmp_path: Path
 ) -> None:
     place, other = swift.config(), swift.config()
@@ -150,7 +149,7 @@ async def test_uploads_of_the_dead_are_aborted_at_the_next_start_but_not_those_o
         assert swift.uploads(other.prefix) == [other.prefix + KEY]
 
 
-async def test_a_sweep_takes_old_uploads_and_spares_those_under_way(
+async def test_a_sweep_aborts_old_uploads_and_not_those_in_progress(
     swift: S3Server, tmp_path: Path
 ) -> None:
     place, go_on = swift.config(), asyncio.Event()
@@ -170,7 +169,9 @@ async def test_a_sweep_takes_old_uploads_and_spares_those_under_way(
         assert (await putting).size == PART_BYTES
 
 
-async def test_a_copy_is_private_and_is_gone_afterwards(store: S3Blobs, tmp_path: Path) -> None:
+async def test_a_local_copy_is_private_and_removed_after_use(
+    store: S3Blobs, tmp_path: Path
+) -> None:
     await store.put_bytes(KEY, b"text")
     async with store.local_path(KEY) as path:
         assert path.read_bytes() == b"text"
@@ -179,7 +180,7 @@ async def test_a_copy_is_private_and_is_gone_afterwards(store: S3Blobs, tmp_path
     assert not path.exists()
 
 
-async def test_a_copy_there_is_no_room_for_is_not_begun(
+async def test_a_local_copy_that_does_not_fit_on_the_volume_is_refused(
     store: S3Blobs, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     await store.put_bytes(KEY, b"text")
@@ -189,7 +190,7 @@ async def test_a_copy_there_is_no_room_for_is_not_begun(
             pytest.fail("it was lent")
 
 
-async def test_anybody_can_put_and_get_by_a_signed_url_for_a_while(
+async def test_presigned_urls_allow_a_put_and_a_get_with_their_signature(
     store: S3Blobs, place: S3Config
 ) -> None:
     async with aiohttp.ClientSession() as client:
@@ -226,7 +227,7 @@ async def test_a_presigned_url_sets_the_response_headers(swift: S3Server, tmp_pa
             assert answer.status == 403
 
 
-async def test_a_reader_that_stops_half_way_holds_no_connection(
+async def test_a_reader_that_stops_early_releases_its_connection(
     swift: S3Server, tmp_path: Path
 ) -> None:
     async with opened(swift.config(), tmp_path) as store:
@@ -275,6 +276,6 @@ def test_without_a_bucket_the_sdk_is_not_loaded() -> None:
     assert done.stdout.split() == ["False", "False"]
 
 
-def test_a_place_does_not_show_its_keys(swift: S3Server) -> None:
+def test_the_representation_of_a_configuration_has_no_keys(swift: S3Server) -> None:
     assert "testing" not in repr(swift.config())
-    assert places.AUTO in repr(swift.config())
+    assert AUTO in repr(swift.config())

@@ -11,10 +11,9 @@ from aiohttp import web
 
 from actors.backoff import Backoff
 from actors.ports import StorageFull, StorageUnavailable
-from ilios.blobs.s3 import client, object_reader
+from ilios.blobs.s3 import S3Config, client, object_reader
 from ilios.blobs.s3 import store as stores
 from ilios.blobs.s3.bucket import PART_BYTES
-from ilios.blobs.s3.config import S3Config
 from ilios.blobs.s3.store import S3Blobs
 from ilios.blobs.s3.upload import ChecksumMismatch
 from tests.ilios.blobs.contents import KEY, read_blob
@@ -107,7 +106,7 @@ async def test_a_full_bucket_is_reported_until_a_put_succeeds(
     await store.check()
 
 
-async def test_that_a_bucket_was_full_is_forgotten_after_a_while(
+async def test_a_full_bucket_is_no_longer_reported_after_a_while(
     store: S3Blobs, proxy: FaultProxy, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     proxy.intercept = failing_with(403, "QuotaExceeded", "PUT")
@@ -118,7 +117,7 @@ async def test_that_a_bucket_was_full_is_forgotten_after_a_while(
 
 
 @BOTH
-async def test_a_bucket_that_is_away_is_unavailable_and_back_by_itself(
+async def test_an_unreachable_bucket_is_unavailable_until_it_answers_again(
     store: S3Blobs, proxy: FaultProxy, tmp_path: Path
 ) -> None:
     await store.put_bytes(KEY, b"text")
@@ -163,9 +162,7 @@ async def is_there(store: S3Blobs) -> bool:
 
 
 @BOTH
-async def test_a_download_that_is_cut_off_goes_on_where_it_was(
-    store: S3Blobs, proxy: FaultProxy
-) -> None:
+async def test_an_interrupted_download_is_resumed(store: S3Blobs, proxy: FaultProxy) -> None:
     await store.put(KEY, stream(LARGE))
     proxy.truncations, proxy.truncate_after = 4, 3_000_000
     assert await read_blob(store, KEY) == LARGE
@@ -177,7 +174,7 @@ async def test_a_download_that_is_cut_off_goes_on_where_it_was(
     assert (await store.digest(KEY)).size == len(LARGE)
 
 
-async def test_a_download_that_is_always_cut_off_is_given_up(
+async def test_a_download_that_is_always_interrupted_fails(
     store: S3Blobs, proxy: FaultProxy
 ) -> None:
     await store.put(KEY, stream(LARGE))
@@ -188,7 +185,7 @@ async def test_a_download_that_is_always_cut_off_is_given_up(
 
 
 @BOTH
-async def test_a_blob_that_is_replaced_while_it_is_read_is_not_mixed_with_the_other(
+async def test_a_blob_replaced_during_a_read_is_not_mixed_with_the_new_one(
     store: S3Blobs, proxy: FaultProxy
 ) -> None:
     await store.put(KEY, stream(LARGE))
@@ -202,7 +199,7 @@ async def test_a_blob_that_is_replaced_while_it_is_read_is_not_mixed_with_the_ot
 
 
 @BOTH
-async def test_bytes_that_are_spoilt_on_their_way_here_are_read_again_or_refused(
+async def test_bytes_corrupted_in_a_download_are_read_again_or_refused(
     store: S3Blobs, proxy: FaultProxy
 ) -> None:
     blob = await store.put(KEY, stream(LARGE))
@@ -229,7 +226,7 @@ async def test_bytes_corrupted_in_transit_are_not_stored(
     assert left(server, place) == []
 
 
-async def test_a_slow_bucket_is_slow_and_nothing_else(store: S3Blobs, proxy: FaultProxy) -> None:
+async def test_a_slow_bucket_causes_no_errors(store: S3Blobs, proxy: FaultProxy) -> None:
     proxy.bytes_per_second = 1_000_000
     blob = await store.put(KEY, stream(LARGE[:600_000]))
     assert blob.size == 600_000
@@ -237,7 +234,7 @@ async def test_a_slow_bucket_is_slow_and_nothing_else(store: S3Blobs, proxy: Fau
 
 
 @BOTH
-async def test_what_cannot_be_taken_away_now_is_swept_later(
+async def test_an_upload_that_cannot_be_aborted_is_swept_later(
     store: S3Blobs, server: S3Server, proxy: FaultProxy, place: S3Config, tmp_path: Path
 ) -> None:
     async def cut_off() -> AsyncIterator[bytes]:

@@ -9,7 +9,7 @@ from structlog.testing import capture_logs
 
 from actors.ports import StorageMisconfigured, StorageMismatch, StorageUnavailable
 from ilios.blobs.factory import open_blobs
-from ilios.blobs.s3.config import S3Config
+from ilios.blobs.s3 import S3Config
 from ilios.blobs.s3.store import S3Blobs
 from ilios.secret import Secret
 from tests.ilios.blobs.contents import KEY, read_blob
@@ -29,7 +29,9 @@ async def refused(place: S3Config, directory: Path, owner: str = "tests") -> str
     return str(met.value)
 
 
-async def test_a_missing_bucket(swift: S3Server, rclone: S3Server, tmp_path: Path) -> None:
+async def test_a_missing_bucket_is_reported(
+    swift: S3Server, rclone: S3Server, tmp_path: Path
+) -> None:
     for server in (swift, rclone):
         place = msgspec.structs.replace(server.config(), bucket="not-there")
         message = await refused(place, tmp_path)
@@ -37,14 +39,14 @@ async def test_a_missing_bucket(swift: S3Server, rclone: S3Server, tmp_path: Pat
         assert "set S3_BUCKET" in message
 
 
-async def test_a_wrong_key(swift: S3Server, rclone: S3Server, tmp_path: Path) -> None:
+async def test_a_wrong_key_is_reported(swift: S3Server, rclone: S3Server, tmp_path: Path) -> None:
     for server in (swift, rclone):
         for wrong in ("access_key", "secret_key"):
             place = msgspec.structs.replace(server.config(), **{wrong: Secret(SECRET_KEY)})
             assert "AWS_ACCESS_KEY_ID" in await refused(place, tmp_path)
 
 
-async def test_a_key_that_may_do_nothing(swift: S3Server, tmp_path: Path) -> None:
+async def test_a_key_without_any_permission_is_reported(swift: S3Server, tmp_path: Path) -> None:
     place = msgspec.structs.replace(
         swift.config(), access_key=Secret("test:reader"), secret_key=Secret("reading")
     )
@@ -59,7 +61,7 @@ async def test_a_key_that_may_do_nothing(swift: S3Server, tmp_path: Path) -> Non
         ("POST", "s3:PutObject"),
     ],
 )
-async def test_a_right_that_is_missing(
+async def test_a_missing_permission_is_reported(
     swift: S3Server, tmp_path: Path, method: str, right: str
 ) -> None:
     async with FaultProxy.in_front_of(swift.endpoint) as proxy:
@@ -67,7 +69,9 @@ async def test_a_right_that_is_missing(
         assert f"allow {right}" in await refused(swift.config(proxy.endpoint), tmp_path)
 
 
-async def test_nobody_at_the_endpoint(swift: S3Server, tmp_path: Path) -> None:
+async def test_an_endpoint_that_refuses_connections_is_reported(
+    swift: S3Server, tmp_path: Path
+) -> None:
     async with FaultProxy.in_front_of(swift.endpoint) as proxy:
         place = swift.config(proxy.endpoint)
         await proxy.stop_listening()
@@ -77,19 +81,19 @@ async def test_nobody_at_the_endpoint(swift: S3Server, tmp_path: Path) -> None:
         assert "set AWS_ENDPOINT_URL_S3" in message
 
 
-async def test_somebody_else_at_the_endpoint(swift: S3Server, tmp_path: Path) -> None:
+async def test_an_endpoint_that_is_not_s3_is_reported(swift: S3Server, tmp_path: Path) -> None:
     async with FaultProxy.in_front_of(swift.endpoint) as proxy:
         proxy.intercept = failing_with(404, "", "GET", "PUT")
         assert "S3 at http://127" in await refused(swift.config(proxy.endpoint), tmp_path)
 
 
-async def test_a_wrong_region(swift: S3Server, tmp_path: Path) -> None:
+async def test_a_wrong_region_is_reported(swift: S3Server, tmp_path: Path) -> None:
     place = msgspec.structs.replace(swift.config(), region="eu-central-1")
     assert "set AWS_REGION to" in await refused(place, tmp_path)
     assert "us-east-1" in await refused(place, tmp_path)
 
 
-async def test_the_blobs_of_another_service(swift: S3Server, tmp_path: Path) -> None:
+async def test_a_bucket_of_another_service_is_refused(swift: S3Server, tmp_path: Path) -> None:
     place = swift.config()
     async with opened(place, tmp_path) as store:
         await store.put_bytes(KEY, b"text")
@@ -98,7 +102,7 @@ async def test_the_blobs_of_another_service(swift: S3Server, tmp_path: Path) -> 
         assert await read_blob(store, KEY) == b"text"
 
 
-async def test_a_region_that_was_left_to_us_is_found(swift: S3Server, tmp_path: Path) -> None:
+async def test_the_region_of_the_bucket_is_found(swift: S3Server, tmp_path: Path) -> None:
     for region in ("auto", "us-east-1"):
         place = msgspec.structs.replace(swift.config(), region=region)
         async with opened(place, tmp_path) as store:
@@ -107,9 +111,7 @@ async def test_a_region_that_was_left_to_us_is_found(swift: S3Server, tmp_path: 
             assert "us-east-1" in url
 
 
-async def test_what_was_stored_before_is_there_at_the_next_start(
-    swift: S3Server, tmp_path: Path
-) -> None:
+async def test_stored_blobs_are_found_after_a_restart(swift: S3Server, tmp_path: Path) -> None:
     place = swift.config()
     async with open_blobs(place, tmp_path) as store:
         await store.put_bytes(KEY, b"text")
@@ -118,7 +120,7 @@ async def test_what_was_stored_before_is_there_at_the_next_start(
     assert sorted(swift.objects(place.prefix)) == [f"{place.prefix}.ilios", place.prefix + KEY]
 
 
-async def test_blobs_in_the_directory_are_not_forgotten_silently(
+async def test_blobs_in_the_directory_are_a_warning_when_a_bucket_is_used(
     swift: S3Server, tmp_path: Path
 ) -> None:
     async with open_blobs(None, tmp_path) as store:
@@ -129,7 +131,7 @@ async def test_blobs_in_the_directory_are_not_forgotten_silently(
     assert any("run without S3_BUCKET" in line["event"] for line in logged)
 
 
-async def test_a_bucket_that_must_be_ours_already_is_not_taken_over(
+async def test_a_bucket_without_an_owner_is_not_adopted_if_blobs_are_expected(
     swift: S3Server, tmp_path: Path
 ) -> None:
     place = swift.config()
@@ -153,7 +155,7 @@ async def test_a_bucket_that_must_be_ours_already_is_not_taken_over(
     ("status", "code", "stays"),
     [(503, "SlowDown", False), (500, "InternalError", False), (403, "AccessDenied", True)],
 )
-async def test_a_refusal_that_passes_is_no_wrong_setting(
+async def test_a_temporary_refusal_is_not_a_wrong_setting(
     swift: S3Server, tmp_path: Path, status: int, code: str, *, stays: bool
 ) -> None:
     async with FaultProxy.in_front_of(swift.endpoint) as proxy:

@@ -1,4 +1,4 @@
-"""A place for documents on disk, and a check that no test leaves a child behind."""
+"""Documents on disk, and a check that no test leaves a child process behind."""
 
 import contextlib
 import hashlib
@@ -15,7 +15,7 @@ PlaceDocument = Callable[[bytes, str], SourceFile]
 
 @pytest.fixture
 def place_document(tmp_path: Path) -> PlaceDocument:
-    """Return a function that stores bytes under a name without an ending, as the blobs are."""
+    """Return a function that stores bytes under a name without an extension, like blobs."""
 
     def place(data: bytes, content_type: str) -> SourceFile:
         sha256 = hashlib.sha256(data).hexdigest()
@@ -28,7 +28,7 @@ def place_document(tmp_path: Path) -> PlaceDocument:
 
 @pytest.fixture(autouse=True)
 def no_leaked_children() -> Iterator[None]:
-    """Fail a test after which this process has a child, running or a zombie, it had not before."""
+    """Fail a test that leaves a child process, running or a zombie."""
     before = _children()
     yield
     assert _children() <= before

@@ -44,7 +44,7 @@ async def test_only_selected_pages_of_a_pdf_are_converted(
     assert (seen[0], seen[-1]) == ((0, 5), (5, 5))
 
 
-def test_other_pages_are_neither_parsed_nor_looked_at(
+def test_pages_that_are_not_selected_are_not_read(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     path = tmp_path / "document"
@@ -83,7 +83,7 @@ def test_other_pages_are_neither_parsed_nor_looked_at(
         (documents.TIFF, "4-9", "2 pages"),
     ],
 )
-async def test_a_selection_outside_of_a_document_is_refused_with_its_number_of_pages(
+async def test_a_selection_outside_the_document_is_refused_with_its_page_count(
     place_document: PlaceDocument, content_type: str, pages: str, count: str
 ) -> None:
     document = place_document(example(content_type), content_type)
@@ -111,7 +111,7 @@ def converted(folder: Path, content_type: str, pages: str) -> Pages:
     return registry.load_converter(content_type)(path, ONE, lambda *_: None, ranges)
 
 
-def test_slides_and_frames_are_selected_as_pages_are(tmp_path: Path) -> None:
+def test_slides_and_frames_can_be_selected(tmp_path: Path) -> None:
     (slide,) = converted(tmp_path, documents.PPTX, "2-5").pages
     assert "Second slide" in slide
     (frame,) = converted(tmp_path, documents.TIFF, "2").pages

@@ -1,4 +1,4 @@
-"""Which engine gets a document, and who takes it where that one cannot."""
+"""Choice of the engine for a document, and the fallback to the local one."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -50,7 +50,7 @@ def source(engine: EngineName | None = None) -> SourceFile:
         ("mistral", "local", "mistral"),
     ],
 )
-async def test_the_document_chooses_and_else_the_service(
+async def test_a_document_chooses_its_engine_or_gets_the_default(
     wanted: EngineName | None, default: EngineName, expected: str
 ) -> None:
     choice = EngineRouter(Stub("local"), Stub("mistral"), default=default)
@@ -59,14 +59,14 @@ async def test_the_document_chooses_and_else_the_service(
 
 
 @pytest.mark.parametrize("error", [AWAY, REFUSED])
-async def test_without_a_fallback_it_is_as_it_is(error: Exception) -> None:
+async def test_without_a_fallback_errors_of_the_engine_are_raised(error: Exception) -> None:
     choice = EngineRouter(Stub("local"), Stub("mistral", error), default="mistral")
     with pytest.raises(type(error)):
         await choice.convert(source())
 
 
 @pytest.mark.parametrize("error", [AWAY, REFUSED])
-async def test_with_a_fallback_the_local_engine_takes_it_and_that_is_noted(
+async def test_with_a_fallback_the_local_engine_converts_and_the_result_records_it(
     error: Exception,
 ) -> None:
     choice = EngineRouter(Stub("local"), Stub("mistral", error), default="mistral", fallback=True)
@@ -74,25 +74,25 @@ async def test_with_a_fallback_the_local_engine_takes_it_and_that_is_noted(
     assert (conversion.engine, conversion.fallback_from) == ("local", "mistral")
 
 
-async def test_what_no_engine_would_read_is_not_tried_by_the_other() -> None:
+async def test_refusals_that_hold_for_every_engine_have_no_fallback() -> None:
     locked = Unconvertible("password_protected", "It has a password.")
     choice = EngineRouter(Stub("local"), Stub("mistral", locked), default="mistral", fallback=True)
     with pytest.raises(Unconvertible, match="password"):
         await choice.convert(source())
 
 
-async def test_an_engine_that_is_not_there_is_named_with_what_to_do() -> None:
+async def test_an_engine_that_is_not_configured_is_an_error_with_a_remedy() -> None:
     with pytest.raises(Unconvertible, match="MISTRAL_API_KEY") as refused:
         await EngineRouter(Stub("local")).convert(source("mistral"))
     assert refused.value.code == "engine_unavailable"
 
 
-async def test_where_there_is_a_fallback_an_engine_that_is_not_there_is_replaced() -> None:
+async def test_with_a_fallback_an_engine_that_is_not_configured_is_replaced() -> None:
     conversion = await EngineRouter(Stub("local"), fallback=True).convert(source("mistral"))
     assert (conversion.engine, conversion.fallback_from) == ("local", "mistral")
 
 
-async def test_all_is_well_if_every_engine_is() -> None:
+async def test_the_check_covers_every_engine() -> None:
     await EngineRouter(Stub("local"), Stub("mistral")).check()
     with pytest.raises(EngineUnavailable):
         await EngineRouter(Stub("local"), Stub("mistral", AWAY)).check()
@@ -101,5 +101,5 @@ async def test_all_is_well_if_every_engine_is() -> None:
         await EngineRouter(Stub("local", crash), Stub("mistral")).check()
 
 
-async def test_an_engine_that_can_be_replaced_does_not_make_the_service_unwell() -> None:
+async def test_an_engine_with_a_fallback_is_not_checked() -> None:
     await EngineRouter(Stub("local"), Stub("mistral", AWAY), fallback=True).check()

@@ -17,7 +17,7 @@ from ilios.nats import server as nats_server
 from ilios.nats import users
 from ilios.nats.server import NatsServer, embedded
 from ilios.nats.users import publisher_name
-from ilios.runtime import machine_memory
+from ilios.runtime import machine
 from tests import events
 from tests.bus.raw_client import RawClient, publish
 from tests.waiting import wait_until
@@ -95,7 +95,7 @@ async def test_a_client_that_reads_nothing_is_disconnected_and_others_continue(
     )
     hello = f'CONNECT {{"verbose":false,"user":"{user}","pass":"{password}"}}\r\n'
     lines = (f"SUB ilios.document.failed.> {number}\r\n" for number in range(1000))
-    before = machine_memory.resident_bytes(two_tenants.pid or 0)
+    before = machine.resident_bytes(two_tenants.pid or 0)
     with socket.socket() as deaf:
         deaf.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
         deaf.connect(("127.0.0.1", two_tenants.port))
@@ -119,7 +119,7 @@ async def test_a_client_that_reads_nothing_is_disconnected_and_others_continue(
             subject = f"ilios.document.submitted.p05.acme.{events.id_of(1)}".encode()
             assert b"-ERR" not in await other.send(publish(subject, b""))
             await wait_until(lambda: _holds(operator, subject), within=WITHIN)
-    assert machine_memory.resident_bytes(two_tenants.pid or 0) - before < 400 * MIB
+    assert machine.resident_bytes(two_tenants.pid or 0) - before < 400 * MIB
 
 
 async def _holds(operator: Connection, subject: bytes) -> bool:
@@ -154,7 +154,7 @@ async def _flood(server: NatsServer, sent: int, at_once: int) -> int:
                 head = f"NATS/1.0\r\nNats-Msg-Id: {os.urandom(32_000).hex()}\r\n\r\n".encode()
                 line = f"HPUB {subject} {len(head)} {len(head) + 2}\r\n".encode()
                 await client.send(line + head + b"{}\r\n")
-                peak = max(peak, machine_memory.resident_bytes(server.pid or 0))
+                peak = max(peak, machine.resident_bytes(server.pid or 0))
 
     await asyncio.gather(*(one_client() for _ in range(at_once)))
     return peak
@@ -163,10 +163,10 @@ async def _flood(server: NatsServer, sent: int, at_once: int) -> int:
 async def test_the_memory_limit_of_the_server_is_a_share_of_all(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(machine_memory, "limit_bytes", lambda: 4096 * MIB)
+    monkeypatch.setattr(machine, "limit_bytes", lambda: 4096 * MIB)
     async with embedded(tmp_path, 0) as server:
         environment = Path(f"/proc/{server.pid}/environ").read_bytes().split(b"\0")
         assert b"GOMEMLIMIT=%d" % (1024 * MIB) in environment
         assert server.memory_limit == 1024 * MIB
-    monkeypatch.setattr(machine_memory, "limit_bytes", lambda: 256 * MIB)
+    monkeypatch.setattr(machine, "limit_bytes", lambda: 256 * MIB)
     assert nats_server.go_memory_limit() == nats_server.MIN_MEMORY_LIMIT

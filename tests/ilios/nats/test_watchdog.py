@@ -22,9 +22,9 @@ from ilios.nats import store
 from ilios.nats import watchdog as module
 from ilios.nats.server import NatsServer, embedded
 from ilios.nats.watchdog import NatsWatchdog, WatchdogTimeouts
-from ilios.runtime.process_activity import ProcessActivity
+from ilios.runtime.machine import ProcessActivity
 from tests import events
-from tests.ilios.runtime.test_process_activity import python
+from tests.ilios.runtime.test_machine import python
 from tests.volumes import fill, free, small_volume
 from tests.waiting import wait_until
 

@@ -1,4 +1,4 @@
-"""Who still gets room: nobody below the reserve, and the system is not asked at every turn."""
+"""The reserve of free disk space, and how often the volumes are read."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -16,7 +16,7 @@ DIRECTORIES = {BLOBS: Path("b"), "database": Path("d"), "bus": Path("n")}
 
 
 class Machine:
-    """A machine with as many volumes as a test wants; ``times`` counts how often it was asked."""
+    """A machine with any number of volumes; ``times`` counts the readings."""
 
     def __init__(self, **free: int) -> None:
         self.free = free
@@ -31,7 +31,7 @@ class Machine:
 
 @pytest.fixture
 def later(monkeypatch: pytest.MonkeyPatch) -> Callable[[], None]:
-    """Let as much time pass as makes the next question a new one."""
+    """Advance the clock, so that the volumes are read again."""
     now = [1000.0]
     monkeypatch.setattr(module, "time", SimpleNamespace(monotonic=lambda: now[0]))
 
@@ -41,7 +41,7 @@ def later(monkeypatch: pytest.MonkeyPatch) -> Callable[[], None]:
     return pass_time
 
 
-def test_what_leaves_the_reserve_alone_comes_in() -> None:
+def test_a_document_that_leaves_the_reserve_free_is_accepted() -> None:
     machine = Machine(b=RESERVE + 100, d=RESERVE, n=RESERVE)
     machine.devices |= {"d": 2, "n": 3}
     room = DiskGuard(DIRECTORIES, RESERVE, stat_volume=machine.ask)
@@ -52,7 +52,7 @@ def test_what_leaves_the_reserve_alone_comes_in() -> None:
 
 
 @pytest.mark.parametrize("place", ["b", "d", "n"])
-def test_any_volume_without_room_keeps_everything_out(place: str) -> None:
+def test_any_full_volume_refuses_all_documents(place: str) -> None:
     machine = Machine(b=RESERVE, d=RESERVE, n=RESERVE)
     machine.devices |= {"d": 2, "n": 3}
     machine.free[place] -= 1
@@ -63,7 +63,7 @@ def test_any_volume_without_room_keeps_everything_out(place: str) -> None:
     assert DIRECTORIES[shortage.places[0]] == Path(place)
 
 
-def test_what_is_stored_counts_only_on_the_volume_where_it_is_stored() -> None:
+def test_incoming_bytes_count_only_on_the_volume_of_the_blobs() -> None:
     machine = Machine(b=RESERVE + MIB, d=RESERVE, n=RESERVE)
     machine.devices |= {"d": 2, "n": 3}
     DiskGuard(DIRECTORIES, RESERVE, stat_volume=machine.ask).reserve(MIB)
@@ -76,7 +76,7 @@ def test_directories_on_one_volume_are_reported_once() -> None:
     assert found == [Shortage((BLOBS, "database", "bus"), reason)]
 
 
-def test_what_is_taken_in_counts_before_the_system_shows_it(later: Callable[[], None]) -> None:
+def test_received_bytes_count_before_the_system_reports_them(later: Callable[[], None]) -> None:
     machine = Machine(b=RESERVE + 3 * MIB, d=RESERVE + 3 * MIB, n=RESERVE + 3 * MIB)
     room = DiskGuard(DIRECTORIES, RESERVE, stat_volume=machine.ask)
     for _ in range(3):
@@ -88,7 +88,7 @@ def test_what_is_taken_in_counts_before_the_system_shows_it(later: Callable[[], 
     room.reserve(3 * MIB)
 
 
-def test_the_system_is_asked_now_and_then(later: Callable[[], None]) -> None:
+def test_free_space_is_read_at_intervals(later: Callable[[], None]) -> None:
     machine = Machine(b=0, d=0, n=0)
     room = DiskGuard(DIRECTORIES, RESERVE, stat_volume=machine.ask)
     for _ in range(100):
@@ -102,7 +102,7 @@ def test_the_system_is_asked_now_and_then(later: Callable[[], None]) -> None:
     assert machine.times == 2
 
 
-def test_a_volume_that_takes_no_more_files_is_full() -> None:
+def test_a_volume_without_free_inodes_is_full() -> None:
     machine = Machine(b=2**40, d=2**40, n=2**40)
     machine.files = module.MIN_FREE_FILES
     DiskGuard(DIRECTORIES, RESERVE, stat_volume=machine.ask).check()
@@ -111,12 +111,12 @@ def test_a_volume_that_takes_no_more_files_is_full() -> None:
         DiskGuard(DIRECTORIES, RESERVE, stat_volume=machine.ask).check()
 
 
-def test_a_directory_that_is_gone_keeps_nobody_out(tmp_path: Path) -> None:
+def test_a_missing_directory_refuses_nothing(tmp_path: Path) -> None:
     assert Volume.of(tmp_path / "gone") is None
     DiskGuard({BLOBS: tmp_path / "gone"}, 2**62).check()
 
 
-def test_a_real_volume_is_asked_about(tmp_path: Path) -> None:
+def test_the_free_space_of_a_real_volume_is_read(tmp_path: Path) -> None:
     found = Volume.of(tmp_path)
     assert found is not None
     assert (found.device, found.free > 0) == (tmp_path.stat().st_dev, True)

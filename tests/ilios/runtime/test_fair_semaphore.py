@@ -7,7 +7,7 @@ from ilios.runtime.fair_semaphore import EXTRA, OVERTAKES, FairSemaphore
 
 
 class SlotUsers:
-    """Documents that want a place, and leave it when they are told to."""
+    """Requests that wait for a slot, and release it on demand."""
 
     def __init__(self, count: int) -> None:
         self.slots = FairSemaphore(count)
@@ -39,7 +39,7 @@ class SlotUsers:
             await asyncio.sleep(0)
 
 
-async def test_an_urgent_document_finds_a_place_while_ordinary_ones_hold_all() -> None:
+async def test_an_urgent_request_has_a_slot_while_ordinary_ones_take_all() -> None:
     crowd = SlotUsers(2)
     for name in "abc":
         await crowd.send(name)
@@ -58,7 +58,7 @@ async def test_an_urgent_document_finds_a_place_while_ordinary_ones_hold_all() -
     await crowd.slots.wait_idle()
 
 
-async def test_urgent_documents_do_not_keep_an_ordinary_one_waiting_for_ever() -> None:
+async def test_urgent_requests_do_not_starve_an_ordinary_one() -> None:
     crowd = SlotUsers(1)
     await crowd.send("first", urgent=True)
     await crowd.send("second", urgent=True)
@@ -76,7 +76,7 @@ async def test_urgent_documents_do_not_keep_an_ordinary_one_waiting_for_ever() -
     await crowd.slots.wait_idle()
 
 
-async def test_a_tenant_that_waits_finds_a_place_while_another_holds_all() -> None:
+async def test_a_waiting_tenant_has_a_slot_while_another_takes_all() -> None:
     crowd = SlotUsers(2)
     for name in ("a1", "a2", "a3"):
         await crowd.send(name, tenant="a")
@@ -96,7 +96,7 @@ async def test_a_tenant_that_waits_finds_a_place_while_another_holds_all() -> No
     await crowd.slots.wait_idle()
 
 
-async def test_a_tenant_whose_urgent_documents_hold_everything_leaves_room_for_another() -> None:
+async def test_urgent_requests_of_one_tenant_leave_a_slot_for_another() -> None:
     crowd = SlotUsers(1)
     for name in ("a1", "a2", "a3"):
         await crowd.send(name, urgent=True, tenant="a")
@@ -108,7 +108,7 @@ async def test_a_tenant_whose_urgent_documents_hold_everything_leaves_room_for_a
     await crowd.slots.wait_idle()
 
 
-async def test_a_free_place_goes_to_the_tenant_with_the_fewest_at_work() -> None:
+async def test_a_free_slot_goes_to_the_tenant_with_the_fewest_slots() -> None:
     crowd = SlotUsers(3)
     for name in ("a1", "a2", "b1"):
         await crowd.send(name, tenant=name[0])
@@ -123,7 +123,7 @@ async def test_a_free_place_goes_to_the_tenant_with_the_fewest_at_work() -> None
     await crowd.slots.wait_idle()
 
 
-async def test_an_urgent_document_has_its_place_beside_that_of_another_tenant() -> None:
+async def test_an_urgent_request_has_a_slot_beside_that_of_another_tenant() -> None:
     crowd = SlotUsers(1)
     await crowd.send("a1", tenant="a")
     await crowd.send("b1", tenant="b")
@@ -134,7 +134,7 @@ async def test_an_urgent_document_has_its_place_beside_that_of_another_tenant() 
     await crowd.slots.wait_idle()
 
 
-async def test_a_document_that_no_longer_waits_holds_no_place() -> None:
+async def test_a_cancelled_request_takes_no_slot() -> None:
     crowd = SlotUsers(1)
     await crowd.send("a")
     await crowd.send("b")
@@ -149,7 +149,7 @@ async def test_a_document_that_no_longer_waits_holds_no_place() -> None:
     await crowd.slots.wait_idle()
 
 
-async def test_a_place_given_to_somebody_who_is_cancelled_is_given_on() -> None:
+async def test_a_slot_granted_to_a_cancelled_request_is_passed_on() -> None:
     slots = FairSemaphore(1)
     holding, entered = slots.slot(), asyncio.Event()
 
@@ -160,14 +160,14 @@ async def test_a_place_given_to_somebody_who_is_cancelled_is_given_on() -> None:
     await holding.__aenter__()
     cancelled, following = asyncio.create_task(hold()), asyncio.create_task(hold())
     await asyncio.sleep(0)
-    await holding.__aexit__(None, None, None)  # the place is given away, who gets it sleeps still
+    await holding.__aexit__(None, None, None)  # the slot is granted, and its waiter has not run yet
     cancelled.cancel()
     async with asyncio.timeout(30):
         await following
         await slots.wait_idle()
 
 
-async def test_slot_counts_stay_correct_whatever_callers_do() -> None:
+async def test_slot_counts_are_correct_in_any_history() -> None:
     dice = random.Random(3)
     crowd = SlotUsers(3)
     for number in range(500):

@@ -1,4 +1,4 @@
-"""What one process holds no other gets, until the first is gone."""
+"""Locks between processes: exclusive, and released with the process."""
 
 import subprocess
 import sys
@@ -19,7 +19,7 @@ with exclusive_lock(Path(sys.argv[1]), "it"):
 """
 
 
-def test_what_is_held_is_refused_with_a_hint_and_free_again_afterwards(tmp_path: Path) -> None:
+def test_a_lock_in_use_is_refused_with_a_hint_until_it_is_released(tmp_path: Path) -> None:
     lock = tmp_path / "new" / "lock"
     with exclusive_lock(lock, "the data directory"):
         with (
@@ -33,7 +33,7 @@ def test_what_is_held_is_refused_with_a_hint_and_free_again_afterwards(tmp_path:
         pass
 
 
-def test_the_kernel_lets_go_when_a_process_is_killed(tmp_path: Path) -> None:
+def test_the_lock_of_a_killed_process_is_released(tmp_path: Path) -> None:
     lock = tmp_path / "lock"
     with subprocess.Popen(
         [sys.executable, "-c", HOLDER, str(lock)],
@@ -51,7 +51,7 @@ def test_the_kernel_lets_go_when_a_process_is_killed(tmp_path: Path) -> None:
             pass
 
 
-def test_a_child_does_not_hold_it_beyond_its_parents_death(tmp_path: Path) -> None:
+def test_a_child_does_not_inherit_the_lock(tmp_path: Path) -> None:
     lock = tmp_path / "lock"
     with exclusive_lock(lock, "it"):
         child = subprocess.Popen(["sleep", "60"], close_fds=False)
@@ -63,7 +63,7 @@ def test_a_child_does_not_hold_it_beyond_its_parents_death(tmp_path: Path) -> No
         child.wait()
 
 
-def test_an_error_inside_lets_go(tmp_path: Path) -> None:
+def test_an_error_in_the_context_releases_the_lock(tmp_path: Path) -> None:
     with pytest.raises(RuntimeError), exclusive_lock(tmp_path / "lock", "it"):
         raise RuntimeError
     with exclusive_lock(tmp_path / "lock", "it"):

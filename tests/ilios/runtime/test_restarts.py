@@ -1,4 +1,4 @@
-"""How long a keeper waits, and for how long something is not well, by a clock of the test's own."""
+"""Pauses between restarts, and the time until a part is healthy again."""
 
 import pytest
 
@@ -9,6 +9,8 @@ FIRST, LONGEST = 0.5, 4.0
 
 
 class Clock:
+    """Time that only the test advances."""
+
     def __init__(self) -> None:
         self.now = 1000.0
 
@@ -47,7 +49,7 @@ def test_a_failing_part_reports_reason_and_restart_count(clock: Clock) -> None:
 
 
 @pytest.mark.parametrize("ends", [1, 2, 3, 10])
-def test_the_more_often_it_ended_the_longer_it_takes_to_be_well(clock: Clock, ends: int) -> None:
+def test_each_further_exit_doubles_the_time_to_settle(clock: Clock, ends: int) -> None:
     restarts = RestartHistory(FIRST, LONGEST)
     for _ in range(ends):
         restarts.record_exit("it crashed")
@@ -59,7 +61,7 @@ def test_the_more_often_it_ended_the_longer_it_takes_to_be_well(clock: Clock, en
     assert restarts.problem is None
 
 
-def test_what_is_replaced_as_a_matter_of_course_is_well_up_to_a_number(clock: Clock) -> None:
+def test_tolerated_exits_are_no_problem(clock: Clock) -> None:
     restarts = RestartHistory(FIRST, LONGEST, tolerated_exits=2)
     problems = []
     for _ in range(3):

@@ -1,4 +1,4 @@
-"""A part that ends is started again; a part that is stopped has ended."""
+"""Restarts of parts that end, and the problems they report."""
 
 import asyncio
 
@@ -13,18 +13,18 @@ from tests.waiting import wait_until
 
 
 class Part:
-    """Meets what the test says, in turn; then runs."""
+    """A part that raises these errors, one at each start, or ends (None); then it runs."""
 
     def __init__(self, *errors: BaseException | None) -> None:
-        self.meets = list(errors)
+        self.outcomes = list(errors)
         self.starts: list[float] = []
         self.runs = asyncio.Event()
         self.ended = False
 
     async def run(self) -> None:
         self.starts.append(asyncio.get_running_loop().time())
-        if self.meets:
-            error = self.meets.pop(0)
+        if self.outcomes:
+            error = self.outcomes.pop(0)
             if error is None:
                 return
             raise error
@@ -41,7 +41,7 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "LONGEST_PAUSE", 0.08)
 
 
-async def test_a_part_runs_while_the_block_lasts_and_has_ended_after() -> None:
+async def test_a_part_runs_until_its_context_is_left() -> None:
     part, supervisor = Part(), Supervisor()
     async with supervisor.running("part", part.run):
         await asyncio.wait_for(part.runs.wait(), 5)
@@ -62,14 +62,14 @@ async def test_a_part_runs_while_the_block_lasts_and_has_ended_after() -> None:
     ],
     ids=lambda error: type(error).__name__,
 )
-async def test_a_part_that_ends_is_started_again(error: BaseException | None) -> None:
+async def test_a_part_that_ends_is_restarted(error: BaseException | None) -> None:
     part, supervisor = Part(error, error), Supervisor()
     async with supervisor.running("part", part.run):
         await asyncio.wait_for(part.runs.wait(), 5)
     assert len(part.starts) == 3
 
 
-async def test_a_part_that_is_down_is_a_problem_until_it_is_well_again(
+async def test_a_part_that_is_down_is_a_problem_until_it_has_settled(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(module, "FIRST_PAUSE", 0.2)
@@ -81,7 +81,9 @@ async def test_a_part_that_is_down_is_a_problem_until_it_is_well_again(
         await wait_until(lambda: supervisor.problems == [])
 
 
-async def test_pauses_grow_to_a_most(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_pauses_between_restarts_grow_up_to_a_maximum(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     part, supervisor = Part(*[ValueError()] * 7), Supervisor()
     async with supervisor.running("part", part.run):
         await asyncio.wait_for(part.runs.wait(), 5)

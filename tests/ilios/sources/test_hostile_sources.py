@@ -95,7 +95,7 @@ def reads(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     return sizes
 
 
-async def test_a_source_below_the_least_rate_is_given_up_however_often_it_sends(
+async def test_a_source_below_the_minimal_rate_times_out(
     serve: Serve,
 ) -> None:
     url = await serve(sending(HEAD % 10_000_000, for_ever=b"x", every=0.01))
@@ -104,7 +104,7 @@ async def test_a_source_below_the_least_rate_is_given_up_however_often_it_sends(
     assert "slow" in refused.reason
 
 
-async def test_a_source_that_was_fast_may_not_rest_for_ever(
+async def test_a_fast_source_that_slows_down_times_out(
     serve: Serve, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(module, "MIN_BYTES_PER_SECOND", 1_000_000)
@@ -113,7 +113,7 @@ async def test_a_source_that_was_fast_may_not_rest_for_ever(
 
 
 async def test_all_hops_have_one_deadline(serve: Serve) -> None:
-    """Each of them is quick enough by itself."""
+    """Each hop alone is fast enough."""
 
     async def redirect(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await asyncio.sleep(0.2)
@@ -126,32 +126,30 @@ async def test_all_hops_have_one_deadline(serve: Serve) -> None:
 
 
 @pytest.mark.parametrize("status", [b"100 Continue", b"102 Processing", b"103 Early Hints"])
-async def test_informational_answers_come_to_an_end(serve: Serve, status: bytes) -> None:
+async def test_informational_responses_are_limited(serve: Serve, status: bytes) -> None:
     url = await serve(sending(for_ever=b"HTTP/1.1 %b\r\n\r\n" % status * 1000))
     assert (await refusal(url)).code == "source_unreachable"
 
 
-async def test_a_few_informational_answers_are_in_order(serve: Serve) -> None:
+async def test_a_few_informational_responses_are_accepted(serve: Serve) -> None:
     hint = b"HTTP/1.1 103 Early Hints\r\nLink: </a>\r\n\r\n"
     url = await serve(sending(hint * 3, HEAD % 4, b"body"))
     assert await body(url) == b"body"
 
 
-async def test_a_header_comes_to_an_end(serve: Serve) -> None:
+async def test_the_size_of_a_header_is_limited(serve: Serve) -> None:
     lines = b"".join(b"X-%d: %b\r\n" % (number, b"y" * 8000) for number in range(100))
     url = await serve(sending(b"HTTP/1.1 200 OK\r\n", lines))
     assert (await refusal(url)).code == "source_unreachable"
 
 
-async def test_chunk_extensions_are_no_bytes_of_a_document(serve: Serve) -> None:
+async def test_chunk_extensions_do_not_count_for_the_minimal_rate(serve: Serve) -> None:
     url = await serve(sending(CHUNKED, b"5;a=", for_ever=b"e" * 1000, every=0.01))
     assert (await refusal(url, grace=0.3)).code in ("source_timeout", "source_unreachable")
 
 
-async def test_what_comes_byte_by_byte_is_read_in_larger_parts(
-    serve: Serve, reads: list[int]
-) -> None:
-    """Each read costs the event loop, whatever it brings."""
+async def test_single_bytes_are_read_in_larger_pieces(serve: Serve, reads: list[int]) -> None:
+    """Each read costs time of the event loop, however small it is."""
 
     async def drip(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         writer.write(HEAD % 2000)
@@ -176,7 +174,7 @@ async def test_a_document_in_chunks_of_one_byte_arrives_whole_and_in_few_pieces(
     assert len(pieces) <= 2
 
 
-async def test_what_takes_long_to_parse_leaves_the_loop_to_others(
+async def test_costly_responses_do_not_block_the_event_loop(
     serve: Serve, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     pieces: list[int] = []
@@ -210,7 +208,7 @@ async def test_a_large_document_arrives_as_it_was_sent(serve: Serve) -> None:
     assert await body(url) == whole
 
 
-async def test_a_slow_reader_holds_the_source_and_loses_nothing(serve: Serve) -> None:
+async def test_a_slow_reader_pauses_the_source_and_loses_nothing(serve: Serve) -> None:
     whole = bytes(range(256)) * 20_000
     url = await serve(sending(b"HTTP/1.1 200 OK\r\n\r\n", whole))
     read = bytearray()

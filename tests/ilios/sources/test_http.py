@@ -106,7 +106,7 @@ async def test_no_spelling_of_loopback_reaches_it(serve: Serve, host: str) -> No
     assert refused.code in ("source_unreachable", "source_refused")
 
 
-async def test_a_name_that_leads_inside_is_refused(serve: Serve) -> None:
+async def test_a_name_that_resolves_to_a_private_address_is_refused(serve: Serve) -> None:
     port = await serve(secret)
     downloads = HttpDownloads(ports={port}, resolver=Rebinding())
     refused = await refusal(downloads, f"http://files.example.com:{port}/")
@@ -114,7 +114,7 @@ async def test_a_name_that_leads_inside_is_refused(serve: Serve) -> None:
 
 
 async def test_private_and_unreachable_addresses_fail_alike(serve: Serve) -> None:
-    """Or a publisher could search the network of the service."""
+    """Otherwise clients could scan the network of the service."""
     there = await serve(secret)
     with socket.socket() as unused:
         unused.bind(("127.0.0.1", 0))
@@ -132,14 +132,14 @@ async def test_private_and_unreachable_addresses_fail_alike(serve: Serve) -> Non
     assert refused[2], "each is tried as often as the others"
 
 
-async def test_the_log_has_the_reason_that_the_owner_does_not_see(serve: Serve) -> None:
+async def test_the_reason_of_a_failed_download_is_only_in_the_log(serve: Serve) -> None:
     port = await serve(secret)
     with capture_logs() as logs:
         await refusal(HttpDownloads(ports={port}), f"http://localhost:{port}/")
     assert "ILIOS_DOWNLOAD_ALLOW" in logs[0]["event"]
 
 
-async def test_a_redirect_to_the_inside_is_refused(serve: Serve) -> None:
+async def test_a_redirect_to_a_private_address_is_refused(serve: Serve) -> None:
     inside = await serve(secret)
     outside = await serve(to(f"http://127.0.0.1:{inside}/"))
     downloads = HttpDownloads(allow={f"127.0.0.1:{outside}"}, ports={inside})
@@ -153,7 +153,7 @@ async def test_a_redirect_between_allowed_addresses_is_followed(serve: Serve) ->
     assert await body(downloads, f"http://127.0.0.1:{first}/") == SECRET
 
 
-async def test_redirects_come_to_an_end(serve: Serve) -> None:
+async def test_redirects_are_limited(serve: Serve) -> None:
     port = await serve(to("/again"))
     refused = await refusal(allowing(port), f"http://127.0.0.1:{port}/")
     assert refused.code == "source_refused"
@@ -175,7 +175,7 @@ async def test_redirects_come_to_an_end(serve: Serve) -> None:
         "http://example.com:99999/",
     ],
 )
-async def test_what_is_no_web_address_is_refused(url: str) -> None:
+async def test_a_url_that_is_not_http_is_refused(url: str) -> None:
     refused = await refusal(HttpDownloads(), url)
     assert (refused.code, refused.retryable) == ("source_refused", False)
 
@@ -185,7 +185,7 @@ async def test_a_redirect_to_another_scheme_is_refused(serve: Serve) -> None:
     assert (await refusal(allowing(port), f"http://127.0.0.1:{port}/")).code == "source_refused"
 
 
-async def test_a_proxy_of_the_environment_is_not_asked(
+async def test_proxies_of_the_environment_are_not_used(
     serve: Serve, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     asked: list[str] = []
@@ -219,7 +219,7 @@ async def test_a_status_other_than_200_is_reported(
     assert str(status) in refused.reason
 
 
-async def test_a_compressed_answer_is_not_unpacked(serve: Serve) -> None:
+async def test_a_compressed_response_is_not_decompressed(serve: Serve) -> None:
     async def bomb(_request: web.BaseRequest) -> web.Response:
         packed = gzip.compress(bytes(10_000_000))
         return web.Response(body=packed, headers={"Content-Encoding": "gzip"})
@@ -246,7 +246,7 @@ async def test_a_source_without_a_content_length_is_limited(serve: Serve) -> Non
     assert refused.code == "source_too_large"
 
 
-async def test_a_silent_source_is_given_up(serve: Serve) -> None:
+async def test_a_silent_source_times_out(serve: Serve) -> None:
     async def silent(_request: web.BaseRequest) -> web.Response:
         await asyncio.Event().wait()
         return web.Response()
@@ -256,7 +256,7 @@ async def test_a_silent_source_is_given_up(serve: Serve) -> None:
     assert (refused.code, refused.retryable) == ("source_timeout", True)
 
 
-async def test_a_dripping_source_is_given_up(serve: Serve) -> None:
+async def test_the_total_time_of_a_download_is_limited(serve: Serve) -> None:
     async def dripping(request: web.BaseRequest) -> web.StreamResponse:
         response = web.StreamResponse()
         await response.prepare(request)
@@ -269,7 +269,7 @@ async def test_a_dripping_source_is_given_up(serve: Serve) -> None:
     assert refused.code == "source_timeout"
 
 
-async def test_an_answer_that_breaks_off_is_no_document(serve: Serve) -> None:
+async def test_a_truncated_response_is_an_error(serve: Serve) -> None:
     async def broken(request: web.BaseRequest) -> web.StreamResponse:
         response = web.StreamResponse(headers={"Content-Length": "1000"})
         await response.prepare(request)
@@ -283,7 +283,7 @@ async def test_an_answer_that_breaks_off_is_no_document(serve: Serve) -> None:
     assert (refused.code, refused.retryable) == ("source_unreachable", True)
 
 
-async def test_a_source_that_is_not_there_is_unreachable() -> None:
+async def test_a_source_that_refuses_connections_is_unreachable() -> None:
     with socket.socket() as unused:
         unused.bind(("127.0.0.1", 0))
         port = unused.getsockname()[1]

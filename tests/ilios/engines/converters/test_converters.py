@@ -6,8 +6,8 @@ from xml.etree import ElementTree as ET
 import pytest
 
 from actors.engines import Unconvertible
-from ilios.engines.converters import archives, markdown, pdf_repair, registry
-from ilios.engines.converters.equations import MATH, latex
+from ilios.engines.converters import archives, markdown, pdf, registry
+from ilios.engines.converters.docx import MATH, latex
 from ilios.engines.local.limits import EngineLimits
 from tests import documents
 
@@ -41,7 +41,7 @@ def test_a_page_does_not_contain_the_page_separator() -> None:
     assert markdown.fix_markdown("above\n\n---\n\nbelow") == "above\n\nbelow"
 
 
-def test_a_pdf_cut_off_in_the_middle_keeps_its_whole_pages(tmp_path: Path) -> None:
+def test_the_complete_pages_of_a_truncated_pdf_are_converted(tmp_path: Path) -> None:
     whole = documents.pdf("First page.", "Second page.", "Third page.")
     path = tmp_path / "cut"
     path.write_bytes(whole[: whole.index(b"Third page")].replace(b"/Catalog", b"/Katalog"))
@@ -53,7 +53,7 @@ def test_a_pdf_cut_off_in_the_middle_keeps_its_whole_pages(tmp_path: Path) -> No
 def test_a_pdf_without_complete_pages_is_not_repaired(tmp_path: Path) -> None:
     path = tmp_path / "noise"
     path.write_bytes(b"%PDF-1.4\n1 0 obj\n<< /Type /Font >>\nendobj\n")
-    with pdf_repair.repaired_copy(path) as repaired:
+    with pdf.repaired_copy(path) as repaired:
         assert repaired is None
 
 

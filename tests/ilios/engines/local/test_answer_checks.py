@@ -57,7 +57,7 @@ def take_over():
 take_over()
 child.main()
 """
-"""The first child there is sends prepared frames; those after it are well."""
+"""The first child sends prepared frames; later ones are normal."""
 
 PRINTS = """
 import os
@@ -89,7 +89,7 @@ def framed(*answers: Any) -> bytes:
 
 
 def impersonate(monkeypatch: pytest.MonkeyPatch, folder: Path, code: str) -> None:
-    """Have children run this instead of their own main."""
+    """Make children run this code instead of their main."""
     (folder / "code.py").write_text(code)
     interpreter = folder / "python"
     interpreter.write_text(f'#!/bin/sh\nshift 3\nexec {sys.executable} -P {folder}/code.py "$@"\n')
@@ -154,7 +154,7 @@ def nested(depth: int) -> bytes:
         "empty", "bytes", "utf-8", "nested", "type",
     ],
 )  # fmt: skip
-async def test_a_claim_that_cannot_be_costs_the_child_and_not_the_document(
+async def test_an_implausible_answer_costs_the_child_and_not_the_document(
     place_document: PlaceDocument, take_over_child: Any, claim: Any
 ) -> None:
     take_over_child(framed(claim))
@@ -185,7 +185,7 @@ async def test_no_more_pages_are_accepted_than_allowed(
             await engine.convert(one_page(place_document))
 
 
-async def test_so_many_pages_that_it_is_doubtful_are_counted_by_another_child(
+async def test_a_doubtful_number_of_pages_is_counted_by_another_child(
     place_document: PlaceDocument, take_over_child: Any
 ) -> None:
     take_over_child(framed(CONVERTED | {"pages": ["x"] * 50}))
@@ -197,7 +197,7 @@ async def test_so_many_pages_that_it_is_doubtful_are_counted_by_another_child(
         assert (await engine.convert(document)).pages == ("A short text.",)
 
 
-async def test_thin_pages_that_are_there_are_converted(place_document: PlaceDocument) -> None:
+async def test_many_small_pages_are_converted_if_they_exist(place_document: PlaceDocument) -> None:
     blank = documents.pdf(*[""] * 60)
     many = documents.pdf(*["x"] * answer_checks.COUNTED_ALWAYS)
     async with LocalEngine(ONE) as engine:
@@ -220,7 +220,7 @@ async def test_the_time_a_document_took_is_measured_by_the_engine(
     assert 0 < conversion.seconds < time.monotonic() - began
 
 
-async def test_a_volume_is_full_only_if_the_engine_finds_it_full(
+async def test_a_full_volume_is_verified_by_the_engine(
     place_document: PlaceDocument, take_over_child: Any
 ) -> None:
     take_over_child(framed({"type": "Broken", "detail": "OSError: no space", "full": True}))
@@ -230,7 +230,7 @@ async def test_a_volume_is_full_only_if_the_engine_finds_it_full(
         assert (caught.value.document_blamed, caught.value.disk_full) == (False, False)
 
 
-def test_a_volume_that_can_never_hold_a_document_is_not_waited_for(tmp_path: Path) -> None:
+def test_a_document_larger_than_the_volume_is_not_retried(tmp_path: Path) -> None:
     volume = os.statvfs(tmp_path)
     total = volume.f_blocks * volume.f_frsize
     assert answer_checks.is_full(
@@ -241,7 +241,7 @@ def test_a_volume_that_can_never_hold_a_document_is_not_waited_for(tmp_path: Pat
     assert not answer_checks.is_full(tmp_path / "gone", 0)
 
 
-async def test_a_flood_of_messages_ends_the_child_and_does_not_hold_the_loop(
+async def test_a_flood_of_messages_ends_the_child_and_does_not_block_the_loop(
     place_document: PlaceDocument, take_over_child: Any
 ) -> None:
     take_over_child(framed(*[{"type": "Progress", "done": 0, "total": 1}] * 1000), endless=True)
@@ -271,7 +271,7 @@ async def test_a_flood_of_messages_ends_the_child_and_does_not_hold_the_loop(
     assert longest < HELD_FOR
 
 
-async def test_what_a_child_sends_unasked_is_not_the_answer_for_the_next_document(
+async def test_an_unrequested_answer_is_not_used_for_the_next_document(
     place_document: PlaceDocument, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     impersonate(monkeypatch, tmp_path, ANSWERS_TWICE)
@@ -281,7 +281,7 @@ async def test_what_a_child_sends_unasked_is_not_the_answer_for_the_next_documen
             assert (await engine.convert(document)).pages == (text,)
 
 
-async def test_a_child_that_prints_without_end_is_ended(
+async def test_a_child_with_endless_output_is_killed(
     place_document: PlaceDocument, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     impersonate(monkeypatch, tmp_path, PRINTS)
@@ -292,7 +292,7 @@ async def test_a_child_that_prints_without_end_is_ended(
 
 
 def members() -> st.SearchStrategy[dict[str, Any]]:
-    """Yield answers that are nearly right, and some that are not."""
+    """Yield frames that are nearly valid, and some that are not."""
     odd = st.one_of(
         st.none(), st.booleans(), st.integers(-(2**63), 2**64 - 1), st.floats(), st.text(),
         st.binary(), st.lists(st.text(), max_size=5),
@@ -310,7 +310,7 @@ def members() -> st.SearchStrategy[dict[str, Any]]:
     body=st.one_of(st.binary(max_size=200), members().map(msgspec.msgpack.encode)),
     task=st.sampled_from([ToMarkdown(), CountPages(), CutPages((0,))]),
 )
-def test_whatever_a_child_sends_is_a_bounded_answer_or_refused(body: bytes, task: Any) -> None:
+def test_any_frame_of_a_child_is_a_bounded_answer_or_refused(body: bytes, task: Any) -> None:
     async def read() -> None:
         pipe = asyncio.StreamReader()
         pipe.feed_data(framed(body))
@@ -324,7 +324,7 @@ def test_whatever_a_child_sends_is_a_bounded_answer_or_refused(body: bytes, task
         asyncio.run(read())
 
 
-async def test_a_document_that_is_refused_keeps_the_code_and_the_sentence(
+async def test_a_refusal_has_a_code_and_a_sentence(
     place_document: PlaceDocument, take_over_child: Any
 ) -> None:
     take_over_child(framed(REFUSED | {"reason": "It is\n\x1b[2Jdamaged."}))

@@ -38,7 +38,7 @@ async def test_a_pdf_becomes_its_pages_in_order(place_document: PlaceDocument) -
 
 async def test_a_blank_page_stays_a_page(place_document: PlaceDocument) -> None:
     async with LocalEngine(ONE) as engine:
-        made = documents.pdf("The first page says something.", "", "The third does too.")
+        made = documents.pdf("The first page has text.", "", "The third does too.")
         conversion = await engine.convert(place_document(made, documents.PDF))
     assert conversion.pages[1] == ""
     assert "third" in conversion.pages[2]
@@ -89,12 +89,12 @@ def test_a_photograph_is_rotated_by_its_exif_orientation(tmp_path: Path) -> None
     assert upright.convert("L").getpixel((10, 35)) == 255
 
 
-def test_black_on_nothing_becomes_black_on_white() -> None:
+def test_transparent_pixels_are_read_as_white() -> None:
     clear = Image.new("RGBA", (20, 20), (0, 0, 0, 0))
     assert images._prepare_for_ocr(clear).getpixel((5, 5)) == (255, 255, 255)
 
 
-def test_pages_of_an_image_are_not_counted_beyond_what_is_allowed(
+def test_frames_of_an_image_are_counted_up_to_a_limit(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def counted(_: object) -> int:
@@ -108,9 +108,7 @@ def test_pages_of_an_image_are_not_counted_beyond_what_is_allowed(
     assert caught.value.code == "too_many_pages"
 
 
-def test_pages_that_are_all_the_same_are_read_once(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_identical_pages_are_read_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     read: list[tuple[int, int]] = []
 
     def note(image: Image.Image, alive: object) -> str:
@@ -126,7 +124,7 @@ def test_pages_that_are_all_the_same_are_read_once(
     assert len(read) == 2
 
 
-async def test_a_docx_keeps_headings_and_tables_and_holds_no_base64(
+async def test_a_docx_has_headings_and_tables_and_no_base64(
     place_document: PlaceDocument,
 ) -> None:
     made = documents.docx(
@@ -196,7 +194,7 @@ UNREADABLE = (
 )
 
 
-async def test_what_cannot_be_read_is_refused_with_a_code_and_a_sentence(
+async def test_an_unreadable_document_is_refused_with_a_code_and_a_sentence(
     place_document: PlaceDocument,
 ) -> None:
     async with LocalEngine(ONE) as engine:

@@ -1,4 +1,4 @@
-"""Memory that runs out: the kernel ends a child, and that is told from every other end."""
+"""Lack of memory: the kernel kills a child, and the engine recognises the reason."""
 
 import json
 import os
@@ -53,7 +53,7 @@ asyncio.run(main())
 
 @pytest.fixture
 def little_memory() -> Iterator[Path]:
-    """Make a cgroup that holds only so much, where this process may."""
+    """Make a cgroup with a memory limit; skip the test where that is forbidden."""
     limits = {"memory.limit_in_bytes": LITTLE, "memory.memsw.limit_in_bytes": LITTLE}
     for root, settings in ((GROUPS[0], limits), (GROUPS[1], {"memory.max": LITTLE})):
         group = root / f"ilios-test-{os.getpid()}"
@@ -76,7 +76,7 @@ def little_memory() -> Iterator[Path]:
     pytest.skip("no memory cgroup can be made here")
 
 
-def test_a_document_beyond_the_memory_of_the_cgroup_costs_its_child_and_nothing_else(
+def test_a_document_above_the_memory_of_the_cgroup_kills_only_its_child(
     little_memory: Path, place_document: PlaceDocument
 ) -> None:
     bomb = place_document(documents.bomb_pdf(300 * MIB), documents.PDF)
@@ -134,7 +134,7 @@ def test_kills_are_counted_by_the_machine_where_no_cgroup_does(tmp_path: Path) -
     assert OomCounter(tmp_path, tmp_path).kills() == 0
 
 
-def test_a_kill_is_one_for_want_of_memory_only_if_the_kernel_has_counted_one() -> None:
+def test_a_kill_means_lack_of_memory_only_if_the_kernel_counted_one() -> None:
     killed = exit_status.explain(-signal.SIGKILL, b"", oom_killed=True)
     assert isinstance(killed, EngineCrashed)
     assert (killed.out_of_memory, killed.document_blamed) == (True, False)
@@ -146,7 +146,7 @@ def test_a_kill_is_one_for_want_of_memory_only_if_the_kernel_has_counted_one() -
     assert other.document_blamed
 
 
-async def test_the_kernel_is_to_end_a_child_before_anything_else(
+async def test_children_have_the_highest_oom_score(
     place_document: PlaceDocument,
 ) -> None:
     async with LocalEngine(ONE) as engine:
@@ -155,7 +155,7 @@ async def test_the_kernel_is_to_end_a_child_before_anything_else(
         assert Path(f"/proc/{pid}/oom_score_adj").read_text().strip() == "1000"
 
 
-async def test_a_document_whose_child_is_killed_again_and_again_is_no_fault_of_the_engine(
+async def test_a_document_whose_children_are_killed_does_not_make_the_engine_unhealthy(
     place_document: PlaceDocument,
 ) -> None:
     document = msgspec.structs.replace(long(place_document), tenant="aaa", document_id="one")
@@ -168,7 +168,7 @@ async def test_a_document_whose_child_is_killed_again_and_again_is_no_fault_of_t
         await still_works(engine, place_document)
 
 
-async def test_children_that_are_killed_under_many_documents_are_a_fault_of_the_engine(
+async def test_children_killed_during_many_documents_make_the_engine_unhealthy(
     place_document: PlaceDocument,
 ) -> None:
     async with LocalEngine(ONE) as engine:
@@ -180,7 +180,7 @@ async def test_children_that_are_killed_under_many_documents_are_a_fault_of_the_
         assert engine.restarts.problem is not None
 
 
-def test_engine_processes_share_what_there_is() -> None:
+def test_engine_processes_share_the_available_memory() -> None:
     wanted = 2 * GIB
     assert engine_memory.bytes_per_process(wanted, 2, total_bytes=64 * GIB) == wanted
     assert (
@@ -199,7 +199,7 @@ def test_by_default_no_more_processes_run_than_fit() -> None:
     assert engine_memory.fitting_processes(total_bytes=100 * MIB) == 1
 
 
-def test_settings_that_promise_more_than_there_is_are_warned_of() -> None:
+def test_settings_above_the_available_memory_are_a_warning() -> None:
     environ = {"ILIOS_ENGINE_MEMORY_MB": "4096", "WORKER_COUNT": "4"}
     memory, count = engine_memory.warnings(environ, 4 * GIB, 4, total_bytes=4 * GIB)
     assert "ILIOS_ENGINE_MEMORY_MB: 4096" in memory

@@ -22,7 +22,7 @@ from tests.ilios.engines.conftest import PlaceDocument
 
 ONE = EngineLimits(processes=1)
 LONG_PAGES = 400
-"""Pages that keep a child busy long enough to be met at work."""
+"""Pages enough for a test to act while the child is at work."""
 
 
 def short(place_document: PlaceDocument) -> SourceFile:
@@ -155,7 +155,7 @@ async def test_a_conversion_cancelled_while_its_child_starts_leaves_nothing(
         await still_works(engine, place_document)
 
 
-async def test_stopping_ends_documents_at_work_and_those_that_wait(
+async def test_closing_the_engine_ends_running_and_waiting_documents(
     place_document: PlaceDocument,
 ) -> None:
     async with LocalEngine(ONE) as engine:
@@ -172,7 +172,7 @@ async def test_stopping_ends_documents_at_work_and_those_that_wait(
         assert not ended.document_blamed
 
 
-async def test_a_child_that_cannot_start_is_reported_and_not_retried_for_ever(
+async def test_a_child_that_cannot_start_is_reported_after_a_few_attempts(
     place_document: PlaceDocument, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     broken = tmp_path / "python"

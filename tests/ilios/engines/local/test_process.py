@@ -16,7 +16,7 @@ from ilios.engines.local.limits import MIB, EngineLimits
 from tests import documents
 
 
-def test_the_defaults_are_the_promised_ones() -> None:
+def test_the_default_limits_are_the_documented_ones() -> None:
     limits = EngineLimits()
     assert limits.processes == os.cpu_count()
     assert limits.memory_bytes == 2 * 1024 * MIB
@@ -24,7 +24,7 @@ def test_the_defaults_are_the_promised_ones() -> None:
     assert limits.max_output_bytes == 64 * MIB
 
 
-def test_a_limit_of_nothing_is_an_error() -> None:
+def test_a_limit_of_zero_is_an_error() -> None:
     with pytest.raises(ValueError, match="max_pages must be positive"):
         EngineLimits(max_pages=0)
 
@@ -74,7 +74,7 @@ async def test_an_invalid_frame_is_rejected(frame: bytes) -> None:
         await protocol.read_answer(pipe, 100)
 
 
-def test_scratch_dirs_of_dead_engines_are_removed_and_those_of_live_ones_stay(
+def test_only_scratch_dirs_of_dead_engines_are_removed(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))

@@ -67,7 +67,9 @@ async def test_a_retiring_child_serves_until_its_replacement_is_ready(
         await still_works(engine, place_document)
 
 
-async def test_a_child_at_work_is_succeeded_when_it_is_done(place_document: PlaceDocument) -> None:
+async def test_a_working_child_is_replaced_when_its_document_is_done(
+    place_document: PlaceDocument,
+) -> None:
     async with LocalEngine(EngineLimits(processes=1, recycle_after_documents=1)) as engine:
         await still_works(engine, place_document)
         (worn,) = engine.child_pids
@@ -77,7 +79,7 @@ async def test_a_child_at_work_is_succeeded_when_it_is_done(place_document: Plac
         await wait_until(lambda: worn not in engine.child_pids, 60)
 
 
-async def test_a_retiring_child_serves_on_when_no_replacement_starts(
+async def test_a_retiring_child_continues_if_no_replacement_starts(
     place_document: PlaceDocument, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     failed = 0
@@ -110,7 +112,7 @@ async def test_a_document_without_progress_fails_before_its_total_time_is_over(
         await still_works(engine, place_document)
 
 
-async def test_a_document_that_goes_on_page_by_page_has_its_whole_time(
+async def test_a_document_with_progress_has_the_total_time(
     place_document: PlaceDocument, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     loop = asyncio.get_running_loop()
@@ -137,7 +139,7 @@ async def test_a_document_that_goes_on_page_by_page_has_its_whole_time(
             return protocol.Refused("corrupt", "It is.", protocol.Wear(0, cramped=False))
 
         def restore_priority(self) -> None:
-            """Nobody had it stand back."""
+            """Do nothing: no document waits."""
 
     limits = EngineLimits(processes=1, wall_seconds=1000, page_seconds=45)
     answer = await Pool(limits)._run_task(

@@ -24,7 +24,7 @@ actions = profiles.CONVERTER.actions | {"socketpair": "refuse"}
 profiles.BY_NAME["converter"] = msgspec.structs.replace(profiles.CONVERTER, actions=actions)
 child.main()
 """
-"""A filter under which the layout of PDFs is lost in silence."""
+"""A filter under which PDFs lose their layout without an error."""
 
 pytestmark = pytest.mark.skipif(
     bool(enter.missing_features()), reason="; ".join(enter.missing_features()) or "all there"
@@ -48,7 +48,7 @@ def narrower_filter(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr(sys, "executable", str(interpreter))
 
 
-async def test_the_samples_are_tried_before_the_first_document(
+async def test_the_samples_are_converted_before_the_first_document(
     place_document: PlaceDocument,
 ) -> None:
     document = place_document(documents.pdf("A short text."), documents.PDF)
@@ -59,7 +59,7 @@ async def test_the_samples_are_tried_before_the_first_document(
 
 
 @pytest.mark.usefixtures("narrower_filter")
-async def test_where_converters_do_not_work_the_wide_filter_holds_with_a_warning(
+async def test_if_the_narrow_filter_fails_the_wide_one_is_used_with_a_warning(
     place_document: PlaceDocument,
 ) -> None:
     document = place_document(documents.pdf("A short text."), documents.PDF)
@@ -75,13 +75,13 @@ async def test_where_converters_do_not_work_the_wide_filter_holds_with_a_warning
 
 
 @pytest.mark.usefixtures("narrower_filter")
-async def test_where_the_sandbox_is_strict_nothing_is_converted_then() -> None:
+async def test_if_the_narrow_filter_fails_a_strict_sandbox_converts_nothing() -> None:
     async with LocalEngine(EngineLimits(processes=1, sandbox="strict")) as engine:
         with pytest.raises(StartFailed, match="do not work under the filter"):
             await engine.check()
 
 
-async def test_samples_that_fail_under_both_filters_are_no_fault_of_the_filter(
+async def test_if_the_samples_fail_under_both_filters_the_narrow_one_is_used(
     place_document: PlaceDocument, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(self_test, "SAMPLES", (("gone.pdf", documents.PDF, "text"),))

@@ -18,7 +18,7 @@ from tests.ilios.engines.local.test_pool import ONE, hit, long, short
 from tests.waiting import wait_until
 
 
-async def test_an_urgent_document_does_not_wait_for_one_that_takes_its_time(
+async def test_an_urgent_document_does_not_wait_for_a_slow_one(
     place_document: PlaceDocument,
 ) -> None:
     async with LocalEngine(ONE) as engine:
@@ -46,7 +46,7 @@ async def test_an_urgent_document_does_not_wait_for_one_that_takes_its_time(
 
 
 class YieldingChild:
-    """A child that is told to make way, and to go ahead."""
+    """A child that records changes of its priority."""
 
     def lower_priority(self) -> None: ...
     def restore_priority(self) -> None: ...
@@ -91,7 +91,7 @@ async def test_time_in_which_the_engine_is_shared_does_not_count_for_the_limit(
     assert page.expired() == (limits.page_seconds < 1)
 
 
-async def test_a_document_that_hangs_does_not_hold_its_place_while_the_engine_is_shared(
+async def test_a_hanging_document_frees_its_slot_while_the_engine_is_shared(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(work_timer, "MAX_EXTENSION", 2)
@@ -113,7 +113,7 @@ async def test_a_document_that_hangs_does_not_hold_its_place_while_the_engine_is
     assert not deadline.expired()
 
 
-async def test_who_is_at_it_for_long_makes_way_for_another_tenant_and_goes_on_afterwards(
+async def test_a_slow_document_has_lower_priority_while_another_tenant_works(
     place_document: PlaceDocument, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(work_timer, "LOWER_PRIORITY_AFTER", 0.0)

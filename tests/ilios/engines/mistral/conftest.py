@@ -13,9 +13,9 @@ from actors.engines import SourceFile
 from ilios.blobs.local import LocalBlobs
 from ilios.engines.local.engine import LocalEngine
 from ilios.engines.local.limits import EngineLimits
+from ilios.engines.mistral import MistralLimits
 from ilios.engines.mistral.engine import MistralEngine, MistralParts
 from ilios.engines.mistral.engine import open_engine as open_mistral
-from ilios.engines.mistral.limits import MistralLimits
 from ilios.secret import Secret
 from schemas.options import ConversionOptions
 from schemas.results import PageResult, ResultHead
@@ -51,7 +51,7 @@ MakeSource = Callable[..., SourceFile]
 
 @pytest.fixture
 def open_engine(fake: FakeMistral, blobs: LocalBlobs, local_engine: LocalEngine) -> OpenEngine:
-    """Return what opens an engine; keyword arguments are those of its limits, and its ``key``."""
+    """Return a function that opens an engine with a ``key`` and limits."""
 
     @asynccontextmanager
     async def open_(key: str | None = None, **limits: Any) -> AsyncIterator[MistralParts]:
@@ -76,7 +76,7 @@ async def engine(open_engine: OpenEngine) -> AsyncIterator[MistralEngine]:
 
 @pytest.fixture
 def make_source(tmp_path: Path) -> MakeSource:
-    """Return what lays a document down as the actor hands it over."""
+    """Return a function that makes a source file as the actor passes it."""
 
     def make(
         data: bytes,
@@ -103,7 +103,7 @@ def make_source(tmp_path: Path) -> MakeSource:
 
 
 async def read_result(blobs: LocalBlobs, key: str) -> tuple[ResultHead, list[PageResult]]:
-    """Return what lies in a result."""
+    """Return the head and the pages of a stored result."""
     text = b"".join([chunk async for chunk in blobs.read(key)])
     first, *rest = text.splitlines()
     head = msgspec.json.decode(first, type=ResultHead)

@@ -1,4 +1,4 @@
-"""Mistral's batch API as an engine's own batches: handed over once, fetched, and cleared up."""
+"""Mistral's batch API: jobs are submitted once, fetched, and deleted."""
 
 import asyncio
 import hashlib
@@ -26,7 +26,7 @@ StoreDocument = Callable[..., Coroutine[object, object, HeldDocument]]
 
 @pytest.fixture
 def store_document(blobs: LocalBlobs) -> StoreDocument:
-    """Return what stores the original of a document that is held."""
+    """Return a function that stores the original of a document."""
 
     async def store(data: bytes, content_type: str = documents.PDF) -> HeldDocument:
         document_id = "d" + hashlib.sha256(data).hexdigest()[:23]
@@ -118,7 +118,7 @@ async def test_the_sweep_leaves_the_uploads_of_batches_alone(
     assert await mistral.uploads.sweep() == 0
 
 
-async def test_what_does_not_fit_into_a_batch_is_named(
+async def test_documents_that_do_not_fit_into_a_batch_are_returned(
     mistral: MistralParts,
     fake: FakeMistral,
     store_document: StoreDocument,
@@ -133,7 +133,7 @@ async def test_what_does_not_fit_into_a_batch_is_named(
     assert len(fake.jobs.existing()[0].requests) == 1
 
 
-async def test_there_is_no_job_where_nothing_fits(
+async def test_no_job_is_created_if_no_document_fits(
     mistral: MistralParts,
     fake: FakeMistral,
     store_document: StoreDocument,
@@ -158,7 +158,7 @@ async def test_failed_requests_are_left_out_of_the_results(
     assert list(await results(mistral, job.id, [good, bad])) == [good.document_id]
 
 
-async def test_results_that_do_not_come_are_asked_for_later(
+async def test_results_that_cannot_be_fetched_are_fetched_later(
     mistral: MistralParts, fake: FakeMistral, store_document: StoreDocument
 ) -> None:
     held = [await store_document(documents.pdf("Once"))]
@@ -172,7 +172,7 @@ async def test_results_that_do_not_come_are_asked_for_later(
 
 
 @pytest.mark.parametrize("status", ["FAILED", "TIMEOUT_EXCEEDED", "CANCELLED"])
-async def test_a_job_that_ends_otherwise_gives_what_it_has_done(
+async def test_a_job_that_does_not_succeed_returns_its_finished_results(
     mistral: MistralParts, fake: FakeMistral, store_document: StoreDocument, status: NextStatus
 ) -> None:
     held = [await store_document(documents.pdf(f"Number {number}")) for number in range(4)]

@@ -1,4 +1,4 @@
-"""How calls are made when the API does not do what it should."""
+"""Calls of the API: retries, lost answers, the circuit breaker and limits."""
 
 import asyncio
 
@@ -25,7 +25,7 @@ ONE_PAGE = documents.pdf("Hello from the first page")
         "reset", "truncated", "cut_json", "garbage", "html", "other_shape",
     ],
 )  # fmt: skip
-async def test_what_passes_is_tried_again(
+async def test_temporary_errors_are_retried(
     engine: MistralEngine, fake: FakeMistral, make_source: MakeSource, kind: Kind
 ) -> None:
     fake.faults.fail_next("ocr", kind, 2)
@@ -35,7 +35,7 @@ async def test_what_passes_is_tried_again(
     assert conversion.billed_pages == 1, "whatever was lost on its way"
 
 
-async def test_a_call_that_takes_too_long_is_given_up_and_made_again(
+async def test_a_call_that_times_out_is_retried(
     open_engine: OpenEngine, fake: FakeMistral, make_source: MakeSource
 ) -> None:
     fake.faults.fail_next("ocr", "hang")
@@ -45,7 +45,7 @@ async def test_a_call_that_takes_too_long_is_given_up_and_made_again(
 
 
 @pytest.mark.parametrize("kind", ["wrong_pages", "other_shape"])
-async def test_answers_that_are_lost_again_and_again_are_not_paid_for_for_ever(
+async def test_a_document_fails_after_several_lost_answers(
     engine: MistralEngine, fake: FakeMistral, make_source: MakeSource, kind: Kind
 ) -> None:
     fake.faults.fail_next("ocr", kind, MOST_LOST + 2)
@@ -55,7 +55,7 @@ async def test_answers_that_are_lost_again_and_again_are_not_paid_for_for_ever(
     assert fake.call_log.requests["ocr"] == MOST_LOST
 
 
-async def test_an_upload_whose_answer_is_lost_costs_nothing_and_is_made_again_and_again(
+async def test_an_upload_whose_answer_is_lost_is_retried_and_not_billed(
     engine: MistralEngine,
     fake: FakeMistral,
     make_source: MakeSource,
@@ -77,7 +77,7 @@ async def test_pages_are_put_in_order(
     assert [mark(document, n) in page for n, page in enumerate(conversion.pages)] == [True] * 3
 
 
-async def test_a_long_pause_that_is_asked_for_lets_others_have_the_place(
+async def test_a_long_retry_after_frees_the_slot(
     engine: MistralEngine, fake: FakeMistral, make_source: MakeSource
 ) -> None:
     fake.faults.fail_next("ocr", "429", retry_after=120)
@@ -131,7 +131,7 @@ async def test_an_api_that_is_down_opens_the_circuit_and_one_call_probes(
     assert engine.problem is None
 
 
-async def test_no_more_calls_are_under_way_than_may_be(
+async def test_concurrent_calls_are_limited(
     open_engine: OpenEngine, fake: FakeMistral, make_source: MakeSource
 ) -> None:
     fake.rules.latency = 0.05
@@ -141,7 +141,7 @@ async def test_no_more_calls_are_under_way_than_may_be(
     assert fake.call_log.highest_concurrency <= 3
 
 
-async def test_long_documents_do_not_take_all_the_places(
+async def test_long_documents_do_not_take_all_slots(
     open_engine: OpenEngine,
     fake: FakeMistral,
     make_source: MakeSource,
@@ -159,7 +159,7 @@ async def test_long_documents_do_not_take_all_the_places(
     assert fake.call_log.highest_concurrency <= 3
 
 
-async def test_no_more_pages_are_begun_in_a_minute_than_may_be(
+async def test_pages_per_minute_are_limited(
     open_engine: OpenEngine,
     fake: FakeMistral,
     make_source: MakeSource,

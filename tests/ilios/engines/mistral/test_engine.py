@@ -1,4 +1,4 @@
-"""What the Mistral engine makes of documents, and what it keeps of that."""
+"""The Mistral engine: requests, uploads, stored results and images."""
 
 import asyncio
 import hashlib
@@ -35,7 +35,7 @@ async def test_a_small_document_is_read_in_one_call(
     assert dict(fake.call_log.requests) == {"ocr": 1}
 
 
-async def test_an_image_is_sent_as_one(
+async def test_an_image_is_sent_as_an_image(
     engine: MistralEngine, fake: FakeMistral, make_source: MakeSource
 ) -> None:
     conversion = await engine.convert(
@@ -102,7 +102,7 @@ async def test_the_upload_of_a_cancelled_document_is_deleted(
     assert not list(fake.files.existing())
 
 
-async def test_what_a_killed_process_has_uploaded_is_deleted_and_nothing_else(
+async def test_only_uploads_of_a_killed_process_are_swept(
     open_engine: OpenEngine, fake: FakeMistral
 ) -> None:
     async with open_engine() as mistral:
@@ -113,7 +113,7 @@ async def test_what_a_killed_process_has_uploaded_is_deleted_and_nothing_else(
     assert [file.id for file in fake.files.existing()] == [others]
 
 
-async def test_an_upload_that_another_has_deleted_is_made_again(
+async def test_an_upload_deleted_by_another_process_is_repeated(
     engine: MistralEngine,
     fake: FakeMistral,
     make_source: MakeSource,
@@ -162,7 +162,7 @@ async def test_images_are_blobs_that_the_markdown_links_to(
     assert data.startswith(b"\xff\xd8"), "a JPEG, not its base64"
 
 
-async def test_without_images_none_are_asked_for(
+async def test_images_are_not_requested_if_they_are_switched_off(
     open_engine: OpenEngine, fake: FakeMistral, make_source: MakeSource
 ) -> None:
     fake.rules.layout = Layout(images=2)
@@ -171,7 +171,7 @@ async def test_without_images_none_are_asked_for(
     assert "img-" not in conversion.pages[0]
 
 
-async def test_finished_work_is_found_when_the_document_comes_again(
+async def test_a_stored_result_is_used_when_the_document_is_redelivered(
     engine: MistralEngine, fake: FakeMistral, make_source: MakeSource
 ) -> None:
     first = await engine.convert(make_source(ONE_PAGE))
@@ -180,7 +180,7 @@ async def test_finished_work_is_found_when_the_document_comes_again(
     assert fake.call_log.pages_paid == 1
 
 
-async def test_another_model_is_other_work(
+async def test_results_of_another_model_are_not_used(
     engine: MistralEngine, fake: FakeMistral, make_source: MakeSource
 ) -> None:
     await engine.convert(make_source(ONE_PAGE))
@@ -189,7 +189,7 @@ async def test_another_model_is_other_work(
     assert fake.call_log.pages_paid == 2
 
 
-async def test_what_cannot_be_cut_is_refused_when_it_is_too_large(
+async def test_a_large_document_that_cannot_be_cut_is_refused(
     engine: MistralEngine,
     fake: FakeMistral,
     make_source: MakeSource,

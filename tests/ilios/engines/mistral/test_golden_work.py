@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from ilios.engines.mistral.limits import RANGE_PAGES
+from ilios.engines.mistral import RANGE_PAGES
 from ilios.engines.mistral.result_cache import CacheKey
 
 GOLDEN: dict[str, dict[str, Any]] = json.loads(

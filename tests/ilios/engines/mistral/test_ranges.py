@@ -6,9 +6,9 @@ import pytest
 
 from actors.engines import Unconvertible
 from ilios.blobs.local import LocalBlobs
+from ilios.engines.mistral import COUNTED_ABOVE_BYTES, INLINE_BYTES
 from ilios.engines.mistral import engine as module
 from ilios.engines.mistral.engine import MistralEngine
-from ilios.engines.mistral.limits import COUNTED_ABOVE_BYTES, INLINE_BYTES
 from tests import documents
 from tests.ilios.engines.mistral.conftest import MakeSource, read_result
 from tests.mistral.fake import FakeMistral
@@ -16,7 +16,7 @@ from tests.mistral.pages import mark
 
 
 def many_pages(count: int) -> bytes:
-    """Return a PDF of so many pages, large enough to be looked at before it is sent."""
+    """Return a PDF of so many pages, large enough to be counted before it is sent."""
     return documents.pdf(*(f"Page {number}\n" + "x" * 4000 for number in range(count)))
 
 
@@ -68,7 +68,7 @@ async def test_a_paid_range_is_not_requested_again(
     assert conversion.billed_pages == 120
 
 
-async def test_what_exceeds_the_api_is_cut_into_documents_of_its_own(
+async def test_a_document_above_the_size_limit_is_cut_into_smaller_ones(
     engine: MistralEngine,
     fake: FakeMistral,
     make_source: MakeSource,
@@ -87,7 +87,7 @@ async def test_what_exceeds_the_api_is_cut_into_documents_of_its_own(
     assert all(call.size <= limit for call in fake.call_log.calls)
 
 
-async def test_more_pages_than_the_api_takes_are_read_all_the_same(
+async def test_a_document_above_the_page_limit_is_read_completely(
     engine: MistralEngine, fake: FakeMistral, make_source: MakeSource
 ) -> None:
     assert fake.rules.document_pages == 1000

@@ -1,6 +1,6 @@
 """Run in a process that shuts itself in as a child does, and then tries to get out.
 
-Where it succeeds, because the sandbox is broken, that does no harm to who has started it.
+If the sandbox is broken and an attempt succeeds, it does no harm.
 
 ``python confined.py MODE SCRATCH HANDOVER SECRET LISTENER``: prints as JSON what came of every
 attempt.
@@ -182,7 +182,7 @@ def start_thread() -> None:
 def forbidden_attempts(
     scratch: Path, staging: Path, secret: Path, port: int
 ) -> dict[str, Callable[[], object]]:
-    """Return what is to be refused."""
+    """Return the attempts that must be refused."""
     parent = os.getppid()
     document = staging / "document"
     descriptor = os.open(document, os.O_RDONLY)
@@ -328,7 +328,7 @@ def attempt_all(attempts: dict[str, Callable[[], object]]) -> dict[str, str]:
             attempt()
         except OSError as error:
             results[name] = errno.errorcode.get(error.errno or 0, str(error))
-        except ValueError as error:  # how Python says that a limit cannot be raised
+        except ValueError as error:  # Python's error for a limit that cannot be raised
             results[name] = str(error)
         else:
             results[name] = "done"

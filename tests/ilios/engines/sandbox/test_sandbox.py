@@ -1,4 +1,4 @@
-"""What a confined child can reach: its document, its scratch directory, and nothing else."""
+"""The sandbox of a child: access to its document and scratch directory only."""
 
 import asyncio
 import errno
@@ -35,7 +35,7 @@ needs_a_sandbox = pytest.mark.skipif(
 
 @pytest.fixture(scope="module")
 def outcomes(tmp_path_factory: pytest.TempPathFactory) -> dict[str, dict[str, str]]:
-    """Return what came of all attempts of one confined process."""
+    """Return the outcomes of all attempts of one confined process."""
     room = tmp_path_factory.mktemp("confined")
     for name in ("scratch", "staging", "store"):
         (room / name).mkdir()
@@ -67,7 +67,7 @@ def outcomes(tmp_path_factory: pytest.TempPathFactory) -> dict[str, dict[str, st
 
 
 @needs_a_sandbox
-def test_a_child_gets_at_no_file_socket_or_process_but_its_own(
+def test_a_child_reaches_no_file_socket_or_process_but_its_own(
     outcomes: dict[str, dict[str, str]],
 ) -> None:
     refusals = {"EACCES", "EPERM", "EXDEV", "not allowed to raise maximum limit"}
@@ -97,7 +97,7 @@ async def test_a_running_child_is_sandboxed(place_document: PlaceDocument, tmp_p
 
 @needs_a_sandbox
 @pytest.mark.parametrize("mode", ["auto", "strict", "off"])
-async def test_without_a_sandbox_a_child_starts_only_where_it_may(
+async def test_a_child_starts_without_a_sandbox_only_if_the_mode_allows_it(
     place_document: PlaceDocument,
     monkeypatch: pytest.MonkeyPatch,
     tmp_path: Path,
@@ -132,7 +132,7 @@ child.main()
 """
 
 
-def test_what_is_missing_is_a_warning(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_missing_part_of_the_sandbox_is_a_warning(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(landlock, "version", lambda: 0)
     monkeypatch.setattr(seccomp, "available", lambda: False)
     assert [line.partition(",")[2][:12] for line in enter.sandbox_warnings("auto")] == [
@@ -191,7 +191,7 @@ async def test_a_document_of_another_volume_is_copied_and_never_written_over(
     assert blob.read_bytes() == SECRET
 
 
-async def test_a_document_there_is_no_room_for_waits_for_room(
+async def test_a_document_that_does_not_fit_on_the_volume_is_retried(
     place_document: PlaceDocument, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def no_room(*_: object) -> None:
@@ -207,7 +207,7 @@ async def test_a_document_there_is_no_room_for_waits_for_room(
         assert (await engine.convert(document)).pages == ("A short text.",)
 
 
-async def test_what_a_child_leaves_in_its_directory_is_gone_before_the_next_document(
+async def test_files_left_by_a_child_are_removed_before_the_next_document(
     place_document: PlaceDocument,
 ) -> None:
     document = place_document(documents.pdf("A short text."), documents.PDF)

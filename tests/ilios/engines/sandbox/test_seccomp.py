@@ -91,7 +91,7 @@ def test_every_system_call_number_gets_the_action_of_its_name(
 
 
 @both_machines
-def test_what_is_not_listed_is_refused_and_what_is_newer_is_absent(machine: str) -> None:
+def test_unlisted_calls_are_refused_and_newer_ones_are_absent(machine: str) -> None:
     evaluator = FilterEvaluator(machine, CONVERTER)
     for name in system_calls.NUMBERS:
         if name not in CONVERTER.actions and (number := evaluator.machine.number(name)) is not None:
@@ -113,7 +113,7 @@ def test_calls_of_other_machines_are_refused(machine: str, profile: Profile) -> 
 
 
 @both_machines
-def test_arguments_are_held(machine: str) -> None:
+def test_calls_with_unlisted_arguments_are_refused(machine: str) -> None:
     evaluator = FilterEvaluator(machine, CONVERTER)
     held: dict[tuple[str, tuple[int, ...]], bool] = {
         ("clone", (THREAD,)): True,
@@ -172,7 +172,7 @@ def test_arguments_are_held(machine: str) -> None:
 
 
 @both_machines
-def test_the_wide_profile_still_holds_what_reaches_others(machine: str) -> None:
+def test_the_wide_profile_refuses_calls_that_reach_other_processes(machine: str) -> None:
     evaluator = FilterEvaluator(machine, WIDE)
     assert (
         evaluator("fcntl", 3, 8, 1)

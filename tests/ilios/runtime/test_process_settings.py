@@ -1,4 +1,4 @@
-"""As many connections as the process may have files for, and a warning where that is too few."""
+"""Connections within the limit on open files, and a warning where it allows too few."""
 
 import os
 import resource
@@ -7,14 +7,19 @@ import sys
 
 import pytest
 
-from ilios.runtime import open_files
-from ilios.runtime.open_files import FILES_PER_CONNECTION, RESERVED_FILES, raise_limit, warnings
+from ilios.runtime import process_settings
+from ilios.runtime.process_settings import (
+    FILES_PER_CONNECTION,
+    RESERVED_FILES,
+    file_limit_warnings,
+    raise_file_limit,
+)
 
 CHECK = [sys.executable, "-m", "ilios", "check"]
 
 
 class Limit:
-    """What the kernel would say; ``most`` is what it truly allows."""
+    """A limit as the kernel reports it; ``most`` is what it accepts."""
 
     def __init__(self, soft: int, hard: int, most: int | None = None) -> None:
         self.now = soft, hard
@@ -42,7 +47,7 @@ WANTED = 1000 * FILES_PER_CONNECTION + RESERVED_FILES
 
 
 @pytest.mark.parametrize(
-    ("soft", "hard", "raised", "held"),
+    ("soft", "hard", "raised", "connections"),
     [
         (1024, 1_048_576, WANTED, 1000),
         (1024, resource.RLIM_INFINITY, WANTED, 1000),
@@ -54,25 +59,25 @@ WANTED = 1000 * FILES_PER_CONNECTION + RESERVED_FILES
     ],
 )
 def test_the_limit_is_raised_as_far_as_is_needed_and_allowed(
-    monkeypatch: pytest.MonkeyPatch, soft: int, hard: int, raised: int, held: int
+    monkeypatch: pytest.MonkeyPatch, soft: int, hard: int, raised: int, connections: int
 ) -> None:
     limit = limited(monkeypatch, soft, hard)
-    assert raise_limit(1000) == held
+    assert raise_file_limit(1000) == connections
     assert limit.now == (raised, hard)
-    assert bool(warnings(1000)) == (held < 1000)
+    assert bool(file_limit_warnings(1000)) == (connections < 1000)
 
 
 def test_a_system_that_allows_less_than_its_limit_is_accepted(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     limited(monkeypatch, 1024, resource.RLIM_INFINITY, most=1024)
-    assert raise_limit(1000) == (1024 - RESERVED_FILES) // FILES_PER_CONNECTION
+    assert raise_file_limit(1000) == (1024 - RESERVED_FILES) // FILES_PER_CONNECTION
 
 
-def test_a_process_gets_what_it_needs() -> None:
-    code = f"from {open_files.__name__} import raise_limit\nimport resource\n"
-    code += "resource.setrlimit(resource.RLIMIT_NOFILE, (300, 3000))\nprint(raise_limit(200), "
-    code += "raise_limit(5000), resource.getrlimit(resource.RLIMIT_NOFILE))"
+def test_a_process_raises_its_limit() -> None:
+    code = f"from {process_settings.__name__} import raise_file_limit\nimport resource\n"
+    code += "resource.setrlimit(resource.RLIMIT_NOFILE, (300, 3000))\nprint(raise_file_limit(200), "
+    code += "raise_file_limit(5000), resource.getrlimit(resource.RLIMIT_NOFILE))"
     ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert (
         ran.stdout.strip() == f"200 {(3000 - RESERVED_FILES) // FILES_PER_CONNECTION} (3000, 3000)"
