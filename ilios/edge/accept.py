@@ -23,7 +23,7 @@ from msgspec import Struct
 from actors.blob_keys import new_suffix, original_key
 from bus import failpoints
 from bus.errors import AlreadyPublished, BusUnavailable, NotPublished
-from ilios.edge import browser_guard, lookup, multipart, requests, uploads
+from ilios.edge import lookup, multipart, requests, uploads
 from ilios.edge.context import EDGE, TENANT, Edge
 from ilios.edge.errors import HttpProblem
 from ilios.file_names import clean_name
@@ -239,7 +239,7 @@ async def read_urls(request: web.Request, max_bytes: int) -> object:
 
     :raises HttpProblem: it may come from another site's page (403), or as ``requests.read_json``.
     """
-    browser_guard.check_browser(request)
+    requests.check_browser(request)
     request.app[EDGE].disk_space.check()
     return await requests.read_json(request, max_bytes)
 

@@ -11,18 +11,7 @@ from msgspec import Meta, Struct
 from actors.blob_keys import new_suffix, original_key
 from ilios.edge import accept, lookup, multipart, requests, responses, uploads
 from ilios.edge.context import EDGE, TENANT, Edge
-from ilios.edge.errors import HttpProblem
-from ilios.edge.operation import (
-    BATCH_ID,
-    DOCUMENT_BYTES,
-    FORM,
-    IDEMPOTENCY_KEY,
-    JSON,
-    RequestBody,
-    Response,
-    operation,
-)
-from ilios.edge.problems import (
+from ilios.edge.errors import (
     AUTHENTICATING,
     BY_URL,
     FINDING_BATCH,
@@ -32,6 +21,17 @@ from ilios.edge.problems import (
     READING_LOG,
     RECEIVING,
     SELECTING_ENGINE,
+    HttpProblem,
+)
+from ilios.edge.operation import (
+    BATCH_ID,
+    DOCUMENT_BYTES,
+    FORM,
+    IDEMPOTENCY_KEY,
+    JSON,
+    RequestBody,
+    Response,
+    operation,
 )
 from schemas import batch_replies
 from schemas.batches import MAX_BATCH_DOCUMENTS, BatchDocument, BatchSubmitted, document_id

@@ -10,9 +10,7 @@ from aiohttp import web
 from ilios.edge import accept, documents, lookup, responses
 from ilios.edge.context import EDGE, SHUTTING_DOWN, Edge, Outcome
 from ilios.edge.documents import FormatName, UploadQuery
-from ilios.edge.errors import HttpProblem
-from ilios.edge.operation import IDEMPOTENCY_KEY, Response, operation
-from ilios.edge.problems import (
+from ilios.edge.errors import (
     AUTHENTICATING,
     BY_URL,
     FORM_PROBLEMS,
@@ -23,7 +21,9 @@ from ilios.edge.problems import (
     RECEIVING,
     SELECTING_ENGINE,
     SENDING_BLOB,
+    HttpProblem,
 )
+from ilios.edge.operation import IDEMPOTENCY_KEY, Response, operation
 from ilios.formats import DEFAULT_FORMAT
 from schemas.documents import IMMEDIATE_PRIORITY, DocumentSubmitted
 from schemas.records import DocumentRecord

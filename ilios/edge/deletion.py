@@ -12,9 +12,8 @@ from bus import failpoints
 from bus.errors import AlreadyPublished
 from ilios.edge import lookup, responses, upload_urls
 from ilios.edge.context import EDGE, Edge
-from ilios.edge.errors import HttpProblem
+from ilios.edge.errors import AUTHENTICATING, FINDING_DOCUMENT, PUBLISHING, HttpProblem
 from ilios.edge.operation import DOCUMENT_ID, JSON, Response, operation
-from ilios.edge.problems import AUTHENTICATING, FINDING_DOCUMENT, PUBLISHING
 from schemas.documents import DocumentCancelled, DocumentDeleted
 from schemas.records import DocumentRecord
 from schemas.replies import DeletionReceipt, format_instant

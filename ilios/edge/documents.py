@@ -12,7 +12,20 @@ from actors.blob_keys import archived_key
 from actors.ports import BlobNotFound
 from ilios.edge import accept, blob_responses, lookup, requests, responses
 from ilios.edge.context import EDGE, Edge
-from ilios.edge.errors import HttpProblem
+from ilios.edge.errors import (
+    AUTHENTICATING,
+    BY_URL,
+    FINDING_DOCUMENT,
+    FORM_PROBLEMS,
+    GONE,
+    IDEMPOTENT,
+    PUBLISHING,
+    READING_LOG,
+    RECEIVING,
+    SELECTING_ENGINE,
+    SENDING_BLOB,
+    HttpProblem,
+)
 from ilios.edge.operation import (
     ANY_TYPE,
     BYTES,
@@ -31,19 +44,6 @@ from ilios.edge.operation import (
     RequestBody,
     Response,
     operation,
-)
-from ilios.edge.problems import (
-    AUTHENTICATING,
-    BY_URL,
-    FINDING_DOCUMENT,
-    FORM_PROBLEMS,
-    GONE,
-    IDEMPOTENT,
-    PUBLISHING,
-    READING_LOG,
-    RECEIVING,
-    SELECTING_ENGINE,
-    SENDING_BLOB,
 )
 from ilios.formats import DEFAULT_FORMAT, FORMATS, Format
 from schemas.documents import DEFAULT_CONTENT_TYPE, DEFAULT_PRIORITY, Blob, Stored

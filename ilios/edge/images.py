@@ -8,7 +8,14 @@ from actors.blob_keys import image_key
 from actors.ports import BlobNotFound
 from ilios.edge import blob_responses, documents, lookup, responses
 from ilios.edge.context import EDGE
-from ilios.edge.errors import HttpProblem
+from ilios.edge.errors import (
+    AUTHENTICATING,
+    FINDING_DOCUMENT,
+    GONE,
+    READING_LOG,
+    SENDING_BLOB,
+    HttpProblem,
+)
 from ilios.edge.operation import (
     BYTES,
     DOCUMENT_ID,
@@ -20,7 +27,6 @@ from ilios.edge.operation import (
     Response,
     operation,
 )
-from ilios.edge.problems import AUTHENTICATING, FINDING_DOCUMENT, GONE, READING_LOG, SENDING_BLOB
 from schemas.documents import Blob
 
 IMAGE_TYPES = {"jpeg": "image/jpeg", "png": "image/png", "gif": "image/gif", "webp": "image/webp"}

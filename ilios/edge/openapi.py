@@ -11,8 +11,8 @@ from msgspec import Struct
 
 from ilios import __version__
 from ilios.edge import requests
+from ilios.edge.errors import HEADERS, PROBLEM_HEADERS, REQUEST_ID_HEADER, explain
 from ilios.edge.operation import FORM, JSON, Operation, Parameter, Response
-from ilios.edge.problems import HEADERS, PROBLEM_HEADERS, REQUEST_ID, explain
 from schemas.batch_replies import BatchLine, BatchManifest
 from schemas.replies import Problem
 
@@ -274,7 +274,7 @@ def _response(operation: Operation, status: int) -> dict[str, Any]:
             (description, "", *(f"- `{code}`: {explain(code)}" for code in codes))
         )
     content = _content(response.content)
-    headers = {REQUEST_ID, *response.headers}
+    headers = {REQUEST_ID_HEADER, *response.headers}
     if codes:
         # The same type everywhere, not narrowed to the status and its codes: generated clients
         # would have a type of their own for each answer, or drop it.
