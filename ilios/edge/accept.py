@@ -108,7 +108,7 @@ async def receive_document(
     else:
         suffix = new_suffix()
         blob_key = original_key(tenant, new_document_id, suffix)
-        form = await uploads.receive(request, multipart.SINGLE_FILE, lambda _: blob_key)
+        form = await uploads.receive(request, uploads.SINGLE_FILE, lambda _: blob_key)
         blob_keys, fields = (blob_key,), form.fields
         (upload,) = form.files
         try:
@@ -245,7 +245,7 @@ async def read_urls(request: web.Request, max_bytes: int) -> object:
 
 
 def check_fields(
-    request: web.Request, form: multipart.UploadForm, kind: type[ConversionRequest]
+    request: web.Request, form: uploads.UploadForm, kind: type[ConversionRequest]
 ) -> None:
     """Refuse fields of a form that have no meaning; those of the query were checked before."""
     content_type = multipart.media_type(request.headers.get("Content-Type"))
@@ -255,7 +255,7 @@ def check_fields(
     requests.reject_unknown(names, requests.members(kind), "field")
 
 
-def file_sources(form: multipart.UploadForm) -> list[tuple[Any, ...]]:
+def file_sources(form: uploads.UploadForm) -> list[tuple[Any, ...]]:
     """Return the files of a form as they are hashed into a fingerprint."""
     return [
         (file.blob.sha256, file.blob.size, file.file_name, file.content_type) for file in form.files

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from http import HTTPStatus
-from typing import Any, NamedTuple
+from typing import Any
 
 import msgspec
 import structlog
@@ -200,51 +200,6 @@ def _from_aiohttp(request: web.BaseRequest, error: web.HTTPException) -> HttpPro
 Problems = Mapping[int, tuple[str, ...]]
 """The codes an operation may refuse with, by status; ``CODES`` explains them."""
 
-
-class Header(NamedTuple):
-    """The description of a response header and the JSON Schema of its value."""
-
-    description: str
-    schema: dict[str, Any]
-
-
-_TEXT = {"type": "string"}
-_COUNT = {"type": "integer", "minimum": 0}
-
-REQUEST_ID_HEADER = "X-Request-Id"
-
-HEADERS = {
-    "Accept-Encoding": Header("The encoding a body may have.", _TEXT),
-    "Accept-Ranges": Header("Parts can be requested with `Range`.", _TEXT | {"enum": ["bytes"]}),
-    "Cache-Control": Header("How long the answer may be cached.", _TEXT),
-    "Content-Disposition": Header("A name to save the answer under (RFC 6266).", _TEXT),
-    "Content-Range": Header("Which bytes these are, of how many.", _TEXT),
-    "ETag": Header("Changes with every byte of the answer.", _TEXT),
-    "Idempotent-Replayed": Header(
-        "`true` where this is the answer an earlier request with the same `Idempotency-Key` got.",
-        _TEXT | {"enum": ["true"]},
-    ),
-    "Location": Header(
-        "Where to ask how far it is.", {"type": "string", "format": "uri-reference"}
-    ),
-    "Retry-After": Header("Seconds to wait before asking again.", _COUNT),
-    "Vary": Header("The request's headers this answer depends on.", _TEXT),
-    "WWW-Authenticate": Header("How to name a key.", _TEXT),
-    "X-Document-Id": Header("The id of the document.", _TEXT),
-    "X-Extracted-Pages": Header("Pages converted.", _COUNT),
-    "X-Processing-Time-Ms": Header("Milliseconds the engine took.", _COUNT),
-    REQUEST_ID_HEADER: Header("Names this request; it stands in every line logged for it.", _TEXT),
-}
-
-PROBLEM_HEADERS = {
-    401: ("WWW-Authenticate",),
-    415: ("Accept-Encoding",),
-    416: ("Content-Range",),
-    429: ("Retry-After",),
-    503: ("Retry-After",),
-    507: ("Retry-After",),
-}
-"""The headers of every problem of a status."""
 
 OTHER_CODES = "*"
 """Stands for codes that are in no list, such as those of engines."""

@@ -31,7 +31,7 @@ from ilios.edge.errors import (
     HttpProblem,
     document_not_found,
 )
-from ilios.edge.multipart import CHUNK_BYTES, ReadDeadline, media_type, too_large
+from ilios.edge.multipart import CHUNK_BYTES, ReadDeadline, media_type
 from ilios.edge.operation import (
     ANY_TYPE,
     DOCUMENT_ID,
@@ -150,7 +150,7 @@ async def reserve(request: web.Request) -> web.StreamResponse:
     edge.disk_space.check()
     wanted = requests.parse_json(UploadWanted, await requests.read_json_object(request))
     if wanted.file_size > edge.limits.max_file_bytes:
-        raise too_large(min(wanted.file_size, _MAX_REPORTED_SIZE), edge.limits)
+        raise uploads.too_large(min(wanted.file_size, _MAX_REPORTED_SIZE), edge.limits)
     options = requests.check_engine(edge, wanted.options)
     expires_at = int(time.time()) + URL_LIFETIME
     reservation = Reservation(
