@@ -43,7 +43,7 @@ class BatchProgress(Struct, frozen=True, kw_only=True, rename="camel"):
 
 
 class BatchDocumentStatus(Struct, frozen=True, kw_only=True, rename="camel"):
-    """How far one document of a batch is; ``error`` and ``code`` say why it failed."""
+    """How far one document of a batch is; ``error`` and ``code`` give the reason why it failed."""
 
     id: str
     file_name: str

@@ -67,10 +67,10 @@ class StatusMetadata(Struct, frozen=True, kw_only=True, rename="camel", omit_def
 
 
 class DocumentStatus(Struct, frozen=True, kw_only=True, rename="camel", omit_defaults=True):
-    """How far a document is. ``error`` and ``code`` say why it failed or was cancelled.
+    """How far a document is. ``error`` and ``code`` give the reason why it failed or was cancelled.
 
     ``archived_at`` and ``deleted_at`` are there once it has outlived its retention, and once it is
-    no longer kept.
+    no longer stored.
     """
 
     id: str
@@ -97,7 +97,7 @@ class Unfinished(Struct, frozen=True, kw_only=True, rename="camel"):
 
 
 class FailedDocument(Struct, frozen=True, kw_only=True, rename="camel"):
-    """There will be no Markdown; ``error`` says why."""
+    """There will be no Markdown; ``error`` is the reason."""
 
     id: str
     error: str
@@ -107,7 +107,7 @@ class FailedDocument(Struct, frozen=True, kw_only=True, rename="camel"):
 
 
 class DeletionReceipt(Struct, frozen=True, kw_only=True, rename="camel"):
-    """The document is no longer kept. Size in bytes and SHA-256 are those of the original.
+    """The document is no longer stored. Size in bytes and SHA-256 are those of the original.
 
     Both are null where the original was never received; ``deleted_at`` is while it is being done.
     """
@@ -148,7 +148,7 @@ class TokenUsage(Struct, frozen=True, kw_only=True):
 class DocumentContent(Struct, frozen=True, kw_only=True, rename="camel", omit_defaults=True):
     """A converted document, ``content`` being its Markdown.
 
-    ``pages`` is there where the engine tells of each page: its images, tables, links, size. An
+    ``pages`` is there where the engine reports each page: its images, tables, links, size. An
     image with a ``name`` is at ``/api/documents/{id}/images/{name}``.
     """
 

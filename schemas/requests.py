@@ -137,7 +137,7 @@ class BatchByUrl(BatchFields, frozen=True, kw_only=True, rename="camel"):
 class UploadWanted(ConversionRequest, frozen=True, kw_only=True, rename="camel"):
     """What a client is about to upload; ``fileSize`` in bytes, exactly.
 
-    The options say how to convert it; the service chooses what they leave open.
+    The service chooses what the options leave open.
     """
 
     file_name: FileNameMember

@@ -201,7 +201,7 @@ class UploadReader:
                 raise self._rules.no_file()
             else:
                 fields += 1
-                self._check_part_count(fields, 0)  # each is held in memory
+                self._check_part_count(fields, 0)  # each is in memory
                 self._add_field(part.name, await self._read_field(reader))
         if not self._form.files:
             raise self._rules.no_file()
@@ -337,7 +337,7 @@ def _media_type(request: web.Request) -> str | None:
 
 
 async def send_continue(request: web.Request) -> None:
-    """Send the ``100 Continue`` that ``defer_continue`` has held back."""
+    """Send the ``100 Continue`` that ``defer_continue`` has deferred."""
     expected = request.headers.get("Expect")
     if expected is None or request.version < HttpVersion11:
         return
