@@ -32,11 +32,10 @@ from bus.subscriber import OutcomeListener
 from ilios.blobs.factory import blob_directory
 from ilios.database.recovery.snapshot_schedule import SnapshotScheduler
 from ilios.database.sqlite import DamageMonitor
-from ilios.edge.app import serve_edge
+from ilios.edge.app import serve_edge, serve_startup_app
 from ilios.edge.context import Edge, Limits
 from ilios.edge.server import ListeningSockets
 from ilios.edge.signed_urls import Signer
-from ilios.edge.startup_app import serve_startup_app
 from ilios.engines.local.engine import LocalEngine
 from ilios.engines.router import EngineRouter, open_mistral
 from ilios.health import Health, Monitoring

@@ -1,1 +1,1 @@
-"""The HTTP edge: handlers parse, say and answer; they decide nothing."""
+"""The HTTP edge: its handlers parse requests, publish events and answer; they convert nothing."""

@@ -23,7 +23,7 @@ from msgspec import Struct
 from actors.blob_keys import new_suffix, original_key
 from bus import failpoints
 from bus.errors import AlreadyPublished, BusUnavailable, NotPublished
-from ilios.edge import browser_guard, lookup, multipart, requests, uploads
+from ilios.edge import lookup, multipart, requests, uploads
 from ilios.edge.context import EDGE, TENANT, Edge
 from ilios.edge.errors import HttpProblem
 from ilios.visible import clean_name
@@ -109,7 +109,7 @@ async def receive_document(
     else:
         suffix = new_suffix()
         blob_key = original_key(tenant, new_document_id, suffix)
-        form = await uploads.receive(request, multipart.SINGLE_FILE, lambda _: blob_key)
+        form = await uploads.receive(request, uploads.SINGLE_FILE, lambda _: blob_key)
         blob_keys, fields = (blob_key,), form.fields
         (upload,) = form.files
         try:
@@ -240,7 +240,7 @@ async def read_urls(request: web.Request, max_bytes: int) -> object:
 
     :raises HttpProblem: it may come from another site's page (403), or as ``requests.read_json``.
     """
-    browser_guard.check_browser(request)
+    requests.check_browser(request)
     request.app[EDGE].disk_space.check()
     found = await requests.read_json(request, max_bytes)
     requests.reject_surrogates(found)
@@ -248,7 +248,7 @@ async def read_urls(request: web.Request, max_bytes: int) -> object:
 
 
 def check_fields(
-    request: web.Request, form: multipart.UploadForm, kind: type[ConversionRequest]
+    request: web.Request, form: uploads.UploadForm, kind: type[ConversionRequest]
 ) -> None:
     """Refuse fields of a form that have no meaning; those of the query were checked before."""
     content_type = multipart.media_type(request.headers.get("Content-Type"))
@@ -258,7 +258,7 @@ def check_fields(
     requests.reject_unknown(names, requests.members(kind), "field")
 
 
-def file_sources(form: multipart.UploadForm) -> list[tuple[Any, ...]]:
+def file_sources(form: uploads.UploadForm) -> list[tuple[Any, ...]]:
     """Return the files of a form as they are hashed into a fingerprint."""
     return [
         (file.blob.sha256, file.blob.size, file.file_name, file.content_type) for file in form.files

@@ -1,23 +1,26 @@
-"""The web application and the server around it."""
+"""The web applications and the server around them: the whole interface, and that of the startup.
+
+While the service starts, a small application answers health checks, and 503 to all else.
+"""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 
 import structlog
 from aiohttp import web
+from aiohttp.typedefs import Handler
 
 from ilios.edge import (
     accept,
     auth,
     batch_downloads,
     batches,
+    content,
     convert,
-    deletion,
     documents,
     errors,
     health,
-    images,
     middleware,
     pages,
     server,
@@ -25,9 +28,10 @@ from ilios.edge import (
     uploads,
     usage,
 )
-from ilios.edge.context import EDGE, SHUTTING_DOWN, Edge
+from ilios.edge.context import EDGE, SHUTTING_DOWN, Edge, Limits
 from ilios.edge.operation import OPERATIONS, Operation, operations_of
 from ilios.edge.server import ListeningSockets
+from schemas.replies import HealthReport
 
 KEEP_ALIVE = 75.0
 """Seconds an idle connection stays open."""
@@ -39,8 +43,7 @@ SHUTDOWN_TIMEOUT = 8.0
 DECLARED = operations_of(
     convert,
     documents,
-    images,
-    deletion,
+    content,
     batches,
     batch_downloads,
     upload_urls,
@@ -123,3 +126,62 @@ async def serve_edge(
 
 async def _signal_shutdown(app: web.Application) -> None:
     app[SHUTTING_DOWN].set()
+
+
+STARTUP_KEEP_ALIVE = 5.0  # seconds
+STARTUP_LINGER = 1.0  # seconds a client may go on sending what is not read
+STARTUP_SHUTDOWN_TIMEOUT = 1.0  # seconds for answers that are being sent when the service is ready
+
+
+@asynccontextmanager
+async def serve_startup_app(
+    sockets: ListeningSockets, startup_reason: Callable[[], str]
+) -> AsyncIterator[None]:
+    """Answer while the context is open: the process lives and is not ready.
+
+    ``startup_reason`` returns what the start waits for, a sentence.
+    """
+    async with server.serve(
+        make_startup_app(startup_reason),
+        sockets.attach_duplicate,
+        Limits(),
+        keep_alive=STARTUP_KEEP_ALIVE,
+        linger=STARTUP_LINGER,
+        shutdown_timeout=STARTUP_SHUTDOWN_TIMEOUT,
+    ):
+        yield
+
+
+def make_startup_app(startup_reason: Callable[[], str]) -> web.Application:
+    """Return the application of a service that starts."""
+
+    async def ready(_request: web.Request) -> web.StreamResponse:
+        problem = f"starting: {startup_reason()}"
+        return health.health_response(HealthReport(services={}, healthy=False, problems=[problem]))
+
+    async def refuse(_request: web.Request) -> web.StreamResponse:
+        raise errors.not_ready()
+
+    app = web.Application(
+        middlewares=[
+            _close_connection,
+            middleware.log_requests,
+            middleware.answer_preflight,
+            errors.problem_middleware,
+        ]
+    )
+    app[auth.API_KEYS] = auth.ApiKeys(())
+    app.on_response_prepare.append(middleware.on_response_prepare)
+    app.router.add_get("/livez", health.live.handler)
+    app.router.add_get("/readyz", ready)
+    app.router.add_get("/health", ready)
+    app.router.add_route("*", "/{path:.*}", refuse, expect_handler=uploads.defer_continue)
+    return app
+
+
+@web.middleware
+async def _close_connection(request: web.Request, handler: Handler) -> web.StreamResponse:
+    response = await handler(request)
+    # Or a client would keep its connection to an application that is about to end.
+    response.force_close()
+    return response

@@ -9,20 +9,9 @@ from aiohttp import web
 from msgspec import Meta, Struct
 
 from actors.blob_keys import new_suffix, original_key
-from ilios.edge import accept, lookup, multipart, requests, responses, uploads
+from ilios.edge import accept, lookup, requests, responses, uploads
 from ilios.edge.context import EDGE, TENANT, Edge
-from ilios.edge.errors import HttpProblem
-from ilios.edge.operation import (
-    BATCH_ID,
-    DOCUMENT_BYTES,
-    FORM,
-    IDEMPOTENCY_KEY,
-    JSON,
-    RequestBody,
-    Response,
-    operation,
-)
-from ilios.edge.problems import (
+from ilios.edge.errors import (
     AUTHENTICATING,
     BY_URL,
     FINDING_BATCH,
@@ -32,6 +21,17 @@ from ilios.edge.problems import (
     READING_LOG,
     RECEIVING,
     SELECTING_ENGINE,
+    HttpProblem,
+)
+from ilios.edge.operation import (
+    BATCH_ID,
+    DOCUMENT_BYTES,
+    FORM,
+    IDEMPOTENCY_KEY,
+    JSON,
+    RequestBody,
+    Response,
+    operation,
 )
 from schemas import replies
 from schemas.batches import MAX_BATCH_DOCUMENTS, BatchDocument, BatchSubmitted, document_id
@@ -196,7 +196,7 @@ async def _receive(request: web.Request) -> accept.Received[BatchSubmitted, Batc
     else:
         form = await uploads.receive(
             request,
-            multipart.BATCH_FILES,
+            uploads.BATCH_FILES,
             lambda number: original_key(tenant, document_id(batch_id, number), suffix),
         )
         blob_keys, fields = tuple(file.blob.key for file in form.files), form.fields
@@ -236,8 +236,8 @@ def _as_batch(body: object) -> dict[str, Any]:
     given = requests.require_object({"documents": body} if isinstance(body, list) else body)
     documents = given.get("documents")
     if isinstance(documents, list):
-        if len(documents) > multipart.BATCH_FILES.max_files:
-            raise multipart.BATCH_FILES.too_many(len(documents))
+        if len(documents) > uploads.BATCH_FILES.max_files:
+            raise uploads.BATCH_FILES.too_many(len(documents))
         objects = [{"url": one} if isinstance(one, str) else one for one in documents]
         for one in objects:
             if isinstance(one, dict):

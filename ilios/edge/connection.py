@@ -195,7 +195,7 @@ class Connection(web.RequestHandler):
     def handle_error(
         self,
         request: web.BaseRequest,
-        status: int = 500,  # noqa: ARG002  # the exception tells it
+        status: int = 500,  # noqa: ARG002  # repeats the exception
         exc: BaseException | None = None,
         message: str | None = None,  # noqa: ARG002  # repeats what the client sent
     ) -> web.StreamResponse:

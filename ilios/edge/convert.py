@@ -7,12 +7,11 @@ import msgspec
 import structlog
 from aiohttp import web
 
-from ilios.edge import accept, documents, lookup, responses
+from ilios.edge import accept, content, documents, lookup, responses
+from ilios.edge.content import FormatName
 from ilios.edge.context import EDGE, SHUTTING_DOWN, Edge, Outcome
-from ilios.edge.documents import FormatName, UploadQuery
-from ilios.edge.errors import HttpProblem
-from ilios.edge.operation import IDEMPOTENCY_KEY, Response, operation
-from ilios.edge.problems import (
+from ilios.edge.documents import UploadQuery
+from ilios.edge.errors import (
     AUTHENTICATING,
     BY_URL,
     FORM_PROBLEMS,
@@ -23,7 +22,9 @@ from ilios.edge.problems import (
     RECEIVING,
     SELECTING_ENGINE,
     SENDING_BLOB,
+    HttpProblem,
 )
+from ilios.edge.operation import IDEMPOTENCY_KEY, Response, operation
 from ilios.formats import DEFAULT_FORMAT
 from schemas.documents import IMMEDIATE_PRIORITY, DocumentSubmitted
 from schemas.records import DocumentRecord
@@ -62,14 +63,14 @@ class ConvertByUrl(SubmitByUrl, frozen=True, kw_only=True, rename="camel"):
     body=documents.DOCUMENT_BODY,
     responses={
         200: Response(
-            description=documents.MARKDOWN_RESPONSE.description,
-            content=documents.MARKDOWN_RESPONSE.content,
-            headers=(*documents.MARKDOWN_RESPONSE.headers, "Idempotent-Replayed"),
+            description=content.MARKDOWN_RESPONSE.description,
+            content=content.MARKDOWN_RESPONSE.content,
+            headers=(*content.MARKDOWN_RESPONSE.headers, "Idempotent-Replayed"),
         ),
         202: Response(
             description="It takes longer; ask again at `Location`.",
-            content=documents.UNFINISHED_RESPONSE.content,
-            headers=(*documents.UNFINISHED_RESPONSE.headers, "Idempotent-Replayed"),
+            content=content.UNFINISHED_RESPONSE.content,
+            headers=(*content.UNFINISHED_RESPONSE.headers, "Idempotent-Replayed"),
         ),
     },
     problems=(
@@ -98,7 +99,7 @@ async def convert(request: web.Request) -> web.StreamResponse:
     event = received.event
     async with AsyncExitStack() as stack:
         async with accept.delete_unless_published(edge, event, received.blob_keys):
-            output = documents.parse_format(received.wanted.format)
+            output = content.parse_format(received.wanted.format)
             # Listening begins before the event is published, or a quick end would be missed.
             outcome = await stack.enter_async_context(
                 edge.outcomes.watch(event.tenant, event.document_id)
@@ -121,7 +122,7 @@ async def convert(request: web.Request) -> web.StreamResponse:
         )
     if document.markdown is None:
         return responses.unfinished_response(document)
-    return await documents.send_document(request, document, output)
+    return await content.send_document(request, document, output)
 
 
 async def wait_until_finished(

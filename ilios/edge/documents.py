@@ -1,87 +1,58 @@
-"""One document: submitting it, and reading its state, Markdown, images and original."""
+"""One document: submitting it, its status, and deleting it, which cancels its conversion."""
 
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, suppress
-from typing import Annotated
+import asyncio
+import time
+from contextlib import suppress
+from typing import Annotated, Literal
 
-import msgspec
+import structlog
 from aiohttp import web
 from msgspec import UNSET, Meta, Struct
 
-from actors.blob_keys import archived_key
-from actors.ports import BlobNotFound
-from ilios.edge import accept, blob_responses, lookup, requests, responses
+from bus import failpoints
+from bus.errors import AlreadyPublished
+from ilios.edge import accept, lookup, responses, upload_urls
 from ilios.edge.context import EDGE, Edge
-from ilios.edge.errors import HttpProblem
-from ilios.edge.operation import (
-    ANY_TYPE,
-    BYTES,
-    DOCUMENT_BYTES,
-    DOCUMENT_ID,
-    FORM,
-    IDEMPOTENCY_KEY,
-    IF_MATCH,
-    IF_NONE_MATCH,
-    JSON,
-    MARKDOWN,
-    OCTET_STREAM,
-    RANGE,
-    RAW_BODY,
-    TEXT,
-    RequestBody,
-    Response,
-    operation,
-)
-from ilios.edge.problems import (
+from ilios.edge.errors import (
     AUTHENTICATING,
     BY_URL,
     FINDING_DOCUMENT,
     FORM_PROBLEMS,
-    GONE,
     IDEMPOTENT,
     PUBLISHING,
     READING_LOG,
     RECEIVING,
     SELECTING_ENGINE,
-    SENDING_BLOB,
+    HttpProblem,
 )
-from ilios.formats import DEFAULT_FORMAT, FORMATS, Format
-from schemas.documents import DEFAULT_CONTENT_TYPE, DEFAULT_PRIORITY, Blob, Stored
+from ilios.edge.operation import (
+    ANY_TYPE,
+    DOCUMENT_BYTES,
+    DOCUMENT_ID,
+    FORM,
+    IDEMPOTENCY_KEY,
+    JSON,
+    RAW_BODY,
+    RequestBody,
+    Response,
+    operation,
+)
+from schemas.documents import DEFAULT_PRIORITY, DocumentCancelled, DocumentDeleted, Stored
 from schemas.records import DocumentRecord
 from schemas.replies import (
-    DocumentContent,
+    DeletionReceipt,
     DocumentStatus,
-    FailedDocument,
     Submitted,
-    Unfinished,
     format_instant,
 )
 from schemas.requests import SubmitByUrl, SubmitFields
-from schemas.states import REMOVED_STATES
+from schemas.states import REMOVED_STATES, UNFINISHED_STATES
 
 TAG = "Documents"
+REMOVAL_POLL_INTERVAL = 0.02  # seconds; the database is some milliseconds behind the log
 
-CACHE_HEADERS = ("Cache-Control", "ETag")
-_MARKDOWN_HEADERS = ("X-Document-Id", "X-Extracted-Pages", "X-Processing-Time-Ms", *CACHE_HEADERS)
-MARKDOWN_RESPONSE = Response(
-    description="The Markdown; pages are separated by a line of `---`.",
-    content={
-        one.media_type.partition(";")[0]: DocumentContent if one.render else TEXT
-        for one in FORMATS.values()
-    },
-    headers=(*_MARKDOWN_HEADERS, "Accept-Ranges", "Content-Disposition"),
-)
-UNFINISHED_RESPONSE = Response(
-    description="There is no Markdown yet; ask again.",
-    content={JSON: Unfinished},
-    headers=("Location", "Retry-After"),
-)
-_FAILED = Response(
-    description="There will be no Markdown; `error` has the reason.", content={JSON: FailedDocument}
-)
-NOT_MODIFIED = "It is what `If-None-Match` names."
-NO_RANGE = {416: ("range_not_satisfiable",)}
-_ORIGINAL = {OCTET_STREAM: BYTES, "*/*": BYTES}
+log = structlog.get_logger("edge")
+
 
 DOCUMENT_BODY = RequestBody(
     description="A form with the document as `file`, the document itself, or its URL as JSON. "
@@ -96,24 +67,6 @@ DOCUMENT_BODY = RequestBody(
     },
 )
 """The body of one document. The other fields of the form are described as parameters."""
-
-
-FormatName = Annotated[
-    str,
-    Meta(
-        description="What to answer with. `json` adds pages, model, sizes and tokens, and "
-        "the details of each page.",
-        extra={"code": "invalid_format"},
-        extra_json_schema={"enum": list(FORMATS)},
-    ),
-]
-"""The name of an output format, which ``parse_format`` checks."""
-
-
-class FormatQuery(Struct, frozen=True):
-    """The query of a document."""
-
-    format: FormatName = DEFAULT_FORMAT
 
 
 class UploadQuery(Struct, frozen=True, rename="camel"):
@@ -199,173 +152,105 @@ async def status(request: web.Request) -> web.StreamResponse:
 
 
 @operation(
-    "GET",
+    "DELETE",
     "/api/documents/{id}",
-    name="readDocument",
+    name="deleteDocument",
     tag=TAG,
-    summary="The Markdown of a document",
-    description="Ranges hold for the Markdown, not for the JSON.",
-    parameters=(DOCUMENT_ID, RANGE, IF_NONE_MATCH, IF_MATCH),
-    query=FormatQuery,
-    responses={
-        200: MARKDOWN_RESPONSE,
-        202: UNFINISHED_RESPONSE,
-        206: Response(
-            description="A part of the Markdown.",
-            content={MARKDOWN: TEXT},
-            headers=(*MARKDOWN_RESPONSE.headers, "Content-Range"),
-        ),
-        304: Response(description=NOT_MODIFIED, headers=MARKDOWN_RESPONSE.headers),
-        500: _FAILED,
-    },
-    problems=(
-        AUTHENTICATING,
-        FINDING_DOCUMENT,
-        READING_LOG,
-        GONE,
-        SENDING_BLOB,
-        NO_RANGE,
-    ),
-)
-async def markdown(request: web.Request) -> web.StreamResponse:
-    """Answer with a document in the format of the query, as soon as it is converted."""
-    document = await lookup.get_document_or_404(request)
-    raise_if_removed(document)
-    if responses.has_failed(document):
-        return responses.failed_response(document)
-    if document.markdown is None:
-        return responses.unfinished_response(document)
-    output = parse_format(requests.parse_texts(FormatQuery, request.query).format)
-    return await send_document(request, document, output)
-
-
-@operation(
-    "GET",
-    "/api/documents/{id}/original",
-    name="readOriginal",
-    tag=TAG,
-    summary="The document as it was submitted",
-    description="A document that is yet to be fetched from its address has no original.",
-    parameters=(DOCUMENT_ID, RANGE, IF_NONE_MATCH, IF_MATCH),
+    summary="Delete a document, or cancel its conversion",
+    description="Markdown, images and original are erased; what was billed stays billed. Asking "
+    "again gets the same receipt.",
+    parameters=(DOCUMENT_ID,),
     responses={
         200: Response(
-            description="Its bytes, under the type they were found to be.",
-            content=_ORIGINAL,
-            headers=(*CACHE_HEADERS, "Accept-Ranges", "Content-Disposition"),
+            description="It is removed; this is the receipt.",
+            content={JSON: DeletionReceipt},
         ),
         202: Response(
-            description="There is no original yet; ask again.",
-            content={JSON: Unfinished},
+            description="It will be deleted; `deletedAt` is null until it is.",
+            content={JSON: DeletionReceipt},
             headers=("Location", "Retry-After"),
         ),
-        206: Response(
-            description="A part of its bytes.",
-            content=_ORIGINAL,
-            headers=(*CACHE_HEADERS, "Accept-Ranges", "Content-Disposition", "Content-Range"),
-        ),
-        304: Response(
-            description=NOT_MODIFIED,
-            headers=(*CACHE_HEADERS, "Accept-Ranges", "Content-Disposition"),
-        ),
-        307: Response(
-            description="Its bytes are at `Location`, for five minutes; no key belongs there.",
-            headers=("Cache-Control", "Location"),
-        ),
-        500: Response(
-            description="It could not be fetched; `error` has the reason.",
-            content={JSON: FailedDocument},
-        ),
     },
-    problems=(AUTHENTICATING, FINDING_DOCUMENT, READING_LOG, GONE, SENDING_BLOB, NO_RANGE),
+    problems=(AUTHENTICATING, FINDING_DOCUMENT, PUBLISHING),
 )
-async def original(request: web.Request) -> web.StreamResponse:
-    """Answer with the bytes as they were submitted.
+async def delete(request: web.Request) -> web.StreamResponse:
+    """Answer with the receipt; with 202 when the log has the event and the database not yet.
 
-    A document that is yet to be fetched has none, and is answered as one without Markdown.
+    A repetition gets the same receipt, and nothing is published again. An upload that was not
+    completed yet is withdrawn in the same way.
     """
-    edge, document = request.app[EDGE], await lookup.get_document_or_404(request)
-    raise_if_removed(document)
-    blob = await lookup.find_original(edge, document)
-    if blob is None:
-        failed = responses.has_failed(document)
-        return (
-            responses.failed_response(document)
-            if failed
-            else responses.unfinished_response(document)
+    edge = request.app[EDGE]
+    try:
+        document = await lookup.get_document_or_404(request)
+    except HttpProblem as refused:
+        upload = await upload_urls.withdraw(request) if refused.status == 404 else None
+        if upload is None or upload.withdrawn_at is None:
+            raise
+        return responses.json_response(
+            DeletionReceipt(
+                id=request.match_info["id"],
+                status="cancelled",
+                file_name=upload.file_name,
+                file_size=upload.size,
+                sha256=None,
+                deleted_at=format_instant(upload.withdrawn_at),
+            )
         )
-    headers = {
-        # A publisher may have given a type that is fit for no header.
-        "Content-Type": document.content_type
-        if document.content_type.isprintable()
-        else DEFAULT_CONTENT_TYPE,
-        "Content-Disposition": responses.format_disposition("attachment", document.file_name),
-        # The client may have chosen the type; a browser must not run it on this origin.
-        "X-Content-Type-Options": "nosniff",
-        "Content-Security-Policy": "sandbox; default-src 'none'",
-        "Cache-Control": "private, no-cache",
-    }
-    async with gone_if_removed(edge, document):
-        blob = await _locate_original(edge, blob)
-        if edge.original_redirect:
-            return await blob_responses.redirect_or_send(request, edge.blobs, blob, headers)
-        return await blob_responses.send(request, edge.blobs, blob, headers)
-
-
-def parse_format(name: str) -> Format:
-    """Return an output format.
-
-    :raises HttpProblem: there is none of this name (400).
-    """
-    if (output := FORMATS.get(name)) is None:
-        allowed = " or ".join(f'"{one}"' for one in FORMATS)
-        raise HttpProblem(400, "invalid_format", f"format must be {allowed}")
-    return output
-
-
-async def send_document(
-    request: web.Request, document: DocumentRecord, output: Format
-) -> web.StreamResponse:
-    """Answer with a completed document in a format."""
-    edge, blob = request.app[EDGE], document.markdown
-    assert blob is not None
-    async with gone_if_removed(edge, document):
-        if output.render is None:
-            headers = responses.file_headers(document, output)
-            return await blob_responses.send(request, edge.blobs, blob, headers)
-        reply, headers = responses.document_content(document), responses.content_headers(document)
-        return await blob_responses.send_rendered(
-            request, edge.blobs, blob, output, reply, headers, result=document.result
-        )
-
-
-def raise_if_removed(document: DocumentRecord) -> None:
-    """Let pass a document that has not been removed.
-
-    :raises HttpProblem: it was cancelled or deleted, or has expired (410).
-    """
     if document.state in REMOVED_STATES:
-        raise responses.gone_problem(document)
+        return _receipt_response(document)
+    await _publish_removal(edge, document)
+    removed = await _wait_until_removed(edge, document)
+    if removed is None:
+        return _receipt_response(document, 202)
+    return _receipt_response(removed)
 
 
-async def _locate_original(edge: Edge, original: Blob) -> Blob:
-    """Return the original's blob: it is moved to the archive before the database shows that."""
-    try:
-        await edge.blobs.size(original.key)
-    except BlobNotFound:
-        archived = msgspec.structs.replace(original, key=archived_key(original.key))
-        with suppress(BlobNotFound):
-            await edge.blobs.size(archived.key)
-            return archived
-    return original
+async def _publish_removal(edge: Edge, document: DocumentRecord) -> None:
+    # The type is a guess: the database, which goes by the order of the log, decides whether the
+    # document had ended before. Either event removes it.
+    event_type = DocumentCancelled if document.state in UNFINISHED_STATES else DocumentDeleted
+    with suppress(AlreadyPublished):
+        await edge.publisher.publish_if_first(
+            event_type(
+                tenant=document.tenant,
+                document_id=document.document_id,
+                priority=document.priority,
+            )
+        )
+        failpoints.reach("deletion.said")
+        log.info(
+            "removal requested",
+            tenant=document.tenant,
+            document_id=document.document_id,
+            state=document.state,
+        )
 
 
-@asynccontextmanager
-async def gone_if_removed(edge: Edge, document: DocumentRecord) -> AsyncIterator[None]:
-    """Replace the problem of a missing blob by that of its document, if that was just removed."""
-    try:
-        yield
-    except HttpProblem as problem:
-        if problem.code == blob_responses.CONTENT_GONE:
-            current = await edge.reads.document(document.tenant, document.document_id)
-            raise_if_removed(current or document)
-        raise
+async def _wait_until_removed(edge: Edge, document: DocumentRecord) -> DocumentRecord | None:
+    """Return the document as soon as the database shows that it is removed, or None."""
+    deadline = time.monotonic() + edge.limits.removal_timeout
+    while True:
+        found = await edge.reads.document(document.tenant, document.document_id)
+        if found is not None and found.state in REMOVED_STATES:
+            return found
+        if time.monotonic() >= deadline:
+            return None
+        await asyncio.sleep(REMOVAL_POLL_INTERVAL)
+
+
+def _receipt_response(document: DocumentRecord, status: int = 200) -> web.Response:
+    sha256 = document.original_sha256
+    if sha256 is None and document.original is not None:
+        sha256 = document.original.sha256
+    cancelled = document.state in UNFINISHED_STATES or document.state == "cancelled"
+    final_status: Literal["cancelled", "deleted"] = "cancelled" if cancelled else "deleted"
+    body = DeletionReceipt(
+        id=document.document_id,
+        status=final_status,
+        file_name=document.file_name,
+        file_size=document.file_size,
+        sha256=sha256,
+        deleted_at=format_instant(document.removed_at) if document.removed_at else None,
+    )
+    headers = responses.status_headers(document.document_id) if status == 202 else None
+    return responses.json_response(body, status, headers)

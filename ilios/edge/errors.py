@@ -1,5 +1,6 @@
-"""Errors as problem+json (RFC 9457), without internal details."""
+"""Errors as problem+json (RFC 9457), without internal details, and the list of their codes."""
 
+from collections.abc import Mapping
 from http import HTTPStatus
 from typing import Any
 
@@ -194,3 +195,165 @@ def _from_aiohttp(request: web.BaseRequest, error: web.HTTPException) -> HttpPro
         case _:
             phrase = HTTPStatus(error.status).phrase
             return HttpProblem(error.status, phrase.lower().replace(" ", "_"), phrase)
+
+
+Problems = Mapping[int, tuple[str, ...]]
+"""The codes an operation may refuse with, by status; ``CODES`` explains them."""
+
+
+OTHER_CODES = "*"
+"""Stands for codes that are in no list, such as those of engines."""
+
+CODES = {
+    OTHER_CODES: "Any other code is the reason why the document cannot be converted.",
+    "batch_not_found": "No batch has this id, or it is somebody else's.",
+    "batch_not_ready": "The batch is still under way; `details` have its progress.",
+    "bus_unavailable": "The log does not answer; try again in a moment.",
+    "content_damaged": "What is stored is not what was stored.",
+    "content_gone": "The bytes are no longer stored.",
+    "database_damaged": "The database is damaged; somebody has to see to it.",
+    "document_cancelled": "The document was cancelled by its owner.",
+    "document_deleted": "The document was deleted by its owner.",
+    "document_expired": "The document has outlived its retention.",
+    "document_not_found": "No document has this id, or it is somebody else's.",
+    "document_removed": "What was made under this `Idempotency-Key` was cancelled or deleted.",
+    "empty_file": "The file has no bytes.",
+    "encoding_unsupported": "The body, or a part of it, is compressed or encoded.",
+    "engine_unavailable": "The service is not set up for the requested engine.",
+    "event_too_large": "The log does not take a request of this size.",
+    "expectation_failed": "`Expect` may only be `100-continue`.",
+    "field_not_utf8": "A field of the form is not UTF-8.",
+    "field_too_large": "A field of the form is larger than 64 KiB.",
+    "file_too_large": "The file is larger than is accepted; `details` have the limit.",
+    "idempotency_key_reused": "This `Idempotency-Key` was used for another request.",
+    "host_not_allowed": "The `Host` is not one the service is reached by; see `detail`.",
+    "image_not_found": "The document has no such image.",
+    "internal_error": "The service failed; the request id names what is in its log.",
+    "invalid_date": "A date is malformed, or the start is after the end.",
+    "invalid_details": "`details` is neither `true` nor `false`.",
+    "invalid_engine": "There is no such engine, or `useMistralBatch` is not for it.",
+    "invalid_file_name": "`fileName` is not 1 to 255 characters.",
+    "invalid_file_size": "`fileSize` is not a whole number of bytes, 1 or more.",
+    "invalid_format": "There is no such format.",
+    "invalid_id": "This is not the form of an id.",
+    "invalid_idempotency_key": "The `Idempotency-Key` is not one.",
+    "invalid_mime_type": "`mimeType` is not text of at most 255 characters.",
+    "invalid_model": "This is not the name of a model, or not of the engine's.",
+    "invalid_priority": "The priority is not a whole number from 1 to 10.",
+    "invalid_retention_days": "The retention is not a whole number from 1 to 3650.",
+    "invalid_use_mistral_batch": "`useMistralBatch` is neither `true` nor `false`.",
+    "json_expected": "The body is not `application/json`.",
+    "malformed_json": "The body is not a JSON object, or has a member twice.",
+    "malformed_request": "The request is not well formed.",
+    "method_not_allowed": "The address is served, but not by this method; see `Allow`.",
+    "missing_fields": "A member that must be there is not.",
+    "nested_form": "The form holds another form.",
+    "no_file": "There is no file in the request.",
+    "not_ready": "The service is starting, or a part of it is gone; see `/readyz`.",
+    "origin_not_allowed": "A page of another origin may not have documents fetched; see `detail`.",
+    "overloaded": "There are too many clients or uploads at once; try again in a moment.",
+    "precondition_failed": "It is not what `If-Match` names.",
+    "range_not_satisfiable": "There is no such part of it.",
+    "request_too_large": "The body is larger than it needs to be.",
+    "request_too_slow": "The header of the request did not come in time.",
+    "route_not_found": "There is nothing at this address.",
+    "storage_full": "There is no room left for documents.",
+    "storage_unavailable": "The documents cannot be reached; try again in a moment.",
+    "too_many_files": "There are more files than are accepted in one request.",
+    "too_many_parts": "The form has too many parts.",
+    "too_many_wrong_keys": "Too many wrong keys came from this address; see `Retry-After`.",
+    "unauthorized": "The request has no API key, or an unknown one.",
+    "unknown_field": "A field, a parameter or a member has no meaning here; `details` names it.",
+    "unsupported_format": "There is no such format; `supportedFormats` names those there are.",
+    "upload_completed": "The upload was confirmed already.",
+    "upload_missing": "Nothing was uploaded.",
+    "upload_size_differs": "What was uploaded does not have the size that was announced.",
+    "upload_too_slow": "The client has sent too slowly.",
+    "upload_url_expired": "The address is no longer valid; ask for another one.",
+    "upload_url_invalid": "The address was not made by this service, or was changed.",
+}
+"""What each code means."""
+
+AUTHENTICATING: Problems = {
+    401: ("unauthorized",),
+    429: ("too_many_wrong_keys",),
+    500: ("internal_error",),
+    503: ("database_damaged", "not_ready", "overloaded"),
+}
+"""What everything answers that needs a key."""
+
+READING_LOG: Problems = {503: ("bus_unavailable",)}
+
+FINDING_DOCUMENT: Problems = {400: ("invalid_id",), 404: ("document_not_found", "route_not_found")}
+
+FINDING_BATCH: Problems = {400: ("invalid_id",), 404: ("batch_not_found", "route_not_found")}
+
+GONE: Problems = {410: ("document_cancelled", "document_deleted", "document_expired")}
+
+SENDING_BLOB: Problems = {
+    410: ("content_gone",),
+    412: ("precondition_failed",),
+    500: ("content_damaged",),
+    503: ("storage_unavailable",),
+}
+"""What stands in the way of answering with stored bytes."""
+
+RECEIVING: Problems = {
+    400: ("malformed_request", "empty_file", "file_too_large", "no_file"),
+    408: ("upload_too_slow",),
+    415: ("encoding_unsupported",),
+    417: ("expectation_failed",),
+    503: ("storage_unavailable",),
+    507: ("storage_full",),
+}
+"""What stands in the way of an upload."""
+
+FORM_PROBLEMS: Problems = {
+    400: (
+        "encoding_unsupported",
+        "field_not_utf8",
+        "field_too_large",
+        "nested_form",
+        "too_many_files",
+        "too_many_parts",
+    )
+}
+
+PUBLISHING: Problems = {413: ("event_too_large",), **READING_LOG, 507: ("storage_full",)}
+"""What stands in the way of an event."""
+
+SELECTING_ENGINE: Problems = {
+    400: ("invalid_engine", "invalid_model"),
+    422: ("engine_unavailable",),
+}
+"""What comes of asking for an engine."""
+
+IDEMPOTENT: Problems = {
+    400: ("invalid_idempotency_key",),
+    410: ("document_removed",),
+    422: ("idempotency_key_reused",),
+}
+"""What comes of an ``Idempotency-Key``."""
+
+
+BY_URL: Problems = {
+    400: ("malformed_json",),
+    403: ("host_not_allowed", "origin_not_allowed"),
+    413: ("request_too_large",),
+    415: ("encoding_unsupported",),
+}
+"""What stands in the way of documents that are named by their URL."""
+
+
+def explain(code: str) -> str:
+    """Return what a code means."""
+    return CODES.get(code) or f"A value is wrong: `{code.removeprefix('invalid_')}`."
+
+
+def merged(*problems: Problems) -> Problems:
+    """Return all of them, the codes of each status once and in order."""
+    statuses = sorted({status for some in problems for status in some})
+    return {
+        status: tuple(sorted({code for some in problems for code in some.get(status, ())}))
+        for status in statuses
+    }

@@ -43,7 +43,11 @@ _RESPONSES = {
 )
 async def health(request: web.Request) -> web.StreamResponse:
     """Answer 200 when everything works, otherwise 503 with the reasons."""
-    report = await _report(request)
+    return health_response(await _report(request))
+
+
+def health_response(report: HealthReport) -> web.Response:
+    """Return 200 when everything works, otherwise 503 with the problems."""
     body = Health(
         status="healthy" if report.healthy else "unhealthy",
         version=__version__,

@@ -4,15 +4,15 @@ import inspect
 import re
 from collections.abc import Iterable
 from http import HTTPStatus
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgspec
 from msgspec import Struct
 
 from ilios import __version__
 from ilios.edge import requests
+from ilios.edge.errors import explain
 from ilios.edge.operation import FORM, JSON, Operation, Parameter, Response
-from ilios.edge.problems import HEADERS, PROBLEM_HEADERS, REQUEST_ID, explain
 from schemas.replies import BatchLine, BatchManifest, Problem
 
 PROBLEM = "application/problem+json"
@@ -54,6 +54,52 @@ SECURITY_SCHEMES = {
 
 EXTRA_SCHEMAS = (BatchLine, BatchManifest, Problem)
 """Described although no answer as a whole is one: they are parts of files."""
+
+
+class Header(NamedTuple):
+    """The description of a response header and the JSON Schema of its value."""
+
+    description: str
+    schema: dict[str, Any]
+
+
+_TEXT = {"type": "string"}
+_COUNT = {"type": "integer", "minimum": 0}
+
+REQUEST_ID_HEADER = "X-Request-Id"
+
+HEADERS = {
+    "Accept-Encoding": Header("The encoding a body may have.", _TEXT),
+    "Accept-Ranges": Header("Parts can be requested with `Range`.", _TEXT | {"enum": ["bytes"]}),
+    "Cache-Control": Header("How long the answer may be cached.", _TEXT),
+    "Content-Disposition": Header("A name to save the answer under (RFC 6266).", _TEXT),
+    "Content-Range": Header("Which bytes these are, of how many.", _TEXT),
+    "ETag": Header("Changes with every byte of the answer.", _TEXT),
+    "Idempotent-Replayed": Header(
+        "`true` where this is the answer an earlier request with the same `Idempotency-Key` got.",
+        _TEXT | {"enum": ["true"]},
+    ),
+    "Location": Header(
+        "Where to ask how far it is.", {"type": "string", "format": "uri-reference"}
+    ),
+    "Retry-After": Header("Seconds to wait before asking again.", _COUNT),
+    "Vary": Header("The request's headers this answer depends on.", _TEXT),
+    "WWW-Authenticate": Header("How to name a key.", _TEXT),
+    "X-Document-Id": Header("The id of the document.", _TEXT),
+    "X-Extracted-Pages": Header("Pages converted.", _COUNT),
+    "X-Processing-Time-Ms": Header("Milliseconds the engine took.", _COUNT),
+    REQUEST_ID_HEADER: Header("Names this request; it stands in every line logged for it.", _TEXT),
+}
+
+PROBLEM_HEADERS = {
+    401: ("WWW-Authenticate",),
+    415: ("Accept-Encoding",),
+    416: ("Content-Range",),
+    429: ("Retry-After",),
+    503: ("Retry-After",),
+    507: ("Retry-After",),
+}
+"""The headers of every problem of a status."""
 
 _REFERENCE = "#/components/schemas/{name}"
 _INLINE_CODE = re.compile("``([^`]+)``")
@@ -273,7 +319,7 @@ def _response(operation: Operation, status: int) -> dict[str, Any]:
             (description, "", *(f"- `{code}`: {explain(code)}" for code in codes))
         )
     content = _content(response.content)
-    headers = {REQUEST_ID, *response.headers}
+    headers = {REQUEST_ID_HEADER, *response.headers}
     if codes:
         # The same type everywhere, not narrowed to the status and its codes: generated clients
         # would have a type of their own for each answer, or drop it.

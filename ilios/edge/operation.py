@@ -12,7 +12,7 @@ from aiohttp import web
 from msgspec import Struct
 
 from ilios.edge import requests
-from ilios.edge.problems import Problems, merged
+from ilios.edge.errors import Problems, merged
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 

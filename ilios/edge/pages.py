@@ -1,22 +1,92 @@
-"""Pages for people, and the description of the interface: ``/``, ``/docs``, ``/openapi.json``."""
+"""Pages for people, and the description of the interface: ``/``, ``/docs``, ``/openapi.json``.
+
+Their files are part of the package and are served from memory; third-party ones are unchanged
+(``assets/swagger-ui``, whose hashes a test compares with its ``VENDORED.json``). Nothing is read
+before the first request of a page.
+"""
 
 import asyncio
+import gzip
+import hashlib
 import html
 import re
 from functools import cache
 from itertools import groupby
+from pathlib import Path
+from string import Template
 
 import msgspec
 from aiohttp import web
+from msgspec import Struct
 
 from ilios import __version__
-from ilios.edge import health, openapi, static_files
+from ilios.edge import health, openapi
 from ilios.edge.context import EDGE
 from ilios.edge.errors import HttpProblem
 from ilios.edge.operation import JSON, OPERATIONS, TEXT, Operation, Response, operation
 from ilios.edge.responses import json_response
-from ilios.edge.static_files import StaticFile
 from schemas.replies import Endpoint, Index
+
+ASSETS_DIR = Path(__file__).with_name("assets")
+VENDORED = ASSETS_DIR / "swagger-ui"
+
+TYPES = {
+    ".css": "text/css; charset=utf-8",
+    ".html": "text/html; charset=utf-8",
+    ".js": "text/javascript; charset=utf-8",
+    ".json": "application/json",
+    ".svg": "image/svg+xml",
+}
+STATIC_FILES = {
+    "docs.js": ASSETS_DIR / "docs.js",
+    "icon.svg": ASSETS_DIR / "icon.svg",
+    "index.js": ASSETS_DIR / "index.js",
+    "pages.css": ASSETS_DIR / "pages.css",
+    "swagger-ui-bundle.js": VENDORED / "swagger-ui-bundle.js",
+    "swagger-ui.css": VENDORED / "swagger-ui.css",
+}
+"""Names under ``/docs/{edition}/``; other files of the folder are not served."""
+
+_VERSION_DIGITS = 12
+
+
+class StaticFile(Struct, frozen=True):
+    """A response body, and its gzip form for clients that accept that."""
+
+    body: bytes
+    gzipped: bytes
+    content_type: str
+    etag: str
+
+
+def make_file(body: bytes, suffix: str) -> StaticFile:
+    """Return a file of these bytes."""
+    # A timestamp would make another file of the same bytes.
+    gzipped = gzip.compress(body, mtime=0)
+    return StaticFile(body, gzipped, TYPES[suffix], hashlib.sha256(body).hexdigest())
+
+
+@cache
+def static_file(name: str) -> StaticFile:
+    """Return a file by its name in ``STATIC_FILES``. Reads and compresses once, in a thread."""
+    path = STATIC_FILES[name]
+    return make_file(path.read_bytes(), path.suffix)
+
+
+@cache
+def assets_version() -> str:
+    """Return a digest of all files: URLs that contain it can be cached for ever."""
+    digest = hashlib.sha256()
+    for name, path in sorted(STATIC_FILES.items()):
+        digest.update(name.encode() + hashlib.sha256(path.read_bytes()).digest())
+    return digest.hexdigest()[:_VERSION_DIGITS]
+
+
+@cache
+def template(name: str) -> Template:
+    """Return the template of a page."""
+    return Template((ASSETS_DIR / name).read_text("utf-8"))
+
 
 FILES_PATH = "/docs/{edition}/{name}"
 
@@ -108,11 +178,9 @@ async def file(request: web.Request) -> web.StreamResponse:
     :raises HttpProblem: there is no such file, or not in this edition.
     """
     name, asked = request.match_info["name"], request.match_info["edition"]
-    if name not in static_files.STATIC_FILES or asked != await asyncio.to_thread(
-        static_files.assets_version
-    ):
+    if name not in STATIC_FILES or asked != await asyncio.to_thread(assets_version):
         raise HttpProblem(404, "route_not_found", "There is nothing at this address")
-    return await _send(request, await asyncio.to_thread(static_files.static_file, name), IMMUTABLE)
+    return await _send(request, await asyncio.to_thread(static_file, name), IMMUTABLE)
 
 
 def prefers_html(accept: str) -> bool:
@@ -163,23 +231,23 @@ def _index(request: web.Request) -> Index:
 
 @cache
 def _description(operations: tuple[Operation, ...]) -> StaticFile:
-    return static_files.make_file(msgspec.json.encode(openapi.describe(operations)), ".json")
+    return make_file(msgspec.json.encode(openapi.describe(operations)), ".json")
 
 
 @cache
 def _docs_page() -> StaticFile:
-    page = static_files.template("docs.html").substitute(edition=static_files.assets_version())
-    return static_files.make_file(page.encode(), ".html")
+    page = template("docs.html").substitute(edition=assets_version())
+    return make_file(page.encode(), ".html")
 
 
 def _index_page(operations: tuple[Operation, ...], command: str) -> StaticFile:
-    page = static_files.template("index.html").substitute(
-        edition=static_files.assets_version(),
+    page = template("index.html").substitute(
+        edition=assets_version(),
         version=html.escape(__version__),
         command=html.escape(command),
         operations=_tables(operations),
     )
-    return static_files.make_file(page.encode(), ".html")
+    return make_file(page.encode(), ".html")
 
 
 @cache

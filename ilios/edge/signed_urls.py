@@ -25,7 +25,7 @@ from schemas.ids import is_id
 PREFIX = "/api/uploads/"
 SECRET_BYTES = 32
 VERSION = "v1"
-_PURPOSE = "ilios upload"  # tells this use of the secret from any other
+_PURPOSE = "ilios upload"  # separates this use of the secret from any other
 
 _HOST = re.compile(r"(?:[A-Za-z0-9._-]{1,253}|\[[0-9A-Fa-f:.]{2,45}\])(?::[0-9]{1,5})?")
 _NUMBER = re.compile(r"[0-9]{1,18}")

@@ -19,11 +19,19 @@ from actors.blob_keys import original_key, upload_key
 from actors.ports import BlobNotFound
 from bus import failpoints
 from ilios.edge import accept, lookup, requests, responses, signed_urls, uploads
-from ilios.edge.body_reader import ReadDeadline
 from ilios.edge.connection import mark_authenticated
 from ilios.edge.context import EDGE, TENANT, Edge
-from ilios.edge.errors import HttpProblem, document_not_found
-from ilios.edge.multipart import CHUNK_BYTES, media_type, too_large
+from ilios.edge.errors import (
+    AUTHENTICATING,
+    FINDING_DOCUMENT,
+    GONE,
+    PUBLISHING,
+    READING_LOG,
+    SELECTING_ENGINE,
+    HttpProblem,
+    document_not_found,
+)
+from ilios.edge.multipart import CHUNK_BYTES, ReadDeadline, media_type
 from ilios.edge.operation import (
     ANY_TYPE,
     DOCUMENT_ID,
@@ -32,14 +40,6 @@ from ilios.edge.operation import (
     RequestBody,
     Response,
     operation,
-)
-from ilios.edge.problems import (
-    AUTHENTICATING,
-    FINDING_DOCUMENT,
-    GONE,
-    PUBLISHING,
-    READING_LOG,
-    SELECTING_ENGINE,
 )
 from ilios.visible import clean_name
 from schemas.documents import DEFAULT_CONTENT_TYPE, DocumentSubmitted, Stored
@@ -146,7 +146,7 @@ async def reserve(request: web.Request) -> web.StreamResponse:
     edge.disk_space.check()
     wanted = requests.parse_json(UploadWanted, await requests.read_json_object(request))
     if wanted.file_size > edge.limits.max_file_bytes:
-        raise too_large(min(wanted.file_size, _MAX_REPORTED_SIZE), edge.limits)
+        raise uploads.too_large(min(wanted.file_size, _MAX_REPORTED_SIZE), edge.limits)
     options = requests.check_engine(edge, wanted.options)
     expires_at = int(time.time()) + URL_LIFETIME
     reservation = Reservation(

@@ -1,22 +1,27 @@
 """Receives uploads, whole or not at all: refused early, invited late, limited, discarded on errors.
 
-An upload holds a slot while its body is read and stored, not while it is converted. Without a free
-slot it waits a moment and is then refused, before its body is invited. A tenant with half of the
-slots leaves some free for the others, for an upload that has begun is never broken off.
+The bytes go straight to the blob store, so memory use does not depend on their number. An upload
+holds a slot while its body is read and stored, not while it is converted. Without a free slot it
+waits a moment and is then refused, before its body is invited. A tenant with half of the slots
+leaves some free for the others, for an upload that has begun is never broken off.
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Iterable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from contextlib import AsyncExitStack, asynccontextmanager
 
 import structlog
 from aiohttp import HttpVersion11, web
+from msgspec import Struct, field
 
 from actors.ports import Blobs
-from ilios.edge.context import EDGE, TENANT, Limits
+from ilios.edge.context import EDGE, TENANT, Edge, Limits
 from ilios.edge.errors import RETRY_AFTER, HttpProblem
-from ilios.edge.multipart import UploadForm, UploadReader, UploadRules, media_type, too_large
+from ilios.edge.multipart import CHUNK_BYTES, FormPart, FormReader, ReadDeadline, media_type
 from ilios.runtime.fair_semaphore import FairSemaphore
+from ilios.visible import clean_name
+from schemas.batches import MAX_BATCH_DOCUMENTS
+from schemas.documents import DEFAULT_CONTENT_TYPE, Blob
 
 FORM_OVERHEAD = 2 * 1024 * 1024
 """How much longer than its files a form may be."""
@@ -24,10 +29,101 @@ FORM_OVERHEAD = 2 * 1024 * 1024
 RESERVED_SHARE = 8
 """One in so many slots, but at least one, is not for a tenant that has half of them."""
 
+DEFAULT_PART_TYPE = "text/plain"
+"""Type of a part without a ``Content-Type`` (RFC 7578, 4.4)."""
+CHARSET_FIELD = "_charset_"
+"""Field in which a form names the encoding of its fields (RFC 7578, 4.6)."""
+
 FORM_TYPE = "multipart/form-data"
+_MIB = 1024 * 1024
 _NOT_FILE_TYPES = ("multipart/", "application/x-www-form-urlencoded", "application/json")
 
 log = structlog.get_logger("edge")
+
+
+class UploadRules(Struct, frozen=True):
+    """Which parts of a form hold files, how many files it may have, and how it is refused."""
+
+    file_fields: frozenset[str]
+    max_files: int
+    hint: str
+
+    @property
+    def single(self) -> bool:
+        """Whether one document is expected, and not a batch."""
+        return self.max_files == 1
+
+    def no_file(self) -> HttpProblem:
+        """Return the answer to a request without a file."""
+        error = "No file provided" if self.single else "No files provided"
+        return HttpProblem(400, "no_file", error, detail=self.hint)
+
+    def too_many(self, provided: int) -> HttpProblem:
+        """Return the answer to more files than ``max_files``; the rest is not counted."""
+        if self.single:
+            return HttpProblem(400, "too_many_files", "Only one file can be submitted at a time")
+        error, details = f"Maximum {self.max_files} files per batch", {"provided": provided}
+        return HttpProblem(400, "too_many_files", error, details=details, members=details)
+
+    def empty(self, name: str) -> HttpProblem:
+        """Return the answer to a file without bytes."""
+        error = "The file is empty" if self.single else f'File "{name}" is empty'
+        return HttpProblem(400, "empty_file", error)
+
+    def too_large(self, name: str, size: int, limits: Limits) -> HttpProblem:
+        """Return the contract's answer to a file of ``size`` bytes, or more."""
+        if self.single:
+            return too_large(size, limits)
+        error = f'File "{name}" exceeds {limits.max_file_bytes / _MIB:g}MB limit'
+        members = {"fileSize": size}
+        details = members | {"maxSize": limits.max_file_bytes}
+        return HttpProblem(400, "file_too_large", error, details=details, members=members)
+
+
+SINGLE_FILE = UploadRules(
+    frozenset({"file"}),
+    1,
+    'Send multipart/form-data with the document in a part named "file", '
+    "or the document itself as the body with its Content-Type. "
+    "With curl: -F file=@paper.pdf; without the @ it sends the name instead of the file.",
+)
+BATCH_FILES = UploadRules(
+    frozenset({"file", "files", "files[]"}),
+    MAX_BATCH_DOCUMENTS,
+    'Send multipart/form-data with each document in a part named "files". '
+    "With curl: -F files=@one.pdf -F files=@two.pdf; without the @ it sends the names instead.",
+)
+
+
+class UploadedFile(Struct, frozen=True):
+    """A stored document. ``content_type`` is the client's claim."""
+
+    blob: Blob
+    file_name: str
+    content_type: str
+
+
+class UploadForm(Struct, frozen=True):
+    """The documents of a request, and the fields of its query and its form."""
+
+    files: list[UploadedFile] = field(default_factory=list)
+    fields: dict[str, str] = field(default_factory=dict)
+
+
+def too_large(size: int, limits: Limits) -> HttpProblem:
+    """Return the contract's answer to a single file of ``size`` bytes, or more."""
+    most = limits.max_file_bytes
+    return HttpProblem(
+        400,
+        "file_too_large",
+        f"File size exceeds {most / _MIB:g}MB limit",
+        details={
+            "fileSize": size,
+            "maxSize": most,
+            "fileSizeMB": f"{size / _MIB:.2f}",
+            "maxSizeMB": most // _MIB,
+        },
+    )
 
 
 class UploadLimiter:
@@ -54,6 +150,115 @@ class UploadLimiter:
 
 
 UPLOAD_LIMITER = web.AppKey("places", UploadLimiter)
+
+
+class UploadReader:
+    """Stores the documents of one request. ``written_keys`` are those under which bytes may lie."""
+
+    def __init__(
+        self,
+        request: web.Request,
+        edge: Edge,
+        rules: UploadRules,
+        make_key: Callable[[int], str],
+    ) -> None:
+        self._request = request
+        self._blobs = edge.blobs
+        self._limits = edge.limits
+        self._disk_space = edge.disk_space
+        self._rules = rules
+        self._make_key = make_key
+        self._deadline = ReadDeadline(edge.limits)
+        self._form = UploadForm(fields=dict(request.query))
+        self.written_keys: set[str] = set()
+
+    async def read_body(self) -> UploadForm:
+        """Store the whole body as the document; its name is in the query."""
+
+        async def read_chunk() -> bytes:
+            return await self._deadline.read(self._request.content.read(CHUNK_BYTES))
+
+        name = clean_name(self._request.query.get("fileName", ""))
+        blob = await self._store(read_chunk, name)
+        if not blob.size:
+            raise self._rules.empty(name)
+        claimed = media_type(self._request.headers.get("Content-Type"))
+        self._form.files.append(UploadedFile(blob, name, claimed or DEFAULT_CONTENT_TYPE))
+        return self._form
+
+    async def read_form(self) -> UploadForm:
+        """Store the files and collect the fields around them, in any order."""
+        content_type = self._request.headers.get("Content-Type", "")
+        reader = FormReader(content_type, self._request.content, self._deadline)
+        fields = parts = 0
+        while (part := await reader.next_part()) is not None:
+            await asyncio.sleep(0)  # a turn for others: all the parts may be here already
+            parts += 1
+            self._check_part_count(parts, self._rules.max_files)
+            if part.name in self._rules.file_fields:
+                await self._read_file(reader, part)
+            elif part.file_name is not None:
+                raise self._rules.no_file()
+            else:
+                fields += 1
+                self._check_part_count(fields, 0)  # each is in memory
+                self._add_field(part.name, await self._read_field(reader))
+        if not self._form.files:
+            raise self._rules.no_file()
+        return self._form
+
+    def _check_part_count(self, parts: int, files: int) -> None:
+        if parts >= self._limits.max_parts + files:
+            raise HttpProblem(400, "too_many_parts", "The form has too many parts")
+
+    def _add_field(self, name: str, value: str) -> None:
+        if name != CHARSET_FIELD:
+            self._form.fields[name] = value
+        elif value.lower() not in ("utf-8", "utf8"):
+            raise _not_utf8()
+
+    async def _read_file(self, reader: FormReader, part: FormPart) -> None:
+        if len(self._form.files) == self._rules.max_files:
+            raise self._rules.too_many(self._rules.max_files + 1)
+        claimed = media_type(part.content_type)
+        if part.file_name is None and (claimed or DEFAULT_PART_TYPE) == DEFAULT_PART_TYPE:
+            raise self._rules.no_file()  # a field: only what is not text may be a nameless file
+        name = clean_name(part.file_name or "")
+        blob = await self._store(reader.read_chunk, name)
+        if blob.size:
+            self._form.files.append(UploadedFile(blob, name, claimed or DEFAULT_CONTENT_TYPE))
+        elif part.file_name:
+            raise self._rules.empty(name)
+        else:
+            # A form whose file was not chosen has an empty file without a name.
+            await self._blobs.delete(blob.key)
+
+    async def _store(self, read_chunk: Callable[[], Awaitable[bytes]], name: str) -> Blob:
+        key = self._make_key(len(self._form.files) + 1)
+        self.written_keys.add(key)
+        return await self._blobs.put(key, self._bounded_chunks(read_chunk, name))
+
+    async def _bounded_chunks(
+        self, read_chunk: Callable[[], Awaitable[bytes]], name: str
+    ) -> AsyncIterator[bytes]:
+        size = 0
+        while chunk := await read_chunk():
+            size += len(chunk)
+            if size > self._limits.max_file_bytes:
+                raise self._rules.too_large(name, size, self._limits)
+            self._disk_space.reserve(len(chunk))
+            yield chunk
+
+    async def _read_field(self, reader: FormReader) -> str:
+        value = bytearray()
+        while chunk := await reader.read_chunk():
+            value += chunk
+            if len(value) > self._limits.max_field_bytes:
+                raise HttpProblem(400, "field_too_large", "A field of the form is too large")
+        try:
+            return value.decode()
+        except UnicodeDecodeError:
+            raise _not_utf8() from None
 
 
 async def defer_continue(_request: web.Request) -> None:
@@ -132,7 +337,7 @@ def _media_type(request: web.Request) -> str | None:
 
 
 async def send_continue(request: web.Request) -> None:
-    """Send the ``100 Continue`` that ``defer_continue`` has held back."""
+    """Send the ``100 Continue`` that ``defer_continue`` has deferred."""
     expected = request.headers.get("Expect")
     if expected is None or request.version < HttpVersion11:
         return
@@ -148,3 +353,7 @@ def _overloaded() -> HttpProblem:
         "The service takes in as many uploads as it can; try again in a moment",
         headers={"Retry-After": RETRY_AFTER},
     )
+
+
+def _not_utf8() -> HttpProblem:
+    return HttpProblem(400, "field_not_utf8", "A field of the form is not UTF-8")

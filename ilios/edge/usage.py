@@ -8,9 +8,8 @@ from aiohttp import web
 from msgspec import Meta, Struct
 
 from ilios.edge.context import EDGE, TENANT
-from ilios.edge.errors import HttpProblem
+from ilios.edge.errors import AUTHENTICATING, HttpProblem
 from ilios.edge.operation import JSON, Response, operation
-from ilios.edge.problems import AUTHENTICATING
 from ilios.edge.responses import json_response
 from schemas.replies import UsageBreakdown, UsageLine, UsageSummary, format_instant
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from ilios.edge import static_files
+from ilios.edge import pages
 from ilios.edge.connection_limiter import HEALTH_ONLY_SLOTS, ConnectionLimiter
 from tests.ilios.edge.test_connection import BEGUN, LIVE, SOON
 from tests.ilios.edge.test_connection_limiter import INDEX, Clock, FakeConnection, admitted
@@ -185,14 +185,9 @@ async def test_unauthenticated_connections_never_block_authenticated_ones(
 async def test_unread_responses_yield_to_an_authenticated_connection(world: World) -> None:
     """Each of them is held for two minutes otherwise."""
     await world.serve(KEY, max_connections=LIMIT)
-    largest = max(
-        static_files.STATIC_FILES, key=lambda name: len(static_files.static_file(name).body)
-    )
+    largest = max(pages.STATIC_FILES, key=lambda name: len(pages.static_file(name).body))
     # So often that no kernel has room for it all.
-    raw = (
-        f"GET /docs/{static_files.assets_version()}/{largest} HTTP/1.1\r\nHost: a\r\n\r\n".encode()
-        * 20
-    )
+    raw = f"GET /docs/{pages.assets_version()}/{largest} HTTP/1.1\r\nHost: a\r\n\r\n".encode() * 20
     async with AsyncExitStack() as stack:
         for number in range(LIMIT):
             address = f"127.0.0.{2 + number % 8}"

@@ -18,10 +18,9 @@ from openapi_spec_validator import validate
 from ilios.edge import accept, auth, pages
 from ilios.edge.app import DECLARED as OPERATIONS
 from ilios.edge.app import make_app
-from ilios.edge.errors import HttpProblem
+from ilios.edge.errors import CODES, OTHER_CODES, HttpProblem
 from ilios.edge.openapi import EXTRA_SCHEMAS, PROBLEM, describe
 from ilios.edge.operation import ID_SCHEMA, IDEMPOTENCY_KEY, JSON, MARKDOWN, OCTET_STREAM, Operation
-from ilios.edge.problems import CODES, OTHER_CODES
 from schemas.ids import is_id
 from schemas.replies import HealthReport, Problem
 from tests.ilios.edge.test_submit import form_data

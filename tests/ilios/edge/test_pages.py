@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from ilios import __version__
-from ilios.edge import openapi, static_files
+from ilios.edge import openapi, pages
 from ilios.edge.app import DECLARED as OPERATIONS
 from tests.ilios.edge.world import World
 
@@ -140,12 +140,12 @@ async def test_a_page_loads_nothing_but_files_of_ours_without_a_key(
 PACKED = ("gzip", "br, GZIP;q=0.5")
 
 
-@pytest.mark.parametrize("name", sorted(static_files.STATIC_FILES))
+@pytest.mark.parametrize("name", sorted(pages.STATIC_FILES))
 async def test_a_page_asset_is_immutable_and_compressed(world: World, name: str) -> None:
     client = await world.serve("key-1")
     path, content = (
-        f"/docs/{static_files.assets_version()}/{name}",
-        static_files.STATIC_FILES[name].read_bytes(),
+        f"/docs/{pages.assets_version()}/{name}",
+        pages.STATIC_FILES[name].read_bytes(),
     )
     tags = set()
     for accept in ("gzip", "identity", "gzip;q=0", "br, GZIP;q=0.5"):
@@ -160,7 +160,7 @@ async def test_a_page_asset_is_immutable_and_compressed(world: World, name: str)
         async with client.get(path, headers=known) as answer:
             assert (answer.status, await answer.read()) == (304, b"")
     assert len(tags) == 2
-    assert gzip.decompress(static_files.static_file(name).gzipped) == content
+    assert gzip.decompress(pages.static_file(name).gzipped) == content
 
 
 @pytest.mark.parametrize(
@@ -176,7 +176,7 @@ async def test_a_page_asset_is_immutable_and_compressed(world: World, name: str)
 )
 async def test_there_are_no_other_files(world: World, rest: str) -> None:
     await world.serve("key-1")
-    path = "/docs/" + rest.replace("EDITION", static_files.assets_version())
+    path = "/docs/" + rest.replace("EDITION", pages.assets_version())
     answer = await world.send_raw(f"GET {path} HTTP/1.1\r\nHost: ilios\r\n\r\n".encode())
     assert (answer.status, answer.json()["code"]) == (404, "route_not_found")
 
@@ -185,10 +185,10 @@ def test_an_edition_is_another_one_when_a_file_is(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     changed = tmp_path / "docs.js"
-    changed.write_bytes(static_files.STATIC_FILES["docs.js"].read_bytes() + b"\n")
-    before = static_files.assets_version()
-    monkeypatch.setitem(static_files.STATIC_FILES, "docs.js", changed)
-    assert static_files.assets_version.__wrapped__() != before
+    changed.write_bytes(pages.STATIC_FILES["docs.js"].read_bytes() + b"\n")
+    before = pages.assets_version()
+    monkeypatch.setitem(pages.STATIC_FILES, "docs.js", changed)
+    assert pages.assets_version.__wrapped__() != before
 
 
 async def test_the_description_is_served_with_an_etag(world: World) -> None:
@@ -202,10 +202,10 @@ async def test_the_description_is_served_with_an_etag(world: World) -> None:
 
 
 def test_what_others_have_written_is_as_they_published_it() -> None:
-    vendored = json.loads((static_files.VENDORED / "VENDORED.json").read_text())
+    vendored = json.loads((pages.VENDORED / "VENDORED.json").read_text())
     found = {
         path.name: hashlib.sha256(path.read_bytes()).hexdigest()
-        for path in static_files.VENDORED.iterdir()
+        for path in pages.VENDORED.iterdir()
         if path.name != "VENDORED.json"
     }
     assert found == vendored["sha256"]

@@ -5,9 +5,8 @@ import asyncio
 import pytest
 from aiohttp import ClientSession, ClientTimeout, FormData
 
-from ilios.edge.app import serve_edge
+from ilios.edge.app import serve_edge, serve_startup_app
 from ilios.edge.server import ListeningSockets
-from ilios.edge.startup_app import serve_startup_app
 from tests.ilios.edge.world import World
 from tests.waiting import wait_until
 

@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 
 import pytest
 
-from ilios.edge.zip_stream import ZipEntry, entry_name, stream_zip
+from ilios.edge.batch_downloads import ZipEntry, entry_name, stream_zip
 
 CHANGED = datetime(2026, 1, 15, 10, 30, 7, tzinfo=UTC)
 
