@@ -35,10 +35,10 @@ WITHOUT_BILLS = REWRITE.format(
     "sql.replace('WHERE', 'WHERE 0 AND') if 'INSERT INTO usage' in sql else sql"
 )
 SWAPPED_TEXT = REWRITE.format(
-    r"""sql if not re.match(r'\s*SELECT', sql) else re.sub(
+    r"""sql if not re.match(r'\s*SELECT', sql) or 'erased_at IS NULL' in sql else re.sub(
             r'(?:d\.)?(markdown_(?:key|size|sha256)), ',
             r'(SELECT \1 FROM documents WHERE markdown_key = '
-            r'(SELECT min(markdown_key) FROM documents)), ',
+            r'(SELECT min(markdown_key) FROM documents WHERE state = "completed")), ',
             sql)"""
 )
 FORGETTING = (
