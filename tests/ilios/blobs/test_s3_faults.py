@@ -226,6 +226,7 @@ async def test_bytes_corrupted_in_transit_are_not_stored(
     assert left(server, place) == []
 
 
+@pytest.mark.slow
 async def test_a_slow_bucket_causes_no_errors(store: S3Blobs, proxy: FaultProxy) -> None:
     proxy.bytes_per_second = 1_000_000
     blob = await store.put(KEY, stream(LARGE[:600_000]))

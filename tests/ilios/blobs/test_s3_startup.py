@@ -151,6 +151,7 @@ async def test_a_bucket_without_an_owner_is_not_adopted_if_blobs_are_expected(
             await store.check()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("status", "code", "stays"),
     [(503, "SlowDown", False), (500, "InternalError", False), (403, "AccessDenied", True)],

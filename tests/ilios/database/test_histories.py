@@ -6,6 +6,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import msgspec
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -91,6 +92,7 @@ def test_any_grouping_and_repetition_gives_the_rows_of_one_by_one(data: st.DataO
     assert announced == announced_singly
 
 
+@pytest.mark.slow
 @settings(max_examples=25, deadline=None)
 @given(st.lists(EVENTS, max_size=15))
 def test_reading_the_whole_log_again_changes_nothing(published: list[AnyDocumentEvent]) -> None:
@@ -144,6 +146,7 @@ def expected(entries: list[LogEntry]) -> ExpectedState:
     return interpreter
 
 
+@pytest.mark.slow
 @settings(max_examples=60, deadline=None)
 @given(st.lists(EVENTS, max_size=25))
 def test_a_second_interpreter_reaches_the_same_states(published: list[AnyDocumentEvent]) -> None:

@@ -44,6 +44,7 @@ async def doors(world: World) -> list[bytes]:
     ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("seed", [1, 3])
 async def test_a_broken_request_is_refused_clearly_or_taken_whole(
     world: World, seed: int, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch

@@ -213,6 +213,7 @@ def test_what_others_have_written_is_as_they_published_it() -> None:
     assert {"LICENSE", "NOTICE"} <= found.keys()
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not CHROMIUM, reason="no chromium on PATH")
 @pytest.mark.parametrize("path", PAGES)
 async def test_a_browser_shows_every_operation_and_complains_of_nothing(

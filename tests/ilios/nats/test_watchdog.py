@@ -69,6 +69,7 @@ async def last_sequence(connection: Connection) -> int:
     return (await streams.identity(connection.jetstream)).last_sequence
 
 
+@pytest.mark.slow
 async def test_a_server_that_met_a_full_disk_is_replaced_when_there_is_room(tmp_path: Path) -> None:
     with small_volume(tmp_path / "volume", 40) as volume:
         async with watched(volume / "nats") as (server, connection):

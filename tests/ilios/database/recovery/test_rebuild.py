@@ -176,6 +176,7 @@ async def test_an_old_file_that_cannot_be_read_is_set_aside(damaged: DamagedData
     assert "cannot be read" in report.old_fault
 
 
+@pytest.mark.slow
 async def test_a_few_dozen_mutilations_at_random_all_end_in_a_sound_database(
     damaged: DamagedDatabase,
 ) -> None:

@@ -76,6 +76,7 @@ def little_memory() -> Iterator[Path]:
     pytest.skip("no memory cgroup can be made here")
 
 
+@pytest.mark.slow
 def test_a_document_above_the_memory_of_the_cgroup_kills_only_its_child(
     little_memory: Path, place_document: PlaceDocument
 ) -> None:

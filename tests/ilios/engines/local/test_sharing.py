@@ -113,6 +113,7 @@ async def test_a_hanging_document_frees_its_slot_while_the_engine_is_shared(
     assert not deadline.expired()
 
 
+@pytest.mark.slow
 async def test_a_slow_document_has_lower_priority_while_another_tenant_works(
     place_document: PlaceDocument, monkeypatch: pytest.MonkeyPatch
 ) -> None:
