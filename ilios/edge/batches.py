@@ -13,14 +13,9 @@ from ilios.edge import accept, lookup, requests, responses, uploads
 from ilios.edge.context import EDGE, TENANT, Edge
 from ilios.edge.errors import (
     AUTHENTICATING,
-    BY_URL,
     FINDING_BATCH,
-    FORM_PROBLEMS,
-    IDEMPOTENT,
-    PUBLISHING,
     READING_LOG,
-    RECEIVING,
-    SELECTING_ENGINE,
+    SUBMITTING,
     HttpProblem,
 )
 from ilios.edge.operation import (
@@ -92,15 +87,7 @@ class StatusQuery(Struct, frozen=True):
             headers=("Location", "Retry-After", "Idempotent-Replayed"),
         )
     },
-    problems=(
-        AUTHENTICATING,
-        RECEIVING,
-        FORM_PROBLEMS,
-        PUBLISHING,
-        IDEMPOTENT,
-        SELECTING_ENGINE,
-        BY_URL,
-    ),
+    problems=SUBMITTING,
 )
 async def submit(request: web.Request) -> web.StreamResponse:
     """Answer 202 when every document is stored and the log has the batch."""

@@ -12,16 +12,10 @@ from ilios.edge.content import FormatName
 from ilios.edge.context import EDGE, SHUTTING_DOWN, Edge, Outcome
 from ilios.edge.documents import UploadQuery
 from ilios.edge.errors import (
-    AUTHENTICATING,
-    BY_URL,
-    FORM_PROBLEMS,
     GONE,
-    IDEMPOTENT,
     OTHER_CODES,
-    PUBLISHING,
-    RECEIVING,
-    SELECTING_ENGINE,
     SENDING_BLOB,
+    SUBMITTING,
     HttpProblem,
 )
 from ilios.edge.operation import IDEMPOTENCY_KEY, Response, operation
@@ -73,18 +67,7 @@ class ConvertByUrl(SubmitByUrl, frozen=True, kw_only=True, rename="camel"):
             headers=(*content.UNFINISHED_RESPONSE.headers, "Idempotent-Replayed"),
         ),
     },
-    problems=(
-        AUTHENTICATING,
-        RECEIVING,
-        FORM_PROBLEMS,
-        PUBLISHING,
-        IDEMPOTENT,
-        SELECTING_ENGINE,
-        SENDING_BLOB,
-        GONE,
-        BY_URL,
-        {422: (OTHER_CODES,)},
-    ),
+    problems=(*SUBMITTING, SENDING_BLOB, GONE, {422: (OTHER_CODES,)}),
 )
 async def convert(request: web.Request) -> web.StreamResponse:
     """Answer with the document in its format, or with 202 and a location when that takes too long.

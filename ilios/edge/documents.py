@@ -15,14 +15,10 @@ from ilios.edge import accept, lookup, responses, upload_urls
 from ilios.edge.context import EDGE, Edge
 from ilios.edge.errors import (
     AUTHENTICATING,
-    BY_URL,
     FINDING_DOCUMENT,
-    FORM_PROBLEMS,
-    IDEMPOTENT,
     PUBLISHING,
     READING_LOG,
-    RECEIVING,
-    SELECTING_ENGINE,
+    SUBMITTING,
     HttpProblem,
 )
 from ilios.edge.operation import (
@@ -100,15 +96,7 @@ class UploadQuery(Struct, frozen=True, rename="camel"):
             headers=("Location", "Retry-After", "Idempotent-Replayed"),
         )
     },
-    problems=(
-        AUTHENTICATING,
-        RECEIVING,
-        FORM_PROBLEMS,
-        PUBLISHING,
-        IDEMPOTENT,
-        SELECTING_ENGINE,
-        BY_URL,
-    ),
+    problems=SUBMITTING,
 )
 async def submit(request: web.Request) -> web.StreamResponse:
     """Answer 202 when the document is stored and the log has its event."""

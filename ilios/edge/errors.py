@@ -344,6 +344,17 @@ BY_URL: Problems = {
 }
 """What stands in the way of documents that are named by their URL."""
 
+SUBMITTING = (
+    AUTHENTICATING,
+    RECEIVING,
+    FORM_PROBLEMS,
+    PUBLISHING,
+    IDEMPOTENT,
+    SELECTING_ENGINE,
+    BY_URL,
+)
+"""Problems of every operation that takes documents, as a form or by their URLs."""
+
 
 def explain(code: str) -> str:
     """Return what a code means."""

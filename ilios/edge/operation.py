@@ -101,12 +101,14 @@ class Operation(Struct, frozen=True, kw_only=True, eq=False):
         return {name for kind in kinds if kind for name in requests.members(kind)}
 
     async def handle(self, request: web.Request) -> web.StreamResponse:
-        """Answer a request, unless its query has an unknown name.
+        """Answer a request, unless its query has an unknown name, or one with two values.
 
-        :raises HttpProblem: it has another one (400).
+        :raises HttpProblem: it has (400).
         """
         if not self.any_query and request.query:
             requests.reject_unknown(request.query, self.query_names, "query parameter")
+            for kind in filter(None, (self.query, self.fields)):
+                requests.reject_repeated(request, kind)
         return await self.handler(request)
 
 

@@ -102,15 +102,15 @@ def problem_codes(kind: type[Struct]) -> set[str]:
     """Return the codes of problems with the members of a request, and of structs listed in it."""
     codes = {one.code for one in members(kind).values() if one.code}
     for field in msgspec.structs.fields(kind):
-        found: inspect.Type = inspect.type_info(field.type)
-        while isinstance(found, inspect.Metadata):
-            found = found.type
-        if isinstance(found, inspect.ListType) and isinstance(found.item_type, inspect.StructType):
-            codes |= problem_codes(found.item_type.cls)
+        for one in _union(inspect.type_info(field.type)):
+            if isinstance(one, inspect.ListType) and isinstance(one.item_type, inspect.StructType):
+                codes |= problem_codes(one.item_type.cls)
     return codes
 
 
 def _union(found: inspect.Type) -> tuple[inspect.Type, ...]:
+    while isinstance(found, inspect.Metadata):
+        found = found.type
     if not isinstance(found, inspect.UnionType):
         return (found,)
     return tuple(one.type if isinstance(one, inspect.Metadata) else one for one in found.types)
@@ -136,6 +136,18 @@ def reject_unknown(given: Iterable[str], known: Iterable[str], what: str) -> Non
         raise HttpProblem(
             400, "unknown_field", f'There is no {what} "{shown}" here{hint}', details=details
         )
+
+
+def reject_repeated(request: web.Request, kind: type[Struct]) -> None:
+    """Let pass a request whose query gives each member one value, however often.
+
+    :raises HttpProblem: a member has several values, of which all but one would be ignored (400).
+    """
+    for name, member in members(kind).items():
+        # Without a code it is part of a signature, which its handler verifies.
+        if member.code and len(set(request.query.getall(name, []))) > 1:
+            error = f"{name} is given several times, with different values; once is enough"
+            raise HttpProblem(400, member.code, error)
 
 
 def parse_texts(kind: type[_S], given: Mapping[str, str]) -> _S:

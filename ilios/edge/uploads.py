@@ -213,7 +213,9 @@ class UploadReader:
 
     def _add_field(self, name: str, value: str) -> None:
         if name != CHARSET_FIELD:
-            self._form.fields[name] = value
+            if self._form.fields.setdefault(name, value) != value:
+                error = f"The field {name!r} is given twice, with different values"
+                raise HttpProblem(400, "malformed_request", error)
         elif value.lower() not in ("utf-8", "utf8"):
             raise _not_utf8()
 

@@ -14,7 +14,7 @@ import nats.errors
 from schemas.documents import DocumentSubmitted, Inline
 from schemas.ids import new_id
 from tests import documents
-from tests.journeys.running import RunningService
+from tests.journeys.running import RunningService, running_service
 from tests.waiting import wait_until
 
 FREQUENT_JANITOR = {"ILIOS_JANITOR_INTERVAL": "1"}
@@ -182,3 +182,17 @@ def billed_documents(database: Path) -> list[str]:
     with closing(sqlite3.connect(f"file:{database}?mode=ro", uri=True)) as connection:
         found = connection.execute("SELECT document_id FROM usage").fetchall()
     return sorted(document for (document,) in found)
+
+
+async def kill_with_unfinished(data: Path, count: int) -> list[str]:
+    """Return the ids of documents of which a service that was killed completed the first at most.
+
+    All of them are in its database.
+    """
+    long = documents.pdf(*(f"page {number} " * 40 for number in range(300)))
+    async with running_service(data, WORKER_COUNT="1") as service:
+        client = Client(service)
+        names = [await client.submit(long) for _ in range(count)]
+        await wait_until(lambda: len(document_states(data / "ilios.db")) == count)
+        await service.kill("all")
+    return names

@@ -22,6 +22,7 @@ from tests.journeys.running import RunningService, running_service
 from tests.journeys.service_client import (
     FREQUENT_JANITOR,
     Client,
+    kill_with_unfinished,
 )
 from tests.waiting import wait_until
 
@@ -123,18 +124,7 @@ async def is_well(service: RunningService) -> bool:
 
 @pytest.mark.slow
 async def test_documents_that_wait_for_a_lost_event_are_named_and_converted(tmp_path: Path) -> None:
-    slow = documents.pdf(*(f"page {number} " * 40 for number in range(300)))
-    async with running_service(tmp_path, WORKER_COUNT="1") as service:
-        client = Client(service)
-        names = [await client.submit(slow) for _ in range(4)]
-
-        async def are_known() -> bool:
-            with sqlite3.connect(f"file:{tmp_path / 'ilios.db'}?mode=ro", uri=True) as database:
-                (count,) = database.execute("SELECT count(*) FROM documents").fetchone()
-            return bool(count == len(names))
-
-        await wait_until(are_known)
-        await service.kill("all")
+    names = await kill_with_unfinished(tmp_path, 4)
     remove_all(tmp_path)
     async with running_service(tmp_path) as service:
 

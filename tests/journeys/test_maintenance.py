@@ -16,6 +16,7 @@ from tests.journeys.running import RunningService, running_service
 from tests.journeys.service_client import (
     FREQUENT_JANITOR,
     Client,
+    kill_with_unfinished,
 )
 from tests.waiting import wait_until
 
@@ -67,18 +68,7 @@ async def test_nothing_expires_when_the_clock_has_jumped_while_the_service_was_o
 
 @pytest.mark.slow
 async def test_documents_whose_bus_was_deleted_are_completed(tmp_path: Path) -> None:
-    slow = documents.pdf(*(f"page {number} " * 40 for number in range(300)))
-    async with running_service(tmp_path, WORKER_COUNT="1") as service:
-        client = Client(service)
-        names = [await client.submit(slow) for _ in range(8)]
-
-        async def are_known() -> bool:
-            with sqlite3.connect(f"file:{tmp_path / 'ilios.db'}?mode=ro", uri=True) as database:
-                (count,) = database.execute("SELECT count(*) FROM documents").fetchone()
-            return bool(count == len(names))
-
-        await wait_until(are_known)
-        await service.kill("all")
+    names = await kill_with_unfinished(tmp_path, 8)
     shutil.rmtree(tmp_path / "nats" / "jetstream", ignore_errors=True)
     change(tmp_path, "UPDATE documents SET submitted_at = submitted_at - 600000")
     async with running_service(tmp_path, **FREQUENT_JANITOR) as service:

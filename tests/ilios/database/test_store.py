@@ -114,7 +114,7 @@ async def test_a_completed_document_is_billed_once_however_often_it_is_applied(
     assert isinstance(await db.apply(*WHOLE), tuple)
     for first in (1, 50):
         entries = history(*published, first=first)
-        assert isinstance(await db.apply(*entries, created=f"anew {first}"), tuple)
+        assert isinstance(await db.apply(*entries, created=f"created again for {first}"), tuple)
     assert len(await db.table("usage")) == 1
 
 
@@ -187,8 +187,8 @@ async def test_the_cursor_is_committed_with_the_rows_and_has_its_log_identity(db
     assert await db.store.cursor("test") == Cursor(STREAM, CREATED, 2)
     await db.apply(WHOLE[0])
     assert await db.store.cursor("test") == Cursor(STREAM, CREATED, 2), "it went back"
-    await db.apply(events.entry(1, events.submitted(2)), created="anew")
-    assert await db.store.cursor("test") == Cursor(STREAM, "anew", 1)
+    await db.apply(events.entry(1, events.submitted(2)), created="created again")
+    assert await db.store.cursor("test") == Cursor(STREAM, "created again", 1)
     assert await db.reads.document("default", events.id_of(2)), "taken for applied"
     await db.store.commit([ResetCursor("test")])  # type: ignore[list-item]
     assert await db.store.cursor("test") is None

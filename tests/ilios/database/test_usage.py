@@ -83,7 +83,7 @@ async def test_a_thousand_documents_of_one_page_cost_a_dollar_thirty(account: Ac
 
 async def test_a_redelivered_event_is_not_billed_twice(account: Account) -> None:
     await account.convert(1, pages=10)
-    for created in ("once", "the log was made anew"):
+    for created in ("once", "the log was created again"):
         await account.commit(*account.entries, created=created)
         await account.transactions.commit([ResetCursor("test")])  # type: ignore[list-item]
         await account.commit(*account.entries, created=created)
@@ -185,7 +185,7 @@ async def test_a_later_price_changes_no_history(tmp_path: Path) -> None:
             account = Account(SqliteTransactionStore(writing, prices), SqliteUsageQueries(reading))
             account.entries = published
             await account.convert(number, pages=1)
-            await account.commit(*published, created="the log was made anew")
+            await account.commit(*published, created="the log was created again")
             assert await account.micros() == micros
 
 

@@ -181,3 +181,17 @@ def test_a_reservation_of_the_version_before_has_its_options() -> None:
     assert read.conversion == ConversionOptions(engine="mistral")
     new = msgspec.json.encode(old | {"options": {"colour": "red"}})
     assert msgspec.json.decode(new, type=Reservation).conversion.unsupported == ("colour",)
+
+
+async def test_a_field_with_two_values_is_refused(world: World) -> None:
+    client = await world.serve()
+    form = form_data(PDF, "a.pdf", pages="1")
+    form.add_field("pages", "2")
+    async with client.post(SUBMIT, data=form) as answer:
+        assert (answer.status, (await answer.json())["code"]) == (400, "malformed_request")
+    async with client.post(f"{SUBMIT}?pages=3", data=form_data(PDF, "a.pdf", pages="1")) as answer:
+        assert (answer.status, (await answer.json())["code"]) == (400, "malformed_request")
+    async with client.post(f"{SUBMIT}?pages=1&pages=2", data=form_data(PDF, "a.pdf")) as answer:
+        assert (answer.status, (await answer.json())["code"]) == (400, "invalid_pages")
+    assert world.publisher.published == []
+    assert world.stored_files() == set()
