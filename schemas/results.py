@@ -5,10 +5,16 @@ page order. So one of a thousand pages is written, joined and read in constant m
 """
 
 from collections.abc import AsyncIterable, AsyncIterator
+from typing import Literal
 
 from msgspec import Struct
 
 from .documents import Tokens
+from .warnings import PageWarning
+
+ReadingMethod = Literal["text_layer", "plain_text", "recognition", "mixed"]
+"""How a page was read: its text layer with the layout, without it, by recognition, or by several.
+"""
 
 
 class Box(Struct, frozen=True, rename="camel"):
@@ -37,6 +43,13 @@ class PageTable(Struct, frozen=True, rename="camel"):
     format: str
 
 
+class PageHeading(Struct, frozen=True):
+    """A heading of a page, also part of its Markdown. ``level`` is 1 to 6."""
+
+    level: int
+    text: str
+
+
 class PageDimensions(Struct, frozen=True, rename="camel"):
     """The size in pixels at which the page was recognised."""
 
@@ -53,7 +66,11 @@ class PageConfidence(Struct, frozen=True, rename="camel"):
 
 
 class PageResult(Struct, frozen=True, kw_only=True, rename="camel", omit_defaults=True):
-    """A page; ``index`` counts from 0. A separate header or footer is not in ``markdown``."""
+    """A page; ``index`` counts from 0. A separate header or footer is not in ``markdown``.
+
+    ``conservation`` is the share, from 0 to 1, of the words of the page that are in the Markdown,
+    the header or the footer; None where it was not measured.
+    """
 
     index: int
     markdown: str
@@ -64,6 +81,10 @@ class PageResult(Struct, frozen=True, kw_only=True, rename="camel", omit_default
     footer: str | None = None
     dimensions: PageDimensions | None = None
     confidence: PageConfidence | None = None
+    headings: tuple[PageHeading, ...] = ()
+    method: ReadingMethod | None = None
+    conservation: float | None = None
+    warnings: tuple[PageWarning, ...] = ()
 
 
 class ResultHead(Struct, frozen=True, kw_only=True, rename="camel", omit_defaults=True):

@@ -74,15 +74,16 @@ LATE_IMPORTS = {
     ("ilios/engines/router.py", "ilios.engines.mistral.engine"): "the SDK of Mistral takes a "
     "second and 50 MB, which a service without a key must not pay for",
     **{
-        (f"ilios/engines/converters/{file}.py", f"ilios.engines.{name}"): "a child loads the one "
+        (f"ilios/engines/{file}.py", f"ilios.engines.{name}"): "a child loads the one "
         "converter its document needs, and OCR (a second, 150 MB) only for a scanned page"
         for file, name in (
-            ("registry", "converters.pdf"),
-            ("registry", "converters.docx"),
-            ("registry", "converters.pptx"),
-            ("registry", "converters.images"),
-            ("registry", "recognition.ocr"),
-            ("pdf", "recognition.ocr"),
+            ("converters/registry", "pdf.convert"),
+            ("converters/registry", "pdf.document"),
+            ("converters/registry", "converters.docx"),
+            ("converters/registry", "converters.pptx"),
+            ("converters/registry", "converters.images"),
+            ("converters/registry", "recognition.ocr"),
+            ("pdf/convert", "recognition.ocr"),
         )
     },
 }

@@ -8,15 +8,26 @@ from msgspec import Struct
 
 from actors.engines import SourceFile, Unconvertible
 from schemas.options import PageRange, select_pages
+from schemas.results import PageResult
 
 Ranges = tuple[PageRange, ...]
 """Selected pages as in ``ConversionOptions.page_ranges``; empty means all."""
 
 
-class Pages(Struct, frozen=True):
-    """The Markdown of each converted page, and the name of what read them."""
+class ConvertedPage(Struct, frozen=True):
+    """A page as a converter made it.
 
-    pages: list[str]
+    ``image_bytes`` are encoded images by the id of the ``PageImage`` in ``result``.
+    """
+
+    result: PageResult
+    image_bytes: dict[str, bytes] = {}
+
+
+class Pages(Struct, frozen=True):
+    """The converted pages in page order, and the name of what read them."""
+
+    pages: list[ConvertedPage]
     model: str
 
 
@@ -30,6 +41,14 @@ class PageSplitter(Protocol):
     async def cut_pages(self, document: SourceFile, indices: Sequence[int]) -> bytes:
         """Return pages of a PDF, counted from 0, as another PDF."""
         ...
+
+
+def markdown_pages(indices: Sequence[int], texts: Sequence[str]) -> list[ConvertedPage]:
+    """Return pages of which only the Markdown is known."""
+    return [
+        ConvertedPage(PageResult(index=index, markdown=text))
+        for index, text in zip(indices, texts, strict=True)
+    ]
 
 
 def selected_indices(ranges: Ranges, count: int) -> Sequence[int]:

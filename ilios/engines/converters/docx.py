@@ -15,7 +15,7 @@ from markdownify import MarkdownConverter
 from actors.engines import Unconvertible
 from ilios.engines.converters import archives, markdown
 from ilios.engines.local.limits import EngineLimits
-from ilios.engines.pages import Pages, Ranges, model_name, selected_indices
+from ilios.engines.pages import Pages, Ranges, markdown_pages, model_name, selected_indices
 
 WORD = "http://schemas.openxmlformats.org/wordprocessingml/2006/main"
 BODY = "word/document.xml"
@@ -80,7 +80,7 @@ def convert(
     # Last, or they would have been escaped as text.
     text = _MARK.sub(lambda mark: "".join(equations[int(mark[1]) :][:1]), text)
     progress(1, 1)
-    return Pages([markdown.clean(text)], model_name("mammoth"))
+    return Pages(markdown_pages([0], [markdown.clean(text)]), model_name("mammoth"))
 
 
 @contextmanager

@@ -9,7 +9,7 @@ from PIL.Image import Transpose
 
 from actors.engines import Unconvertible
 from ilios.engines.local.limits import EngineLimits
-from ilios.engines.pages import Pages, Ranges, model_name, selected_indices
+from ilios.engines.pages import Pages, Ranges, markdown_pages, model_name, selected_indices
 from ilios.engines.recognition import ocr
 
 FORMATS = ("PNG", "JPEG", "GIF", "WEBP", "TIFF", "BMP", "MPO")
@@ -69,7 +69,7 @@ def convert(
         if isinstance(error, OSError) and error.errno is not None:
             raise  # an error of the machine
         raise _damaged() from error
-    return Pages(pages, model_name("rapidocr"))
+    return Pages(markdown_pages(indices, pages), model_name("rapidocr"))
 
 
 def count_pages(path: Path) -> int:

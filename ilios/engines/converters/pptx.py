@@ -11,7 +11,14 @@ from pptx.enum.shapes import MSO_SHAPE_TYPE, PP_PLACEHOLDER
 from actors.engines import Unconvertible
 from ilios.engines.converters import archives, markdown
 from ilios.engines.local.limits import EngineLimits
-from ilios.engines.pages import Pages, Ranges, check_page_limit, model_name, selected_indices
+from ilios.engines.pages import (
+    Pages,
+    Ranges,
+    check_page_limit,
+    markdown_pages,
+    model_name,
+    selected_indices,
+)
 
 MAX_GROUP_DEPTH = 20
 TITLES = (PP_PLACEHOLDER.TITLE, PP_PLACEHOLDER.CENTER_TITLE, PP_PLACEHOLDER.VERTICAL_TITLE)
@@ -33,7 +40,7 @@ def convert(
     for index in indices:
         pages.append(markdown.clean("\n\n".join(_slide(slides[index]))))
         progress(len(pages), total)
-    return Pages(pages, model_name("python-pptx"))
+    return Pages(markdown_pages(indices, pages), model_name("python-pptx"))
 
 
 def count_pages(path: Path) -> int:

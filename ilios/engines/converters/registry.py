@@ -58,9 +58,9 @@ def load_converter(content_type: str) -> Converter:
     """
     # ruff: noqa: PLC0415  see the docstring of this module
     if content_type == PDF:
-        from ilios.engines.converters import pdf
+        from ilios.engines.pdf import convert
 
-        return pdf.convert
+        return convert.convert
     if content_type in IMAGES:
         from ilios.engines.converters import images
 
@@ -89,9 +89,9 @@ def count_pages(path: Path, content_type: str) -> int:
     :raises Unconvertible: it is damaged, protected or of an unsupported type.
     """
     if content_type == PDF:
-        from ilios.engines.converters import pdf
+        from ilios.engines.pdf import document
 
-        return pdf.count_pages(path)
+        return document.count_pages(path)
     if content_type == PPTX:
         from ilios.engines.converters import pptx
 
@@ -110,6 +110,6 @@ def cut_pages(path: Path, indices: Sequence[int]) -> bytes:
 
     :raises Unconvertible: it is damaged or protected.
     """
-    from ilios.engines.converters import pdf
+    from ilios.engines.pdf import document
 
-    return pdf.cut_pages(path, indices)
+    return document.cut_pages(path, indices)

@@ -84,7 +84,9 @@ class AnswerChecker:
                 self._check_pages(len(pages))
                 if len(pages) > self._limits.max_pages:
                     raise ImplausibleAnswer(f"{len(pages)} pages, at most {self._limits.max_pages}")
-                self._check_bytes(sum(map(len, pages)))  # the frame bounds them in bytes
+                self._check_bytes(
+                    sum(len(page.result.markdown) for page in pages)
+                )  # the frame bounds them in bytes
             case Counted(pages=pages) if self._expected is Counted:
                 self._check_pages(pages)
             case Cut(data=data) if self._expected is Cut:

@@ -165,7 +165,7 @@ def _convert(request: Request, ranges: Ranges, limits: EngineLimits, answers: in
 
     convert = registry.load_converter(request.content_type)
     converted = convert(Path(request.path), limits, progress, ranges)
-    size = sum(len(page.encode()) for page in converted.pages)
+    size = sum(len(page.result.markdown.encode()) for page in converted.pages)
     if size > limits.max_output_bytes:
         raise Unconvertible(
             "too_large",

@@ -88,7 +88,10 @@ class LocalEngine:
         answer = done.outcome
         assert isinstance(answer, Converted)
         return Conversion(
-            pages=answer.pages, engine="local", model=answer.model, seconds=done.seconds
+            pages=tuple(page.result.markdown for page in answer.pages),
+            engine="local",
+            model=answer.model,
+            seconds=done.seconds,
         )
 
     async def count_pages(self, document: SourceFile) -> int:

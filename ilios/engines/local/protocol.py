@@ -11,7 +11,7 @@ from typing import Annotated, Literal
 import msgspec
 from msgspec import Meta, Struct
 
-from ilios.engines.pages import Ranges
+from ilios.engines.pages import ConvertedPage, Ranges
 
 HEADER_BYTES = 4
 FRAME_SLACK_BYTES = 4 * 1024 * 1024
@@ -103,9 +103,9 @@ class Progress(Struct, frozen=True, tag=True):
 
 
 class Converted(Struct, frozen=True, tag=True):
-    """The Markdown of each page, and the child's memory afterwards."""
+    """The converted pages, and the child's memory afterwards."""
 
-    pages: Annotated[tuple[str, ...], Meta(min_length=1, max_length=MAX_PAGES)]
+    pages: Annotated[tuple[ConvertedPage, ...], Meta(min_length=1, max_length=MAX_PAGES)]
     model: ModelName
     wear: Wear
 

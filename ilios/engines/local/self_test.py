@@ -96,7 +96,7 @@ class SelfTest:
             return str(error) or type(error).__name__
         if not isinstance(done.outcome, Converted):
             return f"it is refused: {getattr(done.outcome, 'reason', '')}"
-        missing = text not in "".join(done.outcome.pages)
+        missing = text not in "".join(page.result.markdown for page in done.outcome.pages)
         return f"{text!r} is missing in its Markdown" if missing else None
 
 

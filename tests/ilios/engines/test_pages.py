@@ -7,13 +7,14 @@ import msgspec
 import pytest
 
 from actors.engines import Conversion, EngineCrashed, SourceFile, Unconvertible
-from ilios.engines.converters import pdf, registry
+from ilios.engines.converters import registry
 from ilios.engines.local import answer_checks
 from ilios.engines.local.answer_checks import AnswerChecker, ImplausibleAnswer
 from ilios.engines.local.engine import LocalEngine
 from ilios.engines.local.limits import EngineLimits
 from ilios.engines.local.protocol import Converted, ToMarkdown, Wear
-from ilios.engines.pages import Pages, selected_count
+from ilios.engines.pages import Pages, markdown_pages, selected_count
+from ilios.engines.pdf import convert as pdf_convert
 from schemas.options import ConversionOptions, PageRange
 from tests import documents
 from tests.ilios.engines.conftest import PlaceDocument
@@ -51,7 +52,7 @@ def test_pages_that_are_not_selected_are_not_read(
     path.write_bytes(documents.pdf(*TEXTS))
     scanned: list[int] = []
     parsed: list[int] = []
-    parse = pdf._parse_layout
+    parse = pdf_convert._parse_layout
 
     def is_scan(_: object, index: int) -> bool:
         scanned.append(index)
@@ -62,14 +63,15 @@ def test_pages_that_are_not_selected_are_not_read(
             parsed.append(index)
             yield index, text
 
-    monkeypatch.setattr(pdf, "_is_scan", is_scan)
-    monkeypatch.setattr(pdf, "_parse_layout", parse_layout)
-    monkeypatch.setattr(pdf, "BATCH_ABOVE_PAGES", 3)
-    monkeypatch.setattr(pdf, "BATCH_PAGES", 2)
-    pages = pdf.convert(
+    monkeypatch.setattr(pdf_convert, "_is_scan", is_scan)
+    monkeypatch.setattr(pdf_convert, "_parse_layout", parse_layout)
+    monkeypatch.setattr(pdf_convert, "BATCH_ABOVE_PAGES", 3)
+    monkeypatch.setattr(pdf_convert, "BATCH_PAGES", 2)
+    pages = pdf_convert.convert(
         path, ONE, lambda *_: None, ConversionOptions(pages="4-6,18-99").page_ranges
     )
-    assert pages.pages == [TEXTS[number - 1] for number in (4, 5, 6, 18, 19, 20)]
+    read = [page.result.markdown for page in pages.pages]
+    assert read == [TEXTS[number - 1] for number in (4, 5, 6, 18, 19, 20)]
     assert scanned == parsed == [3, 4, 5, 17, 18, 19]
 
 
@@ -113,9 +115,9 @@ def converted(folder: Path, content_type: str, pages: str) -> Pages:
 
 def test_slides_and_frames_can_be_selected(tmp_path: Path) -> None:
     (slide,) = converted(tmp_path, documents.PPTX, "2-5").pages
-    assert "Second slide" in slide
+    assert "Second slide" in slide.result.markdown
     (frame,) = converted(tmp_path, documents.TIFF, "2").pages
-    assert frame == "Second"
+    assert frame.result.markdown == "Second"
     assert len(converted(tmp_path, documents.DOCX, "1-").pages) == 1
 
 
@@ -141,9 +143,13 @@ async def test_the_page_limit_counts_selected_pages(place_document: PlaceDocumen
 def test_a_child_cannot_claim_more_pages_than_are_selected() -> None:
     task = ToMarkdown((PageRange(2, 3),))
     checker = AnswerChecker(task, documents.PDF, 10_000, ONE)
-    checker.check(Converted(("a", "b"), "m", Wear(1, cramped=False)))
+    checker.check(Converted(tuple(markdown_pages([1, 2], ["a", "b"])), "m", Wear(1, cramped=False)))
     with pytest.raises(ImplausibleAnswer, match="3 pages"):
-        checker.check(Converted(("a", "b", "c"), "m", Wear(1, cramped=False)))
+        checker.check(
+            Converted(
+                tuple(markdown_pages([1, 2, 3], ["a", "b", "c"])), "m", Wear(1, cramped=False)
+            )
+        )
 
 
 async def test_selected_pages_are_recounted_where_there_are_many(

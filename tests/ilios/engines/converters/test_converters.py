@@ -6,9 +6,10 @@ from xml.etree import ElementTree as ET
 import pytest
 
 from actors.engines import Unconvertible
-from ilios.engines.converters import archives, markdown, pdf, registry
+from ilios.engines.converters import archives, markdown, registry
 from ilios.engines.converters.docx import MATH, latex
 from ilios.engines.local.limits import EngineLimits
+from ilios.engines.pdf import repair
 from tests import documents
 
 
@@ -46,14 +47,14 @@ def test_the_complete_pages_of_a_truncated_pdf_are_converted(tmp_path: Path) -> 
     path = tmp_path / "cut"
     path.write_bytes(whole[: whole.index(b"Third page")].replace(b"/Catalog", b"/Katalog"))
     pages = registry.load_converter(documents.PDF)(path, EngineLimits(), lambda *_: None)
-    assert pages.pages[:2] == ["First page.", "Second page."]
+    assert [page.result.markdown for page in pages.pages[:2]] == ["First page.", "Second page."]
     assert pages.model.endswith("+repaired")
 
 
 def test_a_pdf_without_complete_pages_is_not_repaired(tmp_path: Path) -> None:
     path = tmp_path / "noise"
     path.write_bytes(b"%PDF-1.4\n1 0 obj\n<< /Type /Font >>\nendobj\n")
-    with pdf.repaired_copy(path) as repaired:
+    with repair.repaired_copy(path) as repaired:
         assert repaired is None
 
 

@@ -31,7 +31,12 @@ from tests.ilios.engines.conftest import PlaceDocument
 
 ONE = EngineLimits(processes=1)
 WEAR = {"resident_bytes": 1, "cramped": False}
-CONVERTED = {"type": "Converted", "pages": ["text"], "model": "liteparse-2.18", "wear": WEAR}
+def page(text: str) -> dict[str, object]:
+    """Return a page of the answer of a child."""
+    return {"result": {"index": 0, "markdown": text}}
+
+
+CONVERTED = {"type": "Converted", "pages": [page("text")], "model": "liteparse-2.18", "wear": WEAR}
 REFUSED = {"type": "Refused", "code": "corrupt", "reason": "It is damaged.", "wear": WEAR}
 HELD_FOR = 5.0
 """Seconds: the longest that a child that floods the engine may hold its loop on a busy machine."""
@@ -127,10 +132,10 @@ def nested(depth: int) -> bytes:
 @pytest.mark.parametrize(
     "claim",
     [
-        CONVERTED | {"pages": [""] * 999_999},
-        CONVERTED | {"pages": [""] * 1_000_001},
+        CONVERTED | {"pages": [page("")] * 999_999},
+        CONVERTED | {"pages": [page("")] * 1_000_001},
         CONVERTED | {"pages": []},
-        CONVERTED | {"pages": ["x" * 2 * MIB]},
+        CONVERTED | {"pages": [page("x" * 2 * MIB)]},
         CONVERTED | {"model": "m" * 1_500_000},
         CONVERTED | {"model": "Evil Model\n"},
         CONVERTED | {"wear": {"resident_bytes": -1, "cramped": False}},
@@ -170,7 +175,7 @@ async def test_an_implausible_answer_costs_the_child_and_not_the_document(
 async def test_a_document_of_one_page_is_never_two(
     place_document: PlaceDocument, take_over_child: Any
 ) -> None:
-    take_over_child(framed(CONVERTED | {"pages": ["one", "two"]}))
+    take_over_child(framed(CONVERTED | {"pages": [page("one"), page("two")]}))
     async with LocalEngine(ONE) as engine:
         with pytest.raises(EngineCrashed, match="2 pages"):
             await engine.convert(one_page(place_document, documents.DOCX))
@@ -179,7 +184,7 @@ async def test_a_document_of_one_page_is_never_two(
 async def test_no_more_pages_are_accepted_than_allowed(
     place_document: PlaceDocument, take_over_child: Any
 ) -> None:
-    take_over_child(framed(CONVERTED | {"pages": ["x"] * 11}))
+    take_over_child(framed(CONVERTED | {"pages": [page("x")] * 11}))
     async with LocalEngine(EngineLimits(processes=1, max_pages=10)) as engine:
         with pytest.raises(EngineCrashed, match="11 pages"):
             await engine.convert(one_page(place_document))
@@ -188,7 +193,7 @@ async def test_no_more_pages_are_accepted_than_allowed(
 async def test_a_doubtful_number_of_pages_is_counted_by_another_child(
     place_document: PlaceDocument, take_over_child: Any
 ) -> None:
-    take_over_child(framed(CONVERTED | {"pages": ["x"] * 50}))
+    take_over_child(framed(CONVERTED | {"pages": [page("x")] * 50}))
     document = one_page(place_document)
     async with LocalEngine(ONE) as engine:
         with pytest.raises(EngineCrashed, match="claimed 50 pages of 1") as caught:

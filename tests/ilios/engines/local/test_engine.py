@@ -120,7 +120,14 @@ def test_identical_pages_are_read_once(tmp_path: Path, monkeypatch: pytest.Monke
     pages = documents.image_file(white, "TIFF", [white, other, strip, white])
     (tmp_path / "same").write_bytes(pages)
     written = images.convert(tmp_path / "same", EngineLimits(), lambda *_: None)
-    assert written.pages == ["Text 1", "Text 1", "Text 2", "", "Text 1"]
+    texts = [page.result.markdown for page in written.pages]
+    assert texts == [
+        "Text 1",
+        "Text 1",
+        "Text 2",
+        "",
+        "Text 1",
+    ]
     assert len(read) == 2
 
 

@@ -1,0 +1,57 @@
+"""What stands on a page: the input of the layout.
+
+Coordinates are in points; x grows to the right and y grows downwards from the upper left corner of
+the page as it is shown (turned upright).
+"""
+
+from msgspec import Struct
+
+
+class Item(Struct, frozen=True, kw_only=True):
+    """A phrase of one font. ``size`` is the height of its font in points.
+
+    ``link`` is the target of a hyperlink that covers the phrase. An item of which ``vertical`` is
+    true is written from top to bottom.
+    """
+
+    left: float
+    top: float
+    right: float
+    bottom: float
+    text: str
+    size: float
+    bold: bool = False
+    italic: bool = False
+    monospaced: bool = False
+    vertical: bool = False
+    link: str | None = None
+
+
+class Stroke(Struct, frozen=True):
+    """A straight line from one point to another, or the middle line of a thin filled rectangle."""
+
+    left: float
+    top: float
+    right: float
+    bottom: float
+
+
+class Shape(Struct, frozen=True):
+    """The bounding box of another drawing or of an image."""
+
+    left: float
+    top: float
+    right: float
+    bottom: float
+    is_image: bool = False
+
+
+class PageItems(Struct, frozen=True, kw_only=True):
+    """All that stands on a page; ``index`` counts from 0."""
+
+    index: int
+    width: float
+    height: float
+    items: tuple[Item, ...] = ()
+    strokes: tuple[Stroke, ...] = ()
+    shapes: tuple[Shape, ...] = ()

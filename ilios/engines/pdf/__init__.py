@@ -1,0 +1,1 @@
+"""PDF documents: opened, repaired, cut, and read page by page."""

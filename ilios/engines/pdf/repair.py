@@ -1,0 +1,86 @@
+"""Repair of PDFs that PDFium gives up: a new catalogue for the pages that are complete.
+
+PDFium repairs many damaged files by itself, but none without a catalogue, such as a truncated one.
+"""
+
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+from ilios.engines.local.limits import MIB
+
+MAX_REPAIRED_BYTES = 256 * MIB
+"""Larger files are not repaired: it takes a copy in memory."""
+
+MAX_REPAIRED_OBJECTS = 1_000_000
+_OBJECT = re.compile(rb"(?<![0-9])([0-9]{1,7})[ \r\n\t]+([0-9]{1,5})[ \r\n\t]+obj\b")
+_PAGE_TYPE = re.compile(rb"/Type\s*/Page(?![A-Za-z])")
+_PARENT = re.compile(rb"/Parent\s+([0-9]{1,7})\s+[0-9]{1,5}\s+R")
+
+
+@contextmanager
+def repaired_copy(path: Path) -> Iterator[Path | None]:
+    """Make a temporary repaired copy of a PDF; yield ``None`` when it has no complete page."""
+    if path.stat().st_size > MAX_REPAIRED_BYTES:
+        yield None
+        return
+    repaired = _repair(path.read_bytes())
+    if repaired is None:
+        yield None
+        return
+    with TemporaryDirectory() as folder:
+        copy = Path(folder, "repaired.pdf")
+        copy.write_bytes(repaired)
+        yield copy
+
+
+def _repair(data: bytes) -> bytes | None:
+    # Without the trailer the key is missing, and the text would come out as noise.
+    if b"/Encrypt" in data:
+        return None
+    offsets: dict[int, int] = {}
+    pages: dict[int, bytes] = {}
+    found = list(_OBJECT.finditer(data))[:MAX_REPAIRED_OBJECTS]
+    for match, next_match in zip(found, [*found[1:], None], strict=True):
+        end = next_match.start() if next_match else len(data)
+        body = data[match.end() : end]
+        if next_match is None and b"endobj" not in body:
+            continue  # The file is truncated here.
+        number = int(match[1])
+        offsets[number] = match.start()
+        head = body.split(b"stream", 1)[0]
+        pages.pop(number, None)
+        if _PAGE_TYPE.search(head):
+            pages[number] = head
+    if not pages:
+        return None
+    return _append_catalog(data, offsets, pages)
+
+
+def _append_catalog(data: bytes, offsets: dict[int, int], pages: dict[int, bytes]) -> bytes:
+    """Return the data with a catalogue of these pages, in file order."""
+    root = max(offsets) + 1
+    tree = root + 1
+    for head in pages.values():
+        parent = _PARENT.search(head)
+        if parent and int(parent[1]) not in offsets:
+            tree = int(parent[1])  # the missing one, to which the pages still refer
+            break
+    kids = b" ".join(b"%d 0 R" % number for number in pages)
+    out = bytearray(data + b"\n")
+    for number, body in (
+        (tree, b"<< /Type /Pages /Count %d /Kids [%s] >>" % (len(pages), kids)),
+        (root, b"<< /Type /Catalog /Pages %d 0 R >>" % tree),
+    ):
+        offsets[number] = len(out)
+        out += b"%d 0 obj\n%s\nendobj\n" % (number, body)
+    table = len(out)
+    out += b"xref\n0 1\n0000000000 65535 f \n"
+    for number, place in sorted(offsets.items()):
+        out += b"%d 1\n%010d 00000 n \n" % (number, place)
+    size = max(offsets) + 1
+    out += b"trailer\n<< /Size %d /Root %d 0 R >>\n" % (size, root)
+    out += b"startxref\n%d\n%%%%EOF\n" % table
+    return bytes(out)

@@ -1,0 +1,84 @@
+"""Warnings of a conversion, each declared here with its stable code.
+
+A warning is about what a reader sees in the document and not, or not surely, in the Markdown.
+"""
+
+from collections.abc import Iterable
+from typing import Annotated
+
+from msgspec import Meta, Struct
+
+MAX_WARNING_PAGES = 1000
+"""Page numbers listed in one warning of a document; further pages are not listed."""
+
+WarningCode = Annotated[str, Meta(pattern=r"^[a-z][a-z0-9_]{0,63}\Z")]
+"""Open on the wire: a later version may have further codes."""
+WarningMessage = Annotated[str, Meta(max_length=500)]
+PageNumbers = Annotated[
+    tuple[Annotated[int, Meta(ge=1, le=1_000_000)], ...], Meta(max_length=MAX_WARNING_PAGES)
+]
+
+MESSAGES = {
+    "text_layer_untrusted": (
+        "The text layer of the page does not say what the page shows; the page was read by "
+        "recognition."
+    ),
+    "script_not_recognised": (
+        "The page shows text in a script that cannot be read here: {detail}."
+    ),
+    "page_low_confidence": "The recognition of the page is unsure; its text may have errors.",
+    "page_fell_back": (
+        "The layout of the page could not be kept without losing text; its plain text is given."
+    ),
+    "page_incomplete": "Words of the page are missing in the Markdown: {detail}.",
+    "page_unreadable": "The page is damaged and could not be read.",
+    "form_values_unreadable": "Values of form fields on the page could not be read.",
+    "xfa_placeholder": (
+        "The document is an XFA form, whose content only some viewers show; what is converted is "
+        "the placeholder for other viewers."
+    ),
+    "image_text_unread": "The page has images with text that was not read.",
+}
+"""The sentence for the owner by code; ``{detail}`` is filled in."""
+
+
+class PageWarning(Struct, frozen=True):
+    """A warning about one page."""
+
+    code: WarningCode
+    message: WarningMessage
+
+
+class ConversionWarning(Struct, frozen=True, omit_defaults=True):
+    """A warning about a document, with the numbers, from 1, of the pages it is about.
+
+    Without pages it is about the document as a whole.
+    """
+
+    code: WarningCode
+    message: WarningMessage
+    pages: PageNumbers = ()
+
+
+def page_warning(code: str, detail: str = "") -> PageWarning:
+    """Return the warning of this code.
+
+    :raises KeyError: there is no such code.
+    """
+    return PageWarning(code, MESSAGES[code].format(detail=detail)[:500])
+
+
+def join_warnings(
+    pages: Iterable[tuple[int, Iterable[PageWarning]]],
+) -> tuple[ConversionWarning, ...]:
+    """Join equal warnings of pages, given with their index from 0, in order of appearance."""
+    numbers: dict[PageWarning, list[int]] = {}
+    for index, warnings in pages:
+        for warning in warnings:
+            listed = numbers.setdefault(warning, [])
+            if len(listed) < MAX_WARNING_PAGES:
+                listed.append(index + 1)
+    return tuple(
+        ConversionWarning(warning.code, warning.message, tuple(listed))
+        for warning, listed in numbers.items()
+    )
