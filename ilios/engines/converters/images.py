@@ -9,8 +9,9 @@ from PIL.Image import Transpose
 
 from actors.engines import Unconvertible
 from ilios.engines.local.limits import EngineLimits
-from ilios.engines.pages import Pages, Ranges, markdown_pages, model_name, selected_indices
+from ilios.engines.pages import Pages, Ranges, markdown_pages, selected_indices
 from ilios.engines.recognition import ocr
+from ilios.engines.recognition.recogniser import LARGEST_SIDE
 
 FORMATS = ("PNG", "JPEG", "GIF", "WEBP", "TIFF", "BMP", "MPO")
 SINGLE_PAGE_FORMATS = ("GIF", "WEBP", "PNG", "MPO")
@@ -61,7 +62,8 @@ def convert(
                     raise _too_large(limits.max_pixels)
                 frame = _prepare_for_ocr(image)
                 progress(len(pages), total)  # it is decoded
-                pages.append(reader.read(frame, lambda: progress(len(pages), total)))
+                read = reader.read(frame, lambda: progress(len(pages), total))
+                pages.append(read.markdown)
                 progress(len(pages), total)
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
         raise _too_large(limits.max_pixels) from error
@@ -69,7 +71,7 @@ def convert(
         if isinstance(error, OSError) and error.errno is not None:
             raise  # an error of the machine
         raise _damaged() from error
-    return Pages(markdown_pages(indices, pages), model_name("rapidocr"))
+    return Pages(markdown_pages(indices, pages), ocr.ImageReader().model)
 
 
 def count_pages(path: Path) -> int:
@@ -112,12 +114,12 @@ def _prepare_for_ocr(frame: Image.Image) -> Image.Image:
 
     It is made small first: three copies of an image at the size limit exceed a child's memory.
     """
-    frame.draft("RGB", (ocr.LARGEST_SIDE, ocr.LARGEST_SIDE))  # a JPEG is decoded small at once
+    frame.draft("RGB", (LARGEST_SIDE, LARGEST_SIDE))  # a JPEG is decoded small at once
     frame.load()
     turn = EXIF_TRANSPOSE.get(frame.getexif().get(ORIENTATION, 1))
     has_alpha = frame.mode in ("RGBA", "LA", "PA") or "transparency" in frame.info
     small = frame.convert("RGBA" if has_alpha else "RGB")
-    small.thumbnail((ocr.LARGEST_SIDE, ocr.LARGEST_SIDE))
+    small.thumbnail((LARGEST_SIDE, LARGEST_SIDE))
     if has_alpha:
         # Black text on a transparent background would become black on black.
         background = Image.new("RGBA", small.size, "white")

@@ -45,7 +45,7 @@ BATCH_ABOVE_PAGES = 500
 BATCH_PAGES = 250
 """Longer documents are parsed in pieces: the layout of a page takes 0.4 MB of memory."""
 
-ReadImage = Callable[[Any, Callable[[], None]], str]
+ReadImage = Callable[[Any, Callable[[], None]], Any]
 
 
 def convert(
@@ -86,16 +86,18 @@ def _convert(
                 pages[index] = text
                 progress(0, total)
             progress(total - len(scanned), total)
+        models: list[str] = []
         if scanned:
             from ilios.engines.recognition import ocr  # noqa: PLC0415  most PDFs need none
 
-            read = ocr.ImageReader().read
+            reader = ocr.ImageReader()
+            models.append(reader.model)
             for done, index in enumerate(scanned, total - len(scanned) + 1):
                 heartbeat = partial(progress, done - 1, total)
-                pages[index] = _ocr_page(document, index, read, heartbeat) or pages[index]
+                pages[index] = _ocr_page(document, index, reader.read, heartbeat) or pages[index]
                 progress(done, total)
-        used = ["liteparse"] * (len(scanned) < total) + ["rapidocr"] * bool(scanned)
-        return Pages(markdown_pages(indices, list(pages.values())), model_name(*used))
+        models = [model_name("liteparse")] * (len(scanned) < total) + models
+        return Pages(markdown_pages(indices, list(pages.values())), "+".join(models))
 
 
 def _is_scan(document: pypdfium2.PdfDocument, index: int) -> bool:
@@ -219,6 +221,6 @@ def _ocr_page(
         bitmap = page.render(scale=scale)
         heartbeat()
         try:
-            return read(bitmap.to_pil(), heartbeat)
+            return str(read(bitmap.to_pil(), heartbeat).markdown)
         finally:
             bitmap.close()

@@ -11,6 +11,7 @@ from ilios.engines.converters import images
 from ilios.engines.local.engine import LocalEngine
 from ilios.engines.local.limits import MIB, EngineLimits
 from ilios.engines.recognition import ocr
+from ilios.engines.recognition.recogniser import Recognised
 from tests import documents
 from tests.ilios.engines.conftest import PlaceDocument
 
@@ -73,7 +74,7 @@ async def test_scans_and_images_are_read_and_turned_upright(place_document: Plac
     for page in (*scan.pages, *png.pages, *tiff.pages, *gif.pages):
         assert page.split() == ["Seven", "green", "boats", "sail", "over", "the", "lake"]
     assert [len(done.pages) for done in (scan, png, tiff, gif)] == [1, 1, 2, 1]
-    assert scan.model.startswith("rapidocr-")
+    assert scan.model.startswith("faster-paddle-")
 
 
 def test_a_photograph_is_rotated_by_its_exif_orientation(tmp_path: Path) -> None:
@@ -111,9 +112,9 @@ def test_frames_of_an_image_are_counted_up_to_a_limit(
 def test_identical_pages_are_read_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     read: list[tuple[int, int]] = []
 
-    def note(image: Image.Image, alive: object) -> str:
+    def note(image: Image.Image, *_: object, **__: object) -> ocr.ImageText:
         read.append(image.size)
-        return f"Text {len(read)}"
+        return ocr.ImageText(f"Text {len(read)}", Recognised((), *image.size))
 
     monkeypatch.setattr(ocr, "_read", note)
     white, other, strip = (Image.new("L", size, "white") for size in ((9, 9), (9, 8), (900, 2)))
