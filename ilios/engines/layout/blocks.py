@@ -1,0 +1,200 @@
+"""Blocks of a column: headings, paragraphs, list items, code and tables."""
+
+import re
+from collections.abc import Iterator, Sequence
+from itertools import pairwise
+from statistics import median
+from typing import Literal
+
+from msgspec import Struct
+
+from . import lists, open_tables
+from .fonts import LARGER, Fonts
+from .headings import heading_level, is_heading
+from .items import Item
+from .lines import Line, append_text, linked_text, make_lines
+from .tables import Table
+
+PARAGRAPH_PITCH = 1.3
+"""Distance of two lines, by the usual one, from which a paragraph begins."""
+
+INDENT = 0.8
+"""Indentation of the first line of a paragraph, in the size of the font."""
+
+SHORT_LINE = 0.75
+"""A line that fills less of the column ends a paragraph if a sentence ends with it."""
+
+BROKEN_LINE = 0.6
+"""A line that fills less of the column is broken on purpose."""
+
+SAME_SIZE = 0.12
+_SENTENCE_END = re.compile(r"[.!?:;\u3002\uff01\uff1f\u061f][\"'\u201d\u2019)\]]*$")
+
+
+class Block(Struct):
+    """A block of the page in Markdown, without its indentation and marks."""
+
+    kind: Literal["paragraph", "heading", "item", "code", "table"]
+    text: str
+    level: int = 0
+    table: Table | None = None
+
+
+class Column(Struct):
+    """The extent of a column and the usual distance of its lines."""
+
+    left: float
+    right: float
+    pitch: float
+
+
+def read_column(items: Sequence[Item], fonts: Fonts) -> Iterator[Block]:
+    """Yield the blocks of a column from top to bottom."""
+    lines = make_lines(items)
+    if not lines:
+        return
+    contents = open_tables.find_contents(lines)
+    found = contents or open_tables.find(lines)
+    place = 0
+    for one in found:
+        yield from _text_blocks(lines[place : one.start], fonts)
+        yield Block("table", "", table=one.table)
+        place = one.stop
+    yield from _text_blocks(lines[place:], fonts)
+
+
+def _text_blocks(lines: Sequence[Line], fonts: Fonts) -> Iterator[Block]:
+    """Yield the blocks of lines without tables."""
+    if not lines:
+        return
+    pitches = [below.top - above.top for above, below in pairwise(lines)]
+    column = Column(
+        min(line.left for line in lines),
+        max(line.right for line in lines),
+        _usual_pitch(pitches, fonts),
+    )
+    place = 0
+    while place < len(lines):
+        stop = place
+        while stop < len(lines) and lines[stop].monospaced and not fonts.monospaced:
+            stop += 1
+        if stop - place > 1:
+            yield Block("code", _code(lines[place:stop]))
+            place = stop
+            continue
+        stop = place + 1
+        while stop < len(lines) and not (
+            lines[stop].monospaced
+            and not fonts.monospaced
+            and stop + 1 < len(lines)
+            and lines[stop + 1].monospaced
+        ):
+            stop += 1
+        yield from _paragraphs(lines[place:stop], column, fonts)
+        place = stop
+
+
+def _usual_pitch(pitches: list[float], fonts: Fonts) -> float:
+    usual = [pitch for pitch in pitches if 0 < pitch < 2.2 * fonts.body]
+    return median(usual) if usual else 1.3 * fonts.body
+
+
+def _code(lines: Sequence[Line]) -> str:
+    """Return lines of code with their indentation."""
+    left = min(line.left for line in lines)
+    width = median([max((line.right - line.left) / max(len(line.text), 1), 0.1) for line in lines])
+    texts: list[str] = []
+    for above, line in zip([None, *lines], lines, strict=False):
+        if above is not None and line.top - above.bottom > 0.8 * line.size:
+            texts.append("")
+        texts.append(" " * min(round((line.left - left) / width), 80) + line.text)
+    return "\n".join(texts)
+
+
+def _paragraphs(lines: Sequence[Line], column: Column, fonts: Fonts) -> Iterator[Block]:
+    depths = lists.Depths()
+    group: list[Line] = []
+    for at, line in enumerate(lines):
+        if group and _begins(group, line, column, fonts):
+            yield from _block(group, line, column, fonts, depths)
+            group = []
+        group.append(line)
+        if at + 1 == len(lines):
+            yield from _block(group, None, column, fonts, depths)
+
+
+def _begins(group: list[Line], line: Line, column: Column, fonts: Fonts) -> bool:
+    """Whether a line begins another block than the lines before it."""
+    above = group[-1]
+    size = max(line.size, above.size)
+    usual = max(column.pitch, 1.25 * size) if size > fonts.body * LARGER else column.pitch
+    return (
+        line.top - above.top > PARAGRAPH_PITCH * usual + 1
+        or (abs(line.size - above.size) > SAME_SIZE * size and len(line.text) > 2)
+        or (line.bold != above.bold and not fonts.bold)
+        or _ends_paragraph(above, column)
+        or (bool(lists.marker(line.text)) and _begins_item(group, line, column))
+        or _is_indented(group, line)
+    )
+
+
+def _ends_paragraph(line: Line, column: Column) -> bool:
+    short = line.right - column.left < SHORT_LINE * (column.right - column.left)
+    return short and bool(_SENTENCE_END.search(line.text))
+
+
+def _is_indented(group: list[Line], line: Line) -> bool:
+    """Whether a line is indented as the first of a paragraph, or ends a hanging indentation."""
+    above = group[-1]
+    step = INDENT * line.size
+    base = min(one.left for one in group)
+    if line.left > base + step and above.left < line.left - step:
+        # A list item's further lines are indented, too.
+        return not lists.marker(group[0].text) and line.left < base + 5 * line.size
+    return len(group) > 1 and line.left < above.left - step
+
+
+def _begins_item(group: list[Line], line: Line, column: Column) -> bool:
+    """Whether a line with a mark is an item: a number may also stand there by chance."""
+    if lists.BULLET.match(line.text) and line.text[0] not in "o*-\u2013\u2014":
+        return True
+    above = group[-1]
+    if lists.marker(group[0].text):
+        return line.left <= group[0].left + 0.5 * line.size or line.left > above.left
+    return bool(_SENTENCE_END.search(above.text)) or (
+        above.right - column.left < 0.9 * (column.right - column.left)
+    )
+
+
+def _block(
+    group: list[Line], below: Line | None, column: Column, fonts: Fonts, depths: lists.Depths
+) -> Iterator[Block]:
+    if is_heading(group, below, column.right, fonts):
+        depths.reset()
+        yield Block("heading", _joined(group, None), heading_level(group, fonts))
+        return
+    text = _joined(group, column)
+    if lists.marker(group[0].text):
+        yield Block("item", text, depths.depth(group[0].left, group[0].size))
+        return
+    depths.reset()
+    yield Block("paragraph", text)
+
+
+def _joined(group: list[Line], column: Column | None) -> str:
+    """Return the text of lines; a break made on purpose stays one where the column is given."""
+    text = linked_text(group[0].items)
+    for above, line in pairwise(group):
+        more = linked_text(line.items)
+        if column is not None and _is_broken(above, line, column):
+            text = f"{text}\n{more}"
+        else:
+            text = append_text(text, more)
+    return text
+
+
+def _is_broken(above: Line, line: Line, column: Column) -> bool:
+    width = column.right - column.left
+    first = len(line.text.split(" ", 1)[0]) / max(len(line.text), 1) * (line.right - line.left)
+    free = column.right - above.right
+    return above.right - column.left < BROKEN_LINE * width and free > 1.3 * first + line.size

@@ -1,0 +1,211 @@
+"""Columns: the parts of a page in reading order, divided at white corridors."""
+
+from collections import Counter
+from collections.abc import Sequence
+from statistics import median
+
+from msgspec import Struct
+
+from .items import Item
+from .lines import is_rtl
+
+LEAST_WIDTH = 0.55
+"""Width of a corridor, in the size of the text beside it."""
+
+WIDE = 1.5
+SHEET = 4.0
+"""A corridor so wide needs fewer lines, or no prose, on both sides."""
+
+PROSE_LINES = 4
+WIDE_LINES = 3
+SHEET_LINES = 10
+"""Lines on both sides of a corridor, of a wide one, and of one between two pages of a sheet."""
+
+PROSE_WORDS = 4
+PROSE_FILL = 0.5
+"""A column has lines of so many words that fill this share of its width, in the median."""
+
+CANDIDATES = 8
+"""Places at which a corridor is searched on each side; the most frequent edges of items."""
+
+DEPTH = 12
+"""Divisions of a page, one within the other."""
+
+MAX_ITEMS = 5000
+"""A page with more items is not divided."""
+
+
+class Part(Struct):
+    """Something that is placed as a whole: an item of text, or a table with its items."""
+
+    left: float
+    top: float
+    right: float
+    bottom: float
+    size: float
+    item: Item | None = None
+    table: int = -1
+
+
+Run = tuple[float, float, float]
+"""The x, the top and the bottom of a corridor."""
+
+
+def in_order(parts: list[Part], depth: int = 0) -> list[list[Part]]:
+    """Return the parts in groups of a single column each, in reading order."""
+    if len(parts) < 2 * WIDE_LINES or depth > DEPTH or len(parts) > MAX_ITEMS:
+        return [parts] if parts else []
+    corridor = _corridor(parts)
+    if corridor is None:
+        return [parts]
+    x, top, bottom = corridor
+    above: list[Part] = []
+    left: list[Part] = []
+    right: list[Part] = []
+    below: list[Part] = []
+    for part in parts:
+        middle = (part.top + part.bottom) / 2
+        if middle < top:
+            above.append(part)
+        elif middle > bottom:
+            below.append(part)
+        elif (part.left + part.right) / 2 < x:
+            left.append(part)
+        else:
+            right.append(part)
+    sides = [left, right]
+    if is_rtl(part.item.text for part in left + right if part.item):
+        sides.reverse()
+    groups: list[list[Part]] = []
+    for group in (above, *sides, below):
+        groups += in_order(group, depth + 1)
+    return groups
+
+
+def _corridor(parts: list[Part]) -> Run | None:
+    """Return the highest corridor between two columns, or None."""
+    size = median([part.size for part in parts])
+    width = LEAST_WIDTH * size
+    best: Run | None = None
+    for x in _candidates(parts, width):
+        for run in _runs(parts, x, width):
+            height = run[2] - run[1]
+            if best is not None and height <= best[2] - best[1]:
+                continue
+            if height > WIDE_LINES * size and _divides(parts, run, size):
+                best = run
+    return best
+
+
+def _candidates(parts: list[Part], width: float) -> list[float]:
+    """Return the middles of the corridors that may end at an edge many items share."""
+    lefts = Counter(round(part.left / 2) for part in parts)
+    rights = Counter(round(part.right / 2) for part in parts)
+    least = min(part.left for part in parts)
+    most = max(part.right for part in parts)
+    places = [2 * at - 1 - width / 2 for at, _ in lefts.most_common(CANDIDATES)]
+    places += [2 * at + 1 + width / 2 for at, _ in rights.most_common(CANDIDATES)]
+    return sorted({round(x, 1) for x in places if least < x < most})
+
+
+def _runs(parts: list[Part], x: float, width: float) -> list[Run]:
+    """Return the corridors at x between the parts that cross it."""
+    left = x - width / 2
+    right = x + width / 2
+    crossing = sorted(
+        (part.top, part.bottom) for part in parts if part.left < right and part.right > left
+    )
+    first = min(part.top for part in parts)
+    last = max(part.bottom for part in parts)
+    runs: list[Run] = []
+    end = first
+    for top, bottom in crossing:
+        if top > end:
+            runs.append((x, end, top))
+        end = max(end, bottom)
+    if last > end:
+        runs.append((x, end, last))
+    return runs
+
+
+def _divides(parts: Sequence[Part], run: Run, size: float) -> bool:
+    """Whether columns stand on both sides of a corridor."""
+    x, top, bottom = run
+    left: list[Part] = []
+    right: list[Part] = []
+    for part in parts:
+        if top <= (part.top + part.bottom) / 2 <= bottom:
+            (left if (part.left + part.right) / 2 < x else right).append(part)
+    if len(left) < WIDE_LINES or len(right) < WIDE_LINES:
+        return False
+    gap = min(part.left for part in right) - max(part.right for part in left)
+    sides = [_side(left), _side(right)]
+    lines = min(len(side) for side in sides)
+    if gap > SHEET * size and lines >= SHEET_LINES and not _aligned(sides):
+        return True
+    if lines < (WIDE_LINES if gap > WIDE * size else PROSE_LINES):
+        return False
+    return _is_prose(sides[0], left) and _is_prose(sides[1], right)
+
+
+Extent = tuple[float, float, int]
+"""The middle height, the width and the words of a line."""
+
+
+def _side(parts: list[Part]) -> list[Extent]:
+    """Return the lines of a side; those of a table have no words."""
+    lines: list[Extent] = []
+    bottom = float("-inf")
+    left = right = 0.0
+    words = 0
+    middle = 0.0
+    for part in sorted(parts, key=lambda part: part.top + part.bottom):
+        centre = (part.top + part.bottom) / 2
+        count = _words(part)
+        if lines and centre < bottom - (part.bottom - part.top) * 0.3:
+            left = min(left, part.left)
+            right = max(right, part.right)
+            words += count
+            lines[-1] = (middle, right - left, words)
+        else:
+            left, right, words, middle = part.left, part.right, count, centre
+            lines.append((middle, right - left, words))
+            bottom = part.bottom
+    return lines
+
+
+def _words(part: Part) -> int:
+    if part.item is None:
+        return PROSE_WORDS
+    text = part.item.text
+    spaces = text.count(" ") + 1
+    # Scripts without spaces between words have about two letters to a word.
+    return spaces if text.isascii() or spaces > 1 else max(spaces, _wide(text) // 2)
+
+
+def _wide(text: str) -> int:
+    return sum("\u3040" <= char <= "\u9fff" for char in text)
+
+
+def _is_prose(lines: list[Extent], parts: list[Part]) -> bool:
+    width = max(part.right for part in parts) - min(part.left for part in parts)
+    return (
+        median([words for _, _, words in lines]) >= PROSE_WORDS
+        and median([extent for _, extent, _ in lines]) >= PROSE_FILL * width
+    )
+
+
+def _aligned(sides: list[list[Extent]]) -> bool:
+    """Whether the lines of the smaller side stand beside lines of the other, as in a table."""
+    small, large = sorted(sides, key=len)
+    places = sorted(middle for middle, _, _ in large)
+    words = median([count for _, _, count in small])
+    if words >= PROSE_WORDS:
+        return False
+    beside = 0
+    at = 0
+    for middle, _, _ in sorted(small):
+        while at < len(places) - 1 and places[at] < middle - 2:
+            at += 1
+        beside += abs(places[at] - middle) <= 2
+    return beside > 0.8 * len(small)
