@@ -6,6 +6,7 @@ to left, from top to bottom, or turned.
 
 import ctypes
 import math
+import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import pairwise
@@ -30,6 +31,8 @@ VERTICAL_SHARE = 0.6
 
 ALEFS = "\u0622\u0623\u0625\u0627"
 LAM = "\u0644"
+_RIGHT_TO_LEFT = re.compile("[\u0590-\u08ff\ufb1d-\ufefc]")
+_SQUARE = re.compile("[\u3041-\u9fff\uac00-\ud7a3\uf900-\ufaff]")
 _IGNORED = frozenset({0, 0xFFFE, 0xFFFF, 0xAD})
 
 
@@ -121,8 +124,25 @@ def main_direction(characters: Iterable[Character]) -> int:
     return votes.most_common(1)[0][0] if votes else 0
 
 
+def text_of(characters: Sequence[Character]) -> str:
+    """Return the text in its order, its ligatures corrected."""
+    return "\n".join(_joined(line) for line in _lines(characters))
+
+
+def slanted(characters: Sequence[Character]) -> Iterator[Item]:
+    """Yield an item for each line of the characters that are slanted."""
+    for line in _lines(characters):
+        part = [one for one in line if not one.font or one.font.quarters is None]
+        if any(one.rect for one in part):
+            yield _item(part, _joined(part))
+
+
 def group(characters: Sequence[Character], quarters: int, size: tuple[float, float]) -> list[Item]:
-    """Return characters as phrases, on the page turned by quarter turns from its shown ``size``."""
+    """Return characters as phrases, on the page turned by quarter turns from its shown ``size``.
+
+    Those of another direction are left out.
+    """
+    characters = [one for one in characters if not one.font or one.font.quarters == quarters]
     lines = [
         [
             Character(one.text, one.rect and turn(one.rect, quarters, *size), one.font)
@@ -165,7 +185,12 @@ def is_vertical(lines: Iterable[Sequence[Character]]) -> bool:
 
 def is_square(text: str) -> bool:
     """Whether this is a letter of Chinese, Japanese or Korean."""
-    return "\u3041" <= text <= "\u9fff" or "\uac00" <= text <= "\ud7a3" or "\uf900" <= text <= "\ufaff"
+    return bool(_SQUARE.match(text))
+
+
+def square_count(text: str) -> int:
+    """Return how many letters of Chinese, Japanese or Korean there are."""
+    return len(_SQUARE.findall(text))
 
 
 def _columns(lines: Iterable[Sequence[Character]]) -> Iterator[Item]:
@@ -176,7 +201,10 @@ def _columns(lines: Iterable[Sequence[Character]]) -> Iterator[Item]:
             if one.rect is None or one.font is None:
                 continue
             last = column[-1].rect if column else None
-            if last and abs(last.left + last.right - one.rect.left - one.rect.right) > one.font.size:
+            if (
+                last
+                and abs(last.left + last.right - one.rect.left - one.rect.right) > one.font.size
+            ):
                 yield _item(column, "".join(char.text for char in column), vertical=True)
                 column = []
             column.append(one)
@@ -205,32 +233,35 @@ def _rows(line: Sequence[Character]) -> Iterator[list[Character]]:
 
 def _phrases(row: Sequence[Character]) -> Iterator[Item]:
     """Yield the phrases of a row: between white corridors, in one style if read from the left."""
+    edges = _corridors(row)
+    parts: list[list[Character]] = [[] for _ in range(len(edges) + 1)]
+    at = 0
+    for one in row:
+        if one.rect and edges:
+            middle = (one.rect.left + one.rect.right) / 2
+            at = sum(edge < middle for edge in edges)
+        parts[at].append(one)
+    if is_right_to_left("".join(one.text for one in row)):
+        phrases = parts[::-1]
+    else:
+        phrases = [phrase for part in parts for phrase in _styled(part)]
+    for phrase in phrases:
+        if any(one.rect for one in phrase):
+            yield _item(phrase, _joined(phrase))
+
+
+def _corridors(row: Sequence[Character]) -> list[float]:
+    """Return the middles of the white corridors between the characters of a row."""
     spans = sorted(
-        ((one.rect.left, one.rect.right, one.font.size) for one in row if one.rect and one.font),
+        (one.rect.left, one.rect.right, one.font.size) for one in row if one.rect and one.font
     )
-    if not spans:
-        return
     edges: list[float] = []
-    end = spans[0][1]
+    end = spans[0][1] if spans else 0.0
     for left, right, size in spans:
         if left - end > PHRASE_GAP * size:
             edges.append((left + end) / 2)
         end = max(end, right)
-    parts: list[list[Character]] = [[] for _ in range(len(edges) + 1)]
-    at = 0
-    for one in row:
-        if one.rect:
-            middle = (one.rect.left + one.rect.right) / 2
-            at = sum(edge < middle for edge in edges) if edges else 0
-        parts[at].append(one)
-    if is_right_to_left("".join(one.text for one in row)):
-        for part in reversed(parts):
-            if any(one.rect for one in part):
-                yield _item(part, _joined(part))
-        return
-    for part in parts:
-        for phrase in _styled(part):
-            yield _item(phrase, _joined(phrase))
+    return edges
 
 
 def _styled(part: Sequence[Character]) -> Iterator[list[Character]]:
@@ -283,6 +314,8 @@ def _item(part: Sequence[Character], text: str, *, vertical: bool = False) -> It
 
 def is_right_to_left(text: str) -> bool:
     """Whether a good part of the letters is of a script written from right to left."""
+    if not _RIGHT_TO_LEFT.search(text):
+        return False
     letters = [letter for letter in text if letter.isalpha()]
     right = sum("\u0590" <= one <= "\u08ff" or "\ufb1d" <= one <= "\ufefc" for one in letters)
     return right > 0.3 * len(letters)

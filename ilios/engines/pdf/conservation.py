@@ -25,11 +25,15 @@ _JOINED = re.compile(r"(?<=\w)[-\u2010\u2011\u00ad'\u2019.,:/](?=\w)")
 
 
 class Conservation(Struct, frozen=True):
-    """The share of the words found, from 0 to 1, and some of the missing ones."""
+    """The share of the words found, from 0 to 1, and some of the missing ones.
+
+    ``exact`` is the share of those that stand there as words, with the same blanks around them.
+    """
 
     share: float
     missing: tuple[str, ...] = ()
     total: int = 0
+    exact: float = 1.0
 
     @property
     def sound(self) -> bool:
@@ -57,12 +61,11 @@ def conserved(source: str, made: str) -> Conservation:
     lost = wanted - words(made)
     if lost:
         lost -= words(_MARKUP.sub(r" \1 ", made)) - words(made)
+    exact = 1 - sum(lost.values()) / total
     if lost:
         lost = _without_found(lost, source, made)
-    missing = sum(lost.values())
-    return Conservation(
-        1 - missing / total, tuple(word for word, _ in lost.most_common(MAX_LISTED)), total
-    )
+    listed = tuple(word for word, _ in lost.most_common(MAX_LISTED))
+    return Conservation(1 - sum(lost.values()) / total, listed, total, exact)
 
 
 def _without_found(lost: Counter[str], source: str, made: str) -> Counter[str]:

@@ -11,6 +11,7 @@ from msgspec import Struct
 from ilios.engines.layout.items import Item
 from ilios.engines.pdf.annotations import text_at
 from ilios.engines.pdf.geometry import Rect
+from ilios.engines.pdf.parser import XFA_FULL
 
 MAX_FIELDS = 2_000
 """Further fields of a page are left out."""
@@ -20,7 +21,8 @@ BOXES = {True: "\u2611", False: "\u2610"}
 
 FIELD_PADDING = 2.0
 _TEXT_FLAG_PASSWORD = 1 << 13
-_PLACEHOLDER_WORDS = 60
+PLACEHOLDER_WORDS = 250
+"""With more words on its only page, an XFA form is shown itself."""
 
 
 class FormValues(Struct, frozen=True):
@@ -70,9 +72,7 @@ def _value(field: FormField) -> str:
 def _box(rect: Rect, *, checked: bool) -> Iterator[Item]:
     """Yield the sign of a box, as large as its rectangle but for one that is very large."""
     size = min(rect.width, rect.height, 12.0)
-    middle = Rect(
-        rect.left, (rect.top + rect.bottom - size) / 2, rect.left + size, rect.bottom
-    )
+    middle = Rect(rect.left, (rect.top + rect.bottom - size) / 2, rect.left + size, rect.bottom)
     yield from text_at(
         Rect(middle.left, middle.top, middle.right, middle.top + size), BOXES[checked], size
     )
@@ -81,7 +81,9 @@ def _box(rect: Rect, *, checked: bool) -> Iterator[Item]:
 def _is_noise(text: str) -> bool:
     """Whether most characters of a value have no meaning."""
     strange = sum(
-        not one.isprintable() and not one.isspace() or one == "\ufffd" or "\ue000" <= one <= "\uf8ff"
+        (not one.isprintable() and not one.isspace())
+        or one == "\ufffd"
+        or "\ue000" <= one <= "\uf8ff"
         for one in text
     )
     return 2 * strange > len(text)
@@ -94,13 +96,13 @@ def _is_shown(text: str, rect: Rect, items: Sequence[Item]) -> bool:
         for item in items
         if item.left < rect.right
         and item.right > rect.left
-        and rect.top - rect.height / 2 <= (item.top + item.bottom) / 2 <= rect.bottom + rect.height / 2
+        and rect.top - rect.height / 2
+        <= (item.top + item.bottom) / 2
+        <= rect.bottom + rect.height / 2
     )
     return "".join(text.split()) in "".join(inside.split())
 
 
 def is_xfa_placeholder(form_type: int, pages: int, fields: int, words: int) -> bool:
     """Whether a document of an XFA form shows a request for another viewer instead of the form."""
-    from ilios.engines.pdf.parser import XFA_FULL  # noqa: PLC0415
-
-    return form_type == XFA_FULL and pages == 1 and not fields and words < _PLACEHOLDER_WORDS * 4
+    return form_type == XFA_FULL and pages == 1 and not fields and words < PLACEHOLDER_WORDS

@@ -67,7 +67,9 @@ class Sheet(Struct, frozen=True):
     def shown(self, left: float, bottom: float, right: float, top: float) -> Rect:
         """Return where a rectangle of PDF's coordinates is shown."""
         if self.rotation == 90:
-            return Rect(bottom - self.bottom, left - self.left, top - self.bottom, right - self.left)
+            return Rect(
+                bottom - self.bottom, left - self.left, top - self.bottom, right - self.left
+            )
         if self.rotation == 180:
             return Rect(
                 self.right - right, bottom - self.bottom, self.right - left, top - self.bottom

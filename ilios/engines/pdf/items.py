@@ -97,6 +97,18 @@ def with_items(page: PageItems, items: Sequence[Item]) -> PageItems:
     return replace(page, items=(*page.items, *items)) if items else page
 
 
+def with_pictures(page: PageItems, pictures: Iterable[Rect]) -> PageItems:
+    """Return the page with further images."""
+    images = (Shape(one.left, one.top, one.right, one.bottom, is_image=True) for one in pictures)
+    return replace(page, shapes=(*page.shapes, *images))
+
+
+def turned_characters(items: Sequence[TextItem]) -> tuple[int, int]:
+    """Return how many characters are upright, and how many are not."""
+    turned_count = sum(len(item.text) for item in items if item.rotation and not is_upright(item))
+    return sum(len(item.text) for item in items) - turned_count, turned_count
+
+
 def turned(page: PageItems, quarters: int, items: Iterable[Item]) -> PageItems:
     """Return the page after clockwise quarter turns, with ``items`` that are turned already."""
     size = (page.width, page.height)

@@ -55,9 +55,7 @@ def put_links(
     return linked
 
 
-def _put(
-    item: Item, link: Link, textpage: pypdfium2.PdfTextPage, sheet: Sheet
-) -> Iterator[Item]:
+def _put(item: Item, link: Link, textpage: pypdfium2.PdfTextPage, sheet: Sheet) -> Iterator[Item]:
     rect = link.rect
     middle = (item.top + item.bottom) / 2
     margin = EDGE * item.size
@@ -80,9 +78,7 @@ def _put(
     yield from _split(item, at, at + len(covered), link)
 
 
-def _covered(
-    item: Item, rect: Rect, textpage: pypdfium2.PdfTextPage, sheet: Sheet
-) -> str:
+def _covered(item: Item, rect: Rect, textpage: pypdfium2.PdfTextPage, sheet: Sheet) -> str:
     """Return the text of the item's line between the edges of a link."""
     margin = min(EDGE * item.size, rect.width / 4)
     height = item.bottom - item.top

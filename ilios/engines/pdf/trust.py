@@ -34,15 +34,21 @@ letter, above which text is suspected."""
 SUSPECT_PART = 0.1
 """Share of a page's characters whose font is suspected that makes the page suspect."""
 
-_VOWELS = frozenset("aeiouy\u00e6\u00f8\u0131\u0153\u0430\u0435\u0438\u043e\u0443\u044b\u044d\u044e\u044f\u0454\u0456\u03b1\u03b5\u03b7\u03b9\u03bf\u03c5\u03c9")
+_VOWELS = frozenset(
+    "aeiouy\u00e6\u00f8\u0131\u0153\u0430\u0435\u0438\u043e\u0443\u044b\u044d\u044e\u044f\u0454\u0456\u03b1\u03b5\u03b7\u03b9\u03bf\u03c5\u03c9"
+)
 """Vowels of the Latin, Cyrillic and Greek script without their accents."""
 _TOKEN = re.compile(r"\S+")
-_ADDRESS = re.compile(r"^(?:https?://|www\.|mailto:|doi:)|^[\w.+-]+@[\w.-]+\.\w+$|^[\w.-]+\.[a-z]{2,4}/")
+_ADDRESS = re.compile(
+    r"^(?:https?://|www\.|mailto:|doi:)|^[\w.+-]+@[\w.-]+\.\w+$|^[\w.-]+\.[a-z]{2,4}/"
+)
 _LETTERS = re.compile(r"[^\W\d_]{2,}")
 _ALPHABETIC = re.compile("[a-z\u00df-\u024f\u0370-\u0481\u1e00-\u1fff]+$")
 _MEANINGLESS = re.compile("[\x00\x01\x03-\x08\x0b\x0e-\x1f\ufffd\ue000-\uf8ff]")
 _HYPHENS = str.maketrans("", "", "\x02\ufffe\xad")
-_INNER = re.compile(r"[a-z][A-Z]|[^\W\d_][\d!-&*+<-@\[\\\]^`{|}~][^\W\d_]|[^\W\d_]\d|[A-Za-z][!;:?][A-Za-z]")
+_INNER = re.compile(
+    r"[a-z][A-Z]|[^\W\d_][\d!-&*+<-@\[\\\]^`{|}~][^\W\d_]|[^\W\d_]\d|[A-Za-z][!;:?][A-Za-z]"
+)
 _SIGN = re.compile(r"[!-,/:-@\[-^`{}~]")
 
 
