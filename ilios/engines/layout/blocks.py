@@ -10,7 +10,7 @@ from msgspec import Struct
 
 from . import lists, open_tables
 from .fonts import Fonts
-from .headings import is_heading
+from .headings import CAPTION, is_heading
 from .items import Item
 from .lines import Line, append_text, first_fits, linked_text, make_lines
 from .tables import Table
@@ -148,7 +148,8 @@ def _begins(group: list[Line], line: Line, column: Column, fonts: Fonts) -> bool
         or _ends_paragraph(above, column)
         or (bool(lists.marker(line.text)) and _begins_item(group, line, column))
         or (bool(lists.OUTLINE.match(line.text)) and first_fits(above, line, column.right))
-        or _is_indented(group, line, column)
+        or (size < fonts.heading and _is_indented(group, line, column))
+        or bool(CAPTION.match(line.text) and _SENTENCE_END.search(above.text))
     )
 
 

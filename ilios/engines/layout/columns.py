@@ -15,6 +15,7 @@ LEAST_WIDTH = 0.55
 
 WIDE = 1.5
 MARGIN = 0.8
+MARGIN_WIDTH = 5.0
 SHEET = 4.0
 """A corridor so wide needs fewer lines, prose on only one side, or none."""
 
@@ -25,10 +26,10 @@ SHEET_LINES = 10
 
 PROSE_WORDS = 4
 PROSE_FILL = 0.5
-PROSE_SHARE = 0.6
+PROSE_SHARE = 0.5
 """Most words of a column stand in lines of so many words that fill this share of its width."""
 
-BESIDE = 1.5
+BESIDE = 2.0
 BESIDE_SHARE = 0.6
 """Distance of the middles of lines beside each other, and their share in a table."""
 
@@ -155,7 +156,12 @@ def _divides(parts: Sequence[Part], run: Run, size: float) -> bool:
         return False
     prose = [_is_prose(sides[0], left), _is_prose(sides[1], right)]
     # Lines that do not stand beside each other are not those of a table.
-    return all(prose) or (any(prose) and not aligned and gap > MARGIN * size)
+    return all(prose) or (
+        any(prose)
+        and not aligned
+        and gap > MARGIN * size
+        and min(_width(left), _width(right)) > MARGIN_WIDTH * size
+    )
 
 
 Extent = tuple[float, float, int]
@@ -197,9 +203,13 @@ def _wide(text: str) -> int:
     return sum("\u3040" <= char <= "\u9fff" for char in text)
 
 
+def _width(parts: list[Part]) -> float:
+    return max(part.right for part in parts) - min(part.left for part in parts)
+
+
 def _is_prose(lines: list[Extent], parts: list[Part]) -> bool:
     """Whether most of the text of a side stands in lines that fill it."""
-    width = max(part.right for part in parts) - min(part.left for part in parts)
+    width = _width(parts)
     counts = [
         words for _, extent, words in lines if words >= PROSE_WORDS and extent >= PROSE_FILL * width
     ]

@@ -96,16 +96,14 @@ def _closed_tables(page: PageItems, items: list[Item]) -> tuple[list[tables.Tabl
     """Return the tables between rules, and the items outside of them."""
     found = []
     for grid in strokes.grids(*strokes.rules(page.strokes)):
+        beside = [item for item in items if grid.left <= (item.left + item.right) / 2 <= grid.right]
         inside = [
-            item
-            for item in items
-            if grid.left <= (item.left + item.right) / 2 <= grid.right
-            and grid.top <= (item.top + item.bottom) / 2 <= grid.bottom
+            item for item in beside if grid.top <= (item.top + item.bottom) / 2 <= grid.bottom
         ]
-        table = tables.read_grid(grid, inside) if inside else None
+        table = tables.read_grid(grid, inside, beside) if inside else None
         if table is not None:
             found.append(table)
-            used = set(map(id, inside))
+            used = set(map(id, table.items))
             items = [item for item in items if id(item) not in used]
     return found, items
 

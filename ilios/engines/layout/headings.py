@@ -11,7 +11,7 @@ from .lines import Line, first_fits
 MAX_LINES = 3
 MAX_WORDS = 20
 MAX_LEVEL = 6
-RANK_STEP = 1.06
+RANK_STEP = 1.12
 """Ratio between the sizes of two levels."""
 
 ITALIC_WORDS = 10
@@ -29,7 +29,7 @@ _SIGNS = re.compile(r"[=<>;{}|\u2211\u222b\u220f\u2208\u2264\u2265\u2192\u2200\u
 _UNUSUAL = re.compile(r"[(_*/\\@%$#\[]|\d{3}")
 _NUMBER = re.compile(r"[\dIVXA-Z.]{1,8}|\(?\w{1,4}[.)]")
 _END = re.compile(r"[.,;]$")
-_CAPTION = re.compile(
+CAPTION = re.compile(
     r"(?:table|tab\.|tabelle|fig\.?|figure|abb\.?|abbildung|listing|algorithm|source|note)s?\s*"
     r"(?:[\dIVXA-Z]+\b|:)",
     re.IGNORECASE,
@@ -75,7 +75,7 @@ def _may_be(text: str) -> bool:
         0 < words <= MAX_WORDS
         and letters >= max(1, (len(text) - words) / 2)
         and text[0] not in lists.SIGNS
-        and not (_SIGNS.search(text) or _CAPTION.match(text) or _ends_sentence(text))
+        and not (_SIGNS.search(text) or CAPTION.match(text) or _ends_sentence(text))
     )
 
 
