@@ -15,6 +15,9 @@ from .strokes import TOUCH, Grid, Rule
 FRAME_WORDS = 90
 """A cell of a small grid with more words is a frame around other content."""
 
+CARD_WORDS = 15
+"""Usual cells of a small grid with more words are boxes that stand beside each other."""
+
 HEAD_HEIGHT = 60.0
 """Height above a grid in which its head is searched."""
 
@@ -61,16 +64,17 @@ def read_grid(grid: Grid, items: Sequence[Item], above: Sequence[Item]) -> Table
     spans = _spans(grid)
     if not _place(grid, spans, items) or not _is_table(grid, spans):
         return None
+    # A column without a text of its own is the gap between two rules.
+    columns = sorted({span.column for span in spans if span.items})
+    places = [(grid.xs[at], grid.xs[at + 1]) for at in columns]
+    heads, top = _heads(grid, places, above)
     texts = _split_open_rows(grid, spans)
     if texts is None:
-        texts = _texts(grid, spans)
-    columns = _own_columns(texts, spans)
+        texts = _texts(grid, spans, headed=bool(heads))
     texts = [[row[at] for at in columns] for row in texts if any(row)]
     if len(texts) < 2 or len(columns) < 2:
         return None
-    heads, top = _heads(grid, [(grid.xs[at], grid.xs[at + 1]) for at in columns], above)
     used = [item for row in heads for piece in row for item in piece.items]
-    places = [(grid.xs[at], grid.xs[at + 1]) for at in columns]
     texts = [head_row(row, places) for row in heads] + texts
     return Table(grid.left, top, grid.right, grid.bottom, texts, [*items, *used])
 
@@ -173,7 +177,7 @@ def _is_table(grid: Grid, spans: list[_Span]) -> bool:
     if len({span.column for span in filled}) < 2 or len(filled) < LEAST_FILLED * len(spans):
         return False
     counts = [sum(len(item.text.split()) for item in span.items) for span in filled]
-    if max(counts) > FRAME_WORDS and len(spans) <= SMALL_GRID:
+    if len(spans) <= SMALL_GRID and (max(counts) > FRAME_WORDS or median(counts) > CARD_WORDS):
         return False
     return sum(counts) / len(counts) <= MEAN_WORDS
 
@@ -182,9 +186,9 @@ def _size(span: _Span) -> int:
     return (span.last_row - span.row + 1) * (span.last_column - span.column + 1)
 
 
-def _texts(grid: Grid, spans: list[_Span]) -> list[list[str]]:
+def _texts(grid: Grid, spans: list[_Span], *, headed: bool) -> list[list[str]]:
     texts = [[""] * (len(grid.xs) - 1) for _ in range(len(grid.ys) - 1)]
-    head = _head_rows(spans, len(grid.xs) - 1)
+    head = 0 if headed else _head_rows(spans, len(grid.xs) - 1)
     for span in spans:
         text = cell_text(span.items)
         # Below the head a cell over several columns parts the table: its text stands there once.
@@ -269,9 +273,3 @@ def _row_starts(cells: list[_Span]) -> list[float]:
 
 PROSE_PHRASE = 5
 """Phrases with more words are running text in the cells of one row."""
-
-
-def _own_columns(texts: list[list[str]], spans: list[_Span]) -> list[int]:
-    """Return the columns that have a text of their own; others are gaps between double rules."""
-    own = {span.column for span in spans if span.items}
-    return [at for at in range(len(texts[0])) if at in own and any(row[at] for row in texts)]
