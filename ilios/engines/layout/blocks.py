@@ -9,16 +9,17 @@ from typing import Literal
 from msgspec import Struct
 
 from . import lists, open_tables
-from .fonts import LARGER, Fonts
-from .headings import heading_level, is_heading
+from .fonts import Fonts
+from .headings import CAPTION, is_heading
 from .items import Item
-from .lines import Line, append_text, linked_text, make_lines
+from .lines import Line, append_text, first_fits, linked_text, make_lines
 from .tables import Table
 
 PARAGRAPH_PITCH = 1.3
 """Distance of two lines, by the usual one, from which a paragraph begins."""
 
 INDENT = 0.8
+MAX_INDENT = 5.0
 """Indentation of the first line of a paragraph, in the size of the font."""
 
 SHORT_LINE = 0.75
@@ -27,7 +28,6 @@ SHORT_LINE = 0.75
 BROKEN_LINE = 0.6
 """A line that fills less of the column is broken on purpose."""
 
-SAME_SIZE = 0.12
 _SENTENCE_END = re.compile(r"[.!?:;\u3002\uff01\uff1f\u061f][\"'\u201d\u2019)\]]*$")
 
 
@@ -37,6 +37,7 @@ class Block(Struct):
     kind: Literal["paragraph", "heading", "item", "code", "table"]
     text: str
     level: int = 0
+    size: float = 0.0
     table: Table | None = None
 
 
@@ -46,6 +47,7 @@ class Column(Struct):
     left: float
     right: float
     pitch: float
+    hanging: bool = False
 
 
 def read_column(items: Sequence[Item], fonts: Fonts) -> Iterator[Block]:
@@ -72,6 +74,7 @@ def _text_blocks(lines: Sequence[Line], fonts: Fonts) -> Iterator[Block]:
         min(line.left for line in lines),
         max(line.right for line in lines),
         _usual_pitch(pitches, fonts),
+        _is_hanging(lines),
     )
     place = 0
     while place < len(lines):
@@ -92,6 +95,16 @@ def _text_blocks(lines: Sequence[Line], fonts: Fonts) -> Iterator[Block]:
             stop += 1
         yield from _paragraphs(lines[place:stop], column, fonts)
         place = stop
+
+
+def _is_hanging(lines: Sequence[Line]) -> bool:
+    """Whether all lines of the paragraphs but the first are indented, as in a bibliography."""
+    left = min(line.left for line in lines)
+    shifts = [(line.left - left) / line.size for line in lines]
+    base = sum(shift < INDENT for shift in shifts)
+    indented = sum(INDENT <= shift < MAX_INDENT for shift in shifts)
+    spread = {round(shift) for shift in shifts if shift >= INDENT}
+    return indented >= base > 1 and len(spread) <= 2 and base + indented == len(lines)
 
 
 def _usual_pitch(pitches: list[float], fonts: Fonts) -> float:
@@ -127,15 +140,25 @@ def _begins(group: list[Line], line: Line, column: Column, fonts: Fonts) -> bool
     """Whether a line begins another block than the lines before it."""
     above = group[-1]
     size = max(line.size, above.size)
-    usual = max(column.pitch, 1.25 * size) if size > fonts.body * LARGER else column.pitch
+    usual = max(column.pitch, 1.25 * size) if size >= fonts.heading else column.pitch
     return (
         line.top - above.top > PARAGRAPH_PITCH * usual + 1
-        or (abs(line.size - above.size) > SAME_SIZE * size and len(line.text) > 2)
-        or (line.bold != above.bold and not fonts.bold)
+        or (fonts.differ(line.size, above.size) and len(line.text) > 2)
+        or (line.bold != above.bold and not fonts.bold and _changes(group, line, column))
         or _ends_paragraph(above, column)
         or (bool(lists.marker(line.text)) and _begins_item(group, line, column))
-        or _is_indented(group, line)
+        or (bool(lists.OUTLINE.match(line.text)) and first_fits(above, line, column.right))
+        or (size < fonts.heading and _is_indented(group, line, column))
+        or bool(CAPTION.match(line.text) and _SENTENCE_END.search(above.text))
     )
+
+
+def _changes(group: list[Line], line: Line, column: Column) -> bool:
+    """Whether lines in bold, or those after them, are a block of their own and not running on."""
+    if lists.marker(group[0].text) and line.left > group[0].left + INDENT * line.size:
+        return False
+    above = group[-1]
+    return first_fits(above, line, column.right) or bool(_SENTENCE_END.search(above.text))
 
 
 def _ends_paragraph(line: Line, column: Column) -> bool:
@@ -143,14 +166,20 @@ def _ends_paragraph(line: Line, column: Column) -> bool:
     return short and bool(_SENTENCE_END.search(line.text))
 
 
-def _is_indented(group: list[Line], line: Line) -> bool:
+def _is_indented(group: list[Line], line: Line, column: Column) -> bool:
     """Whether a line is indented as the first of a paragraph, or ends a hanging indentation."""
     above = group[-1]
     step = INDENT * line.size
     base = min(one.left for one in group)
+    if column.hanging:
+        return line.left < column.left + step < above.left or (
+            len(group) == 1
+            and abs(line.left - above.left) < step
+            and above.left < column.left + step
+        )
     if line.left > base + step and above.left < line.left - step:
         # A list item's further lines are indented, too.
-        return not lists.marker(group[0].text) and line.left < base + 5 * line.size
+        return not lists.marker(group[0].text) and line.left < base + MAX_INDENT * line.size
     return len(group) > 1 and line.left < above.left - step
 
 
@@ -171,7 +200,7 @@ def _block(
 ) -> Iterator[Block]:
     if is_heading(group, below, column.right, fonts):
         depths.reset()
-        yield Block("heading", _joined(group, None), heading_level(group, fonts))
+        yield Block("heading", _joined(group, None), size=max(line.size for line in group))
         return
     text = _joined(group, column)
     if lists.marker(group[0].text):
@@ -195,6 +224,4 @@ def _joined(group: list[Line], column: Column | None) -> str:
 
 def _is_broken(above: Line, line: Line, column: Column) -> bool:
     width = column.right - column.left
-    first = len(line.text.split(" ", 1)[0]) / max(len(line.text), 1) * (line.right - line.left)
-    free = column.right - above.right
-    return above.right - column.left < BROKEN_LINE * width and free > 1.3 * first + line.size
+    return above.right - column.left < BROKEN_LINE * width and first_fits(above, line, column.right)

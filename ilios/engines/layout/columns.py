@@ -1,5 +1,6 @@
 """Columns: the parts of a page in reading order, divided at white corridors."""
 
+from bisect import bisect_left
 from collections import Counter
 from collections.abc import Sequence
 from statistics import median
@@ -13,8 +14,10 @@ LEAST_WIDTH = 0.55
 """Width of a corridor, in the size of the text beside it."""
 
 WIDE = 1.5
+MARGIN = 0.8
+MARGIN_WIDTH = 5.0
 SHEET = 4.0
-"""A corridor so wide needs fewer lines, or no prose, on both sides."""
+"""A corridor so wide needs fewer lines, prose on only one side, or none."""
 
 PROSE_LINES = 4
 WIDE_LINES = 3
@@ -23,7 +26,12 @@ SHEET_LINES = 10
 
 PROSE_WORDS = 4
 PROSE_FILL = 0.5
-"""A column has lines of so many words that fill this share of its width, in the median."""
+PROSE_SHARE = 0.5
+"""Most words of a column stand in lines of so many words that fill this share of its width."""
+
+BESIDE = 2.0
+BESIDE_SHARE = 0.6
+"""Distance of the middles of lines beside each other, and their share in a table."""
 
 CANDIDATES = 8
 """Places at which a corridor is searched on each side; the most frequent edges of items."""
@@ -141,11 +149,19 @@ def _divides(parts: Sequence[Part], run: Run, size: float) -> bool:
     gap = min(part.left for part in right) - max(part.right for part in left)
     sides = [_side(left), _side(right)]
     lines = min(len(side) for side in sides)
-    if gap > SHEET * size and lines >= SHEET_LINES and not _aligned(sides):
+    aligned = _aligned(sides)
+    if gap > SHEET * size and lines >= SHEET_LINES and not aligned:
         return True
     if lines < (WIDE_LINES if gap > WIDE * size else PROSE_LINES):
         return False
-    return _is_prose(sides[0], left) and _is_prose(sides[1], right)
+    prose = [_is_prose(sides[0], left), _is_prose(sides[1], right)]
+    # Lines that do not stand beside each other are not those of a table.
+    return all(prose) or (
+        any(prose)
+        and not aligned
+        and gap > MARGIN * size
+        and min(_width(left), _width(right)) > MARGIN_WIDTH * size
+    )
 
 
 Extent = tuple[float, float, int]
@@ -187,25 +203,29 @@ def _wide(text: str) -> int:
     return sum("\u3040" <= char <= "\u9fff" for char in text)
 
 
+def _width(parts: list[Part]) -> float:
+    return max(part.right for part in parts) - min(part.left for part in parts)
+
+
 def _is_prose(lines: list[Extent], parts: list[Part]) -> bool:
-    width = max(part.right for part in parts) - min(part.left for part in parts)
-    return (
-        median([words for _, _, words in lines]) >= PROSE_WORDS
-        and median([extent for _, extent, _ in lines]) >= PROSE_FILL * width
+    """Whether most of the text of a side stands in lines that fill it."""
+    width = _width(parts)
+    counts = [
+        words for _, extent, words in lines if words >= PROSE_WORDS and extent >= PROSE_FILL * width
+    ]
+    return len(counts) >= WIDE_LINES and sum(counts) >= PROSE_SHARE * sum(
+        words for _, _, words in lines
     )
 
 
 def _aligned(sides: list[list[Extent]]) -> bool:
-    """Whether the lines of the smaller side stand beside lines of the other, as in a table."""
-    small, large = sorted(sides, key=len)
-    places = sorted(middle for middle, _, _ in large)
-    words = median([count for _, _, count in small])
-    if words >= PROSE_WORDS:
+    """Whether the lines of a side stand beside lines of the other, as in a table."""
+    few, other = sorted(sides, key=lambda side: median([words for _, _, words in side]))
+    if median([words for _, _, words in few]) >= PROSE_WORDS:
         return False
+    places = sorted(middle for middle, _, _ in other)
     beside = 0
-    at = 0
-    for middle, _, _ in sorted(small):
-        while at < len(places) - 1 and places[at] < middle - 2:
-            at += 1
-        beside += abs(places[at] - middle) <= 2
-    return beside > 0.8 * len(small)
+    for middle, _, _ in few:
+        at = bisect_left(places, middle - BESIDE)
+        beside += at < len(places) and places[at] <= middle + BESIDE
+    return beside > BESIDE_SHARE * len(few)

@@ -7,7 +7,7 @@ from msgspec import Struct
 from ilios.engines.converters import markdown
 from schemas.results import PageHeading, PageTable
 
-from . import columns, fonts, running, strokes, tables, vertical
+from . import columns, fonts, headings, running, strokes, tables, vertical
 from .blocks import Block, read_column
 from .items import Item, PageItems
 from .lines import make_line, rows
@@ -36,18 +36,29 @@ def lay_out(pages: Sequence[PageItems]) -> list[LaidOutPage]:
     """
     usual = fonts.measure(pages)
     found = running.find_running(pages, usual)
-    return [_lay_out(page, one, usual) for page, one in zip(pages, found, strict=True)]
+    blocks = [_page_blocks(page, one, usual) for page, one in zip(pages, found, strict=True)]
+    sizes = (block.size for page in blocks for block in page if block.kind == "heading")
+    ranks = headings.heading_ranks(sizes, usual)
+    for block in (block for page in blocks for block in page if block.kind == "heading"):
+        block.level = ranks[block.size]
+    return [
+        _laid_out(page.index, edges, found)
+        for page, edges, found in zip(pages, found, blocks, strict=True)
+    ]
 
 
-def _lay_out(page: PageItems, edges: running.Running, usual: fonts.Fonts) -> LaidOutPage:
+def _page_blocks(page: PageItems, edges: running.Running, usual: fonts.Fonts) -> list[Block]:
     items = [item for item in page.items if id(item) not in edges.items and item.text.strip()]
     upright = [item for item in items if not item.vertical]
     blocks = list(_blocks(page, upright, usual))
     texts = vertical.read_vertical([item for item in items if item.vertical])
-    blocks += [Block("paragraph", text) for text in texts]
+    return blocks + [Block("paragraph", text) for text in texts]
+
+
+def _laid_out(index: int, edges: running.Running, blocks: list[Block]) -> LaidOutPage:
     found = [block.table for block in blocks if block.table is not None]
     return LaidOutPage(
-        index=page.index,
+        index=index,
         markdown=render(blocks),
         header=edges.header,
         footer=edges.footer,
@@ -57,7 +68,7 @@ def _lay_out(page: PageItems, edges: running.Running, usual: fonts.Fonts) -> Lai
             if block.kind == "heading"
         ),
         tables=tuple(
-            PageTable(f"table-{page.index}-{number}", markdown.table(table.rows), "markdown")
+            PageTable(f"table-{index}-{number}", markdown.table(table.rows), "markdown")
             for number, table in enumerate(found)
         ),
     )
@@ -85,16 +96,14 @@ def _closed_tables(page: PageItems, items: list[Item]) -> tuple[list[tables.Tabl
     """Return the tables between rules, and the items outside of them."""
     found = []
     for grid in strokes.grids(*strokes.rules(page.strokes)):
+        beside = [item for item in items if grid.left <= (item.left + item.right) / 2 <= grid.right]
         inside = [
-            item
-            for item in items
-            if grid.left <= (item.left + item.right) / 2 <= grid.right
-            and grid.top <= (item.top + item.bottom) / 2 <= grid.bottom
+            item for item in beside if grid.top <= (item.top + item.bottom) / 2 <= grid.bottom
         ]
-        table = tables.read_grid(grid, inside) if inside else None
+        table = tables.read_grid(grid, inside, beside) if inside else None
         if table is not None:
             found.append(table)
-            used = set(map(id, inside))
+            used = set(map(id, table.items))
             items = [item for item in items if id(item) not in used]
     return found, items
 

@@ -21,8 +21,14 @@ OVERLAP = 0.5
 CELL_GAP = 0.9
 """Gap, in the size of the font, between two cells of a table row."""
 
+WORD_SLACK = 1.3
+"""Most ratio of a word's estimated width to its true width."""
+
 TALL = 1.8
 """Ratio to the median height of an initial or a bracket that reaches over several lines."""
+
+INITIAL_CHARS = 12
+"""An initial may be one item with the rest of its word."""
 
 _RTL = re.compile("[\u0590-\u08ff\ufb1d-\ufdff\ufe70-\ufefc]")
 _LTR = re.compile("[A-Za-z\u00c0-\u024f\u0370-\u052f\u3040-\u9fff]")
@@ -49,23 +55,20 @@ def make_line(items: Sequence[Item]) -> Line:
     """Return the line of items that stand side by side."""
     ordered = reading_order(items)
     chars = bold = italic = monospaced = 0
-    size = 0.0
-    most = -1
+    sizes: dict[float, int] = {}
     for item in ordered:
         count = len(item.text)
         chars += count
         bold += count * item.bold
         italic += count * item.italic
         monospaced += count * item.monospaced
-        if count > most:
-            most = count
-            size = item.size
+        sizes[item.size] = sizes.get(item.size, 0) + count
     return Line(
         min(item.left for item in ordered),
         min(item.top for item in ordered),
         max(item.right for item in ordered),
         max(item.bottom for item in ordered),
-        size,
+        max(sizes, key=lambda size: (sizes[size], size)),
         ordered,
         bold >= 0.9 * chars,
         italic >= 0.9 * chars,
@@ -194,7 +197,7 @@ def rows(items: Sequence[Item]) -> list[list[Item]]:
 
 
 def _is_tall(item: Item, usual: float) -> bool:
-    return item.bottom - item.top > TALL * usual and len(item.text.strip()) <= 2
+    return item.bottom - item.top > TALL * usual and len(item.text.strip()) <= INITIAL_CHARS
 
 
 def _attach(item: Item, found: list[list[Item]]) -> None:
@@ -206,14 +209,22 @@ def _attach(item: Item, found: list[list[Item]]) -> None:
         and row[0].bottom > item.top
         and any(abs(other.left - item.right) < 1.5 * other.size for other in row)
     ]
+    if len(near) < 2 or min(row[0].top for row in near) < item.top - item.size / 2:
+        near = [row for row in found if _beside(item, row)]
     if not near:
         at = next((i for i, row in enumerate(found) if row[0].top > item.top), len(found))
         found.insert(at, [item])
     elif item.text.strip().isalpha():
-        near[0].append(item)
+        min(near, key=lambda row: row[0].top).append(item)
     else:
         middle = item.top + item.bottom
         min(near, key=lambda row: abs(row[0].top + row[0].bottom - middle)).append(item)
+
+
+def _beside(item: Item, row: list[Item]) -> bool:
+    """Whether the middle of a row lies within the height of an item, as those of one line do."""
+    middle = (row[0].top + row[0].bottom) / 2
+    return item.top < middle < item.bottom
 
 
 def make_lines(items: Sequence[Item]) -> list[Line]:
@@ -233,6 +244,12 @@ def cells(line: Line, gap: float = CELL_GAP) -> list[Line]:
             groups[-1].append(item)
         right = max(right, item.right)
     return [make_line(group) for group in groups] if len(groups) > 1 else [line]
+
+
+def first_fits(above: Line, line: Line, right: float) -> bool:
+    """Whether the first word of a line would have fitted at the end of the line above."""
+    first = len(line.text.split(" ", 1)[0]) / max(len(line.text), 1) * (line.right - line.left)
+    return right - above.right > WORD_SLACK * first + line.size
 
 
 def append_text(text: str, more: str) -> str:

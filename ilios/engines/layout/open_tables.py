@@ -8,6 +8,7 @@ from statistics import median
 from msgspec import Struct
 
 from . import lists
+from .heads import GAP, HEAD_ROWS, HEAD_WORDS, head_row
 from .items import Item
 from .lines import Line, append_text, cells, linked_text, make_line
 from .tables import Table
@@ -27,11 +28,10 @@ ROW_GAP = 2.5
 TIGHT = 0.9
 """Gap above a line, in the size of the font, that continues the row above."""
 
+CLEAR_GAP = 1.5
 ALIGNED = 0.7
 """Share of the cells that share an edge or the middle with the others of their column."""
 
-HEAD_ROWS = 3
-HEAD_WORDS = 8
 _LEADERS = re.compile(r"^(.*?(?:\.\s?){4,})\s*(\S{1,6})$")
 _EQUATION_NUMBER = re.compile(r"\(?[A-Z]?\.?\d+(?:\.\d+)*[a-z]?\)")
 _CAPTION = re.compile(r"(?:table|tab\.|tabelle|fig|figure|abb)\b", re.IGNORECASE)
@@ -131,13 +131,27 @@ def _table(run: Rows) -> Table | None:
         return None
     pieces = [piece for row in full for piece in row]
     words = [len(piece.text.split()) for piece in pieces]
-    if median(words) > CELL_WORDS or max(words) > LONG_CELL or not _is_aligned(full, columns):
-        return None
-    if all(_EQUATION_NUMBER.fullmatch(row[-1].text) for row in full):
-        return None
-    if 2 * sum(bool(lists.marker(row[0].text)) for row in full) > len(full) and len(columns) < 3:
+    unlike = (
+        median(words) > CELL_WORDS
+        or max(words) > LONG_CELL
+        or not _is_aligned(full, columns)
+        or (len(full) < LEAST_ROWS and not _is_clear(full, columns))
+        or all(_EQUATION_NUMBER.fullmatch(row[-1].text) for row in full)
+        or (len(columns) < SHORT_COLUMNS and _are_items(full))
+    )
+    if unlike:
         return None
     return _boxed(pieces, _fill(run, columns), [])
+
+
+def _are_items(full: Rows) -> bool:
+    return 2 * sum(bool(lists.marker(row[0].text)) for row in full) > len(full)
+
+
+def _is_clear(full: Rows, columns: list[Span]) -> bool:
+    """Whether two rows have the same cells, far apart."""
+    gaps = [right[0] - left[1] for left, right in pairwise(columns)]
+    return len({len(row) for row in full}) == 1 and min(gaps) > CLEAR_GAP * full[0][0].size
 
 
 def _columns(full: Rows) -> list[Span]:
@@ -214,14 +228,9 @@ def _heads(split: Rows, place: int, floor: int, table: Table) -> tuple[int, list
     while start > floor and len(heads) < HEAD_ROWS:
         row, below = split[start - 1], split[start]
         gap = min(line.top for line in below) - max(line.bottom for line in row)
-        if gap > TIGHT * row[0].size or not all(_is_head(line, columns) for line in row):
+        if gap > GAP * row[0].size or not all(_is_head(line, columns) for line in row):
             break
-        texts = [""] * len(columns)
-        for piece in row:
-            for at, (left, right) in enumerate(columns):
-                if min(piece.right, right) - max(piece.left, left) > 0:
-                    texts[at] = f"{texts[at]} {linked_text(piece.items)}".strip()
-        heads.insert(0, texts)
+        heads.insert(0, head_row(row, columns))
         start -= 1
     return start, heads
 

@@ -16,6 +16,9 @@ SAME_PLACE = 2.5
 TOUCH = 3.5
 """Distance at which two strokes meet."""
 
+STACKED = 8.0
+"""Distance between two grids that are parts of one."""
+
 SHORT = 4.0
 MAX_STROKES = 6000
 """A page with more strokes is a drawing: no grids are searched on it."""
@@ -121,7 +124,7 @@ def grids(horizontals: list[Rule], verticals: list[Rule]) -> list[Grid]:
             and max(len(xs), len(ys)) <= MAX_LINES
         ):
             found.append(Grid(xs, ys, upright, flat))
-    return _without_inner(found)
+    return _stacked(_without_inner(found))
 
 
 def edges(places: Iterable[float]) -> list[float]:
@@ -159,6 +162,28 @@ def _components(
     for number, rule in enumerate(verticals, len(horizontals)):
         groups.setdefault(root(number), ([], []))[1].append(rule)
     return list(groups.values())
+
+
+def _stacked(found: list[Grid]) -> list[Grid]:
+    """Return the grids; those of the same width close below one another are one."""
+    stacked: list[Grid] = []
+    for grid in sorted(found, key=lambda one: one.top):
+        for at, above in enumerate(stacked[-MAX_LINES:], max(len(stacked) - MAX_LINES, 0)):
+            if (
+                abs(grid.left - above.left) <= TOUCH
+                and abs(grid.right - above.right) <= TOUCH
+                and -TOUCH <= grid.top - above.bottom <= STACKED
+            ):
+                stacked[at] = Grid(
+                    edges(above.xs + grid.xs),
+                    edges(above.ys + grid.ys),
+                    above.verticals + grid.verticals,
+                    above.horizontals + grid.horizontals,
+                )
+                break
+        else:
+            stacked.append(grid)
+    return stacked
 
 
 def _without_inner(found: list[Grid]) -> list[Grid]:

@@ -6,17 +6,29 @@ from statistics import median
 
 from msgspec import Struct
 
+from .headings import CAPTION
+from .heads import GAP, HEAD_ROWS, Span, head_row, is_head
 from .items import Item
-from .lines import append_text, linked_text, reading_order, rows
+from .lines import Line, append_text, cells, linked_text, make_line, reading_order, rows
 from .strokes import TOUCH, Grid, Rule
 
 FRAME_WORDS = 90
 """A cell of a small grid with more words is a frame around other content."""
 
+CARD_WORDS = 15
+"""Usual cells of a small grid with more words are boxes that stand beside each other."""
+
+HEAD_HEIGHT = 60.0
+"""Height above a grid in which its head is searched."""
+
 SMALL_GRID = 8
 MEAN_WORDS = 45
 LEAST_FILLED = 0.3
 """Share of a grid's cells that contain text; a drawing has fewer."""
+
+SMALL_ROWS = 4
+MERGED_SHARE = 0.6
+"""Share of a larger grid's places in merged cells; a drawing has more."""
 
 MAX_CELLS = 20_000
 SPLIT_SHARE = 0.6
@@ -42,20 +54,51 @@ class _Span(Struct):
     items: list[Item]
 
 
-def read_grid(grid: Grid, items: Sequence[Item]) -> Table | None:
-    """Return the table of a grid with the items inside of it, None if it is not one."""
+def read_grid(grid: Grid, items: Sequence[Item], above: Sequence[Item]) -> Table | None:
+    """Return the table of a grid with the items inside of it, None if it is not one.
+
+    Its head may stand among the items above the grid.
+    """
     if (len(grid.xs) - 1) * (len(grid.ys) - 1) > MAX_CELLS:
         return None
     spans = _spans(grid)
     if not _place(grid, spans, items) or not _is_table(grid, spans):
         return None
+    # A column without a text of its own is the gap between two rules.
+    columns = sorted({span.column for span in spans if span.items})
+    places = [(grid.xs[at], grid.xs[at + 1]) for at in columns]
+    heads, top = _heads(grid, places, above)
     texts = _split_open_rows(grid, spans)
     if texts is None:
-        texts = _texts(grid, spans)
-    texts = _without_empty(texts)
-    if len(texts) < 2 or len(texts[0]) < 2:
+        texts = _texts(grid, spans, headed=bool(heads))
+    texts = [[row[at] for at in columns] for row in texts if any(row)]
+    if len(texts) < 2 or len(columns) < 2:
         return None
-    return Table(grid.left, grid.top, grid.right, grid.bottom, texts, list(items))
+    used = [item for row in heads for piece in row for item in piece.items]
+    texts = [head_row(row, places) for row in heads] + texts
+    return Table(grid.left, top, grid.right, grid.bottom, texts, [*items, *used])
+
+
+def _heads(
+    grid: Grid, columns: list[Span], above: Sequence[Item]
+) -> tuple[list[list[Line]], float]:
+    """Return the heads that stand above a grid, and where they begin."""
+    near = [item for item in above if grid.top - HEAD_HEIGHT < item.top < grid.top]
+    found: list[list[Line]] = []
+    top = grid.top
+    for row in reversed(rows(near)):
+        pieces = cells(make_line(row))
+        gap = top - max(piece.bottom for piece in pieces)
+        if (
+            len(found) == HEAD_ROWS
+            or gap > GAP * pieces[0].size
+            or not is_head(pieces, columns, lone=bool(found))
+            or CAPTION.match(pieces[0].text)
+        ):
+            break
+        found.insert(0, pieces)
+        top = min(piece.top for piece in pieces)
+    return found, top
 
 
 def _spans(grid: Grid) -> list[_Span]:
@@ -123,25 +166,52 @@ def _place(grid: Grid, spans: list[_Span], items: Sequence[Item]) -> bool:
 
 
 def _is_table(grid: Grid, spans: list[_Span]) -> bool:
+    covered = sum(_size(span) for span in spans if _size(span) > 1)
+    if len(grid.ys) > SMALL_ROWS and covered > MERGED_SHARE * (len(grid.xs) - 1) * (
+        len(grid.ys) - 1
+    ):
+        return False
     filled = [span for span in spans if span.items]
     if len({span.row for span in filled}) < 2 and len(grid.ys) > 2:
         return False
     if len({span.column for span in filled}) < 2 or len(filled) < LEAST_FILLED * len(spans):
         return False
     counts = [sum(len(item.text.split()) for item in span.items) for span in filled]
-    if max(counts) > FRAME_WORDS and len(spans) <= SMALL_GRID:
+    if len(spans) <= SMALL_GRID and (max(counts) > FRAME_WORDS or median(counts) > CARD_WORDS):
         return False
     return sum(counts) / len(counts) <= MEAN_WORDS
 
 
-def _texts(grid: Grid, spans: list[_Span]) -> list[list[str]]:
+def _size(span: _Span) -> int:
+    return (span.last_row - span.row + 1) * (span.last_column - span.column + 1)
+
+
+def _texts(grid: Grid, spans: list[_Span], *, headed: bool) -> list[list[str]]:
     texts = [[""] * (len(grid.xs) - 1) for _ in range(len(grid.ys) - 1)]
+    head = 0 if headed else _head_rows(spans, len(grid.xs) - 1)
     for span in spans:
         text = cell_text(span.items)
+        # Below the head a cell over several columns parts the table: its text stands there once.
+        last = span.last_column if span.row < head else span.column
         for row in range(span.row, span.last_row + 1):
-            for column in range(span.column, span.last_column + 1):
+            for column in range(span.column, last + 1):
                 texts[row][column] = text
     return texts
+
+
+def _head_rows(spans: list[_Span], columns: int) -> int:
+    """Return how many rows at the top have cells over several columns, but not over all."""
+    row = 0
+    while True:
+        here = [span for span in spans if span.row <= row <= span.last_row]
+        wide = [span for span in here if span.items and span.last_column > span.column]
+        if not wide or any(_width(span) == columns for span in wide):
+            return row
+        row += 1
+
+
+def _width(span: _Span) -> int:
+    return span.last_column - span.column + 1
 
 
 def cell_text(items: Sequence[Item]) -> str:
@@ -203,10 +273,3 @@ def _row_starts(cells: list[_Span]) -> list[float]:
 
 PROSE_PHRASE = 5
 """Phrases with more words are running text in the cells of one row."""
-
-
-def _without_empty(texts: list[list[str]]) -> list[list[str]]:
-    """Return the rows without those and the columns that are empty throughout."""
-    full = [row for row in texts if any(row)]
-    columns = [at for at in range(len(full[0]) if full else 0) if any(row[at] for row in full)]
-    return [[row[at] for at in columns] for row in full]
