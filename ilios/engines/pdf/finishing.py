@@ -41,6 +41,10 @@ def finish(draft: Draft, laid: LaidOutPage | None, reader: DocumentReader) -> Co
         return _recognised(draft)
     if laid is None:
         laid = LaidOutPage(index=draft.index, markdown="")
+    if not laid.markdown:  # all there is on a page is not its header
+        laid = LaidOutPage(
+            index=draft.index, markdown="\n\n".join(filter(None, [laid.header, laid.footer]))
+        )
     made = _guard(draft, _with_parts(draft, laid), reader)
     warnings = [*draft.warnings, *_warnings(made)]
     return _page(draft, made, warnings)
