@@ -17,7 +17,8 @@ from ilios.engines.converters import markdown
 from ilios.engines.local.limits import EngineLimits
 from ilios.engines.pages import (
     Pages,
-    Ranges,
+    Reading,
+    WHOLE,
     check_page_limit,
     markdown_pages,
     model_name,
@@ -49,29 +50,29 @@ ReadImage = Callable[[Any, Callable[[], None]], Any]
 
 
 def convert(
-    path: Path, limits: EngineLimits, progress: Callable[[int, int], None], ranges: Ranges = ()
+    path: Path, limits: EngineLimits, progress: Callable[[int, int], None], reading: Reading = WHOLE
 ) -> Pages:
     """Convert a PDF; see :class:`ilios.engines.converters.registry.Converter`.
 
     Of a damaged one the readable pages are converted; the model then ends in ``repaired``.
     """
     try:
-        return _convert(path, limits, progress, ranges)
+        return _convert(path, limits, progress, reading)
     except Damaged:
         with repaired_copy(path) as repaired:
             if repaired is None:
                 raise
-            converted = _convert(repaired, limits, progress, ranges)
+            converted = _convert(repaired, limits, progress, reading)
         if not any(page.result.markdown for page in converted.pages):
             raise
         return Pages(converted.pages, f"{converted.model}+repaired")
 
 
 def _convert(
-    path: Path, limits: EngineLimits, progress: Callable[[int, int], None], ranges: Ranges
+    path: Path, limits: EngineLimits, progress: Callable[[int, int], None], reading: Reading
 ) -> Pages:
     with open_pdf(path) as document:
-        indices = selected_indices(ranges, len(document))
+        indices = selected_indices(reading.ranges, len(document))
         total = len(indices)
         check_page_limit("PDF", "pages", len(document), total, limits.max_pages)
         progress(0, total)
