@@ -49,7 +49,7 @@ class ConversionOptions(
 
     ``pages`` is text such as ``1-3,7,10-`` or a list of page numbers from 1. It is brought into one
     canonical form (sorted, merged), so that equal selections compare, hash and encode the same.
-    So are ``language``, a text of tags afterwards, and ``recognition``, whose ``auto`` becomes None.
+    So are ``language``, a text of tags then, and ``recognition``, whose ``auto`` becomes None.
     """
 
     engine: Annotated[

@@ -12,9 +12,9 @@ from actors.engines import Unconvertible
 from ilios.engines.converters import archives, markdown
 from ilios.engines.local.limits import EngineLimits
 from ilios.engines.pages import (
+    WHOLE,
     Pages,
     Reading,
-    WHOLE,
     check_page_limit,
     markdown_pages,
     model_name,

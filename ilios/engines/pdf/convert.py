@@ -16,9 +16,9 @@ from liteparse import LiteParse
 from ilios.engines.converters import markdown
 from ilios.engines.local.limits import EngineLimits
 from ilios.engines.pages import (
+    WHOLE,
     Pages,
     Reading,
-    WHOLE,
     check_page_limit,
     markdown_pages,
     model_name,
