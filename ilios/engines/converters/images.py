@@ -9,7 +9,7 @@ from PIL.Image import Transpose
 
 from actors.engines import Unconvertible
 from ilios.engines.local.limits import EngineLimits
-from ilios.engines.pages import Pages, Ranges, markdown_pages, selected_indices
+from ilios.engines.pages import WHOLE, Pages, Reading, markdown_pages, selected_indices
 from ilios.engines.recognition import ocr
 from ilios.engines.recognition.recogniser import LARGEST_SIDE
 
@@ -34,7 +34,7 @@ EXIF_TRANSPOSE = {
 
 
 def convert(
-    path: Path, limits: EngineLimits, progress: Callable[[int, int], None], ranges: Ranges = ()
+    path: Path, limits: EngineLimits, progress: Callable[[int, int], None], reading: Reading = WHOLE
 ) -> Pages:
     """Convert an image; see :class:`ilios.engines.converters.registry.Converter`."""
     # Our own limit is checked before anything is decoded; Pillow's only warns at first.
@@ -44,6 +44,7 @@ def convert(
     try:
         with Image.open(path, formats=FORMATS) as image:
             # Counting takes time for each frame: no more are counted than matter.
+            ranges = reading.ranges
             last = ranges[-1].last if ranges else None
             first = ranges[-1].first if ranges else 1
             count = _count(image, last or first + limits.max_pages)

@@ -12,7 +12,7 @@ from typing import Protocol
 from actors.engines import Unconvertible
 from actors.sniffing import BMP, DOCX, GIF, JPEG, PDF, PNG, PPTX, SUPPORTED_TYPES, TIFF, WEBP
 from ilios.engines.local.limits import EngineLimits
-from ilios.engines.pages import Pages, Ranges
+from ilios.engines.pages import WHOLE, Pages, Reading
 
 IMAGES = frozenset({PNG, JPEG, GIF, WEBP, TIFF, BMP})
 SINGLE_PAGE_TYPES = (IMAGES - {TIFF}) | {DOCX}
@@ -20,7 +20,7 @@ SINGLE_PAGE_TYPES = (IMAGES - {TIFF}) | {DOCX}
 
 
 class Converter(Protocol):
-    """Makes Markdown of one document, or of its pages in ``ranges``.
+    """Makes Markdown of one document, or of what is to be read of it.
 
     ``progress(done, total)`` is called with counts of selected pages, and again with the same
     counts while a page is in work: a child without progress is taken to hang.
@@ -33,7 +33,7 @@ class Converter(Protocol):
         path: Path,
         limits: EngineLimits,
         progress: Callable[[int, int], None],
-        ranges: Ranges = (),
+        reading: Reading = WHOLE,
     ) -> Pages: ...
 
 

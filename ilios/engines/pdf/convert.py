@@ -1,6 +1,6 @@
 """PDF to Markdown: each page from its text layer, or by recognition where it has none."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import pypdfium2
@@ -8,9 +8,10 @@ import pypdfium2
 from ilios.engines.layout.document import LaidOutPage, lay_out
 from ilios.engines.local.limits import EngineLimits
 from ilios.engines.pages import (
+    WHOLE,
     ConvertedPage,
     Pages,
-    Ranges,
+    Reading,
     check_page_limit,
     model_name,
     selected_indices,
@@ -27,69 +28,62 @@ from schemas.warnings import page_warning
 
 
 def convert(
-    path: Path, limits: EngineLimits, progress: Callable[[int, int], None], ranges: Ranges = ()
+    path: Path, limits: EngineLimits, progress: Callable[[int, int], None], reading: Reading = WHOLE
 ) -> Pages:
     """Convert a PDF; see :class:`ilios.engines.converters.registry.Converter`.
 
     Of a damaged one the readable pages are converted; the model then ends in ``repaired``.
     """
     try:
-        return _convert(path, limits, progress, ranges)
+        return _convert(path, limits, progress, reading)
     except Damaged:
         with repaired_copy(path) as repaired:
             if repaired is None:
                 raise
-            converted = _convert(repaired, limits, progress, ranges)
+            converted = _convert(repaired, limits, progress, reading)
         if not any(page.result.markdown for page in converted.pages):
             raise
         return Pages(converted.pages, f"{converted.model}+repaired")
 
 
 def _convert(
-    path: Path, limits: EngineLimits, progress: Callable[[int, int], None], ranges: Ranges
+    path: Path, limits: EngineLimits, progress: Callable[[int, int], None], reading: Reading
 ) -> Pages:
     with open_pdf(path) as document:
-        indices = selected_indices(ranges, len(document))
+        indices = selected_indices(reading.ranges, len(document))
         total = len(indices)
         check_page_limit("PDF", "pages", len(document), total, limits.max_pages)
         progress(0, total)
         pages: list[ConvertedPage] = []
-        scans = PageReader(lambda: progress(len(pages), total))
-        reader = DocumentReader(document, scans, "auto")
+        done = 0
+        scans = PageReader(lambda: progress(done, total), reading.languages)
+        reader = DocumentReader(document, scans, reading.recognition or "auto")
         for batch in parse_batches(path, len(document), indices):
-            drafts = _drafts(document, batch, reader, lambda: progress(len(pages), total))
-            for page in _finished(drafts, reader):
-                pages.append(page)
-                progress(len(pages), total)
-        recognised = sum(page.result.method == "recognition" for page in pages)
-        models = [model_name("liteparse")] * (recognised < total) + [scans.model] * bool(
-            scans.model
-        )
-        return Pages(pages, "+".join(filter(None, models)))
+            drafts = []
+            for index in batch.indices:
+                drafts.append(_draft(document, batch, index, reader))
+                done += 1
+                progress(done, total)
+            laid = _lay_out(drafts)
+            pages += [finish(draft, laid.get(draft.index), reader) for draft in drafts]
+        return Pages(pages, _model(pages, scans))
 
 
-def _drafts(
-    document: pypdfium2.PdfDocument,
-    batch: ParsedBatch,
-    reader: DocumentReader,
-    heartbeat: Callable[[], None],
-) -> list[Draft]:
-    drafts = []
-    for index in batch.indices:
-        draft = reader.read(index, batch.pages.get(index))
-        if is_xfa_placeholder(
-            batch.form_type, len(document), draft.fields, sum(words(draft.layer).values())
-        ):
-            draft.warnings.append(page_warning("xfa_placeholder"))
-        drafts.append(draft)
-        heartbeat()
-    return drafts
+def _model(pages: Sequence[ConvertedPage], scans: PageReader) -> str:
+    by_text = any(page.result.method != "recognition" for page in pages)
+    names = [model_name("liteparse") if by_text else None, scans.model]
+    return "+".join(filter(None, names))
 
 
-def _finished(drafts: Sequence[Draft], reader: DocumentReader) -> Iterator[ConvertedPage]:
-    laid = _lay_out(drafts)
-    for draft in drafts:
-        yield finish(draft, laid.get(draft.index), reader)
+def _draft(
+    document: pypdfium2.PdfDocument, batch: ParsedBatch, index: int, reader: DocumentReader
+) -> Draft:
+    draft = reader.read(index, batch.pages.get(index))
+    if is_xfa_placeholder(
+        batch.form_type, len(document), draft.fields, sum(words(draft.layer).values())
+    ):
+        draft.warnings.append(page_warning("xfa_placeholder"))
+    return draft
 
 
 def _lay_out(drafts: Sequence[Draft]) -> dict[int, LaidOutPage]:

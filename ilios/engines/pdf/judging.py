@@ -1,7 +1,7 @@
 """Whether the text layer of a page is what a reader sees, or the page has to be recognised."""
 
 from collections import defaultdict
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 import pypdfium2
 from liteparse.types import ParsedPage
@@ -12,6 +12,7 @@ from ilios.engines.pdf.geometry import Rect, Sheet
 from ilios.engines.pdf.items import MAX_ITEMS
 from ilios.engines.pdf.objects import PageObjects
 from ilios.engines.pdf.scans import PageReader, compare
+from schemas.options import RecognitionMode
 from schemas.warnings import PageWarning, page_warning
 
 if TYPE_CHECKING:
@@ -32,8 +33,6 @@ SPOT_CHECK = 10
 
 BAND = (0.3, 0.6)
 """The part of a page's height of which a recognised layer is compared."""
-
-RecognitionMode = Literal["auto", "force", "never"]
 
 
 class Verdict(Struct, frozen=True):

@@ -20,10 +20,11 @@ from ilios.engines.pdf.items import (
     with_items,
     with_pictures,
 )
-from ilios.engines.pdf.judging import Judge, RecognitionMode
+from ilios.engines.pdf.judging import Judge
 from ilios.engines.pdf.links import links_of, put_links
 from ilios.engines.pdf.objects import PageObjects, page_objects
 from ilios.engines.pdf.scans import PageReader
+from schemas.options import RecognitionMode
 from schemas.results import ReadingMethod
 from schemas.warnings import PageWarning, page_warning
 

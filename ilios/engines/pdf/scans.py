@@ -47,10 +47,14 @@ MAX_DOCUMENT_PICTURES = 24
 
 
 class PageReader:
-    """Recognises pages of one document; the models are loaded when they are first needed."""
+    """Recognises pages of one document; the models are loaded when they are first needed.
 
-    def __init__(self, heartbeat: Callable[[], None]) -> None:
+    :param languages: those of the document, as BCP 47 tags, if they are known.
+    """
+
+    def __init__(self, heartbeat: Callable[[], None], languages: Sequence[str] = ()) -> None:
         self._heartbeat = heartbeat
+        self._languages = tuple(languages)
         self._reader: ImageReader | None = None
         self._pictures = MAX_DOCUMENT_PICTURES
 

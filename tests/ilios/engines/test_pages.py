@@ -13,7 +13,7 @@ from ilios.engines.local.answer_checks import AnswerChecker, ImplausibleAnswer
 from ilios.engines.local.engine import LocalEngine
 from ilios.engines.local.limits import EngineLimits
 from ilios.engines.local.protocol import Converted, ToMarkdown, Wear
-from ilios.engines.pages import Pages, markdown_pages, selected_count
+from ilios.engines.pages import Pages, Reading, markdown_pages, selected_count
 from ilios.engines.pdf import convert as pdf_convert
 from ilios.engines.pdf import parser, reading
 from schemas.options import ConversionOptions, PageRange
@@ -68,7 +68,7 @@ def test_pages_that_are_not_selected_are_not_read(
     monkeypatch.setattr(pdf_convert, "parse_batches", parse_batches)
     monkeypatch.setattr(parser, "BATCH_PAGES", 2)
     pages = pdf_convert.convert(
-        path, ONE, lambda *_: None, ConversionOptions(pages="4-6,18-99").page_ranges
+        path, ONE, lambda *_: None, Reading((PageRange(4, 6), PageRange(18, 99)))
     )
     texts = [page.result.markdown for page in pages.pages]
     assert texts == [TEXTS[number - 1] for number in (4, 5, 6, 18, 19, 20)]
@@ -110,7 +110,7 @@ def converted(folder: Path, content_type: str, pages: str) -> Pages:
     path = folder / "document"
     path.write_bytes(example(content_type))
     ranges = ConversionOptions(pages=pages).page_ranges
-    return registry.load_converter(content_type)(path, ONE, lambda *_: None, ranges)
+    return registry.load_converter(content_type)(path, ONE, lambda *_: None, Reading(ranges))
 
 
 def test_slides_and_frames_can_be_selected(tmp_path: Path) -> None:
