@@ -12,11 +12,18 @@ from . import lists, open_tables
 from .fonts import Fonts
 from .headings import CAPTION, is_heading
 from .items import Item
-from .lines import Line, append_text, first_fits, linked_text, make_lines
+from .lines import Line, append_text, first_fits, linked_text, make_lines, spaced
 from .tables import Table
 
 PARAGRAPH_PITCH = 1.3
 """Distance of two lines, by the usual one, from which a paragraph begins."""
+
+EMPTY_LINE = 0.8
+"""Space above a line of code, in the size of its font, where a line is empty."""
+
+MAX_SPACES = 80
+WIDE_PITCH = 2.0
+"""Distance of two lines of a paragraph, in the size of the font, where lines stand far apart."""
 
 INDENT = 0.8
 MAX_INDENT = 5.0
@@ -24,6 +31,10 @@ MAX_INDENT = 5.0
 
 SHORT_LINE = 0.75
 """A line that fills less of the column ends a paragraph if a sentence ends with it."""
+
+LOOSE_LINES = 4
+LOOSE_SHARE = 0.6
+"""Share of lines before which there is place for their first word, where all are separate."""
 
 BROKEN_LINE = 0.6
 """A line that fills less of the column is broken on purpose."""
@@ -48,6 +59,7 @@ class Column(Struct):
     right: float
     pitch: float
     hanging: bool = False
+    loose: bool = False
 
 
 def read_column(items: Sequence[Item], fonts: Fonts) -> Iterator[Block]:
@@ -56,7 +68,7 @@ def read_column(items: Sequence[Item], fonts: Fonts) -> Iterator[Block]:
     if not lines:
         return
     contents = open_tables.find_contents(lines)
-    found = contents or open_tables.find(lines)
+    found = contents or open_tables.find(lines, code=not fonts.monospaced)
     place = 0
     for one in found:
         yield from _text_blocks(lines[place : one.start], fonts)
@@ -75,6 +87,7 @@ def _text_blocks(lines: Sequence[Line], fonts: Fonts) -> Iterator[Block]:
         max(line.right for line in lines),
         _usual_pitch(pitches, fonts),
         _is_hanging(lines),
+        _is_loose(lines),
     )
     place = 0
     while place < len(lines):
@@ -97,14 +110,26 @@ def _text_blocks(lines: Sequence[Line], fonts: Fonts) -> Iterator[Block]:
         place = stop
 
 
+def _is_loose(lines: Sequence[Line]) -> bool:
+    """Whether most lines end before the column does, as those of addresses and receipts."""
+    right = max(line.right for line in lines)
+    fits = sum(first_fits(above, line, right) for above, line in pairwise(lines))
+    return len(lines) > LOOSE_LINES and fits > LOOSE_SHARE * (len(lines) - 1)
+
+
 def _is_hanging(lines: Sequence[Line]) -> bool:
     """Whether all lines of the paragraphs but the first are indented, as in a bibliography."""
     left = min(line.left for line in lines)
     shifts = [(line.left - left) / line.size for line in lines]
     base = sum(shift < INDENT for shift in shifts)
     indented = sum(INDENT <= shift < MAX_INDENT for shift in shifts)
-    spread = {round(shift) for shift in shifts if shift >= INDENT}
-    return indented >= base > 1 and len(spread) <= 2 and base + indented == len(lines)
+    alone = sum(one < INDENT and other < INDENT for one, other in pairwise(shifts))
+    return (
+        indented >= base > 1
+        and base + indented == len(lines)
+        and alone <= base / 3
+        and len({round(shift) for shift in shifts if shift >= INDENT}) <= 2
+    )
 
 
 def _usual_pitch(pitches: list[float], fonts: Fonts) -> float:
@@ -113,15 +138,28 @@ def _usual_pitch(pitches: list[float], fonts: Fonts) -> float:
 
 
 def _code(lines: Sequence[Line]) -> str:
-    """Return lines of code with their indentation."""
+    """Return lines of code with their indentation and the spaces within."""
     left = min(line.left for line in lines)
-    width = median([max((line.right - line.left) / max(len(line.text), 1), 0.1) for line in lines])
+    width = max(median([_char_width(item) for line in lines for item in line.items]), 0.1)
     texts: list[str] = []
-    for above, line in zip([None, *lines], lines, strict=False):
-        if above is not None and line.top - above.bottom > 0.8 * line.size:
+    for at, line in enumerate(lines):
+        if at and line.top - lines[at - 1].bottom > EMPTY_LINE * line.size:
             texts.append("")
-        texts.append(" " * min(round((line.left - left) / width), 80) + line.text)
+        text = " " * _spaces(line.left - left, width) + line.items[0].text.strip()
+        for one, other in pairwise(line.items):
+            if spaced(one, other):
+                text += " " * max(_spaces(other.left - one.right, width), 1)
+            text += other.text.strip()
+        texts.append(text)
     return "\n".join(texts)
+
+
+def _spaces(gap: float, width: float) -> int:
+    return min(max(round(gap / width), 0), MAX_SPACES)
+
+
+def _char_width(item: Item) -> float:
+    return (item.right - item.left) / max(len(item.text), 1)
 
 
 def _paragraphs(lines: Sequence[Line], column: Column, fonts: Fonts) -> Iterator[Block]:
@@ -142,7 +180,7 @@ def _begins(group: list[Line], line: Line, column: Column, fonts: Fonts) -> bool
     size = max(line.size, above.size)
     usual = max(column.pitch, 1.25 * size) if size >= fonts.heading else column.pitch
     return (
-        line.top - above.top > PARAGRAPH_PITCH * usual + 1
+        _is_apart(above, line, usual, column)
         or (fonts.differ(line.size, above.size) and len(line.text) > 2)
         or (line.bold != above.bold and not fonts.bold and _changes(group, line, column))
         or _ends_paragraph(above, column)
@@ -150,6 +188,19 @@ def _begins(group: list[Line], line: Line, column: Column, fonts: Fonts) -> bool
         or (bool(lists.OUTLINE.match(line.text)) and first_fits(above, line, column.right))
         or (size < fonts.heading and _is_indented(group, line, column))
         or bool(CAPTION.match(line.text) and _SENTENCE_END.search(above.text))
+    )
+
+
+def _is_apart(above: Line, line: Line, usual: float, column: Column) -> bool:
+    """Whether the space between two lines is that between paragraphs."""
+    pitch = line.top - above.top
+    if pitch <= PARAGRAPH_PITCH * usual + 1:
+        return False
+    # A full line in the midst of a sentence goes on where the lines stand far apart.
+    return (
+        pitch > WIDE_PITCH * line.size
+        or bool(_SENTENCE_END.search(above.text))
+        or first_fits(above, line, column.right)
     )
 
 
@@ -223,5 +274,5 @@ def _joined(group: list[Line], column: Column | None) -> str:
 
 
 def _is_broken(above: Line, line: Line, column: Column) -> bool:
-    width = column.right - column.left
-    return above.right - column.left < BROKEN_LINE * width and first_fits(above, line, column.right)
+    short = above.right - column.left < BROKEN_LINE * (column.right - column.left)
+    return (short or column.loose) and first_fits(above, line, column.right)

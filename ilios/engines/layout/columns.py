@@ -53,6 +53,7 @@ class Part(Struct):
     size: float
     item: Item | None = None
     table: int = -1
+    code: bool = False
 
 
 Run = tuple[float, float, float]
@@ -194,6 +195,10 @@ def _words(part: Part) -> int:
     if part.item is None:
         return PROSE_WORDS
     text = part.item.text
+    if part.code:
+        return 0
+    if "...." in text or ". . . ." in text:
+        return PROSE_WORDS  # a line of a list of contents
     spaces = text.count(" ") + 1
     # Scripts without spaces between words have about two letters to a word.
     return spaces if text.isascii() or spaces > 1 else max(spaces, _wide(text) // 2)

@@ -82,7 +82,16 @@ def _blocks(page: PageItems, items: list[Item], usual: fonts.Fonts) -> Iterator[
         return
     closed, rest = _closed_tables(page, items)
     parts = [
-        columns.Part(item.left, item.top, item.right, item.bottom, item.size, item) for item in rest
+        columns.Part(
+            item.left,
+            item.top,
+            item.right,
+            item.bottom,
+            item.size,
+            item,
+            code=item.monospaced and not usual.monospaced,
+        )
+        for item in rest
     ]
     parts += [
         columns.Part(one.left, one.top, one.right, one.bottom, usual.body, None, at)

@@ -73,7 +73,7 @@ def _may_be(text: str) -> bool:
     letters = sum(map(str.isalpha, text))
     return (
         0 < words <= MAX_WORDS
-        and letters >= max(1, (len(text) - words) / 2)
+        and letters >= max(2, (len(text) - words) / 2)
         and text[0] not in lists.SIGNS
         and not (_SIGNS.search(text) or CAPTION.match(text) or _ends_sentence(text))
     )

@@ -28,6 +28,9 @@ ROW_GAP = 2.5
 TIGHT = 0.9
 """Gap above a line, in the size of the font, that continues the row above."""
 
+LEAST_FILLED = 0.6
+"""Share of the cells that have text; labels of a drawing leave more places empty."""
+
 CLEAR_GAP = 1.5
 ALIGNED = 0.7
 """Share of the cells that share an edge or the middle with the others of their column."""
@@ -50,10 +53,13 @@ Rows = list[list[Line]]
 Span = tuple[float, float]
 
 
-def find(lines: Sequence[Line]) -> list[Found]:
-    """Return the tables among the lines of a column, from top to bottom."""
+def find(lines: Sequence[Line], *, code: bool) -> list[Found]:
+    """Return the tables among the lines of a column, from top to bottom.
+
+    :param code: whether monospaced lines are code, in which no tables are searched.
+    """
     found: list[Found] = []
-    split = [_pieces(line) for line in lines]
+    split = [[line] if code and line.monospaced else _pieces(line) for line in lines]
     place = 0
     while place < len(lines):
         if len(split[place]) < 2:
@@ -138,6 +144,7 @@ def _table(run: Rows) -> Table | None:
         or (len(full) < LEAST_ROWS and not _is_clear(full, columns))
         or all(_EQUATION_NUMBER.fullmatch(row[-1].text) for row in full)
         or (len(columns) < SHORT_COLUMNS and _are_items(full))
+        or len(pieces) < LEAST_FILLED * len(full) * len(columns)
     )
     if unlike:
         return None
