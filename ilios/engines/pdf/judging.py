@@ -1,7 +1,6 @@
 """Whether the text layer of a page is what a reader sees, or the page has to be recognised."""
 
 from collections import defaultdict
-from typing import TYPE_CHECKING
 
 import pypdfium2
 from liteparse.types import ParsedPage
@@ -12,11 +11,9 @@ from ilios.engines.pdf.geometry import Rect, Sheet
 from ilios.engines.pdf.items import MAX_ITEMS
 from ilios.engines.pdf.objects import PageObjects
 from ilios.engines.pdf.scans import PageReader, compare
+from ilios.engines.recognition.ocr import ImageText
 from schemas.options import RecognitionMode
 from schemas.warnings import PageWarning, page_warning
-
-if TYPE_CHECKING:
-    from ilios.engines.recognition.ocr import ImageText
 
 TEXT_CHARS = 50
 """A page with fewer characters may be a scan."""
@@ -38,7 +35,7 @@ BAND = (0.3, 0.6)
 class Verdict(Struct, frozen=True):
     """How a page is read: by its recognition if there is one, else by its text layer."""
 
-    recognised: "ImageText | None" = None
+    recognised: ImageText | None = None
     warnings: tuple[PageWarning, ...] = ()
 
 
@@ -77,7 +74,7 @@ class Judge:
 
     def _read_bad_scan(
         self, page: pypdfium2.PdfPage, layer: str, objects: PageObjects, index: int
-    ) -> "ImageText | None":
+    ) -> ImageText | None:
         """Return the text of a scan the recognised layer of which a part of it contradicts."""
         if self._good_scans >= TRUSTED_RUN and index % SPOT_CHECK and not trust.is_suspect([layer]):
             return None
@@ -98,7 +95,7 @@ class Judge:
         layer: str,
         objects: PageObjects,
         parsed: ParsedPage | None,
-    ) -> "ImageText | None":
+    ) -> ImageText | None:
         """Return the text of a page whose letters are no language, and are not seen there."""
         texts: dict[str | None, list[str]] = defaultdict(list)
         for item in parsed.text_items[:MAX_ITEMS] if parsed else ():

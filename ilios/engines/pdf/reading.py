@@ -1,7 +1,5 @@
 """Reading of a page: what stands where, from its text layer or by recognition."""
 
-from typing import TYPE_CHECKING
-
 import pypdfium2
 from liteparse.types import ParsedPage
 from msgspec import Struct
@@ -24,12 +22,10 @@ from ilios.engines.pdf.judging import Judge
 from ilios.engines.pdf.links import links_of, put_links
 from ilios.engines.pdf.objects import PageObjects, page_objects
 from ilios.engines.pdf.scans import PageReader
+from ilios.engines.recognition.ocr import ImageText
 from schemas.options import RecognitionMode
 from schemas.results import ReadingMethod
 from schemas.warnings import PageWarning, page_warning
-
-if TYPE_CHECKING:
-    from ilios.engines.recognition.ocr import ImageText
 
 FULL_COVERAGE = 0.5
 FULL_PICTURE_CHARS = 600
@@ -59,7 +55,7 @@ class Draft(Struct):
     layer: str = ""
     items: PageItems | None = None
     parts: list[PageItems] = []
-    recognised: "ImageText | None" = None
+    recognised: ImageText | None = None
     method: ReadingMethod = "text_layer"
     comments: tuple[str, ...] = ()
     values: tuple[str, ...] = ()

@@ -3,7 +3,6 @@
 import ctypes
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
-from typing import TYPE_CHECKING
 
 import pypdfium2
 import pypdfium2.raw as pdfium
@@ -12,10 +11,8 @@ from msgspec import Struct
 from ilios.engines.layout.items import Item
 from ilios.engines.pdf.geometry import Rect, Sheet
 from ilios.engines.pdf.objects import PageObjects, Picture
-
-if TYPE_CHECKING:
-    from ilios.engines.recognition.ocr import ImageReader, ImageText
-    from ilios.engines.recognition.recogniser import Recognised
+from ilios.engines.recognition.ocr import ImageReader, ImageText
+from ilios.engines.recognition.recogniser import Recognised
 
 POINTS = 72.0
 PAGE_DPI = 130
@@ -63,7 +60,7 @@ class PageReader:
         """The name of the recogniser, None when it was not needed."""
         return self._reader.model if self._reader else None
 
-    def read_page(self, page: pypdfium2.PdfPage, objects: PageObjects) -> "ImageText":
+    def read_page(self, page: pypdfium2.PdfPage, objects: PageObjects) -> ImageText:
         """Return the text that a page shows."""
         width, height = page.get_size()
         density = _density(objects.pictures)
@@ -73,7 +70,7 @@ class PageReader:
         )
         return self._read(page, pixels / longest, coarse=0 < density * POINTS < COARSE_DPI)
 
-    def read_band(self, page: pypdfium2.PdfPage, sheet: Sheet, band: Rect) -> "ImageText":
+    def read_band(self, page: pypdfium2.PdfPage, sheet: Sheet, band: Rect) -> ImageText:
         """Return the text in a part of a page."""
         return self._read(page, PAGE_DPI / POINTS, crop=_margins(sheet, band))
 
@@ -104,11 +101,9 @@ class PageReader:
         crop: tuple[float, float, float, float] = (0, 0, 0, 0),
         *,
         coarse: bool = False,
-    ) -> "ImageText":
+    ) -> ImageText:
         if self._reader is None:
-            from ilios.engines.recognition import ocr  # noqa: PLC0415  most PDFs need none
-
-            self._reader = ocr.ImageReader()
+            self._reader = ImageReader()
         width, height = page.get_size()
         area = (width - crop[0] - crop[2]) * (height - crop[1] - crop[3])
         scale = min(scale, (MAX_RENDER_PIXELS / max(area, 1.0)) ** 0.5)
@@ -162,7 +157,7 @@ def _picture_scale(picture: Picture) -> float:
 
 
 def _picture_items(
-    read: "Recognised", rect: Rect, scale: float, over: Sequence[Item]
+    read: Recognised, rect: Rect, scale: float, over: Sequence[Item]
 ) -> Iterator[Item]:
     """Yield recognised lines at their places on the page, but for those of text in ``over``."""
     if read.mean_confidence < MIN_CONFIDENCE:
@@ -203,7 +198,7 @@ class Comparison(Struct, frozen=True):
         return self.decisive and self.agreement < AGREEMENT
 
 
-def compare(read: "ImageText", layer: str) -> Comparison:
+def compare(read: ImageText, layer: str) -> Comparison:
     """Compare what was recognised with the text layer of the same place, or of a larger one."""
     seen = _triples("".join(line.text for line in read.recognised.lines))
     total = sum(seen.values())
