@@ -6,13 +6,14 @@ from itertools import pairwise
 from statistics import median
 from typing import Literal
 
+import msgspec
 from msgspec import Struct
 
 from . import lists, open_tables
 from .fonts import Fonts
 from .headings import CAPTION, is_heading
 from .items import Item
-from .lines import Line, append_text, first_fits, linked_text, make_lines, spaced
+from .lines import Line, append_text, first_fits, is_rtl, linked_text, make_lines, spaced
 from .tables import Table
 
 PARAGRAPH_PITCH = 1.3
@@ -67,6 +68,8 @@ def read_column(items: Sequence[Item], fonts: Fonts) -> Iterator[Block]:
     lines = make_lines(items)
     if not lines:
         return
+    if is_rtl(line.text for line in lines):
+        fonts = msgspec.structs.replace(fonts, rtl=True)
     contents = open_tables.find_contents(lines)
     found = contents or open_tables.find(lines, code=not fonts.monospaced)
     place = 0
@@ -81,6 +84,10 @@ def _text_blocks(lines: Sequence[Line], fonts: Fonts) -> Iterator[Block]:
     """Yield the blocks of lines without tables."""
     if not lines:
         return
+    if fonts.rtl:
+        lines = [
+            msgspec.structs.replace(line, left=-line.right, right=-line.left) for line in lines
+        ]
     pitches = [below.top - above.top for above, below in pairwise(lines)]
     column = Column(
         min(line.left for line in lines),
@@ -221,7 +228,7 @@ def _is_indented(group: list[Line], line: Line, column: Column) -> bool:
     """Whether a line is indented as the first of a paragraph, or ends a hanging indentation."""
     above = group[-1]
     step = INDENT * line.size
-    base = min(one.left for one in group)
+    base = min(one.left for one in group[:3])
     if column.hanging:
         return line.left < column.left + step < above.left or (
             len(group) == 1
@@ -264,9 +271,10 @@ def _block(
 def _joined(group: list[Line], column: Column | None) -> str:
     """Return the text of lines; a break made on purpose stays one where the column is given."""
     text = linked_text(group[0].items)
+    item = bool(lists.marker(group[0].text))
     for above, line in pairwise(group):
         more = linked_text(line.items)
-        if column is not None and _is_broken(above, line, column):
+        if column is not None and not item and _is_broken(above, line, column):
             text = f"{text}\n{more}"
         else:
             text = append_text(text, more)

@@ -22,13 +22,14 @@ less than the spread from the body size."""
 
 
 class Fonts(Struct, frozen=True):
-    """The usual font of a document."""
+    """The usual font of a document; ``rtl`` means a column written from right to left."""
 
     body: float
     bold: bool
     italic: bool
     monospaced: bool
     noisy: bool
+    rtl: bool = False
 
     @property
     def heading(self) -> float:

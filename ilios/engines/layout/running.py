@@ -23,6 +23,7 @@ SAME_HEIGHT = 3.0
 """Vertical distance within which lines stand at the same place."""
 
 MAX_LINES = 5
+MAX_CELLS = 50
 MAX_ZONE_ITEMS = 400
 """Running lines of a page; a zone with more items is not searched."""
 
@@ -38,7 +39,7 @@ _PAGE = re.compile(
 _LONE = re.compile(
     r"(?:[-\u2013\u2014|\[(]\s*)?(?:(?:p|page|s|seite|blatt|p\u00e1gina|pagina|side|sida|strona)"
     r"\.?\s*)?(?:\d{1,4}|[ivxlc]{1,7})(?:\s*(?:/|of|von|de|di|av|sur|z)\s*\d{1,4})?"
-    r"(?:\s*[-\u2013\u2014|\])])?",
+    r"(?:\s*[-\u2013\u2014|\])])?|\u7b2c\s*\d{1,4}\s*[\u9875\u9801]",
     re.IGNORECASE,
 )
 _TOTAL = re.compile(r"\s*(?:/|of\b|von\b|de\b|di\b|av\b|sur\b|z\b)\s*\d", re.IGNORECASE)
@@ -105,7 +106,21 @@ def _outermost(found: list[_Row], shared: set[int]) -> list[_Row]:
     count = 0
     while count < len(found) and id(found[count]) in shared:
         count += 1
+    if count == MAX_LINES:
+        return []  # pages of the same content
+    while 0 < count < len(found) and _heads_table(found[count - 1].line, found[count].line):
+        count -= 1
     return found[:count]
+
+
+def _heads_table(line: Line, inner: Line) -> bool:
+    """Whether two lines close to each other have cells of the same columns."""
+    if max(inner.top - line.bottom, line.top - inner.bottom) > line.size:
+        return False
+    lefts = [cell.left for cell in cells(line)]
+    others = [cell.left for cell in cells(inner)]
+    shared = sum(any(abs(left - other) < 2 for other in others[:MAX_CELLS]) for left in lefts)
+    return len(lefts) > 1 and shared > 1
 
 
 def _edge_rows(page: PageItems, fonts: Fonts, *, at_top: bool) -> list[_Row]:
