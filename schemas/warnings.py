@@ -37,6 +37,7 @@ MESSAGES = {
         "The document is an XFA form, whose content only some viewers show; what is converted is "
         "the placeholder for other viewers."
     ),
+    "frames_not_read": "The frames of the animation after number {detail} were not read.",
     "image_text_unread": "The page has images with text that was not read.",
 }
 """The sentence for the owner by code; ``{detail}`` is filled in."""

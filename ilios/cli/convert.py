@@ -68,15 +68,28 @@ def configure(parser: argparse.ArgumentParser) -> None:
         metavar="RANGES",
         help="convert these pages only, counted from 1, such as 1-3,7,10-",
     )
+    parser.add_argument(
+        "--language",
+        metavar="TAGS",
+        help="the languages of images and scans, such as ru,en; otherwise they are found out",
+    )
+    parser.add_argument(
+        "--recognition",
+        choices=("auto", "force", "never"),
+        default="auto",
+        help="recognise text where there is none (auto), on all pages, or nowhere",
+    )
 
 
 def run(options: argparse.Namespace) -> int:
     """Convert ``options.files`` and deliver the results in their order."""
     files: list[str] = options.files
     try:
-        conversion = ConversionOptions(pages=options.pages)
-    except ValueError as error:
-        printing.print_error(UsageError(f"--pages: {error}"))
+        conversion = ConversionOptions(
+            pages=options.pages, language=options.language, recognition=options.recognition
+        )
+    except ValueError as error:  # it begins with the name of the option
+        printing.print_error(UsageError(f"--{error}"))
         return ExitCode.USAGE
     settings = command.read_settings()
     try:

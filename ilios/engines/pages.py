@@ -7,11 +7,26 @@ from typing import Protocol
 from msgspec import Struct
 
 from actors.engines import SourceFile, Unconvertible
-from schemas.options import PageRange, select_pages
+from schemas.options import PageRange, RecognitionMode, select_pages
 from schemas.results import PageResult
 
 Ranges = tuple[PageRange, ...]
 """Selected pages as in ``ConversionOptions.page_ranges``; empty means all."""
+
+
+class Reading(Struct, frozen=True):
+    """What a converter reads of a document: the pages in ``ranges``, in these ``languages``.
+
+    ``recognition`` is that of ``ConversionOptions``, where None means ``auto``.
+    """
+
+    ranges: Ranges = ()
+    languages: tuple[str, ...] = ()
+    recognition: RecognitionMode | None = None
+
+
+WHOLE = Reading()
+"""All pages, as the document suggests."""
 
 
 class ConvertedPage(Struct, frozen=True):

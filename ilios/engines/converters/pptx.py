@@ -12,8 +12,9 @@ from actors.engines import Unconvertible
 from ilios.engines.converters import archives, markdown
 from ilios.engines.local.limits import EngineLimits
 from ilios.engines.pages import (
+    WHOLE,
     Pages,
-    Ranges,
+    Reading,
     check_page_limit,
     markdown_pages,
     model_name,
@@ -28,11 +29,11 @@ TEMPLATE_PLACEHOLDERS = (PP_PLACEHOLDER.SLIDE_NUMBER, PP_PLACEHOLDER.DATE, PP_PL
 
 
 def convert(
-    path: Path, limits: EngineLimits, progress: Callable[[int, int], None], ranges: Ranges = ()
+    path: Path, limits: EngineLimits, progress: Callable[[int, int], None], reading: Reading = WHOLE
 ) -> Pages:
     """Convert a PPTX; see :class:`ilios.engines.converters.registry.Converter`."""
     slides = _slides(path)
-    indices = selected_indices(ranges, len(slides))
+    indices = selected_indices(reading.ranges, len(slides))
     total = len(indices)
     check_page_limit("PPTX", "slides", len(slides), total, limits.max_pages)
     progress(0, total)

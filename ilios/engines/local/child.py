@@ -43,7 +43,7 @@ from ilios.engines.local.protocol import (
     read_command,
     write_answer,
 )
-from ilios.engines.pages import Ranges
+from ilios.engines.pages import Reading
 from ilios.engines.sandbox import confinement, enter, profiles
 
 PROGRESS_EVERY = 0.2
@@ -145,15 +145,15 @@ def _run_task(request: Request, limits: EngineLimits, answers: int) -> Outcome:
             return Counted(registry.count_pages(path, request.content_type), _wear())
         case CutPages(indices):
             return Cut(_bounded(registry.cut_pages(path, indices), limits), _wear())
-        case ToMarkdown(ranges):
-            return _convert(request, ranges, limits, answers)
+        case ToMarkdown() as reading:
+            return _convert(request, reading, limits, answers)
 
 
 def _wear() -> Wear:
     return Wear(confinement.resident_bytes(), confinement.address_space_low())
 
 
-def _convert(request: Request, ranges: Ranges, limits: EngineLimits, answers: int) -> Converted:
+def _convert(request: Request, reading: Reading, limits: EngineLimits, answers: int) -> Converted:
     last_sent = 0.0
 
     def progress(done: int, total: int) -> None:
@@ -164,7 +164,7 @@ def _convert(request: Request, ranges: Ranges, limits: EngineLimits, answers: in
             write_answer(answers, Progress(done, total))
 
     convert = registry.load_converter(request.content_type)
-    converted = convert(Path(request.path), limits, progress, ranges)
+    converted = convert(Path(request.path), limits, progress, reading)
     size = sum(len(page.result.markdown.encode()) for page in converted.pages)
     if size > limits.max_output_bytes:
         raise Unconvertible(

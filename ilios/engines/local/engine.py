@@ -84,7 +84,9 @@ class LocalEngine:
         """
         if not registry.is_supported(document.content_type):
             raise registry.unsupported_type(document.content_type)
-        done = await self._run(document, ToMarkdown(document.options.page_ranges), progress)
+        options = document.options
+        task = ToMarkdown(options.page_ranges, options.languages, options.recognition)
+        done = await self._run(document, task, progress)
         answer = done.outcome
         assert isinstance(answer, Converted)
         return Conversion(

@@ -11,7 +11,7 @@ from typing import Annotated, Literal
 import msgspec
 from msgspec import Meta, Struct
 
-from ilios.engines.pages import ConvertedPage, Ranges
+from ilios.engines.pages import ConvertedPage, Reading
 
 HEADER_BYTES = 4
 FRAME_SLACK_BYTES = 4 * 1024 * 1024
@@ -37,10 +37,8 @@ Refusal = Literal[
 """Failure codes of a child; ``timeout`` and ``crashed`` are the engine's."""
 
 
-class ToMarkdown(Struct, frozen=True, tag=True):
-    """Convert the document, or its pages in ``ranges``."""
-
-    ranges: Ranges = ()
+class ToMarkdown(Reading, frozen=True, tag=True):
+    """Convert the document as far as it is to be read."""
 
 
 class CountPages(Struct, frozen=True, tag=True):
