@@ -1,17 +1,22 @@
 """The local engine: converts documents on this machine, in child processes."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Self
 
+import msgspec
+
 from actors.engines import Conversion, SourceFile, Unconvertible
+from actors.ports import Blobs, StorageUnavailable
 from ilios.engines.converters import registry
 from ilios.engines.local.limits import EngineLimits
+from ilios.engines.local.long_documents import LongDocuments
+from ilios.engines.local.parts import PartStore
 from ilios.engines.local.pool import Pool
 from ilios.engines.local.process import TaskResult
 from ilios.engines.local.protocol import (
-    Converted,
     Counted,
     CountPages,
     Cut,
@@ -20,7 +25,11 @@ from ilios.engines.local.protocol import (
     Task,
     ToMarkdown,
 )
+from ilios.engines.local.ranges import Progress, RangedConversion
 from ilios.runtime.restarts import RestartHistory
+
+MAX_REMEMBERED_PARTS = 10_000
+"""Documents whose parts are remembered until they end; the parts of others are found as orphans."""
 
 
 class LocalEngine:
@@ -33,13 +42,26 @@ class LocalEngine:
     thread that started them.
     """
 
-    def __init__(self, limits: EngineLimits | None = None, staging_dir: Path | None = None) -> None:
+    def __init__(
+        self,
+        limits: EngineLimits | None = None,
+        staging_dir: Path | None = None,
+        *,
+        blobs: Blobs | None = None,
+        max_long_documents: int | None = None,
+    ) -> None:
         """Start nothing yet.
 
         :param staging_dir: a directory on the volume of the documents, made if it is missing, to
             link them into; None is the temporary directory, to which they are copied.
+        :param blobs: stores the finished ranges of long documents; None keeps them in memory.
+        :param max_long_documents: how many may be in work; None is any number.
         """
-        self._pool = Pool(limits or EngineLimits(), staging_dir)
+        self._limits = limits or EngineLimits()
+        self._pool = Pool(self._limits, staging_dir)
+        self._blobs = blobs
+        self._long = LongDocuments(max_long_documents)
+        self._part_keys: dict[tuple[str, str], list[str]] = {}
 
     async def __aenter__(self) -> Self:
         return self
@@ -74,25 +96,41 @@ class LocalEngine:
         """
         await self._pool.check()
 
-    async def convert(
-        self, document: SourceFile, progress: Callable[[int, int], None] | None = None
-    ) -> Conversion:
+    async def convert(self, document: SourceFile, progress: Progress | None = None) -> Conversion:
         """Convert the selected pages of a document; wait for a free child first.
 
         :raises Unconvertible: the document cannot be converted, now or later.
         :raises EngineCrashed: the child died or cannot work; it is already being replaced.
+        :raises Postponed: it is long, and as many others are in work as may be.
         """
         if not registry.is_supported(document.content_type):
             raise registry.unsupported_type(document.content_type)
-        done = await self._run(document, ToMarkdown(document.options.page_ranges), progress)
-        answer = done.outcome
-        assert isinstance(answer, Converted)
-        return Conversion(
-            pages=tuple(page.result.markdown for page in answer.pages),
-            engine="local",
-            model=answer.model,
-            seconds=done.seconds,
-        )
+        unhashed = msgspec.structs.replace(document, sha256=None)
+
+        async def run(task: ToMarkdown, verify: bool, report: Progress | None) -> TaskResult:  # noqa: FBT001  as RunTask
+            return await self._run(document if verify else unhashed, task, report)
+
+        store = None
+        if self._blobs is not None and document.sha256 is not None:
+            store = PartStore(self._blobs, document)
+        name = (document.tenant, document.document_id)
+        keys = self._part_keys.setdefault(name, [])
+        try:
+            ranged = RangedConversion(document, run, self._limits, store, keys)
+            return await ranged.convert(self._long, progress)
+        finally:
+            if not keys:
+                self._part_keys.pop(name, None)
+            while len(self._part_keys) > MAX_REMEMBERED_PARTS:
+                del self._part_keys[next(iter(self._part_keys))]
+
+    async def discard_parts(self, tenant: str, document_id: str) -> None:
+        """Delete the stored ranges of a document that has ended."""
+        blobs = self._blobs
+        for key in self._part_keys.pop((tenant, document_id), ()):
+            with suppress(OSError, StorageUnavailable):  # found as orphans otherwise
+                if blobs is not None:
+                    await blobs.delete(key)
 
     async def count_pages(self, document: SourceFile) -> int:
         """Return how many pages a document has. Errors as ``convert``."""
@@ -113,7 +151,7 @@ class LocalEngine:
         self,
         document: SourceFile,
         task: Task,
-        progress: Callable[[int, int], None] | None = None,
+        progress: Progress | None = None,
     ) -> TaskResult:
         done = await self._pool.run(document, task, progress)
         if isinstance(done.outcome, Refused):
