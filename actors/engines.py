@@ -9,6 +9,7 @@ from msgspec import Struct
 from schemas.batches import EngineJobStatus
 from schemas.documents import Blob, ModelVariant
 from schemas.options import NO_OPTIONS, ConversionOptions, EngineName
+from schemas.quality import ConversionWarnings, Quality
 
 
 class SourceFile(Struct, frozen=True):
@@ -47,6 +48,8 @@ class Conversion(Struct, frozen=True):
     billed_pages: int | None = None
     variant: ModelVariant = "plain"
     fallback_from: EngineName | None = None
+    warnings: ConversionWarnings = ()
+    quality: Quality | None = None
     partial: bool = False
 
 
