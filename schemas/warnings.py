@@ -44,6 +44,9 @@ MESSAGES = {
         "The document is an XFA form, whose content only some viewers show; what is converted is "
         "the placeholder for other viewers."
     ),
+    "partial_result": (
+        "The time budget of the document ended before these pages were converted: {detail}."
+    ),
     "image_text_unread": "The page has images with text that was not read.",
 }
 """The sentence for the owner by code; ``{detail}`` is filled in."""

@@ -163,6 +163,9 @@ async def _convert_all(
                     conversion = await task
                     progress.clear()
                     text = output.print(name, conversion)
+                    if conversion.partial:
+                        message = conversion.warnings[-1].message
+                        printing.write_stderr(f"ilios: {visible(name)}: {message}")
                     if targets:
                         _write(targets[number], text)
                     else:

@@ -12,6 +12,8 @@ from ilios.engines.local.long_documents import LongDocuments
 from ilios.engines.local.parts import Part, PartHead, PartStore
 from ilios.engines.local.process import TaskResult
 from ilios.engines.local.protocol import Converted, ToMarkdown
+from ilios.engines.pages import page_numbers
+from schemas.warnings import MAX_WARNING_PAGES, MESSAGES, ConversionWarning
 
 RANGE_PAGES = 250
 """Most pages of a range. Headings and running headers are found by comparing the pages of a range,
@@ -166,8 +168,16 @@ class RangedConversion:
             engine="local",
             model=self._parts[-1].head.model,
             seconds=sum(part.head.seconds for part in self._parts),
+            warnings=() if self._is_complete else (self._partial_warning(),),
             partial=not self._is_complete,
         )
+
+    def _partial_warning(self) -> ConversionWarning:
+        ranges, total = self._document.options.page_ranges, self._parts[0].head.total
+        missing = list(page_numbers(ranges, self._done, total))
+        detail = f"{missing[0]}" if len(missing) == 1 else f"{missing[0]} to {missing[-1]}"
+        message = MESSAGES["partial_result"].format(detail=detail)
+        return ConversionWarning("partial_result", message, tuple(missing[:MAX_WARNING_PAGES]))
 
 
 TIME_CODES = frozenset({"time_budget", "timeout"})

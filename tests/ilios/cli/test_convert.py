@@ -158,7 +158,7 @@ async def test_documents_of_one_name_do_not_replace_each_other(tmp_path: Path) -
 
 def test_a_slash_at_the_end_makes_a_directory(report: Path, tmp_path: Path) -> None:
     options = argparse.Namespace(
-        files=[str(report)], output=f"{tmp_path}/new/", format="markdown", pages=None
+        files=[str(report)], output=f"{tmp_path}/new/", format="markdown", pages=None, partial=False
     )
 
     assert convert.run(options) == 0

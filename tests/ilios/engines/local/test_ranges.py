@@ -136,6 +136,9 @@ async def test_a_document_fails_when_its_time_budget_ends() -> None:
 async def test_a_partial_result_has_the_pages_that_are_done() -> None:
     conversion = await ranged(Child(300, 2.0), partial=True).convert(LongDocuments(), None)
     assert (len(conversion.pages), conversion.partial) == (66, True)
+    (warning,) = conversion.warnings
+    assert (warning.code, warning.pages) == ("partial_result", tuple(range(67, 301)))
+    assert warning.message.endswith("converted: 67 to 300.")
 
 
 async def test_a_hung_range_is_a_timeout_unless_a_part_is_enough() -> None:
