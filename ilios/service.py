@@ -255,7 +255,9 @@ async def _engines(
     """Open the local engine, and Mistral where it has a key."""
     async with AsyncExitStack() as stack:
         enter = stack.enter_async_context
-        local = await enter(LocalEngine(settings.engine_limits, settings.data_dir / "engine"))
+        local = await enter(
+            LocalEngine(settings.engine_limits, settings.data_dir / "engine", blobs)
+        )
         supervisor.track("engine", local.restarts)
         mistral = None
         if settings.mistral_key is not None:

@@ -44,6 +44,9 @@ MESSAGES = {
         "The document is an XFA form, whose content only some viewers show; what is converted is "
         "the placeholder for other viewers."
     ),
+    "images_left_out": (
+        "The page has more images, or larger ones, than are stored; some of them are left out."
+    ),
     "image_text_unread": "The page has images with text that was not read.",
 }
 """The sentence for the owner by code; ``{detail}`` is filled in."""

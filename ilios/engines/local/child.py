@@ -43,6 +43,7 @@ from ilios.engines.local.protocol import (
     read_command,
     write_answer,
 )
+from ilios.engines.page_limits import fit_pages
 from ilios.engines.pages import Ranges
 from ilios.engines.sandbox import confinement, enter, profiles
 
@@ -172,7 +173,7 @@ def _convert(request: Request, ranges: Ranges, limits: EngineLimits, answers: in
             f"The document becomes {size} bytes of Markdown; "
             f"at most {limits.max_output_bytes} are allowed.",
         )
-    return Converted(tuple(converted.pages), converted.model, _wear())
+    return Converted(fit_pages(converted.pages), converted.model, _wear())
 
 
 def _bounded(data: bytes, limits: EngineLimits) -> bytes:

@@ -1,11 +1,15 @@
 """The local engine: converts documents on this machine, in child processes."""
 
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from types import TracebackType
 from typing import Self
 
+import msgspec
+
 from actors.engines import Conversion, SourceFile, Unconvertible
+from actors.ports import Blobs
 from ilios.engines.converters import registry
 from ilios.engines.local.limits import EngineLimits
 from ilios.engines.local.pool import Pool
@@ -20,7 +24,14 @@ from ilios.engines.local.protocol import (
     Task,
     ToMarkdown,
 )
+from ilios.engines.page_images import image_ending, image_name, image_path, resolve_links
+from ilios.engines.pages import ConvertedPage
+from ilios.engines.results import CacheKey, EngineResult, ResultCache
 from ilios.runtime.restarts import RestartHistory
+from schemas.quality import measure, warnings_of
+from schemas.results import PageImage, PageResult
+
+ENGINE = "local"
 
 
 class LocalEngine:
@@ -33,12 +44,20 @@ class LocalEngine:
     thread that started them.
     """
 
-    def __init__(self, limits: EngineLimits | None = None, staging_dir: Path | None = None) -> None:
+    def __init__(
+        self,
+        limits: EngineLimits | None = None,
+        staging_dir: Path | None = None,
+        blobs: Blobs | None = None,
+    ) -> None:
         """Start nothing yet.
 
         :param staging_dir: a directory on the volume of the documents, made if it is missing, to
             link them into; None is the temporary directory, to which they are copied.
+        :param blobs: stores the report on the pages and their images; without it a conversion has
+            neither.
         """
+        self._blobs = blobs
         self._pool = Pool(limits or EngineLimits(), staging_dir)
 
     async def __aenter__(self) -> Self:
@@ -87,12 +106,11 @@ class LocalEngine:
         done = await self._run(document, ToMarkdown(document.options.page_ranges), progress)
         answer = done.outcome
         assert isinstance(answer, Converted)
-        return Conversion(
-            pages=tuple(page.result.markdown for page in answer.pages),
-            engine="local",
-            model=answer.model,
-            seconds=done.seconds,
-        )
+        if self._blobs is None or not document.document_id:
+            return _unstored(answer, done.seconds)
+        result = _named_images(answer, partial(image_path, document.document_id))
+        key = CacheKey.unique(document.tenant, document.document_id)
+        return await ResultCache(self._blobs, key).put(result, done.seconds)
 
     async def count_pages(self, document: SourceFile) -> int:
         """Return how many pages a document has. Errors as ``convert``."""
@@ -119,6 +137,50 @@ class LocalEngine:
         if isinstance(done.outcome, Refused):
             raise Unconvertible(done.outcome.code, _printable(done.outcome.reason))
         return done
+
+
+def _unstored(answer: Converted, seconds: float) -> Conversion:
+    """Return a conversion without links to images, which are not stored."""
+    pages = [
+        resolve_links(page.result.markdown, {one.id: one for one in page.result.images}, {}, str)
+        if page.result.images
+        else page.result.markdown
+        for page in answer.pages
+    ]
+    measures = [page.result.measures for page in answer.pages]
+    return Conversion(
+        pages=tuple(pages),
+        engine=ENGINE,
+        model=answer.model,
+        seconds=seconds,
+        warnings=warnings_of(measures),
+        quality=measure(measures),
+    )
+
+
+def _named_images(answer: Converted, image_url: Callable[[str], str]) -> EngineResult:
+    """Return the result with the images under their names, and links that lead to them."""
+    images: dict[str, bytes] = {}
+    pages = tuple(
+        _name_images(page, images, image_url) if page.result.images else page.result
+        for page in answer.pages
+    )
+    return EngineResult(pages, images, ENGINE, answer.model, len(pages))
+
+
+def _name_images(
+    page: ConvertedPage, images: dict[str, bytes], image_url: Callable[[str], str]
+) -> PageResult:
+    shown: dict[str, PageImage] = {}
+    for image in page.result.images:
+        data = page.image_bytes.get(image.id, b"")
+        ending = image_ending(data)
+        name = None if ending is None else image_name(data, ending)
+        if name is not None:
+            images[name] = data
+        shown[image.id] = msgspec.structs.replace(image, name=name)
+    markdown = resolve_links(page.result.markdown, shown, {}, image_url)
+    return msgspec.structs.replace(page.result, markdown=markdown, images=tuple(shown.values()))
 
 
 def _printable(text: str) -> str:
