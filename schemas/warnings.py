@@ -47,6 +47,9 @@ MESSAGES = {
     "partial_result": (
         "The time budget of the document ended before these pages were converted: {detail}."
     ),
+    "images_left_out": (
+        "The page has more images, or larger ones, than are stored; some of them are left out."
+    ),
     "image_text_unread": "The page has images with text that was not read.",
 }
 """The sentence for the owner by code; ``{detail}`` is filled in."""

@@ -28,6 +28,7 @@ from ilios.engines.local.protocol import (
     Task,
     ToMarkdown,
 )
+from ilios.engines.page_limits import ImpossiblePage, check_pages
 from ilios.engines.pages import page_numbers, selected_count
 
 LEAST_PAGE_BYTES = 8
@@ -87,9 +88,12 @@ class AnswerChecker:
                         f"{answer.selected} pages, at most {self._limits.max_pages}"
                     )
                 self._check_portion(answer)
-                self._check_bytes(
-                    sum(len(page.result.markdown) for page in pages)
-                )  # the frame bounds them in bytes
+                # In characters; the frame bounds the bytes.
+                self._check_bytes(sum(len(page.result.markdown) for page in pages))
+                try:
+                    check_pages(pages)
+                except ImpossiblePage as error:
+                    raise ImplausibleAnswer(str(error)) from error
             case Counted(pages=pages) if self._expected is Counted:
                 self._check_pages(pages)
             case Cut(data=data) if self._expected is Cut:

@@ -44,6 +44,7 @@ from ilios.engines.local.protocol import (
     read_command,
     write_answer,
 )
+from ilios.engines.page_limits import fit_pages
 from ilios.engines.pages import Portion
 from ilios.engines.sandbox import confinement, enter, profiles
 
@@ -175,7 +176,8 @@ def _convert(request: Request, task: ToMarkdown, limits: EngineLimits, answers: 
             f"The document becomes {size} bytes of Markdown; "
             f"at most {limits.max_output_bytes} are allowed.",
         )
-    return Converted(tuple(converted.pages), converted.model, _wear(), converted.total)
+    pages = fit_pages(converted.pages)
+    return Converted(pages, converted.model, _wear(), converted.total)
 
 
 def _bounded(data: bytes, limits: EngineLimits) -> bytes:

@@ -42,6 +42,7 @@ from ilios.engines.local.protocol import (
     read_answer,
 )
 from ilios.engines.local.staging import StagingDir, clear_directory
+from ilios.engines.page_limits import MAX_IMAGE_BYTES
 from ilios.engines.sandbox import confinement
 from ilios.engines.sandbox.profiles import Profile
 
@@ -107,7 +108,8 @@ class ChildProcess:
         self._requests = process.stdin
         self._answers = process.stdout
         self._stderr = process.stderr
-        self._max_frame = limits.max_output_bytes + FRAME_SLACK_BYTES
+        # Twice: headings, tables and links of the pages are beside their Markdown as well.
+        self._max_frame = 2 * limits.max_output_bytes + MAX_IMAGE_BYTES + FRAME_SLACK_BYTES
         self._stderr_tail = bytearray()
         self._stderr_bytes = 0
         self._stderr_closed = asyncio.Event()

@@ -36,9 +36,14 @@ ONE = EngineLimits(processes=1)
 WEAR = {"resident_bytes": 1, "cramped": False}
 
 
-def page(text: str, index: int = 0) -> dict[str, object]:
+def page(text: str, index: int = 0, **members: object) -> dict[str, object]:
     """Return a page of the answer of a child."""
-    return {"result": {"index": index, "markdown": text}}
+    return {"result": {"index": index, "markdown": text, **members}}
+
+
+def pages(text: str, count: int) -> list[dict[str, object]]:
+    """Return so many pages of the answer of a child."""
+    return [page(text, index) for index in range(count)]
 
 
 CONVERTED = {"type": "Converted", "pages": [page("text")], "model": "liteparse-2.18", "wear": WEAR}
@@ -180,7 +185,7 @@ async def test_an_implausible_answer_costs_the_child_and_not_the_document(
 async def test_a_document_of_one_page_is_never_two(
     place_document: PlaceDocument, take_over_child: Any
 ) -> None:
-    take_over_child(framed(CONVERTED | {"pages": [page("one"), page("two")]}))
+    take_over_child(framed(CONVERTED | {"pages": [page("one"), page("two", 1)]}))
     async with LocalEngine(ONE) as engine:
         with pytest.raises(EngineCrashed, match="2 pages"):
             await engine.convert(one_page(place_document, documents.DOCX))
@@ -189,7 +194,7 @@ async def test_a_document_of_one_page_is_never_two(
 async def test_no_more_pages_are_accepted_than_allowed(
     place_document: PlaceDocument, take_over_child: Any
 ) -> None:
-    take_over_child(framed(CONVERTED | {"pages": [page("x")] * 11}))
+    take_over_child(framed(CONVERTED | {"pages": pages("x", 11)}))
     async with LocalEngine(EngineLimits(processes=1, max_pages=10)) as engine:
         with pytest.raises(EngineCrashed, match="11 pages"):
             await engine.convert(one_page(place_document))
@@ -235,7 +240,7 @@ def test_a_later_portion_continues_the_former_ones(index: int, total: int, count
 async def test_a_doubtful_number_of_pages_is_counted_by_another_child(
     place_document: PlaceDocument, take_over_child: Any
 ) -> None:
-    take_over_child(framed(CONVERTED | {"pages": [page("x", number) for number in range(50)]}))
+    take_over_child(framed(CONVERTED | {"pages": pages("x", 50)}))
     document = one_page(place_document)
     async with LocalEngine(ONE) as engine:
         with pytest.raises(EngineCrashed, match="claimed 50 pages of 1") as caught:
