@@ -14,7 +14,7 @@ from ilios.engines.local.parts import Part, PartHead, PartStore
 from ilios.engines.local.process import TaskResult
 from ilios.engines.local.protocol import Converted, ToMarkdown
 from ilios.engines.page_limits import ImageBudget
-from ilios.engines.pages import page_numbers
+from ilios.engines.pages import Portion, page_numbers
 from ilios.engines.results import EngineResult
 from schemas.warnings import MAX_WARNING_PAGES, MESSAGES, ConversionWarning
 
@@ -131,12 +131,13 @@ class RangedConversion:
             failpoints.reach("engine.range_stored")
 
     async def _convert_range(self, progress: Progress | None) -> EngineResult:
-        first = self._done
+        first, options = self._done, self._document.options
         total = self._parts[0].head.total if self._parts else None
         task = ToMarkdown(
-            ranges=self._document.options.page_ranges,
-            first=first,
-            most=self._most_pages(),
+            ranges=options.page_ranges,
+            languages=options.languages,
+            recognition=options.recognition,
+            portion=Portion(first, self._most_pages()),
             seconds=RANGE_SECONDS,
             total=total,
         )

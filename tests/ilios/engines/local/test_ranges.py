@@ -47,14 +47,14 @@ class Child:
 
     async def run(self, task: ToMarkdown, _verify: bool, progress: Progress | None) -> TaskResult:  # noqa: FBT001
         self.tasks.append(task)
-        if (error := self._failures.get(task.first)) is not None:
+        if (error := self._failures.get(task.portion.first)) is not None:
             raise error
-        assert task.most is not None
+        assert task.portion.most is not None
         by_time = max(1, int(RANGE_SECONDS / self._seconds))
-        count = min(task.most, by_time, self._pages - task.first)
+        count = min(task.portion.most, by_time, self._pages - task.portion.first)
         if progress is not None:
             progress(count, count)
-        numbers = page_numbers(task.ranges, task.first, task.first + count)
+        numbers = page_numbers(task.ranges, task.portion.first, task.portion.first + count)
         indices = [number - 1 for number in numbers]
         pages = markdown_pages(indices, [f"page {index + 1}" for index in indices])
         took = count * self._seconds
@@ -106,10 +106,10 @@ async def test_slow_pages_make_ranges_that_end_by_time(blobs: LocalBlobs) -> Non
     child = Child(30, 1.0)
     ended = await ranged(child, PartStore(blobs, DOCUMENT)).convert(LongDocuments(), None)
     assert texts(ended) == tuple(f"page {number}" for number in range(1, 31))
-    assert [task.first for task in child.tasks] == [0, 5, 10, 15, 20, 25]
+    assert [task.portion.first for task in child.tasks] == [0, 5, 10, 15, 20, 25]
     assert {task.total for task in child.tasks} == {None, 30}
     # What a range after slow ones begins with and does not reach is looked at in vain.
-    assert [task.most for task in child.tasks[:2]] == [RANGE_PAGES, 2 * 5]
+    assert [task.portion.most for task in child.tasks[:2]] == [RANGE_PAGES, 2 * 5]
     assert len(await stored(blobs)) == 6
 
 
@@ -121,7 +121,7 @@ async def test_a_repeated_conversion_begins_at_the_first_missing_range(blobs: Lo
     child, reported = Child(30, 1.0), list[tuple[int, int]]()
     again = ranged(child, store, repeated=True)
     ended = await again.convert(LongDocuments(), lambda *counts: reported.append(counts))
-    assert [task.first for task in child.tasks] == [25]
+    assert [task.portion.first for task in child.tasks] == [25]
     assert texts(ended) == tuple(f"page {number}" for number in range(1, 31))
     assert (ended.seconds, ended.missing) == (30, None)
     assert reported == [(30, 30)]
@@ -133,7 +133,7 @@ async def test_parts_after_a_missing_or_damaged_one_are_not_used(blobs: LocalBlo
     await blobs.put_bytes(store.key(10), b'{"first":10}\n')
     child = Child(30, 1.0)
     await ranged(child, store, repeated=True).convert(LongDocuments(), None)
-    assert [task.first for task in child.tasks] == [10, 15, 20, 25]
+    assert [task.portion.first for task in child.tasks] == [10, 15, 20, 25]
 
 
 async def test_other_options_find_no_parts(blobs: LocalBlobs) -> None:
@@ -185,7 +185,7 @@ async def test_too_many_long_documents_are_postponed_after_their_first_range(
     assert len(first.tasks) == 1
     child = Child(30, 1.0)
     await ranged(child, store, repeated=True).convert(others, None)
-    assert child.tasks[0].first == 5
+    assert child.tasks[0].portion.first == 5
 
 
 def placed(place_document: PlaceDocument, data: bytes, document_id: str = "d") -> SourceFile:
