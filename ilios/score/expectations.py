@@ -9,6 +9,8 @@ from ilios.score import markdown_text
 from ilios.score.similarity import find
 
 ANY_CELL = "*"
+OR = " || "
+"""Between two expectations of which one has to hold."""
 AROUND = {"up": (-1, 0), "down": (1, 0), "left": (0, -1), "right": (0, 1)}
 """Row and column of a neighbouring cell, relative to a cell."""
 HEADS = ("top_heading", "left_heading")
@@ -43,20 +45,30 @@ class Outcome(Struct, frozen=True):
 
 
 class Expectation(Struct, frozen=True):
-    """One line. ``page`` counts from 1, 0 means any; ``differences`` are characters."""
+    """One line. ``page`` counts from 1, 0 means any; ``differences`` are characters.
+
+    Where ``otherwise`` holds, this needs not.
+    """
 
     verb: str
     text: str
     page: int = 0
     differences: int = 0
+    otherwise: "Expectation | None" = None
 
     def __str__(self) -> str:
+        other = f"{OR}{self.otherwise}" if self.otherwise else ""
         page = f"page {self.page} " if self.page else ""
         allowed = f"~{self.differences}" if self.differences else ""
-        return f"{page}{self.verb}{allowed}: {self.text}".rstrip(" ")
+        return f"{page}{self.verb}{allowed}: {self.text}{other}".rstrip(" ")
 
     def holds(self, outcome: Outcome) -> bool:
         """Return whether the outcome is as expected."""
+        return self._holds_alone(outcome) or (
+            self.otherwise is not None and self.otherwise.holds(outcome)
+        )
+
+    def _holds_alone(self, outcome: Outcome) -> bool:
         if self.verb == "refused":
             return bool(outcome.refusal) and self.text in outcome.refusal
         if outcome.refusal:
@@ -81,24 +93,25 @@ def parse(text: str, source: str) -> tuple[Expectation, ...]:
     """
     found = []
     for number, line in enumerate(text.splitlines(), 1):
-        stripped = line.strip()
-        if not stripped or stripped.startswith("#"):
-            continue
-        match = _LINE.fullmatch(stripped)
-        if not match or match[2] not in VERBS:
-            verbs = ", ".join(VERBS)
-            raise BadExpectation(f"{source}, line {number}: expected one of {verbs}, and a colon")
-        page, verb, differences, rest = match.groups()
-        # The indentation of code is a part of it.
-        value = (
-            line.partition(":")[2].removeprefix(" ").rstrip() if verb == "code" else rest.strip()
-        )
-        if not value and verb != "no-warnings":
-            raise BadExpectation(f"{source}, line {number}: nothing is expected after {verb}:")
-        if verb in _COUNTS and not value.isdecimal():
-            raise BadExpectation(f"{source}, line {number}: {verb}: takes a number")
-        found.append(Expectation(verb, value, int(page or 0), int(differences or 0)))
+        if line.strip() and not line.lstrip().startswith("#"):
+            found.append(_parse_line(line, f"{source}, line {number}"))
     return tuple(found)
+
+
+def _parse_line(line: str, place: str) -> Expectation:
+    first, either, rest = line.partition(OR)
+    match = _LINE.fullmatch(first.strip())
+    if not match or match[2] not in VERBS:
+        raise BadExpectation(f"{place}: expected one of {', '.join(VERBS)}, and a colon")
+    page, verb, differences, value = match.groups()
+    # Indentation is a part of code.
+    value = first.partition(":")[2].removeprefix(" ").rstrip() if verb == "code" else value.strip()
+    if not value and verb != "no-warnings":
+        raise BadExpectation(f"{place}: nothing is expected after {verb}:")
+    if verb in _COUNTS and not value.isdecimal():
+        raise BadExpectation(f"{place}: {verb}: takes a number")
+    otherwise = _parse_line(rest, place) if either else None
+    return Expectation(verb, value, int(page or 0), int(differences or 0), otherwise)
 
 
 def _contains(expected: Expectation, pages: Sequence[ReadPage]) -> bool:
@@ -194,6 +207,15 @@ def _item(expected: Expectation, pages: Sequence[ReadPage]) -> bool:
     )
 
 
+def _nested(expected: Expectation, pages: Sequence[ReadPage]) -> bool:
+    wanted = markdown_text.plain(expected.text)
+    return any(
+        text.startswith(wanted)
+        for page in pages
+        for text in markdown_text.nested_items(page.markdown)
+    )
+
+
 def _link(expected: Expectation, pages: Sequence[ReadPage]) -> bool:
     label, _, target = expected.text.partition(" | ")
     wanted = (markdown_text.plain(label), target.strip())
@@ -280,6 +302,7 @@ CHECKS: dict[str, Check] = {
     "heading": _heading,
     "not-heading": _not_heading,
     "item": _item,
+    "nested": _nested,
     "link": _link,
     "code": _code,
     "raw": _raw,

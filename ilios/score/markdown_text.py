@@ -30,6 +30,7 @@ _MARKUP = re.compile(r"[|#*_`\\>~]")
 _BROKEN_WORD = re.compile(r"(\w)[-\u00ad]\s*\n\s*(\w)")
 _HEADING = re.compile(r"^ {0,3}#{1,6}[ \t]+(.+)$", re.MULTILINE)
 _ITEM = re.compile(r"^[ \t]*(?:[-*+]|\d{1,9}[.)])[ \t]+(.+)$", re.MULTILINE)
+_NESTED_ITEM = re.compile(r"^(?:  |\t)[ \t]*(?:[-*+]|\w{1,9}[.)])[ \t]+(.+)$", re.MULTILINE)
 _FENCE = re.compile(r"^ {0,3}(```+|~~~+)[^\n]*\n(.*?)^ {0,3}\1", re.MULTILINE | re.DOTALL)
 _CELL_END = re.compile(r"(?<!\\)\|")
 _WORD = re.compile(r"[^\W_]+")
@@ -62,6 +63,11 @@ def headings(markdown: str) -> list[str]:
 def items(markdown: str) -> list[str]:
     """Return the first line of each list item, without its sign."""
     return [plain(text) for text in _ITEM.findall(_without_code(markdown))]
+
+
+def nested_items(markdown: str) -> list[str]:
+    """Return the first line of each item of a list in another list."""
+    return [plain(text) for text in _NESTED_ITEM.findall(_without_code(markdown))]
 
 
 def links(markdown: str) -> list[tuple[str, str]]:
