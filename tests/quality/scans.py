@@ -1,12 +1,12 @@
 """Images of text: clean, turned, skewed, of many kinds of pixels and files, in other alphabets."""
 # ruff: noqa: E501  the texts of the samples stand on lines of their own
 
+from array import array
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from io import BytesIO
 from pathlib import Path
 
-import numpy as np
 from PIL import Image
 
 from tests.quality import pictures
@@ -78,8 +78,8 @@ def grey_of_16_bits() -> Iterator[Sample]:
 
     def make(image: Image.Image, suffix: str, place: int) -> bytes:
         low, high = ((2000, 60000), (9000, 40000), (300, 4000))[place]
-        values = np.asarray(image, dtype=np.float64) / 255 * (high - low) + low
-        return _saved(Image.fromarray(values.astype(np.uint16)), suffix)
+        values = array("H", (low + value * (high - low) // 255 for value in image.tobytes()))
+        return _saved(Image.frombytes("I;16", image.size, values.tobytes()), suffix)
 
     return _each("scan-16-bits", ("png", "tif", "png"), make)
 
@@ -87,8 +87,8 @@ def grey_of_16_bits() -> Iterator[Sample]:
 def floating_point() -> Iterator[Sample]:
     def make(image: Image.Image, suffix: str, place: int) -> bytes:
         low, high = ((0.0, 1.0), (0.1, 300.0), (-1.0, 1.0))[place]
-        values = np.asarray(image, dtype=np.float32) / 255 * (high - low) + low
-        return _saved(Image.fromarray(values.astype(np.float32)), suffix)
+        values = array("f", (low + value / 255 * (high - low) for value in image.tobytes()))
+        return _saved(Image.frombytes("F", image.size, values.tobytes()), suffix)
 
     return _each("scan-float", ("tif", "tif", "tif"), make)
 
