@@ -140,6 +140,14 @@ def _before(expected: Expectation, pages: Sequence[ReadPage]) -> bool:
     return True
 
 
+def _paragraph(expected: Expectation, pages: Sequence[ReadPage]) -> bool:
+    return any(
+        _find(expected, expected.text, markdown_text.plain(block)) is not None
+        for page in pages
+        for block in markdown_text.blocks(page.markdown)
+    )
+
+
 def _row(expected: Expectation, pages: Sequence[ReadPage]) -> bool:
     wanted = [markdown_text.plain(cell) for cell in f"{expected.text} ".split(" |")]
     return any(
@@ -295,6 +303,7 @@ CHECKS: dict[str, Check] = {
     "not-content": _not_content,
     "absent": _absent,
     "before": _before,
+    "paragraph": _paragraph,
     "row": _row,
     "cell": _cell,
     "rows": _row_count,

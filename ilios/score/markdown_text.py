@@ -31,9 +31,11 @@ _BROKEN_WORD = re.compile(r"(\w)[-\u00ad]\s*\n\s*(\w)")
 _HEADING = re.compile(r"^ {0,3}#{1,6}[ \t]+(.+)$", re.MULTILINE)
 _ITEM = re.compile(r"^[ \t]*(?:[-*+]|\d{1,9}[.)])[ \t]+(.+)$", re.MULTILINE)
 _NESTED_ITEM = re.compile(r"^(?:  |\t)[ \t]*(?:[-*+]|\w{1,9}[.)])[ \t]+(.+)$", re.MULTILINE)
+_BOX = re.compile(r"^(?:\[[ x]\]|[\u2610-\u2612\u274f-\u2752\u25a0-\u25ab])\s*")
 _FENCE = re.compile(r"^ {0,3}(```+|~~~+)[^\n]*\n(.*?)^ {0,3}\1", re.MULTILINE | re.DOTALL)
 _CELL_END = re.compile(r"(?<!\\)\|")
 _WORD = re.compile(r"[^\W_]+")
+_LAM_ALEF = re.compile("\u0644([\u0622\u0623\u0625\u0627])")
 _UNSPACED = "\u0e00-\u0e7f\u3040-\u30ff\u3400-\u9fff"
 _UNSPACED_OR_RUN = re.compile(f"[{_UNSPACED}]|[^{_UNSPACED}]+")
 
@@ -51,7 +53,14 @@ def plain(markdown: str) -> str:
 def words(text: str) -> list[str]:
     """Return the words of plain text in lower case; each CJK character is a word."""
     normal = unicodedata.normalize("NFKC", text).casefold()
+    # One sign for two letters: programs disagree in which order these are.
+    normal = _LAM_ALEF.sub(r"\1\u0644", normal)
     return [part for word in _WORD.findall(normal) for part in _split_ideographs(word)]
+
+
+def blocks(markdown: str) -> list[str]:
+    """Return the parts between blank lines, each without the headings in it."""
+    return [_HEADING.sub("", block) for block in re.split(r"\n[ \t]*\n", markdown)]
 
 
 def headings(markdown: str) -> list[str]:
@@ -61,8 +70,8 @@ def headings(markdown: str) -> list[str]:
 
 
 def items(markdown: str) -> list[str]:
-    """Return the first line of each list item, without its sign."""
-    return [plain(text) for text in _ITEM.findall(_without_code(markdown))]
+    """Return the first line of each list item, without its sign and a box to tick."""
+    return [_BOX.sub("", plain(text)) for text in _ITEM.findall(_without_code(markdown))]
 
 
 def nested_items(markdown: str) -> list[str]:

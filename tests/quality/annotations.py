@@ -118,7 +118,12 @@ BOXES = {
 def checkboxes() -> Iterator[Sample]:
     """Ticked boxes come as ``[x]``, others as ``[ ]``."""
     for variant, boxes in BOXES.items():
-        lines = [f"raw: {'[x]' if on else '[ ]'} {label}" for label, on in boxes]
+        lines = [
+            f"raw: [x] {label} || raw: \u2611 {label} || raw: \u2612 {label}"
+            if on
+            else f"raw: [ ] {label} || raw: \u2610 {label}"
+            for label, on in boxes
+        ]
         yield Sample(
             "form-checkboxes", variant, "pdf", partial(_ticked, boxes, ""), (*lines, CLEAN)
         )  # fmt: skip
@@ -132,7 +137,12 @@ def radio_buttons() -> Iterator[Sample]:
         ("last", ("Cash", "Card", "Invoice"), 2),
     ):
         boxes = tuple((label, place == chosen) for place, label in enumerate(choices))
-        lines = [f"raw: {'[x]' if on else '[ ]'} {label}" for label, on in boxes]
+        lines = [
+            f"raw: [x] {label} || raw: \u25c9 {label} || raw: \u2611 {label}"
+            if on
+            else f"raw: [ ] {label} || raw: \u25cb {label} || raw: \u2610 {label}"
+            for label, on in boxes
+        ]
         yield Sample(
             "form-radio", variant, "pdf", partial(_ticked, boxes, "choice"), (*lines, CLEAN)
         )  # fmt: skip

@@ -38,16 +38,18 @@ def _sections(
     font: tuple[str, float],
     body: tuple[str, float],
     language: str,
-) -> None:
-    """Fill a page with headings, each above two paragraphs."""
-    texts = paragraphs(language)
+) -> list[str]:
+    """Fill a page with headings, each above two paragraphs; returns these."""
+    texts, written = paragraphs(language), []
     y, left, width = 80.0, 70.0, sheet.width - 140
     for head in heads:
         sheet.text(left, y, head, *font)
         y += 1.6 * font[1]
         for text in islice(texts, 2):
             y = sheet.paragraph(left, y, width, text, *body)
+            written.append(text)
         y += body[1]
+    return written
 
 
 def _headed(
@@ -59,8 +61,10 @@ def _headed(
     language: str = "english",
 ) -> Sample:
     sheet = Sheet(A4)
-    _sections(sheet, heads, font, body, language)
-    return of_pages(kind, variant, [sheet], *(f"heading: {head}" for head in heads), "tables: 0")
+    texts = _sections(sheet, heads, font, body, language)
+    lines = [f"heading: {head}" for head in heads]
+    lines += [f"paragraph: {text}" for text in texts]
+    return of_pages(kind, variant, [sheet], *lines, "tables: 0")
 
 
 def headings_by_size() -> Iterator[Sample]:
@@ -155,7 +159,8 @@ def _in_columns(
             text = next(texts)
             order.append(text)
             y = sheet.paragraph(left + column * (width + gap), y, width, text, font, 9.5)
-    expected = [f"before: {' | '.join(order)}", "tables: 0"]
+    expected = [f"paragraph: {text}" for text in order]
+    expected += [f"before: {' | '.join(order)}", "tables: 0"]
     if title:
         expected += [f"heading: {title}", f"before: {title} | {order[0]}"]
     return of_pages(kind, variant, [sheet], *expected)
@@ -187,7 +192,7 @@ def running_heads() -> Iterator[Sample]:
             lines += [
                 f"page {page} header: {head}",
                 f"page {page} footer: {foot.format(page=page)}",
-                f"page {page} content: {first}",
+                f"page {page} paragraph: {first}",
             ]
         yield of_pages("running-heads", variant, sheets, *lines)
 
@@ -205,7 +210,7 @@ def numbered_content() -> Iterator[Sample]:
             text = line.format(value)
             sheet.text(60, y, text, "Helvetica", size)
             sheets.append(sheet)
-            lines += [f"page {page} content: {text}", f"page {page} content: {first}"]
+            lines += [f"page {page} content: {text}", f"page {page} paragraph: {first}"]
         yield of_pages("numbered-content", variant, sheets, *lines)
 
 
@@ -221,13 +226,15 @@ def bullet_lists() -> Iterator[Sample]:
     ):
         sheet = Sheet(A4)
         texts = paragraphs("english", 5)
-        y = sheet.paragraph(60, 90, 470, next(texts), font, size)
+        above, below = next(texts), next(texts)
+        y = sheet.paragraph(60, 90, 470, above, font, size)
         for entry in ENTRIES:
             sheet.text(72, y, sign, OURS, size)
             sheet.text(90, y, entry, font, size)
             y += 1.6 * size
-        sheet.paragraph(60, y + size, 470, next(texts), font, size)
+        sheet.paragraph(60, y + size, 470, below, font, size)
         lines = [f"item: {entry}" for entry in ENTRIES]
+        lines += [f"paragraph: {above}", f"paragraph: {below}"]
         absent = () if variant == "boxes" else (f"absent: {sign}",)
         yield of_pages("lists-bullets", variant, [sheet], *lines, *absent, "tables: 0")
 
