@@ -54,7 +54,7 @@ def words(text: str) -> list[str]:
     """Return the words of plain text in lower case; each CJK character is a word."""
     normal = unicodedata.normalize("NFKC", text).casefold()
     # One sign for two letters: programs disagree in which order these are.
-    normal = _LAM_ALEF.sub(r"\1\u0644", normal)
+    normal = _LAM_ALEF.sub("\\1\u0644", normal)
     return [part for word in _WORD.findall(normal) for part in _split_ideographs(word)]
 
 
