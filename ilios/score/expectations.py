@@ -149,7 +149,8 @@ def _paragraph(expected: Expectation, pages: Sequence[ReadPage]) -> bool:
 
 
 def _row(expected: Expectation, pages: Sequence[ReadPage]) -> bool:
-    wanted = [markdown_text.plain(cell) for cell in f"{expected.text} ".split(" |")]
+    parts = [part.strip() for part in f"{expected.text} ".split(" |")]
+    wanted = [part if part == ANY_CELL else markdown_text.plain(part) for part in parts]
     return any(
         len(row) == len(wanted)
         and all(

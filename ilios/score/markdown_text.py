@@ -35,7 +35,7 @@ _BOX = re.compile(r"^(?:\[[ x]\]|[\u2610-\u2612\u274f-\u2752\u25a0-\u25ab])\s*")
 _FENCE = re.compile(r"^ {0,3}(```+|~~~+)[^\n]*\n(.*?)^ {0,3}\1", re.MULTILINE | re.DOTALL)
 _CELL_END = re.compile(r"(?<!\\)\|")
 _WORD = re.compile(r"[^\W_]+")
-_LAM_ALEF = re.compile("\u0644([\u0622\u0623\u0625\u0627])")
+_LAM_ALEF = re.compile("\u0644([\u0622\u0623\u0625\u0627]+)")
 _UNSPACED = "\u0e00-\u0e7f\u3040-\u30ff\u3400-\u9fff"
 _UNSPACED_OR_RUN = re.compile(f"[{_UNSPACED}]|[^{_UNSPACED}]+")
 

@@ -35,7 +35,7 @@ def find(needle: str, text: str, differences: int = 0) -> int | None:
     masks = _masks(needle)
     full, last = (1 << len(needle)) - 1, 1 << (len(needle) - 1)
     plus, minus, errors = full, 0, len(needle)
-    best, place = differences + 1, None
+    best, place = (errors, 0) if errors <= differences else (differences + 1, None)
     for end, character in enumerate(text, 1):
         plus, minus, change = _step(masks.get(character, 0), plus, minus, full, last, border=0)
         errors += change

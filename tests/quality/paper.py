@@ -168,7 +168,8 @@ class Paper:
         self._bodies[number - 1] = body.encode("latin-1")
 
     def write(self) -> bytes:
-        """Return the file."""
+        """Return the file, the same one each time."""
+        before = [*self._bodies]
         tree = self.reserve()
         fonts = {name: self._font(name) for sheet in self.sheets for name in sorted(sheet.fonts)}
         named = " ".join(f"/{name} {number} 0 R" for name, number in fonts.items())
@@ -176,7 +177,9 @@ class Paper:
         kids = " ".join(f"{number} 0 R" for number in pages)
         self.fill(tree, f"<< /Type /Pages /Kids [{kids}] /Count {len(pages)} >>")
         root = self.add(f"<< /Type /Catalog /Pages {tree} 0 R {self.catalog} >>")
-        return _file(self._bodies, root)
+        data = _file(self._bodies, root)
+        self._bodies = before
+        return data
 
     def _own_letters(self) -> set[str]:
         return {

@@ -177,7 +177,7 @@ def other_alphabets() -> Iterator[Sample]:
 
 
 def heic() -> Iterator[Sample]:
-    """The beginning of a HEIC file, which needs a decoder that is not part of this package."""
+    """The beginning of a HEIC file: refused by its name, or as damaged where a decoder is installed."""
     for variant, brand, compatible in (
         ("photo", b"heic", b"mif1heic"),
         ("burst", b"hevc", b"msf1hevcheic"),
@@ -186,4 +186,6 @@ def heic() -> Iterator[Sample]:
         head = brand + b"\0\0\0\0" + compatible
         box = (len(head) + 8).to_bytes(4, "big") + b"ftyp" + head
         data = box + b"\0\0\0\x0cmeta\0\0\0\0" + bytes(range(256))
-        yield Sample("heic", variant, "heic", partial(bytes, data), ("refused: HEIC",))
+        yield Sample(
+            "heic", variant, "heic", partial(bytes, data), ("refused: HEIC || refused: damaged",)
+        )
