@@ -34,8 +34,8 @@ async def fake() -> AsyncIterator[FakeMistral]:
 
 
 @pytest.fixture
-async def blobs(tmp_path: Path) -> AsyncIterator[LocalBlobs]:
-    async with LocalBlobs.open(tmp_path / "blobs") as blobs:
+async def blobs(blob_root: Path) -> AsyncIterator[LocalBlobs]:
+    async with LocalBlobs.open(blob_root) as blobs:
         yield blobs
 
 
