@@ -68,13 +68,18 @@ def configure(parser: argparse.ArgumentParser) -> None:
         metavar="RANGES",
         help="convert these pages only, counted from 1, such as 1-3,7,10-",
     )
+    parser.add_argument(
+        "--partial",
+        action="store_true",
+        help="print the pages that are done when the time budget of a document ends",
+    )
 
 
 def run(options: argparse.Namespace) -> int:
     """Convert ``options.files`` and deliver the results in their order."""
     files: list[str] = options.files
     try:
-        conversion = ConversionOptions(pages=options.pages)
+        conversion = ConversionOptions(pages=options.pages, partial=options.partial)
     except ValueError as error:
         printing.print_error(UsageError(f"--pages: {error}"))
         return ExitCode.USAGE

@@ -9,7 +9,15 @@ from PIL.Image import Transpose
 
 from actors.engines import Unconvertible
 from ilios.engines.local.limits import EngineLimits
-from ilios.engines.pages import Pages, Ranges, markdown_pages, model_name, selected_indices
+from ilios.engines.pages import (
+    WHOLE,
+    Pages,
+    Portion,
+    Ranges,
+    markdown_pages,
+    model_name,
+    selected_indices,
+)
 from ilios.engines.recognition import ocr
 
 FORMATS = ("PNG", "JPEG", "GIF", "WEBP", "TIFF", "BMP", "MPO")
@@ -33,7 +41,11 @@ EXIF_TRANSPOSE = {
 
 
 def convert(
-    path: Path, limits: EngineLimits, progress: Callable[[int, int], None], ranges: Ranges = ()
+    path: Path,
+    limits: EngineLimits,
+    progress: Callable[[int, int], None],
+    ranges: Ranges = (),
+    portion: Portion = WHOLE,
 ) -> Pages:
     """Convert an image; see :class:`ilios.engines.converters.registry.Converter`."""
     # Our own limit is checked before anything is decoded; Pillow's only warns at first.
@@ -46,16 +58,19 @@ def convert(
             last = ranges[-1].last if ranges else None
             first = ranges[-1].first if ranges else 1
             count = _count(image, last or first + limits.max_pages)
-            indices = selected_indices(ranges, count)
-            total = len(indices)
-            if total > limits.max_pages:
+            selected = selected_indices(ranges, count)
+            if len(selected) > limits.max_pages:
                 raise Unconvertible(
                     "too_many_pages",
                     f"The image has too many pages; at most {limits.max_pages} are allowed.",
                 )
+            indices = portion.of(selected)
+            total = len(indices)
             progress(0, total)
             reader = ocr.ImageReader()
             for index in indices:
+                if pages and portion.is_over:
+                    break
                 image.seek(index)
                 if image.width * image.height > limits.max_pixels:
                     raise _too_large(limits.max_pixels)
@@ -69,7 +84,8 @@ def convert(
         if isinstance(error, OSError) and error.errno is not None:
             raise  # an error of the machine
         raise _damaged() from error
-    return Pages(markdown_pages(indices, pages), model_name("rapidocr"))
+    done = markdown_pages(indices[: len(pages)], pages)
+    return Pages(done, model_name("rapidocr"), len(selected))
 
 
 def count_pages(path: Path) -> int:

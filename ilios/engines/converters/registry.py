@@ -12,7 +12,7 @@ from typing import Protocol
 from actors.engines import Unconvertible
 from actors.sniffing import BMP, DOCX, GIF, JPEG, PDF, PNG, PPTX, SUPPORTED_TYPES, TIFF, WEBP
 from ilios.engines.local.limits import EngineLimits
-from ilios.engines.pages import Pages, Ranges
+from ilios.engines.pages import WHOLE, Pages, Portion, Ranges
 
 IMAGES = frozenset({PNG, JPEG, GIF, WEBP, TIFF, BMP})
 SINGLE_PAGE_TYPES = (IMAGES - {TIFF}) | {DOCX}
@@ -20,10 +20,11 @@ SINGLE_PAGE_TYPES = (IMAGES - {TIFF}) | {DOCX}
 
 
 class Converter(Protocol):
-    """Makes Markdown of one document, or of its pages in ``ranges``.
+    """Makes Markdown of one document, or of a portion of its pages in ``ranges``.
 
     ``progress(done, total)`` is called with counts of selected pages, and again with the same
-    counts while a page is in work: a child without progress is taken to hang.
+    counts while a page is in work: a child without progress is taken to hang. A converter whose
+    documents are never long converts all pages, whatever the portion.
 
     :raises Unconvertible: the document cannot be converted.
     """
@@ -34,6 +35,7 @@ class Converter(Protocol):
         limits: EngineLimits,
         progress: Callable[[int, int], None],
         ranges: Ranges = (),
+        portion: Portion = WHOLE,
     ) -> Pages: ...
 
 

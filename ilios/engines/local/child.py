@@ -9,6 +9,7 @@ import ctypes
 import errno
 import gc
 import hashlib
+import math
 import os
 import sys
 import time
@@ -44,7 +45,7 @@ from ilios.engines.local.protocol import (
     write_answer,
 )
 from ilios.engines.page_limits import fit_pages
-from ilios.engines.pages import Ranges
+from ilios.engines.pages import Portion
 from ilios.engines.sandbox import confinement, enter, profiles
 
 PROGRESS_EVERY = 0.2
@@ -146,16 +147,18 @@ def _run_task(request: Request, limits: EngineLimits, answers: int) -> Outcome:
             return Counted(registry.count_pages(path, request.content_type), _wear())
         case CutPages(indices):
             return Cut(_bounded(registry.cut_pages(path, indices), limits), _wear())
-        case ToMarkdown(ranges):
-            return _convert(request, ranges, limits, answers)
+        case ToMarkdown() as task:
+            return _convert(request, task, limits, answers)
 
 
 def _wear() -> Wear:
     return Wear(confinement.resident_bytes(), confinement.address_space_low())
 
 
-def _convert(request: Request, ranges: Ranges, limits: EngineLimits, answers: int) -> Converted:
+def _convert(request: Request, task: ToMarkdown, limits: EngineLimits, answers: int) -> Converted:
     last_sent = 0.0
+    ends_at = math.inf if task.seconds is None else time.monotonic() + task.seconds
+    portion = Portion(task.first, task.most, ends_at)
 
     def progress(done: int, total: int) -> None:
         nonlocal last_sent
@@ -165,7 +168,7 @@ def _convert(request: Request, ranges: Ranges, limits: EngineLimits, answers: in
             write_answer(answers, Progress(done, total))
 
     convert = registry.load_converter(request.content_type)
-    converted = convert(Path(request.path), limits, progress, ranges)
+    converted = convert(Path(request.path), limits, progress, task.ranges, portion)
     size = sum(len(page.result.markdown.encode()) for page in converted.pages)
     if size > limits.max_output_bytes:
         raise Unconvertible(
@@ -173,7 +176,7 @@ def _convert(request: Request, ranges: Ranges, limits: EngineLimits, answers: in
             f"The document becomes {size} bytes of Markdown; "
             f"at most {limits.max_output_bytes} are allowed.",
         )
-    return Converted(fit_pages(converted.pages), converted.model, _wear())
+    return Converted(fit_pages(converted.pages), converted.model, _wear(), converted.total)
 
 
 def _bounded(data: bytes, limits: EngineLimits) -> bytes:

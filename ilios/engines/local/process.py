@@ -78,12 +78,14 @@ class StartFailed(EngineCrashed):
 class TaskResult(Struct, frozen=True):
     """The outcome of a task, and how long it took by the engine's clock.
 
-    ``recount_pages`` is set when another child should count the pages.
+    ``recount_pages`` is set when another child should count the pages. ``budgeted`` are the seconds
+    that count towards the time budget of the document.
     """
 
     outcome: Outcome
     seconds: float
     recount_pages: bool = False
+    budgeted: float = 0.0
 
 
 class ChildProcess:
@@ -226,9 +228,10 @@ class ChildProcess:
                     heartbeat()
                     started = started or isinstance(answer, Started)
                     if isinstance(answer, Converted | Counted | Cut | Refused):
-                        return await self._finish(
-                            document, answer, checker.seconds, size, started=started
-                        )
+                        seconds = checker.seconds
+                        await self._finish(document, answer, started=started)
+                        recount = needs_recount(task, answer, document.content_type, size)
+                        return TaskResult(answer, seconds, recount)
                     if isinstance(answer, Broken):
                         break
                     if isinstance(answer, Progress) and progress is not None:
@@ -249,14 +252,11 @@ class ChildProcess:
         oom_killed = exit_status.cgroup_counter().kills() > oom_kills
         raise exit_status.explain(returncode, bytes(self._stderr_tail), oom_killed=oom_killed)
 
-    async def _finish(
-        self, document: SourceFile, answer: Outcome, seconds: float, size: int, *, started: bool
-    ) -> TaskResult:
+    async def _finish(self, document: SourceFile, answer: Outcome, *, started: bool) -> None:
         if not started:
             raise LostBeforeStart  # an unrequested answer, which arrived after ``_reset``
         await self._clean_up()
         self._record(document, answer)
-        return TaskResult(answer, seconds, needs_recount(answer, document.content_type, size))
 
     async def _reset(self) -> None:
         """Clear the stderr of the last document, and make sure that no bytes wait in the pipe."""

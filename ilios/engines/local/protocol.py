@@ -38,9 +38,18 @@ Refusal = Literal[
 
 
 class ToMarkdown(Struct, frozen=True, tag=True):
-    """Convert the document, or its pages in ``ranges``."""
+    """Convert the document, or its pages in ``ranges``: a portion of them at a time.
+
+    The portion begins at the position ``first`` among the selected pages, counted from 0, and has
+    at most ``most`` pages; ``seconds`` are how long the child begins with further ones. ``total``
+    is how many pages are selected, None in the first portion.
+    """
 
     ranges: Ranges = ()
+    first: int = 0
+    most: int | None = None
+    seconds: float | None = None
+    total: int | None = None
 
 
 class CountPages(Struct, frozen=True, tag=True):
@@ -103,11 +112,20 @@ class Progress(Struct, frozen=True, tag=True):
 
 
 class Converted(Struct, frozen=True, tag=True):
-    """The converted pages, and the child's memory afterwards."""
+    """The converted pages, and the child's memory afterwards.
+
+    ``total`` is how many pages are selected; None means these, of a type that is never divided.
+    """
 
     pages: Annotated[tuple[ConvertedPage, ...], Meta(min_length=1, max_length=MAX_PAGES)]
     model: ModelName
     wear: Wear
+    total: PageCount | None = None
+
+    @property
+    def selected(self) -> int:
+        """How many pages are selected, of which these may be a portion."""
+        return len(self.pages) if self.total is None else self.total
 
 
 class Counted(Struct, frozen=True, tag=True):

@@ -16,7 +16,9 @@ from liteparse import LiteParse
 from ilios.engines.converters import markdown
 from ilios.engines.local.limits import EngineLimits
 from ilios.engines.pages import (
+    WHOLE,
     Pages,
+    Portion,
     Ranges,
     check_page_limit,
     markdown_pages,
@@ -49,31 +51,40 @@ ReadImage = Callable[[Any, Callable[[], None]], str]
 
 
 def convert(
-    path: Path, limits: EngineLimits, progress: Callable[[int, int], None], ranges: Ranges = ()
+    path: Path,
+    limits: EngineLimits,
+    progress: Callable[[int, int], None],
+    ranges: Ranges = (),
+    portion: Portion = WHOLE,
 ) -> Pages:
     """Convert a PDF; see :class:`ilios.engines.converters.registry.Converter`.
 
     Of a damaged one the readable pages are converted; the model then ends in ``repaired``.
     """
     try:
-        return _convert(path, limits, progress, ranges)
+        return _convert(path, limits, progress, ranges, portion)
     except Damaged:
         with repaired_copy(path) as repaired:
             if repaired is None:
                 raise
-            converted = _convert(repaired, limits, progress, ranges)
+            converted = _convert(repaired, limits, progress, ranges, portion)
         if not any(page.result.markdown for page in converted.pages):
             raise
-        return Pages(converted.pages, f"{converted.model}+repaired")
+        return Pages(converted.pages, f"{converted.model}+repaired", converted.total)
 
 
 def _convert(
-    path: Path, limits: EngineLimits, progress: Callable[[int, int], None], ranges: Ranges
+    path: Path,
+    limits: EngineLimits,
+    progress: Callable[[int, int], None],
+    ranges: Ranges,
+    portion: Portion,
 ) -> Pages:
     with open_pdf(path) as document:
-        indices = selected_indices(ranges, len(document))
+        selected = selected_indices(ranges, len(document))
+        check_page_limit("PDF", "pages", len(document), len(selected), limits.max_pages)
+        indices = portion.of(selected)
         total = len(indices)
-        check_page_limit("PDF", "pages", len(document), total, limits.max_pages)
         progress(0, total)
         scanned = []
         for index in indices:
@@ -91,11 +102,15 @@ def _convert(
 
             read = ocr.ImageReader().read
             for done, index in enumerate(scanned, total - len(scanned) + 1):
+                if portion.is_over and index > indices[0]:
+                    indices = [one for one in indices if one < index]
+                    break
                 heartbeat = partial(progress, done - 1, total)
                 pages[index] = _ocr_page(document, index, read, heartbeat) or pages[index]
                 progress(done, total)
         used = ["liteparse"] * (len(scanned) < total) + ["rapidocr"] * bool(scanned)
-        return Pages(markdown_pages(indices, list(pages.values())), model_name(*used))
+        texts = [pages[index] for index in indices]
+        return Pages(markdown_pages(indices, texts), model_name(*used), len(selected))
 
 
 def _is_scan(document: pypdfium2.PdfDocument, index: int) -> bool:
