@@ -12,11 +12,13 @@ from typing import Any
 import pypdfium2
 import pypdfium2.raw as pdfium
 from liteparse import LiteParse
+from msgspec.structs import replace
 
 from ilios.engines.converters import markdown
 from ilios.engines.local.limits import EngineLimits
 from ilios.engines.pages import (
     WHOLE,
+    ConvertedPage,
     Pages,
     Portion,
     Ranges,
@@ -27,6 +29,7 @@ from ilios.engines.pages import (
 )
 from ilios.engines.pdf.document import Damaged, open_page, open_pdf
 from ilios.engines.pdf.repair import repaired_copy
+from schemas.warnings import page_warning
 
 TEXT_CHARS = 50
 """A page with fewer characters may be a scan."""
@@ -110,7 +113,19 @@ def _convert(
                 progress(done, total)
         used = ["liteparse"] * (len(scanned) < total) + ["rapidocr"] * bool(scanned)
         texts = [pages[index] for index in indices]
-        return Pages(markdown_pages(indices, texts), model_name(*used), len(selected))
+        converted = [_mark_unreadable(document, page) for page in markdown_pages(indices, texts)]
+        return Pages(converted, model_name(*used), len(selected))
+
+
+def _mark_unreadable(document: pypdfium2.PdfDocument, converted: ConvertedPage) -> ConvertedPage:
+    """Return a page without text with a warning if it is broken."""
+    result = converted.result
+    if result.markdown:
+        return converted
+    with open_page(document, result.index) as page:
+        if page is not None:
+            return converted
+    return ConvertedPage(replace(result, warnings=(page_warning("page_unreadable"),)))
 
 
 def _is_scan(document: pypdfium2.PdfDocument, index: int) -> bool:
