@@ -23,6 +23,7 @@ from bench.starvation import (
     time_to_convert,
 )
 
+DISTINCT = 16  # pages of a scan; equal ones in one range would be read once
 KILLED_AT = 0.9  # of the pages of the first document that gets so far
 MOST_TIMES = 2.3  # bar: p95 of the short documents, beside the long ones to alone
 LONGEST_RANGE = 10.0  # bar: seconds
@@ -36,7 +37,7 @@ async def measure(scans: int = 3, pages: int = 500, documents: int = 100) -> Non
     The kill comes when 90 % of one scan are done; what is converted again afterwards is counted.
     """
     slow, waiting = KEYS
-    scan = scan_of(pages)
+    scan = scan_of(pages, pictures=DISTINCT)
     with tempfile.TemporaryDirectory(prefix="ilios-bench-") as name:
         data, log = Path(name) / "data", Path(name) / "log"
         async with server.run_service(

@@ -60,11 +60,15 @@ def text_page(title: str) -> bytes:
     return samples.pdf(f"{title}\n" + "Some words of a line of this page.\n" * 30)
 
 
-def scan_of(pages: int, seed: int = 0) -> bytes:
+def scan_of(pages: int, seed: int = 0, pictures: int = 1) -> bytes:
+    """Return a scan with so many different pages, repeated in turn."""
     rng = random.Random(seed)
-    lines = [" ".join(f"word{rng.randrange(1000)}" for _ in range(6)) for _ in range(30)]
-    picture = samples.text_image(*lines, height=36)
-    return samples.image_file(picture, "PDF", [picture] * (pages - 1))
+    made = []
+    for _ in range(min(pages, pictures)):
+        lines = [" ".join(f"word{rng.randrange(1000)}" for _ in range(6)) for _ in range(30)]
+        made.append(samples.text_image(*lines, height=36))
+    turns = [made[number % len(made)] for number in range(1, pages)]
+    return samples.image_file(made[0], "PDF", turns)
 
 
 async def submit_all(url: str, key: str, contents: list[bytes]) -> dict[str, float]:
