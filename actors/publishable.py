@@ -95,6 +95,7 @@ async def store_markdown(
         fallback_from=conversion.fallback_from,
         warnings=conversion.warnings,
         quality=conversion.quality,
+        partial=conversion.partial,
     )
 
 

@@ -104,6 +104,8 @@ def _print_json(name: str, conversion: Conversion) -> str:
         line["warnings"] = conversion.warnings
     if conversion.quality is not None:
         line["quality"] = conversion.quality
+    if conversion.partial:
+        line["partial"] = True
     return visible_json(msgspec.json.encode(line).decode()) + "\n"
 
 

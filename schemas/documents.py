@@ -213,7 +213,8 @@ class DocumentConverted(DocumentEvent, frozen=True, kw_only=True, tag="document.
     them. ``result`` is what the engine reports of each page besides Markdown, as JSON Lines. An
     engine may bill another number of pages than ``pages`` (``billed_pages``). ``fallback_from`` is
     the engine that was asked for and could not convert the document. ``warnings`` are about what a
-    reader sees and the Markdown lacks; without ``quality`` it was not measured.
+    reader sees and the Markdown lacks; without ``quality`` it was not measured. A ``partial`` one
+    lacks the last pages, of which it has none in ``pages``.
     """
 
     markdown: Blob
@@ -229,12 +230,14 @@ class DocumentConverted(DocumentEvent, frozen=True, kw_only=True, tag="document.
     fallback_from: EngineName | None = None
     warnings: ConversionWarnings = ()
     quality: Quality | None = None
+    partial: bool = False
 
 
 class DocumentCompleted(DocumentEvent, frozen=True, kw_only=True, tag="document.completed/1"):
     """The conversion and its usage are committed: the document can be read and is billed.
 
-    ``result``, ``fallback_from``, ``warnings`` and ``quality`` as with ``DocumentConverted``.
+    ``result``, ``fallback_from``, ``warnings``, ``quality`` and ``partial`` as with
+    ``DocumentConverted``.
     """
 
     file_name: str
@@ -253,6 +256,7 @@ class DocumentCompleted(DocumentEvent, frozen=True, kw_only=True, tag="document.
     fallback_from: EngineName | None = None
     warnings: ConversionWarnings = ()
     quality: Quality | None = None
+    partial: bool = False
 
 
 class DocumentFailed(DocumentEvent, frozen=True, kw_only=True, tag="document.failed/1"):

@@ -57,6 +57,7 @@ class DocumentRecord(Struct, frozen=True, kw_only=True):
     fallback_from: EngineName | None = None
     warnings: ConversionWarnings = ()
     quality: Quality | None = None
+    partial: bool = False
 
 
 class BatchCounts(Struct, frozen=True, kw_only=True):

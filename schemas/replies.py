@@ -73,7 +73,8 @@ class DocumentStatus(Struct, frozen=True, kw_only=True, rename="camel", omit_def
 
     ``archived_at`` is present from its archiving on, ``deleted_at`` from its removal on.
     ``warnings`` are about what a reader sees in the document and the Markdown lacks; ``quality``
-    is how far the Markdown can be trusted, left out where that was not measured.
+    is how far the Markdown can be trusted, left out where that was not measured. A ``partial`` one
+    lacks the last pages, because its time budget ended.
     """
 
     id: str
@@ -87,6 +88,7 @@ class DocumentStatus(Struct, frozen=True, kw_only=True, rename="camel", omit_def
     metadata: StatusMetadata | None = None
     warnings: ConversionWarnings = ()
     quality: Quality | None = None
+    partial: bool = False
     download_url: str | None = None
     error: str | None = None
     code: str | None = None
@@ -153,8 +155,8 @@ class TokenUsage(Struct, frozen=True, kw_only=True):
 class DocumentContent(Struct, frozen=True, kw_only=True, rename="camel", omit_defaults=True):
     """A converted document, ``content`` being its Markdown.
 
-    ``warnings`` and ``quality`` as in the status. ``pages`` is present if the engine reports on
-    each page: its images, tables, links, size. An image with a ``name`` is at
+    ``warnings``, ``quality``, ``partial`` as in the status. ``pages`` is present if the engine
+    reports on each page: its images, tables, links, size. An image with a ``name`` is at
     ``/api/documents/{id}/images/{name}``.
     """
 
@@ -168,6 +170,7 @@ class DocumentContent(Struct, frozen=True, kw_only=True, rename="camel", omit_de
     processed_at: Instant | None = None
     warnings: ConversionWarnings = ()
     quality: Quality | None = None
+    partial: bool = False
     pages: list[PageResult] | None = None
 
 
@@ -248,7 +251,7 @@ class BatchProgress(Struct, frozen=True, kw_only=True, rename="camel"):
 class BatchDocumentStatus(Struct, frozen=True, kw_only=True, rename="camel"):
     """State of one document of a batch; ``error`` and ``code`` are the reason of a failure.
 
-    ``warnings`` and ``quality`` as in the status of a document.
+    ``warnings``, ``quality`` and ``partial`` as in the status of a document.
     """
 
     id: str
@@ -259,6 +262,7 @@ class BatchDocumentStatus(Struct, frozen=True, kw_only=True, rename="camel"):
     processed_at: Instant | None
     warnings: ConversionWarnings | UnsetType = UNSET
     quality: Quality | UnsetType = UNSET
+    partial: bool | UnsetType = UNSET
 
 
 class MistralStatus(Struct, frozen=True, kw_only=True, rename="camel"):
@@ -304,6 +308,7 @@ class BatchLine(Struct, frozen=True, kw_only=True, rename="camel"):
     processed_at: Instant | None = None
     warnings: ConversionWarnings | UnsetType = UNSET
     quality: Quality | UnsetType = UNSET
+    partial: bool | UnsetType = UNSET
 
 
 class ManifestDocument(Struct, frozen=True, kw_only=True, rename="camel"):
@@ -324,6 +329,7 @@ class ManifestDocument(Struct, frozen=True, kw_only=True, rename="camel"):
     processed_at: Instant | None
     warnings: ConversionWarnings | UnsetType = UNSET
     quality: Quality | UnsetType = UNSET
+    partial: bool | UnsetType = UNSET
 
 
 class BatchManifest(Struct, frozen=True, kw_only=True, rename="camel"):

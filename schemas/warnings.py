@@ -44,9 +44,13 @@ MESSAGES = {
         "The document is an XFA form, whose content only some viewers show; what is converted is "
         "the placeholder for other viewers."
     ),
+    "partial_result": (
+        "The time budget of the document ended before these pages were converted: {detail}."
+    ),
     "images_left_out": (
         "The page has more images, or larger ones, than are stored; some of them are left out."
     ),
+    "frames_not_read": "The frames of the animation after number {detail} were not read.",
     "image_text_unread": "The page has images with text that was not read.",
 }
 """The sentence for the owner by code; ``{detail}`` is filled in."""

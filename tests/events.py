@@ -72,9 +72,15 @@ HALF = Quality(score=0.5, lowest=0.0, conservation=0.99, recognised=1, unreadabl
 
 
 def converted(
-    number: int = 1, *, pages: int = 3, key: str = "markdown", unreadable: bool = False
+    number: int = 1,
+    *,
+    pages: int = 3,
+    key: str = "markdown",
+    unreadable: bool = False,
+    partial: bool = False,
 ) -> DocumentConverted:
     return DocumentConverted(
+        partial=partial,
         warnings=UNREADABLE if unreadable else (),
         quality=HALF if unreadable else None,
         document_id=id_of(number),

@@ -96,7 +96,7 @@ def document_record(row: Sequence[Any]) -> DocumentRecord:
         model, seconds, input_tokens, output_tokens, code, reason, retryable, batch_id,
         fingerprint, archived_at, removed_at, removal, erased_at, requeues,
         options, held, result_key, result_size, result_sha256, fallback_from,
-        warnings, quality,
+        warnings, quality, partial,
     ) = row  # fmt: skip
     return DocumentRecord(
         tenant=tenant,
@@ -135,6 +135,7 @@ def document_record(row: Sequence[Any]) -> DocumentRecord:
         fallback_from=fallback_from,
         warnings=() if warnings is None else _warnings.decode(warnings),
         quality=None if quality is None else _quality.decode(quality),
+        partial=bool(partial),
     )
 
 
@@ -225,4 +226,5 @@ def completed_event(record: DocumentRecord) -> DocumentCompleted | None:
         fallback_from=record.fallback_from,
         warnings=record.warnings,
         quality=record.quality,
+        partial=record.partial,
     )

@@ -217,6 +217,7 @@ def _batch_line(document: DocumentRecord) -> BatchLine:
         processed_at=_optional_instant(document.finished_at),
         warnings=document.warnings or UNSET,
         quality=document.quality or UNSET,
+        partial=document.partial or UNSET,
     )
 
 
@@ -270,6 +271,7 @@ def _manifest_entry(number: int, document: DocumentRecord) -> ManifestDocument:
         processed_at=_optional_instant(document.finished_at),
         warnings=document.warnings or UNSET,
         quality=document.quality or UNSET,
+        partial=document.partial or UNSET,
     )
 
 

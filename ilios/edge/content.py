@@ -50,6 +50,7 @@ _MARKDOWN_HEADERS = (
     "X-Document-Id",
     "X-Extracted-Pages",
     "X-Processing-Time-Ms",
+    "X-Partial",
     "X-Warnings",
     *CACHE_HEADERS,
 )

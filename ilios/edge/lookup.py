@@ -170,6 +170,7 @@ def finished_record(
         fallback_from=event.fallback_from,
         warnings=event.warnings,
         quality=event.quality,
+        partial=event.partial,
     )
 
 

@@ -127,6 +127,7 @@ def status_response(document: DocumentRecord) -> web.Response:
             metadata=metadata,
             warnings=document.warnings,
             quality=document.quality,
+            partial=document.partial,
             download_url=download_url(document.document_id),
         )
     elif document.code is not None:
@@ -167,6 +168,7 @@ def document_content(document: DocumentRecord) -> DocumentContent:
         processed_at=_optional_instant(document.finished_at),
         warnings=document.warnings,
         quality=document.quality,
+        partial=document.partial,
     )
 
 
@@ -179,6 +181,8 @@ def content_headers(document: DocumentRecord) -> dict[str, str]:
         "X-Content-Type-Options": "nosniff",
         "Cache-Control": "private, no-cache",
     }
+    if document.partial:
+        headers["X-Partial"] = "true"
     if document.warnings:
         headers["X-Warnings"] = ", ".join(
             dict.fromkeys(warning.code for warning in document.warnings)

@@ -10,33 +10,11 @@ from typing import Protocol
 from msgspec import Struct
 
 from actors.engines import SourceFile, Unconvertible
-from schemas.options import PageRange, select_pages
+from schemas.options import PageRange, RecognitionMode, select_pages
 from schemas.results import PageResult
 
 Ranges = tuple[PageRange, ...]
 """Selected pages as in ``ConversionOptions.page_ranges``; empty means all."""
-
-
-class ConvertedPage(Struct, frozen=True):
-    """A page as a converter made it.
-
-    ``image_bytes`` are encoded images by the id of the ``PageImage`` in ``result``.
-    """
-
-    result: PageResult
-    image_bytes: dict[str, bytes] = {}
-
-
-class Pages(Struct, frozen=True):
-    """The converted pages in page order, and the name of what read them.
-
-    ``total`` is the number of selected pages, of which these may be a portion; None where a
-    converter always converts all of them.
-    """
-
-    pages: list[ConvertedPage]
-    model: str
-    total: int | None = None
 
 
 class Portion(Struct, frozen=True):
@@ -60,7 +38,42 @@ class Portion(Struct, frozen=True):
         return selected[self.first : None if self.most is None else self.first + self.most]
 
 
-WHOLE = Portion()
+class Reading(Struct, frozen=True):
+    """What a converter reads of a document: a portion of the pages in ``ranges``, in ``languages``.
+
+    ``recognition`` is that of ``ConversionOptions``, where None means ``auto``.
+    """
+
+    ranges: Ranges = ()
+    languages: tuple[str, ...] = ()
+    recognition: RecognitionMode | None = None
+    portion: Portion = Portion()
+
+
+WHOLE = Reading()
+"""All pages, as the document suggests."""
+
+
+class ConvertedPage(Struct, frozen=True):
+    """A page as a converter made it.
+
+    ``image_bytes`` are encoded images by the id of the ``PageImage`` in ``result``.
+    """
+
+    result: PageResult
+    image_bytes: dict[str, bytes] = {}
+
+
+class Pages(Struct, frozen=True):
+    """The converted pages in page order, and the name of what read them.
+
+    ``total`` is the number of selected pages, of which these may be a portion; None where a
+    converter always converts all of them.
+    """
+
+    pages: list[ConvertedPage]
+    model: str
+    total: int | None = None
 
 
 class PageSplitter(Protocol):

@@ -147,7 +147,7 @@ class ResultCache:
             billed_pages=sum(one.billed_pages for one in heads),
             seconds=sum(one.seconds for one in heads),
         )
-        blob = await _retry_until_stored(
+        blob = await retry_until_stored(
             lambda: self._blobs.put(self._key.blob_key(), self._lines(head, parts))
         )
         for part in parts:
@@ -175,30 +175,29 @@ class ResultCache:
             billed_pages=result.billed_pages,
             seconds=round(seconds, 6),
         )
-        await self.put_images(result.images)
+        await self.store_images(result.images)
         key = self._key.blob_key(name)
         lines = b"".join(_encode(one) + b"\n" for one in (head, *result.pages))
-        blob = await _retry_until_stored(lambda: self._blobs.put_bytes(key, lines))
+        blob = await retry_until_stored(lambda: self._blobs.put_bytes(key, lines))
         pages = tuple(page.markdown for page in result.pages)
         return CachedPart(head, pages, tuple(page.measures for page in result.pages), key), blob
 
-    async def put_images(self, images: dict[str, bytes]) -> None:
-        """Store images by name, before the result that refers to them."""
-        if not images:
-            return
+    async def store_images(self, images: dict[str, bytes]) -> None:
+        """Store the images, before the result that refers to them."""
         turns = asyncio.Semaphore(MAX_CONCURRENT_IMAGES)
 
         async def put(name: str, data: bytes) -> None:
             key = image_key(self._key.tenant, self._key.document_id, name)
             async with turns:
-                await _retry_until_stored(lambda: self._blobs.put_bytes(key, data))
+                await retry_until_stored(lambda: self._blobs.put_bytes(key, data))
 
         async with asyncio.TaskGroup() as group:
             for name, data in images.items():
                 group.create_task(put(name, data))
 
 
-async def _retry_until_stored(put: Callable[[], Awaitable[Answer]]) -> Answer:
+async def retry_until_stored(put: Callable[[], Awaitable[Answer]]) -> Answer:
+    """Store something; wait for a store that is unavailable, because the work is done."""
     while True:
         try:
             return await put()

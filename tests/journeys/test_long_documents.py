@@ -40,6 +40,7 @@ async def test_a_service_killed_between_two_ranges_goes_on_at_the_first_missing_
         async with ServiceClient(service) as client:
             form = aiohttp.FormData()
             form.add_field("file", documents.pdf(*PAGES), filename="long.pdf")
+            form.add_field("partial", "true")  # has no effect on what is within its budget
             answer = await client.send("POST", "/api/documents/submit", data=form)
             document = msgspec.json.decode(answer.body)["id"]
             await service.wait_until_killed()
@@ -53,6 +54,8 @@ async def test_a_service_killed_between_two_ranges_goes_on_at_the_first_missing_
             await wait_until(is_completed, within=WITHIN)
             text = (await client.send("GET", f"/api/documents/{document}")).body.decode()
             assert text.strip().split("\n\n---\n\n") == PAGES
+            answer = await client.send("GET", f"/api/documents/status/{document}")
+            assert "partial" not in msgspec.json.decode(answer.body)
             usage = await client.send("GET", "/api/usage/summary")
             assert b'"totalPages":507' in usage.body.replace(b" ", b""), usage.body
         assert converted_ranges(service.log) == [0, RANGE_PAGES, 2 * RANGE_PAGES]

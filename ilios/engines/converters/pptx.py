@@ -14,8 +14,7 @@ from ilios.engines.local.limits import EngineLimits
 from ilios.engines.pages import (
     WHOLE,
     Pages,
-    Portion,
-    Ranges,
+    Reading,
     check_page_limit,
     markdown_pages,
     model_name,
@@ -30,17 +29,13 @@ TEMPLATE_PLACEHOLDERS = (PP_PLACEHOLDER.SLIDE_NUMBER, PP_PLACEHOLDER.DATE, PP_PL
 
 
 def convert(
-    path: Path,
-    limits: EngineLimits,
-    progress: Callable[[int, int], None],
-    ranges: Ranges = (),
-    portion: Portion = WHOLE,
+    path: Path, limits: EngineLimits, progress: Callable[[int, int], None], reading: Reading = WHOLE
 ) -> Pages:
     """Convert a PPTX; see :class:`ilios.engines.converters.registry.Converter`."""
     slides = _slides(path)
-    selected = selected_indices(ranges, len(slides))
+    selected = selected_indices(reading.ranges, len(slides))
     check_page_limit("PPTX", "slides", len(slides), len(selected), limits.max_pages)
-    indices = portion.of(selected)
+    indices = reading.portion.of(selected)
     total = len(indices)
     progress(0, total)
     pages = []

@@ -10,17 +10,32 @@ from pathlib import Path
 from typing import Protocol
 
 from actors.engines import Unconvertible
-from actors.sniffing import BMP, DOCX, GIF, JPEG, PDF, PNG, PPTX, SUPPORTED_TYPES, TIFF, WEBP
+from actors.sniffing import (
+    AVIF,
+    BMP,
+    DOCX,
+    GIF,
+    HEIC,
+    JPEG,
+    JPEG_2000,
+    PDF,
+    PNG,
+    PPTX,
+    SUPPORTED_TYPES,
+    TIFF,
+    WEBP,
+)
 from ilios.engines.local.limits import EngineLimits
-from ilios.engines.pages import WHOLE, Pages, Portion, Ranges
+from ilios.engines.pages import WHOLE, Pages, Reading
 
-IMAGES = frozenset({PNG, JPEG, GIF, WEBP, TIFF, BMP})
-SINGLE_PAGE_TYPES = (IMAGES - {TIFF}) | {DOCX}
+SINGLE_PAGE_TYPES = frozenset({JPEG, BMP, JPEG_2000, HEIC, DOCX})
 """Types that become one page, whatever is in them."""
+
+IMAGES = frozenset({PNG, JPEG, GIF, WEBP, TIFF, BMP, AVIF, HEIC, JPEG_2000})
 
 
 class Converter(Protocol):
-    """Makes Markdown of one document, or of a portion of its pages in ``ranges``.
+    """Makes Markdown of one document, or of what is to be read of it.
 
     ``progress(done, total)`` is called with counts of selected pages, and again with the same
     counts while a page is in work: a child without progress is taken to hang. A converter whose
@@ -34,8 +49,7 @@ class Converter(Protocol):
         path: Path,
         limits: EngineLimits,
         progress: Callable[[int, int], None],
-        ranges: Ranges = (),
-        portion: Portion = WHOLE,
+        reading: Reading = WHOLE,
     ) -> Pages: ...
 
 
@@ -98,7 +112,7 @@ def count_pages(path: Path, content_type: str) -> int:
         from ilios.engines.converters import pptx
 
         return pptx.count_pages(path)
-    if content_type == TIFF:
+    if content_type in IMAGES - SINGLE_PAGE_TYPES:
         from ilios.engines.converters import images
 
         return images.count_pages(path)

@@ -120,12 +120,12 @@ class AnswerChecker:
 
     def _check_portion(self, answer: Converted) -> None:
         """Make sure that the pages are the next ones: no gap, no page twice, none of another."""
-        first, count = self._task.first, len(answer.pages)
+        first, count = self._task.portion.first, len(answer.pages)
         if self._task.total not in (None, answer.selected):
             raise ImplausibleAnswer(f"{answer.selected} pages instead of {self._task.total}")
         most = answer.selected - first
-        if answer.total is not None and self._task.most is not None:
-            most = min(most, self._task.most)
+        if answer.total is not None and self._task.portion.most is not None:
+            most = min(most, self._task.portion.most)
         if count > most:
             raise ImplausibleAnswer(f"{count} pages of a portion of {most}")
         numbers = page_numbers(self._task.ranges, first, first + count)

@@ -9,7 +9,6 @@ import ctypes
 import errno
 import gc
 import hashlib
-import math
 import os
 import sys
 import time
@@ -45,7 +44,7 @@ from ilios.engines.local.protocol import (
     write_answer,
 )
 from ilios.engines.page_limits import fit_pages
-from ilios.engines.pages import Portion
+from ilios.engines.pages import Reading
 from ilios.engines.sandbox import confinement, enter, profiles
 
 PROGRESS_EVERY = 0.2
@@ -157,8 +156,11 @@ def _wear() -> Wear:
 
 def _convert(request: Request, task: ToMarkdown, limits: EngineLimits, answers: int) -> Converted:
     last_sent = 0.0
-    ends_at = math.inf if task.seconds is None else time.monotonic() + task.seconds
-    portion = Portion(task.first, task.most, ends_at)
+    reading: Reading = task
+    if task.seconds is not None:
+        ends_at = time.monotonic() + task.seconds
+        portion = msgspec.structs.replace(task.portion, ends_at=ends_at)
+        reading = msgspec.structs.replace(task, portion=portion)
 
     def progress(done: int, total: int) -> None:
         nonlocal last_sent
@@ -168,7 +170,7 @@ def _convert(request: Request, task: ToMarkdown, limits: EngineLimits, answers: 
             write_answer(answers, Progress(done, total))
 
     convert = registry.load_converter(request.content_type)
-    converted = convert(Path(request.path), limits, progress, task.ranges, portion)
+    converted = convert(Path(request.path), limits, progress, reading)
     size = sum(len(page.result.markdown.encode()) for page in converted.pages)
     if size > limits.max_output_bytes:
         raise Unconvertible(
@@ -176,7 +178,8 @@ def _convert(request: Request, task: ToMarkdown, limits: EngineLimits, answers: 
             f"The document becomes {size} bytes of Markdown; "
             f"at most {limits.max_output_bytes} are allowed.",
         )
-    return Converted(fit_pages(converted.pages), converted.model, _wear(), converted.total)
+    pages = fit_pages(converted.pages)
+    return Converted(pages, converted.model, _wear(), converted.total)
 
 
 def _bounded(data: bytes, limits: EngineLimits) -> bytes:

@@ -1,22 +1,14 @@
 """Stored portions of a long document: what a repeated conversion need not do again."""
 
-import asyncio
-import hashlib
-
 import msgspec
 import structlog
 from msgspec import Struct
 
 import ilios
-from actors.blob_keys import result_key
 from actors.engines import SourceFile
-from actors.ports import BlobNotFound, Blobs, StorageUnavailable
+from actors.ports import BlobNotFound, Blobs
+from ilios.engines.results import CacheKey, ResultCache, retry_until_stored
 from schemas.results import PageResult, split_lines
-
-VERSION = "1"
-"""Version of the stored form; another version never finds these."""
-
-STORE_RETRY_PAUSE = 5.0  # seconds
 
 log = structlog.get_logger("local engine")
 _encode = msgspec.json.Encoder().encode
@@ -26,7 +18,7 @@ class PartHead(Struct, frozen=True):
     """The first line of a stored part.
 
     The part begins at the position ``first`` of ``total`` selected pages, and took ``seconds``, of
-    which ``budgeted`` count towards the time budget.
+    which ``budgeted`` count towards the time budget. It has ``images`` of ``image_bytes``.
     """
 
     first: int
@@ -34,6 +26,8 @@ class PartHead(Struct, frozen=True):
     model: str
     seconds: float
     budgeted: float
+    images: int = 0
+    image_bytes: int = 0
 
 
 class Part(Struct, frozen=True):
@@ -57,13 +51,18 @@ class PartStore:
 
     def __init__(self, blobs: Blobs, document: SourceFile) -> None:
         self._blobs = blobs
-        self._document = document
-        self._work = _work(document)
+        self._key = CacheKey.create(
+            document.tenant,
+            document.document_id,
+            document.sha256 or "",
+            "local",
+            ilios.__version__,  # parts of two versions are never joined
+            document.options,
+        )
 
     def key(self, first: int) -> str:
         """Return the blob key of the part that begins at a position."""
-        document = self._document
-        return result_key(document.tenant, document.document_id, self._work, f"from-{first}")
+        return self._key.blob_key(f"from-{first}")
 
     async def find(self) -> list[Part]:
         """Return the parts from the first page on, as far as they are without a gap."""
@@ -74,18 +73,13 @@ class PartStore:
                 break
         return parts
 
-    async def put(self, part: Part) -> str:
-        """Store a part and return its key; wait for a store that is unavailable."""
+    async def put(self, part: Part, images: dict[str, bytes]) -> str:
+        """Store a part after its images, and return its key."""
+        await ResultCache(self._blobs, self._key).store_images(images)
         key = self.key(part.head.first)
         lines = b"".join(_encode(one) + b"\n" for one in (part.head, *part.pages))
-        while True:
-            try:
-                await self._blobs.put_bytes(key, lines)
-            except StorageUnavailable as error:
-                log.warning("blob store unavailable", reason=str(error))
-                await asyncio.sleep(STORE_RETRY_PAUSE)
-            else:
-                return key
+        await retry_until_stored(lambda: self._blobs.put_bytes(key, lines))
+        return key
 
     async def _get(self, before: list[Part]) -> Part | None:
         """Return the part after these, or None if it is missing or unreadable."""
@@ -107,10 +101,3 @@ class PartStore:
         if before and head.total != before[0].head.total:
             return None
         return Part(head, tuple(pages))
-
-
-def _work(document: SourceFile) -> str:
-    """Identify the conversion: by the bytes, the options, and the version of the converters."""
-    options = _encode(msgspec.structs.replace(document.options, engine=None, model=None)).decode()
-    text = f"local {VERSION}\n{ilios.__version__}\n{document.sha256}\n{options}"
-    return hashlib.sha256(text.encode()).hexdigest()[:16]

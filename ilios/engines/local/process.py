@@ -53,7 +53,7 @@ START_WITHIN = 60.0
 DIE_WITHIN = 5.0
 """Seconds between the end of a child's pipe and its own."""
 
-OCR_MODEL = "rapidocr"  # as in a conversion's ``model``
+RECOGNISERS = ("faster-paddle", "rapidocr")  # as in a conversion's ``model``
 STDERR_TAIL_BYTES = 4096
 MAX_STDERR_BYTES = 16 * MIB
 """Limit of a child's stderr for one document: reading it takes the service's time."""
@@ -291,7 +291,7 @@ class ChildProcess:
         self.served += 1
         self.content_types.add(document.content_type)
         self.used_ocr = self.used_ocr or (
-            isinstance(answer, Converted) and OCR_MODEL in answer.model
+            isinstance(answer, Converted) and any(name in answer.model for name in RECOGNISERS)
         )
 
     async def _clean_up(self) -> None:

@@ -11,7 +11,7 @@ from typing import Annotated, Literal
 import msgspec
 from msgspec import Meta, Struct
 
-from ilios.engines.pages import ConvertedPage, Ranges
+from ilios.engines.pages import ConvertedPage, Reading
 
 HEADER_BYTES = 4
 FRAME_SLACK_BYTES = 4 * 1024 * 1024
@@ -37,17 +37,13 @@ Refusal = Literal[
 """Failure codes of a child; ``timeout`` and ``crashed`` are the engine's."""
 
 
-class ToMarkdown(Struct, frozen=True, tag=True):
-    """Convert the document, or its pages in ``ranges``: a portion of them at a time.
+class ToMarkdown(Reading, frozen=True, tag=True):
+    """Convert the document as far as it is to be read: a portion of the selected pages at a time.
 
-    The portion begins at the position ``first`` among the selected pages, counted from 0, and has
-    at most ``most`` pages; ``seconds`` are how long the child begins with further ones. ``total``
-    is how many pages are selected, None in the first portion.
+    ``seconds`` are how long the child begins with further pages; ``total`` is how many are
+    selected, None in the first portion.
     """
 
-    ranges: Ranges = ()
-    first: int = 0
-    most: int | None = None
     seconds: float | None = None
     total: int | None = None
 

@@ -160,7 +160,7 @@ class MistralBatches:
             async with self._blobs.local_path(document.original.key) as path:
                 source = SourceFile(path, document.content_type, document.original.sha256)
                 size, ranges = document.original.size, options.page_ranges
-                if size > DOCUMENT_BYTES:
+                if size > DOCUMENT_BYTES or options.only_local:
                     return None
                 pages = None
                 large = document.content_type == PDF and size > COUNTED_ABOVE_BYTES

@@ -35,6 +35,7 @@ from ilios.engines.pages import PageSplitter, selected_indices
 from ilios.engines.results import CachedPart, CacheKey, EngineResult, ResultCache
 from ilios.runtime.fair_semaphore import FairSemaphore
 from ilios.secret import Secret
+from schemas.options import ConversionOptions
 
 Progress = Callable[[int, int], None]
 
@@ -91,6 +92,7 @@ class MistralEngine:
         :raises EngineUnavailable: Mistral does not work at the moment.
         :raises EngineCrashed: a PDF could not be split, which is not due to the PDF.
         """
+        _check_options(document.options)
         job = await self._prepare(document)
         if document.may_be_repeated and (found := await job.cache.get()) is not None:
             return found
@@ -307,6 +309,18 @@ async def open_engine(
         )
         batches = MistralBatches(client, calls, uploads, blobs, splitter, limits)
         yield MistralParts(engine, batches, uploads)
+
+
+def _check_options(options: ConversionOptions) -> None:
+    """Refuse options that Mistral does not have.
+
+    :raises Unconvertible: ``option_not_supported``.
+    """
+    if options.only_local:
+        names = " and ".join(options.only_local)
+        raise Unconvertible(
+            "option_not_supported", f'{names}: the engine "mistral" has no such option.'
+        )
 
 
 def _parts(count: int) -> list[range]:

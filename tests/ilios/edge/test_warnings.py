@@ -15,7 +15,11 @@ from tests.ilios.edge.test_openapi import asked
 from tests.ilios.edge.test_submit import form_data
 from tests.ilios.edge.world import ID, World, completed_event
 
-ASSESSED: dict[str, Any] = {"warnings": events.UNREADABLE, "quality": events.HALF}
+ASSESSED: dict[str, Any] = {
+    "warnings": events.UNREADABLE,
+    "quality": events.HALF,
+    "partial": True,
+}
 DESCRIBED = {
     "warnings": [
         {
@@ -31,6 +35,7 @@ DESCRIBED = {
         "recognised": 1,
         "unreadable": 1,
     },
+    "partial": True,
 }
 
 
@@ -46,6 +51,7 @@ async def test_status_and_result_have_the_warnings_as_described(world: World) ->
     assert assessment(body) == DESCRIBED
     async with client.get(DOCUMENT) as answer:
         assert answer.headers["X-Warnings"] == "page_unreadable"
+        assert answer.headers["X-Partial"] == "true"
         assert await answer.read() == b"# One\n"
 
 
@@ -55,7 +61,7 @@ async def test_a_clean_document_has_no_warnings(world: World) -> None:
     for path, params in ((STATUS, {}), (DOCUMENT, {"format": "json"})):
         async with client.get(path, params=params) as answer:
             assert assessment(await answer.json()) == {}
-            assert "X-Warnings" not in answer.headers
+            assert not {"X-Warnings", "X-Partial"} & answer.headers.keys()
 
 
 async def test_a_conversion_answers_with_its_warnings(world: World) -> None:

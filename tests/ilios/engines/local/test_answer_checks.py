@@ -28,7 +28,7 @@ from ilios.engines.local.protocol import (
     Wear,
     read_answer,
 )
-from ilios.engines.pages import markdown_pages
+from ilios.engines.pages import Portion, markdown_pages
 from tests import documents
 from tests.ilios.engines.conftest import PlaceDocument
 
@@ -224,7 +224,7 @@ async def test_pages_are_the_next_ones(
     ("index", "total", "count"), [(0, 300, 1), (250, 299, 1), (250, 300, 11), (251, 300, 1)]
 )
 def test_a_later_portion_continues_the_former_ones(index: int, total: int, count: int) -> None:
-    task = ToMarkdown(first=250, most=10, total=300)
+    task = ToMarkdown(portion=Portion(250, 10), total=300)
     pages = markdown_pages(range(index, index + count), ["x"] * count)
     checker = AnswerChecker(task, documents.PDF, 100_000, ONE)
     with pytest.raises(ImplausibleAnswer):
