@@ -262,8 +262,10 @@ async def _engines(
                 settings.engine_limits,
                 settings.data_dir / "engine",
                 blobs=blobs,
-                # Of the documents in hand: the others are short, or in their first range.
-                max_long_documents=max(1, settings.max_in_flight // 2),
+                # Two tenants may keep all processes at work, and ocr has places for others.
+                max_long_documents=min(
+                    2 * settings.engine_processes, 2 * settings.max_in_flight - 1
+                ),
             )
         )
         supervisor.track("engine", local.restarts)

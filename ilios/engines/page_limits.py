@@ -15,7 +15,6 @@ from ilios.engines.pages import ConvertedPage
 from schemas.results import Box, PageConfidence, PageDimensions, PageImage, PageResult
 from schemas.warnings import MESSAGES, PageWarning, page_warning
 
-MAX_INDEX = 1_000_000
 MAX_PAGE_IMAGES = 100
 MAX_IMAGES = 1000
 """Images of one document."""
@@ -64,12 +63,8 @@ def check_pages(pages: Sequence[ConvertedPage]) -> None:
 
     :raises ImpossiblePage: they are not.
     """
-    previous = -1
     count = size = 0
     for page in pages:
-        if not previous < page.result.index < MAX_INDEX:
-            raise ImpossiblePage(f"page {page.result.index} after page {previous}")
-        previous = page.result.index
         _check_page(page)
         count += len(page.image_bytes)
         size += sum(map(len, page.image_bytes.values()))

@@ -72,7 +72,7 @@ class LocalEngine:
         self._limits = limits or EngineLimits()
         self._pool = Pool(self._limits, staging_dir)
         self._blobs = blobs
-        self._long = LongDocuments(max_long_documents)
+        self._long = LongDocuments(max_long_documents, self._limits.processes)
         self._part_keys: dict[tuple[str, str], list[str]] = {}
 
     async def __aenter__(self) -> Self:

@@ -9,18 +9,20 @@ from actors.engines import Postponed, SourceFile
 RETRY_AFTER = 15.0
 """Seconds until a postponed document is tried again."""
 
+URGENT_EXTRA = 2
+"""Urgent long documents beyond the limits: ordinary ones take many minutes."""
+
 
 class LongDocuments:
-    """At most ``most`` documents of which several ranges are converted, None for any number.
+    """At most ``most`` documents of which further ranges are converted, None for any number.
 
-    Urgent ones are counted apart. A tenant has at most half of them: the others go on with the
-    first range of each document, and are postponed then.
+    A tenant has at most ``per_tenant`` of them. Of the others only the first range is converted.
     """
 
-    def __init__(self, most: int | None = None) -> None:
+    def __init__(self, most: int | None = None, per_tenant: int = 1) -> None:
         self._most = most
-        self._admitted: Counter[bool] = Counter()
-        self._by_tenant: Counter[tuple[str, bool]] = Counter()
+        self._per_tenant = per_tenant
+        self._admitted: Counter[str] = Counter()  # by tenant
 
     @contextmanager
     def admitted(self, document: SourceFile) -> Iterator[None]:
@@ -28,17 +30,17 @@ class LongDocuments:
 
         :raises Postponed: there are too many.
         """
-        urgent, name = document.urgent, (document.tenant, document.urgent)
+        tenant = document.tenant
+        beyond = URGENT_EXTRA if document.urgent else 0
         if self._most is not None and (
-            self._admitted[urgent] >= self._most or self._by_tenant[name] >= max(1, self._most // 2)
+            self._admitted.total() >= self._most + beyond
+            or self._admitted[tenant] >= self._per_tenant + beyond
         ):
             raise Postponed("other long documents go first", retry_after=RETRY_AFTER)
-        self._admitted[urgent] += 1
-        self._by_tenant[name] += 1
+        self._admitted[tenant] += 1
         try:
             yield
         finally:
-            self._admitted[urgent] -= 1
-            self._by_tenant[name] -= 1
-            if not self._by_tenant[name]:
-                del self._by_tenant[name]
+            self._admitted[tenant] -= 1
+            if not self._admitted[tenant]:
+                del self._admitted[tenant]

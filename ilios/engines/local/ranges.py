@@ -123,12 +123,16 @@ class RangedConversion:
 
     async def _store_part(self, result: EngineResult) -> None:
         part = self._parts[-1]
-        log.info(
-            "range converted", first=part.head.first, pages=len(part.pages), total=part.head.total
-        )
         if self._store is not None:
             self._keys.append(await self._store.put(part, result.images))
-            failpoints.reach("engine.range_stored")
+        log.info(
+            "range converted",
+            first=part.head.first,
+            pages=len(part.pages),
+            total=part.head.total,
+            seconds=round(part.head.seconds, 3),
+        )
+        failpoints.reach("engine.range_stored")
 
     async def _convert_range(self, progress: Progress | None) -> EngineResult:
         first, options = self._done, self._document.options

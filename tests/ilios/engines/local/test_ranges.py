@@ -172,7 +172,7 @@ async def test_a_hung_range_is_a_timeout_unless_a_part_is_enough() -> None:
 async def test_too_many_long_documents_are_postponed_after_their_first_range(
     blobs: LocalBlobs,
 ) -> None:
-    others = LongDocuments(2)
+    others = LongDocuments(2, 1)
     store, first = PartStore(blobs, DOCUMENT), Child(30, 1.0)
     with others.admitted(DOCUMENT):
         with pytest.raises(Postponed):
@@ -180,7 +180,12 @@ async def test_too_many_long_documents_are_postponed_after_their_first_range(
         await ranged(Child(5, 1.0)).convert(others, None)  # a short one is not
         urgent = msgspec.structs.replace(DOCUMENT, urgent=True)
         elses = msgspec.structs.replace(DOCUMENT, tenant="other")
-        with others.admitted(urgent), others.admitted(elses):
+        with (
+            others.admitted(elses),
+            others.admitted(urgent),
+            pytest.raises(Postponed),
+            others.admitted(msgspec.structs.replace(elses, tenant="u")),
+        ):
             pass
     assert len(first.tasks) == 1
     child = Child(30, 1.0)
