@@ -13,6 +13,7 @@ from ilios.engines.pdf.geometry import Sheet, turned_size
 from ilios.engines.pdf.items import (
     MAX_ITEMS,
     page_items,
+    text_items,
     turned,
     turned_characters,
     with_items,
@@ -131,6 +132,8 @@ class DocumentReader:
             draft.values = tuple(item.text for item in _values(draft, parsed, ()))
             return draft
         _take_items(draft, textpage, sheet, parsed)
+        if verdict.noisy_fonts and parsed and draft.items:
+            self._replace_noise(draft, page, sheet, parsed, verdict.noisy_fonts)
         if draft.items:
             values = _values(draft, parsed, draft.items.items)
             draft.items = with_items(draft.items, (*values, *annotations.typed))
@@ -138,6 +141,25 @@ class DocumentReader:
         if self._pictures and objects.pictures and _may_read_pictures(draft, objects):
             self._read_pictures(draft, page, objects, sheet)
         return draft
+
+    def _replace_noise(
+        self,
+        draft: Draft,
+        page: pypdfium2.PdfPage,
+        sheet: Sheet,
+        parsed: ParsedPage,
+        fonts: frozenset[str | None],
+    ) -> None:
+        """Put what is seen in place of the text of fonts without meaning."""
+        believed = tuple(text_items(parsed, fonts))
+        noise = [item for item in text_items(parsed) if item not in set(believed)]
+        seen = self._reader.read_instead(page, sheet, noise, believed) if noise else None
+        if seen is None or draft.items is None:
+            return
+        draft.items = with_items(page_items(parsed, draft.index, fonts), seen)
+        draft.layer = "\n".join(item.text for item in draft.items.items)
+        draft.method = "mixed"
+        draft.warnings.append(page_warning("text_layer_untrusted"))
 
     def _read_pictures(
         self, draft: Draft, page: pypdfium2.PdfPage, objects: PageObjects, sheet: Sheet
