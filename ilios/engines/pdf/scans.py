@@ -3,6 +3,7 @@
 import ctypes
 from collections import Counter
 from collections.abc import Callable, Sequence
+from statistics import median
 
 import pypdfium2
 import pypdfium2.raw as pdfium
@@ -25,6 +26,10 @@ LONGEST_SIDE = 2000
 MAX_RENDER_PIXELS = 4_000_000
 COARSE_DPI = 100
 """Scans with fewer pixels per inch are read with more effort."""
+
+LETTER_PIXELS = 20
+LARGEST_SCALE = 6.0
+"""Pixels of the height of letters that are known to be small, and per point at most."""
 
 MIN_CONFIDENCE = 0.85
 """Mean confidence of a recognition that may contradict a text layer, or read a picture."""
@@ -114,7 +119,9 @@ class PageReader:
         ).common(Rect(0.0, 0.0, *sheet.size))
         if around.area <= 0:
             return None
-        read = self._recognise(self._render(page, PAGE_DPI / POINTS, _margins(sheet, around)))
+        small = median(item.size for item in noise)
+        scale = max(PAGE_DPI / POINTS, min(LETTER_PIXELS / max(small, 1.0), LARGEST_SCALE))
+        read = self._recognise(self._render(page, scale, _margins(sheet, around)))
         layer = " ".join(item.text for item in (*noise, *others))
         return (
             _items_at(read.recognised, around, others) if compare(read, layer).contradicts else None
