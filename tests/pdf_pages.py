@@ -84,8 +84,9 @@ class Builder:
             ).encode()
         )
         return self.add(
-            "<< /Type /Font /Subtype /Type3 /FontBBox [0 0 1000 800] /FontMatrix [.001 0 0 .001 0 0] "
-            f"/CharProcs << {shown} >> /Encoding << /Type /Encoding /Differences [1 {names}] >> "
+            "<< /Type /Font /Subtype /Type3 /FontBBox [0 0 1000 800] "
+            f"/FontMatrix [.001 0 0 .001 0 0] /CharProcs << {shown} >> "
+            f"/Encoding << /Type /Encoding /Differences [1 {names}] >> "
             f"/FirstChar 1 /LastChar {len(letters)} /Widths [{'1000 ' * len(letters)}] "
             f"/ToUnicode {table} 0 R /Resources << >> >>"
         )

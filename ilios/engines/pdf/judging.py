@@ -10,7 +10,7 @@ from ilios.engines.pdf import trust
 from ilios.engines.pdf.geometry import Rect, Sheet
 from ilios.engines.pdf.items import MAX_ITEMS
 from ilios.engines.pdf.objects import PageObjects
-from ilios.engines.pdf.scans import PageReader, compare
+from ilios.engines.pdf.scans import READ_SHARE, PageReader, compare
 from ilios.engines.recognition.ocr import ImageText
 from schemas.options import RecognitionMode
 from schemas.warnings import PageWarning, page_warning
@@ -19,7 +19,7 @@ TEXT_CHARS = 50
 """A page with fewer characters may be a scan."""
 
 SCAN_COVERAGE = 0.25
-"""Share of the page that one image covers on a scan."""
+"""Share of the page that one image covers on a scan with a little text."""
 
 OUTLINED_TEXT_PATHS = 100
 """So many drawn paths on a page without any text are taken for text converted to outlines."""
@@ -125,4 +125,6 @@ def _is_scan(layer: str, objects: PageObjects) -> bool:
     full = "".join(layer.split())
     if len(full) >= TEXT_CHARS:
         return False
-    return objects.largest > SCAN_COVERAGE or (not full and objects.paths >= OUTLINED_TEXT_PATHS)
+    if full:
+        return objects.largest > SCAN_COVERAGE
+    return objects.largest > READ_SHARE or objects.paths >= OUTLINED_TEXT_PATHS

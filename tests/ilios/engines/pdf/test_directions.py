@@ -11,25 +11,29 @@ SENTENCES = (
     "The oil stands in the shed behind the loft of the nets.",
 )
 
-TURNED = {
-    90: ("0 1 -1 0", lambda at: (100 + 20 * at, 100)),
-    180: ("-1 0 0 -1", lambda at: (540, 100 + 20 * at)),
-    270: ("0 -1 1 0", lambda at: (500 - 20 * at, 700)),
-}
+MATRICES = {90: "0 1 -1 0", 180: "-1 0 0 -1", 270: "0 -1 1 0"}
+"""Of text that is turned counter-clockwise."""
+
+
+def place(degrees: int, at: int) -> tuple[int, int]:
+    """Return where a line begins."""
+    return {90: (100 + 20 * at, 100), 180: (540, 100 + 20 * at), 270: (500 - 20 * at, 700)}[degrees]
 
 
 def one_line(text: str) -> str:
     return " ".join(text.split())
 
 
-@pytest.mark.parametrize("degrees", TURNED)
+@pytest.mark.parametrize("degrees", MATRICES)
 @pytest.mark.parametrize("rotation", [0, 90, 180, 270])
 def test_turned_content_is_read_in_its_order(
     convert_pdf: ConvertPdf, degrees: int, rotation: int
 ) -> None:
-    matrix, place = TURNED[degrees]
+    matrix = MATRICES[degrees]
     builder = Builder()
-    content = "".join(line(text, *place(at), 12, matrix) for at, text in enumerate(SENTENCES))
+    content = "".join(
+        line(text, *place(degrees, at), 12, matrix) for at, text in enumerate(SENTENCES)
+    )
     builder.page(content, more=f"/Rotate {rotation}")
     (page,) = convert_pdf(builder.build())
     assert one_line(page.markdown) == " ".join(SENTENCES)
