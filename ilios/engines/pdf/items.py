@@ -73,14 +73,13 @@ def _strokes(graphics: VectorGraphics) -> Iterator[Stroke]:
             max(line.y1, line.y2),
         )
     for shape in graphics.shapes[:MAX_SHAPES]:
-        left, top, right, bottom = shape.bbox
-        width, height = right - left, bottom - top
+        left, top, width, height = shape.bbox
         if not _is_rule(width, height):
             continue
         if width > height:
-            yield Stroke(left, (top + bottom) / 2, right, (top + bottom) / 2)
+            yield Stroke(left, top + height / 2, left + width, top + height / 2)
         else:
-            yield Stroke((left + right) / 2, top, (left + right) / 2, bottom)
+            yield Stroke(left + width / 2, top, left + width / 2, top + height)
 
 
 def _is_rule(width: float, height: float) -> bool:
@@ -90,9 +89,9 @@ def _is_rule(width: float, height: float) -> bool:
 
 def _shapes(graphics: VectorGraphics) -> Iterator[Shape]:
     for shape in graphics.shapes[:MAX_SHAPES]:
-        left, top, right, bottom = shape.bbox
-        if not _is_rule(right - left, bottom - top):
-            yield Shape(left, top, right, bottom)
+        left, top, width, height = shape.bbox
+        if not _is_rule(width, height):
+            yield Shape(left, top, left + width, top + height)
 
 
 def with_items(page: PageItems, items: Sequence[Item]) -> PageItems:
