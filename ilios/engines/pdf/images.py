@@ -69,10 +69,7 @@ class ImageExtractor:
         except (pypdfium2.PdfiumError, ValueError):
             return None
         written = io.BytesIO()
-        try:
-            bitmap.to_pil().save(written, "PNG", compress_level=1)
-        finally:
-            bitmap.close()
+        bitmap.to_pil().save(written, "PNG", compress_level=1)
         return written.getvalue()
 
 
