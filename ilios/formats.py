@@ -94,12 +94,18 @@ def _print_markdown(_name: str, conversion: Conversion) -> str:
 
 
 def _print_json(name: str, conversion: Conversion) -> str:
-    line = {
+    line: dict[str, object] = {
         "fileName": os.fsencode(name).decode(errors="replace"),
         "engine": conversion.engine,
         "model": conversion.model,
         "pages": conversion.pages,
-    } | ({"partial": True} if conversion.partial else {})
+    }
+    if conversion.partial:
+        line["partial"] = True
+    if conversion.warnings:
+        line["warnings"] = conversion.warnings
+    if conversion.quality is not None:
+        line["quality"] = conversion.quality
     return visible_json(msgspec.json.encode(line).decode()) + "\n"
 
 

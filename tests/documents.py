@@ -66,6 +66,11 @@ def pdf_of_streams(
     return bytes(out)
 
 
+def pdf_with_broken_page() -> bytes:
+    """Return a PDF of two pages, of which the second is not a page object."""
+    return pdf("A page that can be read.", "lost").replace(b"4 0 R 6 0 R", b"4 0 R 3 0 R")
+
+
 def encrypted_pdf() -> bytes:
     """Return a PDF that the empty password does not open."""
     zeros = "00" * 32

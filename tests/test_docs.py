@@ -7,6 +7,7 @@ import pytest
 
 from ilios.settings.environ import IGNORED, UNSUPPORTED
 from ilios.settings.settings import TABLE
+from schemas.warnings import MESSAGES
 
 ROOT = Path(__file__).parents[1]
 FIRST_ILIOS = {
@@ -60,6 +61,13 @@ def test_every_variable_of_the_first_ilios_is_honoured_or_answered() -> None:
     table = {setting.variable for setting in TABLE}
     assert FIRST_ILIOS - table - set(UNSUPPORTED) - set(IGNORED) == set()
     assert not table & (set(UNSUPPORTED) | set(IGNORED)), "both honoured and not"
+
+
+def test_the_documentation_lists_every_warning() -> None:
+    section = (ROOT / "docs/http.md").read_text().partition("### Warnings and quality")[2]
+    listed = re.findall(r"^\| `([a-z_]+)` \| (.+) \|$", section, re.MULTILINE)
+    messages = [(code, text.replace("{detail}", "...")) for code, text in MESSAGES.items()]
+    assert listed[1 : len(messages) + 1] == messages
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)

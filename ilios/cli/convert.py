@@ -30,6 +30,7 @@ from schemas.options import ConversionOptions
 
 STDIN = "-"
 CHUNK = 1024 * 1024  # bytes read from stdin at once
+MAX_PRINTED_PAGES = 20  # of one warning
 
 
 class ConversionFailed(Exception):
@@ -178,10 +179,8 @@ async def _convert_all(
                 try:
                     conversion = await task
                     progress.clear()
+                    _print_warnings(name, conversion)
                     text = output.print(name, conversion)
-                    if conversion.partial:
-                        message = conversion.warnings[-1].message
-                        printing.write_stderr(f"ilios: {visible(name)}: {message}")
                     if targets:
                         _write(targets[number], text)
                     else:
@@ -198,6 +197,16 @@ async def _convert_all(
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
     return ExitCode.SOME_FAILED if failed else ExitCode.OK
+
+
+def _print_warnings(name: str, conversion: Conversion) -> None:
+    """Print the warnings of a conversion on stderr, one line each."""
+    for warning in conversion.warnings:
+        pages = ", ".join(map(str, warning.pages[:MAX_PRINTED_PAGES]))
+        more = ", ..." if len(warning.pages) > MAX_PRINTED_PAGES else ""
+        where = f"; pages {pages}{more}" if pages else ""
+        line = f"{name}: warning: {warning.message} ({warning.code}{where})"
+        printing.write_stderr(f"ilios: {visible(line)}")
 
 
 async def _convert_one(

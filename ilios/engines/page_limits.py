@@ -15,7 +15,6 @@ from ilios.engines.pages import ConvertedPage
 from schemas.results import Box, PageConfidence, PageDimensions, PageImage, PageResult
 from schemas.warnings import MESSAGES, PageWarning, page_warning
 
-MAX_INDEX = 1_000_000
 MAX_PAGE_IMAGES = 100
 MAX_IMAGES = 1000
 """Images of one document."""
@@ -35,27 +34,9 @@ class ImpossiblePage(ValueError):
     """A page is outside of its bounds, or contradicts itself."""
 
 
-class ImageBudget:
-    """Images that a document may still have; ``images`` of ``size`` bytes it has already."""
-
-    def __init__(self, images: int = 0, size: int = 0) -> None:
-        self._images = MAX_IMAGES - images
-        self._bytes = MAX_IMAGE_BYTES - size
-
-    def take(self, data: bytes) -> bool:
-        """Whether this image is within the bounds."""
-        if self._images <= 0 or len(data) > self._bytes or image_ending(data) is None:
-            return False
-        self._images -= 1
-        self._bytes -= len(data)
-        return True
-
-
-def fit_pages(
-    pages: Sequence[ConvertedPage], budget: ImageBudget | None = None
-) -> tuple[ConvertedPage, ...]:
+def fit_pages(pages: Sequence[ConvertedPage]) -> tuple[ConvertedPage, ...]:
     """Return pages within the bounds; a page whose images are left out has a warning."""
-    budget = budget or ImageBudget()
+    budget = _ImageBudget()
     return tuple(_fit_page(page, budget) for page in pages)
 
 
@@ -64,12 +45,8 @@ def check_pages(pages: Sequence[ConvertedPage]) -> None:
 
     :raises ImpossiblePage: they are not.
     """
-    previous = -1
     count = size = 0
     for page in pages:
-        if not previous < page.result.index < MAX_INDEX:
-            raise ImpossiblePage(f"page {page.result.index} after page {previous}")
-        previous = page.result.index
         _check_page(page)
         count += len(page.image_bytes)
         size += sum(map(len, page.image_bytes.values()))
@@ -77,7 +54,23 @@ def check_pages(pages: Sequence[ConvertedPage]) -> None:
         raise ImpossiblePage(f"{count} images of {size} bytes")
 
 
-def _fit_page(page: ConvertedPage, budget: ImageBudget) -> ConvertedPage:
+class _ImageBudget:
+    """Images that a document may still have."""
+
+    def __init__(self) -> None:
+        self._images = MAX_IMAGES
+        self._bytes = MAX_IMAGE_BYTES
+
+    def take(self, data: bytes) -> bool:
+        """Whether this image is within the bounds."""
+        if not self._images or len(data) > self._bytes or image_ending(data) is None:
+            return False
+        self._images -= 1
+        self._bytes -= len(data)
+        return True
+
+
+def _fit_page(page: ConvertedPage, budget: _ImageBudget) -> ConvertedPage:
     if page.result.images:
         page = _fit_images(page, budget)
     result = page.result
@@ -108,7 +101,7 @@ def _fit_share(value: float) -> float:
     return 0.0 if math.isnan(value) else min(max(value, 0.0), 1.0)
 
 
-def _fit_images(page: ConvertedPage, budget: ImageBudget) -> ConvertedPage:
+def _fit_images(page: ConvertedPage, budget: _ImageBudget) -> ConvertedPage:
     result = page.result
     images = tuple(_fit_box(image, result.dimensions) for image in result.images[:MAX_PAGE_IMAGES])
     ids = {image.id for image in images}

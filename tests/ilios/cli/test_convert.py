@@ -80,6 +80,22 @@ async def test_json_has_the_pages_apart(report: Path) -> None:
     assert answer["engine"] == "local"
 
 
+async def test_warnings_are_printed_and_in_the_json(tmp_path: Path) -> None:
+    half = tmp_path / "half.pdf"
+    half.write_bytes(documents.pdf_with_broken_page())
+
+    code, out, errors = await _convert(str(half), "--format", "json")
+
+    assert code == 0
+    (line,) = [one for one in errors.splitlines() if "warning" in one]
+    assert line.endswith(
+        "half.pdf: warning: The page is damaged and could not be read. (page_unreadable; pages 2)"
+    )
+    answer = msgspec.json.decode(out)
+    assert [one["code"] for one in answer["warnings"]] == ["page_unreadable"]
+    assert answer["quality"]["unreadable"] == 1
+
+
 async def test_one_bad_document_does_not_keep_the_others_from_being_converted(
     report: Path, tmp_path: Path
 ) -> None:

@@ -2,6 +2,7 @@
 
 from typing import Any
 
+import pytest
 from msgspec import structs
 
 from ilios.engines.page_limits import (
@@ -9,12 +10,21 @@ from ilios.engines.page_limits import (
     MAX_IMAGES,
     MAX_PAGE_IMAGES,
     MAX_PAGE_WARNINGS,
+    ImpossiblePage,
     check_pages,
     fit_pages,
 )
 from ilios.engines.pages import ConvertedPage
-from schemas.results import Box, PageConfidence, PageDimensions, PageImage, PageResult
-from schemas.warnings import page_warning
+from schemas.results import (
+    Box,
+    PageConfidence,
+    PageDimensions,
+    PageHeading,
+    PageImage,
+    PageResult,
+    PageTable,
+)
+from schemas.warnings import PageWarning, page_warning
 
 PNG = b"\x89PNG\r\n\x1a\n"
 
@@ -60,14 +70,46 @@ def test_an_image_of_an_unknown_kind_is_left_out() -> None:
     assert fitted[0].result.warnings[-1].code == "images_left_out"
 
 
+def picture(data: bytes = PNG, **members: Any) -> ConvertedPage:
+    """Return a page of 100 x 100 pixels with an image."""
+    image = PageImage(**({"id": "img-0"} | members))
+    size = PageDimensions(dpi=72, width=100, height=100)
+    result = PageResult(index=0, markdown="", images=(image,), dimensions=size)
+    return ConvertedPage(result, {image.id: data})
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        page(conservation=float("nan")),
+        page(confidence=PageConfidence(1.1, 0)),
+        page(warnings=(PageWarning("pay_here", "!"),)),
+        page(warnings=(page_warning("page_fell_back"),) * (MAX_PAGE_WARNINGS + 1)),
+        page(warnings=(PageWarning("page_fell_back", "a\x1b[2J"),)),
+        page(dimensions=PageDimensions(dpi=72, width=0, height=1)),
+        page(headings=(PageHeading(7, "deep"),)),
+        page(tables=(PageTable("a b", "| a |", "markdown"),)),
+        page(images=MAX_PAGE_IMAGES + 1),
+        picture(b"MZ"),
+        picture(id="../../x"),
+        picture(name=f"{'0' * 32}.png"),
+        picture(PNG + bytes(MAX_IMAGE_BYTES)),
+        picture(box=Box(0, 0, 101, 9)),
+        picture(annotation="x" * 1001),
+        ConvertedPage(PageResult(index=0, markdown=""), {"img-0": PNG}),
+    ],
+)
+def test_a_page_outside_of_the_bounds_is_found(wrong: ConvertedPage) -> None:
+    check_pages([picture(box=Box(0, 0, 100, 9))])
+    with pytest.raises(ImpossiblePage):
+        check_pages([wrong])
+
+
 def test_boxes_and_shares_are_moved_to_their_limits() -> None:
     image = PageImage(id="img-0.png", box=Box(120, -5, 10, 50))
     size = PageDimensions(dpi=72, width=100, height=200)
-    shares: dict[str, Any] = {
-        "conservation": 1.0000001,
-        "confidence": PageConfidence(float("nan"), -0.1),
-    }
-    fitted = fit_pages([page(images=1, **shares)])
+    unsure = PageConfidence(float("nan"), -0.1)
+    fitted = fit_pages([page(images=1, conservation=1.0000001, confidence=unsure)])
     check_pages(fitted)
     assert fitted[0].result.conservation == 1
     assert fitted[0].result.confidence == PageConfidence(0, 0)

@@ -149,6 +149,7 @@ def nested(depth: int) -> bytes:
         CONVERTED | {"model": "m" * 1_500_000},
         CONVERTED | {"model": "Evil Model\n"},
         CONVERTED | {"wear": {"resident_bytes": -1, "cramped": False}},
+        CONVERTED | {"pages": [page("x", warnings=[{"code": "pay_here", "message": "!"}])]},
         REFUSED | {"code": "c" * 1_500_000},
         REFUSED | {"code": "gave_up"},
         REFUSED | {"reason": "r" * 1_500_000},
@@ -165,6 +166,7 @@ def nested(depth: int) -> bytes:
     ],
     ids=[
         "pages", "more-pages", "no-page", "text", "long-model", "model", "wear",
+        "warning",
         "long-code", "code", "reason", "counted", "cut", "ready", "progress", "broken",
         "empty", "bytes", "utf-8", "nested", "type",
     ],
@@ -185,7 +187,7 @@ async def test_an_implausible_answer_costs_the_child_and_not_the_document(
 async def test_a_document_of_one_page_is_never_two(
     place_document: PlaceDocument, take_over_child: Any
 ) -> None:
-    take_over_child(framed(CONVERTED | {"pages": [page("one"), page("two", 1)]}))
+    take_over_child(framed(CONVERTED | {"pages": [page("one"), page("two")]}))
     async with LocalEngine(ONE) as engine:
         with pytest.raises(EngineCrashed, match="2 pages"):
             await engine.convert(one_page(place_document, documents.DOCX))
@@ -194,7 +196,7 @@ async def test_a_document_of_one_page_is_never_two(
 async def test_no_more_pages_are_accepted_than_allowed(
     place_document: PlaceDocument, take_over_child: Any
 ) -> None:
-    take_over_child(framed(CONVERTED | {"pages": pages("x", 11)}))
+    take_over_child(framed(CONVERTED | {"pages": [page("x")] * 11}))
     async with LocalEngine(EngineLimits(processes=1, max_pages=10)) as engine:
         with pytest.raises(EngineCrashed, match="11 pages"):
             await engine.convert(one_page(place_document))
@@ -232,9 +234,7 @@ def test_a_later_portion_continues_the_former_ones(index: int, total: int, count
     checker = AnswerChecker(task, documents.PDF, 100_000, ONE)
     with pytest.raises(ImplausibleAnswer):
         checker.check(Converted(tuple(pages), "m", Wear(1, cramped=False), total))
-    checker.check(
-        Converted(tuple(markdown_pages([250], ["x"])), "m", Wear(1, cramped=False), 300)
-    )
+    checker.check(Converted(tuple(markdown_pages([250], ["x"])), "m", Wear(1, cramped=False), 300))
 
 
 async def test_a_doubtful_number_of_pages_is_counted_by_another_child(
