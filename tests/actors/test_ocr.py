@@ -315,6 +315,13 @@ async def test_a_postponed_document_gives_its_place_to_others_and_keeps_its_part
     assert await world.streams.events(DocumentFailed) == []
 
 
+async def test_a_partial_conversion_is_marked_and_bills_what_it_has(world: World) -> None:
+    world.engine.partial = True
+    async with running_in_background(world.ocr.run):
+        event = await world.converted()
+    assert (event.partial, event.pages, event.billed_pages) == (True, 2, None)
+
+
 async def test_the_parts_of_a_failed_document_are_deleted(world: World) -> None:
     world.engine.convert_errors = [Unconvertible("time_budget", "It took too long.")]
     async with running_in_background(world.ocr.run):
