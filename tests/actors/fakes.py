@@ -134,6 +134,7 @@ class FakeEngine:
         self.convert_errors: list[Exception] = []
         self.converted: list[SourceFile] = []
         self.pages: tuple[str, ...] = ("one", "two")
+        self.partial = False
         self.may_finish = asyncio.Event()
         self.may_finish.set()
 
@@ -147,7 +148,7 @@ class FakeEngine:
         if self.convert_errors:
             raise self.convert_errors.pop(0)
         await self.may_finish.wait()
-        return Conversion(self.pages, "fake", "none", seconds=0.25)
+        return Conversion(self.pages, "fake", "none", seconds=0.25, partial=self.partial)
 
 
 class FakeTransactionStore:

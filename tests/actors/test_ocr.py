@@ -9,7 +9,13 @@ from nats.js.errors import NotFoundError
 from actors import ocr as module
 from actors import publishable
 from actors.cancellations import Cancellations
-from actors.engines import PAGE_SEPARATOR, EngineCrashed, EngineUnavailable, Unconvertible
+from actors.engines import (
+    PAGE_SEPARATOR,
+    EngineCrashed,
+    EngineUnavailable,
+    Postponed,
+    Unconvertible,
+)
 from actors.ocr import Ocr
 from actors.ports import StorageFull
 from bus import streams
@@ -48,9 +54,20 @@ class World:
         self.blobs.stored["original"] = ORIGINAL
         self.engine = FakeEngine()
         self.cancellations = Cancellations(connection)
-        self.ocr = Ocr(connection, self.blobs, self.engine, self.cancellations, concurrency=2)
+        self.discarded: list[str] = []
+        self.ocr = Ocr(
+            connection,
+            self.blobs,
+            self.engine,
+            self.cancellations,
+            concurrency=2,
+            discard_parts=self.discard,
+        )
         self.streams = Streams(connection)
         self.publisher = Publisher(connection)
+
+    async def discard(self, _tenant: str, document_id: str) -> None:
+        self.discarded.append(document_id)
 
     async def converted(self) -> DocumentConverted:
         (event,) = await self.streams.wait_for(DocumentConverted)
@@ -284,6 +301,32 @@ async def test_an_engine_that_stays_away_is_not_waited_for_for_ever(
         failed = await world.failed()
     assert (failed.code, failed.reason) == ("engine_quota", "The budget is used up.")
     assert failed.retryable
+
+
+async def test_a_postponed_document_gives_its_place_to_others_and_keeps_its_parts(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "MAX_ENGINE_WAIT", 0.0)  # which is not for these
+    world.engine.convert_errors = [Postponed("others go first", retry_after=0.05)] * 6
+    async with running_in_background(world.ocr.run):
+        await world.converted()
+        await wait_until(lambda: bool(world.discarded))
+    assert world.discarded == [events.id_of(1)], "only when it had ended"
+    assert await world.streams.events(DocumentFailed) == []
+
+
+async def test_a_partial_conversion_is_marked_and_bills_what_it_has(world: World) -> None:
+    world.engine.partial = True
+    async with running_in_background(world.ocr.run):
+        event = await world.converted()
+    assert (event.partial, event.pages, event.billed_pages) == (True, 2, None)
+
+
+async def test_the_parts_of_a_failed_document_are_deleted(world: World) -> None:
+    world.engine.convert_errors = [Unconvertible("time_budget", "It took too long.")]
+    async with running_in_background(world.ocr.run):
+        assert (await world.failed()).code == "time_budget"
+        await wait_until(lambda: world.discarded == [events.id_of(1)])
 
 
 async def test_an_unconvertible_document_is_not_retried(world: World) -> None:

@@ -13,7 +13,14 @@ from ilios.engines.local.answer_checks import AnswerChecker, ImplausibleAnswer
 from ilios.engines.local.engine import LocalEngine
 from ilios.engines.local.limits import EngineLimits
 from ilios.engines.local.protocol import Converted, ToMarkdown, Wear
-from ilios.engines.pages import Pages, Reading, markdown_pages, selected_count
+from ilios.engines.pages import (
+    Pages,
+    Portion,
+    Reading,
+    markdown_pages,
+    page_numbers,
+    selected_count,
+)
 from ilios.engines.pdf import convert as pdf_convert
 from ilios.engines.pdf import parser, reading
 from schemas.options import ConversionOptions, PageRange
@@ -170,3 +177,26 @@ def test_selected_pages_are_counted_without_listing_them() -> None:
         0, 1, 2, 3, 999_996,
     ]  # fmt: skip
     assert selected_count((), 5) == 5
+
+
+@pytest.mark.parametrize(
+    ("pages", "first", "last", "numbers"),
+    [
+        (None, 0, 3, [1, 2, 3]),
+        (None, 250, 252, [251, 252]),
+        ("2-4,7,10-", 0, 6, [2, 3, 4, 7, 10, 11]),
+        ("2-4,7,10-", 3, 5, [7, 10]),
+    ],
+)
+def test_positions_among_selected_pages_have_their_numbers(
+    pages: str | None, first: int, last: int, numbers: list[int]
+) -> None:
+    ranges = ConversionOptions(pages=pages).page_ranges
+    assert list(page_numbers(ranges, first, last)) == numbers
+
+
+def test_a_portion_ends_with_the_pages() -> None:
+    selected = range(10, 20)
+    assert list(Portion(8, 5).of(selected)) == [18, 19]
+    assert list(Portion(2).of(selected)) == list(range(12, 20))
+    assert (Portion().is_over, Portion(ends_at=0.0).is_over) == (False, True)
