@@ -51,7 +51,7 @@ def convert(
                 f"The image has too many pages; at most {limits.max_pages} are allowed.",
             )
         progress(0, total)
-        reader = ocr.ImageReader()
+        reader = ocr.ImageReader(reading.languages)
         for index in indices:
             image.seek(index)
             if image.width * image.height > limits.max_pixels:

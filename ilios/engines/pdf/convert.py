@@ -91,7 +91,7 @@ def _convert(
         if scanned:
             from ilios.engines.recognition import ocr  # noqa: PLC0415  most PDFs need none
 
-            reader = ocr.ImageReader()
+            reader = ocr.ImageReader(reading.languages)
             models.append(reader.model)
             for done, index in enumerate(scanned, total - len(scanned) + 1):
                 heartbeat = partial(progress, done - 1, total)

@@ -31,6 +31,8 @@ from tests.ilios.engines.conftest import PlaceDocument
 
 ONE = EngineLimits(processes=1)
 WEAR = {"resident_bytes": 1, "cramped": False}
+
+
 def page(text: str) -> dict[str, object]:
     """Return a page of the answer of a child."""
     return {"result": {"index": 0, "markdown": text}}
