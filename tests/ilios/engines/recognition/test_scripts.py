@@ -8,8 +8,13 @@ from pathlib import Path
 import pytest
 from PIL import Image, ImageDraw, ImageFont
 
+from ilios.engines.local.engine import LocalEngine
+from ilios.engines.local.limits import EngineLimits
 from ilios.engines.recognition import ocr, scripts, tesseract
 from ilios.engines.recognition.recogniser import Line
+from ilios.engines.sandbox import enter
+from tests import documents
+from tests.ilios.engines.conftest import PlaceDocument
 
 FONT = Path("/usr/share/fonts/truetype/dejavu/DejaVuSans.ttf")
 pytestmark = pytest.mark.skipif(not FONT.exists(), reason="there are no fonts of DejaVu")
@@ -112,3 +117,15 @@ def test_a_line_is_read_again_in_the_language_of_the_line_before() -> None:
     found, missed = scripts.read_lines(blank, lines, ["ell", "rus"], lambda: None, read_line)
     assert (len(found), missed) == (2, [])
     assert tried == ["ell", "rus", "rus"]
+
+
+async def test_another_script_is_read_inside_the_sandbox(place_document: PlaceDocument) -> None:
+    if "rus" not in tesseract.installed_languages():
+        pytest.skip("Tesseract's language rus is not installed")
+    if enter.missing_features():
+        pytest.skip("; ".join(enter.missing_features()))
+    scan = documents.image_file(page(FOREIGN["Cyrillic"][1]), "PNG")
+    async with LocalEngine(EngineLimits(processes=1, sandbox="strict")) as engine:
+        done = await engine.convert(place_document(scan, documents.PNG))
+    assert "Договор аренды" in done.pages[0]
+    assert "+tesseract-" in done.model
