@@ -150,7 +150,7 @@ class PageReader:
 
 def _page_scale(page: pypdfium2.PdfPage, objects: PageObjects) -> float:
     """Return the pixels per point at which a page is recognised."""
-    longest = max(*page.get_size(), 1.0)
+    longest: float = max(*page.get_size(), 1.0)
     own = _density(objects.pictures) * longest
     pixels = max(PAGE_DPI / POINTS * longest, min(USUAL_SIDE, own))
     return min(pixels, LONGEST_SIDE) / longest
