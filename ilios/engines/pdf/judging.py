@@ -88,7 +88,7 @@ class Judge:
         sheet = Sheet.of(page)
         width, height = sheet.size
         band = Rect(0.0, BAND[0] * height, width, BAND[1] * height)
-        comparison = compare(self._reader.read_band(page, sheet, band), layer)
+        comparison = compare(self._reader.read_band(page, objects, sheet, band), layer)
         read: ImageText | None = None
         if comparison.contradicts or not comparison.decisive:
             read = self._reader.read_page(page, objects)

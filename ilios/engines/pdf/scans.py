@@ -72,18 +72,15 @@ class PageReader:
 
     def read_page(self, page: pypdfium2.PdfPage, objects: PageObjects) -> ImageText:
         """Return the text that a page shows."""
-        width, height = page.get_size()
-        density = _density(objects.pictures)
-        longest = max(width, height, 1.0)
-        pixels = min(
-            max(PAGE_DPI / POINTS * longest, min(USUAL_SIDE, density * longest)), LONGEST_SIDE
-        )
-        image = self._render(page, pixels / longest)
-        return self._recognise(image, coarse=0 < density * POINTS < COARSE_DPI)
+        image = self._render(page, _page_scale(page, objects))
+        return self._recognise(image, coarse=_is_coarse(objects))
 
-    def read_band(self, page: pypdfium2.PdfPage, sheet: Sheet, band: Rect) -> ImageText:
+    def read_band(
+        self, page: pypdfium2.PdfPage, objects: PageObjects, sheet: Sheet, band: Rect
+    ) -> ImageText:
         """Return the text in a part of a page."""
-        return self._recognise(self._render(page, PAGE_DPI / POINTS, _margins(sheet, band)))
+        image = self._render(page, _page_scale(page, objects), _margins(sheet, band))
+        return self._recognise(image, coarse=_is_coarse(objects))
 
     def read_pictures(
         self, page: pypdfium2.PdfPage, objects: PageObjects, items: Sequence[Item], sheet: Sheet
@@ -147,8 +144,20 @@ class PageReader:
 
     def _recognise(self, image: Image.Image, *, coarse: bool = False) -> ImageText:
         if self._reader is None:
-            self._reader = ImageReader()
+            self._reader = ImageReader(self._languages)
         return self._reader.read(image, self._heartbeat, coarse=coarse)
+
+
+def _page_scale(page: pypdfium2.PdfPage, objects: PageObjects) -> float:
+    """Return the pixels per point at which a page is recognised."""
+    longest: float = max(*page.get_size(), 1.0)
+    own = _density(objects.pictures) * longest
+    pixels = max(PAGE_DPI / POINTS * longest, min(USUAL_SIDE, own))
+    return min(pixels, LONGEST_SIDE) / longest
+
+
+def _is_coarse(objects: PageObjects) -> bool:
+    return 0 < _density(objects.pictures) * POINTS < COARSE_DPI
 
 
 def _margins(sheet: Sheet, rect: Rect) -> tuple[float, float, float, float]:
