@@ -96,6 +96,15 @@ class ConversionOptions(
         ),
     ] = None
 
+    partial: Annotated[
+        bool,
+        Meta(
+            description="Whether a document whose time budget ends is completed with the pages "
+            "that are done, and not failed. Only the engine `local` has a time budget.",
+            extra={"expected": "true or false"},
+        ),
+    ] = False
+
     def __post_init__(self) -> None:
         """Bring ``pages``, ``language`` and ``recognition`` into their canonical forms.
 
@@ -156,7 +165,7 @@ def options_to_json(options: ConversionOptions) -> bytes:
         return msgspec.json.encode(options)
     members: dict[str, Any] = msgspec.structs.asdict(options)
     unknown = members.pop("unknown_members")
-    asked = {name: value for name, value in members.items() if value is not None}
+    asked = {name: value for name, value in members.items() if value != getattr(NO_OPTIONS, name)}
     return msgspec.json.encode(asked | unknown)
 
 

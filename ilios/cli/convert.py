@@ -69,6 +69,11 @@ def configure(parser: argparse.ArgumentParser) -> None:
         help="convert these pages only, counted from 1, such as 1-3,7,10-",
     )
     parser.add_argument(
+        "--partial",
+        action="store_true",
+        help="print the pages that are done when the time budget of a document ends",
+    )
+    parser.add_argument(
         "--language",
         metavar="TAGS",
         help="the languages of images and scans, such as ru,en; otherwise they are found out",
@@ -86,7 +91,10 @@ def run(options: argparse.Namespace) -> int:
     files: list[str] = options.files
     try:
         conversion = ConversionOptions(
-            pages=options.pages, language=options.language, recognition=options.recognition
+            pages=options.pages,
+            language=options.language,
+            recognition=options.recognition,
+            partial=options.partial,
         )
     except ValueError as error:  # it begins with the name of the option
         printing.print_error(UsageError(f"--{error}"))
@@ -171,6 +179,9 @@ async def _convert_all(
                     conversion = await task
                     progress.clear()
                     text = output.print(name, conversion)
+                    if conversion.partial:
+                        message = conversion.warnings[-1].message
+                        printing.write_stderr(f"ilios: {visible(name)}: {message}")
                     if targets:
                         _write(targets[number], text)
                     else:

@@ -43,16 +43,19 @@ def convert(
         first = reading.ranges[-1].first if reading.ranges else 1
         limit = last or first + limits.max_pages
         count, cut_off = _count(image, limit)
-        indices = selected_indices(reading.ranges, count)
-        total = len(indices)
-        if total > limits.max_pages:
+        selected = selected_indices(reading.ranges, count)
+        if len(selected) > limits.max_pages:
             raise Unconvertible(
                 "too_many_pages",
                 f"The image has too many pages; at most {limits.max_pages} are allowed.",
             )
+        indices = reading.portion.of(selected)
+        total = len(indices)
         progress(0, total)
         reader = ocr.ImageReader()
         for index in indices:
+            if pages and reading.portion.is_over:
+                break
             image.seek(index)
             if image.width * image.height > limits.max_pixels:
                 raise _too_large(limits.max_pixels)
@@ -69,7 +72,7 @@ def convert(
             pages.append(ConvertedPage(result))
             progress(len(pages), total)
     unread = reading.recognition == "never"
-    return Pages(pages, model_name("pillow") if unread else reader.model)
+    return Pages(pages, model_name("pillow") if unread else reader.model, len(selected))
 
 
 def count_pages(path: Path) -> int:

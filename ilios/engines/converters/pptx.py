@@ -33,15 +33,16 @@ def convert(
 ) -> Pages:
     """Convert a PPTX; see :class:`ilios.engines.converters.registry.Converter`."""
     slides = _slides(path)
-    indices = selected_indices(reading.ranges, len(slides))
+    selected = selected_indices(reading.ranges, len(slides))
+    check_page_limit("PPTX", "slides", len(slides), len(selected), limits.max_pages)
+    indices = reading.portion.of(selected)
     total = len(indices)
-    check_page_limit("PPTX", "slides", len(slides), total, limits.max_pages)
     progress(0, total)
     pages = []
     for index in indices:
         pages.append(markdown.clean("\n\n".join(_slide(slides[index]))))
         progress(len(pages), total)
-    return Pages(markdown_pages(indices, pages), model_name("python-pptx"))
+    return Pages(markdown_pages(indices, pages), model_name("python-pptx"), len(selected))
 
 
 def count_pages(path: Path) -> int:

@@ -38,7 +38,8 @@ class Converter(Protocol):
     """Makes Markdown of one document, or of what is to be read of it.
 
     ``progress(done, total)`` is called with counts of selected pages, and again with the same
-    counts while a page is in work: a child without progress is taken to hang.
+    counts while a page is in work: a child without progress is taken to hang. A converter whose
+    documents are never long converts all pages, whatever the portion.
 
     :raises Unconvertible: the document cannot be converted.
     """

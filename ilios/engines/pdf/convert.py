@@ -43,16 +43,17 @@ def convert(
             converted = _convert(repaired, limits, progress, reading)
         if not any(page.result.markdown for page in converted.pages):
             raise
-        return Pages(converted.pages, f"{converted.model}+repaired")
+        return Pages(converted.pages, f"{converted.model}+repaired", converted.total)
 
 
 def _convert(
     path: Path, limits: EngineLimits, progress: Callable[[int, int], None], reading: Reading
 ) -> Pages:
     with open_pdf(path) as document:
-        indices = selected_indices(reading.ranges, len(document))
+        selected = selected_indices(reading.ranges, len(document))
+        check_page_limit("PDF", "pages", len(document), len(selected), limits.max_pages)
+        indices = reading.portion.of(selected)
         total = len(indices)
-        check_page_limit("PDF", "pages", len(document), total, limits.max_pages)
         progress(0, total)
         pages: list[ConvertedPage] = []
         done = 0
@@ -61,12 +62,16 @@ def _convert(
         for batch in parse_batches(path, len(document), indices):
             drafts = []
             for index in batch.indices:
+                if done and reading.portion.is_over:
+                    break
                 drafts.append(_draft(document, batch, index, reader))
                 done += 1
                 progress(done, total)
             laid = _lay_out(drafts)
             pages += [finish(draft, laid.get(draft.index), reader) for draft in drafts]
-        return Pages(pages, _model(pages, scans))
+            if reading.portion.is_over:
+                break
+        return Pages(pages, _model(pages, scans), len(selected))
 
 
 def _model(pages: Sequence[ConvertedPage], scans: PageReader) -> str:

@@ -2,11 +2,14 @@
 
 import ctypes
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
+from statistics import median
 
 import pypdfium2
 import pypdfium2.raw as pdfium
 from msgspec import Struct
+from msgspec.structs import replace
+from PIL import Image
 
 from ilios.engines.layout.items import Item
 from ilios.engines.pdf.geometry import Rect, Sheet
@@ -24,6 +27,10 @@ MAX_RENDER_PIXELS = 4_000_000
 COARSE_DPI = 100
 """Scans with fewer pixels per inch are read with more effort."""
 
+LETTER_PIXELS = 20
+LARGEST_SCALE = 6.0
+"""Pixels of the height of letters that are known to be small, and per point at most."""
+
 MIN_CONFIDENCE = 0.85
 """Mean confidence of a recognition that may contradict a text layer, or read a picture."""
 
@@ -37,7 +44,10 @@ READ_SHARE = 0.06
 """Share of the page that a picture must cover to be read on a page with text."""
 
 MIN_PICTURE_PIXELS = 60
-MIN_LINE_CONFIDENCE = 0.8
+SHADES = 32
+BACKGROUND_SHARE = 0.35
+"""Share of the pixels of a picture with text that are within so many shades of one another."""
+
 MAX_PICTURES = 6
 MAX_DOCUMENT_PICTURES = 24
 """Pictures read on one page, and in one document, beside a text layer."""
@@ -68,11 +78,12 @@ class PageReader:
         pixels = min(
             max(PAGE_DPI / POINTS * longest, min(USUAL_SIDE, density * longest)), LONGEST_SIDE
         )
-        return self._read(page, pixels / longest, coarse=0 < density * POINTS < COARSE_DPI)
+        image = self._render(page, pixels / longest)
+        return self._recognise(image, coarse=0 < density * POINTS < COARSE_DPI)
 
     def read_band(self, page: pypdfium2.PdfPage, sheet: Sheet, band: Rect) -> ImageText:
         """Return the text in a part of a page."""
-        return self._read(page, PAGE_DPI / POINTS, crop=_margins(sheet, band))
+        return self._recognise(self._render(page, PAGE_DPI / POINTS, _margins(sheet, band)))
 
     def read_pictures(
         self, page: pypdfium2.PdfPage, objects: PageObjects, items: Sequence[Item], sheet: Sheet
@@ -86,33 +97,58 @@ class PageReader:
         for picture in wanted[:MAX_PICTURES]:
             if self._pictures <= 0:
                 return found, True
-            if not _is_readable(picture):
+            if min(_pixels(picture)) < MIN_PICTURE_PIXELS:
+                continue
+            image = self._render(page, _picture_scale(picture), _margins(sheet, picture.rect))
+            if not _has_background(image):
                 continue
             self._pictures -= 1
-            scale = _picture_scale(picture)
-            read = self._read(page, scale, crop=_margins(sheet, picture.rect)).recognised
-            found += _picture_items(read, picture.rect, scale, (*items, *found))
+            read = self._recognise(image)
+            found += _items_at(read.recognised, picture.rect, (*items, *found))
         return found, len(wanted) > MAX_PICTURES
 
-    def _read(
+    def read_instead(
+        self, page: pypdfium2.PdfPage, sheet: Sheet, noise: Sequence[Item], others: Sequence[Item]
+    ) -> list[Item] | None:
+        """Return what is seen where ``noise`` stands; None if that is what is seen, or unsure."""
+        around = Rect(
+            min(item.left for item in noise) - 2,
+            min(item.top for item in noise) - 2,
+            max(item.right for item in noise) + 2,
+            max(item.bottom for item in noise) + 2,
+        ).common(Rect(0.0, 0.0, *sheet.size))
+        if around.area <= 0:
+            return None
+        small = median(item.size for item in noise)
+        scale = max(PAGE_DPI / POINTS, min(LETTER_PIXELS / max(small, 1.0), LARGEST_SCALE))
+        read = self._recognise(self._render(page, scale, _margins(sheet, around)))
+        layer = " ".join(item.text for item in (*noise, *others))
+        return (
+            _items_at(read.recognised, around, others) if compare(read, layer).contradicts else None
+        )
+
+    def _render(
         self,
         page: pypdfium2.PdfPage,
         scale: float,
         crop: tuple[float, float, float, float] = (0, 0, 0, 0),
-        *,
-        coarse: bool = False,
-    ) -> ImageText:
-        if self._reader is None:
-            self._reader = ImageReader()
+    ) -> Image.Image:
         width, height = page.get_size()
         area = (width - crop[0] - crop[2]) * (height - crop[1] - crop[3])
         scale = min(scale, (MAX_RENDER_PIXELS / max(area, 1.0)) ** 0.5)
         bitmap = page.render(scale=scale, crop=crop)
         self._heartbeat()
         try:
-            return self._reader.read(bitmap.to_pil(), self._heartbeat, coarse=coarse)
+            # The image may share the memory of the bitmap.
+            image: Image.Image = bitmap.to_pil().convert("RGB").copy()
+            return image
         finally:
             bitmap.close()
+
+    def _recognise(self, image: Image.Image, *, coarse: bool = False) -> ImageText:
+        if self._reader is None:
+            self._reader = ImageReader()
+        return self._reader.read(image, self._heartbeat, coarse=coarse)
 
 
 def _margins(sheet: Sheet, rect: Rect) -> tuple[float, float, float, float]:
@@ -145,9 +181,11 @@ def _density(pictures: Sequence[Picture]) -> float:
     return max(_pixels(largest)) / max(largest.rect.width, largest.rect.height, 1.0)
 
 
-def _is_readable(picture: Picture) -> bool:
-    """Whether a picture has pixels enough for a few words."""
-    return min(_pixels(picture)) >= MIN_PICTURE_PIXELS
+def _has_background(image: Image.Image) -> bool:
+    """Whether a good part of the image has one brightness, as behind text and not on a photo."""
+    shades = image.convert("L").histogram()
+    most = max(sum(shades[start : start + SHADES]) for start in range(0, 256, SHADES // 2))
+    return most > BACKGROUND_SHARE * image.width * image.height
 
 
 def _picture_scale(picture: Picture) -> float:
@@ -156,13 +194,13 @@ def _picture_scale(picture: Picture) -> float:
     return min(max(PAGE_DPI / POINTS, min(own, USUAL_SIDE / longest)), LONGEST_SIDE / longest)
 
 
-def _picture_items(
-    read: Recognised, rect: Rect, scale: float, over: Sequence[Item]
-) -> Iterator[Item]:
-    """Yield recognised lines at their places on the page, but for those of text in ``over``."""
+def _items_at(read: Recognised, rect: Rect, over: Sequence[Item]) -> list[Item]:
+    """Return recognised lines at their places in ``rect``, but for those of text in ``over``."""
     if read.mean_confidence < MIN_CONFIDENCE:
-        return
-    for item in read.to_items(0, 1 / scale).items:
+        return []
+    side = rect.height if read.quarter_turns % 2 else rect.width
+    found: list[Item] = []
+    for item in read.to_items(0, side / max(read.width, 1)).items:
         moved = Rect(
             item.left + rect.left,
             item.top + rect.top,
@@ -170,15 +208,16 @@ def _picture_items(
             item.bottom + rect.top,
         )
         if not any(_covers(other, moved) for other in over):
-            yield Item(
-                left=moved.left,
-                top=moved.top,
-                right=moved.right,
-                bottom=moved.bottom,
-                text=item.text,
-                size=item.size,
-                vertical=item.vertical,
+            found.append(
+                replace(
+                    item,
+                    left=moved.left,
+                    top=moved.top,
+                    right=moved.right,
+                    bottom=moved.bottom,
+                )
             )
+    return found
 
 
 def _covers(item: Item, rect: Rect) -> bool:

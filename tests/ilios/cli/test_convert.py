@@ -162,6 +162,7 @@ def test_a_slash_at_the_end_makes_a_directory(report: Path, tmp_path: Path) -> N
         output=f"{tmp_path}/new/",
         format="markdown",
         pages=None,
+        partial=False,
         language=None,
         recognition="auto",
     )
