@@ -48,6 +48,11 @@ OUT_OF_MEMORY_REASON = (
     "ended because memory ran out."
 )
 
+NONE_STORED_REASON = (
+    "The document is protected by a password, and none is stored: passwords are deleted when their "
+    "documents end. Submit it again with its `password`."
+)
+
 log = structlog.get_logger("ocr")
 
 
@@ -135,6 +140,8 @@ class Ocr(Actor[DocumentFetched]):
                 return None
             raise Reject("source_missing", "The original is no longer in the store.") from None
         except Unconvertible as error:
+            if error.code == "password_protected" and event.requeues:
+                raise Reject("password_required", NONE_STORED_REASON) from error
             raise Reject(error.code, error.reason) from error
         except EngineUnavailable as error:
             raise self._retry_or_reject(event, error) from error

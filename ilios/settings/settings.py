@@ -75,6 +75,10 @@ class Settings(Struct, frozen=True, kw_only=True):
         Path | None,
         Env("LOCAL_DB_PATH", "The SQLite file; unset = in ILIOS_DATA_DIR", "./data/ilios.db"),
     ] = None
+    seal_key_file: Annotated[
+        Path | None,
+        Env("ILIOS_SEAL_KEY_FILE", "Key for passwords; unset = in ILIOS_DATA_DIR", "./seal.key"),
+    ] = None
     s3_bucket: Annotated[
         str | None,
         Env(BUCKET, "Bucket of the blobs; unset = ILIOS_DATA_DIR", "documents", values.bucket),
@@ -271,9 +275,7 @@ class Settings(Struct, frozen=True, kw_only=True):
     expiry_action: Annotated[
         ExpiryAction,
         Env(
-            "ILIOS_RETENTION",
-            "After a document's retentionDays: delete it, or archive its original",
-            "archive",
+            "ILIOS_RETENTION", "After retentionDays: delete it, or archive its original", "archive"
         ),
     ] = "delete"
     janitor_interval: Annotated[

@@ -3,9 +3,11 @@
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import Protocol, Self
 
-from actors.engines import Conversion, SourceFile, Unconvertible
+import msgspec
+
+from actors.engines import Conversion, Password, SourceFile, Unconvertible
 from ilios.engines.converters import registry
 from ilios.engines.local.limits import EngineLimits
 from ilios.engines.local.pool import Pool
@@ -17,10 +19,22 @@ from ilios.engines.local.protocol import (
     Cut,
     CutPages,
     Refused,
+    RemoveProtection,
     Task,
     ToMarkdown,
 )
 from ilios.runtime.restarts import RestartHistory
+
+
+class PasswordSource(Protocol):
+    """Finds passwords that were given with documents."""
+
+    async def find(self, document: SourceFile) -> Password | None:
+        """Return the password of a document, or None if none was given.
+
+        :raises Unconvertible: ``password_required``, it cannot be read.
+        """
+        ...
 
 
 class LocalEngine:
@@ -33,12 +47,19 @@ class LocalEngine:
     thread that started them.
     """
 
-    def __init__(self, limits: EngineLimits | None = None, staging_dir: Path | None = None) -> None:
+    def __init__(
+        self,
+        limits: EngineLimits | None = None,
+        staging_dir: Path | None = None,
+        passwords: PasswordSource | None = None,
+    ) -> None:
         """Start nothing yet.
 
         :param staging_dir: a directory on the volume of the documents, made if it is missing, to
             link them into; None is the temporary directory, to which they are copied.
+        :param passwords: asked for the password of a document that turns out to need one.
         """
+        self._passwords = passwords
         self._pool = Pool(limits or EngineLimits(), staging_dir)
 
     async def __aenter__(self) -> Self:
@@ -109,11 +130,38 @@ class LocalEngine:
         assert isinstance(answer, Cut)
         return answer.data
 
+    async def remove_protection(self, document: SourceFile) -> bytes:
+        """Return a PDF as one that needs no password. Errors as ``cut_pages``."""
+        answer = (await self._run(document, RemoveProtection())).outcome
+        assert isinstance(answer, Cut)
+        return answer.data
+
     async def _run(
         self,
         document: SourceFile,
         task: Task,
         progress: Callable[[int, int], None] | None = None,
+    ) -> TaskResult:
+        """Do a task, once more with the password if the document turns out to need one."""
+        try:
+            return await self._run_once(document, task, progress)
+        except Unconvertible as refusal:
+            asked = document.password is not None or self._passwords is None
+            if refusal.code != "password_protected" or asked:
+                raise
+            assert self._passwords is not None
+            password = await self._passwords.find(document)
+            if password is None:
+                raise
+        return await self._run_once(
+            msgspec.structs.replace(document, password=password), task, progress
+        )
+
+    async def _run_once(
+        self,
+        document: SourceFile,
+        task: Task,
+        progress: Callable[[int, int], None] | None,
     ) -> TaskResult:
         done = await self._pool.run(document, task, progress)
         if isinstance(done.outcome, Refused):

@@ -283,7 +283,10 @@ class ChildProcess:
             full = error.errno in (errno.ENOSPC, errno.EDQUOT)
             reason = f"the document cannot be handed over: {error.strerror or error}"
             raise EngineCrashed(reason, document_blamed=False, disk_full=full) from error
-        return Request(str(path), document.content_type, document.sha256, task), size
+        request = Request(
+            str(path), document.content_type, document.sha256, task, document.password
+        )
+        return request, size
 
     def _record(self, document: SourceFile, answer: Outcome) -> None:
         self.served += 1
