@@ -31,12 +31,29 @@ def load_key(given: Path | None, data_dir: Path) -> bytes:
     except FileNotFoundError:
         if given is not None:
             raise SecretsDamaged(
-                f"ILIOS_SEAL_KEY_FILE: there is no file {path}; make one with: "
+                f"there is no key for passwords in {path} (ILIOS_SEAL_KEY_FILE); make one with: "
                 f"(umask 077; head -c {KEY_BYTES} /dev/urandom | base64 > {path})"
             ) from None
     key = secrets.token_bytes(KEY_BYTES)
     write_private_file(path, base64.b64encode(key).decode() + "\n")
     return key
+
+
+def check_key(given: Path | None, data_dir: Path) -> Path | None:
+    """Return the path of the key file that is in use, None before the first start.
+
+    :raises SecretsDamaged: as ``load_key``; nothing is created.
+    """
+    if given is not None:
+        load_key(given, data_dir)
+        return given
+    if not data_dir.is_dir():
+        return None
+    try:
+        _read(data_dir / OWN_FILE)
+    except FileNotFoundError:
+        return None
+    return data_dir / OWN_FILE
 
 
 def _read(path: Path) -> bytes:

@@ -113,6 +113,7 @@ class ChildProcess:
         self.served = 0
         self.content_types: set[str] = set()
         self.used_ocr = False
+        self.knows_password = False
         self.sandbox_gaps: tuple[str, ...] = ()
         self.replaced = False
         self.killed = False
@@ -291,6 +292,7 @@ class ChildProcess:
     def _record(self, document: SourceFile, answer: Outcome) -> None:
         self.served += 1
         self.content_types.add(document.content_type)
+        self.knows_password = self.knows_password or document.password is not None
         self.used_ocr = self.used_ocr or (
             isinstance(answer, Converted) and OCR_MODEL in answer.model
         )

@@ -75,8 +75,14 @@ def encodings(password: str) -> list[bytes]:
     """Return the bytes that programs may have made of a password, the likeliest first.
 
     The standard has PDFDocEncoding for the older kinds of protection, and UTF-8 of what SASLprep
-    makes of it for AES-256. PDFium itself converts between UTF-8 and Latin-1.
+    makes of it for AES-256. PDFium itself converts between UTF-8 and Latin-1. A line break at the
+    end comes from a file with the password on its only line.
     """
+    line = password.rstrip("\r\n")
+    return [password.encode(), *encodings(line)] if line != password else _encodings(password)
+
+
+def _encodings(password: str) -> list[bytes]:
     composed = unicodedata.normalize("NFC", password)
     found = [password.encode(), composed.encode(), _prepare(password).encode()[:MAX_UTF8_BYTES]]
     if not password.isascii():

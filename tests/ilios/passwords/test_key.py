@@ -6,16 +6,18 @@ from pathlib import Path
 
 import pytest
 
-from ilios.passwords.key import OWN_FILE, load_key
+from ilios.passwords.key import OWN_FILE, check_key, load_key
 from ilios.secret import SecretsDamaged
 
 
 def test_the_key_is_made_once_and_for_its_owner_alone(tmp_path: Path) -> None:
+    assert check_key(None, tmp_path) is None
     made = load_key(None, tmp_path)
     path = tmp_path / OWN_FILE
     assert len(made) == 32
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
     assert load_key(None, tmp_path) == made
+    assert check_key(None, tmp_path) == path
     assert load_key(path, tmp_path / "of another host") == made
 
 
@@ -43,6 +45,8 @@ def test_what_holds_no_key_is_refused_and_stays(tmp_path: Path, content: bytes) 
 def test_a_named_file_that_is_missing_is_not_made(tmp_path: Path) -> None:
     """Each of several hosts would make another key."""
     path = tmp_path / "key"
+    with pytest.raises(SecretsDamaged, match=r"head -c 32 /dev/urandom \| base64"):
+        check_key(path, tmp_path)
     with pytest.raises(SecretsDamaged, match=r"head -c 32 /dev/urandom \| base64"):
         load_key(path, tmp_path)
     assert os.listdir(tmp_path) == []

@@ -14,6 +14,7 @@ from ilios.engines.local.protocol import Request
 from tests import documents
 from tests.ilios.engines.conftest import PlaceDocument
 from tests.protected_pdfs import KINDS, TEXT, Kind, protected_pdf
+from tests.waiting import wait_until
 
 
 class Given:
@@ -82,6 +83,8 @@ ENCODED: tuple[tuple[Kind, str, bytes], ...] = (
     ("AES-256", "\ufb01ne\u00ad\u00a0print", b"fine print"),
     ("AES-256", "пароль 密码", "пароль 密码".encode()),
     ("AES-256", "long" * 50, b"long" * 31 + b"lon"),
+    ("AES-256", "of a file\r\n", b"of a file"),
+    ("RC4-40", "Grüße\n", "Grüße".encode("latin-1")),
 )
 """A kind, a password, and the bytes that a program has made of it."""
 
@@ -119,6 +122,20 @@ async def test_a_password_does_no_harm_where_none_is_needed(
     assert await convert(engine, pdf, "any") == "Open to all"
     damaged = place_document(documents.pdf("Open to all")[:-120], documents.PDF)
     assert await convert(engine, damaged, "any") == "Open to all"
+
+
+async def test_a_child_that_has_had_a_password_serves_no_other_document(
+    engine: LocalEngine, place_document: PlaceDocument
+) -> None:
+    await engine.check()
+    (before,) = engine.child_pids
+    source = place_document(protected_pdf("AES-256", b"user"), documents.PDF)
+    with pytest.raises(Unconvertible):
+        await engine.convert(source)
+    assert engine.child_pids == {before}
+    assert await convert(engine, source, "user") == TEXT
+    await wait_until(lambda: before not in engine.child_pids)
+    assert (await engine.convert(place_document(documents.pdf("Open"), documents.PDF))).pages
 
 
 def test_a_request_to_a_child_does_not_show_its_password() -> None:
