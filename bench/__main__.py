@@ -21,6 +21,7 @@ from bench import (
     long_runs,
     pairs,
     pipeline,
+    quality,
     starvation,
     uploads,
 )
@@ -32,6 +33,7 @@ MEASURES: dict[str, Callable[..., Coroutine[Any, Any, None]]] = {
     "convert": convert.measure,
     "clean": clean.measure,
     "memory": uploads.measure_memory,
+    "quality": quality.measure,
     "corpus": corpus.measure_corpus,
     "batches": batches.measure,
     "download": batches.measure_download,

@@ -12,6 +12,7 @@ from ilios.settings.environ import BadSettings
 COMMANDS = {
     "serve": "start the service with everything it needs inside",
     "convert": "convert files here and now, without a service",
+    "score": "measure what comes out of a directory of documents",
     "check": "show the settings in effect and whether the service could start with them",
     "dead": "list, show, requeue and drop dead letters",
     "losses": "list events the log has lost, and the documents they concern",

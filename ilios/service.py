@@ -21,7 +21,7 @@ from actors.janitor.orphans import Orphans
 from actors.janitor.passwords import PasswordErasure
 from actors.janitor.retention import Retention
 from actors.janitor.stuck import StageConsumers, StuckDocuments
-from actors.ocr import Ocr
+from actors.ocr import DiscardParts, Ocr
 from actors.persister import NAME as PERSISTER
 from actors.persister import Persister
 from actors.ports import Blobs, Losses
@@ -68,6 +68,7 @@ class Engines(Struct, frozen=True):
 
     engine: Engine
     batches: EngineBatches | None = None
+    discard_parts: DiscardParts | None = None
 
 
 class Service(Struct, frozen=True):
@@ -171,6 +172,7 @@ def _actors(settings: Settings, stores: Stores, engines: Engines) -> Parts:
         ocr_cancellations,
         concurrency=settings.max_in_flight,
         ended_floor=ended_floor,
+        discard_parts=engines.discard_parts,
     )
     fetcher = Fetcher(bus.fetcher, blobs, downloads, fetcher_cancellations, ended_floor=ended_floor)
     return {
@@ -268,8 +270,16 @@ async def _engines(
     """Open the local engine, and Mistral where it has a key."""
     async with AsyncExitStack() as stack:
         enter = stack.enter_async_context
-        staging_dir = settings.data_dir / "engine"
-        local = await enter(LocalEngine(settings.engine_limits, staging_dir, passwords))
+        local = await enter(
+            LocalEngine(
+                settings.engine_limits,
+                settings.data_dir / "engine",
+                blobs=blobs,
+                passwords=passwords,
+                # Of the documents in hand: the others are short, or in their first range.
+                max_long_documents=max(1, settings.max_in_flight // 2),
+            )
+        )
         supervisor.track("engine", local.restarts)
         mistral = None
         if settings.mistral_key is not None:
@@ -292,6 +302,7 @@ async def _engines(
                 fallback=settings.engine_fallback,
             ),
             mistral.batches if mistral else None,
+            local.discard_parts,
         )
 
 

@@ -1,5 +1,6 @@
-"""What tests share: a real nats-server, a connection to it, the streams; servers of S3."""
+"""What tests share: a real nats-server with streams, servers of S3, a directory for blobs."""
 
+import os
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
@@ -13,6 +14,8 @@ from ilios.nats.server import NatsServer, embedded
 from ilios.settings import environ
 from tests.s3 import servers
 from tests.s3.servers import S3Server
+
+NOWHERE = Path("/nonexistent")
 
 # A shared machine may pause in any example: the time one takes says nothing.
 settings.register_profile("shared", deadline=None)
@@ -29,9 +32,24 @@ structlog.configure(
 
 
 @pytest.fixture(autouse=True)
-def no_env_file(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def no_env_file(monkeypatch: pytest.MonkeyPatch) -> None:
     """Read no .env of the directory in which the tests are started."""
-    monkeypatch.setattr(environ, "ENV_FILE", tmp_path / ".env")
+    monkeypatch.setattr(environ, "ENV_FILE", NOWHERE / ".env")
+
+
+@pytest.fixture(scope="session")
+def shards(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The directory behind `blob_root`. Its 256 shards take longer to make than most tests run."""
+    return tmp_path_factory.mktemp("shards")
+
+
+@pytest.fixture
+def blob_root(shards: Path) -> Iterator[Path]:
+    """A directory without blobs for a local store of this test alone."""
+    yield shards
+    for directory, _, files in os.walk(shards):
+        for name in files:
+            Path(directory, name).unlink()
 
 
 @pytest.fixture(scope="session")

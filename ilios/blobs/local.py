@@ -302,7 +302,8 @@ class LocalBlobs:
 def _make_root(root: Path) -> Path:
     """Create the root and its shards; returns it as an absolute path."""
     root = root.absolute()
-    for directory in (root, *(root / shard for shard in SHARDS)):
-        directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+    root.mkdir(mode=0o700, parents=True, exist_ok=True)
+    for shard in set(SHARDS).difference(os.listdir(root)):
+        (root / shard).mkdir(mode=0o700, exist_ok=True)
     fsync_directory(str(root))
     return root

@@ -13,6 +13,7 @@ MAX_NAMED = 5  # tables named in a message
 
 _HEADER = b"SQLite format 3\0"
 _HEADER_BYTES = 100
+_SCHEMA_BYTES = 1024 * 1024  # from the beginning of a file: its schema is there
 _USER_VERSION, _APPLICATION_ID = slice(60, 64), slice(68, 72)  # sqlite.org/fileformat2.html
 _TABLES = (
     "SELECT name FROM sqlite_master WHERE type = 'table' AND name NOT LIKE 'sqlite!_%' ESCAPE '!'"
@@ -36,14 +37,20 @@ def refuse_foreign(path: Path, remedy: str) -> None:
     with path.open("rb") as file:
         header = file.read(len(_HEADER))
     if header and header != _HEADER:
-        # The lock file is of a writer of ours: then it is our file whose header is damaged.
-        if path.with_name(path.name + ".lock").exists():
+        if _has_writer(path):
             return
         raise ForeignDatabase(f"{path} is no SQLite database; it was not changed. {remedy}")
     try:
         tables = _tables(path)
-    except sqlite3.Error:
-        return  # damaged, and therefore refused when it is opened
+    except sqlite3.OperationalError:
+        return  # refused when it is opened, with the reason
+    except sqlite3.DatabaseError as error:
+        if _is_damaged_own(path):
+            return
+        raise ForeignDatabase(
+            f"{path} is damaged ({error}), and nothing shows that it is a database of ilios; it "
+            f"was not changed. {remedy}"
+        ) from None
     if OWN_TABLE in tables or (not tables and not _is_marked(path)):
         return
     if not tables:
@@ -56,6 +63,19 @@ def refuse_foreign(path: Path, remedy: str) -> None:
         f"{path} is a database of another program{owner}, with the tables {named}; it was not "
         f"changed. {remedy}"
     )
+
+
+def _has_writer(path: Path) -> bool:
+    """Whether a writer of ours has left its lock file: then the database is ours."""
+    return path.with_name(path.name + ".lock").exists()
+
+
+def _is_damaged_own(path: Path) -> bool:
+    """Whether a damaged file is ours, by a lock file or by the statement that made a table."""
+    with path.open("rb") as file:
+        return _has_writer(path) or b"CREATE TABLE " + OWN_TABLE.encode() in file.read(
+            _SCHEMA_BYTES
+        )
 
 
 def _is_marked(path: Path) -> bool:

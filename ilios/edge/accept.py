@@ -23,7 +23,7 @@ from msgspec import Struct
 from actors.blob_keys import new_suffix, original_key
 from bus import failpoints
 from bus.errors import AlreadyPublished, BusUnavailable, NotPublished
-from ilios.edge import lookup, multipart, passwords, requests, uploads
+from ilios.edge import browsers, lookup, multipart, passwords, requests, uploads
 from ilios.edge.context import EDGE, TENANT, Edge
 from ilios.edge.errors import HttpProblem
 from ilios.visible import clean_name
@@ -242,7 +242,7 @@ async def read_urls(request: web.Request, max_bytes: int) -> object:
 
     :raises HttpProblem: it may come from another site's page (403), or as ``requests.read_json``.
     """
-    requests.check_browser(request)
+    browsers.check_browser(request)
     request.app[EDGE].disk_space.check()
     found = await requests.read_json(request, max_bytes)
     requests.reject_surrogates(found)
@@ -258,6 +258,7 @@ def check_fields(
     if "fileName" in request.query and content_type == uploads.FORM_TYPE:
         names.append("fileName")  # the part has its own
     requests.reject_unknown(names, requests.members(kind), "field")
+    requests.reject_unknown(form.unknown_files, (), "file field")
 
 
 def file_sources(form: uploads.UploadForm) -> list[tuple[Any, ...]]:

@@ -5,14 +5,13 @@ option is ignored pays for a conversion it did not want.
 """
 
 import difflib
-import ipaddress
 import json
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from functools import cache
 from types import MappingProxyType
 from typing import Any, Literal, NoReturn, TypeVar
-from urllib.parse import urlsplit
+from urllib.parse import parse_qsl
 
 import msgspec
 from aiohttp import web
@@ -21,7 +20,7 @@ from msgspec import Struct, inspect
 from ilios.edge import uploads
 from ilios.edge.context import EDGE, Edge
 from ilios.edge.errors import HttpProblem
-from ilios.edge.multipart import ReadDeadline, media_type
+from ilios.edge.multipart import FormReader, ReadDeadline, media_type
 from schemas.options import ConversionOptions
 
 JSON_TYPE = "application/json"
@@ -170,10 +169,14 @@ def add_query(
 
     ``fields`` are what the parameters are parsed into, ``kind`` what the members are.
 
-    :raises HttpProblem: the value of a parameter is not one (400).
+    :raises HttpProblem: the value of a parameter is not one, or another than in the object (400).
     """
     taken, known = members(fields), members(kind)
     parsed: dict[str, Any] = msgspec.to_builtins(parse_texts(fields, query)) if query else {}
+    for name, text in query.items():
+        if text and name in known and name in given and given[name] not in (text, parsed.get(name)):
+            error = f"{name} is in the body and in the query, with different values; once is enough"
+            raise HttpProblem(400, known[name].code or "malformed_request", error)
     texts = {
         name: text for name, text in query.items() if text and name in known and name not in taken
     }
@@ -236,6 +239,10 @@ def check_engine(
             error = 'useMistralBatch is for the engine "mistral" only'
             raise HttpProblem(400, "invalid_engine", error)
         engine = "mistral"
+    if engine == "mistral" and options.only_local:
+        name = options.only_local[0]
+        error = f'{name} is an option of the engine "local" only: leave it out, or choose that one'
+        raise HttpProblem(400, f"invalid_{name}", error)
     if engine is not None and engine not in edge.engines:
         raise HttpProblem(
             422,
@@ -252,11 +259,51 @@ async def read_json(request: web.Request, max_bytes: int = MAX_JSON_BYTES) -> ob
     :raises HttpProblem: another media type (415), too large (413), too slow (408), or not
         well-formed (400).
     """
-    uploads.reject_compressed(request)
     if media_type(request.headers.get("Content-Type")) != JSON_TYPE:
         raise HttpProblem(
             415, "json_expected", "Send a JSON object, with Content-Type: application/json"
         )
+    body = await _read_small_body(request, max_bytes)
+    try:
+        found: object = json.loads(
+            body.decode(), object_pairs_hook=_reject_duplicates, parse_constant=_reject_constant
+        )
+    except (ValueError, RecursionError):  # the former also for numbers of thousands of digits
+        raise _malformed("The request body is not well-formed JSON") from None
+    return found
+
+
+async def reject_fields(request: web.Request) -> None:
+    """Let pass a body without fields, where they would have no effect.
+
+    :raises HttpProblem: a field of a form or a member of JSON has a value (400), or the body is
+        too large (413), too slow (408) or malformed (400).
+    """
+    if not request.can_read_body:
+        return
+    content_type = request.headers.get("Content-Type", "")
+    match media_type(content_type):
+        case "application/json":
+            given = await read_json(request)
+            reject_unknown(given if isinstance(given, dict) else (), (), "member")
+        case "application/x-www-form-urlencoded":
+            body = await _read_small_body(request, MAX_JSON_BYTES)
+            fields = parse_qsl(body.decode(errors="replace"))
+            reject_unknown((name for name, _ in fields), (), "field")
+        case uploads.FORM_TYPE:
+            uploads.reject_compressed(request)
+            await uploads.send_continue(request)
+            limits = request.app[EDGE].limits
+            deadline = ReadDeadline(limits, grace=limits.small_body_grace)
+            reader = FormReader(content_type, request.content, deadline)
+            while (part := await reader.next_part()) is not None:
+                reject_unknown((part.name,), (), "field")
+                while await reader.read_chunk():
+                    pass
+
+
+async def _read_small_body(request: web.Request, max_bytes: int) -> bytes:
+    uploads.reject_compressed(request)
     if (request.content_length or 0) > max_bytes:
         raise _json_too_large(max_bytes)
     await uploads.send_continue(request)
@@ -266,13 +313,7 @@ async def read_json(request: web.Request, max_bytes: int = MAX_JSON_BYTES) -> ob
         body += chunk
         if len(body) > max_bytes:
             raise _json_too_large(max_bytes)
-    try:
-        found: object = json.loads(
-            body.decode(), object_pairs_hook=_reject_duplicates, parse_constant=_reject_constant
-        )
-    except (ValueError, RecursionError):  # the former also for numbers of thousands of digits
-        raise _malformed("The request body is not well-formed JSON") from None
-    return found
+    return bytes(body)
 
 
 async def read_json_object(request: web.Request) -> dict[str, Any]:
@@ -321,62 +362,3 @@ def _json_too_large(max_bytes: int) -> HttpProblem:
     return HttpProblem(
         413, "request_too_large", f"The request body exceeds {max_bytes // 1024} KiB"
     )
-
-
-def check_browser(request: web.Request) -> None:
-    """Let pass a request that no page of another site can have made.
-
-    Without keys a browser behind the firewall would lend its reach to any page it shows: the page
-    posts an address, and the service fetches it. ``Host`` is looked at because a name that a page
-    controls can be made to point here (DNS rebinding).
-
-    :raises HttpProblem: it may come from one (403).
-    """
-    edge = request.app[EDGE]
-    if edge.api_keys:
-        return
-    host_header = request.headers.get("Host", "").lower()
-    public = urlsplit(edge.public_url or "")
-    host = _host_name(host_header)
-    if not (
-        _is_address(host)
-        or host == "localhost"
-        or (host and host in {public.hostname, *map(str.lower, edge.allowed_hosts)})
-    ):
-        raise HttpProblem(
-            403,
-            "host_not_allowed",
-            "Documents are not fetched by URL for this Host without an API key",
-            detail=f'The Host "{host[:255]}" is not configured; the operator can name it in '
-            "ILIOS_ALLOWED_HOSTS or ILIOS_PUBLIC_URL, or set API_KEY.",
-        )
-    origin = request.headers.get("Origin")
-    if origin is None:
-        return
-    own = {f"{scheme}://{host_header}" for scheme in ("http", "https")}
-    if public.netloc:
-        own.add(f"{public.scheme}://{public.netloc}".lower())
-    allowed = {one.lower().rstrip("/") for one in edge.allowed_origins}
-    if origin.lower() not in own | allowed:
-        raise HttpProblem(
-            403,
-            "origin_not_allowed",
-            "Documents are not fetched by URL for pages of this Origin without an API key",
-            detail=f'The Origin "{origin[:255]}" is another one than the service\'s; the operator '
-            "can name it in ILIOS_ALLOWED_ORIGINS, or set API_KEY.",
-        )
-
-
-def _host_name(host: str) -> str:
-    """Return a ``Host`` without its port; an IPv6 address without its brackets."""
-    if host.startswith("["):
-        return host[1:].partition("]")[0]
-    return host.partition(":")[0]
-
-
-def _is_address(host: str) -> bool:
-    try:
-        ipaddress.ip_address(host)
-    except ValueError:
-        return False
-    return True

@@ -258,10 +258,7 @@ async def put(request: web.Request) -> web.StreamResponse:
 )
 async def complete(request: web.Request) -> web.StreamResponse:
     """Submit the upload, once."""
-    if request.can_read_body and accept.is_json(request):
-        # Options belong to the reservation; here they would have no effect.
-        given = await requests.read_json(request)
-        requests.reject_unknown(given if isinstance(given, dict) else (), (), "member")
+    await requests.reject_fields(request)  # options belong to the reservation
     edge, tenant, document_id = request.app[EDGE], request[TENANT], request.match_info["id"]
     if not is_id(document_id):
         raise HttpProblem(400, "invalid_id", "Invalid document ID format")

@@ -104,10 +104,11 @@ class UploadedFile(Struct, frozen=True):
 
 
 class UploadForm(Struct, frozen=True):
-    """The documents of a request, and the fields of its query and its form."""
+    """The documents of a request, the fields of its query and its form, and other file fields."""
 
     files: list[UploadedFile] = field(default_factory=list)
     fields: dict[str, str] = field(default_factory=dict)
+    unknown_files: list[str] = field(default_factory=list)
 
 
 def too_large(size: int, limits: Limits) -> HttpProblem:
@@ -198,7 +199,8 @@ class UploadReader:
             if part.name in self._rules.file_fields:
                 await self._read_file(reader, part)
             elif part.file_name is not None:
-                raise self._rules.no_file()
+                self._form.unknown_files.append(part.name)
+                await self._skip_file(reader)
             else:
                 fields += 1
                 self._check_part_count(fields, 0)  # each is in memory
@@ -206,6 +208,13 @@ class UploadReader:
         if not self._form.files:
             raise self._rules.no_file()
         return self._form
+
+    async def _skip_file(self, reader: FormReader) -> None:
+        size = 0
+        while chunk := await reader.read_chunk():
+            size += len(chunk)
+            if size > self._limits.max_file_bytes:
+                raise self._rules.no_file()
 
     def _check_part_count(self, parts: int, files: int) -> None:
         if parts >= self._limits.max_parts + files:

@@ -30,30 +30,40 @@ def test_an_unknown_command_is_answered_with_the_list_of_commands(
     assert all(command in errors for command in COMMANDS)
 
 
+@pytest.fixture
+def env_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The file that commands read as their .env; it does not exist yet."""
+    monkeypatch.setattr(environ, "ENV_FILE", tmp_path / ".env")
+    return tmp_path / ".env"
+
+
 @pytest.mark.parametrize("command", ["serve", "convert -", "dead list", "losses", "rebuild"])
 def test_every_command_with_settings_reads_the_env_file(
-    command: str, capsys: pytest.CaptureFixture[str]
+    command: str, env_file: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    environ.ENV_FILE.write_text("PORT=1\nhush\n")
+    env_file.write_text("PORT=1\nhush\n")
     assert main(command.split()) == 2
     errors = capsys.readouterr().err
-    assert errors.startswith(f"ilios: {environ.ENV_FILE}, line 2: must be NAME=value")
+    assert errors.startswith(f"ilios: {env_file}, line 2: must be NAME=value")
     assert len(errors.splitlines()) == 1
     assert "hush" not in errors
 
 
 def test_check_shows_which_settings_are_of_the_env_file(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+    env_file: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    tmp_path: Path,
 ) -> None:
     monkeypatch.setenv("PORT", "0")
     monkeypatch.setenv("ILIOS_NATS_PORT", "0")
     monkeypatch.setenv("ILIOS_DATA_DIR", str(tmp_path / "data"))
     monkeypatch.setenv("ILIOS_MAX_UPLOADS", "")  # removed again after the test
     monkeypatch.delenv("ILIOS_MAX_UPLOADS")
-    environ.ENV_FILE.write_text("PORT=1\nILIOS_MAX_UPLOADS=7\n")
+    env_file.write_text("PORT=1\nILIOS_MAX_UPLOADS=7\n")
     assert check.run(argparse.Namespace()) == 0
     rows = {line.split()[0]: line for line in capsys.readouterr().out.splitlines() if line}
-    assert rows["ILIOS_MAX_UPLOADS"].split()[1:3] == ["7", str(environ.ENV_FILE)]
+    assert rows["ILIOS_MAX_UPLOADS"].split()[1:3] == ["7", str(env_file)]
     assert rows["PORT"].split()[1:3] == ["0", "environment"]
 
 

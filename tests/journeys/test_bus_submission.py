@@ -3,12 +3,14 @@
 import asyncio
 import base64
 from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from pathlib import Path
 
 import aiohttp
 import msgspec
 import nats
 import pytest
+import pytest_asyncio
 from aiohttp import web
 from nats.aio.client import Client
 
@@ -34,19 +36,27 @@ async def source() -> AsyncIterator[str]:
     await runner.cleanup()
 
 
-@pytest.fixture
-async def service(tmp_path: Path, source: str) -> AsyncIterator[RunningService]:
-    """A service that may fetch from ``source``."""
-    async with running_service(tmp_path, ILIOS_DOWNLOAD_ALLOW=source) as service:
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def service(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[RunningService]:
+    """A service for all tests, with the settings it has by default."""
+    async with running_service(tmp_path_factory.mktemp("submission")) as service:
         yield service
 
 
 @pytest.fixture
 async def publisher(service: RunningService) -> AsyncIterator[Client]:
     """Any NATS client, with the credentials the service hands out to publishers."""
+    async with _publisher_of(service) as client:
+        yield client
+
+
+@asynccontextmanager
+async def _publisher_of(service: RunningService) -> AsyncIterator[Client]:
     client = await nats.connect((service.data_dir / "nats" / "publisher.url").read_text().strip())
-    yield client
-    await client.close()
+    try:
+        yield client
+    finally:
+        await client.close()
 
 
 async def _publish(client: Client, document_id: str, source: dict[str, str]) -> None:
@@ -90,14 +100,17 @@ async def test_a_document_in_the_event_itself_is_converted(
 
 
 async def test_a_document_at_an_address_is_fetched_and_converted(
-    service: RunningService, publisher: Client, source: str
+    tmp_path: Path, source: str
 ) -> None:
     document_id = new_id()
+    async with (
+        running_service(tmp_path, ILIOS_DOWNLOAD_ALLOW=source) as service,
+        _publisher_of(service) as publisher,
+    ):
+        await _publish(publisher, document_id, {"kind": "url", "url": f"http://{source}/a.pdf"})
 
-    await _publish(publisher, document_id, {"kind": "url", "url": f"http://{source}/a.pdf"})
-
-    await wait_until(lambda: _is(service, document_id, "completed"), within=20)
-    assert await _text(service, document_id) == "Fetched from afar"
+        await wait_until(lambda: _is(service, document_id, "completed"), within=20)
+        assert await _text(service, document_id) == "Fetched from afar"
 
 
 @pytest.mark.parametrize(

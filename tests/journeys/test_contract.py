@@ -7,11 +7,12 @@ from typing import Any
 import aiohttp
 import msgspec
 import pytest
+import pytest_asyncio
 from aiohttp import FormData
 
 from schemas.ids import is_id, new_id
 from tests import documents
-from tests.journeys.running import running_service
+from tests.journeys.running import RunningService, running_service
 from tests.waiting import wait_until
 
 PDF = documents.pdf("Meridian", "Page two")
@@ -65,8 +66,22 @@ def form(name: str, *files: bytes, file_name: str = "report.pdf", **fields: str)
     return data
 
 
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def service(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[RunningService]:
+    """A service for all tests that look at their own documents only."""
+    async with running_service(tmp_path_factory.mktemp("contract")) as service:
+        yield service
+
+
 @pytest.fixture
-async def caller(tmp_path: Path) -> AsyncIterator[Caller]:
+async def caller(service: RunningService) -> AsyncIterator[Caller]:
+    """A client of the common service."""
+    async with aiohttp.ClientSession(service.url) as session:
+        yield Caller(session)
+
+
+@pytest.fixture
+async def only_caller(tmp_path: Path) -> AsyncIterator[Caller]:
     """A client of a service that no other test uses."""
     async with (
         running_service(tmp_path) as service,
@@ -153,40 +168,40 @@ async def test_a_batch_takes_both_names_of_its_files(caller: Caller) -> None:
     assert answer["totalDocuments"] == 2
 
 
-async def test_an_upload_by_url_is_confirmed_and_converted_once(caller: Caller) -> None:
+async def test_an_upload_by_url_is_confirmed_and_converted_once(only_caller: Caller) -> None:
     asked = {"fileName": "big.pdf", "fileSize": len(PDF), "mimeType": "application/pdf"}
-    answer = await caller.json("POST", "/api/documents/upload-url", 200, json=asked)
+    answer = await only_caller.json("POST", "/api/documents/upload-url", 200, json=asked)
     assert {"id", "uploadUrl", "s3Key", "expiresIn"} <= set(answer)
     assert answer["expiresIn"] == 3600
     complete = f"/api/documents/upload-complete/{answer['id']}"
-    missing = await caller.json("POST", complete, 400)
+    missing = await only_caller.json("POST", complete, 400)
     assert missing["error"] == "File upload failed"
     async with (
         aiohttp.ClientSession() as anybody,
         anybody.put(answer["uploadUrl"], data=PDF) as response,
     ):
         assert response.status < 300, await response.text()
-    first = await caller.json("POST", complete, 200)
+    first = await only_caller.json("POST", complete, 200)
     assert set(first) == {"id", "status", "message"}
     assert (first["status"], first["id"]) == ("pending", answer["id"])
-    await caller.ended(f"/api/documents/status/{answer['id']}")
-    assert await caller.json("POST", complete, 200) == first
-    summary = await caller.json("GET", "/api/usage/summary", 200)
+    await only_caller.ended(f"/api/documents/status/{answer['id']}")
+    assert await only_caller.json("POST", complete, 200) == first
+    summary = await only_caller.json("GET", "/api/usage/summary", 200)
     assert summary["totalDocuments"] == summary["totalOperations"] == 1
 
 
-async def test_usage_is_summed_up_and_broken_down(caller: Caller) -> None:
-    await caller.submitted()
-    await caller.json("POST", "/v1/convert", 200, data=form("file", PDF, format="json"))
-    summary = await caller.json("GET", "/api/usage/summary", 200)
+async def test_usage_is_summed_up_and_broken_down(only_caller: Caller) -> None:
+    await only_caller.submitted()
+    await only_caller.json("POST", "/v1/convert", 200, data=form("file", PDF, format="json"))
+    summary = await only_caller.json("GET", "/api/usage/summary", 200)
     sums = {"totalDocuments", "totalOperations", "totalInputTokens", "totalOutputTokens"}
     assert sums | {"totalCostCents"} <= set(summary)
     assert (summary["totalDocuments"], summary["totalOperations"]) == (2, 2)
     assert summary["totalCostMicros"] == 4 * 1300  # pages, $0.001 and 30 % each
     days = "startDate=2020-01-01T00:00:00Z&endDate=2020-12-31T00:00:00Z"
-    before = await caller.json("GET", f"/api/usage/summary?{days}", 200)
+    before = await only_caller.json("GET", f"/api/usage/summary?{days}", 200)
     assert before["totalOperations"] == 0
-    answer = await caller.json("GET", "/api/usage/breakdown", 200)
+    answer = await only_caller.json("GET", "/api/usage/breakdown", 200)
     assert {line["operation"] for line in answer["breakdown"]} == {"convert", "convert-immediate"}
     for line in answer["breakdown"]:
         figures = {"operation", "count", "totalInputTokens", "totalOutputTokens"}
@@ -227,13 +242,15 @@ async def test_refusals_have_the_messages_of_the_contract(caller: Caller) -> Non
         assert answer["error"] == error, (verb, path)
 
 
-async def test_an_unfinished_batch_reports_its_progress(caller: Caller) -> None:
+async def test_an_unfinished_batch_reports_its_progress(only_caller: Caller) -> None:
     slow = documents.pdf(*(f"page {number} " * 30 for number in range(400)))
-    answer = await caller.json("POST", "/v1/batch/submit", 202, data=form("files", *[slow] * 6))
-    refused = await caller.json("GET", f"/v1/batch/download/{answer['batchId']}", 400)
+    answer = await only_caller.json(
+        "POST", "/v1/batch/submit", 202, data=form("files", *[slow] * 6)
+    )
+    refused = await only_caller.json("GET", f"/v1/batch/download/{answer['batchId']}", 400)
     assert refused["error"] == "Batch not ready for download"
     assert "progress" in refused["details"]
-    wrong = await caller.json("GET", f"/v1/batch/download/{answer['batchId']}?format=xml", 400)
+    wrong = await only_caller.json("GET", f"/v1/batch/download/{answer['batchId']}?format=xml", 400)
     assert wrong["error"] == "Unsupported format"
     assert wrong["details"]["supportedFormats"] == ["jsonl", "zip"]
 

@@ -1,11 +1,11 @@
 """A tenant cannot tell documents of another tenant from unknown ones."""
 
 from collections.abc import AsyncIterator
-from pathlib import Path
 from typing import Any
 
 import aiohttp
 import pytest
+import pytest_asyncio
 
 from schemas.ids import new_id
 from tests import documents
@@ -60,10 +60,11 @@ class TenantData:
             return await response.json()
 
 
-@pytest.fixture
-async def tenant_data(tmp_path: Path) -> AsyncIterator[TenantData]:
-    """A service with two keys, and the documents of one of them."""
-    async with running_service(tmp_path, API_KEY=f"{OWNER},{STRANGER}") as service:
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def tenant_data(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[TenantData]:
+    """A service with two keys, and the documents of one of them, which no test changes."""
+    data = tmp_path_factory.mktemp("tenants")
+    async with running_service(data, API_KEY=f"{OWNER},{STRANGER}") as service:
         tenant = TenantData(service.url)
         pdf = documents.pdf(SECRET)
         form = aiohttp.FormData()

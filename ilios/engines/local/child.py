@@ -44,7 +44,8 @@ from ilios.engines.local.protocol import (
     read_command,
     write_answer,
 )
-from ilios.engines.pages import Ranges
+from ilios.engines.page_limits import fit_pages
+from ilios.engines.pages import Reading
 from ilios.engines.sandbox import confinement, enter, profiles
 
 PROGRESS_EVERY = 0.2
@@ -154,8 +155,8 @@ def _run_task(request: Request, limits: EngineLimits, answers: int) -> Outcome:
                 return Cut(_bounded(registry.cut_pages(readable, indices), limits), _wear())
             case RemoveProtection():
                 return Cut(_bounded(registry.remove_protection(readable), limits), _wear())
-            case ToMarkdown(ranges):
-                return _convert(readable, content_type, ranges, limits, answers)
+            case ToMarkdown() as task:
+                return _convert(readable, content_type, task, limits, answers)
 
 
 def _wear() -> Wear:
@@ -163,9 +164,14 @@ def _wear() -> Wear:
 
 
 def _convert(
-    path: Path, content_type: str, ranges: Ranges, limits: EngineLimits, answers: int
+    path: Path, content_type: str, task: ToMarkdown, limits: EngineLimits, answers: int
 ) -> Converted:
     last_sent = 0.0
+    reading: Reading = task
+    if task.seconds is not None:
+        ends_at = time.monotonic() + task.seconds
+        portion = msgspec.structs.replace(task.portion, ends_at=ends_at)
+        reading = msgspec.structs.replace(task, portion=portion)
 
     def progress(done: int, total: int) -> None:
         nonlocal last_sent
@@ -175,7 +181,7 @@ def _convert(
             write_answer(answers, Progress(done, total))
 
     convert = registry.load_converter(content_type)
-    converted = convert(path, limits, progress, ranges)
+    converted = convert(path, limits, progress, reading)
     size = sum(len(page.result.markdown.encode()) for page in converted.pages)
     if size > limits.max_output_bytes:
         raise Unconvertible(
@@ -183,7 +189,8 @@ def _convert(
             f"The document becomes {size} bytes of Markdown; "
             f"at most {limits.max_output_bytes} are allowed.",
         )
-    return Converted(tuple(converted.pages), converted.model, _wear())
+    pages = fit_pages(converted.pages)
+    return Converted(pages, converted.model, _wear(), converted.total)
 
 
 def _bounded(data: bytes, limits: EngineLimits) -> bytes:

@@ -19,6 +19,7 @@ from mistralai.client.errors import MistralError
 from actors.engines import Conversion, EngineJob, HeldDocument, SourceFile, Unconvertible
 from actors.ports import BlobNotFound, Blobs
 from actors.sniffing import PDF
+from ilios.engines import page_images
 from ilios.engines.mistral import (
     COUNTED_ABOVE_BYTES,
     DOCUMENT_BYTES,
@@ -30,9 +31,9 @@ from ilios.engines.mistral.calls import RetryingCalls
 from ilios.engines.mistral.client import MistralClient, ocr_options
 from ilios.engines.mistral.errors import ApiError
 from ilios.engines.mistral.protection import unprotected
-from ilios.engines.mistral.result_cache import CacheKey, ResultCache
 from ilios.engines.mistral.uploads import DocumentReference, Uploads
 from ilios.engines.pages import PageSplitter, selected_indices
+from ilios.engines.results import CacheKey, ResultCache
 from schemas.batches import EngineJobStatus
 from schemas.options import ConversionOptions
 
@@ -123,7 +124,7 @@ class MistralBatches:
                 result = responses.parse_response(
                     answer,
                     _answered_indices(options, len(answer.pages)),
-                    partial(responses.image_path, document.document_id),
+                    partial(page_images.image_path, document.document_id),
                 )
             except (msgspec.DecodeError, ValueError, ApiError) as error:
                 log.warning("batch result unreadable", job=job, error=str(error))
@@ -163,7 +164,7 @@ class MistralBatches:
                 unprotected(_source_file(path, document), self._splitter) as source,
             ):
                 size, ranges = source.size or 0, options.page_ranges
-                if size > DOCUMENT_BYTES:
+                if size > DOCUMENT_BYTES or options.only_local:
                     return None
                 pages = None
                 large = document.content_type == PDF and size > COUNTED_ABOVE_BYTES

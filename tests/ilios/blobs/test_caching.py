@@ -15,8 +15,8 @@ KEY = "originals/default/abc"
 
 
 @pytest.fixture
-async def store(tmp_path: Path) -> AsyncIterator[LocalBlobs]:
-    async with LocalBlobs.open(tmp_path / "store") as store:
+async def store(blob_root: Path) -> AsyncIterator[LocalBlobs]:
+    async with LocalBlobs.open(blob_root) as store:
         yield store
 
 

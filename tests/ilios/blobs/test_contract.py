@@ -23,11 +23,13 @@ A_BIT = timedelta(seconds=2)  # file systems and servers have clocks of their ow
 
 
 @pytest.fixture(params=["local", "rclone", "fake", pytest.param("swift", marks=pytest.mark.slow)])
-async def store(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Blobs]:
+async def store(
+    request: pytest.FixtureRequest, tmp_path: Path, blob_root: Path
+) -> AsyncIterator[Blobs]:
     async with AsyncExitStack() as stack:
         match request.param:
             case "local":
-                yield await stack.enter_async_context(LocalBlobs.open(tmp_path / "blobs"))
+                yield await stack.enter_async_context(LocalBlobs.open(blob_root))
             case "fake":
                 yield FakeBlobs(tmp_path)
             case name:

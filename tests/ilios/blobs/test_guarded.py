@@ -34,8 +34,8 @@ class FakeStoreCheck:
 
 
 @pytest.fixture
-async def store(tmp_path: Path) -> AsyncIterator[LocalBlobs]:
-    async with LocalBlobs.open(tmp_path / "blobs") as store:
+async def store(blob_root: Path) -> AsyncIterator[LocalBlobs]:
+    async with LocalBlobs.open(blob_root) as store:
         await store.put_bytes(KEY, b"bytes")
         yield store
 

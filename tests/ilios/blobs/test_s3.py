@@ -30,12 +30,6 @@ from tests.waiting import wait_until
 MIB = 1024 * 1024
 
 
-@pytest.fixture(params=["rclone", pytest.param("swift", marks=pytest.mark.slow)])
-def server(request: pytest.FixtureRequest) -> S3Server:
-    found: S3Server = request.getfixturevalue(request.param)
-    return found
-
-
 @pytest.fixture
 def place(server: S3Server) -> S3Config:
     return server.config()
@@ -82,10 +76,10 @@ async def test_a_stream_is_put_whole_wherever_its_parts_end(store: S3Blobs, size
 
 
 async def test_bytes_are_put_in_one_piece_up_to_the_threshold(
-    swift: S3Server, tmp_path: Path
+    server: S3Server, tmp_path: Path
 ) -> None:
-    async with FaultProxy.in_front_of(swift.endpoint) as proxy:
-        place = msgspec.structs.replace(swift.config(proxy.endpoint), single_put_max_bytes=9 * MIB)
+    async with FaultProxy.in_front_of(server.endpoint) as proxy:
+        place = msgspec.structs.replace(server.config(proxy.endpoint), single_put_max_bytes=9 * MIB)
         async with opened(place, tmp_path) as store:
             proxy.request_counts.clear()
             await store.put_bytes(KEY, bytes(9 * MIB))
@@ -123,10 +117,10 @@ async def test_a_put_that_is_cancelled_leaves_neither_an_object_nor_an_upload(
 @pytest.mark.parametrize("size", [1000, PART_BYTES + 1], ids=["in one piece", "in parts"])
 @pytest.mark.parametrize("method", ["PUT", "POST"])
 async def test_a_put_that_is_cancelled_at_its_very_end_leaves_nothing(
-    swift: S3Server, tmp_path: Path, size: int, method: str
+    server: S3Server, tmp_path: Path, size: int, method: str
 ) -> None:
-    async with FaultProxy.in_front_of(swift.endpoint) as proxy:
-        place = swift.config(proxy.endpoint)
+    async with FaultProxy.in_front_of(server.endpoint) as proxy:
+        place = server.config(proxy.endpoint)
         async with opened(place, tmp_path) as store:
             before = proxy.request_counts[method]
             putting = asyncio.create_task(store.put(KEY, stream(bytes(size))))
@@ -134,25 +128,25 @@ async def test_a_put_that_is_cancelled_at_its_very_end_leaves_nothing(
             putting.cancel()
             await asyncio.wait({putting})
             if putting.cancelled():
-                assert left(swift, place) == []
+                assert left(server, place) == []
 
 
 async def test_only_uploads_of_dead_processes_are_aborted_at_the_next_start(
-    swift: S3Server, tmp_path: Path
+    server: S3Server, tmp_path: Path
 ) -> None:
-    place, other = swift.config(), swift.config()
+    place, other = server.config(), server.config()
     strangers = f"{place.prefix}backups/monday"
     for key in (place.prefix + KEY, other.prefix + KEY, strangers):
-        swift.client.create_multipart_upload(Bucket=BUCKET, Key=key)
+        server.client.create_multipart_upload(Bucket=BUCKET, Key=key)
     async with opened(place, tmp_path):
-        assert swift.uploads(place.prefix) == [strangers]
-        assert swift.uploads(other.prefix) == [other.prefix + KEY]
+        assert server.uploads(place.prefix) == [strangers]
+        assert server.uploads(other.prefix) == [other.prefix + KEY]
 
 
 async def test_a_sweep_aborts_old_uploads_and_not_those_in_progress(
-    swift: S3Server, tmp_path: Path
+    server: S3Server, tmp_path: Path
 ) -> None:
-    place, go_on = swift.config(), asyncio.Event()
+    place, go_on = server.config(), asyncio.Event()
 
     async def slow() -> AsyncIterator[bytes]:
         yield bytes(PART_BYTES)
@@ -160,11 +154,11 @@ async def test_a_sweep_aborts_old_uploads_and_not_those_in_progress(
 
     async with opened(place, tmp_path) as store:
         putting = asyncio.create_task(store.put(KEY, slow()))
-        await wait_until(lambda: len(swift.uploads(place.prefix)) == 1)
-        swift.client.create_multipart_upload(Bucket=BUCKET, Key=f"{place.prefix}markdown/a/b")
+        await wait_until(lambda: len(server.uploads(place.prefix)) == 1)
+        server.client.create_multipart_upload(Bucket=BUCKET, Key=f"{place.prefix}markdown/a/b")
         assert await store.sweep_temporary(timedelta(hours=1)) == 0
         assert await store.sweep_temporary(timedelta(seconds=-60)) == 1
-        assert swift.uploads(place.prefix) == [place.prefix + KEY]
+        assert server.uploads(place.prefix) == [place.prefix + KEY]
         go_on.set()
         assert (await putting).size == PART_BYTES
 
@@ -212,9 +206,9 @@ async def test_presigned_urls_allow_a_put_and_a_get_with_their_signature(
         assert place.secret_key.get_secret_value() not in f"{getting}{putting}"
 
 
-async def test_a_presigned_url_sets_the_response_headers(swift: S3Server, tmp_path: Path) -> None:
+async def test_a_presigned_url_sets_the_response_headers(server: S3Server, tmp_path: Path) -> None:
     disposition = "attachment; filename=\"a.txt\"; filename*=UTF-8''%C3%A4.txt"
-    async with opened(swift.config(), tmp_path) as store, aiohttp.ClientSession() as client:
+    async with opened(server.config(), tmp_path) as store, aiohttp.ClientSession() as client:
         await store.put_bytes(KEY, b"text")
         url = await store.presign_get(
             KEY, expires_in=60, disposition=disposition, content_type="text/x-a"
@@ -228,9 +222,9 @@ async def test_a_presigned_url_sets_the_response_headers(swift: S3Server, tmp_pa
 
 
 async def test_a_reader_that_stops_early_releases_its_connection(
-    swift: S3Server, tmp_path: Path
+    server: S3Server, tmp_path: Path
 ) -> None:
-    async with opened(swift.config(), tmp_path) as store:
+    async with opened(server.config(), tmp_path) as store:
         await store.put_bytes(KEY, bytes(4 * MIB))
         before = len(os.listdir("/proc/self/fd"))
         for _ in range(20):
@@ -276,6 +270,6 @@ def test_without_a_bucket_the_sdk_is_not_loaded() -> None:
     assert done.stdout.split() == ["False", "False"]
 
 
-def test_the_representation_of_a_configuration_has_no_keys(swift: S3Server) -> None:
-    assert "testing" not in repr(swift.config())
-    assert AUTO in repr(swift.config())
+def test_the_representation_of_a_configuration_has_no_keys(server: S3Server) -> None:
+    assert "testing" not in repr(server.config())
+    assert AUTO in repr(server.config())

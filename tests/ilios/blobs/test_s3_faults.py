@@ -34,7 +34,7 @@ BOTH = pytest.mark.parametrize("server", SERVERS, indirect=True)
 
 @pytest.fixture
 def server(request: pytest.FixtureRequest) -> S3Server:
-    found: S3Server = request.getfixturevalue(getattr(request, "param", "swift"))
+    found: S3Server = request.getfixturevalue(getattr(request, "param", "rclone"))
     return found
 
 

@@ -29,23 +29,20 @@ async def refused(place: S3Config, directory: Path, owner: str = "tests") -> str
     return str(met.value)
 
 
-async def test_a_missing_bucket_is_reported(
-    swift: S3Server, rclone: S3Server, tmp_path: Path
-) -> None:
-    for server in (swift, rclone):
-        place = msgspec.structs.replace(server.config(), bucket="not-there")
-        message = await refused(place, tmp_path)
-        assert "there is no bucket not-there" in message
-        assert "set S3_BUCKET" in message
+async def test_a_missing_bucket_is_reported(server: S3Server, tmp_path: Path) -> None:
+    place = msgspec.structs.replace(server.config(), bucket="not-there")
+    message = await refused(place, tmp_path)
+    assert "there is no bucket not-there" in message
+    assert "set S3_BUCKET" in message
 
 
-async def test_a_wrong_key_is_reported(swift: S3Server, rclone: S3Server, tmp_path: Path) -> None:
-    for server in (swift, rclone):
-        for wrong in ("access_key", "secret_key"):
-            place = msgspec.structs.replace(server.config(), **{wrong: Secret(SECRET_KEY)})
-            assert "AWS_ACCESS_KEY_ID" in await refused(place, tmp_path)
+async def test_a_wrong_key_is_reported(server: S3Server, tmp_path: Path) -> None:
+    for wrong in ("access_key", "secret_key"):
+        place = msgspec.structs.replace(server.config(), **{wrong: Secret(SECRET_KEY)})
+        assert "AWS_ACCESS_KEY_ID" in await refused(place, tmp_path)
 
 
+@pytest.mark.slow
 async def test_a_key_without_any_permission_is_reported(swift: S3Server, tmp_path: Path) -> None:
     place = msgspec.structs.replace(
         swift.config(), access_key=Secret("test:reader"), secret_key=Secret("reading")
@@ -62,18 +59,18 @@ async def test_a_key_without_any_permission_is_reported(swift: S3Server, tmp_pat
     ],
 )
 async def test_a_missing_permission_is_reported(
-    swift: S3Server, tmp_path: Path, method: str, right: str
+    server: S3Server, tmp_path: Path, method: str, right: str
 ) -> None:
-    async with FaultProxy.in_front_of(swift.endpoint) as proxy:
+    async with FaultProxy.in_front_of(server.endpoint) as proxy:
         proxy.intercept = failing_with(403, "AccessDenied", method)
-        assert f"allow {right}" in await refused(swift.config(proxy.endpoint), tmp_path)
+        assert f"allow {right}" in await refused(server.config(proxy.endpoint), tmp_path)
 
 
 async def test_an_endpoint_that_refuses_connections_is_reported(
-    swift: S3Server, tmp_path: Path
+    server: S3Server, tmp_path: Path
 ) -> None:
-    async with FaultProxy.in_front_of(swift.endpoint) as proxy:
-        place = swift.config(proxy.endpoint)
+    async with FaultProxy.in_front_of(server.endpoint) as proxy:
+        place = server.config(proxy.endpoint)
         await proxy.stop_listening()
         message = await refused(place, tmp_path)
         assert place.endpoint is not None
@@ -81,20 +78,21 @@ async def test_an_endpoint_that_refuses_connections_is_reported(
         assert "set AWS_ENDPOINT_URL_S3" in message
 
 
-async def test_an_endpoint_that_is_not_s3_is_reported(swift: S3Server, tmp_path: Path) -> None:
-    async with FaultProxy.in_front_of(swift.endpoint) as proxy:
+async def test_an_endpoint_that_is_not_s3_is_reported(server: S3Server, tmp_path: Path) -> None:
+    async with FaultProxy.in_front_of(server.endpoint) as proxy:
         proxy.intercept = failing_with(404, "", "GET", "PUT")
-        assert "S3 at http://127" in await refused(swift.config(proxy.endpoint), tmp_path)
+        assert "S3 at http://127" in await refused(server.config(proxy.endpoint), tmp_path)
 
 
+@pytest.mark.slow
 async def test_a_wrong_region_is_reported(swift: S3Server, tmp_path: Path) -> None:
     place = msgspec.structs.replace(swift.config(), region="eu-central-1")
     assert "set AWS_REGION to" in await refused(place, tmp_path)
     assert "us-east-1" in await refused(place, tmp_path)
 
 
-async def test_a_bucket_of_another_service_is_refused(swift: S3Server, tmp_path: Path) -> None:
-    place = swift.config()
+async def test_a_bucket_of_another_service_is_refused(server: S3Server, tmp_path: Path) -> None:
+    place = server.config()
     async with opened(place, tmp_path) as store:
         await store.put_bytes(KEY, b"text")
     assert "set ILIOS_S3_PREFIX" in await refused(place, tmp_path, owner="others")
@@ -102,6 +100,7 @@ async def test_a_bucket_of_another_service_is_refused(swift: S3Server, tmp_path:
         assert await read_blob(store, KEY) == b"text"
 
 
+@pytest.mark.slow
 async def test_the_region_of_the_bucket_is_found(swift: S3Server, tmp_path: Path) -> None:
     for region in ("auto", "us-east-1"):
         place = msgspec.structs.replace(swift.config(), region=region)
@@ -111,42 +110,42 @@ async def test_the_region_of_the_bucket_is_found(swift: S3Server, tmp_path: Path
             assert "us-east-1" in url
 
 
-async def test_stored_blobs_are_found_after_a_restart(swift: S3Server, tmp_path: Path) -> None:
-    place = swift.config()
+async def test_stored_blobs_are_found_after_a_restart(server: S3Server, tmp_path: Path) -> None:
+    place = server.config()
     async with open_blobs(place, tmp_path) as store:
         await store.put_bytes(KEY, b"text")
     async with open_blobs(place, tmp_path) as store:
         assert await read_blob(store, KEY) == b"text"
-    assert sorted(swift.objects(place.prefix)) == [f"{place.prefix}.ilios", place.prefix + KEY]
+    assert sorted(server.objects(place.prefix)) == [f"{place.prefix}.ilios", place.prefix + KEY]
 
 
 async def test_blobs_in_the_directory_are_a_warning_when_a_bucket_is_used(
-    swift: S3Server, tmp_path: Path
+    server: S3Server, tmp_path: Path
 ) -> None:
     async with open_blobs(None, tmp_path) as store:
         await store.put_bytes(KEY, b"text")
     with capture_logs() as logged:
-        async with open_blobs(swift.config(), tmp_path):
+        async with open_blobs(server.config(), tmp_path):
             await asyncio.sleep(0)
     assert any("run without S3_BUCKET" in line["event"] for line in logged)
 
 
 async def test_a_bucket_without_an_owner_is_not_adopted_if_blobs_are_expected(
-    swift: S3Server, tmp_path: Path
+    server: S3Server, tmp_path: Path
 ) -> None:
-    place = swift.config()
+    place = server.config()
     with pytest.raises(StorageMismatch, match=r"put the file s3-owner\.id"):
         async with S3Blobs.open(place, tmp_path / "copies", "tests", adopt=False):
             pytest.fail("it was opened")
-    assert swift.objects(place.prefix) == {}
+    assert server.objects(place.prefix) == {}
     async with S3Blobs.open(place, tmp_path / "copies", "tests"):
         pass
     async with S3Blobs.open(place, tmp_path / "copies", "tests", adopt=False) as store:
         await store.check()
-        swift.client.delete_object(Bucket=place.bucket, Key=f"{place.prefix}.ilios")
+        server.client.delete_object(Bucket=place.bucket, Key=f"{place.prefix}.ilios")
         with pytest.raises(StorageMismatch):
             await store.check()
-        swift.put_object(f"{place.prefix}.ilios", b'{"id":"another"}')
+        server.put_object(f"{place.prefix}.ilios", b'{"id":"another"}')
         with pytest.raises(StorageMismatch, match="another ilios"):
             await store.check()
 
@@ -157,11 +156,11 @@ async def test_a_bucket_without_an_owner_is_not_adopted_if_blobs_are_expected(
     [(503, "SlowDown", False), (500, "InternalError", False), (403, "AccessDenied", True)],
 )
 async def test_a_temporary_refusal_is_not_a_wrong_setting(
-    swift: S3Server, tmp_path: Path, status: int, code: str, *, stays: bool
+    server: S3Server, tmp_path: Path, status: int, code: str, *, stays: bool
 ) -> None:
-    async with FaultProxy.in_front_of(swift.endpoint) as proxy:
+    async with FaultProxy.in_front_of(server.endpoint) as proxy:
         proxy.intercept = failing_with(status, code)
         with pytest.raises(StorageUnavailable) as met:
-            async with S3Blobs.open(swift.config(proxy.endpoint), tmp_path / "copies", "tests"):
+            async with S3Blobs.open(server.config(proxy.endpoint), tmp_path / "copies", "tests"):
                 pytest.fail("it was opened")
     assert isinstance(met.value, StorageMisconfigured) == stays

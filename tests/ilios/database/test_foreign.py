@@ -66,11 +66,31 @@ async def test_a_database_of_ilios_passes_also_while_it_is_open(tmp_path: Path) 
     refuse_foreign(path, REMEDY)
 
 
-def test_a_new_or_damaged_file_is_not_refused_as_foreign(tmp_path: Path) -> None:
+def test_a_damaged_database_without_a_sign_of_ilios_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "ilios.db"
+    make_original(path)
+    with path.open("r+b") as file:
+        file.seek(100)
+        file.write(b"\xff" * 64)  # the header of the page with the schema
+    before = contents(tmp_path)
+    with pytest.raises(ForeignDatabase, match=r"is damaged .*; it was not changed"):
+        refuse_foreign(path, REMEDY)
+    assert contents(tmp_path) == before
+
+
+async def test_a_new_file_or_a_damaged_one_of_ilios_is_not_refused_as_foreign(
+    tmp_path: Path,
+) -> None:
     path = tmp_path / "ilios.db"
     path.touch()
     refuse_foreign(path, REMEDY)
-    path.write_bytes(b"SQLite format 3\0" + bytes(4080))
+    async with open_database(path):
+        pass
+    for lock in tmp_path.glob("*.lock"):
+        lock.unlink()
+    with path.open("r+b") as file:
+        file.seek(100)
+        file.write(b"\xff" * 8)
     refuse_foreign(path, REMEDY)
     path.write_bytes(b"what was the header once")
     (tmp_path / "ilios.db.lock").touch()  # made by a writer of ours

@@ -8,8 +8,8 @@ from tests.ilios.edge.world import World
 
 
 @pytest.fixture
-async def world(tmp_path: Path) -> AsyncIterator[World]:
-    async with LocalBlobs.open(tmp_path / "blobs") as blobs:
-        made = World(blobs, tmp_path / "blobs")
+async def world(blob_root: Path) -> AsyncIterator[World]:
+    async with LocalBlobs.open(blob_root) as blobs:
+        made = World(blobs, blob_root)
         yield made
         await made.close()

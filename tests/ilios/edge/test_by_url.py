@@ -96,11 +96,11 @@ async def test_a_body_that_is_none_is_refused(
 async def test_parameters_of_the_query_count_where_the_body_leaves_them_out(world: World) -> None:
     client = await world.serve()
     query = "?pages=2,1&retentionDays=7&fileName=mine.pdf"
-    async with client.post(SUBMIT + query, json={"url": URL, "retentionDays": 9}) as answer:
+    async with client.post(SUBMIT + query, json={"url": URL, "retentionDays": 7}) as answer:
         assert answer.status == 202
     event = world.publisher.submitted
     assert event.options == ConversionOptions(pages="1-2")
-    assert (event.retention_days, event.file_name) == (9, "mine.pdf")
+    assert (event.retention_days, event.file_name) == (7, "mine.pdf")
     async with client.post(f"{BATCH}?pages=3&priority=8", json=[URL]) as answer:
         assert answer.status == 202
     batch = world.publisher.published[-1]
@@ -108,6 +108,9 @@ async def test_parameters_of_the_query_count_where_the_body_leaves_them_out(worl
     assert (batch.options, batch.priority) == (ConversionOptions(pages="3"), 8)
     async with client.post(f"{BATCH}?pages=x", json=[URL]) as answer:
         assert (answer.status, (await answer.json())["code"]) == (400, "invalid_pages")
+    given = {"url": URL, "retentionDays": 9}
+    async with client.post(f"{SUBMIT}?retentionDays=7", json=given) as answer:
+        assert (answer.status, (await answer.json())["code"]) == (400, "invalid_retention_days")
 
 
 @pytest.mark.parametrize("path", [SUBMIT, BATCH])

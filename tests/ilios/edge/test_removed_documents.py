@@ -1,4 +1,4 @@
-"""What a removed or archived document answers, to whoever reads it or waits for it."""
+"""Responses about a removed or archived document, to reading and to waiting clients."""
 
 import hashlib
 from typing import Any

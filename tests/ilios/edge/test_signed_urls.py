@@ -75,7 +75,7 @@ async def test_the_url_needs_no_key_and_all_around_it_the_right_one(world: World
     async with client.post(ASK, json=UPLOAD_REQUEST) as answer:
         assert answer.status == 401
     asked = await request_upload_url(client, MINE)
-    assert tenant_of("mine") not in str(asked), "whoever has the URL may see it"
+    assert tenant_of("mine") not in str(asked), "a URL may be seen by others"
     assert await put(client, asked["path"]) == (200, "")
     assert (await complete(client, asked["id"], THEIRS))[0] == 404
     assert (await complete(client, asked["id"]))[0] == 401

@@ -184,6 +184,19 @@ async def test_a_request_without_a_file_is_refused(
     assert world.stored_files() == set()
 
 
+@pytest.mark.parametrize("turned", [False, True])
+async def test_a_file_under_another_name_beside_the_document_is_refused(
+    world: World, *, turned: bool
+) -> None:
+    await world.serve()
+    other = ('Content-Disposition: form-data; name="fille"; filename="b.pdf"', PDF)
+    parts = (file_part(), other)
+    answer = await world.send_raw(post_request(multipart_form(*(parts[::-1] if turned else parts))))
+    assert (answer.status, answer.json()["code"]) == (400, "unknown_field")
+    assert "fille" in answer.json()["error"]
+    assert world.stored_files() == set()
+
+
 async def test_a_file_may_come_without_a_name(world: World) -> None:
     await world.serve()
     head = 'Content-Disposition: form-data; name="file"\r\nContent-Type: application/pdf'

@@ -8,7 +8,7 @@ from urllib.parse import urlsplit
 
 import msgspec
 import pytest
-from aiohttp import ClientSession
+from aiohttp import ClientSession, MultipartWriter
 
 from actors.blob_keys import original_key, upload_key
 from bus.errors import BusUnavailable
@@ -104,8 +104,11 @@ async def test_options_that_come_with_the_completion_are_refused(world: World) -
     asked = await request_upload_url(client)
     await put(client, asked["path"])
     path = f"/api/documents/upload-complete/{asked['id']}"
-    async with client.post(path, json={"pages": "1"}) as answer:
-        assert (answer.status, (await answer.json())["code"]) == (400, "unknown_field")
+    parts = MultipartWriter("form-data")
+    parts.append("1").set_content_disposition("form-data", name="pages")
+    for body in ({"json": {"pages": "1"}}, {"data": {"pages": "1"}}, {"data": parts}):
+        async with client.post(path, **body) as answer:
+            assert (answer.status, (await answer.json())["code"]) == (400, "unknown_field")
     assert world.publisher.published == []
     async with client.post(path, json={}) as answer:
         assert answer.status == 200

@@ -29,8 +29,8 @@ class FakeKeySource:
 
 
 @pytest.fixture
-async def store(tmp_path: Path) -> AsyncIterator[LocalBlobs]:
-    async with LocalBlobs.open(tmp_path / "blobs") as store:
+async def store(blob_root: Path) -> AsyncIterator[LocalBlobs]:
+    async with LocalBlobs.open(blob_root) as store:
         for key in KEYS:
             await store.put_bytes(key, b"bytes")
         yield store

@@ -36,7 +36,9 @@ def given() -> Given:
 
 @pytest.fixture
 async def engine(given: Given, tmp_path: Path) -> AsyncIterator[LocalEngine]:
-    async with LocalEngine(EngineLimits(processes=1), tmp_path / "staging", given) as engine:
+    async with LocalEngine(
+        EngineLimits(processes=1), tmp_path / "staging", passwords=given
+    ) as engine:
         yield engine
 
 

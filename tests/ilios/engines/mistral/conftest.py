@@ -36,8 +36,8 @@ async def fake() -> AsyncIterator[FakeMistral]:
 
 
 @pytest.fixture
-async def blobs(tmp_path: Path) -> AsyncIterator[LocalBlobs]:
-    async with LocalBlobs.open(tmp_path / "blobs") as blobs:
+async def blobs(blob_root: Path) -> AsyncIterator[LocalBlobs]:
+    async with LocalBlobs.open(blob_root) as blobs:
         yield blobs
 
 
@@ -48,7 +48,9 @@ def passwords(blobs: LocalBlobs) -> SealedPasswords:
 
 @pytest.fixture
 async def local_engine(tmp_path: Path, passwords: SealedPasswords) -> AsyncIterator[LocalEngine]:
-    async with LocalEngine(EngineLimits(processes=1), tmp_path / "handover", passwords) as engine:
+    async with LocalEngine(
+        EngineLimits(processes=1), tmp_path / "handover", passwords=passwords
+    ) as engine:
         yield engine
 
 
