@@ -10,8 +10,9 @@ UPLOADS = "uploads/"
 ARCHIVE = "archive/"
 RESULTS = "results/"
 IMAGES = "images/"
+PASSWORDS = "passwords/"
 NO_TENANT = "anybody"
-PREFIXES = (ORIGINALS, MARKDOWN, UPLOADS, ARCHIVE, RESULTS, IMAGES)
+PREFIXES = (ORIGINALS, MARKDOWN, UPLOADS, ARCHIVE, RESULTS, IMAGES, PASSWORDS)
 
 
 def new_suffix() -> str:
@@ -62,6 +63,11 @@ def result_key(tenant: str, document_id: str, work: str, part: str | None = None
 def image_key(tenant: str, document_id: str, name: str) -> str:
     """Return the key of an image of a page; ``name`` is derived from its bytes."""
     return _key(IMAGES, tenant, document_id, name)
+
+
+def password_key(tenant: str, document_id: str) -> str:
+    """Return the key of the sealed password of a document, while it is in work."""
+    return _key(PASSWORDS, tenant, document_id, None)
 
 
 class BlobOwner(Struct, frozen=True):

@@ -12,12 +12,21 @@ from schemas.options import NO_OPTIONS, ConversionOptions, EngineName
 from schemas.quality import ConversionWarnings, Quality
 
 
+class Password(Struct, frozen=True):
+    """The password of a document; its ``repr`` is ``***``."""
+
+    text: str
+
+    def __repr__(self) -> str:
+        return "***"
+
+
 class SourceFile(Struct, frozen=True):
     """A document to convert: a readable path and the properties of the file.
 
     A busy engine converts ``urgent`` documents first. ``may_be_repeated`` is true if the document
     may have been converted before, so that the engine looks for paid results. ``size`` is in bytes,
-    None if unknown.
+    None if unknown. Without a ``password`` an engine looks for a stored one where it needs it.
     """
 
     path: Path
@@ -29,6 +38,7 @@ class SourceFile(Struct, frozen=True):
     options: ConversionOptions = NO_OPTIONS
     may_be_repeated: bool = False
     size: int | None = None
+    password: Password | None = None
 
 
 class Conversion(Struct, frozen=True):
@@ -57,8 +67,9 @@ class Unconvertible(Exception):
     """The engine cannot convert the document, and no other attempt would succeed.
 
     ``code`` is one of the stable failure codes (``corrupt``, ``password_protected``,
-    ``unsupported_type``, ``too_large``, ``too_many_pages``, ``timeout``, ``time_budget``,
-    ``out_of_memory``, ``integrity``); ``reason`` is a sentence for the owner.
+    ``password_incorrect``, ``password_required``, ``unsupported_type``, ``too_large``,
+    ``too_many_pages``, ``timeout``, ``time_budget``, ``out_of_memory``, ``integrity``);
+    ``reason`` is a sentence for the owner.
     """
 
     def __init__(self, code: str, reason: str) -> None:

@@ -50,6 +50,11 @@ OUT_OF_MEMORY_REASON = (
     "ended because memory ran out."
 )
 
+NONE_STORED_REASON = (
+    "The document is protected by a password, and none is stored: passwords are deleted when their "
+    "documents end. Submit it again with its `password`."
+)
+
 DiscardParts = Callable[[str, str], Awaitable[None]]
 """Deletes what an engine has stored of an unfinished conversion, by tenant and document id."""
 
@@ -147,7 +152,7 @@ class Ocr(Actor[DocumentFetched]):
                 return None
             raise Reject("source_missing", "The original is no longer in the store.") from None
         except Unconvertible as error:
-            raise Reject(error.code, error.reason) from error
+            raise _refused(event, error) from error
         except Postponed as error:
             raise RetryLater(
                 error.reason, after=error.retry_after, counts_as_attempt=False, in_place=False
@@ -224,6 +229,12 @@ class Ocr(Actor[DocumentFetched]):
                 if external >= MAX_EXTERNAL_CRASHES:
                     reason = f"The converter did not get through: {error.reason}."
                     raise RetryLater(reason, code="engine_crashed") from error
+
+
+def _refused(event: DocumentFetched, error: Unconvertible) -> Reject:
+    if error.code == "password_protected" and event.requeues:
+        return Reject("password_required", NONE_STORED_REASON)
+    return Reject(error.code, error.reason)
 
 
 def _source_file(path: Path, event: DocumentFetched, delivery: DeliveryInfo) -> SourceFile:

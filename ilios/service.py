@@ -18,6 +18,7 @@ from actors.engines import Engine, EngineBatches
 from actors.fetcher import Fetcher
 from actors.janitor.janitor import Janitor
 from actors.janitor.orphans import Orphans
+from actors.janitor.passwords import PasswordErasure
 from actors.janitor.retention import Retention
 from actors.janitor.stuck import StageConsumers, StuckDocuments
 from actors.ocr import DiscardParts, Ocr
@@ -42,6 +43,9 @@ from ilios.health import Health, Monitoring
 from ilios.integrity.faults import Faults
 from ilios.integrity.log_check import LogCheck
 from ilios.integrity.losses import LossStore
+from ilios.passwords.key import load_key
+from ilios.passwords.seal import Seal
+from ilios.passwords.sealed import SealedPasswords
 from ilios.runtime import process_settings
 from ilios.runtime.disk_space import BLOBS, COPIES, DiskGuard
 from ilios.runtime.locks import exclusive_lock
@@ -98,8 +102,13 @@ async def service(settings: Settings, engine: Engine | None = None) -> AsyncIter
         monitoring = Monitoring(Supervisor(), DamageMonitor(settings.database_path), Faults())
         stores = await retry(lambda: enter(open_stores(settings, monitoring, startup)))
         signer = await retry(lambda: _load_signer(settings.data_dir))
+        erasure = PasswordErasure(stores.maintenance, stores.blobs)
+        seal = await retry(lambda: _load_seal(settings))
+        passwords = SealedPasswords(stores.blobs, seal, erasure.watch)
         engines = (
-            await retry(lambda: enter(_engines(settings, stores.blobs, monitoring.supervisor)))
+            await retry(
+                lambda: enter(_engines(settings, stores.blobs, passwords, monitoring.supervisor))
+            )
             if engine is None
             else Engines(engine)
         )
@@ -116,11 +125,12 @@ async def service(settings: Settings, engine: Engine | None = None) -> AsyncIter
             "persister": persister.run,
             **_actors(settings, stores, engines),
             "check of the log": log_check.run,
+            "erasure of passwords": erasure.run,
             **await _upkeep(settings, stores, writer, monitoring, log_check),
         }
         for name, run in parts.items():
             await enter(monitoring.supervisor.running(name, run))
-        edge = _edge(settings, stores, engines, writer, monitoring, signer)
+        edge = _edge(settings, stores, engines, writer, monitoring, signer, passwords=passwords)
         await starting.aclose()
         await enter(serve_edge(edge, sockets))
         yield Service(
@@ -207,6 +217,8 @@ def _edge(
     writer: Writer,
     monitoring: Monitoring,
     signer: Signer,
+    *,
+    passwords: SealedPasswords,
 ) -> Edge:
     """Build the HTTP edge."""
     bus, blobs = stores.bus, stores.blobs
@@ -219,6 +231,7 @@ def _edge(
         batches=stores.batches,
         usage=stores.usage,
         blobs=blobs,
+        passwords=passwords,
         disk_space=disk_guard,
         health=Health(
             connection=bus.edge,
@@ -252,7 +265,7 @@ def _edge(
 
 @asynccontextmanager
 async def _engines(
-    settings: Settings, blobs: Blobs, supervisor: Supervisor
+    settings: Settings, blobs: Blobs, passwords: SealedPasswords, supervisor: Supervisor
 ) -> AsyncIterator[Engines]:
     """Open the local engine, and Mistral where it has a key."""
     async with AsyncExitStack() as stack:
@@ -262,6 +275,7 @@ async def _engines(
                 settings.engine_limits,
                 settings.data_dir / "engine",
                 blobs=blobs,
+                passwords=passwords,
                 # Two tenants may keep all processes at work, and ocr has places for others.
                 max_long_documents=min(
                     2 * settings.engine_processes, 2 * settings.max_in_flight - 1
@@ -350,6 +364,10 @@ def _written_directories(settings: Settings) -> dict[str, Path]:
         "documents": blob_directory(settings.s3, settings.data_dir),
         "data": settings.data_dir,
     }
+
+
+async def _load_seal(settings: Settings) -> Seal:
+    return Seal(load_key(settings.seal_key_file, settings.data_dir))
 
 
 async def _load_signer(data_dir: Path) -> Signer:

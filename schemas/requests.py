@@ -32,6 +32,31 @@ Boolean = Annotated[
 ]
 """Yes or no as a text of a form or a query."""
 
+MAX_PASSWORD_LENGTH = 255
+"""Characters of a password; PDF uses fewer."""
+
+Password = Annotated[
+    str,
+    Meta(
+        min_length=1,
+        max_length=MAX_PASSWORD_LENGTH,
+        pattern=r"^[^\x00\ud800-\udfff]+\Z",
+        extra_json_schema={"pattern": r"^[^\x00]+$", "format": "password", "writeOnly": True},
+    ),
+]
+PasswordMember = Annotated[
+    Password | None,
+    Meta(
+        description="The password that opens a protected PDF. It is stored sealed, until the "
+        "document ends; never send it in a query.",
+        extra={
+            "expected": f"text of 1 to {MAX_PASSWORD_LENGTH} characters",
+            "secret": True,
+        },
+    ),
+]
+"""A password. It is no option of the conversion: it is in no event, row, log line or hash."""
+
 Url = Annotated[
     str,
     Meta(
@@ -65,6 +90,10 @@ class ConversionRequest(ConversionOptions, frozen=True, kw_only=True, rename="ca
             extra={"expected": "a whole number from 1 to 3650"},
         ),
     ] = DEFAULT_RETENTION_DAYS
+    password: PasswordMember = None
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}(***)"
 
     @property
     def options(self) -> ConversionOptions:
@@ -110,6 +139,10 @@ class DocumentAddress(
 
     url: Url
     file_name: FileNameMember | None = None
+    password: PasswordMember = None
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}(***)"
 
 
 class BatchByUrl(BatchFields, frozen=True, kw_only=True, rename="camel"):

@@ -33,6 +33,7 @@ LIBRARIES = {
     "mistralai": ("ilios/engines/",),
     "msgspec": ("schemas/", "bus/", "actors/", "ilios/"),
     "multipart": ("ilios/edge/",),
+    "nacl": ("ilios/passwords/",),
     "nats": ("bus/",),
     "numpy": ("ilios/engines/",),
     "onnxruntime": ("ilios/engines/",),
@@ -80,6 +81,7 @@ LATE_IMPORTS = {
         for file, name in (
             ("converters/registry", "pdf.convert"),
             ("converters/registry", "pdf.document"),
+            ("converters/registry", "pdf.protection"),
             ("converters/registry", "converters.docx"),
             ("converters/registry", "converters.pptx"),
             ("converters/registry", "converters.images"),

@@ -5,7 +5,16 @@ from datetime import datetime, timedelta
 
 import structlog
 
-from actors.blob_keys import IMAGES, ORIGINALS, PREFIXES, RESULTS, UPLOADS, BlobOwner, owner_of
+from actors.blob_keys import (
+    IMAGES,
+    ORIGINALS,
+    PASSWORDS,
+    PREFIXES,
+    RESULTS,
+    UPLOADS,
+    BlobOwner,
+    owner_of,
+)
 from actors.ports import Blobs, Losses, MaintenanceQueries, NoLosses, StoredBlob
 from bus.log import Log
 from schemas.batches import batch_id_of
@@ -56,8 +65,11 @@ class Orphans:
         left_behind, others = await self._split_removed(found)
         old = [blob for blob in others if now - blob.modified_at > MIN_ORPHAN_AGE]
         orphans, leftovers = await self._find_unowned(old)
-        # Uploads have no document until they are complete: any number of them is normal.
-        if prefix != UPLOADS and len(orphans) > max(ALWAYS_DELETABLE, len(old) // SHARE_DIVISOR):
+        # Uploads have no document until they are complete: any number of them is normal. The same
+        # goes for passwords that were given with them.
+        if prefix not in (UPLOADS, PASSWORDS) and len(orphans) > max(
+            ALWAYS_DELETABLE, len(old) // SHARE_DIVISOR
+        ):
             raise TooManyOrphans(
                 f"{len(orphans)} of {len(old)} blobs under {prefix} belong to no document of this "
                 "database; none was deleted. Is it the database that belongs to this store?"
@@ -71,17 +83,24 @@ class Orphans:
     async def _split_removed(self, blobs: list[StoredBlob]) -> tuple[list[str], list[StoredBlob]]:
         """Return the keys of removed documents, of any age, and the other blobs.
 
-        An interrupted or late attempt may have stored a blob that no event names.
+        An interrupted or late attempt may have stored a blob that no event names. Passwords go when
+        their documents end.
         """
         owners = {blob.key: owner for blob in blobs if (owner := owner_of(blob.key)) is not None}
         names = {(owner.tenant, owner.document_id) for owner in owners.values()}
-        removed = {
-            BlobOwner(document.tenant, document.document_id)
-            for document in await self._queries.lookup(names)
-            if document.removed_at is not None
+        removed, ended = set(), set()
+        for document in await self._queries.lookup(names):
+            owner = BlobOwner(document.tenant, document.document_id)
+            if document.removed_at is not None:
+                removed.add(owner)
+            if document.state not in UNFINISHED_STATES:
+                ended.add(owner)
+        left_behind = {
+            key
+            for key, owner in owners.items()
+            if owner in removed or (owner in ended and key.startswith(PASSWORDS))
         }
-        left_behind = [key for key, owner in owners.items() if owner in removed]
-        return left_behind, [blob for blob in blobs if owners.get(blob.key) not in removed]
+        return list(left_behind), [blob for blob in blobs if blob.key not in left_behind]
 
     async def _find_unowned(self, blobs: list[StoredBlob]) -> tuple[list[str], list[str]]:
         """Return the keys without a document, and unused results of existing documents."""

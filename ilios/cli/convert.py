@@ -18,6 +18,7 @@ from actors.engines import (
     Conversion,
     Engine,
     EngineCrashed,
+    Password,
     SourceFile,
     Unconvertible,
 )
@@ -31,6 +32,8 @@ from schemas.options import ConversionOptions
 STDIN = "-"
 CHUNK = 1024 * 1024  # bytes read from stdin at once
 MAX_PRINTED_PAGES = 20  # of one warning
+MAX_PASSWORD_FILE = 4096  # bytes
+PROTECTED_REASON = "The document is protected; --password-file names a file with a PDF's password."
 
 
 class ConversionFailed(Exception):
@@ -70,6 +73,11 @@ def configure(parser: argparse.ArgumentParser) -> None:
         help="convert these pages only, counted from 1, such as 1-3,7,10-",
     )
     parser.add_argument(
+        "--password-file",
+        metavar="FILE",
+        help="open protected PDFs with the password on the first line of this file",
+    )
+    parser.add_argument(
         "--partial",
         action="store_true",
         help="print the pages that are done when the time budget of a document ends",
@@ -102,12 +110,13 @@ def run(options: argparse.Namespace) -> int:
         return ExitCode.USAGE
     settings = command.read_settings()
     try:
+        password = _read_password(options.password_file)
         targets = None
         if options.output is not None:
             # As a string: a Path drops the final slash, which stands for a directory.
             targets = _targets(files, str(options.output), options.format)
         return asyncio.run(
-            _convert_all(files, targets, FORMATS[options.format], conversion, settings)
+            _convert_all(files, targets, FORMATS[options.format], conversion, password, settings)
         )
     except UsageError as error:
         printing.print_error(error)
@@ -115,6 +124,23 @@ def run(options: argparse.Namespace) -> int:
     except CannotWrite as error:
         printing.print_error(error)
         return ExitCode.SOME_FAILED
+
+
+def _read_password(file: str | None) -> Password | None:
+    """Return the first line of a file; a command line would show a password to others."""
+    if file is None:
+        return None
+    try:
+        with open(file, "rb") as opened:
+            line = opened.readline(MAX_PASSWORD_FILE).removesuffix(b"\n").removesuffix(b"\r")
+        text = line.decode()
+    except OSError as error:
+        raise UsageError(f"--password-file: cannot read {file}: {error.strerror}") from error
+    except UnicodeDecodeError:
+        raise UsageError(f"--password-file: {file} is not UTF-8") from None
+    if not text or "\0" in text:
+        raise UsageError(f"--password-file: the first line of {file} is not a password")
+    return Password(text)
 
 
 def _targets(files: list[str], given: str, output_format: str) -> list[Path]:
@@ -162,6 +188,7 @@ async def _convert_all(
     targets: list[Path] | None,
     output: Format,
     options: ConversionOptions,
+    password: Password | None,
     settings: Settings,
 ) -> int:
     progress = Progress(len(files))
@@ -171,7 +198,9 @@ async def _convert_all(
 
         async def convert(name: str) -> Conversion:
             async with slots:
-                return await _convert_one(engine, name, options, progress, settings.max_file_bytes)
+                return await _convert_one(
+                    engine, name, options, password, progress, settings.max_file_bytes
+                )
 
         tasks = [asyncio.create_task(convert(name)) for name in files]
         try:
@@ -216,6 +245,7 @@ async def _convert_one(
     engine: Engine,
     name: str,
     options: ConversionOptions,
+    password: Password | None,
     progress: "Progress",
     max_bytes: int,
 ) -> Conversion:
@@ -233,13 +263,14 @@ async def _convert_one(
                     f"This is {what}; what can be converted: {sniffing.SUPPORTED_TYPES}."
                 )
             conversion = await engine.convert(
-                SourceFile(path, content_type, options=options),
+                SourceFile(path, content_type, options=options, password=password),
                 lambda done, total: progress.page(name, done, total),
             )
     except OSError as error:
         raise ConversionFailed(error.strerror or str(error)) from error
     except Unconvertible as error:
-        raise ConversionFailed(f"{error.reason} ({error.code})") from error
+        reason = PROTECTED_REASON if error.code == "password_protected" else error.reason
+        raise ConversionFailed(f"{reason} ({error.code})") from error
     except EngineCrashed as error:
         raise ConversionFailed("The converter crashed on this document. (crashed)") from error
     progress.done(name, len(conversion.pages), time.monotonic() - started)

@@ -24,7 +24,9 @@ from ilios.blobs.factory import blob_directory, probe_bucket
 from ilios.blobs.s3 import S3Config
 from ilios.data_directory import NewerData, check_version, refuse_foreign_database
 from ilios.database.foreign import ForeignDatabase
+from ilios.passwords.key import check_key
 from ilios.runtime.disk_space import MIN_FREE_FILES, Volume
+from ilios.secret import SecretsDamaged
 from ilios.settings.settings import MIB, Settings
 
 DATA_DIR = "ILIOS_DATA_DIR"
@@ -92,6 +94,7 @@ def check_directories(settings: Settings) -> Iterator[Finding]:
             if finding.level == "problem":
                 yield finding
     yield from _check_database(settings.database_path)
+    yield from _check_seal_key(settings)
 
 
 def _check_directory(variable: str, place: Path, reserve: int) -> Finding:
@@ -127,6 +130,16 @@ def _check_database(path: Path) -> Iterator[Finding]:
             f"{DATABASE}: {path} cannot be read and written by this user; give it back to the "
             "user of the service (chown)"
         )
+
+
+def _check_seal_key(settings: Settings) -> Iterator[Finding]:
+    try:
+        path = check_key(settings.seal_key_file, settings.data_dir)
+    except SecretsDamaged as error:
+        yield problem(f"ILIOS_SEAL_KEY_FILE: {error}")
+        return
+    if path is not None and settings.seal_key_file is not None:
+        yield ok(f"ILIOS_SEAL_KEY_FILE: {path} holds a key")
 
 
 def check_ports(settings: Settings, *, running: bool) -> Iterator[Finding]:

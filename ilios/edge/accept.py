@@ -23,7 +23,7 @@ from msgspec import Struct
 from actors.blob_keys import new_suffix, original_key
 from bus import failpoints
 from bus.errors import AlreadyPublished, BusUnavailable, NotPublished
-from ilios.edge import browsers, lookup, multipart, requests, uploads
+from ilios.edge import browsers, lookup, multipart, passwords, requests, uploads
 from ilios.edge.context import EDGE, TENANT, Edge
 from ilios.edge.errors import HttpProblem
 from ilios.visible import clean_name
@@ -32,10 +32,7 @@ from schemas.documents import DocumentSubmitted, Operation, Remote, Stored
 from schemas.ids import id_from_digest, new_id
 from schemas.options import ConversionOptions
 from schemas.records import DocumentRecord
-from schemas.requests import (
-    ConversionRequest,
-    SubmitByUrl,
-)
+from schemas.requests import ConversionRequest, SubmitByUrl
 from schemas.states import REMOVED_STATES
 
 HEADER = "Idempotency-Key"
@@ -62,6 +59,7 @@ class Received(Struct, Generic[_E, _R], frozen=True):
     event: _E
     blob_keys: tuple[str, ...]
     wanted: _R
+    passwords: passwords.Passwords
 
 
 class Accepted(Struct, frozen=True):
@@ -136,28 +134,32 @@ async def receive_document(
     )
     if content_type is not None:
         event = msgspec.structs.replace(event, content_type=content_type)
-    return Received(event, blob_keys, wanted)
+    given_passwords = {new_document_id: wanted.password} if wanted.password else {}
+    return Received(event, blob_keys, wanted, given_passwords)
 
 
 async def accept(
     request: web.Request,
     event: DocumentSubmitted | BatchSubmitted,
     blob_keys: tuple[str, ...] = (),
+    given: passwords.Passwords | None = None,
     *,
     only_first: bool = False,
 ) -> Accepted:
     """Publish a submission, unless the same request has published one before.
 
     ``blob_keys`` are the originals it brought, deleted unless they are those of the event on the
-    log. ``only_first`` publishes an event without a fingerprint only where there is none under
-    its id; what is there then counts as the same.
+    log. ``given`` are passwords; the first request's count. ``only_first`` publishes an event
+    without a fingerprint only where its id has none; what is there then counts as the same.
 
     :raises HttpProblem: the idempotency key was used for another request (422), or what was made
         under it is no longer there (410).
     """
-    edge = request.app[EDGE]
-    async with delete_unless_published(edge, event, blob_keys):
-        prior = await _publish_once(edge, event, blob_keys, only_first=only_first)
+    edge, given = request.app[EDGE], given or {}
+    # Under an idempotency key a repetition may have sealed them by now, and needs them.
+    sealed = () if event.fingerprint else passwords.sealed_keys(event.tenant, given)
+    async with delete_unless_published(edge, event, (*blob_keys, *sealed)):
+        prior = await _publish_once(edge, event, blob_keys, given, only_first=only_first)
     assert event.submitted_at is not None
     if prior is not None:
         request[REPLAYED] = event.fingerprint is not None
@@ -306,12 +308,14 @@ async def _publish_once(
     edge: Edge,
     event: DocumentSubmitted | BatchSubmitted,
     blob_keys: tuple[str, ...],
+    given: passwords.Passwords,
     *,
     only_first: bool,
 ) -> PriorSubmission | None:
     """Publish a submission, or return what the same request has made before."""
     failpoints.reach("edge.stored")
     if event.fingerprint is None:
+        await passwords.seal(edge, event.tenant, given)
         if not only_first:
             await edge.publisher.publish(event)
             failpoints.reach("edge.said")
@@ -327,6 +331,7 @@ async def _publish_once(
     except BusUnavailable as error:
         raise NotPublished(str(error)) from error
     if prior is None:
+        await passwords.seal(edge, event.tenant, given)
         try:
             await edge.publisher.publish_if_first(event)
             failpoints.reach("edge.said")

@@ -92,7 +92,7 @@ class StatusQuery(Struct, frozen=True):
 async def submit(request: web.Request) -> web.StreamResponse:
     """Answer 202 when every document is stored and the log has the batch."""
     received = await _receive(request)
-    accepted = await accept.accept(request, received.event, received.blob_keys)
+    accepted = await accept.accept(request, received.event, received.blob_keys, received.passwords)
     return _accepted_response(received.event, accepted.submitted_at)
 
 
@@ -180,6 +180,7 @@ async def _receive(request: web.Request) -> accept.Received[BatchSubmitted, Batc
         sources: list[tuple[Any, ...]] = [(one.url, one.file_name) for one in by_url.documents]
         fields: Mapping[str, str] = accept.as_texts(given)
         options = _batch_options(edge, wanted)
+        own_passwords = [one.password for one in by_url.documents]
     else:
         form = await uploads.receive(
             request,
@@ -204,6 +205,12 @@ async def _receive(request: web.Request) -> accept.Received[BatchSubmitted, Batc
             for number, file in enumerate(form.files, 1)
         ]
         sources = accept.file_sources(form)
+        own_passwords = [None] * len(documents)
+    passwords = {
+        document.document_id: password
+        for document, own in zip(documents, own_passwords, strict=True)
+        if (password := own or wanted.password)
+    }
     event = BatchSubmitted(
         batch_id=batch_id,
         tenant=tenant,
@@ -215,7 +222,7 @@ async def _receive(request: web.Request) -> accept.Received[BatchSubmitted, Batc
         options=options,
         engine_batch=wanted.use_mistral_batch,
     )
-    return accept.Received(event, blob_keys, wanted)
+    return accept.Received(event, blob_keys, wanted, passwords)
 
 
 def _as_batch(body: object) -> dict[str, Any]:

@@ -97,6 +97,14 @@ class BatchQueries(Protocol):
         ...
 
 
+class Passwords(Protocol):
+    """Stores passwords of protected documents, sealed."""
+
+    async def put(self, tenant: str, document_id: str, password: str) -> None:
+        """Store the password of a document; durable on return. Errors as ``Blobs.put``."""
+        ...
+
+
 class UsageQueries(Protocol):
     """Usage in the database; the range is inclusive, None leaves an end open."""
 
@@ -194,6 +202,7 @@ class Edge:
     batches: BatchQueries
     usage: UsageQueries
     blobs: Blobs
+    passwords: Passwords
     disk_space: DiskSpace
     health: Health
     signer: UploadSigner

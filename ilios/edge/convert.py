@@ -49,7 +49,8 @@ class ConvertByUrl(SubmitByUrl, frozen=True, kw_only=True, rename="camel"):
     description="The same as submitting, waiting and reading, in one request. When it takes too "
     "long the answer is 202, and the conversion goes on. A client that hangs up ends the waiting, "
     "not the conversion. The codes of a document that cannot be converted are the engine's: "
-    "`corrupt`, `password_protected`, `unsupported_type`, `timeout` and others.",
+    "`corrupt`, `password_protected`, `password_incorrect`, "
+    "`unsupported_type`, `timeout` and others.",
     parameters=(IDEMPOTENCY_KEY,),
     query=UploadQuery,
     fields=ConvertFields,
@@ -87,7 +88,7 @@ async def convert(request: web.Request) -> web.StreamResponse:
             outcome = await stack.enter_async_context(
                 edge.outcomes.watch(event.tenant, event.document_id)
             )
-        accepted = await accept.accept(request, event, received.blob_keys)
+        accepted = await accept.accept(request, event, received.blob_keys, received.passwords)
         document = accepted.prior[0] if accepted.prior else lookup.pending_record(event)
         if document.state in UNFINISHED_STATES:
             # Of a repeated request: what the first one has begun.

@@ -104,7 +104,7 @@ async def submit(request: web.Request) -> web.StreamResponse:
         request, "convert", DEFAULT_PRIORITY, (SubmitFields, SubmitByUrl)
     )
     event = received.event
-    accepted = await accept.accept(request, event, received.blob_keys)
+    accepted = await accept.accept(request, event, received.blob_keys, received.passwords)
     document = accepted.prior[0] if accepted.prior else lookup.pending_record(event)
     body = Submitted(
         id=document.document_id,

@@ -261,6 +261,10 @@ def _query(operation: Operation) -> Iterable[dict[str, Any]]:
 def _body(operation: Operation) -> dict[str, Any]:
     assert operation.body is not None
     content = _content(operation.body.content)
+    if operation.secret_fields and FORM in content:
+        form = content[FORM]["schema"]
+        secrets = {name: _member_schema(one) for name, one in operation.secret_fields.items()}
+        content[FORM] = {"schema": form | {"properties": form["properties"] | secrets}}
     if operation.describe_form:
         content[FORM] = {"schema": {"$ref": _REFERENCE.format(name=_form_name(operation))}}
     if operation.json is not None:

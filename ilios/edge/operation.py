@@ -12,7 +12,7 @@ from aiohttp import web
 from msgspec import Struct
 
 from ilios.edge import requests
-from ilios.edge.errors import Problems, merged
+from ilios.edge.errors import HttpProblem, Problems, merged
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
@@ -92,13 +92,30 @@ class Operation(Struct, frozen=True, kw_only=True, eq=False):
     def described_query(self) -> dict[str, requests.Member]:
         """The parameters of the query that are described as such."""
         kinds = (self.query, None if self.describe_form else self.fields)
-        return {name: one for kind in kinds if kind for name, one in requests.members(kind).items()}
+        return {
+            name: one
+            for kind in kinds
+            if kind
+            for name, one in requests.members(kind).items()
+            if not one.is_secret
+        }
+
+    @property
+    def secret_fields(self) -> dict[str, requests.Member]:
+        """The fields of the form that the query must not have."""
+        return _secret_members(self.fields)
+
+    @property
+    def secret_names(self) -> set[str]:
+        """The names that the body may have and the query must not."""
+        return {*_secret_members(self.fields), *_secret_members(self.json)}
 
     @property
     def query_names(self) -> set[str]:
         """Every name the query may have."""
         kinds = (self.query, self.fields)
-        return {name for kind in kinds if kind for name in requests.members(kind)}
+        names = {name for kind in kinds if kind for name in requests.members(kind)}
+        return names - self.secret_fields.keys()
 
     async def handle(self, request: web.Request) -> web.StreamResponse:
         """Answer a request, unless its query has an unknown name, or one with two values.
@@ -106,6 +123,7 @@ class Operation(Struct, frozen=True, kw_only=True, eq=False):
         :raises HttpProblem: it has (400).
         """
         if not self.any_query and request.query:
+            _reject_secrets(request, self.secret_names)
             requests.reject_unknown(request.query, self.query_names, "query parameter")
             for kind in filter(None, (self.query, self.fields)):
                 requests.reject_repeated(request, kind)
@@ -141,6 +159,7 @@ def operation(  # noqa: PLR0913  # the members of a declaration, all by name
         codes.add("unknown_field")
     if json is not None:
         codes.add("missing_fields")
+    codes |= {f"{name}_in_query" for kind in kinds for name in _secret_members(kind)}
 
     def decorate(handler: Handler) -> Operation:
         return Operation(
@@ -164,6 +183,25 @@ def operation(  # noqa: PLR0913  # the members of a declaration, all by name
         )
 
     return decorate
+
+
+def _secret_members(kind: type[Struct] | None) -> dict[str, requests.Member]:
+    members = requests.members(kind) if kind else {}
+    return {name: one for name, one in members.items() if one.is_secret}
+
+
+def _reject_secrets(request: web.Request, names: set[str]) -> None:
+    """Let pass a request whose query has none of these names.
+
+    :raises HttpProblem: it has one (400).
+    """
+    for name in names & request.query.keys():
+        raise HttpProblem(
+            400,
+            f"{name}_in_query",
+            f"{name} must not be in a query, which is stored in logs and histories; "
+            "send it as a field of a form or a member of JSON",
+        )
 
 
 OPERATIONS = web.AppKey("operations", tuple)

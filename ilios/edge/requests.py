@@ -62,6 +62,7 @@ class Member(Struct, frozen=True):
     schema: dict[str, Any]
     is_number: bool
     is_option: bool
+    is_secret: bool
     code: str
     expected: str
 
@@ -92,6 +93,7 @@ def _members(kind: type[Struct]) -> Iterator[Member]:
             schema=schema,
             is_number=isinstance(found, inspect.IntType),
             is_option=field.name in ConversionOptions.__struct_fields__,
+            is_secret=extra.get("secret", False),
             code=extra.get("code", f"invalid_{_WORD_START.sub('_', name).lower()}"),
             expected=extra.get("expected", allowed or "as described in /openapi.json"),
         )

@@ -15,7 +15,7 @@ import msgspec
 from aiohttp import web
 from msgspec import Struct
 
-from actors.blob_keys import original_key, upload_key
+from actors.blob_keys import original_key, password_key, upload_key
 from actors.ports import BlobNotFound
 from bus import failpoints
 from ilios.edge import accept, lookup, requests, responses, signed_urls, uploads
@@ -162,9 +162,9 @@ async def reserve(request: web.Request) -> web.StreamResponse:
         model=options.model,
     )
     key = upload_key(document_id)
-    await edge.blobs.put_bytes(
-        upload_key(document_id, RESERVATION_SUFFIX), msgspec.json.encode(reservation)
-    )
+    if wanted.password:
+        await edge.passwords.put(reservation.tenant, document_id, wanted.password)
+    await _store_reservation(edge, document_id, reservation)
     url = await edge.blobs.presign_put(key, size=reservation.size, expires_in=URL_LIFETIME)
     if url is None:
         url = signed_urls.make_url(request, document_id, reservation.size, expires_at)
@@ -287,12 +287,9 @@ async def withdraw(request: web.Request) -> Reservation | None:
             return None  # completed a moment ago
         if reservation.withdrawn_at is None:
             reservation = msgspec.structs.replace(reservation, withdrawn_at=datetime.now(UTC))
-            await edge.blobs.put_bytes(
-                upload_key(document_id, RESERVATION_SUFFIX), msgspec.json.encode(reservation)
-            )
-        await uploads.discard(
-            edge.blobs, upload_key(document_id), _original_key(tenant, document_id)
-        )
+            await _store_reservation(edge, document_id, reservation)
+        stored = upload_key(document_id), _original_key(tenant, document_id)
+        await uploads.discard(edge.blobs, *stored, password_key(tenant, document_id))
         return reservation
 
 
@@ -354,6 +351,11 @@ async def _require_open(edge: Edge, tenant: str, document_id: str) -> None:
         if await lookup.get_document(edge, tenant, document_id) is None:
             return
     raise _already_completed()
+
+
+async def _store_reservation(edge: Edge, document_id: str, reservation: Reservation) -> None:
+    key = upload_key(document_id, RESERVATION_SUFFIX)
+    await edge.blobs.put_bytes(key, msgspec.json.encode(reservation))
 
 
 async def _load_reservation(edge: Edge, document_id: str) -> Reservation | None:

@@ -87,6 +87,10 @@ class PageSplitter(Protocol):
         """Return pages of a PDF, counted from 0, as another PDF."""
         ...
 
+    async def remove_protection(self, document: SourceFile) -> bytes:
+        """Return a PDF as one that needs no password."""
+        ...
+
 
 def markdown_pages(indices: Sequence[int], texts: Sequence[str]) -> list[ConvertedPage]:
     """Return pages of which only the Markdown is known."""

@@ -26,7 +26,15 @@ from schemas.options import EngineName
 
 Progress = Callable[[int, int], None]
 
-NO_FALLBACK_CODES = frozenset({"integrity", "pages_out_of_range", "password_protected"})
+NO_FALLBACK_CODES = frozenset(
+    {
+        "integrity",
+        "pages_out_of_range",
+        "password_incorrect",
+        "password_protected",
+        "password_required",
+    }
+)
 """Refusals that hold for every engine."""
 
 MISTRAL_NOT_CONFIGURED = (

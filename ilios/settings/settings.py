@@ -76,6 +76,10 @@ class Settings(Struct, frozen=True, kw_only=True):
         Path | None,
         Env("LOCAL_DB_PATH", "The SQLite file; unset = in ILIOS_DATA_DIR", "./data/ilios.db"),
     ] = None
+    seal_key_file: Annotated[
+        Path | None,
+        Env("ILIOS_SEAL_KEY_FILE", "Key for passwords; unset = in ILIOS_DATA_DIR", "./seal.key"),
+    ] = None
     s3_bucket: Annotated[
         str | None,
         Env(BUCKET, "Bucket of the blobs; unset = ILIOS_DATA_DIR", "documents", values.bucket),
@@ -213,11 +217,7 @@ class Settings(Struct, frozen=True, kw_only=True):
     ] = limits.PAGE_SECONDS
     sandbox: Annotated[
         SandboxMode,
-        Env(
-            "ILIOS_SANDBOX",
-            "Sandbox of engine processes: auto (what the kernel allows), strict (or no start), off",
-            "strict",
-        ),
+        Env("ILIOS_SANDBOX", "Sandbox of engines: auto (what can be), strict, off", "strict"),
     ] = "auto"
     mistral_key: Annotated[
         Secret | None,
@@ -273,9 +273,7 @@ class Settings(Struct, frozen=True, kw_only=True):
     expiry_action: Annotated[
         ExpiryAction,
         Env(
-            "ILIOS_RETENTION",
-            "After a document's retentionDays: delete it, or archive its original",
-            "archive",
+            "ILIOS_RETENTION", "After retentionDays: delete it, or archive its original", "archive"
         ),
     ] = "delete"
     janitor_interval: Annotated[

@@ -28,6 +28,7 @@ def found() -> dict[str, str]:
         "archived": keys.archived_key(original),
         "result": keys.result_key(TENANT, NAME, "0123456789abcdef"),
         "part of a result": keys.result_key(TENANT, NAME, "0123456789abcdef", "50-100"),
+        "password": keys.password_key(TENANT, NAME),
         "image": keys.image_key(TENANT, NAME, "0" * 32 + ".png"),
     }
     fixed = {kind: re.sub(r"\.[0-9a-f]{8}$", ".RANDOM", key) for kind, key in made.items()}

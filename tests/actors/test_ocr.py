@@ -4,6 +4,7 @@ from datetime import datetime, timedelta, tzinfo
 from pathlib import Path
 
 import pytest
+from msgspec.structs import replace
 from nats.js.errors import NotFoundError
 
 from actors import ocr as module
@@ -335,6 +336,17 @@ async def test_an_unconvertible_document_is_not_retried(world: World) -> None:
         failed = await world.failed()
     assert (failed.code, failed.reason) == ("password_protected", "It has a password.")
     assert len(world.engine.converted) == 1
+
+
+async def test_a_requeued_document_whose_password_is_gone_asks_for_it(world: World) -> None:
+    world.engine.convert_errors = [Unconvertible("password_protected", "It has a password.")] * 2
+    async with running_in_background(world.ocr.run):
+        await world.failed()
+        await world.publisher.publish(replace(events.fetched(priority=7), requeues=1))
+        _, failed = await world.streams.wait_for(DocumentFailed, count=2)
+    assert isinstance(failed, DocumentFailed)
+    assert failed.code == "password_required"
+    assert "Submit it again with its `password`" in failed.reason
 
 
 async def test_a_missing_original_is_a_failure_not_a_loop(world: World) -> None:

@@ -5,11 +5,12 @@ libraries of the other types (seconds and hundreds of MB), and the service, whic
 module as well, none of them.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Protocol
 
-from actors.engines import Unconvertible
+from actors.engines import Password, Unconvertible
 from actors.sniffing import (
     AVIF,
     BMP,
@@ -129,3 +130,30 @@ def cut_pages(path: Path, indices: Sequence[int]) -> bytes:
     from ilios.engines.pdf import document
 
     return document.cut_pages(path, indices)
+
+
+@contextmanager
+def unprotected(
+    path: Path, content_type: str, password: Password | None, heartbeat: Callable[[], None]
+) -> Iterator[Path]:
+    """Yield the path of a document that needs no password: of a copy if this one needs it.
+
+    :raises Unconvertible: ``password_incorrect``.
+    """
+    if password is None or content_type != PDF:
+        yield path
+        return
+    from ilios.engines.pdf import protection
+
+    with protection.unprotected_copy(path, password.text, heartbeat) as copy:
+        yield copy
+
+
+def remove_protection(path: Path) -> bytes:
+    """Return a PDF that needs no password, without the restrictions on its use.
+
+    :raises Unconvertible: it is damaged, or needs a password.
+    """
+    from ilios.engines.pdf import protection
+
+    return protection.remove_protection(path)

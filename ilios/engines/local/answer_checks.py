@@ -24,6 +24,7 @@ from ilios.engines.local.protocol import (
     Progress,
     Ready,
     Refused,
+    RemoveProtection,
     Started,
     Task,
     ToMarkdown,
@@ -43,7 +44,11 @@ HEARTBEAT_BYTES = 4 * MIB
 WORKSPACE_BYTES = 16 * MIB
 """Bytes that a conversion may need on the volume, beside two copies of the document."""
 
-_OUTCOMES: dict[type[Task], type[Outcome]] = {CountPages: Counted, CutPages: Cut}
+_OUTCOMES: dict[type[Task], type[Outcome]] = {
+    CountPages: Counted,
+    CutPages: Cut,
+    RemoveProtection: Cut,
+}
 
 COUNTED_FROM, COUNTED_ALWAYS = 20, 500
 THIN_PAGE_BYTES = 200

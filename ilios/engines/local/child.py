@@ -35,6 +35,7 @@ from ilios.engines.local.protocol import (
     Ready,
     Refusal,
     Refused,
+    RemoveProtection,
     Request,
     Started,
     ToMarkdown,
@@ -140,21 +141,31 @@ def _serve(request: Request, limits: EngineLimits, answers: int) -> Outcome | Br
 
 def _run_task(request: Request, limits: EngineLimits, answers: int) -> Outcome:
     path = Path(request.path)
-    _verify(path, request.sha256, lambda: write_answer(answers, Started()))
-    match request.task:
-        case CountPages():
-            return Counted(registry.count_pages(path, request.content_type), _wear())
-        case CutPages(indices):
-            return Cut(_bounded(registry.cut_pages(path, indices), limits), _wear())
-        case ToMarkdown() as task:
-            return _convert(request, task, limits, answers)
+    content_type = request.content_type
+
+    def heartbeat() -> None:
+        write_answer(answers, Started())
+
+    _verify(path, request.sha256, heartbeat)
+    with registry.unprotected(path, content_type, request.password, heartbeat) as readable:
+        match request.task:
+            case CountPages():
+                return Counted(registry.count_pages(readable, content_type), _wear())
+            case CutPages(indices):
+                return Cut(_bounded(registry.cut_pages(readable, indices), limits), _wear())
+            case RemoveProtection():
+                return Cut(_bounded(registry.remove_protection(readable), limits), _wear())
+            case ToMarkdown() as task:
+                return _convert(readable, content_type, task, limits, answers)
 
 
 def _wear() -> Wear:
     return Wear(confinement.resident_bytes(), confinement.address_space_low())
 
 
-def _convert(request: Request, task: ToMarkdown, limits: EngineLimits, answers: int) -> Converted:
+def _convert(
+    path: Path, content_type: str, task: ToMarkdown, limits: EngineLimits, answers: int
+) -> Converted:
     last_sent = 0.0
     reading: Reading = task
     if task.seconds is not None:
@@ -169,8 +180,8 @@ def _convert(request: Request, task: ToMarkdown, limits: EngineLimits, answers: 
             last_sent = now
             write_answer(answers, Progress(done, total))
 
-    convert = registry.load_converter(request.content_type)
-    converted = convert(Path(request.path), limits, progress, reading)
+    convert = registry.load_converter(content_type)
+    converted = convert(path, limits, progress, reading)
     size = sum(len(page.result.markdown.encode()) for page in converted.pages)
     if size > limits.max_output_bytes:
         raise Unconvertible(

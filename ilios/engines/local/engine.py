@@ -5,11 +5,11 @@ from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import Protocol, Self
 
 import msgspec
 
-from actors.engines import Conversion, SourceFile, Unconvertible
+from actors.engines import Conversion, Password, SourceFile, Unconvertible
 from actors.ports import Blobs, StorageUnavailable
 from ilios.engines.converters import registry
 from ilios.engines.local.limits import EngineLimits
@@ -24,6 +24,7 @@ from ilios.engines.local.protocol import (
     Cut,
     CutPages,
     Refused,
+    RemoveProtection,
     Task,
     ToMarkdown,
 )
@@ -43,6 +44,17 @@ MAX_REMEMBERED_PARTS = 10_000
 """Documents whose parts are remembered until they end; the parts of others are found as orphans."""
 
 
+class PasswordSource(Protocol):
+    """Finds passwords that were given with documents."""
+
+    async def find(self, document: SourceFile) -> Password | None:
+        """Return the password of a document, or None if none was given.
+
+        :raises Unconvertible: ``password_required``, it cannot be read.
+        """
+        ...
+
+
 class LocalEngine:
     """Converts in sandboxed child processes, so that a hostile file harms no other document.
 
@@ -60,15 +72,18 @@ class LocalEngine:
         blobs: Blobs | None = None,
         *,
         max_long_documents: int | None = None,
+        passwords: PasswordSource | None = None,
     ) -> None:
         """Start nothing yet.
 
         :param staging_dir: a directory on the volume of the documents, made if it is missing, to
             link them into; None is the temporary directory, to which they are copied.
+        :param passwords: asked for the password of a document that turns out to need one.
         :param blobs: stores the report on the pages and their images, and the finished ranges of
             long documents; without it a conversion has neither.
         :param max_long_documents: how many may be in work; None is any number.
         """
+        self._passwords = passwords
         self._limits = limits or EngineLimits()
         self._pool = Pool(self._limits, staging_dir)
         self._blobs = blobs
@@ -172,11 +187,38 @@ class LocalEngine:
         assert isinstance(answer, Cut)
         return answer.data
 
+    async def remove_protection(self, document: SourceFile) -> bytes:
+        """Return a PDF as one that needs no password. Errors as ``cut_pages``."""
+        answer = (await self._run(document, RemoveProtection())).outcome
+        assert isinstance(answer, Cut)
+        return answer.data
+
     async def _run(
         self,
         document: SourceFile,
         task: Task,
         progress: Progress | None = None,
+    ) -> TaskResult:
+        """Do a task, once more with the password if the document turns out to need one."""
+        try:
+            return await self._run_once(document, task, progress)
+        except Unconvertible as refusal:
+            asked = document.password is not None or self._passwords is None
+            if refusal.code != "password_protected" or asked:
+                raise
+            assert self._passwords is not None
+            password = await self._passwords.find(document)
+            if password is None:
+                raise
+        return await self._run_once(
+            msgspec.structs.replace(document, password=password), task, progress
+        )
+
+    async def _run_once(
+        self,
+        document: SourceFile,
+        task: Task,
+        progress: Callable[[int, int], None] | None,
     ) -> TaskResult:
         done = await self._pool.run(document, task, progress)
         if isinstance(done.outcome, Refused):

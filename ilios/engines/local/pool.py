@@ -333,10 +333,12 @@ class Pool:
         return self._scratch_dirs[0].new(), self._scratch_dirs[-1].new()
 
     def _release_child(self, child: ChildProcess, answer: Outcome) -> None:
-        # A child with so much memory, or after a heap overflow, would fail the next document.
+        # A child with so much memory, or after a heap overflow, would fail the next document. A
+        # password must not be in reach of another one, which may take the child over.
         unhealthy = (
             answer.wear.resident_bytes > self._limits.recycle_above_bytes
             or answer.wear.cramped
+            or child.knows_password
             or (isinstance(answer, Refused) and answer.code == "out_of_memory")
         )
         surplus = len(self._idle) >= self._limits.processes

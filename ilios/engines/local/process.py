@@ -117,6 +117,7 @@ class ChildProcess:
         self.served = 0
         self.content_types: set[str] = set()
         self.used_ocr = False
+        self.knows_password = False
         self.sandbox_gaps: tuple[str, ...] = ()
         self.replaced = False
         self.killed = False
@@ -285,11 +286,15 @@ class ChildProcess:
             full = error.errno in (errno.ENOSPC, errno.EDQUOT)
             reason = f"the document cannot be handed over: {error.strerror or error}"
             raise EngineCrashed(reason, document_blamed=False, disk_full=full) from error
-        return Request(str(path), document.content_type, document.sha256, task), size
+        request = Request(
+            str(path), document.content_type, document.sha256, task, document.password
+        )
+        return request, size
 
     def _record(self, document: SourceFile, answer: Outcome) -> None:
         self.served += 1
         self.content_types.add(document.content_type)
+        self.knows_password = self.knows_password or document.password is not None
         self.used_ocr = self.used_ocr or (
             isinstance(answer, Converted) and any(name in answer.model for name in RECOGNISERS)
         )

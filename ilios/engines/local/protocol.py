@@ -11,6 +11,7 @@ from typing import Annotated, Literal
 import msgspec
 from msgspec import Meta, Struct
 
+from actors.engines import Password
 from ilios.engines.pages import ConvertedPage, Reading
 
 HEADER_BYTES = 4
@@ -29,6 +30,7 @@ Refusal = Literal[
     "integrity",
     "out_of_memory",
     "pages_out_of_range",
+    "password_incorrect",
     "password_protected",
     "too_large",
     "too_many_pages",
@@ -58,16 +60,21 @@ class CutPages(Struct, frozen=True, tag=True):
     indices: tuple[int, ...]
 
 
-Task = ToMarkdown | CountPages | CutPages
+class RemoveProtection(Struct, frozen=True, tag=True):
+    """Make a PDF like this one that needs no password."""
+
+
+Task = ToMarkdown | CountPages | CutPages | RemoveProtection
 
 
 class Request(Struct, frozen=True, tag=True):
-    """A task and the document it is about."""
+    """A task and the document it is about, with the password if it needs one."""
 
     path: str
     content_type: str
     sha256: str | None
     task: Task = ToMarkdown()
+    password: Password | None = None
 
 
 class Prepare(Struct, frozen=True, tag=True):
@@ -132,7 +139,7 @@ class Counted(Struct, frozen=True, tag=True):
 
 
 class Cut(Struct, frozen=True, tag=True):
-    """The requested pages as a PDF."""
+    """The requested pages, or the unprotected document, as a PDF."""
 
     data: bytes
     wear: Wear

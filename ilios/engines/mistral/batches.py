@@ -7,6 +7,7 @@ job is found by it, and not created a second time.
 import tempfile
 from collections.abc import AsyncIterator, Sequence
 from functools import partial
+from pathlib import Path
 from typing import IO, Any
 
 import httpx2
@@ -29,6 +30,7 @@ from ilios.engines.mistral import (
 from ilios.engines.mistral.calls import RetryingCalls
 from ilios.engines.mistral.client import MistralClient, ocr_options
 from ilios.engines.mistral.errors import ApiError
+from ilios.engines.mistral.protection import unprotected
 from ilios.engines.mistral.uploads import DocumentReference, Uploads
 from ilios.engines.pages import PageSplitter, selected_indices
 from ilios.engines.results import CacheKey, ResultCache
@@ -157,9 +159,11 @@ class MistralBatches:
     ) -> bytes | None:
         """Return the request for a document; None if it does not fit into a batch."""
         try:
-            async with self._blobs.local_path(document.original.key) as path:
-                source = SourceFile(path, document.content_type, document.original.sha256)
-                size, ranges = document.original.size, options.page_ranges
+            async with (
+                self._blobs.local_path(document.original.key) as path,
+                unprotected(_source_file(path, document), self._splitter) as source,
+            ):
+                size, ranges = source.size or 0, options.page_ranges
                 if size > DOCUMENT_BYTES or options.only_local:
                     return None
                 pages = None
@@ -170,7 +174,7 @@ class MistralBatches:
                         return None
                     selected = selected_indices(ranges, count)
                     pages = None if len(selected) == count else list(selected)
-                sent = await self._uploads.batch_document(name, path, document.content_type)
+                sent = await self._uploads.batch_document(name, source.path, document.content_type)
         except (BlobNotFound, Unconvertible):
             return None  # converted alone it fails with the reason
         return _request(document.document_id, sent, model, pages, images=self._limits.images)
@@ -194,6 +198,18 @@ class MistralBatches:
             "batch",
             options,
         )
+
+
+def _source_file(path: Path, document: HeldDocument) -> SourceFile:
+    original = document.original
+    return SourceFile(
+        path,
+        document.content_type,
+        original.sha256,
+        tenant=document.tenant,
+        document_id=document.document_id,
+        size=original.size,
+    )
 
 
 def _answered_indices(options: ConversionOptions, count: int) -> Sequence[int] | None:

@@ -30,6 +30,7 @@ from ilios.engines.mistral.batches import MistralBatches
 from ilios.engines.mistral.calls import CircuitBreaker, RateLimiter, RetryingCalls
 from ilios.engines.mistral.client import MistralClient
 from ilios.engines.mistral.errors import is_file_missing
+from ilios.engines.mistral.protection import BINDING_CODES, unprotected
 from ilios.engines.mistral.uploads import DocumentUpload, Uploads
 from ilios.engines.pages import PageSplitter, selected_indices
 from ilios.engines.results import CachedPart, CacheKey, EngineResult, ResultCache
@@ -96,6 +97,14 @@ class MistralEngine:
         job = await self._prepare(document)
         if document.may_be_repeated and (found := await job.cache.get()) is not None:
             return found
+        async with unprotected(document, self._splitter) as sent:
+            size = job.size if sent is document else sent.size or 0
+            return await self._convert(
+                msgspec.structs.replace(job, document=sent, size=size), progress
+            )
+
+    async def _convert(self, job: _Job, progress: Progress | None) -> Conversion:
+        document = job.document
         total = await self._count(job)
         indices = None if total is None else selected_indices(document.options.page_ranges, total)
         if job.size > DOCUMENT_BYTES and (indices is None or document.content_type != PDF):
@@ -141,7 +150,7 @@ class MistralEngine:
         try:
             return await self._splitter.count_pages(job.document)
         except Unconvertible as refusal:
-            if selection or refusal.code in ("password_protected", "integrity"):
+            if selection or refusal.code in BINDING_CODES:
                 raise
             return None  # Mistral may be able to read a document that the local engine cannot
 

@@ -56,7 +56,7 @@ def open_pdf(path: Path) -> Iterator[pypdfium2.PdfDocument]:
         if error.err_code == pdfium.FPDF_ERR_PASSWORD:
             raise Unconvertible(
                 "password_protected",
-                "The PDF is protected by a password; remove it and submit again.",
+                "The PDF is protected by a password; submit it again with its `password`.",
             ) from error
         if error.err_code == pdfium.FPDF_ERR_SECURITY:
             raise Unconvertible(

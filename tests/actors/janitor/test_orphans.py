@@ -229,3 +229,17 @@ async def test_originals_whose_submission_may_have_been_lost_stay_for_ever(world
     world.orphans = Orphans(Log(world.connection), world.upkeep, world.blobs, Lost())
     assert await world.sweep() == 2
     assert list(world.blobs.stored) == [expected]
+
+
+async def test_passwords_go_when_their_documents_have_ended_and_stay_until_then(
+    world: World,
+) -> None:
+    ended, unfinished = world.put("passwords", 1, "", NOW), world.put("passwords", 2, "")
+    never_submitted = [
+        world.put("passwords", number, "") for number in range(10, 12 + ALWAYS_DELETABLE)
+    ]
+    young = world.put("passwords", 4, "", NOW)
+    world.upkeep.documents = [record(1, state="failed"), record(2, state="processing")]
+    assert await world.sweep() == 1 + len(never_submitted)
+    assert ended not in world.blobs.stored
+    assert set(world.blobs.stored) == {unfinished, young}

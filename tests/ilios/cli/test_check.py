@@ -120,6 +120,11 @@ def test_invalid_settings_end_with_a_summary_too(
         ("ILIOS_DATA_DIR", "/proc/ilios", "ILIOS_DATA_DIR: /proc/ilios cannot be made in /proc"),
         ("LOCAL_DB_PATH", "{tmp}/file/ilios.db", "LOCAL_DB_PATH: {tmp}/file is not a directory"),
         ("LOCAL_DB_PATH", "{tmp}", "LOCAL_DB_PATH: {tmp} is a directory; name a file"),
+        (
+            "ILIOS_SEAL_KEY_FILE",
+            "{tmp}/none",
+            "ILIOS_SEAL_KEY_FILE: there is no key for passwords in {tmp}/none",
+        ),
         ("ILIOS_HOST", "203.0.113.1", "PORT: 1 of 203.0.113.1 cannot be listened on"),
     ],
 )

@@ -12,6 +12,7 @@ import pytest
 
 from ilios.cli import convert
 from tests import documents
+from tests.protected_pdfs import TEXT, protected_pdf
 
 ROOT = Path(__file__).parents[3]
 
@@ -178,6 +179,7 @@ def test_a_slash_at_the_end_makes_a_directory(report: Path, tmp_path: Path) -> N
         output=f"{tmp_path}/new/",
         format="markdown",
         pages=None,
+        password_file=None,
         partial=False,
         language=None,
         recognition="auto",
@@ -281,3 +283,27 @@ async def test_invalid_pages_are_a_usage_error(report: Path, pages: str) -> None
     assert (code, out) == (2, "")
     assert "--pages" in errors
     assert "1-3,7,10-" in errors
+
+
+async def test_a_protected_pdf_is_opened_by_the_password_in_a_file(tmp_path: Path) -> None:
+    (tmp_path / "a.pdf").write_bytes(protected_pdf("AES-256", "Grüße 7 ".encode()))
+    password = tmp_path / "password"
+    password.write_bytes("Grüße 7 \r\nanother line".encode())
+    code, out, errors = await _convert(str(tmp_path / "a.pdf"), "--password-file", str(password))
+    assert (code, out, errors) == (0, TEXT + "\n", "")
+
+    code, out, errors = await _convert(str(tmp_path / "a.pdf"))
+    assert (code, out) == (1, "")
+    assert "--password-file" in errors
+    assert "(password_protected)" in errors
+
+
+async def test_a_file_without_a_password_is_wrong_usage(tmp_path: Path, report: Path) -> None:
+    empty = tmp_path / "empty"
+    empty.write_bytes(b"\n")
+    binary = tmp_path / "binary"
+    binary.write_bytes(b"\xff\xfe")
+    for file, words in ((empty, "not a password"), (binary, "not UTF-8"), (tmp_path / "x", "No ")):
+        code, out, errors = await _convert(str(report), "--password-file", str(file))
+        assert (code, out) == (2, "")
+        assert words in errors

@@ -18,6 +18,8 @@ from ilios.edge.context import Edge, Limits, UsageQueries
 from ilios.edge.server import ListeningSockets
 from ilios.edge.signed_urls import Signer
 from ilios.integrity.faults import Faults
+from ilios.passwords.seal import Seal
+from ilios.passwords.sealed import SealedPasswords
 from ilios.runtime.disk_space import BLOBS, DiskGuard, Volume
 from schemas.documents import (
     Blob,
@@ -53,6 +55,7 @@ class World:
     def __init__(self, blobs: LocalBlobs, root: Path) -> None:
         self.blobs = blobs
         self.root = root
+        self.seal = Seal(bytes(32))
         self.log = FakeLog()
         self.publisher = FakePublisher(self.log)
         self.outcomes = FakeOutcomes()
@@ -93,6 +96,7 @@ class World:
             batches=self.batches,
             usage=self.usage,
             blobs=self.blobs,
+            passwords=SealedPasswords(self.blobs, self.seal),
             disk_space=DiskGuard({BLOBS: self.root}, RESERVE, stat_volume=lambda _: self.volume),
             health=self.health,
             signer=Signer(b"the secret of this world", clock=self.now),

@@ -16,6 +16,8 @@ from ilios.engines.local.limits import EngineLimits
 from ilios.engines.mistral import MistralLimits
 from ilios.engines.mistral.engine import MistralEngine, MistralParts
 from ilios.engines.mistral.engine import open_engine as open_mistral
+from ilios.passwords.seal import Seal
+from ilios.passwords.sealed import SealedPasswords
 from ilios.secret import Secret
 from schemas.options import ConversionOptions
 from schemas.results import PageResult, ResultHead
@@ -40,8 +42,15 @@ async def blobs(blob_root: Path) -> AsyncIterator[LocalBlobs]:
 
 
 @pytest.fixture
-async def local_engine(tmp_path: Path) -> AsyncIterator[LocalEngine]:
-    async with LocalEngine(EngineLimits(processes=1), tmp_path / "handover") as engine:
+def passwords(blobs: LocalBlobs) -> SealedPasswords:
+    return SealedPasswords(blobs, Seal(bytes(32)))
+
+
+@pytest.fixture
+async def local_engine(tmp_path: Path, passwords: SealedPasswords) -> AsyncIterator[LocalEngine]:
+    async with LocalEngine(
+        EngineLimits(processes=1), tmp_path / "handover", passwords=passwords
+    ) as engine:
         yield engine
 
 

@@ -1,0 +1,1 @@
+"""Passwords of protected documents: sealed in the blob store while their documents need them."""
