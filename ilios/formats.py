@@ -100,12 +100,12 @@ def _print_json(name: str, conversion: Conversion) -> str:
         "model": conversion.model,
         "pages": conversion.pages,
     }
-    if conversion.partial:
-        line["partial"] = True
     if conversion.warnings:
         line["warnings"] = conversion.warnings
     if conversion.quality is not None:
         line["quality"] = conversion.quality
+    if conversion.partial:
+        line["partial"] = True
     return visible_json(msgspec.json.encode(line).decode()) + "\n"
 
 

@@ -34,9 +34,27 @@ class ImpossiblePage(ValueError):
     """A page is outside of its bounds, or contradicts itself."""
 
 
-def fit_pages(pages: Sequence[ConvertedPage]) -> tuple[ConvertedPage, ...]:
+class ImageBudget:
+    """Images that a document may still have; ``images`` of ``size`` bytes it has already."""
+
+    def __init__(self, images: int = 0, size: int = 0) -> None:
+        self._images = MAX_IMAGES - images
+        self._bytes = MAX_IMAGE_BYTES - size
+
+    def take(self, data: bytes) -> bool:
+        """Whether this image is within the bounds."""
+        if self._images <= 0 or len(data) > self._bytes or image_ending(data) is None:
+            return False
+        self._images -= 1
+        self._bytes -= len(data)
+        return True
+
+
+def fit_pages(
+    pages: Sequence[ConvertedPage], budget: ImageBudget | None = None
+) -> tuple[ConvertedPage, ...]:
     """Return pages within the bounds; a page whose images are left out has a warning."""
-    budget = _ImageBudget()
+    budget = budget or ImageBudget()
     return tuple(_fit_page(page, budget) for page in pages)
 
 
@@ -54,23 +72,7 @@ def check_pages(pages: Sequence[ConvertedPage]) -> None:
         raise ImpossiblePage(f"{count} images of {size} bytes")
 
 
-class _ImageBudget:
-    """Images that a document may still have."""
-
-    def __init__(self) -> None:
-        self._images = MAX_IMAGES
-        self._bytes = MAX_IMAGE_BYTES
-
-    def take(self, data: bytes) -> bool:
-        """Whether this image is within the bounds."""
-        if not self._images or len(data) > self._bytes or image_ending(data) is None:
-            return False
-        self._images -= 1
-        self._bytes -= len(data)
-        return True
-
-
-def _fit_page(page: ConvertedPage, budget: _ImageBudget) -> ConvertedPage:
+def _fit_page(page: ConvertedPage, budget: ImageBudget) -> ConvertedPage:
     if page.result.images:
         page = _fit_images(page, budget)
     result = page.result
@@ -101,7 +103,7 @@ def _fit_share(value: float) -> float:
     return 0.0 if math.isnan(value) else min(max(value, 0.0), 1.0)
 
 
-def _fit_images(page: ConvertedPage, budget: _ImageBudget) -> ConvertedPage:
+def _fit_images(page: ConvertedPage, budget: ImageBudget) -> ConvertedPage:
     result = page.result
     images = tuple(_fit_box(image, result.dimensions) for image in result.images[:MAX_PAGE_IMAGES])
     ids = {image.id for image in images}

@@ -175,17 +175,15 @@ class ResultCache:
             billed_pages=result.billed_pages,
             seconds=round(seconds, 6),
         )
-        await self.put_images(result.images)
+        await self.store_images(result.images)
         key = self._key.blob_key(name)
         lines = b"".join(_encode(one) + b"\n" for one in (head, *result.pages))
         blob = await retry_until_stored(lambda: self._blobs.put_bytes(key, lines))
         pages = tuple(page.markdown for page in result.pages)
         return CachedPart(head, pages, tuple(page.measures for page in result.pages), key), blob
 
-    async def put_images(self, images: dict[str, bytes]) -> None:
-        """Store images by name, before the result that refers to them."""
-        if not images:
-            return
+    async def store_images(self, images: dict[str, bytes]) -> None:
+        """Store the images, before the result that refers to them."""
         turns = asyncio.Semaphore(MAX_CONCURRENT_IMAGES)
 
         async def put(name: str, data: bytes) -> None:

@@ -178,7 +178,8 @@ def _convert(request: Request, task: ToMarkdown, limits: EngineLimits, answers: 
             f"The document becomes {size} bytes of Markdown; "
             f"at most {limits.max_output_bytes} are allowed.",
         )
-    return Converted(fit_pages(converted.pages), converted.model, _wear(), converted.total)
+    pages = fit_pages(converted.pages)
+    return Converted(pages, converted.model, _wear(), converted.total)
 
 
 def _bounded(data: bytes, limits: EngineLimits) -> bytes:

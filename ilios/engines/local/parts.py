@@ -7,7 +7,7 @@ from msgspec import Struct
 import ilios
 from actors.engines import SourceFile
 from actors.ports import BlobNotFound, Blobs
-from ilios.engines.results import CacheKey, retry_until_stored
+from ilios.engines.results import CacheKey, ResultCache, retry_until_stored
 from schemas.results import PageResult, split_lines
 
 log = structlog.get_logger("local engine")
@@ -18,7 +18,7 @@ class PartHead(Struct, frozen=True):
     """The first line of a stored part.
 
     The part begins at the position ``first`` of ``total`` selected pages, and took ``seconds``, of
-    which ``budgeted`` count towards the time budget.
+    which ``budgeted`` count towards the time budget. It has ``images`` of ``image_bytes``.
     """
 
     first: int
@@ -26,6 +26,8 @@ class PartHead(Struct, frozen=True):
     model: str
     seconds: float
     budgeted: float
+    images: int = 0
+    image_bytes: int = 0
 
 
 class Part(Struct, frozen=True):
@@ -71,8 +73,9 @@ class PartStore:
                 break
         return parts
 
-    async def put(self, part: Part) -> str:
-        """Store a part and return its key; wait for a store that is unavailable."""
+    async def put(self, part: Part, images: dict[str, bytes]) -> str:
+        """Store a part after its images, and return its key."""
+        await ResultCache(self._blobs, self._key).store_images(images)
         key = self.key(part.head.first)
         lines = b"".join(_encode(one) + b"\n" for one in (part.head, *part.pages))
         await retry_until_stored(lambda: self._blobs.put_bytes(key, lines))

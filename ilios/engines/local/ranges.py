@@ -3,19 +3,20 @@
 from collections.abc import Awaitable, Callable
 from contextlib import ExitStack
 
-import msgspec
 import structlog
+from msgspec import Struct
 
-from actors.engines import Conversion, SourceFile, Unconvertible
+from actors.engines import SourceFile, Unconvertible
 from bus import failpoints
 from ilios.engines.local.limits import EngineLimits
 from ilios.engines.local.long_documents import LongDocuments
-from ilios.engines.local.page_store import PageStore
 from ilios.engines.local.parts import Part, PartHead, PartStore
 from ilios.engines.local.process import TaskResult
 from ilios.engines.local.protocol import Converted, ToMarkdown
+from ilios.engines.page_limits import ImageBudget
 from ilios.engines.pages import Portion, page_numbers
-from schemas.warnings import MAX_WARNING_PAGES, MAX_WARNINGS, MESSAGES, ConversionWarning
+from ilios.engines.results import EngineResult
+from schemas.warnings import MAX_WARNING_PAGES, MESSAGES, ConversionWarning
 
 RANGE_PAGES = 250
 """Most pages of a range. Headings and running headers are found by comparing the pages of a range,
@@ -34,7 +35,21 @@ Progress = Callable[[int, int], None]
 RunTask = Callable[[ToMarkdown, bool, Progress | None], Awaitable[TaskResult]]
 """Runs a task on the document; verifies the digest of the document if true."""
 
+Assemble = Callable[[Converted, ImageBudget], EngineResult]
+"""Makes a result of the answer of a child, with as many images as a document may still have."""
+
 log = structlog.get_logger("local engine")
+
+
+class Ended(Struct, frozen=True):
+    """The result of all ranges; ``missing`` is the warning about pages that were not converted.
+
+    ``images`` of the result are those that are not stored yet.
+    """
+
+    result: EngineResult
+    seconds: float
+    missing: ConversionWarning | None = None
 
 
 class RangedConversion:
@@ -48,20 +63,20 @@ class RangedConversion:
         self,
         document: SourceFile,
         run: RunTask,
+        assemble: Assemble,
         limits: EngineLimits,
-        pages: PageStore,
         store: PartStore | None,
         keys: list[str],
     ) -> None:
         self._document = document
         self._run = run
+        self._assemble = assemble
         self._limits = limits
-        self._pages = pages
         self._store = store
         self._keys = keys
         self._parts: list[Part] = []
 
-    async def convert(self, others: LongDocuments, progress: Progress | None) -> Conversion:
+    async def convert(self, others: LongDocuments, progress: Progress | None) -> Ended:
         """Convert what is missing.
 
         :raises Unconvertible: a range cannot be converted, or the budget has ended.
@@ -70,24 +85,24 @@ class RangedConversion:
         """
         await self._find_parts()
         if not self._parts:
-            self._parts.append(await self._convert_range(progress))
+            result = await self._convert_range(progress)
             if self._is_complete:
-                return await self._conversion()
-            await self._store_part()
+                return Ended(result, self._parts[0].head.seconds)
+            await self._store_part(result)
         with ExitStack() as stack:
             if not self._is_complete:
                 stack.enter_context(others.admitted(self._document))
             while not self._is_complete:
                 try:
                     self._check_budget()
-                    self._parts.append(await self._convert_range(progress))
+                    result = await self._convert_range(progress)
                     self._check_size()
                 except Unconvertible as error:
                     if self._document.options.partial and error.code in TIME_CODES:
-                        return await self._conversion()
+                        return self._joined()
                     raise
-                await self._store_part()
-        return await self._conversion()
+                await self._store_part(result)
+        return self._joined()
 
     @property
     def _done(self) -> int:
@@ -104,13 +119,12 @@ class RangedConversion:
         self._parts = await self._store.find()
         self._keys[:] = [self._store.key(part.head.first) for part in self._parts]
         if self._parts:
-            self._pages.recall([page for part in self._parts for page in part.pages])
             log.info("stored ranges found", ranges=len(self._parts), pages=self._done)
 
-    async def _store_part(self) -> None:
+    async def _store_part(self, result: EngineResult) -> None:
         part = self._parts[-1]
         if self._store is not None:
-            self._keys.append(await self._store.put(part))
+            self._keys.append(await self._store.put(part, result.images))
         log.info(
             "range converted",
             first=part.head.first,
@@ -120,7 +134,7 @@ class RangedConversion:
         )
         failpoints.reach("engine.range_stored")
 
-    async def _convert_range(self, progress: Progress | None) -> Part:
+    async def _convert_range(self, progress: Progress | None) -> EngineResult:
         first, options = self._done, self._document.options
         total = self._parts[0].head.total if self._parts else None
         task = ToMarkdown(
@@ -140,8 +154,22 @@ class RangedConversion:
         done = await self._run(task, first == 0, report)
         answer = done.outcome
         assert isinstance(answer, Converted)
-        head = PartHead(first, answer.selected, answer.model, done.seconds, done.budgeted)
-        return Part(head, await self._pages.add(answer.pages))
+        heads = [part.head for part in self._parts]
+        budget = ImageBudget(
+            sum(one.images for one in heads), sum(one.image_bytes for one in heads)
+        )
+        result = self._assemble(answer, budget)
+        head = PartHead(
+            first,
+            answer.selected,
+            answer.model,
+            done.seconds,
+            done.budgeted,
+            len(result.images),
+            sum(map(len, result.images.values())),
+        )
+        self._parts.append(Part(head, result.pages))
+        return result
 
     def _most_pages(self) -> int:
         """Return how many pages the next range may have, by the time that the last one took."""
@@ -172,16 +200,16 @@ class RangedConversion:
                 "Markdown.",
             )
 
-    async def _conversion(self) -> Conversion:
-        conversion = await self._pages.finish(
-            [page for part in self._parts for page in part.pages],
-            self._parts[-1].head.model,
+    def _joined(self) -> Ended:
+        """Return the result of the parts."""
+        pages = tuple(page for part in self._parts for page in part.pages)
+        model = self._parts[-1].head.model
+        return Ended(
+            # The images of the parts are stored.
+            EngineResult(pages, {}, "local", model, len(pages)),
             sum(part.head.seconds for part in self._parts),
+            None if self._is_complete else self._partial_warning(),
         )
-        if self._is_complete:
-            return conversion
-        warnings = (*conversion.warnings[: MAX_WARNINGS - 1], self._partial_warning())
-        return msgspec.structs.replace(conversion, warnings=warnings, partial=True)
 
     def _partial_warning(self) -> ConversionWarning:
         ranges, total = self._document.options.page_ranges, self._parts[0].head.total

@@ -41,11 +41,6 @@ def page(text: str, index: int = 0, **members: object) -> dict[str, object]:
     return {"result": {"index": index, "markdown": text, **members}}
 
 
-def pages(text: str, count: int) -> list[dict[str, object]]:
-    """Return so many pages of the answer of a child."""
-    return [page(text, index) for index in range(count)]
-
-
 CONVERTED = {"type": "Converted", "pages": [page("text")], "model": "liteparse-2.18", "wear": WEAR}
 REFUSED = {"type": "Refused", "code": "corrupt", "reason": "It is damaged.", "wear": WEAR}
 HELD_FOR = 5.0
@@ -240,7 +235,7 @@ def test_a_later_portion_continues_the_former_ones(index: int, total: int, count
 async def test_a_doubtful_number_of_pages_is_counted_by_another_child(
     place_document: PlaceDocument, take_over_child: Any
 ) -> None:
-    take_over_child(framed(CONVERTED | {"pages": pages("x", 50)}))
+    take_over_child(framed(CONVERTED | {"pages": [page("x", number) for number in range(50)]}))
     document = one_page(place_document)
     async with LocalEngine(ONE) as engine:
         with pytest.raises(EngineCrashed, match="claimed 50 pages of 1") as caught:

@@ -14,17 +14,19 @@ from ilios.engines.local import ranges
 from ilios.engines.local.engine import LocalEngine
 from ilios.engines.local.limits import EngineLimits
 from ilios.engines.local.long_documents import LongDocuments
-from ilios.engines.local.page_store import PageStore
 from ilios.engines.local.parts import PartStore
 from ilios.engines.local.process import TaskResult
 from ilios.engines.local.protocol import Converted, ToMarkdown, Wear
 from ilios.engines.local.ranges import (
     RANGE_PAGES,
     RANGE_SECONDS,
+    Ended,
     Progress,
     RangedConversion,
 )
+from ilios.engines.page_limits import ImageBudget
 from ilios.engines.pages import markdown_pages, page_numbers
+from ilios.engines.results import EngineResult
 from schemas.options import ConversionOptions
 from tests import documents
 from tests.ilios.engines.conftest import PlaceDocument
@@ -65,8 +67,16 @@ def ranged(
 ) -> RangedConversion:
     options = ConversionOptions(partial=partial)
     document = msgspec.structs.replace(DOCUMENT, may_be_repeated=repeated, options=options)
-    pages = PageStore(None, document)
-    return RangedConversion(document, child.run, LIMITS, pages, store, [])
+    return RangedConversion(document, child.run, assemble, LIMITS, store, [])
+
+
+def assemble(answer: Converted, _budget: ImageBudget) -> EngineResult:
+    pages = tuple(page.result for page in answer.pages)
+    return EngineResult(pages, {}, "local", answer.model, len(pages))
+
+
+def texts(ended: Ended) -> tuple[str, ...]:
+    return tuple(page.markdown for page in ended.result.pages)
 
 
 @pytest.fixture
@@ -76,22 +86,26 @@ async def blobs(tmp_path: Path) -> AsyncIterator[LocalBlobs]:
 
 
 async def stored(blobs: LocalBlobs) -> list[str]:
-    """Return the keys of stored ranges."""
     found, _ = await blobs.list_page(RESULTS, None, 1000)
-    return [one.key for one in found if ".from-" in one.key]
+    return [one.key for one in found]
+
+
+async def parts(blobs: LocalBlobs) -> int:
+    """Count the stored parts; the results of conversions are beside them."""
+    return sum(".from-" in key for key in await stored(blobs))
 
 
 async def test_a_short_document_is_one_task_and_stores_nothing(blobs: LocalBlobs) -> None:
     child = Child(3, 0.01)
-    conversion = await ranged(child, PartStore(blobs, DOCUMENT)).convert(LongDocuments(), None)
-    assert conversion.pages == ("page 1", "page 2", "page 3")
+    ended = await ranged(child, PartStore(blobs, DOCUMENT)).convert(LongDocuments(), None)
+    assert texts(ended) == ("page 1", "page 2", "page 3")
     assert (len(child.tasks), await stored(blobs)) == (1, [])
 
 
 async def test_slow_pages_make_ranges_that_end_by_time(blobs: LocalBlobs) -> None:
     child = Child(30, 1.0)
-    conversion = await ranged(child, PartStore(blobs, DOCUMENT)).convert(LongDocuments(), None)
-    assert conversion.pages == tuple(f"page {number}" for number in range(1, 31))
+    ended = await ranged(child, PartStore(blobs, DOCUMENT)).convert(LongDocuments(), None)
+    assert texts(ended) == tuple(f"page {number}" for number in range(1, 31))
     assert [task.portion.first for task in child.tasks] == [0, 5, 10, 15, 20, 25]
     assert {task.total for task in child.tasks} == {None, 30}
     # What a range after slow ones begins with and does not reach is looked at in vain.
@@ -106,10 +120,10 @@ async def test_a_repeated_conversion_begins_at_the_first_missing_range(blobs: Lo
         await ranged(dies, store).convert(LongDocuments(), None)
     child, reported = Child(30, 1.0), list[tuple[int, int]]()
     again = ranged(child, store, repeated=True)
-    conversion = await again.convert(LongDocuments(), lambda *counts: reported.append(counts))
+    ended = await again.convert(LongDocuments(), lambda *counts: reported.append(counts))
     assert [task.portion.first for task in child.tasks] == [25]
-    assert conversion.pages == tuple(f"page {number}" for number in range(1, 31))
-    assert (conversion.seconds, conversion.partial) == (30, False)
+    assert texts(ended) == tuple(f"page {number}" for number in range(1, 31))
+    assert (ended.seconds, ended.missing) == (30, None)
     assert reported == [(30, 30)]
 
 
@@ -137,9 +151,10 @@ async def test_a_document_fails_when_its_time_budget_ends() -> None:
 
 
 async def test_a_partial_result_has_the_pages_that_are_done() -> None:
-    conversion = await ranged(Child(300, 2.0), partial=True).convert(LongDocuments(), None)
-    assert (len(conversion.pages), conversion.partial) == (66, True)
-    (warning,) = conversion.warnings
+    ended = await ranged(Child(300, 2.0), partial=True).convert(LongDocuments(), None)
+    assert len(texts(ended)) == 66
+    warning = ended.missing
+    assert warning is not None
     assert (warning.code, warning.pages) == ("partial_result", tuple(range(67, 301)))
     assert warning.message.endswith("converted: 67 to 300.")
 
@@ -148,8 +163,8 @@ async def test_a_hung_range_is_a_timeout_unless_a_part_is_enough() -> None:
     hung = Unconvertible("timeout", "It hangs.")
     with pytest.raises(Unconvertible, match="It hangs"):
         await ranged(Child(30, 1.0, p20=hung)).convert(LongDocuments(), None)
-    conversion = await ranged(Child(30, 1.0, p20=hung), partial=True).convert(LongDocuments(), None)
-    assert (len(conversion.pages), conversion.partial) == (20, True)
+    ended = await ranged(Child(30, 1.0, p20=hung), partial=True).convert(LongDocuments(), None)
+    assert (len(texts(ended)), ended.missing is None) == (20, False)
     with pytest.raises(Unconvertible, match="It hangs"):
         await ranged(Child(30, 1.0, p0=hung), partial=True).convert(LongDocuments(), None)
 
@@ -190,13 +205,13 @@ async def test_parts_stay_until_the_document_has_ended(
     document = placed(place_document, documents.pdf(*texts))
     async with LocalEngine(LIMITS, blobs=blobs) as engine:
         assert (await engine.convert(document)).pages == texts
-        assert len(await stored(blobs)) == 3
+        assert await parts(blobs) == 3
         repeated = msgspec.structs.replace(document, may_be_repeated=True)
         async with LocalEngine(LIMITS, blobs=blobs) as later:
             assert (await later.convert(repeated)).pages == texts
             assert not later.child_pids, "nothing was converted again"
         await engine.discard_parts("t", "d")
-    assert await stored(blobs) == []
+    assert await parts(blobs) == 0
 
 
 async def test_a_document_passes_a_long_one_of_its_tenant(place_document: PlaceDocument) -> None:
@@ -229,4 +244,4 @@ async def test_a_range_of_scans_ends_by_time(
         conversion = await engine.convert(document)
     assert [text.split()[-1] for text in conversion.pages] == ["1", "2", "3"]
     assert conversion.result is not None
-    assert len(await stored(blobs)) == 3
+    assert await parts(blobs) == 3
