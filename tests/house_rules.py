@@ -84,7 +84,6 @@ LATE_IMPORTS = {
             ("converters/registry", "converters.pptx"),
             ("converters/registry", "converters.images"),
             ("converters/registry", "recognition.ocr"),
-            ("pdf/scans", "recognition.ocr"),
             ("recognition/ocr", "recognition.paddle"),
             ("recognition/ocr", "recognition.rapid"),
         )

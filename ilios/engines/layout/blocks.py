@@ -6,13 +6,14 @@ from itertools import pairwise
 from statistics import median
 from typing import Literal
 
+import msgspec
 from msgspec import Struct
 
 from . import lists, open_tables
 from .fonts import Fonts
 from .headings import CAPTION, is_heading
 from .items import Item
-from .lines import Line, append_text, first_fits, linked_text, make_lines, spaced
+from .lines import Line, append_text, first_fits, is_rtl, linked_text, make_lines, spaced
 from .tables import Table
 
 PARAGRAPH_PITCH = 1.3
@@ -31,6 +32,9 @@ MAX_INDENT = 5.0
 
 SHORT_LINE = 0.75
 """A line that fills less of the column ends a paragraph if a sentence ends with it."""
+
+LETTER_LINES = 3
+"""So many lines begin with a letter that is a bullet."""
 
 LOOSE_LINES = 4
 LOOSE_SHARE = 0.6
@@ -62,26 +66,36 @@ class Column(Struct):
     loose: bool = False
 
 
-def read_column(items: Sequence[Item], fonts: Fonts) -> Iterator[Block]:
-    """Yield the blocks of a column from top to bottom."""
+def read_column(items: Sequence[Item], fonts: Fonts, table: Table | None = None) -> Iterator[Block]:
+    """Yield the blocks of a column from top to bottom; ``table`` stands below them."""
     lines = make_lines(items)
     if not lines:
         return
+    if is_rtl(line.text for line in lines):
+        fonts = msgspec.structs.replace(fonts, rtl=True)
     contents = open_tables.find_contents(lines)
     found = contents or open_tables.find(lines, code=not fonts.monospaced)
     place = 0
     for one in found:
-        yield from _text_blocks(lines[place : one.start], fonts)
+        yield from _text_blocks(lines[place : one.start], fonts, lines[one.start])
         yield Block("table", "", table=one.table)
         place = one.stop
-    yield from _text_blocks(lines[place:], fonts)
+    below = (
+        Line(table.left, table.top, table.right, table.bottom, fonts.body, []) if table else None
+    )
+    yield from _text_blocks(lines[place:], fonts, below)
 
 
-def _text_blocks(lines: Sequence[Line], fonts: Fonts) -> Iterator[Block]:
-    """Yield the blocks of lines without tables."""
+def _text_blocks(lines: Sequence[Line], fonts: Fonts, below: Line | None = None) -> Iterator[Block]:
+    """Yield the blocks of lines without tables; ``below`` is the first line of a table below."""
     if not lines:
         return
-    pitches = [below.top - above.top for above, below in pairwise(lines)]
+    lines = _with_letter_bullets(lines)
+    if fonts.rtl:
+        lines = [
+            msgspec.structs.replace(line, left=-line.right, right=-line.left) for line in lines
+        ]
+    pitches = [below.middle - above.middle for above, below in pairwise(lines)]
     column = Column(
         min(line.left for line in lines),
         max(line.right for line in lines),
@@ -106,8 +120,28 @@ def _text_blocks(lines: Sequence[Line], fonts: Fonts) -> Iterator[Block]:
             and lines[stop + 1].monospaced
         ):
             stop += 1
-        yield from _paragraphs(lines[place:stop], column, fonts)
+        after = lines[stop] if stop < len(lines) else below
+        yield from _paragraphs(lines[place:stop], after, column, fonts)
         place = stop
+
+
+def _with_letter_bullets(lines: Sequence[Line]) -> Sequence[Line]:
+    """Return the lines; those that begin with the letter of a symbol font have a bullet.
+
+    The letter is no word of its own: the same one stands apart at the same place on several lines.
+    """
+    found: dict[tuple[str, int], list[int]] = {}
+    for at, line in enumerate(lines):
+        first = line.items[0]
+        if len(first.text) == 1 and first.text.isalpha() and len(line.items) > 1:
+            found.setdefault((first.text, round(first.left / 2)), []).append(at)
+    bullets = {at for group in found.values() if len(group) >= LETTER_LINES for at in group}
+    if not bullets:
+        return lines
+    return [
+        msgspec.structs.replace(line, text=f"\u2022 {line.text}") if at in bullets else line
+        for at, line in enumerate(lines)
+    ]
 
 
 def _is_loose(lines: Sequence[Line]) -> bool:
@@ -162,7 +196,9 @@ def _char_width(item: Item) -> float:
     return (item.right - item.left) / max(len(item.text), 1)
 
 
-def _paragraphs(lines: Sequence[Line], column: Column, fonts: Fonts) -> Iterator[Block]:
+def _paragraphs(
+    lines: Sequence[Line], below: Line | None, column: Column, fonts: Fonts
+) -> Iterator[Block]:
     depths = lists.Depths()
     group: list[Line] = []
     for at, line in enumerate(lines):
@@ -171,7 +207,7 @@ def _paragraphs(lines: Sequence[Line], column: Column, fonts: Fonts) -> Iterator
             group = []
         group.append(line)
         if at + 1 == len(lines):
-            yield from _block(group, None, column, fonts, depths)
+            yield from _block(group, below, column, fonts, depths)
 
 
 def _begins(group: list[Line], line: Line, column: Column, fonts: Fonts) -> bool:
@@ -193,7 +229,7 @@ def _begins(group: list[Line], line: Line, column: Column, fonts: Fonts) -> bool
 
 def _is_apart(above: Line, line: Line, usual: float, column: Column) -> bool:
     """Whether the space between two lines is that between paragraphs."""
-    pitch = line.top - above.top
+    pitch = line.middle - above.middle
     if pitch <= PARAGRAPH_PITCH * usual + 1:
         return False
     # A full line in the midst of a sentence goes on where the lines stand far apart.
@@ -221,7 +257,7 @@ def _is_indented(group: list[Line], line: Line, column: Column) -> bool:
     """Whether a line is indented as the first of a paragraph, or ends a hanging indentation."""
     above = group[-1]
     step = INDENT * line.size
-    base = min(one.left for one in group)
+    base = min(one.left for one in group[:3])
     if column.hanging:
         return line.left < column.left + step < above.left or (
             len(group) == 1
@@ -264,9 +300,10 @@ def _block(
 def _joined(group: list[Line], column: Column | None) -> str:
     """Return the text of lines; a break made on purpose stays one where the column is given."""
     text = linked_text(group[0].items)
+    item = bool(lists.marker(group[0].text))
     for above, line in pairwise(group):
         more = linked_text(line.items)
-        if column is not None and _is_broken(above, line, column):
+        if column is not None and not item and _is_broken(above, line, column):
             text = f"{text}\n{more}"
         else:
             text = append_text(text, more)

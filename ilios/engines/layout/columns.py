@@ -1,5 +1,6 @@
 """Columns: the parts of a page in reading order, divided at white corridors."""
 
+import heapq
 from bisect import bisect_left
 from collections import Counter
 from collections.abc import Sequence
@@ -29,12 +30,17 @@ PROSE_FILL = 0.5
 PROSE_SHARE = 0.5
 """Most words of a column stand in lines of so many words that fill this share of its width."""
 
-BESIDE = 2.0
-BESIDE_SHARE = 0.6
-"""Distance of the middles of lines beside each other, and their share in a table."""
+BESIDE = 0.25
+BESIDE_SHARE = 0.5
+"""Distance of the middles of lines beside each other, in their size, and their share in a table."""
+
+ROUNDING = 0.1
 
 CANDIDATES = 8
 """Places at which a corridor is searched on each side; the most frequent edges of items."""
+
+MAX_RUNS = 8
+"""Corridors at one place that are looked at, the highest first."""
 
 DEPTH = 12
 """Divisions of a page, one within the other."""
@@ -110,17 +116,26 @@ def _candidates(parts: list[Part], width: float) -> list[float]:
     """Return the middles of the corridors that may end at an edge many items share."""
     lefts = Counter(round(part.left / 2) for part in parts)
     rights = Counter(round(part.right / 2) for part in parts)
+    starts = {at: float("inf") for at, _ in lefts.most_common(CANDIDATES)}
+    ends = {at: 0.0 for at, _ in rights.most_common(CANDIDATES)}
+    for part in parts:
+        at = round(part.left / 2)
+        if at in starts and part.left < starts[at]:
+            starts[at] = part.left
+        at = round(part.right / 2)
+        if at in ends and part.right > ends[at]:
+            ends[at] = part.right
     least = min(part.left for part in parts)
     most = max(part.right for part in parts)
-    places = [2 * at - 1 - width / 2 for at, _ in lefts.most_common(CANDIDATES)]
-    places += [2 * at + 1 + width / 2 for at, _ in rights.most_common(CANDIDATES)]
-    return sorted({round(x, 1) for x in places if least < x < most})
+    places = [left - width / 2 for left in starts.values()]
+    places += [right + width / 2 for right in ends.values()]
+    return sorted({round(x, 2) for x in places if least < x < most})
 
 
 def _runs(parts: list[Part], x: float, width: float) -> list[Run]:
     """Return the corridors at x between the parts that cross it."""
-    left = x - width / 2
-    right = x + width / 2
+    left = x - width / 2 + ROUNDING
+    right = x + width / 2 - ROUNDING
     crossing = sorted(
         (part.top, part.bottom) for part in parts if part.left < right and part.right > left
     )
@@ -134,7 +149,7 @@ def _runs(parts: list[Part], x: float, width: float) -> list[Run]:
         end = max(end, bottom)
     if last > end:
         runs.append((x, end, last))
-    return runs
+    return heapq.nlargest(MAX_RUNS, runs, key=lambda run: run[2] - run[1])
 
 
 def _divides(parts: Sequence[Part], run: Run, size: float) -> bool:
@@ -150,7 +165,7 @@ def _divides(parts: Sequence[Part], run: Run, size: float) -> bool:
     gap = min(part.left for part in right) - max(part.right for part in left)
     sides = [_side(left), _side(right)]
     lines = min(len(side) for side in sides)
-    aligned = _aligned(sides)
+    aligned = _aligned(sides, BESIDE * size)
     if gap > SHEET * size and lines >= SHEET_LINES and not aligned:
         return True
     if lines < (WIDE_LINES if gap > WIDE * size else PROSE_LINES):
@@ -176,19 +191,28 @@ def _side(parts: list[Part]) -> list[Extent]:
     left = right = 0.0
     words = 0
     middle = 0.0
+    flows = False
     for part in sorted(parts, key=lambda part: part.top + part.bottom):
         centre = (part.top + part.bottom) / 2
         count = _words(part)
         if lines and centre < bottom - (part.bottom - part.top) * 0.3:
-            left = min(left, part.left)
+            if part.left < left:
+                left, flows = part.left, _flows(part)
             right = max(right, part.right)
             words += count
-            lines[-1] = (middle, right - left, words)
         else:
             left, right, words, middle = part.left, part.right, count, centre
+            flows = _flows(part)
             lines.append((middle, right - left, words))
             bottom = part.bottom
+        # A line of few words may go on in the midst of a sentence where the column is narrow.
+        flowing = max(words, PROSE_WORDS) if flows and words > 1 else words
+        lines[-1] = (middle, right - left, flowing)
     return lines
+
+
+def _flows(part: Part) -> bool:
+    return part.item is not None and part.item.text[:1].islower() and not part.code
 
 
 def _words(part: Part) -> int:
@@ -223,7 +247,7 @@ def _is_prose(lines: list[Extent], parts: list[Part]) -> bool:
     )
 
 
-def _aligned(sides: list[list[Extent]]) -> bool:
+def _aligned(sides: list[list[Extent]], tolerance: float) -> bool:
     """Whether the lines of a side stand beside lines of the other, as in a table."""
     few, other = sorted(sides, key=lambda side: median([words for _, _, words in side]))
     if median([words for _, _, words in few]) >= PROSE_WORDS:
@@ -231,6 +255,6 @@ def _aligned(sides: list[list[Extent]]) -> bool:
     places = sorted(middle for middle, _, _ in other)
     beside = 0
     for middle, _, _ in few:
-        at = bisect_left(places, middle - BESIDE)
-        beside += at < len(places) and places[at] <= middle + BESIDE
+        at = bisect_left(places, middle - tolerance)
+        beside += at < len(places) and places[at] <= middle + tolerance
     return beside > BESIDE_SHARE * len(few)

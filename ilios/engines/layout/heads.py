@@ -13,6 +13,10 @@ GAP = 0.9
 REACH = 0.45
 """Share of the distance between two heads to which the columns below belong to a head."""
 
+CENTRED = 0.7
+"""Distance of the middles, in the size of the font, of a text centred over columns."""
+
+MAX_COLUMNS = 20
 Span = tuple[float, float]
 
 
@@ -36,6 +40,8 @@ def head_row(pieces: Sequence[Line], columns: Sequence[Span]) -> list[str]:
     )
     for piece in pieces:
         text = linked_text(piece.items)
+        if len(pieces) == 1 and (wide := _range_below(piece, columns)):
+            return [text if at in wide else "" for at in range(len(columns))]
         placed = False
         for at, (left, right) in enumerate(columns):
             over = min(piece.right, right) - max(piece.left, left)
@@ -49,6 +55,22 @@ def head_row(pieces: Sequence[Line], columns: Sequence[Span]) -> list[str]:
             )
             texts[nearest] = f"{texts[nearest]} {text}".strip()
     return texts
+
+
+def _range_below(piece: Line, columns: Sequence[Span]) -> range | None:
+    """Return the widest range of columns, without the first, over whose middle a text stands."""
+    middle = _middle(piece)
+    if len(columns) > MAX_COLUMNS or any(
+        abs(sum(column) / 2 - middle) < CENTRED * piece.size for column in columns
+    ):
+        return None
+    for count in range(len(columns) - 1, 1, -1):
+        for first in range(1, len(columns) - count + 1):
+            left, right = columns[first][0], columns[first + count - 1][1]
+            inside = left < piece.left and piece.right < right
+            if inside and abs((left + right) / 2 - middle) < CENTRED * piece.size:
+                return range(first, first + count)
+    return None
 
 
 def _middle(line: Line) -> float:

@@ -27,6 +27,9 @@ WORD_SLACK = 1.3
 TALL = 1.8
 """Ratio to the median height of an initial or a bracket that reaches over several lines."""
 
+MAX_TALL = 100
+"""With more tall items on a page, they are lines like others."""
+
 INITIAL_CHARS = 12
 """An initial may be one item with the rest of its word."""
 
@@ -49,6 +52,11 @@ class Line(Struct):
     italic: bool = False
     monospaced: bool = False
     text: str = ""
+
+    @property
+    def middle(self) -> float:
+        """Vertical middle of the box."""
+        return (self.top + self.bottom) / 2
 
 
 def make_line(items: Sequence[Item]) -> Line:
@@ -178,6 +186,8 @@ def rows(items: Sequence[Item]) -> list[list[Item]]:
         return [list(items)] if items else []
     usual = median([item.bottom - item.top for item in items])
     tall = [item for item in items if _is_tall(item, usual)]
+    if len(tall) > MAX_TALL:
+        tall = []
     normal = [item for item in items if not _is_tall(item, usual)] if tall else list(items)
     found: list[list[Item]] = []
     top = bottom = float("-inf")

@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Sequence
-from itertools import pairwise
+from itertools import dropwhile, pairwise
 from statistics import median
 
 from msgspec import Struct
@@ -71,11 +71,12 @@ def find(lines: Sequence[Line], *, code: bool) -> list[Found]:
             place = stop
             continue
         floor = found[-1].stop if found else 0
-        start, heads = _heads(split, place, floor, table)
+        start, heads = _heads(split, place, stop, floor)
         rows = heads + table.rows if heads else table.rows
         used = [item for line in lines[start:stop] for item in line.items]
         box = [line for row in split[start:stop] for line in row]
-        found.append(Found(start, stop, _boxed(box, _join_units(rows), used)))
+        rows = _join_units(rows)
+        found.append(Found(start, stop, _boxed(box, rows, used)))
         place = stop
     return found
 
@@ -224,12 +225,9 @@ def _fill(run: Rows, columns: list[Span]) -> list[list[str]]:
     return rows
 
 
-def _heads(split: Rows, place: int, floor: int, table: Table) -> tuple[int, list[list[str]]]:
+def _heads(split: Rows, place: int, stop: int, floor: int) -> tuple[int, list[list[str]]]:
     """Return where a table begins with the lines above that head its columns, and those rows."""
-    run = [row for row in split[place:] if len(row) > 1]
-    columns = _columns(run[: len(table.rows)])
-    if len(columns) != len(table.rows[0]):
-        return place, []
+    columns = _columns([row for row in split[place:stop] if len(row) > 1])
     heads: list[list[str]] = []
     start = place
     while start > floor and len(heads) < HEAD_ROWS:
@@ -253,14 +251,15 @@ def _is_head(line: Line, columns: list[Span]) -> bool:
 
 
 def _join_units(rows: list[list[str]]) -> list[list[str]]:
-    """Return the rows with each column of nothing but currency signs joined with the next."""
+    """Return the rows; a column of nothing but currency signs below its head joins the next."""
     at = 0
     while at + 1 < len(rows[0]):
         values = [row[at] for row in rows if row[at]]
-        if values and all(value in _UNITS for value in values):
+        body = list(dropwhile(lambda value: value not in _UNITS, values))
+        if len(body) > 1 and _UNITS.issuperset(body) and len(values) - len(body) <= HEAD_ROWS:
             for row in rows:
-                row[at + 1] = f"{row[at]} {row[at + 1]}".strip() if row[at] else row[at + 1]
-                del row[at]
+                both = [row[at]] * (row[at] != row[at + 1]) + [row[at + 1]]
+                row[at : at + 2] = [" ".join(filter(None, both))]
         else:
             at += 1
     return rows

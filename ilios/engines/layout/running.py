@@ -23,8 +23,12 @@ SAME_HEIGHT = 3.0
 """Vertical distance within which lines stand at the same place."""
 
 MAX_LINES = 5
+MAX_CELLS = 50
 MAX_ZONE_ITEMS = 400
 """Running lines of a page; a zone with more items is not searched."""
+
+APART = 3.0
+"""Gap between the page's own number and other text, in the size of the font."""
 
 ISOLATED = 1.0
 """Gap between a lone page number and the text, in the size of the body."""
@@ -38,9 +42,14 @@ _PAGE = re.compile(
 _LONE = re.compile(
     r"(?:[-\u2013\u2014|\[(]\s*)?(?:(?:p|page|s|seite|blatt|p\u00e1gina|pagina|side|sida|strona)"
     r"\.?\s*)?(?:\d{1,4}|[ivxlc]{1,7})(?:\s*(?:/|of|von|de|di|av|sur|z)\s*\d{1,4})?"
-    r"(?:\s*[-\u2013\u2014|\])])?",
+    r"(?:\s*[-\u2013\u2014|\])])?|\u7b2c\s*\d{1,4}\s*[\u9875\u9801]",
     re.IGNORECASE,
 )
+_COUNTED = re.compile(
+    r"(?:\b(?:no|nos|nr|num|number|nummer|id)\b\.?|[#:\u2116])\s*$", re.IGNORECASE
+)
+"""What stands before the number of something else than the page."""
+
 _TOTAL = re.compile(r"\s*(?:/|of\b|von\b|de\b|di\b|av\b|sur\b|z\b)\s*\d", re.IGNORECASE)
 _ROMAN = {"i": 1, "v": 5, "x": 10, "l": 50, "c": 100}
 
@@ -105,7 +114,21 @@ def _outermost(found: list[_Row], shared: set[int]) -> list[_Row]:
     count = 0
     while count < len(found) and id(found[count]) in shared:
         count += 1
+    if count == MAX_LINES:
+        return []  # pages of the same content
+    while 0 < count < len(found) and _heads_table(found[count - 1].line, found[count].line):
+        count -= 1
     return found[:count]
+
+
+def _heads_table(line: Line, inner: Line) -> bool:
+    """Whether two lines close to each other have cells of the same columns."""
+    if max(inner.top - line.bottom, line.top - inner.bottom) > line.size:
+        return False
+    lefts = [cell.left for cell in cells(line)]
+    others = [cell.left for cell in cells(inner)]
+    shared = sum(any(abs(left - other) < 2 for other in others[:MAX_CELLS]) for left in lefts)
+    return len(lefts) > 1 and shared > 1
 
 
 def _edge_rows(page: PageItems, fonts: Fonts, *, at_top: bool) -> list[_Row]:
@@ -134,13 +157,13 @@ def _keys(line: Line, index: int) -> tuple[str, ...]:
     by its distance from the index of the page.
     """
     keys = [line.text]
-    alone = {cell.text for cell in cells(line)}
+    alone = {cell.text for cell in cells(line, APART)}
     for match in _NUMBER.finditer(line.text):
         value = _value(match[0])
         before = line.text[: match.start()]
         after = line.text[match.end() :]
         own = (
-            match[0] in alone
+            (match[0] in alone and not _COUNTED.search(before))
             or _PAGE.search(before)
             or _TOTAL.match(after)
             or (re.search(r"[|\u2022\u00b7\u2013\u2014-]\s*$", before) and not after.strip())

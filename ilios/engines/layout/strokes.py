@@ -1,5 +1,6 @@
 """Rules of a page: horizontal and vertical strokes, joined, and the grids they form."""
 
+import heapq
 from bisect import bisect_left, bisect_right
 from collections.abc import Iterable, Sequence
 
@@ -24,8 +25,9 @@ MAX_STROKES = 6000
 """A page with more strokes is a drawing: no grids are searched on it."""
 
 MAX_CROSSINGS = 100_000
+MAX_GRIDS = 100
 MAX_LINES = 200
-"""Rows or columns of a grid."""
+"""Grids of a page, the largest first, and rows or columns of a grid."""
 
 
 class Rule(Struct):
@@ -124,7 +126,8 @@ def grids(horizontals: list[Rule], verticals: list[Rule]) -> list[Grid]:
             and max(len(xs), len(ys)) <= MAX_LINES
         ):
             found.append(Grid(xs, ys, upright, flat))
-    return _stacked(_without_inner(found))
+    largest = heapq.nlargest(MAX_GRIDS, found, key=_area)
+    return _stacked(_without_inner(largest))
 
 
 def edges(places: Iterable[float]) -> list[float]:
@@ -164,11 +167,15 @@ def _components(
     return list(groups.values())
 
 
+def _area(grid: Grid) -> float:
+    return (grid.right - grid.left) * (grid.bottom - grid.top)
+
+
 def _stacked(found: list[Grid]) -> list[Grid]:
     """Return the grids; those of the same width close below one another are one."""
     stacked: list[Grid] = []
     for grid in sorted(found, key=lambda one: one.top):
-        for at, above in enumerate(stacked[-MAX_LINES:], max(len(stacked) - MAX_LINES, 0)):
+        for at, above in enumerate(stacked):
             if (
                 abs(grid.left - above.left) <= TOUCH
                 and abs(grid.right - above.right) <= TOUCH
@@ -189,13 +196,13 @@ def _stacked(found: list[Grid]) -> list[Grid]:
 def _without_inner(found: list[Grid]) -> list[Grid]:
     """Return the grids but those that lie inside of another."""
     outer: list[Grid] = []
-    for grid in sorted(found, key=lambda one: (one.left - one.right) * (one.bottom - one.top)):
+    for grid in sorted(found, key=_area, reverse=True):
         inside = any(
             one.left - TOUCH <= grid.left
             and grid.right <= one.right + TOUCH
             and one.top - TOUCH <= grid.top
             and grid.bottom <= one.bottom + TOUCH
-            for one in outer[:MAX_LINES]
+            for one in outer
         )
         if not inside:
             outer.append(grid)

@@ -9,7 +9,7 @@ from msgspec import Struct
 from .headings import CAPTION
 from .heads import GAP, HEAD_ROWS, Span, head_row, is_head
 from .items import Item
-from .lines import Line, append_text, cells, linked_text, make_line, reading_order, rows
+from .lines import Line, append_text, cells, is_rtl, linked_text, make_line, reading_order, rows
 from .strokes import TOUCH, Grid, Rule
 
 FRAME_WORDS = 90
@@ -44,6 +44,11 @@ class Table(Struct):
     bottom: float
     rows: list[list[str]]
     items: list[Item]
+
+    def __post_init__(self) -> None:
+        """Turn the columns of a script that is written from right to left."""
+        if is_rtl(cell for row in self.rows for cell in row):
+            self.rows = [row[::-1] for row in self.rows]
 
 
 class _Span(Struct):

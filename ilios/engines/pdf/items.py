@@ -24,14 +24,16 @@ UPRIGHT_DEGREES = 20.0
 """Text that is slanted less is taken for upright."""
 
 
-def page_items(page: ParsedPage, index: int) -> PageItems:
-    """Return the upright text and the drawings of a page."""
+def page_items(
+    page: ParsedPage, index: int, without: frozenset[str | None] = frozenset()
+) -> PageItems:
+    """Return the upright text, but for that of some fonts, and the drawings of a page."""
     graphics = page.vector_graphics
     return PageItems(
         index=index,
         width=page.width,
         height=page.height,
-        items=tuple(_text_items(page)),
+        items=tuple(text_items(page, without)),
         strokes=tuple(_strokes(graphics)) if graphics else (),
         shapes=tuple(_shapes(graphics)) if graphics else (),
     )
@@ -42,10 +44,11 @@ def is_upright(item: TextItem) -> bool:
     return abs((item.rotation + 180) % 360 - 180) <= UPRIGHT_DEGREES
 
 
-def _text_items(page: ParsedPage) -> Iterator[Item]:
+def text_items(page: ParsedPage, without: frozenset[str | None] = frozenset()) -> Iterator[Item]:
+    """Yield the upright text of a page, but for that of some fonts."""
     for found in page.text_items[:MAX_ITEMS]:
         text = " ".join(found.text.split())
-        if not text or not is_upright(found):
+        if not text or not is_upright(found) or found.font_name in without:
             continue
         style = font_style(found.font_name, found.font_weight)
         yield Item(
@@ -70,14 +73,13 @@ def _strokes(graphics: VectorGraphics) -> Iterator[Stroke]:
             max(line.y1, line.y2),
         )
     for shape in graphics.shapes[:MAX_SHAPES]:
-        left, top, right, bottom = shape.bbox
-        width, height = right - left, bottom - top
+        left, top, width, height = shape.bbox
         if not _is_rule(width, height):
             continue
         if width > height:
-            yield Stroke(left, (top + bottom) / 2, right, (top + bottom) / 2)
+            yield Stroke(left, top + height / 2, left + width, top + height / 2)
         else:
-            yield Stroke((left + right) / 2, top, (left + right) / 2, bottom)
+            yield Stroke(left + width / 2, top, left + width / 2, top + height)
 
 
 def _is_rule(width: float, height: float) -> bool:
@@ -87,9 +89,9 @@ def _is_rule(width: float, height: float) -> bool:
 
 def _shapes(graphics: VectorGraphics) -> Iterator[Shape]:
     for shape in graphics.shapes[:MAX_SHAPES]:
-        left, top, right, bottom = shape.bbox
-        if not _is_rule(right - left, bottom - top):
-            yield Shape(left, top, right, bottom)
+        left, top, width, height = shape.bbox
+        if not _is_rule(width, height):
+            yield Shape(left, top, left + width, top + height)
 
 
 def with_items(page: PageItems, items: Sequence[Item]) -> PageItems:

@@ -1,7 +1,6 @@
 """Whether the text layer of a page is what a reader sees, or the page has to be recognised."""
 
 from collections import defaultdict
-from typing import TYPE_CHECKING
 
 import pypdfium2
 from liteparse.types import ParsedPage
@@ -11,21 +10,22 @@ from ilios.engines.pdf import trust
 from ilios.engines.pdf.geometry import Rect, Sheet
 from ilios.engines.pdf.items import MAX_ITEMS
 from ilios.engines.pdf.objects import PageObjects
-from ilios.engines.pdf.scans import PageReader, compare
+from ilios.engines.pdf.scans import READ_SHARE, PageReader, compare
+from ilios.engines.recognition.ocr import ImageText
 from schemas.options import RecognitionMode
 from schemas.warnings import PageWarning, page_warning
-
-if TYPE_CHECKING:
-    from ilios.engines.recognition.ocr import ImageText
 
 TEXT_CHARS = 50
 """A page with fewer characters may be a scan."""
 
 SCAN_COVERAGE = 0.25
-"""Share of the page that one image covers on a scan."""
+"""Share of the page that one image covers on a scan with a little text."""
 
 OUTLINED_TEXT_PATHS = 100
 """So many drawn paths on a page without any text are taken for text converted to outlines."""
+
+NOISY_SHARE = 0.5
+"""Share of the text from which on the whole page is recognised, and not just the noisy part."""
 
 TRUSTED_RUN = 3
 SPOT_CHECK = 10
@@ -36,9 +36,13 @@ BAND = (0.3, 0.6)
 
 
 class Verdict(Struct, frozen=True):
-    """How a page is read: by its recognition if there is one, else by its text layer."""
+    """How a page is read: by its recognition if there is one, else by its text layer.
 
-    recognised: "ImageText | None" = None
+    Of the layer, the text of ``noisy_fonts`` is not believed.
+    """
+
+    recognised: ImageText | None = None
+    noisy_fonts: frozenset[str | None] = frozenset()
     warnings: tuple[PageWarning, ...] = ()
 
 
@@ -72,19 +76,19 @@ class Judge:
         elif objects.hides_text:
             read = self._read_bad_scan(page, layer, objects, index)
         else:
-            read = self._read_noise(page, layer, objects, parsed)
-        return Verdict(read, (page_warning("text_layer_untrusted"),) if read else ())
+            return self._judge_letters(page, layer, objects, parsed)
+        return Verdict(read, warnings=(page_warning("text_layer_untrusted"),) if read else ())
 
     def _read_bad_scan(
         self, page: pypdfium2.PdfPage, layer: str, objects: PageObjects, index: int
-    ) -> "ImageText | None":
+    ) -> ImageText | None:
         """Return the text of a scan the recognised layer of which a part of it contradicts."""
-        if self._good_scans >= TRUSTED_RUN and index % SPOT_CHECK and not trust.is_suspect([layer]):
+        if self._good_scans >= TRUSTED_RUN and index % SPOT_CHECK and not trust.is_noise(layer):
             return None
         sheet = Sheet.of(page)
         width, height = sheet.size
         band = Rect(0.0, BAND[0] * height, width, BAND[1] * height)
-        comparison = compare(self._reader.read_band(page, sheet, band), layer)
+        comparison = compare(self._reader.read_band(page, objects, sheet, band), layer)
         read: ImageText | None = None
         if comparison.contradicts or not comparison.decisive:
             read = self._reader.read_page(page, objects)
@@ -92,21 +96,28 @@ class Judge:
         self._good_scans = 0 if comparison.contradicts else self._good_scans + 1
         return read if comparison.contradicts else None
 
-    def _read_noise(
+    def _judge_letters(
         self,
         page: pypdfium2.PdfPage,
         layer: str,
         objects: PageObjects,
         parsed: ParsedPage | None,
-    ) -> "ImageText | None":
-        """Return the text of a page whose letters are no language, and are not seen there."""
-        texts: dict[str | None, list[str]] = defaultdict(list)
+    ) -> Verdict:
+        """Return how a page is read whose letters may be no language."""
+        lists: dict[str | None, list[str]] = defaultdict(list)
         for item in parsed.text_items[:MAX_ITEMS] if parsed else ():
-            texts[item.font_name].append(item.text)
-        if not trust.is_suspect(" ".join(found) for found in texts.values()):
-            return None
+            lists[item.font_name].append(item.text)
+        texts = {font: " ".join(found) for font, found in lists.items()}
+        suspected = trust.suspect_fonts(texts)
+        if not suspected:
+            return Verdict()
+        noise = " ".join(texts[font] for font in suspected)
+        if len(noise) < NOISY_SHARE * sum(map(len, texts.values())):
+            return Verdict(noisy_fonts=suspected)
         read = self._reader.read_page(page, objects)
-        return read if compare(read, layer).contradicts else None
+        if compare(read, layer).contradicts:
+            return Verdict(read, warnings=(page_warning("text_layer_untrusted"),))
+        return Verdict()
 
 
 def _is_scan(layer: str, objects: PageObjects) -> bool:
@@ -114,4 +125,6 @@ def _is_scan(layer: str, objects: PageObjects) -> bool:
     full = "".join(layer.split())
     if len(full) >= TEXT_CHARS:
         return False
-    return objects.largest > SCAN_COVERAGE or (not full and objects.paths >= OUTLINED_TEXT_PATHS)
+    if full:
+        return objects.largest > SCAN_COVERAGE
+    return objects.largest > READ_SHARE or objects.paths >= OUTLINED_TEXT_PATHS

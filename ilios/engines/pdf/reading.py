@@ -1,7 +1,5 @@
 """Reading of a page: what stands where, from its text layer or by recognition."""
 
-from typing import TYPE_CHECKING
-
 import pypdfium2
 from liteparse.types import ParsedPage
 from msgspec import Struct
@@ -12,9 +10,11 @@ from ilios.engines.pdf.annotations import Annotations, read_annotations
 from ilios.engines.pdf.document import open_page
 from ilios.engines.pdf.forms import form_values
 from ilios.engines.pdf.geometry import Sheet, turned_size
+from ilios.engines.pdf.images import ImageExtractor, PageImages
 from ilios.engines.pdf.items import (
     MAX_ITEMS,
     page_items,
+    text_items,
     turned,
     turned_characters,
     with_items,
@@ -24,12 +24,10 @@ from ilios.engines.pdf.judging import Judge
 from ilios.engines.pdf.links import links_of, put_links
 from ilios.engines.pdf.objects import PageObjects, page_objects
 from ilios.engines.pdf.scans import PageReader
+from ilios.engines.recognition.ocr import ImageText
 from schemas.options import RecognitionMode
 from schemas.results import ReadingMethod
 from schemas.warnings import PageWarning, page_warning
-
-if TYPE_CHECKING:
-    from ilios.engines.recognition.ocr import ImageText
 
 FULL_COVERAGE = 0.5
 FULL_PICTURE_CHARS = 600
@@ -59,13 +57,14 @@ class Draft(Struct):
     layer: str = ""
     items: PageItems | None = None
     parts: list[PageItems] = []
-    recognised: "ImageText | None" = None
+    recognised: ImageText | None = None
     method: ReadingMethod = "text_layer"
     comments: tuple[str, ...] = ()
     values: tuple[str, ...] = ()
     targets: tuple[str, ...] = ()
     warnings: list[PageWarning] = []
     fields: int = 0
+    images: PageImages = PageImages()
 
 
 class DocumentReader:
@@ -78,6 +77,7 @@ class DocumentReader:
         self._reader = reader
         self._judge = Judge(reader, mode)
         self._pictures = mode == "auto"
+        self._images = ImageExtractor(document)
 
     def read(self, index: int, parsed: ParsedPage | None) -> Draft:
         """Return a page; ``parsed`` is None where the native parser failed."""
@@ -135,13 +135,36 @@ class DocumentReader:
             draft.values = tuple(item.text for item in _values(draft, parsed, ()))
             return draft
         _take_items(draft, textpage, sheet, parsed)
+        if verdict.noisy_fonts and parsed and draft.items:
+            self._replace_noise(draft, page, sheet, parsed, verdict.noisy_fonts)
         if draft.items:
             values = _values(draft, parsed, draft.items.items)
             draft.items = with_items(draft.items, (*values, *annotations.typed))
             draft.items = with_pictures(draft.items, (one.rect for one in objects.pictures))
+        if objects.pictures:
+            draft.images = self._images.extract(page, objects)
         if self._pictures and objects.pictures and _may_read_pictures(draft, objects):
             self._read_pictures(draft, page, objects, sheet)
         return draft
+
+    def _replace_noise(
+        self,
+        draft: Draft,
+        page: pypdfium2.PdfPage,
+        sheet: Sheet,
+        parsed: ParsedPage,
+        fonts: frozenset[str | None],
+    ) -> None:
+        """Put what is seen in place of the text of fonts without meaning."""
+        believed = tuple(text_items(parsed, fonts))
+        noise = [item for item in text_items(parsed) if item not in set(believed)]
+        seen = self._reader.read_instead(page, sheet, noise, believed) if noise else None
+        if seen is None or draft.items is None:
+            return
+        draft.items = with_items(page_items(parsed, draft.index, fonts), seen)
+        draft.layer = "\n".join(item.text for item in draft.items.items)
+        draft.method = "mixed"
+        draft.warnings.append(page_warning("text_layer_untrusted"))
 
     def _read_pictures(
         self, draft: Draft, page: pypdfium2.PdfPage, objects: PageObjects, sheet: Sheet

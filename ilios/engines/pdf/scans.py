@@ -2,20 +2,20 @@
 
 import ctypes
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Sequence
+from statistics import median
 
 import pypdfium2
 import pypdfium2.raw as pdfium
 from msgspec import Struct
+from msgspec.structs import replace
+from PIL import Image
 
 from ilios.engines.layout.items import Item
 from ilios.engines.pdf.geometry import Rect, Sheet
 from ilios.engines.pdf.objects import PageObjects, Picture
-
-if TYPE_CHECKING:
-    from ilios.engines.recognition.ocr import ImageReader, ImageText
-    from ilios.engines.recognition.recogniser import Recognised
+from ilios.engines.recognition.ocr import ImageReader, ImageText
+from ilios.engines.recognition.recogniser import Recognised
 
 POINTS = 72.0
 PAGE_DPI = 130
@@ -26,6 +26,10 @@ LONGEST_SIDE = 2000
 MAX_RENDER_PIXELS = 4_000_000
 COARSE_DPI = 100
 """Scans with fewer pixels per inch are read with more effort."""
+
+LETTER_PIXELS = 20
+LARGEST_SCALE = 6.0
+"""Pixels of the height of letters that are known to be small, and per point at most."""
 
 MIN_CONFIDENCE = 0.85
 """Mean confidence of a recognition that may contradict a text layer, or read a picture."""
@@ -40,7 +44,10 @@ READ_SHARE = 0.06
 """Share of the page that a picture must cover to be read on a page with text."""
 
 MIN_PICTURE_PIXELS = 60
-MIN_LINE_CONFIDENCE = 0.8
+SHADES = 32
+BACKGROUND_SHARE = 0.35
+"""Share of the pixels of a picture with text that are within so many shades of one another."""
+
 MAX_PICTURES = 6
 MAX_DOCUMENT_PICTURES = 24
 """Pictures read on one page, and in one document, beside a text layer."""
@@ -63,19 +70,17 @@ class PageReader:
         """The name of the recogniser, None when it was not needed."""
         return self._reader.model if self._reader else None
 
-    def read_page(self, page: pypdfium2.PdfPage, objects: PageObjects) -> "ImageText":
+    def read_page(self, page: pypdfium2.PdfPage, objects: PageObjects) -> ImageText:
         """Return the text that a page shows."""
-        width, height = page.get_size()
-        density = _density(objects.pictures)
-        longest = max(width, height, 1.0)
-        pixels = min(
-            max(PAGE_DPI / POINTS * longest, min(USUAL_SIDE, density * longest)), LONGEST_SIDE
-        )
-        return self._read(page, pixels / longest, coarse=0 < density * POINTS < COARSE_DPI)
+        image = self._render(page, _page_scale(page, objects))
+        return self._recognise(image, coarse=_is_coarse(objects))
 
-    def read_band(self, page: pypdfium2.PdfPage, sheet: Sheet, band: Rect) -> "ImageText":
+    def read_band(
+        self, page: pypdfium2.PdfPage, objects: PageObjects, sheet: Sheet, band: Rect
+    ) -> ImageText:
         """Return the text in a part of a page."""
-        return self._read(page, PAGE_DPI / POINTS, crop=_margins(sheet, band))
+        image = self._render(page, _page_scale(page, objects), _margins(sheet, band))
+        return self._recognise(image, coarse=_is_coarse(objects))
 
     def read_pictures(
         self, page: pypdfium2.PdfPage, objects: PageObjects, items: Sequence[Item], sheet: Sheet
@@ -89,35 +94,70 @@ class PageReader:
         for picture in wanted[:MAX_PICTURES]:
             if self._pictures <= 0:
                 return found, True
-            if not _is_readable(picture):
+            if min(_pixels(picture)) < MIN_PICTURE_PIXELS:
+                continue
+            image = self._render(page, _picture_scale(picture), _margins(sheet, picture.rect))
+            if not _has_background(image):
                 continue
             self._pictures -= 1
-            scale = _picture_scale(picture)
-            read = self._read(page, scale, crop=_margins(sheet, picture.rect)).recognised
-            found += _picture_items(read, picture.rect, scale, (*items, *found))
+            read = self._recognise(image)
+            found += _items_at(read.recognised, picture.rect, (*items, *found))
         return found, len(wanted) > MAX_PICTURES
 
-    def _read(
+    def read_instead(
+        self, page: pypdfium2.PdfPage, sheet: Sheet, noise: Sequence[Item], others: Sequence[Item]
+    ) -> list[Item] | None:
+        """Return what is seen where ``noise`` stands; None if that is what is seen, or unsure."""
+        around = Rect(
+            min(item.left for item in noise) - 2,
+            min(item.top for item in noise) - 2,
+            max(item.right for item in noise) + 2,
+            max(item.bottom for item in noise) + 2,
+        ).common(Rect(0.0, 0.0, *sheet.size))
+        if around.area <= 0:
+            return None
+        small = median(item.size for item in noise)
+        scale = max(PAGE_DPI / POINTS, min(LETTER_PIXELS / max(small, 1.0), LARGEST_SCALE))
+        read = self._recognise(self._render(page, scale, _margins(sheet, around)))
+        layer = " ".join(item.text for item in (*noise, *others))
+        return (
+            _items_at(read.recognised, around, others) if compare(read, layer).contradicts else None
+        )
+
+    def _render(
         self,
         page: pypdfium2.PdfPage,
         scale: float,
         crop: tuple[float, float, float, float] = (0, 0, 0, 0),
-        *,
-        coarse: bool = False,
-    ) -> "ImageText":
-        if self._reader is None:
-            from ilios.engines.recognition import ocr  # noqa: PLC0415  most PDFs need none
-
-            self._reader = ocr.ImageReader()
+    ) -> Image.Image:
         width, height = page.get_size()
         area = (width - crop[0] - crop[2]) * (height - crop[1] - crop[3])
         scale = min(scale, (MAX_RENDER_PIXELS / max(area, 1.0)) ** 0.5)
         bitmap = page.render(scale=scale, crop=crop)
         self._heartbeat()
         try:
-            return self._reader.read(bitmap.to_pil(), self._heartbeat, coarse=coarse)
+            # The image may share the memory of the bitmap.
+            image: Image.Image = bitmap.to_pil().convert("RGB").copy()
+            return image
         finally:
             bitmap.close()
+
+    def _recognise(self, image: Image.Image, *, coarse: bool = False) -> ImageText:
+        if self._reader is None:
+            self._reader = ImageReader(self._languages)
+        return self._reader.read(image, self._heartbeat, coarse=coarse)
+
+
+def _page_scale(page: pypdfium2.PdfPage, objects: PageObjects) -> float:
+    """Return the pixels per point at which a page is recognised."""
+    longest: float = max(*page.get_size(), 1.0)
+    own = _density(objects.pictures) * longest
+    pixels = max(PAGE_DPI / POINTS * longest, min(USUAL_SIDE, own))
+    return min(pixels, LONGEST_SIDE) / longest
+
+
+def _is_coarse(objects: PageObjects) -> bool:
+    return 0 < _density(objects.pictures) * POINTS < COARSE_DPI
 
 
 def _margins(sheet: Sheet, rect: Rect) -> tuple[float, float, float, float]:
@@ -150,9 +190,11 @@ def _density(pictures: Sequence[Picture]) -> float:
     return max(_pixels(largest)) / max(largest.rect.width, largest.rect.height, 1.0)
 
 
-def _is_readable(picture: Picture) -> bool:
-    """Whether a picture has pixels enough for a few words."""
-    return min(_pixels(picture)) >= MIN_PICTURE_PIXELS
+def _has_background(image: Image.Image) -> bool:
+    """Whether a good part of the image has one brightness, as behind text and not on a photo."""
+    shades = image.convert("L").histogram()
+    most = max(sum(shades[start : start + SHADES]) for start in range(0, 256, SHADES // 2))
+    return most > BACKGROUND_SHARE * image.width * image.height
 
 
 def _picture_scale(picture: Picture) -> float:
@@ -161,13 +203,13 @@ def _picture_scale(picture: Picture) -> float:
     return min(max(PAGE_DPI / POINTS, min(own, USUAL_SIDE / longest)), LONGEST_SIDE / longest)
 
 
-def _picture_items(
-    read: "Recognised", rect: Rect, scale: float, over: Sequence[Item]
-) -> Iterator[Item]:
-    """Yield recognised lines at their places on the page, but for those of text in ``over``."""
+def _items_at(read: Recognised, rect: Rect, over: Sequence[Item]) -> list[Item]:
+    """Return recognised lines at their places in ``rect``, but for those of text in ``over``."""
     if read.mean_confidence < MIN_CONFIDENCE:
-        return
-    for item in read.to_items(0, 1 / scale).items:
+        return []
+    side = rect.height if read.quarter_turns % 2 else rect.width
+    found: list[Item] = []
+    for item in read.to_items(0, side / max(read.width, 1)).items:
         moved = Rect(
             item.left + rect.left,
             item.top + rect.top,
@@ -175,15 +217,16 @@ def _picture_items(
             item.bottom + rect.top,
         )
         if not any(_covers(other, moved) for other in over):
-            yield Item(
-                left=moved.left,
-                top=moved.top,
-                right=moved.right,
-                bottom=moved.bottom,
-                text=item.text,
-                size=item.size,
-                vertical=item.vertical,
+            found.append(
+                replace(
+                    item,
+                    left=moved.left,
+                    top=moved.top,
+                    right=moved.right,
+                    bottom=moved.bottom,
+                )
             )
+    return found
 
 
 def _covers(item: Item, rect: Rect) -> bool:
@@ -203,7 +246,7 @@ class Comparison(Struct, frozen=True):
         return self.decisive and self.agreement < AGREEMENT
 
 
-def compare(read: "ImageText", layer: str) -> Comparison:
+def compare(read: ImageText, layer: str) -> Comparison:
     """Compare what was recognised with the text layer of the same place, or of a larger one."""
     seen = _triples("".join(line.text for line in read.recognised.lines))
     total = sum(seen.values())

@@ -7,7 +7,7 @@ do not. Suspicion is cheap and may be wrong; recognition of the page decides.
 
 import re
 import unicodedata
-from collections.abc import Iterable, Sequence
+from collections.abc import Mapping, Sequence
 from operator import ne
 
 UNREADABLE_SHARE = 0.2
@@ -58,22 +58,17 @@ def is_unreadable(text: str) -> bool:
     return len(_MEANINGLESS.findall(full)) > UNREADABLE_SHARE * len(full)
 
 
-def is_suspect(texts_by_font: Iterable[str]) -> bool:
-    """Whether the text of some font, a good part of the page, may be noise."""
-    suspected = total = 0
-    for text in texts_by_font:
-        total += len(text)
-        if _is_noise(_middle(text)):
-            suspected += len(text)
-    return suspected > SUSPECT_PART * total
+def suspect_fonts(texts: Mapping[str | None, str]) -> frozenset[str | None]:
+    """Return the fonts of a page, by name, the text of which may be noise; none of little text."""
+    found = frozenset(font for font, text in texts.items() if is_noise(text))
+    suspected = sum(len(texts[font]) for font in found)
+    return found if suspected > SUSPECT_PART * sum(map(len, texts.values())) else frozenset()
 
 
-def _middle(text: str) -> str:
+def is_noise(text: str) -> bool:
+    """Whether a text looks like no language; its middle is looked at."""
     start = max(0, (len(text) - SAMPLE_CHARS) // 2)
-    return text[start : start + SAMPLE_CHARS]
-
-
-def _is_noise(text: str) -> bool:
+    text = text[start : start + SAMPLE_CHARS]
     tokens = [token for token in _TOKEN.findall(text) if not _ADDRESS.search(token)]
     plain = " ".join(tokens)
     words = _LETTERS.findall(plain)
