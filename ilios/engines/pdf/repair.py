@@ -43,6 +43,8 @@ def _repair(data: bytes) -> bytes | None:
     offsets: dict[int, int] = {}
     pages: dict[int, bytes] = {}
     found = list(_OBJECT.finditer(data))[:MAX_REPAIRED_OBJECTS]
+    if not found:
+        return None
     for match, next_match in zip(found, [*found[1:], None], strict=True):
         end = next_match.start() if next_match else len(data)
         body = data[match.end() : end]

@@ -2,6 +2,7 @@
 
 import pytest
 
+from actors.engines import Unconvertible
 from ilios.engines.layout.document import LaidOutPage
 from ilios.engines.layout.items import PageItems
 from ilios.engines.pdf import convert, finishing
@@ -57,3 +58,9 @@ def test_a_sound_page_has_its_measures(convert_pdf: ConvertPdf) -> None:
     assert (page.method, page.conservation, page.warnings) == ("text_layer", 1, ())
     assert page.dimensions is not None
     assert (page.dimensions.dpi, page.dimensions.width, page.dimensions.height) == (72, 500, 800)
+
+
+def test_a_damaged_file_without_any_object_is_refused(convert_pdf: ConvertPdf) -> None:
+    with pytest.raises(Unconvertible) as refused:
+        convert_pdf(b"%PDF-1.7\nnothing of use follows")
+    assert refused.value.code == "corrupt"
