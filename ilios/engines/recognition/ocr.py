@@ -9,7 +9,7 @@ from PIL import Image
 
 from ilios.engines.converters import markdown
 from ilios.engines.pages import model_name
-from ilios.engines.recognition import layout, scripts, tesseract
+from ilios.engines.recognition import layout, scripts, skew, tesseract
 from ilios.engines.recognition.recogniser import (
     SMALLEST_SIDE,
     TURNS,
@@ -113,6 +113,8 @@ class ImageReader:
         return self._cache[digest]
 
     def _read(self, image: Image.Image, heartbeat: Heartbeat, *, coarse: bool) -> ImageText:
+        image = skew.straighten(image)
+        heartbeat()
         found = load_recogniser().recognise(image, heartbeat, coarse=coarse)
         lines, unread = list(found.lines), list(found.unread)
         if vietnamese := scripts.is_vietnamese(lines):

@@ -60,7 +60,7 @@ class Line(Struct, frozen=True):
 
 
 class Recognised(Struct, frozen=True):
-    """The lines of an image of this size in pixels, both after it was turned upright.
+    """The lines of an image of this size in pixels, both after it was turned and straightened.
 
     ``quarter_turns`` counter-clockwise turn the image upright. ``unread`` are lines in a script
     that the recogniser does not know, with what it could read of them; ``lines`` has the others.

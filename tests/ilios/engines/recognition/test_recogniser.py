@@ -7,7 +7,7 @@ import pytest
 from PIL import Image
 from PIL.Image import Transpose
 
-from ilios.engines.recognition import ocr
+from ilios.engines.recognition import ocr, skew
 from ilios.engines.recognition.recogniser import Line, Recognised, upright
 from tests import documents
 
@@ -99,3 +99,21 @@ def test_without_a_recogniser_the_error_says_what_to_install(
         monkeypatch.delattr(f"ilios.engines.recognition.{name}", raising=False)
     with pytest.raises(ocr.NoRecogniser, match="install faster-paddle"):
         ocr.load_recogniser.__wrapped__()
+
+
+@pytest.mark.parametrize("angle", [-3, -1.5, 2, 4])
+def test_an_inclined_page_is_straightened(angle: float) -> None:
+    image = documents.text_image(*[" ".join(WORDS)] * 6)
+    inclined = image.rotate(angle, Image.Resampling.BICUBIC, expand=True, fillcolor="white")
+    assert skew.skew(inclined) == pytest.approx(-angle, abs=0.5)
+    sideways = inclined.transpose(Transpose.ROTATE_90)
+    assert skew.skew(sideways) == pytest.approx(-angle, abs=0.5)
+    assert ocr.ImageReader().read(inclined, lambda: None).markdown.split() == WORDS * 6
+
+
+def test_a_level_page_or_one_without_lines_stays_as_it_is() -> None:
+    level = documents.text_image(*[" ".join(WORDS)] * 6)
+    assert skew.straighten(level) is level
+    for color in ("white", "black"):
+        blank = Image.new("RGB", (300, 400), color)
+        assert skew.straighten(blank) is blank
