@@ -76,7 +76,9 @@ def scanned_pages() -> Iterator[Sample]:
             sheet = Sheet(A4 if turn in (0, 180) else (A4[1], A4[0]))
             sheet.picture(0, 0, sheet.width, sheet.height, scan)
             sheets.append(sheet)
-        expected = [f"page {page} before: {' | '.join(lines)}" for page in range(1, len(turns) + 1)]
+        expected = [
+            f"page {page} before~1: {' | '.join(lines)}" for page in range(1, len(turns) + 1)
+        ]
         yield of_pages("scan-pdf", variant, sheets, *expected)
 
 
