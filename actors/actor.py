@@ -35,13 +35,10 @@ from bus.publisher import Publisher
 from schemas.documents import AnyDocumentEvent, DocumentEvent, DocumentFailed
 
 MAX_DELIVERIES = 100
-"""Deliveries without an outcome after which an event counts as the cause of crashes.
+"""Deliveries without an outcome after which an event counts as the cause of crashes. Large, because
+deliveries by former processes in which the event only waited look the same."""
 
-Large, because deliveries by former processes in which the event only waited look the same.
-"""
-
-# Seconds between deliveries of an event that waits behind others of its tenant.
-DEFERRAL_INTERVAL = 15.0
+DEFERRAL_INTERVAL = 15.0  # seconds between deliveries of an event that waits behind its tenant's
 SHUTDOWN_GRACE = 5.0  # seconds that work in progress gets when the actor stops
 LOG_FULL_PAUSE = 2.0  # seconds between attempts to publish on a full log
 STORAGE_RETRY_PAUSE = 2.0  # seconds between attempts at a full or unavailable blob store
@@ -116,6 +113,9 @@ class Actor(ABC, Generic[EventT]):
     def needs_slot(self, event: EventT) -> bool:  # noqa: ARG002  # for subclasses with slots
         """Whether an event may take long for external reasons and is handled in a slot."""
         return False
+
+    async def clean_up(self, event: DocumentEvent) -> None:
+        """Remove what the work on an event needed, once it has its outcome. Must not raise."""
 
     def unsupported_options(self, event: EventT) -> tuple[str, ...]:
         """Return the names of options that this worker does not support and must not ignore."""
@@ -262,9 +262,7 @@ class Actor(ABC, Generic[EventT]):
                 )
                 return
             failpoints.reach("actor.said")
-            await delivery.ack()
-            failpoints.reach("actor.acknowledged")
-            self._forget(delivery)
+            await self._end(event, delivery)
 
     async def _hand_back(
         self, event: DocumentEvent, delivery: Delivery, unsupported: tuple[str, ...]
@@ -367,8 +365,7 @@ class Actor(ABC, Generic[EventT]):
                 attempts=failures + 1,
             )
         )
-        await delivery.ack()
-        self._forget(delivery)
+        await self._end(event, delivery)
         log.info("document failed", code=rejection.code, reason=rejection.reason)
 
     async def _send_to_dead_letters(self, delivery: Delivery, reason: str) -> None:
@@ -376,12 +373,15 @@ class Actor(ABC, Generic[EventT]):
             "dead letter", reason=reason, sequence=delivery.sequence, subject=delivery.subject
         )
         await self._dead_letters.publish(self.consumer.name, delivery, reason)
-        await delivery.ack()
-        self._forget(delivery)
+        await self._end(None, delivery)
 
-    def _forget(self, delivery: Delivery) -> None:
+    async def _end(self, event: DocumentEvent | None, delivery: Delivery) -> None:
+        await delivery.ack()
+        failpoints.reach("actor.acknowledged")
         self._failures.pop(delivery.sequence, None)
         self._uncounted.pop(delivery.sequence, None)
+        if event is not None:
+            await self.clean_up(event)
 
     async def _publish(self, event: AnyDocumentEvent) -> None:
         while True:

@@ -9,6 +9,7 @@ from msgspec import Struct
 from schemas.batches import EngineJobStatus
 from schemas.documents import Blob, ModelVariant
 from schemas.options import NO_OPTIONS, ConversionOptions, EngineName
+from schemas.quality import ConversionWarnings, Quality
 
 
 class SourceFile(Struct, frozen=True):
@@ -33,8 +34,8 @@ class SourceFile(Struct, frozen=True):
 class Conversion(Struct, frozen=True):
     """The result of a conversion: the Markdown of each page, in page order.
 
-    ``seconds`` is the time of the work without the wait for a free engine. The rest as with
-    ``DocumentConverted``.
+    ``seconds`` is the time of the work without the wait for a free engine. A ``partial`` one lacks
+    the last pages. The rest as with ``DocumentConverted``.
     """
 
     pages: tuple[str, ...]
@@ -47,14 +48,17 @@ class Conversion(Struct, frozen=True):
     billed_pages: int | None = None
     variant: ModelVariant = "plain"
     fallback_from: EngineName | None = None
+    warnings: ConversionWarnings = ()
+    quality: Quality | None = None
+    partial: bool = False
 
 
 class Unconvertible(Exception):
     """The engine cannot convert the document, and no other attempt would succeed.
 
     ``code`` is one of the stable failure codes (``corrupt``, ``password_protected``,
-    ``unsupported_type``, ``too_large``, ``too_many_pages``, ``timeout``, ``out_of_memory``,
-    ``integrity``); ``reason`` is a sentence for the owner.
+    ``unsupported_type``, ``too_large``, ``too_many_pages``, ``timeout``, ``time_budget``,
+    ``out_of_memory``, ``integrity``); ``reason`` is a sentence for the owner.
     """
 
     def __init__(self, code: str, reason: str) -> None:
@@ -100,6 +104,15 @@ class EngineUnavailable(Exception):
         self.retry_after = retry_after
 
 
+class Postponed(Exception):
+    """Other documents go first; the work that was done is stored. Retry after so many seconds."""
+
+    def __init__(self, reason: str, *, retry_after: float) -> None:
+        super().__init__(reason)
+        self.reason = reason
+        self.retry_after = retry_after
+
+
 class Engine(Protocol):
     """Converts documents to Markdown."""
 
@@ -118,6 +131,7 @@ class Engine(Protocol):
         :raises Unconvertible: the document cannot be converted, now or later.
         :raises EngineCrashed: the engine died; it is already being replaced.
         :raises EngineUnavailable: it cannot work at the moment.
+        :raises Postponed: it is converted further when other long documents have ended.
         """
         ...
 

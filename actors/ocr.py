@@ -4,6 +4,7 @@ It consumes ``fetched`` and publishes ``converted``. Its memory is only an optim
 """
 
 import time
+from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import ClassVar
@@ -18,6 +19,7 @@ from actors.engines import (
     Engine,
     EngineCrashed,
     EngineUnavailable,
+    Postponed,
     SourceFile,
     Unconvertible,
 )
@@ -28,7 +30,7 @@ from bus.connection import Connection
 from bus.consumers import URGENT, Consumer
 from bus.inbox import FinishedUpTo, nothing_finished
 from bus.log import Log
-from schemas.documents import DocumentConverted, DocumentFetched
+from schemas.documents import DocumentConverted, DocumentEvent, DocumentFetched
 
 MAX_BLAMED_CRASHES = 2  # crashes of engines after which the document is the cause
 MAX_MEMORY_CRASHES = 2  # engines out of memory after which the document needs too much
@@ -47,6 +49,9 @@ OUT_OF_MEMORY_REASON = (
     "Converting the document needs more memory than this service has: each time its conversion was "
     "ended because memory ran out."
 )
+
+DiscardParts = Callable[[str, str], Awaitable[None]]
+"""Deletes what an engine has stored of an unfinished conversion, by tenant and document id."""
 
 log = structlog.get_logger("ocr")
 
@@ -69,6 +74,7 @@ class Ocr(Actor[DocumentFetched]):
         *,
         concurrency: int,
         ended_floor: FinishedUpTo = nothing_finished,
+        discard_parts: DiscardParts | None = None,
     ) -> None:
         super().__init__(
             connection,
@@ -81,6 +87,7 @@ class Ocr(Actor[DocumentFetched]):
         self._log = Log(connection)
         self._blobs = blobs
         self._engine = engine
+        self._discard_parts = discard_parts
         # Started by this process, the most recent last: a repeated one may have ended. Originals
         # stored before the start of the process may have been started by another one.
         self._started_at = time.time()
@@ -109,6 +116,11 @@ class Ocr(Actor[DocumentFetched]):
         finally:
             self._in_progress.discard(name)
 
+    async def clean_up(self, event: DocumentEvent) -> None:
+        # Only now: a conversion whose result was not published is repeated from its parts.
+        if self._discard_parts is not None:
+            await self._discard_parts(event.tenant, event.document_id)
+
     async def _handle_once(
         self, event: DocumentFetched, delivery: DeliveryInfo, *, repeated: bool
     ) -> DocumentConverted | None:
@@ -136,6 +148,10 @@ class Ocr(Actor[DocumentFetched]):
             raise Reject("source_missing", "The original is no longer in the store.") from None
         except Unconvertible as error:
             raise Reject(error.code, error.reason) from error
+        except Postponed as error:
+            raise RetryLater(
+                error.reason, after=error.retry_after, counts_as_attempt=False, in_place=False
+            ) from error
         except EngineUnavailable as error:
             raise self._retry_or_reject(event, error) from error
         else:

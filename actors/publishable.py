@@ -93,6 +93,9 @@ async def store_markdown(
         billed_pages=conversion.billed_pages,
         variant=conversion.variant,
         fallback_from=conversion.fallback_from,
+        warnings=conversion.warnings,
+        quality=conversion.quality,
+        partial=conversion.partial,
     )
 
 

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 SNIFF_LENGTH = 64 * 1024
 """Bytes of each end: a ZIP directory ends at most this far before the end of its file."""
 
-SUPPORTED_TYPES = "PDF, PNG, JPEG, GIF, WebP, TIFF, BMP, DOCX and PPTX"
+SUPPORTED_TYPES = "PDF, PNG, JPEG, GIF, WebP, AVIF, TIFF, BMP, JPEG 2000, DOCX and PPTX"
 """The types that can be converted, for error messages."""
 
 PDF = "application/pdf"
@@ -23,6 +23,11 @@ GIF = "image/gif"
 WEBP = "image/webp"
 TIFF = "image/tiff"
 BMP = "image/bmp"
+AVIF = "image/avif"
+HEIC = "image/heic"
+"""Converted where a decoder is installed."""
+
+JPEG_2000 = "image/jp2"
 
 _STARTS = (
     (b"\x89PNG\r\n\x1a\n", PNG),
@@ -33,7 +38,16 @@ _STARTS = (
     (b"MM\0*", TIFF),
     (b"II+\0", TIFF),
     (b"MM\0+", TIFF),
+    (b"\0\0\0\x0cjP  \r\n\x87\n", JPEG_2000),
+    (b"\xff\x4f\xff\x51\0", JPEG_2000),
 )
+# ISO 23008-12: a box of brands begins the file, and the first of them that is known decides.
+_HEIF_BRANDS = {
+    **dict.fromkeys((b"avif", b"avis"), AVIF),
+    **dict.fromkeys((b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx"), HEIC),
+}
+_MAX_BRANDS_BOX = 256
+
 _ZIP_STARTS = (b"PK\x03\x04", b"PK\x05\x06", b"PK\x07\x08")
 _OLE_START = b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1"
 # ISO 32000 readers accept junk before the header as long as it is in the first 1024 bytes.
@@ -67,13 +81,8 @@ _HTML_START = re.compile(
 
 def sniff(head: bytes, tail: bytes) -> str | None:
     """Return the content type of a document that can be converted, or None for anything else."""
-    for start, content_type in _STARTS:
-        if head.startswith(start):
-            return content_type
-    if head.startswith(b"RIFF") and head[8:12] == b"WEBP":
-        return WEBP
-    if head.startswith(b"BM") and _is_bmp(head):
-        return BMP
+    if image := _image_type(head):
+        return image
     if head.startswith(_ZIP_STARTS):
         names = set(_zip_names(head, tail))
         return next((kind for part, kind in _ZIP_MAIN_PARTS if part in names), None)
@@ -98,6 +107,23 @@ def describe(head: bytes, tail: bytes) -> str:
     if head.lstrip().startswith(b"{\\rtf"):
         return "an RTF document"
     return "a text file" if _is_text(head) else "a file of an unknown type"
+
+
+def _image_type(head: bytes) -> str | None:
+    for start, content_type in _STARTS:
+        if head.startswith(start):
+            return content_type
+    if head.startswith(b"RIFF") and head[8:12] == b"WEBP":
+        return WEBP
+    if head[4:8] == b"ftyp":
+        return _heif_kind(head)
+    return BMP if head.startswith(b"BM") and _is_bmp(head) else None
+
+
+def _heif_kind(head: bytes) -> str | None:
+    end = min(int.from_bytes(head[:4], "big"), _MAX_BRANDS_BOX)
+    brands = [head[8:12], *(head[at : at + 4] for at in range(16, end - 3, 4))]
+    return next((_HEIF_BRANDS[brand] for brand in brands if brand in _HEIF_BRANDS), None)
 
 
 def _is_bmp(head: bytes) -> bool:

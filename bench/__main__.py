@@ -18,6 +18,7 @@ from bench import (
     corpus,
     full_volume,
     hostile,
+    long_documents,
     long_runs,
     pairs,
     pipeline,
@@ -44,6 +45,7 @@ MEASURES: dict[str, Callable[..., Coroutine[Any, Any, None]]] = {
     "growth": long_runs.measure_growth,
     "soak": long_runs.measure_soak,
     "starvation": starvation.measure,
+    "long": long_documents.measure,
     "bombs": corpus.measure_bombs,
 }
 

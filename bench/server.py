@@ -51,13 +51,14 @@ class MeasuredService(ServiceProcess):
         stub: bool,
         kilobytes: int = 0,
         checkout: Path = ROOT,
+        log: Path | None = None,
         **environ: str,
     ) -> None:
         self.data = data
         self._serve = ("-m", "bench.server", "stub", str(kilobytes)) if stub else SERVE
         python = sys.executable if checkout == ROOT else str(checkout / ".venv/bin/python")
         defaults = {"PORT": "0", "ILIOS_NATS_PORT": "0", "ILIOS_DATA_DIR": str(data)}
-        log = Path(os.devnull)  # written, as in production, but not read
+        log = log or Path(os.devnull)  # written, as in production, but seldom read
         super().__init__(defaults | environ, directory=checkout, log=log, python=python)
 
     def command(self) -> tuple[str, ...]:
@@ -107,6 +108,7 @@ async def run_service(
     stub: bool,
     kilobytes: int = 0,
     checkout: Path = ROOT,
+    log: Path | None = None,
     **environ: str,
 ) -> AsyncIterator[MeasuredService]:
     """Run the service while the context is open, in a temporary directory unless ``data`` is given.
@@ -115,7 +117,12 @@ async def run_service(
     """
     with tempfile.TemporaryDirectory(prefix="ilios-bench-") as name:
         running = MeasuredService(
-            data or Path(name), stub=stub, kilobytes=kilobytes, checkout=checkout, **environ
+            data or Path(name),
+            stub=stub,
+            kilobytes=kilobytes,
+            checkout=checkout,
+            log=log,
+            **environ,
         )
         await running.start()
         try:

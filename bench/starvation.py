@@ -33,41 +33,45 @@ async def measure(
 
     def short_ones(first: int, count: int = documents) -> list[bytes]:
         numbers = range(first, first + count)
-        return [_scan(1, n) if scanned else _text(f"document {n}") for n in numbers]
+        return [scan_of(1, n) if scanned else text_page(f"document {n}") for n in numbers]
 
     slow, waiting = KEYS
-    scan = _scan(pages)
+    scan = scan_of(pages)
     print(f"{scans} scans of {pages} pages ({len(scan) >> 20} MB), then {behind}")
     speed = [server.reference_loop_ms()]
     async with server.run_service(stub=False, API_KEY=",".join(KEYS)) as running:
-        await _time_to_convert(running, waiting, short_ones(0, 8))
-        alone = await _time_to_convert(running, waiting, short_ones(100))
+        await time_to_convert(running, waiting, short_ones(0, 8))
+        alone = await time_to_convert(running, waiting, short_ones(100))
         # No two are the same: what follows the end of a PDF is not read.
         long_ones = [scan + b"%% %d\n" % number for number in range(scans)]
-        await _submit_all(running.url, slow, long_ones)
-        await _submit_all(running.url, slow, [_text(f"more {n}") for n in range(behind)])
+        await submit_all(running.url, slow, long_ones)
+        await submit_all(running.url, slow, [text_page(f"more {n}") for n in range(behind)])
         await asyncio.sleep(LEAD)
-        beside = await _time_to_convert(running, waiting, short_ones(100_000))
+        beside = await time_to_convert(running, waiting, short_ones(100_000))
         engines = sum("engine" in process for process in running.processes())
     speed.append(server.reference_loop_ms())
-    p95 = [_print(what, seconds) for what, seconds in (("alone", alone), ("beside", beside))]
+    p95 = [print_times(what, seconds) for what, seconds in (("alone", alone), ("beside", beside))]
     print(f"p95 beside the other tenant {p95[1] / p95[0]:.2f} times that alone")
     print(f"{engines} engine processes at the end")
     print(f"reference loop {speed[0]:.0f} ms before, {speed[1]:.0f} ms after")
 
 
-def _text(title: str) -> bytes:
+def text_page(title: str) -> bytes:
     return samples.pdf(f"{title}\n" + "Some words of a line of this page.\n" * 30)
 
 
-def _scan(pages: int, seed: int = 0) -> bytes:
+def scan_of(pages: int, seed: int = 0, pictures: int = 1) -> bytes:
+    """Return a scan with so many different pages, repeated in turn."""
     rng = random.Random(seed)
-    lines = [" ".join(f"word{rng.randrange(1000)}" for _ in range(6)) for _ in range(30)]
-    picture = samples.text_image(*lines, height=36)
-    return samples.image_file(picture, "PDF", [picture] * (pages - 1))
+    made = []
+    for _ in range(min(pages, pictures)):
+        lines = [" ".join(f"word{rng.randrange(1000)}" for _ in range(6)) for _ in range(30)]
+        made.append(samples.text_image(*lines, height=36))
+    turns = [made[number % len(made)] for number in range(1, pages)]
+    return samples.image_file(made[0], "PDF", turns)
 
 
-async def _submit_all(url: str, key: str, contents: list[bytes]) -> dict[str, float]:
+async def submit_all(url: str, key: str, contents: list[bytes]) -> dict[str, float]:
     """Submit them all; returns when each was, by its id."""
     submitted: dict[str, float] = {}
 
@@ -79,17 +83,15 @@ async def _submit_all(url: str, key: str, contents: list[bytes]) -> dict[str, fl
     return submitted
 
 
-async def _time_to_convert(
-    running: MeasuredService, key: str, contents: list[bytes]
-) -> list[float]:
+async def time_to_convert(running: MeasuredService, key: str, contents: list[bytes]) -> list[float]:
     """Submit all at once and poll the database; returns what each took until its end."""
-    submitting = asyncio.create_task(_submit_all(running.url, key, contents))
+    submitting = asyncio.create_task(submit_all(running.url, key, contents))
     ended: dict[str, float] = {}
     deadline = time.monotonic() + FINISHED_WITHIN
     with sqlite3.connect(f"file:{running.data / 'ilios.db'}?mode=ro", uri=True) as database:
-        before = _completed_ids(database, key)
+        before = completed_ids(database, key)
         while len(ended) < len(contents):
-            for name in _completed_ids(database, key) - before:
+            for name in completed_ids(database, key) - before:
                 ended.setdefault(name, time.perf_counter())
             if time.monotonic() > deadline:
                 raise RuntimeError(f"{len(ended)} of {len(contents)} have ended")
@@ -98,14 +100,14 @@ async def _time_to_convert(
     return sorted(ended[name] - began[name] for name in began)
 
 
-def _completed_ids(database: sqlite3.Connection, key: str) -> set[str]:
+def completed_ids(database: sqlite3.Connection, key: str) -> set[str]:
     found = database.execute(
         "SELECT id FROM documents WHERE tenant = ? AND state = 'completed'", (tenant_of(key),)
     )
     return {str(name) for (name,) in found}
 
 
-def _print(what: str, seconds: list[float]) -> float:
+def print_times(what: str, seconds: list[float]) -> float:
     p50, p95 = (seconds[min(len(seconds) - 1, int(share * len(seconds)))] for share in (0.5, 0.95))
     print(f"{what:8}{len(seconds)} documents: p50 {p50:.2f} s, p95 {p95:.2f} s")
     return p95

@@ -20,6 +20,7 @@ Failpoint = Literal[
     "deletion.said",  # a removal is on the log, its client has no response
     "edge.said",  # a submission is on the log, its client has no response
     "edge.stored",  # the bytes of a submission are stored, it is not published
+    "engine.range_stored",  # a range of a long document is stored, the next one has not begun
     "erasing.erased",  # bytes of a removed document are gone, the row does not show it
     "ledger.applied",  # a group is written and not committed
     "ledger.committed",  # a group is committed, its callers have no result

@@ -99,7 +99,7 @@ def _print_json(name: str, conversion: Conversion) -> str:
         "engine": conversion.engine,
         "model": conversion.model,
         "pages": conversion.pages,
-    }
+    } | ({"partial": True} if conversion.partial else {})
     return visible_json(msgspec.json.encode(line).decode()) + "\n"
 
 

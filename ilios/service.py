@@ -20,7 +20,7 @@ from actors.janitor.janitor import Janitor
 from actors.janitor.orphans import Orphans
 from actors.janitor.retention import Retention
 from actors.janitor.stuck import StageConsumers, StuckDocuments
-from actors.ocr import Ocr
+from actors.ocr import DiscardParts, Ocr
 from actors.persister import NAME as PERSISTER
 from actors.persister import Persister
 from actors.ports import Blobs, Losses
@@ -64,6 +64,7 @@ class Engines(Struct, frozen=True):
 
     engine: Engine
     batches: EngineBatches | None = None
+    discard_parts: DiscardParts | None = None
 
 
 class Service(Struct, frozen=True):
@@ -161,6 +162,7 @@ def _actors(settings: Settings, stores: Stores, engines: Engines) -> Parts:
         ocr_cancellations,
         concurrency=settings.max_in_flight,
         ended_floor=ended_floor,
+        discard_parts=engines.discard_parts,
     )
     fetcher = Fetcher(bus.fetcher, blobs, downloads, fetcher_cancellations, ended_floor=ended_floor)
     return {
@@ -255,7 +257,17 @@ async def _engines(
     """Open the local engine, and Mistral where it has a key."""
     async with AsyncExitStack() as stack:
         enter = stack.enter_async_context
-        local = await enter(LocalEngine(settings.engine_limits, settings.data_dir / "engine"))
+        local = await enter(
+            LocalEngine(
+                settings.engine_limits,
+                settings.data_dir / "engine",
+                blobs=blobs,
+                # Two tenants may keep all processes at work, and ocr has places for others.
+                max_long_documents=min(
+                    2 * settings.engine_processes, 2 * settings.max_in_flight - 1
+                ),
+            )
+        )
         supervisor.track("engine", local.restarts)
         mistral = None
         if settings.mistral_key is not None:
@@ -278,6 +290,7 @@ async def _engines(
                 fallback=settings.engine_fallback,
             ),
             mistral.batches if mistral else None,
+            local.discard_parts,
         )
 
 

@@ -13,6 +13,7 @@ from msgspec import Meta, Struct, field
 from msgspec.structs import force_setattr
 
 from .options import NO_OPTIONS, ConversionOptions, EngineName, Model, fill_options
+from .quality import ConversionWarnings, Quality
 
 MAX_CLOCK_SKEW = timedelta(days=1)
 """Between the clock of a publisher and that of the log; more is a mistake."""
@@ -211,7 +212,9 @@ class DocumentConverted(DocumentEvent, frozen=True, kw_only=True, tag="document.
     ``seconds`` is the time the engine took; tokens are estimated where an engine does not count
     them. ``result`` is what the engine reports of each page besides Markdown, as JSON Lines. An
     engine may bill another number of pages than ``pages`` (``billed_pages``). ``fallback_from`` is
-    the engine that was asked for and could not convert the document.
+    the engine that was asked for and could not convert the document. ``warnings`` are about what a
+    reader sees and the Markdown lacks; without ``quality`` it was not measured. A ``partial`` one
+    lacks the last pages, of which it has none in ``pages``.
     """
 
     markdown: Blob
@@ -225,12 +228,16 @@ class DocumentConverted(DocumentEvent, frozen=True, kw_only=True, tag="document.
     billed_pages: Pages | None = None
     variant: ModelVariant = "plain"
     fallback_from: EngineName | None = None
+    warnings: ConversionWarnings = ()
+    quality: Quality | None = None
+    partial: bool = False
 
 
 class DocumentCompleted(DocumentEvent, frozen=True, kw_only=True, tag="document.completed/1"):
     """The conversion and its usage are committed: the document can be read and is billed.
 
-    ``result`` and ``fallback_from`` as with ``DocumentConverted``.
+    ``result``, ``fallback_from``, ``warnings``, ``quality`` and ``partial`` as with
+    ``DocumentConverted``.
     """
 
     file_name: str
@@ -247,6 +254,9 @@ class DocumentCompleted(DocumentEvent, frozen=True, kw_only=True, tag="document.
     completed_at: datetime
     result: Blob | None = None
     fallback_from: EngineName | None = None
+    warnings: ConversionWarnings = ()
+    quality: Quality | None = None
+    partial: bool = False
 
 
 class DocumentFailed(DocumentEvent, frozen=True, kw_only=True, tag="document.failed/1"):

@@ -12,7 +12,10 @@ import msgspec
 from msgspec import Meta, Raw, Struct
 from msgspec.structs import force_setattr
 
+from .languages import canonical_tags
+
 EngineName = Literal["local", "mistral"]
+RecognitionMode = Literal["auto", "force", "never"]
 Model = Annotated[str, Meta(pattern=r"^[a-z0-9][a-z0-9.-]{0,63}\Z")]
 
 MAX_PAGE = 1_000_000
@@ -46,6 +49,7 @@ class ConversionOptions(
 
     ``pages`` is text such as ``1-3,7,10-`` or a list of page numbers from 1. It is brought into one
     canonical form (sorted, merged), so that equal selections compare, hash and encode the same.
+    So are ``language``, a text of tags then, and ``recognition``, whose ``auto`` becomes None.
     """
 
     engine: Annotated[
@@ -73,14 +77,55 @@ class ConversionOptions(
             extra_json_schema={"examples": ["1-3,7,10-"]},
         ),
     ] = None
+    language: Annotated[
+        str | tuple[str, ...] | None,
+        Meta(
+            description="The languages of images and scans as tags of BCP 47, such as `ru,en`, the "
+            "main one first; left out, they are found out. In JSON it may also be a list. For the "
+            "engine `local` only.",
+            extra={"expected": 'tags of languages, separated by commas, such as "ru,en"'},
+            extra_json_schema={"examples": ["ru,en"]},
+        ),
+    ] = None
+    recognition: Annotated[
+        RecognitionMode | None,
+        Meta(
+            description="`auto` (default) recognises the text of images, and of pages of a PDF "
+            "that have none of their own or none of worth; `force` that of all pages; `never` that "
+            "of none. For the engine `local` only."
+        ),
+    ] = None
+
+    partial: Annotated[
+        bool,
+        Meta(
+            description="Whether a document whose time budget ends is completed with the pages "
+            "that are done, and not failed. Only the engine `local` has a time budget.",
+            extra={"expected": "true or false"},
+        ),
+    ] = False
 
     def __post_init__(self) -> None:
-        """Bring ``pages`` into its canonical form.
+        """Bring ``pages``, ``language`` and ``recognition`` into their canonical forms.
 
-        :raises ValueError: it is not a selection of pages; the message is for the client.
+        :raises ValueError: one of them has no such form; the message is for the client.
         """
         if self.pages is not None:
             force_setattr(self, "pages", _text(_ranges(self.pages)))
+        if self.language is not None:
+            force_setattr(self, "language", canonical_tags(self.language))
+        if self.recognition == "auto":
+            force_setattr(self, "recognition", None)
+
+    @property
+    def languages(self) -> tuple[str, ...]:
+        """The language tags in order of preference."""
+        return tuple(self.language.split(",")) if isinstance(self.language, str) else ()
+
+    @property
+    def only_local(self) -> tuple[str, ...]:
+        """Names of the options given that only the engine ``local`` has."""
+        return tuple(name for name in ("language", "recognition") if getattr(self, name))
 
     @property
     def page_ranges(self) -> tuple[PageRange, ...]:
@@ -120,7 +165,7 @@ def options_to_json(options: ConversionOptions) -> bytes:
         return msgspec.json.encode(options)
     members: dict[str, Any] = msgspec.structs.asdict(options)
     unknown = members.pop("unknown_members")
-    asked = {name: value for name, value in members.items() if value is not None}
+    asked = {name: value for name, value in members.items() if value != getattr(NO_OPTIONS, name)}
     return msgspec.json.encode(asked | unknown)
 
 

@@ -7,6 +7,7 @@ from msgspec import Struct
 from .batches import EngineJobStatus
 from .documents import Blob, Operation, RemovalCause
 from .options import NO_OPTIONS, ConversionOptions, EngineName
+from .quality import ConversionWarnings, Quality
 from .states import BatchState, DocumentState
 
 
@@ -54,6 +55,9 @@ class DocumentRecord(Struct, frozen=True, kw_only=True):
     held: bool = False
     result: Blob | None = None
     fallback_from: EngineName | None = None
+    warnings: ConversionWarnings = ()
+    quality: Quality | None = None
+    partial: bool = False
 
 
 class BatchCounts(Struct, frozen=True, kw_only=True):

@@ -10,6 +10,7 @@ from msgspec import UNSET, Meta, Struct, UnsetType, field
 
 from .batches import EngineJobStatus
 from .options import EngineName
+from .quality import ConversionWarnings, Quality
 from .results import PageResult
 from .states import BatchState, DocumentState
 
@@ -71,6 +72,9 @@ class DocumentStatus(Struct, frozen=True, kw_only=True, rename="camel", omit_def
     """State of a document. ``error`` and ``code`` are the reason of a failure or cancellation.
 
     ``archived_at`` is present from its archiving on, ``deleted_at`` from its removal on.
+    ``warnings`` are about what a reader sees in the document and the Markdown lacks; ``quality``
+    is how far the Markdown can be trusted, left out where that was not measured. A ``partial`` one
+    lacks the last pages, because its time budget ended.
     """
 
     id: str
@@ -82,6 +86,9 @@ class DocumentStatus(Struct, frozen=True, kw_only=True, rename="camel", omit_def
     archived_at: Instant | None = None
     deleted_at: Instant | None = None
     metadata: StatusMetadata | None = None
+    warnings: ConversionWarnings = ()
+    quality: Quality | None = None
+    partial: bool = False
     download_url: str | None = None
     error: str | None = None
     code: str | None = None
@@ -148,8 +155,9 @@ class TokenUsage(Struct, frozen=True, kw_only=True):
 class DocumentContent(Struct, frozen=True, kw_only=True, rename="camel", omit_defaults=True):
     """A converted document, ``content`` being its Markdown.
 
-    ``pages`` is present if the engine reports on each page: its images, tables, links, size. An
-    image with a ``name`` is at ``/api/documents/{id}/images/{name}``.
+    ``warnings``, ``quality``, ``partial`` as in the status. ``pages`` is present if the engine
+    reports on each page: its images, tables, links, size. An image with a ``name`` is at
+    ``/api/documents/{id}/images/{name}``.
     """
 
     id: str
@@ -160,6 +168,9 @@ class DocumentContent(Struct, frozen=True, kw_only=True, rename="camel", omit_de
     file_name: str
     created_at: Instant
     processed_at: Instant | None = None
+    warnings: ConversionWarnings = ()
+    quality: Quality | None = None
+    partial: bool = False
     pages: list[PageResult] | None = None
 
 
@@ -238,7 +249,10 @@ class BatchProgress(Struct, frozen=True, kw_only=True, rename="camel"):
 
 
 class BatchDocumentStatus(Struct, frozen=True, kw_only=True, rename="camel"):
-    """State of one document of a batch; ``error`` and ``code`` are the reason of a failure."""
+    """State of one document of a batch; ``error`` and ``code`` are the reason of a failure.
+
+    ``warnings``, ``quality`` and ``partial`` as in the status of a document.
+    """
 
     id: str
     file_name: str
@@ -246,6 +260,9 @@ class BatchDocumentStatus(Struct, frozen=True, kw_only=True, rename="camel"):
     error: str | None
     code: str | None
     processed_at: Instant | None
+    warnings: ConversionWarnings | UnsetType = UNSET
+    quality: Quality | UnsetType = UNSET
+    partial: bool | UnsetType = UNSET
 
 
 class MistralStatus(Struct, frozen=True, kw_only=True, rename="camel"):
@@ -289,6 +306,9 @@ class BatchLine(Struct, frozen=True, kw_only=True, rename="camel"):
     error: str | None = None
     code: str | UnsetType = UNSET
     processed_at: Instant | None = None
+    warnings: ConversionWarnings | UnsetType = UNSET
+    quality: Quality | UnsetType = UNSET
+    partial: bool | UnsetType = UNSET
 
 
 class ManifestDocument(Struct, frozen=True, kw_only=True, rename="camel"):
@@ -307,6 +327,9 @@ class ManifestDocument(Struct, frozen=True, kw_only=True, rename="camel"):
     error: str | None
     code: str | None
     processed_at: Instant | None
+    warnings: ConversionWarnings | UnsetType = UNSET
+    quality: Quality | UnsetType = UNSET
+    partial: bool | UnsetType = UNSET
 
 
 class BatchManifest(Struct, frozen=True, kw_only=True, rename="camel"):
@@ -335,45 +358,3 @@ class UploadConfirmed(Struct, frozen=True, kw_only=True, rename="camel"):
     id: str
     status: Literal["pending"] = "pending"
     message: str
-
-
-# Costs include the margin. ``totalCostMicros`` is exact, in millionths of a US dollar; cents and
-# dollars are rounded half up from it, once, for display.
-
-
-class UsageSummary(Struct, frozen=True, kw_only=True, rename="camel", omit_defaults=True):
-    """Number and cost of conversions.
-
-    ``startDate`` and ``endDate`` are the range that was asked for, both ends included; left out
-    where it is open.
-    """
-
-    total_documents: int
-    total_operations: int
-    total_pages: int
-    total_input_tokens: int
-    total_output_tokens: int
-    total_cost_cents: int
-    total_cost_micros: int
-    total_cost_usd: str = field(name="totalCostUSD")
-    start_date: Instant | None = None
-    end_date: Instant | None = None
-
-
-class UsageLine(Struct, frozen=True, kw_only=True, rename="camel"):
-    """The share of one operation: ``convert``, or ``convert-immediate``."""
-
-    operation: str
-    count: int
-    total_pages: int
-    total_input_tokens: int
-    total_output_tokens: int
-    total_cost_cents: int
-    total_cost_micros: int
-    total_cost_usd: str = field(name="totalCostUSD")
-
-
-class UsageBreakdown(Struct, frozen=True, kw_only=True, rename="camel"):
-    """Usage by operation, in the order of their names; an operation without usage is left out."""
-
-    breakdown: list[UsageLine]

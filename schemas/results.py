@@ -10,6 +10,7 @@ from typing import Literal
 from msgspec import Struct
 
 from .documents import Tokens
+from .quality import PageMeasures
 from .warnings import PageWarning
 
 ReadingMethod = Literal["text_layer", "plain_text", "recognition", "mixed"]
@@ -85,6 +86,12 @@ class PageResult(Struct, frozen=True, kw_only=True, rename="camel", omit_default
     method: ReadingMethod | None = None
     conservation: float | None = None
     warnings: tuple[PageWarning, ...] = ()
+
+    @property
+    def measures(self) -> PageMeasures:
+        """What the page adds to the quality and the warnings of its document."""
+        confidence = self.confidence.average if self.confidence else None
+        return PageMeasures(self.index, self.conservation, confidence, self.method, self.warnings)
 
 
 class ResultHead(Struct, frozen=True, kw_only=True, rename="camel", omit_defaults=True):

@@ -3,6 +3,7 @@
 A warning is about what a reader sees in the document and not, or not surely, in the Markdown.
 """
 
+from collections import Counter
 from collections.abc import Iterable
 from typing import Annotated
 
@@ -10,6 +11,12 @@ from msgspec import Meta, Struct
 
 MAX_WARNING_PAGES = 1000
 """Page numbers listed in one warning of a document; further pages are not listed."""
+MAX_LISTED_PAGES = 5000
+"""Page numbers listed in all warnings of a document."""
+MAX_WARNINGS = 100
+"""Warnings of one document."""
+MAX_MESSAGES = 4
+"""Different sentences of one code among the warnings of a document."""
 
 WarningCode = Annotated[str, Meta(pattern=r"^[a-z][a-z0-9_]{0,63}\Z")]
 """Open on the wire: a later version may have further codes."""
@@ -37,6 +44,13 @@ MESSAGES = {
         "The document is an XFA form, whose content only some viewers show; what is converted is "
         "the placeholder for other viewers."
     ),
+    "partial_result": (
+        "The time budget of the document ended before these pages were converted: {detail}."
+    ),
+    "images_left_out": (
+        "The page has more images, or larger ones, than are stored; some of them are left out."
+    ),
+    "frames_not_read": "The frames of the animation after number {detail} were not read.",
     "image_text_unread": "The page has images with text that was not read.",
 }
 """The sentence for the owner by code; ``{detail}`` is filled in."""
@@ -71,14 +85,33 @@ def page_warning(code: str, detail: str = "") -> PageWarning:
 def join_warnings(
     pages: Iterable[tuple[int, Iterable[PageWarning]]],
 ) -> tuple[ConversionWarning, ...]:
-    """Join equal warnings of pages, given with their index from 0, in order of appearance."""
+    """Join equal warnings of pages, given with their index from 0, in order of appearance.
+
+    The result is bounded, because an event is: after ``MAX_MESSAGES`` sentences of a code, further
+    ones are replaced by a general one.
+    """
     numbers: dict[PageWarning, list[int]] = {}
+    sentences: Counter[str] = Counter()
+    room = MAX_LISTED_PAGES
     for index, warnings in pages:
         for warning in warnings:
-            listed = numbers.setdefault(warning, [])
-            if len(listed) < MAX_WARNING_PAGES:
+            joined = warning
+            if warning not in numbers and sentences[warning.code] >= MAX_MESSAGES:
+                joined = _general(warning.code)
+            if joined not in numbers and len(numbers) >= MAX_WARNINGS:
+                continue
+            sentences[warning.code] += joined not in numbers
+            listed = numbers.setdefault(joined, [])
+            if room and len(listed) < MAX_WARNING_PAGES and index + 1 not in listed[-1:]:
                 listed.append(index + 1)
+                room -= 1
     return tuple(
         ConversionWarning(warning.code, warning.message, tuple(listed))
         for warning, listed in numbers.items()
     )
+
+
+def _general(code: str) -> PageWarning:
+    """Return the warning that stands for further sentences of this code."""
+    message = MESSAGES.get(code, "There are further warnings of this kind: {detail}.")
+    return PageWarning(code, message.format(detail="see the warnings of each page"))

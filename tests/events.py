@@ -22,6 +22,8 @@ from schemas.documents import (
     Source,
 )
 from schemas.events import AnyEvent
+from schemas.quality import Quality
+from schemas.warnings import MESSAGES, ConversionWarning
 
 SHA256 = "2c26b46b68ffc68ff99b453c1d30413413422d706483bfa0f98a5e886266e7ae"
 SUBMITTED_AT = datetime(2026, 1, 15, 10, 30, tzinfo=UTC)
@@ -65,8 +67,22 @@ def fetched(
     )
 
 
-def converted(number: int = 1, *, pages: int = 3, key: str = "markdown") -> DocumentConverted:
+UNREADABLE = (ConversionWarning("page_unreadable", MESSAGES["page_unreadable"], (2,)),)
+HALF = Quality(score=0.5, lowest=0.0, conservation=0.99, recognised=1, unreadable=1)
+
+
+def converted(
+    number: int = 1,
+    *,
+    pages: int = 3,
+    key: str = "markdown",
+    unreadable: bool = False,
+    partial: bool = False,
+) -> DocumentConverted:
     return DocumentConverted(
+        partial=partial,
+        warnings=UNREADABLE if unreadable else (),
+        quality=HALF if unreadable else None,
         document_id=id_of(number),
         markdown=Blob(key, 9, SHA256),
         pages=pages,

@@ -25,6 +25,7 @@ LIBRARIES = {
     "botocore": ("ilios/blobs/",),
     "bs4": ("ilios/engines/",),
     "cv2": ("ilios/engines/",),
+    "faster_paddle": ("ilios/engines/",),
     "httpx2": ("ilios/engines/",),
     "liteparse": ("ilios/engines/",),
     "mammoth": ("ilios/engines/",),
@@ -83,7 +84,8 @@ LATE_IMPORTS = {
             ("converters/registry", "converters.pptx"),
             ("converters/registry", "converters.images"),
             ("converters/registry", "recognition.ocr"),
-            ("pdf/convert", "recognition.ocr"),
+            ("recognition/ocr", "recognition.paddle"),
+            ("recognition/ocr", "recognition.rapid"),
         )
     },
 }

@@ -68,15 +68,36 @@ def configure(parser: argparse.ArgumentParser) -> None:
         metavar="RANGES",
         help="convert these pages only, counted from 1, such as 1-3,7,10-",
     )
+    parser.add_argument(
+        "--partial",
+        action="store_true",
+        help="print the pages that are done when the time budget of a document ends",
+    )
+    parser.add_argument(
+        "--language",
+        metavar="TAGS",
+        help="the languages of images and scans, such as ru,en; otherwise they are found out",
+    )
+    parser.add_argument(
+        "--recognition",
+        choices=("auto", "force", "never"),
+        default="auto",
+        help="recognise text where there is none (auto), on all pages, or nowhere",
+    )
 
 
 def run(options: argparse.Namespace) -> int:
     """Convert ``options.files`` and deliver the results in their order."""
     files: list[str] = options.files
     try:
-        conversion = ConversionOptions(pages=options.pages)
-    except ValueError as error:
-        printing.print_error(UsageError(f"--pages: {error}"))
+        conversion = ConversionOptions(
+            pages=options.pages,
+            language=options.language,
+            recognition=options.recognition,
+            partial=options.partial,
+        )
+    except ValueError as error:  # it begins with the name of the option
+        printing.print_error(UsageError(f"--{error}"))
         return ExitCode.USAGE
     settings = command.read_settings()
     try:
@@ -158,6 +179,9 @@ async def _convert_all(
                     conversion = await task
                     progress.clear()
                     text = output.print(name, conversion)
+                    if conversion.partial:
+                        message = conversion.warnings[-1].message
+                        printing.write_stderr(f"ilios: {visible(name)}: {message}")
                     if targets:
                         _write(targets[number], text)
                     else:

@@ -183,6 +183,7 @@ def _converted(
         msgspec.structs.asdict(event)
         | msgspec.structs.asdict(event.markdown)
         | _result_parameters(event)
+        | rows.assessment_columns(event)
     )
     used = common | billing.price_parameters(event, entry.stored_at)
     return [(statements.SET_COMPLETED, figures | common), (statements.INSERT_USAGE, used)]

@@ -7,7 +7,7 @@ from typing import Any
 import msgspec
 
 from actors.writes import ClockReading, ClockState, Hold
-from schemas.documents import Blob, DocumentCompleted, clamp_seconds
+from schemas.documents import Blob, DocumentCompleted, DocumentConverted, clamp_seconds
 from schemas.options import (
     NO_OPTIONS,
     ConversionOptions,
@@ -15,7 +15,11 @@ from schemas.options import (
     options_from_json,
     options_to_json,
 )
+from schemas.quality import ConversionWarnings, Quality
 from schemas.records import BatchCounts, BatchRecord, DocumentRecord, EngineBatch
+
+_warnings = msgspec.json.Decoder(ConversionWarnings)
+_quality = msgspec.json.Decoder(Quality)
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MILLISECOND = timedelta(milliseconds=1)
@@ -92,6 +96,7 @@ def document_record(row: Sequence[Any]) -> DocumentRecord:
         model, seconds, input_tokens, output_tokens, code, reason, retryable, batch_id,
         fingerprint, archived_at, removed_at, removal, erased_at, requeues,
         options, held, result_key, result_size, result_sha256, fallback_from,
+        warnings, quality, partial,
     ) = row  # fmt: skip
     return DocumentRecord(
         tenant=tenant,
@@ -128,7 +133,19 @@ def document_record(row: Sequence[Any]) -> DocumentRecord:
         held=bool(held),
         result=Blob(result_key, result_size, result_sha256) if result_key else None,
         fallback_from=fallback_from,
+        warnings=() if warnings is None else _warnings.decode(warnings),
+        quality=None if quality is None else _quality.decode(quality),
+        partial=bool(partial),
     )
+
+
+def assessment_columns(event: DocumentConverted) -> dict[str, str | None]:
+    """Return the JSON of warnings and quality for their columns; None where there are none."""
+    warnings, quality = event.warnings, event.quality
+    return {
+        "warnings": msgspec.json.encode(warnings).decode() if warnings else None,
+        "quality": msgspec.json.encode(quality).decode() if quality else None,
+    }
 
 
 def options_column(options: ConversionOptions) -> str | None:
@@ -207,4 +224,7 @@ def completed_event(record: DocumentRecord) -> DocumentCompleted | None:
         completed_at=record.finished_at,
         result=record.result,
         fallback_from=record.fallback_from,
+        warnings=record.warnings,
+        quality=record.quality,
+        partial=record.partial,
     )

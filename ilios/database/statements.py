@@ -118,7 +118,8 @@ UPDATE documents SET
     pages = :pages, engine = :engine, model = :model, seconds = :seconds,
     input_tokens = :input_tokens, output_tokens = :output_tokens, held = 0,
     result_key = :result_key, result_size = :result_size, result_sha256 = :result_sha256,
-    billed_pages = :billed_pages, fallback_from = :fallback_from
+    billed_pages = :billed_pages, fallback_from = :fallback_from,
+    warnings = :warnings, quality = :quality, partial = :partial
 WHERE tenant = :tenant AND id = :id AND {_OPEN}
 """  # noqa: S608  # likewise
 
@@ -210,7 +211,7 @@ SELECT
     d.model, d.seconds, d.input_tokens, d.output_tokens, d.code, d.reason, d.retryable,
     d.batch_id, d.fingerprint, d.archived_at, d.removed_at, d.removal, d.erased_at,
     d.requeues, d.options, d.held, d.result_key, d.result_size,
-    d.result_sha256, d.fallback_from
+    d.result_sha256, d.fallback_from, d.warnings, d.quality, d.partial
 FROM documents AS d
 """
 

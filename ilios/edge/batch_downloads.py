@@ -215,6 +215,9 @@ def _batch_line(document: DocumentRecord) -> BatchLine:
         error=document.reason,
         code=document.code or UNSET,
         processed_at=_optional_instant(document.finished_at),
+        warnings=document.warnings or UNSET,
+        quality=document.quality or UNSET,
+        partial=document.partial or UNSET,
     )
 
 
@@ -266,6 +269,9 @@ def _manifest_entry(number: int, document: DocumentRecord) -> ManifestDocument:
         error=document.reason,
         code=document.code,
         processed_at=_optional_instant(document.finished_at),
+        warnings=document.warnings or UNSET,
+        quality=document.quality or UNSET,
+        partial=document.partial or UNSET,
     )
 
 

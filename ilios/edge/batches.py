@@ -280,4 +280,7 @@ def _document_status(document: DocumentRecord) -> replies.BatchDocumentStatus:
         error=document.reason,
         code=document.code,
         processed_at=format_instant(document.finished_at) if document.finished_at else None,
+        warnings=document.warnings or msgspec.UNSET,
+        quality=document.quality or msgspec.UNSET,
+        partial=document.partial or msgspec.UNSET,
     )

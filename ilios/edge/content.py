@@ -46,7 +46,14 @@ from schemas.replies import (
 from schemas.states import REMOVED_STATES
 
 CACHE_HEADERS = ("Cache-Control", "ETag")
-_MARKDOWN_HEADERS = ("X-Document-Id", "X-Extracted-Pages", "X-Processing-Time-Ms", *CACHE_HEADERS)
+_MARKDOWN_HEADERS = (
+    "X-Document-Id",
+    "X-Extracted-Pages",
+    "X-Processing-Time-Ms",
+    "X-Partial",
+    "X-Warnings",
+    *CACHE_HEADERS,
+)
 MARKDOWN_RESPONSE = Response(
     description="The Markdown; pages are separated by a line of `---`.",
     content={

@@ -168,6 +168,9 @@ def finished_record(
         finished_at=event.completed_at,
         result=event.result,
         fallback_from=event.fallback_from,
+        warnings=event.warnings,
+        quality=event.quality,
+        partial=event.partial,
     )
 
 

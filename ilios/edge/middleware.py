@@ -20,8 +20,9 @@ STATIC_PREFIX = "/docs/"
 WRITE_METHODS = frozenset({"DELETE", "PATCH", "POST", "PUT"})
 
 _EXPOSED_HEADERS = (
-    "X-Document-Id, X-Processing-Time-Ms, X-Extracted-Pages, X-Request-Id, Location, ETag, "
-    "Content-Range, Content-Disposition, Retry-After, Accept-Ranges, Idempotent-Replayed"
+    "X-Document-Id, X-Processing-Time-Ms, X-Extracted-Pages, X-Partial, X-Warnings, X-Request-Id, "
+    "Location, ETag, Content-Range, Content-Disposition, Retry-After, Accept-Ranges, "
+    "Idempotent-Replayed"
 )
 _PREFLIGHT_HEADERS = {
     "Access-Control-Allow-Methods": "GET, HEAD, POST, PUT, DELETE, OPTIONS",

@@ -88,6 +88,8 @@ HEADERS = {
     "X-Document-Id": Header("The id of the document.", _TEXT),
     "X-Extracted-Pages": Header("Pages converted.", _COUNT),
     "X-Processing-Time-Ms": Header("Milliseconds the engine took.", _COUNT),
+    "X-Partial": Header("true if the last pages are missing; left out otherwise.", _TEXT),
+    "X-Warnings": Header("Codes of the warnings of the document, if it has any.", _TEXT),
     REQUEST_ID_HEADER: Header("Names this request; it stands in every line logged for it.", _TEXT),
 }
 

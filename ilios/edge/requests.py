@@ -234,6 +234,10 @@ def check_engine(
             error = 'useMistralBatch is for the engine "mistral" only'
             raise HttpProblem(400, "invalid_engine", error)
         engine = "mistral"
+    if engine == "mistral" and options.only_local:
+        name = options.only_local[0]
+        error = f'{name} is an option of the engine "local" only: leave it out, or choose that one'
+        raise HttpProblem(400, f"invalid_{name}", error)
     if engine is not None and engine not in edge.engines:
         raise HttpProblem(
             422,

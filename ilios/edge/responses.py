@@ -123,7 +123,12 @@ def status_response(document: DocumentRecord) -> web.Response:
             fallback_from=document.fallback_from,
         )
         body = msgspec.structs.replace(
-            body, metadata=metadata, download_url=download_url(document.document_id)
+            body,
+            metadata=metadata,
+            warnings=document.warnings,
+            quality=document.quality,
+            partial=document.partial,
+            download_url=download_url(document.document_id),
         )
     elif document.code is not None:
         body = msgspec.structs.replace(
@@ -161,18 +166,28 @@ def document_content(document: DocumentRecord) -> DocumentContent:
         file_name=document.file_name,
         created_at=format_instant(document.submitted_at),
         processed_at=_optional_instant(document.finished_at),
+        warnings=document.warnings,
+        quality=document.quality,
+        partial=document.partial,
     )
 
 
 def content_headers(document: DocumentRecord) -> dict[str, str]:
     """Return the headers that come with the Markdown of a completed document."""
-    return {
+    headers = {
         "X-Document-Id": document.document_id,
         "X-Processing-Time-Ms": str(_milliseconds(document)),
         "X-Extracted-Pages": str(document.pages or 0),
         "X-Content-Type-Options": "nosniff",
         "Cache-Control": "private, no-cache",
     }
+    if document.partial:
+        headers["X-Partial"] = "true"
+    if document.warnings:
+        headers["X-Warnings"] = ", ".join(
+            dict.fromkeys(warning.code for warning in document.warnings)
+        )
+    return headers
 
 
 def file_headers(document: DocumentRecord, output: Format) -> dict[str, str]:

@@ -11,7 +11,8 @@ from ilios.edge.context import EDGE, TENANT
 from ilios.edge.errors import AUTHENTICATING, HttpProblem
 from ilios.edge.operation import JSON, Response, operation
 from ilios.edge.responses import json_response
-from schemas.replies import UsageBreakdown, UsageLine, UsageSummary, format_instant
+from schemas.replies import format_instant
+from schemas.usage_replies import UsageBreakdown, UsageLine, UsageSummary
 
 EXAMPLE = "2026-01-15T10:30:00Z"
 NO_STORE = {"Cache-Control": "private, no-store"}

@@ -1,17 +1,57 @@
 """Pages of a document: those that are selected, and those a converter has made."""
 
-from collections.abc import Sequence
+import itertools
+import math
+import time
+from collections.abc import Iterator, Sequence
 from importlib.metadata import version
 from typing import Protocol
 
 from msgspec import Struct
 
 from actors.engines import SourceFile, Unconvertible
-from schemas.options import PageRange, select_pages
+from schemas.options import PageRange, RecognitionMode, select_pages
 from schemas.results import PageResult
 
 Ranges = tuple[PageRange, ...]
 """Selected pages as in ``ConversionOptions.page_ranges``; empty means all."""
+
+
+class Portion(Struct, frozen=True):
+    """Which of the selected pages to convert: ``most`` from the position ``first``, counted from 0.
+
+    A converter that has at least one page ends before the next slow one when the portion is over,
+    by ``time.monotonic``. It returns pages without a gap.
+    """
+
+    first: int = 0
+    most: int | None = None
+    ends_at: float = math.inf
+
+    @property
+    def is_over(self) -> bool:
+        """Whether the time of the portion has passed."""
+        return time.monotonic() >= self.ends_at
+
+    def of(self, selected: Sequence[int]) -> Sequence[int]:
+        """Return the pages of the portion."""
+        return selected[self.first : None if self.most is None else self.first + self.most]
+
+
+class Reading(Struct, frozen=True):
+    """What a converter reads of a document: a portion of the pages in ``ranges``, in ``languages``.
+
+    ``recognition`` is that of ``ConversionOptions``, where None means ``auto``.
+    """
+
+    ranges: Ranges = ()
+    languages: tuple[str, ...] = ()
+    recognition: RecognitionMode | None = None
+    portion: Portion = Portion()
+
+
+WHOLE = Reading()
+"""All pages, as the document suggests."""
 
 
 class ConvertedPage(Struct, frozen=True):
@@ -25,10 +65,15 @@ class ConvertedPage(Struct, frozen=True):
 
 
 class Pages(Struct, frozen=True):
-    """The converted pages in page order, and the name of what read them."""
+    """The converted pages in page order, and the name of what read them.
+
+    ``total`` is the number of selected pages, of which these may be a portion; None where a
+    converter always converts all of them.
+    """
 
     pages: list[ConvertedPage]
     model: str
+    total: int | None = None
 
 
 class PageSplitter(Protocol):
@@ -74,6 +119,18 @@ def selected_count(ranges: Ranges, count: int) -> int:
         return count
     lasts = (count if one.last is None else min(one.last, count) for one in ranges)
     return sum(max(0, last - one.first + 1) for one, last in zip(ranges, lasts, strict=True))
+
+
+def page_numbers(ranges: Ranges, first: int, last: int) -> Iterator[int]:
+    """Yield the numbers, from 1, of the selected pages at the positions ``first`` to ``last``.
+
+    Positions count from 0 without ``last``. All of them have to exist.
+    """
+    numbers = itertools.chain.from_iterable(
+        itertools.count(one.first) if one.last is None else range(one.first, one.last + 1)
+        for one in ranges
+    )
+    return itertools.islice(numbers if ranges else itertools.count(1), first, last)
 
 
 def check_page_limit(kind: str, unit: str, count: int, selected: int, limit: int) -> None:

@@ -14,7 +14,8 @@ from msgspec import Meta, Struct, field
 from actors.ports import SWEEP_INTERVAL, ExpiryAction
 from actors.pricing import LOCAL_MICROS, MARGIN_PERCENT, Pricing, pricing
 from ilios.blobs.s3 import AUTO, SINGLE_PUT_MAX_BYTES, S3Config
-from ilios.engines.local.limits import MEMORY_BYTES, PAGE_SECONDS, WALL_SECONDS, EngineLimits
+from ilios.engines.local import limits
+from ilios.engines.local.limits import EngineLimits
 from ilios.engines.mistral import MAX_CONCURRENT_CALLS, MODEL, MistralLimits
 from ilios.engines.sandbox.enter import SandboxMode
 from ilios.runtime.engine_memory import bytes_per_process, fitting_processes
@@ -200,15 +201,16 @@ class Settings(Struct, frozen=True, kw_only=True):
             "Memory of one engine process, in MiB; at most its share of the machine",
             unit=MIB,
         ),
-    ] = MEMORY_BYTES
+    ] = limits.MEMORY_BYTES
     engine_timeout: Annotated[
         float,
         Env("ILIOS_ENGINE_TIMEOUT", "Seconds one document may take in the engine, wall and CPU"),
-    ] = WALL_SECONDS
+    ] = limits.WALL_SECONDS
+    page_budget: Annotated[float, Env("ILIOS_PAGE_BUDGET", "Seconds per page")] = limits.PER_PAGE
     page_timeout: Annotated[
         float,
         Env("ILIOS_PAGE_TIMEOUT", "Seconds a document may be in the engine without another page"),
-    ] = PAGE_SECONDS
+    ] = limits.PAGE_SECONDS
     sandbox: Annotated[
         SandboxMode,
         Env(
@@ -388,6 +390,7 @@ class Settings(Struct, frozen=True, kw_only=True):
             memory_bytes=bytes_per_process(self.engine_memory_bytes, self.engine_processes),
             wall_seconds=self.engine_timeout,
             page_seconds=self.page_timeout,
+            budget_seconds_per_page=self.page_budget,
             cpu_seconds=max(1, int(self.engine_timeout)),
             sandbox=self.sandbox,
         )

@@ -357,7 +357,7 @@ async def test_a_log_whose_lost_end_has_grown_again_is_noticed_and_read_from_its
 async def test_a_document_with_an_unknown_option_gets_its_row(
     connection: Connection, db: Database
 ) -> None:
-    options = options_from_json(b'{"language":"de"}')
+    options = options_from_json(b'{"dialect":"de"}')
     submitted = msgspec.structs.replace(events.submitted(), options=options)
     async with running_in_background(persister(connection, db).run):
         await publish_events(connection, submitted)

@@ -15,7 +15,7 @@ from tests.actors.running import Streams, running_in_background
 from tests.actors.scripted_actor import ScriptedActor
 from tests.waiting import wait_until
 
-LANGUAGE = options_from_json(b'{"pages":"1-2","language":"de"}')
+LANGUAGE = options_from_json(b'{"pages":"1-2","dialect":"de"}')
 SUBMITTED = msgspec.structs.replace(events.submitted(), options=LANGUAGE)
 
 
@@ -23,7 +23,7 @@ class LaterActor(ScriptedActor):
     """A worker of a later version, which supports the option."""
 
     def unsupported_options(self, event: DocumentSubmitted) -> tuple[str, ...]:
-        return tuple(name for name in event.options.unsupported if name != "language")
+        return tuple(name for name in event.options.unsupported if name != "dialect")
 
 
 async def was_delivered(log: Streams, worker: ScriptedActor, times: int) -> bool:
@@ -70,7 +70,7 @@ async def test_a_document_with_an_option_that_no_worker_supports_fails(
         await wait_until(lambda: log.all_acked(second.consumer))
     assert isinstance(failed, DocumentFailed)
     assert failed.code == "option_not_supported"
-    assert '"language"' in failed.reason
+    assert '"dialect"' in failed.reason
     assert await log.delivery_count(first.consumer) == 5
     assert first.deliveries_of() == second.deliveries_of() == []
     (letter,) = await log.dead_letters()

@@ -72,7 +72,7 @@ def test_pages_that_are_no_selection_make_an_event_malformed(pages: object) -> N
     with pytest.raises(codec.MalformedEvent, match=r"\$\.options"):
         published(events.submitted(), options={"pages": pages})
     with pytest.raises(codec.MalformedEvent, match=r"\$\.options"):
-        published(events.batch(1, 1), options={"pages": pages, "language": "de"})
+        published(events.batch(1, 1), options={"pages": pages, "dialect": "de"})
 
 
 @pytest.mark.parametrize("options", [ConversionOptions(), BOTH])
@@ -94,13 +94,13 @@ def test_a_former_version_reads_an_event_with_new_options() -> None:
     assert codec.decode(subjects.subject_for(event), codec.encode(event)) == event
 
 
-UNKNOWN: dict[str, Any] = {"pages": "1-3", "language": {"of": ["de", 10**30, 1e-7]}, "zoom": None}
+UNKNOWN: dict[str, Any] = {"pages": "1-3", "dialect": {"of": ["de", 10**30, 1e-7]}, "zoom": None}
 
 
 @pytest.mark.parametrize("event", EVENTS, ids=lambda event: type(event).__name__)
 def test_unknown_options_are_named_and_written_again_as_they_came(event: AnyEvent) -> None:
     found = published(event, engine="local", options=UNKNOWN)
-    assert options_of(found).unsupported == ("language", "zoom")
+    assert options_of(found).unsupported == ("dialect", "zoom")
     assert (options_of(found).pages, options_of(found).engine) == ("1-3", "local")
     again = json.loads(codec.encode(found))
     assert again["options"] == UNKNOWN | {"engine": "local"}

@@ -18,6 +18,7 @@ ROOT = Path(__file__).parents[2]
 TESTED_ELSEWHERE = {
     "batcher.converted": "test_mistral.py",
     "batcher.handed_over": "test_mistral.py",
+    "engine.range_stored": "test_long_documents.py",
     "retention.moved": "test_maintenance.py",
     "snapshots.written": "test_maintenance.py",
     "swapping.aside": "test_rebuild.py",

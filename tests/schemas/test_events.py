@@ -71,6 +71,12 @@ ORIGINALS: dict[str, Event] = {
     "document.completed.1.result": msgspec.structs.replace(
         events.completed(), result=RESULT, fallback_from="mistral"
     ),
+    "document.converted.1.warnings": events.converted(unreadable=True),
+    "document.completed.1.warnings": msgspec.structs.replace(
+        events.completed(), warnings=events.UNREADABLE, quality=events.HALF
+    ),
+    "document.converted.1.partial": events.converted(partial=True),
+    "document.completed.1.partial": msgspec.structs.replace(events.completed(), partial=True),
     "document.cancelled.1": events.cancelled(),
     "document.archived.1": events.archived(),
     "document.archived.1.least": DocumentArchived(document_id=events.id_of(1)),

@@ -38,9 +38,34 @@ def test_a_list_of_page_numbers_is_taken_from_json() -> None:
     assert options.page_ranges == (PageRange(1, 2), PageRange(5, 5))
 
 
+def test_language_tags_have_one_canonical_form() -> None:
+    assert ConversionOptions(language=" RU,zh-hans , pt-br,ru,iw").languages == (
+        "ru",
+        "zh-Hans",
+        "pt-BR",
+        "he",
+    )
+    options = msgspec.json.decode(b'{"language": ["EL", "en"]}', type=ConversionOptions)
+    assert options == ConversionOptions(language="el,en")
+
+
+@pytest.mark.parametrize("tags", ["", "russian", "xx", "ru-Xxxx", "ru,,en", "ru;en", "en," * 9])
+def test_what_is_no_language_is_refused(tags: str) -> None:
+    with pytest.raises(ValueError, match="language must be"):
+        ConversionOptions(language=tags)
+
+
+def test_recognition_as_usual_is_no_option_at_all() -> None:
+    assert ConversionOptions(recognition="auto") == ConversionOptions()
+    assert ConversionOptions(recognition="never", language="de").only_local == (
+        "language",
+        "recognition",
+    )
+
+
 def test_an_unknown_option_is_refused() -> None:
-    with pytest.raises(msgspec.ValidationError, match="language"):
-        msgspec.json.decode(b'{"language": "de"}', type=ConversionOptions)
+    with pytest.raises(msgspec.ValidationError, match="dialect"):
+        msgspec.json.decode(b'{"dialect": "de"}', type=ConversionOptions)
 
 
 def test_options_that_are_not_set_are_not_encoded() -> None:

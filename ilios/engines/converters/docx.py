@@ -15,7 +15,7 @@ from markdownify import MarkdownConverter
 from actors.engines import Unconvertible
 from ilios.engines.converters import archives, markdown
 from ilios.engines.local.limits import EngineLimits
-from ilios.engines.pages import Pages, Ranges, markdown_pages, model_name, selected_indices
+from ilios.engines.pages import WHOLE, Pages, Reading, markdown_pages, model_name, selected_indices
 
 WORD = "http://schemas.openxmlformats.org/wordprocessingml/2006/main"
 BODY = "word/document.xml"
@@ -56,12 +56,12 @@ FUNCTIONS = {"sin", "cos", "tan", "log", "ln", "exp", "lim", "max", "min", "sup"
 
 
 def convert(
-    path: Path, limits: EngineLimits, progress: Callable[[int, int], None], ranges: Ranges = ()
+    path: Path, limits: EngineLimits, progress: Callable[[int, int], None], reading: Reading = WHOLE
 ) -> Pages:
     """Convert a DOCX; see :class:`ilios.engines.converters.registry.Converter`."""
     archives.check_archive(path, BODY, "DOCX")
     del limits  # it is one page, and the size of the archive is checked
-    selected_indices(ranges, 1)
+    selected_indices(reading.ranges, 1)
     progress(0, 1)
     try:
         with _equations_replaced(path) as (file, equations):

@@ -12,8 +12,9 @@ from actors.engines import Unconvertible
 from ilios.engines.converters import archives, markdown
 from ilios.engines.local.limits import EngineLimits
 from ilios.engines.pages import (
+    WHOLE,
     Pages,
-    Ranges,
+    Reading,
     check_page_limit,
     markdown_pages,
     model_name,
@@ -28,19 +29,20 @@ TEMPLATE_PLACEHOLDERS = (PP_PLACEHOLDER.SLIDE_NUMBER, PP_PLACEHOLDER.DATE, PP_PL
 
 
 def convert(
-    path: Path, limits: EngineLimits, progress: Callable[[int, int], None], ranges: Ranges = ()
+    path: Path, limits: EngineLimits, progress: Callable[[int, int], None], reading: Reading = WHOLE
 ) -> Pages:
     """Convert a PPTX; see :class:`ilios.engines.converters.registry.Converter`."""
     slides = _slides(path)
-    indices = selected_indices(ranges, len(slides))
+    selected = selected_indices(reading.ranges, len(slides))
+    check_page_limit("PPTX", "slides", len(slides), len(selected), limits.max_pages)
+    indices = reading.portion.of(selected)
     total = len(indices)
-    check_page_limit("PPTX", "slides", len(slides), total, limits.max_pages)
     progress(0, total)
     pages = []
     for index in indices:
         pages.append(markdown.clean("\n\n".join(_slide(slides[index]))))
         progress(len(pages), total)
-    return Pages(markdown_pages(indices, pages), model_name("python-pptx"))
+    return Pages(markdown_pages(indices, pages), model_name("python-pptx"), len(selected))
 
 
 def count_pages(path: Path) -> int:

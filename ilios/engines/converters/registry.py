@@ -10,20 +10,36 @@ from pathlib import Path
 from typing import Protocol
 
 from actors.engines import Unconvertible
-from actors.sniffing import BMP, DOCX, GIF, JPEG, PDF, PNG, PPTX, SUPPORTED_TYPES, TIFF, WEBP
+from actors.sniffing import (
+    AVIF,
+    BMP,
+    DOCX,
+    GIF,
+    HEIC,
+    JPEG,
+    JPEG_2000,
+    PDF,
+    PNG,
+    PPTX,
+    SUPPORTED_TYPES,
+    TIFF,
+    WEBP,
+)
 from ilios.engines.local.limits import EngineLimits
-from ilios.engines.pages import Pages, Ranges
+from ilios.engines.pages import WHOLE, Pages, Reading
 
-IMAGES = frozenset({PNG, JPEG, GIF, WEBP, TIFF, BMP})
-SINGLE_PAGE_TYPES = (IMAGES - {TIFF}) | {DOCX}
+SINGLE_PAGE_TYPES = frozenset({JPEG, BMP, JPEG_2000, HEIC, DOCX})
 """Types that become one page, whatever is in them."""
+
+IMAGES = frozenset({PNG, JPEG, GIF, WEBP, TIFF, BMP, AVIF, HEIC, JPEG_2000})
 
 
 class Converter(Protocol):
-    """Makes Markdown of one document, or of its pages in ``ranges``.
+    """Makes Markdown of one document, or of what is to be read of it.
 
     ``progress(done, total)`` is called with counts of selected pages, and again with the same
-    counts while a page is in work: a child without progress is taken to hang.
+    counts while a page is in work: a child without progress is taken to hang. A converter whose
+    documents are never long converts all pages, whatever the portion.
 
     :raises Unconvertible: the document cannot be converted.
     """
@@ -33,7 +49,7 @@ class Converter(Protocol):
         path: Path,
         limits: EngineLimits,
         progress: Callable[[int, int], None],
-        ranges: Ranges = (),
+        reading: Reading = WHOLE,
     ) -> Pages: ...
 
 
@@ -96,7 +112,7 @@ def count_pages(path: Path, content_type: str) -> int:
         from ilios.engines.converters import pptx
 
         return pptx.count_pages(path)
-    if content_type == TIFF:
+    if content_type in IMAGES - SINGLE_PAGE_TYPES:
         from ilios.engines.converters import images
 
         return images.count_pages(path)

@@ -28,7 +28,8 @@ from ilios.engines.local.protocol import (
     Task,
     ToMarkdown,
 )
-from ilios.engines.pages import Ranges, selected_count
+from ilios.engines.page_limits import ImpossiblePage, check_pages
+from ilios.engines.pages import page_numbers, selected_count
 
 LEAST_PAGE_BYTES = 8
 """Minimum size of a page of a TIFF or a slide, however well it is compressed. A PDF may use one
@@ -58,7 +59,7 @@ class AnswerChecker:
 
     def __init__(self, task: Task, content_type: str, size: int, limits: EngineLimits) -> None:
         self._expected = _OUTCOMES.get(type(task), Converted)
-        self._ranges: Ranges = task.ranges if isinstance(task, ToMarkdown) else ()
+        self._task = task if isinstance(task, ToMarkdown) else ToMarkdown()
         self._content_type = content_type
         self._size = size
         self._limits = limits
@@ -81,12 +82,18 @@ class AnswerChecker:
             raise ImplausibleAnswer(f"{self._messages} messages in {self.seconds:.1f} s")
         match answer:
             case Converted(pages=pages) if self._expected is Converted:
-                self._check_pages(len(pages))
-                if len(pages) > self._limits.max_pages:
-                    raise ImplausibleAnswer(f"{len(pages)} pages, at most {self._limits.max_pages}")
-                self._check_bytes(
-                    sum(len(page.result.markdown) for page in pages)
-                )  # the frame bounds them in bytes
+                self._check_pages(answer.selected)
+                if answer.selected > self._limits.max_pages:
+                    raise ImplausibleAnswer(
+                        f"{answer.selected} pages, at most {self._limits.max_pages}"
+                    )
+                self._check_portion(answer)
+                # In characters; the frame bounds the bytes.
+                self._check_bytes(sum(len(page.result.markdown) for page in pages))
+                try:
+                    check_pages(pages)
+                except ImpossiblePage as error:
+                    raise ImplausibleAnswer(str(error)) from error
             case Counted(pages=pages) if self._expected is Counted:
                 self._check_pages(pages)
             case Cut(data=data) if self._expected is Cut:
@@ -105,25 +112,44 @@ class AnswerChecker:
             most = MAX_PAGES
         else:
             most = max(1, self._size // LEAST_PAGE_BYTES)
-        most = selected_count(self._ranges, most)
+        most = selected_count(self._task.ranges, most)
         if not 1 <= count <= most:
             raise ImplausibleAnswer(
                 f"{count} pages in a file of {self._size} bytes, at most {most}"
             )
+
+    def _check_portion(self, answer: Converted) -> None:
+        """Make sure that the pages are the next ones: no gap, no page twice, none of another."""
+        first, count = self._task.portion.first, len(answer.pages)
+        if self._task.total not in (None, answer.selected):
+            raise ImplausibleAnswer(f"{answer.selected} pages instead of {self._task.total}")
+        most = answer.selected - first
+        if answer.total is not None and self._task.portion.most is not None:
+            most = min(most, self._task.portion.most)
+        if count > most:
+            raise ImplausibleAnswer(f"{count} pages of a portion of {most}")
+        numbers = page_numbers(self._task.ranges, first, first + count)
+        if any(
+            page.result.index + 1 != number
+            for page, number in zip(answer.pages, numbers, strict=True)
+        ):
+            raise ImplausibleAnswer("other pages than the next ones")
 
     def _check_bytes(self, count: int) -> None:
         if count > self._limits.max_output_bytes:
             raise ImplausibleAnswer(f"{count} bytes, at most {self._limits.max_output_bytes}")
 
 
-def needs_recount(outcome: Outcome, content_type: str, size: int) -> bool:
-    """Whether another child should count the pages.
+def needs_recount(task: Task, outcome: Outcome, content_type: str, size: int) -> bool:
+    """Whether another child should count the pages: at the first portion, as later ones agree.
 
     That takes a quarter of a second: little beside so many pages, which are seldom that small.
     """
     if not isinstance(outcome, Converted) or content_type != PDF:
         return False
-    count = len(outcome.pages)
+    if isinstance(task, ToMarkdown) and task.total is not None:
+        return False
+    count = outcome.selected
     thin = count > COUNTED_FROM and size < THIN_PAGE_BYTES * count
     return thin or count >= COUNTED_ALWAYS
 

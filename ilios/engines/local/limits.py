@@ -13,6 +13,7 @@ MEMORY_BYTES = 2 * GIB
 CPU_SECONDS = 300
 WALL_SECONDS = 300.0
 PAGE_SECONDS = 45.0
+PER_PAGE = 3.0
 MAX_PAGES = 5_000
 MAX_OUTPUT_BYTES = 64 * MIB
 MAX_PIXELS = 100_000_000
@@ -41,10 +42,14 @@ class EngineLimits(Struct, frozen=True, kw_only=True):
     """
 
     cpu_seconds: int = CPU_SECONDS
-    """CPU time of one document."""
+    """CPU time of one range of pages."""
 
     wall_seconds: float = WALL_SECONDS
-    """Time of one document with its child; waiting for a child does not count."""
+    """Time of one range of pages with its child; waiting for a child does not count. Most documents
+    have one range."""
+
+    budget_seconds_per_page: float = PER_PAGE
+    """Time of a document of several ranges, in addition to ``wall_seconds``, for each page."""
 
     page_seconds: float = PAGE_SECONDS
     """Time between two progress messages: a page, a slide, a paragraph."""

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import msgspec
 import structlog
 
 from actors.engines import EngineCrashed, SourceFile, Unconvertible
@@ -136,7 +137,7 @@ class Pool:
         try:
             done = await self._run_task(child, document, task, progress)
             if done.recount_pages and isinstance(done.outcome, Converted):
-                await self._recount_pages(document, task, len(done.outcome.pages))
+                await self._recount_pages(document, task, done.outcome.selected)
         except BaseException:
             # Also when cancelled: the child is still at work, and its answer would be taken for the
             # one to the next request.
@@ -157,7 +158,8 @@ class Pool:
         try:
             async with deadline, page:
                 with self._timed(child, document, deadline, page) as timer:
-                    return await child.run(document, task, progress, timer.heartbeat)
+                    done = await child.run(document, task, progress, timer.heartbeat)
+                    return msgspec.structs.replace(done, budgeted=timer.unshared(done.seconds))
         except TimeoutError:
             if page.expired():
                 reason = exit_status.PAGE_TIMEOUT.format(seconds=self._limits.page_seconds)

@@ -42,6 +42,7 @@ from ilios.engines.local.protocol import (
     read_answer,
 )
 from ilios.engines.local.staging import StagingDir, clear_directory
+from ilios.engines.page_limits import MAX_IMAGE_BYTES
 from ilios.engines.sandbox import confinement
 from ilios.engines.sandbox.profiles import Profile
 
@@ -52,7 +53,7 @@ START_WITHIN = 60.0
 DIE_WITHIN = 5.0
 """Seconds between the end of a child's pipe and its own."""
 
-OCR_MODEL = "rapidocr"  # as in a conversion's ``model``
+RECOGNISERS = ("faster-paddle", "rapidocr")  # as in a conversion's ``model``
 STDERR_TAIL_BYTES = 4096
 MAX_STDERR_BYTES = 16 * MIB
 """Limit of a child's stderr for one document: reading it takes the service's time."""
@@ -77,12 +78,14 @@ class StartFailed(EngineCrashed):
 class TaskResult(Struct, frozen=True):
     """The outcome of a task, and how long it took by the engine's clock.
 
-    ``recount_pages`` is set when another child should count the pages.
+    ``recount_pages`` is set when another child should count the pages. ``budgeted`` are the seconds
+    that count towards the time budget of the document.
     """
 
     outcome: Outcome
     seconds: float
     recount_pages: bool = False
+    budgeted: float = 0.0
 
 
 class ChildProcess:
@@ -105,7 +108,8 @@ class ChildProcess:
         self._requests = process.stdin
         self._answers = process.stdout
         self._stderr = process.stderr
-        self._max_frame = limits.max_output_bytes + FRAME_SLACK_BYTES
+        # Twice: headings, tables and links of the pages are beside their Markdown as well.
+        self._max_frame = 2 * limits.max_output_bytes + MAX_IMAGE_BYTES + FRAME_SLACK_BYTES
         self._stderr_tail = bytearray()
         self._stderr_bytes = 0
         self._stderr_closed = asyncio.Event()
@@ -224,9 +228,10 @@ class ChildProcess:
                     heartbeat()
                     started = started or isinstance(answer, Started)
                     if isinstance(answer, Converted | Counted | Cut | Refused):
-                        return await self._finish(
-                            document, answer, checker.seconds, size, started=started
-                        )
+                        seconds = checker.seconds
+                        await self._finish(document, answer, started=started)
+                        recount = needs_recount(task, answer, document.content_type, size)
+                        return TaskResult(answer, seconds, recount)
                     if isinstance(answer, Broken):
                         break
                     if isinstance(answer, Progress) and progress is not None:
@@ -247,14 +252,11 @@ class ChildProcess:
         oom_killed = exit_status.cgroup_counter().kills() > oom_kills
         raise exit_status.explain(returncode, bytes(self._stderr_tail), oom_killed=oom_killed)
 
-    async def _finish(
-        self, document: SourceFile, answer: Outcome, seconds: float, size: int, *, started: bool
-    ) -> TaskResult:
+    async def _finish(self, document: SourceFile, answer: Outcome, *, started: bool) -> None:
         if not started:
             raise LostBeforeStart  # an unrequested answer, which arrived after ``_reset``
         await self._clean_up()
         self._record(document, answer)
-        return TaskResult(answer, seconds, needs_recount(answer, document.content_type, size))
 
     async def _reset(self) -> None:
         """Clear the stderr of the last document, and make sure that no bytes wait in the pipe."""
@@ -289,7 +291,7 @@ class ChildProcess:
         self.served += 1
         self.content_types.add(document.content_type)
         self.used_ocr = self.used_ocr or (
-            isinstance(answer, Converted) and OCR_MODEL in answer.model
+            isinstance(answer, Converted) and any(name in answer.model for name in RECOGNISERS)
         )
 
     async def _clean_up(self) -> None:

@@ -11,7 +11,7 @@ from typing import Annotated, Literal
 import msgspec
 from msgspec import Meta, Struct
 
-from ilios.engines.pages import ConvertedPage, Ranges
+from ilios.engines.pages import ConvertedPage, Reading
 
 HEADER_BYTES = 4
 FRAME_SLACK_BYTES = 4 * 1024 * 1024
@@ -37,10 +37,15 @@ Refusal = Literal[
 """Failure codes of a child; ``timeout`` and ``crashed`` are the engine's."""
 
 
-class ToMarkdown(Struct, frozen=True, tag=True):
-    """Convert the document, or its pages in ``ranges``."""
+class ToMarkdown(Reading, frozen=True, tag=True):
+    """Convert the document as far as it is to be read: a portion of the selected pages at a time.
 
-    ranges: Ranges = ()
+    ``seconds`` are how long the child begins with further pages; ``total`` is how many are
+    selected, None in the first portion.
+    """
+
+    seconds: float | None = None
+    total: int | None = None
 
 
 class CountPages(Struct, frozen=True, tag=True):
@@ -103,11 +108,20 @@ class Progress(Struct, frozen=True, tag=True):
 
 
 class Converted(Struct, frozen=True, tag=True):
-    """The converted pages, and the child's memory afterwards."""
+    """The converted pages, and the child's memory afterwards.
+
+    ``total`` is how many pages are selected; None means these, of a type that is never divided.
+    """
 
     pages: Annotated[tuple[ConvertedPage, ...], Meta(min_length=1, max_length=MAX_PAGES)]
     model: ModelName
     wear: Wear
+    total: PageCount | None = None
+
+    @property
+    def selected(self) -> int:
+        """How many pages are selected, of which these may be a portion."""
+        return len(self.pages) if self.total is None else self.total
 
 
 class Counted(Struct, frozen=True, tag=True):

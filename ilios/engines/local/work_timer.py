@@ -11,8 +11,9 @@ from ilios.engines.local.process import ChildProcess
 from ilios.runtime.fair_semaphore import FairSemaphore
 
 CHECK_INTERVAL = 1.0  # seconds
-LOWER_PRIORITY_AFTER = 5.0
-"""Seconds after which a document gives way while others wait. A text document takes less."""
+LOWER_PRIORITY_AFTER = 8.0
+"""Seconds after which a document gives way while others wait. A text document and a range of pages
+take less: a child whose priority cannot be restored is replaced, which costs more than it gains."""
 
 MAX_EXTENSION = 10
 """Factor by which sharing may extend a limit; a document with low priority has had its CPU time by
@@ -70,6 +71,7 @@ class WorkTimer:
         self._page = _Countdown(page, limits.page_seconds, slots)
         self._loop = asyncio.get_running_loop()
         self._began = self._loop.time()
+        self._oversubscribed_before = slots.oversubscribed_seconds
         self._next_check: asyncio.TimerHandle | None = None
 
     def __enter__(self) -> Self:
@@ -103,6 +105,11 @@ class WorkTimer:
             if self._slots.oversubscribed:
                 self._child.lower_priority()
         self._schedule_check(now)
+
+    def unshared(self, seconds: float) -> float:
+        """Return so many seconds of work without those in which slots were oversubscribed."""
+        shared = self._slots.oversubscribed_seconds - self._oversubscribed_before
+        return max(seconds - shared, seconds / MAX_EXTENSION)
 
     def _schedule_check(self, now: float) -> None:
         if self._next_check is not None:

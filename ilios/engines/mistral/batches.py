@@ -18,6 +18,7 @@ from mistralai.client.errors import MistralError
 from actors.engines import Conversion, EngineJob, HeldDocument, SourceFile, Unconvertible
 from actors.ports import BlobNotFound, Blobs
 from actors.sniffing import PDF
+from ilios.engines import page_images
 from ilios.engines.mistral import (
     COUNTED_ABOVE_BYTES,
     DOCUMENT_BYTES,
@@ -28,9 +29,9 @@ from ilios.engines.mistral import (
 from ilios.engines.mistral.calls import RetryingCalls
 from ilios.engines.mistral.client import MistralClient, ocr_options
 from ilios.engines.mistral.errors import ApiError
-from ilios.engines.mistral.result_cache import CacheKey, ResultCache
 from ilios.engines.mistral.uploads import DocumentReference, Uploads
 from ilios.engines.pages import PageSplitter, selected_indices
+from ilios.engines.results import CacheKey, ResultCache
 from schemas.batches import EngineJobStatus
 from schemas.options import ConversionOptions
 
@@ -121,7 +122,7 @@ class MistralBatches:
                 result = responses.parse_response(
                     answer,
                     _answered_indices(options, len(answer.pages)),
-                    partial(responses.image_path, document.document_id),
+                    partial(page_images.image_path, document.document_id),
                 )
             except (msgspec.DecodeError, ValueError, ApiError) as error:
                 log.warning("batch result unreadable", job=job, error=str(error))
@@ -159,7 +160,7 @@ class MistralBatches:
             async with self._blobs.local_path(document.original.key) as path:
                 source = SourceFile(path, document.content_type, document.original.sha256)
                 size, ranges = document.original.size, options.page_ranges
-                if size > DOCUMENT_BYTES:
+                if size > DOCUMENT_BYTES or options.only_local:
                     return None
                 pages = None
                 large = document.content_type == PDF and size > COUNTED_ABOVE_BYTES

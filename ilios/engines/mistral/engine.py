@@ -16,6 +16,7 @@ from msgspec import Struct
 from actors.engines import Conversion, EngineUnavailable, SourceFile, Unconvertible
 from actors.ports import Blobs
 from actors.sniffing import PDF
+from ilios.engines import page_images
 from ilios.engines.mistral import (
     COUNTED_ABOVE_BYTES,
     DOCUMENT_BYTES,
@@ -29,12 +30,12 @@ from ilios.engines.mistral.batches import MistralBatches
 from ilios.engines.mistral.calls import CircuitBreaker, RateLimiter, RetryingCalls
 from ilios.engines.mistral.client import MistralClient
 from ilios.engines.mistral.errors import is_file_missing
-from ilios.engines.mistral.responses import OcrResult
-from ilios.engines.mistral.result_cache import CachedPart, CacheKey, ResultCache
 from ilios.engines.mistral.uploads import DocumentUpload, Uploads
 from ilios.engines.pages import PageSplitter, selected_indices
+from ilios.engines.results import CachedPart, CacheKey, EngineResult, ResultCache
 from ilios.runtime.fair_semaphore import FairSemaphore
 from ilios.secret import Secret
+from schemas.options import ConversionOptions
 
 Progress = Callable[[int, int], None]
 
@@ -91,6 +92,7 @@ class MistralEngine:
         :raises EngineUnavailable: Mistral does not work at the moment.
         :raises EngineCrashed: a PDF could not be split, which is not due to the PDF.
         """
+        _check_options(document.options)
         job = await self._prepare(document)
         if document.may_be_repeated and (found := await job.cache.get()) is not None:
             return found
@@ -224,14 +226,14 @@ class MistralEngine:
         requested: list[int] | None,
         indices: Sequence[int] | None,
         count: int,
-    ) -> tuple[OcrResult, float]:
+    ) -> tuple[EngineResult, float]:
         """Return the result of one call and the seconds it took.
 
         :param requested: pages of the upload to read; None is all.
         :param indices: the pages of the answer in the document; None if they are all.
         :param count: the expected number of pages.
         """
-        image_url = partial(responses.image_path, job.document.document_id)
+        image_url = partial(page_images.image_path, job.document.document_id)
         began = time.monotonic()
 
         async def call() -> models.OCRResponse:
@@ -247,7 +249,7 @@ class MistralEngine:
                     upload.reset()
                 raise
 
-        async def parse(answer: models.OCRResponse) -> tuple[OcrResult, float]:
+        async def parse(answer: models.OCRResponse) -> tuple[EngineResult, float]:
             seconds = time.monotonic() - began
             if any(page.images for page in answer.pages):  # decoding many takes a while
                 return await asyncio.to_thread(
@@ -307,6 +309,18 @@ async def open_engine(
         )
         batches = MistralBatches(client, calls, uploads, blobs, splitter, limits)
         yield MistralParts(engine, batches, uploads)
+
+
+def _check_options(options: ConversionOptions) -> None:
+    """Refuse options that Mistral does not have.
+
+    :raises Unconvertible: ``option_not_supported``.
+    """
+    if options.only_local:
+        names = " and ".join(options.only_local)
+        raise Unconvertible(
+            "option_not_supported", f'{names}: the engine "mistral" has no such option.'
+        )
 
 
 def _parts(count: int) -> list[range]:

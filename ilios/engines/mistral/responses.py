@@ -2,14 +2,14 @@
 
 import base64
 import binascii
-import hashlib
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 
 from mistralai.client import models
-from msgspec import Struct
 
 from ilios.engines.mistral.errors import ApiError
+from ilios.engines.page_images import image_name, resolve_links
+from ilios.engines.results import EngineResult
 from schemas.results import (
     Box,
     PageConfidence,
@@ -19,27 +19,15 @@ from schemas.results import (
     PageTable,
 )
 
-NAME_DIGITS = 32  # hexadecimal, of the SHA-256 of an image
-
 _DATA_URL = re.compile(r"data:image/([a-z0-9.+-]{1,20});base64,", re.IGNORECASE)
 _ENDINGS = {"jpeg": "jpeg", "jpg": "jpeg", "png": "png", "gif": "gif", "webp": "webp"}
-_LINK = re.compile(r"(!?)\[([^\[\]]*)\]\(([^()\s]+)\)")
-
-
-class OcrResult(Struct, frozen=True):
-    """The pages of a response, in order, and the bytes of their images by name."""
-
-    pages: tuple[PageResult, ...]
-    images: dict[str, bytes]
-    model: str
-    billed_pages: int
 
 
 def parse_response(
     response: models.OCRResponse,
     indices: Sequence[int] | None,
     image_url: Callable[[str], str],
-) -> OcrResult:
+) -> EngineResult:
     """Return the result in a response.
 
     :param indices: the pages that the response must have, counted from 0; None is all pages.
@@ -53,7 +41,9 @@ def parse_response(
     numbers = range(len(came)) if indices is None else indices
     images: dict[str, bytes] = {}
     pages = tuple(_page(page, n, images, image_url) for page, n in zip(came, numbers, strict=True))
-    return OcrResult(pages, images, response.model, response.usage_info.pages_processed)
+    return EngineResult(
+        pages, images, "mistral", response.model, response.usage_info.pages_processed
+    )
 
 
 def _page(
@@ -68,7 +58,7 @@ def _page(
     size = page.dimensions
     return PageResult(
         index=number,
-        markdown=_resolve_links(page.markdown, shown, tables, image_url),
+        markdown=resolve_links(page.markdown, shown, tables, image_url),
         images=tuple(shown.values()),
         tables=tuple(tables.values()),
         hyperlinks=tuple(page.hyperlinks or ()),
@@ -89,7 +79,7 @@ def _image(image: models.OCRImageObject, images: dict[str, bytes]) -> PageImage:
     name = None
     if (found := _decode_image(image.image_base64 or "")) is not None:
         data, ending = found
-        name = f"{hashlib.sha256(data).hexdigest()[:NAME_DIGITS]}.{ending}"
+        name = image_name(data, ending)
         images[name] = data
     return PageImage(
         id=image.id,
@@ -114,31 +104,3 @@ def _decode_image(text: str) -> tuple[bytes, str] | None:
 
 def _table(table: models.OCRTableObject) -> PageTable:
     return PageTable(id=table.id, content=table.content, format=str(table.format_))
-
-
-def _resolve_links(
-    markdown: str,
-    images: Mapping[str, PageImage],
-    tables: Mapping[str, PageTable],
-    image_url: Callable[[str], str],
-) -> str:
-    """Replace the placeholders of tables by the tables, and the targets of images by their URLs.
-
-    An image without bytes has no URL and is left out.
-    """
-
-    def put(link: re.Match[str]) -> str:
-        mark, text, target = link.groups()
-        if mark and target in images:
-            name = images[target].name
-            return f"![{text}]({image_url(name)})" if name else ""
-        if not mark and target in tables and text == target:
-            return tables[target].content
-        return link[0]
-
-    return _LINK.sub(put, markdown)
-
-
-def image_path(document_id: str, name: str) -> str:
-    """Return the path of an image of a page in the HTTP API."""
-    return f"/api/documents/{document_id}/images/{name}"

@@ -9,9 +9,8 @@ from collections.abc import Iterator, Sequence
 from itertools import pairwise
 from statistics import median
 
-from msgspec import Struct
-
 from ilios.engines.converters import markdown
+from ilios.engines.recognition.recogniser import Line
 
 COLUMN_LINES = 4
 """Columns have at least so many lines."""
@@ -59,31 +58,6 @@ _ITEM = re.compile(rf"{_BULLET.pattern}|^\s*\(?\d{{1,2}}[.)]\s")
 _LISTED = re.compile(r"- |\d{1,2}[.)] ")
 _WIDE = re.compile("[\u3040-\u30ff\u3400-\u9fff\uf900-\ufaff]")
 """Scripts written without spaces between words."""
-
-
-class Line(Struct, frozen=True):
-    """A piece of text and its box in pixels; y grows downwards."""
-
-    left: float
-    top: float
-    right: float
-    bottom: float
-    text: str
-
-    @property
-    def width(self) -> float:
-        """Width of the box."""
-        return self.right - self.left
-
-    @property
-    def height(self) -> float:
-        """Height of the box."""
-        return self.bottom - self.top
-
-    @property
-    def center_y(self) -> float:
-        """Vertical centre of the box."""
-        return (self.top + self.bottom) / 2
 
 
 Row = list[Line]

@@ -1,79 +1,76 @@
-"""OCR: Markdown from an image."""
+"""OCR of one document: its images are turned upright, read, and laid out as Markdown."""
 
 import hashlib
-from collections import Counter
-from collections.abc import Callable
 from functools import cache
-from typing import Any
 
-import cv2
-import numpy as np
+from msgspec import Struct
 from PIL import Image
-from rapidocr import RapidOCR
 
 from ilios.engines.converters import markdown
+from ilios.engines.pages import model_name
 from ilios.engines.recognition import layout
-from ilios.engines.recognition.layout import Line
+from ilios.engines.recognition.recogniser import (
+    SMALLEST_SIDE,
+    Heartbeat,
+    Recognised,
+    Recogniser,
+)
+from schemas.results import PageConfidence
+from schemas.warnings import PageWarning, page_warning
 
-VERTICAL_RATIO = 1.5
-"""A box so much taller than wide is a line of rotated text."""
-
-LARGEST_SIDE = 2000
-"""Pixels; the recogniser reduces larger images."""
-
-SMALLEST_SIDE = 5
-"""Pixels; a smaller image has no letters, and scaled up it may become a huge strip."""
-
-MIN_FLIP_CONFIDENCE = 0.9
-"""Confidence above which the recogniser turns a line by 180 degrees."""
+LOW_CONFIDENCE = 0.8
+"""Mean confidence of a page below which its owner is warned."""
 
 
-class _VotingOcr(RapidOCR):
-    """Rotates all lines of a page the same way, by majority.
+class ImageText(Struct, frozen=True):
+    """The text of an image: as Markdown, and line by line."""
 
-    The classifier is unsure about long lines: by itself it turns single lines of an upright page
-    upside down, which makes their text nonsense.
-    """
+    markdown: str
+    recognised: Recognised
+    warnings: tuple[PageWarning, ...] = ()
 
-    flipped = False
-    """Whether the lines of the last page were upside down."""
+    @property
+    def confidence(self) -> PageConfidence | None:
+        """The confidence in the text, None where there is none."""
+        if not self.recognised.lines:
+            return None
+        return PageConfidence(
+            average=round(self.recognised.mean_confidence, 4),
+            minimum=round(self.recognised.lowest_confidence, 4),
+        )
 
-    heartbeat: Callable[[], None] | None = None
-    """Called between the steps of a page."""
 
-    def cls_and_rotate(self, img: list[Any]) -> Any:
-        """Return the crops upright, and the result of the classifier."""
-        if self.heartbeat:
-            self.heartbeat()  # the lines are found
-        _, result = super().cls_and_rotate(img)
-        if self.heartbeat:
-            self.heartbeat()  # and turned
-        votes = [
-            "180" in label and score > MIN_FLIP_CONFIDENCE
-            for crop, (label, score) in zip(img, result.cls_res or (), strict=True)
-            if crop.shape[1] > VERTICAL_RATIO * crop.shape[0]
-        ]
-        self.flipped = 2 * sum(votes) > len(votes)
-        return [cv2.rotate(crop, cv2.ROTATE_180) for crop in img] if self.flipped else img, result
+class NoRecogniser(ImportError):
+    """None of the recognisers is installed."""
 
 
 @cache
-def _load_ocr() -> _VotingOcr:
-    """Load the models (1.5 CPU seconds); one thread, because there is a child per core."""
-    cv2.setNumThreads(1)
-    return _VotingOcr(
-        params={
-            "EngineConfig.onnxruntime.intra_op_num_threads": 1,
-            "EngineConfig.onnxruntime.inter_op_num_threads": 1,
-            "Global.log_level": "critical",
-            "Global.max_side_len": LARGEST_SIDE,
-        }
-    )
+def load_recogniser() -> Recogniser:
+    """Load the models of the recogniser that is installed, at most once.
+
+    :raises NoRecogniser: there is none.
+    """
+    # ruff: noqa: PLC0415  only one of the two is installed
+    try:
+        from ilios.engines.recognition import paddle
+
+        return paddle.PaddleRecogniser()
+    except ImportError as error:
+        missing = error
+    try:
+        from ilios.engines.recognition import rapid
+
+        return rapid.RapidRecogniser()
+    except ImportError as error:
+        raise NoRecogniser(
+            f"text of images cannot be recognised ({missing}; {error}): install faster-paddle, or "
+            "rapidocr with onnxruntime where it has no wheel"
+        ) from error
 
 
 def load() -> None:
-    """Load the models, so that the first image does not wait for them."""
-    _load_ocr()(np.full((64, 256, 3), 255, np.uint8))
+    """Load the models and use them once, so that the first image does not wait for them."""
+    load_recogniser().recognise(Image.new("RGB", (256, 64), "white"), lambda: None)
 
 
 class ImageReader:
@@ -83,61 +80,34 @@ class ImageReader:
     """
 
     def __init__(self) -> None:
-        self._cache: dict[bytes, str] = {}
+        self._cache: dict[bytes, ImageText] = {}
 
-    def read(self, image: Image.Image, heartbeat: Callable[[], None] | None = None) -> str:
-        """Return the text on the image as Markdown, "" when there is none.
+    @property
+    def model(self) -> str:
+        """The name and version of what reads, for the ``model`` of a conversion."""
+        return model_name(load_recogniser().name)
+
+    def read(self, image: Image.Image, heartbeat: Heartbeat, *, coarse: bool = False) -> ImageText:
+        """Return the text on an image, which may be turned.
 
         :param heartbeat: called between the steps.
+        :param coarse: the image has few pixels for its text (less than about 100 dpi).
         """
         if min(image.size) < SMALLEST_SIDE:
-            return ""
+            return ImageText("", Recognised((), *image.size))
         image = image.convert("RGB")
-        digest = hashlib.sha256(repr(image.size).encode() + image.tobytes()).digest()
+        key = repr((image.size, coarse)).encode()
+        digest = hashlib.sha256(key + image.tobytes()).digest()
         if digest not in self._cache:
-            self._cache[digest] = _read(image, heartbeat)
+            self._cache[digest] = _read(image, heartbeat, coarse=coarse)
         return self._cache[digest]
 
 
-def _read(image: Image.Image, heartbeat: Callable[[], None] | None) -> str:
-    recogniser = _load_ocr()
-    recogniser.flipped = False
-    recogniser.heartbeat = heartbeat
-    # The models were trained on BGR.
-    found: Any = recogniser(np.asarray(image)[:, :, ::-1])
-    if not found.txts:
-        return ""
-    lines = [
-        Line(
-            float(box[:, 0].min()),
-            float(box[:, 1].min()),
-            float(box[:, 0].max()),
-            float(box[:, 1].max()),
-            text,
-        )
-        for box, text in zip(found.boxes, found.txts, strict=True)
-    ]
-    turned = _quarter_turns(lines, flipped=recogniser.flipped)
-    return markdown.clean(layout.to_markdown(_upright(lines, image.size, turned)))
-
-
-def _quarter_turns(lines: list[Line], *, flipped: bool) -> int:
-    """Return by how many counter-clockwise quarter turns the page has to be rotated."""
-    tall = Counter(
-        line.height > VERTICAL_RATIO * line.width for line in lines if len(line.text) > 2
+def _read(image: Image.Image, heartbeat: Heartbeat, *, coarse: bool) -> ImageText:
+    recognised = load_recogniser().recognise(image, heartbeat, coarse=coarse)
+    unsure = recognised.mean_confidence < LOW_CONFIDENCE
+    return ImageText(
+        markdown.clean(layout.to_markdown(recognised.lines)),
+        recognised,
+        (page_warning("page_low_confidence"),) if unsure else (),
     )
-    if tall[True] > tall[False]:
-        return 3 if flipped else 1
-    return 2 if flipped else 0
-
-
-def _upright(lines: list[Line], size: tuple[int, int], quarter_turns: int) -> list[Line]:
-    """Return the lines with the positions they have on the rotated page."""
-    width, height = size
-    for _ in range(quarter_turns):
-        lines = [
-            Line(line.top, width - line.right, line.bottom, width - line.left, line.text)
-            for line in lines
-        ]
-        width, height = height, width
-    return lines

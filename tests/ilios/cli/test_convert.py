@@ -158,7 +158,13 @@ async def test_documents_of_one_name_do_not_replace_each_other(tmp_path: Path) -
 
 def test_a_slash_at_the_end_makes_a_directory(report: Path, tmp_path: Path) -> None:
     options = argparse.Namespace(
-        files=[str(report)], output=f"{tmp_path}/new/", format="markdown", pages=None
+        files=[str(report)],
+        output=f"{tmp_path}/new/",
+        format="markdown",
+        pages=None,
+        partial=False,
+        language=None,
+        recognition="auto",
     )
 
     assert convert.run(options) == 0
@@ -243,6 +249,13 @@ async def test_a_document_is_not_replaced_by_its_own_markdown(report: Path) -> N
     assert code == 1
     assert "is one of the documents" in errors
     assert report.read_bytes() == before
+
+
+async def test_an_unknown_language_is_a_usage_error(report: Path) -> None:
+    code, out, errors = await _convert("--language", "ru,xx", str(report))
+    assert (code, out) == (2, "")
+    assert "--language must be" in errors
+    assert '"xx"' in errors
 
 
 @pytest.mark.parametrize("pages", ["0", "3-1", "first", ""])

@@ -18,6 +18,7 @@ from schemas.documents import (
     DocumentSubmitted,
 )
 from schemas.events import AnyEvent
+from schemas.quality import ConversionWarnings
 
 UNFINISHED = frozenset({"pending", "processing"})
 _OPEN = UNFINISHED | {"failed"}
@@ -38,12 +39,14 @@ class ExpectedDocument(NamedTuple):
 
     ``state`` is None as long as it was not submitted in this history: it may have begun earlier.
     ``ended`` is true from the first event of an end on, whether or not that had an effect.
+    ``warnings`` are those of the conversion that completed it.
     """
 
     state: str | None
     ended: bool
     sequence: int
     requeues: int = 0
+    warnings: ConversionWarnings = ()
 
 
 class ExpectedState:
@@ -79,8 +82,11 @@ class ExpectedState:
                 self.documents[name] = ExpectedDocument(None, ends, sequence, event.requeues)
         else:
             after, requeues = _next_state(before, event)
+            warnings = before.warnings
+            if isinstance(event, DocumentConverted) and after == "completed" != before.state:
+                warnings = event.warnings
             self.documents[name] = ExpectedDocument(
-                after, after not in UNFINISHED, sequence, requeues
+                after, after not in UNFINISHED, sequence, requeues, warnings
             )
 
     def _submit(self, name: Ref, sequence: int, requeues: int) -> None:

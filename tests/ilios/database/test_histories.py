@@ -19,6 +19,7 @@ from schemas.documents import (
     DocumentFailed,
 )
 from schemas.events import AnyEvent
+from schemas.quality import ConversionWarnings
 from tests import batch_events, events
 from tests.ilios.database.db import history, open_database
 from tests.ilios.database.state_machine import UNFINISHED, ExpectedState
@@ -32,7 +33,7 @@ EVENTS = st.sampled_from(
             events.fetched(number, key="one"),
             events.fetched(number, key="two"),
             events.converted(number, pages=1),
-            events.converted(number, pages=2),
+            events.converted(number, pages=2, unreadable=True),
             events.failed(number, code="a"),
             events.failed(number, code="b"),
             events.submitted(number, file_name="again"),
@@ -138,6 +139,18 @@ async def attempts(entries: list[LogEntry]) -> dict[str, tuple[str, int]]:
             return {name: (state, requeues) for name, state, requeues in found}
 
 
+async def warned(entries: list[LogEntry]) -> dict[str, ConversionWarnings]:
+    """Return the warnings of each document that has any, from its row."""
+    with TemporaryDirectory() as directory:
+        async with open_database(Path(directory) / "ilios.db") as db:
+            await db.connection.execute("PRAGMA synchronous = OFF")
+            await db.apply(*entries)
+            names = [name for (name,) in await db.connection.fetchall("SELECT id FROM documents")]
+            records = [await db.reads.document("default", name) for name in names]
+            assert all(bool(one.warnings) == bool(one.quality) for one in records if one)
+            return {one.document_id: one.warnings for one in records if one and one.warnings}
+
+
 def expected(entries: list[LogEntry]) -> ExpectedState:
     """Return what the second interpreter makes of the entries."""
     interpreter = ExpectedState()
@@ -151,11 +164,13 @@ def expected(entries: list[LogEntry]) -> ExpectedState:
 @given(st.lists(EVENTS, max_size=25))
 def test_a_second_interpreter_reaches_the_same_states(published: list[AnyDocumentEvent]) -> None:
     entries = history(*SUBMISSIONS, *published)
+    documents = expected(entries).documents
     assert {
-        name: (one.state, one.requeues)
-        for (_, name), one in expected(entries).documents.items()
-        if one.state
+        name: (one.state, one.requeues) for (_, name), one in documents.items() if one.state
     } == asyncio.run(attempts(entries))
+    assert {name: one.warnings for (_, name), one in documents.items() if one.warnings} == (
+        asyncio.run(warned(entries))
+    )
 
 
 @settings(max_examples=30, deadline=None)

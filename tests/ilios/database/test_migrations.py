@@ -245,3 +245,5 @@ async def test_engine_and_model_of_a_former_database_become_options(tmp_path: Pa
         ConversionOptions(engine="local"),
         ConversionOptions(engine="mistral", model="m-1"),
     ]
+    assert [(record.warnings, record.quality) for record in records if record] == [((), None)] * 3
+    assert not any(record.partial for record in records if record)

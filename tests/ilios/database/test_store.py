@@ -310,7 +310,7 @@ async def test_a_cancelled_commit_leaves_no_transaction_open(db: Database) -> No
         await db.store.commit([Ping()])  # type: ignore[list-item]
 
 
-LATER = options_from_json(b'{"pages":"2-","language":{"of":["de"]}}')
+LATER = options_from_json(b'{"pages":"2-","dialect":{"of":["de"]}}')
 
 
 @pytest.mark.parametrize(
@@ -338,7 +338,7 @@ async def test_documents_of_a_batch_have_its_options_in_their_rows(db: Database)
     batch = msgspec.structs.replace(events.batch(1, 2), options=LATER)
     await db.apply(*history(batch))
     found = await db.connection.fetchall("SELECT DISTINCT options FROM documents")
-    assert [tuple(row) for row in found] == [('{"pages":"2-","language":{"of":["de"]}}',)]
+    assert [tuple(row) for row in found] == [('{"pages":"2-","dialect":{"of":["de"]}}',)]
 
 
 async def test_a_row_whose_options_have_values_of_a_later_version_can_be_read(

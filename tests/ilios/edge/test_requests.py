@@ -70,6 +70,19 @@ async def test_every_door_takes_pages_and_puts_them_into_the_event(world: World,
 
 
 @pytest.mark.parametrize("door", DOORS)
+async def test_every_door_takes_how_a_document_is_recognised(world: World, door: str) -> None:
+    client = await world.serve(convert_timeout=0.01)
+    wanted = {"language": "RU, zh-hans", "recognition": "force"}
+    assert (await sent(client, door, wanted))[0] in (200, 202)
+    (event,) = world.publisher.published
+    assert isinstance(event, DocumentSubmitted | BatchSubmitted)
+    assert event.options == ConversionOptions(language="ru,zh-Hans", recognition="force")
+    for bad in ({"language": "ru,xx"}, {"recognition": "maybe"}, wanted | {"engine": "mistral"}):
+        status, body = await sent(client, door, bad)
+        assert (status, body["code"]) in ((400, "invalid_language"), (400, "invalid_recognition"))
+
+
+@pytest.mark.parametrize("door", DOORS)
 @pytest.mark.parametrize(("pages", "code"), [("3-1", "invalid_pages"), ("0", "invalid_pages")])
 async def test_pages_that_are_none_are_refused_at_once(
     world: World, door: str, pages: str, code: str

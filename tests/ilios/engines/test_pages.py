@@ -13,8 +13,9 @@ from ilios.engines.local.answer_checks import AnswerChecker, ImplausibleAnswer
 from ilios.engines.local.engine import LocalEngine
 from ilios.engines.local.limits import EngineLimits
 from ilios.engines.local.protocol import Converted, ToMarkdown, Wear
-from ilios.engines.pages import Pages, markdown_pages, selected_count
+from ilios.engines.pages import Pages, Reading, markdown_pages, selected_count
 from ilios.engines.pdf import convert as pdf_convert
+from ilios.engines.pdf import parser, reading
 from schemas.options import ConversionOptions, PageRange
 from tests import documents
 from tests.ilios.engines.conftest import PlaceDocument
@@ -50,29 +51,28 @@ def test_pages_that_are_not_selected_are_not_read(
 ) -> None:
     path = tmp_path / "document"
     path.write_bytes(documents.pdf(*TEXTS))
-    scanned: list[int] = []
+    opened: list[int] = []
     parsed: list[int] = []
-    parse = pdf_convert._parse_layout
+    read, parse = reading.DocumentReader.read, parser.parse_batches
 
-    def is_scan(_: object, index: int) -> bool:
-        scanned.append(index)
-        return False
+    def read_page(self: reading.DocumentReader, index: int, page: Any) -> reading.Draft:
+        opened.append(index)
+        return read(self, index, page)
 
-    def parse_layout(*arguments: Any) -> Any:
-        for index, text in parse(*arguments):
-            parsed.append(index)
-            yield index, text
+    def parse_batches(*arguments: Any) -> Any:
+        for batch in parse(*arguments):
+            parsed.extend(batch.pages)
+            yield batch
 
-    monkeypatch.setattr(pdf_convert, "_is_scan", is_scan)
-    monkeypatch.setattr(pdf_convert, "_parse_layout", parse_layout)
-    monkeypatch.setattr(pdf_convert, "BATCH_ABOVE_PAGES", 3)
-    monkeypatch.setattr(pdf_convert, "BATCH_PAGES", 2)
+    monkeypatch.setattr(reading.DocumentReader, "read", read_page)
+    monkeypatch.setattr(pdf_convert, "parse_batches", parse_batches)
+    monkeypatch.setattr(parser, "BATCH_PAGES", 2)
     pages = pdf_convert.convert(
-        path, ONE, lambda *_: None, ConversionOptions(pages="4-6,18-99").page_ranges
+        path, ONE, lambda *_: None, Reading((PageRange(4, 6), PageRange(18, 99)))
     )
-    read = [page.result.markdown for page in pages.pages]
-    assert read == [TEXTS[number - 1] for number in (4, 5, 6, 18, 19, 20)]
-    assert scanned == parsed == [3, 4, 5, 17, 18, 19]
+    texts = [page.result.markdown for page in pages.pages]
+    assert texts == [TEXTS[number - 1] for number in (4, 5, 6, 18, 19, 20)]
+    assert opened == parsed == [3, 4, 5, 17, 18, 19]
 
 
 @pytest.mark.parametrize(
@@ -110,7 +110,7 @@ def converted(folder: Path, content_type: str, pages: str) -> Pages:
     path = folder / "document"
     path.write_bytes(example(content_type))
     ranges = ConversionOptions(pages=pages).page_ranges
-    return registry.load_converter(content_type)(path, ONE, lambda *_: None, ranges)
+    return registry.load_converter(content_type)(path, ONE, lambda *_: None, Reading(ranges))
 
 
 def test_slides_and_frames_can_be_selected(tmp_path: Path) -> None:

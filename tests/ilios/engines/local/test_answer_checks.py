@@ -21,19 +21,29 @@ from ilios.engines.local.limits import MIB, EngineLimits
 from ilios.engines.local.protocol import (
     HEADER_BYTES,
     BadFrame,
+    Converted,
     CountPages,
     CutPages,
     ToMarkdown,
+    Wear,
     read_answer,
 )
+from ilios.engines.pages import Portion, markdown_pages
 from tests import documents
 from tests.ilios.engines.conftest import PlaceDocument
 
 ONE = EngineLimits(processes=1)
 WEAR = {"resident_bytes": 1, "cramped": False}
-def page(text: str) -> dict[str, object]:
+
+
+def page(text: str, index: int = 0, **members: object) -> dict[str, object]:
     """Return a page of the answer of a child."""
-    return {"result": {"index": 0, "markdown": text}}
+    return {"result": {"index": index, "markdown": text, **members}}
+
+
+def pages(text: str, count: int) -> list[dict[str, object]]:
+    """Return so many pages of the answer of a child."""
+    return [page(text, index) for index in range(count)]
 
 
 CONVERTED = {"type": "Converted", "pages": [page("text")], "model": "liteparse-2.18", "wear": WEAR}
@@ -175,7 +185,7 @@ async def test_an_implausible_answer_costs_the_child_and_not_the_document(
 async def test_a_document_of_one_page_is_never_two(
     place_document: PlaceDocument, take_over_child: Any
 ) -> None:
-    take_over_child(framed(CONVERTED | {"pages": [page("one"), page("two")]}))
+    take_over_child(framed(CONVERTED | {"pages": [page("one"), page("two", 1)]}))
     async with LocalEngine(ONE) as engine:
         with pytest.raises(EngineCrashed, match="2 pages"):
             await engine.convert(one_page(place_document, documents.DOCX))
@@ -184,16 +194,53 @@ async def test_a_document_of_one_page_is_never_two(
 async def test_no_more_pages_are_accepted_than_allowed(
     place_document: PlaceDocument, take_over_child: Any
 ) -> None:
-    take_over_child(framed(CONVERTED | {"pages": [page("x")] * 11}))
+    take_over_child(framed(CONVERTED | {"pages": pages("x", 11)}))
     async with LocalEngine(EngineLimits(processes=1, max_pages=10)) as engine:
         with pytest.raises(EngineCrashed, match="11 pages"):
             await engine.convert(one_page(place_document))
 
 
+@pytest.mark.parametrize(
+    "claim",
+    [
+        {"pages": [page("x", 7)]},
+        {"pages": [page("x", 0), page("y", 0)]},
+        {"pages": [page("x", 0), page("y", 2)], "total": 9},
+        {"pages": [page("x", 0), page("y", 1)], "total": 1},
+        {"total": 1_000_000},
+        {"total": 0},
+    ],
+    ids=["other", "twice", "gap", "more-than-all", "total", "none"],
+)
+async def test_pages_are_the_next_ones(
+    place_document: PlaceDocument, take_over_child: Any, claim: dict[str, Any]
+) -> None:
+    take_over_child(framed(CONVERTED | claim))
+    async with LocalEngine(ONE) as engine:
+        with pytest.raises(EngineCrashed, match="pages") as caught:
+            await engine.convert(one_page(place_document))
+        assert caught.value.document_blamed
+        assert (await engine.convert(one_page(place_document))).pages == ("A short text.",)
+
+
+@pytest.mark.parametrize(
+    ("index", "total", "count"), [(0, 300, 1), (250, 299, 1), (250, 300, 11), (251, 300, 1)]
+)
+def test_a_later_portion_continues_the_former_ones(index: int, total: int, count: int) -> None:
+    task = ToMarkdown(portion=Portion(250, 10), total=300)
+    pages = markdown_pages(range(index, index + count), ["x"] * count)
+    checker = AnswerChecker(task, documents.PDF, 100_000, ONE)
+    with pytest.raises(ImplausibleAnswer):
+        checker.check(Converted(tuple(pages), "m", Wear(1, cramped=False), total))
+    checker.check(
+        Converted(tuple(markdown_pages([250], ["x"])), "m", Wear(1, cramped=False), 300)
+    )
+
+
 async def test_a_doubtful_number_of_pages_is_counted_by_another_child(
     place_document: PlaceDocument, take_over_child: Any
 ) -> None:
-    take_over_child(framed(CONVERTED | {"pages": [page("x")] * 50}))
+    take_over_child(framed(CONVERTED | {"pages": pages("x", 50)}))
     document = one_page(place_document)
     async with LocalEngine(ONE) as engine:
         with pytest.raises(EngineCrashed, match="claimed 50 pages of 1") as caught:

@@ -8,9 +8,11 @@ from PIL.TiffImagePlugin import TiffImageFile
 
 from actors.engines import EngineCrashed, SourceFile, Unconvertible
 from ilios.engines.converters import images
+from ilios.engines.converters.frames import ORIENTATION, prepare_frame
 from ilios.engines.local.engine import LocalEngine
 from ilios.engines.local.limits import MIB, EngineLimits
 from ilios.engines.recognition import ocr
+from ilios.engines.recognition.recogniser import Recognised
 from tests import documents
 from tests.ilios.engines.conftest import PlaceDocument
 
@@ -72,18 +74,18 @@ async def test_scans_and_images_are_read_and_turned_upright(place_document: Plac
         )
     for page in (*scan.pages, *png.pages, *tiff.pages, *gif.pages):
         assert page.split() == ["Seven", "green", "boats", "sail", "over", "the", "lake"]
-    assert [len(done.pages) for done in (scan, png, tiff, gif)] == [1, 1, 2, 1]
-    assert scan.model.startswith("rapidocr-")
+    assert [len(done.pages) for done in (scan, png, tiff, gif)] == [1, 1, 2, 2]
+    assert scan.model.startswith("faster-paddle-")
 
 
 def test_a_photograph_is_rotated_by_its_exif_orientation(tmp_path: Path) -> None:
     image = Image.new("RGB", (40, 20), "white")
     image.paste("black", (0, 0, 20, 20))
     exif = image.getexif()
-    exif[images.ORIENTATION] = 6  # the top is on the right
+    exif[ORIENTATION] = 6  # the top is on the right
     image.save(tmp_path / "photograph", "JPEG", exif=exif)
     with Image.open(tmp_path / "photograph") as taken:
-        upright = images._prepare_for_ocr(taken)
+        upright = prepare_frame(taken)
     assert upright.size == (20, 40)
     assert upright.convert("L").getpixel((10, 5)) == 0
     assert upright.convert("L").getpixel((10, 35)) == 255
@@ -91,7 +93,7 @@ def test_a_photograph_is_rotated_by_its_exif_orientation(tmp_path: Path) -> None
 
 def test_transparent_pixels_are_read_as_white() -> None:
     clear = Image.new("RGBA", (20, 20), (0, 0, 0, 0))
-    assert images._prepare_for_ocr(clear).getpixel((5, 5)) == (255, 255, 255)
+    assert prepare_frame(clear).getpixel((5, 5)) == (255, 255, 255)
 
 
 def test_frames_of_an_image_are_counted_up_to_a_limit(
@@ -111,9 +113,9 @@ def test_frames_of_an_image_are_counted_up_to_a_limit(
 def test_identical_pages_are_read_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     read: list[tuple[int, int]] = []
 
-    def note(image: Image.Image, alive: object) -> str:
+    def note(image: Image.Image, *_: object, **__: object) -> ocr.ImageText:
         read.append(image.size)
-        return f"Text {len(read)}"
+        return ocr.ImageText(f"Text {len(read)}", Recognised((), *image.size))
 
     monkeypatch.setattr(ocr, "_read", note)
     white, other, strip = (Image.new("L", size, "white") for size in ((9, 9), (9, 8), (900, 2)))

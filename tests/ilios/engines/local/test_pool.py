@@ -100,10 +100,11 @@ async def test_a_stopped_child_killed_between_documents_costs_nothing(
 
 @pytest.mark.slow
 async def test_exhausted_cpu_time_is_a_timeout(place_document: PlaceDocument) -> None:
-    scan = documents.image_file(documents.text_image(*["words"] * 30), "PNG")
+    first, *more = (documents.text_image(*[f"words {page}"] * 30) for page in range(24))
+    scans = documents.image_file(first, "TIFF", more)
     async with LocalEngine(EngineLimits(processes=1, cpu_seconds=1)) as engine:
         with pytest.raises(Unconvertible) as caught:
-            await engine.convert(place_document(scan, documents.PNG))
+            await engine.convert(place_document(scans, documents.TIFF))
         assert caught.value.code == "timeout"
         await still_works(engine, place_document)
 

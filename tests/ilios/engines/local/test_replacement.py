@@ -129,26 +129,27 @@ async def test_a_document_with_progress_has_the_total_time(
             task: object,
             progress: object,
             heartbeat: Callable[[], None],
-        ) -> protocol.Refused:
+        ) -> process.TaskResult:
             nonlocal ahead
             for _ in range(10):
                 heartbeat()
                 ahead += 40
                 await asyncio.sleep(0)
                 await asyncio.sleep(0)
-            return protocol.Refused("corrupt", "It is.", protocol.Wear(0, cramped=False))
+            refused = protocol.Refused("corrupt", "It is.", protocol.Wear(0, cramped=False))
+            return process.TaskResult(refused, 1.0)
 
         def restore_priority(self) -> None:
             """Do nothing: no document waits."""
 
     limits = EngineLimits(processes=1, wall_seconds=1000, page_seconds=45)
-    answer = await Pool(limits)._run_task(
+    done = await Pool(limits)._run_task(
         Steady(),  # type: ignore[arg-type]
         short(place_document),
         protocol.ToMarkdown(),
         None,
     )
-    assert isinstance(answer, protocol.Refused)
+    assert isinstance(done.outcome, protocol.Refused)
 
 
 async def test_a_warm_child_is_not_replaced(place_document: PlaceDocument) -> None:

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from ilios.engines.mistral import RANGE_PAGES
-from ilios.engines.mistral.result_cache import CacheKey
+from ilios.engines.results import CacheKey
 
 GOLDEN: dict[str, dict[str, Any]] = json.loads(
     (Path(__file__).parent / "golden" / "work.json").read_text()

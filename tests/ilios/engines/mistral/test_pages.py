@@ -7,7 +7,7 @@ from actors.engines import HeldDocument, Unconvertible
 from ilios.blobs.local import LocalBlobs
 from ilios.engines.mistral import engine as module
 from ilios.engines.mistral.engine import MistralEngine
-from ilios.engines.mistral.result_cache import CacheKey
+from ilios.engines.results import CacheKey
 from schemas.options import NO_OPTIONS, ConversionOptions
 from tests import documents
 from tests.ilios.engines.mistral.conftest import ID, MakeSource, OpenEngine, read_result

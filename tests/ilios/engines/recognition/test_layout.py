@@ -1,7 +1,7 @@
 """Boxes on a page become text in reading order."""
 
 from ilios.engines.recognition import layout
-from ilios.engines.recognition.layout import Line
+from ilios.engines.recognition.recogniser import Line
 
 HEIGHT = 20
 LONG = "a line of running text that fills its column"

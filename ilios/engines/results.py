@@ -1,25 +1,25 @@
-"""Cache of paid results in the blob store.
+"""Results of engines in the blob store: the report on each page, and the images of pages.
 
-The key of a result is derived from the document's bytes and all that influences the result. The
-parts of a long document have keys of their own until all of them are read. A conversion that is
+The key of a paid result is derived from the document's bytes and all that influences the result.
+The parts of a long document have keys of their own until all of them are read. A conversion that is
 repeated after a crash finds what was stored.
 """
 
 import asyncio
 import hashlib
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from typing import TypeVar
 
 import msgspec
 import structlog
 from msgspec import Struct
 
-from actors.blob_keys import image_key, result_key
+from actors.blob_keys import image_key, new_suffix, result_key
 from actors.engines import Conversion
 from actors.ports import BlobNotFound, Blobs, StorageUnavailable
-from ilios.engines.mistral.responses import OcrResult
 from schemas.documents import Blob
 from schemas.options import NO_OPTIONS, ConversionOptions
+from schemas.quality import PageMeasures, measure, warnings_of
 from schemas.results import PageResult, ResultHead, split_lines
 
 VERSION = "1"
@@ -30,10 +30,20 @@ MAX_CONCURRENT_IMAGES = 4
 
 Answer = TypeVar("Answer")
 
-log = structlog.get_logger("mistral")
+log = structlog.get_logger("engines")
 _encode = msgspec.json.Encoder().encode
 _head = msgspec.json.Decoder(ResultHead)
 _page = msgspec.json.Decoder(PageResult)
+
+
+class EngineResult(Struct, frozen=True):
+    """What an engine has read: pages in order, and the bytes of their images by name."""
+
+    pages: tuple[PageResult, ...]
+    images: dict[str, bytes]
+    engine: str
+    model: str
+    billed_pages: int
 
 
 class CacheKey(Struct, frozen=True):
@@ -60,16 +70,25 @@ class CacheKey(Struct, frozen=True):
             text += f"\n{chosen.decode()}"
         return cls(tenant, document_id, hashlib.sha256(text.encode()).hexdigest()[:16])
 
+    @classmethod
+    def unique(cls, tenant: str, document_id: str) -> "CacheKey":
+        """Return a key for one attempt, so that a late one cannot replace the result of another.
+
+        The result of an attempt whose event was never published is found by the walk for orphans.
+        """
+        return cls(tenant, document_id, new_suffix() + new_suffix())
+
     def blob_key(self, part: str | None = None) -> str:
         """Return the blob key of the result, or of a part of it."""
         return result_key(self.tenant, self.document_id, self.digest, part)
 
 
 class CachedPart(Struct, frozen=True):
-    """Stored pages of a document."""
+    """Stored pages of a document: their Markdown and their measures."""
 
     head: ResultHead
     pages: tuple[str, ...]
+    measures: tuple[PageMeasures, ...]
     key: str
 
 
@@ -85,36 +104,38 @@ class ResultCache:
         part = await self.get_part()
         if part is None:
             return None
-        return _conversion(part.head, part.pages, await self._blobs.digest(part.key))
+        return _conversion(part.head, [part], await self._blobs.digest(part.key))
 
     async def get_part(self, name: str | None = None) -> CachedPart | None:
         """Return a stored part, or the whole; None if there is none."""
         key = self._key.blob_key(name)
-        head, pages = None, list[str]()
+        head, pages, measures = None, list[str](), list[PageMeasures]()
         try:
             async for line in split_lines(self._blobs.read(key)):
                 if head is None:
                     head = _head.decode(line)
                 else:
-                    pages.append(_page.decode(line).markdown)
+                    page = _page.decode(line)
+                    pages.append(page.markdown)
+                    measures.append(page.measures)
         except BlobNotFound:
             return None
         except msgspec.DecodeError:
             log.warning("cached result unreadable", key=key)
             return None
-        return None if head is None else CachedPart(head, tuple(pages), key)
+        return None if head is None else CachedPart(head, tuple(pages), tuple(measures), key)
 
     async def put_part(
-        self, result: OcrResult, seconds: float, name: str | None = None
+        self, result: EngineResult, seconds: float, name: str | None = None
     ) -> CachedPart:
         """Store a part; wait for a store that is unavailable, because the pages are paid for."""
         part, _ = await self._store(result, seconds, name)
         return part
 
-    async def put(self, result: OcrResult, seconds: float) -> Conversion:
+    async def put(self, result: EngineResult, seconds: float) -> Conversion:
         """Store the result of a document that was read in one call."""
         part, blob = await self._store(result, seconds, None)
-        return _conversion(part.head, part.pages, blob)
+        return _conversion(part.head, [part], blob)
 
     async def join_parts(self, parts: list[CachedPart]) -> Conversion:
         """Store one result made of all parts, in order, and delete the parts."""
@@ -126,12 +147,12 @@ class ResultCache:
             billed_pages=sum(one.billed_pages for one in heads),
             seconds=sum(one.seconds for one in heads),
         )
-        blob = await _retry_until_stored(
+        blob = await retry_until_stored(
             lambda: self._blobs.put(self._key.blob_key(), self._lines(head, parts))
         )
         for part in parts:
             await self._blobs.delete(part.key)
-        return _conversion(head, tuple(page for part in parts for page in part.pages), blob)
+        return _conversion(head, parts, blob)
 
     async def _lines(self, head: ResultHead, parts: list[CachedPart]) -> AsyncIterator[bytes]:
         yield _encode(head) + b"\n"
@@ -145,36 +166,38 @@ class ResultCache:
                     yield chunk
 
     async def _store(
-        self, result: OcrResult, seconds: float, name: str | None
+        self, result: EngineResult, seconds: float, name: str | None
     ) -> tuple[CachedPart, Blob]:
         head = ResultHead(
-            engine="mistral",
+            engine=result.engine,
             model=result.model,
             pages=len(result.pages),
             billed_pages=result.billed_pages,
             seconds=round(seconds, 6),
         )
-        await self._store_images(result.images)
+        await self.store_images(result.images)
         key = self._key.blob_key(name)
         lines = b"".join(_encode(one) + b"\n" for one in (head, *result.pages))
-        blob = await _retry_until_stored(lambda: self._blobs.put_bytes(key, lines))
-        return CachedPart(head, tuple(page.markdown for page in result.pages), key), blob
+        blob = await retry_until_stored(lambda: self._blobs.put_bytes(key, lines))
+        pages = tuple(page.markdown for page in result.pages)
+        return CachedPart(head, pages, tuple(page.measures for page in result.pages), key), blob
 
-    async def _store_images(self, images: dict[str, bytes]) -> None:
+    async def store_images(self, images: dict[str, bytes]) -> None:
         """Store the images, before the result that refers to them."""
         turns = asyncio.Semaphore(MAX_CONCURRENT_IMAGES)
 
         async def put(name: str, data: bytes) -> None:
             key = image_key(self._key.tenant, self._key.document_id, name)
             async with turns:
-                await _retry_until_stored(lambda: self._blobs.put_bytes(key, data))
+                await retry_until_stored(lambda: self._blobs.put_bytes(key, data))
 
         async with asyncio.TaskGroup() as group:
             for name, data in images.items():
                 group.create_task(put(name, data))
 
 
-async def _retry_until_stored(put: Callable[[], Awaitable[Answer]]) -> Answer:
+async def retry_until_stored(put: Callable[[], Awaitable[Answer]]) -> Answer:
+    """Store something; wait for a store that is unavailable, because the work is done."""
     while True:
         try:
             return await put()
@@ -183,12 +206,15 @@ async def _retry_until_stored(put: Callable[[], Awaitable[Answer]]) -> Answer:
             await asyncio.sleep(STORE_RETRY_PAUSE)
 
 
-def _conversion(head: ResultHead, pages: tuple[str, ...], blob: Blob) -> Conversion:
+def _conversion(head: ResultHead, parts: Sequence[CachedPart], blob: Blob) -> Conversion:
+    measures = [page for part in parts for page in part.measures]
     return Conversion(
-        pages=pages,
+        pages=tuple(page for part in parts for page in part.pages),
         engine=head.engine,
         model=head.model,
         seconds=head.seconds,
         result=blob,
         billed_pages=head.billed_pages,
+        warnings=warnings_of(measures),
+        quality=measure(measures),
     )

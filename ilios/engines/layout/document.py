@@ -1,0 +1,136 @@
+"""Layout of a document's pages: their blocks in reading order, as Markdown."""
+
+from collections.abc import Iterator, Sequence
+
+from msgspec import Struct
+
+from ilios.engines.converters import markdown
+from schemas.results import PageHeading, PageTable
+
+from . import columns, fonts, headings, running, strokes, tables, vertical
+from .blocks import Block, read_column
+from .items import Item, PageItems
+from .lines import make_line, rows
+from .render import render
+
+MAX_ITEMS = 8000
+"""A page with more items is read line by line."""
+
+
+class LaidOutPage(Struct, frozen=True, kw_only=True):
+    """A page in Markdown; ``index`` counts from 0. A header or footer is not in ``markdown``."""
+
+    index: int
+    markdown: str
+    header: str | None = None
+    footer: str | None = None
+    headings: tuple[PageHeading, ...] = ()
+    tables: tuple[PageTable, ...] = ()
+
+
+def lay_out(pages: Sequence[PageItems]) -> list[LaidOutPage]:
+    """Return the pages with their items in reading order.
+
+    The pages are those of one document: its fonts tell the headings, and lines that stand on
+    several pages are its running headers and footers.
+    """
+    usual = fonts.measure(pages)
+    found = running.find_running(pages, usual)
+    blocks = [_page_blocks(page, one, usual) for page, one in zip(pages, found, strict=True)]
+    sizes = (block.size for page in blocks for block in page if block.kind == "heading")
+    ranks = headings.heading_ranks(sizes, usual)
+    for block in (block for page in blocks for block in page if block.kind == "heading"):
+        block.level = ranks[block.size]
+    return [
+        _laid_out(page.index, edges, found)
+        for page, edges, found in zip(pages, found, blocks, strict=True)
+    ]
+
+
+def _page_blocks(page: PageItems, edges: running.Running, usual: fonts.Fonts) -> list[Block]:
+    items = [item for item in page.items if id(item) not in edges.items and item.text.strip()]
+    upright = [item for item in items if not item.vertical]
+    blocks = list(_blocks(page, upright, usual))
+    texts = vertical.read_vertical([item for item in items if item.vertical])
+    return blocks + [Block("paragraph", text) for text in texts]
+
+
+def _laid_out(index: int, edges: running.Running, blocks: list[Block]) -> LaidOutPage:
+    found = [block.table for block in blocks if block.table is not None]
+    return LaidOutPage(
+        index=index,
+        markdown=render(blocks),
+        header=edges.header,
+        footer=edges.footer,
+        headings=tuple(
+            PageHeading(block.level, markdown.one_line(block.text))
+            for block in blocks
+            if block.kind == "heading"
+        ),
+        tables=tuple(
+            PageTable(f"table-{index}-{number}", markdown.table(table.rows), "markdown")
+            for number, table in enumerate(found)
+        ),
+    )
+
+
+def _blocks(page: PageItems, items: list[Item], usual: fonts.Fonts) -> Iterator[Block]:
+    """Yield the blocks of a page in reading order."""
+    if len(items) > MAX_ITEMS:
+        for row in rows(items):
+            yield Block("paragraph", make_line(row).text)
+        return
+    closed, rest = _closed_tables(page, items)
+    parts = [
+        columns.Part(
+            item.left,
+            item.top,
+            item.right,
+            item.bottom,
+            item.size,
+            item,
+            code=item.monospaced and not usual.monospaced,
+        )
+        for item in rest
+    ]
+    parts += [
+        columns.Part(one.left, one.top, one.right, one.bottom, usual.body, None, at)
+        for at, one in enumerate(closed)
+    ]
+    for group in columns.in_order(parts):
+        yield from _group_blocks(group, closed, usual)
+
+
+def _closed_tables(page: PageItems, items: list[Item]) -> tuple[list[tables.Table], list[Item]]:
+    """Return the tables between rules, and the items outside of them."""
+    found = []
+    for grid in strokes.grids(*strokes.rules(page.strokes)):
+        beside = [item for item in items if grid.left <= (item.left + item.right) / 2 <= grid.right]
+        inside = [
+            item for item in beside if grid.top <= (item.top + item.bottom) / 2 <= grid.bottom
+        ]
+        table = tables.read_grid(grid, inside, beside) if inside else None
+        if table is not None:
+            found.append(table)
+            used = set(map(id, table.items))
+            items = [item for item in items if id(item) not in used]
+    return found, items
+
+
+def _group_blocks(
+    group: list[columns.Part], closed: list[tables.Table], usual: fonts.Fonts
+) -> Iterator[Block]:
+    """Yield the blocks of a column, with the closed tables between the text."""
+    items = sorted(
+        (part.item for part in group if part.item is not None),
+        key=lambda item: item.top + item.bottom,
+    )
+    place = 0
+    for part in sorted((part for part in group if part.item is None), key=lambda part: part.top):
+        start = place
+        middle = part.top + part.bottom
+        while place < len(items) and items[place].top + items[place].bottom < middle:
+            place += 1
+        yield from read_column(items[start:place], usual)
+        yield Block("table", "", table=closed[part.table])
+    yield from read_column(items[place:], usual)

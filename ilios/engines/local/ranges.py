@@ -1,0 +1,223 @@
+"""Conversion of a document range by range, with a time budget for all of them."""
+
+from collections.abc import Awaitable, Callable
+from contextlib import ExitStack
+
+import structlog
+from msgspec import Struct
+
+from actors.engines import SourceFile, Unconvertible
+from bus import failpoints
+from ilios.engines.local.limits import EngineLimits
+from ilios.engines.local.long_documents import LongDocuments
+from ilios.engines.local.parts import Part, PartHead, PartStore
+from ilios.engines.local.process import TaskResult
+from ilios.engines.local.protocol import Converted, ToMarkdown
+from ilios.engines.page_limits import ImageBudget
+from ilios.engines.pages import Portion, page_numbers
+from ilios.engines.results import EngineResult
+from schemas.warnings import MAX_WARNING_PAGES, MESSAGES, ConversionWarning
+
+RANGE_PAGES = 250
+"""Most pages of a range. Headings and running headers are found by comparing the pages of a range,
+so it is as long as memory allows."""
+
+RANGE_SECONDS = 5.0
+"""Time after which a range ends with the page in work, and other documents get their turn."""
+
+LEAST_PAGES = 8
+"""Pages of a range after slow ones; it ends by time sooner where they are slower."""
+
+GROWTH = 4
+"""Factor by which a range may have more pages than a quick one before it."""
+
+Progress = Callable[[int, int], None]
+RunTask = Callable[[ToMarkdown, bool, Progress | None], Awaitable[TaskResult]]
+"""Runs a task on the document; verifies the digest of the document if true."""
+
+Assemble = Callable[[Converted, ImageBudget], EngineResult]
+"""Makes a result of the answer of a child, with as many images as a document may still have."""
+
+log = structlog.get_logger("local engine")
+
+
+class Ended(Struct, frozen=True):
+    """The result of all ranges; ``missing`` is the warning about pages that were not converted.
+
+    ``images`` of the result are those that are not stored yet.
+    """
+
+    result: EngineResult
+    seconds: float
+    missing: ConversionWarning | None = None
+
+
+class RangedConversion:
+    """The conversion of one document, most of which have a single range.
+
+    A longer one queues for a child for each range. Its parts are stored in ``store``, and found
+    there by a repeated conversion; ``keys`` collects their keys.
+    """
+
+    def __init__(
+        self,
+        document: SourceFile,
+        run: RunTask,
+        assemble: Assemble,
+        limits: EngineLimits,
+        store: PartStore | None,
+        keys: list[str],
+    ) -> None:
+        self._document = document
+        self._run = run
+        self._assemble = assemble
+        self._limits = limits
+        self._store = store
+        self._keys = keys
+        self._parts: list[Part] = []
+
+    async def convert(self, others: LongDocuments, progress: Progress | None) -> Ended:
+        """Convert what is missing.
+
+        :raises Unconvertible: a range cannot be converted, or the budget has ended.
+        :raises EngineCrashed: the child died; stored parts stay.
+        :raises Postponed: the document is long, and as many others are at work as may be.
+        """
+        await self._find_parts()
+        if not self._parts:
+            result = await self._convert_range(progress)
+            if self._is_complete:
+                return Ended(result, self._parts[0].head.seconds)
+            await self._store_part(result)
+        with ExitStack() as stack:
+            if not self._is_complete:
+                stack.enter_context(others.admitted(self._document))
+            while not self._is_complete:
+                try:
+                    self._check_budget()
+                    result = await self._convert_range(progress)
+                    self._check_size()
+                except Unconvertible as error:
+                    if self._document.options.partial and error.code in TIME_CODES:
+                        return self._joined()
+                    raise
+                await self._store_part(result)
+        return self._joined()
+
+    @property
+    def _done(self) -> int:
+        return self._parts[-1].last if self._parts else 0
+
+    @property
+    def _is_complete(self) -> bool:
+        return bool(self._parts) and self._done >= self._parts[0].head.total
+
+    async def _find_parts(self) -> None:
+        """Look for what a former attempt has stored."""
+        if self._store is None or not (self._document.may_be_repeated or self._keys):
+            return
+        self._parts = await self._store.find()
+        self._keys[:] = [self._store.key(part.head.first) for part in self._parts]
+        if self._parts:
+            log.info("stored ranges found", ranges=len(self._parts), pages=self._done)
+
+    async def _store_part(self, result: EngineResult) -> None:
+        part = self._parts[-1]
+        if self._store is not None:
+            self._keys.append(await self._store.put(part, result.images))
+        log.info(
+            "range converted",
+            first=part.head.first,
+            pages=len(part.pages),
+            total=part.head.total,
+            seconds=round(part.head.seconds, 3),
+        )
+        failpoints.reach("engine.range_stored")
+
+    async def _convert_range(self, progress: Progress | None) -> EngineResult:
+        first, options = self._done, self._document.options
+        total = self._parts[0].head.total if self._parts else None
+        task = ToMarkdown(
+            ranges=options.page_ranges,
+            languages=options.languages,
+            recognition=options.recognition,
+            portion=Portion(first, self._most_pages()),
+            seconds=RANGE_SECONDS,
+            total=total,
+        )
+
+        def report(done: int, of: int) -> None:
+            if progress is not None:
+                progress(first + done, total or first + of)
+
+        # The digest holds for all ranges: hashing a large file for each would cost more than a few.
+        done = await self._run(task, first == 0, report)
+        answer = done.outcome
+        assert isinstance(answer, Converted)
+        heads = [part.head for part in self._parts]
+        budget = ImageBudget(
+            sum(one.images for one in heads), sum(one.image_bytes for one in heads)
+        )
+        result = self._assemble(answer, budget)
+        head = PartHead(
+            first,
+            answer.selected,
+            answer.model,
+            done.seconds,
+            done.budgeted,
+            len(result.images),
+            sum(map(len, result.images.values())),
+        )
+        self._parts.append(Part(head, result.pages))
+        return result
+
+    def _most_pages(self) -> int:
+        """Return how many pages the next range may have, by the time that the last one took."""
+        if not self._parts:
+            return RANGE_PAGES
+        last = self._parts[-1]
+        factor = 2 if last.head.seconds >= RANGE_SECONDS else GROWTH
+        return min(RANGE_PAGES, max(LEAST_PAGES, factor * len(last.pages)))
+
+    def _check_budget(self) -> None:
+        used = sum(part.head.budgeted for part in self._parts)
+        total = self._parts[0].head.total
+        budget = self._limits.wall_seconds + total * self._limits.budget_seconds_per_page
+        if used >= budget:
+            raise Unconvertible(
+                "time_budget",
+                f"The document used up its time budget of {budget:g} seconds when {self._done} of "
+                f"{total} pages were converted; submit it with partial=true to get these, or "
+                f"submit fewer pages.",
+            )
+
+    def _check_size(self) -> None:
+        pages = (page.markdown for part in self._parts for page in part.pages)
+        if sum(len(text.encode()) for text in pages) > self._limits.max_output_bytes:
+            raise Unconvertible(
+                "too_large",
+                f"The document becomes more than {self._limits.max_output_bytes} bytes of "
+                "Markdown.",
+            )
+
+    def _joined(self) -> Ended:
+        """Return the result of the parts."""
+        pages = tuple(page for part in self._parts for page in part.pages)
+        model = self._parts[-1].head.model
+        return Ended(
+            # The images of the parts are stored.
+            EngineResult(pages, {}, "local", model, len(pages)),
+            sum(part.head.seconds for part in self._parts),
+            None if self._is_complete else self._partial_warning(),
+        )
+
+    def _partial_warning(self) -> ConversionWarning:
+        ranges, total = self._document.options.page_ranges, self._parts[0].head.total
+        missing = list(page_numbers(ranges, self._done, total))
+        detail = f"{missing[0]}" if len(missing) == 1 else f"{missing[0]} to {missing[-1]}"
+        message = MESSAGES["partial_result"].format(detail=detail)
+        return ConversionWarning("partial_result", message, tuple(missing[:MAX_WARNING_PAGES]))
+
+
+TIME_CODES = frozenset({"time_budget", "timeout"})
+"""Refusals after which the pages that are done are the result, if a part was asked for."""

@@ -1,0 +1,135 @@
+"""Annotations that a reader sees: text typed onto a page, stamps, and comments."""
+
+import ctypes
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import pypdfium2
+import pypdfium2.raw as pdfium
+from msgspec import Struct
+
+from ilios.engines.converters import markdown
+from ilios.engines.layout.items import Item
+from ilios.engines.pdf.geometry import Rect, Sheet
+
+MAX_ANNOTATIONS = 1_000
+MAX_CONTENT_CHARS = 20_000
+"""Further annotations of a page, and further characters of one, are left out."""
+
+USUAL_SIZE = 12.0
+LINE_HEIGHT = 1.2
+"""Distance of lines in font sizes."""
+
+_HIDDEN = pdfium.FPDF_ANNOT_FLAG_HIDDEN | pdfium.FPDF_ANNOT_FLAG_NOVIEW
+_COMMENTED = frozenset(
+    {
+        pdfium.FPDF_ANNOT_TEXT,
+        pdfium.FPDF_ANNOT_LINE,
+        pdfium.FPDF_ANNOT_SQUARE,
+        pdfium.FPDF_ANNOT_CIRCLE,
+        pdfium.FPDF_ANNOT_POLYGON,
+        pdfium.FPDF_ANNOT_POLYLINE,
+        pdfium.FPDF_ANNOT_HIGHLIGHT,
+        pdfium.FPDF_ANNOT_UNDERLINE,
+        pdfium.FPDF_ANNOT_SQUIGGLY,
+        pdfium.FPDF_ANNOT_STRIKEOUT,
+        pdfium.FPDF_ANNOT_CARET,
+        pdfium.FPDF_ANNOT_INK,
+    }
+)
+_TYPED = frozenset({pdfium.FPDF_ANNOT_FREETEXT, pdfium.FPDF_ANNOT_STAMP})
+_FONT_SIZE = re.compile(r"(\d{1,4}(?:\.\d+)?)\s+Tf\b")
+_STAMP_NAME = re.compile(r"(?<=[a-z])(?=[A-Z])")
+
+
+class Annotations(Struct, frozen=True):
+    """Text typed onto a page, at its place, and the comments on it, as Markdown."""
+
+    typed: tuple[Item, ...] = ()
+    comments: tuple[str, ...] = ()
+
+
+def read_annotations(page: pypdfium2.PdfPage, sheet: Sheet) -> Annotations:
+    """Return the visible annotations of a page."""
+    typed: list[Item] = []
+    comments: list[str] = []
+    for index in range(min(pdfium.FPDFPage_GetAnnotCount(page.raw), MAX_ANNOTATIONS)):
+        with _annotation(page, index) as found:
+            if not found or pdfium.FPDFAnnot_GetFlags(found) & _HIDDEN:
+                continue
+            kind = pdfium.FPDFAnnot_GetSubtype(found)
+            if kind in _TYPED:
+                typed += _typed(found, kind, sheet)
+            elif kind in _COMMENTED and (comment := _comment(found)):
+                comments.append(comment)
+    return Annotations(tuple(typed), tuple(comments))
+
+
+@contextmanager
+def _annotation(page: pypdfium2.PdfPage, index: int) -> Iterator[Any]:
+    found = pdfium.FPDFPage_GetAnnot(page.raw, index)
+    try:
+        yield found
+    finally:
+        if found:
+            pdfium.FPDFPage_CloseAnnot(found)
+
+
+def _typed(annotation: Any, kind: int, sheet: Sheet) -> Iterator[Item]:
+    """Yield an item for each line; a stamp without text has the name of its picture."""
+    text = _string(annotation, b"Contents")
+    if kind == pdfium.FPDF_ANNOT_STAMP and not text.strip():
+        text = _STAMP_NAME.sub(" ", _string(annotation, b"Name").lstrip("#/"))
+    box = pdfium.FS_RECTF()
+    if not text.strip() or not pdfium.FPDFAnnot_GetRect(annotation, ctypes.byref(box)):
+        return
+    rect = sheet.shown(box.left, box.bottom, box.right, box.top)
+    styled = _FONT_SIZE.search(_string(annotation, b"DA"))
+    yield from text_at(rect, text, float(styled[1]) if styled else 0.0)
+
+
+def text_at(rect: Rect, text: str, size: float = 0.0) -> Iterator[Item]:
+    """Yield the lines of a text that stands in a rectangle.
+
+    :param size: of the font; 0 fits the lines in.
+    """
+    lines = [line for line in markdown.clean(text).split("\n") if line.strip()]
+    if not lines:
+        return
+    room = max(rect.height, 1.0) / len(lines)
+    size = min(size or USUAL_SIZE, room)
+    pitch = min(room, LINE_HEIGHT * size) if len(lines) > 1 else room
+    for number, line in enumerate(lines):
+        top = rect.top + number * pitch + max(pitch - size, 0) / 2
+        yield Item(
+            left=rect.left,
+            top=top,
+            right=max(rect.right, rect.left + 1),
+            bottom=top + size,
+            text=markdown.one_line(line),
+            size=size,
+        )
+
+
+def _comment(annotation: Any) -> str:
+    """Return a comment as a quotation with its author; "" for a mark of review."""
+    text = markdown.clean(_string(annotation, b"Contents")).strip()
+    if not text or _string(annotation, b"StateModel"):
+        return ""
+    author = markdown.one_line(_string(annotation, b"T"))
+    lines = [line.strip() for line in text.split("\n") if line.strip()]
+    if author:
+        lines[0] = f"**{author}:** {lines[0]}"
+    return "\n".join(f"> {line}" for line in lines)
+
+
+def _string(annotation: Any, key: bytes) -> str:
+    length = pdfium.FPDFAnnot_GetStringValue(annotation, key, None, 0)
+    length = min(length, 2 * MAX_CONTENT_CHARS)
+    if length <= 2:
+        return ""
+    buffer = (pdfium.FPDF_WCHAR * (length // 2 + 1))()
+    pdfium.FPDFAnnot_GetStringValue(annotation, key, buffer, length)
+    return bytes(buffer).decode("utf-16-le", errors="replace").split("\0", 1)[0]

@@ -1,0 +1,157 @@
+"""The finished page: its layout, compared with its text layer, or its plain text instead."""
+
+from collections.abc import Iterable
+
+from msgspec import Struct
+
+from ilios.engines.converters import markdown
+from ilios.engines.layout.document import LaidOutPage, lay_out
+from ilios.engines.layout.items import PageItems
+from ilios.engines.pages import ConvertedPage
+from ilios.engines.pdf.conservation import Conservation, conserved
+from ilios.engines.pdf.reading import DocumentReader, Draft
+from schemas.results import PageDimensions, PageResult, ReadingMethod
+from schemas.warnings import PageWarning, page_warning
+
+DPI = 72
+"""Pixels of a page's dimensions are points."""
+
+GLUED_SHARE = 0.85
+"""Share of the words that have to stand there with blanks around them."""
+
+MEND_SHARE = 0.9
+"""Fewer words are too many to be appended."""
+
+
+class _Made(Struct, frozen=True):
+    """What may become of a page."""
+
+    laid: LaidOutPage
+    method: ReadingMethod
+    conservation: Conservation
+
+    @property
+    def rank(self) -> tuple[float, float]:
+        return self.conservation.share, self.conservation.exact
+
+
+def finish(draft: Draft, laid: LaidOutPage | None, reader: DocumentReader) -> ConvertedPage:
+    """Return the page of a draft and its layout."""
+    if draft.recognised:
+        return _recognised(draft)
+    if laid is None:
+        laid = LaidOutPage(index=draft.index, markdown="")
+    if not laid.markdown:  # all there is on a page is not its header
+        laid = LaidOutPage(
+            index=draft.index, markdown="\n\n".join(filter(None, [laid.header, laid.footer]))
+        )
+    made = _guard(draft, _with_parts(draft, laid), reader)
+    warnings = [*draft.warnings, *_warnings(made)]
+    return _page(draft, made, warnings)
+
+
+def _recognised(draft: Draft) -> ConvertedPage:
+    read = draft.recognised
+    assert read is not None
+    text = "\n\n".join(filter(None, [read.markdown, "\n".join(draft.values)]))
+    lines = "\n".join(line.text for line in read.recognised.lines)
+    made = _Made(
+        LaidOutPage(index=draft.index, markdown=text), "recognition", conserved(lines, text)
+    )
+    return _page(draft, made, [*draft.warnings, *read.warnings])
+
+
+def _page(draft: Draft, made: _Made, warnings: Iterable[PageWarning]) -> ConvertedPage:
+    laid = made.laid
+    size = (draft.items.width, draft.items.height) if draft.items else draft.size
+    return ConvertedPage(
+        PageResult(
+            index=draft.index,
+            markdown="\n\n".join(filter(None, [laid.markdown, *draft.comments])),
+            tables=laid.tables,
+            headings=laid.headings,
+            header=laid.header,
+            footer=laid.footer,
+            hyperlinks=draft.targets,
+            dimensions=PageDimensions(DPI, round(size[1]), round(size[0])) if all(size) else None,
+            confidence=draft.recognised.confidence if draft.recognised else None,
+            method=made.method,
+            conservation=round(made.conservation.share, 4),
+            warnings=tuple(dict.fromkeys(warnings)),
+        )
+    )
+
+
+def _with_parts(draft: Draft, laid: LaidOutPage) -> LaidOutPage:
+    """Return the layout with those of the turned pieces after it."""
+    for part in draft.parts:
+        more = _lay_out_alone(part)
+        laid = LaidOutPage(
+            index=laid.index,
+            markdown="\n\n".join(filter(None, [laid.markdown, more.markdown])),
+            header=laid.header,
+            footer=laid.footer,
+            headings=laid.headings + more.headings,
+            tables=laid.tables + more.tables,
+        )
+    return laid
+
+
+def _lay_out_alone(page: PageItems) -> LaidOutPage:
+    """Lay out a page of which nothing may become a header or footer."""
+    laid = lay_out([page])[0]
+    inner = [laid.header, laid.markdown, laid.footer]
+    return LaidOutPage(
+        index=laid.index,
+        markdown="\n\n".join(filter(None, inner)),
+        headings=laid.headings,
+        tables=laid.tables,
+    )
+
+
+def _guard(draft: Draft, laid: LaidOutPage, reader: DocumentReader) -> _Made:
+    """Return the layout if it has the words of the page, else the best of what else there is."""
+    made = _measured(draft, laid)
+    if _is_good(made.conservation):
+        return made
+    visible = reader.visible_layer(draft)
+    if visible != draft.layer:
+        draft.layer = visible  # also text beside the crop box is part of the layer
+        made = _measured(draft, laid)
+        if _is_good(made.conservation):
+            return made
+    again = reader.reread(draft)
+    if again is not None:
+        reread = _measured(draft, _with_parts(draft, _lay_out_alone(again)))
+        if _is_good(reread.conservation):
+            return reread
+        made = max(made, reread, key=lambda one: one.rank)
+    if made.conservation.sound:
+        return made
+    plain = _Made(
+        LaidOutPage(index=draft.index, markdown=markdown.clean(draft.layer)),
+        "plain_text",
+        Conservation(1.0),
+    )
+    return _measured_as(draft, plain)
+
+
+def _measured(draft: Draft, laid: LaidOutPage) -> _Made:
+    return _measured_as(draft, _Made(laid, draft.method, Conservation(1.0)))
+
+
+def _measured_as(draft: Draft, made: _Made) -> _Made:
+    laid = made.laid
+    text = "\n".join(filter(None, [laid.header, laid.markdown, laid.footer]))
+    return _Made(laid, made.method, conserved(draft.layer, text))
+
+
+def _is_good(found: Conservation) -> bool:
+    return found.sound and found.exact >= GLUED_SHARE
+
+
+def _warnings(made: _Made) -> Iterable[PageWarning]:
+    if made.method == "plain_text":
+        yield page_warning("page_fell_back")
+    if not made.conservation.sound:
+        yield page_warning("page_incomplete", ", ".join(made.conservation.missing))

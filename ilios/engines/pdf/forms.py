@@ -1,0 +1,108 @@
+"""Form fields: their values at their places on the page.
+
+The values of fields are not part of the page's content, whether a program has drawn them or not.
+"""
+
+from collections.abc import Iterable, Iterator, Sequence
+
+from liteparse.types import FormField
+from msgspec import Struct
+
+from ilios.engines.layout.items import Item
+from ilios.engines.pdf.annotations import text_at
+from ilios.engines.pdf.geometry import Rect
+from ilios.engines.pdf.parser import XFA_FULL
+
+MAX_FIELDS = 2_000
+"""Further fields of a page are left out."""
+
+BOXES = {True: "\u2611", False: "\u2610"}
+"""A checkbox or radio button that is checked, and one that is not."""
+
+FIELD_PADDING = 2.0
+_TEXT_FLAG_PASSWORD = 1 << 13
+PLACEHOLDER_WORDS = 250
+"""With more words on its only page, an XFA form is shown itself."""
+
+
+class FormValues(Struct, frozen=True):
+    """Values at their places; ``unreadable`` when there are some without meaning."""
+
+    items: tuple[Item, ...] = ()
+    unreadable: bool = False
+
+
+def form_values(fields: Iterable[FormField], items: Sequence[Item]) -> FormValues:
+    """Return the values of fields, but for those that the page shows by itself."""
+    values: list[Item] = []
+    unreadable = False
+    for field in list(fields)[:MAX_FIELDS]:
+        if field.rect is None or field.rect.width <= 0 or field.rect.height <= 0:
+            continue  # not shown
+        rect = Rect(
+            field.rect.x,
+            field.rect.y,
+            field.rect.x + field.rect.width,
+            field.rect.y + field.rect.height,
+        )
+        if field.type in {"checkbox", "radiobutton", "radio"}:
+            values += _box(rect, checked=bool(field.checked))
+            continue
+        text = _value(field)
+        if not text:
+            continue
+        if _is_noise(text):
+            unreadable = True
+        elif not _is_shown(text, rect, items):
+            inner = Rect(rect.left + FIELD_PADDING, rect.top, rect.right, rect.bottom)
+            values += text_at(inner, text)
+    return FormValues(tuple(values), unreadable)
+
+
+def _value(field: FormField) -> str:
+    if field.type in {"pushbutton", "signature"} or (
+        field.type == "text" and field.field_flags & _TEXT_FLAG_PASSWORD
+    ):
+        return ""
+    if field.type in {"combobox", "listbox"} and field.selected_options:
+        return "\n".join(field.selected_options)
+    return field.value or ""
+
+
+def _box(rect: Rect, *, checked: bool) -> Iterator[Item]:
+    """Yield the sign of a box, as large as its rectangle but for one that is very large."""
+    size = min(rect.width, rect.height, 12.0)
+    middle = Rect(rect.left, (rect.top + rect.bottom - size) / 2, rect.left + size, rect.bottom)
+    yield from text_at(
+        Rect(middle.left, middle.top, middle.right, middle.top + size), BOXES[checked], size
+    )
+
+
+def _is_noise(text: str) -> bool:
+    """Whether most characters of a value have no meaning."""
+    strange = sum(
+        (not one.isprintable() and not one.isspace())
+        or one == "\ufffd"
+        or "\ue000" <= one <= "\uf8ff"
+        for one in text
+    )
+    return 2 * strange > len(text)
+
+
+def _is_shown(text: str, rect: Rect, items: Sequence[Item]) -> bool:
+    """Whether the content of the page has the value at the place of its field."""
+    inside = "".join(
+        item.text
+        for item in items
+        if item.left < rect.right
+        and item.right > rect.left
+        and rect.top - rect.height / 2
+        <= (item.top + item.bottom) / 2
+        <= rect.bottom + rect.height / 2
+    )
+    return "".join(text.split()) in "".join(inside.split())
+
+
+def is_xfa_placeholder(form_type: int, pages: int, fields: int, words: int) -> bool:
+    """Whether a document of an XFA form shows a request for another viewer instead of the form."""
+    return form_type == XFA_FULL and pages == 1 and not fields and words < PLACEHOLDER_WORDS

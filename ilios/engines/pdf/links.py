@@ -1,0 +1,121 @@
+"""Hyperlinks on just the text that they cover."""
+
+from collections.abc import Iterable, Iterator, Sequence
+
+import pypdfium2
+from liteparse.types import DocumentAnnotation
+from msgspec import Struct
+from msgspec.structs import replace
+
+from ilios.engines.layout.items import Item
+from ilios.engines.pdf.geometry import Rect, Sheet
+
+MAX_LINKS = 500
+"""Further links of a page are left out."""
+
+EDGE = 0.12
+"""Share of the font size by which a link's rectangle may reach over its neighbours."""
+
+BLANK = 0.28
+"""Width of a blank in font sizes."""
+
+SCHEMES = ("http://", "https://", "mailto:", "ftp://", "tel:")
+
+
+class Link(Struct, frozen=True):
+    """A target and a rectangle on the page as it is shown."""
+
+    target: str
+    rect: Rect
+
+
+def links_of(annotations: Iterable[DocumentAnnotation] | None) -> list[Link]:
+    """Return the links to other documents; those inside the document are left out."""
+    links: list[Link] = []
+    for one in annotations or ():
+        target = "".join((one.uri or "").split())
+        if one.subtype != "link" or not target.lower().startswith(SCHEMES):
+            continue
+        for rect in one.quadpoint_rects or ([one.rect] if one.rect else []):
+            links.append(
+                Link(target, Rect(rect.x, rect.y, rect.x + rect.width, rect.y + rect.height))
+            )
+            if len(links) == MAX_LINKS:
+                return links
+    return links
+
+
+def put_links(
+    items: Sequence[Item], links: Sequence[Link], textpage: pypdfium2.PdfTextPage, sheet: Sheet
+) -> list[Item]:
+    """Return the items with their links; an item that is linked in part is split."""
+    linked = list(items)
+    for link in links:
+        linked = [part for item in linked for part in _put(item, link, textpage, sheet)]
+    return linked
+
+
+def _put(item: Item, link: Link, textpage: pypdfium2.PdfTextPage, sheet: Sheet) -> Iterator[Item]:
+    rect = link.rect
+    middle = (item.top + item.bottom) / 2
+    margin = EDGE * item.size
+    if (
+        item.link
+        or not rect.top - margin <= middle <= rect.bottom + margin
+        or item.right - margin <= rect.left
+        or item.left + margin >= rect.right
+    ):
+        yield item
+        return
+    if rect.left <= item.left + margin and rect.right >= item.right - margin:
+        yield replace(item, link=link.target)
+        return
+    covered = _covered(item, rect, textpage, sheet)
+    at = _find(item, covered, rect)
+    if at is None:
+        yield item
+        return
+    yield from _split(item, at, at + len(covered), link)
+
+
+def _covered(item: Item, rect: Rect, textpage: pypdfium2.PdfTextPage, sheet: Sheet) -> str:
+    """Return the text of the item's line between the edges of a link."""
+    margin = min(EDGE * item.size, rect.width / 4)
+    height = item.bottom - item.top
+    band = Rect(
+        max(rect.left + margin, item.left - 1),
+        item.top + 0.15 * height,
+        min(rect.right - margin, item.right + 1),
+        item.bottom - 0.15 * height,
+    )
+    if band.right <= band.left:
+        return ""
+    return " ".join(textpage.get_text_bounded(*sheet.stored(band)).split())
+
+
+def _find(item: Item, covered: str, rect: Rect) -> int | None:
+    """Return where in the item the covered text begins, next to where the link does."""
+    if not covered:
+        return None
+    expected = len(item.text) * (rect.left - item.left) / max(item.right - item.left, 1)
+    places: list[int] = []
+    at = item.text.find(covered)
+    while at >= 0:
+        places.append(at)
+        at = item.text.find(covered, at + 1)
+    return min(places, key=lambda place: abs(place - expected)) if places else None
+
+
+def _split(item: Item, start: int, stop: int, link: Link) -> Iterator[Item]:
+    """Yield the text before the link, the link and the text after it, as far apart as blanks."""
+    left = max(link.rect.left, item.left)
+    right = min(link.rect.right, item.right)
+    before, after = item.text[:start], item.text[stop:]
+    blank = BLANK * item.size
+    if before.strip():
+        end = left - blank if before.endswith(" ") else left
+        yield replace(item, text=before.rstrip(), right=max(end, item.left))
+    yield replace(item, text=item.text[start:stop], left=left, right=right, link=link.target)
+    if after.strip():
+        begin = right + blank if after.startswith(" ") else right
+        yield replace(item, text=after.lstrip(), left=min(begin, item.right))

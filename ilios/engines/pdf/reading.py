@@ -1,0 +1,277 @@
+"""Reading of a page: what stands where, from its text layer or by recognition."""
+
+import pypdfium2
+from liteparse.types import ParsedPage
+from msgspec import Struct
+
+from ilios.engines.layout.items import Item, PageItems
+from ilios.engines.pdf import characters
+from ilios.engines.pdf.annotations import Annotations, read_annotations
+from ilios.engines.pdf.document import open_page
+from ilios.engines.pdf.forms import form_values
+from ilios.engines.pdf.geometry import Sheet, turned_size
+from ilios.engines.pdf.items import (
+    MAX_ITEMS,
+    page_items,
+    text_items,
+    turned,
+    turned_characters,
+    with_items,
+    with_pictures,
+)
+from ilios.engines.pdf.judging import Judge
+from ilios.engines.pdf.links import links_of, put_links
+from ilios.engines.pdf.objects import PageObjects, page_objects
+from ilios.engines.pdf.scans import PageReader
+from ilios.engines.recognition.ocr import ImageText
+from schemas.options import RecognitionMode
+from schemas.results import ReadingMethod
+from schemas.warnings import PageWarning, page_warning
+
+FULL_COVERAGE = 0.5
+FULL_PICTURE_CHARS = 600
+"""With more characters on it, a picture that covers so much of the page is a background."""
+
+PICTURE_CHARS = 3000
+"""On a page with more characters, pictures beside the text are not read."""
+
+TURNED_SHARE = 0.5
+"""Share of the characters that are turned on a page that is read turned."""
+
+SQUARE_SHARE = 0.3
+"""Share of Chinese, Japanese or Korean letters on a page that may be written vertically."""
+
+_PLAIN_SUBTYPES = frozenset({"link", "widget", "popup"})
+
+
+class Draft(Struct):
+    """A page before its layout.
+
+    ``layer`` is the text that has to be conserved. ``parts`` are turned pieces, each laid out by
+    itself. A page that was ``recognised`` has neither; ``values`` are those of its form fields.
+    """
+
+    index: int
+    size: tuple[float, float] = (0.0, 0.0)
+    layer: str = ""
+    items: PageItems | None = None
+    parts: list[PageItems] = []
+    recognised: ImageText | None = None
+    method: ReadingMethod = "text_layer"
+    comments: tuple[str, ...] = ()
+    values: tuple[str, ...] = ()
+    targets: tuple[str, ...] = ()
+    warnings: list[PageWarning] = []
+    fields: int = 0
+
+
+class DocumentReader:
+    """Reads the pages of one document, in their order."""
+
+    def __init__(
+        self, document: pypdfium2.PdfDocument, reader: PageReader, mode: RecognitionMode
+    ) -> None:
+        self._document = document
+        self._reader = reader
+        self._judge = Judge(reader, mode)
+        self._pictures = mode == "auto"
+
+    def read(self, index: int, parsed: ParsedPage | None) -> Draft:
+        """Return a page; ``parsed`` is None where the native parser failed."""
+        with open_page(self._document, index) as page:
+            if page is None:
+                return Draft(index, warnings=[page_warning("page_unreadable")])
+            textpage = page.get_textpage()
+            try:
+                return self._read(index, page, textpage, parsed)
+            finally:
+                textpage.close()
+
+    def reread(self, draft: Draft) -> PageItems | None:
+        """Return a page once more, in PDFium's own order and with its blanks."""
+        with open_page(self._document, draft.index) as page:
+            if page is None or draft.items is None:
+                return None
+            textpage = page.get_textpage()
+            try:
+                return _by_characters(draft, textpage, Sheet.of(page), draft.items)
+            finally:
+                textpage.close()
+
+    def visible_layer(self, draft: Draft) -> str:
+        """Return the text layer inside the crop box."""
+        with open_page(self._document, draft.index) as page:
+            if page is None:
+                return ""
+            textpage = page.get_textpage()
+            sheet = Sheet.of(page)
+            try:
+                return str(
+                    textpage.get_text_bounded(sheet.left, sheet.bottom, sheet.right, sheet.top)
+                )
+            finally:
+                textpage.close()
+
+    def _read(
+        self,
+        index: int,
+        page: pypdfium2.PdfPage,
+        textpage: pypdfium2.PdfTextPage,
+        parsed: ParsedPage | None,
+    ) -> Draft:
+        sheet = Sheet.of(page)
+        draft = Draft(index, sheet.size, plain_text(textpage))
+        objects = page_objects(page, sheet)
+        verdict = self._judge.judge(page, draft.layer, objects, parsed, index)
+        draft.warnings = list(verdict.warnings)
+        annotations = _annotations(page, sheet, parsed)
+        draft.comments = annotations.comments
+        if verdict.recognised:
+            draft.recognised = verdict.recognised
+            draft.method = "recognition"
+            draft.values = tuple(item.text for item in _values(draft, parsed, ()))
+            return draft
+        _take_items(draft, textpage, sheet, parsed)
+        if verdict.noisy_fonts and parsed and draft.items:
+            self._replace_noise(draft, page, sheet, parsed, verdict.noisy_fonts)
+        if draft.items:
+            values = _values(draft, parsed, draft.items.items)
+            draft.items = with_items(draft.items, (*values, *annotations.typed))
+            draft.items = with_pictures(draft.items, (one.rect for one in objects.pictures))
+        if self._pictures and objects.pictures and _may_read_pictures(draft, objects):
+            self._read_pictures(draft, page, objects, sheet)
+        return draft
+
+    def _replace_noise(
+        self,
+        draft: Draft,
+        page: pypdfium2.PdfPage,
+        sheet: Sheet,
+        parsed: ParsedPage,
+        fonts: frozenset[str | None],
+    ) -> None:
+        """Put what is seen in place of the text of fonts without meaning."""
+        believed = tuple(text_items(parsed, fonts))
+        noise = [item for item in text_items(parsed) if item not in set(believed)]
+        seen = self._reader.read_instead(page, sheet, noise, believed) if noise else None
+        if seen is None or draft.items is None:
+            return
+        draft.items = with_items(page_items(parsed, draft.index, fonts), seen)
+        draft.layer = "\n".join(item.text for item in draft.items.items)
+        draft.method = "mixed"
+        draft.warnings.append(page_warning("text_layer_untrusted"))
+
+    def _read_pictures(
+        self, draft: Draft, page: pypdfium2.PdfPage, objects: PageObjects, sheet: Sheet
+    ) -> None:
+        if draft.items is None:
+            return
+        found, unread = self._reader.read_pictures(page, objects, draft.items.items, sheet)
+        if found:
+            draft.items = with_items(draft.items, found)
+            draft.method = "mixed"
+        if unread:
+            draft.warnings.append(page_warning("image_text_unread"))
+
+
+def plain_text(textpage: pypdfium2.PdfTextPage) -> str:
+    """Return the text layer in PDFium's order; "" when it cannot be read."""
+    try:
+        return str(textpage.get_text_range())
+    except pypdfium2.PdfiumError:
+        return ""
+
+
+def _annotations(page: pypdfium2.PdfPage, sheet: Sheet, parsed: ParsedPage | None) -> Annotations:
+    if parsed and not any(one.subtype not in _PLAIN_SUBTYPES for one in parsed.annotations or ()):
+        return Annotations()
+    return read_annotations(page, sheet)
+
+
+def _values(draft: Draft, parsed: ParsedPage | None, items: tuple[Item, ...]) -> tuple[Item, ...]:
+    """Return the values of the form fields that ``items`` lack."""
+    fields = (parsed.form_fields if parsed else None) or []
+    draft.fields = len(fields)
+    values = form_values(fields, items)
+    if values.unreadable:
+        draft.warnings.append(page_warning("form_values_unreadable"))
+    return values.items
+
+
+def _may_read_pictures(draft: Draft, objects: PageObjects) -> bool:
+    letters = len("".join(draft.layer.split()))
+    if objects.hides_text or letters > PICTURE_CHARS:
+        return False
+    return objects.largest <= FULL_COVERAGE or letters <= FULL_PICTURE_CHARS
+
+
+def _take_items(
+    draft: Draft, textpage: pypdfium2.PdfTextPage, sheet: Sheet, parsed: ParsedPage | None
+) -> None:
+    if parsed is None or len(parsed.text_items) > MAX_ITEMS:
+        draft.items = _by_characters(draft, textpage, sheet, None)
+        return
+    upright, other = turned_characters(parsed.text_items)
+    page = page_items(parsed, draft.index)
+    if (
+        other > TURNED_SHARE * (upright + other)
+        or characters.is_right_to_left(draft.layer)
+        or characters.square_count(draft.layer) > SQUARE_SHARE * len(draft.layer)
+    ):
+        draft.items = _by_characters(draft, textpage, sheet, page)
+        return
+    links = links_of(parsed.annotations)
+    if links:
+        draft.targets = tuple(dict.fromkeys(link.target for link in links))
+        linked = put_links(page.items, links, textpage, sheet)
+        page = PageItems(
+            index=page.index,
+            width=page.width,
+            height=page.height,
+            items=tuple(linked),
+            strokes=page.strokes,
+            shapes=page.shapes,
+        )
+    draft.items = page
+    if other:
+        draft.parts = _turned_parts(draft, textpage, sheet)
+
+
+def _by_characters(
+    draft: Draft, textpage: pypdfium2.PdfTextPage, sheet: Sheet, page: PageItems | None
+) -> PageItems:
+    """Return a page in PDFium's own order, turned upright, with the drawings of ``page``."""
+    found = characters.read_characters(textpage, sheet)
+    quarters = characters.main_direction(found)
+    items = characters.group(found, quarters, sheet.size)
+    if characters.is_right_to_left(draft.layer):
+        draft.layer = characters.text_of(found)
+    draft.parts = _pieces(draft, found, quarters, sheet)
+    if page is None:
+        width, height = turned_size(quarters, *sheet.size)
+        return PageItems(index=draft.index, width=width, height=height, items=tuple(items))
+    return turned(page, quarters, items)
+
+
+def _turned_parts(draft: Draft, textpage: pypdfium2.PdfTextPage, sheet: Sheet) -> list[PageItems]:
+    return _pieces(draft, characters.read_characters(textpage, sheet), 0, sheet)
+
+
+def _pieces(
+    draft: Draft, found: list[characters.Character], main: int, sheet: Sheet
+) -> list[PageItems]:
+    """Return the pieces of a page that are turned otherwise than its most, each upright."""
+    parts: list[PageItems] = []
+    for quarters in (0, 1, 2, 3, None):
+        if quarters == main:
+            continue
+        if quarters is None:
+            items = list(characters.slanted(found))
+        else:
+            items = characters.group(found, quarters, sheet.size)
+        if items:
+            width, height = turned_size(quarters or 0, *sheet.size)
+            parts.append(
+                PageItems(index=draft.index, width=width, height=height, items=tuple(items))
+            )
+    return parts

@@ -1,0 +1,254 @@
+"""Recognition of what a page shows: the page, a band of it, or its pictures."""
+
+import ctypes
+from collections import Counter
+from collections.abc import Callable, Sequence
+from statistics import median
+
+import pypdfium2
+import pypdfium2.raw as pdfium
+from msgspec import Struct
+from msgspec.structs import replace
+from PIL import Image
+
+from ilios.engines.layout.items import Item
+from ilios.engines.pdf.geometry import Rect, Sheet
+from ilios.engines.pdf.objects import PageObjects, Picture
+from ilios.engines.recognition.ocr import ImageReader, ImageText
+from ilios.engines.recognition.recogniser import Recognised
+
+POINTS = 72.0
+PAGE_DPI = 130
+USUAL_SIDE = 1500
+LONGEST_SIDE = 2000
+"""Pixels of the longer side of a page: as at 130 dpi, more for a small page of many pixels."""
+
+MAX_RENDER_PIXELS = 4_000_000
+COARSE_DPI = 100
+"""Scans with fewer pixels per inch are read with more effort."""
+
+LETTER_PIXELS = 20
+LARGEST_SCALE = 6.0
+"""Pixels of the height of letters that are known to be small, and per point at most."""
+
+MIN_CONFIDENCE = 0.85
+"""Mean confidence of a recognition that may contradict a text layer, or read a picture."""
+
+MIN_LETTERS = 30
+"""With fewer letters nothing can be compared."""
+
+AGREEMENT = 0.75
+"""Share of triples of letters, of those recognised, that a text layer must have."""
+
+READ_SHARE = 0.06
+"""Share of the page that a picture must cover to be read on a page with text."""
+
+MIN_PICTURE_PIXELS = 60
+SHADES = 32
+BACKGROUND_SHARE = 0.35
+"""Share of the pixels of a picture with text that are within so many shades of one another."""
+
+MAX_PICTURES = 6
+MAX_DOCUMENT_PICTURES = 24
+"""Pictures read on one page, and in one document, beside a text layer."""
+
+
+class PageReader:
+    """Recognises pages of one document; the models are loaded when they are first needed.
+
+    :param languages: those of the document, as BCP 47 tags, if they are known.
+    """
+
+    def __init__(self, heartbeat: Callable[[], None], languages: Sequence[str] = ()) -> None:
+        self._heartbeat = heartbeat
+        self._languages = tuple(languages)
+        self._reader: ImageReader | None = None
+        self._pictures = MAX_DOCUMENT_PICTURES
+
+    @property
+    def model(self) -> str | None:
+        """The name of the recogniser, None when it was not needed."""
+        return self._reader.model if self._reader else None
+
+    def read_page(self, page: pypdfium2.PdfPage, objects: PageObjects) -> ImageText:
+        """Return the text that a page shows."""
+        width, height = page.get_size()
+        density = _density(objects.pictures)
+        longest = max(width, height, 1.0)
+        pixels = min(
+            max(PAGE_DPI / POINTS * longest, min(USUAL_SIDE, density * longest)), LONGEST_SIDE
+        )
+        image = self._render(page, pixels / longest)
+        return self._recognise(image, coarse=0 < density * POINTS < COARSE_DPI)
+
+    def read_band(self, page: pypdfium2.PdfPage, sheet: Sheet, band: Rect) -> ImageText:
+        """Return the text in a part of a page."""
+        return self._recognise(self._render(page, PAGE_DPI / POINTS, _margins(sheet, band)))
+
+    def read_pictures(
+        self, page: pypdfium2.PdfPage, objects: PageObjects, items: Sequence[Item], sheet: Sheet
+    ) -> tuple[list[Item], bool]:
+        """Return the text of the pictures at its places, and whether some were not read.
+
+        Text over a picture that is in ``items`` is left out.
+        """
+        found: list[Item] = []
+        wanted = [one for one in objects.pictures if one.rect.area > READ_SHARE * objects.area]
+        for picture in wanted[:MAX_PICTURES]:
+            if self._pictures <= 0:
+                return found, True
+            if min(_pixels(picture)) < MIN_PICTURE_PIXELS:
+                continue
+            image = self._render(page, _picture_scale(picture), _margins(sheet, picture.rect))
+            if not _has_background(image):
+                continue
+            self._pictures -= 1
+            read = self._recognise(image)
+            found += _items_at(read.recognised, picture.rect, (*items, *found))
+        return found, len(wanted) > MAX_PICTURES
+
+    def read_instead(
+        self, page: pypdfium2.PdfPage, sheet: Sheet, noise: Sequence[Item], others: Sequence[Item]
+    ) -> list[Item] | None:
+        """Return what is seen where ``noise`` stands; None if that is what is seen, or unsure."""
+        around = Rect(
+            min(item.left for item in noise) - 2,
+            min(item.top for item in noise) - 2,
+            max(item.right for item in noise) + 2,
+            max(item.bottom for item in noise) + 2,
+        ).common(Rect(0.0, 0.0, *sheet.size))
+        if around.area <= 0:
+            return None
+        small = median(item.size for item in noise)
+        scale = max(PAGE_DPI / POINTS, min(LETTER_PIXELS / max(small, 1.0), LARGEST_SCALE))
+        read = self._recognise(self._render(page, scale, _margins(sheet, around)))
+        layer = " ".join(item.text for item in (*noise, *others))
+        return (
+            _items_at(read.recognised, around, others) if compare(read, layer).contradicts else None
+        )
+
+    def _render(
+        self,
+        page: pypdfium2.PdfPage,
+        scale: float,
+        crop: tuple[float, float, float, float] = (0, 0, 0, 0),
+    ) -> Image.Image:
+        width, height = page.get_size()
+        area = (width - crop[0] - crop[2]) * (height - crop[1] - crop[3])
+        scale = min(scale, (MAX_RENDER_PIXELS / max(area, 1.0)) ** 0.5)
+        bitmap = page.render(scale=scale, crop=crop)
+        self._heartbeat()
+        try:
+            # The image may share the memory of the bitmap.
+            image: Image.Image = bitmap.to_pil().convert("RGB").copy()
+            return image
+        finally:
+            bitmap.close()
+
+    def _recognise(self, image: Image.Image, *, coarse: bool = False) -> ImageText:
+        if self._reader is None:
+            self._reader = ImageReader()
+        return self._reader.read(image, self._heartbeat, coarse=coarse)
+
+
+def _margins(sheet: Sheet, rect: Rect) -> tuple[float, float, float, float]:
+    """Return what is cut off on the left, below, on the right and above, a pixel being left."""
+    width, height = sheet.size
+    left = min(max(rect.left, 0.0), width - 1)
+    top = min(max(rect.top, 0.0), height - 1)
+    return (
+        left,
+        min(max(height - rect.bottom, 0.0), height - top - 1),
+        min(max(width - rect.right, 0.0), width - left - 1),
+        top,
+    )
+
+
+def _pixels(picture: Picture) -> tuple[int, int]:
+    width, height = ctypes.c_uint(), ctypes.c_uint()
+    if not pdfium.FPDFImageObj_GetImagePixelSize(
+        picture.handle, ctypes.byref(width), ctypes.byref(height)
+    ):
+        return 0, 0
+    return width.value, height.value
+
+
+def _density(pictures: Sequence[Picture]) -> float:
+    """Return the pixels per point of the largest image; 0 without one."""
+    largest = max(pictures, key=lambda one: one.rect.area, default=None)
+    if largest is None:
+        return 0.0
+    return max(_pixels(largest)) / max(largest.rect.width, largest.rect.height, 1.0)
+
+
+def _has_background(image: Image.Image) -> bool:
+    """Whether a good part of the image has one brightness, as behind text and not on a photo."""
+    shades = image.convert("L").histogram()
+    most = max(sum(shades[start : start + SHADES]) for start in range(0, 256, SHADES // 2))
+    return most > BACKGROUND_SHARE * image.width * image.height
+
+
+def _picture_scale(picture: Picture) -> float:
+    longest = max(picture.rect.width, picture.rect.height, 1.0)
+    own = max(_pixels(picture)) / longest
+    return min(max(PAGE_DPI / POINTS, min(own, USUAL_SIDE / longest)), LONGEST_SIDE / longest)
+
+
+def _items_at(read: Recognised, rect: Rect, over: Sequence[Item]) -> list[Item]:
+    """Return recognised lines at their places in ``rect``, but for those of text in ``over``."""
+    if read.mean_confidence < MIN_CONFIDENCE:
+        return []
+    side = rect.height if read.quarter_turns % 2 else rect.width
+    found: list[Item] = []
+    for item in read.to_items(0, side / max(read.width, 1)).items:
+        moved = Rect(
+            item.left + rect.left,
+            item.top + rect.top,
+            item.right + rect.left,
+            item.bottom + rect.top,
+        )
+        if not any(_covers(other, moved) for other in over):
+            found.append(
+                replace(
+                    item,
+                    left=moved.left,
+                    top=moved.top,
+                    right=moved.right,
+                    bottom=moved.bottom,
+                )
+            )
+    return found
+
+
+def _covers(item: Item, rect: Rect) -> bool:
+    common = rect.common(Rect(item.left, item.top, item.right, item.bottom))
+    return common.area > 0.3 * rect.area
+
+
+class Comparison(Struct, frozen=True):
+    """How much of recognised text a text layer has; ``decisive`` if enough was surely read."""
+
+    agreement: float
+    decisive: bool
+
+    @property
+    def contradicts(self) -> bool:
+        """Whether the text layer is not what is seen."""
+        return self.decisive and self.agreement < AGREEMENT
+
+
+def compare(read: ImageText, layer: str) -> Comparison:
+    """Compare what was recognised with the text layer of the same place, or of a larger one."""
+    seen = _triples("".join(line.text for line in read.recognised.lines))
+    total = sum(seen.values())
+    if total < MIN_LETTERS:
+        return Comparison(1.0, decisive=False)
+    missing = sum((seen - _triples(layer)).values())
+    return Comparison(
+        1 - missing / total, decisive=read.recognised.mean_confidence >= MIN_CONFIDENCE
+    )
+
+
+def _triples(text: str) -> Counter[str]:
+    letters = "".join(one for one in text.casefold() if one.isalnum())
+    return Counter(map("".join, zip(letters, letters[1:], letters[2:], strict=False)))

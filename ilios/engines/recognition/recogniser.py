@@ -1,0 +1,149 @@
+"""Recognition of text on images: the interface of a recogniser and its result."""
+
+from collections.abc import Callable
+from typing import Protocol
+
+from msgspec import Struct
+from PIL import Image
+
+from ilios.engines.layout.items import Item, PageItems
+
+LARGEST_SIDE = 2000
+"""Pixels of the longer side; more make recognition slower and no better."""
+
+SMALLEST_SIDE = 5
+"""Pixels; a smaller image has no letters, and scaled up it may become a huge strip."""
+
+TALL = 1.5
+"""A box so much taller than wide is a line of turned or vertical text."""
+
+Heartbeat = Callable[[], None]
+
+
+class Line(Struct, frozen=True):
+    """A piece of text, its box in pixels (y grows downwards) and its confidence, 0 to 1."""
+
+    left: float
+    top: float
+    right: float
+    bottom: float
+    text: str
+    confidence: float = 1.0
+
+    @property
+    def width(self) -> float:
+        """Width of the box."""
+        return self.right - self.left
+
+    @property
+    def height(self) -> float:
+        """Height of the box."""
+        return self.bottom - self.top
+
+    @property
+    def center_y(self) -> float:
+        """Vertical centre of the box."""
+        return (self.top + self.bottom) / 2
+
+    @property
+    def is_tall(self) -> bool:
+        """Whether its text is turned by a quarter, or vertical."""
+        return len(self.text) > 2 and self.height > TALL * self.width
+
+
+class Recognised(Struct, frozen=True):
+    """The lines of an image of this size in pixels, both after it was turned upright.
+
+    ``quarter_turns`` counter-clockwise turn the image upright.
+    """
+
+    lines: tuple[Line, ...]
+    width: int
+    height: int
+    quarter_turns: int = 0
+
+    @property
+    def mean_confidence(self) -> float:
+        """Mean confidence of the characters, 1 where there are none."""
+        characters = sum(len(line.text) for line in self.lines)
+        if not characters:
+            return 1.0
+        return sum(line.confidence * len(line.text) for line in self.lines) / characters
+
+    @property
+    def lowest_confidence(self) -> float:
+        """The confidence of the least sure line, 1 where there are none."""
+        return min((line.confidence for line in self.lines), default=1.0)
+
+    def to_items(self, index: int, points_per_pixel: float) -> PageItems:
+        """Return the lines as the input of the layout."""
+        scale = points_per_pixel
+        return PageItems(
+            index=index,
+            width=self.width * scale,
+            height=self.height * scale,
+            items=tuple(
+                Item(
+                    left=line.left * scale,
+                    top=line.top * scale,
+                    right=line.right * scale,
+                    bottom=line.bottom * scale,
+                    text=line.text,
+                    size=(line.width if line.is_tall else line.height) * scale,
+                    vertical=line.is_tall,
+                )
+                for line in self.lines
+            ),
+        )
+
+
+class Recogniser(Protocol):
+    """Finds and reads the text of an RGB image, however the page is turned.
+
+    ``heartbeat`` is called between the steps, of which one takes a second at most on a common
+    machine. ``coarse`` images have few pixels for their text; they are read with more effort.
+    """
+
+    @property
+    def name(self) -> str:
+        """The name of the installed distribution."""
+        ...
+
+    def recognise(
+        self, image: Image.Image, heartbeat: Heartbeat, *, coarse: bool = False
+    ) -> Recognised: ...
+
+
+def turn_lines(
+    lines: tuple[Line, ...], width: int, height: int, quarter_turns: int
+) -> tuple[Line, ...]:
+    """Return lines with the boxes they have after the page is turned counter-clockwise."""
+    for _ in range(quarter_turns % 4):
+        lines = tuple(
+            Line(
+                line.top,
+                width - line.right,
+                line.bottom,
+                width - line.left,
+                line.text,
+                line.confidence,
+            )
+            for line in lines
+        )
+        width, height = height, width
+    return lines
+
+
+def upright(lines: tuple[Line, ...], size: tuple[int, int], quarter_turns: int) -> Recognised:
+    """Return the result for an image of this size that has to be turned."""
+    width, height = size
+    turned = turn_lines(lines, width, height, quarter_turns)
+    if quarter_turns % 2:
+        width, height = height, width
+    return Recognised(turned, width, height, quarter_turns % 4)
+
+
+def mostly_tall(lines: tuple[Line, ...]) -> bool:
+    """Whether most lines of more than two characters are tall."""
+    counted = [line.is_tall for line in lines if len(line.text) > 2]
+    return 2 * sum(counted) > len(counted)

@@ -1,0 +1,131 @@
+"""Paragraphs, headings, lists and code."""
+
+import re
+
+import pytest
+
+from ilios.engines.layout.document import lay_out
+from ilios.engines.layout.items import Item
+
+from .page_maker import item, page, paragraph, prose
+
+
+def markdown(*items: Item) -> str:
+    [laid] = lay_out([page(items)])
+    return laid.markdown
+
+
+BODY = paragraph(prose(60), top=300)
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        item("The old harbour", 72, 270, size=14),
+        item("2.1 The old harbour", 72, 270, bold=True),
+        item("The old harbour", 72, 270, italic=True),
+        item("THE OLD HARBOUR", 72, 270),
+    ],
+)
+def test_a_short_line_in_a_font_of_its_own_is_a_heading(line: Item) -> None:
+    assert re.match(rf"#+ {re.escape(line.text)}\n\n", markdown(line, *BODY))
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        item("The old harbour is closed for the winter.", 72, 270, bold=True),
+        item("Table 2. The old harbour", 72, 270, bold=True),
+        item("x = y + 2z", 72, 270, size=14),
+        item("The old harbour", 72, 270),
+        item("\u2022 The old harbour", 72, 270, bold=True),
+        item("ORDER 4711/AB", 72, 270),
+    ],
+)
+def test_sentences_captions_formulas_and_list_items_are_no_headings(line: Item) -> None:
+    assert not markdown(line, *BODY).startswith("#")
+
+
+def test_levels_follow_the_sizes_of_the_headings() -> None:
+    text = markdown(
+        item("Harbours", 72, 60, size=24),
+        item("Tides", 72, 120, size=16),
+        item("Spring tides", 72, 160, bold=True),
+        *BODY,
+    )
+    assert text.startswith("# Harbours\n\n## Tides\n\n### Spring tides\n\n")
+
+
+def test_bold_text_at_the_start_of_a_paragraph_is_no_heading() -> None:
+    lines = paragraph(prose(30), top=100)
+    bold = item(lines[0].text, 72, 100, width=350, bold=True)
+    assert markdown(bold, *lines[1:], *BODY).startswith(prose(30))
+
+
+def test_several_headings_on_successive_lines_are_not_joined() -> None:
+    text = markdown(
+        item("1 Harbours", 72, 260, bold=True), item("1.1 Old ones", 72, 280, bold=True), *BODY
+    )
+    assert text.startswith("## 1 Harbours\n\n## 1.1 Old ones")
+
+
+@pytest.mark.parametrize("bullet", ["•", "\uf0b7", "\uf0a7", "●", "▪", "-", "\u2013", "\x84"])
+def test_bullets_of_every_kind_begin_list_items_nested_by_their_indentation(bullet: str) -> None:
+    text = markdown(
+        *BODY,
+        item(bullet, 72, 500, width=5),
+        item("Rope of hemp", 90, 500),
+        item(f"{bullet} Old rope", 100, 514),
+        item(bullet, 72, 528, width=5),
+        item("Sails", 90, 528),
+    )
+    assert text.endswith("- Rope of hemp\n  - Old rope\n- Sails")
+
+
+def test_check_boxes_stay_in_their_items() -> None:
+    text = markdown(item("☐ Rope", 72, 500), item("☒ Sails", 72, 514), *BODY)
+    assert "- ☐ Rope\n- ☒ Sails" in text
+
+
+def test_numbered_items_keep_their_numbers_and_their_further_lines() -> None:
+    text = markdown(
+        *BODY,
+        item("1. Untie the boat and", 72, 500),
+        item("coil the rope.", 84, 514),
+        item("2. Hoist the sail.", 72, 528),
+    )
+    assert text.endswith("1. Untie the boat and coil the rope.\n2. Hoist the sail.")
+
+
+def test_indented_first_lines_and_wider_gaps_begin_paragraphs() -> None:
+    one = paragraph(prose(30), top=100)
+    two = [item(f"Indented {one[0].text}", 92, one[-1].top + 14, width=330), *one[1:2]]
+    two = [two[0], item("and more of it.", 72, one[-1].top + 28)]
+    far = item("Far below.", 72, one[-1].top + 60)
+    assert len(markdown(*one, *two, far).split("\n\n")) == 3
+
+
+def test_code_is_fenced_with_its_indentation() -> None:
+    code = [
+        item("def sail(boat):", 72, 500, monospaced=True),
+        item("if", 92, 514, monospaced=True),
+        item("boat.wet:", 107, 514, monospaced=True),
+        item("return None", 112, 528, monospaced=True),
+    ]
+    assert markdown(*BODY, *code).endswith(
+        "```\ndef sail(boat):\n    if boat.wet:\n        return None\n```"
+    )
+
+
+def test_lines_that_markdown_would_take_for_something_else_are_escaped() -> None:
+    text = markdown(item("# not a heading, but a sentence.", 72, 270), *BODY)
+    assert text.startswith("\\# not a heading")
+
+
+def test_vertical_text_is_read_from_the_right_without_blanks() -> None:
+    text = markdown(
+        item("朝の港に船が", 340, 60, size=16, vertical=True),
+        item("漁師は網を", 312, 60, size=16, vertical=True),
+        item("三隻ならび", 340, 160, size=16, vertical=True),
+    )
+    assert text.replace("\n", "") == "朝の港に船が三隻ならび漁師は網を"

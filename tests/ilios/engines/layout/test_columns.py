@@ -1,0 +1,54 @@
+"""The parts of a page in reading order."""
+
+from ilios.engines.layout.document import lay_out
+
+from .page_maker import item, page, paragraph, prose
+
+
+def test_captions_close_beside_each_other_in_a_column_are_read_one_after_the_other() -> None:
+    left = paragraph(prose(90), 55, 80, chars=44)
+    text = paragraph(prose(40, 100), 310, 80, chars=44)
+    one = paragraph("(a) The " + prose(10, 200), 310, 300, size=9, chars=24)
+    two = paragraph("(b) The " + prose(10, 300), 424, 300, size=9, chars=24)
+    end = paragraph("Fig. 1: " + prose(10, 400), 310, 400, chars=44)
+    [laid] = lay_out([page([*left, *text, *one, *two, *end])])
+    places = [laid.markdown.index(f"boat{at} sails") for at in (0, 89, 100, 200, 300, 400)]
+    assert places == sorted(places)
+    assert f"(a) The {prose(10, 200)}" in laid.markdown
+
+
+def test_a_table_of_short_cells_is_not_read_column_by_column() -> None:
+    cells = [
+        item(text, left, 100 + 14 * row)
+        for row in range(8)
+        for text, left in ((f"Berth {row}", 72), (f"Boat {row}", 250), (f"{row}0", 450))
+    ]
+    [laid] = lay_out([page(cells)])
+    assert "| Berth 3 | Boat 3 | 30 |" in laid.markdown
+
+
+def test_the_margin_column_of_a_page_is_read_apart_from_the_text_beside_it() -> None:
+    notes = [
+        item(text, 40, 100 + 13.1 * at, size=7)
+        for at, text in enumerate(
+            ["Correspondence to:", "The harbour office", "Pier street four", "Lindenfurt by sea"]
+        )
+    ]
+    [laid] = lay_out([page([*notes, *paragraph(prose(80), 160, 90, chars=70)])])
+    assert prose(80) in laid.markdown
+
+
+def test_columns_of_a_right_to_left_page_are_read_from_the_right() -> None:
+    words = "סירה אחת באה אל הגדה עם שחר"
+    left = [item(f"{words} אחרת{at}", 60, 90 + 14 * at, width=200) for at in range(8)]
+    right = [item(f"{words} קדמה{at}", 310, 90 + 14 * at, width=200) for at in range(8)]
+    [laid] = lay_out([page([*left, *right])])
+    assert laid.markdown.index("קדמה7") < laid.markdown.index("אחרת0")
+
+
+def test_the_short_last_line_of_a_right_to_left_paragraph_belongs_to_it() -> None:
+    full = [item("סירה אחת באה אל הגדה עם שחר", 60, 90 + 14 * at, width=300) for at in range(4)]
+    last = item("סוף", 340, 90 + 14 * 4, width=20)
+    [laid] = lay_out([page([*full, last])])
+    assert laid.markdown.endswith("שחר סוף")
+    assert "\n" not in laid.markdown

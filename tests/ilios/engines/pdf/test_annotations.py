@@ -1,0 +1,154 @@
+"""What stands on a page beside its content: form values, typed text, comments, links."""
+
+import pytest
+
+from tests.ilios.engines.pdf.conftest import ConvertPdf
+from tests.pdf_pages import Builder, annotation, line, lines, link, widget
+
+
+def form(builder: Builder, *fields: str, content: str, form_type: str = "") -> bytes:
+    numbers = [builder.add(field) for field in fields]
+    listed = " ".join(f"{number} 0 R" for number in numbers)
+    builder.catalog = f"/AcroForm << /Fields [{listed}] /NeedAppearances true {form_type} >>"
+    builder.page(content, annotations=numbers)
+    return builder.build()
+
+
+def test_values_without_appearance_stand_beside_their_labels(convert_pdf: ConvertPdf) -> None:
+    data = form(
+        Builder(),
+        widget("Tx", "200 712 400 732", "/T (name) /V (Ottilie Brandmeier)"),
+        widget("Tx", "200 682 400 702", "/T (port) /V <FEFF004D00FC006E006400650065>"),
+        widget("Ch", "200 652 400 672", "/T (boat) /V (Sloop) /Opt [(Sloop) (Yawl)] /Ff 131072"),
+        widget("Tx", "200 622 400 642", "/T (empty)"),
+        content=line("Applicant:", 72, 718)
+        + line("Home port:", 72, 688)
+        + line("Boat:", 72, 658)
+        + line("Remarks:", 72, 628),
+    )
+    (page,) = convert_pdf(data)
+    text = " ".join(page.markdown.replace("|", " ").split())
+    assert "Applicant: Ottilie Brandmeier" in text
+    assert "Home port: M\u00fcndee" in text
+    assert "Boat: Sloop" in text
+    assert "Yawl" not in text
+    assert not page.warnings
+
+
+def test_a_value_that_the_page_shows_is_not_doubled(convert_pdf: ConvertPdf) -> None:
+    data = form(
+        Builder(),
+        widget("Tx", "200 712 400 732", "/T (name) /V (Ottilie Brandmeier)"),
+        content=line("Applicant:", 72, 718) + line("Ottilie Brandmeier", 202, 718),
+    )
+    (page,) = convert_pdf(data)
+    assert page.markdown.count("Ottilie Brandmeier") == 1
+
+
+def test_boxes_show_whether_they_are_checked(convert_pdf: ConvertPdf) -> None:
+    states = "/AP << /N << /Yes {0} 0 R /Off {0} 0 R >> >>"
+    builder = Builder()
+    look = states.format(builder.stream(b"", "/Type /XObject /Subtype /Form /BBox [0 0 12 12]"))
+    data = form(
+        builder,
+        widget("Btn", "72 716 84 728", f"/T (insured) /V /Yes /AS /Yes {look}"),
+        widget("Btn", "72 686 84 698", f"/T (moored) /V /Off /AS /Off {look}"),
+        content=line("The boat is insured", 92, 718) + line("The boat is moored", 92, 688),
+    )
+    (page,) = convert_pdf(data)
+    insured, moored = (one for one in page.markdown.split("\n") if one.strip())
+    assert "The boat is insured" in insured
+    assert any(sign in insured for sign in ("\u2611", "[x]"))
+    assert "The boat is moored" in moored
+    assert any(sign in moored for sign in ("\u2610", "[ ]"))
+
+
+def test_a_value_without_meaning_is_warned_of(convert_pdf: ConvertPdf) -> None:
+    data = form(
+        Builder(),
+        widget("Tx", "200 712 400 732", "/T (name) /V <FEFFE001E002E003>"),
+        content=line("Applicant:", 72, 718),
+    )
+    (page,) = convert_pdf(data)
+    assert [warning.code for warning in page.warnings] == ["form_values_unreadable"]
+
+
+def test_the_placeholder_of_an_xfa_form_is_named(convert_pdf: ConvertPdf) -> None:
+    builder = Builder()
+    xml = builder.stream(b"<xdp:xdp xmlns:xdp='http://ns.adobe.com/xdp/'></xdp:xdp>")
+    builder.catalog = f"/NeedsRendering true /AcroForm << /Fields [] /XFA {xml} 0 R >>"
+    builder.page(lines("Please wait while the form is loaded.", "Get a newer viewer otherwise."))
+    (page,) = convert_pdf(builder.build())
+    assert [warning.code for warning in page.warnings] == ["xfa_placeholder"]
+
+
+def test_typed_text_and_stamps_stand_at_their_places(convert_pdf: ConvertPdf) -> None:
+    builder = Builder()
+    notes = [
+        builder.add(annotation(kind, rect, more))
+        for kind, rect, more in (
+            ("FreeText", "72 600 300 620", "/F 4 /Contents (PAID on 3 June) /DA (/Helv 14 Tf)"),
+            ("FreeText", "72 740 300 760", "/F 4 /Contents (Copy for the office)"),
+            ("FreeText", "72 500 300 520", "/F 2 /Contents (Nobody sees this)"),
+            ("Stamp", "350 500 450 540", "/F 4 /Name /NotApproved"),
+        )
+    ]
+    builder.page(line("Invoice 7731 of the rope works", 72, 700), annotations=notes)
+    (page,) = convert_pdf(builder.build())
+    text = " ".join(page.markdown.split())
+    assert text.index("Copy for the office") < text.index("Invoice 7731") < text.index("PAID on")
+    assert "Not Approved" in text
+    assert "Nobody sees this" not in text
+
+
+def test_a_page_of_typed_text_alone_is_not_empty(convert_pdf: ConvertPdf) -> None:
+    builder = Builder()
+    typed = builder.add(annotation("FreeText", "72 600 300 620", "/F 4 /Contents (Received today)"))
+    builder.page("40 40 300 500 re S", annotations=[typed])
+    (page,) = convert_pdf(builder.build())
+    assert page.markdown == "Received today"
+
+
+def test_comments_are_quoted_with_their_authors(convert_pdf: ConvertPdf) -> None:
+    builder = Builder()
+    comments = [
+        builder.add(annotation("Text", "300 700 320 720", "/T (Anna) /Contents (Which year?)")),
+        builder.add(annotation("Highlight", "72 696 200 712", "/Contents (Check this sum)")),
+        builder.add(annotation("Text", "300 700 320 720", "/F 2 /Contents (Hidden remark)")),
+    ]
+    builder.page(lines("The fee of the season is ninety."), annotations=comments)
+    (page,) = convert_pdf(builder.build())
+    assert "> **Anna:** Which year?" in page.markdown
+    assert "> Check this sum" in page.markdown
+    assert "Hidden remark" not in page.markdown
+
+
+WIDTH = 6.0
+"""Of a bar of 12 points at half the size: all are equal, so that places can be computed."""
+
+
+@pytest.mark.parametrize(
+    ("text", "linked", "expected"),
+    [
+        ("read harbour.example/rules. Or not", "harbour.example/rules", "[{0}]({1}). Or not"),
+        ("ask anna or bert", "anna", "ask [{0}]({1}) or bert"),
+        ("see the list (below) for more", "below", "the list ([{0}]({1})) for"),
+    ],
+)
+def test_only_the_words_of_a_link_are_linked(
+    convert_pdf: ConvertPdf, text: str, linked: str, expected: str
+) -> None:
+    builder = Builder()
+    letters = "".join(dict.fromkeys(text))
+    font = builder.bars(letters)
+    codes = "".join(f"{letters.index(letter) + 1:02X}" for letter in text)
+    left = 72 + WIDTH * text.index(linked)
+    address = builder.add(
+        link(f"{left} 697 {left + WIDTH * len(linked)} 709", "https://harbour.example/rules")
+    )
+    inner = builder.add(annotation("Link", "72 600 100 612", "/Dest [3 0 R /Fit]"))
+    content = f"BT /F1 6 Tf 1 0 0 1 72 700 Tm <{codes}> Tj ET"
+    builder.page(content, annotations=[address, inner], font=font)
+    (page,) = convert_pdf(builder.build())
+    assert expected.format(linked, "https://harbour.example/rules") in page.markdown
+    assert page.hyperlinks == ("https://harbour.example/rules",)

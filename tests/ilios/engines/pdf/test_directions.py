@@ -1,0 +1,99 @@
+"""Text in every direction is read upright and in its order."""
+
+import pytest
+
+from tests.ilios.engines.pdf.conftest import ConvertPdf
+from tests.pdf_pages import Builder, line, lines
+
+SENTENCES = (
+    "The lamp of the pier is lit at dusk by whoever passes first.",
+    "It burns until the last boat is in and no longer than that.",
+    "The oil stands in the shed behind the loft of the nets.",
+)
+
+MATRICES = {90: "0 1 -1 0", 180: "-1 0 0 -1", 270: "0 -1 1 0"}
+"""Of text that is turned counter-clockwise."""
+
+
+def place(degrees: int, at: int) -> tuple[int, int]:
+    """Return where a line begins."""
+    return {90: (100 + 20 * at, 100), 180: (540, 100 + 20 * at), 270: (500 - 20 * at, 700)}[degrees]
+
+
+def one_line(text: str) -> str:
+    return " ".join(text.split())
+
+
+@pytest.mark.parametrize("degrees", MATRICES)
+@pytest.mark.parametrize("rotation", [0, 90, 180, 270])
+def test_turned_content_is_read_in_its_order(
+    convert_pdf: ConvertPdf, degrees: int, rotation: int
+) -> None:
+    matrix = MATRICES[degrees]
+    builder = Builder()
+    content = "".join(
+        line(text, *place(degrees, at), 12, matrix) for at, text in enumerate(SENTENCES)
+    )
+    builder.page(content, more=f"/Rotate {rotation}")
+    (page,) = convert_pdf(builder.build())
+    assert one_line(page.markdown) == " ".join(SENTENCES)
+    assert not page.warnings
+
+
+@pytest.mark.parametrize("rotation", [90, 180, 270])
+def test_a_page_that_is_shown_turned_is_read_as_it_is_stored(
+    convert_pdf: ConvertPdf, rotation: int
+) -> None:
+    builder = Builder()
+    builder.page(lines(*SENTENCES), more=f"/Rotate {rotation}")
+    (page,) = convert_pdf(builder.build())
+    assert one_line(page.markdown) == " ".join(SENTENCES)
+
+
+def test_a_turned_remark_stands_by_itself_after_the_text(convert_pdf: ConvertPdf) -> None:
+    builder = Builder()
+    remark = line("Copy for the archive of the harbour", 30, 300, 10, "0 1 -1 0")
+    builder.page(lines(*SENTENCES) + remark)
+    (page,) = convert_pdf(builder.build())
+    assert one_line(page.markdown) == " ".join(SENTENCES) + " Copy for the archive of the harbour"
+
+
+def test_text_beside_the_crop_box_is_left_out(convert_pdf: ConvertPdf) -> None:
+    builder = Builder()
+    content = lines(*SENTENCES) + lines("Cut off with the other half of the sheet", x=700)
+    builder.page(content, size=(1224, 792), more="/CropBox [0 0 612 792]")
+    (page,) = convert_pdf(builder.build())
+    assert one_line(page.markdown) == " ".join(SENTENCES)
+    assert page.conservation == 1
+    assert not page.warnings
+
+
+def test_columns_of_vertical_japanese_are_read_from_right_to_left(convert_pdf: ConvertPdf) -> None:
+    columns = ("朝の港に船が三隻ならび", "漁師たちは網をほしていた", "風はまだ冷たかった")
+    letters = "".join(dict.fromkeys("".join(columns)))
+    builder = Builder()
+    content = "".join(
+        f"BT /F1 16 Tf 1 0 0 1 {400 - 28 * number} {700 - 18 * at} Tm "
+        f"<{letters.index(letter) + 1:02X}> Tj ET\n"
+        for number, column in enumerate(columns)
+        for at, letter in enumerate(column)
+    )
+    builder.page(content, font=builder.bars(letters))
+    (page,) = convert_pdf(builder.build())
+    assert "".join(page.markdown.split("\n")) == "".join(columns)
+
+
+def test_hebrew_is_read_in_its_logical_order(convert_pdf: ConvertPdf) -> None:
+    words = ["הסירה", "שטה", "אל", "הנמל", "בערב"]
+    letters = "".join(dict.fromkeys("".join(words)))
+    builder = Builder()
+    content, x = "", 540
+    for word in words:
+        for letter in word:
+            x -= 12
+            code = letters.index(letter) + 1
+            content += f"BT /F1 12 Tf 1 0 0 1 {x} 700 Tm <{code:02X}> Tj ET\n"
+        x -= 6
+    builder.page(content, font=builder.bars(letters))
+    (page,) = convert_pdf(builder.build())
+    assert one_line(page.markdown) == " ".join(words)
