@@ -83,7 +83,7 @@ def _runs_on(lines: Sequence[Line], below: Line | None, right: float, size: floa
     """Whether full lines are followed closely by another, as those of a paragraph are."""
     return (
         below is not None
-        and below.top - lines[-1].top < CLOSE * size
+        and below.middle - lines[-1].middle < CLOSE * size
         and not first_fits(lines[-1], below, right)
     )
 
