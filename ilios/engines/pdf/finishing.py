@@ -63,11 +63,13 @@ def _recognised(draft: Draft) -> ConvertedPage:
 
 def _page(draft: Draft, made: _Made, warnings: Iterable[PageWarning]) -> ConvertedPage:
     laid = made.laid
+    shown = "\n\n".join(f"![{one.id}]({one.id})" for one in draft.images.images)
     size = (draft.items.width, draft.items.height) if draft.items else draft.size
     return ConvertedPage(
         PageResult(
             index=draft.index,
-            markdown="\n\n".join(filter(None, [laid.markdown, *draft.comments])),
+            markdown="\n\n".join(filter(None, [laid.markdown, shown, *draft.comments])),
+            images=draft.images.images,
             tables=laid.tables,
             headings=laid.headings,
             header=laid.header,
@@ -78,7 +80,8 @@ def _page(draft: Draft, made: _Made, warnings: Iterable[PageWarning]) -> Convert
             method=made.method,
             conservation=round(made.conservation.share, 4),
             warnings=tuple(dict.fromkeys(warnings)),
-        )
+        ),
+        draft.images.encoded,
     )
 
 

@@ -10,6 +10,7 @@ from ilios.engines.pdf.annotations import Annotations, read_annotations
 from ilios.engines.pdf.document import open_page
 from ilios.engines.pdf.forms import form_values
 from ilios.engines.pdf.geometry import Sheet, turned_size
+from ilios.engines.pdf.images import ImageExtractor, PageImages
 from ilios.engines.pdf.items import (
     MAX_ITEMS,
     page_items,
@@ -63,6 +64,7 @@ class Draft(Struct):
     targets: tuple[str, ...] = ()
     warnings: list[PageWarning] = []
     fields: int = 0
+    images: PageImages = PageImages()
 
 
 class DocumentReader:
@@ -75,6 +77,7 @@ class DocumentReader:
         self._reader = reader
         self._judge = Judge(reader, mode)
         self._pictures = mode == "auto"
+        self._images = ImageExtractor(document)
 
     def read(self, index: int, parsed: ParsedPage | None) -> Draft:
         """Return a page; ``parsed`` is None where the native parser failed."""
@@ -138,6 +141,8 @@ class DocumentReader:
             values = _values(draft, parsed, draft.items.items)
             draft.items = with_items(draft.items, (*values, *annotations.typed))
             draft.items = with_pictures(draft.items, (one.rect for one in objects.pictures))
+        if objects.pictures:
+            draft.images = self._images.extract(page, objects)
         if self._pictures and objects.pictures and _may_read_pictures(draft, objects):
             self._read_pictures(draft, page, objects, sheet)
         return draft

@@ -1,0 +1,98 @@
+"""Images on a page with a text layer: encoded, with their boxes."""
+
+import ctypes
+import io
+from collections.abc import Sequence
+
+import pypdfium2
+import pypdfium2.raw as pdfium
+from msgspec import Struct
+
+from ilios.engines.pdf.geometry import Rect
+from ilios.engines.pdf.objects import FULL_PAGE, PageObjects, Picture
+from schemas.results import Box, PageImage
+
+MAX_PAGE_IMAGES = 16
+MAX_IMAGE_PIXELS = 2_000_000
+MAX_IMAGE_BYTES = 2_000_000
+MAX_DOCUMENT_BYTES = 24_000_000
+"""Larger images, and further ones, are not handed out."""
+
+LEAST_POINTS = 24.0
+LEAST_PIXELS = 32
+"""Smaller ones are ornaments."""
+
+_JPEG = b"\xff\xd8\xff"
+
+
+class PageImages(Struct, frozen=True):
+    """The images of a page, and their bytes by their id."""
+
+    images: tuple[PageImage, ...] = ()
+    encoded: dict[str, bytes] = {}
+
+
+class ImageExtractor:
+    """Extracts the images of one document's pages."""
+
+    def __init__(self, document: pypdfium2.PdfDocument) -> None:
+        self._document = document
+        self._left = MAX_DOCUMENT_BYTES
+
+    def extract(self, page: pypdfium2.PdfPage, objects: PageObjects) -> PageImages:
+        """Return the images of a page of a sensible size."""
+        images: list[PageImage] = []
+        encoded: dict[str, bytes] = {}
+        for picture in _sensible(objects):
+            if len(images) == MAX_PAGE_IMAGES:
+                break
+            data = self._encode(page, picture)
+            if data is None or len(data) > min(MAX_IMAGE_BYTES, self._left):
+                continue
+            self._left -= len(data)
+            name = f"img-{len(images)}.{'jpeg' if data.startswith(_JPEG) else 'png'}"
+            encoded[name] = data
+            images.append(PageImage(id=name, box=_box(picture.rect)))
+        return PageImages(tuple(images), encoded)
+
+    def _encode(self, page: pypdfium2.PdfPage, picture: Picture) -> bytes | None:
+        """Return a JPEG as it is, and another image as it is shown, as a PNG."""
+        image = pypdfium2.PdfObject(picture.handle, page=page, pdf=self._document)
+        if not isinstance(image, pypdfium2.PdfImage):
+            return None
+        try:
+            if image.get_filters() == ["DCTDecode"]:
+                data = bytes(image.get_data(decode_simple=True))
+                if data.startswith(_JPEG):
+                    return data
+            bitmap = image.get_bitmap(render=True, scale_to_original=True)
+        except (pypdfium2.PdfiumError, ValueError):
+            return None
+        written = io.BytesIO()
+        bitmap.to_pil().save(written, "PNG", compress_level=1)
+        return written.getvalue()
+
+
+def _sensible(objects: PageObjects) -> Sequence[Picture]:
+    return [
+        one
+        for one in objects.pictures
+        if min(one.rect.width, one.rect.height) >= LEAST_POINTS
+        and one.rect.area <= FULL_PAGE * objects.area
+        and _has_sensible_pixels(one)
+    ]
+
+
+def _has_sensible_pixels(picture: Picture) -> bool:
+    width, height = ctypes.c_uint(), ctypes.c_uint()
+    return bool(
+        pdfium.FPDFImageObj_GetImagePixelSize(
+            picture.handle, ctypes.byref(width), ctypes.byref(height)
+        )
+        and min(width.value, height.value) >= LEAST_PIXELS
+        and width.value * height.value <= MAX_IMAGE_PIXELS
+    )
+
+
+def _box(rect: Rect) -> Box:
+    return Box(round(rect.left), round(rect.top), round(rect.right), round(rect.bottom))
