@@ -33,6 +33,9 @@ MAX_INDENT = 5.0
 SHORT_LINE = 0.75
 """A line that fills less of the column ends a paragraph if a sentence ends with it."""
 
+LETTER_LINES = 3
+"""So many lines begin with a letter that is a bullet."""
+
 LOOSE_LINES = 4
 LOOSE_SHARE = 0.6
 """Share of lines before which there is place for their first word, where all are separate."""
@@ -87,6 +90,7 @@ def _text_blocks(lines: Sequence[Line], fonts: Fonts, below: Line | None = None)
     """Yield the blocks of lines without tables; ``below`` is the first line of a table below."""
     if not lines:
         return
+    lines = _with_letter_bullets(lines)
     if fonts.rtl:
         lines = [
             msgspec.structs.replace(line, left=-line.right, right=-line.left) for line in lines
@@ -119,6 +123,25 @@ def _text_blocks(lines: Sequence[Line], fonts: Fonts, below: Line | None = None)
         after = lines[stop] if stop < len(lines) else below
         yield from _paragraphs(lines[place:stop], after, column, fonts)
         place = stop
+
+
+def _with_letter_bullets(lines: Sequence[Line]) -> Sequence[Line]:
+    """Return the lines; those that begin with the letter of a symbol font have a bullet.
+
+    The letter is no word of its own: the same one stands apart at the same place on several lines.
+    """
+    found: dict[tuple[str, int], list[int]] = {}
+    for at, line in enumerate(lines):
+        first = line.items[0]
+        if len(first.text) == 1 and first.text.isalpha() and len(line.items) > 1:
+            found.setdefault((first.text, round(first.left / 2)), []).append(at)
+    bullets = {at for group in found.values() if len(group) >= LETTER_LINES for at in group}
+    if not bullets:
+        return lines
+    return [
+        msgspec.structs.replace(line, text=f"\u2022 {line.text}") if at in bullets else line
+        for at, line in enumerate(lines)
+    ]
 
 
 def _is_loose(lines: Sequence[Line]) -> bool:

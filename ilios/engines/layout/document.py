@@ -98,10 +98,13 @@ def _without_margins(page: PageItems) -> PageItems:
     items = []
     for item in page.items:
         margin = BOX_MARGIN * (item.bottom - item.top) * (not item.vertical)
+        side = min(margin, (item.right - item.left) / 4)
         items.append(
             replace(
                 item,
+                left=item.left + side,
                 top=item.top + margin,
+                right=item.right - side,
                 bottom=item.bottom - margin,
                 size=item.size * SIZE_SHARE,
             )

@@ -30,7 +30,7 @@ _UNUSUAL = re.compile(r"[(_*/\\@%$#\[]|\d{3}")
 _NUMBER = re.compile(r"[\dIVXA-Z.]{1,8}|\(?\w{1,4}[.)]")
 _END = re.compile(r"[.,;]$")
 CAPTION = re.compile(
-    r"(?:table|tab\.|tabelle|fig\.?|figure|abb\.?|abbildung|listing|algorithm|source|note)s?\s*"
+    r"(?:table|tab\.|tabelle|fig\.?|figure|abb\.?|abbildung|listing|algorithm|example|beispiel|source|note)s?\s*"
     r"(?:[\dIVXA-Z]+\b|:)",
     re.IGNORECASE,
 )
