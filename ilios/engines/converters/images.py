@@ -52,7 +52,7 @@ def convert(
         indices = reading.portion.of(selected)
         total = len(indices)
         progress(0, total)
-        reader = ocr.ImageReader()
+        reader = ocr.ImageReader(reading.languages)
         for index in indices:
             if pages and reading.portion.is_over:
                 break

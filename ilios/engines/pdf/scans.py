@@ -147,7 +147,7 @@ class PageReader:
 
     def _recognise(self, image: Image.Image, *, coarse: bool = False) -> ImageText:
         if self._reader is None:
-            self._reader = ImageReader()
+            self._reader = ImageReader(self._languages)
         return self._reader.read(image, self._heartbeat, coarse=coarse)
 
 

@@ -3,17 +3,22 @@
 import hashlib
 from functools import cache
 
+import msgspec
 from msgspec import Struct
 from PIL import Image
 
 from ilios.engines.converters import markdown
 from ilios.engines.pages import model_name
-from ilios.engines.recognition import layout
+from ilios.engines.recognition import layout, scripts, tesseract
 from ilios.engines.recognition.recogniser import (
     SMALLEST_SIDE,
+    TURNS,
+    UNSURE_BELOW,
     Heartbeat,
+    Line,
     Recognised,
     Recogniser,
+    turn_lines,
 )
 from schemas.results import PageConfidence
 from schemas.warnings import PageWarning, page_warning
@@ -77,21 +82,26 @@ class ImageReader:
     """Reads the images of one document; identical ones are read once.
 
     A file of a few kilobytes may have thousands of identical pages.
+
+    :param languages: tags of the languages of the document, if they are known.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, languages: tuple[str, ...] = ()) -> None:
+        self._languages = languages
         self._cache: dict[bytes, ImageText] = {}
+        self._used_tesseract = False
 
     @property
     def model(self) -> str:
-        """The name and version of what reads, for the ``model`` of a conversion."""
-        return model_name(load_recogniser().name)
+        """The names and versions of what has read, for the ``model`` of a conversion."""
+        name = model_name(load_recogniser().name)
+        return f"{name}+{tesseract.version()}" if self._used_tesseract else name
 
     def read(self, image: Image.Image, heartbeat: Heartbeat, *, coarse: bool = False) -> ImageText:
         """Return the text on an image, which may be turned.
 
         :param heartbeat: called between the steps.
-        :param coarse: the image has few pixels for its text (less than about 100 dpi).
+        :param coarse: the image has few pixels for its text (less than about 80 dpi).
         """
         if min(image.size) < SMALLEST_SIDE:
             return ImageText("", Recognised((), *image.size))
@@ -99,15 +109,58 @@ class ImageReader:
         key = repr((image.size, coarse)).encode()
         digest = hashlib.sha256(key + image.tobytes()).digest()
         if digest not in self._cache:
-            self._cache[digest] = _read(image, heartbeat, coarse=coarse)
+            self._cache[digest] = self._read(image, heartbeat, coarse=coarse)
         return self._cache[digest]
 
+    def _read(self, image: Image.Image, heartbeat: Heartbeat, *, coarse: bool) -> ImageText:
+        found = load_recogniser().recognise(image, heartbeat, coarse=coarse)
+        lines, unread = list(found.lines), list(found.unread)
+        if vietnamese := scripts.is_vietnamese(lines):
+            unread, lines = [*lines, *unread], []
+        if not unread:
+            return _image_text(found, [])
+        # Beside unread lines, an unsure one is a line in the same script more often than not.
+        unread += [line for line in lines if line.confidence < UNSURE_BELOW]
+        lines = [line for line in lines if line.confidence >= UNSURE_BELOW]
+        if found.quarter_turns:
+            image = image.transpose(TURNS[found.quarter_turns])
+        tags = self._languages or (("vi",) if vietnamese else ())
+        names = scripts.tesseract_languages(tags, tesseract.installed_languages())
+        if not lines and names and _is_upside_down(image, unread, names, heartbeat):
+            image = image.transpose(TURNS[2])
+            unread = list(turn_lines(tuple(unread), found.width, found.height, 2))
+            turns = (found.quarter_turns + 2) % 4
+            found = msgspec.structs.replace(found, quarter_turns=turns)
+        read, missed = scripts.read_lines(image, unread, names, heartbeat)
+        self._used_tesseract = self._used_tesseract or bool(read)
+        # What the models have read of an unread line is better than nothing.
+        lines += [*read, *(line for line in missed if line.text)]
+        missed = [line for line in missed if vietnamese or not line.confidence]
+        result = msgspec.structs.replace(found, lines=tuple(lines), unread=tuple(missed))
+        likely = ["Vietnamese"] if vietnamese else scripts.scripts_of_tags(tags)
+        return _image_text(result, likely)
 
-def _read(image: Image.Image, heartbeat: Heartbeat, *, coarse: bool) -> ImageText:
-    recognised = load_recogniser().recognise(image, heartbeat, coarse=coarse)
-    unsure = recognised.mean_confidence < LOW_CONFIDENCE
-    return ImageText(
-        markdown.clean(layout.to_markdown(recognised.lines)),
-        recognised,
-        (page_warning("page_low_confidence"),) if unsure else (),
+
+def _is_upside_down(
+    image: Image.Image, unread: list[Line], names: list[str], heartbeat: Heartbeat
+) -> bool:
+    """Whether Tesseract reads the first lines better upside down: all others are unread as well."""
+    probed = tuple(unread[: scripts.PROBED_LINES])
+    turned = turn_lines(probed, *image.size, 2)
+    ways = ((image, probed), (image.transpose(TURNS[2]), turned))
+    upright, reverse = (
+        sum(line.confidence for line in scripts.read_lines(page, lines, names, heartbeat)[0])
+        for page, lines in ways
     )
+    return reverse > upright
+
+
+def _image_text(found: Recognised, likely: list[str]) -> ImageText:
+    unsure = found.mean_confidence < LOW_CONFIDENCE
+    warnings = (page_warning("page_low_confidence"),) if unsure else ()
+    if found.unread:
+        named = {script for line in found.unread if (script := scripts.script_of(line.text))}
+        names = sorted(named) or likely
+        detail = " and ".join(names) if names else "neither Latin, Chinese nor Japanese"
+        warnings = (page_warning("script_not_recognised", detail), *warnings)
+    return ImageText(markdown.clean(layout.to_markdown(found.lines)), found, warnings)

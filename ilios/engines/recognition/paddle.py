@@ -6,16 +6,23 @@ not used here.
 
 import io
 import os
-from functools import cached_property
+from collections.abc import Sequence
+from itertools import pairwise
+from statistics import median
 from typing import Any, Literal
 
 import faster_paddle
 from PIL import Image
+from PIL.Image import Transpose
 
+from ilios.engines.recognition import scripts
 from ilios.engines.recognition.recogniser import (
+    TURNS,
+    UNSURE_BELOW,
     Heartbeat,
     Line,
     Recognised,
+    mean_confidence,
     mostly_tall,
     upright,
 )
@@ -24,8 +31,20 @@ UPSIDE_DOWN_BELOW = 0.8
 """Mean confidence of a page below which it is read upside down as well: those that are read with
 0.40 to 0.67, upright ones with more than 0.9."""
 
-UNSURE_BELOW = 0.88
-"""Mean confidence below which the larger model reads the page again: poor print, handwriting."""
+UNSURE_SHARE = 0.1
+"""Share of a page's characters in unsure lines above which the larger model reads these."""
+
+SURE_ABOVE, UNREAD_SHARE = 0.95, 0.2
+"""A page with less confidence in its other lines has lines in an unknown script only if these have
+such a share of its characters: illegible lines of handwriting look alike."""
+
+COARSE_HEIGHT = 12
+"""Median height of lines in pixels below which the larger model is better, which is that of small
+print at less than about 80 dpi."""
+
+STRIP_HEIGHT = 400
+"""Minimum pixels of the strips a page is cut into for the larger model, which needs memory and time
+by the pixel."""
 
 OVERRIDES = (
     "OCR_THREADS",
@@ -50,7 +69,8 @@ class PaddleRecogniser:
     """Reads with the smaller model first, with the larger one where that is unsure.
 
     The models turn tall boxes themselves, so that a page and the same page turned by a quarter are
-    read alike; which of the two ways round it is shows in the confidence.
+    read alike; which of the two ways round it is shows in the confidence. One model is in memory at
+    a time: to load the other takes a tenth of a second.
     """
 
     name = "faster-paddle"
@@ -58,50 +78,125 @@ class PaddleRecogniser:
     def __init__(self) -> None:
         for variable in OVERRIDES:
             os.environ.pop(variable, None)
-        self._tiny = _load("tiny")
-
-    @cached_property
-    def _small(self) -> Any:
-        return _load("small")
+        self._size: Size = "tiny"
+        self._engine = _load("tiny")
 
     def recognise(
         self, image: Image.Image, heartbeat: Heartbeat, *, coarse: bool = False
     ) -> Recognised:
         """Read an image; see :class:`ilios.engines.recognition.recogniser.Recogniser`."""
-        found = _read(self._tiny, image)
+        lines = self._read("tiny", image)
         heartbeat()
         flipped = False
-        if found.lines and found.mean_confidence < UPSIDE_DOWN_BELOW:
-            reverse = _read(self._tiny, image.transpose(Image.Transpose.ROTATE_180))
+        if lines and mean_confidence(lines) < UPSIDE_DOWN_BELOW:
+            reverse = self._read("tiny", image.transpose(Transpose.ROTATE_180))
             heartbeat()
-            flipped = reverse.mean_confidence > found.mean_confidence
-            found = reverse if flipped else found
-        if coarse or (found.lines and found.mean_confidence < UNSURE_BELOW):
-            turned = image.transpose(Image.Transpose.ROTATE_180) if flipped else image
-            better = _read(self._small, turned)
+            flipped = mean_confidence(reverse) > mean_confidence(lines)
+            lines = reverse if flipped else lines
+        turns = int(mostly_tall(lines))
+        page = upright(lines, image.size, turns)
+        turns = (turns + 2 * flipped) % 4
+        coarse = coarse or _is_coarse(page.lines)
+        unread: list[Line] = []
+        if page.lines and (coarse or _is_unsure(page.lines)):
+            turned = image.transpose(TURNS[turns]) if turns else image
+            found, unread = self._read_again(turned, page.lines, heartbeat, everything=coarse)
+            page = Recognised(tuple(found), page.width, page.height)
+        return Recognised(page.lines, page.width, page.height, turns, tuple(unread))
+
+    def _read_again(
+        self,
+        image: Image.Image,
+        lines: tuple[Line, ...],
+        heartbeat: Heartbeat,
+        *,
+        everything: bool,
+    ) -> tuple[list[Line], list[Line]]:
+        """Return the lines of an upright page as the larger model reads them, and the unread ones.
+
+        Strips without unsure lines are only read again if ``everything`` is.
+        """
+        everything = everything or mean_confidence(lines) < UNSURE_BELOW
+        found: list[Line] = []
+        unread: list[Line] = []
+        for top, bottom in _strips(lines, image.height):
+            seen = [line for line in lines if top <= line.center_y < bottom]
+            if not seen or not (everything or any(map(_line_is_unsure, seen))):
+                found += seen
+                continue
+            crop = image.crop((0, top, image.width, bottom))
+            read = [_shifted(line, top) for line in self._read("small", crop)]
             heartbeat()
-            if better.lines and better.mean_confidence >= found.mean_confidence:
-                found = better
-        turns = int(mostly_tall(found.lines))
-        result = upright(found.lines, image.size, turns)
-        return Recognised(result.lines, result.width, result.height, (turns + 2 * flipped) % 4)
+            missed = scripts.unread_lines([line for line in seen if _line_is_unsure(line)], read)
+            better = read if mean_confidence(read) >= mean_confidence(seen) else seen
+            found += [line for line in better if not _covered(line, missed)]
+            unread += missed
+        if mean_confidence(found) < SURE_ABOVE and _share(unread, lines) < UNREAD_SHARE:
+            return [*found, *(line for line in lines if _covered(line, unread))], []
+        return found, unread
+
+    def _read(self, size: Size, image: Image.Image) -> tuple[Line, ...]:
+        if size != self._size:
+            self._engine = None  # before the other is loaded
+            self._engine, self._size = _load(size), size
+        buffer = io.BytesIO()
+        image.save(buffer, "BMP")
+        found = self._engine.ocr(buffer.getvalue())
+        return tuple(
+            Line(left, top, right, bottom, text, bound["confidence"])
+            for _, bound in sorted(found["bounds"].items())
+            if (text := bound["text"].strip())
+            for left, top in (bound["topLeftCoord"],)
+            for right, bottom in (bound["bottomRightCoord"],)
+        )
 
 
 def _load(size: Size) -> Any:
+    smallest = 736 if size == "tiny" else 0
     return faster_paddle.OcrEngine(
-        model_size=size, threads=1, rec_batch=1, det_max_side=1600, det_min_side=736
+        model_size=size, threads=1, rec_batch=1, det_max_side=1600, det_min_side=smallest
     )
 
 
-def _read(engine: Any, image: Image.Image) -> Recognised:
-    buffer = io.BytesIO()
-    image.save(buffer, "BMP")
-    found = engine.ocr(buffer.getvalue())
-    lines = tuple(
-        Line(left, top, right, bottom, text, bound["confidence"])
-        for _, bound in sorted(found["bounds"].items())
-        if (text := bound["text"].strip())
-        for left, top in (bound["topLeftCoord"],)
-        for right, bottom in (bound["bottomRightCoord"],)
+def _is_coarse(lines: Sequence[Line]) -> bool:
+    return bool(lines) and median(min(line.height, line.width) for line in lines) < COARSE_HEIGHT
+
+
+def _is_unsure(lines: Sequence[Line]) -> bool:
+    characters = sum(len(line.text) for line in lines)
+    unsure = sum(len(line.text) for line in lines if _line_is_unsure(line))
+    return mean_confidence(lines) < UNSURE_BELOW or unsure > UNSURE_SHARE * characters
+
+
+def _share(unread: Sequence[Line], lines: Sequence[Line]) -> float:
+    missed = sum(len(line.text) for line in lines if _covered(line, unread))
+    return missed / max(sum(len(line.text) for line in lines), 1)
+
+
+def _line_is_unsure(line: Line) -> bool:
+    return line.confidence < UNSURE_BELOW
+
+
+def _strips(lines: Sequence[Line], height: int) -> list[tuple[int, int]]:
+    """Return the strips of a page, cut between lines."""
+    cuts = [0]
+    low = 0.0
+    for line in sorted(lines, key=lambda line: line.top):
+        middle = int((line.top + low) / 2)
+        if line.top > low and middle - cuts[-1] >= STRIP_HEIGHT:
+            cuts.append(middle)
+        low = max(low, line.bottom)
+    return list(pairwise([*cuts, height]))
+
+
+def _shifted(line: Line, down: float) -> Line:
+    box = (line.left, line.top + down, line.right, line.bottom + down)
+    return Line(*box, line.text, line.confidence)
+
+
+def _covered(line: Line, boxes: Sequence[Line]) -> bool:
+    """Whether the middle of a line is inside of one of the boxes."""
+    middle = (line.left + line.right) / 2
+    return any(
+        box.left <= middle <= box.right and box.top <= line.center_y <= box.bottom for box in boxes
     )
-    return Recognised(lines, *image.size)

@@ -1,10 +1,11 @@
 """Recognition of text on images: the interface of a recogniser and its result."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Protocol
 
 from msgspec import Struct
 from PIL import Image
+from PIL.Image import Transpose
 
 from ilios.engines.layout.items import Item, PageItems
 
@@ -16,6 +17,13 @@ SMALLEST_SIDE = 5
 
 TALL = 1.5
 """A box so much taller than wide is a line of turned or vertical text."""
+
+UNSURE_BELOW = 0.92
+"""Mean confidence of a page, or of a line, below which the larger model reads it again: poor print,
+handwriting, unknown scripts. Clean print has 0.97."""
+
+TURNS = {1: Transpose.ROTATE_90, 2: Transpose.ROTATE_180, 3: Transpose.ROTATE_270}
+"""Transpositions by the number of counter-clockwise quarter turns."""
 
 Heartbeat = Callable[[], None]
 
@@ -54,21 +62,20 @@ class Line(Struct, frozen=True):
 class Recognised(Struct, frozen=True):
     """The lines of an image of this size in pixels, both after it was turned upright.
 
-    ``quarter_turns`` counter-clockwise turn the image upright.
+    ``quarter_turns`` counter-clockwise turn the image upright. ``unread`` are lines in a script
+    that the recogniser does not know, with what it could read of them; ``lines`` has the others.
     """
 
     lines: tuple[Line, ...]
     width: int
     height: int
     quarter_turns: int = 0
+    unread: tuple[Line, ...] = ()
 
     @property
     def mean_confidence(self) -> float:
         """Mean confidence of the characters, 1 where there are none."""
-        characters = sum(len(line.text) for line in self.lines)
-        if not characters:
-            return 1.0
-        return sum(line.confidence * len(line.text) for line in self.lines) / characters
+        return mean_confidence(self.lines)
 
     @property
     def lowest_confidence(self) -> float:
@@ -112,6 +119,14 @@ class Recogniser(Protocol):
     def recognise(
         self, image: Image.Image, heartbeat: Heartbeat, *, coarse: bool = False
     ) -> Recognised: ...
+
+
+def mean_confidence(lines: Sequence[Line]) -> float:
+    """Return the mean confidence of the characters, 1 where there are none."""
+    characters = sum(len(line.text) for line in lines)
+    if not characters:
+        return 1.0
+    return sum(line.confidence * len(line.text) for line in lines) / characters
 
 
 def turn_lines(

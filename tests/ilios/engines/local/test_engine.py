@@ -113,11 +113,11 @@ def test_frames_of_an_image_are_counted_up_to_a_limit(
 def test_identical_pages_are_read_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     read: list[tuple[int, int]] = []
 
-    def note(image: Image.Image, *_: object, **__: object) -> ocr.ImageText:
+    def note(_: object, image: Image.Image, *__: object, **___: object) -> ocr.ImageText:
         read.append(image.size)
         return ocr.ImageText(f"Text {len(read)}", Recognised((), *image.size))
 
-    monkeypatch.setattr(ocr, "_read", note)
+    monkeypatch.setattr(ocr.ImageReader, "_read", note)
     white, other, strip = (Image.new("L", size, "white") for size in ((9, 9), (9, 8), (900, 2)))
     pages = documents.image_file(white, "TIFF", [white, other, strip, white])
     (tmp_path / "same").write_bytes(pages)

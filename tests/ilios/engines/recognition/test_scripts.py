@@ -1,0 +1,131 @@
+"""Text in scripts the models cannot read is noticed, and read by Tesseract where that is installed.
+
+The letters are drawn with the fonts of the machine: the one inside of Pillow has none of them.
+"""
+
+from pathlib import Path
+
+import pytest
+from PIL import Image, ImageDraw, ImageFont
+
+from ilios.engines.local.engine import LocalEngine
+from ilios.engines.local.limits import EngineLimits
+from ilios.engines.recognition import ocr, scripts, tesseract
+from ilios.engines.recognition.recogniser import Line
+from ilios.engines.sandbox import enter
+from tests import documents
+from tests.ilios.engines.conftest import PlaceDocument
+
+FONT = Path("/usr/share/fonts/truetype/dejavu/DejaVuSans.ttf")
+pytestmark = pytest.mark.skipif(not FONT.exists(), reason="there are no fonts of DejaVu")
+
+FOREIGN = {
+    "Cyrillic": ("rus", ["Договор аренды", "Срок действия один год", "Сумма 45000 рублей"]),
+    "Greek": ("ell", ["Διάρκεια ενός έτους", "Ποσό πληρωμής 45000 ευρώ"]),
+    "Arabic": ("ara", ["عقد إيجار المبنى", "مدة العقد سنة واحدة"]),
+    "Hebrew": ("heb", ["חוזה שכירות של המבנה", "תקופת החוזה שנה אחת"]),
+    "Vietnamese": ("vie", ["Hợp đồng thuê nhà ở", "Số tiền thanh toán 45000 đồng"]),
+}
+KNOWN = (
+    [
+        "Lease contract of the building",
+        "Amount of payment 45000 EUR",
+        "and takes effect on signing.",
+    ],
+    ["Mietvertrag für Räume", "Höhe der Zahlung 45000 Euro", "Überweisung binnen 30 Tagen"],
+    ["Umowa najmu lokalu użytkowego", "Kwota płatności 45000 złotych"],
+    ["Smlouva o nájmu prostor", "Výše platby 45000 korun českých"],
+    ["A-17 4,512.00 (3.2%)", "ISBN 978-3-16-148410-0", "12.03.2024 10:45 EUR 17.90"],
+)
+
+
+def page(lines: list[str]) -> Image.Image:
+    image = Image.new("RGB", (900, 60 + 90 * len(lines)), "white")
+    font = ImageFont.truetype(str(FONT), 28)
+    for place, line in enumerate(lines):
+        ImageDraw.Draw(image).text((40, 30 + 90 * place), line, "black", font)
+    return image
+
+
+def read(image: Image.Image, *languages: str) -> ocr.ImageText:
+    return ocr.ImageReader(languages).read(image, lambda: None)
+
+
+@pytest.fixture
+def no_tesseract(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tesseract, "installed_languages", frozenset)
+
+
+@pytest.mark.usefixtures("no_tesseract")
+@pytest.mark.parametrize("script", FOREIGN)
+def test_an_unknown_script_is_never_passed_over_in_silence(script: str) -> None:
+    text = read(page(FOREIGN[script][1]))
+    assert "script_not_recognised" in [one.code for one in text.warnings]
+    assert not text.confidence or text.confidence.average < 1
+
+
+@pytest.mark.usefixtures("no_tesseract")
+@pytest.mark.parametrize("lines", KNOWN)
+def test_a_known_script_raises_no_alarm(lines: list[str]) -> None:
+    text = read(page(lines))
+    assert text.warnings == ()
+    assert text.recognised.unread == ()
+
+
+@pytest.mark.usefixtures("no_tesseract")
+def test_the_languages_of_the_document_name_the_script() -> None:
+    (warning, *_) = read(page(FOREIGN["Cyrillic"][1]), "uk", "en").warnings
+    assert "Cyrillic" in warning.message
+
+
+@pytest.mark.parametrize("script", FOREIGN)
+def test_an_unknown_script_is_read_where_its_language_is_installed(script: str) -> None:
+    language, lines = FOREIGN[script]
+    if language not in tesseract.installed_languages():
+        pytest.skip(f"Tesseract's language {language} is not installed")
+    reader = ocr.ImageReader()
+    text = reader.read(page(lines), lambda: None)
+    assert "script_not_recognised" not in [one.code for one in text.warnings]
+    for line in lines:
+        assert line in text.markdown
+    assert "+tesseract-" in reader.model
+
+
+def test_two_scripts_on_a_page_are_read_each_in_its_language() -> None:
+    if not {"rus", "ell"} <= tesseract.installed_languages():
+        pytest.skip("Tesseract's languages rus and ell are not installed")
+    lines = ["Invoice 45000", "Договор аренды помещения", "Διάρκεια ενός έτους"]
+    text = read(page(lines)).markdown
+    assert [line for line in lines if line not in text] == []
+
+
+def test_only_languages_that_are_installed_are_tried_and_those_asked_for_first() -> None:
+    installed = {"rus", "ukr", "ell", "eng"}
+    assert scripts.tesseract_languages((), installed) == ["rus", "ukr", "ell"]
+    assert scripts.tesseract_languages(("uk-UA", "en", "th", "el"), installed) == ["ukr", "ell"]
+
+
+def test_a_line_is_read_again_in_the_language_of_the_line_before() -> None:
+    tried = []
+
+    def read_line(_: Image.Image, language: str) -> tuple[str, float]:
+        tried.append(language)
+        return ("Договор", 0.95) if language == "rus" else ("Договор", 0.3)
+
+    lines = [Line(0, 0, 9, 9, ""), Line(0, 9, 9, 18, "")]
+    blank = Image.new("RGB", (20, 20))
+    found, missed = scripts.read_lines(blank, lines, ["ell", "rus"], lambda: None, read_line)
+    assert (len(found), missed) == (2, [])
+    assert tried == ["ell", "rus", "rus"]
+
+
+async def test_another_script_is_read_inside_the_sandbox(place_document: PlaceDocument) -> None:
+    if "rus" not in tesseract.installed_languages():
+        pytest.skip("Tesseract's language rus is not installed")
+    if enter.missing_features():
+        pytest.skip("; ".join(enter.missing_features()))
+    scan = documents.image_file(page(FOREIGN["Cyrillic"][1]), "PNG")
+    async with LocalEngine(EngineLimits(processes=1, sandbox="strict")) as engine:
+        done = await engine.convert(place_document(scan, documents.PNG))
+    assert "Договор аренды" in done.pages[0]
+    assert "+tesseract-" in done.model
