@@ -6,7 +6,6 @@ from msgspec import Struct
 
 from ilios.score.markdown_text import plain, words
 
-MIN_JOINED = 2  # characters of a word looked for inside of joined or split ones
 LOSS = 0.98
 """A page that keeps a smaller share of its words needs a warning."""
 GREAT_LOSS = 0.80
@@ -73,4 +72,14 @@ def _without(these: list[str], others: list[str]) -> list[str]:
 def _not_joined(these: list[str], others: list[str]) -> list[str]:
     """Return the words that are not in the others when spaces and hyphens are disregarded."""
     joined = "".join(others)
-    return [word for word in these if len(word) < MIN_JOINED or word not in joined]
+    letters = Counter(joined)
+    rest = []
+    for word in these:
+        if len(word) > 1 and word in joined:
+            continue
+        # Such as a raised sign, which one text writes apart from its word and the other does not.
+        if len(word) == 1 and letters[word] > 0:
+            letters[word] -= 1
+            continue
+        rest.append(word)
+    return rest

@@ -118,6 +118,10 @@ def _contains(expected: Expectation, pages: Sequence[ReadPage]) -> bool:
     return _find(expected, expected.text, _text(page.whole for page in pages)) is not None
 
 
+def _once(expected: Expectation, pages: Sequence[ReadPage]) -> bool:
+    return _text(page.whole for page in pages).count(markdown_text.plain(expected.text)) == 1
+
+
 def _content(expected: Expectation, pages: Sequence[ReadPage]) -> bool:
     return _find(expected, expected.text, _text(page.markdown for page in pages)) is not None
 
@@ -300,6 +304,7 @@ def _tables(pages: Sequence[ReadPage]) -> list[markdown_text.Table]:
 
 CHECKS: dict[str, Check] = {
     "contains": _contains,
+    "once": _once,
     "content": _content,
     "not-content": _not_content,
     "absent": _absent,

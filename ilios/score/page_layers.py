@@ -1,7 +1,8 @@
-"""A program that reads a PDF or an image for comparison: ``layers PATH`` or ``pictures PATH DIR``.
+"""A program that reads files for comparison: ``layers PATH...`` or ``pictures PATH DIR``.
 
-It runs in a process of its own, because PDFium may crash on a broken file. ``layers`` prints a JSON
-array: the text of each page inside its crop box. ``pictures`` writes ``1.jpg``, ``2.jpg``, ...
+It runs in a process of its own, because PDFium may crash on a broken file. ``layers`` prints a line
+for each file, a JSON array: the text of each page inside its crop box. ``pictures`` writes
+``1.jpg``, ``2.jpg``, ...
 """
 
 import json
@@ -25,15 +26,20 @@ QUALITY = 70
 def main(arguments: list[str]) -> int:
     """Run the program; returns the exit code."""
     if arguments[0] == "layers":
-        sys.stdout.write(json.dumps(read_layers(Path(arguments[1]))))
+        for name in arguments[1:]:
+            sys.stdout.write(json.dumps(read_layers(Path(name))) + "\n")
+            sys.stdout.flush()
     else:
         write_pictures(Path(arguments[1]), Path(arguments[2]))
     return 0
 
 
 def read_layers(path: Path) -> list[str]:
-    """Return the text of each page that stands inside of its crop box."""
-    document = pypdfium2.PdfDocument(path)
+    """Return the text of each page inside its crop box; none of a file that cannot be opened."""
+    try:
+        document = pypdfium2.PdfDocument(path)
+    except pypdfium2.PdfiumError:
+        return []
     try:
         return [_read_layer(document, index) for index in range(len(document))]
     finally:

@@ -16,7 +16,9 @@ from ilios.score.documents import ScoredDocument
 from ilios.score.expectations import Outcome
 from ilios.score.reference import compare
 
-LAYER_SECONDS = 120.0  # seconds for the text layer or the pictures of one document
+LAYER_SECONDS = 60.0  # seconds for the text layer or the pictures of one document
+CHUNK = 1024 * 1024
+READER = ("-m", "ilios.score.page_layers")
 
 
 class DocumentScore(Struct, frozen=True, kw_only=True):
@@ -46,16 +48,20 @@ async def score_all(
 ) -> list[DocumentScore]:
     """Score all documents, so many at once, in their order."""
     slots = asyncio.Semaphore(at_once)
+    pdfs = [document.path for document in documents if document.path.suffix.lower() == ".pdf"]
+    layers = await read_layers(pdfs)
 
     async def score_one(document: ScoredDocument) -> DocumentScore:
         async with slots:
             progress(document.name)
-            return await _score(document, converter)
+            return await _score(document, converter, layers.get(document.path, []))
 
     return await asyncio.gather(*map(score_one, documents))
 
 
-async def _score(document: ScoredDocument, converter: Converter) -> DocumentScore:
+async def _score(
+    document: ScoredDocument, converter: Converter, layers: Sequence[str]
+) -> DocumentScore:
     outcome, seconds = await converter.convert(document.path)
     scores: dict[str, float] = {}
     if document.reference is not None:
@@ -65,14 +71,11 @@ async def _score(document: ScoredDocument, converter: Converter) -> DocumentScor
     broken: list[str] = []
     for expectation in document.expectations:
         (held if expectation.holds(outcome) else broken).append(str(expectation))
-    pages: tuple[PageConservation, ...] = ()
-    if document.path.suffix.lower() == ".pdf" and outcome.pages:
-        layers = await read_layers(document.path)
-        pages = tuple(
-            conservation(page.index, layers[page.index], page.whole, page.warnings)
-            for page in outcome.pages
-            if page.index < len(layers)
-        )
+    pages = tuple(
+        conservation(page.index, layers[page.index], page.whole, page.warnings)
+        for page in outcome.pages
+        if page.index < len(layers)
+    )
     return DocumentScore(
         name=document.name,
         kind=document.kind,
@@ -85,10 +88,17 @@ async def _score(document: ScoredDocument, converter: Converter) -> DocumentScor
     )
 
 
-async def read_layers(path: Path) -> list[str]:
-    """Return the text layer of each page of a PDF; none if it cannot be read."""
-    found = await _run_reader("layers", str(path))
-    return [str(layer) for layer in json.loads(found)] if found else []
+async def read_layers(paths: Sequence[Path]) -> dict[Path, list[str]]:
+    """Return the text layer of each page of PDFs, without those that cannot be read."""
+    found: dict[Path, list[str]] = {}
+    rest = list(paths)
+    while rest:
+        lines = (await _run_reader("layers", *map(str, rest))).splitlines()
+        for path, line in zip(rest, lines, strict=False):
+            found[path] = [str(layer) for layer in json.loads(line)]
+        # One that ended the reader is passed over.
+        rest = rest[len(lines) + 1 :]
+    return found
 
 
 async def read_pictures(path: Path) -> list[bytes]:
@@ -103,22 +113,27 @@ def _read_numbered(folder: Path) -> list[bytes]:
     return [file.read_bytes() for file in files]
 
 
-async def _run_reader(*arguments: str) -> bytes | None:
+async def _run_reader(*arguments: str) -> bytes:
+    """Return the complete lines that the reader prints before it ends or its time does."""
     process = await asyncio.create_subprocess_exec(
         sys.executable,
-        "-m",
-        "ilios.score.page_layers",
+        *READER,
         *arguments,
         stdin=asyncio.subprocess.DEVNULL,
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.DEVNULL,
         env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
     )
+    assert process.stdout is not None
+    output = bytearray()
     try:
-        async with asyncio.timeout(LAYER_SECONDS):
-            output, _ = await process.communicate()
+        while True:
+            async with asyncio.timeout(LAYER_SECONDS):
+                chunk = await process.stdout.read(CHUNK)
+            if not chunk:
+                break
+            output += chunk
     except TimeoutError:
         process.kill()
-        await process.wait()
-        return None
-    return output if process.returncode == 0 else None
+    await process.wait()
+    return bytes(output[: output.rfind(b"\n") + 1])

@@ -29,7 +29,9 @@ def samples() -> Iterator[Sample]:
         values_with_appearance,
         checkboxes,
         radio_buttons,
+        choices,
         free_text,
+        comments,
         xfa_forms,
         links,
     ):
@@ -106,6 +108,30 @@ def _filled(
     order = [text for field in fields for text in field]
     lines = (f"before: {' | '.join(order)} | To be handed in", CLEAN)
     return Sample(kind, variant, "pdf", partial(_form, fields, size, widget, more), lines)
+
+
+def choices() -> Iterator[Sample]:
+    """Lists to choose from, and fields of several lines."""
+    for variant, fields in (
+        ("drop-down", (("Berth:", "South mole"), ("Season:", "Summer"))),
+        ("list", (("Liegeplatz:", "Boje 3"), ("Strom:", "16 Ampere"))),
+        ("several-lines", (("Address:", "7 Quay Street\\nKelpmouth"), ("Notes:", "Arrives late"))),
+    ):
+        shown = tuple((label, value.replace("\\n", " ")) for label, value in fields)
+        order = " | ".join(text for field in shown for text in field)
+        widget = partial(_choice, variant)
+        yield Sample(
+            "form-choices", variant, "pdf", partial(_form, fields, 11.0, widget, "/NeedAppearances true"),
+            (f"before: {order} | To be handed in", CLEAN),
+        )  # fmt: skip
+
+
+def _choice(variant: str, paper: Paper, sheet: Sheet, place: int, value: str, y: float) -> str:
+    field = _field(paper, sheet, place, value, y)
+    if variant == "several-lines":
+        return field.replace("/FT /Tx", "/FT /Tx /Ff 4096")
+    flags = 131072 if variant == "drop-down" else 0
+    return field.replace("/FT /Tx", f"/FT /Ch /Ff {flags} /Opt [(Other) ({value}) (None)]")
 
 
 BOXES = {
@@ -197,6 +223,25 @@ def free_text() -> Iterator[Sample]:
         data = paper.write()
         lines = [f"contains: {text}" for text in (*notes, body)]
         yield Sample("free-text", variant, "pdf", partial(bytes, data), (*lines, CLEAN))
+
+
+def comments() -> Iterator[Sample]:
+    """Notes that a viewer shows beside the page or when they are opened."""
+    for variant, kind, note in (
+        ("note", "Text", "Please check this date with the office"),
+        ("highlight", "Highlight", "Who agreed to this sentence"),
+        ("german", "Text", "Bitte mit dem Rat abstimmen"),
+    ):
+        sheet = Sheet(A4)
+        body = next(paragraphs("english", 8))
+        sheet.paragraph(72, 120, 440, body, "Times", 11)
+        points = "/QuadPoints [72 730 200 730 72 718 200 718]" if kind == "Highlight" else ""
+        sheet.annotations.append(
+            f"<< /Type /Annot /Subtype /{kind} /Contents {_text(note)} /T (Clara) /F 4 {points} "
+            f"/Rect {sheet.rectangle(72, 112, 128, 14)} >>"
+        )
+        lines = (f"contains: {note}", f"paragraph: {body}")
+        yield of_pages("comments", variant, [sheet], *lines)
 
 
 def _free_text(paper: Paper, sheet: Sheet, note: str, y: float, *, drawn: bool) -> str:

@@ -16,7 +16,9 @@ PAGE_DPI = 130
 
 def samples() -> Iterator[Sample]:
     """Yield three variants of each kind."""
-    for kind in (fonts_without_meaning, bad_layers, good_layers, pictures_on_text, cut_sheets):
+    for kind in (
+        fonts_without_meaning, scanned_pages, bad_layers, good_layers, pictures_on_text, cut_sheets,
+    ):  # fmt: skip
         yield from kind()
 
 
@@ -61,6 +63,23 @@ def _scan(lines: tuple[str, ...], size: int) -> Image.Image:
     page = Image.new("L", (int(A4[0] / 72 * PAGE_DPI), int(A4[1] / 72 * PAGE_DPI)), 255)
     page.paste(pictures.lines(lines, size), (90, 110))
     return page
+
+
+def scanned_pages() -> Iterator[Sample]:
+    """Pages that are one picture, upright and turned."""
+    for (variant, lines), turns, size in zip(
+        SCANNED.items(), ((0, 90), (180,), (270, 180)), (34, 30, 38), strict=True
+    ):
+        sheets = []
+        for turn in turns:
+            scan = _scan(lines, size).rotate(turn, expand=True)
+            sheet = Sheet(A4 if turn in (0, 180) else (A4[1], A4[0]))
+            sheet.picture(0, 0, sheet.width, sheet.height, scan)
+            sheets.append(sheet)
+        expected = [
+            f"page {page} before~1: {' | '.join(lines)}" for page in range(1, len(turns) + 1)
+        ]
+        yield of_pages("scan-pdf", variant, sheets, *expected)
 
 
 def _layered(kind: str, hidden: Mapping[str, tuple[str, ...]], *more: str) -> Iterator[Sample]:

@@ -4,10 +4,19 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
-from tests.quality import annotations, layers, scans, scripts, structure, tables
+from tests.quality import (
+    annotations,
+    arrangements,
+    layers,
+    scans,
+    scripts,
+    structure,
+    tables,
+    typesetting,
+)
 from tests.quality.sample import Sample
 
-MODULES = (structure, tables, scripts, annotations, layers, scans)
+MODULES = (structure, typesetting, arrangements, tables, scripts, annotations, layers, scans)
 
 
 def samples() -> Iterator[Sample]:

@@ -12,6 +12,7 @@ from ilios.score.conservation import conservation
         ("office \ufb01nds", "o\ufb03ce finds"),
         ("self-contained boats", "selfcontained boats"),
         ("lamplight", "lamp light"),
+        ("a 2 + b 2", "a2 + b2"),
         ("foo_bar(x)", "`foo\\_bar(x)`"),
         ("a < b and <name> & more", "a \\< b and \\<name> &amp; more"),
         ("\u0627\u0644\u0625", "\u0644\u0627\u0625"),

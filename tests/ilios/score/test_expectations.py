@@ -36,6 +36,7 @@ REFUSED = Outcome(refusal="This is a HEIC image; save it as JPEG.")
         ("contains: The fee is 12 EUR, see the rules", "contains: The fee is 13 EUR"),
         ("contains~2: The foe is 13 EUR", "contains~1: The foe is 13 EUR"),
         ("contains: Harbour Almanac", "content: Harbour Almanac"),
+        ("once: Second page", "once: 12"),
         ("not-content: Harbour Almanac", "not-content: Second page"),
         ("absent: Third page", "absent: Almanac"),
         ("before: fee | rules | Second", "before: rules | fee"),

@@ -14,8 +14,31 @@ PROCESSES = 2
 LEAST_KINDS = 45
 VARIANTS = 3
 
-NOT_YET: dict[str, str] = {}
+SPANNING = "a heading over several columns is not repeated in each of them"
+ACROSS = "captions close beside each other are read across"
+ITALIC = "a line in italics directly above its paragraph is joined with it"
+CONTINUED = "the second line of a cell in a table without rules is a row of its own"
+VERTICAL = "few short vertical columns are read across"
+NOT_YET = {
+    "bold-items/numbers.pdf": "numbered items in bold are taken for headings",
+    "captions-beside/close.pdf": ACROSS,
+    "captions-beside/french.pdf": ACROSS,
+    "framed-prose/two-beside.pdf": "the last line above two frames is a paragraph of its own",
+    "headings-italic/german.pdf": ITALIC,
+    "headings-italic/helvetica.pdf": ITALIC,
+    "headings-italic/times.pdf": ITALIC,
+    "scan-other-script/ukrainian.png": "a line is read as Latin letters that look alike",
+    "table-continued-cell/german.pdf": CONTINUED,
+    "table-continued-cell/open.pdf": CONTINUED,
+    "table-spanning-header/german.pdf": SPANNING,
+    "table-spanning-header/landings.pdf": SPANNING,
+    "table-spanning-header/ruled.pdf": "a grid with fewer upright rules than columns loses rows",
+    "vertical-japanese/large.pdf": VERTICAL,
+    "vertical-japanese/short.pdf": VERTICAL,
+}
 """Samples of which some expectation does not hold yet, and why."""
+DEPENDS = "scan-other-script"
+"""The kind whose results depend on the languages of tesseract that are installed."""
 
 
 async def convert_samples(directory: Path) -> list[DocumentScore]:
@@ -25,12 +48,14 @@ async def convert_samples(directory: Path) -> list[DocumentScore]:
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(400)
 async def test_the_samples_are_as_expected_but_for_the_listed_ones(tmp_path: Path) -> None:
     scores = await convert_samples(tmp_path)
     broken = {score.name: score.broken for score in scores if score.broken}
     unlisted = {name: lines for name, lines in broken.items() if name not in NOT_YET}
     assert unlisted == {}
-    assert [name for name in NOT_YET if name not in broken] == [], "these are as expected now"
+    held = [score.name for score in scores if not score.broken and score.kind != DEPENDS]
+    assert [name for name in held if name in NOT_YET] == [], "these are as expected now"
     lost = [
         (score.name, page.index + 1, page.missing)
         for score in scores
