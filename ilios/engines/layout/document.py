@@ -46,7 +46,7 @@ def lay_out(pages: Sequence[PageItems], *, noisy: bool = False) -> list[LaidOutP
 
     :param noisy: whether the sizes of the items are only the heights of recognised lines.
     """
-    pages = list(map(_sound, pages))
+    pages = [vertical.with_stacked(_sound(page)) for page in pages]
     if noisy:
         pages = list(map(_without_margins, pages))
     usual = fonts.measure(pages, noisy=noisy)
