@@ -13,6 +13,7 @@ from . import columns, fonts, headings, running, strokes, tables, vertical
 from .blocks import Block, read_column
 from .items import Item, PageItems
 from .lines import make_line, rows
+from .parts import Part
 from .render import render
 
 BOX_MARGIN = 0.1
@@ -147,7 +148,7 @@ def _blocks(page: PageItems, items: list[Item], usual: fonts.Fonts) -> Iterator[
         return
     closed, rest = _closed_tables(page, items)
     parts = [
-        columns.Part(
+        Part(
             item.left,
             item.top,
             item.right,
@@ -159,7 +160,7 @@ def _blocks(page: PageItems, items: list[Item], usual: fonts.Fonts) -> Iterator[
         for item in rest
     ]
     parts += [
-        columns.Part(one.left, one.top, one.right, one.bottom, usual.body, None, at)
+        Part(one.left, one.top, one.right, one.bottom, usual.body, None, at)
         for at, one in enumerate(closed)
     ]
     for group in columns.in_order(parts):
@@ -183,7 +184,7 @@ def _closed_tables(page: PageItems, items: list[Item]) -> tuple[list[tables.Tabl
 
 
 def _group_blocks(
-    group: list[columns.Part], closed: list[tables.Table], usual: fonts.Fonts
+    group: list[Part], closed: list[tables.Table], usual: fonts.Fonts
 ) -> Iterator[Block]:
     """Yield the blocks of a column, with the closed tables between the text."""
     items = sorted(
