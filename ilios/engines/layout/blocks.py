@@ -14,6 +14,7 @@ from .fonts import Fonts
 from .headings import CAPTION, is_heading
 from .items import Item
 from .lines import Line, append_text, first_fits, is_rtl, linked_text, make_lines, spaced
+from .strokes import Rule
 from .tables import Table
 
 PARAGRAPH_PITCH = 1.3
@@ -66,19 +67,29 @@ class Column(Struct):
     loose: bool = False
 
 
-def read_column(items: Sequence[Item], fonts: Fonts, table: Table | None = None) -> Iterator[Block]:
-    """Yield the blocks of a column from top to bottom; ``table`` stands below them."""
-    yield from _numbered(_column_blocks(items, fonts, table))
+def read_column(
+    items: Sequence[Item],
+    fonts: Fonts,
+    table: Table | None = None,
+    rules: Sequence[Rule] = (),
+) -> Iterator[Block]:
+    """Yield the blocks of a column from top to bottom; ``table`` stands below them.
+
+    ``rules`` are the horizontal ones of the page.
+    """
+    yield from _numbered(_column_blocks(items, fonts, table, rules))
 
 
-def _column_blocks(items: Sequence[Item], fonts: Fonts, table: Table | None) -> Iterator[Block]:
+def _column_blocks(
+    items: Sequence[Item], fonts: Fonts, table: Table | None, rules: Sequence[Rule]
+) -> Iterator[Block]:
     lines = make_lines(items)
     if not lines:
         return
     if is_rtl(line.text for line in lines):
         fonts = msgspec.structs.replace(fonts, rtl=True)
     contents = open_tables.find_contents(lines)
-    found = contents or open_tables.find(lines, code=not fonts.monospaced)
+    found = contents or open_tables.find(lines, code=not fonts.monospaced, rules=rules)
     place = 0
     for one in found:
         yield from _text_blocks(lines[place : one.start], fonts, lines[one.start])

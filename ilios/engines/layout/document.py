@@ -146,7 +146,8 @@ def _blocks(page: PageItems, items: list[Item], usual: fonts.Fonts) -> Iterator[
         for row in rows(items):
             yield Block("paragraph", make_line(row).text)
         return
-    closed, rest = _closed_tables(page, items)
+    flat, upright = strokes.rules(page.strokes)
+    closed, rest = _closed_tables(strokes.grids(flat, upright), items)
     parts = [
         Part(
             item.left,
@@ -164,13 +165,15 @@ def _blocks(page: PageItems, items: list[Item], usual: fonts.Fonts) -> Iterator[
         for at, one in enumerate(closed)
     ]
     for group in columns.in_order(parts):
-        yield from _group_blocks(group, closed, usual)
+        yield from _group_blocks(group, closed, usual, flat)
 
 
-def _closed_tables(page: PageItems, items: list[Item]) -> tuple[list[tables.Table], list[Item]]:
+def _closed_tables(
+    grids: Sequence[strokes.Grid], items: list[Item]
+) -> tuple[list[tables.Table], list[Item]]:
     """Return the tables between rules, and the items outside of them."""
     found = []
-    for grid in strokes.grids(*strokes.rules(page.strokes)):
+    for grid in grids:
         beside = [item for item in items if grid.left <= (item.left + item.right) / 2 <= grid.right]
         inside = [
             item for item in beside if grid.top <= (item.top + item.bottom) / 2 <= grid.bottom
@@ -184,7 +187,10 @@ def _closed_tables(page: PageItems, items: list[Item]) -> tuple[list[tables.Tabl
 
 
 def _group_blocks(
-    group: list[Part], closed: list[tables.Table], usual: fonts.Fonts
+    group: list[Part],
+    closed: list[tables.Table],
+    usual: fonts.Fonts,
+    rules: Sequence[strokes.Rule],
 ) -> Iterator[Block]:
     """Yield the blocks of a column, with the closed tables between the text."""
     items = sorted(
@@ -197,6 +203,6 @@ def _group_blocks(
         middle = part.top + part.bottom
         while place < len(items) and items[place].top + items[place].bottom < middle:
             place += 1
-        yield from read_column(items[start:place], usual, closed[part.table])
+        yield from read_column(items[start:place], usual, closed[part.table], rules)
         yield Block("table", "", table=closed[part.table])
-    yield from read_column(items[place:], usual)
+    yield from read_column(items[place:], usual, rules=rules)
