@@ -39,12 +39,15 @@ class LaidOutPage(Struct, frozen=True, kw_only=True):
     tables: tuple[PageTable, ...] = ()
 
 
-def lay_out(pages: Sequence[PageItems], *, noisy: bool = False) -> list[LaidOutPage]:
+def lay_out(
+    pages: Sequence[PageItems], *, noisy: bool = False, whole: bool = True
+) -> list[LaidOutPage]:
     """Return the pages with their items in reading order.
 
     The pages are those of one document: its fonts tell the headings, and lines that stand on
     several pages are its running headers and footers.
 
+    :param whole: whether these are all pages of the document, by which its headings are ranked.
     :param noisy: whether the sizes of the items are only the heights of recognised lines.
     """
     pages = [vertical.with_stacked(_sound(page)) for page in pages]
@@ -54,9 +57,9 @@ def lay_out(pages: Sequence[PageItems], *, noisy: bool = False) -> list[LaidOutP
     found = running.find_running(pages, usual)
     blocks = [_page_blocks(page, one, usual) for page, one in zip(pages, found, strict=True)]
     sizes = (block.size for page in blocks for block in page if block.kind == "heading")
-    ranks = headings.heading_ranks(sizes, usual)
+    levels = headings.heading_levels(sizes, usual, whole=whole)
     for block in (block for page in blocks for block in page if block.kind == "heading"):
-        block.level = ranks[block.size]
+        block.level = levels[block.size]
     return [
         _laid_out(page.index, edges, found)
         for page, edges, found in zip(pages, found, blocks, strict=True)

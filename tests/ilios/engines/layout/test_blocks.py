@@ -179,3 +179,16 @@ def test_bold_lines_with_consecutive_numbers_and_nothing_between_them_are_a_list
     text = markdown(*lines, *BODY)
     assert "1. Check the rope\n2. Count the crates\n3. Sign the list" in text
     assert "#" not in text
+
+
+def test_a_heading_has_the_same_level_on_each_part_of_a_long_document() -> None:
+    title, section = item("Harbours", size=20), item("The old harbour", 72, 250, size=13)
+    both, one = (
+        laid.markdown
+        for laid in (
+            *lay_out([page([title, section, *BODY])], whole=False),
+            *lay_out([page([section, *BODY])], whole=False),
+        )
+    )
+    assert both.startswith("# Harbours\n\n### The old harbour\n")
+    assert one.startswith("### The old harbour\n")
