@@ -1,6 +1,5 @@
 """Columns: the parts of a page in reading order, divided at white corridors."""
 
-import heapq
 from bisect import bisect_left
 from collections import Counter
 from collections.abc import Sequence
@@ -50,6 +49,10 @@ DEPTH = 12
 
 MAX_ITEMS = 5000
 """A page with more items is not divided."""
+
+
+Span = tuple[float, float, float, float]
+"""The top, the bottom, the left and the right of a part."""
 
 
 def in_order(parts: list[Part], depth: int = 0) -> list[list[Part]]:
@@ -120,12 +123,14 @@ def _corridor(parts: list[Part]) -> Run | None:
     size = median([part.size for part in parts])
     width = LEAST_WIDTH * size
     best: Run | None = None
+    spans = sorted((part.top, part.bottom, part.left, part.right) for part in parts)
+    last = max(part.bottom for part in parts)
     for x in _candidates(parts, width):
-        for run in _runs(parts, x, width):
+        for run in _runs(spans, last, x, width):
             height = run[2] - run[1]
-            if best is not None and height <= best[2] - best[1]:
-                continue
-            if height > WIDE_LINES * size and _divides(parts, run, size):
+            if height <= max(WIDE_LINES * size, best[2] - best[1] if best else 0.0):
+                break
+            if _divides(parts, run, size):
                 best = run
     return best or captions.between(parts)
 
@@ -150,24 +155,21 @@ def _candidates(parts: list[Part], width: float) -> list[float]:
     return sorted({round(x, 2) for x in places if least < x < most})
 
 
-def _runs(parts: list[Part], x: float, width: float) -> list[Run]:
-    """Return the corridors at x between the parts that cross it."""
-    left = x - width / 2 + ROUNDING
-    right = x + width / 2 - ROUNDING
-    crossing = sorted(
-        (part.top, part.bottom) for part in parts if part.left < right and part.right > left
-    )
-    first = min(part.top for part in parts)
-    last = max(part.bottom for part in parts)
+def _runs(spans: Sequence[Span], last: float, x: float, width: float) -> list[Run]:
+    """Return the corridors at x between the parts that cross it, the highest first."""
+    start = x - width / 2 + ROUNDING
+    end = x + width / 2 - ROUNDING
     runs: list[Run] = []
-    end = first
-    for top, bottom in crossing:
-        if top > end:
-            runs.append((x, end, top))
-        end = max(end, bottom)
-    if last > end:
-        runs.append((x, end, last))
-    return heapq.nlargest(MAX_RUNS, runs, key=lambda run: run[2] - run[1])
+    at = spans[0][0]
+    for top, bottom, left, right in spans:
+        if left < end and right > start:
+            if top > at:
+                runs.append((x, at, top))
+            at = max(at, bottom)
+    if last > at:
+        runs.append((x, at, last))
+    runs.sort(key=lambda run: run[1] - run[2])
+    return runs[:MAX_RUNS]
 
 
 def _sides(parts: Sequence[Part], run: Run) -> tuple[list[Part], list[Part]]:

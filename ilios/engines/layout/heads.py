@@ -20,6 +20,9 @@ CENTRED = 0.7
 RULE_ABOVE = 0.3
 """Height, in the size of the font, by which the rule below a text may cut its box."""
 
+MAX_RULES = 500
+"""Rules of a page; more are those of a drawing."""
+
 MAX_COLUMNS = 20
 Span = tuple[float, float]
 
@@ -44,6 +47,8 @@ def head_row(
     reach = min((_middle(other) - _middle(one) for one, other in pairwise(pieces)), default=0.0) * (
         REACH if len(pieces) < len(columns) else 0.0
     )
+    if len(pieces) > MAX_COLUMNS or len(rules) > MAX_RULES:
+        rules = ()
     for piece in pieces:
         text = linked_text(piece.items)
         if under := _columns_of_rule(piece, columns, rules):

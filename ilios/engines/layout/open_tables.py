@@ -37,6 +37,9 @@ the distance where it has text in the first column, too."""
 LEAST_FILLED = 0.6
 """Share of the cells that have text; labels of a drawing leave more places empty."""
 
+RECENT = 20
+"""Rows above a line that show the usual distance of rows."""
+
 CLEAR_GAP = 1.5
 ALIGNED = 0.7
 """Share of the cells that share an edge or the middle with the others of their column."""
@@ -125,7 +128,7 @@ def _run(split: Rows, start: int) -> int:
             last = stop + 1
         elif not _continues(above, row[0], split[start]):
             break
-        elif _in_first_column(split[start:stop], row[0]) or (
+        elif _in_first_column(split[max(start, stop - RECENT) : stop], row[0]) or (
             gap < TIGHT * row[0].size / 2 and row[0].left > split[start][0].left + row[0].size
         ):
             last = stop + 1
@@ -135,12 +138,12 @@ def _run(split: Rows, start: int) -> int:
 
 def _in_first_column(rows: Rows, line: Line) -> bool:
     """Whether a line stands closer below than rows do, and to the left of the second column."""
-    full = [row for row in rows if len(row) > 1]
+    seconds = [row[1].left for row in rows if len(row) > 1]
     pitches = [below[0].top - above[0].top for above, below in pairwise(rows) if len(below) > 1]
     return (
         bool(pitches)
         and line.top - rows[-1][0].top < CLOSER * median(pitches)
-        and line.right < min(row[1].left for row in full)
+        and line.right < min(seconds, default=0.0)
     )
 
 
