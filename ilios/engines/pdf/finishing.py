@@ -116,13 +116,13 @@ def _guard(draft: Draft, laid: LaidOutPage, reader: DocumentReader) -> _Made:
     """Return the layout if it has the words of the page, else the best of what else there is."""
     made = _measured(draft, laid)
     if _is_good(made.conservation):
-        return made
+        return _mended(draft, made, reader)
     visible = reader.visible_layer(draft)
     if visible != draft.layer:
         draft.layer = visible  # also text beside the crop box is part of the layer
         made = _measured(draft, laid)
         if _is_good(made.conservation):
-            return made
+            return _mended(draft, made, reader)
     again = reader.reread(draft)
     if again is not None:
         reread = _measured(draft, _with_parts(draft, _lay_out_alone(again)))
@@ -137,6 +137,15 @@ def _guard(draft: Draft, laid: LaidOutPage, reader: DocumentReader) -> _Made:
         Conservation(1.0),
     )
     return _measured_as(draft, plain)
+
+
+def _mended(draft: Draft, made: _Made, reader: DocumentReader) -> _Made:
+    """Return a sound page with the few words that it lacks."""
+    items = reader.mended(draft, made.conservation.missing) if made.conservation.missing else None
+    if items is None:
+        return made
+    mended = _measured(draft, _with_parts(draft, _lay_out_alone(items)))
+    return max(made, mended, key=lambda one: one.rank)
 
 
 def _measured(draft: Draft, laid: LaidOutPage) -> _Made:

@@ -1,5 +1,7 @@
 """Reading of a page: what stands where, from its text layer or by recognition."""
 
+from collections.abc import Iterable
+
 import pypdfium2
 from liteparse.types import ParsedPage
 from msgspec import Struct
@@ -22,6 +24,7 @@ from ilios.engines.pdf.items import (
 )
 from ilios.engines.pdf.judging import Judge
 from ilios.engines.pdf.links import links_of, put_links
+from ilios.engines.pdf.missing import lone_numbers, missing_words
 from ilios.engines.pdf.objects import PageObjects, page_objects
 from ilios.engines.pdf.scans import PageReader
 from ilios.engines.recognition.ocr import ImageText
@@ -65,6 +68,7 @@ class Draft(Struct):
     warnings: list[PageWarning] = []
     fields: int = 0
     images: PageImages = PageImages()
+    turned: int = 0
 
 
 class DocumentReader:
@@ -100,6 +104,18 @@ class DocumentReader:
                 return _by_characters(draft, textpage, Sheet.of(page), draft.items)
             finally:
                 textpage.close()
+
+    def mended(self, draft: Draft, words: Iterable[str]) -> PageItems | None:
+        """Return a page with words that its items lack; None if they stand where an item is."""
+        with open_page(self._document, draft.index) as page:
+            if page is None or draft.items is None or draft.turned:
+                return None
+            textpage = page.get_textpage()
+            try:
+                found = missing_words(textpage, Sheet.of(page), words, draft.items.items)
+            finally:
+                textpage.close()
+        return with_items(draft.items, found) if found else None
 
     def visible_layer(self, draft: Draft) -> str:
         """Return the text layer inside the crop box."""
@@ -225,6 +241,7 @@ def _take_items(
     ):
         draft.items = _by_characters(draft, textpage, sheet, page)
         return
+    page = with_items(page, lone_numbers(textpage, sheet, draft.layer, page.items))
     links = links_of(parsed.annotations)
     if links:
         draft.targets = tuple(dict.fromkeys(link.target for link in links))
@@ -252,6 +269,7 @@ def _by_characters(
     if characters.is_right_to_left(draft.layer):
         draft.layer = characters.text_of(found)
     draft.parts = _pieces(draft, found, quarters, sheet)
+    draft.turned = quarters
     if page is None:
         width, height = turned_size(quarters, *sheet.size)
         return PageItems(index=draft.index, width=width, height=height, items=tuple(items))
