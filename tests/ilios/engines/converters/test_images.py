@@ -4,7 +4,7 @@ import io
 from pathlib import Path
 
 import pytest
-from PIL import Image
+from PIL import Image, ImageDraw, ImageFont
 
 from actors import sniffing
 from actors.engines import Unconvertible
@@ -12,6 +12,7 @@ from ilios.engines.converters import heif, images, registry
 from ilios.engines.converters.frames import prepare_frame
 from ilios.engines.local.limits import EngineLimits
 from ilios.engines.pages import Pages, Reading
+from schemas.results import PageHeading
 from tests import documents
 
 TEXT = "Delivery note 40817"
@@ -95,6 +96,26 @@ def test_without_recognition_a_page_has_a_warning_instead_of_text(tmp_path: Path
     (page,) = converted(data, tmp_path, Reading(recognition="never")).pages
     assert page.result.markdown == ""
     assert [one.code for one in page.result.warnings] == ["image_text_unread"]
+
+
+def test_a_page_names_its_headings_and_tables(tmp_path: Path) -> None:
+    page = Image.new("RGB", (1000, 640), "white")
+    draw = ImageDraw.Draw(page)
+    draw.text((60, 40), "Harbour dues", "black", ImageFont.load_default(60))
+    font = ImageFont.load_default(30)
+    for row in range(3):
+        text = f"The {row + 1}. line of text under it fills the whole width of the page"
+        draw.text((60, 150 + 40 * row), text, "black", font)
+    for row, cells in enumerate([("Ship", "Tons", "Dues"), ("Swan", "140", "35"), ("Wren", "90")]):
+        for column, cell in enumerate(cells):
+            draw.text((60 + 300 * column, 380 + 60 * row), cell, "black", font)
+    data = documents.image_file(documents.text_image(TEXT), "TIFF", [page])
+    result = converted(data, tmp_path).pages[1].result
+    assert result.headings == (PageHeading(1, "Harbour dues"),)
+    (table,) = result.tables
+    assert (table.id, table.format) == ("table-1-0", "markdown")
+    assert table.content.splitlines()[2] == "| Swan | 140 | 35 |"
+    assert table.content in result.markdown
 
 
 def test_a_heic_image_without_a_decoder_is_refused_with_what_to_do(
