@@ -92,7 +92,7 @@ def _opened(path: Path, limits: EngineLimits) -> Iterator[Image.Image]:
     try:
         with _errors_named():
             if _is_heic(path):
-                decoded = heif.decode(path, limits.max_pixels)
+                decoded = heif.decode(path, limits.max_pixels, limits.heif)
                 if decoded is None:
                     raise _too_large(limits.max_pixels)
                 yield decoded

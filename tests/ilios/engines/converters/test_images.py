@@ -16,15 +16,21 @@ from schemas.results import PageHeading
 from tests import documents
 
 TEXT = "Delivery note 40817"
+HEIC = b"\0\0\0\x18ftypheic\0\0\0\0mif1heic" + bytes(64)
 
 
-def converted(data: bytes, folder: Path, reading: Reading | None = None) -> Pages:
+def converted(
+    data: bytes,
+    folder: Path,
+    reading: Reading | None = None,
+    limits: EngineLimits = EngineLimits(),  # noqa: B008  it is frozen
+) -> Pages:
     path = folder / "image"
     path.write_bytes(data)
     content_type = sniffing.sniff(data, data)
     assert content_type
     convert = registry.load_converter(content_type)
-    return convert(path, EngineLimits(), lambda *_: None, reading or Reading())
+    return convert(path, limits, lambda *_: None, reading or Reading())
 
 
 def grey(lowest: float, highest: float, mode: str) -> Image.Image:
@@ -118,20 +124,27 @@ def test_a_page_names_its_headings_and_tables(tmp_path: Path) -> None:
     assert table.content in result.markdown
 
 
+# /dev/null is no library.
+@pytest.mark.parametrize("decoder", ["off", "/dev/null"])
 def test_a_heic_image_without_a_decoder_is_refused_with_what_to_do(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, decoder: str
 ) -> None:
-    monkeypatch.setattr(heif, "_library", lambda: None)
-    with pytest.raises(Unconvertible, match=r"HEIC.* JPEG") as caught:
-        converted(b"\0\0\0\x18ftypheic\0\0\0\0mif1heic" + bytes(64), tmp_path)
+    with pytest.raises(Unconvertible, match=r"HEIC.* JPEG.*libheif.*ILIOS_HEIF") as caught:
+        converted(HEIC, tmp_path, limits=EngineLimits(heif=decoder))
     assert caught.value.code == "unsupported_type"
 
 
+def test_a_decoder_that_cannot_be_loaded_is_a_warning() -> None:
+    (warned,) = heif.decoder_warnings("/dev/null")
+    assert "ILIOS_HEIF: /dev/null" in warned
+    assert heif.decoder_warnings("auto") == heif.decoder_warnings("off") == []
+
+
 def test_a_damaged_heic_image_is_refused(tmp_path: Path) -> None:
-    if heif._library() is None:
+    if heif.load(heif.AUTO) is None:
         pytest.skip("libheif is not installed")
     with pytest.raises(Unconvertible) as caught:
-        converted(b"\0\0\0\x18ftypheic\0\0\0\0mif1heic" + bytes(64), tmp_path)
+        converted(HEIC, tmp_path)
     assert caught.value.code == "corrupt"
 
 
