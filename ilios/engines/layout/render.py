@@ -38,6 +38,8 @@ def _shown(text: str) -> str:
 def _piece(block: Block) -> str:
     if block.table is not None:
         return _shown(markdown.table(block.table.rows))
+    if block.kind == "figure":
+        return block.text
     if block.kind == "code":
         fence = "````" if "```" in block.text else "```"
         return f"{fence}\n{block.text}\n{fence}"

@@ -10,7 +10,7 @@ from msgspec import Struct
 
 from ilios.engines.layout.items import Item
 from ilios.engines.pdf.annotations import text_at
-from ilios.engines.pdf.geometry import Rect
+from ilios.engines.pdf.geometry import Rect, View
 from ilios.engines.pdf.parser import XFA_FULL
 
 MAX_FIELDS = 2_000
@@ -32,18 +32,20 @@ class FormValues(Struct, frozen=True):
     unreadable: bool = False
 
 
-def form_values(fields: Iterable[FormField], items: Sequence[Item]) -> FormValues:
+def form_values(fields: Iterable[FormField], items: Sequence[Item], view: View) -> FormValues:
     """Return the values of fields, but for those that the page shows by itself."""
     values: list[Item] = []
     unreadable = False
     for field in list(fields)[:MAX_FIELDS]:
         if field.rect is None or field.rect.width <= 0 or field.rect.height <= 0:
             continue  # not shown
-        rect = Rect(
-            field.rect.x,
-            field.rect.y,
-            field.rect.x + field.rect.width,
-            field.rect.y + field.rect.height,
+        rect = view.place(
+            Rect(
+                field.rect.x,
+                field.rect.y,
+                field.rect.x + field.rect.width,
+                field.rect.y + field.rect.height,
+            )
         )
         if field.type in {"checkbox", "radiobutton", "radio"}:
             values += _box(rect, checked=bool(field.checked))

@@ -8,7 +8,8 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from ilios.engines.layout.items import Item
-from ilios.engines.pdf.geometry import Rect, Sheet
+from ilios.engines.pdf.characters import is_right_to_left
+from ilios.engines.pdf.geometry import Rect, View
 
 MAX_LINKS = 500
 """Further links of a page are left out."""
@@ -46,16 +47,17 @@ def links_of(annotations: Iterable[DocumentAnnotation] | None) -> list[Link]:
 
 
 def put_links(
-    items: Sequence[Item], links: Sequence[Link], textpage: pypdfium2.PdfTextPage, sheet: Sheet
+    items: Sequence[Item], links: Sequence[Link], textpage: pypdfium2.PdfTextPage, view: View
 ) -> list[Item]:
     """Return the items with their links; an item that is linked in part is split."""
     linked = list(items)
-    for link in links:
-        linked = [part for item in linked for part in _put(item, link, textpage, sheet)]
+    for shown in links:
+        link = Link(shown.target, view.place(shown.rect))
+        linked = [part for item in linked for part in _put(item, link, textpage, view)]
     return linked
 
 
-def _put(item: Item, link: Link, textpage: pypdfium2.PdfTextPage, sheet: Sheet) -> Iterator[Item]:
+def _put(item: Item, link: Link, textpage: pypdfium2.PdfTextPage, view: View) -> Iterator[Item]:
     rect = link.rect
     middle = (item.top + item.bottom) / 2
     margin = EDGE * item.size
@@ -70,7 +72,7 @@ def _put(item: Item, link: Link, textpage: pypdfium2.PdfTextPage, sheet: Sheet) 
     if rect.left <= item.left + margin and rect.right >= item.right - margin:
         yield replace(item, link=link.target)
         return
-    covered = _covered(item, rect, textpage, sheet)
+    covered = _covered(item, rect, textpage, view)
     at = _find(item, covered, rect)
     if at is None:
         yield item
@@ -78,7 +80,7 @@ def _put(item: Item, link: Link, textpage: pypdfium2.PdfTextPage, sheet: Sheet) 
     yield from _split(item, at, at + len(covered), link)
 
 
-def _covered(item: Item, rect: Rect, textpage: pypdfium2.PdfTextPage, sheet: Sheet) -> str:
+def _covered(item: Item, rect: Rect, textpage: pypdfium2.PdfTextPage, view: View) -> str:
     """Return the text of the item's line between the edges of a link."""
     margin = min(EDGE * item.size, rect.width / 4)
     height = item.bottom - item.top
@@ -90,7 +92,7 @@ def _covered(item: Item, rect: Rect, textpage: pypdfium2.PdfTextPage, sheet: She
     )
     if band.right <= band.left:
         return ""
-    return " ".join(textpage.get_text_bounded(*sheet.stored(band)).split())
+    return " ".join(textpage.get_text_bounded(*view.stored(band)).split())
 
 
 def _find(item: Item, covered: str, rect: Rect) -> int | None:
@@ -112,6 +114,15 @@ def _split(item: Item, start: int, stop: int, link: Link) -> Iterator[Item]:
     right = min(link.rect.right, item.right)
     before, after = item.text[:start], item.text[stop:]
     blank = BLANK * item.size
+    if is_right_to_left(item.text):
+        yield replace(item, text=item.text[start:stop], left=left, right=right, link=link.target)
+        if before.strip():
+            start_at = right + blank * before.endswith(" ")
+            yield replace(item, text=before.rstrip(), left=min(start_at, item.right))
+        if after.strip():
+            end = left - blank * after.startswith(" ")
+            yield replace(item, text=after.lstrip(), right=max(end, item.left))
+        return
     if before.strip():
         end = left - blank if before.endswith(" ") else left
         yield replace(item, text=before.rstrip(), right=max(end, item.left))
