@@ -1,8 +1,9 @@
 """Annotations that a reader sees: text typed onto a page, stamps, and comments."""
 
 import ctypes
+import html
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -41,6 +42,8 @@ _COMMENTED = frozenset(
 )
 _TYPED = frozenset({pdfium.FPDF_ANNOT_FREETEXT, pdfium.FPDF_ANNOT_STAMP})
 _FONT_SIZE = re.compile(r"(\d{1,4}(?:\.\d+)?)\s+Tf\b")
+_BREAK = re.compile(r"</p>|<br\b[^>]*>", re.IGNORECASE)
+_TAG = re.compile(r"<[^>]*>")
 _STAMP_NAME = re.compile(r"(?<=[a-z])(?=[A-Z])")
 
 
@@ -68,6 +71,16 @@ def read_annotations(page: pypdfium2.PdfPage, view: View) -> Annotations:
     return Annotations(tuple(typed), tuple(comments))
 
 
+def hidden_annotations(page: pypdfium2.PdfPage, indices: Iterable[int]) -> frozenset[int]:
+    """Return those of the annotations that are not shown."""
+    hidden = set()
+    for index in indices:
+        with _annotation(page, index) as found:
+            if found and pdfium.FPDFAnnot_GetFlags(found) & _HIDDEN:
+                hidden.add(index)
+    return frozenset(hidden)
+
+
 @contextmanager
 def _annotation(page: pypdfium2.PdfPage, index: int) -> Iterator[Any]:
     found = pdfium.FPDFPage_GetAnnot(page.raw, index)
@@ -81,6 +94,8 @@ def _annotation(page: pypdfium2.PdfPage, index: int) -> Iterator[Any]:
 def _typed(annotation: Any, kind: int, view: View) -> Iterator[Item]:
     """Yield an item for each line; a stamp without text has the name of its picture."""
     text = _string(annotation, b"Contents")
+    if not text.strip():
+        text = html.unescape(_TAG.sub("", _BREAK.sub("\n", _string(annotation, b"RC"))))
     if kind == pdfium.FPDF_ANNOT_STAMP and not text.strip():
         text = _STAMP_NAME.sub(" ", _string(annotation, b"Name").lstrip("#/"))
     rect = _rect(annotation, view)

@@ -62,7 +62,7 @@ def conserved(source: str, made: str) -> Conservation:
 
 def _without_found(lost: Counter[str], source: str, made: str) -> Counter[str]:
     """Leave out words that occur in the letters of ``made`` as often as in those of ``source``."""
-    letters, source_letters = _letters(made), _letters(source)
+    letters, source_letters = _letters(_MARKUP.sub(r"\1", made)), _letters(source)
     return Counter(
         {
             word: short

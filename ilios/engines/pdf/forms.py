@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator, Sequence
 
 from liteparse.types import FormField
 from msgspec import Struct
+from msgspec.structs import replace
 
 from ilios.engines.layout.items import Item
 from ilios.engines.pdf.annotations import text_at
@@ -20,6 +21,9 @@ BOXES = {True: "\u2611", False: "\u2610"}
 """A checkbox or radio button that is checked, and one that is not."""
 
 FIELD_PADDING = 2.0
+SHORT_VALUE = 160
+"""Characters of a value of several lines that is written as one."""
+
 _TEXT_FLAG_PASSWORD = 1 << 13
 PLACEHOLDER_WORDS = 250
 """With more words on its only page, an XFA form is shown itself."""
@@ -33,7 +37,7 @@ class FormValues(Struct, frozen=True):
 
 
 def form_values(fields: Iterable[FormField], items: Sequence[Item], view: View) -> FormValues:
-    """Return the values of fields, but for those that the page shows by itself."""
+    """Return the values of fields at their places, but for those that the page shows by itself."""
     values: list[Item] = []
     unreadable = False
     for field in list(fields)[:MAX_FIELDS]:
@@ -57,7 +61,7 @@ def form_values(fields: Iterable[FormField], items: Sequence[Item], view: View) 
             unreadable = True
         elif not _is_shown(text, rect, items):
             inner = Rect(rect.left + FIELD_PADDING, rect.top, rect.right, rect.bottom)
-            values += text_at(inner, text)
+            values += _lines(inner, text)
     return FormValues(tuple(values), unreadable)
 
 
@@ -67,8 +71,17 @@ def _value(field: FormField) -> str:
     ):
         return ""
     if field.type in {"combobox", "listbox"} and field.selected_options:
-        return "\n".join(field.selected_options)
+        return ", ".join(field.selected_options)
     return field.value or ""
+
+
+def _lines(rect: Rect, text: str) -> list[Item]:
+    """Return the lines of a value; a few short ones are one, so that they stay with their label."""
+    lines = list(text_at(rect, text))
+    joined = " ".join(line.text for line in lines)
+    if len(lines) < 2 or len(joined) > SHORT_VALUE:
+        return lines
+    return [replace(lines[0], text=joined)]
 
 
 def _box(rect: Rect, *, checked: bool) -> Iterator[Item]:

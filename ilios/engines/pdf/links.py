@@ -8,7 +8,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from ilios.engines.layout.items import Item
-from ilios.engines.pdf.characters import is_right_to_left
+from ilios.engines.pdf.characters import is_right_to_left, square_count
 from ilios.engines.pdf.geometry import Rect, View
 
 MAX_LINKS = 500
@@ -77,7 +77,14 @@ def _put(item: Item, link: Link, textpage: pypdfium2.PdfTextPage, view: View) ->
     if at is None:
         yield item
         return
-    yield from _split(item, at, at + len(covered), link)
+    start = _word_edge(item.text, at)
+    stop = _word_edge(item.text, at + len(covered))
+    inner = item.text[start:stop]
+    start, stop = start + len(inner) - len(inner.lstrip()), stop - len(inner) + len(inner.rstrip())
+    if start < stop:
+        yield from _split(item, start, stop, link)
+    else:
+        yield item
 
 
 def _covered(item: Item, rect: Rect, textpage: pypdfium2.PdfTextPage, view: View) -> str:
@@ -106,6 +113,20 @@ def _find(item: Item, covered: str, rect: Rect) -> int | None:
         places.append(at)
         at = item.text.find(covered, at + 1)
     return min(places, key=lambda place: abs(place - expected)) if places else None
+
+
+def _word_edge(text: str, at: int) -> int:
+    """Return the place itself, or inside of a word the nearer end of it."""
+    start = stop = at
+    while start and _is_inside(text[start - 1 : start + 1]):
+        start -= 1
+    while stop < len(text) and _is_inside(text[stop - 1 : stop + 1]):
+        stop += 1
+    return start if at - start <= stop - at else stop
+
+
+def _is_inside(pair: str) -> bool:
+    return len(pair) == 2 and pair.isalnum() and not square_count(pair)
 
 
 def _split(item: Item, start: int, stop: int, link: Link) -> Iterator[Item]:

@@ -11,9 +11,9 @@ from msgspec.structs import replace
 from ilios.engines.layout.document import lay_out
 from ilios.engines.layout.items import Figure, Item, PageItems
 from ilios.engines.pdf import characters
-from ilios.engines.pdf.annotations import Annotations, read_annotations
+from ilios.engines.pdf.annotations import Annotations, hidden_annotations, read_annotations
 from ilios.engines.pdf.document import open_page
-from ilios.engines.pdf.forms import form_values
+from ilios.engines.pdf.forms import MAX_FIELDS, form_values
 from ilios.engines.pdf.geometry import Rect, Sheet, View, turned_size
 from ilios.engines.pdf.images import ImageExtractor, PageImages
 from ilios.engines.pdf.items import (
@@ -163,7 +163,7 @@ class DocumentReader:
             draft.method = "recognition"
             annotations = _annotations(page, View(sheet), parsed)
             draft.comments = annotations.comments
-            draft.values = (*_values(draft, parsed, (), View(sheet)), *annotations.typed)
+            draft.values = (*_values(draft, page, parsed, (), View(sheet)), *annotations.typed)
             return draft
         draft.items = _take_items(draft, textpage, sheet, parsed)
         if verdict.noisy_fonts and parsed:
@@ -171,7 +171,7 @@ class DocumentReader:
         view = View(sheet, draft.turned)
         annotations = _annotations(page, view, parsed)
         draft.values = (
-            *_values(draft, parsed, draft.items.items, view),
+            *_values(draft, page, parsed, draft.items.items, view),
             *annotations.typed,
         )
         places = [view.place(one.rect) for one in objects.pictures]
@@ -237,11 +237,17 @@ def _annotations(page: pypdfium2.PdfPage, view: View, parsed: ParsedPage | None)
 
 
 def _values(
-    draft: Draft, parsed: ParsedPage | None, items: tuple[Item, ...], view: View
+    draft: Draft,
+    page: pypdfium2.PdfPage,
+    parsed: ParsedPage | None,
+    items: tuple[Item, ...],
+    view: View,
 ) -> tuple[Item, ...]:
     """Return the values of the form fields that ``items`` lack."""
-    fields = (parsed.form_fields if parsed else None) or []
+    fields = ((parsed.form_fields if parsed else None) or [])[:MAX_FIELDS]
     draft.fields = len(fields)
+    hidden = hidden_annotations(page, (field.annotation_index for field in fields))
+    fields = [field for field in fields if field.annotation_index not in hidden]
     values = form_values(fields, items, view)
     if values.unreadable:
         draft.warnings.append(page_warning("form_values_unreadable"))
