@@ -57,19 +57,21 @@ class Character(Struct, frozen=True):
     font: Font | None
 
 
-def read_characters(textpage: pypdfium2.PdfTextPage, sheet: Sheet) -> list[Character]:
-    """Return the characters inside the crop box in PDFium's order.
+def read_characters(
+    textpage: pypdfium2.PdfTextPage, sheet: Sheet, start: int = 0, stop: int = MAX_CHARACTERS
+) -> list[Character]:
+    """Return the characters inside the crop box in PDFium's order, from ``start`` to ``stop``.
 
     Blanks and line breaks, also the inferred ones, have no box.
     """
     handle = textpage.raw
-    count = min(pdfium.FPDFText_CountChars(handle), MAX_CHARACTERS)
+    count = min(pdfium.FPDFText_CountChars(handle), stop)
     width, height = sheet.size
     box = pdfium.FS_RECTF()
     place = ctypes.byref(box)
     fonts: dict[int, Font] = {}
     found: list[Character] = []
-    for index in range(count):
+    for index in range(start, count):
         code = pdfium.FPDFText_GetUnicode(handle, index)
         if code in _IGNORED:
             continue

@@ -7,10 +7,11 @@ from collections.abc import Iterable, Iterator, Sequence
 
 from liteparse.types import FormField
 from msgspec import Struct
+from msgspec.structs import replace
 
 from ilios.engines.layout.items import Item
 from ilios.engines.pdf.annotations import text_at
-from ilios.engines.pdf.geometry import Rect
+from ilios.engines.pdf.geometry import Rect, View
 from ilios.engines.pdf.parser import XFA_FULL
 
 MAX_FIELDS = 2_000
@@ -20,6 +21,9 @@ BOXES = {True: "\u2611", False: "\u2610"}
 """A checkbox or radio button that is checked, and one that is not."""
 
 FIELD_PADDING = 2.0
+SHORT_VALUE = 160
+"""Characters of a value of several lines that is written as one."""
+
 _TEXT_FLAG_PASSWORD = 1 << 13
 PLACEHOLDER_WORDS = 250
 """With more words on its only page, an XFA form is shown itself."""
@@ -32,18 +36,20 @@ class FormValues(Struct, frozen=True):
     unreadable: bool = False
 
 
-def form_values(fields: Iterable[FormField], items: Sequence[Item]) -> FormValues:
-    """Return the values of fields, but for those that the page shows by itself."""
+def form_values(fields: Iterable[FormField], items: Sequence[Item], view: View) -> FormValues:
+    """Return the values of fields at their places, but for those that the page shows by itself."""
     values: list[Item] = []
     unreadable = False
     for field in list(fields)[:MAX_FIELDS]:
         if field.rect is None or field.rect.width <= 0 or field.rect.height <= 0:
             continue  # not shown
-        rect = Rect(
-            field.rect.x,
-            field.rect.y,
-            field.rect.x + field.rect.width,
-            field.rect.y + field.rect.height,
+        rect = view.place(
+            Rect(
+                field.rect.x,
+                field.rect.y,
+                field.rect.x + field.rect.width,
+                field.rect.y + field.rect.height,
+            )
         )
         if field.type in {"checkbox", "radiobutton", "radio"}:
             values += _box(rect, checked=bool(field.checked))
@@ -55,7 +61,7 @@ def form_values(fields: Iterable[FormField], items: Sequence[Item]) -> FormValue
             unreadable = True
         elif not _is_shown(text, rect, items):
             inner = Rect(rect.left + FIELD_PADDING, rect.top, rect.right, rect.bottom)
-            values += text_at(inner, text)
+            values += _lines(inner, text)
     return FormValues(tuple(values), unreadable)
 
 
@@ -65,8 +71,17 @@ def _value(field: FormField) -> str:
     ):
         return ""
     if field.type in {"combobox", "listbox"} and field.selected_options:
-        return "\n".join(field.selected_options)
+        return ", ".join(field.selected_options)
     return field.value or ""
+
+
+def _lines(rect: Rect, text: str) -> list[Item]:
+    """Return the lines of a value; a few short ones are one, so that they stay with their label."""
+    lines = list(text_at(rect, text))
+    joined = " ".join(line.text for line in lines)
+    if len(lines) < 2 or len(joined) > SHORT_VALUE:
+        return lines
+    return [replace(lines[0], text=joined)]
 
 
 def _box(rect: Rect, *, checked: bool) -> Iterator[Item]:

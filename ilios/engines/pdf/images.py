@@ -26,10 +26,11 @@ _JPEG = b"\xff\xd8\xff"
 
 
 class PageImages(Struct, frozen=True):
-    """The images of a page, and their bytes by their id."""
+    """The images of a page with their places, and their bytes by their id."""
 
     images: tuple[PageImage, ...] = ()
     encoded: dict[str, bytes] = {}
+    rects: tuple[Rect, ...] = ()
 
 
 class ImageExtractor:
@@ -43,6 +44,7 @@ class ImageExtractor:
         """Return the images of a page of a sensible size."""
         images: list[PageImage] = []
         encoded: dict[str, bytes] = {}
+        rects: list[Rect] = []
         for picture in _sensible(objects):
             if len(images) == MAX_PAGE_IMAGES:
                 break
@@ -53,7 +55,8 @@ class ImageExtractor:
             name = f"img-{len(images)}.{'jpeg' if data.startswith(_JPEG) else 'png'}"
             encoded[name] = data
             images.append(PageImage(id=name, box=_box(picture.rect)))
-        return PageImages(tuple(images), encoded)
+            rects.append(picture.rect)
+        return PageImages(tuple(images), encoded, tuple(rects))
 
     def _encode(self, page: pypdfium2.PdfPage, picture: Picture) -> bytes | None:
         """Return a JPEG as it is, and another image as it is shown, as a PNG."""
