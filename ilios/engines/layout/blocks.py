@@ -33,6 +33,9 @@ MAX_INDENT = 5.0
 SHORT_LINE = 0.75
 """A line that fills less of the column ends a paragraph if a sentence ends with it."""
 
+LETTER_LINES = 3
+"""So many lines begin with a letter that is a bullet."""
+
 LOOSE_LINES = 4
 LOOSE_SHARE = 0.6
 """Share of lines before which there is place for their first word, where all are separate."""
@@ -63,8 +66,8 @@ class Column(Struct):
     loose: bool = False
 
 
-def read_column(items: Sequence[Item], fonts: Fonts) -> Iterator[Block]:
-    """Yield the blocks of a column from top to bottom."""
+def read_column(items: Sequence[Item], fonts: Fonts, table: Table | None = None) -> Iterator[Block]:
+    """Yield the blocks of a column from top to bottom; ``table`` stands below them."""
     lines = make_lines(items)
     if not lines:
         return
@@ -74,21 +77,25 @@ def read_column(items: Sequence[Item], fonts: Fonts) -> Iterator[Block]:
     found = contents or open_tables.find(lines, code=not fonts.monospaced)
     place = 0
     for one in found:
-        yield from _text_blocks(lines[place : one.start], fonts)
+        yield from _text_blocks(lines[place : one.start], fonts, lines[one.start])
         yield Block("table", "", table=one.table)
         place = one.stop
-    yield from _text_blocks(lines[place:], fonts)
+    below = (
+        Line(table.left, table.top, table.right, table.bottom, fonts.body, []) if table else None
+    )
+    yield from _text_blocks(lines[place:], fonts, below)
 
 
-def _text_blocks(lines: Sequence[Line], fonts: Fonts) -> Iterator[Block]:
-    """Yield the blocks of lines without tables."""
+def _text_blocks(lines: Sequence[Line], fonts: Fonts, below: Line | None = None) -> Iterator[Block]:
+    """Yield the blocks of lines without tables; ``below`` is the first line of a table below."""
     if not lines:
         return
+    lines = _with_letter_bullets(lines)
     if fonts.rtl:
         lines = [
             msgspec.structs.replace(line, left=-line.right, right=-line.left) for line in lines
         ]
-    pitches = [below.top - above.top for above, below in pairwise(lines)]
+    pitches = [below.middle - above.middle for above, below in pairwise(lines)]
     column = Column(
         min(line.left for line in lines),
         max(line.right for line in lines),
@@ -113,8 +120,28 @@ def _text_blocks(lines: Sequence[Line], fonts: Fonts) -> Iterator[Block]:
             and lines[stop + 1].monospaced
         ):
             stop += 1
-        yield from _paragraphs(lines[place:stop], column, fonts)
+        after = lines[stop] if stop < len(lines) else below
+        yield from _paragraphs(lines[place:stop], after, column, fonts)
         place = stop
+
+
+def _with_letter_bullets(lines: Sequence[Line]) -> Sequence[Line]:
+    """Return the lines; those that begin with the letter of a symbol font have a bullet.
+
+    The letter is no word of its own: the same one stands apart at the same place on several lines.
+    """
+    found: dict[tuple[str, int], list[int]] = {}
+    for at, line in enumerate(lines):
+        first = line.items[0]
+        if len(first.text) == 1 and first.text.isalpha() and len(line.items) > 1:
+            found.setdefault((first.text, round(first.left / 2)), []).append(at)
+    bullets = {at for group in found.values() if len(group) >= LETTER_LINES for at in group}
+    if not bullets:
+        return lines
+    return [
+        msgspec.structs.replace(line, text=f"\u2022 {line.text}") if at in bullets else line
+        for at, line in enumerate(lines)
+    ]
 
 
 def _is_loose(lines: Sequence[Line]) -> bool:
@@ -169,7 +196,9 @@ def _char_width(item: Item) -> float:
     return (item.right - item.left) / max(len(item.text), 1)
 
 
-def _paragraphs(lines: Sequence[Line], column: Column, fonts: Fonts) -> Iterator[Block]:
+def _paragraphs(
+    lines: Sequence[Line], below: Line | None, column: Column, fonts: Fonts
+) -> Iterator[Block]:
     depths = lists.Depths()
     group: list[Line] = []
     for at, line in enumerate(lines):
@@ -178,7 +207,7 @@ def _paragraphs(lines: Sequence[Line], column: Column, fonts: Fonts) -> Iterator
             group = []
         group.append(line)
         if at + 1 == len(lines):
-            yield from _block(group, None, column, fonts, depths)
+            yield from _block(group, below, column, fonts, depths)
 
 
 def _begins(group: list[Line], line: Line, column: Column, fonts: Fonts) -> bool:
@@ -200,7 +229,7 @@ def _begins(group: list[Line], line: Line, column: Column, fonts: Fonts) -> bool
 
 def _is_apart(above: Line, line: Line, usual: float, column: Column) -> bool:
     """Whether the space between two lines is that between paragraphs."""
-    pitch = line.top - above.top
+    pitch = line.middle - above.middle
     if pitch <= PARAGRAPH_PITCH * usual + 1:
         return False
     # A full line in the midst of a sentence goes on where the lines stand far apart.

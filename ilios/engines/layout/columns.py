@@ -30,9 +30,9 @@ PROSE_FILL = 0.5
 PROSE_SHARE = 0.5
 """Most words of a column stand in lines of so many words that fill this share of its width."""
 
-BESIDE = 2.0
-BESIDE_SHARE = 0.6
-"""Distance of the middles of lines beside each other, and their share in a table."""
+BESIDE = 0.25
+BESIDE_SHARE = 0.5
+"""Distance of the middles of lines beside each other, in their size, and their share in a table."""
 
 ROUNDING = 0.1
 
@@ -165,7 +165,7 @@ def _divides(parts: Sequence[Part], run: Run, size: float) -> bool:
     gap = min(part.left for part in right) - max(part.right for part in left)
     sides = [_side(left), _side(right)]
     lines = min(len(side) for side in sides)
-    aligned = _aligned(sides)
+    aligned = _aligned(sides, BESIDE * size)
     if gap > SHEET * size and lines >= SHEET_LINES and not aligned:
         return True
     if lines < (WIDE_LINES if gap > WIDE * size else PROSE_LINES):
@@ -247,7 +247,7 @@ def _is_prose(lines: list[Extent], parts: list[Part]) -> bool:
     )
 
 
-def _aligned(sides: list[list[Extent]]) -> bool:
+def _aligned(sides: list[list[Extent]], tolerance: float) -> bool:
     """Whether the lines of a side stand beside lines of the other, as in a table."""
     few, other = sorted(sides, key=lambda side: median([words for _, _, words in side]))
     if median([words for _, _, words in few]) >= PROSE_WORDS:
@@ -255,6 +255,6 @@ def _aligned(sides: list[list[Extent]]) -> bool:
     places = sorted(middle for middle, _, _ in other)
     beside = 0
     for middle, _, _ in few:
-        at = bisect_left(places, middle - BESIDE)
-        beside += at < len(places) and places[at] <= middle + BESIDE
+        at = bisect_left(places, middle - tolerance)
+        beside += at < len(places) and places[at] <= middle + tolerance
     return beside > BESIDE_SHARE * len(few)

@@ -1,8 +1,10 @@
 """Layout of a document's pages: their blocks in reading order, as Markdown."""
 
 from collections.abc import Iterator, Sequence
+from math import isfinite
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from ilios.engines.converters import markdown
 from schemas.results import PageHeading, PageTable
@@ -12,6 +14,14 @@ from .blocks import Block, read_column
 from .items import Item, PageItems
 from .lines import make_line, rows
 from .render import render
+
+BOX_MARGIN = 0.1
+SIZE_SHARE = 0.75
+"""Margin of the box of a recognised line on each side, and its font, as shares of its height."""
+
+FARTHEST = 1e9
+SMALLEST = 1e-3
+"""Bounds of coordinates and sizes in points; a PDF may name any number."""
 
 MAX_ITEMS = 8000
 """A page with more items is read line by line."""
@@ -28,13 +38,18 @@ class LaidOutPage(Struct, frozen=True, kw_only=True):
     tables: tuple[PageTable, ...] = ()
 
 
-def lay_out(pages: Sequence[PageItems]) -> list[LaidOutPage]:
+def lay_out(pages: Sequence[PageItems], *, noisy: bool = False) -> list[LaidOutPage]:
     """Return the pages with their items in reading order.
 
     The pages are those of one document: its fonts tell the headings, and lines that stand on
     several pages are its running headers and footers.
+
+    :param noisy: whether the sizes of the items are only the heights of recognised lines.
     """
-    usual = fonts.measure(pages)
+    pages = list(map(_sound, pages))
+    if noisy:
+        pages = list(map(_without_margins, pages))
+    usual = fonts.measure(pages, noisy=noisy)
     found = running.find_running(pages, usual)
     blocks = [_page_blocks(page, one, usual) for page, one in zip(pages, found, strict=True)]
     sizes = (block.size for page in blocks for block in page if block.kind == "heading")
@@ -45,6 +60,56 @@ def lay_out(pages: Sequence[PageItems]) -> list[LaidOutPage]:
         _laid_out(page.index, edges, found)
         for page, edges, found in zip(pages, found, blocks, strict=True)
     ]
+
+
+def _sound(page: PageItems) -> PageItems:
+    """Return a page on which every box and size is one to calculate with."""
+    if all(map(_is_sound, page.items)):
+        return page
+    items = [item if _is_sound(item) else _mended(item) for item in page.items]
+    return replace(page, items=tuple(items))
+
+
+def _is_sound(item: Item) -> bool:
+    return (
+        -FARTHEST < item.left <= item.right < FARTHEST
+        and -FARTHEST < item.top <= item.bottom < FARTHEST
+        and SMALLEST < item.size < FARTHEST
+    )
+
+
+def _mended(item: Item) -> Item:
+    left, top, right, bottom = (
+        min(max(place, -FARTHEST), FARTHEST) if isfinite(place) else 0.0
+        for place in (item.left, item.top, item.right, item.bottom)
+    )
+    return replace(
+        item,
+        left=min(left, right),
+        top=min(top, bottom),
+        right=max(left, right),
+        bottom=max(top, bottom),
+        size=min(max(item.size, 1.0), FARTHEST) if isfinite(item.size) else 1.0,
+    )
+
+
+def _without_margins(page: PageItems) -> PageItems:
+    """Return a page of recognised lines with the boxes that the text of a PDF has."""
+    items = []
+    for item in page.items:
+        margin = BOX_MARGIN * (item.bottom - item.top) * (not item.vertical)
+        side = min(margin, (item.right - item.left) / 4)
+        items.append(
+            replace(
+                item,
+                left=item.left + side,
+                top=item.top + margin,
+                right=item.right - side,
+                bottom=item.bottom - margin,
+                size=item.size * SIZE_SHARE,
+            )
+        )
+    return replace(page, items=tuple(items))
 
 
 def _page_blocks(page: PageItems, edges: running.Running, usual: fonts.Fonts) -> list[Block]:
@@ -131,6 +196,6 @@ def _group_blocks(
         middle = part.top + part.bottom
         while place < len(items) and items[place].top + items[place].bottom < middle:
             place += 1
-        yield from read_column(items[start:place], usual)
+        yield from read_column(items[start:place], usual, closed[part.table])
         yield Block("table", "", table=closed[part.table])
     yield from read_column(items[place:], usual)

@@ -8,11 +8,11 @@ from msgspec import Struct
 from .items import PageItems
 
 LARGER = 1.13
-NOISY_LARGER = 1.6
+NOISY_LARGER = 1.45
 """Ratio to the body size from which a font is that of a heading, also where sizes vary."""
 
 SAME_SIZE = 0.12
-NOISY_SAME_SIZE = 0.45
+NOISY_SAME_SIZE = 0.3
 """Difference of two sizes, relative to the larger, up to which lines are of one font."""
 
 BODY_SPREAD = 0.06
@@ -47,8 +47,11 @@ def rounded(size: float) -> float:
     return round(size * 2) / 2 if size >= 5 else round(size, 1)
 
 
-def measure(pages: Iterable[PageItems]) -> Fonts:
-    """Return the fonts of the pages, weighted by their characters."""
+def measure(pages: Iterable[PageItems], *, noisy: bool = False) -> Fonts:
+    """Return the fonts of the pages, weighted by their characters.
+
+    :param noisy: whether the sizes are only the heights of recognised lines.
+    """
     sizes: Counter[float] = Counter()
     bold = italic = monospaced = total = 0
     for page in pages:
@@ -63,7 +66,7 @@ def measure(pages: Iterable[PageItems]) -> Fonts:
         return Fonts(10.0, bold=False, italic=False, monospaced=False, noisy=False)
     body = sizes.most_common(1)[0][0]
     near = sum(n for size, n in sizes.items() if abs(size - body) <= BODY_SPREAD * body)
-    noisy = near < BODY_SHARE * total
+    noisy = noisy or near < BODY_SHARE * total
     if noisy:
         body = _median(sizes, total)
     half = total / 2

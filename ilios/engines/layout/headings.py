@@ -30,7 +30,7 @@ _UNUSUAL = re.compile(r"[(_*/\\@%$#\[]|\d{3}")
 _NUMBER = re.compile(r"[\dIVXA-Z.]{1,8}|\(?\w{1,4}[.)]")
 _END = re.compile(r"[.,;]$")
 CAPTION = re.compile(
-    r"(?:table|tab\.|tabelle|fig\.?|figure|abb\.?|abbildung|listing|algorithm|source|note)s?\s*"
+    r"(?:table|tab\.|tabelle|fig\.?|figure|abb\.?|abbildung|listing|algorithm|example|beispiel|source|note)s?\s*"
     r"(?:[\dIVXA-Z]+\b|:)",
     re.IGNORECASE,
 )
@@ -83,7 +83,7 @@ def _runs_on(lines: Sequence[Line], below: Line | None, right: float, size: floa
     """Whether full lines are followed closely by another, as those of a paragraph are."""
     return (
         below is not None
-        and below.top - lines[-1].top < CLOSE * size
+        and below.middle - lines[-1].middle < CLOSE * size
         and not first_fits(lines[-1], below, right)
     )
 

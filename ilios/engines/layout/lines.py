@@ -53,6 +53,11 @@ class Line(Struct):
     monospaced: bool = False
     text: str = ""
 
+    @property
+    def middle(self) -> float:
+        """Vertical middle of the box."""
+        return (self.top + self.bottom) / 2
+
 
 def make_line(items: Sequence[Item]) -> Line:
     """Return the line of items that stand side by side."""

@@ -12,9 +12,11 @@ SIGNS = (
 _PRIVATE = "\ue000-\uf8ff\x01-\x08\x0e-\x1f\x80-\x9f"
 """Glyphs of symbol fonts, which have no meaning as text."""
 
-BULLET = re.compile(rf"(?:([{SIGNS}{_PRIVATE}])\s*|([-\u2013\u2014*o\u00a7\u00d8])\s+)(?=\S)")
+BULLET = re.compile(
+    rf"(?:([{SIGNS}{_PRIVATE}])\s*|([-\u2013\u2014*o\u00d8]|\u00a7(?!\s*\d))\s+)(?=\S)"
+)
 LONE_BULLET = re.compile(rf"[{SIGNS}{_PRIVATE}]|[-\u2013\u2014*o\u00a7]")
-NUMBER = re.compile(r"(\(?(?:\d{1,3}|[a-z]|[ivx]{1,5}|[A-Z])[.)])\s+(?=\S)")
+NUMBER = re.compile(r"(\(?(?:\d{1,2}|[a-z]|[ivx]{1,5}|[A-Z])[.)]|\d{3}\.)\s+(?=\S)")
 OUTLINE = re.compile(r"\d{1,2}(?:\.\d{1,3})+\.?\s+(?=\S)")
 """Number of a section, which begins a line of a list of contents."""
 

@@ -27,6 +27,9 @@ MAX_CELLS = 50
 MAX_ZONE_ITEMS = 400
 """Running lines of a page; a zone with more items is not searched."""
 
+APART = 3.0
+"""Gap between the page's own number and other text, in the size of the font."""
+
 ISOLATED = 1.0
 """Gap between a lone page number and the text, in the size of the body."""
 
@@ -42,6 +45,11 @@ _LONE = re.compile(
     r"(?:\s*[-\u2013\u2014|\])])?|\u7b2c\s*\d{1,4}\s*[\u9875\u9801]",
     re.IGNORECASE,
 )
+_COUNTED = re.compile(
+    r"(?:\b(?:no|nos|nr|num|number|nummer|id)\b\.?|[#:\u2116])\s*$", re.IGNORECASE
+)
+"""What stands before the number of something else than the page."""
+
 _TOTAL = re.compile(r"\s*(?:/|of\b|von\b|de\b|di\b|av\b|sur\b|z\b)\s*\d", re.IGNORECASE)
 _ROMAN = {"i": 1, "v": 5, "x": 10, "l": 50, "c": 100}
 
@@ -149,13 +157,13 @@ def _keys(line: Line, index: int) -> tuple[str, ...]:
     by its distance from the index of the page.
     """
     keys = [line.text]
-    alone = {cell.text for cell in cells(line)}
+    alone = {cell.text for cell in cells(line, APART)}
     for match in _NUMBER.finditer(line.text):
         value = _value(match[0])
         before = line.text[: match.start()]
         after = line.text[match.end() :]
         own = (
-            match[0] in alone
+            (match[0] in alone and not _COUNTED.search(before))
             or _PAGE.search(before)
             or _TOTAL.match(after)
             or (re.search(r"[|\u2022\u00b7\u2013\u2014-]\s*$", before) and not after.strip())

@@ -82,6 +82,15 @@ def test_bullets_of_every_kind_begin_list_items_nested_by_their_indentation(bull
     assert text.endswith("- Rope of hemp\n  - Old rope\n- Sails")
 
 
+def test_a_letter_that_is_the_bullet_of_a_symbol_font_begins_items() -> None:
+    lines = [
+        piece
+        for at, text in enumerate(["Rope of hemp", "Sails", "Nets and pots"])
+        for piece in (item("r", 72, 500 + 14 * at, size=6), item(text, 80, 500 + 14 * at))
+    ]
+    assert markdown(*BODY, *lines).endswith("- r Rope of hemp\n- r Sails\n- r Nets and pots")
+
+
 def test_check_boxes_stay_in_their_items() -> None:
     text = markdown(item("☐ Rope", 72, 500), item("☒ Sails", 72, 514), *BODY)
     assert "- ☐ Rope\n- ☒ Sails" in text

@@ -106,3 +106,30 @@ def test_a_page_of_a_hundred_thousand_things_ends_in_time_and_drops_nothing(kind
     laid = one(made)
     assert time.process_time() - started < 20
     assert Counter(laid.markdown.split()) == Counter(item.text for item in made.items)
+
+
+def test_boxes_and_sizes_of_any_number_lose_no_word() -> None:
+    odd = Item(
+        left=float("nan"), top=float("inf"), right=-1e300, bottom=0.0, text="odd", size=float("nan")
+    )
+    flat = Item(left=9, top=9, right=5, bottom=5, text="flat", size=-3)
+    none = Item(left=80, top=80, right=80, bottom=80, text="none", size=0)
+    laid = one(page([odd, flat, none, *paragraph(prose(20), top=200)]))
+    assert {"odd", "flat", "none"} <= set(laid.markdown.split())
+
+
+def test_recognised_lines_of_uneven_heights_are_one_paragraph() -> None:
+    lines = [
+        Item(
+            left=72,
+            top=100 + 20 * at - at % 3,
+            right=472,
+            bottom=112 + 20 * at + at % 3,
+            text=f"boat{at} sails at dawn with the tide",
+            size=12 + 2 * (at % 3),
+        )
+        for at in range(6)
+    ]
+    [laid] = lay_out([page(lines)], noisy=True)
+    assert "\n" not in laid.markdown
+    assert not laid.headings

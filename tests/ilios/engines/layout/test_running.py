@@ -59,6 +59,13 @@ def test_lines_that_differ_in_more_than_the_page_number_are_content(
     assert all(text in one.markdown for text, one in zip(texts, pages, strict=True))
 
 
+@pytest.mark.parametrize(("label", "gap"), [("Invoice No.", 100), ("Invoice", 15), ("Order:", 300)])
+def test_a_counted_number_that_is_not_the_pages_own_is_content(label: str, gap: float) -> None:
+    right = 72 + len(label) * 5 + gap
+    pages = _laid(*([item(label, 72, 30), item(f"{17 + at}", right, 30)] for at in range(4)))
+    assert all(one.header is None and label in one.markdown for one in pages)
+
+
 def test_a_line_larger_than_the_body_is_never_a_header() -> None:
     pages = _laid(*([item("Harbour rules", 72, 30, size=12)] for _ in range(4)))
     assert all(one.header is None and "Harbour rules" in one.markdown for one in pages)
