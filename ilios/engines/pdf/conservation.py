@@ -15,6 +15,9 @@ LOST_SHARE = 0.8
 FEW_WORDS = 25
 """On a page with so few words, one that is not found is no sign of a loss by itself."""
 
+MAX_SOUGHT = 2_000
+"""With more different words missing, they are not sought among the letters of what was made."""
+
 MAX_LISTED = 8
 """Missing words that are named."""
 
@@ -62,7 +65,7 @@ def conserved(source: str, made: str) -> Conservation:
     if lost:
         lost -= words(_MARKUP.sub(r" \1 ", made)) - words(made)
     exact = 1 - sum(lost.values()) / total
-    if lost:
+    if 0 < len(lost) <= MAX_SOUGHT:
         lost = _without_found(lost, source, made)
     listed = tuple(word for word, _ in lost.most_common(MAX_LISTED))
     return Conservation(1 - sum(lost.values()) / total, listed, total, exact)
