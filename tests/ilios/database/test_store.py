@@ -103,6 +103,7 @@ async def test_warnings_and_quality_of_the_conversion_are_in_the_row_and_publish
 ) -> None:
     assessed = events.converted(unreadable=True, partial=True)
     answer = await db.apply(*history(events.submitted(), events.fetched(), assessed))
+    assert isinstance(answer, tuple)
     record = await db.reads.document("default", events.id_of(1))
     assert record
     for one in (record, *answer):
