@@ -30,6 +30,7 @@ from ilios.engines.pdf.links import Link, links_of, put_links
 from ilios.engines.pdf.missing import lone_numbers, missing_words
 from ilios.engines.pdf.objects import PageObjects, page_objects
 from ilios.engines.pdf.scans import PageReader
+from ilios.engines.pdf.turned import inside_tables
 from ilios.engines.recognition.ocr import ImageText
 from schemas.options import RecognitionMode
 from schemas.results import PageHeading, PageTable, ReadingMethod
@@ -306,7 +307,10 @@ def _take_items(
         linked = put_links(page.items, links, textpage, View(sheet))
         page = replace(page, items=tuple(linked))
     if other:
-        draft.parts = _pieces(draft, characters.read_characters(textpage, sheet), 0, sheet)
+        found = characters.read_characters(textpage, sheet)
+        inside, found = inside_tables(page, found, sheet)
+        page = with_items(page, inside)
+        draft.parts = _pieces(draft, found, 0, sheet)
     return page
 
 
