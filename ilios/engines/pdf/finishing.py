@@ -12,17 +12,18 @@ from ilios.engines.layout.items import PageItems
 from ilios.engines.pages import ConvertedPage
 from ilios.engines.pdf.conservation import Conservation, conserved
 from ilios.engines.pdf.reading import DocumentReader, Draft
+from ilios.engines.recognition.ocr import ImageText
 from schemas.results import PageDimensions, PageResult, ReadingMethod
 from schemas.warnings import PageWarning, page_warning
 
 DPI = 72
 """Pixels of a page's dimensions are points."""
 
+DISPUTED_SHARE = 0.95
+"""With fewer words, the parser and PDFium may read the page differently."""
+
 GLUED_SHARE = 0.85
 """Share of the words that have to stand there with blanks around them."""
-
-MEND_SHARE = 0.9
-"""Fewer words are too many to be appended."""
 
 
 class _Made(Struct, frozen=True):
@@ -40,7 +41,7 @@ class _Made(Struct, frozen=True):
 def finish(draft: Draft, laid: LaidOutPage | None, reader: DocumentReader) -> ConvertedPage:
     """Return the page of a draft and its layout."""
     if draft.recognised:
-        return _recognised(draft)
+        return _recognised(draft, draft.recognised)
     if laid is None:
         laid = LaidOutPage(index=draft.index, markdown="")
     if not laid.markdown:  # all there is on a page is not its header
@@ -52,16 +53,18 @@ def finish(draft: Draft, laid: LaidOutPage | None, reader: DocumentReader) -> Co
     return _page(draft, made, warnings)
 
 
-def _recognised(draft: Draft) -> ConvertedPage:
-    read = draft.recognised
-    assert read is not None
+def _recognised(draft: Draft, read: ImageText) -> ConvertedPage:
+    made = _recognised_page(draft, read)
+    return _page(draft, made, [*draft.warnings, *read.warnings])
+
+
+def _recognised_page(draft: Draft, read: ImageText) -> _Made:
     laid = read.page(draft.index)
     values = "\n".join(item.text for item in draft.values)
     comments = (one.markdown for one in draft.comments)
     text = "\n\n".join(filter(None, [laid.markdown, values, *comments]))
     lines = "\n".join(line.text for line in read.recognised.lines)
-    made = _Made(replace(laid, markdown=text), "recognition", conserved(lines, text))
-    return _page(draft, made, [*draft.warnings, *read.warnings])
+    return _Made(replace(laid, markdown=text), "recognition", conserved(lines, text))
 
 
 def _page(draft: Draft, made: _Made, warnings: Iterable[PageWarning]) -> ConvertedPage:
@@ -129,6 +132,17 @@ def _guard(draft: Draft, laid: LaidOutPage, reader: DocumentReader) -> _Made:
         made = _measured(draft, laid)
         if _is_good(made.conservation):
             return _mended(draft, made, reader)
+    if made.conservation.share < DISPUTED_SHARE and _is_replaced(draft, made):
+        read = reader.settle(draft)
+        if read is not None:
+            return _recognised_page(draft, read)
+        if draft.disputed:
+            return _measured(draft, laid)
+    return _fall_back(draft, made, reader)
+
+
+def _fall_back(draft: Draft, made: _Made, reader: DocumentReader) -> _Made:
+    """Return the page in PDFium's order, or its plain text, if that has more of its words."""
     again = reader.reread(draft)
     if again is not None:
         reread = _measured(draft, _with_parts(draft, _lay_out_alone(again)))
@@ -146,6 +160,15 @@ def _guard(draft: Draft, laid: LaidOutPage, reader: DocumentReader) -> _Made:
         Conservation(1.0),
     )
     return _measured_as(draft, plain)
+
+
+def _is_replaced(draft: Draft, made: _Made) -> bool:
+    """Whether the parser has other words in place of most of the missing ones.
+
+    It reads some fonts by the shapes of their glyphs, and PDFium by what the font claims.
+    """
+    other = 1 - conserved(draft.parsed_text, draft.layer).share
+    return other >= (1 - made.conservation.share) / 2
 
 
 def _mended(draft: Draft, made: _Made, reader: DocumentReader) -> _Made:

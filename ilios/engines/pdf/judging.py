@@ -3,7 +3,7 @@
 from collections import defaultdict
 
 import pypdfium2
-from liteparse.types import ParsedPage
+from liteparse.types import ParsedPage, TextItem
 from msgspec import Struct
 
 from ilios.engines.pdf import trust
@@ -65,7 +65,7 @@ class Judge:
         """Return how a page is read, of which ``layer`` is the text layer."""
         if self._mode == "force":
             return Verdict(self._reader.read_page(page, objects))
-        if _is_scan(layer, objects):
+        if _is_scan(layer, objects) or _is_blank(layer, parsed):
             if self._mode == "never":
                 return Verdict(warnings=(page_warning("image_text_unread"),))
             return Verdict(self._reader.read_page(page, objects))
@@ -118,6 +118,15 @@ class Judge:
         if compare(read, layer).contradicts:
             return Verdict(read, warnings=(page_warning("text_layer_untrusted"),))
         return Verdict()
+
+
+def _is_blank(layer: str, parsed: ParsedPage | None) -> bool:
+    """Whether the fonts of a page claim that its letters are blanks."""
+    return not layer.strip() and parsed is not None and any(map(_is_seen, parsed.text_items))
+
+
+def _is_seen(item: TextItem) -> bool:
+    return not item.text.isspace() and item.text != ""
 
 
 def _is_scan(layer: str, objects: PageObjects) -> bool:

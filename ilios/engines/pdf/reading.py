@@ -29,7 +29,8 @@ from ilios.engines.pdf.judging import Judge
 from ilios.engines.pdf.links import Link, links_of, put_links
 from ilios.engines.pdf.missing import lone_numbers, missing_words
 from ilios.engines.pdf.objects import PageObjects, page_objects
-from ilios.engines.pdf.scans import PageReader
+from ilios.engines.pdf.scans import PageReader, compare
+from ilios.engines.pdf.turned import inside_tables
 from ilios.engines.recognition.ocr import ImageText
 from schemas.options import RecognitionMode
 from schemas.results import PageHeading, PageTable, ReadingMethod
@@ -81,6 +82,13 @@ class Draft(Struct):
     images: PageImages = PageImages()
     turned: int = 0
     by_characters: bool = False
+    disputed: bool = False
+
+    @property
+    def parsed_text(self) -> str:
+        """The text of the page as the parser has it."""
+        items = self.items.items if self.items else ()
+        return "\n".join(item.text for item in items if item not in self.values)
 
 
 class DocumentReader:
@@ -119,6 +127,28 @@ class DocumentReader:
                 return replace(with_items(again, draft.values), figures=before.figures)
             finally:
                 textpage.close()
+
+    def settle(self, draft: Draft) -> ImageText | None:
+        """Decide by recognition whether PDFium or the parser reads a page as it is seen.
+
+        Where it is the parser, its text becomes the ``layer``; where it is neither, the
+        recognition is returned. Without a decision nothing changes.
+        """
+        with open_page(self._document, draft.index) as page:
+            if page is None or not self._pictures or draft.by_characters:
+                return None
+            read = self._reader.read_page(page, page_objects(page, Sheet.of(page)))
+        layer, parsed = compare(read, draft.layer), compare(read, draft.parsed_text)
+        if not layer.decisive or layer.agreement >= parsed.agreement:
+            return None
+        draft.warnings.append(page_warning("text_layer_untrusted"))
+        if parsed.contradicts:
+            draft.warnings += read.warnings
+            draft.recognised = read
+            draft.method = "recognition"
+            return read
+        draft.layer, draft.disputed = draft.parsed_text, True
+        return None
 
     def mended(self, draft: Draft, words: Iterable[str]) -> PageItems | None:
         """Return a page with words that its items lack; None if they stand where an item is."""
@@ -295,10 +325,11 @@ def _take_items(
         return _by_characters(draft, textpage, sheet, None, links)
     upright, other = turned_characters(parsed.text_items)
     page = page_items(parsed, draft.index)
+    text = "\n".join(item.text for item in parsed.text_items)
     if (
         other > TURNED_SHARE * (upright + other)
-        or characters.is_right_to_left(draft.layer)
-        or characters.square_count(draft.layer) > SQUARE_SHARE * len(draft.layer)
+        or characters.is_right_to_left(text)
+        or characters.square_count(text) > SQUARE_SHARE * len(text)
     ):
         return _by_characters(draft, textpage, sheet, page, links)
     page = with_items(page, lone_numbers(textpage, sheet, draft.layer, page.items))
@@ -306,7 +337,10 @@ def _take_items(
         linked = put_links(page.items, links, textpage, View(sheet))
         page = replace(page, items=tuple(linked))
     if other:
-        draft.parts = _pieces(draft, characters.read_characters(textpage, sheet), 0, sheet)
+        found = characters.read_characters(textpage, sheet)
+        inside, found = inside_tables(page, found, sheet)
+        page = with_items(page, inside)
+        draft.parts = _pieces(draft, found, 0, sheet)
     return page
 
 

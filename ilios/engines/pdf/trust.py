@@ -23,6 +23,10 @@ CHANGE_SHARE = 0.55
 """Share of pairs of a vowel and a consonant below which letters are suspected: measured are .59 to
 .84 in two dozen languages, and .20 to .55 once their letters are exchanged."""
 
+USUAL_SHARE = 0.46
+"""Share of the letters that are most frequent in European languages, below which Latin letters are
+suspected: measured are .52 to .74 in two dozen languages."""
+
 FOREIGN_SHARE = 0.5
 """Share of accented letters above which Latin text is another script, decoded wrongly."""
 
@@ -31,6 +35,10 @@ INNER_SHARE = 0.12
 """Share of pairs inside of words of a letter with a sign or digit, or of a capital after a small
 letter, above which text is suspected."""
 
+MIXED_SHARE = 0.18
+SIGNED_SHARE = 0.08
+"""The same, of all signs and letters, in a text of few pairs of letters, or also many signs."""
+
 SUSPECT_PART = 0.1
 """Share of a page's characters whose font is suspected that makes the page suspect."""
 
@@ -38,6 +46,7 @@ _VOWELS = frozenset(
     "aeiouy\u00e6\u00f8\u0131\u0153\u0430\u0435\u0438\u043e\u0443\u044b\u044d\u044e\u044f\u0454\u0456\u03b1\u03b5\u03b7\u03b9\u03bf\u03c5\u03c9"
 )
 """Vowels of the Latin, Cyrillic and Greek script without their accents."""
+_USUAL = frozenset("aeinorst")
 _TOKEN = re.compile(r"\S+")
 _ADDRESS = re.compile(
     r"^(?:https?://|www\.|mailto:|doi:)|^[\w.+-]+@[\w.-]+\.\w+$|^[\w.-]+\.[a-z]{2,4}/"
@@ -79,15 +88,17 @@ def is_noise(text: str) -> bool:
         return True
     if pairs < FEW_PAIRS:
         # Noise of signs, digits and letters has few pairs of letters.
-        return full >= 2 * FEW_PAIRS and len(_INNER.findall(plain)) > 2 * INNER_SHARE * full
+        inner = len(_INNER.findall(plain))
+        least = SIGNED_SHARE if signs > SIGN_SHARE / 2 * full else MIXED_SHARE
+        return full >= 2 * FEW_PAIRS and inner > least * full
     if len(_INNER.findall(plain)) > INNER_SHARE * (pairs + len(words)):
         return True
     return _lacks_change(words)
 
 
 def _lacks_change(words: Sequence[str]) -> bool:
-    """Whether vowels and consonants take turns less than in a language."""
-    pairs = changes = foreign = letters = 0
+    """Whether vowels and consonants take turns less than in a language, or letters are unusual."""
+    pairs = changes = foreign = letters = latin = usual = 0
     for word in words:
         if len(word) < 6 and word.isupper():
             continue  # an abbreviation
@@ -96,9 +107,14 @@ def _lacks_change(words: Sequence[str]) -> bool:
             continue
         foreign += sum("\u00df" <= letter <= "\u00ff" for letter in lower)
         letters += len(lower)
-        kinds = [one in _VOWELS for one in unicodedata.normalize("NFD", lower) if one.isalpha()]
+        plain = [one for one in unicodedata.normalize("NFD", lower) if one.isalpha()]
+        latin += sum(one < "\u0250" for one in plain)
+        usual += sum(one in _USUAL for one in plain)
+        kinds = [one in _VOWELS for one in plain]
         pairs += len(kinds) - 1
         changes += sum(map(ne, kinds, kinds[1:]))
     if pairs < FEW_PAIRS:
         return False
+    if latin > FEW_PAIRS and usual < USUAL_SHARE * latin:
+        return True
     return changes < CHANGE_SHARE * pairs or foreign > FOREIGN_SHARE * letters

@@ -97,3 +97,39 @@ def test_hebrew_is_read_in_its_logical_order(convert_pdf: ConvertPdf) -> None:
     builder.page(content, font=builder.bars(letters))
     (page,) = convert_pdf(builder.build())
     assert one_line(page.markdown) == " ".join(words)
+
+
+@pytest.mark.parametrize("matrix", ["0 1 -1 0", ".5 .866 -.866 .5"])
+def test_turned_and_slanted_heads_of_a_table_stand_in_it(
+    convert_pdf: ConvertPdf, matrix: str
+) -> None:
+    rows = (("Aalen", "12", "40"), ("Bremen", "7", "31"), ("Celle", "9", "22"))
+    content = lines(*SENTENCES) + line("Port", 105, 455)
+    for at, head in enumerate(("Boats", "Nets")):
+        content += line(head, 240 + 100 * at, 455, 11, matrix)
+    for at, row in enumerate(rows):
+        content += "".join(
+            line(text, 105 + 100 * column, 430 - 25 * at, 11) for column, text in enumerate(row)
+        )
+    content += "".join(f"{x} 373 m {x} 500 l S\n" for x in (100, 200, 300, 400))
+    content += "".join(f"100 {y} m 400 {y} l S\n" for y in (500, 448, 423, 398, 373))
+    builder = Builder()
+    builder.page(content)
+    (page,) = convert_pdf(builder.build())
+    assert "| Port | Boats | Nets |\n" in page.markdown
+
+
+def test_a_turned_table_on_an_upright_page_is_a_table(convert_pdf: ConvertPdf) -> None:
+    rows = (("Port", "Boats", "Nets"), ("Aalen", "12", "40"), ("Bremen", "7", "31"))
+    content = lines(*SENTENCES)
+    for at, row in enumerate(rows):
+        content += "".join(
+            line(text, 315 + 25 * at, 105 + 100 * column, 11, MATRICES[90])
+            for column, text in enumerate(row)
+        )
+    content += "".join(f"{300 + 25 * at} 100 m {300 + 25 * at} 400 l S\n" for at in range(4))
+    content += "".join(f"300 {y} m 375 {y} l S\n" for y in (100, 200, 300, 400))
+    builder = Builder()
+    builder.page(content)
+    (page,) = convert_pdf(builder.build())
+    assert "| Port | Boats | Nets |\n| --- | --- | --- |\n| Aalen | 12 | 40 |" in page.markdown

@@ -51,6 +51,20 @@ def test_most_texts_of_exchanged_letters_are_suspected(language: str) -> None:
     assert found >= 12
 
 
+@pytest.mark.parametrize("language", ["English", "German"])
+def test_texts_of_shifted_letters_are_suspected(language: str) -> None:
+    small = "abcdefghijklmnopqrstuvwxyz"
+    for shift in range(1, 26):
+        table = str.maketrans(small, small[shift:] + small[:shift])
+        assert trust.is_noise(LANGUAGES[language].lower().translate(table)), shift
+
+
+def test_texts_of_shifted_codes_are_suspected() -> None:
+    codes = "".join(chr(32 + (ord(one) + 15) % 95) for one in LANGUAGES["English"] if one != " ")
+    words = [codes[at : at + 6] for at in range(0, len(codes), 6)]
+    assert trust.is_noise(" ".join(words))
+
+
 def test_letters_of_another_encoding_are_suspected() -> None:
     russian = LANGUAGES["Russian"].encode("cp1251").decode("latin-1")
     assert trust.is_noise(russian * 2)
