@@ -98,6 +98,19 @@ async def test_seconds_of_a_row_of_before_are_bounded_as_they_are_read(
     codec.decode(subjects.subject_for(announced), codec.encode(announced))
 
 
+async def test_warnings_and_quality_of_the_conversion_are_in_the_row_and_published(
+    db: Database,
+) -> None:
+    assessed = events.converted(unreadable=True, partial=True)
+    answer = await db.apply(*history(events.submitted(), events.fetched(), assessed))
+    assert isinstance(answer, tuple)
+    record = await db.reads.document("default", events.id_of(1))
+    assert record
+    for one in (record, *answer):
+        assert (one.warnings, one.quality) == (events.UNREADABLE, events.HALF)
+        assert one.partial
+
+
 async def test_a_document_of_another_tenant_looks_unknown(db: Database) -> None:
     await db.apply(*WHOLE)
     assert await db.reads.document("other", events.id_of(1)) is None
