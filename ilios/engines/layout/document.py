@@ -9,9 +9,9 @@ from msgspec.structs import replace
 from ilios.engines.converters import markdown
 from schemas.results import PageHeading, PageTable
 
-from . import columns, fonts, headings, running, strokes, tables, vertical
+from . import columns, figures, fonts, headings, running, strokes, tables, vertical
 from .blocks import Block, read_column
-from .items import Item, PageItems
+from .items import Figure, Item, PageItems
 from .lines import make_line, rows
 from .parts import Part
 from .render import render
@@ -148,6 +148,7 @@ def _blocks(page: PageItems, items: list[Item], usual: fonts.Fonts) -> Iterator[
     if len(items) > MAX_ITEMS:
         for row in rows(items):
             yield Block("paragraph", make_line(row).text)
+        yield from (Block("figure", one.markdown) for one in page.figures)
         return
     flat, upright = strokes.rules(page.strokes)
     closed, rest = _closed_tables(strokes.grids(flat, upright), items)
@@ -167,8 +168,8 @@ def _blocks(page: PageItems, items: list[Item], usual: fonts.Fonts) -> Iterator[
         Part(one.left, one.top, one.right, one.bottom, usual.body, None, at)
         for at, one in enumerate(closed)
     ]
-    for group in columns.in_order(parts):
-        yield from _group_blocks(group, closed, usual, flat)
+    for group in figures.place(page.figures, columns.in_order(parts)):
+        yield from _group_blocks(group, closed, page.figures, usual, flat)
 
 
 def _closed_tables(
@@ -192,10 +193,11 @@ def _closed_tables(
 def _group_blocks(
     group: list[Part],
     closed: list[tables.Table],
+    shown: Sequence[Figure],
     usual: fonts.Fonts,
     rules: Sequence[strokes.Rule],
 ) -> Iterator[Block]:
-    """Yield the blocks of a column, with the closed tables between the text."""
+    """Yield the blocks of a column, with the closed tables and figures between the text."""
     items = sorted(
         (part.item for part in group if part.item is not None),
         key=lambda item: item.top + item.bottom,
@@ -206,6 +208,10 @@ def _group_blocks(
         middle = part.top + part.bottom
         while place < len(items) and items[place].top + items[place].bottom < middle:
             place += 1
-        yield from read_column(items[start:place], usual, closed[part.table], rules)
-        yield Block("table", "", table=closed[part.table])
+        table = closed[part.table] if part.figure < 0 else None
+        yield from read_column(items[start:place], usual, table, rules)
+        if table is None:
+            yield Block("figure", shown[part.figure].markdown)
+        else:
+            yield Block("table", "", table=table)
     yield from read_column(items[place:], usual, rules=rules)

@@ -40,11 +40,17 @@ LEAST_FILLED = 0.6
 RECENT = 20
 """Rows above a line that show the usual distance of rows."""
 
+MAX_COLUMNS = 200
+"""With more columns it is no table."""
+
+LEAST_DOTS = 4
+"""Dots of leaders."""
+
 CLEAR_GAP = 1.5
 ALIGNED = 0.7
 """Share of the cells that share an edge or the middle with the others of their column."""
 
-_LEADERS = re.compile(r"^(.*?(?:\.\s?){4,})\s*(\S{1,6})$")
+_LAST = re.compile(r"[^\s.](?:[^\s.]|\.(?![.\s])){0,5}$")
 _EQUATION_NUMBER = re.compile(r"\(?[A-Z]?\.?\d+(?:\.\d+)*[a-z]?\)")
 _CAPTION = re.compile(r"(?:table|tab\.|tabelle|fig|figure|abb)\b", re.IGNORECASE)
 _UNITS = frozenset("$\u20ac\u00a3\u00a5")
@@ -160,7 +166,9 @@ def _table(run: Rows) -> Table | None:
     if len(full) < SHORT_ROWS:
         return None
     columns = _columns(full)
-    if len(columns) < 2 or (len(full) < LEAST_ROWS and len(columns) < SHORT_COLUMNS):
+    if not 2 <= len(columns) <= MAX_COLUMNS or (
+        len(full) < LEAST_ROWS and len(columns) < SHORT_COLUMNS
+    ):
         return None
     pieces = [piece for row in full for piece in row]
     words = [len(piece.text.split()) for piece in pieces]
@@ -308,6 +316,17 @@ def _join_units(rows: list[list[str]]) -> list[list[str]]:
     return rows
 
 
+def _entry(text: str) -> list[str] | None:
+    """Return a text with its leaders and the page number after them; None without leaders."""
+    last = _LAST.search(text) if text.count(".") >= LEAST_DOTS else None
+    if last is None:
+        return None
+    listed = text[: last.start()].rstrip()
+    if listed[len(listed.rstrip(". ")) :].count(".") < LEAST_DOTS:
+        return None
+    return [listed, last[0]]
+
+
 def find_contents(lines: Sequence[Line]) -> list[Found]:
     """Return the lists of contents: lines that end in leaders and a page number."""
     found: list[Found] = []
@@ -315,8 +334,8 @@ def find_contents(lines: Sequence[Line]) -> list[Found]:
     while place < len(lines):
         stop = place
         rows = []
-        while stop < len(lines) and (match := _LEADERS.match(lines[stop].text)):
-            rows.append([match[1].strip(), match[2]])
+        while stop < len(lines) and (entry := _entry(lines[stop].text)):
+            rows.append(entry)
             stop += 1
         if len(rows) >= LEAST_ROWS:
             run = list(lines[place:stop])

@@ -19,6 +19,7 @@ class Part(Struct):
     item: Item | None = None
     table: int = -1
     code: bool = False
+    figure: int = -1
 
 
 Run = tuple[float, float, float]

@@ -32,6 +32,9 @@ MAX_CELLS = 50
 MAX_ZONE_ITEMS = 400
 """Running lines of a page; a zone with more items is not searched."""
 
+MAX_KEYED_CHARS = 300
+"""A longer line is no running line but for the same text on each page."""
+
 APART = 3.0
 """Gap between the page's own number and other text, in the size of the font."""
 
@@ -202,6 +205,8 @@ def _keys(line: Line, index: int) -> tuple[str, ...]:
     by its distance from the index of the page.
     """
     keys = [line.text]
+    if len(line.text) > MAX_KEYED_CHARS:
+        return tuple(keys)
     alone = {cell.text for cell in cells(line, APART)}
     for match in _NUMBER.finditer(line.text):
         value = _value(match[0])
