@@ -122,17 +122,19 @@ def _corridor(parts: list[Part]) -> Run | None:
     """Return the highest corridor between two columns, or None."""
     size = median([part.size for part in parts])
     width = LEAST_WIDTH * size
-    best: Run | None = None
     spans = sorted((part.top, part.bottom, part.left, part.right) for part in parts)
     last = max(part.bottom for part in parts)
-    for x in _candidates(parts, width):
-        for run in _runs(spans, last, x, width):
-            height = run[2] - run[1]
-            if height <= max(WIDE_LINES * size, best[2] - best[1] if best else 0.0):
-                break
-            if _divides(parts, run, size):
-                best = run
-    return best or captions.between(parts)
+    runs = [run for x in _candidates(parts, width) for run in _runs(spans, last, x, width)]
+    tried: set[tuple[float, float, int]] = set()
+    for run in sorted(runs, key=lambda run: run[1] - run[2]):
+        if run[2] - run[1] <= WIDE_LINES * size:
+            break
+        left, right = _sides(parts, run)
+        same = (run[1], run[2], len(left))
+        if same not in tried and _divides(left, right, size):
+            return run
+        tried.add(same)
+    return captions.between(parts)
 
 
 def _candidates(parts: list[Part], width: float) -> list[float]:
@@ -183,9 +185,8 @@ def _sides(parts: Sequence[Part], run: Run) -> tuple[list[Part], list[Part]]:
     return left, right
 
 
-def _divides(parts: Sequence[Part], run: Run, size: float) -> bool:
-    """Whether columns stand on both sides of a corridor."""
-    left, right = _sides(parts, run)
+def _divides(left: list[Part], right: list[Part], size: float) -> bool:
+    """Whether the parts on both sides of a corridor are columns."""
     if len(left) < WIDE_LINES or len(right) < WIDE_LINES:
         return False
     gap = min(part.left for part in right) - max(part.right for part in left)

@@ -1,4 +1,4 @@
-"""Imprints at the edge of a page: stamps of an archive, journal lines, addresses, page numbers.
+"""Imprints at the edge of a page: stamps of an archive, journal lines, copyrights, page numbers.
 
 They tell by their text alone that they are no content, also where there is only a single page.
 """
@@ -11,7 +11,7 @@ from .lines import Line, cells
 SMALLER = 0.95
 """Ratio to the body size of an address, or of a title with the page's number."""
 
-APART = 3.0
+APART = 1.5
 """Gap between the page's number and a title, in the size of the font."""
 
 MAX_WORDS = 25
@@ -28,6 +28,8 @@ _ISSUE = re.compile(r"\b(?:issue|no|nr|num)\b\.?\s*\d+|\b(?:19|20)\d\d\b", re.IG
 _ADDRESS = re.compile(
     r"(?:https?://|www\.)\S+|(?:doi:?\s*|https?://doi\.org/)10\.\d+/\S+", re.IGNORECASE
 )
+_COPYRIGHT = re.compile(r"(?:\u00a9|\(c\)\s|copyright\b)", re.IGNORECASE)
+_ROMAN = re.compile(r"[ivxlc]{1,7}")
 _YEAR = re.compile(r"(?:19|20)\d\d")
 _RECORD = re.compile(
     r"\b(?:invoice|rechnung|facture|factura|fattura|receipt|quittung|order|bestell|quot|offer|"
@@ -52,7 +54,9 @@ def is_imprint(line: Line, fonts: Fonts) -> bool:
         return True
     if line.size > SMALLER * fonts.body:
         return False
-    return bool(_ADDRESS.fullmatch(line.text)) or _has_page_number(line)
+    return bool(_ADDRESS.fullmatch(line.text) or _COPYRIGHT.match(line.text)) or _has_page_number(
+        line
+    )
 
 
 def _has_page_number(line: Line) -> bool:
@@ -61,6 +65,7 @@ def _has_page_number(line: Line) -> bool:
     if len(pieces) < 2 or len(line.text.split()) > TITLE_WORDS or _RECORD.search(line.text):
         return False
     return any(
-        number.isdecimal() and len(number) <= 4 and not _YEAR.fullmatch(number)
+        (number.isdecimal() and len(number) <= 4 and not _YEAR.fullmatch(number))
+        or bool(_ROMAN.fullmatch(number))
         for number in (pieces[0], pieces[-1])
     )

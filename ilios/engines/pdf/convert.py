@@ -20,7 +20,7 @@ from ilios.engines.pdf.conservation import words
 from ilios.engines.pdf.document import Damaged, open_pdf
 from ilios.engines.pdf.finishing import finish
 from ilios.engines.pdf.forms import is_xfa_placeholder
-from ilios.engines.pdf.parser import BATCH_PAGES, ParsedBatch, parse_batches
+from ilios.engines.pdf.parser import ParsedBatch, parse_batches
 from ilios.engines.pdf.reading import DocumentReader, Draft
 from ilios.engines.pdf.repair import repaired_copy
 from ilios.engines.pdf.scans import PageReader
@@ -67,7 +67,7 @@ def _convert(
                 drafts.append(_draft(document, batch, index, reader))
                 done += 1
                 progress(done, total)
-            laid = _lay_out(drafts, whole=len(selected) <= BATCH_PAGES)
+            laid = _lay_out(drafts, whole=len(drafts) == len(selected))
             pages += [finish(draft, laid.get(draft.index), reader) for draft in drafts]
             if reading.portion.is_over:
                 break

@@ -113,6 +113,7 @@ def test_a_number_close_to_the_text_is_content() -> None:
         item("Downloaded from https://journals.example/ on July 12", 72, 30),
         item("Harbour Studies | Volume 8 | Issue 3 | e2748", 72, 30, size=11),
         item("www.harbour.example", 72, 30, size=8),
+        item("\u00a9 Copyright Harbour Board 2014", 72, 30, size=9),
     ],
 )
 def test_an_imprint_at_the_edge_of_a_single_page_is_its_header(line: Item) -> None:
