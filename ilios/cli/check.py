@@ -11,6 +11,7 @@ from ilios import api_keys
 from ilios.api_keys import tenant_of
 from ilios.cli import ExitCode, preflight, printing
 from ilios.cli.preflight import Finding, problem, warning
+from ilios.engines.converters import heif
 from ilios.engines.local import self_test
 from ilios.engines.local.engine import LocalEngine
 from ilios.engines.sandbox import enter
@@ -109,6 +110,7 @@ def _findings(settings: Settings, *, running: bool) -> Iterator[Finding]:
         *api_keys.warnings(settings.api_keys),
         *process_settings.file_limit_warnings(settings.max_connections),
         *enter.sandbox_warnings(settings.sandbox),
+        *heif.decoder_warnings(settings.heif),
         *engine_memory.warnings(
             os.environ, settings.engine_memory_bytes, settings.engine_processes
         ),

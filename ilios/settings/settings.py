@@ -216,8 +216,10 @@ class Settings(Struct, frozen=True, kw_only=True):
         Env("ILIOS_PAGE_TIMEOUT", "Seconds a document may be in the engine without another page"),
     ] = limits.PAGE_SECONDS
     sandbox: Annotated[
-        SandboxMode,
-        Env("ILIOS_SANDBOX", "Sandbox of engines: auto (what can be), strict, off", "strict"),
+        SandboxMode, Env("ILIOS_SANDBOX", "Sandbox: auto (what can be), strict, off", "strict")
+    ] = "auto"
+    heif: Annotated[
+        str, Env("ILIOS_HEIF", "Decoder of HEIC: auto, off or a library", "off", values.library)
     ] = "auto"
     mistral_key: Annotated[
         Secret | None,
@@ -272,9 +274,7 @@ class Settings(Struct, frozen=True, kw_only=True):
     ] = ()
     expiry_action: Annotated[
         ExpiryAction,
-        Env(
-            "ILIOS_RETENTION", "After retentionDays: delete it, or archive its original", "archive"
-        ),
+        Env("ILIOS_RETENTION", "After retentionDays: delete, or archive the original", "archive"),
     ] = "delete"
     janitor_interval: Annotated[
         float, Env("ILIOS_JANITOR_INTERVAL", "Seconds between two passes of the janitor")
@@ -391,6 +391,7 @@ class Settings(Struct, frozen=True, kw_only=True):
             budget_seconds_per_page=self.page_budget,
             cpu_seconds=max(1, int(self.engine_timeout)),
             sandbox=self.sandbox,
+            heif=self.heif,
         )
 
 

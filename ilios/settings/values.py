@@ -58,6 +58,16 @@ def one_of(*choices: str) -> Callable[[str], str]:
     return parse
 
 
+def library(text: str) -> str:
+    """Parse auto, off or the path of a library."""
+    if text.lower() in ("auto", "off"):
+        return text.lower()
+    path = Path(text)
+    if not path.is_absolute() or not path.is_file():
+        raise ValueError("must be auto, off or the absolute path of a library that exists")
+    return text
+
+
 def boolean(text: str) -> bool:
     """Parse true or false, in any of the usual spellings."""
     if text.lower() in ("true", "1", "yes", "on"):

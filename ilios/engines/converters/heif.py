@@ -14,12 +14,13 @@ from PIL import Image
 
 from actors.engines import Unconvertible
 
+OFF, AUTO = "off", "auto"
 LIBRARIES = ("libheif.so.1", "/opt/homebrew/lib/libheif.1.dylib", "/usr/local/lib/libheif.1.dylib")
 RGB, INTERLEAVED_RGB, INTERLEAVED = 1, 10, 10
 
-NOT_INSTALLED = (
-    "This is a HEIC image, and no decoder for it is installed here: save it as JPEG or PNG, or ask "
-    "the operator to install libheif."
+NO_DECODER = (
+    "This is a HEIC image, and there is no decoder for it here: save it as JPEG or PNG, or ask the "
+    "operator to install libheif (setting ILIOS_HEIF)."
 )
 
 
@@ -32,8 +33,14 @@ class _Error(ctypes.Structure):
 
 
 @cache
-def _library() -> ctypes.CDLL | None:
-    for name in LIBRARIES:
+def load(decoder: str) -> ctypes.CDLL | None:
+    """Load the library, at most once; None where there is none.
+
+    :param decoder: ``auto``, ``off`` or a path. What is at a path is out of reach in the sandbox,
+        unless it was loaded before.
+    """
+    names = {OFF: (), AUTO: LIBRARIES}.get(decoder, (decoder,))
+    for name in names:
         try:
             library = ctypes.CDLL(name)
         except OSError:
@@ -58,20 +65,29 @@ def _library() -> ctypes.CDLL | None:
                 (pointer, number, ctypes.POINTER(number)),
             ),
         ):
-            declared = getattr(library, function)
+            declared = getattr(library, function, None)
+            if declared is None:
+                return None  # another library
             declared.restype, declared.argtypes = result, arguments
         return library
     return None
 
 
-def decode(path: Path, max_pixels: int) -> Image.Image | None:
+def decoder_warnings(decoder: str) -> list[str]:
+    """Return warnings for the operator about a decoder that was named."""
+    if decoder in (OFF, AUTO) or load(decoder):
+        return []
+    return [f"ILIOS_HEIF: {decoder} cannot be loaded as libheif; HEIC images are refused"]
+
+
+def decode(path: Path, max_pixels: int, decoder: str = AUTO) -> Image.Image | None:
     """Return the main image of a file upright, None if it has more than ``max_pixels``.
 
-    :raises Unconvertible: no decoder is installed, or the image is damaged.
+    :raises Unconvertible: there is no decoder, or the image is damaged.
     """
-    library = _library()
+    library = load(decoder)
     if library is None:
-        raise Unconvertible("unsupported_type", NOT_INSTALLED)
+        raise Unconvertible("unsupported_type", NO_DECODER)
     with _handle(library, path.read_bytes()) as handle:
         width = library.heif_image_handle_get_width(handle)
         height = library.heif_image_handle_get_height(handle)

@@ -92,7 +92,7 @@ def _opened(path: Path, limits: EngineLimits) -> Iterator[Image.Image]:
     try:
         with _errors_named():
             if _is_heic(path):
-                decoded = heif.decode(path, limits.max_pixels)
+                decoded = heif.decode(path, limits.max_pixels, limits.heif)
                 if decoded is None:
                     raise _too_large(limits.max_pixels)
                 yield decoded
@@ -142,9 +142,12 @@ def _count(image: Image.Image, limit: int) -> tuple[int, bool]:
 
 def _page(index: int, text: ocr.ImageText, dpi: int) -> PageResult:
     size = text.recognised
+    laid_out = text.page(index)
     return PageResult(
         index=index,
-        markdown=text.markdown,
+        markdown=laid_out.markdown,
+        headings=laid_out.headings,
+        tables=laid_out.tables,
         dimensions=PageDimensions(dpi=dpi, height=size.height, width=size.width),
         confidence=text.confidence,
         method="recognition",

@@ -46,6 +46,16 @@ class Shape(Struct, frozen=True):
     is_image: bool = False
 
 
+class Figure(Struct, frozen=True):
+    """Something beside the text, such as an image or a comment: its box and its Markdown."""
+
+    left: float
+    top: float
+    right: float
+    bottom: float
+    markdown: str
+
+
 class PageItems(Struct, frozen=True, kw_only=True):
     """All that stands on a page; ``index`` counts from 0."""
 
@@ -55,3 +65,4 @@ class PageItems(Struct, frozen=True, kw_only=True):
     items: tuple[Item, ...] = ()
     strokes: tuple[Stroke, ...] = ()
     shapes: tuple[Shape, ...] = ()
+    figures: tuple[Figure, ...] = ()

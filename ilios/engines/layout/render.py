@@ -13,6 +13,9 @@ _MISREAD = re.compile(
 )
 """Starts of a line that Markdown would take for something else."""
 
+_TAG = re.compile(r"(?<!\\)<(?=/?[A-Za-z][^<>\n]*>|!--)")
+"""Text that would be hidden as a tag."""
+
 
 def render(blocks: Iterable[Block]) -> str:
     """Return blocks as Markdown; the items of a list stand close together."""
@@ -28,16 +31,23 @@ def render(blocks: Iterable[Block]) -> str:
     return markdown.clean(text.strip("\n"))
 
 
+def _shown(text: str) -> str:
+    return _TAG.sub(r"\<", text)
+
+
 def _piece(block: Block) -> str:
     if block.table is not None:
-        return markdown.table(block.table.rows)
+        return _shown(markdown.table(block.table.rows))
+    if block.kind == "figure":
+        return block.text
     if block.kind == "code":
         fence = "````" if "```" in block.text else "```"
         return f"{fence}\n{block.text}\n{fence}"
     if block.kind == "heading":
-        return f"{'#' * block.level} {markdown.one_line(block.text)}"
-    text = _MISREAD.sub(r"\1\\\2", block.text)
+        return f"{'#' * block.level} {_shown(markdown.one_line(block.text))}"
+    text = _shown(block.text)
+    text = _MISREAD.sub(r"\1\\\2", text)
     if block.kind == "item":
         indent = "  " * block.level
-        return indent + lists.item_text(block.text).replace("\n", f"\n{indent}  ")
+        return indent + lists.item_text(text).replace("\n", f"\n{indent}  ")
     return text

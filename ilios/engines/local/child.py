@@ -19,7 +19,7 @@ from pathlib import Path
 import msgspec
 
 from actors.engines import Unconvertible
-from ilios.engines.converters import registry
+from ilios.engines.converters import heif, registry
 from ilios.engines.local import exit_status
 from ilios.engines.local.limits import MIB, EngineLimits
 from ilios.engines.local.protocol import (
@@ -78,6 +78,8 @@ def main() -> None:
     limits = msgspec.json.decode(sys.argv[1], type=EngineLimits)
     confinement.confine(limits, int(sys.argv[2]))
     profile = profiles.BY_NAME[sys.argv[4]]
+    if limits.heif not in (heif.AUTO, heif.OFF):
+        heif.load(limits.heif)
     exposed = enter.enter_sandbox(limits.sandbox, Path.cwd(), Path(sys.argv[3]), profile)
     memory = confinement.MemoryWatch(limits.memory_bytes)
     write_answer(answers, Ready(exposed))

@@ -72,8 +72,11 @@ class EngineLimits(Struct, frozen=True, kw_only=True):
     sandbox: SandboxMode = "auto"
     """Whether children run in a sandbox."""
 
+    heif: str = "auto"
+    """The decoder of HEIC images: ``auto`` (libheif where it is installed), ``off``, or a path."""
+
     def __post_init__(self) -> None:
         for name in self.__struct_fields__:
             value = getattr(self, name)
-            if name != "sandbox" and value <= 0:
+            if name not in ("sandbox", "heif") and value <= 0:
                 raise ValueError(f"EngineLimits.{name} must be positive, not {value}")

@@ -1,8 +1,9 @@
 """Annotations that a reader sees: text typed onto a page, stamps, and comments."""
 
 import ctypes
+import html
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -11,8 +12,8 @@ import pypdfium2.raw as pdfium
 from msgspec import Struct
 
 from ilios.engines.converters import markdown
-from ilios.engines.layout.items import Item
-from ilios.engines.pdf.geometry import Rect, Sheet
+from ilios.engines.layout.items import Figure, Item
+from ilios.engines.pdf.geometry import Rect, View
 
 MAX_ANNOTATIONS = 1_000
 MAX_CONTENT_CHARS = 20_000
@@ -41,6 +42,8 @@ _COMMENTED = frozenset(
 )
 _TYPED = frozenset({pdfium.FPDF_ANNOT_FREETEXT, pdfium.FPDF_ANNOT_STAMP})
 _FONT_SIZE = re.compile(r"(\d{1,4}(?:\.\d+)?)\s+Tf\b")
+_BREAK = re.compile(r"</p>|<br\b[^>]*>", re.IGNORECASE)
+_TAG = re.compile(r"<[^>]*>")
 _STAMP_NAME = re.compile(r"(?<=[a-z])(?=[A-Z])")
 
 
@@ -48,23 +51,34 @@ class Annotations(Struct, frozen=True):
     """Text typed onto a page, at its place, and the comments on it, as Markdown."""
 
     typed: tuple[Item, ...] = ()
-    comments: tuple[str, ...] = ()
+    comments: tuple[Figure, ...] = ()
 
 
-def read_annotations(page: pypdfium2.PdfPage, sheet: Sheet) -> Annotations:
+def read_annotations(page: pypdfium2.PdfPage, view: View) -> Annotations:
     """Return the visible annotations of a page."""
     typed: list[Item] = []
-    comments: list[str] = []
+    comments: list[Figure] = []
     for index in range(min(pdfium.FPDFPage_GetAnnotCount(page.raw), MAX_ANNOTATIONS)):
         with _annotation(page, index) as found:
             if not found or pdfium.FPDFAnnot_GetFlags(found) & _HIDDEN:
                 continue
             kind = pdfium.FPDFAnnot_GetSubtype(found)
             if kind in _TYPED:
-                typed += _typed(found, kind, sheet)
+                typed += _typed(found, kind, view)
             elif kind in _COMMENTED and (comment := _comment(found)):
-                comments.append(comment)
+                rect = _rect(found, view) or Rect(0.0, 0.0, 0.0, 0.0)
+                comments.append(Figure(rect.left, rect.top, rect.right, rect.bottom, comment))
     return Annotations(tuple(typed), tuple(comments))
+
+
+def hidden_annotations(page: pypdfium2.PdfPage, indices: Iterable[int]) -> frozenset[int]:
+    """Return those of the annotations that are not shown."""
+    hidden = set()
+    for index in indices:
+        with _annotation(page, index) as found:
+            if found and pdfium.FPDFAnnot_GetFlags(found) & _HIDDEN:
+                hidden.add(index)
+    return frozenset(hidden)
 
 
 @contextmanager
@@ -77,17 +91,27 @@ def _annotation(page: pypdfium2.PdfPage, index: int) -> Iterator[Any]:
             pdfium.FPDFPage_CloseAnnot(found)
 
 
-def _typed(annotation: Any, kind: int, sheet: Sheet) -> Iterator[Item]:
+def _typed(annotation: Any, kind: int, view: View) -> Iterator[Item]:
     """Yield an item for each line; a stamp without text has the name of its picture."""
     text = _string(annotation, b"Contents")
+    if not text.strip():
+        text = html.unescape(_TAG.sub("", _BREAK.sub("\n", _string(annotation, b"RC"))))
     if kind == pdfium.FPDF_ANNOT_STAMP and not text.strip():
         text = _STAMP_NAME.sub(" ", _string(annotation, b"Name").lstrip("#/"))
-    box = pdfium.FS_RECTF()
-    if not text.strip() or not pdfium.FPDFAnnot_GetRect(annotation, ctypes.byref(box)):
+    rect = _rect(annotation, view)
+    if not text.strip() or rect is None:
         return
-    rect = sheet.shown(box.left, box.bottom, box.right, box.top)
     styled = _FONT_SIZE.search(_string(annotation, b"DA"))
     yield from text_at(rect, text, float(styled[1]) if styled else 0.0)
+
+
+def _rect(annotation: Any, view: View) -> Rect | None:
+    box = pdfium.FS_RECTF()
+    if not pdfium.FPDFAnnot_GetRect(annotation, ctypes.byref(box)):
+        return None
+    left, right = sorted((box.left, box.right))
+    bottom, top = sorted((box.bottom, box.top))
+    return view.place(view.sheet.shown(left, bottom, right, top))
 
 
 def text_at(rect: Rect, text: str, size: float = 0.0) -> Iterator[Item]:

@@ -7,6 +7,7 @@ to left, from top to bottom, or turned.
 import ctypes
 import math
 import re
+from bisect import bisect_left
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import pairwise
@@ -57,19 +58,21 @@ class Character(Struct, frozen=True):
     font: Font | None
 
 
-def read_characters(textpage: pypdfium2.PdfTextPage, sheet: Sheet) -> list[Character]:
-    """Return the characters inside the crop box in PDFium's order.
+def read_characters(
+    textpage: pypdfium2.PdfTextPage, sheet: Sheet, start: int = 0, stop: int = MAX_CHARACTERS
+) -> list[Character]:
+    """Return the characters inside the crop box in PDFium's order, from ``start`` to ``stop``.
 
     Blanks and line breaks, also the inferred ones, have no box.
     """
     handle = textpage.raw
-    count = min(pdfium.FPDFText_CountChars(handle), MAX_CHARACTERS)
+    count = min(pdfium.FPDFText_CountChars(handle), stop)
     width, height = sheet.size
     box = pdfium.FS_RECTF()
     place = ctypes.byref(box)
     fonts: dict[int, Font] = {}
     found: list[Character] = []
-    for index in range(count):
+    for index in range(start, count):
         code = pdfium.FPDFText_GetUnicode(handle, index)
         if code in _IGNORED:
             continue
@@ -239,7 +242,7 @@ def _phrases(row: Sequence[Character]) -> Iterator[Item]:
     for one in row:
         if one.rect and edges:
             middle = (one.rect.left + one.rect.right) / 2
-            at = sum(edge < middle for edge in edges)
+            at = bisect_left(edges, middle)
         parts[at].append(one)
     if is_right_to_left("".join(one.text for one in row)):
         phrases = parts[::-1]

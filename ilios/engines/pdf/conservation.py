@@ -9,11 +9,8 @@ from msgspec import Struct
 SOUND_SHARE = 0.98
 """A page on which fewer of the words are found falls back."""
 
-LOST_SHARE = 0.8
-"""A page on which fewer are found, whatever was done, is incomplete."""
-
-FEW_WORDS = 25
-"""On a page with so few words, one that is not found is no sign of a loss by itself."""
+MAX_SOUGHT = 2_000
+"""With more different words missing, they are not sought among the letters of what was made."""
 
 MAX_LISTED = 8
 """Missing words that are named."""
@@ -38,9 +35,7 @@ class Conservation(Struct, frozen=True):
     @property
     def sound(self) -> bool:
         """Whether nothing of weight is missing."""
-        return self.share >= SOUND_SHARE or (
-            self.total <= FEW_WORDS and len(self.missing) <= 1 and self.share >= LOST_SHARE
-        )
+        return self.share >= SOUND_SHARE
 
 
 def words(text: str) -> Counter[str]:
@@ -62,7 +57,7 @@ def conserved(source: str, made: str) -> Conservation:
     if lost:
         lost -= words(_MARKUP.sub(r" \1 ", made)) - words(made)
     exact = 1 - sum(lost.values()) / total
-    if lost:
+    if 0 < len(lost) <= MAX_SOUGHT:
         lost = _without_found(lost, source, made)
     listed = tuple(word for word, _ in lost.most_common(MAX_LISTED))
     return Conservation(1 - sum(lost.values()) / total, listed, total, exact)
@@ -70,7 +65,7 @@ def conserved(source: str, made: str) -> Conservation:
 
 def _without_found(lost: Counter[str], source: str, made: str) -> Counter[str]:
     """Leave out words that occur in the letters of ``made`` as often as in those of ``source``."""
-    letters, source_letters = _letters(made), _letters(source)
+    letters, source_letters = _letters(_MARKUP.sub(r"\1", made)), _letters(source)
     return Counter(
         {
             word: short

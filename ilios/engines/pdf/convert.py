@@ -20,7 +20,7 @@ from ilios.engines.pdf.conservation import words
 from ilios.engines.pdf.document import Damaged, open_pdf
 from ilios.engines.pdf.finishing import finish
 from ilios.engines.pdf.forms import is_xfa_placeholder
-from ilios.engines.pdf.parser import ParsedBatch, parse_batches
+from ilios.engines.pdf.parser import BATCH_PAGES, ParsedBatch, parse_batches
 from ilios.engines.pdf.reading import DocumentReader, Draft
 from ilios.engines.pdf.repair import repaired_copy
 from ilios.engines.pdf.scans import PageReader
@@ -67,7 +67,7 @@ def _convert(
                 drafts.append(_draft(document, batch, index, reader))
                 done += 1
                 progress(done, total)
-            laid = _lay_out(drafts)
+            laid = _lay_out(drafts, whole=len(selected) <= BATCH_PAGES)
             pages += [finish(draft, laid.get(draft.index), reader) for draft in drafts]
             if reading.portion.is_over:
                 break
@@ -91,6 +91,6 @@ def _draft(
     return draft
 
 
-def _lay_out(drafts: Sequence[Draft]) -> dict[int, LaidOutPage]:
+def _lay_out(drafts: Sequence[Draft], *, whole: bool) -> dict[int, LaidOutPage]:
     pages = [draft.items for draft in drafts if draft.items is not None]
-    return {page.index: page for page in lay_out(pages)} if pages else {}
+    return {page.index: page for page in lay_out(pages, whole=whole)} if pages else {}

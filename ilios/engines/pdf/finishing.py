@@ -3,9 +3,11 @@
 from collections.abc import Iterable
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from ilios.engines.converters import markdown
 from ilios.engines.layout.document import LaidOutPage, lay_out
+from ilios.engines.layout.imprints import is_stamp
 from ilios.engines.layout.items import PageItems
 from ilios.engines.pages import ConvertedPage
 from ilios.engines.pdf.conservation import Conservation, conserved
@@ -53,25 +55,28 @@ def finish(draft: Draft, laid: LaidOutPage | None, reader: DocumentReader) -> Co
 def _recognised(draft: Draft) -> ConvertedPage:
     read = draft.recognised
     assert read is not None
-    text = "\n\n".join(filter(None, [read.markdown, "\n".join(draft.values)]))
+    laid = read.page(draft.index)
+    values = "\n".join(item.text for item in draft.values)
+    comments = (one.markdown for one in draft.comments)
+    text = "\n\n".join(filter(None, [laid.markdown, values, *comments]))
     lines = "\n".join(line.text for line in read.recognised.lines)
-    made = _Made(
-        LaidOutPage(index=draft.index, markdown=text), "recognition", conserved(lines, text)
-    )
+    made = _Made(replace(laid, markdown=text), "recognition", conserved(lines, text))
     return _page(draft, made, [*draft.warnings, *read.warnings])
 
 
 def _page(draft: Draft, made: _Made, warnings: Iterable[PageWarning]) -> ConvertedPage:
     laid = made.laid
-    shown = "\n\n".join(f"![{one.id}]({one.id})" for one in draft.images.images)
     size = (draft.items.width, draft.items.height) if draft.items else draft.size
     return ConvertedPage(
         PageResult(
             index=draft.index,
-            markdown="\n\n".join(filter(None, [laid.markdown, shown, *draft.comments])),
+            markdown=laid.markdown,
             images=draft.images.images,
-            tables=laid.tables,
-            headings=laid.headings,
+            tables=tuple(
+                replace(table, id=f"table-{draft.index}-{number}")
+                for number, table in enumerate(laid.tables + draft.tables)
+            ),
+            headings=laid.headings + draft.headings,
             header=laid.header,
             footer=laid.footer,
             hyperlinks=draft.targets,
@@ -89,11 +94,12 @@ def _with_parts(draft: Draft, laid: LaidOutPage) -> LaidOutPage:
     """Return the layout with those of the turned pieces after it."""
     for part in draft.parts:
         more = _lay_out_alone(part)
+        stamped = is_stamp(more.markdown)
         laid = LaidOutPage(
             index=laid.index,
-            markdown="\n\n".join(filter(None, [laid.markdown, more.markdown])),
+            markdown="\n\n".join(filter(None, [laid.markdown, "" if stamped else more.markdown])),
             header=laid.header,
-            footer=laid.footer,
+            footer="\n".join(filter(None, [laid.footer, more.markdown if stamped else ""])) or None,
             headings=laid.headings + more.headings,
             tables=laid.tables + more.tables,
         )
@@ -116,13 +122,13 @@ def _guard(draft: Draft, laid: LaidOutPage, reader: DocumentReader) -> _Made:
     """Return the layout if it has the words of the page, else the best of what else there is."""
     made = _measured(draft, laid)
     if _is_good(made.conservation):
-        return made
+        return _mended(draft, made, reader)
     visible = reader.visible_layer(draft)
     if visible != draft.layer:
         draft.layer = visible  # also text beside the crop box is part of the layer
         made = _measured(draft, laid)
         if _is_good(made.conservation):
-            return made
+            return _mended(draft, made, reader)
     again = reader.reread(draft)
     if again is not None:
         reread = _measured(draft, _with_parts(draft, _lay_out_alone(again)))
@@ -131,12 +137,24 @@ def _guard(draft: Draft, laid: LaidOutPage, reader: DocumentReader) -> _Made:
         made = max(made, reread, key=lambda one: one.rank)
     if made.conservation.sound:
         return made
+    beside = [item.text for item in draft.values]
+    beside += [one.markdown for one in draft.items.figures] if draft.items else []
+    text = "\n\n".join(filter(None, [markdown.clean(draft.layer), *beside]))
     plain = _Made(
-        LaidOutPage(index=draft.index, markdown=markdown.clean(draft.layer)),
+        LaidOutPage(index=draft.index, markdown=text),
         "plain_text",
         Conservation(1.0),
     )
     return _measured_as(draft, plain)
+
+
+def _mended(draft: Draft, made: _Made, reader: DocumentReader) -> _Made:
+    """Return a sound page with the few words that it lacks."""
+    items = reader.mended(draft, made.conservation.missing) if made.conservation.missing else None
+    if items is None:
+        return made
+    mended = _measured(draft, _with_parts(draft, _lay_out_alone(items)))
+    return max(made, mended, key=lambda one: one.rank)
 
 
 def _measured(draft: Draft, laid: LaidOutPage) -> _Made:

@@ -3,14 +3,16 @@
 The values of fields are not part of the page's content, whether a program has drawn them or not.
 """
 
+from bisect import bisect_left, bisect_right
 from collections.abc import Iterable, Iterator, Sequence
 
 from liteparse.types import FormField
 from msgspec import Struct
+from msgspec.structs import replace
 
 from ilios.engines.layout.items import Item
 from ilios.engines.pdf.annotations import text_at
-from ilios.engines.pdf.geometry import Rect
+from ilios.engines.pdf.geometry import Rect, View
 from ilios.engines.pdf.parser import XFA_FULL
 
 MAX_FIELDS = 2_000
@@ -19,7 +21,13 @@ MAX_FIELDS = 2_000
 BOXES = {True: "\u2611", False: "\u2610"}
 """A checkbox or radio button that is checked, and one that is not."""
 
+MAX_COVERED = 1_000
+"""Further items at the height of a field are not compared with its value."""
+
 FIELD_PADDING = 2.0
+SHORT_VALUE = 160
+"""Characters of a value of several lines that is written as one."""
+
 _TEXT_FLAG_PASSWORD = 1 << 13
 PLACEHOLDER_WORDS = 250
 """With more words on its only page, an XFA form is shown itself."""
@@ -32,18 +40,21 @@ class FormValues(Struct, frozen=True):
     unreadable: bool = False
 
 
-def form_values(fields: Iterable[FormField], items: Sequence[Item]) -> FormValues:
-    """Return the values of fields, but for those that the page shows by itself."""
+def form_values(fields: Iterable[FormField], items: Sequence[Item], view: View) -> FormValues:
+    """Return the values of fields at their places, but for those that the page shows by itself."""
     values: list[Item] = []
     unreadable = False
+    by_height = sorted(items, key=_height)
     for field in list(fields)[:MAX_FIELDS]:
         if field.rect is None or field.rect.width <= 0 or field.rect.height <= 0:
             continue  # not shown
-        rect = Rect(
-            field.rect.x,
-            field.rect.y,
-            field.rect.x + field.rect.width,
-            field.rect.y + field.rect.height,
+        rect = view.place(
+            Rect(
+                field.rect.x,
+                field.rect.y,
+                field.rect.x + field.rect.width,
+                field.rect.y + field.rect.height,
+            )
         )
         if field.type in {"checkbox", "radiobutton", "radio"}:
             values += _box(rect, checked=bool(field.checked))
@@ -53,9 +64,9 @@ def form_values(fields: Iterable[FormField], items: Sequence[Item]) -> FormValue
             continue
         if _is_noise(text):
             unreadable = True
-        elif not _is_shown(text, rect, items):
+        elif not _is_shown(text, rect, by_height):
             inner = Rect(rect.left + FIELD_PADDING, rect.top, rect.right, rect.bottom)
-            values += text_at(inner, text)
+            values += _lines(inner, text)
     return FormValues(tuple(values), unreadable)
 
 
@@ -65,8 +76,17 @@ def _value(field: FormField) -> str:
     ):
         return ""
     if field.type in {"combobox", "listbox"} and field.selected_options:
-        return "\n".join(field.selected_options)
+        return ", ".join(field.selected_options)
     return field.value or ""
+
+
+def _lines(rect: Rect, text: str) -> list[Item]:
+    """Return the lines of a value; a few short ones are one, so that they stay with their label."""
+    lines = list(text_at(rect, text))
+    joined = " ".join(line.text for line in lines)
+    if len(lines) < 2 or len(joined) > SHORT_VALUE:
+        return lines
+    return [replace(lines[0], text=joined)]
 
 
 def _box(rect: Rect, *, checked: bool) -> Iterator[Item]:
@@ -89,16 +109,18 @@ def _is_noise(text: str) -> bool:
     return 2 * strange > len(text)
 
 
+def _height(item: Item) -> float:
+    return (item.top + item.bottom) / 2
+
+
 def _is_shown(text: str, rect: Rect, items: Sequence[Item]) -> bool:
-    """Whether the content of the page has the value at the place of its field."""
+    """Whether the content of the page, from top to bottom, has the value at its field's place."""
+    first = bisect_left(items, rect.top - rect.height / 2, key=_height)
+    last = bisect_right(items, rect.bottom + rect.height / 2, key=_height)
     inside = "".join(
         item.text
-        for item in items
-        if item.left < rect.right
-        and item.right > rect.left
-        and rect.top - rect.height / 2
-        <= (item.top + item.bottom) / 2
-        <= rect.bottom + rect.height / 2
+        for item in items[first : min(last, first + MAX_COVERED)]
+        if item.left < rect.right and item.right > rect.left
     )
     return "".join(text.split()) in "".join(inside.split())
 

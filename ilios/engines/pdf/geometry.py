@@ -121,6 +121,26 @@ def turn(rect: Rect, quarters: int, width: float, height: float) -> Rect:
     return rect
 
 
+class View(Struct, frozen=True):
+    """A page as it is read: turned clockwise by quarter turns from how it is shown."""
+
+    sheet: Sheet
+    quarters: int = 0
+
+    @property
+    def size(self) -> tuple[float, float]:
+        """Width and height."""
+        return turned_size(self.quarters, *self.sheet.size)
+
+    def place(self, rect: Rect) -> Rect:
+        """Return where a rectangle of the page as shown is."""
+        return turn(rect, self.quarters, *self.sheet.size)
+
+    def stored(self, rect: Rect) -> tuple[float, float, float, float]:
+        """Return left, bottom, right and top of a rectangle in PDF's coordinates."""
+        return self.sheet.stored(turn(rect, -self.quarters % 4, *self.size))
+
+
 def turned_size(quarters: int, width: float, height: float) -> tuple[float, float]:
     """Return the size of a page after quarter turns."""
     return (height, width) if quarters % 2 else (width, height)

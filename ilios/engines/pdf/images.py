@@ -18,6 +18,9 @@ MAX_IMAGE_BYTES = 2_000_000
 MAX_DOCUMENT_BYTES = 24_000_000
 """Larger images, and further ones, are not handed out."""
 
+MAX_TRIES = 20
+"""Images of a page that are encoded, be they too large then or not."""
+
 LEAST_POINTS = 24.0
 LEAST_PIXELS = 32
 """Smaller ones are ornaments."""
@@ -26,10 +29,11 @@ _JPEG = b"\xff\xd8\xff"
 
 
 class PageImages(Struct, frozen=True):
-    """The images of a page, and their bytes by their id."""
+    """The images of a page with their places, and their bytes by their id."""
 
     images: tuple[PageImage, ...] = ()
     encoded: dict[str, bytes] = {}
+    rects: tuple[Rect, ...] = ()
 
 
 class ImageExtractor:
@@ -43,7 +47,8 @@ class ImageExtractor:
         """Return the images of a page of a sensible size."""
         images: list[PageImage] = []
         encoded: dict[str, bytes] = {}
-        for picture in _sensible(objects):
+        rects: list[Rect] = []
+        for picture in _sensible(objects)[:MAX_TRIES]:
             if len(images) == MAX_PAGE_IMAGES:
                 break
             data = self._encode(page, picture)
@@ -53,7 +58,8 @@ class ImageExtractor:
             name = f"img-{len(images)}.{'jpeg' if data.startswith(_JPEG) else 'png'}"
             encoded[name] = data
             images.append(PageImage(id=name, box=_box(picture.rect)))
-        return PageImages(tuple(images), encoded)
+            rects.append(picture.rect)
+        return PageImages(tuple(images), encoded, tuple(rects))
 
     def _encode(self, page: pypdfium2.PdfPage, picture: Picture) -> bytes | None:
         """Return a JPEG as it is, and another image as it is shown, as a PNG."""

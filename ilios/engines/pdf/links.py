@@ -8,10 +8,14 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from ilios.engines.layout.items import Item
-from ilios.engines.pdf.geometry import Rect, Sheet
+from ilios.engines.pdf.characters import is_right_to_left, square_count
+from ilios.engines.pdf.geometry import Rect, View
 
 MAX_LINKS = 500
 """Further links of a page are left out."""
+
+MAX_LOOKS = 1_000
+"""Texts that links cover in part; on a page with more of them, the others are not linked."""
 
 EDGE = 0.12
 """Share of the font size by which a link's rectangle may reach over its neighbours."""
@@ -46,39 +50,59 @@ def links_of(annotations: Iterable[DocumentAnnotation] | None) -> list[Link]:
 
 
 def put_links(
-    items: Sequence[Item], links: Sequence[Link], textpage: pypdfium2.PdfTextPage, sheet: Sheet
+    items: Sequence[Item], links: Sequence[Link], textpage: pypdfium2.PdfTextPage, view: View
 ) -> list[Item]:
     """Return the items with their links; an item that is linked in part is split."""
-    linked = list(items)
-    for link in links:
-        linked = [part for item in linked for part in _put(item, link, textpage, sheet)]
+    placed = [Link(shown.target, view.place(shown.rect)) for shown in links]
+    linked: list[Item] = []
+    looks = iter(range(MAX_LOOKS))
+    for item in items:
+        middle = (item.top + item.bottom) / 2
+        margin = EDGE * item.size
+        parts = [item]
+        for link in placed:
+            rect = link.rect
+            if rect.top - margin <= middle <= rect.bottom + margin:
+                parts = [
+                    piece for part in parts for piece in _put(part, link, textpage, view, looks)
+                ]
+        linked += parts
     return linked
 
 
-def _put(item: Item, link: Link, textpage: pypdfium2.PdfTextPage, sheet: Sheet) -> Iterator[Item]:
+def _put(
+    item: Item,
+    link: Link,
+    textpage: pypdfium2.PdfTextPage,
+    view: View,
+    looks: Iterator[int],
+) -> Iterator[Item]:
+    """Yield the item, which is at the height of the link, in up to three parts."""
     rect = link.rect
-    middle = (item.top + item.bottom) / 2
     margin = EDGE * item.size
-    if (
-        item.link
-        or not rect.top - margin <= middle <= rect.bottom + margin
-        or item.right - margin <= rect.left
-        or item.left + margin >= rect.right
-    ):
+    if item.link or item.right - margin <= rect.left or item.left + margin >= rect.right:
         yield item
         return
     if rect.left <= item.left + margin and rect.right >= item.right - margin:
         yield replace(item, link=link.target)
         return
-    covered = _covered(item, rect, textpage, sheet)
+    # Each look takes time for every character of the page.
+    covered = "" if next(looks, None) is None else _covered(item, rect, textpage, view)
     at = _find(item, covered, rect)
     if at is None:
         yield item
         return
-    yield from _split(item, at, at + len(covered), link)
+    start = _word_edge(item.text, at)
+    stop = _word_edge(item.text, at + len(covered))
+    inner = item.text[start:stop]
+    start, stop = start + len(inner) - len(inner.lstrip()), stop - len(inner) + len(inner.rstrip())
+    if start < stop:
+        yield from _split(item, start, stop, link)
+    else:
+        yield item
 
 
-def _covered(item: Item, rect: Rect, textpage: pypdfium2.PdfTextPage, sheet: Sheet) -> str:
+def _covered(item: Item, rect: Rect, textpage: pypdfium2.PdfTextPage, view: View) -> str:
     """Return the text of the item's line between the edges of a link."""
     margin = min(EDGE * item.size, rect.width / 4)
     height = item.bottom - item.top
@@ -90,7 +114,7 @@ def _covered(item: Item, rect: Rect, textpage: pypdfium2.PdfTextPage, sheet: She
     )
     if band.right <= band.left:
         return ""
-    return " ".join(textpage.get_text_bounded(*sheet.stored(band)).split())
+    return " ".join(textpage.get_text_bounded(*view.stored(band)).split())
 
 
 def _find(item: Item, covered: str, rect: Rect) -> int | None:
@@ -106,12 +130,35 @@ def _find(item: Item, covered: str, rect: Rect) -> int | None:
     return min(places, key=lambda place: abs(place - expected)) if places else None
 
 
+def _word_edge(text: str, at: int) -> int:
+    """Return the place itself, or inside of a word the nearer end of it."""
+    start = stop = at
+    while start and _is_inside(text[start - 1 : start + 1]):
+        start -= 1
+    while stop < len(text) and _is_inside(text[stop - 1 : stop + 1]):
+        stop += 1
+    return start if at - start <= stop - at else stop
+
+
+def _is_inside(pair: str) -> bool:
+    return len(pair) == 2 and pair.isalnum() and not square_count(pair)
+
+
 def _split(item: Item, start: int, stop: int, link: Link) -> Iterator[Item]:
     """Yield the text before the link, the link and the text after it, as far apart as blanks."""
     left = max(link.rect.left, item.left)
     right = min(link.rect.right, item.right)
     before, after = item.text[:start], item.text[stop:]
     blank = BLANK * item.size
+    if is_right_to_left(item.text):
+        yield replace(item, text=item.text[start:stop], left=left, right=right, link=link.target)
+        if before.strip():
+            start_at = right + blank * before.endswith(" ")
+            yield replace(item, text=before.rstrip(), left=min(start_at, item.right))
+        if after.strip():
+            end = left - blank * after.startswith(" ")
+            yield replace(item, text=after.lstrip(), right=max(end, item.left))
+        return
     if before.strip():
         end = left - blank if before.endswith(" ") else left
         yield replace(item, text=before.rstrip(), right=max(end, item.left))

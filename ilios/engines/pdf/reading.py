@@ -1,15 +1,20 @@
 """Reading of a page: what stands where, from its text layer or by recognition."""
 
+import re
+from collections.abc import Iterable, Sequence
+
 import pypdfium2
 from liteparse.types import ParsedPage
 from msgspec import Struct
+from msgspec.structs import replace
 
-from ilios.engines.layout.items import Item, PageItems
+from ilios.engines.layout.document import lay_out
+from ilios.engines.layout.items import Figure, Item, PageItems
 from ilios.engines.pdf import characters
-from ilios.engines.pdf.annotations import Annotations, read_annotations
+from ilios.engines.pdf.annotations import Annotations, hidden_annotations, read_annotations
 from ilios.engines.pdf.document import open_page
-from ilios.engines.pdf.forms import form_values
-from ilios.engines.pdf.geometry import Sheet, turned_size
+from ilios.engines.pdf.forms import MAX_FIELDS, form_values
+from ilios.engines.pdf.geometry import Rect, Sheet, View, turned_size
 from ilios.engines.pdf.images import ImageExtractor, PageImages
 from ilios.engines.pdf.items import (
     MAX_ITEMS,
@@ -21,12 +26,13 @@ from ilios.engines.pdf.items import (
     with_pictures,
 )
 from ilios.engines.pdf.judging import Judge
-from ilios.engines.pdf.links import links_of, put_links
+from ilios.engines.pdf.links import Link, links_of, put_links
+from ilios.engines.pdf.missing import lone_numbers, missing_words
 from ilios.engines.pdf.objects import PageObjects, page_objects
 from ilios.engines.pdf.scans import PageReader
 from ilios.engines.recognition.ocr import ImageText
 from schemas.options import RecognitionMode
-from schemas.results import ReadingMethod
+from schemas.results import PageHeading, PageTable, ReadingMethod
 from schemas.warnings import PageWarning, page_warning
 
 FULL_COVERAGE = 0.5
@@ -42,6 +48,10 @@ TURNED_SHARE = 0.5
 SQUARE_SHARE = 0.3
 """Share of Chinese, Japanese or Korean letters on a page that may be written vertically."""
 
+PICTURE_WORDS = 60
+"""The text of a picture with fewer words is labels, and no line of it a heading."""
+
+_HEADING = re.compile(r"^#{1,6} ", re.MULTILINE)
 _PLAIN_SUBTYPES = frozenset({"link", "widget", "popup"})
 
 
@@ -49,7 +59,8 @@ class Draft(Struct):
     """A page before its layout.
 
     ``layer`` is the text that has to be conserved. ``parts`` are turned pieces, each laid out by
-    itself. A page that was ``recognised`` has neither; ``values`` are those of its form fields.
+    itself; a page that was ``recognised`` has neither. ``values`` are those of form fields, and
+    text typed onto the page. The items are ``turned`` by quarter turns from the page as shown.
     """
 
     index: int
@@ -59,12 +70,17 @@ class Draft(Struct):
     parts: list[PageItems] = []
     recognised: ImageText | None = None
     method: ReadingMethod = "text_layer"
-    comments: tuple[str, ...] = ()
-    values: tuple[str, ...] = ()
+    comments: tuple[Figure, ...] = ()
+    values: tuple[Item, ...] = ()
+    tables: tuple[PageTable, ...] = ()
+    headings: tuple[PageHeading, ...] = ()
+    links: tuple[Link, ...] = ()
     targets: tuple[str, ...] = ()
     warnings: list[PageWarning] = []
     fields: int = 0
     images: PageImages = PageImages()
+    turned: int = 0
+    by_characters: bool = False
 
 
 class DocumentReader:
@@ -93,13 +109,28 @@ class DocumentReader:
     def reread(self, draft: Draft) -> PageItems | None:
         """Return a page once more, in PDFium's own order and with its blanks."""
         with open_page(self._document, draft.index) as page:
-            if page is None or draft.items is None:
+            if page is None or draft.items is None or draft.by_characters:
+                return None
+            textpage = page.get_textpage()
+            before = draft.items
+            try:
+                again = _by_characters(draft, textpage, Sheet.of(page), before, draft.links)
+                # A page that is mostly upright when it is parsed is mostly upright here, too.
+                return replace(with_items(again, draft.values), figures=before.figures)
+            finally:
+                textpage.close()
+
+    def mended(self, draft: Draft, words: Iterable[str]) -> PageItems | None:
+        """Return a page with words that its items lack; None if they stand where an item is."""
+        with open_page(self._document, draft.index) as page:
+            if page is None or draft.items is None or draft.turned:
                 return None
             textpage = page.get_textpage()
             try:
-                return _by_characters(draft, textpage, Sheet.of(page), draft.items)
+                found = missing_words(textpage, Sheet.of(page), words, draft.items.items)
             finally:
                 textpage.close()
+        return with_items(draft.items, found) if found else None
 
     def visible_layer(self, draft: Draft) -> str:
         """Return the text layer inside the crop box."""
@@ -127,25 +158,49 @@ class DocumentReader:
         objects = page_objects(page, sheet)
         verdict = self._judge.judge(page, draft.layer, objects, parsed, index)
         draft.warnings = list(verdict.warnings)
-        annotations = _annotations(page, sheet, parsed)
-        draft.comments = annotations.comments
         if verdict.recognised:
             draft.recognised = verdict.recognised
             draft.method = "recognition"
-            draft.values = tuple(item.text for item in _values(draft, parsed, ()))
+            annotations = _annotations(page, View(sheet), parsed)
+            draft.comments = annotations.comments
+            draft.values = (*_values(draft, page, parsed, (), View(sheet)), *annotations.typed)
             return draft
-        _take_items(draft, textpage, sheet, parsed)
-        if verdict.noisy_fonts and parsed and draft.items:
+        draft.items = _take_items(draft, textpage, sheet, parsed)
+        if verdict.noisy_fonts and parsed:
             self._replace_noise(draft, page, sheet, parsed, verdict.noisy_fonts)
-        if draft.items:
-            values = _values(draft, parsed, draft.items.items)
-            draft.items = with_items(draft.items, (*values, *annotations.typed))
-            draft.items = with_pictures(draft.items, (one.rect for one in objects.pictures))
-        if objects.pictures:
-            draft.images = self._images.extract(page, objects)
-        if self._pictures and objects.pictures and _may_read_pictures(draft, objects):
-            self._read_pictures(draft, page, objects, sheet)
+        view = View(sheet, draft.turned)
+        annotations = _annotations(page, view, parsed)
+        draft.values = (
+            *_values(draft, page, parsed, draft.items.items, view),
+            *annotations.typed,
+        )
+        places = [view.place(one.rect) for one in objects.pictures]
+        shown = self._figures(draft, page, objects, view) if places else ()
+        draft.items = replace(
+            with_pictures(with_items(draft.items, draft.values), places),
+            figures=(*shown, *annotations.comments),
+        )
         return draft
+
+    def _figures(
+        self, draft: Draft, page: pypdfium2.PdfPage, objects: PageObjects, view: View
+    ) -> list[Figure]:
+        """Return the pictures that are handed out or have text."""
+        draft.images = self._images.extract(page, objects)
+        texts: dict[Rect, list[Item]] = {}
+        if self._pictures and _may_read_pictures(draft, objects):
+            over = draft.items.items if draft.items and not draft.turned else ()
+            found, unread = self._reader.read_pictures(page, objects, over, view.sheet)
+            texts = dict(found)
+            if unread:
+                draft.warnings.append(page_warning("image_text_unread"))
+        shown: list[Figure] = []
+        for one, rect in zip(draft.images.images, draft.images.rects, strict=True):
+            text = _picture_text(draft, texts.pop(rect, []), view.sheet)
+            shown.append(_figure(rect, view, f"![{one.id}]({one.id})", text))
+        for rect, items in texts.items():
+            shown.append(_figure(rect, view, _picture_text(draft, items, view.sheet)))
+        return shown
 
     def _replace_noise(
         self,
@@ -166,18 +221,6 @@ class DocumentReader:
         draft.method = "mixed"
         draft.warnings.append(page_warning("text_layer_untrusted"))
 
-    def _read_pictures(
-        self, draft: Draft, page: pypdfium2.PdfPage, objects: PageObjects, sheet: Sheet
-    ) -> None:
-        if draft.items is None:
-            return
-        found, unread = self._reader.read_pictures(page, objects, draft.items.items, sheet)
-        if found:
-            draft.items = with_items(draft.items, found)
-            draft.method = "mixed"
-        if unread:
-            draft.warnings.append(page_warning("image_text_unread"))
-
 
 def plain_text(textpage: pypdfium2.PdfTextPage) -> str:
     """Return the text layer in PDFium's order; "" when it cannot be read."""
@@ -187,20 +230,50 @@ def plain_text(textpage: pypdfium2.PdfTextPage) -> str:
         return ""
 
 
-def _annotations(page: pypdfium2.PdfPage, sheet: Sheet, parsed: ParsedPage | None) -> Annotations:
+def _annotations(page: pypdfium2.PdfPage, view: View, parsed: ParsedPage | None) -> Annotations:
     if parsed and not any(one.subtype not in _PLAIN_SUBTYPES for one in parsed.annotations or ()):
         return Annotations()
-    return read_annotations(page, sheet)
+    return read_annotations(page, view)
 
 
-def _values(draft: Draft, parsed: ParsedPage | None, items: tuple[Item, ...]) -> tuple[Item, ...]:
+def _values(
+    draft: Draft,
+    page: pypdfium2.PdfPage,
+    parsed: ParsedPage | None,
+    items: tuple[Item, ...],
+    view: View,
+) -> tuple[Item, ...]:
     """Return the values of the form fields that ``items`` lack."""
-    fields = (parsed.form_fields if parsed else None) or []
+    fields = ((parsed.form_fields if parsed else None) or [])[:MAX_FIELDS]
     draft.fields = len(fields)
-    values = form_values(fields, items)
+    hidden = hidden_annotations(page, (field.annotation_index for field in fields))
+    fields = [field for field in fields if field.annotation_index not in hidden]
+    values = form_values(fields, items, view)
     if values.unreadable:
         draft.warnings.append(page_warning("form_values_unreadable"))
     return values.items
+
+
+def _figure(rect: Rect, view: View, *texts: str) -> Figure:
+    placed = view.place(rect)
+    markdown = "\n\n".join(filter(None, texts))
+    return Figure(placed.left, placed.top, placed.right, placed.bottom, markdown)
+
+
+def _picture_text(draft: Draft, items: list[Item], sheet: Sheet) -> str:
+    """Return the text of a picture, laid out by itself; labels are no headings."""
+    if not items:
+        return ""
+    draft.method = "mixed"
+    width, height = sheet.size
+    page = PageItems(index=draft.index, width=width, height=height, items=tuple(items))
+    laid = lay_out([page], noisy=True)[0]
+    draft.tables += laid.tables
+    text = "\n\n".join(filter(None, [laid.header, laid.markdown, laid.footer]))
+    if len(text.split()) < PICTURE_WORDS:
+        return _HEADING.sub("", text)
+    draft.headings += laid.headings
+    return text
 
 
 def _may_read_pictures(draft: Draft, objects: PageObjects) -> bool:
@@ -212,10 +285,14 @@ def _may_read_pictures(draft: Draft, objects: PageObjects) -> bool:
 
 def _take_items(
     draft: Draft, textpage: pypdfium2.PdfTextPage, sheet: Sheet, parsed: ParsedPage | None
-) -> None:
-    if parsed is None or len(parsed.text_items) > MAX_ITEMS:
-        draft.items = _by_characters(draft, textpage, sheet, None)
-        return
+) -> PageItems:
+    if parsed is None:
+        return _by_characters(draft, textpage, sheet, None, ())
+    links = links_of(parsed.annotations)
+    draft.links = tuple(links)
+    draft.targets = tuple(dict.fromkeys(link.target for link in links))
+    if len(parsed.text_items) > MAX_ITEMS:
+        return _by_characters(draft, textpage, sheet, None, links)
     upright, other = turned_characters(parsed.text_items)
     page = page_items(parsed, draft.index)
     if (
@@ -223,43 +300,38 @@ def _take_items(
         or characters.is_right_to_left(draft.layer)
         or characters.square_count(draft.layer) > SQUARE_SHARE * len(draft.layer)
     ):
-        draft.items = _by_characters(draft, textpage, sheet, page)
-        return
-    links = links_of(parsed.annotations)
+        return _by_characters(draft, textpage, sheet, page, links)
+    page = with_items(page, lone_numbers(textpage, sheet, draft.layer, page.items))
     if links:
-        draft.targets = tuple(dict.fromkeys(link.target for link in links))
-        linked = put_links(page.items, links, textpage, sheet)
-        page = PageItems(
-            index=page.index,
-            width=page.width,
-            height=page.height,
-            items=tuple(linked),
-            strokes=page.strokes,
-            shapes=page.shapes,
-        )
-    draft.items = page
+        linked = put_links(page.items, links, textpage, View(sheet))
+        page = replace(page, items=tuple(linked))
     if other:
-        draft.parts = _turned_parts(draft, textpage, sheet)
+        draft.parts = _pieces(draft, characters.read_characters(textpage, sheet), 0, sheet)
+    return page
 
 
 def _by_characters(
-    draft: Draft, textpage: pypdfium2.PdfTextPage, sheet: Sheet, page: PageItems | None
+    draft: Draft,
+    textpage: pypdfium2.PdfTextPage,
+    sheet: Sheet,
+    page: PageItems | None,
+    links: Sequence[Link],
 ) -> PageItems:
     """Return a page in PDFium's own order, turned upright, with the drawings of ``page``."""
     found = characters.read_characters(textpage, sheet)
     quarters = characters.main_direction(found)
     items = characters.group(found, quarters, sheet.size)
+    if links:
+        items = put_links(items, links, textpage, View(sheet, quarters))
     if characters.is_right_to_left(draft.layer):
         draft.layer = characters.text_of(found)
     draft.parts = _pieces(draft, found, quarters, sheet)
+    draft.turned = quarters
+    draft.by_characters = True
     if page is None:
         width, height = turned_size(quarters, *sheet.size)
         return PageItems(index=draft.index, width=width, height=height, items=tuple(items))
     return turned(page, quarters, items)
-
-
-def _turned_parts(draft: Draft, textpage: pypdfium2.PdfTextPage, sheet: Sheet) -> list[PageItems]:
-    return _pieces(draft, characters.read_characters(textpage, sheet), 0, sheet)
 
 
 def _pieces(

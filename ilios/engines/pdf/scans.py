@@ -84,12 +84,13 @@ class PageReader:
 
     def read_pictures(
         self, page: pypdfium2.PdfPage, objects: PageObjects, items: Sequence[Item], sheet: Sheet
-    ) -> tuple[list[Item], bool]:
-        """Return the text of the pictures at its places, and whether some were not read.
+    ) -> tuple[list[tuple[Rect, list[Item]]], bool]:
+        """Return the text of each picture that has some, and whether some were not read.
 
         Text over a picture that is in ``items`` is left out.
         """
-        found: list[Item] = []
+        found: list[tuple[Rect, list[Item]]] = []
+        seen = list(items)
         wanted = [one for one in objects.pictures if one.rect.area > READ_SHARE * objects.area]
         for picture in wanted[:MAX_PICTURES]:
             if self._pictures <= 0:
@@ -101,7 +102,10 @@ class PageReader:
                 continue
             self._pictures -= 1
             read = self._recognise(image)
-            found += _items_at(read.recognised, picture.rect, (*items, *found))
+            text = _items_at(read.recognised, picture.rect, seen)
+            if text:
+                found.append((picture.rect, text))
+                seen += text
         return found, len(wanted) > MAX_PICTURES
 
     def read_instead(

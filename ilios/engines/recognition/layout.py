@@ -3,7 +3,10 @@
 from collections.abc import Sequence
 from statistics import median
 
-from ilios.engines.layout.document import lay_out
+from msgspec.structs import replace
+
+from ilios.engines.converters import markdown
+from ilios.engines.layout.document import LaidOutPage, lay_out
 from ilios.engines.layout.items import Item, PageItems
 from ilios.engines.recognition.recogniser import Line
 
@@ -33,10 +36,10 @@ GUTTER_ZONE = (0.15, 0.85)
 GUTTER_STEPS = 140
 
 
-def to_markdown(lines: Sequence[Line]) -> str:
-    """Return the lines of a page as Markdown, in reading order."""
+def lay_out_lines(lines: Sequence[Line]) -> LaidOutPage:
+    """Return the lines of a page in reading order; its running headers are in the Markdown."""
     if not lines:
-        return ""
+        return LaidOutPage(index=0, markdown="")
     gutter = _gutter(lines)
     if gutter is not None:
         lines = _split_merged(lines, gutter)
@@ -47,7 +50,13 @@ def to_markdown(lines: Sequence[Line]) -> str:
         items=tuple(map(_item, lines)),
     )
     [laid] = lay_out([page], noisy=True)
-    return "\n\n".join(filter(None, (laid.header, laid.markdown, laid.footer)))
+    text = "\n\n".join(filter(None, (laid.header, laid.markdown, laid.footer)))
+    return LaidOutPage(
+        index=0,
+        markdown=markdown.clean(text),
+        headings=tuple(replace(one, text=markdown.clean(one.text)) for one in laid.headings),
+        tables=tuple(replace(one, content=markdown.clean(one.content)) for one in laid.tables),
+    )
 
 
 def _item(line: Line) -> Item:

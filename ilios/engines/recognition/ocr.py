@@ -7,7 +7,7 @@ import msgspec
 from msgspec import Struct
 from PIL import Image
 
-from ilios.engines.converters import markdown
+from ilios.engines.layout.document import LaidOutPage
 from ilios.engines.pages import model_name
 from ilios.engines.recognition import layout, scripts, skew, tesseract
 from ilios.engines.recognition.recogniser import (
@@ -28,11 +28,24 @@ LOW_CONFIDENCE = 0.8
 
 
 class ImageText(Struct, frozen=True):
-    """The text of an image: as Markdown, and line by line."""
+    """The text of an image: laid out as Markdown, and line by line."""
 
-    markdown: str
+    laid_out: LaidOutPage
     recognised: Recognised
     warnings: tuple[PageWarning, ...] = ()
+
+    @property
+    def markdown(self) -> str:
+        """The text as Markdown."""
+        return self.laid_out.markdown
+
+    def page(self, index: int) -> LaidOutPage:
+        """Return the text as a page of a document: its tables are named by it."""
+        tables = tuple(
+            msgspec.structs.replace(table, id=f"table-{index}-{number}")
+            for number, table in enumerate(self.laid_out.tables)
+        )
+        return msgspec.structs.replace(self.laid_out, index=index, tables=tables)
 
     @property
     def confidence(self) -> PageConfidence | None:
@@ -104,7 +117,7 @@ class ImageReader:
         :param coarse: the image has few pixels for its text (less than about 80 dpi).
         """
         if min(image.size) < SMALLEST_SIDE:
-            return ImageText("", Recognised((), *image.size))
+            return _image_text(Recognised((), *image.size), [])
         image = image.convert("RGB")
         key = repr((image.size, coarse)).encode()
         digest = hashlib.sha256(key + image.tobytes()).digest()
@@ -165,4 +178,4 @@ def _image_text(found: Recognised, likely: list[str]) -> ImageText:
         names = sorted(named) or likely
         detail = " and ".join(names) if names else "neither Latin, Chinese nor Japanese"
         warnings = (page_warning("script_not_recognised", detail), *warnings)
-    return ImageText(markdown.clean(layout.to_markdown(found.lines)), found, warnings)
+    return ImageText(layout.lay_out_lines(found.lines), found, warnings)

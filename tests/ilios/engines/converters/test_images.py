@@ -4,7 +4,7 @@ import io
 from pathlib import Path
 
 import pytest
-from PIL import Image
+from PIL import Image, ImageDraw, ImageFont
 
 from actors import sniffing
 from actors.engines import Unconvertible
@@ -12,18 +12,25 @@ from ilios.engines.converters import heif, images, registry
 from ilios.engines.converters.frames import prepare_frame
 from ilios.engines.local.limits import EngineLimits
 from ilios.engines.pages import Pages, Reading
+from schemas.results import PageHeading
 from tests import documents
 
 TEXT = "Delivery note 40817"
+HEIC = b"\0\0\0\x18ftypheic\0\0\0\0mif1heic" + bytes(64)
 
 
-def converted(data: bytes, folder: Path, reading: Reading | None = None) -> Pages:
+def converted(
+    data: bytes,
+    folder: Path,
+    reading: Reading | None = None,
+    limits: EngineLimits = EngineLimits(),  # noqa: B008  it is frozen
+) -> Pages:
     path = folder / "image"
     path.write_bytes(data)
     content_type = sniffing.sniff(data, data)
     assert content_type
     convert = registry.load_converter(content_type)
-    return convert(path, EngineLimits(), lambda *_: None, reading or Reading())
+    return convert(path, limits, lambda *_: None, reading or Reading())
 
 
 def grey(lowest: float, highest: float, mode: str) -> Image.Image:
@@ -97,20 +104,47 @@ def test_without_recognition_a_page_has_a_warning_instead_of_text(tmp_path: Path
     assert [one.code for one in page.result.warnings] == ["image_text_unread"]
 
 
+def test_a_page_names_its_headings_and_tables(tmp_path: Path) -> None:
+    page = Image.new("RGB", (1000, 640), "white")
+    draw = ImageDraw.Draw(page)
+    draw.text((60, 40), "Harbour dues", "black", ImageFont.load_default(60))
+    font = ImageFont.load_default(30)
+    for row in range(3):
+        text = f"The {row + 1}. line of text under it fills the whole width of the page"
+        draw.text((60, 150 + 40 * row), text, "black", font)
+    for row, cells in enumerate([("Ship", "Tons", "Dues"), ("Swan", "140", "35"), ("Wren", "90")]):
+        for column, cell in enumerate(cells):
+            draw.text((60 + 300 * column, 380 + 60 * row), cell, "black", font)
+    data = documents.image_file(documents.text_image(TEXT), "TIFF", [page])
+    result = converted(data, tmp_path).pages[1].result
+    assert result.headings == (PageHeading(1, "Harbour dues"),)
+    (table,) = result.tables
+    assert (table.id, table.format) == ("table-1-0", "markdown")
+    assert table.content.splitlines()[2] == "| Swan | 140 | 35 |"
+    assert table.content in result.markdown
+
+
+# /dev/null is no library.
+@pytest.mark.parametrize("decoder", ["off", "/dev/null"])
 def test_a_heic_image_without_a_decoder_is_refused_with_what_to_do(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, decoder: str
 ) -> None:
-    monkeypatch.setattr(heif, "_library", lambda: None)
-    with pytest.raises(Unconvertible, match=r"HEIC.* JPEG") as caught:
-        converted(b"\0\0\0\x18ftypheic\0\0\0\0mif1heic" + bytes(64), tmp_path)
+    with pytest.raises(Unconvertible, match=r"HEIC.* JPEG.*libheif.*ILIOS_HEIF") as caught:
+        converted(HEIC, tmp_path, limits=EngineLimits(heif=decoder))
     assert caught.value.code == "unsupported_type"
 
 
+def test_a_decoder_that_cannot_be_loaded_is_a_warning() -> None:
+    (warned,) = heif.decoder_warnings("/dev/null")
+    assert "ILIOS_HEIF: /dev/null" in warned
+    assert heif.decoder_warnings("auto") == heif.decoder_warnings("off") == []
+
+
 def test_a_damaged_heic_image_is_refused(tmp_path: Path) -> None:
-    if heif._library() is None:
+    if heif.load(heif.AUTO) is None:
         pytest.skip("libheif is not installed")
     with pytest.raises(Unconvertible) as caught:
-        converted(b"\0\0\0\x18ftypheic\0\0\0\0mif1heic" + bytes(64), tmp_path)
+        converted(HEIC, tmp_path)
     assert caught.value.code == "corrupt"
 
 

@@ -9,6 +9,7 @@ from PIL.TiffImagePlugin import TiffImageFile
 from actors.engines import EngineCrashed, SourceFile, Unconvertible
 from ilios.engines.converters import images
 from ilios.engines.converters.frames import ORIENTATION, prepare_frame
+from ilios.engines.layout.document import LaidOutPage
 from ilios.engines.local.engine import LocalEngine
 from ilios.engines.local.limits import MIB, EngineLimits
 from ilios.engines.recognition import ocr
@@ -115,7 +116,8 @@ def test_identical_pages_are_read_once(tmp_path: Path, monkeypatch: pytest.Monke
 
     def note(_: object, image: Image.Image, *__: object, **___: object) -> ocr.ImageText:
         read.append(image.size)
-        return ocr.ImageText(f"Text {len(read)}", Recognised((), *image.size))
+        page = LaidOutPage(index=0, markdown=f"Text {len(read)}")
+        return ocr.ImageText(page, Recognised((), *image.size))
 
     monkeypatch.setattr(ocr.ImageReader, "_read", note)
     white, other, strip = (Image.new("L", size, "white") for size in ((9, 9), (9, 8), (900, 2)))
