@@ -190,13 +190,14 @@ async def _post(
         return answer.status, body, "Idempotent-Replayed" in answer.headers
 
 
-async def _originals(service: RunningService, ids: int) -> None:
-    """Wait until nothing lies in the store but the originals and the Markdown of these."""
+async def _only_blobs_of_one(service: RunningService) -> None:
+    """Wait until nothing is in the store but what one completed document has."""
     blobs = service.data_dir / "blobs"
 
     def only_those() -> bool:
         found = [path for path in blobs.rglob("*") if path.is_file() and "+" in path.name]
-        return len(found) == 2 * ids
+        kinds = sorted(path.name.partition("+")[0] for path in found)
+        return kinds == ["markdown", "originals", "results"]
 
     await wait_until(only_those, within=20)
 
@@ -231,7 +232,7 @@ async def test_a_repeated_request_makes_one_document_also_across_a_kill(
         assert again == (ok, answers[0][1], True)
         other = await _post(session, service.url + path, form(content + b"\n", part=part))
         assert (other[0], other[1]["code"]) == (422, "idempotency_key_reused")
-        await _originals(service, 1)
+        await _only_blobs_of_one(service)
 
         def counted(table: str) -> int:
             with sqlite3.connect(tmp_path / "ilios.db") as connection:

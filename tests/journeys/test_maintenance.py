@@ -50,7 +50,8 @@ async def test_what_is_archived_keeps_its_markdown_and_moves_its_original(
         assert (status, b"Meridian" in body) == (200, True)
         status, body = await client.get(f"/api/documents/{completed}/original")
         assert (status, body) == (200, documents.pdf("Meridian"))
-        assert {blob.partition("+")[0] for blob in blob_names(tmp_path)} == {"archive", "markdown"}
+        kinds = {blob.partition("+")[0] for blob in blob_names(tmp_path)}
+        assert kinds == {"archive", "markdown", "results"}
 
 
 @pytest.mark.slow

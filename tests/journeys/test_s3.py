@@ -67,6 +67,7 @@ async def test_a_document_goes_all_the_way_and_is_read_back(
         assert sorted(key.split("/")[0] for key in swift.content_keys(place)) == [
             "markdown",
             "originals",
+            "results",
         ]
         assert (await client.send("DELETE", f"/api/documents/{name}")).status == 200
         await wait_until(lambda: swift.content_keys(place) == [])
