@@ -32,6 +32,7 @@ MEASURES: dict[str, Callable[..., Coroutine[Any, Any, None]]] = {
     "pairs": pairs.measure,
     "clouds": clouds.measure,
     "convert": convert.measure,
+    "cost": convert.measure_cost,
     "clean": clean.measure,
     "memory": uploads.measure_memory,
     "quality": quality.measure,

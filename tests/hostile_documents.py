@@ -8,6 +8,7 @@ from typing import NamedTuple
 from tests import (
     documents,
     hostile_images,
+    hostile_layouts,
     hostile_offices,
     hostile_pages,
     hostile_pdfs,
@@ -133,7 +134,8 @@ def hostile(count: int, seed: int, canary: Canary) -> Iterator[Hostile]:
 def makers(canary: Canary) -> dict[str, Callable[[random.Random], tuple[str, bytes]]]:
     """Return what makes a document of each kind: its name and its bytes."""
     found: dict[str, Callable[[random.Random], tuple[str, bytes]]] = dict(DAMAGES)
-    for kind, pdf in {**hostile_pdfs.KINDS, **hostile_pages.KINDS}.items():
+    pdfs = {**hostile_pdfs.KINDS, **hostile_pages.KINDS, **hostile_layouts.KINDS}
+    for kind, pdf in pdfs.items():
         found[kind] = lambda dice, make=pdf: ("hostile.pdf", make(dice))  # type: ignore[misc]
     found["pdf: reaching out"] = lambda dice: (
         "hostile.pdf",

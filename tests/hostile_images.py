@@ -153,7 +153,27 @@ def long_and_thin(dice: random.Random) -> bytes:
     return documents.image_file(image, "PNG")
 
 
+def frames_without_end(dice: random.Random) -> bytes:
+    """An animation of very many frames, in a small file."""
+    frame = b"\x2c" + struct.pack("<HHHHB", 0, 0, 8, 8, 0) + b"\x02\x02\x44\x01\0"
+    screen = struct.pack("<HH", 8, 8) + b"\x80\0\0" + b"\0\0\0\xff\xff\xff"
+    return b"GIF89a" + screen + frame * dice.choice([1_000, 100_000]) + b"\x3b"
+
+
+def values_without_sense(dice: random.Random) -> bytes:
+    """A TIFF of floating-point numbers that are none, or have no end."""
+    values = [float("nan"), float("inf"), float("-inf"), 1e38, -1e38, 0.0]
+    side = dice.choice([8, 900])
+    pixels = struct.pack("<64f", *(dice.choice(values) for _ in range(64)))
+    return documents.image_file(
+        Image.frombytes("F", (side, side), (pixels * (side * side // 64 + 1))[: 4 * side * side]),
+        "TIFF",
+    )
+
+
 KINDS = {
+    "image: frames without end": frames_without_end,
+    "image: values without sense": values_without_sense,
     "image: PNG of any size": png_of_any_size,
     "image: PNG of long texts": png_of_long_text,
     "image: PNG of many chunks": png_of_many_chunks,

@@ -4,9 +4,14 @@ import re
 from pathlib import Path
 
 import pytest
+from msgspec import structs
 
+from ilios.score.expectations import CHECKS
 from ilios.settings.environ import IGNORED, UNSUPPORTED
 from ilios.settings.settings import TABLE
+from schemas.options import ConversionOptions
+from schemas.quality import Quality
+from schemas.results import PageResult
 from schemas.warnings import MESSAGES
 
 ROOT = Path(__file__).parents[1]
@@ -63,6 +68,43 @@ def test_every_variable_of_the_first_ilios_is_honoured_or_answered() -> None:
     assert not table & (set(UNSUPPORTED) | set(IGNORED)), "both honoured and not"
 
 
+def listed_names(page: str, after: str) -> set[str]:
+    """Return the names in the first column of the first table after a text."""
+    _, _, rest = (ROOT / page).read_text().partition(after)
+    assert rest, f"{after} is not in {page}"
+    table = re.search(r"^(?:\|.*\n)+", rest, re.MULTILINE)
+    assert table, f"no table after {after} in {page}"
+    firsts = re.findall(r"^\| (`.+?) \|", table[0], re.MULTILINE)
+    return {name for first in firsts for name in re.findall(r"`([\w-]+)", first)}
+
+
+@pytest.mark.parametrize(
+    ("page", "after"),
+    [
+        ("README.md", "\n### Options\n"),
+        ("docs/http.md", "\n## Submitting a document\n"),
+        ("docs/bus.md", "\n### Options\n"),
+    ],
+)
+def test_the_tables_of_options_have_every_option(page: str, after: str) -> None:
+    options = {field.encode_name for field in structs.fields(ConversionOptions)}
+    assert options - listed_names(page, after) == set()
+
+
+@pytest.mark.parametrize(
+    ("page", "after", "names"),
+    [
+        ("docs/http.md", "\n### Pages of a result\n", PageResult.__struct_encode_fields__),
+        ("docs/http.md", "\n`quality` is beside them", Quality.__struct_encode_fields__),
+        ("docs/quality.md", "\n## Expectations\n", ("refused", *CHECKS)),
+    ],
+)
+def test_a_table_has_these_names_and_no_others(
+    page: str, after: str, names: tuple[str, ...]
+) -> None:
+    assert sorted(listed_names(page, after)) == sorted(names)
+
+
 def test_the_documentation_lists_every_warning() -> None:
     section = (ROOT / "docs/http.md").read_text().partition("### Warnings and quality")[2]
     listed = re.findall(r"^\| `([a-z_]+)` \| (.+) \|$", section, re.MULTILINE)
@@ -74,6 +116,25 @@ def test_the_documentation_lists_every_warning() -> None:
 def test_every_file_a_page_points_at_exists(page: Path) -> None:
     targets = re.findall(r"\]\((?!https?:)([^)#]+)\)", page.read_text())
     assert [target for target in targets if not (page.parent / target).exists()] == []
+
+
+def anchors(page: Path) -> set[str]:
+    """Return the anchors of the headings of a page, as forges make them."""
+    headings = re.findall(r"^#+ (.+)$", page.read_text(), re.MULTILINE)
+    return {re.sub(r"[^\w -]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_every_heading_a_page_points_at_exists_once(page: Path) -> None:
+    targets = re.findall(r"\]\((?!https?:)([^)#]*)#([^)]+)\)", page.read_text())
+    missing = [
+        (path, anchor)
+        for path, anchor in targets
+        if anchor not in anchors(page.parent / path if path else page)
+    ]
+    assert missing == []
+    headings = re.findall(r"^#+ (.+)$", page.read_text(), re.MULTILINE)
+    assert sorted(headings) == sorted(set(headings))
 
 
 def points_of_security() -> list[tuple[str, str, str]]:

@@ -22,6 +22,7 @@ from actors.engines import (
     SourceFile,
     Unconvertible,
 )
+from ilios import logs
 from ilios.cli import ExitCode, command, printing
 from ilios.engines.local.engine import LocalEngine
 from ilios.formats import FORMATS, Format
@@ -109,6 +110,7 @@ def run(options: argparse.Namespace) -> int:
         printing.print_error(UsageError(f"--{error}"))
         return ExitCode.USAGE
     settings = command.read_settings()
+    logs.set_up("error", settings.log_format)
     try:
         password = _read_password(options.password_file)
         targets = None

@@ -5,6 +5,7 @@ import asyncio
 import sys
 from pathlib import Path
 
+from ilios import logs
 from ilios.cli import ExitCode, command, printing
 from ilios.score import gallery, report, stored
 from ilios.score.conversions import StoredMarkdown, local_converter
@@ -59,6 +60,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
 def run(options: argparse.Namespace) -> int:
     """Score ``options.directories`` and print tables."""
     settings = command.read_settings()
+    logs.set_up("error", settings.log_format)
     try:
         documents = _documents(options)
         before = stored.read(options.against) if options.against else None

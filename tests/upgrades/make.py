@@ -1,8 +1,8 @@
 """``python -m tests.upgrades.make CHECKOUT ARCHIVE``: the data directory an older ilios leaves.
 
-CHECKOUT is a clone at the older commit with its own ``.venv``; its service and its fake Mistral
-are run there, as processes. What they leave when they are killed in the middle of their work is
-packed, with ``contents.json`` that lists what the archive holds.
+CHECKOUT is a clone at the older commit with its own ``.venv``; its service is run there. What it
+leaves when it is killed in the middle of its work is packed, with ``contents.json`` that lists what
+the archive holds.
 
 Nothing in it expires: its streams keep their messages for ever, its documents are kept for ten
 years, its upload URL is signed for longer. Events are as the older service publishes them, so
@@ -30,6 +30,8 @@ import aiohttp
 import nats
 
 from tests import documents
+from tests.mistral.fake import FakeMistral
+from tests.mistral.server import fake_mistral
 from tests.waiting import wait_until
 
 EVENTS, DEAD_LETTERS = "ILIOS_EVENTS", "ILIOS_DEAD_LETTERS"
@@ -57,12 +59,15 @@ BATCH = ("first.pdf", "second.pdf", "third.pdf")
 
 
 class Older:
-    """The older service, at ``url``, and its Mistral."""
+    """The older service, at ``url``, with a fake Mistral of this tree."""
 
-    def __init__(self, checkout: Path, data: Path, session: aiohttp.ClientSession) -> None:
+    def __init__(
+        self, checkout: Path, data: Path, session: aiohttp.ClientSession, fake: FakeMistral
+    ) -> None:
         self.data = data
         self.session = session
-        self.url = self.mistral = ""
+        self.url = ""
+        self._fake = fake
         self._checkout = checkout
         self._process: asyncio.subprocess.Process | None = None
 
@@ -74,18 +79,6 @@ class Older:
             stdout=asyncio.subprocess.PIPE,
         )
 
-    @asynccontextmanager
-    async def fake_mistral(self) -> AsyncIterator[None]:
-        """Run the fake API while the context is open."""
-        process = await self._run("tests.mistral", "--key", "a-key")
-        assert process.stdout is not None
-        self.mistral = (await process.stdout.readline()).decode().strip()
-        try:
-            yield
-        finally:
-            process.kill()
-            await process.wait()
-
     async def start(self, *module: str) -> None:
         """Start the service and wait wait_until it is ready."""
         self._process = await self._run(
@@ -96,8 +89,8 @@ class Older:
             ILIOS_DATA_DIR=str(self.data),
             ILIOS_LOG_LEVEL="warning",
             ILIOS_SNAPSHOT_HOURS="0",
-            MISTRAL_API_KEY="a-key",
-            MISTRAL_SERVER_URL=self.mistral,
+            MISTRAL_API_KEY=self._fake.key,
+            MISTRAL_SERVER_URL=self._fake.url,
         )
         assert self._process.stdout is not None
         async for line in self._process.stdout:
@@ -117,11 +110,9 @@ class Older:
         assert self._process is not None
         assert await self._process.wait() == -signal.SIGKILL
 
-    async def latency(self, seconds: float) -> None:
+    def delay_mistral(self, seconds: float) -> None:
         """Let every call of Mistral that begins from now on take so long."""
-        rules = {"latency": seconds}
-        async with self.session.post(f"{self.mistral}/_fake/rules", json=rules) as answer:
-            assert answer.status == 200, await answer.text()
+        self._fake.rules.latency = seconds
 
     async def submit(self, path: str, part: str, *names: str, **fields: str) -> Any:
         """Submit files under an Idempotency-Key of the first one's name; return the answer."""
@@ -170,13 +161,13 @@ async def make(older: Older) -> dict[str, Any]:
     await wait_until(lambda: has_ended(older, broken), within=WITHIN)
     await bury(older)
 
-    await older.latency(SLOW)
+    older.delay_mistral(SLOW)
     paper = (await older.submit(*one, "paper.pdf", engine="mistral"))["id"]
     batch = await older.submit(*many, *BATCH, engine="mistral")
     of_batch = [one["id"] for one in batch["documents"]]
     await wait_until(lambda: has_kept(older, paper), within=WITHIN)
     await wait_until(lambda: has_kept(older, of_batch[2]), within=WITHIN)
-    await older.latency(HANGING)  # of three calls for each, one or two have ended in time
+    older.delay_mistral(HANGING)  # of three calls for each, one or two have ended in time
     await wait_until(lambda: has_ended(older, of_batch[0]), within=WITHIN)
     await wait_until(lambda: has_ended(older, of_batch[1]), within=WITHIN)
     reservation = await reserve(older)
@@ -351,13 +342,13 @@ async def main(checkout: Path, archive: Path) -> None:
         (root / "files").mkdir()
         for name, content in FILES.items():
             (root / "files" / name).write_bytes(content)
-        async with aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=120)) as session:
-            older = Older(checkout, root / "data", session)
-            async with older.fake_mistral():
-                try:
-                    contents = await make(older)
-                finally:
-                    await older.stop()
+        timeout = aiohttp.ClientTimeout(total=120)
+        async with aiohttp.ClientSession(timeout=timeout) as session, fake_mistral() as fake:
+            older = Older(checkout, root / "data", session, fake)
+            try:
+                contents = await make(older)
+            finally:
+                await older.stop()
         contents["made_at"] = int(time.time())
         (root / "contents.json").write_text(json.dumps(contents, indent=2))
         pack(root, archive)

@@ -1,8 +1,8 @@
 """Blocks of a column: headings, paragraphs, list items, code and tables."""
 
 import re
-from collections.abc import Iterator, Sequence
-from itertools import pairwise
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import groupby, pairwise
 from statistics import median
 from typing import Literal
 
@@ -14,6 +14,7 @@ from .fonts import Fonts
 from .headings import CAPTION, is_heading
 from .items import Item
 from .lines import Line, append_text, first_fits, is_rtl, linked_text, make_lines, spaced
+from .strokes import Rule
 from .tables import Table
 
 PARAGRAPH_PITCH = 1.3
@@ -66,15 +67,29 @@ class Column(Struct):
     loose: bool = False
 
 
-def read_column(items: Sequence[Item], fonts: Fonts, table: Table | None = None) -> Iterator[Block]:
-    """Yield the blocks of a column from top to bottom; ``table`` stands below them."""
+def read_column(
+    items: Sequence[Item],
+    fonts: Fonts,
+    table: Table | None = None,
+    rules: Sequence[Rule] = (),
+) -> Iterator[Block]:
+    """Yield the blocks of a column from top to bottom; ``table`` stands below them.
+
+    ``rules`` are the horizontal ones of the page.
+    """
+    yield from _numbered(_column_blocks(items, fonts, table, rules))
+
+
+def _column_blocks(
+    items: Sequence[Item], fonts: Fonts, table: Table | None, rules: Sequence[Rule]
+) -> Iterator[Block]:
     lines = make_lines(items)
     if not lines:
         return
     if is_rtl(line.text for line in lines):
         fonts = msgspec.structs.replace(fonts, rtl=True)
     contents = open_tables.find_contents(lines)
-    found = contents or open_tables.find(lines, code=not fonts.monospaced)
+    found = contents or open_tables.find(lines, code=not fonts.monospaced, rules=rules)
     place = 0
     for one in found:
         yield from _text_blocks(lines[place : one.start], fonts, lines[one.start])
@@ -84,6 +99,21 @@ def read_column(items: Sequence[Item], fonts: Fonts, table: Table | None = None)
         Line(table.left, table.top, table.right, table.bottom, fonts.body, []) if table else None
     )
     yield from _text_blocks(lines[place:], fonts, below)
+
+
+def _numbered(blocks: Iterable[Block]) -> Iterator[Block]:
+    """Yield the blocks; headings with consecutive numbers and no text between them are a list."""
+    for _, group in groupby(enumerate(blocks), key=_number_key):
+        run = [block for _, block in group]
+        for block in run:
+            yield msgspec.structs.replace(block, kind="item") if len(run) > 1 else block
+
+
+def _number_key(placed: tuple[int, Block]) -> tuple[float, int]:
+    """Return the same key for headings of one size whose numbers follow their places."""
+    place, block = placed
+    match = lists.COUNT.match(block.text) if block.kind == "heading" else None
+    return (block.size, int(match[1]) - place) if match else (0.0, -place - 1000)
 
 
 def _text_blocks(lines: Sequence[Line], fonts: Fonts, below: Line | None = None) -> Iterator[Block]:
@@ -219,6 +249,7 @@ def _begins(group: list[Line], line: Line, column: Column, fonts: Fonts) -> bool
         _is_apart(above, line, usual, column)
         or (fonts.differ(line.size, above.size) and len(line.text) > 2)
         or (line.bold != above.bold and not fonts.bold and _changes(group, line, column))
+        or (line.italic != above.italic and not fonts.italic and _ends_italics(above, line, column))
         or _ends_paragraph(above, column)
         or (bool(lists.marker(line.text)) and _begins_item(group, line, column))
         or (bool(lists.OUTLINE.match(line.text)) and first_fits(above, line, column.right))
@@ -246,6 +277,12 @@ def _changes(group: list[Line], line: Line, column: Column) -> bool:
         return False
     above = group[-1]
     return first_fits(above, line, column.right) or bool(_SENTENCE_END.search(above.text))
+
+
+def _ends_italics(above: Line, line: Line, column: Column) -> bool:
+    """Whether italics begin or end between two lines of which the first is short."""
+    short = above.right - column.left < SHORT_LINE * (column.right - column.left)
+    return short and first_fits(above, line, column.right)
 
 
 def _ends_paragraph(line: Line, column: Column) -> bool:

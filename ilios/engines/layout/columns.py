@@ -1,15 +1,13 @@
 """Columns: the parts of a page in reading order, divided at white corridors."""
 
-import heapq
 from bisect import bisect_left
 from collections import Counter
 from collections.abc import Sequence
 from statistics import median
 
-from msgspec import Struct
-
-from .items import Item
+from . import captions
 from .lines import is_rtl
+from .parts import PROSE_WORDS, Part, Run, goes_on, words_of
 
 LEAST_WIDTH = 0.55
 """Width of a corridor, in the size of the text beside it."""
@@ -25,7 +23,11 @@ WIDE_LINES = 3
 SHEET_LINES = 10
 """Lines on both sides of a corridor, of a wide one, and of one between two pages of a sheet."""
 
-PROSE_WORDS = 4
+TIGHT = 0.6
+SPARE = 0.3
+"""Most space between two lines of a paragraph, in the size of the text, and how much more of it
+parts a line from another text."""
+
 PROSE_FILL = 0.5
 PROSE_SHARE = 0.5
 """Most words of a column stand in lines of so many words that fill this share of its width."""
@@ -49,27 +51,13 @@ MAX_ITEMS = 5000
 """A page with more items is not divided."""
 
 
-class Part(Struct):
-    """Something that is placed as a whole: an item of text, or a table with its items."""
-
-    left: float
-    top: float
-    right: float
-    bottom: float
-    size: float
-    item: Item | None = None
-    table: int = -1
-    code: bool = False
-    figure: int = -1
-
-
-Run = tuple[float, float, float]
-"""The x, the top and the bottom of a corridor."""
+Span = tuple[float, float, float, float]
+"""The top, the bottom, the left and the right of a part."""
 
 
 def in_order(parts: list[Part], depth: int = 0) -> list[list[Part]]:
     """Return the parts in groups of a single column each, in reading order."""
-    if len(parts) < 2 * WIDE_LINES or depth > DEPTH or len(parts) > MAX_ITEMS:
+    if len(parts) < 2 * captions.LEAST_LINES or depth > DEPTH or len(parts) > MAX_ITEMS:
         return [parts] if parts else []
     corridor = _corridor(parts)
     if corridor is None:
@@ -89,6 +77,10 @@ def in_order(parts: list[Part], depth: int = 0) -> list[list[Part]]:
             left.append(part)
         else:
             right.append(part)
+    _give_back(left, right, above, at_top=True)
+    _give_back(right, left, above, at_top=True)
+    _give_back(left, right, below, at_top=False)
+    _give_back(right, left, below, at_top=False)
     sides = [left, right]
     if is_rtl(part.item.text for part in left + right if part.item):
         sides.reverse()
@@ -98,19 +90,51 @@ def in_order(parts: list[Part], depth: int = 0) -> list[list[Part]]:
     return groups
 
 
+def _give_back(side: list[Part], other: list[Part], outer: list[Part], *, at_top: bool) -> None:
+    """Move a line from a side to the text above or below both, if it belongs to that.
+
+    It is the short last line of the paragraph above, or a short first line of the text below.
+    """
+    if not outer or not other or len(side) < 2:
+        return
+    sign = 1 if at_top else -1
+    ordered = sorted(side, key=lambda part: part.top + part.bottom, reverse=not at_top)
+    edge, follower = ordered[0], ordered[1]
+    near = max(outer, key=lambda part: sign * (part.top + part.bottom))
+    if at_top:
+        beside = edge.bottom > min(part.top for part in other)
+    else:
+        beside = edge.top < max(part.bottom for part in other)
+    if beside or abs(edge.size - near.size) > 0.1 * near.size:
+        return
+    gap = _between(near, edge)
+    if gap < TIGHT * edge.size and _between(edge, follower) > gap + SPARE * edge.size:
+        side.remove(edge)
+        outer.append(edge)
+
+
+def _between(one: Part, other: Part) -> float:
+    """Return the height of the white between two parts, negative if they overlap."""
+    return max(one.top, other.top) - min(one.bottom, other.bottom)
+
+
 def _corridor(parts: list[Part]) -> Run | None:
     """Return the highest corridor between two columns, or None."""
     size = median([part.size for part in parts])
     width = LEAST_WIDTH * size
-    best: Run | None = None
-    for x in _candidates(parts, width):
-        for run in _runs(parts, x, width):
-            height = run[2] - run[1]
-            if best is not None and height <= best[2] - best[1]:
-                continue
-            if height > WIDE_LINES * size and _divides(parts, run, size):
-                best = run
-    return best
+    spans = sorted((part.top, part.bottom, part.left, part.right) for part in parts)
+    last = max(part.bottom for part in parts)
+    runs = [run for x in _candidates(parts, width) for run in _runs(spans, last, x, width)]
+    tried: set[tuple[float, float, int]] = set()
+    for run in sorted(runs, key=lambda run: run[1] - run[2]):
+        if run[2] - run[1] <= WIDE_LINES * size:
+            break
+        left, right = _sides(parts, run)
+        same = (run[1], run[2], len(left))
+        if same not in tried and _divides(left, right, size):
+            return run
+        tried.add(same)
+    return captions.between(parts)
 
 
 def _candidates(parts: list[Part], width: float) -> list[float]:
@@ -133,34 +157,36 @@ def _candidates(parts: list[Part], width: float) -> list[float]:
     return sorted({round(x, 2) for x in places if least < x < most})
 
 
-def _runs(parts: list[Part], x: float, width: float) -> list[Run]:
-    """Return the corridors at x between the parts that cross it."""
-    left = x - width / 2 + ROUNDING
-    right = x + width / 2 - ROUNDING
-    crossing = sorted(
-        (part.top, part.bottom) for part in parts if part.left < right and part.right > left
-    )
-    first = min(part.top for part in parts)
-    last = max(part.bottom for part in parts)
+def _runs(spans: Sequence[Span], last: float, x: float, width: float) -> list[Run]:
+    """Return the corridors at x between the parts that cross it, the highest first."""
+    start = x - width / 2 + ROUNDING
+    end = x + width / 2 - ROUNDING
     runs: list[Run] = []
-    end = first
-    for top, bottom in crossing:
-        if top > end:
-            runs.append((x, end, top))
-        end = max(end, bottom)
-    if last > end:
-        runs.append((x, end, last))
-    return heapq.nlargest(MAX_RUNS, runs, key=lambda run: run[2] - run[1])
+    at = spans[0][0]
+    for top, bottom, left, right in spans:
+        if left < end and right > start:
+            if top > at:
+                runs.append((x, at, top))
+            at = max(at, bottom)
+    if last > at:
+        runs.append((x, at, last))
+    runs.sort(key=lambda run: run[1] - run[2])
+    return runs[:MAX_RUNS]
 
 
-def _divides(parts: Sequence[Part], run: Run, size: float) -> bool:
-    """Whether columns stand on both sides of a corridor."""
+def _sides(parts: Sequence[Part], run: Run) -> tuple[list[Part], list[Part]]:
+    """Return the parts on the left and on the right of a corridor."""
     x, top, bottom = run
     left: list[Part] = []
     right: list[Part] = []
     for part in parts:
         if top <= (part.top + part.bottom) / 2 <= bottom:
             (left if (part.left + part.right) / 2 < x else right).append(part)
+    return left, right
+
+
+def _divides(left: list[Part], right: list[Part], size: float) -> bool:
+    """Whether the parts on both sides of a corridor are columns."""
     if len(left) < WIDE_LINES or len(right) < WIDE_LINES:
         return False
     gap = min(part.left for part in right) - max(part.right for part in left)
@@ -195,42 +221,21 @@ def _side(parts: list[Part]) -> list[Extent]:
     flows = False
     for part in sorted(parts, key=lambda part: part.top + part.bottom):
         centre = (part.top + part.bottom) / 2
-        count = _words(part)
+        count = words_of(part)
         if lines and centre < bottom - (part.bottom - part.top) * 0.3:
             if part.left < left:
-                left, flows = part.left, _flows(part)
+                left, flows = part.left, goes_on(part)
             right = max(right, part.right)
             words += count
         else:
             left, right, words, middle = part.left, part.right, count, centre
-            flows = _flows(part)
+            flows = goes_on(part)
             lines.append((middle, right - left, words))
             bottom = part.bottom
         # A line of few words may go on in the midst of a sentence where the column is narrow.
         flowing = max(words, PROSE_WORDS) if flows and words > 1 else words
         lines[-1] = (middle, right - left, flowing)
     return lines
-
-
-def _flows(part: Part) -> bool:
-    return part.item is not None and part.item.text[:1].islower() and not part.code
-
-
-def _words(part: Part) -> int:
-    if part.item is None:
-        return PROSE_WORDS
-    text = part.item.text
-    if part.code:
-        return 0
-    if "...." in text or ". . . ." in text:
-        return PROSE_WORDS  # a line of a list of contents
-    spaces = text.count(" ") + 1
-    # Scripts without spaces between words have about two letters to a word.
-    return spaces if text.isascii() or spaces > 1 else max(spaces, _wide(text) // 2)
-
-
-def _wide(text: str) -> int:
-    return sum("\u3040" <= char <= "\u9fff" for char in text)
 
 
 def _width(parts: list[Part]) -> float:

@@ -13,6 +13,7 @@ from . import columns, figures, fonts, headings, running, strokes, tables, verti
 from .blocks import Block, read_column
 from .items import Figure, Item, PageItems
 from .lines import make_line, rows
+from .parts import Part
 from .render import render
 
 BOX_MARGIN = 0.1
@@ -38,24 +39,27 @@ class LaidOutPage(Struct, frozen=True, kw_only=True):
     tables: tuple[PageTable, ...] = ()
 
 
-def lay_out(pages: Sequence[PageItems], *, noisy: bool = False) -> list[LaidOutPage]:
+def lay_out(
+    pages: Sequence[PageItems], *, noisy: bool = False, whole: bool = True
+) -> list[LaidOutPage]:
     """Return the pages with their items in reading order.
 
     The pages are those of one document: its fonts tell the headings, and lines that stand on
     several pages are its running headers and footers.
 
+    :param whole: whether these are all pages of the document, by which its headings are ranked.
     :param noisy: whether the sizes of the items are only the heights of recognised lines.
     """
-    pages = list(map(_sound, pages))
+    pages = [vertical.with_stacked(_sound(page)) for page in pages]
     if noisy:
         pages = list(map(_without_margins, pages))
     usual = fonts.measure(pages, noisy=noisy)
     found = running.find_running(pages, usual)
     blocks = [_page_blocks(page, one, usual) for page, one in zip(pages, found, strict=True)]
     sizes = (block.size for page in blocks for block in page if block.kind == "heading")
-    ranks = headings.heading_ranks(sizes, usual)
+    levels = headings.heading_levels(sizes, usual, whole=whole)
     for block in (block for page in blocks for block in page if block.kind == "heading"):
-        block.level = ranks[block.size]
+        block.level = levels[block.size]
     return [
         _laid_out(page.index, edges, found)
         for page, edges, found in zip(pages, found, blocks, strict=True)
@@ -146,9 +150,10 @@ def _blocks(page: PageItems, items: list[Item], usual: fonts.Fonts) -> Iterator[
             yield Block("paragraph", make_line(row).text)
         yield from (Block("figure", one.markdown) for one in page.figures)
         return
-    closed, rest = _closed_tables(page, items)
+    flat, upright = strokes.rules(page.strokes)
+    closed, rest = _closed_tables(strokes.grids(flat, upright), items)
     parts = [
-        columns.Part(
+        Part(
             item.left,
             item.top,
             item.right,
@@ -160,17 +165,19 @@ def _blocks(page: PageItems, items: list[Item], usual: fonts.Fonts) -> Iterator[
         for item in rest
     ]
     parts += [
-        columns.Part(one.left, one.top, one.right, one.bottom, usual.body, None, at)
+        Part(one.left, one.top, one.right, one.bottom, usual.body, None, at)
         for at, one in enumerate(closed)
     ]
     for group in figures.place(page.figures, columns.in_order(parts)):
-        yield from _group_blocks(group, closed, page.figures, usual)
+        yield from _group_blocks(group, closed, page.figures, usual, flat)
 
 
-def _closed_tables(page: PageItems, items: list[Item]) -> tuple[list[tables.Table], list[Item]]:
+def _closed_tables(
+    grids: Sequence[strokes.Grid], items: list[Item]
+) -> tuple[list[tables.Table], list[Item]]:
     """Return the tables between rules, and the items outside of them."""
     found = []
-    for grid in strokes.grids(*strokes.rules(page.strokes)):
+    for grid in grids:
         beside = [item for item in items if grid.left <= (item.left + item.right) / 2 <= grid.right]
         inside = [
             item for item in beside if grid.top <= (item.top + item.bottom) / 2 <= grid.bottom
@@ -184,10 +191,11 @@ def _closed_tables(page: PageItems, items: list[Item]) -> tuple[list[tables.Tabl
 
 
 def _group_blocks(
-    group: list[columns.Part],
+    group: list[Part],
     closed: list[tables.Table],
     shown: Sequence[Figure],
     usual: fonts.Fonts,
+    rules: Sequence[strokes.Rule],
 ) -> Iterator[Block]:
     """Yield the blocks of a column, with the closed tables and figures between the text."""
     items = sorted(
@@ -201,9 +209,9 @@ def _group_blocks(
         while place < len(items) and items[place].top + items[place].bottom < middle:
             place += 1
         table = closed[part.table] if part.figure < 0 else None
-        yield from read_column(items[start:place], usual, table)
+        yield from read_column(items[start:place], usual, table, rules)
         if table is None:
             yield Block("figure", shown[part.figure].markdown)
         else:
             yield Block("table", "", table=table)
-    yield from read_column(items[place:], usual)
+    yield from read_column(items[place:], usual, rules=rules)

@@ -3,8 +3,8 @@
 from collections.abc import Sequence
 from statistics import median
 
-from .columns import Part
 from .items import Figure
+from .parts import Part
 
 MAX_FIGURES = 100
 """Further figures of a page stand at its end."""

@@ -14,6 +14,9 @@ MAX_LEVEL = 6
 RANK_STEP = 1.12
 """Ratio between the sizes of two levels."""
 
+LADDER = (1.7, 1.4)
+"""Ratios to the body size from which a heading has the first and the second level."""
+
 ITALIC_WORDS = 10
 CAPITAL_LETTERS = 4
 LEAST_SIZE = 0.9
@@ -103,8 +106,25 @@ def _ends_sentence(text: str) -> bool:
     return bool(_END.search(text))
 
 
-def heading_ranks(sizes: Iterable[float], fonts: Fonts) -> dict[float, int]:
-    """Return the levels of a document's headings by their sizes."""
+def heading_levels(sizes: Iterable[float], fonts: Fonts, *, whole: bool = True) -> dict[float, int]:
+    """Return the levels of headings by their sizes.
+
+    :param whole: whether the sizes are those of the whole document, which are ranked. The level of
+        a heading on some of its pages is that of a fixed ladder, as other pages have other sizes.
+    """
+    return _ranks(sizes, fonts) if whole else {size: _rung(size, fonts) for size in sizes}
+
+
+def _rung(size: float, fonts: Fonts) -> int:
+    if size < fonts.heading:
+        return len(LADDER) + 2
+    return next(
+        (level for level, ratio in enumerate(LADDER, 1) if size >= ratio * fonts.body),
+        len(LADDER) + 1,
+    )
+
+
+def _ranks(sizes: Iterable[float], fonts: Fonts) -> dict[float, int]:
     ranks: dict[float, int] = {}
     level = 0
     last = float("inf")

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from itertools import pairwise
 
 from .lines import Line, linked_text
+from .strokes import Rule
 
 HEAD_ROWS = 3
 HEAD_WORDS = 8
@@ -15,6 +16,12 @@ REACH = 0.45
 
 CENTRED = 0.7
 """Distance of the middles, in the size of the font, of a text centred over columns."""
+
+RULE_ABOVE = 0.3
+"""Height, in the size of the font, by which the rule below a text may cut its box."""
+
+MAX_RULES = 500
+"""Rules of a page; more are those of a drawing."""
 
 MAX_COLUMNS = 20
 Span = tuple[float, float]
@@ -32,14 +39,22 @@ def is_head(pieces: Sequence[Line], columns: Sequence[Span], *, lone: bool) -> b
     )
 
 
-def head_row(pieces: Sequence[Line], columns: Sequence[Span]) -> list[str]:
+def head_row(
+    pieces: Sequence[Line], columns: Sequence[Span], rules: Sequence[Rule] = ()
+) -> list[str]:
     """Return the texts of a head by column; one that stands over several is repeated in each."""
     texts = [""] * len(columns)
     reach = min((_middle(other) - _middle(one) for one, other in pairwise(pieces)), default=0.0) * (
         REACH if len(pieces) < len(columns) else 0.0
     )
+    if len(pieces) > MAX_COLUMNS or len(rules) > MAX_RULES:
+        rules = ()
     for piece in pieces:
         text = linked_text(piece.items)
+        if under := _columns_of_rule(piece, columns, rules):
+            for at in under:
+                texts[at] = f"{texts[at]} {text}".strip()
+            continue
         if len(pieces) == 1 and (wide := _range_below(piece, columns)):
             return [text if at in wide else "" for at in range(len(columns))]
         placed = False
@@ -55,6 +70,21 @@ def head_row(pieces: Sequence[Line], columns: Sequence[Span]) -> list[str]:
             )
             texts[nearest] = f"{texts[nearest]} {text}".strip()
     return texts
+
+
+def _columns_of_rule(piece: Line, columns: Sequence[Span], rules: Sequence[Rule]) -> list[int]:
+    """Return the columns below the rule under a text, if it is wider than the text."""
+    for rule in rules:
+        if (
+            -RULE_ABOVE < (rule.at - piece.bottom) / piece.size < GAP
+            and rule.start <= piece.left
+            and piece.right <= rule.end
+        ):
+            under = [
+                at for at, span in enumerate(columns) if rule.start <= sum(span) / 2 <= rule.end
+            ]
+            return under if 1 < len(under) < len(columns) else []
+    return []
 
 
 def _range_below(piece: Line, columns: Sequence[Span]) -> range | None:

@@ -20,6 +20,9 @@ NUMBER = re.compile(r"(\(?(?:\d{1,2}|[a-z]|[ivx]{1,5}|[A-Z])[.)]|\d{3}\.)\s+(?=\
 OUTLINE = re.compile(r"\d{1,2}(?:\.\d{1,3})+\.?\s+(?=\S)")
 """Number of a section, which begins a line of a list of contents."""
 
+COUNT = re.compile(r"\(?(\d{1,2})[.)]\s")
+"""Number of an item; a list has consecutive ones."""
+
 LONE_NUMBER = re.compile(r"\(?(?:\d{1,3}|[a-z]|[ivx]{1,5}|[A-Z])[.)]")
 _BOXES = re.compile("[\u2610-\u2612\u2713-\u2718\u25a1\u274f-\u2752]")
 """Bullets that tell whether something is chosen: they stay in the text."""

@@ -11,6 +11,7 @@ from . import lists
 from .heads import GAP, HEAD_ROWS, HEAD_WORDS, head_row
 from .items import Item
 from .lines import Line, append_text, cells, linked_text, make_line
+from .strokes import Rule
 from .tables import Table
 
 LEAST_ROWS = 3
@@ -28,14 +29,28 @@ ROW_GAP = 2.5
 TIGHT = 0.9
 """Gap above a line, in the size of the font, that continues the row above."""
 
+CLOSE = 0.85
+CLOSER = 0.75
+"""Distance of two lines, by the usual one of rows, of which the second continues the row above, and
+the distance where it has text in the first column, too."""
+
 LEAST_FILLED = 0.6
 """Share of the cells that have text; labels of a drawing leave more places empty."""
+
+RECENT = 20
+"""Rows above a line that show the usual distance of rows."""
+
+MAX_COLUMNS = 200
+"""With more columns it is no table."""
+
+LEAST_DOTS = 4
+"""Dots of leaders."""
 
 CLEAR_GAP = 1.5
 ALIGNED = 0.7
 """Share of the cells that share an edge or the middle with the others of their column."""
 
-_LEADERS = re.compile(r"^(.*?(?:\.\s?){4,})\s*(\S{1,6})$")
+_LAST = re.compile(r"[^\s.](?:[^\s.]|\.(?![.\s])){0,5}$")
 _EQUATION_NUMBER = re.compile(r"\(?[A-Z]?\.?\d+(?:\.\d+)*[a-z]?\)")
 _CAPTION = re.compile(r"(?:table|tab\.|tabelle|fig|figure|abb)\b", re.IGNORECASE)
 _UNITS = frozenset("$\u20ac\u00a3\u00a5")
@@ -53,9 +68,10 @@ Rows = list[list[Line]]
 Span = tuple[float, float]
 
 
-def find(lines: Sequence[Line], *, code: bool) -> list[Found]:
+def find(lines: Sequence[Line], *, code: bool, rules: Sequence[Rule] = ()) -> list[Found]:
     """Return the tables among the lines of a column, from top to bottom.
 
+    :param rules: the horizontal rules of the page.
     :param code: whether monospaced lines are code, in which no tables are searched.
     """
     found: list[Found] = []
@@ -71,7 +87,10 @@ def find(lines: Sequence[Line], *, code: bool) -> list[Found]:
             place = stop
             continue
         floor = found[-1].stop if found else 0
-        start, heads = _heads(split, place, stop, floor)
+        first = place + _spanning(split[place:stop])
+        if first > place and (body := _table(split[first:stop])):
+            table, place = body, first
+        start, heads = _heads(split, place, stop, floor, rules)
         rows = heads + table.rows if heads else table.rows
         used = [item for line in lines[start:stop] for item in line.items]
         box = [line for row in split[start:stop] for line in row]
@@ -115,10 +134,23 @@ def _run(split: Rows, start: int) -> int:
             last = stop + 1
         elif not _continues(above, row[0], split[start]):
             break
-        elif gap < TIGHT * row[0].size / 2 and row[0].left > split[start][0].left + row[0].size:
+        elif _in_first_column(split[max(start, stop - RECENT) : stop], row[0]) or (
+            gap < TIGHT * row[0].size / 2 and row[0].left > split[start][0].left + row[0].size
+        ):
             last = stop + 1
         stop += 1
     return last
+
+
+def _in_first_column(rows: Rows, line: Line) -> bool:
+    """Whether a line stands closer below than rows do, and to the left of the second column."""
+    seconds = [row[1].left for row in rows if len(row) > 1]
+    pitches = [below[0].top - above[0].top for above, below in pairwise(rows) if len(below) > 1]
+    return (
+        bool(pitches)
+        and line.top - rows[-1][0].top < CLOSER * median(pitches)
+        and line.right < min(seconds, default=0.0)
+    )
 
 
 def _continues(above: list[Line], line: Line, first: list[Line]) -> bool:
@@ -134,7 +166,9 @@ def _table(run: Rows) -> Table | None:
     if len(full) < SHORT_ROWS:
         return None
     columns = _columns(full)
-    if len(columns) < 2 or (len(full) < LEAST_ROWS and len(columns) < SHORT_COLUMNS):
+    if not 2 <= len(columns) <= MAX_COLUMNS or (
+        len(full) < LEAST_ROWS and len(columns) < SHORT_COLUMNS
+    ):
         return None
     pieces = [piece for row in full for piece in row]
     words = [len(piece.text.split()) for piece in pieces]
@@ -215,8 +249,9 @@ def _fill(run: Rows, columns: list[Span]) -> list[list[str]]:
             at = _column_of(piece, columns)
             texts[at] = f"{texts[at]} {linked_text(piece.items)}".strip()
         lone = len(row) == 1 and not texts[0]
-        close = above is not None and row[0].top - above[0].top < 0.85 * usual and not texts[0]
-        if rows and (lone or close):
+        pitch = row[0].top - above[0].top if above else usual
+        closer = CLOSER if texts[0] else CLOSE
+        if rows and (lone or (pitch < closer * usual and len(row) < len(columns))):
             for at, text in enumerate(texts):
                 rows[-1][at] = append_text(rows[-1][at], text)
         else:
@@ -225,7 +260,23 @@ def _fill(run: Rows, columns: list[Span]) -> list[list[str]]:
     return rows
 
 
-def _heads(split: Rows, place: int, stop: int, floor: int) -> tuple[int, list[list[str]]]:
+def _spanning(run: Rows) -> int:
+    """Return how many rows at the top stand over the columns without filling them."""
+    columns = _columns([row for row in run if len(row) > 1])
+    count = 0
+    while count < min(HEAD_ROWS, len(run)):
+        row = run[count]
+        if len(row) >= len(columns) - 1:
+            return count
+        if len(row) < 2 or not all(_is_head(piece, columns) for piece in row):
+            return 0
+        count += 1
+    return 0
+
+
+def _heads(
+    split: Rows, place: int, stop: int, floor: int, rules: Sequence[Rule]
+) -> tuple[int, list[list[str]]]:
     """Return where a table begins with the lines above that head its columns, and those rows."""
     columns = _columns([row for row in split[place:stop] if len(row) > 1])
     heads: list[list[str]] = []
@@ -235,7 +286,7 @@ def _heads(split: Rows, place: int, stop: int, floor: int) -> tuple[int, list[li
         gap = min(line.top for line in below) - max(line.bottom for line in row)
         if gap > GAP * row[0].size or not all(_is_head(line, columns) for line in row):
             break
-        heads.insert(0, head_row(row, columns))
+        heads.insert(0, head_row(row, columns, rules))
         start -= 1
     return start, heads
 
@@ -265,6 +316,17 @@ def _join_units(rows: list[list[str]]) -> list[list[str]]:
     return rows
 
 
+def _entry(text: str) -> list[str] | None:
+    """Return a text with its leaders and the page number after them; None without leaders."""
+    last = _LAST.search(text) if text.count(".") >= LEAST_DOTS else None
+    if last is None:
+        return None
+    listed = text[: last.start()].rstrip()
+    if listed[len(listed.rstrip(". ")) :].count(".") < LEAST_DOTS:
+        return None
+    return [listed, last[0]]
+
+
 def find_contents(lines: Sequence[Line]) -> list[Found]:
     """Return the lists of contents: lines that end in leaders and a page number."""
     found: list[Found] = []
@@ -272,8 +334,8 @@ def find_contents(lines: Sequence[Line]) -> list[Found]:
     while place < len(lines):
         stop = place
         rows = []
-        while stop < len(lines) and (match := _LEADERS.match(lines[stop].text)):
-            rows.append([match[1].strip(), match[2]])
+        while stop < len(lines) and (entry := _entry(lines[stop].text)):
+            rows.append(entry)
             stop += 1
         if len(rows) >= LEAST_ROWS:
             run = list(lines[place:stop])

@@ -6,8 +6,9 @@ from collections.abc import Sequence
 
 from msgspec import Struct
 
+from . import imprints
 from .fonts import Fonts
-from .items import Item, PageItems
+from .items import PageItems
 from .lines import Line, cells, make_line, rows
 
 ZONE = 0.15
@@ -22,16 +23,26 @@ LEAST_PAGES = 3
 SAME_HEIGHT = 3.0
 """Vertical distance within which lines stand at the same place."""
 
+SAME_SIZE = 1.05
+LARGEST = 1.2
+"""Most size, by that of the body, of a running line and of an imprint."""
+
 MAX_LINES = 5
 MAX_CELLS = 50
 MAX_ZONE_ITEMS = 400
 """Running lines of a page; a zone with more items is not searched."""
+
+MAX_KEYED_CHARS = 300
+"""A longer line is no running line but for the same text on each page."""
 
 APART = 3.0
 """Gap between the page's own number and other text, in the size of the font."""
 
 ISOLATED = 1.0
 """Gap between a lone page number and the text, in the size of the body."""
+
+APART_IMPRINT = 1.5
+"""Gap between an imprint and the text, in the size of the body."""
 
 _NUMBER = re.compile(r"\d+|(?<![^\W\d_])[ivxlc]{1,7}(?![^\W\d_])")
 _PAGE = re.compile(
@@ -95,6 +106,8 @@ def _running(
 ) -> Running:
     headers = _outermost(head, shared_heads)
     footers = _outermost(foot, shared_feet)
+    headers = head[: _imprints(page, head, len(headers), fonts, at_top=True)]
+    footers = foot[: _imprints(page, foot, len(footers), fonts, at_top=False)]
     if not headers and head and _is_lone_number(page, head, fonts, at_top=True):
         headers = head[:1]
     if not footers and foot and _is_lone_number(page, foot, fonts, at_top=False):
@@ -121,6 +134,39 @@ def _outermost(found: list[_Row], shared: set[int]) -> list[_Row]:
     return found[:count]
 
 
+def _imprints(page: PageItems, found: list[_Row], count: int, fonts: Fonts, *, at_top: bool) -> int:
+    """Return how many rows are running lines, of which ``count`` are, or imprints after these."""
+    start = count
+    while (
+        count < len(found)
+        and _distance(page, found[count].line, at_top=at_top) <= EDGE * page.height
+        and imprints.is_imprint(found[count].line, fonts)
+    ):
+        count += 1
+    while count > start and not (
+        imprints.is_stamp(found[count - 1].line.text)
+        or _gap(page, found[:count], at_top=at_top) > APART_IMPRINT * fonts.body
+    ):
+        count -= 1
+    return count
+
+
+def _distance(page: PageItems, line: Line, *, at_top: bool) -> float:
+    """Return how far a line reaches from the edge of the page."""
+    return line.bottom if at_top else page.height - line.top
+
+
+def _gap(page: PageItems, outer: list[_Row], *, at_top: bool) -> float:
+    """Return the space between the outermost lines of a page and all else on it."""
+    own = {id(item) for row in outer for item in row.line.items}
+    others = [item for item in page.items if id(item) not in own]
+    if not others:
+        return 0.0
+    if at_top:
+        return min(item.top for item in others) - max(row.line.bottom for row in outer)
+    return min(row.line.top for row in outer) - max(item.bottom for item in others)
+
+
 def _heads_table(line: Line, inner: Line) -> bool:
     """Whether two lines close to each other have cells of the same columns."""
     if max(inner.top - line.bottom, line.top - inner.bottom) > line.size:
@@ -144,9 +190,11 @@ def _edge_rows(page: PageItems, fonts: Fonts, *, at_top: bool) -> list[_Row]:
     lines = sorted(map(make_line, rows(items)), key=lambda line: line.top, reverse=not at_top)
     found = []
     for line in lines[:MAX_LINES]:
-        if max(item.size for item in line.items) > fonts.body * 1.05:
+        largest = max(item.size for item in line.items) / fonts.body
+        if largest > LARGEST:
             break
-        found.append(_Row(page.index, line, (line.top + line.bottom) / 2, _keys(line, page.index)))
+        keys = _keys(line, page.index) if largest <= SAME_SIZE else ()
+        found.append(_Row(page.index, line, (line.top + line.bottom) / 2, keys))
     return found
 
 
@@ -157,6 +205,8 @@ def _keys(line: Line, index: int) -> tuple[str, ...]:
     by its distance from the index of the page.
     """
     keys = [line.text]
+    if len(line.text) > MAX_KEYED_CHARS:
+        return tuple(keys)
     alone = {cell.text for cell in cells(line, APART)}
     for match in _NUMBER.finditer(line.text):
         value = _value(match[0])
@@ -211,17 +261,12 @@ def _shared(pages: list[list[_Row]], count: int) -> set[int]:
 def _is_lone_number(page: PageItems, found: list[_Row], fonts: Fonts, *, at_top: bool) -> bool:
     """Whether the outermost line of a page is nothing but a page number, away from the text."""
     line = found[0].line
-    if not _LONE.fullmatch(line.text) or (len(line.text) < 2 and not line.text.isdecimal()):
+    if (
+        not found[0].keys
+        or not _LONE.fullmatch(line.text)
+        or (len(line.text) < 2 and not line.text.isdecimal())
+    ):
         return False
-    edge = line.bottom if at_top else page.height - line.top
-    if edge > EDGE * page.height:
+    if _distance(page, line, at_top=at_top) > EDGE * page.height:
         return False
-    own = set(map(id, line.items))
-    others: list[Item] = [item for item in page.items if id(item) not in own]
-    if not others:
-        return False
-    if at_top:
-        gap = min(item.top for item in others) - line.bottom
-    else:
-        gap = line.top - max(item.bottom for item in others)
-    return gap > ISOLATED * fonts.body
+    return _gap(page, found[:1], at_top=at_top) > ISOLATED * fonts.body

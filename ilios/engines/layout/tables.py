@@ -10,6 +10,7 @@ from .headings import CAPTION
 from .heads import GAP, HEAD_ROWS, Span, head_row, is_head
 from .items import Item
 from .lines import Line, append_text, cells, is_rtl, linked_text, make_line, reading_order, rows
+from .open_columns import with_open_columns
 from .strokes import TOUCH, Grid, Rule
 
 FRAME_WORDS = 90
@@ -66,6 +67,7 @@ def read_grid(grid: Grid, items: Sequence[Item], above: Sequence[Item]) -> Table
     """
     if (len(grid.xs) - 1) * (len(grid.ys) - 1) > MAX_CELLS:
         return None
+    grid = with_open_columns(grid, items)
     spans = _spans(grid)
     if not _place(grid, spans, items) or not _is_table(grid, spans):
         return None
@@ -229,14 +231,19 @@ def cell_text(items: Sequence[Item]) -> str:
 
 def _split_open_rows(grid: Grid, spans: list[_Span]) -> list[list[str]] | None:
     """Return the rows of a table whose body has no rules between them, None for another."""
-    if len(grid.ys) > 3 or any(span.row != span.last_row for span in spans):
+    last = len(grid.ys) - 2
+    if last > HEAD_ROWS or any(span.row != span.last_row for span in spans):
+        return None
+    if last > 1 and any(len(rows(span.items)) > 1 for span in spans if span.row < last):
         return None
     columns = len(grid.xs) - 1
     texts: list[list[str]] = []
-    for row in range(len(grid.ys) - 1):
+    for row in range(last + 1):
         cells = [span for span in spans if span.row == row]
-        head = row == 0 and len(grid.ys) > 2
+        head = row < last and last > 0
         starts = [] if head else _row_starts(cells)
+        if last > 1 and not head and len(starts) < len(rows(_items(cells))):
+            return None
         if len(starts) < 2:
             texts.append(_one_row(cells, columns))
             continue
@@ -248,7 +255,11 @@ def _split_open_rows(grid: Grid, spans: list[_Span]) -> list[list[str]] | None:
                 middle = (item.top + item.bottom) / 2
                 groups[max(bisect_right(starts, middle) - 1, 0)][at].items.append(item)
         texts += [_one_row(group, columns) for group in groups]
-    return texts if len(texts) > len(grid.ys) - 1 else None
+    return texts if len(texts) > last + (last > 1) + 1 else None
+
+
+def _items(cells: list[_Span]) -> list[Item]:
+    return [item for cell in cells for item in cell.items]
 
 
 def _one_row(cells: list[_Span], columns: int) -> list[str]:
@@ -265,7 +276,7 @@ def _row_starts(cells: list[_Span]) -> list[float]:
     filled = [cell for cell in cells if cell.items]
     if len(filled) < 2:
         return []
-    lines = rows([item for cell in filled for item in cell.items])
+    lines = rows(_items(filled))
     of = {id(item): at for at, cell in enumerate(filled) for item in cell.items}
     starts = []
     for line in lines:

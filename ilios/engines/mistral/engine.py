@@ -328,7 +328,8 @@ def _check_options(options: ConversionOptions) -> None:
     if options.only_local:
         names = " and ".join(options.only_local)
         raise Unconvertible(
-            "option_not_supported", f'{names}: the engine "mistral" has no such option.'
+            "option_not_supported",
+            f'Only the engine "local" has {names}: leave this out, or submit with engine=local.',
         )
 
 

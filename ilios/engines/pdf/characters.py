@@ -7,6 +7,7 @@ to left, from top to bottom, or turned.
 import ctypes
 import math
 import re
+from bisect import bisect_left
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import pairwise
@@ -241,7 +242,7 @@ def _phrases(row: Sequence[Character]) -> Iterator[Item]:
     for one in row:
         if one.rect and edges:
             middle = (one.rect.left + one.rect.right) / 2
-            at = sum(edge < middle for edge in edges)
+            at = bisect_left(edges, middle)
         parts[at].append(one)
     if is_right_to_left("".join(one.text for one in row)):
         phrases = parts[::-1]

@@ -9,6 +9,9 @@ from msgspec import Struct
 SOUND_SHARE = 0.98
 """A page on which fewer of the words are found falls back."""
 
+MAX_SOUGHT = 2_000
+"""With more different words missing, they are not sought among the letters of what was made."""
+
 MAX_LISTED = 8
 """Missing words that are named."""
 
@@ -54,7 +57,7 @@ def conserved(source: str, made: str) -> Conservation:
     if lost:
         lost -= words(_MARKUP.sub(r" \1 ", made)) - words(made)
     exact = 1 - sum(lost.values()) / total
-    if lost:
+    if 0 < len(lost) <= MAX_SOUGHT:
         lost = _without_found(lost, source, made)
     listed = tuple(word for word, _ in lost.most_common(MAX_LISTED))
     return Conservation(1 - sum(lost.values()) / total, listed, total, exact)

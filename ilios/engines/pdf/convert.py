@@ -67,7 +67,7 @@ def _convert(
                 drafts.append(_draft(document, batch, index, reader))
                 done += 1
                 progress(done, total)
-            laid = _lay_out(drafts)
+            laid = _lay_out(drafts, whole=len(drafts) == len(selected))
             pages += [finish(draft, laid.get(draft.index), reader) for draft in drafts]
             if reading.portion.is_over:
                 break
@@ -91,6 +91,6 @@ def _draft(
     return draft
 
 
-def _lay_out(drafts: Sequence[Draft]) -> dict[int, LaidOutPage]:
+def _lay_out(drafts: Sequence[Draft], *, whole: bool) -> dict[int, LaidOutPage]:
     pages = [draft.items for draft in drafts if draft.items is not None]
-    return {page.index: page for page in lay_out(pages)} if pages else {}
+    return {page.index: page for page in lay_out(pages, whole=whole)} if pages else {}

@@ -7,6 +7,7 @@ from msgspec.structs import replace
 
 from ilios.engines.converters import markdown
 from ilios.engines.layout.document import LaidOutPage, lay_out
+from ilios.engines.layout.imprints import is_stamp
 from ilios.engines.layout.items import PageItems
 from ilios.engines.pages import ConvertedPage
 from ilios.engines.pdf.conservation import Conservation, conserved
@@ -96,11 +97,12 @@ def _with_parts(draft: Draft, laid: LaidOutPage) -> LaidOutPage:
     """Return the layout with those of the turned pieces after it."""
     for part in draft.parts:
         more = _lay_out_alone(part)
+        stamped = is_stamp(more.markdown)
         laid = LaidOutPage(
             index=laid.index,
-            markdown="\n\n".join(filter(None, [laid.markdown, more.markdown])),
+            markdown="\n\n".join(filter(None, [laid.markdown, "" if stamped else more.markdown])),
             header=laid.header,
-            footer=laid.footer,
+            footer="\n".join(filter(None, [laid.footer, more.markdown if stamped else ""])) or None,
             headings=laid.headings + more.headings,
             tables=laid.tables + more.tables,
         )

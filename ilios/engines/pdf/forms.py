@@ -3,6 +3,7 @@
 The values of fields are not part of the page's content, whether a program has drawn them or not.
 """
 
+from bisect import bisect_left, bisect_right
 from collections.abc import Iterable, Iterator, Sequence
 
 from liteparse.types import FormField
@@ -19,6 +20,9 @@ MAX_FIELDS = 2_000
 
 BOXES = {True: "\u2611", False: "\u2610"}
 """A checkbox or radio button that is checked, and one that is not."""
+
+MAX_COVERED = 1_000
+"""Further items at the height of a field are not compared with its value."""
 
 FIELD_PADDING = 2.0
 SHORT_VALUE = 160
@@ -40,6 +44,7 @@ def form_values(fields: Iterable[FormField], items: Sequence[Item], view: View) 
     """Return the values of fields at their places, but for those that the page shows by itself."""
     values: list[Item] = []
     unreadable = False
+    by_height = sorted(items, key=_height)
     for field in list(fields)[:MAX_FIELDS]:
         if field.rect is None or field.rect.width <= 0 or field.rect.height <= 0:
             continue  # not shown
@@ -59,7 +64,7 @@ def form_values(fields: Iterable[FormField], items: Sequence[Item], view: View) 
             continue
         if _is_noise(text):
             unreadable = True
-        elif not _is_shown(text, rect, items):
+        elif not _is_shown(text, rect, by_height):
             inner = Rect(rect.left + FIELD_PADDING, rect.top, rect.right, rect.bottom)
             values += _lines(inner, text)
     return FormValues(tuple(values), unreadable)
@@ -104,16 +109,18 @@ def _is_noise(text: str) -> bool:
     return 2 * strange > len(text)
 
 
+def _height(item: Item) -> float:
+    return (item.top + item.bottom) / 2
+
+
 def _is_shown(text: str, rect: Rect, items: Sequence[Item]) -> bool:
-    """Whether the content of the page has the value at the place of its field."""
+    """Whether the content of the page, from top to bottom, has the value at its field's place."""
+    first = bisect_left(items, rect.top - rect.height / 2, key=_height)
+    last = bisect_right(items, rect.bottom + rect.height / 2, key=_height)
     inside = "".join(
         item.text
-        for item in items
-        if item.left < rect.right
-        and item.right > rect.left
-        and rect.top - rect.height / 2
-        <= (item.top + item.bottom) / 2
-        <= rect.bottom + rect.height / 2
+        for item in items[first : min(last, first + MAX_COVERED)]
+        if item.left < rect.right and item.right > rect.left
     )
     return "".join(text.split()) in "".join(inside.split())
 

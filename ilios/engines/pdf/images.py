@@ -18,6 +18,9 @@ MAX_IMAGE_BYTES = 2_000_000
 MAX_DOCUMENT_BYTES = 24_000_000
 """Larger images, and further ones, are not handed out."""
 
+MAX_TRIES = 20
+"""Images of a page that are encoded, be they too large then or not."""
+
 LEAST_POINTS = 24.0
 LEAST_PIXELS = 32
 """Smaller ones are ornaments."""
@@ -45,7 +48,7 @@ class ImageExtractor:
         images: list[PageImage] = []
         encoded: dict[str, bytes] = {}
         rects: list[Rect] = []
-        for picture in _sensible(objects):
+        for picture in _sensible(objects)[:MAX_TRIES]:
             if len(images) == MAX_PAGE_IMAGES:
                 break
             data = self._encode(page, picture)

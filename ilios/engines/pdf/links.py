@@ -14,6 +14,9 @@ from ilios.engines.pdf.geometry import Rect, View
 MAX_LINKS = 500
 """Further links of a page are left out."""
 
+MAX_LOOKS = 1_000
+"""Texts that links cover in part; on a page with more of them, the others are not linked."""
+
 EDGE = 0.12
 """Share of the font size by which a link's rectangle may reach over its neighbours."""
 
@@ -50,29 +53,41 @@ def put_links(
     items: Sequence[Item], links: Sequence[Link], textpage: pypdfium2.PdfTextPage, view: View
 ) -> list[Item]:
     """Return the items with their links; an item that is linked in part is split."""
-    linked = list(items)
-    for shown in links:
-        link = Link(shown.target, view.place(shown.rect))
-        linked = [part for item in linked for part in _put(item, link, textpage, view)]
+    placed = [Link(shown.target, view.place(shown.rect)) for shown in links]
+    linked: list[Item] = []
+    looks = iter(range(MAX_LOOKS))
+    for item in items:
+        middle = (item.top + item.bottom) / 2
+        margin = EDGE * item.size
+        parts = [item]
+        for link in placed:
+            rect = link.rect
+            if rect.top - margin <= middle <= rect.bottom + margin:
+                parts = [
+                    piece for part in parts for piece in _put(part, link, textpage, view, looks)
+                ]
+        linked += parts
     return linked
 
 
-def _put(item: Item, link: Link, textpage: pypdfium2.PdfTextPage, view: View) -> Iterator[Item]:
+def _put(
+    item: Item,
+    link: Link,
+    textpage: pypdfium2.PdfTextPage,
+    view: View,
+    looks: Iterator[int],
+) -> Iterator[Item]:
+    """Yield the item, which is at the height of the link, in up to three parts."""
     rect = link.rect
-    middle = (item.top + item.bottom) / 2
     margin = EDGE * item.size
-    if (
-        item.link
-        or not rect.top - margin <= middle <= rect.bottom + margin
-        or item.right - margin <= rect.left
-        or item.left + margin >= rect.right
-    ):
+    if item.link or item.right - margin <= rect.left or item.left + margin >= rect.right:
         yield item
         return
     if rect.left <= item.left + margin and rect.right >= item.right - margin:
         yield replace(item, link=link.target)
         return
-    covered = _covered(item, rect, textpage, view)
+    # Each look takes time for every character of the page.
+    covered = "" if next(looks, None) is None else _covered(item, rect, textpage, view)
     at = _find(item, covered, rect)
     if at is None:
         yield item

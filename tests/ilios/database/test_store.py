@@ -98,6 +98,25 @@ async def test_seconds_of_a_row_of_before_are_bounded_as_they_are_read(
     codec.decode(subjects.subject_for(announced), codec.encode(announced))
 
 
+async def test_warnings_and_quality_of_the_conversion_are_in_the_row_and_published(
+    db: Database,
+) -> None:
+    assessed = events.converted(unreadable=True, partial=True)
+    announced = await db.apply(*history(events.submitted(), events.fetched(), assessed))
+    completed = msgspec.structs.replace(
+        events.completed(),
+        completed_at=WHOLE[2].stored_at,
+        warnings=events.UNREADABLE,
+        quality=events.HALF,
+        partial=True,
+    )
+    assert announced == (completed,)
+    record = await db.reads.document("default", events.id_of(1))
+    assert record
+    assert (record.warnings, record.quality) == (events.UNREADABLE, events.HALF)
+    assert record.partial
+
+
 async def test_a_document_of_another_tenant_looks_unknown(db: Database) -> None:
     await db.apply(*WHOLE)
     assert await db.reads.document("other", events.id_of(1)) is None

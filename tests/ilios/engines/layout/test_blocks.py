@@ -138,3 +138,57 @@ def test_vertical_text_is_read_from_the_right_without_blanks() -> None:
         item("三隻ならび", 340, 160, size=16, vertical=True),
     )
     assert text.replace("\n", "") == "朝の港に船が三隻ならび漁師は網を"
+
+
+def test_signs_that_each_are_an_item_are_read_downwards_where_they_stand_below_one_another() -> (
+    None
+):
+    columns = ("夜の海に灯り", "船長は古い地", "波はしずか")
+    signs = [
+        item(sign, 350 - 27 * at, 80 + 16.5 * place, size=15)
+        for at, column in enumerate(columns)
+        for place, sign in enumerate(column)
+    ]
+    assert "".join(columns) in markdown(*signs)
+
+
+def test_signs_that_each_are_an_item_are_read_across_where_they_stand_beside_one_another() -> None:
+    lines = ("夜の海に灯り", "船長は古い地")
+    signs = [
+        item(sign, 80 + 16.5 * place, 80 + 20 * at, size=15, width=15)
+        for at, line in enumerate(lines)
+        for place, sign in enumerate(line)
+    ]
+    assert "".join(lines) in markdown(*signs)
+
+
+def test_an_italic_line_directly_above_a_paragraph_is_a_heading() -> None:
+    head = item("On the mending of nets", 72, 284, italic=True)
+    assert "# On the mending of nets\n\nboat0" in markdown(head, *BODY)
+
+
+def test_bold_lines_with_consecutive_numbers_and_nothing_between_them_are_a_list() -> None:
+    lines = [
+        piece
+        for at, text in enumerate(("Check the rope", "Count the crates", "Sign the list"))
+        for piece in (
+            item(f"{at + 1}.", 72, 240 + 14 * at, bold=True),
+            item(text, 90, 240 + 14 * at, bold=True),
+        )
+    ]
+    text = markdown(*lines, *BODY)
+    assert "1. Check the rope\n2. Count the crates\n3. Sign the list" in text
+    assert "#" not in text
+
+
+def test_a_heading_has_the_same_level_on_each_part_of_a_long_document() -> None:
+    title, section = item("Harbours", size=20), item("The old harbour", 72, 250, size=13)
+    both, one = (
+        laid.markdown
+        for laid in (
+            *lay_out([page([title, section, *BODY])], whole=False),
+            *lay_out([page([section, *BODY])], whole=False),
+        )
+    )
+    assert both.startswith("# Harbours\n\n### The old harbour\n")
+    assert one.startswith("### The old harbour\n")

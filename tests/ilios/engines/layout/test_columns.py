@@ -52,3 +52,24 @@ def test_the_short_last_line_of_a_right_to_left_paragraph_belongs_to_it() -> Non
     [laid] = lay_out([page([*full, last])])
     assert laid.markdown.endswith("שחר סוף")
     assert "\n" not in laid.markdown
+
+
+def test_captions_beside_each_other_are_read_one_after_the_other_on_a_page_of_one_column() -> None:
+    above = item("It ends here.", 72, 98)
+    one = [item("(a) The old lamp with its", 80, 200, size=9)]
+    one += [item("round lens, of glass.", 80, 212, size=9)]
+    two = [item("(b) The new lamp, which is", 201, 200, size=9)]
+    two += [item("seen from the cape and", 201, 212, size=9), item("turns.", 201, 224, size=9)]
+    text = [*paragraph(prose(20), top=70)[:2], above]
+    [laid] = lay_out([page([*text, *one, *two, *paragraph(prose(30, 50), top=300)])])
+    assert "(a) The old lamp with its round lens, of glass." in laid.markdown
+    assert "(b) The new lamp, which is seen from the cape and turns." in laid.markdown
+
+
+def test_the_short_last_line_of_a_paragraph_above_two_columns_stays_with_it() -> None:
+    last = item("and ends here.", 72, 86)
+    left = paragraph(prose(30, 100), 72, 130, chars=40)
+    right = paragraph(prose(30, 200), 320, 130, chars=40)
+    full = item("The paragraph over both columns goes on to the next line", 72, 72, width=450)
+    [laid] = lay_out([page([full, last, *left, *right])])
+    assert f"{full.text} and ends here.\n\nboat100" in laid.markdown

@@ -133,3 +133,27 @@ def test_recognised_lines_of_uneven_heights_are_one_paragraph() -> None:
     [laid] = lay_out([page(lines)], noisy=True)
     assert "\n" not in laid.markdown
     assert not laid.headings
+
+
+def test_pages_made_to_take_the_square_of_the_time_are_laid_out_at_once() -> None:
+    def line(text: str, top: float) -> Item:
+        return Item(left=50, top=top, right=550, bottom=top + 10, text=text, size=10)
+
+    leaders = [line(". " * 20_000 + "wwwwwwwww", 300), line("." * 20_000 + " x yyyyyyyy", 400)]
+    head = line("- 1" * 20_000, 10)
+    row = [
+        Item(left=20 * n, top=15 * at, right=20 * n + 6, bottom=15 * at + 10, text="ab", size=10)
+        for at in (30, 31)
+        for n in range(3_900)
+    ]
+    pages = [
+        PageItems(index=index, width=600, height=800, items=(head, *items))
+        for index, items in enumerate((leaders, row, [line("Body", 300)]))
+    ]
+    began = time.process_time()
+    made = lay_out(pages)
+    assert time.process_time() - began < 5  # each of them took more than that
+    texts = [f"{page.header or ''} {page.markdown}" for page in made]
+    assert "wwwwwwwww" in texts[0]
+    assert "yyyyyyyy" in texts[0]
+    assert texts[1].count("ab") == len(row)

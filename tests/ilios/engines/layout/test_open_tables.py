@@ -1,7 +1,7 @@
 """Tables without rules."""
 
 from ilios.engines.layout.document import lay_out
-from ilios.engines.layout.items import Item
+from ilios.engines.layout.items import Item, Stroke
 
 from .page_maker import item, page, paragraph, prose
 
@@ -68,3 +68,49 @@ def test_a_list_of_contents_is_a_table_of_titles_and_page_numbers() -> None:
     rows = _rows(*items)
     assert rows[0].endswith("| 12 |")
     assert len(rows) == 4
+
+
+def test_a_closer_line_in_the_first_column_continues_the_row_above_also_as_the_last() -> None:
+    rows = _rows(
+        *_row(100, "Task", "Who", "Day"),
+        *_row(120, "Paint the rail", "Anna", "Monday"),
+        *_row(132, "of the stairs"),
+        *_row(152, "Count crates", "Bert", "Friday"),
+        *_row(172, "Oil the hinges", "Clara", "Sunday"),
+        *_row(184, "Of both gates"),
+    )
+    assert rows[1] == "| Paint the rail of the stairs | Anna | Monday |"
+    assert rows[3:] == ["| Oil the hinges Of both gates | Clara | Sunday |"]
+
+
+def test_a_sentence_below_a_table_at_the_distance_of_its_rows_is_no_row() -> None:
+    rows = _rows(
+        *_row(100, "Boat", "Fee", "Berth"),
+        *_row(114, "Kittiwake", "120", "A1"),
+        *_row(128, "Merganser", "135", "A2"),
+        item("All of it.", 72, 142),
+    )
+    assert rows[-1] == "| Merganser | 135 | A2 |"
+
+
+def test_heads_over_two_columns_each_are_repeated_in_both_of_them() -> None:
+    heads = [item("Spring", 238, 86), item("Autumn", 478, 86)]
+    rows = _rows(
+        *heads,
+        *_row(100, "Port", "Cod", "Crab", "Eel", "Sole"),
+        *_row(114, "Northwick", "41", "17", "66", "29"),
+        *_row(128, "Easthaven", "38", "22", "70", "31"),
+    )
+    assert rows[0] == "|  | Spring | Spring | Autumn | Autumn |"
+
+
+def test_a_rule_below_a_head_shows_over_which_columns_it_stands() -> None:
+    head = item("Landings", 300, 86)
+    table = [
+        *_row(100, "Port", "Cod", "Crab", "Eel"),
+        *_row(114, "Northwick", "41", "17", "66"),
+        *_row(128, "Easthaven", "38", "22", "70"),
+    ]
+    rules = [Stroke(190, 99, 520, 99)]
+    [laid] = lay_out([page([*paragraph(prose(60), top=500), head, *table], rules)])
+    assert "|  | Landings | Landings | Landings |" in laid.markdown

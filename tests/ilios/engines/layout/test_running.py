@@ -105,3 +105,41 @@ def test_a_number_close_to_the_text_is_content() -> None:
     [laid] = lay_out([page([*lines, item("1200", 72, lines[-1].top + 14)])])
     assert laid.footer is None
     assert "1200" in laid.markdown
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        item("Downloaded from https://journals.example/ on July 12", 72, 30),
+        item("Harbour Studies | Volume 8 | Issue 3 | e2748", 72, 30, size=11),
+        item("www.harbour.example", 72, 30, size=8),
+        item("\u00a9 Copyright Harbour Board 2014", 72, 30, size=9),
+    ],
+)
+def test_an_imprint_at_the_edge_of_a_single_page_is_its_header(line: Item) -> None:
+    [laid] = _laid([line])
+    assert (laid.header, laid.footer) == (line.text, None)
+    assert line.text not in laid.markdown
+
+
+def test_a_title_with_the_pages_number_far_apart_is_the_header_of_a_single_page() -> None:
+    [laid] = _laid([item("Tides and boats", 72, 30, size=9), item("447", 500, 30, size=9)])
+    assert laid.header == "Tides and boats 447"
+
+
+@pytest.mark.parametrize(
+    "items",
+    [
+        [item("Invoice 17", 72, 30, size=9)],
+        [item("Invoice", 72, 30, size=9), item("17", 500, 30, size=9)],
+        [item("Tides and boats", 72, 30), item("447", 500, 30)],
+        [item("Annual report", 72, 30, size=9), item("2024", 500, 30, size=9)],
+        [item("Write to www.harbour.example", 72, 30, size=8)],
+        [item("www.harbour.example", 72, 137, size=8)],
+        [item("Tides and boats", 72, 30, size=9)],
+    ],
+)
+def test_other_lines_at_the_edge_of_a_single_page_are_content(items: list[Item]) -> None:
+    [laid] = _laid(items)
+    assert (laid.header, laid.footer) == (None, None)
+    assert items[0].text in laid.markdown

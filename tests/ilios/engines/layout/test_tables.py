@@ -100,3 +100,22 @@ def test_the_columns_of_a_right_to_left_table_are_in_reading_order() -> None:
     ]
     laid = _laid(cells, _grid([72, 172, 272], [100, 120, 140]))
     assert _rows(laid)[0] == "| סירה | מחיר |"
+
+
+def test_columns_without_a_rule_between_them_are_found_below_a_head_over_both() -> None:
+    xs: list[float] = [72, 156, 324, 492]
+    lefts = [76.0, 160.0, 244.0, 328.0, 412.0]
+    cells = [item("North side", 215, 135), item("South side", 385, 135)]
+    for at, texts in enumerate(
+        (("Year", "Sail", "Steam", "Motor", "Oar"), ("1911", "55", "20", "41", "13"),
+         ("1912", "52", "24", "39", "18"), ("1913", "47", "30", "36", "25"))
+    ):  # fmt: skip
+        cells += [item(text, left, 153 + 18 * at) for left, text in zip(lefts, texts, strict=True)]
+    rows = _rows(_laid(cells, _grid(xs, [132, 150, 168, 222])))
+    assert rows == [
+        "|  | North side | North side | South side | South side |",
+        "| Year | Sail | Steam | Motor | Oar |",
+        "| 1911 | 55 | 20 | 41 | 13 |",
+        "| 1912 | 52 | 24 | 39 | 18 |",
+        "| 1913 | 47 | 30 | 36 | 25 |",
+    ]

@@ -48,6 +48,7 @@ async def convert(engine: LocalEngine, source: SourceFile, password: str) -> str
     return page
 
 
+@pytest.mark.slow
 async def test_every_kind_of_protection_is_opened_by_the_users_or_the_owners_password(
     engine: LocalEngine, place_document: PlaceDocument
 ) -> None:
@@ -91,6 +92,7 @@ ENCODED: tuple[tuple[Kind, str, bytes], ...] = (
 """A kind, a password, and the bytes that a program has made of it."""
 
 
+@pytest.mark.slow
 async def test_letters_beyond_ascii_are_tried_as_programs_encode_them(
     engine: LocalEngine, place_document: PlaceDocument
 ) -> None:

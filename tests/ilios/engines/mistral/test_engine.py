@@ -5,6 +5,7 @@ import hashlib
 import io
 
 import pytest
+from msgspec.structs import replace
 
 from actors.blob_keys import image_key
 from actors.engines import EngineUnavailable, Unconvertible
@@ -208,6 +209,19 @@ async def test_an_unknown_model_is_refused(engine: MistralEngine, make_source: M
     with pytest.raises(Unconvertible) as refused:
         await engine.convert(make_source(ONE_PAGE, model="mistral-ocr-1999"))
     assert refused.value.code == "model_unknown"
+
+
+async def test_options_of_the_local_engine_are_refused_with_the_remedy_and_nothing_is_sent(
+    engine: MistralEngine, fake: FakeMistral, make_source: MakeSource
+) -> None:
+    source = make_source(ONE_PAGE)
+    options = replace(source.options, language="de", recognition="force")
+    with pytest.raises(Unconvertible) as refused:
+        await engine.convert(replace(source, options=options))
+    assert refused.value.code == "option_not_supported"
+    assert "language and recognition" in str(refused.value)
+    assert "engine=local" in str(refused.value)
+    assert dict(fake.call_log.requests) == {}
 
 
 async def test_a_wrong_key_opens_the_circuit_with_a_reason(

@@ -37,7 +37,7 @@ def test_lost_and_once_repeated_words_are_missing() -> None:
 def test_a_page_whose_layout_loses_words_becomes_plain_text(
     convert_pdf: ConvertPdf, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def lose(pages: list[PageItems]) -> list[LaidOutPage]:
+    def lose(pages: list[PageItems], **_: bool) -> list[LaidOutPage]:
         return [LaidOutPage(index=page.index, markdown="The oil of the pier") for page in pages]
 
     monkeypatch.setattr(convert, "lay_out", lose)
