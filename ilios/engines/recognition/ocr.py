@@ -153,7 +153,7 @@ class ImageReader:
         missed = [line for line in missed if vietnamese or not line.confidence]
         result = msgspec.structs.replace(found, lines=tuple(lines), unread=tuple(missed))
         likely = ["Vietnamese"] if vietnamese else scripts.scripts_of_tags(tags)
-        return _image_text(result, likely)
+        return _image_text(result, likely, misread=scripts.is_misread(read))
 
 
 def _is_upside_down(
@@ -170,12 +170,15 @@ def _is_upside_down(
     return reverse > upright
 
 
-def _image_text(found: Recognised, likely: list[str]) -> ImageText:
+def _image_text(found: Recognised, likely: list[str], *, misread: bool = False) -> ImageText:
     unsure = found.mean_confidence < LOW_CONFIDENCE
     warnings = (page_warning("page_low_confidence"),) if unsure else ()
     if found.unread:
         named = {script for line in found.unread if (script := scripts.script_of(line.text))}
         names = sorted(named) or likely
         detail = " and ".join(names) if names else "neither Latin, Chinese nor Japanese"
+        warnings = (page_warning("script_not_recognised", detail), *warnings)
+    elif misread:
+        detail = "letters of a language whose data are not installed"
         warnings = (page_warning("script_not_recognised", detail), *warnings)
     return ImageText(layout.lay_out_lines(found.lines), found, warnings)

@@ -72,6 +72,60 @@ def test_a_known_script_raises_no_alarm(lines: list[str]) -> None:
     assert text.recognised.unread == ()
 
 
+PROSE = [
+    "The harbour office opens at eight and closes at five in the evening",
+    "Every ship that enters pays its dues before it leaves again",
+    "The keeper of the light writes the weather into his book",
+    "No cargo is taken ashore between sunset and sunrise",
+    "Letters for the crew are handed out at the second window",
+]
+
+
+@pytest.mark.usefixtures("no_tesseract")
+@pytest.mark.parametrize("script", ["Cyrillic", "Greek", "Hebrew"])
+def test_one_line_in_an_unknown_script_is_not_given_as_another(script: str) -> None:
+    text = read(page([*PROSE[:3], FOREIGN[script][1][1], *PROSE[3:]]))
+    assert "script_not_recognised" in [one.code for one in text.warnings]
+    assert [line.text[:9] for line in text.recognised.lines if line.confidence > 0.9] == [
+        line[:9] for line in PROSE
+    ]
+
+
+@pytest.mark.skipif("rus" not in tesseract.installed_languages(), reason="Tesseract has no rus")
+def test_one_line_in_an_unknown_script_is_read_where_its_language_is_installed() -> None:
+    text = read(page([*PROSE[:3], "Сумма 45000 рублей", *PROSE[3:]]))
+    assert "Сумма 45000 рублей" in text.markdown
+    assert text.warnings == ()
+
+
+def test_signs_inside_of_letters_are_a_language_that_is_not_installed() -> None:
+    def line(text: str) -> Line:
+        return Line(0, 0, 100, 20, text, 0.9)
+
+    misread = "Догов!р оренди [на сплачуе щом1сяця"  # noqa: RUF001
+    assert scripts.is_misread([line(misread)])
+    assert not scripts.is_misread([line("Сумма 45000 рублей (без НДС) [см. п. 3]")])
+
+
+def test_leaders_are_no_text_that_is_not_read() -> None:
+    seen = Line(0, 0, 100, 20, "Golem ......................... 11", 0.9)
+    assert scripts.unread_lines([seen], [Line(0, 0, 100, 20, "Golem . 11", 0.95)]) == []
+
+
+def test_the_first_lines_are_read_in_all_languages_of_their_script() -> None:
+    asked: list[str] = []
+
+    def read_line(_: Image.Image, language: str) -> tuple[str, float]:
+        asked.append(language)
+        return "Договір", {"rus": 0.91, "ukr": 0.96}.get(language, 0.0)
+
+    lines = [Line(0, 30 * row, 90, 30 * row + 20, "") for row in range(5)]
+    image = Image.new("RGB", (100, 200), "white")
+    names = ["rus", "ell", "ukr"]
+    scripts.read_lines(image, lines, names, lambda: None, read_line)
+    assert asked == ["rus", "ukr", *["ukr", "rus"] * 2, "ukr", "ukr"]
+
+
 @pytest.mark.usefixtures("no_tesseract")
 def test_the_languages_of_the_document_name_the_script() -> None:
     (warning, *_) = read(page(FOREIGN["Cyrillic"][1]), "uk", "en").warnings
