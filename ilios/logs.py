@@ -4,6 +4,8 @@ import asyncio
 import io
 import logging
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import TextIO
 
 import msgspec
@@ -65,6 +67,21 @@ class _Formatter(logging.Formatter):
 
     def format(self, record: logging.LogRecord) -> str:
         return visible(super().format(record), lines=True)
+
+
+@contextmanager
+def only_errors() -> Iterator[None]:
+    """Log errors only, on stderr, while a command prints its results on stdout."""
+    before = structlog.get_config()
+    structlog.configure(
+        wrapper_class=structlog.make_filtering_bound_logger(_LEVELS["error"]),
+        logger_factory=structlog.WriteLoggerFactory(sys.stderr),
+        cache_logger_on_first_use=False,
+    )
+    try:
+        yield
+    finally:
+        structlog.configure(**before)
 
 
 def set_up(level: str = "info", form: str = "auto") -> None:

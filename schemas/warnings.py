@@ -30,6 +30,10 @@ MESSAGES = {
         "The text layer of the page does not say what the page shows; the page was read by "
         "recognition."
     ),
+    "text_layer_suspect": (
+        "The text layer of the page may not say what the page shows; it is given as it is, because "
+        "recognition is not wanted."
+    ),
     "script_not_recognised": (
         "The page shows text in a script that cannot be read here: {detail}."
     ),

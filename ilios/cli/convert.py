@@ -110,16 +110,15 @@ def run(options: argparse.Namespace) -> int:
         printing.print_error(UsageError(f"--{error}"))
         return ExitCode.USAGE
     settings = command.read_settings()
-    logs.set_up("error", settings.log_format)
     try:
         password = _read_password(options.password_file)
         targets = None
         if options.output is not None:
             # As a string: a Path drops the final slash, which stands for a directory.
             targets = _targets(files, str(options.output), options.format)
-        return asyncio.run(
-            _convert_all(files, targets, FORMATS[options.format], conversion, password, settings)
-        )
+        form = FORMATS[options.format]
+        with logs.only_errors():
+            return asyncio.run(_convert_all(files, targets, form, conversion, password, settings))
     except UsageError as error:
         printing.print_error(error)
         return ExitCode.USAGE

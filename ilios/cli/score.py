@@ -60,7 +60,6 @@ def configure(parser: argparse.ArgumentParser) -> None:
 def run(options: argparse.Namespace) -> int:
     """Score ``options.directories`` and print tables."""
     settings = command.read_settings()
-    logs.set_up("error", settings.log_format)
     try:
         documents = _documents(options)
         before = stored.read(options.against) if options.against else None
@@ -70,7 +69,8 @@ def run(options: argparse.Namespace) -> int:
     except OSError as error:
         printing.write_stderr(f"ilios: cannot read {error.filename}: {error.strerror}")
         return ExitCode.USAGE
-    scores = asyncio.run(_score(documents, options.markdown, settings))
+    with logs.only_errors():
+        scores = asyncio.run(_score(documents, options.markdown, settings))
     after = stored.as_stored(scores)
     worse = list(stored.regressions(before, after)) if before else []
     failed = _print(scores, options)

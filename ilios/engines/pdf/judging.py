@@ -70,7 +70,8 @@ class Judge:
                 return Verdict(warnings=(page_warning("image_text_unread"),))
             return Verdict(self._reader.read_page(page, objects))
         if self._mode == "never":
-            return Verdict()
+            is_suspect = trust.is_unreadable(layer) or _is_mostly_suspect(*_suspects(parsed))
+            return Verdict(warnings=(page_warning("text_layer_suspect"),) if is_suspect else ())
         if trust.is_unreadable(layer):
             read: ImageText | None = self._reader.read_page(page, objects)
         elif objects.hides_text:
@@ -104,20 +105,31 @@ class Judge:
         parsed: ParsedPage | None,
     ) -> Verdict:
         """Return how a page is read whose letters may be no language."""
-        lists: dict[str | None, list[str]] = defaultdict(list)
-        for item in parsed.text_items[:MAX_ITEMS] if parsed else ():
-            lists[item.font_name].append(item.text)
-        texts = {font: " ".join(found) for font, found in lists.items()}
-        suspected = trust.suspect_fonts(texts)
+        suspected, texts = _suspects(parsed)
         if not suspected:
             return Verdict()
-        noise = " ".join(texts[font] for font in suspected)
-        if len(noise) < NOISY_SHARE * sum(map(len, texts.values())):
+        if not _is_mostly_suspect(suspected, texts):
             return Verdict(noisy_fonts=suspected)
         read = self._reader.read_page(page, objects)
         if compare(read, layer).contradicts:
             return Verdict(read, warnings=(page_warning("text_layer_untrusted"),))
         return Verdict()
+
+
+def _suspects(
+    parsed: ParsedPage | None,
+) -> tuple[frozenset[str | None], dict[str | None, str]]:
+    """Return the fonts whose letters may be no language, and the text of every font."""
+    lists: dict[str | None, list[str]] = defaultdict(list)
+    for item in parsed.text_items[:MAX_ITEMS] if parsed else ():
+        lists[item.font_name].append(item.text)
+    texts = {font: " ".join(found) for font, found in lists.items()}
+    return trust.suspect_fonts(texts), texts
+
+
+def _is_mostly_suspect(suspected: frozenset[str | None], texts: dict[str | None, str]) -> bool:
+    noise = " ".join(texts[font] for font in suspected)
+    return bool(suspected) and len(noise) >= NOISY_SHARE * sum(map(len, texts.values()))
 
 
 def _is_blank(layer: str, parsed: ParsedPage | None) -> bool:

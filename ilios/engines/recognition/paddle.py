@@ -144,8 +144,13 @@ class PaddleRecogniser:
             found += [line for line in better if not _covered(line, missed)]
             unread += missed
             if better is read:
-                sure = [line for line in seen if not _line_is_unsure(line)]
-                lost += [line for line in sure if not any(_covered(one, [line]) for one in read)]
+                # An unsure line of a page that is not clear is likely no text.
+                rest = [line for line in seen if clear or not _line_is_unsure(line)]
+                lost += [
+                    line
+                    for line in rest
+                    if line not in missed and not any(_covered(one, [line]) for one in read)
+                ]
         # Beside lines in an unknown script, one that only the smaller model sees is another.
         if unread:
             unread += [msgspec.structs.replace(line, confidence=0.0) for line in lost]

@@ -14,27 +14,8 @@ PROCESSES = 2
 LEAST_KINDS = 45
 VARIANTS = 3
 
-SPANNING = "a heading over several columns is not repeated in each of them"
-ACROSS = "captions close beside each other are read across"
-ITALIC = "a line in italics directly above its paragraph is joined with it"
-CONTINUED = "the second line of a cell in a table without rules is a row of its own"
-VERTICAL = "few short vertical columns are read across"
 NOT_YET = {
-    "bold-items/numbers.pdf": "numbered items in bold are taken for headings",
-    "captions-beside/close.pdf": ACROSS,
-    "captions-beside/french.pdf": ACROSS,
-    "framed-prose/two-beside.pdf": "the last line above two frames is a paragraph of its own",
-    "headings-italic/german.pdf": ITALIC,
-    "headings-italic/helvetica.pdf": ITALIC,
-    "headings-italic/times.pdf": ITALIC,
     "scan-other-script/ukrainian.png": "a line is read as Latin letters that look alike",
-    "table-continued-cell/german.pdf": CONTINUED,
-    "table-continued-cell/open.pdf": CONTINUED,
-    "table-spanning-header/german.pdf": SPANNING,
-    "table-spanning-header/landings.pdf": SPANNING,
-    "table-spanning-header/ruled.pdf": "a grid with fewer upright rules than columns loses rows",
-    "vertical-japanese/large.pdf": VERTICAL,
-    "vertical-japanese/short.pdf": VERTICAL,
 }
 """Samples of which some expectation does not hold yet, and why."""
 DEPENDS = "scan-other-script"

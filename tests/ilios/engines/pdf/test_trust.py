@@ -118,6 +118,17 @@ def test_nothing_is_recognised_when_that_is_not_wanted(convert_pdf: ConvertPdf) 
     assert page.method == "text_layer"
 
 
+def test_a_layer_of_noise_is_warned_of_where_recognition_is_not_wanted(
+    convert_pdf: ConvertPdf,
+) -> None:
+    noise = [
+        ",_(5esR(_RWJJRCssfst!R_zR^ss V.sR_te.WtlR5!R!ftWKslR_XRV",
+        ":JsW!sReJ_!sRK_/tR.56s!R^sz_tsR!5DR_)eJ_eC WXlR_fsXR(.sQ",
+    ] * 3
+    (page,) = convert_pdf(documents.pdf("\n".join(noise)), recognition="never")
+    assert [warning.code for warning in page.warnings] == ["text_layer_suspect"]
+
+
 def test_all_is_recognised_when_that_is_wanted(convert_pdf: ConvertPdf) -> None:
     (page,) = convert_pdf(page_with_picture(*TEXTS), recognition="force")
     assert page.method == "recognition"
