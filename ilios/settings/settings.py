@@ -219,7 +219,8 @@ class Settings(Struct, frozen=True, kw_only=True):
         SandboxMode, Env("ILIOS_SANDBOX", "Sandbox: auto (what can be), strict, off", "strict")
     ] = "auto"
     heif: Annotated[
-        str, Env("ILIOS_HEIF", "Decoder of HEIC: auto, off or a library", "off", values.library)
+        str,
+        Env("ILIOS_HEIF", "Decoder of HEIC: auto, off or a library", "off", values.heif_decoder),
     ] = "auto"
     mistral_key: Annotated[
         Secret | None,

@@ -58,7 +58,7 @@ def one_of(*choices: str) -> Callable[[str], str]:
     return parse
 
 
-def library(text: str) -> str:
+def heif_decoder(text: str) -> str:
     """Parse auto, off or the path of a library."""
     if text.lower() in ("auto", "off"):
         return text.lower()

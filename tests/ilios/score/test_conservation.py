@@ -16,7 +16,7 @@ from ilios.score.conservation import conservation
         ("foo_bar(x)", "`foo\\_bar(x)`"),
         ("a < b and <name> & more", "a \\< b and \\<name> &amp; more"),
         ("\u0627\u0644\u0625", "\u0644\u0627\u0625"),
-        ("朝の港", "朝\n\nの港"),
+        ("春の丘", "春\n\nの丘"),
     ],
 )
 def test_words_that_are_written_otherwise_are_not_lost(layer: str, produced: str) -> None:

@@ -15,7 +15,7 @@ from ilios.engines.pages import Pages, Reading
 from schemas.results import PageHeading
 from tests import documents
 
-TEXT = "Delivery note 40817"
+TEXT = "Packing list 55120"
 HEIC = b"\0\0\0\x18ftypheic\0\0\0\0mif1heic" + bytes(64)
 
 

@@ -133,11 +133,11 @@ def test_lines_that_markdown_would_take_for_something_else_are_escaped() -> None
 
 def test_vertical_text_is_read_from_the_right_without_blanks() -> None:
     text = markdown(
-        item("朝の港に船が", 340, 60, size=16, vertical=True),
-        item("漁師は網を", 312, 60, size=16, vertical=True),
-        item("三隻ならび", 340, 160, size=16, vertical=True),
+        item("春の丘に花が", 340, 60, size=16, vertical=True),
+        item("子は本を読", 312, 60, size=16, vertical=True),
+        item("五輪さいて", 340, 160, size=16, vertical=True),
     )
-    assert text.replace("\n", "") == "朝の港に船が三隻ならび漁師は網を"
+    assert text.replace("\n", "") == "春の丘に花が五輪さいて子は本を読"
 
 
 def test_signs_that_each_are_an_item_are_read_downwards_where_they_stand_below_one_another() -> (

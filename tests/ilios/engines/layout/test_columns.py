@@ -31,7 +31,7 @@ def test_the_margin_column_of_a_page_is_read_apart_from_the_text_beside_it() -> 
     notes = [
         item(text, 40, 100 + 13.1 * at, size=7)
         for at, text in enumerate(
-            ["Correspondence to:", "The harbour office", "Pier street four", "Lindenfurt by sea"]
+            ["Correspondence to:", "The harbour office", "Pier street four", "Altenhagen by sea"]
         )
     ]
     [laid] = lay_out([page([*notes, *paragraph(prose(80), 160, 90, chars=70)])])

@@ -112,7 +112,7 @@ def test_a_number_close_to_the_text_is_content() -> None:
     [
         item("Downloaded from https://journals.example/ on July 12", 72, 30),
         item("Harbour Studies | Volume 8 | Issue 3 | e2748", 72, 30, size=11),
-        item("www.harbour.example", 72, 30, size=8),
+        item("www.ferry.example", 72, 30, size=8),
         item("\u00a9 Copyright Harbour Board 2014", 72, 30, size=9),
     ],
 )
@@ -134,8 +134,8 @@ def test_a_title_with_the_pages_number_far_apart_is_the_header_of_a_single_page(
         [item("Invoice", 72, 30, size=9), item("17", 500, 30, size=9)],
         [item("Tides and boats", 72, 30), item("447", 500, 30)],
         [item("Annual report", 72, 30, size=9), item("2024", 500, 30, size=9)],
-        [item("Write to www.harbour.example", 72, 30, size=8)],
-        [item("www.harbour.example", 72, 137, size=8)],
+        [item("Write to www.ferry.example", 72, 30, size=8)],
+        [item("www.ferry.example", 72, 137, size=8)],
         [item("Tides and boats", 72, 30, size=9)],
     ],
 )

@@ -17,7 +17,7 @@ def form(builder: Builder, *fields: str, content: str, form_type: str = "") -> b
 def test_values_without_appearance_stand_beside_their_labels(convert_pdf: ConvertPdf) -> None:
     data = form(
         Builder(),
-        widget("Tx", "200 712 400 732", "/T (name) /V (Ottilie Brandmeier)"),
+        widget("Tx", "200 712 400 732", "/T (name) /V (Magdalena Vossberg)"),
         widget("Tx", "200 682 400 702", "/T (port) /V <FEFF004D00FC006E006400650065>"),
         widget("Ch", "200 652 400 672", "/T (boat) /V (Sloop) /Opt [(Sloop) (Yawl)] /Ff 131072"),
         widget("Tx", "200 622 400 642", "/T (empty)"),
@@ -28,7 +28,7 @@ def test_values_without_appearance_stand_beside_their_labels(convert_pdf: Conver
     )
     (page,) = convert_pdf(data)
     text = " ".join(page.markdown.replace("|", " ").split())
-    assert "Applicant: Ottilie Brandmeier" in text
+    assert "Applicant: Magdalena Vossberg" in text
     assert "Home port: M\u00fcndee" in text
     assert "Boat: Sloop" in text
     assert "Yawl" not in text
@@ -38,11 +38,11 @@ def test_values_without_appearance_stand_beside_their_labels(convert_pdf: Conver
 def test_a_value_that_the_page_shows_is_not_doubled(convert_pdf: ConvertPdf) -> None:
     data = form(
         Builder(),
-        widget("Tx", "200 712 400 732", "/T (name) /V (Ottilie Brandmeier)"),
-        content=line("Applicant:", 72, 718) + line("Ottilie Brandmeier", 202, 718),
+        widget("Tx", "200 712 400 732", "/T (name) /V (Magdalena Vossberg)"),
+        content=line("Applicant:", 72, 718) + line("Magdalena Vossberg", 202, 718),
     )
     (page,) = convert_pdf(data)
-    assert page.markdown.count("Ottilie Brandmeier") == 1
+    assert page.markdown.count("Magdalena Vossberg") == 1
 
 
 def test_boxes_show_whether_they_are_checked(convert_pdf: ConvertPdf) -> None:
@@ -87,16 +87,16 @@ def test_typed_text_and_stamps_stand_at_their_places(convert_pdf: ConvertPdf) ->
     notes = [
         builder.add(annotation(kind, rect, more))
         for kind, rect, more in (
-            ("FreeText", "72 600 300 620", "/F 4 /Contents (PAID on 3 June) /DA (/Helv 14 Tf)"),
+            ("FreeText", "72 600 300 620", "/F 4 /Contents (SETTLED 9 May) /DA (/Helv 14 Tf)"),
             ("FreeText", "72 740 300 760", "/F 4 /Contents (Copy for the office)"),
             ("FreeText", "72 500 300 520", "/F 2 /Contents (Nobody sees this)"),
             ("Stamp", "350 500 450 540", "/F 4 /Name /NotApproved"),
         )
     ]
-    builder.page(line("Invoice 7731 of the rope works", 72, 700), annotations=notes)
+    builder.page(line("Account 2046 of the rope works", 72, 700), annotations=notes)
     (page,) = convert_pdf(builder.build())
     text = " ".join(page.markdown.split())
-    assert text.index("Copy for the office") < text.index("Invoice 7731") < text.index("PAID on")
+    assert text.index("Copy for the office") < text.index("Account 2046") < text.index("SETTLED")
     assert "Not Approved" in text
     assert "Nobody sees this" not in text
 
@@ -130,7 +130,7 @@ WIDTH = 6.0
 @pytest.mark.parametrize(
     ("text", "linked", "expected"),
     [
-        ("read harbour.example/rules. Or not", "harbour.example/rules", "[{0}]({1}). Or not"),
+        ("read ferry.example/rules. Or not", "ferry.example/rules", "[{0}]({1}). Or not"),
         ("ask anna or bert", "anna", "ask [{0}]({1}) or bert"),
         ("see the list (below) for more", "below", "the list ([{0}]({1})) for"),
     ],
@@ -144,11 +144,11 @@ def test_only_the_words_of_a_link_are_linked(
     codes = "".join(f"{letters.index(letter) + 1:02X}" for letter in text)
     left = 72 + WIDTH * text.index(linked)
     address = builder.add(
-        link(f"{left} 697 {left + WIDTH * len(linked)} 709", "https://harbour.example/rules")
+        link(f"{left} 697 {left + WIDTH * len(linked)} 709", "https://ferry.example/rules")
     )
     inner = builder.add(annotation("Link", "72 600 100 612", "/Dest [3 0 R /Fit]"))
     content = f"BT /F1 6 Tf 1 0 0 1 72 700 Tm <{codes}> Tj ET"
     builder.page(content, annotations=[address, inner], font=font)
     (page,) = convert_pdf(builder.build())
-    assert expected.format(linked, "https://harbour.example/rules") in page.markdown
-    assert page.hyperlinks == ("https://harbour.example/rules",)
+    assert expected.format(linked, "https://ferry.example/rules") in page.markdown
+    assert page.hyperlinks == ("https://ferry.example/rules",)

@@ -19,7 +19,7 @@ SOURCE = "The oil of the pier stands in the shed; who finds the can empty fills 
         ("an e\ufb03cient o\ufb00er", "an efficient offer"),
         ("the light-\r\nhouse burns", "the lighthouse burns"),
         ("A  B\tC", "| A | B | C |"),
-        ("see harbour.example now", "see [harbour.example](https://harbour.example/a) now"),
+        ("see ferry.example now", "see [ferry.example](https://ferry.example/a) now"),
         ("H e a d i n g one", "# Heading one"),
         ("\u671d\u306e\u6e2f \u306b\u8239\u304c", "\u671d\u306e\u6e2f\u306b\u8239\u304c"),
     ],

@@ -6,9 +6,9 @@ from tests.ilios.engines.pdf.conftest import ConvertPdf
 from tests.pdf_pages import Builder, line, lines
 
 SENTENCES = (
-    "The lamp of the pier is lit at dusk by whoever passes first.",
-    "It burns until the last boat is in and no longer than that.",
-    "The oil stands in the shed behind the loft of the nets.",
+    "The ferry to the island leaves the quay at seven every morning.",
+    "It takes forty people and two small cars on each of its trips.",
+    "The tickets are sold at the kiosk beside the stop of the bus.",
 )
 
 MATRICES = {90: "0 1 -1 0", 180: "-1 0 0 -1", 270: "0 -1 1 0"}
@@ -69,7 +69,7 @@ def test_text_beside_the_crop_box_is_left_out(convert_pdf: ConvertPdf) -> None:
 
 
 def test_columns_of_vertical_japanese_are_read_from_right_to_left(convert_pdf: ConvertPdf) -> None:
-    columns = ("朝の港に船が三隻ならび", "漁師たちは網をほしていた", "風はまだ冷たかった")
+    columns = ("春の丘に花が五輪さいて", "子どもたちは本をよんでいた", "空はとても青かった")
     letters = "".join(dict.fromkeys("".join(columns)))
     builder = Builder()
     content = "".join(

@@ -10,9 +10,9 @@ from tests.ilios.engines.pdf.conftest import ConvertPdf
 from tests.pdf_pages import Builder
 
 TEXTS = (
-    "The lamp of the pier is lit at dusk by whoever passes first.",
-    "It burns until the last boat is in and no longer than that.",
-    "The oil stands in the shed behind the loft of the nets.",
+    "The ferry to the island leaves the quay at seven every morning.",
+    "It takes forty people and two small cars on each of its trips.",
+    "The tickets are sold at the kiosk beside the stop of the bus.",
 )
 
 

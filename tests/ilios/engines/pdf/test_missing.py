@@ -6,7 +6,7 @@ from tests.ilios.engines.pdf.conftest import ConvertPdf
 from tests.pdf_pages import Builder, line, lines
 
 ABOVE = ("The lamps of the pier are lit at dusk.", "Whoever passes first lights them.")
-BELOW = ("The oil stands in the shed.", "The cans are filled at the store.")
+BELOW = ("The tickets are sold at the kiosk.", "The cans are filled at the store.")
 
 
 @pytest.mark.parametrize("rotation", [0, 90])

@@ -5,8 +5,8 @@ import pytest
 from tests.ilios.engines.pdf.conftest import ConvertPdf
 from tests.pdf_pages import Builder, annotation, line, lines, link, widget
 
-ABOVE = ("The lamp of the pier is lit at dusk by whoever passes first.", "It burns all night.")
-BELOW = ("The oil stands in the shed behind the loft of the nets.", "Its key hangs inside.")
+ABOVE = ("The ramp of the ferry is closed at seven on every single day.", "It returns at noon.")
+BELOW = ("The tickets are sold at the kiosk beside the stop of the bus.", "Its key hangs inside.")
 TURNED = {90: "0 1 -1 0", 180: "-1 0 0 -1"}
 
 
@@ -61,7 +61,7 @@ def test_values_stand_beside_their_labels_on_turned_pages(
 def test_links_are_put_on_turned_pages(convert_pdf: ConvertPdf, degrees: int) -> None:
     builder = Builder()
     rect = "88 100 103 157" if degrees == 90 else "483 96 540 108"
-    address = builder.add(link(rect, "https://harbour.example/"))
+    address = builder.add(link(rect, "https://ferry.example/"))
     content = "".join(
         line(text, *((100 + 20 * at, 100) if degrees == 90 else (540, 100 + 20 * at)), 12, matrix)
         for at, text in enumerate(ABOVE)
@@ -69,15 +69,15 @@ def test_links_are_put_on_turned_pages(convert_pdf: ConvertPdf, degrees: int) ->
     )
     builder.page(content, annotations=[address])
     (page,) = convert_pdf(builder.build())
-    assert page.markdown.startswith("[The lamp](https://harbour.example/) of the pier")
+    assert page.markdown.startswith("[The ramp](https://ferry.example/) of the ferry")
 
 
 def test_the_edge_of_a_link_inside_of_a_word_is_that_of_the_word(convert_pdf: ConvertPdf) -> None:
     builder = Builder()
-    address = builder.add(link("72 715 133 732", "https://harbour.example/"))
+    address = builder.add(link("72 715 133 732", "https://ferry.example/"))
     builder.page(lines(*ABOVE), annotations=[address])
     (page,) = convert_pdf(builder.build())
-    assert page.markdown.startswith("[The lamp](https://harbour.example/) of the pier")
+    assert page.markdown.startswith("[The ramp](https://ferry.example/) of the ferry")
 
 
 def test_a_value_of_a_hidden_field_is_not_shown(convert_pdf: ConvertPdf) -> None:

@@ -10,8 +10,8 @@ from tests.ilios.engines.pdf.conftest import ConvertPdf
 from tests.pdf_pages import Builder, lines
 
 LANGUAGES = {
-    "English": "The orchard is sprayed on Thursday evening. Please close your hives before six "
-    "o'clock and open them again on Friday at noon. Questions are answered by the warden.",
+    "English": "The rehearsal begins on Monday at seven. Please close your hives before six "
+    "o'clock and bring the scores of the last concert. New voices are welcome at any time.",
     "German": "Die Obstwiese wird am Donnerstagabend gespritzt. Bitte schlie\u00dfen Sie Ihre "
     "Bienenst\u00f6cke vor sechs Uhr und \u00f6ffnen Sie sie erst am Freitag wieder.",
     "Czech": "Sad bude post\u0159\u00edk\u00e1n ve \u010dtvrtek ve\u010der. Zav\u0159ete "
@@ -59,10 +59,24 @@ def test_texts_of_shifted_letters_are_suspected(language: str) -> None:
         assert trust.is_noise(LANGUAGES[language].lower().translate(table)), shift
 
 
+def shifted(text: str) -> str:
+    """Return a text in printable codes that stand for others, in pieces of six."""
+    codes = "".join(chr(33 + (ord(one) + 15) % 94) for one in text if one not in " ()\\")
+    return " ".join(codes[at : at + 6] for at in range(0, len(codes), 6))
+
+
+SHIFTED = tuple(
+    shifted(text).replace("(", "<").replace(")", ">").replace("\\", "/")
+    for text in (
+        "The rehearsal of the choir begins at seven in the evening and ends at nine",
+        "Everybody who likes to sing is welcome to come along and bring a friend",
+    )
+)
+"""Lines that PDF strings may contain as they are."""
+
+
 def test_texts_of_shifted_codes_are_suspected() -> None:
-    codes = "".join(chr(32 + (ord(one) + 15) % 95) for one in LANGUAGES["English"] if one != " ")
-    words = [codes[at : at + 6] for at in range(0, len(codes), 6)]
-    assert trust.is_noise(" ".join(words))
+    assert trust.is_noise(shifted(LANGUAGES["English"]))
 
 
 def test_letters_of_another_encoding_are_suspected() -> None:
@@ -72,21 +86,17 @@ def test_letters_of_another_encoding_are_suspected() -> None:
 
 def test_an_untrusted_layer_is_replaced_by_recognition(convert_pdf: ConvertPdf) -> None:
     builder = Builder()
-    image = documents.text_image("Notice to all keepers of bees in the valley", height=60)
+    image = documents.text_image("List of all members of the choir in the town", height=60)
     grey = image.convert("L")
     picture = builder.image(grey.tobytes(), *grey.size)
-    noise = lines(
-        ",_(5esR(_RWJJRCssfst!R_zR^ss V.sR_te.WtlR5!R!ftWKslR_XRV",
-        ":JsW!sReJ_!sRK_/tR.56s!R^sz_tsR!5DR_)eJ_eC WXlR_fsXR(.sQ",
-        top=650,
-    )
+    noise = lines(*SHIFTED, top=650)
     hidden = noise.replace("BT", "BT 3 Tr")
     scale = 500 / grey.width
     drawn = f"q 500 0 0 {scale * grey.height} 50 600 cm /I0 Do Q\n"
     builder.page(drawn + hidden, images=[picture], size=(612, 792))
     (page,) = convert_pdf(builder.build())
-    assert "Notice to all keepers of bees in the valley" in " ".join(page.markdown.split())
-    assert "RWJJRC" not in page.markdown
+    assert "List of all members of the choir in the town" in " ".join(page.markdown.split())
+    assert SHIFTED[0].split()[0] not in page.markdown
     assert [warning.code for warning in page.warnings] == ["text_layer_untrusted"]
     assert page.method == "recognition"
     assert page.confidence is not None
@@ -121,10 +131,7 @@ def test_nothing_is_recognised_when_that_is_not_wanted(convert_pdf: ConvertPdf) 
 def test_a_layer_of_noise_is_warned_of_where_recognition_is_not_wanted(
     convert_pdf: ConvertPdf,
 ) -> None:
-    noise = [
-        ",_(5esR(_RWJJRCssfst!R_zR^ss V.sR_te.WtlR5!R!ftWKslR_XRV",
-        ":JsW!sReJ_!sRK_/tR.56s!R^sz_tsR!5DR_)eJ_eC WXlR_fsXR(.sQ",
-    ] * 3
+    noise = [*SHIFTED] * 3
     (page,) = convert_pdf(documents.pdf("\n".join(noise)), recognition="never")
     assert [warning.code for warning in page.warnings] == ["text_layer_suspect"]
 
