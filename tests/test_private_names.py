@@ -47,6 +47,14 @@ class PrivateNames(NamedTuple):
 
 KNOWN = (
     PrivateNames(
+        "ilios/database/sqlite.py",
+        "aiosqlite.Connection",
+        "aiosqlite",
+        "0.22",
+        frozenset({"_execute"}),
+        "in public each statement is handed over to the thread alone, a dozen for each commit",
+    ),
+    PrivateNames(
         "ilios/edge/connection.py",
         "aiohttp.web.RequestHandler",
         "aiohttp",
