@@ -25,7 +25,7 @@ TESTED_ELSEWHERE = {
     "uploads.moved": "test_upload_urls.py",
 }
 """Points that clients do not reach, or not soon, and the modules that test them."""
-ONCE, THRICE, OFTEN = (1,), (3,), (5,)
+ONCE, OFTEN = (1,), (5,)
 AGAIN = (6, 3, 8)
 """At which hit of the point the service is killed, for each start but the last."""
 WRITING = {"ledger.applied", "ledger.committed", "persister.announced", "persister.committed"}
@@ -37,8 +37,6 @@ RARE = {
     "erasing.erased",
 }
 """Points that may be reached only once in a run."""
-EACH_REQUEST = {"edge.said", "edge.stored"}
-"""Points that are reached once by a request, whose four kinds are certain and their sum is not."""
 
 QUICK = {
     "actor.answered",
@@ -75,25 +73,17 @@ class Armed(IsolatedService):
 async def test_a_service_killed_at_a_failpoint_keeps_every_promise(
     tmp_path: Path, point: Failpoint
 ) -> None:
-    hits = _hits(point)
+    hits = ONCE if point in RARE else AGAIN if point in WRITING else OFTEN
     service = Armed(tmp_path, point, hits)
     documents = MANY if point in WRITING else FEW
     trial = Trial(documents=documents, kills=0, seed=int.from_bytes(os.urandom(2)), clients=6)
-    output: list[str] = []
-    report = await run_trial(trial, service, output.append)
+    # What is printed, the seed first, is shown with every failure.
+    report = await run_trial(trial, service, print, lambda: service.starts > len(hits))
     assert service.starts == len(hits) + 1, f"seed {trial.seed}: the point was not reached"
     kinds = [(one.kind, "code -9" in one.what) for one in report.violations]
     assert kinds == [("ended by itself", True)], f"seed {trial.seed}: {report.violations}"
-    assert not report.is_late, output
-    assert report.accepted >= documents, output
-
-
-def _hits(point: Failpoint) -> Sequence[int]:
-    if point in WRITING:
-        return AGAIN
-    if point in EACH_REQUEST:
-        return THRICE
-    return ONCE if point in RARE else OFTEN
+    assert not report.is_late
+    assert report.accepted >= documents
 
 
 def test_every_failpoint_is_reached_somewhere_and_once_only() -> None:
