@@ -88,10 +88,7 @@ class Fetcher(Actor[DocumentSubmitted]):
         try:
             if await self._is_already_handled(event, delivery):
                 return None
-            # Of what the edge has stored there is nothing to do that could be stopped.
-            original = _stored_original(event) or await self._cancellations.run_unless_cancelled(
-                event, self._store_original(event)
-            )
+            original = await self._original(event)
             head, tail = await self._blobs.read_ends(original.key, sniffing.SNIFF_LENGTH)
         except Cancelled:
             log.info("document cancelled during fetching")
@@ -149,6 +146,15 @@ class Fetcher(Actor[DocumentSubmitted]):
             if last is not None and last.event.requeues >= event.requeues:
                 return True
         return False
+
+    async def _original(self, event: DocumentSubmitted) -> Blob:
+        """Return the original, which is stored now unless the edge has done so.
+
+        :raises Cancelled: the document was cancelled meanwhile.
+        """
+        if (stored := _stored_original(event)) is not None:
+            return stored
+        return await self._cancellations.run_unless_cancelled(event, self._store_original(event))
 
     async def _store_original(self, event: DocumentSubmitted) -> Blob:
         source = event.source
