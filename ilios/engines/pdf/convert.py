@@ -1,6 +1,7 @@
 """PDF to Markdown: each page from its text layer, or by recognition where it has none."""
 
 from collections.abc import Callable, Sequence
+from contextlib import closing
 from pathlib import Path
 
 import pypdfium2
@@ -16,6 +17,7 @@ from ilios.engines.pages import (
     model_name,
     selected_indices,
 )
+from ilios.engines.pdf.appearances import AppearanceReader
 from ilios.engines.pdf.conservation import words
 from ilios.engines.pdf.document import Damaged, open_pdf
 from ilios.engines.pdf.finishing import finish
@@ -49,7 +51,7 @@ def convert(
 def _convert(
     path: Path, limits: EngineLimits, progress: Callable[[int, int], None], reading: Reading
 ) -> Pages:
-    with open_pdf(path) as document:
+    with open_pdf(path) as document, closing(AppearanceReader(path)) as appearances:
         selected = selected_indices(reading.ranges, len(document))
         check_page_limit("PDF", "pages", len(document), len(selected), limits.max_pages)
         indices = reading.portion.of(selected)
@@ -58,7 +60,7 @@ def _convert(
         pages: list[ConvertedPage] = []
         done = 0
         scans = PageReader(lambda: progress(done, total), reading.languages)
-        reader = DocumentReader(document, scans, reading.recognition or "auto")
+        reader = DocumentReader(document, appearances, scans, reading.recognition or "auto")
         for batch in parse_batches(path, len(document), indices):
             drafts = []
             for index in batch.indices:

@@ -44,7 +44,7 @@ def form_values(fields: Iterable[FormField], items: Sequence[Item], view: View) 
     """Return the values of fields at their places, but for those that the page shows by itself."""
     values: list[Item] = []
     unreadable = False
-    by_height = sorted(items, key=_height)
+    by_height = sorted(items, key=height)
     for field in list(fields)[:MAX_FIELDS]:
         if field.rect is None or field.rect.width <= 0 or field.rect.height <= 0:
             continue  # not shown
@@ -64,16 +64,29 @@ def form_values(fields: Iterable[FormField], items: Sequence[Item], view: View) 
             continue
         if _is_noise(text):
             unreadable = True
-        elif not _is_shown(text, rect, by_height):
+        elif not is_shown(text, rect, by_height):
             inner = Rect(rect.left + FIELD_PADDING, rect.top, rect.right, rect.bottom)
             values += _lines(inner, text)
     return FormValues(tuple(values), unreadable)
 
 
+def is_filled(field: FormField) -> bool:
+    """Whether all that the appearance of a field shows is its value, or is not to be read."""
+    if field.type in {"pushbutton", "signature"}:
+        return False
+    return (
+        field.type not in {"text", "combobox", "listbox"}
+        or _is_secret(field)
+        or bool(_value(field))
+    )
+
+
+def _is_secret(field: FormField) -> bool:
+    return field.type == "text" and bool(field.field_flags & _TEXT_FLAG_PASSWORD)
+
+
 def _value(field: FormField) -> str:
-    if field.type in {"pushbutton", "signature"} or (
-        field.type == "text" and field.field_flags & _TEXT_FLAG_PASSWORD
-    ):
+    if field.type in {"pushbutton", "signature"} or _is_secret(field):
         return ""
     if field.type in {"combobox", "listbox"} and field.selected_options:
         return ", ".join(field.selected_options)
@@ -109,19 +122,25 @@ def _is_noise(text: str) -> bool:
     return 2 * strange > len(text)
 
 
-def _height(item: Item) -> float:
+def height(item: Item) -> float:
+    """Return where the middle of an item is, from above."""
     return (item.top + item.bottom) / 2
 
 
-def _is_shown(text: str, rect: Rect, items: Sequence[Item]) -> bool:
-    """Whether the content of the page, from top to bottom, has the value at its field's place."""
-    first = bisect_left(items, rect.top - rect.height / 2, key=_height)
-    last = bisect_right(items, rect.bottom + rect.height / 2, key=_height)
-    inside = "".join(
-        item.text
+def at_place(rect: Rect, items: Sequence[Item]) -> list[Item]:
+    """Return those of ``items``, which are sorted from top to bottom, in a rectangle."""
+    first = bisect_left(items, rect.top - rect.height / 2, key=height)
+    last = bisect_right(items, rect.bottom + rect.height / 2, key=height)
+    return [
+        item
         for item in items[first : min(last, first + MAX_COVERED)]
         if item.left < rect.right and item.right > rect.left
-    )
+    ]
+
+
+def is_shown(text: str, rect: Rect, items: Sequence[Item]) -> bool:
+    """Whether the content of the page, from top to bottom, has a text at its place."""
+    inside = "".join(item.text for item in at_place(rect, items))
     return "".join(text.split()) in "".join(inside.split())
 
 

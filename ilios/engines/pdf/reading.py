@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Iterable, Sequence
+from itertools import chain
 
 import pypdfium2
 from liteparse.types import ParsedPage
@@ -11,9 +12,9 @@ from msgspec.structs import replace
 from ilios.engines.layout.document import lay_out
 from ilios.engines.layout.items import Figure, Item, PageItems
 from ilios.engines.pdf import characters
-from ilios.engines.pdf.annotations import Annotations, hidden_annotations, read_annotations
+from ilios.engines.pdf.appearances import AppearanceReader
+from ilios.engines.pdf.beside import Beside, read_beside
 from ilios.engines.pdf.document import open_page
-from ilios.engines.pdf.forms import MAX_FIELDS, form_values
 from ilios.engines.pdf.geometry import Rect, Sheet, View, turned_size
 from ilios.engines.pdf.images import ImageExtractor, PageImages
 from ilios.engines.pdf.items import (
@@ -95,9 +96,14 @@ class DocumentReader:
     """Reads the pages of one document, in their order."""
 
     def __init__(
-        self, document: pypdfium2.PdfDocument, reader: PageReader, mode: RecognitionMode
+        self,
+        document: pypdfium2.PdfDocument,
+        appearances: AppearanceReader,
+        reader: PageReader,
+        mode: RecognitionMode,
     ) -> None:
         self._document = document
+        self._appearances = appearances
         self._reader = reader
         self._judge = Judge(reader, mode)
         self._pictures = mode == "auto"
@@ -191,35 +197,38 @@ class DocumentReader:
         if verdict.recognised:
             draft.recognised = verdict.recognised
             draft.method = "recognition"
-            annotations = _annotations(page, View(sheet), parsed)
-            draft.comments = annotations.comments
-            draft.values = (*_values(draft, page, parsed, (), View(sheet)), *annotations.typed)
+            _put_beside(draft, read_beside(page, parsed, (), View(sheet), None))
             return draft
         draft.items = _take_items(draft, textpage, sheet, parsed)
         if verdict.noisy_fonts and parsed:
             self._replace_noise(draft, page, sheet, parsed, verdict.noisy_fonts)
         view = View(sheet, draft.turned)
-        annotations = _annotations(page, view, parsed)
-        draft.values = (
-            *_values(draft, page, parsed, draft.items.items, view),
-            *annotations.typed,
-        )
+        beside = read_beside(page, parsed, draft.items.items, view, (self._appearances, index))
+        _put_beside(draft, beside)
         places = [view.place(one.rect) for one in objects.pictures]
-        shown = self._figures(draft, page, objects, view) if places else ()
+        drawn = [_drawn(draft, lines, view) for lines in beside.drawn]
+        shown = self._figures(draft, page, objects, view, beside) if places else ()
         draft.items = replace(
             with_pictures(with_items(draft.items, draft.values), places),
-            figures=(*shown, *annotations.comments),
+            figures=(*shown, *drawn, *beside.comments),
         )
         return draft
 
     def _figures(
-        self, draft: Draft, page: pypdfium2.PdfPage, objects: PageObjects, view: View
+        self,
+        draft: Draft,
+        page: pypdfium2.PdfPage,
+        objects: PageObjects,
+        view: View,
+        beside: Beside,
     ) -> list[Figure]:
         """Return the pictures that are handed out or have text."""
         draft.images = self._images.extract(page, objects)
         texts: dict[Rect, list[Item]] = {}
         if self._pictures and _may_read_pictures(draft, objects):
-            over = draft.items.items if draft.items and not draft.turned else ()
+            over: tuple[Item, ...] = ()
+            if draft.items and not draft.turned:
+                over = (*draft.items.items, *draft.values, *chain(*beside.drawn))
             found, unread = self._reader.read_pictures(page, objects, over, view.sheet)
             texts = dict(found)
             if unread:
@@ -260,28 +269,26 @@ def plain_text(textpage: pypdfium2.PdfTextPage) -> str:
         return ""
 
 
-def _annotations(page: pypdfium2.PdfPage, view: View, parsed: ParsedPage | None) -> Annotations:
-    if parsed and not any(one.subtype not in _PLAIN_SUBTYPES for one in parsed.annotations or ()):
-        return Annotations()
-    return read_annotations(page, view)
+def _put_beside(draft: Draft, beside: Beside) -> None:
+    draft.values = beside.values
+    draft.comments = beside.comments
+    draft.fields = beside.fields
+    draft.warnings += beside.warnings
 
 
-def _values(
-    draft: Draft,
-    page: pypdfium2.PdfPage,
-    parsed: ParsedPage | None,
-    items: tuple[Item, ...],
-    view: View,
-) -> tuple[Item, ...]:
-    """Return the values of the form fields that ``items`` lack."""
-    fields = ((parsed.form_fields if parsed else None) or [])[:MAX_FIELDS]
-    draft.fields = len(fields)
-    hidden = hidden_annotations(page, (field.annotation_index for field in fields))
-    fields = [field for field in fields if field.annotation_index not in hidden]
-    values = form_values(fields, items, view)
-    if values.unreadable:
-        draft.warnings.append(page_warning("form_values_unreadable"))
-    return values.items
+def _drawn(draft: Draft, lines: Sequence[Item], view: View) -> Figure:
+    """Return the text of an appearance, placed on the page as it is read, as a block of its own."""
+    width, height = view.size
+    page = PageItems(index=draft.index, width=width, height=height, items=tuple(lines))
+    laid = lay_out([page], noisy=True)[0]
+    text = "\n\n".join(filter(None, [laid.header, laid.markdown, laid.footer]))
+    return Figure(
+        min(line.left for line in lines),
+        min(line.top for line in lines),
+        max(line.right for line in lines),
+        max(line.bottom for line in lines),
+        _HEADING.sub("", text),
+    )
 
 
 def _figure(rect: Rect, view: View, *texts: str) -> Figure:
