@@ -45,7 +45,8 @@ MESSAGES = {
     "page_unreadable": "The page is damaged and could not be read.",
     "form_values_unreadable": "Values of form fields on the page could not be read.",
     "form_fields_left_out": (
-        "The page has more form fields than are read; values may be missing: {detail}."
+        "The page has more form fields, or larger ones, than are read in full; values may be "
+        "missing among so many: {detail}."
     ),
     "annotations_left_out": "Annotations of the page that were not read: {detail}.",
     "links_left_out": "Links of the page that are left out, while their text is given: {detail}.",

@@ -24,6 +24,11 @@ USUAL_SIZE = 12.0
 LINE_HEIGHT = 1.2
 """Distance of lines in font sizes."""
 
+BOXES = {True: "\u2611", False: "\u2610"}
+"""A checkbox or radio button that is checked, and one that is not."""
+
+TEXT_FLAG_PASSWORD = 1 << 13
+_PUSH_BUTTON = 1 << 16
 _HIDDEN = pdfium.FPDF_ANNOT_FLAG_HIDDEN | pdfium.FPDF_ANNOT_FLAG_NOVIEW
 _COMMENTED = frozenset(
     {
@@ -76,11 +81,15 @@ class Annotations(Struct, frozen=True):
 
 
 def read_annotations(
-    page: pypdfium2.PdfPage, view: View, filled: Container[int] = ()
+    page: pypdfium2.PdfPage,
+    view: View,
+    fields: Container[int] = (),
+    filled: Container[int] = (),
 ) -> Annotations:
     """Return the visible annotations of a page.
 
-    :param filled: the numbers of form fields whose appearance is of no interest.
+    :param fields: the numbers of the form fields that are read already.
+    :param filled: those of them whose appearance is of no interest.
     """
     typed: list[Item] = []
     comments: list[Figure] = []
@@ -100,12 +109,15 @@ def read_annotations(
                 typed += text_at(rect, text, float(styled[1]) if styled else 0.0)
                 if kind == pdfium.FPDF_ANNOT_STAMP and not text:
                     name = tuple(text_at(rect, _name(found)))
+            elif kind == pdfium.FPDF_ANNOT_WIDGET and rect and number not in fields:
+                text = _own_value(found)
+                typed += text_at(rect, text)
             elif kind in _COMMENTED and (text := _comment(found)):
                 box = rect or Rect(0.0, 0.0, 0.0, 0.0)
                 comments.append(Figure(box.left, box.top, box.right, box.bottom, text))
             if kind in _UNDRAWN or number in filled or rect is None:
                 continue
-            if has_drawn_text(found):
+            if text not in BOXES.values() and has_drawn_text(found):
                 shown = _rect(found, View(view.sheet)) or rect
                 drawn[number] = Drawn(shown, text, name, kind in _IN_FLOW)
             else:
@@ -138,6 +150,18 @@ def _typed(annotation: Any) -> str:
     if not text.strip():
         text = html.unescape(_TAG.sub("", _BREAK.sub("\n", _string(annotation, b"RC"))))
     return text.strip()
+
+
+def _own_value(annotation: Any) -> str:
+    """Return the value of a form field that does not inherit it."""
+    kind = _string(annotation, b"FT")
+    flags = ctypes.c_float()
+    pdfium.FPDFAnnot_GetNumberValue(annotation, b"Ff", ctypes.byref(flags))
+    if kind == "Btn":
+        checked = _string(annotation, b"AS") not in {"", "Off"}
+        return "" if int(flags.value) & _PUSH_BUTTON else BOXES[checked]
+    is_secret = kind == "Tx" and int(flags.value) & TEXT_FLAG_PASSWORD
+    return "" if is_secret else _string(annotation, b"V").strip()
 
 
 def _name(annotation: Any) -> str:

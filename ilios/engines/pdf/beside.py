@@ -55,8 +55,9 @@ def read_beside(
     if parsed is None or any(
         one.subtype not in _PLAIN_SUBTYPES for one in parsed.annotations or ()
     ):
-        filled = {field.annotation_index for field in fields if is_filled(field)}
-        annotations = read_annotations(page, view, filled)
+        read = {field.annotation_index: is_filled(field) for field in fields}
+        filled = {number for number, full in read.items() if full}
+        annotations = read_annotations(page, view, read, filled)
     if annotations.left_out:
         warnings.append(page_warning("annotations_left_out", str(annotations.left_out)))
     typed = list(annotations.typed)

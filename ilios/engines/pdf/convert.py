@@ -61,7 +61,7 @@ def _convert(
         done = 0
         scans = PageReader(lambda: progress(done, total), reading.languages)
         reader = DocumentReader(document, appearances, scans, reading.recognition or "auto")
-        for batch in parse_batches(path, len(document), indices):
+        for batch in parse_batches(path, document, indices):
             drafts = []
             for index in batch.indices:
                 if done and reading.portion.is_over:
@@ -90,6 +90,8 @@ def _draft(
         batch.form_type, len(document), draft.fields, sum(words(draft.layer).values())
     ):
         draft.warnings.append(page_warning("xfa_placeholder"))
+    if fields := batch.without_fields.get(index):
+        draft.warnings.append(page_warning("form_fields_left_out", str(fields)))
     return draft
 
 

@@ -11,15 +11,12 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from ilios.engines.layout.items import Item
-from ilios.engines.pdf.annotations import text_at
+from ilios.engines.pdf.annotations import BOXES, TEXT_FLAG_PASSWORD, text_at
 from ilios.engines.pdf.geometry import Rect, View
 from ilios.engines.pdf.parser import XFA_FULL
 
 MAX_FIELDS = 2_000
 """Further fields of a page are left out."""
-
-BOXES = {True: "\u2611", False: "\u2610"}
-"""A checkbox or radio button that is checked, and one that is not."""
 
 MAX_COVERED = 1_000
 """Further items at the height of a field are not compared with its value."""
@@ -28,7 +25,6 @@ FIELD_PADDING = 2.0
 SHORT_VALUE = 160
 """Characters of a value of several lines that is written as one."""
 
-_TEXT_FLAG_PASSWORD = 1 << 13
 PLACEHOLDER_WORDS = 250
 """With more words on its only page, an XFA form is shown itself."""
 
@@ -82,7 +78,7 @@ def is_filled(field: FormField) -> bool:
 
 
 def _is_secret(field: FormField) -> bool:
-    return field.type == "text" and bool(field.field_flags & _TEXT_FLAG_PASSWORD)
+    return field.type == "text" and bool(field.field_flags & TEXT_FLAG_PASSWORD)
 
 
 def _value(field: FormField) -> str:

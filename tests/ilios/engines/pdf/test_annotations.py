@@ -152,3 +152,43 @@ def test_only_the_words_of_a_link_are_linked(
     (page,) = convert_pdf(builder.build())
     assert expected.format(linked, "https://ferry.example/rules") in page.markdown
     assert page.hyperlinks == ("https://ferry.example/rules",)
+
+
+def test_more_fields_than_the_parser_can_read_are_read_simply_and_warned_of(
+    convert_pdf: ConvertPdf,
+) -> None:
+    builder = Builder()
+    crowd = 603
+    numbers = [
+        builder.add(
+            widget("Tx", f"72 {at % 700 + 20} 200 {at % 700 + 32}", f"/T (a{at}) /V (value{at})")
+        )
+        for at in range(crowd)
+    ]
+    numbers.append(builder.add(widget("Tx", "200 712 400 732", "/T (name) /V (Magdalena)")))
+    listed = " ".join(f"{number} 0 R" for number in numbers)
+    builder.catalog = f"/AcroForm << /Fields [{listed}] >>"
+    builder.page("", annotations=numbers[:-1])
+    builder.page(line("Applicant:", 72, 718), annotations=numbers[-1:])
+    first, second = convert_pdf(builder.build())
+    assert "value7" in first.markdown
+    codes = {warning.code: warning.message for warning in first.warnings}
+    assert str(crowd) in codes["form_fields_left_out"]
+    assert "Applicant: Magdalena" in " ".join(second.markdown.replace("|", " ").split())
+    assert not second.warnings
+
+
+def test_fields_without_a_form_are_read(convert_pdf: ConvertPdf) -> None:
+    builder = Builder()
+    fields = [
+        builder.add(widget("Tx", "200 712 400 732", "/T (name) /V (Magdalena Vossberg)")),
+        builder.add(widget("Tx", "200 682 400 702", "/T (code) /V (not for you) /Ff 8192")),
+        builder.add(widget("Btn", "72 646 84 658", "/T (insured) /V /Yes /AS /Yes")),
+    ]
+    content = line("Applicant:", 72, 718) + line("Insured", 92, 648)
+    builder.page(content, annotations=fields)
+    (page,) = convert_pdf(builder.build())
+    text = " ".join(page.markdown.replace("|", " ").split())
+    assert "Applicant: Magdalena Vossberg" in text
+    assert "\u2611 Insured" in text or "[x] Insured" in text
+    assert "not for you" not in text
