@@ -58,7 +58,7 @@ MESSAGES = {
         "The time budget of the document ended before these pages were converted: {detail}."
     ),
     "images_left_out": (
-        "The page has more images, or larger ones, than are stored; some of them are left out."
+        "The page has more images, or larger ones, than are stored; left out: {detail}."
     ),
     "frames_not_read": "The frames of the animation after number {detail} were not read.",
     "image_text_unread": "The page has images with text that was not read.",

@@ -20,10 +20,11 @@ from ilios.engines.pages import (
 from ilios.engines.pdf.appearances import AppearanceReader
 from ilios.engines.pdf.conservation import words
 from ilios.engines.pdf.document import Damaged, open_pdf
+from ilios.engines.pdf.draft import Draft
 from ilios.engines.pdf.finishing import finish
 from ilios.engines.pdf.forms import is_xfa_placeholder
 from ilios.engines.pdf.parser import ParsedBatch, parse_batches
-from ilios.engines.pdf.reading import DocumentReader, Draft
+from ilios.engines.pdf.reading import DocumentReader
 from ilios.engines.pdf.repair import repaired_copy
 from ilios.engines.pdf.scans import PageReader
 from schemas.warnings import page_warning

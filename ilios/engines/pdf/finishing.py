@@ -11,7 +11,8 @@ from ilios.engines.layout.imprints import is_stamp
 from ilios.engines.layout.items import PageItems
 from ilios.engines.pages import ConvertedPage
 from ilios.engines.pdf.conservation import Conservation, conserved
-from ilios.engines.pdf.reading import DocumentReader, Draft
+from ilios.engines.pdf.draft import Draft
+from ilios.engines.pdf.reading import DocumentReader
 from ilios.engines.recognition.ocr import ImageText
 from schemas.results import PageDimensions, PageResult, ReadingMethod
 from schemas.warnings import PageWarning, page_warning
