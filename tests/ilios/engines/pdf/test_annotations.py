@@ -2,6 +2,7 @@
 
 import pytest
 
+from tests import documents
 from tests.ilios.engines.pdf.conftest import ConvertPdf
 from tests.pdf_pages import Builder, annotation, line, lines, link, widget
 
@@ -192,3 +193,31 @@ def test_fields_without_a_form_are_read(convert_pdf: ConvertPdf) -> None:
     assert "Applicant: Magdalena Vossberg" in text
     assert "\u2611 Insured" in text or "[x] Insured" in text
     assert "not for you" not in text
+
+
+@pytest.mark.parametrize("turned", [0, 180])
+def test_values_on_a_scan_stand_beside_their_labels(convert_pdf: ConvertPdf, turned: int) -> None:
+    builder = Builder()
+    labels = ("Applicant of the licence", "Home port of the boat", "Insured with the club")
+    rows = [documents.text_image(label, height=60).convert("L") for label in labels]
+    drawn, places = [], ""
+    for at, row in enumerate(rows):
+        drawn.append(builder.image(row.tobytes(), *row.size))
+        places += f"q {row.width / 3} 0 0 20 72 {700 - 100 * at} cm /I{at} Do Q\n"
+    look = builder.stream(
+        line("Magdalena Vossberg", 2, 6, 14).encode(),
+        "/Type /XObject /Subtype /Form /BBox [0 0 200 24] "
+        f"/Resources << /Font << /F1 {builder.font} 0 R >> >>",
+    )
+    fields = [
+        widget("Tx", "350 698 550 722", f"/T (a) /V (Magdalena Vossberg) /AP << /N {look} 0 R >>"),
+        widget("Tx", "350 598 550 622", "/T (b) /V (Nordheim)"),
+    ]
+    numbers = [builder.add(field) for field in fields]
+    builder.catalog = f"/AcroForm << /Fields [{numbers[0]} 0 R {numbers[1]} 0 R] >>"
+    builder.page(places, annotations=numbers, images=drawn, more=f"/Rotate {turned}")
+    (page,) = convert_pdf(builder.build(), "force")
+    text = page.markdown
+    assert text.count("Magdalena") == text.count("Nordheim") == 1, text
+    found = [text.index(one) for one in ("Applicant", "Magda", "Home", "Nord", "Insured")]
+    assert found == sorted(found), text
