@@ -13,7 +13,7 @@ from msgspec import Struct
 
 from ilios.engines.converters import markdown
 from ilios.engines.layout.items import Figure, Item
-from ilios.engines.pdf.appearances import has_drawn_text
+from ilios.engines.pdf.appearances import MAX_TEXTS, drawn_texts
 from ilios.engines.pdf.geometry import Rect, View
 
 MAX_ANNOTATIONS = 1_000
@@ -95,6 +95,7 @@ def read_annotations(
     comments: list[Figure] = []
     drawn: dict[int, Drawn] = {}
     count = pdfium.FPDFPage_GetAnnotCount(page.raw)
+    left_out, budget = max(count - MAX_ANNOTATIONS, 0), MAX_TEXTS
     for number in range(min(count, MAX_ANNOTATIONS)):
         with _annotation(page, number) as found:
             if not found or pdfium.FPDFAnnot_GetFlags(found) & _HIDDEN:
@@ -117,12 +118,16 @@ def read_annotations(
                 comments.append(Figure(box.left, box.top, box.right, box.bottom, text))
             if kind in _UNDRAWN or number in filled or rect is None:
                 continue
-            if text not in BOXES.values() and has_drawn_text(found):
+            texts = 0 if text in BOXES.values() else drawn_texts(found, budget)
+            if texts >= budget:
+                left_out += 1
+            elif texts:
+                budget -= texts
                 shown = _rect(found, View(view.sheet)) or rect
                 drawn[number] = Drawn(shown, text, name, kind in _IN_FLOW)
             else:
                 typed += name
-    return Annotations(tuple(typed), tuple(comments), drawn, max(count - MAX_ANNOTATIONS, 0))
+    return Annotations(tuple(typed), tuple(comments), drawn, left_out)
 
 
 def hidden_annotations(page: pypdfium2.PdfPage, indices: Iterable[int]) -> frozenset[int]:

@@ -4,7 +4,7 @@ PDFium reads text of a page's content alone, so appearances become part of it, i
 document in memory.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Container, Mapping, Sequence
 from pathlib import Path
 
 import pypdfium2
@@ -17,13 +17,20 @@ from ilios.engines.pdf.characters import Character
 from ilios.engines.pdf.document import open_page
 from ilios.engines.pdf.geometry import Rect, Sheet, turn, turned_size
 
+MAX_TEXTS = 2_000
+"""Texts in the appearances of a page; further annotations are left out, with a warning."""
+
+MAX_OBJECTS = 10_000
+"""An appearance of more objects is left out, with a warning."""
+
+FORM_DEPTH = 8
 LARGEST_SIZE = 12.0
 """Larger text of a stamp is not a heading of the page."""
 
 TOLERANCE = 1.0
 """Points that a character may stand beside its annotation."""
 
-MAX_COMPARISONS = 1_000_000
+MAX_COMPARISONS = 3_000_000
 """Characters of a page times its annotations; more are not read."""
 
 
@@ -51,7 +58,7 @@ class AppearanceReader:
             if page is None:
                 return {}
             own = pdfium.FPDFPage_CountObjects(page.raw)
-            _hide_others(page, rects)
+            _remove_others(page, rects)
             if pdfium.FPDFPage_Flatten(page.raw, pdfium.FLAT_NORMALDISPLAY) != (
                 pdfium.FLATTEN_SUCCESS
             ):
@@ -60,24 +67,30 @@ class AppearanceReader:
             return _text(page, own, rects) if page else {}
 
 
-def has_drawn_text(annotation: object) -> bool:
-    """Whether the appearance of an annotation may have text."""
-    kinds = {pdfium.FPDF_PAGEOBJ_TEXT, pdfium.FPDF_PAGEOBJ_FORM}
-    return any(
-        pdfium.FPDFPageObj_GetType(pdfium.FPDFAnnot_GetObject(annotation, index)) in kinds
-        for index in range(pdfium.FPDFAnnot_GetObjectCount(annotation))
-    )
+def drawn_texts(annotation: object, most: int) -> int:
+    """Return how many texts the appearance of an annotation draws, ``most`` if there are more."""
+    left = [most, MAX_OBJECTS]
+    for index in range(pdfium.FPDFAnnot_GetObjectCount(annotation)):
+        _count(pdfium.FPDFAnnot_GetObject(annotation, index), left, 1)
+    return most if left[1] <= 0 else most - max(left[0], 0)
 
 
-def _hide_others(page: pypdfium2.PdfPage, wanted: Iterable[int]) -> None:
-    shown = set(wanted)
-    for number in range(pdfium.FPDFPage_GetAnnotCount(page.raw)):
-        if number in shown:
-            continue
-        annotation = pdfium.FPDFPage_GetAnnot(page.raw, number)
-        if annotation:
-            pdfium.FPDFAnnot_SetFlags(annotation, pdfium.FPDF_ANNOT_FLAG_HIDDEN)
-            pdfium.FPDFPage_CloseAnnot(annotation)
+def _count(drawn: object, left: list[int], depth: int) -> None:
+    """Count down the texts and the objects of a drawing."""
+    left[1] -= 1
+    if min(left) <= 0:
+        return
+    kind = pdfium.FPDFPageObj_GetType(drawn)
+    left[0] -= kind == pdfium.FPDF_PAGEOBJ_TEXT
+    if kind == pdfium.FPDF_PAGEOBJ_FORM and depth < FORM_DEPTH:
+        for index in range(min(pdfium.FPDFFormObj_CountObjects(drawn), left[1])):
+            _count(pdfium.FPDFFormObj_GetObject(drawn, index), left, depth + 1)
+
+
+def _remove_others(page: pypdfium2.PdfPage, wanted: Container[int]) -> None:
+    for number in reversed(range(pdfium.FPDFPage_GetAnnotCount(page.raw))):
+        if number not in wanted:
+            pdfium.FPDFPage_RemoveAnnot(page.raw, number)
 
 
 def _text(

@@ -111,3 +111,16 @@ def test_too_many_annotations_are_counted_in_a_warning(convert_pdf: ConvertPdf) 
     (page,) = convert_pdf(builder.build())
     (warning,) = page.warnings
     assert (warning.code, "7" in warning.message) == ("annotations_left_out", True)
+
+
+def test_appearances_with_too_much_text_are_left_out_and_counted(convert_pdf: ConvertPdf) -> None:
+    builder = Builder()
+    texts = "".join(line(f"Rope {at}", 2, 790 - at, 6) for at in range(700))
+    look = drawn(builder, texts, 600, 792)
+    note = builder.add(annotation("Stamp", "0 0 612 792", f"/F 4 {look}"))
+    builder.page(line("Account of the yard", 72, 700), annotations=[note] * 40)
+    (page,) = convert_pdf(builder.build())
+    assert "Rope 699" in page.markdown
+    (warning,) = page.warnings
+    assert warning.code == "annotations_left_out"
+    assert warning.message.endswith(": 38.")
