@@ -11,7 +11,9 @@ from ilios.engines.layout.imprints import is_stamp
 from ilios.engines.layout.items import PageItems
 from ilios.engines.pages import ConvertedPage
 from ilios.engines.pdf.conservation import Conservation, conserved
-from ilios.engines.pdf.reading import DocumentReader, Draft
+from ilios.engines.pdf.draft import Draft
+from ilios.engines.pdf.reading import DocumentReader
+from ilios.engines.pdf.recognised import with_values
 from ilios.engines.recognition.ocr import ImageText
 from schemas.results import PageDimensions, PageResult, ReadingMethod
 from schemas.warnings import PageWarning, page_warning
@@ -59,11 +61,12 @@ def _recognised(draft: Draft, read: ImageText) -> ConvertedPage:
 
 
 def _recognised_page(draft: Draft, read: ImageText) -> _Made:
-    laid = read.page(draft.index)
-    values = "\n".join(item.text for item in draft.values)
+    placed = with_values(read, draft.values, draft.size) if draft.values else read
+    laid = (placed or read).page(draft.index)
+    values = "" if placed else "\n".join(item.text for item in draft.values)
     comments = (one.markdown for one in draft.comments)
     text = "\n\n".join(filter(None, [laid.markdown, values, *comments]))
-    lines = "\n".join(line.text for line in read.recognised.lines)
+    lines = "\n".join(line.text for line in (placed or read).recognised.lines)
     return _Made(replace(laid, markdown=text), "recognition", conserved(lines, text))
 
 

@@ -4,6 +4,7 @@ import re
 
 import pytest
 
+from ilios.engines.converters.markdown import fix_markdown
 from ilios.engines.layout.document import lay_out
 from ilios.engines.layout.items import Item
 
@@ -124,6 +125,19 @@ def test_code_is_fenced_with_its_indentation() -> None:
     assert markdown(*BODY, *code).endswith(
         "```\ndef sail(boat):\n    if boat.wet:\n        return None\n```"
     )
+
+
+@pytest.mark.parametrize("fence", ["```", "````", "`````"])
+def test_code_that_shows_a_fence_has_a_longer_one(fence: str) -> None:
+    shown = (fence, "print(7)", fence)
+    code = [
+        item(text, 92, 500 + 14 * at, monospaced=True)
+        for at, text in enumerate(("def show():", *shown, "return None"))
+    ]
+    text = fix_markdown(markdown(*BODY, *code))
+    assert f"\n{fence}`\n" in text
+    assert text.endswith(f"\n{fence}`")
+    assert f"{fence}\nprint(7)\n{fence}\nreturn None" in text
 
 
 def test_lines_that_markdown_would_take_for_something_else_are_escaped() -> None:
