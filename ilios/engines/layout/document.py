@@ -11,6 +11,7 @@ from schemas.results import PageHeading, PageTable
 
 from . import columns, figures, fonts, headings, running, strokes, tables, vertical
 from .blocks import Block, read_column
+from .drawn_bullets import with_drawn_bullets
 from .items import Figure, Item, PageItems
 from .lines import make_line, rows
 from .parts import Part
@@ -59,7 +60,7 @@ def lay_out(
     :param whole: whether these are all pages of the document, by which its headings are ranked.
     :param noisy: whether the sizes of the items are only the heights of recognised lines.
     """
-    pages = [vertical.with_stacked(_sound(page)) for page in pages]
+    pages = list(map(_prepared, pages))
     if noisy:
         pages = list(map(_without_margins, pages))
     usual = fonts.measure(pages, noisy=noisy)
@@ -71,7 +72,7 @@ def lay_out_again(page: PageItems, before: LaidOutPage) -> LaidOutPage:
 
     :param before: the layout of the page among those of its document.
     """
-    page = vertical.with_stacked(_sound(page))
+    page = _prepared(page)
     style = before.style or Style(fonts.measure([page]), frozenset(), whole=True)
     edges = running.same_running(page, before.header, before.footer, style.fonts)
     [laid] = _with_levels([page], [edges], style)
@@ -95,6 +96,10 @@ def _with_levels(
         _laid_out(page.index, one, found, style)
         for page, one, found in zip(pages, edges, blocks, strict=True)
     ]
+
+
+def _prepared(page: PageItems) -> PageItems:
+    return with_drawn_bullets(vertical.with_stacked(_sound(page)))
 
 
 def _sound(page: PageItems) -> PageItems:
