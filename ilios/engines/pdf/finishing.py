@@ -6,7 +6,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from ilios.engines.converters import markdown
-from ilios.engines.layout.document import LaidOutPage, lay_out
+from ilios.engines.layout.document import LaidOutPage, lay_out, lay_out_again
 from ilios.engines.layout.imprints import is_stamp
 from ilios.engines.layout.items import PageItems
 from ilios.engines.pages import ConvertedPage
@@ -47,9 +47,8 @@ def finish(draft: Draft, laid: LaidOutPage | None, reader: DocumentReader) -> Co
     if laid is None:
         laid = LaidOutPage(index=draft.index, markdown="")
     if not laid.markdown:  # all there is on a page is not its header
-        laid = LaidOutPage(
-            index=draft.index, markdown="\n\n".join(filter(None, [laid.header, laid.footer]))
-        )
+        text = "\n\n".join(filter(None, [laid.header, laid.footer]))
+        laid = replace(laid, markdown=text, header=None, footer=None)
     made = _guard(draft, _with_parts(draft, laid), reader)
     warnings = [*draft.warnings, *_warnings(made)]
     return _page(draft, made, warnings)
@@ -108,6 +107,7 @@ def _with_parts(draft: Draft, laid: LaidOutPage) -> LaidOutPage:
             footer="\n".join(filter(None, [laid.footer, more.markdown if stamped else ""])) or None,
             headings=laid.headings + more.headings,
             tables=laid.tables + more.tables,
+            style=laid.style,
         )
     return laid
 
@@ -148,7 +148,7 @@ def _fall_back(draft: Draft, made: _Made, reader: DocumentReader) -> _Made:
     """Return the page in PDFium's order, or its plain text, if that has more of its words."""
     again = reader.reread(draft)
     if again is not None:
-        reread = _measured(draft, _with_parts(draft, _lay_out_alone(again)))
+        reread = _measured(draft, _with_parts(draft, lay_out_again(again, made.laid)))
         if _is_good(reread.conservation):
             return reread
         made = max(made, reread, key=lambda one: one.rank)
@@ -179,7 +179,7 @@ def _mended(draft: Draft, made: _Made, reader: DocumentReader) -> _Made:
     items = reader.mended(draft, made.conservation.missing) if made.conservation.missing else None
     if items is None:
         return made
-    mended = _measured(draft, _with_parts(draft, _lay_out_alone(items)))
+    mended = _measured(draft, _with_parts(draft, lay_out_again(items, made.laid)))
     return max(made, mended, key=lambda one: one.rank)
 
 
