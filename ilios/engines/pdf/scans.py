@@ -22,9 +22,6 @@ LONGEST_SIDE = 2000
 """Pixels of the longer side of a page: as at 130 dpi, more for a small page of many pixels."""
 
 MAX_RENDER_PIXELS = 4_000_000
-COARSE_DPI = 100
-"""Scans with fewer pixels per inch are read with more effort."""
-
 LETTER_PIXELS = 20
 LARGEST_SCALE = 6.0
 """Pixels of the height of letters that are known to be small, and per point at most."""
@@ -70,15 +67,16 @@ class PageReader:
 
     def read_page(self, page: pypdfium2.PdfPage, objects: PageObjects) -> ImageText:
         """Return the text that a page shows."""
-        image = self._render(page, _page_scale(page, objects))
-        return self._recognise(image, coarse=_is_coarse(objects))
+        scale = _page_scale(page, objects)
+        return self._recognise(self._render(page, scale), _enlarged(objects, scale))
 
     def read_band(
         self, page: pypdfium2.PdfPage, objects: PageObjects, sheet: Sheet, band: Rect
     ) -> ImageText:
         """Return the text in a part of a page."""
-        image = self._render(page, _page_scale(page, objects), _margins(sheet, band))
-        return self._recognise(image, coarse=_is_coarse(objects))
+        scale = _page_scale(page, objects)
+        image = self._render(page, scale, _margins(sheet, band))
+        return self._recognise(image, _enlarged(objects, scale))
 
     def read_pictures(
         self, page: pypdfium2.PdfPage, objects: PageObjects, items: Sequence[Item], sheet: Sheet
@@ -144,10 +142,10 @@ class PageReader:
         finally:
             bitmap.close()
 
-    def _recognise(self, image: Image.Image, *, coarse: bool = False) -> ImageText:
+    def _recognise(self, image: Image.Image, enlarged: float = 1.0) -> ImageText:
         if self._reader is None:
             self._reader = ImageReader(self._languages)
-        return self._reader.read(image, self._heartbeat, coarse=coarse)
+        return self._reader.read(image, self._heartbeat, enlarged=enlarged)
 
 
 def _page_scale(page: pypdfium2.PdfPage, objects: PageObjects) -> float:
@@ -158,8 +156,10 @@ def _page_scale(page: pypdfium2.PdfPage, objects: PageObjects) -> float:
     return min(pixels, LONGEST_SIDE) / longest
 
 
-def _is_coarse(objects: PageObjects) -> bool:
-    return 0 < _density(objects.pictures) * POINTS < COARSE_DPI
+def _enlarged(objects: PageObjects, scale: float) -> float:
+    """Return how many pixels one of the largest picture has become."""
+    density = _density(objects.pictures)
+    return max(scale / density, 1.0) if density else 1.0
 
 
 def _margins(sheet: Sheet, rect: Rect) -> tuple[float, float, float, float]:
