@@ -69,8 +69,7 @@ class MeasuredService(ServiceProcess):
         """Return the pids of the service and of everything it started, by name."""
         named = {"service": self.pid}
         for pid in self.children():
-            kind = NATS_SERVER if NATS_SERVER in command_line(pid) else f"engine {pid}"
-            named[kind] = pid
+            named[_kind(pid, command_line(pid))] = pid
         return named
 
     def own_processes(self) -> dict[str, int]:
@@ -129,6 +128,14 @@ async def run_service(
             yield running
         finally:
             await running.stop()
+
+
+def _kind(pid: int, command: str) -> str:
+    """Name a process that a service started: by its module when it is neither server nor engine."""
+    if NATS_SERVER in command:
+        return NATS_SERVER
+    module = command.partition(" -m ")[2].partition(" ")[0]
+    return f"engine {pid}" if "engine" in module or not module else module.rpartition(".")[2]
 
 
 def reference_loop_ms() -> float:
