@@ -88,10 +88,11 @@ class Fetcher(Actor[DocumentSubmitted]):
         try:
             if await self._is_already_handled(event, delivery):
                 return None
-            # Of what the edge has stored there is nothing to do that could be stopped.
-            original = _stored_original(event) or await self._cancellations.run_unless_cancelled(
-                event, self._store_original(event)
-            )
+            original = _stored_original(event)
+            if original is None:  # else there is nothing to do that could be stopped
+                original = await self._cancellations.run_unless_cancelled(
+                    event, self._store_original(event)
+                )
             head, tail = await self._blobs.read_ends(original.key, sniffing.SNIFF_LENGTH)
         except Cancelled:
             log.info("document cancelled during fetching")
