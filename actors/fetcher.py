@@ -148,17 +148,19 @@ class Fetcher(Actor[DocumentSubmitted]):
         return False
 
     async def _original(self, event: DocumentSubmitted) -> Blob:
-        """Return the original, which is stored now unless the edge has done so.
+        """Return the original, stored here unless the edge has stored it.
 
-        :raises Cancelled: the document was cancelled meanwhile.
+        :raises Cancelled: the document is cancelled meanwhile.
         """
-        if (stored := _stored_original(event)) is not None:
-            return stored
-        return await self._cancellations.run_unless_cancelled(event, self._store_original(event))
-
-    async def _store_original(self, event: DocumentSubmitted) -> Blob:
         source = event.source
-        assert not isinstance(source, Stored)  # which needs no work
+        if isinstance(source, Stored):  # nothing to do that could be stopped
+            key = original_key(event.tenant, event.document_id, source.suffix)
+            return Blob(key, source.size, source.sha256)
+        return await self._cancellations.run_unless_cancelled(
+            event, self._store_original(event, source)
+        )
+
+    async def _store_original(self, event: DocumentSubmitted, source: Inline | Remote) -> Blob:
         key = fetched_key(event.tenant, event.document_id)
         if isinstance(source, Inline):
             return await self._blobs.put_bytes(key, source.data)
@@ -166,15 +168,6 @@ class Fetcher(Actor[DocumentSubmitted]):
 
     def _download(self, source: Remote) -> AsyncIterator[bytes]:
         return self._downloads.fetch(source.url)
-
-
-def _stored_original(event: DocumentSubmitted) -> Blob | None:
-    """Return the original that the edge has stored; None of another source."""
-    source = event.source
-    if not isinstance(source, Stored):
-        return None
-    key = original_key(event.tenant, event.document_id, source.suffix)
-    return Blob(key, source.size, source.sha256)
 
 
 def _age_on_log(delivery: DeliveryInfo) -> float:
