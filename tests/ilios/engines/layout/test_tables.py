@@ -119,3 +119,26 @@ def test_columns_without_a_rule_between_them_are_found_below_a_head_over_both() 
         "| 1912 | 52 | 24 | 39 | 18 |",
         "| 1913 | 47 | 30 | 36 | 25 |",
     ]
+
+
+def test_a_phrase_across_the_rules_between_cells_is_parted_there() -> None:
+    xs: list[float] = [72, 110, 182, 260]
+    cells = [
+        item("Day", 76, 104),
+        item("Morning", 114, 104),
+        item("Evening", 186, 104),
+        item("Day 11 10:00 to 12:00 14:30 to 18:00", 76, 124, width=180),
+        item("Day 12", 76, 144),
+        item("9:00 to 11:00 closed", 114, 144, width=104),
+    ]
+    laid = _laid(cells, _grid(xs, [100, 120, 140, 160]))
+    assert _rows(laid)[1:] == [
+        "| Day 11 | 10:00 to 12:00 | 14:30 to 18:00 |",
+        "| Day 12 | 9:00 to 11:00 | closed |",
+    ]
+
+
+def test_text_across_a_rule_that_is_not_of_a_table_stays_whole() -> None:
+    strokes = _grid([72, 200, 420], [60, 400])
+    [laid] = lay_out([page(paragraph(prose(120), top=72), strokes)])
+    assert prose(120) in laid.markdown
