@@ -142,3 +142,15 @@ def test_text_across_a_rule_that_is_not_of_a_table_stays_whole() -> None:
     strokes = _grid([72, 200, 420], [60, 400])
     [laid] = lay_out([page(paragraph(prose(120), top=72), strokes)])
     assert prose(120) in laid.markdown
+
+
+def test_rows_between_shaded_ones_belong_to_the_table() -> None:
+    xs: list[float] = [72, 180, 280, 380]
+    cells = [
+        item(f"{letter}{row}", left + 4, 104 + 20 * row)
+        for row in range(5)
+        for letter, left in zip("ABC", xs, strict=False)
+    ]
+    shaded = [_grid(xs, [top, top + 20]) for top in (100, 140, 180)]
+    laid = _laid(cells, [stroke for strokes in shaded for stroke in strokes])
+    assert _rows(laid) == [f"| A{row} | B{row} | C{row} |" for row in range(5)]
