@@ -1,19 +1,17 @@
 """Recognition of what a page shows: the page, a band of it, or its pictures."""
 
-import ctypes
 from collections import Counter
 from collections.abc import Callable, Sequence
 from statistics import median
 
 import pypdfium2
-import pypdfium2.raw as pdfium
 from msgspec import Struct
 from msgspec.structs import replace
 from PIL import Image
 
 from ilios.engines.layout.items import Item
 from ilios.engines.pdf.geometry import Rect, Sheet
-from ilios.engines.pdf.objects import PageObjects, Picture
+from ilios.engines.pdf.objects import PageObjects, Picture, pixels
 from ilios.engines.recognition.ocr import ImageReader, ImageText
 from ilios.engines.recognition.recogniser import Recognised
 
@@ -93,7 +91,7 @@ class PageReader:
         for picture in wanted[:MAX_PICTURES]:
             if self._pictures <= 0:
                 return found, True
-            if min(_pixels(picture)) < MIN_PICTURE_PIXELS:
+            if min(pixels(picture)) < MIN_PICTURE_PIXELS:
                 continue
             image = self._render(page, _picture_scale(picture), _margins(sheet, picture.rect))
             if not _has_background(image):
@@ -177,21 +175,12 @@ def _margins(sheet: Sheet, rect: Rect) -> tuple[float, float, float, float]:
     )
 
 
-def _pixels(picture: Picture) -> tuple[int, int]:
-    width, height = ctypes.c_uint(), ctypes.c_uint()
-    if not pdfium.FPDFImageObj_GetImagePixelSize(
-        picture.handle, ctypes.byref(width), ctypes.byref(height)
-    ):
-        return 0, 0
-    return width.value, height.value
-
-
 def _density(pictures: Sequence[Picture]) -> float:
     """Return the pixels per point of the largest image; 0 without one."""
     largest = max(pictures, key=lambda one: one.rect.area, default=None)
     if largest is None:
         return 0.0
-    return max(_pixels(largest)) / max(largest.rect.width, largest.rect.height, 1.0)
+    return max(pixels(largest)) / max(largest.rect.width, largest.rect.height, 1.0)
 
 
 def _has_background(image: Image.Image) -> bool:
@@ -203,7 +192,7 @@ def _has_background(image: Image.Image) -> bool:
 
 def _picture_scale(picture: Picture) -> float:
     longest = max(picture.rect.width, picture.rect.height, 1.0)
-    own = max(_pixels(picture)) / longest
+    own = max(pixels(picture)) / longest
     return min(max(PAGE_DPI / POINTS, min(own, USUAL_SIDE / longest)), LONGEST_SIDE / longest)
 
 
