@@ -14,7 +14,7 @@ from pathlib import Path
 from actors.engines import Conversion, SourceFile
 from ilios import logs
 from ilios.chaos.processes import NATS_SERVER, ROOT, SERVE, ServiceProcess, command_line
-from ilios.runtime import process_settings
+from ilios.runtime import event_loop, process_settings
 from ilios.service import service
 from ilios.settings.environ import from_environ
 
@@ -160,4 +160,4 @@ async def _serve_stub(kilobytes: int) -> None:
 
 if __name__ == "__main__":
     # `stub KILOBYTES`, as in every version: `bench pairs` starts that of another checkout.
-    asyncio.run(_serve_stub(int(sys.argv[2])))
+    event_loop.run(_serve_stub(int(sys.argv[2])))
