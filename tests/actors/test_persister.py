@@ -257,7 +257,7 @@ async def test_an_unwritable_database_makes_no_dead_letters(
     """A damaged file refuses every event; that must not turn the log into dead letters."""
     await publish_events(connection, *full_history(1))
 
-    async def damaged(write: Write[object]) -> object:
+    def damaged(*_: object) -> object:
         raise sqlite3.DatabaseError("database disk image is malformed")
 
     with monkeypatch.context() as broken:
