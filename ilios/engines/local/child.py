@@ -44,7 +44,7 @@ from ilios.engines.local.protocol import (
     read_command,
     write_answer,
 )
-from ilios.engines.page_limits import fit_pages
+from ilios.engines.page_limits import fit_pages, text_sizes
 from ilios.engines.pages import Reading
 from ilios.engines.sandbox import confinement, enter, profiles
 
@@ -184,14 +184,15 @@ def _convert(
 
     convert = registry.load_converter(content_type)
     converted = convert(path, limits, progress, reading)
-    size = sum(len(page.result.markdown.encode()) for page in converted.pages)
-    if size > limits.max_output_bytes:
-        raise Unconvertible(
-            "too_large",
-            f"The document becomes {size} bytes of Markdown; "
-            f"at most {limits.max_output_bytes} are allowed.",
-        )
     pages = fit_pages(converted.pages)
+    markdown = sum(len(page.result.markdown.encode()) for page in pages)
+    for what, size in (text_sizes(pages) | {"Markdown": markdown}).items():
+        if size > limits.max_output_bytes:
+            raise Unconvertible(
+                "too_large",
+                f"The document becomes {size} bytes of {what}; "
+                f"at most {limits.max_output_bytes} are allowed.",
+            )
     return Converted(pages, converted.model, _wear(), converted.total)
 
 
