@@ -1,6 +1,6 @@
 """Layout of a document's pages: their blocks in reading order, as Markdown."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from math import isfinite
 
 from msgspec import Struct
@@ -40,7 +40,11 @@ class LaidOutPage(Struct, frozen=True, kw_only=True):
 
 
 def lay_out(
-    pages: Sequence[PageItems], *, noisy: bool = False, whole: bool = True
+    pages: Sequence[PageItems],
+    *,
+    noisy: bool = False,
+    whole: bool = True,
+    on_page: Callable[[], None] = lambda: None,
 ) -> list[LaidOutPage]:
     """Return the pages with their items in reading order.
 
@@ -48,6 +52,7 @@ def lay_out(
     several pages are its running headers and footers.
 
     :param whole: whether these are all pages of the document, by which its headings are ranked.
+    :param on_page: called after the longest step of each page.
     :param noisy: whether the sizes of the items are only the heights of recognised lines.
     """
     pages = [vertical.with_stacked(_sound(page)) for page in pages]
@@ -55,7 +60,10 @@ def lay_out(
         pages = list(map(_without_margins, pages))
     usual = fonts.measure(pages, noisy=noisy)
     found = running.find_running(pages, usual)
-    blocks = [_page_blocks(page, one, usual) for page, one in zip(pages, found, strict=True)]
+    blocks = []
+    for page, edges in zip(pages, found, strict=True):
+        blocks.append(_page_blocks(page, edges, usual))
+        on_page()
     sizes = (block.size for page in blocks for block in page if block.kind == "heading")
     levels = headings.heading_levels(sizes, usual, whole=whole)
     for block in (block for page in blocks for block in page if block.kind == "heading"):

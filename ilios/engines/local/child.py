@@ -168,7 +168,7 @@ def _wear() -> Wear:
 def _convert(
     path: Path, content_type: str, task: ToMarkdown, limits: EngineLimits, answers: int
 ) -> Converted:
-    last_sent = 0.0
+    last_sent, complete = 0.0, False
     reading: Reading = task
     if task.seconds is not None:
         ends_at = time.monotonic() + task.seconds
@@ -176,10 +176,11 @@ def _convert(
         reading = msgspec.structs.replace(task, portion=portion)
 
     def progress(done: int, total: int) -> None:
-        nonlocal last_sent
+        nonlocal last_sent, complete
         now = time.monotonic()
-        if not last_sent or (done and done == total) or now - last_sent >= PROGRESS_EVERY:
-            last_sent = now
+        newly_complete = not complete and bool(done) and done == total
+        if not last_sent or newly_complete or now - last_sent >= PROGRESS_EVERY:
+            last_sent, complete = now, complete or newly_complete
             write_answer(answers, Progress(done, total))
 
     convert = registry.load_converter(content_type)
