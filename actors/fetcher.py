@@ -88,9 +88,11 @@ class Fetcher(Actor[DocumentSubmitted]):
         try:
             if await self._is_already_handled(event, delivery):
                 return None
-            original = await self._cancellations.run_unless_cancelled(
-                event, self._store_original(event)
-            )
+            original = _stored_original(event)
+            if original is None:  # else there is nothing to do that could be stopped
+                original = await self._cancellations.run_unless_cancelled(
+                    event, self._store_original(event)
+                )
             head, tail = await self._blobs.read_ends(original.key, sniffing.SNIFF_LENGTH)
         except Cancelled:
             log.info("document cancelled during fetching")
@@ -151,9 +153,7 @@ class Fetcher(Actor[DocumentSubmitted]):
 
     async def _store_original(self, event: DocumentSubmitted) -> Blob:
         source = event.source
-        if isinstance(source, Stored):
-            key = original_key(event.tenant, event.document_id, source.suffix)
-            return Blob(key, source.size, source.sha256)
+        assert not isinstance(source, Stored)  # which needs no work
         key = fetched_key(event.tenant, event.document_id)
         if isinstance(source, Inline):
             return await self._blobs.put_bytes(key, source.data)
@@ -161,6 +161,15 @@ class Fetcher(Actor[DocumentSubmitted]):
 
     def _download(self, source: Remote) -> AsyncIterator[bytes]:
         return self._downloads.fetch(source.url)
+
+
+def _stored_original(event: DocumentSubmitted) -> Blob | None:
+    """Return the original that the edge has stored; None of another source."""
+    source = event.source
+    if not isinstance(source, Stored):
+        return None
+    key = original_key(event.tenant, event.document_id, source.suffix)
+    return Blob(key, source.size, source.sha256)
 
 
 def _age_on_log(delivery: DeliveryInfo) -> float:

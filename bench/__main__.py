@@ -20,16 +20,16 @@ from bench import (
     hostile,
     long_documents,
     long_runs,
-    pairs,
     pipeline,
     quality,
+    side_by_side,
     starvation,
     uploads,
 )
 
 MEASURES: dict[str, Callable[..., Coroutine[Any, Any, None]]] = {
     "pipeline": pipeline.measure,
-    "pairs": pairs.measure,
+    "side-by-side": side_by_side.measure,
     "clouds": clouds.measure,
     "convert": convert.measure,
     "cost": convert.measure_cost,

@@ -51,17 +51,23 @@ async def measure(rounds: int = 200) -> None:
     print(f"added                {whole - alone:.1f} ms (median)")
 
 
-async def cpu_per_document(running: MeasuredService, conversions: int) -> float:
-    """Return the milliseconds of CPU of all processes of the service for one conversion."""
+async def rate_and_cpu(
+    running: MeasuredService, conversions: int
+) -> tuple[float, dict[str, float]]:
+    """Return conversions per second, one after another, and the CPU of each in ms by process."""
     client = Client(running.url)
     for _ in range(WARM):
         await _convert(client)
-    before = running.cpu_seconds()
+    before, began = running.cpu_seconds(), time.perf_counter()
     for _ in range(conversions):
         await _convert(client)
-    used = running.cpu_seconds()
+    took, used = time.perf_counter() - began, running.cpu_seconds()
     client.close()
-    return 1000 * (sum(used.values()) - sum(before.values())) / conversions
+    cpu: dict[str, float] = {}
+    for name, seconds in used.items():
+        kind = name.partition(" ")[0]
+        cpu[kind] = cpu.get(kind, 0.0) + 1000 * (seconds - before.get(name, 0.0)) / conversions
+    return conversions / took, cpu
 
 
 async def _convert(client: Client) -> float:

@@ -23,7 +23,7 @@ SUFFIXES = {
 }  # fmt: skip
 NEIGHBOUR_EVERY = 0.5  # seconds between two good documents
 QUIET = 20.0  # seconds in which only the neighbours submit
-ENDED_WITHIN = 600.0  # seconds
+ENDED_WITHIN = 1800.0  # seconds; the time budget of 400 scans is 1500
 GOOD_PAGES = 3
 CANARY_WORD = "canary-in-a-file"
 LEFT_WITHIN = 10.0  # seconds in which a killed process gives up its document

@@ -14,7 +14,7 @@ from pathlib import Path
 from actors.engines import Conversion, SourceFile
 from ilios import logs
 from ilios.chaos.processes import NATS_SERVER, ROOT, SERVE, ServiceProcess, command_line
-from ilios.runtime import process_settings
+from ilios.runtime import event_loop, process_settings
 from ilios.service import service
 from ilios.settings.environ import from_environ
 
@@ -69,8 +69,7 @@ class MeasuredService(ServiceProcess):
         """Return the pids of the service and of everything it started, by name."""
         named = {"service": self.pid}
         for pid in self.children():
-            kind = NATS_SERVER if NATS_SERVER in command_line(pid) else f"engine {pid}"
-            named[kind] = pid
+            named[_kind(pid, command_line(pid))] = pid
         return named
 
     def own_processes(self) -> dict[str, int]:
@@ -131,6 +130,14 @@ async def run_service(
             await running.stop()
 
 
+def _kind(pid: int, command: str) -> str:
+    """Name a process that a service started: by its module when it is neither server nor engine."""
+    if NATS_SERVER in command:
+        return NATS_SERVER
+    module = command.partition(" -m ")[2].partition(" ")[0]
+    return f"engine {pid}" if "engine" in module or not module else module.rpartition(".")[2]
+
+
 def reference_loop_ms() -> float:
     """Return the CPU milliseconds of a fixed loop: shared machines change from minute to minute."""
     began = time.process_time()
@@ -153,4 +160,4 @@ async def _serve_stub(kilobytes: int) -> None:
 
 if __name__ == "__main__":
     # `stub KILOBYTES`, as in every version: `bench pairs` starts that of another checkout.
-    asyncio.run(_serve_stub(int(sys.argv[2])))
+    event_loop.run(_serve_stub(int(sys.argv[2])))

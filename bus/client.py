@@ -10,7 +10,6 @@ import asyncio
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any
 
 import nats.errors
 import nats.protocol.parser
@@ -48,17 +47,6 @@ nats.protocol.parser.HMSG_RE = re.compile(
 
 class TolerantClient(Client):
     """Passes on messages it cannot parse as far as possible, so that they become dead letters."""
-
-    async def request(
-        self,
-        subject: str,
-        payload: bytes = b"",
-        timeout: float = 0.5,  # noqa: ASYNC109  # the signature is the client's
-        old_style: bool = False,  # noqa: FBT001, FBT002  # likewise
-        headers: dict[str, Any] | None = None,
-    ) -> Msg:
-        with reraise_swallowed_cancellation():
-            return await super().request(subject, payload, timeout, old_style, headers)
 
     async def close(self) -> None:
         if not self.is_connected:

@@ -7,13 +7,13 @@ from contextlib import asynccontextmanager, suppress
 
 import nats.errors
 import structlog
-from nats.aio.client import Client
 from nats.js import JetStreamContext
 from nats.js.errors import Error as JetStreamError
 
-from bus.client import TolerantClient, reraise_swallowed_cancellation
+from bus.client import reraise_swallowed_cancellation
 from bus.diagnostics import PermissionViolations, PublishStats
 from bus.errors import BusMisconfigured, BusUnavailable
+from bus.lean_client import LeanClient
 
 RECONNECT_INTERVAL = 0.1  # seconds between attempts; a restarted local server is back in 0.2 s
 PING_INTERVAL = 20  # seconds
@@ -38,7 +38,7 @@ class Connection:
 
     def __init__(
         self,
-        client: Client,
+        client: LeanClient,
         name: str,
         permission_violations: PermissionViolations,
         publish_stats: PublishStats,
@@ -210,7 +210,7 @@ async def connect(
         for connection in connections:
             connection.handle_reconnect()
 
-    client = TolerantClient()
+    client = LeanClient()
     try:
         await _connect(client, url, name, on_error, on_disconnect, on_reconnect)
     except (nats.errors.Error, OSError, TimeoutError) as error:
@@ -234,7 +234,7 @@ async def connect(
 
 
 async def _connect(
-    client: Client,
+    client: LeanClient,
     url: str,
     name: str,
     on_error: Callable[[Exception], Awaitable[None]],
@@ -282,7 +282,7 @@ async def _cancel(task: asyncio.Task[None]) -> None:
         task.exception()  # retrieved, or asyncio would log it
 
 
-async def _close(client: Client) -> None:
+async def _close(client: LeanClient) -> None:
     if client.is_closed:
         return
     with reraise_swallowed_cancellation():

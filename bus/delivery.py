@@ -5,8 +5,9 @@ from datetime import UTC, datetime
 
 import msgspec
 import nats.errors
-from nats.aio.client import Client
 from nats.aio.msg import Msg
+
+from bus.lean_client import LeanClient
 
 _NANOSECONDS = 1_000_000_000
 
@@ -34,7 +35,7 @@ class Delivery:
         "subject",
     )
 
-    def __init__(self, client: Client, message: Msg) -> None:
+    def __init__(self, client: LeanClient, message: Msg) -> None:
         # $JS.ACK.<stream>.<consumer>.<delivered>.<stream seq>.<consumer seq>.<ns>.<pending>, with
         # domain and account hash before the stream in newer servers: count from the delivered end.
         tokens = message.reply.split(".")
@@ -62,21 +63,25 @@ class Delivery:
 
     async def ack(self) -> None:
         """Acknowledge the event; with ``AckPolicy.ALL`` also everything before it."""
-        await self._send_ack(b"+ACK")
+        self._send_ack(b"+ACK")
 
     async def nak(self, delay: float) -> None:
         """Ask for redelivery after ``delay`` seconds."""
-        await self._send_ack(b"-NAK " + msgspec.json.encode({"delay": int(delay * _NANOSECONDS)}))
+        self.nak_soon(delay)
+
+    def nak_soon(self, delay: float) -> None:
+        """Ask for redelivery, for callers that cannot wait."""
+        self._send_ack(b"-NAK " + msgspec.json.encode({"delay": int(delay * _NANOSECONDS)}))
 
     async def in_progress(self) -> None:
         """Restart the acknowledgement deadline: the work goes on."""
-        await self._send_ack(b"+WPI")
+        self._send_ack(b"+WPI")
 
     async def term(self) -> None:
         """Stop the delivery of this event for ever."""
-        await self._send_ack(b"+TERM")
+        self._send_ack(b"+TERM")
 
-    async def _send_ack(self, body: bytes) -> None:
+    def _send_ack(self, body: bytes) -> None:
         # If it cannot be sent, the event is delivered again.
         with suppress(nats.errors.Error, OSError):
-            await self._client.publish(self._reply, body)
+            self._client.publish_soon(self._reply, body)

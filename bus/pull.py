@@ -80,8 +80,8 @@ class Pull:
     @asynccontextmanager
     async def open(self) -> AsyncIterator["Pull"]:
         """Subscribe and request deliveries while open; those not taken stay in ``buffer``."""
-        subscription = await self._connection.client.subscribe(
-            f"{self._inbox}.*", cb=self._on_message
+        subscription = await self._connection.client.subscribe_directly(
+            f"{self._inbox}.*", self._on_message
         )
         unregister = self._connection.on_reconnect(self._reset_requests)
         requesting = asyncio.create_task(self._request_loop(), name=f"pull {self._durable}")
@@ -144,17 +144,17 @@ class Pull:
         if self._free_capacity() * 2 >= self._max_capacity():
             self._request_needed.set()
 
-    async def _on_message(self, message: Msg) -> None:
+    def _on_message(self, message: Msg) -> None:
         self._last_message_at = time.monotonic()
         headers = message.headers or {}
         # Not by its headers, which a publisher chooses: one could imitate the end of the consumer.
         if message.reply.startswith(_ACK_PREFIX):
             self._outstanding = max(0, self._outstanding - 1)
-            await self._receive(Delivery(self._connection.client, message))
+            self._receive(Delivery(self._connection.client, message))
         elif (status := headers.get("Status", "")) != _IDLE_HEARTBEAT_STATUS:
             self._handle_status(status, headers)
 
-    async def _receive(self, delivery: Delivery) -> None:
+    def _receive(self, delivery: Delivery) -> None:
         self.last_sequence = max(self.last_sequence, delivery.sequence)
         delay = (
             None
@@ -165,7 +165,7 @@ class Pull:
             self.buffer.append(delivery)
             self._on_arrival()
             return
-        await delivery.nak(delay)
+        delivery.nak_soon(delay)
         self._request_more()
 
     def _handle_status(self, status: str, headers: dict[str, str]) -> None:

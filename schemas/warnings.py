@@ -27,8 +27,8 @@ PageNumbers = Annotated[
 
 MESSAGES = {
     "text_layer_untrusted": (
-        "The text layer of the page does not say what the page shows; the page was read by "
-        "recognition."
+        "The text layer of the page does not say what the page shows; its text is what "
+        "recognition read, or confirmed."
     ),
     "text_layer_suspect": (
         "The text layer of the page may not say what the page shows; it is given as it is, because "
@@ -44,6 +44,12 @@ MESSAGES = {
     "page_incomplete": "Words of the page are missing in the Markdown: {detail}.",
     "page_unreadable": "The page is damaged and could not be read.",
     "form_values_unreadable": "Values of form fields on the page could not be read.",
+    "form_fields_left_out": (
+        "The page has more form fields, or larger ones, than are read in full; values may be "
+        "missing among so many: {detail}."
+    ),
+    "annotations_left_out": "Annotations of the page that were not read: {detail}.",
+    "links_left_out": "Links of the page that are left out, while their text is given: {detail}.",
     "xfa_placeholder": (
         "The document is an XFA form, whose content only some viewers show; what is converted is "
         "the placeholder for other viewers."
@@ -52,7 +58,7 @@ MESSAGES = {
         "The time budget of the document ended before these pages were converted: {detail}."
     ),
     "images_left_out": (
-        "The page has more images, or larger ones, than are stored; some of them are left out."
+        "The page has more images, or larger ones, than are stored; left out: {detail}."
     ),
     "frames_not_read": "The frames of the animation after number {detail} were not read.",
     "image_text_unread": "The page has images with text that was not read.",

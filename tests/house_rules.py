@@ -43,6 +43,7 @@ LIBRARIES = {
     "rapidocr": ("ilios/engines/",),
     "sqlite3": ("ilios/",),
     "structlog": ("bus/", "actors/", "ilios/"),
+    "uvloop": ("ilios/runtime/",),
     "yarl": ("ilios/",),
 }
 """Where a library lives; one that is not here lives nowhere."""
@@ -73,6 +74,7 @@ LATE_IMPORTS = {
         "check of settings must not wait for where no service has run"
         for name in ("bus.connection", "ilios.integrity.missing_database")
     },
+    ("ilios/runtime/event_loop.py", "uvloop"): "there are no wheels of it for some platforms",
     ("ilios/engines/router.py", "ilios.engines.mistral.engine"): "the SDK of Mistral takes a "
     "second and 50 MB, which a service without a key must not pay for",
     **{

@@ -27,6 +27,8 @@ POLL_INTERVAL = 0.05  # seconds
 SETTLE_FACTOR = 4  # times ``within``: a late document is distinguished from a stuck one
 READ_BACK_TIMEOUT = 900.0  # seconds for settling and reading everything
 BLOB_PAGE = 1000  # blobs listed at once
+MORE_DOCUMENTS, MORE_ROUNDS = 6, 20
+"""Documents of a further round of clients, and the rounds after which they give up."""
 
 
 class Trial(Struct, frozen=True, kw_only=True):
@@ -40,11 +42,15 @@ class Trial(Struct, frozen=True, kw_only=True):
 
 
 async def run_trial(
-    trial: Trial, service: IsolatedService, notify: Callable[[str], None]
+    trial: Trial,
+    service: IsolatedService,
+    notify: Callable[[str], None],
+    is_enough: Callable[[], bool] = lambda: True,
 ) -> Report:
     """Run a trial with a service in an empty directory; no process is left, whatever happens.
 
-    ``notify`` is given a line of progress now and then.
+    ``notify`` is given a line of progress now and then. While it is not enough, the clients submit
+    more than the documents of the trial, a few whenever all others have ended.
 
     :raises DidNotStart: the service does not start, at first or after a kill.
     :raises Stalled: there is no progress any more.
@@ -54,7 +60,7 @@ async def run_trial(
         await service.start()
         notify(f"seed {trial.seed}: the service is up, {trial.documents} documents follow")
         async with open_client(service) as client:
-            run = _Run(trial, service, client, notify)
+            run = _Run(trial, service, client, notify, is_enough)
             injector = await run.inject_faults()
             readback, now = await _with_service_up(injector, run.read_back(injector.last_at))
         record = run.record
@@ -88,8 +94,11 @@ class _Run:
         service: IsolatedService,
         client: HttpClient,
         notify: Callable[[str], None],
+        is_enough: Callable[[], bool],
     ) -> None:
         self.record = RunRecord()
+        self._wanted = trial.documents
+        self._is_enough = is_enough
         self._trial = trial
         self._service = service
         self._client = client
@@ -102,10 +111,10 @@ class _Run:
 
         def max_accepted_now() -> int:
             ended = record.ended if injector.awaiting_progress else 0
-            return max_accepted(trial.documents, len(planned), len(injector.injected), ended)
+            return max_accepted(self._wanted, len(planned), len(injector.injected), ended)
 
         workload = Workload(self._client, record, self._service.data, trial.seed, max_accepted_now)
-        working = asyncio.create_task(workload.run(trial.clients, trial.documents), name="clients")
+        working = asyncio.create_task(self._submit(workload), name="clients")
         injector = FaultInjector(self._service, record, working)
         rng = random.Random(trial.seed)  # noqa: S311  # it chooses which documents are polled
         async with _background(
@@ -115,6 +124,17 @@ class _Run:
             await injector.wait_until(working.done)
             working.result()
         return injector
+
+    async def _submit(self, workload: Workload) -> None:
+        """Run the clients, for further rounds while it is not enough."""
+        await workload.run(self._trial.clients, self._wanted)
+        for _ in range(MORE_ROUNDS):
+            while self.record.unfinished and not self._is_enough():  # noqa: ASYNC110
+                await asyncio.sleep(POLL_INTERVAL)  # it is the polls that see a document end
+            if self._is_enough():
+                return
+            self._wanted = len(self.record.documents) + MORE_DOCUMENTS
+            await workload.run(self._trial.clients, self._wanted)
 
     async def read_back(self, last_at: float | None) -> tuple[Readback, float]:
         """Wait until everything has ended, then read everything; returns also when that was."""

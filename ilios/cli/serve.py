@@ -27,7 +27,7 @@ from ilios.database.connection import DatabaseDamaged
 from ilios.database.foreign import ForeignDatabase
 from ilios.database.migrations import NewerDatabase
 from ilios.nats.server import BusDidNotStart
-from ilios.runtime import engine_memory, process_settings
+from ilios.runtime import engine_memory, event_loop, process_settings
 from ilios.runtime.locks import AlreadyInUse, CannotLock
 from ilios.secret import SecretsDamaged
 from ilios.service import CannotListen, Service, service
@@ -90,7 +90,7 @@ def run(_options: argparse.Namespace) -> int:
     ):
         log.warning(warning)
     try:
-        asyncio.run(_serve(settings))
+        event_loop.run(_serve(settings))
     except _CANNOT_START as error:
         why = str(error) or "nobody reads its stdout"
         print(f"ilios cannot start: {why}", file=sys.stderr)
@@ -118,6 +118,7 @@ async def _serve(settings: Settings) -> None:
         if starting:  # a start may wait for a bus, or check a large database, for longer
             task.cancel()
 
+    log.info("event loop", library=event_loop.NAME)
     loop = asyncio.get_running_loop()
     loop.set_exception_handler(logs.handle_loop_exception)
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):

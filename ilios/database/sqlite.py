@@ -1,10 +1,10 @@
 """Connections to SQLite that stop answering once the file turns out to be damaged."""
 
 import sqlite3
-from collections.abc import AsyncIterator, Iterable, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any, NoReturn, TypeVar
 
 import aiosqlite
 
@@ -14,6 +14,7 @@ REPAIR_HINT = (
 )
 _DAMAGE = {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB}
 _PRIMARY = 0xFF  # SQLite's extended error codes have the primary one in their lowest byte
+ITERATED_ROWS = 64  # rows of one step of an iteration, which nothing here uses
 READ_ERRORS = (sqlite3.DatabaseError, UnicodeDecodeError)
 """Errors of reading a damaged file: SQLite quotes the file in messages that are then not UTF-8."""
 
@@ -63,6 +64,30 @@ class DamageMonitor:
 Parameters = Mapping[str, Any] | Sequence[Any]
 Row = tuple[Any, ...]
 
+_T = TypeVar("_T")
+
+
+class Session:
+    """The statements of a function that runs on the thread of a connection (``Database.run``)."""
+
+    def __init__(self, connection: sqlite3.Connection, damage: DamageMonitor) -> None:
+        self._connection = connection
+        self._damage = damage
+
+    def execute(self, statement: str, parameters: Parameters = ()) -> None:
+        """Execute a statement whose rows, if any, are not needed."""
+        self.fetchall(statement, parameters)
+
+    def executemany(self, statement: str, parameters: Iterable[Parameters]) -> None:
+        """Execute a statement once for each set of parameters."""
+        with _detecting_damage(self._damage, in_transaction=self._connection.in_transaction):
+            self._connection.executemany(statement, parameters)
+
+    def fetchall(self, statement: str, parameters: Parameters = ()) -> list[Row]:
+        """Execute a statement and return all its rows."""
+        with _detecting_damage(self._damage, in_transaction=self._connection.in_transaction):
+            return self._connection.execute(statement, parameters).fetchall()
+
 
 class Database:
     """One connection, on its own thread; all connections to a file share a ``DamageMonitor``.
@@ -70,47 +95,58 @@ class Database:
     Every method raises ``DatabaseDamaged`` once damage was met on any of these connections.
     """
 
-    def __init__(self, connection: aiosqlite.Connection, damage: DamageMonitor) -> None:
+    def __init__(self, connection: aiosqlite.Connection, session: Session) -> None:
         self._connection = connection
-        self._damage = damage
+        self._session = session
 
     @property
     def in_transaction(self) -> bool:
         """Whether a transaction is open."""
         return self._connection.in_transaction
 
+    async def run(self, work: Callable[[Session], _T]) -> _T:
+        """Run a function on the thread of the connection: one hand-over for all its statements.
+
+        It runs to its end even if the caller is cancelled.
+        """
+        executed: _T = await self._connection._execute(  # type: ignore[no-untyped-call]  # noqa: SLF001
+            work, self._session
+        )
+        return executed
+
     async def execute(self, statement: str, parameters: Parameters = ()) -> None:
         """Execute a statement whose rows, if any, are not needed."""
-        await self.fetchall(statement, parameters)
-
-    async def executemany(self, statement: str, parameters: Iterable[Parameters]) -> None:
-        """Execute a statement once for each set of parameters."""
-        with self._detecting_damage():
-            await self._connection.executemany(statement, parameters)
+        await self.run(lambda session: session.execute(statement, parameters))
 
     async def fetchall(self, statement: str, parameters: Parameters = ()) -> list[Row]:
         """Execute a statement and return all its rows."""
-        with self._detecting_damage():
-            rows = await self._connection.execute_fetchall(statement, parameters)
-            return [tuple(row) for row in rows]
+        return await self.run(lambda session: session.fetchall(statement, parameters))
 
-    @contextmanager
-    def _detecting_damage(self) -> Iterator[None]:
-        # A transaction that has begun may still be rolled back.
-        if not self._connection.in_transaction:
-            self._damage.raise_if_damaged()
-        try:
-            yield
-        except UnicodeDecodeError as error:
-            self._damage.record_and_raise(str(error))
-        except sqlite3.Error as error:
-            self._damage.check_error(error)
-            raise
+
+@contextmanager
+def _detecting_damage(damage: DamageMonitor, *, in_transaction: bool) -> Iterator[None]:
+    # A transaction that has begun may still be rolled back.
+    if not in_transaction:
+        damage.raise_if_damaged()
+    try:
+        yield
+    except UnicodeDecodeError as error:
+        damage.record_and_raise(str(error))
+    except sqlite3.Error as error:
+        damage.check_error(error)
+        raise
 
 
 @asynccontextmanager
 async def connect(path: str, damage: DamageMonitor) -> AsyncIterator[Database]:
     """Open a connection to a path or a ``file:`` URI, and close it at the end."""
-    uri = path.startswith("file:")
-    async with aiosqlite.connect(path, uri=uri, isolation_level=None) as connection:
-        yield Database(connection, damage)
+    opened: list[sqlite3.Connection] = []
+
+    def open_file() -> sqlite3.Connection:
+        uri = path.startswith("file:")
+        opened.append(sqlite3.connect(path, uri=uri, isolation_level=None))
+        return opened[0]
+
+    # The client's own ``connect`` does not give its connection away.
+    async with aiosqlite.Connection(open_file, iter_chunk_size=ITERATED_ROWS) as connection:
+        yield Database(connection, Session(opened[0], damage))

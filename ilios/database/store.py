@@ -23,7 +23,7 @@ from actors.writes import (
 from bus import failpoints
 from ilios.database import rows, statements
 from ilios.database.changes import Billing, changes_of
-from ilios.database.sqlite import Database
+from ilios.database.sqlite import Database, Row, Session
 from schemas.documents import DocumentCompleted, DocumentConverted
 
 # Every other error is about the volume, the file or the connection: a damaged database must not
@@ -43,8 +43,7 @@ class SqliteTransactionStore:
 
     async def cursor(self, reader: str) -> Cursor | None:
         """Return the cursor of ``reader``, or None if it never wrote anything."""
-        found = await self._connection.fetchall(statements.GET_CURSOR, {"reader": reader})
-        return Cursor(*found[0]) if found else None
+        return _cursor(await self._connection.fetchall(statements.GET_CURSOR, {"reader": reader}))
 
     async def commit(self, writes: list[Write[object]]) -> list[object | WriteRefused]:
         """Commit each write or refuse it alone; returns the results in the same order.
@@ -52,56 +51,60 @@ class SqliteTransactionStore:
         :raises DatabaseUnavailable: the volume is full or broken; nothing was committed.
         """
         try:
-            try:
-                await self._connection.execute(statements.BEGIN)
-                answers = [
-                    await self._write_one(write, only_write=len(writes) == 1) for write in writes
-                ]
-                failpoints.reach("ledger.applied")
-                await self._connection.execute(statements.COMMIT)
-                failpoints.reach("ledger.committed")
-            except BaseException:
-                # Always: when this is cancelled, the thread may not have reached BEGIN yet.
-                with suppress(sqlite3.OperationalError):  # there is nothing to roll back
-                    await self._connection.execute(statements.ROLLBACK)
-                raise
+            return await self._connection.run(lambda session: self._commit(session, writes))
         except _Rejected as refused:
             return [WriteRefused(str(refused))]
         except sqlite3.Error as error:
             raise DatabaseUnavailable(f"SQLite: {error}") from error
+
+    def _commit(self, session: Session, writes: list[Write[object]]) -> list[object | WriteRefused]:
+        try:
+            session.execute(statements.BEGIN)
+            answers = [
+                self._write_one(session, write, only_write=len(writes) == 1) for write in writes
+            ]
+            failpoints.reach("ledger.applied")
+            session.execute(statements.COMMIT)
+            failpoints.reach("ledger.committed")
+        except BaseException:
+            with suppress(sqlite3.OperationalError):  # there is nothing to roll back
+                session.execute(statements.ROLLBACK)
+            raise
         return answers
 
-    async def _write_one(self, write: Write[object], *, only_write: bool) -> object | WriteRefused:
+    def _write_one(
+        self, session: Session, write: Write[object], *, only_write: bool
+    ) -> object | WriteRefused:
         """Execute one write; a single one needs no savepoint."""
         if only_write:
-            return await self._execute(write)
-        await self._connection.execute(statements.SAVEPOINT)
+            return self._execute(session, write)
+        session.execute(statements.SAVEPOINT)
         try:
-            answer = await self._execute(write)
+            answer = self._execute(session, write)
         except _Rejected as refused:
-            await self._connection.execute(statements.ROLLBACK_TO)
-            await self._connection.execute(statements.RELEASE)
+            session.execute(statements.ROLLBACK_TO)
+            session.execute(statements.RELEASE)
             return WriteRefused(str(refused))
-        await self._connection.execute(statements.RELEASE)
+        session.execute(statements.RELEASE)
         return answer
 
-    async def _execute(self, write: Write[object]) -> object:
+    def _execute(self, session: Session, write: Write[object]) -> object:
         try:
             if isinstance(write, ApplyEvents):
-                return await self._apply(write)
+                return self._apply(session, write)
             statement, parameters = _statement_for(write)
-            await self._connection.execute(statement, parameters)
+            session.execute(statement, parameters)
             return None
         except _WRITE_ERRORS as error:
             raise _Rejected(f"{type(error).__name__}: {error}") from error
 
-    async def _apply(self, write: ApplyEvents) -> tuple[DocumentCompleted, ...]:
-        stored = await self.cursor(write.reader)
+    def _apply(self, session: Session, write: ApplyEvents) -> tuple[DocumentCompleted, ...]:
+        stored = _cursor(session.fetchall(statements.GET_CURSOR, {"reader": write.reader}))
         applied_up_to = stored.sequence if stored and stored.created == write.cursor.created else 0
         for statement, parameters in changes_of(write.entries, applied_up_to, self._billing):
-            await self._connection.executemany(statement, parameters)
+            session.executemany(statement, parameters)
         if write.cursor.sequence > applied_up_to:
-            await self._connection.execute(
+            session.execute(
                 statements.SET_CURSOR,
                 {
                     "reader": write.reader,
@@ -110,23 +113,26 @@ class SqliteTransactionStore:
                     "sequence": write.cursor.sequence,
                 },
             )
-        return await self._completed_events(write.entries)
+        return _completed_events(session, write.entries)
 
-    async def _completed_events(
-        self, entries: tuple[LogEntry, ...]
-    ) -> tuple[DocumentCompleted, ...]:
-        names = [
-            (entry.event.tenant, entry.event.document_id)
-            for entry in entries
-            if isinstance(entry.event, DocumentConverted)
-        ]
-        if not names:
-            return ()
-        found = await self._connection.fetchall(
-            statements.COMPLETED_BY_ID, {"names": msgspec.json.encode(names).decode()}
-        )
-        records = map(rows.document_record, found)
-        return tuple(event for record in records if (event := rows.completed_event(record)))
+
+def _cursor(found: list[Row]) -> Cursor | None:
+    return Cursor(*found[0]) if found else None
+
+
+def _completed_events(
+    session: Session, entries: tuple[LogEntry, ...]
+) -> tuple[DocumentCompleted, ...]:
+    names = [
+        (entry.event.tenant, entry.event.document_id)
+        for entry in entries
+        if isinstance(entry.event, DocumentConverted)
+    ]
+    if not names:
+        return ()
+    wanted = {"names": msgspec.json.encode(names).decode()}
+    records = map(rows.document_record, session.fetchall(statements.COMPLETED_BY_ID, wanted))
+    return tuple(event for record in records if (event := rows.completed_event(record)))
 
 
 class _Rejected(Exception):

@@ -148,8 +148,10 @@ def _fit_images(page: ConvertedPage, budget: ImageBudget) -> ConvertedPage:
     }
     warnings = result.warnings
     markdown = result.markdown
-    if len(stored) < len(page.image_bytes) or len(images) < len(result.images):
-        warnings = (*warnings[: MAX_PAGE_WARNINGS - 1], page_warning(IMAGES_LEFT_OUT))
+    left_out = max(len(page.image_bytes) - len(stored), len(result.images) - len(images))
+    if left_out:
+        warning = page_warning(IMAGES_LEFT_OUT, str(left_out))
+        warnings = (*warnings[: MAX_PAGE_WARNINGS - 1], warning)
         # Of an image that is not listed, nothing else shows that its target is a placeholder.
         unlisted = {image.id: image for image in result.images[MAX_PAGE_IMAGES:]}
         markdown = resolve_links(markdown, unlisted, {}, str)

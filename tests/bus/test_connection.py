@@ -8,7 +8,6 @@ from typing import Any
 
 import pytest
 from nats.aio.client import Client
-from nats.aio.msg import Msg
 
 from bus import connection as module
 from bus import streams
@@ -92,24 +91,6 @@ async def test_an_error_the_server_hangs_up_after_is_survived(connection: Connec
     await connection.client._process_err("'maximum payload violation'")
     await asyncio.wait_for(again.wait(), 10)
     assert await Publisher(connection).publish(events.submitted()) == 1
-
-
-async def test_a_cancellation_during_the_reply_is_not_lost(
-    connection: Connection, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """As asyncio.wait_for, which the client uses, forgets it before Python 3.12."""
-
-    async def forgetful(client: Client, *_: object) -> Msg:
-        with contextlib.suppress(asyncio.CancelledError):
-            await asyncio.Event().wait()
-        return Msg(_client=client)
-
-    monkeypatch.setattr(Client, "request", forgetful)
-    asking = asyncio.create_task(connection.client.request("anything"))
-    await asyncio.sleep(0)
-    asking.cancel()
-    with pytest.raises(asyncio.CancelledError):
-        await asking
 
 
 async def test_a_first_connection_that_swallows_a_cancellation_is_given_up_all_the_same(

@@ -4,16 +4,16 @@ from datetime import UTC, datetime
 
 import nats.errors
 import pytest
-from nats.aio.client import Client
 from nats.aio.msg import Msg
 
 from bus.delivery import Delivery
+from bus.lean_client import LeanClient
 
 OLD = "$JS.ACK.ILIOS_EVENTS.fetcher-high.3.42.17.1768473000123456000.9"
 NEW = "$JS.ACK.hub.Xy12Ab.ILIOS_EVENTS.fetcher-high.3.42.17.1768473000123456000.9"
 
 
-class RecordingClient(Client):
+class RecordingClient(LeanClient):
     """Records publishes, or refuses them."""
 
     def __init__(self) -> None:
@@ -21,19 +21,13 @@ class RecordingClient(Client):
         self.published: list[tuple[str, bytes]] = []
         self.fails: Exception | None = None
 
-    async def publish(
-        self,
-        subject: str,
-        payload: bytes = b"",
-        reply: str = "",
-        headers: dict[str, str] | None = None,
-    ) -> None:
+    def publish_soon(self, subject: str, payload: bytes) -> None:
         if self.fails:
             raise self.fails
         self.published.append((subject, payload))
 
 
-def delivery(reply: str, client: Client | None = None) -> Delivery:
+def delivery(reply: str, client: LeanClient | None = None) -> Delivery:
     client = client or RecordingClient()
     return Delivery(client, Msg(_client=client, subject="a.b", reply=reply, data=b"body"))
 

@@ -28,20 +28,20 @@ STRIP_PIXELS = 4_000_000
 def prepare_frame(frame: Image.Image) -> Image.Image:
     """Return a decoded frame as RGB.
 
-    It is made small first: three copies of an image at the size limit exceed a child's memory.
+    It is made small by strips: three copies of an image at the size limit exceed a child's memory.
     """
     frame.draft("RGB", (LARGEST_SIDE, LARGEST_SIDE))  # a JPEG is decoded small at once
     frame.load()
     turn = EXIF_TRANSPOSE.get(frame.getexif().get(ORIENTATION, 1))
     has_alpha = frame.mode in ("RGBA", "LA", "PA", "La", "RGBa") or "transparency" in frame.info
     if has_alpha:
-        small = frame.convert("RGBA")
+        small = _reduced(frame, "RGBA")
     elif frame.mode == "F" or frame.mode.startswith("I"):
         small = _eight_bits(frame)
     elif frame.mode == "LAB":
         small = frame.getchannel("L")  # the others are colour only
     else:
-        small = frame.convert("L" if frame.mode in GREY else "RGB")
+        small = _reduced(frame, "L" if frame.mode in GREY else "RGB")
     small.thumbnail((LARGEST_SIDE, LARGEST_SIDE))
     if has_alpha:
         # Black text on a transparent background would become black on black.
@@ -50,6 +50,20 @@ def prepare_frame(frame: Image.Image) -> Image.Image:
         small = background
     small = small.convert("RGB")
     return small if turn is None else small.transpose(turn)
+
+
+def _reduced(frame: Image.Image, mode: str) -> Image.Image:
+    """Return a copy in another mode, smaller by a whole factor, but never too small."""
+    width, height = frame.size
+    factor = max(1, max(width, height) // (2 * LARGEST_SIDE))
+    if factor == 1 or min(width, height) < factor:
+        return frame.convert(mode)
+    result = Image.new(mode, (-(-width // factor), -(-height // factor)))
+    rows = max(1, STRIP_PIXELS // (width * factor)) * factor
+    for top in range(0, height, rows):
+        strip = frame.crop((0, top, width, min(top + rows, height)))
+        result.paste(strip.convert(mode).reduce(factor), (0, top // factor))
+    return result
 
 
 def _eight_bits(frame: Image.Image) -> Image.Image:

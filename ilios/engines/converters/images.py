@@ -60,6 +60,8 @@ def convert(
             if image.width * image.height > limits.max_pixels:
                 raise _too_large(limits.max_pixels)
             frame = prepare_frame(image)
+            if count == 1:
+                image.close()  # decoded, an image at the size limit needs as much as the models
             progress(len(pages), total)  # it is decoded
             if reading.recognition == "never":
                 result = _unread(index)

@@ -24,7 +24,7 @@ CODE_SIGNS = re.compile(r"[{};=<>()\[\]\\$#|]|={3,}|-{3,}|\d+\.\d\d\b")
 CODE_SHARE = 0.15
 """Share of lines with a code sign above which a fenced block is not changed."""
 
-_FENCE = re.compile(r"^```\w*\n(.*?)^```[^\S\n]*$", re.MULTILINE | re.DOTALL)
+_FENCE = re.compile(r"^(`{3,})\w*\n(.*?)^\1[^\S\n]*$", re.MULTILINE | re.DOTALL)
 _RULE = re.compile(r"^---$", re.MULTILINE)
 """A horizontal rule: the separator of pages must not occur inside of one."""
 
@@ -73,7 +73,7 @@ def fix_markdown(text: str) -> str:
 
 def _fix_code_block(fence: re.Match[str]) -> str:
     """Return a fenced block, or its text when that is prose in a monospaced font."""
-    lines = fence[1].splitlines()
+    lines = fence[2].splitlines()
     full = [line for line in lines if line.strip()]
     if not full:
         return ""

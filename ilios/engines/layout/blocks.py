@@ -12,6 +12,7 @@ from msgspec import Struct
 from . import lists, open_tables
 from .fonts import Fonts
 from .headings import CAPTION, is_heading
+from .initials import beside_initials
 from .items import Item
 from .lines import Line, append_text, first_fits, is_rtl, linked_text, make_lines, spaced
 from .strokes import Rule
@@ -83,7 +84,7 @@ def read_column(
 def _column_blocks(
     items: Sequence[Item], fonts: Fonts, table: Table | None, rules: Sequence[Rule]
 ) -> Iterator[Block]:
-    lines = make_lines(items)
+    lines = beside_initials(make_lines(items))
     if not lines:
         return
     if is_rtl(line.text for line in lines):
@@ -252,6 +253,7 @@ def _begins(group: list[Line], line: Line, column: Column, fonts: Fonts) -> bool
         or (line.italic != above.italic and not fonts.italic and _ends_italics(above, line, column))
         or _ends_paragraph(above, column)
         or (bool(lists.marker(line.text)) and _begins_item(group, line, column))
+        or _begins_reference(group[0], line)
         or (bool(lists.OUTLINE.match(line.text)) and first_fits(above, line, column.right))
         or (size < fonts.heading and _is_indented(group, line, column))
         or bool(CAPTION.match(line.text) and _SENTENCE_END.search(above.text))
@@ -302,8 +304,12 @@ def _is_indented(group: list[Line], line: Line, column: Column) -> bool:
             and above.left < column.left + step
         )
     if line.left > base + step and above.left < line.left - step:
-        # A list item's further lines are indented, too.
-        return not lists.marker(group[0].text) and line.left < base + MAX_INDENT * line.size
+        # The further lines of a list item or of a reference are indented, too.
+        first = group[0].text
+        return (
+            not (lists.marker(first) or lists.LABEL.match(first))
+            and line.left < base + MAX_INDENT * line.size
+        )
     return len(group) > 1 and line.left < above.left - step
 
 
@@ -316,6 +322,15 @@ def _begins_item(group: list[Line], line: Line, column: Column) -> bool:
         return line.left <= group[0].left + 0.5 * line.size or line.left > above.left
     return bool(_SENTENCE_END.search(above.text)) or (
         above.right - column.left < 0.9 * (column.right - column.left)
+    )
+
+
+def _begins_reference(first: Line, line: Line) -> bool:
+    """Whether two lines have the labels of references at the same place."""
+    return (
+        abs(line.left - first.left) < INDENT * line.size
+        and bool(lists.LABEL.match(line.text))
+        and bool(lists.LABEL.match(first.text))
     )
 
 

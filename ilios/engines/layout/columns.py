@@ -5,7 +5,7 @@ from collections import Counter
 from collections.abc import Sequence
 from statistics import median
 
-from . import captions
+from . import captions, lists
 from .lines import is_rtl
 from .parts import PROSE_WORDS, Part, Run, goes_on, words_of
 
@@ -27,6 +27,10 @@ TIGHT = 0.6
 SPARE = 0.3
 """Most space between two lines of a paragraph, in the size of the text, and how much more of it
 parts a line from another text."""
+
+LIST_ITEMS = 2
+LIST_DEPTHS = 3
+"""Items of a list beside another, and the places at which they begin."""
 
 PROSE_FILL = 0.5
 PROSE_SHARE = 0.5
@@ -195,6 +199,8 @@ def _divides(left: list[Part], right: list[Part], size: float) -> bool:
     aligned = _aligned(sides, BESIDE * size)
     if gap > SHEET * size and lines >= SHEET_LINES and not aligned:
         return True
+    if gap > WIDE * size and _is_list(left, sides[0]) and _is_list(right, sides[1]):
+        return True
     if lines < (WIDE_LINES if gap > WIDE * size else PROSE_LINES):
         return False
     prose = [_is_prose(sides[0], left), _is_prose(sides[1], right)]
@@ -236,6 +242,17 @@ def _side(parts: list[Part]) -> list[Extent]:
         flowing = max(words, PROSE_WORDS) if flows and words > 1 else words
         lines[-1] = (middle, right - left, flowing)
     return lines
+
+
+def _is_list(parts: list[Part], lines: list[Extent]) -> bool:
+    """Whether half of the lines of a side begin with a bullet at one of few places."""
+    if median([words for _, _, words in lines]) < 2:
+        return False  # bullets alone, in a table
+    lefts = [part.left for part in parts if part.item and lists.BULLET.match(f"{part.item.text} a")]
+    return (
+        len(lefts) >= max(LIST_ITEMS, len(lines) / 2)
+        and len({round(left / 4) for left in lefts}) <= LIST_DEPTHS
+    )
 
 
 def _width(parts: list[Part]) -> float:

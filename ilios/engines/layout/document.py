@@ -11,6 +11,7 @@ from schemas.results import PageHeading, PageTable
 
 from . import columns, figures, fonts, headings, running, strokes, tables, vertical
 from .blocks import Block, read_column
+from .drawn_bullets import with_drawn_bullets
 from .items import Figure, Item, PageItems
 from .lines import make_line, rows
 from .parts import Part
@@ -28,6 +29,14 @@ MAX_ITEMS = 8000
 """A page with more items is read line by line."""
 
 
+class Style(Struct, frozen=True):
+    """What the pages of a document have in common: their fonts, and the sizes of its headings."""
+
+    fonts: fonts.Fonts
+    sizes: frozenset[float]
+    whole: bool
+
+
 class LaidOutPage(Struct, frozen=True, kw_only=True):
     """A page in Markdown; ``index`` counts from 0. A header or footer is not in ``markdown``."""
 
@@ -37,6 +46,7 @@ class LaidOutPage(Struct, frozen=True, kw_only=True):
     footer: str | None = None
     headings: tuple[PageHeading, ...] = ()
     tables: tuple[PageTable, ...] = ()
+    style: Style | None = None
 
 
 def lay_out(
@@ -55,23 +65,51 @@ def lay_out(
     :param on_page: called after the longest step of each page.
     :param noisy: whether the sizes of the items are only the heights of recognised lines.
     """
-    pages = [vertical.with_stacked(_sound(page)) for page in pages]
+    pages = list(map(_prepared, pages))
     if noisy:
         pages = list(map(_without_margins, pages))
     usual = fonts.measure(pages, noisy=noisy)
-    found = running.find_running(pages, usual)
+    style = Style(usual, frozenset(), whole)
+    return _with_levels(pages, running.find_running(pages, usual), style, on_page)
+
+
+def lay_out_again(page: PageItems, before: LaidOutPage) -> LaidOutPage:
+    """Return a page with other items, in the style and with the running lines of its document.
+
+    :param before: the layout of the page among those of its document.
+    """
+    page = _prepared(page)
+    style = before.style or Style(fonts.measure([page]), frozenset(), whole=True)
+    edges = running.same_running(page, before.header, before.footer, style.fonts)
+    [laid] = _with_levels([page], [edges], style, lambda: None)
+    return laid
+
+
+def _with_levels(
+    pages: Sequence[PageItems],
+    edges: Sequence[running.Running],
+    style: Style,
+    on_page: Callable[[], None],
+) -> list[LaidOutPage]:
+    """Return the pages without their running lines, and with the levels of their headings."""
     blocks = []
-    for page, edges in zip(pages, found, strict=True):
-        blocks.append(_page_blocks(page, edges, usual))
+    for page, one in zip(pages, edges, strict=True):
+        blocks.append(list(_page_blocks(page, one, style.fonts)))
         on_page()
-    sizes = (block.size for page in blocks for block in page if block.kind == "heading")
-    levels = headings.heading_levels(sizes, usual, whole=whole)
-    for block in (block for page in blocks for block in page if block.kind == "heading"):
+    found = [block for page in blocks for block in page if block.kind == "heading"]
+    sizes = style.sizes.union(block.size for block in found)
+    levels = headings.heading_levels(sizes, style.fonts, whole=style.whole)
+    for block in found:
         block.level = levels[block.size]
+    style = replace(style, sizes=sizes)
     return [
-        _laid_out(page.index, edges, found)
-        for page, edges, found in zip(pages, found, blocks, strict=True)
+        _laid_out(page.index, one, found, style)
+        for page, one, found in zip(pages, edges, blocks, strict=True)
     ]
+
+
+def _prepared(page: PageItems) -> PageItems:
+    return with_drawn_bullets(vertical.with_stacked(_sound(page)))
 
 
 def _sound(page: PageItems) -> PageItems:
@@ -132,7 +170,7 @@ def _page_blocks(page: PageItems, edges: running.Running, usual: fonts.Fonts) ->
     return blocks + [Block("paragraph", text) for text in texts]
 
 
-def _laid_out(index: int, edges: running.Running, blocks: list[Block]) -> LaidOutPage:
+def _laid_out(index: int, edges: running.Running, blocks: list[Block], style: Style) -> LaidOutPage:
     found = [block.table for block in blocks if block.table is not None]
     return LaidOutPage(
         index=index,
@@ -148,6 +186,7 @@ def _laid_out(index: int, edges: running.Running, blocks: list[Block]) -> LaidOu
             PageTable(f"table-{index}-{number}", markdown.table(table.rows), "markdown")
             for number, table in enumerate(found)
         ),
+        style=style,
     )
 
 

@@ -20,6 +20,9 @@ BODY_SHARE = 0.4
 """Sizes are noisy, as those of recognised text are, if fewer characters than this share differ by
 less than the spread from the body size."""
 
+TYPEWRITTEN = 0.8
+"""Share of monospaced characters from which they are the text, and not code in it."""
+
 
 class Fonts(Struct, frozen=True):
     """The usual font of a document; ``rtl`` means a column written from right to left."""
@@ -70,7 +73,8 @@ def measure(pages: Iterable[PageItems], *, noisy: bool = False) -> Fonts:
     if noisy:
         body = _median(sizes, total)
     half = total / 2
-    return Fonts(body, bold > half, italic > half, monospaced > half, noisy)
+    typewritten = monospaced > TYPEWRITTEN * total
+    return Fonts(body, bold > half, italic > half, typewritten, noisy)
 
 
 def _median(sizes: Counter[float], total: int) -> float:

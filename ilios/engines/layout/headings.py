@@ -34,7 +34,7 @@ _NUMBER = re.compile(r"[\dIVXA-Z.]{1,8}|\(?\w{1,4}[.)]")
 _END = re.compile(r"[.,;]$")
 CAPTION = re.compile(
     r"(?:table|tab\.|tabelle|fig\.?|figure|abb\.?|abbildung|listing|algorithm|example|beispiel|source|note)s?\s*"
-    r"(?:[\dIVXA-Z]+\b|:)",
+    r"(?:(?-i:\d[\w.]*|[IVX]{1,5}|[A-Z](?:\.?\d+)?)\b|:)",
     re.IGNORECASE,
 )
 

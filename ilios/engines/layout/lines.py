@@ -33,6 +33,7 @@ MAX_TALL = 100
 INITIAL_CHARS = 12
 """An initial may be one item with the rest of its word."""
 
+_ONE_LETTER_WORDS = frozenset("AEIOUY")
 _RTL = re.compile("[\u0590-\u08ff\ufb1d-\ufdff\ufe70-\ufefc]")
 _LTR = re.compile("[A-Za-z\u00c0-\u024f\u0370-\u052f\u3040-\u9fff]")
 _WIDE = re.compile("[\u2e80-\u9fff\uac00-\ud7a3\uf900-\ufaff\uff00-\uffef]")
@@ -129,11 +130,21 @@ def spaced(one: Item, other: Item) -> bool:
     size = min(one.size, other.size)
     if gap < -OVERLAP * size:
         return True
+    if _is_initial_of(one, other):
+        return False
     if gap <= SPACE * size:
         return False
     return not (
         _WIDE.match(one.text[-1:]) and _WIDE.match(other.text[:1]) and gap < CELL_GAP * one.size
     )
+
+
+def _is_initial_of(one: Item, other: Item) -> bool:
+    """Whether a large letter is the first of the word after it, and no word by itself."""
+    if not (one.size > TALL * other.size and len(one.text) == 1 and one.text.isupper()):
+        return False
+    rest = other.text.split(" ", 1)[0]
+    return rest[:1].islower() and (one.text not in _ONE_LETTER_WORDS or len(rest) == 1)
 
 
 def join_text(items: Sequence[Item]) -> str:

@@ -20,6 +20,9 @@ NUMBER = re.compile(r"(\(?(?:\d{1,2}|[a-z]|[ivx]{1,5}|[A-Z])[.)]|\d{3}\.)\s+(?=\
 OUTLINE = re.compile(r"\d{1,2}(?:\.\d{1,3})+\.?\s+(?=\S)")
 """Number of a section, which begins a line of a list of contents."""
 
+LABEL = re.compile(r"\[(?:\d{1,3}|[A-Z][\w+]{1,7})\]\s")
+"""Label of a reference, by which it is quoted in the text."""
+
 COUNT = re.compile(r"\(?(\d{1,2})[.)]\s")
 """Number of an item; a list has consecutive ones."""
 

@@ -1,6 +1,7 @@
 """Tables without rules, or with only some: rows of short texts in columns."""
 
 import re
+from bisect import bisect_left
 from collections.abc import Sequence
 from itertools import dropwhile, pairwise
 from statistics import median
@@ -43,6 +44,9 @@ RECENT = 20
 MAX_COLUMNS = 200
 """With more columns it is no table."""
 
+NARROW = 0.4
+"""Least gap, in the size of the font, between cells that begin where those of other rows do."""
+
 LEAST_DOTS = 4
 """Dots of leaders."""
 
@@ -82,6 +86,7 @@ def find(lines: Sequence[Line], *, code: bool, rules: Sequence[Rule] = ()) -> li
             place += 1
             continue
         stop = _run(split, place)
+        split[place:stop] = _split_alike(split[place:stop])
         table = _table(split[place:stop])
         if table is None:
             place = stop
@@ -134,12 +139,42 @@ def _run(split: Rows, start: int) -> int:
             last = stop + 1
         elif not _continues(above, row[0], split[start]):
             break
-        elif _in_first_column(split[max(start, stop - RECENT) : stop], row[0]) or (
-            gap < TIGHT * row[0].size / 2 and row[0].left > split[start][0].left + row[0].size
-        ):
-            last = stop + 1
+        else:
+            recent = split[max(start, stop - RECENT) : stop]
+            left = min(one[0].left for one in recent) + row[0].size
+            if _in_first_column(recent, row[0]) or (
+                gap < TIGHT * row[0].size / 2 and row[0].left > left
+            ):
+                last = stop + 1
         stop += 1
     return last
+
+
+def _split_alike(run: Rows) -> Rows:
+    """Return rows whose narrow gaps part cells where another row has a cell, too."""
+    most = max(map(len, run))
+    if not SHORT_COLUMNS <= most <= MAX_COLUMNS:
+        return run
+    fullest = [row for row in run if len(row) == most]
+    starts = sorted({piece.left for row in fullest[:RECENT] for piece in row[1:]})
+    return [
+        row if len(row) in (1, most) else [cell for piece in row for cell in _cut(piece, starts)]
+        for row in run
+    ]
+
+
+def _cut(piece: Line, starts: Sequence[float]) -> list[Line]:
+    """Return a cell in pieces that begin at the given places, if there is white before them."""
+    items = sorted(piece.items, key=lambda item: item.left)
+    groups = [items[:1]]
+    for item in items[1:]:
+        at = bisect_left(starts, item.left - 1)
+        white = item.left - max(one.right for one in groups[-1]) > NARROW * item.size
+        if white and at < len(starts) and starts[at] <= item.left + 1:
+            groups.append([item])
+        else:
+            groups[-1].append(item)
+    return [make_line(group) for group in groups] if len(groups) > 1 else [piece]
 
 
 def _in_first_column(rows: Rows, line: Line) -> bool:

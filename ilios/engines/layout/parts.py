@@ -1,11 +1,16 @@
 """Parts of a page that are placed as a whole, and the corridors between them."""
 
+import re
+
 from msgspec import Struct
 
 from .items import Item
 
 PROSE_WORDS = 4
 """Words of a line of running text."""
+
+_NUMBERS = re.compile(r"(?=\D*\d)(?:[\W\d_]|(?<![^\W\d_])[^\W\d_](?![^\W\d_]))*")
+"""Numbers with their signs and units of one letter."""
 
 
 class Part(Struct):
@@ -32,7 +37,7 @@ def goes_on(part: Part) -> bool:
 
 
 def words_of(part: Part) -> int:
-    """Return how many words a part has; a table and a line of contents count as prose."""
+    """Return how many words of text a part has; a table and a line of contents count as prose."""
     if part.item is None:
         return PROSE_WORDS
     text = part.item.text
@@ -41,6 +46,8 @@ def words_of(part: Part) -> int:
     if "...." in text or ". . . ." in text:
         return PROSE_WORDS  # a line of a list of contents
     spaces = text.count(" ") + 1
+    if _NUMBERS.fullmatch(text):
+        return 0  # cells of a table
     # Scripts without spaces between words have about two letters to a word.
     return spaces if text.isascii() or spaces > 1 else max(spaces, _wide(text) // 2)
 

@@ -13,6 +13,8 @@ _MISREAD = re.compile(
 )
 """Starts of a line that Markdown would take for something else."""
 
+_BACKTICKS = re.compile("`+")
+
 _TAG = re.compile(r"(?<!\\)<(?=/?[A-Za-z][^<>\n]*>|!--)")
 """Text that would be hidden as a tag."""
 
@@ -41,7 +43,8 @@ def _piece(block: Block) -> str:
     if block.kind == "figure":
         return block.text
     if block.kind == "code":
-        fence = "````" if "```" in block.text else "```"
+        longest = max(map(len, _BACKTICKS.findall(block.text)), default=0)
+        fence = "`" * max(longest + 1, 3)
         return f"{fence}\n{block.text}\n{fence}"
     if block.kind == "heading":
         return f"{'#' * block.level} {_shown(markdown.one_line(block.text))}"

@@ -3,6 +3,7 @@
 import re
 from collections import defaultdict
 from collections.abc import Sequence
+from itertools import takewhile
 
 from msgspec import Struct
 
@@ -94,6 +95,20 @@ def find_running(pages: Sequence[PageItems], fonts: Fonts) -> list[Running]:
         _running(page, head, foot, shared_heads, shared_feet, fonts)
         for page, (head, foot) in zip(pages, edges, strict=True)
     ]
+
+
+def same_running(page: PageItems, header: str | None, footer: str | None, fonts: Fonts) -> Running:
+    """Return the lines of a page that are those of the given header and footer."""
+    headers = _lines_of(header, _edge_rows(page, fonts, at_top=True))
+    footers = _lines_of(footer, _edge_rows(page, fonts, at_top=False))
+    used = frozenset(id(item) for row in headers + footers for item in row.line.items)
+    return Running(_text(headers), _text(footers[::-1]), used)
+
+
+def _lines_of(text: str | None, found: list[_Row]) -> list[_Row]:
+    """Return the rows from the edge of the page on that are lines of a text."""
+    lines = {"".join(line.split()) for line in (text or "").splitlines()}
+    return list(takewhile(lambda row: "".join(row.line.text.split()) in lines, found))
 
 
 def _running(

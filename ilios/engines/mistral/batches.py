@@ -30,6 +30,7 @@ from ilios.engines.mistral import (
 from ilios.engines.mistral.calls import RetryingCalls
 from ilios.engines.mistral.client import MistralClient, ocr_options
 from ilios.engines.mistral.errors import ApiError
+from ilios.engines.mistral.ocr import decode_response
 from ilios.engines.mistral.protection import unprotected
 from ilios.engines.mistral.uploads import DocumentReference, Uploads
 from ilios.engines.pages import PageSplitter, selected_indices
@@ -120,7 +121,7 @@ class MistralBatches:
                 document = by_id.get(row.custom_id)
                 if document is None or row.response.status_code != 200:
                     continue
-                answer = models.OCRResponse.model_validate_json(bytes(row.response.body))
+                answer = decode_response(row.response.body)
                 result = responses.parse_response(
                     answer,
                     _answered_indices(options, len(answer.pages)),

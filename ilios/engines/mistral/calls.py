@@ -8,12 +8,12 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from typing import TypeVar
 
 import structlog
-from mistralai.client import models
 
 from actors.backoff import Backoff
 from actors.engines import EngineUnavailable, Unconvertible
 from ilios.engines.mistral import MistralLimits
 from ilios.engines.mistral.errors import ApiError, classify
+from ilios.engines.mistral.ocr import OcrResponse
 from ilios.runtime.fair_semaphore import FairSemaphore
 
 LONGEST_PAUSE = 20.0  # seconds between two calls for a document; longer waits free its slot
@@ -157,8 +157,8 @@ class RetryingCalls:
 
     async def run_ocr(
         self,
-        call: Callable[[], Awaitable[models.OCRResponse]],
-        parse: Callable[[models.OCRResponse], Awaitable[Answer]],
+        call: Callable[[], Awaitable[OcrResponse]],
+        parse: Callable[[OcrResponse], Awaitable[Answer]],
         *,
         pages: int,
         urgent: bool,

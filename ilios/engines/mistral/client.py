@@ -1,4 +1,7 @@
-"""Client of the API by its SDK: one method for each operation, without retries."""
+"""Client of the API: one method for each operation, without retries.
+
+OCR, which every document needs, is called without the SDK; see ``ocr``.
+"""
 
 import asyncio
 from collections.abc import AsyncIterator, Iterable
@@ -11,11 +14,10 @@ from mistralai.client import Mistral, models
 from mistralai.client.errors import MistralError
 from msgspec import Struct
 
+from ilios.engines.mistral.ocr import CONNECT_SECONDS, IDLE_SECONDS, OcrEndpoint, OcrResponse
 from ilios.secret import Secret
 from schemas.results import split_lines
 
-CONNECT_SECONDS = 10.0
-IDLE_SECONDS = 30.0  # after which an idle connection is closed
 LIST_PAGE_SIZE = 100
 JOBS_LIVE = timedelta(days=8)
 """A batch job may take a week; older ones have ended."""
@@ -34,10 +36,11 @@ class UploadedFile(Struct, frozen=True):
 
 
 class MistralClient:
-    """Calls of the API. Errors are those of the SDK and of httpx2; see ``errors.classify``."""
+    """Calls of the API. Errors are those of the SDK and of HTTP; see ``errors.classify``."""
 
-    def __init__(self, sdk: Mistral, call_timeout: float) -> None:
+    def __init__(self, sdk: Mistral, endpoint: OcrEndpoint, call_timeout: float) -> None:
         self.sdk = sdk
+        self._endpoint = endpoint
         self._timeout = call_timeout
 
     @classmethod
@@ -52,10 +55,13 @@ class MistralClient:
             keepalive_expiry=IDLE_SECONDS,
         )
         timeout = httpx2.Timeout(call_timeout, connect=CONNECT_SECONDS)
+        certificates = httpx2.create_ssl_context()
         # Without a synchronous client the SDK makes one, and loads certificates for it.
         with httpx2.Client(verify=False) as unused:
             async with (
-                httpx2.AsyncClient(follow_redirects=True, limits=limits, timeout=timeout) as http,
+                httpx2.AsyncClient(
+                    follow_redirects=True, limits=limits, timeout=timeout, verify=certificates
+                ) as http,
                 Mistral(
                     api_key=key.get_secret_value(),
                     server_url=server_url,
@@ -63,19 +69,23 @@ class MistralClient:
                     async_client=http,
                     timeout_ms=int(call_timeout * 1000),
                 ) as sdk,
+                OcrEndpoint.open(
+                    key,
+                    sdk.sdk_configuration.get_server_details()[0],
+                    max_connections=max_concurrent_calls * 2,
+                    ssl_context=certificates,
+                ) as endpoint,
             ):
-                yield cls(sdk, call_timeout)
+                yield cls(sdk, endpoint, call_timeout)
 
     async def ocr(
         self, model: str, document: dict[str, Any], pages: list[int] | None, *, images: bool
-    ) -> models.OCRResponse:
+    ) -> OcrResponse:
         """Run OCR on a document, or on some of its pages (counted from 0)."""
+        request = {"model": model, "document": document}
+        request |= ocr_options(model, pages, images=images)
         async with asyncio.timeout(self._timeout):
-            return await self.sdk.ocr.process_async(
-                model=model,
-                document=_document_chunk(document),
-                **ocr_options(model, pages, images=images),
-            )
+            return await self._endpoint.call(request)
 
     async def upload(
         self, name: str, content: IO[bytes], purpose: models.FilePurpose = "ocr"
@@ -187,16 +197,6 @@ def ocr_options(model: str, pages: list[int] | None, *, images: bool) -> dict[st
     if model not in _WITHOUT_CONFIDENCE:
         chosen["confidence_scores_granularity"] = "page"
     return chosen
-
-
-def _document_chunk(document: dict[str, Any]) -> models.DocumentUnion:
-    """Return a document as a model of the SDK, which saves it a slow conversion."""
-    match document:
-        case {"file_id": file_id}:
-            return models.FileChunk(file_id=file_id)
-        case {"image_url": url}:
-            return models.ImageURLChunk(image_url=url)
-    return models.DocumentURLChunk(document_url=document["document_url"])
 
 
 def _with_prefix(files: Iterable[models.FileSchema], prefix: str) -> list[UploadedFile]:

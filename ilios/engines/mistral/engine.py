@@ -9,8 +9,6 @@ from functools import partial
 from pathlib import Path
 
 import msgspec
-from mistralai.client import models
-from mistralai.client.errors import MistralError
 from msgspec import Struct
 
 from actors.engines import Conversion, EngineUnavailable, SourceFile, Unconvertible
@@ -29,7 +27,8 @@ from ilios.engines.mistral import (
 from ilios.engines.mistral.batches import MistralBatches
 from ilios.engines.mistral.calls import CircuitBreaker, RateLimiter, RetryingCalls
 from ilios.engines.mistral.client import MistralClient
-from ilios.engines.mistral.errors import is_file_missing
+from ilios.engines.mistral.errors import RefusedCall, is_file_missing
+from ilios.engines.mistral.ocr import OcrResponse
 from ilios.engines.mistral.protection import BINDING_CODES, unprotected
 from ilios.engines.mistral.uploads import DocumentUpload, Uploads
 from ilios.engines.pages import PageSplitter, selected_indices
@@ -245,7 +244,7 @@ class MistralEngine:
         image_url = partial(page_images.image_path, job.document.document_id)
         began = time.monotonic()
 
-        async def call() -> models.OCRResponse:
+        async def call() -> OcrResponse:
             nonlocal began
             reference = await upload.reference()
             began = time.monotonic()
@@ -253,12 +252,12 @@ class MistralEngine:
                 return await self._client.ocr(
                     job.model, reference, requested, images=self._limits.images
                 )
-            except MistralError as error:
+            except RefusedCall as error:
                 if is_file_missing(error):
                     upload.reset()
                 raise
 
-        async def parse(answer: models.OCRResponse) -> tuple[EngineResult, float]:
+        async def parse(answer: OcrResponse) -> tuple[EngineResult, float]:
             seconds = time.monotonic() - began
             if any(page.images for page in answer.pages):  # decoding many takes a while
                 return await asyncio.to_thread(

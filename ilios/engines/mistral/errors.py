@@ -6,6 +6,7 @@ from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from typing import Literal
 
+import aiohttp
 import httpx2
 import msgspec
 from mistralai.client.errors import MistralError, NoResponseError, ResponseValidationError
@@ -54,27 +55,43 @@ class ApiError(Exception):
         self.retry_after = retry_after
 
 
+class RefusedCall(Exception):
+    """The OCR endpoint answered with another status than 200; ``MistralError`` without the SDK."""
+
+    def __init__(self, status: int, body: str, headers: Mapping[str, str]) -> None:
+        super().__init__(f"status {status}")
+        self.status_code = status
+        self.body = body
+        self.headers = headers
+
+
 def classify(error: Exception) -> ApiError | Unconvertible:
-    """Return the meaning of an exception of the SDK; raise any other one again."""
+    """Return the meaning of an exception of the HTTP libraries or the SDK; raise any other one."""
     match error:
         case ResponseValidationError():
             return _lost_answer(_UNREADABLE)
-        case MistralError():
+        case MistralError() | RefusedCall():
             return _from_response(error.status_code, error.body or "", error.headers)
-        case httpx2.ConnectError() | httpx2.ConnectTimeout() | httpx2.PoolTimeout():
+        case (
+            httpx2.ConnectError()
+            | httpx2.ConnectTimeout()
+            | httpx2.PoolTimeout()
+            | aiohttp.ClientConnectorError()
+            | aiohttp.ConnectionTimeoutError()
+        ):
             return _down("Mistral cannot be reached")
         case TimeoutError() | httpx2.TimeoutException():
             return _lost_answer("Mistral did not answer in time")
-        case httpx2.HTTPError() | httpx2.StreamError() | NoResponseError():
+        case httpx2.HTTPError() | httpx2.StreamError() | NoResponseError() | aiohttp.ClientError():
             return _lost_answer("The connection to Mistral broke off")
         case ValueError():  # invalid JSON in an answer
             return _lost_answer(_UNREADABLE)
     raise error
 
 
-def is_file_missing(error: MistralError) -> bool:
+def is_file_missing(error: RefusedCall) -> bool:
     """Whether the file of a call does not exist any more."""
-    return 400 <= error.status_code < 500 and bool(_FILE_MISSING.search(error.body or ""))
+    return 400 <= error.status_code < 500 and bool(_FILE_MISSING.search(error.body))
 
 
 def _from_response(status: int, body: str, headers: Mapping[str, str]) -> ApiError | Unconvertible:

@@ -5,9 +5,8 @@ import binascii
 import re
 from collections.abc import Callable, Sequence
 
-from mistralai.client import models
-
 from ilios.engines.mistral.errors import ApiError
+from ilios.engines.mistral.ocr import OcrImage, OcrPage, OcrResponse, OcrTable
 from ilios.engines.page_images import image_name, resolve_links
 from ilios.engines.results import EngineResult
 from schemas.results import (
@@ -24,7 +23,7 @@ _ENDINGS = {"jpeg": "jpeg", "jpg": "jpeg", "png": "png", "gif": "gif", "webp": "
 
 
 def parse_response(
-    response: models.OCRResponse,
+    response: OcrResponse,
     indices: Sequence[int] | None,
     image_url: Callable[[str], str],
 ) -> EngineResult:
@@ -47,12 +46,12 @@ def parse_response(
 
 
 def _page(
-    page: models.OCRPageObject,
+    page: OcrPage,
     number: int,
     images: dict[str, bytes],
     image_url: Callable[[str], str],
 ) -> PageResult:
-    shown = {image.id: _image(image, images) for image in page.images}
+    shown = {image.id: _image(image, images) for image in page.images or ()}
     tables = {table.id: _table(table) for table in page.tables or ()}
     scores = page.confidence_scores
     size = page.dimensions
@@ -73,7 +72,7 @@ def _page(
     )
 
 
-def _image(image: models.OCRImageObject, images: dict[str, bytes]) -> PageImage:
+def _image(image: OcrImage, images: dict[str, bytes]) -> PageImage:
     corners = (image.top_left_x, image.top_left_y, image.bottom_right_x, image.bottom_right_y)
     whole = [corner for corner in corners if corner is not None]
     name = None
@@ -102,5 +101,5 @@ def _decode_image(text: str) -> tuple[bytes, str] | None:
     return (data, ending) if data else None
 
 
-def _table(table: models.OCRTableObject) -> PageTable:
-    return PageTable(id=table.id, content=table.content, format=str(table.format_))
+def _table(table: OcrTable) -> PageTable:
+    return PageTable(id=table.id, content=table.content, format=table.format)

@@ -3,7 +3,7 @@
 import ctypes
 import html
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Container, Iterable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -13,6 +13,7 @@ from msgspec import Struct
 
 from ilios.engines.converters import markdown
 from ilios.engines.layout.items import Figure, Item
+from ilios.engines.pdf.appearances import MAX_TEXTS, drawn_texts
 from ilios.engines.pdf.geometry import Rect, View
 
 MAX_ANNOTATIONS = 1_000
@@ -23,6 +24,11 @@ USUAL_SIZE = 12.0
 LINE_HEIGHT = 1.2
 """Distance of lines in font sizes."""
 
+BOXES = {True: "\u2611", False: "\u2610"}
+"""A checkbox or radio button that is checked, and one that is not."""
+
+TEXT_FLAG_PASSWORD = 1 << 13
+_PUSH_BUTTON = 1 << 16
 _HIDDEN = pdfium.FPDF_ANNOT_FLAG_HIDDEN | pdfium.FPDF_ANNOT_FLAG_NOVIEW
 _COMMENTED = frozenset(
     {
@@ -41,34 +47,87 @@ _COMMENTED = frozenset(
     }
 )
 _TYPED = frozenset({pdfium.FPDF_ANNOT_FREETEXT, pdfium.FPDF_ANNOT_STAMP})
+_IN_FLOW = frozenset({pdfium.FPDF_ANNOT_FREETEXT, pdfium.FPDF_ANNOT_WIDGET})
+_UNDRAWN = frozenset({pdfium.FPDF_ANNOT_LINK, pdfium.FPDF_ANNOT_POPUP})
 _FONT_SIZE = re.compile(r"(\d{1,4}(?:\.\d+)?)\s+Tf\b")
 _BREAK = re.compile(r"</p>|<br\b[^>]*>", re.IGNORECASE)
 _TAG = re.compile(r"<[^>]*>")
 _STAMP_NAME = re.compile(r"(?<=[a-z])(?=[A-Z])")
 
 
+class Drawn(Struct, frozen=True):
+    """An annotation whose appearance may have further text than ``text``.
+
+    ``rect`` is on the page as it is shown. Without text in the appearance, ``name`` stands for it.
+    """
+
+    rect: Rect
+    text: str = ""
+    name: tuple[Item, ...] = ()
+    in_flow: bool = False
+
+
 class Annotations(Struct, frozen=True):
-    """Text typed onto a page, at its place, and the comments on it, as Markdown."""
+    """Text typed onto a page, at its place, and the comments on it, as Markdown.
+
+    ``drawn`` are annotations with an appearance by their numbers, ``left_out`` the number of those
+    that were not looked at.
+    """
 
     typed: tuple[Item, ...] = ()
     comments: tuple[Figure, ...] = ()
+    drawn: dict[int, Drawn] = {}
+    left_out: int = 0
 
 
-def read_annotations(page: pypdfium2.PdfPage, view: View) -> Annotations:
-    """Return the visible annotations of a page."""
+def read_annotations(
+    page: pypdfium2.PdfPage,
+    view: View,
+    fields: Container[int] = (),
+    filled: Container[int] = (),
+) -> Annotations:
+    """Return the visible annotations of a page.
+
+    :param fields: the numbers of the form fields that are read already.
+    :param filled: those of them whose appearance is of no interest.
+    """
     typed: list[Item] = []
     comments: list[Figure] = []
-    for index in range(min(pdfium.FPDFPage_GetAnnotCount(page.raw), MAX_ANNOTATIONS)):
-        with _annotation(page, index) as found:
+    drawn: dict[int, Drawn] = {}
+    count = pdfium.FPDFPage_GetAnnotCount(page.raw)
+    left_out, budget = max(count - MAX_ANNOTATIONS, 0), MAX_TEXTS
+    for number in range(min(count, MAX_ANNOTATIONS)):
+        with _annotation(page, number) as found:
             if not found or pdfium.FPDFAnnot_GetFlags(found) & _HIDDEN:
                 continue
             kind = pdfium.FPDFAnnot_GetSubtype(found)
-            if kind in _TYPED:
-                typed += _typed(found, kind, view)
-            elif kind in _COMMENTED and (comment := _comment(found)):
-                rect = _rect(found, view) or Rect(0.0, 0.0, 0.0, 0.0)
-                comments.append(Figure(rect.left, rect.top, rect.right, rect.bottom, comment))
-    return Annotations(tuple(typed), tuple(comments))
+            rect = _rect(found, view)
+            text = ""
+            name: tuple[Item, ...] = ()
+            if kind in _TYPED and rect:
+                text = _typed(found)
+                styled = _FONT_SIZE.search(_string(found, b"DA"))
+                typed += text_at(rect, text, float(styled[1]) if styled else 0.0)
+                if kind == pdfium.FPDF_ANNOT_STAMP and not text:
+                    name = tuple(text_at(rect, _name(found)))
+            elif kind == pdfium.FPDF_ANNOT_WIDGET and rect and number not in fields:
+                text = _own_value(found)
+                typed += text_at(rect, text)
+            elif kind in _COMMENTED and (text := _comment(found)):
+                box = rect or Rect(0.0, 0.0, 0.0, 0.0)
+                comments.append(Figure(box.left, box.top, box.right, box.bottom, text))
+            if kind in _UNDRAWN or number in filled or rect is None:
+                continue
+            texts = 0 if text in BOXES.values() else drawn_texts(found, budget)
+            if texts >= budget:
+                left_out += 1
+            elif texts:
+                budget -= texts
+                shown = _rect(found, View(view.sheet)) or rect
+                drawn[number] = Drawn(shown, text, name, kind in _IN_FLOW)
+            else:
+                typed += name
+    return Annotations(tuple(typed), tuple(comments), drawn, left_out)
 
 
 def hidden_annotations(page: pypdfium2.PdfPage, indices: Iterable[int]) -> frozenset[int]:
@@ -91,18 +150,28 @@ def _annotation(page: pypdfium2.PdfPage, index: int) -> Iterator[Any]:
             pdfium.FPDFPage_CloseAnnot(found)
 
 
-def _typed(annotation: Any, kind: int, view: View) -> Iterator[Item]:
-    """Yield an item for each line; a stamp without text has the name of its picture."""
+def _typed(annotation: Any) -> str:
     text = _string(annotation, b"Contents")
     if not text.strip():
         text = html.unescape(_TAG.sub("", _BREAK.sub("\n", _string(annotation, b"RC"))))
-    if kind == pdfium.FPDF_ANNOT_STAMP and not text.strip():
-        text = _STAMP_NAME.sub(" ", _string(annotation, b"Name").lstrip("#/"))
-    rect = _rect(annotation, view)
-    if not text.strip() or rect is None:
-        return
-    styled = _FONT_SIZE.search(_string(annotation, b"DA"))
-    yield from text_at(rect, text, float(styled[1]) if styled else 0.0)
+    return text.strip()
+
+
+def _own_value(annotation: Any) -> str:
+    """Return the value of a form field that does not inherit it."""
+    kind = _string(annotation, b"FT")
+    flags = ctypes.c_float()
+    pdfium.FPDFAnnot_GetNumberValue(annotation, b"Ff", ctypes.byref(flags))
+    if kind == "Btn":
+        checked = _string(annotation, b"AS") not in {"", "Off"}
+        return "" if int(flags.value) & _PUSH_BUTTON else BOXES[checked]
+    is_secret = kind == "Tx" and int(flags.value) & TEXT_FLAG_PASSWORD
+    return "" if is_secret else _string(annotation, b"V").strip()
+
+
+def _name(annotation: Any) -> str:
+    """Return the name of the picture on a stamp."""
+    return _STAMP_NAME.sub(" ", _string(annotation, b"Name").lstrip("#/"))
 
 
 def _rect(annotation: Any, view: View) -> Rect | None:

@@ -1,6 +1,7 @@
 """PDF to Markdown: each page from its text layer, or by recognition where it has none."""
 
 from collections.abc import Callable, Sequence
+from contextlib import closing
 from pathlib import Path
 
 import pypdfium2
@@ -16,12 +17,14 @@ from ilios.engines.pages import (
     model_name,
     selected_indices,
 )
+from ilios.engines.pdf.appearances import AppearanceReader
 from ilios.engines.pdf.conservation import words
 from ilios.engines.pdf.document import Damaged, open_pdf
+from ilios.engines.pdf.draft import Draft
 from ilios.engines.pdf.finishing import finish
 from ilios.engines.pdf.forms import is_xfa_placeholder
 from ilios.engines.pdf.parser import ParsedBatch, parse_batches
-from ilios.engines.pdf.reading import DocumentReader, Draft
+from ilios.engines.pdf.reading import DocumentReader
 from ilios.engines.pdf.repair import repaired_copy
 from ilios.engines.pdf.scans import PageReader
 from schemas.warnings import page_warning
@@ -49,7 +52,7 @@ def convert(
 def _convert(
     path: Path, limits: EngineLimits, progress: Callable[[int, int], None], reading: Reading
 ) -> Pages:
-    with open_pdf(path) as document:
+    with open_pdf(path) as document, closing(AppearanceReader(path)) as appearances:
         selected = selected_indices(reading.ranges, len(document))
         check_page_limit("PDF", "pages", len(document), len(selected), limits.max_pages)
         indices = reading.portion.of(selected)
@@ -62,8 +65,8 @@ def _convert(
             progress(done, total)
 
         scans = PageReader(beat, reading.languages)
-        reader = DocumentReader(document, scans, reading.recognition or "auto")
-        for batch in parse_batches(path, len(document), indices):
+        reader = DocumentReader(document, appearances, scans, reading.recognition or "auto")
+        for batch in parse_batches(path, document, indices):
             drafts = []
             for index in batch.indices:
                 if done and reading.portion.is_over:
@@ -94,6 +97,8 @@ def _draft(
         batch.form_type, len(document), draft.fields, sum(words(draft.layer).values())
     ):
         draft.warnings.append(page_warning("xfa_placeholder"))
+    if fields := batch.without_fields.get(index):
+        draft.warnings.append(page_warning("form_fields_left_out", str(fields)))
     return draft
 
 

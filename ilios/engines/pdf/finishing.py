@@ -6,12 +6,14 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from ilios.engines.converters import markdown
-from ilios.engines.layout.document import LaidOutPage, lay_out
+from ilios.engines.layout.document import LaidOutPage, lay_out, lay_out_again
 from ilios.engines.layout.imprints import is_stamp
 from ilios.engines.layout.items import PageItems
 from ilios.engines.pages import ConvertedPage
 from ilios.engines.pdf.conservation import Conservation, conserved
-from ilios.engines.pdf.reading import DocumentReader, Draft
+from ilios.engines.pdf.draft import Draft
+from ilios.engines.pdf.reading import DocumentReader
+from ilios.engines.pdf.recognised import with_values
 from ilios.engines.recognition.ocr import ImageText
 from schemas.results import PageDimensions, PageResult, ReadingMethod
 from schemas.warnings import PageWarning, page_warning
@@ -45,9 +47,8 @@ def finish(draft: Draft, laid: LaidOutPage | None, reader: DocumentReader) -> Co
     if laid is None:
         laid = LaidOutPage(index=draft.index, markdown="")
     if not laid.markdown:  # all there is on a page is not its header
-        laid = LaidOutPage(
-            index=draft.index, markdown="\n\n".join(filter(None, [laid.header, laid.footer]))
-        )
+        text = "\n\n".join(filter(None, [laid.header, laid.footer]))
+        laid = replace(laid, markdown=text, header=None, footer=None)
     made = _guard(draft, _with_parts(draft, laid), reader)
     warnings = [*draft.warnings, *_warnings(made)]
     return _page(draft, made, warnings)
@@ -59,11 +60,12 @@ def _recognised(draft: Draft, read: ImageText) -> ConvertedPage:
 
 
 def _recognised_page(draft: Draft, read: ImageText) -> _Made:
-    laid = read.page(draft.index)
-    values = "\n".join(item.text for item in draft.values)
+    placed = with_values(read, draft.values, draft.size) if draft.values else read
+    laid = (placed or read).page(draft.index)
+    values = "" if placed else "\n".join(item.text for item in draft.values)
     comments = (one.markdown for one in draft.comments)
     text = "\n\n".join(filter(None, [laid.markdown, values, *comments]))
-    lines = "\n".join(line.text for line in read.recognised.lines)
+    lines = "\n".join(line.text for line in (placed or read).recognised.lines)
     return _Made(replace(laid, markdown=text), "recognition", conserved(lines, text))
 
 
@@ -105,6 +107,7 @@ def _with_parts(draft: Draft, laid: LaidOutPage) -> LaidOutPage:
             footer="\n".join(filter(None, [laid.footer, more.markdown if stamped else ""])) or None,
             headings=laid.headings + more.headings,
             tables=laid.tables + more.tables,
+            style=laid.style,
         )
     return laid
 
@@ -145,7 +148,7 @@ def _fall_back(draft: Draft, made: _Made, reader: DocumentReader) -> _Made:
     """Return the page in PDFium's order, or its plain text, if that has more of its words."""
     again = reader.reread(draft)
     if again is not None:
-        reread = _measured(draft, _with_parts(draft, _lay_out_alone(again)))
+        reread = _measured(draft, _with_parts(draft, lay_out_again(again, made.laid)))
         if _is_good(reread.conservation):
             return reread
         made = max(made, reread, key=lambda one: one.rank)
@@ -176,7 +179,7 @@ def _mended(draft: Draft, made: _Made, reader: DocumentReader) -> _Made:
     items = reader.mended(draft, made.conservation.missing) if made.conservation.missing else None
     if items is None:
         return made
-    mended = _measured(draft, _with_parts(draft, _lay_out_alone(items)))
+    mended = _measured(draft, _with_parts(draft, lay_out_again(items, made.laid)))
     return max(made, mended, key=lambda one: one.rank)
 
 

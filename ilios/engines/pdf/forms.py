@@ -11,15 +11,12 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from ilios.engines.layout.items import Item
-from ilios.engines.pdf.annotations import text_at
+from ilios.engines.pdf.annotations import BOXES, TEXT_FLAG_PASSWORD, text_at
 from ilios.engines.pdf.geometry import Rect, View
 from ilios.engines.pdf.parser import XFA_FULL
 
 MAX_FIELDS = 2_000
 """Further fields of a page are left out."""
-
-BOXES = {True: "\u2611", False: "\u2610"}
-"""A checkbox or radio button that is checked, and one that is not."""
 
 MAX_COVERED = 1_000
 """Further items at the height of a field are not compared with its value."""
@@ -28,7 +25,6 @@ FIELD_PADDING = 2.0
 SHORT_VALUE = 160
 """Characters of a value of several lines that is written as one."""
 
-_TEXT_FLAG_PASSWORD = 1 << 13
 PLACEHOLDER_WORDS = 250
 """With more words on its only page, an XFA form is shown itself."""
 
@@ -44,7 +40,7 @@ def form_values(fields: Iterable[FormField], items: Sequence[Item], view: View) 
     """Return the values of fields at their places, but for those that the page shows by itself."""
     values: list[Item] = []
     unreadable = False
-    by_height = sorted(items, key=_height)
+    by_height = sorted(items, key=height)
     for field in list(fields)[:MAX_FIELDS]:
         if field.rect is None or field.rect.width <= 0 or field.rect.height <= 0:
             continue  # not shown
@@ -64,16 +60,29 @@ def form_values(fields: Iterable[FormField], items: Sequence[Item], view: View) 
             continue
         if _is_noise(text):
             unreadable = True
-        elif not _is_shown(text, rect, by_height):
+        elif not is_shown(text, rect, by_height):
             inner = Rect(rect.left + FIELD_PADDING, rect.top, rect.right, rect.bottom)
             values += _lines(inner, text)
     return FormValues(tuple(values), unreadable)
 
 
+def is_filled(field: FormField) -> bool:
+    """Whether all that the appearance of a field shows is its value, or is not to be read."""
+    if field.type in {"pushbutton", "signature"}:
+        return False
+    return (
+        field.type not in {"text", "combobox", "listbox"}
+        or _is_secret(field)
+        or bool(_value(field))
+    )
+
+
+def _is_secret(field: FormField) -> bool:
+    return field.type == "text" and bool(field.field_flags & TEXT_FLAG_PASSWORD)
+
+
 def _value(field: FormField) -> str:
-    if field.type in {"pushbutton", "signature"} or (
-        field.type == "text" and field.field_flags & _TEXT_FLAG_PASSWORD
-    ):
+    if field.type in {"pushbutton", "signature"} or _is_secret(field):
         return ""
     if field.type in {"combobox", "listbox"} and field.selected_options:
         return ", ".join(field.selected_options)
@@ -109,19 +118,25 @@ def _is_noise(text: str) -> bool:
     return 2 * strange > len(text)
 
 
-def _height(item: Item) -> float:
+def height(item: Item) -> float:
+    """Return where the middle of an item is, from above."""
     return (item.top + item.bottom) / 2
 
 
-def _is_shown(text: str, rect: Rect, items: Sequence[Item]) -> bool:
-    """Whether the content of the page, from top to bottom, has the value at its field's place."""
-    first = bisect_left(items, rect.top - rect.height / 2, key=_height)
-    last = bisect_right(items, rect.bottom + rect.height / 2, key=_height)
-    inside = "".join(
-        item.text
+def at_place(rect: Rect, items: Sequence[Item]) -> list[Item]:
+    """Return those of ``items``, which are sorted from top to bottom, in a rectangle."""
+    first = bisect_left(items, rect.top - rect.height / 2, key=height)
+    last = bisect_right(items, rect.bottom + rect.height / 2, key=height)
+    return [
+        item
         for item in items[first : min(last, first + MAX_COVERED)]
         if item.left < rect.right and item.right > rect.left
-    )
+    ]
+
+
+def is_shown(text: str, rect: Rect, items: Sequence[Item]) -> bool:
+    """Whether the content of the page, from top to bottom, has a text at its place."""
+    inside = "".join(item.text for item in at_place(rect, items))
     return "".join(text.split()) in "".join(inside.split())
 
 

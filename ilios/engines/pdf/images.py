@@ -1,15 +1,13 @@
 """Images on a page with a text layer: encoded, with their boxes."""
 
-import ctypes
 import io
 from collections.abc import Sequence
 
 import pypdfium2
-import pypdfium2.raw as pdfium
 from msgspec import Struct
 
 from ilios.engines.pdf.geometry import Rect
-from ilios.engines.pdf.objects import FULL_PAGE, PageObjects, Picture
+from ilios.engines.pdf.objects import FULL_PAGE, PageObjects, Picture, pixels
 from schemas.results import Box, PageImage
 
 MAX_PAGE_IMAGES = 16
@@ -29,11 +27,12 @@ _JPEG = b"\xff\xd8\xff"
 
 
 class PageImages(Struct, frozen=True):
-    """The images of a page with their places, and their bytes by their id."""
+    """The images of a page with their places, their bytes by their id, and how many lack."""
 
     images: tuple[PageImage, ...] = ()
     encoded: dict[str, bytes] = {}
     rects: tuple[Rect, ...] = ()
+    left_out: int = 0
 
 
 class ImageExtractor:
@@ -48,7 +47,8 @@ class ImageExtractor:
         images: list[PageImage] = []
         encoded: dict[str, bytes] = {}
         rects: list[Rect] = []
-        for picture in _sensible(objects)[:MAX_TRIES]:
+        sensible = _sensible(objects)
+        for picture in [one for one in sensible if _is_storable(one)][:MAX_TRIES]:
             if len(images) == MAX_PAGE_IMAGES:
                 break
             data = self._encode(page, picture)
@@ -59,7 +59,8 @@ class ImageExtractor:
             encoded[name] = data
             images.append(PageImage(id=name, box=_box(picture.rect)))
             rects.append(picture.rect)
-        return PageImages(tuple(images), encoded, tuple(rects))
+        left_out = len(sensible) - len(images) + objects.further_images
+        return PageImages(tuple(images), encoded, tuple(rects), left_out)
 
     def _encode(self, page: pypdfium2.PdfPage, picture: Picture) -> bytes | None:
         """Return a JPEG as it is, and another image as it is shown, as a PNG."""
@@ -85,19 +86,13 @@ def _sensible(objects: PageObjects) -> Sequence[Picture]:
         for one in objects.pictures
         if min(one.rect.width, one.rect.height) >= LEAST_POINTS
         and one.rect.area <= FULL_PAGE * objects.area
-        and _has_sensible_pixels(one)
+        and min(pixels(one)) >= LEAST_PIXELS
     ]
 
 
-def _has_sensible_pixels(picture: Picture) -> bool:
-    width, height = ctypes.c_uint(), ctypes.c_uint()
-    return bool(
-        pdfium.FPDFImageObj_GetImagePixelSize(
-            picture.handle, ctypes.byref(width), ctypes.byref(height)
-        )
-        and min(width.value, height.value) >= LEAST_PIXELS
-        and width.value * height.value <= MAX_IMAGE_PIXELS
-    )
+def _is_storable(picture: Picture) -> bool:
+    width, height = pixels(picture)
+    return width * height <= MAX_IMAGE_PIXELS
 
 
 def _box(rect: Rect) -> Box:

@@ -12,10 +12,10 @@ from ilios.engines.pdf.characters import is_right_to_left, square_count
 from ilios.engines.pdf.geometry import Rect, View
 
 MAX_LINKS = 500
-"""Further links of a page are left out."""
+"""Further links of a page are left out, with a warning."""
 
 MAX_LOOKS = 1_000
-"""Texts that links cover in part; on a page with more of them, the others are not linked."""
+"""Texts that links cover in part; the links on further ones are left out, with a warning."""
 
 EDGE = 0.12
 """Share of the font size by which a link's rectangle may reach over its neighbours."""
@@ -33,6 +33,28 @@ class Link(Struct, frozen=True):
     rect: Rect
 
 
+class Linked(Struct, frozen=True):
+    """Items with their links, and how many links have no place."""
+
+    items: list[Item]
+    left_out: int = 0
+
+
+class _Looks:
+    """Looks at the text under links, which each take time for every character of the page."""
+
+    def __init__(self) -> None:
+        self._left = MAX_LOOKS
+        self.missed: set[Link] = set()
+
+    def take(self, link: Link) -> bool:
+        if self._left <= 0:
+            self.missed.add(link)
+            return False
+        self._left -= 1
+        return True
+
+
 def links_of(annotations: Iterable[DocumentAnnotation] | None) -> list[Link]:
     """Return the links to other documents; those inside the document are left out."""
     links: list[Link] = []
@@ -40,22 +62,20 @@ def links_of(annotations: Iterable[DocumentAnnotation] | None) -> list[Link]:
         target = "".join((one.uri or "").split())
         if one.subtype != "link" or not target.lower().startswith(SCHEMES):
             continue
-        for rect in one.quadpoint_rects or ([one.rect] if one.rect else []):
-            links.append(
-                Link(target, Rect(rect.x, rect.y, rect.x + rect.width, rect.y + rect.height))
-            )
-            if len(links) == MAX_LINKS:
-                return links
+        links += [
+            Link(target, Rect(rect.x, rect.y, rect.x + rect.width, rect.y + rect.height))
+            for rect in one.quadpoint_rects or ([one.rect] if one.rect else [])
+        ]
     return links
 
 
 def put_links(
     items: Sequence[Item], links: Sequence[Link], textpage: pypdfium2.PdfTextPage, view: View
-) -> list[Item]:
+) -> Linked:
     """Return the items with their links; an item that is linked in part is split."""
     placed = [Link(shown.target, view.place(shown.rect)) for shown in links]
     linked: list[Item] = []
-    looks = iter(range(MAX_LOOKS))
+    looks = _Looks()
     for item in items:
         middle = (item.top + item.bottom) / 2
         margin = EDGE * item.size
@@ -67,7 +87,7 @@ def put_links(
                     piece for part in parts for piece in _put(part, link, textpage, view, looks)
                 ]
         linked += parts
-    return linked
+    return Linked(linked, len(looks.missed))
 
 
 def _put(
@@ -75,7 +95,7 @@ def _put(
     link: Link,
     textpage: pypdfium2.PdfTextPage,
     view: View,
-    looks: Iterator[int],
+    looks: _Looks,
 ) -> Iterator[Item]:
     """Yield the item, which is at the height of the link, in up to three parts."""
     rect = link.rect
@@ -86,8 +106,7 @@ def _put(
     if rect.left <= item.left + margin and rect.right >= item.right - margin:
         yield replace(item, link=link.target)
         return
-    # Each look takes time for every character of the page.
-    covered = "" if next(looks, None) is None else _covered(item, rect, textpage, view)
+    covered = _covered(item, rect, textpage, view) if looks.take(link) else ""
     at = _find(item, covered, rect)
     if at is None:
         yield item

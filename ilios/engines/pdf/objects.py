@@ -11,7 +11,7 @@ from ilios.engines.pdf.geometry import Rect, Sheet
 
 MAX_OBJECTS = 20_000
 MAX_IMAGES = 200
-"""Further objects and images of a page are not looked at."""
+"""Further objects of a page are not looked at, and of further images only their number."""
 
 FORM_DEPTH = 3
 FULL_PAGE = 0.8
@@ -34,6 +34,7 @@ class PageObjects(Struct, frozen=True):
     covered_texts: int = 0
     paths: int = 0
     area: float = 1.0
+    further_images: int = 0
 
     @property
     def largest(self) -> float:
@@ -56,6 +57,7 @@ class _Walk:
         self.shown = Rect(0.0, 0.0, width, height)
         self.left = MAX_OBJECTS
         self.pictures: list[Picture] = []
+        self.further_images = 0
         self.texts = self.invisible = self.covered = self.paths = 0
 
     def visit(self, handle: Any, depth: int) -> None:
@@ -69,8 +71,11 @@ class _Walk:
             self.invisible += mode == pdfium.FPDF_TEXTRENDERMODE_INVISIBLE
         elif kind == pdfium.FPDF_PAGEOBJ_PATH:
             self.paths += 1
-        elif kind == pdfium.FPDF_PAGEOBJ_IMAGE and len(self.pictures) < MAX_IMAGES:
-            self._picture(handle)
+        elif kind == pdfium.FPDF_PAGEOBJ_IMAGE:
+            if len(self.pictures) < MAX_IMAGES:
+                self._picture(handle)
+            else:
+                self.further_images += 1
         elif kind == pdfium.FPDF_PAGEOBJ_FORM and depth < FORM_DEPTH:
             for index in range(min(pdfium.FPDFFormObj_CountObjects(handle), self.left)):
                 self.visit(pdfium.FPDFFormObj_GetObject(handle, index), depth + 1)
@@ -99,4 +104,15 @@ def page_objects(page: pypdfium2.PdfPage, sheet: Sheet) -> PageObjects:
         walk.covered,
         walk.paths,
         max(walk.shown.area, 1.0),
+        walk.further_images,
     )
+
+
+def pixels(picture: Picture) -> tuple[int, int]:
+    """Return the width and height of an image; 0 if it is broken."""
+    width, height = ctypes.c_uint(), ctypes.c_uint()
+    if not pdfium.FPDFImageObj_GetImagePixelSize(
+        picture.handle, ctypes.byref(width), ctypes.byref(height)
+    ):
+        return 0, 0
+    return width.value, height.value

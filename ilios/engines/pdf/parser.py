@@ -5,44 +5,97 @@ import traceback
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any
 
+import pypdfium2
+import pypdfium2.raw as pdfium
 from liteparse import LiteParse
 from liteparse.types import ParsedPage
 from msgspec import Struct
 
+from ilios.engines.pdf.document import open_page
+
 BATCH_PAGES = 64
 """Pages that are parsed and laid out at once: one takes up to 2 MB of memory."""
+
+MAX_PAGE_FIELDS = 600
+MAX_SQUARES = 4_000_000
+MAX_VALUE_CHARS = 2_000_000
+"""Form fields that the parser reads on one page, the sum of the squares of their numbers on the
+pages of a batch, and the characters of their values: its time grows with the square."""
 
 XFA_FULL = 2
 """PDFium's type of a form whose content is XML that only some viewers show."""
 
 
 class ParsedBatch(Struct, frozen=True):
-    """Parsed pages by their index from 0; those that could not be parsed are missing."""
+    """Parsed pages by their index from 0; those that could not be parsed are missing.
+
+    ``without_fields`` has the pages with too many form fields, and how many.
+    """
 
     indices: Sequence[int]
     pages: dict[int, ParsedPage]
     form_type: int = 0
+    without_fields: dict[int, int] = {}
 
 
-def parse_batches(path: Path, count: int, indices: Sequence[int]) -> Iterator[ParsedBatch]:
-    """Parse the selected ones of ``count`` pages, in batches of ``BATCH_PAGES``."""
+def parse_batches(
+    path: Path, document: pypdfium2.PdfDocument, indices: Sequence[int]
+) -> Iterator[ParsedBatch]:
+    """Parse the selected pages of a document, which is also open, in batches of ``BATCH_PAGES``."""
+    form_type = pdfium.FPDF_GetFormType(document.raw)
     with TemporaryDirectory() as folder:
         # The parser goes by the file name's extension, and a blob's name has none.
         named = Path(folder, "document.pdf")
         os.symlink(path, named)
         for start in range(0, len(indices), BATCH_PAGES):
             batch = indices[start : start + BATCH_PAGES]
-            result = _parse(named, None if len(batch) == count else batch)
-            yield ParsedBatch(
-                batch,
-                {page.page_num - 1: page for page in result.pages} if result else {},
-                (result.form_type or 0) if result else 0,
-            )
+            if form_type == pdfium.FORMTYPE_NONE:
+                pages = _parse(named, batch, with_fields=False)
+                yield ParsedBatch(batch, pages)
+                continue
+            crowded = _crowded(document, batch)
+            pages = _parse(named, [at for at in batch if at not in crowded], with_fields=True)
+            if crowded:
+                pages |= _parse(named, list(crowded), with_fields=False)
+            yield ParsedBatch(batch, pages, form_type, crowded)
 
 
-def _parse(path: Path, indices: Sequence[int] | None) -> Any:
+def _crowded(document: pypdfium2.PdfDocument, indices: Sequence[int]) -> dict[int, int]:
+    """Return the pages whose form fields would take the parser too long, and how many they have."""
+    crowded: dict[int, int] = {}
+    squares = chars = 0
+    for index in indices:
+        with open_page(document, index) as page:
+            fields, values = _fields(page) if page else (0, 0)
+        squares += fields**2
+        chars += values
+        if fields > MAX_PAGE_FIELDS or squares > MAX_SQUARES or chars > MAX_VALUE_CHARS:
+            crowded[index] = fields
+            squares -= fields**2
+            chars -= values
+    return {index: fields for index, fields in crowded.items() if fields}
+
+
+def _fields(page: pypdfium2.PdfPage) -> tuple[int, int]:
+    """Return how many form fields a page has, and characters of values, up to the bounds."""
+    fields = chars = 0
+    for number in range(pdfium.FPDFPage_GetAnnotCount(page.raw)):
+        annotation = pdfium.FPDFPage_GetAnnot(page.raw, number)
+        if not annotation:
+            continue
+        if pdfium.FPDFAnnot_GetSubtype(annotation) == pdfium.FPDF_ANNOT_WIDGET:
+            fields += 1
+            if chars <= MAX_VALUE_CHARS and fields <= MAX_PAGE_FIELDS:
+                chars += pdfium.FPDFAnnot_GetStringValue(annotation, b"V", None, 0) // 2
+        pdfium.FPDFPage_CloseAnnot(annotation)
+    return fields, chars
+
+
+def _parse(path: Path, indices: Sequence[int], *, with_fields: bool) -> dict[int, ParsedPage]:
+    """Return the pages that can be parsed by their index."""
+    if not indices:
+        return {}
     parser = LiteParse(
         ocr_enabled=False,
         output_format="json",
@@ -50,18 +103,18 @@ def _parse(path: Path, indices: Sequence[int] | None) -> Any:
         extract_text_metadata=True,
         extract_vector_graphics=True,
         extract_annotations=True,
-        extract_form_fields=True,
+        extract_form_fields=with_fields,
         continue_on_page_error=True,
         num_workers=1,
         quiet=True,
         max_pages=BATCH_PAGES,
-        target_pages=",".join(str(index + 1) for index in indices) if indices else None,
+        target_pages=",".join(str(index + 1) for index in indices),
     )
     try:
-        return parser.parse(path)
+        return {page.page_num - 1: page for page in parser.parse(path).pages}
     except (MemoryError, SystemExit, KeyboardInterrupt):
         raise
     # Broad, because a panic of the native parser is a BaseException; the cause goes to stderr.
     except BaseException:  # noqa: BLE001
         traceback.print_exc()
-        return None
+        return {}

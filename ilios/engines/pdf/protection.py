@@ -4,7 +4,7 @@ import io
 import stringprep
 import unicodedata
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from tempfile import NamedTemporaryFile
 from typing import IO
@@ -14,6 +14,7 @@ import pypdfium2.raw as pdfium
 
 from actors.engines import Unconvertible
 from ilios.engines.pdf.document import Damaged, open_pdf
+from ilios.engines.pdf.repair import repaired_copy
 
 HEARTBEAT_BYTES = 4 * 1024 * 1024
 """Bytes written between two heartbeats."""
@@ -40,18 +41,20 @@ _PDF_DOC_ENCODING = {
 def unprotected_copy(path: Path, password: str, heartbeat: Callable[[], None]) -> Iterator[Path]:
     """Yield the path of a copy without protection, which is removed afterwards.
 
-    A PDF that needs no password is not copied, nor is one whose damage has to be repaired first.
+    A PDF that needs no password is not copied; a damaged one is repaired first.
 
     :raises Unconvertible: ``password_incorrect``, or its protection is of an unknown kind.
     """
-    try:
-        document = _open(path, password)
-    except Damaged:
-        document = None
-    if document is None:
-        yield path
-        return
-    with NamedTemporaryFile(suffix=".pdf") as copy:
+    with ExitStack() as opened:
+        try:
+            document = _open(path, password)
+        except Damaged:
+            repaired = opened.enter_context(repaired_copy(path))
+            document = _open(repaired, password) if repaired else None
+        if document is None:
+            yield path
+            return
+        copy = opened.enter_context(NamedTemporaryFile(suffix=".pdf"))
         try:
             _save(document, _Pulse(copy, heartbeat))
         finally:

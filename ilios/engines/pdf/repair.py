@@ -4,7 +4,7 @@ PDFium repairs many damaged files by itself, but none without a catalogue, such 
 """
 
 import re
-from collections.abc import Iterator
+from collections.abc import Container, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -17,6 +17,10 @@ MAX_REPAIRED_BYTES = 256 * MIB
 MAX_REPAIRED_OBJECTS = 1_000_000
 _OBJECT = re.compile(rb"(?<![0-9])([0-9]{1,7})[ \r\n\t]+([0-9]{1,5})[ \r\n\t]+obj\b")
 _PAGE_TYPE = re.compile(rb"/Type\s*/Page(?![A-Za-z])")
+_ENCRYPT = re.compile(rb"/Encrypt\s+([0-9]{1,7})\s+[0-9]{1,5}\s+R")
+_FILE_ID = re.compile(
+    rb"/ID\s{0,9}\[\s{0,9}<[0-9A-Fa-f]{0,256}>\s{0,9}<[0-9A-Fa-f]{0,256}>\s{0,9}\]"
+)
 _PARENT = re.compile(rb"/Parent\s+([0-9]{1,7})\s+[0-9]{1,5}\s+R")
 
 
@@ -37,9 +41,6 @@ def repaired_copy(path: Path) -> Iterator[Path | None]:
 
 
 def _repair(data: bytes) -> bytes | None:
-    # Without the trailer the key is missing, and the text would come out as noise.
-    if b"/Encrypt" in data:
-        return None
     offsets: dict[int, int] = {}
     pages: dict[int, bytes] = {}
     found = list(_OBJECT.finditer(data))[:MAX_REPAIRED_OBJECTS]
@@ -56,12 +57,26 @@ def _repair(data: bytes) -> bytes | None:
         pages.pop(number, None)
         if _PAGE_TYPE.search(head):
             pages[number] = head
-    if not pages:
+    protection = _protection(data, offsets) if b"/Encrypt" in data else b""
+    if not pages or protection is None:
         return None
-    return _append_catalog(data, offsets, pages)
+    return _append_catalog(data, offsets, pages, protection)
 
 
-def _append_catalog(data: bytes, offsets: dict[int, int], pages: dict[int, bytes]) -> bytes:
+def _protection(data: bytes, offsets: Container[int]) -> bytes | None:
+    """Return the entries of the trailer that protect the file; None if they are lost.
+
+    Without them there is no key, and the text would come out as noise.
+    """
+    protected, file_ids = _ENCRYPT.search(data), _FILE_ID.findall(data)
+    if protected is None or int(protected[1]) not in offsets or not file_ids:
+        return None
+    return protected[0] + b" " + bytes(file_ids[-1])
+
+
+def _append_catalog(
+    data: bytes, offsets: dict[int, int], pages: dict[int, bytes], protection: bytes
+) -> bytes:
     """Return the data with a catalogue of these pages, in file order."""
     root = max(offsets) + 1
     tree = root + 1
@@ -83,6 +98,6 @@ def _append_catalog(data: bytes, offsets: dict[int, int], pages: dict[int, bytes
     for number, place in sorted(offsets.items()):
         out += b"%d 1\n%010d 00000 n \n" % (number, place)
     size = max(offsets) + 1
-    out += b"trailer\n<< /Size %d /Root %d 0 R >>\n" % (size, root)
+    out += b"trailer\n<< /Size %d /Root %d 0 R %s >>\n" % (size, root, protection)
     out += b"startxref\n%d\n%%%%EOF\n" % table
     return bytes(out)

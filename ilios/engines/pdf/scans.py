@@ -1,19 +1,17 @@
 """Recognition of what a page shows: the page, a band of it, or its pictures."""
 
-import ctypes
 from collections import Counter
 from collections.abc import Callable, Sequence
 from statistics import median
 
 import pypdfium2
-import pypdfium2.raw as pdfium
 from msgspec import Struct
 from msgspec.structs import replace
 from PIL import Image
 
 from ilios.engines.layout.items import Item
 from ilios.engines.pdf.geometry import Rect, Sheet
-from ilios.engines.pdf.objects import PageObjects, Picture
+from ilios.engines.pdf.objects import PageObjects, Picture, pixels
 from ilios.engines.recognition.ocr import ImageReader, ImageText
 from ilios.engines.recognition.recogniser import Recognised
 
@@ -24,9 +22,6 @@ LONGEST_SIDE = 2000
 """Pixels of the longer side of a page: as at 130 dpi, more for a small page of many pixels."""
 
 MAX_RENDER_PIXELS = 4_000_000
-COARSE_DPI = 100
-"""Scans with fewer pixels per inch are read with more effort."""
-
 LETTER_PIXELS = 20
 LARGEST_SCALE = 6.0
 """Pixels of the height of letters that are known to be small, and per point at most."""
@@ -72,15 +67,16 @@ class PageReader:
 
     def read_page(self, page: pypdfium2.PdfPage, objects: PageObjects) -> ImageText:
         """Return the text that a page shows."""
-        image = self._render(page, _page_scale(page, objects))
-        return self._recognise(image, coarse=_is_coarse(objects))
+        scale = _page_scale(page, objects)
+        return self._recognise(self._render(page, scale), _enlarged(objects, scale))
 
     def read_band(
         self, page: pypdfium2.PdfPage, objects: PageObjects, sheet: Sheet, band: Rect
     ) -> ImageText:
         """Return the text in a part of a page."""
-        image = self._render(page, _page_scale(page, objects), _margins(sheet, band))
-        return self._recognise(image, coarse=_is_coarse(objects))
+        scale = _page_scale(page, objects)
+        image = self._render(page, scale, _margins(sheet, band))
+        return self._recognise(image, _enlarged(objects, scale))
 
     def read_pictures(
         self, page: pypdfium2.PdfPage, objects: PageObjects, items: Sequence[Item], sheet: Sheet
@@ -95,7 +91,7 @@ class PageReader:
         for picture in wanted[:MAX_PICTURES]:
             if self._pictures <= 0:
                 return found, True
-            if min(_pixels(picture)) < MIN_PICTURE_PIXELS:
+            if min(pixels(picture)) < MIN_PICTURE_PIXELS:
                 continue
             image = self._render(page, _picture_scale(picture), _margins(sheet, picture.rect))
             if not _has_background(image):
@@ -146,10 +142,10 @@ class PageReader:
         finally:
             bitmap.close()
 
-    def _recognise(self, image: Image.Image, *, coarse: bool = False) -> ImageText:
+    def _recognise(self, image: Image.Image, enlarged: float = 1.0) -> ImageText:
         if self._reader is None:
             self._reader = ImageReader(self._languages)
-        return self._reader.read(image, self._heartbeat, coarse=coarse)
+        return self._reader.read(image, self._heartbeat, enlarged=enlarged)
 
 
 def _page_scale(page: pypdfium2.PdfPage, objects: PageObjects) -> float:
@@ -160,8 +156,10 @@ def _page_scale(page: pypdfium2.PdfPage, objects: PageObjects) -> float:
     return min(pixels, LONGEST_SIDE) / longest
 
 
-def _is_coarse(objects: PageObjects) -> bool:
-    return 0 < _density(objects.pictures) * POINTS < COARSE_DPI
+def _enlarged(objects: PageObjects, scale: float) -> float:
+    """Return how many pixels one of the largest picture has become."""
+    density = _density(objects.pictures)
+    return max(scale / density, 1.0) if density else 1.0
 
 
 def _margins(sheet: Sheet, rect: Rect) -> tuple[float, float, float, float]:
@@ -177,21 +175,12 @@ def _margins(sheet: Sheet, rect: Rect) -> tuple[float, float, float, float]:
     )
 
 
-def _pixels(picture: Picture) -> tuple[int, int]:
-    width, height = ctypes.c_uint(), ctypes.c_uint()
-    if not pdfium.FPDFImageObj_GetImagePixelSize(
-        picture.handle, ctypes.byref(width), ctypes.byref(height)
-    ):
-        return 0, 0
-    return width.value, height.value
-
-
 def _density(pictures: Sequence[Picture]) -> float:
     """Return the pixels per point of the largest image; 0 without one."""
     largest = max(pictures, key=lambda one: one.rect.area, default=None)
     if largest is None:
         return 0.0
-    return max(_pixels(largest)) / max(largest.rect.width, largest.rect.height, 1.0)
+    return max(pixels(largest)) / max(largest.rect.width, largest.rect.height, 1.0)
 
 
 def _has_background(image: Image.Image) -> bool:
@@ -203,7 +192,7 @@ def _has_background(image: Image.Image) -> bool:
 
 def _picture_scale(picture: Picture) -> float:
     longest = max(picture.rect.width, picture.rect.height, 1.0)
-    own = max(_pixels(picture)) / longest
+    own = max(pixels(picture)) / longest
     return min(max(PAGE_DPI / POINTS, min(own, USUAL_SIDE / longest)), LONGEST_SIDE / longest)
 
 

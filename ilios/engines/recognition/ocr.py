@@ -110,25 +110,25 @@ class ImageReader:
         name = model_name(load_recogniser().name)
         return f"{name}+{tesseract.version()}" if self._used_tesseract else name
 
-    def read(self, image: Image.Image, heartbeat: Heartbeat, *, coarse: bool = False) -> ImageText:
+    def read(self, image: Image.Image, heartbeat: Heartbeat, *, enlarged: float = 1.0) -> ImageText:
         """Return the text on an image, which may be turned.
 
         :param heartbeat: called between the steps.
-        :param coarse: the image has few pixels for its text (less than about 80 dpi).
+        :param enlarged: by how much the image was scaled up from its source.
         """
         if min(image.size) < SMALLEST_SIDE:
             return _image_text(Recognised((), *image.size), [])
         image = image.convert("RGB")
-        key = repr((image.size, coarse)).encode()
+        key = repr((image.size, enlarged)).encode()
         digest = hashlib.sha256(key + image.tobytes()).digest()
         if digest not in self._cache:
-            self._cache[digest] = self._read(image, heartbeat, coarse=coarse)
+            self._cache[digest] = self._read(image, heartbeat, enlarged=enlarged)
         return self._cache[digest]
 
-    def _read(self, image: Image.Image, heartbeat: Heartbeat, *, coarse: bool) -> ImageText:
+    def _read(self, image: Image.Image, heartbeat: Heartbeat, *, enlarged: float) -> ImageText:
         image = skew.straighten(image)
         heartbeat()
-        found = load_recogniser().recognise(image, heartbeat, coarse=coarse)
+        found = load_recogniser().recognise(image, heartbeat, enlarged=enlarged)
         lines, unread = list(found.lines), list(found.unread)
         if vietnamese := scripts.is_vietnamese(lines):
             unread, lines = [*lines, *unread], []

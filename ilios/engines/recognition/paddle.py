@@ -7,7 +7,7 @@ not used here.
 import io
 import os
 from collections.abc import Sequence
-from itertools import pairwise
+from itertools import accumulate, pairwise
 from statistics import median
 from typing import Any, Literal
 
@@ -16,7 +16,7 @@ import msgspec
 from PIL import Image
 from PIL.Image import Transpose
 
-from ilios.engines.recognition import scripts
+from ilios.engines.recognition import direction, scripts
 from ilios.engines.recognition.recogniser import (
     TURNS,
     UNSURE_BELOW,
@@ -43,9 +43,13 @@ COARSE_HEIGHT = 12
 """Median height of lines in pixels below which the larger model is better, which is that of small
 print at less than about 80 dpi."""
 
-STRIP_HEIGHT = 400
-"""Minimum pixels of the strips a page is cut into for the larger model, which needs memory and time
-by the pixel."""
+LONGEST_SIDE, DETECTED_PIXELS = 1600, 2_000_000
+"""Longer side and pixels of the copy in which lines are searched: the runtime needs 140 bytes for
+each pixel, and keeps them."""
+
+STRIP_PIXELS, SEAM = 700_000, 24
+"""Largest area of the strips a page is cut into for the larger model, which needs twice the memory
+and time for a pixel, and the pixels of its neighbours that are seen with each."""
 
 MAX_CHECKED, MARGIN = 40, 8
 """Unsure lines of a clear page that the larger model reads, each by itself with so many pixels
@@ -83,25 +87,18 @@ class PaddleRecogniser:
     def __init__(self) -> None:
         for variable in OVERRIDES:
             os.environ.pop(variable, None)
-        self._size: Size = "tiny"
-        self._engine = _load("tiny")
+        self._loaded: tuple[Size, int] = ("tiny", LONGEST_SIDE)
+        self._engine = _load(*self._loaded)
 
     def recognise(
-        self, image: Image.Image, heartbeat: Heartbeat, *, coarse: bool = False
+        self, image: Image.Image, heartbeat: Heartbeat, *, enlarged: float = 1.0
     ) -> Recognised:
         """Read an image; see :class:`ilios.engines.recognition.recogniser.Recogniser`."""
-        lines = self._read("tiny", image)
-        heartbeat()
-        flipped = False
-        if lines and mean_confidence(lines) < UPSIDE_DOWN_BELOW:
-            reverse = self._read("tiny", image.transpose(Transpose.ROTATE_180))
-            heartbeat()
-            flipped = mean_confidence(reverse) > mean_confidence(lines)
-            lines = reverse if flipped else lines
+        lines, flipped = self._read_either_way_up(image, heartbeat)
         turns = int(mostly_tall(lines))
         page = upright(lines, image.size, turns)
         turns = (turns + 2 * flipped) % 4
-        coarse = coarse or _is_coarse(page.lines)
+        coarse = _is_coarse(page.lines, enlarged)
         unread: list[Line] = []
         if page.lines and (coarse or _is_unsure(page.lines)):
             turned = image.transpose(TURNS[turns]) if turns else image
@@ -112,6 +109,21 @@ class PaddleRecogniser:
             found, unread = self._check(turned, page.lines, heartbeat)
             page = Recognised(tuple(found), page.width, page.height)
         return Recognised(page.lines, page.width, page.height, turns, tuple(unread))
+
+    def _read_either_way_up(
+        self, image: Image.Image, heartbeat: Heartbeat
+    ) -> tuple[tuple[Line, ...], bool]:
+        """Return the lines of an image, and whether it had to be turned upside down for them."""
+        flipped = direction.looks_upside_down(image)
+        lines = self._read("tiny", image.transpose(Transpose.ROTATE_180) if flipped else image)
+        heartbeat()
+        if lines and mean_confidence(lines) < UPSIDE_DOWN_BELOW:
+            other = image if flipped else image.transpose(Transpose.ROTATE_180)
+            reverse = self._read("tiny", other)
+            heartbeat()
+            if mean_confidence(reverse) > mean_confidence(lines):
+                return reverse, not flipped
+        return lines, flipped
 
     def _read_again(
         self,
@@ -130,13 +142,15 @@ class PaddleRecogniser:
         found: list[Line] = []
         unread: list[Line] = []
         lost: list[Line] = []
-        for top, bottom in _strips(lines, image.height):
+        for top, bottom in _strips(lines, image.size):
             seen = [line for line in lines if top <= line.center_y < bottom]
             if not seen or not (everything or any(map(_line_is_unsure, seen))):
                 found += seen
                 continue
-            crop = image.crop((0, top, image.width, bottom))
-            read = [_moved(line, 0, top) for line in self._read("small", crop)]
+            above, below = max(top - SEAM, 0), min(bottom + SEAM, image.height)
+            crop = image.crop((0, above, image.width, below))
+            moved = (_moved(line, 0, above) for line in self._read("small", crop))
+            read = [line for line in moved if top <= line.center_y < bottom]
             heartbeat()
             unsure = [line for line in seen if _line_is_unsure(line)]
             missed = scripts.unread_lines(unsure, read, clear=clear)
@@ -184,9 +198,10 @@ class PaddleRecogniser:
         return [*rest, *found], unread
 
     def _read(self, size: Size, image: Image.Image) -> tuple[Line, ...]:
-        if size != self._size:
+        wanted = (size, _longest_side(image.size))
+        if wanted != self._loaded:
             self._engine = None  # before the other is loaded
-            self._engine, self._size = _load(size), size
+            self._engine, self._loaded = _load(*wanted), wanted
         buffer = io.BytesIO()
         image.save(buffer, "BMP")
         found = self._engine.ocr(buffer.getvalue())
@@ -199,15 +214,25 @@ class PaddleRecogniser:
         )
 
 
-def _load(size: Size) -> Any:
+def _load(size: Size, longest: int) -> Any:
     smallest = 736 if size == "tiny" else 0
     return faster_paddle.OcrEngine(
-        model_size=size, threads=1, rec_batch=1, det_max_side=1600, det_min_side=smallest
+        model_size=size, threads=1, rec_batch=1, det_max_side=longest, det_min_side=smallest
     )
 
 
-def _is_coarse(lines: Sequence[Line]) -> bool:
-    return bool(lines) and median(min(line.height, line.width) for line in lines) < COARSE_HEIGHT
+def _longest_side(size: tuple[int, int]) -> int:
+    """Return the longer side to which an image is made smaller for the search of lines."""
+    longest, shortest = max(size), max(min(size), 1)
+    side = min(longest, LONGEST_SIDE)
+    if side * side * shortest <= DETECTED_PIXELS * longest:
+        return LONGEST_SIDE
+    return int((DETECTED_PIXELS * longest / shortest) ** 0.5) // 32 * 32
+
+
+def _is_coarse(lines: Sequence[Line], enlarged: float) -> bool:
+    heights = [min(line.height, line.width) for line in lines]
+    return bool(heights) and median(heights) < COARSE_HEIGHT * enlarged
 
 
 def _is_unsure(lines: Sequence[Line]) -> bool:
@@ -229,15 +254,19 @@ def _line_is_unsure(line: Line) -> bool:
     return line.confidence < UNSURE_BELOW
 
 
-def _strips(lines: Sequence[Line], height: int) -> list[tuple[int, int]]:
-    """Return the strips of a page, cut between lines."""
+def _strips(lines: Sequence[Line], size: tuple[int, int]) -> list[tuple[int, int]]:
+    """Return the strips of a page, cut where the fewest lines are cut."""
+    width, height = size
+    tallest = max(STRIP_PIXELS // width, 4 * SEAM)
+    changes = [0] * (height + 1)
+    for line in lines:
+        changes[min(max(int(line.top) - 2, 0), height)] += 1
+        changes[min(max(int(line.bottom) + 2, 0), height)] -= 1
+    crossing = list(accumulate(changes))
     cuts = [0]
-    low = 0.0
-    for line in sorted(lines, key=lambda line: line.top):
-        middle = int((line.top + low) / 2)
-        if line.top > low and middle - cuts[-1] >= STRIP_HEIGHT:
-            cuts.append(middle)
-        low = max(low, line.bottom)
+    while height - cuts[-1] > tallest:
+        places = range(cuts[-1] + tallest // 2, cuts[-1] + tallest)
+        cuts.append(min(places, key=lambda place: (crossing[place], -place)))
     return list(pairwise([*cuts, height]))
 
 

@@ -68,10 +68,10 @@ class RapidRecogniser:
         )
 
     def recognise(
-        self, image: Image.Image, heartbeat: Heartbeat, *, coarse: bool = False
+        self, image: Image.Image, heartbeat: Heartbeat, *, enlarged: float = 1.0
     ) -> Recognised:
         """Read an image; see :class:`ilios.engines.recognition.recogniser.Recogniser`."""
-        del coarse  # it has one model only
+        del enlarged  # it has one model only
         self._ocr.flipped = False
         self._ocr.heartbeat = heartbeat
         # The models were trained on BGR.

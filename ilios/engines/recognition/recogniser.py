@@ -108,7 +108,8 @@ class Recogniser(Protocol):
     """Finds and reads the text of an RGB image, however the page is turned.
 
     ``heartbeat`` is called between the steps, of which one takes a second at most on a common
-    machine. ``coarse`` images have few pixels for their text; they are read with more effort.
+    machine. ``enlarged`` is by how much the image was scaled up from its source: text of few
+    pixels is read with more effort, whatever it was made into.
     """
 
     @property
@@ -117,7 +118,7 @@ class Recogniser(Protocol):
         ...
 
     def recognise(
-        self, image: Image.Image, heartbeat: Heartbeat, *, coarse: bool = False
+        self, image: Image.Image, heartbeat: Heartbeat, *, enlarged: float = 1.0
     ) -> Recognised: ...
 
 

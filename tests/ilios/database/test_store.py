@@ -3,7 +3,7 @@
 import asyncio
 import math
 import sqlite3
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from datetime import UTC, datetime, timedelta, timezone
 from pathlib import Path
 
@@ -20,6 +20,7 @@ from actors.writes import (
 )
 from bus import codec, subjects
 from ilios.database import rows
+from ilios.database.sqlite import Session
 from schemas.documents import (
     MAX_ENGINE_SECONDS,
     AnyDocumentEvent,
@@ -307,11 +308,11 @@ async def test_a_full_volume_is_everybodys_error_and_passes(db: Database) -> Non
 async def test_a_broken_database_is_not_the_events_fault(
     db: Database, monkeypatch: pytest.MonkeyPatch, error: sqlite3.Error
 ) -> None:
-    async def broken(*_: object) -> object:
+    def broken(*_: object) -> None:
         raise error
 
     with monkeypatch.context() as damage:
-        damage.setattr(db.connection, "executemany", broken)
+        damage.setattr(Session, "executemany", broken)
         with pytest.raises(DatabaseUnavailable):
             await db.apply(*WHOLE)
         with pytest.raises(DatabaseUnavailable):
@@ -327,6 +328,21 @@ async def test_a_cancelled_commit_leaves_no_transaction_open(db: Database) -> No
         keeping.cancel()
         await asyncio.gather(keeping, return_exceptions=True)
         await db.store.commit([Ping()])  # type: ignore[list-item]
+
+
+async def test_a_group_is_handed_over_to_the_thread_once(
+    db: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    handed_over: list[object] = []
+    run = db.connection.run
+
+    async def counting(work: Callable[[Session], object]) -> object:
+        handed_over.append(work)
+        return await run(work)
+
+    monkeypatch.setattr(db.connection, "run", counting)
+    await db.store.commit([apply_write(*WHOLE), Ping()])  # type: ignore[list-item]
+    assert len(handed_over) == 1
 
 
 LATER = options_from_json(b'{"pages":"2-","dialect":{"of":["de"]}}')

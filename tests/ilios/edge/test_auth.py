@@ -1,6 +1,5 @@
 """Guessing keys is slowed down, and clients at the same address are not."""
 
-import asyncio
 from typing import Any
 
 import pytest
@@ -100,7 +99,7 @@ def test_a_throttled_address_is_logged() -> None:
 
 async def ask(world: World, key: str | None, source: str = "127.0.0.1") -> RawResponse:
     """Ask for a status from another address of this machine."""
-    reader, writer = await asyncio.open_connection("127.0.0.1", world.port, local_addr=(source, 0))
+    reader, writer = await world.connect(source)
     headers = [] if key is None else [f"X-Api-Key: {key}"]
     writer.write(hostile.request(STATUS, b"", *headers))
     try:

@@ -1,6 +1,5 @@
 """Connections without a key make room for those with one, on real sockets too."""
 
-import asyncio
 import sys
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -148,7 +147,7 @@ def test_a_client_that_does_not_read_its_refusal_loses_its_health_slot() -> None
 @asynccontextmanager
 async def connected_from(world: World, address: str, raw: bytes) -> AsyncIterator[Any]:
     """A connection from another address of this machine, over which ``raw`` was sent."""
-    opened = await asyncio.open_connection("127.0.0.1", world.port, local_addr=(address, 0))
+    opened = await world.connect(address)
     try:
         opened[1].write(raw)
         yield opened

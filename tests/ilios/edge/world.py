@@ -1,15 +1,17 @@
 """An edge on a real socket, with a real blob store and nothing else that is real."""
 
 import asyncio
+import socket
 import time
+from asyncio.trsock import TransportSocket
 from collections.abc import Callable
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import msgspec
-from aiohttp import ClientSession
+from aiohttp import AddrInfoType, ClientSession, TCPConnector
 from msgspec import Struct
 
 from ilios.blobs.local import LocalBlobs
@@ -31,6 +33,7 @@ from schemas.options import EngineName
 from schemas.records import DocumentRecord
 from schemas.replies import HealthReport
 from tests.fakes import FakeBatches, FakeLog, FakeOutcomes, FakePublisher, FakeReads, FakeUsage
+from tests.waiting import wait_until
 
 ID = "abcdefghij0123456789abcd"
 PDF = b"%PDF-1.7 the document"
@@ -75,6 +78,8 @@ class World:
         self.check_faults: Callable[[], None] = lambda: None
         self._stack = AsyncExitStack()
         self._edge_stack = AsyncExitStack()
+        self._sockets: list[socket.socket | TransportSocket] = []
+        self._writers: list[asyncio.StreamWriter] = []
 
     async def serve(self, *keys: str, **limits: Any) -> ClientSession:
         """Start the edge and return a client of it."""
@@ -83,7 +88,8 @@ class World:
         await self._edge_stack.enter_async_context(serving)
         self.port = sockets.port
         self._stack.push_async_callback(self.stop_edge)
-        client = ClientSession(f"http://127.0.0.1:{self.port}")
+        connector = TCPConnector(socket_factory=self._open_socket)
+        client = ClientSession(f"http://127.0.0.1:{self.port}", connector=connector)
         return await self._stack.enter_async_context(client)
 
     def edge(self, *keys: str, **limits: Any) -> Edge:
@@ -120,7 +126,23 @@ class World:
         await self._edge_stack.aclose()
 
     async def close(self) -> None:
+        """Stop the edge and its clients, and wait until none of their connections is left.
+
+        One with a part of a request still to be sent would remain until its loop has ended.
+        """
         await self._stack.aclose()
+        for writer in self._writers:
+            writer.transport.abort()
+        for one in self._sockets:
+            if one.fileno() != -1:
+                with suppress(OSError):  # it is not connected any more
+                    one.shutdown(socket.SHUT_RDWR)
+        await wait_until(lambda: all(one.fileno() == -1 for one in self._sockets))
+
+    def _open_socket(self, address: AddrInfoType) -> socket.socket:
+        made = socket.socket(*address[:3])
+        self._sockets.append(made)
+        return made
 
     async def health(self) -> HealthReport:
         return self.report
@@ -134,9 +156,16 @@ class World:
         """Return how many puts of more than one step are under way in the blob store."""
         return sum(path.parent.parent.name == "tmp" for path in self.stored_files())
 
-    def connect(self) -> Any:
-        """Return a raw connection to the edge, as a coroutine."""
-        return asyncio.open_connection("127.0.0.1", self.port)
+    async def connect(
+        self, source: str = "127.0.0.1"
+    ) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+        """Return a raw connection to the edge, from an address of this machine."""
+        reader, writer = await asyncio.open_connection(
+            "127.0.0.1", self.port, local_addr=(source, 0)
+        )
+        self._writers.append(writer)
+        self._sockets.append(writer.get_extra_info("socket"))
+        return reader, writer
 
     async def send_raw(self, raw: bytes) -> RawResponse:
         """Send raw bytes and return the answer to them."""

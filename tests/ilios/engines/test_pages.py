@@ -22,7 +22,7 @@ from ilios.engines.pages import (
     selected_count,
 )
 from ilios.engines.pdf import convert as pdf_convert
-from ilios.engines.pdf import parser, reading
+from ilios.engines.pdf import draft, parser, reading
 from schemas.options import ConversionOptions, PageRange
 from tests import documents
 from tests.ilios.engines.conftest import PlaceDocument
@@ -62,7 +62,7 @@ def test_pages_that_are_not_selected_are_not_read(
     parsed: list[int] = []
     read, parse = reading.DocumentReader.read, parser.parse_batches
 
-    def read_page(self: reading.DocumentReader, index: int, page: Any) -> reading.Draft:
+    def read_page(self: reading.DocumentReader, index: int, page: Any) -> draft.Draft:
         opened.append(index)
         return read(self, index, page)
 

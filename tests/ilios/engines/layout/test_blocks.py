@@ -4,6 +4,7 @@ import re
 
 import pytest
 
+from ilios.engines.converters.markdown import fix_markdown
 from ilios.engines.layout.document import lay_out
 from ilios.engines.layout.items import Item
 
@@ -126,6 +127,19 @@ def test_code_is_fenced_with_its_indentation() -> None:
     )
 
 
+@pytest.mark.parametrize("fence", ["```", "````", "`````"])
+def test_code_that_shows_a_fence_has_a_longer_one(fence: str) -> None:
+    shown = (fence, "print(7)", fence)
+    code = [
+        item(text, 92, 500 + 14 * at, monospaced=True)
+        for at, text in enumerate(("def show():", *shown, "return None"))
+    ]
+    text = fix_markdown(markdown(*BODY, *code))
+    assert f"\n{fence}`\n" in text
+    assert text.endswith(f"\n{fence}`")
+    assert f"{fence}\nprint(7)\n{fence}\nreturn None" in text
+
+
 def test_lines_that_markdown_would_take_for_something_else_are_escaped() -> None:
     text = markdown(item("# not a heading, but a sentence.", 72, 270), *BODY)
     assert text.startswith("\\# not a heading")
@@ -192,3 +206,53 @@ def test_a_heading_has_the_same_level_on_each_part_of_a_long_document() -> None:
     )
     assert both.startswith("# Harbours\n\n### The old harbour\n")
     assert one.startswith("### The old harbour\n")
+
+
+def test_a_large_initial_is_the_first_letter_of_its_paragraph() -> None:
+    text = [
+        "n the autumn of that year the keeper",
+        "went down the stairs for the last time and",
+        "carried his lamp to the boat below, where",
+    ]
+    beside = [item(line, 100, 72 + 14 * at, width=320) for at, line in enumerate(text)]
+    below = item("nobody waited for him but the sea itself.", 72, 114, width=348)
+    initial = Item(left=72, top=70, right=97, bottom=112, text="I", size=40)
+    made = markdown(initial, *beside, below, *paragraph(prose(60), top=300))
+    assert made.startswith(f"I{' '.join(text)} {below.text}\n")
+
+
+def test_labels_begin_the_references_of_a_list() -> None:
+    lines = [
+        ("[1] A. Meyer. Rules for pages. Journal of Print and", 72),
+        ("of paper, 12(3):44, 1998.", 90),
+        ("[2] B. Okafor and C. Lee. Cutting pages at their axes,", 72),
+        ("[LB+04] D. Lind and E. Brandt. Nets for layouts.", 72),
+    ]
+    items = [
+        item(text, left, 72 + 14 * at, width=330 - left) for at, (text, left) in enumerate(lines)
+    ]
+    made = markdown(*paragraph(prose(60), top=300), *items).split("\n\n")
+    assert made[:3] == [f"{lines[0][0]} {lines[1][0]}", lines[2][0], lines[3][0]]
+
+
+@pytest.mark.parametrize("text", ["Table of contents", "Listing the files", "Notes on the stars"])
+def test_a_heading_may_begin_as_a_caption_does(text: str) -> None:
+    assert markdown(item(text, size=16), *BODY).startswith(f"# {text}\n")
+
+
+@pytest.mark.parametrize(
+    "text", ["Table 2.1 Catch", "Figure A: Catch", "Note: low tide", "Listing IV"]
+)
+def test_a_caption_is_no_heading(text: str) -> None:
+    assert "#" not in markdown(item(text, size=16), *BODY)
+
+
+def test_numbered_lines_of_code_that_fill_most_of_a_page_are_code() -> None:
+    code = [
+        item(f"{at} {'  ' * (at % 3)}count = count + {at}", 72, 72 + 12 * at, monospaced=True)
+        for at in range(1, 9)
+    ]
+    made = markdown(
+        item("Count them as follows, one by one, and write down the sum.", 72, 60), *code
+    )
+    assert made.count("```") == 2

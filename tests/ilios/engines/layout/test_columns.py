@@ -73,3 +73,34 @@ def test_the_short_last_line_of_a_paragraph_above_two_columns_stays_with_it() ->
     full = item("The paragraph over both columns goes on to the next line", 72, 72, width=450)
     [laid] = lay_out([page([full, last, *left, *right])])
     assert f"{full.text} and ends here.\n\nboat100" in laid.markdown
+
+
+def test_numbers_beside_texts_of_several_lines_are_cells_and_no_column() -> None:
+    rows = [
+        ("Reading of the objects of", "a page and its fonts", ("12.1", "0.4", "14.9", "0.7")),
+        ("Search of white corridors", "between the columns", ("8.3", "0.3", "9.2", "0.5")),
+        ("Writing of the text with", "its headings and lists", ("4.4", "0.2", "6.0", "0.4")),
+        ("Packing of all the files", "into a single archive", ("3.9", "0.2", "5.1", "0.3")),
+    ]
+    cells = []
+    for at, (first, second, numbers) in enumerate(rows):
+        top = 100 + 34 * at
+        cells += [item(first, 72, top), item(second, 72, top + 12)]
+        cells += [item(one, 230 + 34 * place, top) for place, one in enumerate(numbers)]
+    [laid] = lay_out([page([*cells, *paragraph(prose(60), top=400)])])
+    assert "| Reading of the objects of a page and its fonts | 12.1 | 0.4 | 14.9 | 0.7 |" in (
+        laid.markdown
+    )
+
+
+def test_lists_side_by_side_are_read_one_after_the_other() -> None:
+    sides = [("Keep it", 72, ("Cheap", "Old", "Loud")), ("Buy one", 300, ("Dear", "New", "Quiet"))]
+    items = []
+    for title, left, texts in sides:
+        items.append(item(title, left, 100, bold=True))
+        for at, text in enumerate(texts):
+            items += [item("\u2022", left, 120 + 14 * at), item(text, left + 14, 120 + 14 * at)]
+    [laid] = lay_out([page([*items, *paragraph(prose(60), top=300)])])
+    assert laid.markdown.startswith(
+        "## Keep it\n\n- Cheap\n- Old\n- Loud\n\n## Buy one\n\n- Dear\n- New\n- Quiet\n"
+    )

@@ -114,3 +114,20 @@ def test_a_rule_below_a_head_shows_over_which_columns_it_stands() -> None:
     rules = [Stroke(190, 99, 520, 99)]
     [laid] = lay_out([page([*paragraph(prose(60), top=500), head, *table], rules)])
     assert "|  | Landings | Landings | Landings |" in laid.markdown
+
+
+def test_a_long_cell_close_to_the_next_one_is_parted_where_other_rows_are() -> None:
+    rows = [
+        ("Plain", "As it is stored", "12.1"),
+        ("Ordered", "By columns", "8.3"),
+        ("Learned", "By a net of ours", "4.4"),
+    ]
+    items = []
+    for at, row in enumerate(rows):
+        items += [
+            item(text, left, 72 + 16 * at) for text, left in zip(row, (72, 150, 236), strict=True)
+        ]
+    below = [item("that was trained", 150, 116), item("on three books", 150, 128)]
+    [laid] = lay_out([page([*paragraph(prose(60), top=500), *items, *below])])
+    assert "| Plain | As it is stored | 12.1 |" in laid.markdown
+    assert "| Learned | By a net of ours that was trained on three books | 4.4 |" in laid.markdown

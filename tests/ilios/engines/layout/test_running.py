@@ -2,7 +2,7 @@
 
 import pytest
 
-from ilios.engines.layout.document import LaidOutPage, lay_out
+from ilios.engines.layout.document import LaidOutPage, lay_out, lay_out_again
 from ilios.engines.layout.items import Item
 
 from .page_maker import item, page, paragraph, prose
@@ -143,3 +143,25 @@ def test_other_lines_at_the_edge_of_a_single_page_are_content(items: list[Item])
     [laid] = _laid(items)
     assert (laid.header, laid.footer) == (None, None)
     assert items[0].text in laid.markdown
+
+
+def test_a_page_laid_out_again_has_the_running_lines_and_the_levels_of_its_document() -> None:
+    title, section = item("Harbours", top=90, size=20), item("The old harbour", top=110, size=13)
+    made = [
+        page(
+            [
+                item("Harbour rules", 72, 30),
+                title if at == 0 else section,
+                *paragraph(prose(60, 100 * at), top=150),
+                item(str(at + 1), 290, 800),
+            ],
+            index=at,
+        )
+        for at in range(3)
+    ]
+    before = lay_out(made)[1]
+    more = page([*made[1].items, item("The boat is full", 72, 700)], index=1)
+    again = lay_out_again(more, before)
+    assert (again.header, again.footer) == (before.header, before.footer) == ("Harbour rules", "2")
+    assert again.markdown == f"{before.markdown}\n\nThe boat is full"
+    assert again.markdown.startswith("## The old harbour")

@@ -2,6 +2,7 @@
 
 import pytest
 
+from tests import documents
 from tests.ilios.engines.pdf.conftest import ConvertPdf
 from tests.pdf_pages import Builder, annotation, line, lines, link, widget
 
@@ -152,3 +153,71 @@ def test_only_the_words_of_a_link_are_linked(
     (page,) = convert_pdf(builder.build())
     assert expected.format(linked, "https://ferry.example/rules") in page.markdown
     assert page.hyperlinks == ("https://ferry.example/rules",)
+
+
+def test_more_fields_than_the_parser_can_read_are_read_simply_and_warned_of(
+    convert_pdf: ConvertPdf,
+) -> None:
+    builder = Builder()
+    crowd = 603
+    numbers = [
+        builder.add(
+            widget("Tx", f"72 {at % 700 + 20} 200 {at % 700 + 32}", f"/T (a{at}) /V (value{at})")
+        )
+        for at in range(crowd)
+    ]
+    numbers.append(builder.add(widget("Tx", "200 712 400 732", "/T (name) /V (Magdalena)")))
+    listed = " ".join(f"{number} 0 R" for number in numbers)
+    builder.catalog = f"/AcroForm << /Fields [{listed}] >>"
+    builder.page("", annotations=numbers[:-1])
+    builder.page(line("Applicant:", 72, 718), annotations=numbers[-1:])
+    first, second = convert_pdf(builder.build())
+    assert "value7" in first.markdown
+    codes = {warning.code: warning.message for warning in first.warnings}
+    assert str(crowd) in codes["form_fields_left_out"]
+    assert "Applicant: Magdalena" in " ".join(second.markdown.replace("|", " ").split())
+    assert not second.warnings
+
+
+def test_fields_without_a_form_are_read(convert_pdf: ConvertPdf) -> None:
+    builder = Builder()
+    fields = [
+        builder.add(widget("Tx", "200 712 400 732", "/T (name) /V (Magdalena Vossberg)")),
+        builder.add(widget("Tx", "200 682 400 702", "/T (code) /V (not for you) /Ff 8192")),
+        builder.add(widget("Btn", "72 646 84 658", "/T (insured) /V /Yes /AS /Yes")),
+    ]
+    content = line("Applicant:", 72, 718) + line("Insured", 92, 648)
+    builder.page(content, annotations=fields)
+    (page,) = convert_pdf(builder.build())
+    text = " ".join(page.markdown.replace("|", " ").split())
+    assert "Applicant: Magdalena Vossberg" in text
+    assert "\u2611 Insured" in text or "[x] Insured" in text
+    assert "not for you" not in text
+
+
+@pytest.mark.parametrize("turned", [0, 180])
+def test_values_on_a_scan_stand_beside_their_labels(convert_pdf: ConvertPdf, turned: int) -> None:
+    builder = Builder()
+    labels = ("Applicant of the licence", "Home port of the boat", "Insured with the club")
+    rows = [documents.text_image(label, height=60).convert("L") for label in labels]
+    drawn, places = [], ""
+    for at, row in enumerate(rows):
+        drawn.append(builder.image(row.tobytes(), *row.size))
+        places += f"q {row.width / 3} 0 0 20 72 {700 - 100 * at} cm /I{at} Do Q\n"
+    look = builder.stream(
+        line("Magdalena Vossberg", 2, 6, 14).encode(),
+        "/Type /XObject /Subtype /Form /BBox [0 0 200 24] "
+        f"/Resources << /Font << /F1 {builder.font} 0 R >> >>",
+    )
+    fields = [
+        widget("Tx", "350 698 550 722", f"/T (a) /V (Magdalena Vossberg) /AP << /N {look} 0 R >>"),
+        widget("Tx", "350 598 550 622", "/T (b) /V (Nordheim)"),
+    ]
+    numbers = [builder.add(field) for field in fields]
+    builder.catalog = f"/AcroForm << /Fields [{numbers[0]} 0 R {numbers[1]} 0 R] >>"
+    builder.page(places, annotations=numbers, images=drawn, more=f"/Rotate {turned}")
+    (page,) = convert_pdf(builder.build(), "force")
+    text = page.markdown
+    assert text.count("Magdalena") == text.count("Nordheim") == 1, text
+    found = [text.index(one) for one in ("Applicant", "Magda", "Home", "Nord", "Insured")]
+    assert found == sorted(found), text

@@ -7,7 +7,7 @@ import pytest
 from PIL import Image
 from PIL.Image import Transpose
 
-from ilios.engines.recognition import ocr, skew
+from ilios.engines.recognition import direction, ocr, skew
 from ilios.engines.recognition.recogniser import Line, Recognised, upright
 from tests import documents
 
@@ -75,9 +75,9 @@ def test_small_print_is_read_with_more_effort(monkeypatch: pytest.MonkeyPatch) -
     loaded: list[str] = []
     load = paddle._load
 
-    def note(size: str) -> object:
+    def note(size: str, longest: int) -> object:
         loaded.append(size)
-        return load(size)
+        return load(size, longest)
 
     monkeypatch.setattr(paddle, "_load", note)
     recogniser = paddle.PaddleRecogniser()
@@ -87,6 +87,46 @@ def test_small_print_is_read_with_more_effort(monkeypatch: pytest.MonkeyPatch) -
     small = large.resize((large.width // 6, large.height // 6), Image.Resampling.LANCZOS)
     recogniser.recognise(small, lambda: None)
     assert loaded == ["tiny", "small"]
+
+
+def test_text_that_was_scaled_up_is_read_with_more_effort() -> None:
+    paddle = pytest.importorskip("ilios.engines.recognition.paddle")
+    lines = [Line(0, 30 * row, 200, 30 * row + 20, "text") for row in range(5)]
+    assert not paddle._is_coarse(lines, 1.0)
+    assert paddle._is_coarse(lines, 1.8)
+
+
+@pytest.mark.parametrize("lines", [0, 40])
+def test_strips_for_the_larger_model_are_bounded_and_cut_few_lines(lines: int) -> None:
+    paddle = pytest.importorskip("ilios.engines.recognition.paddle")
+    found = [Line(0, 50 * row + 10, 900, 50 * row + 40, "text") for row in range(lines)]
+    strips = paddle._strips(found, (1000, 2000))
+    assert [top for top, _ in strips[1:]] == [bottom for _, bottom in strips[:-1]]
+    assert (strips[0][0], strips[-1][1]) == (0, 2000)
+    assert all(1000 * (bottom - top) <= paddle.STRIP_PIXELS for top, bottom in strips)
+    cuts = [top for top, _ in strips[1:]]
+    assert not any(line.top < cut < line.bottom for cut in cuts for line in found)
+
+
+def test_lines_are_searched_in_a_bounded_number_of_pixels() -> None:
+    paddle = pytest.importorskip("ilios.engines.recognition.paddle")
+    assert paddle._longest_side((1131, 1600)) == 1600
+    side = paddle._longest_side((2000, 2000))
+    assert side * side <= paddle.DETECTED_PIXELS
+
+
+@pytest.mark.parametrize("turn", TURNS)
+def test_lines_show_which_way_up_they_are_before_they_are_read(turn: Transpose | None) -> None:
+    sentence = "The lively old dog had to hide below the tall dark shed. "
+    lines = [sentence[row:] + sentence[:row] for row in range(0, 48, 4)]
+    image = documents.text_image(*lines)
+    turned = image if turn is None else image.transpose(turn)
+    # Lines that run upwards are read as they are.
+    assert direction.looks_upside_down(turned) is (TURNS[turn] in (2, 3))
+
+
+def test_a_page_without_lines_shows_no_way_up() -> None:
+    assert not direction.looks_upside_down(Image.new("RGB", (300, 400), "white"))
 
 
 def test_without_a_recogniser_the_error_says_what_to_install(

@@ -1,0 +1,109 @@
+"""What stands on a page beside its content: form values, annotations, and their appearances."""
+
+from collections.abc import Sequence
+
+import pypdfium2
+from liteparse.types import ParsedPage
+from msgspec import Struct
+from msgspec.structs import replace
+
+from ilios.engines.layout.items import Figure, Item
+from ilios.engines.pdf.annotations import (
+    Annotations,
+    hidden_annotations,
+    read_annotations,
+)
+from ilios.engines.pdf.appearances import AppearanceReader
+from ilios.engines.pdf.forms import MAX_FIELDS, at_place, form_values, height, is_filled, is_shown
+from ilios.engines.pdf.geometry import Rect, View
+from schemas.warnings import PageWarning, page_warning
+
+_PLAIN_SUBTYPES = frozenset({"link", "popup"})
+
+
+class Beside(Struct, frozen=True):
+    """What stands beside the content of a page.
+
+    ``values`` are those of form fields, and text typed onto the page. ``drawn`` has the lines of
+    each further appearance, such as a stamp across the content. ``fields`` is the number of fields.
+    """
+
+    values: tuple[Item, ...] = ()
+    comments: tuple[Figure, ...] = ()
+    drawn: tuple[tuple[Item, ...], ...] = ()
+    fields: int = 0
+    warnings: tuple[PageWarning, ...] = ()
+
+
+def read_beside(
+    page: pypdfium2.PdfPage,
+    parsed: ParsedPage | None,
+    items: Sequence[Item],
+    view: View,
+    appearances: tuple[AppearanceReader, int] | None,
+) -> Beside:
+    """Return what stands beside the content of a page, which has ``items``.
+
+    :param appearances: their reader and the page's index; None if they are read by recognition.
+    """
+    fields = ((parsed.form_fields if parsed else None) or [])[:MAX_FIELDS]
+    hidden = hidden_annotations(page, (field.annotation_index for field in fields))
+    shown = [field for field in fields if field.annotation_index not in hidden]
+    values = form_values(shown, items, view)
+    warnings = [page_warning("form_values_unreadable")] if values.unreadable else []
+    annotations = Annotations()
+    if parsed is None or any(
+        one.subtype not in _PLAIN_SUBTYPES for one in parsed.annotations or ()
+    ):
+        read = {field.annotation_index: is_filled(field) for field in fields}
+        filled = {number for number, full in read.items() if full}
+        annotations = read_annotations(page, view, read, filled)
+    if annotations.left_out:
+        warnings.append(page_warning("annotations_left_out", str(annotations.left_out)))
+    typed = list(annotations.typed)
+    drawn: list[tuple[Item, ...]] = []
+    if appearances and annotations.drawn:
+        reader, index = appearances
+        lines = reader.read(index, {at: one.rect for at, one in annotations.drawn.items()})
+        if lines is None:
+            warnings.append(page_warning("annotations_left_out", str(len(annotations.drawn))))
+        by_height = sorted(items, key=height)
+        for number, one in annotations.drawn.items():
+            found = (lines or {}).get(number, [])
+            placed = [_placed(line, view) for line in found if not _is_in(line.text, one.text)]
+            new = [line for line in placed if not is_shown(line.text, _rect(line), by_height)]
+            if not found:
+                typed += one.name
+            elif one.in_flow and not any(at_place(_rect(line), by_height) for line in new):
+                typed += new
+            elif new:
+                drawn.append(tuple(new))
+    return Beside(
+        values=(*values.items, *typed),
+        comments=annotations.comments,
+        drawn=tuple(drawn),
+        fields=len(fields),
+        warnings=tuple(warnings),
+    )
+
+
+def _is_in(text: str, whole: str) -> bool:
+    """Whether a text is part of another one, but for blanks, signs and case."""
+    return _letters(text) in _letters(whole)
+
+
+def _letters(text: str) -> str:
+    return "".join(one for one in text.casefold() if one.isalnum())
+
+
+def _rect(item: Item) -> Rect:
+    return Rect(item.left, item.top, item.right, item.bottom)
+
+
+def _placed(item: Item, view: View) -> Item:
+    """Return an item of the page as it is shown on the page as it is read."""
+    box = view.place(_rect(item))
+    if view.quarters % 2:
+        middle = (box.top + box.bottom) / 2
+        box = Rect(box.left, middle - item.size / 2, box.right, middle + item.size / 2)
+    return replace(item, left=box.left, top=box.top, right=box.right, bottom=box.bottom)
