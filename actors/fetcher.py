@@ -88,11 +88,7 @@ class Fetcher(Actor[DocumentSubmitted]):
         try:
             if await self._is_already_handled(event, delivery):
                 return None
-            original = _stored_original(event)
-            if original is None:  # else there is nothing to do that could be stopped
-                original = await self._cancellations.run_unless_cancelled(
-                    event, self._store_original(event)
-                )
+            original = await self._original(event)
             head, tail = await self._blobs.read_ends(original.key, sniffing.SNIFF_LENGTH)
         except Cancelled:
             log.info("document cancelled during fetching")
@@ -151,9 +147,20 @@ class Fetcher(Actor[DocumentSubmitted]):
                 return True
         return False
 
-    async def _store_original(self, event: DocumentSubmitted) -> Blob:
+    async def _original(self, event: DocumentSubmitted) -> Blob:
+        """Return the original, stored here unless the edge has stored it.
+
+        :raises Cancelled: the document is cancelled meanwhile.
+        """
         source = event.source
-        assert not isinstance(source, Stored)  # which needs no work
+        if isinstance(source, Stored):  # nothing to do that could be stopped
+            key = original_key(event.tenant, event.document_id, source.suffix)
+            return Blob(key, source.size, source.sha256)
+        return await self._cancellations.run_unless_cancelled(
+            event, self._store_original(event, source)
+        )
+
+    async def _store_original(self, event: DocumentSubmitted, source: Inline | Remote) -> Blob:
         key = fetched_key(event.tenant, event.document_id)
         if isinstance(source, Inline):
             return await self._blobs.put_bytes(key, source.data)
@@ -161,15 +168,6 @@ class Fetcher(Actor[DocumentSubmitted]):
 
     def _download(self, source: Remote) -> AsyncIterator[bytes]:
         return self._downloads.fetch(source.url)
-
-
-def _stored_original(event: DocumentSubmitted) -> Blob | None:
-    """Return the original that the edge has stored; None of another source."""
-    source = event.source
-    if not isinstance(source, Stored):
-        return None
-    key = original_key(event.tenant, event.document_id, source.suffix)
-    return Blob(key, source.size, source.sha256)
 
 
 def _age_on_log(delivery: DeliveryInfo) -> float:

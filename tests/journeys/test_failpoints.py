@@ -38,14 +38,7 @@ RARE = {
 }
 """Points that may be reached only once in a run."""
 
-QUICK = {
-    "actor.answered",
-    "aggregator.submitted",
-    "blobs.written",
-    "edge.stored",
-    "persister.committed",
-    "publisher.sent",
-}
+QUICK = {"actor.answered", "persister.committed", "publisher.sent"}
 """Points that `make test` tries; the others are slow."""
 TESTED_HERE = [
     point if point in QUICK else pytest.param(point, marks=pytest.mark.slow)
