@@ -107,6 +107,23 @@ define install_lock
 	fi
 endef
 
+# No marker of a lock can ask for the C library, and pip would fail without a reason much later.
+define GLIBC_CHECK
+import os, platform, sys
+if (sys.platform, platform.machine()) == ("linux", "x86_64"):
+    try:
+        name, version = os.confstr("CS_GNU_LIBC_VERSION").split()
+    except (AttributeError, ValueError, OSError):
+        name, version = "another C library", "unknown"
+    numbers = [int(part) for part in version.split(".")[:2] if part.isdigit()]
+    if name != "glibc" or numbers < [2, 34]:
+        sys.exit(
+            f"ilios needs glibc 2.34 or newer on x86-64 (Debian 12, Ubuntu 22.04, RHEL 9); here is "
+            f"{name} {version}. The container image (deploy/Dockerfile) brings its own."
+        )
+endef
+export GLIBC_CHECK
+
 $(SERVE_READY):
 	@set -eu; \
 	for python in $(or $(strip $(PYTHON)),$(PYTHONS)); do \
@@ -118,6 +135,7 @@ $(SERVE_READY):
 		echo "Name one with: make PYTHON=/path/to/python3.12 $(MAKECMDGOALS)" >&2; \
 		exit 1; \
 	fi; \
+	"$$python" -c "$$GLIBC_CHECK"; \
 	echo "Making $(VENV) with $$("$$python" --version), the first time takes a minute ..."; \
 	rm -rf $(VENV); \
 	if command -v uv >/dev/null; then \

@@ -46,13 +46,13 @@ async def measure(
 def _report(figures: Figures, earlier: Path, syncs: list[float]) -> None:
     sync = median(syncs)
     print(f"\nfsync p50 {sync:.2f} ms ({min(syncs):.2f} to {max(syncs):.2f})")
-    print(f"{'':20}{'before':>14}{'now':>14}{'ratio':>7}{'p50 ms':>17}"
+    print(f"{'':20}{'before':>16}{'now':>16}{'ratio':>7}{'p50 ms':>17}"
           f"{'CPU ms each':>17}   by process, before; now")  # fmt: skip
     for row in dict.fromkeys(name for name, _ in figures):
         old, new = figures[row, earlier], figures[row, ROOT]
         ratio = median(two.value / one.value for one, two in zip(old, new, strict=True))
         print(
-            f"{row:20}{_value(old, sync):>14}{_value(new, sync):>14}{ratio:>7.2f}"
+            f"{row:20}{_value(old, sync):>16}{_value(new, sync):>16}{ratio:>7.2f}"
             f"{_two(_p50(old), _p50(new), 1):>17}{_two(_cpu(old), _cpu(new), 2):>17}"
             f"   {_by_process(old)}; {_by_process(new)}".rstrip("; ")
         )

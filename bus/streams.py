@@ -38,7 +38,7 @@ MAX_EVENT_BYTES = 1024 * 1024 - 64 * 1024
 log = structlog.get_logger("bus")
 
 
-def _stream_configs() -> tuple[StreamConfig, ...]:
+def _stream_configs(max_age: float) -> tuple[StreamConfig, ...]:
     return (
         StreamConfig(
             name=EVENTS,
@@ -48,7 +48,7 @@ def _stream_configs() -> tuple[StreamConfig, ...]:
             storage=StorageType.FILE,
             # Rejecting a new event is visible; dropping an old one would lose an accepted document.
             discard=DiscardPolicy.NEW,
-            max_age=EVENTS_MAX_AGE,
+            max_age=max_age,
             max_msg_size=MAX_EVENT_BYTES,
             duplicate_window=DUPLICATE_WINDOW,
             allow_direct=True,
@@ -68,8 +68,16 @@ def _stream_configs() -> tuple[StreamConfig, ...]:
     )
 
 
-async def ensure(js: JetStreamContext, replicas: int = 1, *, owned: bool = False) -> list[str]:
+async def ensure(
+    js: JetStreamContext,
+    replicas: int = 1,
+    *,
+    owned: bool = False,
+    max_age: float = EVENTS_MAX_AGE,
+) -> list[str]:
     """Create missing streams; existing ones keep the settings of their owner.
+
+    A new log stores an event for ``max_age`` seconds.
 
     Only missing subjects are added, without which events could not be published. On an ``owned``
     bus the longer duplicate window of an older version is shortened. For another bus a sentence
@@ -78,7 +86,7 @@ async def ensure(js: JetStreamContext, replicas: int = 1, *, owned: bool = False
     :raises BusUnavailable: JetStream does not answer, or refuses.
     """
     advice: list[str] = []
-    for config in _stream_configs():
+    for config in _stream_configs(max_age):
         config.num_replicas = replicas
         try:
             try:
@@ -116,6 +124,22 @@ def _window_advice(found: StreamConfig, wanted: float) -> str:
     return (
         f"the stream {found.name} holds the ids of {found.duplicate_window:g} s in memory, "
         f"{wanted:g} s are enough: nats stream edit {found.name} --dupe-window {wanted:g}s"
+    )
+
+
+async def age_advice(js: JetStreamContext, wanted: float) -> str | None:
+    """Return a sentence with the command that lets the log reach back ``wanted`` seconds.
+
+    None when it does. It is not applied here: a shorter age removes events at once, also those that
+    have not been read, and the owner of the stream may have chosen another one.
+    """
+    found = (await js.stream_info(EVENTS)).config.max_age or 0.0
+    if found == wanted:
+        return None
+    reach = f"{found / 3600:g} hours" if found else "to its beginning"
+    return (
+        f"the stream {EVENTS} exists and reaches back {reach}; to change it, while no event waits: "
+        f"nats stream edit {EVENTS} --max-age {wanted / 3600:g}h"
     )
 
 

@@ -100,7 +100,7 @@ async def open_stores(
 @asynccontextmanager
 async def _open_bus(settings: Settings, monitoring: Monitoring) -> AsyncIterator[Bus]:
     opening = (
-        open_external_bus(settings.nats_url.get_secret_value())
+        open_external_bus(settings.nats_url.get_secret_value(), settings)
         if settings.nats_url is not None
         else open_embedded_bus(settings, monitoring.supervisor, monitoring.faults)
     )

@@ -7,6 +7,7 @@ from typing import NamedTuple
 
 from tests import (
     documents,
+    hostile_boxes,
     hostile_images,
     hostile_layouts,
     hostile_offices,
@@ -141,7 +142,7 @@ def makers(canary: Canary) -> dict[str, Callable[[random.Random], tuple[str, byt
         "hostile.pdf",
         hostile_pdfs.external_references(dice, *canary),
     )
-    for kind, image in hostile_images.KINDS.items():
+    for kind, image in {**hostile_images.KINDS, **hostile_boxes.KINDS}.items():
         found[kind] = lambda dice, make=image: ("hostile.png", make(dice))  # type: ignore[misc]
     for kind, office in {**hostile_offices.KINDS, **hostile_xml.KINDS}.items():
         found[kind] = lambda dice, make=office: (  # type: ignore[misc]

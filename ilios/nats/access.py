@@ -83,7 +83,7 @@ async def open_embedded_bus(
         }
         watch = NatsWatchdog(server, connections["edge"], publish_stats, faults)
         await enter(supervisor.running("nats-server watchdog", watch.run))
-        await _ensure_streams(connections["edge"], ours=True)
+        await _ensure_streams(connections["edge"], settings, ours=True)
         where = f"embedded nats-server at {connections['edge'].address}"
         yield Bus(
             **connections,
@@ -99,15 +99,14 @@ async def open_embedded_bus(
 
 
 @asynccontextmanager
-async def open_external_bus(url: str) -> AsyncIterator[Bus]:
+async def open_external_bus(url: str, settings: Settings) -> AsyncIterator[Bus]:
     """Connect to an external bus, by one connection, since the URL has one user.
 
     :raises BusUnavailable: it does not answer, or lacks what is needed.
     """
     violations = PermissionViolations()
     async with connect(url, name="ilios", permission_violations=violations) as connection:
-        for advice in await _ensure_streams(connection, ours=False):
-            log.warning("external bus needs more memory than necessary", advice=advice)
+        await _ensure_streams(connection, settings, ours=False)
         yield Bus(
             **dict.fromkeys(ROLES, connection),
             permission_violations=violations,
@@ -173,7 +172,11 @@ def tenants_of(settings: Settings) -> tuple[str, ...]:
     )
 
 
-async def _ensure_streams(connection: Connection, *, ours: bool) -> list[str]:
+async def _ensure_streams(connection: Connection, settings: Settings, *, ours: bool) -> None:
     await connection.check()
+    max_age = settings.log_max_age.total_seconds()
     async with connection.setup_context() as js:
-        return await streams.ensure(js, owned=ours)
+        for advice in await streams.ensure(js, owned=ours, max_age=max_age):
+            log.warning("external bus needs more memory than necessary", advice=advice)
+        if settings.log_days is not None and (change := await streams.age_advice(js, max_age)):
+            log.warning("log reaches back otherwise than set", advice=change)

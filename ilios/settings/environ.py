@@ -7,7 +7,8 @@ from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
-from ilios.settings.settings import BUCKET, TABLE, Settings
+from ilios.settings.bucket import BUCKET
+from ilios.settings.settings import TABLE, Settings
 
 UNSUPPORTED = {
     "USE_EMBEDDED_REPLICA": "this version has no Turso replica",
@@ -173,21 +174,29 @@ def from_environ(environ: Mapping[str, str]) -> Settings:
         if environ.get(variable, "").strip().lower() not in ("", "false"):
             problems.append(f"{variable}: {why}; unset it")
     settings = Settings(**found)
+    problems += _contradictions(settings)
+    if problems:
+        raise BadSettings(problems)
+    return settings
+
+
+def _contradictions(settings: Settings) -> Iterator[str]:
+    """Yield a sentence for each setting that another one does not allow."""
     if not _is_loopback(settings.host) and not (settings.api_keys or settings.insecure):
-        problems.append(
+        yield (
             f"ILIOS_HOST: {settings.host} can be reached from outside, and without API_KEY "
             "everybody may read everything; set API_KEY, or ILIOS_INSECURE=true if you mean it"
         )
     if settings.engine == "mistral" and settings.mistral_key is None:
-        problems.append("ILIOS_ENGINE: mistral needs a key; set MISTRAL_API_KEY")
+        yield "ILIOS_ENGINE: mistral needs a key; set MISTRAL_API_KEY"
     incomplete_key = (settings.s3_access_key is None) != (settings.s3_secret_key is None)
     if settings.s3_bucket is not None and incomplete_key:
-        problems.append(
-            "AWS_SECRET_ACCESS_KEY: it belongs to AWS_ACCESS_KEY_ID; set both, or none of them"
+        yield "AWS_SECRET_ACCESS_KEY: it belongs to AWS_ACCESS_KEY_ID; set both, or none of them"
+    if settings.log_days is not None and settings.log_days < settings.least_log_days:
+        yield (
+            f"ILIOS_LOG_DAYS: with ILIOS_SNAPSHOT_HOURS={settings.snapshot_hours} a rebuild of the "
+            f"database needs at least {settings.least_log_days} days of the log; set that or more"
         )
-    if problems:
-        raise BadSettings(problems)
-    return settings
 
 
 def warnings(environ: Mapping[str, str]) -> list[str]:

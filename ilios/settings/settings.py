@@ -4,16 +4,16 @@ A setting is declared once: its type, bounds, variable, description and default 
 ``Settings``.
 """
 
+import math
 from datetime import timedelta
-from functools import partial
 from pathlib import Path
 from typing import Annotated, Literal
 
-from msgspec import Meta, Struct, field
+from msgspec import Meta, field
 
 from actors.ports import SWEEP_INTERVAL, ExpiryAction
 from actors.pricing import LOCAL_MICROS, MARGIN_PERCENT, Pricing, pricing
-from ilios.blobs.s3 import AUTO, SINGLE_PUT_MAX_BYTES, S3Config
+from ilios.database.recovery.snapshots import KEEP_COUNT
 from ilios.engines.local import limits
 from ilios.engines.local.limits import EngineLimits
 from ilios.engines.mistral import MAX_CONCURRENT_CALLS, MODEL, MistralLimits
@@ -21,17 +21,17 @@ from ilios.engines.sandbox.enter import SandboxMode
 from ilios.runtime.engine_memory import bytes_per_process, fitting_processes
 from ilios.secret import Secret
 from ilios.settings import values
+from ilios.settings.bucket import BucketSettings
 from ilios.settings.values import Env, settings_of
 from schemas.options import EngineName
 
 MIB = 1024 * 1024
-BUCKET = "S3_BUCKET"
-BucketEnv = partial(Env, needs=BUCKET)
+LOG_DAYS = 7  # where nothing else is set; what the log of every earlier version stores
 PREFETCH = 2  # documents that wait beside those being converted, so that no engine process idles
 Port = Annotated[int, Meta(ge=0, le=65_535)]
 
 
-class Settings(Struct, frozen=True, kw_only=True):
+class Settings(BucketSettings, frozen=True, kw_only=True):
     """What the service runs with; each field names its variable."""
 
     port: Annotated[Port, Env("PORT", "Port of the HTTP edge; 0 takes a free one")] = 1337
@@ -80,75 +80,6 @@ class Settings(Struct, frozen=True, kw_only=True):
         Path | None,
         Env("ILIOS_SEAL_KEY_FILE", "Key for passwords; unset = in ILIOS_DATA_DIR", "./seal.key"),
     ] = None
-    s3_bucket: Annotated[
-        str | None,
-        Env(BUCKET, "Bucket of the blobs; unset = ILIOS_DATA_DIR", "documents", values.bucket),
-    ] = None
-    s3_endpoint: Annotated[
-        str | None,
-        BucketEnv(
-            "AWS_ENDPOINT_URL_S3",
-            "URL of the S3 service; unset = that of AWS",
-            "https://fly.storage.tigris.dev",
-            values.endpoint,
-        ),
-    ] = None
-    s3_region: Annotated[
-        str,
-        BucketEnv(
-            "AWS_REGION",
-            "Region of the bucket; auto asks the bucket",
-            "eu-central-1",
-            values.region,
-        ),
-    ] = AUTO
-    s3_access_key: Annotated[
-        Secret | None,
-        BucketEnv("AWS_ACCESS_KEY_ID", "Key for the bucket; unset = that of the machine", "..."),
-    ] = None
-    s3_secret_key: Annotated[
-        Secret | None, BucketEnv("AWS_SECRET_ACCESS_KEY", "Secret of AWS_ACCESS_KEY_ID", "...")
-    ] = None
-    s3_session_token: Annotated[
-        Secret | None,
-        BucketEnv(
-            "AWS_SESSION_TOKEN", "Session of temporary keys; the service does not renew them", "..."
-        ),
-    ] = None
-    s3_addressing: Annotated[
-        Literal["auto", "path", "virtual"],
-        BucketEnv(
-            "ILIOS_S3_ADDRESSING",
-            "Position of the bucket's name in URLs: path, virtual (the host), or auto",
-            "path",
-        ),
-    ] = "auto"
-    s3_prefix: Annotated[
-        str,
-        BucketEnv(
-            "ILIOS_S3_PREFIX",
-            "Prefix of all keys; two services in one bucket need two of them",
-            "ilios/",
-            values.prefix,
-        ),
-    ] = ""
-    s3_single_put_max_bytes: Annotated[
-        int,
-        BucketEnv(
-            "S3_MULTIPART_THRESHOLD",
-            "Size up to which bytes in memory are put in one piece; streams use parts of 8 MiB",
-            "50MB",
-            values.size(5_000_000, 1_000_000_000),
-        ),
-    ] = SINGLE_PUT_MAX_BYTES
-    original_redirect: Annotated[
-        bool,
-        BucketEnv(
-            "ILIOS_ORIGINAL_REDIRECT",
-            "Whether /original redirects to the bucket, by a URL good for 5 minutes",
-            "true",
-        ),
-    ] = False
     nats_url: Annotated[
         Secret | None,
         Env("NATS_URL", "A NATS of yours; unset = embedded", "nats://host:4222", values.bus_url),
@@ -285,6 +216,11 @@ class Settings(Struct, frozen=True, kw_only=True):
         Meta(ge=0, le=168),
         Env("ILIOS_SNAPSHOT_HOURS", "Hours between snapshots of the database; 0 makes none"),
     ] = 24
+    log_days: Annotated[
+        int | None,
+        Meta(ge=1, le=3650),
+        Env("ILIOS_LOG_DAYS", "Days the log reaches back; unset = 7, or what snapshots need", "14"),
+    ] = None
     local_page_micros: Annotated[
         int,
         Meta(ge=0, le=100_000_000),
@@ -322,23 +258,6 @@ class Settings(Struct, frozen=True, kw_only=True):
         return self.database or self.data_dir / "ilios.db"
 
     @property
-    def s3(self) -> S3Config | None:
-        """The bucket of the blobs; None: they are in the data directory."""
-        if self.s3_bucket is None:
-            return None
-        return S3Config(
-            bucket=self.s3_bucket,
-            prefix=self.s3_prefix,
-            endpoint=self.s3_endpoint,
-            region=self.s3_region,
-            addressing=self.s3_addressing,
-            access_key=self.s3_access_key,
-            secret_key=self.s3_secret_key,
-            session_token=self.s3_session_token,
-            single_put_max_bytes=self.s3_single_put_max_bytes,
-        )
-
-    @property
     def snapshots_dir(self) -> Path:
         """Directory of the snapshots of the database."""
         return self.data_dir / "snapshots"
@@ -347,6 +266,22 @@ class Settings(Struct, frozen=True, kw_only=True):
     def snapshot_interval(self) -> timedelta:
         """Longest age of the newest snapshot; zero: none are made."""
         return timedelta(hours=self.snapshot_hours)
+
+    @property
+    def least_log_days(self) -> int:
+        """Days the log must reach back: to the older snapshot, in case the other is damaged.
+
+        A day more is for a snapshot that is late, as after a failure or while the service is
+        stopped. Without snapshots the log is all there is to rebuild a database from.
+        """
+        if not self.snapshot_hours:
+            return LOG_DAYS
+        return math.ceil(KEEP_COUNT * self.snapshot_hours / 24) + 1
+
+    @property
+    def log_max_age(self) -> timedelta:
+        """Age up to which the log stores an event."""
+        return timedelta(days=self.log_days or max(LOG_DAYS, self.least_log_days))
 
     @property
     def max_in_flight(self) -> int:
@@ -396,5 +331,7 @@ class Settings(Struct, frozen=True, kw_only=True):
         )
 
 
-TABLE = tuple(settings_of(Settings))
-"""Every setting, in the order of the fields."""
+TABLE = tuple(
+    sorted(settings_of(Settings), key=lambda one: one.field in BucketSettings.__struct_fields__)
+)
+"""Every setting, in the order of the fields, those of the bucket last."""

@@ -223,6 +223,26 @@ async def test_the_streams_are_made_once_and_left_alone(connection: Connection) 
     assert (await js.stream_info(streams.EVENTS)).config.max_age == 24 * 3600.0
 
 
+async def test_a_log_that_is_created_reaches_back_as_far_as_set(connection: Connection) -> None:
+    js = connection.jetstream
+    await js.delete_stream(streams.EVENTS)
+    await streams.ensure(js, max_age=3 * 24 * 3600.0)
+    assert (await js.stream_info(streams.EVENTS)).config.max_age == 3 * 24 * 3600.0
+    assert await streams.age_advice(js, 3 * 24 * 3600.0) is None
+
+
+async def test_the_age_of_an_existing_log_is_left_alone_and_the_command_returned(
+    connection: Connection,
+) -> None:
+    js = connection.jetstream
+    await streams.ensure(js, owned=True, max_age=14 * 24 * 3600.0)
+    assert (await js.stream_info(streams.EVENTS)).config.max_age == streams.EVENTS_MAX_AGE
+    advice = await streams.age_advice(js, 14 * 24 * 3600.0)
+    assert advice is not None
+    assert "reaches back 168 hours" in advice
+    assert advice.endswith("nats stream edit ILIOS_EVENTS --max-age 336h")
+
+
 async def test_an_older_window_of_the_bus_inside_is_shortened_and_nothing_else(
     connection: Connection,
 ) -> None:

@@ -59,7 +59,7 @@ def convert(
             image.seek(index)
             if image.width * image.height > limits.max_pixels:
                 raise _too_large(limits.max_pixels)
-            frame = prepare_frame(image)
+            frame = _decoded(image)
             if count == 1:
                 image.close()  # decoded, an image at the size limit needs as much as the models
             progress(len(pages), total)  # it is decoded
@@ -117,6 +117,13 @@ def _errors_named() -> Iterator[None]:
     except (OSError, SyntaxError, ValueError) as error:
         if isinstance(error, OSError) and error.errno is not None:
             raise  # an error of the machine
+        raise _damaged() from error
+
+
+def _decoded(image: Image.Image) -> Image.Image:
+    try:
+        return prepare_frame(image)
+    except RuntimeError as error:  # of the AVIF decoder
         raise _damaged() from error
 
 

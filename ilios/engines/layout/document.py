@@ -11,6 +11,7 @@ from schemas.results import PageHeading, PageTable
 
 from . import columns, figures, fonts, headings, running, strokes, tables, vertical
 from .blocks import Block, read_column
+from .crossing import split_at_rules
 from .drawn_bullets import with_drawn_bullets
 from .items import Figure, Item, PageItems
 from .lines import make_line, rows
@@ -225,7 +226,10 @@ def _closed_tables(
     """Return the tables between rules, and the items outside of them."""
     found = []
     for grid in grids:
-        beside = [item for item in items if grid.left <= (item.left + item.right) / 2 <= grid.right]
+        parted = split_at_rules(items, grid)
+        beside = [
+            item for item in parted if grid.left <= (item.left + item.right) / 2 <= grid.right
+        ]
         inside = [
             item for item in beside if grid.top <= (item.top + item.bottom) / 2 <= grid.bottom
         ]
@@ -233,7 +237,7 @@ def _closed_tables(
         if table is not None:
             found.append(table)
             used = set(map(id, table.items))
-            items = [item for item in items if id(item) not in used]
+            items = [item for item in parted if id(item) not in used]
     return found, items
 
 

@@ -17,6 +17,10 @@ SAME_PLACE = 2.5
 TOUCH = 3.5
 """Distance at which two strokes meet."""
 
+LEAST_EDGES = 2
+SAME_ROW = 0.3
+"""Edges of columns, and the difference of heights, by that of a row, of shaded rows apart."""
+
 STACKED = 8.0
 """Distance between two grids that are parts of one."""
 
@@ -172,25 +176,40 @@ def _area(grid: Grid) -> float:
 
 
 def _stacked(found: list[Grid]) -> list[Grid]:
-    """Return the grids; those of the same width close below one another are one."""
+    """Return the grids; those of the same width close below one another are one.
+
+    So are those that the rows between shaded ones part.
+    """
     stacked: list[Grid] = []
     for grid in sorted(found, key=lambda one: one.top):
         for at, above in enumerate(stacked):
-            if (
+            parted = _is_row_between(above, grid)
+            if parted or (
                 abs(grid.left - above.left) <= TOUCH
                 and abs(grid.right - above.right) <= TOUCH
                 and -TOUCH <= grid.top - above.bottom <= STACKED
             ):
+                across = [Rule(x, above.bottom, grid.top) for x in grid.xs] if parted else []
                 stacked[at] = Grid(
                     edges(above.xs + grid.xs),
                     edges(above.ys + grid.ys),
-                    above.verticals + grid.verticals,
+                    above.verticals + grid.verticals + across,
                     above.horizontals + grid.horizontals,
                 )
                 break
         else:
             stacked.append(grid)
     return stacked
+
+
+def _is_row_between(above: Grid, below: Grid) -> bool:
+    """Whether the space between two grids of the same columns is that of a row without rules."""
+    return (
+        len(above.xs) == len(below.xs) > LEAST_EDGES
+        and all(abs(one - other) <= TOUCH for one, other in zip(above.xs, below.xs, strict=True))
+        and abs(below.top - above.bottom - (below.ys[1] - below.ys[0]))
+        <= SAME_ROW * (below.ys[1] - below.ys[0])
+    )
 
 
 def _without_inner(found: list[Grid]) -> list[Grid]:

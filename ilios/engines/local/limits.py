@@ -35,7 +35,7 @@ class EngineLimits(Struct, frozen=True, kw_only=True):
     """Concurrent children. Each works on one document with one thread."""
 
     memory_bytes: int = MEMORY_BYTES
-    """Resident memory of a child at work. OCR needs up to 1.1 GiB.
+    """Resident memory of a child at work. Recognition needs up to 0.7 GiB.
 
     The kernel enforces it only roughly (see ``confinement.RESERVE_BYTES``), the child itself
     within ``confinement.WATCH_EVERY``.

@@ -147,7 +147,9 @@ class PaddleRecogniser:
             if not seen or not (everything or any(map(_line_is_unsure, seen))):
                 found += seen
                 continue
-            above, below = max(top - SEAM, 0), min(bottom + SEAM, image.height)
+            # Where a line is cut, its neighbourhood is seen with both strips.
+            above = top - SEAM if _is_cut(lines, top) else top
+            below = min(bottom + SEAM, image.height) if _is_cut(lines, bottom) else bottom
             crop = image.crop((0, above, image.width, below))
             moved = (_moved(line, 0, above) for line in self._read("small", crop))
             read = [line for line in moved if top <= line.center_y < bottom]
@@ -266,8 +268,17 @@ def _strips(lines: Sequence[Line], size: tuple[int, int]) -> list[tuple[int, int
     cuts = [0]
     while height - cuts[-1] > tallest:
         places = range(cuts[-1] + tallest // 2, cuts[-1] + tallest)
-        cuts.append(min(places, key=lambda place: (crossing[place], -place)))
+        least = min(crossing[place] for place in places)
+        last = max(place for place in places if crossing[place] == least)
+        first = last
+        while first > places.start and crossing[first - 1] == least:
+            first -= 1
+        cuts.append((first + last) // 2)
     return list(pairwise([*cuts, height]))
+
+
+def _is_cut(lines: Sequence[Line], place: int) -> bool:
+    return any(line.top < place < line.bottom for line in lines)
 
 
 def _moved(line: Line, right: float, down: float) -> Line:

@@ -1,7 +1,7 @@
 """Every setting is declared once and read once, and every mistake is named at once."""
 
 import re
-from datetime import date
+from datetime import date, timedelta
 from pathlib import Path
 
 import pytest
@@ -33,6 +33,7 @@ GOOD: list[tuple[str, str, str, object]] = [
     ("ILIOS_MAX_FILE_MB", "2", "max_file_bytes", 2 * MIB),
     ("ILIOS_CONVERT_TIMEOUT", "0.5", "convert_timeout", 0.5),
     ("MAX_CONCURRENT_JOBS", "1", "jobs_per_process", 1),
+    ("ILIOS_LOG_DAYS", "30", "log_days", 30),
     ("DB_WAL_MODE", "TRUE", "wal_mode", True),
     ("ILIOS_DOWNLOAD_ALLOW", "a:1, [::1]:80", "download_allow", ("a:1", "::1:80")),
     ("S3_BUCKET", "documents", "s3_bucket", "documents"),
@@ -262,3 +263,19 @@ def test_a_bucket_is_named_in_the_path_unless_it_is_one_of_aws() -> None:
         found = from_environ(variables).s3
         assert found is not None
         assert found.addressing_style == style
+
+
+@pytest.mark.parametrize(
+    ("hours", "least"), [("24", 3), ("1", 2), ("36", 4), ("168", 15), ("0", 7)]
+)
+def test_a_log_too_short_for_a_rebuild_is_refused(hours: str, least: int) -> None:
+    environ = {"ILIOS_SNAPSHOT_HOURS": hours}
+    allowed = from_environ(environ | {"ILIOS_LOG_DAYS": str(least)})
+    assert allowed.log_max_age == timedelta(days=least)
+    with pytest.raises(BadSettings, match=f"ILIOS_LOG_DAYS.* at least {least} days"):
+        from_environ(environ | {"ILIOS_LOG_DAYS": str(least - 1)})
+
+
+def test_a_log_reaches_back_seven_days_or_as_far_as_snapshots_need() -> None:
+    assert from_environ({}).log_max_age == timedelta(days=7)
+    assert from_environ({"ILIOS_SNAPSHOT_HOURS": "168"}).log_max_age == timedelta(days=15)

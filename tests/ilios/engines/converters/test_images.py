@@ -155,3 +155,12 @@ def test_the_resolution_is_that_of_the_image_that_was_read(tmp_path: Path) -> No
     (page,) = converted(file.getvalue(), tmp_path).pages
     assert page.result.dimensions
     assert (page.result.dimensions.dpi, page.result.dimensions.width) == (150, 2000)
+
+
+def test_an_avif_image_whose_pixels_are_damaged_is_refused(tmp_path: Path) -> None:
+    made = bytearray(documents.image_file(documents.text_image(TEXT), "AVIF"))
+    start = made.rindex(b"mdat") + 4
+    made[start + 40 : start + 400] = b"\xff" * len(made[start + 40 : start + 400])
+    with pytest.raises(Unconvertible) as caught:
+        converted(bytes(made), tmp_path)
+    assert caught.value.code == "corrupt"

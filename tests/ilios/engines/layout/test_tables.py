@@ -119,3 +119,38 @@ def test_columns_without_a_rule_between_them_are_found_below_a_head_over_both() 
         "| 1912 | 52 | 24 | 39 | 18 |",
         "| 1913 | 47 | 30 | 36 | 25 |",
     ]
+
+
+def test_a_phrase_across_the_rules_between_cells_is_parted_there() -> None:
+    xs: list[float] = [72, 110, 182, 260]
+    cells = [
+        item("Day", 76, 104),
+        item("Morning", 114, 104),
+        item("Evening", 186, 104),
+        item("Day 11 10:00 to 12:00 14:30 to 18:00", 76, 124, width=180),
+        item("Day 12", 76, 144),
+        item("9:00 to 11:00 closed", 114, 144, width=104),
+    ]
+    laid = _laid(cells, _grid(xs, [100, 120, 140, 160]))
+    assert _rows(laid)[1:] == [
+        "| Day 11 | 10:00 to 12:00 | 14:30 to 18:00 |",
+        "| Day 12 | 9:00 to 11:00 | closed |",
+    ]
+
+
+def test_text_across_a_rule_that_is_not_of_a_table_stays_whole() -> None:
+    strokes = _grid([72, 200, 420], [60, 400])
+    [laid] = lay_out([page(paragraph(prose(120), top=72), strokes)])
+    assert prose(120) in laid.markdown
+
+
+def test_rows_between_shaded_ones_belong_to_the_table() -> None:
+    xs: list[float] = [72, 180, 280, 380]
+    cells = [
+        item(f"{letter}{row}", left + 4, 104 + 20 * row)
+        for row in range(5)
+        for letter, left in zip("ABC", xs, strict=False)
+    ]
+    shaded = [_grid(xs, [top, top + 20]) for top in (100, 140, 180)]
+    laid = _laid(cells, [stroke for strokes in shaded for stroke in strokes])
+    assert _rows(laid) == [f"| A{row} | B{row} | C{row} |" for row in range(5)]
