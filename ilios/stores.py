@@ -14,7 +14,7 @@ from bus import streams
 from ilios.blobs.factory import blob_directory, open_blobs
 from ilios.blobs.guarded import GuardedBlobs
 from ilios.data_directory import check_version, refuse_foreign_database, write_version
-from ilios.database.connection import lock_file, open_reader, open_writer
+from ilios.database.connection import lock_file, open_inline_reader, open_reader, open_writer
 from ilios.database.queries import (
     SqliteBatchQueries,
     SqliteBlobSamples,
@@ -75,6 +75,7 @@ async def open_stores(
         write_connection = await retry(lambda: enter(open_writer(path, monitoring.damage)))
         write_version(data_dir)
         read_connection = await enter(open_reader(path, monitoring.damage))
+        inline = await enter(open_inline_reader(path, read_connection, monitoring.damage))
         expected = ExpectedBlobs(SqliteBlobSamples(read_connection), data_dir / LOST_BEFORE_FILE)
         store = await retry(lambda: enter(_open_blobs(settings, expected)))
         blob_check = BlobStoreCheck(store, expected, monitoring.faults)
@@ -88,7 +89,7 @@ async def open_stores(
             bus=bus,
             blobs=GuardedBlobs(store, blob_check),
             transactions=SqliteTransactionStore(write_connection, settings.pricing),
-            documents=SqliteDocumentQueries(read_connection),
+            documents=SqliteDocumentQueries(read_connection, inline),
             batches=SqliteBatchQueries(read_connection),
             log_reads=SqliteLogQueries(read_connection),
             maintenance=maintenance,

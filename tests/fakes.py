@@ -117,7 +117,9 @@ class FakeOutcomes:
         self.released = asyncio.Event()
 
     @asynccontextmanager
-    async def watch(self, tenant: str, document_id: str) -> AsyncIterator[FakeOutcome]:
+    async def watch(
+        self, tenant: str, document_id: str, priority: int | None = None
+    ) -> AsyncIterator[FakeOutcome]:
         if self.error is not None:
             raise self.error
         outcome = self.watched[tenant, document_id] = FakeOutcome()

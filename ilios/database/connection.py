@@ -7,6 +7,7 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 
 from ilios.database import migrations
+from ilios.database.inline import InlineReader, connect_inline
 from ilios.database.recovery import wal
 from ilios.database.sqlite import REPAIR_HINT, DamageMonitor, Database, DatabaseDamaged, connect
 
@@ -14,6 +15,7 @@ __all__ = [
     "DamageMonitor",
     "DatabaseDamaged",
     "lock_file",
+    "open_inline_reader",
     "open_reader",
     "open_writer",
     "read_only_uri",
@@ -90,6 +92,20 @@ async def open_reader(path: Path, damage: DamageMonitor | None = None) -> AsyncI
         for pragma in (*_PRAGMAS, *_READER_PRAGMAS):
             await connection.execute(pragma)
         yield connection
+
+
+@asynccontextmanager
+async def open_inline_reader(
+    path: Path, threaded: Database, damage: DamageMonitor | None = None
+) -> AsyncIterator[InlineReader]:
+    """Open the database for look-ups of single rows in the thread of the event loop.
+
+    :param threaded: a reader of the same file, for what would block the loop.
+    """
+    damage = damage or DamageMonitor(path)
+    pragmas = (pragma for pragma in (*_PRAGMAS, *_READER_PRAGMAS) if "busy_timeout" not in pragma)
+    async with connect_inline(read_only_uri(path), pragmas, threaded, damage) as reader:
+        yield reader
 
 
 def _fault_before_open(path: Path) -> str | None:

@@ -13,6 +13,7 @@ from actors.ports import OpenBatch
 from actors.writes import ClockState, Cursor
 from bus.subjects import StreamIdentity
 from ilios.database import rows, statements
+from ilios.database.inline import InlineReader
 from ilios.database.sqlite import Database
 from schemas.records import BatchRecord, DocumentRecord, OperationUsage, UsageTotal
 
@@ -20,12 +21,13 @@ from schemas.records import BatchRecord, DocumentRecord, OperationUsage, UsageTo
 class SqliteDocumentQueries:
     """Queries about single documents."""
 
-    def __init__(self, connection: Database) -> None:
+    def __init__(self, connection: Database, inline: InlineReader | None = None) -> None:
         self._connection = connection
+        self._lookups = inline or connection
 
     async def document(self, tenant: str, document_id: str) -> DocumentRecord | None:
         """Return the tenant's document, or None, also for the document of another tenant."""
-        found = await self._connection.fetchall(
+        found = await self._lookups.fetchall(
             statements.DOCUMENT, {"tenant": tenant, "id": document_id}
         )
         return rows.document_record(found[0]) if found else None

@@ -72,8 +72,13 @@ class Outcome(Protocol):
 class Outcomes(Protocol):
     """Notifies of the ends of documents."""
 
-    def watch(self, tenant: str, document_id: str) -> AbstractAsyncContextManager[Outcome]:
-        """Listen to one document; to be entered before it is submitted."""
+    def watch(
+        self, tenant: str, document_id: str, priority: int | None = None
+    ) -> AbstractAsyncContextManager[Outcome]:
+        """Listen to one document; to be entered before it is submitted.
+
+        Without ``priority`` it is listened to by itself, whatever its priority is.
+        """
         ...
 
 

@@ -84,9 +84,11 @@ async def convert(request: web.Request) -> web.StreamResponse:
     async with AsyncExitStack() as stack:
         async with accept.delete_unless_published(edge, event, received.blob_keys):
             output = content.parse_format(received.wanted.format)
-            # Listening begins before the event is published, or a quick end would be missed.
+            # Listening begins before the event is published, or a quick end would be missed. What
+            # was submitted before under the same key may have another priority.
+            priority = None if accept.parse_key(request) else event.priority
             outcome = await stack.enter_async_context(
-                edge.outcomes.watch(event.tenant, event.document_id)
+                edge.outcomes.watch(event.tenant, event.document_id, priority)
             )
         accepted = await accept.accept(request, event, received.blob_keys, received.passwords)
         document = accepted.prior[0] if accepted.prior else lookup.pending_record(event)

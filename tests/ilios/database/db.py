@@ -12,7 +12,7 @@ from actors.writes import (
     WriteRefused,
 )
 from ilios.database import sqlite
-from ilios.database.connection import open_reader, open_writer
+from ilios.database.connection import open_inline_reader, open_reader, open_writer
 from ilios.database.queries import SqliteDocumentQueries
 from ilios.database.store import SqliteTransactionStore
 from schemas.documents import DocumentCompleted
@@ -54,5 +54,9 @@ def history(*published: AnyEvent, first: int = 1) -> list[LogEntry]:
 
 @asynccontextmanager
 async def open_database(path: Path) -> AsyncIterator[Database]:
-    async with open_writer(path) as connection, open_reader(path) as reading:
-        yield Database(connection, SqliteDocumentQueries(reading))
+    async with (
+        open_writer(path) as connection,
+        open_reader(path) as reading,
+        open_inline_reader(path, reading) as inline,
+    ):
+        yield Database(connection, SqliteDocumentQueries(reading, inline))

@@ -1,0 +1,70 @@
+"""Queries of one row without a thread: SQLite answers from the page cache sooner than a thread can.
+
+A hop to a thread and back costs several times what looking up a row by its key does. What might
+block the event loop is not done here: a busy database is read by the thread, and after some slow
+queries in a row the thread has all of them for a while.
+"""
+
+import sqlite3
+import time
+from collections.abc import AsyncIterator, Iterable
+from contextlib import asynccontextmanager
+
+from ilios.database.sqlite import DamageMonitor, Database, Parameters, Row
+
+SLOW_SECONDS = 0.005
+"""A query that takes longer has read from the disk, or waited for a processor."""
+MOST_SLOW = 2
+"""Slow queries in a row, after which the thread is used. Waits for a processor are seldom two."""
+THREAD_SECONDS = 1.0
+"""How long the thread is used then."""
+
+
+class InlineReader:
+    """A read-only connection for look-ups by primary key, beside one with a thread."""
+
+    def __init__(
+        self, connection: sqlite3.Connection, threaded: Database, damage: DamageMonitor
+    ) -> None:
+        self._connection = connection
+        self._threaded = threaded
+        self._damage = damage
+        self._slow = 0
+        self._threaded_until = 0.0
+
+    async def fetchall(self, statement: str, parameters: Parameters = ()) -> list[Row]:
+        """Execute a statement, which must take one look-up, and return its rows.
+
+        :raises DatabaseDamaged: damage was met on any connection.
+        """
+        began = time.monotonic()
+        if began < self._threaded_until:
+            return await self._threaded.fetchall(statement, parameters)
+        self._damage.raise_if_damaged()
+        try:
+            found: list[Row] = self._connection.execute(statement, parameters).fetchall()
+        except (sqlite3.Error, UnicodeDecodeError):
+            # Busy, or an error that the other connection meets as well and classifies.
+            return await self._threaded.fetchall(statement, parameters)
+        ended = time.monotonic()
+        self._slow = self._slow + 1 if ended - began > SLOW_SECONDS else 0
+        if self._slow >= MOST_SLOW:
+            self._slow, self._threaded_until = 0, ended + THREAD_SECONDS
+        return found
+
+
+@asynccontextmanager
+async def connect_inline(
+    uri: str, pragmas: Iterable[str], threaded: Database, damage: DamageMonitor
+) -> AsyncIterator[InlineReader]:
+    """Open a connection to a ``file:`` URI for the thread of the event loop; close it at the end.
+
+    It does not wait for locks.
+    """
+    connection = sqlite3.connect(uri, uri=True, isolation_level=None, timeout=0)
+    try:
+        for pragma in pragmas:
+            connection.execute(pragma)
+        yield InlineReader(connection, threaded, damage)
+    finally:
+        connection.close()
