@@ -114,7 +114,7 @@ class Actor(ABC, Generic[EventT]):
         """Whether an event may take long for external reasons and is handled in a slot."""
         return False
 
-    async def clean_up(self, event: DocumentEvent) -> None:
+    async def clean_up(self, event: DocumentEvent, delivery: Delivery) -> None:
         """Remove what the work on an event needed, once it has its outcome. Must not raise."""
 
     def unsupported_options(self, event: EventT) -> tuple[str, ...]:
@@ -381,7 +381,7 @@ class Actor(ABC, Generic[EventT]):
         self._failures.pop(delivery.sequence, None)
         self._uncounted.pop(delivery.sequence, None)
         if event is not None:
-            await self.clean_up(event)
+            await self.clean_up(event, delivery)
 
     async def _publish(self, event: AnyDocumentEvent) -> None:
         while True:

@@ -6,6 +6,7 @@ import msgspec
 
 from actors.backoff import Backoff
 from schemas.documents import ConversionEvent, DocumentEvent
+from schemas.options import PASSWORD
 
 
 class RetryLater(Exception):
@@ -92,6 +93,12 @@ def retry_or_reject(
     # abs: one from the future was stored before the clock was set back.
     age = abs((datetime.now(UTC) - stored_at).total_seconds())
     names = ", ".join(f'"{name}"' for name in unsupported)
+    if PASSWORD in unsupported:
+        return Reject(
+            "option_not_supported",
+            f'Unknown option "{PASSWORD}": a password would stay on the log. Submit the document '
+            "by HTTP, and delete this event and its dead letter.",
+        )
     if age >= timeout and backoff.total(attempt - 1) >= timeout:
         return Reject(
             "option_not_supported",

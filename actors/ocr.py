@@ -28,6 +28,7 @@ from actors.ports import BlobNotFound, Blobs
 from actors.publishable import store_markdown
 from bus.connection import Connection
 from bus.consumers import URGENT, Consumer
+from bus.delivery import Delivery
 from bus.inbox import FinishedUpTo, nothing_finished
 from bus.log import Log
 from schemas.documents import DocumentConverted, DocumentEvent, DocumentFetched
@@ -55,8 +56,8 @@ NONE_STORED_REASON = (
     "documents end. Submit it again with its `password`."
 )
 
-DiscardParts = Callable[[str, str], Awaitable[None]]
-"""Deletes what an engine has stored of an unfinished conversion, by tenant and document id."""
+DiscardParts = Callable[[SourceFile], Awaitable[None]]
+"""Deletes what an engine has stored of an unfinished conversion; the file may be gone."""
 
 log = structlog.get_logger("ocr")
 
@@ -121,10 +122,11 @@ class Ocr(Actor[DocumentFetched]):
         finally:
             self._in_progress.discard(name)
 
-    async def clean_up(self, event: DocumentEvent) -> None:
+    async def clean_up(self, event: DocumentEvent, delivery: Delivery) -> None:
         # Only now: a conversion whose result was not published is repeated from its parts.
-        if self._discard_parts is not None:
-            await self._discard_parts(event.tenant, event.document_id)
+        if self._discard_parts is not None and isinstance(event, DocumentFetched):
+            info = DeliveryInfo(delivery.sequence, delivery.attempt, delivery.stored_at)
+            await self._discard_parts(_source_file(Path(), event, info))
 
     async def _handle_once(
         self, event: DocumentFetched, delivery: DeliveryInfo, *, repeated: bool

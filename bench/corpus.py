@@ -23,9 +23,11 @@ SUFFIXES = {
 }  # fmt: skip
 NEIGHBOUR_EVERY = 0.5  # seconds between two good documents
 QUIET = 20.0  # seconds in which only the neighbours submit
-ENDED_WITHIN = 600.0  # seconds
+ENDED_WITHIN = 1800.0  # seconds; the time budget of 400 scans is 1500
 GOOD_PAGES = 3
 CANARY_WORD = "canary-in-a-file"
+LEFT_WITHIN = 10.0  # seconds in which a killed process gives up its document
+POLL_INTERVAL = 0.05  # seconds
 
 
 class Ended(msgspec.Struct, frozen=True):
@@ -144,7 +146,7 @@ async def measure_bombs(
             seconds = time.perf_counter() - began
             peak = running.resident_mb("VmHWM")
             survived = own == running.own_processes()
-            left = [path for path in (running.data / "engine").rglob("*") if path.is_file()]
+            left = await _left_with_engine(running.data / "engine")
     canary.close()
     _print_kinds(ended)
     print(f"\n{len(ended)} documents in {seconds:.0f} s, {at_once} at once; seed {seed}")
@@ -157,7 +159,7 @@ async def measure_bombs(
     print(
         f"connections to the canary: {len(connections)}; texts with the word of its file: {leaks}"
     )
-    print(f"documents left with the engine: {len(left)}")
+    print(f"documents left with the engine: {left[0]} at the end, {left[1]} shortly after it")
     for phase, latencies in neighbours.latencies.items():
         cuts = statistics.quantiles(latencies, n=20)
         p50, p95 = cuts[9], cuts[18]
@@ -167,6 +169,23 @@ async def measure_bombs(
         )
     print(f"what neighbours were answered: {dict(neighbours.answers)}")
     print(f"reference loop {server.reference_loop_ms():.0f} ms")
+
+
+async def _left_with_engine(directory: Path) -> tuple[int, int]:
+    """Return how many documents are with child processes now, and once killed ones are gone.
+
+    A document ends when its process is killed; the process is gone a moment later.
+    """
+
+    def count() -> int:
+        return sum(path.is_file() for path in directory.rglob("*"))
+
+    first = left = count()
+    deadline = time.monotonic() + LEFT_WITHIN
+    while left and time.monotonic() < deadline:
+        await asyncio.sleep(POLL_INTERVAL)
+        left = count()
+    return first, left
 
 
 def _ordinary(seed: int) -> Iterator[Hostile]:

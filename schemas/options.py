@@ -26,6 +26,9 @@ MAX_PAGE_NUMBERS = 1000
 MAX_OPTIONS_BYTES = 64 * 1024
 """Bytes of options as JSON, including those that this version does not support."""
 
+PASSWORD = "password"  # noqa: S105  # its name
+"""No option of any version, since options stay on the log. Its value is not passed on."""
+
 PageNumber = Annotated[int, Meta(ge=1, le=MAX_PAGE)]
 
 INVALID_PAGES = (
@@ -180,7 +183,11 @@ def options_from_json(text: bytes | str) -> ConversionOptions:
     supported = {name: value for name, value in members.items() if name in _SUPPORTED}
     options = _options_decoder.decode(msgspec.json.encode(supported))
     # A copy, because the original would hold all of the message in memory.
-    unknown = {name: value.copy() for name, value in members.items() if name not in _SUPPORTED}
+    unknown = {
+        name: Raw(b"null") if name == PASSWORD else value.copy()
+        for name, value in members.items()
+        if name not in _SUPPORTED
+    }
     if not unknown:
         return options
     return UnsupportedOptions(**msgspec.structs.asdict(options), unknown_members=unknown)

@@ -248,21 +248,23 @@ class BatchProgress(Struct, frozen=True, kw_only=True, rename="camel"):
     failed: int
 
 
-class BatchDocumentStatus(Struct, frozen=True, kw_only=True, rename="camel"):
-    """State of one document of a batch; ``error`` and ``code`` are the reason of a failure.
-
-    ``warnings``, ``quality`` and ``partial`` as in the status of a document.
-    """
+class BatchDocument(Struct, frozen=True, kw_only=True, rename="camel"):
+    """A document of a batch; ``warnings``, ``quality`` and ``partial`` are those of its result."""
 
     id: str
     file_name: str
     status: DocumentState
-    error: str | None
-    code: str | None
-    processed_at: Instant | None
     warnings: ConversionWarnings | UnsetType = UNSET
     quality: Quality | UnsetType = UNSET
     partial: bool | UnsetType = UNSET
+
+
+class BatchDocumentStatus(BatchDocument, frozen=True, kw_only=True, rename="camel"):
+    """State of one document of a batch; ``error`` and ``code`` are the reason of a failure."""
+
+    error: str | None
+    code: str | None
+    processed_at: Instant | None
 
 
 class MistralStatus(Struct, frozen=True, kw_only=True, rename="camel"):
@@ -291,35 +293,26 @@ class BatchStatus(Struct, frozen=True, kw_only=True, rename="camel"):
     mistral_status: MistralStatus | UnsetType = UNSET
 
 
-class BatchLine(Struct, frozen=True, kw_only=True, rename="camel"):
+class BatchLine(BatchDocument, frozen=True, kw_only=True, rename="camel"):
     """Result of one document of a batch, a line of its download.
 
     ``content`` (its Markdown) and ``metadata`` are left out where there is none, ``code`` where
     nothing went wrong. Of a document that was removed afterwards only the line is left.
     """
 
-    id: str
-    file_name: str
-    status: DocumentState
     content: str | UnsetType = UNSET
     metadata: DocumentMetadata | UnsetType = UNSET
     error: str | None = None
     code: str | UnsetType = UNSET
     processed_at: Instant | None = None
-    warnings: ConversionWarnings | UnsetType = UNSET
-    quality: Quality | UnsetType = UNSET
-    partial: bool | UnsetType = UNSET
 
 
-class ManifestDocument(Struct, frozen=True, kw_only=True, rename="camel"):
+class ManifestDocument(BatchDocument, frozen=True, kw_only=True, rename="camel"):
     """Result of one document of a batch; ``entry`` is its Markdown in the archive.
 
     ``size`` and ``sha256`` are those of the Markdown.
     """
 
-    id: str
-    file_name: str
-    status: DocumentState
     entry: str | None
     pages: int | None
     size: int | None
@@ -327,9 +320,6 @@ class ManifestDocument(Struct, frozen=True, kw_only=True, rename="camel"):
     error: str | None
     code: str | None
     processed_at: Instant | None
-    warnings: ConversionWarnings | UnsetType = UNSET
-    quality: Quality | UnsetType = UNSET
-    partial: bool | UnsetType = UNSET
 
 
 class BatchManifest(Struct, frozen=True, kw_only=True, rename="camel"):

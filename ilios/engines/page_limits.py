@@ -24,6 +24,9 @@ MAX_PAGE_WARNINGS = 16
 MAX_SIDE = 1_000_000  # pixels of a page
 MAX_DPI = 10_000
 MAX_ANNOTATION = 1000  # characters
+MAX_PAGE_ITEMS = 20_000
+"""Headings, tables or links of one page, each."""
+MAX_LINK = 10_000  # characters; longer ones are no addresses
 
 IMAGES_LEFT_OUT = "images_left_out"
 
@@ -58,6 +61,20 @@ def fit_pages(
     return tuple(_fit_page(page, budget) for page in pages)
 
 
+def text_sizes(pages: Sequence[ConvertedPage]) -> dict[str, int]:
+    """Return how many characters the pages have of each kind of text."""
+    results = [page.result for page in pages]
+    return {
+        "Markdown": sum(len(one.markdown) for one in results),
+        "headers and footers": sum(
+            len(one.header or "") + len(one.footer or "") for one in results
+        ),
+        "headings": sum(len(heading.text) for one in results for heading in one.headings),
+        "tables": sum(len(table.content) for one in results for table in one.tables),
+        "links": sum(len(link) for one in results for link in one.hyperlinks),
+    }
+
+
 def check_pages(pages: Sequence[ConvertedPage]) -> None:
     """Make sure that the pages are within the bounds.
 
@@ -75,9 +92,8 @@ def check_pages(pages: Sequence[ConvertedPage]) -> None:
 def _fit_page(page: ConvertedPage, budget: ImageBudget) -> ConvertedPage:
     if page.result.images:
         page = _fit_images(page, budget)
-    result = page.result
-    if result.warnings:
-        result = structs.replace(result, warnings=_fit_warnings(result.warnings))
+    result = _fit_lists(page.result)
+    if result is not page.result:
         page = ConvertedPage(result, page.image_bytes)
     if all(_is_share(share) for share in _shares(result)):
         return page
@@ -88,6 +104,26 @@ def _fit_page(page: ConvertedPage, budget: ImageBudget) -> ConvertedPage:
     conservation = None if result.conservation is None else _fit_share(result.conservation)
     fitted = structs.replace(result, conservation=conservation, confidence=confidence)
     return ConvertedPage(fitted, page.image_bytes)
+
+
+def _fit_lists(page: PageResult) -> PageResult:
+    """Return a page with as many warnings, headings, tables and links as are allowed.
+
+    The last three are in the Markdown as well.
+    """
+    if page.warnings:
+        page = structs.replace(page, warnings=_fit_warnings(page.warnings))
+    if max(len(page.headings), len(page.tables), len(page.hyperlinks)) > MAX_PAGE_ITEMS or any(
+        len(link) > MAX_LINK for link in page.hyperlinks
+    ):
+        links = [link for link in page.hyperlinks if len(link) <= MAX_LINK]
+        page = structs.replace(
+            page,
+            headings=page.headings[:MAX_PAGE_ITEMS],
+            tables=page.tables[:MAX_PAGE_ITEMS],
+            hyperlinks=tuple(links[:MAX_PAGE_ITEMS]),
+        )
+    return page
 
 
 def _fit_warnings(warnings: Sequence[PageWarning]) -> tuple[PageWarning, ...]:
@@ -144,7 +180,20 @@ def _check_page(page: ConvertedPage) -> None:
         raise ImpossiblePage("a conservation or confidence that is no share")
     _check_dimensions(result.dimensions)
     _check_images(page)
+    _check_lists(result)
     _check_parts(result)
+
+
+def _check_lists(result: PageResult) -> None:
+    for what, count in (
+        ("headings", len(result.headings)),
+        ("tables", len(result.tables)),
+        ("links", len(result.hyperlinks)),
+    ):
+        if count > MAX_PAGE_ITEMS:
+            raise ImpossiblePage(f"{count} {what} on a page, at most {MAX_PAGE_ITEMS}")
+    if (longest := max(map(len, result.hyperlinks), default=0)) > MAX_LINK:
+        raise ImpossiblePage(f"a link of {longest} characters, at most {MAX_LINK}")
 
 
 def _check_parts(result: PageResult) -> None:

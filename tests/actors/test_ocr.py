@@ -15,6 +15,7 @@ from actors.engines import (
     EngineCrashed,
     EngineUnavailable,
     Postponed,
+    SourceFile,
     Unconvertible,
 )
 from actors.ocr import Ocr
@@ -56,6 +57,7 @@ class World:
         self.engine = FakeEngine()
         self.cancellations = Cancellations(connection)
         self.discarded: list[str] = []
+        self.discarded_as_repeated: bool | None = None
         self.ocr = Ocr(
             connection,
             self.blobs,
@@ -67,8 +69,9 @@ class World:
         self.streams = Streams(connection)
         self.publisher = Publisher(connection)
 
-    async def discard(self, _tenant: str, document_id: str) -> None:
-        self.discarded.append(document_id)
+    async def discard(self, document: SourceFile) -> None:
+        self.discarded.append(document.document_id)
+        self.discarded_as_repeated = document.may_be_repeated
 
     async def converted(self) -> DocumentConverted:
         (event,) = await self.streams.wait_for(DocumentConverted)

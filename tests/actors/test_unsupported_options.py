@@ -9,7 +9,7 @@ from bus import codec, subjects
 from bus.connection import Connection
 from bus.publisher import Publisher
 from schemas.documents import DocumentFailed, DocumentFetched, DocumentSubmitted
-from schemas.options import options_from_json
+from schemas.options import options_from_json, options_to_json
 from tests import events
 from tests.actors.running import Streams, running_in_background
 from tests.actors.scripted_actor import ScriptedActor
@@ -75,3 +75,20 @@ async def test_a_document_with_an_option_that_no_worker_supports_fails(
     assert first.deliveries_of() == second.deliveries_of() == []
     (letter,) = await log.dead_letters()
     assert codec.decode(subjects.subject_for(SUBMITTED), letter.data or b"") == SUBMITTED
+
+
+async def test_a_password_among_the_options_fails_the_document_at_once_and_goes_no_further(
+    connection: Connection,
+) -> None:
+    options = options_from_json(b'{"pages":"1-2","password":"open sesame"}')
+    assert b"sesame" not in options_to_json(options)
+    log = Streams(connection)
+    worker = ScriptedActor(connection, unsupported_option_timeout=60.0)
+    await Publisher(connection).publish(msgspec.structs.replace(SUBMITTED, options=options))
+    async with running_in_background(worker.run):
+        (failed,) = await log.wait_for(DocumentFailed)
+    assert isinstance(failed, DocumentFailed)
+    assert failed.code == "option_not_supported"
+    assert 'Unknown option "password"' in failed.reason
+    assert not failed.retryable
+    assert worker.deliveries_of() == []

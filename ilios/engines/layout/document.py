@@ -1,6 +1,6 @@
 """Layout of a document's pages: their blocks in reading order, as Markdown."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from math import isfinite
 
 from msgspec import Struct
@@ -51,7 +51,11 @@ class LaidOutPage(Struct, frozen=True, kw_only=True):
 
 
 def lay_out(
-    pages: Sequence[PageItems], *, noisy: bool = False, whole: bool = True
+    pages: Sequence[PageItems],
+    *,
+    noisy: bool = False,
+    whole: bool = True,
+    on_page: Callable[[], None] = lambda: None,
 ) -> list[LaidOutPage]:
     """Return the pages with their items in reading order.
 
@@ -59,13 +63,15 @@ def lay_out(
     several pages are its running headers and footers.
 
     :param whole: whether these are all pages of the document, by which its headings are ranked.
+    :param on_page: called after the longest step of each page.
     :param noisy: whether the sizes of the items are only the heights of recognised lines.
     """
     pages = list(map(_prepared, pages))
     if noisy:
         pages = list(map(_without_margins, pages))
     usual = fonts.measure(pages, noisy=noisy)
-    return _with_levels(pages, running.find_running(pages, usual), Style(usual, frozenset(), whole))
+    style = Style(usual, frozenset(), whole)
+    return _with_levels(pages, running.find_running(pages, usual), style, on_page)
 
 
 def lay_out_again(page: PageItems, before: LaidOutPage) -> LaidOutPage:
@@ -76,17 +82,21 @@ def lay_out_again(page: PageItems, before: LaidOutPage) -> LaidOutPage:
     page = _prepared(page)
     style = before.style or Style(fonts.measure([page]), frozenset(), whole=True)
     edges = running.same_running(page, before.header, before.footer, style.fonts)
-    [laid] = _with_levels([page], [edges], style)
+    [laid] = _with_levels([page], [edges], style, lambda: None)
     return laid
 
 
 def _with_levels(
-    pages: Sequence[PageItems], edges: Sequence[running.Running], style: Style
+    pages: Sequence[PageItems],
+    edges: Sequence[running.Running],
+    style: Style,
+    on_page: Callable[[], None],
 ) -> list[LaidOutPage]:
     """Return the pages without their running lines, and with the levels of their headings."""
-    blocks = [
-        list(_page_blocks(page, one, style.fonts)) for page, one in zip(pages, edges, strict=True)
-    ]
+    blocks = []
+    for page, one in zip(pages, edges, strict=True):
+        blocks.append(list(_page_blocks(page, one, style.fonts)))
+        on_page()
     found = [block for page in blocks for block in page if block.kind == "heading"]
     sizes = style.sizes.union(block.size for block in found)
     levels = headings.heading_levels(sizes, style.fonts, whole=style.whole)

@@ -29,7 +29,7 @@ from ilios.engines.local.protocol import (
     Task,
     ToMarkdown,
 )
-from ilios.engines.page_limits import ImpossiblePage, check_pages
+from ilios.engines.page_limits import ImpossiblePage, check_pages, text_sizes
 from ilios.engines.pages import page_numbers, selected_count
 
 LEAST_PAGE_BYTES = 8
@@ -94,7 +94,8 @@ class AnswerChecker:
                     )
                 self._check_portion(answer)
                 # In characters; the frame bounds the bytes.
-                self._check_bytes(sum(len(page.result.markdown) for page in pages))
+                for what, count in text_sizes(pages).items():
+                    self._check_size(count, f"characters of {what}")
                 try:
                     check_pages(pages)
                 except ImpossiblePage as error:
@@ -102,7 +103,7 @@ class AnswerChecker:
             case Counted(pages=pages) if self._expected is Counted:
                 self._check_pages(pages)
             case Cut(data=data) if self._expected is Cut:
-                self._check_bytes(len(data))
+                self._check_size(len(data), "bytes")
             case Converted() | Counted() | Cut() | Ready():
                 raise ImplausibleAnswer(
                     f"{type(answer).__name__} where {self._expected.__name__} was due"
@@ -140,9 +141,9 @@ class AnswerChecker:
         ):
             raise ImplausibleAnswer("other pages than the next ones")
 
-    def _check_bytes(self, count: int) -> None:
+    def _check_size(self, count: int, what: str) -> None:
         if count > self._limits.max_output_bytes:
-            raise ImplausibleAnswer(f"{count} bytes, at most {self._limits.max_output_bytes}")
+            raise ImplausibleAnswer(f"{count} {what}, at most {self._limits.max_output_bytes}")
 
 
 def needs_recount(task: Task, outcome: Outcome, content_type: str, size: int) -> bool:

@@ -44,7 +44,7 @@ from ilios.engines.local.protocol import (
     read_command,
     write_answer,
 )
-from ilios.engines.page_limits import fit_pages
+from ilios.engines.page_limits import fit_pages, text_sizes
 from ilios.engines.pages import Reading
 from ilios.engines.sandbox import confinement, enter, profiles
 
@@ -168,7 +168,7 @@ def _wear() -> Wear:
 def _convert(
     path: Path, content_type: str, task: ToMarkdown, limits: EngineLimits, answers: int
 ) -> Converted:
-    last_sent = 0.0
+    last_sent, complete = 0.0, False
     reading: Reading = task
     if task.seconds is not None:
         ends_at = time.monotonic() + task.seconds
@@ -176,22 +176,24 @@ def _convert(
         reading = msgspec.structs.replace(task, portion=portion)
 
     def progress(done: int, total: int) -> None:
-        nonlocal last_sent
+        nonlocal last_sent, complete
         now = time.monotonic()
-        if not last_sent or (done and done == total) or now - last_sent >= PROGRESS_EVERY:
-            last_sent = now
+        newly_complete = not complete and bool(done) and done == total
+        if not last_sent or newly_complete or now - last_sent >= PROGRESS_EVERY:
+            last_sent, complete = now, complete or newly_complete
             write_answer(answers, Progress(done, total))
 
     convert = registry.load_converter(content_type)
     converted = convert(path, limits, progress, reading)
-    size = sum(len(page.result.markdown.encode()) for page in converted.pages)
-    if size > limits.max_output_bytes:
-        raise Unconvertible(
-            "too_large",
-            f"The document becomes {size} bytes of Markdown; "
-            f"at most {limits.max_output_bytes} are allowed.",
-        )
     pages = fit_pages(converted.pages)
+    markdown = sum(len(page.result.markdown.encode()) for page in pages)
+    for what, size in (text_sizes(pages) | {"Markdown": markdown}).items():
+        if size > limits.max_output_bytes:
+            raise Unconvertible(
+                "too_large",
+                f"The document becomes {size} bytes of {what}; "
+                f"at most {limits.max_output_bytes} are allowed.",
+            )
     return Converted(pages, converted.model, _wear(), converted.total)
 
 

@@ -164,13 +164,22 @@ class LocalEngine:
         warnings = (*conversion.warnings[: MAX_WARNINGS - 1], ended.missing)
         return msgspec.structs.replace(conversion, warnings=warnings, partial=True)
 
-    async def discard_parts(self, tenant: str, document_id: str) -> None:
-        """Delete the stored ranges of a document that has ended."""
-        blobs = self._blobs
-        for key in self._part_keys.pop((tenant, document_id), ()):
-            with suppress(OSError, StorageUnavailable):  # found as orphans otherwise
-                if blobs is not None:
-                    await blobs.delete(key)
+    async def discard_parts(self, document: SourceFile) -> None:
+        """Delete the stored ranges of a document that has ended; its file may be gone.
+
+        Those of a process that was killed are looked up: the document may have been deleted since,
+        and then nothing of it should wait for the walk for orphans.
+        """
+        keys = self._part_keys.pop((document.tenant, document.document_id), [])
+        if self._blobs is None:
+            return
+        with suppress(OSError, StorageUnavailable):  # found as orphans otherwise
+            if document.may_be_repeated and not keys:
+                store = PartStore(self._blobs, document)
+                keys = [store.key(part.head.first) for part in await store.find()]
+            # The last one first: the others are found only from the first one on.
+            for key in reversed(keys):
+                await self._blobs.delete(key)
 
     async def count_pages(self, document: SourceFile) -> int:
         """Return how many pages a document has. Errors as ``convert``."""

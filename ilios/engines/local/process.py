@@ -164,6 +164,11 @@ class ChildProcess:
         return self._process.pid
 
     @property
+    def cpu_seconds(self) -> float:
+        """CPU time of the process so far; 0 where that cannot be read."""
+        return confinement.cpu_seconds(self.pid)
+
+    @property
     def usable(self) -> bool:
         """Whether the child can be given a document."""
         return not self.killed and not self.reaped.done() and self._process.returncode is None

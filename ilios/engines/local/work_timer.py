@@ -20,27 +20,52 @@ MAX_EXTENSION = 10
 then, and one that hangs frees its slot."""
 
 
-class _Countdown:
-    """Seconds until ``timeout`` expires, without those in which slots are oversubscribed."""
+class _Stopwatch:
+    """Seconds since ``now``, and how many of them a child had to leave to others.
 
-    def __init__(self, timeout: asyncio.Timeout, seconds: float, slots: FairSemaphore) -> None:
+    Those are the seconds in which slots were oversubscribed, as far as the child did not get the
+    CPU in them: documents that queue for its slot all the time must not let it work for ever.
+    """
+
+    def __init__(self, child: ChildProcess, slots: FairSemaphore, now: float) -> None:
+        self._child = child
+        self._slots = slots
+        self.began = now
+        self._cpu_before = child.cpu_seconds
+        self._oversubscribed_before = slots.oversubscribed_seconds
+
+    def left_to_others(self, now: float) -> float:
+        """Return the seconds until ``now`` that do not count."""
+        shared = self._slots.oversubscribed_seconds - self._oversubscribed_before
+        if not shared:
+            return 0.0
+        worked = self._child.cpu_seconds - self._cpu_before
+        alone = now - self.began - shared
+        return shared - min(max(worked - alone, 0.0), shared)
+
+
+class _Countdown:
+    """Seconds until ``timeout`` expires, without those that the child left to others."""
+
+    def __init__(
+        self, timeout: asyncio.Timeout, seconds: float, child: ChildProcess, slots: FairSemaphore
+    ) -> None:
         self._timeout = timeout
         self._seconds = seconds
+        self._child = child
         self._slots = slots
-        self._ends_at: float | None = None
-        self._oversubscribed_before = 0.0
+        self._watch: _Stopwatch | None = None
 
     def restart(self, now: float) -> None:
         """Start again."""
-        self._ends_at = now + self._seconds
-        self._oversubscribed_before = self._slots.oversubscribed_seconds
+        self._watch = _Stopwatch(self._child, self._slots, now)
 
     def remaining(self, now: float) -> float:
         """Return the seconds that are left; expire the timeout if there are none."""
-        if self._ends_at is None:
+        if self._watch is None:
             return math.inf
-        shared = self._slots.oversubscribed_seconds - self._oversubscribed_before
-        left = self._ends_at + min(shared, MAX_EXTENSION * self._seconds) - now
+        shared = min(self._watch.left_to_others(now), MAX_EXTENSION * self._seconds)
+        left = self._watch.began + self._seconds + shared - now
         if left <= 0:
             self._timeout.reschedule(now)
         return left
@@ -50,8 +75,8 @@ class WorkTimer:
     """A context manager around the work on one document.
 
     It expires ``deadline`` and ``page`` after the seconds that ``limits`` allows in all and between
-    two pages. Time in which the slots are oversubscribed does not count: a document does not fail
-    because it shares the machine with another tenant. Meanwhile a document that takes long gets
+    two pages. Time does not count in which the slots are oversubscribed and others had the CPU: a
+    document does not fail because it shares the machine. Meanwhile a document that takes long gets
     less CPU time than the others; ``on_slow`` is called as soon as it does.
     """
 
@@ -67,11 +92,11 @@ class WorkTimer:
         self._child = child
         self._on_slow = on_slow
         self._slots = slots
-        self._total = _Countdown(deadline, limits.wall_seconds, slots)
-        self._page = _Countdown(page, limits.page_seconds, slots)
+        self._total = _Countdown(deadline, limits.wall_seconds, child, slots)
+        self._page = _Countdown(page, limits.page_seconds, child, slots)
         self._loop = asyncio.get_running_loop()
         self._began = self._loop.time()
-        self._oversubscribed_before = slots.oversubscribed_seconds
+        self._watch = _Stopwatch(child, slots, self._began)
         self._next_check: asyncio.TimerHandle | None = None
 
     def __enter__(self) -> Self:
@@ -107,8 +132,8 @@ class WorkTimer:
         self._schedule_check(now)
 
     def unshared(self, seconds: float) -> float:
-        """Return so many seconds of work without those in which slots were oversubscribed."""
-        shared = self._slots.oversubscribed_seconds - self._oversubscribed_before
+        """Return so many seconds of work without those that were left to others."""
+        shared = self._watch.left_to_others(self._loop.time())
         return max(seconds - shared, seconds / MAX_EXTENSION)
 
     def _schedule_check(self, now: float) -> None:

@@ -60,7 +60,11 @@ def _convert(
         progress(0, total)
         pages: list[ConvertedPage] = []
         done = 0
-        scans = PageReader(lambda: progress(done, total), reading.languages)
+
+        def beat() -> None:
+            progress(done, total)
+
+        scans = PageReader(beat, reading.languages)
         reader = DocumentReader(document, appearances, scans, reading.recognition or "auto")
         for batch in parse_batches(path, document, indices):
             drafts = []
@@ -69,9 +73,11 @@ def _convert(
                     break
                 drafts.append(_draft(document, batch, index, reader))
                 done += 1
-                progress(done, total)
-            laid = _lay_out(drafts, whole=len(drafts) == len(selected))
-            pages += [finish(draft, laid.get(draft.index), reader) for draft in drafts]
+                beat()
+            laid = _lay_out(drafts, whole=len(drafts) == len(selected), on_page=beat)
+            for draft in drafts:
+                pages.append(finish(draft, laid.get(draft.index), reader))
+                beat()
             if reading.portion.is_over:
                 break
         return Pages(pages, _model(pages, scans), len(selected))
@@ -96,6 +102,9 @@ def _draft(
     return draft
 
 
-def _lay_out(drafts: Sequence[Draft], *, whole: bool) -> dict[int, LaidOutPage]:
+def _lay_out(
+    drafts: Sequence[Draft], *, whole: bool, on_page: Callable[[], None]
+) -> dict[int, LaidOutPage]:
     pages = [draft.items for draft in drafts if draft.items is not None]
-    return {page.index: page for page in lay_out(pages, whole=whole)} if pages else {}
+    laid = lay_out(pages, whole=whole, on_page=on_page) if pages else []
+    return {page.index: page for page in laid}

@@ -178,6 +178,16 @@ def _lower_own_priority() -> None:
     _set_group(os.getpid(), os.getpriority(os.PRIO_PROCESS, 0))
 
 
+def cpu_seconds(pid: int) -> float:
+    """Return the CPU time of a process; 0 where that cannot be read."""
+    try:
+        # After the name, which may contain anything: the state, and user and system time later on.
+        fields = Path(f"/proc/{pid}/stat").read_text("utf-8").rpartition(")")[2].split()
+    except OSError:
+        return 0.0
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
 def lower_priority(pid: int) -> bool:
     """Let the other children go before this one; return whether that worked."""
     return _set_priority(pid, _own_niceness() + LOW_PRIORITY_NICENESS)

@@ -8,11 +8,14 @@ from msgspec import structs
 from ilios.engines.page_limits import (
     MAX_IMAGE_BYTES,
     MAX_IMAGES,
+    MAX_LINK,
     MAX_PAGE_IMAGES,
+    MAX_PAGE_ITEMS,
     MAX_PAGE_WARNINGS,
     ImpossiblePage,
     check_pages,
     fit_pages,
+    text_sizes,
 )
 from ilios.engines.pages import ConvertedPage
 from schemas.results import (
@@ -49,6 +52,35 @@ def test_further_images_are_left_out_with_a_warning() -> None:
     assert len(result.images) == MAX_PAGE_IMAGES
     assert f"img-{MAX_PAGE_IMAGES}.png" not in result.markdown
     assert [warning.code for warning in result.warnings] == ["images_left_out"]
+
+
+@pytest.mark.parametrize(
+    ("members", "reason"),
+    [
+        ({"headings": (PageHeading(1, "a"),) * (MAX_PAGE_ITEMS + 1)}, "headings on a page"),
+        ({"tables": (PageTable("t", "", "html"),) * (MAX_PAGE_ITEMS + 1)}, "tables on a page"),
+        ({"hyperlinks": ("a",) * (MAX_PAGE_ITEMS + 1)}, "links on a page"),
+        ({"hyperlinks": ("a" * (MAX_LINK + 1),)}, "a link of"),
+    ],
+)
+def test_the_lists_of_a_page_are_bounded(members: dict[str, Any], reason: str) -> None:
+    with pytest.raises(ImpossiblePage, match=reason):
+        check_pages([page(**members)])
+    check_pages(fit_pages([page(**members)]))
+
+
+def test_each_kind_of_text_of_the_pages_is_counted() -> None:
+    first = page(markdown="12345", header="1", footer="12", hyperlinks=("a", "bc"))
+    second = page(
+        headings=(PageHeading(1, "abcd"),), tables=(PageTable("t", "abc", "html"),), footer="1"
+    )
+    assert text_sizes([first, second]) == {
+        "Markdown": 5,
+        "headers and footers": 4,
+        "headings": 4,
+        "tables": 3,
+        "links": 3,
+    }
 
 
 def test_images_of_all_pages_have_one_budget() -> None:

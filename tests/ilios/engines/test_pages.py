@@ -200,3 +200,11 @@ def test_a_portion_ends_with_the_pages() -> None:
     assert list(Portion(8, 5).of(selected)) == [18, 19]
     assert list(Portion(2).of(selected)) == list(range(12, 20))
     assert (Portion().is_over, Portion(ends_at=0.0).is_over) == (False, True)
+
+
+def test_each_page_of_a_pdf_shows_progress_when_read_laid_out_and_finished(tmp_path: Path) -> None:
+    path = tmp_path / "document"
+    path.write_bytes(documents.pdf(*TEXTS[:3]))
+    seen: list[tuple[int, int]] = []
+    pdf_convert.convert(path, ONE, lambda *place: seen.append(place))
+    assert seen == [(0, 3), (1, 3), (2, 3), *[(3, 3)] * 7]

@@ -39,7 +39,7 @@ PAGES = 2 * RANGE_PAGES + 7
 class Child:
     """Converts ``pages`` in so many seconds each; ``failures`` are raised at their position."""
 
-    def __init__(self, pages: int, seconds: float, **failures: Exception) -> None:
+    def __init__(self, pages: int, seconds: float, **failures: BaseException) -> None:
         self._pages = pages
         self._seconds = seconds
         self._failures = {int(at[1:]): error for at, error in failures.items()}
@@ -211,7 +211,22 @@ async def test_parts_stay_until_the_document_has_ended(
         async with LocalEngine(LIMITS, blobs=blobs) as later:
             assert (await later.convert(repeated)).pages == texts
             assert not later.child_pids, "nothing was converted again"
-        await engine.discard_parts("t", "d")
+        await engine.discard_parts(document)
+    assert await parts(blobs) == 0
+
+
+async def test_parts_of_a_killed_process_are_deleted_with_their_document(
+    blobs: LocalBlobs,
+) -> None:
+    child = Child(PAGES, 0.01, p500=asyncio.CancelledError())
+    with pytest.raises(asyncio.CancelledError):
+        await ranged(child, PartStore(blobs, DOCUMENT)).convert(LongDocuments(), None)
+    left = await parts(blobs)
+    assert left == 2
+    async with LocalEngine(LIMITS, blobs=blobs) as later:
+        await later.discard_parts(DOCUMENT)
+        assert await parts(blobs) == left, "nothing is looked up for a new document"
+        await later.discard_parts(msgspec.structs.replace(DOCUMENT, may_be_repeated=True))
     assert await parts(blobs) == 0
 
 

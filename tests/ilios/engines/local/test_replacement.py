@@ -123,6 +123,8 @@ async def test_a_document_with_progress_has_the_total_time(
     class Steady:
         """A child that finishes a page within the time of one, again and again."""
 
+        cpu_seconds = 0.0
+
         async def run(
             self,
             document: SourceFile,

@@ -3,6 +3,7 @@
 import asyncio
 import os
 import signal
+import time
 
 import msgspec
 import pytest
@@ -46,7 +47,14 @@ async def test_an_urgent_document_does_not_wait_for_a_slow_one(
 
 
 class YieldingChild:
-    """A child that records changes of its priority."""
+    """A child that uses a share of the CPU, none unless a test changes that."""
+
+    def __init__(self, share: float = 0.0) -> None:
+        self._share = share
+
+    @property
+    def cpu_seconds(self) -> float:
+        return self._share * time.monotonic()
 
     def lower_priority(self) -> None: ...
     def restore_priority(self) -> None: ...
@@ -111,6 +119,37 @@ async def test_a_hanging_document_frees_its_slot_while_the_engine_is_shared(
             await work()
     assert page.expired()
     assert not deadline.expired()
+
+
+async def test_time_in_which_a_document_has_the_cpu_counts_while_the_engine_is_shared(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(work_timer, "CHECK_INTERVAL", 0.01)
+    slots = FairSemaphore(1)
+    limits = EngineLimits(page_seconds=0.2)
+    ended = asyncio.timeout(None)
+
+    async def work(child: YieldingChild, page: asyncio.Timeout) -> None:
+        deadline = asyncio.timeout(None)
+        with WorkTimer(child, slots, limits, deadline, page, lambda: None) as timer:  # type: ignore[arg-type]
+            timer.heartbeat()
+            await asyncio.Event().wait()
+
+    async with slots.slot(tenant="a"), slots.slot(tenant="b"):
+        others = asyncio.timeout(None)
+
+        async def starve() -> None:
+            async with others:
+                await work(YieldingChild(), others)
+
+        starved = asyncio.create_task(starve())
+        with pytest.raises(TimeoutError):
+            async with asyncio.timeout(30), ended:
+                await work(YieldingChild(share=0.8), ended)
+        assert ended.expired()
+        assert not others.expired(), "it had no CPU"
+        starved.cancel()
+        await asyncio.wait([starved])
 
 
 @pytest.mark.slow
