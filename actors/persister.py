@@ -84,6 +84,10 @@ class Persister:
         stream = await self._reader.identity()
         done = await self._resume(stream)
         async with self._reader.read_after(done, GROUP_SIZE) as reading:
+            # From here on a reconnect interrupts; before, the log may have lost its end unnoticed.
+            now = await self._reader.identity()
+            if now.created != stream.created or now.last_sequence < stream.last_sequence:
+                raise SequenceGap("the log was cut while reading began")
             while True:
                 group = await reading.fetch(GROUP_SIZE, IDLE_TIMEOUT)
                 if group:

@@ -17,6 +17,7 @@ from bus import dead_letters, streams
 from bus.connection import Connection
 from bus.errors import BusUnavailable
 from bus.publisher import Publisher
+from bus.reader import Reader
 from bus.subjects import StreamIdentity
 from ilios.database.connection import open_reader, open_writer
 from ilios.database.queries import SqliteDocumentQueries
@@ -182,6 +183,27 @@ async def test_a_recreated_log_is_read_from_its_beginning(
         await wait_until(lambda: db.has_state("pending", 5))
     assert await db.has_state("completed", 1)
     assert len(db.rows("usage")) == 2
+
+
+async def test_a_log_replaced_while_reading_begins_is_read_from_its_beginning(
+    connection: Connection, db: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await publish_events(connection, *full_history(1))
+    async with running_in_background(persister(connection, db).run):
+        await wait_until(lambda: acknowledged(connection, 4))
+    identity = Reader.identity
+
+    async def replaced_afterwards(reader: Reader) -> StreamIdentity:
+        monkeypatch.setattr(Reader, "identity", identity)
+        found = await reader.identity()
+        await connection.jetstream.delete_stream(streams.EVENTS)
+        await streams.ensure(connection.jetstream)
+        await publish_events(connection, *full_history(2))
+        return found
+
+    monkeypatch.setattr(Reader, "identity", replaced_afterwards)
+    async with running_in_background(persister(connection, db).run):
+        await wait_until(lambda: db.has_state("completed", 2))
 
 
 async def test_a_log_that_lost_its_end_is_read_from_its_beginning(
