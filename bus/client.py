@@ -11,8 +11,6 @@ import asyncio
 import re
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
-from ssl import SSLContext
-from urllib.parse import ParseResult
 
 import nats.aio.client
 import nats.errors
@@ -64,18 +62,6 @@ class DroppingTransport(TcpTransport):
     def writelines(self, payload: Iterable[bytes]) -> None:
         with suppress(RuntimeError):
             super().writelines(payload)  # type: ignore[no-untyped-call]
-
-    async def connect_tls(
-        self,
-        uri: str | ParseResult,
-        ssl_context: SSLContext,
-        buffer_size: int,
-        connect_timeout: int,
-    ) -> None:
-        try:
-            await super().connect_tls(uri, ssl_context, buffer_size, connect_timeout)
-        except RuntimeError as error:
-            raise ConnectionResetError(str(error)) from error
 
 
 nats.aio.client.TcpTransport = DroppingTransport  # type: ignore[attr-defined]

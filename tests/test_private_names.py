@@ -147,6 +147,14 @@ KNOWN = (
     ),
     PrivateNames(
         "bus/client.py",
+        "nats.aio.client",
+        "nats-py",
+        "2.16",
+        frozenset({"TcpTransport"}),
+        "the client has no option for the class of its connections",
+    ),
+    PrivateNames(
+        "bus/client.py",
         "nats.protocol.parser",
         "nats-py",
         "2.16",

@@ -78,6 +78,8 @@ def classify(error: Exception) -> ApiError | Unconvertible:
             | httpx2.PoolTimeout()
             | aiohttp.ClientConnectorError()
             | aiohttp.ConnectionTimeoutError()
+            | httpx2.ProxyError()
+            | aiohttp.ClientHttpProxyError()  # of CONNECT: nothing went to the API
         ):
             return _down("Mistral cannot be reached")
         case TimeoutError() | httpx2.TimeoutException():

@@ -24,6 +24,11 @@ IDLE_SECONDS = 30.0  # after which an idle connection is closed
 PATH = "/v1/ocr"
 LARGE_BODY_BYTES = 1024 * 1024
 """Larger bodies are written in pieces, with turns of the event loop in between."""
+HEADER_BYTES = 64 * 1024
+MOST_HEADERS = 1000
+"""What the headers of an answer may have: those of a gateway must not lose a billed one."""
+MOST_CLOSED = 3
+"""Closed connections in a row, after which a call fails."""
 
 
 class OcrImage(Struct, frozen=True):
@@ -43,7 +48,7 @@ class OcrTable(Struct, frozen=True):
 
     id: str
     content: str
-    format: str = "unknown"
+    format: str | None = None
 
 
 class OcrDimensions(Struct, frozen=True):
@@ -57,8 +62,8 @@ class OcrDimensions(Struct, frozen=True):
 class OcrConfidence(Struct, frozen=True):
     """How certain the reading of a page is, from 0 to 1."""
 
-    average_page_confidence_score: float
-    minimum_page_confidence_score: float
+    average_page_confidence_score: float | None = None
+    minimum_page_confidence_score: float | None = None
 
 
 class OcrPage(Struct, frozen=True):
@@ -98,7 +103,12 @@ def decode_response(body: bytes | msgspec.Raw) -> OcrResponse:
 
     :raises msgspec.DecodeError: it is no answer of the endpoint.
     """
-    return _responses.decode(body)
+    try:
+        return _responses.decode(body)
+    except UnicodeDecodeError:  # a letter must not lose an answer that was billed
+        return _responses.decode(bytes(body).decode(errors="replace"))
+    except RecursionError as error:
+        raise msgspec.DecodeError(str(error)) from error
 
 
 class OcrEndpoint:
@@ -130,6 +140,9 @@ class OcrEndpoint:
                 limit=max_connections, keepalive_timeout=IDLE_SECONDS, ssl=ssl_context
             ),
             cookie_jar=aiohttp.DummyCookieJar(),
+            max_line_size=HEADER_BYTES,
+            max_field_size=HEADER_BYTES,
+            max_headers=MOST_HEADERS,
             # The time of the whole call is limited by the caller.
             timeout=aiohttp.ClientTimeout(total=None, connect=CONNECT_SECONDS),
         ) as session:
@@ -143,6 +156,15 @@ class OcrEndpoint:
         :raises msgspec.DecodeError: the answer cannot be understood.
         """
         body = msgspec.json.encode(request)
+        for _ in range(MOST_CLOSED - 1):
+            try:
+                return await self._post(body)
+            except aiohttp.ClientOSError as error:
+                if not _was_closed_before(error):
+                    raise
+        return await self._post(body)
+
+    async def _post(self, body: bytes) -> OcrResponse:
         data = body if len(body) <= LARGE_BODY_BYTES else io.BytesIO(body)
         async with self._session.post(self._url, data=data, proxy=self._proxy) as response:
             answer = await response.read()
@@ -151,13 +173,21 @@ class OcrEndpoint:
             raise RefusedCall(response.status, answer.decode(errors="replace"), response.headers)
 
 
+def _was_closed_before(error: aiohttp.ClientOSError) -> bool:
+    """Whether the body was not written, because the API had closed the idle connection.
+
+    Such a call cannot have been billed. Any other broken connection may have sent all of it.
+    """
+    return isinstance(error.__cause__, aiohttp.ClientConnectionResetError)
+
+
 def proxy_of(url: str) -> str | None:
     """Return the proxy that the environment names for an address, None if there is none.
 
     Looked up once: aiohttp would read it, and a netrc file in a thread, at every request.
     """
     address = urlsplit(url)
-    if not address.hostname or proxy_bypass(address.hostname):
+    if not address.hostname or proxy_bypass(address.netloc.rpartition("@")[2]):
         return None
     proxies = getproxies()
     found = proxies.get(address.scheme) or proxies.get("all")

@@ -6,7 +6,7 @@ import re
 from collections.abc import Callable, Sequence
 
 from ilios.engines.mistral.errors import ApiError
-from ilios.engines.mistral.ocr import OcrImage, OcrPage, OcrResponse, OcrTable
+from ilios.engines.mistral.ocr import OcrConfidence, OcrImage, OcrPage, OcrResponse, OcrTable
 from ilios.engines.page_images import image_name, resolve_links
 from ilios.engines.results import EngineResult
 from schemas.results import (
@@ -53,7 +53,6 @@ def _page(
 ) -> PageResult:
     shown = {image.id: _image(image, images) for image in page.images or ()}
     tables = {table.id: _table(table) for table in page.tables or ()}
-    scores = page.confidence_scores
     size = page.dimensions
     return PageResult(
         index=number,
@@ -64,12 +63,16 @@ def _page(
         header=page.header or None,
         footer=page.footer or None,
         dimensions=PageDimensions(size.dpi, size.height, size.width) if size else None,
-        confidence=PageConfidence(
-            scores.average_page_confidence_score, scores.minimum_page_confidence_score
-        )
-        if scores
-        else None,
+        confidence=_confidence(page.confidence_scores),
     )
+
+
+def _confidence(scores: OcrConfidence | None) -> PageConfidence | None:
+    if scores is None:
+        return None
+    average = scores.average_page_confidence_score
+    minimum = scores.minimum_page_confidence_score
+    return None if average is None or minimum is None else PageConfidence(average, minimum)
 
 
 def _image(image: OcrImage, images: dict[str, bytes]) -> PageImage:
@@ -102,4 +105,4 @@ def _decode_image(text: str) -> tuple[bytes, str] | None:
 
 
 def _table(table: OcrTable) -> PageTable:
-    return PageTable(id=table.id, content=table.content, format=table.format)
+    return PageTable(id=table.id, content=table.content, format=table.format or "unknown")

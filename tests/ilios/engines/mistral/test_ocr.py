@@ -14,6 +14,7 @@ from ilios.engines.mistral import ocr
 from ilios.engines.mistral.client import MistralClient
 from ilios.engines.mistral.errors import ApiError, RefusedCall, classify
 from ilios.engines.mistral.ocr import OcrResponse
+from ilios.engines.mistral.responses import parse_response
 from ilios.secret import Secret
 
 PAGE: dict[str, Any] = {"index": 0, "markdown": "# Hello", "images": [], "dimensions": None}
@@ -122,6 +123,59 @@ async def test_an_answer_with_other_members_and_whole_floats_is_read(api: Api, u
     assert page.dimensions.dpi == 200
 
 
+async def test_an_answer_with_many_large_headers_is_read(api: Api, url: str) -> None:
+    async def with_headers(request: web.Request) -> web.StreamResponse:
+        headers = {f"X-Gateway-{n}": "x" for n in range(200)} | {"X-Policy": "y" * 20_000}
+        return web.json_response(ANSWER, headers=headers)
+
+    api.answer = with_headers
+    assert (await _call(url)).pages[0].markdown == "# Hello"
+
+
+def test_a_billed_answer_is_not_lost_for_a_letter() -> None:
+    body = msgspec.json.encode(ANSWER).replace(b"Hello", b"H\xffllo")
+    assert ocr.decode_response(body).pages[0].markdown == "# H\ufffdllo"
+
+
+def test_an_answer_without_scores_and_formats_is_read() -> None:
+    page = PAGE | {
+        "confidence_scores": {
+            "average_page_confidence_score": None,
+            "minimum_page_confidence_score": None,
+        },
+        "tables": [{"id": "t", "content": "|a|", "format": None}],
+    }
+    answer = ocr.decode_response(msgspec.json.encode(ANSWER | {"pages": [page]}))
+    (parsed,) = parse_response(answer, None, str).pages
+    assert parsed.confidence is None
+    assert parsed.tables[0].format == "unknown"
+
+
+def test_an_answer_that_is_too_deep_cannot_be_understood() -> None:
+    with pytest.raises(msgspec.DecodeError):
+        ocr.decode_response(b'{"new":' + b"[" * 100_000)
+
+
+async def test_a_call_on_a_connection_that_was_closed_meanwhile_is_made_on_a_new_one(
+    api: Api, url: str
+) -> None:
+    async def close(request: web.Request) -> web.StreamResponse:
+        answer = web.json_response(ANSWER)  # without "Connection: close"
+        await answer.prepare(request)
+        await answer.write_eof()
+        assert request.transport is not None
+        request.transport.close()
+        return answer
+
+    api.answer = close
+    async with MistralClient.open(
+        Secret("key-1"), url, max_concurrent_calls=2, call_timeout=5
+    ) as client:
+        for _ in range(4):
+            await client.ocr("mistral-ocr-latest", DOCUMENT, None, images=False)
+    assert len(api.requests) == 4
+
+
 async def test_an_api_that_cannot_be_reached_is_down_and_bills_nothing() -> None:
     failure = await _failure(f"http://127.0.0.1:{unused_port()}")
     assert isinstance(failure, ApiError)
@@ -184,7 +238,7 @@ async def test_the_key_is_in_no_failure(api: Api, url: str) -> None:
     assert "key-1" not in repr(failed.value)
 
 
-async def test_theproxy_of_the_environment_is_used(
+async def test_the_proxy_of_the_environment_is_used(
     api: Api, url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("http_proxy", url)
@@ -193,8 +247,25 @@ async def test_theproxy_of_the_environment_is_used(
     assert api.requests[0][0]["Host"] == "api.invalid"
 
 
+async def test_a_proxy_that_refuses_to_connect_bills_nothing(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    async def refuse(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(b"HTTP/1.1 407 Proxy Authentication Required\r\nContent-Length: 0\r\n\r\n")
+        writer.close()
+
+    async with await asyncio.start_server(refuse, "127.0.0.1", 0) as proxy:
+        port = proxy.sockets[0].getsockname()[1]
+        monkeypatch.setenv("https_proxy", f"http://user:word@127.0.0.1:{port}")
+        failure = await _failure("https://api.invalid")
+    assert isinstance(failure, ApiError)
+    assert failure.kind == "down"
+
+
 async def test_no_proxy_is_used_for_excepted_hosts(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("https_proxy", "proxy.invalid:3128")
-    monkeypatch.setenv("no_proxy", "api.invalid")
+    monkeypatch.setenv("no_proxy", "api.invalid,ports.invalid:8443")
     assert ocr.proxy_of("https://api.invalid/v1/ocr") is None
+    assert ocr.proxy_of("https://ports.invalid:8443/v1/ocr") is None
     assert ocr.proxy_of("https://other.invalid/v1/ocr") == "http://proxy.invalid:3128"
