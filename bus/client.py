@@ -4,17 +4,22 @@ nats-py 2.16 ends its read loop, and with it all subscriptions of a process, on 
 header is shorter than its own first line or whose subject is not UTF-8; it loses its place in the
 stream of bytes on a subject with a control character in it; and it closes for ever on most errors
 of the server. The server stores such messages, and any client that may publish can send one.
+On uvloop it ends its reconnection for ever when the server resets a connection that is being made.
 """
 
 import asyncio
 import re
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager, suppress
+from ssl import SSLContext
+from urllib.parse import ParseResult
 
+import nats.aio.client
 import nats.errors
 import nats.protocol.parser
 from nats.aio.client import Client, __version__
 from nats.aio.msg import Msg
+from nats.aio.transport import TcpTransport
 
 _REPLACED = ("MSG_RE", "HMSG_RE")
 _WHITESPACE, _TOKEN = (
@@ -43,6 +48,37 @@ nats.protocol.parser.MSG_RE = re.compile(rb"\A" + _MSG_LINE + rb"(\d+)\r\n")
 nats.protocol.parser.HMSG_RE = re.compile(
     rb"\AH" + _MSG_LINE + rb"(\d+)" + _WHITESPACE + rb"(\d+)\r\n"
 )
+
+
+class DroppingTransport(TcpTransport):
+    """Drops what is written to a broken connection, as asyncio does, on uvloop as well.
+
+    The next ``drain`` or ``read`` raises the cause, an ``OSError``, after which the client
+    reconnects. uvloop raises a ``RuntimeError`` at the write, which would end its tasks.
+    """
+
+    def write(self, payload: bytes) -> None:
+        with suppress(RuntimeError):
+            super().write(payload)  # type: ignore[no-untyped-call]
+
+    def writelines(self, payload: Iterable[bytes]) -> None:
+        with suppress(RuntimeError):
+            super().writelines(payload)  # type: ignore[no-untyped-call]
+
+    async def connect_tls(
+        self,
+        uri: str | ParseResult,
+        ssl_context: SSLContext,
+        buffer_size: int,
+        connect_timeout: int,
+    ) -> None:
+        try:
+            await super().connect_tls(uri, ssl_context, buffer_size, connect_timeout)
+        except RuntimeError as error:
+            raise ConnectionResetError(str(error)) from error
+
+
+nats.aio.client.TcpTransport = DroppingTransport  # type: ignore[attr-defined]
 
 
 class TolerantClient(Client):
