@@ -17,11 +17,16 @@ Ranges = tuple[PageRange, ...]
 """Selected pages as in ``ConversionOptions.page_ranges``; empty means all."""
 
 
+BATCH_PAGES = 64
+"""Selected pages of a PDF that are parsed, compared and laid out at once: one takes up to 2 MB of
+memory. A portion that ends between the multiples has the rest of the batch looked at twice."""
+
+
 class Portion(Struct, frozen=True):
     """Which of the selected pages to convert: ``most`` from the position ``first``, counted from 0.
 
     A converter that has at least one page ends before the next slow one when the portion is over,
-    by ``time.monotonic``. It returns pages without a gap.
+    by ``time.monotonic``. It returns pages without a gap, which are the same in each portion.
     """
 
     first: int = 0

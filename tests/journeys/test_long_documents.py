@@ -57,7 +57,8 @@ async def test_a_service_killed_between_two_ranges_goes_on_at_the_first_missing_
             answer = await client.send("GET", f"/api/documents/status/{document}")
             assert "partial" not in msgspec.json.decode(answer.body)
             usage = await client.send("GET", "/api/usage/summary")
-            assert b'"totalPages":507' in usage.body.replace(b" ", b""), usage.body
+            pages = f'"totalPages":{len(PAGES)}'.encode()
+            assert pages in usage.body.replace(b" ", b""), usage.body
         assert converted_ranges(service.log) == [0, RANGE_PAGES, 2 * RANGE_PAGES]
         await wait_until(lambda: not parts(service.data_dir), within=WITHIN)
     finally:

@@ -14,22 +14,15 @@ from ilios.engines.local.parts import Part, PartHead, PartStore
 from ilios.engines.local.process import TaskResult
 from ilios.engines.local.protocol import Converted, ToMarkdown
 from ilios.engines.page_limits import ImageBudget
-from ilios.engines.pages import Portion, page_numbers
+from ilios.engines.pages import BATCH_PAGES, Portion, page_numbers
 from ilios.engines.results import EngineResult
 from schemas.warnings import MAX_WARNING_PAGES, MESSAGES, ConversionWarning
 
-RANGE_PAGES = 250
-"""Most pages of a range. Headings and running headers are found by comparing the pages of a range,
-so it is as long as memory allows."""
+RANGE_PAGES = 4 * BATCH_PAGES
+"""Most pages of a range."""
 
 RANGE_SECONDS = 5.0
-"""Time after which a range ends with the page in work, and other documents get their turn."""
-
-LEAST_PAGES = 8
-"""Pages of a range after slow ones; it ends by time sooner where they are slower."""
-
-GROWTH = 4
-"""Factor by which a range may have more pages than a quick one before it."""
+"""Time after which a range ends with a slow page or a batch, and other documents get their turn."""
 
 Progress = Callable[[int, int], None]
 RunTask = Callable[[ToMarkdown, bool, Progress | None], Awaitable[TaskResult]]
@@ -141,7 +134,7 @@ class RangedConversion:
             ranges=options.page_ranges,
             languages=options.languages,
             recognition=options.recognition,
-            portion=Portion(first, self._most_pages()),
+            portion=Portion(first, RANGE_PAGES - first % BATCH_PAGES),
             seconds=RANGE_SECONDS,
             total=total,
         )
@@ -170,14 +163,6 @@ class RangedConversion:
         )
         self._parts.append(Part(head, result.pages))
         return result
-
-    def _most_pages(self) -> int:
-        """Return how many pages the next range may have, by the time that the last one took."""
-        if not self._parts:
-            return RANGE_PAGES
-        last = self._parts[-1]
-        factor = 2 if last.head.seconds >= RANGE_SECONDS else GROWTH
-        return min(RANGE_PAGES, max(LEAST_PAGES, factor * len(last.pages)))
 
     def _check_budget(self) -> None:
         used = sum(part.head.budgeted for part in self._parts)

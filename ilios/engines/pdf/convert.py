@@ -1,5 +1,6 @@
 """PDF to Markdown: each page from its text layer, or by recognition where it has none."""
 
+import time
 from collections.abc import Callable, Sequence
 from contextlib import closing
 from pathlib import Path
@@ -29,6 +30,10 @@ from ilios.engines.pdf.repair import repaired_copy
 from ilios.engines.pdf.scans import PageReader
 from schemas.warnings import page_warning
 
+QUICK_SECONDS = 0.25
+"""Time of a page up to which others of its batch follow it when the portion is over: the layout of
+the next portion would need them once more."""
+
 
 def convert(
     path: Path, limits: EngineLimits, progress: Callable[[int, int], None], reading: Reading = WHOLE
@@ -55,8 +60,9 @@ def _convert(
     with open_pdf(path) as document, closing(AppearanceReader(path)) as appearances:
         selected = selected_indices(reading.ranges, len(document))
         check_page_limit("PDF", "pages", len(document), len(selected), limits.max_pages)
-        indices = reading.portion.of(selected)
-        total = len(indices)
+        portion = reading.portion
+        chosen = frozenset(portion.of(selected))
+        total = len(chosen)
         progress(0, total)
         pages: list[ConvertedPage] = []
         done = 0
@@ -66,21 +72,41 @@ def _convert(
 
         scans = PageReader(beat, reading.languages)
         reader = DocumentReader(document, appearances, scans, reading.recognition or "auto")
-        for batch in parse_batches(path, document, indices):
-            drafts = []
+        for batch in parse_batches(path, document, selected, portion):
+            drafts: list[Draft] = []
+            slow = False
             for index in batch.indices:
-                if done and reading.portion.is_over:
+                if index not in chosen:
+                    continue
+                if done and slow and portion.is_over:
                     break
+                began = time.monotonic()
                 drafts.append(_draft(document, batch, index, reader))
+                slow = drafts[-1].recognised is not None or time.monotonic() - began > QUICK_SECONDS
                 done += 1
                 beat()
-            laid = _lay_out(drafts, whole=len(drafts) == len(selected), on_page=beat)
+            others = _outlines(batch, drafts, reader, beat)
+            whole = len(batch.indices) == len(selected)
+            laid = _lay_out([*drafts, *others], whole=whole, on_page=beat)
             for draft in drafts:
                 pages.append(finish(draft, laid.get(draft.index), reader))
                 beat()
-            if reading.portion.is_over:
+            if portion.is_over:
                 break
         return Pages(pages, _model(pages, scans), len(selected))
+
+
+def _outlines(
+    batch: ParsedBatch, drafts: Sequence[Draft], reader: DocumentReader, beat: Callable[[], None]
+) -> list[Draft]:
+    """Return the pages of a batch that are not converted now, for the style that all have."""
+    converted = {draft.index for draft in drafts}
+    found = []
+    for index in batch.indices:
+        if index not in converted:
+            found.append(reader.outline(index, batch.pages.get(index)))
+            beat()
+    return found
 
 
 def _model(pages: Sequence[ConvertedPage], scans: PageReader) -> str:
@@ -105,6 +131,7 @@ def _draft(
 def _lay_out(
     drafts: Sequence[Draft], *, whole: bool, on_page: Callable[[], None]
 ) -> dict[int, LaidOutPage]:
-    pages = [draft.items for draft in drafts if draft.items is not None]
+    found = [draft.items or draft.outline for draft in drafts]
+    pages = sorted((page for page in found if page is not None), key=lambda page: page.index)
     laid = lay_out(pages, whole=whole, on_page=on_page) if pages else []
     return {page.index: page for page in laid}

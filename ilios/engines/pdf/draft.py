@@ -14,14 +14,17 @@ class Draft(Struct):
     """A page before its layout.
 
     ``layer`` is the text that has to be conserved. ``parts`` are turned pieces, each laid out by
-    itself; a page that was ``recognised`` has neither. ``values`` are those of form fields, and
-    text typed onto the page. The items are ``turned`` by quarter turns from the page as shown.
+    itself; a page that was ``recognised`` has neither. ``outline`` are the items of such
+    a page by its text layer, and of one that is not converted, for the style of its document.
+    ``values`` are those of form fields, and text typed onto the page. The items are ``turned`` by
+    quarter turns from the page as shown.
     """
 
     index: int
     size: tuple[float, float] = (0.0, 0.0)
     layer: str = ""
     items: PageItems | None = None
+    outline: PageItems | None = None
     parts: list[PageItems] = []
     recognised: ImageText | None = None
     method: ReadingMethod = "text_layer"

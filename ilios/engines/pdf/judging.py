@@ -80,6 +80,13 @@ class Judge:
             return self._judge_letters(page, layer, objects, parsed)
         return Verdict(read, warnings=(page_warning("text_layer_untrusted"),) if read else ())
 
+    def has_layer(self, layer: str, objects: PageObjects, parsed: ParsedPage | None) -> bool:
+        """Whether a page may be read by its text layer, as far as is clear without recognition."""
+        if self._mode != "auto":
+            return self._mode == "never"
+        is_scan = _is_scan(layer, objects) or _is_blank(layer, parsed)
+        return not (is_scan or trust.is_unreadable(layer))
+
     def _read_bad_scan(
         self, page: pypdfium2.PdfPage, layer: str, objects: PageObjects, index: int
     ) -> ImageText | None:

@@ -12,10 +12,8 @@ from liteparse import LiteParse
 from liteparse.types import ParsedPage
 from msgspec import Struct
 
+from ilios.engines.pages import BATCH_PAGES, Portion
 from ilios.engines.pdf.document import open_page
-
-BATCH_PAGES = 64
-"""Pages that are parsed and laid out at once: one takes up to 2 MB of memory."""
 
 MAX_PAGE_FIELDS = 600
 MAX_SQUARES = 4_000_000
@@ -40,15 +38,20 @@ class ParsedBatch(Struct, frozen=True):
 
 
 def parse_batches(
-    path: Path, document: pypdfium2.PdfDocument, indices: Sequence[int]
+    path: Path, document: pypdfium2.PdfDocument, indices: Sequence[int], portion: Portion
 ) -> Iterator[ParsedBatch]:
-    """Parse the selected pages of a document, which is also open, in batches of ``BATCH_PAGES``."""
+    """Parse a document, which is also open, in batches of ``BATCH_PAGES`` of the selected pages.
+
+    A batch begins at the same page whatever the portion, and is parsed whole: what its pages have
+    in common may not depend on the portion.
+    """
     form_type = pdfium.FPDF_GetFormType(document.raw)
     with TemporaryDirectory() as folder:
         # The parser goes by the file name's extension, and a blob's name has none.
         named = Path(folder, "document.pdf")
         os.symlink(path, named)
-        for start in range(0, len(indices), BATCH_PAGES):
+        first, last = portion.first, portion.first + len(portion.of(indices))
+        for start in range(first - first % BATCH_PAGES, last, BATCH_PAGES):
             batch = indices[start : start + BATCH_PAGES]
             if form_type == pdfium.FORMTYPE_NONE:
                 pages = _parse(named, batch, with_fields=False)

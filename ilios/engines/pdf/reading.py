@@ -67,6 +67,23 @@ class DocumentReader:
             finally:
                 textpage.close()
 
+    def outline(self, index: int, parsed: ParsedPage | None) -> Draft:
+        """Return a page without what has to be recognised, for the style of its document."""
+        draft = Draft(index)
+        with open_page(self._document, index) as page:
+            if page is None:
+                return draft
+            textpage = page.get_textpage()
+            try:
+                sheet = Sheet.of(page)
+                draft = Draft(index, sheet.size, plain_text(textpage))
+                draft.outline = self._outline(
+                    draft, page, textpage, page_objects(page, sheet), parsed
+                )
+            finally:
+                textpage.close()
+        return draft
+
     def reread(self, draft: Draft) -> PageItems | None:
         """Return a page once more, in PDFium's own order and with its blanks."""
         with open_page(self._document, draft.index) as page:
@@ -144,6 +161,7 @@ class DocumentReader:
         if verdict.recognised:
             draft.recognised = verdict.recognised
             draft.method = "recognition"
+            draft.outline = self._outline(draft, page, textpage, objects, parsed)
             _put_beside(draft, read_beside(page, parsed, (), View(sheet), None))
             return draft
         draft.items = take_items(draft, textpage, sheet, parsed)
@@ -160,6 +178,29 @@ class DocumentReader:
             figures=(*shown, *drawn, *beside.comments),
         )
         return draft
+
+    def _outline(
+        self,
+        draft: Draft,
+        page: pypdfium2.PdfPage,
+        textpage: pypdfium2.PdfTextPage,
+        objects: PageObjects,
+        parsed: ParsedPage | None,
+    ) -> PageItems | None:
+        """Return the items of a page that has a text layer, believed or not."""
+        if not self._judge.has_layer(draft.layer, objects, parsed):
+            return None
+        sheet = Sheet.of(page)
+        apart = Draft(draft.index, sheet.size, draft.layer)
+        apart.items = take_items(apart, textpage, sheet, parsed)
+        view = View(sheet, apart.turned)
+        beside = read_beside(
+            page, parsed, apart.items.items, view, (self._appearances, draft.index)
+        )
+        drawn = [_drawn(apart, lines, view) for lines in beside.drawn]
+        places = [view.place(one.rect) for one in objects.pictures]
+        items = with_pictures(with_items(apart.items, beside.values), places)
+        return replace(items, figures=(*drawn, *beside.comments))
 
     def _figures(
         self,

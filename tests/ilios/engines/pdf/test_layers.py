@@ -5,6 +5,7 @@ from pathlib import Path
 import pypdfium2
 
 from ilios.engines.layout.items import Item
+from ilios.engines.pages import Portion
 from ilios.engines.pdf.draft import Draft
 from ilios.engines.pdf.geometry import Sheet
 from ilios.engines.pdf.layers import plain_text, take_items, without_fonts
@@ -26,7 +27,7 @@ def test_links_stay_where_the_text_of_a_font_is_replaced(tmp_path: Path) -> None
     path = tmp_path / "document"
     path.write_bytes(builder.build())
     document = pypdfium2.PdfDocument(path)
-    (batch,) = parse_batches(path, document, [0])
+    (batch,) = parse_batches(path, document, [0], Portion())
     textpage = document[0].get_textpage()
     draft, sheet = Draft(0, layer=plain_text(textpage)), Sheet.of(document[0])
     take_items(draft, textpage, sheet, batch.pages[0])
