@@ -190,7 +190,7 @@ async def test_a_log_replaced_while_reading_begins_is_read_from_its_beginning(
 ) -> None:
     await publish_events(connection, *full_history(1))
     async with running_in_background(persister(connection, db).run):
-        await wait_until(lambda: acknowledged(connection, 4))
+        await wait_until(lambda: acknowledged(connection, 3))
     identity = Reader.identity
 
     async def replaced_afterwards(reader: Reader) -> StreamIdentity:
