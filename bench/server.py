@@ -159,5 +159,5 @@ async def _serve_stub(kilobytes: int) -> None:
 
 
 if __name__ == "__main__":
-    # `stub KILOBYTES`, as in every version: `bench pairs` starts that of another checkout.
+    # `stub KILOBYTES`, as in every version: `bench side-by-side` starts that of another checkout.
     event_loop.run(_serve_stub(int(sys.argv[2])))
