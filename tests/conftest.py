@@ -1,5 +1,6 @@
 """What tests share: a real nats-server with streams, servers of S3, a directory for blobs."""
 
+import asyncio
 import os
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
@@ -29,6 +30,30 @@ structlog.configure(
         structlog.dev.ConsoleRenderer(exception_formatter=structlog.dev.plain_traceback),
     ]
 )
+
+
+@pytest.fixture(autouse=True, scope="session")
+def closing_transports_end_with_their_loop() -> Iterator[None]:
+    """Abort what still closes at the end of a loop: its peer reads no more, as after a kill.
+
+    It would be an unclosed socket later, in any other test. Transports that nobody has closed are
+    left alone, and are errors.
+    """
+    close = asyncio.SelectorEventLoop.close
+
+    def abort_and_close(loop: asyncio.SelectorEventLoop) -> None:
+        if not (loop.is_running() or loop.is_closed()):
+            transports = getattr(loop, "_transports")  # noqa: B009  # nothing public lists them
+            closing = [one for one in list(transports.values()) if one.is_closing()]
+            for transport in closing:
+                transport.abort()
+            if closing:
+                loop.run_until_complete(asyncio.sleep(0))
+        close(loop)
+
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(asyncio.SelectorEventLoop, "close", abort_and_close)
+        yield
 
 
 @pytest.fixture(autouse=True)
