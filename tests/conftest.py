@@ -44,7 +44,11 @@ def closing_transports_end_with_their_loop() -> Iterator[None]:
     def abort_and_close(loop: asyncio.SelectorEventLoop) -> None:
         if not (loop.is_running() or loop.is_closed()):
             transports = getattr(loop, "_transports")  # noqa: B009  # nothing public lists them
-            closing = [one for one in list(transports.values()) if one.is_closing()]
+            closing = [
+                one
+                for one in list(transports.values())
+                if one.is_closing() and getattr(one, "_loop")  # noqa: B009  # None once it is closed
+            ]
             for transport in closing:
                 transport.abort()
             if closing:
