@@ -4,6 +4,7 @@ import itertools
 import re
 from collections.abc import Iterable, Sequence
 from statistics import median
+from urllib.parse import quote
 
 from msgspec import Struct
 
@@ -33,6 +34,8 @@ MAX_TALL = 100
 INITIAL_CHARS = 12
 """An initial may be one item with the rest of its word."""
 
+_ENDS_TARGET = re.compile(r"[\s<>]")
+_PARENTHESIS = re.compile(r"[()]")
 _ONE_LETTER_WORDS = frozenset("AEIOUY")
 _RTL = re.compile("[\u0590-\u08ff\ufb1d-\ufdff\ufe70-\ufefc]")
 _LTR = re.compile("[A-Za-z\u00c0-\u024f\u0370-\u052f\u3040-\u9fff]")
@@ -181,14 +184,22 @@ def _link(run: list[Item]) -> str:
         start = " " if run[0].text[:1].isspace() else ""
         end = " " if run[-1].text[-1:].isspace() else ""
         return start + label + end
-    if re.search(r"[\s()<>]", target):
-        target = f"<{re.sub(r'[<>]', '', one_target(target))}>"
-    return f"[{label.replace('[', chr(92) + '[').replace(']', chr(92) + ']')}]({target})"
+    label = label.replace("[", r"\[").replace("]", r"\]")
+    return f"[{label}]({_encode_target(target)})"
 
 
-def one_target(target: str) -> str:
-    """Return the target of a link without white space."""
-    return "%20".join(target.split())
+def _encode_target(target: str) -> str:
+    """Percent-encode what would end the target of a link in Markdown.
+
+    Pairs of parentheses stay: CommonMark allows them, and they are usual in addresses.
+    """
+    target = _ENDS_TARGET.sub(lambda found: quote(found[0], safe=""), target)
+    depth = 0
+    for parenthesis in _PARENTHESIS.findall(target):
+        depth += 1 if parenthesis == "(" else -1
+        if depth < 0:
+            break
+    return target if depth == 0 else _PARENTHESIS.sub(lambda found: f"%{ord(found[0]):X}", target)
 
 
 def rows(items: Sequence[Item]) -> list[list[Item]]:

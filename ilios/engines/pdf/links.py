@@ -59,7 +59,7 @@ def links_of(annotations: Iterable[DocumentAnnotation] | None) -> list[Link]:
     """Return the links to other documents; those inside the document are left out."""
     links: list[Link] = []
     for one in annotations or ():
-        target = "".join((one.uri or "").split())
+        target = "%20".join((one.uri or "").split())
         if one.subtype != "link" or not target.lower().startswith(SCHEMES):
             continue
         links += [

@@ -67,5 +67,5 @@ def test_a_link_covers_the_words_it_belongs_to_and_no_others() -> None:
         ]
     )
     assert linked_text(line.items) == (
-        "Ask [Anna](mailto:anna@ferry.example) or [the harbour](<https://ferry.example/a(b)>)."
+        "Ask [Anna](mailto:anna@ferry.example) or [the harbour](https://ferry.example/a(b))."
     )

@@ -155,6 +155,25 @@ def test_only_the_words_of_a_link_are_linked(
     assert page.hyperlinks == ("https://ferry.example/rules",)
 
 
+@pytest.mark.parametrize(
+    ("address", "target"),
+    [
+        ("https://rope.example/Knot_(bight)", "https://rope.example/Knot_(bight)"),
+        ("https://rope.example/a)b(c", "https://rope.example/a%29b%28c"),
+        ("https://rope.example/two words", "https://rope.example/two%20words"),
+        ("https://rope.example/<tag>", "https://rope.example/%3Ctag%3E"),
+    ],
+)
+def test_any_address_of_a_link_is_its_target_in_markdown(
+    convert_pdf: ConvertPdf, address: str, target: str
+) -> None:
+    builder = Builder()
+    placed = builder.add(link("72 695 300 712", address))
+    builder.page(line("Splicing guide", 72, 700), annotations=[placed])
+    (page,) = convert_pdf(builder.build())
+    assert page.markdown == f"[Splicing guide]({target})"
+
+
 def test_more_fields_than_the_parser_can_read_are_read_simply_and_warned_of(
     convert_pdf: ConvertPdf,
 ) -> None:
