@@ -49,12 +49,15 @@ class ImageText(Struct, frozen=True):
 
     @property
     def confidence(self) -> PageConfidence | None:
-        """The confidence in the text, None where there is none."""
-        if not self.recognised.lines:
+        """The confidence in the text, None where there is none; 0 for a line without a reading."""
+        found = self.recognised
+        blank = sum(not line.text for line in found.unread)
+        lines = len(found.lines) + blank
+        if not lines:
             return None
         return PageConfidence(
-            average=round(self.recognised.mean_confidence, 4),
-            minimum=round(self.recognised.lowest_confidence, 4),
+            average=round(found.mean_confidence * len(found.lines) / lines, 4),
+            minimum=0.0 if blank else round(found.lowest_confidence, 4),
         )
 
 

@@ -10,8 +10,8 @@ from PIL import Image, ImageDraw, ImageFont
 
 from ilios.engines.local.engine import LocalEngine
 from ilios.engines.local.limits import EngineLimits
-from ilios.engines.recognition import ocr, scripts, tesseract
-from ilios.engines.recognition.recogniser import Line
+from ilios.engines.recognition import layout, ocr, scripts, tesseract
+from ilios.engines.recognition.recogniser import Line, Recognised
 from ilios.engines.sandbox import enter
 from tests import documents
 from tests.ilios.engines.conftest import PlaceDocument
@@ -61,7 +61,22 @@ def no_tesseract(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_an_unknown_script_is_never_passed_over_in_silence(script: str) -> None:
     text = read(page(FOREIGN[script][1]))
     assert "script_not_recognised" in [one.code for one in text.warnings]
-    assert not text.confidence or text.confidence.average < 1
+    assert text.confidence
+    assert text.confidence.average < 1
+
+
+def test_lines_without_a_reading_have_no_confidence() -> None:
+    line, blank = Line(0, 0, 90, 20, "Ledger", 0.9), Line(0, 30, 90, 50, "")
+
+    def averages(lines: tuple[Line, ...], unread: tuple[Line, ...]) -> float | None:
+        found = Recognised(lines, 100, 100, unread=unread)
+        confidence = ocr.ImageText(layout.lay_out_lines(lines), found).confidence
+        return confidence.average if confidence else None
+
+    assert averages((), ()) is None
+    assert averages((line,), ()) == 0.9
+    assert averages((line,), (blank, blank)) == 0.3
+    assert averages((), (blank,)) == 0.0
 
 
 @pytest.mark.usefixtures("no_tesseract")
