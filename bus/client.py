@@ -77,6 +77,14 @@ class TolerantClient(Client):
             self._pending_data_size = 0
         await super().close()
 
+    async def _close(self, status: int, do_cbs: bool = True) -> None:  # noqa: FBT001, FBT002  # likewise
+        try:
+            await super()._close(status, do_cbs)
+        finally:
+            # When this is cancelled the client counts as closed, with its connection left open.
+            if self._transport:  # false until it is connected
+                self._transport.close()  # type: ignore[no-untyped-call]
+
     async def _process_headers(self, headers: bytes | None) -> dict[str, str] | None:
         try:
             found: dict[str, str] | None = await super()._process_headers(headers)

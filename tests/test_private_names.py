@@ -95,6 +95,7 @@ KNOWN = (
         frozenset(
             {
                 "_build_message",
+                "_close",
                 "_error_cb",
                 "_pending",
                 "_pending_data_size",
@@ -103,9 +104,11 @@ KNOWN = (
                 "_process_headers",
                 "_process_op_err",
                 "_process_pong",
+                "_transport",
             }
         ),
-        "the client stops reading on messages anybody may publish, and on errors of the server",
+        "the client stops reading on messages anybody may publish and on errors of the server, and "
+        "leaves its connection open when its closing is cancelled",
     ),
     PrivateNames(
         "bus/lean_client.py",

@@ -112,9 +112,6 @@ async def test_a_first_connection_that_swallows_a_cancellation_is_given_up_all_t
                 pass
 
 
-# Python's own: a connection that is made in the moment in which nobody wants it any more.
-@pytest.mark.filterwarnings("ignore:unclosed:ResourceWarning")
-@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 async def test_cancellation_while_connecting_or_closing_is_not_lost(
     nats_server: NatsServer,
 ) -> None:
@@ -136,7 +133,7 @@ async def test_cancellation_while_connecting_or_closing_is_not_lost(
 
     for number in range(80):
         await stopped_after(number)
-    # Here and not in the next test, which would be blamed for what is left of those connections.
+    # A connection that was left open is a warning here, and not in a later test.
     gc.collect()
 
 
