@@ -16,6 +16,7 @@ from aiohttp import web
 
 from bus import streams
 from ilios.api_keys import tenant_of
+from ilios.chaos.processes import command_line
 from schemas.ids import new_id
 from tests import documents
 from tests.journeys.running import RunningService, running_service
@@ -216,14 +217,11 @@ async def test_secrets_are_in_no_log_no_answer_and_no_event(
         answers, signatures = await _use_everything(service, source)
         logs = await _captured_logs(service)
         on_disk = _secrets_on_disk(service.data_dir)
-        commands = [
-            Path(f"/proc/{pid}/cmdline").read_bytes().decode()
-            for pid in (service.pid, *service.children(""))
-        ]
-        engine = [
-            Path(f"/proc/{pid}/environ").read_bytes().decode()
-            for pid in service.children("engines.local.child")
-        ]
+        commands = [command_line(pid) for pid in (service.pid, *service.children(""))]
+        engine = []
+        for pid in service.children("engines.local.child"):
+            with suppress(OSError):  # a process may end meanwhile
+                engine.append(Path(f"/proc/{pid}/environ").read_bytes().decode())
     logged = capfd.readouterr().err
     keys = [KEY, OTHER_KEY, WRONG_KEY, *ENVIRONMENT.values(), *on_disk]
     assert len(on_disk) >= 4
