@@ -73,10 +73,10 @@ async def test_data_replaced_by_a_copy_needs_a_restart(tmp_path: Path, name: str
         copy = tmp_path / "copy"
         if path.is_dir():
             shutil.copytree(path, copy)
-            shutil.rmtree(path)
         else:
             shutil.copy(path, copy)
-            path.unlink()
+        # nats-server writes files while its directory is removed, which is not atomic.
+        path.rename(tmp_path / "original")
         await wait_until(lambda: problem(client, "is gone"), within=SOON)
         copy.rename(path)
         await wait_until(
@@ -268,6 +268,8 @@ async def test_waiting_documents_do_not_fail_for_a_wrong_directory_of_blobs(tmp_
     async with running_service(data) as service, ServiceClient(service, pages=60) as client:
         for _ in range(6):
             assert await client.is_accepted()
+        # A database without documents expects no blobs.
+        await wait_until(lambda: len(document_states(data / "ilios.db")) == 6, within=WITHIN)
         await service.kill("all")
     aside = (data / "blobs").rename(tmp_path / "aside")
     async with starting_service(data) as (service, waiting):
