@@ -26,11 +26,12 @@ from ilios.data_directory import NewerData
 from ilios.database.connection import DatabaseDamaged
 from ilios.database.foreign import ForeignDatabase
 from ilios.database.migrations import NewerDatabase
+from ilios.listening import CannotListen
 from ilios.nats.server import BusDidNotStart
 from ilios.runtime import engine_memory, event_loop, process_settings
 from ilios.runtime.locks import AlreadyInUse, CannotLock
 from ilios.secret import SecretsDamaged
-from ilios.service import CannotListen, Service, service
+from ilios.service import Service, service
 from ilios.settings import environ
 from ilios.settings.settings import Settings
 
