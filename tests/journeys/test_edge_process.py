@@ -9,14 +9,13 @@ import aiohttp
 import msgspec
 import pytest
 
-from ilios.chaos.processes import ENGINE
+from ilios.chaos.processes import EDGE, ENGINE
 from tests import documents
 from tests.journeys.running import RunningService, running_service
 from tests.journeys.service_client import ServiceClient, document_states, wait_until_completed
 from tests.journeys.starting import free_port
 from tests.waiting import wait_until
 
-EDGE = "ilios.edge_process"
 ONE = {"ILIOS_EDGE_PROCESSES": "1"}
 WITHIN = 30.0  # seconds; a machine under load is slow, not wrong
 
