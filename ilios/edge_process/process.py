@@ -38,7 +38,7 @@ from schemas.replies import HealthReport
 
 MODULE = "ilios.edge_process"
 STATE_INTERVAL = 1.0  # seconds between messages without news, which show that the core works
-DRAINED_WITHIN = SHUTDOWN_TIMEOUT + 2.0  # seconds between SIGTERM and SIGKILL
+DRAINED_WITHIN = SHUTDOWN_TIMEOUT + 1.0  # seconds between SIGTERM and SIGKILL
 
 log = structlog.get_logger("edge process")
 
@@ -80,20 +80,22 @@ class EdgeProcess:
         if self._draining:
             await asyncio.Event().wait()
         ours, theirs = socket.socketpair()
-        with theirs:
-            self._process = await self._spawn(theirs)
-        try:
-            async with Channel.open(ours, messages.from_edge) as channel:
-                channel.send(self._make_start(self._state))
-                self._channel = channel
-                await self._serve(channel)
-        finally:
-            self._channel = None
-            await self._stop(self._process)
-        if not self._draining:
-            code = self._process.returncode
-            self.restarts.record_exit(f"it ended with code {code}")
-            log.error("edge process ended", code=code)
+        with ours:
+            with theirs:
+                process = self._process = await self._spawn(theirs)
+            try:
+                async with Channel.open(ours, messages.from_edge) as channel:
+                    channel.send(self._make_start(self._state))
+                    self._channel = channel
+                    await self._serve(channel)
+            finally:
+                self._channel = None
+                await self._stop(process)
+        if self._draining:
+            await asyncio.Event().wait()  # or it would be started again
+        code = process.returncode
+        self.restarts.record_exit(f"it ended with code {code}")
+        log.error("edge process ended", code=code)
 
     async def wait_until_ready(self) -> None:
         """Wait until the first process accepts connections."""

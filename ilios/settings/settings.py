@@ -266,7 +266,8 @@ class Settings(BucketSettings, frozen=True, kw_only=True):
     def has_edge_process(self) -> bool:
         """Whether the edge runs in a process of its own; by default where a second core can run it.
 
-        Not with a bucket: what the edge has stored a moment ago would be fetched by the core.
+        Not with a bucket, whose store is for one process: it aborts uploads that it did not begin.
+        The core would also have to fetch what the edge has just stored.
         """
         if self.edge_processes is not None:
             return self.edge_processes > 0

@@ -289,7 +289,7 @@ def test_a_log_reaches_back_seven_days_or_as_far_as_snapshots_need() -> None:
         (2, {}, 1),
         (2, {"S3_BUCKET": "documents"}, 0),
         (2, {"ILIOS_EDGE_PROCESSES": "0"}, 0),
-        (1, {"S3_BUCKET": "documents", "ILIOS_EDGE_PROCESSES": "1"}, 1),
+        (1, {"ILIOS_EDGE_PROCESSES": "1"}, 1),
     ],
 )
 def test_the_edge_has_a_process_of_its_own_where_that_pays_or_is_wanted(
@@ -297,3 +297,8 @@ def test_the_edge_has_a_process_of_its_own_where_that_pays_or_is_wanted(
 ) -> None:
     monkeypatch.setattr(machine, "cores", lambda: cores)
     assert from_environ(variables).has_edge_process is bool(processes)
+
+
+def test_a_bucket_is_not_shared_by_two_processes() -> None:
+    with pytest.raises(BadSettings, match="with S3_BUCKET the edge runs inside the core"):
+        from_environ({"S3_BUCKET": "documents", "ILIOS_EDGE_PROCESSES": "1"})
