@@ -5,6 +5,7 @@
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
+from functools import partial
 from pathlib import Path
 
 from msgspec import Struct
@@ -45,7 +46,8 @@ from ilios.edge_composition import (
     load_signer,
     open_disk_guard,
 )
-from ilios.edge_process.messages import Start
+from ilios.edge_process.child import early_child
+from ilios.edge_process.messages import Start, State
 from ilios.edge_process.process import CoreParts, EdgeProcess
 from ilios.engines.local.engine import LocalEngine
 from ilios.engines.router import EngineRouter, open_mistral
@@ -103,6 +105,7 @@ async def service(settings: Settings, engine: Engine | None = None) -> AsyncIter
         starting = await enter(
             _closable_early(serve_startup_app(sockets, lambda: startup.waiting_for))
         )
+        early = await enter(early_child(sockets)) if settings.has_edge_process else None
         monitoring = Monitoring(Supervisor(), DamageMonitor(settings.database_path), Faults())
         stores = await retry(lambda: enter(open_stores(settings, monitoring, startup)))
         erasure = PasswordErasure(stores.maintenance, stores.blobs)
@@ -134,8 +137,13 @@ async def service(settings: Settings, engine: Engine | None = None) -> AsyncIter
         for name, run in parts.items():
             await enter(monitoring.supervisor.running(name, run))
         health = _health(settings, stores, engines, writer, monitoring)
-        if settings.has_edge_process:
-            edge_process = _edge_process(settings, stores, monitoring, sockets, health, erasure)
+        if early is not None:
+            edge_process = EdgeProcess(
+                sockets,
+                _core_parts(stores, monitoring, health, erasure),
+                partial(_start_of_edge, settings, stores, sockets),
+                early,
+            )
             # Apart from the part that starts it: it is down until it accepts connections.
             monitoring.supervisor.track("edge", edge_process.restarts)
             await enter(monitoring.supervisor.running("edge process", edge_process.run))
@@ -255,33 +263,31 @@ def _edge(
     return compose_edge(settings, of_edge, secrets, checks)
 
 
-def _edge_process(
-    settings: Settings,
-    stores: Stores,
-    monitoring: Monitoring,
-    sockets: ListeningSockets,
-    health: Health,
-    erasure: PasswordErasure,
-) -> EdgeProcess:
-    """Build what runs the HTTP edge in a process of its own."""
+def _core_parts(
+    stores: Stores, monitoring: Monitoring, health: Health, erasure: PasswordErasure
+) -> CoreParts:
+    """Collect what an edge process reaches over its channel."""
+    return CoreParts(
+        health,
+        monitoring.faults,
+        monitoring.damage,
+        stores.bus.edge.publish_stats,
+        erasure.watch,
+    )
+
+
+def _start_of_edge(
+    settings: Settings, stores: Stores, sockets: ListeningSockets, state: State
+) -> Start:
+    """Describe what an edge process is composed from."""
     bus = stores.bus
-    return EdgeProcess(
-        sockets,
-        CoreParts(
-            health,
-            monitoring.faults,
-            monitoring.damage,
-            bus.edge.publish_stats,
-            erasure.watch,
-        ),
-        lambda state: Start(
-            transfer.encode(settings),
-            bus.edge_url.get_secret_value(),
-            str(bus.store) if bus.store else None,
-            sockets.descriptors,
-            stores.file_watch.watched,
-            state,
-        ),
+    return Start(
+        transfer.encode(settings),
+        bus.edge_url.get_secret_value(),
+        str(bus.store) if bus.store else None,
+        sockets.descriptors,
+        stores.file_watch.watched,
+        state,
     )
 
 

@@ -4,9 +4,6 @@ The listening sockets stay open here: while a crashed edge is replaced, connecti
 """
 
 import asyncio
-import socket
-import sys
-from asyncio.subprocess import DEVNULL, Process
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 
@@ -15,10 +12,10 @@ from msgspec import Struct
 
 from bus.diagnostics import PublishStats
 from ilios.database.sqlite import DamageMonitor
-from ilios.edge.app import SHUTDOWN_TIMEOUT
 from ilios.edge.server import ListeningSockets
 from ilios.edge_process import messages
 from ilios.edge_process.channel import Channel
+from ilios.edge_process.child import EdgeChild
 from ilios.edge_process.messages import (
     DamageMet,
     FromEdge,
@@ -32,13 +29,10 @@ from ilios.edge_process.messages import (
     State,
 )
 from ilios.integrity.faults import Faults
-from ilios.runtime.parent_death import die_with_parent
 from ilios.runtime.restarts import RestartHistory
 from schemas.replies import HealthReport
 
-MODULE = "ilios.edge_process"
 STATE_INTERVAL = 1.0  # seconds between messages without news, which show that the core works
-DRAINED_WITHIN = SHUTDOWN_TIMEOUT + 1.0  # seconds between SIGTERM and SIGKILL
 
 log = structlog.get_logger("edge process")
 
@@ -56,16 +50,21 @@ class CoreParts(Struct, frozen=True):
 class EdgeProcess:
     """One edge process after another; ``run`` is for the supervisor.
 
-    ``make_start`` returns what a process begins with.
+    ``early`` is the first of them; ``make_start`` returns what one begins with.
     """
 
     def __init__(
-        self, sockets: ListeningSockets, parts: CoreParts, make_start: Callable[[State], Start]
+        self,
+        sockets: ListeningSockets,
+        parts: CoreParts,
+        make_start: Callable[[State], Start],
+        early: EdgeChild,
     ) -> None:
         self._sockets = sockets
         self._parts = parts
         self._make_start = make_start
-        self._process: Process | None = None
+        self._child: EdgeChild | None = None
+        self._early: EdgeChild | None = early
         self._draining = False
         self._channel: Channel[FromEdge] | None = None
         self._questions: set[asyncio.Task[None]] = set()
@@ -79,23 +78,20 @@ class EdgeProcess:
         """Run one process until it ends; none once it drains."""
         if self._draining:
             await asyncio.Event().wait()
-        ours, theirs = socket.socketpair()
-        with ours:
-            with theirs:
-                process = self._process = await self._spawn(theirs)
-            try:
-                async with Channel.open(ours, messages.from_edge) as channel:
-                    channel.send(self._make_start(self._state))
-                    self._channel = channel
-                    await self._serve(channel)
-            finally:
-                self._channel = None
-                await self._stop(process)
+        child, self._early = self._early or await EdgeChild.spawn(self._sockets), None
+        self._child = child
+        try:
+            async with Channel.open(child.end, messages.from_edge) as channel:
+                channel.send(self._make_start(self._state))
+                self._channel = channel
+                await self._serve(channel)
+        finally:
+            self._channel = None
+            await child.stop()
         if self._draining:
             await asyncio.Event().wait()  # or it would be started again
-        code = process.returncode
-        self.restarts.record_exit(f"it ended with code {code}")
-        log.error("edge process ended", code=code)
+        self.restarts.record_exit(f"it ended with code {child.exit_code}")
+        log.error("edge process ended", code=child.exit_code)
 
     async def wait_until_ready(self) -> None:
         """Wait until the first process accepts connections."""
@@ -109,33 +105,8 @@ class EdgeProcess:
         finally:
             self._draining = True
             self._sockets.close()
-            if self._process is not None:
-                await self._stop(self._process)
-
-    async def _spawn(self, theirs: socket.socket) -> Process:
-        return await asyncio.create_subprocess_exec(
-            sys.executable,
-            "-P",
-            "-m",
-            MODULE,
-            str(theirs.fileno()),
-            stdin=DEVNULL,
-            pass_fds=(theirs.fileno(), *self._sockets.descriptors),
-            start_new_session=True,  # Ctrl-C goes to us; we drain it in order
-            preexec_fn=die_with_parent,
-        )
-
-    async def _stop(self, process: Process) -> None:
-        """Let a process finish what it has, within ``DRAINED_WITHIN``."""
-        if process.returncode is not None:
-            return
-        process.terminate()
-        try:
-            async with asyncio.timeout(DRAINED_WITHIN):
-                await process.wait()
-        except TimeoutError:
-            process.kill()
-            await process.wait()
+            if self._child is not None:
+                await self._child.stop()
 
     async def _serve(self, channel: Channel[FromEdge]) -> None:
         beat = asyncio.create_task(self._send_states())
