@@ -53,11 +53,6 @@ MAX_LINES = 400
 MARGIN = 0.25
 """Margin around a line for Tesseract, as a share of its height."""
 
-_VIETNAMESE = frozenset("\N{COMBINING BREVE}\N{COMBINING CIRCUMFLEX ACCENT}\N{COMBINING HORN}")
-MIN_VIETNAMESE = 3
-"""So many letters with one of these signs on a page with the letter đ make it Vietnamese: the
-models lose the signs of its tones, and letters that have two signs."""
-
 LANGUAGES = {
     "Cyrillic": "ru:rus uk:ukr be:bel bg:bul sr:srp mk:mkd kk:kaz ky:kir tg:tgk mn:mon",
     "Greek": "el:ell grc:grc",
@@ -131,14 +126,6 @@ def script_of(text: str) -> str | None:
         if 2 * sum(name.startswith(script) for name in names) > len(letters):
             return script
     return None
-
-
-def is_vietnamese(lines: Iterable[Line]) -> bool:
-    """Whether the letters of a page are those of Vietnamese."""
-    text = unicodedata.normalize("NFD", "".join(line.text for line in lines))
-    return ("đ" in text or "Đ" in text) and (
-        sum(sign in _VIETNAMESE for sign in text) >= MIN_VIETNAMESE
-    )
 
 
 def tesseract_languages(tags: Sequence[str], installed: Iterable[str]) -> list[str]:
