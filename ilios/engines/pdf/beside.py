@@ -60,6 +60,9 @@ def read_beside(
         annotations = read_annotations(page, view, read, filled)
     if annotations.left_out:
         warnings.append(page_warning("annotations_left_out", str(annotations.left_out)))
+    if annotations.cut:
+        detail = f"{annotations.cut} characters of their text"
+        warnings.append(page_warning("annotations_left_out", detail))
     typed = list(annotations.typed)
     drawn: list[tuple[Item, ...]] = []
     if appearances and annotations.drawn:

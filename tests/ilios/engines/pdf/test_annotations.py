@@ -124,6 +124,35 @@ def test_comments_are_quoted_with_their_authors(convert_pdf: ConvertPdf) -> None
     assert "Hidden remark" not in page.markdown
 
 
+@pytest.mark.parametrize("kind", ["FreeText", "Text"])
+def test_long_texts_are_given_up_to_the_bound_of_a_page_which_is_warned_of(
+    convert_pdf: ConvertPdf, kind: str
+) -> None:
+    rope = " ".join(f"rope{number}" for number in range(4_000))
+    builder = Builder()
+    notes = [
+        builder.add(annotation(kind, f"72 {top} 500 {top + 90}", f"/F 4 /Contents ({text})"))
+        for top, text in ((600, rope), (500, "x " * 100_000), (400, "The last one"))
+    ]
+    builder.page(line("The rules of the rope works", 72, 720), annotations=notes)
+    (page,) = convert_pdf(builder.build())
+    assert all(f"rope{number}" in page.markdown for number in range(4_000))
+    lost = len(rope) + 200_000 + len("The last one") - 200_000
+    (warning,) = page.warnings
+    assert warning.code == "annotations_left_out"
+    assert f"{lost} characters" in warning.message
+
+
+def test_more_lines_than_a_rectangle_has_room_for_are_joined(convert_pdf: ConvertPdf) -> None:
+    builder = Builder()
+    text = "\\r".join(f"rope{number}" for number in range(20_000))
+    note = builder.add(annotation("FreeText", "72 600 300 620", f"/F 4 /Contents ({text})"))
+    builder.page(line("The rules of the rope works", 72, 720), annotations=[note])
+    (page,) = convert_pdf(builder.build())
+    found = [one for one in page.markdown.split() if one[4:].isdecimal()]
+    assert found == [f"rope{number}" for number in range(20_000)]
+
+
 WIDTH = 6.0
 """Of a bar of 12 points at half the size: all are equal, so that places can be computed."""
 
