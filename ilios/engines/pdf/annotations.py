@@ -17,6 +17,7 @@ from ilios.engines.layout.items import Figure, Item
 from ilios.engines.pdf.appearances import MAX_TEXTS, drawn_texts
 from ilios.engines.pdf.geometry import Rect, View
 from ilios.engines.pdf.strings import AnnotationStrings, read_string
+from ilios.engines.pdf.values import number_value
 
 MAX_ANNOTATIONS = 1_000
 """Further annotations of a page are left out."""
@@ -172,7 +173,9 @@ def _own_value(annotation: Any, strings: AnnotationStrings) -> str:
         checked = read_string(annotation, b"AS") not in {"", "Off"}
         return "" if int(flags.value) & _PUSH_BUTTON else BOXES[checked]
     is_secret = kind == "Tx" and int(flags.value) & TEXT_FLAG_PASSWORD
-    return "" if is_secret else strings.read(annotation, b"V").strip()
+    if is_secret:
+        return ""
+    return strings.read(annotation, b"V").strip() or number_value(annotation) or ""
 
 
 def _name(annotation: Any) -> str:

@@ -64,6 +64,46 @@ def test_boxes_show_whether_they_are_checked(convert_pdf: ConvertPdf) -> None:
     assert any(sign in moored for sign in ("\u2610", "[ ]"))
 
 
+@pytest.mark.parametrize(
+    ("kind", "value", "shown"),
+    [
+        ("Tx", "/V 42", "42"),
+        ("Tx", "/V -3.50", "-3.5"),
+        ("Tx", "/V 0.00012", "0.00012"),
+        ("Tx", "/V /Sloop", "Sloop"),
+        ("Ch", "/V /Yawl /Opt [(Sloop) (Yawl)]", "Yawl"),
+        ("Ch", "/V 42 /Opt [(40) (42)] /Ff 131072", "42"),
+        ("Ch", "/V [(s) (b)] /Opt [[(s) (Sloop)] [(y) (Yawl)] [(b) (Brig)]] /Ff 2097152", "Brig"),
+    ],
+)
+def test_values_that_are_no_strings_are_given(
+    convert_pdf: ConvertPdf, kind: str, value: str, shown: str
+) -> None:
+    field = widget(kind, "200 712 400 732", f"/T (one) {value}")
+    (page,) = convert_pdf(form(Builder(), field, content=line("Boat:", 72, 718)))
+    assert page.markdown.replace("|", " ").split()[-1] == shown
+    assert not page.warnings
+
+
+@pytest.mark.parametrize(
+    "value", ["/V [(Sloop) (Brig)]", "/V 123456789", "/V [/Sloop /Brig] /Opt [(Sloop) (Brig)]"]
+)
+def test_values_that_cannot_be_read_in_full_are_warned_of(
+    convert_pdf: ConvertPdf, value: str
+) -> None:
+    kind = "Ch" if "Opt" in value else "Tx"
+    field = widget(kind, "200 712 400 732", f"/T (one) {value} /Ff 2097152")
+    (page,) = convert_pdf(form(Builder(), field, content=line("Boat:", 72, 718)))
+    assert [warning.code for warning in page.warnings] == ["form_values_unreadable"]
+
+
+def test_a_list_of_which_nothing_is_chosen_is_empty(convert_pdf: ConvertPdf) -> None:
+    field = widget("Ch", "200 712 400 732", "/T (one) /V [] /Opt [(Sloop)] /Ff 2097152")
+    (page,) = convert_pdf(form(Builder(), field, content=line("Boat:", 72, 718)))
+    assert page.markdown == "Boat:"
+    assert not page.warnings
+
+
 def test_a_value_without_meaning_is_warned_of(convert_pdf: ConvertPdf) -> None:
     data = form(
         Builder(),
