@@ -114,13 +114,39 @@ def test_a_value_without_meaning_is_warned_of(convert_pdf: ConvertPdf) -> None:
     assert [warning.code for warning in page.warnings] == ["form_values_unreadable"]
 
 
-def test_the_placeholder_of_an_xfa_form_is_named(convert_pdf: ConvertPdf) -> None:
-    builder = Builder()
+XFA_REQUEST = lines("Please wait while the form is loaded.", "Get a newer viewer otherwise.")
+
+
+def xfa_form(builder: Builder, more: str, *, listed: bool = False) -> None:
     xml = builder.stream(b"<xdp:xdp xmlns:xdp='http://ns.adobe.com/xdp/'></xdp:xdp>")
-    builder.catalog = f"/NeedsRendering true /AcroForm << /Fields [] /XFA {xml} 0 R >>"
-    builder.page(lines("Please wait while the form is loaded.", "Get a newer viewer otherwise."))
+    parts = f"[(template) {xml} 0 R]" if listed else f"{xml} 0 R"
+    builder.catalog = f"{more} /AcroForm << /Fields [] /XFA {parts} >>"
+
+
+@pytest.mark.parametrize("more", ["/NeedsRendering true", ""])
+@pytest.mark.parametrize("listed", [True, False])
+def test_the_placeholder_of_an_xfa_form_is_named(
+    convert_pdf: ConvertPdf, *, more: str, listed: bool
+) -> None:
+    builder = Builder()
+    xfa_form(builder, more, listed=listed)
+    builder.page(XFA_REQUEST)
     (page,) = convert_pdf(builder.build())
     assert [warning.code for warning in page.warnings] == ["xfa_placeholder"]
+
+
+def test_an_xfa_form_with_fields_or_much_text_is_no_placeholder(convert_pdf: ConvertPdf) -> None:
+    builder = Builder()
+    xfa_form(builder, "")
+    builder.page(lines(*["All of this form is written on its page for everybody."] * 40))
+    (page,) = convert_pdf(builder.build())
+    assert not page.warnings
+    builder = Builder()
+    xfa_form(builder, "")
+    field = builder.add(widget("Tx", "200 712 400 732", "/T (one) /V (Sloop)"))
+    builder.page(line("Boat:", 72, 718), annotations=[field])
+    (page,) = convert_pdf(builder.build())
+    assert not page.warnings
 
 
 def test_typed_text_and_stamps_stand_at_their_places(convert_pdf: ConvertPdf) -> None:
