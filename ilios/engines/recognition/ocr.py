@@ -177,9 +177,7 @@ def _image_text(found: Recognised, likely: list[str], *, misread: bool = False) 
     unsure = found.mean_confidence < LOW_CONFIDENCE
     warnings = (page_warning("page_low_confidence"),) if unsure else ()
     if found.unread:
-        named = {script for line in found.unread if (script := scripts.script_of(line.text))}
-        names = sorted(named) or likely
-        detail = " and ".join(names) if names else "neither Latin, Chinese nor Japanese"
+        detail = scripts.unread_scripts(found.unread, likely)
         warnings = (page_warning("script_not_recognised", detail), *warnings)
     elif misread:
         detail = "letters of a language whose data are not installed"

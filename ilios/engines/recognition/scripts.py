@@ -128,6 +128,31 @@ def script_of(text: str) -> str | None:
     return None
 
 
+def unread_scripts(unread: Sequence[Line], likely: Sequence[str]) -> str:
+    """Return the scripts of unread lines for a reader, with what is not known of them.
+
+    The models write some Greek letters, and leave out those of other scripts.
+
+    :param likely: the scripts of the languages of the document, if they are known.
+    """
+    names = {script for line in unread if (script := script_of(line.text))}
+    if any(not _has_letter_of(names, line.text) for line in unread):
+        names |= set(likely)
+        if not likely:
+            other = "neither Latin, Chinese nor Japanese, such as Cyrillic or Arabic"
+            return f"{_listed(names)}, and perhaps one that is {other}" if names else other
+    return _listed(names)
+
+
+def _listed(names: Iterable[str]) -> str:
+    return " and ".join(sorted(names))
+
+
+def _has_letter_of(names: Iterable[str], text: str) -> bool:
+    letters = [unicodedata.name(letter, "").title() for letter in text]
+    return any(letter.startswith(name) for name in names for letter in letters)
+
+
 def tesseract_languages(tags: Sequence[str], installed: Iterable[str]) -> list[str]:
     """Return Tesseract's names of installed languages to try, the most likely first.
 
