@@ -49,6 +49,7 @@ _COMMENTED = frozenset(
         pdfium.FPDF_ANNOT_STRIKEOUT,
         pdfium.FPDF_ANNOT_CARET,
         pdfium.FPDF_ANNOT_INK,
+        pdfium.FPDF_ANNOT_FILEATTACHMENT,
     }
 )
 _TYPED = frozenset({pdfium.FPDF_ANNOT_FREETEXT, pdfium.FPDF_ANNOT_STAMP})

@@ -14,6 +14,7 @@ from ilios.engines.pdf.annotations import (
     read_annotations,
 )
 from ilios.engines.pdf.appearances import AppearanceReader
+from ilios.engines.pdf.attachments import page_files
 from ilios.engines.pdf.forms import MAX_FIELDS, at_place, form_values, height, is_filled, is_shown
 from ilios.engines.pdf.geometry import Rect, View
 from ilios.engines.pdf.values import with_values
@@ -60,6 +61,7 @@ def read_beside(
         read = {field.annotation_index: is_filled(field) for field in fields}
         filled = {number for number, full in read.items() if full}
         annotations = read_annotations(page, view, read, filled)
+        warnings += page_files(page)
     if annotations.left_out:
         warnings.append(page_warning("annotations_left_out", str(annotations.left_out)))
     if annotations.cut:
