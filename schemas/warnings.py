@@ -50,6 +50,10 @@ MESSAGES = {
     ),
     "annotations_left_out": "Annotations of the page that were not read: {detail}.",
     "links_left_out": "Links of the page that are left out, while their text is given: {detail}.",
+    "attachments_not_converted": (
+        "Files are attached to the document, or to a place on the page, and are not converted: "
+        "{detail}."
+    ),
     "xfa_placeholder": (
         "The document is an XFA form, whose content only some viewers show; what is converted is "
         "the placeholder for other viewers."
