@@ -292,6 +292,8 @@ def append_text(text: str, more: str) -> str:
         return text[:-1] + more
     if text[-1] == "\u00ad":
         return text[:-1] + more
+    if text[-1] == "\u2014" and text[-2:-1].isalnum() and more[0].isalnum():
+        return text + more
     if _WIDE.match(text[-1]) and _WIDE.match(more[0]):
         return text + more
     return f"{text} {more}"

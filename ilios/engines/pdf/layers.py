@@ -8,12 +8,14 @@ from msgspec.structs import replace
 
 from ilios.engines.layout.items import Item, PageItems
 from ilios.engines.pdf import characters
+from ilios.engines.pdf.accents import compose, has_accents, with_accents
 from ilios.engines.pdf.draft import Draft
 from ilios.engines.pdf.geometry import Sheet, View, turned_size
 from ilios.engines.pdf.items import MAX_ITEMS, page_items, turned, turned_characters, with_items
 from ilios.engines.pdf.links import MAX_LINKS, Link, links_of, put_links
 from ilios.engines.pdf.missing import lone_numbers
 from ilios.engines.pdf.turned import inside_tables
+from ilios.engines.pdf.typography import restored
 from schemas.warnings import page_warning
 
 TURNED_SHARE = 0.5
@@ -79,7 +81,9 @@ def without_fonts(
 def _completed(
     draft: Draft, page: PageItems, textpage: pypdfium2.PdfTextPage, sheet: Sheet
 ) -> PageItems:
-    """Return the page with numbers that the parser drops, and its links."""
+    """Return the page with what the parser drops of its text, and its links."""
+    page, draft.layer = with_accents(page, textpage, sheet, draft.layer)
+    page = replace(page, items=tuple(restored(page.items, draft.layer)))
     page = with_items(page, lone_numbers(textpage, sheet, draft.layer, page.items))
     linked = _linked(draft, page.items, draft.links, textpage, View(sheet))
     return replace(page, items=tuple(linked))
@@ -109,6 +113,9 @@ def by_characters(
 ) -> PageItems:
     """Return a page in PDFium's own order, turned upright, with the drawings of ``page``."""
     found = characters.read_characters(textpage, sheet)
+    if has_accents(draft.layer):
+        found, composed = compose(found)
+        draft.layer = characters.text_of(found) if composed else draft.layer
     quarters = characters.main_direction(found)
     items = characters.group(found, quarters, sheet.size)
     items = _linked(draft, items, links, textpage, View(sheet, quarters))
