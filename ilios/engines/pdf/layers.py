@@ -12,6 +12,7 @@ from ilios.engines.pdf.accents import compose, has_accents, with_accents
 from ilios.engines.pdf.draft import Draft
 from ilios.engines.pdf.geometry import Sheet, View, turned_size
 from ilios.engines.pdf.items import MAX_ITEMS, page_items, turned, turned_characters, with_items
+from ilios.engines.pdf.leaders import with_leaders
 from ilios.engines.pdf.links import MAX_LINKS, Link, links_of, put_links
 from ilios.engines.pdf.missing import lone_numbers
 from ilios.engines.pdf.turned import inside_tables
@@ -83,7 +84,8 @@ def _completed(
 ) -> PageItems:
     """Return the page with what the parser drops of its text, and its links."""
     page, draft.layer = with_accents(page, textpage, sheet, draft.layer)
-    page = replace(page, items=tuple(restored(page.items, draft.layer)))
+    items = with_leaders(restored(page.items, draft.layer), draft.layer)
+    page = replace(page, items=tuple(items))
     page = with_items(page, lone_numbers(textpage, sheet, draft.layer, page.items))
     linked = _linked(draft, page.items, draft.links, textpage, View(sheet))
     return replace(page, items=tuple(linked))
