@@ -134,7 +134,7 @@ def _letter_under(
 def with_accents(
     page: PageItems, textpage: pypdfium2.PdfTextPage, sheet: Sheet, layer: str
 ) -> tuple[PageItems, str]:
-    """Return the page and its text layer with the accents on their letters.
+    """Return the page and its text layer, as PDFium has it, with the accents on their letters.
 
     The lines that have such letters are put together again from their characters.
     """

@@ -76,6 +76,7 @@ def without_fonts(
 ) -> PageItems:
     """Return the upright items of a page with others in place of those of some fonts."""
     page = with_items(page_items(parsed, draft.index, fonts), instead)
+    draft.layer = plain_text(textpage)
     return _completed(draft, page, textpage, sheet)
 
 
@@ -83,10 +84,11 @@ def _completed(
     draft: Draft, page: PageItems, textpage: pypdfium2.PdfTextPage, sheet: Sheet
 ) -> PageItems:
     """Return the page with what the parser drops of its text, and its links."""
-    page, draft.layer = with_accents(page, textpage, sheet, draft.layer)
+    layer = draft.layer
+    page, draft.layer = with_accents(page, textpage, sheet, layer)
     items = with_leaders(restored(page.items, draft.layer), draft.layer)
     page = replace(page, items=tuple(items))
-    page = with_items(page, lone_numbers(textpage, sheet, draft.layer, page.items))
+    page = with_items(page, lone_numbers(textpage, sheet, layer, page.items))
     linked = _linked(draft, page.items, draft.links, textpage, View(sheet))
     return replace(page, items=tuple(linked))
 

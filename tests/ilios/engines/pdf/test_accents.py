@@ -71,3 +71,12 @@ def test_an_accent_beside_letters_stays(convert_pdf: ConvertPdf) -> None:
     builder.page(lines("Type \xb4 or \xa8 and then a vowel, or quote it like `this\xb4."))
     (page,) = convert_pdf(builder.build())
     assert page.markdown == "Type \xb4 or \xa8 and then a vowel, or quote it like `this\xb4."
+
+
+def test_a_number_that_the_parser_drops_is_there_beside_accents(convert_pdf: ConvertPdf) -> None:
+    builder = Builder()
+    content = drawn("The caf\u00e9 opens at nine.", 720) + line("57", 72, 600)
+    builder.page(content + lines("The tickets are sold at the kiosk.", top=300))
+    (page,) = convert_pdf(builder.build())
+    text = " ".join(page.markdown.split())
+    assert text == "The caf\u00e9 opens at nine. 57 The tickets are sold at the kiosk."

@@ -19,10 +19,10 @@ DOTS = " ".join("." * 40)
 def test_entries_of_a_list_of_contents_have_their_leaders(convert_pdf: ConvertPdf) -> None:
     builder = Builder()
     content = line("Contents", 72, 740, size=18)
-    for at, (number, entry, page) in enumerate(ENTRIES):
+    for at, (number, entry, target) in enumerate(ENTRIES):
         y = 700 - 18 * at
         content += line(number, 72, y) + line(entry, 100, y)
-        content += line(DOTS, 200, y) + line(page, 500, y)
+        content += line(DOTS, 200, y) + line(target, 500, y)
     builder.page(content)
     (page,) = convert_pdf(builder.build())
     rows = [row.strip("| ").split(" | ") for row in page.markdown.splitlines() if "Boats" in row]
