@@ -91,12 +91,12 @@ class _Spelling:
     def _parted(self, word: str) -> str:
         """Return a word in two where the layer has two that make it."""
         for at in range(MIN_PART, min(len(word), MAX_WORD) - MIN_PART + 1):
-            first, second = word[:at], word[at:]
-            first, second = self._shapes.get(first, first), self._shapes.get(second, second)
-            if (
-                first in self._known
-                and (first, second) in self._pairs
-                and (not first[-1].isalnum() or self._are_usual(first, second))
+            first = self._shapes.get(word[:at], word[:at])
+            if first not in self._known:
+                continue
+            second = self._shapes.get(word[at:], word[at:])
+            if (first, second) in self._pairs and (
+                not first[-1].isalnum() or self._are_usual(first, second)
             ):
                 return f"{first} {second}"
         return word
