@@ -33,6 +33,7 @@ from ilios.integrity.file_watch import FileWatch
 from ilios.passwords.sealed import SealedPasswords
 from ilios.runtime import event_loop, process_settings
 from ilios.runtime.supervisor import Supervisor
+from ilios.runtime.terminals import Terminals
 from ilios.settings import transfer
 
 
@@ -44,12 +45,13 @@ def main() -> None:
 async def _run(end: socket.socket) -> None:
     stop, task = asyncio.Event(), asyncio.current_task()
     assert task is not None  # a coroutine of a task has one
-    starting = True
+    starting, terminals = True, Terminals()
 
     def on_stop(_: object = None) -> None:
         if not stop.is_set() and starting:
             task.cancel()  # it may wait for a bus or a bucket
         stop.set()
+        terminals.detach_closed()
 
     loop = asyncio.get_running_loop()
     loop.set_exception_handler(logs.handle_loop_exception)
