@@ -45,7 +45,8 @@ class Conversion(Struct, frozen=True):
     """The result of a conversion: the Markdown of each page, in page order.
 
     ``seconds`` is the time of the work without the wait for a free engine. A ``partial`` one lacks
-    the last pages. The rest as with ``DocumentConverted``.
+    the last pages. ``markdown`` is None unless it is stored already. The rest as with
+    ``DocumentConverted``.
     """
 
     pages: tuple[str, ...]
@@ -61,6 +62,7 @@ class Conversion(Struct, frozen=True):
     warnings: ConversionWarnings = ()
     quality: Quality | None = None
     partial: bool = False
+    markdown: Blob | None = None
 
 
 class Unconvertible(Exception):

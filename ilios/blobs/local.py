@@ -30,6 +30,7 @@ from ilios.blobs.files import (
     PendingFile,
     create_session,
     durable_rename,
+    finish_with_derived,
     fsync_directory,
     read_ends,
     remove_session,
@@ -115,6 +116,24 @@ class LocalBlobs:
         :raises StorageFull: the volume has no room.
         """
         return await self._put_in_one_step(key, self._path(key), data)
+
+    async def put_with_derived(
+        self, key: str, data: bytes, derived_key: str, derived: bytes
+    ) -> tuple[Blob, Blob]:
+        """Store both in one step of a thread, which waits for the disk only for the first.
+
+        :raises StorageFull: the volume has no room.
+        """
+        paths = self._path(key), self._path(derived_key)
+        pending = PendingFile(self._new_pending()), PendingFile(self._new_pending())
+        work = (pending[0], data, paths[0]), (pending[1], derived, paths[1])
+        try:
+            first, second = await self._run(finish_with_derived, *work)
+        except asyncio.CancelledError:
+            for one in pending:
+                await asyncio.shield(self._run(one.abandon))
+            raise
+        return Blob(key, *first), Blob(derived_key, *second)
 
     async def _put_in_one_step(self, key: str, path: str, data: bytes | bytearray) -> Blob:
         pending = PendingFile(self._new_pending())
