@@ -98,7 +98,7 @@ class PageSplitter(Protocol):
 
 
 def markdown_pages(indices: Sequence[int], texts: Sequence[str]) -> list[ConvertedPage]:
-    """Return pages of which only the Markdown is known."""
+    """Return pages that have only Markdown."""
     return [
         ConvertedPage(PageResult(index=index, markdown=text))
         for index, text in zip(indices, texts, strict=True)
