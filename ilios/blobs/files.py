@@ -68,6 +68,8 @@ class PendingFile:
             if durable:
                 fsync_directory(os.path.dirname(path))
                 failpoints.reach("blobs.put")
+            else:
+                failpoints.reach("blobs.derived")
             return self._size, self._hash.hexdigest()
 
     def finish_in_place(self) -> None:
