@@ -36,6 +36,7 @@ from ilios.blobs.files import (
     remove_session,
     sweep_sessions,
 )
+from ilios.blobs.inline_reads import InlineReads
 from ilios.blobs.layout import SHARDS, TMP_DIR, Position, blob_path, list_shard
 from schemas.documents import Blob
 
@@ -61,6 +62,7 @@ class LocalBlobs:
         self._pending = str(pending)
         self._threads = threads
         self._number = itertools.count()
+        self._inline = InlineReads()
 
     @classmethod
     @asynccontextmanager
@@ -150,7 +152,11 @@ class LocalBlobs:
 
         :raises BlobNotFound: there is no blob of this key.
         """
-        return await self._run_or_not_found(read_ends, self._path(key), length)
+        path = self._path(key)
+        ends = self._inline.read_ends(path, length) if length <= CHUNK_BYTES else None
+        if ends is not None:
+            return ends
+        return await self._run_or_not_found(read_ends, path, length)
 
     async def read(
         self, key: str, start: int = 0, stop: int | None = None
@@ -159,7 +165,13 @@ class LocalBlobs:
 
         :raises BlobNotFound: on the first step, there is no blob of this key.
         """
-        reading = BlobReader(self._path(key), start, stop)
+        path = self._path(key)
+        part = self._inline.read(path, start, stop, CHUNK_BYTES)
+        if part is not None:
+            if part:
+                yield part
+            return
+        reading = BlobReader(path, start, stop)
         try:
             chunk = await self._run_or_not_found(reading.read, CHUNK_BYTES)
             while chunk:
@@ -188,7 +200,9 @@ class LocalBlobs:
 
         :raises BlobNotFound: there is no blob of this key.
         """
-        return await self._run_or_not_found(os.path.getsize, self._path(key))
+        path = self._path(key)
+        size = self._inline.size(path)
+        return await self._run_or_not_found(os.path.getsize, path) if size is None else size
 
     async def digest(self, key: str) -> Blob:
         """Read the blob and return its size and SHA-256, in constant memory.
