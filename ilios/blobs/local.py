@@ -36,8 +36,8 @@ from ilios.blobs.files import (
     remove_session,
     sweep_sessions,
 )
-from ilios.blobs.inline_reads import InlineReads
 from ilios.blobs.layout import SHARDS, TMP_DIR, Position, blob_path, list_shard
+from ilios.runtime.inline_reads import InlineReads
 from schemas.documents import Blob
 
 CHUNK_BYTES = 256 * 1024
