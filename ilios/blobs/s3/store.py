@@ -270,13 +270,13 @@ class S3Blobs:
 
     @asynccontextmanager
     async def _open_copy(self, name: str) -> AsyncIterator[Path]:
-        found = await self._bucket.head(name)
-
-        async def fetch(take: Callable[[bytes], Awaitable[None]]) -> None:
-            if not await download(self._bucket, name, take):
+        async def fetch(
+            require_room: Callable[[int], None], take: Callable[[bytes], Awaitable[None]]
+        ) -> None:
+            if not await download(self._bucket, name, take, require_room):
                 raise StorageUnavailable(f"S3 sends other bytes of {name} than were put")
 
-        async with self._copies.copy(found.size, fetch) as path:
+        async with self._copies.copy(fetch) as path:
             yield path
 
     async def _copy(self, origin: str, goal: str, found: ObjectInfo) -> ObjectInfo:

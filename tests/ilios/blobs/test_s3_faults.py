@@ -263,6 +263,15 @@ async def test_a_result_and_its_markdown_are_sent_at_the_same_time_and_not_looke
     assert proxy.request_counts == {"PUT": 2}
 
 
+async def test_a_local_copy_takes_one_request(store: S3Blobs, proxy: FaultProxy) -> None:
+    for data in (b"", b"a few bytes", LARGE):
+        await store.put_bytes(KEY, data)
+        proxy.request_counts.clear()
+        async with store.local_path(KEY) as path:
+            assert path.read_bytes() == data
+        assert proxy.request_counts == {"GET": 1}
+
+
 async def test_markdown_that_is_refused_leaves_its_result_at_most(
     store: S3Blobs, proxy: FaultProxy, still_there: ListUploads
 ) -> None:
