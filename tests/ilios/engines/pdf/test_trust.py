@@ -51,6 +51,12 @@ def test_most_texts_of_exchanged_letters_are_suspected(language: str) -> None:
     assert found >= 12
 
 
+def test_control_characters_in_place_of_letters_are_unreadable() -> None:
+    text = LANGUAGES["English"]
+    assert trust.is_unreadable("".join(chr(ord(one) + 29) for one in text))
+    assert not trust.is_unreadable(text.replace("o'clock", "o\x92clock"))
+
+
 @pytest.mark.parametrize("language", ["English", "German"])
 def test_texts_of_shifted_letters_are_suspected(language: str) -> None:
     small = "abcdefghijklmnopqrstuvwxyz"
