@@ -34,6 +34,9 @@ ALEFS = "\u0622\u0623\u0625\u0627"
 LAM = "\u0644"
 _RIGHT_TO_LEFT = re.compile("[\u0590-\u08ff\ufb1d-\ufefc]")
 _SQUARE = re.compile("[\u3041-\u9fff\uac00-\ud7a3\uf900-\ufaff]")
+_HYPHENS = frozenset({0x02, 0xFFFE})
+"""What PDFium makes of a hyphen at the end of a line, after which it does not break the line."""
+
 _IGNORED = frozenset({0, 0xFFFE, 0xFFFF, 0xAD})
 
 
@@ -81,6 +84,8 @@ def read_characters(
     found: list[Character] = []
     for index in range(start, count):
         code = pdfium.FPDFText_GetUnicode(handle, index)
+        if code in _HYPHENS and pdfium.FPDFText_IsHyphen(handle, index) == 1:
+            code = ord("-")
         if code in _IGNORED:
             continue
         text = chr(code)
@@ -95,7 +100,7 @@ def read_characters(
         if not (-x <= across <= width + x and -y <= down <= height + y):
             continue
         owner = pdfium.FPDFText_GetTextObject(handle, index)
-        key = ctypes.cast(owner, ctypes.c_void_p).value or 0
+        key = ctypes.addressof(owner.contents) if owner else 0
         font = fonts.get(key)
         if font is None:
             font = fonts[key] = _font(handle, index, owner, sheet.rotation)
@@ -197,7 +202,7 @@ def group(characters: Sequence[Character], quarters: int, size: tuple[float, flo
     ]
     if is_vertical(lines):
         return list(_columns(lines))
-    return [item for line in lines for row in _rows(line) for item in _phrases(row)]
+    return [item for line in lines for row in _rows(line) for item in phrases(row)]
 
 
 def _lines(characters: Sequence[Character]) -> Iterator[list[Character]]:
@@ -276,7 +281,7 @@ def _rows(line: Sequence[Character]) -> Iterator[list[Character]]:
         yield row
 
 
-def _phrases(row: Sequence[Character]) -> Iterator[Item]:
+def phrases(row: Sequence[Character]) -> Iterator[Item]:
     """Yield the phrases of a row: between white corridors, in one style if read from the left."""
     edges = _corridors(row)
     parts: list[list[Character]] = [[] for _ in range(len(edges) + 1)]
@@ -287,10 +292,10 @@ def _phrases(row: Sequence[Character]) -> Iterator[Item]:
             at = bisect_left(edges, middle)
         parts[at].append(one)
     if is_right_to_left("".join(one.text for one in row)):
-        phrases = parts[::-1]
+        found = parts[::-1]
     else:
-        phrases = [phrase for part in parts for phrase in _styled(part)]
-    for phrase in phrases:
+        found = [phrase for part in parts for phrase in _styled(part)]
+    for phrase in found:
         if any(one.rect for one in phrase):
             yield _item(phrase, _joined(phrase))
 

@@ -128,6 +128,8 @@ def _draft(
         draft.warnings.append(page_warning("xfa_placeholder"))
     if fields := batch.without_fields.get(index):
         draft.warnings.append(page_warning("form_fields_left_out", str(fields)))
+    if index in batch.trees and batch.trees[index] is None:
+        draft.warnings.append(page_warning("structure_left_out"))
     return draft
 
 

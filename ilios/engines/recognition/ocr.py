@@ -99,7 +99,7 @@ class ImageReader:
 
     A file of a few kilobytes may have thousands of identical pages.
 
-    :param languages: tags of the languages of the document, if they are known.
+    :param languages: tags of the languages of the document, if they are given.
     """
 
     def __init__(self, languages: tuple[str, ...] = ()) -> None:
