@@ -14,7 +14,16 @@ from .fonts import Fonts
 from .headings import CAPTION, is_heading
 from .initials import beside_initials
 from .items import Item
-from .lines import Line, append_text, first_fits, is_rtl, linked_text, make_lines, spaced
+from .lines import (
+    Line,
+    append_text,
+    first_fits,
+    is_divided,
+    is_rtl,
+    linked_text,
+    make_lines,
+    spaced,
+)
 from .strokes import Rule
 from .tables import Table
 
@@ -41,6 +50,12 @@ LETTER_LINES = 3
 LOOSE_LINES = 4
 LOOSE_SHARE = 0.6
 """Share of lines before which there is place for their first word, where all are separate."""
+
+USUAL_END = 0.9
+"""Share of the lines of a column that end at its right edge or before; others reach beyond it."""
+
+JUSTIFIED_LINES = 12
+"""Lines of a column from which on their common edge is no chance."""
 
 BROKEN_LINE = 0.6
 """A line that fills less of the column is broken on purpose."""
@@ -177,9 +192,19 @@ def _with_letter_bullets(lines: Sequence[Line]) -> Sequence[Line]:
 
 def _is_loose(lines: Sequence[Line]) -> bool:
     """Whether most lines end before the column does, as those of addresses and receipts."""
+    if len(lines) <= LOOSE_LINES or _is_justified(lines):
+        return False
     right = max(line.right for line in lines)
     fits = sum(first_fits(above, line, right) for above, line in pairwise(lines))
-    return len(lines) > LOOSE_LINES and fits > LOOSE_SHARE * (len(lines) - 1)
+    return fits > LOOSE_SHARE * (len(lines) - 1)
+
+
+def _is_justified(lines: Sequence[Line]) -> bool:
+    """Whether many lines end at one edge, though a few may reach beyond it."""
+    rights = sorted(line.right for line in lines)
+    edge = rights[int(USUAL_END * (len(rights) - 1))]
+    near = sum(abs(line.right - edge) < line.size for line in lines)
+    return len(lines) > JUSTIFIED_LINES and near > len(lines) / 2
 
 
 def _is_hanging(lines: Sequence[Line]) -> bool:
@@ -283,6 +308,8 @@ def _changes(group: list[Line], line: Line, column: Column) -> bool:
 
 def _ends_italics(above: Line, line: Line, column: Column) -> bool:
     """Whether italics begin or end between two lines of which the first is short."""
+    if is_divided(above.text, line.text):
+        return False
     short = above.right - column.left < SHORT_LINE * (column.right - column.left)
     return short and first_fits(above, line, column.right)
 
@@ -363,5 +390,7 @@ def _joined(group: list[Line], column: Column | None) -> str:
 
 
 def _is_broken(above: Line, line: Line, column: Column) -> bool:
+    if is_divided(above.text, line.text):
+        return False
     short = above.right - column.left < BROKEN_LINE * (column.right - column.left)
     return (short or column.loose) and first_fits(above, line, column.right)
