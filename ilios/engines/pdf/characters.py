@@ -62,11 +62,18 @@ class Character(Struct, frozen=True):
 
 
 def read_characters(
-    textpage: pypdfium2.PdfTextPage, sheet: Sheet, start: int = 0, stop: int = MAX_CHARACTERS
+    textpage: pypdfium2.PdfTextPage,
+    sheet: Sheet,
+    start: int = 0,
+    stop: int = MAX_CHARACTERS,
+    *,
+    cut: bool = False,
 ) -> list[Character]:
     """Return the characters inside the crop box in PDFium's order, from ``start`` to ``stop``.
 
     Blanks and line breaks, also the inferred ones, have no box.
+
+    :param cut: also those of which the lesser part is inside.
     """
     handle = textpage.raw
     count = min(pdfium.FPDFText_CountChars(handle), stop)
@@ -88,9 +95,9 @@ def read_characters(
         if not pdfium.FPDFText_GetLooseCharBox(handle, index, place):
             continue
         rect = sheet.shown(box.left, box.bottom, box.right, box.top)
-        if not (
-            0 <= rect.left + rect.right <= 2 * width and 0 <= rect.top + rect.bottom <= 2 * height
-        ):
+        x, y = (rect.width / 2, rect.height / 2) if cut else (0.0, 0.0)
+        across, down = (rect.left + rect.right) / 2, (rect.top + rect.bottom) / 2
+        if not (-x <= across <= width + x and -y <= down <= height + y):
             continue
         owner = pdfium.FPDFText_GetTextObject(handle, index)
         key = ctypes.addressof(owner.contents) if owner else 0
@@ -135,6 +142,41 @@ def main_direction(characters: Iterable[Character]) -> int:
 def text_of(characters: Sequence[Character]) -> str:
     """Return the text in its order, its ligatures corrected."""
     return "\n".join(_joined(line) for line in _lines(characters))
+
+
+def text_by_rows(characters: Sequence[Character], size: tuple[float, float]) -> str:
+    """Return the text in its order, also broken where it goes on in another row.
+
+    PDFium breaks no lines of text that is turned.
+    """
+    lines = list(_lines(characters))
+    if is_vertical(lines):
+        return text_of(characters)
+    broken: list[str] = []
+    for line in lines:
+        row: list[Character] = []
+        last: Character | None = None
+        for one in line:
+            if last and one.rect and _is_elsewhere(last, one, size):
+                broken.append(_joined(row))
+                row = []
+            row.append(one)
+            last = one if one.rect else last
+        broken.append(_joined(row))
+    return "\n".join(filter(None, broken))
+
+
+def _is_elsewhere(last: Character, one: Character, size: tuple[float, float]) -> bool:
+    """Whether a character stands in another row than the one before."""
+    if last.rect is None or one.rect is None or last.font is None or one.font is None:
+        return False
+    if last.font.quarters != one.font.quarters:
+        return True
+    before, after = (turn(rect, one.font.quarters or 0, *size) for rect in (last.rect, one.rect))
+    if after.top >= before.bottom or after.bottom <= before.top:
+        return one.font.quarters is not None
+    moved = abs(after.top + after.bottom - before.top - before.bottom)
+    return after.right < before.left and moved > one.font.size
 
 
 def slanted(characters: Sequence[Character]) -> Iterator[Item]:

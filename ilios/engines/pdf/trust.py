@@ -8,7 +8,6 @@ do not. Suspicion is cheap and may be wrong; recognition of the page decides.
 import re
 import unicodedata
 from collections.abc import Mapping, Sequence
-from operator import ne
 
 UNREADABLE_SHARE = 0.2
 """Share of characters without meaning above which a text layer is worthless."""
@@ -45,11 +44,13 @@ SIGNED_SHARE = 0.08
 SUSPECT_PART = 0.1
 """Share of a page's characters whose font is suspected that makes the page suspect."""
 
-_VOWELS = frozenset(
-    "aeiouy\u00e6\u00f8\u0131\u0153\u0430\u0435\u0438\u043e\u0443\u044b\u044d\u044e\u044f\u0454\u0456\u03b1\u03b5\u03b7\u03b9\u03bf\u03c5\u03c9"
-)
+_VOWEL = "aeiouy\u00e6\u00f8\u0131\u0153\u0430\u0435\u0438\u043e\u0443\u044b\u044d\u044e\u044f\u0454\u0456\u03b1\u03b5\u03b7\u03b9\u03bf\u03c5\u03c9"
 """Vowels of the Latin, Cyrillic and Greek script without their accents."""
-_USUAL = frozenset("aeinorst")
+_CHANGE = re.compile(f"[{_VOWEL}](?=[^{_VOWEL} ])|[^{_VOWEL} ](?=[{_VOWEL}])")
+_USUAL = re.compile("[aeinorst]")
+_LATIN = re.compile("[!-\u024f]")
+_FOREIGN = re.compile("[\u00df-\u00ff]")
+_MARK = re.compile(r"[^\w ]|[\d_]")
 _TOKEN = re.compile(r"\S+")
 _ADDRESS = re.compile(
     r"^(?:https?://|www\.|mailto:|doi:)|^[\w.+-]+@[\w.-]+\.\w+$|^[\w.-]+\.[a-z]{2,4}/"
@@ -109,21 +110,15 @@ def is_noise(text: str) -> bool:
 
 def _lacks_change(words: Sequence[str]) -> bool:
     """Whether vowels and consonants take turns less than in a language, or letters are unusual."""
-    pairs = changes = foreign = letters = latin = usual = 0
-    for word in words:
-        if len(word) < 6 and word.isupper():
-            continue  # an abbreviation
-        lower = word.lower()
-        if not _ALPHABETIC.match(lower):
-            continue
-        foreign += sum("\u00df" <= letter <= "\u00ff" for letter in lower)
-        letters += len(lower)
-        plain = [one for one in unicodedata.normalize("NFD", lower) if one.isalpha()]
-        latin += sum(one < "\u0250" for one in plain)
-        usual += sum(one in _USUAL for one in plain)
-        kinds = [one in _VOWELS for one in plain]
-        pairs += len(kinds) - 1
-        changes += sum(map(ne, kinds, kinds[1:]))
+    # Of capitals alone short ones are abbreviations.
+    lower = [word.lower() for word in words if len(word) > 5 or not word.isupper()]
+    chosen = [word for word in lower if _ALPHABETIC.match(word)]
+    text = " ".join(chosen)
+    letters, foreign = sum(map(len, chosen)), len(_FOREIGN.findall(text))
+    plain = text if text.isascii() else _MARK.sub("", unicodedata.normalize("NFD", text))
+    pairs = len(plain) - plain.count(" ") - len(chosen)
+    latin, usual = len(_LATIN.findall(plain)), len(_USUAL.findall(plain))
+    changes = len(_CHANGE.findall(plain))
     if pairs < FEW_PAIRS:
         return False
     if latin > FEW_PAIRS and usual < USUAL_SHARE * latin:

@@ -1,4 +1,4 @@
-"""Text layers that do not say what the page shows are found, and only those."""
+"""Text layers that differ from what the page shows are found, and only those."""
 
 import random
 
