@@ -89,13 +89,17 @@ class _Spelling:
         )
 
     def _joined(self, words: Sequence[str]) -> Iterator[str]:
-        """Yield words, of which two that the layer has only as one are one."""
+        """Yield words, of which two that the layer has only as one are one.
+
+        A number after letters stays apart: it is that of a note.
+        """
         last = ""
         for word in words:
             if (
                 last + word in self._known
                 and not (last in self._known and word in self._known)
                 and (last, word) not in self._pairs
+                and not (last[-1:].isalpha() and word[:1].isdigit())
             ):
                 last += word
                 continue

@@ -275,3 +275,9 @@ def test_a_divided_word_is_joined_in_lines_that_are_broken_on_purpose() -> None:
     wide = item("A line that is as wide as the column", 72, 400, width=400)
     lines = [item(line, 72, 72 + 14 * at) for at, line in enumerate(address)]
     assert "The quay of the harbour at Kelpmouth\nWesting" in markdown(*lines, wide)
+
+
+def test_a_word_divided_between_lines_of_two_sizes_is_one() -> None:
+    above = item("Findings: the records of the boats of the post-", 72, 72, size=8, width=350)
+    below = item("war period were put in order by the keeper.", 72, 84, size=10)
+    assert "the postwar period were" in markdown(above, below, *BODY)

@@ -40,6 +40,7 @@ def test_a_dash_at_the_end_of_a_line_is_no_hyphen(convert_pdf: ConvertPdf) -> No
         ("see example.com,now", "see example.com,now", "see example.com,now"),
         ("its authors are", "its au thors are", "its authors are"),
         ("half century.2 3 The", "half century.23 The", "half century.23 The"),
+        ("the old 1 and new", "the old1 and new", "the old 1 and new"),
         ("see 3-1 1 and on", "see 3-1 1 and on, or 3-11", "see 3-1 1 and on"),
     ],
 )
