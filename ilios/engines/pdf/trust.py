@@ -44,7 +44,11 @@ SIGNED_SHARE = 0.08
 SUSPECT_PART = 0.1
 """Share of a page's characters whose font is suspected that makes the page suspect."""
 
-_VOWEL = "aeiouy\u00e6\u00f8\u0131\u0153\u0430\u0435\u0438\u043e\u0443\u044b\u044d\u044e\u044f\u0454\u0456\u03b1\u03b5\u03b7\u03b9\u03bf\u03c5\u03c9"
+_VOWEL = (
+    "aeiouy\u00e6\u00f8\u0131\u0153"
+    "\u0430\u0435\u0438\u043e\u0443\u044b\u044d\u044e\u044f\u0454\u0456"
+    "\u03b1\u03b5\u03b7\u03b9\u03bf\u03c5\u03c9"
+)
 """Vowels of the Latin, Cyrillic and Greek script without their accents."""
 _CHANGE = re.compile(f"[{_VOWEL}](?=[^{_VOWEL} ])|[^{_VOWEL} ](?=[{_VOWEL}])")
 _USUAL = re.compile("[aeinorst]")
