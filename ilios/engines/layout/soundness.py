@@ -1,10 +1,11 @@
 """Whether the structure tree of a page tells what a reader sees: many are made carelessly."""
 
 from collections.abc import Sequence
-from itertools import pairwise
+from itertools import chain, pairwise
 
 from .items import Item
 from .lines import rows
+from .parts import PROSE_WORDS
 from .tree import Piece
 
 MAX_OTHER = 0.05
@@ -30,6 +31,9 @@ PARAGRAPH_LINES = 15
 
 APART = 1.5
 """White between texts on one line, in their size, that are not of one paragraph."""
+
+GUTTER = 0.4
+"""White between two columns, in the size of the text."""
 
 Box = tuple[float, float, float, float]
 """Left, top, right and bottom."""
@@ -73,8 +77,8 @@ def _count(items: Sequence[Item]) -> int:
 
 def _is_paragraph(piece: Piece, share: float) -> bool:
     """Whether a piece is not several texts that stand beside or below each other."""
-    for items in piece.paragraphs:
-        found = rows(items)
+    for group in chain.from_iterable(map(column_groups, piece.paragraphs)):
+        found = rows(group)
         if share > MAX_PARAGRAPH and len(found) > PARAGRAPH_LINES:
             return False
         apart = sum(
@@ -85,6 +89,30 @@ def _is_paragraph(piece: Piece, share: float) -> bool:
         if len(found) > 2 and 2 * apart >= len(found):
             return False
     return True
+
+
+def column_groups(items: Sequence[Item]) -> list[list[Item]]:
+    """Return the items of a paragraph by columns, where it goes on at the top of the next one."""
+    groups: list[list[Item]] = []
+    right = 0.0
+    for item in sorted(items, key=lambda item: item.left):
+        if groups and item.left - right <= GUTTER * item.size:
+            groups[-1].append(item)
+        else:
+            groups.append([item])
+        right = max(right, item.right)
+    if len(groups) > 1 and all(map(_follows, groups, groups[1:])):
+        return groups
+    return [list(items)]
+
+
+def _follows(one: Sequence[Item], other: Sequence[Item]) -> bool:
+    """Whether the text in a column goes on in the next one, and does not stand beside it."""
+    apart = min(item.top for item in one) - min(item.top for item in other)
+    lines = [len(rows(group)) for group in (one, other)]
+    words = [sum(len(item.text.split()) for item in group) for group in (one, other)]
+    prose = all(count >= PROSE_WORDS * number for count, number in zip(words, lines, strict=True))
+    return apart > max(item.size for item in one) or (prose and min(lines) > 1)
 
 
 def _runs_upwards(pieces: Sequence[Piece]) -> bool:

@@ -14,7 +14,7 @@ from .items import ARTIFACT, Figure, Item, PageItems
 from .lines import append_text, first_fits, linked_text, make_lines, rows
 from .parts import Part
 from .running import LARGEST, ZONE, Running
-from .soundness import Box, box_of, is_sound, stands_within
+from .soundness import Box, box_of, column_groups, is_sound, stands_within
 from .strokes import Rule
 from .tables import Table, cell_text
 from .tree import Cell, Piece
@@ -188,7 +188,9 @@ def page_blocks(
         elif piece.kind == "code":
             yield from _code(piece, fonts)
         elif piece.kind == "loose" or _is_code(piece, fonts):
-            yield from _loose(piece.items, fonts, rules)
+            for block in _loose(piece.items, fonts, rules):
+                is_text = block.kind == "heading" and style.largest
+                yield replace(block, kind="paragraph") if is_text else block
         else:
             yield from _text(piece, after, fonts, style)
 
@@ -228,7 +230,7 @@ def _text(piece: Piece, after: Piece | None, fonts: Fonts, style: TagStyle) -> I
 def _paragraph(items: Sequence[Item]) -> str:
     """Return the text of a paragraph, column by column; a break made on purpose stays one."""
     text = ""
-    for group in _columns(items):
+    for group in column_groups(items):
         lines = make_lines(group)
         left = min((line.left for line in lines), default=0.0)
         right = max((line.right for line in lines), default=0.0)
@@ -241,20 +243,6 @@ def _paragraph(items: Sequence[Item]) -> str:
             else:
                 text = append_text(text, more)
     return text
-
-
-def _columns(items: Sequence[Item]) -> Iterator[list[Item]]:
-    """Yield the items of a paragraph that goes on in another column, in the order of the tree."""
-    group: list[Item] = []
-    bottom = 0.0
-    for item in items:
-        if group and item.bottom < bottom - 2 * item.size:
-            yield group
-            group = []
-        bottom = max(bottom, item.bottom) if group else item.bottom
-        group.append(item)
-    if group:
-        yield group
 
 
 def _code(piece: Piece, fonts: Fonts) -> Iterator[Block]:

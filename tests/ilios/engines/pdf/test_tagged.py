@@ -180,3 +180,15 @@ def test_a_tree_that_is_not_sound_leaves_the_layout_of_the_page(
     (page,) = convert_pdf(tagged_pdf((content, tags)))
     assert page.markdown == plain.markdown
     assert "# Rules of the yard" in page.markdown
+
+
+def test_a_paragraph_goes_on_at_the_top_of_the_next_column(convert_pdf: ConvertPdf) -> None:
+    """Both parts have one id, and their lines stand at nearly the same heights."""
+    left = lines("The left part of a longer text", "ends with this line, and it", top=690)
+    right = lines("goes on over here, on the right", "until its end.", x=320, top=702)
+    content = marked(0, line("Notes", 72, 760, size=18)) + marked(1, left + right)
+    (page,) = convert_pdf(tagged_pdf((content, [Tag("H1", [0]), Tag("P", [1])])))
+    assert page.markdown.split("\n\n")[1] == (
+        "The left part of a longer text ends with this line, and it goes on over here, on the "
+        "right until its end."
+    )
