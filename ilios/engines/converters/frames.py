@@ -31,6 +31,11 @@ CONTRAST, LEAST_GAIN = 80, 0.05
 and the share of the pixels that are seen only on another than the usual one, which takes its place.
 """
 
+STEPS, CROWDED_STEPS, MAX_NARROWINGS = range(256), 16, 3
+FEW_PIXELS, FEW_SHARE = 8, 2e-5
+"""Steps of the range of an image's values, and how few of them all but a few pixels are in where
+these are no part of the picture; the pixels, or their share."""
+
 STRIP_PIXELS = 4_000_000
 """Pixels of 32 bits converted at once: all of a large image would exceed a child's memory."""
 
@@ -104,6 +109,7 @@ def _eight_bits(frame: Image.Image) -> Image.Image:
     if not (math.isfinite(lowest) and math.isfinite(highest)):
         frame = _finite(frame)
         lowest, highest = _extrema(frame)
+    lowest, highest = _without_outliers(frame, lowest, highest)
     result = Image.new("L", frame.size, "white")
     if highest <= lowest:
         return result
@@ -112,6 +118,27 @@ def _eight_bits(frame: Image.Image) -> Image.Image:
         strip = frame.crop(box).convert("F")
         result.paste(strip.point(lambda value: value * scale - lowest * scale).convert("L"), box)
     return result
+
+
+def _without_outliers(frame: Image.Image, lowest: float, highest: float) -> tuple[float, float]:
+    """Return the range of the values without those of a few pixels far from all others.
+
+    Beside one pixel of a sensor that is stuck, all others may be equally dark.
+    """
+    pixels = frame.width * frame.height
+    few = max(FEW_PIXELS, FEW_SHARE * pixels)
+    for _ in range(MAX_NARROWINGS):
+        step = (highest - lowest) / (len(STEPS) - 1)  # the last one is of the highest value alone
+        counts = [0] * len(STEPS)
+        for box in _strips(frame):
+            part = frame.crop(box).convert("F").histogram(extrema=(lowest, highest))
+            counts = [one + other for one, other in zip(counts, part, strict=True)]
+        first = next((at for at in STEPS if sum(counts[: at + 1]) > few), 0)
+        last = next((at for at in reversed(STEPS) if sum(counts[at:]) > few), len(STEPS) - 1)
+        if step <= 0 or last - first >= CROWDED_STEPS or last < first:
+            break
+        lowest, highest = lowest + first * step, lowest + (last + 1) * step
+    return lowest, highest
 
 
 def _extrema(frame: Image.Image) -> tuple[float, float]:
