@@ -71,7 +71,7 @@ def _convert(
         def beat() -> None:
             progress(done, total)
 
-        scans = PageReader(beat, reading.languages)
+        scans = PageReader(beat, reading.languages, len(selected))
         reader = DocumentReader(document, appearances, scans, reading.recognition or "auto")
         for batch in parse_batches(path, document, selected, portion):
             drafts: list[Draft] = []
