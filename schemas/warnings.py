@@ -38,6 +38,9 @@ MESSAGES = {
         "The page shows text in a script that cannot be read here: {detail}."
     ),
     "page_low_confidence": "The recognition of the page is unsure; its text may have errors.",
+    "small_text_unread": (
+        "The page is larger than is read at its full size; small text on it may be missing."
+    ),
     "page_fell_back": (
         "The layout of the page could not be kept without losing text; its plain text is given."
     ),
@@ -54,6 +57,10 @@ MESSAGES = {
     ),
     "annotations_left_out": "Annotations of the page that were not read: {detail}.",
     "links_left_out": "Links of the page that are left out, while their text is given: {detail}.",
+    "attachments_not_converted": (
+        "Files are attached to the document, or to a place on the page, and are not converted: "
+        "{detail}."
+    ),
     "xfa_placeholder": (
         "The document is an XFA form, whose content only some viewers show; what is converted is "
         "the placeholder for other viewers."

@@ -318,7 +318,7 @@ async def _publish_once(
         await passwords.seal(edge, event.tenant, given)
         if not only_first:
             await edge.publisher.publish(event)
-            failpoints.reach("edge.said")
+            failpoints.reach("edge.published")
             return None
         try:
             await edge.publisher.publish_if_first(event)
@@ -334,7 +334,7 @@ async def _publish_once(
         await passwords.seal(edge, event.tenant, given)
         try:
             await edge.publisher.publish_if_first(event)
-            failpoints.reach("edge.said")
+            failpoints.reach("edge.published")
             return None
         except AlreadyPublished:
             prior = await _find_prior(edge, event)

@@ -19,6 +19,7 @@ from ilios.engines.pages import (
     selected_indices,
 )
 from ilios.engines.pdf.appearances import AppearanceReader
+from ilios.engines.pdf.attachments import document_files
 from ilios.engines.pdf.conservation import words
 from ilios.engines.pdf.document import Damaged, open_pdf
 from ilios.engines.pdf.draft import Draft
@@ -70,7 +71,7 @@ def _convert(
         def beat() -> None:
             progress(done, total)
 
-        scans = PageReader(beat, reading.languages)
+        scans = PageReader(beat, reading.languages, len(selected))
         reader = DocumentReader(document, appearances, scans, reading.recognition or "auto")
         for batch in parse_batches(path, document, selected, portion):
             drafts: list[Draft] = []
@@ -82,6 +83,8 @@ def _convert(
                     break
                 began = time.monotonic()
                 drafts.append(_draft(document, batch, index, reader))
+                if index == selected[0]:
+                    drafts[-1].warnings += document_files(document)
                 slow = drafts[-1].recognised is not None or time.monotonic() - began > QUICK_SECONDS
                 done += 1
                 beat()

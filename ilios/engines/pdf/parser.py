@@ -25,6 +25,8 @@ pages of a batch, and the characters of their values: its time grows with the sq
 
 XFA_FULL = 2
 """PDFium's type of a form whose content is XML that only some viewers show."""
+XFA_FOREGROUND = 3
+"""Its type of a form that may have XML and content of its own."""
 
 
 class ParsedBatch(Struct, frozen=True):

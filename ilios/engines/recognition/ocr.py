@@ -9,7 +9,7 @@ from PIL import Image
 
 from ilios.engines.layout.document import LaidOutPage
 from ilios.engines.pages import model_name
-from ilios.engines.recognition import layout, scripts, skew, tesseract
+from ilios.engines.recognition import layout, scripts, skew, tesseract, tiles, vietnamese
 from ilios.engines.recognition.recogniser import (
     SMALLEST_SIDE,
     TURNS,
@@ -99,7 +99,7 @@ class ImageReader:
 
     A file of a few kilobytes may have thousands of identical pages.
 
-    :param languages: tags of the languages of the document, if they are known.
+    :param languages: tags of the languages of the document, if they are given.
     """
 
     def __init__(self, languages: tuple[str, ...] = ()) -> None:
@@ -113,36 +113,60 @@ class ImageReader:
         name = model_name(load_recogniser().name)
         return f"{name}+{tesseract.version()}" if self._used_tesseract else name
 
-    def read(self, image: Image.Image, heartbeat: Heartbeat, *, enlarged: float = 1.0) -> ImageText:
+    def read(
+        self,
+        image: Image.Image,
+        heartbeat: Heartbeat,
+        *,
+        enlarged: float = 1.0,
+        finer: tiles.Finer | None = None,
+    ) -> ImageText:
         """Return the text on an image, which may be turned.
 
         :param heartbeat: called between the steps.
         :param enlarged: by how much the image was scaled up from its source.
+        :param finer: a larger copy, for letters that are not legible on this one.
         """
         if min(image.size) < SMALLEST_SIDE:
             return _image_text(Recognised((), *image.size), [])
         image = image.convert("RGB")
-        key = repr((image.size, enlarged)).encode()
+        key = repr((image.size, enlarged, finer and finer.scale)).encode()
         digest = hashlib.sha256(key + image.tobytes()).digest()
         if digest not in self._cache:
-            self._cache[digest] = self._read(image, heartbeat, enlarged=enlarged)
+            tiled = tiles.read(load_recogniser(), image, finer, heartbeat) if finer else None
+            if finer and tiled:
+                large, found, missing = tiled
+                text = self._complete(large, found, heartbeat, 1 / finer.scale)
+                text = _with_warning(text, "small_text_unread") if missing else text
+            else:
+                text = self._read(image, heartbeat, enlarged=enlarged)
+            self._cache[digest] = text
         return self._cache[digest]
 
     def _read(self, image: Image.Image, heartbeat: Heartbeat, *, enlarged: float) -> ImageText:
         image = skew.straighten(image)
         heartbeat()
         found = load_recogniser().recognise(image, heartbeat, enlarged=enlarged)
+        return self._complete(image, found, heartbeat)
+
+    def _complete(
+        self, image: Image.Image, found: Recognised, heartbeat: Heartbeat, scale: float = 1.0
+    ) -> ImageText:
+        """Return the text of an image, with what the recogniser itself cannot read.
+
+        :param scale: the size of the result, as a share of that of the image.
+        """
         lines, unread = list(found.lines), list(found.unread)
-        if vietnamese := scripts.is_vietnamese(lines):
+        if is_vietnamese := vietnamese.is_vietnamese(lines):
             unread, lines = [*lines, *unread], []
         if not unread:
-            return _image_text(found, [])
+            return _image_text(found.scaled(scale), [])
         # Beside unread lines, an unsure one is a line in the same script more often than not.
         unread += [line for line in lines if line.confidence < UNSURE_BELOW]
         lines = [line for line in lines if line.confidence >= UNSURE_BELOW]
         if found.quarter_turns:
             image = image.transpose(TURNS[found.quarter_turns])
-        tags = self._languages or (("vi",) if vietnamese else ())
+        tags = self._languages or (("vi",) if is_vietnamese else ())
         names = scripts.tesseract_languages(tags, tesseract.installed_languages())
         if not lines and names and _is_upside_down(image, unread, names, heartbeat):
             image = image.transpose(TURNS[2])
@@ -153,10 +177,10 @@ class ImageReader:
         self._used_tesseract = self._used_tesseract or bool(read)
         # What the models have read of an unread line is better than nothing.
         lines += [*read, *(line for line in missed if line.text)]
-        missed = [line for line in missed if vietnamese or not line.confidence]
+        missed = [line for line in missed if is_vietnamese or not line.confidence]
         result = msgspec.structs.replace(found, lines=tuple(lines), unread=tuple(missed))
-        likely = ["Vietnamese"] if vietnamese else scripts.scripts_of_tags(tags)
-        return _image_text(result, likely, misread=scripts.is_misread(read))
+        likely = ["Vietnamese"] if is_vietnamese else scripts.scripts_of_tags(tags)
+        return _image_text(result.scaled(scale), likely, misread=scripts.is_misread(read))
 
 
 def _is_upside_down(
@@ -173,13 +197,15 @@ def _is_upside_down(
     return reverse > upright
 
 
+def _with_warning(text: ImageText, code: str) -> ImageText:
+    return msgspec.structs.replace(text, warnings=(*text.warnings, page_warning(code)))
+
+
 def _image_text(found: Recognised, likely: list[str], *, misread: bool = False) -> ImageText:
     unsure = found.mean_confidence < LOW_CONFIDENCE
     warnings = (page_warning("page_low_confidence"),) if unsure else ()
     if found.unread:
-        named = {script for line in found.unread if (script := scripts.script_of(line.text))}
-        names = sorted(named) or likely
-        detail = " and ".join(names) if names else "neither Latin, Chinese nor Japanese"
+        detail = scripts.unread_scripts(found.unread, likely)
         warnings = (page_warning("script_not_recognised", detail), *warnings)
     elif misread:
         detail = "letters of a language whose data are not installed"
