@@ -89,7 +89,7 @@ class Fetcher(Actor[DocumentSubmitted]):
             if await self._is_already_handled(event, delivery):
                 return None
             original = await self._original(event)
-            head, tail = await self._blobs.read_ends(original.key, sniffing.SNIFF_LENGTH)
+            content_type = event.detected or await self._detect(original)
         except Cancelled:
             log.info("document cancelled during fetching")
             return None
@@ -103,13 +103,6 @@ class Fetcher(Actor[DocumentSubmitted]):
             if error.retryable:
                 raise RetryLater(error.reason, code=error.code) from error
             raise Reject(error.code, error.reason) from error
-        if original.size == 0:
-            raise Reject("empty", "The document is empty.")
-        content_type = sniffing.sniff(head, tail)
-        if content_type is None:
-            description = sniffing.describe(head, tail)
-            reason = f"This is {description}; what can be converted: {sniffing.SUPPORTED_TYPES}."
-            raise Reject("unsupported_type", reason)
         return DocumentFetched(
             document_id=event.document_id,
             tenant=event.tenant,
@@ -146,6 +139,21 @@ class Fetcher(Actor[DocumentSubmitted]):
             if last is not None and last.event.requeues >= event.requeues:
                 return True
         return False
+
+    async def _detect(self, original: Blob) -> str:
+        """Return the content type of stored bytes.
+
+        :raises Reject: there are none, or they cannot be converted.
+        """
+        head, tail = await self._blobs.read_ends(original.key, sniffing.SNIFF_LENGTH)
+        if original.size == 0:
+            raise Reject("empty", "The document is empty.")
+        content_type = sniffing.sniff(head, tail)
+        if content_type is None:
+            description = sniffing.describe(head, tail)
+            reason = f"This is {description}; what can be converted: {sniffing.SUPPORTED_TYPES}."
+            raise Reject("unsupported_type", reason)
+        return content_type
 
     async def _original(self, event: DocumentSubmitted) -> Blob:
         """Return the original, stored here unless the edge has stored it.

@@ -117,7 +117,7 @@ async def receive_document(
         except HttpProblem:
             await uploads.discard(edge.blobs, blob_key)
             raise
-        source = Stored(size=upload.blob.size, sha256=upload.blob.sha256, suffix=suffix)
+        source = upload.source(suffix)
         file_name, content_type = upload.file_name, upload.content_type
         sources = file_sources(form)
     event = DocumentSubmitted(

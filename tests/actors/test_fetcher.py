@@ -105,6 +105,16 @@ async def test_a_stored_document_stays_where_it_is(connection: Connection, tmp_p
     assert list(world.blobs.stored) == [key]
 
 
+async def test_a_type_that_was_detected_is_not_detected_again(
+    connection: Connection, tmp_path: Path
+) -> None:
+    world = World(connection, tmp_path)
+    source = Stored(3, events.SHA256, detected="image/png")
+    await world.submit(events.submitted(source=source))  # nothing is there to be read
+    async with running_in_background(world.fetcher.run):
+        assert (await world.fetched()).content_type == "image/png"
+
+
 async def test_the_content_type_comes_from_the_bytes_not_from_the_client(
     connection: Connection, tmp_path: Path
 ) -> None:
