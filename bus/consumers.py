@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 import nats.errors
 import structlog
-from msgspec import Struct
+from msgspec import Struct, structs
 from nats.js import JetStreamContext
 from nats.js.api import AckPolicy, ConsumerConfig, ConsumerInfo, DeliverPolicy
 from nats.js.errors import Error as JetStreamError
@@ -68,7 +68,10 @@ class Consumer(Struct, frozen=True, kw_only=True):
     @property
     def sources(self) -> tuple["Consumer", ...]:
         """This consumer, and the one beside it."""
-        return (self,) if self.beside is None else (self, self.beside)
+        if self.beside is None:
+            return (self,)
+        # The deadlines of both are renewed together.
+        return (self, structs.replace(self.beside, ack_wait=self.ack_wait))
 
     @property
     def event_types(self) -> tuple[type[AnyDocumentEvent], ...]:
