@@ -252,7 +252,7 @@ class Actor(ABC, Generic[EventT]):
                     event, delivery, RetryLater(f"the result is too large: {error}")
                 )
                 return
-            failpoints.reach("actor.said")
+            failpoints.reach("actor.published")
             await self._end(event, delivery)
 
     async def _hand_back(

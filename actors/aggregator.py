@@ -205,7 +205,7 @@ class Aggregator:
             await self._publisher.publish_if_first(batch)
         except AlreadyPublished:
             return
-        failpoints.reach("aggregator.said")
+        failpoints.reach("aggregator.published")
         log.info(
             "batch completed",
             tenant=batch.tenant,

@@ -25,7 +25,7 @@ class BlobNotFound(Exception):
 class StorageUnavailable(Exception):
     """The store does not answer or fails; the call may be repeated.
 
-    Nothing is known about the blob. The message is for the operator.
+    It does not mean that the blob is missing. The message is for the operator.
     """
 
 
@@ -153,7 +153,7 @@ class Blobs(Protocol):
     async def sweep_temporary(self, older_than: timedelta) -> int:
         """Delete what unfinished puts have left behind; returns how many.
 
-        A store that cannot tell them from running puts deletes only those ``older_than``.
+        A store that cannot separate them from running puts deletes only those ``older_than``.
         """
         ...
 

@@ -41,7 +41,7 @@ _STARTS = (
     (b"\0\0\0\x0cjP  \r\n\x87\n", JPEG_2000),
     (b"\xff\x4f\xff\x51\0", JPEG_2000),
 )
-# ISO 23008-12: a box of brands begins the file, and the first of them that is known decides.
+# ISO 23008-12: a box of brands begins the file, and the first of them that is listed here decides.
 _HEIF_BRANDS = {
     **dict.fromkeys((b"avif", b"avis"), AVIF),
     **dict.fromkeys((b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx"), HEIC),

@@ -105,7 +105,7 @@ class CachingBlobs:
         await self._store.delete(key)
 
     async def size(self, key: str) -> int:
-        """Return the size in the store: like those below, callers want to know what is stored."""
+        """Return the size in the store: like those below, callers need what is stored."""
         return await self._store.size(key)
 
     async def digest(self, key: str) -> Blob:

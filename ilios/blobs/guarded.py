@@ -15,7 +15,7 @@ from actors.ports import BlobNotFound, Blobs, StoredBlob
 from schemas.documents import Blob
 
 MAY_BE_MISSING = (RESULTS, IMAGES)
-"""Prefixes of blobs that are optional: a missing one says nothing about the store."""
+"""Prefixes of blobs that are optional: a missing one proves nothing about the store."""
 
 _T = TypeVar("_T")
 

@@ -323,7 +323,7 @@ async def _publish_once(
                 assert event.submitted_at is not None
                 return PriorSubmission(None, event.submitted_at, [])
             # The id is new: only an earlier try of this publish can have had it.
-        failpoints.reach("edge.said")
+        failpoints.reach("edge.published")
         return None
     try:
         prior = await _find_prior(edge, event)
@@ -333,7 +333,7 @@ async def _publish_once(
         await passwords.seal(edge, event.tenant, given)
         try:
             await edge.publisher.publish_if_first(event)
-            failpoints.reach("edge.said")
+            failpoints.reach("edge.published")
             return None
         except AlreadyPublished:
             prior = await _find_prior(edge, event)

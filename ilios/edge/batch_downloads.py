@@ -1,6 +1,6 @@
 """Downloads of batches: all results as JSON lines or as a ZIP archive, in constant memory.
 
-An archive is written while it is sent: no part of it is stored, and its size is not known before.
+An archive is written while it is sent: no part of it is stored, its size is not computed before.
 Sizes and checksums follow each entry (data descriptors, APPNOTE 4.3.9), as for any output without
 seeking.
 

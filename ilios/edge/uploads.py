@@ -363,7 +363,7 @@ async def send_continue(request: web.Request) -> None:
     if expected is None or request.version < HttpVersion11:
         return
     if expected.lower() != "100-continue":
-        raise HttpProblem(417, "expectation_failed", "The expectation is not known")
+        raise HttpProblem(417, "expectation_failed", "The expectation is not supported")
     await request.writer.write(b"HTTP/1.1 100 Continue\r\n\r\n")
 
 

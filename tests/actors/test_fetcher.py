@@ -137,7 +137,7 @@ async def test_the_content_type_comes_from_the_bytes_not_from_the_client(
     [
         (Stored(3, events.SHA256), "source_missing"),
         (Inline(b""), "empty"),
-        (Inline(b"\x00\x01\x02 nothing known"), "unsupported_type"),
+        (Inline(b"\x00\x01\x02 no format"), "unsupported_type"),
         (Remote(URL + "gone"), "not_found"),
     ],
 )
@@ -317,7 +317,7 @@ async def test_the_same_submission_twice_is_one_document(
 async def test_a_recreated_consumer_does_not_fetch_old_documents_again(
     connection: Connection, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """It hears the whole log once more, as if for the first time."""
+    """The whole log is delivered once more, as if for the first time."""
     monkeypatch.setattr(module, "MAX_FRESH_AGE", -1.0)
     world = World(connection, tmp_path, a=PDF, b=PDF)
     await world.submit(events.submitted(1, source=Remote(URL + "a")))

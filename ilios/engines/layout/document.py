@@ -59,7 +59,7 @@ def lay_out(
 ) -> list[LaidOutPage]:
     """Return the pages with their items in reading order.
 
-    The pages are those of one document: its fonts tell the headings, and lines that stand on
+    The pages are those of one document: headings are found by its fonts, and lines that stand on
     several pages are its running headers and footers.
 
     :param whole: whether these are all pages of the document, by which its headings are ranked.

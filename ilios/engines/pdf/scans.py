@@ -24,7 +24,7 @@ LONGEST_SIDE = 2000
 MAX_RENDER_PIXELS = 4_000_000
 LETTER_PIXELS = 20
 LARGEST_SCALE = 6.0
-"""Pixels of the height of letters that are known to be small, and per point at most."""
+"""Pixels of the height of letters that were found to be small, and per point at most."""
 
 MIN_CONFIDENCE = 0.85
 """Mean confidence of a recognition that may contradict a text layer, or read a picture."""
@@ -51,7 +51,7 @@ MAX_DOCUMENT_PICTURES = 24
 class PageReader:
     """Recognises pages of one document; the models are loaded when they are first needed.
 
-    :param languages: those of the document, as BCP 47 tags, if they are known.
+    :param languages: those of the document, as BCP 47 tags, if they are given.
     """
 
     def __init__(self, heartbeat: Callable[[], None], languages: Sequence[str] = ()) -> None:
