@@ -1,5 +1,14 @@
 """Text of a font whose characters have no meaning is read by recognition, in its own size."""
 
+from pathlib import Path
+
+import pypdfium2
+
+from ilios.engines.pages import Portion
+from ilios.engines.pdf.geometry import Sheet
+from ilios.engines.pdf.items import text_items
+from ilios.engines.pdf.parser import parse_batches
+from ilios.engines.pdf.scans import PageReader
 from tests.ilios.engines.pdf.conftest import ConvertPdf
 from tests.pdf_pages import HELVETICA, Builder, line, lines
 
@@ -33,7 +42,8 @@ def meaningless(builder: Builder) -> int:
     )
 
 
-def test_words_without_meaning_are_read_as_lists_are(convert_pdf: ConvertPdf) -> None:
+def page_with_list() -> bytes:
+    """Return a page with a list in such a font."""
     builder = Builder()
     font = meaningless(builder)
     noise = line("- The oil of the lamp is", 72, 400) + line("kept behind the house", 86, 386)
@@ -44,10 +54,28 @@ def test_words_without_meaning_are_read_as_lists_are(convert_pdf: ConvertPdf) ->
         f"/Resources << /Font << /F1 {font} 0 R >> >>",
     )
     builder.page(lines(*SOUND) + "/I0 Do", images=[form])
-    (page,) = convert_pdf(builder.build())
+    return builder.build()
+
+
+def test_words_without_meaning_are_read_as_a_list(convert_pdf: ConvertPdf) -> None:
+    (page,) = convert_pdf(page_with_list())
     assert page.markdown.split("\n\n")[-1].splitlines() == [
         "- The oil of the lamp is kept behind the house",
         "- Who fetches some of it pays as the month ends",
     ]
     assert [warning.code for warning in page.warnings] == ["text_layer_untrusted"]
     assert page.method == "mixed"
+
+
+def test_recognised_lines_have_the_size_of_the_text_that_they_replace(tmp_path: Path) -> None:
+    path = tmp_path / "document"
+    path.write_bytes(page_with_list())
+    document = pypdfium2.PdfDocument(path)
+    (batch,) = parse_batches(path, document, [0], Portion())
+    items = list(text_items(batch.pages[0]))
+    noise, others = items[len(SOUND) :], items[: len(SOUND)]
+    reader = PageReader(lambda: None, ())
+    seen = reader.read_instead(document[0], Sheet.of(document[0]), noise, others)
+    assert seen is not None
+    assert {item.size for item in seen} == {item.size for item in noise} == {12.0}
+    document.close()
