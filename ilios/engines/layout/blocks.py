@@ -53,7 +53,7 @@ _SENTENCE_END = re.compile(r"[.!?:;\u3002\uff01\uff1f\u061f][\"'\u201d\u2019)\]]
 class Block(Struct):
     """A block of the page in Markdown, without its indentation and marks."""
 
-    kind: Literal["paragraph", "heading", "item", "code", "table", "figure"]
+    kind: Literal["paragraph", "heading", "item", "code", "quote", "table", "figure"]
     text: str
     level: int = 0
     size: float = 0.0
