@@ -1,9 +1,9 @@
-"""Preparation of images for recognition: eight bits a channel, upright, on white, not too large."""
+"""Preparation of images for recognition: eight bits a channel, upright, opaque, not too large."""
 
 import math
 from array import array
 
-from PIL import Image
+from PIL import Image, ImageChops, ImageFilter
 from PIL.Image import Transpose
 
 from ilios.engines.recognition.recogniser import LARGEST_SIDE
@@ -21,6 +21,16 @@ EXIF_TRANSPOSE = {
 """Transposition that turns an image upright, by its EXIF orientation."""
 
 GREY = ("1", "L")
+
+CLEAR_BELOW, VISIBLE_FROM = 32, 128
+"""Opacity below which a pixel is transparent, and from which its colour is seen."""
+
+BACKGROUNDS = (255, 0, 128)
+CONTRAST, LEAST_GAIN = 80, 0.05
+"""Greys behind transparent images, the usual one first; difference of a shade that is seen on one,
+and the share of the pixels that are seen only on another than the usual one, which takes its place.
+"""
+
 STRIP_PIXELS = 4_000_000
 """Pixels of 32 bits converted at once: all of a large image would exceed a child's memory."""
 
@@ -44,12 +54,31 @@ def prepare_frame(frame: Image.Image) -> Image.Image:
         small = _reduced(frame, "L" if frame.mode in GREY else "RGB")
     small.thumbnail((LARGEST_SIDE, LARGEST_SIDE))
     if has_alpha:
-        # Black text on a transparent background would become black on black.
-        background = Image.new("RGBA", small.size, "white")
+        background = Image.new("RGBA", small.size, _background(small))
         background.alpha_composite(small)
         small = background
     small = small.convert("RGB")
     return small if turn is None else small.transpose(turn)
+
+
+def _background(image: Image.Image) -> tuple[int, int, int]:
+    """Return the grey on which what borders the transparent parts of an image is seen best.
+
+    White text on a transparent background would be white on white, and black text black on black.
+    """
+    alpha = image.getchannel("A")
+    clear = alpha.point(lambda value: 255 * (value < CLEAR_BELOW)).filter(ImageFilter.MaxFilter(5))
+    visible = alpha.point(lambda value: 255 * (value >= VISIBLE_FROM))
+    shades = image.convert("L").histogram(ImageChops.multiply(clear, visible))
+    total = sum(shades)
+
+    def seen(grey: int) -> int:
+        far = (count for shade, count in enumerate(shades) if abs(shade - grey) >= CONTRAST)
+        return sum(far)
+
+    best = max(BACKGROUNDS, key=seen)
+    grey = best if seen(best) > seen(BACKGROUNDS[0]) + LEAST_GAIN * total else BACKGROUNDS[0]
+    return grey, grey, grey
 
 
 def _reduced(frame: Image.Image, mode: str) -> Image.Image:

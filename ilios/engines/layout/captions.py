@@ -42,6 +42,34 @@ def between(parts: Sequence[Part]) -> Run | None:
     return None
 
 
+def shared(left: Sequence[Part], right: Sequence[Part]) -> float | None:
+    """Return the top of the caption of a figure below those of its parts, which are side by side.
+
+    It may be so short that it stands on one side of the corridor between them; nothing is beside it
+    on the other.
+    """
+    if len(left) + len(right) > MAX_PARTS:
+        return None
+    marked = [one.top for one in left if _is_lettered(one)]
+    rows = [
+        one.top
+        for one in right
+        if _is_lettered(one) and any(abs(one.top - top) < SAME_ROW * one.size for top in marked)
+    ]
+    if not rows:
+        return None
+    below = [
+        one.top
+        for side, other in ((left, right), (right, left))
+        for one in side
+        if one.item
+        and one.top > min(rows)
+        and CAPTION.match(one.item.text)
+        and not any(part.top < one.bottom and part.bottom > one.top for part in other)
+    ]
+    return min(below, default=None)
+
+
 def _rows(parts: Sequence[Part]) -> list[Row]:
     """Return the parts that stand beside each other, row by row."""
     found: list[Row] = []
@@ -67,8 +95,11 @@ def _begin(left: Part, right: Part) -> bool:
 
 
 def _is_marked(part: Part) -> bool:
-    text = part.item.text if part.item else ""
-    return bool(_MARK.match(text) or CAPTION.match(text))
+    return _is_lettered(part) or bool(part.item and CAPTION.match(part.item.text))
+
+
+def _is_lettered(part: Part) -> bool:
+    return bool(part.item and _MARK.match(part.item.text))
 
 
 def _below(found: Sequence[Row], left: Part, right: Part) -> Run | None:

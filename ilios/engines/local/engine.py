@@ -244,6 +244,7 @@ def _unstored(result: EngineResult, seconds: float) -> Conversion:
         seconds=seconds,
         warnings=warnings_of(measures),
         quality=measure(measures),
+        details=result.pages,
     )
 
 

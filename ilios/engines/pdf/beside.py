@@ -14,8 +14,10 @@ from ilios.engines.pdf.annotations import (
     read_annotations,
 )
 from ilios.engines.pdf.appearances import AppearanceReader
+from ilios.engines.pdf.attachments import page_files
 from ilios.engines.pdf.forms import MAX_FIELDS, at_place, form_values, height, is_filled, is_shown
 from ilios.engines.pdf.geometry import Rect, View
+from ilios.engines.pdf.values import with_values
 from schemas.warnings import PageWarning, page_warning
 
 _PLAIN_SUBTYPES = frozenset({"link", "popup"})
@@ -48,9 +50,10 @@ def read_beside(
     """
     fields = ((parsed.form_fields if parsed else None) or [])[:MAX_FIELDS]
     hidden = hidden_annotations(page, (field.annotation_index for field in fields))
-    shown = [field for field in fields if field.annotation_index not in hidden]
-    values = form_values(shown, items, view)
-    warnings = [page_warning("form_values_unreadable")] if values.unreadable else []
+    fields, unreadable = with_values(page, fields)
+    values = form_values([one for one in fields if one.annotation_index not in hidden], items, view)
+    unreadable = unreadable or values.unreadable
+    warnings = [page_warning("form_values_unreadable")] if unreadable else []
     annotations = Annotations()
     if parsed is None or any(
         one.subtype not in _PLAIN_SUBTYPES for one in parsed.annotations or ()
@@ -58,8 +61,12 @@ def read_beside(
         read = {field.annotation_index: is_filled(field) for field in fields}
         filled = {number for number, full in read.items() if full}
         annotations = read_annotations(page, view, read, filled)
+        warnings += page_files(page)
     if annotations.left_out:
         warnings.append(page_warning("annotations_left_out", str(annotations.left_out)))
+    if annotations.cut:
+        detail = f"{annotations.cut} characters of their text"
+        warnings.append(page_warning("annotations_left_out", detail))
     typed = list(annotations.typed)
     drawn: list[tuple[Item, ...]] = []
     if appearances and annotations.drawn:

@@ -19,6 +19,7 @@ from ilios.engines.pages import (
     selected_indices,
 )
 from ilios.engines.pdf.appearances import AppearanceReader
+from ilios.engines.pdf.attachments import document_files
 from ilios.engines.pdf.conservation import words
 from ilios.engines.pdf.document import Damaged, open_pdf
 from ilios.engines.pdf.draft import Draft
@@ -82,6 +83,8 @@ def _convert(
                     break
                 began = time.monotonic()
                 drafts.append(_draft(document, batch, index, reader))
+                if index == selected[0]:
+                    drafts[-1].warnings += document_files(document)
                 slow = drafts[-1].recognised is not None or time.monotonic() - began > QUICK_SECONDS
                 done += 1
                 beat()
@@ -125,6 +128,8 @@ def _draft(
         draft.warnings.append(page_warning("xfa_placeholder"))
     if fields := batch.without_fields.get(index):
         draft.warnings.append(page_warning("form_fields_left_out", str(fields)))
+    if index in batch.trees and batch.trees[index] is None:
+        draft.warnings.append(page_warning("structure_left_out"))
     return draft
 
 

@@ -10,8 +10,10 @@ from msgspec.structs import replace
 
 from ilios.engines.layout.document import lay_out
 from ilios.engines.layout.items import Figure, Item, PageItems
+from ilios.engines.pdf import characters
 from ilios.engines.pdf.appearances import AppearanceReader
 from ilios.engines.pdf.beside import Beside, read_beside
+from ilios.engines.pdf.conservation import conserved
 from ilios.engines.pdf.document import open_page
 from ilios.engines.pdf.draft import Draft
 from ilios.engines.pdf.geometry import Rect, Sheet, View
@@ -97,6 +99,20 @@ class DocumentReader:
                 return replace(with_items(again, draft.values), figures=before.figures)
             finally:
                 textpage.close()
+
+    def plain_text(self, draft: Draft) -> str:
+        """Return the text layer in PDFium's order, its lines parted as they are seen."""
+        with open_page(self._document, draft.index) as page:
+            if page is None:
+                return draft.layer
+            textpage = page.get_textpage()
+            sheet = Sheet.of(page)
+            try:
+                found = characters.read_characters(textpage, sheet, cut=True)
+            finally:
+                textpage.close()
+        text = characters.text_by_rows(found, sheet.size)
+        return text if conserved(draft.layer, text).sound else draft.layer
 
     def settle(self, draft: Draft) -> ImageText | None:
         """Decide by recognition whether PDFium or the parser reads a page as it is seen.

@@ -15,6 +15,9 @@ UNREADABLE_SHARE = 0.2
 SAMPLE_CHARS = 600
 """Characters of one font that are looked at on a page."""
 
+FEW_WORDS = 5
+"""Words of characters without meaning from which on a font is suspected."""
+
 FEW_PAIRS = 40
 """With fewer pairs of letters nothing can be inferred."""
 
@@ -41,7 +44,11 @@ SIGNED_SHARE = 0.08
 SUSPECT_PART = 0.1
 """Share of a page's characters whose font is suspected that makes the page suspect."""
 
-_VOWEL = "aeiouy\u00e6\u00f8\u0131\u0153\u0430\u0435\u0438\u043e\u0443\u044b\u044d\u044e\u044f\u0454\u0456\u03b1\u03b5\u03b7\u03b9\u03bf\u03c5\u03c9"
+_VOWEL = (
+    "aeiouy\u00e6\u00f8\u0131\u0153"
+    "\u0430\u0435\u0438\u043e\u0443\u044b\u044d\u044e\u044f\u0454\u0456"
+    "\u03b1\u03b5\u03b7\u03b9\u03bf\u03c5\u03c9"
+)
 """Vowels of the Latin, Cyrillic and Greek script without their accents."""
 _CHANGE = re.compile(f"[{_VOWEL}](?=[^{_VOWEL} ])|[^{_VOWEL} ](?=[{_VOWEL}])")
 _USUAL = re.compile("[aeinorst]")
@@ -55,6 +62,7 @@ _ADDRESS = re.compile(
 _LETTERS = re.compile(r"[^\W\d_]{2,}")
 _ALPHABETIC = re.compile("[a-z\u00df-\u024f\u0370-\u0481\u1e00-\u1fff]+$")
 _MEANINGLESS = re.compile("[\x00\x01\x03-\x08\x0b\x0e-\x1f\ufffd\ue000-\uf8ff]")
+_NO_WORD = re.compile("[\x00\x01\x03-\x08\x0b\x0e-\x1f\ufffd]{3,}")
 _HYPHENS = str.maketrans("", "", "\x02\ufffe\xad")
 _INNER = re.compile(
     r"[a-z][A-Z]|[^\W\d_][\d!-&*+<-@\[\\\]^`{|}~][^\W\d_]|[^\W\d_]\d|[A-Za-z][!;:?][A-Za-z]"
@@ -70,9 +78,16 @@ def is_unreadable(text: str) -> bool:
 
 def suspect_fonts(texts: Mapping[str | None, str]) -> frozenset[str | None]:
     """Return the fonts of a page, by name, the text of which may be noise; none of little text."""
-    found = frozenset(font for font, text in texts.items() if is_noise(text))
+    found = frozenset(
+        font for font, text in texts.items() if is_noise(text) or _is_without_meaning(text)
+    )
     suspected = sum(len(texts[font]) for font in found)
     return found if suspected > SUSPECT_PART * sum(map(len, texts.values())) else frozenset()
+
+
+def _is_without_meaning(text: str) -> bool:
+    """Whether whole words of a font have no meaning; bullets and icons stand alone."""
+    return len(_NO_WORD.findall(text)) >= FEW_WORDS and is_unreadable(text)
 
 
 def is_noise(text: str) -> bool:

@@ -145,3 +145,19 @@ def test_all_is_recognised_when_that_is_wanted(convert_pdf: ConvertPdf) -> None:
 def test_a_scan_that_is_not_read_is_warned_of(convert_pdf: ConvertPdf) -> None:
     (page,) = convert_pdf(page_with_picture(), recognition="never")
     assert [warning.code for warning in page.warnings] == ["image_text_unread"]
+
+
+@pytest.mark.parametrize(
+    ("text", "suspected"),
+    [
+        (
+            "\x04\x05\x06\x07\x05\x08 \x06\x0e\x0f \x07\x05\x08\x0e \x10\x0e\x11 \x12\x07\x07\x13",
+            True,
+        ),
+        (" ".join("\x04\x05\x06\x07\x0e" * 8), False),
+    ],
+    ids=["words", "bullets"],
+)
+def test_a_font_of_words_without_meaning_is_suspected(text: str, *, suspected: bool) -> None:
+    texts: dict[str | None, str] = {"Sound": LANGUAGES["English"], "Other": text}
+    assert trust.suspect_fonts(texts) == (frozenset({"Other"}) if suspected else frozenset())
