@@ -81,6 +81,18 @@ class Blobs(Protocol):
         """
         ...
 
+    async def put_with_derived(
+        self, key: str, data: bytes, derived_key: str, derived: bytes
+    ) -> tuple[Blob, Blob]:
+        """Store bytes, and beside them others that can be made of them again.
+
+        When it returns, only the first are certain to survive a power cut; both survive the end of
+        the process. When it fails, the first may be stored.
+
+        :raises StorageFull: when the volume has no room.
+        """
+        ...
+
     async def read_ends(self, key: str, length: int) -> tuple[bytes, bytes]:
         """Return the first and the last ``length`` bytes (fewer when the blob is shorter).
 

@@ -1,11 +1,13 @@
 """Events that several actors publish, made from a row or from a conversion."""
 
 import asyncio
+from collections.abc import Sequence
 
 import structlog
 
 from actors.blob_keys import markdown_key, original_key
 from actors.engines import PAGE_SEPARATOR, Conversion
+from actors.page_markdown import join_pages
 from actors.ports import Blobs, StorageUnavailable
 from schemas.documents import (
     Blob,
@@ -86,14 +88,14 @@ log = structlog.get_logger("conversions")
 async def store_markdown(
     blobs: Blobs, event: DocumentEvent, conversion: Conversion
 ) -> DocumentConverted:
-    """Store the Markdown of a conversion and return the event that it was made.
+    """Store the Markdown of a conversion, if it is not, and return the event that it was made.
 
     While the store is unavailable it is retried, so that the conversion is not repeated.
     """
-    text = PAGE_SEPARATOR.join(conversion.pages)
-    key = markdown_key(event.tenant, event.document_id)
-    # "replace": half a surrogate pair, which a damaged font can yield, has no UTF-8.
-    markdown = await _put_with_retries(blobs, key, text.encode(errors="replace"))
+    markdown = conversion.markdown
+    if markdown is None:
+        key = markdown_key(event.tenant, event.document_id)
+        markdown = await _put_with_retries(blobs, key, join_pages(conversion.pages))
     return DocumentConverted(
         document_id=event.document_id,
         tenant=event.tenant,
@@ -104,7 +106,7 @@ async def store_markdown(
         engine=conversion.engine,
         model=conversion.model,
         seconds=round(clamp_seconds(conversion.seconds), 6),
-        input_tokens=conversion.input_tokens or -(-len(text) // CHARACTERS_PER_TOKEN),
+        input_tokens=conversion.input_tokens or _estimate_tokens(conversion.pages),
         output_tokens=conversion.output_tokens,
         result=conversion.result,
         billed_pages=conversion.billed_pages,
@@ -114,6 +116,11 @@ async def store_markdown(
         quality=conversion.quality,
         partial=conversion.partial,
     )
+
+
+def _estimate_tokens(pages: Sequence[str]) -> int:
+    characters = sum(map(len, pages)) + len(PAGE_SEPARATOR) * max(len(pages) - 1, 0)
+    return -(-characters // CHARACTERS_PER_TOKEN)
 
 
 async def _put_with_retries(blobs: Blobs, key: str, data: bytes) -> Blob:

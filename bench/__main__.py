@@ -11,6 +11,7 @@ from typing import Any, get_args
 
 from bench import (
     batches,
+    blobs,
     clean,
     clouds,
     connections,
@@ -31,6 +32,7 @@ from bench import (
 MEASURES: dict[str, Callable[..., Coroutine[Any, Any, None]]] = {
     "pipeline": pipeline.measure,
     "side-by-side": side_by_side.measure,
+    "blobs": blobs.measure,
     "clouds": clouds.measure,
     "convert": convert.measure,
     "cost": convert.measure_cost,

@@ -15,6 +15,7 @@ Failpoint = Literal[
     "aggregator.submitted",  # the documents of a batch are on the log, it is not acknowledged
     "batcher.converted",  # a result of an engine batch is published, others are not
     "batcher.handed_over",  # the engine has a batch, that is not published
+    "blobs.derived",  # a blob has its name and may not be durable, its caller has no result
     "blobs.put",  # a blob is durable, its caller has no result
     "blobs.written",  # a blob is written and does not have its name yet
     "deletion.published",  # a removal is on the log, its client has no response

@@ -56,6 +56,7 @@ SHARED_BY_ACTORS = {
     "clock_guard",
     "engines",
     "errors",
+    "page_markdown",
     "ports",
     "pricing",
     "publishable",

@@ -56,6 +56,13 @@ class GuardedBlobs:
         self._store_check.raise_if_misplaced()
         return await self._store.put_bytes(key, data)
 
+    async def put_with_derived(
+        self, key: str, data: bytes, derived_key: str, derived: bytes
+    ) -> tuple[Blob, Blob]:
+        """Store bytes, and others that can be made of them again."""
+        self._store_check.raise_if_misplaced()
+        return await self._store.put_with_derived(key, data, derived_key, derived)
+
     async def read_ends(self, key: str, length: int) -> tuple[bytes, bytes]:
         """Return the first and the last bytes."""
         return await self._recheck_if_missing(key, self._store.read_ends(key, length))
