@@ -46,9 +46,8 @@ class Conversion(Struct, frozen=True):
     """The result of a conversion: the Markdown of each page, in page order.
 
     ``seconds`` is the time of the work without the wait for a free engine. A ``partial`` one lacks
-    the last pages. ``details`` are the reports on the pages where they are not stored as
-    ``result``. ``markdown`` is None unless it is stored already. The rest as with
-    ``DocumentConverted``.
+    the last pages. ``markdown`` is None unless it is stored already. ``details`` are the reports on
+    the pages where they are not stored as ``result``. The rest as with ``DocumentConverted``.
     """
 
     pages: tuple[str, ...]
@@ -64,8 +63,8 @@ class Conversion(Struct, frozen=True):
     warnings: ConversionWarnings = ()
     quality: Quality | None = None
     partial: bool = False
-    details: tuple[PageResult, ...] = ()
     markdown: Blob | None = None
+    details: tuple[PageResult, ...] = ()
 
 
 class Unconvertible(Exception):

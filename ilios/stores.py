@@ -33,7 +33,7 @@ from ilios.database.store import SqliteTransactionStore
 from ilios.health import Monitoring
 from ilios.integrity import missing_database
 from ilios.integrity.blob_check import LOST_BEFORE_FILE, BlobStoreCheck, ExpectedBlobs
-from ilios.integrity.file_watch import FileWatch
+from ilios.integrity.file_watch import FileWatch, stat_paths
 from ilios.nats.access import Bus, open_embedded_bus, open_external_bus
 from ilios.runtime.locks import exclusive_lock
 from ilios.settings.settings import Settings
@@ -89,7 +89,8 @@ async def open_stores(
         store = await retry(lambda: enter(_open_blobs(settings, expected)))
         blob_check = BlobStoreCheck(store, expected, monitoring.faults)
         await enter(monitoring.supervisor.running("watch over blobs", blob_check.run))
-        file_watch = FileWatch(monitoring.faults, _watched_paths(settings, bus), bus.server_pid)
+        watched = stat_paths(_watched_paths(settings, bus))
+        file_watch = FileWatch(monitoring.faults, watched, bus.server_pid)
         await enter(monitoring.supervisor.running("watch over files", file_watch.run))
         # Queries that take a while, as sums over years, must not delay those for one document.
         maintenance = SqliteMaintenanceQueries(await enter(open_reader(path, monitoring.damage)))

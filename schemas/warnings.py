@@ -38,6 +38,9 @@ MESSAGES = {
         "The page shows text in a script that cannot be read here: {detail}."
     ),
     "page_low_confidence": "The recognition of the page is unsure; its text may have errors.",
+    "small_text_unread": (
+        "The page is larger than is read at its full size; small text on it may be missing."
+    ),
     "page_fell_back": (
         "The layout of the page could not be kept without losing text; its plain text is given."
     ),

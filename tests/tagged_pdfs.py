@@ -25,15 +25,23 @@ def artifact(drawn: str) -> str:
     return f"/Artifact BMC\n{drawn}EMC\n"
 
 
-def tagged_pdf(*pages: tuple[str, Sequence[Tag]], roles: str = "") -> bytes:
-    """Return a PDF of pages with their content and their elements."""
-    builder = Builder()
+def tagged_pdf(
+    *pages: tuple[str, Sequence[Tag]],
+    roles: str = "",
+    builder: Builder | None = None,
+    images: Sequence[int] = (),
+) -> bytes:
+    """Return a PDF of pages with their content and their elements.
+
+    :param builder: has the objects that the pages name, such as ``images``.
+    """
+    builder = builder or Builder()
     root = builder.add("")
     document = builder.add("")
     parents: list[str] = []
     tops: list[int] = []
     for number, (content, tags) in enumerate(pages):
-        page = builder.page(content, more=f"/StructParents {number}")
+        page = builder.page(content, more=f"/StructParents {number}", images=images)
         owners: dict[int, int] = {}
         tops += [_add(builder, tag, document, page, owners) for tag in tags]
         listed = " ".join(

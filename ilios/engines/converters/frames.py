@@ -7,6 +7,7 @@ from PIL import Image, ImageChops, ImageFilter
 from PIL.Image import Transpose
 
 from ilios.engines.recognition.recogniser import LARGEST_SIDE
+from ilios.engines.recognition.tiles import LEAST_SCALE, Finer
 
 ORIENTATION = 0x0112
 EXIF_TRANSPOSE = {
@@ -31,28 +32,63 @@ CONTRAST, LEAST_GAIN = 80, 0.05
 and the share of the pixels that are seen only on another than the usual one, which takes its place.
 """
 
+STEPS, CROWDED_STEPS, MAX_NARROWINGS = range(256), 16, 3
+FEW_PIXELS, FEW_SHARE = 8, 2e-5
+"""Steps of the range of an image's values, and how few of them all but a few pixels are in where
+these are no part of the picture; the pixels, or their share."""
+
+LARGEST_COPY = 16_000_000
+"""Pixels of an image that is copied as it is."""
+
 STRIP_PIXELS = 4_000_000
 """Pixels of 32 bits converted at once: all of a large image would exceed a child's memory."""
 
 
-def prepare_frame(frame: Image.Image) -> Image.Image:
-    """Return a decoded frame as RGB.
+def prepare_copies(frame: Image.Image, most_pixels: int) -> tuple[Image.Image, Finer | None]:
+    """Return a decoded frame as RGB, and a finer copy of a large one in shades of grey.
+
+    :param most_pixels: those of the finer copy.
+    """
+    longest = max(frame.size)
+    reduced = max((frame.width * frame.height / most_pixels) ** 0.5, 1.0)
+    side = int(longest / reduced)
+    if side < LEAST_SCALE * LARGEST_SIDE:
+        return prepare_frame(frame), None
+    frame.draft("RGB", (side, side))
+    frame.load()
+    small = prepare_frame(frame)
+    if _is_plain(frame):
+        grey = _reduced(frame, "L", side)
+        grey.thumbnail((side, side))
+        turn = EXIF_TRANSPOSE.get(frame.getexif().get(ORIENTATION, 1))
+        grey = grey if turn is None else grey.transpose(turn)
+    else:
+        grey = prepare_frame(frame, side).convert("L")
+    return small, Finer(grey.width / small.width, lambda: grey, longest / max(grey.size))
+
+
+def _is_plain(frame: Image.Image) -> bool:
+    return frame.mode in (*GREY, "P", "RGB", "CMYK", "YCbCr") and "transparency" not in frame.info
+
+
+def prepare_frame(frame: Image.Image, side: int = LARGEST_SIDE) -> Image.Image:
+    """Return a decoded frame as RGB, with so many pixels on its longer side at most.
 
     It is made small by strips: three copies of an image at the size limit exceed a child's memory.
     """
-    frame.draft("RGB", (LARGEST_SIDE, LARGEST_SIDE))  # a JPEG is decoded small at once
+    frame.draft("RGB", (side, side))  # a JPEG is decoded small at once
     frame.load()
     turn = EXIF_TRANSPOSE.get(frame.getexif().get(ORIENTATION, 1))
     has_alpha = frame.mode in ("RGBA", "LA", "PA", "La", "RGBa") or "transparency" in frame.info
     if has_alpha:
-        small = _reduced(frame, "RGBA")
+        small = _reduced(frame, "RGBA", side)
     elif frame.mode == "F" or frame.mode.startswith("I"):
         small = _eight_bits(frame)
     elif frame.mode == "LAB":
         small = frame.getchannel("L")  # the others are colour only
     else:
-        small = _reduced(frame, "L" if frame.mode in GREY else "RGB")
-    small.thumbnail((LARGEST_SIDE, LARGEST_SIDE))
+        small = _reduced(frame, "L" if frame.mode in GREY else "RGB", side)
+    small.thumbnail((side, side))
     if has_alpha:
         background = Image.new("RGBA", small.size, _background(small))
         background.alpha_composite(small)
@@ -81,17 +117,19 @@ def _background(image: Image.Image) -> tuple[int, int, int]:
     return grey, grey, grey
 
 
-def _reduced(frame: Image.Image, mode: str) -> Image.Image:
+def _reduced(frame: Image.Image, mode: str, side: int) -> Image.Image:
     """Return a copy in another mode, smaller by a whole factor, but never too small."""
     width, height = frame.size
-    factor = max(1, max(width, height) // (2 * LARGEST_SIDE))
-    if factor == 1 or min(width, height) < factor:
+    # Twice the size is left for the better filter, if there is memory.
+    large = width * height > LARGEST_COPY
+    factor = max(1, max(width, height) // (side if large else 2 * side))
+    if (factor == 1 and not large) or min(width, height) < factor:
         return frame.convert(mode)
     result = Image.new(mode, (-(-width // factor), -(-height // factor)))
     rows = max(1, STRIP_PIXELS // (width * factor)) * factor
     for top in range(0, height, rows):
-        strip = frame.crop((0, top, width, min(top + rows, height)))
-        result.paste(strip.convert(mode).reduce(factor), (0, top // factor))
+        strip = frame.crop((0, top, width, min(top + rows, height))).convert(mode)
+        result.paste(strip.reduce(factor) if factor > 1 else strip, (0, top // factor))
     return result
 
 
@@ -104,6 +142,7 @@ def _eight_bits(frame: Image.Image) -> Image.Image:
     if not (math.isfinite(lowest) and math.isfinite(highest)):
         frame = _finite(frame)
         lowest, highest = _extrema(frame)
+    lowest, highest = _without_outliers(frame, lowest, highest)
     result = Image.new("L", frame.size, "white")
     if highest <= lowest:
         return result
@@ -112,6 +151,27 @@ def _eight_bits(frame: Image.Image) -> Image.Image:
         strip = frame.crop(box).convert("F")
         result.paste(strip.point(lambda value: value * scale - lowest * scale).convert("L"), box)
     return result
+
+
+def _without_outliers(frame: Image.Image, lowest: float, highest: float) -> tuple[float, float]:
+    """Return the range of the values without those of a few pixels far from all others.
+
+    Beside one pixel of a sensor that is stuck, all others may be equally dark.
+    """
+    pixels = frame.width * frame.height
+    few = max(FEW_PIXELS, FEW_SHARE * pixels)
+    for _ in range(MAX_NARROWINGS):
+        step = (highest - lowest) / (len(STEPS) - 1)  # the last one is of the highest value alone
+        counts = [0] * len(STEPS)
+        for box in _strips(frame):
+            part = frame.crop(box).convert("F").histogram(extrema=(lowest, highest))
+            counts = [one + other for one, other in zip(counts, part, strict=True)]
+        first = next((at for at in STEPS if sum(counts[: at + 1]) > few), 0)
+        last = next((at for at in reversed(STEPS) if sum(counts[at:]) > few), len(STEPS) - 1)
+        if step <= 0 or last - first >= CROWDED_STEPS or last < first:
+            break
+        lowest, highest = lowest + first * step, lowest + (last + 1) * step
+    return lowest, highest
 
 
 def _extrema(frame: Image.Image) -> tuple[float, float]:

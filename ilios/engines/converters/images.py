@@ -11,10 +11,10 @@ from PIL import Image
 from actors.engines import Unconvertible
 from actors.sniffing import HEIC, SNIFF_LENGTH, sniff
 from ilios.engines.converters import heif
-from ilios.engines.converters.frames import prepare_frame
+from ilios.engines.converters.frames import prepare_copies
 from ilios.engines.local.limits import EngineLimits
 from ilios.engines.pages import WHOLE, ConvertedPage, Pages, Reading, model_name, selected_indices
-from ilios.engines.recognition import ocr
+from ilios.engines.recognition import ocr, tiles
 from schemas.results import PageDimensions, PageResult
 from schemas.warnings import page_warning
 
@@ -59,14 +59,14 @@ def convert(
             image.seek(index)
             if image.width * image.height > limits.max_pixels:
                 raise _too_large(limits.max_pixels)
-            frame = _decoded(image)
+            frame, finer = _decoded(image, tiles.most_pixels(len(selected)))
             if count == 1:
                 image.close()  # decoded, an image at the size limit needs as much as the models
             progress(len(pages), total)  # it is decoded
             if reading.recognition == "never":
                 result = _unread(index)
             else:
-                text = reader.read(frame, lambda: progress(len(pages), total))
+                text = reader.read(frame, lambda: progress(len(pages), total), finer=finer)
                 result = _page(index, text, _dpi(image, frame))
             if cut_off and index == count - 1:
                 warning = page_warning("frames_not_read", str(count))
@@ -120,9 +120,9 @@ def _errors_named() -> Iterator[None]:
         raise _damaged() from error
 
 
-def _decoded(image: Image.Image) -> Image.Image:
+def _decoded(image: Image.Image, most_pixels: int) -> tuple[Image.Image, tiles.Finer | None]:
     try:
-        return prepare_frame(image)
+        return prepare_copies(image, most_pixels)
     except RuntimeError as error:  # of the AVIF decoder
         raise _damaged() from error
 

@@ -26,6 +26,8 @@ MAX_PARTS = 1000
 """With more parts a page is no text with captions."""
 
 _MARK = re.compile(r"[(\[](?:[^\W\d_]{1,4}|\d{1,2})[)\]]\s|(?:[^\W\d_]|\d{1,2})\)\s")
+_BARE_MARK = re.compile(r"[a-h][.:]?\s(?=[A-Z\u00c0-\u00de])")
+"""A letter, often in bold; cells of tables begin so as well."""
 
 Row = list[Part]
 
@@ -99,7 +101,8 @@ def _is_marked(part: Part) -> bool:
 
 
 def _is_lettered(part: Part) -> bool:
-    return bool(part.item and _MARK.match(part.item.text))
+    text = part.item.text if part.item else ""
+    return bool(_MARK.match(text) or _BARE_MARK.match(text))
 
 
 def _below(found: Sequence[Row], left: Part, right: Part) -> Run | None:
@@ -139,4 +142,6 @@ def _same_place(first: Part, near: Row) -> Part | None:
 
 def _is_sentence(lines: Row) -> bool:
     """Whether a text goes on in its second line; the mark of a caption is a proof of it."""
-    return _is_marked(lines[0]) or any(map(goes_on, lines[1:]))
+    text = lines[0].item.text if lines[0].item else ""
+    sure = _is_marked(lines[0]) and not _BARE_MARK.match(text)
+    return sure or any(map(goes_on, lines[1:]))

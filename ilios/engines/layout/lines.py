@@ -307,5 +307,9 @@ def _without_hyphen(text: str, more: str) -> str:
     """
     if more.split(" ", 1)[0] in _CONJUNCTIONS:
         return f"{text} {more}"
-    is_divided = text[-2].isalpha() and more[0].islower()
-    return (text[:-1] if is_divided else text) + more
+    return (text[:-1] if is_divided(text, more) else text) + more
+
+
+def is_divided(text: str, more: str) -> bool:
+    """Whether a word is divided at the end of a line, and goes on in the next."""
+    return text[-1:] in "-\u2010" and text[-2:-1].isalpha() and more[:1].islower()

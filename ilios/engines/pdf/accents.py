@@ -84,6 +84,8 @@ def compose(found: Sequence[Character]) -> tuple[list[Character], list[Rect]]:
             continue
         base = _DOTLESS.get(letter.text, letter.text)
         text = unicodedata.normalize("NFC", base + _COMBINING[accent.text])
+        if len(text) > 1:
+            continue  # a sign of mathematics rather than a letter
         composed[under] = replace(letter, text=text)
         composed[at] = None
         _close(composed, at)

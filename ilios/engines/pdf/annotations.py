@@ -64,11 +64,13 @@ _STAMP_NAME = re.compile(r"(?<=[a-z])(?=[A-Z])")
 class Drawn(Struct, frozen=True):
     """An annotation whose appearance may have further text than ``text``.
 
-    ``rect`` is on the page as it is shown. Without text in the appearance, ``name`` stands for it.
+    ``rect`` is on the page as it is shown. ``typed`` are the lines of ``text``, which stand at
+    their true places if the appearance has the same text, and ``name`` stands for one without text.
     """
 
     rect: Rect
     text: str = ""
+    typed: tuple[Item, ...] = ()
     name: tuple[Item, ...] = ()
     in_flow: bool = False
 
@@ -111,30 +113,33 @@ def read_annotations(
             kind = pdfium.FPDFAnnot_GetSubtype(found)
             rect = _rect(found, view)
             text = ""
+            own: tuple[Item, ...] = ()
             name: tuple[Item, ...] = ()
             if kind in _TYPED and rect:
                 text = _typed(found, strings)
                 styled = _FONT_SIZE.search(read_string(found, b"DA"))
-                typed += text_at(rect, text, float(styled[1]) if styled else 0.0)
+                own = tuple(text_at(rect, text, float(styled[1]) if styled else 0.0))
                 if kind == pdfium.FPDF_ANNOT_STAMP and not text:
                     name = tuple(text_at(rect, _name(found)))
             elif kind == pdfium.FPDF_ANNOT_WIDGET and rect and number not in fields:
                 text = _own_value(found, strings)
-                typed += text_at(rect, text)
+                own = tuple(text_at(rect, text))
             elif kind in _COMMENTED and (text := _comment(found, strings)):
                 box = rect or Rect(0.0, 0.0, 0.0, 0.0)
                 comments.append(Figure(box.left, box.top, box.right, box.bottom, text))
             if kind in _UNDRAWN or number in filled or rect is None:
+                typed += own
                 continue
             texts = 0 if text in BOXES.values() else drawn_texts(found, budget)
             if texts >= budget:
                 left_out += 1
+                typed += own
             elif texts:
                 budget -= texts
                 shown = _rect(found, View(view.sheet)) or rect
-                drawn[number] = Drawn(shown, text, name, kind in _IN_FLOW)
+                drawn[number] = Drawn(shown, text, own, name, kind in _IN_FLOW)
             else:
-                typed += name
+                typed += own or name
     return Annotations(tuple(typed), tuple(comments), drawn, left_out, strings.left_out)
 
 
@@ -205,7 +210,7 @@ def text_at(rect: Rect, text: str, size: float = 0.0) -> Iterator[Item]:
     if joined > 1:
         lines = [" ".join(lines[at : at + joined]) for at in range(0, len(lines), joined)]
     room = max(rect.height, 1.0) / len(lines)
-    size = min(size or USUAL_SIZE, room)
+    size = min(size or USUAL_SIZE, USUAL_SIZE, room)
     pitch = min(room, LINE_HEIGHT * size) if len(lines) > 1 else room
     for number, line in enumerate(lines):
         top = rect.top + number * pitch + max(pitch - size, 0) / 2

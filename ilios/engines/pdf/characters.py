@@ -17,6 +17,7 @@ import pypdfium2.raw as pdfium
 from msgspec import Struct
 
 from ilios.engines.layout.items import Item
+from ilios.engines.pdf.brackets import with_brackets
 from ilios.engines.pdf.fonts import Style, font_style
 from ilios.engines.pdf.geometry import Rect, Sheet, turn
 
@@ -341,7 +342,8 @@ def _joined(part: Sequence[Character]) -> str:
     for place, (one, following) in enumerate(pairwise(part)):
         if one.text in ALEFS and following.text == LAM and one.rect and one.rect == following.rect:
             texts[place], texts[place + 1] = LAM, one.text
-    return " ".join("".join(texts).split())
+    text = " ".join("".join(texts).split())
+    return with_brackets(text) if is_right_to_left(text) else text
 
 
 def _item(part: Sequence[Character], text: str, *, vertical: bool = False) -> Item:

@@ -71,7 +71,7 @@ def _convert(
         def beat() -> None:
             progress(done, total)
 
-        scans = PageReader(beat, reading.languages)
+        scans = PageReader(beat, reading.languages, len(selected))
         reader = DocumentReader(document, appearances, scans, reading.recognition or "auto")
         for batch in parse_batches(path, document, selected, portion):
             drafts: list[Draft] = []
@@ -107,7 +107,7 @@ def _outlines(
     found = []
     for index in batch.indices:
         if index not in converted:
-            found.append(reader.outline(index, batch.pages.get(index)))
+            found.append(reader.outline(index, batch.pages.get(index), batch.trees.get(index)))
             beat()
     return found
 
@@ -121,7 +121,7 @@ def _model(pages: Sequence[ConvertedPage], scans: PageReader) -> str:
 def _draft(
     document: pypdfium2.PdfDocument, batch: ParsedBatch, index: int, reader: DocumentReader
 ) -> Draft:
-    draft = reader.read(index, batch.pages.get(index))
+    draft = reader.read(index, batch.pages.get(index), batch.trees.get(index))
     if is_xfa_placeholder(
         batch.form_type, len(document), draft.fields, sum(words(draft.layer).values())
     ):

@@ -12,6 +12,7 @@ from PIL import Image
 from ilios.engines.layout.items import Item
 from ilios.engines.pdf.geometry import Rect, Sheet
 from ilios.engines.pdf.objects import PageObjects, Picture, pixels
+from ilios.engines.recognition import tiles
 from ilios.engines.recognition.ocr import ImageReader, ImageText
 from ilios.engines.recognition.recogniser import Recognised
 
@@ -25,6 +26,9 @@ MAX_RENDER_PIXELS = 4_000_000
 LETTER_PIXELS = 20
 LARGEST_SCALE = 6.0
 """Pixels of the height of letters that were found to be small, and per point at most."""
+
+SCAN_SHARE = 0.5
+"""Share of a page that a scan covers; nothing beside it is finer."""
 
 MIN_CONFIDENCE = 0.85
 """Mean confidence of a recognition that may contradict a text layer, or read a picture."""
@@ -52,13 +56,17 @@ class PageReader:
     """Recognises pages of one document; the models are loaded when they are first needed.
 
     :param languages: those of the document, as BCP 47 tags, if they are given.
+    :param pages: how many pages of it are converted.
     """
 
-    def __init__(self, heartbeat: Callable[[], None], languages: Sequence[str] = ()) -> None:
+    def __init__(
+        self, heartbeat: Callable[[], None], languages: Sequence[str] = (), pages: int = 1
+    ) -> None:
         self._heartbeat = heartbeat
         self._languages = tuple(languages)
         self._reader: ImageReader | None = None
         self._pictures = MAX_DOCUMENT_PICTURES
+        self._finest = tiles.most_pixels(pages)
 
     @property
     def model(self) -> str | None:
@@ -68,7 +76,8 @@ class PageReader:
     def read_page(self, page: pypdfium2.PdfPage, objects: PageObjects) -> ImageText:
         """Return the text that a page shows."""
         scale = _page_scale(page, objects)
-        return self._recognise(self._render(page, scale), _enlarged(objects, scale))
+        image = self._render(page, scale)
+        return self._recognise(image, _enlarged(objects, scale), self._finer(page, objects, scale))
 
     def read_band(
         self, page: pypdfium2.PdfPage, objects: PageObjects, sheet: Sheet, band: Rect
@@ -120,9 +129,9 @@ class PageReader:
         scale = max(PAGE_DPI / POINTS, min(LETTER_PIXELS / max(small, 1.0), LARGEST_SCALE))
         read = self._recognise(self._render(page, scale, _margins(sheet, around)))
         layer = " ".join(item.text for item in (*noise, *others))
-        return (
-            _items_at(read.recognised, around, others) if compare(read, layer).contradicts else None
-        )
+        if not compare(read, layer).contradicts:
+            return None
+        return [_as_high_as(item, noise) for item in _items_at(read.recognised, around, others)]
 
     def _render(
         self,
@@ -142,10 +151,32 @@ class PageReader:
         finally:
             bitmap.close()
 
-    def _recognise(self, image: Image.Image, enlarged: float = 1.0) -> ImageText:
+    def _finer(
+        self, page: pypdfium2.PdfPage, objects: PageObjects, scale: float
+    ) -> tiles.Finer | None:
+        """Return a larger copy of a page that is made smaller than its pictures and print are."""
+        width, height = page.get_size()
+        wanted = _natural_scale(objects)
+        finest = min(wanted, (self._finest / max(width * height, 1.0)) ** 0.5)
+        if scale * max(width, height) < LONGEST_SIDE - 1 or finest < tiles.LEAST_SCALE * scale:
+            return None
+
+        def load() -> Image.Image:
+            bitmap = page.render(scale=finest, grayscale=True)
+            try:
+                image: Image.Image = bitmap.to_pil().convert("L").copy()
+                return image
+            finally:
+                bitmap.close()
+
+        return tiles.Finer(finest / scale, load, wanted / finest)
+
+    def _recognise(
+        self, image: Image.Image, enlarged: float = 1.0, finer: tiles.Finer | None = None
+    ) -> ImageText:
         if self._reader is None:
             self._reader = ImageReader(self._languages)
-        return self._reader.read(image, self._heartbeat, enlarged=enlarged)
+        return self._reader.read(image, self._heartbeat, enlarged=enlarged, finer=finer)
 
 
 def _page_scale(page: pypdfium2.PdfPage, objects: PageObjects) -> float:
@@ -154,6 +185,12 @@ def _page_scale(page: pypdfium2.PdfPage, objects: PageObjects) -> float:
     own = _density(objects.pictures) * longest
     pixels = max(PAGE_DPI / POINTS * longest, min(USUAL_SIDE, own))
     return min(pixels, LONGEST_SIDE) / longest
+
+
+def _natural_scale(objects: PageObjects) -> float:
+    """Return the pixels per point at which a page has all details of its scan or its print."""
+    own = _density(objects.pictures)
+    return own if objects.largest > SCAN_SHARE else max(own, PAGE_DPI / POINTS)
 
 
 def _enlarged(objects: PageObjects, scale: float) -> float:
@@ -194,6 +231,19 @@ def _picture_scale(picture: Picture) -> float:
     longest = max(picture.rect.width, picture.rect.height, 1.0)
     own = max(pixels(picture)) / longest
     return min(max(PAGE_DPI / POINTS, min(own, USUAL_SIDE / longest)), LONGEST_SIDE / longest)
+
+
+def _as_high_as(item: Item, noise: Sequence[Item]) -> Item:
+    """Return a recognised line with the height and size of the text that it replaces."""
+    line = [one for one in noise if item.top < (one.top + one.bottom) / 2 < item.bottom]
+    if not line:
+        return item
+    return replace(
+        item,
+        top=min(one.top for one in line),
+        bottom=max(one.bottom for one in line),
+        size=median(one.size for one in line),
+    )
 
 
 def _items_at(read: Recognised, rect: Rect, over: Sequence[Item]) -> list[Item]:

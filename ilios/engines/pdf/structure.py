@@ -10,28 +10,25 @@ from typing import Any
 
 import pypdfium2
 import pypdfium2.raw as pdfium
-from msgspec import Struct
 
+from ilios.engines.layout.items import Element
 from ilios.engines.pdf.document import open_page
 
 MAX_ELEMENTS = 10_000
-MAX_CHILDREN = 100_000
+MAX_CHILDREN = 30_000
 MAX_DEPTH = 60
 """Elements of a page's tree by all paths, their children, also those on other pages, and levels."""
 
+MAX_ATTRIBUTES = 8
+MAX_SPAN = 100
+"""Attribute objects of a cell, and rows or columns that it spans."""
+
+FIGURES = frozenset({"Figure", "Formula"})
+CELLS = frozenset({"TH", "TD"})
+"""Roles of elements of which more is read."""
+
 TEXT_BYTES = 2_000
 """Bytes of the role or of a text of an element that are read."""
-
-
-class Element(Struct):
-    """An element of the tree. A child is an element, or the id of marked content of the page."""
-
-    role: str
-    children: "list[Element | int]" = []
-    alternative: str = ""
-    actual: str = ""
-    rows: int = 1
-    columns: int = 1
 
 
 Tree = tuple[Element, ...]
@@ -113,7 +110,29 @@ class _Walk:
         if self._elements < 0:
             raise _TooLarge
         role = self._text(pdfium.FPDF_StructElement_GetType, handle)
-        return Element(role, children=[])
+        element = Element(role)
+        if role in FIGURES:
+            element.alternative = self._text(pdfium.FPDF_StructElement_GetAltText, handle)
+        elif role in CELLS:
+            self._span(handle, element)
+        return element
+
+    def _span(self, handle: Any, cell: Element) -> None:
+        """Read how many rows and columns a cell spans."""
+        number = ctypes.c_float()
+        for at in range(min(pdfium.FPDF_StructElement_GetAttributeCount(handle), MAX_ATTRIBUTES)):
+            attributes = pdfium.FPDF_StructElement_GetAttributeAtIndex(handle, at)
+            for name in (b"RowSpan", b"ColSpan"):
+                value = pdfium.FPDF_StructElement_Attr_GetValue(attributes, name)
+                if not value or not pdfium.FPDF_StructElement_Attr_GetNumberValue(
+                    value, ctypes.byref(number)
+                ):
+                    continue
+                span = int(min(max(number.value, 1), MAX_SPAN))
+                if name == b"RowSpan":
+                    cell.rows = span
+                else:
+                    cell.columns = span
 
     def _text(self, read: Callable[..., int], handle: Any) -> str:
         size = read(handle, self._buffer, TEXT_BYTES)

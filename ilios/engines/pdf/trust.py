@@ -61,8 +61,8 @@ _ADDRESS = re.compile(
 )
 _LETTERS = re.compile(r"[^\W\d_]{2,}")
 _ALPHABETIC = re.compile("[a-z\u00df-\u024f\u0370-\u0481\u1e00-\u1fff]+$")
-_MEANINGLESS = re.compile("[\x00\x01\x03-\x08\x0b\x0e-\x1f\ufffd\ue000-\uf8ff]")
-_NO_WORD = re.compile("[\x00\x01\x03-\x08\x0b\x0e-\x1f\ufffd]{3,}")
+_MEANINGLESS = re.compile("[\x00\x01\x03-\x08\x0b\x0e-\x1f\x7f-\x9f\ufffd\ue000-\uf8ff]")
+_NO_WORD = re.compile("[\x00\x01\x03-\x08\x0b\x0e-\x1f\x7f-\x9f\ufffd]{3,}")
 _HYPHENS = str.maketrans("", "", "\x02\ufffe\xad")
 _INNER = re.compile(
     r"[a-z][A-Z]|[^\W\d_][\d!-&*+<-@\[\\\]^`{|}~][^\W\d_]|[^\W\d_]\d|[A-Za-z][!;:?][A-Za-z]"

@@ -79,14 +79,34 @@ class _Spelling:
                 yield straight, word
 
     def restored(self, text: str) -> str:
-        """Return a text with its signs as they are, and blanks after them."""
+        """Return a text with its signs as they are, and its words as they are parted."""
         words = text.split(" ")
         if self._known.issuperset(words):
             return text
         return " ".join(
             word if word in self._known else self._shapes.get(word) or self._parted(word)
-            for word in words
+            for word in self._joined(words)
         )
+
+    def _joined(self, words: Sequence[str]) -> Iterator[str]:
+        """Yield words, of which two that the layer has only as one are one.
+
+        A number after letters stays apart: it is that of a note.
+        """
+        last = ""
+        for word in words:
+            if (
+                last + word in self._known
+                and not (last in self._known and word in self._known)
+                and (last, word) not in self._pairs
+                and not (last[-1:].isalpha() and word[:1].isdigit())
+            ):
+                last += word
+                continue
+            if last:
+                yield last
+            last = word
+        yield last
 
     def _parted(self, word: str) -> str:
         """Return a word in two where the layer has two that make it."""

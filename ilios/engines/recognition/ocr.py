@@ -9,7 +9,7 @@ from PIL import Image
 
 from ilios.engines.layout.document import LaidOutPage
 from ilios.engines.pages import model_name
-from ilios.engines.recognition import layout, scripts, skew, tesseract, vietnamese
+from ilios.engines.recognition import layout, scripts, skew, tesseract, tiles, vietnamese
 from ilios.engines.recognition.recogniser import (
     SMALLEST_SIDE,
     TURNS,
@@ -113,30 +113,54 @@ class ImageReader:
         name = model_name(load_recogniser().name)
         return f"{name}+{tesseract.version()}" if self._used_tesseract else name
 
-    def read(self, image: Image.Image, heartbeat: Heartbeat, *, enlarged: float = 1.0) -> ImageText:
+    def read(
+        self,
+        image: Image.Image,
+        heartbeat: Heartbeat,
+        *,
+        enlarged: float = 1.0,
+        finer: tiles.Finer | None = None,
+    ) -> ImageText:
         """Return the text on an image, which may be turned.
 
         :param heartbeat: called between the steps.
         :param enlarged: by how much the image was scaled up from its source.
+        :param finer: a larger copy, for letters that are not legible on this one.
         """
         if min(image.size) < SMALLEST_SIDE:
             return _image_text(Recognised((), *image.size), [])
         image = image.convert("RGB")
-        key = repr((image.size, enlarged)).encode()
+        key = repr((image.size, enlarged, finer and finer.scale)).encode()
         digest = hashlib.sha256(key + image.tobytes()).digest()
         if digest not in self._cache:
-            self._cache[digest] = self._read(image, heartbeat, enlarged=enlarged)
+            tiled = tiles.read(load_recogniser(), image, finer, heartbeat) if finer else None
+            if finer and tiled:
+                large, found, missing = tiled
+                text = self._complete(large, found, heartbeat, 1 / finer.scale)
+                text = _with_warning(text, "small_text_unread") if missing else text
+            else:
+                text = self._read(image, heartbeat, enlarged=enlarged)
+            self._cache[digest] = text
         return self._cache[digest]
 
     def _read(self, image: Image.Image, heartbeat: Heartbeat, *, enlarged: float) -> ImageText:
         image = skew.straighten(image)
         heartbeat()
         found = load_recogniser().recognise(image, heartbeat, enlarged=enlarged)
+        return self._complete(image, found, heartbeat)
+
+    def _complete(
+        self, image: Image.Image, found: Recognised, heartbeat: Heartbeat, scale: float = 1.0
+    ) -> ImageText:
+        """Return the text of an image, with what the recogniser itself cannot read.
+
+        :param scale: the size of the result, as a share of that of the image.
+        """
         lines, unread = list(found.lines), list(found.unread)
         if is_vietnamese := vietnamese.is_vietnamese(lines):
             unread, lines = [*lines, *unread], []
         if not unread:
-            return _image_text(found, [])
+            return _image_text(found.scaled(scale), [])
         # Beside unread lines, an unsure one is a line in the same script more often than not.
         unread += [line for line in lines if line.confidence < UNSURE_BELOW]
         lines = [line for line in lines if line.confidence >= UNSURE_BELOW]
@@ -156,7 +180,7 @@ class ImageReader:
         missed = [line for line in missed if is_vietnamese or not line.confidence]
         result = msgspec.structs.replace(found, lines=tuple(lines), unread=tuple(missed))
         likely = ["Vietnamese"] if is_vietnamese else scripts.scripts_of_tags(tags)
-        return _image_text(result, likely, misread=scripts.is_misread(read))
+        return _image_text(result.scaled(scale), likely, misread=scripts.is_misread(read))
 
 
 def _is_upside_down(
@@ -171,6 +195,10 @@ def _is_upside_down(
         for page, lines in ways
     )
     return reverse > upright
+
+
+def _with_warning(text: ImageText, code: str) -> ImageText:
+    return msgspec.structs.replace(text, warnings=(*text.warnings, page_warning(code)))
 
 
 def _image_text(found: Recognised, likely: list[str], *, misread: bool = False) -> ImageText:

@@ -18,13 +18,16 @@ from PIL.Image import Transpose
 
 from ilios.engines.recognition import direction, scripts
 from ilios.engines.recognition.recogniser import (
+    OBLONG,
     TURNS,
     UNSURE_BELOW,
     Heartbeat,
     Line,
     Recognised,
+    covered,
     mean_confidence,
     mostly_tall,
+    moved,
     upright,
 )
 
@@ -46,6 +49,12 @@ print at less than about 80 dpi."""
 LONGEST_SIDE, DETECTED_PIXELS = 1600, 2_000_000
 """Longer side and pixels of the copy in which lines are searched: the runtime needs 140 bytes for
 each pixel, and keeps them."""
+
+SMALLEST_SIDE = 736
+"""Shorter side to which an image is made larger for the smaller model."""
+
+UNLIMITED_SIDE = 32_000
+"""Longer side of an image that is searched as it is."""
 
 STRIP_PIXELS, SEAM = 700_000, 24
 """Largest area of the strips a page is cut into for the larger model, which needs twice the memory
@@ -87,17 +96,15 @@ class PaddleRecogniser:
     def __init__(self) -> None:
         for variable in OVERRIDES:
             os.environ.pop(variable, None)
-        self._loaded: tuple[Size, int] = ("tiny", LONGEST_SIDE)
+        self._loaded: tuple[Size, int, int] = ("tiny", LONGEST_SIDE, SMALLEST_SIDE)
         self._engine = _load(*self._loaded)
 
     def recognise(
         self, image: Image.Image, heartbeat: Heartbeat, *, enlarged: float = 1.0
     ) -> Recognised:
         """Read an image; see :class:`ilios.engines.recognition.recogniser.Recogniser`."""
-        lines, flipped = self._read_either_way_up(image, heartbeat)
-        turns = int(mostly_tall(lines))
-        page = upright(lines, image.size, turns)
-        turns = (turns + 2 * flipped) % 4
+        page = self.glance(image, heartbeat)
+        turns = page.quarter_turns
         coarse = _is_coarse(page.lines, enlarged)
         unread: list[Line] = []
         if page.lines and (coarse or _is_unsure(page.lines)):
@@ -109,6 +116,13 @@ class PaddleRecogniser:
             found, unread = self._check(turned, page.lines, heartbeat)
             page = Recognised(tuple(found), page.width, page.height)
         return Recognised(page.lines, page.width, page.height, turns, tuple(unread))
+
+    def glance(self, image: Image.Image, heartbeat: Heartbeat) -> Recognised:
+        """Read an image with the smaller model alone."""
+        lines, flipped = self._read_either_way_up(image, heartbeat)
+        turns = int(mostly_tall(lines))
+        page = upright(lines, image.size, turns)
+        return msgspec.structs.replace(page, quarter_turns=(turns + 2 * flipped) % 4)
 
     def _read_either_way_up(
         self, image: Image.Image, heartbeat: Heartbeat
@@ -151,13 +165,13 @@ class PaddleRecogniser:
             above = top - SEAM if _is_cut(lines, top) else top
             below = min(bottom + SEAM, image.height) if _is_cut(lines, bottom) else bottom
             crop = image.crop((0, above, image.width, below))
-            moved = (_moved(line, 0, above) for line in self._read("small", crop))
-            read = [line for line in moved if top <= line.center_y < bottom]
+            placed = (moved(line, 0, above) for line in self._read("small", crop))
+            read = [line for line in placed if top <= line.center_y < bottom]
             heartbeat()
             unsure = [line for line in seen if _line_is_unsure(line)]
             missed = scripts.unread_lines(unsure, read, clear=clear)
             better = read if mean_confidence(read) >= mean_confidence(seen) else seen
-            found += [line for line in better if not _covered(line, missed)]
+            found += [line for line in better if not covered(line, missed)]
             unread += missed
             if better is read:
                 # An unsure line of a page that is not clear is likely no text.
@@ -165,7 +179,7 @@ class PaddleRecogniser:
                 lost += [
                     line
                     for line in rest
-                    if line not in missed and not any(_covered(one, [line]) for one in read)
+                    if line not in missed and not any(covered(one, [line]) for one in read)
                 ]
         # Beside lines in an unknown script, one that only the smaller model sees is another.
         if unread:
@@ -173,7 +187,7 @@ class PaddleRecogniser:
         else:
             found += lost
         if mean_confidence(found) < SURE_ABOVE and _share(unread, lines) < UNREAD_SHARE:
-            return [*found, *(line for line in lines if _covered(line, unread))], []
+            return [*found, *(line for line in lines if covered(line, unread))], []
         return found, unread
 
     def _check(
@@ -189,7 +203,7 @@ class PaddleRecogniser:
         for line in checked[:MAX_CHECKED]:
             left, top = max(0, int(line.left) - MARGIN), max(0, int(line.top) - MARGIN)
             box = (left, top, int(line.right) + MARGIN, int(line.bottom) + MARGIN)
-            read = [_moved(one, left, top) for one in self._read("small", image.crop(box))]
+            read = [moved(one, left, top) for one in self._read("small", image.crop(box))]
             heartbeat()
             missed = scripts.unread_lines([line], read, clear=True)
             unread += missed
@@ -200,7 +214,7 @@ class PaddleRecogniser:
         return [*rest, *found], unread
 
     def _read(self, size: Size, image: Image.Image) -> tuple[Line, ...]:
-        wanted = (size, _longest_side(image.size))
+        wanted = (size, *_search_sides(size, image.size))
         if wanted != self._loaded:
             self._engine = None  # before the other is loaded
             self._engine, self._loaded = _load(*wanted), wanted
@@ -216,20 +230,23 @@ class PaddleRecogniser:
         )
 
 
-def _load(size: Size, longest: int) -> Any:
-    smallest = 736 if size == "tiny" else 0
+def _load(size: Size, longest: int, shortest: int) -> Any:
     return faster_paddle.OcrEngine(
-        model_size=size, threads=1, rec_batch=1, det_max_side=longest, det_min_side=smallest
+        model_size=size, threads=1, rec_batch=1, det_max_side=longest, det_min_side=shortest
     )
 
 
-def _longest_side(size: tuple[int, int]) -> int:
-    """Return the longer side to which an image is made smaller for the search of lines."""
+def _search_sides(model: Size, size: tuple[int, int]) -> tuple[int, int]:
+    """Return the longest and the shortest side to which an image is scaled for the search of lines.
+
+    The shortest is 0 where nothing is made larger.
+    """
     longest, shortest = max(size), max(min(size), 1)
-    side = min(longest, LONGEST_SIDE)
-    if side * side * shortest <= DETECTED_PIXELS * longest:
-        return LONGEST_SIDE
-    return int((DETECTED_PIXELS * longest / shortest) ** 0.5) // 32 * 32
+    if longest > max(OBLONG * shortest, LONGEST_SIDE) and longest * shortest <= DETECTED_PIXELS:
+        return UNLIMITED_SIDE, 0
+    widest = int((DETECTED_PIXELS * longest / shortest) ** 0.5) // 32 * 32
+    smallest = min(SMALLEST_SIDE, widest * shortest // longest) if model == "tiny" else 0
+    return min(LONGEST_SIDE, max(widest, 32)), smallest
 
 
 def _is_coarse(lines: Sequence[Line], enlarged: float) -> bool:
@@ -244,7 +261,7 @@ def _is_unsure(lines: Sequence[Line]) -> bool:
 
 
 def _share(unread: Sequence[Line], lines: Sequence[Line]) -> float:
-    missed = sum(len(line.text) for line in lines if _covered(line, unread))
+    missed = sum(len(line.text) for line in lines if covered(line, unread))
     return missed / max(sum(len(line.text) for line in lines), 1)
 
 
@@ -279,16 +296,3 @@ def _strips(lines: Sequence[Line], size: tuple[int, int]) -> list[tuple[int, int
 
 def _is_cut(lines: Sequence[Line], place: int) -> bool:
     return any(line.top < place < line.bottom for line in lines)
-
-
-def _moved(line: Line, right: float, down: float) -> Line:
-    box = (line.left + right, line.top + down, line.right + right, line.bottom + down)
-    return Line(*box, line.text, line.confidence)
-
-
-def _covered(line: Line, boxes: Sequence[Line]) -> bool:
-    """Whether the middle of a line is inside of one of the boxes."""
-    middle = (line.left + line.right) / 2
-    return any(
-        box.left <= middle <= box.right and box.top <= line.center_y <= box.bottom for box in boxes
-    )

@@ -9,6 +9,7 @@ from rapidocr import RapidOCR
 
 from ilios.engines.recognition.recogniser import (
     LARGEST_SIDE,
+    OBLONG,
     TALL,
     Heartbeat,
     Line,
@@ -16,6 +17,13 @@ from ilios.engines.recognition.recogniser import (
     mostly_tall,
     upright,
 )
+
+UNLIMITED_SIDE = 32_000
+LARGEST_BAND = 2_000_000
+"""Longer side and pixels of an image that is searched as it is."""
+
+SEARCHED_SIDE, LEAST_SIDE = 736, 32
+"""Shorter side to which an image is made larger for the search of lines, and that of a band."""
 
 MIN_FLIP_CONFIDENCE = 0.9
 """Confidence above which the recogniser turns a line by 180 degrees."""
@@ -33,6 +41,10 @@ class _VotingOcr(RapidOCR):
 
     heartbeat: Heartbeat | None = None
     """Called between the steps of a page."""
+
+    def load_detector(self) -> Any:
+        """Return what searches for lines."""
+        return self._load_det_model()
 
     def cls_and_rotate(self, img: list[Any]) -> Any:
         """Return the crops upright, and the result of the classifier."""
@@ -72,6 +84,14 @@ class RapidRecogniser:
     ) -> Recognised:
         """Read an image; see :class:`ilios.engines.recognition.recogniser.Recogniser`."""
         del enlarged  # it has one model only
+        return self.glance(image, heartbeat)
+
+    def glance(self, image: Image.Image, heartbeat: Heartbeat) -> Recognised:
+        """Read an image; there is no way with less effort."""
+        oblong = max(image.size) > OBLONG * min(image.size)
+        is_band = oblong and image.width * image.height <= LARGEST_BAND
+        self._ocr.max_side_len = UNLIMITED_SIDE if is_band else LARGEST_SIDE
+        self._ocr.load_detector().limit_side_len = LEAST_SIDE if oblong else SEARCHED_SIDE
         self._ocr.flipped = False
         self._ocr.heartbeat = heartbeat
         # The models were trained on BGR.

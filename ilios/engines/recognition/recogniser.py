@@ -12,6 +12,9 @@ from ilios.engines.layout.items import Item, PageItems
 LARGEST_SIDE = 2000
 """Pixels of the longer side; more make recognition slower and no better."""
 
+OBLONG = 2.5
+"""An image so many times longer than wide is the band of one, and is read at its full size."""
+
 SMALLEST_SIDE = 5
 """Pixels; a smaller image has no letters, and scaled up it may become a huge strip."""
 
@@ -53,6 +56,13 @@ class Line(Struct, frozen=True):
         """Vertical centre of the box."""
         return (self.top + self.bottom) / 2
 
+    def scaled(self, factor: float) -> "Line":
+        """Return the line on an image that is larger by this factor."""
+        left, top, right, bottom = (
+            factor * edge for edge in (self.left, self.top, self.right, self.bottom)
+        )
+        return Line(left, top, right, bottom, self.text, self.confidence)
+
     @property
     def is_tall(self) -> bool:
         """Whether its text is turned by a quarter, or vertical."""
@@ -82,6 +92,18 @@ class Recognised(Struct, frozen=True):
         """The confidence of the least sure line, 1 where there are none."""
         return min((line.confidence for line in self.lines), default=1.0)
 
+    def scaled(self, factor: float) -> "Recognised":
+        """Return the lines of an image that is larger by this factor."""
+        if factor == 1:
+            return self
+        return Recognised(
+            tuple(line.scaled(factor) for line in self.lines),
+            max(round(self.width * factor), 1),
+            max(round(self.height * factor), 1),
+            self.quarter_turns,
+            tuple(line.scaled(factor) for line in self.unread),
+        )
+
     def to_items(self, index: int, points_per_pixel: float) -> PageItems:
         """Return the lines as the input of the layout."""
         scale = points_per_pixel
@@ -108,7 +130,8 @@ class Recogniser(Protocol):
     """Finds and reads the text of an RGB image, however the page is turned.
 
     ``heartbeat`` is called between the steps, of which one takes a second at most on a common
-    machine. ``enlarged`` is by how much the image was scaled up from its source: text of few
+    machine. One of up to 2 megapixels that is ``OBLONG`` is not made smaller before.
+    ``enlarged`` is by how much the image was scaled up from its source: text of few
     pixels is read with more effort, whatever it was made into.
     """
 
@@ -120,6 +143,10 @@ class Recogniser(Protocol):
     def recognise(
         self, image: Image.Image, heartbeat: Heartbeat, *, enlarged: float = 1.0
     ) -> Recognised: ...
+
+    def glance(self, image: Image.Image, heartbeat: Heartbeat) -> Recognised:
+        """Read an image with the least effort, for its large letters and the way it is turned."""
+        ...
 
 
 def mean_confidence(lines: Sequence[Line]) -> float:
@@ -163,3 +190,17 @@ def mostly_tall(lines: tuple[Line, ...]) -> bool:
     """Whether most lines of more than two characters are tall."""
     counted = [line.is_tall for line in lines if len(line.text) > 2]
     return 2 * sum(counted) > len(counted)
+
+
+def moved(line: Line, right: float, down: float) -> Line:
+    """Return a line at another place."""
+    box = (line.left + right, line.top + down, line.right + right, line.bottom + down)
+    return Line(*box, line.text, line.confidence)
+
+
+def covered(line: Line, boxes: Sequence[Line]) -> bool:
+    """Whether the middle of a line is inside of one of the boxes."""
+    middle = (line.left + line.right) / 2
+    return any(
+        box.left <= middle <= box.right and box.top <= line.center_y <= box.bottom for box in boxes
+    )

@@ -22,6 +22,11 @@ def straighten(image: Image.Image) -> Image.Image:
     angle = skew(image)
     if abs(angle) < LEAST_ANGLE:
         return image
+    return turn(image, angle)
+
+
+def turn(image: Image.Image, angle: float) -> Image.Image:
+    """Return an image that is turned counter-clockwise by some degrees, on white."""
     return image.rotate(angle, Image.Resampling.BICUBIC, expand=True, fillcolor="white")
 
 

@@ -40,6 +40,17 @@ def grey(lowest: float, highest: float, mode: str) -> Image.Image:
     return scaled if mode == "F" else scaled.convert("I").convert(mode)
 
 
+@pytest.mark.parametrize("mode", ["I;16", "I", "F"])
+def test_a_few_stuck_pixels_do_not_darken_a_scan(tmp_path: Path, mode: str) -> None:
+    scan = grey(100, 500, mode)
+    for x in range(4):
+        scan.putpixel((x, 0), 65_535)
+    file = io.BytesIO()
+    scan.save(file, "TIFF")
+    (page,) = converted(file.getvalue(), tmp_path).pages
+    assert TEXT in page.result.markdown
+
+
 def transparent(*lines: tuple[str, str], panel: str | None = None) -> bytes:
     """Return lines of text in their colours, on nothing but an opaque panel."""
     image = Image.new("RGBA", (900, 80 + 80 * len(lines)), (0, 0, 0, 0))

@@ -7,7 +7,18 @@ import pytest
 from tests.ilios.engines.pdf.conftest import ConvertPdf
 from tests.pdf_pages import Builder, line, lines
 
-WIDTHS = {"a": 556, "e": 556, "c": 500, "i": 222, "o": 556, "u": 556, "y": 500, "A": 667, "E": 667}
+WIDTHS = {
+    "a": 556,
+    "e": 556,
+    "c": 500,
+    "i": 222,
+    "o": 556,
+    "u": 556,
+    "y": 500,
+    "x": 500,
+    "A": 667,
+    "E": 667,
+}
 """Widths of letters of Helvetica, in thousandths of the size of the font."""
 
 ACCENTS = {"\u0301": ("\xb4", 333), "\u0308": ("\xa8", 333), "\u0302": ("\x88", 333)}
@@ -80,3 +91,14 @@ def test_a_number_that_the_parser_drops_is_there_beside_accents(convert_pdf: Con
     (page,) = convert_pdf(builder.build())
     text = " ".join(page.markdown.split())
     assert text == "The caf\u00e9 opens at nine. 57 The tickets are sold at the kiosk."
+
+
+def test_a_hat_over_a_letter_that_has_none_in_any_language_stays_a_sign(
+    convert_pdf: ConvertPdf,
+) -> None:
+    builder = Builder()
+    builder.page(lines("The line above.") + drawn("The mean x\u0302 of the \u00e9tude.", 700))
+    (page,) = convert_pdf(builder.build())
+    assert "\u00e9tude" in page.markdown
+    assert "\u0302" not in page.markdown
+    assert "\u02c6" in page.markdown

@@ -4,7 +4,7 @@ import pytest
 
 from tests import documents
 from tests.ilios.engines.pdf.conftest import ConvertPdf
-from tests.pdf_pages import Builder, annotation, line, lines, link, widget
+from tests.pdf_pages import HELVETICA, Builder, annotation, line, lines, link, widget
 
 
 def form(builder: Builder, *fields: str, content: str, form_type: str = "") -> bytes:
@@ -166,6 +166,31 @@ def test_typed_text_and_stamps_stand_at_their_places(convert_pdf: ConvertPdf) ->
     assert text.index("Copy for the office") < text.index("Account 2046") < text.index("SETTLED")
     assert "Not Approved" in text
     assert "Nobody sees this" not in text
+
+
+def test_typed_lines_stand_where_their_appearance_draws_them(convert_pdf: ConvertPdf) -> None:
+    builder = Builder()
+    font = builder.add(HELVETICA)
+    look = builder.stream(
+        (line("7 Mill Lane", 4, 15, 11) + line("Upper Weir", 4, 2, 11)).encode(),
+        "/Type /XObject /Subtype /Form /BBox [0 0 200 30] "
+        f"/Resources << /Font << /F1 {font} 0 R >> >>",
+    )
+    more = f"/F 4 /DA (/Helv 11 Tf) /Contents (7 Mill Lane\\rUpper Weir) /AP << /N {look} 0 R >>"
+    typed = builder.add(annotation("FreeText", "150 688 350 718", more))
+    builder.page(line("Address:", 72, 700, 11), annotations=[typed])
+    (page,) = convert_pdf(builder.build())
+    assert " ".join(page.markdown.replace("|", " ").split()) == "Address: 7 Mill Lane Upper Weir"
+
+
+def test_large_typed_text_is_no_heading(convert_pdf: ConvertPdf) -> None:
+    builder = Builder()
+    more = "/F 4 /DA (/Helv 24 Tf) /Contents (Paid on 9 July)"
+    typed = builder.add(annotation("FreeText", "72 600 300 640", more))
+    builder.page(lines(*["The bridle is mended and the girth is new."] * 3), annotations=[typed])
+    (page,) = convert_pdf(builder.build())
+    assert page.markdown.endswith("\n\nPaid on 9 July")
+    assert not page.headings
 
 
 def test_a_page_of_typed_text_alone_is_not_empty(convert_pdf: ConvertPdf) -> None:

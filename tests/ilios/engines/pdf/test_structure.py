@@ -7,7 +7,8 @@ from pathlib import Path
 import pypdfium2
 import pytest
 
-from ilios.engines.pdf.structure import Element, read_trees
+from ilios.engines.layout.items import Element
+from ilios.engines.pdf.structure import read_trees
 from tests.ilios.engines.pdf.conftest import ConvertPdf
 from tests.tagged_pdfs import HOSTILE_TEXT, Tag, hostile_tree, marked, tagged_pdf
 

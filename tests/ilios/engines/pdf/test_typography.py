@@ -39,9 +39,12 @@ def test_a_dash_at_the_end_of_a_line_is_no_hyphen(convert_pdf: ConvertPdf) -> No
         ("rings offinite order", "rings of finite order, finite of old", "rings of finite order"),
         ("see example.com,now", "see example.com,now", "see example.com,now"),
         ("its authors are", "its au thors are", "its authors are"),
+        ("half century.2 3 The", "half century.23 The", "half century.23 The"),
+        ("the old 1 and new", "the old1 and new", "the old 1 and new"),
+        ("see 3-1 1 and on", "see 3-1 1 and on, or 3-11", "see 3-1 1 and on"),
     ],
 )
-def test_a_word_is_parted_where_the_layer_has_two(parsed: str, layer: str, text: str) -> None:
+def test_words_are_parted_as_in_the_layer(parsed: str, layer: str, text: str) -> None:
     assert [one.text for one in restored([phrase(parsed, 0, 80)], layer)] == [text]
 
 

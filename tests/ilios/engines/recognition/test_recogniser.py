@@ -75,9 +75,9 @@ def test_small_print_is_read_with_more_effort(monkeypatch: pytest.MonkeyPatch) -
     loaded: list[str] = []
     load = paddle._load
 
-    def note(size: str, longest: int) -> object:
+    def note(size: str, *sides: int) -> object:
         loaded.append(size)
-        return load(size, longest)
+        return load(size, *sides)
 
     monkeypatch.setattr(paddle, "_load", note)
     recogniser = paddle.PaddleRecogniser()
@@ -108,11 +108,16 @@ def test_strips_for_the_larger_model_are_bounded_and_cut_few_lines(lines: int) -
     assert not any(line.top < cut < line.bottom for cut in cuts for line in found)
 
 
-def test_lines_are_searched_in_a_bounded_number_of_pixels() -> None:
+@pytest.mark.parametrize(
+    "size", [(1131, 1600), (2000, 2000), (1000, 100), (200, 2000), (6000, 300), (9000, 2000)]
+)
+def test_lines_are_searched_in_a_bounded_number_of_pixels(size: tuple[int, int]) -> None:
     paddle = pytest.importorskip("ilios.engines.recognition.paddle")
-    assert paddle._longest_side((1131, 1600)) == 1600
-    side = paddle._longest_side((2000, 2000))
-    assert side * side <= paddle.DETECTED_PIXELS
+    for model in ("tiny", "small"):
+        longest, shortest = paddle._search_sides(model, size)
+        scale = max(min(longest / max(size), 1.0), shortest / min(size))
+        assert size[0] * size[1] * scale * scale <= 1.01 * paddle.DETECTED_PIXELS
+        assert size[0] * size[1] > paddle.DETECTED_PIXELS or scale >= 1 or size == (1131, 1600)
 
 
 @pytest.mark.parametrize("turn", TURNS)
