@@ -17,6 +17,9 @@ GROUPS = frozenset(
 )
 """Roles of paragraphs, of footnotes, and of elements that have further ones side by side."""
 
+INLINE = frozenset({"Span", "Link", "Em", "Strong", "Quote", "Reference", "Sub", "Annot", "Lbl"})
+"""Roles of parts of a line."""
+
 CONTENTS = frozenset({"TOC", "TOCI"})
 """Roles of lists of contents, which the layout reads better."""
 
@@ -120,7 +123,7 @@ class Collector:
             self._piece("code", self._all(element))
         elif role in LEAVES | NOTES:
             self._leaf(element, kind, depth)
-        elif kind in {"item", "paragraph"}:
+        elif kind in {"item", "paragraph"} or role in INLINE:
             self._children(element, kind, depth)
         else:
             self._apart(element, kind, depth)

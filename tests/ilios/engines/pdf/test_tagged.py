@@ -192,3 +192,21 @@ def test_a_paragraph_goes_on_at_the_top_of_the_next_column(convert_pdf: ConvertP
         "The left part of a longer text ends with this line, and it goes on over here, on the "
         "right until its end."
     )
+
+
+def test_a_table_of_rules_is_one_though_its_cells_are_tagged_as_paragraphs(
+    convert_pdf: ConvertPdf,
+) -> None:
+    rows = [["Horse", "Box"], ["Grey mare", "4"], ["Twins", "5"]]
+    content, number = marked(90, line("Stalls", 72, 740, size=18)), 0
+    for at, row in enumerate(rows):
+        for text, x in zip(row, (76, 176), strict=True):
+            content += marked(number, line(text, x, 700 - 20 * at))
+            number += 1
+    content += artifact(
+        "".join(f"72 {715 - 20 * at} m 272 {715 - 20 * at} l S\n" for at in range(4))
+        + "".join(f"{x} 655 m {x} 715 l S\n" for x in (72, 172, 272))
+    )
+    tags = [Tag("H1", [90]), *(Tag("P", [at]) for at in range(number))]
+    (page,) = convert_pdf(tagged_pdf((content, tags)))
+    assert "| Grey mare | 4 |" in page.markdown
