@@ -62,6 +62,23 @@ def fetched_event(document: DocumentRecord) -> DocumentFetched | None:
     )
 
 
+def fetched_from(submitted: DocumentSubmitted) -> DocumentFetched | None:
+    """Return what the fetcher would publish of a submission; None if it has to fetch or detect."""
+    if submitted.detected is None or not isinstance(submitted.source, Stored):
+        return None
+    source = submitted.source
+    key = original_key(submitted.tenant, submitted.document_id, source.suffix)
+    return DocumentFetched(
+        document_id=submitted.document_id,
+        tenant=submitted.tenant,
+        priority=submitted.priority,
+        requeues=submitted.requeues,
+        original=Blob(key, source.size, source.sha256),
+        content_type=submitted.detected,
+        options=submitted.options,
+    )
+
+
 RETRY_PAUSE = 5.0  # seconds between attempts to store the Markdown
 CHARACTERS_PER_TOKEN = 4  # the estimate where an engine does not count tokens
 

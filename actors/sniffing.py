@@ -79,6 +79,26 @@ _HTML_START = re.compile(
 )
 
 
+class Ends:
+    """The first and the last ``SNIFF_LENGTH`` bytes of a document that passes by in chunks."""
+
+    def __init__(self) -> None:
+        self._head = bytearray()
+        self._tail = bytearray()
+
+    def add(self, chunk: bytes) -> None:
+        """Add the next bytes of the document."""
+        if (missing := SNIFF_LENGTH - len(self._head)) > 0:
+            self._head += chunk[:missing]
+        self._tail += chunk[-SNIFF_LENGTH:]
+        if len(self._tail) > 4 * SNIFF_LENGTH:  # not each time: chunks may be small
+            del self._tail[:-SNIFF_LENGTH]
+
+    def sniff(self) -> str | None:
+        """Return the content type of the document, as ``sniff`` does."""
+        return sniff(bytes(self._head), bytes(self._tail[-SNIFF_LENGTH:]))
+
+
 def sniff(head: bytes, tail: bytes) -> str | None:
     """Return the content type of a document that can be converted, or None for anything else."""
     if image := _image_type(head):

@@ -62,6 +62,7 @@ SHARED_BY_ACTORS = {
     "publishable",
     "slots",
     "sniffing",
+    "submissions",
     "writes",
 }
 """What an actor may import on its own floor. Everything else there is another actor, a stranger."""

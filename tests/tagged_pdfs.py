@@ -112,6 +112,38 @@ def hostile_tree(children: Sequence[Sequence[int]], *, hidden: bool = False) -> 
     return _with_object_stream(data) if hidden else data
 
 
+def with_hostile_tree(data: bytes, children: Sequence[Sequence[int]]) -> bytes:
+    """Return a PDF of one page, as ``pdf_of_streams`` writes it, updated with such elements."""
+    trailer = data[data.rindex(b"trailer\n<< /Size ") :]
+    size = int(trailer.split()[3])
+    root = size + len(children)
+    objects = {
+        1: "<< /Type /Catalog /Pages 2 0 R /MarkInfo << /Marked true >> "
+        f"/StructTreeRoot {root} 0 R >>",
+        4: "<< /Type /Page /Parent 2 0 R /MediaBox [0 0 612 792] /Contents 5 0 R /StructParents 0 "
+        "/Resources << /Font << /F1 3 0 R >> >> >>",
+        root: f"<< /Type /StructTreeRoot /K {size} 0 R /ParentTree "
+        f"<< /Nums [0 [{root - 1} 0 R]] >> >>",
+    }
+    parents = {child: size + at for at, kids in enumerate(children) for child in kids}
+    for at, kids in enumerate(children):
+        listed = " ".join(f"{size + child} 0 R" for child in kids) or "0"
+        objects[size + at] = (
+            f"<< /Type /StructElem /S /Sect /P {parents.get(at, root)} 0 R /Pg 4 0 R "
+            f"/K [{listed}] >>"
+        )
+    out = bytearray(data)
+    table = b"xref\n"
+    for number, body in objects.items():
+        table += f"{number} 1\n{len(out):010} 00000 n \n".encode()
+        out += f"{number} 0 obj\n{body}\nendobj\n".encode()
+    before = int(data.split(b"startxref\n")[-1].split()[0])
+    start = len(out)
+    head = f"trailer\n<< /Prev {before} /Size {root + 1}".encode()
+    words = trailer[trailer.index(b" /Root") : trailer.index(b"startxref")]
+    return bytes(out) + table + head + words + f"startxref\n{start}\n%%EOF\n".encode()
+
+
 def _with_object_stream(data: bytes) -> bytes:
     """Return a PDF of the builder with its catalogue in an object stream."""
     start = data.index(b"1 0 obj\n") + len(b"1 0 obj\n")

@@ -117,7 +117,7 @@ async def receive_document(
         except HttpProblem:
             await uploads.discard(edge.blobs, blob_key)
             raise
-        source = Stored(size=upload.blob.size, sha256=upload.blob.sha256, suffix=suffix)
+        source = upload.source(suffix)
         file_name, content_type = upload.file_name, upload.content_type
         sources = file_sources(form)
     event = DocumentSubmitted(
@@ -316,15 +316,14 @@ async def _publish_once(
     failpoints.reach("edge.stored")
     if event.fingerprint is None:
         await passwords.seal(edge, event.tenant, given)
-        if not only_first:
-            await edge.publisher.publish(event)
-            failpoints.reach("edge.published")
-            return None
         try:
             await edge.publisher.publish_if_first(event)
         except AlreadyPublished:
-            assert event.submitted_at is not None
-            return PriorSubmission(None, event.submitted_at, [])
+            if only_first:
+                assert event.submitted_at is not None
+                return PriorSubmission(None, event.submitted_at, [])
+            # The id is new: only an earlier try of this publish can have had it.
+        failpoints.reach("edge.published")
         return None
     try:
         prior = await _find_prior(edge, event)

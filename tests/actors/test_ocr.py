@@ -92,6 +92,7 @@ async def world(connection: Connection, tmp_path: Path, monkeypatch: pytest.Monk
         event_type=DocumentFetched,
         ack_wait=1.0,
         backoff=(0.05, 0.05, 0.05),
+        beside=module.STORED,
     )
     monkeypatch.setattr(Ocr, "consumer", consumer)
     world = World(connection, tmp_path)

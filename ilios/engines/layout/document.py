@@ -178,12 +178,17 @@ def _by_tree(
         return None
     flat, _ = strokes.rules(page.strokes)
     blocks = list(tagged.page_blocks(read, page, style.fonts, style.tags, flat))
-    if not style.tags.largest and all(block.table is None for block in blocks):
-        # Tags without a heading may lack tables, too.
-        other = list(_page_blocks(page, edges, style.fonts))
-        if any(block.table is not None for block in other):
-            return edges, other
+    if all(block.table is None for block in blocks) and _has_table(page, edges, style):
+        return edges, list(_page_blocks(page, edges, style.fonts))
     return read.running, blocks
+
+
+def _has_table(page: PageItems, edges: running.Running, style: Style) -> bool:
+    """Whether a page shows a table: of rules, or of any kind where no heading is tagged either."""
+    if style.tags.largest:
+        closed, _ = _closed_tables(strokes.grids(*strokes.rules(page.strokes)), list(page.items))
+        return bool(closed)
+    return any(block.table is not None for block in _page_blocks(page, edges, style.fonts))
 
 
 def _page_blocks(page: PageItems, edges: running.Running, usual: fonts.Fonts) -> list[Block]:

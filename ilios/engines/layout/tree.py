@@ -17,6 +17,9 @@ GROUPS = frozenset(
 )
 """Roles of paragraphs, of footnotes, and of elements that have further ones side by side."""
 
+INLINE = frozenset({"Span", "Link", "Em", "Strong", "Quote", "Reference", "Sub", "Annot", "Lbl"})
+"""Roles of parts of a line."""
+
 CONTENTS = frozenset({"TOC", "TOCI"})
 """Roles of lists of contents, which the layout reads better."""
 
@@ -116,11 +119,11 @@ class Collector:
             self._table(element, kind, depth)
         elif role == "BlockQuote":
             self._apart(element, "quote", depth)
-        elif role == "Code" and not (self._open and self._open.items):
+        elif role == "Code" and kind not in {"item", "paragraph"}:
             self._piece("code", self._all(element))
         elif role in LEAVES | NOTES:
             self._leaf(element, kind, depth)
-        elif kind in {"item", "paragraph"}:
+        elif kind in {"item", "paragraph"} or role in INLINE:
             self._children(element, kind, depth)
         else:
             self._apart(element, kind, depth)
@@ -201,11 +204,15 @@ class Collector:
             return False
         if sum(one.role == "Table" for one in elements([table])) > 1:
             return False
-        if any(isinstance(child, int) for row in (table, *rows) for child in row.children):
+        beside = (child for row in (table, *rows) for child in row.children)
+        if any(isinstance(child, int) and child in self._contents for child in beside):
             return False
         if max((self._words(cell) for cell in cells), default=0) > FRAME_WORDS:
             return False
-        return len(rows) > 1 and max(len(row.children) for row in rows) > 1
+        return (
+            len(rows) > 1
+            and max(sum(isinstance(one, Element) for one in row.children) for row in rows) > 1
+        )
 
     def _words(self, cell: Element) -> int:
         return sum(self._counts.get(content, 0) for content in ids([cell]))

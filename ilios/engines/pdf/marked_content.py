@@ -29,6 +29,9 @@ MAX_LOOKS = 400_000
 MAX_TEXT_LOOKS = 20_000_000
 """Characters of a page, for each object whose text is read: PDFium searches all of them."""
 
+MAX_MISSING = 2
+"""Characters that are drawn and not in the phrase at their place, such as a mark above it."""
+
 BLANK = 0.25
 """Width of a blank, in the size of the font."""
 
@@ -139,11 +142,12 @@ def _parted(item: Item, near: Sequence[_Drawn], textpage: pypdfium2.PdfTextPage)
     parts: list[_Part] = []
     places = [at for at, sign in enumerate(item.text) if not sign.isspace()]
     letters = "".join(item.text.split())
-    start = 0
+    start = missing = 0
     for one in sorted(near, key=lambda one: one.rect.left):
         text = "".join(_text(one.handle, textpage).split())
         at = letters.find(text, start) if text else -1
         if at < 0:
+            missing += len(text) if all(one.content != part.content for part in parts) else 0
             continue  # one that is drawn twice has no text of its own
         start = at + len(text)
         if parts and parts[-1].content == one.content:
@@ -151,6 +155,8 @@ def _parted(item: Item, near: Sequence[_Drawn], textpage: pypdfium2.PdfTextPage)
         else:
             begin = places[at] if parts else 0
             parts.append(_Part(begin, one.rect.left, one.rect.right, one.content))
+    if missing > MAX_MISSING:
+        return item
     if len(parts) == 1:
         return replace(item, content=parts[0].content)
     return replace(item, parts=tuple(_split(item, parts))) if parts else item

@@ -2,6 +2,7 @@
 
 import mmap
 import re
+from collections.abc import Callable
 from functools import cached_property
 from pathlib import Path
 
@@ -19,28 +20,29 @@ _MARK, _NO_MARK = b"/MarkInfo", b"/NotMarks"
 
 
 class UntaggedCopy:
-    """The copy of a document, written at ``target`` when it is first asked for.
+    """The copy of a document, written into ``folder()`` when it is first needed.
 
     PDFium writes the catalogue as plain text, wherever the document has it: in an object stream, or
     encrypted. Without its entry on tags the tree is not looked for.
     """
 
-    def __init__(self, document: pypdfium2.PdfDocument, target: Path) -> None:
+    def __init__(self, document: pypdfium2.PdfDocument, folder: Callable[[], Path]) -> None:
         self._document = document
-        self._target = target
+        self._folder = folder
 
     @cached_property
     def path(self) -> Path | None:
         """The path of the copy; None if there cannot be one."""
+        target = self._folder() / "untagged.pdf"
         try:
-            self._document.save(self._target, flags=pdfium.FPDF_REMOVE_SECURITY)
-            _hide_marks(self._target)
-            copy = pypdfium2.PdfDocument(self._target)
+            self._document.save(target, flags=pdfium.FPDF_REMOVE_SECURITY)
+            _hide_marks(target)
+            copy = pypdfium2.PdfDocument(target)
         except pypdfium2.PdfiumError:
             return None
         try:
             same = len(copy) == len(self._document)
-            return self._target if same and not is_tagged(copy) else None
+            return target if same and not is_tagged(copy) else None
         finally:
             copy.close()
 

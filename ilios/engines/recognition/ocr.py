@@ -133,6 +133,7 @@ class ImageReader:
         key = repr((image.size, enlarged, finer and finer.scale)).encode()
         digest = hashlib.sha256(key + image.tobytes()).digest()
         if digest not in self._cache:
+            finer = finer or tiles.itself(image)
             tiled = tiles.read(load_recogniser(), image, finer, heartbeat) if finer else None
             if finer and tiled:
                 large, found, missing = tiled

@@ -6,6 +6,7 @@ not used here.
 
 import io
 import os
+from bisect import bisect
 from collections.abc import Sequence
 from itertools import accumulate, pairwise
 from statistics import median
@@ -60,6 +61,10 @@ STRIP_PIXELS, SEAM = 700_000, 24
 """Largest area of the strips a page is cut into for the larger model, which needs twice the memory
 and time for a pixel, and the pixels of its neighbours that are seen with each."""
 
+STRIP_LINES, MOST_LINES = 50, 200
+"""Lines of a strip, each of which may take the larger model a tenth of a second, and of a page for
+which it is used at all: more are hardly legible to either."""
+
 MAX_CHECKED, MARGIN = 40, 8
 """Unsure lines of a clear page that the larger model reads, each by itself with so many pixels
 around it; it takes 30 ms, as small strips do."""
@@ -107,7 +112,7 @@ class PaddleRecogniser:
         turns = page.quarter_turns
         coarse = _is_coarse(page.lines, enlarged)
         unread: list[Line] = []
-        if page.lines and (coarse or _is_unsure(page.lines)):
+        if 0 < len(page.lines) <= MOST_LINES and (coarse or _is_unsure(page.lines)):
             turned = image.transpose(TURNS[turns]) if turns else image
             found, unread = self._read_again(turned, page.lines, heartbeat, everything=coarse)
             page = Recognised(tuple(found), page.width, page.height)
@@ -282,9 +287,10 @@ def _strips(lines: Sequence[Line], size: tuple[int, int]) -> list[tuple[int, int
         changes[min(max(int(line.top) - 2, 0), height)] += 1
         changes[min(max(int(line.bottom) + 2, 0), height)] -= 1
     crossing = list(accumulate(changes))
+    centers = sorted(line.center_y for line in lines)
     cuts = [0]
-    while height - cuts[-1] > tallest:
-        places = range(cuts[-1] + tallest // 2, cuts[-1] + tallest)
+    while (most := _most_rows(cuts[-1], centers, tallest)) < height - cuts[-1]:
+        places = range(cuts[-1] + most // 2, cuts[-1] + most)
         least = min(crossing[place] for place in places)
         last = max(place for place in places if crossing[place] == least)
         first = last
@@ -292,6 +298,14 @@ def _strips(lines: Sequence[Line], size: tuple[int, int]) -> list[tuple[int, int
             first -= 1
         cuts.append((first + last) // 2)
     return list(pairwise([*cuts, height]))
+
+
+def _most_rows(top: int, centers: Sequence[float], tallest: int) -> int:
+    """Return how high a strip may be that begins at a row, by its area and the number of lines."""
+    following = bisect(centers, top) + STRIP_LINES
+    if following >= len(centers):
+        return tallest
+    return min(tallest, max(int(centers[following]) - top, 4 * SEAM))
 
 
 def _is_cut(lines: Sequence[Line], place: int) -> bool:

@@ -51,6 +51,10 @@ where letters are less than 8 pixels high, a third where they are 10, and a tent
 RUN, LEAST_RUNS = 4, 2
 """So many windows in a row are part of a line, of which a page has more than one."""
 
+DENSE_PIXELS, DENSE_RUNS = 1_200_000, 1000
+"""Size of an image, and number of these, of which a page of small print has more than is read at
+once in good time."""
+
 BLANK_RANGE = 24
 """Shades between the darkest and the lightest pixel of a band without text."""
 
@@ -90,6 +94,13 @@ def most_pixels(pages: int) -> int:
     """Return the pixels of the finer copy of a page, in a document of so many pages."""
     bands = min(max(DOCUMENT_BANDS // max(pages, 1), LEAST_BANDS), MAX_BANDS)
     return bands * BAND_PIXELS
+
+
+def itself(image: Image.Image) -> Finer | None:
+    """Return the finer copy of an image that has none: a dense page is read in bands as well."""
+    if image.width * image.height < DENSE_PIXELS:
+        return None
+    return Finer(1.0, lambda: image.convert("L"))
 
 
 def lost_details(image: Image.Image, scale: float) -> list[tuple[int, int]]:
@@ -144,7 +155,7 @@ def read(
     fine = finer.load()
     heartbeat()
     windows = lost_details(fine, finer.scale)
-    if not windows:
+    if not windows or (finer.scale == 1.0 and len(windows) < DENSE_RUNS):
         return None
     probe = _probe(fine, windows, WINDOW * max(2, round(finer.scale)))
     angle = skew.skew(probe)

@@ -171,6 +171,15 @@ async def test_a_hung_range_is_a_timeout_unless_a_part_is_enough() -> None:
         await ranged(Child(30, 1.0, p0=hung), partial=True).convert(LongDocuments(), None)
 
 
+@pytest.mark.parametrize(("limit", "seconds"), [(4.0, 2.0), (300.0, RANGE_SECONDS)])
+async def test_a_range_ends_well_before_its_time_limit(limit: float, seconds: float) -> None:
+    child = Child(3, 0.01)
+    limits = msgspec.structs.replace(LIMITS, wall_seconds=limit)
+    conversion = RangedConversion(DOCUMENT, child.run, assemble, limits, None, [])
+    await conversion.convert(LongDocuments(), None)
+    assert [task.seconds for task in child.tasks] == [seconds]
+
+
 async def test_of_a_first_range_that_hangs_the_pages_before_are_a_partial_result(
     blobs: LocalBlobs,
 ) -> None:

@@ -9,8 +9,16 @@ import pytest
 
 from ilios.engines.layout.items import Element
 from ilios.engines.pdf.structure import read_trees
+from tests import protected_pdfs
 from tests.ilios.engines.pdf.conftest import ConvertPdf
-from tests.tagged_pdfs import HOSTILE_TEXT, Tag, hostile_tree, marked, tagged_pdf
+from tests.tagged_pdfs import (
+    HOSTILE_TEXT,
+    Tag,
+    hostile_tree,
+    marked,
+    tagged_pdf,
+    with_hostile_tree,
+)
 
 MOST_CPU_SECONDS = 2.0
 
@@ -54,6 +62,17 @@ def test_a_tree_that_is_too_large_is_left_out_with_a_warning(
 ) -> None:
     (page,) = convert_pdf(hostile_tree(shared(24), hidden=hidden))
     assert page.markdown == HOSTILE_TEXT
+    assert page.method == "text_layer"
+    assert [one.code for one in page.warnings] == ["structure_left_out"]
+
+
+@pytest.mark.parametrize("kind", ["RC4-128", "AES-256"])
+def test_a_tree_in_a_protected_document_is_left_out(
+    convert_pdf: ConvertPdf, kind: protected_pdfs.Kind
+) -> None:
+    data = protected_pdfs.protected_pdf(kind, user=b"")
+    (page,) = convert_pdf(with_hostile_tree(data, shared(24)))
+    assert page.markdown == protected_pdfs.TEXT
     assert page.method == "text_layer"
     assert [one.code for one in page.warnings] == ["structure_left_out"]
 

@@ -83,7 +83,9 @@ def test_cells_close_together_are_those_of_the_tree(convert_pdf: ConvertPdf) -> 
             more = "/A << /O /Table /RowSpan 2 >>" if text == "Twins" else ""
             cells.append(Tag("TD" if at else "TH", [Tag("P", [number])], more))
             number += 1
-        tags.append(Tag("TR", cells))
+        # A row may have a drawing of its own, such as its background.
+        content += marked(200 + at, f"72 {696 - 15 * at} 100 12 re S\n")
+        tags.append(Tag("TR", [200 + at, *cells]))
     content += marked(number, line("Unknown", 72, 640)) + marked(number + 1, line("7", 155, 640))
     wide = Tag("TD", [number], "/A << /O /Table /ColSpan 2 >>")
     tags.append(Tag("TR", [wide, Tag("TD", [number + 1])]))
@@ -192,3 +194,32 @@ def test_a_paragraph_goes_on_at_the_top_of_the_next_column(convert_pdf: ConvertP
         "The left part of a longer text ends with this line, and it goes on over here, on the "
         "right until its end."
     )
+
+
+def test_a_table_of_rules_is_one_though_its_cells_are_tagged_as_paragraphs(
+    convert_pdf: ConvertPdf,
+) -> None:
+    rows = [["Horse", "Box"], ["Grey mare", "4"], ["Twins", "5"]]
+    content, number = marked(90, line("Stalls", 72, 740, size=18)), 0
+    for at, row in enumerate(rows):
+        for text, x in zip(row, (76, 176), strict=True):
+            content += marked(number, line(text, x, 700 - 20 * at))
+            number += 1
+    content += artifact(
+        "".join(f"72 {715 - 20 * at} m 272 {715 - 20 * at} l S\n" for at in range(4))
+        + "".join(f"{x} 655 m {x} 715 l S\n" for x in (72, 172, 272))
+    )
+    tags = [Tag("H1", [90]), *(Tag("P", [at]) for at in range(number))]
+    (page,) = convert_pdf(tagged_pdf((content, tags)))
+    assert "| Grey mare | 4 |" in page.markdown
+
+
+def test_code_at_the_start_of_a_paragraph_is_part_of_it(convert_pdf: ConvertPdf) -> None:
+    content = (
+        marked(0, line("Commands", 72, 720, size=18))
+        + marked(1, line("feed", 72, 690))
+        + marked(2, line("gives oats.", 104, 690))
+    )
+    tags = [Tag("H1", [0]), Tag("P", [Tag("Code", [1]), 2])]
+    (page,) = convert_pdf(tagged_pdf((content, tags)))
+    assert page.markdown == "# Commands\n\nfeed gives oats."

@@ -108,6 +108,19 @@ def test_strips_for_the_larger_model_are_bounded_and_cut_few_lines(lines: int) -
     assert not any(line.top < cut < line.bottom for cut in cuts for line in found)
 
 
+def test_strips_for_the_larger_model_have_a_bounded_number_of_lines() -> None:
+    paddle = pytest.importorskip("ilios.engines.recognition.paddle")
+    found = [
+        Line(300 * column, 24 * row, 300 * column + 250, 24 * row + 12, "text")
+        for row in range(20)
+        for column in range(6)
+    ]
+    strips = paddle._strips(found, (1800, 480))
+    counts = [sum(top <= line.center_y < bottom for line in found) for top, bottom in strips]
+    assert sum(counts) == len(found)
+    assert max(counts) <= paddle.STRIP_LINES
+
+
 @pytest.mark.parametrize(
     "size", [(1131, 1600), (2000, 2000), (1000, 100), (200, 2000), (6000, 300), (9000, 2000)]
 )

@@ -121,3 +121,20 @@ def test_a_document_of_many_large_pages_is_read_less_finely_with_a_warning(
     _, finer = frames.prepare_copies(image.resize((560 * 2, 9000 * 2)), tiles.most_pixels(1))
     assert finer
     assert finer.reduced > 1
+
+
+@pytest.mark.slow
+def test_reading_a_page_of_small_print_shows_progress_between_bands() -> None:
+    image = Image.new("RGB", (1200, 1050), "white")
+    font = ImageFont.load_default(9)
+    for top in range(20, 1030, 14):
+        ImageDraw.Draw(image).text(
+            (20, top), "Lamp oil and candles, rope, tar; " * 8, "black", font
+        )
+    calls: list[None] = []
+    recogniser = ocr.load_recogniser()
+    finer = tiles.itself(image)
+    assert finer
+    found = tiles.read(recogniser, image, finer, lambda: calls.append(None))
+    assert found
+    assert len(calls) > len(tiles.bands(image.convert("L")))
