@@ -315,25 +315,21 @@ async def _publish_once(
     """Publish a submission, or return what the same request has made before."""
     failpoints.reach("edge.stored")
     if event.fingerprint is None:
-        await passwords.seal(edge, event.tenant, given)
         try:
-            await edge.publisher.publish_if_first(event)
+            await _publish_first(edge, event, given)
         except AlreadyPublished:
             if only_first:
                 assert event.submitted_at is not None
                 return PriorSubmission(None, event.submitted_at, [])
             # The id is new: only an earlier try of this publish can have had it.
-        failpoints.reach("edge.published")
         return None
     try:
         prior = await _find_prior(edge, event)
     except BusUnavailable as error:
         raise NotPublished(str(error)) from error
     if prior is None:
-        await passwords.seal(edge, event.tenant, given)
         try:
-            await edge.publisher.publish_if_first(event)
-            failpoints.reach("edge.published")
+            await _publish_first(edge, event, given)
             return None
         except AlreadyPublished:
             prior = await _find_prior(edge, event)
@@ -361,6 +357,18 @@ def _is_own(
         return prior.submitted_at == event.submitted_at
     original = prior.documents[0].original
     return original is not None and original.key in blob_keys
+
+
+async def _publish_first(
+    edge: Edge, event: DocumentSubmitted | BatchSubmitted, given: passwords.Passwords
+) -> None:
+    """Seal the passwords of a submission and publish it.
+
+    :raises AlreadyPublished: its id is taken.
+    """
+    await passwords.seal(edge, event.tenant, given)
+    await edge.publisher.publish_if_first(event)
+    failpoints.reach("edge.published")
 
 
 async def _find_prior(
