@@ -4,6 +4,7 @@ from typing import Any
 
 import cv2
 import numpy as np
+from msgspec import structs
 from PIL import Image
 from rapidocr import RapidOCR
 
@@ -11,12 +12,20 @@ from ilios.engines.recognition.recogniser import (
     LARGEST_SIDE,
     OBLONG,
     TALL,
+    TURNS,
+    UNSURE_BELOW,
     Heartbeat,
     Line,
     Recognised,
+    mean_confidence,
     mostly_tall,
+    turn_lines,
     upright,
 )
+from ilios.engines.recognition.scripts import CLEAR_CHARACTERS, letters_and_digits, script_of
+
+NOTHING = "\N{REPLACEMENT CHARACTER}"
+"""Stands for the text of a line of which nothing could be read."""
 
 UNLIMITED_SIDE = 32_000
 LARGEST_BAND = 2_000_000
@@ -24,6 +33,19 @@ LARGEST_BAND = 2_000_000
 
 SEARCHED_SIDE, LEAST_SIDE = 736, 32
 """Shorter side to which an image is made larger for the search of lines, and that of a band."""
+
+LEAST_CONFIDENCE, ILLEGIBLE_BELOW = 0.5, 0.7
+"""Confidence below which a line is no text, and below which one of a clear page is not read."""
+
+UPSIDE_DOWN_BELOW = 0.8
+"""Mean confidence of a page below which it is read the other way round as well."""
+
+LEAST_LENGTH, MOST_LENGTH = 4, 60
+"""Length of a line of text, in its heights; shorter ones are symbols, longer ones are rules."""
+
+DENSITY = 0.5
+"""Signs of a line for each of its heights: Latin has 1.6 to 2.3, Chinese 0.7, and what is left of
+another script up to 0.5."""
 
 MIN_FLIP_CONFIDENCE = 0.9
 """Confidence above which the recogniser turns a line by 180 degrees."""
@@ -41,6 +63,12 @@ class _VotingOcr(RapidOCR):
 
     heartbeat: Heartbeat | None = None
     """Called between the steps of a page."""
+
+    def recognize_txt(self, img: list[Any]) -> Any:
+        """Return the text of the crops; one that has none is not left out."""
+        result = super().recognize_txt(img)
+        result.txts = tuple(text if text.strip() else NOTHING for text in result.txts or ())
+        return result
 
     def load_detector(self) -> Any:
         """Return what searches for lines."""
@@ -76,6 +104,7 @@ class RapidRecogniser:
                 "EngineConfig.onnxruntime.inter_op_num_threads": 1,
                 "Global.log_level": "critical",
                 "Global.max_side_len": LARGEST_SIDE,
+                "Global.text_score": 0.0,
             }
         )
 
@@ -88,6 +117,16 @@ class RapidRecogniser:
 
     def glance(self, image: Image.Image, heartbeat: Heartbeat) -> Recognised:
         """Read an image; there is no way with less effort."""
+        found = self._read(image, heartbeat)
+        if not found.lines or found.mean_confidence >= UPSIDE_DOWN_BELOW:
+            return found
+        # The classifier is no help with long lines.
+        reverse = self._read(image.transpose(TURNS[2]), heartbeat)
+        if reverse.mean_confidence <= found.mean_confidence:
+            return found
+        return structs.replace(reverse, quarter_turns=(reverse.quarter_turns + 2) % 4)
+
+    def _read(self, image: Image.Image, heartbeat: Heartbeat) -> Recognised:
         oblong = max(image.size) > OBLONG * min(image.size)
         is_band = oblong and image.width * image.height <= LARGEST_BAND
         self._ocr.max_side_len = UNLIMITED_SIDE if is_band else LARGEST_SIDE
@@ -96,13 +135,14 @@ class RapidRecogniser:
         self._ocr.heartbeat = heartbeat
         # The models were trained on BGR.
         found: Any = self._ocr(np.asarray(image)[:, :, ::-1])
-        lines = tuple(
+        heartbeat()
+        boxes = [
             Line(
                 float(box[:, 0].min()),
                 float(box[:, 1].min()),
                 float(box[:, 0].max()),
                 float(box[:, 1].max()),
-                text,
+                text.replace(NOTHING, "").strip(),
                 float(score),
             )
             for box, text, score in zip(
@@ -111,8 +151,32 @@ class RapidRecogniser:
                 found.scores or (),
                 strict=True,
             )
-        )
-        return upright(lines, image.size, _quarter_turns(lines, flipped=self._ocr.flipped))
+        ]
+        text = [line for line in boxes if line.text and line.confidence >= LEAST_CONFIDENCE]
+        clear = mean_confidence(text) >= UNSURE_BELOW
+        missed = [line for line in boxes if _is_unread(line) or (clear and _is_illegible(line))]
+        lines = [line for line in text if line not in missed]
+        unread = [structs.replace(line, confidence=0.0) for line in missed]
+        turns = _quarter_turns((*lines, *unread), flipped=self._ocr.flipped)
+        page = upright(tuple(lines), image.size, turns)
+        return structs.replace(page, unread=turn_lines(tuple(unread), *image.size, turns))
+
+
+def _is_unread(line: Line) -> bool:
+    """Whether a line is in an unknown script: the model leaves out the letters it does not know."""
+    if script_of(line.text) == "Greek":
+        return True
+    longer, shorter = max(line.width, line.height), max(min(line.width, line.height), 1.0)
+    signs = len("".join(line.text.split()))
+    return LEAST_LENGTH < longer / shorter < MOST_LENGTH and signs * shorter < DENSITY * longer
+
+
+def _is_illegible(line: Line) -> bool:
+    """Whether a line of a clear page is in another script most likely."""
+    return (
+        LEAST_CONFIDENCE <= line.confidence < ILLEGIBLE_BELOW
+        and letters_and_digits(line.text) >= CLEAR_CHARACTERS
+    )
 
 
 def _quarter_turns(lines: tuple[Line, ...], *, flipped: bool) -> int:

@@ -79,6 +79,14 @@ def test_lines_without_a_reading_have_no_confidence() -> None:
     assert averages((), (blank,)) == 0.0
 
 
+def test_a_model_that_leaves_unknown_letters_out_has_lines_of_few_signs() -> None:
+    rapid = pytest.importorskip("ilios.engines.recognition.rapid")
+    assert rapid._is_unread(Line(0, 0, 300, 30, "", 0.9))
+    assert rapid._is_unread(Line(0, 0, 300, 30, "3120", 0.9))
+    assert not rapid._is_unread(Line(0, 0, 300, 30, "Ledger of 3120", 0.9))
+    assert not rapid._is_unread(Line(0, 0, 60, 60, "", 0.9))  # a symbol
+
+
 @pytest.mark.usefixtures("no_tesseract")
 @pytest.mark.parametrize("lines", KNOWN)
 def test_a_known_script_raises_no_alarm(lines: list[str]) -> None:
