@@ -1,7 +1,7 @@
 # Everything a developer or an operator types. `make help` lists it.
 #
 # The environment is made from the lock files, by uv where it is on PATH, else by pip. A stamp in it
-# names the state of the files it was made from: when they change it is made anew, when they have
+# names the state of the files it was made from: when they change it is made again, when they have
 # not, nothing is run. The stamp is written last, so an interrupted installation starts over.
 
 PYTHON ?= # the interpreter to build on; without it, the first of PYTHONS that is new enough
@@ -81,13 +81,13 @@ sbom: install ## list the components of a release as CycloneDX JSON, in dist/ (n
 bench: install-dev ## measure this machine (make bench ARGS='--help')
 	@$(BIN)/python -m bench $(ARGS)
 
-# Keeps what is pinned unless told otherwise: ARGS='--upgrade' or ARGS='--upgrade-package pillow'.
+# Keeps what is pinned; to change that: ARGS='--upgrade' or ARGS='--upgrade-package pillow'.
 # One resolution holds for every platform and every Python we support. No address of an index gets
 # into the locks: where packages come from is the machine's affair, which packages is ours.
 LOCK = uv pip compile pyproject.toml --quiet --universal --python-version 3.11 --generate-hashes \
 	--no-emit-index-url --no-emit-find-links --custom-compile-command 'make lock' $(ARGS)
 
-lock: ## pin the dependencies of pyproject.toml anew (needs uv)
+lock: ## pin the dependencies of pyproject.toml again (needs uv)
 	@command -v uv >/dev/null || { echo "make lock needs uv: python3 -m pip install uv" >&2; exit 1; }
 	$(LOCK) --group build --output-file requirements.lock
 	$(LOCK) --group dev --constraints requirements.lock --output-file requirements-dev.lock
@@ -96,7 +96,7 @@ clean: ## remove what was made here, but not your data
 	rm -rf $(VENV) .audit .sbom dist .mypy_cache .ruff_cache .pytest_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
-# $(call install_lock,FILE): exactly what the lock says, or nothing. Compiled at once, because uv
+# $(call install_lock,FILE): exactly what the lock has, or nothing. Compiled at once, because uv
 # leaves that to the first start otherwise, and some machines forbid it there. pip is told to be
 # silent (-qq) because it warns of every package that one of several indexes does not have.
 define install_lock

@@ -11,7 +11,6 @@ from datetime import UTC, datetime
 from typing import Any, ClassVar, Generic, TypeVar
 
 import structlog
-from msgspec import Struct
 
 from actors.backoff import Backoff
 from actors.errors import (
@@ -28,7 +27,7 @@ from bus import codec, failpoints
 from bus.connection import Connection
 from bus.consumers import LANES, Consumer, lane_for
 from bus.dead_letters import DeadLetterPublisher
-from bus.delivery import Delivery
+from bus.delivery import Delivery, DeliveryInfo
 from bus.errors import BusFull, BusUnavailable, EventTooLarge
 from bus.inbox import FinishedUpTo, Inbox, nothing_finished
 from bus.publisher import Publisher
@@ -49,14 +48,6 @@ SLOTS_FULL_BACKOFF = Backoff(first=15.0, factor=1.5, longest=300.0)
 EventT = TypeVar("EventT", bound=DocumentEvent)
 
 log = structlog.get_logger("actor")
-
-
-class DeliveryInfo(Struct, frozen=True):
-    """When and how often an event was delivered; ``sequence`` is its position on the log."""
-
-    sequence: int
-    attempt: int
-    stored_at: datetime
 
 
 class Actor(ABC, Generic[EventT]):
@@ -226,7 +217,7 @@ class Actor(ABC, Generic[EventT]):
 
     def _decode(self, delivery: Delivery) -> DocumentEvent:
         event = codec.decode(delivery.subject, delivery.body)
-        if not isinstance(event, self.consumer.event_type):
+        if not isinstance(event, self.consumer.event_types):
             raise codec.MalformedEvent(f"{type(event).__name__} is not expected on this subject")
         return event
 
@@ -261,7 +252,7 @@ class Actor(ABC, Generic[EventT]):
                     event, delivery, RetryLater(f"the result is too large: {error}")
                 )
                 return
-            failpoints.reach("actor.said")
+            failpoints.reach("actor.published")
             await self._end(event, delivery)
 
     async def _hand_back(
@@ -299,7 +290,7 @@ class Actor(ABC, Generic[EventT]):
     ) -> AnyDocumentEvent | None:
         """Handle an event, and repeat interrupted work without giving the delivery back."""
         attempt = delivery.attempt - delivery.deferrals
-        info = DeliveryInfo(delivery.sequence, attempt, delivery.stored_at)
+        info = DeliveryInfo(delivery.sequence, attempt, delivery.stored_at, delivery.is_first)
         while True:
             try:
                 return await self.handle(event, info)  # type: ignore[arg-type]  # checked above

@@ -23,7 +23,12 @@ from bus.log import Log
 from bus.publisher import Publisher
 from bus.reader import Reader, ReadSession, SequenceGap
 from schemas.batches import BatchCompleted, BatchSubmitted, document_submissions
-from schemas.documents import DocumentCancelled, DocumentCompleted, DocumentFailed
+from schemas.documents import (
+    DocumentCancelled,
+    DocumentCompleted,
+    DocumentFailed,
+    DocumentSubmitted,
+)
 
 NAME = "aggregator"
 GROUP_SIZE = 200  # events in one group
@@ -146,7 +151,7 @@ class Aggregator:
             self._track(name, (document.document_id for document in batch.documents))
         if batch.submitted_at is None:
             batch = msgspec.structs.replace(batch, submitted_at=delivery.stored_at)
-        await asyncio.gather(*map(self._publisher.publish, document_submissions(batch)))
+        await asyncio.gather(*map(self._submit_document, document_submissions(batch)))
         failpoints.reach("aggregator.submitted")
         log.info(
             "batch submitted",
@@ -154,6 +159,14 @@ class Aggregator:
             batch_id=batch.batch_id,
             documents=len(batch.documents),
         )
+
+    async def _submit_document(self, document: DocumentSubmitted) -> None:
+        try:
+            await self._publisher.publish_if_first(document)
+        except AlreadyPublished:
+            first = await self._log.first_submission(document.tenant, document.document_id)
+            if first is None or first.event != document:  # its consumer makes it a dead letter
+                await self._publisher.publish(document)
 
     def _track(self, name: Ref, unfinished: Iterable[str]) -> None:
         self._unfinished[name] = set(unfinished)
@@ -192,7 +205,7 @@ class Aggregator:
             await self._publisher.publish_if_first(batch)
         except AlreadyPublished:
             return
-        failpoints.reach("aggregator.said")
+        failpoints.reach("aggregator.published")
         log.info(
             "batch completed",
             tenant=batch.tenant,

@@ -10,6 +10,7 @@ from schemas.batches import EngineJobStatus
 from schemas.documents import Blob, ModelVariant
 from schemas.options import NO_OPTIONS, ConversionOptions, EngineName
 from schemas.quality import ConversionWarnings, Quality
+from schemas.results import PageResult
 
 
 class Password(Struct, frozen=True):
@@ -45,7 +46,8 @@ class Conversion(Struct, frozen=True):
     """The result of a conversion: the Markdown of each page, in page order.
 
     ``seconds`` is the time of the work without the wait for a free engine. A ``partial`` one lacks
-    the last pages. The rest as with ``DocumentConverted``.
+    the last pages. ``markdown`` is None unless it is stored already. ``details`` are the reports on
+    the pages where they are not stored as ``result``. The rest as with ``DocumentConverted``.
     """
 
     pages: tuple[str, ...]
@@ -61,6 +63,8 @@ class Conversion(Struct, frozen=True):
     warnings: ConversionWarnings = ()
     quality: Quality | None = None
     partial: bool = False
+    markdown: Blob | None = None
+    details: tuple[PageResult, ...] = ()
 
 
 class Unconvertible(Exception):

@@ -1,24 +1,25 @@
 """The fetcher: stores the original of a document and detects its type.
 
-It consumes ``submitted``, publishes ``fetched`` and has no state.
+It consumes ``submitted``, publishes ``fetched`` and has no state. Uploads that the edge has stored
+and detected are converted without it.
 """
 
 from collections.abc import AsyncIterator
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from typing import ClassVar
 
-import msgspec
 import structlog
 
-from actors import sniffing
-from actors.actor import Actor, DeliveryInfo
+from actors import sniffing, submissions
+from actors.actor import Actor
 from actors.blob_keys import fetched_key, original_key
 from actors.cancellations import Cancellations, Cancelled
-from actors.errors import MoveToDeadLetters, Reject, RetryLater
+from actors.errors import Reject, RetryLater
 from actors.ports import BlobNotFound, Blobs, Downloader, DownloadFailed, StorageFull
 from actors.slots import FairSlots
 from bus.connection import Connection
 from bus.consumers import Consumer
+from bus.delivery import DeliveryInfo
 from bus.inbox import FinishedUpTo, nothing_finished
 from bus.log import Log
 from schemas.documents import Blob, DocumentFetched, DocumentSubmitted, Inline, Remote, Stored
@@ -26,9 +27,6 @@ from schemas.documents import Blob, DocumentFetched, DocumentSubmitted, Inline, 
 MAX_DOWNLOADS = 32
 """Concurrent downloads. Documents from other sources never wait for one."""
 STORAGE_FULL_PAUSE = 5.0  # seconds between attempts on a full volume
-DUPLICATE_WINDOW = timedelta(
-    minutes=1
-)  # repetitions by the publisher; later ones come from the janitor
 MAX_FRESH_AGE = 30.0  # seconds on the log in which no other process can have fetched it
 _FINAL_EVENTS = ("fetched", "failed")
 
@@ -43,6 +41,7 @@ class Fetcher(Actor[DocumentSubmitted]):
         description="Brings originals in and finds out what they are",
         event_type=DocumentSubmitted,
         concurrency=16,
+        wanted=submissions.needs_fetching,
     )
 
     def __init__(
@@ -89,7 +88,7 @@ class Fetcher(Actor[DocumentSubmitted]):
             if await self._is_already_handled(event, delivery):
                 return None
             original = await self._original(event)
-            head, tail = await self._blobs.read_ends(original.key, sniffing.SNIFF_LENGTH)
+            content_type = await self._detect(original)
         except Cancelled:
             log.info("document cancelled during fetching")
             return None
@@ -103,13 +102,6 @@ class Fetcher(Actor[DocumentSubmitted]):
             if error.retryable:
                 raise RetryLater(error.reason, code=error.code) from error
             raise Reject(error.code, error.reason) from error
-        if original.size == 0:
-            raise Reject("empty", "The document is empty.")
-        content_type = sniffing.sniff(head, tail)
-        if content_type is None:
-            description = sniffing.describe(head, tail)
-            reason = f"This is {description}; what can be converted: {sniffing.SUPPORTED_TYPES}."
-            raise Reject("unsupported_type", reason)
         return DocumentFetched(
             document_id=event.document_id,
             tenant=event.tenant,
@@ -130,14 +122,9 @@ class Fetcher(Actor[DocumentSubmitted]):
         :raises MoveToDeadLetters: the id belongs to another submission.
         """
         tenant, document_id = event.tenant, event.document_id
-        first = await self._log.first_submission(tenant, document_id)
-        if first is not None and first.sequence != delivery.sequence:
-            if msgspec.structs.replace(first.event, requeues=event.requeues) != event:
-                raise MoveToDeadLetters(
-                    f"id already taken by another submission, sequence {first.sequence}"
-                )
-            repeated = event.requeues == first.event.requeues
-            if repeated and delivery.stored_at - first.stored_at < DUPLICATE_WINDOW:
+        first = await submissions.find_repeated(self._log, event, delivery)
+        if first is not None:
+            if submissions.is_duplicate(event, delivery, first):
                 return True
         elif delivery.attempt == 1 and _age_on_log(delivery) < MAX_FRESH_AGE:
             return False
@@ -146,6 +133,21 @@ class Fetcher(Actor[DocumentSubmitted]):
             if last is not None and last.event.requeues >= event.requeues:
                 return True
         return False
+
+    async def _detect(self, original: Blob) -> str:
+        """Return the content type of stored bytes.
+
+        :raises Reject: there are none, or they cannot be converted.
+        """
+        head, tail = await self._blobs.read_ends(original.key, sniffing.SNIFF_LENGTH)
+        if original.size == 0:
+            raise Reject("empty", "The document is empty.")
+        content_type = sniffing.sniff(head, tail)
+        if content_type is None:
+            description = sniffing.describe(head, tail)
+            reason = f"This is {description}; what can be converted: {sniffing.SUPPORTED_TYPES}."
+            raise Reject("unsupported_type", reason)
+        return content_type
 
     async def _original(self, event: DocumentSubmitted) -> Blob:
         """Return the original, stored here unless the edge has stored it.

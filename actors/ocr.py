@@ -1,6 +1,7 @@
 """The OCR actor: has an engine convert documents to Markdown.
 
-It consumes ``fetched`` and publishes ``converted``. Its memory is only an optimisation.
+It consumes ``fetched``, and ``submitted`` of uploads that need no fetcher, and publishes
+``converted``. Its memory is only an optimisation.
 """
 
 import time
@@ -10,8 +11,10 @@ from pathlib import Path
 from typing import ClassVar
 
 import structlog
+from msgspec.structs import replace
 
-from actors.actor import Actor, DeliveryInfo
+from actors import submissions
+from actors.actor import Actor
 from actors.backoff import Backoff
 from actors.cancellations import Cancellations, Cancelled
 from actors.engines import (
@@ -25,13 +28,13 @@ from actors.engines import (
 )
 from actors.errors import Reject, RetryLater
 from actors.ports import BlobNotFound, Blobs
-from actors.publishable import store_markdown
+from actors.publishable import fetched_from, store_markdown
 from bus.connection import Connection
-from bus.consumers import URGENT, Consumer
-from bus.delivery import Delivery
+from bus.consumers import URGENT, Consumer, ConsumerProgress, lane_for
+from bus.delivery import Delivery, DeliveryInfo
 from bus.inbox import FinishedUpTo, nothing_finished
 from bus.log import Log
-from schemas.documents import DocumentConverted, DocumentEvent, DocumentFetched
+from schemas.documents import DocumentConverted, DocumentEvent, DocumentFetched, DocumentSubmitted
 
 MAX_BLAMED_CRASHES = 2  # crashes of engines after which the document is the cause
 MAX_MEMORY_CRASHES = 2  # engines out of memory after which the document needs too much
@@ -62,13 +65,22 @@ DiscardParts = Callable[[SourceFile], Awaitable[None]]
 log = structlog.get_logger("ocr")
 
 
-class Ocr(Actor[DocumentFetched]):
+STORED = Consumer(
+    name="ocr-stored",
+    description="Makes Markdown of uploads that need no fetcher",
+    event_type=DocumentSubmitted,
+    wanted=submissions.is_detected,
+)
+
+
+class Ocr(Actor[DocumentFetched | DocumentSubmitted]):
     """Looks up finished conversions on the log instead of repeating them."""
 
     consumer: ClassVar = Consumer(
         name="ocr",
         description="Makes Markdown of originals with an engine",
         event_type=DocumentFetched,
+        beside=STORED,
     )
 
     def __init__(
@@ -91,6 +103,7 @@ class Ocr(Actor[DocumentFetched]):
         )
         self._cancellations = cancellations
         self._log = Log(connection)
+        self._progress = ConsumerProgress(connection)
         self._blobs = blobs
         self._engine = engine
         self._discard_parts = discard_parts
@@ -103,30 +116,62 @@ class Ocr(Actor[DocumentFetched]):
         self._waits: dict[tuple[str, str], tuple[float, int]] = {}
 
     async def handle(
-        self, event: DocumentFetched, delivery: DeliveryInfo
+        self, event: DocumentFetched | DocumentSubmitted, delivery: DeliveryInfo
     ) -> DocumentConverted | None:
         if event.held or await self._cancellations.is_cancelled(event, delivery.stored_at):
             return None
+        repeated = False
+        if isinstance(event, DocumentSubmitted):
+            first = await submissions.find_repeated(self._log, event, delivery)
+            if first is not None and submissions.is_duplicate(event, delivery, first):
+                return None
+            repeated = first is not None
+        fetched = _as_fetched(event)
+        if fetched is None:
+            return None
+        if not fetched.original.size:
+            raise Reject("empty", "The document is empty.")
         name = (event.tenant, event.document_id, event.requeues)
-        if name in self._in_progress:
+        unfinished = isinstance(event, DocumentFetched) and (
+            name in self._in_progress or await self._is_submission_unfinished(event)
+        )
+        if unfinished or name in self._in_progress:
             # A repeated event: a delivery is never handled twice at a time.
             log.info("document already in progress", document_id=event.document_id)
             return None
-        repeated = name in self._started
+        repeated = repeated or name in self._started
         self._started[name] = None
         while len(self._started) > MAX_REMEMBERED_STARTED:
             del self._started[next(iter(self._started))]
         self._in_progress.add(name)
         try:
-            return await self._handle_once(event, delivery, repeated=repeated)
+            return await self._handle_once(fetched, delivery, repeated=repeated)
         finally:
             self._in_progress.discard(name)
 
     async def clean_up(self, event: DocumentEvent, delivery: Delivery) -> None:
         # Only now: a conversion whose result was not published is repeated from its parts.
-        if self._discard_parts is not None and isinstance(event, DocumentFetched):
+        fetched = _as_fetched(event)
+        if self._discard_parts is not None and fetched is not None:
             info = DeliveryInfo(delivery.sequence, delivery.attempt, delivery.stored_at)
-            await self._discard_parts(_source_file(Path(), event, info))
+            await self._discard_parts(_source_file(Path(), fetched, info))
+
+    async def _is_submission_unfinished(self, event: DocumentFetched) -> bool:
+        """Whether the document is converted from its submission, maybe by another process.
+
+        Beside a fetcher of a former version such a document is fetched nevertheless.
+        """
+        first = await self._log.first_submission(event.tenant, event.document_id)
+        if first is None or first.event.detected is None:
+            return False
+        sequence = first.sequence
+        if event.requeues != first.event.requeues:
+            last = await self._log.last_event(event.tenant, event.document_id, "submitted")
+            if last is None or last.event != replace(first.event, requeues=event.requeues):
+                return False  # requeued after it had been fetched
+            sequence = last.sequence
+        durable = STORED.durable(lane_for(first.event.priority))
+        return sequence > await self._progress.ack_floor(durable)
 
     async def _handle_once(
         self, event: DocumentFetched, delivery: DeliveryInfo, *, repeated: bool
@@ -231,6 +276,13 @@ class Ocr(Actor[DocumentFetched]):
                 if external >= MAX_EXTERNAL_CRASHES:
                     reason = f"The converter did not get through: {error.reason}."
                     raise RetryLater(reason, code="engine_crashed") from error
+
+
+def _as_fetched(event: DocumentEvent) -> DocumentFetched | None:
+    """Return the event from which a document is converted, or None for any other."""
+    if isinstance(event, DocumentSubmitted):
+        return fetched_from(event)
+    return event if isinstance(event, DocumentFetched) else None
 
 
 def _refused(event: DocumentFetched, error: Unconvertible) -> Reject:

@@ -25,7 +25,7 @@ class BlobNotFound(Exception):
 class StorageUnavailable(Exception):
     """The store does not answer or fails; the call may be repeated.
 
-    Nothing is known about the blob. The message is for the operator.
+    It does not mean that the blob is missing. The message is for the operator.
     """
 
 
@@ -76,6 +76,18 @@ class Blobs(Protocol):
 
     async def put_bytes(self, key: str, data: bytes) -> Blob:
         """Store bytes.
+
+        :raises StorageFull: when the volume has no room.
+        """
+        ...
+
+    async def put_with_derived(
+        self, key: str, data: bytes, derived_key: str, derived: bytes
+    ) -> tuple[Blob, Blob]:
+        """Store bytes, and beside them others that can be made of them again.
+
+        When it returns, only the first are certain to survive a power cut; both survive the end of
+        the process. When it fails, the first may be stored.
 
         :raises StorageFull: when the volume has no room.
         """
@@ -153,7 +165,7 @@ class Blobs(Protocol):
     async def sweep_temporary(self, older_than: timedelta) -> int:
         """Delete what unfinished puts have left behind; returns how many.
 
-        A store that cannot tell them from running puts deletes only those ``older_than``.
+        A store that cannot separate them from running puts deletes only those ``older_than``.
         """
         ...
 

@@ -1,11 +1,13 @@
 """Events that several actors publish, made from a row or from a conversion."""
 
 import asyncio
+from collections.abc import Sequence
 
 import structlog
 
 from actors.blob_keys import markdown_key, original_key
 from actors.engines import PAGE_SEPARATOR, Conversion
+from actors.page_markdown import join_pages
 from actors.ports import Blobs, StorageUnavailable
 from schemas.documents import (
     Blob,
@@ -60,6 +62,23 @@ def fetched_event(document: DocumentRecord) -> DocumentFetched | None:
     )
 
 
+def fetched_from(submitted: DocumentSubmitted) -> DocumentFetched | None:
+    """Return what the fetcher would publish of a submission; None if it has to fetch or detect."""
+    if submitted.detected is None or not isinstance(submitted.source, Stored):
+        return None
+    source = submitted.source
+    key = original_key(submitted.tenant, submitted.document_id, source.suffix)
+    return DocumentFetched(
+        document_id=submitted.document_id,
+        tenant=submitted.tenant,
+        priority=submitted.priority,
+        requeues=submitted.requeues,
+        original=Blob(key, source.size, source.sha256),
+        content_type=submitted.detected,
+        options=submitted.options,
+    )
+
+
 RETRY_PAUSE = 5.0  # seconds between attempts to store the Markdown
 CHARACTERS_PER_TOKEN = 4  # the estimate where an engine does not count tokens
 
@@ -69,14 +88,14 @@ log = structlog.get_logger("conversions")
 async def store_markdown(
     blobs: Blobs, event: DocumentEvent, conversion: Conversion
 ) -> DocumentConverted:
-    """Store the Markdown of a conversion and return the event that it was made.
+    """Store the Markdown of a conversion, if it is not, and return the event that it was made.
 
     While the store is unavailable it is retried, so that the conversion is not repeated.
     """
-    text = PAGE_SEPARATOR.join(conversion.pages)
-    key = markdown_key(event.tenant, event.document_id)
-    # "replace": half a surrogate pair, which a damaged font can yield, has no UTF-8.
-    markdown = await _put_with_retries(blobs, key, text.encode(errors="replace"))
+    markdown = conversion.markdown
+    if markdown is None:
+        key = markdown_key(event.tenant, event.document_id)
+        markdown = await _put_with_retries(blobs, key, join_pages(conversion.pages))
     return DocumentConverted(
         document_id=event.document_id,
         tenant=event.tenant,
@@ -87,7 +106,7 @@ async def store_markdown(
         engine=conversion.engine,
         model=conversion.model,
         seconds=round(clamp_seconds(conversion.seconds), 6),
-        input_tokens=conversion.input_tokens or -(-len(text) // CHARACTERS_PER_TOKEN),
+        input_tokens=conversion.input_tokens or _estimate_tokens(conversion.pages),
         output_tokens=conversion.output_tokens,
         result=conversion.result,
         billed_pages=conversion.billed_pages,
@@ -97,6 +116,11 @@ async def store_markdown(
         quality=conversion.quality,
         partial=conversion.partial,
     )
+
+
+def _estimate_tokens(pages: Sequence[str]) -> int:
+    characters = sum(map(len, pages)) + len(PAGE_SEPARATOR) * max(len(pages) - 1, 0)
+    return -(-characters // CHARACTERS_PER_TOKEN)
 
 
 async def _put_with_retries(blobs: Blobs, key: str, data: bytes) -> Blob:

@@ -41,7 +41,7 @@ _STARTS = (
     (b"\0\0\0\x0cjP  \r\n\x87\n", JPEG_2000),
     (b"\xff\x4f\xff\x51\0", JPEG_2000),
 )
-# ISO 23008-12: a box of brands begins the file, and the first of them that is known decides.
+# ISO 23008-12: a box of brands begins the file, and the first of them that is listed here decides.
 _HEIF_BRANDS = {
     **dict.fromkeys((b"avif", b"avis"), AVIF),
     **dict.fromkeys((b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx"), HEIC),
@@ -77,6 +77,26 @@ _OLE_KINDS = (
 _HTML_START = re.compile(
     rb"\s*(?:<!--.*?-->\s*)*<(?:!doctype html|html|head|body)\b", re.IGNORECASE | re.DOTALL
 )
+
+
+class Ends:
+    """The first and the last ``SNIFF_LENGTH`` bytes of a document that passes by in chunks."""
+
+    def __init__(self) -> None:
+        self._head = bytearray()
+        self._tail = bytearray()
+
+    def add(self, chunk: bytes) -> None:
+        """Add the next bytes of the document."""
+        if (missing := SNIFF_LENGTH - len(self._head)) > 0:
+            self._head += chunk[:missing]
+        self._tail += chunk[-SNIFF_LENGTH:]
+        if len(self._tail) > 4 * SNIFF_LENGTH:  # not each time: chunks may be small
+            del self._tail[:-SNIFF_LENGTH]
+
+    def sniff(self) -> str | None:
+        """Return the content type of the document, as ``sniff`` does."""
+        return sniff(bytes(self._head), bytes(self._tail[-SNIFF_LENGTH:]))
 
 
 def sniff(head: bytes, tail: bytes) -> str | None:

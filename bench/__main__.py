@@ -11,12 +11,14 @@ from typing import Any, get_args
 
 from bench import (
     batches,
+    blobs,
     clean,
     clouds,
     connections,
     convert,
     corpus,
     full_volume,
+    history,
     hostile,
     long_documents,
     long_runs,
@@ -30,6 +32,7 @@ from bench import (
 MEASURES: dict[str, Callable[..., Coroutine[Any, Any, None]]] = {
     "pipeline": pipeline.measure,
     "side-by-side": side_by_side.measure,
+    "blobs": blobs.measure,
     "clouds": clouds.measure,
     "convert": convert.measure,
     "cost": convert.measure_cost,
@@ -44,6 +47,7 @@ MEASURES: dict[str, Callable[..., Coroutine[Any, Any, None]]] = {
     "connections": connections.measure,
     "fullvolume": full_volume.measure,
     "growth": long_runs.measure_growth,
+    "history": history.measure_history,
     "soak": long_runs.measure_soak,
     "starvation": starvation.measure,
     "long": long_documents.measure,

@@ -43,10 +43,10 @@ async def measure_download(documents: int = 100, kilobytes: int = 1024) -> None:
         (batch_id,) = await _submit_batches(running.url, 1, documents, 10)
         await _wait_until_completed(running.url, [batch_id], documents)
         for form in ("jsonl", "zip", "jsonl", "zip"):
-            before = running.resident_mb()["service"]
+            before = server.of_service(running.resident_mb())
             running.reset_peak()
             size = await _download(f"{running.url}/v1/batch/download/{batch_id}?format={form}")
-            peak = running.resident_mb("VmHWM")["service"]
+            peak = server.of_service(running.resident_mb("VmHWM"))
             print(
                 f"download as {form:<9}{size / 2**20:.0f} MB; the service's memory moved by "
                 f"{peak - before:.1f} MB"
@@ -83,10 +83,10 @@ async def _wait_until_completed(url: str, ids: list[str], documents: int) -> Non
 
 async def _print_status_cost(running: MeasuredService, batch_id: str) -> None:
     client = Client(running.url)
-    before = running.cpu_seconds()["service"]
+    before = server.of_service(running.cpu_seconds())
     for _ in range(STATUS_READS):
         await client.get(f"/v1/batch/status/{batch_id}")
-    used = running.cpu_seconds()["service"] - before
+    used = server.of_service(running.cpu_seconds()) - before
     client.close()
     print(f"status of a batch    {1000 * used / STATUS_READS:.2f} ms of CPU in the service")
 

@@ -66,8 +66,9 @@ async def measure(seconds: float = 20.0) -> None:
                 took, wrong = await _poll_health(running.url, seconds)
             worst = max(worst, *took)
             _print(what, took, wrong, ends)
-        files = len(list(Path(f"/proc/{running.pid}/fd").iterdir()))
-        print(f"afterwards: {running.resident_mb()['service']:.0f} MB, {files} open files")
+        edge = running.processes().get(server.EDGE_PROCESS, running.pid)
+        files = len(list(Path(f"/proc/{edge}/fd").iterdir()))
+        print(f"afterwards: {server.of_service(running.resident_mb()):.0f} MB, {files} open files")
     met = "ok" if worst <= BAR else "NOT MET"
     print(f"{met}: every /health within {1000 * BAR:.0f} ms ({1000 * worst:.0f} ms)")
 

@@ -13,11 +13,19 @@ from pathlib import Path
 
 from actors.engines import Conversion, SourceFile
 from ilios import logs
-from ilios.chaos.processes import NATS_SERVER, ROOT, SERVE, ServiceProcess, command_line
+from ilios.chaos.processes import (
+    EDGE,
+    NATS_SERVER,
+    ROOT,
+    SERVE,
+    ServiceProcess,
+    command_line,
+)
 from ilios.runtime import event_loop, process_settings
 from ilios.service import service
 from ilios.settings.environ import from_environ
 
+EDGE_PROCESS = EDGE.rpartition(".")[2]
 LOOP_ROUNDS = 2_000_000
 
 
@@ -128,6 +136,11 @@ async def run_service(
             yield running
         finally:
             await running.stop()
+
+
+def of_service(figures: dict[str, float]) -> float:
+    """Return the sum for the core and its edge process, without nats-server and engines."""
+    return figures["service"] + figures.get(EDGE_PROCESS, 0.0)
 
 
 def _kind(pid: int, command: str) -> str:

@@ -45,9 +45,10 @@ async def measure_memory() -> None:
     ):
         own = sum(mb for name, mb in resident.items() if not name.startswith("engine"))
         print(f"{what:<20} {own:.0f} MB: " + ", ".join(f"{k} {v:.0f}" for k, v in resident.items()))
+    before = server.of_service(idle)
     print(
-        f"service moved by     {peak['service'] - idle['service']:.1f} MB during the upload, "
-        f"{after['service'] - idle['service']:.1f} MB in all"
+        f"service moved by     {server.of_service(peak) - before:.1f} MB during the upload, "
+        f"{server.of_service(after) - before:.1f} MB in all"
     )
     print(f"it ended             {outcome}")
 
@@ -65,7 +66,7 @@ async def measure_s3(
         environ: dict[str, Any] = s3.environ(config)
         async with server.run_service(stub=True, **environ) as running, _session() as session:
             await asyncio.sleep(IDLE_AFTER)
-            idle = running.resident_mb()["service"]
+            idle = server.of_service(running.resident_mb())
             print(f"idle                 {idle:.0f} MB; {clients} x {megabytes} MiB, {store}")
 
             async def measured(what: str, *work: Coroutine[Any, Any, _T]) -> list[_T]:
@@ -96,11 +97,11 @@ async def _measured(
     *work: Coroutine[Any, Any, _T],
 ) -> list[_T]:
     running.reset_peak()
-    before, began = running.cpu_seconds()["service"], time.monotonic()
+    before, began = server.of_service(running.cpu_seconds()), time.monotonic()
     done = await asyncio.gather(*work)
     took = time.monotonic() - began
-    peak = running.resident_mb("VmHWM")["service"]
-    cpu = running.cpu_seconds()["service"] - before
+    peak = server.of_service(running.resident_mb("VmHWM"))
+    cpu = server.of_service(running.cpu_seconds()) - before
     print(
         f"{what:<20} {size / MIB / took:.0f} MiB/s in {took:.1f} s, service: {cpu:.1f} s of CPU, "
         f"peak {peak:.0f} MB, moved by {peak - idle:.1f} MB"

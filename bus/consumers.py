@@ -1,15 +1,18 @@
 """The durable consumers: their filters, deadlines and lanes by priority."""
 
+from collections.abc import Callable
+
 import nats.errors
 import structlog
-from msgspec import Struct
+from msgspec import Struct, structs
 from nats.js import JetStreamContext
-from nats.js.api import AckPolicy, ConsumerConfig, DeliverPolicy
+from nats.js.api import AckPolicy, ConsumerConfig, ConsumerInfo, DeliverPolicy
 from nats.js.errors import Error as JetStreamError
 from nats.js.errors import NotFoundError
 
 from bus import streams, subjects
 from bus.connection import Connection
+from bus.delivery import Delivery
 from bus.errors import BusUnavailable
 from schemas.documents import AnyDocumentEvent
 from schemas.events import AnyEvent
@@ -48,7 +51,9 @@ class Consumer(Struct, frozen=True, kw_only=True):
 
     ``ack_wait`` is the acknowledgement deadline in seconds, renewed while work goes on. ``backoff``
     holds the delays in seconds between attempts; after the last of them the event becomes a dead
-    letter. One process handles ``concurrency`` events at a time.
+    letter. One process handles ``concurrency`` events at a time. Deliveries that are not ``wanted``
+    are acknowledged as they arrive. ``beside`` is another consumer whose events the actor handles
+    together with these, lane by lane; of it only name, description, type and ``wanted`` count.
     """
 
     name: str
@@ -57,6 +62,21 @@ class Consumer(Struct, frozen=True, kw_only=True):
     ack_wait: float = 5.0
     backoff: tuple[float, ...] = (5.0, 10.0, 20.0)
     concurrency: int = 16
+    wanted: Callable[[Delivery], bool] | None = None
+    beside: "Consumer | None" = None
+
+    @property
+    def sources(self) -> tuple["Consumer", ...]:
+        """This consumer, and the one beside it."""
+        if self.beside is None:
+            return (self,)
+        # The deadlines of both are renewed together.
+        return (self, structs.replace(self.beside, ack_wait=self.ack_wait))
+
+    @property
+    def event_types(self) -> tuple[type[AnyDocumentEvent], ...]:
+        """The types of the events that the actor handles."""
+        return tuple(source.event_type for source in self.sources)
 
     def durable(self, lane: Lane) -> str:
         """Return the name of the durable of a lane, as ``nats consumer report`` shows it."""
@@ -149,7 +169,7 @@ async def _ensure_consumer(js: JetStreamContext, config: ConsumerConfig) -> None
 
 
 class ConsumerProgress:
-    """Positions of the consumers of ``ILIOS_EVENTS``."""
+    """Positions and workers of the consumers of ``ILIOS_EVENTS``."""
 
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
@@ -159,10 +179,24 @@ class ConsumerProgress:
 
         :raises BusUnavailable: the server does not answer.
         """
+        info = await self._info(durable)
+        return int(info.ack_floor.stream_seq) if info and info.ack_floor else 0
+
+    async def has_workers(self, durable: str) -> bool:
+        """Whether a worker waits for deliveries of a durable or has some; raises as ``ack_floor``.
+
+        Deliveries of a worker that has died count until another one has them.
+        """
+        info = await self._info(durable)
+        return info is not None and bool(info.num_waiting or info.num_ack_pending)
+
+    async def _info(self, durable: str) -> ConsumerInfo | None:
         try:
-            info = await self._connection.jetstream.consumer_info(streams.EVENTS, durable)
+            info: ConsumerInfo = await self._connection.jetstream.consumer_info(
+                streams.EVENTS, durable
+            )
         except NotFoundError:
-            return 0
+            return None
         except (nats.errors.Error, JetStreamError, TimeoutError) as error:
             raise BusUnavailable(f"the log does not answer: {error}") from error
-        return int(info.ack_floor.stream_seq) if info.ack_floor else 0
+        return info

@@ -5,9 +5,15 @@ from datetime import UTC, datetime
 
 import msgspec
 import nats.errors
+from msgspec import Struct
 from nats.aio.msg import Msg
 
-from bus.lean_client import LeanClient
+from bus import subjects
+from bus.lean_client import RAW_HEADERS, LeanClient
+
+EXPECTED_LAST_SEQUENCE_HEADER = "Nats-Expected-Last-Subject-Sequence"
+EXPECTED_LAST_SUBJECT_HEADER = "Nats-Expected-Last-Subject-Sequence-Subject"
+"""Of these two the server looks at the first line of each."""
 
 _NANOSECONDS = 1_000_000_000
 
@@ -24,6 +30,7 @@ class Delivery:
 
     __slots__ = (
         "_client",
+        "_raw_headers",
         "_reply",
         "attempt",
         "body",
@@ -42,6 +49,7 @@ class Delivery:
         start = 4 if len(tokens) <= 9 else 6
         self._client = client
         self._reply = message.reply
+        self._raw_headers = (message.headers or {}).get(RAW_HEADERS, "")
         self.subject: str = message.subject
         self.body: bytes = message.data
         self.attempt = int(tokens[start])
@@ -57,12 +65,35 @@ class Delivery:
         tokens = self.subject.split(".", 5)
         return tokens[4] if len(tokens) > 4 else ""
 
+    @property
+    def is_first(self) -> bool:
+        """Whether the event is certainly the first of its kind about its document.
+
+        It is one that the log took on that condition (``Publisher.publish_if_first``).
+        """
+        if self._raw_headers.count(EXPECTED_LAST_SEQUENCE_HEADER) != 2:  # neither none nor several
+            return False
+        try:
+            address = subjects.parse_document(self.subject)
+        except subjects.MalformedSubject:
+            return False
+        condition = subjects.document_filter(address.event, address.tenant, address.document_id)
+        lines = self._raw_headers.split("\r\n")
+        return (
+            f"{EXPECTED_LAST_SEQUENCE_HEADER}: 0" in lines
+            and f"{EXPECTED_LAST_SUBJECT_HEADER}: {condition}" in lines
+        )
+
     def redirect_acks_to(self, later: "Delivery") -> None:
         """Acknowledge a later delivery of the same event from now on."""
         self._reply = later._reply  # noqa: SLF001  # of the same class
 
     async def ack(self) -> None:
         """Acknowledge the event; with ``AckPolicy.ALL`` also everything before it."""
+        self._send_ack(b"+ACK")
+
+    def ack_soon(self) -> None:
+        """Acknowledge the event, for callers that cannot wait."""
         self._send_ack(b"+ACK")
 
     async def nak(self, delay: float) -> None:
@@ -85,3 +116,15 @@ class Delivery:
         # If it cannot be sent, the event is delivered again.
         with suppress(nats.errors.Error, OSError):
             self._client.publish_soon(self._reply, body)
+
+
+class DeliveryInfo(Struct, frozen=True):
+    """When and how often an event was delivered; ``sequence`` is its position on the log.
+
+    One that ``is_first`` is certainly the first of its kind about its document.
+    """
+
+    sequence: int
+    attempt: int
+    stored_at: datetime
+    is_first: bool = False

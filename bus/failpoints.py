@@ -10,15 +10,16 @@ Failpoint = Literal[
     "actor.acknowledged",  # acknowledged, but not yet released
     "actor.answered",  # the work is done, its result is not published
     "actor.buried",  # the dead letter is filed, the failure is not published
-    "actor.said",  # the result is on the log, the event is not acknowledged
-    "aggregator.said",  # the end of a batch is on the log, the aggregator has not recorded it
+    "actor.published",  # the result is on the log, the event is not acknowledged
+    "aggregator.published",  # the end of a batch is on the log, the aggregator has not recorded it
     "aggregator.submitted",  # the documents of a batch are on the log, it is not acknowledged
     "batcher.converted",  # a result of an engine batch is published, others are not
     "batcher.handed_over",  # the engine has a batch, that is not published
+    "blobs.derived",  # a blob has its name and may not be durable, its caller has no result
     "blobs.put",  # a blob is durable, its caller has no result
     "blobs.written",  # a blob is written and does not have its name yet
-    "deletion.said",  # a removal is on the log, its client has no response
-    "edge.said",  # a submission is on the log, its client has no response
+    "deletion.published",  # a removal is on the log, its client has no response
+    "edge.published",  # a submission is on the log, its client has no response
     "edge.stored",  # the bytes of a submission are stored, it is not published
     "engine.range_stored",  # a range of a long document is stored, the next one has not begun
     "erasing.erased",  # bytes of a removed document are gone, the row does not show it

@@ -4,6 +4,7 @@ import asyncio
 from collections import Counter, deque
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
+from itertools import product
 
 import nats.errors
 from nats.js.errors import Error as JetStreamError
@@ -51,14 +52,17 @@ class Inbox:
         self._consumer = consumer
         self._max_per_tenant = max_per_tenant
         self._lanes: list[tuple[Lane, Pull]] = []
-        self._look_aheads: dict[str, LookAhead] = {}  # by lane
-        for lane in LANES:
+        self._look_aheads: dict[str, LookAhead] = {}  # by durable
+        self._other_tenants: dict[str, OtherTenants] = {}  # by durable
+        others = {source.name: OtherTenants(connection, source) for source in consumer.sources}
+        for lane, source in product(LANES, consumer.sources):
             ahead = None if max_per_tenant is None else LookAhead(concurrency)
-            pull = Pull(connection, consumer.durable(lane), concurrency, self._dispatch, ahead)
+            durable = source.durable(lane)
+            pull = Pull(connection, durable, concurrency, self._dispatch, ahead, source.wanted)
             self._lanes.append((lane, pull))
             if ahead is not None:
-                self._look_aheads[lane.name] = ahead
-        self._other_tenants = OtherTenants(connection, consumer)
+                self._look_aheads[durable] = ahead
+                self._other_tenants[durable] = others[source.name]
         self._credit = {lane.name: 0 for lane in LANES}
         self._waiters: dict[bool, deque[asyncio.Future[Delivery]]] = {False: deque(), True: deque()}
         self._in_progress: dict[int, Delivery] = {}  # by sequence
@@ -77,7 +81,8 @@ class Inbox:
             await streams.ensure(js)
             try:
                 finished_up_to = await self._finished_up_to(await streams.identity(js))
-                await ensure_lanes(js, self._consumer, finished_up_to)
+                for source in self._consumer.sources:
+                    await ensure_lanes(js, source, finished_up_to)
             except (nats.errors.Error, JetStreamError, TimeoutError) as error:
                 raise BusUnavailable(f"no consumer {self._consumer.name}: {error}") from error
         async with AsyncExitStack() as stack:
@@ -148,10 +153,10 @@ class Inbox:
 
     def _next_delivery(self, *, only_urgent: bool) -> Delivery | None:
         while True:
-            picked = (*self._lanes[0], None) if only_urgent else self._pick_lane()
+            picked = self._pick_urgent() if only_urgent else self._pick_lane()
             if picked is None:
                 return None
-            lane, pull, chosen = picked
+            pull, chosen = picked
             delivery = pull.pop(chosen)
             if delivery is None:
                 return None
@@ -161,8 +166,8 @@ class Inbox:
                 continue
             if self._max_per_tenant is not None:
                 tenant = delivery.tenant
-                self._look_aheads[lane.name].record_start(tenant)
-                self._other_tenants.remember(tenant)
+                self._look_aheads[pull.durable].record_start(tenant)
+                self._other_tenants[pull.durable].remember(tenant)
                 if not only_urgent:
                     self._counted_tenants[delivery.sequence] = tenant
                     self._in_progress_by_tenant[tenant] += 1
@@ -182,25 +187,43 @@ class Inbox:
             *(delivery for _, pull in self._lanes for delivery in pull.buffer),
         ]
 
-    def _pick_lane(self) -> tuple[Lane, Pull, Delivery | None] | None:
-        """Choose a lane by smooth weighted round robin over those with a startable delivery."""
-        ready = [
-            (lane, pull, chosen)
-            for lane, pull in self._lanes
-            if pull.ready
-            and ((chosen := self._pick_delivery(pull)) is not None or pull.consumer_gone)
-        ]
+    def _pick_urgent(self) -> tuple[Pull, Delivery | None] | None:
+        """Choose the oldest delivery of the first lane, whatever the limit of its tenant."""
+        first, _ = self._lanes[0]
+        ready = [pull for lane, pull in self._lanes if lane is first and pull.ready]
         if not ready:
             return None
-        total = 0
-        best = ready[0]
-        for one in ready:
-            self._credit[one[0].name] += one[0].weight
-            total += one[0].weight
-            if self._credit[one[0].name] > self._credit[best[0].name]:
-                best = one
-        self._credit[best[0].name] -= total
-        return best
+        pull = min(ready, key=lambda pull: 0 if pull.consumer_gone else pull.buffer[0].sequence)
+        return pull, None
+
+    def _pick_lane(self) -> tuple[Pull, Delivery | None] | None:
+        """Choose a lane by smooth weighted round robin over those with a startable delivery."""
+        ready: dict[Lane, tuple[Pull, Delivery | None]] = {}
+        for lane, pull in self._lanes:
+            if not pull.ready:
+                continue
+            chosen = self._pick_delivery(pull)
+            if chosen is None and not pull.consumer_gone:
+                continue
+            other = ready.get(lane)
+            if other is None or self._rank(pull, chosen) < self._rank(*other):
+                ready[lane] = (pull, chosen)
+        if not ready:
+            return None
+        best = next(iter(ready))
+        for lane in ready:
+            self._credit[lane.name] += lane.weight
+            if self._credit[lane.name] > self._credit[best.name]:
+                best = lane
+        self._credit[best.name] -= sum(lane.weight for lane in ready)
+        return ready[best]
+
+    def _rank(self, pull: Pull, chosen: Delivery | None) -> tuple[int, int]:
+        """Return the place of a pull's next delivery among those of its lane."""
+        if chosen is None or pull.consumer_gone:  # which has to be found out
+            return (-1, 0)
+        limited = self._max_per_tenant is not None
+        return (self._in_progress_by_tenant[chosen.tenant] if limited else 0, chosen.sequence)
 
     def _pick_delivery(self, pull: Pull) -> Delivery | None:
         """Return the first delivery of the tenant with the fewest in progress below the limit."""
@@ -219,7 +242,7 @@ class Inbox:
         while True:
             await asyncio.sleep(LOOK_AHEAD_INTERVAL)
             for lane, pull in self._lanes:
-                ahead = self._look_aheads[lane.name]
+                ahead = self._look_aheads[pull.durable]
                 limit = self._max_per_tenant or 0
                 full = {
                     tenant
@@ -229,7 +252,8 @@ class Inbox:
                 blocked = bool(full) and self._pick_delivery(pull) is None
                 if ahead.update(pull.buffer, blocked=blocked):
                     with suppress(BusUnavailable):
-                        if await self._other_tenants.have_events_in(lane, pull.last_sequence, full):
+                        others = self._other_tenants[pull.durable]
+                        if await others.have_events_in(lane, pull.last_sequence, full):
                             ahead.record_other_tenants()
                 await pull.apply_look_ahead()
 

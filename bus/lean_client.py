@@ -21,6 +21,8 @@ from bus.client import TolerantClient, reraise_swallowed_cancellation
 
 _DELIVERY_PREFIX = b"$JS.ACK."
 _NO_RESPONDERS = "503"
+RAW_HEADERS = ""
+"""Name under which a delivery has its headers, unparsed."""
 
 MessageCallback = Callable[[Msg], None]
 """Called with a message by the task that reads the connection: it must not take long."""
@@ -40,7 +42,8 @@ class LeanClient(TolerantClient, Client):
     async def subscribe_directly(self, subject: str, callback: MessageCallback) -> Subscription:
         """Subscribe without a queue: the callback has returned before the next message is read.
 
-        Messages that are delivered by a consumer have no ``headers``.
+        Messages that are delivered by a consumer have one entry in ``headers``: all of them
+        unparsed, under ``RAW_HEADERS``.
         """
 
         async def on_queued(message: Msg) -> None:
@@ -108,9 +111,12 @@ class LeanClient(TolerantClient, Client):
         if callback is None:
             await super()._process_msg(sid, subject, reply, data, headers)
             return
-        # Those of a delivery are its publisher's, and nobody reads them.
-        used = headers if headers and not reply.startswith(_DELIVERY_PREFIX) else None
-        parsed = await self._process_headers(used) if used else None
+        parsed: dict[str, str] | None = None
+        if headers and reply.startswith(_DELIVERY_PREFIX):
+            # They are its publisher's, and seldom read.
+            parsed = {RAW_HEADERS: headers.decode("latin-1")}
+        elif headers:
+            parsed = await self._process_headers(headers)
         try:
             callback(self._build_message(sid, subject, reply, data, parsed))
         except Exception as error:  # noqa: BLE001  # of one message: the reading of all goes on

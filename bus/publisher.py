@@ -11,6 +11,7 @@ import structlog
 
 from bus import codec, failpoints, subjects
 from bus.connection import Connection
+from bus.delivery import EXPECTED_LAST_SEQUENCE_HEADER, EXPECTED_LAST_SUBJECT_HEADER
 from bus.errors import AlreadyPublished, BusFull, BusUnavailable, EventTooLarge, NotPublished
 from schemas.batches import BatchEvent
 from schemas.documents import DocumentEvent
@@ -20,8 +21,6 @@ ACK_TIMEOUT = 2.0  # seconds for one try; the log acknowledges within millisecon
 PUBLISH_TIMEOUT = 10.0  # seconds for all tries: a local server that died is back in less
 RETRY_DELAY = 0.1  # seconds
 MSG_ID_HEADER = "Nats-Msg-Id"
-EXPECTED_LAST_SEQUENCE_HEADER = "Nats-Expected-Last-Subject-Sequence"
-EXPECTED_LAST_SUBJECT_HEADER = "Nats-Expected-Last-Subject-Sequence-Subject"
 
 # JetStream API error codes, nats-server server/errors.json
 _STREAM_FULL = {10077, 10023, 10122, 10047}

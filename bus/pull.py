@@ -40,7 +40,7 @@ class Pull:
     """Deliveries of one durable, at most ``capacity`` of them requested and not yet taken.
 
     ``on_arrival`` is called whenever there is something to take. ``look_ahead`` may request more,
-    and gives back the deliveries it defers.
+    and gives back the deliveries it defers. Those that are not ``wanted`` are acknowledged at once.
     """
 
     def __init__(
@@ -50,6 +50,7 @@ class Pull:
         capacity: int,
         on_arrival: Callable[[], None],
         look_ahead: LookAhead | None = None,
+        wanted: Callable[[Delivery], bool] | None = None,
     ) -> None:
         self._connection = connection
         self._subject = f"$JS.API.CONSUMER.MSG.NEXT.{streams.EVENTS}.{durable}"
@@ -57,6 +58,7 @@ class Pull:
         self._capacity = capacity
         self._on_arrival = on_arrival
         self._look_ahead = look_ahead
+        self._wanted = wanted
         self._inbox = connection.client.new_inbox()
         self._outstanding = 0  # requested deliveries that have not arrived
         self._request_count = 0
@@ -66,6 +68,11 @@ class Pull:
         self._consumer_gone = False
         self.buffer: deque[Delivery] = deque()
         self.last_sequence = 0  # the highest sequence delivered
+
+    @property
+    def durable(self) -> str:
+        """The name of the durable."""
+        return self._durable
 
     @property
     def ready(self) -> bool:
@@ -156,6 +163,10 @@ class Pull:
 
     def _receive(self, delivery: Delivery) -> None:
         self.last_sequence = max(self.last_sequence, delivery.sequence)
+        if self._wanted is not None and not self._wanted(delivery):
+            delivery.ack_soon()
+            self._request_more()
+            return
         delay = (
             None
             if self._look_ahead is None

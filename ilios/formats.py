@@ -13,6 +13,7 @@ from msgspec import Struct
 from actors.engines import PAGE_SEPARATOR, Conversion
 from ilios.visible import visible_json
 from schemas.replies import DocumentContent
+from schemas.results import PageResult
 
 DEFAULT_FORMAT = "markdown"
 
@@ -100,6 +101,8 @@ def _print_json(name: str, conversion: Conversion) -> str:
         "model": conversion.model,
         "pages": conversion.pages,
     }
+    if conversion.details:
+        line["pageDetails"] = [_without_markdown(page) for page in conversion.details]
     if conversion.warnings:
         line["warnings"] = conversion.warnings
     if conversion.quality is not None:
@@ -107,6 +110,13 @@ def _print_json(name: str, conversion: Conversion) -> str:
     if conversion.partial:
         line["partial"] = True
     return visible_json(msgspec.json.encode(line).decode()) + "\n"
+
+
+def _without_markdown(page: PageResult) -> dict[str, object]:
+    """Return the report on a page whose Markdown stands beside it."""
+    members: dict[str, object] = msgspec.to_builtins(page)
+    del members["markdown"]
+    return members
 
 
 def _escape_json(text: str) -> bytes:

@@ -72,7 +72,7 @@ class Health:
         self._engine_names = ", ".join(engine_names)
         self._blobs = blobs
         self._bucket = bucket
-        self._disk_guard = disk_guard
+        self.disk_guard = disk_guard
         self._supervisor = monitoring.supervisor
         self._damage = monitoring.damage
         self._faults = monitoring.faults
@@ -118,7 +118,7 @@ class Health:
             f"bus: {refused}" for refused in self._connection.permission_violations.problems
         )
         full: set[str] = set()
-        for shortage in self._disk_guard.shortages:
+        for shortage in self.disk_guard.shortages:
             full.update(shortage.places)
             problems.append(f"no room for {', '.join(shortage.places)}: {shortage.reason}")
         if isinstance(blobs, StorageFull):
@@ -139,7 +139,7 @@ class Health:
         try:
             await asyncio.wait_for(self._connection.check(), CHECK_TIMEOUT)
             # Not on a full volume: a server that meets one needs a restart.
-            if not any("bus" in shortage.places for shortage in self._disk_guard.shortages):
+            if not any("bus" in shortage.places for shortage in self.disk_guard.shortages):
                 await self._probe.check_writable()
         except (BusUnavailable, TimeoutError) as error:
             # The statistics of publishes are more precise than one failure.

@@ -5,6 +5,7 @@
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
+from functools import partial
 from pathlib import Path
 
 from msgspec import Struct
@@ -29,27 +30,36 @@ from actors.writes import Writer
 from bus.consumers import ConsumerProgress
 from bus.log import Log
 from bus.publisher import Publisher
-from bus.subscriber import OutcomeListener
 from ilios.blobs.factory import blob_directory
 from ilios.database.recovery.snapshot_schedule import SnapshotScheduler
 from ilios.database.sqlite import DamageMonitor
 from ilios.edge.app import serve_edge, serve_startup_app
-from ilios.edge.context import Edge, Limits
+from ilios.edge.context import Edge
 from ilios.edge.server import ListeningSockets
 from ilios.edge.signed_urls import Signer
+from ilios.edge_composition import (
+    EdgeChecks,
+    EdgeSecrets,
+    EdgeStores,
+    compose_edge,
+    load_seal,
+    load_signer,
+    open_disk_guard,
+)
+from ilios.edge_process.child import early_child
+from ilios.edge_process.messages import Start, State
+from ilios.edge_process.process import CoreParts, EdgeProcess
 from ilios.engines.local.engine import LocalEngine
 from ilios.engines.router import EngineRouter, open_mistral
 from ilios.health import Health, Monitoring
 from ilios.integrity.faults import Faults
 from ilios.integrity.log_check import LogCheck
 from ilios.integrity.losses import LossStore
-from ilios.passwords.key import load_key
+from ilios.listening import open_sockets
 from ilios.passwords.seal import Seal
 from ilios.passwords.sealed import SealedPasswords
-from ilios.runtime import process_settings
-from ilios.runtime.disk_space import BLOBS, COPIES, DiskGuard
-from ilios.runtime.locks import exclusive_lock
 from ilios.runtime.supervisor import Supervisor
+from ilios.settings import transfer
 from ilios.settings.settings import Settings
 from ilios.sources.http import HttpDownloads
 from ilios.startup import Startup
@@ -57,10 +67,6 @@ from ilios.stores import Stores, open_stores
 
 Parts = Mapping[str, Callable[[], Awaitable[None]]]
 """What the supervisor keeps running, by name, in the order of its start."""
-
-
-class CannotListen(Exception):
-    """The HTTP edge cannot listen on its port."""
 
 
 class Engines(Struct, frozen=True):
@@ -93,17 +99,17 @@ async def service(settings: Settings, engine: Engine | None = None) -> AsyncIter
     """
     async with AsyncExitStack() as stack:
         enter = stack.enter_async_context
-        sockets = await enter(_open_sockets(settings))
+        sockets = await enter(open_sockets(settings))
         startup = Startup(sockets.url, _written_directories(settings))
         retry = startup.retry_until_available
         starting = await enter(
             _closable_early(serve_startup_app(sockets, lambda: startup.waiting_for))
         )
+        early = await enter(early_child(sockets)) if settings.has_edge_process else None
         monitoring = Monitoring(Supervisor(), DamageMonitor(settings.database_path), Faults())
         stores = await retry(lambda: enter(open_stores(settings, monitoring, startup)))
-        signer = await retry(lambda: _load_signer(settings.data_dir))
         erasure = PasswordErasure(stores.maintenance, stores.blobs)
-        seal = await retry(lambda: _load_seal(settings))
+        signer, seal = await retry(lambda: _load_secrets(settings))
         passwords = SealedPasswords(stores.blobs, seal, erasure.watch)
         engines = (
             await retry(
@@ -130,9 +136,24 @@ async def service(settings: Settings, engine: Engine | None = None) -> AsyncIter
         }
         for name, run in parts.items():
             await enter(monitoring.supervisor.running(name, run))
-        edge = _edge(settings, stores, engines, writer, monitoring, signer, passwords=passwords)
-        await starting.aclose()
-        await enter(serve_edge(edge, sockets))
+        health = _health(settings, stores, engines, writer, monitoring)
+        if early is not None:
+            edge_process = EdgeProcess(
+                sockets,
+                _core_parts(stores, monitoring, health, erasure),
+                partial(_start_of_edge, settings, stores, sockets),
+                early,
+            )
+            # Apart from the part that starts it: it is down until it accepts connections.
+            monitoring.supervisor.track("edge", edge_process.restarts)
+            await enter(monitoring.supervisor.running("edge process", edge_process.run))
+            await enter(edge_process.draining_at_exit())
+            await edge_process.wait_until_ready()
+            await starting.aclose()
+        else:
+            edge = _edge(settings, stores, monitoring, health, EdgeSecrets(signer, passwords))
+            await starting.aclose()
+            await enter(serve_edge(edge, sockets))
         yield Service(
             settings,
             sockets.url,
@@ -210,56 +231,63 @@ async def _upkeep(
     return {"running time": running_time.run, "janitor": janitor.run, "snapshots": snapshots.run}
 
 
+def _health(
+    settings: Settings, stores: Stores, engines: Engines, writer: Writer, monitoring: Monitoring
+) -> Health:
+    """Build the health check of all that is in this process."""
+    return Health(
+        connection=stores.bus.edge,
+        probe=stores.bus.probe,
+        writer=writer,
+        reads=stores.documents,
+        engine=engines.engine,
+        blobs=stores.blobs,
+        disk_guard=open_disk_guard(settings, stores.bus.store),
+        monitoring=monitoring,
+        engine_names=settings.engines,
+        bucket=settings.s3_bucket,
+    )
+
+
 def _edge(
     settings: Settings,
     stores: Stores,
-    engines: Engines,
-    writer: Writer,
     monitoring: Monitoring,
-    signer: Signer,
-    *,
-    passwords: SealedPasswords,
+    health: Health,
+    secrets: EdgeSecrets,
 ) -> Edge:
-    """Build the HTTP edge."""
-    bus, blobs = stores.bus, stores.blobs
-    disk_guard = _disk_guard(settings, bus.store)
-    return Edge(
-        publisher=Publisher(bus.edge),
-        log=Log(bus.edge),
-        outcomes=OutcomeListener(bus.edge),
-        reads=stores.documents,
-        batches=stores.batches,
-        usage=stores.usage,
-        blobs=blobs,
-        passwords=passwords,
-        disk_space=disk_guard,
-        health=Health(
-            connection=bus.edge,
-            probe=bus.probe,
-            writer=writer,
-            reads=stores.documents,
-            engine=engines.engine,
-            blobs=blobs,
-            disk_guard=disk_guard,
-            monitoring=monitoring,
-            engine_names=settings.engines,
-            bucket=settings.s3_bucket,
-        ),
-        signer=signer,
-        engines=settings.engines,
-        original_redirect=settings.original_redirect,
-        public_url=settings.public_url,
-        allowed_origins=settings.allowed_origins,
-        allowed_hosts=settings.allowed_hosts,
-        api_keys=tuple(key.get_secret_value() for key in settings.api_keys),
-        limits=Limits(
-            max_file_bytes=settings.max_file_bytes,
-            convert_timeout=settings.convert_timeout,
-            max_connections=process_settings.raise_file_limit(settings.max_connections),
-            max_uploads=settings.max_uploads,
-        ),
-        faults=monitoring.faults,
-        check_faults=stores.file_watch.check_paths,
+    """Build the HTTP edge in this process."""
+    bus = stores.bus
+    of_edge = EdgeStores(bus.edge, stores.documents, stores.batches, stores.usage, stores.blobs)
+    checks = EdgeChecks(health.disk_guard, health, monitoring.faults, stores.file_watch)
+    return compose_edge(settings, of_edge, secrets, checks)
+
+
+def _core_parts(
+    stores: Stores, monitoring: Monitoring, health: Health, erasure: PasswordErasure
+) -> CoreParts:
+    """Collect what an edge process reaches over its channel."""
+    return CoreParts(
+        health,
+        monitoring.faults,
+        monitoring.damage,
+        stores.bus.edge.publish_stats,
+        erasure.watch,
+    )
+
+
+def _start_of_edge(
+    settings: Settings, stores: Stores, sockets: ListeningSockets, state: State
+) -> Start:
+    """Describe what an edge process is composed from."""
+    bus = stores.bus
+    return Start(
+        transfer.encode(settings),
+        bus.edge_url.get_secret_value(),
+        str(bus.store) if bus.store else None,
+        sockets.descriptors,
+        stores.file_watch.watched,
+        state,
     )
 
 
@@ -316,36 +344,6 @@ def _describe_engines(settings: Settings) -> str:
     return f"{description}; mistral{usual}, {settings.mistral_model}"
 
 
-def _disk_guard(settings: Settings, store: Path | None) -> DiskGuard:
-    """Watch the volumes that are written to; ``store`` is that of the embedded bus."""
-    s3 = settings.s3
-    places = {
-        BLOBS if s3 is None else COPIES: blob_directory(s3, settings.data_dir),
-        "database": settings.database_path.parent,
-    }
-    return DiskGuard(places | ({"bus": store} if store else {}), settings.reserve_bytes)
-
-
-@asynccontextmanager
-async def _open_sockets(settings: Settings) -> AsyncIterator[ListeningSockets]:
-    """Open the sockets of the edge."""
-    async with AsyncExitStack() as stack:
-        try:
-            sockets = await stack.enter_async_context(
-                ListeningSockets.open(settings.host, settings.port)
-            )
-        except OSError as error:
-            lock = settings.data_dir / "lock"
-            if lock.exists():
-                # Where this service runs already, another port would not help.
-                stack.enter_context(exclusive_lock(lock, f"the data directory {settings.data_dir}"))
-            raise CannotListen(
-                f"port {settings.port} of {settings.host} cannot be used ({error.strerror}); "
-                "set PORT or ILIOS_HOST"
-            ) from error
-        yield sockets
-
-
 @asynccontextmanager
 async def _closable_early(
     context: AbstractAsyncContextManager[None],
@@ -366,9 +364,5 @@ def _written_directories(settings: Settings) -> dict[str, Path]:
     }
 
 
-async def _load_seal(settings: Settings) -> Seal:
-    return Seal(load_key(settings.seal_key_file, settings.data_dir))
-
-
-async def _load_signer(data_dir: Path) -> Signer:
-    return Signer.load(data_dir / "upload-url.secret")
+async def _load_secrets(settings: Settings) -> tuple[Signer, Seal]:
+    return load_signer(settings), load_seal(settings)

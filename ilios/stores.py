@@ -13,7 +13,12 @@ from actors.ports import Blobs, StorageMismatch
 from bus import streams
 from ilios.blobs.factory import blob_directory, open_blobs
 from ilios.blobs.guarded import GuardedBlobs
-from ilios.data_directory import check_version, refuse_foreign_database, write_version
+from ilios.data_directory import (
+    VERSION_FILE,
+    check_version,
+    refuse_foreign_database,
+    write_version,
+)
 from ilios.database.connection import lock_file, open_inline_reader, open_reader, open_writer
 from ilios.database.queries import (
     SqliteBatchQueries,
@@ -28,7 +33,7 @@ from ilios.database.store import SqliteTransactionStore
 from ilios.health import Monitoring
 from ilios.integrity import missing_database
 from ilios.integrity.blob_check import LOST_BEFORE_FILE, BlobStoreCheck, ExpectedBlobs
-from ilios.integrity.file_watch import FileWatch
+from ilios.integrity.file_watch import FileWatch, stat_paths
 from ilios.nats.access import Bus, open_embedded_bus, open_external_bus
 from ilios.runtime.locks import exclusive_lock
 from ilios.settings.settings import Settings
@@ -73,14 +78,19 @@ async def open_stores(
         bus = await retry(lambda: enter(_open_bus(settings, monitoring)))
         await missing_database.check_blobs(settings, bus.persister)
         write_connection = await retry(lambda: enter(open_writer(path, monitoring.damage)))
+        ran_before = (data_dir / VERSION_FILE).exists()
         write_version(data_dir)
         read_connection = await enter(open_reader(path, monitoring.damage))
         inline = await enter(open_inline_reader(path, read_connection, monitoring.damage))
         expected = ExpectedBlobs(SqliteBlobSamples(read_connection), data_dir / LOST_BEFORE_FILE)
+        if ran_before and settings.s3 is None:
+            blobs = blob_directory(None, data_dir)
+            await retry(lambda: expected.ensure_directory(blobs, bus.persister))
         store = await retry(lambda: enter(_open_blobs(settings, expected)))
         blob_check = BlobStoreCheck(store, expected, monitoring.faults)
         await enter(monitoring.supervisor.running("watch over blobs", blob_check.run))
-        file_watch = FileWatch(monitoring.faults, _watched_paths(settings, bus), bus.server_pid)
+        watched = stat_paths(_watched_paths(settings, bus))
+        file_watch = FileWatch(monitoring.faults, watched, bus.server_pid)
         await enter(monitoring.supervisor.running("watch over files", file_watch.run))
         # Queries that take a while, as sums over years, must not delay those for one document.
         maintenance = SqliteMaintenanceQueries(await enter(open_reader(path, monitoring.damage)))

@@ -145,3 +145,9 @@ def document_submissions(batch: BatchSubmitted) -> Iterator[DocumentSubmitted]:
             options=batch.options,
             held=batch.engine_batch,
         )
+
+
+def find_submission(batch: BatchSubmitted, document_id: str) -> DocumentSubmitted | None:
+    """Return the submission of a document of the batch, or None for any other document."""
+    submissions = document_submissions(batch)
+    return next((one for one in submissions if one.document_id == document_id), None)

@@ -65,6 +65,9 @@ Pages = Annotated[int, Meta(ge=0, le=1_000_000)]
 Tokens = Annotated[int, Meta(ge=0, le=10**12)]
 """The limit is far above real values, so that sums stay below 64 bits."""
 ContentType = Annotated[str, Meta(max_length=255)]
+DetectedType = Annotated[
+    str, Meta(pattern=r"^[a-z0-9][a-z0-9.+-]*/[a-z0-9][a-z0-9.+-]*\Z", max_length=127)
+]
 Requeues = Annotated[int, Meta(ge=0, le=1000)]
 Operation = Literal["convert", "convert-immediate"]
 ModelVariant = Literal["plain", "batch", "annotated"]
@@ -116,12 +119,14 @@ class Blob(Struct, frozen=True):
 class Stored(Struct, frozen=True, tag_field="kind", tag="stored", omit_defaults=True):
     """Bytes that are already in the blob store under the key of the document.
 
-    ``suffix`` ends that key, so that two uploads with one id never share a blob.
+    ``suffix`` ends that key, so that two uploads with one id never share a blob. ``detected`` is
+    the content type that the publisher found in the bytes themselves.
     """
 
     size: Size
     sha256: Sha256
     suffix: KeySuffix | None = None
+    detected: DetectedType | None = None
 
 
 class Inline(Struct, frozen=True, tag_field="kind", tag="inline"):
@@ -194,6 +199,14 @@ class DocumentSubmitted(ConversionEvent, frozen=True, kw_only=True, tag="documen
         """
         fold_former_members(self)
         reject_implausible("submitted_at", self.submitted_at)
+
+    @property
+    def detected(self) -> str | None:
+        """Content type of an original that is stored and can be converted as it is, or None.
+
+        One that waits for a batch of its engine is fetched first, whatever its publisher detected.
+        """
+        return self.source.detected if isinstance(self.source, Stored) and not self.held else None
 
 
 class DocumentFetched(ConversionEvent, frozen=True, kw_only=True, tag="document.fetched/1"):

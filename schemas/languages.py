@@ -43,7 +43,7 @@ def canonical_tags(tags: str | Iterable[str]) -> str:
 
     Their order is that of preference and stays.
 
-    :raises ValueError: one is not a tag of a language known here; the message is for the client.
+    :raises ValueError: one is not a tag of a supported language; the message is for the client.
     """
     listed = tags.split(",") if isinstance(tags, str) else list(tags)
     if not listed or sum(len(tag) + 1 for tag in listed) > MAX_TAGS_LENGTH:

@@ -54,7 +54,7 @@ class PageMeasures(Struct, frozen=True):
 
     @property
     def is_measured(self) -> bool:
-        """Whether anything is known about the quality of the page."""
+        """Whether the page has any measure of quality."""
         parts = (self.conservation, self.confidence, self.method)
         return self.is_unreadable or any(part is not None for part in parts)
 

@@ -1,6 +1,6 @@
 """Bodies of JSON replies. Members are camelCase, times ISO 8601 in UTC with milliseconds.
 
-A member without a value is left out, unless its description says otherwise.
+A member without a value is left out, unless its description differs.
 """
 
 from datetime import UTC, datetime

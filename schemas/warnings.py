@@ -51,8 +51,16 @@ MESSAGES = {
         "The page has more form fields, or larger ones, than are read in full; values may be "
         "missing among so many: {detail}."
     ),
+    "structure_left_out": (
+        "The structure tree of the tagged page is too large or damaged and was not used; the page "
+        "is laid out by what it shows."
+    ),
     "annotations_left_out": "Annotations of the page that were not read: {detail}.",
     "links_left_out": "Links of the page that are left out, while their text is given: {detail}.",
+    "attachments_not_converted": (
+        "Files are attached to the document, or to a place on the page, and are not converted: "
+        "{detail}."
+    ),
     "xfa_placeholder": (
         "The document is an XFA form, whose content only some viewers show; what is converted is "
         "the placeholder for other viewers."

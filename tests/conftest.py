@@ -18,7 +18,7 @@ from tests.s3.servers import S3Server
 
 NOWHERE = Path("/nonexistent")
 
-# A shared machine may pause in any example: the time one takes says nothing.
+# A shared machine may pause in any example: the time one takes means nothing.
 settings.register_profile("shared", deadline=None)
 settings.load_profile("shared")
 

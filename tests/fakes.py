@@ -151,7 +151,7 @@ class FakeReads:
 
 
 class FakeBatches:
-    """Knows the batches it was given; their documents are those ``reads`` knows."""
+    """Batches that were added; their documents are those of ``reads``."""
 
     def __init__(self, reads: FakeReads) -> None:
         self._reads = reads

@@ -73,7 +73,7 @@ def heif_of_scattered_bytes(dice: random.Random) -> bytes:
 
 
 def avif_of_many_frames(dice: random.Random) -> bytes:
-    """An animation whose table of samples is said to be longer than it is."""
+    """An animation whose table of samples declares more entries than it has."""
     frames = [Image.new("RGB", (64, 64), (shade, 0, 0)) for shade in range(3)]
     made = documents.image_file(frames[0], "AVIF", frames[1:])
     for name, after in ((b"stts", 12), (b"stsz", 12), (b"stco", 8)):

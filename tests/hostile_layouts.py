@@ -92,7 +92,7 @@ def links(dice: random.Random) -> bytes:
 
 
 def fonts(dice: random.Random) -> bytes:
-    """Fonts by the thousand, of whose glyphs nothing is known."""
+    """Fonts by the thousand, whose glyphs have no meaning."""
     count = dice.choice([100, 5_000])
     bodies = {
         10 + n: b"<< /Type /Font /Subtype /TrueType /BaseFont /F%d /FirstChar 65 /LastChar 90 "

@@ -56,11 +56,13 @@ SHARED_BY_ACTORS = {
     "clock_guard",
     "engines",
     "errors",
+    "page_markdown",
     "ports",
     "pricing",
     "publishable",
     "slots",
     "sniffing",
+    "submissions",
     "writes",
 }
 """What an actor may import on its own floor. Everything else there is another actor, a stranger."""

@@ -35,6 +35,10 @@ class Builder:
         self._bodies.append(body.encode("latin-1") if isinstance(body, str) else body)
         return len(self._bodies)
 
+    def replace(self, number: int, body: str) -> None:
+        """Replace an object."""
+        self._bodies[number - 1] = body.encode("latin-1")
+
     def stream(self, data: bytes, head: str = "") -> int:
         """Add a stream; return its number."""
         start = f"<< {head} /Length {len(data)} >>\nstream\n".encode("latin-1")
@@ -57,8 +61,8 @@ class Builder:
         images: Sequence[int] = (),
         font: int | None = None,
         size: tuple[float, float] = (612, 792),
-    ) -> None:
-        """Add a page; images are named /I0, /I1 and so on, and its font /F1."""
+    ) -> int:
+        """Add a page; return its number. Images are named /I0, /I1 and so on, and its font /F1."""
         stream = self.stream(content.encode("latin-1"))
         drawn = " ".join(f"/I{at} {number} 0 R" for at, number in enumerate(images))
         listed = " ".join(f"{number} 0 R" for number in annotations)
@@ -69,6 +73,7 @@ class Builder:
                 f"/Font << /F1 {font or self.font} 0 R >> /XObject << {drawn} >> >> >>"
             )
         )
+        return self._pages[-1]
 
     def bars(self, letters: str) -> int:
         """Add a font of one-byte codes from 1 on, which mean these letters and show bars."""

@@ -142,7 +142,10 @@ BROKEN: dict[str, tuple[dict[str, str], str]] = {
         {"actors/ocr.py": "from . import persister"},
         "another one",
     ),
-    "imports_stand_at_the_top": ({"bus/log.py": "def say():\n    import json"}, "imported late"),
+    "imports_stand_at_the_top": (
+        {"bus/log.py": "def publish():\n    import json"},
+        "imported late",
+    ),
     "imports_stand_at_the_top, for types": (
         {"bus/log.py": "if TYPE_CHECKING:\n    from bus.codec import encode"},
         "log.py:2: bus.codec.encode",

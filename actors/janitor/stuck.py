@@ -1,8 +1,10 @@
 """Restart of documents that are stuck.
 
 A document is waiting, for any time, until the consumer of its stage has acknowledged its event. If
-its event was acknowledged, or is no longer on the log, and the document has not moved, it is stuck.
-Its last event is then published again; after several times without success it fails.
+its event was acknowledged, or is no longer on the log, and the document has not moved, it is stuck;
+so it is where the consumer has no workers: those of a former version lack that for uploads without
+a fetcher. Its last event is then published again, or ``fetched`` where its original is stored;
+after several times without success it fails.
 """
 
 from datetime import datetime, timedelta
@@ -17,7 +19,7 @@ from actors.ports import MaintenanceQueries
 from bus.consumers import Consumer, ConsumerProgress, lane_for
 from bus.log import Log, StoredBatchSubmission, StoredEvent, StoredSubmission
 from bus.publisher import Publisher
-from schemas.batches import document_submissions
+from schemas.batches import find_submission
 from schemas.documents import (
     DocumentEvent,
     DocumentFailed,
@@ -29,6 +31,7 @@ from schemas.states import UNFINISHED_STATES
 PASS_SIZE = 500  # documents in one pass
 STUCK_AFTER = timedelta(minutes=5)  # since its submission, and between two attempts
 MAX_ATTEMPTS = 5
+END_OF_LOG = 2**62
 _FINAL_EVENTS = ("converted", "failed", "cancelled")
 
 log = structlog.get_logger("janitor")
@@ -74,6 +77,7 @@ class StuckDocuments:
         self._queries = queries
         self._consumers = consumers
         self._stuck_after = stuck_after
+        self._deserted_since: dict[str, datetime] = {}  # by durable
         self._last_seen: DocumentRecord | None = None
         self._redriven: dict[tuple[str, str], tuple[int, datetime]] = {}  # how often, when last
 
@@ -88,7 +92,7 @@ class StuckDocuments:
             return StuckCounts()
         # First: an actor publishes before it acknowledges, so the result of an event that is
         # acknowledged by now is on the log already.
-        floors = await self._read_ack_floors(found)
+        floors = await self._read_ack_floors(found, now)
         outcomes = [await self._examine(document, floors, now) for document in found]
         return StuckCounts(outcomes.count(_Outcome.REDRIVEN), outcomes.count(_Outcome.GIVEN_UP))
 
@@ -98,28 +102,42 @@ class StuckDocuments:
         left = {(one.tenant, one.document_id) for one in found if one.state in UNFINISHED_STATES}
         self._redriven = {name: times for name, times in self._redriven.items() if name in left}
 
-    async def _read_ack_floors(self, documents: list[DocumentRecord]) -> dict[str, int]:
-        """Return the ack floors of the durables that these documents may wait for."""
-        durables = {self._durable(document) for document in documents}
-        durables |= {self._consumers.persister, self._consumers.aggregator}
-        return {durable: await self._ack_floors.ack_floor(durable) for durable in durables}
+    async def _read_ack_floors(
+        self, documents: list[DocumentRecord], now: datetime
+    ) -> dict[str, int]:
+        """Return the ack floors of the durables that these documents may wait for.
 
-    def _durable(self, document: DocumentRecord) -> str:
-        consumer = self._consumers.fetcher if document.state == "pending" else self._consumers.ocr
-        return consumer.durable(lane_for(document.priority))
+        That of a durable that has had no workers for long is the end of the log.
+        """
+        read = self._ack_floors.ack_floor
+        lanes = {lane_for(document.priority) for document in documents}
+        stages = (self._consumers.fetcher, *self._consumers.ocr.sources)
+        names = {stage.durable(lane) for stage in stages for lane in lanes}
+        names |= {self._consumers.persister, self._consumers.aggregator}
+        floors = {durable: await read(durable) for durable in names}
+        stored = self._consumers.ocr.beside
+        for durable in {stored.durable(lane) for lane in lanes} if stored else ():
+            if await self._is_deserted(durable, now):
+                floors[durable] = END_OF_LOG
+        return floors
+
+    async def _is_deserted(self, durable: str, now: datetime) -> bool:
+        if await self._ack_floors.has_workers(durable):
+            self._deserted_since.pop(durable, None)
+            return False
+        return now - self._deserted_since.setdefault(durable, now) >= self._stuck_after
 
     async def _examine(
         self, document: DocumentRecord, floors: dict[str, int], now: datetime
     ) -> _Outcome:
-        first = await self._first_submission(document) if document.state == "pending" else None
-        event_kind = "submitted" if document.state == "pending" else "fetched"
-        last = await self._last_event(document, event_kind) or first
-        if last is not None and last.sequence > floors[self._durable(document)]:
+        first = await self._log.first_submission(document.tenant, document.document_id)
+        events = await self._events_of_stage(document, first)
+        if any(sequence > floors[durable] for durable, sequence in events):
             return _Outcome.WAITING
         later = await self._later_events(document)
         if any(answer.sequence > floors[self._consumers.persister] for answer in later):
             return _Outcome.WAITING
-        batch = await self._batch_submission(document) if last is None else None
+        batch = await self._batch_submission(document) if not events else None
         if batch is not None and batch.sequence > floors[self._consumers.aggregator]:
             return _Outcome.WAITING
         if not await self._is_unchanged(document):
@@ -134,6 +152,28 @@ class StuckDocuments:
         else:
             event = _from_batch(document, batch) or publishable.submitted_event(document)
         return await self._redrive_or_give_up(document, event, now)
+
+    async def _events_of_stage(
+        self, document: DocumentRecord, first: StoredSubmission | None
+    ) -> list[tuple[str, int]]:
+        """Return the durables that deliver the events of the document's stage, and their sequences.
+
+        ``first`` is the valid submission: another one with the same id is ignored.
+        """
+        lane, stored = lane_for(document.priority), self._consumers.ocr.beside
+        found: list[tuple[str, int]] = []
+        for one in (first, await self._last_event(document, "submitted")):
+            if one is None or not isinstance(one.event, DocumentSubmitted):
+                continue
+            if one.event.detected is not None and stored is not None:
+                found.append((stored.durable(lane), one.sequence))
+            elif document.state == "pending":
+                found.append((self._consumers.fetcher.durable(lane), one.sequence))
+        if document.state == "processing":
+            fetched = await self._last_event(document, "fetched")
+            if fetched is not None:
+                found.append((self._consumers.ocr.durable(lane), fetched.sequence))
+        return found
 
     async def _redrive_or_give_up(
         self, document: DocumentRecord, event: DocumentEvent | None, now: datetime
@@ -181,10 +221,6 @@ class StuckDocuments:
             return _Outcome.WAITING  # another failure would not be applied either
         return await self._give_up(document, "unwritable", "The result could not be stored.")
 
-    async def _first_submission(self, document: DocumentRecord) -> StoredSubmission | None:
-        """Return the valid submission: another one with the same id is ignored."""
-        return await self._log.first_submission(document.tenant, document.document_id)
-
     async def _last_event(self, document: DocumentRecord, event: str) -> StoredEvent | None:
         return await self._log.last_event(document.tenant, document.document_id, event_name=event)
 
@@ -226,7 +262,5 @@ class StuckDocuments:
 def _from_batch(
     document: DocumentRecord, batch: StoredBatchSubmission | None
 ) -> DocumentSubmitted | None:
-    for submission in document_submissions(batch.event) if batch else ():
-        if submission.document_id == document.document_id:
-            return msgspec.structs.replace(submission, requeues=document.requeues)
-    return None
+    submitted = find_submission(batch.event, document.document_id) if batch else None
+    return submitted and msgspec.structs.replace(submitted, requeues=document.requeues)

@@ -63,6 +63,17 @@ class CachingBlobs:
         self._add(key, data)
         return blob
 
+    async def put_with_derived(
+        self, key: str, data: bytes, derived_key: str, derived: bytes
+    ) -> tuple[Blob, Blob]:
+        """Store bytes and what is derived from them, and cache those that are few."""
+        self._evict(key)
+        self._evict(derived_key)
+        blobs = await self._store.put_with_derived(key, data, derived_key, derived)
+        self._add(key, data)
+        self._add(derived_key, derived)
+        return blobs
+
     async def read_ends(self, key: str, length: int) -> tuple[bytes, bytes]:
         """Return the first and the last ``length`` bytes."""
         cached = self._cache.get(key)
@@ -105,7 +116,7 @@ class CachingBlobs:
         await self._store.delete(key)
 
     async def size(self, key: str) -> int:
-        """Return the size in the store: like those below, callers want to know what is stored."""
+        """Return the size in the store: like those below, callers need what is stored."""
         return await self._store.size(key)
 
     async def digest(self, key: str) -> Blob:

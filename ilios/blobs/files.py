@@ -43,16 +43,20 @@ class PendingFile:
         with self._lock:
             self._append(data)
 
-    def finish(self, data: bytes | bytearray, path: str) -> tuple[int, str]:
+    def finish(
+        self, data: bytes | bytearray, path: str, *, durable: bool = True
+    ) -> tuple[int, str]:
         """Append ``data``, make all of it durable under ``path`` and return size and SHA-256.
 
-        On an error the pending file is removed.
+        One that is not ``durable`` may be missing, empty or damaged after a power cut. On an error
+        the pending file is removed.
         """
         with self._lock:
             try:
                 self._append(data)
                 assert self._file is not None
-                os.fsync(self._file)
+                if durable:
+                    os.fsync(self._file)
                 failpoints.reach("blobs.written")
                 os.rename(self._path, path)
             except BaseException:
@@ -61,8 +65,11 @@ class PendingFile:
             self._closed = True
             os.close(self._file)
             self._file = None
-            fsync_directory(os.path.dirname(path))
-            failpoints.reach("blobs.put")
+            if durable:
+                fsync_directory(os.path.dirname(path))
+                failpoints.reach("blobs.put")
+            else:
+                failpoints.reach("blobs.derived")
             return self._size, self._hash.hexdigest()
 
     def finish_in_place(self) -> None:
@@ -98,6 +105,20 @@ class PendingFile:
             self._file = None
             with contextlib.suppress(FileNotFoundError):
                 os.unlink(self._path)
+
+
+Finishing = tuple[PendingFile, bytes, str]
+"""The arguments of ``PendingFile.finish``, after the file itself."""
+
+
+def finish_with_derived(
+    source: Finishing, derived: Finishing
+) -> tuple[tuple[int, str], tuple[int, str]]:
+    """Finish a file durably, and then one that can be made of it again."""
+    pending, data, path = source
+    stored = pending.finish(data, path)
+    pending, data, path = derived
+    return stored, pending.finish(data, path, durable=False)
 
 
 class BlobReader:

@@ -15,7 +15,7 @@ from actors.ports import BlobNotFound, Blobs, StoredBlob
 from schemas.documents import Blob
 
 MAY_BE_MISSING = (RESULTS, IMAGES)
-"""Prefixes of blobs that are optional: a missing one says nothing about the store."""
+"""Prefixes of blobs that are optional: a missing one proves nothing about the store."""
 
 _T = TypeVar("_T")
 
@@ -55,6 +55,13 @@ class GuardedBlobs:
         """Store bytes."""
         self._store_check.raise_if_misplaced()
         return await self._store.put_bytes(key, data)
+
+    async def put_with_derived(
+        self, key: str, data: bytes, derived_key: str, derived: bytes
+    ) -> tuple[Blob, Blob]:
+        """Store bytes, and others that can be made of them again."""
+        self._store_check.raise_if_misplaced()
+        return await self._store.put_with_derived(key, data, derived_key, derived)
 
     async def read_ends(self, key: str, length: int) -> tuple[bytes, bytes]:
         """Return the first and the last bytes."""

@@ -30,12 +30,14 @@ from ilios.blobs.files import (
     PendingFile,
     create_session,
     durable_rename,
+    finish_with_derived,
     fsync_directory,
     read_ends,
     remove_session,
     sweep_sessions,
 )
 from ilios.blobs.layout import SHARDS, TMP_DIR, Position, blob_path, list_shard
+from ilios.runtime.inline_reads import InlineReads
 from schemas.documents import Blob
 
 CHUNK_BYTES = 256 * 1024
@@ -60,6 +62,7 @@ class LocalBlobs:
         self._pending = str(pending)
         self._threads = threads
         self._number = itertools.count()
+        self._inline = InlineReads()
 
     @classmethod
     @asynccontextmanager
@@ -116,6 +119,24 @@ class LocalBlobs:
         """
         return await self._put_in_one_step(key, self._path(key), data)
 
+    async def put_with_derived(
+        self, key: str, data: bytes, derived_key: str, derived: bytes
+    ) -> tuple[Blob, Blob]:
+        """Store both in one step of a thread, which waits for the disk only for the first.
+
+        :raises StorageFull: the volume has no room.
+        """
+        paths = self._path(key), self._path(derived_key)
+        pending = PendingFile(self._new_pending()), PendingFile(self._new_pending())
+        work = (pending[0], data, paths[0]), (pending[1], derived, paths[1])
+        try:
+            first, second = await self._run(finish_with_derived, *work)
+        except asyncio.CancelledError:
+            for one in pending:
+                await asyncio.shield(self._run(one.abandon))
+            raise
+        return Blob(key, *first), Blob(derived_key, *second)
+
     async def _put_in_one_step(self, key: str, path: str, data: bytes | bytearray) -> Blob:
         pending = PendingFile(self._new_pending())
         try:
@@ -131,7 +152,11 @@ class LocalBlobs:
 
         :raises BlobNotFound: there is no blob of this key.
         """
-        return await self._run_or_not_found(read_ends, self._path(key), length)
+        path = self._path(key)
+        ends = self._inline.read_ends(path, length) if length <= CHUNK_BYTES else None
+        if ends is not None:
+            return ends
+        return await self._run_or_not_found(read_ends, path, length)
 
     async def read(
         self, key: str, start: int = 0, stop: int | None = None
@@ -140,7 +165,13 @@ class LocalBlobs:
 
         :raises BlobNotFound: on the first step, there is no blob of this key.
         """
-        reading = BlobReader(self._path(key), start, stop)
+        path = self._path(key)
+        part = self._inline.read(path, start, stop, CHUNK_BYTES)
+        if part is not None:
+            if part:
+                yield part
+            return
+        reading = BlobReader(path, start, stop)
         try:
             chunk = await self._run_or_not_found(reading.read, CHUNK_BYTES)
             while chunk:
@@ -169,7 +200,9 @@ class LocalBlobs:
 
         :raises BlobNotFound: there is no blob of this key.
         """
-        return await self._run_or_not_found(os.path.getsize, self._path(key))
+        path = self._path(key)
+        size = self._inline.size(path)
+        return await self._run_or_not_found(os.path.getsize, path) if size is None else size
 
     async def digest(self, key: str) -> Blob:
         """Read the blob and return its size and SHA-256, in constant memory.

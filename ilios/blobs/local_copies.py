@@ -20,8 +20,8 @@ from ilios.blobs.files import PendingFile, create_session, remove_session, sweep
 STEP_BYTES = 1024 * 1024  # written in one go
 RESERVED_BYTES = 16 * 1024 * 1024  # left free for the bus and the database
 
-Fetch = Callable[[Callable[[bytes], Awaitable[None]]], Awaitable[object]]
-"""Passes the blob to its argument, chunk by chunk."""
+Fetch = Callable[[Callable[[int], None], Callable[[bytes], Awaitable[None]]], Awaitable[object]]
+"""Passes the size of the blob to its first argument, and then the blob to its second, in chunks."""
 
 
 class LocalCopies:
@@ -46,13 +46,11 @@ class LocalCopies:
             await asyncio.to_thread(remove_session, session, lock)
 
     @asynccontextmanager
-    async def copy(self, size: int, fetch: Fetch) -> AsyncIterator[Path]:
-        """Return the path of a copy of ``size`` bytes; leaving the context removes it.
+    async def copy(self, fetch: Fetch) -> AsyncIterator[Path]:
+        """Return the path of a copy; leaving the context removes it.
 
         :raises StorageFull: there is no room for it.
         """
-        if shutil.disk_usage(self._session).free < size + RESERVED_BYTES:
-            raise StorageFull(f"{self._tmp} has no room for a copy of {size} bytes")
         path = self._session / str(next(self._number))
         copied = PendingFile(str(path))
         try:
@@ -91,9 +89,12 @@ class LocalCopies:
                 full, waiting = waiting, bytearray()
                 await _run_step(copied.write, full)
 
-        await fetch(take)
-        await _run_step(copied.write, waiting)
-        await _run_step(copied.finish_in_place)
+        await fetch(self._require_room, take)
+        await _run_step(_write, copied, waiting)
+
+    def _require_room(self, size: int) -> None:
+        if shutil.disk_usage(self._session).free < size + RESERVED_BYTES:
+            raise StorageFull(f"{self._tmp} has no room for a copy of {size} bytes")
 
 
 async def _run_step(work: Callable[..., None], *arguments: object) -> None:
@@ -105,7 +106,7 @@ async def _run_step(work: Callable[..., None], *arguments: object) -> None:
         raise
 
 
-def _write(copied: PendingFile, data: bytes) -> None:
+def _write(copied: PendingFile, data: bytes | bytearray) -> None:
     copied.write(data)
     copied.finish_in_place()
 

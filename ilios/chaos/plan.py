@@ -32,8 +32,14 @@ STARTING_SHARE = 0.15  # of the kills of the service: a second one follows while
 LONGEST_START = 1.0  # seconds into a start
 POLL_INTERVAL = 0.01  # seconds
 
-_KILL_WEIGHTS: Mapping[Target, int] = {"service": 4, "nats-server": 3, "engine": 3, "all": 2}
-_PAUSE_TARGETS: tuple[Target, ...] = ("service", "nats-server", "engine")
+_KILL_WEIGHTS: Mapping[Target, int] = {
+    "service": 4,
+    "edge": 2,
+    "nats-server": 3,
+    "engine": 3,
+    "all": 2,
+}
+_PAUSE_TARGETS: tuple[Target, ...] = ("service", "edge", "nats-server", "engine")
 
 
 class Fault(Struct, frozen=True):

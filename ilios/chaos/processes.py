@@ -24,10 +24,10 @@ EXIT_TIMEOUT = 10.0  # seconds until killed processes are gone
 POLL_INTERVAL = 0.02  # seconds
 LOG_TAIL_LINES = 12  # enough for the reason why a service does not start
 
-Target = Literal["service", "nats-server", "engine", "all"]
+Target = Literal["service", "edge", "nats-server", "engine", "all"]
 
 SERVE = ("-m", "ilios", "serve")
-NATS_SERVER, ENGINE = "nats-server", "ilios.engines.local.child"
+NATS_SERVER, ENGINE, EDGE = "nats-server", "ilios.engines.local.child", "ilios.edge_process"
 """Parts of the command lines by which the children of a service are recognised."""
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -142,6 +142,7 @@ class ServiceProcess:
         service = [self.pid] if self.exit_code is None else []
         found = {
             "service": service,
+            "edge": self.children(EDGE),
             "nats-server": self.children(NATS_SERVER),
             "engine": self.children(ENGINE)[:1],
             "all": [*self.children(), *service],

@@ -163,7 +163,8 @@ class _Run:
             response = await self._client.request("GET", f"/v1/batch/status/{name}")
             if response is None or not response.json.get("completedAt"):
                 return False
-        return True
+        # A status is completed with the documents, also before the aggregator records it.
+        return all((await _read_audit(self._service)).batches.values())
 
     async def _notify_progress(self, injector: FaultInjector) -> None:
         began, record = time.monotonic(), self.record

@@ -66,7 +66,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
         "--format",
         choices=("markdown", "json"),
         default="markdown",
-        help="markdown (default), or one JSON object a line with pages and metadata",
+        help="markdown (default), or one JSON object a line with pages, headers and metadata",
     )
     parser.add_argument(
         "--pages",

@@ -26,15 +26,16 @@ from ilios.data_directory import NewerData
 from ilios.database.connection import DatabaseDamaged
 from ilios.database.foreign import ForeignDatabase
 from ilios.database.migrations import NewerDatabase
+from ilios.listening import CannotListen
 from ilios.nats.server import BusDidNotStart
 from ilios.runtime import engine_memory, event_loop, process_settings
 from ilios.runtime.locks import AlreadyInUse, CannotLock
+from ilios.runtime.terminals import Terminals
 from ilios.secret import SecretsDamaged
-from ilios.service import CannotListen, Service, service
+from ilios.service import Service, service
 from ilios.settings import environ
 from ilios.settings.settings import Settings
 
-_OUTPUTS = (1, 2)
 STOPPED_WITHIN = 15.0
 """Seconds from the first signal until nothing of the service is left, whatever hangs."""
 _LOG_BEFORE_EXIT = 0.5  # seconds; a log that hangs must not delay the exit
@@ -103,7 +104,7 @@ def run(_options: argparse.Namespace) -> int:
 
 async def _serve(settings: Settings) -> None:
     stop = asyncio.Event()
-    terminals = [descriptor for descriptor in _OUTPUTS if os.isatty(descriptor)]
+    terminals = Terminals()
     task = asyncio.current_task()
     assert task is not None  # a coroutine of a task has one
     starting = True
@@ -113,7 +114,7 @@ async def _serve(settings: Settings) -> None:
             _exit_now()
         stop.set()
         _start_exit_timers()
-        _detach_closed_terminals(terminals)
+        terminals.detach_closed()
         log.info("stopping; a second signal stops at once")
         if starting:  # a start may wait for a bus, or check a large database, for longer
             task.cancel()
@@ -170,15 +171,6 @@ async def _run_service(settings: Settings) -> AsyncIterator[Service]:
             where = settings.database_path
             raise CannotStore(f"{where} cannot be used ({error}); {_REMEDY}") from error
         yield running
-
-
-def _detach_closed_terminals(terminals: list[int]) -> None:
-    """Redirect terminals that were closed: a log line to one would fail and abort the stop."""
-    for descriptor in terminals:
-        if not os.isatty(descriptor):
-            nowhere = os.open(os.devnull, os.O_WRONLY)
-            os.dup2(nowhere, descriptor)
-            os.close(nowhere)
 
 
 def banner(running: Service) -> str:

@@ -292,8 +292,10 @@ def _submission_parameters(
         "sequence": entry.sequence,
         "tenant": event.tenant,
         "id": event.document_id,
+        # Without a fetcher it is converted from here on.
+        "state": "pending" if event.detected is None else "processing",
         "file_name": clean_name(event.file_name),
-        "content_type": event.content_type,
+        "content_type": event.detected or event.content_type,
         "file_size": _source_size(event.source),
         "priority": event.priority,
         "retention_days": event.retention_days,

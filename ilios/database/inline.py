@@ -11,13 +11,7 @@ from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager
 
 from ilios.database.sqlite import DamageMonitor, Database, Parameters, Row
-
-SLOW_SECONDS = 0.005
-"""A query that takes longer has read from the disk, or waited for a processor."""
-MOST_SLOW = 2
-"""Slow queries in a row, after which the thread is used. Waits for a processor are seldom two."""
-THREAD_SECONDS = 1.0
-"""How long the thread is used then."""
+from ilios.runtime.inline_calls import InlineCalls
 
 
 class InlineReader:
@@ -29,27 +23,23 @@ class InlineReader:
         self._connection = connection
         self._threaded = threaded
         self._damage = damage
-        self._slow = 0
-        self._threaded_until = 0.0
+        self._calls = InlineCalls()
 
     async def fetchall(self, statement: str, parameters: Parameters = ()) -> list[Row]:
         """Execute a statement, which must take one look-up, and return its rows.
 
         :raises DatabaseDamaged: damage was met on any connection.
         """
-        began = time.monotonic()
-        if began < self._threaded_until:
+        if not self._calls.are_allowed():
             return await self._threaded.fetchall(statement, parameters)
         self._damage.raise_if_damaged()
+        began = time.monotonic()
         try:
             found: list[Row] = self._connection.execute(statement, parameters).fetchall()
         except (sqlite3.Error, UnicodeDecodeError):
             # Busy, or an error that the other connection meets as well and classifies.
             return await self._threaded.fetchall(statement, parameters)
-        ended = time.monotonic()
-        self._slow = self._slow + 1 if ended - began > SLOW_SECONDS else 0
-        if self._slow >= MOST_SLOW:
-            self._slow, self._threaded_until = 0, ended + THREAD_SECONDS
+        self._calls.record(began)
         return found
 
 

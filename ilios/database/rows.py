@@ -160,7 +160,7 @@ def _options(column: str | None) -> ConversionOptions:
     try:
         return options_from_json(column)
     except msgspec.ValidationError:
-        # A value this version does not know: nothing is converted by such options, but the
+        # A value that this version does not have: nothing is converted by such options, but the
         # document can be listed, and a later version finds them.
         members = msgspec.json.decode(column, type=dict[str, msgspec.Raw])
         return UnsupportedOptions(unknown_members=members)

@@ -33,6 +33,11 @@ class DamageMonitor:
     def __init__(self, path: Path) -> None:
         self._path = path
         self.reason: str | None = None
+        self._on_damage: list[Callable[[], None]] = []
+
+    def on_damage(self, callback: Callable[[], None]) -> None:
+        """Call ``callback`` once, when the first damage is recorded."""
+        self._on_damage.append(callback)
 
     def raise_if_damaged(self) -> None:
         """Raise what was recorded.
@@ -52,12 +57,19 @@ class DamageMonitor:
         if (code is not None and code & _PRIMARY in _DAMAGE) or "decode to UTF-8" in str(error):
             self.record_and_raise(str(error))
 
+    def record(self, reason: str) -> None:
+        """Record damage, unless there is some already."""
+        if self.reason is None:
+            self.reason = reason
+            for callback in self._on_damage:
+                callback()
+
     def record_and_raise(self, reason: str) -> NoReturn:
         """Record damage.
 
         :raises DatabaseDamaged: always.
         """
-        self.reason = self.reason or reason
+        self.record(reason)
         raise DatabaseDamaged(f"{self._path}: {self.reason}; {REPAIR_HINT}")
 
 

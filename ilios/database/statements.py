@@ -61,21 +61,27 @@ _RESET_END = """
 """
 
 # Only the first submission with an id has an effect. Documents of a batch are only inserted with
-# the first batch of its id: a second one must not add documents to it.
+# the first batch of its id: a second one must not add documents to it. A requeued one is in work at
+# once only with the original that it had.
 INSERT_DOCUMENT = f"""
 INSERT INTO documents (
     tenant, id, state, file_name, content_type, file_size, priority, retention_days, operation,
     submitted_at, submitted_sequence, expires_at, batch_id, fingerprint, original_key,
     original_sha256, requeues, options, held
 ) SELECT
-    :tenant, :id, 'pending', :file_name, :content_type, :file_size, :priority, :retention_days,
+    :tenant, :id, :state, :file_name, :content_type, :file_size, :priority, :retention_days,
     :operation, :submitted_at, :sequence, :submitted_at + :retention_days * 86400000, :batch_id,
     :fingerprint, :key, :sha256, :requeues, :options, :held
 WHERE :batch_id IS NULL OR EXISTS (
     SELECT 1 FROM batches
     WHERE tenant = :tenant AND id = :batch_id AND submitted_sequence = :sequence
 ) ON CONFLICT (tenant, id) DO UPDATE SET
-    state = 'pending', requeues = excluded.requeues, {_RESET_END}
+    state = iif(
+        documents.original_key = excluded.original_key
+            AND documents.original_sha256 = excluded.original_sha256,
+        excluded.state, 'pending'
+    ),
+    requeues = excluded.requeues, {_RESET_END}
 WHERE (documents.{_UNFINISHED} OR documents.state = 'failed')
     AND documents.requeues < excluded.requeues
 """  # noqa: S608  # all of it is ours

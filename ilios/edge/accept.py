@@ -117,7 +117,7 @@ async def receive_document(
         except HttpProblem:
             await uploads.discard(edge.blobs, blob_key)
             raise
-        source = Stored(size=upload.blob.size, sha256=upload.blob.sha256, suffix=suffix)
+        source = upload.source(suffix)
         file_name, content_type = upload.file_name, upload.content_type
         sources = file_sources(form)
     event = DocumentSubmitted(
@@ -315,26 +315,21 @@ async def _publish_once(
     """Publish a submission, or return what the same request has made before."""
     failpoints.reach("edge.stored")
     if event.fingerprint is None:
-        await passwords.seal(edge, event.tenant, given)
-        if not only_first:
-            await edge.publisher.publish(event)
-            failpoints.reach("edge.said")
-            return None
         try:
-            await edge.publisher.publish_if_first(event)
+            await _publish_first(edge, event, given)
         except AlreadyPublished:
-            assert event.submitted_at is not None
-            return PriorSubmission(None, event.submitted_at, [])
+            if only_first:
+                assert event.submitted_at is not None
+                return PriorSubmission(None, event.submitted_at, [])
+            # The id is new: only an earlier try of this publish can have had it.
         return None
     try:
         prior = await _find_prior(edge, event)
     except BusUnavailable as error:
         raise NotPublished(str(error)) from error
     if prior is None:
-        await passwords.seal(edge, event.tenant, given)
         try:
-            await edge.publisher.publish_if_first(event)
-            failpoints.reach("edge.said")
+            await _publish_first(edge, event, given)
             return None
         except AlreadyPublished:
             prior = await _find_prior(edge, event)
@@ -362,6 +357,18 @@ def _is_own(
         return prior.submitted_at == event.submitted_at
     original = prior.documents[0].original
     return original is not None and original.key in blob_keys
+
+
+async def _publish_first(
+    edge: Edge, event: DocumentSubmitted | BatchSubmitted, given: passwords.Passwords
+) -> None:
+    """Seal the passwords of a submission and publish it.
+
+    :raises AlreadyPublished: its id is taken.
+    """
+    await passwords.seal(edge, event.tenant, given)
+    await edge.publisher.publish_if_first(event)
+    failpoints.reach("edge.published")
 
 
 async def _find_prior(

@@ -1,6 +1,6 @@
 """Downloads of batches: all results as JSON lines or as a ZIP archive, in constant memory.
 
-An archive is written while it is sent: no part of it is stored, and its size is not known before.
+An archive is written while it is sent: no part of it is stored, its size is not computed before.
 Sizes and checksums follow each entry (data descriptors, APPNOTE 4.3.9), as for any output without
 seeking.
 
@@ -20,6 +20,7 @@ import msgspec
 from aiohttp import web
 from msgspec import UNSET, Meta, Struct
 
+from actors.page_markdown import derive_markdown
 from actors.ports import BlobNotFound, Blobs
 from ilios.edge import batches, blob_responses, lookup, requests, responses
 from ilios.edge.context import EDGE
@@ -152,6 +153,8 @@ async def _without_missing_markdown(blobs: Blobs, document: DocumentRecord) -> D
     try:
         await blobs.size(document.markdown.key)
     except BlobNotFound:
+        if await derive_markdown(blobs, document.markdown, document.result) is not None:
+            return document
         reason = "The document is no longer stored"
         return msgspec.structs.replace(document, markdown=None, code="content_gone", reason=reason)
     return document
@@ -197,7 +200,8 @@ async def _stream_jsonl(
             continue
         # With the first of the text, so that a missing blob is noticed before the answer begins.
         prefix, after = split_at_content(line)
-        async with aclosing(blob_responses.verified_chunks(blobs, markdown)) as chunks:
+        found = blob_responses.verified_chunks(blobs, markdown, document.result)
+        async with aclosing(found) as chunks:
             async for text in as_json_text(chunks):
                 yield prefix + text
                 prefix = b""
@@ -234,9 +238,8 @@ async def _stream_zip(
             if (markdown := _available_markdown(document)) is not None:
                 name = entry_name(number, document.file_name)
                 changed = document.finished_at or document.submitted_at
-                yield ZipEntry(
-                    name, changed, markdown.size, blob_responses.verified_chunks(blobs, markdown)
-                )
+                chunks = blob_responses.verified_chunks(blobs, markdown, document.result)
+                yield ZipEntry(name, changed, markdown.size, chunks)
 
     async with aclosing(stream_zip(entries())) as pieces:
         async for piece in pieces:

@@ -198,7 +198,7 @@ async def _receive(request: web.Request) -> accept.Received[BatchSubmitted, Batc
         documents = [
             BatchDocument(
                 document_id=document_id(batch_id, number),
-                source=Stored(size=file.blob.size, sha256=file.blob.sha256, suffix=suffix),
+                source=file.source(suffix),
                 file_name=file.file_name,
                 content_type=file.content_type,
             )

@@ -11,6 +11,7 @@ from contextlib import aclosing, nullcontext
 import structlog
 from aiohttp import ETag, web
 
+from actors.page_markdown import derive_markdown
 from actors.ports import BlobNotFound, Blobs
 from ilios.edge.errors import HttpProblem
 from ilios.formats import Format, StoredDocument, split_at_content
@@ -32,10 +33,21 @@ _ANY_TAG = "*"
 log = structlog.get_logger("edge")
 
 
+class _DamagedError(Exception):
+    """The store has other bytes than were stored; the argument is their number."""
+
+
 async def send(
-    request: web.Request, blobs: Blobs, blob: Blob, headers: dict[str, str]
+    request: web.Request,
+    blobs: Blobs,
+    blob: Blob,
+    headers: dict[str, str],
+    *,
+    result: Blob | None = None,
 ) -> web.StreamResponse:
     """Answer a GET or HEAD with a blob, honouring conditions and a single range.
+
+    Markdown that is lost is made again of the ``result``.
 
     :raises HttpProblem: a condition failed (412), no such range (416), or the blob is gone (410).
     """
@@ -44,8 +56,12 @@ async def send(
         return _not_modified(headers)
     byte_range = _requested_range(request, blob)
     if byte_range is None:
-        return await _send_all(request, blobs, blob, headers)
+        return await _send_all(request, blobs, blob, headers, result)
     headers["Content-Range"] = f"bytes {byte_range.start}-{byte_range.stop - 1}/{blob.size}"
+    if blob.size <= MAX_BUFFERED_BYTES:
+        whole = await _read_verified(blobs, blob, result)
+        part = whole[byte_range.start : byte_range.stop]
+        return web.Response(status=206, body=part, headers=headers)
     response = _new_response(206, len(byte_range), headers)
     async with aclosing(blobs.read(blob.key, byte_range.start, byte_range.stop)) as pieces:
         try:
@@ -107,7 +123,7 @@ async def send_rendered(
         return _not_modified(headers)
     if result is not None:
         await _require_stored(blobs, result)  # later the answer would have begun
-    markdown = verified_chunks(blobs, blob)
+    markdown = verified_chunks(blobs, blob, result)
     lines = verified_chunks(blobs, result) if result else None
     async with aclosing(markdown), aclosing(lines) if lines else nullcontext():
         whole = output.render(StoredDocument(reply, markdown, lines))
@@ -125,46 +141,68 @@ async def send_rendered(
     return response
 
 
-async def verified_chunks(blobs: Blobs, blob: Blob) -> AsyncGenerator[bytes, None]:
+async def verified_chunks(
+    blobs: Blobs, blob: Blob, result: Blob | None = None
+) -> AsyncGenerator[bytes, None]:
     """Stream a blob and check its size and hash, or the first digits of the hash.
+
+    Markdown that is gone or damaged is made again of the ``result``, if that is small.
 
     :raises HttpProblem: it is gone (410), or not what was stored, which may show only at its end.
     """
+    async with aclosing(_stored_chunks(blobs, blob)) as chunks:
+        try:
+            first = await anext(chunks, b"")
+        except (BlobNotFound, _DamagedError) as error:
+            derived = await derive_markdown(blobs, blob, result)
+            if derived is None:
+                raise _problem(blob, error) from None
+            log.warning("Markdown made again of the result", key=blob.key)
+            first = derived
+        if first:
+            yield first
+        try:
+            async for chunk in chunks:
+                yield chunk
+        except (BlobNotFound, _DamagedError) as error:
+            raise _problem(blob, error) from None
+
+
+async def _stored_chunks(blobs: Blobs, blob: Blob) -> AsyncGenerator[bytes, None]:
     size, sha256, last = 0, hashlib.sha256(), b""
-    try:
-        async with aclosing(blobs.read(blob.key)) as pieces:
-            async for piece in pieces:
-                size += len(piece)
-                sha256.update(piece)
-                if last:
-                    yield last
-                last = piece
-    except BlobNotFound:
-        raise _gone_problem(blob) from None
+    async with aclosing(blobs.read(blob.key)) as pieces:
+        async for piece in pieces:
+            size += len(piece)
+            sha256.update(piece)
+            if last:
+                yield last
+            last = piece
     if size != blob.size or not sha256.hexdigest().startswith(blob.sha256):
-        log.error("blob damaged", key=blob.key, size=size, expected=blob.size)
-        raise HttpProblem(500, "content_damaged", "The stored document is damaged")
+        raise _DamagedError(size)
     # Sent last, after the check: an answer with all of its bytes would look whole.
     if last:
         yield last
 
 
 async def _send_all(
-    request: web.Request, blobs: Blobs, blob: Blob, headers: dict[str, str]
+    request: web.Request, blobs: Blobs, blob: Blob, headers: dict[str, str], result: Blob | None
 ) -> web.StreamResponse:
     if request.method == "HEAD":
         return _new_response(200, blob.size, headers)
-    found = verified_chunks(blobs, blob)
     if blob.size <= MAX_BUFFERED_BYTES:
-        return web.Response(body=b"".join([chunk async for chunk in found]), headers=headers)
+        return web.Response(body=await _read_verified(blobs, blob, result), headers=headers)
     response = _new_response(200, blob.size, headers)
-    async with aclosing(found):
+    async with aclosing(verified_chunks(blobs, blob, result)) as found:
         first = await anext(found)
         await response.prepare(request)
         await response.write(first)
         async for chunk in found:
             await response.write(chunk)
     return response
+
+
+async def _read_verified(blobs: Blobs, blob: Blob, result: Blob | None) -> bytes:
+    return b"".join([chunk async for chunk in verified_chunks(blobs, blob, result)])
 
 
 def _new_response(status: int, length: int, headers: dict[str, str]) -> web.StreamResponse:
@@ -178,6 +216,13 @@ async def _require_stored(blobs: Blobs, blob: Blob) -> None:
         await blobs.size(blob.key)
     except BlobNotFound:
         raise _gone_problem(blob) from None
+
+
+def _problem(blob: Blob, error: Exception) -> HttpProblem:
+    if isinstance(error, BlobNotFound):
+        return _gone_problem(blob)
+    log.error("blob damaged", key=blob.key, size=error.args[0], expected=blob.size)
+    return HttpProblem(500, "content_damaged", "The stored document is damaged")
 
 
 def _gone_problem(blob: Blob) -> HttpProblem:

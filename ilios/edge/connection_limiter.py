@@ -118,7 +118,7 @@ class ConnectionLimiter:
     ) -> bool:
         """Note that a header is complete; False if only a health check is to be answered.
 
-        ``has_key`` tells whether it came with a valid key; it is called only where that matters.
+        ``has_key`` is whether it came with a valid key; it is called only where that matters.
         """
         self._reading_headers.pop(connection, None)
         self._idle_connections.pop(connection, None)

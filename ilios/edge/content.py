@@ -295,7 +295,9 @@ async def send_document(
     async with gone_if_removed(edge, document):
         if output.render is None:
             headers = responses.file_headers(document, output)
-            return await blob_responses.send(request, edge.blobs, blob, headers)
+            return await blob_responses.send(
+                request, edge.blobs, blob, headers, result=document.result
+            )
         reply, headers = responses.document_content(document), responses.content_headers(document)
         return await blob_responses.send_rendered(
             request, edge.blobs, blob, output, reply, headers, result=document.result

@@ -205,7 +205,7 @@ async def _publish_removal(edge: Edge, document: DocumentRecord) -> None:
                 priority=document.priority,
             )
         )
-        failpoints.reach("deletion.said")
+        failpoints.reach("deletion.published")
         log.info(
             "removal requested",
             tenant=document.tenant,

@@ -30,7 +30,7 @@ clients are connected, anything but `/health`, `/livez` and `/readyz` may be ans
 (`overloaded`).
 
 **HEAD** is answered wherever GET is, **OPTIONS** everywhere. Clients should ignore members and
-headers they do not know.
+headers they do not declare.
 """
 
 TAGS = {

@@ -203,8 +203,8 @@ async def _send(
     use_gzip = _accepts_gzip(request.headers.get("Accept-Encoding", ""))
     tag = f'"{found.etag}{"-gzip" if use_gzip else ""}"'
     headers = headers | {"ETag": tag, "Vary": vary}
-    known = request.if_none_match or ()
-    if any(f'"{one.value}"' == tag or one.value == "*" for one in known):
+    cached = request.if_none_match or ()
+    if any(f'"{one.value}"' == tag or one.value == "*" for one in cached):
         return web.Response(status=304, headers=headers)
     headers |= {"Content-Type": found.content_type}
     if use_gzip:
@@ -266,7 +266,7 @@ def _tables(operations: tuple[Operation, ...]) -> str:
 
 
 def _curl_example(request: web.Request) -> str:
-    """Return a line to try; the page's script puts in the address as the browser knows it."""
+    """Return a line to try; the page's script puts in the address as the browser has it."""
     edge = request.app[EDGE]
     origin = edge.public_url or f"{request.scheme}://{request.host}"
     key = ' -H "Authorization: Bearer $API_KEY"' if edge.api_keys else ""

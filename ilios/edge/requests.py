@@ -1,6 +1,6 @@
 """Parsing of requests: members of forms, queries and JSON bodies become structs.
 
-A member that no struct has is refused with its name and the nearest known one: a client whose
+A member that no struct has is refused with its name and the nearest declared one: a client whose
 option is ignored pays for a conversion it did not want.
 """
 
@@ -117,18 +117,18 @@ def _union(found: inspect.Type) -> tuple[inspect.Type, ...]:
     return tuple(one.type if isinstance(one, inspect.Metadata) else one for one in found.types)
 
 
-def reject_unknown(given: Iterable[str], known: Iterable[str], what: str) -> None:
-    """Let pass names that are known or harmless.
+def reject_unknown(given: Iterable[str], declared: Iterable[str], what: str) -> None:
+    """Let pass names that are declared or harmless.
 
     :raises HttpProblem: another one (400).
     """
-    known = set(known)
+    declared = set(declared)
     for name in given:
-        if name in known or name in HARMLESS_NAMES or name.startswith(HARMLESS_PREFIX):
+        if name in declared or name in HARMLESS_NAMES or name.startswith(HARMLESS_PREFIX):
             continue
         shown = name if len(name) <= 64 else f"{name[:64]}..."
         shown = shown.encode(errors="replace").decode()  # JSON may escape half a surrogate pair
-        folded = {one.lower().replace("_", ""): one for one in sorted(known)}
+        folded = {one.lower().replace("_", ""): one for one in sorted(declared)}
         near = difflib.get_close_matches(shown.lower().replace("_", ""), folded, n=1, cutoff=0.6)
         hint = f'; did you mean "{folded[near[0]]}"?' if near else ""
         details: dict[str, Any] = {"name": shown}
@@ -171,14 +171,21 @@ def add_query(
 
     :raises HttpProblem: the value of a parameter is not one, or another than in the object (400).
     """
-    taken, known = members(fields), members(kind)
+    taken, declared = members(fields), members(kind)
     parsed: dict[str, Any] = msgspec.to_builtins(parse_texts(fields, query)) if query else {}
     for name, text in query.items():
-        if text and name in known and name in given and given[name] not in (text, parsed.get(name)):
+        if (
+            text
+            and name in declared
+            and name in given
+            and given[name] not in (text, parsed.get(name))
+        ):
             error = f"{name} is in the body and in the query, with different values; once is enough"
-            raise HttpProblem(400, known[name].code or "malformed_request", error)
+            raise HttpProblem(400, declared[name].code or "malformed_request", error)
     texts = {
-        name: text for name, text in query.items() if text and name in known and name not in taken
+        name: text
+        for name, text in query.items()
+        if text and name in declared and name not in taken
     }
     return texts | parsed | dict(given)
 

@@ -60,6 +60,24 @@ class ListeningSockets:
                 bound.close()
 
     @property
+    def descriptors(self) -> list[int]:
+        """The file descriptors, for a process that is to inherit them."""
+        return [bound.fileno() for bound in self._sockets]
+
+    @classmethod
+    def inherited(cls, host: str, descriptors: list[int]) -> Self:
+        """Return the sockets that another process has bound."""
+        sockets = [socket.socket(fileno=descriptor) for descriptor in descriptors]
+        for bound in sockets:
+            bound.settimeout(0)
+        return cls(host, sockets)
+
+    def close(self) -> None:
+        """Accept no more connections, as far as this process is concerned."""
+        for bound in self._sockets:
+            bound.close()
+
+    @property
     def url(self) -> str:
         """Address for clients on this machine."""
         host = f"[{self.host}]" if ":" in self.host else self.host

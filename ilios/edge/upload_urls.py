@@ -15,6 +15,7 @@ import msgspec
 from aiohttp import web
 from msgspec import Struct
 
+from actors import sniffing
 from actors.blob_keys import original_key, password_key, upload_key
 from actors.ports import BlobNotFound
 from bus import failpoints
@@ -318,6 +319,7 @@ async def _submit(request: web.Request, tenant: str, document_id: str) -> None:
         failpoints.reach("uploads.moved")
     try:
         blob = await edge.blobs.digest(original)
+        ends = await edge.blobs.read_ends(original, sniffing.SNIFF_LENGTH)
     except BlobNotFound:
         raise HttpProblem(
             400, "upload_missing", "File upload failed", detail="Nothing was uploaded to the URL."
@@ -328,7 +330,7 @@ async def _submit(request: web.Request, tenant: str, document_id: str) -> None:
     event = DocumentSubmitted(
         document_id=document_id,
         tenant=tenant,
-        source=Stored(size=blob.size, sha256=blob.sha256, suffix=UPLOAD_SUFFIX),
+        source=Stored(blob.size, blob.sha256, UPLOAD_SUFFIX, detected=sniffing.sniff(*ends)),
         file_name=reservation.file_name,
         content_type=reservation.content_type,
         retention_days=reservation.retention_days,

@@ -15,13 +15,14 @@ from aiohttp import HttpVersion11, web
 from msgspec import Struct, field
 
 from actors.ports import Blobs
+from actors.sniffing import Ends
 from ilios.edge.context import EDGE, TENANT, Edge, Limits
 from ilios.edge.errors import RETRY_AFTER, HttpProblem
 from ilios.edge.multipart import CHUNK_BYTES, FormPart, FormReader, ReadDeadline, media_type
 from ilios.runtime.fair_semaphore import FairSemaphore
 from ilios.visible import clean_name
 from schemas.batches import MAX_BATCH_DOCUMENTS
-from schemas.documents import DEFAULT_CONTENT_TYPE, Blob
+from schemas.documents import DEFAULT_CONTENT_TYPE, Blob, Stored
 
 FORM_OVERHEAD = 2 * 1024 * 1024
 """How much longer than its files a form may be."""
@@ -96,11 +97,16 @@ BATCH_FILES = UploadRules(
 
 
 class UploadedFile(Struct, frozen=True):
-    """A stored document. ``content_type`` is the client's claim."""
+    """A stored document. ``content_type`` is the client's claim, ``detected`` its bytes' own."""
 
     blob: Blob
     file_name: str
     content_type: str
+    detected: str | None
+
+    def source(self, suffix: str) -> Stored:
+        """Return the source of its document, stored under a key with this suffix."""
+        return Stored(self.blob.size, self.blob.sha256, suffix, self.detected)
 
 
 class UploadForm(Struct, frozen=True):
@@ -180,11 +186,11 @@ class UploadReader:
             return await self._deadline.read(self._request.content.read(CHUNK_BYTES))
 
         name = clean_name(self._request.query.get("fileName", ""))
-        blob = await self._store(read_chunk, name)
-        if not blob.size:
-            raise self._rules.empty(name)
         claimed = media_type(self._request.headers.get("Content-Type"))
-        self._form.files.append(UploadedFile(blob, name, claimed or DEFAULT_CONTENT_TYPE))
+        file = await self._store(read_chunk, name, claimed)
+        if not file.blob.size:
+            raise self._rules.empty(name)
+        self._form.files.append(file)
         return self._form
 
     async def read_form(self) -> UploadForm:
@@ -235,22 +241,25 @@ class UploadReader:
         if part.file_name is None and (claimed or DEFAULT_PART_TYPE) == DEFAULT_PART_TYPE:
             raise self._rules.no_file()  # a field: only what is not text may be a nameless file
         name = clean_name(part.file_name or "")
-        blob = await self._store(reader.read_chunk, name)
-        if blob.size:
-            self._form.files.append(UploadedFile(blob, name, claimed or DEFAULT_CONTENT_TYPE))
+        file = await self._store(reader.read_chunk, name, claimed)
+        if file.blob.size:
+            self._form.files.append(file)
         elif part.file_name:
             raise self._rules.empty(name)
         else:
             # A form whose file was not chosen has an empty file without a name.
-            await self._blobs.delete(blob.key)
+            await self._blobs.delete(file.blob.key)
 
-    async def _store(self, read_chunk: Callable[[], Awaitable[bytes]], name: str) -> Blob:
-        key = self._make_key(len(self._form.files) + 1)
+    async def _store(
+        self, read_chunk: Callable[[], Awaitable[bytes]], name: str, claimed: str | None
+    ) -> UploadedFile:
+        key, ends = self._make_key(len(self._form.files) + 1), Ends()
         self.written_keys.add(key)
-        return await self._blobs.put(key, self._bounded_chunks(read_chunk, name))
+        blob = await self._blobs.put(key, self._bounded_chunks(read_chunk, name, ends))
+        return UploadedFile(blob, name, claimed or DEFAULT_CONTENT_TYPE, ends.sniff())
 
     async def _bounded_chunks(
-        self, read_chunk: Callable[[], Awaitable[bytes]], name: str
+        self, read_chunk: Callable[[], Awaitable[bytes]], name: str, ends: Ends
     ) -> AsyncIterator[bytes]:
         size = 0
         while chunk := await read_chunk():
@@ -258,6 +267,7 @@ class UploadReader:
             if size > self._limits.max_file_bytes:
                 raise self._rules.too_large(name, size, self._limits)
             self._disk_space.reserve(len(chunk))
+            ends.add(chunk)
             yield chunk
 
     async def _read_field(self, reader: FormReader) -> str:
@@ -353,7 +363,7 @@ async def send_continue(request: web.Request) -> None:
     if expected is None or request.version < HttpVersion11:
         return
     if expected.lower() != "100-continue":
-        raise HttpProblem(417, "expectation_failed", "The expectation is not known")
+        raise HttpProblem(417, "expectation_failed", "The expectation is not supported")
     await request.writer.write(b"HTTP/1.1 100 Continue\r\n\r\n")
 
 

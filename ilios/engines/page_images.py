@@ -23,7 +23,7 @@ def image_name(data: bytes, ending: str) -> str:
 
 
 def image_ending(data: bytes) -> str | None:
-    """Return the extension for an image by its first bytes; None if it is of no known kind."""
+    """Return the extension for an image by its first bytes; None if it is of no supported kind."""
     if data[:4] == b"RIFF" and data[8:12] == b"WEBP":
         return "webp"
     return next((ending for start, ending in _SIGNATURES if data.startswith(start)), None)

@@ -244,7 +244,7 @@ def _check_images(page: ConvertedPage) -> None:
     if not page.image_bytes.keys() <= {image.id for image in images}:
         raise ImpossiblePage("the bytes of an image that is not on the page")
     if any(image_ending(data) is None for data in page.image_bytes.values()):
-        raise ImpossiblePage("an image of no known kind")
+        raise ImpossiblePage("an image of no supported kind")
 
 
 def _check_box(box: Box, size: PageDimensions | None) -> None:

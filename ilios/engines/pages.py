@@ -4,6 +4,7 @@ import itertools
 import math
 import time
 from collections.abc import Iterator, Sequence
+from functools import cache
 from importlib.metadata import version
 from typing import Protocol
 
@@ -98,7 +99,7 @@ class PageSplitter(Protocol):
 
 
 def markdown_pages(indices: Sequence[int], texts: Sequence[str]) -> list[ConvertedPage]:
-    """Return pages of which only the Markdown is known."""
+    """Return pages that have only Markdown."""
     return [
         ConvertedPage(PageResult(index=index, markdown=text))
         for index, text in zip(indices, texts, strict=True)
@@ -154,6 +155,7 @@ def check_page_limit(kind: str, unit: str, count: int, selected: int, limit: int
         )
 
 
+@cache  # each look reads and parses files of the distribution
 def model_name(*distributions: str) -> str:
     """Return ``liteparse-2.18+rapidocr-3.10`` for these installed distributions."""
     return "+".join(f"{name}-{'.'.join(version(name).split('.')[:2])}" for name in distributions)

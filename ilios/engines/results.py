@@ -14,8 +14,9 @@ import msgspec
 import structlog
 from msgspec import Struct
 
-from actors.blob_keys import image_key, new_suffix, result_key
+from actors.blob_keys import image_key, markdown_key, new_suffix, result_key
 from actors.engines import Conversion
+from actors.page_markdown import MAX_RESULT_BYTES, join_pages
 from actors.ports import BlobNotFound, Blobs, StorageUnavailable
 from schemas.documents import Blob
 from schemas.options import NO_OPTIONS, ConversionOptions
@@ -129,13 +130,25 @@ class ResultCache:
         self, result: EngineResult, seconds: float, name: str | None = None
     ) -> CachedPart:
         """Store a part; wait for a store that is unavailable, because the pages are paid for."""
-        part, _ = await self._store(result, seconds, name)
+        part, lines = await self._prepare(result, seconds, name)
+        await retry_until_stored(lambda: self._blobs.put_bytes(part.key, lines))
         return part
 
     async def put(self, result: EngineResult, seconds: float) -> Conversion:
-        """Store the result of a document that was read in one call."""
-        part, blob = await self._store(result, seconds, None)
-        return _conversion(part.head, [part], blob)
+        """Store the result of a document that was read in one call.
+
+        If it is small, its Markdown is stored with it.
+        """
+        part, lines = await self._prepare(result, seconds, None)
+        if len(lines) > MAX_RESULT_BYTES:
+            blob = await retry_until_stored(lambda: self._blobs.put_bytes(part.key, lines))
+            return _conversion(part.head, [part], blob)
+        text = join_pages(part.pages)
+        key = markdown_key(self._key.tenant, self._key.document_id)
+        blob, markdown = await retry_until_stored(
+            lambda: self._blobs.put_with_derived(part.key, lines, key, text)
+        )
+        return msgspec.structs.replace(_conversion(part.head, [part], blob), markdown=markdown)
 
     async def join_parts(self, parts: list[CachedPart]) -> Conversion:
         """Store one result made of all parts, in order, and delete the parts."""
@@ -165,9 +178,10 @@ class ResultCache:
                 if chunk:
                     yield chunk
 
-    async def _store(
+    async def _prepare(
         self, result: EngineResult, seconds: float, name: str | None
-    ) -> tuple[CachedPart, Blob]:
+    ) -> tuple[CachedPart, bytes]:
+        """Store the images of a part, and return it with the lines to be stored."""
         head = ResultHead(
             engine=result.engine,
             model=result.model,
@@ -178,9 +192,8 @@ class ResultCache:
         await self.store_images(result.images)
         key = self._key.blob_key(name)
         lines = b"".join(_encode(one) + b"\n" for one in (head, *result.pages))
-        blob = await retry_until_stored(lambda: self._blobs.put_bytes(key, lines))
         pages = tuple(page.markdown for page in result.pages)
-        return CachedPart(head, pages, tuple(page.measures for page in result.pages), key), blob
+        return CachedPart(head, pages, tuple(page.measures for page in result.pages), key), lines
 
     async def store_images(self, images: dict[str, bytes]) -> None:
         """Store the images, before the result that refers to them."""

@@ -12,8 +12,10 @@ from typing import Protocol
 import structlog
 
 from actors.ports import Blobs, StorageMismatch, StorageUnavailable
+from bus.connection import Connection
 from ilios.blobs import factory
 from ilios.database.queries import EPOCH
+from ilios.integrity import missing_database
 from ilios.integrity.faults import Faults
 
 CHECK_INTERVAL = 5.0  # seconds
@@ -45,6 +47,29 @@ class ExpectedBlobs:
         return await self._key_source.sample_keys(
             await asyncio.to_thread(_modified_at, self._lost_before_file)
         )
+
+    async def ensure_directory(self, directory: Path, log: Connection) -> None:
+        """Check that a directory of blobs exists where a service has run.
+
+        Those of documents on the log that are not yet in the database are not in the sample.
+
+        :raises StorageMismatch: it does not, and the log has events; it was not created.
+        :raises BusUnavailable: the log does not answer.
+        """
+        if await self.keys():
+            return  # they are looked for when the directory is opened
+        paths = (directory, self._lost_before_file)
+        if any([await asyncio.to_thread(path.exists) for path in paths]):
+            return
+        if await missing_database.has_events(log):
+            raise StorageMismatch(
+                self.with_advice(
+                    StorageMismatch(
+                        f"the log has documents, and the directory {directory} of their blobs is "
+                        "missing: is its volume mounted, is it the right place (ILIOS_DATA_DIR)?"
+                    )
+                )
+            )
 
     def with_advice(self, error: StorageMismatch) -> str:
         """Return the error with advice, also for blobs that are lost for good."""

@@ -54,18 +54,26 @@ class WatchedPath(Struct, frozen=True):
         )
 
 
+def stat_paths(places: dict[str, Path]) -> list[WatchedPath]:
+    """Return the state of the paths that exist, by label, outer directories first."""
+    found = (WatchedPath.stat(path, what) for what, path in places.items())
+    return [one for one in found if one is not None]
+
+
 class FileWatch:
-    """Checks paths twice a second. ``places`` maps labels to paths, outer directories first.
+    """Checks paths twice a second, in the given order.
 
     ``log_server_pid`` returns the process id of the embedded nats-server, or None.
     """
 
     def __init__(
-        self, faults: Faults, places: dict[str, Path], log_server_pid: Callable[[], int | None]
+        self,
+        faults: Faults,
+        watched: list[WatchedPath],
+        log_server_pid: Callable[[], int | None] = lambda: None,
     ) -> None:
         self._faults = faults
-        found = (WatchedPath.stat(path, what) for what, path in places.items())
-        self._watched = [one for one in found if one is not None]
+        self.watched = watched
         self._log_server_pid = log_server_pid
         self._seen_deleted: set[str] = set()
 
@@ -104,7 +112,7 @@ class FileWatch:
         return None
 
     def _find_moved(self) -> str | None:
-        return next((found for one in self._watched if (found := one.problem) is not None), None)
+        return next((found for one in self.watched if (found := one.problem) is not None), None)
 
 
 def _deleted_blocks(pid: int) -> Iterator[str]:

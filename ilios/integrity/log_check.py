@@ -23,7 +23,7 @@ from bus.subjects import StreamIdentity
 from ilios.database.queries import SqliteLogQueries
 from ilios.integrity.faults import Faults
 from ilios.integrity.losses import Checkpoint, Loss, LossStore, describe
-from schemas.batches import batch_id_of
+from schemas.batches import batch_id_of, find_submission
 from schemas.records import DocumentRecord
 
 SOURCE = "log"
@@ -285,15 +285,19 @@ class LogCheck:
 
     async def _has_next_event(self, document: DocumentRecord) -> bool:
         name = (document.tenant, document.document_id)
-        if document.state == "processing":
-            return await self._log.last_event(*name, event_name="fetched") is not None
-        return await self._is_submitted(*name)
-
-    async def _is_submitted(self, tenant: str, document_id: str) -> bool:
-        if await self._log.first_submission(tenant, document_id) is not None:
+        if document.state == "processing" and await self._log.last_event(*name, "fetched"):
             return True
+        return await self._is_submitted(*name, detected=document.state == "processing")
+
+    async def _is_submitted(self, tenant: str, document_id: str, *, detected: bool = False) -> bool:
+        """Whether the log has the submission, alone or in its batch, and it is ``detected``."""
+        first = await self._log.first_submission(tenant, document_id)
+        if first is not None:
+            return not detected or first.event.detected is not None
         batch_id = batch_id_of(document_id)
-        return batch_id is not None and await self._log.batch(tenant, batch_id) is not None
+        batch = await self._log.batch(tenant, batch_id) if batch_id is not None else None
+        found = batch and find_submission(batch.event, document_id)
+        return batch is not None and (not detected or bool(found and found.detected))
 
     async def _find_unowned_originals(self) -> None:
         """Find originals without a document: their submission may be lost."""

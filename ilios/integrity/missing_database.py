@@ -48,7 +48,7 @@ async def check_blobs(settings: Settings, connection: Connection) -> None:
     """
     if not is_missing(settings.database_path):
         return
-    if (await Reader(connection, PERSISTER, "", ()).identity()).last_sequence > 0:
+    if await has_events(connection):
         return
     owner_file = settings.data_dir / OWNER_FILE
     directory = settings.data_dir / LOCAL_DIR
@@ -63,6 +63,14 @@ async def check_blobs(settings: Settings, connection: Connection) -> None:
         f"had documents. {_ADVICE}. Neither a snapshot nor the log can bring it back; to begin "
         f"with nothing, move {trace} aside"
     )
+
+
+async def has_events(connection: Connection) -> bool:
+    """Whether anything was ever published to the log.
+
+    :raises BusUnavailable: it does not answer.
+    """
+    return (await Reader(connection, PERSISTER, "", ()).identity()).last_sequence > 0
 
 
 def is_missing(database: Path) -> bool:

@@ -23,6 +23,7 @@ from ilios.nats.users import OPERATOR, ROLES, SETUP
 from ilios.nats.watchdog import NatsWatchdog
 from ilios.runtime.locks import AlreadyInUse, exclusive_lock
 from ilios.runtime.supervisor import Supervisor
+from ilios.secret import Secret
 from ilios.settings.settings import Settings
 from schemas.ids import DEFAULT_TENANT
 
@@ -32,9 +33,10 @@ log = structlog.get_logger("bus")
 class Bus(Struct, frozen=True):
     """The connections by role, and the state of the server behind them.
 
-    ``description`` is for people. ``store`` is the log directory of the embedded server, and
-    ``server_pid`` returns its process. ``pop_damaged`` returns whether the server found damage in
-    the log since the last call, ``pop_write_failed`` whether it replaces one that could not write.
+    ``edge_url`` is for another connection of the edge's user. ``description`` is for people.
+    ``store`` is the log directory of the embedded server, and ``server_pid`` returns its process.
+    ``pop_damaged`` returns whether the server found damage in the log since the last call,
+    ``pop_write_failed`` whether it replaces one that could not write.
     """
 
     edge: Connection
@@ -44,6 +46,7 @@ class Bus(Struct, frozen=True):
     persister: Connection
     aggregator: Connection
     janitor: Connection
+    edge_url: Secret
     permission_violations: PermissionViolations
     probe: Probe
     description: str
@@ -87,6 +90,7 @@ async def open_embedded_bus(
         where = f"embedded nats-server at {connections['edge'].address}"
         yield Bus(
             **connections,
+            edge_url=Secret(server.url("edge")),
             permission_violations=violations,
             probe=Probe(connections["janitor"]),
             description=where,
@@ -109,6 +113,7 @@ async def open_external_bus(url: str, settings: Settings) -> AsyncIterator[Bus]:
         await _ensure_streams(connection, settings, ours=False)
         yield Bus(
             **dict.fromkeys(ROLES, connection),
+            edge_url=Secret(url),
             permission_violations=violations,
             probe=Probe(connection),
             description=f"NATS at {connection.address}",

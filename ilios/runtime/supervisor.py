@@ -56,7 +56,7 @@ class Supervisor:
                 await run()
                 reason = "ended"
             except (BusFull, BusUnavailable, DatabaseUnavailable) as error:
-                reason = str(error)  # of the environment; a traceback would tell nothing
+                reason = str(error)  # of the environment; a traceback would not help
             except Exception as error:
                 log.exception("part failed", part=name)
                 reason = type(error).__name__

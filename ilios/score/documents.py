@@ -26,7 +26,7 @@ REFERENCES = (".expected.md", ".md")
 
 
 class NoDocuments(Exception):
-    """There is nothing to score; the message says where."""
+    """There is nothing to score; the message has the place."""
 
 
 class ScoredDocument(Struct, frozen=True):

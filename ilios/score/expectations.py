@@ -18,7 +18,7 @@ HEADS = ("top_heading", "left_heading")
 
 
 class BadExpectation(Exception):
-    """A line is not an expectation; the message says what is wrong and where."""
+    """A line is not an expectation; the message has the fault and its place."""
 
 
 class ReadPage(Struct, frozen=True):

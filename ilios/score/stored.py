@@ -29,7 +29,7 @@ class StoredRun(Struct, frozen=True):
 
 
 class CannotRead(Exception):
-    """A stored run cannot be read; the message says why."""
+    """A stored run cannot be read; the message has the reason."""
 
 
 def as_stored(scores: Sequence[DocumentScore]) -> StoredRun:

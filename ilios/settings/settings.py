@@ -18,6 +18,7 @@ from ilios.engines.local import limits
 from ilios.engines.local.limits import EngineLimits
 from ilios.engines.mistral import MAX_CONCURRENT_CALLS, MODEL, MistralLimits
 from ilios.engines.sandbox.enter import SandboxMode
+from ilios.runtime import machine
 from ilios.runtime.engine_memory import bytes_per_process, fitting_processes
 from ilios.secret import Secret
 from ilios.settings import values
@@ -111,6 +112,15 @@ class Settings(BucketSettings, frozen=True, kw_only=True):
         Meta(ge=1, le=10_000),
         Env("ILIOS_MAX_UPLOADS", "Concurrent uploads; more wait two seconds, then get 503"),
     ] = 64
+    edge_processes: Annotated[
+        int | None,
+        Meta(ge=0, le=1),
+        Env(
+            "ILIOS_EDGE_PROCESSES",
+            "Processes of the HTTP edge beside the core, 0 or 1; unset = 1 where it pays",
+            "0",
+        ),
+    ] = None
     convert_timeout: Annotated[
         float, Env("ILIOS_CONVERT_TIMEOUT", "Seconds until /v1/convert answers 202 and goes on")
     ] = 300.0
@@ -251,6 +261,17 @@ class Settings(BucketSettings, frozen=True, kw_only=True):
         Literal["auto", "json", "console"],
         Env("ILIOS_LOG_FORMAT", "json, console, or auto: console on a terminal"),
     ] = "auto"
+
+    @property
+    def has_edge_process(self) -> bool:
+        """Whether the edge runs in a process of its own; by default where a second core can run it.
+
+        Not with a bucket, whose store is for one process: it aborts uploads that it did not begin.
+        The core would also have to fetch what the edge has just stored.
+        """
+        if self.edge_processes is not None:
+            return self.edge_processes > 0
+        return self.s3_bucket is None and machine.cores() > 1
 
     @property
     def database_path(self) -> Path:

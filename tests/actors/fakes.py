@@ -42,6 +42,11 @@ class FakeBlobs:
         self.modified[key] = datetime.now(UTC)
         return Blob(key, len(data), hashlib.sha256(data).hexdigest())
 
+    async def put_with_derived(
+        self, key: str, data: bytes, derived_key: str, derived: bytes
+    ) -> tuple[Blob, Blob]:
+        return await self.put_bytes(key, data), await self.put_bytes(derived_key, derived)
+
     async def read_ends(self, key: str, length: int) -> tuple[bytes, bytes]:
         data = self._get(key)
         return data[:length], data[-length:]

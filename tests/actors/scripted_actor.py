@@ -5,10 +5,11 @@ from collections import defaultdict
 from collections.abc import Awaitable, Callable
 from typing import ClassVar
 
-from actors.actor import Actor, DeliveryInfo
+from actors.actor import Actor
 from actors.errors import UNSUPPORTED_OPTION_TIMEOUT
 from bus.connection import Connection
 from bus.consumers import Consumer
+from bus.delivery import DeliveryInfo
 from bus.publisher import Publisher
 from schemas.documents import AnyDocumentEvent, DocumentFetched, DocumentSubmitted
 from tests import events

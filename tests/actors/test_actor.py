@@ -7,11 +7,10 @@ import pytest
 
 from actors import actor as module
 from actors import errors
-from actors.actor import DeliveryInfo
 from actors.errors import MoveToDeadLetters, Reject, RetryLater
 from bus import dead_letters
 from bus.connection import Connection
-from bus.delivery import Delivery
+from bus.delivery import Delivery, DeliveryInfo
 from bus.errors import BusFull, BusUnavailable
 from bus.inbox import Inbox
 from bus.publisher import Publisher

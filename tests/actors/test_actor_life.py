@@ -6,11 +6,10 @@ import time
 import pytest
 
 from actors import actor as module
-from actors.actor import DeliveryInfo
 from bus import streams
 from bus.connection import Connection
 from bus.consumers import LANES
-from bus.delivery import Delivery
+from bus.delivery import Delivery, DeliveryInfo
 from bus.errors import BusUnavailable
 from schemas.documents import AnyDocumentEvent, DocumentFetched, DocumentSubmitted
 from tests.actors.running import Streams, running_in_background

@@ -5,8 +5,9 @@ from datetime import timedelta
 from pathlib import Path
 
 import pytest
+from msgspec.structs import replace
 
-from actors import actor, slots
+from actors import actor, slots, submissions
 from actors import fetcher as module
 from actors.backoff import Backoff
 from actors.cancellations import Cancellations
@@ -105,6 +106,23 @@ async def test_a_stored_document_stays_where_it_is(connection: Connection, tmp_p
     assert list(world.blobs.stored) == [key]
 
 
+async def test_an_upload_of_a_detected_type_is_left_to_its_converter(
+    connection: Connection, tmp_path: Path
+) -> None:
+    """One that waits for a batch is fetched, whatever was detected."""
+    world = World(connection, tmp_path)
+    blob = await world.blobs.put_bytes(f"originals/default/{events.id_of(2)}", PDF)
+    source = Stored(blob.size, blob.sha256, detected="image/png")
+    await world.submit(
+        events.submitted(1, source=source), replace(events.submitted(2, source=source), held=True)
+    )
+    async with running_in_background(world.fetcher.run):
+        event = await world.fetched()
+        await wait_until(lambda: world.streams.all_acked(world.fetcher.consumer))
+    assert (event.document_id, event.content_type) == (events.id_of(2), "application/pdf")
+    assert await world.streams.dead_letters() == []
+
+
 async def test_the_content_type_comes_from_the_bytes_not_from_the_client(
     connection: Connection, tmp_path: Path
 ) -> None:
@@ -119,7 +137,7 @@ async def test_the_content_type_comes_from_the_bytes_not_from_the_client(
     [
         (Stored(3, events.SHA256), "source_missing"),
         (Inline(b""), "empty"),
-        (Inline(b"\x00\x01\x02 nothing known"), "unsupported_type"),
+        (Inline(b"\x00\x01\x02 no format"), "unsupported_type"),
         (Remote(URL + "gone"), "not_found"),
     ],
 )
@@ -299,7 +317,7 @@ async def test_the_same_submission_twice_is_one_document(
 async def test_a_recreated_consumer_does_not_fetch_old_documents_again(
     connection: Connection, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """It hears the whole log once more, as if for the first time."""
+    """The whole log is delivered once more, as if for the first time."""
     monkeypatch.setattr(module, "MAX_FRESH_AGE", -1.0)
     world = World(connection, tmp_path, a=PDF, b=PDF)
     await world.submit(events.submitted(1, source=Remote(URL + "a")))
@@ -315,7 +333,7 @@ async def test_a_late_repeated_submission_does_not_repeat_a_failed_download(
     connection: Connection, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A publisher that missed the acknowledgement repeats itself, after minutes too."""
-    monkeypatch.setattr(module, "DUPLICATE_WINDOW", timedelta(0))
+    monkeypatch.setattr(submissions, "DUPLICATE_WINDOW", timedelta(0))
     gone = DownloadFailed("source_status", "The source answered 404.", retryable=False)
     world = World(connection, tmp_path, a=gone)
     submitted = events.submitted(source=Remote(URL + "a"))

@@ -92,6 +92,7 @@ async def world(connection: Connection, tmp_path: Path, monkeypatch: pytest.Monk
         event_type=DocumentFetched,
         ack_wait=1.0,
         backoff=(0.05, 0.05, 0.05),
+        beside=module.STORED,
     )
     monkeypatch.setattr(Ocr, "consumer", consumer)
     world = World(connection, tmp_path)
@@ -158,7 +159,7 @@ async def test_half_a_character_does_not_lose_the_document(world: World) -> None
 async def test_finished_work_is_found_and_not_done_again(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """As after a process that died between saying its answer and acknowledging."""
+    """As after a process that died between publishing its result and acknowledging."""
     ack, attempts = Delivery.ack, list[int]()
 
     async def lose_the_first(delivery: Delivery) -> None:

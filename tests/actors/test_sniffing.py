@@ -4,7 +4,7 @@ import zipfile
 
 import pytest
 
-from actors.sniffing import DOCX, PPTX, SNIFF_LENGTH, describe, sniff
+from actors.sniffing import DOCX, PPTX, SNIFF_LENGTH, Ends, describe, sniff
 
 
 def zipped(*names: str, content: bytes = b"x" * 50, last: bytes = b"") -> bytes:
@@ -101,3 +101,13 @@ def test_a_truncated_document_is_sniffed_without_an_error(cut: int) -> None:
 )
 def test_types_that_cannot_be_converted_are_named(data: bytes, phrase: str) -> None:
     assert describe(*ends(data)) == phrase
+
+
+@pytest.mark.parametrize("chunk", [1000, 48 * 1024, 1_000_000])
+def test_a_type_is_found_in_the_ends_of_what_passes_by(chunk: int) -> None:
+    large = zipped("word/media/image1.png", "word/document.xml", content=b"x" * 400_000)
+    for data, content_type in [(large, DOCX), (b"%PDF-1.7\n", "application/pdf"), (b"", None)]:
+        seen = Ends()
+        for at in range(0, len(data), chunk):
+            seen.add(data[at : at + chunk])
+        assert seen.sniff() == content_type

@@ -22,7 +22,7 @@ def publish(
 
 
 class RawClient:
-    """One connection; ``say`` returns what the server answered until it had read everything."""
+    """One connection; its requests return what the server has answered to everything sent."""
 
     def __init__(self, url: str) -> None:
         self._url = urlsplit(url)

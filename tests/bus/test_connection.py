@@ -128,7 +128,7 @@ async def test_cancellation_while_connecting_or_closing_is_not_lost(
             await asyncio.sleep(0)
         task.cancel()
         done, _ = await asyncio.wait([task], timeout=2)
-        assert done, f"it goes on when it is told so after {steps} steps"
+        assert done, f"it goes on when it is cancelled after {steps} steps"
         assert task.cancelled()
 
     for number in range(80):

@@ -6,8 +6,8 @@ import nats.errors
 import pytest
 from nats.aio.msg import Msg
 
-from bus.delivery import Delivery
-from bus.lean_client import LeanClient
+from bus.delivery import EXPECTED_LAST_SEQUENCE_HEADER, EXPECTED_LAST_SUBJECT_HEADER, Delivery
+from bus.lean_client import RAW_HEADERS, LeanClient
 
 OLD = "$JS.ACK.ILIOS_EVENTS.fetcher-high.3.42.17.1768473000123456000.9"
 NEW = "$JS.ACK.hub.Xy12Ab.ILIOS_EVENTS.fetcher-high.3.42.17.1768473000123456000.9"
@@ -39,6 +39,35 @@ def test_attempt_sequences_and_time_are_read_from_the_reply_subject(reply: str) 
     stored_at = datetime(2026, 1, 15, 10, 30, 0, 123456, tzinfo=UTC)
     assert abs((held.stored_at - stored_at).total_seconds()) < 1e-5
     assert (held.subject, held.body) == ("a.b", b"body")
+
+
+SEQUENCE, SUBJECT = EXPECTED_LAST_SEQUENCE_HEADER, EXPECTED_LAST_SUBJECT_HEADER
+CONDITION = "ilios.document.submitted.*.acme.m0abc123abc123abc123abc1"
+
+
+@pytest.mark.parametrize(
+    ("lines", "is_first"),
+    [
+        ([f"{SEQUENCE}: 0", f"{SUBJECT}: {CONDITION}"], True),
+        ([f"{SUBJECT}: {CONDITION}", "Nats-Msg-Id: x", f"{SEQUENCE}: 0"], True),
+        ([], False),
+        ([f"{SEQUENCE}: 7", f"{SUBJECT}: {CONDITION}"], False),
+        ([f"{SEQUENCE}: 0"], False),
+        ([f"{SEQUENCE}: 0", f"{SUBJECT}: {CONDITION}2"], False),
+        ([f"{SEQUENCE}: 0", f"{SUBJECT}: {CONDITION}".replace("*", "p05")], False),
+        ([f"{SEQUENCE}: 0", f"{SUBJECT}: other", f"{SUBJECT}: {CONDITION}"], False),
+        ([f"{SEQUENCE}: 7", f"{SEQUENCE}: 0", f"{SUBJECT}: {CONDITION}"], False),
+        ([f"X-{SEQUENCE}: 0", f"{SUBJECT}: {CONDITION}"], False),
+    ],
+)
+def test_an_event_is_first_only_if_the_log_took_it_on_that_condition(
+    lines: list[str], *, is_first: bool
+) -> None:
+    client = RecordingClient()
+    raw = "\r\n".join(["NATS/1.0", *lines, "", ""])
+    subject = CONDITION.replace("*", "p07")
+    message = Msg(client, subject=subject, reply=OLD, data=b"", headers={RAW_HEADERS: raw})
+    assert Delivery(client, message).is_first == is_first
 
 
 async def test_acks_are_protocol_messages() -> None:

@@ -94,7 +94,7 @@ async def test_the_backlog_of_a_tenant_does_not_delay_later_events_of_others(
         stuck = [await get_delivery(inbox) for _ in range(2)]
         assert {delivery.tenant for delivery in stuck} == {"aaa"}
         if arrives == "afterwards":
-            ahead = inbox._look_aheads[NORMAL.name]
+            ahead = inbox._look_aheads[CONSUMER.durable(NORMAL)]
             await wait_until(lambda: len(ahead._deferred) >= backlog - 70, WITHIN)
             await publish_events(connection, [1001], "bbb")
         other = await get_delivery(inbox)
@@ -112,7 +112,7 @@ async def test_a_deferred_event_returns_without_counting_an_attempt(
     await publish_events(connection, range(1, 101), "aaa")
     async with fair_inbox(connection, 2) as inbox:
         stuck = [await get_delivery(inbox) for _ in range(2)]
-        ahead = inbox._look_aheads[NORMAL.name]
+        ahead = inbox._look_aheads[CONSUMER.durable(NORMAL)]
         await wait_until(lambda: len(ahead._deferred) > 20, WITHIN)
         taken = Counter[int](delivery.sequence for delivery in stuck)
         put_off = 0

@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Iterable
 
+import msgspec
 import pytest
 
 from bus import consumers, streams
@@ -13,7 +14,7 @@ from bus.errors import BusUnavailable
 from bus.inbox import Inbox
 from bus.publisher import Publisher
 from bus.subjects import StreamIdentity
-from schemas.documents import DocumentSubmitted
+from schemas.documents import DocumentFetched, DocumentSubmitted
 from tests import events
 from tests.bus.conftest import KillableServer
 from tests.waiting import wait_until
@@ -53,6 +54,10 @@ async def delivered_count(connection: Connection) -> int:
         info = await connection.jetstream.consumer_info(streams.EVENTS, CONSUMER.durable(lane))
         held += info.num_ack_pending or 0
     return held
+
+
+async def is_acknowledged(connection: Connection) -> bool:
+    return await delivered_count(connection) == 0
 
 
 async def test_events_of_every_priority_are_delivered_once(connection: Connection) -> None:
@@ -98,6 +103,35 @@ async def test_low_work_is_not_starved(connection: Connection) -> None:
     assert received.count("p10") == 40, received
     assert received.count("p05") == 15, received
     assert received.count("p01") == 5, received
+
+
+async def test_two_consumers_share_the_weight_of_a_lane_in_the_order_of_the_log(
+    connection: Connection,
+) -> None:
+    publisher = Publisher(connection)
+    for number in range(1, 41):
+        await publisher.publish(events.submitted(number, priority=10))
+        await publisher.publish(events.fetched(number, priority=10))
+        await publisher.publish(events.submitted(100 + number, priority=5))
+    second = Consumer(name="second", description="A test", event_type=DocumentFetched)
+    both = msgspec.structs.replace(PATIENT, beside=second)
+    async with Inbox(connection, both, 16).open() as inbox:
+        received = []
+        for _ in range(33):
+            await wait_until(lambda: all(pull.buffer for _, pull in inbox._lanes[:3]))
+            received.append(await finish_next(inbox))
+    urgent = [one.sequence for one in received if priority(one) == "p10"]
+    assert (len(received), len(urgent)) == (33, 24)
+    assert urgent == sorted(urgent)
+
+
+async def test_what_is_not_wanted_is_acknowledged_as_it_arrives(connection: Connection) -> None:
+    await publish_events(connection, range(1, 101))
+    odd = msgspec.structs.replace(PATIENT, wanted=lambda delivery: delivery.sequence % 2 == 1)
+    async with Inbox(connection, odd, 4).open() as inbox:
+        received = [(await finish_next(inbox)).sequence for _ in range(50)]
+        await wait_until(lambda: is_acknowledged(connection))
+    assert received == list(range(1, 101, 2))
 
 
 async def test_low_work_alone_gets_everything(connection: Connection) -> None:

@@ -8,8 +8,8 @@ import msgspec
 import pytest
 from nats.js.api import StreamConfig
 
-from bus import connection as module
-from bus import publisher as saying_module
+from bus import connection as connection_module
+from bus import publisher as publisher_module
 from bus import streams
 from bus.connection import Connection, connect
 from bus.errors import AlreadyPublished, BusFull, BusUnavailable, EventTooLarge, NotPublished
@@ -83,16 +83,18 @@ async def test_nothing_is_published_while_the_server_is_down(
 async def test_a_publish_is_uncertain_when_the_server_dies_before_the_ack(
     killable_server: KillableServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(saying_module, "ACK_TIMEOUT", 0.3)
+    monkeypatch.setattr(publisher_module, "ACK_TIMEOUT", 0.3)
     async with connect(killable_server.url("operator"), name="test") as connection:
         await streams.ensure(connection.jetstream)
         await killable_server.freeze()
         sent = connection.client.stats["out_msgs"]
-        saying = asyncio.create_task(Publisher(connection).publish(events.submitted(), within=2.0))
+        publishing = asyncio.create_task(
+            Publisher(connection).publish(events.submitted(), within=2.0)
+        )
         await wait_until(lambda: connection.client.stats["out_msgs"] > sent)
         await killable_server.kill()
         with pytest.raises(BusUnavailable) as raised:
-            await saying
+            await publishing
         assert not connection.connected
         assert not isinstance(raised.value, NotPublished)
 
@@ -105,11 +107,11 @@ async def test_a_publish_waits_for_a_server_that_returns_in_time(
         publisher = Publisher(connection)
         await publisher.publish(events.submitted(1))
         await killable_server.kill()
-        saying = asyncio.create_task(publisher.publish(events.submitted(2)))
+        publishing = asyncio.create_task(publisher.publish(events.submitted(2)))
         with pytest.raises(TimeoutError):  # it is really waiting, not failed and forgotten
-            await asyncio.wait_for(asyncio.shield(saying), 0.2)
+            await asyncio.wait_for(asyncio.shield(publishing), 0.2)
         await killable_server.start()
-        assert await saying == 2
+        assert await publishing == 2
         assert await messages(connection) == 2
 
 
@@ -125,16 +127,18 @@ async def test_a_frozen_server_is_not_believed(
         async def tried(times: int) -> None:
             await wait_until(lambda: connection.client.stats["out_msgs"] >= sent + times)
 
-        monkeypatch.setattr(saying_module, "ACK_TIMEOUT", 0.2)
-        saying = asyncio.create_task(Publisher(connection).publish(events.submitted(), within=60))
+        monkeypatch.setattr(publisher_module, "ACK_TIMEOUT", 0.2)
+        publishing = asyncio.create_task(
+            Publisher(connection).publish(events.submitted(), within=60)
+        )
         try:
             await tried(3)
-            monkeypatch.setattr(saying_module, "ACK_TIMEOUT", 30)
+            monkeypatch.setattr(publisher_module, "ACK_TIMEOUT", 30)
             await tried(4)
-            assert not saying.done()
+            assert not publishing.done()
         finally:
             killable_server.thaw()
-        await saying
+        await publishing
         assert await messages(connection) == 1
 
 
@@ -163,7 +167,7 @@ async def test_a_full_log_refuses_instead_of_forgetting(
 async def test_a_subject_without_a_stream_is_an_error(connection: Connection) -> None:
     with pytest.raises(BusUnavailable) as raised:
         await Publisher(connection).publish_raw("nowhere", b"", {}, within=0.1)
-    assert not isinstance(raised.value, NotPublished), "it was sent, and who knows where it went"
+    assert not isinstance(raised.value, NotPublished), "it was sent, and may be on the log"
 
 
 async def test_a_closed_connection_is_an_error(killable_server: KillableServer) -> None:
@@ -175,11 +179,11 @@ async def test_a_closed_connection_is_an_error(killable_server: KillableServer) 
 
 async def test_a_cancelled_caller_leaves_the_publisher_usable(connection: Connection) -> None:
     publisher = Publisher(connection)
-    saying = [asyncio.create_task(publisher.publish(events.submitted(n))) for n in range(1, 21)]
+    publishing = [asyncio.create_task(publisher.publish(events.submitted(n))) for n in range(1, 21)]
     await asyncio.sleep(0)
-    for task in saying[::2]:
+    for task in publishing[::2]:
         task.cancel()
-    await asyncio.gather(*saying, return_exceptions=True)
+    await asyncio.gather(*publishing, return_exceptions=True)
     assert await publisher.publish(events.submitted(21)) == await messages(connection)
 
 
@@ -191,7 +195,7 @@ async def test_a_publish_fails_soon_while_the_server_is_away_for_long(
         await killable_server.kill()
         await wait_until(lambda: not connection.connected)
         assert not connection.is_down, "a server that was just lost may be back in no time"
-        monkeypatch.setattr(module, "RESTART_GRACE", 0.0)
+        monkeypatch.setattr(connection_module, "RESTART_GRACE", 0.0)
         began = time.monotonic()
         with pytest.raises(BusUnavailable):
             await Publisher(connection).publish(events.submitted(), within=60.0)

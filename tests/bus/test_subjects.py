@@ -50,7 +50,7 @@ def test_filters_name_one_kind_one_priority_or_one_document() -> None:
         f"ilios.document.submitted.P05.default.{ID}",
         f"ilios.document.submitted.p-5.default.{ID}",
         f"ilios.document.submitted.*.default.{ID}",
-        f"ilios.document.submitted.p\u0660\u0665.default.{ID}",  # no lane hears it
+        f"ilios.document.submitted.p\u0660\u0665.default.{ID}",  # no consumer gets it
     ],
 )
 def test_a_subject_of_no_document_is_refused(subject: str) -> None:

@@ -1,4 +1,4 @@
-"""The table of defects fits the tree and is complete; trials tell caught defects from missed."""
+"""The table of defects fits the tree and is complete; trials find defects that are missed."""
 
 import sys
 from pathlib import Path

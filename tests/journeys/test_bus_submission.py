@@ -2,9 +2,11 @@
 
 import asyncio
 import base64
+import hashlib
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
+from typing import Any
 
 import aiohttp
 import msgspec
@@ -14,6 +16,8 @@ import pytest_asyncio
 from aiohttp import web
 from nats.aio.client import Client
 
+from actors.blob_keys import original_key
+from ilios.blobs.layout import blob_path
 from schemas.ids import new_id
 from tests import documents
 from tests.journeys.running import RunningService, running_service
@@ -59,7 +63,7 @@ async def _publisher_of(service: RunningService) -> AsyncIterator[Client]:
         await client.close()
 
 
-async def _publish(client: Client, document_id: str, source: dict[str, str]) -> None:
+async def _publish(client: Client, document_id: str, source: dict[str, Any]) -> None:
     event = {"type": "document.submitted/1", "document_id": document_id, "source": source}
     subject = f"ilios.document.submitted.p05.default.{document_id}"
     acknowledged = await client.request(subject, msgspec.json.encode(event), timeout=5)
@@ -125,6 +129,32 @@ async def test_a_url_that_may_not_be_fetched_fails_the_document(
 
     await wait_until(lambda: _is(service, document_id, "failed"), within=20)
     assert (await _status(service, document_id))["code"] == "source_refused"
+
+
+async def test_a_claimed_type_neither_changes_another_document_nor_is_believed(
+    service: RunningService, publisher: Client
+) -> None:
+    first, wrong, missing, last = (new_id() for _ in range(4))
+    pdf = documents.pdf("The first one")
+    upload = {"kind": "stored", "size": len(pdf), "sha256": hashlib.sha256(pdf).hexdigest()}
+    inline = {"kind": "inline", "data": base64.b64encode(pdf).decode()}
+    await _publish(publisher, first, inline)
+    await wait_until(lambda: _is(service, first, "completed"), within=20)
+    # Bytes for the documents of taken and new ids, as an upload would have left them.
+    for name in (first, wrong):
+        path = Path(blob_path(str(service.data_dir / "blobs"), original_key("default", name)))
+        path.parent.mkdir(exist_ok=True)
+        path.write_bytes(documents.pdf("Another one") if name == first else pdf)
+
+    await _publish(publisher, first, upload | {"detected": "application/pdf"})
+    await _publish(publisher, wrong, upload | {"detected": "image/png"})
+    await _publish(publisher, missing, upload | {"detected": "application/pdf"})
+    await _publish(publisher, last, inline)
+
+    for name, state in (wrong, "failed"), (missing, "failed"), (last, "completed"):
+        await wait_until(lambda: _is(service, name, state), within=20)  # noqa: B023
+    assert (await _status(service, missing))["code"] == "source_missing"
+    assert await _text(service, first) == await _text(service, last) == "The first one"
 
 
 async def test_a_malformed_event_becomes_a_dead_letter_and_blocks_nobody(

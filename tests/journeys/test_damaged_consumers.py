@@ -16,7 +16,7 @@ from tests.waiting import wait_until
 
 STREAM = Path("nats/jetstream/jetstream/ILIOS/streams/ILIOS_EVENTS")
 LANES = ("high", "normal", "low")
-CONSUMERS = [f"{actor}-{lane}" for actor in ("fetcher", "ocr") for lane in LANES]
+CONSUMERS = [f"{actor}-{lane}" for actor in ("fetcher", "ocr", "ocr-stored") for lane in LANES]
 CONSUMERS += ["persister", "aggregator"]
 WITHIN = 60.0  # seconds
 

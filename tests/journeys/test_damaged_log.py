@@ -215,7 +215,7 @@ async def test_a_new_database_beside_an_older_log_is_refused(
         (name,) = await complete(service, "Meridian")
         await wait_until(lambda: is_read_to_its_end(tmp_path), WITHIN)
         await purge(tmp_path)
-    (tmp_path / "log-losses.json").unlink()  # or it would know that it went before its time
+    (tmp_path / "log-losses.json").unlink()  # or the loss would be noticed
     for path in tmp_path.glob("ilios.db*"):
         path.rename(path.with_name(f"away-{path.name}"))
     shutil.rmtree(tmp_path / "snapshots", ignore_errors=True)

@@ -1,6 +1,6 @@
 """Whatever is asked of the interface that describes itself, the answer is one it describes.
 
-``ILIOS_FUZZ_EXAMPLES`` says how many requests are made up for each operation, at most.
+``ILIOS_FUZZ_EXAMPLES`` is the greatest number of requests generated for each operation.
 """
 
 import asyncio
@@ -23,7 +23,7 @@ CHECKS = (
     "response_schema_conformance,unsupported_method,allow_header_conformance,use_after_free"
 )
 # Not "not_a_server_error": a failed document is answered with 500, as the contract has it. Others
-# are described too, but must not happen: the service's own log tells them apart. Not the two checks
+# are described too, but must not happen: the service's own log separates them. Not the two checks
 # that judge what is accepted: two requests under one idempotency key are valid one by one, and a
 # form's field wins over the query's.
 

@@ -105,6 +105,19 @@ async def test_a_missing_shard_of_the_blobs_is_noticed(tmp_path: Path) -> None:
         assert await client.first_line(document) == text
 
 
+@pytest.mark.slow
+async def test_markdown_that_a_power_cut_took_is_answered(tmp_path: Path) -> None:
+    async with running_service(tmp_path) as service, ServiceClient(service) as client:
+        for _ in range(2):
+            assert await client.is_accepted()
+        await wait_until(lambda: are_completed(client, tmp_path), within=WITHIN)
+        emptied, lost = (tmp_path / "blobs").glob("??/markdown*")
+        emptied.write_bytes(b"")
+        lost.unlink()
+        for document, text in client.accepted_texts.items():
+            assert await client.first_line(document) == text
+
+
 async def refuses(client: ServiceClient) -> bool:
     return (await client.send("GET", "/api/usage/summary")).status == 503
 

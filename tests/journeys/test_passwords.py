@@ -63,7 +63,7 @@ async def test_a_protected_document_is_converted_after_a_kill_and_its_password_d
     data = tmp_path / "data"
     async with running_service(data, **LOGGING) as service, ServiceClient(service) as client:
         await service.stop()
-        service.armed = "edge.said"
+        service.armed = "edge.published"
         await service.start()
         # Killed when the document is on the log, before anybody was answered.
         key = {"Idempotency-Key": "one"}

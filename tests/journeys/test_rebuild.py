@@ -118,7 +118,7 @@ async def test_events_that_left_the_log_are_rebuilt_from_the_snapshot(data: Path
     made = await run_ilios(data, "rebuild")
     assert made.code == 0, made
     assert "snapshot   ilios-" in made.out
-    assert rows(database) == before, "the snapshot knows what was billed"
+    assert rows(database) == before, "the snapshot has what was billed"
 
 
 async def test_a_sound_database_is_proven_equal_and_not_changed(data: Path) -> None:

@@ -106,10 +106,10 @@ async def test_uploads_and_originals_bypass_the_service_by_presigned_urls(
                 assert "report.pdf" in answer.headers["Content-Disposition"]
         head = await service_client.send("HEAD", path)
         assert (head.status, head.headers["Content-Length"]) == (200, str(len(PDF)))
-        known = await service_client.send(
+        unchanged = await service_client.send(
             "GET", path, headers={"If-None-Match": head.headers["ETag"]}
         )
-        assert known.status == 304
+        assert unchanged.status == 304
     logged = capfd.readouterr().err
     assert "document accepted" in logged
     assert "X-Amz-" not in logged, "a presigned URL is a right"

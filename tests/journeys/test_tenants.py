@@ -1,4 +1,4 @@
-"""A tenant cannot tell documents of another tenant from unknown ones."""
+"""Documents of another tenant look like ones that do not exist."""
 
 from collections.abc import AsyncIterator
 from typing import Any

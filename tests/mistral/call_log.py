@@ -2,7 +2,7 @@
 
 A page counts as paid when its answer was produced with status 200, also when the client had gone by
 then or a fault cut the answer short: the real API has done the work. (That is the cautious reading;
-its documentation does not say.)
+its documentation leaves it open.)
 """
 
 from collections import Counter, deque

@@ -30,7 +30,7 @@ YIELD_EVERY = 5
 A4 = (1653, 2339)  # pixels at DPI
 
 FORMATS = ("PNG", "JPEG", "TIFF", "GIF", "BMP", "WEBP", "AVIF")
-"""The documented ones; of HEIC, which is one as well, Pillow knows nothing."""
+"""The documented ones; HEIC is one as well, which Pillow cannot read."""
 
 OFFICE = "application/vnd.openxmlformats-officedocument"
 DECLARED: Mapping[str, Kind] = {

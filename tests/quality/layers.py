@@ -30,7 +30,7 @@ NOTICES = {
 
 
 def fonts_without_meaning() -> Iterator[Sample]:
-    """What is seen is English; what the font tells of it is noise."""
+    """What is seen is English; what the font maps it to is noise."""
     for (variant, lines), font in zip(
         NOTICES.items(), ("Helvetica", "Times", "Helvetica"), strict=True
     ):

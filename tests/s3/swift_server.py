@@ -115,7 +115,7 @@ def main(directory: Path, sockets: list[int]) -> None:
             app,
             NullLogger(),
             protocol=SwiftHttpProtocol,
-            capitalize_response_headers=False,  # the field is ETag; botocore knows no Etag
+            capitalize_response_headers=False,  # the field is ETag; botocore ignores Etag
         )
         for door, app in zip(listening, apps, strict=True)
     ]

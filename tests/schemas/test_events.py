@@ -53,6 +53,9 @@ ORIGINALS: dict[str, Event] = {
         events.submitted(source=Stored(3, events.SHA256, suffix="abc123")),
         fingerprint=events.SHA256,
     ),
+    "document.submitted.1.detected": events.submitted(
+        source=Stored(3, events.SHA256, suffix="abc123", detected="application/pdf")
+    ),
     "document.submitted.1.chosen": msgspec.structs.replace(
         events.submitted(source=Stored(3, events.SHA256)), **CHOSEN
     ),

@@ -79,8 +79,15 @@ class ObjectReader:
                 raise
 
 
-async def download(bucket: Bucket, name: str, write: Callable[[bytes], Awaitable[None]]) -> bool:
+async def download(
+    bucket: Bucket,
+    name: str,
+    write: Callable[[bytes], Awaitable[None]],
+    begin: Callable[[int], None] = lambda _: None,
+) -> bool:
     """Pass the whole object to ``write``; returns whether its MD5 matches.
+
+    Before the first byte its size is passed to ``begin``.
 
     :raises BlobNotFound: it does not exist.
     """
@@ -89,8 +96,9 @@ async def download(bucket: Bucket, name: str, write: Callable[[bytes], Awaitable
     first = True
     async with aclosing(reader.chunks()) as chunks:
         async for chunk in chunks:
-            if first and reader.info is not None and bucket.etag_is_md5:
-                check = Md5Check(reader.info.md5)
+            if first and reader.info is not None:
+                begin(reader.info.size)
+                check = Md5Check(reader.info.md5 if bucket.etag_is_md5 else None)
             first = False
             check.update(chunk)
             await write(chunk)

@@ -96,6 +96,26 @@ class S3Blobs:
             await upload.write_all(data)
             return await upload.finish(key)
 
+    async def put_with_derived(
+        self, key: str, data: bytes, derived_key: str, derived: bytes
+    ) -> tuple[Blob, Blob]:
+        """Store both at the same time, both durably.
+
+        :raises StorageFull: S3 has no room.
+        """
+        puts = [
+            asyncio.ensure_future(self.put_bytes(key, data)),
+            asyncio.ensure_future(self.put_bytes(derived_key, derived)),
+        ]
+        try:
+            first, second = await asyncio.gather(*puts)
+        except BaseException:
+            for one in puts:
+                one.cancel()
+            await asyncio.gather(*puts, return_exceptions=True)
+            raise
+        return first, second
+
     async def read_ends(self, key: str, length: int) -> tuple[bytes, bytes]:
         """Return the first and the last ``length`` bytes (fewer when the blob is shorter).
 
@@ -250,13 +270,13 @@ class S3Blobs:
 
     @asynccontextmanager
     async def _open_copy(self, name: str) -> AsyncIterator[Path]:
-        found = await self._bucket.head(name)
-
-        async def fetch(take: Callable[[bytes], Awaitable[None]]) -> None:
-            if not await download(self._bucket, name, take):
+        async def fetch(
+            require_room: Callable[[int], None], take: Callable[[bytes], Awaitable[None]]
+        ) -> None:
+            if not await download(self._bucket, name, take, require_room):
                 raise StorageUnavailable(f"S3 sends other bytes of {name} than were put")
 
-        async with self._copies.copy(found.size, fetch) as path:
+        async with self._copies.copy(fetch) as path:
             yield path
 
     async def _copy(self, origin: str, goal: str, found: ObjectInfo) -> ObjectInfo:

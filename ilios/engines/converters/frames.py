@@ -1,9 +1,9 @@
-"""Preparation of images for recognition: eight bits a channel, upright, on white, not too large."""
+"""Preparation of images for recognition: eight bits a channel, upright, opaque, not too large."""
 
 import math
 from array import array
 
-from PIL import Image
+from PIL import Image, ImageChops, ImageFilter
 from PIL.Image import Transpose
 
 from ilios.engines.recognition.recogniser import LARGEST_SIDE
@@ -22,6 +22,21 @@ EXIF_TRANSPOSE = {
 """Transposition that turns an image upright, by its EXIF orientation."""
 
 GREY = ("1", "L")
+
+CLEAR_BELOW, VISIBLE_FROM = 32, 128
+"""Opacity below which a pixel is transparent, and from which its colour is seen."""
+
+BACKGROUNDS = (255, 0, 128)
+CONTRAST, LEAST_GAIN = 80, 0.05
+"""Greys behind transparent images, the usual one first; difference of a shade that is seen on one,
+and the share of the pixels that are seen only on another than the usual one, which takes its place.
+"""
+
+STEPS, CROWDED_STEPS, MAX_NARROWINGS = range(256), 16, 3
+FEW_PIXELS, FEW_SHARE = 8, 2e-5
+"""Steps of the range of an image's values, and how few of them all but a few pixels are in where
+these are no part of the picture; the pixels, or their share."""
+
 LARGEST_COPY = 16_000_000
 """Pixels of an image that is copied as it is."""
 
@@ -75,12 +90,31 @@ def prepare_frame(frame: Image.Image, side: int = LARGEST_SIDE) -> Image.Image:
         small = _reduced(frame, "L" if frame.mode in GREY else "RGB", side)
     small.thumbnail((side, side))
     if has_alpha:
-        # Black text on a transparent background would become black on black.
-        background = Image.new("RGBA", small.size, "white")
+        background = Image.new("RGBA", small.size, _background(small))
         background.alpha_composite(small)
         small = background
     small = small.convert("RGB")
     return small if turn is None else small.transpose(turn)
+
+
+def _background(image: Image.Image) -> tuple[int, int, int]:
+    """Return the grey on which what borders the transparent parts of an image is seen best.
+
+    White text on a transparent background would be white on white, and black text black on black.
+    """
+    alpha = image.getchannel("A")
+    clear = alpha.point(lambda value: 255 * (value < CLEAR_BELOW)).filter(ImageFilter.MaxFilter(5))
+    visible = alpha.point(lambda value: 255 * (value >= VISIBLE_FROM))
+    shades = image.convert("L").histogram(ImageChops.multiply(clear, visible))
+    total = sum(shades)
+
+    def seen(grey: int) -> int:
+        far = (count for shade, count in enumerate(shades) if abs(shade - grey) >= CONTRAST)
+        return sum(far)
+
+    best = max(BACKGROUNDS, key=seen)
+    grey = best if seen(best) > seen(BACKGROUNDS[0]) + LEAST_GAIN * total else BACKGROUNDS[0]
+    return grey, grey, grey
 
 
 def _reduced(frame: Image.Image, mode: str, side: int) -> Image.Image:
@@ -108,6 +142,7 @@ def _eight_bits(frame: Image.Image) -> Image.Image:
     if not (math.isfinite(lowest) and math.isfinite(highest)):
         frame = _finite(frame)
         lowest, highest = _extrema(frame)
+    lowest, highest = _without_outliers(frame, lowest, highest)
     result = Image.new("L", frame.size, "white")
     if highest <= lowest:
         return result
@@ -116,6 +151,27 @@ def _eight_bits(frame: Image.Image) -> Image.Image:
         strip = frame.crop(box).convert("F")
         result.paste(strip.point(lambda value: value * scale - lowest * scale).convert("L"), box)
     return result
+
+
+def _without_outliers(frame: Image.Image, lowest: float, highest: float) -> tuple[float, float]:
+    """Return the range of the values without those of a few pixels far from all others.
+
+    Beside one pixel of a sensor that is stuck, all others may be equally dark.
+    """
+    pixels = frame.width * frame.height
+    few = max(FEW_PIXELS, FEW_SHARE * pixels)
+    for _ in range(MAX_NARROWINGS):
+        step = (highest - lowest) / (len(STEPS) - 1)  # the last one is of the highest value alone
+        counts = [0] * len(STEPS)
+        for box in _strips(frame):
+            part = frame.crop(box).convert("F").histogram(extrema=(lowest, highest))
+            counts = [one + other for one, other in zip(counts, part, strict=True)]
+        first = next((at for at in STEPS if sum(counts[: at + 1]) > few), 0)
+        last = next((at for at in reversed(STEPS) if sum(counts[at:]) > few), len(STEPS) - 1)
+        if step <= 0 or last - first >= CROWDED_STEPS or last < first:
+            break
+        lowest, highest = lowest + first * step, lowest + (last + 1) * step
+    return lowest, highest
 
 
 def _extrema(frame: Image.Image) -> tuple[float, float]:

@@ -34,6 +34,9 @@ SINGLE_PAGE_TYPES = frozenset({JPEG, BMP, JPEG_2000, HEIC, DOCX})
 
 IMAGES = frozenset({PNG, JPEG, GIF, WEBP, TIFF, BMP, AVIF, HEIC, JPEG_2000})
 
+DIVIDED_TYPES = (IMAGES | {PDF}) - SINGLE_PAGE_TYPES
+"""Types of which a portion of the pages can be converted."""
+
 
 class Converter(Protocol):
     """Makes Markdown of one document, or of what is to be read of it.

@@ -14,7 +14,17 @@ from .fonts import Fonts
 from .headings import CAPTION, is_heading
 from .initials import beside_initials
 from .items import Item
-from .lines import Line, append_text, first_fits, is_rtl, linked_text, make_lines, spaced
+from .lines import (
+    Line,
+    append_text,
+    first_fits,
+    is_divided,
+    is_rtl,
+    linked_text,
+    make_lines,
+    spaced,
+)
+from .margins import INDENT, MAX_INDENT, is_hanging, is_loose
 from .strokes import Rule
 from .tables import Table
 
@@ -28,19 +38,11 @@ MAX_SPACES = 80
 WIDE_PITCH = 2.0
 """Distance of two lines of a paragraph, in the size of the font, where lines stand far apart."""
 
-INDENT = 0.8
-MAX_INDENT = 5.0
-"""Indentation of the first line of a paragraph, in the size of the font."""
-
 SHORT_LINE = 0.75
 """A line that fills less of the column ends a paragraph if a sentence ends with it."""
 
 LETTER_LINES = 3
 """So many lines begin with a letter that is a bullet."""
-
-LOOSE_LINES = 4
-LOOSE_SHARE = 0.6
-"""Share of lines before which there is place for their first word, where all are separate."""
 
 BROKEN_LINE = 0.6
 """A line that fills less of the column is broken on purpose."""
@@ -51,7 +53,7 @@ _SENTENCE_END = re.compile(r"[.!?:;\u3002\uff01\uff1f\u061f][\"'\u201d\u2019)\]]
 class Block(Struct):
     """A block of the page in Markdown, without its indentation and marks."""
 
-    kind: Literal["paragraph", "heading", "item", "code", "table", "figure"]
+    kind: Literal["paragraph", "heading", "item", "code", "quote", "table", "figure"]
     text: str
     level: int = 0
     size: float = 0.0
@@ -131,8 +133,8 @@ def _text_blocks(lines: Sequence[Line], fonts: Fonts, below: Line | None = None)
         min(line.left for line in lines),
         max(line.right for line in lines),
         _usual_pitch(pitches, fonts),
-        _is_hanging(lines),
-        _is_loose(lines),
+        is_hanging(lines),
+        is_loose(lines),
     )
     place = 0
     while place < len(lines):
@@ -173,28 +175,6 @@ def _with_letter_bullets(lines: Sequence[Line]) -> Sequence[Line]:
         msgspec.structs.replace(line, text=f"\u2022 {line.text}") if at in bullets else line
         for at, line in enumerate(lines)
     ]
-
-
-def _is_loose(lines: Sequence[Line]) -> bool:
-    """Whether most lines end before the column does, as those of addresses and receipts."""
-    right = max(line.right for line in lines)
-    fits = sum(first_fits(above, line, right) for above, line in pairwise(lines))
-    return len(lines) > LOOSE_LINES and fits > LOOSE_SHARE * (len(lines) - 1)
-
-
-def _is_hanging(lines: Sequence[Line]) -> bool:
-    """Whether all lines of the paragraphs but the first are indented, as in a bibliography."""
-    left = min(line.left for line in lines)
-    shifts = [(line.left - left) / line.size for line in lines]
-    base = sum(shift < INDENT for shift in shifts)
-    indented = sum(INDENT <= shift < MAX_INDENT for shift in shifts)
-    alone = sum(one < INDENT and other < INDENT for one, other in pairwise(shifts))
-    return (
-        indented >= base > 1
-        and base + indented == len(lines)
-        and alone <= base / 3
-        and len({round(shift) for shift in shifts if shift >= INDENT}) <= 2
-    )
 
 
 def _usual_pitch(pitches: list[float], fonts: Fonts) -> float:
@@ -246,6 +226,8 @@ def _begins(group: list[Line], line: Line, column: Column, fonts: Fonts) -> bool
     above = group[-1]
     size = max(line.size, above.size)
     usual = max(column.pitch, 1.25 * size) if size >= fonts.heading else column.pitch
+    if is_divided(above.text, line.text) and line.middle - above.middle < WIDE_PITCH * usual:
+        return False
     return (
         _is_apart(above, line, usual, column)
         or (fonts.differ(line.size, above.size) and len(line.text) > 2)
@@ -283,6 +265,8 @@ def _changes(group: list[Line], line: Line, column: Column) -> bool:
 
 def _ends_italics(above: Line, line: Line, column: Column) -> bool:
     """Whether italics begin or end between two lines of which the first is short."""
+    if is_divided(above.text, line.text):
+        return False
     short = above.right - column.left < SHORT_LINE * (column.right - column.left)
     return short and first_fits(above, line, column.right)
 
@@ -363,5 +347,7 @@ def _joined(group: list[Line], column: Column | None) -> str:
 
 
 def _is_broken(above: Line, line: Line, column: Column) -> bool:
+    if is_divided(above.text, line.text):
+        return False
     short = above.right - column.left < BROKEN_LINE * (column.right - column.left)
     return (short or column.loose) and first_fits(above, line, column.right)

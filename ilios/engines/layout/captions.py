@@ -26,6 +26,8 @@ MAX_PARTS = 1000
 """With more parts a page is no text with captions."""
 
 _MARK = re.compile(r"[(\[](?:[^\W\d_]{1,4}|\d{1,2})[)\]]\s|(?:[^\W\d_]|\d{1,2})\)\s")
+_BARE_MARK = re.compile(r"[a-h][.:]?\s(?=[A-Z\u00c0-\u00de])")
+"""A letter, often in bold; cells of tables begin so as well."""
 
 Row = list[Part]
 
@@ -40,6 +42,34 @@ def between(parts: Sequence[Part]) -> Run | None:
             if _begin(left, right) and (run := _below(found[at:], left, right)):
                 return run
     return None
+
+
+def shared(left: Sequence[Part], right: Sequence[Part]) -> float | None:
+    """Return the top of the caption of a figure below those of its parts, which are side by side.
+
+    It may be so short that it stands on one side of the corridor between them; nothing is beside it
+    on the other.
+    """
+    if len(left) + len(right) > MAX_PARTS:
+        return None
+    marked = [one.top for one in left if _is_lettered(one)]
+    rows = [
+        one.top
+        for one in right
+        if _is_lettered(one) and any(abs(one.top - top) < SAME_ROW * one.size for top in marked)
+    ]
+    if not rows:
+        return None
+    below = [
+        one.top
+        for side, other in ((left, right), (right, left))
+        for one in side
+        if one.item
+        and one.top > min(rows)
+        and CAPTION.match(one.item.text)
+        and not any(part.top < one.bottom and part.bottom > one.top for part in other)
+    ]
+    return min(below, default=None)
 
 
 def _rows(parts: Sequence[Part]) -> list[Row]:
@@ -67,8 +97,12 @@ def _begin(left: Part, right: Part) -> bool:
 
 
 def _is_marked(part: Part) -> bool:
+    return _is_lettered(part) or bool(part.item and CAPTION.match(part.item.text))
+
+
+def _is_lettered(part: Part) -> bool:
     text = part.item.text if part.item else ""
-    return bool(_MARK.match(text) or CAPTION.match(text))
+    return bool(_MARK.match(text) or _BARE_MARK.match(text))
 
 
 def _below(found: Sequence[Row], left: Part, right: Part) -> Run | None:
@@ -108,4 +142,6 @@ def _same_place(first: Part, near: Row) -> Part | None:
 
 def _is_sentence(lines: Row) -> bool:
     """Whether a text goes on in its second line; the mark of a caption is a proof of it."""
-    return _is_marked(lines[0]) or any(map(goes_on, lines[1:]))
+    text = lines[0].item.text if lines[0].item else ""
+    sure = _is_marked(lines[0]) and not _BARE_MARK.match(text)
+    return sure or any(map(goes_on, lines[1:]))

@@ -81,6 +81,11 @@ def in_order(parts: list[Part], depth: int = 0) -> list[list[Part]]:
             left.append(part)
         else:
             right.append(part)
+    y = captions.shared(left, right)
+    if y is not None:
+        upper = [part for part in (*left, *right) if part.top < y]
+        lower = [part for part in (*left, *right, *below) if part.top >= y]
+        return [group for part in (above, upper, lower) for group in in_order(part, depth + 1)]
     _give_back(left, right, above, at_top=True)
     _give_back(right, left, above, at_top=True)
     _give_back(left, right, below, at_top=False)

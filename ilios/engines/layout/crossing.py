@@ -19,7 +19,7 @@ NEAR = 0.8
 BLANK = 0.4
 """White between the pieces, in the size of the font."""
 
-_NARROW = re.compile(r"[\sfijlrtI.,:;'|!()\[\]-]")
+_NARROW = re.compile(r"[\sfijlrtI.,:;'\u2018\u2019|!()\[\]-]")
 _WIDE = re.compile(r"[mwMW@%\u2014]|[^\W\d_a-z]")
 
 

@@ -9,7 +9,7 @@ from msgspec.structs import replace
 from ilios.engines.converters import markdown
 from schemas.results import PageHeading, PageTable
 
-from . import columns, figures, fonts, headings, running, strokes, tables, vertical
+from . import columns, figures, fonts, headings, running, strokes, tables, tagged, vertical
 from .blocks import Block, read_column
 from .crossing import split_at_rules
 from .drawn_bullets import with_drawn_bullets
@@ -31,11 +31,12 @@ MAX_ITEMS = 8000
 
 
 class Style(Struct, frozen=True):
-    """What the pages of a document have in common: their fonts, and the sizes of its headings."""
+    """What the pages of a document have in common: their fonts, tags, and sizes of headings."""
 
     fonts: fonts.Fonts
     sizes: frozenset[float]
     whole: bool
+    tags: tagged.TagStyle = tagged.TagStyle()
 
 
 class LaidOutPage(Struct, frozen=True, kw_only=True):
@@ -59,7 +60,7 @@ def lay_out(
 ) -> list[LaidOutPage]:
     """Return the pages with their items in reading order.
 
-    The pages are those of one document: its fonts tell the headings, and lines that stand on
+    The pages are those of one document: headings are found by its fonts, and lines that stand on
     several pages are its running headers and footers.
 
     :param whole: whether these are all pages of the document, by which its headings are ranked.
@@ -70,7 +71,7 @@ def lay_out(
     if noisy:
         pages = list(map(_without_margins, pages))
     usual = fonts.measure(pages, noisy=noisy)
-    style = Style(usual, frozenset(), whole)
+    style = Style(usual, frozenset(), whole, tagged.measure(pages))
     return _with_levels(pages, running.find_running(pages, usual), style, on_page)
 
 
@@ -94,10 +95,14 @@ def _with_levels(
 ) -> list[LaidOutPage]:
     """Return the pages without their running lines, and with the levels of their headings."""
     blocks = []
+    shown: list[running.Running] = []
     for page, one in zip(pages, edges, strict=True):
-        blocks.append(list(_page_blocks(page, one, style.fonts)))
+        by_tree = _by_tree(page, one, style)
+        shown.append(by_tree[0] if by_tree else one)
+        blocks.append(by_tree[1] if by_tree else list(_page_blocks(page, one, style.fonts)))
         on_page()
     found = [block for page in blocks for block in page if block.kind == "heading"]
+    found = [block for block in found if not block.level]
     sizes = style.sizes.union(block.size for block in found)
     levels = headings.heading_levels(sizes, style.fonts, whole=style.whole)
     for block in found:
@@ -105,7 +110,7 @@ def _with_levels(
     style = replace(style, sizes=sizes)
     return [
         _laid_out(page.index, one, found, style)
-        for page, one, found in zip(pages, edges, blocks, strict=True)
+        for page, one, found in zip(pages, shown, blocks, strict=True)
     ]
 
 
@@ -141,6 +146,7 @@ def _mended(item: Item) -> Item:
         right=max(left, right),
         bottom=max(top, bottom),
         size=min(max(item.size, 1.0), FARTHEST) if isfinite(item.size) else 1.0,
+        parts=(),
     )
 
 
@@ -161,6 +167,28 @@ def _without_margins(page: PageItems) -> PageItems:
             )
         )
     return replace(page, items=tuple(items))
+
+
+def _by_tree(
+    page: PageItems, edges: running.Running, style: Style
+) -> tuple[running.Running, list[Block]] | None:
+    """Return the running lines and the blocks of a tagged page; None if its tree is not sound."""
+    read = tagged.read_tree(page, edges, style.fonts, style.tags)
+    if read is None:
+        return None
+    flat, _ = strokes.rules(page.strokes)
+    blocks = list(tagged.page_blocks(read, page, style.fonts, style.tags, flat))
+    if all(block.table is None for block in blocks) and _has_table(page, edges, style):
+        return edges, list(_page_blocks(page, edges, style.fonts))
+    return read.running, blocks
+
+
+def _has_table(page: PageItems, edges: running.Running, style: Style) -> bool:
+    """Whether a page shows a table: of rules, or of any kind where no heading is tagged either."""
+    if style.tags.largest:
+        closed, _ = _closed_tables(strokes.grids(*strokes.rules(page.strokes)), list(page.items))
+        return bool(closed)
+    return any(block.table is not None for block in _page_blocks(page, edges, style.fonts))
 
 
 def _page_blocks(page: PageItems, edges: running.Running, usual: fonts.Fonts) -> list[Block]:

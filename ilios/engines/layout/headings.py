@@ -27,6 +27,8 @@ SLIGHTLY = 1.35
 """Ratio to the body size up to which a larger line may still be one of a paragraph."""
 
 WIDE_GAP = 4.0
+DASHES = "\u2013\u2014"
+"""Bullets of a list, as its other signs are."""
 
 _SIGNS = re.compile(r"[=<>;{}|\u2211\u222b\u220f\u2208\u2264\u2265\u2192\u2200\u2203]|\.\s?\.\s?\.")
 _UNUSUAL = re.compile(r"[(_*/\\@%$#\[]|\d{3}")
@@ -77,7 +79,7 @@ def _may_be(text: str) -> bool:
     return (
         0 < words <= MAX_WORDS
         and letters >= max(2, (len(text) - words) / 2)
-        and text[0] not in lists.SIGNS
+        and text[0] not in lists.SIGNS + DASHES
         and not (_SIGNS.search(text) or CAPTION.match(text) or _ends_sentence(text))
     )
 

@@ -1,6 +1,6 @@
 """Imprints at the edge of a page: stamps of an archive, journal lines, copyrights, page numbers.
 
-They tell by their text alone that they are no content, also where there is only a single page.
+Their text alone shows that they are no content, also where there is only a single page.
 """
 
 import re

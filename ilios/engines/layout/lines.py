@@ -37,6 +37,7 @@ INITIAL_CHARS = 12
 _ENDS_TARGET = re.compile(r"[\s<>]")
 _PARENTHESIS = re.compile(r"[()]")
 _ONE_LETTER_WORDS = frozenset("AEIOUY")
+_CONJUNCTIONS = frozenset({"and", "or", "und", "oder", "sowie", "bzw."})
 _RTL = re.compile("[\u0590-\u08ff\ufb1d-\ufdff\ufe70-\ufefc]")
 _LTR = re.compile("[A-Za-z\u00c0-\u024f\u0370-\u052f\u3040-\u9fff]")
 _WIDE = re.compile("[\u2e80-\u9fff\uac00-\ud7a3\uf900-\ufaff\uff00-\uffef]")
@@ -288,10 +289,27 @@ def append_text(text: str, more: str) -> str:
     """Return the text of a line with that of the next: without the hyphen of a divided word."""
     if not text or not more:
         return text or more
-    if text[-1] in "-\u2010" and text[-2:-1].isalpha() and more[:1].islower():
-        return text[:-1] + more
+    if text[-1] in "-\u2010" and text[-2:-1].isalnum() and more[0].isalnum():
+        return _without_hyphen(text, more)
     if text[-1] == "\u00ad":
         return text[:-1] + more
+    if text[-1] == "\u2014" and text[-2:-1].isalnum() and more[0].isalnum():
+        return text + more
     if _WIDE.match(text[-1]) and _WIDE.match(more[0]):
         return text + more
     return f"{text} {more}"
+
+
+def _without_hyphen(text: str, more: str) -> str:
+    """Return the text of a line that ends in a hyphen with that of the next.
+
+    The hyphen stays before a number or a capital, and where a part of a compound is left out.
+    """
+    if more.split(" ", 1)[0] in _CONJUNCTIONS:
+        return f"{text} {more}"
+    return (text[:-1] if is_divided(text, more) else text) + more
+
+
+def is_divided(text: str, more: str) -> bool:
+    """Whether a word is divided at the end of a line, and goes on in the next."""
+    return text[-1:] in "-\u2010" and text[-2:-1].isalpha() and more[:1].islower()

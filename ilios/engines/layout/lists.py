@@ -28,7 +28,7 @@ COUNT = re.compile(r"\(?(\d{1,2})[.)]\s")
 
 LONE_NUMBER = re.compile(r"\(?(?:\d{1,3}|[a-z]|[ivx]{1,5}|[A-Z])[.)]")
 _BOXES = re.compile("[\u2610-\u2612\u2713-\u2718\u25a1\u274f-\u2752]")
-"""Bullets that tell whether something is chosen: they stay in the text."""
+"""Bullets that show whether something is chosen: they stay in the text."""
 
 STEP = 0.6
 """Indentation, in the size of the font, of a deeper item."""

@@ -50,7 +50,9 @@ def _piece(block: Block) -> str:
         return f"{'#' * block.level} {_shown(markdown.one_line(block.text))}"
     text = _shown(block.text)
     text = _MISREAD.sub(r"\1\\\2", text)
-    if block.kind == "item":
+    if block.kind == "quote":
+        text = "> " + text.replace("\n", "\n> ")
+    elif block.kind == "item":
         indent = "  " * block.level
-        return indent + lists.item_text(text).replace("\n", f"\n{indent}  ")
+        text = indent + lists.item_text(text).replace("\n", f"\n{indent}  ")
     return text

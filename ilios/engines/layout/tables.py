@@ -1,5 +1,6 @@
 """Closed tables: the cells of grids of rules, with the text that stands in them."""
 
+import re
 from bisect import bisect_right
 from collections.abc import Sequence
 from statistics import median
@@ -34,6 +35,8 @@ MERGED_SHARE = 0.6
 MAX_CELLS = 20_000
 SPLIT_SHARE = 0.6
 """Share of the columns that have text at the height of a line which begins a row of its own."""
+
+_NUMBER = re.compile(r"[-+\u2212(]?(?=.*\d)[\d.,' ]{1,20}[)%]?")
 
 
 class Table(Struct):
@@ -75,7 +78,7 @@ def read_grid(grid: Grid, items: Sequence[Item], above: Sequence[Item]) -> Table
     columns = sorted({span.column for span in spans if span.items})
     places = [(grid.xs[at], grid.xs[at + 1]) for at in columns]
     heads, top = _heads(grid, places, above)
-    texts = _split_open_rows(grid, spans)
+    texts = _split_open_rows(grid, spans) or _split_numbers(grid, spans)
     if texts is None:
         texts = _texts(grid, spans, headed=bool(heads))
     texts = [[row[at] for at in columns] for row in texts if any(row)]
@@ -256,6 +259,30 @@ def _split_open_rows(grid: Grid, spans: list[_Span]) -> list[list[str]] | None:
                 groups[max(bisect_right(starts, middle) - 1, 0)][at].items.append(item)
         texts += [_one_row(group, columns) for group in groups]
     return texts if len(texts) > last + (last > 1) + 1 else None
+
+
+def _split_numbers(grid: Grid, spans: list[_Span]) -> list[list[str]] | None:
+    """Return the rows of a table some of which have a number in each of several lines.
+
+    Such lines are rows without rules between them, and no text that goes on in the next line.
+    """
+    if any(_size(span) > 1 for span in spans):
+        return None
+    columns = len(grid.xs) - 1
+    texts: list[list[str]] = []
+    for row in range(len(grid.ys) - 1):
+        cells = [span for span in spans if span.row == row]
+        lines = [[cell_text(line) for line in rows(span.items)] for span in cells]
+        count = len(lines[0])
+        numbers = any(all(map(_NUMBER.fullmatch, column)) for column in lines)
+        ends = all(len(column) == count for column in lines) and not any(
+            text[:1].islower() for column in lines for text in column[1:]
+        )
+        if row and count > 1 and numbers and ends:
+            texts += [list(line) for line in zip(*lines, strict=True)]
+        else:
+            texts.append(_one_row(cells, columns))
+    return texts if len(texts) > len(grid.ys) - 1 else None
 
 
 def _items(cells: list[_Span]) -> list[Item]:

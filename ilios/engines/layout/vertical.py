@@ -17,6 +17,9 @@ SHORT_COLUMN = 1.5
 
 PARAGRAPH_PITCH = 1.6
 
+TIER_GAP, TIER_COLUMNS = 1.0, 3
+"""White between two tiers of columns, in the size of the text, and the columns of each."""
+
 LEAST_SIGNS = 4
 STACKED_SHARE = 0.6
 """A page with so many signs that are items of their own, of which this share stand close below
@@ -78,7 +81,24 @@ def _close_beside(items: Iterable[Item], pitch: float) -> set[int]:
 
 
 def read_vertical(items: Sequence[Item]) -> list[str]:
-    """Return the paragraphs of vertical text."""
+    """Return the paragraphs of vertical text, tier by tier."""
+    return [text for tier in _tiers(items) for text in _paragraphs(tier)]
+
+
+def _tiers(items: Sequence[Item]) -> list[list[Item]]:
+    """Return the items above and below white that goes across all columns, from top to bottom."""
+    tiers: list[list[Item]] = []
+    bottom = float("-inf")
+    for item in sorted(items, key=lambda item: item.top):
+        if not tiers or item.top - bottom > TIER_GAP * item.size:
+            tiers.append([])
+        tiers[-1].append(item)
+        bottom = max(bottom, item.bottom)
+    several = [len(_columns(tier)) >= TIER_COLUMNS for tier in tiers]
+    return tiers if all(several) else [list(items)]
+
+
+def _paragraphs(items: Sequence[Item]) -> list[str]:
     columns = _columns(items)
     bottom = max((item.bottom for item in items), default=0.0)
     pitches = [_middle(one[0]) - _middle(other[0]) for one, other in itertools.pairwise(columns)]

@@ -119,7 +119,7 @@ class LocalEngine:
     async def check(self) -> None:
         """Make sure that documents can be converted; the first check starts the first child.
 
-        :raises EngineCrashed: no child can be started; the reason says why.
+        :raises EngineCrashed: no child can be started; the message has the reason.
         """
         await self._pool.check()
 
@@ -244,6 +244,7 @@ def _unstored(result: EngineResult, seconds: float) -> Conversion:
         seconds=seconds,
         warnings=warnings_of(measures),
         quality=measure(measures),
+        details=result.pages,
     )
 
 

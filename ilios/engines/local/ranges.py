@@ -8,6 +8,7 @@ from msgspec import Struct
 
 from actors.engines import SourceFile, Unconvertible
 from bus import failpoints
+from ilios.engines.converters.registry import DIVIDED_TYPES
 from ilios.engines.local.limits import EngineLimits
 from ilios.engines.local.long_documents import LongDocuments
 from ilios.engines.local.parts import Part, PartHead, PartStore
@@ -23,6 +24,9 @@ RANGE_PAGES = 4 * BATCH_PAGES
 
 RANGE_SECONDS = 5.0
 """Time after which a range ends with a slow page or a batch, and other documents get their turn."""
+
+LIMIT_SHARE = 0.5
+"""Share of the time limit of a range after which it ends as well, where that is short."""
 
 Progress = Callable[[int, int], None]
 RunTask = Callable[[ToMarkdown, bool, Progress | None], Awaitable[TaskResult]]
@@ -68,6 +72,7 @@ class RangedConversion:
         self._store = store
         self._keys = keys
         self._parts: list[Part] = []
+        self._reported = 0
 
     async def convert(self, others: LongDocuments, progress: Progress | None) -> Ended:
         """Convert what is missing.
@@ -78,10 +83,12 @@ class RangedConversion:
         """
         await self._find_parts()
         if not self._parts:
-            result = await self._convert_range(progress)
+            result, cut_short = await self._convert_first(progress)
             if self._is_complete:
                 return Ended(result, self._parts[0].head.seconds)
             await self._store_part(result)
+            if cut_short:
+                return self._joined()
         with ExitStack() as stack:
             if not self._is_complete:
                 stack.enter_context(others.admitted(self._document))
@@ -127,19 +134,40 @@ class RangedConversion:
         )
         failpoints.reach("engine.range_stored")
 
-    async def _convert_range(self, progress: Progress | None) -> EngineResult:
+    async def _convert_first(self, progress: Progress | None) -> tuple[EngineResult, bool]:
+        """Convert the first range; return it and whether it is all that can be had.
+
+        If it takes too long, and a part is enough, the pages that were done are converted once
+        more: nothing of a child that is killed is left.
+        """
+        try:
+            return await self._convert_range(progress), False
+        except Unconvertible as error:
+            if not (self._document.options.partial and error.code in TIME_CODES and self._reported):
+                raise
+            log.info("range cut short", pages=self._reported, reason=error.code)
+            try:
+                return await self._convert_range(progress, most=self._reported), True
+            except Unconvertible:
+                raise error from None
+
+    async def _convert_range(
+        self, progress: Progress | None, most: int | None = None
+    ) -> EngineResult:
         first, options = self._done, self._document.options
         total = self._parts[0].head.total if self._parts else None
         task = ToMarkdown(
             ranges=options.page_ranges,
             languages=options.languages,
             recognition=options.recognition,
-            portion=Portion(first, RANGE_PAGES - first % BATCH_PAGES),
-            seconds=RANGE_SECONDS,
+            portion=Portion(first, most or RANGE_PAGES - first % BATCH_PAGES),
+            seconds=min(RANGE_SECONDS, LIMIT_SHARE * self._limits.wall_seconds),
             total=total,
         )
 
         def report(done: int, of: int) -> None:
+            if self._document.content_type in DIVIDED_TYPES:
+                self._reported = done
             if progress is not None:
                 progress(first + done, total or first + of)
 

@@ -14,6 +14,7 @@ import msgspec
 from actors.engines import SourceFile, Unconvertible
 from actors.sniffing import PDF
 from ilios.engines.mistral import DOCUMENT_BYTES
+from ilios.engines.mistral.small_documents import read_small
 from ilios.engines.pages import PageSplitter
 
 _ENCRYPTION_KEY = re.compile(rb"/Encrypt[\s<]")
@@ -33,7 +34,7 @@ async def unprotected(document: SourceFile, splitter: PageSplitter) -> AsyncIter
 
     :raises Unconvertible: it needs a password, and none or a wrong one was given.
     """
-    if document.content_type != PDF or not await asyncio.to_thread(_is_protected, document.path):
+    if document.content_type != PDF or not await _is_protected(document.path):
         yield document
         return
     try:
@@ -50,7 +51,13 @@ async def unprotected(document: SourceFile, splitter: PageSplitter) -> AsyncIter
         yield msgspec.structs.replace(document, path=Path(copy.name), sha256=None, size=size)
 
 
-def _is_protected(path: Path) -> bool:
+async def _is_protected(path: Path) -> bool:
+    if content := read_small(path):
+        return _ENCRYPTION_KEY.search(content) is not None
+    return await asyncio.to_thread(_is_file_protected, path)
+
+
+def _is_file_protected(path: Path) -> bool:
     """Whether a PDF of a size that can be sent whole seems to be protected."""
     size = os.stat(path).st_size
     if not 0 < size <= DOCUMENT_BYTES:

@@ -21,6 +21,7 @@ from mistralai.client.errors import MistralError
 from ilios.engines.mistral import INLINE_BYTES
 from ilios.engines.mistral.calls import RetryingCalls
 from ilios.engines.mistral.client import MistralClient
+from ilios.engines.mistral.small_documents import read_small
 
 DELETE_WITHIN = 15.0  # seconds
 SWEEP_INTERVAL = 600.0  # seconds between sweeps for uploads left behind
@@ -135,12 +136,17 @@ class DocumentUpload:
     async def reference(self) -> DocumentReference:
         """Return the document for a request; a large one is uploaded by the first."""
         if self.file_id is None:
-            inline = await asyncio.to_thread(_inline, self._source, self._content_type)
+            inline = await self._inline()
             if inline is not None:
                 return inline
             ending = self._content_type.rpartition("/")[2].rpartition(".")[2]
             self.file_id = await self._uploads.upload(self._source, f"{self._document_id}.{ending}")
         return {"type": "file", "file_id": self.file_id}
+
+    async def _inline(self) -> DocumentReference | None:
+        if isinstance(self._source, Path) and (small := read_small(self._source)) is not None:
+            return _inline(small, self._content_type)
+        return await asyncio.to_thread(_inline, self._source, self._content_type)
 
     def reset(self) -> None:
         """Upload it again for the next request.

@@ -17,6 +17,7 @@ import pypdfium2.raw as pdfium
 from msgspec import Struct
 
 from ilios.engines.layout.items import Item
+from ilios.engines.pdf.brackets import with_brackets
 from ilios.engines.pdf.fonts import Style, font_style
 from ilios.engines.pdf.geometry import Rect, Sheet, turn
 
@@ -34,6 +35,9 @@ ALEFS = "\u0622\u0623\u0625\u0627"
 LAM = "\u0644"
 _RIGHT_TO_LEFT = re.compile("[\u0590-\u08ff\ufb1d-\ufefc]")
 _SQUARE = re.compile("[\u3041-\u9fff\uac00-\ud7a3\uf900-\ufaff]")
+_HYPHENS = frozenset({0x02, 0xFFFE})
+"""What PDFium makes of a hyphen at the end of a line, after which it does not break the line."""
+
 _IGNORED = frozenset({0, 0xFFFE, 0xFFFF, 0xAD})
 
 
@@ -59,11 +63,18 @@ class Character(Struct, frozen=True):
 
 
 def read_characters(
-    textpage: pypdfium2.PdfTextPage, sheet: Sheet, start: int = 0, stop: int = MAX_CHARACTERS
+    textpage: pypdfium2.PdfTextPage,
+    sheet: Sheet,
+    start: int = 0,
+    stop: int = MAX_CHARACTERS,
+    *,
+    cut: bool = False,
 ) -> list[Character]:
     """Return the characters inside the crop box in PDFium's order, from ``start`` to ``stop``.
 
     Blanks and line breaks, also the inferred ones, have no box.
+
+    :param cut: also those of which the lesser part is inside.
     """
     handle = textpage.raw
     count = min(pdfium.FPDFText_CountChars(handle), stop)
@@ -74,6 +85,8 @@ def read_characters(
     found: list[Character] = []
     for index in range(start, count):
         code = pdfium.FPDFText_GetUnicode(handle, index)
+        if code in _HYPHENS and pdfium.FPDFText_IsHyphen(handle, index) == 1:
+            code = ord("-")
         if code in _IGNORED:
             continue
         text = chr(code)
@@ -83,12 +96,12 @@ def read_characters(
         if not pdfium.FPDFText_GetLooseCharBox(handle, index, place):
             continue
         rect = sheet.shown(box.left, box.bottom, box.right, box.top)
-        if not (
-            0 <= rect.left + rect.right <= 2 * width and 0 <= rect.top + rect.bottom <= 2 * height
-        ):
+        x, y = (rect.width / 2, rect.height / 2) if cut else (0.0, 0.0)
+        across, down = (rect.left + rect.right) / 2, (rect.top + rect.bottom) / 2
+        if not (-x <= across <= width + x and -y <= down <= height + y):
             continue
         owner = pdfium.FPDFText_GetTextObject(handle, index)
-        key = ctypes.cast(owner, ctypes.c_void_p).value or 0
+        key = ctypes.addressof(owner.contents) if owner else 0
         font = fonts.get(key)
         if font is None:
             font = fonts[key] = _font(handle, index, owner, sheet.rotation)
@@ -132,6 +145,41 @@ def text_of(characters: Sequence[Character]) -> str:
     return "\n".join(_joined(line) for line in _lines(characters))
 
 
+def text_by_rows(characters: Sequence[Character], size: tuple[float, float]) -> str:
+    """Return the text in its order, also broken where it goes on in another row.
+
+    PDFium breaks no lines of text that is turned.
+    """
+    lines = list(_lines(characters))
+    if is_vertical(lines):
+        return text_of(characters)
+    broken: list[str] = []
+    for line in lines:
+        row: list[Character] = []
+        last: Character | None = None
+        for one in line:
+            if last and one.rect and _is_elsewhere(last, one, size):
+                broken.append(_joined(row))
+                row = []
+            row.append(one)
+            last = one if one.rect else last
+        broken.append(_joined(row))
+    return "\n".join(filter(None, broken))
+
+
+def _is_elsewhere(last: Character, one: Character, size: tuple[float, float]) -> bool:
+    """Whether a character stands in another row than the one before."""
+    if last.rect is None or one.rect is None or last.font is None or one.font is None:
+        return False
+    if last.font.quarters != one.font.quarters:
+        return True
+    before, after = (turn(rect, one.font.quarters or 0, *size) for rect in (last.rect, one.rect))
+    if after.top >= before.bottom or after.bottom <= before.top:
+        return one.font.quarters is not None
+    moved = abs(after.top + after.bottom - before.top - before.bottom)
+    return after.right < before.left and moved > one.font.size
+
+
 def slanted(characters: Sequence[Character]) -> Iterator[Item]:
     """Yield an item for each line of the characters that are slanted."""
     for line in _lines(characters):
@@ -155,7 +203,7 @@ def group(characters: Sequence[Character], quarters: int, size: tuple[float, flo
     ]
     if is_vertical(lines):
         return list(_columns(lines))
-    return [item for line in lines for row in _rows(line) for item in _phrases(row)]
+    return [item for line in lines for row in _rows(line) for item in phrases(row)]
 
 
 def _lines(characters: Sequence[Character]) -> Iterator[list[Character]]:
@@ -234,7 +282,7 @@ def _rows(line: Sequence[Character]) -> Iterator[list[Character]]:
         yield row
 
 
-def _phrases(row: Sequence[Character]) -> Iterator[Item]:
+def phrases(row: Sequence[Character]) -> Iterator[Item]:
     """Yield the phrases of a row: between white corridors, in one style if read from the left."""
     edges = _corridors(row)
     parts: list[list[Character]] = [[] for _ in range(len(edges) + 1)]
@@ -245,10 +293,10 @@ def _phrases(row: Sequence[Character]) -> Iterator[Item]:
             at = bisect_left(edges, middle)
         parts[at].append(one)
     if is_right_to_left("".join(one.text for one in row)):
-        phrases = parts[::-1]
+        found = parts[::-1]
     else:
-        phrases = [phrase for part in parts for phrase in _styled(part)]
-    for phrase in phrases:
+        found = [phrase for part in parts for phrase in _styled(part)]
+    for phrase in found:
         if any(one.rect for one in phrase):
             yield _item(phrase, _joined(phrase))
 
@@ -294,7 +342,8 @@ def _joined(part: Sequence[Character]) -> str:
     for place, (one, following) in enumerate(pairwise(part)):
         if one.text in ALEFS and following.text == LAM and one.rect and one.rect == following.rect:
             texts[place], texts[place + 1] = LAM, one.text
-    return " ".join("".join(texts).split())
+    text = " ".join("".join(texts).split())
+    return with_brackets(text) if is_right_to_left(text) else text
 
 
 def _item(part: Sequence[Character], text: str, *, vertical: bool = False) -> Item:

@@ -17,6 +17,8 @@ MAX_LISTED = 8
 
 _MARKUP = re.compile(r"!?\[([^\[\]]*)\]\([^()\s]*\)|<[^<>\n]{1,80}>")
 _WORD = re.compile(r"[^\W_]+")
+_WITHOUT_BLANKS = re.compile("[\u3041-\u30ff\u3400-\u9fff\uf900-\ufaff]")
+"""Chinese and Japanese, where a line of the source is no word."""
 _HYPHEN = re.compile(r"([^\W\d_])[-\u2010\u00ad\ufffe\x02]\s+(?=[^\W\d_])")
 _JOINED = re.compile(r"(?<=\w)[-\u2010\u2011\u00ad'\u2019.,:/](?=\w)")
 
@@ -24,7 +26,8 @@ _JOINED = re.compile(r"(?<=\w)[-\u2010\u2011\u00ad'\u2019.,:/](?=\w)")
 class Conservation(Struct, frozen=True):
     """The share of the words found, from 0 to 1, and some of the missing ones.
 
-    ``exact`` is the share of those that stand there as words, with the same blanks around them.
+    ``exact`` is the share of those that stand there as words, with the same blanks around them, in
+    scripts that have blanks.
     """
 
     share: float
@@ -56,7 +59,8 @@ def conserved(source: str, made: str) -> Conservation:
     lost = wanted - words(made)
     if lost:
         lost -= words(_MARKUP.sub(r" \1 ", made)) - words(made)
-    exact = 1 - sum(lost.values()) / total
+    blanks = sum(count for word, count in lost.items() if not _WITHOUT_BLANKS.search(word))
+    exact = 1 - blanks / total
     if 0 < len(lost) <= MAX_SOUGHT:
         lost = _without_found(lost, source, made)
     listed = tuple(word for word, _ in lost.most_common(MAX_LISTED))

@@ -19,6 +19,7 @@ from ilios.engines.pages import (
     selected_indices,
 )
 from ilios.engines.pdf.appearances import AppearanceReader
+from ilios.engines.pdf.attachments import document_files
 from ilios.engines.pdf.conservation import words
 from ilios.engines.pdf.document import Damaged, open_pdf
 from ilios.engines.pdf.draft import Draft
@@ -82,6 +83,8 @@ def _convert(
                     break
                 began = time.monotonic()
                 drafts.append(_draft(document, batch, index, reader))
+                if index == selected[0]:
+                    drafts[-1].warnings += document_files(document)
                 slow = drafts[-1].recognised is not None or time.monotonic() - began > QUICK_SECONDS
                 done += 1
                 beat()
@@ -104,7 +107,7 @@ def _outlines(
     found = []
     for index in batch.indices:
         if index not in converted:
-            found.append(reader.outline(index, batch.pages.get(index)))
+            found.append(reader.outline(index, batch.pages.get(index), batch.trees.get(index)))
             beat()
     return found
 
@@ -118,13 +121,15 @@ def _model(pages: Sequence[ConvertedPage], scans: PageReader) -> str:
 def _draft(
     document: pypdfium2.PdfDocument, batch: ParsedBatch, index: int, reader: DocumentReader
 ) -> Draft:
-    draft = reader.read(index, batch.pages.get(index))
+    draft = reader.read(index, batch.pages.get(index), batch.trees.get(index))
     if is_xfa_placeholder(
         batch.form_type, len(document), draft.fields, sum(words(draft.layer).values())
     ):
         draft.warnings.append(page_warning("xfa_placeholder"))
     if fields := batch.without_fields.get(index):
         draft.warnings.append(page_warning("form_fields_left_out", str(fields)))
+    if index in batch.trees and batch.trees[index] is None:
+        draft.warnings.append(page_warning("structure_left_out"))
     return draft
 
 

@@ -156,7 +156,7 @@ def _fall_back(draft: Draft, made: _Made, reader: DocumentReader) -> _Made:
         return made
     beside = [item.text for item in draft.values]
     beside += [one.markdown for one in draft.items.figures] if draft.items else []
-    text = "\n\n".join(filter(None, [markdown.clean(draft.layer), *beside]))
+    text = "\n\n".join(filter(None, [markdown.clean(reader.plain_text(draft)), *beside]))
     plain = _Made(
         LaidOutPage(index=draft.index, markdown=text),
         "plain_text",

@@ -13,7 +13,7 @@ from msgspec.structs import replace
 from ilios.engines.layout.items import Item
 from ilios.engines.pdf.annotations import BOXES, TEXT_FLAG_PASSWORD, text_at
 from ilios.engines.pdf.geometry import Rect, View
-from ilios.engines.pdf.parser import XFA_FULL
+from ilios.engines.pdf.parser import XFA_FOREGROUND, XFA_FULL
 
 MAX_FIELDS = 2_000
 """Further fields of a page are left out."""
@@ -141,5 +141,10 @@ def is_shown(text: str, rect: Rect, items: Sequence[Item]) -> bool:
 
 
 def is_xfa_placeholder(form_type: int, pages: int, fields: int, words: int) -> bool:
-    """Whether a document of an XFA form shows a request for another viewer instead of the form."""
-    return form_type == XFA_FULL and pages == 1 and not fields and words < PLACEHOLDER_WORDS
+    """Whether a document of an XFA form shows a request for another viewer instead of the form.
+
+    Many such documents do not have the entry by which they are ``XFA_FULL``.
+    """
+    if pages != 1 or fields or words >= PLACEHOLDER_WORDS:
+        return False
+    return form_type == XFA_FULL or (form_type == XFA_FOREGROUND and words > 0)

@@ -1,12 +1,13 @@
 """Whether the text layer of a page is what a reader sees, or the page has to be recognised."""
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 
 import pypdfium2
 from liteparse.types import ParsedPage, TextItem
 from msgspec import Struct
 
 from ilios.engines.pdf import trust
+from ilios.engines.pdf.characters import square_count
 from ilios.engines.pdf.geometry import Rect, Sheet
 from ilios.engines.pdf.items import MAX_ITEMS
 from ilios.engines.pdf.objects import PageObjects
@@ -26,6 +27,10 @@ OUTLINED_TEXT_PATHS = 100
 
 NOISY_SHARE = 0.5
 """Share of the text from which on the whole page is recognised, and not just the noisy part."""
+
+SQUARE_SHARE, LEAST_SQUARES, NARROW = 0.9, 20, 0.7
+"""Share of letters of Chinese, Japanese or Korean in a text, how many of them, and their mean width
+in the size of their font, below which they are those of another script: theirs are squares."""
 
 TRUSTED_RUN = 3
 SPOT_CHECK = 10
@@ -131,7 +136,26 @@ def _suspects(
     for item in parsed.text_items[:MAX_ITEMS] if parsed else ():
         lists[item.font_name].append(item.text)
     texts = {font: " ".join(found) for font, found in lists.items()}
-    return trust.suspect_fonts(texts), texts
+    return trust.suspect_fonts(texts) | _narrow_fonts(parsed), texts
+
+
+def _narrow_fonts(parsed: ParsedPage | None) -> frozenset[str | None]:
+    """Return the fonts whose glyphs are narrower than the Chinese letters that they claim to be."""
+    widths: Counter[str | None] = Counter()
+    squares: Counter[str | None] = Counter()
+    letters: Counter[str | None] = Counter()
+    for item in parsed.text_items[:MAX_ITEMS] if parsed else ():
+        count = len(item.text)
+        if item.rotation or not item.font_size or square_count(item.text) < SQUARE_SHARE * count:
+            continue
+        letters[item.font_name] += count
+        widths[item.font_name] += round(item.width)
+        squares[item.font_name] += round(item.font_size * count)
+    return frozenset(
+        font
+        for font, count in letters.items()
+        if count >= LEAST_SQUARES and widths[font] < NARROW * squares[font]
+    )
 
 
 def _is_mostly_suspect(suspected: frozenset[str | None], texts: dict[str | None, str]) -> bool:

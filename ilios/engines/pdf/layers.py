@@ -8,12 +8,15 @@ from msgspec.structs import replace
 
 from ilios.engines.layout.items import Item, PageItems
 from ilios.engines.pdf import characters
+from ilios.engines.pdf.accents import compose, has_accents, with_accents
 from ilios.engines.pdf.draft import Draft
 from ilios.engines.pdf.geometry import Sheet, View, turned_size
 from ilios.engines.pdf.items import MAX_ITEMS, page_items, turned, turned_characters, with_items
+from ilios.engines.pdf.leaders import with_leaders
 from ilios.engines.pdf.links import MAX_LINKS, Link, links_of, put_links
 from ilios.engines.pdf.missing import lone_numbers
 from ilios.engines.pdf.turned import inside_tables
+from ilios.engines.pdf.typography import restored
 from schemas.warnings import page_warning
 
 TURNED_SHARE = 0.5
@@ -73,14 +76,19 @@ def without_fonts(
 ) -> PageItems:
     """Return the upright items of a page with others in place of those of some fonts."""
     page = with_items(page_items(parsed, draft.index, fonts), instead)
+    draft.layer = plain_text(textpage)
     return _completed(draft, page, textpage, sheet)
 
 
 def _completed(
     draft: Draft, page: PageItems, textpage: pypdfium2.PdfTextPage, sheet: Sheet
 ) -> PageItems:
-    """Return the page with numbers that the parser drops, and its links."""
-    page = with_items(page, lone_numbers(textpage, sheet, draft.layer, page.items))
+    """Return the page with what the parser drops of its text, and its links."""
+    layer = draft.layer
+    page, draft.layer = with_accents(page, textpage, sheet, layer)
+    items = with_leaders(restored(page.items, draft.layer), draft.layer)
+    page = replace(page, items=tuple(items))
+    page = with_items(page, lone_numbers(textpage, sheet, layer, page.items))
     linked = _linked(draft, page.items, draft.links, textpage, View(sheet))
     return replace(page, items=tuple(linked))
 
@@ -109,6 +117,9 @@ def by_characters(
 ) -> PageItems:
     """Return a page in PDFium's own order, turned upright, with the drawings of ``page``."""
     found = characters.read_characters(textpage, sheet)
+    if has_accents(draft.layer):
+        found, composed = compose(found)
+        draft.layer = characters.text_of(found) if composed else draft.layer
     quarters = characters.main_direction(found)
     items = characters.group(found, quarters, sheet.size)
     items = _linked(draft, items, links, textpage, View(sheet, quarters))

@@ -3,6 +3,8 @@
 import os
 import traceback
 from collections.abc import Iterator, Sequence
+from contextlib import ExitStack
+from functools import cache
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -14,6 +16,8 @@ from msgspec import Struct
 
 from ilios.engines.pages import BATCH_PAGES, Portion
 from ilios.engines.pdf.document import open_page
+from ilios.engines.pdf.structure import Tree, read_trees
+from ilios.engines.pdf.untagged import UntaggedCopy
 
 MAX_PAGE_FIELDS = 600
 MAX_SQUARES = 4_000_000
@@ -21,20 +25,27 @@ MAX_VALUE_CHARS = 2_000_000
 """Form fields that the parser reads on one page, the sum of the squares of their numbers on the
 pages of a batch, and the characters of their values: its time grows with the square."""
 
+SMALL_FILE = 4 * 1024 * 1024
+"""Bytes of a file that the parser gets as bytes: a directory for its name would cost more."""
+
 XFA_FULL = 2
 """PDFium's type of a form whose content is XML that only some viewers show."""
+XFA_FOREGROUND = 3
+"""Its type of a form that may have XML and content of its own."""
 
 
 class ParsedBatch(Struct, frozen=True):
     """Parsed pages by their index from 0; those that could not be parsed are missing.
 
-    ``without_fields`` has the pages with too many form fields, and how many.
+    ``without_fields`` has the pages with too many form fields, and how many. ``trees`` are those of
+    the tagged pages, None where one is too large.
     """
 
     indices: Sequence[int]
     pages: dict[int, ParsedPage]
     form_type: int = 0
     without_fields: dict[int, int] = {}
+    trees: dict[int, Tree | None] = {}
 
 
 def parse_batches(
@@ -46,22 +57,31 @@ def parse_batches(
     in common may not depend on the portion.
     """
     form_type = pdfium.FPDF_GetFormType(document.raw)
-    with TemporaryDirectory() as folder:
-        # The parser goes by the file name's extension, and a blob's name has none.
-        named = Path(folder, "document.pdf")
-        os.symlink(path, named)
+    with ExitStack() as stack:
+        folder = cache(lambda: Path(stack.enter_context(TemporaryDirectory())))
+        given = path.read_bytes() if path.stat().st_size <= SMALL_FILE else _named(path, folder())
+        untagged = UntaggedCopy(document, folder)
         first, last = portion.first, portion.first + len(portion.of(indices))
         for start in range(first - first % BATCH_PAGES, last, BATCH_PAGES):
             batch = indices[start : start + BATCH_PAGES]
-            if form_type == pdfium.FORMTYPE_NONE:
-                pages = _parse(named, batch, with_fields=False)
-                yield ParsedBatch(batch, pages)
+            trees = read_trees(document, batch)
+            source = untagged.path if None in trees.values() else given
+            if form_type == pdfium.FORMTYPE_NONE or source is None:
+                pages = _parse(source, batch, with_fields=False)
+                yield ParsedBatch(batch, pages, trees=trees)
                 continue
             crowded = _crowded(document, batch)
-            pages = _parse(named, [at for at in batch if at not in crowded], with_fields=True)
+            pages = _parse(source, [at for at in batch if at not in crowded], with_fields=True)
             if crowded:
-                pages |= _parse(named, list(crowded), with_fields=False)
-            yield ParsedBatch(batch, pages, form_type, crowded)
+                pages |= _parse(source, list(crowded), with_fields=False)
+            yield ParsedBatch(batch, pages, form_type, crowded, trees)
+
+
+def _named(path: Path, folder: Path) -> Path:
+    """Return a path with an extension, by which the parser goes; that of a blob has none."""
+    named = folder / "document.pdf"
+    os.symlink(path, named)
+    return named
 
 
 def _crowded(document: pypdfium2.PdfDocument, indices: Sequence[int]) -> dict[int, int]:
@@ -95,9 +115,11 @@ def _fields(page: pypdfium2.PdfPage) -> tuple[int, int]:
     return fields, chars
 
 
-def _parse(path: Path, indices: Sequence[int], *, with_fields: bool) -> dict[int, ParsedPage]:
-    """Return the pages that can be parsed by their index."""
-    if not indices:
+def _parse(
+    source: Path | bytes | None, indices: Sequence[int], *, with_fields: bool
+) -> dict[int, ParsedPage]:
+    """Return the pages that can be parsed by their index; none without a file."""
+    if not indices or source is None:
         return {}
     parser = LiteParse(
         ocr_enabled=False,
@@ -114,7 +136,7 @@ def _parse(path: Path, indices: Sequence[int], *, with_fields: bool) -> dict[int
         target_pages=",".join(str(index + 1) for index in indices),
     )
     try:
-        return {page.page_num - 1: page for page in parser.parse(path).pages}
+        return {page.page_num - 1: page for page in parser.parse(source).pages}
     except (MemoryError, SystemExit, KeyboardInterrupt):
         raise
     # Broad, because a panic of the native parser is a BaseException; the cause goes to stderr.

@@ -10,8 +10,10 @@ from msgspec.structs import replace
 
 from ilios.engines.layout.document import lay_out
 from ilios.engines.layout.items import Figure, Item, PageItems
+from ilios.engines.pdf import characters
 from ilios.engines.pdf.appearances import AppearanceReader
 from ilios.engines.pdf.beside import Beside, read_beside
+from ilios.engines.pdf.conservation import conserved
 from ilios.engines.pdf.document import open_page
 from ilios.engines.pdf.draft import Draft
 from ilios.engines.pdf.geometry import Rect, Sheet, View
@@ -19,9 +21,16 @@ from ilios.engines.pdf.images import ImageExtractor
 from ilios.engines.pdf.items import text_items, with_items, with_pictures
 from ilios.engines.pdf.judging import Judge
 from ilios.engines.pdf.layers import by_characters, plain_text, take_items, without_fonts
+from ilios.engines.pdf.marked_content import (
+    Contents,
+    read_contents,
+    with_alternatives,
+    with_tree,
+)
 from ilios.engines.pdf.missing import missing_words
 from ilios.engines.pdf.objects import PageObjects, page_objects
 from ilios.engines.pdf.scans import PageReader, compare
+from ilios.engines.pdf.structure import Tree
 from ilios.engines.recognition.ocr import ImageText
 from schemas.options import RecognitionMode
 from schemas.warnings import page_warning
@@ -56,18 +65,21 @@ class DocumentReader:
         self._pictures = mode == "auto"
         self._images = ImageExtractor(document)
 
-    def read(self, index: int, parsed: ParsedPage | None) -> Draft:
-        """Return a page; ``parsed`` is None where the native parser failed."""
+    def read(self, index: int, parsed: ParsedPage | None, tree: Tree | None = None) -> Draft:
+        """Return a page; ``parsed`` is None where the native parser failed.
+
+        ``tree`` is the structure tree of a tagged page.
+        """
         with open_page(self._document, index) as page:
             if page is None:
                 return Draft(index, warnings=[page_warning("page_unreadable")])
             textpage = page.get_textpage()
             try:
-                return self._read(index, page, textpage, parsed)
+                return self._read(index, page, textpage, parsed, tree or ())
             finally:
                 textpage.close()
 
-    def outline(self, index: int, parsed: ParsedPage | None) -> Draft:
+    def outline(self, index: int, parsed: ParsedPage | None, tree: Tree | None = None) -> Draft:
         """Return a page without what has to be recognised, for the style of its document."""
         draft = Draft(index)
         with open_page(self._document, index) as page:
@@ -78,7 +90,7 @@ class DocumentReader:
                 sheet = Sheet.of(page)
                 draft = Draft(index, sheet.size, plain_text(textpage))
                 draft.outline = self._outline(
-                    draft, page, textpage, page_objects(page, sheet), parsed
+                    draft, page, textpage, page_objects(page, sheet), parsed, tree or ()
                 )
             finally:
                 textpage.close()
@@ -97,6 +109,20 @@ class DocumentReader:
                 return replace(with_items(again, draft.values), figures=before.figures)
             finally:
                 textpage.close()
+
+    def plain_text(self, draft: Draft) -> str:
+        """Return the text layer in PDFium's order, its lines parted as they are seen."""
+        with open_page(self._document, draft.index) as page:
+            if page is None:
+                return draft.layer
+            textpage = page.get_textpage()
+            sheet = Sheet.of(page)
+            try:
+                found = characters.read_characters(textpage, sheet, cut=True)
+            finally:
+                textpage.close()
+        text = characters.text_by_rows(found, sheet.size)
+        return text if conserved(draft.layer, text).sound else draft.layer
 
     def settle(self, draft: Draft) -> ImageText | None:
         """Decide by recognition whether PDFium or the parser reads a page as it is seen.
@@ -152,6 +178,7 @@ class DocumentReader:
         page: pypdfium2.PdfPage,
         textpage: pypdfium2.PdfTextPage,
         parsed: ParsedPage | None,
+        tree: Tree,
     ) -> Draft:
         sheet = Sheet.of(page)
         draft = Draft(index, sheet.size, plain_text(textpage))
@@ -161,21 +188,26 @@ class DocumentReader:
         if verdict.recognised:
             draft.recognised = verdict.recognised
             draft.method = "recognition"
-            draft.outline = self._outline(draft, page, textpage, objects, parsed)
+            draft.outline = self._outline(draft, page, textpage, objects, parsed, tree)
             _put_beside(draft, read_beside(page, parsed, (), View(sheet), None))
             return draft
         draft.items = take_items(draft, textpage, sheet, parsed)
         if verdict.noisy_fonts and parsed:
             self._replace_noise(draft, page, textpage, sheet, parsed, verdict.noisy_fonts)
+        contents = read_contents(page, sheet) if tree else Contents([], {})
+        draft.items = _tagged(draft, draft.items, tree, contents, textpage)
         view = View(sheet, draft.turned)
         beside = read_beside(page, parsed, draft.items.items, view, (self._appearances, index))
         _put_beside(draft, beside)
         places = [view.place(one.rect) for one in objects.pictures]
         drawn = [_drawn(draft, lines, view) for lines in beside.drawn]
-        shown = self._figures(draft, page, objects, view, beside) if places else ()
+        shown = self._figures(draft, page, objects, view, beside) if places else []
+        shown = with_alternatives(shown, tree, contents, view)
         draft.items = replace(
             with_pictures(with_items(draft.items, draft.values), places),
             figures=(*shown, *drawn, *beside.comments),
+            # Which label a value stands beside is seen by their places alone.
+            tree=() if draft.values else draft.items.tree,
         )
         return draft
 
@@ -186,6 +218,7 @@ class DocumentReader:
         textpage: pypdfium2.PdfTextPage,
         objects: PageObjects,
         parsed: ParsedPage | None,
+        tree: Tree,
     ) -> PageItems | None:
         """Return the items of a page that has a text layer, believed or not."""
         if not self._judge.has_layer(draft.layer, objects, parsed):
@@ -193,6 +226,9 @@ class DocumentReader:
         sheet = Sheet.of(page)
         apart = Draft(draft.index, sheet.size, draft.layer)
         apart.items = take_items(apart, textpage, sheet, parsed)
+        if tree:
+            contents = read_contents(page, sheet)
+            apart.items = _tagged(apart, apart.items, tree, contents, textpage)
         view = View(sheet, apart.turned)
         beside = read_beside(
             page, parsed, apart.items.items, view, (self._appearances, draft.index)
@@ -200,7 +236,11 @@ class DocumentReader:
         drawn = [_drawn(apart, lines, view) for lines in beside.drawn]
         places = [view.place(one.rect) for one in objects.pictures]
         items = with_pictures(with_items(apart.items, beside.values), places)
-        return replace(items, figures=(*drawn, *beside.comments))
+        return replace(
+            items,
+            figures=(*drawn, *beside.comments),
+            tree=() if beside.values else items.tree,
+        )
 
     def _figures(
         self,
@@ -250,6 +290,19 @@ class DocumentReader:
         draft.layer = "\n".join(item.text for item in draft.items.items)
         draft.method = "mixed"
         draft.warnings.append(page_warning("text_layer_untrusted"))
+
+
+def _tagged(
+    draft: Draft,
+    items: PageItems,
+    tree: Tree,
+    contents: Contents,
+    textpage: pypdfium2.PdfTextPage,
+) -> PageItems:
+    """Return the items of a page with its tree, unless they are read in another order."""
+    if draft.by_characters or not contents.texts:
+        return items
+    return with_tree(items, tree, contents, textpage)
 
 
 def _put_beside(draft: Draft, beside: Beside) -> None:

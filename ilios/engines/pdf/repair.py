@@ -4,6 +4,7 @@ PDFium repairs many damaged files by itself, but none without a catalogue, such 
 """
 
 import re
+from collections import deque
 from collections.abc import Container, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -18,9 +19,14 @@ MAX_REPAIRED_OBJECTS = 1_000_000
 _OBJECT = re.compile(rb"(?<![0-9])([0-9]{1,7})[ \r\n\t]+([0-9]{1,5})[ \r\n\t]+obj\b")
 _PAGE_TYPE = re.compile(rb"/Type\s*/Page(?![A-Za-z])")
 _ENCRYPT = re.compile(rb"/Encrypt\s+([0-9]{1,7})\s+[0-9]{1,5}\s+R")
-_FILE_ID = re.compile(
-    rb"/ID\s{0,9}\[\s{0,9}<[0-9A-Fa-f]{0,256}>\s{0,9}<[0-9A-Fa-f]{0,256}>\s{0,9}\]"
-)
+_OWN_ENCRYPT = re.compile(rb"/Encrypt\s{0,9}(?=<<)")
+_FILE_ID = re.compile(rb"/ID\s{0,9}(?=\[\s{0,9}[(<])")
+_PAIRS = {b"<<": b">>", b"<": b">", b"(": b")", b"[": b"]"}
+_TOKEN = re.compile(rb"\\.|<<|>>|[<>()\[\]]", re.DOTALL)
+
+MAX_VALUE_BYTES, MAX_TRIES = 8_192, 20
+"""Bytes of a dictionary or array in a trailer, and places where one is looked for."""
+
 _PARENT = re.compile(rb"/Parent\s+([0-9]{1,7})\s+[0-9]{1,5}\s+R")
 
 
@@ -68,10 +74,39 @@ def _protection(data: bytes, offsets: Container[int]) -> bytes | None:
 
     Without them there is no key, and the text would come out as noise.
     """
-    protected, file_ids = _ENCRYPT.search(data), _FILE_ID.findall(data)
-    if protected is None or int(protected[1]) not in offsets or not file_ids:
+    file_ids = _values(data, _FILE_ID)
+    if not file_ids:
         return None
-    return protected[0] + b" " + bytes(file_ids[-1])
+    named = _ENCRYPT.search(data)
+    if named and int(named[1]) in offsets:
+        return named[0] + b" " + file_ids[-1]
+    own = _values(data, _OWN_ENCRYPT)
+    return own[-1] + b" " + file_ids[-1] if own else None
+
+
+def _values(data: bytes, entry: re.Pattern[bytes]) -> list[bytes]:
+    """Return the last places of an entry of a dictionary with its value, but for broken ones."""
+    places = deque(entry.finditer(data), MAX_TRIES)
+    values = [_value(data[place.end() : place.end() + MAX_VALUE_BYTES]) for place in places]
+    return [place[0] + value for place, value in zip(places, values, strict=True) if value]
+
+
+def _value(data: bytes) -> bytes:
+    """Return the dictionary or array with which the data begin; b"" if it has no end."""
+    open_values: list[bytes] = []
+    at = 0
+    while token := _TOKEN.search(data, at):
+        inside = open_values[-1] if open_values else b""
+        sign, at = token[0], token.end()
+        if sign == b">>" and inside == b"<":
+            sign, at = b">", at - 1  # the end of a string before that of a dictionary
+        if inside and sign == _PAIRS[inside]:
+            open_values.pop()
+            if not open_values:
+                return data[:at]
+        elif sign in _PAIRS and inside != b"<" and (inside != b"(" or sign == b"("):
+            open_values.append(sign)
+    return b""
 
 
 def _append_catalog(

@@ -25,7 +25,7 @@ LONGEST_SIDE = 2000
 MAX_RENDER_PIXELS = 4_000_000
 LETTER_PIXELS = 20
 LARGEST_SCALE = 6.0
-"""Pixels of the height of letters that are known to be small, and per point at most."""
+"""Pixels of the height of letters that were found to be small, and per point at most."""
 
 SCAN_SHARE = 0.5
 """Share of a page that a scan covers; nothing beside it is finer."""
@@ -55,7 +55,7 @@ MAX_RANGE_PICTURES = 24
 class PageReader:
     """Recognises pages of one document; the models are loaded when they are first needed.
 
-    :param languages: those of the document, as BCP 47 tags, if they are known.
+    :param languages: those of the document, as BCP 47 tags, if they are given.
     :param pages: how many pages of it are converted.
     """
 
@@ -129,9 +129,9 @@ class PageReader:
         scale = max(PAGE_DPI / POINTS, min(LETTER_PIXELS / max(small, 1.0), LARGEST_SCALE))
         read = self._recognise(self._render(page, scale, _margins(sheet, around)))
         layer = " ".join(item.text for item in (*noise, *others))
-        return (
-            _items_at(read.recognised, around, others) if compare(read, layer).contradicts else None
-        )
+        if not compare(read, layer).contradicts:
+            return None
+        return [_as_high_as(item, noise) for item in _items_at(read.recognised, around, others)]
 
     def _render(
         self,
@@ -231,6 +231,19 @@ def _picture_scale(picture: Picture) -> float:
     longest = max(picture.rect.width, picture.rect.height, 1.0)
     own = max(pixels(picture)) / longest
     return min(max(PAGE_DPI / POINTS, min(own, USUAL_SIDE / longest)), LONGEST_SIDE / longest)
+
+
+def _as_high_as(item: Item, noise: Sequence[Item]) -> Item:
+    """Return a recognised line with the height and size of the text that it replaces."""
+    line = [one for one in noise if item.top < (one.top + one.bottom) / 2 < item.bottom]
+    if not line:
+        return item
+    return replace(
+        item,
+        top=min(one.top for one in line),
+        bottom=max(one.bottom for one in line),
+        size=median(one.size for one in line),
+    )
 
 
 def _items_at(read: Recognised, rect: Rect, over: Sequence[Item]) -> list[Item]:

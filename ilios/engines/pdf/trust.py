@@ -8,13 +8,15 @@ do not. Suspicion is cheap and may be wrong; recognition of the page decides.
 import re
 import unicodedata
 from collections.abc import Mapping, Sequence
-from operator import ne
 
 UNREADABLE_SHARE = 0.2
 """Share of characters without meaning above which a text layer is worthless."""
 
 SAMPLE_CHARS = 600
 """Characters of one font that are looked at on a page."""
+
+FEW_WORDS = 5
+"""Words of characters without meaning from which on a font is suspected."""
 
 FEW_PAIRS = 40
 """With fewer pairs of letters nothing can be inferred."""
@@ -42,18 +44,25 @@ SIGNED_SHARE = 0.08
 SUSPECT_PART = 0.1
 """Share of a page's characters whose font is suspected that makes the page suspect."""
 
-_VOWELS = frozenset(
-    "aeiouy\u00e6\u00f8\u0131\u0153\u0430\u0435\u0438\u043e\u0443\u044b\u044d\u044e\u044f\u0454\u0456\u03b1\u03b5\u03b7\u03b9\u03bf\u03c5\u03c9"
+_VOWEL = (
+    "aeiouy\u00e6\u00f8\u0131\u0153"
+    "\u0430\u0435\u0438\u043e\u0443\u044b\u044d\u044e\u044f\u0454\u0456"
+    "\u03b1\u03b5\u03b7\u03b9\u03bf\u03c5\u03c9"
 )
 """Vowels of the Latin, Cyrillic and Greek script without their accents."""
-_USUAL = frozenset("aeinorst")
+_CHANGE = re.compile(f"[{_VOWEL}](?=[^{_VOWEL} ])|[^{_VOWEL} ](?=[{_VOWEL}])")
+_USUAL = re.compile("[aeinorst]")
+_LATIN = re.compile("[!-\u024f]")
+_FOREIGN = re.compile("[\u00df-\u00ff]")
+_MARK = re.compile(r"[^\w ]|[\d_]")
 _TOKEN = re.compile(r"\S+")
 _ADDRESS = re.compile(
     r"^(?:https?://|www\.|mailto:|doi:)|^[\w.+-]+@[\w.-]+\.\w+$|^[\w.-]+\.[a-z]{2,4}/"
 )
 _LETTERS = re.compile(r"[^\W\d_]{2,}")
 _ALPHABETIC = re.compile("[a-z\u00df-\u024f\u0370-\u0481\u1e00-\u1fff]+$")
-_MEANINGLESS = re.compile("[\x00\x01\x03-\x08\x0b\x0e-\x1f\ufffd\ue000-\uf8ff]")
+_MEANINGLESS = re.compile("[\x00\x01\x03-\x08\x0b\x0e-\x1f\x7f-\x9f\ufffd\ue000-\uf8ff]")
+_NO_WORD = re.compile("[\x00\x01\x03-\x08\x0b\x0e-\x1f\x7f-\x9f\ufffd]{3,}")
 _HYPHENS = str.maketrans("", "", "\x02\ufffe\xad")
 _INNER = re.compile(
     r"[a-z][A-Z]|[^\W\d_][\d!-&*+<-@\[\\\]^`{|}~][^\W\d_]|[^\W\d_]\d|[A-Za-z][!;:?][A-Za-z]"
@@ -69,9 +78,16 @@ def is_unreadable(text: str) -> bool:
 
 def suspect_fonts(texts: Mapping[str | None, str]) -> frozenset[str | None]:
     """Return the fonts of a page, by name, the text of which may be noise; none of little text."""
-    found = frozenset(font for font, text in texts.items() if is_noise(text))
+    found = frozenset(
+        font for font, text in texts.items() if is_noise(text) or _is_without_meaning(text)
+    )
     suspected = sum(len(texts[font]) for font in found)
     return found if suspected > SUSPECT_PART * sum(map(len, texts.values())) else frozenset()
+
+
+def _is_without_meaning(text: str) -> bool:
+    """Whether whole words of a font have no meaning; bullets and icons stand alone."""
+    return len(_NO_WORD.findall(text)) >= FEW_WORDS and is_unreadable(text)
 
 
 def is_noise(text: str) -> bool:
@@ -98,21 +114,15 @@ def is_noise(text: str) -> bool:
 
 def _lacks_change(words: Sequence[str]) -> bool:
     """Whether vowels and consonants take turns less than in a language, or letters are unusual."""
-    pairs = changes = foreign = letters = latin = usual = 0
-    for word in words:
-        if len(word) < 6 and word.isupper():
-            continue  # an abbreviation
-        lower = word.lower()
-        if not _ALPHABETIC.match(lower):
-            continue
-        foreign += sum("\u00df" <= letter <= "\u00ff" for letter in lower)
-        letters += len(lower)
-        plain = [one for one in unicodedata.normalize("NFD", lower) if one.isalpha()]
-        latin += sum(one < "\u0250" for one in plain)
-        usual += sum(one in _USUAL for one in plain)
-        kinds = [one in _VOWELS for one in plain]
-        pairs += len(kinds) - 1
-        changes += sum(map(ne, kinds, kinds[1:]))
+    # Of capitals alone short ones are abbreviations.
+    lower = [word.lower() for word in words if len(word) > 5 or not word.isupper()]
+    chosen = [word for word in lower if _ALPHABETIC.match(word)]
+    text = " ".join(chosen)
+    letters, foreign = sum(map(len, chosen)), len(_FOREIGN.findall(text))
+    plain = text if text.isascii() else _MARK.sub("", unicodedata.normalize("NFD", text))
+    pairs = len(plain) - plain.count(" ") - len(chosen)
+    latin, usual = len(_LATIN.findall(plain)), len(_USUAL.findall(plain))
+    changes = len(_CHANGE.findall(plain))
     if pairs < FEW_PAIRS:
         return False
     if latin > FEW_PAIRS and usual < USUAL_SHARE * latin:

@@ -9,7 +9,7 @@ from PIL import Image
 
 from ilios.engines.layout.document import LaidOutPage
 from ilios.engines.pages import model_name
-from ilios.engines.recognition import layout, scripts, skew, tesseract, tiles
+from ilios.engines.recognition import layout, scripts, skew, tesseract, tiles, vietnamese
 from ilios.engines.recognition.recogniser import (
     SMALLEST_SIDE,
     TURNS,
@@ -99,7 +99,7 @@ class ImageReader:
 
     A file of a few kilobytes may have thousands of identical pages.
 
-    :param languages: tags of the languages of the document, if they are known.
+    :param languages: tags of the languages of the document, if they are given.
     """
 
     def __init__(self, languages: tuple[str, ...] = ()) -> None:
@@ -158,7 +158,7 @@ class ImageReader:
         :param scale: the size of the result, as a share of that of the image.
         """
         lines, unread = list(found.lines), list(found.unread)
-        if vietnamese := scripts.is_vietnamese(lines):
+        if is_vietnamese := vietnamese.is_vietnamese(lines):
             unread, lines = [*lines, *unread], []
         if not unread:
             return _image_text(found.scaled(scale), [])
@@ -167,7 +167,7 @@ class ImageReader:
         lines = [line for line in lines if line.confidence >= UNSURE_BELOW]
         if found.quarter_turns:
             image = image.transpose(TURNS[found.quarter_turns])
-        tags = self._languages or (("vi",) if vietnamese else ())
+        tags = self._languages or (("vi",) if is_vietnamese else ())
         names = scripts.tesseract_languages(tags, tesseract.installed_languages())
         if not lines and names and _is_upside_down(image, unread, names, heartbeat):
             image = image.transpose(TURNS[2])
@@ -178,9 +178,9 @@ class ImageReader:
         self._used_tesseract = self._used_tesseract or bool(read)
         # What the models have read of an unread line is better than nothing.
         lines += [*read, *(line for line in missed if line.text)]
-        missed = [line for line in missed if vietnamese or not line.confidence]
+        missed = [line for line in missed if is_vietnamese or not line.confidence]
         result = msgspec.structs.replace(found, lines=tuple(lines), unread=tuple(missed))
-        likely = ["Vietnamese"] if vietnamese else scripts.scripts_of_tags(tags)
+        likely = ["Vietnamese"] if is_vietnamese else scripts.scripts_of_tags(tags)
         return _image_text(result.scaled(scale), likely, misread=scripts.is_misread(read))
 
 
@@ -206,9 +206,7 @@ def _image_text(found: Recognised, likely: list[str], *, misread: bool = False) 
     unsure = found.mean_confidence < LOW_CONFIDENCE
     warnings = (page_warning("page_low_confidence"),) if unsure else ()
     if found.unread:
-        named = {script for line in found.unread if (script := scripts.script_of(line.text))}
-        names = sorted(named) or likely
-        detail = " and ".join(names) if names else "neither Latin, Chinese nor Japanese"
+        detail = scripts.unread_scripts(found.unread, likely)
         warnings = (page_warning("script_not_recognised", detail), *warnings)
     elif misread:
         detail = "letters of a language whose data are not installed"

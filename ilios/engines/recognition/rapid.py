@@ -91,7 +91,7 @@ class _VotingOcr(RapidOCR):
 
 
 class RapidRecogniser:
-    """Reads with the one model it has; the boxes and a classifier tell how the page is turned."""
+    """Reads with its one model; boxes and a classifier show how the page is turned."""
 
     name = "rapidocr"
 

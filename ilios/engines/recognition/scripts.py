@@ -53,11 +53,6 @@ MAX_LINES = 400
 MARGIN = 0.25
 """Margin around a line for Tesseract, as a share of its height."""
 
-_VIETNAMESE = frozenset("\N{COMBINING BREVE}\N{COMBINING CIRCUMFLEX ACCENT}\N{COMBINING HORN}")
-MIN_VIETNAMESE = 3
-"""So many letters with one of these signs on a page with the letter đ make it Vietnamese: the
-models lose the signs of its tones, and letters that have two signs."""
-
 LANGUAGES = {
     "Cyrillic": "ru:rus uk:ukr be:bel bg:bul sr:srp mk:mkd kk:kaz ky:kir tg:tgk mn:mon",
     "Greek": "el:ell grc:grc",
@@ -133,12 +128,29 @@ def script_of(text: str) -> str | None:
     return None
 
 
-def is_vietnamese(lines: Iterable[Line]) -> bool:
-    """Whether the letters of a page are those of Vietnamese."""
-    text = unicodedata.normalize("NFD", "".join(line.text for line in lines))
-    return ("đ" in text or "Đ" in text) and (
-        sum(sign in _VIETNAMESE for sign in text) >= MIN_VIETNAMESE
-    )
+def unread_scripts(unread: Sequence[Line], likely: Sequence[str]) -> str:
+    """Return the scripts of unread lines for a reader, with what is not known of them.
+
+    The models write some Greek letters, and leave out those of other scripts.
+
+    :param likely: the scripts of the languages of the document, if they are known.
+    """
+    names = {script for line in unread if (script := script_of(line.text))}
+    if any(not _has_letter_of(names, line.text) for line in unread):
+        names |= set(likely)
+        if not likely:
+            other = "neither Latin, Chinese nor Japanese, such as Cyrillic or Arabic"
+            return f"{_listed(names)}, and perhaps one that is {other}" if names else other
+    return _listed(names)
+
+
+def _listed(names: Iterable[str]) -> str:
+    return " and ".join(sorted(names))
+
+
+def _has_letter_of(names: Iterable[str], text: str) -> bool:
+    letters = [unicodedata.name(letter, "").title() for letter in text]
+    return any(letter.startswith(name) for name in names for letter in letters)
 
 
 def tesseract_languages(tags: Sequence[str], installed: Iterable[str]) -> list[str]:

@@ -68,7 +68,7 @@ class _Program(ctypes.Structure):
 
 
 def available() -> bool:
-    """Whether this kernel filters system calls, and the numbers of this machine are known."""
+    """Whether this kernel filters system calls, and the numbers of this machine are listed."""
     machine = system_calls.here()
     if machine is None:
         return False

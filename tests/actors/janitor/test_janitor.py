@@ -157,7 +157,7 @@ async def test_after_a_clock_jump_nothing_expires_and_the_jump_is_not_trusted(
     assert world.written(MarkSweep) == []
     (mark,) = world.written(MarkClock)
     assert isinstance(mark, MarkClock)
-    assert mark.state.hold, "or the next start would not know of it"
+    assert mark.state.hold, "or the next start would miss it"
     assert mark.state.trusted
     assert mark.state.trusted.wall_time == world.upkeep.swept_at
     (note,) = await world.notes()

@@ -54,7 +54,8 @@ class World:
         """Make the consumers the actors would make."""
         js = self.connection.jetstream
         await consumers.ensure_lanes(js, Fetcher.consumer)
-        await consumers.ensure_lanes(js, Ocr.consumer)
+        for source in Ocr.consumer.sources:
+            await consumers.ensure_lanes(js, source)
         await consumers.ensure_reader(js, persister.NAME, "A test", persister.HANDLED_EVENTS, 30.0)
         ends = (BatchSubmitted, DocumentCompleted, DocumentFailed, DocumentCancelled)
         await consumers.ensure_reader(js, AGGREGATOR, "A test", ends, 30.0)
@@ -100,6 +101,76 @@ async def test_a_stuck_fetched_event_is_published_again(world: World) -> None:
     _, second = await world.streams.events(DocumentFetched)
     assert isinstance(second, DocumentFetched)
     assert (second.original, second.content_type) == (ORIGINAL, "text/plain")
+
+
+UPLOAD = Stored(3, events.SHA256, suffix="abc", detected="application/pdf")
+
+
+async def test_an_upload_without_a_fetcher_waits_for_any_time_and_is_then_fetched(
+    world: World,
+) -> None:
+    """It does not wait for a stranger's submission under its id."""
+    submitted = events.submitted(source=UPLOAD)
+    await world.publisher.publish(submitted)
+    stranger = events.submitted(source=Stored(1, events.SHA256))
+    await world.publisher.publish(stranger, msg_id_suffix="stranger")
+    await world.acknowledge("fetcher-normal", 2)
+    world.queries.documents = [record(state="processing", original=ORIGINAL)]
+    reading = await world.connection.jetstream.pull_subscribe_bind(
+        consumer="ocr-stored-normal", stream=streams.EVENTS
+    )
+    (message,) = await reading.fetch(1, timeout=5)
+    for times in range(3):
+        assert await world.stuck.sweep(NOW + times * LATER) == StuckCounts()
+    await message.ack_sync()
+    assert await world.stuck.sweep(NOW) == StuckCounts(redriven=1)
+    (published,) = await world.streams.events(DocumentFetched)
+    assert isinstance(published, DocumentFetched)
+    assert published.original == ORIGINAL
+
+
+async def test_an_upload_that_no_worker_takes_without_a_fetcher_is_fetched(world: World) -> None:
+    """As beside an ocr of a former version, which has no such consumer."""
+    await world.publisher.publish(events.submitted(source=UPLOAD))
+    world.queries.documents = [record(state="processing", original=ORIGINAL)]
+    assert await world.stuck.sweep(NOW) == StuckCounts()
+    assert await world.stuck.sweep(NOW + LATER) == StuckCounts(redriven=1)
+    (published,) = await world.streams.events(DocumentFetched)
+    assert isinstance(published, DocumentFetched)
+
+
+async def test_an_upload_is_not_taken_from_workers_that_are_busy_or_come_back(
+    world: World,
+) -> None:
+    await world.publisher.publish(events.submitted(source=UPLOAD))
+    world.queries.documents = [record(state="processing", original=ORIGINAL)]
+    assert await world.stuck.sweep(NOW) == StuckCounts()
+    reading = await world.connection.jetstream.pull_subscribe_bind(
+        consumer="ocr-stored-normal", stream=streams.EVENTS
+    )
+    (message,) = await reading.fetch(1, timeout=5)
+    await reading.unsubscribe()
+    assert await world.stuck.sweep(NOW + LATER) == StuckCounts()
+    assert await world.stuck.sweep(NOW + 2 * LATER) == StuckCounts()
+    await message.ack_sync()
+
+
+async def test_an_upload_in_a_batch_waits_for_the_aggregator(world: World) -> None:
+    batch = events.batch(1, 1)
+    document = msgspec.structs.replace(batch.documents[0], source=UPLOAD)
+    await world.publisher.publish(msgspec.structs.replace(batch, documents=(document,)))
+    original = Blob(f"originals/default/{document.document_id}.abc", 3, events.SHA256)
+    world.queries.documents = [
+        record(
+            state="processing",
+            document_id=document.document_id,
+            batch_id=batch.batch_id,
+            original=original,
+        )
+    ]
+    assert await world.stuck.sweep(NOW) == StuckCounts()
+    await world.acknowledge(AGGREGATOR)
+    assert await world.stuck.sweep(NOW) == StuckCounts(redriven=1)
 
 
 async def test_a_document_lost_from_the_log_is_resubmitted_from_its_row(world: World) -> None:

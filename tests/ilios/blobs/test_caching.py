@@ -47,6 +47,17 @@ async def test_a_small_blob_is_read_from_the_cache(blobs: CachingBlobs, store: L
     assert not path.exists()
 
 
+async def test_bytes_and_what_is_derived_from_them_are_read_from_the_cache(
+    blobs: CachingBlobs, store: LocalBlobs
+) -> None:
+    await blobs.put_bytes(KEY, b"of before")
+    await blobs.put_with_derived("results/default/abc", b"[]", KEY, b"text")
+    for key in (KEY, "results/default/abc"):
+        await store.delete(key)
+    assert await text(blobs) == b"text"
+    assert await blobs.read_ends("results/default/abc", 1) == (b"[", b"]")
+
+
 async def test_size_and_digest_come_from_the_store(blobs: CachingBlobs, store: LocalBlobs) -> None:
     await blobs.put_bytes(KEY, b"hello")
     await store.delete(KEY)

@@ -55,6 +55,16 @@ async def test_any_content_is_read_as_it_was_put(store: Blobs) -> None:
         assert path.read_bytes() == DATA
 
 
+@pytest.mark.parametrize("derived", [b"", b"text"])
+async def test_bytes_are_stored_beside_those_they_are_derived_from(
+    store: Blobs, derived: bytes
+) -> None:
+    expected = blob(KEY, DATA), blob(OTHER, derived)
+    assert await store.put_with_derived(KEY, DATA, OTHER, derived) == expected
+    assert await store.put_with_derived(KEY, DATA, OTHER, derived) == expected
+    assert [await read_blob(store, key) for key in (KEY, OTHER)] == [DATA, derived]
+
+
 @pytest.mark.parametrize("data", [b"", b"x", DATA, LARGE, LARGE[:HASH_STEP_BYTES]])
 async def test_a_blob_has_its_size_and_hash(store: Blobs, data: bytes) -> None:
     await store.put_bytes(KEY, data)

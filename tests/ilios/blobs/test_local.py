@@ -28,6 +28,24 @@ def left_in(root: Path) -> set[Path]:
     return {path for path in root.rglob("*") if path.is_file() and path.name != "lock"}
 
 
+def noted_steps(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """Return a list that gets the steps of puts from now on."""
+    steps: list[str] = []
+
+    def note(name: str) -> None:
+        real = getattr(os, name)
+
+        def step(*arguments: object) -> object:
+            steps.append(name)
+            return real(*arguments)
+
+        monkeypatch.setattr(os, name, step)
+
+    note("fsync")
+    note("rename")
+    return steps
+
+
 @pytest.mark.parametrize("data", [b"", SMALL, LARGE[:CHUNK_BYTES], LARGE])
 async def test_a_blob_is_read_as_it_was_put(blobs: LocalBlobs, data: bytes) -> None:
     expected = Blob(key=KEY, size=len(data), sha256=hashlib.sha256(data).hexdigest())
@@ -212,21 +230,50 @@ async def test_a_short_write_is_continued(
 async def test_bytes_are_durable_before_the_file_is_renamed(
     blobs: LocalBlobs, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    steps: list[str] = []
-
-    def noted(name: str) -> None:
-        real = getattr(os, name)
-
-        def step(*arguments: object) -> object:
-            steps.append(name)
-            return real(*arguments)
-
-        monkeypatch.setattr(os, name, step)
-
-    noted("fsync")
-    noted("rename")
+    steps = noted_steps(monkeypatch)
     await blobs.put_bytes(KEY, SMALL)
     assert steps == ["fsync", "rename", "fsync"]
+
+
+async def test_what_can_be_made_again_is_stored_without_waiting_for_the_disk(
+    blobs: LocalBlobs, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    steps = noted_steps(monkeypatch)
+    await blobs.put_with_derived(KEY, SMALL, OTHER, SMALL)
+    assert steps == ["fsync", "rename", "fsync", "rename"]
+    assert len(left_in(tmp_path)) == 2
+
+
+async def test_a_put_with_derived_bytes_may_be_cancelled_at_any_moment(
+    blobs: LocalBlobs, tmp_path: Path
+) -> None:
+    puts = [
+        asyncio.create_task(blobs.put_with_derived(f"a/{n}", LARGE, f"b/{n}", SMALL))
+        for n in range(40)
+    ]
+    await puts[5]
+    for put in puts:
+        put.cancel()
+    await asyncio.gather(*puts, return_exceptions=True)
+    left = left_in(tmp_path)
+    assert {path.read_bytes() for path in left} == {LARGE, SMALL}
+    assert not any((tmp_path / "blobs" / "tmp") in path.parents for path in left)
+
+
+async def test_a_volume_too_full_for_derived_bytes_leaves_nothing_unfinished(
+    blobs: LocalBlobs, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write = os.write
+
+    def full(file: int, data: bytes) -> int:
+        if bytes(data) == b"derived":
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        return write(file, data)
+
+    monkeypatch.setattr(os, "write", full)
+    with pytest.raises(StorageFull):
+        await blobs.put_with_derived(KEY, SMALL, OTHER, b"derived")
+    assert [path.read_bytes() for path in left_in(tmp_path)] == [SMALL]
 
 
 async def test_opening_sweeps_only_sessions_of_dead_processes(tmp_path: Path) -> None:

@@ -249,3 +249,34 @@ async def test_an_upload_that_cannot_be_aborted_is_swept_later(
     await proxy.start_listening()
     async with opened(place, tmp_path / "next start"):
         assert left(server, place) == []
+
+
+async def test_a_result_and_its_markdown_are_sent_at_the_same_time_and_not_looked_up(
+    store: S3Blobs, proxy: FaultProxy
+) -> None:
+    proxy.request_counts.clear()
+    proxy.may_answer.clear()
+    putting = asyncio.create_task(store.put_with_derived(KEY, b"result", OTHER, b"text"))
+    await wait_until(lambda: proxy.request_counts["PUT"] == 2)
+    proxy.may_answer.set()
+    assert [blob.key for blob in await putting] == [KEY, OTHER]
+    assert proxy.request_counts == {"PUT": 2}
+
+
+async def test_a_local_copy_takes_one_request(store: S3Blobs, proxy: FaultProxy) -> None:
+    for data in (b"", b"a few bytes", LARGE):
+        await store.put_bytes(KEY, data)
+        proxy.request_counts.clear()
+        async with store.local_path(KEY) as path:
+            assert path.read_bytes() == data
+        assert proxy.request_counts == {"GET": 1}
+
+
+async def test_markdown_that_is_refused_leaves_its_result_at_most(
+    store: S3Blobs, proxy: FaultProxy, still_there: ListUploads
+) -> None:
+    refuse = failing_with(503, "SlowDown", "PUT")
+    proxy.intercept = lambda request: refuse(request) if OTHER in request.path else None
+    with pytest.raises(StorageUnavailable, match="SlowDown"):
+        await store.put_with_derived(KEY, b"result", OTHER, b"text")
+    assert {*still_there()} <= {KEY}

@@ -65,8 +65,8 @@ def test_faults_are_spread_over_the_work() -> None:
 def test_every_process_is_killed_and_paused_by_some_seed() -> None:
     faults = [fault for seed in range(20) for fault in plan(300, 40, seed)]
     for action, targets in {
-        "kill": {"service", "nats-server", "engine", "all"},
-        "pause": {"service", "nats-server", "engine"},
+        "kill": {"service", "edge", "nats-server", "engine", "all"},
+        "pause": {"service", "edge", "nats-server", "engine"},
         "kill twice": {"service", "all"},
     }.items():
         assert {fault.target for fault in faults if fault.action == action} == targets

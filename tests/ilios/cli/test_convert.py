@@ -12,6 +12,7 @@ import pytest
 
 from ilios.cli import convert
 from tests import documents
+from tests.pdf_pages import Builder, line, lines
 from tests.protected_pdfs import TEXT, protected_pdf
 
 ROOT = Path(__file__).parents[3]
@@ -79,6 +80,28 @@ async def test_json_has_the_pages_apart(report: Path) -> None:
     answer = msgspec.json.decode(out)
     assert answer["pages"] == ["First page", "Second page"]
     assert answer["engine"] == "local"
+
+
+async def test_json_has_the_running_header_and_footer_of_each_page(tmp_path: Path) -> None:
+    builder = Builder()
+    for number in (1, 2, 3):
+        builder.page(
+            line("The yearly book of the lock", 72, 765, 9)
+            + lines(*[f"Barge {number}{at} went through the lock." for at in range(9)], top=700)
+            + line(f"Page {number} of 3", 280, 30, 9)
+        )
+    book = tmp_path / "book.pdf"
+    book.write_bytes(builder.build())
+
+    code, out, _ = await _convert(str(book), "--format", "json")
+
+    assert code == 0
+    answer = msgspec.json.decode(out)
+    details = answer["pageDetails"]
+    assert [one["header"] for one in details] == ["The yearly book of the lock"] * 3
+    assert [one["footer"] for one in details] == [f"Page {number} of 3" for number in (1, 2, 3)]
+    assert not any("yearly book" in page for page in answer["pages"])
+    assert not any("markdown" in one for one in details)
 
 
 async def test_warnings_are_printed_and_in_the_json(tmp_path: Path) -> None:

@@ -127,11 +127,11 @@ async def test_a_bus_user_without_permission_is_reported(tmp_path: Path) -> None
     assert "timeout" not in line
 
 
-@pytest.mark.parametrize(("keys", "said"), [("k", "$API_KEY"), ("k,l", "YOUR_KEY")])
-def test_the_example_command_has_a_key_that_works(tmp_path: Path, keys: str, said: str) -> None:
+@pytest.mark.parametrize(("keys", "shown"), [("k", "$API_KEY"), ("k,l", "YOUR_KEY")])
+def test_the_example_command_has_a_key_that_works(tmp_path: Path, keys: str, shown: str) -> None:
     settings = from_environ({"ILIOS_DATA_DIR": str(tmp_path), "API_KEY": keys})
     screen = banner(Service(settings, "http://a:1", "a bus", "an engine", None))
-    assert f'-H "Authorization: Bearer {said}" ' in screen
+    assert f'-H "Authorization: Bearer {shown}" ' in screen
 
 
 async def test_the_database_of_the_original_service_is_refused_and_not_changed(

@@ -183,7 +183,7 @@ async def progress_after_each(groups: Sequence[Sequence[LogEntry]]) -> list[Batc
                 assert found[-1] == counted(documents)
             await db.store.commit([ResetCursor("test")])  # type: ignore[list-item]
             await db.apply(*(entry for group in groups for entry in group))
-            assert (await batch(db)).progress == found[-1], "read again, it says the same"
+            assert (await batch(db)).progress == found[-1], "read again, it is the same"
             return found
 
 

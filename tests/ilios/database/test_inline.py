@@ -10,6 +10,7 @@ import pytest
 from ilios.database import inline
 from ilios.database.connection import open_inline_reader, open_reader, open_writer
 from ilios.database.sqlite import DamageMonitor, Database, DatabaseDamaged, Parameters, Row
+from ilios.runtime import inline_calls
 from tests import events
 from tests.ilios.database.db import history, open_database
 
@@ -64,7 +65,7 @@ async def test_a_locked_database_is_left_to_the_thread(tmp_path: Path) -> None:
         assert threaded.queries == 1
 
 
-@pytest.mark.parametrize("slow_queries", [1, inline.MOST_SLOW])
+@pytest.mark.parametrize("slow_queries", [1, inline_calls.MOST_SLOW])
 async def test_slow_queries_in_a_row_are_left_to_the_thread(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, slow_queries: int
 ) -> None:
@@ -72,12 +73,12 @@ async def test_slow_queries_in_a_row_are_left_to_the_thread(
     async with open_writer(path), open_reader(path) as reading:
         threaded = CountingDatabase(reading)
         async with open_inline_reader(path, threaded) as reader:
-            monkeypatch.setattr(inline, "SLOW_SECONDS", -1.0)
+            monkeypatch.setattr(inline_calls, "SLOW_SECONDS", -1.0)
             for _ in range(slow_queries):
                 await reader.fetchall("SELECT 1")
-            monkeypatch.setattr(inline, "SLOW_SECONDS", 60.0)
+            monkeypatch.setattr(inline_calls, "SLOW_SECONDS", 60.0)
             await reader.fetchall("SELECT 1")
-        assert threaded.queries == (slow_queries == inline.MOST_SLOW)
+        assert threaded.queries == (slow_queries == inline_calls.MOST_SLOW)
 
 
 async def test_damage_of_another_connection_stops_look_ups(tmp_path: Path) -> None:

@@ -30,11 +30,11 @@ INTERNALS = re.compile(
     rb"Traceback|[a-z]Error\b|Exception|aiohttp|[Pp]ython|asyncio|[Ss][Qq][Ll]ite|SELECT |"
     rb"[Nn][Aa][Tt][Ss]\b|site-packages|/tmp/|\.py\b|0x[0-9a-f]{6,}"
 )
-"""What would tell a client how the service is made."""
+"""What would show a client how the service is made."""
 
 
 def request(line: str, body: bytes = b"", *headers: str, length: str | None = None) -> bytes:
-    """Return a raw request; ``length`` is what it says its body has, if it is not true."""
+    """Return a raw request; ``length`` is the declared length of its body where that is false."""
     content_length = str(len(body)) if length is None else length
     lines = [
         f"{line} HTTP/1.1",
@@ -55,7 +55,7 @@ def upload(path: str, *parts: tuple[str, bytes]) -> bytes:
 
 
 def assert_refused(answer: RawResponse) -> None:
-    """Fail unless the answer is a problem that tells nothing of the inside."""
+    """Fail unless the answer is a problem that shows nothing of the inside."""
     assert 400 <= answer.status < 500, answer
     assert answer.headers["content-type"] == "application/problem+json"
     assert answer.headers["server"] == "ilios"

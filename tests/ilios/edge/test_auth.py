@@ -17,7 +17,7 @@ STATUS = f"GET /api/documents/status/{ID}"
 
 
 def retry_after(keys: FailedAuthLimiter, remote: str, tenant: str | None = None) -> int:
-    """Return the seconds an address is told to wait; 0 where its key is looked at."""
+    """Return the Retry-After for an address in seconds; 0 where its key is checked."""
     try:
         keys.record(remote, tenant)
     except HttpProblem as refused:
@@ -71,7 +71,7 @@ def test_what_is_remembered_is_bounded() -> None:
         keys.record(f"198.51.100.{number}", "tenant")
         guess_until_blocked(keys, f"203.0.113.{number}")
     assert len(keys._tokens) == len(keys._succeeded) == 3
-    assert retry_after(keys, "203.0.113.9") > 0, "the latest are those that are known"
+    assert retry_after(keys, "203.0.113.9") > 0, "the latest are remembered"
     assert guess_until_blocked(keys, "203.0.113.1") == BURST
 
 

@@ -24,9 +24,9 @@ LARGE = ('Grüße, 世界 "quoted" \\ \n' * 30_000).encode()
 
 
 async def converted(
-    world: World, number: int, markdown: bytes, *, file_name: str = "paper.pdf", **known: Any
+    world: World, number: int, markdown: bytes, *, file_name: str = "paper.pdf", **fields: Any
 ) -> DocumentRecord:
-    """Make the database know a completed document of the batch."""
+    """Add a completed document of the batch to the database."""
     document_id = f"{ID}{number:03d}"
     blob = await world.blobs.put_bytes(f"markdown/default/{document_id}.0", markdown)
     usual: dict[str, Any] = {
@@ -38,20 +38,20 @@ async def converted(
         "seconds": 1.5,
         "finished_at": CREATED_AT + timedelta(seconds=number),
     }
-    document = record(document_id=document_id, batch_id=ID, file_name=file_name, **(usual | known))
+    document = record(document_id=document_id, batch_id=ID, file_name=file_name, **(usual | fields))
     world.reads.add(document)
     return document
 
 
-def broken(world: World, number: int, **known: Any) -> None:
-    """Make the database know a failed document of the batch."""
+def broken(world: World, number: int, **fields: Any) -> None:
+    """Add a failed document of the batch to the database."""
     usual: dict[str, Any] = {
         "state": "failed",
         "code": "corrupt",
         "reason": "The PDF is damaged.",
         "finished_at": CREATED_AT,
     }
-    world.reads.add(record(document_id=f"{ID}{number:03d}", batch_id=ID, **(usual | known)))
+    world.reads.add(record(document_id=f"{ID}{number:03d}", batch_id=ID, **(usual | fields)))
 
 
 def ended(world: World, completed: int, failed: int = 0) -> None:
@@ -124,7 +124,7 @@ async def test_the_archive_holds_every_markdown_and_a_manifest(world: World) -> 
         assert archive.read(names[0]) == LARGE
         assert archive.read(names[1]) == b""
         entry = archive.getinfo(names[0])
-        assert entry.flag_bits & 0x800, "the name is UTF-8, and says so"
+        assert entry.flag_bits & 0x800, "the name is UTF-8 and flagged so"
         assert entry.date_time == (2026, 1, 15, 10, 30, 1 // 2 * 2)
         assert entry.compress_size < len(LARGE) / 10
         manifest = msgspec.json.decode(archive.read("manifest.json"))
@@ -188,10 +188,10 @@ async def test_a_download_reports_documents_removed_since(world: World) -> None:
     broken(world, 4, state="archived")
     ended(world, 2, 2)
     async with client.get(DOWNLOAD) as answer:
-        told = lines(await answer.read())
-    assert [line["status"] for line in told] == ["archived", "deleted", "cancelled", "failed"]
-    assert [line.get("content") for line in told] == ["archived", None, None, None]
-    assert [line.get("code") for line in told] == [None, None, "cancelled", "corrupt"]
+        entries = lines(await answer.read())
+    assert [line["status"] for line in entries] == ["archived", "deleted", "cancelled", "failed"]
+    assert [line.get("content") for line in entries] == ["archived", None, None, None]
+    assert [line.get("code") for line in entries] == [None, None, "cancelled", "corrupt"]
     async with client.get(DOWNLOAD, params=ZIP) as answer:
         with zipfile.ZipFile(io.BytesIO(await answer.read())) as archive:
             assert archive.namelist() == ["manifest.json", "001-paper.md"]

@@ -12,7 +12,7 @@ from tests.ilios.edge.world import CREATED_AT, ID, World, record
 STATUS = f"/v1/batch/status/{ID}"
 
 
-def batch(**known: Any) -> BatchRecord:
+def batch(**fields: Any) -> BatchRecord:
     """Return a record of a batch with the usual values where none are given."""
     usual: dict[str, Any] = {
         "tenant": "default",
@@ -22,7 +22,7 @@ def batch(**known: Any) -> BatchRecord:
         "submitted_at": CREATED_AT,
         "progress": BatchCounts(total=2, pending=2),
     }
-    return BatchRecord(**(usual | known))
+    return BatchRecord(**(usual | fields))
 
 
 async def test_a_batch_and_its_documents_are_found_right_after_the_202(world: World) -> None:
@@ -66,8 +66,8 @@ async def test_the_time_a_batch_came_is_the_logs_when_its_publisher_gave_none(
 ) -> None:
     client = await world.serve()
     source = Stored(size=1, sha256="0" * 64)
-    said = BatchDocument(document_id=f"{ID}001", source=source)
-    world.log.add(BatchSubmitted(batch_id=ID, documents=(said,)))
+    document = BatchDocument(document_id=f"{ID}001", source=source)
+    world.log.add(BatchSubmitted(batch_id=ID, documents=(document,)))
     stored_at = world.log.batches["default", ID].stored_at
     async with client.get(STATUS) as answer:
         created = (await answer.json())["createdAt"]
@@ -180,7 +180,7 @@ async def test_another_tenants_batch_is_unknown(world: World) -> None:
 async def test_how_far_mistrals_own_batch_is_can_be_seen_once_it_has_it(world: World) -> None:
     client = await world.serve()
     running = EngineBatch(job="job-1", status="RUNNING", total=2, completed=1)
-    for state, told in (
+    for state, expected in (
         (None, {}),
         (EngineBatch(), {}),
         (
@@ -199,4 +199,4 @@ async def test_how_far_mistrals_own_batch_is_can_be_seen_once_it_has_it(world: W
         world.batches.add(batch(engine_batch=state))
         async with client.get(STATUS) as answer:
             body = await answer.json()
-        assert {name: body[name] for name in body if name.startswith("mistral")} == told
+        assert {name: body[name] for name in body if name.startswith("mistral")} == expected

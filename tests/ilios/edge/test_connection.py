@@ -205,7 +205,7 @@ def narrow(world: World) -> socket.socket:
     return made
 
 
-LINUX = pytest.mark.skipif(sys.platform != "linux", reason="other kernels cannot be told")
+LINUX = pytest.mark.skipif(sys.platform != "linux", reason="other kernels have no such option")
 
 
 @LINUX

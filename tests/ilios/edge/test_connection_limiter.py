@@ -231,7 +231,7 @@ async def test_an_incomplete_header_is_evicted_with_a_response(
         async with connected(world) as (reader, writer):
             writer.write(LIVE)
             assert (await read_response(reader)).status == 200
-        # Each was to be late, so it is the oldest that has gone; it had said something by then.
+        # Each was to be late, so it is the oldest that has gone; it had sent something by then.
         answer = await read_response(opened[0][0])
         assert (answer.status, answer.json()["code"]) == (408, "request_too_slow")
 

@@ -1,4 +1,4 @@
-"""Deleting and cancelling: said once, and answered with a receipt."""
+"""Deleting and cancelling: published once, and answered with a receipt."""
 
 import asyncio
 from typing import Any
@@ -16,7 +16,7 @@ from tests.ilios.edge.world import ID, PDF, World, record
 from tests.waiting import wait_until
 
 
-def receipt(status: str, **known: Any) -> dict[str, Any]:
+def receipt(status: str, **fields: Any) -> dict[str, Any]:
     usual = {
         "id": ID,
         "status": status,
@@ -25,15 +25,15 @@ def receipt(status: str, **known: Any) -> dict[str, Any]:
         "sha256": SHA256,
         "deletedAt": WHEN,
     }
-    return usual | known
+    return usual | fields
 
 
 def apply_events(world: World, *, at_once: bool = True) -> None:
-    """Have the database apply removals that are said, as the persister does."""
-    say = world.publisher.publish
+    """Have the database apply published removals, as the persister does."""
+    publish = world.publisher.publish
 
     async def publish_and_apply(event: Any) -> int:
-        answer = await say(event)
+        answer = await publish(event)
         if at_once and isinstance(event, DocumentEvent):
             state = "cancelled" if isinstance(event, DocumentCancelled) else "deleted"
             world.reads.add(removed(state))
@@ -43,7 +43,7 @@ def apply_events(world: World, *, at_once: bool = True) -> None:
 
 
 @pytest.mark.parametrize(
-    ("state", "word", "status"),
+    ("state", "event_type", "status"),
     [
         ("pending", DocumentCancelled, "cancelled"),
         ("processing", DocumentCancelled, "cancelled"),
@@ -53,7 +53,7 @@ def apply_events(world: World, *, at_once: bool = True) -> None:
     ],
 )
 async def test_a_removal_is_published_on_the_document_subject_and_answered_with_a_receipt(
-    world: World, state: str, word: type[DocumentEvent], status: str
+    world: World, state: str, event_type: type[DocumentEvent], status: str
 ) -> None:
     client = await world.serve()
     apply_events(world)
@@ -62,7 +62,7 @@ async def test_a_removal_is_published_on_the_document_subject_and_answered_with_
         assert answer.status == 200
         assert await answer.json() == receipt(status)
     (event,) = world.publisher.published
-    assert event == word(document_id=ID, priority=9)
+    assert event == event_type(document_id=ID, priority=9)
 
 
 async def test_a_repeated_removal_publishes_nothing_and_returns_the_same_receipt(

@@ -17,7 +17,7 @@ ORIGINAL = f"/api/documents/{ID}/original"
 LARGE = ('Grüße, 世界 "quoted" \\ \n' * 30_000).encode()
 
 
-def submission(**known: Any) -> DocumentSubmitted:
+def submission(**fields: Any) -> DocumentSubmitted:
     source = Stored(size=len(PDF), sha256=hashlib.sha256(PDF).hexdigest())
     usual: dict[str, Any] = {
         "document_id": ID,
@@ -26,7 +26,7 @@ def submission(**known: Any) -> DocumentSubmitted:
         "content_type": "application/pdf",
         "submitted_at": CREATED_AT,
     }
-    return DocumentSubmitted(**(usual | known))
+    return DocumentSubmitted(**(usual | fields))
 
 
 @pytest.mark.parametrize("state", ["pending", "processing"])

@@ -1,4 +1,4 @@
-"""Who submits may say what is to convert; what cannot be had is refused, never replaced."""
+"""A submission may name its engine and model; what is not available is refused, never replaced."""
 
 import msgspec
 import pytest

@@ -68,7 +68,7 @@ REFUSED = {
     "a coding that is none": (CHUNKED.replace(b"chunked", b"xchunked"), 400),
     "a negative chunk": (CHUNKED + b"-5\r\nabc", 400),
     "a chunk of 2^72 bytes": (CHUNKED + b"ffffffffffffffffff\r\nabc", 400),
-    "a chunk longer than it says": (CHUNKED + b"3\r\nabcdefg\r\n", 400),
+    "a chunk longer than declared": (CHUNKED + b"3\r\nabcdefg\r\n", 400),
     "chunks with bare line feeds": (CHUNKED + b"5\nabcde\n0\n\n", 400),
     "a trailer that is none": (CHUNKED + b"0\r\nbad trailer\r\n\r\n", 400),
     "two content types": (post_request(GOOD, "Content-Type: text/plain"), 400),

@@ -41,7 +41,7 @@ async def ask(client: ClientSession, path: str, data: FormData, **headers: str) 
 
 
 def complete_first(world: World, **changed: Any) -> DocumentRecord:
-    """Let the database know what was submitted, and the log forget it."""
+    """Add what was submitted to the database, and remove it from the log."""
     event = world.publisher.published[0]
     assert isinstance(event, DocumentSubmitted)
     record = msgspec.structs.replace(lookup.pending_record(event), **changed)

@@ -13,7 +13,7 @@ from tests.waiting import wait_until
 
 
 async def completed(world: World, submitted: DocumentSubmitted, **changed: Any) -> None:
-    """Let the database know that what was submitted is completed."""
+    """Complete what was submitted in the database."""
     blob = await world.blobs.put_bytes("markdown/default/x", MARKDOWN.encode())
     done: dict[str, Any] = {
         "state": "completed",
@@ -57,9 +57,9 @@ async def test_a_repeated_conversion_that_failed_fails_again(world: World) -> No
     failed = {"state": "failed", "code": "corrupt", "reason": "The PDF is damaged."}
     await completed(world, world.publisher.submitted, **failed, retryable=False, markdown=None)
     again = await ask(client, CONVERT, form_data())
-    told = ("title", "status", "detail", "error", "code", "details", "id")
+    members = ("title", "status", "detail", "error", "code", "details", "id")
     assert (first.status, again.status, again.replayed) == (422, 422, True)
-    assert [first.body[name] for name in told] == [again.body[name] for name in told]
+    assert [first.body[name] for name in members] == [again.body[name] for name in members]
 
 
 async def test_another_format_is_another_request(world: World) -> None:

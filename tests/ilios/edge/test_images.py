@@ -1,4 +1,4 @@
-"""Images of pages are read where the Markdown says they are, by whose document it is alone."""
+"""Images of pages are read at the addresses in the Markdown, only by the tenant of the document."""
 
 import hashlib
 from typing import Any
@@ -19,10 +19,10 @@ RESULT = Blob(f"results/default/{ID}.w", 3, "0" * 64)
 
 
 async def document_with_image(
-    world: World, tenant: str = "default", ending: str = "jpeg", **known: Any
+    world: World, tenant: str = "default", ending: str = "jpeg", **fields: Any
 ) -> str:
-    """Make the database know a document with an image; returns the image's key."""
-    await world.add_completed(b"# One\n", tenant=tenant, result=RESULT, **known)
+    """Add a document with an image to the database; returns the image's key."""
+    await world.add_completed(b"# One\n", tenant=tenant, result=RESULT, **fields)
     key = image_key(tenant, ID, f"{DIGITS}.{ending}")
     await world.blobs.put_bytes(key, JPEG)
     return key

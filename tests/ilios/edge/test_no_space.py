@@ -107,7 +107,7 @@ async def test_an_upload_of_unknown_length_ends_at_the_reserve(world: World, kin
         while sent < 50 * MIB:
             yield b"x" * (256 * 1024)
             sent += 256 * 1024
-            # Filled for real, the volume would show it; here it always says the same.
+            # Filled for real, the volume would show it; here it always reports the same.
             world.volume = with_room_for(max(0, 3 * MIB - sent))
             await asyncio.sleep(0)
         yield after

@@ -234,8 +234,8 @@ async def assert_described(operation: Operation, answer: ClientResponse) -> Any:
     schema = contents.get(answer.content_type, contents.get("*/*"))["schema"]
     if not answer.content_type.endswith("json"):
         return body
-    known = {"components": DESCRIBED["components"]}
-    OAS31Validator(schema | known).validate(parsed := await answer.json())
+    referenced = {"components": DESCRIBED["components"]}
+    OAS31Validator(schema | referenced).validate(parsed := await answer.json())
     return parsed
 
 

@@ -1,4 +1,4 @@
-"""What an engine tells of pages, and their images, are answered as described."""
+"""Results of pages and their images are answered as described."""
 
 from actors.blob_keys import image_key
 from tests.ilios.edge.test_images import DIGITS, JPEG

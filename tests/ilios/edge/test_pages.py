@@ -34,7 +34,7 @@ CALM = (
     "--enable-logging=stderr",
     "--virtual-time-budget=20000",
 )
-"""A browser that asks nobody but us, and says on stderr what its console says."""
+"""A browser that asks nobody but us, and prints its console on stderr."""
 
 
 @pytest.mark.parametrize(
@@ -156,8 +156,8 @@ async def test_a_page_asset_is_immutable_and_compressed(world: World, name: str)
             assert answer.headers["X-Content-Type-Options"] == "nosniff"
             assert answer.headers["Vary"] == "Accept-Encoding"
             tags.add(answer.headers["ETag"])
-        known = {"Accept-Encoding": accept, "If-None-Match": answer.headers["ETag"]}
-        async with client.get(path, headers=known) as answer:
+        headers = {"Accept-Encoding": accept, "If-None-Match": answer.headers["ETag"]}
+        async with client.get(path, headers=headers) as answer:
             assert (answer.status, await answer.read()) == (304, b"")
     assert len(tags) == 2
     assert gzip.decompress(pages.static_file(name).gzipped) == content
@@ -196,8 +196,8 @@ async def test_the_description_is_served_with_an_etag(world: World) -> None:
     async with client.get("/openapi.json") as answer:
         assert (answer.status, answer.content_type) == (200, "application/json")
         assert await answer.json() == openapi.describe(OPERATIONS)
-    known = {"If-None-Match": f'"other", W/{answer.headers["ETag"]}'}
-    async with client.get("/openapi.json", headers=known) as answer:
+    headers = {"If-None-Match": f'"other", W/{answer.headers["ETag"]}'}
+    async with client.get("/openapi.json", headers=headers) as answer:
         assert answer.status == 304
 
 

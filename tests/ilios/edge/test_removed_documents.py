@@ -17,7 +17,7 @@ SHA256 = hashlib.sha256(PDF).hexdigest()
 WHEN = "2026-01-15T10:30:00.123Z"
 
 
-def removed(state: str, **known: Any) -> DocumentRecord:
+def removed(state: str, **fields: Any) -> DocumentRecord:
     cancelled = {"code": "cancelled", "reason": "The document was cancelled.", "retryable": False}
     usual: dict[str, Any] = {
         "state": state,
@@ -26,7 +26,7 @@ def removed(state: str, **known: Any) -> DocumentRecord:
         "removal": "requested",
         "original_sha256": SHA256,
     }
-    return record(**(usual | (cancelled if state == "cancelled" else {}) | known))
+    return record(**(usual | (cancelled if state == "cancelled" else {}) | fields))
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""What an engine tells of each page stands in the JSON, in constant memory and never in part."""
+"""The JSON has each page's result of the engine, in constant memory and never in part."""
 
 import hashlib
 from collections.abc import AsyncIterator
@@ -117,8 +117,8 @@ async def test_another_result_has_another_tag(world: World) -> None:
         async with client.get(DOCUMENT, params={"format": "json"}) as answer:
             tag = answer.headers["ETag"]
         tags.add(tag)
-        known = {"If-None-Match": tag}
-        async with client.get(DOCUMENT, params={"format": "json"}, headers=known) as answer:
+        headers = {"If-None-Match": tag}
+        async with client.get(DOCUMENT, params={"format": "json"}, headers=headers) as answer:
             assert (answer.status, await answer.read()) == (304, b"")
     assert len(tags) == 3
 

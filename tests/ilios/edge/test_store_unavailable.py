@@ -1,4 +1,4 @@
-"""While the store of the documents does not answer, clients are told to come again."""
+"""While the store of the documents does not answer, clients get a Retry-After."""
 
 from collections.abc import AsyncIterator
 from typing import Any

@@ -50,6 +50,7 @@ async def test_a_submitted_document_is_stored_and_published_before_the_202(world
     assert (event.tenant, event.priority, event.operation) == ("default", 5, "convert")
     assert isinstance(event.source, Stored)
     assert (event.source.size, event.source.sha256) == (len(PDF), hashlib.sha256(PDF).hexdigest())
+    assert event.source.detected == "application/pdf"
     assert event.content_type == "application/pdf"
     assert event.submitted_at is not None
     key = f"originals/default/{event.document_id}.{event.source.suffix}"

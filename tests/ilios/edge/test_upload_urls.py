@@ -66,7 +66,7 @@ async def test_what_was_uploaded_by_url_is_submitted_with_what_was_asked_for(
     assert await complete(client, document_id) == (200, {"id": document_id} | CONFIRMED)
     event = world.publisher.submitted
     sha256 = hashlib.sha256(PDF).hexdigest()
-    assert event.source == Stored(size=len(PDF), sha256=sha256, suffix=UPLOAD_SUFFIX)
+    assert event.source == Stored(len(PDF), sha256, UPLOAD_SUFFIX, "application/pdf")
     assert (event.file_name, event.content_type) == ("Größe.pdf", "application/pdf")
     assert (event.retention_days, event.priority, event.operation) == (7, 5, "convert")
     original = await world.blobs.digest(original_key("default", document_id, UPLOAD_SUFFIX))

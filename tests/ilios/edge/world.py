@@ -178,7 +178,7 @@ class World:
             writer.close()
 
     async def add_completed(self, markdown: bytes, **overrides: Any) -> DocumentRecord:
-        """Make the database know a completed document."""
+        """Add a completed document to the database."""
         blob = await self.blobs.put_bytes(f"markdown/default/{ID}.0", markdown)
         original = await self.blobs.put_bytes(f"originals/default/{ID}", PDF)
         defaults: dict[str, Any] = {

@@ -62,9 +62,9 @@ def test_pages_that_are_not_selected_are_not_read(
     parsed: list[int] = []
     read, parse = reading.DocumentReader.read, parser.parse_batches
 
-    def read_page(self: reading.DocumentReader, index: int, page: Any) -> draft.Draft:
+    def read_page(self: reading.DocumentReader, index: int, *found: Any) -> draft.Draft:
         opened.append(index)
-        return read(self, index, page)
+        return read(self, index, *found)
 
     def parse_batches(*arguments: Any) -> Any:
         for batch in parse(*arguments):

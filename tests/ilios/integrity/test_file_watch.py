@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from ilios.integrity.faults import Faults
-from ilios.integrity.file_watch import FileWatch
+from ilios.integrity.file_watch import FileWatch, stat_paths
 
 
 @pytest.fixture
@@ -19,7 +19,7 @@ def database(tmp_path: Path) -> Path:
 def watching(database: Path) -> FileWatch:
     places = {"the directory": database.parent, "the database": database}
     never = {"its log": database.with_name("never made")}
-    return FileWatch(Faults(), places | never, lambda: None)
+    return FileWatch(Faults(), stat_paths(places | never))
 
 
 def test_existing_files_are_no_problem_and_may_change(database: Path) -> None:
@@ -58,7 +58,7 @@ def test_another_file_with_the_same_name_and_content_is_a_problem(
 
 def test_a_vanished_path_blocks_at_once(database: Path) -> None:
     faults = Faults()
-    files = FileWatch(faults, {"the database": database}, lambda: None)
+    files = FileWatch(faults, stat_paths({"the database": database}))
     files.check_paths()
     assert faults.blocking is None
     database.unlink()

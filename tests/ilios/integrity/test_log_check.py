@@ -20,6 +20,7 @@ from ilios.integrity import losses
 from ilios.integrity.faults import Faults
 from ilios.integrity.log_check import UNREAD_TOLERATED, LogCheck
 from ilios.integrity.losses import Checkpoint, LossStore
+from schemas.documents import Stored
 from tests import events
 from tests.actors.fakes import FakeBlobs
 
@@ -269,6 +270,26 @@ async def test_an_accepted_hole_is_not_reported_again_but_a_new_one_is(world: Wo
     (problem,) = world.faults.problems
     assert "event 8 is missing in it" in problem
     assert "event 7" not in problem
+
+
+async def test_an_upload_that_needs_no_fetcher_does_not_wait_for_a_lost_event(
+    world: World,
+) -> None:
+    """Unlike one whose fetched event is gone."""
+    source = Stored(3, events.SHA256, detected="application/pdf")
+    upload = events.submitted(11, source=source)
+    await Publisher(world.connection).publish(upload)
+    created = (await streams.identity(world.connection.jetstream)).created
+    entries = (
+        events.entry(11, upload),
+        events.entry(12, events.submitted(12)),
+        events.entry(13, events.fetched(12)),
+    )
+    write = ApplyEvents(persister.NAME, entries, Cursor(streams.EVENTS, created, 11))
+    await world.transactions.commit([write])  # type: ignore[list-item]  # as in ``read_of``
+    await world.connection.jetstream.delete_msg(streams.EVENTS, 4)
+    problem = await world.check_once()
+    assert f"1 document waits for an event that is gone: {events.id_of(12)}" in problem
 
 
 async def test_another_log_is_a_loss_and_a_later_creation_time_is_not(

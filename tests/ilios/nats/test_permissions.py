@@ -228,9 +228,9 @@ async def test_a_publisher_receives_events_of_its_own_tenant_only(two_tenants: N
             )
         await Publisher(connection).publish(ours)
         await Publisher(connection).publish(theirs)
-        heard = await listener.read_until(b"}\r\n")
-    assert heard.count(b"MSG ") == 1
-    assert b".acme." in heard
+        received = await listener.read_until(b"}\r\n")
+    assert received.count(b"MSG ") == 1
+    assert b".acme." in received
 
 
 async def test_publishers_cannot_reach_each_other(two_tenants: NatsServer) -> None:

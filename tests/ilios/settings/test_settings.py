@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from ilios.runtime import machine
 from ilios.secret import Secret
 from ilios.settings import environ
 from ilios.settings.environ import BadSettings, from_environ
@@ -279,3 +280,25 @@ def test_a_log_too_short_for_a_rebuild_is_refused(hours: str, least: int) -> Non
 def test_a_log_reaches_back_seven_days_or_as_far_as_snapshots_need() -> None:
     assert from_environ({}).log_max_age == timedelta(days=7)
     assert from_environ({"ILIOS_SNAPSHOT_HOURS": "168"}).log_max_age == timedelta(days=15)
+
+
+@pytest.mark.parametrize(
+    ("cores", "variables", "processes"),
+    [
+        (1, {}, 0),
+        (2, {}, 1),
+        (2, {"S3_BUCKET": "documents"}, 0),
+        (2, {"ILIOS_EDGE_PROCESSES": "0"}, 0),
+        (1, {"ILIOS_EDGE_PROCESSES": "1"}, 1),
+    ],
+)
+def test_the_edge_has_a_process_of_its_own_where_that_pays_or_is_wanted(
+    monkeypatch: pytest.MonkeyPatch, cores: int, variables: dict[str, str], processes: int
+) -> None:
+    monkeypatch.setattr(machine, "cores", lambda: cores)
+    assert from_environ(variables).has_edge_process is bool(processes)
+
+
+def test_a_bucket_is_not_shared_by_two_processes() -> None:
+    with pytest.raises(BadSettings, match="with S3_BUCKET the edge runs inside the core"):
+        from_environ({"S3_BUCKET": "documents", "ILIOS_EDGE_PROCESSES": "1"})

@@ -106,7 +106,7 @@ async def test_an_index_that_differs_from_its_table_is_damage(database: Path) ->
     _doctor(
         database,
         "PRAGMA writable_schema = ON",
-        # The index is said to leave out what it holds.
+        # The index is declared to leave out what it contains.
         "UPDATE sqlite_schema SET sql = replace(sql, 'batch_id IS NOT NULL', 'batch_id IS NULL') "
         "WHERE name = 'documents_of_batch'",
     )

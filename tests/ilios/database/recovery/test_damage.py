@@ -117,7 +117,7 @@ async def test_damage_that_is_met_while_running_stops_every_answer(tmp_path: Pat
         reads = SqliteDocumentQueries(reading)
         assert await reads.document("default", events.id_of(1))
         async with open_reader(path, damage) as other:
-            await other.fetchall("SELECT * FROM documents WHERE false")  # knows the schema
+            await other.fetchall("SELECT * FROM documents WHERE false")  # has read the schema
             overwrite(path, 2, path.stat().st_size // PAGE - 2)
             with pytest.raises(sqlite3.DatabaseError):
                 await other.fetchall("SELECT * FROM documents ORDER BY id DESC")

@@ -103,7 +103,7 @@ async def test_snapshots_of_an_empty_database_do_not_replace_fuller_ones(
                 assert last.exists()
     snapshots_left = snapshots.list_snapshots(directory)
     assert {*good} <= {*snapshots_left}
-    assert snapshots_left[0] in good, "it knows most, and a rebuild begins with it"
+    assert snapshots_left[0] in good, "it has most, and a rebuild begins with it"
     assert len(snapshots_left) == 4, "two of each"
     assert last in snapshots_left
     assert [one for one in logs if "content that the database lacks" in one["event"]]

@@ -40,6 +40,48 @@ def grey(lowest: float, highest: float, mode: str) -> Image.Image:
     return scaled if mode == "F" else scaled.convert("I").convert(mode)
 
 
+@pytest.mark.parametrize("mode", ["I;16", "I", "F"])
+def test_a_few_stuck_pixels_do_not_darken_a_scan(tmp_path: Path, mode: str) -> None:
+    scan = grey(100, 500, mode)
+    for x in range(4):
+        scan.putpixel((x, 0), 65_535)
+    file = io.BytesIO()
+    scan.save(file, "TIFF")
+    (page,) = converted(file.getvalue(), tmp_path).pages
+    assert TEXT in page.result.markdown
+
+
+def transparent(*lines: tuple[str, str], panel: str | None = None) -> bytes:
+    """Return lines of text in their colours, on nothing but an opaque panel."""
+    image = Image.new("RGBA", (900, 80 + 80 * len(lines)), (0, 0, 0, 0))
+    drawn = ImageDraw.Draw(image)
+    if panel:
+        drawn.rectangle((0, 0, 899, 59), fill=panel)
+    for at, (text, colour) in enumerate(lines):
+        drawn.text((40, 80 + 80 * at), text, colour, ImageFont.load_default(40))
+    file = io.BytesIO()
+    image.save(file, "PNG")
+    return file.getvalue()
+
+
+@pytest.mark.parametrize(
+    ("lines", "panel"),
+    [
+        (((TEXT, "white"),), None),
+        (((TEXT, "black"),), None),
+        (((TEXT, "black"),), "white"),
+        (((TEXT, "#ffee88"),), "white"),
+        (((TEXT, "black"), ("Net weight 18 tonnes", "white")), None),
+    ],
+)
+def test_text_on_a_transparent_background_is_read(
+    tmp_path: Path, lines: tuple[tuple[str, str], ...], panel: str | None
+) -> None:
+    (page,) = converted(transparent(*lines, panel=panel), tmp_path).pages
+    letters = "".join(page.result.markdown.split())
+    assert all("".join(text.split()) in letters for text, _ in lines)
+
+
 @pytest.mark.parametrize(
     ("image", "kind"),
     [

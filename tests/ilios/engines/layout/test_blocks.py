@@ -256,3 +256,28 @@ def test_numbered_lines_of_code_that_fill_most_of_a_page_are_code() -> None:
         item("Count them as follows, one by one, and write down the sum.", 72, 60), *code
     )
     assert made.count("```") == 2
+
+
+def test_lines_of_a_justified_column_are_one_paragraph_though_one_reaches_beyond_it() -> None:
+    lines = paragraph(prose(70))
+    beyond = item("A line of its own that is wider than the column is", 72, 800, width=430)
+    assert markdown(*lines, beyond).split("\n\n")[0] == prose(70)
+
+
+def test_a_divided_word_is_joined_in_lines_that_are_broken_on_purpose() -> None:
+    address = [
+        "Harbour Office",
+        "The quay of the har-",
+        "bour at Kelpmouth",
+        "Westing",
+        "21 Mill Lane",
+    ]
+    wide = item("A line that is as wide as the column", 72, 400, width=400)
+    lines = [item(line, 72, 72 + 14 * at) for at, line in enumerate(address)]
+    assert "The quay of the harbour at Kelpmouth\nWesting" in markdown(*lines, wide)
+
+
+def test_a_word_divided_between_lines_of_two_sizes_is_one() -> None:
+    above = item("Findings: the records of the boats of the post-", 72, 72, size=8, width=350)
+    below = item("war period were put in order by the keeper.", 72, 84, size=10)
+    assert "the postwar period were" in markdown(above, below, *BODY)

@@ -1,5 +1,7 @@
 """The parts of a page in reading order."""
 
+import pytest
+
 from ilios.engines.layout.document import lay_out
 
 from .page_maker import item, page, paragraph, prose
@@ -104,3 +106,28 @@ def test_lists_side_by_side_are_read_one_after_the_other() -> None:
     assert laid.markdown.startswith(
         "## Keep it\n\n- Cheap\n- Old\n- Loud\n\n## Buy one\n\n- Dear\n- New\n- Quiet\n"
     )
+
+
+@pytest.mark.parametrize("lefts", [(72, 200, 340), (72, 300), (72, 190)])
+@pytest.mark.parametrize("place", [72, 180])
+@pytest.mark.parametrize("mark", ["({})", "{}"])
+def test_the_caption_of_a_figure_stands_after_those_of_its_parts(
+    lefts: tuple[int, ...], place: int, mark: str
+) -> None:
+    parts = [
+        ("{} The bowline, made", "with one end passed", "under the other"),
+        ("{} The sheet bend in", "which two ropes are", "of unlike girth"),
+        ("{} The clove hitch on", "a post, when the load", "is steady"),
+    ][: len(lefts)]
+    items = [item("The knots of the harbour are compared in the following figure.", top=100)]
+    for letter, left, texts in zip("abc", lefts, parts, strict=False):
+        marked = [text.format(mark.format(letter)) for text in texts]
+        items += [item(text, left, 200 + 12 * at, size=9) for at, text in enumerate(marked)]
+    items.append(item("Fig. 2: Knots of the harbour", place, 250, size=9))
+    markdown = lay_out([page(items)])[0].markdown
+    order = [
+        markdown.index(one)
+        for one in ("The bowline", "under the other", "The sheet", "of unlike girth")
+    ]
+    assert [*order, markdown.index("Fig. 2")] == sorted([*order, markdown.index("Fig. 2")])
+    assert len(lefts) == 2 or markdown.index("is steady") < markdown.index("Fig. 2")

@@ -46,10 +46,16 @@ def test_a_row_of_hebrew_is_read_from_the_right_with_latin_words_in_their_own_or
     ("text", "more", "joined"),
     [
         ("the har-", "bour", "the harbour"),
-        ("the North-", "Sea", "the North- Sea"),
-        ("1990-", "1995", "1990- 1995"),
+        ("the North-", "Sea", "the North-Sea"),
+        ("1990-", "1995", "1990-1995"),
         ("the", "end", "the end"),
         ("春の丘に花が", "五輪", "春の丘に花が五輪"),
+        ("before COVID-", "19 came", "before COVID-19 came"),
+        ("ein Vor-", "und Nachname", "ein Vor- und Nachname"),
+        ("the pre-", "and post-war years", "the pre- and post-war years"),
+        ("a dash -", "and more", "a dash - and more"),
+        ("roads\u2014", "nobody", "roads\u2014nobody"),
+        ("roads \u2014", "nobody", "roads \u2014 nobody"),
     ],
 )
 def test_divided_words_are_joined_across_lines(text: str, more: str, joined: str) -> None:

@@ -54,6 +54,30 @@ def test_the_lines_of_a_cell_between_rules_are_one_cell() -> None:
     ]
 
 
+def test_lines_with_a_number_each_are_rows_also_above_a_total() -> None:
+    cells = [item("Village", 76, 104), item("Houses", 276, 104)]
+    for at, texts in enumerate((("Over", "41"), ("Nether", "1,017"), ("Under", "9"))):
+        cells += [item(texts[0], 76, 124 + 12 * at), item(texts[1], 276, 124 + 12 * at)]
+    cells += [item("Together", 76, 164), item("1,067", 276, 164)]
+    laid = _laid(cells, _grid([72, 272, 372], [100, 120, 160, 180]))
+    assert _rows(laid) == [
+        "| Village | Houses |",
+        "| Over | 41 |",
+        "| Nether | 1,017 |",
+        "| Under | 9 |",
+        "| Together | 1,067 |",
+    ]
+
+
+def test_a_cell_whose_text_goes_on_beside_two_numbers_is_one() -> None:
+    cells = [item("Office", 76, 104), item("Telephone", 276, 104)]
+    cells += [item("The mill at the", 76, 124), item("lower weir", 76, 136)]
+    cells += [item("40 81 17", 276, 124), item("40 81 18", 276, 136)]
+    cells += [item("The ferry", 76, 164), item("40 82 19", 276, 164)]
+    laid = _laid(cells, _grid([72, 272, 372], [100, 120, 160, 180]))
+    assert _rows(laid)[1] == "| The mill at the lower weir | 40 81 17 40 81 18 |"
+
+
 def test_a_head_over_several_columns_is_repeated_in_each() -> None:
     strokes = [Stroke(72, y, 372, y) for y in (100, 140, 160)] + [Stroke(172, 120, 372, 120)]
     strokes += [Stroke(72, 100, 72, 160), Stroke(172, 100, 172, 160), Stroke(372, 100, 372, 160)]

@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import pytest
@@ -168,6 +169,40 @@ async def test_a_hung_range_is_a_timeout_unless_a_part_is_enough() -> None:
     assert (len(texts(ended)), ended.missing is None) == (20, False)
     with pytest.raises(Unconvertible, match="It hangs"):
         await ranged(Child(30, 1.0, p0=hung), partial=True).convert(LongDocuments(), None)
+
+
+@pytest.mark.parametrize(("limit", "seconds"), [(4.0, 2.0), (300.0, RANGE_SECONDS)])
+async def test_a_range_ends_well_before_its_time_limit(limit: float, seconds: float) -> None:
+    child = Child(3, 0.01)
+    limits = msgspec.structs.replace(LIMITS, wall_seconds=limit)
+    conversion = RangedConversion(DOCUMENT, child.run, assemble, limits, None, [])
+    await conversion.convert(LongDocuments(), None)
+    assert [task.seconds for task in child.tasks] == [seconds]
+
+
+async def test_of_a_first_range_that_hangs_the_pages_before_are_a_partial_result(
+    blobs: LocalBlobs,
+) -> None:
+    hung = Unconvertible("timeout", "It hangs.")
+
+    class Hangs(Child):
+        async def run(self, task: ToMarkdown, *given: Any) -> TaskResult:
+            if task.portion.most != 3:
+                self.tasks.append(task)
+                report = given[-1]
+                report(3, 30)
+                raise hung
+            return await super().run(task, *given)
+
+    child = Hangs(30, 1.0)
+    store = PartStore(blobs, DOCUMENT)
+    ended = await ranged(child, store, partial=True).convert(LongDocuments(), None)
+    assert texts(ended) == ("page 1", "page 2", "page 3")
+    assert ended.missing is not None
+    assert ended.missing.pages == tuple(range(4, 31))
+    assert len(child.tasks) == 2
+    with pytest.raises(Unconvertible, match="It hangs"):
+        await ranged(Hangs(30, 1.0)).convert(LongDocuments(), None)
 
 
 async def test_too_many_long_documents_are_postponed_after_their_first_range(

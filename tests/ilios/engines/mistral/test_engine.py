@@ -177,7 +177,7 @@ async def test_a_stored_result_is_used_when_the_document_is_redelivered(
 ) -> None:
     first = await engine.convert(make_source(ONE_PAGE))
     again = await engine.convert(make_source(ONE_PAGE, again=True))
-    assert again == first
+    assert again == replace(first, markdown=None)
     assert fake.call_log.pages_paid == 1
 
 

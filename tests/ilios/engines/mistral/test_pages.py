@@ -1,6 +1,7 @@
 """Selected pages of documents that Mistral reads: only those are requested, paid for and stored."""
 
 import pytest
+from msgspec.structs import replace
 
 from actors.blob_keys import original_key
 from actors.engines import HeldDocument, Unconvertible
@@ -65,7 +66,7 @@ async def test_another_selection_shares_no_stored_result(
     first = await engine.convert(make_source(TEN_PAGES, pages="1-2"))
     other = await engine.convert(make_source(TEN_PAGES, pages="3-4", again=True))
     again = await engine.convert(make_source(TEN_PAGES, pages="2,1", again=True))
-    assert again == first
+    assert again == replace(first, markdown=None)
     assert other.pages != first.pages
     assert fake.call_log.pages_paid == 4
 

@@ -4,7 +4,7 @@ import pytest
 
 from tests import documents
 from tests.ilios.engines.pdf.conftest import ConvertPdf
-from tests.pdf_pages import Builder, annotation, line, lines, link, widget
+from tests.pdf_pages import HELVETICA, Builder, annotation, line, lines, link, widget
 
 
 def form(builder: Builder, *fields: str, content: str, form_type: str = "") -> bytes:
@@ -64,6 +64,46 @@ def test_boxes_show_whether_they_are_checked(convert_pdf: ConvertPdf) -> None:
     assert any(sign in moored for sign in ("\u2610", "[ ]"))
 
 
+@pytest.mark.parametrize(
+    ("kind", "value", "shown"),
+    [
+        ("Tx", "/V 42", "42"),
+        ("Tx", "/V -3.50", "-3.5"),
+        ("Tx", "/V 0.00012", "0.00012"),
+        ("Tx", "/V /Sloop", "Sloop"),
+        ("Ch", "/V /Yawl /Opt [(Sloop) (Yawl)]", "Yawl"),
+        ("Ch", "/V 42 /Opt [(40) (42)] /Ff 131072", "42"),
+        ("Ch", "/V [(s) (b)] /Opt [[(s) (Sloop)] [(y) (Yawl)] [(b) (Brig)]] /Ff 2097152", "Brig"),
+    ],
+)
+def test_values_that_are_no_strings_are_given(
+    convert_pdf: ConvertPdf, kind: str, value: str, shown: str
+) -> None:
+    field = widget(kind, "200 712 400 732", f"/T (one) {value}")
+    (page,) = convert_pdf(form(Builder(), field, content=line("Boat:", 72, 718)))
+    assert page.markdown.replace("|", " ").split()[-1] == shown
+    assert not page.warnings
+
+
+@pytest.mark.parametrize(
+    "value", ["/V [(Sloop) (Brig)]", "/V 123456789", "/V [/Sloop /Brig] /Opt [(Sloop) (Brig)]"]
+)
+def test_values_that_cannot_be_read_in_full_are_warned_of(
+    convert_pdf: ConvertPdf, value: str
+) -> None:
+    kind = "Ch" if "Opt" in value else "Tx"
+    field = widget(kind, "200 712 400 732", f"/T (one) {value} /Ff 2097152")
+    (page,) = convert_pdf(form(Builder(), field, content=line("Boat:", 72, 718)))
+    assert [warning.code for warning in page.warnings] == ["form_values_unreadable"]
+
+
+def test_a_list_of_which_nothing_is_chosen_is_empty(convert_pdf: ConvertPdf) -> None:
+    field = widget("Ch", "200 712 400 732", "/T (one) /V [] /Opt [(Sloop)] /Ff 2097152")
+    (page,) = convert_pdf(form(Builder(), field, content=line("Boat:", 72, 718)))
+    assert page.markdown == "Boat:"
+    assert not page.warnings
+
+
 def test_a_value_without_meaning_is_warned_of(convert_pdf: ConvertPdf) -> None:
     data = form(
         Builder(),
@@ -74,13 +114,39 @@ def test_a_value_without_meaning_is_warned_of(convert_pdf: ConvertPdf) -> None:
     assert [warning.code for warning in page.warnings] == ["form_values_unreadable"]
 
 
-def test_the_placeholder_of_an_xfa_form_is_named(convert_pdf: ConvertPdf) -> None:
-    builder = Builder()
+XFA_REQUEST = lines("Please wait while the form is loaded.", "Get a newer viewer otherwise.")
+
+
+def xfa_form(builder: Builder, more: str, *, listed: bool = False) -> None:
     xml = builder.stream(b"<xdp:xdp xmlns:xdp='http://ns.adobe.com/xdp/'></xdp:xdp>")
-    builder.catalog = f"/NeedsRendering true /AcroForm << /Fields [] /XFA {xml} 0 R >>"
-    builder.page(lines("Please wait while the form is loaded.", "Get a newer viewer otherwise."))
+    parts = f"[(template) {xml} 0 R]" if listed else f"{xml} 0 R"
+    builder.catalog = f"{more} /AcroForm << /Fields [] /XFA {parts} >>"
+
+
+@pytest.mark.parametrize("more", ["/NeedsRendering true", ""])
+@pytest.mark.parametrize("listed", [True, False])
+def test_the_placeholder_of_an_xfa_form_is_named(
+    convert_pdf: ConvertPdf, *, more: str, listed: bool
+) -> None:
+    builder = Builder()
+    xfa_form(builder, more, listed=listed)
+    builder.page(XFA_REQUEST)
     (page,) = convert_pdf(builder.build())
     assert [warning.code for warning in page.warnings] == ["xfa_placeholder"]
+
+
+def test_an_xfa_form_with_fields_or_much_text_is_no_placeholder(convert_pdf: ConvertPdf) -> None:
+    builder = Builder()
+    xfa_form(builder, "")
+    builder.page(lines(*["All of this form is written on its page for everybody."] * 40))
+    (page,) = convert_pdf(builder.build())
+    assert not page.warnings
+    builder = Builder()
+    xfa_form(builder, "")
+    field = builder.add(widget("Tx", "200 712 400 732", "/T (one) /V (Sloop)"))
+    builder.page(line("Boat:", 72, 718), annotations=[field])
+    (page,) = convert_pdf(builder.build())
+    assert not page.warnings
 
 
 def test_typed_text_and_stamps_stand_at_their_places(convert_pdf: ConvertPdf) -> None:
@@ -100,6 +166,31 @@ def test_typed_text_and_stamps_stand_at_their_places(convert_pdf: ConvertPdf) ->
     assert text.index("Copy for the office") < text.index("Account 2046") < text.index("SETTLED")
     assert "Not Approved" in text
     assert "Nobody sees this" not in text
+
+
+def test_typed_lines_stand_where_their_appearance_draws_them(convert_pdf: ConvertPdf) -> None:
+    builder = Builder()
+    font = builder.add(HELVETICA)
+    look = builder.stream(
+        (line("7 Mill Lane", 4, 15, 11) + line("Upper Weir", 4, 2, 11)).encode(),
+        "/Type /XObject /Subtype /Form /BBox [0 0 200 30] "
+        f"/Resources << /Font << /F1 {font} 0 R >> >>",
+    )
+    more = f"/F 4 /DA (/Helv 11 Tf) /Contents (7 Mill Lane\\rUpper Weir) /AP << /N {look} 0 R >>"
+    typed = builder.add(annotation("FreeText", "150 688 350 718", more))
+    builder.page(line("Address:", 72, 700, 11), annotations=[typed])
+    (page,) = convert_pdf(builder.build())
+    assert " ".join(page.markdown.replace("|", " ").split()) == "Address: 7 Mill Lane Upper Weir"
+
+
+def test_large_typed_text_is_no_heading(convert_pdf: ConvertPdf) -> None:
+    builder = Builder()
+    more = "/F 4 /DA (/Helv 24 Tf) /Contents (Paid on 9 July)"
+    typed = builder.add(annotation("FreeText", "72 600 300 640", more))
+    builder.page(lines(*["The bridle is mended and the girth is new."] * 3), annotations=[typed])
+    (page,) = convert_pdf(builder.build())
+    assert page.markdown.endswith("\n\nPaid on 9 July")
+    assert not page.headings
 
 
 def test_a_page_of_typed_text_alone_is_not_empty(convert_pdf: ConvertPdf) -> None:
@@ -122,6 +213,35 @@ def test_comments_are_quoted_with_their_authors(convert_pdf: ConvertPdf) -> None
     assert "> **Anna:** Which year?" in page.markdown
     assert "> Check this sum" in page.markdown
     assert "Hidden remark" not in page.markdown
+
+
+@pytest.mark.parametrize("kind", ["FreeText", "Text"])
+def test_long_texts_are_given_up_to_the_bound_of_a_page_which_is_warned_of(
+    convert_pdf: ConvertPdf, kind: str
+) -> None:
+    rope = " ".join(f"rope{number}" for number in range(4_000))
+    builder = Builder()
+    notes = [
+        builder.add(annotation(kind, f"72 {top} 500 {top + 90}", f"/F 4 /Contents ({text})"))
+        for top, text in ((600, rope), (500, "x " * 100_000), (400, "The last one"))
+    ]
+    builder.page(line("The rules of the rope works", 72, 720), annotations=notes)
+    (page,) = convert_pdf(builder.build())
+    assert all(f"rope{number}" in page.markdown for number in range(4_000))
+    lost = len(rope) + 200_000 + len("The last one") - 200_000
+    (warning,) = page.warnings
+    assert warning.code == "annotations_left_out"
+    assert f"{lost} characters" in warning.message
+
+
+def test_more_lines_than_a_rectangle_has_room_for_are_joined(convert_pdf: ConvertPdf) -> None:
+    builder = Builder()
+    text = "\\r".join(f"rope{number}" for number in range(20_000))
+    note = builder.add(annotation("FreeText", "72 600 300 620", f"/F 4 /Contents ({text})"))
+    builder.page(line("The rules of the rope works", 72, 720), annotations=[note])
+    (page,) = convert_pdf(builder.build())
+    found = [one for one in page.markdown.split() if one[4:].isdecimal()]
+    assert found == [f"rope{number}" for number in range(20_000)]
 
 
 WIDTH = 6.0

@@ -8,7 +8,7 @@ from ilios.engines.layout.items import PageItems
 from ilios.engines.pdf import convert, finishing
 from ilios.engines.pdf.conservation import conserved
 from tests.ilios.engines.pdf.conftest import ConvertPdf
-from tests.pdf_pages import Builder, lines
+from tests.pdf_pages import Builder, line, lines
 
 SOURCE = "The oil of the pier stands in the shed; who finds the can empty fills it at the store."
 
@@ -49,6 +49,20 @@ def test_a_page_whose_layout_loses_words_becomes_plain_text(
     assert " ".join(page.markdown.split()) == SOURCE
     assert page.conservation == 1
     assert [warning.code for warning in page.warnings] == ["page_fell_back"]
+
+
+def test_the_plain_text_of_a_turned_page_has_its_lines(convert_pdf: ConvertPdf) -> None:
+    builder = Builder()
+    spoken = (
+        "The oil of the pier stands in the shed",
+        "who finds the can fills it",
+        "at the store",
+    )
+    drawn = (line(text, 4 + 20 * at, 60, 12, "0 1 -1 0") for at, text in enumerate(spoken))
+    builder.page("".join(drawn))  # the edge of the sheet cuts the first line
+    (page,) = convert_pdf(builder.build())
+    assert page.method == "plain_text"
+    assert tuple(page.markdown.split("\n")) == spoken
 
 
 def test_a_sound_page_has_its_measures(convert_pdf: ConvertPdf) -> None:

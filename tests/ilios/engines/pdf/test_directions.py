@@ -68,19 +68,24 @@ def test_text_beside_the_crop_box_is_left_out(convert_pdf: ConvertPdf) -> None:
     assert not page.warnings
 
 
-def test_columns_of_vertical_japanese_are_read_from_right_to_left(convert_pdf: ConvertPdf) -> None:
-    columns = ("春の丘に花が五輪さいて", "子どもたちは本をよんでいた", "空はとても青かった")
+@pytest.mark.parametrize("reverse", [False, True])
+def test_columns_of_vertical_japanese_are_read_from_right_to_left(
+    convert_pdf: ConvertPdf, *, reverse: bool
+) -> None:
+    columns = ("春の丘に花が五輪さいて", "子どもたちは本をよんで", "空はとても青かった日だ")
+    drawn = list(enumerate(columns))
     letters = "".join(dict.fromkeys("".join(columns)))
     builder = Builder()
     content = "".join(
         f"BT /F1 16 Tf 1 0 0 1 {400 - 28 * number} {700 - 18 * at} Tm "
         f"<{letters.index(letter) + 1:02X}> Tj ET\n"
-        for number, column in enumerate(columns)
+        for number, column in (drawn[::-1] if reverse else drawn)
         for at, letter in enumerate(column)
     )
     builder.page(content, font=builder.bars(letters))
     (page,) = convert_pdf(builder.build())
     assert "".join(page.markdown.split("\n")) == "".join(columns)
+    assert not page.warnings
 
 
 def test_hebrew_is_read_in_its_logical_order(convert_pdf: ConvertPdf) -> None:

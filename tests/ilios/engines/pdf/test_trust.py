@@ -1,4 +1,4 @@
-"""Text layers that do not say what the page shows are found, and only those."""
+"""Text layers that differ from what the page shows are found, and only those."""
 
 import random
 
@@ -7,7 +7,7 @@ import pytest
 from ilios.engines.pdf import trust
 from tests import documents
 from tests.ilios.engines.pdf.conftest import ConvertPdf
-from tests.pdf_pages import Builder, lines
+from tests.pdf_pages import HELVETICA, Builder, lines
 
 LANGUAGES = {
     "English": "The rehearsal begins on Monday at seven. Please close your hives before six "
@@ -49,6 +49,12 @@ def test_most_texts_of_exchanged_letters_are_suspected(language: str) -> None:
         table = dict(zip(map(ord, letters), exchanged, strict=True))
         found += trust.is_noise(text.translate(table))
     assert found >= 12
+
+
+def test_control_characters_in_place_of_letters_are_unreadable() -> None:
+    text = LANGUAGES["English"]
+    assert trust.is_unreadable("".join(chr(ord(one) + 29) for one in text))
+    assert not trust.is_unreadable(text.replace("o'clock", "o\x92clock"))
 
 
 @pytest.mark.parametrize("language", ["English", "German"])
@@ -102,6 +108,21 @@ def test_an_untrusted_layer_is_replaced_by_recognition(convert_pdf: ConvertPdf) 
     assert page.confidence is not None
 
 
+def test_narrow_glyphs_that_claim_to_be_chinese_are_recognised(convert_pdf: ConvertPdf) -> None:
+    builder = Builder()
+    mapped = "".join(f"<{code:02X}> <{0x4E00 + 37 * code:04X}>\n" for code in range(32, 127))
+    table = builder.stream(
+        "/CIDInit /ProcSet findresource begin begincmap\n"
+        "1 begincodespacerange <00> <FF> endcodespacerange\n"
+        f"95 beginbfchar\n{mapped}endbfchar\nendcmap end".encode()
+    )
+    font = builder.add(f"{HELVETICA[:-2]} /ToUnicode {table} 0 R >>")
+    builder.page(lines(*TEXTS, size=14), font=font)
+    (page,) = convert_pdf(builder.build())
+    assert "The harbour master keeps the list of the pumps" in " ".join(page.markdown.split())
+    assert [warning.code for warning in page.warnings] == ["text_layer_untrusted"]
+
+
 def page_with_picture(*texts: str) -> bytes:
     builder = Builder()
     grey = documents.text_image("Pumps are checked on Monday", height=60).convert("L")
@@ -145,3 +166,19 @@ def test_all_is_recognised_when_that_is_wanted(convert_pdf: ConvertPdf) -> None:
 def test_a_scan_that_is_not_read_is_warned_of(convert_pdf: ConvertPdf) -> None:
     (page,) = convert_pdf(page_with_picture(), recognition="never")
     assert [warning.code for warning in page.warnings] == ["image_text_unread"]
+
+
+@pytest.mark.parametrize(
+    ("text", "suspected"),
+    [
+        (
+            "\x04\x05\x06\x07\x05\x08 \x06\x0e\x0f \x07\x05\x08\x0e \x10\x0e\x11 \x12\x07\x07\x13",
+            True,
+        ),
+        (" ".join("\x04\x05\x06\x07\x0e" * 8), False),
+    ],
+    ids=["words", "bullets"],
+)
+def test_a_font_of_words_without_meaning_is_suspected(text: str, *, suspected: bool) -> None:
+    texts: dict[str | None, str] = {"Sound": LANGUAGES["English"], "Other": text}
+    assert trust.suspect_fonts(texts) == (frozenset({"Other"}) if suspected else frozenset())

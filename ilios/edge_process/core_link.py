@@ -1,0 +1,139 @@
+"""The edge's end of the channel: faults and health of the core, and what the core must learn."""
+
+import asyncio
+import itertools
+from collections.abc import Mapping
+
+import structlog
+
+from bus.diagnostics import PublishStats
+from ilios.database.sqlite import DamageMonitor
+from ilios.edge_process.channel import Channel
+from ilios.edge_process.messages import (
+    DamageMet,
+    FromCore,
+    HealthAnswered,
+    HealthAsked,
+    PasswordSealed,
+    PublishesAnswered,
+    PublishTimedOut,
+    State,
+)
+from ilios.integrity.faults import Fault, Faults
+from schemas.replies import HealthReport
+
+SILENT_FOR = 10.0  # seconds without a message after which the core counts as hanging
+FLUSH_INTERVAL = 0.1  # seconds for which acknowledgements are collected
+SOURCE = "core process"
+
+log = structlog.get_logger("edge")
+
+
+class EdgeFaults(Faults):
+    """The faults of the edge, and those of the core."""
+
+    def __init__(self, of_core: Mapping[str, Fault]) -> None:
+        super().__init__()
+        self.of_core = of_core
+
+    @property
+    def standing(self) -> Mapping[str, Fault]:
+        """The faults of both by source."""
+        return {**self.of_core, **super().standing}
+
+
+class ForwardedPublishStats(PublishStats):
+    """Forwards the results of publishes to the core, which watches over the server."""
+
+    def __init__(self, channel: Channel[FromCore]) -> None:
+        super().__init__()
+        self._channel = channel
+        self._unsent: list[float] = []
+        self._timer: asyncio.TimerHandle | None = None
+
+    def record_reply(
+        self, *, full: bool = False, stored: bool = False, latency: float = 0.0
+    ) -> None:
+        """Record a reply; a log without room is forwarded at once."""
+        doubtful = self.stream_full or self.consecutive_timeouts
+        super().record_reply(full=full, stored=stored, latency=latency)
+        if stored:
+            self._unsent.append(latency)
+        if full or doubtful:
+            self._flush()
+        elif self._timer is None:
+            self._timer = asyncio.get_running_loop().call_later(FLUSH_INTERVAL, self._flush)
+
+    def record_timeout(self, started_at: float) -> None:
+        """Record a try without a reply, which is forwarded at once."""
+        super().record_timeout(started_at)
+        self._flush()
+        self._channel.send(PublishTimedOut(started_at))
+
+    def _flush(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        self._channel.send(PublishesAnswered(self._unsent, self.stream_full))
+        self._unsent = []
+
+
+class CoreLink:
+    """The state of the core, and messages to it. ``run`` receives."""
+
+    def __init__(self, channel: Channel[FromCore], state: State, damage: DamageMonitor) -> None:
+        self._channel = channel
+        self._damage = damage
+        self._loop = asyncio.get_running_loop()
+        self._numbers = itertools.count()
+        self._waiting: dict[int, asyncio.Future[HealthReport]] = {}
+        self.faults = EdgeFaults(state.faults)
+        self.is_gone = False
+        self._apply(state)
+        damage.on_damage(self._forward_damage)
+
+    async def run(self) -> None:
+        """Receive until the core is gone, which leaves a blocking fault."""
+        silence = self._loop.call_later(SILENT_FOR, self._report_silence)
+        try:
+            while (message := await self._channel.receive()) is not None:
+                silence.cancel()
+                silence = self._loop.call_later(SILENT_FOR, self._report_silence)
+                self.faults.resolve(SOURCE)
+                match message:
+                    case State():
+                        self._apply(message)
+                    case HealthAnswered(number, report):
+                        if (waiting := self._waiting.pop(number, None)) and not waiting.done():
+                            waiting.set_result(report)
+        finally:
+            silence.cancel()
+        self.is_gone = True
+        self.faults.report(SOURCE, "it has ended", blocking=True)
+
+    async def health(self) -> HealthReport:
+        """Ask for the health of the core; waits for the answer."""
+        number = next(self._numbers)
+        answer: asyncio.Future[HealthReport] = self._loop.create_future()
+        self._waiting[number] = answer
+        try:
+            self._channel.send(HealthAsked(number))
+            return await answer
+        finally:
+            self._waiting.pop(number, None)
+
+    def watch_password(self, tenant: str, document_id: str) -> None:
+        """Have the password of a document deleted at its end."""
+        self._channel.send(PasswordSealed(tenant, document_id))
+
+    def _apply(self, state: State) -> None:
+        self.faults.of_core = state.faults
+        if state.damage is not None:
+            self._damage.record(state.damage)
+
+    def _forward_damage(self) -> None:
+        # From the thread of a connection.
+        self._loop.call_soon_threadsafe(self._channel.send, DamageMet(self._damage.reason or ""))
+
+    def _report_silence(self) -> None:
+        self.faults.report(SOURCE, "it does not answer", blocking=True)

@@ -1,0 +1,87 @@
+"""Messages between the core and the edge process, both of the same version."""
+
+import msgspec
+from msgspec import Struct
+
+from ilios.integrity.faults import Fault
+from ilios.integrity.file_watch import WatchedPath
+from schemas.replies import HealthReport
+
+
+class State(Struct, frozen=True, tag=True):
+    """What blocks the service: its standing faults, and damage to the database."""
+
+    faults: dict[str, Fault]
+    damage: str | None
+
+
+class Start(Struct, frozen=True, tag=True):
+    """What the edge is composed from.
+
+    ``settings`` are encoded by ``ilios.settings.transfer``. ``listening`` are inherited file
+    descriptors; ``log_store`` is the log directory of the embedded server.
+    """
+
+    settings: bytes
+    bus_url: str
+    log_store: str | None
+    listening: list[int]
+    watched: list[WatchedPath]
+    state: State
+
+
+class HealthAnswered(Struct, frozen=True, tag=True):
+    """The health of the parts in the core."""
+
+    number: int
+    report: HealthReport
+
+
+class Ready(Struct, frozen=True, tag=True):
+    """The edge accepts connections."""
+
+
+class HealthAsked(Struct, frozen=True, tag=True):
+    """A question that is answered with the same number."""
+
+    number: int
+
+
+class PasswordSealed(Struct, frozen=True, tag=True):
+    """A password was stored, which is to be deleted at the end of its document."""
+
+    tenant: str
+    document_id: str
+
+
+class DamageMet(Struct, frozen=True, tag=True):
+    """The database turned out to be damaged."""
+
+    reason: str
+
+
+class PublishesAnswered(Struct, frozen=True, tag=True):
+    """Latencies of events that were stored, in seconds, and whether the last found a full log."""
+
+    latencies: list[float]
+    full: bool = False
+
+
+class PublishTimedOut(Struct, frozen=True, tag=True):
+    """A publish without a reply, by the monotonic time of its start, which processes share."""
+
+    started_at: float
+
+
+FromCore = Start | State | HealthAnswered
+FromEdge = Ready | HealthAsked | PasswordSealed | DamageMet | PublishesAnswered | PublishTimedOut
+
+
+_encoder = msgspec.msgpack.Encoder()
+from_core: msgspec.msgpack.Decoder[FromCore] = msgspec.msgpack.Decoder(FromCore)
+from_edge: msgspec.msgpack.Decoder[FromEdge] = msgspec.msgpack.Decoder(FromEdge)
+
+
+def encode(message: FromCore | FromEdge) -> bytes:
+    """Return a message as bytes."""
+    return _encoder.encode(message)

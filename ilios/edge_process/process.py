@@ -1,0 +1,161 @@
+"""The edge process as the core runs it: started, served over the channel, drained.
+
+The listening sockets stay open here: while a crashed edge is replaced, connections wait in them.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+
+import structlog
+from msgspec import Struct
+
+from bus.diagnostics import PublishStats
+from ilios.database.sqlite import DamageMonitor
+from ilios.edge.server import ListeningSockets
+from ilios.edge_process import messages
+from ilios.edge_process.channel import Channel
+from ilios.edge_process.child import EdgeChild
+from ilios.edge_process.messages import (
+    DamageMet,
+    FromEdge,
+    HealthAnswered,
+    HealthAsked,
+    PasswordSealed,
+    PublishesAnswered,
+    PublishTimedOut,
+    Ready,
+    Start,
+    State,
+)
+from ilios.integrity.faults import Faults
+from ilios.runtime.restarts import RestartHistory
+from schemas.replies import HealthReport
+
+STATE_INTERVAL = 1.0  # seconds between messages without news, which show that the core works
+
+log = structlog.get_logger("edge process")
+
+
+class CoreParts(Struct, frozen=True):
+    """The parts of the core that the edge process reaches over the channel."""
+
+    health: Callable[[], Awaitable[HealthReport]]
+    faults: Faults
+    damage: DamageMonitor
+    publish_stats: PublishStats
+    watch_password: Callable[[str, str], None]
+
+
+class EdgeProcess:
+    """One edge process after another; ``run`` is for the supervisor.
+
+    ``early`` is the first of them; ``make_start`` returns what one begins with.
+    """
+
+    def __init__(
+        self,
+        sockets: ListeningSockets,
+        parts: CoreParts,
+        make_start: Callable[[State], Start],
+        early: EdgeChild,
+    ) -> None:
+        self._sockets = sockets
+        self._parts = parts
+        self._make_start = make_start
+        self._child: EdgeChild | None = None
+        self._early: EdgeChild | None = early
+        self._draining = False
+        self._channel: Channel[FromEdge] | None = None
+        self._questions: set[asyncio.Task[None]] = set()
+        self._ready = asyncio.Event()
+        self.restarts = RestartHistory(0.0, 0.0)  # the pauses are those of the supervisor
+        self._loop = asyncio.get_running_loop()
+        parts.faults.on_change(self._send_state)
+        parts.damage.on_damage(self._forward_damage)
+
+    async def run(self) -> None:
+        """Run one process until it ends; none once it drains."""
+        if self._draining:
+            await asyncio.Event().wait()
+        child, self._early = self._early or await EdgeChild.spawn(self._sockets), None
+        self._child = child
+        try:
+            async with Channel.open(child.end, messages.from_edge) as channel:
+                channel.send(self._make_start(self._state))
+                self._channel = channel
+                await self._serve(channel)
+        finally:
+            self._channel = None
+            await child.stop()
+        if self._draining:
+            await asyncio.Event().wait()  # or it would be started again
+        self.restarts.record_exit(f"it ended with code {child.exit_code}")
+        log.error("edge process ended", code=child.exit_code)
+
+    async def wait_until_ready(self) -> None:
+        """Wait until the first process accepts connections."""
+        await self._ready.wait()
+
+    @asynccontextmanager
+    async def draining_at_exit(self) -> AsyncIterator[None]:
+        """On leaving, close the sockets and let the process finish what it has."""
+        try:
+            yield
+        finally:
+            self._draining = True
+            self._sockets.close()
+            if self._child is not None:
+                await self._child.stop()
+
+    async def _serve(self, channel: Channel[FromEdge]) -> None:
+        beat = asyncio.create_task(self._send_states())
+        try:
+            while (message := await channel.receive()) is not None:
+                self._receive(message)
+        finally:
+            beat.cancel()
+
+    def _receive(self, message: FromEdge) -> None:
+        parts = self._parts
+        match message:
+            case Ready():
+                self._ready.set()
+                self.restarts.record_start()
+            case HealthAsked(number):
+                question = asyncio.create_task(self._answer_health(number))
+                self._questions.add(question)
+                question.add_done_callback(self._questions.discard)
+            case PasswordSealed(tenant, document_id):
+                parts.watch_password(tenant, document_id)
+            case DamageMet(reason):
+                parts.damage.record(reason)
+            case PublishesAnswered(latencies, full):
+                for latency in latencies:
+                    parts.publish_stats.record_reply(stored=True, latency=latency)
+                if full or not latencies:
+                    parts.publish_stats.record_reply(full=full)
+            case PublishTimedOut(started_at):
+                parts.publish_stats.record_timeout(started_at)
+
+    async def _answer_health(self, number: int) -> None:
+        report = await self._parts.health()
+        if self._channel is not None:
+            self._channel.send(HealthAnswered(number, report))
+
+    async def _send_states(self) -> None:
+        while True:
+            self._send_state()
+            await asyncio.sleep(STATE_INTERVAL)
+
+    def _send_state(self) -> None:
+        if self._channel is not None:
+            self._channel.send(self._state)
+
+    def _forward_damage(self) -> None:
+        # From the thread of a connection.
+        self._loop.call_soon_threadsafe(self._send_state)
+
+    @property
+    def _state(self) -> State:
+        return State(dict(self._parts.faults.standing), self._parts.damage.reason)
