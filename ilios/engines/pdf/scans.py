@@ -48,8 +48,8 @@ BACKGROUND_SHARE = 0.35
 """Share of the pixels of a picture with text that are within so many shades of one another."""
 
 MAX_PICTURES = 6
-MAX_DOCUMENT_PICTURES = 24
-"""Pictures read on one page, and in one document, beside a text layer."""
+MAX_RANGE_PICTURES = 24
+"""Pictures read on one page, and in one range of a document, beside a text layer."""
 
 
 class PageReader:
@@ -65,7 +65,7 @@ class PageReader:
         self._heartbeat = heartbeat
         self._languages = tuple(languages)
         self._reader: ImageReader | None = None
-        self._pictures = MAX_DOCUMENT_PICTURES
+        self._pictures = MAX_RANGE_PICTURES
         self._finest = tiles.most_pixels(pages)
 
     @property

@@ -61,7 +61,7 @@ STRIP_PIXELS, SEAM = 700_000, 24
 """Largest area of the strips a page is cut into for the larger model, which needs twice the memory
 and time for a pixel, and the pixels of its neighbours that are seen with each."""
 
-STRIP_LINES, MOST_LINES = 50, 200
+STRIP_LINES, MOST_LINES = 80, 200
 """Lines of a strip, each of which may take the larger model a tenth of a second, and of a page for
 which it is used at all: more are hardly legible to either."""
 

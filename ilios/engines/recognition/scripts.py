@@ -118,7 +118,7 @@ def unread_lines(seen: Sequence[Line], read: Sequence[Line], *, clear: bool = Fa
 
 def script_of(text: str) -> str | None:
     """Return the script of most letters of a text, if it is one that the models cannot read."""
-    letters = [letter for letter in text if letter.isalpha()]
+    letters = [one for one in text if one.isalpha() or (one.isdecimal() and not one.isascii())]
     if len(letters) < MIN_CHARACTERS:
         return None
     names = [unicodedata.name(letter, "").title() for letter in letters]

@@ -130,6 +130,12 @@ def test_signs_inside_of_letters_are_a_language_that_is_not_installed() -> None:
     assert not scripts.is_misread([line("Итого 3120 томов (без НДС) [см. п. 3]")])
 
 
+def test_digits_of_a_script_are_its_letters() -> None:
+    assert scripts.script_of("๑๒๓๔-๕๖๗๘") == "Thai"
+    assert scripts.script_of("١٢٣٤") == "Arabic"
+    assert scripts.script_of("1234-5678") is None
+
+
 def test_leaders_are_no_text_that_is_not_read() -> None:
     seen = Line(0, 0, 100, 20, "Golem ......................... 11", 0.9)
     assert scripts.unread_lines([seen], [Line(0, 0, 100, 20, "Golem . 11", 0.95)]) == []
