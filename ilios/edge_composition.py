@@ -1,5 +1,6 @@
 """The composition of the HTTP edge, in the process of the core or in one of its own."""
 
+from collections.abc import Callable
 from pathlib import Path
 
 from msgspec import Struct
@@ -47,6 +48,7 @@ class EdgeChecks(Struct, frozen=True):
     health: Health
     faults: Faults
     file_watch: FileWatch
+    is_alive: Callable[[], bool] = lambda: True
 
 
 def compose_edge(
@@ -78,6 +80,7 @@ def compose_edge(
             max_uploads=settings.max_uploads,
         ),
         faults=checks.faults,
+        is_alive=checks.is_alive,
         check_faults=checks.file_watch.check_paths,
     )
 

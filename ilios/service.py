@@ -95,7 +95,7 @@ async def service(settings: Settings, engine: Engine | None = None) -> AsyncIter
 
     :raises AlreadyInUse, BusDidNotStart, BusMisconfigured, ReaderInUse, DatabaseDamaged,
         ForeignDatabase, NewerData, NewerDatabase, SecretsDamaged, StorageMisconfigured,
-        EngineCrashed, CannotListen: it cannot start; the message has the reason.
+        EngineCrashed, EdgeCannotStart, CannotListen: it cannot start; the message has the reason.
     """
     async with AsyncExitStack() as stack:
         enter = stack.enter_async_context

@@ -26,6 +26,7 @@ from ilios.data_directory import NewerData
 from ilios.database.connection import DatabaseDamaged
 from ilios.database.foreign import ForeignDatabase
 from ilios.database.migrations import NewerDatabase
+from ilios.edge_process.process import EdgeCannotStart
 from ilios.listening import CannotListen
 from ilios.nats.server import BusDidNotStart
 from ilios.runtime import engine_memory, event_loop, process_settings
@@ -58,6 +59,7 @@ _CANNOT_START = (
     CannotListen,
     CannotStore,
     DatabaseDamaged,
+    EdgeCannotStart,
     EngineCrashed,
     NewerData,
     NewerDatabase,

@@ -9,6 +9,7 @@ import asyncio
 import socket
 import sys
 from collections.abc import Callable
+from contextlib import suppress
 from http import HTTPStatus
 from itertools import islice
 from typing import Any
@@ -23,6 +24,8 @@ from ilios.edge.connection_limiter import ConnectionLimiter, network_of
 from ilios.edge.context import REQUEST_ID, Limits
 from ilios.edge.errors import RESPONSE_STARTED, HttpProblem
 
+BODY_SHARE = 0.75
+"""Of the time to shut down, the part in which a body may go on arriving; then it is answered."""
 READ_CHUNK_BYTES = 32 * 1024
 """Bytes read from a socket before other clients have their turn."""
 
@@ -137,6 +140,29 @@ class Connection(web.RequestHandler):
             self._limiter.mark_half_closed(self)
             self._start_deadline(self._limits.half_closed_timeout, self._close_if_unanswered)
         return response_due
+
+    def close(self) -> None:
+        """Close when the response is sent; aiohttp would discard the rest of a body from now on."""
+        if self._arriving_body() is None:
+            super().close()
+
+    async def shutdown(self, timeout: float | None = 15.0) -> None:  # noqa: ASYNC109  # aiohttp's
+        """Let the body and the response of the present request end, within ``timeout``."""
+        loop = asyncio.get_running_loop()
+        began = loop.time()
+        if timeout is not None and (body := self._arriving_body()) is not None:
+            with suppress(Exception):  # it was broken off, or takes too long
+                async with asyncio.timeout(BODY_SHARE * timeout):
+                    await body.wait_eof()
+            timeout -= loop.time() - began
+        await super().shutdown(timeout)
+
+    def _arriving_body(self) -> StreamReader | None:
+        """Return the body that a handler waits for."""
+        body = self._last_body
+        if body is None or body is self._answered_body or body.is_eof() or body.exception():
+            return None
+        return body
 
     async def finish_response(
         self, request: web.BaseRequest, resp: web.StreamResponse, start_time: float | None

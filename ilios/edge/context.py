@@ -225,6 +225,8 @@ class Edge:
     limits: Limits = field(default_factory=Limits)
     faults: Faults = field(default_factory=Faults)
     """While one of them is blocking, every request is refused."""
+    is_alive: Callable[[], bool] = lambda: True
+    """Whether the core of the service answers; one that hangs needs a restart."""
     check_faults: Callable[[], None] = lambda: None
     """Checks for faults; called before an accepted write is answered."""
 

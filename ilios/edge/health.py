@@ -8,6 +8,7 @@ from aiohttp import web
 
 from ilios import __version__
 from ilios.edge.context import EDGE
+from ilios.edge.errors import not_ready
 from ilios.edge.operation import JSON, Response, operation
 from ilios.edge.responses import json_response
 from schemas.replies import Alive, Health, HealthReport, format_instant
@@ -85,8 +86,14 @@ async def ready(request: web.Request) -> web.StreamResponse:
         200: Response(description="It does.", content={JSON: Alive}, headers=("Cache-Control",))
     },
 )
-async def live(_request: web.Request) -> web.StreamResponse:
-    """Answer 200 whenever the process can answer."""
+async def live(request: web.Request) -> web.StreamResponse:
+    """Answer 200 whenever the process can answer, and that of the core where it is another one.
+
+    :raises HttpProblem: the core hangs (503).
+    """
+    edge = request.app.get(EDGE)  # none during the start
+    if edge is not None and not edge.is_alive():
+        raise not_ready()
     return json_response({"status": "alive"}, headers={"Cache-Control": "no-store"})
 
 

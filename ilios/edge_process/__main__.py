@@ -104,6 +104,7 @@ async def _serving(
             EdgeHealth(core, stores.connection, supervisor),
             core.faults,
             file_watch,
+            lambda: core.answers,
         )
         await enter(serve_edge(compose_edge(settings, stores, secrets, checks), sockets))
         yield

@@ -89,6 +89,7 @@ class CoreLink:
         self._waiting: dict[int, asyncio.Future[HealthReport]] = {}
         self.faults = EdgeFaults(state.faults)
         self.is_gone = False
+        self.answers = True
         self._apply(state)
         damage.on_damage(self._forward_damage)
 
@@ -100,6 +101,7 @@ class CoreLink:
                 silence.cancel()
                 silence = self._loop.call_later(SILENT_FOR, self._report_silence)
                 self.faults.resolve(SOURCE)
+                self.answers = True
                 match message:
                     case State():
                         self._apply(message)
@@ -136,4 +138,5 @@ class CoreLink:
         self._loop.call_soon_threadsafe(self._channel.send, DamageMet(self._damage.reason or ""))
 
     def _report_silence(self) -> None:
+        self.answers = False
         self.faults.report(SOURCE, "it does not answer", blocking=True)

@@ -1,6 +1,7 @@
 """The edge process as the core runs it: started, served over the channel, drained.
 
-The listening sockets stay open here: while a crashed edge is replaced, connections wait in them.
+The listening sockets stay open here: while a crashed edge is replaced, connections wait in them,
+and are answered by the core if that takes long.
 """
 
 import asyncio
@@ -12,6 +13,7 @@ from msgspec import Struct
 
 from bus.diagnostics import PublishStats
 from ilios.database.sqlite import DamageMonitor
+from ilios.edge.app import serve_startup_app
 from ilios.edge.server import ListeningSockets
 from ilios.edge_process import messages
 from ilios.edge_process.channel import Channel
@@ -33,8 +35,14 @@ from ilios.runtime.restarts import RestartHistory
 from schemas.replies import HealthReport
 
 STATE_INTERVAL = 1.0  # seconds between messages without news, which show that the core works
+MOST_FAILED_STARTS = 5  # processes in a row that end before the first one accepts connections
+ANSWER_AFTER = 5.0  # seconds without an edge for which clients wait rather than get an answer
 
 log = structlog.get_logger("edge process")
+
+
+class EdgeCannotStart(Exception):
+    """The edge process ends again and again before it accepts connections."""
 
 
 class CoreParts(Struct, frozen=True):
@@ -68,9 +76,11 @@ class EdgeProcess:
         self._draining = False
         self._channel: Channel[FromEdge] | None = None
         self._questions: set[asyncio.Task[None]] = set()
-        self._ready = asyncio.Event()
-        self.restarts = RestartHistory(0.0, 0.0)  # the pauses are those of the supervisor
         self._loop = asyncio.get_running_loop()
+        self._first_ready: asyncio.Future[None] = self._loop.create_future()
+        self._failed_starts = 0
+        self._answering: asyncio.Task[None] | None = None
+        self.restarts = RestartHistory(0.0, 0.0)  # the pauses are those of the supervisor
         parts.faults.on_change(self._send_state)
         parts.damage.on_damage(self._forward_damage)
 
@@ -92,10 +102,17 @@ class EdgeProcess:
             await asyncio.Event().wait()  # or it would be started again
         self.restarts.record_exit(f"it ended with code {child.exit_code}")
         log.error("edge process ended", code=child.exit_code)
+        if not self._first_ready.done():
+            self._record_failed_start(child.exit_code)
+        elif self._answering is None:
+            self._answering = asyncio.create_task(self._answer_late())
 
     async def wait_until_ready(self) -> None:
-        """Wait until the first process accepts connections."""
-        await self._ready.wait()
+        """Wait until the first process accepts connections.
+
+        :raises EdgeCannotStart: several have ended before.
+        """
+        await self._first_ready
 
     @asynccontextmanager
     async def draining_at_exit(self) -> AsyncIterator[None]:
@@ -104,15 +121,41 @@ class EdgeProcess:
             yield
         finally:
             self._draining = True
+            await self._stop_answering()
             self._sockets.close()
             if self._child is not None:
                 await self._child.stop()
+
+    def _record_failed_start(self, code: int | None) -> None:
+        self._failed_starts += 1
+        if self._failed_starts == MOST_FAILED_STARTS:
+            self._first_ready.set_exception(
+                EdgeCannotStart(
+                    f"the edge process ended {MOST_FAILED_STARTS} times before it accepted "
+                    f"connections, the last one with code {code}; its output has the cause. "
+                    "ILIOS_EDGE_PROCESSES=0 runs the edge inside the core"
+                )
+            )
+
+    async def _answer_late(self) -> None:
+        """Answer that the service is not ready, once the edge has been down for long."""
+        await asyncio.sleep(ANSWER_AFTER)
+        async with serve_startup_app(self._sockets, lambda: f"the edge {self.restarts.problem}"):
+            await asyncio.Event().wait()
+
+    async def _stop_answering(self) -> None:
+        answering, self._answering = self._answering, None
+        if answering is not None:
+            answering.cancel()
+            await asyncio.wait([answering])
 
     async def _serve(self, channel: Channel[FromEdge]) -> None:
         beat = asyncio.create_task(self._send_states())
         try:
             while (message := await channel.receive()) is not None:
                 self._receive(message)
+                if isinstance(message, Ready):
+                    await self._stop_answering()
         finally:
             beat.cancel()
 
@@ -120,7 +163,8 @@ class EdgeProcess:
         parts = self._parts
         match message:
             case Ready():
-                self._ready.set()
+                if not self._first_ready.done():
+                    self._first_ready.set_result(None)
                 self.restarts.record_start()
             case HealthAsked(number):
                 question = asyncio.create_task(self._answer_health(number))

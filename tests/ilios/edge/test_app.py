@@ -199,6 +199,14 @@ async def test_health_reports_problems(world: World) -> None:
         assert answer.status == 200
 
 
+async def test_a_service_whose_core_hangs_is_not_alive(world: World) -> None:
+    client = await world.serve()
+    world.is_alive = False
+    async with client.get("/livez") as answer:
+        assert answer.status == 503
+        assert (await answer.json())["code"] == "not_ready"
+
+
 async def test_a_health_check_that_fails_or_hangs_is_unhealthy(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:

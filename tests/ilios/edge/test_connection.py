@@ -15,6 +15,7 @@ from ilios.edge.connection import Connection
 from tests.ilios.edge import hostile
 from tests.ilios.edge.world import (
     ID,
+    PDF,
     World,
     file_part,
     multipart_form,
@@ -107,6 +108,39 @@ async def test_the_deadline_of_a_header_is_none_of_a_body(world: World) -> None:
         assert await idle.read() == b""
         writer.write(raw[-10:])
         assert (await read_response(reader)).status == 202
+
+
+async def test_a_body_that_is_arriving_when_the_edge_stops_is_accepted(world: World) -> None:
+    await world.serve()
+    raw = post_request(multipart_form(file_part(content=PDF + bytes(600_000))))
+    async with connected(world) as (reader, writer), connected(world) as (idle, idle_writer):
+        idle_writer.write(LIVE)
+        await read_response(idle)
+        writer.write(raw[:-10])
+        await wait_until(lambda: world.uploads_in_progress() == 1)
+        stopping = asyncio.create_task(world.stop_edge())
+        assert await idle.read() == b""
+
+        writer.write(raw[-10:])
+
+        assert (await read_response(reader)).status == 202
+        assert await reader.read() == b""
+        await stopping
+
+
+@pytest.mark.slow
+async def test_a_body_that_does_not_go_on_delays_the_stop_of_the_edge_only_so_long(
+    world: World,
+) -> None:
+    await world.serve()
+    async with connected(world) as (reader, writer):
+        writer.write(post_request(multipart_form(file_part(content=bytes(600_000))))[:-10])
+        await wait_until(lambda: world.uploads_in_progress() == 1)
+
+        await world.stop_edge()
+
+        assert await reader.read() == b""
+        assert world.stored_files() == set()
 
 
 async def test_a_small_body_that_drips_is_given_up_soon(world: World) -> None:

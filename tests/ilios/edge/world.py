@@ -75,6 +75,7 @@ class World:
         self.allowed_origins: tuple[str, ...] = ()
         self.clock_offset = 0.0
         self.faults = Faults()
+        self.is_alive = True
         self.check_faults: Callable[[], None] = lambda: None
         self._stack = AsyncExitStack()
         self._edge_stack = AsyncExitStack()
@@ -114,6 +115,7 @@ class World:
             api_keys=keys,
             limits=Limits(**limits),
             faults=self.faults,
+            is_alive=lambda: self.is_alive,
             check_faults=self.check_faults,
         )
 

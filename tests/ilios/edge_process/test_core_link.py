@@ -93,10 +93,12 @@ async def test_an_edge_whose_core_hangs_accepts_nothing_until_it_goes_on(
     monkeypatch.setattr(core_link, "SILENT_FOR", 0.05)
     async with connected() as ends:
         await wait_until(lambda: ends.link.faults.blocking is not None)
+        assert not ends.link.answers
 
         monkeypatch.setattr(core_link, "SILENT_FOR", 60.0)
         ends.core.send(NO_FAULTS)
         await wait_until(lambda: ends.link.faults.blocking is None)
+        assert ends.link.answers
 
 
 async def test_damage_met_by_the_core_stops_the_queries_of_the_edge() -> None:
