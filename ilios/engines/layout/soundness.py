@@ -5,6 +5,7 @@ from itertools import chain, pairwise
 
 from .items import Item
 from .lines import rows
+from .lists import is_marker
 from .parts import PROSE_WORDS
 from .tree import Piece
 
@@ -96,7 +97,8 @@ def column_groups(items: Sequence[Item]) -> list[list[Item]]:
     groups: list[list[Item]] = []
     right = 0.0
     for item in sorted(items, key=lambda item: item.left):
-        if groups and item.left - right <= GUTTER * item.size:
+        marked = groups and len(groups[-1]) == 1 and is_marker(groups[-1][0].text.strip())
+        if groups and (marked or item.left - right <= GUTTER * item.size):
             groups[-1].append(item)
         else:
             groups.append([item])

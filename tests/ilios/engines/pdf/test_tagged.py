@@ -223,3 +223,20 @@ def test_code_at_the_start_of_a_paragraph_is_part_of_it(convert_pdf: ConvertPdf)
     tags = [Tag("H1", [0]), Tag("P", [Tag("Code", [1]), 2])]
     (page,) = convert_pdf(tagged_pdf((content, tags)))
     assert page.markdown == "# Commands\n\nfeed gives oats."
+
+
+def test_an_item_goes_on_at_the_top_of_the_next_column(convert_pdf: ConvertPdf) -> None:
+    """Its bullet stands apart from it, and is no column."""
+    first = lines("The gate of the paddock is", "closed by the last rider", x=90, top=140)
+    content = (
+        marked(0, line("Rules of the yard", 72, 700, size=18))
+        + marked(1, line("\x95", 72, 140))
+        + marked(2, first)
+        + marked(3, lines("who leaves, and its bolt is", "pushed home.", x=330, top=660))
+    )
+    item = Tag("LI", [Tag("Lbl", [1]), Tag("LBody", [2, 3])])
+    (page,) = convert_pdf(tagged_pdf((content, [Tag("H1", [0]), Tag("L", [item])])))
+    assert page.markdown.endswith(
+        "- The gate of the paddock is closed by the last rider who leaves, "
+        "and its bolt is pushed home."
+    )
