@@ -145,3 +145,12 @@ def box_of(piece: Piece) -> Box:
         max(item.right for item in items),
         max(item.bottom for item in items),
     )
+
+
+def follows_in_line(one: Box, other: Box) -> bool:
+    """Whether a line stands close to the right of another one."""
+    height = other[3] - other[1]
+    return (
+        one[1] < (other[1] + other[3]) / 2 < one[3] < one[1] + 2 * height
+        and 0 <= other[0] - one[2] < APART * height
+    )

@@ -240,3 +240,19 @@ def test_an_item_goes_on_at_the_top_of_the_next_column(convert_pdf: ConvertPdf) 
         "- The gate of the paddock is closed by the last rider who leaves, "
         "and its bolt is pushed home."
     )
+
+
+def test_fields_in_a_line_are_one_line_and_so_is_what_the_tree_does_not_name(
+    convert_pdf: ConvertPdf,
+) -> None:
+    content = (
+        marked(0, line("Rules of the yard", 72, 740, size=18))
+        + paragraph(1, 700)
+        + marked(2, line("Rider:", 72, 650))
+        + marked(3, line("Anna", 115, 650))
+        + line("grey", 155, 650)
+        + paragraph(4, 620)
+    )
+    tags = [Tag("H1", [0]), Tag("P", [1]), Tag("Form", [2]), Tag("Form", [3]), Tag("P", [4])]
+    (page,) = convert_pdf(tagged_pdf((content, tags)))
+    assert page.markdown.split("\n\n")[2] == "Rider: Anna grey"
