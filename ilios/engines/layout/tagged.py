@@ -83,7 +83,7 @@ def read_tree(
         if id(item) not in running.items and item.text.strip()
         for part in item.parts or (item,)
     ]
-    collector = tree.Collector(_contents(parted))
+    collector = tree.Collector(_contents(parted), monospaced=fonts.monospaced)
     pieces = collector.collect(page.tree)
     running = _with_artifacts(page, parted, running, fonts)
     other = [

@@ -256,3 +256,16 @@ def test_fields_in_a_line_are_one_line_and_so_is_what_the_tree_does_not_name(
     tags = [Tag("H1", [0]), Tag("P", [1]), Tag("Form", [2]), Tag("Form", [3]), Tag("P", [4])]
     (page,) = convert_pdf(tagged_pdf((content, tags)))
     assert page.markdown.split("\n\n")[2] == "Rider: Anna grey"
+
+
+def test_lines_of_code_in_an_item_stay_lines(convert_pdf: ConvertPdf) -> None:
+    content = (
+        marked(0, line("Feeding", 72, 740, size=18))
+        + marked(1, line("Count the oats:", 90, 700))
+        + marked(2, lines("for horse in yard:", "    feed(horse)", x=90, top=680))
+        + marked(3, line("and write it down.", 90, 640))
+    )
+    body = Tag("LBody", [1, Tag("Code", [2]), 3])
+    (page,) = convert_pdf(tagged_pdf((content, [Tag("H1", [0]), Tag("L", [Tag("LI", [body])])])))
+    assert page.markdown.startswith("# Feeding\n\n- Count the oats:\n\n```\nfor horse in yard:\n")
+    assert page.markdown.endswith("feed(horse)\n```\n\nand write it down.")
