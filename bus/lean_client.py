@@ -99,6 +99,11 @@ class LeanClient(TolerantClient, Client):
             raise nats.errors.NoRespondersError
         return message
 
+    async def flush(self, timeout: int = 10) -> None:  # noqa: ASYNC109  # likewise
+        # The client writes its PING at once: what is pending would follow it.
+        await self._flush_pending(force_flush=True)
+        await super().flush(timeout)
+
     def _on_reply(self, message: Msg) -> None:
         reply = self._replies.get(message.subject)
         if reply is not None and not reply.done():

@@ -135,3 +135,24 @@ def test_a_closed_client_refuses_acknowledgements() -> None:
     client._status = LeanClient.CLOSED
     with pytest.raises(nats.errors.ConnectionClosedError):
         client.publish_soon("acks", b"late")
+
+
+async def test_a_flush_writes_what_is_pending_before_it_asks_for_an_answer(
+    connection: Connection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    written: list[bytes] = []
+    write, write_lines = TcpTransport.write, TcpTransport.writelines
+
+    def record(transport: TcpTransport, data: bytes) -> None:
+        written.append(data)
+        write(transport, data)  # type: ignore[no-untyped-call]
+
+    def record_lines(transport: TcpTransport, commands: list[bytes]) -> None:
+        written.extend(commands)
+        write_lines(transport, commands)  # type: ignore[no-untyped-call]
+
+    monkeypatch.setattr(TcpTransport, "write", record)
+    monkeypatch.setattr(TcpTransport, "writelines", record_lines)
+    await connection.client.subscribe("ilios.document.completed.>")
+    await connection.client.flush()
+    assert [data.split()[0] for data in written] == [b"SUB", b"PING"]

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import aiohttp
+import msgspec
 import nats
 import pytest
 from nats.aio.client import Client
@@ -16,6 +17,8 @@ from nats.js import JetStreamContext
 
 from bus import streams
 from bus.publisher import MSG_ID_HEADER
+from schemas.documents import DocumentSubmitted, Inline
+from schemas.ids import new_id
 from tests import documents
 from tests.journeys.running import RunningService, running_service
 from tests.waiting import wait_until
@@ -114,12 +117,20 @@ async def submit(session: aiohttp.ClientSession, url: str, *contents: bytes) -> 
         return found
 
 
+async def publish(log: JetStreamContext, content: bytes) -> None:
+    """Submit a document that is fetched; uploads are not."""
+    event = DocumentSubmitted(document_id=new_id(), source=Inline(content))
+    subject = f"ilios.document.submitted.p05.default.{event.document_id}"
+    await log.publish(subject, msgspec.json.encode(event))
+
+
 async def prepare(world: World) -> None:
     """Have documents end in every way that can be had quickly."""
     url = world.service.url
     async with aiohttp.ClientSession() as session:
         await submit(session, url, documents.pdf("stays"))
         await submit(session, url, BROKEN)
+        await publish(world.log, documents.pdf("fetched"))
         await submit(session, url, documents.pdf("one"), documents.pdf("two"), BROKEN)
         gone = (await submit(session, url, documents.pdf("goes")))["id"]
 
