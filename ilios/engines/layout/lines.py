@@ -31,6 +31,9 @@ TALL = 1.8
 MAX_TALL = 100
 """With more tall items on a page, they are lines like others."""
 
+MAX_HYPHENS = 2
+"""Hyphens of a word, that at the end of the line among them, of which the last may divide it."""
+
 INITIAL_CHARS = 12
 """An initial may be one item with the rest of its word."""
 
@@ -303,11 +306,14 @@ def append_text(text: str, more: str) -> str:
 def _without_hyphen(text: str, more: str) -> str:
     """Return the text of a line that ends in a hyphen with that of the next.
 
-    The hyphen stays before a number or a capital, and where a part of a compound is left out.
+    The hyphen stays before a number or a capital, where a part of a compound is left out, and after
+    several: state-of-the-art, and names of options.
     """
     if more.split(" ", 1)[0] in _CONJUNCTIONS:
         return f"{text} {more}"
-    return (text[:-1] if is_divided(text, more) else text) + more
+    parts = text.rsplit(" ", 1)[-1].count("-")
+    divided = parts <= MAX_HYPHENS and is_divided(text, more)
+    return (text[:-1] if divided else text) + more
 
 
 def is_divided(text: str, more: str) -> bool:

@@ -5,6 +5,7 @@ from itertools import chain, pairwise
 
 from .items import Item
 from .lines import rows
+from .lists import is_marker
 from .parts import PROSE_WORDS
 from .tree import Piece
 
@@ -96,7 +97,8 @@ def column_groups(items: Sequence[Item]) -> list[list[Item]]:
     groups: list[list[Item]] = []
     right = 0.0
     for item in sorted(items, key=lambda item: item.left):
-        if groups and item.left - right <= GUTTER * item.size:
+        marked = groups and len(groups[-1]) == 1 and is_marker(groups[-1][0].text.strip())
+        if groups and (marked or item.left - right <= GUTTER * item.size):
             groups[-1].append(item)
         else:
             groups.append([item])
@@ -142,4 +144,13 @@ def box_of(piece: Piece) -> Box:
         min(item.top for item in items),
         max(item.right for item in items),
         max(item.bottom for item in items),
+    )
+
+
+def follows_in_line(one: Box, other: Box) -> bool:
+    """Whether a line stands close to the right of another one."""
+    height = other[3] - other[1]
+    return (
+        one[1] < (other[1] + other[3]) / 2 < one[3] < one[1] + 2 * height
+        and 0 <= other[0] - one[2] < APART * height
     )

@@ -14,7 +14,14 @@ from .items import ARTIFACT, Figure, Item, PageItems
 from .lines import append_text, first_fits, linked_text, make_lines, rows
 from .parts import Part
 from .running import LARGEST, ZONE, Running
-from .soundness import Box, box_of, column_groups, is_sound, stands_within
+from .soundness import (
+    Box,
+    box_of,
+    column_groups,
+    follows_in_line,
+    is_sound,
+    stands_within,
+)
 from .strokes import Rule
 from .tables import Table, cell_text
 from .tree import Cell, Piece
@@ -76,7 +83,7 @@ def read_tree(
         if id(item) not in running.items and item.text.strip()
         for part in item.parts or (item,)
     ]
-    collector = tree.Collector(_contents(parted))
+    collector = tree.Collector(_contents(parted), monospaced=fonts.monospaced)
     pieces = collector.collect(page.tree)
     running = _with_artifacts(page, parted, running, fonts)
     other = [
@@ -143,11 +150,16 @@ def _lines(items: Sequence[Item]) -> str:
 
 
 def _insert(pieces: list[Piece], boxes: list[Box], piece: Piece) -> None:
-    """Insert a piece after the nearest one above it, or before all that stand below it."""
+    """Insert a piece after the one that it follows in a line, or the nearest one above it.
+
+    Else it comes before all that stand below it.
+    """
     box = box_of(piece)
     best: tuple[float, int] | None = None
     first = len(pieces)
     for at, (left, top, right, bottom) in enumerate(boxes):
+        if follows_in_line(boxes[at], box):
+            best = -1.0, at
         if left >= box[2] or right <= box[0]:
             continue
         if top + bottom <= box[1] + box[3]:
@@ -162,14 +174,16 @@ def _insert(pieces: list[Piece], boxes: list[Box], piece: Piece) -> None:
 
 
 def _merged(pieces: Sequence[Piece]) -> list[Piece]:
-    """Return the pieces; loose ones that stand below each other are laid out together."""
+    """Return the pieces; loose ones below each other, or in one line, are laid out together."""
     found: list[Piece] = []
     for piece in pieces:
         last = found[-1] if found else None
         if last is not None and last.kind == piece.kind == "loose":
             one, other = box_of(last), box_of(piece)
+            before = box_of(Piece("loose", [last.items[-1:]]))
             below = other[1] >= one[3] - 0.5 * (other[3] - other[1])
-            if below and min(one[2], other[2]) > max(one[0], other[0]):
+            common = min(one[2], other[2]) > max(one[0], other[0])
+            if (below and common) or follows_in_line(before, other):
                 last.paragraphs[0] += piece.items
                 continue
         found.append(replace(piece, paragraphs=[piece.items]) if piece.kind == "loose" else piece)

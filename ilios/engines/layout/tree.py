@@ -6,6 +6,8 @@ from typing import Literal
 from msgspec import Struct
 
 from .items import Element, Item
+from .lines import rows
+from .lists import is_marker
 
 HEADINGS = {"H": 0, "Title": 1} | {f"H{level}": level for level in range(1, 7)}
 """Roles of headings and their levels; 0 is one that the tree does not name."""
@@ -76,10 +78,14 @@ def ids(tree: Iterable[Element]) -> Iterator[int]:
 
 
 class Collector:
-    """Collects the pieces of a page; ``repeated`` is whether a content is named twice."""
+    """Collects the pieces of a page; ``repeated`` is whether a content is named twice.
 
-    def __init__(self, contents: Mapping[int, Sequence[Item]]) -> None:
+    On a ``monospaced`` page, code looks like all other text.
+    """
+
+    def __init__(self, contents: Mapping[int, Sequence[Item]], *, monospaced: bool) -> None:
         self._contents = contents
+        self._monospaced = monospaced
         self._counts = {
             content: sum(len(item.text.split()) for item in items)
             for content, items in contents.items()
@@ -123,6 +129,8 @@ class Collector:
             self._piece("code", self._all(element))
         elif role in LEAVES | NOTES:
             self._leaf(element, kind, depth)
+        elif kind == "item" and self._is_code(element):
+            self._piece("code", self._all(element))
         elif kind in {"item", "paragraph"} or role in INLINE:
             self._children(element, kind, depth)
         else:
@@ -155,6 +163,17 @@ class Collector:
                 self._begin("paragraph" if kind == "item" else kind, 0)
             if self._open is not None:
                 self._open.paragraphs[-1].extend(self._take(child))
+
+    def _is_code(self, element: Element) -> bool:
+        """Whether an element has lines of code that stand below the text of an item."""
+        text = self._open.items if self._open else []
+        if self._monospaced or all(is_marker(item.text.strip()) for item in text):
+            return False
+        found = [item for content in ids([element]) for item in self._contents.get(content, ())]
+        if not found or not (element.role == "Code" or all(item.monospaced for item in found)):
+            return False
+        middle = (text[-1].top + text[-1].bottom) / 2
+        return min(item.top for item in found) > middle and len(rows(found)) > 1
 
     def _begin(self, kind: Kind, level: int) -> None:
         self._open = Piece(kind, [[]], level)

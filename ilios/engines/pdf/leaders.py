@@ -36,8 +36,12 @@ def with_leaders(items: Sequence[Item], layer: str) -> list[Item]:
             leaders[_last(match[1]), match[3]].append(match[2].rstrip())
     found = list(items)
     for at, (one, other) in enumerate(pairwise(items)):
-        waiting = leaders.get((_last(one.text), other.text.strip()))
-        if waiting and _has_place(one, other):
+        whole = _SPACED in one.text or _SPACED in other.text
+        number = items[at + 2] if _SPACED in other.text and at + 2 < len(items) else other
+        waiting = leaders.get((_last(one.text), number.text.strip()))
+        if waiting and whole:
+            waiting.pop(0)  # these are not lost
+        elif waiting and _has_place(one, other):
             text = one.text.rstrip(". ") + waiting.pop(0)
             right = max(one.right, other.left - BLANK * one.size)
             found[at] = replace(one, text=text, right=right)

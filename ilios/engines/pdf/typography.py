@@ -22,6 +22,9 @@ MIN_PART = 2
 MAX_WORD = 60
 """Characters of a word that is parted, and of each part."""
 
+MAX_SHAPES = 8
+"""Words of the layer that differ in their dashes and quotation marks alone."""
+
 _STRAIGHT = str.maketrans(
     {
         "\u2018": "'",
@@ -36,7 +39,6 @@ _STRAIGHT = str.maketrans(
         "\u2013": "-",
         "\u2014": "-",
         "\u2015": "-",
-        "\u2026": "...",
     }
 )
 _SHAPED = re.compile(r"\S*[\u2010-\u2015\u2018-\u201a\u201c-\u201e\u2026]\S*")
@@ -70,23 +72,49 @@ class _Spelling:
     def __init__(self, layer: str) -> None:
         self._words = layer.split()
         self._known = frozenset(self._words)
-        self._shapes = dict(self._straightened(layer))
+        self._shapes = self._straightened(layer)
+        self._several = {word for word, shapes in self._shapes.items() if len(shapes) > 1}
 
-    def _straightened(self, layer: str) -> Iterator[tuple[str, str]]:
-        for word in _SHAPED.findall(layer):
-            straight = word.translate(_STRAIGHT)
-            if straight not in self._known:
-                yield straight, word
+    def _straightened(self, layer: str) -> dict[str, list[str]]:
+        """Return the words that the parser makes straight, each with those that it may stand for.
+
+        First comes that which is straight in the layer, too, and then the usual ones.
+        """
+        shapes: dict[str, list[str]] = {}
+        for word, _ in Counter(_SHAPED.findall(layer)).most_common():
+            with_dots = word.translate(_STRAIGHT)
+            for straight in {with_dots, with_dots.replace("\u2026", "...")} - {word}:
+                first = [straight] if straight in self._known else []
+                shapes.setdefault(straight, first).append(word)
+        return shapes
 
     def restored(self, text: str) -> str:
         """Return a text with its signs as they are, and its words as they are parted."""
         words = text.split(" ")
-        if self._known.issuperset(words):
+        if self._known.issuperset(words) and self._several.isdisjoint(words):
             return text
-        return " ".join(
-            word if word in self._known else self._shapes.get(word) or self._parted(word)
-            for word in self._joined(words)
+        words = list(self._joined(words))
+        for at, word in enumerate(words):
+            if word in self._shapes:
+                before, after = words[at - 1] if at else "", "".join(words[at + 1 : at + 2])
+                words[at] = self._shaped(before, word, after)
+            elif word not in self._known:
+                words[at] = self._parted(word)
+        return " ".join(words)
+
+    def _shaped(self, before: str, word: str, after: str) -> str:
+        """Return a word with its signs; of several, those that it has beside its neighbours."""
+        shapes = self._shapes[word]
+        if len(shapes) == 1:
+            return shapes[0]
+        after = self._first_shape(after)
+        return max(
+            shapes[:MAX_SHAPES],
+            key=lambda shape: ((before, shape) in self._pairs) + ((shape, after) in self._pairs),
         )
+
+    def _first_shape(self, word: str) -> str:
+        return self._shapes.get(word, [word])[0]
 
     def _joined(self, words: Sequence[str]) -> Iterator[str]:
         """Yield words, of which two that the layer has only as one are one.
@@ -111,10 +139,10 @@ class _Spelling:
     def _parted(self, word: str) -> str:
         """Return a word in two where the layer has two that make it."""
         for at in range(MIN_PART, min(len(word), MAX_WORD) - MIN_PART + 1):
-            first = self._shapes.get(word[:at], word[:at])
+            first = self._first_shape(word[:at])
             if first not in self._known:
                 continue
-            second = self._shapes.get(word[at:], word[at:])
+            second = self._first_shape(word[at:])
             if (first, second) in self._pairs and (
                 not first[-1].isalnum() or self._are_usual(first, second)
             ):
@@ -128,7 +156,7 @@ class _Spelling:
     def are_apart(self, text: str, after: str) -> bool:
         """Whether the last word of a text and the first of that after it are neighbours."""
         first, second = text.rsplit(" ", 1)[-1], after.split(" ", 1)[0]
-        first, second = self._shapes.get(first, first), self._shapes.get(second, second)
+        first, second = self._first_shape(first), self._first_shape(second)
         return first + second not in self._known and (first, second) in self._pairs
 
     @cached_property

@@ -48,6 +48,8 @@ def test_a_row_of_hebrew_is_read_from_the_right_with_latin_words_in_their_own_or
         ("the har-", "bour", "the harbour"),
         ("the North-", "Sea", "the North-Sea"),
         ("1990-", "1995", "1990-1995"),
+        ("a state-of-the-", "art ferry", "a state-of-the-art ferry"),
+        ("its post-inter-", "national", "its post-international"),
         ("the", "end", "the end"),
         ("春の丘に花が", "五輪", "春の丘に花が五輪"),
         ("before COVID-", "19 came", "before COVID-19 came"),

@@ -39,6 +39,16 @@ def test_numbers_beside_entries_without_leaders_stay_apart(convert_pdf: ConvertP
     )
 
 
+def test_leaders_that_the_parser_keeps_are_not_given_to_another_line() -> None:
+    def phrase(text: str, left: float, top: float) -> Item:
+        return Item(left=left, top=top, right=left + 40, bottom=top + 10, text=text, size=10)
+
+    kept = [phrase("The quay", 0, 0), phrase(". . . . .", 60, 0), phrase("3", 300, 0)]
+    again = [phrase("The quay", 0, 40), phrase("3", 300, 40)]
+    found = with_leaders([*kept, *again], "The quay . . . . . 3\nThe quay 3")
+    assert [item.text for item in found] == ["The quay", ". . . . .", "3", "The quay", "3"]
+
+
 def test_a_long_line_of_dots_takes_no_time() -> None:
     item = Item(left=0, top=0, right=9, bottom=9, text="x", size=9)
     begin = time.process_time()

@@ -223,3 +223,49 @@ def test_code_at_the_start_of_a_paragraph_is_part_of_it(convert_pdf: ConvertPdf)
     tags = [Tag("H1", [0]), Tag("P", [Tag("Code", [1]), 2])]
     (page,) = convert_pdf(tagged_pdf((content, tags)))
     assert page.markdown == "# Commands\n\nfeed gives oats."
+
+
+def test_an_item_goes_on_at_the_top_of_the_next_column(convert_pdf: ConvertPdf) -> None:
+    """Its bullet stands apart from it, and is no column."""
+    first = lines("The gate of the paddock is", "closed by the last rider", x=90, top=140)
+    content = (
+        marked(0, line("Rules of the yard", 72, 700, size=18))
+        + marked(1, line("\x95", 72, 140))
+        + marked(2, first)
+        + marked(3, lines("who leaves, and its bolt is", "pushed home.", x=330, top=660))
+    )
+    item = Tag("LI", [Tag("Lbl", [1]), Tag("LBody", [2, 3])])
+    (page,) = convert_pdf(tagged_pdf((content, [Tag("H1", [0]), Tag("L", [item])])))
+    assert page.markdown.endswith(
+        "- The gate of the paddock is closed by the last rider who leaves, "
+        "and its bolt is pushed home."
+    )
+
+
+def test_fields_in_a_line_are_one_line_and_so_is_what_the_tree_does_not_name(
+    convert_pdf: ConvertPdf,
+) -> None:
+    content = (
+        marked(0, line("Rules of the yard", 72, 740, size=18))
+        + paragraph(1, 700)
+        + marked(2, line("Rider:", 72, 650))
+        + marked(3, line("Anna", 115, 650))
+        + line("grey", 155, 650)
+        + paragraph(4, 620)
+    )
+    tags = [Tag("H1", [0]), Tag("P", [1]), Tag("Form", [2]), Tag("Form", [3]), Tag("P", [4])]
+    (page,) = convert_pdf(tagged_pdf((content, tags)))
+    assert page.markdown.split("\n\n")[2] == "Rider: Anna grey"
+
+
+def test_lines_of_code_in_an_item_stay_lines(convert_pdf: ConvertPdf) -> None:
+    content = (
+        marked(0, line("Feeding", 72, 740, size=18))
+        + marked(1, line("Count the oats:", 90, 700))
+        + marked(2, lines("for horse in yard:", "    feed(horse)", x=90, top=680))
+        + marked(3, line("and write it down.", 90, 640))
+    )
+    body = Tag("LBody", [1, Tag("Code", [2]), 3])
+    (page,) = convert_pdf(tagged_pdf((content, [Tag("H1", [0]), Tag("L", [Tag("LI", [body])])])))
+    assert page.markdown.startswith("# Feeding\n\n- Count the oats:\n\n```\nfor horse in yard:\n")
+    assert page.markdown.endswith("feed(horse)\n```\n\nand write it down.")

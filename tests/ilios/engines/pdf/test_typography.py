@@ -32,6 +32,21 @@ def test_a_dash_at_the_end_of_a_line_is_no_hyphen(convert_pdf: ConvertPdf) -> No
     assert page.markdown.endswith("the oldest\u2014nobody knew why.")
 
 
+def test_words_with_several_signs_have_those_of_their_place(convert_pdf: ConvertPdf) -> None:
+    builder = Builder()
+    builder.page(
+        lines(
+            "The keeper\x92s lamp is lit in winter \x96 and in summer \x97 at night.",
+            "Its oil - of whales - isn't dear, but the wick isn\x92t cheap in 1990\x961995\x85",
+        )
+    )
+    (page,) = convert_pdf(builder.build())
+    assert page.markdown == (
+        "The keeper\u2019s lamp is lit in winter \u2013 and in summer \u2014 at night. "
+        "Its oil - of whales - isn't dear, but the wick isn\u2019t cheap in 1990\u20131995\u2026"
+    )
+
+
 @pytest.mark.parametrize(
     ("parsed", "layer", "text"),
     [
