@@ -55,10 +55,11 @@ NOT_STARTING = "raise SystemExit('no disk in drive A')"
 
 
 def _defective(tmp_path: Path, code: str) -> dict[str, str]:
-    """Return an environment in which ``ilios serve``, and only that, starts with this code."""
+    """Return an environment in which only ``ilios serve`` and its edge have this code."""
     (tmp_path / "patches").mkdir()
     guarded = "".join(f"    {line}\n" for line in code.strip().splitlines())
-    text = f"import sys\nif sys.orig_argv[-2:] == ['ilios', 'serve']:\n{guarded}"
+    served = "sys.orig_argv[-2:] == ['ilios', 'serve'] or 'ilios.edge_process' in sys.orig_argv"
+    text = f"import sys\nif {served}:\n{guarded}"
     (tmp_path / "patches" / "sitecustomize.py").write_text(text)
     return {"PYTHONPATH": os.pathsep.join((str(tmp_path / "patches"), str(ROOT)))}
 
