@@ -1,7 +1,7 @@
 """The structure tree of a tagged PDF: what a page's marked content is, read within bounds.
 
 A tree whose elements share children has a number of paths that doubles with each level. PDFium
-keeps each element once, but whoever walks the tree, as the native parser does, visits every path.
+stores each element once; a walk of the tree, such as that of the native parser, visits every path.
 """
 
 import ctypes

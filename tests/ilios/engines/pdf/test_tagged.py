@@ -8,7 +8,7 @@ from tests.ilios.engines.pdf.conftest import ConvertPdf
 from tests.pdf_pages import Builder, line, lines
 from tests.tagged_pdfs import Tag, artifact, marked, tagged_pdf
 
-RULE = "The gate of the paddock is closed by whoever leaves last."
+RULE = "The gate of the paddock is closed by the last one to leave."
 
 
 def paragraph(number: int, top: float) -> str:
