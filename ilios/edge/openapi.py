@@ -13,7 +13,7 @@ from ilios import __version__
 from ilios.edge import requests
 from ilios.edge.errors import explain
 from ilios.edge.operation import FORM, JSON, Operation, Parameter, Response
-from schemas.replies import BatchLine, BatchManifest, Problem
+from schemas.replies import BatchLine, BatchManifest, DocumentChunk, Problem
 
 PROBLEM = "application/problem+json"
 API_DESCRIPTION = """\
@@ -52,7 +52,7 @@ SECURITY_SCHEMES = {
     },
 }
 
-EXTRA_SCHEMAS = (BatchLine, BatchManifest, Problem)
+EXTRA_SCHEMAS = (BatchLine, BatchManifest, DocumentChunk, Problem)
 """Described although no answer as a whole is one: they are parts of files."""
 
 

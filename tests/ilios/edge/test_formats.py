@@ -1,20 +1,21 @@
 """An output format is declared once: documents, their description and the CLI read it there."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 
 import pytest
 
 from actors.engines import Conversion
-from ilios.formats import FORMATS, Format, StoredDocument
+from ilios.formats import FORMATS
+from ilios.formats.declaration import Format, FormatOptions, StoredDocument
 from tests.ilios.edge.world import ID, World
 
 
-async def _shout(document: StoredDocument) -> AsyncIterator[bytes]:
+async def _shout(document: StoredDocument) -> AsyncGenerator[bytes, None]:
     async for piece in document.markdown:
         yield piece.upper()
 
 
-def _print(_name: str, conversion: Conversion) -> str:
+def _print(_name: str, conversion: Conversion, _options: FormatOptions) -> str:
     return "".join(conversion.pages).upper()
 
 
