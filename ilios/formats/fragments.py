@@ -19,10 +19,12 @@ PIECE = 16 * 1024
 """Characters of a piece: it ends at the next block that is in no list."""
 MAX_PIECE = 32 * 1024
 """Characters of a piece at most."""
+MAX_BLOCKS = 100_000
+"""Blocks of a page that are parsed, which takes seconds; what follows is shown as it is."""
 MAX_DEFINITIONS = 1000  # of links on a page
 ROWS = 200  # of a table in a piece
 
-_PLAIN = re.compile(r"[^\\`*_\[\]<&!$~\n]*")
+_MARKUP = re.compile(r"[\\`*\[\]<]|(?<!\w)_|_(?!\w)|&[#\w]+;|~~|\$.*\$", re.DOTALL)
 
 
 def fragments(page: Page) -> Iterator[str]:
@@ -31,9 +33,10 @@ def fragments(page: Page) -> Iterator[str]:
     for label, url in islice(blocks.definitions(text), MAX_DEFINITIONS):
         parser.define(label, url)
     pending: list[Block] = []
-    for block in blocks.blocks(text):
+    number = 0
+    for number, block in enumerate(blocks.blocks(text)):
         if pending and _is_full(pending, block):
-            yield _piece(text, pending, parser)
+            yield _piece(text, pending, parser if number <= MAX_BLOCKS else None)
             pending = []
         match block.kind:
             case Kind.DEFINITION:
@@ -45,7 +48,7 @@ def fragments(page: Page) -> Iterator[str]:
             case _:
                 pending.append(block)
     if pending:
-        yield _piece(text, pending, parser)
+        yield _piece(text, pending, parser if number <= MAX_BLOCKS else None)
 
 
 def _is_full(pending: list[Block], block: Block) -> bool:
@@ -55,10 +58,10 @@ def _is_full(pending: list[Block], block: Block) -> bool:
     return (block.is_apart and block.start - start >= PIECE) or block.end - start > MAX_PIECE
 
 
-def _piece(text: str, pending: list[Block], parser: PageParser) -> str:
+def _piece(text: str, pending: list[Block], parser: PageParser | None) -> str:
     block = pending[0]
     markdown = text[block.start : pending[-1].end]
-    if len(markdown) <= MAX_PIECE:
+    if parser is not None and len(markdown) <= MAX_PIECE:
         return parser.text(markdown)
     if block.kind is Kind.FENCE:
         _, _, code = markdown.partition("\n")
@@ -96,7 +99,7 @@ def _row(line: str, tag: str, styles: list[str], parser: PageParser) -> str:
 
 
 def _cell(cell: str, parser: PageParser) -> str:
-    if _PLAIN.fullmatch(cell) or len(cell) > MAX_PIECE:
+    if len(cell) > MAX_PIECE or not _MARKUP.search(cell):
         return escape(cell, quote=False)
     return parser.inline(cell)
 
