@@ -19,7 +19,7 @@ class _TextRenderer(PageRenderer):
         self._is_first = False
         text = PlainText()
         for fragment in fragments(page):
-            text.feed(fragment)
+            text.add(fragment)
             yield text.take()
         text.close()
         yield text.take() + "\n"

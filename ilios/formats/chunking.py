@@ -84,7 +84,7 @@ class Chunker:
         while self._path and self._path[-1][0] >= level:
             self._path.pop()
         plain = PlainText()
-        plain.feed(PageParser(number).inline(heading_text(block)[: 2 * MAX_HEADING]))
+        plain.add(PageParser(number).inline(heading_text(block)[: 2 * MAX_HEADING]))
         plain.close()
         self._path.append((level, " ".join(plain.take().split())[:MAX_HEADING]))
 

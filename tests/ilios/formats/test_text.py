@@ -14,7 +14,7 @@ from tests.ilios.formats.test_html import LINES, Reader, html
 def plain(markdown: str) -> str:
     text = PlainText()
     for fragment in fragments(Page(1, markdown)):
-        text.feed(fragment)
+        text.add(fragment)
     text.close()
     return text.take()
 
@@ -45,10 +45,9 @@ def test_marks_are_gone_and_meaning_stays(markdown: str, expected: str) -> None:
 
 
 def test_cells_are_separated_by_tabs() -> None:
-    table = (
-        "Before\n\n| a | b |\n|---|---|\n| 1<br>2 | **x** |\n| | [y](https://z.example) |\n\nAfter"
-    )
-    assert plain(table) == "Before\n\na\tb\n1 2\tx\n\ty\n\nAfter"
+    rows = "| 1<br>2 | **x** |\n| | [y](https://z.example) |\n| <&amp; | R&D\u2028\u00a0x |\n"
+    table = f"Before\n\n| a | b |\n|---|--:|\n{rows}\nAfter"
+    assert plain(table) == "Before\n\na\tb\n1 2\tx\n\ty\n<&\tR&D x\n\nAfter"
 
 
 def test_a_spanning_cell_keeps_the_columns_of_the_others() -> None:
