@@ -7,9 +7,14 @@ import msgspec
 
 from bus import subjects
 from schemas.batches import BatchEvent, BatchSubmitted
-from schemas.documents import ConversionEvent, DocumentEvent
+from schemas.documents import (
+    ConversionEvent,
+    DocumentEvent,
+    DocumentRejected,
+    DocumentSubmitted,
+)
 from schemas.events import AnyEvent
-from schemas.ids import is_tenant
+from schemas.ids import is_id, is_tenant
 from schemas.options import (
     NO_OPTIONS,
     ConversionOptions,
@@ -21,6 +26,8 @@ from schemas.options import (
 
 _D = TypeVar("_D", bound=DocumentEvent)
 _B = TypeVar("_B", bound=BatchEvent)
+
+MAX_REASON_CHARS = 500
 
 _encoder = msgspec.json.Encoder()
 _decoder: msgspec.json.Decoder[AnyEvent] = msgspec.json.Decoder(AnyEvent)
@@ -76,6 +83,32 @@ def decode(subject: str, body: bytes) -> AnyEvent:
     except RecursionError:
         raise MalformedEvent("the event is nested too deeply to be read") from None
     return event
+
+
+def rejection(subject: str, sequence: int, error: MalformedEvent) -> DocumentRejected | None:
+    """Return the rejection of a malformed submission of a document.
+
+    It belongs to the tenant and the id of its subject, whatever is in the event. None where the
+    subject has neither, or is that of another event.
+    """
+    try:
+        address = subjects.parse_document(subject)
+    except subjects.MalformedSubject:
+        return None
+    submitted = subjects.event_name(DocumentSubmitted)
+    if (
+        address.event != submitted
+        or not is_tenant(address.tenant)
+        or not is_id(address.document_id)
+    ):
+        return None
+    return DocumentRejected(
+        document_id=address.document_id,
+        tenant=address.tenant,
+        priority=address.priority,
+        sequence=sequence,
+        reason=f"The event is invalid: {error}"[:MAX_REASON_CHARS],
+    )
 
 
 def _decode_body(body: bytes) -> AnyEvent:

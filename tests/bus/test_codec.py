@@ -14,6 +14,7 @@ EVERY_KIND: list[AnyDocumentEvent] = [
     events.converted(),
     events.completed(),
     events.failed(),
+    events.rejected(),
 ]
 
 
