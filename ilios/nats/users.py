@@ -28,6 +28,7 @@ PUBLISH_SUBJECTS = ("ilios.document.submitted.*.{tenant}.*", "ilios.batch.submit
 IMPORTED_SUBJECTS = (
     "ilios.document.completed.*.{tenant}.*",
     "ilios.document.failed.*.{tenant}.*",
+    "ilios.document.rejected.*.{tenant}.*",
     "ilios.document.cancelled.*.{tenant}.*",
     "ilios.batch.completed.{tenant}.*",
 )
@@ -36,6 +37,7 @@ SUBSCRIBE_SUBJECTS = (
     "_INBOX.>",
     "ilios.document.completed.>",
     "ilios.document.failed.>",
+    "ilios.document.rejected.>",
     "ilios.document.cancelled.>",
     "ilios.batch.completed.>",
 )
