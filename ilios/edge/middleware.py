@@ -13,7 +13,7 @@ from ilios.integrity.faults import Faults
 
 HEALTH_PATHS = frozenset({"/health", "/livez", "/readyz"})
 """Answered even when there is no room for anything else."""
-STATIC_PATHS = frozenset({"/", "/docs", "/openapi.json"})
+STATIC_PATHS = frozenset({"/", "/docs", "/openapi.json", "/asyncapi.json"})
 """Answered from the program itself, whatever fault there is."""
 STATIC_PREFIX = "/docs/"
 """Path of the files of the pages."""

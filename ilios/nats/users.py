@@ -30,6 +30,7 @@ IMPORTED_SUBJECTS = (
     "ilios.document.failed.*.{tenant}.*",
     "ilios.document.rejected.*.{tenant}.*",
     "ilios.document.cancelled.*.{tenant}.*",
+    "ilios.batch.progressed.{tenant}.*",
     "ilios.batch.completed.{tenant}.*",
 )
 # Wider than the imports, so that a program can subscribe without its tenant in the subject.
@@ -39,6 +40,7 @@ SUBSCRIBE_SUBJECTS = (
     "ilios.document.failed.>",
     "ilios.document.rejected.>",
     "ilios.document.cancelled.>",
+    "ilios.batch.progressed.>",
     "ilios.batch.completed.>",
 )
 
