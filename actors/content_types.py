@@ -45,6 +45,7 @@ NAMES = {
     EPUB: "EPUB",
     TXT: "plain text",
     MARKDOWN: "Markdown",
+    LATEX: "LaTeX",
     RTF: "RTF",
     NOTEBOOK: "Jupyter notebooks",
 }

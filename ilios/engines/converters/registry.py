@@ -23,6 +23,7 @@ from actors.content_types import (
     HTML,
     JPEG,
     JPEG_2000,
+    LATEX,
     MARKDOWN,
     NOTEBOOK,
     PDF,
@@ -65,6 +66,7 @@ _CONVERTERS = {
     NOTEBOOK: Entry("ilios.engines.converters.web.notebook", "one"),
     TXT: Entry("ilios.engines.converters.text_files", "whole"),
     MARKDOWN: Entry("ilios.engines.converters.markdown_files", "one"),
+    LATEX: Entry("ilios.engines.converters.latex.convert", "one"),
     RTF: Entry("ilios.engines.converters.rtf.convert", "one"),
 }
 """Converters by content type."""
