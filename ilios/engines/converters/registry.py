@@ -17,15 +17,22 @@ from actors.content_types import (
     AVIF,
     BMP,
     DOCX,
+    EPUB,
     GIF,
     HEIC,
+    HTML,
     JPEG,
     JPEG_2000,
+    LATEX,
+    MARKDOWN,
+    NOTEBOOK,
     PDF,
     PNG,
     PPTX,
+    RTF,
     SUPPORTED_TYPES,
     TIFF,
+    TXT,
     WEBP,
 )
 from actors.engines import Password, Unconvertible
@@ -54,6 +61,13 @@ _CONVERTERS = {
     **dict.fromkeys((JPEG, BMP, HEIC, JPEG_2000), Entry("ilios.engines.converters.images", "one")),
     DOCX: Entry("ilios.engines.converters.docx", "one"),
     PPTX: Entry("ilios.engines.converters.pptx", "whole"),
+    HTML: Entry("ilios.engines.converters.web.html", "one"),
+    EPUB: Entry("ilios.engines.converters.web.epub", "whole"),
+    NOTEBOOK: Entry("ilios.engines.converters.web.notebook", "one"),
+    TXT: Entry("ilios.engines.converters.text_files", "whole"),
+    MARKDOWN: Entry("ilios.engines.converters.markdown_files", "one"),
+    LATEX: Entry("ilios.engines.converters.latex.convert", "one"),
+    RTF: Entry("ilios.engines.converters.rtf.convert", "one"),
 }
 """Converters by content type."""
 
