@@ -5,6 +5,7 @@ from collections.abc import Callable, Sequence
 from contextlib import closing
 from pathlib import Path
 
+import msgspec
 import pypdfium2
 
 from ilios.engines.layout.document import LaidOutPage, lay_out
@@ -52,7 +53,7 @@ def convert(
             converted = _convert(repaired, limits, progress, reading)
         if not any(page.result.markdown for page in converted.pages):
             raise
-        return Pages(converted.pages, f"{converted.model}+repaired", converted.total)
+        return msgspec.structs.replace(converted, model=f"{converted.model}+repaired")
 
 
 def _convert(
@@ -71,8 +72,14 @@ def _convert(
         def beat() -> None:
             progress(done, total)
 
-        scans = PageReader(beat, reading.languages, len(selected))
-        reader = DocumentReader(document, appearances, scans, reading.recognition or "auto")
+        scans = PageReader(beat, reading.languages, len(selected), reading.spent.pictures)
+        reader = DocumentReader(
+            document,
+            appearances,
+            scans,
+            reading.recognition or "auto",
+            image_bytes=reading.spent.image_bytes,
+        )
         for batch in parse_batches(path, document, selected, portion):
             drafts: list[Draft] = []
             slow = False
@@ -82,6 +89,7 @@ def _convert(
                 if done and slow and portion.is_over:
                     break
                 began = time.monotonic()
+                scans.allow_pictures(portion.first + done)
                 drafts.append(_draft(document, batch, index, reader))
                 if index == selected[0]:
                     drafts[-1].warnings += document_files(document)
@@ -96,7 +104,7 @@ def _convert(
                 beat()
             if portion.is_over:
                 break
-        return Pages(pages, _model(pages, scans), len(selected))
+        return Pages(pages, _model(pages, scans), len(selected), scans.pictures)
 
 
 def _outlines(
