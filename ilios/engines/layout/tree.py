@@ -232,7 +232,7 @@ class Collector:
     def _parts(self, cell: Element) -> list[list[Item]]:
         """Return the items of a cell by the parts it has."""
         parts: list[list[Item]] = [[]]
-        waiting: list[Element | int | None] = [*cell.children][::-1]
+        waiting: list[Element | int | None] = [*reversed(cell.children)]
         while waiting:
             child = waiting.pop()
             if isinstance(child, int):
@@ -242,9 +242,10 @@ class Collector:
                 parts.append([])
             elif child.role in PARTS:
                 parts.append([])
-                waiting += [None, *child.children[::-1]]
+                waiting.append(None)
+                waiting += reversed(child.children)
             else:
-                waiting += child.children[::-1]
+                waiting += reversed(child.children)
         return [part for part in parts if part]
 
     def _is_grid(self, table: Element, rows: list[Element]) -> bool:
