@@ -50,9 +50,13 @@ class ParsedBatch(Struct, frozen=True):
 
 
 def parse_batches(
-    path: Path, document: pypdfium2.PdfDocument, indices: Sequence[int], portion: Portion
+    path: Path,
+    document: pypdfium2.PdfDocument,
+    indices: Sequence[int],
+    portion: Portion,
+    size: int = BATCH_PAGES,
 ) -> Iterator[ParsedBatch]:
-    """Parse a document, which is also open, in batches of ``BATCH_PAGES`` of the selected pages.
+    """Parse a document, which is also open, in batches of so many of the selected pages.
 
     A batch begins at the same page whatever the portion, and is parsed whole: what its pages have
     in common may not depend on the portion.
@@ -68,8 +72,8 @@ def parse_batches(
             or number_tree.is_followable(document, folder)
         )
         first, last = portion.first, portion.first + len(portion.of(indices))
-        for start in range(first - first % BATCH_PAGES, last, BATCH_PAGES):
-            batch = indices[start : start + BATCH_PAGES]
+        for start in range(first - first % size, last, size):
+            batch = indices[start : start + size]
             trees = read_trees(document, batch) if followable else dict.fromkeys(batch)
             source = untagged.path if None in trees.values() else given
             if form_type == pdfium.FORMTYPE_NONE or source is None:

@@ -8,6 +8,7 @@ import pytest
 from ilios.engines.local.limits import EngineLimits
 from ilios.engines.pages import BATCH_PAGES, Portion, Reading, Spent
 from ilios.engines.pdf import convert, scans
+from schemas.options import PageRange
 from schemas.results import PageResult
 from tests import documents
 from tests.pdf_pages import Builder, lines
@@ -54,6 +55,19 @@ def test_portions_of_a_few_pages_are_the_pages_of_the_document(tmp_path: Path, p
     assert [page.footer for page in whole] == [f"Page {n} of {pages}" for n in range(1, pages + 1)]
     assert len({page.headings[0].level for page in whole}) > 1
     assert in_portions(path, 3 if pages < BATCH_PAGES else BATCH_PAGES // 2) == whole
+
+
+def test_a_page_by_itself_has_the_levels_and_running_lines_it_has_among_the_others(
+    tmp_path: Path,
+) -> None:
+    path = tmp_path / "document"
+    path.write_bytes(report(9))
+    whole = in_portions(path, None)
+    for number, page in enumerate(whole, 1):
+        reading = Reading(ranges=(PageRange(number, number),))
+        alone = convert.convert(path, EngineLimits(), lambda *_: None, reading)
+        assert [one.result for one in alone.pages] == [page]
+        assert alone.total == 1
 
 
 def test_pictures_are_read_within_one_budget_for_all_portions(
