@@ -7,6 +7,10 @@ a converter in ``ilios.engines.converters.registry``.
 PDF = "application/pdf"
 DOCX = "application/vnd.openxmlformats-officedocument.wordprocessingml.document"
 PPTX = "application/vnd.openxmlformats-officedocument.presentationml.presentation"
+XLSX = "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet"
+ODS = "application/vnd.oasis.opendocument.spreadsheet"
+CSV = "text/csv"
+TSV = "text/tab-separated-values"
 PNG = "image/png"
 JPEG = "image/jpeg"
 GIF = "image/gif"
@@ -31,6 +35,10 @@ NAMES = {
     JPEG_2000: "JPEG 2000",
     DOCX: "DOCX",
     PPTX: "PPTX",
+    XLSX: "XLSX",
+    ODS: "ODS",
+    CSV: "CSV",
+    TSV: "TSV",
 }
 """Names of the types in error messages; of those that only some machines convert there are none."""
 

@@ -16,11 +16,13 @@ from actors.content_types import (
     HEIC,
     JPEG,
     JPEG_2000,
+    ODS,
     PDF,
     PNG,
     PPTX,
     TIFF,
     WEBP,
+    XLSX,
 )
 
 SNIFF_LENGTH = 64 * 1024
@@ -55,9 +57,15 @@ _BMP_HEADER_SIZES = frozenset({12, 40, 52, 56, 64, 108, 124})
 # Signature of an entry, offset of the length of its name, offset of its name.
 _LOCAL_ENTRY = (b"PK\x03\x04", 26, 30)
 _DIRECTORY_ENTRY = (b"PK\x01\x02", 28, 46)
-_ZIP_MAIN_PARTS = ((b"word/document.xml", DOCX), (b"ppt/presentation.xml", PPTX))
+_ZIP_MAIN_PARTS = (
+    (b"word/document.xml", DOCX),
+    (b"ppt/presentation.xml", PPTX),
+    (b"xl/workbook.xml", XLSX),
+)
+# The content of the first entry of an OpenDocument file (ISO/IEC 26300-3, 3.3).
+_MIMETYPES = ((b"application/vnd.oasis.opendocument.spreadsheet", ODS),)
+_MIMETYPE_AT = 30
 _ZIP_KINDS = (
-    (b"xl/workbook.xml", "an Excel workbook (.xlsx)"),
     (b"xl/workbook.bin", "an Excel workbook (.xlsb)"),
     (b"META-INF/container.xml", "an EPUB book"),
     (b"content.xml", "an OpenDocument file"),
@@ -102,7 +110,8 @@ def sniff(head: bytes, tail: bytes) -> str | None:
         return image
     if head.startswith(_ZIP_STARTS):
         names = set(_zip_names(head, tail))
-        return next((kind for part, kind in _ZIP_MAIN_PARTS if part in names), None)
+        kind = next((kind for part, kind in _ZIP_MAIN_PARTS if part in names), None)
+        return kind or _declared_kind(head)
     if _PDF_HEADER.search(head, 0, _PDF_HEADER_WITHIN + len(b"%PDF-")):
         return PDF
     return None
@@ -124,6 +133,15 @@ def describe(head: bytes, tail: bytes) -> str:
     if head.lstrip().startswith(b"{\\rtf"):
         return "an RTF document"
     return "a text file" if _is_text(head) else "a file of an unknown type"
+
+
+def _declared_kind(head: bytes) -> str | None:
+    """Return the type that the first entry of a ZIP file declares: templates as documents."""
+    if not head.startswith(b"mimetype", _MIMETYPE_AT):
+        return None
+    (more,) = struct.unpack_from("<H", head, _MIMETYPE_AT - 2)
+    at = _MIMETYPE_AT + len(b"mimetype") + more
+    return next((kind for start, kind in _MIMETYPES if head.startswith(start, at)), None)
 
 
 def _image_type(head: bytes) -> str | None:

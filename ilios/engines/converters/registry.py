@@ -16,17 +16,21 @@ from msgspec import Struct
 from actors.content_types import (
     AVIF,
     BMP,
+    CSV,
     DOCX,
     GIF,
     HEIC,
     JPEG,
     JPEG_2000,
+    ODS,
     PDF,
     PNG,
     PPTX,
     SUPPORTED_TYPES,
     TIFF,
+    TSV,
     WEBP,
+    XLSX,
 )
 from actors.engines import Password, Unconvertible
 from ilios.engines.local.limits import EngineLimits
@@ -54,6 +58,10 @@ _CONVERTERS = {
     **dict.fromkeys((JPEG, BMP, HEIC, JPEG_2000), Entry("ilios.engines.converters.images", "one")),
     DOCX: Entry("ilios.engines.converters.docx", "one"),
     PPTX: Entry("ilios.engines.converters.pptx", "whole"),
+    XLSX: Entry("ilios.engines.converters.sheets.xlsx", "whole"),
+    ODS: Entry("ilios.engines.converters.sheets.ods", "whole"),
+    CSV: Entry("ilios.engines.converters.sheets.delimited", "one"),
+    TSV: Entry("ilios.engines.converters.sheets.delimited", "one"),
 }
 """Converters by content type."""
 

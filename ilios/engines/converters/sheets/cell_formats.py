@@ -1,10 +1,20 @@
 """Cells as they are shown: a format code applied to a number, a text or a truth value."""
 
 import math
+import re
+from typing import Literal
+
+from msgspec import Struct
 
 from ilios.engines.converters.sheets.format_codes import Section, Token, parse_code
 from ilios.engines.converters.sheets.shown_dates import DAYS_1904, show_date
-from ilios.engines.converters.sheets.shown_numbers import LARGEST, show_general, show_number
+from ilios.engines.converters.sheets.shown_numbers import (
+    LARGEST,
+    Fixed,
+    fixed,
+    show_general,
+    show_number,
+)
 
 _ISO, _ISO_TIME = "yyyy-mm-dd", "yyyy-mm-dd h:mm"
 _ACCOUNTING = '_(* #,##0{0}_);_(* \\(#,##0{0}\\);_(* "-"{1}_);_(@_)'
@@ -55,6 +65,27 @@ ISO 8601 is used, which everybody reads the same way.
 """
 
 
+_NOT_ZERO = re.compile("[1-9]")
+
+
+class _Prepared(Struct, frozen=True):
+    """A section with what it shows."""
+
+    section: Section
+    kind: Literal["general", "date", "number", "literals"]
+    fixed: Fixed | None = None
+
+
+def _prepare(section: Section) -> _Prepared:
+    if section.has("general"):
+        return _Prepared(section, "general")
+    if section.has("date", "elapsed", "half"):
+        return _Prepared(section, "date")
+    if section.has("digit"):
+        return _Prepared(section, "number", fixed(section))
+    return _Prepared(section, "literals")
+
+
 class CellFormat:
     """A format code, parsed; ``from_1904`` counts days from 1904 in place of 1900."""
 
@@ -64,9 +95,11 @@ class CellFormat:
         self._text = next((s for s in sections if s.has("text")), None)
         if len(sections) == 4:
             self._text = sections[3]
-        self._sections = tuple(s for s in sections[:3] if s is not self._text) or (_GENERAL,)
-        self._is_general = self._sections == (_GENERAL,)
-        self.is_date = self._sections[0].has("date", "elapsed", "half")
+        numbers = [_prepare(s) for s in sections[:3] if s is not self._text]
+        self._prepared = numbers or [_GENERAL]
+        self._has_conditions = any(one.section.condition for one in self._prepared)
+        self._is_general = self._prepared == [_GENERAL]
+        self.is_date = self._prepared[0].kind == "date"
         self.shows_texts_as_they_are = self._text is None or [
             token.kind for token in self._text.tokens
         ] in (["text"], ["general"])
@@ -91,36 +124,39 @@ class CellFormat:
             return repr(value)
         if self._is_general:
             return show_general(value)
-        section, negative = self._choose(value)
-        if section.has("general"):
-            at = next(n for n, token in enumerate(section.tokens) if token.kind == "general")
-            before, after = section.tokens[:at], section.tokens[at + 1 :]
-            number = show_general(value if negative else abs(value))
-            return f"{_literals(before)}{number}{_literals(after)}"
-        if section.has("date", "elapsed", "half"):
-            shown = show_date(section, value, from_1904=self._from_1904)
-            return show_general(value) if shown is None else shown
-        if not section.has("digit"):
-            minus = negative and value < 0 and bool(section.tokens)
-            return f"-{_literals(section.tokens)}" if minus else _literals(section.tokens)
-        shown = show_number(section, value)
-        minus = negative and value < 0 and any(digit in shown for digit in "123456789")
-        return f"-{shown}" if minus else shown
+        chosen, negative = self._choose(value)
+        section = chosen.section
+        match chosen.kind:
+            case "number":
+                simple = chosen.fixed
+                shown = show_number(section, value) if simple is None else simple.show(value)
+                minus = negative and value < 0 and _NOT_ZERO.search(shown) is not None
+                return f"-{shown}" if minus else shown
+            case "date":
+                date = show_date(section, value, from_1904=self._from_1904)
+                return show_general(value) if date is None else date
+            case "general":
+                at = next(n for n, token in enumerate(section.tokens) if token.kind == "general")
+                before, after = section.tokens[:at], section.tokens[at + 1 :]
+                number = show_general(value if negative else abs(value))
+                return f"{_literals(before)}{number}{_literals(after)}"
+        minus = negative and value < 0 and bool(section.tokens)
+        return f"-{_literals(section.tokens)}" if minus else _literals(section.tokens)
 
-    def _choose(self, value: float) -> tuple[Section, bool]:
+    def _choose(self, value: float) -> tuple[_Prepared, bool]:
         """Return the section for a number, and whether it shows the sign of a negative one."""
-        sections = self._sections
-        if any(section.condition for section in sections):
-            for section in sections:
-                if section.condition is None or section.condition.holds(value):
-                    only_negative = section.condition and section.condition.only_negative
-                    return section, not only_negative
+        prepared = self._prepared
+        if self._has_conditions:
+            for one in prepared:
+                condition = one.section.condition
+                if condition is None or condition.holds(value):
+                    return one, condition is None or not condition.only_negative
             return _GENERAL, True
-        if len(sections) > 1 and value < 0:
-            return sections[1], False
-        if len(sections) > 2 and value == 0:
-            return sections[2], False
-        return sections[0], True
+        if len(prepared) > 1 and value < 0:
+            return prepared[1], False
+        if len(prepared) > 2 and value == 0:
+            return prepared[2], False
+        return prepared[0], True
 
 
 def _literals(tokens: tuple[Token, ...]) -> str:
@@ -128,4 +164,4 @@ def _literals(tokens: tuple[Token, ...]) -> str:
     return "".join(token.text for token in tokens if token.kind in shown)
 
 
-_GENERAL = parse_code("General")[0]
+_GENERAL = _prepare(parse_code("General")[0])

@@ -1,8 +1,11 @@
 """Numbers as a section of a format code shows them: decimals, thousands, exponents, fractions."""
 
 import math
+import re
 from decimal import ROUND_HALF_UP, Context, Decimal
 from fractions import Fraction
+
+from msgspec import Struct
 
 from ilios.engines.converters.sheets.format_codes import Section, Token
 
@@ -15,6 +18,7 @@ LARGEST = 1e300
 MAX_DENOMINATOR_DIGITS = 7
 MAX_DECIMALS = 30
 MAX_PERCENTS = 4
+_FIXED = re.compile(r"([\0%]*)((#,##)?0(?:\.(0{1,30}))?)([\0%]*)")
 _EXACT = Context(prec=400, rounding=ROUND_HALF_UP)
 
 
@@ -33,6 +37,43 @@ def show_general(value: float) -> str:
         return f"{_rounded(value, 0):f}"
     mantissa, _, power = f"{value:.5E}".partition("E")
     return f"{mantissa.rstrip('0').rstrip('.')}E{power}"
+
+
+class Fixed(Struct, frozen=True):
+    """A section of the most frequent kind: texts around one number with fixed decimals."""
+
+    before: str
+    after: str
+    decimals: int
+    power: int
+    form: str
+    unit: Decimal
+
+    def show(self, value: float) -> str:
+        """Return a number as the section shows it; its sign is not shown."""
+        number = Decimal(f"{abs(value):.15g}")
+        if self.power:
+            number = _EXACT.scaleb(number, self.power)
+        return f"{self.before}{_EXACT.quantize(number, self.unit):{self.form}}{self.after}"
+
+
+def fixed(section: Section) -> Fixed | None:
+    """Return a section as a ``Fixed``; None if it is of another kind."""
+    code = "".join("\0" if token.kind == "literal" else token.text for token in section.tokens)
+    found = _FIXED.fullmatch(code)
+    if found is None:
+        return None
+    start, end = found.span(2)
+    before, after = section.tokens[:start], section.tokens[end:]
+    decimals = len(found[4] or "")
+    return Fixed(
+        "".join(token.text for token in before),
+        "".join(token.text for token in after),
+        decimals,
+        2 * sum(token.kind == "percent" for token in (*before, *after)),
+        f"{',' if found[3] else ''}.{decimals}f",
+        Decimal(1).scaleb(-decimals),
+    )
 
 
 def show_number(section: Section, value: float) -> str:
