@@ -17,11 +17,13 @@ from actors.content_types import (
     HEIC,
     JPEG,
     JPEG_2000,
+    ODS,
     PDF,
     PNG,
     PPTX,
     TIFF,
     WEBP,
+    XLSX,
 )
 from actors.text_sniffing import NO_CLAIM, Claim, is_text, names_text, sniff_text
 
@@ -61,9 +63,12 @@ _ZIP_MAIN_PARTS = (
     (b"word/document.xml", DOCX),
     (b"ppt/presentation.xml", PPTX),
     (b"META-INF/container.xml", EPUB),
+    (b"xl/workbook.xml", XLSX),
 )
+# The content of the first entry of an OpenDocument file (ISO/IEC 26300-3, 3.3).
+_MIMETYPES = ((b"application/vnd.oasis.opendocument.spreadsheet", ODS),)
+_MIMETYPE_AT = 30
 _ZIP_KINDS = (
-    (b"xl/workbook.xml", "an Excel workbook (.xlsx)"),
     (b"xl/workbook.bin", "an Excel workbook (.xlsb)"),
     (b"content.xml", "an OpenDocument file"),
     (b"[Content_Types].xml", "an Office file of an unsupported kind"),
@@ -104,7 +109,8 @@ def sniff(head: bytes, tail: bytes, claim: Claim = NO_CLAIM) -> str | None:
         return image
     if head.startswith(_ZIP_STARTS):
         names = set(_zip_names(head, tail))
-        return next((kind for part, kind in _ZIP_MAIN_PARTS if part in names), None)
+        kind = next((kind for part, kind in _ZIP_MAIN_PARTS if part in names), None)
+        return kind or _declared_kind(head)
     header = _PDF_HEADER.search(head, 0, _PDF_HEADER_WITHIN + len(b"%PDF-"))
     if header and (header.start() == 0 or not names_text(claim)):
         return PDF
@@ -125,6 +131,15 @@ def describe(head: bytes, tail: bytes) -> str:
     if is_text(head, tail):
         return "text, but its name or its declared type is that of something else"
     return "a file of an unknown type"
+
+
+def _declared_kind(head: bytes) -> str | None:
+    """Return the type that the first entry of a ZIP file declares: templates as documents."""
+    if not head.startswith(b"mimetype", _MIMETYPE_AT):
+        return None
+    (more,) = struct.unpack_from("<H", head, _MIMETYPE_AT - 2)
+    at = _MIMETYPE_AT + len(b"mimetype") + more
+    return next((kind for start, kind in _MIMETYPES if head.startswith(start, at)), None)
 
 
 def _image_type(head: bytes) -> str | None:

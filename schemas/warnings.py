@@ -79,6 +79,10 @@ MESSAGES = {
         "beyond ASCII may be wrong."
     ),
     "image_text_unread": "The page has images with text that was not read.",
+    "formulas_without_result": (
+        "The results of formulas are not in the file, and the formulas are given in their place; "
+        "save it in a spreadsheet program to have them: {detail}."
+    ),
 }
 """The sentence for the owner by code; ``{detail}`` is filled in."""
 

@@ -16,6 +16,7 @@ from msgspec import Struct
 from actors.content_types import (
     AVIF,
     BMP,
+    CSV,
     DOCX,
     EPUB,
     GIF,
@@ -26,14 +27,17 @@ from actors.content_types import (
     LATEX,
     MARKDOWN,
     NOTEBOOK,
+    ODS,
     PDF,
     PNG,
     PPTX,
     RTF,
     SUPPORTED_TYPES,
     TIFF,
+    TSV,
     TXT,
     WEBP,
+    XLSX,
 )
 from actors.engines import Password, Unconvertible
 from ilios.engines.local.limits import EngineLimits
@@ -68,6 +72,10 @@ _CONVERTERS = {
     MARKDOWN: Entry("ilios.engines.converters.markdown_files", "one"),
     LATEX: Entry("ilios.engines.converters.latex.convert", "one"),
     RTF: Entry("ilios.engines.converters.rtf.convert", "one"),
+    XLSX: Entry("ilios.engines.converters.sheets.xlsx", "whole"),
+    ODS: Entry("ilios.engines.converters.sheets.ods", "whole"),
+    CSV: Entry("ilios.engines.converters.sheets.delimited", "one"),
+    TSV: Entry("ilios.engines.converters.sheets.delimited", "one"),
 }
 """Converters by content type."""
 
