@@ -39,7 +39,6 @@ LIBRARIES = {
     "numpy": ("ilios/engines/",),
     "onnxruntime": ("ilios/engines/",),
     "PIL": ("ilios/engines/", "ilios/score/"),
-    "pptx": ("ilios/engines/",),
     "pypdfium2": ("ilios/engines/", "ilios/score/"),
     "rapidocr": ("ilios/engines/",),
     "sqlite3": ("ilios/",),

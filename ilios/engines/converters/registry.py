@@ -53,7 +53,7 @@ _CONVERTERS = {
     ),
     **dict.fromkeys((JPEG, BMP, HEIC, JPEG_2000), Entry("ilios.engines.converters.images", "one")),
     DOCX: Entry("ilios.engines.converters.docx", "one"),
-    PPTX: Entry("ilios.engines.converters.pptx", "whole"),
+    PPTX: Entry("ilios.engines.converters.slides.convert", "whole"),
 }
 """Converters by content type."""
 

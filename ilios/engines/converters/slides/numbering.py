@@ -1,0 +1,72 @@
+"""Automatic numbers of paragraphs, in the schemes of ``a:buAutoNum``."""
+
+from msgspec import Struct
+
+_ROMAN = (
+    *((1000, "m"), (900, "cm"), (500, "d"), (400, "cd"), (100, "c"), (90, "xc"), (50, "l")),
+    *((40, "xl"), (10, "x"), (9, "ix"), (5, "v"), (4, "iv"), (1, "i")),
+)
+_MAX_LETTERED, _MAX_ROMAN = 26 * 20, 4000
+
+
+class Scheme(Struct, frozen=True):
+    """A scheme, such as ``romanLcPeriod``, and the number it begins with."""
+
+    name: str
+    start: int
+
+
+class Counters:
+    """The numbers of the paragraphs of one text, by level."""
+
+    def __init__(self) -> None:
+        self._counts: dict[int, tuple[Scheme, int]] = {}
+
+    def next(self, level: int, scheme: Scheme) -> str:
+        """Return the mark of the next numbered paragraph: ``3.``, or ``- iii.`` for no digits."""
+        self._counts = {at: one for at, one in self._counts.items() if at <= level}
+        before, number = self._counts.get(level, (None, 0))
+        number = number + 1 if before == scheme else scheme.start
+        self._counts[level] = (scheme, number)
+        return marker(scheme.name, number)
+
+    def interrupt(self, level: int) -> None:
+        """Begin anew at this level and below: a paragraph without a number stands there."""
+        self._counts = {at: one for at, one in self._counts.items() if at < level}
+
+
+def marker(scheme: str, number: int) -> str:
+    """Return the mark of a list item in Markdown, which has lists with digits only.
+
+    Other numbers, and those in parentheses, are the text of an item with a bullet.
+    """
+    if scheme.startswith("alpha"):
+        text = _letters(number)
+    elif scheme.startswith("roman"):
+        text = _roman(number)
+    else:
+        text = str(number)
+    if scheme.startswith(("alphaUc", "romanUc")):
+        text = text.upper()
+    if scheme.endswith("ParenBoth"):
+        return f"- ({text})"
+    text += ")" if scheme.endswith("ParenR") else "."
+    return text if text[0].isdigit() else f"- {text}"
+
+
+def _letters(number: int) -> str:
+    """Return a, b, ..., z, aa, bb, ..."""
+    if not 0 < number <= _MAX_LETTERED:
+        return str(number)
+    times, place = divmod(number - 1, 26)
+    return chr(ord("a") + place) * (times + 1)
+
+
+def _roman(number: int) -> str:
+    if not 0 < number < _MAX_ROMAN:
+        return str(number)
+    text = ""
+    for value, sign in _ROMAN:
+        text += sign * (number // value)
+        number %= value
+    return text
