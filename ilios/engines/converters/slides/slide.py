@@ -14,6 +14,7 @@ from ilios.engines.converters.slides.deck import Deck
 from ilios.engines.converters.slides.frames import FrameWriter
 from ilios.engines.converters.slides.names import A, P, local
 from ilios.engines.converters.slides.notices import Notices
+from ilios.engines.converters.slides.numbering import keep_apart
 from ilios.engines.converters.slides.order import reading_order
 from ilios.engines.converters.slides.pictures import SlidePictures
 from ilios.engines.converters.slides.shapes import Shape, ShapeReader
@@ -81,7 +82,7 @@ class _SlideWriter:
 
     def page(self, index: int) -> ConvertedPage:
         """Return the slide as a page."""
-        blocks = list(self._blocks())
+        blocks = keep_apart(list(self._blocks()))
         hidden = HIDDEN if self._root.get("show", "1") in ("0", "false") else ""
         titles = [f"# {title}" for title in self._titles]
         after = [self._notes(), *self._comments()]

@@ -9,7 +9,7 @@ from ilios.engines.converters import inline, markdown
 from ilios.engines.converters.inline import Run
 from ilios.engines.converters.opc import Relationship
 from ilios.engines.converters.slides.names import A, R, integer, is_on, local
-from ilios.engines.converters.slides.numbering import Counters, Scheme
+from ilios.engines.converters.slides.numbering import APART, Counters, Item, Scheme, marker
 from ilios.engines.converters.slides.styles import TextStyle, level_of
 
 _SHOWN_ELSEWHERE = ("slidenum", "datetime")
@@ -40,32 +40,48 @@ class Links:
 
 def paragraphs(body: Any, links: Links, style: TextStyle = NO_STYLE) -> str:
     """Return the paragraphs of a text body; those with bullets or numbers are lists."""
-    lines: list[str] = []
-    counters = Counters()
-    above: list[tuple[int, int]] = []
+    written = _Paragraphs()
     for paragraph in body.iterchildren(f"{A}p"):
         text = inline.render(runs(paragraph, links))
-        if not text.strip():
-            continue
-        level, bullet = level_of(paragraph), style.bullet(paragraph)
-        while above and above[-1][0] >= level:
-            above.pop()
+        if text.strip():
+            written.add(text, level_of(paragraph), style.bullet(paragraph))
+    return "\n".join(written.lines).strip("\n")
+
+
+class _Paragraphs:
+    """The lines of paragraphs and of lists."""
+
+    def __init__(self) -> None:
+        self.lines: list[str] = []
+        self._counters = Counters()
+        self._above: list[Item] = []
+
+    def add(self, text: str, level: int, bullet: Any) -> None:
+        """Add a paragraph, which is an item of a list if it has a bullet or a number."""
         if bullet is None:
-            counters.interrupt(level)
-            above.clear()
-            lines += ["", inline.escape_line_starts(_lines(text)), ""]
-            continue
-        mark = "-"
-        if local(bullet) == "buAutoNum":
-            start = max(integer(bullet.get("startAt"), 1), 0)
-            mark = counters.next(level, Scheme(bullet.get("type", "arabicPeriod"), start))
-        else:
-            counters.interrupt(level)
+            self._counters.interrupt(level)
+            self._above.clear()
+            self.lines += ["", inline.escape_line_starts(_lines(text)), ""]
+            return
+        item = self._item(level, bullet)
+        before = None
+        while self._above and self._above[-1].level >= level:
+            before = self._above.pop()
         # Deeper items begin below the text of the one above them, or they would be no part of it.
-        indent = " " * sum(width for _, width in above)
-        lines.append(f"{indent}{mark} {inline.escape_line_starts(markdown.one_line(text))}")
-        above.append((level, len(mark.split()[0]) + 1))
-    return "\n".join(lines).strip("\n")
+        indent = " " * sum(one.width for one in self._above)
+        if before and before.level == level and not item.goes_on(before):
+            self.lines.append(f"{indent}{APART}")
+        words = inline.escape_line_starts(markdown.one_line(text))
+        self.lines.append(f"{indent}{item.mark} {words}")
+        self._above.append(item)
+
+    def _item(self, level: int, bullet: Any) -> Item:
+        if local(bullet) != "buAutoNum":
+            self._counters.interrupt(level)
+            return Item(level, "-")
+        start = max(integer(bullet.get("startAt"), 1), 0)
+        scheme = Scheme(bullet.get("type", "arabicPeriod"), start)
+        return Item(level, marker(scheme.name, self._counters.next(level, scheme)))
 
 
 def one_line(body: Any, links: Links, *, plain: bool = False) -> str:
