@@ -25,7 +25,7 @@ from tests.presentations import (
     title,
 )
 
-WORDS = [
+WORDS = "amber brook cedar delta ember fjord grove heron inlet jetty kelp".split()  # noqa: SIM905
     "amber",
     "brook",
     "cedar",
