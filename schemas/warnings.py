@@ -61,6 +61,8 @@ MESSAGES = {
         "Files are attached to the document, or to a place on the page, and are not converted: "
         "{detail}."
     ),
+    "part_unreadable": "A part of the document could not be read and is left out: {detail}.",
+    "content_left_out": "The document has more than is converted; left out: {detail}.",
     "xfa_placeholder": (
         "The document is an XFA form, whose content only some viewers show; what is converted is "
         "the placeholder for other viewers."
