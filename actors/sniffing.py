@@ -22,6 +22,7 @@ from actors.content_types import (
     TIFF,
     WEBP,
 )
+from actors.office_sniffing import office_type
 
 SNIFF_LENGTH = 64 * 1024
 """Bytes of each end: a ZIP directory ends at most this far before the end of its file."""
@@ -102,7 +103,8 @@ def sniff(head: bytes, tail: bytes) -> str | None:
         return image
     if head.startswith(_ZIP_STARTS):
         names = set(_zip_names(head, tail))
-        return next((kind for part, kind in _ZIP_MAIN_PARTS if part in names), None)
+        by_name = next((kind for part, kind in _ZIP_MAIN_PARTS if part in names), None)
+        return by_name or office_type(head, tail)
     if _PDF_HEADER.search(head, 0, _PDF_HEADER_WITHIN + len(b"%PDF-")):
         return PDF
     return None

@@ -151,16 +151,8 @@ def docx(*body: str, image: bytes = b"") -> bytes:
         f'<w:name w:val="heading {level}"/></w:style>'
         for level in (1, 2)
     )
-    types = (
-        '<Types xmlns="http://schemas.openxmlformats.org/package/2006/content-types">'
-        '<Default Extension="rels" '
-        'ContentType="application/vnd.openxmlformats-package.relationships+xml"/>'
-        '<Default Extension="xml" ContentType="application/xml"/>'
-        '<Default Extension="png" ContentType="image/png"/>'
-        f'<Override PartName="/word/document.xml" ContentType="{DOCX}.main+xml"/></Types>'
-    )
     parts: dict[str, str | bytes] = {
-        "[Content_Types].xml": types,
+        "[Content_Types].xml": content_types("word/document.xml"),
         "_rels/.rels": _relationships({"rId1": ("officeDocument", "word/document.xml")}),
         "word/_rels/document.xml.rels": _relationships(
             {"rId1": ("styles", "styles.xml"), "rId9": ("image", "media/image1.png")}
@@ -171,6 +163,18 @@ def docx(*body: str, image: bytes = b"") -> bytes:
         "word/media/image1.png": image or image_file(Image.new("RGB", (8, 8)), "PNG"),
     }
     return zip_of(parts)
+
+
+def content_types(main_part: str, kind: str = f"{DOCX}.main+xml") -> str:
+    """Return the content types of an Office file whose main part is of this kind."""
+    return (
+        '<Types xmlns="http://schemas.openxmlformats.org/package/2006/content-types">'
+        '<Default Extension="rels" '
+        'ContentType="application/vnd.openxmlformats-package.relationships+xml"/>'
+        '<Default Extension="xml" ContentType="application/xml"/>'
+        '<Default Extension="png" ContentType="image/png"/>'
+        f'<Override PartName="/{main_part}" ContentType="{kind}"/></Types>'
+    )
 
 
 def _relationships(targets: Mapping[str, tuple[str, str]]) -> str:

@@ -52,7 +52,7 @@ _CONVERTERS = {
         (PNG, GIF, WEBP, TIFF, AVIF), Entry("ilios.engines.converters.images", "divided")
     ),
     **dict.fromkeys((JPEG, BMP, HEIC, JPEG_2000), Entry("ilios.engines.converters.images", "one")),
-    DOCX: Entry("ilios.engines.converters.docx", "one"),
+    DOCX: Entry("ilios.engines.converters.docx.convert", "one"),
     PPTX: Entry("ilios.engines.converters.slides.convert", "whole"),
 }
 """Converters by content type."""
