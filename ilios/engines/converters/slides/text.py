@@ -6,9 +6,10 @@ from typing import Any
 from msgspec import structs
 
 from ilios.engines.converters import inline, markdown
+from ilios.engines.converters.docx.equations import latex
 from ilios.engines.converters.inline import Run
 from ilios.engines.converters.opc import Relationship
-from ilios.engines.converters.slides.names import A, R, integer, is_on, local
+from ilios.engines.converters.slides.names import MATH, A, R, integer, is_on, local
 from ilios.engines.converters.slides.numbering import APART, Counters, Item, Scheme, marker
 from ilios.engines.converters.slides.styles import TextStyle, level_of
 
@@ -116,6 +117,19 @@ def runs(paragraph: Any, links: Links) -> Iterator[Run]:
             yield _run(child, links)
         elif name == "br":
             yield Run("\n")
+        elif name == "m":  # a14:m
+            sign = "$$" if _is_block(paragraph) else "$"
+            found = [f"{sign}{latex(one)}{sign}" for one in child.iter(f"{MATH}oMath")]
+            yield Run(("\n" if sign == "$$" else " ").join(found), markup=True)
+
+
+def _is_block(paragraph: Any) -> bool:
+    """Whether a paragraph has equations on lines of their own, and nothing else."""
+    has_text = any((one.text or "").strip() for one in paragraph.iter(f"{A}t"))
+    bulleted = paragraph.find(f"{A}pPr/{A}buChar") is not None
+    return (
+        not has_text and not bulleted and next(paragraph.iter(f"{MATH}oMathPara"), None) is not None
+    )
 
 
 def _is_text(field: Any) -> bool:

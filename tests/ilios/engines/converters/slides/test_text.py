@@ -143,6 +143,21 @@ def test_styles_of_words_and_links_stay(converted: Converted) -> None:
     assert page.result.hyperlinks == ("https://example.org/a%28b%29",)
 
 
+def test_equations_are_latex_within_their_paragraph(written: Written) -> None:
+    def letters(text: str) -> str:
+        return f"<m:r><m:t>{text}</m:t></m:r>"
+
+    power = f"<m:sSup><m:e>{letters('x')}</m:e><m:sup>{letters('2')}</m:sup></m:sSup>"
+    equation = (
+        '<mc:AlternateContent xmlns:mc="http://schemas.openxmlformats.org/markup-compatibility/2006'
+        '"><mc:Choice Requires="a14"><x:m xmlns:x="urn:a14" xmlns:m="http://schemas.openxmlformats'
+        f'.org/officeDocument/2006/math"><m:oMathPara><m:oMath>{power}</m:oMath></m:oMathPara></x:m>'
+        "</mc:Choice><mc:Fallback>a picture</mc:Fallback></mc:AlternateContent>"
+    )
+    assert written(shape(runs(run("The area is "), equation, run(".")))) == "The area is $x^{2}$."
+    assert written(shape(runs(equation), paragraph("is all"))) == "$$x^{2}$$\n\nis all"
+
+
 def test_markup_in_texts_is_shown_and_not_obeyed(written: Written) -> None:
     assert written(box("# no *heading*")) == "\\# no \\*heading\\*"
     assert written(body(paragraph("1. no list"))) == "- 1\\. no list"
