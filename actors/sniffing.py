@@ -25,6 +25,7 @@ from actors.content_types import (
     WEBP,
     XLSX,
 )
+from actors.office_sniffing import office_type
 from actors.text_sniffing import NO_CLAIM, Claim, is_text, names_text, sniff_text
 
 SNIFF_LENGTH = 64 * 1024
@@ -110,7 +111,7 @@ def sniff(head: bytes, tail: bytes, claim: Claim = NO_CLAIM) -> str | None:
     if head.startswith(_ZIP_STARTS):
         names = set(_zip_names(head, tail))
         kind = next((kind for part, kind in _ZIP_MAIN_PARTS if part in names), None)
-        return kind or _declared_kind(head)
+        return kind or _declared_kind(head) or office_type(head, tail)
     header = _PDF_HEADER.search(head, 0, _PDF_HEADER_WITHIN + len(b"%PDF-"))
     if header and (header.start() == 0 or not names_text(claim)):
         return PDF

@@ -63,8 +63,8 @@ _CONVERTERS = {
         (PNG, GIF, WEBP, TIFF, AVIF), Entry("ilios.engines.converters.images", "divided")
     ),
     **dict.fromkeys((JPEG, BMP, HEIC, JPEG_2000), Entry("ilios.engines.converters.images", "one")),
-    DOCX: Entry("ilios.engines.converters.docx", "one"),
-    PPTX: Entry("ilios.engines.converters.pptx", "whole"),
+    DOCX: Entry("ilios.engines.converters.docx.convert", "one"),
+    PPTX: Entry("ilios.engines.converters.slides.convert", "whole"),
     HTML: Entry("ilios.engines.converters.web.html", "one"),
     EPUB: Entry("ilios.engines.converters.web.epub", "whole"),
     NOTEBOOK: Entry("ilios.engines.converters.web.notebook", "one"),
