@@ -13,20 +13,20 @@ from tests.waiting import wait_until
 __all__ = ["ROOT", "RunningService", "Target", "running_service"]
 
 FAILPOINT_TIMEOUT = 60.0  # seconds
+DEFAULTS = {
+    "PORT": "0",
+    "ILIOS_NATS_PORT": "0",
+    "ILIOS_LOG_FORMAT": "json",
+    "ILIOS_LOG_LEVEL": "warning",
+}
+"""Settings of the service where a journey has no others."""
 
 
 class RunningService(ServiceProcess):
     """`ilios serve` on a free port, killed when it reaches the failpoint ``armed``."""
 
     def __init__(self, data_dir: Path, **environ: str) -> None:
-        defaults = {
-            "PORT": "0",
-            "ILIOS_NATS_PORT": "0",
-            "ILIOS_DATA_DIR": str(data_dir),
-            "ILIOS_LOG_FORMAT": "json",
-            "ILIOS_LOG_LEVEL": "warning",
-        }
-        super().__init__(defaults | environ)
+        super().__init__(DEFAULTS | {"ILIOS_DATA_DIR": str(data_dir)} | environ)
         self.data_dir = data_dir
         self.armed: Failpoint | None = None
 

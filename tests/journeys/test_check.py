@@ -9,6 +9,8 @@ from tests.journeys.commands import run_ilios
 from tests.journeys.running import running_service
 from tests.s3.servers import S3Server
 
+pytestmark = pytest.mark.usefixtures("edge_in_core")
+
 
 async def test_a_port_in_use_by_ilios_is_distinguished_from_others(tmp_path: Path) -> None:
     async with running_service(tmp_path / "one", ILIOS_NATS_PORT="0") as service:

@@ -18,6 +18,8 @@ from tests.journeys.running import RunningService, running_service
 from tests.journeys.service_client import ServiceClient, billed_documents, document_states
 from tests.waiting import wait_until
 
+pytestmark = pytest.mark.usefixtures("edge_in_core")
+
 TEXT = "What was not there at first"
 
 

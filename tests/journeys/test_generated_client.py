@@ -21,6 +21,8 @@ from tests import documents
 from tests.journeys.running import RunningService, running_service
 from tests.waiting import wait_until
 
+pytestmark = pytest.mark.usefixtures("edge_in_core")
+
 KEY = "key-of-a-generated-client"
 CONFIGURATION = "post_hooks: []\n"  # the code is to run, not to please a formatter
 

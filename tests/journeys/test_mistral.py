@@ -22,6 +22,8 @@ from tests.mistral.rules import Layout
 from tests.mistral.server import fake_mistral
 from tests.waiting import wait_until
 
+pytestmark = pytest.mark.usefixtures("edge_in_core")
+
 ENDED_WITHIN = 60.0  # seconds; a machine under load is slow, not wrong
 LINK = re.compile(r"!\[[^\]]*\]\((/api/documents/[^)]+)\)")
 
