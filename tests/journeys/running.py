@@ -1,6 +1,7 @@
 """The service as its users run it: a process with everything real, started, killed, restarted."""
 
 import asyncio
+import os
 import signal
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -13,7 +14,9 @@ from tests.waiting import wait_until
 __all__ = ["ROOT", "RunningService", "Target", "running_service"]
 
 FAILPOINT_TIMEOUT = 60.0  # seconds
+PYTHON_PATH = os.pathsep.join((str(ROOT / "tests" / "deployed"), str(ROOT)))
 DEFAULTS = {
+    "PYTHONPATH": PYTHON_PATH,
     "PORT": "0",
     "ILIOS_NATS_PORT": "0",
     "ILIOS_LOG_FORMAT": "json",
