@@ -30,6 +30,7 @@ async def test_a_port_in_use_by_ilios_is_distinguished_from_others(tmp_path: Pat
     assert not (tmp_path / "two").exists()
 
 
+@pytest.mark.slow
 async def test_a_check_beside_a_starting_service_does_not_keep_it_from_starting(
     tmp_path: Path,
 ) -> None:
@@ -51,6 +52,7 @@ async def test_an_external_bus_is_tried(nats_server: NatsServer, tmp_path: Path)
         assert found.out.splitlines()[-1] == "Not ready to start: 1 problem."
 
 
+@pytest.mark.slow
 async def test_a_bucket_is_tried_and_nothing_is_written_there(
     rclone: S3Server, tmp_path: Path
 ) -> None:

@@ -66,6 +66,7 @@ async def failed(service: RunningService, client: ServiceClient, server: Documen
     return document_id
 
 
+@pytest.mark.slow
 async def test_a_requeued_document_completes_and_is_billed_once_while_the_service_runs(
     tmp_path: Path, empty_server: DocumentServer
 ) -> None:

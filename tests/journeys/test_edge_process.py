@@ -33,6 +33,7 @@ async def is_ready(session: aiohttp.ClientSession, service: RunningService) -> b
         return False
 
 
+@pytest.mark.slow
 async def test_documents_complete_although_the_edge_is_killed_again_and_again(
     tmp_path: Path,
 ) -> None:

@@ -99,6 +99,7 @@ def test_the_generator_understands_every_operation_and_every_answer(
         assert not operation.problems or models.Problem in returned.__args__, operation.name
 
 
+@pytest.mark.slow
 async def test_a_generated_client_submits_polls_and_reads(client: GeneratedClient) -> None:
     models = client.models
     form = models.SubmitDocumentFilesBody(file=client.document(documents.pdf("Made by a machine")))

@@ -113,6 +113,7 @@ async def test_the_engine_is_chosen_by_the_document(tmp_path: Path, fake: FakeMi
     assert [call.model for call in fake.call_log.calls] == ["mistral-ocr-2512"]
 
 
+@pytest.mark.slow
 async def test_with_a_fallback_what_mistral_refuses_is_converted_locally(
     tmp_path: Path, fake: FakeMistral
 ) -> None:
@@ -124,6 +125,7 @@ async def test_with_a_fallback_what_mistral_refuses_is_converted_locally(
         assert document_status["metadata"]["fallbackFrom"] == "mistral"
 
 
+@pytest.mark.slow
 async def test_a_wrong_key_opens_the_circuit_and_the_document_waits(
     tmp_path: Path, fake: FakeMistral
 ) -> None:
@@ -305,6 +307,7 @@ def stored_images(data_dir: Path) -> set[Path]:
     return {path for path in files if path.name != "lock"}
 
 
+@pytest.mark.slow
 async def test_a_removed_document_takes_its_images_and_its_result_with_it(tmp_path: Path) -> None:
     async with fake_mistral() as fake, running_service(tmp_path, **settings(fake)) as service:
         fake.rules.layout = Layout(images=2)
