@@ -26,26 +26,30 @@ async def _children_are_waited_for_by_the_loop() -> AsyncIterator[None]:
         asyncio.set_child_watcher(before)
 
 
-async def _shell(code: str) -> asyncio.subprocess.Process:
-    return await asyncio.create_subprocess_exec("sh", "-c", code, stdout=asyncio.subprocess.PIPE)
+async def _just_ended(code: int) -> asyncio.subprocess.Process:
+    """Return a child that has ended since the loop ran last: asyncio has not read its code."""
+    process = await asyncio.create_subprocess_exec(
+        "sh", "-c", f"read line; exit {code}", stdin=asyncio.subprocess.PIPE
+    )
+    assert process.stdin is not None
+    process.stdin.write(b"\n")
+    _wait_until_ended(process.pid)
+    return process
 
 
 def _wait_until_ended(pid: int) -> None:
-    """Wait while the loop does not run, so that asyncio cannot have read the exit code."""
     os.waitid(os.P_PID, pid, os.WEXITED | os.WNOWAIT)
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL])
 async def test_a_child_that_has_just_ended_has_its_own_exit_code(number: signal.Signals) -> None:
-    process = await _shell("exit 7")
-    _wait_until_ended(process.pid)
+    process = await _just_ended(7)
     child_signals.send_signal(process, number)
     assert await process.wait() == 7
 
 
 async def test_stopping_a_child_that_has_just_ended_returns_its_own_exit_code() -> None:
-    process = await _shell("exit 7")
-    _wait_until_ended(process.pid)
+    process = await _just_ended(7)
     assert await child_signals.stop(process, 60) == 7
     assert await child_signals.stop(process, 60) == 7
 
@@ -56,7 +60,9 @@ async def test_a_child_is_stopped_by_sigterm() -> None:
 
 
 async def test_a_child_that_does_not_end_in_time_is_killed() -> None:
-    process = await _shell(IGNORING)
+    process = await asyncio.create_subprocess_exec(
+        "sh", "-c", IGNORING, stdout=asyncio.subprocess.PIPE
+    )
     assert process.stdout is not None
     await process.stdout.readline()
     assert await child_signals.stop(process, 0.1) == -signal.SIGKILL
