@@ -80,7 +80,9 @@ async def test_a_later_event_is_delivered_at_once(connection: Connection) -> Non
             await publish_events(connection, number, number)
             # Less than after which a lost request is sent again.
             within = 0.9 * HEARTBEAT_TIMEOUT
-            assert (await asyncio.wait_for(taking, within)).sequence == number
+            delivery = await asyncio.wait_for(taking, within)
+            assert delivery.sequence == number
+            await delivery.ack()
 
 
 async def test_pulling_continues_after_the_server_was_killed(
