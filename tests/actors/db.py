@@ -37,8 +37,9 @@ class Database:
         return record is not None and record.state == state
 
     async def is_at(self, sequence: int) -> bool:
+        """Whether it has everything up to an event, and perhaps more."""
         cursor = await self.store.cursor(module.NAME)
-        return cursor is not None and cursor.sequence == sequence
+        return cursor is not None and cursor.sequence >= sequence
 
     def rows(self, table: str) -> list[tuple[object, ...]]:
         with sqlite3.connect(self._path) as connection:

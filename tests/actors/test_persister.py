@@ -118,8 +118,9 @@ async def test_completions_that_were_not_published_are_published_after_a_restart
     assert len(db.rows("usage")) == 1
 
 
-async def test_a_published_completion_is_not_repeated_without_acknowledgement(
-    connection: Connection, db: Database, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.usefixtures("long_duplicate_window")
+async def test_a_completion_that_is_published_again_is_dropped_by_the_log(
+    connection: Connection, db: Database
 ) -> None:
     await publish_events(connection, *full_history(1))
     for _ in range(3):

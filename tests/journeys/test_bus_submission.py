@@ -23,6 +23,8 @@ from tests import documents
 from tests.journeys.running import RunningService, running_service
 from tests.waiting import wait_until
 
+pytestmark = pytest.mark.usefixtures("edge_in_core")
+
 
 @pytest.fixture
 async def source() -> AsyncIterator[str]:

@@ -25,6 +25,8 @@ from tests.journeys.service_client import (
 )
 from tests.waiting import wait_until
 
+pytestmark = pytest.mark.usefixtures("edge_in_core")
+
 PAGE = 4096  # bytes
 WITHIN = 60.0  # seconds
 TABLES = {
