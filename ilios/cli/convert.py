@@ -12,7 +12,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
-from actors import sniffing
+from actors import content_types, sniffing
 from actors.engines import (
     Conversion,
     Engine,
@@ -21,6 +21,7 @@ from actors.engines import (
     SourceFile,
     Unconvertible,
 )
+from actors.text_sniffing import Claim
 from ilios import logs
 from ilios.cli import ExitCode, command, printing
 from ilios.cli.progress import Progress
@@ -115,6 +116,21 @@ def configure(parser: argparse.ArgumentParser) -> None:
         default="auto",
         help="recognise text where there is none (auto), on all pages, or nowhere",
     )
+    parser.add_argument(
+        "--tracked-changes",
+        choices=("final", "original", "all"),
+        default="final",
+        help="the text after tracked changes (final), before them, or with both marked",
+    )
+    parser.add_argument(
+        "--comments", action="store_true", help="convert comments on Office documents as well"
+    )
+    parser.add_argument(
+        "--merged-cells",
+        choices=("auto", "once", "repeat"),
+        default="auto",
+        help="where the text of merged cells stands: once, in each cell, or by its length (auto)",
+    )
 
 
 def run(options: argparse.Namespace) -> int:
@@ -125,6 +141,9 @@ def run(options: argparse.Namespace) -> int:
             pages=options.pages,
             language=options.language,
             recognition=options.recognition,
+            tracked_changes=options.tracked_changes,
+            comments=options.comments,
+            merged_cells=options.merged_cells,
             partial=options.partial,
         )
     except ValueError as error:  # it begins with the name of the option
@@ -302,11 +321,11 @@ async def _convert_one(
                 head = file.read(sniffing.SNIFF_LENGTH)
                 file.seek(max(0, path.stat().st_size - sniffing.SNIFF_LENGTH))
                 tail = file.read(sniffing.SNIFF_LENGTH)
-            content_type = sniffing.sniff(head, tail)
+            content_type = sniffing.sniff(head, tail, Claim.of("" if name == STDIN else name))
             if content_type is None:
                 what = sniffing.describe(head, tail)
                 raise ConversionFailed(
-                    f"This is {what}; what can be converted: {sniffing.SUPPORTED_TYPES}."
+                    f"This is {what}; what can be converted: {content_types.SUPPORTED_TYPES}."
                 )
             conversion = await engine.convert(
                 SourceFile(path, content_type, options=options, password=password),

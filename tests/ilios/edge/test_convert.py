@@ -136,7 +136,7 @@ async def test_a_client_that_hangs_up_ends_the_waiting_but_not_the_conversion(
     writer.write(post_request(multipart_form(file_part()), path="/v1/convert"))
     await published.wait()
     writer.close()
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(20):
         await world.outcomes.released.wait()
     assert len(world.stored_files()) == 1
 
