@@ -129,7 +129,8 @@ class Maker:
             yield p(content, number=(list_id, depth))
 
     def _table(self) -> Iterator[str]:
-        width, rows = self._dice.randint(2, 4), []
+        width = self._dice.randint(2, 4)
+        rows: list[str] = []
         for _ in range(self._dice.randint(1, 4)):
             before = self._dice.choice([0, 0, 0, 1]) if rows else 0
             cells, shown = [], [""] * before

@@ -7,6 +7,7 @@ import pytest
 from tests.word_documents import NAMESPACES, converted, docx, markdown_of, p, run, style, table, tr
 
 UP, DOWN = '<w:vertAlign w:val="superscript"/>', '<w:vertAlign w:val="subscript"/>'
+LOGO = '<w:r><w:drawing><a:blip r:embed="rId9"/></w:drawing></w:r>'
 COURIER = '<w:rFonts w:ascii="Courier New"/>'
 
 
@@ -190,7 +191,7 @@ def test_headers_and_footers_have_members_of_their_own(tmp_path: Path) -> None:
         p("Body", more=section),
         section,
         parts={
-            "word/header1.xml": edge("hdr", p("Club"), table(tr("of", "birds"))),
+            "word/header1.xml": edge("hdr", p("Club", LOGO), table(tr("of", "birds"))),
             "word/header2.xml": edge("hdr", p("never shown")),
             "word/footer1.xml": edge("ftr", p("Page ", run("2"))),
         },
