@@ -16,6 +16,7 @@ from msgspec import Struct, field
 
 from actors.ports import Blobs
 from actors.sniffing import Ends
+from actors.text_sniffing import Claim
 from ilios.edge.context import EDGE, TENANT, Edge, Limits
 from ilios.edge.errors import RETRY_AFTER, HttpProblem
 from ilios.edge.multipart import CHUNK_BYTES, FormPart, FormReader, ReadDeadline, media_type
@@ -97,7 +98,7 @@ BATCH_FILES = UploadRules(
 
 
 class UploadedFile(Struct, frozen=True):
-    """A stored document. ``content_type`` is the client's claim, ``detected`` its bytes' own."""
+    """A stored document. ``content_type`` is the client's claim, ``detected`` what it is."""
 
     blob: Blob
     file_name: str
@@ -256,7 +257,8 @@ class UploadReader:
         key, ends = self._make_key(len(self._form.files) + 1), Ends()
         self.written_keys.add(key)
         blob = await self._blobs.put(key, self._bounded_chunks(read_chunk, name, ends))
-        return UploadedFile(blob, name, claimed or DEFAULT_CONTENT_TYPE, ends.sniff())
+        detected = ends.sniff(Claim.of(name, claimed))
+        return UploadedFile(blob, name, claimed or DEFAULT_CONTENT_TYPE, detected)
 
     async def _bounded_chunks(
         self, read_chunk: Callable[[], Awaitable[bytes]], name: str, ends: Ends

@@ -16,17 +16,28 @@ from msgspec import Struct
 from actors.content_types import (
     AVIF,
     BMP,
+    CSV,
     DOCX,
+    EPUB,
     GIF,
     HEIC,
+    HTML,
     JPEG,
     JPEG_2000,
+    LATEX,
+    MARKDOWN,
+    NOTEBOOK,
+    ODS,
     PDF,
     PNG,
     PPTX,
+    RTF,
     SUPPORTED_TYPES,
     TIFF,
+    TSV,
+    TXT,
     WEBP,
+    XLSX,
 )
 from actors.engines import Password, Unconvertible
 from ilios.engines.local.limits import EngineLimits
@@ -53,7 +64,18 @@ _CONVERTERS = {
     ),
     **dict.fromkeys((JPEG, BMP, HEIC, JPEG_2000), Entry("ilios.engines.converters.images", "one")),
     DOCX: Entry("ilios.engines.converters.docx.convert", "one"),
-    PPTX: Entry("ilios.engines.converters.pptx", "whole"),
+    PPTX: Entry("ilios.engines.converters.slides.convert", "whole"),
+    HTML: Entry("ilios.engines.converters.web.html", "one"),
+    EPUB: Entry("ilios.engines.converters.web.epub", "whole"),
+    NOTEBOOK: Entry("ilios.engines.converters.web.notebook", "one"),
+    TXT: Entry("ilios.engines.converters.text_files", "whole"),
+    MARKDOWN: Entry("ilios.engines.converters.markdown_files", "one"),
+    LATEX: Entry("ilios.engines.converters.latex.convert", "one"),
+    RTF: Entry("ilios.engines.converters.rtf.convert", "one"),
+    XLSX: Entry("ilios.engines.converters.sheets.xlsx", "whole"),
+    ODS: Entry("ilios.engines.converters.sheets.ods", "whole"),
+    CSV: Entry("ilios.engines.converters.sheets.delimited", "one"),
+    TSV: Entry("ilios.engines.converters.sheets.delimited", "one"),
 }
 """Converters by content type."""
 
