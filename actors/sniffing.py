@@ -66,6 +66,7 @@ _ZIP_KINDS = (
     (b"content.xml", "an OpenDocument file"),
     (b"[Content_Types].xml", "an Office file of an unsupported kind"),
 )
+_ARCHIVE = "a ZIP archive, which is unpacked only where it is submitted to /v1/batch/submit"
 # The names of streams in an OLE file are UTF-16.
 _OLE_KINDS = (
     ("EncryptedPackage", "a password-protected Office file"),
@@ -117,7 +118,7 @@ def describe(head: bytes, tail: bytes) -> str:
         return "an empty file"
     if head.startswith(_ZIP_STARTS):
         names = set(_zip_names(head, tail))
-        return next((kind for part, kind in _ZIP_KINDS if part in names), "a ZIP archive")
+        return next((kind for part, kind in _ZIP_KINDS if part in names), _ARCHIVE)
     if head.startswith(_OLE_START):
         ends = head + tail
         kinds = (kind for name, kind in _OLE_KINDS if name.encode("utf-16-le") in ends)
@@ -127,6 +128,12 @@ def describe(head: bytes, tail: bytes) -> str:
     if head.lstrip().startswith(b"{\\rtf"):
         return "an RTF document"
     return "a text file" if _is_text(head) else "a file of an unknown type"
+
+
+def is_archive(head: bytes, tail: bytes) -> bool:
+    """Whether a file is a ZIP archive of files, and not a document in the form of one."""
+    zipped = head.startswith(_ZIP_STARTS)
+    return zipped and sniff(head, tail) is None and describe(head, tail) == _ARCHIVE
 
 
 def _image_type(head: bytes) -> str | None:

@@ -81,7 +81,10 @@ def test_a_truncated_document_is_sniffed_without_an_error(cut: int) -> None:
     ("data", "phrase"),
     [
         (b"", "an empty file"),
-        (zipped("notes.txt"), "a ZIP archive"),
+        (
+            zipped("notes.txt"),
+            "a ZIP archive, which is unpacked only where it is submitted to /v1/batch/submit",
+        ),
         (zipped("xl/workbook.xml", "[Content_Types].xml"), "an Excel workbook (.xlsx)"),
         (zipped("mimetype", "META-INF/container.xml"), "an EPUB book"),
         (zipped("mimetype", "content.xml"), "an OpenDocument file"),
