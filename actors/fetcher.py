@@ -14,6 +14,7 @@ from actors import sniffing, submissions
 from actors.actor import Actor
 from actors.blob_keys import fetched_key, original_key
 from actors.cancellations import Cancellations, Cancelled
+from actors.content_types import SUPPORTED_TYPES
 from actors.errors import Reject, RetryLater
 from actors.ports import BlobNotFound, Blobs, Downloader, DownloadFailed, StorageFull
 from actors.slots import FairSlots
@@ -145,7 +146,7 @@ class Fetcher(Actor[DocumentSubmitted]):
         content_type = sniffing.sniff(head, tail)
         if content_type is None:
             description = sniffing.describe(head, tail)
-            reason = f"This is {description}; what can be converted: {sniffing.SUPPORTED_TYPES}."
+            reason = f"This is {description}; what can be converted: {SUPPORTED_TYPES}."
             raise Reject("unsupported_type", reason)
         return content_type
 

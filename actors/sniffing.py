@@ -8,26 +8,23 @@ import re
 import struct
 from collections.abc import Iterator
 
+from actors.content_types import (
+    AVIF,
+    BMP,
+    DOCX,
+    GIF,
+    HEIC,
+    JPEG,
+    JPEG_2000,
+    PDF,
+    PNG,
+    PPTX,
+    TIFF,
+    WEBP,
+)
+
 SNIFF_LENGTH = 64 * 1024
 """Bytes of each end: a ZIP directory ends at most this far before the end of its file."""
-
-SUPPORTED_TYPES = "PDF, PNG, JPEG, GIF, WebP, AVIF, TIFF, BMP, JPEG 2000, DOCX and PPTX"
-"""The types that can be converted, for error messages."""
-
-PDF = "application/pdf"
-DOCX = "application/vnd.openxmlformats-officedocument.wordprocessingml.document"
-PPTX = "application/vnd.openxmlformats-officedocument.presentationml.presentation"
-PNG = "image/png"
-JPEG = "image/jpeg"
-GIF = "image/gif"
-WEBP = "image/webp"
-TIFF = "image/tiff"
-BMP = "image/bmp"
-AVIF = "image/avif"
-HEIC = "image/heic"
-"""Converted where a decoder is installed."""
-
-JPEG_2000 = "image/jp2"
 
 _STARTS = (
     (b"\x89PNG\r\n\x1a\n", PNG),

@@ -28,6 +28,7 @@ LIBRARIES = {
     "faster_paddle": ("ilios/engines/",),
     "httpx2": ("ilios/engines/",),
     "liteparse": ("ilios/engines/",),
+    "lxml": ("ilios/engines/",),
     "mammoth": ("ilios/engines/",),
     "markdownify": ("ilios/engines/",),
     "mistralai": ("ilios/engines/",),
@@ -61,6 +62,7 @@ SHARED_BY_ACTORS = {
     "pricing",
     "publishable",
     "slots",
+    "content_types",
     "sniffing",
     "submissions",
     "writes",
@@ -79,16 +81,14 @@ LATE_IMPORTS = {
     ("ilios/runtime/event_loop.py", "uvloop"): "there are no wheels of it for some platforms",
     ("ilios/engines/router.py", "ilios.engines.mistral.engine"): "the SDK of Mistral takes a "
     "second and 50 MB, which a service without a key must not pay for",
+    ("ilios/engines/converters/registry.py", "*"): "a child loads the one converter its document "
+    "needs",
     **{
         (f"ilios/engines/{file}.py", f"ilios.engines.{name}"): "a child loads the one "
         "converter its document needs, and OCR (a second, 150 MB) only for a scanned page"
         for file, name in (
-            ("converters/registry", "pdf.convert"),
             ("converters/registry", "pdf.document"),
             ("converters/registry", "pdf.protection"),
-            ("converters/registry", "converters.docx"),
-            ("converters/registry", "converters.pptx"),
-            ("converters/registry", "converters.images"),
             ("converters/registry", "recognition.ocr"),
             ("recognition/ocr", "recognition.paddle"),
             ("recognition/ocr", "recognition.rapid"),

@@ -13,7 +13,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
-from actors import sniffing
+from actors import content_types, sniffing
 from actors.engines import (
     Conversion,
     Engine,
@@ -94,6 +94,21 @@ def configure(parser: argparse.ArgumentParser) -> None:
         default="auto",
         help="recognise text where there is none (auto), on all pages, or nowhere",
     )
+    parser.add_argument(
+        "--tracked-changes",
+        choices=("final", "original", "all"),
+        default="final",
+        help="the text after tracked changes (final), before them, or with both marked",
+    )
+    parser.add_argument(
+        "--comments", action="store_true", help="convert comments on Office documents as well"
+    )
+    parser.add_argument(
+        "--merged-cells",
+        choices=("auto", "once", "repeat"),
+        default="auto",
+        help="where the text of merged cells stands: once, in each cell, or by its length (auto)",
+    )
 
 
 def run(options: argparse.Namespace) -> int:
@@ -104,6 +119,9 @@ def run(options: argparse.Namespace) -> int:
             pages=options.pages,
             language=options.language,
             recognition=options.recognition,
+            tracked_changes=options.tracked_changes,
+            comments=options.comments,
+            merged_cells=options.merged_cells,
             partial=options.partial,
         )
     except ValueError as error:  # it begins with the name of the option
@@ -261,7 +279,7 @@ async def _convert_one(
             if content_type is None:
                 what = sniffing.describe(head, tail)
                 raise ConversionFailed(
-                    f"This is {what}; what can be converted: {sniffing.SUPPORTED_TYPES}."
+                    f"This is {what}; what can be converted: {content_types.SUPPORTED_TYPES}."
                 )
             conversion = await engine.convert(
                 SourceFile(path, content_type, options=options, password=password),

@@ -22,6 +22,7 @@ from ilios.edge.context import EDGE, Edge
 from ilios.edge.errors import HttpProblem
 from ilios.edge.multipart import FormReader, ReadDeadline, media_type
 from schemas.options import ConversionOptions
+from schemas.requests import ConversionRequest
 
 JSON_TYPE = "application/json"
 MAX_JSON_BYTES = 64 * 1024
@@ -249,7 +250,7 @@ def check_engine(
     if engine == "mistral" and options.only_local:
         name = options.only_local[0]
         error = f'{name} is an option of the engine "local" only: leave it out, or choose that one'
-        raise HttpProblem(400, f"invalid_{name}", error)
+        raise HttpProblem(400, members(ConversionRequest)[name].code, error)
     if engine is not None and engine not in edge.engines:
         raise HttpProblem(
             422,

@@ -4,7 +4,8 @@ import zipfile
 
 import pytest
 
-from actors.sniffing import DOCX, PPTX, SNIFF_LENGTH, Ends, describe, sniff
+from actors.content_types import DOCX, PPTX
+from actors.sniffing import SNIFF_LENGTH, Ends, describe, sniff
 
 
 def zipped(*names: str, content: bytes = b"x" * 50, last: bytes = b"") -> bytes:

@@ -8,7 +8,7 @@ import os
 import time
 from pathlib import Path
 
-from actors.sniffing import PDF
+from actors.content_types import PDF
 from ilios.engines.converters import registry
 from ilios.engines.local.limits import MIB, EngineLimits
 from ilios.engines.local.protocol import (

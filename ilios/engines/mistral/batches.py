@@ -16,9 +16,9 @@ import structlog
 from mistralai.client import models
 from mistralai.client.errors import MistralError
 
+from actors.content_types import PDF
 from actors.engines import Conversion, EngineJob, HeldDocument, SourceFile, Unconvertible
 from actors.ports import BlobNotFound, Blobs
-from actors.sniffing import PDF
 from ilios.engines import page_images
 from ilios.engines.mistral import (
     COUNTED_ABOVE_BYTES,

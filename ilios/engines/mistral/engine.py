@@ -11,9 +11,9 @@ from pathlib import Path
 import msgspec
 from msgspec import Struct
 
+from actors.content_types import PDF
 from actors.engines import Conversion, EngineUnavailable, SourceFile, Unconvertible
 from actors.ports import Blobs
-from actors.sniffing import PDF
 from ilios.engines import page_images
 from ilios.engines.mistral import (
     COUNTED_ABOVE_BYTES,

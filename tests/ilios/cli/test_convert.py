@@ -206,6 +206,9 @@ def test_a_slash_at_the_end_makes_a_directory(report: Path, tmp_path: Path) -> N
         partial=False,
         language=None,
         recognition="auto",
+        tracked_changes="final",
+        comments=False,
+        merged_cells="auto",
     )
 
     assert convert.run(options) == 0
