@@ -49,7 +49,7 @@ UTF_8 = 1 << 11
 
 _SYSTEM_FILES = re.compile(r"(?:^|/)(?:__MACOSX/|\.DS_Store$|\._[^/]*$|Thumbs\.db$|desktop\.ini$)")
 _DRIVE = re.compile(r"^[A-Za-z]:")
-FOLDER = " › "
+FOLDER = " » "
 """Between folders and names. A displayed name is no path, so it has no slash."""
 
 _DAMAGED: tuple[type[Exception], ...] = (
@@ -139,7 +139,7 @@ async def _in_thread(step: Callable[[], _T]) -> _T:
 
 
 def display_name(info: ZipInfo) -> str:
-    """Return the name of a file with its folders, as ``letters › one.pdf``."""
+    """Return the name of a file with its folders, as ``letters » one.pdf``."""
     name = info.filename
     if not info.flag_bits & UTF_8:
         name = _undeclared(name)

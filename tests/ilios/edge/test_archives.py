@@ -48,7 +48,7 @@ async def test_each_file_of_an_archive_becomes_a_document_under_its_name(world: 
     files = {"letters/Größe.pdf": PDF, "scan.png": b"\x89PNG\r\n\x1a\n rest", "deep/a/b.txt": b"t"}
     event = await accepted(world, b"%PDF first", packed(files), b"%PDF last")
     names = [document.file_name for document in event.documents]
-    assert names[1:4] == ["letters › Größe.pdf", "scan.png", "deep › a › b.txt"]
+    assert names[1:4] == ["letters » Größe.pdf", "scan.png", "deep » a » b.txt"]
     assert [one.document_id[-3:] for one in event.documents] == ["001", "002", "003", "004", "005"]
     for document, content in zip(event.documents[1:4], files.values(), strict=True):
         assert isinstance(document.source, Stored)
@@ -74,7 +74,7 @@ async def test_folders_and_what_systems_add_are_no_documents(world: World) -> No
         }
     )
     event = await accepted(world, archive)
-    assert [document.file_name for document in event.documents] == ["letters › one.pdf"]
+    assert [document.file_name for document in event.documents] == ["letters » one.pdf"]
 
 
 async def test_an_office_file_and_an_archive_within_an_archive_are_one_document(
@@ -92,12 +92,12 @@ async def test_an_office_file_and_an_archive_within_an_archive_are_one_document(
 @pytest.mark.parametrize(
     ("name", "shown"),
     [
-        ("../../etc/passwd", "etc › passwd"),
-        ("/etc/passwd", "etc › passwd"),
-        ("C:\\Users\\anna\\brief.pdf", "Users › anna › brief.pdf"),
+        ("../../etc/passwd", "etc » passwd"),
+        ("/etc/passwd", "etc » passwd"),
+        ("C:\\Users\\anna\\brief.pdf", "Users » anna » brief.pdf"),
         ("..", "document"),
         ("a\x1b[2J\u202efdp.exe", "a[2Jfdp.exe"),
-        ("x/" * 400 + "y.pdf", "x › " * 41 + "y.pdf"),
+        ("x/" * 400 + "y.pdf", "x » " * 41 + "y.pdf"),
     ],
 )
 def test_names_that_lead_elsewhere_are_names_within_the_archive(name: str, shown: str) -> None:
@@ -219,12 +219,12 @@ async def test_the_files_of_archives_count_as_files_of_the_batch(world: World) -
 
 async def test_a_file_of_an_archive_that_is_empty_or_too_large_is_named(world: World) -> None:
     body = await refusal(world, packed({"a/one.pdf": PDF, "a/two.pdf": b""}))
-    assert (body["code"], body["error"]) == ("empty_file", 'File "a › two.pdf" is empty')
+    assert (body["code"], body["error"]) == ("empty_file", 'File "a » two.pdf" is empty')
     large = packed({"a/one.pdf": PDF, "a/large.pdf": bytes(1024 * 1024 + 1)})
     body = await refusal(world, large, max_file_bytes=1024 * 1024)
     assert (body["code"], body["error"]) == (
         "file_too_large",
-        'File "a › large.pdf" exceeds 1MB limit',
+        'File "a » large.pdf" exceeds 1MB limit',
     )
 
 
