@@ -18,6 +18,10 @@ HEIC = "image/heic"
 """Converted where a decoder is installed."""
 
 JPEG_2000 = "image/jp2"
+ODT = "application/vnd.oasis.opendocument.text"
+ODP = "application/vnd.oasis.opendocument.presentation"
+EML = "message/rfc822"
+MSG = "application/vnd.ms-outlook"
 
 NAMES = {
     PDF: "PDF",
@@ -31,6 +35,10 @@ NAMES = {
     JPEG_2000: "JPEG 2000",
     DOCX: "DOCX",
     PPTX: "PPTX",
+    ODT: "ODT",
+    ODP: "ODP",
+    EML: "EML",
+    MSG: "MSG",
 }
 """Names of the types in error messages; of those that only some machines convert there are none."""
 

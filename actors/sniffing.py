@@ -12,10 +12,14 @@ from actors.content_types import (
     AVIF,
     BMP,
     DOCX,
+    EML,
     GIF,
     HEIC,
     JPEG,
     JPEG_2000,
+    MSG,
+    ODP,
+    ODT,
     PDF,
     PNG,
     PPTX,
@@ -56,6 +60,14 @@ _BMP_HEADER_SIZES = frozenset({12, 40, 52, 56, 64, 108, 124})
 _LOCAL_ENTRY = (b"PK\x03\x04", 26, 30)
 _DIRECTORY_ENTRY = (b"PK\x01\x02", 28, 46)
 _ZIP_MAIN_PARTS = ((b"word/document.xml", DOCX), (b"ppt/presentation.xml", PPTX))
+# The content of the first entry of an OpenDocument file or a book (ISO/IEC 26300-3, 3.3).
+_MIMETYPES = (
+    (b"application/vnd.oasis.opendocument.text", ODT),
+    (b"application/vnd.oasis.opendocument.presentation", ODP),
+)
+_MIMETYPE_AT = 30
+_FLAT_START = re.compile(rb"<office:document\s[^<>]{0,16000}office:mimetype\s*=\s*[\"']([^\"'<>]+)")
+_FLAT_WITHIN = 20_000
 _ZIP_KINDS = (
     (b"xl/workbook.xml", "an Excel workbook (.xlsx)"),
     (b"xl/workbook.bin", "an Excel workbook (.xlsb)"),
@@ -70,8 +82,16 @@ _OLE_KINDS = (
     ("WordDocument", "an old Word document (.doc)"),
     ("PowerPoint Document", "an old PowerPoint presentation (.ppt)"),
     ("Workbook", "an old Excel workbook (.xls)"),
-    ("__substg1.0", "an Outlook message (.msg)"),
 )
+_OLE_MAIL = tuple(
+    name.encode("utf-16-le") for name in ("__substg1.0", "__properties_version1.0", "__nameid_v")
+)
+_MAIL_HEADER = re.compile(rb"([!-9;-~]+)[ \t]*:(.*)")
+_MAIL_SENDERS = frozenset({b"from", b"received", b"return-path", b"sender", b"x-unsent"})
+_MAIL_DETAILS = frozenset(
+    {b"to", b"date", b"subject", b"message-id", b"mime-version", b"delivered-to", b"x-unsent"}
+)
+_MAX_MAIL_HEADERS = 500
 _HTML_START = re.compile(
     rb"\s*(?:<!--.*?-->\s*)*<(?:!doctype html|html|head|body)\b", re.IGNORECASE | re.DOTALL
 )
@@ -103,10 +123,15 @@ def sniff(head: bytes, tail: bytes) -> str | None:
         return image
     if head.startswith(_ZIP_STARTS):
         names = set(_zip_names(head, tail))
-        return next((kind for part, kind in _ZIP_MAIN_PARTS if part in names), None)
+        kind = next((kind for part, kind in _ZIP_MAIN_PARTS if part in names), None)
+        return kind or _declared_kind(head)
+    if head.startswith(_OLE_START):
+        return MSG if any(name in head or name in tail for name in _OLE_MAIL) else None
     if _PDF_HEADER.search(head, 0, _PDF_HEADER_WITHIN + len(b"%PDF-")):
         return PDF
-    return None
+    if flat := _FLAT_START.search(head[:_FLAT_WITHIN]):
+        return next((kind for start, kind in _MIMETYPES if flat[1].startswith(start)), None)
+    return EML if _is_mail(head) else None
 
 
 def describe(head: bytes, tail: bytes) -> str:
@@ -131,6 +156,32 @@ def is_archive(head: bytes, tail: bytes) -> bool:
     """Whether a file is a ZIP archive of files, and not a document in the form of one."""
     zipped = head.startswith(_ZIP_STARTS)
     return zipped and sniff(head, tail) is None and describe(head, tail) == _ARCHIVE
+
+
+def _declared_kind(head: bytes) -> str | None:
+    """Return the type that the first entry of a ZIP file declares: templates as documents."""
+    if not head.startswith(b"mimetype", _MIMETYPE_AT):
+        return None
+    (more,) = struct.unpack_from("<H", head, _MIMETYPE_AT - 2)
+    at = _MIMETYPE_AT + len(b"mimetype") + more
+    return next((kind for start, kind in _MIMETYPES if head.startswith(start, at)), None)
+
+
+def _is_mail(head: bytes) -> bool:
+    """Whether a file begins with headers only, among them those of a sender and of a mail."""
+    names: set[bytes] = set()
+    lines = head.removeprefix(b"\xef\xbb\xbf").lstrip(b"\r\n").split(b"\n")
+    for line in lines[:_MAX_MAIL_HEADERS]:
+        if not line.strip():
+            break
+        header = _MAIL_HEADER.match(line)
+        if header is not None:
+            names.add(header[1].lower())
+        elif not names or line[:1] not in b" \t":
+            cut_off = line is lines[-1] and len(head) >= SNIFF_LENGTH
+            if not cut_off:
+                return False
+    return bool(names & _MAIL_SENDERS) and bool(names & _MAIL_DETAILS)
 
 
 def _image_type(head: bytes) -> str | None:

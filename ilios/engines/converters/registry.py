@@ -17,10 +17,14 @@ from actors.content_types import (
     AVIF,
     BMP,
     DOCX,
+    EML,
     GIF,
     HEIC,
     JPEG,
     JPEG_2000,
+    MSG,
+    ODP,
+    ODT,
     PDF,
     PNG,
     PPTX,
@@ -54,6 +58,9 @@ _CONVERTERS = {
     **dict.fromkeys((JPEG, BMP, HEIC, JPEG_2000), Entry("ilios.engines.converters.images", "one")),
     DOCX: Entry("ilios.engines.converters.docx", "one"),
     PPTX: Entry("ilios.engines.converters.pptx", "whole"),
+    ODT: Entry("ilios.engines.converters.odf.odt", "one"),
+    ODP: Entry("ilios.engines.converters.odf.odp", "whole"),
+    **dict.fromkeys((EML, MSG), Entry("ilios.engines.converters.mail.convert", "whole")),
 }
 """Converters by content type."""
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from actors import sniffing
+from actors import content_types, sniffing
 from ilios.edge import archives
 from schemas.batches import BatchSubmitted
 from schemas.documents import Stored
@@ -86,7 +86,7 @@ async def test_an_office_file_and_an_archive_within_an_archive_are_one_document(
     names = [document.file_name for document in event.documents]
     assert names == ["one.pdf", "office.docx", "inner.zip"]
     found = [one.source.detected for one in event.documents if isinstance(one.source, Stored)]
-    assert found == [sniffing.DOCX, sniffing.DOCX, None]
+    assert found == [content_types.DOCX, content_types.DOCX, None]
 
 
 @pytest.mark.parametrize(
@@ -97,7 +97,7 @@ async def test_an_office_file_and_an_archive_within_an_archive_are_one_document(
         ("C:\\Users\\anna\\brief.pdf", "Users » anna » brief.pdf"),
         ("..", "document"),
         ("a\x1b[2J\u202efdp.exe", "a[2Jfdp.exe"),
-        ("x/" * 400 + "y.pdf", "x » " * 41 + "y.pdf"),
+        ("x/" * 400 + "y.pdf", "x » " * 50 + "y.pdf"),
     ],
 )
 def test_names_that_lead_elsewhere_are_names_within_the_archive(name: str, shown: str) -> None:
