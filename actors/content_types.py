@@ -20,8 +20,17 @@ HEIC = "image/heic"
 JPEG_2000 = "image/jp2"
 ODT = "application/vnd.oasis.opendocument.text"
 ODP = "application/vnd.oasis.opendocument.presentation"
-EML = "message/rfc822"
 MSG = "application/vnd.ms-outlook"
+HTML = "text/html"
+EPUB = "application/epub+zip"
+TXT = "text/plain"
+MARKDOWN = "text/markdown"
+CSV = "text/csv"
+TSV = "text/tab-separated-values"
+LATEX = "application/x-tex"
+RTF = "application/rtf"
+NOTEBOOK = "application/x-ipynb+json"
+EML = "message/rfc822"
 
 NAMES = {
     PDF: "PDF",
@@ -39,6 +48,12 @@ NAMES = {
     ODP: "ODP",
     EML: "EML",
     MSG: "MSG",
+    HTML: "HTML",
+    EPUB: "EPUB",
+    TXT: "plain text",
+    MARKDOWN: "Markdown",
+    RTF: "RTF",
+    NOTEBOOK: "Jupyter notebooks",
 }
 """Names of the types in error messages; of those that only some machines convert there are none."""
 

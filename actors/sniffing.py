@@ -1,7 +1,7 @@
 """Detection of the content type of a document from its bytes.
 
-Names and declared types are ignored. The functions take the first and the last ``SNIFF_LENGTH``
-bytes of the document.
+Names and declared types count among texts only (``actors.text_sniffing``). The functions take the
+first and the last ``SNIFF_LENGTH`` bytes of the document.
 """
 
 import re
@@ -12,7 +12,7 @@ from actors.content_types import (
     AVIF,
     BMP,
     DOCX,
-    EML,
+    EPUB,
     GIF,
     HEIC,
     JPEG,
@@ -26,6 +26,7 @@ from actors.content_types import (
     TIFF,
     WEBP,
 )
+from actors.text_sniffing import NO_CLAIM, Claim, is_text, names_text, sniff_text
 
 SNIFF_LENGTH = 64 * 1024
 """Bytes of each end: a ZIP directory ends at most this far before the end of its file."""
@@ -59,8 +60,12 @@ _BMP_HEADER_SIZES = frozenset({12, 40, 52, 56, 64, 108, 124})
 # Signature of an entry, offset of the length of its name, offset of its name.
 _LOCAL_ENTRY = (b"PK\x03\x04", 26, 30)
 _DIRECTORY_ENTRY = (b"PK\x01\x02", 28, 46)
-_ZIP_MAIN_PARTS = ((b"word/document.xml", DOCX), (b"ppt/presentation.xml", PPTX))
-# The content of the first entry of an OpenDocument file or a book (ISO/IEC 26300-3, 3.3).
+_ZIP_MAIN_PARTS = (
+    (b"word/document.xml", DOCX),
+    (b"ppt/presentation.xml", PPTX),
+    (b"META-INF/container.xml", EPUB),
+)
+# The content of the first entry of an OpenDocument file (ISO/IEC 26300-3, 3.3).
 _MIMETYPES = (
     (b"application/vnd.oasis.opendocument.text", ODT),
     (b"application/vnd.oasis.opendocument.presentation", ODP),
@@ -71,7 +76,6 @@ _FLAT_WITHIN = 20_000
 _ZIP_KINDS = (
     (b"xl/workbook.xml", "an Excel workbook (.xlsx)"),
     (b"xl/workbook.bin", "an Excel workbook (.xlsb)"),
-    (b"META-INF/container.xml", "an EPUB book"),
     (b"content.xml", "an OpenDocument file"),
     (b"[Content_Types].xml", "an Office file of an unsupported kind"),
 )
@@ -85,15 +89,6 @@ _OLE_KINDS = (
 )
 _OLE_MAIL = tuple(
     name.encode("utf-16-le") for name in ("__substg1.0", "__properties_version1.0", "__nameid_v")
-)
-_MAIL_HEADER = re.compile(rb"([!-9;-~]+)[ \t]*:(.*)")
-_MAIL_SENDERS = frozenset({b"from", b"received", b"return-path", b"sender", b"x-unsent"})
-_MAIL_DETAILS = frozenset(
-    {b"to", b"date", b"subject", b"message-id", b"mime-version", b"delivered-to", b"x-unsent"}
-)
-_MAX_MAIL_HEADERS = 500
-_HTML_START = re.compile(
-    rb"\s*(?:<!--.*?-->\s*)*<(?:!doctype html|html|head|body)\b", re.IGNORECASE | re.DOTALL
 )
 
 
@@ -112,12 +107,12 @@ class Ends:
         if len(self._tail) > 4 * SNIFF_LENGTH:  # not each time: chunks may be small
             del self._tail[:-SNIFF_LENGTH]
 
-    def sniff(self) -> str | None:
+    def sniff(self, claim: Claim = NO_CLAIM) -> str | None:
         """Return the content type of the document, as ``sniff`` does."""
-        return sniff(bytes(self._head), bytes(self._tail[-SNIFF_LENGTH:]))
+        return sniff(bytes(self._head), bytes(self._tail[-SNIFF_LENGTH:]), claim)
 
 
-def sniff(head: bytes, tail: bytes) -> str | None:
+def sniff(head: bytes, tail: bytes, claim: Claim = NO_CLAIM) -> str | None:
     """Return the content type of a document that can be converted, or None for anything else."""
     if image := _image_type(head):
         return image
@@ -127,11 +122,12 @@ def sniff(head: bytes, tail: bytes) -> str | None:
         return kind or _declared_kind(head)
     if head.startswith(_OLE_START):
         return MSG if any(name in head or name in tail for name in _OLE_MAIL) else None
-    if _PDF_HEADER.search(head, 0, _PDF_HEADER_WITHIN + len(b"%PDF-")):
+    header = _PDF_HEADER.search(head, 0, _PDF_HEADER_WITHIN + len(b"%PDF-"))
+    if header and (header.start() == 0 or not names_text(claim)):
         return PDF
     if flat := _FLAT_START.search(head[:_FLAT_WITHIN]):
         return next((kind for start, kind in _MIMETYPES if flat[1].startswith(start)), None)
-    return EML if _is_mail(head) else None
+    return sniff_text(head, tail, claim)
 
 
 def describe(head: bytes, tail: bytes) -> str:
@@ -145,11 +141,9 @@ def describe(head: bytes, tail: bytes) -> str:
         ends = head + tail
         kinds = (kind for name, kind in _OLE_KINDS if name.encode("utf-16-le") in ends)
         return next(kinds, "an old Office file")
-    if _HTML_START.match(head.removeprefix(b"\xef\xbb\xbf")):
-        return "an HTML page"
-    if head.lstrip().startswith(b"{\\rtf"):
-        return "an RTF document"
-    return "a text file" if _is_text(head) else "a file of an unknown type"
+    if is_text(head, tail):
+        return "text, but its name or its declared type is that of something else"
+    return "a file of an unknown type"
 
 
 def is_archive(head: bytes, tail: bytes) -> bool:
@@ -165,23 +159,6 @@ def _declared_kind(head: bytes) -> str | None:
     (more,) = struct.unpack_from("<H", head, _MIMETYPE_AT - 2)
     at = _MIMETYPE_AT + len(b"mimetype") + more
     return next((kind for start, kind in _MIMETYPES if head.startswith(start, at)), None)
-
-
-def _is_mail(head: bytes) -> bool:
-    """Whether a file begins with headers only, among them those of a sender and of a mail."""
-    names: set[bytes] = set()
-    lines = head.removeprefix(b"\xef\xbb\xbf").lstrip(b"\r\n").split(b"\n")
-    for line in lines[:_MAX_MAIL_HEADERS]:
-        if not line.strip():
-            break
-        header = _MAIL_HEADER.match(line)
-        if header is not None:
-            names.add(header[1].lower())
-        elif not names or line[:1] not in b" \t":
-            cut_off = line is lines[-1] and len(head) >= SNIFF_LENGTH
-            if not cut_off:
-                return False
-    return bool(names & _MAIL_SENDERS) and bool(names & _MAIL_DETAILS)
 
 
 def _image_type(head: bytes) -> str | None:
@@ -204,19 +181,6 @@ def _heif_kind(head: bytes) -> str | None:
 def _is_bmp(head: bytes) -> bool:
     # "BM" alone is also the beginning of texts.
     return len(head) >= 18 and struct.unpack_from("<I", head, 14)[0] in _BMP_HEADER_SIZES
-
-
-def _is_text(head: bytes) -> bool:
-    if head.startswith((b"\xff\xfe", b"\xfe\xff")):
-        return True
-    if any(byte < 9 or 13 < byte < 27 for byte in head):
-        return False
-    try:
-        # The last character may be cut in the middle.
-        head.decode("utf-8")
-    except UnicodeDecodeError as error:
-        return error.start >= len(head) - 3
-    return True
 
 
 def _zip_names(head: bytes, tail: bytes) -> Iterator[bytes]:

@@ -72,8 +72,12 @@ MESSAGES = {
         "The page has more images, or larger ones, than are stored; left out: {detail}."
     ),
     "frames_not_read": "The frames of the animation after number {detail} were not read.",
-    "part_unreadable": ("A part of the document could not be read and is left out: {detail}."),
+    "part_unreadable": "A part of the document could not be read and is left out: {detail}.",
     "content_left_out": "The document has more than is converted; left out: {detail}.",
+    "encoding_guessed": (
+        "The text does not show in which encoding it is; it was read as {detail}, and letters "
+        "beyond ASCII may be wrong."
+    ),
     "image_text_unread": "The page has images with text that was not read.",
 }
 """The sentence for the owner by code; ``{detail}`` is filled in."""

@@ -65,6 +65,7 @@ SHARED_BY_ACTORS = {
     "content_types",
     "sniffing",
     "submissions",
+    "text_sniffing",
     "writes",
 }
 """What an actor may import on its own floor. Everything else there is another actor, a stranger."""

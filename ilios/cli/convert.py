@@ -22,6 +22,7 @@ from actors.engines import (
     SourceFile,
     Unconvertible,
 )
+from actors.text_sniffing import Claim
 from ilios import logs
 from ilios.cli import ExitCode, command, printing
 from ilios.engines.local.engine import LocalEngine
@@ -275,7 +276,7 @@ async def _convert_one(
                 head = file.read(sniffing.SNIFF_LENGTH)
                 file.seek(max(0, path.stat().st_size - sniffing.SNIFF_LENGTH))
                 tail = file.read(sniffing.SNIFF_LENGTH)
-            content_type = sniffing.sniff(head, tail)
+            content_type = sniffing.sniff(head, tail, Claim.of("" if name == STDIN else name))
             if content_type is None:
                 what = sniffing.describe(head, tail)
                 raise ConversionFailed(

@@ -98,17 +98,22 @@ class Archive:
         if bomb or unpacked > MAX_UNPACKED_BYTES:
             raise _refused("it unpacks to more than is allowed")
 
-    @asynccontextmanager
-    async def open(self, entry: Entry) -> AsyncIterator[Callable[[], Awaitable[bytes]]]:
-        """Yield a function that returns more of a file each time, and nothing at its end.
+    def open(self, entry: Entry) -> Callable[[], Awaitable[bytes]]:
+        """Return a function that returns more of a file each time, and nothing at its end.
 
         :raises HttpProblem: it is damaged (400), when it is read.
         """
-        file: IO[bytes] = await _in_thread(lambda: self._opened.open(entry.info))
-        try:
-            yield lambda: _in_thread(lambda: file.read(CHUNK_BYTES))
-        finally:
+        file: IO[bytes] | None = None
+
+        def read() -> bytes:
+            nonlocal file
+            file = file or self._opened.open(entry.info)
+            if chunk := file.read(CHUNK_BYTES):
+                return chunk
             file.close()
+            return b""
+
+        return lambda: _in_thread(read)
 
 
 async def is_archive(blobs: Blobs, key: str) -> bool:
@@ -117,18 +122,21 @@ async def is_archive(blobs: Blobs, key: str) -> bool:
 
 
 @asynccontextmanager
-async def open_archive(blobs: Blobs, blob: Blob, key: str) -> AsyncIterator[Archive]:
+async def open_archive(
+    app: web.Application, blobs: Blobs, blob: Blob, key: str
+) -> AsyncIterator[Archive]:
     """Move a stored archive to another key and open it; it is deleted in the end.
 
     :raises HttpProblem: it is damaged or protected, or unpacks to too much (400).
     """
-    await blobs.move(blob.key, key)
-    blob = Blob(key, blob.size, blob.sha256)
-    file = _BoundedReader(_BlobFile(blobs, blob, asyncio.get_running_loop()), READ_BYTES)
-    archive = await _in_thread(lambda: Archive(ZipFile(file)))
-    archive.check(blob.size)
-    yield archive
-    await blobs.delete(key)
+    async with app[ARCHIVE_SLOTS]:
+        await blobs.move(blob.key, key)
+        moved = Blob(key, blob.size, blob.sha256)
+        file = _BoundedReader(_BlobFile(blobs, moved, asyncio.get_running_loop()), READ_BYTES)
+        archive = await _in_thread(lambda: Archive(ZipFile(file)))
+        archive.check(blob.size)
+        yield archive
+        await blobs.delete(key)
 
 
 async def _in_thread(step: Callable[[], _T]) -> _T:

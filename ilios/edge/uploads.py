@@ -16,6 +16,7 @@ from msgspec import Struct, field
 
 from actors.ports import Blobs
 from actors.sniffing import Ends
+from actors.text_sniffing import Claim
 from ilios.edge import archives
 from ilios.edge.context import EDGE, TENANT, Edge, Limits
 from ilios.edge.errors import RETRY_AFTER, HttpProblem
@@ -99,7 +100,7 @@ BATCH_FILES = UploadRules(
 
 
 class UploadedFile(Struct, frozen=True):
-    """A stored document. ``content_type`` is the client's claim, ``detected`` its bytes' own."""
+    """A stored document. ``content_type`` is the client's claim, ``detected`` what it is."""
 
     blob: Blob
     file_name: str
@@ -259,13 +260,11 @@ class UploadReader:
         """Store the files of an archive in its place."""
         key = self._make_key(archives.ARCHIVE_NUMBER)
         self.written_keys.add(key)
-        slots = self._request.app[archives.ARCHIVE_SLOTS]
-        async with slots, archives.open_archive(self._blobs, blob, key) as archive:
+        async with archives.open_archive(self._request.app, self._blobs, blob, key) as archive:
             if (count := len(self._form.files) + len(archive.entries)) > self._rules.max_files:
                 raise self._rules.too_many(count)
             for entry in archive.entries:
-                async with archive.open(entry) as read_chunk:
-                    file = await self._store(read_chunk, entry.name, None)
+                file = await self._store(archive.open(entry), entry.name, None)
                 if not file.blob.size:
                     raise self._rules.empty(entry.name)
                 self._form.files.append(file)
@@ -276,7 +275,8 @@ class UploadReader:
         key, ends = self._make_key(len(self._form.files) + 1), Ends()
         self.written_keys.add(key)
         blob = await self._blobs.put(key, self._bounded_chunks(read_chunk, name, ends))
-        return UploadedFile(blob, name, claimed or DEFAULT_CONTENT_TYPE, ends.sniff())
+        detected = ends.sniff(Claim.of(name, claimed))
+        return UploadedFile(blob, name, claimed or DEFAULT_CONTENT_TYPE, detected)
 
     async def _bounded_chunks(
         self, read_chunk: Callable[[], Awaitable[bytes]], name: str, ends: Ends

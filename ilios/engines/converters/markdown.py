@@ -37,9 +37,13 @@ _LABEL = re.compile(r"([^:.]{1,60}:)\s+(.+)", re.DOTALL)
 
 def clean(text: str) -> str:
     """Return the text in NFC, without control characters and runs of blank lines."""
-    text = _UNWANTED.sub("", _LINE_ENDS.sub("\n", text))
-    text = unicodedata.normalize("NFC", text)
+    text = clean_characters(text)
     return _BLANK_LINES.sub("\n\n", _TRAILING.sub("", text)).strip("\n")
+
+
+def clean_characters(text: str) -> str:
+    """Return the text in NFC, without control characters, with one kind of line ends."""
+    return unicodedata.normalize("NFC", _UNWANTED.sub("", _LINE_ENDS.sub("\n", text)))
 
 
 def one_line(text: str) -> str:

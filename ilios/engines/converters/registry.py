@@ -18,18 +18,24 @@ from actors.content_types import (
     BMP,
     DOCX,
     EML,
+    EPUB,
     GIF,
     HEIC,
+    HTML,
     JPEG,
     JPEG_2000,
+    MARKDOWN,
     MSG,
+    NOTEBOOK,
     ODP,
     ODT,
     PDF,
     PNG,
     PPTX,
+    RTF,
     SUPPORTED_TYPES,
     TIFF,
+    TXT,
     WEBP,
 )
 from actors.engines import Password, Unconvertible
@@ -61,6 +67,12 @@ _CONVERTERS = {
     ODT: Entry("ilios.engines.converters.odf.odt", "one"),
     ODP: Entry("ilios.engines.converters.odf.odp", "whole"),
     **dict.fromkeys((EML, MSG), Entry("ilios.engines.converters.mail.convert", "whole")),
+    HTML: Entry("ilios.engines.converters.web.html", "one"),
+    EPUB: Entry("ilios.engines.converters.web.epub", "whole"),
+    NOTEBOOK: Entry("ilios.engines.converters.web.notebook", "one"),
+    TXT: Entry("ilios.engines.converters.text_files", "whole"),
+    MARKDOWN: Entry("ilios.engines.converters.markdown_files", "one"),
+    RTF: Entry("ilios.engines.converters.rtf.convert", "one"),
 }
 """Converters by content type."""
 

@@ -138,12 +138,12 @@ async def test_one_bad_document_does_not_keep_the_others_from_being_converted(
 
 async def test_an_unconvertible_file_is_named_with_its_reason(tmp_path: Path) -> None:
     page = tmp_path / "page.pdf"
-    page.write_text("<html><body>not a PDF</body></html>")
+    page.write_text("not a PDF")
 
     code, _, errors = await _convert(str(page))
 
     assert code == 1
-    assert "HTML" in errors
+    assert "This is text" in errors
     assert "PDF" in errors
 
 

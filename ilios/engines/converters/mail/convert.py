@@ -12,8 +12,9 @@ from msgspec import structs
 
 from actors.engines import Unconvertible
 from ilios.engines.converters import inline, markdown, registry
-from ilios.engines.converters.mail import failures, texts
+from ilios.engines.converters.mail import failures
 from ilios.engines.converters.mail.outline import Outline, Section, parse
+from ilios.engines.converters.mail.texts import TextReader
 from ilios.engines.local.limits import EngineLimits
 from ilios.engines.pages import (
     WHOLE,
@@ -96,7 +97,8 @@ class MailConverter:
         self, section: Section, local: Sequence[int], before: int, total: int
     ) -> list[ConvertedPage]:
         if section.message is not None:
-            return [texts.page(section.message, section.name, section.attached)]
+            reader = TextReader(self._reading, lambda: self._progress(before, total))
+            return [reader.page(section.message, section.name, section.attached)]
         if time.monotonic() >= self._ends_at:
             section.left_out.append(f"{section.name}, as the time of the conversion is over")
             return []

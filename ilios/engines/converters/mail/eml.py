@@ -1,11 +1,12 @@
 """Mails as they are sent: text, alternatives and attachments of a MIME message."""
 
-from pathlib import Path
+import re
 
 from ilios.engines.converters.mail import signed
 from ilios.engines.converters.mail.charsets import decode
 from ilios.engines.converters.mail.message import (
     BODY_CHARS,
+    MAX_ATTACHMENTS,
     MAX_DEPTH,
     Attachment,
     Html,
@@ -27,6 +28,7 @@ SIGNATURES = (
 
 OPAQUE = ("application/pkcs7-mime", "application/x-pkcs7-mime")
 MESSAGES = ("message/rfc822", "message/global")
+_MAILBOX = re.compile(rb"(?:\A|(?<=\n\n)|(?<=\n\r\n))From [^\r\n]{1,200} \d{4}\r?$", re.MULTILINE)
 TEXTS = ("text/plain", "text/html")
 ENCRYPTED = "the text, which is encrypted"
 TOO_DEEP = "more than {depth} mails are attached to each other"
@@ -43,15 +45,29 @@ _ENDINGS = {
 }
 
 
-def read(path: Path) -> Message:
-    """Return the mail in a file."""
-    return parse(path.read_bytes())
-
-
 def parse(data: bytes, depth: int = 0) -> Message:
     """Return a mail; ``depth`` counts the mails it is attached to."""
+    starts = [found.start() for found in _MAILBOX.finditer(data)] if data[:5] == b"From " else []
+    if len(starts) > 1 and depth == 0:
+        return _mailbox(data, starts)
+    return _parse(data, 0, len(data), depth)
+
+
+def _mailbox(data: bytes, starts: list[int]) -> Message:
+    """Return the mails of a mailbox (RFC 4155), attached to one that has nothing else."""
+    box = Message()
+    for start, end in zip(starts, [*starts[1:], len(data)], strict=True):
+        if len(box.attachments) == MAX_ATTACHMENTS:
+            box.left_out.append(f"{len(starts) - MAX_ATTACHMENTS} mails of the mailbox")
+            break
+        message = _parse(data, start, end, 1)
+        box.attachments.append(Attachment(message.subject or "A mail", message=message))
+    return box
+
+
+def _parse(data: bytes, start: int, end: int, depth: int) -> Message:
     parser = Parser()
-    message = _Reader(parser, depth).read(parser.parse(data))
+    message = _Reader(parser, depth).read(parser.parse(data, start, end))
     if parser.left_out:
         message.left_out.append(MORE_PARTS)
     return message

@@ -8,6 +8,7 @@ from msgspec import Struct, field
 from actors import sniffing
 from actors.content_types import EML, MSG
 from actors.engines import Unconvertible
+from actors.text_sniffing import Claim
 from ilios.engines.converters import registry
 from ilios.engines.converters.archives import OLE_MAGIC
 from ilios.engines.converters.mail import eml, failures, msg
@@ -96,7 +97,8 @@ class Outline:
             owner.left_out.append(f"{name}, as the attachments are too large together")
             return
         ends = data[: sniffing.SNIFF_LENGTH], data[-sniffing.SNIFF_LENGTH :]
-        content_type = sniffing.sniff(*ends)
+        claim = Claim.of(name, attachment.content_type)
+        content_type = sniffing.sniff(*ends, claim)
         if content_type is None:
             owner.problems.append(f"{name} ({sniffing.describe(*ends)})")
         elif content_type in MAIL_TYPES:

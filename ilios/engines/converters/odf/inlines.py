@@ -8,12 +8,12 @@ from msgspec import structs
 
 from ilios.engines.converters import inline, markdown
 from ilios.engines.converters.inline import Run
-from ilios.engines.converters.mathml import latex
 from ilios.engines.converters.odf.changes import Changes
 from ilios.engines.converters.odf.names import attribute, child, count, tag
 from ilios.engines.converters.odf.package import Package
 from ilios.engines.converters.odf.pictures import Pictures
 from ilios.engines.converters.odf.styles import PLAIN, Styles, TextStyle
+from ilios.engines.converters.web.mathml import latex
 
 MAX_DEPTH = 40
 """Elements of a paragraph inside of each other; what is deeper is plain text."""

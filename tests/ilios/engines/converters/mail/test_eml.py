@@ -12,7 +12,7 @@ from ilios.engines.converters.mail.message import MAX_DEPTH
 from ilios.engines.pages import Reading
 from schemas.options import PageRange
 from tests import documents, mails
-from tests.conversions import convert, count, detected, messages, texts
+from tests.conversions import convert, count, messages, texts
 
 HEAD = b"From: bert@example.org\r\nTo: anna@example.org\r\nSubject: Raw\r\nMIME-Version: 1.0\r\n"
 
@@ -99,7 +99,7 @@ def test_an_attachment_that_fails_costs_only_itself() -> None:
     ],
 )
 def test_subjects_are_decoded(header: bytes, shown: str) -> None:
-    data = b"From: a@example.org\r\n" + header + b"\r\n\r\nText."
+    data = HEAD.replace(b"Subject: Raw", header) + b"\r\nText."
     assert texts(data)[0].split("\n")[0] == f"# {shown}"
 
 
@@ -242,7 +242,14 @@ def test_the_number_of_parts_is_bounded() -> None:
     assert [warning.code for warning in page.warnings] == ["content_left_out"]
 
 
-def test_what_only_looks_like_a_mail_is_none() -> None:
-    for text in (b"Dear From: a\n\nx", b"From: a\nno header\n\nx", b"Note: a\nOther: b\n\nx"):
-        with pytest.raises(AssertionError):
-            detected(text)
+def test_the_mails_of_a_mailbox_are_pages() -> None:
+    line = b"From bert@example.org Sat Nov 28 11:38:10 2026\n"
+    first = HEAD + b"Message-ID: <1@x>\r\n\r\nFirst words.\r\n\r\n"
+    second = multipart("mixed", b"\r\nSecond words.").replace(b"Raw", b"Other")
+    pages = texts(line + first + line + second + b"\n\n" + line + first)
+    assert [page.split("\n")[0] for page in pages[1:]] == ["# Raw", "# Other", "# Raw"]
+    assert [page.rsplit("\n")[-1] for page in pages[1:]] == [
+        "First words.",
+        "Second words.",
+        "First words.",
+    ]
