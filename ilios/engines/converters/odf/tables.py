@@ -20,6 +20,9 @@ _GROUPS = ("table:table-header-rows", "table:table-row-group", _ROWS)
 _REPEATED = "table:number-columns-repeated"
 _CELL, _COVERED = "table:table-cell", "table:covered-table-cell"
 
+_Cell = tuple[str, int, int, int]
+"""Text, repetitions, columns and rows of a cell; no columns of a covered one."""
+
 Blocks = Callable[[Any, int], list[str]]
 
 
@@ -39,36 +42,40 @@ class TableReader:
         if len(rows) == 1 and len(cells) == 1 and count(cells[0], _REPEATED, 2) == 1:
             return self._blocks(cells[0], depth)
         grid = self._grid(element, depth)
-        table = _without_empty_ends(grid.rows())
-        return [markdown.table(table)] if table else []
+        return [grid.markdown()]
 
     def _grid(self, element: Any, depth: int) -> Grid:
-        grid, cells = Grid(self._merged_cells), 0
+        grid, cells, empty = Grid(self._merged_cells), 0, 0
         try:
             for row in _rows(element):
-                texts = [self._cell(cell, depth) for cell in row if tag(cell) in (_CELL, _COVERED)]
-                filled = any(text for text, *_ in texts)
+                texts = self._row(row, depth)
                 repeated = count(row, "table:number-rows-repeated", MAX_REPEATED + 1)
-                if repeated > 1 and not filled:
-                    repeated = 1
+                if repeated > 1 and not any(text for text, *_ in texts):
+                    empty = 1  # as in a sheet, whose end may be a million rows away
+                    continue
                 if repeated > MAX_REPEATED:
                     self.left_out.append(f"repetitions of a row beyond {MAX_REPEATED}")
                     repeated = MAX_REPEATED
+                for _ in range(empty):
+                    grid.add_row()
+                empty = 0
                 for _ in range(repeated):
                     cells += sum(times * columns for _, times, columns, _ in texts) or 1
                     if cells > MAX_CELLS:
                         raise GridFull
-                    grid.add_row()
-                    for text, times, columns, down in texts:
-                        for _ in range(times):
-                            if columns:
-                                grid.add(text, columns, down)
+                    _add_row(grid, texts)
         except GridFull:
             self.left_out.append(f"cells of a table beyond {MAX_CELLS}")
         return grid
 
-    def _cell(self, cell: Any, depth: int) -> tuple[str, int, int, int]:
-        """Return text, repetitions, columns and rows of a cell; no columns of a covered one."""
+    def _row(self, row: Any, depth: int) -> list[_Cell]:
+        """Return the cells of a row without the empty ones that repeat to the end of a sheet."""
+        texts = [self._cell(cell, depth) for cell in row if tag(cell) in (_CELL, _COVERED)]
+        while texts and not texts[-1][0] and texts[-1][1] > 1 and texts[-1][2]:
+            texts.pop()
+        return texts
+
+    def _cell(self, cell: Any, depth: int) -> _Cell:
         if tag(cell) == _COVERED:
             return "", count(cell, _REPEATED, MAX_SPAN), 0, 0
         text = self._cell_text(cell, depth)
@@ -107,11 +114,8 @@ def _rows(element: Any) -> Iterator[Any]:
             waiting += reversed(one)
 
 
-def _without_empty_ends(rows: list[list[str]]) -> list[list[str]]:
-    """Return rows without empty ones at the end and empty columns at the right."""
-    while rows and not any(rows[-1]):
-        rows.pop()
-    width = max((len(row) for row in rows), default=0)
-    while width and not any(row[width - 1] for row in rows):
-        width -= 1
-    return [row[:width] for row in rows]
+def _add_row(grid: Grid, texts: list[_Cell]) -> None:
+    grid.add_row()
+    for text, times, columns, down in texts:
+        for _ in range(times if columns else 0):
+            grid.add(text, columns, down)

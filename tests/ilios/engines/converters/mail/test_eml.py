@@ -2,8 +2,6 @@
 
 import base64
 from email.message import EmailMessage
-from email.mime.multipart import MIMEMultipart
-from email.mime.text import MIMEText
 
 import pytest
 
@@ -224,16 +222,19 @@ def test_a_mail_attached_as_a_file_is_read() -> None:
 
 
 def test_images_of_a_page_are_shown_and_others_are_attachments() -> None:
-    related = MIMEMultipart("related")
-    related["From"], related["Subject"] = "a@example.org", "Images"
-    related.attach(MIMEText('<p>Look: <img src="cid:logo@x" alt="Logo"> there</p>', "html"))
-    made = EmailMessage()
     picture = documents.image_file(documents.text_image("Hello"), "PNG")
-    made.add_attachment(picture, maintype="image", subtype="png", filename="l.png", cid="<logo@x>")
-    related.attach(made.get_payload(0))
-    page = convert(related.as_bytes())[0].result
-    assert "Look:" in page.markdown
-    assert len(page.markdown) < 200
+    made = mails.mail("Images", "plain")
+    page = '<p>Look: <img src="cid:logo@x" alt="Logo"> <a href="https://example.org">here</a></p>'
+    made.add_alternative(page, subtype="html")
+    html = made.get_payload()[1]  # type: ignore[index]
+    html.add_related(picture, "image", "png", cid="<logo@x>")  # type: ignore[union-attr]
+    html.add_related(picture, "image", "png", cid="<other@x>", filename="other.png")  # type: ignore[union-attr]
+    first, second = convert(made.as_bytes())
+    assert first.result.markdown.endswith(
+        "**Attachments:** other.png\n\nLook: ![Logo](img-0.png) [here](https://example.org)"
+    )
+    assert first.image_bytes == {"img-0.png": picture}
+    assert second.result.markdown.startswith("# other.png")
 
 
 def test_the_number_of_parts_is_bounded() -> None:
