@@ -186,22 +186,23 @@ class _SlideWriter:
 
     def _notes(self) -> str:
         """Return the notes of the speaker as a quotation."""
-        texts: list[str] = []
-        for one in self._related.values():
-            if one.type != "notesSlide" or one.external:
-                continue
-            try:
-                root = self._deck.package.xml(one.target)
-            except UnreadablePart as error:
-                self._notices.unreadable(str(error))
-                continue
-            links = text.Links(self._deck.package.relationships(one.target))
-            for shape in root.iter(f"{P}sp"):
-                placeholder = placeholder_of(shape)
-                body = shape.find(f"{P}txBody")
-                if body is not None and (placeholder is None or placeholder.type not in _NOT_NOTES):
-                    texts.append(text.paragraphs(body, links))
-            self._links.used.update(links.used)
+        found = (one for one in self._related.values() if one.type == "notesSlide")
+        part = next((one.target for one in found if not one.external), None)
+        if part is None:
+            return ""
+        try:
+            root = self._deck.package.xml(part)
+        except UnreadablePart as error:
+            self._notices.unreadable(str(error))
+            return ""
+        links = text.Links(self._deck.package.relationships(part))
+        texts = []
+        for shape in root.iter(f"{P}sp"):
+            placeholder = placeholder_of(shape)
+            body = shape.find(f"{P}txBody")
+            if body is not None and (placeholder is None or placeholder.type not in _NOT_NOTES):
+                texts.append(text.paragraphs(body, links))
+        self._links.used.update(links.used)
         notes = markdown.clean("\n\n".join(filter(None, texts)))
         lines = ["**Notes**", "", *notes.splitlines()]
         return "\n".join(f"> {line}".rstrip() for line in lines) if notes else ""
