@@ -18,8 +18,10 @@ from ilios.engines.converters.slides.numbering import keep_apart
 from ilios.engines.converters.slides.order import reading_order
 from ilios.engines.converters.slides.pictures import SlidePictures
 from ilios.engines.converters.slides.shapes import Shape, ShapeReader
+from ilios.engines.converters.slides.shown import shown_text
 from ilios.engines.converters.slides.styles import LISTS, TITLES, TextStyle, placeholder_of
 from ilios.engines.pages import ConvertedPage, Reading
+from ilios.engines.pdf.conservation import conserved
 from schemas.results import PageDimensions, PageHeading, PageResult, PageTable
 from schemas.warnings import page_warning
 
@@ -76,6 +78,7 @@ class _SlideWriter:
         )
         layouts = (one.target for one in self._related.values() if one.type == "slideLayout")
         self._layout = deck.layout_of(next(layouts, ""))
+        self._shown = ""
         self._titles: list[str] = []
         self._footer: list[str] = []
         self._tables: list[str] = []
@@ -90,6 +93,10 @@ class _SlideWriter:
         self._notices.images += self._pictures.left_out
         for name in self._pictures.unreadable:
             self._notices.unreadable(name)
+        footer = markdown.clean("\n\n".join(self._footer))
+        kept = conserved(self._shown, f"{written}\n{footer}")
+        if not kept.sound:
+            self._notices.missing(kept.missing)
         width, height = (round(side) for side in self._deck.size)
         result = PageResult(
             index=index,
@@ -100,9 +107,10 @@ class _SlideWriter:
                 for number, one in enumerate(self._tables)
             ),
             hyperlinks=tuple(self._links.used),
-            footer=markdown.clean("\n\n".join(self._footer)) or None,
+            footer=footer or None,
             dimensions=PageDimensions(DPI, height, width),
             headings=tuple(PageHeading(1, markdown.clean(title)) for title in self._titles),
+            conservation=round(kept.share, 4),
             warnings=tuple(self._notices.warnings()),
         )
         return ConvertedPage(result, self._pictures.encoded)
@@ -113,7 +121,9 @@ class _SlideWriter:
             self._notices.unreadable("the shapes of the slide")
             return
         reader = ShapeReader(self._layout)
-        yield from self._ordered(reader.read(tree))
+        shapes = reader.read(tree)
+        self._shown = shown_text(shapes)
+        yield from self._ordered(shapes)
         if reader.left_out:
             self._notices.left_out(f"{reader.left_out} shapes")
 

@@ -120,7 +120,7 @@ def runs(paragraph: Any, links: Links) -> Iterator[Run]:
     """Yield the runs of a paragraph, its line breaks, fields and equations."""
     for child in paragraph:
         name = local(child)
-        if name == "r" or (name == "fld" and _is_text(child)):
+        if name == "r" or (name == "fld" and is_text(child)):
             yield _run(child, links)
         elif name == "br":
             yield Run("\n")
@@ -139,7 +139,8 @@ def _is_block(paragraph: Any) -> bool:
     )
 
 
-def _is_text(field: Any) -> bool:
+def is_text(field: Any) -> bool:
+    """Whether a field has a text of its own: no number of the slide, and no date of the day."""
     return not field.get("type", "").startswith(_SHOWN_ELSEWHERE)
 
 
