@@ -7,6 +7,10 @@ a converter in ``ilios.engines.converters.registry``.
 PDF = "application/pdf"
 DOCX = "application/vnd.openxmlformats-officedocument.wordprocessingml.document"
 PPTX = "application/vnd.openxmlformats-officedocument.presentationml.presentation"
+XLSX = "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet"
+ODS = "application/vnd.oasis.opendocument.spreadsheet"
+CSV = "text/csv"
+TSV = "text/tab-separated-values"
 PNG = "image/png"
 JPEG = "image/jpeg"
 GIF = "image/gif"
@@ -18,6 +22,19 @@ HEIC = "image/heic"
 """Converted where a decoder is installed."""
 
 JPEG_2000 = "image/jp2"
+ODT = "application/vnd.oasis.opendocument.text"
+ODP = "application/vnd.oasis.opendocument.presentation"
+MSG = "application/vnd.ms-outlook"
+HTML = "text/html"
+EPUB = "application/epub+zip"
+TXT = "text/plain"
+MARKDOWN = "text/markdown"
+CSV = "text/csv"
+TSV = "text/tab-separated-values"
+LATEX = "application/x-tex"
+RTF = "application/rtf"
+NOTEBOOK = "application/x-ipynb+json"
+EML = "message/rfc822"
 
 NAMES = {
     PDF: "PDF",
@@ -31,6 +48,21 @@ NAMES = {
     JPEG_2000: "JPEG 2000",
     DOCX: "DOCX",
     PPTX: "PPTX",
+    ODT: "ODT",
+    ODP: "ODP",
+    EML: "EML",
+    MSG: "MSG",
+    HTML: "HTML",
+    EPUB: "EPUB",
+    TXT: "plain text",
+    MARKDOWN: "Markdown",
+    LATEX: "LaTeX",
+    RTF: "RTF",
+    NOTEBOOK: "Jupyter notebooks",
+    XLSX: "XLSX",
+    ODS: "ODS",
+    CSV: "CSV",
+    TSV: "TSV",
 }
 """Names of the types in error messages; of those that only some machines convert there are none."""
 

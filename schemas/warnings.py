@@ -74,7 +74,15 @@ MESSAGES = {
         "The page has more images, or larger ones, than are stored; left out: {detail}."
     ),
     "frames_not_read": "The frames of the animation after number {detail} were not read.",
+    "encoding_guessed": (
+        "The text does not show in which encoding it is; it was read as {detail}, and letters "
+        "beyond ASCII may be wrong."
+    ),
     "image_text_unread": "The page has images with text that was not read.",
+    "formulas_without_result": (
+        "The results of formulas are not in the file, and the formulas are given in their place; "
+        "save it in a spreadsheet program to have them: {detail}."
+    ),
 }
 """The sentence for the owner by code; ``{detail}`` is filled in."""
 

@@ -40,10 +40,14 @@ def clean(text: str, *, hard_breaks: bool = False) -> str:
 
     Blanks at the end of a line go too, unless ``hard_breaks`` are meant by two of them.
     """
-    text = _UNWANTED.sub("", _LINE_ENDS.sub("\n", text))
-    text = unicodedata.normalize("NFC", text)
+    text = clean_characters(text)
     text = text if hard_breaks else _TRAILING.sub("", text)
     return _BLANK_LINES.sub("\n\n", text).strip("\n")
+
+
+def clean_characters(text: str) -> str:
+    """Return the text in NFC, without control characters, with one kind of line ends."""
+    return unicodedata.normalize("NFC", _UNWANTED.sub("", _LINE_ENDS.sub("\n", text)))
 
 
 def one_line(text: str) -> str:

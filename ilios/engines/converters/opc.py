@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 from urllib.parse import unquote
 from zipfile import BadZipFile, ZipFile
 
@@ -132,6 +132,23 @@ class Package:
             raise UnreadablePart(part)
         try:
             return self._archive.read(entry)
+        except (BadZipFile, zlib.error, EOFError, NotImplementedError, OSError) as error:
+            if isinstance(error, OSError) and error.errno is not None:
+                raise  # the machine, not the file
+            raise UnreadablePart(part) from error
+
+    @contextmanager
+    def stream(self, part: str) -> Iterator[IO[bytes]]:
+        """Open a part that is too large to be read at once.
+
+        :raises UnreadablePart: it is absent or damaged; also while it is read.
+        """
+        entry = self._entries.get(part.lower())
+        if entry is None:
+            raise UnreadablePart(part)
+        try:
+            with self._archive.open(entry) as stream:
+                yield stream
         except (BadZipFile, zlib.error, EOFError, NotImplementedError, OSError) as error:
             if isinstance(error, OSError) and error.errno is not None:
                 raise  # the machine, not the file
