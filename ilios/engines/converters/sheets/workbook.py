@@ -81,6 +81,7 @@ class Workbook:
             related = self._related.get(element.get(f"{OFFICE}id", ""))
             part = related.target if related is not None and not related.external else None
             if part is not None and (part.lower() in seen or part == self._package.main_part):
+                self.unreadable = ["sheets that are listed again"]
                 continue
             if part is not None:
                 seen.add(part.lower())

@@ -15,10 +15,6 @@ from tests import documents, spreadsheets
 from tests.documents import OFFICE_RELATIONSHIPS
 from tests.spreadsheets import Worksheet, text_row
 
-DRAWING = "http://schemas.openxmlformats.org/drawingml/2006"
-CHART = f"{DRAWING}/chart"
-PIXEL = documents.image_file(documents.text_image("x"), "PNG")
-
 
 def ignore(done: int, total: int) -> None:
     """Take no notice of progress."""
@@ -226,84 +222,6 @@ def test_comments_are_a_list_where_they_are_wanted(tmp_path: Path, *, wanted: bo
         "\n\n**Comments**\n\n- A1 (Bo): A question\n- A1: An answer\n- B2 (Ann): Really? \\*No\\*"
     )
     assert text == ("a" + listed if wanted else "a")
-
-
-def drawing(*anchors: str) -> str:
-    inner = "".join(
-        f"<xdr:twoCellAnchor><xdr:from><xdr:col>0</xdr:col><xdr:row>{20 - n}</xdr:row></xdr:from>"
-        f"{anchor}</xdr:twoCellAnchor>"
-        for n, anchor in enumerate(anchors)
-    )
-    return (
-        f'<xdr:wsDr xmlns:xdr="{DRAWING}/spreadsheetDrawing" xmlns:a="{DRAWING}/main" '
-        f'xmlns:r="{OFFICE_RELATIONSHIPS}">{inner}</xdr:wsDr>'
-    )
-
-
-FRAME = (
-    '<xdr:graphicFrame><xdr:nvGraphicFramePr><xdr:cNvPr id="2" name="c"/></xdr:nvGraphicFramePr>'
-    f'<a:graphic><a:graphicData uri="{CHART}"><c:chart xmlns:c="{CHART}" r:id="chart"/>'
-    "</a:graphicData></a:graphic></xdr:graphicFrame>"
-)
-BOX = (
-    '<xdr:grpSp><xdr:sp><xdr:nvSpPr><xdr:cNvPr id="3" name="b"/></xdr:nvSpPr><xdr:txBody>'
-    "<a:p><a:r><a:t># Read </a:t></a:r><a:r><a:rPr b='1'/><a:t>this</a:t></a:r></a:p><a:p/>"
-    "<a:p><a:r><a:t>first</a:t></a:r></a:p></xdr:txBody></xdr:sp></xdr:grpSp>"
-)
-HIDDEN_BOX = BOX.replace('name="b"', 'name="b" hidden="1"').replace("Read", "unseen")
-PICTURE = (
-    '<xdr:pic><xdr:nvPicPr><xdr:cNvPr id="4" name="p" descr="A [logo]"/></xdr:nvPicPr>'
-    '<xdr:blipFill><a:blip r:embed="image"/></xdr:blipFill></xdr:pic>'
-)
-
-
-def cached(name: str, kind: str, text: str) -> str:
-    point = f"<c:pt idx='0'><c:v>{text}</c:v></c:pt>"
-    return f"<c:{name}><c:{kind}Ref><c:{kind}Cache>{point}</c:{kind}Cache></c:{kind}Ref></c:{name}>"
-
-
-CHART_XML = (
-    f'<c:chartSpace xmlns:c="{CHART}"><c:chart><c:plotArea><c:barChart><c:ser>'
-    f"{cached('tx', 'str', 'Sales')}{cached('cat', 'str', 'North')}{cached('val', 'num', '12.5')}"
-    "</c:ser></c:barChart></c:plotArea></c:chart></c:chartSpace>"
-)
-
-
-def drawn(tmp_path: Path, *anchors: str, chart: str = CHART_XML) -> ConvertedPage:
-    related = {"chart": ("chart", "../charts/c.xml"), "image": ("image", "../media/i.png")}
-    return page_of(
-        tmp_path,
-        text_row(1, "a"),
-        behind='<drawing r:id="d"/>',
-        relations={"d": ("drawing", "../drawings/d.xml")},
-        parts={
-            "xl/drawings/d.xml": drawing(*anchors),
-            "xl/drawings/_rels/d.xml.rels": spreadsheets.relations(related),
-            "xl/charts/c.xml": chart,
-            "xl/media/i.png": PIXEL,
-        },
-    )
-
-
-def test_charts_text_boxes_and_pictures_are_below_the_cells_from_top_to_bottom(
-    tmp_path: Path,
-) -> None:
-    page = drawn(tmp_path, PICTURE, BOX, HIDDEN_BOX, FRAME)
-    (image,) = page.result.images
-    assert page.image_bytes == {image.id: PIXEL}
-    _, cells_, chart, read, first, picture = page.result.markdown.split("\n\n")
-    assert cells_ == "a"
-    assert "Sales" in chart.splitlines()[0]
-    assert chart.splitlines()[2] == "| North | 12.5 |"
-    assert (read, first) == ("\\# Read **this**", "first")
-    assert picture == f"![A (logo)]({image.id})"
-    assert not page.result.warnings
-
-
-def test_a_damaged_chart_costs_itself_and_a_warning(tmp_path: Path) -> None:
-    page = drawn(tmp_path, FRAME, BOX, chart="<c:chartSpace")
-    assert "first" in page.result.markdown
-    assert "a chart" in warned(page)["part_unreadable"]
 
 
 @pytest.mark.parametrize(
