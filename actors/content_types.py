@@ -22,6 +22,19 @@ HEIC = "image/heic"
 """Converted where a decoder is installed."""
 
 JPEG_2000 = "image/jp2"
+ODT = "application/vnd.oasis.opendocument.text"
+ODP = "application/vnd.oasis.opendocument.presentation"
+MSG = "application/vnd.ms-outlook"
+HTML = "text/html"
+EPUB = "application/epub+zip"
+TXT = "text/plain"
+MARKDOWN = "text/markdown"
+CSV = "text/csv"
+TSV = "text/tab-separated-values"
+LATEX = "application/x-tex"
+RTF = "application/rtf"
+NOTEBOOK = "application/x-ipynb+json"
+EML = "message/rfc822"
 
 NAMES = {
     PDF: "PDF",
@@ -35,6 +48,17 @@ NAMES = {
     JPEG_2000: "JPEG 2000",
     DOCX: "DOCX",
     PPTX: "PPTX",
+    ODT: "ODT",
+    ODP: "ODP",
+    EML: "EML",
+    MSG: "MSG",
+    HTML: "HTML",
+    EPUB: "EPUB",
+    TXT: "plain text",
+    MARKDOWN: "Markdown",
+    LATEX: "LaTeX",
+    RTF: "RTF",
+    NOTEBOOK: "Jupyter notebooks",
     XLSX: "XLSX",
     ODS: "ODS",
     CSV: "CSV",

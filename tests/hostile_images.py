@@ -15,10 +15,15 @@ MANY = 65_535
 
 
 def png_of(
-    width: int, height: int, packed: bytes, *more: tuple[bytes, bytes], depth: int = 8
+    width: int,
+    height: int,
+    packed: bytes,
+    *more: tuple[bytes, bytes],
+    depth: int = 8,
+    colour: int = 0,
 ) -> bytes:
     """Return a PNG that declares this size, whatever its data are."""
-    head = struct.pack(">IIBBBBB", width, height, depth, 0, 0, 0, 0)
+    head = struct.pack(">IIBBBBB", width, height, depth, colour, 0, 0, 0)
     chunks = [(b"IHDR", head), *more, (b"IDAT", packed), (b"IEND", b"")]
     return b"\x89PNG\r\n\x1a\n" + b"".join(
         struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
