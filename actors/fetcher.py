@@ -4,9 +4,9 @@ It consumes ``submitted``, publishes ``fetched`` and has no state. Uploads that 
 and detected are converted without it.
 """
 
-from collections.abc import AsyncIterator
 from datetime import UTC, datetime
 from typing import ClassVar
+from urllib.parse import unquote, urlsplit
 
 import structlog
 
@@ -14,9 +14,11 @@ from actors import sniffing, submissions
 from actors.actor import Actor
 from actors.blob_keys import fetched_key, original_key
 from actors.cancellations import Cancellations, Cancelled
+from actors.content_types import SUPPORTED_TYPES
 from actors.errors import Reject, RetryLater
 from actors.ports import BlobNotFound, Blobs, Downloader, DownloadFailed, StorageFull
 from actors.slots import FairSlots
+from actors.text_sniffing import Claim, join_claims
 from bus.connection import Connection
 from bus.consumers import Consumer
 from bus.delivery import DeliveryInfo
@@ -87,8 +89,8 @@ class Fetcher(Actor[DocumentSubmitted]):
         try:
             if await self._is_already_handled(event, delivery):
                 return None
-            original = await self._original(event)
-            content_type = await self._detect(original)
+            original, claim = await self._original(event)
+            content_type = await self._detect(original, claim)
         except Cancelled:
             log.info("document cancelled during fetching")
             return None
@@ -134,42 +136,48 @@ class Fetcher(Actor[DocumentSubmitted]):
                 return True
         return False
 
-    async def _detect(self, original: Blob) -> str:
-        """Return the content type of stored bytes.
+    async def _detect(self, original: Blob, claim: Claim) -> str:
+        """Return the content type of stored bytes; the claim counts for texts only.
 
         :raises Reject: there are none, or they cannot be converted.
         """
         head, tail = await self._blobs.read_ends(original.key, sniffing.SNIFF_LENGTH)
         if original.size == 0:
             raise Reject("empty", "The document is empty.")
-        content_type = sniffing.sniff(head, tail)
+        content_type = sniffing.sniff(head, tail, claim)
         if content_type is None:
             description = sniffing.describe(head, tail)
-            reason = f"This is {description}; what can be converted: {sniffing.SUPPORTED_TYPES}."
+            reason = f"This is {description}; what can be converted: {SUPPORTED_TYPES}."
             raise Reject("unsupported_type", reason)
         return content_type
 
-    async def _original(self, event: DocumentSubmitted) -> Blob:
-        """Return the original, stored here unless the edge has stored it.
+    async def _original(self, event: DocumentSubmitted) -> tuple[Blob, Claim]:
+        """Return the original, stored here unless the edge has stored it, and what it claims to be.
 
         :raises Cancelled: the document is cancelled meanwhile.
         """
         source = event.source
         if isinstance(source, Stored):  # nothing to do that could be stopped
             key = original_key(event.tenant, event.document_id, source.suffix)
-            return Blob(key, source.size, source.sha256)
+            return Blob(key, source.size, source.sha256), _claim_of(event)
         return await self._cancellations.run_unless_cancelled(
             event, self._store_original(event, source)
         )
 
-    async def _store_original(self, event: DocumentSubmitted, source: Inline | Remote) -> Blob:
-        key = fetched_key(event.tenant, event.document_id)
+    async def _store_original(
+        self, event: DocumentSubmitted, source: Inline | Remote
+    ) -> tuple[Blob, Claim]:
+        key, claim = fetched_key(event.tenant, event.document_id), _claim_of(event)
         if isinstance(source, Inline):
-            return await self._blobs.put_bytes(key, source.data)
-        return await self._blobs.put(key, self._download(source))
+            return await self._blobs.put_bytes(key, source.data), claim
+        answers: list[Claim] = []
+        blob = await self._blobs.put(key, self._downloads.fetch(source.url, answers.append))
+        path = unquote(urlsplit(source.url).path)
+        return blob, join_claims(claim, *answers, Claim.of(path.rpartition("/")[2]))
 
-    def _download(self, source: Remote) -> AsyncIterator[bytes]:
-        return self._downloads.fetch(source.url)
+
+def _claim_of(event: DocumentSubmitted) -> Claim:
+    return Claim.of(event.file_name, event.content_type)
 
 
 def _age_on_log(delivery: DeliveryInfo) -> float:

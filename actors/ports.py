@@ -4,7 +4,7 @@ The errors of an implementation are defined beside its interface, because the ac
 whether another attempt makes sense, and what the owner of the document gets to read.
 """
 
-from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Iterable
+from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Callable, Iterable
 from contextlib import AbstractAsyncContextManager
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -12,6 +12,7 @@ from typing import Literal, Protocol
 
 from msgspec import Struct
 
+from actors.text_sniffing import Claim
 from actors.writes import ClockState, Cursor
 from bus.subjects import StreamIdentity
 from schemas.documents import Blob
@@ -208,8 +209,13 @@ class DownloadFailed(Exception):
 class Downloader(Protocol):
     """Downloads documents from public addresses, never from private networks."""
 
-    def fetch(self, url: str) -> AsyncIterator[bytes]:
+    def fetch(
+        self, url: str, on_answer: Callable[[Claim], None] | None = None
+    ) -> AsyncIterator[bytes]:
         """Stream the body of ``url`` in chunks of bounded size.
+
+        ``on_answer`` receives, before the first of them, the name and the type that the source
+        gives the document.
 
         :raises DownloadFailed: refused address, bad response, too large, too slow.
         """

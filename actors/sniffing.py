@@ -1,33 +1,38 @@
 """Detection of the content type of a document from its bytes.
 
-Names and declared types are ignored. The functions take the first and the last ``SNIFF_LENGTH``
-bytes of the document.
+Names and declared types count among texts only (``actors.text_sniffing``). The functions take the
+first and the last ``SNIFF_LENGTH`` bytes of the document.
 """
 
 import re
 import struct
 from collections.abc import Iterator
 
+from actors.content_types import (
+    AVIF,
+    BMP,
+    DOCX,
+    EPUB,
+    GIF,
+    HEIC,
+    JPEG,
+    JPEG_2000,
+    MSG,
+    ODP,
+    ODS,
+    ODT,
+    PDF,
+    PNG,
+    PPTX,
+    TIFF,
+    WEBP,
+    XLSX,
+)
+from actors.office_sniffing import office_type
+from actors.text_sniffing import NO_CLAIM, Claim, is_text, names_text, sniff_text
+
 SNIFF_LENGTH = 64 * 1024
 """Bytes of each end: a ZIP directory ends at most this far before the end of its file."""
-
-SUPPORTED_TYPES = "PDF, PNG, JPEG, GIF, WebP, AVIF, TIFF, BMP, JPEG 2000, DOCX and PPTX"
-"""The types that can be converted, for error messages."""
-
-PDF = "application/pdf"
-DOCX = "application/vnd.openxmlformats-officedocument.wordprocessingml.document"
-PPTX = "application/vnd.openxmlformats-officedocument.presentationml.presentation"
-PNG = "image/png"
-JPEG = "image/jpeg"
-GIF = "image/gif"
-WEBP = "image/webp"
-TIFF = "image/tiff"
-BMP = "image/bmp"
-AVIF = "image/avif"
-HEIC = "image/heic"
-"""Converted where a decoder is installed."""
-
-JPEG_2000 = "image/jp2"
 
 _STARTS = (
     (b"\x89PNG\r\n\x1a\n", PNG),
@@ -58,24 +63,36 @@ _BMP_HEADER_SIZES = frozenset({12, 40, 52, 56, 64, 108, 124})
 # Signature of an entry, offset of the length of its name, offset of its name.
 _LOCAL_ENTRY = (b"PK\x03\x04", 26, 30)
 _DIRECTORY_ENTRY = (b"PK\x01\x02", 28, 46)
-_ZIP_MAIN_PARTS = ((b"word/document.xml", DOCX), (b"ppt/presentation.xml", PPTX))
+_ZIP_MAIN_PARTS = (
+    (b"word/document.xml", DOCX),
+    (b"ppt/presentation.xml", PPTX),
+    (b"META-INF/container.xml", EPUB),
+    (b"xl/workbook.xml", XLSX),
+)
+# The content of the first entry of an OpenDocument file (ISO/IEC 26300-3, 3.3).
+_MIMETYPES = (
+    (b"application/vnd.oasis.opendocument.spreadsheet", ODS),
+    (b"application/vnd.oasis.opendocument.text", ODT),
+    (b"application/vnd.oasis.opendocument.presentation", ODP),
+)
+_MIMETYPE_AT = 30
+_FLAT_START = re.compile(rb"<office:document\s[^<>]{0,16000}office:mimetype\s*=\s*[\"']([^\"'<>]+)")
+_FLAT_WITHIN = 20_000
 _ZIP_KINDS = (
-    (b"xl/workbook.xml", "an Excel workbook (.xlsx)"),
     (b"xl/workbook.bin", "an Excel workbook (.xlsb)"),
-    (b"META-INF/container.xml", "an EPUB book"),
     (b"content.xml", "an OpenDocument file"),
     (b"[Content_Types].xml", "an Office file of an unsupported kind"),
 )
+_ARCHIVE = "a ZIP archive, which is unpacked only where it is submitted to /v1/batch/submit"
 # The names of streams in an OLE file are UTF-16.
 _OLE_KINDS = (
     ("EncryptedPackage", "a password-protected Office file"),
     ("WordDocument", "an old Word document (.doc)"),
     ("PowerPoint Document", "an old PowerPoint presentation (.ppt)"),
     ("Workbook", "an old Excel workbook (.xls)"),
-    ("__substg1.0", "an Outlook message (.msg)"),
 )
-_HTML_START = re.compile(
-    rb"\s*(?:<!--.*?-->\s*)*<(?:!doctype html|html|head|body)\b", re.IGNORECASE | re.DOTALL
+_OLE_MAIL = tuple(
+    name.encode("utf-16-le") for name in ("__substg1.0", "__properties_version1.0", "__nameid_v")
 )
 
 
@@ -94,21 +111,27 @@ class Ends:
         if len(self._tail) > 4 * SNIFF_LENGTH:  # not each time: chunks may be small
             del self._tail[:-SNIFF_LENGTH]
 
-    def sniff(self) -> str | None:
+    def sniff(self, claim: Claim = NO_CLAIM) -> str | None:
         """Return the content type of the document, as ``sniff`` does."""
-        return sniff(bytes(self._head), bytes(self._tail[-SNIFF_LENGTH:]))
+        return sniff(bytes(self._head), bytes(self._tail[-SNIFF_LENGTH:]), claim)
 
 
-def sniff(head: bytes, tail: bytes) -> str | None:
+def sniff(head: bytes, tail: bytes, claim: Claim = NO_CLAIM) -> str | None:
     """Return the content type of a document that can be converted, or None for anything else."""
     if image := _image_type(head):
         return image
     if head.startswith(_ZIP_STARTS):
         names = set(_zip_names(head, tail))
-        return next((kind for part, kind in _ZIP_MAIN_PARTS if part in names), None)
-    if _PDF_HEADER.search(head, 0, _PDF_HEADER_WITHIN + len(b"%PDF-")):
+        kind = next((kind for part, kind in _ZIP_MAIN_PARTS if part in names), None)
+        return kind or _declared_kind(head) or office_type(head, tail)
+    if head.startswith(_OLE_START):
+        return MSG if any(name in head or name in tail for name in _OLE_MAIL) else None
+    header = _PDF_HEADER.search(head, 0, _PDF_HEADER_WITHIN + len(b"%PDF-"))
+    if header and (header.start() == 0 or not names_text(claim)):
         return PDF
-    return None
+    if flat := _FLAT_START.search(head[:_FLAT_WITHIN]):
+        return next((kind for start, kind in _MIMETYPES if flat[1].startswith(start)), None)
+    return sniff_text(head, tail, claim)
 
 
 def describe(head: bytes, tail: bytes) -> str:
@@ -117,16 +140,29 @@ def describe(head: bytes, tail: bytes) -> str:
         return "an empty file"
     if head.startswith(_ZIP_STARTS):
         names = set(_zip_names(head, tail))
-        return next((kind for part, kind in _ZIP_KINDS if part in names), "a ZIP archive")
+        return next((kind for part, kind in _ZIP_KINDS if part in names), _ARCHIVE)
     if head.startswith(_OLE_START):
         ends = head + tail
         kinds = (kind for name, kind in _OLE_KINDS if name.encode("utf-16-le") in ends)
         return next(kinds, "an old Office file")
-    if _HTML_START.match(head.removeprefix(b"\xef\xbb\xbf")):
-        return "an HTML page"
-    if head.lstrip().startswith(b"{\\rtf"):
-        return "an RTF document"
-    return "a text file" if _is_text(head) else "a file of an unknown type"
+    if is_text(head, tail):
+        return "text, but its name or its declared type is that of something else"
+    return "a file of an unknown type"
+
+
+def is_archive(head: bytes, tail: bytes) -> bool:
+    """Whether a file is a ZIP archive of files, and not a document in the form of one."""
+    zipped = head.startswith(_ZIP_STARTS)
+    return zipped and sniff(head, tail) is None and describe(head, tail) == _ARCHIVE
+
+
+def _declared_kind(head: bytes) -> str | None:
+    """Return the type that the first entry of a ZIP file declares: templates as documents."""
+    if not head.startswith(b"mimetype", _MIMETYPE_AT):
+        return None
+    (more,) = struct.unpack_from("<H", head, _MIMETYPE_AT - 2)
+    at = _MIMETYPE_AT + len(b"mimetype") + more
+    return next((kind for start, kind in _MIMETYPES if head.startswith(start, at)), None)
 
 
 def _image_type(head: bytes) -> str | None:
@@ -149,19 +185,6 @@ def _heif_kind(head: bytes) -> str | None:
 def _is_bmp(head: bytes) -> bool:
     # "BM" alone is also the beginning of texts.
     return len(head) >= 18 and struct.unpack_from("<I", head, 14)[0] in _BMP_HEADER_SIZES
-
-
-def _is_text(head: bytes) -> bool:
-    if head.startswith((b"\xff\xfe", b"\xfe\xff")):
-        return True
-    if any(byte < 9 or 13 < byte < 27 for byte in head):
-        return False
-    try:
-        # The last character may be cut in the middle.
-        head.decode("utf-8")
-    except UnicodeDecodeError as error:
-        return error.start >= len(head) - 3
-    return True
 
 
 def _zip_names(head: bytes, tail: bytes) -> Iterator[bytes]:

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from PIL import Image
 
-from actors import sniffing
+from actors import content_types
 from actors.engines import SourceFile
 from bench import server
 from bench.client import Client
@@ -39,7 +39,7 @@ async def measure(rounds: int = 200) -> None:
         client = Client(running.url)
         for _ in range(rounds + WARM):
             began = time.perf_counter()
-            await engine.convert(SourceFile(SAMPLE, sniffing.PDF))
+            await engine.convert(SourceFile(SAMPLE, content_types.PDF))
             engine_times.append(time.perf_counter() - began)
             service_times.append(await _convert(client))
         client.close()
@@ -117,7 +117,7 @@ async def _pages_per_second(path: Path, processes: int) -> float:
         for again in (False, True):
             began = time.perf_counter()
             ended = await asyncio.gather(
-                *(engine.convert(SourceFile(path, sniffing.PDF)) for _ in range(processes))
+                *(engine.convert(SourceFile(path, content_types.PDF)) for _ in range(processes))
             )
             if again:
                 return sum(len(one.pages) for one in ended) / (time.perf_counter() - began)

@@ -16,6 +16,8 @@ from .languages import canonical_tags
 
 EngineName = Literal["local", "mistral"]
 RecognitionMode = Literal["auto", "force", "never"]
+TrackedChanges = Literal["final", "original", "all"]
+MergedCells = Literal["auto", "once", "repeat"]
 Model = Annotated[str, Meta(pattern=r"^[a-z0-9][a-z0-9.-]{0,63}\Z")]
 
 MAX_PAGE = 1_000_000
@@ -28,6 +30,9 @@ MAX_OPTIONS_BYTES = 64 * 1024
 
 PASSWORD = "password"  # noqa: S105  # its name
 """No option of any version, since options stay on the log. Its value is not passed on."""
+
+_NAMED_DEFAULTS = {"recognition": "auto", "tracked_changes": "final", "merged_cells": "auto"}
+_ONLY_LOCAL = ("language", "recognition", "tracked_changes", "comments", "merged_cells")
 
 PageNumber = Annotated[int, Meta(ge=1, le=MAX_PAGE)]
 
@@ -46,13 +51,19 @@ class PageRange(Struct, frozen=True):
 
 
 class ConversionOptions(
-    Struct, frozen=True, kw_only=True, omit_defaults=True, forbid_unknown_fields=True
+    Struct,
+    frozen=True,
+    kw_only=True,
+    omit_defaults=True,
+    forbid_unknown_fields=True,
+    rename="camel",
 ):
     """Options of the conversion of a document; None leaves a choice to the service.
 
     ``pages`` is text such as ``1-3,7,10-`` or a list of page numbers from 1. It is brought into one
     canonical form (sorted, merged), so that equal selections compare, hash and encode the same.
-    So are ``language``, a text of tags then, and ``recognition``, whose ``auto`` becomes None.
+    So are ``language``, a text of tags then, and the options whose default has a name: that
+    becomes None.
     """
 
     engine: Annotated[
@@ -108,8 +119,33 @@ class ConversionOptions(
         ),
     ] = False
 
+    tracked_changes: Annotated[
+        TrackedChanges | None,
+        Meta(
+            description="Which text of a document with tracked changes is converted: `final` "
+            "(default), as if all were accepted; `original`, as if all were rejected; `all`, with "
+            "insertions and deletions marked. For the engine `local` only."
+        ),
+    ] = None
+    comments: Annotated[
+        bool,
+        Meta(
+            description="Whether comments on Office documents are converted as well. "
+            "For the engine `local` only.",
+            extra={"expected": "true or false"},
+        ),
+    ] = False
+    merged_cells: Annotated[
+        MergedCells | None,
+        Meta(
+            description="Where the text of a merged cell of a table stands: `once`, in its first "
+            "cell; `repeat`, in each cell it covers; `auto` (default), in each if it is short. "
+            "Of Office documents, for the engine `local` only."
+        ),
+    ] = None
+
     def __post_init__(self) -> None:
-        """Bring ``pages``, ``language`` and ``recognition`` into their canonical forms.
+        """Bring options with several spellings of one value into their canonical forms.
 
         :raises ValueError: one of them has no such form; the message is for the client.
         """
@@ -117,8 +153,9 @@ class ConversionOptions(
             force_setattr(self, "pages", _text(_ranges(self.pages)))
         if self.language is not None:
             force_setattr(self, "language", canonical_tags(self.language))
-        if self.recognition == "auto":
-            force_setattr(self, "recognition", None)
+        for name, default in _NAMED_DEFAULTS.items():
+            if getattr(self, name) == default:
+                force_setattr(self, name, None)
 
     @property
     def languages(self) -> tuple[str, ...]:
@@ -128,7 +165,11 @@ class ConversionOptions(
     @property
     def only_local(self) -> tuple[str, ...]:
         """Names of the options given that only the engine ``local`` has."""
-        return tuple(name for name in ("language", "recognition") if getattr(self, name))
+        return tuple(
+            one.encode_name
+            for one in msgspec.structs.fields(self)
+            if one.name in _ONLY_LOCAL and getattr(self, one.name)
+        )
 
     @property
     def page_ranges(self) -> tuple[PageRange, ...]:
@@ -157,7 +198,8 @@ class UnsupportedOptions(ConversionOptions, frozen=True, kw_only=True):
 
 NO_OPTIONS = ConversionOptions()
 
-_SUPPORTED = frozenset(ConversionOptions.__struct_fields__)
+_FIELDS = msgspec.structs.fields(ConversionOptions)
+_SUPPORTED = frozenset(one.encode_name for one in _FIELDS)
 _options_decoder = msgspec.json.Decoder(ConversionOptions)
 _members_decoder = msgspec.json.Decoder(dict[str, Raw])
 
@@ -166,10 +208,11 @@ def options_to_json(options: ConversionOptions) -> bytes:
     """Return options as a JSON object without defaults, unknown members as they came."""
     if not isinstance(options, UnsupportedOptions):
         return msgspec.json.encode(options)
-    members: dict[str, Any] = msgspec.structs.asdict(options)
-    unknown = members.pop("unknown_members")
-    asked = {name: value for name, value in members.items() if value != getattr(NO_OPTIONS, name)}
-    return msgspec.json.encode(asked | unknown)
+    values: dict[str, Any] = msgspec.structs.asdict(options)
+    asked = {
+        one.encode_name: values[one.name] for one in _FIELDS if values[one.name] != one.default
+    }
+    return msgspec.json.encode(asked | options.unknown_members)
 
 
 def options_from_json(text: bytes | str) -> ConversionOptions:

@@ -28,17 +28,17 @@ LIBRARIES = {
     "faster_paddle": ("ilios/engines/",),
     "httpx2": ("ilios/engines/",),
     "liteparse": ("ilios/engines/",),
-    "mammoth": ("ilios/engines/",),
-    "markdownify": ("ilios/engines/",),
+    "lxml": ("ilios/engines/",),
+    "markdown_it": ("ilios/formats/",),
     "mistralai": ("ilios/engines/",),
     "msgspec": ("schemas/", "bus/", "actors/", "ilios/"),
     "multipart": ("ilios/edge/",),
     "nacl": ("ilios/passwords/",),
     "nats": ("bus/",),
+    "nh3": ("ilios/formats/",),
     "numpy": ("ilios/engines/",),
     "onnxruntime": ("ilios/engines/",),
     "PIL": ("ilios/engines/", "ilios/score/"),
-    "pptx": ("ilios/engines/",),
     "pypdfium2": ("ilios/engines/", "ilios/score/"),
     "rapidocr": ("ilios/engines/",),
     "sqlite3": ("ilios/",),
@@ -57,12 +57,15 @@ SHARED_BY_ACTORS = {
     "engines",
     "errors",
     "page_markdown",
+    "office_sniffing",
     "ports",
     "pricing",
     "publishable",
     "slots",
+    "content_types",
     "sniffing",
     "submissions",
+    "text_sniffing",
     "writes",
 }
 """What an actor may import on its own floor. Everything else there is another actor, a stranger."""
@@ -79,16 +82,14 @@ LATE_IMPORTS = {
     ("ilios/runtime/event_loop.py", "uvloop"): "there are no wheels of it for some platforms",
     ("ilios/engines/router.py", "ilios.engines.mistral.engine"): "the SDK of Mistral takes a "
     "second and 50 MB, which a service without a key must not pay for",
+    ("ilios/engines/converters/registry.py", "*"): "a child loads the one converter its document "
+    "needs",
     **{
         (f"ilios/engines/{file}.py", f"ilios.engines.{name}"): "a child loads the one "
         "converter its document needs, and OCR (a second, 150 MB) only for a scanned page"
         for file, name in (
-            ("converters/registry", "pdf.convert"),
             ("converters/registry", "pdf.document"),
             ("converters/registry", "pdf.protection"),
-            ("converters/registry", "converters.docx"),
-            ("converters/registry", "converters.pptx"),
-            ("converters/registry", "converters.images"),
             ("converters/registry", "recognition.ocr"),
             ("recognition/ocr", "recognition.paddle"),
             ("recognition/ocr", "recognition.rapid"),
@@ -265,6 +266,21 @@ def only_the_command_line_prints(sources: Sources) -> Iterator[str]:
                     yield f"{path}:{node.lineno}: print() outside the command line: use a logger"
 
 
+def exit_codes_of_children_stay_true(sources: Sources) -> Iterator[str]:
+    for path, text in sources.items():
+        if not path.endswith(".py") or path.startswith("tests/"):
+            continue
+        for node in ast.walk(ast.parse(text, path)):
+            match node:
+                case ast.Call(
+                    func=ast.Attribute(
+                        ast.Name(id=name) | ast.Attribute(attr=name),
+                        "terminate" | "kill" | "send_signal",
+                    )
+                ) if name.endswith("process"):
+                    yield f"{path}:{node.lineno}: signal {name} by ilios.runtime.child_signals"
+
+
 def names_are_ours(owners: Mapping[str, Iterable[str]]) -> Iterator[str]:
     """Read ``packages_distributions()``: of two with one name, the one installed last wins."""
     for name in (*FLOORS, *TOOL_PACKAGES):
@@ -292,5 +308,6 @@ RULES: tuple[Rule, ...] = (
     files_are_short,
     sql_stays_in_the_database,
     only_the_command_line_prints,
+    exit_codes_of_children_stay_true,
     no_foreign_paths_or_hosts,
 )

@@ -22,6 +22,7 @@ from ilios.edge.context import EDGE, Edge
 from ilios.edge.errors import HttpProblem
 from ilios.edge.multipart import FormReader, ReadDeadline, media_type
 from schemas.options import ConversionOptions
+from schemas.requests import ConversionRequest
 
 JSON_TYPE = "application/json"
 MAX_JSON_BYTES = 64 * 1024
@@ -91,12 +92,17 @@ def _members(kind: type[Struct]) -> Iterator[Member]:
             default=field.default,
             required=field.required,
             schema=schema,
-            is_number=isinstance(found, inspect.IntType),
+            is_number=any(isinstance(one, inspect.IntType) for one in _union(found)),
             is_option=field.name in ConversionOptions.__struct_fields__,
             is_secret=extra.get("secret", False),
-            code=extra.get("code", f"invalid_{_WORD_START.sub('_', name).lower()}"),
+            code=extra.get("code", f"invalid_{snake_case(name)}"),
             expected=extra.get("expected", allowed or "as described in /openapi.json"),
         )
+
+
+def snake_case(name: str) -> str:
+    """Return the name of a member as codes of problems have it."""
+    return _WORD_START.sub("_", name).lower()
 
 
 def problem_codes(kind: type[Struct]) -> set[str]:
@@ -249,7 +255,7 @@ def check_engine(
     if engine == "mistral" and options.only_local:
         name = options.only_local[0]
         error = f'{name} is an option of the engine "local" only: leave it out, or choose that one'
-        raise HttpProblem(400, f"invalid_{name}", error)
+        raise HttpProblem(400, members(ConversionRequest)[name].code, error)
     if engine is not None and engine not in edge.engines:
         raise HttpProblem(
             422,

@@ -18,6 +18,7 @@ from msgspec import Struct
 from actors import sniffing
 from actors.blob_keys import original_key, password_key, upload_key
 from actors.ports import BlobNotFound
+from actors.text_sniffing import Claim
 from bus import failpoints
 from ilios.edge import accept, lookup, requests, responses, signed_urls, uploads
 from ilios.edge.connection import mark_authenticated
@@ -321,16 +322,16 @@ async def _submit(request: web.Request, tenant: str, document_id: str) -> None:
         blob = await edge.blobs.digest(original)
         ends = await edge.blobs.read_ends(original, sniffing.SNIFF_LENGTH)
     except BlobNotFound:
-        raise HttpProblem(
-            400, "upload_missing", "File upload failed", detail="Nothing was uploaded to the URL."
-        ) from None
+        detail = "Nothing was uploaded to the URL."
+        raise HttpProblem(400, "upload_missing", "File upload failed", detail=detail) from None
     if blob.size != reservation.size:
         await uploads.discard(edge.blobs, original)
         raise _size_mismatch(blob.size, reservation.size)
+    claim = Claim.of(reservation.file_name, reservation.content_type)
     event = DocumentSubmitted(
         document_id=document_id,
         tenant=tenant,
-        source=Stored(blob.size, blob.sha256, UPLOAD_SUFFIX, detected=sniffing.sniff(*ends)),
+        source=Stored(blob.size, blob.sha256, UPLOAD_SUFFIX, sniffing.sniff(*ends, claim)),
         file_name=reservation.file_name,
         content_type=reservation.content_type,
         retention_days=reservation.retention_days,

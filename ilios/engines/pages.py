@@ -11,7 +11,13 @@ from typing import Protocol
 from msgspec import Struct
 
 from actors.engines import SourceFile, Unconvertible
-from schemas.options import PageRange, RecognitionMode, select_pages
+from schemas.options import (
+    MergedCells,
+    PageRange,
+    RecognitionMode,
+    TrackedChanges,
+    select_pages,
+)
 from schemas.results import PageResult
 
 Ranges = tuple[PageRange, ...]
@@ -58,12 +64,15 @@ class Spent(Struct, frozen=True):
 class Reading(Struct, frozen=True):
     """What a converter reads of a document: a portion of the pages in ``ranges``, in ``languages``.
 
-    ``recognition`` is that of ``ConversionOptions``, where None means ``auto``.
+    The other members are those of ``ConversionOptions``, where None means the default.
     """
 
     ranges: Ranges = ()
     languages: tuple[str, ...] = ()
     recognition: RecognitionMode | None = None
+    tracked_changes: TrackedChanges | None = None
+    comments: bool = False
+    merged_cells: MergedCells | None = None
     portion: Portion = Portion()
     spent: Spent = Spent()
 

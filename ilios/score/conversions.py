@@ -7,6 +7,7 @@ from pathlib import Path
 
 from actors import sniffing
 from actors.engines import PAGE_SEPARATOR, EngineCrashed, SourceFile, Unconvertible
+from actors.text_sniffing import Claim
 from ilios.engines.converters import registry
 from ilios.engines.local.limits import EngineLimits
 from ilios.engines.local.pool import Pool
@@ -83,7 +84,7 @@ def _sniff(path: Path) -> tuple[str | None, str]:
         head = file.read(sniffing.SNIFF_LENGTH)
         file.seek(max(0, path.stat().st_size - sniffing.SNIFF_LENGTH))
         tail = file.read(sniffing.SNIFF_LENGTH)
-    return sniffing.sniff(head, tail), sniffing.describe(head, tail)
+    return sniffing.sniff(head, tail, Claim.of(path.name)), sniffing.describe(head, tail)
 
 
 def _read(page: PageResult) -> ReadPage:

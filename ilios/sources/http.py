@@ -6,12 +6,14 @@ followed here, so that every hop passes the same check.
 """
 
 import asyncio
+import re
 import socket
 import time
-from collections.abc import AsyncIterator, Awaitable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from collections.abc import Set as AbstractSet
 from contextlib import AsyncExitStack, asynccontextmanager
 from typing import TypeVar
+from urllib.parse import unquote
 
 import structlog
 from aiohttp import (
@@ -27,8 +29,10 @@ from aiohttp.abc import AbstractResolver
 from yarl import URL
 
 from actors.ports import DownloadFailed
+from actors.text_sniffing import Claim
 from ilios.sources.addresses import ThreadedResolver, is_public
 from ilios.sources.connection import AddrInfo, LoopShare, SourceConnector
+from ilios.visible import clean_name
 
 MAX_BYTES = 1024**3
 CONNECT_WITHIN = 10.0
@@ -47,6 +51,11 @@ MAX_LOOKUPS = 128
 """Concurrent look-ups, four for each download: without an answer of a name server, a cancelled
 look-up runs for half a minute."""
 
+_MAX_HEADER = 2000  # characters
+_FILE_NAME = re.compile(
+    r"""filename\*\s*=\s*[\w-]+'[\w-]*'(?P<encoded>[^;\s]+)|filename\s*=\s*"?(?P<plain>[^";]+)""",
+    re.IGNORECASE,
+)
 _CHUNK_BYTES = 256 * 1024
 _MIN_CHUNK_BYTES = 64 * 1024  # bytes of a chunk, except the last
 _REDIRECTS = frozenset({301, 302, 303, 307, 308})
@@ -94,8 +103,10 @@ class HttpDownloads:
             total=None, connect=connect_within, sock_connect=connect_within, sock_read=read_within
         )
 
-    async def fetch(self, url: str) -> AsyncIterator[bytes]:
-        """Stream the body of ``url`` in chunks of at most 512 KiB.
+    async def fetch(
+        self, url: str, on_answer: Callable[[Claim], None] | None = None
+    ) -> AsyncIterator[bytes]:
+        """Stream the body of ``url`` in chunks of at most 512 KiB; see ``Downloader``.
 
         :raises DownloadFailed: refused address, bad response, too large, too slow.
         """
@@ -107,6 +118,8 @@ class HttpDownloads:
                 opening = self._follow_redirects(url, guarded, unguarded)
                 response = await deadline.run(stack.enter_async_context(opening))
                 self._check_response(response)
+                if on_answer is not None:
+                    on_answer(_claim_of(response))
                 async for chunk in self._read_body(response, deadline):
                     yield chunk
         except ConnectionTimeoutError as error:
@@ -196,6 +209,15 @@ class HttpDownloads:
             auto_decompress=False,
             headers={"Accept-Encoding": "identity", "User-Agent": "ilios"},
         )
+
+
+def _claim_of(response: ClientResponse) -> Claim:
+    """Return the name and the type in the header of an answer."""
+    disposition = response.headers.get("Content-Disposition", "")[:_MAX_HEADER]
+    found = _FILE_NAME.search(disposition)
+    name = unquote(found["encoded"] or found["plain"] or "") if found else ""
+    declared = response.headers.get("Content-Type", "")[:_MAX_HEADER]
+    return Claim.of(clean_name(name) if name else "", declared)
 
 
 class _Deadline:

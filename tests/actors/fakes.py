@@ -9,6 +9,7 @@ from pathlib import Path
 
 from actors.engines import Conversion, SourceFile
 from actors.ports import BlobNotFound, StoredBlob
+from actors.text_sniffing import NO_CLAIM, Claim
 from actors.writes import (
     ApplyEvents,
     Cursor,
@@ -121,14 +122,19 @@ class FakeDownloader:
         self.may_continue = asyncio.Event()
         self.responses = {f"http://example.com/{name}": what for name, what in found.items()}
         self.fetched: list[str] = []
+        self.claims: dict[str, Claim] = {}
 
-    async def fetch(self, url: str) -> AsyncIterator[bytes]:
+    async def fetch(
+        self, url: str, on_answer: Callable[[Claim], None] | None = None
+    ) -> AsyncIterator[bytes]:
         self.fetched.append(url)
         if url in self.slow:
             await self.may_continue.wait()
         what = self.responses[url]
         if isinstance(what, Exception):
             raise what
+        if on_answer is not None:
+            on_answer(self.claims.get(url, NO_CLAIM))
         yield what
 
 

@@ -8,8 +8,9 @@ from pathlib import Path
 import msgspec
 from PIL import Image
 
+from actors.content_types import HEIC
 from actors.engines import Unconvertible
-from actors.sniffing import HEIC, SNIFF_LENGTH, sniff
+from actors.sniffing import SNIFF_LENGTH, sniff
 from ilios.engines.converters import heif
 from ilios.engines.converters.frames import prepare_copies
 from ilios.engines.local.limits import EngineLimits

@@ -7,34 +7,89 @@ module as well, none of them.
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from importlib import import_module
 from pathlib import Path
-from typing import Protocol
+from typing import Literal, Protocol
 
-from actors.engines import Password, Unconvertible
-from actors.sniffing import (
+from msgspec import Struct
+
+from actors.content_types import (
     AVIF,
     BMP,
+    CSV,
     DOCX,
+    EML,
+    EPUB,
     GIF,
     HEIC,
+    HTML,
     JPEG,
     JPEG_2000,
+    LATEX,
+    MARKDOWN,
+    MSG,
+    NOTEBOOK,
+    ODP,
+    ODS,
+    ODT,
     PDF,
     PNG,
     PPTX,
+    RTF,
     SUPPORTED_TYPES,
     TIFF,
+    TSV,
+    TXT,
     WEBP,
+    XLSX,
 )
+from actors.engines import Password, Unconvertible
 from ilios.engines.local.limits import EngineLimits
 from ilios.engines.pages import WHOLE, Pages, Reading
 
-SINGLE_PAGE_TYPES = frozenset({JPEG, BMP, JPEG_2000, HEIC, DOCX})
+
+class Entry(Struct, frozen=True):
+    """The module of a converter, and how many pages its documents have.
+
+    The module has ``convert``, a ``Converter``, and unless there is always one page
+    ``count_pages(path)``, which may be in another module. Of a ``divided`` type a portion of the
+    pages can be converted.
+    """
+
+    module: str
+    pages: Literal["one", "whole", "divided"]
+    count_module: str | None = None
+
+
+_CONVERTERS = {
+    PDF: Entry("ilios.engines.pdf.convert", "divided", "ilios.engines.pdf.document"),
+    **dict.fromkeys(
+        (PNG, GIF, WEBP, TIFF, AVIF), Entry("ilios.engines.converters.images", "divided")
+    ),
+    **dict.fromkeys((JPEG, BMP, HEIC, JPEG_2000), Entry("ilios.engines.converters.images", "one")),
+    DOCX: Entry("ilios.engines.converters.docx.convert", "one"),
+    PPTX: Entry("ilios.engines.converters.slides.convert", "whole"),
+    ODT: Entry("ilios.engines.converters.odf.odt", "one"),
+    ODP: Entry("ilios.engines.converters.odf.odp", "whole"),
+    **dict.fromkeys((EML, MSG), Entry("ilios.engines.converters.mail.convert", "whole")),
+    HTML: Entry("ilios.engines.converters.web.html", "one"),
+    EPUB: Entry("ilios.engines.converters.web.epub", "whole"),
+    NOTEBOOK: Entry("ilios.engines.converters.web.notebook", "one"),
+    TXT: Entry("ilios.engines.converters.text_files", "whole"),
+    MARKDOWN: Entry("ilios.engines.converters.markdown_files", "one"),
+    LATEX: Entry("ilios.engines.converters.latex.convert", "one"),
+    RTF: Entry("ilios.engines.converters.rtf.convert", "one"),
+    XLSX: Entry("ilios.engines.converters.sheets.xlsx", "whole"),
+    ODS: Entry("ilios.engines.converters.sheets.ods", "whole"),
+    CSV: Entry("ilios.engines.converters.sheets.delimited", "one"),
+    TSV: Entry("ilios.engines.converters.sheets.delimited", "one"),
+}
+"""Converters by content type."""
+
+SINGLE_PAGE_TYPES = frozenset(kind for kind, one in _CONVERTERS.items() if one.pages == "one")
 """Types that become one page, whatever is in them."""
 
-IMAGES = frozenset({PNG, JPEG, GIF, WEBP, TIFF, BMP, AVIF, HEIC, JPEG_2000})
-
-DIVIDED_TYPES = (IMAGES | {PDF}) - SINGLE_PAGE_TYPES
+DIVIDED_TYPES = frozenset(kind for kind, one in _CONVERTERS.items() if one.pages == "divided")
 """Types of which a portion of the pages can be converted."""
 
 
@@ -59,7 +114,7 @@ class Converter(Protocol):
 
 def is_supported(content_type: str) -> bool:
     """Whether there is a converter for this content type."""
-    return content_type in IMAGES | {PDF, DOCX, PPTX}
+    return content_type in _CONVERTERS
 
 
 def unsupported_type(content_type: str) -> Unconvertible:
@@ -76,53 +131,28 @@ def load_converter(content_type: str) -> Converter:
 
     :raises Unconvertible: there is none.
     """
-    # ruff: noqa: PLC0415  see the docstring of this module
-    if content_type == PDF:
-        from ilios.engines.pdf import convert
-
-        return convert.convert
-    if content_type in IMAGES:
-        from ilios.engines.converters import images
-
-        return images.convert
-    if content_type == DOCX:
-        from ilios.engines.converters import docx
-
-        return docx.convert
-    if content_type == PPTX:
-        from ilios.engines.converters import pptx
-
-        return pptx.convert
-    raise unsupported_type(content_type)
+    convert: Converter = import_module(_entry(content_type).module).convert
+    return convert
 
 
 def load_ocr() -> None:
     """Load the models that recognise text: most documents need none."""
+    # ruff: noqa: PLC0415  see the docstring of this module
     from ilios.engines.recognition import ocr
 
     ocr.load()
 
 
 def count_pages(path: Path, content_type: str) -> int:
-    """Return how many pages, frames or slides a document has.
+    """Return how many pages, frames, slides or sheets a document has.
 
     :raises Unconvertible: it is damaged, protected or of an unsupported type.
     """
-    if content_type == PDF:
-        from ilios.engines.pdf import document
-
-        return document.count_pages(path)
-    if content_type == PPTX:
-        from ilios.engines.converters import pptx
-
-        return pptx.count_pages(path)
-    if content_type in IMAGES - SINGLE_PAGE_TYPES:
-        from ilios.engines.converters import images
-
-        return images.count_pages(path)
-    if content_type in SINGLE_PAGE_TYPES:
+    entry = _entry(content_type)
+    if entry.pages == "one":
         return 1
-    raise unsupported_type(content_type)
+    count: int = import_module(entry.count_module or entry.module).count_pages(path)
+    return count
 
 
 def cut_pages(path: Path, indices: Sequence[int]) -> bytes:
@@ -160,3 +190,9 @@ def remove_protection(path: Path) -> bytes:
     from ilios.engines.pdf import protection
 
     return protection.remove_protection(path)
+
+
+def _entry(content_type: str) -> Entry:
+    if content_type not in _CONVERTERS:
+        raise unsupported_type(content_type)
+    return _CONVERTERS[content_type]

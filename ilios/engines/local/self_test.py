@@ -12,7 +12,7 @@ from pathlib import Path
 
 import structlog
 
-from actors import sniffing
+from actors import content_types
 from actors.engines import EngineCrashed, SourceFile, Unconvertible
 from ilios.engines.local.limits import EngineLimits
 from ilios.engines.local.process import ChildProcess, LostBeforeStart, StartFailed
@@ -24,10 +24,10 @@ RECORDED = frozenset({("x86_64", "glibc")})
 
 FOLDER = Path(__file__).parents[2] / "samples"
 SAMPLES = (
-    ("hello.pdf", sniffing.PDF, "| fetcher"),
-    ("letter.docx", sniffing.DOCX, "| fetcher"),
-    ("slides.pptx", sniffing.PPTX, "| fetcher"),
-    ("scan.png", sniffing.PNG, "Invoice"),
+    ("hello.pdf", content_types.PDF, "| fetcher"),
+    ("letter.docx", content_types.DOCX, "| fetcher"),
+    ("slides.pptx", content_types.PPTX, "| fetcher"),
+    ("scan.png", content_types.PNG, "Invoice"),
 )
 """Files, their types, and a text that their Markdown must contain."""
 

@@ -11,8 +11,8 @@ from tempfile import NamedTemporaryFile
 
 import msgspec
 
+from actors.content_types import PDF
 from actors.engines import SourceFile, Unconvertible
-from actors.sniffing import PDF
 from ilios.engines.mistral import DOCUMENT_BYTES
 from ilios.engines.mistral.small_documents import read_small
 from ilios.engines.pages import PageSplitter

@@ -2,8 +2,10 @@
 
 import argparse
 import asyncio
+import contextlib
 import os
 import pty
+import re
 import sys
 from pathlib import Path
 
@@ -138,12 +140,12 @@ async def test_one_bad_document_does_not_keep_the_others_from_being_converted(
 
 async def test_an_unconvertible_file_is_named_with_its_reason(tmp_path: Path) -> None:
     page = tmp_path / "page.pdf"
-    page.write_text("<html><body>not a PDF</body></html>")
+    page.write_text("not a PDF")
 
     code, _, errors = await _convert(str(page))
 
     assert code == 1
-    assert "HTML" in errors
+    assert "This is text" in errors
     assert "PDF" in errors
 
 
@@ -154,27 +156,90 @@ async def test_no_file_at_all_is_a_usage_error() -> None:
     assert "FILE" in errors
 
 
-async def test_progress_is_shown_on_a_terminal(report: Path) -> None:
+async def test_progress_of_long_work_is_shown_on_a_terminal_and_cleared(tmp_path: Path) -> None:
+    book = tmp_path / "book.pdf"
+    book.write_bytes(documents.pdf(*[f"Page {number}" for number in range(1, 1500)]))
+
+    shown = await _convert_on_terminal(str(book), str(book), "-o", str(tmp_path / "out"))
+
+    assert re.search(r"\[[01]/2\] \[#*-*\] \d+% book\.pdf: page \d+ of \d+", shown)
+    assert shown.endswith("\r\x1b[K")
+    assert (tmp_path / "out" / "book.pdf-2.md").exists()
+
+
+async def test_a_quiet_conversion_shows_no_progress(report: Path) -> None:
+    assert await _convert_on_terminal(str(report), "--quiet") == ""
+
+
+async def _convert_on_terminal(*arguments: str) -> str:
+    """Return what a terminal on stderr gets."""
     ours, theirs = pty.openpty()
     process = await asyncio.create_subprocess_exec(
         sys.executable,
         "-m",
         "ilios",
         "convert",
-        str(report),
+        *arguments,
         cwd="/",
         env={"PATH": os.environ["PATH"], "PYTHONPATH": str(ROOT)},
         stdout=asyncio.subprocess.DEVNULL,
         stderr=theirs,
     )
     os.close(theirs)
+    reading = asyncio.create_task(asyncio.to_thread(_read_all, ours))
     async with asyncio.timeout(60):
         assert await process.wait() == 0
-    shown = os.read(ours, 65536).decode()
-    os.close(ours)
+        return await reading
 
-    assert "report.pdf: page 2 of 2" in shown
-    assert "2 pages in" in shown
+
+def _read_all(terminal: int) -> str:
+    shown = b""
+    with contextlib.suppress(OSError):  # EIO: the other end is closed
+        while piece := os.read(terminal, 65536):
+            shown += piece
+    os.close(terminal)
+    return shown.decode()
+
+
+@pytest.mark.parametrize(
+    ("form", "suffix", "found"),
+    [
+        ("text", "txt", "First page\n\fSecond page\n"),
+        ("html", "html", '<section data-page="2" id="page-2">\n<p>Second page</p>'),
+        ("chunks", "jsonl", '{"fileName":"report.pdf","index":0,"page":1,"pages":[1,2]'),
+    ],
+)
+async def test_each_format_is_written_under_its_suffix(
+    report: Path, tmp_path: Path, form: str, suffix: str, found: str
+) -> None:
+    code, out, errors = await _convert(str(report), "--format", form, "-o", f"{tmp_path}/out/")
+
+    assert (code, out, errors) == (0, "", "")
+    assert found in (tmp_path / "out" / f"report.pdf.{suffix}").read_text()
+
+
+async def test_several_texts_on_stdout_have_their_names(report: Path) -> None:
+    _, out, _ = await _convert(str(report), str(report), "--format", "text")
+
+    assert out.startswith(f"==> {report} <==\n\nFirst page\n\f")
+    assert out.count("==> ") == 2
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (("--format", "html"), "need a directory: add -o PATH"),
+        (("--format", "chunks", "--chunk-size", "31"), "--chunk-size must be 32 to 8192"),
+        (("--chunk-size", "512"), "--chunk-size is for --format chunks only"),
+    ],
+)
+async def test_a_format_that_cannot_be_is_a_usage_error(
+    report: Path, arguments: tuple[str, ...], words: str
+) -> None:
+    code, out, errors = await _convert(str(report), str(report), *arguments)
+
+    assert (code, out) == (2, "")
+    assert words in errors
 
 
 async def test_documents_of_one_name_do_not_replace_each_other(tmp_path: Path) -> None:
@@ -206,6 +271,11 @@ def test_a_slash_at_the_end_makes_a_directory(report: Path, tmp_path: Path) -> N
         partial=False,
         language=None,
         recognition="auto",
+        tracked_changes="final",
+        comments=False,
+        merged_cells="auto",
+        chunk_size=None,
+        quiet=False,
     )
 
     assert convert.run(options) == 0

@@ -1,0 +1,44 @@
+"""Runs of one style as Markdown."""
+
+import pytest
+
+from ilios.engines.converters.inline import Run, escape, escape_line_starts, render, safe_link
+
+
+def test_neighbours_of_one_style_are_one_and_blanks_stand_outside_of_marks() -> None:
+    runs = [Run("a "), Run("bo", bold=True), Run("ld ", bold=True), Run("x", superscript=True)]
+    assert render(runs) == "a **bold** <sup>x</sup>"
+
+
+def test_a_link_goes_around_its_styles() -> None:
+    runs = [
+        Run("see ", link="https://a.example/(1)"),
+        Run("it", italic=True, link="https://a.example/(1)"),
+    ]
+    assert render(runs) == "[see *it*](https://a.example/%281%29)"
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "javascript:alert(1)",
+        "JAVA\tSCRIPT:x",
+        "data:text/html,x",
+        "file:///etc/passwd",
+        "vbscript:x",
+    ],
+)
+def test_what_is_no_address_of_a_page_is_no_link(url: str) -> None:
+    assert safe_link(url) == ""
+    assert render([Run("text", link=url)]) == "text"
+
+
+def test_text_is_escaped_where_it_would_be_read_as_markdown() -> None:
+    assert escape("2*3 snake_case _x_ <b> a < b [1] [a](b)") == (
+        r"2\*3 snake_case \_x\_ \<b> a < b [1] \[a](b)"
+    )
+    assert escape_line_starts("# a\n1. b\n- c\n3.5 d") == "\\# a\n1\\. b\n\\- c\n3.5 d"
+
+
+def test_code_with_backticks_has_longer_marks() -> None:
+    assert render([Run("a`b", code=True)]) == "``a`b``"
