@@ -28,6 +28,7 @@ from bench import (
     side_by_side,
     starvation,
     uploads,
+    word,
 )
 
 MEASURES: dict[str, Callable[..., Coroutine[Any, Any, None]]] = {
@@ -54,6 +55,7 @@ MEASURES: dict[str, Callable[..., Coroutine[Any, Any, None]]] = {
     "long": long_documents.measure,
     "bombs": corpus.measure_bombs,
     "formats": formats.measure,
+    "word": word.measure,
 }
 
 

@@ -58,6 +58,7 @@ def _page(
     text = "\n\n".join(
         filter(None, [writer.write(blocks), _definitions(source, notes, anchors, writer)])
     )
+    source.pictures.stored = False
     header, footer = (_edge(source, root, anchors, writer, kind) for kind in ("header", "footer"))
     result = PageResult(
         index=0,

@@ -15,7 +15,7 @@ from ilios.engines.converters.docx.latex_signs import (
 from ilios.engines.converters.docx.wordml import OFF, Element, M, local_name
 
 MAX_DEPTH = 60
-"""Deeper nesting is dropped, to stay below Python's recursion limit."""
+"""Of deeper parts there is only the text, to stay below Python's recursion limit."""
 
 _VAL = f"{M}val"
 _WORDS = re.compile(r"[^\W\d_]{2,} +[^\W\d_]{2,}")
@@ -51,8 +51,10 @@ class _Node:
 
     def text(self) -> str:
         """Return the LaTeX of the part."""
-        if self._depth > MAX_DEPTH or self.name.endswith("Pr"):
+        if self.is_setting:
             return ""
+        if self._depth > MAX_DEPTH:
+            return run_text("".join(one.text or "" for one in self._node.iter(f"{M}t")))
         if self.name == "r":
             return self._run()
         render = _RENDERERS.get(self.name)

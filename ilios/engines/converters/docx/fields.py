@@ -13,6 +13,10 @@ MAX_NESTED = 50
 
 _TOKEN = re.compile(r'"((?:\\.|[^"\\])*)"|(\\[A-Za-z*#@!])|(\S+)')
 
+_RUBY = re.compile(r"\\o\\a\w\(\\s\\up ?\d+\(([^()]*)\) ?[,;]([^()]*)\)")
+_FRACTION = re.compile(r"\\f ?\(([^(),;]*)[,;]([^()]*)\)")
+_SWITCH = re.compile(r"\\\*? ?\w+|\"[^\"]*\"")
+
 
 class Field(Struct):
     """A field that has begun and not ended. ``form`` is what its data show in place of a result."""
@@ -110,6 +114,8 @@ def shown_by(instruction: str) -> str:
             return _symbol(rest)
         case "MACROBUTTON" | "GOTOBUTTON":
             return rest.strip().partition(" ")[2].strip()
+        case "EQ":
+            return _old_equation(rest)
     return ""
 
 
@@ -135,6 +141,15 @@ def form_value(data: Element) -> str | None:
 def checkbox(*, ticked: bool) -> str:
     """Return a box as Markdown."""
     return "[x]" if ticked else "[ ]"
+
+
+def _old_equation(arguments: str) -> str:
+    """Return the text of an EQ field: a fraction, text with its pronunciation, or all its texts."""
+    if ruby := _RUBY.search(arguments):
+        return f"{ruby[2]}({ruby[1]})"
+    if fraction := _FRACTION.search(arguments):
+        return f"{fraction[1].strip()}/{fraction[2].strip()}"
+    return " ".join(_SWITCH.sub(" ", arguments).split())
 
 
 def _symbol(arguments: str) -> str:

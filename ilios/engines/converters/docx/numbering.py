@@ -12,6 +12,9 @@ LEVELS = 9
 MAX_LINKS = 10
 """Definitions that lead to another one by a style; a file may have a loop."""
 
+MAX_TEXT = 200
+"""Characters of the text around the numbers of a level."""
+
 _PLACE = re.compile(r"%([1-9])")
 _SUFFIXES = {"nothing": "", "space": " ", "tab": " "}
 
@@ -172,7 +175,7 @@ def _level(element: Element) -> Level:
         start=0 if start is None else start,
         kind="decimal" if kind is None else kind.get(f"{W}val", "decimal"),
         pattern="" if kind is None else kind.get(f"{W}format", ""),
-        text=value(element, "lvlText") or "",
+        text=(value(element, "lvlText") or "")[:MAX_TEXT],
         suffix=_SUFFIXES.get(value(element, "suff") or "tab", " "),
         legal=legal is not None and is_on(legal),
         restart=integer(value(element, "lvlRestart")),

@@ -18,12 +18,14 @@ class Pictures:
         self.images: list[PageImage] = []
         self.encoded: dict[str, bytes] = {}
         self.left_out = 0
+        self.stored = True
+        """Whether further pictures are stored: those of headers cannot be linked."""
         self.unreadable: list[str] = []
         self.other_kinds: list[str] = []
 
     def place(self, part: str | None, description: str) -> str:
         """Return the Markdown of a picture: a link, or without its bytes its description."""
-        name = self._id(part, description) if part else None
+        name = self._id(part, description) if part and self.stored else None
         alternative = description.translate(_BRACKETS)
         if name is not None:
             return f"![{alternative or name}]({name})"

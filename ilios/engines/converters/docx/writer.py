@@ -23,6 +23,7 @@ from ilios.engines.converters.docx.lists import write_list
 from ilios.engines.converters.docx.source import Source
 from ilios.engines.converters.grid import MAX_SPAN, Grid, GridFull
 from ilios.engines.converters.inline import Run, render, safe_link
+from ilios.engines.page_limits import MAX_LINK
 from schemas.results import PageHeading, PageTable
 
 TWIPS_PER_CHARACTER = 120
@@ -98,7 +99,8 @@ class Writer:
         link = self._anchors.address(run.link)
         if link and not link.startswith("#"):
             address = safe_link(link)
-            if not address:
+            if not address or len(address) > MAX_LINK:
+                address = ""
                 self._source.leave_out("links_left_out", run.link.partition(":")[0])
             else:
                 self.links[address] = None

@@ -149,8 +149,10 @@ def test_symbol_fields_and_buttons_show_something(tmp_path: Path) -> None:
         p(bare(' SYMBOL 252 \\f "Wingdings" '), " done"),
         p(bare(" MACROBUTTON NoMacro [Click here]")),
         p(bare(' XE "entry"'), "indexed"),
+        p(bare(" EQ \\f(3,4) "), " of it"),
+        p(bare(' EQ \\* jc2 \\* "Font:X" \\* hps10 \\o\\ad(\\s\\up 9(ほし),星)')),
     )
-    assert text.split("\n\n") == ["✓ done", "[Click here]", "indexed"]
+    assert text.split("\n\n") == ["✓ done", "[Click here]", "indexed", "3/4 of it", "星(ほし)"]
 
 
 def test_hidden_results_stay_hidden(tmp_path: Path) -> None:
