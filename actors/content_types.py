@@ -7,6 +7,10 @@ a converter in ``ilios.engines.converters.registry``.
 PDF = "application/pdf"
 DOCX = "application/vnd.openxmlformats-officedocument.wordprocessingml.document"
 PPTX = "application/vnd.openxmlformats-officedocument.presentationml.presentation"
+XLSX = "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet"
+ODS = "application/vnd.oasis.opendocument.spreadsheet"
+CSV = "text/csv"
+TSV = "text/tab-separated-values"
 PNG = "image/png"
 JPEG = "image/jpeg"
 GIF = "image/gif"
@@ -52,8 +56,13 @@ NAMES = {
     EPUB: "EPUB",
     TXT: "plain text",
     MARKDOWN: "Markdown",
+    LATEX: "LaTeX",
     RTF: "RTF",
     NOTEBOOK: "Jupyter notebooks",
+    XLSX: "XLSX",
+    ODS: "ODS",
+    CSV: "CSV",
+    TSV: "TSV",
 }
 """Names of the types in error messages; of those that only some machines convert there are none."""
 

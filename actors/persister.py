@@ -1,6 +1,7 @@
 """The persister: applies the events of the log to the database in order.
 
-It consumes every event that changes a document or a batch, and publishes ``completed``. Its cursor
+It consumes every event that changes a document or a batch, and publishes ``completed`` and
+``rejected``. Its cursor
 is stored in the same transaction as the rows, and reading resumes from it after a restart.
 """
 
@@ -11,6 +12,7 @@ import structlog
 
 from actors.ports import Losses, NoLosses
 from actors.writes import (
+    Announcement,
     ApplyEvents,
     Cursor,
     LogEntry,
@@ -26,14 +28,16 @@ from bus.delivery import Delivery
 from bus.publisher import Publisher
 from bus.reader import LOG_START, LogPosition, Reader, SequenceGap
 from bus.subjects import StreamIdentity
-from schemas.documents import DocumentCompleted
+from schemas.documents import DocumentCompleted, DocumentRejected
 from schemas.events import AnyEvent
 
 NAME = "persister"
 GROUP_SIZE = 500  # events in one write
 IDLE_TIMEOUT = 5.0  # seconds without an event, after which the cursor moves to the end of the log
-HANDLED_EVENTS = tuple(kind for kind in get_args(AnyEvent) if kind is not DocumentCompleted)
-"""All but the one that it publishes itself."""
+HANDLED_EVENTS = tuple(
+    kind for kind in get_args(AnyEvent) if kind not in (DocumentCompleted, DocumentRejected)
+)
+"""All but those that it publishes itself."""
 # Seconds before reading again, so that two readers with one name do not load the bus.
 REREAD_PAUSE = 0.1
 
@@ -134,16 +138,24 @@ class Persister:
 
     async def _handle_group(self, stream: StreamIdentity, group: list[Delivery]) -> None:
         entries = [entry for delivery in group if (entry := await self._decode(delivery))]
-        completed = await self._apply(stream, entries, group)
+        announcements = await self._apply(stream, entries, group)
         failpoints.reach("persister.committed")
-        await asyncio.gather(*map(self._publish_completed, completed))
+        await asyncio.gather(*map(self._announce, announcements))
         failpoints.reach("persister.announced")
         # Last: completions of unacknowledged events are published again after a crash.
         await group[-1].ack()
         self._position = LogPosition(group[-1].sequence, group[-1].stored_at)
 
-    async def _publish_completed(self, document: DocumentCompleted) -> None:
+    async def _announce(self, document: Announcement) -> None:
         await self._publisher.publish(document)
+        if isinstance(document, DocumentRejected):
+            log.warning(
+                "document rejected",
+                tenant=document.tenant,
+                document_id=document.document_id,
+                reason=document.reason,
+            )
+            return
         log.info(
             "document completed",
             actor=NAME,
@@ -159,12 +171,15 @@ class Persister:
             event = codec.decode(delivery.subject, delivery.body)
         except codec.MalformedEvent as error:
             await self._dead_letters.publish(NAME, delivery, f"malformed event: {error}")
-            return None
+            rejected = codec.rejection(delivery.subject, delivery.sequence, error)
+            if rejected is None:
+                return None
+            event = rejected
         return LogEntry(delivery.sequence, delivery.stored_at, event)
 
     async def _apply(
         self, stream: StreamIdentity, entries: list[LogEntry], group: list[Delivery]
-    ) -> tuple[DocumentCompleted, ...]:
+    ) -> tuple[Announcement, ...]:
         """Write the group in one transaction; if the database refuses it, event by event.
 
         An event that cannot be written must not block those behind it.
@@ -174,19 +189,19 @@ class Persister:
             return await self._commit(stream, entries, last)
         except WriteRefused:
             log.warning("group refused, applying one by one", events=len(entries))
-        completed: list[DocumentCompleted] = []
+        announcements: list[Announcement] = []
         by_sequence = {delivery.sequence: delivery for delivery in group}
         for entry in entries:
             try:
-                completed.extend(await self._commit(stream, [entry], entry.sequence))
+                announcements.extend(await self._commit(stream, [entry], entry.sequence))
             except WriteRefused as error:
                 delivery = by_sequence[entry.sequence]
                 await self._dead_letters.publish(NAME, delivery, f"cannot be written: {error}")
-        completed.extend(await self._commit(stream, [], last))
-        return tuple(completed)
+        announcements.extend(await self._commit(stream, [], last))
+        return tuple(announcements)
 
     async def _commit(
         self, stream: StreamIdentity, entries: list[LogEntry], last: int
-    ) -> tuple[DocumentCompleted, ...]:
+    ) -> tuple[Announcement, ...]:
         cursor = Cursor(stream.name, stream.created, last)
         return await self._writer.commit(ApplyEvents(NAME, tuple(entries), cursor))

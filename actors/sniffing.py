@@ -19,13 +19,16 @@ from actors.content_types import (
     JPEG_2000,
     MSG,
     ODP,
+    ODS,
     ODT,
     PDF,
     PNG,
     PPTX,
     TIFF,
     WEBP,
+    XLSX,
 )
+from actors.office_sniffing import office_type
 from actors.text_sniffing import NO_CLAIM, Claim, is_text, names_text, sniff_text
 
 SNIFF_LENGTH = 64 * 1024
@@ -64,9 +67,11 @@ _ZIP_MAIN_PARTS = (
     (b"word/document.xml", DOCX),
     (b"ppt/presentation.xml", PPTX),
     (b"META-INF/container.xml", EPUB),
+    (b"xl/workbook.xml", XLSX),
 )
 # The content of the first entry of an OpenDocument file (ISO/IEC 26300-3, 3.3).
 _MIMETYPES = (
+    (b"application/vnd.oasis.opendocument.spreadsheet", ODS),
     (b"application/vnd.oasis.opendocument.text", ODT),
     (b"application/vnd.oasis.opendocument.presentation", ODP),
 )
@@ -74,7 +79,6 @@ _MIMETYPE_AT = 30
 _FLAT_START = re.compile(rb"<office:document\s[^<>]{0,16000}office:mimetype\s*=\s*[\"']([^\"'<>]+)")
 _FLAT_WITHIN = 20_000
 _ZIP_KINDS = (
-    (b"xl/workbook.xml", "an Excel workbook (.xlsx)"),
     (b"xl/workbook.bin", "an Excel workbook (.xlsb)"),
     (b"content.xml", "an OpenDocument file"),
     (b"[Content_Types].xml", "an Office file of an unsupported kind"),
@@ -119,7 +123,7 @@ def sniff(head: bytes, tail: bytes, claim: Claim = NO_CLAIM) -> str | None:
     if head.startswith(_ZIP_STARTS):
         names = set(_zip_names(head, tail))
         kind = next((kind for part, kind in _ZIP_MAIN_PARTS if part in names), None)
-        return kind or _declared_kind(head)
+        return kind or _declared_kind(head) or office_type(head, tail)
     if head.startswith(_OLE_START):
         return MSG if any(name in head or name in tail for name in _OLE_MAIL) else None
     header = _PDF_HEADER.search(head, 0, _PDF_HEADER_WITHIN + len(b"%PDF-"))

@@ -11,7 +11,7 @@ from typing import Generic, NamedTuple, Protocol, TypeVar, cast
 import structlog
 from msgspec import Struct
 
-from schemas.documents import DocumentCompleted
+from schemas.documents import DocumentCompleted, DocumentRejected
 from schemas.events import AnyEvent
 
 ResultT = TypeVar("ResultT")
@@ -37,11 +37,16 @@ class LogEntry(Struct, frozen=True):
     event: AnyEvent
 
 
-class ApplyEvents(Write[tuple[DocumentCompleted, ...]], frozen=True):
+Announcement = DocumentCompleted | DocumentRejected
+"""What is published once it is committed."""
+
+
+class ApplyEvents(Write[tuple[Announcement, ...]], frozen=True):
     """Apply entries of the log to the rows and move the cursor in the same transaction.
 
-    Entries up to the stored cursor are applied already and have no effect. The result is the
-    completions to publish: of every document whose conversion is among the entries.
+    Entries up to the stored cursor are applied already and have no effect. The result is what is to
+    be published: the completion of every document whose conversion is among the entries, and the
+    rejections among them that are the state of their document.
     """
 
     reader: str

@@ -27,6 +27,7 @@ from bench import (
     side_by_side,
     starvation,
     uploads,
+    word,
 )
 
 MEASURES: dict[str, Callable[..., Coroutine[Any, Any, None]]] = {
@@ -52,6 +53,7 @@ MEASURES: dict[str, Callable[..., Coroutine[Any, Any, None]]] = {
     "starvation": starvation.measure,
     "long": long_documents.measure,
     "bombs": corpus.measure_bombs,
+    "word": word.measure,
 }
 
 

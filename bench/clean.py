@@ -2,12 +2,15 @@
 
 import asyncio
 import os
+import signal
 import subprocess
 import tempfile
 import time
 from pathlib import Path
 
 import aiohttp
+
+from ilios.runtime.child_signals import send_signal
 
 ROOT = Path(__file__).parents[1]
 SAMPLE = "ilios/samples/hello.pdf"
@@ -42,7 +45,7 @@ async def measure() -> None:
             await asyncio.sleep(IDLE_AFTER)
             data = _megabytes(clone / "data")
         finally:
-            process.terminate()
+            send_signal(process, signal.SIGTERM)
             await process.wait()
         size = _megabytes(clone / ".venv")
     print(f"make install                 {installed - began:.0f} s")

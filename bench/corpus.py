@@ -1,20 +1,23 @@
 """Many documents at once: those of a directory, or hostile ones beside good neighbours."""
 
 import asyncio
+import hashlib
 import itertools
 import random
 import statistics
 import tempfile
 import time
 from collections import Counter, defaultdict
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator
 from contextlib import asynccontextmanager
 from pathlib import Path
+from typing import Any
 
 import msgspec
 
 from bench import server
 from bench.client import Client
+from ilios.engines.local.limits import MAX_PAGES
 from tests import documents as samples
 from tests.hostile_documents import Canary, Hostile, hostile
 
@@ -24,6 +27,9 @@ SUFFIXES = {
 NEIGHBOUR_EVERY = 0.5  # seconds between two good documents
 QUIET = 20.0  # seconds in which only the neighbours submit
 ENDED_WITHIN = 1800.0  # seconds; the time budget of 400 scans is 1500
+LATE = 3
+"""Budgets a document may take: its own, and those of two that have the processes before it."""
+
 GOOD_PAGES = 3
 CANARY_WORD = "canary-in-a-file"
 LEFT_WITHIN = 10.0  # seconds in which a killed process gives up its document
@@ -108,11 +114,12 @@ class Neighbours:
 
 
 async def measure_bombs(
-    documents: int = 200, seed: int = 1, at_once: int = 4, only: str = ""
+    documents: int = 200, seed: int = 1, at_once: int = 4, only: str = "", budget: float = 0
 ) -> None:
     """Submit hostile documents, so many at once, and print how they ended.
 
-    ``only`` restricts them to kinds whose name contains it.
+    Of those with the same bytes one is submitted. ``only`` restricts them to kinds whose name
+    contains it. ``budget`` are the seconds a document may take; 0 leaves the settings alone.
     """
     connections: list[str] = []
 
@@ -125,12 +132,9 @@ async def measure_bombs(
     with tempfile.TemporaryDirectory(prefix="ilios-bench-") as name:
         file = Path(name, "canary")
         file.write_text(CANARY_WORD)
-        made = (
-            each
-            for each in hostile(documents, seed, Canary(f"http://127.0.0.1:{port}/x", str(file)))
-            if only in each.kind
-        )
-        async with server.run_service(stub=False) as running:
+        canary_ = Canary(f"http://127.0.0.1:{port}/x", str(file))
+        made = _distinct(each for each in hostile(documents, seed, canary_) if only in each.kind)
+        async with server.run_service(stub=False, **_limits(budget)) as running:
             neighbours = Neighbours(running.url)
             own = running.own_processes()
             await _warm(running.url, at_once)
@@ -151,6 +155,9 @@ async def measure_bombs(
     _print_kinds(ended)
     print(f"\n{len(ended)} documents in {seconds:.0f} s, {at_once} at once; seed {seed}")
     print(f"slowest {max(one.seconds for one in ended):.1f} s from submission to the end")
+    if budget:
+        late = [(one.kind, round(one.seconds)) for one in ended if one.seconds > LATE * budget]
+        print(f"later than {LATE} times their budget of {budget:g} s: {late}")
     print(f"not ended as they should: {[one for one in ended if not _ended_properly(one)]}")
     for process in ("service", "nats-server"):
         print(f"{process}: {idle[process]:.0f} MB before, {peak[process]:.0f} MB at the peak")
@@ -169,6 +176,27 @@ async def measure_bombs(
         )
     print(f"what neighbours were answered: {dict(neighbours.answers)}")
     print(f"reference loop {server.reference_loop_ms():.0f} ms")
+
+
+def _limits(budget: float) -> dict[str, Any]:
+    """Return the settings that end a document after about so many seconds."""
+    if not budget:
+        return {}
+    return {
+        "ILIOS_ENGINE_TIMEOUT": str(budget),
+        "ILIOS_PAGE_TIMEOUT": str(budget / 3),
+        "ILIOS_PAGE_BUDGET": str(budget / MAX_PAGES),
+    }
+
+
+def _distinct(made: Iterable[Hostile]) -> Iterator[Hostile]:
+    """Yield the documents but those with the bytes of an earlier one."""
+    seen: set[bytes] = set()
+    for each in made:
+        digest = hashlib.sha256(each.data).digest()
+        if digest not in seen:
+            seen.add(digest)
+            yield each
 
 
 async def _left_with_engine(directory: Path) -> tuple[int, int]:

@@ -15,6 +15,7 @@ from typing import cast
 import msgspec
 
 from ilios.chaos.processes import ROOT
+from ilios.runtime.child_signals import send_signal
 from ilios.runtime.parent_death import die_with_parent
 
 PAGE = {
@@ -84,7 +85,7 @@ async def running_ocr_stub() -> AsyncIterator[str]:
     try:
         yield (await process.stdout.readline()).decode().strip()
     finally:
-        process.terminate()
+        send_signal(process, signal.SIGTERM)
         await process.wait()
 
 

@@ -1,14 +1,20 @@
 """Encoding and decoding of events: JSON, so that people and any language can read the log."""
 
 from datetime import datetime
-from typing import Any
+from typing import Any, TypeVar
 
 import msgspec
 
 from bus import subjects
 from schemas.batches import BatchEvent, BatchSubmitted
-from schemas.documents import ConversionEvent, DocumentEvent
+from schemas.documents import (
+    ConversionEvent,
+    DocumentEvent,
+    DocumentRejected,
+    DocumentSubmitted,
+)
 from schemas.events import AnyEvent
+from schemas.ids import is_id, is_tenant
 from schemas.options import (
     NO_OPTIONS,
     ConversionOptions,
@@ -17,6 +23,11 @@ from schemas.options import (
     options_from_json,
     options_to_json,
 )
+
+_D = TypeVar("_D", bound=DocumentEvent)
+_B = TypeVar("_B", bound=BatchEvent)
+
+MAX_REASON_CHARS = 500
 
 _encoder = msgspec.json.Encoder()
 _decoder: msgspec.json.Decoder[AnyEvent] = msgspec.json.Decoder(AnyEvent)
@@ -54,7 +65,8 @@ def decode(subject: str, body: bytes) -> AnyEvent:
     """Decode an event and check it against its subject.
 
     The subject is what permissions are granted on, so an event may not name another tenant,
-    document, batch, priority or kind than the subject it was published on.
+    document, batch, priority or kind than the subject it was published on. A tenant or a priority
+    that it does not name is that of the subject.
 
     Unknown members are ignored, except for options: their names are in ``options.unsupported``.
 
@@ -63,14 +75,40 @@ def decode(subject: str, body: bytes) -> AnyEvent:
     try:
         event = _decode_body(body)
         if isinstance(event, BatchEvent):
-            _check_batch_subject(event, subject)
+            event = _complete_batch_event(event, subject, body)
         else:
-            _check_document_subject(event, subject)
+            event = _complete_document_event(event, subject, body)
     except (msgspec.MsgspecError, subjects.MalformedSubject, UnicodeDecodeError) as error:
         raise MalformedEvent(str(error)) from error
     except RecursionError:
         raise MalformedEvent("the event is nested too deeply to be read") from None
     return event
+
+
+def rejection(subject: str, sequence: int, error: MalformedEvent) -> DocumentRejected | None:
+    """Return the rejection of a malformed submission of a document.
+
+    It belongs to the tenant and the id of its subject, whatever is in the event. None where the
+    subject has neither, or is that of another event.
+    """
+    try:
+        address = subjects.parse_document(subject)
+    except subjects.MalformedSubject:
+        return None
+    submitted = subjects.event_name(DocumentSubmitted)
+    if (
+        address.event != submitted
+        or not is_tenant(address.tenant)
+        or not is_id(address.document_id)
+    ):
+        return None
+    return DocumentRejected(
+        document_id=address.document_id,
+        tenant=address.tenant,
+        priority=address.priority,
+        sequence=sequence,
+        reason=f"The event is invalid: {error}"[:MAX_REASON_CHARS],
+    )
 
 
 def _decode_body(body: bytes) -> AnyEvent:
@@ -106,28 +144,63 @@ def _decode_with_unknown_options(body: bytes) -> AnyEvent | None:
     return msgspec.structs.replace(event, options=options)
 
 
-def _check_document_subject(event: DocumentEvent, subject: str) -> None:
+class _Named(msgspec.Struct):
+    """What an event names of itself."""
+
+    tenant: str | msgspec.UnsetType = msgspec.UNSET
+    priority: int | msgspec.UnsetType = msgspec.UNSET
+
+
+_named_decoder = msgspec.json.Decoder(_Named)
+
+
+def _complete_document_event(event: _D, subject: str, body: bytes) -> _D:
+    """Return an event that agrees with its subject."""
     expected = subjects.parse_document(subject)
-    claimed = subjects.DocumentSubject(
-        subjects.event_name(type(event)), event.priority, event.tenant, event.document_id
-    )
+    claimed = _document_subject(event)
+    if claimed != expected:
+        named = _named_decoder.decode(body)
+        if named.tenant is msgspec.UNSET:
+            event = msgspec.structs.replace(event, tenant=_tenant(expected.tenant))
+        if named.priority is msgspec.UNSET:
+            event = msgspec.structs.replace(event, priority=expected.priority)
+        claimed = _document_subject(event)
     if claimed != expected:
         raise MalformedEvent(
             f"the event has {claimed.event} p{claimed.priority:02d} {claimed.tenant} "
             f"{claimed.document_id}, its subject is {subject}"
         )
+    return event
 
 
-def _check_batch_subject(event: BatchEvent, subject: str) -> None:
+def _document_subject(event: DocumentEvent) -> subjects.DocumentSubject:
+    name = subjects.event_name(type(event))
+    return subjects.DocumentSubject(name, event.priority, event.tenant, event.document_id)
+
+
+def _tenant(token: str) -> str:
+    if not is_tenant(token):
+        raise MalformedEvent(f"{token!r} in the subject is not a tenant")
+    return token
+
+
+def _complete_batch_event(event: _B, subject: str, body: bytes) -> _B:
+    """Return an event that agrees with its subject."""
     expected = subjects.parse_batch(subject)
+    if event.tenant != expected.tenant and _named_decoder.decode(body).tenant is msgspec.UNSET:
+        event = msgspec.structs.replace(event, tenant=_tenant(expected.tenant))
     claimed = subjects.BatchSubject(subjects.event_name(type(event)), event.tenant, event.batch_id)
     if claimed != expected:
         raise MalformedEvent(
             f"the event has {claimed.event} {claimed.tenant} {claimed.batch_id}, "
             f"its subject is {subject}"
         )
-    if not isinstance(event, BatchSubmitted):
-        return
+    if isinstance(event, BatchSubmitted):
+        _check_names(event)
+    return event
+
+
+def _check_names(event: BatchSubmitted) -> None:
     names = {document.document_id for document in event.documents}
     if len(names) < len(event.documents):
         raise MalformedEvent("two documents of the batch have the same document_id")

@@ -281,6 +281,18 @@ class DocumentFailed(DocumentEvent, frozen=True, kw_only=True, tag="document.fai
     attempts: int = 1
 
 
+class DocumentRejected(DocumentEvent, frozen=True, kw_only=True, tag="document.rejected/1"):
+    """A submission on the log is no valid event, and no valid one of this id came before.
+
+    ``sequence`` is its position on the log; ``reason`` is a sentence for its publisher. A valid
+    submission with the same id takes effect later.
+    """
+
+    sequence: int
+    reason: str
+    code: str = "invalid_event"
+
+
 class DocumentCancelled(DocumentEvent, frozen=True, kw_only=True, tag="document.cancelled/1"):
     """The owner cancelled an unfinished document.
 
@@ -309,6 +321,7 @@ AnyDocumentEvent = (
     | DocumentConverted
     | DocumentCompleted
     | DocumentFailed
+    | DocumentRejected
     | DocumentCancelled
     | DocumentArchived
     | DocumentDeleted

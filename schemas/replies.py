@@ -296,8 +296,9 @@ class BatchStatus(Struct, frozen=True, kw_only=True, rename="camel"):
 class BatchLine(BatchDocument, frozen=True, kw_only=True, rename="camel"):
     """Result of one document of a batch, a line of its download.
 
-    ``content`` (its Markdown) and ``metadata`` are left out where there is none, ``code`` where
-    nothing went wrong. Of a document that was removed afterwards only the line is left.
+    ``content`` (its Markdown, or another ``contentFormat``) and ``metadata`` are left out where
+    there is none, ``code`` where nothing went wrong. Of a document that was removed afterwards
+    only the line is left.
     """
 
     content: str | UnsetType = UNSET
@@ -308,9 +309,9 @@ class BatchLine(BatchDocument, frozen=True, kw_only=True, rename="camel"):
 
 
 class ManifestDocument(BatchDocument, frozen=True, kw_only=True, rename="camel"):
-    """Result of one document of a batch; ``entry`` is its Markdown in the archive.
+    """Result of one document of a batch; ``entry`` is its file in the archive.
 
-    ``size`` and ``sha256`` are those of the Markdown.
+    ``size`` and ``sha256`` are those of the Markdown, null where the file is of another format.
     """
 
     entry: str | None
@@ -331,6 +332,29 @@ class BatchManifest(Struct, frozen=True, kw_only=True, rename="camel"):
     created_at: Instant
     completed_at: Instant | None
     documents: list[ManifestDocument]
+
+
+class DocumentChunk(Struct, frozen=True, kw_only=True, rename="camel"):
+    """A part of a document for retrieval, a line of the format ``chunks``.
+
+    ``text`` is its Markdown, with the header of a table and the signs of a code block that it
+    begins or ends in. ``start`` and ``end`` are where it stands in the Markdown of the document, in
+    Unicode code points; each chunk starts where the one before it ends. ``page`` is its first page,
+    counted from 1, ``pages`` its first and last; ``headings`` are those above it, the highest
+    first. ``tokens`` is an estimate: a quarter of the bytes of ``text`` in UTF-8, rounded up.
+    ``documentId`` is left out by the command line, which has ``fileName`` instead.
+    """
+
+    document_id: str | UnsetType = UNSET
+    file_name: str | UnsetType = UNSET
+    index: int
+    page: int
+    pages: tuple[int, int]
+    headings: tuple[str, ...]
+    text: str
+    start: int
+    end: int
+    tokens: int
 
 
 class UploadUrl(Struct, frozen=True, kw_only=True, rename="camel"):

@@ -108,12 +108,13 @@ class ResultHead(Struct, frozen=True, kw_only=True, rename="camel", omit_default
 
 async def split_lines(chunks: AsyncIterable[bytes]) -> AsyncIterator[bytes]:
     """Yield the lines of a stream without their line ends; empty ones are left out."""
-    pending = bytearray()
+    pending: list[bytes] = []  # of a line, which may be longer than many chunks
     async for chunk in chunks:
-        pending += chunk
-        *lines, rest = pending.split(b"\n")
-        pending = bytearray(rest)
-        for line in filter(None, lines):
-            yield bytes(line)
-    if pending:
-        yield bytes(pending)
+        *ended, rest = chunk.split(b"\n")
+        for end in ended:
+            if line := b"".join((*pending, end)):
+                yield line
+            pending = []
+        pending.append(rest)
+    if line := b"".join(pending):
+        yield line

@@ -61,6 +61,8 @@ MESSAGES = {
         "Files are attached to the document, or to a place on the page, and are not converted: "
         "{detail}."
     ),
+    "part_unreadable": "A part of the document could not be read and is left out: {detail}.",
+    "content_left_out": "The document has more than is converted; left out: {detail}.",
     "xfa_placeholder": (
         "The document is an XFA form, whose content only some viewers show; what is converted is "
         "the placeholder for other viewers."
@@ -72,13 +74,15 @@ MESSAGES = {
         "The page has more images, or larger ones, than are stored; left out: {detail}."
     ),
     "frames_not_read": "The frames of the animation after number {detail} were not read.",
-    "part_unreadable": "A part of the document could not be read and is left out: {detail}.",
-    "content_left_out": "The document has more than is converted; left out: {detail}.",
     "encoding_guessed": (
         "The text does not show in which encoding it is; it was read as {detail}, and letters "
         "beyond ASCII may be wrong."
     ),
     "image_text_unread": "The page has images with text that was not read.",
+    "formulas_without_result": (
+        "The results of formulas are not in the file, and the formulas are given in their place; "
+        "save it in a spreadsheet program to have them: {detail}."
+    ),
 }
 """The sentence for the owner by code; ``{detail}`` is filled in."""
 

@@ -103,6 +103,12 @@ async def nats_server(tmp_path: Path) -> AsyncIterator[NatsServer]:
 
 
 @pytest.fixture
+def long_duplicate_window(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Have the log drop what comes again also when this machine takes its time between the two."""
+    monkeypatch.setattr(streams, "DUPLICATE_WINDOW", 60.0)
+
+
+@pytest.fixture
 async def connection(nats_server: NatsServer) -> AsyncIterator[Connection]:
     """A connection to this test's nats-server, on which the streams exist."""
     async with connect(nats_server.url("operator"), name="tests") as connection:

@@ -1,14 +1,13 @@
 """Small documents for the tests, made on the spot: real files of every kind, and broken ones."""
 
 import io
-import zipfile
 import zlib
 from collections.abc import Mapping, Sequence
 from xml.sax.saxutils import escape
 
 from PIL import Image, ImageDraw, ImageFont
-from pptx import Presentation
-from pptx.util import Inches
+
+from tests import presentations, zips
 
 PDF = "application/pdf"
 PNG = "image/png"
@@ -22,6 +21,8 @@ WORD = "http://schemas.openxmlformats.org/wordprocessingml/2006/main"
 RELATIONSHIPS = "http://schemas.openxmlformats.org/package/2006/relationships"
 OFFICE_RELATIONSHIPS = "http://schemas.openxmlformats.org/officeDocument/2006/relationships"
 DRAWING = "http://schemas.openxmlformats.org/drawingml/2006"
+
+zip_of = zips.zip_of
 
 
 def pdf(*pages: str, extra_trailer: str = "") -> bytes:
@@ -116,16 +117,6 @@ def image_file_with(image: Image.Image, kind: str, **options: object) -> bytes:
     return out.getvalue()
 
 
-def zip_of(parts: Mapping[str, str | bytes]) -> bytes:
-    """Return a ZIP archive of these parts."""
-    out = io.BytesIO()
-    with zipfile.ZipFile(out, "w", zipfile.ZIP_DEFLATED) as archive:
-        for name, content in parts.items():
-            # Without the time of day: the same parts are the same bytes.
-            archive.writestr(zipfile.ZipInfo(name), content, zipfile.ZIP_DEFLATED)
-    return out.getvalue()
-
-
 def paragraph(text: str, style: str = "") -> str:
     """Return a paragraph for the body of a DOCX."""
     properties = f'<w:pPr><w:pStyle w:val="{style}"/></w:pPr>' if style else ""
@@ -160,16 +151,8 @@ def docx(*body: str, image: bytes = b"") -> bytes:
         f'<w:name w:val="heading {level}"/></w:style>'
         for level in (1, 2)
     )
-    types = (
-        '<Types xmlns="http://schemas.openxmlformats.org/package/2006/content-types">'
-        '<Default Extension="rels" '
-        'ContentType="application/vnd.openxmlformats-package.relationships+xml"/>'
-        '<Default Extension="xml" ContentType="application/xml"/>'
-        '<Default Extension="png" ContentType="image/png"/>'
-        f'<Override PartName="/word/document.xml" ContentType="{DOCX}.main+xml"/></Types>'
-    )
     parts: dict[str, str | bytes] = {
-        "[Content_Types].xml": types,
+        "[Content_Types].xml": content_types("word/document.xml"),
         "_rels/.rels": _relationships({"rId1": ("officeDocument", "word/document.xml")}),
         "word/_rels/document.xml.rels": _relationships(
             {"rId1": ("styles", "styles.xml"), "rId9": ("image", "media/image1.png")}
@@ -182,6 +165,18 @@ def docx(*body: str, image: bytes = b"") -> bytes:
     return zip_of(parts)
 
 
+def content_types(main_part: str, kind: str = f"{DOCX}.main+xml") -> str:
+    """Return the content types of an Office file whose main part is of this kind."""
+    return (
+        '<Types xmlns="http://schemas.openxmlformats.org/package/2006/content-types">'
+        '<Default Extension="rels" '
+        'ContentType="application/vnd.openxmlformats-package.relationships+xml"/>'
+        '<Default Extension="xml" ContentType="application/xml"/>'
+        '<Default Extension="png" ContentType="image/png"/>'
+        f'<Override PartName="/{main_part}" ContentType="{kind}"/></Types>'
+    )
+
+
 def _relationships(targets: Mapping[str, tuple[str, str]]) -> str:
     each = "".join(
         f'<Relationship Id="{name}" Type="{OFFICE_RELATIONSHIPS}/{kind}" Target="{target}"/>'
@@ -192,20 +187,14 @@ def _relationships(targets: Mapping[str, tuple[str, str]]) -> str:
 
 def pptx(slides: Mapping[str, Sequence[str]], cells: Sequence[Sequence[str]] = ()) -> bytes:
     """Return a PPTX: for every title its bullets; the cells as a table on the last slide."""
-    presentation = Presentation()
-    slide = None
-    for title, bullets in slides.items():
-        slide = presentation.slides.add_slide(presentation.slide_layouts[1])
-        slide.shapes.title.text = title
-        slide.placeholders[1].text = "\n".join(bullets)
-        slide.notes_slide.notes_text_frame.text = f"Say more about {title}."
-    if slide is not None and cells:
-        frame = slide.shapes.add_table(
-            len(cells), len(cells[0]), Inches(1), Inches(1), Inches(5), Inches(2)
-        )
-        for y, row in enumerate(cells):
-            for x, text in enumerate(row):
-                frame.table.cell(y, x).text = text
-    out = io.BytesIO()
-    presentation.save(out)
-    return out.getvalue()
+    made: list[presentations.Slide] = []
+    for place, (title, bullets) in enumerate(slides.items(), 1):
+        shapes = [
+            presentations.title(title),
+            presentations.body(*map(presentations.paragraph, bullets)),
+        ]
+        if cells and place == len(slides):
+            rows = [list(map(presentations.cell, row)) for row in cells]
+            shapes.append(presentations.table(*rows))
+        made.append(presentations.Slide(shapes, notes=[f"Say more about {title}."]))
+    return presentations.presentation(*made)

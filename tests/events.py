@@ -16,6 +16,7 @@ from schemas.documents import (
     DocumentDeleted,
     DocumentFailed,
     DocumentFetched,
+    DocumentRejected,
     DocumentSubmitted,
     Inline,
     RemovalCause,
@@ -28,6 +29,12 @@ from schemas.warnings import MESSAGES, ConversionWarning
 SHA256 = "2c26b46b68ffc68ff99b453c1d30413413422d706483bfa0f98a5e886266e7ae"
 SUBMITTED_AT = datetime(2026, 1, 15, 10, 30, tzinfo=UTC)
 COMPLETED_AT = datetime(2026, 1, 15, 10, 31, tzinfo=UTC)
+
+
+def rejected(number: int = 1, *, sequence: int = 1) -> DocumentRejected:
+    return DocumentRejected(
+        document_id=id_of(number), sequence=sequence, reason="The event is invalid."
+    )
 
 
 def id_of(number: int) -> str:

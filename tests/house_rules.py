@@ -29,17 +29,16 @@ LIBRARIES = {
     "httpx2": ("ilios/engines/",),
     "liteparse": ("ilios/engines/",),
     "lxml": ("ilios/engines/",),
-    "mammoth": ("ilios/engines/",),
-    "markdownify": ("ilios/engines/",),
+    "markdown_it": ("ilios/formats/",),
     "mistralai": ("ilios/engines/",),
     "msgspec": ("schemas/", "bus/", "actors/", "ilios/"),
     "multipart": ("ilios/edge/",),
     "nacl": ("ilios/passwords/",),
     "nats": ("bus/",),
+    "nh3": ("ilios/formats/",),
     "numpy": ("ilios/engines/",),
     "onnxruntime": ("ilios/engines/",),
     "PIL": ("ilios/engines/", "ilios/score/"),
-    "pptx": ("ilios/engines/",),
     "pypdfium2": ("ilios/engines/", "ilios/score/"),
     "rapidocr": ("ilios/engines/",),
     "sqlite3": ("ilios/",),
@@ -58,6 +57,7 @@ SHARED_BY_ACTORS = {
     "engines",
     "errors",
     "page_markdown",
+    "office_sniffing",
     "ports",
     "pricing",
     "publishable",
@@ -266,6 +266,21 @@ def only_the_command_line_prints(sources: Sources) -> Iterator[str]:
                     yield f"{path}:{node.lineno}: print() outside the command line: use a logger"
 
 
+def exit_codes_of_children_stay_true(sources: Sources) -> Iterator[str]:
+    for path, text in sources.items():
+        if not path.endswith(".py") or path.startswith("tests/"):
+            continue
+        for node in ast.walk(ast.parse(text, path)):
+            match node:
+                case ast.Call(
+                    func=ast.Attribute(
+                        ast.Name(id=name) | ast.Attribute(attr=name),
+                        "terminate" | "kill" | "send_signal",
+                    )
+                ) if name.endswith("process"):
+                    yield f"{path}:{node.lineno}: signal {name} by ilios.runtime.child_signals"
+
+
 def names_are_ours(owners: Mapping[str, Iterable[str]]) -> Iterator[str]:
     """Read ``packages_distributions()``: of two with one name, the one installed last wins."""
     for name in (*FLOORS, *TOOL_PACKAGES):
@@ -293,5 +308,6 @@ RULES: tuple[Rule, ...] = (
     files_are_short,
     sql_stays_in_the_database,
     only_the_command_line_prints,
+    exit_codes_of_children_stay_true,
     no_foreign_paths_or_hosts,
 )

@@ -9,8 +9,8 @@ from pathlib import Path
 from zipfile import ZIP_DEFLATED, ZipFile, ZipInfo
 
 from PIL import Image, ImageDraw, ImageFont
-from pptx import Presentation
-from pptx.util import Inches
+
+from tests import presentations as show
 
 HERE = Path(__file__).parent.parent / "ilios" / "samples"
 WORD = "http://schemas.openxmlformats.org/wordprocessingml/2006/main"
@@ -169,29 +169,28 @@ def xml(body: str) -> bytes:
 
 def make_pptx() -> bytes:
     """Two slides: a title, and points with a table and a note for the speaker."""
-    deck = Presentation()
-    deck.core_properties.author = "the ilios authors"
-    deck.core_properties.title = "ilios in two slides"
-    title = deck.slides.add_slide(deck.slide_layouts[0])
-    title.shapes.title.text = "ilios in two slides"
-    title.placeholders[1].text = "Documents to Markdown"
-    points = deck.slides.add_slide(deck.slide_layouts[1])
-    points.shapes.title.text = "One log, many actors"
-    points.placeholders[
-        1
-    ].text = (
-        "Every step is an event\nEvents are never changed\nSQLite is what the log has said so far"
+    subtitle = show.shape(
+        show.paragraph("Documents to Markdown", "<a:buNone/>"), place=(72, 270, 576, 72)
     )
-    place = (Inches(1), Inches(4.5), Inches(6), Inches(1.5))
-    table = points.shapes.add_table(len(TABLE), len(TABLE[0]), *place).table
-    for row, cells in enumerate(TABLE):
-        for column, cell in enumerate(cells):
-            table.cell(row, column).text = cell
-    points.notes_slide.notes_text_frame.text = "Say why the bytes are not on the log."
-    saved = BytesIO()
-    deck.save(saved)
-    with ZipFile(saved) as parts:  # saved with the time of day on every part
-        return archive({name: parts.read(name) for name in parts.namelist()})
+    points = (
+        "Every step is an event",
+        "Events are never changed",
+        "SQLite is what the log has said so far",
+    )
+    rows = [list(map(show.cell, row)) for row in TABLE]
+    return show.presentation(
+        show.Slide([show.title("ilios in two slides"), subtitle]),
+        show.Slide(
+            [
+                show.title("One log, many actors"),
+                show.shape(
+                    *map(show.paragraph, points), holder='idx="1"', place=(36, 126, 648, 180)
+                ),
+                show.table(*rows, place=(72, 324, 432, 108)),
+            ],
+            notes=["Say why the bytes are not on the log."],
+        ),
+    )
 
 
 def archive(parts: dict[str, bytes]) -> bytes:

@@ -1,7 +1,7 @@
 """Small PDFs with what pages are made of: text in any direction, images, annotations, fields."""
 
 import zlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 HELVETICA = "<< /Type /Font /Subtype /Type1 /BaseFont /Helvetica /Encoding /WinAnsiEncoding >>"
 
@@ -60,17 +60,22 @@ class Builder:
         more: str = "",
         images: Sequence[int] = (),
         font: int | None = None,
+        fonts: Mapping[str, int] | None = None,
         size: tuple[float, float] = (612, 792),
     ) -> int:
-        """Add a page; return its number. Images are named /I0, /I1 and so on, and its font /F1."""
+        """Add a page; return its number. Images are named /I0, /I1 and so on, and its font /F1.
+
+        ``fonts`` are further ones by their names.
+        """
         stream = self.stream(content.encode("latin-1"))
         drawn = " ".join(f"/I{at} {number} 0 R" for at, number in enumerate(images))
         listed = " ".join(f"{number} 0 R" for number in annotations)
+        more_fonts = " ".join(f"/{name} {number} 0 R" for name, number in (fonts or {}).items())
         self._pages.append(
             self.add(
                 f"<< /Type /Page /Parent 2 0 R /MediaBox [0 0 {size[0]} {size[1]}] "
                 f"/Contents {stream} 0 R /Annots [{listed}] {more} /Resources << "
-                f"/Font << /F1 {font or self.font} 0 R >> /XObject << {drawn} >> >> >>"
+                f"/Font << /F1 {font or self.font} 0 R {more_fonts} >> /XObject << {drawn} >> >> >>"
             )
         )
         return self._pages[-1]

@@ -81,6 +81,26 @@ def _add(builder: Builder, tag: Tag, parent: int, page: int, owners: dict[int, i
 HOSTILE_TEXT = "Oats for the grey mare"
 
 
+def with_number_tree(children: Sequence[Sequence[int]]) -> bytes:
+    """Return a page with a line of text, and a number tree of nodes with these children.
+
+    A node without children names the element of the line; its place is its key.
+    """
+    builder = Builder()
+    page = builder.page(marked(0, line(HOSTILE_TEXT, 72, 700)), more="/StructParents 0")
+    element = builder.add("")
+    root = builder.add(
+        f"<< /Type /StructTreeRoot /K {element} 0 R /ParentTree {element + 2} 0 R >>"
+    )
+    builder.replace(element, f"<< /Type /StructElem /S /H1 /P {root} 0 R /Pg {page} 0 R /K [0] >>")
+    for kids in children:
+        listed = " ".join(f"{root + 1 + child} 0 R" for child in kids)
+        leaf = f"/Limits [0 0] /Nums [0 [{element} 0 R]]"
+        builder.add(f"<< /Limits [0 9] /Kids [{listed}] >>" if kids else f"<< {leaf} >>")
+    builder.catalog = f"/MarkInfo << /Marked true >> /StructTreeRoot {root} 0 R"
+    return builder.build()
+
+
 def hostile_tree(children: Sequence[Sequence[int]], *, hidden: bool = False) -> bytes:
     """Return a page with a line of text, and elements with these children by their places.
 

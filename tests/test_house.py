@@ -163,6 +163,7 @@ BROKEN: dict[str, tuple[dict[str, str], str]] = {
     "files_are_short": ({"bus/log.py": "\n" * (MAX_LINES + 1)}, "this is two files"),
     "sql_stays_in_the_database": ({"actors/a.py": "x = f'DELETE FROM {table}'"}, "SQL belongs"),
     "only_the_command_line_prints": ({"ilios/app.py": "print(1)"}, "use a logger"),
+    "exit_codes_of_children_stay_true": ({"ilios/a.py": "self._process.kill()"}, "child_signals"),
     "no_foreign_paths_or_hosts": ({"README.md": f"see /{HOME}/me/notes"}, "one machine"),
     "no_foreign_paths_or_hosts, hosts": ({"a.txt": f"https://{INDEX}.org/simple"}, "one machine"),
 }

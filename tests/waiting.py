@@ -8,7 +8,7 @@ from collections.abc import Awaitable, Callable
 LOOK_EVERY = 0.01  # seconds
 
 
-async def wait_until(condition: Callable[[], bool | Awaitable[bool]], within: float = 10.0) -> None:
+async def wait_until(condition: Callable[[], bool | Awaitable[bool]], within: float = 60.0) -> None:
     """Return as soon as ``fact`` holds; fail when it does not ``within`` seconds."""
     deadline = time.monotonic() + within
     while True:

@@ -1,4 +1,4 @@
-"""Clients of a service under test: HTTP that survives restarts, the bus, polling, a mixed workload.
+"""Clients of a service under test: the bus, polling, a mixed workload.
 
 The workload is as rude as clients are: it repeats what was not answered, deletes what has only
 just been accepted, and submits files that are no documents.
@@ -8,37 +8,28 @@ import asyncio
 import random
 import time
 from collections.abc import (
-    AsyncIterator,
     Awaitable,
     Callable,
     Iterable,
     Iterator,
     Mapping,
-    Sequence,
 )
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
-import aiohttp
-import msgspec
 from msgspec import Struct
 
 from bus.connection import connect
 from bus.errors import BusUnavailable
 from bus.publisher import Publisher
 from ilios.chaos.documents import Kind, SampleDocument
-from ilios.chaos.processes import ServiceProcess
+from ilios.chaos.http_client import BATCH, RETRY_PAUSE, UNAVAILABLE_STATUSES, HttpClient, Response
 from ilios.chaos.record import Channel, Document, Outcome, RunRecord, Submission
 from schemas.documents import DocumentSubmitted, Inline
 from schemas.ids import new_id
 
-SUBMIT, BATCH, CONVERT = "/api/documents/submit", "/v1/batch/submit", "/v1/convert"
-REQUEST_TIMEOUT = 60.0  # seconds; a pause and a restart may fall into one request
+SUBMIT, CONVERT = "/api/documents/submit", "/v1/convert"
 ACK_TIMEOUT = 3.0  # seconds until the log has acknowledged an event
-RETRY_PAUSE = 0.05  # seconds
-UNAVAILABLE_STATUSES = (429, 503, 507)
-"""Statuses that mean: try again later."""
 POLLED_OLDEST, POLLED_OTHERS, POLLED_ENDED = 20, 6, 2
 """Documents polled in one round: the oldest end first as a rule, and final states must stay."""
 POLLS_AT_ONCE = 4  # requests: the machine is to be busy with documents
@@ -52,95 +43,6 @@ _MAX_BATCH_SIZE = 6
 _RECENT = 12  # documents, of which most are still in progress
 _CHANNELS: Mapping[str, Channel] = {SUBMIT: "submit", BATCH: "batch", CONVERT: "convert"}
 _ACCEPTED = (200, 202, 422)
-
-
-class Response(Struct, frozen=True):
-    """The response to one request."""
-
-    status: int
-    headers: Mapping[str, str]
-    body: bytes
-
-    @property
-    def text(self) -> str:
-        """The body as text."""
-        return self.body.decode(errors="replace")
-
-    @property
-    def json(self) -> Any:  # noqa: ANN401  # the service under test may send anything
-        """The decoded body; an empty object where it is no JSON object."""
-        try:
-            found = msgspec.json.decode(self.body)
-        except msgspec.DecodeError:
-            return {}
-        return found if isinstance(found, dict) else {}
-
-    @property
-    def document_ids(self) -> tuple[str, ...]:
-        """The ids of the documents a submission has made; none where the response names none."""
-        if "X-Document-Id" in self.headers:
-            return (self.headers["X-Document-Id"],)
-        if "documents" in self.json:
-            return tuple(str(one["id"]) for one in self.json["documents"])
-        return (str(self.json["id"]),) if "id" in self.json else ()
-
-
-class HttpClient:
-    """Requests to wherever the service listens at the moment."""
-
-    def __init__(self, service: ServiceProcess, session: aiohttp.ClientSession) -> None:
-        self._service = service
-        self._session = session
-
-    async def request(
-        self,
-        method: str,
-        path: str,
-        samples: Sequence[SampleDocument] = (),
-        idempotency_key: str = "",
-    ) -> Response | None:
-        """Return the response; None where there was none."""
-        if not self._service.url:  # it is being restarted
-            await asyncio.sleep(RETRY_PAUSE)
-            return None
-        form = aiohttp.FormData() if samples else None
-        for sample in samples:
-            assert form is not None
-            part = "files" if path == BATCH else "file"
-            form.add_field(part, sample.content, filename=sample.file_name)
-        headers = {"Idempotency-Key": idempotency_key} if idempotency_key else {}
-        try:
-            async with self._session.request(
-                method, self._service.url + path, data=form, headers=headers
-            ) as response:
-                return Response(response.status, response.headers.copy(), await response.read())
-        except (aiohttp.ClientError, TimeoutError, OSError):
-            await asyncio.sleep(RETRY_PAUSE)
-            return None
-
-    async def request_until_answered(
-        self,
-        method: str,
-        path: str,
-        samples: Sequence[SampleDocument] = (),
-        idempotency_key: str = "",
-    ) -> Response:
-        """Repeat the request until it is answered by something else than unavailability."""
-        while True:
-            response = await self.request(method, path, samples, idempotency_key)
-            if response is not None and response.status not in UNAVAILABLE_STATUSES:
-                return response
-            await asyncio.sleep(RETRY_PAUSE)
-
-
-@asynccontextmanager
-async def open_client(service: ServiceProcess) -> AsyncIterator[HttpClient]:
-    """Open a client for the time of the context."""
-    timeout = aiohttp.ClientTimeout(total=REQUEST_TIMEOUT)
-    # No limit of connections: a request that waits for a conversion must not delay the others.
-    connector = aiohttp.TCPConnector(limit=0)
-    async with aiohttp.ClientSession(timeout=timeout, connector=connector) as session:
-        yield HttpClient(service, session)
 
 
 async def publish(data_dir: Path, document_id: str, sample: SampleDocument) -> bool:
@@ -262,7 +164,9 @@ class Workload:
                 # Enough for now, if what the others are submitting is accepted.
                 await asyncio.sleep(RETRY_PAUSE)
                 continue
-            await actions[self._next_action()]()
+            action = self._next_action()
+            with self._http.activities.doing(action):
+                await actions[action]()
             await asyncio.sleep(0)  # there may have been nothing to repeat or delete
 
     def _next_action(self) -> str:
@@ -334,7 +238,9 @@ class Workload:
     async def _submit_by_bus(self) -> None:
         samples, name = self._new_samples(), new_id()
         with self._submitting(samples, "bus") as (submission,):
-            while not await publish(self._data_dir, name, samples[0]):  # noqa: ASYNC110
+            while not await publish(self._data_dir, name, samples[0]):
+                self._http.activities.attempt("publish")
+                self._http.activities.result("not acknowledged")
                 await asyncio.sleep(RETRY_PAUSE)  # nothing signals when the bus is back
             self._record.record_accepted(name, submission, time.monotonic())
 

@@ -17,6 +17,7 @@ from typing import Literal
 
 from msgspec import Struct
 
+from ilios.chaos.http_client import Activities
 from ilios.chaos.processes import NoSuchProcess, ServiceProcess, Target
 from ilios.chaos.record import RunRecord
 
@@ -31,6 +32,7 @@ SHORTEST_PAUSE = 0.5  # seconds
 STARTING_SHARE = 0.15  # of the kills of the service: a second one follows while it starts
 LONGEST_START = 1.0  # seconds into a start
 POLL_INTERVAL = 0.01  # seconds
+LISTED = 10  # documents under way in the report of a stall
 
 _KILL_WEIGHTS: Mapping[Target, int] = {
     "service": 4,
@@ -133,7 +135,7 @@ class InjectedFault(Struct, frozen=True):
     """An injected fault, over at ``at`` (``time.monotonic``).
 
     ``restarted_after`` seconds the service was ready again, if it had to be started;
-    ``recovered_after`` there was progress again, None if that was not awaited.
+    ``recovered_after`` there was progress again, None if nothing was left to do.
     """
 
     fault: Fault
@@ -154,6 +156,7 @@ class FaultInjector:
         service: ServiceProcess,
         record: RunRecord,
         work: "asyncio.Task[None]",
+        activities: Activities,
         *,
         stalled_after: float = 90.0,  # seconds without progress; one request may take a minute
         found_within: float = 5.0,  # seconds until a process that is to be hit exists
@@ -161,6 +164,7 @@ class FaultInjector:
         self._service = service
         self._record = record
         self._work = work
+        self._activities = activities
         self._stalled_after = stalled_after
         self._found_within = found_within
         self.injected: list[InjectedFault] = []
@@ -199,10 +203,16 @@ class FaultInjector:
             if self._record.progress != progress:
                 progress, since = self._record.progress, time.monotonic()
             elif time.monotonic() - since > self._stalled_after:
-                raise Stalled(
-                    f"nothing was accepted and nothing has ended for {self._stalled_after:.0f} s; "
-                    f"the end of the log of the service:\n{self._service.log_tail()}"
-                )
+                raise Stalled(self._describe_stall())
+
+    def _describe_stall(self) -> str:
+        unfinished = [f"{one.name} {one.state}" for one in self._record.unfinished[:LISTED]]
+        return (
+            f"nothing was accepted and nothing has ended for {self._stalled_after:.0f} s\n"
+            f"under way: {', '.join(unfinished) or 'no document'}\n"
+            f"the clients:\n{self._activities}\n"
+            f"the end of the log of the service:\n{self._service.log_tail()}"
+        )
 
     async def keep_running(self) -> None:
         """Restart the service whenever it ends, for ever. Errors as ``inject_all``."""
@@ -225,11 +235,15 @@ class FaultInjector:
             await self._service.start()
             restarted = time.monotonic() - at
         self.injected.append(InjectedFault(fault, target, at, restarted))
-        if self._record.unfinished or not self._work.done():
-            self.awaiting_progress = True
-            await self.wait_until(lambda: self._record.progress > before)
-            self.awaiting_progress = False
+        self.awaiting_progress = True
+        await self.wait_until(lambda: self._record.progress > before or self._all_is_done())
+        self.awaiting_progress = False
+        if self._record.progress > before:
             self.injected[-1] = InjectedFault(fault, target, at, restarted, time.monotonic() - at)
+
+    def _all_is_done(self) -> bool:
+        """Whether there can be no more progress: the last document may end just before a fault."""
+        return self._work.done() and not self._record.unfinished
 
     async def _hit(self, fault: Fault) -> tuple[Target, float]:
         """Hit the target as soon as it exists; after a while, the service instead."""

@@ -16,6 +16,7 @@ from typing import Literal
 
 import msgspec
 
+from ilios.runtime.child_signals import send_signal
 from ilios.runtime.parent_death import die_with_parent
 
 READY_TIMEOUT = 60.0  # seconds; a start takes one on an idle machine
@@ -227,8 +228,7 @@ class IsolatedService(ServiceProcess):
         """Kill every process of the service, whatever state it is in."""
         _send(self._own_pids(), signal.SIGKILL)
         if self._process is not None:
-            with suppress(ProcessLookupError):
-                self._process.kill()
+            send_signal(self._process, signal.SIGKILL)
             await self._process.wait()
         with suppress(TimeoutError):
             async with asyncio.timeout(EXIT_TIMEOUT):

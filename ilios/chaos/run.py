@@ -12,7 +12,8 @@ from msgspec import Struct
 
 from ilios.blobs.local import LocalBlobs
 from ilios.chaos import report as reporting
-from ilios.chaos.clients import HttpClient, Workload, open_client, poll, poll_all
+from ilios.chaos.clients import Workload, poll, poll_all
+from ilios.chaos.http_client import HttpClient, open_client
 from ilios.chaos.plan import FaultInjector, Stalled, max_accepted, plan
 from ilios.chaos.processes import IsolatedService
 from ilios.chaos.record import RunRecord, Violation
@@ -115,7 +116,7 @@ class _Run:
 
         workload = Workload(self._client, record, self._service.data, trial.seed, max_accepted_now)
         working = asyncio.create_task(self._submit(workload), name="clients")
-        injector = FaultInjector(self._service, record, working)
+        injector = FaultInjector(self._service, record, working, self._client.activities)
         rng = random.Random(trial.seed)  # noqa: S311  # it chooses which documents are polled
         async with _background(
             working, self._notify_progress(injector), poll(self._client, record, rng)

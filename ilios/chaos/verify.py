@@ -9,8 +9,8 @@ from contextlib import suppress
 import msgspec
 from msgspec import Struct
 
-from ilios.chaos.clients import HttpClient
 from ilios.chaos.documents import EXPECTED_CODES, SampleDocument
+from ilios.chaos.http_client import HttpClient
 from ilios.chaos.record import Document, RunRecord, Submission, Violation
 from ilios.database.recovery.audit import Audit, AuditedDocument
 from schemas.states import REMOVED_STATES, TERMINAL_STATES

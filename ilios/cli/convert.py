@@ -4,7 +4,6 @@ import argparse
 import asyncio
 import itertools
 import os
-import shutil
 import stat
 import sys
 import tempfile
@@ -25,8 +24,16 @@ from actors.engines import (
 from actors.text_sniffing import Claim
 from ilios import logs
 from ilios.cli import ExitCode, command, printing
+from ilios.cli.progress import Progress
 from ilios.engines.local.engine import LocalEngine
-from ilios.formats import FORMATS, Format
+from ilios.formats import DEFAULT_FORMAT, FORMATS
+from ilios.formats.declaration import (
+    DEFAULT_CHUNK_SIZE,
+    MAX_CHUNK_SIZE,
+    MIN_CHUNK_SIZE,
+    FormatOptions,
+    Output,
+)
 from ilios.settings.settings import MIB, Settings
 from ilios.visible import visible
 from schemas.options import ConversionOptions
@@ -65,9 +72,23 @@ def configure(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--format",
-        choices=("markdown", "json"),
-        default="markdown",
-        help="markdown (default), or one JSON object a line with pages, headers and metadata",
+        choices=tuple(FORMATS),
+        default=DEFAULT_FORMAT,
+        help="markdown (default); json: an object a line with pages, headers and metadata; text; "
+        "html; chunks: an object a line for each part, for retrieval",
+    )
+    parser.add_argument(
+        "--chunk-size",
+        type=int,
+        metavar="N",
+        help=f"estimated tokens of a chunk at most, {MIN_CHUNK_SIZE} to {MAX_CHUNK_SIZE}; "
+        f"{DEFAULT_CHUNK_SIZE} by default",
+    )
+    parser.add_argument(
+        "-q",
+        "--quiet",
+        action="store_true",
+        help="show no progress; without this a terminal shows it for work of more than a second",
     )
     parser.add_argument(
         "--pages",
@@ -130,20 +151,39 @@ def run(options: argparse.Namespace) -> int:
         return ExitCode.USAGE
     settings = command.read_settings()
     try:
+        output = _output(options)
         password = _read_password(options.password_file)
         targets = None
         if options.output is not None:
             # As a string: a Path drops the final slash, which stands for a directory.
             targets = _targets(files, str(options.output), options.format)
-        form = FORMATS[options.format]
+        progress = Progress(len(files), quiet=options.quiet)
         with logs.only_errors():
-            return asyncio.run(_convert_all(files, targets, form, conversion, password, settings))
+            return asyncio.run(
+                _convert_all(
+                    files, targets, output, conversion, password, settings, progress=progress
+                )
+            )
     except UsageError as error:
         printing.print_error(error)
         return ExitCode.USAGE
     except CannotWrite as error:
         printing.print_error(error)
         return ExitCode.SOME_FAILED
+
+
+def _output(options: argparse.Namespace) -> Output:
+    """Return the format with its options."""
+    output = FORMATS[options.format]
+    if len(options.files) > 1 and options.output is None and output.heading is None:
+        raise UsageError(f"several documents as {options.format} need a directory: add -o PATH")
+    size: int | None = options.chunk_size
+    if size is not None and not MIN_CHUNK_SIZE <= size <= MAX_CHUNK_SIZE:
+        raise UsageError(f"--chunk-size must be {MIN_CHUNK_SIZE} to {MAX_CHUNK_SIZE}")
+    format_options = FormatOptions(chunk_size=size)
+    if format_options.not_of(output) is not None:
+        raise UsageError("--chunk-size is for --format chunks only")
+    return Output(output, format_options)
 
 
 def _read_password(file: str | None) -> Password | None:
@@ -206,12 +246,13 @@ def _output_names(files: list[str], suffix: str) -> list[str]:
 async def _convert_all(
     files: list[str],
     targets: list[Path] | None,
-    output: Format,
+    output: Output,
     options: ConversionOptions,
     password: Password | None,
     settings: Settings,
+    *,
+    progress: Progress,
 ) -> int:
-    progress = Progress(len(files))
     failed = False
     async with LocalEngine(settings.engine_limits) as engine:
         slots = asyncio.Semaphore(settings.engine_processes)
@@ -229,17 +270,17 @@ async def _convert_all(
                     conversion = await task
                     progress.clear()
                     _print_warnings(name, conversion)
-                    text = output.print(name, conversion)
+                    text = await asyncio.to_thread(
+                        output.format.print, name, conversion, output.options
+                    )
+                    progress.clear()
                     if conversion.partial:
                         message = conversion.warnings[-1].message
                         printing.write_stderr(f"ilios: {visible(name)}: {message}")
                     if targets:
                         _write(targets[number], text)
                     else:
-                        several = len(files) > 1 and output.render is None
-                        printing.write_stdout(
-                            f"<!-- {visible(name)} -->\n\n{text}" if several else text
-                        )
+                        printing.write_stdout(_heading(output, name, len(files)) + text)
                 except ConversionFailed as error:
                     failed = True
                     progress.clear()
@@ -249,6 +290,10 @@ async def _convert_all(
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
     return ExitCode.SOME_FAILED if failed else ExitCode.OK
+
+
+def _heading(output: Output, name: str, files: int) -> str:
+    return output.format.heading(name) if output.format.heading and files > 1 else ""
 
 
 def _print_warnings(name: str, conversion: Conversion) -> None:
@@ -266,7 +311,7 @@ async def _convert_one(
     name: str,
     options: ConversionOptions,
     password: Password | None,
-    progress: "Progress",
+    progress: Progress,
     max_bytes: int,
 ) -> Conversion:
     started = time.monotonic()
@@ -293,7 +338,9 @@ async def _convert_one(
         raise ConversionFailed(f"{reason} ({error.code})") from error
     except EngineCrashed as error:
         raise ConversionFailed("The converter crashed on this document. (crashed)") from error
-    progress.done(name, len(conversion.pages), time.monotonic() - started)
+    finally:
+        progress.end(name)
+    progress.show_done(name, len(conversion.pages), time.monotonic() - started)
     return conversion
 
 
@@ -327,34 +374,3 @@ def _write(target: Path, text: str) -> None:
         target.write_text(text, encoding="utf-8")
     except OSError as error:
         raise ConversionFailed(f"cannot write {target}: {error.strerror}") from error
-
-
-class Progress:
-    """A line of progress on stderr, if that is a terminal."""
-
-    def __init__(self, total: int) -> None:
-        self._total = total
-        self._finished = 0
-        self._enabled = sys.stderr.isatty()
-
-    def page(self, name: str, done: int, total: int) -> None:
-        """Show that a page of a document is done."""
-        self._write_line(
-            f"[{self._finished}/{self._total}] {Path(name).name}: page {done} of {total}"
-        )
-
-    def done(self, name: str, pages: int, seconds: float) -> None:
-        """Show that a document is done."""
-        self._finished += 1
-        took = f"{pages} pages in {seconds:.1f} s"
-        self._write_line(f"[{self._finished}/{self._total}] {Path(name).name}: {took}")
-
-    def clear(self) -> None:
-        """Clear the line for other output."""
-        self._write_line("")
-
-    def _write_line(self, text: str) -> None:
-        if self._enabled:
-            width = shutil.get_terminal_size().columns - 1  # a line that wraps cannot be cleared
-            sys.stderr.write(f"\r\x1b[K{visible(text)[:width]}")
-            sys.stderr.flush()

@@ -31,6 +31,7 @@ from schemas.documents import (
     DocumentEvent,
     DocumentFailed,
     DocumentFetched,
+    DocumentRejected,
     DocumentSubmitted,
     Inline,
     Source,
@@ -74,7 +75,9 @@ class Billing:
 
 # The order of events for one document, except for those after its end.
 _STATEMENT_ORDER = (
+    statements.INSERT_REJECTED,
     statements.INSERT_BATCH,
+    statements.DELETE_REJECTED,
     statements.INSERT_DOCUMENT,
     statements.SET_FETCHED,
     statements.SET_COMPLETED,
@@ -165,7 +168,32 @@ def _event_changes(entry: LogEntry, billing: Billing) -> list[_Statement]:
 def _submitted(
     event: DocumentSubmitted, _common: Parameters, entry: LogEntry, _billing: Billing
 ) -> list[_Statement]:
-    return [(statements.INSERT_DOCUMENT, _submission_parameters(event, entry))]
+    return _insertion(_submission_parameters(event, entry))
+
+
+def _insertion(document: Parameters) -> list[_Statement]:
+    return [(statements.DELETE_REJECTED, document), (statements.INSERT_DOCUMENT, document)]
+
+
+def _rejected(
+    event: DocumentRejected, common: Parameters, _entry: LogEntry, _billing: Billing
+) -> list[_Statement]:
+    empty = DocumentSubmitted(document_id=event.document_id, source=Inline(b""))
+    return [
+        (
+            statements.INSERT_REJECTED,
+            common
+            | {
+                "file_name": empty.file_name,
+                "content_type": empty.content_type,
+                "retention_days": empty.retention_days,
+                "operation": empty.operation,
+                "priority": event.priority,
+                "code": event.code,
+                "reason": event.reason,
+            },
+        )
+    ]
 
 
 def _fetched(
@@ -236,7 +264,7 @@ def _batch_submitted(
     )
     return [
         (statements.INSERT_BATCH, batch),
-        *((statements.INSERT_DOCUMENT, document) for document in documents),
+        *(change for document in documents for change in _insertion(document)),
     ]
 
 
@@ -270,6 +298,7 @@ _RULES: dict[type[AnyEvent], _Rule] = {
     DocumentFetched: _Rule(_fetched),
     DocumentConverted: _Rule(_converted, ends_document=True),
     DocumentCompleted: _Rule(_nothing),
+    DocumentRejected: _Rule(_rejected),
     DocumentFailed: _Rule(_failed, ends_document=True),
     DocumentArchived: _Rule(_archived, statement_after_end=statements.SET_ARCHIVED),
     DocumentCancelled: _Rule(_cancelled, statement_after_end=statements.SET_REMOVED),

@@ -86,6 +86,30 @@ WHERE (documents.{_UNFINISHED} OR documents.state = 'failed')
     AND documents.requeues < excluded.requeues
 """  # noqa: S608  # all of it is ours
 
+# A rejected document ended with its submission; no other has one sequence for both. Its row tells
+# the publisher what is wrong. A valid submission of this id replaces it, in whatever order they are
+# applied.
+INSERT_REJECTED = """
+INSERT INTO documents (
+    tenant, id, state, file_name, content_type, priority, retention_days, operation, submitted_at,
+    submitted_sequence, expires_at, finished_at, finished_sequence, code, reason, retryable,
+    attempts
+) VALUES (
+    :tenant, :id, 'failed', :file_name, :content_type, :priority, :retention_days, :operation, :at,
+    :sequence, :at + :retention_days * 86400000, :at, :sequence, :code, :reason, FALSE, 1
+) ON CONFLICT (tenant, id) DO NOTHING
+"""
+DELETE_REJECTED = """
+DELETE FROM documents
+WHERE tenant = :tenant AND id = :id AND state = 'failed'
+    AND finished_sequence = submitted_sequence
+"""
+IS_REJECTED = """
+SELECT 1 FROM documents
+WHERE tenant = :tenant AND id = :id AND state = 'failed'
+    AND submitted_sequence = :sequence AND finished_sequence = :sequence
+"""
+
 INSERT_BATCH = """
 INSERT INTO batches (
     tenant, id, priority, retention_days, submitted_at, submitted_sequence, fingerprint,

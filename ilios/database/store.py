@@ -1,12 +1,14 @@
 """Committing writes to SQLite, as ``actors.writes.TransactionStore``."""
 
 import sqlite3
+from collections.abc import Iterator
 from contextlib import suppress
 
 import msgspec
 
 from actors.pricing import Pricing
 from actors.writes import (
+    Announcement,
     ApplyEvents,
     Cursor,
     DatabaseUnavailable,
@@ -24,7 +26,7 @@ from bus import failpoints
 from ilios.database import rows, statements
 from ilios.database.changes import Billing, changes_of
 from ilios.database.sqlite import Database, Row, Session
-from schemas.documents import DocumentCompleted, DocumentConverted
+from schemas.documents import DocumentCompleted, DocumentConverted, DocumentRejected
 
 # Every other error is about the volume, the file or the connection: a damaged database must not
 # refuse events one by one, which would turn the whole log into dead letters.
@@ -98,7 +100,7 @@ class SqliteTransactionStore:
         except _WRITE_ERRORS as error:
             raise _Rejected(f"{type(error).__name__}: {error}") from error
 
-    def _apply(self, session: Session, write: ApplyEvents) -> tuple[DocumentCompleted, ...]:
+    def _apply(self, session: Session, write: ApplyEvents) -> tuple[Announcement, ...]:
         stored = _cursor(session.fetchall(statements.GET_CURSOR, {"reader": write.reader}))
         applied_up_to = stored.sequence if stored and stored.created == write.cursor.created else 0
         for statement, parameters in changes_of(write.entries, applied_up_to, self._billing):
@@ -113,7 +115,7 @@ class SqliteTransactionStore:
                     "sequence": write.cursor.sequence,
                 },
             )
-        return _completed_events(session, write.entries)
+        return *_completed_events(session, write.entries), *_rejections(session, write.entries)
 
 
 def _cursor(found: list[Row]) -> Cursor | None:
@@ -133,6 +135,16 @@ def _completed_events(
     wanted = {"names": msgspec.json.encode(names).decode()}
     records = map(rows.document_record, session.fetchall(statements.COMPLETED_BY_ID, wanted))
     return tuple(event for record in records if (event := rows.completed_event(record)))
+
+
+def _rejections(session: Session, entries: tuple[LogEntry, ...]) -> Iterator[DocumentRejected]:
+    """Yield the rejections that are the state of their document."""
+    for entry in entries:
+        event = entry.event
+        if isinstance(event, DocumentRejected):
+            named = {"tenant": event.tenant, "id": event.document_id, "sequence": event.sequence}
+            if session.fetchall(statements.IS_REJECTED, named):
+                yield event
 
 
 class _Rejected(Exception):

@@ -26,6 +26,7 @@ from bus.errors import AlreadyPublished, BusUnavailable, NotPublished
 from ilios.edge import browsers, lookup, multipart, passwords, requests, uploads
 from ilios.edge.context import EDGE, TENANT, Edge
 from ilios.edge.errors import HttpProblem
+from ilios.formats.declaration import FormatOptions
 from ilios.visible import clean_name
 from schemas.batches import BatchSubmitted
 from schemas.documents import DocumentSubmitted, Operation, Remote, Stored
@@ -217,7 +218,8 @@ def fingerprint(
     options: ConversionOptions,
 ) -> str:
     """Return a digest of a request that its repetitions share with no other one."""
-    chosen = [(name, fields[name]) for name in FINGERPRINTED_FIELDS if fields.get(name)]
+    names = (*FINGERPRINTED_FIELDS, *FormatOptions.__struct_encode_fields__)
+    chosen = [(name, fields[name]) for name in names if fields.get(name)]
     defaults = ConversionOptions()
     for name in ConversionOptions.__struct_fields__:
         value = getattr(options, name)

@@ -22,11 +22,13 @@ from msgspec import UNSET, Meta, Struct
 
 from actors.page_markdown import derive_markdown
 from actors.ports import BlobNotFound, Blobs
-from ilios.edge import batches, blob_responses, lookup, requests, responses
+from ilios.edge import batches, blob_responses, content, lookup, requests, responses
 from ilios.edge.context import EDGE
 from ilios.edge.errors import AUTHENTICATING, FINDING_BATCH, READING_LOG, HttpProblem
 from ilios.edge.operation import BATCH_ID, BYTES, OCTET_STREAM, TEXT, Response, operation
-from ilios.formats import DEFAULT_FORMAT, FORMATS, as_json_text, split_at_content
+from ilios.formats import DEFAULT_FORMAT, FORMATS
+from ilios.formats.as_json import as_json_text, split_at_content
+from ilios.formats.declaration import FormatOptions, Output
 from ilios.visible import clean_name
 from schemas.documents import Blob
 from schemas.records import BatchRecord, DocumentRecord
@@ -34,6 +36,7 @@ from schemas.replies import BatchLine, BatchManifest, ManifestDocument, format_i
 from schemas.states import REMOVED_STATES
 
 COMPRESSION_LEVEL = 3  # of 9: text shrinks nearly as well as at 6, in half the time
+MAX_GROWTH = 256  # of what is rendered, at most
 MIN_YEAR = 1980  # the format has no earlier ones
 MAX_STEM = 100  # characters
 PERMISSIONS = 0o100644 << 16
@@ -100,13 +103,11 @@ async def _in_thread(write: Callable[[bytes], int], chunk: bytes) -> None:
         await asyncio.wait({writing})
 
 
-def entry_name(number: int, file_name: str) -> str:
-    """Return a name for the ``number``-th document's Markdown: unique, and fit for every system."""
+def entry_name(number: int, file_name: str, suffix: str) -> str:
+    """Return a name for the ``number``-th document's file: unique, and fit for every system."""
     name = _FORBIDDEN_CHARACTERS.sub("_", clean_name(file_name))
     stem = name.rpartition(".")[0] or name
-    return (
-        f"{number:03d}-{stem[:MAX_STEM].strip(' .') or 'document'}.{FORMATS[DEFAULT_FORMAT].suffix}"
-    )
+    return f"{number:03d}-{stem[:MAX_STEM].strip(' .') or 'document'}.{suffix}"
 
 
 def _zip_info(entry: ZipEntry) -> zipfile.ZipInfo:
@@ -122,7 +123,9 @@ def _zip_info(entry: ZipEntry) -> zipfile.ZipInfo:
 
 MANIFEST = "manifest.json"
 
-StreamFunction = Callable[[Blobs, BatchRecord, list[DocumentRecord]], AsyncGenerator[bytes, None]]
+StreamFunction = Callable[
+    [Blobs, BatchRecord, list[DocumentRecord], Output], AsyncGenerator[bytes, None]
+]
 
 
 class DownloadFormat(Struct, frozen=True):
@@ -133,7 +136,7 @@ class DownloadFormat(Struct, frozen=True):
     stream: StreamFunction
 
 
-class DownloadQuery(Struct, frozen=True):
+class DownloadQuery(FormatOptions, frozen=True, kw_only=True, rename="camel"):
     """The query of a download."""
 
     format: Annotated[
@@ -144,16 +147,31 @@ class DownloadQuery(Struct, frozen=True):
             extra_json_schema={"enum": ["jsonl", "zip"]},
         ),
     ] = "jsonl"
+    content_format: Annotated[
+        str,
+        Meta(
+            description="The format of each document in the lines or in the archive.",
+            extra_json_schema={"enum": list(FORMATS)},
+        ),
+    ] = DEFAULT_FORMAT
 
 
-async def _without_missing_markdown(blobs: Blobs, document: DocumentRecord) -> DocumentRecord:
-    """Return the document without its Markdown if that is missing: one must not fail the batch."""
-    if document.markdown is None:
+async def _without_missing_blobs(
+    blobs: Blobs, document: DocumentRecord, output: Output
+) -> DocumentRecord:
+    """Return the document without blobs that are missing: one must not fail the batch."""
+    markdown = document.markdown
+    if markdown is None:
         return document
+    if output.format.render is not None and document.result is not None:
+        try:
+            await blobs.size(document.result.key)
+        except BlobNotFound:  # the Markdown is enough to render
+            document = msgspec.structs.replace(document, result=None)
     try:
-        await blobs.size(document.markdown.key)
+        await blobs.size(markdown.key)
     except BlobNotFound:
-        if await derive_markdown(blobs, document.markdown, document.result) is not None:
+        if await derive_markdown(blobs, markdown, document.result) is not None:
             return document
         reason = "The document is no longer stored"
         return msgspec.structs.replace(document, markdown=None, code="content_gone", reason=reason)
@@ -189,8 +207,15 @@ def _available_markdown(document: DocumentRecord) -> Blob | None:
     return None if document.state in REMOVED_STATES else document.markdown
 
 
+def _content(
+    blobs: Blobs, document: DocumentRecord, markdown: Blob, output: Output
+) -> AsyncGenerator[bytes, None]:
+    reply = responses.document_content(document)
+    return blob_responses.rendered_chunks(blobs, markdown, output, reply, result=document.result)
+
+
 async def _stream_jsonl(
-    blobs: Blobs, _batch: BatchRecord, documents: list[DocumentRecord]
+    blobs: Blobs, _batch: BatchRecord, documents: list[DocumentRecord], output: Output
 ) -> AsyncGenerator[bytes, None]:
     """Stream a line of JSON for each document (``application/x-ndjson``)."""
     for document in documents:
@@ -200,8 +225,7 @@ async def _stream_jsonl(
             continue
         # With the first of the text, so that a missing blob is noticed before the answer begins.
         prefix, after = split_at_content(line)
-        found = blob_responses.verified_chunks(blobs, markdown, document.result)
-        async with aclosing(found) as chunks:
+        async with aclosing(_content(blobs, document, markdown, output)) as chunks:
             async for text in as_json_text(chunks):
                 yield prefix + text
                 prefix = b""
@@ -226,27 +250,31 @@ def _batch_line(document: DocumentRecord) -> BatchLine:
 
 
 async def _stream_zip(
-    blobs: Blobs, batch: BatchRecord, documents: list[DocumentRecord]
+    blobs: Blobs, batch: BatchRecord, documents: list[DocumentRecord], output: Output
 ) -> AsyncGenerator[bytes, None]:
-    """Stream a ZIP archive: the manifest, and the Markdown of each document that has any."""
+    """Stream a ZIP archive: the manifest, and a file of each document that has Markdown."""
 
     async def entries() -> AsyncIterator[ZipEntry]:
-        manifest = msgspec.json.format(msgspec.json.encode(_manifest(batch, documents)), indent=2)
+        manifest = msgspec.json.format(
+            msgspec.json.encode(_manifest(batch, documents, output)), indent=2
+        )
         changed = batch.completed_at or datetime.now(UTC)
         yield ZipEntry(MANIFEST, changed, len(manifest), _single_chunk(manifest))
         for number, document in enumerate(documents, 1):
             if (markdown := _available_markdown(document)) is not None:
-                name = entry_name(number, document.file_name)
+                name = entry_name(number, document.file_name, output.format.suffix)
                 changed = document.finished_at or document.submitted_at
-                chunks = blob_responses.verified_chunks(blobs, markdown, document.result)
-                yield ZipEntry(name, changed, markdown.size, chunks)
+                size = markdown.size
+                if output.format.render is not None:
+                    size = MAX_GROWTH * (size + (document.result.size if document.result else 0))
+                yield ZipEntry(name, changed, size, _content(blobs, document, markdown, output))
 
     async with aclosing(stream_zip(entries())) as pieces:
         async for piece in pieces:
             yield piece
 
 
-def _manifest(batch: BatchRecord, documents: list[DocumentRecord]) -> BatchManifest:
+def _manifest(batch: BatchRecord, documents: list[DocumentRecord], output: Output) -> BatchManifest:
     return BatchManifest(
         batch_id=batch.batch_id,
         status=batch.progress.state,
@@ -254,21 +282,24 @@ def _manifest(batch: BatchRecord, documents: list[DocumentRecord]) -> BatchManif
         created_at=format_instant(batch.submitted_at),
         completed_at=batches.completed_at(batch, documents),
         documents=[
-            _manifest_entry(number, document) for number, document in enumerate(documents, 1)
+            _manifest_entry(number, document, output)
+            for number, document in enumerate(documents, 1)
         ],
     )
 
 
-def _manifest_entry(number: int, document: DocumentRecord) -> ManifestDocument:
+def _manifest_entry(number: int, document: DocumentRecord, output: Output) -> ManifestDocument:
     markdown = _available_markdown(document)
+    stored = markdown if output.format.render is None else None
+    suffix = output.format.suffix
     return ManifestDocument(
         id=document.document_id,
         file_name=document.file_name,
         status=batches.public_state(document),
-        entry=entry_name(number, document.file_name) if markdown else None,
+        entry=entry_name(number, document.file_name, suffix) if markdown else None,
         pages=document.pages if markdown else None,
-        size=markdown.size if markdown else None,
-        sha256=markdown.sha256 if markdown else None,
+        size=stored.size if stored else None,
+        sha256=stored.sha256 if stored else None,
         error=document.reason,
         code=document.code,
         processed_at=_optional_instant(document.finished_at),
@@ -300,8 +331,8 @@ CONTAINERS = {
     tag=batches.TAG,
     summary="The results of a batch",
     description="As JSON lines, one `BatchLine` for each document in the order they were "
-    "submitted, or as a ZIP archive with a Markdown file for each and a `manifest.json`, which is "
-    "a `BatchManifest`.",
+    "submitted, or as a ZIP archive with a file for each and a `manifest.json`, which is "
+    "a `BatchManifest`. The documents are Markdown, or of another `contentFormat`.",
     parameters=(BATCH_ID,),
     query=DownloadQuery,
     responses={
@@ -326,13 +357,14 @@ CONTAINERS = {
 async def download(request: web.Request) -> web.StreamResponse:
     """Answer with every document of a batch that has ended, in the order of submission."""
     edge = request.app[EDGE]
-    name = requests.parse_texts(DownloadQuery, request.query).format
-    download_format = CONTAINERS.get(name)
+    wanted = requests.parse_texts(DownloadQuery, request.query)
+    download_format = CONTAINERS.get(wanted.format)
     if download_format is None:
         supported = {"supportedFormats": list(CONTAINERS)}
         raise HttpProblem(
             400, "unsupported_format", "Unsupported format", details=supported, members=supported
         )
+    output = content.parse_output(wanted.content_format, wanted, "contentFormat")
     batch = await lookup.get_batch_or_404(request)
     if not batch.progress.is_finished:
         raise _not_ready(batch)
@@ -340,10 +372,10 @@ async def download(request: web.Request) -> web.StreamResponse:
     if request.method == "HEAD":
         return response
     documents = [
-        await _without_missing_markdown(edge.blobs, document)
+        await _without_missing_blobs(edge.blobs, document, output)
         for document in await lookup.batch_documents(edge, batch)
     ]
-    async with aclosing(download_format.stream(edge.blobs, batch, documents)) as pieces:
+    async with aclosing(download_format.stream(edge.blobs, batch, documents, output)) as pieces:
         async for piece in pieces:
             if not response.prepared:  # a blob missing at the start is still a problem
                 await response.prepare(request)

@@ -8,13 +8,16 @@ import re
 from collections.abc import AsyncGenerator
 from contextlib import aclosing, nullcontext
 
+import msgspec
 import structlog
 from aiohttp import ETag, web
 
 from actors.page_markdown import derive_markdown
 from actors.ports import BlobNotFound, Blobs
+from ilios import __version__
 from ilios.edge.errors import HttpProblem
-from ilios.formats import Format, StoredDocument, split_at_content
+from ilios.formats.as_json import split_at_content
+from ilios.formats.declaration import Output, StoredDocument
 from schemas.documents import Blob
 from schemas.replies import DocumentContent
 
@@ -103,7 +106,7 @@ async def send_rendered(
     request: web.Request,
     blobs: Blobs,
     blob: Blob,
-    output: Format,
+    output: Output,
     reply: DocumentContent,
     headers: dict[str, str],
     *,
@@ -113,20 +116,17 @@ async def send_rendered(
 
     :raises HttpProblem: a condition failed (412), or one of the blobs is gone (410).
     """
-    assert output.render is not None
     # All the answer is made of, so it changes with every byte of it, also when ilios adds members.
     before, after = split_at_content(reply)
     parts = (before, blob.sha256.encode(), after, result.sha256.encode() if result else b"")
-    tag = hashlib.sha256(b"".join(parts)).hexdigest()
-    headers = headers | {"Content-Type": output.media_type, "ETag": f'"{tag}"'}
+    how = (__version__, output.format.suffix, output.options)
+    tag = hashlib.sha256(b"".join((*parts, msgspec.json.encode(how)))).hexdigest()
+    headers = headers | {"ETag": f'"{tag}"'}
     if _is_not_modified(request, tag):
         return _not_modified(headers)
     if result is not None:
         await _require_stored(blobs, result)  # later the answer would have begun
-    markdown = verified_chunks(blobs, blob, result)
-    lines = verified_chunks(blobs, result) if result else None
-    async with aclosing(markdown), aclosing(lines) if lines else nullcontext():
-        whole = output.render(StoredDocument(reply, markdown, lines))
+    async with aclosing(rendered_chunks(blobs, blob, output, reply, result=result)) as whole:
         if blob.size + (result.size if result else 0) <= MAX_BUFFERED_BYTES:
             body = b"".join([piece async for piece in whole])
             return web.Response(body=body, headers=headers)
@@ -139,6 +139,30 @@ async def send_rendered(
         async for piece in whole:
             await response.write(piece)
     return response
+
+
+async def rendered_chunks(
+    blobs: Blobs, blob: Blob, output: Output, reply: DocumentContent, *, result: Blob | None
+) -> AsyncGenerator[bytes, None]:
+    """Stream a document in a format.
+
+    :raises HttpProblem: as ``verified_chunks``.
+    """
+    markdown = verified_chunks(blobs, blob, result)
+    if output.format.render is None:
+        async with aclosing(markdown):
+            async for piece in markdown:
+                yield piece
+        return
+    lines = verified_chunks(blobs, result) if result else None
+    document = StoredDocument(reply, markdown, lines, output.options)
+    async with (
+        aclosing(markdown),
+        aclosing(lines) if lines else nullcontext(),
+        aclosing(output.format.render(document)) as pieces,
+    ):
+        async for piece in pieces:
+            yield piece
 
 
 async def verified_chunks(

@@ -35,11 +35,11 @@ from ilios.edge.operation import (
     Response,
     operation,
 )
-from ilios.formats import DEFAULT_FORMAT, FORMATS, Format
+from ilios.formats import DEFAULT_FORMAT, FORMATS
+from ilios.formats.declaration import FormatOptions, Output
 from schemas.documents import DEFAULT_CONTENT_TYPE, Blob
 from schemas.records import DocumentRecord
 from schemas.replies import (
-    DocumentContent,
     FailedDocument,
     Unfinished,
 )
@@ -55,11 +55,9 @@ _MARKDOWN_HEADERS = (
     *CACHE_HEADERS,
 )
 MARKDOWN_RESPONSE = Response(
-    description="The Markdown; pages are separated by a line of `---`.",
-    content={
-        one.media_type.partition(";")[0]: DocumentContent if one.render else TEXT
-        for one in FORMATS.values()
-    },
+    description="The document in the format: as Markdown, pages are separated by a line of `---`; "
+    "as chunks, each line is a `DocumentChunk`.",
+    content={one.media_type.partition(";")[0]: one.schema or TEXT for one in FORMATS.values()},
     headers=(*_MARKDOWN_HEADERS, "Accept-Ranges", "Content-Disposition"),
 )
 UNFINISHED_RESPONSE = Response(
@@ -86,15 +84,16 @@ FormatName = Annotated[
     str,
     Meta(
         description="What to answer with. `json` adds pages, model, sizes and tokens, and "
-        "the details of each page.",
+        "the details of each page. `text` and `html` are made of the Markdown, `chunks` are parts "
+        "of it for retrieval.",
         extra={"code": "invalid_format"},
         extra_json_schema={"enum": list(FORMATS)},
     ),
 ]
-"""The name of an output format, which ``parse_format`` checks."""
+"""The name of an output format, which ``parse_output`` checks."""
 
 
-class FormatQuery(Struct, frozen=True):
+class FormatQuery(FormatOptions, frozen=True, kw_only=True, rename="camel"):
     """The query of a document."""
 
     format: FormatName = DEFAULT_FORMAT
@@ -106,7 +105,7 @@ class FormatQuery(Struct, frozen=True):
     name="readDocument",
     tag=documents.TAG,
     summary="The Markdown of a document",
-    description="Ranges hold for the Markdown, not for the JSON.",
+    description="Ranges hold for the Markdown, not for the other formats.",
     parameters=(DOCUMENT_ID, RANGE, IF_NONE_MATCH, IF_MATCH),
     query=FormatQuery,
     responses={
@@ -137,7 +136,8 @@ async def markdown(request: web.Request) -> web.StreamResponse:
         return responses.failed_response(document)
     if document.markdown is None:
         return responses.unfinished_response(document)
-    output = parse_format(requests.parse_texts(FormatQuery, request.query).format)
+    wanted = requests.parse_texts(FormatQuery, request.query)
+    output = parse_output(wanted.format, wanted)
     return await send_document(request, document, output)
 
 
@@ -275,30 +275,39 @@ async def image(request: web.Request) -> web.StreamResponse:
         return await blob_responses.send(request, edge.blobs, Blob(key, size, match[1]), headers)
 
 
-def parse_format(name: str) -> Format:
-    """Return an output format.
+def parse_output(name: str, wanted: Struct, member: str = "format") -> Output:
+    """Return an output format with the options of a request.
 
-    :raises HttpProblem: there is none of this name (400).
+    :raises HttpProblem: there is no format of this name, or it has not such an option (400).
     """
     if (output := FORMATS.get(name)) is None:
         allowed = " or ".join(f'"{one}"' for one in FORMATS)
-        raise HttpProblem(400, "invalid_format", f"format must be {allowed}")
-    return output
+        raise HttpProblem(
+            400, f"invalid_{requests.snake_case(member)}", f"{member} must be {allowed}"
+        )
+    options = FormatOptions.of(wanted)
+    if (option := options.not_of(output)) is not None:
+        having = " or ".join(
+            f'"{one}"' for one, other in FORMATS.items() if not options.not_of(other)
+        )
+        error = f"{option} is not an option of this {member}: leave it out, or choose {having}"
+        raise HttpProblem(400, f"invalid_{requests.snake_case(option)}", error)
+    return Output(output, options)
 
 
 async def send_document(
-    request: web.Request, document: DocumentRecord, output: Format
+    request: web.Request, document: DocumentRecord, output: Output
 ) -> web.StreamResponse:
     """Answer with a completed document in a format."""
     edge, blob = request.app[EDGE], document.markdown
     assert blob is not None
     async with gone_if_removed(edge, document):
-        if output.render is None:
-            headers = responses.file_headers(document, output)
+        headers = responses.file_headers(document, output.format)
+        if output.format.render is None:
             return await blob_responses.send(
                 request, edge.blobs, blob, headers, result=document.result
             )
-        reply, headers = responses.document_content(document), responses.content_headers(document)
+        reply = responses.document_content(document)
         return await blob_responses.send_rendered(
             request, edge.blobs, blob, output, reply, headers, result=document.result
         )

@@ -20,6 +20,7 @@ from ilios.edge.errors import (
 )
 from ilios.edge.operation import IDEMPOTENCY_KEY, Response, operation
 from ilios.formats import DEFAULT_FORMAT
+from ilios.formats.declaration import ChunkSize
 from schemas.documents import IMMEDIATE_PRIORITY, DocumentSubmitted
 from schemas.records import DocumentRecord
 from schemas.requests import SubmitByUrl, SubmitFields
@@ -32,12 +33,14 @@ class ConvertFields(SubmitFields, frozen=True, kw_only=True, rename="camel"):
     """Fields of a document that is converted while the client waits."""
 
     format: FormatName = DEFAULT_FORMAT
+    chunk_size: ChunkSize = None
 
 
 class ConvertByUrl(SubmitByUrl, frozen=True, kw_only=True, rename="camel"):
     """A document that is fetched from a public address and converted while the client waits."""
 
     format: FormatName = DEFAULT_FORMAT
+    chunk_size: ChunkSize = None
 
 
 @operation(
@@ -83,7 +86,7 @@ async def convert(request: web.Request) -> web.StreamResponse:
     event = received.event
     async with AsyncExitStack() as stack:
         async with accept.delete_unless_published(edge, event, received.blob_keys):
-            output = content.parse_format(received.wanted.format)
+            output = content.parse_output(received.wanted.format, received.wanted)
             # Listening begins before the event is published, or a quick end would be missed. What
             # was submitted before under the same key may have another priority.
             priority = None if accept.parse_key(request) else event.priority

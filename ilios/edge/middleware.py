@@ -9,11 +9,10 @@ from aiohttp.typedefs import Handler
 
 from ilios.edge.context import EDGE, REQUEST_ID
 from ilios.edge.errors import RESPONSE_STARTED, not_ready
-from ilios.integrity.faults import Faults
 
 HEALTH_PATHS = frozenset({"/health", "/livez", "/readyz"})
 """Answered even when there is no room for anything else."""
-STATIC_PATHS = frozenset({"/", "/docs", "/openapi.json"})
+STATIC_PATHS = frozenset({"/", "/docs", "/openapi.json", "/asyncapi.json"})
 """Answered from the program itself, whatever fault there is."""
 STATIC_PREFIX = "/docs/"
 """Path of the files of the pages."""
@@ -103,8 +102,8 @@ async def answer_preflight(request: web.Request, handler: Handler) -> web.Stream
 async def reject_while_faulty(request: web.Request, handler: Handler) -> web.StreamResponse:
     """Answer 503 while a fault blocks the service, except to health checks and static pages.
 
-    Faults are checked once more after a request that changes something: if there is one now, the
-    answer must not promise that the change is stored.
+    Faults of the storage are checked once more after a request that changes something: if there is
+    one now, the answer must not promise that the change is stored.
     """
     if (
         request.path in HEALTH_PATHS
@@ -113,17 +112,14 @@ async def reject_while_faulty(request: web.Request, handler: Handler) -> web.Str
     ):
         return await handler(request)
     edge = request.app[EDGE]
-    _raise_if_blocked(edge.faults)
+    if edge.faults.blocking is not None:
+        raise not_ready()
     response = await handler(request)
     if request.method in WRITE_METHODS and not response.prepared:
         edge.check_faults()
-        _raise_if_blocked(edge.faults)
+        if edge.faults.storage is not None:
+            raise not_ready()
     return response
-
-
-def _raise_if_blocked(faults: Faults) -> None:
-    if faults.blocking is not None:
-        raise not_ready()
 
 
 def _route_pattern(request: web.Request) -> str:

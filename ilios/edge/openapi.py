@@ -1,7 +1,5 @@
 """The description of the HTTP interface (OpenAPI 3.1), made of the declarations."""
 
-import inspect
-import re
 from collections.abc import Iterable
 from http import HTTPStatus
 from typing import Any, NamedTuple
@@ -12,8 +10,9 @@ from msgspec import Struct
 from ilios import __version__
 from ilios.edge import requests
 from ilios.edge.errors import explain
+from ilios.edge.json_schemas import components, plain, reference
 from ilios.edge.operation import FORM, JSON, Operation, Parameter, Response
-from schemas.replies import BatchLine, BatchManifest, Problem
+from schemas.replies import BatchLine, BatchManifest, DocumentChunk, Problem
 
 PROBLEM = "application/problem+json"
 API_DESCRIPTION = """\
@@ -52,7 +51,7 @@ SECURITY_SCHEMES = {
     },
 }
 
-EXTRA_SCHEMAS = (BatchLine, BatchManifest, Problem)
+EXTRA_SCHEMAS = (BatchLine, BatchManifest, DocumentChunk, Problem)
 """Described although no answer as a whole is one: they are parts of files."""
 
 
@@ -103,9 +102,6 @@ PROBLEM_HEADERS = {
 }
 """The headers of every problem of a status."""
 
-_REFERENCE = "#/components/schemas/{name}"
-_INLINE_CODE = re.compile("``([^`]+)``")
-
 
 def describe(operations: Iterable[Operation]) -> dict[str, Any]:
     """Return the description of these operations."""
@@ -132,7 +128,7 @@ def describe(operations: Iterable[Operation]) -> dict[str, Any]:
         "tags": [{"name": name, "description": TAGS[name]} for name in TAGS if name in used],
         "paths": paths,
         "components": {
-            "schemas": _components(sorted(structs, key=lambda kind: kind.__name__))
+            "schemas": components(sorted(structs, key=lambda kind: kind.__name__))
             | _forms(operations),
             "headers": {name: _header(name) for name in sorted(HEADERS)},
             "securitySchemes": SECURITY_SCHEMES,
@@ -145,66 +141,6 @@ def _schemas(operation: Operation) -> Iterable[type[Struct]]:
         yield operation.json
     for answer in operation.responses.values():
         yield from (schema for schema in answer.content.values() if isinstance(schema, type))
-
-
-def _components(structs: Iterable[type[Struct]]) -> dict[str, Any]:
-    """Return the schemas of these structs and of all they are made of."""
-    _, described = msgspec.json.schema_components(structs, ref_template=_REFERENCE)
-    # As JSON: the default of a tuple is an empty array.
-    components: dict[str, Any] = _plain(described)
-    classes = {kind.__name__: kind for kind in _referenced_structs(structs)}
-    for name, schema in components.items():
-        kind = classes[name]
-        if "description" in schema:
-            schema["description"] = _as_markdown(schema["description"], kind)
-        if kind.__struct_config__.omit_defaults:
-            # What is null is left out, so nobody ever reads it.
-            schema["properties"] = {
-                member: _without_null(described)
-                for member, described in schema["properties"].items()
-            }
-    return components
-
-
-def _as_markdown(docstring: str, kind: type[Struct]) -> str:
-    """Return a docstring for people who see the members under their names on the wire."""
-    names = {member.name: member.encode_name for member in msgspec.structs.fields(kind)}
-
-    def wire_name(code: re.Match[str]) -> str:
-        return f"`{names.get(code[1], code[1])}`"
-
-    return _INLINE_CODE.sub(wire_name, inspect.cleandoc(docstring))
-
-
-def _referenced_structs(structs: Iterable[type[Struct]]) -> set[type[Struct]]:
-    found: set[type[Struct]] = set()
-    stack: list[Any] = list(msgspec.inspect.multi_type_info(structs))
-    while stack:
-        match stack.pop():
-            case msgspec.inspect.StructType(cls=kind, fields=fields):
-                if kind not in found:
-                    found.add(kind)
-                    stack.extend(field.type for field in fields)
-            case msgspec.inspect.UnionType(types=types):
-                stack.extend(types)
-            case msgspec.inspect.Metadata(type=kind):
-                stack.append(kind)
-            case (
-                msgspec.inspect.ListType(item_type=item)
-                | msgspec.inspect.VarTupleType(item_type=item)
-            ):
-                stack.append(item)
-            case _:
-                pass
-    return found
-
-
-def _without_null(schema: dict[str, Any]) -> dict[str, Any]:
-    if "default" not in schema or schema["default"] is not None:
-        return schema
-    rest = {key: value for key, value in schema.items() if key not in ("anyOf", "default")}
-    kinds = [kind for kind in schema.get("anyOf", ()) if kind != {"type": "null"}]
-    return rest | (kinds[0] if len(kinds) == 1 else {"anyOf": kinds})
 
 
 def _operation(operation: Operation) -> dict[str, Any]:
@@ -266,7 +202,7 @@ def _body(operation: Operation) -> dict[str, Any]:
         secrets = {name: _member_schema(one) for name, one in operation.secret_fields.items()}
         content[FORM] = {"schema": form | {"properties": form["properties"] | secrets}}
     if operation.describe_form:
-        content[FORM] = {"schema": {"$ref": _REFERENCE.format(name=_form_name(operation))}}
+        content[FORM] = {"schema": reference(_form_name(operation))}
     if operation.json is not None:
         content[JSON] = {"schema": _schema(operation.json)}
     return {"description": operation.body.description, "required": True, "content": content}
@@ -294,7 +230,7 @@ def _forms(operations: Iterable[Operation]) -> dict[str, Any]:
 
 def _member_schema(member: requests.Member) -> dict[str, Any]:
     """Return the schema of a member as the text of a form or a query."""
-    schema: dict[str, Any] = _plain(msgspec.json.schema(member.type))
+    schema: dict[str, Any] = plain(msgspec.json.schema(member.type))
     kinds = [
         kind
         for kind in schema.pop("anyOf", ())
@@ -308,11 +244,6 @@ def _member_schema(member: requests.Member) -> dict[str, Any]:
     if member.default not in (None, msgspec.NODEFAULT):
         schema.setdefault("default", member.default)
     return schema
-
-
-def _plain(described: Any) -> Any:  # noqa: ANN401  # JSON
-    """Return schemas as their readers see them, with patterns of JavaScript."""
-    return msgspec.json.decode(msgspec.json.encode(described).replace(b"\\\\Z", b"$"))
 
 
 def _response(operation: Operation, status: int) -> dict[str, Any]:
@@ -351,7 +282,7 @@ def _content(content: dict[str, Any]) -> dict[str, Any]:
 def _schema(schema: Any) -> dict[str, Any]:  # noqa: ANN401  # a type, or a schema already
     if isinstance(schema, dict):
         return schema
-    return {"$ref": _REFERENCE.format(name=schema.__name__)}
+    return reference(schema.__name__)
 
 
 def _header(name: str) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""Pages for people, and the description of the interface: ``/``, ``/docs``, ``/openapi.json``.
+"""Pages for people, and the descriptions of the interfaces.
 
 Their files are part of the package and are served from memory; third-party ones are unchanged
 (``assets/swagger-ui``, whose hashes a test compares with its ``VENDORED.json``). Nothing is read
@@ -20,7 +20,7 @@ from aiohttp import web
 from msgspec import Struct
 
 from ilios import __version__
-from ilios.edge import health, openapi
+from ilios.edge import asyncapi, health, openapi
 from ilios.edge.context import EDGE
 from ilios.edge.errors import HttpProblem
 from ilios.edge.operation import JSON, OPERATIONS, TEXT, Operation, Response, operation
@@ -172,6 +172,26 @@ async def description(request: web.Request) -> web.StreamResponse:
     )
 
 
+@operation(
+    "GET",
+    "/asyncapi.json",
+    name="busDescription",
+    tag=health.TAG,
+    summary="The description of the interface on NATS (AsyncAPI 3.1)",
+    public=True,
+    responses={
+        200: Response(
+            description="The description.",
+            content={JSON: {"type": "object", "required": ["asyncapi", "channels"]}},
+            headers=("Cache-Control", "ETag", "Vary"),
+        )
+    },
+)
+async def bus_description(request: web.Request) -> web.StreamResponse:
+    """``GET /asyncapi.json``: the description of the events on the bus."""
+    return await _send(request, await asyncio.to_thread(_bus_description), REVALIDATED)
+
+
 async def file(request: web.Request) -> web.StreamResponse:
     """Answer with a file of a page; its address changes with its content.
 
@@ -232,6 +252,11 @@ def _index(request: web.Request) -> Index:
 @cache
 def _description(operations: tuple[Operation, ...]) -> StaticFile:
     return make_file(msgspec.json.encode(openapi.describe(operations)), ".json")
+
+
+@cache
+def _bus_description() -> StaticFile:
+    return make_file(msgspec.json.encode(asyncapi.describe()), ".json")
 
 
 @cache

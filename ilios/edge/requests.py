@@ -92,12 +92,17 @@ def _members(kind: type[Struct]) -> Iterator[Member]:
             default=field.default,
             required=field.required,
             schema=schema,
-            is_number=isinstance(found, inspect.IntType),
+            is_number=any(isinstance(one, inspect.IntType) for one in _union(found)),
             is_option=field.name in ConversionOptions.__struct_fields__,
             is_secret=extra.get("secret", False),
-            code=extra.get("code", f"invalid_{_WORD_START.sub('_', name).lower()}"),
+            code=extra.get("code", f"invalid_{snake_case(name)}"),
             expected=extra.get("expected", allowed or "as described in /openapi.json"),
         )
+
+
+def snake_case(name: str) -> str:
+    """Return the name of a member as codes of problems have it."""
+    return _WORD_START.sub("_", name).lower()
 
 
 def problem_codes(kind: type[Struct]) -> set[str]:

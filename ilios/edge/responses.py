@@ -8,7 +8,7 @@ import msgspec
 from aiohttp import web
 
 from ilios.edge.errors import HttpProblem
-from ilios.formats import Format
+from ilios.formats.declaration import Format
 from schemas.documents import clamp_seconds
 from schemas.records import DocumentRecord
 from schemas.replies import (
@@ -193,9 +193,11 @@ def content_headers(document: DocumentRecord) -> dict[str, str]:
 def file_headers(document: DocumentRecord, output: Format) -> dict[str, str]:
     """Return ``content_headers`` and those of a file in this format."""
     name = f"{document.file_name}.{output.suffix}"
-    return content_headers(document) | {
+    return {
+        **content_headers(document),
         "Content-Type": output.media_type,
         "Content-Disposition": format_disposition("inline", name),
+        **output.headers,
     }
 
 

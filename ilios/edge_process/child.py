@@ -10,6 +10,7 @@ from typing import Self
 
 from ilios.edge.app import SHUTDOWN_TIMEOUT
 from ilios.edge.server import ListeningSockets
+from ilios.runtime import child_signals
 from ilios.runtime.parent_death import die_with_parent
 
 MODULE = "ilios.edge_process"
@@ -52,15 +53,7 @@ class EdgeChild:
 
     async def stop(self) -> None:
         """Let it finish what it has, within ``DRAINED_WITHIN``."""
-        if self.exit_code is not None:
-            return
-        self._process.terminate()
-        try:
-            async with asyncio.timeout(DRAINED_WITHIN):
-                await self._process.wait()
-        except TimeoutError:
-            self._process.kill()
-            await self._process.wait()
+        await child_signals.stop(self._process, DRAINED_WITHIN)
 
 
 @asynccontextmanager

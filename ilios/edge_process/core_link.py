@@ -41,6 +41,11 @@ class EdgeFaults(Faults):
         """The faults of both by source."""
         return {**self.of_core, **super().standing}
 
+    @property
+    def storage(self) -> str | None:
+        """As above: a core that is gone or hangs has left on disk what the log acknowledged."""
+        return self.first_blocking(except_of=SOURCE)
+
 
 class ForwardedPublishStats(PublishStats):
     """Forwards the results of publishes to the core, which watches over the server."""

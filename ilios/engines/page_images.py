@@ -42,14 +42,15 @@ def resolve_links(
 ) -> str:
     """Replace the placeholders of tables by the tables, and the targets of images by their URLs.
 
-    An image without bytes has no URL and is left out.
+    An image without bytes has no URL: its description stays, if it has one.
     """
 
     def put(link: re.Match[str]) -> str:
         mark, text, target = link.groups()
         if mark and target in images:
             name = images[target].name
-            return f"![{text}]({image_url(name)})" if name else ""
+            described = f"![{text}]()" if text and text != target else ""
+            return f"![{text}]({image_url(name)})" if name else described
         if not mark and target in tables and text == target:
             return tables[target].content
         return link[0]

@@ -50,6 +50,17 @@ class Portion(Struct, frozen=True):
         return selected[self.first : None if self.most is None else self.first + self.most]
 
 
+class Spent(Struct, frozen=True):
+    """What the portions before took of the budgets of a document.
+
+    ``image_bytes`` are those of the images that are handed out, ``pictures`` those that were read
+    beside a text layer.
+    """
+
+    image_bytes: int = 0
+    pictures: int = 0
+
+
 class Reading(Struct, frozen=True):
     """What a converter reads of a document: a portion of the pages in ``ranges``, in ``languages``.
 
@@ -63,6 +74,7 @@ class Reading(Struct, frozen=True):
     comments: bool = False
     merged_cells: MergedCells | None = None
     portion: Portion = Portion()
+    spent: Spent = Spent()
 
 
 WHOLE = Reading()
@@ -83,12 +95,13 @@ class Pages(Struct, frozen=True):
     """The converted pages in page order, and the name of what read them.
 
     ``total`` is the number of selected pages, of which these may be a portion; None where a
-    converter always converts all of them.
+    converter always converts all of them. ``pictures`` is how many were read beside a text layer.
     """
 
     pages: list[ConvertedPage]
     model: str
     total: int | None = None
+    pictures: int = 0
 
 
 class PageSplitter(Protocol):

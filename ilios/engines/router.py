@@ -19,7 +19,7 @@ from actors.engines import (
     Unconvertible,
 )
 from actors.ports import Blobs
-from ilios.engines.mistral import MistralLimits
+from ilios.engines.mistral import CONTENT_TYPES, MistralLimits
 from ilios.engines.pages import PageSplitter
 from ilios.secret import Secret, generate_password, load_or_create_secrets
 from schemas.options import EngineName
@@ -47,6 +47,8 @@ log = structlog.get_logger("engines")
 
 class EngineRouter:
     """The local engine and, if configured, Mistral; ``default`` is used without a choice.
+
+    Without a choice, types that are not sent to Mistral are for the local engine.
 
     With ``fallback`` the local engine converts what Mistral refuses or cannot convert now.
     """
@@ -76,7 +78,7 @@ class EngineRouter:
 
     async def convert(self, document: SourceFile, progress: Progress | None = None) -> Conversion:
         """Convert one document. Errors as those of its engine."""
-        if (document.options.engine or self._default) == "local":
+        if self._is_local(document):
             return await self._local.convert(document, progress)
         if self._mistral is None:
             if not self._fallback:
@@ -93,6 +95,16 @@ class EngineRouter:
                 raise
             reason = error.reason
         return await self._fall_back(document, reason, progress)
+
+    def _is_local(self, document: SourceFile) -> bool:
+        """Whether the local engine converts a document.
+
+        Types that are not sent to Mistral are for it, unless the owner wants Mistral.
+        """
+        options = document.options
+        if options.engine is None and options.model is None:
+            return self._default == "local" or document.content_type not in CONTENT_TYPES
+        return (options.engine or self._default) == "local"
 
     async def _fall_back(
         self, document: SourceFile, reason: str, progress: Progress | None

@@ -58,7 +58,20 @@ class Faults:
     @property
     def blocking(self) -> str | None:
         """The sentence of the first blocking fault, or None."""
-        blocking = (fault.problem for fault in self.standing.values() if fault.blocking)
+        return self.first_blocking()
+
+    @property
+    def storage(self) -> str | None:
+        """The sentence of the first blocking fault that puts in doubt what was stored, or None."""
+        return self.blocking
+
+    def first_blocking(self, *, except_of: str | None = None) -> str | None:
+        """Return the sentence of the first blocking fault of other sources than this one."""
+        blocking = (
+            fault.problem
+            for source, fault in self.standing.items()
+            if fault.blocking and source != except_of
+        )
         return next(blocking, None)
 
     def _changed(self) -> None:

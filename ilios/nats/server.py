@@ -22,7 +22,7 @@ import structlog
 from bus.streams import EVENTS
 from ilios.nats import store
 from ilios.nats.users import Users
-from ilios.runtime import machine
+from ilios.runtime import child_signals, machine
 from ilios.runtime.machine import ProcessActivity
 from ilios.runtime.parent_death import die_with_parent
 from ilios.runtime.restarts import RestartHistory
@@ -179,22 +179,14 @@ class NatsServer:
     async def terminate(self, reason: str, *, graceful: bool) -> None:
         """Stop a child that cannot serve; ``supervise`` starts another."""
         self._termination_reason = reason
-        if self._process is not None and self.pid is not None and not graceful:
-            self._process.kill()
+        if self._process is not None and not graceful:
+            child_signals.send_signal(self._process, signal.SIGKILL)
         await self.stop()
 
     async def stop(self) -> None:
         """Stop the child: by SIGTERM, then by SIGKILL."""
-        process = self._process
-        if process is None or process.returncode is not None:
-            return
-        process.terminate()
-        try:
-            async with asyncio.timeout(STOPPED_WITHIN):
-                await process.wait()
-        except TimeoutError:
-            process.kill()
-            await process.wait()
+        if self._process is not None:
+            await child_signals.stop(self._process, STOPPED_WITHIN)
 
     async def supervise(self) -> None:
         """Read the log of the child, and restart it when it ends. Runs until cancelled."""

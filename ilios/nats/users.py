@@ -28,7 +28,9 @@ PUBLISH_SUBJECTS = ("ilios.document.submitted.*.{tenant}.*", "ilios.batch.submit
 IMPORTED_SUBJECTS = (
     "ilios.document.completed.*.{tenant}.*",
     "ilios.document.failed.*.{tenant}.*",
+    "ilios.document.rejected.*.{tenant}.*",
     "ilios.document.cancelled.*.{tenant}.*",
+    "ilios.batch.progressed.{tenant}.*",
     "ilios.batch.completed.{tenant}.*",
 )
 # Wider than the imports, so that a program can subscribe without its tenant in the subject.
@@ -36,7 +38,9 @@ SUBSCRIBE_SUBJECTS = (
     "_INBOX.>",
     "ilios.document.completed.>",
     "ilios.document.failed.>",
+    "ilios.document.rejected.>",
     "ilios.document.cancelled.>",
+    "ilios.batch.progressed.>",
     "ilios.batch.completed.>",
 )
 

@@ -3,6 +3,7 @@
 import asyncio
 import json
 import os
+import signal
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -10,6 +11,7 @@ from tempfile import TemporaryDirectory
 
 from msgspec import Struct
 
+from ilios.runtime.child_signals import send_signal
 from ilios.score.conservation import PageConservation, conservation
 from ilios.score.conversions import Converter, joined
 from ilios.score.documents import ScoredDocument
@@ -134,6 +136,6 @@ async def _run_reader(*arguments: str) -> bytes:
                 break
             output += chunk
     except TimeoutError:
-        process.kill()
+        send_signal(process, signal.SIGKILL)
     await process.wait()
     return bytes(output[: output.rfind(b"\n") + 1])

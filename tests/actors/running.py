@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 
 from nats.js.api import RawStreamMsg
 
@@ -39,9 +39,11 @@ class Streams:
         self._js = connection.jetstream
 
     async def events(self, *kinds: type[DocumentEvent]) -> list[AnyDocumentEvent]:
-        """Return the events of these kinds, in order."""
-        read = [message async for message in self._messages(streams.EVENTS)]
-        events = [codec.decode(message.subject or "", message.data or b"") for message in read]
+        """Return the events of these kinds, in order; malformed ones are left out."""
+        events = []
+        async for message in self._messages(streams.EVENTS):
+            with suppress(codec.MalformedEvent):
+                events.append(codec.decode(message.subject or "", message.data or b""))
         return [event for event in events if isinstance(event, kinds)]
 
     async def dead_letters(self) -> list[RawStreamMsg]:

@@ -2,12 +2,9 @@
 
 import asyncio
 import sqlite3
-from collections.abc import AsyncIterator
-from pathlib import Path
 
 import msgspec
 import pytest
-from nats.js.errors import NotFoundError
 
 from actors import persister as module
 from actors.persister import Persister
@@ -19,52 +16,19 @@ from bus.errors import BusUnavailable
 from bus.publisher import Publisher
 from bus.reader import Reader
 from bus.subjects import StreamIdentity
-from ilios.database.connection import open_reader, open_writer
-from ilios.database.queries import SqliteDocumentQueries
-from ilios.database.store import SqliteTransactionStore
 from ilios.nats.server import NatsServer
 from schemas.documents import AnyDocumentEvent, DocumentCompleted
 from schemas.options import options_from_json
 from tests import events
-from tests.actors.db import Database
+from tests.actors.db import Database, acknowledged, persister, publish_events
 from tests.actors.fakes import FakeTransactionStore
 from tests.actors.running import Streams, running_in_background
 from tests.bus.raw_client import RawClient, publish
 from tests.waiting import wait_until
 
 
-@pytest.fixture
-async def db(tmp_path: Path) -> AsyncIterator[Database]:
-    path = tmp_path / "ilios.db"
-    async with open_writer(path) as connection, open_reader(path) as reading:
-        database = Database(
-            path, SqliteTransactionStore(connection), SqliteDocumentQueries(reading)
-        )
-        async with running_in_background(database.writer.run):
-            yield database
-
-
-async def publish_events(connection: Connection, *published: AnyDocumentEvent) -> None:
-    publisher = Publisher(connection)
-    for event in published:
-        await publisher.publish(event)
-
-
-def persister(connection: Connection, db: Database) -> Persister:
-    return Persister(connection, db.writer, db.store)
-
-
 def full_history(number: int = 1) -> list[AnyDocumentEvent]:
     return [events.submitted(number), events.fetched(number), events.converted(number)]
-
-
-async def acknowledged(connection: Connection, sequence: int) -> bool:
-    try:
-        info = await connection.jetstream.consumer_info(streams.EVENTS, module.NAME)
-    except NotFoundError:
-        return False
-    floor = info.ack_floor
-    return floor is not None and floor.stream_seq == sequence
 
 
 async def test_a_conversion_makes_row_usage_and_completion(
@@ -154,8 +118,9 @@ async def test_completions_that_were_not_published_are_published_after_a_restart
     assert len(db.rows("usage")) == 1
 
 
-async def test_a_published_completion_is_not_repeated_without_acknowledgement(
-    connection: Connection, db: Database, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.usefixtures("long_duplicate_window")
+async def test_a_completion_that_is_published_again_is_dropped_by_the_log(
+    connection: Connection, db: Database
 ) -> None:
     await publish_events(connection, *full_history(1))
     for _ in range(3):
@@ -270,7 +235,10 @@ async def test_malformed_events_become_dead_letters(
     async with running_in_background(persister(connection, db).run):
         assert len(await Streams(connection).wait_for_dead_letters(4)) == 4
         await wait_until(lambda: acknowledged(connection, 5))
-    assert len(db.rows("documents")) == 1
+    record = await db.document(9)
+    assert record
+    assert (record.state, record.code) == ("failed", "invalid_event")
+    assert len(db.rows("documents")) == 2
 
 
 async def test_an_unwritable_database_makes_no_dead_letters(

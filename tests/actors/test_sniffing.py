@@ -4,8 +4,9 @@ import zipfile
 
 import pytest
 
-from actors.content_types import DOCX, PPTX
+from actors.content_types import DOCX, ODS, PPTX, XLSX
 from actors.sniffing import SNIFF_LENGTH, Ends, describe, sniff
+from tests.spreadsheets import ods
 
 
 def zipped(*names: str, content: bytes = b"x" * 50, last: bytes = b"") -> bytes:
@@ -49,8 +50,10 @@ def ends(data: bytes) -> tuple[bytes, bytes]:
         (zipped("[Content_Types].xml", "_rels/.rels", "word/document.xml"), DOCX),
         (zipped("word/document.xml", "[Content_Types].xml", last=b"a comment"), DOCX),
         (zipped("ppt/presentation.xml", "[Content_Types].xml"), PPTX),
-        (zipped("xl/workbook.xml", "[Content_Types].xml"), None),
         (zipped("mimetype", "META-INF/container.xml", "p.opf"), "application/epub+zip"),
+        (zipped("xl/workbook.xml", "[Content_Types].xml"), XLSX),
+        (ods(""), ODS),
+        (ods("").replace(b"opendocument.spreadsheet", b"opendocument.graphicsxxxx"), None),
         (zipped("notes.txt"), None),
         (zipped("backup.docx", content=zipped("word/document.xml")), None),
         (zipped("paper.pdf", content=b"%PDF-1.7"), None),
@@ -83,11 +86,11 @@ def test_a_truncated_document_is_sniffed_without_an_error(cut: int) -> None:
     ("data", "phrase"),
     [
         (b"", "an empty file"),
+        (zipped("xl/workbook.bin", "[Content_Types].xml"), "an Excel workbook (.xlsb)"),
         (
             zipped("notes.txt"),
             "a ZIP archive, which is unpacked only where it is submitted to /v1/batch/submit",
         ),
-        (zipped("xl/workbook.xml", "[Content_Types].xml"), "an Excel workbook (.xlsx)"),
         (zipped("mimetype", "content.xml"), "an OpenDocument file"),
         (ole("WordDocument"), "an old Word document (.doc)"),
         (ole("PowerPoint Document"), "an old PowerPoint presentation (.ppt)"),

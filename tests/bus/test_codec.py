@@ -4,7 +4,8 @@ import msgspec
 import pytest
 
 from bus import codec, subjects
-from schemas.documents import AnyDocumentEvent
+from schemas.batches import BatchSubmitted
+from schemas.documents import AnyDocumentEvent, DocumentSubmitted
 from tests import events
 
 EVERY_KIND: list[AnyDocumentEvent] = [
@@ -13,6 +14,7 @@ EVERY_KIND: list[AnyDocumentEvent] = [
     events.converted(),
     events.completed(),
     events.failed(),
+    events.rejected(),
 ]
 
 
@@ -69,3 +71,47 @@ def test_an_event_on_a_subject_that_is_none_is_malformed() -> None:
         codec.decode(
             f"ilios.document.failed.p00.default.{events.id_of(1)}", codec.encode(events.failed())
         )
+
+
+def test_a_tenant_and_a_priority_that_an_event_leaves_out_are_those_of_its_subject() -> None:
+    body = (
+        b'{"type":"document.submitted/1","document_id":"m0abc123abc123abc123abc1",'
+        b'"source":{"kind":"inline","data":"eA=="}}'
+    )
+    tenant = "k0123456789abcdef"
+    subject = f"ilios.document.submitted.p08.{tenant}.m0abc123abc123abc123abc1"
+    event = codec.decode(subject, body)
+    assert isinstance(event, DocumentSubmitted)
+    assert (event.tenant, event.priority) == (tenant, 8)
+
+
+def test_a_batch_that_leaves_out_its_tenant_is_of_the_tenant_of_its_subject() -> None:
+    body = (
+        b'{"type":"batch.submitted/1","batch_id":"m0abc123abc123abc123abc1","documents":[{'
+        b'"document_id":"m0abc123abc123abc123abc1001","source":{"kind":"inline","data":"eA=="}}]}'
+    )
+    subject = "ilios.batch.submitted.k0123456789abcdef.m0abc123abc123abc123abc1"
+    event = codec.decode(subject, body)
+    assert isinstance(event, BatchSubmitted)
+    assert event.tenant == "k0123456789abcdef"
+
+
+@pytest.mark.parametrize("member", ['"tenant":"default"', '"priority":5'])
+def test_an_event_that_names_the_default_contradicts_another_subject(member: str) -> None:
+    body = (
+        f'{{"type":"document.submitted/1","document_id":"m0abc123abc123abc123abc1",{member},'
+        '"source":{"kind":"inline","data":"eA=="}}'
+    )
+    subject = "ilios.document.submitted.p08.k0123456789abcdef.m0abc123abc123abc123abc1"
+    with pytest.raises(codec.MalformedEvent, match="its subject is"):
+        codec.decode(subject, body.encode())
+
+
+def test_a_subject_whose_token_is_no_tenant_gives_none() -> None:
+    body = (
+        b'{"type":"document.submitted/1","document_id":"m0abc123abc123abc123abc1",'
+        b'"source":{"kind":"inline","data":"eA=="}}'
+    )
+    subject = "ilios.document.submitted.p05.Some_Body.m0abc123abc123abc123abc1"
+    with pytest.raises(codec.MalformedEvent, match="not a tenant"):
+        codec.decode(subject, body)

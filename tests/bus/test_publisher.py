@@ -39,6 +39,7 @@ async def test_an_event_is_stored_under_its_subject(connection: Connection) -> N
     assert message.headers == {"Nats-Msg-Id": f"default:{events.id_of(1)}:submitted"}
 
 
+@pytest.mark.usefixtures("long_duplicate_window")
 async def test_an_event_published_twice_is_stored_once(connection: Connection) -> None:
     publisher = Publisher(connection)
     first, second = (

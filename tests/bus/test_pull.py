@@ -13,7 +13,7 @@ from bus.consumers import LANES, Consumer, ensure_lanes
 from bus.delivery import Delivery
 from bus.errors import BusUnavailable
 from bus.publisher import Publisher
-from bus.pull import Pull
+from bus.pull import HEARTBEAT_TIMEOUT, Pull
 from schemas.documents import DocumentSubmitted
 from tests import events
 from tests.bus.conftest import KillableServer
@@ -78,7 +78,11 @@ async def test_a_later_event_is_delivered_at_once(connection: Connection) -> Non
         for number in range(1, 12):
             taking = asyncio.create_task(puller.pop())
             await publish_events(connection, number, number)
-            assert (await asyncio.wait_for(taking, 2)).sequence == number
+            # Less than after which a lost request is sent again.
+            within = 0.9 * HEARTBEAT_TIMEOUT
+            delivery = await asyncio.wait_for(taking, within)
+            assert delivery.sequence == number
+            await delivery.ack()
 
 
 async def test_pulling_continues_after_the_server_was_killed(
@@ -182,6 +186,6 @@ async def test_leaving_while_the_server_is_down_does_not_hang(
 ) -> None:
     async with connect(killable_server.url("operator"), name="test") as connection:
         await streams.ensure(connection.jetstream)
-        async with asyncio.timeout(5), pulling(connection, 4):
+        async with asyncio.timeout(30), pulling(connection, 4):
             await killable_server.kill()
             await wait_until(lambda: not connection.connected)

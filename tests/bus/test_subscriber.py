@@ -14,7 +14,7 @@ from schemas.documents import DocumentCompleted, DocumentFailed
 from tests import events
 from tests.bus.conftest import KillableServer
 
-WITHIN = 5.0
+WITHIN = 30.0
 ID = events.id_of(1)
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from bus.failpoints import Failpoint
-from ilios.chaos.processes import ROOT
+from tests.journeys.running import PYTHON_PATH
 
 ENDED_WITHIN = 60.0  # seconds
 
@@ -33,7 +33,7 @@ async def run_ilios(
         cwd="/",
         env={
             "PATH": os.environ["PATH"],
-            "PYTHONPATH": str(ROOT),
+            "PYTHONPATH": PYTHON_PATH,
             "ILIOS_DATA_DIR": str(data_dir),
             "ILIOS_NATS_PORT": "0",
             **environ,

@@ -12,11 +12,20 @@ from typing import Any
 import pytest
 
 from tests import documents
-from tests.journeys.running import running_service
+from tests.journeys.running import DEFAULTS, running_service
 from tests.journeys.service_client import Client
 
 PAGES = 6
 CopyOnce = Callable[[str, Callable[[Path], Coroutine[Any, Any, None]], Path], None]
+
+
+@pytest.fixture
+def edge_in_core(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Run the edge in the core, as on a machine with one core: a process less for each start.
+
+    For journeys about the log, the database and engines; those about the edge have it outside.
+    """
+    monkeypatch.setitem(DEFAULTS, "ILIOS_EDGE_PROCESSES", "0")
 
 
 @pytest.fixture

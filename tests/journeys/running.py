@@ -1,6 +1,7 @@
 """The service as its users run it: a process with everything real, started, killed, restarted."""
 
 import asyncio
+import os
 import signal
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -13,20 +14,22 @@ from tests.waiting import wait_until
 __all__ = ["ROOT", "RunningService", "Target", "running_service"]
 
 FAILPOINT_TIMEOUT = 60.0  # seconds
+PYTHON_PATH = os.pathsep.join((str(ROOT / "tests" / "deployed"), str(ROOT)))
+DEFAULTS = {
+    "PYTHONPATH": PYTHON_PATH,
+    "PORT": "0",
+    "ILIOS_NATS_PORT": "0",
+    "ILIOS_LOG_FORMAT": "json",
+    "ILIOS_LOG_LEVEL": "warning",
+}
+"""Settings of the service where a journey has no others."""
 
 
 class RunningService(ServiceProcess):
     """`ilios serve` on a free port, killed when it reaches the failpoint ``armed``."""
 
     def __init__(self, data_dir: Path, **environ: str) -> None:
-        defaults = {
-            "PORT": "0",
-            "ILIOS_NATS_PORT": "0",
-            "ILIOS_DATA_DIR": str(data_dir),
-            "ILIOS_LOG_FORMAT": "json",
-            "ILIOS_LOG_LEVEL": "warning",
-        }
-        super().__init__(defaults | environ)
+        super().__init__(DEFAULTS | {"ILIOS_DATA_DIR": str(data_dir)} | environ)
         self.data_dir = data_dir
         self.armed: Failpoint | None = None
 

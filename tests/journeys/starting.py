@@ -1,23 +1,17 @@
 """A service that waits for something at its start, and its responses meanwhile."""
 
-import socket
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
 import aiohttp
 
+from tests.free_ports import free_port
 from tests.journeys.running import RunningService
 from tests.journeys.service_client import ServiceClient
 from tests.waiting import wait_until
 
 WITHIN = 60.0  # seconds; a machine under load is slow, not wrong
-
-
-def free_port() -> int:
-    """Return a free port."""
-    with socket.create_server(("127.0.0.1", 0)) as door:
-        return int(door.getsockname()[1])
 
 
 @asynccontextmanager

@@ -23,6 +23,8 @@ from tests import documents
 from tests.journeys.running import RunningService, running_service
 from tests.waiting import wait_until
 
+pytestmark = pytest.mark.usefixtures("edge_in_core")
+
 
 @pytest.fixture
 async def source() -> AsyncIterator[str]:
@@ -184,3 +186,21 @@ async def test_a_malformed_event_becomes_a_dead_letter_and_blocks_nobody(
 
 async def _is(service: RunningService, document_id: str, state: str) -> bool:
     return (await _status(service, document_id))["status"] == state
+
+
+async def test_an_invalid_submission_is_rejected_to_its_publisher(
+    service: RunningService, publisher: Client
+) -> None:
+    document_id = new_id()
+    ended = await publisher.subscribe(f"ilios.document.rejected.*.default.{document_id}")
+
+    await _publish(publisher, document_id, {"kind": "carrier pigeon"})
+
+    rejected = msgspec.json.decode((await ended.next_msg(timeout=20)).data)
+    assert "carrier pigeon" in rejected["reason"]
+    status = await _status(service, document_id)
+    assert (status["status"], status["code"]) == ("failed", "invalid_event")
+    data = base64.b64encode(documents.pdf("Sent once more")).decode()
+    await _publish(publisher, document_id, {"kind": "inline", "data": data})
+    await wait_until(lambda: _is(service, document_id, "completed"), within=20)
+    assert await _text(service, document_id) == "Sent once more"

@@ -9,6 +9,8 @@ from tests.journeys.commands import run_ilios
 from tests.journeys.running import running_service
 from tests.s3.servers import S3Server
 
+pytestmark = pytest.mark.usefixtures("edge_in_core")
+
 
 async def test_a_port_in_use_by_ilios_is_distinguished_from_others(tmp_path: Path) -> None:
     async with running_service(tmp_path / "one", ILIOS_NATS_PORT="0") as service:
@@ -28,6 +30,7 @@ async def test_a_port_in_use_by_ilios_is_distinguished_from_others(tmp_path: Pat
     assert not (tmp_path / "two").exists()
 
 
+@pytest.mark.slow
 async def test_a_check_beside_a_starting_service_does_not_keep_it_from_starting(
     tmp_path: Path,
 ) -> None:
@@ -49,6 +52,7 @@ async def test_an_external_bus_is_tried(nats_server: NatsServer, tmp_path: Path)
         assert found.out.splitlines()[-1] == "Not ready to start: 1 problem."
 
 
+@pytest.mark.slow
 async def test_a_bucket_is_tried_and_nothing_is_written_there(
     rclone: S3Server, tmp_path: Path
 ) -> None:

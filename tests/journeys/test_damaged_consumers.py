@@ -14,6 +14,8 @@ from tests.journeys.service_client import (
 )
 from tests.waiting import wait_until
 
+pytestmark = pytest.mark.usefixtures("edge_in_core")
+
 STREAM = Path("nats/jetstream/jetstream/ILIOS/streams/ILIOS_EVENTS")
 LANES = ("high", "normal", "low")
 CONSUMERS = [f"{actor}-{lane}" for actor in ("fetcher", "ocr", "ocr-stored") for lane in LANES]

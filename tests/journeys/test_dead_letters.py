@@ -18,6 +18,8 @@ from tests.journeys.running import RunningService, running_service
 from tests.journeys.service_client import ServiceClient, billed_documents, document_states
 from tests.waiting import wait_until
 
+pytestmark = pytest.mark.usefixtures("edge_in_core")
+
 TEXT = "What was not there at first"
 
 
@@ -64,6 +66,7 @@ async def failed(service: RunningService, client: ServiceClient, server: Documen
     return document_id
 
 
+@pytest.mark.slow
 async def test_a_requeued_document_completes_and_is_billed_once_while_the_service_runs(
     tmp_path: Path, empty_server: DocumentServer
 ) -> None:

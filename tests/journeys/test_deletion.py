@@ -144,6 +144,7 @@ async def test_documents_of_a_batch_can_be_cancelled_as_soon_as_it_is_accepted(
         assert usage(tmp_path) == [document_id(batch, 6)]
 
 
+@pytest.mark.slow
 async def test_a_waiting_client_is_answered_when_its_conversion_is_cancelled(
     tmp_path: Path,
 ) -> None:

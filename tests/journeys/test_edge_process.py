@@ -11,9 +11,9 @@ import pytest
 
 from ilios.chaos.processes import EDGE, ENGINE
 from tests import documents
+from tests.free_ports import free_port
 from tests.journeys.running import RunningService, running_service
 from tests.journeys.service_client import ServiceClient, document_states, wait_until_completed
-from tests.journeys.starting import free_port
 from tests.waiting import wait_until
 
 ONE = {"ILIOS_EDGE_PROCESSES": "1"}
@@ -33,6 +33,7 @@ async def is_ready(session: aiohttp.ClientSession, service: RunningService) -> b
         return False
 
 
+@pytest.mark.slow
 async def test_documents_complete_although_the_edge_is_killed_again_and_again(
     tmp_path: Path,
 ) -> None:

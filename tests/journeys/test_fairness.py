@@ -21,6 +21,8 @@ from tests import documents
 from tests.journeys.running import RunningService, running_service
 from tests.waiting import wait_until
 
+pytestmark = pytest.mark.usefixtures("edge_in_core")
+
 BACKLOG = 500
 IN_ONE_BATCH = 100
 ENDED_WITHIN = 100.0  # seconds

@@ -21,6 +21,8 @@ from tests import documents
 from tests.journeys.running import RunningService, running_service
 from tests.waiting import wait_until
 
+pytestmark = pytest.mark.usefixtures("edge_in_core")
+
 KEY = "key-of-a-generated-client"
 CONFIGURATION = "post_hooks: []\n"  # the code is to run, not to please a formatter
 
@@ -97,6 +99,7 @@ def test_the_generator_understands_every_operation_and_every_answer(
         assert not operation.problems or models.Problem in returned.__args__, operation.name
 
 
+@pytest.mark.slow
 async def test_a_generated_client_submits_polls_and_reads(client: GeneratedClient) -> None:
     models = client.models
     form = models.SubmitDocumentFilesBody(file=client.document(documents.pdf("Made by a machine")))

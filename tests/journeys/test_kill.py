@@ -12,8 +12,9 @@ import nats
 import pytest
 
 from bus import streams
-from ilios.chaos.clients import Workload, open_client
+from ilios.chaos.clients import Workload
 from ilios.chaos.documents import EXPECTED_CODES
+from ilios.chaos.http_client import open_client
 from ilios.chaos.processes import NoSuchProcess
 from ilios.chaos.record import RunRecord
 from tests import documents

@@ -32,6 +32,7 @@ async def _state(session: aiohttp.ClientSession, service: RunningService, docume
         return str((await answer.json())["status"])
 
 
+@pytest.mark.slow
 async def test_a_service_stopped_under_load_finishes_the_work_after_the_next_start(
     tmp_path: Path,
 ) -> None:

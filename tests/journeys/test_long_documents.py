@@ -5,6 +5,7 @@ from typing import Any
 
 import aiohttp
 import msgspec
+import pytest
 
 from ilios.engines.local.ranges import RANGE_PAGES
 from tests import documents
@@ -12,6 +13,8 @@ from tests.journeys.data_directory import blob_names
 from tests.journeys.running import RunningService
 from tests.journeys.service_client import ServiceClient
 from tests.waiting import wait_until
+
+pytestmark = pytest.mark.usefixtures("edge_in_core")
 
 WITHIN = 60.0  # seconds
 PAGES = [f"Page {number} of many" for number in range(1, 2 * RANGE_PAGES + 8)]

@@ -20,6 +20,8 @@ from tests.journeys.service_client import (
 )
 from tests.waiting import wait_until
 
+pytestmark = pytest.mark.usefixtures("edge_in_core")
+
 WITHIN = 60.0  # seconds
 FUTURE = ("ilios-20990101T000000Z.db", "ilios-20990102T000000Z.db")
 

@@ -22,6 +22,8 @@ from tests.mistral.rules import Layout
 from tests.mistral.server import fake_mistral
 from tests.waiting import wait_until
 
+pytestmark = pytest.mark.usefixtures("edge_in_core")
+
 ENDED_WITHIN = 60.0  # seconds; a machine under load is slow, not wrong
 LINK = re.compile(r"!\[[^\]]*\]\((/api/documents/[^)]+)\)")
 
@@ -111,6 +113,7 @@ async def test_the_engine_is_chosen_by_the_document(tmp_path: Path, fake: FakeMi
     assert [call.model for call in fake.call_log.calls] == ["mistral-ocr-2512"]
 
 
+@pytest.mark.slow
 async def test_with_a_fallback_what_mistral_refuses_is_converted_locally(
     tmp_path: Path, fake: FakeMistral
 ) -> None:
@@ -122,6 +125,7 @@ async def test_with_a_fallback_what_mistral_refuses_is_converted_locally(
         assert document_status["metadata"]["fallbackFrom"] == "mistral"
 
 
+@pytest.mark.slow
 async def test_a_wrong_key_opens_the_circuit_and_the_document_waits(
     tmp_path: Path, fake: FakeMistral
 ) -> None:
@@ -303,6 +307,7 @@ def stored_images(data_dir: Path) -> set[Path]:
     return {path for path in files if path.name != "lock"}
 
 
+@pytest.mark.slow
 async def test_a_removed_document_takes_its_images_and_its_result_with_it(tmp_path: Path) -> None:
     async with fake_mistral() as fake, running_service(tmp_path, **settings(fake)) as service:
         fake.rules.layout = Layout(images=2)

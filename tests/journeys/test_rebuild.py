@@ -8,11 +8,13 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import msgspec
+import nats
 import pytest
 
 from ilios.database.recovery.wal import sidecar
 from ilios.integrity import losses
 from ilios.integrity.losses import Loss, LossesFile
+from schemas.ids import new_id
 from tests.journeys.commands import CommandResult, run_ilios
 from tests.journeys.conftest import CopyOnce
 from tests.journeys.running import RunningService, running_service
@@ -22,6 +24,8 @@ from tests.journeys.service_client import (
     document_states,
 )
 from tests.waiting import wait_until
+
+pytestmark = pytest.mark.usefixtures("edge_in_core")
 
 PAGE = 4096  # bytes
 WITHIN = 60.0  # seconds
@@ -321,3 +325,16 @@ async def test_a_rebuild_killed_halfway_is_refused_by_the_service_and_repeated(
     assert made.code == 0, made
     assert rows(database) == before
     assert len(list(tmp_path.glob("ilios.db.damaged-*Z"))) == 1
+
+
+async def test_a_rejected_submission_is_rebuilt_as_it_was(data: Path) -> None:
+    database = data / "ilios.db"
+    name = new_id()
+    async with running_service(data):
+        publisher = await nats.connect((data / "nats" / "publisher.url").read_text().strip())
+        await publisher.request(f"ilios.document.submitted.p05.default.{name}", b"{}", timeout=10)
+        await publisher.close()
+        await wait_until(lambda: document_states(database).get(name) == "failed", within=WITHIN)
+    result = await run_ilios(data, "rebuild", "--check")
+    assert result.code == 0, result
+    assert "sound, and equal row by row" in result.out

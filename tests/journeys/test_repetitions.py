@@ -23,6 +23,8 @@ from tests import documents
 from tests.journeys.running import RunningService, running_service
 from tests.waiting import wait_until
 
+pytestmark = pytest.mark.usefixtures("edge_in_core")
+
 BROKEN = b"%PDF-1.7 and nothing else"
 WITHIN = 60.0  # seconds; a machine under load is slow, not wrong
 KINDS = {

@@ -13,11 +13,12 @@ from ilios.cli import ExitCode
 from ilios.database.recovery import snapshots
 from ilios.database.sqlite import DamageMonitor
 from ilios.nats.server import embedded
+from tests.free_ports import free_port
 from tests.journeys.commands import run_ilios
 from tests.journeys.conftest import CopyOnce
 from tests.journeys.running import ROOT, running_service
 from tests.journeys.service_client import ServiceClient, document_states, wait_until_completed
-from tests.journeys.starting import WITHIN, check_waits_for, free_port, is_ready, starting_service
+from tests.journeys.starting import WITHIN, check_waits_for, is_ready, starting_service
 from tests.s3.proxy import FaultProxy, Interceptor, failing_with
 from tests.s3.servers import S3Server
 from tests.volumes import fill, free, small_volume

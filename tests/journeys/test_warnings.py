@@ -9,12 +9,15 @@ from typing import Any
 import aiohttp
 import msgspec
 import nats
+import pytest
 
 from tests import documents
 from tests.journeys.commands import run_ilios
 from tests.journeys.data_directory import blob_names
 from tests.journeys.running import RunningService, running_service
 from tests.waiting import wait_until
+
+pytestmark = pytest.mark.usefixtures("edge_in_core")
 
 WARNINGS = [
     {

@@ -19,6 +19,7 @@ from msgspec import Struct
 
 from ilios.blobs.s3 import S3Config
 from ilios.secret import Secret
+from tests.free_ports import free_port
 
 ROOT = Path(__file__).parents[2]
 READY_WITHIN = 30.0  # seconds
@@ -115,8 +116,7 @@ def swift(directory: Path) -> Iterator[S3Server]:
 @contextmanager
 def rclone(directory: Path) -> Iterator[S3Server]:
     """Run ``rclone serve s3`` on an empty directory."""
-    with socket.create_server(("127.0.0.1", 0)) as door:
-        port = door.getsockname()[1]
+    port = free_port()
     binary = Path(sysconfig.get_path("scripts")) / "rclone"
     command = [str(binary), "serve", "s3", "--addr", f"127.0.0.1:{port}"]
     command += ["--auth-key", "key,secret", "--config", "/dev/null", "--vfs-cache-mode", "off"]

@@ -40,6 +40,7 @@ ORIGINALS: dict[str, Event] = {
     "document.submitted.1.least": DocumentSubmitted(
         document_id=events.id_of(1), source=Remote("https://example.com/a.pdf")
     ),
+    "document.rejected.1": events.rejected(sequence=7),
     "document.fetched.1": events.fetched(),
     "document.fetched.1.more": events.fetched(),
     "document.converted.1": events.converted(),

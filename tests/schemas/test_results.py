@@ -1,6 +1,9 @@
 """Stored page results stay readable, and are minimal."""
 
+from collections.abc import AsyncIterator
+
 import msgspec
+import pytest
 
 from schemas.results import (
     Box,
@@ -10,6 +13,7 @@ from schemas.results import (
     PageResult,
     PageTable,
     ResultHead,
+    split_lines,
 )
 
 HEAD = b'{"engine":"mistral","model":"mistral-ocr-2512","pages":2,"billedPages":2,"seconds":0.5}'
@@ -48,3 +52,16 @@ def test_a_line_is_one_line_whatever_stands_on_the_page() -> None:
 
 def test_missing_members_of_a_page_are_left_out() -> None:
     assert msgspec.json.encode(PageResult(index=1, markdown="")) == b'{"index":1,"markdown":""}'
+
+
+async def _pieces(data: bytes, size: int) -> AsyncIterator[bytes]:
+    for at in range(0, len(data), size):
+        yield data[at : at + size]
+
+
+@pytest.mark.parametrize("size", [1, 2, 3, 5, 100])
+@pytest.mark.parametrize("end", [b"", b"\n"])
+async def test_lines_are_whole_wherever_the_pieces_are_cut(size: int, end: bytes) -> None:
+    lines = [b"first", b"2", b"", b"a longer line", b"", b"", b"last"]
+    found = [line async for line in split_lines(_pieces(b"\n".join(lines) + end, size))]
+    assert found == [line for line in lines if line]

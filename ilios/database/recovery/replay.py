@@ -23,6 +23,7 @@ from schemas.documents import (
     DocumentDeleted,
     DocumentEvent,
     DocumentFailed,
+    DocumentRejected,
     DocumentSubmitted,
 )
 from schemas.events import AnyEvent
@@ -47,6 +48,7 @@ class LogIndex:
         self.documents: dict[Ref, int] = {}
         self.batches: dict[Ref, int] = {}
         self.submitted: set[Ref] = set()
+        self.rejected: set[Ref] = set()
         self.submitted_batches: set[Ref] = set()
         self.converted: set[Ref] = set()
         self.ends: dict[Ref, int] = {}
@@ -72,6 +74,8 @@ class LogIndex:
         self.documents[document] = sequence
         if isinstance(event, DocumentSubmitted):
             self.submitted.add(document)
+        elif isinstance(event, DocumentRejected):
+            self.rejected.add(document)
         elif isinstance(event, DocumentConverted):
             self.converted.add(document)
         if isinstance(event, _END_EVENTS) or self._removes(document, event):
@@ -160,9 +164,10 @@ class _Replay:
             return None  # about the service itself; nothing in the database depends on it
         try:
             event = codec.decode(delivery.subject, delivery.body)
-        except codec.MalformedEvent:
+        except codec.MalformedEvent as error:
             self.malformed += 1
-            return None
+            rejected = codec.rejection(delivery.subject, delivery.sequence, error)
+            return LogEntry(delivery.sequence, delivery.stored_at, rejected) if rejected else None
         if not isinstance(event, HANDLED_EVENTS):
             return None
         return LogEntry(delivery.sequence, delivery.stored_at, event)

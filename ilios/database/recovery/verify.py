@@ -71,7 +71,7 @@ def check_against_log(new: Path, index: LogIndex, base: Path | None) -> list[Dis
     and only those, are billed.
     """
     found: list[Disagreement] = []
-    expected = set(index.submitted)
+    expected = index.submitted | index.rejected
     if base is not None:
         with snapshots.open_snapshot(base) as theirs:
             expected.update(theirs.execute(_DOCUMENT_REFS))

@@ -5,7 +5,9 @@ from array import array
 
 from PIL import Image, ImageChops, ImageFilter
 from PIL.Image import Transpose
+from PIL.ImageFile import ImageFile
 
+from ilios.engines.converters import png_strips
 from ilios.engines.recognition.recogniser import LARGEST_SIDE
 from ilios.engines.recognition.tiles import LEAST_SCALE, Finer
 
@@ -40,6 +42,9 @@ these are no part of the picture; the pixels, or their share."""
 LARGEST_COPY = 16_000_000
 """Pixels of an image that is copied as it is."""
 
+LARGEST_DECODED = 40_000_000
+"""Pixels of an image that is decoded as a whole, whatever its kind."""
+
 STRIP_PIXELS = 4_000_000
 """Pixels of 32 bits converted at once: all of a large image would exceed a child's memory."""
 
@@ -54,21 +59,30 @@ def prepare_copies(frame: Image.Image, most_pixels: int) -> tuple[Image.Image, F
     side = int(longest / reduced)
     if side < LEAST_SCALE * LARGEST_SIDE:
         return prepare_frame(frame), None
+    # Before its orientation is looked at, for which Pillow decodes a PNG.
+    frame = _in_strips(frame, side) or frame
     frame.draft("RGB", (side, side))
     frame.load()
-    small = prepare_frame(frame)
-    if _is_plain(frame):
-        grey = _reduced(frame, "L", side)
+    turn = EXIF_TRANSPOSE.get(frame.getexif().get(ORIENTATION, 1))
+    small, behind = _small(frame, LARGEST_SIDE)
+    if behind is not None or frame.mode in (*GREY, "P", "RGB", "CMYK", "YCbCr"):
+        grey = _reduced(frame, "L", side, behind)
         grey.thumbnail((side, side))
-        turn = EXIF_TRANSPOSE.get(frame.getexif().get(ORIENTATION, 1))
-        grey = grey if turn is None else grey.transpose(turn)
     else:
-        grey = prepare_frame(frame, side).convert("L")
+        grey = _small(frame, side)[0].convert("L")
+    if turn is not None:
+        small, grey = small.transpose(turn), grey.transpose(turn)
     return small, Finer(grey.width / small.width, lambda: grey, longest / max(grey.size))
 
 
-def _is_plain(frame: Image.Image) -> bool:
-    return frame.mode in (*GREY, "P", "RGB", "CMYK", "YCbCr") and "transparency" not in frame.info
+def _in_strips(frame: Image.Image, side: int) -> Image.Image | None:
+    """Return a smaller copy of a frame that is too large to be decoded at once, if it can be."""
+    factor = max(frame.size) // side
+    if frame.width * frame.height <= LARGEST_DECODED or factor < 2:
+        return None
+    if frame.format != "PNG" or not isinstance(frame, ImageFile):
+        return None
+    return png_strips.load_reduced(str(frame.filename), factor)
 
 
 def prepare_frame(frame: Image.Image, side: int = LARGEST_SIDE) -> Image.Image:
@@ -79,6 +93,15 @@ def prepare_frame(frame: Image.Image, side: int = LARGEST_SIDE) -> Image.Image:
     frame.draft("RGB", (side, side))  # a JPEG is decoded small at once
     frame.load()
     turn = EXIF_TRANSPOSE.get(frame.getexif().get(ORIENTATION, 1))
+    small, _ = _small(frame, side)
+    return small if turn is None else small.transpose(turn)
+
+
+def _small(frame: Image.Image, side: int) -> tuple[Image.Image, int | None]:
+    """Return a frame as RGB, as it is stored, with so many pixels on its longer side at most.
+
+    It comes with the grey that is put behind it, None where nothing is transparent.
+    """
     has_alpha = frame.mode in ("RGBA", "LA", "PA", "La", "RGBa") or "transparency" in frame.info
     if has_alpha:
         small = _reduced(frame, "RGBA", side)
@@ -90,14 +113,18 @@ def prepare_frame(frame: Image.Image, side: int = LARGEST_SIDE) -> Image.Image:
         small = _reduced(frame, "L" if frame.mode in GREY else "RGB", side)
     small.thumbnail((side, side))
     if has_alpha:
-        background = Image.new("RGBA", small.size, _background(small))
-        background.alpha_composite(small)
-        small = background
-    small = small.convert("RGB")
-    return small if turn is None else small.transpose(turn)
+        behind = _background(small)
+        return _opaque(small, behind).convert("RGB"), behind
+    return small.convert("RGB"), None
 
 
-def _background(image: Image.Image) -> tuple[int, int, int]:
+def _opaque(image: Image.Image, grey: int) -> Image.Image:
+    background = Image.new("RGBA", image.size, (grey, grey, grey))
+    background.alpha_composite(image)
+    return background
+
+
+def _background(image: Image.Image) -> int:
     """Return the grey on which what borders the transparent parts of an image is seen best.
 
     White text on a transparent background would be white on white, and black text black on black.
@@ -113,22 +140,28 @@ def _background(image: Image.Image) -> tuple[int, int, int]:
         return sum(far)
 
     best = max(BACKGROUNDS, key=seen)
-    grey = best if seen(best) > seen(BACKGROUNDS[0]) + LEAST_GAIN * total else BACKGROUNDS[0]
-    return grey, grey, grey
+    return best if seen(best) > seen(BACKGROUNDS[0]) + LEAST_GAIN * total else BACKGROUNDS[0]
 
 
-def _reduced(frame: Image.Image, mode: str, side: int) -> Image.Image:
-    """Return a copy in another mode, smaller by a whole factor, but never too small."""
+def _reduced(frame: Image.Image, mode: str, side: int, behind: int | None = None) -> Image.Image:
+    """Return a copy in another mode, smaller by a whole factor, but never too small.
+
+    :param behind: the grey to put behind what is transparent.
+    """
+
+    def in_mode(part: Image.Image) -> Image.Image:
+        return (part if behind is None else _opaque(part.convert("RGBA"), behind)).convert(mode)
+
     width, height = frame.size
     # Twice the size is left for the better filter, if there is memory.
     large = width * height > LARGEST_COPY
     factor = max(1, max(width, height) // (side if large else 2 * side))
     if (factor == 1 and not large) or min(width, height) < factor:
-        return frame.convert(mode)
+        return in_mode(frame)
     result = Image.new(mode, (-(-width // factor), -(-height // factor)))
     rows = max(1, STRIP_PIXELS // (width * factor)) * factor
     for top in range(0, height, rows):
-        strip = frame.crop((0, top, width, min(top + rows, height))).convert(mode)
+        strip = in_mode(frame.crop((0, top, width, min(top + rows, height))))
         result.paste(strip.reduce(factor) if factor > 1 else strip, (0, top // factor))
     return result
 

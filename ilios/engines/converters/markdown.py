@@ -35,10 +35,14 @@ _EMPHASIS = re.compile(r"(?<![*\\])(\*{1,3})(?![\s*])([^*\n]+?)(?<![\s\\])\1(?!\
 _LABEL = re.compile(r"([^:.]{1,60}:)\s+(.+)", re.DOTALL)
 
 
-def clean(text: str) -> str:
-    """Return the text in NFC, without control characters and runs of blank lines."""
+def clean(text: str, *, hard_breaks: bool = False) -> str:
+    """Return the text in NFC, without control characters and runs of blank lines.
+
+    Blanks at the end of a line go too, unless ``hard_breaks`` are meant by two of them.
+    """
     text = clean_characters(text)
-    return _BLANK_LINES.sub("\n\n", _TRAILING.sub("", text)).strip("\n")
+    text = text if hard_breaks else _TRAILING.sub("", text)
+    return _BLANK_LINES.sub("\n\n", text).strip("\n")
 
 
 def clean_characters(text: str) -> str:

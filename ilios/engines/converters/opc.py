@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 from urllib.parse import unquote
 from zipfile import BadZipFile, ZipFile
 
@@ -49,6 +49,7 @@ _STRICT_NAMESPACES = {
 _PACKAGE = "http://schemas.openxmlformats.org/package/2006/"
 _COMPATIBILITY = "http://schemas.openxmlformats.org/markup-compatibility/2006"
 _ALTERNATE = f"{{{_COMPATIBILITY}}}AlternateContent"
+_VML = "v"
 _CHOICE, _FALLBACK = f"{{{_COMPATIBILITY}}}Choice", f"{{{_COMPATIBILITY}}}Fallback"
 
 
@@ -136,6 +137,23 @@ class Package:
                 raise  # the machine, not the file
             raise UnreadablePart(part) from error
 
+    @contextmanager
+    def stream(self, part: str) -> Iterator[IO[bytes]]:
+        """Open a part that is too large to be read at once.
+
+        :raises UnreadablePart: it is absent or damaged; also while it is read.
+        """
+        entry = self._entries.get(part.lower())
+        if entry is None:
+            raise UnreadablePart(part)
+        try:
+            with self._archive.open(entry) as stream:
+                yield stream
+        except (BadZipFile, zlib.error, EOFError, NotImplementedError, OSError) as error:
+            if isinstance(error, OSError) and error.errno is not None:
+                raise  # the machine, not the file
+            raise UnreadablePart(part) from error
+
     def xml(self, part: str) -> Any:  # lxml has no types
         """Return the root element of an XML part, in the namespaces of transitional documents.
 
@@ -211,8 +229,11 @@ def _resolve_alternatives(root: Any) -> None:
         parent = alternate.getparent()
         if parent is None:
             continue
-        options = [one for one in alternate if one.tag == _CHOICE]
+        choices = [one for one in alternate if one.tag == _CHOICE]
+        # VML has its pictures in another part; the fallback has them where they are shown.
+        options = [one for one in choices if one.get("Requires") != _VML]
         options += [one for one in alternate if one.tag == _FALLBACK]
+        options += [one for one in choices if one.get("Requires") == _VML]
         chosen = next((one for one in options if len(one)), ())
         place = parent.index(alternate)
         parent[place : place + 1] = list(chosen)

@@ -16,6 +16,7 @@ from msgspec import Struct
 from actors.content_types import (
     AVIF,
     BMP,
+    CSV,
     DOCX,
     EML,
     EPUB,
@@ -24,10 +25,12 @@ from actors.content_types import (
     HTML,
     JPEG,
     JPEG_2000,
+    LATEX,
     MARKDOWN,
     MSG,
     NOTEBOOK,
     ODP,
+    ODS,
     ODT,
     PDF,
     PNG,
@@ -35,8 +38,10 @@ from actors.content_types import (
     RTF,
     SUPPORTED_TYPES,
     TIFF,
+    TSV,
     TXT,
     WEBP,
+    XLSX,
 )
 from actors.engines import Password, Unconvertible
 from ilios.engines.local.limits import EngineLimits
@@ -62,8 +67,8 @@ _CONVERTERS = {
         (PNG, GIF, WEBP, TIFF, AVIF), Entry("ilios.engines.converters.images", "divided")
     ),
     **dict.fromkeys((JPEG, BMP, HEIC, JPEG_2000), Entry("ilios.engines.converters.images", "one")),
-    DOCX: Entry("ilios.engines.converters.docx", "one"),
-    PPTX: Entry("ilios.engines.converters.pptx", "whole"),
+    DOCX: Entry("ilios.engines.converters.docx.convert", "one"),
+    PPTX: Entry("ilios.engines.converters.slides.convert", "whole"),
     ODT: Entry("ilios.engines.converters.odf.odt", "one"),
     ODP: Entry("ilios.engines.converters.odf.odp", "whole"),
     **dict.fromkeys((EML, MSG), Entry("ilios.engines.converters.mail.convert", "whole")),
@@ -72,7 +77,12 @@ _CONVERTERS = {
     NOTEBOOK: Entry("ilios.engines.converters.web.notebook", "one"),
     TXT: Entry("ilios.engines.converters.text_files", "whole"),
     MARKDOWN: Entry("ilios.engines.converters.markdown_files", "one"),
+    LATEX: Entry("ilios.engines.converters.latex.convert", "one"),
     RTF: Entry("ilios.engines.converters.rtf.convert", "one"),
+    XLSX: Entry("ilios.engines.converters.sheets.xlsx", "whole"),
+    ODS: Entry("ilios.engines.converters.sheets.ods", "whole"),
+    CSV: Entry("ilios.engines.converters.sheets.delimited", "one"),
+    TSV: Entry("ilios.engines.converters.sheets.delimited", "one"),
 }
 """Converters by content type."""
 

@@ -47,11 +47,16 @@ def split_at_rules(items: Sequence[Item], grid: Grid) -> list[Item]:
     return found
 
 
-def _parted(item: Item, rules: Iterable[float]) -> list[Item]:
-    """Return the pieces of an item between the rules; its letters stand about at these places."""
+def letter_ends(item: Item) -> list[float]:
+    """Return about where each letter of a phrase ends."""
     widths = [0.5 if _NARROW.match(one) else 1.3 if _WIDE.match(one) else 1.0 for one in item.text]
     scale = (item.right - item.left) / sum(widths)
-    ends = [item.left + scale * width for width in accumulate(widths)]
+    return [item.left + scale * width for width in accumulate(widths)]
+
+
+def _parted(item: Item, rules: Iterable[float]) -> list[Item]:
+    """Return the pieces of an item between the rules; its letters stand about at these places."""
+    ends = letter_ends(item)
     blanks = [at for at, one in enumerate(item.text) if one == " "]
     cuts: dict[int, float] = {}
     for rule in rules:

@@ -103,8 +103,8 @@ def reading_order(items: Sequence[Item]) -> list[Item]:
         last = kept[-1]
         if not (item.text == last.text and item.left - last.left < 0.15 * item.size):
             kept.append(item)
-    if any(_RTL.search(item.text) for item in kept) and is_rtl(item.text for item in kept):
-        return _right_to_left(kept)
+    if any(_RTL.search(item.text) for item in kept):
+        return _right_to_left(kept) if is_rtl(item.text for item in kept) else _quoted(kept)
     return kept
 
 
@@ -129,6 +129,30 @@ def _right_to_left(items: list[Item]) -> list[Item]:
         else:
             run.append(item)
     return ordered + run[::-1]
+
+
+def _quoted(items: list[Item]) -> list[Item]:
+    """Return items from left to right; words amid them that are written from right to left stay so.
+
+    Those in different cells of a table are no run.
+    """
+    ordered: list[Item] = []
+    run: list[Item] = []  # what is written from right to left
+    after: list[Item] = []  # numbers and signs that may belong to it
+    for item in items:
+        last = after[-1:] or run[-1:]
+        if last and item.left - last[0].right > CELL_GAP * min(item.size, last[0].size):
+            ordered += run[::-1] + after
+            run, after = [], []
+        if _RTL.search(item.text) and not _LTR.search(item.text):
+            run += [*after, item]
+            after = []
+        elif run and not _LTR.search(item.text):
+            after.append(item)
+        else:
+            ordered += [*run[::-1], *after, item]
+            run, after = [], []
+    return ordered + run[::-1] + after
 
 
 def spaced(one: Item, other: Item) -> bool:

@@ -15,6 +15,7 @@ _PRIVATE = "\ue000-\uf8ff\x01-\x08\x0e-\x1f\x80-\x9f"
 BULLET = re.compile(
     rf"(?:([{SIGNS}{_PRIVATE}])\s*|([-\u2013\u2014*o\u00d8]|\u00a7(?!\s*\d))\s+)(?=\S)"
 )
+_PRIVATE_BULLET = re.compile(rf"[{_PRIVATE}]\s*(?=\S)")
 LONE_BULLET = re.compile(rf"[{SIGNS}{_PRIVATE}]|[-\u2013\u2014*o\u00a7]")
 NUMBER = re.compile(r"(\(?(?:\d{1,2}|[a-z]|[ivx]{1,5}|[A-Z])[.)]|\d{3}\.)\s+(?=\S)")
 OUTLINE = re.compile(r"\d{1,2}(?:\.\d{1,3})+\.?\s+(?=\S)")
@@ -45,6 +46,12 @@ def marker(text: str) -> str:
     """Return the mark with which a line begins a list item; empty if it begins none."""
     match = BULLET.match(text) or NUMBER.match(text)
     return match[0] if match else ""
+
+
+def with_bullet(text: str) -> str:
+    """Return a text with a bullet that has a meaning in place of the glyph of a symbol font."""
+    match = _PRIVATE_BULLET.match(text)
+    return f"\u2022 {text[match.end() :]}" if match else text
 
 
 def item_text(text: str) -> str:

@@ -12,6 +12,7 @@ from . import lists
 from .heads import GAP, HEAD_ROWS, HEAD_WORDS, head_row
 from .items import Item
 from .lines import Line, append_text, cells, linked_text, make_line
+from .narrow_cells import split_glued
 from .strokes import Rule
 from .tables import Table
 
@@ -86,7 +87,7 @@ def find(lines: Sequence[Line], *, code: bool, rules: Sequence[Rule] = ()) -> li
             place += 1
             continue
         stop = _run(split, place)
-        split[place:stop] = _split_alike(split[place:stop])
+        split[place:stop] = split_glued(_split_alike(split[place:stop]))
         table = _table(split[place:stop])
         if table is None:
             place = stop

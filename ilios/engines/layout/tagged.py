@@ -277,12 +277,22 @@ def _loose(items: Sequence[Item], fonts: Fonts, rules: Sequence[Rule]) -> Iterat
 
 def _table(piece: Piece) -> Iterator[Block]:
     cells = tree.grid(piece.rows)
-    texts = {id(cell): cell_text(cell.items) for row in piece.rows for cell in row}
+    texts = {id(cell): _in_one_line(cell) for row in piece.rows for cell in row}
     left, top, right, bottom = box_of(piece)
     shown = [[_shown(cell, texts) for cell in row] for row in cells]
     if not shown:
         return
     yield Block("table", "", table=Table(left, top, right, bottom, shown, piece.items))
+
+
+def _in_one_line(cell: Cell) -> str:
+    """Return the text of a cell; its parts are seen by their bullets, or parted by semicolons."""
+    text = ""
+    for part in cell.parts:
+        more = lists.with_bullet(cell_text(part))
+        between = " " if lists.marker(more) else "; "
+        text += between + more if text and more else more
+    return text
 
 
 def _shown(cell: Cell | None, texts: dict[int, str]) -> str:

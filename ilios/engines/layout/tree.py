@@ -28,18 +28,31 @@ CONTENTS = frozenset({"TOC", "TOCI"})
 MAX_CELLS = 5_000
 MAX_PLACES = 20_000
 FRAME_WORDS = 120
-"""Cells of a table, and their places; one with a cell of more words lays out other content."""
+MAX_FRAMED = 0.3
+"""Cells of a table, and their places; one with a cell of more words, or with tables in a larger
+share of its cells, lays out other content."""
+
+PARTS = frozenset({"LI", "TR"})
+"""Roles of the parts of a cell: items of a list, rows of a table inside it."""
 
 Kind = Literal["paragraph", "heading", "item", "code", "quote", "table", "loose", "figure"]
 
 
 class Cell(Struct):
-    """A cell of a table and how many rows and columns it spans."""
+    """A cell of a table and how many rows and columns it spans.
 
-    items: list[Item]
+    Items of a list, and rows of a table inside it, are ``parts`` of their own.
+    """
+
+    parts: list[list[Item]]
     rows: int
     columns: int
     head: bool
+
+    @property
+    def items(self) -> list[Item]:
+        """All items."""
+        return [item for part in self.parts for item in part]
 
 
 class Piece(Struct):
@@ -208,7 +221,7 @@ class Collector:
                 self._piece("paragraph", self._all(caption))
         cells = [
             [
-                Cell(self._all(cell), cell.rows, cell.columns, cell.role == "TH")
+                Cell(self._parts(cell), cell.rows, cell.columns, cell.role == "TH")
                 for cell in row.children
                 if isinstance(cell, Element)
             ]
@@ -216,12 +229,32 @@ class Collector:
         ]
         self.pieces.append(Piece("table", rows=[row for row in cells if row]))
 
+    def _parts(self, cell: Element) -> list[list[Item]]:
+        """Return the items of a cell by the parts it has."""
+        parts: list[list[Item]] = [[]]
+        waiting: list[Element | int | None] = [*reversed(cell.children)]
+        while waiting:
+            child = waiting.pop()
+            if isinstance(child, int):
+                parts[-1] += self._take(child)
+                continue
+            if child is None:
+                parts.append([])
+            elif child.role in PARTS:
+                parts.append([])
+                waiting.append(None)
+                waiting += reversed(child.children)
+            else:
+                waiting += reversed(child.children)
+        return [part for part in parts if part]
+
     def _is_grid(self, table: Element, rows: list[Element]) -> bool:
         """Whether a table has rows and columns of texts, and is no frame around other content."""
         cells = [cell for row in rows for cell in row.children if isinstance(cell, Element)]
         if not all(cell.role in {"TH", "TD"} for cell in cells) or len(cells) > MAX_CELLS:
             return False
-        if sum(one.role == "Table" for one in elements([table])) > 1:
+        framed = sum(any(one.role == "Table" for one in elements([cell])) for cell in cells)
+        if framed > MAX_FRAMED * len(cells):
             return False
         beside = (child for row in (table, *rows) for child in row.children)
         if any(isinstance(child, int) and child in self._contents for child in beside):

@@ -8,7 +8,7 @@ import os
 import time
 from pathlib import Path
 
-from actors.content_types import PDF
+from actors.content_types import ODS, PDF
 from ilios.engines.converters import registry
 from ilios.engines.local.limits import MIB, EngineLimits
 from ilios.engines.local.protocol import (
@@ -33,8 +33,12 @@ from ilios.engines.page_limits import ImpossiblePage, check_pages, text_sizes
 from ilios.engines.pages import page_numbers, selected_count
 
 LEAST_PAGE_BYTES = 8
-"""Minimum size of a page of a TIFF or a slide, however well it is compressed. A PDF may use one
-page any number of times."""
+"""Minimum size of a page of a TIFF, a slide, or a sheet of an XLSX, however well it is compressed.
+"""
+
+SMALL_PAGES = frozenset({PDF, ODS})
+"""Types of which pages may be smaller: a PDF may use one page any number of times, and the sheets
+of an ODS are parts of one compressed text."""
 
 MESSAGE_BURST, MESSAGES_PER_SECOND = 100, 20
 """Messages a child may send about one document at once, and per second after that; a sound child
@@ -52,7 +56,8 @@ _OUTCOMES: dict[type[Task], type[Outcome]] = {
 
 COUNTED_FROM, COUNTED_ALWAYS = 20, 500
 THIN_PAGE_BYTES = 200
-"""A PDF of more than 20 pages is counted again if it has fewer bytes per page, and any with 500."""
+"""A document of more than 20 small pages is counted again if it has fewer bytes per page, and any
+with 500."""
 
 
 class ImplausibleAnswer(Exception):
@@ -114,7 +119,7 @@ class AnswerChecker:
     def _check_pages(self, count: int) -> None:
         if self._content_type in registry.SINGLE_PAGE_TYPES:
             most = 1
-        elif self._content_type == PDF:
+        elif self._content_type in SMALL_PAGES:
             most = MAX_PAGES
         else:
             most = max(1, self._size // LEAST_PAGE_BYTES)
@@ -151,7 +156,7 @@ def needs_recount(task: Task, outcome: Outcome, content_type: str, size: int) ->
 
     That takes a quarter of a second: little beside so many pages, which are seldom that small.
     """
-    if not isinstance(outcome, Converted) or content_type != PDF:
+    if not isinstance(outcome, Converted) or content_type not in SMALL_PAGES:
         return False
     if isinstance(task, ToMarkdown) and task.total is not None:
         return False

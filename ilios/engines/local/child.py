@@ -194,7 +194,7 @@ def _convert(
                 f"The document becomes {size} bytes of {what}; "
                 f"at most {limits.max_output_bytes} are allowed.",
             )
-    return Converted(pages, converted.model, _wear(), converted.total)
+    return Converted(pages, converted.model, _wear(), converted.total, converted.pictures)
 
 
 def _bounded(data: bytes, limits: EngineLimits) -> bytes:

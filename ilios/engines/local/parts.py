@@ -18,7 +18,8 @@ class PartHead(Struct, frozen=True):
     """The first line of a stored part.
 
     The part begins at the position ``first`` of ``total`` selected pages, and took ``seconds``, of
-    which ``budgeted`` count towards the time budget. It has ``images`` of ``image_bytes``.
+    which ``budgeted`` count towards the time budget. It has ``images`` of ``image_bytes``, and
+    ``pictures`` that were read beside a text layer.
     """
 
     first: int
@@ -28,6 +29,7 @@ class PartHead(Struct, frozen=True):
     budgeted: float
     images: int = 0
     image_bytes: int = 0
+    pictures: int = 0
 
 
 class Part(Struct, frozen=True):

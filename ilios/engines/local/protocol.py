@@ -118,12 +118,14 @@ class Converted(Struct, frozen=True, tag=True):
     """The converted pages, and the child's memory afterwards.
 
     ``total`` is how many pages are selected; None means these, of a type that is never divided.
+    ``pictures`` is how many were read beside a text layer.
     """
 
     pages: Annotated[tuple[ConvertedPage, ...], Meta(min_length=1, max_length=MAX_PAGES)]
     model: ModelName
     wear: Wear
     total: PageCount | None = None
+    pictures: PageCount = 0
 
     @property
     def selected(self) -> int:

@@ -15,7 +15,7 @@ from ilios.engines.local.parts import Part, PartHead, PartStore
 from ilios.engines.local.process import TaskResult
 from ilios.engines.local.protocol import Converted, ToMarkdown
 from ilios.engines.page_limits import ImageBudget
-from ilios.engines.pages import BATCH_PAGES, Portion, page_numbers
+from ilios.engines.pages import BATCH_PAGES, Portion, Spent, page_numbers
 from ilios.engines.results import EngineResult
 from schemas.warnings import MAX_WARNING_PAGES, MESSAGES, ConversionWarning
 
@@ -155,7 +155,12 @@ class RangedConversion:
         self, progress: Progress | None, most: int | None = None
     ) -> EngineResult:
         first, options = self._done, self._document.options
-        total = self._parts[0].head.total if self._parts else None
+        heads = [part.head for part in self._parts]
+        total = heads[0].total if heads else None
+        images, image_bytes = (
+            sum(one.images for one in heads),
+            sum(one.image_bytes for one in heads),
+        )
         task = ToMarkdown(
             ranges=options.page_ranges,
             languages=options.languages,
@@ -165,6 +170,7 @@ class RangedConversion:
             merged_cells=options.merged_cells,
             portion=Portion(first, most or RANGE_PAGES - first % BATCH_PAGES),
             seconds=min(RANGE_SECONDS, LIMIT_SHARE * self._limits.wall_seconds),
+            spent=Spent(image_bytes, sum(one.pictures for one in heads)),
             total=total,
         )
 
@@ -178,11 +184,7 @@ class RangedConversion:
         done = await self._run(task, first == 0, report)
         answer = done.outcome
         assert isinstance(answer, Converted)
-        heads = [part.head for part in self._parts]
-        budget = ImageBudget(
-            sum(one.images for one in heads), sum(one.image_bytes for one in heads)
-        )
-        result = self._assemble(answer, budget)
+        result = self._assemble(answer, ImageBudget(images, image_bytes))
         head = PartHead(
             first,
             answer.selected,
@@ -191,6 +193,7 @@ class RangedConversion:
             done.budgeted,
             len(result.images),
             sum(map(len, result.images.values())),
+            answer.pictures,
         )
         self._parts.append(Part(head, result.pages))
         return result

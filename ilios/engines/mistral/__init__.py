@@ -5,10 +5,28 @@ The settings import this module. All others of the package import the SDK, which
 
 from msgspec import Struct
 
+from actors.content_types import (
+    AVIF,
+    BMP,
+    DOCX,
+    GIF,
+    HEIC,
+    JPEG,
+    JPEG_2000,
+    PDF,
+    PNG,
+    PPTX,
+    TIFF,
+    WEBP,
+)
+
 MODEL = "mistral-ocr-latest"
 MAX_CONCURRENT_CALLS = 32
 CALL_SECONDS = 300.0
 RETRY_SECONDS = 600.0
+
+CONTENT_TYPES = frozenset({PDF, DOCX, PPTX, PNG, JPEG, GIF, WEBP, TIFF, BMP, AVIF, HEIC, JPEG_2000})
+"""Types of documents that are sent; those of which the API's answer is known."""
 
 DOCUMENT_BYTES = 50_000_000
 """Size limit of a document: 50 MB, taken as decimal megabytes."""

@@ -21,6 +21,7 @@ from actors.engines import Conversion, EngineJob, HeldDocument, SourceFile, Unco
 from actors.ports import BlobNotFound, Blobs
 from ilios.engines import page_images
 from ilios.engines.mistral import (
+    CONTENT_TYPES,
     COUNTED_ABOVE_BYTES,
     DOCUMENT_BYTES,
     DOCUMENT_PAGES,
@@ -165,7 +166,8 @@ class MistralBatches:
                 unprotected(_source_file(path, document), self._splitter) as source,
             ):
                 size, ranges = source.size or 0, options.page_ranges
-                if size > DOCUMENT_BYTES or options.only_local:
+                sendable = document.content_type in CONTENT_TYPES
+                if size > DOCUMENT_BYTES or options.only_local or not sendable:
                     return None
                 pages = None
                 large = document.content_type == PDF and size > COUNTED_ABOVE_BYTES

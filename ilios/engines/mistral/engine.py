@@ -11,11 +11,12 @@ from pathlib import Path
 import msgspec
 from msgspec import Struct
 
-from actors.content_types import PDF
+from actors.content_types import NAMES, PDF
 from actors.engines import Conversion, EngineUnavailable, SourceFile, Unconvertible
 from actors.ports import Blobs
 from ilios.engines import page_images
 from ilios.engines.mistral import (
+    CONTENT_TYPES,
     COUNTED_ABOVE_BYTES,
     DOCUMENT_BYTES,
     DOCUMENT_PAGES,
@@ -92,6 +93,7 @@ class MistralEngine:
         :raises EngineUnavailable: Mistral does not work at the moment.
         :raises EngineCrashed: a PDF could not be split, which is not due to the PDF.
         """
+        _check_type(document.content_type)
         _check_options(document.options)
         job = await self._prepare(document)
         if document.may_be_repeated and (found := await job.cache.get()) is not None:
@@ -317,6 +319,20 @@ async def open_engine(
         )
         batches = MistralBatches(client, calls, uploads, blobs, splitter, limits)
         yield MistralParts(engine, batches, uploads)
+
+
+def _check_type(content_type: str) -> None:
+    """Refuse types that are not sent to Mistral.
+
+    :raises Unconvertible: ``unsupported_type``.
+    """
+    if content_type not in CONTENT_TYPES:
+        name = NAMES.get(content_type, content_type or "an unknown type")
+        raise Unconvertible(
+            "unsupported_type",
+            f"Only the engine local converts this type of document ({name}): submit it with "
+            "engine=local, or without an engine and a model.",
+        )
 
 
 def _check_options(options: ConversionOptions) -> None:

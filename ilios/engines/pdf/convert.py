@@ -5,14 +5,17 @@ from collections.abc import Callable, Sequence
 from contextlib import closing
 from pathlib import Path
 
+import msgspec
 import pypdfium2
 
 from ilios.engines.layout.document import LaidOutPage, lay_out
 from ilios.engines.local.limits import EngineLimits
 from ilios.engines.pages import (
+    BATCH_PAGES,
     WHOLE,
     ConvertedPage,
     Pages,
+    Portion,
     Reading,
     check_page_limit,
     model_name,
@@ -25,7 +28,7 @@ from ilios.engines.pdf.document import Damaged, open_pdf
 from ilios.engines.pdf.draft import Draft
 from ilios.engines.pdf.finishing import finish
 from ilios.engines.pdf.forms import is_xfa_placeholder
-from ilios.engines.pdf.parser import ParsedBatch, parse_batches
+from ilios.engines.pdf.parser import SMALL_FILE, ParsedBatch, parse_batches
 from ilios.engines.pdf.reading import DocumentReader
 from ilios.engines.pdf.repair import repaired_copy
 from ilios.engines.pdf.scans import PageReader
@@ -34,6 +37,10 @@ from schemas.warnings import page_warning
 QUICK_SECONDS = 0.25
 """Time of a page up to which others of its batch follow it when the portion is over: the layout of
 the next portion would need them once more."""
+
+
+BESIDE_PAGES, BESIDE_SECONDS = 8, 1.0
+"""Pages looked at beside the selected ones at once, and CPU time after which no more are."""
 
 
 def convert(
@@ -52,7 +59,7 @@ def convert(
             converted = _convert(repaired, limits, progress, reading)
         if not any(page.result.markdown for page in converted.pages):
             raise
-        return Pages(converted.pages, f"{converted.model}+repaired", converted.total)
+        return msgspec.structs.replace(converted, model=f"{converted.model}+repaired")
 
 
 def _convert(
@@ -71,8 +78,16 @@ def _convert(
         def beat() -> None:
             progress(done, total)
 
-        scans = PageReader(beat, reading.languages, len(selected))
-        reader = DocumentReader(document, appearances, scans, reading.recognition or "auto")
+        scans = PageReader(beat, reading.languages, len(selected), reading.spent.pictures)
+        reader = DocumentReader(
+            document,
+            appearances,
+            scans,
+            reading.recognition or "auto",
+            image_bytes=reading.spent.image_bytes,
+        )
+        whole = len(document) <= BATCH_PAGES
+        beside = _beside(path, document, selected, reader, beat) if whole else []
         for batch in parse_batches(path, document, selected, portion):
             drafts: list[Draft] = []
             slow = False
@@ -82,21 +97,46 @@ def _convert(
                 if done and slow and portion.is_over:
                     break
                 began = time.monotonic()
+                scans.allow_pictures(portion.first + done)
                 drafts.append(_draft(document, batch, index, reader))
                 if index == selected[0]:
                     drafts[-1].warnings += document_files(document)
                 slow = drafts[-1].recognised is not None or time.monotonic() - began > QUICK_SECONDS
                 done += 1
                 beat()
-            others = _outlines(batch, drafts, reader, beat)
-            whole = len(batch.indices) == len(selected)
+            others = [*_outlines(batch, drafts, reader, beat), *beside]
             laid = _lay_out([*drafts, *others], whole=whole, on_page=beat)
             for draft in drafts:
                 pages.append(finish(draft, laid.get(draft.index), reader))
                 beat()
             if portion.is_over:
                 break
-        return Pages(pages, _model(pages, scans), len(selected))
+        return Pages(pages, _model(pages, scans), len(selected), scans.pictures)
+
+
+def _beside(
+    path: Path,
+    document: pypdfium2.PdfDocument,
+    selected: Sequence[int],
+    reader: DocumentReader,
+    beat: Callable[[], None],
+) -> list[Draft]:
+    """Return the pages of a short document that are not selected, as far as that is quick.
+
+    With them the headings of a page have the levels, and its running lines are those, that it has
+    when all pages are converted.
+    """
+    chosen = frozenset(selected)
+    others = [index for index in range(len(document)) if index not in chosen]
+    if not others or path.stat().st_size > SMALL_FILE:
+        return []
+    began = time.process_time()
+    found: list[Draft] = []
+    for batch in parse_batches(path, document, others, Portion(), BESIDE_PAGES):
+        found += _outlines(batch, [], reader, beat)
+        if time.process_time() - began > BESIDE_SECONDS:
+            break
+    return found
 
 
 def _outlines(

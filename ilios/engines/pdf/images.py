@@ -6,6 +6,7 @@ from collections.abc import Sequence
 import pypdfium2
 from msgspec import Struct
 
+from ilios.engines import page_limits
 from ilios.engines.pdf.geometry import Rect
 from ilios.engines.pdf.objects import FULL_PAGE, PageObjects, Picture, pixels
 from schemas.results import Box, PageImage
@@ -13,7 +14,7 @@ from schemas.results import Box, PageImage
 MAX_PAGE_IMAGES = 16
 MAX_IMAGE_PIXELS = 2_000_000
 MAX_IMAGE_BYTES = 2_000_000
-MAX_DOCUMENT_BYTES = 24_000_000
+MAX_RANGE_BYTES = 24_000_000
 """Larger images, and further ones, are not handed out."""
 
 MAX_TRIES = 20
@@ -38,9 +39,10 @@ class PageImages(Struct, frozen=True):
 class ImageExtractor:
     """Extracts the images of one document's pages."""
 
-    def __init__(self, document: pypdfium2.PdfDocument) -> None:
+    def __init__(self, document: pypdfium2.PdfDocument, spent: int = 0) -> None:
+        """Extract nothing yet; ``spent`` are the bytes of images of pages before."""
         self._document = document
-        self._left = MAX_DOCUMENT_BYTES
+        self._left = min(MAX_RANGE_BYTES, page_limits.MAX_IMAGE_BYTES - spent)
 
     def extract(self, page: pypdfium2.PdfPage, objects: PageObjects) -> PageImages:
         """Return the images of a page of a sensible size."""

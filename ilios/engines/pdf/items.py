@@ -6,6 +6,8 @@ from liteparse.types import ParsedPage, TextItem, VectorGraphics
 from msgspec.structs import replace
 
 from ilios.engines.layout.items import Item, PageItems, Shape, Stroke
+from ilios.engines.pdf.brackets import with_brackets
+from ilios.engines.pdf.characters import is_right_to_left
 from ilios.engines.pdf.fonts import font_style
 from ilios.engines.pdf.geometry import Rect, turn, turned_size
 
@@ -50,6 +52,8 @@ def text_items(page: ParsedPage, without: frozenset[str | None] = frozenset()) -
         text = " ".join(found.text.split())
         if not text or not is_upright(found) or found.font_name in without:
             continue
+        if is_right_to_left(text):
+            text = with_brackets(text)
         style = font_style(found.font_name, found.font_weight)
         yield Item(
             left=found.x,

@@ -15,8 +15,9 @@ from liteparse.types import ParsedPage
 from msgspec import Struct
 
 from ilios.engines.pages import BATCH_PAGES, Portion
+from ilios.engines.pdf import number_tree
 from ilios.engines.pdf.document import open_page
-from ilios.engines.pdf.structure import Tree, read_trees
+from ilios.engines.pdf.structure import Tree, is_tagged, read_trees
 from ilios.engines.pdf.untagged import UntaggedCopy
 
 MAX_PAGE_FIELDS = 600
@@ -49,9 +50,13 @@ class ParsedBatch(Struct, frozen=True):
 
 
 def parse_batches(
-    path: Path, document: pypdfium2.PdfDocument, indices: Sequence[int], portion: Portion
+    path: Path,
+    document: pypdfium2.PdfDocument,
+    indices: Sequence[int],
+    portion: Portion,
+    size: int = BATCH_PAGES,
 ) -> Iterator[ParsedBatch]:
-    """Parse a document, which is also open, in batches of ``BATCH_PAGES`` of the selected pages.
+    """Parse a document, which is also open, in batches of so many of the selected pages.
 
     A batch begins at the same page whatever the portion, and is parsed whole: what its pages have
     in common may not depend on the portion.
@@ -61,10 +66,15 @@ def parse_batches(
         folder = cache(lambda: Path(stack.enter_context(TemporaryDirectory())))
         given = path.read_bytes() if path.stat().st_size <= SMALL_FILE else _named(path, folder())
         untagged = UntaggedCopy(document, folder)
+        followable = (
+            not is_tagged(document)
+            or path.stat().st_size > number_tree.MAX_BYTES
+            or number_tree.is_followable(document, folder)
+        )
         first, last = portion.first, portion.first + len(portion.of(indices))
-        for start in range(first - first % BATCH_PAGES, last, BATCH_PAGES):
-            batch = indices[start : start + BATCH_PAGES]
-            trees = read_trees(document, batch)
+        for start in range(first - first % size, last, size):
+            batch = indices[start : start + size]
+            trees = read_trees(document, batch) if followable else dict.fromkeys(batch)
             source = untagged.path if None in trees.values() else given
             if form_type == pdfium.FORMTYPE_NONE or source is None:
                 pages = _parse(source, batch, with_fields=False)

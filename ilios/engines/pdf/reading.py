@@ -57,13 +57,16 @@ class DocumentReader:
         appearances: AppearanceReader,
         reader: PageReader,
         mode: RecognitionMode,
+        *,
+        image_bytes: int = 0,
     ) -> None:
+        """Read nothing yet; ``image_bytes`` are those of images that are handed out already."""
         self._document = document
         self._appearances = appearances
         self._reader = reader
         self._judge = Judge(reader, mode)
         self._pictures = mode == "auto"
-        self._images = ImageExtractor(document)
+        self._images = ImageExtractor(document, image_bytes)
 
     def read(self, index: int, parsed: ParsedPage | None, tree: Tree | None = None) -> Draft:
         """Return a page; ``parsed`` is None where the native parser failed.

@@ -48,8 +48,9 @@ BACKGROUND_SHARE = 0.35
 """Share of the pixels of a picture with text that are within so many shades of one another."""
 
 MAX_PICTURES = 6
-MAX_RANGE_PICTURES = 24
-"""Pictures read on one page, and in one range of a document, beside a text layer."""
+FIRST_PICTURES = 24
+"""Pictures read beside a text layer: of one page, and of a document on its first pages. Each
+further page allows one more, so that nothing depends on the ranges the document is divided into."""
 
 
 class PageReader:
@@ -57,21 +58,33 @@ class PageReader:
 
     :param languages: those of the document, as BCP 47 tags, if they are given.
     :param pages: how many pages of it are converted.
+    :param spent: how many pictures were read on pages before.
     """
 
     def __init__(
-        self, heartbeat: Callable[[], None], languages: Sequence[str] = (), pages: int = 1
+        self,
+        heartbeat: Callable[[], None],
+        languages: Sequence[str] = (),
+        pages: int = 1,
+        spent: int = 0,
     ) -> None:
         self._heartbeat = heartbeat
         self._languages = tuple(languages)
         self._reader: ImageReader | None = None
-        self._pictures = MAX_RANGE_PICTURES
+        self._spent = spent
+        self._allowed = FIRST_PICTURES
+        self.pictures = 0
+        """How many pictures were read beside a text layer."""
         self._finest = tiles.most_pixels(pages)
 
     @property
     def model(self) -> str | None:
         """The name of the recogniser, None when it was not needed."""
         return self._reader.model if self._reader else None
+
+    def allow_pictures(self, position: int) -> None:
+        """Let as many pictures be read as the page at a position may have with those before it."""
+        self._allowed = FIRST_PICTURES + position
 
     def read_page(self, page: pypdfium2.PdfPage, objects: PageObjects) -> ImageText:
         """Return the text that a page shows."""
@@ -98,14 +111,14 @@ class PageReader:
         seen = list(items)
         wanted = [one for one in objects.pictures if one.rect.area > READ_SHARE * objects.area]
         for picture in wanted[:MAX_PICTURES]:
-            if self._pictures <= 0:
+            if self._spent + self.pictures >= self._allowed:
                 return found, True
             if min(pixels(picture)) < MIN_PICTURE_PIXELS:
                 continue
             image = self._render(page, _picture_scale(picture), _margins(sheet, picture.rect))
             if not _has_background(image):
                 continue
-            self._pictures -= 1
+            self.pictures += 1
             read = self._recognise(image)
             text = _items_at(read.recognised, picture.rect, seen)
             if text:

@@ -10,6 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ilios.chaos.documents import SampleDocument
+from ilios.chaos.http_client import Activities
 from ilios.chaos.plan import (
     LAST_SHARE,
     Fault,
@@ -116,15 +117,27 @@ class FakeService:
 class Scene:
     """An injector over a fake service, and a record that the test fills."""
 
-    def __init__(self, injector: FaultInjector, service: FakeService, record: RunRecord) -> None:
+    def __init__(
+        self,
+        injector: FaultInjector,
+        service: FakeService,
+        record: RunRecord,
+        activities: Activities,
+        clients_done: asyncio.Event,
+    ) -> None:
         self.injector = injector
         self.service = service
         self.record = record
+        self.activities = activities
+        self.clients_done = clients_done
 
     def accept(self) -> None:
         number = len(self.record.documents) + 1
         submission = self.record.add_submission(SampleDocument(number), "submit")
         self.record.record_accepted(f"id-{number}", submission, float(number))
+
+    def end(self, name: str) -> None:
+        self.record.record_state(name, "completed", None, asked_at=1.0, now=1.0)
 
     @contextmanager
     def injecting(self, *faults: Fault) -> Iterator["asyncio.Task[None]"]:
@@ -139,9 +152,17 @@ class Scene:
 async def scene() -> AsyncIterator[Scene]:
     service: Any = FakeService()
     record = RunRecord()
-    working = asyncio.create_task(asyncio.sleep(600))
-    injector = FaultInjector(service, record, working, stalled_after=1.0, found_within=0.05)
-    yield Scene(injector, service, record)
+    done = asyncio.Event()
+
+    async def work() -> None:
+        await done.wait()
+
+    working = asyncio.create_task(work())
+    activities = Activities()
+    injector = FaultInjector(
+        service, record, working, activities, stalled_after=1.0, found_within=0.05
+    )
+    yield Scene(injector, service, record, activities, done)
     working.cancel()
 
 
@@ -160,6 +181,20 @@ async def test_a_fault_waits_until_it_is_due_and_the_next_one_for_progress(
         scene.accept()
         await injecting
     assert scene.injector.kills == 2
+
+
+async def test_after_a_fault_that_hits_when_all_has_ended_the_clients_alone_are_awaited(
+    scene: Scene,
+) -> None:
+    scene.accept()
+    scene.end("id-1")
+    with scene.injecting(Fault(1, "service")) as injecting:
+        await wait_until(lambda: scene.injector.awaiting_progress)
+        scene.clients_done.set()  # their last request was a DELETE
+        await injecting
+    (injected,) = scene.injector.injected
+    assert injected.recovered_after is None
+    assert not scene.injector.awaiting_progress
 
 
 async def test_a_service_that_is_killed_while_it_starts_is_started_once_more(scene: Scene) -> None:
@@ -189,8 +224,14 @@ async def test_a_service_that_ends_by_itself_is_a_violation_and_started_again(sc
     assert [violation.kind for violation in scene.record.violations] == ["ended by itself"]
 
 
-async def test_a_stall_is_reported_with_the_last_log_lines_of_the_service(
-    scene: Scene,
-) -> None:
-    with pytest.raises(Stalled, match="no space left on device"):
-        await scene.injector.inject_all([Fault(1, "engine")])
+async def test_a_stall_is_reported_with_what_everybody_waits_for(scene: Scene) -> None:
+    scene.accept()
+    with scene.activities.doing("delete"):
+        scene.activities.attempt("DELETE /api/documents/id-1")
+        scene.activities.result("503 not_ready")
+        with pytest.raises(Stalled) as stalled:
+            await scene.injector.inject_all([Fault(3, "engine")])
+    message = str(stalled.value)
+    assert "under way: id-1 pending" in message
+    assert "s: DELETE /api/documents/id-1, 1 attempts, the last result: 503" in message
+    assert "no space left on device" in message

@@ -3,7 +3,6 @@
 import argparse
 import asyncio
 import os
-import pty
 import sys
 from pathlib import Path
 
@@ -154,29 +153,6 @@ async def test_no_file_at_all_is_a_usage_error() -> None:
     assert "FILE" in errors
 
 
-async def test_progress_is_shown_on_a_terminal(report: Path) -> None:
-    ours, theirs = pty.openpty()
-    process = await asyncio.create_subprocess_exec(
-        sys.executable,
-        "-m",
-        "ilios",
-        "convert",
-        str(report),
-        cwd="/",
-        env={"PATH": os.environ["PATH"], "PYTHONPATH": str(ROOT)},
-        stdout=asyncio.subprocess.DEVNULL,
-        stderr=theirs,
-    )
-    os.close(theirs)
-    async with asyncio.timeout(60):
-        assert await process.wait() == 0
-    shown = os.read(ours, 65536).decode()
-    os.close(ours)
-
-    assert "report.pdf: page 2 of 2" in shown
-    assert "2 pages in" in shown
-
-
 async def test_documents_of_one_name_do_not_replace_each_other(tmp_path: Path) -> None:
     files = []
     for place in ("a", "b", "c"):
@@ -209,6 +185,8 @@ def test_a_slash_at_the_end_makes_a_directory(report: Path, tmp_path: Path) -> N
         tracked_changes="final",
         comments=False,
         merged_cells="auto",
+        chunk_size=None,
+        quiet=False,
     )
 
     assert convert.run(options) == 0

@@ -116,7 +116,7 @@ async def test_garbage_later_in_a_chunked_body_is_refused_at_once(
     writer.write(head.replace(b"Host:", b"Expect: 100-continue\r\nHost:"))
     assert (await read_response(reader)).status == 100  # somebody waits for the body
     writer.write(b"%x\r\n%b\r\n" % (len(body), body) + garbage)
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(20):
         answer = await read_response(reader)
         assert await reader.read() == b""
     writer.close()

@@ -2,6 +2,7 @@
 
 import asyncio
 import gzip
+import time
 
 import pytest
 
@@ -118,10 +119,12 @@ async def test_thousands_of_parts_do_not_hold_up_the_others(world: World) -> Non
     client = await world.serve()
     reader, writer = await world.connect()
     writer.write(HOSTILE["30,000 tiny fields"])
-    async with asyncio.timeout(2):
+    began = time.process_time()
+    async with asyncio.timeout(30):
         async with client.get("/livez") as answer:
             assert answer.status == 200
         assert (await read_response(reader)).status == 400
+    assert time.process_time() - began < 2
     writer.close()
 
 

@@ -2,6 +2,7 @@
 
 import pytest
 
+from ilios.edge_process.core_link import SOURCE, EdgeFaults
 from tests.ilios.edge.world import ID, PDF, World
 
 OPEN = ("/", "/docs", "/openapi.json", "/livez", "/health", "/readyz")
@@ -46,3 +47,15 @@ async def test_nobody_is_promised_anything_when_a_fault_is_found_after_all(world
     async with client.post("/api/documents/submit", data=PDF, headers=headers) as answer:
         assert answer.status == 503
         assert (await answer.json())["code"] == "not_ready"
+
+
+async def test_what_is_accepted_stays_promised_when_the_core_ends_meanwhile(world: World) -> None:
+    """A client that was refused would submit again, and pay twice."""
+    world.faults = EdgeFaults({})
+    world.check_faults = lambda: world.faults.report(SOURCE, "it has ended", blocking=True)
+    client = await world.serve()
+    headers = {"Content-Type": "application/pdf"}
+    async with client.post("/api/documents/submit", data=PDF, headers=headers) as answer:
+        assert answer.status == 202
+    async with client.post("/api/documents/submit", data=PDF, headers=headers) as answer:
+        assert answer.status == 503

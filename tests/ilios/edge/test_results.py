@@ -10,7 +10,7 @@ from aiohttp import ClientPayloadError
 
 from actors.blob_keys import result_key
 from ilios.edge.blob_responses import MAX_BUFFERED_BYTES
-from ilios.formats import as_json_items
+from ilios.formats.as_json import as_json_items
 from schemas.documents import Blob, DocumentSubmitted
 from schemas.results import Box, PageDimensions, PageImage, PageResult, PageTable, ResultHead
 from tests.ilios.edge.test_documents import DOCUMENT, LARGE, STATUS

@@ -114,4 +114,4 @@ async def test_a_cancelled_download_waits_for_its_thread(monkeypatch: pytest.Mon
     ],
 )
 def test_the_name_of_an_entry_is_fit_for_every_system(file_name: str, name: str) -> None:
-    assert entry_name(7, file_name) == name
+    assert entry_name(7, file_name, "md") == name

@@ -73,11 +73,12 @@ async def test_a_fault_of_the_edge_outlasts_news_of_the_core() -> None:
         await wait_until(lambda: len(ends.link.faults.problems) == 2)
 
         assert ends.link.faults.blocking == "the database is gone"
+        assert ends.link.faults.storage == "the database is gone"
 
 
 async def test_an_edge_without_a_core_accepts_nothing() -> None:
     async with connected() as ends:
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(30):
             ours, theirs = socket.socketpair()
             ours.close()
             async with Channel.open(theirs, messages.from_core) as channel:
@@ -85,6 +86,7 @@ async def test_an_edge_without_a_core_accepts_nothing() -> None:
                 await link.run()
         assert link.is_gone
         assert link.faults.blocking is not None
+        assert link.faults.storage is None
 
 
 async def test_an_edge_whose_core_hangs_accepts_nothing_until_it_goes_on(

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from actors.content_types import XLSX
 from actors.engines import (
     Conversion,
     EngineCrashed,
@@ -55,6 +56,23 @@ async def test_a_document_chooses_its_engine_or_gets_the_default(
 ) -> None:
     choice = EngineRouter(Stub("local"), Stub("mistral"), default=default)
     conversion = await choice.convert(source(wanted))
+    assert (conversion.engine, conversion.fallback_from) == (expected, None)
+
+
+@pytest.mark.parametrize(
+    ("wanted", "expected"),
+    [
+        (ConversionOptions(), "local"),
+        (ConversionOptions(engine="local"), "local"),
+        (ConversionOptions(engine="mistral"), "mistral"),
+        (ConversionOptions(model="mistral-ocr-latest"), "mistral"),
+    ],
+)
+async def test_types_that_mistral_does_not_take_are_for_the_local_engine_unless_it_is_wanted(
+    wanted: ConversionOptions, expected: str
+) -> None:
+    choice = EngineRouter(Stub("local"), Stub("mistral"), default="mistral")
+    conversion = await choice.convert(SourceFile(Path("book"), XLSX, options=wanted))
     assert (conversion.engine, conversion.fallback_from) == (expected, None)
 
 

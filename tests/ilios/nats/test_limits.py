@@ -139,6 +139,7 @@ def _is_connected(deaf: socket.socket) -> bool:
     return any(state == ESTABLISHED for _, _, _, state, *_ in ends)
 
 
+@pytest.mark.slow
 async def test_huge_message_ids_are_not_stored(two_tenants: NatsServer) -> None:
     """The server forgets them in a second or so, for as long as more of them come."""
     assert await _flood(two_tenants, sent=4000, at_once=8) < 200 * MIB  # all together are 256 MB

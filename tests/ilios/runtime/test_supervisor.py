@@ -108,7 +108,7 @@ async def test_a_part_that_ignores_cancellation_is_cancelled_again(
                 if forgotten == 3:
                     raise
 
-    async with asyncio.timeout(5), Supervisor().running("part", forgetful):
+    async with asyncio.timeout(30), Supervisor().running("part", forgetful):
         await asyncio.sleep(0)
         await asyncio.sleep(0)
     assert forgotten == 3

@@ -1,13 +1,11 @@
-"""Converters: corrections of Markdown, repair of PDFs, equations, checks of archives."""
+"""Converters: corrections of Markdown, repair of PDFs, checks of archives."""
 
 from pathlib import Path
-from xml.etree import ElementTree as ET
 
 import pytest
 
 from actors.engines import Unconvertible
 from ilios.engines.converters import archives, markdown, registry
-from ilios.engines.converters.docx import MATH, latex
 from ilios.engines.local.limits import EngineLimits
 from ilios.engines.pdf import repair
 from tests import documents
@@ -56,27 +54,6 @@ def test_a_pdf_without_complete_pages_is_not_repaired(tmp_path: Path) -> None:
     path.write_bytes(b"%PDF-1.4\n1 0 obj\n<< /Type /Font >>\nendobj\n")
     with repair.repaired_copy(path) as repaired:
         assert repaired is None
-
-
-def test_equations_become_latex() -> None:
-    def run(text: str) -> str:
-        return f"<m:r><m:t>{text}</m:t></m:r>"
-
-    inner = (
-        f"<m:f><m:num>{run('a')}</m:num><m:den>{run('2')}</m:den></m:f>"
-        f"<m:sSup><m:e>{run('x')}</m:e><m:sup>{run('n')}</m:sup></m:sSup>"
-        f"<m:rad><m:deg/><m:e>{run('π')}</m:e></m:rad>"
-    )
-    assert (
-        latex(ET.fromstring(f'<m:oMath xmlns:m="{MATH}">{inner}</m:oMath>'))
-        == r"\frac{a}{2}x^{n}\sqrt{\pi}"
-    )
-
-
-def test_an_equation_nested_without_end_is_cut_off() -> None:
-    depth = 500
-    inner = "<m:e>" * depth + "<m:r><m:t>x</m:t></m:r>" + "</m:e>" * depth
-    assert latex(ET.fromstring(f'<m:oMath xmlns:m="{MATH}">{inner}</m:oMath>')) == ""
 
 
 def test_archives_with_too_many_or_locked_entries_are_refused(tmp_path: Path) -> None:

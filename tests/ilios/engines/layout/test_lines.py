@@ -42,6 +42,17 @@ def test_a_row_of_hebrew_is_read_from_the_right_with_latin_words_in_their_own_or
     assert make_line(row).text == "שלום לך sea boat עולם"
 
 
+def test_hebrew_words_amid_a_row_of_latin_ones_are_read_from_the_right() -> None:
+    row = [item("The song", 72), item("עולם", 116), item("12", 140), item("שלום", 154)]
+    row += [item("is loved by all", 178)]
+    assert make_line(row).text == "The song שלום 12 עולם is loved by all"
+
+
+def test_hebrew_cells_beside_each_other_stay_in_their_order() -> None:
+    row = [item("The names of ferries", 72), item("עולם", 200), item("שלום", 300)]
+    assert make_line(row).text == "The names of ferries עולם שלום"
+
+
 @pytest.mark.parametrize(
     ("text", "more", "joined"),
     [

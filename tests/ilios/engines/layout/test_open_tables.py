@@ -131,3 +131,37 @@ def test_a_long_cell_close_to_the_next_one_is_parted_where_other_rows_are() -> N
     [laid] = lay_out([page([*paragraph(prose(60), top=500), *items, *below])])
     assert "| Plain | As it is stored | 12.1 |" in laid.markdown
     assert "| Learned | By a net of ours that was trained on three books | 4.4 |" in laid.markdown
+
+
+def _close_rows(*rows: tuple[str, ...]) -> list[Item]:
+    """Return rows of a table whose last columns are numbers aligned to the right."""
+    return [
+        item(text, right - len(text) * 5 if at else 72, 100 + 14 * row)
+        for row, texts in enumerate(rows)
+        for at, (text, right) in enumerate(zip(texts, (0, 160, 188, 216), strict=True))
+    ]
+
+
+NUMBERS = [("Aalen", "1,412", "40", "17"), ("Bremen", "7,001", "31", "22")]
+NUMBERS += [("Celle", "9,310", "22", "35"), ("Emden", "8,112", "19", "28")]
+SHOWN = [f"| {' | '.join(row)} |" for row in NUMBERS]
+
+
+def test_heads_that_nearly_touch_are_those_of_their_columns() -> None:
+    heads = [item("Port", 72, 86), item("Boats", 135, 86), item("Nets", 168, 86)]
+    heads.append(item("Crew", 196, 86))
+    assert _rows(*heads, *_close_rows(*NUMBERS)) == ["| Port | Boats | Nets | Crew |", *SHOWN]
+    glued = [item("Port", 72, 86), item("Boats Nets Crew", 135, 86, width=81)]
+    assert _rows(*glued, *_close_rows(*NUMBERS)) == ["| Port | Boats | Nets | Crew |", *SHOWN]
+
+
+def test_a_long_cell_that_touches_its_neighbour_is_a_cell_of_its_own() -> None:
+    long = [item("Wilhelmshaven 6,100", 72, 156, width=88), item("28", 178, 156)]
+    rows = _rows(*_close_rows(*NUMBERS), *long, item("41", 206, 156))
+    assert rows == [*SHOWN, "| Wilhelmshaven | 6,100 | 28 | 41 |"]
+
+
+def test_a_head_over_several_columns_is_not_parted() -> None:
+    over = [item("Port", 72, 86), item("Ships and boats of all", 135, 86, width=81)]
+    rows = _rows(*over, *_close_rows(*NUMBERS))
+    assert rows[0].startswith("| Port | Ships and boats of all |")

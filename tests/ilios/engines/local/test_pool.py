@@ -246,7 +246,7 @@ asyncio.run(main())
 
 
 def test_the_service_itself_loads_no_parser() -> None:
-    heavy = {"liteparse", "pypdfium2", "numpy", "PIL", "mammoth", "pptx", "cv2", "rapidocr"}
+    heavy = {"liteparse", "pypdfium2", "numpy", "PIL", "lxml", "cv2", "rapidocr"}
     listing = subprocess.run(
         [sys.executable, "-c", "import ilios.engines.local.engine, sys; print(*sys.modules)"],
         capture_output=True,

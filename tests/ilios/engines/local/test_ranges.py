@@ -59,7 +59,7 @@ class Child:
         indices = [number - 1 for number in numbers]
         pages = markdown_pages(indices, [f"page {index + 1}" for index in indices])
         took = count * self._seconds
-        answer = Converted(tuple(pages), "model-1", Wear(1, cramped=False), self._pages)
+        answer = Converted(tuple(pages), "model-1", Wear(1, cramped=False), self._pages, 2 * count)
         return TaskResult(answer, took, budgeted=took)
 
 
@@ -109,6 +109,7 @@ async def test_slow_pages_make_ranges_that_end_by_time(blobs: LocalBlobs) -> Non
     assert texts(ended) == tuple(f"page {number}" for number in range(1, 31))
     assert [task.portion.first for task in child.tasks] == [0, 5, 10, 15, 20, 25]
     assert {task.total for task in child.tasks} == {None, 30}
+    assert [task.spent.pictures for task in child.tasks] == [0, 10, 20, 30, 40, 50]
     ends = [task.portion.first + (task.portion.most or 0) for task in child.tasks]
     assert not any(end % BATCH_PAGES for end in ends), "no batch is looked at twice but for time"
     assert len(await stored(blobs)) == 6
@@ -123,6 +124,7 @@ async def test_a_repeated_conversion_begins_at_the_first_missing_range(blobs: Lo
     again = ranged(child, store, repeated=True)
     ended = await again.convert(LongDocuments(), lambda *counts: reported.append(counts))
     assert [task.portion.first for task in child.tasks] == [25]
+    assert child.tasks[0].spent.pictures == 50
     assert texts(ended) == tuple(f"page {number}" for number in range(1, 31))
     assert (ended.seconds, ended.missing) == (30, None)
     assert reported == [(30, 30)]

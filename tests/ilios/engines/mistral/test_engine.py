@@ -8,6 +8,7 @@ import pytest
 from msgspec.structs import replace
 
 from actors.blob_keys import image_key
+from actors.content_types import CSV
 from actors.engines import EngineUnavailable, Unconvertible
 from ilios.blobs.local import LocalBlobs
 from ilios.engines.mistral import engine as module
@@ -220,6 +221,17 @@ async def test_options_of_the_local_engine_are_refused_with_the_remedy_and_nothi
         await engine.convert(replace(source, options=options))
     assert refused.value.code == "option_not_supported"
     assert "language and recognition" in str(refused.value)
+    assert "engine=local" in str(refused.value)
+    assert dict(fake.call_log.requests) == {}
+
+
+async def test_types_that_are_not_sent_are_refused_with_the_remedy(
+    engine: MistralEngine, fake: FakeMistral, make_source: MakeSource
+) -> None:
+    with pytest.raises(Unconvertible) as refused:
+        await engine.convert(make_source(b"a,b\n1,2\n", CSV))
+    assert refused.value.code == "unsupported_type"
+    assert "(CSV)" in str(refused.value)
     assert "engine=local" in str(refused.value)
     assert dict(fake.call_log.requests) == {}
 

@@ -16,6 +16,7 @@ from ilios.engines.pdf.characters import Character, text_of
         ("\u05d4\u05e7\u05dc) \u05e9\u05dd", "\u05d4\u05e7\u05dc) \u05e9\u05dd"),
         ("\u05d4\u05e7\u05dc \u05e9\u05dd )1990 -", "\u05d4\u05e7\u05dc \u05e9\u05dd (1990 -"),
         ("1995( \u05d4\u05e7\u05dc \u05e9\u05dd", "1995) \u05d4\u05e7\u05dc \u05e9\u05dd"),
+        ("\u05d4\u05e7\u05dc ) 1990 ( \u05e9\u05dd", "\u05d4\u05e7\u05dc (1990) \u05e9\u05dd"),
         ("a )b( c", "a )b( c"),
     ],
 )

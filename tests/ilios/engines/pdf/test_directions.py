@@ -104,6 +104,27 @@ def test_hebrew_is_read_in_its_logical_order(convert_pdf: ConvertPdf) -> None:
     assert one_line(page.markdown) == " ".join(words)
 
 
+def test_a_line_of_hebrew_on_a_latin_page_is_read_in_its_logical_order(
+    convert_pdf: ConvertPdf,
+) -> None:
+    read = "הסירה שטה (12) אל הנמל בערב"
+    shown = read[::-1].replace(")21(", "(12)")
+    letters = "".join(dict.fromkeys(shown.replace(" ", "")))
+    builder = Builder()
+    content, x = lines(*SENTENCES, *SENTENCES), 300.0
+    # The font has no blank: white parts the words.
+    for letter in shown:
+        if letter != " ":
+            code = letters.index(letter) + 1
+            content += f"BT /F2 12 Tf 1 0 0 1 {x} 600 Tm <{code:02X}> Tj ET\n"
+        x += 6 if letter == " " else 12
+    hebrew = builder.bars(letters)
+    builder.page(content, fonts={"F2": hebrew})
+    (page,) = convert_pdf(builder.build())
+    assert page.markdown.endswith(read)
+    assert not page.warnings
+
+
 @pytest.mark.parametrize("matrix", ["0 1 -1 0", ".5 .866 -.866 .5"])
 def test_turned_and_slanted_heads_of_a_table_stand_in_it(
     convert_pdf: ConvertPdf, matrix: str

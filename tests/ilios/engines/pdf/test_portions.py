@@ -6,10 +6,12 @@ from pathlib import Path
 import pytest
 
 from ilios.engines.local.limits import EngineLimits
-from ilios.engines.pages import BATCH_PAGES, Portion, Reading
-from ilios.engines.pdf import convert
+from ilios.engines.pages import BATCH_PAGES, Portion, Reading, Spent
+from ilios.engines.pdf import convert, scans
+from schemas.options import PageRange
 from schemas.results import PageResult
 from tests import documents
+from tests.pdf_pages import Builder, lines
 
 
 def report(pages: int) -> bytes:
@@ -33,11 +35,13 @@ def report(pages: int) -> bytes:
 
 def in_portions(path: Path, most: int | None) -> Sequence[PageResult]:
     found: list[PageResult] = []
-    total = None
+    total, spent = None, Spent()
     while total is None or len(found) < total:
-        reading = Reading(portion=Portion(len(found), most))
+        reading = Reading(portion=Portion(len(found), most), spent=spent)
         pages = convert.convert(path, EngineLimits(), lambda *_: None, reading)
         total = pages.total
+        images = sum(len(data) for page in pages.pages for data in page.image_bytes.values())
+        spent = Spent(spent.image_bytes + images, spent.pictures + pages.pictures)
         found += [page.result for page in pages.pages]
     return found
 
@@ -51,3 +55,37 @@ def test_portions_of_a_few_pages_are_the_pages_of_the_document(tmp_path: Path, p
     assert [page.footer for page in whole] == [f"Page {n} of {pages}" for n in range(1, pages + 1)]
     assert len({page.headings[0].level for page in whole}) > 1
     assert in_portions(path, 3 if pages < BATCH_PAGES else BATCH_PAGES // 2) == whole
+
+
+def test_a_page_by_itself_has_the_levels_and_running_lines_it_has_among_the_others(
+    tmp_path: Path,
+) -> None:
+    path = tmp_path / "document"
+    path.write_bytes(report(9))
+    whole = in_portions(path, None)
+    for number, page in enumerate(whole, 1):
+        reading = Reading(ranges=(PageRange(number, number),))
+        alone = convert.convert(path, EngineLimits(), lambda *_: None, reading)
+        assert [one.result for one in alone.pages] == [page]
+        assert alone.total == 1
+
+
+def test_pictures_are_read_within_one_budget_for_all_portions(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(scans, "FIRST_PICTURES", 1)
+    builder = Builder()
+    for number in range(3):
+        shown = [
+            documents.text_image(f"Pump {number}{letter} is sound", height=60).convert("L")
+            for letter in "ab"
+        ]
+        pictures = [builder.image(grey.tobytes(), *grey.size) for grey in shown]
+        drawn = "".join(f"q 400 0 0 90 72 {400 - 200 * at} cm /I{at} Do Q\n" for at in range(2))
+        builder.page(lines("The pumps are shown below.") + drawn, images=pictures)
+    path = tmp_path / "document"
+    path.write_bytes(builder.build())
+    whole = in_portions(path, None)
+    assert [page.markdown.count("is sound") for page in whole] == [1, 1, 1]
+    assert {warning.code for page in whole for warning in page.warnings} == {"image_text_unread"}
+    assert in_portions(path, 1) == whole

@@ -1,5 +1,7 @@
 """Structure trees within bounds: a hostile one costs neither its page nor much time."""
 
+import subprocess
+import sys
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -18,6 +20,7 @@ from tests.tagged_pdfs import (
     marked,
     tagged_pdf,
     with_hostile_tree,
+    with_number_tree,
 )
 
 MOST_CPU_SECONDS = 2.0
@@ -75,6 +78,35 @@ def test_a_tree_in_a_protected_document_is_left_out(
     assert page.markdown == protected_pdfs.TEXT
     assert page.method == "text_layer"
     assert [one.code for one in page.warnings] == ["structure_left_out"]
+
+
+@pytest.mark.parametrize(
+    "children",
+    [
+        [[0]],
+        [[1], [0]],
+        [[1, 2], [], [3], [2]],
+        shared(40),
+        [[at + 1] for at in range(3000)] + [[]],
+    ],
+    ids=["itself", "circle", "circle beside a leaf", "doubling", "deep"],
+)
+def test_a_number_tree_without_end_is_not_followed(
+    tmp_path: Path, children: Sequence[Sequence[int]]
+) -> None:
+    path = tmp_path / "hostile.pdf"
+    path.write_bytes(with_number_tree(children))
+    # In a process of its own, which PDFium would end if it followed them.
+    command = [sys.executable, "-m", "ilios", "convert", str(path)]
+    ended = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    assert ended.stdout.strip() == HOSTILE_TEXT
+    assert "structure_left_out" in ended.stderr
+
+
+def test_a_number_tree_of_several_levels_is_followed(convert_pdf: ConvertPdf) -> None:
+    (page,) = convert_pdf(with_number_tree([[1], [2, 3], [], []]))
+    assert page.markdown == f"# {HOSTILE_TEXT}"
+    assert not page.warnings
 
 
 def test_the_tree_of_a_page_has_its_marked_content(tmp_path: Path) -> None:

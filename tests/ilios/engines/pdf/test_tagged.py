@@ -97,6 +97,43 @@ def test_cells_close_together_are_those_of_the_tree(convert_pdf: ConvertPdf) -> 
     assert len(page.tables) == 1
 
 
+def test_a_cell_with_a_table_or_a_list_is_a_cell(convert_pdf: ConvertPdf) -> None:
+    content, number = marked(90, line("Stalls", 72, 740, size=18)), 0
+
+    def text(text: str, x: float, y: float, role: str = "P") -> Tag:
+        nonlocal content, number
+        content += marked(number, line(text, x, y))
+        number += 1
+        return Tag(role, [number - 1])
+
+    def row(y: float, name: str, hours: Tag, horses: str) -> Tag:
+        cells = [text(name, 72, y), hours, text(horses, 400, y)]
+        return Tag("TR", [Tag("TD", [cell]) for cell in cells])
+
+    inner = [
+        Tag("TR", [Tag("TD", [text(day, 200, y)]), Tag("TD", [text(hours, 300, y)])])
+        for day, hours, y in (("Monday", "9 to 12", 680), ("Friday", "8 to 10", 665))
+    ]
+    fed = [
+        Tag("LI", [text("\x95", 200, y, "Lbl"), text(food, 212, y, "LBody")])
+        for food, y in (("oats at noon", 640), ("hay at night", 625))
+    ]
+    rows = [
+        row(700, "Stall", text("Hours", 200, 700), "Horses"),
+        row(680, "By the gate", Tag("Table", inner), "12"),
+        row(640, "By the barn", Tag("L", fed), "7"),
+        row(600, "On the hill", text("closed", 200, 600), "0"),
+    ]
+    (page,) = convert_pdf(tagged_pdf((content, [Tag("H1", [90]), Tag("Table", rows)])))
+    assert page.markdown == (
+        "# Stalls\n\n| Stall | Hours | Horses |\n| --- | --- | --- |\n"
+        "| By the gate | Monday 9 to 12; Friday 8 to 10 | 12 |\n"
+        "| By the barn | \u2022 oats at noon \u2022 hay at night | 7 |\n"
+        "| On the hill | closed | 0 |"
+    )
+    assert len(page.tables) == 1
+
+
 def test_the_order_is_that_of_the_tree(convert_pdf: ConvertPdf) -> None:
     """Two short notes stand beside each other, too short for columns by their places."""
     content = marked(0, line("Notes", 72, 720, size=18))

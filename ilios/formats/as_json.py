@@ -1,46 +1,17 @@
-"""The output formats of a document: each is declared once, for the HTTP interface and for the CLI.
-
-A new format is one entry of ``FORMATS``.
-"""
+"""The format ``json``: the reply of a document with its Markdown and the results of its pages."""
 
 import codecs
 import os
-from collections.abc import AsyncGenerator, AsyncIterator, Callable
+from collections.abc import AsyncGenerator, AsyncIterator
 
 import msgspec
 from msgspec import Struct
 
-from actors.engines import PAGE_SEPARATOR, Conversion
+from actors.engines import Conversion
+from ilios.formats.declaration import Format, FormatOptions, StoredDocument
 from ilios.visible import visible_json
 from schemas.replies import DocumentContent
 from schemas.results import PageResult
-
-DEFAULT_FORMAT = "markdown"
-
-
-class StoredDocument(Struct, frozen=True):
-    """A completed document to be rendered: its reply without content, and its streams.
-
-    ``result`` streams the JSON lines an engine left about the pages, if it left any.
-    """
-
-    reply: DocumentContent
-    markdown: AsyncGenerator[bytes, None]
-    result: AsyncGenerator[bytes, None] | None
-
-
-class Format(Struct, frozen=True):
-    """An output format.
-
-    ``render`` streams a stored document, its first piece with the first of the Markdown; None
-    where the stored Markdown is the output itself, which is then sent with ranges. ``print``
-    renders a conversion of the CLI: of a file name, with a line break at its end.
-    """
-
-    media_type: str
-    suffix: str
-    render: Callable[[StoredDocument], AsyncIterator[bytes]] | None
-    print: Callable[[str, Conversion], str]
 
 
 async def as_json_text(text: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
@@ -76,7 +47,7 @@ def split_at_content(reply: Struct) -> tuple[bytes, bytes]:
     return before + b'"content":"', b'"' + after
 
 
-async def _render_json(document: StoredDocument) -> AsyncIterator[bytes]:
+async def _render(document: StoredDocument) -> AsyncGenerator[bytes, None]:
     before, after = split_at_content(document.reply)
     async for piece in as_json_text(document.markdown):
         yield before + piece
@@ -90,11 +61,7 @@ async def _render_json(document: StoredDocument) -> AsyncIterator[bytes]:
     yield b"]}"
 
 
-def _print_markdown(_name: str, conversion: Conversion) -> str:
-    return PAGE_SEPARATOR.join(conversion.pages).rstrip("\n") + "\n"
-
-
-def _print_json(name: str, conversion: Conversion) -> str:
+def _print(name: str, conversion: Conversion, _options: FormatOptions) -> str:
     line: dict[str, object] = {
         "fileName": os.fsencode(name).decode(errors="replace"),
         "engine": conversion.engine,
@@ -123,8 +90,4 @@ def _escape_json(text: str) -> bytes:
     return msgspec.json.encode(text)[1:-1]
 
 
-FORMATS = {
-    DEFAULT_FORMAT: Format("text/markdown; charset=utf-8", "md", None, _print_markdown),
-    "json": Format("application/json", "json", _render_json, _print_json),
-}
-"""The formats by their names, which clients and the command line use."""
+JSON = Format("application/json", "json", _render, _print, schema=DocumentContent)

@@ -1,0 +1,1 @@
+"""DOCX: its XML (WordprocessingML) as Markdown."""

@@ -1,0 +1,92 @@
+"""Objects of a sheet of an OpenDocument spreadsheet: charts, text boxes and pictures."""
+
+import posixpath
+from collections.abc import Iterator
+from typing import Any
+from zipfile import BadZipFile, ZipFile
+
+from ilios.engines.converters import markdown
+from ilios.engines.converters.inline import escape_line_starts
+from ilios.engines.converters.opc import parse_xml
+from ilios.engines.converters.sheets.cells import Sheet
+from ilios.engines.converters.sheets.ods_text import attribute, paragraphs_text
+from ilios.engines.converters.sheets.pictures import Pictures
+from ilios.engines.converters.sheets.xml_stream import local_name
+
+MAX_OBJECTS = 5_000
+MAX_DEPTH = 20
+MAX_CHART_CELLS = 50_000
+_SHAPES = frozenset(
+    {"custom-shape", "rect", "ellipse", "circle", "line", "polygon", "polyline", "path", "caption"}
+    | {"connector", "text-box"}
+)
+
+
+class ObjectReader:
+    """Collects the objects of a sheet as Markdown in ``texts``."""
+
+    def __init__(
+        self, archive: ZipFile, sheet: Sheet, pictures: Pictures, raised: dict[str, str]
+    ) -> None:
+        self._archive = archive
+        self._sheet = sheet
+        self._pictures = pictures
+        self._raised = raised
+        self.texts: list[str] = []
+
+    def add(self, parent: Any, depth: int = 0) -> None:
+        """Add the objects in an element."""
+        for one in parent:
+            name = local_name(one)
+            if name not in ("frame", "g", "a") and name not in _SHAPES:
+                continue
+            if len(self.texts) >= MAX_OBJECTS or depth > MAX_DEPTH:
+                self._sheet.left_out["drawn objects"] += 1
+            elif name in ("g", "a"):
+                self.add(one, depth + 1)
+            elif text := self._frame(one) if name == "frame" else self._shape(one):
+                self.texts.append(text)
+
+    def _frame(self, frame: Any) -> str:
+        found = {local_name(one): one for one in reversed(frame)}
+        titles = (found.get("desc"), found.get("title"))
+        described = next((one.text for one in titles if one is not None and one.text), "")
+        if "text-box" in found:
+            return self._shape(found["text-box"])
+        if "object" in found:
+            return self._chart(attribute(found["object"], "href"))
+        if "image" in found:
+            data = self._read(attribute(found["image"], "href"), "a picture")
+            return self._pictures.add(data, described, self._sheet)
+        return ""
+
+    def _shape(self, shape: Any) -> str:
+        return escape_line_starts(paragraphs_text(shape, self._raised))
+
+    def _read(self, target: str, what: str) -> bytes:
+        name = posixpath.normpath(target)
+        try:
+            return self._archive.read(name) if name in self._archive.NameToInfo else b""
+        except (BadZipFile, NotImplementedError, EOFError):
+            self._sheet.unreadable.append(what)
+            return b""
+
+    def _chart(self, target: str) -> str:
+        root = parse_xml(self._read(f"{target}/content.xml", "a chart"))
+        table = None if root is None else next(root.iter("{*}table"), None)
+        if root is None or table is None:
+            self._sheet.left_out["embedded objects"] += 1
+            return ""
+        title = next((paragraphs_text(one, {}) for one in root.iter("{*}title")), "")
+        rows = list(self._chart_rows(table))
+        return "\n\n".join(filter(None, [f"**{title}**" if title else "", markdown.table(rows)]))
+
+    def _chart_rows(self, table: Any) -> Iterator[list[str]]:
+        room = MAX_CHART_CELLS
+        for row in table.iter("{*}table-row"):
+            cells = [paragraphs_text(one, {}) for one in row if local_name(one) == "table-cell"]
+            room -= len(cells)
+            if room < 0:
+                self._sheet.left_out["rows of a chart"] += 1
+            elif any(cells):
+                yield [cell.replace("\\|", "|") for cell in cells]

@@ -1,0 +1,1 @@
+"""Presentations (PPTX): slides with their shapes, as pages of Markdown."""

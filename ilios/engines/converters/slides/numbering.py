@@ -1,0 +1,114 @@
+"""Automatic numbers of paragraphs, in the schemes of ``a:buAutoNum``, as marks of Markdown."""
+
+import re
+from collections.abc import Sequence
+
+from msgspec import Struct
+
+APART = "<!-- -->"
+"""Between two lists that Markdown would number as one."""
+
+_NUMBER = re.compile(r"(\d{1,10})([.)])")
+
+_ROMAN = (
+    *((1000, "m"), (900, "cm"), (500, "d"), (400, "cd"), (100, "c"), (90, "xc"), (50, "l")),
+    *((40, "xl"), (10, "x"), (9, "ix"), (5, "v"), (4, "iv"), (1, "i")),
+)
+_MAX_LETTERED, _MAX_ROMAN = 26 * 20, 4000
+
+
+class Scheme(Struct, frozen=True):
+    """A scheme, such as ``romanLcPeriod``, and the number it begins with."""
+
+    name: str
+    start: int
+
+
+class Item(Struct, frozen=True):
+    """The mark of a list item, and its level."""
+
+    level: int
+    mark: str
+
+    @property
+    def width(self) -> int:
+        """How far the text of the item is from the beginning of its mark."""
+        return len(self.mark.split()[0]) + 1
+
+    def goes_on(self, before: "Item") -> bool:
+        """Whether Markdown shows its number after the item before, or begins a list by itself."""
+        mine, other = _NUMBER.fullmatch(self.mark), _NUMBER.fullmatch(before.mark)
+        if mine is None or other is None or mine[2] != other[2]:
+            return True
+        return int(mine[1]) == int(other[1]) + 1
+
+
+class Counters:
+    """The numbers of the paragraphs of one text, by level."""
+
+    def __init__(self) -> None:
+        self._counts: dict[int, tuple[Scheme, int]] = {}
+
+    def next(self, level: int, scheme: Scheme) -> int:
+        """Return the number of the next numbered paragraph at a level."""
+        self._counts = {at: one for at, one in self._counts.items() if at <= level}
+        before, number = self._counts.get(level, (None, 0))
+        number = number + 1 if before == scheme else scheme.start
+        self._counts[level] = (scheme, number)
+        return number
+
+    def interrupt(self, level: int) -> None:
+        """Begin anew at this level and below: a paragraph without a number stands there."""
+        self._counts = {at: one for at, one in self._counts.items() if at < level}
+
+
+def keep_apart(blocks: Sequence[str]) -> list[str]:
+    """Return texts of shapes with a sign between those whose numbers Markdown would join."""
+    kept: list[str] = []
+    for block in blocks:
+        first = block.partition("\n")[0].partition(" ")[0]
+        numbered = _NUMBER.fullmatch(first)
+        if kept and numbered:
+            lines = kept[-1].split("\n")
+            marks = [line.partition(" ")[0] for line in lines if not line.startswith(" ")]
+            if marks and not Item(0, first).goes_on(Item(0, marks[-1])):
+                kept.append(APART)
+        kept.append(block)
+    return kept
+
+
+def marker(scheme: str, number: int) -> str:
+    """Return the mark of a list item in Markdown, which has lists with digits only.
+
+    Other numbers, and those in parentheses, are the text of an item with a bullet.
+    """
+    if scheme.startswith("alpha"):
+        text = _letters(number)
+    elif scheme.startswith("roman"):
+        text = _roman(number)
+    else:
+        text = str(number)
+    if scheme.startswith(("alphaUc", "romanUc")):
+        text = text.upper()
+    if scheme.endswith("ParenBoth"):
+        return f"- ({text})"
+    text += ")" if scheme.endswith("ParenR") else "."
+    return text if text[0].isdigit() else f"- {text}"
+
+
+def _letters(number: int) -> str:
+    """Return a, b, ..., z, aa, bb, ..."""
+    if not 0 < number <= _MAX_LETTERED:
+        return str(number)
+    times, place = divmod(number - 1, 26)
+    return chr(ord("a") + place) * (times + 1)
+
+
+def _roman(number: int) -> str:
+    if not 0 < number < _MAX_ROMAN:
+        return str(number)
+    text = ""
+    for value, sign in _ROMAN:
+        text += sign * (number // value)
+        number %= value
+    return text

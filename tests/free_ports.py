@@ -1,0 +1,19 @@
+"""Ports for servers that cannot be given a socket."""
+
+import socket
+from random import SystemRandom
+
+PORTS = range(10_000, 30_000)
+"""Below those that systems give to whoever asks for any, as everything else here does."""
+
+
+def free_port() -> int:
+    """Return a port that nothing listens on."""
+    # Not the random module: every worker seeds it with the same number.
+    for port in SystemRandom().sample(PORTS, 100):
+        try:
+            with socket.create_server(("127.0.0.1", port)):
+                return port
+        except OSError:
+            continue
+    raise AssertionError("100 ports are in use")

@@ -1,0 +1,119 @@
+"""The description of the bus says what the bus does, and changes only by additions."""
+
+import json
+import os
+import shutil
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from ilios.edge.asyncapi import CHANNELS, address, describe
+from ilios.nats.users import IMPORTED_SUBJECTS, PUBLISH_SUBJECTS
+from tests import events
+
+GOLDEN = Path(__file__).parent / "golden" / "asyncapi.json"
+PARSER = os.environ.get("ASYNCAPI_PARSER", "")
+"""A directory in whose ``node_modules`` the package ``@asyncapi/parser`` is installed."""
+
+
+def wildcard(subject: str) -> str:
+    for parameter in ("{priority}", "{documentId}", "{batchId}"):
+        subject = subject.replace(parameter, "*")
+    return subject
+
+
+def test_its_subjects_are_those_that_publishers_have_permission_for() -> None:
+    received = {wildcard(address(one.event)) for one in CHANNELS if one.action == "receive"}
+    sent = {wildcard(address(one.event)) for one in CHANNELS if one.action == "send"}
+    assert received == set(PUBLISH_SUBJECTS)
+    assert sent == set(IMPORTED_SUBJECTS)
+
+
+def test_every_channel_has_its_parameters_and_its_message() -> None:
+    described = describe()
+    for channel in described["channels"].values():
+        assert set(channel["parameters"]) == {
+            part[1:-1] for part in channel["address"].split(".") if part.startswith("{")
+        }
+        for message in channel["messages"].values():
+            assert message["$ref"].rpartition("/")[2] in described["components"]["messages"]
+    assert described["operations"].keys() == described["channels"].keys()
+
+
+def test_the_type_of_an_event_is_the_name_of_its_message() -> None:
+    messages = describe()["components"]["messages"]
+    assert messages["DocumentFailed"]["name"] == "document.failed/1"
+    assert events.failed().__struct_config__.tag == messages["DocumentFailed"]["name"]
+
+
+def test_nothing_that_clients_rely_on_has_changed_under_the_same_version() -> None:
+    """A change other than an addition needs a new version of the event (its tag).
+
+    Additions: `python -m tests.ilios.edge.test_asyncapi` writes the file again.
+    """
+    changed = list(differences(json.loads(GOLDEN.read_text()), described(), "$"))
+    assert changed == []
+
+
+def differences(old: Any, new: Any, path: str) -> "list[str]":  # JSON
+    """Return the paths at which something is absent or has another value than before."""
+    if isinstance(old, dict) and isinstance(new, dict):
+        found = []
+        for name, value in old.items():
+            if name in ("description", "summary", "version"):
+                continue
+            here = f"{path}.{name}"
+            found += [here] if name not in new else differences(value, new[name], here)
+        return found
+    if path.endswith(".required"):  # a further one would make events of today invalid
+        return [] if sorted(old) == sorted(new) else [path]
+    if isinstance(old, list) and isinstance(new, list):
+        return [path for item in old if item not in new]
+    return [] if old == new else [path]
+
+
+def described() -> dict[str, Any]:
+    found: dict[str, Any] = json.loads(json.dumps(describe()))
+    return found
+
+
+def test_a_removed_or_changed_member_is_found() -> None:
+    now = described()
+    schema = now["components"]["schemas"]["DocumentFailed"]
+    del schema["properties"]["reason"]
+    schema["required"].append("attempts")
+    now["channels"]["documentFailed"]["address"] = "elsewhere"
+    found = differences(json.loads(GOLDEN.read_text()), now, "$")
+    assert found == [
+        "$.channels.documentFailed.address",
+        "$.components.schemas.DocumentFailed.properties.reason",
+        "$.components.schemas.DocumentFailed.required",
+    ]
+
+
+@pytest.mark.skipif(not PARSER, reason="ASYNCAPI_PARSER names no directory with @asyncapi/parser")
+def test_the_official_parser_accepts_it(tmp_path: Path) -> None:
+    node = shutil.which("node")
+    assert node is not None
+    (tmp_path / "asyncapi.json").write_text(json.dumps(describe()))
+    script = (
+        "const { Parser } = require('@asyncapi/parser'); const fs = require('fs');"
+        "new Parser().parse(fs.readFileSync(process.argv[1], 'utf8')).then((result) => {"
+        "  const bad = result.diagnostics.filter((one) => one.severity === 0);"
+        "  console.log(JSON.stringify(bad)); process.exit(bad.length ? 1 : 0); });"
+    )
+    done = subprocess.run(
+        [node, "-e", script, str(tmp_path / "asyncapi.json")],
+        cwd=PARSER,
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+if __name__ == "__main__":
+    GOLDEN.write_text(json.dumps(describe(), indent=1) + "\n")
