@@ -4,7 +4,7 @@ import re
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
-from ilios.engines.converters.docx import objects, tables
+from ilios.engines.converters.docx import inserted, objects, tables
 from ilios.engines.converters.docx.anchors import Anchors
 from ilios.engines.converters.docx.blocks import (
     Block,
@@ -101,8 +101,9 @@ class Story:
             return tables.read_table(element, self._source, self.inside)
         if name == "altChunk":
             related = self._source.target(self._part, element.get(f"{R}id", ""))
-            inserted = related.target if related else "an inserted file"
-            self._source.leave_out("attachments_not_converted", inserted)
+            if related and not related.external:
+                return inserted.blocks(related.target, self._source)
+            self._source.leave_out("attachments_not_converted", "an inserted file")
         elif name in ("oMathPara", "oMath"):
             return [Display(f"$${text}$$") for text in objects.equations(element)]
         return []
