@@ -22,6 +22,9 @@ HEIC = "image/heic"
 """Converted where a decoder is installed."""
 
 JPEG_2000 = "image/jp2"
+ODT = "application/vnd.oasis.opendocument.text"
+ODP = "application/vnd.oasis.opendocument.presentation"
+MSG = "application/vnd.ms-outlook"
 HTML = "text/html"
 EPUB = "application/epub+zip"
 TXT = "text/plain"
@@ -45,6 +48,10 @@ NAMES = {
     JPEG_2000: "JPEG 2000",
     DOCX: "DOCX",
     PPTX: "PPTX",
+    ODT: "ODT",
+    ODP: "ODP",
+    EML: "EML",
+    MSG: "MSG",
     HTML: "HTML",
     EPUB: "EPUB",
     TXT: "plain text",

@@ -17,7 +17,10 @@ from actors.content_types import (
     HEIC,
     JPEG,
     JPEG_2000,
+    MSG,
+    ODP,
     ODS,
+    ODT,
     PDF,
     PNG,
     PPTX,
@@ -67,20 +70,29 @@ _ZIP_MAIN_PARTS = (
     (b"xl/workbook.xml", XLSX),
 )
 # The content of the first entry of an OpenDocument file (ISO/IEC 26300-3, 3.3).
-_MIMETYPES = ((b"application/vnd.oasis.opendocument.spreadsheet", ODS),)
+_MIMETYPES = (
+    (b"application/vnd.oasis.opendocument.spreadsheet", ODS),
+    (b"application/vnd.oasis.opendocument.text", ODT),
+    (b"application/vnd.oasis.opendocument.presentation", ODP),
+)
 _MIMETYPE_AT = 30
+_FLAT_START = re.compile(rb"<office:document\s[^<>]{0,16000}office:mimetype\s*=\s*[\"']([^\"'<>]+)")
+_FLAT_WITHIN = 20_000
 _ZIP_KINDS = (
     (b"xl/workbook.bin", "an Excel workbook (.xlsb)"),
     (b"content.xml", "an OpenDocument file"),
     (b"[Content_Types].xml", "an Office file of an unsupported kind"),
 )
+_ARCHIVE = "a ZIP archive, which is unpacked only where it is submitted to /v1/batch/submit"
 # The names of streams in an OLE file are UTF-16.
 _OLE_KINDS = (
     ("EncryptedPackage", "a password-protected Office file"),
     ("WordDocument", "an old Word document (.doc)"),
     ("PowerPoint Document", "an old PowerPoint presentation (.ppt)"),
     ("Workbook", "an old Excel workbook (.xls)"),
-    ("__substg1.0", "an Outlook message (.msg)"),
+)
+_OLE_MAIL = tuple(
+    name.encode("utf-16-le") for name in ("__substg1.0", "__properties_version1.0", "__nameid_v")
 )
 
 
@@ -112,9 +124,13 @@ def sniff(head: bytes, tail: bytes, claim: Claim = NO_CLAIM) -> str | None:
         names = set(_zip_names(head, tail))
         kind = next((kind for part, kind in _ZIP_MAIN_PARTS if part in names), None)
         return kind or _declared_kind(head) or office_type(head, tail)
+    if head.startswith(_OLE_START):
+        return MSG if any(name in head or name in tail for name in _OLE_MAIL) else None
     header = _PDF_HEADER.search(head, 0, _PDF_HEADER_WITHIN + len(b"%PDF-"))
     if header and (header.start() == 0 or not names_text(claim)):
         return PDF
+    if flat := _FLAT_START.search(head[:_FLAT_WITHIN]):
+        return next((kind for start, kind in _MIMETYPES if flat[1].startswith(start)), None)
     return sniff_text(head, tail, claim)
 
 
@@ -124,7 +140,7 @@ def describe(head: bytes, tail: bytes) -> str:
         return "an empty file"
     if head.startswith(_ZIP_STARTS):
         names = set(_zip_names(head, tail))
-        return next((kind for part, kind in _ZIP_KINDS if part in names), "a ZIP archive")
+        return next((kind for part, kind in _ZIP_KINDS if part in names), _ARCHIVE)
     if head.startswith(_OLE_START):
         ends = head + tail
         kinds = (kind for name, kind in _OLE_KINDS if name.encode("utf-16-le") in ends)
@@ -132,6 +148,12 @@ def describe(head: bytes, tail: bytes) -> str:
     if is_text(head, tail):
         return "text, but its name or its declared type is that of something else"
     return "a file of an unknown type"
+
+
+def is_archive(head: bytes, tail: bytes) -> bool:
+    """Whether a file is a ZIP archive of files, and not a document in the form of one."""
+    zipped = head.startswith(_ZIP_STARTS)
+    return zipped and sniff(head, tail) is None and describe(head, tail) == _ARCHIVE
 
 
 def _declared_kind(head: bytes) -> str | None:

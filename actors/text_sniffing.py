@@ -86,6 +86,7 @@ _OTHERS = re.compile(
 """Texts that are pictures."""
 
 _HEADER_LINE = re.compile(r"([!-9;-~]{1,76}):[ \t]?.*|[ \t]+\S.*")
+_END_OF_FIELDS = re.compile(rb"\n\r?\n")
 _MAIL_FIELDS = frozenset({
     "from", "to", "cc", "subject", "date", "message-id", "received", "return-path",
     "mime-version", "reply-to", "sender", "delivered-to", "content-type", "dkim-signature",
@@ -139,6 +140,8 @@ def is_text(head: bytes, tail: bytes = b"") -> bool:
 def _kind(head: bytes, tail: bytes, claim: Claim) -> str | None:
     if head.lstrip().startswith(b"{\\rtf"):
         return RTF  # whose pictures may be binary
+    if _is_proven_mail(head):
+        return EML  # whose attachments may be binary, too
     text = _decoded(head, tail)
     if text is None and b"\0" in head:
         return None
@@ -157,9 +160,7 @@ def _marked(text: str, head: bytes, tail: bytes) -> str | None:
         mark.search(head) or mark.search(tail) for mark in (_NOTEBOOK_FORMAT, _NOTEBOOK_CELLS)
     ):
         return NOTEBOOK
-    fields = _mail_fields(text)
-    proven = len(fields & _MAIL_FIELDS) >= _MIN_MAIL_FIELDS and fields & _MAIL_PROOFS
-    return EML if proven else None
+    return None
 
 
 def _claimed(text: str, claim: Claim, *, certain: bool) -> str | None:
@@ -176,6 +177,16 @@ def _claimed(text: str, claim: Claim, *, certain: bool) -> str | None:
     if any(map(_BINARY_TYPES.match, types)):
         return None
     return TXT if certain and text else None
+
+
+def _is_proven_mail(head: bytes) -> bool:
+    """Whether a file begins with header fields some of which only programs write."""
+    end = _END_OF_FIELDS.search(head)
+    fields = head.removeprefix(b"\xef\xbb\xbf")[: end.start() if end else None]
+    if _CONTROLS.search(fields):
+        return False
+    names = _mail_fields(fields.decode("latin-1"))
+    return len(names & _MAIL_FIELDS) >= _MIN_MAIL_FIELDS and bool(names & _MAIL_PROOFS)
 
 
 def _mail_fields(text: str) -> set[str]:

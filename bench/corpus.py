@@ -11,6 +11,7 @@ from collections import Counter, defaultdict
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator
 from contextlib import asynccontextmanager
 from pathlib import Path
+from typing import Any
 
 import msgspec
 
@@ -177,7 +178,7 @@ async def measure_bombs(
     print(f"reference loop {server.reference_loop_ms():.0f} ms")
 
 
-def _limits(budget: float) -> dict[str, str]:
+def _limits(budget: float) -> dict[str, Any]:
     """Return the settings that end a document after about so many seconds."""
     if not budget:
         return {}

@@ -13,6 +13,7 @@ from aiohttp.typedefs import Handler
 
 from ilios.edge import (
     accept,
+    archives,
     auth,
     batch_downloads,
     batches,
@@ -76,6 +77,7 @@ def make_app(edge: Edge) -> web.Application:
     app[uploads.UPLOAD_LIMITER] = uploads.UploadLimiter(
         limits.max_uploads, limits.upload_slot_timeout, multi_tenant=len(edge.api_keys) > 1
     )
+    app[archives.ARCHIVE_SLOTS] = asyncio.Semaphore(archives.MAX_OPEN)
     app.on_shutdown.append(_signal_shutdown)
     app.on_response_prepare.append(middleware.on_response_prepare)
     app.on_response_prepare.append(accept.mark_replayed)

@@ -47,7 +47,8 @@ _FILES = {
     "items": DOCUMENT_BYTES,
     "minItems": 1,
     "maxItems": MAX_BATCH_DOCUMENTS,
-    "description": "The documents, each in a part of its own; the name may also be `files[]`.",
+    "description": "The documents, each in a part of its own; the name may also be `files[]`. "
+    "Each file of a ZIP archive is a document.",
 }
 
 
@@ -87,7 +88,7 @@ class StatusQuery(Struct, frozen=True):
             headers=("Location", "Retry-After", "Idempotent-Replayed"),
         )
     },
-    problems=SUBMITTING,
+    problems=(*SUBMITTING, {400: ("archive_refused",)}),
 )
 async def submit(request: web.Request) -> web.StreamResponse:
     """Answer 202 when every document is stored and the log has the batch."""

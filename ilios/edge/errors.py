@@ -206,6 +206,7 @@ OTHER_CODES = "*"
 
 CODES = {
     OTHER_CODES: "Any other code is the reason why the document cannot be converted.",
+    "archive_refused": "A ZIP archive is damaged, protected, or unpacks to too much.",
     "batch_not_found": "No batch has this id, or it is somebody else's.",
     "batch_not_ready": "The batch is still under way; `details` have its progress.",
     "bus_unavailable": "The log does not answer; try again in a moment.",

@@ -17,6 +17,7 @@ from msgspec import Struct, field
 from actors.ports import Blobs
 from actors.sniffing import Ends
 from actors.text_sniffing import Claim
+from ilios.edge import archives
 from ilios.edge.context import EDGE, TENANT, Edge, Limits
 from ilios.edge.errors import RETRY_AFTER, HttpProblem
 from ilios.edge.multipart import CHUNK_BYTES, FormPart, FormReader, ReadDeadline, media_type
@@ -92,7 +93,8 @@ SINGLE_FILE = UploadRules(
 BATCH_FILES = UploadRules(
     frozenset({"file", "files", "files[]"}),
     MAX_BATCH_DOCUMENTS,
-    'Send multipart/form-data with each document in a part named "files". '
+    'Send multipart/form-data with each document in a part named "files", '
+    "or a ZIP archive of them. "
     "With curl: -F files=@one.pdf -F files=@two.pdf; without the @ it sends the names instead.",
 )
 
@@ -243,13 +245,29 @@ class UploadReader:
             raise self._rules.no_file()  # a field: only what is not text may be a nameless file
         name = clean_name(part.file_name or "")
         file = await self._store(reader.read_chunk, name, claimed)
-        if file.blob.size:
+        unknown = file.detected is None and not self._rules.single
+        if unknown and await archives.is_archive(self._blobs, file.blob.key):
+            await self._unpack(file.blob)
+        elif file.blob.size:
             self._form.files.append(file)
         elif part.file_name:
             raise self._rules.empty(name)
         else:
             # A form whose file was not chosen has an empty file without a name.
             await self._blobs.delete(file.blob.key)
+
+    async def _unpack(self, blob: Blob) -> None:
+        """Store the files of an archive in its place."""
+        key = self._make_key(archives.ARCHIVE_NUMBER)
+        self.written_keys.add(key)
+        async with archives.open_archive(self._request.app, self._blobs, blob, key) as archive:
+            if (count := len(self._form.files) + len(archive.entries)) > self._rules.max_files:
+                raise self._rules.too_many(count)
+            for entry in archive.entries:
+                file = await self._store(archive.open(entry), entry.name, None)
+                if not file.blob.size:
+                    raise self._rules.empty(entry.name)
+                self._form.files.append(file)
 
     async def _store(
         self, read_chunk: Callable[[], Awaitable[bytes]], name: str, claimed: str | None

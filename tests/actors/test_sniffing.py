@@ -86,8 +86,11 @@ def test_a_truncated_document_is_sniffed_without_an_error(cut: int) -> None:
     ("data", "phrase"),
     [
         (b"", "an empty file"),
-        (zipped("notes.txt"), "a ZIP archive"),
         (zipped("xl/workbook.bin", "[Content_Types].xml"), "an Excel workbook (.xlsb)"),
+        (
+            zipped("notes.txt"),
+            "a ZIP archive, which is unpacked only where it is submitted to /v1/batch/submit",
+        ),
         (zipped("mimetype", "content.xml"), "an OpenDocument file"),
         (ole("WordDocument"), "an old Word document (.doc)"),
         (ole("PowerPoint Document"), "an old PowerPoint presentation (.ppt)"),

@@ -7,8 +7,11 @@ from itertools import groupby
 import msgspec
 from msgspec import Struct
 
-_ESCAPED = re.compile(r"([\\`*_]|~~|<(?=[A-Za-z/!?])|\[(?=\^|[^\]\n]*\]\())")
-"""What would begin a code span, an emphasis, HTML, or a link. Not ``|``, which tables escape."""
+_ESCAPED = re.compile(
+    r"([\\`*_]|~~|<(?=[A-Za-z/!?])|&(?=#?[A-Za-z0-9]{1,32};)|\[(?=\^|[^\]\n]*\]\())"
+)
+"""What would begin a code span, an emphasis, HTML, the name of a character, or a link. Not ``|``,
+which tables escape."""
 
 _INSIDE_WORD = re.compile(r"(?<=\w)\\_(?=\w)")
 _LINE_START = re.compile(r"^(\s*)(?:([#>+=-])|(\d{1,9})([.)]))(?=\s|$)", re.MULTILINE)

@@ -2,6 +2,7 @@
 
 import io
 import re
+import tracemalloc
 import zipfile
 from collections.abc import AsyncGenerator
 from typing import Any
@@ -217,14 +218,32 @@ async def test_a_lost_result_does_not_keep_a_batch_from_being_rendered(world: Wo
     assert line["content"] == TEXT
 
 
+@pytest.mark.parametrize("form", RENDERED)
+async def test_memory_use_does_not_grow_with_the_document(world: World, form: str) -> None:
+    client = await world.serve()
+    page = "\n\n".join(["word " * 300] * 10)
+    await world.add_completed(PAGE_SEPARATOR.join([page] * 250).encode())  # 4 MB
+    size = 0
+    tracemalloc.start()
+    try:
+        async with client.get(DOCUMENT, params={"format": form}) as answer:
+            async for piece in answer.content.iter_any():
+                size += len(piece)
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert size > 3_700_000
+    assert peak < size / 2
+
+
 async def test_a_long_document_is_rendered_page_by_page(world: World) -> None:
     client = await world.serve()
-    page = "word *and* word\n\n" * 100
-    count = 4 * MAX_BUFFERED_BYTES // len(page)
+    page = "word *and* word\n\n" * 4 + "words " * 300
+    count = 2 * MAX_BUFFERED_BYTES // len(page)
     await world.add_completed(PAGE_SEPARATOR.join([page] * count).encode())
     async with client.get(DOCUMENT, params={"format": "html"}) as answer:
         assert "Content-Length" not in answer.headers
         html = await answer.text()
     assert html.count("<section ") == html.count("</section>") == count
-    assert html.count("<p>word <em>and</em> word</p>") == 100 * count
+    assert html.count("<p>word <em>and</em> word</p>") == 4 * count
     assert html.endswith("</body>\n</html>\n")

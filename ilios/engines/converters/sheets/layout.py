@@ -7,6 +7,7 @@
 - Empty columns at the sides of a table are left out, several between others become one.
 """
 
+import re
 from bisect import bisect_left
 from collections.abc import Callable, Iterator
 
@@ -31,6 +32,7 @@ PROGRESS_ROWS = 5_000
 SHARE = 2
 """A sheet may take this part of the bytes that are left, so that those behind it have some."""
 
+_PLURAL = re.compile(r"s(?= |$)")
 _GAP = -1
 """The place of empty columns."""
 
@@ -111,9 +113,8 @@ class SheetWriter:
             return ""
         if len(columns) > MAX_TABLE_COLUMNS:
             beyond = columns[MAX_TABLE_COLUMNS:]
-            sheet.left_out[f"columns from {column_name(max(beyond[0], beyond[1]))} on"] += sum(
-                column != _GAP for column in beyond
-            )
+            beyond = [column for column in beyond if column != _GAP]
+            sheet.left_out[f"columns from {column_name(beyond[0])} on"] += len(beyond)
             columns = columns[:MAX_TABLE_COLUMNS]
         lines: list[str] = []
         for place, row in enumerate(block):
@@ -158,8 +159,9 @@ def sheet_page(
 def _warnings(sheet: Sheet) -> tuple[PageWarning, ...]:
     """Return the warnings about a sheet."""
     found = []
-    if sheet.left_out:
-        detail = ", ".join(f"{count} {what}" for what, count in sheet.left_out.items() if count)
+    counted = [_counted(count, what) for what, count in sheet.left_out.items() if count]
+    if counted or sheet.also_left_out:
+        detail = ", ".join([*counted, *sheet.also_left_out])
         found.append(page_warning("content_left_out", detail))
     if sheet.unreadable:
         found.append(page_warning("part_unreadable", ", ".join(sheet.unreadable)))
@@ -169,6 +171,10 @@ def _warnings(sheet: Sheet) -> tuple[PageWarning, ...]:
         detail = f"{named} and {more} more" if more else named
         found.append(page_warning("formulas_without_result", detail))
     return tuple(found)
+
+
+def _counted(count: int, what: str) -> str:
+    return f"{count:,} {what if count != 1 else _PLURAL.sub('', what, 1)}"
 
 
 def heading_text(sheet: Sheet) -> str:

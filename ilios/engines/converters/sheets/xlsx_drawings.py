@@ -79,7 +79,7 @@ class DrawingReader:
             sheet.unreadable.append("a chart")
             return ""
         if chart.left_out:
-            sheet.left_out[f"other: {chart.left_out}"] += 1
+            sheet.also_left_out.append(chart.left_out)
         return chart.markdown
 
     def _picture(

@@ -1,0 +1,1 @@
+"""Mail to Markdown: a page of headers and text, and the pages of each attachment after it."""

@@ -1,0 +1,1 @@
+"""OpenDocument texts and presentations to Markdown (ISO/IEC 26300)."""
