@@ -15,6 +15,7 @@ from ilios.engines.converters.docx.blocks import (
     Paragraph,
     texts,
 )
+from ilios.engines.converters.docx.fields import checkbox
 from ilios.engines.converters.docx.inlines import Box, Inlines, Piece
 from ilios.engines.converters.docx.notes import Notes
 from ilios.engines.converters.docx.numbering import Label
@@ -183,12 +184,13 @@ class Story:
             shown = [_in_heading(run) for run in runs if not _is_anchor(run)]
             return None if empty else Heading(level, _labelled(label, shown), tuple(bookmarks))
         if empty and not (label and label.text):
-            return None
+            return Code("") if style.code and label is None else None
         if style.contents:
             return Item(_labelled(label, runs), style.contents - 1, list_id="contents")
         if label is not None and (label.bullet or _LIST_LABEL.fullmatch(label.text)):
             indent = _indent(settings, label.indent)
-            return Item(tuple(runs), label.level, label.text, label.list_id, indent)
+            shown = [*_box(label), *runs]
+            return Item(tuple(shown), label.level, label.text, label.list_id, indent)
         if label is None and self._is_code(runs, style):
             return Code(texts(tuple(runs)), _indent(settings, style.indent) or 0)
         return Paragraph(_labelled(label, runs), style.quote)
@@ -214,6 +216,13 @@ def unwrapped(parent: Element) -> Iterator[Element]:
             stack.append(iter(child))
         else:
             yield child
+
+
+def _box(label: Label) -> list[Run]:
+    """Return the box to tick that an item has for a bullet."""
+    if label.ticked is None:
+        return []
+    return [Run(f"{checkbox(ticked=label.ticked)} ", markup=True)]
 
 
 def _indent(settings: Element, inherited: int | None) -> int | None:

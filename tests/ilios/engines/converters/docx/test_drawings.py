@@ -176,14 +176,19 @@ def test_a_diagram_is_a_list_of_its_texts(tmp_path: Path) -> None:
 
 
 def test_embedded_and_inserted_files_are_named(tmp_path: Path) -> None:
-    sheet = '<w:r><w:object><v:shape/><o:OLEObject ProgID="Excel.Sheet.12" r:id="rId1"/></w:object>'
+    ole = '<o:OLEObject ProgID="Excel.Sheet.12" r:id="rId1"/>'
+    sheet = f'<w:r><w:object><v:imagedata r:id="p"/>{ole}</w:object>'
     page = converted(
         tmp_path,
         docx(
             p("See ", f"{sheet}</w:r>", "."),
             '<w:altChunk r:id="rId2"/>',
-            parts={"word/embeddings/book.xlsx": b"PK", "word/part.docx": b"PK"},
-            related={"rId1": ("package", "embeddings/book.xlsx"), "rId2": ("aFChunk", "part.docx")},
+            parts={"word/embeddings/book.xlsx": b"PK", "word/p.emf": b"", "word/part.docx": b"PK"},
+            related={
+                "rId1": ("package", "embeddings/book.xlsx"),
+                "rId2": ("aFChunk", "part.docx"),
+                "p": ("image", "p.emf"),
+            },
         ),
     ).result
     assert page.markdown == "See ."
