@@ -239,11 +239,12 @@ class Inlines:
         if shape.hidden or not self._fields.is_visible:
             return
         self._fields.mark_shown()
+        preview = local_name(element) == "object"
         for shown in drawings.contents(element):
             if shown.kind == "picture":
                 related = self._source.target(self._part, shown.relation)
                 part = related.target if related and not related.external else None
-                if text := self._source.pictures.place(part, shown.text):
+                if text := self._source.pictures.place(part, shown.text, preview=preview):
                     self._pieces.append(Run(text, markup=True, link=link))
             else:
                 self._pieces.append(Box(shown))

@@ -205,7 +205,12 @@ def _trimmed(runs: Sequence[Run]) -> list[Run]:
 
 
 def _fence(blocks: Sequence[Code]) -> str:
-    least = min(block.indent for block in blocks)
+    """Return code in a fence, without blank lines at either end of it."""
+    full = [place for place, block in enumerate(blocks) if block.text.strip()]
+    if not full:
+        return ""
+    blocks = blocks[full[0] : full[-1] + 1]
+    least = min(block.indent for block in blocks if block.text.strip())
     lines: list[str] = []
     for block in blocks:
         further = min(max(block.indent - least, 0) // TWIPS_PER_CHARACTER, MAX_INDENT)
