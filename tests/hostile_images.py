@@ -136,6 +136,17 @@ def large_but_valid(dice: random.Random) -> bytes:
     return png_of(side, side, packed)
 
 
+def large_in_colour(dice: random.Random) -> bytes:
+    """As large, of three or four bytes a pixel, which may end early or be filtered in no way."""
+    side, colour = 9_900, dice.choice([2, 4, 6])
+    row = bytes([dice.choice([0, 1, 2, 3, 4, 9])]) + bytes({2: 3, 4: 2, 6: 4}[colour] * side)
+    rows = zlib.compressobj(1)
+    packed = b"".join(rows.compress(row) for _ in range(side)) + rows.flush()
+    cut = dice.choice([len(packed), len(packed) // 2])
+    more = [(dice.choice([b"tRNS", b"eXIf", b"zTXt"]), dice.randbytes(dice.choice([0, 6, 300])))]
+    return png_of(side, side, packed[:cut], *more, colour=colour)
+
+
 def noise(dice: random.Random) -> bytes:
     """Noise in which text recognition finds very many lines without meaning."""
     side = dice.choice([400, 2_000])
@@ -191,6 +202,7 @@ KINDS = {
     "image: BMP of any size": bmp_of_any_size,
     "image: GIF of any size": gif_of_any_size,
     "image: large and lawful": large_but_valid,
+    "image: large in colour": large_in_colour,
     "image: noise": noise,
     "image: long and thin": long_and_thin,
 }

@@ -131,13 +131,14 @@ def sheets(dice: random.Random) -> bytes:
 
 
 def structure_cycle(dice: random.Random) -> bytes:
-    """A structure tree that contains itself."""
+    """A structure tree that contains itself, and so does the tree of its marked content."""
     number = dice.choice([b"0", b"-1", b"2147483647"])
     bodies = {
         6: b"<< /Type /StructTreeRoot /K 7 0 R /ParentTree 9 0 R >>",
         7: b"<< /Type /StructElem /S /P /P 6 0 R /K [8 0 R 7 0 R 0] /Pg 3 0 R >>",
         8: b"<< /Type /StructElem /S /P /P 7 0 R /K [7 0 R 8 0 R 0] /Pg 3 0 R >>",
-        9: b"<< /Nums [0 [7 0 R 8 0 R]] /Kids [9 0 R] >>",
+        9: b"<< %s /Kids [9 0 R 10 0 R] >>" % dice.choice([b"/Nums [0 [7 0 R 8 0 R]]", b""]),
+        10: b"<< /Limits [0 9] /Kids [10 0 R 9 0 R] >>",
     }
     content = b"/P << /MCID %s >> BDC " % number + PAGE_TEXT + b"EMC"
     return _with_catalogue(

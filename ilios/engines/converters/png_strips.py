@@ -21,20 +21,24 @@ _HEAD = struct.Struct(">IIBBBBB")
 
 
 class _Unusual(ValueError):
-    """The file is damaged, or of a kind that is decoded as a whole."""
+    """The file is of a kind that is decoded as a whole."""
 
 
 def load_reduced(path: str, factor: int) -> Image.Image | None:
     """Return a PNG made smaller by a whole factor, as RGB or RGBA.
 
-    Return nothing if it is damaged, interlaced, has one channel, more than eight bits in each, or
-    several frames. The copy has the orientation of the file.
+    Return nothing if it is interlaced, has one channel, more than eight bits in each, or several
+    frames. The copy has the orientation of the file.
+
+    :raises OSError: it is damaged.
     """
     try:
         with open(path, "rb") as file:
             return _load(file, factor)
-    except (_Unusual, zlib.error, SyntaxError, OSError):
+    except _Unusual:
         return None
+    except (zlib.error, SyntaxError) as error:
+        raise OSError("the rows cannot be decoded") from error
 
 
 def _load(file: BinaryIO, factor: int) -> Image.Image:
@@ -136,7 +140,7 @@ class _Pixels:
             piece = self._packed.decompress(given, size - len(rows))
             self._waiting = self._packed.unconsumed_tail
             if not piece and not given:
-                raise _Unusual
+                raise OSError("the rows end early")
             rows += piece
         return bytes(rows)
 
