@@ -103,7 +103,7 @@ def _scaled(value: float, power: int) -> Decimal:
 
 def _is_near_half(size: float, decimals: int) -> bool:
     """Whether the binary form of a number may be rounded otherwise than its decimal one."""
-    scaled = size * 10**decimals
+    scaled = size * float(10**decimals)
     return scaled >= _SAFE or abs(scaled % 1 - 0.5) < _NEAR
 
 
