@@ -156,7 +156,8 @@ class Writer:
                 mark = "-" if not block.label else block.label
                 yield f"{mark} {self._line(block.runs)}".rstrip()
             case Code():
-                yield from (f"`{line.strip()}`" for line in block.text.split("\n") if line.strip())
+                lines = (line.rstrip() for line in block.text.split("\n"))
+                yield from (f"``{line}``" if "`" in line else f"`{line}`" for line in lines if line)
             case Display():
                 yield markdown.one_line(block.markdown.replace("$$", "$"))
             case Table():
