@@ -89,13 +89,11 @@ def render(runs: Iterable[Run]) -> str:
 def _join(runs: Iterable[Run]) -> list[Run]:
     """Join neighbours of one style, which programs split at will; blanks take that before them."""
     joined: list[Run] = []
-    for run in runs:
-        if not run.text:
-            continue
-        if joined and (run.style == joined[-1].style):
-            joined[-1] = msgspec.structs.replace(joined[-1], text=joined[-1].text + run.text)
-        else:
-            joined.append(run)
+    # Not one after another: a hostile paragraph has a million runs of one style.
+    for _, group in groupby((run for run in runs if run.text), key=lambda run: run.style):
+        first, *others = group
+        text = "".join([first.text, *(run.text for run in others)])
+        joined.append(msgspec.structs.replace(first, text=text) if others else first)
     return joined
 
 
