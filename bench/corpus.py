@@ -9,9 +9,8 @@ import tempfile
 import time
 from collections import Counter, defaultdict
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from pathlib import Path
-from typing import Any
 
 import msgspec
 
@@ -134,7 +133,7 @@ async def measure_bombs(
         file.write_text(CANARY_WORD)
         canary_ = Canary(f"http://127.0.0.1:{port}/x", str(file))
         made = _distinct(each for each in hostile(documents, seed, canary_) if only in each.kind)
-        async with server.run_service(stub=False, **_limits(budget)) as running:
+        async with _limited_service(budget) as running:
             neighbours = Neighbours(running.url)
             own = running.own_processes()
             await _warm(running.url, at_once)
@@ -178,15 +177,16 @@ async def measure_bombs(
     print(f"reference loop {server.reference_loop_ms():.0f} ms")
 
 
-def _limits(budget: float) -> dict[str, Any]:
-    """Return the settings that end a document after about so many seconds."""
+def _limited_service(budget: float) -> AbstractAsyncContextManager[server.MeasuredService]:
+    """Run a service that gives a document up after about so many seconds, if that is not 0."""
     if not budget:
-        return {}
-    return {
-        "ILIOS_ENGINE_TIMEOUT": str(budget),
-        "ILIOS_PAGE_TIMEOUT": str(budget / 3),
-        "ILIOS_PAGE_BUDGET": str(budget / MAX_PAGES),
-    }
+        return server.run_service(stub=False)
+    return server.run_service(
+        stub=False,
+        ILIOS_ENGINE_TIMEOUT=str(budget),
+        ILIOS_PAGE_TIMEOUT=str(budget / 3),
+        ILIOS_PAGE_BUDGET=str(budget / MAX_PAGES),
+    )
 
 
 def _distinct(made: Iterable[Hostile]) -> Iterator[Hostile]:

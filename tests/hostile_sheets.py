@@ -2,6 +2,7 @@
 
 import random
 from collections.abc import Callable, Mapping
+from typing import Any
 
 from tests import documents, spreadsheets
 from tests.documents import OFFICE_RELATIONSHIPS, zip_of
@@ -21,7 +22,7 @@ ENTITIES = (
 Maker = Callable[[random.Random], bytes]
 
 
-def book(rows: str, before: str = "", behind: str = "", **more: object) -> bytes:
+def book(rows: str, before: str = "", behind: str = "", **more: Any) -> bytes:
     """Return a workbook of one sheet."""
     return spreadsheets.xlsx({"One": Worksheet(rows, before, behind)}, **more)
 

@@ -11,7 +11,7 @@ from actors.content_types import CSV, ODS, XLSX
 from actors.engines import Conversion, EngineCrashed, SourceFile, Unconvertible
 from ilios.engines.local.engine import LocalEngine
 from ilios.engines.local.limits import MIB, EngineLimits
-from tests import hostile_sheets
+from tests import hostile_sheets, spreadsheets
 from tests.hostile_sheets import Maker
 
 KINDS: Mapping[str, Mapping[str, Maker]] = {
@@ -84,7 +84,7 @@ async def test_50_hostile_spreadsheets_of_each_format_end_with_a_reason(
 async def test_many_small_sheets_of_an_ods_are_plausible_pages(tmp_path: Path) -> None:
     file = tmp_path / "document"
     table = '<table:table table:name="a"/>'
-    file.write_bytes(hostile_sheets.spreadsheets.ods(table * 3_000))
+    file.write_bytes(spreadsheets.ods(table * 3_000))
     assert file.stat().st_size < 3_000
     async with LocalEngine(LIMITS, tmp_path / "staging") as engine:
         found = await engine.convert(SourceFile(file, ODS))

@@ -1,10 +1,13 @@
 """OpenDocument spreadsheets: what stands on their sheets, and what is left out."""
 
+import base64
 from pathlib import Path
 
 import pytest
 
+from actors.content_types import ODS
 from actors.engines import Unconvertible
+from actors.sniffing import sniff
 from ilios.engines.converters.sheets import ods
 from ilios.engines.local.limits import EngineLimits
 from ilios.engines.pages import ConvertedPage, Pages, Reading
@@ -173,6 +176,22 @@ def test_selected_sheets_are_converted(tmp_path: Path) -> None:
     pages = converted(data, tmp_path, Reading(ranges=(PageRange(2, 2),))).pages
     assert [(one.result.index, one.result.markdown) for one in pages] == [(1, "# B\n\nB")]
     assert ods.count_pages(tmp_path / "book.ods") == 3
+
+
+def test_a_spreadsheet_may_be_one_text(tmp_path: Path) -> None:
+    image = base64.b64encode(PIXEL).decode()
+    shapes = "<table:shapes><draw:frame><draw:image><office:binary-data>"
+    shapes += f"{image}</office:binary-data></draw:image></draw:frame><draw:frame><draw:object>"
+    shapes += f"{table(row(ods_cell('of a chart')))}</draw:object></draw:frame></table:shapes>"
+    flat = f'<?xml version="1.0"?>\n<office:document {ODF_NAMESPACES} office:mimetype='
+    flat += f'"{ODS}"><office:body><office:spreadsheet>{table(shapes + row(ods_cell("a")))}'
+    flat += "</office:spreadsheet></office:body></office:document>"
+    data = flat.encode()
+    assert sniff(data, data) == ODS
+    (page,) = converted(data, tmp_path).pages
+    (picture,) = page.result.images
+    assert page.result.markdown == f"# One\n\na\n\n![]({picture.id})"
+    assert "1 embedded object" in warned(page)["content_left_out"]
 
 
 def test_a_truncated_file_gives_its_first_rows_and_a_warning(tmp_path: Path) -> None:

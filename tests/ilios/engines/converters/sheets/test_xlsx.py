@@ -139,7 +139,7 @@ def test_the_text_of_merged_cells_is_seen_where_its_first_column_is_hidden(tmp_p
         before='<cols><col min="1" max="1" hidden="1"/></cols>',
         behind='<mergeCells><mergeCell ref="A1:C1"/></mergeCells>',
     )
-    assert "| Title | Title |\n| --- | --- |\n| b | c |" in page.result.markdown
+    assert "| Title |  |\n| --- | --- |\n| b | c |" in page.result.markdown
     assert "1 hidden column" in warned(page)["content_left_out"]
 
 
@@ -174,6 +174,15 @@ def test_empty_rows_divide_tables_and_empty_sides_are_left_out(tmp_path: Path) -
         "1\\. A title\n\n| h | i |\n| --- | --- |\n| j |  |\n\n"
         "| x |  | y |\n| --- | --- | --- |\n| z |  |  |"
     )
+
+
+def test_titles_above_a_table_are_paragraphs(tmp_path: Path) -> None:
+    rows = text_row(1, "Sales") + text_row(2, "in 2024") + text_row(3, "a", "b", "c")
+    rows += text_row(4, "1", "2", "3")
+    behind = '<mergeCells><mergeCell ref="A1:C1"/><mergeCell ref="A2:C2"/></mergeCells>'
+    table = "| a | b | c |\n| --- | --- | --- |\n| 1 | 2 | 3 |"
+    for merged in ("", behind):
+        assert text_of(tmp_path, rows, behind=merged) == f"Sales\n\nin 2024\n\n{table}"
 
 
 def test_links_are_kept_and_scripts_are_not(tmp_path: Path) -> None:

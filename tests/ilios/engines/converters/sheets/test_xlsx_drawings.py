@@ -111,3 +111,31 @@ def test_diagrams_and_pictures_that_browsers_do_not_show_are_counted(tmp_path: P
     page = drawn(tmp_path, diagram, PICTURE.replace('r:embed="image"', 'r:link="image"'))
     assert "![A (logo)]()" in page.result.markdown
     assert "1 picture, 1 diagram" in page.result.warnings[0].message
+
+
+def test_a_chart_without_copies_is_filled_from_the_cells_of_its_sheet_and_others(
+    tmp_path: Path,
+) -> None:
+    def referring(name: str, kind: str, cells: str) -> str:
+        return f"<c:{name}><c:{kind}Ref><c:f>{cells}</c:f></c:{kind}Ref></c:{name}>"
+
+    series = referring("tx", "str", "One!$B$1") + referring("cat", "str", "One!$A$2:$A$3")
+    series += referring("val", "num", "'Ann''s data'!$C$1:$C$2")
+    chart = f'<c:chartSpace xmlns:c="{CHART}"><c:chart><c:plotArea><c:pieChart><c:ser>{series}'
+    chart += "</c:ser></c:pieChart></c:plotArea></c:chart></c:chartSpace>"
+    cells = text_row(1, "", "Share") + text_row(2, "a|b") + text_row(3, "South")
+    first = Worksheet(cells, behind='<drawing r:id="d"/>')
+    first.relations = {"d": ("drawing", "../drawings/d.xml")}
+    values = '<row r="1"><c r="C1" s="1"><v>0.25</v></c></row><row><c r="C2"><v>7</v></c></row>'
+    related = {"chart": ("chart", "../charts/c.xml")}
+    parts: dict[str, str | bytes] = {
+        "xl/drawings/d.xml": drawing(FRAME),
+        "xl/drawings/_rels/d.xml.rels": spreadsheets.relations(related),
+        "xl/charts/c.xml": chart,
+    }
+    file = tmp_path / "book.xlsx"
+    sheets = {"One": first, "Ann's data": Worksheet(values)}
+    file.write_bytes(spreadsheets.xlsx(sheets, parts=parts, codes=["0%"]))
+    page, _ = xlsx.convert(file, EngineLimits(), ignore).pages
+    table = page.result.markdown.split("\n\n")[-1]
+    assert table == "|  | Share |\n| --- | --- |\n| a\\|b | 25% |\n| South | 7 |"

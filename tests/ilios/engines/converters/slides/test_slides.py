@@ -220,6 +220,12 @@ def test_words_that_are_lost_are_counted_and_named(
     assert "plain" in page.result.warnings[0].message
 
 
+def test_a_presentation_without_slides_is_refused(converted: Converted) -> None:
+    with pytest.raises(Unconvertible) as refused:
+        converted(data=presentation())
+    assert refused.value.code == "corrupt"
+
+
 def test_selected_slides_and_portions_are_converted(tmp_path: Path) -> None:
     path = tmp_path / "show.pptx"
     path.write_bytes(presentation(*PLAIN))
