@@ -73,6 +73,8 @@ class LogIndex:
         document = (event.tenant, event.document_id)
         self.documents[document] = sequence
         if isinstance(event, DocumentSubmitted):
+            if document in self.rejected - self.submitted:
+                self.ends.pop(document, None)  # the end of the rejected one
             self.submitted.add(document)
         elif isinstance(event, DocumentRejected):
             self.rejected.add(document)
