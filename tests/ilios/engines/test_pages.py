@@ -53,7 +53,7 @@ async def test_only_selected_pages_of_a_pdf_are_converted(
     assert (seen[0], seen[-1]) == ((0, 5), (5, 5))
 
 
-def test_pages_that_are_not_selected_are_not_read(
+def test_pages_of_a_long_document_that_are_not_selected_are_not_read(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     path = tmp_path / "document"
@@ -74,6 +74,7 @@ def test_pages_that_are_not_selected_are_not_read(
     monkeypatch.setattr(reading.DocumentReader, "read", read_page)
     monkeypatch.setattr(pdf_convert, "parse_batches", parse_batches)
     monkeypatch.setattr(parser, "BATCH_PAGES", 2)
+    monkeypatch.setattr(pdf_convert, "BATCH_PAGES", 2)
     pages = pdf_convert.convert(
         path, ONE, lambda *_: None, Reading((PageRange(4, 6), PageRange(18, 99)))
     )
