@@ -13,7 +13,8 @@ from ilios.engines.local.answer_checks import AnswerChecker, ImplausibleAnswer
 from ilios.engines.local.engine import LocalEngine
 from ilios.engines.local.limits import EngineLimits
 from ilios.engines.local.protocol import Converted, ToMarkdown, Wear
-from ilios.engines.pages import BATCH_PAGES, (
+from ilios.engines.pages import (
+    BATCH_PAGES,
     Pages,
     Portion,
     Reading,
