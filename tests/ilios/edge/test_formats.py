@@ -175,6 +175,16 @@ async def test_a_conversion_answers_in_each_format(world: World) -> None:
         assert (answer.status, (await answer.json())["code"]) == (400, "invalid_chunk_size")
 
 
+async def test_another_size_of_chunks_is_another_request(world: World) -> None:
+    client = await world.serve()
+    world.publisher.on_submission = world.convert
+    headers = {"Idempotency-Key": "a-key"}
+    for size, status in (("33", 200), ("34", 422)):
+        wanted = form_data(format="chunks", chunkSize=size)
+        async with client.post("/v1/convert", data=wanted, headers=headers) as answer:
+            assert answer.status == status
+
+
 def test_a_conversion_has_every_option_of_formats() -> None:
     names = set(FormatOptions.__struct_encode_fields__)
     for fields in (ConvertFields, ConvertByUrl):

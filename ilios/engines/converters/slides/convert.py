@@ -1,6 +1,7 @@
 """PPTX to Markdown: each slide is a page."""
 
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 from actors.engines import Unconvertible
@@ -34,15 +35,8 @@ def convert(
         pages = []
         size = 0
         for done, index in enumerate(indices):
-            pages.append(
-                convert_slide(
-                    deck,
-                    slides[index].part,
-                    index,
-                    reading,
-                    lambda: progress(done, len(indices)),  # noqa: B023
-                )
-            )
+            heartbeat = partial(progress, done, len(indices))
+            pages.append(convert_slide(deck, slides[index], index, reading, heartbeat))
             size += len(pages[-1].result.markdown)
             if size > limits.max_output_bytes:  # now, and not when memory is full
                 raise Unconvertible(

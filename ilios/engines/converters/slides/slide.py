@@ -156,7 +156,7 @@ class _SlideWriter:
             return self._frame(shape)
         if shape.kind == "pic":
             self._note_media(shape)
-            return self._pictures.write(shape.element, shape.box)
+            return self._linked(shape, self._pictures.write(shape.element, shape.box))
         body = shape.element.find(f"{P}txBody")
         if body is None:
             return ""
@@ -168,7 +168,13 @@ class _SlideWriter:
             footer = text.one_line(body, self._links)
             self._footer += [footer] if footer else []
             return ""
-        return text.paragraphs(body, self._links, self._style(shape, body))
+        written = text.paragraphs(body, self._links, self._style(shape, body))
+        return written if "\n" in written or "](" in written else self._linked(shape, written)
+
+    def _linked(self, shape: Shape, written: str) -> str:
+        """Return a picture or a short text with the link of its shape, which has one as a whole."""
+        address = self._links.address(shape.element[0].find(f"{P}cNvPr/{A}hlinkClick"))
+        return f"[{written}]({address})" if address and written else written
 
     def _frame(self, shape: Shape) -> str:
         written = self._frames.write(shape.element, shape.name)
