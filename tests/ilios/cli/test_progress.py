@@ -13,7 +13,6 @@ import pytest
 
 from ilios.cli.progress import Progress
 
-
 END = "~"  # of what is read
 
 
