@@ -75,7 +75,6 @@ def test_pages_of_a_long_document_that_are_not_selected_are_not_read(
 
     monkeypatch.setattr(reading.DocumentReader, "read", read_page)
     monkeypatch.setattr(pdf_convert, "parse_batches", parse_batches)
-    monkeypatch.setattr(parser, "BATCH_PAGES", 2)
     pages = pdf_convert.convert(
         path, ONE, lambda *_: None, Reading((PageRange(4, 6), PageRange(18, 20)))
     )
