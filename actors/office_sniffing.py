@@ -6,7 +6,7 @@ Their main part may have any name, so that names alone do not show what a packag
 import struct
 import zlib
 
-from actors.content_types import DOCX, PPTX
+from actors.content_types import DOCX, PPTX, XLSX
 
 MAX_TYPES_BYTES = 1024 * 1024
 """Bytes looked at of the list of content types; one of a document has some thousand."""
@@ -17,6 +17,10 @@ _MAIN_TYPES = (
     (b"wordprocessingml.template.main+xml", DOCX),
     (b"ms-word.document.macroEnabled.main+xml", DOCX),
     (b"ms-word.template.macroEnabledTemplate.main+xml", DOCX),
+    (b"spreadsheetml.sheet.main+xml", XLSX),
+    (b"spreadsheetml.template.main+xml", XLSX),
+    (b"ms-excel.sheet.macroEnabled.main+xml", XLSX),
+    (b"ms-excel.template.macroEnabled.main+xml", XLSX),
     (b"presentationml.presentation.main+xml", PPTX),
     (b"presentationml.slideshow.main+xml", PPTX),
     (b"presentationml.template.main+xml", PPTX),

@@ -17,6 +17,7 @@ from bench import (
     connections,
     convert,
     corpus,
+    formats,
     full_volume,
     history,
     hostile,
@@ -53,6 +54,7 @@ MEASURES: dict[str, Callable[..., Coroutine[Any, Any, None]]] = {
     "starvation": starvation.measure,
     "long": long_documents.measure,
     "bombs": corpus.measure_bombs,
+    "formats": formats.measure,
     "word": word.measure,
 }
 

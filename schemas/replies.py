@@ -349,7 +349,7 @@ class DocumentChunk(Struct, frozen=True, kw_only=True, rename="camel"):
     file_name: str | UnsetType = UNSET
     index: int
     page: int
-    pages: tuple[int, int]
+    pages: Annotated[tuple[int, ...], Meta(min_length=2, max_length=2)]
     headings: tuple[str, ...]
     text: str
     start: int

@@ -32,6 +32,20 @@ structlog.configure(
 )
 
 
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Let every worker begin with the files that have slow tests: the last would run alone.
+
+    Each worker is given as many of the tests, in their order, and takes over what others have left.
+    """
+    slow = {item.path for item in items if item.get_closest_marker("slow")}
+    start = 0
+    for left in range(getattr(config, "workerinput", {"workercount": 1})["workercount"], 0, -1):
+        end = start + (len(items) - start) // left
+        items[start:end] = sorted(items[start:end], key=lambda item: item.path not in slow)
+        start = end
+
+
 @pytest.fixture(autouse=True, scope="session")
 def closing_transports_end_with_their_loop() -> Iterator[None]:
     """Abort what still closes at the end of a loop: its peer reads no more, as after a kill.

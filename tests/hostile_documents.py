@@ -13,6 +13,7 @@ from tests import (
     hostile_offices,
     hostile_pages,
     hostile_pdfs,
+    hostile_slides,
     hostile_words,
     hostile_xml,
 )
@@ -145,7 +146,8 @@ def makers(canary: Canary) -> dict[str, Callable[[random.Random], tuple[str, byt
     )
     for kind, image in {**hostile_images.KINDS, **hostile_boxes.KINDS}.items():
         found[kind] = lambda dice, make=image: ("hostile.png", make(dice))  # type: ignore[misc]
-    offices = {**hostile_offices.KINDS, **hostile_xml.KINDS, **hostile_words.KINDS}
+    offices = hostile_offices.KINDS | hostile_xml.KINDS
+    offices |= hostile_slides.KINDS | hostile_words.KINDS
     for kind, office in offices.items():
         found[kind] = lambda dice, make=office: (  # type: ignore[misc]
             "hostile.docx",

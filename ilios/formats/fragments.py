@@ -13,7 +13,7 @@ from itertools import islice
 from ilios.formats import blocks
 from ilios.formats.blocks import Block, Kind
 from ilios.formats.declaration import Page
-from ilios.formats.parsing import PageParser, html_table
+from ilios.formats.parsing import PageParser, html_table, without_indentation
 
 PIECE = 16 * 1024
 """Characters of a piece: it ends at the next block that is in no list."""
@@ -29,7 +29,8 @@ _MARKUP = re.compile(r"[\\`*\[\]<]|(?<!\w)_|_(?!\w)|&[#\w]+;|~~|\$.*\$", re.DOTA
 
 def fragments(page: Page) -> Iterator[str]:
     """Yield the HTML of a page, which together is whole and sanitised."""
-    text, parser = page.markdown, PageParser(page.number)
+    text = without_indentation(page.markdown)
+    parser = PageParser(page.number, has_anchors="](#" in text)
     for label, url in islice(blocks.definitions(text), MAX_DEFINITIONS):
         parser.define(label, url)
     pending: list[Block] = []

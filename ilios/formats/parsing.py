@@ -24,7 +24,9 @@ _TABLE_TAGS = ("table", "caption", "thead", "tbody", "tfoot", "tr", "td", "th")
 _TEXT_TAGS = ("p", "ul", "ol", "li", "blockquote", "pre", "code", "a", "img", "hr", "span")
 _HEADING_TAGS = ("h1", "h2", "h3", "h4", "h5", "h6")
 
-_INLINE_TAG = re.compile(rf"</?(?:{'|'.join(_INLINE_TAGS)})(?=[\s/>])[^<>]*>", re.IGNORECASE)
+_INLINE_TAG = re.compile(
+    rf"</?(?:{'|'.join(_INLINE_TAGS)})(?=[\s/>])[^<>]*>|<a id=\"[\w.-]+\">|</a>", re.IGNORECASE
+)
 _TABLE_TAG = re.compile(
     rf"<(?!/?(?:{'|'.join((*_INLINE_TAGS, *_TABLE_TAGS, *_TEXT_TAGS))})(?=[\s/>])[^<>]*>|!--)",
     re.IGNORECASE,
@@ -32,7 +34,12 @@ _TABLE_TAG = re.compile(
 _OWN_IMAGE = re.compile(r"/api/documents/[a-z0-9]{20,30}/images/[0-9a-f]{32}\.[a-z]{3,4}")
 _WEB_ADDRESS = re.compile(r"https?://", re.IGNORECASE)
 _NOTE = re.compile(r"\[\^([\w.-]{1,64})\](:?)")
-_NOTE_ID = re.compile(r"note-[\w.-]{1,80}")
+_NOTE_TEXT = re.compile(
+    r"^\[\^[\w.-]{1,64}\]:[^\n]*(?:\n(?: {4}[^\n]*|[ \t]*(?=\n)))+", re.MULTILINE
+)
+_INDENTATION = re.compile(r"^ {4}", re.MULTILINE)
+_ANCHOR = re.compile(r"(?!page-)[\w.-]{1,100}")
+_NOT_IN_ANCHOR = re.compile(r"[^\w\- ]")
 
 
 def _filter_attribute(_tag: str, name: str, value: str) -> str | None:
@@ -40,7 +47,7 @@ def _filter_attribute(_tag: str, name: str, value: str) -> str | None:
         case "src":
             return value if _OWN_IMAGE.fullmatch(value) else None
         case "id":
-            return value if _NOTE_ID.fullmatch(value) else None
+            return value if _ANCHOR.fullmatch(value) else None
         case "colspan" | "rowspan" | "start":
             return value if value.isdecimal() and len(value) < 10 else None
         case _:
@@ -50,7 +57,8 @@ def _filter_attribute(_tag: str, name: str, value: str) -> str | None:
 _cleaner = nh3.Cleaner(
     tags={*_INLINE_TAGS, *_TABLE_TAGS, *_TEXT_TAGS, *_HEADING_TAGS},
     attributes={
-        "a": {"href", "title"},
+        "a": {"href", "id", "title"},
+        **{tag: {"id"} for tag in _HEADING_TAGS},
         "img": {"src", "alt"},
         "ol": {"start"},
         "sup": {"id"},
@@ -68,8 +76,10 @@ _cleaner = nh3.Cleaner(
 class PageParser:
     """A parser of pieces of one page, whose notes and link definitions are its own."""
 
-    def __init__(self, number: int) -> None:
+    def __init__(self, number: int, *, has_anchors: bool = False) -> None:
         self._environment: dict[str, Any] = {"page": number, "references": {}}
+        if has_anchors:
+            self._environment["anchors"] = {}
 
     def define(self, label: str, url: str) -> None:
         """Add the address of links that are written with a label."""
@@ -79,11 +89,18 @@ class PageParser:
 
     def text(self, markdown: str) -> str:
         """Return the HTML of text, lists and code."""
-        return _cleaner.clean(_parser.render(markdown, self._environment))
+        return _cleaner.clean(_parser.render(markdown, self._environment)).replace("<p></p>\n", "")
 
     def inline(self, markdown: str) -> str:
         """Return the HTML of a line, or of a cell of a table."""
         return _cleaner.clean(_parser.renderInline(markdown, self._environment))
+
+
+def without_indentation(markdown: str) -> str:
+    """Return a page whose notes of several paragraphs are no code."""
+    if "[^" not in markdown:
+        return markdown
+    return _NOTE_TEXT.sub(lambda note: _INDENTATION.sub("", note[0]), markdown)
 
 
 def html_table(block: str) -> str:
@@ -109,6 +126,18 @@ class _Renderer(RendererHTML):
         if _WEB_ADDRESS.match(source):
             return f'<a href="{escape(source)}">{text or escape(source)}</a>'
         return text
+
+    def heading_open(
+        self, tokens: Sequence[Token], idx: int, options: OptionsDict, env: EnvType
+    ) -> str:
+        """Give a heading the anchor that other renderers derive, where links may lead to it."""
+        tag = tokens[idx].tag
+        if (anchors := env.get("anchors")) is None:
+            return f"<{tag}>"
+        text = self.renderInlineAsText(tokens[idx + 1].children, options, env)
+        anchor = _NOT_IN_ANCHOR.sub("", text.strip().lower()).replace(" ", "-")
+        anchors[anchor] = count = anchors.get(anchor, -1) + 1
+        return f'<{tag} id="{anchor}-{count}">' if count else f'<{tag} id="{anchor}">'
 
     def math(self, tokens: Sequence[Token], idx: int, *_: object) -> str:
         return f'<span class="math">{escape(tokens[idx].content)}</span>'

@@ -75,7 +75,7 @@ async def test_work_that_outlived_its_deadline_while_we_were_stopped_is_not_begu
     monkeypatch.setattr(Delivery, "redirect_acks_to", noticed)
     await publish_events(connection, 1)
     async with running_in_background(worker.run):
-        await asyncio.wait_for(redelivered.wait(), 10)
+        await asyncio.wait_for(redelivered.wait(), 30)
         gate.set()
         await log.wait_for(DocumentFetched)
         await wait_until(lambda: log.all_acked(worker.consumer))
@@ -154,5 +154,5 @@ async def test_stopping_while_idle_is_quick_and_can_be_done_at_any_moment(
         for _ in range(steps):
             await asyncio.sleep(0)
         task.cancel()
-        await asyncio.wait([task], timeout=3)
+        await asyncio.wait([task], timeout=10)
         assert task.done()

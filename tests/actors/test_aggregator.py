@@ -252,7 +252,7 @@ async def test_the_database_is_looked_at_under_any_load(
 
     async with pipeline.aggregator_running():
         loading = asyncio.create_task(load())
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(20):
             await looked.wait()
         loading.cancel()
 

@@ -5,7 +5,7 @@ import zipfile
 
 import pytest
 
-from actors.content_types import DOCX, PPTX
+from actors.content_types import DOCX, PPTX, XLSX
 from actors.sniffing import SNIFF_LENGTH, sniff
 from tests import documents
 
@@ -36,6 +36,8 @@ def sniffed(data: bytes) -> str | None:
         (f"{MACROS}.document.macroEnabled.main+xml", DOCX),
         (f"{MACROS}.template.macroEnabledTemplate.main+xml", DOCX),
         (f"{documents.OFFICE}.presentationml.slideshow.main+xml", PPTX),
+        (f"{documents.OFFICE}.spreadsheetml.template.main+xml", XLSX),
+        ("application/vnd.ms-excel.sheet.macroEnabled.main+xml", XLSX),
         ("application/x-something.main+xml", None),
     ],
 )

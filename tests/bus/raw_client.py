@@ -50,7 +50,7 @@ class RawClient:
         self._writer.write(data + b"PING" + CRLF)
         answer = b""
         while not answer.endswith(b"PONG" + CRLF):
-            line = await asyncio.wait_for(self._reader.readline(), 5)
+            line = await asyncio.wait_for(self._reader.readline(), 30)
             if not line:
                 return answer
             answer += line
@@ -58,4 +58,4 @@ class RawClient:
 
     async def read_until(self, marker: bytes) -> bytes:
         """Read on until ``until`` has come."""
-        return await asyncio.wait_for(self._reader.readuntil(marker), 5)
+        return await asyncio.wait_for(self._reader.readuntil(marker), 30)

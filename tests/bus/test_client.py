@@ -65,7 +65,7 @@ async def _reconnect_after_resets() -> None:
         )
         server.resetting = True
         server.reset()
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(20):
             await failed.wait()
             server.resetting = False
             await reconnected.wait()

@@ -73,7 +73,7 @@ async def test_a_connection_reconnects_and_notifies_its_listeners(
         with pytest.raises(BusUnavailable):
             await connection.check()
         await killable_server.start()
-        await asyncio.wait_for(notified.wait(), 10)
+        await asyncio.wait_for(notified.wait(), 30)
         await connection.check()
         forget()
         notified.clear()
@@ -89,7 +89,7 @@ async def test_an_error_the_server_hangs_up_after_is_survived(connection: Connec
     again = asyncio.Event()
     connection.on_reconnect(again.set)
     await connection.client._process_err("'maximum payload violation'")
-    await asyncio.wait_for(again.wait(), 10)
+    await asyncio.wait_for(again.wait(), 30)
     assert await Publisher(connection).publish(events.submitted()) == 1
 
 
@@ -106,7 +106,7 @@ async def test_a_first_connection_that_swallows_a_cancellation_is_given_up_all_t
 
     monkeypatch.setattr(Client, "connect", forgetful)
     monkeypatch.setattr("bus.connection.CONNECT_TIMEOUT", 0.1)
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(20):
         with pytest.raises(BusUnavailable):
             async with connect("nats://127.0.0.1:1", name="setup"):
                 pass

@@ -19,7 +19,7 @@ from tests import events
 from tests.bus.conftest import KillableServer
 from tests.waiting import wait_until
 
-WITHIN = 10.0
+WITHIN = 30.0
 CONSUMER = Consumer(name="test", description="A test", event_type=DocumentSubmitted, ack_wait=0.5)
 PATIENT = Consumer(name="test", description="A test", event_type=DocumentSubmitted, ack_wait=60.0)
 

@@ -31,7 +31,7 @@ class Puller:
         self.pull = Pull(connection, NORMAL, capacity, self.arrived.set)
 
     async def pop(self) -> Delivery:
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(20):
             while (delivery := self.pull.pop()) is None:
                 self.arrived.clear()
                 await self.arrived.wait()

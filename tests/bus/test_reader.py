@@ -31,7 +31,7 @@ async def publish_events(connection: Connection, first: int, last: int) -> None:
 
 async def read(reading: ReadSession, count: int) -> list[Delivery]:
     taken: list[Delivery] = []
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(20):
         while len(taken) < count:
             taken += await reading.fetch(count - len(taken))
     return taken
@@ -59,7 +59,7 @@ async def test_more_than_fits_in_hand_is_read_in_order_too(connection: Connectio
     await publish_events(connection, 1, 200)
     async with reader(connection).read_after(0, 16) as reading:
         sequences: list[int] = []
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(20):
             while len(sequences) < 200:
                 group = await reading.fetch(16)
                 sequences += [delivery.sequence for delivery in group]
@@ -121,7 +121,7 @@ async def test_a_repeated_delivery_is_out_of_order(
     async with reader(connection).read_after(0, 10) as reading:
         await read(reading, 1)
         with pytest.raises(SequenceGap):
-            async with asyncio.timeout(10):
+            async with asyncio.timeout(20):
                 await reading.fetch(10)
 
 
@@ -147,7 +147,7 @@ async def test_a_lost_connection_is_read_after_at_once_not_after_the_deadline(
             reading._pull.buffer.clear()  # as if they had been on their way
             await killable_server.kill()
             await killable_server.start()
-            async with asyncio.timeout(10):
+            async with asyncio.timeout(20):
                 with pytest.raises(SequenceGap, match="connection"):
                     await reading.fetch(10)
         async with reader(connection).read_after(0, 10) as reading:

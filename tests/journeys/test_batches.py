@@ -169,7 +169,7 @@ async def test_a_batch_is_submitted_and_completed_over_the_bus(tmp_path: Path) -
         publisher = await nats.connect((tmp_path / "nats" / "publisher.url").read_text().strip())
         ends = await publisher.subscribe(f"ilios.batch.completed.default.{batch}")
         subject = f"ilios.batch.submitted.default.{batch}"
-        answer = await publisher.request(subject, msgspec.json.encode(submitted), timeout=5)
+        answer = await publisher.request(subject, msgspec.json.encode(submitted), timeout=30)
         assert msgspec.json.decode(answer.data).get("seq")
         assert (await status(session, service.url, batch))["progress"]["total"] == 2
         end = msgspec.json.decode((await ends.next_msg(timeout=60)).data)

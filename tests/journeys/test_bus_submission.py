@@ -68,7 +68,7 @@ async def _publisher_of(service: RunningService) -> AsyncIterator[Client]:
 async def _publish(client: Client, document_id: str, source: dict[str, Any]) -> None:
     event = {"type": "document.submitted/1", "document_id": document_id, "source": source}
     subject = f"ilios.document.submitted.p05.default.{document_id}"
-    acknowledged = await client.request(subject, msgspec.json.encode(event), timeout=5)
+    acknowledged = await client.request(subject, msgspec.json.encode(event), timeout=30)
     assert msgspec.json.decode(acknowledged.data).get("seq")
 
 
@@ -164,7 +164,7 @@ async def test_a_malformed_event_becomes_a_dead_letter_and_blocks_nobody(
 ) -> None:
     broken, fine = new_id(), new_id()
     subject = f"ilios.document.submitted.p05.default.{broken}"
-    await publisher.request(subject, b'{"type": "document.submitted/1", "oops', timeout=5)
+    await publisher.request(subject, b'{"type": "document.submitted/1", "oops', timeout=30)
     data = base64.b64encode(documents.pdf("Not held up")).decode()
     await _publish(publisher, fine, {"kind": "inline", "data": data})
 

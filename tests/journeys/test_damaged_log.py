@@ -26,6 +26,8 @@ from tests.journeys.service_client import (
 )
 from tests.waiting import wait_until
 
+pytestmark = pytest.mark.usefixtures("edge_in_core")
+
 STREAM = Path("nats/jetstream/jetstream/ILIOS/streams/ILIOS_EVENTS")
 WITHIN = 60.0  # seconds
 

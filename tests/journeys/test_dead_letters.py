@@ -147,7 +147,7 @@ async def test_control_sequences_in_dead_letters_are_escaped(tmp_path: Path) -> 
         subject = f"ilios.document.submitted.p05.default.{document_id}"
         # As it is, not escaped as JSON wants it: nobody checks what publishers send.
         body = json.dumps(event, ensure_ascii=False).encode() + hostile.encode()
-        await client.request(subject, body, timeout=5)
+        await client.request(subject, body, timeout=30)
         await client.close()
         listed: CommandResult | None = None
 

@@ -218,7 +218,7 @@ async def _publish(
             "source": source,
         }
         subject = f"ilios.document.submitted.p{priority:02d}.{tenant}.{document_id}"
-        await client.request(subject, msgspec.json.encode(event), timeout=5)
+        await client.request(subject, msgspec.json.encode(event), timeout=30)
     await client.close()
     return ids
 

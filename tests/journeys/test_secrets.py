@@ -151,7 +151,7 @@ async def _publish_an_address(service: RunningService, source: str) -> None:
     }
     bus = await nats.connect(_operator(service))
     subject = f"ilios.document.submitted.p05.{tenant}.{document_id}"
-    await bus.request(subject, msgspec.json.encode(event), timeout=5)
+    await bus.request(subject, msgspec.json.encode(event), timeout=30)
 
     async def has_failed() -> bool:
         found = await bus.jetstream().stream_info(

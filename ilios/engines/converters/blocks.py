@@ -170,10 +170,14 @@ def _labelled(item: Item) -> "tuple[Block, ...]":
 
 
 def _is_tight(item: Item) -> bool:
-    """Whether an item is one paragraph and lists below it."""
-    paragraphs = [block for block in item.blocks if not isinstance(block, Items)]
-    return len(paragraphs) <= 1 and not any(
-        isinstance(block, Markup | Table | Code | Quote) for block in paragraphs
+    """Whether an item is one paragraph and lists below it that need no empty line before them."""
+    others = [block for block in item.blocks if not isinstance(block, Items)]
+    lists = [block.items[0].number for block in item.blocks if isinstance(block, Items)]
+    return (
+        len(others) <= 1
+        and len(lists) <= 1
+        and all(isinstance(block, Paragraph) for block in others)
+        and all(number in (None, 1) for number in lists)
     )
 
 

@@ -72,9 +72,8 @@ class Grid:
         """
         while (self._row, self._column) in self._cells:
             self._column += 1
-        first = self._first_above()
-        if text and first is not None:
-            self._cells[first] = f"{self._cells[first]} {text}".strip()
+        if text:
+            self._append_above(text, columns)
         above = self._cells.get((self._row - 1, self._column), "")
         for right in range(min(max(columns, 1), MAX_SPAN)):
             if len(self._cells) >= MAX_CELLS:
@@ -95,11 +94,18 @@ class Grid:
         """Return the table as Markdown, its first row as the heading."""
         return markdown.table(self.rows())
 
-    def _first_above(self) -> tuple[int, int] | None:
+    def _append_above(self, text: str, columns: int) -> None:
+        """Put text after that of the cell above, in all columns where it is repeated."""
         row = self._row - 1
-        while row >= 0 and not self._cells.get((row, self._column)):
+        least = max(row - MAX_SPAN, 0)
+        while row > least and not self._cells.get((row, self._column)):
             row -= 1
-        return (row, self._column) if row >= 0 else None
+        former = self._cells.get((row, self._column))
+        if former is None:
+            return
+        for column in range(self._column, self._column + min(max(columns, 1), MAX_SPAN)):
+            if column == self._column or (former and self._cells.get((row, column)) == former):
+                self._cells[row, column] = f"{former} {text}".strip()
 
     def _repeats(self, text: str) -> bool:
         match self._merged:

@@ -1,14 +1,17 @@
 """Text within a paragraph: runs of one style as Markdown."""
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from itertools import groupby
 
 import msgspec
 from msgspec import Struct
 
-_ESCAPED = re.compile(r"([\\`*_]|~~|<(?=[A-Za-z/!?])|\[(?=\^|[^\]\n]*\]\())")
-"""What would begin a code span, an emphasis, HTML, or a link. Not ``|``, which tables escape."""
+_ESCAPED = re.compile(
+    r"([\\`*_]|~~|<(?=[A-Za-z/!?])|&(?=#?[A-Za-z0-9]{1,32};)|\[(?=\^|[^\]\n]*\]\())"
+)
+"""What would begin a code span, an emphasis, HTML, the name of a character, or a link. Not ``|``,
+which tables escape."""
 
 _INSIDE_WORD = re.compile(r"(?<=\w)\\_(?=\w)")
 _LINE_START = re.compile(r"^(\s*)(?:([#>+=-])|(\d{1,9})([.)]))(?=\s|$)", re.MULTILINE)
@@ -70,9 +73,8 @@ def safe_link(url: str) -> str:
 
 def render(runs: Iterable[Run]) -> str:
     """Return runs as the Markdown of one paragraph; line breaks in a text become hard ones."""
-    joined = _join(runs)
     pieces = []
-    for link, group in groupby(joined, key=lambda run: run.link):
+    for link, group in groupby(_closable(_join(runs)), key=lambda run: run.link):
         text = "".join(_styled(run) for run in _join(group))
         address = safe_link(link) if link else ""
         if address and text.strip():
@@ -84,16 +86,48 @@ def render(runs: Iterable[Run]) -> str:
 
 
 def _join(runs: Iterable[Run]) -> list[Run]:
-    """Join neighbours of one style, which programs split at will; blanks take that before them."""
+    """Join neighbours of one style, which programs split at will."""
     joined: list[Run] = []
-    for run in runs:
-        if not run.text:
-            continue
-        if joined and (run.style == joined[-1].style):
-            joined[-1] = msgspec.structs.replace(joined[-1], text=joined[-1].text + run.text)
-        else:
-            joined.append(run)
+    for _, group in groupby((run for run in runs if run.text), key=_style):
+        first, *more = group
+        text = "".join([first.text, *(run.text for run in more)])
+        joined.append(msgspec.structs.replace(first, text=text) if more else first)
     return joined
+
+
+def _style(run: Run) -> tuple[object, ...]:
+    marks = run.bold, run.italic, run.strike, run.underlined, run.subscript, run.superscript
+    return *marks, run.code, run.markup, run.link
+
+
+def _closable(runs: Sequence[Run]) -> list[Run]:
+    """Return runs without emphasis that Markdown would not see (CommonMark, 6.2).
+
+    A mark between a sign of punctuation and a letter neither opens nor closes: the sign is put
+    outside of the emphasis.
+    """
+    found: list[Run] = []
+    for place, run in enumerate(runs):
+        if run.markup or run.code or not (run.bold or run.italic or run.strike):
+            found.append(run)
+            continue
+        before = runs[place - 1].text[-1:] if place else ""
+        after = runs[place + 1].text[:1] if place + 1 < len(runs) else ""
+        start, end = 0, len(run.text)
+        while before.isalnum() and start < end and _is_sign(run.text[start]):
+            start += 1
+        while after.isalnum() and end > start and _is_sign(run.text[end - 1]):
+            end -= 1
+        pieces = run.text[:start], run.text[start:end], run.text[end:]
+        plain = Run("", link=run.link, subscript=run.subscript, superscript=run.superscript)
+        for text, style in zip(pieces, (plain, run, plain), strict=True):
+            if text:
+                found.append(msgspec.structs.replace(style, text=text))
+    return found
+
+
+def _is_sign(character: str) -> bool:
+    return not character.isalnum() and not character.isspace()
 
 
 def _split_blanks(text: str) -> tuple[str, str, str]:

@@ -49,6 +49,7 @@ _STRICT_NAMESPACES = {
 _PACKAGE = "http://schemas.openxmlformats.org/package/2006/"
 _COMPATIBILITY = "http://schemas.openxmlformats.org/markup-compatibility/2006"
 _ALTERNATE = f"{{{_COMPATIBILITY}}}AlternateContent"
+_VML = "v"
 _CHOICE, _FALLBACK = f"{{{_COMPATIBILITY}}}Choice", f"{{{_COMPATIBILITY}}}Fallback"
 
 
@@ -228,8 +229,11 @@ def _resolve_alternatives(root: Any) -> None:
         parent = alternate.getparent()
         if parent is None:
             continue
-        options = [one for one in alternate if one.tag == _CHOICE]
+        choices = [one for one in alternate if one.tag == _CHOICE]
+        # VML has its pictures in another part; the fallback has them where they are shown.
+        options = [one for one in choices if one.get("Requires") != _VML]
         options += [one for one in alternate if one.tag == _FALLBACK]
+        options += [one for one in choices if one.get("Requires") == _VML]
         chosen = next((one for one in options if len(one)), ())
         place = parent.index(alternate)
         parent[place : place + 1] = list(chosen)

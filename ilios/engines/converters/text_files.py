@@ -98,7 +98,7 @@ def _written(text: str, heartbeat: Callable[[], None]) -> str:
 
 def _paragraph(text: str) -> str:
     lines = text.split("\n")
-    if len(lines) > 1 and 2 * sum(bool(_PLACED.search(line)) for line in lines) >= len(lines):
+    if len(lines) > 1 and 2 * sum(bool(_PLACED.search(line)) for line in lines) > len(lines):
         return blocks.fenced(text)
     text = inline.escape("\n".join(line.strip() if _PLACED.match(line) else line for line in lines))
     return _RULE.sub(r"\1\\", _HEADING.sub(r"\1\\\2", text))

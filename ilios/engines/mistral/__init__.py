@@ -25,9 +25,7 @@ MAX_CONCURRENT_CALLS = 32
 CALL_SECONDS = 300.0
 RETRY_SECONDS = 600.0
 
-CONTENT_TYPES = frozenset(
-    {PDF, DOCX, PPTX, PNG, JPEG, GIF, WEBP, TIFF, BMP, AVIF, HEIC, JPEG_2000}
-)
+CONTENT_TYPES = frozenset({PDF, DOCX, PPTX, PNG, JPEG, GIF, WEBP, TIFF, BMP, AVIF, HEIC, JPEG_2000})
 """Types of documents that are sent; those of which the API's answer is known."""
 
 DOCUMENT_BYTES = 50_000_000

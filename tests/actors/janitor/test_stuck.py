@@ -65,7 +65,7 @@ class World:
         reading = await self.connection.jetstream.pull_subscribe_bind(
             consumer=durable, stream=streams.EVENTS
         )
-        for message in await reading.fetch(count, timeout=5):
+        for message in await reading.fetch(count, timeout=30):
             await message.ack_sync()
         await reading.unsubscribe()
 
@@ -119,7 +119,7 @@ async def test_an_upload_without_a_fetcher_waits_for_any_time_and_is_then_fetche
     reading = await world.connection.jetstream.pull_subscribe_bind(
         consumer="ocr-stored-normal", stream=streams.EVENTS
     )
-    (message,) = await reading.fetch(1, timeout=5)
+    (message,) = await reading.fetch(1, timeout=30)
     for times in range(3):
         assert await world.stuck.sweep(NOW + times * LATER) == StuckCounts()
     await message.ack_sync()
@@ -148,7 +148,7 @@ async def test_an_upload_is_not_taken_from_workers_that_are_busy_or_come_back(
     reading = await world.connection.jetstream.pull_subscribe_bind(
         consumer="ocr-stored-normal", stream=streams.EVENTS
     )
-    (message,) = await reading.fetch(1, timeout=5)
+    (message,) = await reading.fetch(1, timeout=30)
     await reading.unsubscribe()
     assert await world.stuck.sweep(NOW + LATER) == StuckCounts()
     assert await world.stuck.sweep(NOW + 2 * LATER) == StuckCounts()

@@ -202,7 +202,7 @@ async def test_a_client_that_hangs_up_in_the_second_file_leaves_nothing(
     writer.write(post_request(body, path=SUBMIT)[:1_500_000])
     await writer.drain()
     writer.close()
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(20):
         await discarded.wait()
     assert world.publisher.published == []
 

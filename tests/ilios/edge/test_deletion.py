@@ -136,7 +136,7 @@ async def test_the_answer_comes_as_soon_as_the_database_shows_it(world: World) -
     asked = asyncio.create_task(client.delete(DOCUMENT))
     await wait_until(lambda: bool(world.publisher.published))
     world.reads.add(removed("deleted"))
-    async with await asyncio.wait_for(asked, 10) as answer:
+    async with await asyncio.wait_for(asked, 30) as answer:
         assert (answer.status, await answer.json()) == (200, receipt("deleted"))
 
 
@@ -149,7 +149,7 @@ async def test_a_document_that_ended_while_cancelled_is_reported_as_persisted(
     await wait_until(lambda: bool(world.publisher.published))
     assert isinstance(world.publisher.published[0], DocumentCancelled)
     world.reads.add(removed("deleted"))
-    async with await asyncio.wait_for(asked, 10) as answer:
+    async with await asyncio.wait_for(asked, 30) as answer:
         assert (await answer.json())["status"] == "deleted"
 
 

@@ -2,6 +2,7 @@
 
 import io
 import re
+import tracemalloc
 import zipfile
 from collections.abc import AsyncGenerator
 from typing import Any
@@ -174,6 +175,16 @@ async def test_a_conversion_answers_in_each_format(world: World) -> None:
         assert (answer.status, (await answer.json())["code"]) == (400, "invalid_chunk_size")
 
 
+async def test_another_size_of_chunks_is_another_request(world: World) -> None:
+    client = await world.serve()
+    world.publisher.on_submission = world.convert
+    headers = {"Idempotency-Key": "a-key"}
+    for size, status in (("33", 200), ("34", 422)):
+        wanted = form_data(format="chunks", chunkSize=size)
+        async with client.post("/v1/convert", data=wanted, headers=headers) as answer:
+            assert answer.status == status
+
+
 def test_a_conversion_has_every_option_of_formats() -> None:
     names = set(FormatOptions.__struct_encode_fields__)
     for fields in (ConvertFields, ConvertByUrl):
@@ -217,14 +228,32 @@ async def test_a_lost_result_does_not_keep_a_batch_from_being_rendered(world: Wo
     assert line["content"] == TEXT
 
 
+@pytest.mark.parametrize("form", RENDERED)
+async def test_memory_use_does_not_grow_with_the_document(world: World, form: str) -> None:
+    client = await world.serve()
+    page = "\n\n".join(["word " * 300] * 10)
+    await world.add_completed(PAGE_SEPARATOR.join([page] * 250).encode())  # 4 MB
+    size = 0
+    tracemalloc.start()
+    try:
+        async with client.get(DOCUMENT, params={"format": form}) as answer:
+            async for piece in answer.content.iter_any():
+                size += len(piece)
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert size > 3_700_000
+    assert peak < size / 2
+
+
 async def test_a_long_document_is_rendered_page_by_page(world: World) -> None:
     client = await world.serve()
-    page = "word *and* word\n\n" * 100
-    count = 4 * MAX_BUFFERED_BYTES // len(page)
+    page = "word *and* word\n\n" * 4 + "words " * 300
+    count = 2 * MAX_BUFFERED_BYTES // len(page)
     await world.add_completed(PAGE_SEPARATOR.join([page] * count).encode())
     async with client.get(DOCUMENT, params={"format": "html"}) as answer:
         assert "Content-Length" not in answer.headers
         html = await answer.text()
     assert html.count("<section ") == html.count("</section>") == count
-    assert html.count("<p>word <em>and</em> word</p>") == 100 * count
+    assert html.count("<p>word <em>and</em> word</p>") == 4 * count
     assert html.endswith("</body>\n</html>\n")

@@ -214,7 +214,7 @@ async def test_dripping_clients_keep_nobody_waiting_and_nothing_stored(world: Wo
     for n, (_, writer) in enumerate(begun):
         path = (hostile.SUBMIT, hostile.CONVERT, hostile.BATCH)[n % 3]
         writer.write(post_request(multipart_form(file_part()), path=path)[: -(n + 1)])
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(20):
         async with client.get("/livez") as answer:
             assert answer.status == 200
         for reader, writer in begun:

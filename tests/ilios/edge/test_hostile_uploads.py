@@ -155,7 +155,7 @@ async def test_a_dripping_client_is_given_up(world: World) -> None:
             await asyncio.sleep(0.01)
 
     dripping = asyncio.create_task(drip())
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(20):
         answer = await read_response(reader)
     dripping.cancel()
     writer.close()

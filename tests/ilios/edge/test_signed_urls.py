@@ -93,7 +93,7 @@ async def test_a_client_that_expects_to_be_invited_is_only_with_a_good_url(world
         head = f"PUT {path} HTTP/1.1\r\nHost: a\r\nContent-Length: {len(PDF)}\r\n"
         reader, writer = await world.connect()
         writer.write(f"{head}Expect: 100-continue\r\n\r\n".encode())
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(20):
             line = await reader.readline()
         assert (b" 100 " in line) is invited
         assert (b" 403 " in line) is not invited

@@ -57,6 +57,28 @@ async def test_a_submitted_document_is_stored_and_published_before_the_202(world
     assert [chunk async for chunk in world.blobs.read(key)] == [PDF]
 
 
+@pytest.mark.parametrize(
+    ("file_name", "content_type", "detected"),
+    [
+        ("a.md", "application/octet-stream", "text/markdown"),
+        ("a", "text/html", "text/html"),
+        ("a.txt", "text/html", "text/plain"),
+        ("a.pdf", "application/pdf", None),
+    ],
+)
+async def test_name_and_type_of_the_part_decide_among_texts(
+    world: World, file_name: str, content_type: str, detected: str | None
+) -> None:
+    client = await world.serve()
+    form = FormData()
+    form.add_field("file", b"Some text.", filename=file_name, content_type=content_type)
+    async with client.post("/api/documents/submit", data=form) as answer:
+        assert answer.status == 202
+    source = world.publisher.submitted.source
+    assert isinstance(source, Stored)
+    assert source.detected == detected
+
+
 async def test_fields_may_stand_before_and_after_the_file(world: World) -> None:
     await world.serve()
     before = multipart_form(field_part("retentionDays", b"7"), field_part("_", b"x"), file_part())

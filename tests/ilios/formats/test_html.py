@@ -116,6 +116,25 @@ def test_notes_lead_to_their_texts_on_the_same_page() -> None:
     assert '<sup id="note-7-1">1</sup> Ibid.\n<br><sup id="note-7-n">n</sup> <em>Two</em>' in made
 
 
+def test_notes_of_several_paragraphs_are_no_code() -> None:
+    made = html("A[^1]\n\n[^1]: One.\n\n    Two.\n\n    - Three\n\nEnd.\n\n    code")
+    assert "</sup> One.</p>\n<p>Two.</p>\n<ul>\n<li>Three</li>\n</ul>\n<p>End.</p>\n" in made
+    assert made.endswith("<pre><code>code\n</code></pre>\n")
+
+
+def test_links_within_a_document_lead_to_headings_and_anchors() -> None:
+    made = html('# The *end*, 2\n\n# The end 2\n\n[a](#the-end-2-1) <a id="x.1"></a>b [c](#x.1)')
+    assert '<h1 id="the-end-2">' in made
+    assert '<h1 id="the-end-2-1">' in made
+    assert Reader(made).links == ["#the-end-2-1", "#x.1"]
+    assert '<a id="x.1" rel' in made
+
+
+def test_a_comment_between_two_lists_leaves_two_lists() -> None:
+    assert html("1. a\n\n<!-- -->\n\n1. b").count("<ol>\n<li>") == 2
+    assert "<p>" not in html("1. a\n\n<!-- -->\n\n1. b")
+
+
 def test_links_that_are_defined_apart_are_links() -> None:
     made = html("See [the paper][p] and [1].\n\n[P]: https://a.example/x\n\n[1]: Smith")
     assert Reader(made).links == ["https://a.example/x"]
@@ -228,6 +247,7 @@ BOMBS = {
     "many tables": "|a|\n|-|\n\n" * 5_000,
     "entities": "&" * 100_000,
     "notes": "[^1]" * 25_000,
+    "note texts": "[^1]: a\n    b\n\n" * 8_000,
     "definitions": "[a]: https://x\n" * 25_000,
     "escapes": "\\[" * 50_000,
     "autolinks": "<https://a" * 40_000,

@@ -1,13 +1,15 @@
 """Pages of a stored document: by the result of its engine, or by the separators alone."""
 
-from collections.abc import AsyncGenerator
+import threading
+from collections.abc import AsyncGenerator, Iterator
+from typing import ClassVar
 
 import msgspec
 import pytest
 
 from actors.engines import PAGE_SEPARATOR
-from ilios.formats.declaration import Page, StoredDocument
-from ilios.formats.pages import read_pages, split_pages
+from ilios.formats.declaration import Page, PageRenderer, StoredDocument
+from ilios.formats.pages import read_pages, split_pages, streamed
 from schemas.replies import DocumentContent, DocumentMetadata, TokenUsage
 from schemas.results import PageResult, ResultHead
 
@@ -32,6 +34,26 @@ async def test_the_numbers_are_those_of_the_result() -> None:
     lines = b"".join(msgspec.json.encode(one) + b"\n" for one in (head, *pages))
     document = StoredDocument(REPLY, pieces(b"unread", 3), pieces(lines, 5))
     assert [page async for page in read_pages(document)] == [Page(3, "three"), Page(10, "ten")]
+
+
+class _Recorder(PageRenderer):
+    """Records the threads in which pages are rendered."""
+
+    threads: ClassVar[set[threading.Thread]] = set()
+
+    def __init__(self, *_: object) -> None:
+        pass
+
+    def page(self, page: Page) -> Iterator[str]:
+        self.threads.add(threading.current_thread())
+        yield page.markdown
+
+
+async def test_pages_are_rendered_beside_the_event_loop_in_one_thread() -> None:
+    document = StoredDocument(REPLY, pieces(PAGE_SEPARATOR.join("a" * 50).encode(), 4), None)
+    assert b"".join([piece async for piece in streamed(_Recorder)(document)]) == b"a" * 50
+    (thread,) = _Recorder.threads
+    assert thread is not threading.main_thread()
 
 
 async def test_pages_without_a_result_are_counted() -> None:

@@ -44,7 +44,7 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> None:
 async def test_a_part_runs_until_its_context_is_left() -> None:
     part, supervisor = Part(), Supervisor()
     async with supervisor.running("part", part.run):
-        await asyncio.wait_for(part.runs.wait(), 5)
+        await asyncio.wait_for(part.runs.wait(), 30)
         assert supervisor.problems == []
         assert not part.ended
     assert part.ended
@@ -65,19 +65,20 @@ async def test_a_part_runs_until_its_context_is_left() -> None:
 async def test_a_part_that_ends_is_restarted(error: BaseException | None) -> None:
     part, supervisor = Part(error, error), Supervisor()
     async with supervisor.running("part", part.run):
-        await asyncio.wait_for(part.runs.wait(), 5)
+        await asyncio.wait_for(part.runs.wait(), 30)
     assert len(part.starts) == 3
 
 
 async def test_a_part_that_is_down_is_a_problem_until_it_has_settled(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(module, "FIRST_PAUSE", 0.2)
-    monkeypatch.setattr(restarts, "FIRST_SETTLED_AFTER", 0.1)
+    # Together they are the time in which the problem is to be seen.
+    monkeypatch.setattr(module, "FIRST_PAUSE", 0.5)
+    monkeypatch.setattr(restarts, "FIRST_SETTLED_AFTER", 0.5)
     part, supervisor = Part(BusUnavailable("it is away")), Supervisor()
     async with supervisor.running("the part", part.run):
         await wait_until(lambda: supervisor.problems == ["the part is down: it is away"])
-        await asyncio.wait_for(part.runs.wait(), 5)
+        await asyncio.wait_for(part.runs.wait(), 30)
         await wait_until(lambda: supervisor.problems == [])
 
 
@@ -86,10 +87,10 @@ async def test_pauses_between_restarts_grow_up_to_a_maximum(
 ) -> None:
     part, supervisor = Part(*[ValueError()] * 7), Supervisor()
     async with supervisor.running("part", part.run):
-        await asyncio.wait_for(part.runs.wait(), 5)
+        await asyncio.wait_for(part.runs.wait(), 30)
     pauses = [part.starts[n + 1] - part.starts[n] for n in range(7)]
     for pause, least in zip(pauses, (0.01, 0.02, 0.04, 0.08, 0.08, 0.08, 0.08), strict=True):
-        assert least <= pause < least + 1
+        assert least <= pause < least + 5
 
 
 async def test_a_part_that_ignores_cancellation_is_cancelled_again(

@@ -9,8 +9,10 @@ from aiohttp.abc import AbstractResolver, ResolveResult
 from structlog.testing import capture_logs
 
 from actors.ports import DownloadFailed
+from actors.text_sniffing import Claim
 from ilios.sources.http import HttpDownloads
 
+OCTETS = "application/octet-stream"
 SECRET = b"the secret of the house"
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 Serve = Callable[[Handler], Awaitable[int]]
@@ -289,3 +291,28 @@ async def test_a_source_that_refuses_connections_is_unreachable() -> None:
         port = unused.getsockname()[1]
     refused = await refusal(allowing(port), f"http://127.0.0.1:{port}/")
     assert (refused.code, refused.retryable) == ("source_unreachable", True)
+
+
+@pytest.mark.parametrize(
+    ("headers", "claim"),
+    [
+        ({"Content-Type": "text/html; charset=x"}, Claim((), ("text/html; charset=x",))),
+        ({"Content-Disposition": 'attachment; filename="a b.md"'}, Claim(("a b.md",), (OCTETS,))),
+        ({"Content-Disposition": "inline; filename=../../c.csv"}, Claim(("c.csv",), (OCTETS,))),
+        (
+            {"Content-Disposition": "attachment; filename*=UTF-8''d%C3%A9.md; filename=e"},
+            Claim(("d\u00e9.md",), (OCTETS,)),
+        ),
+    ],
+)
+async def test_the_name_and_the_type_of_an_answer_are_passed_on(
+    serve: Serve, headers: dict[str, str], claim: Claim
+) -> None:
+    async def page(_request: web.BaseRequest) -> web.Response:
+        return web.Response(body=b"x", headers=headers)
+
+    port = await serve(page)
+    claims: list[Claim] = []
+    downloads = allowing(port)
+    found = [chunk async for chunk in downloads.fetch(f"http://127.0.0.1:{port}/", claims.append)]
+    assert (found, claims) == ([b"x"], [claim])

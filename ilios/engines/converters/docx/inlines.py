@@ -19,12 +19,13 @@ from ilios.engines.converters.docx.styles import (
     read_format,
 )
 from ilios.engines.converters.docx.symbols import is_symbol_font, symbol, symbols
-from ilios.engines.converters.docx.wordml import Element, M, R, W, local_name, value
+from ilios.engines.converters.docx.wordml import OFF, Element, M, R, W, local_name, value
 from ilios.engines.converters.inline import Run
 
 MAX_DEPTH = 60
 """Elements of a paragraph inside of one another; deeper ones are left out."""
 
+_OWN_MARK = f"{W}customMarkFollows"
 _BLANKS = str.maketrans({"\xa0": " ", "\n": " ", "\r": " ", "\u2028": "\n"})
 
 
@@ -148,6 +149,8 @@ class Inlines:
             handle = self._RUN_HANDLERS.get(local_name(child))
             if handle is not None:
                 handle(self, child, shape, link)
+            if child.get(_OWN_MARK, "0") not in OFF:
+                return  # the mark that follows is given by the reference
 
     def _text(self, element: Element, shape: RunFormat, link: str) -> None:
         text = element.text
@@ -239,11 +242,12 @@ class Inlines:
         if shape.hidden or not self._fields.is_visible:
             return
         self._fields.mark_shown()
+        preview = local_name(element) == "object"
         for shown in drawings.contents(element):
             if shown.kind == "picture":
                 related = self._source.target(self._part, shown.relation)
                 part = related.target if related and not related.external else None
-                if text := self._source.pictures.place(part, shown.text):
+                if text := self._source.pictures.place(part, shown.text, preview=preview):
                     self._pieces.append(Run(text, markup=True, link=link))
             else:
                 self._pieces.append(Box(shown))

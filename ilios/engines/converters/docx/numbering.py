@@ -15,6 +15,8 @@ MAX_LINKS = 10
 MAX_TEXT = 200
 """Characters of the text around the numbers of a level."""
 
+_BOXES = {"\u2610": False, "\u2611": True, "\u2612": True, "\u2705": True}
+
 _PLACE = re.compile(r"%([1-9])")
 _SUFFIXES = {"nothing": "", "space": " ", "tab": " "}
 
@@ -37,14 +39,16 @@ class Label(Struct, frozen=True):
     """The number or bullet of a paragraph.
 
     ``text`` is what Word shows, empty for a bullet. ``list_id`` is that of the definition.
+    ``ticked`` is None unless the bullet is a box to tick.
     """
 
     text: str
     level: int
     list_id: str
-    bullet: bool
     suffix: str
     indent: int | None
+    bullet: bool = False
+    ticked: bool | None = None
 
 
 class _Number(Struct):
@@ -104,10 +108,13 @@ class Numbering:
         here = levels.get(level, Level(text=f"%{level + 1}."))
         counts = self._counts.setdefault(number.definition, [None] * LEVELS)
         self._advance(number_id, number, levels, level)
-        text = "" if here.kind == "bullet" else _shown(levels, counts, level)
-        return Label(
-            text, level, number.definition, here.kind == "bullet", here.suffix, here.indent
-        )
+        if here.kind == "bullet":
+            ticked = _BOXES.get(here.text.strip())
+            return Label(
+                "", level, number.definition, here.suffix, here.indent, bullet=True, ticked=ticked
+            )
+        text = _shown(levels, counts, level)
+        return Label(text, level, number.definition, here.suffix, here.indent)
 
     def _advance(
         self, number_id: str, number: _Number, levels: dict[int, Level], level: int

@@ -23,8 +23,13 @@ class Pictures:
         self.unreadable: list[str] = []
         self.other_kinds: list[str] = []
 
-    def place(self, part: str | None, description: str) -> str:
-        """Return the Markdown of a picture: a link, or without its bytes its description."""
+    def place(self, part: str | None, description: str, *, preview: bool = False) -> str:
+        """Return the Markdown of a picture: a link, or without its bytes its description.
+
+        A ``preview`` is that of an embedded file, which has a warning of its own.
+        """
+        if preview and part and part.lower().endswith((".emf", ".wmf")):
+            part = None
         name = self._id(part, description) if part and self.stored else None
         alternative = description.translate(_BRACKETS)
         if name is not None:

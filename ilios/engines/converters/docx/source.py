@@ -46,7 +46,11 @@ class Source:
         """Give a sign of life now and then."""
         self._ticks += 1
         if self._ticks % TICK_EVERY == 0:
-            self._tick()
+            self.breathe()
+
+    def breathe(self) -> None:
+        """Give a sign of life at once."""
+        self._tick()
 
     def relations(self, part: str) -> dict[str, Relationship]:
         """Return the relationships of a part by their ids."""

@@ -4,7 +4,7 @@ import re
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
-from ilios.engines.converters.docx import objects, tables
+from ilios.engines.converters.docx import inserted, objects, tables
 from ilios.engines.converters.docx.anchors import Anchors
 from ilios.engines.converters.docx.blocks import (
     Block,
@@ -15,6 +15,7 @@ from ilios.engines.converters.docx.blocks import (
     Paragraph,
     texts,
 )
+from ilios.engines.converters.docx.fields import checkbox
 from ilios.engines.converters.docx.inlines import Box, Inlines, Piece
 from ilios.engines.converters.docx.notes import Notes
 from ilios.engines.converters.docx.numbering import Label
@@ -101,8 +102,9 @@ class Story:
             return tables.read_table(element, self._source, self.inside)
         if name == "altChunk":
             related = self._source.target(self._part, element.get(f"{R}id", ""))
-            inserted = related.target if related else "an inserted file"
-            self._source.leave_out("attachments_not_converted", inserted)
+            if related and not related.external:
+                return inserted.blocks(related.target, self._source)
+            self._source.leave_out("attachments_not_converted", "an inserted file")
         elif name in ("oMathPara", "oMath"):
             return [Display(f"$${text}$$") for text in objects.equations(element)]
         return []
@@ -182,12 +184,13 @@ class Story:
             shown = [_in_heading(run) for run in runs if not _is_anchor(run)]
             return None if empty else Heading(level, _labelled(label, shown), tuple(bookmarks))
         if empty and not (label and label.text):
-            return None
+            return Code("") if style.code and label is None else None
         if style.contents:
             return Item(_labelled(label, runs), style.contents - 1, list_id="contents")
         if label is not None and (label.bullet or _LIST_LABEL.fullmatch(label.text)):
             indent = _indent(settings, label.indent)
-            return Item(tuple(runs), label.level, label.text, label.list_id, indent)
+            shown = [*_box(label), *runs]
+            return Item(tuple(shown), label.level, label.text, label.list_id, indent)
         if label is None and self._is_code(runs, style):
             return Code(texts(tuple(runs)), _indent(settings, style.indent) or 0)
         return Paragraph(_labelled(label, runs), style.quote)
@@ -213,6 +216,13 @@ def unwrapped(parent: Element) -> Iterator[Element]:
             stack.append(iter(child))
         else:
             yield child
+
+
+def _box(label: Label) -> list[Run]:
+    """Return the box to tick that an item has for a bullet."""
+    if label.ticked is None:
+        return []
+    return [Run(f"{checkbox(ticked=label.ticked)} ", markup=True)]
 
 
 def _indent(settings: Element, inherited: int | None) -> int | None:

@@ -156,7 +156,8 @@ class Writer:
                 mark = "-" if not block.label else block.label
                 yield f"{mark} {self._line(block.runs)}".rstrip()
             case Code():
-                yield from (f"`{line.strip()}`" for line in block.text.split("\n") if line.strip())
+                lines = (line.rstrip() for line in block.text.split("\n"))
+                yield from (f"``{line}``" if "`" in line else f"`{line}`" for line in lines if line)
             case Display():
                 yield markdown.one_line(block.markdown.replace("$$", "$"))
             case Table():
@@ -205,7 +206,12 @@ def _trimmed(runs: Sequence[Run]) -> list[Run]:
 
 
 def _fence(blocks: Sequence[Code]) -> str:
-    least = min(block.indent for block in blocks)
+    """Return code in a fence, without blank lines at either end of it."""
+    full = [place for place, block in enumerate(blocks) if block.text.strip()]
+    if not full:
+        return ""
+    blocks = blocks[full[0] : full[-1] + 1]
+    least = min(block.indent for block in blocks if block.text.strip())
     lines: list[str] = []
     for block in blocks:
         further = min(max(block.indent - least, 0) // TWIPS_PER_CHARACTER, MAX_INDENT)

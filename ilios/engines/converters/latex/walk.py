@@ -37,6 +37,7 @@ _ITEM = re.compile(r"\\begin\s*\{[^{}]*\}|\\item(?![A-Za-z])|\\.|\{", re.DOTALL)
 _CLOSINGS = {"$": "$", "$$": "$$", "\\[": "\\]", "\\(": "\\)"}
 _LABEL = re.compile(r"\\(?:label\s*\{[^{}]*\}|nonumber|notag)(?![A-Za-z])")
 _BIBLIOGRAPHY = re.compile(r"\\bibitem\s*(?:\[([^\]]{0,200})\])?\s*\{([^{}]{0,200})\}")
+_COUNTER = re.compile(r"\\setcounter\s*\{enum[iv]{1,3}\}\s*\{(\d{1,6})\}")
 _MAX_MATH = 20_000
 _PROGRESS_EVERY = 2000  # tokens
 
@@ -342,7 +343,10 @@ class Walk:
                 starts.append((found.start(), at))
         items = []
         ends = [start for start, _ in starts[1:]] + [place.end]
-        for number, ((_, start), end) in enumerate(zip(starts, ends, strict=True), 1):
+        head = self._text[place.start : starts[0][0]] if starts else ""
+        counter = _COUNTER.search(head)
+        first = int(counter[1]) + 1 if counter else 1
+        for number, ((_, start), end) in enumerate(zip(starts, ends, strict=True), first):
             before = self._structure.skip_blanks(start) + 1
             label, body = self._structure.option(start, end)
             flow = Flow()

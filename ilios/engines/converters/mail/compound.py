@@ -13,6 +13,7 @@ from msgspec import Struct, field
 MAX_ENTRIES = 100_000
 """Streams and storages of a file."""
 
+MAX_STREAM_BYTES = 256 * 1024 * 1024
 MAX_DEPTH = 64
 """Storages inside of each other; a mail within a mail takes two."""
 
@@ -79,15 +80,21 @@ class CompoundFile:
         self._mini = self._read_chain(start, size)
         self.root = _tree(entries)
 
-    def read(self, entry: Entry) -> bytes:
-        """Return the bytes of a stream, as far as there are any."""
+    def read(self, entry: Entry, most: int = MAX_STREAM_BYTES) -> bytes:
+        """Return the first bytes of a stream, as far as there are any.
+
+        Streams may overlap, so that the same bytes are read for each of them.
+        """
+        size = min(entry.size, most)
         if entry.size >= self._cutoff:
-            return self._read_chain(entry.start, entry.size)
+            return self._read_chain(entry.start, size)
         pieces: list[bytes] = []
         for number in self._chain(entry.start, self._mini_table):
             at = number * _MINI_BYTES
             pieces.append(self._mini[at : at + _MINI_BYTES])
-        return b"".join(pieces)[: entry.size]
+            if len(pieces) * _MINI_BYTES >= size:
+                break
+        return b"".join(pieces)[:size]
 
     def _read_chain(self, start: int, size: int) -> bytes:
         size = min(size, len(self._data))

@@ -6,11 +6,14 @@ from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
 
 from ilios.engines.converters.mail.charsets import decode
-from ilios.engines.converters.mail.compound import CompoundFile, Storage
+from ilios.engines.converters.mail.compound import MAX_STREAM_BYTES, CompoundFile, Storage
 
 PROPERTIES = "__properties_version1.0"
 _PROPERTY = struct.Struct("<HHI8s")
 MAX_PROPERTIES = 5_000
+MAX_TEXT_BYTES = 64 * 1024
+"""Bytes of a name, an address or a subject."""
+
 _INTEGER, _TIME, _TEXT, _BYTE_TEXT, _BINARY = 0x0003, 0x0040, 0x001F, 0x001E, 0x0102
 _CODE_PAGES = (0x3FFD, 0x3FDE)
 _EPOCH = datetime(1601, 1, 1, tzinfo=UTC)
@@ -34,7 +37,8 @@ class Properties:
 
     def _fixed(self, header: int) -> Iterator[tuple[tuple[int, int], bytes]]:
         entry = self.storage.streams.get(PROPERTIES)
-        data = b"" if entry is None else self._file.read(entry)
+        most = header + MAX_PROPERTIES * _PROPERTY.size
+        data = b"" if entry is None else self._file.read(entry, most)
         for place in range(MAX_PROPERTIES):
             at = header + place * _PROPERTY.size
             if at + _PROPERTY.size > len(data):
@@ -56,11 +60,11 @@ class Properties:
         except (OverflowError, ValueError):
             return ""
 
-    def text(self, name: int) -> str:
-        """Return a text, empty where there is none."""
-        if (data := self._stream(name, _TEXT)) is not None:
+    def text(self, name: int, most: int = MAX_TEXT_BYTES) -> str:
+        """Return a text, or the first ``most`` bytes of it; empty where there is none."""
+        if (data := self._stream(name, _TEXT, most)) is not None:
             return data.decode("utf-16-le", "replace").rstrip("\0")
-        if (data := self._stream(name, _BYTE_TEXT)) is not None:
+        if (data := self._stream(name, _BYTE_TEXT, most)) is not None:
             return decode(data, self.encoding).rstrip("\0")
         return ""
 
@@ -68,9 +72,9 @@ class Properties:
         """Return bytes, None where there are none."""
         return self._stream(name, _BINARY)
 
-    def _stream(self, name: int, kind: int) -> bytes | None:
+    def _stream(self, name: int, kind: int, most: int = MAX_STREAM_BYTES) -> bytes | None:
         entry = self.storage.streams.get(f"__substg1.0_{name:04X}{kind:04X}")
-        return None if entry is None else self._file.read(entry)
+        return None if entry is None else self._file.read(entry, most)
 
 
 def code_page(number: int) -> str:

@@ -31,6 +31,9 @@ MAX_PARTS = 1_000
 MAX_NESTING = 20
 """Multiparts inside of each other; real mail has four, forwarded ones included."""
 
+MAX_BLANKS = 200
+"""Blanks after the line between two parts."""
+
 MAX_BOUNDARIES = 200_000
 """Places looked at that may be the line between two parts."""
 
@@ -174,14 +177,14 @@ class Parser:
             if self._boundaries > MAX_BOUNDARIES:
                 self.left_out = True
                 return
-            line_end = data.find(b"\n", at, part.end)
-            line_end = part.end if line_end < 0 else line_end + 1
-            rest = data[at + len(mark) : min(line_end, at + len(mark) + 200)].rstrip()
-            if (at == part.start or data[at - 1 : at] == b"\n") and rest in (b"", b"--"):
-                yield at, line_end, rest == b"--"
-                at = line_end
-            else:
+            if at > part.start and data[at - 1 : at] != b"\n":
                 at += len(mark)
+                continue
+            line_end = data.find(b"\n", at, part.end) + 1 or part.end
+            rest = data[at + len(mark) : min(line_end, at + len(mark) + MAX_BLANKS)].rstrip()
+            if rest in (b"", b"--"):
+                yield at, line_end, rest == b"--"
+            at = line_end
 
 
 def decode_words(text: str) -> str:

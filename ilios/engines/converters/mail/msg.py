@@ -24,6 +24,7 @@ TOP_HEADER, EMBEDDED_HEADER, OTHER_HEADER = 32, 24, 8
 """Bytes before the properties of a message, of one within another, and of what belongs to one."""
 
 MAX_RECIPIENTS = 1_000
+BODY_BYTES = 2 * BODY_CHARS
 SUBJECT, BODY, HTML, RTF, CLASS = 0x0037, 0x1000, 0x1013, 0x1009, 0x001A
 SENDERS = ((0x0042, 0x5D02), (0x0042, 0x0065), (0x0C1A, 0x5D01), (0x0C1A, 0x0C1F))
 """Name and address of who a message is from, in the order in which they are looked for."""
@@ -58,17 +59,17 @@ class _Reader:
         found = Properties(self._file, storage, header, encoding)
         message = Message(subject=found.text(SUBJECT))
         message.headers = self._headers(found)
+        names = sorted(name for name in storage.storages if name.startswith(ATTACHMENT))
         attachments = [
-            Properties(self._file, one, OTHER_HEADER, found.encoding)
-            for name, one in sorted(storage.storages.items())
-            if name.startswith(ATTACHMENT)
+            Properties(self._file, storage.storages[name], OTHER_HEADER, found.encoding)
+            for name in names[: MAX_ATTACHMENTS + 1]
         ]
         kind = found.text(CLASS).lower()
         if kind.startswith(SMIME_CLASS) and attachments:
             self._open(message, attachments[0])
             return message
         shown = self._add_body(message, found, attachments)
-        for one in attachments[: MAX_ATTACHMENTS + 1]:
+        for one in attachments:
             if one.text(CONTENT_ID) not in shown or not one.text(CONTENT_ID):
                 message.attachments.append(self._attachment(one))
         return message
@@ -102,13 +103,13 @@ class _Reader:
     ) -> set[str]:
         """Add the richest form of the text; return the ids of the images in it."""
         html = found.binary(HTML)
-        source = found.text(HTML) if html is None else decode(html, found.encoding)
+        source = found.text(HTML, BODY_BYTES) if html is None else decode(html, found.encoding)
         rtf = b""
         if not source.strip() and (packed := found.binary(RTF)):
             rtf = compressed_rtf.unpack(packed)
             if encapsulated.is_html(rtf):
                 source, rtf = encapsulated.html(rtf), b""
-        text = found.text(BODY)
+        text = found.text(BODY, BODY_BYTES)
         if source.strip():
             images = {
                 name: _reader(one)

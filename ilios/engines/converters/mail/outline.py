@@ -90,10 +90,9 @@ class Outline:
                 self._add_file(attachment, name, section, depth)
 
     def _add_file(self, attachment: Attachment, name: str, owner: Section, depth: int) -> None:
-        data = attachment.read()
+        data = attachment.read() if self._bytes <= MAX_ATTACHED_BYTES else b""
         self._bytes += len(data)
         if self._bytes > MAX_ATTACHED_BYTES:
-            self._bytes -= len(data)
             owner.left_out.append(f"{name}, as the attachments are too large together")
             return
         ends = data[: sniffing.SNIFF_LENGTH], data[-sniffing.SNIFF_LENGTH :]

@@ -75,14 +75,16 @@ class _MailPage:
     ) -> None:
         self._base = walk.base_address(root)
         self._images = images
+        self._data: dict[str, bytes] = {}
         self._pictures = pictures
 
     def picture(self, source: str, alt: str) -> str:
         if source[: len(_CONTENT_ID)].lower() != _CONTENT_ID:
             return self._pictures.add(data_of_url(source), alt)
-        name = source[len(_CONTENT_ID) :]
-        read = self._images.get(name) or self._images.get(unquote(name))
-        return self._pictures.add(read() if read else None, alt)
+        name = unquote(source[len(_CONTENT_ID) :])
+        if name not in self._data and name in self._images:
+            self._data[name] = self._images[name]()  # once: a page may show it a million times
+        return self._pictures.add(self._data.get(name), alt)
 
     def link(self, target: str) -> str:
         return walk.resolve(self._base, target)

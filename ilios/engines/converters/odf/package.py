@@ -14,9 +14,12 @@ from actors.engines import Unconvertible
 from ilios.engines.converters.archives import MAX_XML_BYTES, check_archive
 from ilios.engines.converters.odf.names import attribute, child, clark
 from ilios.engines.converters.opc import parse_xml
+from ilios.engines.page_limits import MAX_IMAGE_BYTES
 
 CONTENT, STYLES, MANIFEST = "content.xml", "styles.xml", "META-INF/manifest.xml"
 ZIP_START = b"PK"
+MAX_EMBEDDED = 300
+"""Embedded documents that are read, which may contain each other."""
 
 
 class Package:
@@ -31,6 +34,9 @@ class Package:
         self.content = content
         self.roots = [content] if archive is None else [self.xml(STYLES), content]
         """The roots with styles, those common to the document first."""
+        self._pictures: dict[str, bytes | None] = {}
+        self._picture_bytes = 0
+        self._embedded = 0
         self.roots = [root for root in self.roots if root is not None]
 
     def body(self, kind: str) -> Any:
@@ -61,10 +67,24 @@ class Package:
                 return binascii.a2b_base64((inside.text or "").encode("ascii", "ignore"))
             except binascii.Error:
                 return None
-        return self.read(attribute(element, "xlink:href"))
+        name = attribute(element, "xlink:href")
+        if name not in self._pictures:
+            self._pictures[name] = self._picture(name)
+        return self._pictures[name]
+
+    def _picture(self, name: str) -> bytes | None:
+        entry = self._entries.get(posixpath.normpath(unquote(name).removeprefix("./")))
+        size = entry.file_size if entry else 0
+        if self._picture_bytes + size > MAX_IMAGE_BYTES:
+            return None
+        self._picture_bytes += size
+        return self.read(name)
 
     def embedded(self, element: Any) -> Any:
         """Return the root of an embedded document, or None."""
+        self._embedded += 1
+        if self._embedded > MAX_EMBEDDED:
+            return None
         for inside in element:
             if isinstance(inside.tag, str):
                 return inside

@@ -63,6 +63,8 @@ class Styles:
         self.outline: dict[int, Level] = {}
         self._texts: dict[tuple[str, str], TextStyle] = {}
         self._automatic: set[tuple[str, str]] = set()
+        self._chains: dict[tuple[str, str], list[Any]] = {}
+        self._names: dict[tuple[str, str], list[str]] = {}
         for root in roots:
             for place in ("office:styles", "office:automatic-styles"):
                 for style in child(root, place) if child(root, place) is not None else ():
@@ -109,9 +111,13 @@ class Styles:
 
     def names(self, name: str, family: str = "paragraph") -> list[str]:
         """Return the names of a style and its parents, without the encoding of blanks."""
-        chain = self._chain(family, name)
-        names = [name, *(attribute(style, "style:parent-style-name") for style in chain)]
-        return [one.replace("_20_", " ") for one in names if one]
+        found = self._names.get((family, name))
+        if found is None:
+            chain = self._chain(family, name)
+            names = [name, *(attribute(style, "style:parent-style-name") for style in chain)]
+            found = [one.replace("_20_", " ") for one in names if one]
+            self._names[family, name] = found
+        return found
 
     def outline_level(self, name: str) -> int:
         """Return the level of headings in a paragraph style, 0 for other paragraphs."""
@@ -129,6 +135,12 @@ class Styles:
         return ""
 
     def _chain(self, family: str, name: str) -> list[Any]:
+        found = self._chains.get((family, name))
+        if found is None:
+            found = self._chains[family, name] = self._parents(family, name)
+        return found
+
+    def _parents(self, family: str, name: str) -> list[Any]:
         chain: list[Any] = []
         while name and len(chain) < MAX_PARENTS:
             style = self._styles.get((family, name))

@@ -39,15 +39,18 @@ def runs_text(element: Any) -> str:
     Phonetic runs repeat the text in another script, and are left out.
     """
     runs: list[Run] = []
+    further: list[str] = []
     for child in element:
         name = local_name(child)
         if name == "t":
             runs.append(Run(_decoded(child.text or "")))
         elif name == "r":
-            text = "".join(one.text or "" for one in child if local_name(one) == "t")
-            properties = next((one for one in child if local_name(one) == "rPr"), ())
-            styled = _run(_decoded(text), properties)
-            runs.append(Run(styled.text) if len(runs) > MAX_RUNS else styled)
+            text = _decoded("".join(one.text or "" for one in child if local_name(one) == "t"))
+            if len(runs) < MAX_RUNS:
+                runs.append(_run(text, next((p for p in child if local_name(p) == "rPr"), ())))
+            else:
+                further.append(text)
+    runs.append(Run("".join(further)))
     return in_table(markdown.clean(render(runs)))
 
 

@@ -103,6 +103,7 @@ class Sheet:
         """Markdown of what is drawn on the sheet, and of its comments."""
         self.left_out: Counter[str] = Counter()
         """Counts by a noun in the plural of what is not in the Markdown."""
+        self.also_left_out: list[str] = []
         self.unreadable: list[str] = []
         """Noun phrases of what could not be read."""
         self.without_result: list[str] = []

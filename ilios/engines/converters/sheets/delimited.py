@@ -2,8 +2,9 @@
 
 import codecs
 import csv
+import re
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import IO, Literal
 
@@ -23,8 +24,8 @@ KIND = "CSV"
 
 SAMPLE_CHARS = 64 * 1024
 SAMPLE_ROWS = 500
-DELIMITERS = ",;\t|"
-"""In order of preference among equals."""
+DELIMITERS = "\t;|,"
+"""In order of preference among equals: commas are also in texts and numbers."""
 
 MAX_FIELD_CHARS = 1024 * 1024
 """A longer field begins with a quote that does not end it."""
@@ -38,6 +39,7 @@ _BOMS = (
     (codecs.BOM_UTF16_LE, "utf-16"),
     (codecs.BOM_UTF16_BE, "utf-16"),
 )
+_DECIMAL = re.compile(r"(?<=\d),(?=\d)")
 _CHUNK_BYTES = 1024 * 1024
 
 
@@ -135,10 +137,19 @@ def find_dialect(sample: str, *, whole: bool) -> Dialect:
         return Dialect(stated[-1], _quotes_end(rest, stated[-1], whole=whole), 1)
     lines = sample if whole else sample[: sample.rfind("\n") + 1] or sample
     scores = {delimiter: _score(lines, delimiter) for delimiter in DELIMITERS}
-    delimiter = max(DELIMITERS, key=lambda one: scores[one])
-    if scores[delimiter] == (0.0, 0):
-        delimiter = DELIMITERS[0]
+    delimiter = _best(scores, lines)
     return Dialect(delimiter, _quotes_end(lines, delimiter, whole=whole))
+
+
+def _best(scores: Mapping[str, tuple[float, int]], lines: str) -> str:
+    share, values = best = max(scores.values())
+    if not share:
+        return ","
+    if scores[","] == best and 2 * len(_DECIMAL.findall(lines)) > lines.count(","):
+        # With decimal commas, a line has at most one value more by commas than by its delimiter.
+        others = (one for one in DELIMITERS if scores[one] >= (share, values - 1) and one != ",")
+        return next((one for one in others if scores[one][1] > 1), ",")
+    return next(one for one in DELIMITERS if scores[one] == best)
 
 
 def _score(lines: str, delimiter: str) -> tuple[float, int]:

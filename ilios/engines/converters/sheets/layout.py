@@ -3,10 +3,12 @@
 - The name of the sheet is a heading; that of a hidden sheet is marked.
 - Hidden rows and columns are left out, as a reader does not see them.
 - Empty rows divide a sheet into tables, whose first row is the header. A table of one cell is a
-  paragraph.
+  paragraph, and so is each row with one cell above a table of three columns or more.
+- A merged cell over all columns of the sheet has its text once.
 - Empty columns at the sides of a table are left out, several between others become one.
 """
 
+import re
 from bisect import bisect_left
 from collections.abc import Callable, Iterator
 
@@ -26,11 +28,15 @@ MAX_TABLE_COLUMNS = 1_000
 MAX_COVERED = 1_000_000
 """Cells of a sheet that repeat the text of a merged one."""
 
+TITLED_COLUMNS = 3
+"""Columns of a table that may have a title: of two columns, the header of one may be empty."""
+
 PROGRESS_ROWS = 5_000
 
 SHARE = 2
 """A sheet may take this part of the bytes that are left, so that those behind it have some."""
 
+_PLURAL = re.compile(r"s(?= |$)")
 _GAP = -1
 """The place of empty columns."""
 
@@ -52,9 +58,11 @@ class SheetWriter:
         _leave_out_hidden(sheet)
         pieces = [_heading(sheet)]
         for block in _blocks(sheet):
-            text = self._table(sheet, block, budget)
-            budget = max(0, budget - len(text.encode()) - 2)
-            pieces.append(text)
+            titles = _titles(sheet, block)
+            for rows in (*([row] for row in block[:titles]), block[titles:]):
+                text = self._table(sheet, rows, budget)
+                budget = max(0, budget - len(text.encode()) - 2)
+                pieces.append(text)
         for text in sheet.below:
             size = len(text.encode())
             if size > budget:
@@ -71,6 +79,7 @@ class SheetWriter:
         rows = sorted(sheet.rows)
         if not rows or not sheet.merges:
             return
+        first_column = min(min(cells, default=MAX_COLUMN) for cells in sheet.rows.values())
         width = max(max(cells, default=0) for cells in sheet.rows.values()) + 1
         hidden_rows = sheet.hidden_rows.among(rows)
         hidden_columns = sheet.hidden_columns.among(range(width))
@@ -87,7 +96,8 @@ class SheetWriter:
                 return
             shown = [row for row in rows[first:last] if row not in hidden_rows]
             columns = [one for one in range(area.left, right) if one not in hidden_columns]
-            if not self._repeats(text):
+            is_title = area.left <= first_column and right == width and last == first + 1
+            if not self._repeats(text, is_title=is_title):
                 shown, columns = shown[:1], columns[:1]
             for row in shown:
                 sheet.rows[row].update(dict.fromkeys(columns, text))
@@ -95,9 +105,9 @@ class SheetWriter:
                 anchor.pop(area.left, None)
             self._heartbeat()
 
-    def _repeats(self, text: str) -> bool:
+    def _repeats(self, text: str, *, is_title: bool) -> bool:
         if self._merged_cells is None:
-            return len(text) <= REPEATED_CHARS
+            return len(text) <= REPEATED_CHARS and not is_title
         return self._merged_cells == "repeat"
 
     def _table(self, sheet: Sheet, block: list[int], budget: int) -> str:
@@ -111,9 +121,8 @@ class SheetWriter:
             return ""
         if len(columns) > MAX_TABLE_COLUMNS:
             beyond = columns[MAX_TABLE_COLUMNS:]
-            sheet.left_out[f"columns from {column_name(max(beyond[0], beyond[1]))} on"] += sum(
-                column != _GAP for column in beyond
-            )
+            beyond = [column for column in beyond if column != _GAP]
+            sheet.left_out[f"columns from {column_name(beyond[0])} on"] += len(beyond)
             columns = columns[:MAX_TABLE_COLUMNS]
         lines: list[str] = []
         for place, row in enumerate(block):
@@ -158,8 +167,9 @@ def sheet_page(
 def _warnings(sheet: Sheet) -> tuple[PageWarning, ...]:
     """Return the warnings about a sheet."""
     found = []
-    if sheet.left_out:
-        detail = ", ".join(f"{count} {what}" for what, count in sheet.left_out.items() if count)
+    counted = [_counted(count, what) for what, count in sheet.left_out.items() if count]
+    if counted or sheet.also_left_out:
+        detail = ", ".join([*counted, *sheet.also_left_out])
         found.append(page_warning("content_left_out", detail))
     if sheet.unreadable:
         found.append(page_warning("part_unreadable", ", ".join(sheet.unreadable)))
@@ -169,6 +179,10 @@ def _warnings(sheet: Sheet) -> tuple[PageWarning, ...]:
         detail = f"{named} and {more} more" if more else named
         found.append(page_warning("formulas_without_result", detail))
     return tuple(found)
+
+
+def _counted(count: int, what: str) -> str:
+    return f"{count:,} {what if count != 1 else _PLURAL.sub('', what, 1)}"
 
 
 def heading_text(sheet: Sheet) -> str:
@@ -222,6 +236,13 @@ def _blocks(sheet: Sheet) -> Iterator[list[int]]:
         block.append(row)
     if block:
         yield block
+
+
+def _titles(sheet: Sheet, block: list[int]) -> int:
+    """Return how many rows above a table of three columns or more have one cell: its titles."""
+    count = next((at for at, row in enumerate(block) if len(sheet.rows[row]) > 1), 0)
+    wide = count and len(set().union(*(sheet.rows[row] for row in block))) >= TITLED_COLUMNS
+    return count if wide else 0
 
 
 def _columns(sheet: Sheet, block: list[int]) -> list[int]:

@@ -4,15 +4,17 @@ The texts of cells are in the file as they are shown.
 """
 
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
-from zipfile import BadZipFile, ZipFile
 
-from actors.engines import Unconvertible
-from ilios.engines.converters.archives import check_archive
 from ilios.engines.converters.sheets.cells import Room, Sheet, State
 from ilios.engines.converters.sheets.layout import SheetWriter, sheet_page
+from ilios.engines.converters.sheets.ods_file import (
+    KIND,
+    SpreadsheetFile,
+    damaged,
+    open_spreadsheet,
+)
 from ilios.engines.converters.sheets.ods_objects import ObjectReader
 from ilios.engines.converters.sheets.ods_rows import RowReader
 from ilios.engines.converters.sheets.ods_text import attribute
@@ -29,9 +31,6 @@ from ilios.engines.pages import (
 )
 
 MODEL = "ilios-sheets-1"
-KIND = "ODS"
-CONTENT, MANIFEST = "content.xml", "META-INF/manifest.xml"
-MAX_MANIFEST_BYTES = 4 * 1024 * 1024
 MAX_STYLES = 100_000
 
 _NAMES = (
@@ -44,12 +43,12 @@ def convert(
     path: Path, limits: EngineLimits, progress: Callable[[int, int], None], reading: Reading = WHOLE
 ) -> Pages:
     """Convert a spreadsheet; see :class:`ilios.engines.converters.registry.Converter`."""
-    with _opened(path) as archive:
+    with open_spreadsheet(path) as file:
         progress(0, 1)
-        count = _count(archive, lambda: progress(0, 1))
+        count = _count(file, lambda: progress(0, 1))
         selected = selected_indices(reading.ranges, count)
         check_page_limit(KIND, "sheets", count, len(selected), limits.max_pages)
-        reader = _Reader(archive, Room(limits.max_output_bytes), progress, reading, selected)
+        reader = _Reader(file, Room(limits.max_output_bytes), progress, reading, selected)
         return Pages(list(reader.pages()), MODEL)
 
 
@@ -58,42 +57,22 @@ def count_pages(path: Path) -> int:
 
     :raises Unconvertible: it is damaged or protected.
     """
-    with _opened(path) as archive:
-        return _count(archive, lambda: None)
+    with open_spreadsheet(path) as file:
+        return _count(file, lambda: None)
 
 
-@contextmanager
-def _opened(path: Path) -> Iterator[ZipFile]:
-    check_archive(path, CONTENT, KIND)
-    with ZipFile(path) as archive:
-        try:
-            with archive.open(MANIFEST) as manifest:
-                if b"encryption-data" in manifest.read(MAX_MANIFEST_BYTES):
-                    raise Unconvertible(
-                        "password_protected",
-                        f"The {KIND} file is protected by a password; remove it and submit again.",
-                    )
-        except (KeyError, BadZipFile, NotImplementedError):
-            pass  # it is not needed otherwise
-        yield archive
-
-
-def _count(archive: ZipFile, heartbeat: Callable[[], None]) -> int:
+def _count(file: SpreadsheetFile, heartbeat: Callable[[], None]) -> int:
     count = 0
     try:
-        with archive.open(CONTENT) as stream:
+        with file.content() as stream:
             for event, element in events(stream, ("table", "table-row"), heartbeat):
                 count += event == "start" and _is_sheet(element)
-    except (UnreadableXml, BadZipFile, NotImplementedError) as error:
+    except UnreadableXml as error:
         if not count:
-            raise _damaged() from error
+            raise damaged() from error
     if not count:
-        raise _damaged()
+        raise damaged()
     return count
-
-
-def _damaged() -> Unconvertible:
-    return Unconvertible("corrupt", f"The {KIND} file is damaged: its sheets cannot be read.")
 
 
 def _is_sheet(element: Any) -> bool:
@@ -111,13 +90,13 @@ class _Reader:
 
     def __init__(
         self,
-        archive: ZipFile,
+        file: SpreadsheetFile,
         room: Room,
         progress: Callable[[int, int], None],
         reading: Reading,
         selected: Sequence[int],
     ) -> None:
-        self._archive = archive
+        self._file = file
         self._room = room
         self._progress = progress
         self._comments = reading.comments
@@ -137,7 +116,7 @@ class _Reader:
         rows: RowReader | None = None
         pictures = Pictures()
         try:
-            with self._archive.open(CONTENT) as stream:
+            with self._file.content() as stream:
                 for event, element in events(stream, _NAMES, self._heartbeat):
                     if _is_sheet(element):
                         index += event == "start"
@@ -151,9 +130,9 @@ class _Reader:
                         rows.take(event, element)
                     elif event == "end" and local_name(element) == "style":
                         self._add_style(element)
-        except (UnreadableXml, BadZipFile, NotImplementedError):
+        except UnreadableXml:
             if rows is None:
-                raise _damaged() from None
+                raise damaged() from None
             last = max(rows.sheet.rows, default=-1) + 1
             rows.sheet.unreadable.append(f"the sheet after row {last}" if last else "the sheet")
             yield self._page(index, rows, pictures)
@@ -162,7 +141,7 @@ class _Reader:
         hidden = attribute(element, "style-name") in self._hidden_styles
         state: State = "hidden" if hidden or attribute(element, "display") == "false" else "visible"
         sheet = Sheet(attribute(element, "name")[:255], state, self._room)
-        objects = ObjectReader(self._archive, sheet, pictures, self._raised)
+        objects = ObjectReader(self._file, sheet, pictures, self._raised)
         return RowReader(sheet, objects, self._raised, comments=self._comments)
 
     def _page(self, index: int, rows: RowReader, pictures: Pictures) -> ConvertedPage:

@@ -1,14 +1,15 @@
 """Objects of a sheet of an OpenDocument spreadsheet: charts, text boxes and pictures."""
 
+import base64
 import posixpath
 from collections.abc import Iterator
 from typing import Any
-from zipfile import BadZipFile, ZipFile
 
 from ilios.engines.converters import markdown
 from ilios.engines.converters.inline import escape_line_starts
 from ilios.engines.converters.opc import parse_xml
 from ilios.engines.converters.sheets.cells import Sheet
+from ilios.engines.converters.sheets.ods_file import SpreadsheetFile
 from ilios.engines.converters.sheets.ods_text import attribute, paragraphs_text
 from ilios.engines.converters.sheets.pictures import Pictures
 from ilios.engines.converters.sheets.xml_stream import local_name
@@ -26,9 +27,9 @@ class ObjectReader:
     """Collects the objects of a sheet as Markdown in ``texts``."""
 
     def __init__(
-        self, archive: ZipFile, sheet: Sheet, pictures: Pictures, raised: dict[str, str]
+        self, file: SpreadsheetFile, sheet: Sheet, pictures: Pictures, raised: dict[str, str]
     ) -> None:
-        self._archive = archive
+        self._file = file
         self._sheet = sheet
         self._pictures = pictures
         self._raised = raised
@@ -56,7 +57,9 @@ class ObjectReader:
         if "object" in found:
             return self._chart(attribute(found["object"], "href"))
         if "image" in found:
-            data = self._read(attribute(found["image"], "href"), "a picture")
+            data = _inline(found["image"]) or self._read(
+                attribute(found["image"], "href"), "a picture"
+            )
             return self._pictures.add(data, described, self._sheet)
         return ""
 
@@ -64,12 +67,10 @@ class ObjectReader:
         return escape_line_starts(paragraphs_text(shape, self._raised))
 
     def _read(self, target: str, what: str) -> bytes:
-        name = posixpath.normpath(target)
-        try:
-            return self._archive.read(name) if name in self._archive.NameToInfo else b""
-        except (BadZipFile, NotImplementedError, EOFError):
+        data = self._file.read(posixpath.normpath(target))
+        if data is None:
             self._sheet.unreadable.append(what)
-            return b""
+        return data or b""
 
     def _chart(self, target: str) -> str:
         root = parse_xml(self._read(f"{target}/content.xml", "a chart"))
@@ -90,3 +91,14 @@ class ObjectReader:
                 self._sheet.left_out["rows of a chart"] += 1
             elif any(cells):
                 yield [cell.replace("\\|", "|") for cell in cells]
+
+
+def _inline(image: Any) -> bytes:
+    """Return the bytes of a picture that is in the content itself."""
+    for one in image:
+        if local_name(one) == "binary-data":
+            try:
+                return base64.b64decode(one.text or "")
+            except ValueError:
+                return b""
+    return b""

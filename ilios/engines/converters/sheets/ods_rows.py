@@ -16,6 +16,7 @@ from ilios.engines.converters.sheets.ods_text import attribute, paragraphs_text
 from ilios.engines.converters.sheets.xlsx_notes import MAX_COMMENTS, comment_item
 from ilios.engines.converters.sheets.xml_stream import local_name
 
+_ROW_GROUPS = frozenset({"table-row-group", "table-rows", "table-header-rows"})
 _HIDDEN = ("collapse", "filter")
 _GENERAL = CellFormat("General")
 
@@ -42,7 +43,7 @@ class RowReader:
                     self._hidden_groups += 1 if event == "start" else -1
             case "table-column" if event == "end":
                 self._add_column(element)
-            case "table-row" if event == "end" and not _is_nested(element):
+            case "table-row" if event == "end" and _is_of_sheet(element):
                 self._add_row(element)
             case "shapes" if event == "end":
                 self._objects.add(element)
@@ -140,9 +141,13 @@ def _is_author(element: Any) -> bool:
     return local_name(element) == "creator"
 
 
-def _is_nested(row: Any) -> bool:
-    """Whether a row is one of a table within a cell."""
-    return any(local_name(one) == "table-row" for one in row.iterancestors())
+def _is_of_sheet(row: Any) -> bool:
+    """Whether a row is one of the sheet, and not of a table or chart on it."""
+    parent = row.getparent()
+    while parent is not None and local_name(parent) in _ROW_GROUPS:
+        parent = parent.getparent()
+    above = None if parent is None else parent.getparent()
+    return above is not None and local_name(above) == "spreadsheet"
 
 
 def _shown_value(kind: str, value: str, currency: str) -> str:

@@ -57,8 +57,14 @@ class Workbook:
         self._related = package.relationships(package.main_part)
 
     def sheets(self) -> list[SheetEntry]:
-        """Return the sheets in the order of their tabs; each part counts once."""
-        return list(self._sheets())
+        """Return the sheets in the order of their tabs; each part counts once.
+
+        :raises Unconvertible: ``corrupt``, there are none.
+        """
+        found = list(self._sheets())
+        if not found:
+            raise Unconvertible("corrupt", "The XLSX file is damaged: it has no sheets.")
+        return found
 
     def _sheets(self) -> Iterator[SheetEntry]:
         seen: set[str] = set()
@@ -75,6 +81,7 @@ class Workbook:
             related = self._related.get(element.get(f"{OFFICE}id", ""))
             part = related.target if related is not None and not related.external else None
             if part is not None and (part.lower() in seen or part == self._package.main_part):
+                self.unreadable = ["sheets that are listed again"]
                 continue
             if part is not None:
                 seen.add(part.lower())

@@ -13,6 +13,7 @@ from ilios.engines.converters.sheets.cells import Room, Sheet
 from ilios.engines.converters.sheets.layout import SheetWriter, sheet_page
 from ilios.engines.converters.sheets.pictures import Pictures
 from ilios.engines.converters.sheets.workbook import SheetEntry, Workbook
+from ilios.engines.converters.sheets.xlsx_charts import ChartFiller, Rows
 from ilios.engines.converters.sheets.xlsx_drawings import OFFICE, DrawingReader
 from ilios.engines.converters.sheets.xlsx_notes import read_comments, read_people
 from ilios.engines.converters.sheets.xlsx_rows import RowReader, add_columns, parse_area
@@ -29,6 +30,10 @@ from ilios.engines.pages import (
 
 MODEL = "ilios-sheets-1"
 KIND = "XLSX"
+MAX_CHART_SHEETS = 20
+MAX_CHART_CELLS = 500_000
+"""Sheets, and all their cells, that are read for charts on other sheets."""
+
 MAX_LINKED_CELLS = 50_000
 """Cells of a sheet that are links."""
 
@@ -86,7 +91,10 @@ class _SheetReader:
         self._room = room
         self._heartbeat = heartbeat
         self._writer = SheetWriter(room, reading.merged_cells, heartbeat)
-        self._drawings = DrawingReader(package, heartbeat)
+        self._drawings = DrawingReader(package, ChartFiller(self._rows_of), heartbeat)
+        self._current: Sheet | None = None
+        self._others: dict[str, Rows | None] = {}
+        self._others_room = Room(0, MAX_CHART_CELLS)
         self._people: dict[str, str] = {}
         if reading.comments:
             self._people = read_people(package, book.part_of_kind("person"))
@@ -102,7 +110,30 @@ class _SheetReader:
         self._book.unreadable.clear()
         return sheet_page(index, sheet, self._writer, pictures)
 
+    def _rows_of(self, name: str) -> Rows | None:
+        """Return the cells of a sheet for a chart."""
+        if self._current is not None and name == self._current.name:
+            return self._current.rows
+        if name not in self._others and len(self._others) < MAX_CHART_SHEETS:
+            entries = (one for one in self._book.sheets() if one.name == name and one.part)
+            self._others[name] = next(map(self._read_rows, entries), None)
+        return self._others.get(name)
+
+    def _read_rows(self, entry: SheetEntry) -> Rows:
+        sheet = Sheet(entry.name, entry.state, self._others_room)
+        rows = RowReader(sheet, self._book.strings, self._book.formats)
+        try:
+            with self._package.stream(entry.part or "") as stream:
+                for element in elements(stream, ("row",), self._heartbeat):
+                    rows.add(element)
+                    if not sheet.has_room:
+                        break
+        except (UnreadableXml, UnreadablePart):
+            pass  # the page of that sheet has the warning
+        return sheet.rows
+
     def _read(self, part: str, sheet: Sheet, pictures: Pictures) -> None:
+        self._current = sheet
         related = self._package.relationships(part)
         links: list[tuple[str, str]] = []
         drawings: list[str] = []

@@ -11,6 +11,7 @@ from ilios.engines.converters.inline import Run, escape_line_starts, render
 from ilios.engines.converters.opc import Package, Relationship, UnreadablePart
 from ilios.engines.converters.sheets.cells import Sheet
 from ilios.engines.converters.sheets.pictures import Pictures
+from ilios.engines.converters.sheets.xlsx_charts import ChartFiller
 from ilios.engines.converters.sheets.xml_stream import is_on, local_name, natural
 
 OFFICE = "{http://schemas.openxmlformats.org/officeDocument/2006/relationships}"
@@ -27,8 +28,11 @@ class _Place(Struct, frozen=True, order=True):
 class DrawingReader:
     """Adds what is drawn to sheets."""
 
-    def __init__(self, package: Package, heartbeat: Callable[[], None]) -> None:
+    def __init__(
+        self, package: Package, filler: ChartFiller, heartbeat: Callable[[], None]
+    ) -> None:
         self._package = package
+        self._filler = filler
         self._heartbeat = heartbeat
 
     def read(self, part: str, sheet: Sheet, pictures: Pictures) -> None:
@@ -74,12 +78,14 @@ class DrawingReader:
 
     def _chart(self, part: str, sheet: Sheet) -> str:
         try:
-            chart = chart_tables(self._package.xml(part))
+            root = self._package.xml(part)
+            self._filler.fill(root)
+            chart = chart_tables(root)
         except UnreadablePart:
             sheet.unreadable.append("a chart")
             return ""
         if chart.left_out:
-            sheet.left_out[f"other: {chart.left_out}"] += 1
+            sheet.also_left_out.append(chart.left_out)
         return chart.markdown
 
     def _picture(

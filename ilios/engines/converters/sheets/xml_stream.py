@@ -8,8 +8,8 @@ from zipfile import BadZipFile
 from lxml import etree
 
 CHUNK_BYTES = 256 * 1024
-MAX_PENDING_BYTES = 48 * 1024 * 1024
-"""Bytes without a wanted element: their tree takes ten times as much memory."""
+MAX_PENDING_BYTES = 16 * 1024 * 1024
+"""Bytes without the end of a wanted element: their tree takes thirty times as much memory."""
 
 
 class UnreadableXml(ValueError):

@@ -1,8 +1,10 @@
 """PPTX to Markdown: each slide is a page."""
 
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
+from actors.engines import Unconvertible
 from ilios.engines.converters.opc import open_package
 from ilios.engines.converters.slides.deck import Deck
 from ilios.engines.converters.slides.slide import convert_slide
@@ -31,16 +33,16 @@ def convert(
         indices = reading.portion.of(selected)
         progress(0, len(indices))
         pages = []
+        size = 0
         for done, index in enumerate(indices):
-            pages.append(
-                convert_slide(
-                    deck,
-                    slides[index].part,
-                    index,
-                    reading,
-                    lambda: progress(done, len(indices)),  # noqa: B023
+            heartbeat = partial(progress, done, len(indices))
+            pages.append(convert_slide(deck, slides[index], index, reading, heartbeat))
+            size += len(pages[-1].result.markdown)
+            if size > limits.max_output_bytes:  # now, and not when memory is full
+                raise Unconvertible(
+                    "too_large",
+                    f"The {KIND} becomes more than {limits.max_output_bytes} bytes of Markdown.",
                 )
-            )
             progress(len(pages), len(indices))
     return Pages(pages, model_name("lxml"), len(selected))
 

@@ -3,8 +3,6 @@
 from functools import cached_property, lru_cache
 from typing import Any
 
-from msgspec import Struct
-
 from actors.engines import Unconvertible
 from ilios.engines.converters.opc import Package, UnreadablePart
 from ilios.engines.converters.slides.comments import Authors
@@ -19,12 +17,6 @@ CACHED_LAYOUTS = 16
 DEFAULT_SIZE = (720.0, 540.0)
 MAX_SIDE = 4032.0
 """Size of a slide in points, and the largest side that PowerPoint allows."""
-
-
-class SlideRef(Struct, frozen=True):
-    """The part of a slide, empty where the presentation refers to none."""
-
-    part: str
 
 
 class Deck:
@@ -44,10 +36,10 @@ class Deck:
             return None
 
     @cached_property
-    def slides(self) -> list[SlideRef]:
-        """The slides in the order of the show.
+    def slides(self) -> list[str]:
+        """The parts of the slides in the order of the show, empty for one that is absent.
 
-        :raises Unconvertible: ``corrupt``, the presentation cannot be read.
+        :raises Unconvertible: ``corrupt``, there is none.
         """
         related = self.package.relationships(self._main)
         slides = {
@@ -56,12 +48,13 @@ class Deck:
             if one.type == "slide" and not one.external
         }
         if self._root is not None:
-            listed = self._root.iterfind(f"{P}sldIdLst/{P}sldId")
-            return [SlideRef(slides.get(one.get(f"{R}id", ""), "")) for one in listed]
+            listed = self._root.findall(f"{P}sldIdLst/{P}sldId")
+            if listed:
+                return [slides.get(one.get(f"{R}id", ""), "") for one in listed]
         if not slides:
-            raise Unconvertible("corrupt", "The PPTX file is damaged: its slides cannot be read.")
+            raise Unconvertible("corrupt", "The PPTX file has no slides that can be read.")
         # Without the list, programs number the relationships and the parts in order.
-        return [SlideRef(part) for part in sorted(slides.values(), key=lambda one: (len(one), one))]
+        return sorted(slides.values(), key=lambda one: (len(one), one))
 
     @cached_property
     def authors(self) -> Authors:

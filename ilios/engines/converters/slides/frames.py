@@ -72,7 +72,15 @@ class FrameWriter:
         chart = chart_tables(self._package.xml(found.target))
         if chart.left_out:
             self._notices.left_out(chart.left_out)
-        return chart.markdown
+        return "\n\n".join(filter(None, [chart.markdown, *self._drawn_over(found.target)]))
+
+    def _drawn_over(self, chart: str) -> Iterator[str]:
+        """Yield the texts of shapes that are drawn onto a chart."""
+        for one in self._package.relationships(chart).values():
+            if one.type == "chartUserShapes" and not one.external:
+                drawing = self._package.xml(one.target)
+                for body in [body for body in drawing.iter() if local(body) == "txBody"]:
+                    yield paragraphs(body, self._links)
 
 
 def _object_name(element: Any, name: str) -> str:

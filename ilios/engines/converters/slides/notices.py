@@ -1,6 +1,6 @@
 """What the owner of a presentation is to know about one slide: its warnings."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from schemas.warnings import PageWarning, page_warning
 
@@ -26,6 +26,12 @@ class Notices:
     def attached(self, name: str) -> None:
         """Note an embedded object."""
         self._add("attachments_not_converted", name)
+
+    def missing(self, words: Sequence[str]) -> None:
+        """Note words that the Markdown lacks, unless a part that cannot be read explains it."""
+        if "part_unreadable" not in self._names:
+            for word in words:
+                self._add("page_incomplete", word)
 
     def _add(self, code: str, name: str) -> None:
         self._names.setdefault(code, {})[name] = None

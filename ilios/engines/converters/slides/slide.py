@@ -18,8 +18,10 @@ from ilios.engines.converters.slides.numbering import keep_apart
 from ilios.engines.converters.slides.order import reading_order
 from ilios.engines.converters.slides.pictures import SlidePictures
 from ilios.engines.converters.slides.shapes import Shape, ShapeReader
+from ilios.engines.converters.slides.shown import shown_text
 from ilios.engines.converters.slides.styles import LISTS, TITLES, TextStyle, placeholder_of
 from ilios.engines.pages import ConvertedPage, Reading
+from ilios.engines.pdf.conservation import conserved
 from schemas.results import PageDimensions, PageHeading, PageResult, PageTable
 from schemas.warnings import page_warning
 
@@ -76,6 +78,7 @@ class _SlideWriter:
         )
         layouts = (one.target for one in self._related.values() if one.type == "slideLayout")
         self._layout = deck.layout_of(next(layouts, ""))
+        self._shown = ""
         self._titles: list[str] = []
         self._footer: list[str] = []
         self._tables: list[str] = []
@@ -90,6 +93,10 @@ class _SlideWriter:
         self._notices.images += self._pictures.left_out
         for name in self._pictures.unreadable:
             self._notices.unreadable(name)
+        footer = markdown.clean("\n\n".join(self._footer))
+        kept = conserved(self._shown, f"{written}\n{footer}")
+        if not kept.sound:
+            self._notices.missing(kept.missing)
         width, height = (round(side) for side in self._deck.size)
         result = PageResult(
             index=index,
@@ -100,9 +107,10 @@ class _SlideWriter:
                 for number, one in enumerate(self._tables)
             ),
             hyperlinks=tuple(self._links.used),
-            footer=markdown.clean("\n\n".join(self._footer)) or None,
+            footer=footer or None,
             dimensions=PageDimensions(DPI, height, width),
             headings=tuple(PageHeading(1, markdown.clean(title)) for title in self._titles),
+            conservation=round(kept.share, 4),
             warnings=tuple(self._notices.warnings()),
         )
         return ConvertedPage(result, self._pictures.encoded)
@@ -113,7 +121,9 @@ class _SlideWriter:
             self._notices.unreadable("the shapes of the slide")
             return
         reader = ShapeReader(self._layout)
-        yield from self._ordered(reader.read(tree))
+        shapes = reader.read(tree)
+        self._shown = shown_text(shapes)
+        yield from self._ordered(shapes)
         if reader.left_out:
             self._notices.left_out(f"{reader.left_out} shapes")
 
@@ -146,7 +156,7 @@ class _SlideWriter:
             return self._frame(shape)
         if shape.kind == "pic":
             self._note_media(shape)
-            return self._pictures.write(shape.element, shape.box)
+            return self._linked(shape, self._pictures.write(shape.element, shape.box))
         body = shape.element.find(f"{P}txBody")
         if body is None:
             return ""
@@ -158,7 +168,13 @@ class _SlideWriter:
             footer = text.one_line(body, self._links)
             self._footer += [footer] if footer else []
             return ""
-        return text.paragraphs(body, self._links, self._style(shape, body))
+        written = text.paragraphs(body, self._links, self._style(shape, body))
+        return written if "\n" in written or "](" in written else self._linked(shape, written)
+
+    def _linked(self, shape: Shape, written: str) -> str:
+        """Return a picture or a short text with the link of its shape, which has one as a whole."""
+        address = self._links.address(shape.element[0].find(f"{P}cNvPr/{A}hlinkClick"))
+        return f"[{written}]({address})" if address and written else written
 
     def _frame(self, shape: Shape) -> str:
         written = self._frames.write(shape.element, shape.name)
@@ -186,22 +202,23 @@ class _SlideWriter:
 
     def _notes(self) -> str:
         """Return the notes of the speaker as a quotation."""
-        texts: list[str] = []
-        for one in self._related.values():
-            if one.type != "notesSlide" or one.external:
-                continue
-            try:
-                root = self._deck.package.xml(one.target)
-            except UnreadablePart as error:
-                self._notices.unreadable(str(error))
-                continue
-            links = text.Links(self._deck.package.relationships(one.target))
-            for shape in root.iter(f"{P}sp"):
-                placeholder = placeholder_of(shape)
-                body = shape.find(f"{P}txBody")
-                if body is not None and (placeholder is None or placeholder.type not in _NOT_NOTES):
-                    texts.append(text.paragraphs(body, links))
-            self._links.used.update(links.used)
+        found = (one for one in self._related.values() if one.type == "notesSlide")
+        part = next((one.target for one in found if not one.external), None)
+        if part is None:
+            return ""
+        try:
+            root = self._deck.package.xml(part)
+        except UnreadablePart as error:
+            self._notices.unreadable(str(error))
+            return ""
+        links = text.Links(self._deck.package.relationships(part))
+        texts = []
+        for shape in root.iter(f"{P}sp"):
+            placeholder = placeholder_of(shape)
+            body = shape.find(f"{P}txBody")
+            if body is not None and (placeholder is None or placeholder.type not in _NOT_NOTES):
+                texts.append(text.paragraphs(body, links))
+        self._links.used.update(links.used)
         notes = markdown.clean("\n\n".join(filter(None, texts)))
         lines = ["**Notes**", "", *notes.splitlines()]
         return "\n".join(f"> {line}".rstrip() for line in lines) if notes else ""

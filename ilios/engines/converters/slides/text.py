@@ -1,6 +1,6 @@
 """Text of shapes, table cells and notes: paragraphs and lists as Markdown."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from msgspec import structs
@@ -90,19 +90,26 @@ def one_line(body: Any, links: Links, *, plain: bool = False) -> str:
 
     :param plain: without bold and italics: a title, or a cell of nothing else.
     """
-    texts = []
-    for paragraph in body.iterchildren(f"{A}p"):
-        pieces: Iterator[Run] | list[Run] = runs(paragraph, links)
-        if plain:
-            pieces = [structs.replace(one, bold=False, italic=False) for one in pieces]
-        texts.append(inline.render(pieces))
-    return markdown.one_line(" ".join(texts))
+    written = [list(runs(one, links)) for one in body.iterchildren(f"{A}p")]
+    return _joined(written, plain=plain)
 
 
 def cell(body: Any, links: Links) -> str:
     """Return the text of a table cell: bold throughout is the style of the cell, not of words."""
-    pieces = [run for one in body.iterchildren(f"{A}p") for run in runs(one, links)]
-    return one_line(body, links, plain=all(one.bold for one in pieces if one.text.strip()))
+    written = [list(runs(one, links)) for one in body.iterchildren(f"{A}p")]
+    bold = all(run.bold for pieces in written for run in pieces if run.text.strip())
+    return _joined(written, plain=bold)
+
+
+def _joined(written: Sequence[Sequence[Run]], *, plain: bool) -> str:
+    """Return the runs of paragraphs on one line, with bold and italics unless it is ``plain``."""
+    texts = (
+        inline.render(
+            structs.replace(one, bold=False, italic=False) if plain else one for one in pieces
+        )
+        for pieces in written
+    )
+    return markdown.one_line(" ".join(texts))
 
 
 def _lines(text: str) -> str:
@@ -113,7 +120,7 @@ def runs(paragraph: Any, links: Links) -> Iterator[Run]:
     """Yield the runs of a paragraph, its line breaks, fields and equations."""
     for child in paragraph:
         name = local(child)
-        if name == "r" or (name == "fld" and _is_text(child)):
+        if name == "r" or (name == "fld" and is_text(child)):
             yield _run(child, links)
         elif name == "br":
             yield Run("\n")
@@ -132,7 +139,8 @@ def _is_block(paragraph: Any) -> bool:
     )
 
 
-def _is_text(field: Any) -> bool:
+def is_text(field: Any) -> bool:
+    """Whether a field has a text of its own: no number of the slide, and no date of the day."""
     return not field.get("type", "").startswith(_SHOWN_ELSEWHERE)
 
 

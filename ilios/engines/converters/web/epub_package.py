@@ -61,6 +61,8 @@ class Package:
         self.pages = tuple(pages) or tuple(
             item.path for item in items.values() if item.kind == "application/xhtml+xml"
         )
+        if not self.pages:
+            raise _damaged("it has no pages")
         if self._protected.intersection(self.pages):
             raise Unconvertible(
                 "password_protected",

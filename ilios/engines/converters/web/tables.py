@@ -1,7 +1,9 @@
 """Tables of a page: those of data as Markdown tables, those that only place things as blocks."""
 
+from collections import Counter
+
 from ilios.engines.converters.blocks import Block, Code, Items, Paragraph, Quote, Table, write_cell
-from ilios.engines.converters.grid import MAX_CELLS, Grid
+from ilios.engines.converters.grid import MAX_CELLS, Grid, GridFull
 from ilios.engines.converters.web.frames import CellFrame, TableFrame, integer
 from schemas.options import MergedCells
 
@@ -27,27 +29,39 @@ class SpanBudget:
 
 def close_table(table: TableFrame, merged: MergedCells | None, budget: SpanBudget) -> list[Block]:
     """Return the blocks of a table whose end is reached."""
-    rows = [
-        cells for _, cells in sorted(table.rows, key=lambda row: _PARTS.get(row[0], 1)) if cells
-    ]
+    parts = sorted(
+        ((_PARTS.get(part, 1), cells) for part, cells in table.rows if cells),
+        key=lambda row: row[0],
+    )
+    rows = [cells for _, cells in parts]
     if not any(cell.blocks for cells in rows for cell in cells):
         return table.blocks
     if _is_layout(table, rows):
-        return [
-            *table.blocks,
-            *(block for cells in rows for cell in cells for block in cell.blocks),
-        ]
+        inner = (block for cells in rows for cell in cells for block in cell.blocks)
+        return [*table.blocks, *inner]
+    try:
+        texts = _grid(parts, merged, budget).rows()
+    except GridFull:
+        texts = [[write_cell(cell.blocks) for cell in cells] for cells in rows]
+    return [*table.blocks, Table(tuple(map(tuple, texts)))]
+
+
+def _grid(
+    parts: list[tuple[int, list[CellFrame]]], merged: MergedCells | None, budget: SpanBudget
+) -> Grid:
+    ends = Counter(part for part, _ in parts)  # merged cells end with their part of the table
+    for part in sorted(ends):
+        ends[part] += ends[part - 1]
     grid = Grid(merged)
-    for number, cells in enumerate(rows):
+    for number, (part, cells) in enumerate(parts):
         grid.add_row()
         for cell in cells:
             columns = min(max(integer(cell.element.get("colspan"), 1), 1), 1000)
-            # Zero covers all rows that follow; none covers more.
-            down = integer(cell.element.get("rowspan"), 1) or len(rows)
-            down = min(max(down, 1), len(rows) - number)
-            columns, down = budget.take(columns, down)
+            left = ends[part] - number
+            down = integer(cell.element.get("rowspan"), 1) or left  # zero covers all of them
+            columns, down = budget.take(columns, min(max(down, 1), left))
             grid.add(write_cell(cell.blocks), columns, down)
-    return [*table.blocks, Table(tuple(map(tuple, grid.rows())))]
+    return grid
 
 
 def _is_layout(table: TableFrame, rows: list[list[CellFrame]]) -> bool:

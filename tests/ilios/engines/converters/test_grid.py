@@ -48,3 +48,12 @@ def test_spans_of_any_number_are_cut() -> None:
     grid.add_row()
     grid.add("x", columns=10**9, rows=10**9)
     assert len(grid.rows()[0]) == 1000
+
+
+def test_text_below_a_cell_of_several_columns_is_after_each_of_its_copies() -> None:
+    grid = Grid()
+    grid.add_row()
+    grid.add("head", columns=2)
+    grid.add_row()
+    grid.extend_down(2, "more")
+    assert grid.rows() == [["head more", "head more"], ["head more", "head more"]]

@@ -42,3 +42,10 @@ def test_text_is_escaped_where_it_would_be_read_as_markdown() -> None:
 
 def test_code_with_backticks_has_longer_marks() -> None:
     assert render([Run("a`b", code=True)]) == "``a`b``"
+
+
+def test_emphasis_ends_before_a_sign_that_would_keep_it_open() -> None:
+    runs = [Run("Note:", bold=True), Run("see"), Run("(here)", italic=True), Run("now")]
+    assert render(runs) == "**Note**:see(*here*)now"
+    assert render([Run("Note:", bold=True), Run(" see")]) == "**Note:** see"
+    assert render([Run("!", bold=True), Run("a")]) == "!a"

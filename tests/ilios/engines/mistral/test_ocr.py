@@ -7,7 +7,7 @@ from typing import Any
 import msgspec
 import pytest
 from aiohttp import web
-from aiohttp.test_utils import TestServer, unused_port
+from aiohttp.test_utils import TestServer
 
 from actors.engines import Unconvertible
 from ilios.engines.mistral import ocr
@@ -16,6 +16,7 @@ from ilios.engines.mistral.errors import ApiError, RefusedCall, classify
 from ilios.engines.mistral.ocr import OcrResponse
 from ilios.engines.mistral.responses import parse_response
 from ilios.secret import Secret
+from tests.free_ports import free_port
 
 PAGE: dict[str, Any] = {"index": 0, "markdown": "# Hello", "images": [], "dimensions": None}
 ANSWER: dict[str, Any] = {"pages": [PAGE], "model": "m", "usage_info": {"pages_processed": 1}}
@@ -55,7 +56,7 @@ async def url(api: Api) -> AsyncIterator[str]:
 
 
 async def _call(
-    url: str, document: dict[str, Any] = DOCUMENT, call_timeout: float = 5
+    url: str, document: dict[str, Any] = DOCUMENT, call_timeout: float = 30
 ) -> OcrResponse:
     async with MistralClient.open(
         Secret("key-1"), url, max_concurrent_calls=2, call_timeout=call_timeout
@@ -63,7 +64,7 @@ async def _call(
         return await client.ocr("mistral-ocr-latest", document, [0, 2], images=False)
 
 
-async def _failure(url: str, call_timeout: float = 5) -> ApiError | Unconvertible:
+async def _failure(url: str, call_timeout: float = 30) -> ApiError | Unconvertible:
     with pytest.raises(Exception) as failed:  # noqa: PT011  classified below
         await _call(url, call_timeout=call_timeout)
     return classify(failed.value)
@@ -72,7 +73,7 @@ async def _failure(url: str, call_timeout: float = 5) -> ApiError | Unconvertibl
 async def test_the_request_is_the_one_of_the_sdk(api: Api, url: str) -> None:
     await _call(url)
     async with MistralClient.open(
-        Secret("key-1"), url, max_concurrent_calls=2, call_timeout=5
+        Secret("key-1"), url, max_concurrent_calls=2, call_timeout=30
     ) as client:
         await client.sdk.ocr.process_async(
             model="mistral-ocr-latest",
@@ -169,7 +170,7 @@ async def test_a_call_on_a_connection_that_was_closed_meanwhile_is_made_on_a_new
 
     api.answer = close
     async with MistralClient.open(
-        Secret("key-1"), url, max_concurrent_calls=2, call_timeout=5
+        Secret("key-1"), url, max_concurrent_calls=2, call_timeout=30
     ) as client:
         for _ in range(4):
             await client.ocr("mistral-ocr-latest", DOCUMENT, None, images=False)
@@ -177,7 +178,7 @@ async def test_a_call_on_a_connection_that_was_closed_meanwhile_is_made_on_a_new
 
 
 async def test_an_api_that_cannot_be_reached_is_down_and_bills_nothing() -> None:
-    failure = await _failure(f"http://127.0.0.1:{unused_port()}")
+    failure = await _failure(f"http://127.0.0.1:{free_port()}")
     assert isinstance(failure, ApiError)
     assert (failure.kind, failure.code) == ("down", "engine_unavailable")
 

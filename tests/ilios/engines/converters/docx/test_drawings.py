@@ -176,21 +176,62 @@ def test_a_diagram_is_a_list_of_its_texts(tmp_path: Path) -> None:
 
 
 def test_embedded_and_inserted_files_are_named(tmp_path: Path) -> None:
-    sheet = '<w:r><w:object><v:shape/><o:OLEObject ProgID="Excel.Sheet.12" r:id="rId1"/></w:object>'
+    ole = '<o:OLEObject ProgID="Excel.Sheet.12" r:id="rId1"/>'
+    sheet = f'<w:r><w:object><v:imagedata r:id="p"/>{ole}</w:object>'
     page = converted(
         tmp_path,
         docx(
             p("See ", f"{sheet}</w:r>", "."),
             '<w:altChunk r:id="rId2"/>',
-            parts={"word/embeddings/book.xlsx": b"PK", "word/part.html": "<p>hello</p>"},
-            related={"rId1": ("package", "embeddings/book.xlsx"), "rId2": ("aFChunk", "part.html")},
+            parts={"word/embeddings/book.xlsx": b"PK", "word/p.emf": b"", "word/part.docx": b"PK"},
+            related={
+                "rId1": ("package", "embeddings/book.xlsx"),
+                "rId2": ("aFChunk", "part.docx"),
+                "p": ("image", "p.emf"),
+            },
         ),
     ).result
     assert page.markdown == "See ."
     (warning,) = page.warnings
     assert warning.code == "attachments_not_converted"
     assert "book.xlsx (Excel.Sheet.12)" in warning.message
-    assert "part.html" in warning.message
+    assert "part.docx" in warning.message
+
+
+def test_inserted_pages_and_texts_are_among_the_paragraphs(tmp_path: Path) -> None:
+    html = '<h2>Rules</h2><p>No <b>dogs</b><script>x()</script></p><img src="http://a.example/x">'
+    archive = (
+        'MIME-Version: 1.0\nContent-Type: multipart/related; boundary="b"\n\n--b\n'
+        'Content-Type: text/html; charset="utf-8"\nContent-Transfer-Encoding: quoted-printable\n'
+        "\n<p>Caf=C3=A9</p>\n--b--"
+    )
+    types = documents.content_types("word/document.xml").replace(
+        "<Override",
+        '<Default Extension="html" ContentType="text/html"/><Default Extension="mht" '
+        'ContentType="message/rfc822"/><Default Extension="txt" ContentType="text/plain"/>'
+        "<Override",
+    )
+    chunks = {f"c{n}": ("aFChunk", name) for n, name in enumerate(("a.html", "b.mht", "c.txt"))}
+    parts: dict[str, str | bytes] = {"word/a.html": html, "word/b.mht": archive, "word/c.txt": "So"}
+    page = converted(
+        tmp_path,
+        docx(
+            p("First"),
+            *(f'<w:altChunk r:id="{one}"/>' for one in chunks),
+            p("Last"),
+            parts=parts | {"[Content_Types].xml": types},
+            related=chunks,
+        ),
+    ).result
+    assert page.markdown.split("\n\n") == [
+        "First",
+        "## Rules",
+        "No **dogs**",
+        "Café",
+        "So",
+        "Last",
+    ]
+    assert page.warnings == ()
 
 
 def test_a_hidden_drawing_is_not_shown(tmp_path: Path) -> None:

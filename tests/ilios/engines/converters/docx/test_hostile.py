@@ -63,6 +63,7 @@ def test_every_changed_byte_ends_with_a_result_or_a_reason(tmp_path: Path) -> No
 
 
 @pytest.mark.long
+@pytest.mark.timeout(600)
 async def test_fifty_hostile_documents_end_in_the_sandbox(tmp_path: Path) -> None:
     limits = EngineLimits(processes=2, memory_bytes=1024 * MIB, cpu_seconds=60, wall_seconds=90.0)
     kinds = sorted(KINDS)

@@ -49,6 +49,12 @@ def test_notes_are_linked_in_the_order_of_their_references(tmp_path: Path) -> No
     ]
 
 
+def test_a_mark_of_its_own_is_given_by_the_reference(tmp_path: Path) -> None:
+    own = '<w:r><w:footnoteReference w:id="1" w:customMarkFollows="1"/><w:t>*</w:t></w:r>'
+    parts = notes("footnotes", {"1": p("Why.")})
+    assert markdown_of(tmp_path, p("a", own), parts=parts, related=RELATED) == "a[^1]\n\n[^1]: Why."
+
+
 def test_a_note_in_a_table_is_referred_to(tmp_path: Path) -> None:
     text = markdown_of(
         tmp_path,

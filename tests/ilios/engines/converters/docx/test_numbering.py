@@ -158,6 +158,12 @@ def test_lists_of_other_definitions_are_nested_by_their_indents(tmp_path: Path) 
     assert text == "1. Fruit\n   - apple\n2. Bread"
 
 
+def test_bullets_that_are_boxes_are_boxes(tmp_path: Path) -> None:
+    lists = numbering({1: level(0, "bullet", "\u2610"), 2: level(0, "bullet", "\u2611")})
+    text = markdown_of(tmp_path, p("Oars", number=(1, 0)), p("Rope", number=(2, 0)), numbers=lists)
+    assert text == "- [ ] Oars\n- [x] Rope"
+
+
 @pytest.mark.parametrize(
     ("kind", "number", "text"),
     [

@@ -13,8 +13,8 @@ from ilios.engines.converters.grid import REPEATED_CHARS
 from ilios.engines.converters.sheets import delimited, ods, xlsx
 from ilios.engines.local.limits import EngineLimits
 from ilios.engines.pages import Pages
-from tests import spreadsheets
-from tests.spreadsheets import Truth
+from tests import random_sheets
+from tests.random_sheets import Truth
 
 _BAR = re.compile(r"(?<!\\)\|")
 _ESCAPE = re.compile(r"\\([\\`*_|~<\[#>+=.)-])")
@@ -52,26 +52,26 @@ def check(pages: Pages, sheets: list[Truth]) -> None:
             sheet.name + mark,
             *([f"{sheet.name} (hidden)"] if very_hidden else []),  # ODS has one state only
         )
-        assert tables == spreadsheets.expected_tables(sheet, REPEATED_CHARS)
+        assert tables == random_sheets.expected_tables(sheet, REPEATED_CHARS)
 
 
 def xlsx_round_trip(seed: int, path: Path) -> None:
     dice = random.Random(f"xlsx {seed}")
-    sheets = spreadsheets.draw_sheets(dice)
-    path.write_bytes(spreadsheets.truth_xlsx(sheets, dice))
+    sheets = random_sheets.draw_sheets(dice)
+    path.write_bytes(random_sheets.truth_xlsx(sheets, dice))
     check(xlsx.convert(path, EngineLimits(), ignore), sheets)
 
 
 def ods_round_trip(seed: int, path: Path) -> None:
-    sheets = spreadsheets.draw_sheets(random.Random(f"ods {seed}"))
-    path.write_bytes(spreadsheets.truth_ods(sheets))
+    sheets = random_sheets.draw_sheets(random.Random(f"ods {seed}"))
+    path.write_bytes(random_sheets.truth_ods(sheets))
     check(ods.convert(path, EngineLimits(), ignore), sheets)
 
 
 def csv_round_trip(seed: int, path: Path) -> None:
     dice = random.Random(f"csv {seed}")
     columns = dice.randint(2, 6)
-    words = [*spreadsheets.WORDS, "one, two", "semi;colon", 'a "quoted" one', "12,5", "é"]
+    words = [*random_sheets.WORDS, "one, two", "semi;colon", 'a "quoted" one', "12,5", "é"]
     rows = [
         [f"{row}x{column} {dice.choice(words)}" for column in range(columns)]
         for row in range(dice.randint(2, 20))

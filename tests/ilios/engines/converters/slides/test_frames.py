@@ -18,6 +18,8 @@ from tests.presentations import (
     chart,
     frame,
     paragraph,
+    picture,
+    relations,
     smart_art,
     table,
     title,
@@ -164,6 +166,28 @@ def test_embedded_objects_are_named_and_other_frames_have_their_texts(converted:
     (warning,) = page.result.warnings
     assert warning.code == "attachments_not_converted"
     assert "Worksheet (Excel.Sheet.12)" in warning.message
+
+
+def test_the_picture_of_an_embedded_object_is_that_of_the_fallback(converted: Converted) -> None:
+    space = "http://schemas.openxmlformats.org/markup-compatibility/2006"
+    ole = '<p:oleObj spid="1" name="Worksheet" r:id="o"><p:embed/>{}</p:oleObj>'
+    either = (
+        f'<mc:AlternateContent xmlns:mc="{space}"><mc:Choice Requires="v">{ole.format("")}'
+        f"</mc:Choice><mc:Fallback>{ole.format(picture('i', 'The figures'))}</mc:Fallback>"
+        "</mc:AlternateContent>"
+    )
+    (page,) = converted(Slide([frame(either, "urn:ole")]))
+    assert page.result.markdown == "![The figures]()"
+    assert [one.code for one in page.result.warnings] == ["attachments_not_converted"]
+
+
+def test_texts_drawn_onto_a_chart_follow_it(converted: Converted) -> None:
+    drawn = f'<u xmlns="urn:u"><txBody xmlns:a="{DRAWING}">{paragraph("Peak")}</txBody></u>'
+    over = relations([Relation("u", "chartUserShapes", "../drawings/d.xml")])
+    slide = with_chart(chart_part("barChart"))
+    more = {"ppt/charts/_rels/chart1.xml.rels": over, "ppt/drawings/d.xml": drawn}
+    (page,) = converted(slide._replace(parts={**slide.parts, **more}))
+    assert page.result.markdown.endswith("| Rome | #N/A |\n\nPeak")
 
 
 def test_charts_of_later_versions_are_taken_from_the_alternatives(converted: Converted) -> None:

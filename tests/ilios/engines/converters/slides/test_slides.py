@@ -8,7 +8,7 @@ import pytest
 from PIL import Image
 
 from actors.engines import Unconvertible
-from ilios.engines.converters.slides import convert, pictures
+from ilios.engines.converters.slides import convert, pictures, text
 from ilios.engines.local.limits import EngineLimits
 from ilios.engines.pages import Portion, Reading
 from tests.ilios.engines.converters.slides.conftest import Converted
@@ -25,6 +25,7 @@ from tests.presentations import (
     picture,
     presentation,
     relations,
+    shape,
     title,
 )
 from tests.zips import zip_of
@@ -205,6 +206,24 @@ def test_a_damaged_slide_costs_itself(converted: Converted, damage: str | bytes 
     assert (first.result.markdown[:9], third.result.markdown[:9]) == ("# Slide 1", "# Slide 3")
     assert second.result.markdown == ""
     assert [one.code for one in second.result.warnings] == ["page_unreadable"]
+
+
+def test_words_that_are_lost_are_counted_and_named(
+    converted: Converted, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    slide = Slide([title("Plan"), box("seven plain words"), shape(holder='type="ftr"')])
+    assert converted(slide)[0].result.conservation == 1
+    monkeypatch.setattr(text, "paragraphs", lambda *_: "seven words")
+    (page,) = converted(slide)
+    assert page.result.conservation == 0.75
+    assert [one.code for one in page.result.warnings] == ["page_incomplete"]
+    assert "plain" in page.result.warnings[0].message
+
+
+def test_a_presentation_without_slides_is_refused(converted: Converted) -> None:
+    with pytest.raises(Unconvertible) as refused:
+        converted(data=presentation())
+    assert refused.value.code == "corrupt"
 
 
 def test_selected_slides_and_portions_are_converted(tmp_path: Path) -> None:

@@ -143,6 +143,14 @@ def test_styles_of_words_and_links_stay(converted: Converted) -> None:
     assert page.result.hyperlinks == ("https://example.org/a%28b%29",)
 
 
+def test_the_link_of_a_whole_shape_is_that_of_its_text(converted: Converted) -> None:
+    related = [Relation("web", "hyperlink", "https://example.org/", external=True)]
+    click = 'descr=""><a:hlinkClick r:id="web"/></p:cNvPr>'
+    button = box("Press").replace('descr=""/>', click)
+    (page,) = converted(Slide([button], related))
+    assert page.result.markdown == "[Press](https://example.org/)"
+
+
 def test_equations_are_latex_within_their_paragraph(written: Written) -> None:
     def letters(text: str) -> str:
         return f"<m:r><m:t>{text}</m:t></m:r>"
